@@ -1,0 +1,77 @@
+/* Octets: borrowed runs of them (spans) and owned, growing ones (bufs).
+ *
+ * Nothing here is NUL-terminated by contract, for what a client sends may hold NULs. A span never
+ * owns; it is good as long as what it points into is. A buf owns one heap block, and none while it is
+ * empty, so that an idle connection with two empty bufs costs 32 bytes and no allocation.
+ *
+ * Not safe to share between threads without a lock. No function here aborts on lack of memory. */
+#ifndef MIRED_BASE_BYTES_H
+#define MIRED_BASE_BYTES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct span {
+    const char *at;
+    size_t len;
+};
+
+#define SPAN(literal) ((struct span){(literal), sizeof(literal) - 1})
+
+/* A span over a NUL-terminated string; NULL gives the empty span. */
+struct span span_of(const char *string);
+
+bool span_equal(struct span a, struct span b);
+
+/* As span_equal(), with ASCII letters folded (never the locale's). */
+bool span_equal_fold(struct span a, struct span b);
+
+/* True when `s` begins with `prefix`, ASCII letters folded. */
+bool span_starts_fold(struct span s, struct span prefix);
+
+/* The part of `s` after its first `n` octets; empty when there are fewer. */
+struct span span_after(struct span s, size_t n);
+
+/* The first `n` octets of `s`, or all of it when it has fewer. */
+struct span span_first(struct span s, size_t n);
+
+/* Without spaces and tabs at both ends. */
+struct span span_trim(struct span s);
+
+/* Offset of the first `c` in `s`, or s.len when there is none. */
+size_t span_find(struct span s, char c);
+
+/* Reads all of `s` as an unsigned decimal number; false when it is empty, holds anything but digits
+ * or does not fit, and *value is then untouched. */
+bool span_number(struct span s, uint64_t *value);
+
+struct buf {
+    char *at;
+    uint32_t len;
+    uint32_t cap;
+};
+
+/* Appends; returns 0 or -ENOMEM (the buf is then as it was). At most 2^31 octets in all. */
+int buf_add(struct buf *b, const void *octets, size_t n);
+int buf_add_span(struct buf *b, struct span s);
+int buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Makes room for `n` more octets and returns where they go (the caller adds to b->len), or NULL. */
+char *buf_room(struct buf *b, size_t n);
+
+/* Removes the first `n` octets (all of them when there are fewer); frees the block when none is left. */
+void buf_drop(struct buf *b, size_t n);
+
+/* Gives back what the block holds beyond b->len. For bufs that are about to be held for long. */
+void buf_fit(struct buf *b);
+
+/* Frees the block; the buf is empty and usable again. */
+void buf_free(struct buf *b);
+
+static inline struct span buf_span(const struct buf *b)
+{
+    return (struct span){b->at, b->len};
+}
+
+#endif

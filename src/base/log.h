@@ -1,0 +1,56 @@
+/* The log: one event a line on standard error, as key=value text or JSON (docs: log fields).
+ *
+ * Client octets are escaped here, so that no caller can forget it: in text form a value with anything
+ * but printable ASCII without space, '"' and '\\' is quoted, control and non-ASCII octets as \xHH. In
+ * JSON invalid UTF-8 is escaped the same way. A line is one write(2), at most LOG_LINE_MAX octets (longer
+ * values are cut and end in "..."), so lines of several processes never mix. Colour when text goes to
+ * a terminal. Passwords and message content never reach this file.
+ *
+ * Not thread-safe but for log_end() itself; each thread builds its own line on its own stack. */
+#ifndef MIRED_BASE_LOG_H
+#define MIRED_BASE_LOG_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR };
+enum log_format { LOG_TEXT, LOG_JSON };
+
+#define LOG_LINE_MAX 4096
+
+struct log_line {
+    bool on; /* false: below the level, all log_* calls do nothing */
+    uint8_t level;
+    uint16_t len;
+    char text[LOG_LINE_MAX];
+};
+
+/* Sets format, level and the process's role ("master", "worker 3"), which each line carries. */
+void log_open(enum log_format format, enum log_level level, const char *role);
+
+/* Whether a line of this level would be written; to spare the work of gathering its fields. */
+bool log_wants(enum log_level level);
+
+/* Where lines go; 2 (standard error) from the start. For tests. */
+void log_to(int fd);
+
+/* A line is begun, given fields in order, and ended (written). Keys are literals of [a-z_]. */
+void log_begin(struct log_line *l, enum log_level level, const char *event);
+void log_span(struct log_line *l, const char *key, struct span value);
+void log_text(struct log_line *l, const char *key, const char *value);
+void log_int(struct log_line *l, const char *key, int64_t value);
+void log_addr(struct log_line *l, const char *key, const struct addr *value);
+/* A duration in ms, written as seconds with one decimal: 61.2s in text, 61.2 in JSON. */
+void log_seconds(struct log_line *l, const char *key, uint64_t ms);
+void log_end(struct log_line *l);
+
+/* A line with a sentence only: event=notice text="...". */
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

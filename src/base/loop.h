@@ -1,0 +1,72 @@
+/* The event loop: one epoll set, one timing wheel, no threads. Workers, web and master run one each.
+ *
+ * A watch is embedded in what it watches; the loop allocates nothing per descriptor. Time is sampled once
+ * a turn (loop->now, monotonic ms): code that runs within a turn sees one time. */
+#ifndef MIRED_BASE_LOOP_H
+#define MIRED_BASE_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/epoll.h>
+
+#include "base/wheel.h"
+
+struct loop;
+
+struct watch {
+    /* `events` is of EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. May forget and free itself. */
+    void (*ready)(struct loop *loop, struct watch *w, uint32_t events);
+    int fd;
+    uint32_t events; /* asked for; change with loop_want() */
+};
+
+enum { LOOP_BATCH = 256 };
+
+struct loop {
+    int epoll;
+    uint64_t now;  /* monotonic ms of this turn */
+    uint64_t wall; /* ms since 1970 of this turn */
+    struct wheel wheel;
+    bool stop; /* loop_run() returns at the end of the turn in which this is set */
+    int batch_at, batch_len; /* private: the events of this turn */
+    struct epoll_event batch[LOOP_BATCH];
+};
+
+/* A timer of the loop's wheel with what to do when it is due. */
+struct alarm {
+    struct timer timer;
+    void (*due)(struct loop *loop, struct alarm *a);
+};
+
+/* Returns 0 or -errno. */
+int loop_open(struct loop *loop);
+
+void loop_close(struct loop *loop);
+
+/* Begins to watch w->fd for w->events; w->ready must be set. Returns 0 or -errno. */
+int loop_watch(struct loop *loop, struct watch *w);
+
+/* Changes what is asked for; a call that changes nothing costs no system call. */
+void loop_want(struct loop *loop, struct watch *w, uint32_t events);
+
+/* Stops watching; events of this turn that are still to come for it are dropped. Does not close. */
+void loop_forget(struct loop *loop, struct watch *w);
+
+static inline void loop_alarm(struct loop *loop, struct alarm *a, uint64_t at)
+{
+    wheel_set(&loop->wheel, &a->timer, at);
+}
+
+static inline void loop_alarm_off(struct loop *loop, struct alarm *a)
+{
+    wheel_cancel(&loop->wheel, &a->timer);
+}
+
+/* One turn: waits for events or the next timer (at most `wait_ms`, -1 for as long as it takes), then
+ * calls what is ready and due. */
+void loop_turn(struct loop *loop, int wait_ms);
+
+/* Turns until loop->stop. */
+void loop_run(struct loop *loop);
+
+#endif

@@ -1,0 +1,96 @@
+/* Counters that all processes add to and the web process reads: one shared mapping, a row a process.
+ *
+ * Each process writes only its own row (given by the master), so an addition is one plain store without
+ * contention. A row outlives the process that wrote it: totals never go back when a worker dies. Gauges
+ * of a dead process are zeroed by the master with metrics_reset_gauges(). The table below is the one place
+ * where a metric is named; docs, /metrics and tests read it. */
+#ifndef MIRED_BASE_METRICS_H
+#define MIRED_BASE_METRICS_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* M(identifier, kind, family, label, help): family without label and with are written as Prometheus
+ * wants them; rows of one family stand together. */
+#define METRICS(M)                                                                                 \
+    M(CONNECTIONS_TOTAL, COUNTER, "mired_connections_total", "", "Connections accepted.")          \
+    M(CONNECTIONS_OPEN, GAUGE, "mired_connections_open", "", "Connections open now, held ones included.") \
+    M(HELD, GAUGE, "mired_held_connections", "", "Connections with a reply held back now.")        \
+    M(FROZEN, GAUGE, "mired_frozen_connections", "", "Held connections without a socket now.")     \
+    M(HOLD_MS, COUNTER_MS, "mired_hold_seconds_total", "", "Seconds that clients spent held.")     \
+    M(OFFENCE_RECIPIENT, COUNTER, "mired_offences_total", "kind=\"recipient\"", "Offences booked.") \
+    M(OFFENCE_RELAY, COUNTER, "mired_offences_total", "kind=\"relay\"", "")                        \
+    M(OFFENCE_SYNTAX, COUNTER, "mired_offences_total", "kind=\"syntax\"", "")                      \
+    M(OFFENCE_SEQUENCE, COUNTER, "mired_offences_total", "kind=\"sequence\"", "")                  \
+    M(OFFENCE_AUTH, COUNTER, "mired_offences_total", "kind=\"auth\"", "")                          \
+    M(OFFENCE_POLICY, COUNTER, "mired_offences_total", "kind=\"policy\"", "")                      \
+    M(OFFENCE_BACKEND, COUNTER, "mired_offences_total", "kind=\"backend\"", "")                    \
+    M(OFFENCE_EARLY, COUNTER, "mired_offences_total", "kind=\"early\"", "")                        \
+    M(OFFENCE_TRAP, COUNTER, "mired_offences_total", "kind=\"trap\"", "")                          \
+    M(OFFENCE_TLS, COUNTER, "mired_offences_total", "kind=\"tls\"", "")                            \
+    M(VERDICT_GOOD, COUNTER, "mired_verdicts_total", "result=\"good\"", "Verdicts told, and those not told.") \
+    M(VERDICT_BAD, COUNTER, "mired_verdicts_total", "result=\"bad\"", "")                          \
+    M(VERDICT_MASKED, COUNTER, "mired_verdicts_total", "result=\"masked\"", "")                    \
+    M(VERDICT_SHIELD, COUNTER, "mired_verdicts_total", "result=\"shield\"", "")                    \
+    M(VERDICT_UNKNOWN, COUNTER, "mired_verdicts_total", "result=\"unavailable\"", "")              \
+    M(REPLIES_2, COUNTER, "mired_replies_total", "class=\"2xx\"", "Replies sent.")                 \
+    M(REPLIES_3, COUNTER, "mired_replies_total", "class=\"3xx\"", "")                              \
+    M(REPLIES_4, COUNTER, "mired_replies_total", "class=\"4xx\"", "")                              \
+    M(REPLIES_5, COUNTER, "mired_replies_total", "class=\"5xx\"", "")                              \
+    M(MESSAGES_PASSED, COUNTER, "mired_messages_total", "result=\"passed\"", "Messages handed on, by what the client heard.") \
+    M(MESSAGES_DEFERRED, COUNTER, "mired_messages_total", "result=\"deferred\"", "")               \
+    M(MESSAGES_REFUSED, COUNTER, "mired_messages_total", "result=\"refused\"", "")                 \
+    M(AUTH_OK, COUNTER, "mired_auth_total", "result=\"ok\"", "AUTH attempts.")                     \
+    M(AUTH_FAILED, COUNTER, "mired_auth_total", "result=\"failed\"", "")                           \
+    M(AUTH_UNAVAILABLE, COUNTER, "mired_auth_total", "result=\"unavailable\"", "")                 \
+    M(TLS_OK, COUNTER, "mired_tls_handshakes_total", "result=\"ok\"", "TLS handshakes.")           \
+    M(TLS_FAILED, COUNTER, "mired_tls_handshakes_total", "result=\"failed\"", "")                  \
+    M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "", "Held connections closed to make room.") \
+    M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "", "Workers restarted after they died.")
+
+enum metric {
+#define METRIC_ID(id, kind, family, label, help) METRIC_##id,
+    METRICS(METRIC_ID)
+#undef METRIC_ID
+        METRIC_COUNT
+};
+
+enum { METRIC_COUNTER, METRIC_GAUGE, METRIC_COUNTER_MS };
+
+struct metric_about {
+    const char *family, *label, *help;
+    int kind;
+};
+extern const struct metric_about metric_table[METRIC_COUNT];
+
+/* Upper bounds of mired_message_seconds' buckets, in ms; one more bucket is +Inf. */
+enum { METRIC_BUCKETS = 12 };
+extern const uint32_t metric_bucket_ms[METRIC_BUCKETS];
+
+struct metrics_row {
+    _Alignas(64) _Atomic uint64_t value[METRIC_COUNT];
+    _Atomic uint64_t message_bucket[METRIC_BUCKETS + 1]; /* not cumulative */
+    _Atomic uint64_t message_us;                         /* sum */
+};
+
+struct metrics {
+    uint32_t rows;
+    struct metrics_row *row; /* in a shared mapping */
+};
+
+/* A shared anonymous mapping with `rows` rows, all zero. Returns 0 or -errno. */
+int metrics_open(struct metrics *m, uint32_t rows);
+void metrics_close(struct metrics *m);
+
+/* The row that metric_add() of this process writes to; NULL is a private dummy (unit tests). */
+void metrics_use(struct metrics_row *row);
+
+/* Adds to a counter or moves a gauge. Any value as uint64_t; negative moves wrap as they should. */
+void metric_add(enum metric id, int64_t by);
+void metric_message(uint64_t us);
+
+/* The sum over all rows. */
+uint64_t metrics_sum(const struct metrics *m, enum metric id);
+void metrics_reset_gauges(struct metrics_row *row);
+
+#endif

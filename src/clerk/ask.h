@@ -1,0 +1,50 @@
+/* What workers ask clerks, and how: one SOCK_SEQPACKET pair that all workers of a generation write to and all
+ * of its clerks read from, so that whichever clerk is idle takes the next question; and one pair for each worker
+ * slot, on which the clerks answer. A packet is one of the structs below with its texts behind it. A question
+ * whose clerk died is not answered: the asker has a timer. */
+#ifndef MIRED_CLERK_ASK_H
+#define MIRED_CLERK_ASK_H
+
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+enum ask_kind { ASK_RECIPIENT = 1, ASK_PASSWORD = 2 };
+
+enum { ASK_TEXT_MAX = 4096, ASK_TIMEOUT_MS = 20000 };
+
+struct ask {
+    uint64_t id;     /* the asker's; comes back */
+    uint16_t slot;   /* which worker slot to answer */
+    uint16_t kind;   /* enum ask_kind */
+    uint16_t first;  /* octets of the first text: folded address | user */
+    uint16_t second; /* octets of the second: nothing | password */
+    struct addr client;
+    char text[ASK_TEXT_MAX];
+};
+
+enum answer_result { ANSWER_YES = 1, ANSWER_NO, ANSWER_LATER, ANSWER_OTHER };
+
+struct answer {
+    uint64_t id;
+    uint16_t result; /* enum answer_result */
+    uint16_t code;   /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
+    uint8_t enhanced[3];
+    uint8_t source; /* index of the `recipients` or `auth` section that answered */
+    uint16_t len;
+    char text[512];
+};
+
+/* Packs and sends; 0, or -EAGAIN when the queue is full (try again when `fd` is writable), or -errno. */
+int ask_send(int fd, uint64_t id, uint16_t slot, enum ask_kind kind, const struct addr *client,
+             struct span first, struct span second);
+
+/* Reads and checks one question (blocking or not, as fd is); 1, 0 at the end, or -errno (-EBADMSG: malformed,
+ * skip it). */
+int ask_read(int fd, struct ask *a);
+
+int answer_send(int fd, const struct answer *a);
+int answer_read(int fd, struct answer *a);
+
+#endif

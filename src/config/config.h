@@ -1,0 +1,139 @@
+/* The configuration as the rest of the house sees it: checked values, never strings to be parsed again.
+ *
+ * Read by the master (and `mired -t`) with libconfuse; children inherit it over fork() and never change it.
+ * Durations are ms, sizes octets. The keys, their defaults and their limits stand in docs/configuration.md
+ * and in one table each in the .c files. */
+#ifndef MIRED_CONFIG_CONFIG_H
+#define MIRED_CONFIG_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+#include "base/log.h"
+#include "tarpit/rules.h"
+
+struct config_strings {
+    char **at;
+    size_t count;
+};
+
+struct config_networks {
+    struct network *at;
+    size_t count;
+};
+
+enum tls_mode { TLS_OFF, TLS_STARTTLS, TLS_IMPLICIT, TLS_VERIFIED /* backends: encrypted and checked */ };
+
+struct config_listen {
+    struct addr addr;
+    bool submission;
+    bool auth;      /* offered where there is an `auth` verifier */
+    enum tls_mode tls;
+    struct config_networks proxy_protocol; /* who may send PROXY v1/v2; empty: nobody */
+};
+
+struct config_tls {
+    struct config_strings certificate, key;
+    int minimum; /* 12 or 13 for TLS 1.2 or 1.3 */
+    char *client_ca; /* optional client certificates that make a session exempt; NULL: none */
+};
+
+enum recipients_kind { RECIPIENTS_FILE, RECIPIENTS_LDAP, RECIPIENTS_SOCKETMAP, RECIPIENTS_BACKEND };
+
+struct config_recipients {
+    enum recipients_kind kind;
+    uint64_t cache_ms, negative_cache_ms;
+    char *path;                 /* file, socketmap (unix path or inet:HOST:PORT) */
+    char *map;                  /* socketmap */
+    struct config_strings url;  /* ldap: one or several servers */
+    char *base, *filter, *bind_dn, *password_file;
+    bool start_tls;
+};
+
+enum auth_kind { AUTH_FILE, AUTH_DOVECOT, AUTH_BACKEND };
+
+struct config_auth {
+    enum auth_kind kind;
+    char *path; /* file, dovecot */
+};
+
+enum backend_kind { BACKEND_SMTP, BACKEND_LMTP, BACKEND_STORE };
+
+struct config_backend {
+    enum backend_kind kind;
+    char *name;       /* as written: "smtp://127.0.0.1:10025", "lmtp:/run/dovecot/lmtp", "maildir" */
+    struct addr addr; /* ADDR_UNIX: see path */
+    char *path;
+    bool xclient, xforward;
+    int proxy_protocol; /* 0, 1, 2 */
+    enum tls_mode tls;
+    uint32_t connections; /* at most, all workers together */
+};
+
+enum balance { BALANCE_FIRST, BALANCE_ROUND_ROBIN };
+
+struct config_dnsbl {
+    char *zone;
+    double weight;
+    char *reply; /* "127.0.0.[2..11]" or NULL: any */
+};
+
+struct config {
+    char *file;     /* where it was read from */
+    char *hostname;
+    struct config_strings domains; /* folded: lower case, A-labels */
+    uint32_t workers, clerks;      /* already resolved: never 0 */
+    char *user;
+    char *state, *run;
+    enum log_format log;
+    enum log_level log_level;
+    uint64_t size_max;
+    uint64_t connections_max;      /* already resolved; all workers together */
+    uint64_t spool_max;
+    uint64_t timeout_ms;
+    uint64_t settle_ms;
+    struct config_networks exempt;
+    struct config_strings exempt_names; /* ".outbound.example.com" */
+    struct config_strings suspect;
+    struct config_dnsbl *dnsbl;
+    size_t dnsbl_count;
+    struct config_strings dnswl;
+    struct config_strings resolver;
+    char *recipient_delimiter;
+    struct config_listen *listen;
+    size_t listen_count;
+    struct config_tls tls;
+    struct tarpit_rules tarpit;
+    struct config_strings traps; /* folded addresses */
+    uint64_t ledger_size;
+    struct config_recipients *recipients;
+    size_t recipients_count;
+    struct config_auth *auth;
+    size_t auth_count;
+    struct config_backend *backend;
+    size_t backend_count;
+    enum balance balance;
+    struct config_strings web_listen;
+    char *web_token_file;
+};
+
+/* Reads `path`. Returns 0 and the configuration (the caller's; config_free), or -1 with every error found, a
+ * line each as "FILE:LINE: what is wrong; what would be right", in *errors (the caller's buf). Warnings (no
+ * `recipients`: every local address is taken) go to *errors too, marked "warning:", with return 0.
+ * Looks at files only to see whether they can be read. */
+int config_read(const char *path, struct config **config, struct buf *errors);
+
+void config_free(struct config *config);
+
+/* Checked values, used for keys and by tools: "20s", "500ms", "1h"; a bare number is seconds. */
+bool config_duration(struct span text, uint64_t *ms);
+/* "64K", "25M", "1G", or octets. */
+bool config_size(struct span text, uint64_t *octets);
+
+/* True when `domain` (folded) is one of ours. */
+bool config_is_local(const struct config *c, struct span domain);
+
+#endif

@@ -1,0 +1,71 @@
+/* The relay: hands whole messages to backends over pooled connections, within a worker's loop.
+ *
+ * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message; the backend's words become the client's.
+ * What was the backend's before its final dot went out may be tried once more elsewhere; what breaks behind it
+ * is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client: the message is whole when it comes here.
+ *
+ * The protocol is in outbound.c (sans-I/O), the connections in pool.c. One thread; callbacks come from the loop,
+ * never from within relay_send(). */
+#ifndef MIRED_RELAY_RELAY_H
+#define MIRED_RELAY_RELAY_H
+
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/loop.h"
+#include "relay/settle.h"
+#include "relay/spool.h"
+#include "smtp/envelope.h"
+#include "smtp/reply.h"
+
+struct config;
+struct relay;
+
+struct relay_kit {
+    const struct config *config;
+    struct loop *loop;
+    const char *store_path;
+    struct settle *settle;
+    uint32_t slots; /* workers that share each backend's `connections` */
+    /* A backend went up or down, or its capabilities are known (enum smtp_offer of those that are up). */
+    void (*changed)(void *arg, uint32_t offer);
+    void *arg;
+};
+
+/* Opens one connection to each backend at once, to learn what it has. NULL without memory. */
+struct relay *relay_open(const struct relay_kit *kit);
+
+/* Closes idle connections; hand-overs in progress end with 451. */
+void relay_close(struct relay *r);
+
+struct relay_message {
+    struct envelope *envelope; /* taken: copied before the call returns */
+    struct spool *spool;       /* taken over: freed by the relay */
+    struct addr client;        /* for XCLIENT, PROXY and settling */
+    struct span helo;          /* borrowed for the call */
+    struct span user;          /* authenticated as, or empty; borrowed for the call */
+    struct buf header;         /* taken over: the Received: line(s) that go before the message */
+    bool utf8, eightbit;       /* asked for by the client: SMTPUTF8, BODY=8BITMIME */
+};
+
+struct relay_result {
+    struct reply reply;   /* for the client; arg valid during the call */
+    uint32_t accepted;    /* recipients that the backend has now (or had already) */
+    const char *backend;  /* its name, or "-" */
+    bool duplicate_possible; /* broke behind the final dot */
+};
+
+struct handover;
+
+/* Begins a hand-over; `done` is called once, later. NULL without memory (all is freed; tell the client 451). */
+struct handover *relay_send(struct relay *r, struct relay_message *m,
+                            void (*done)(void *arg, const struct relay_result *result), void *arg);
+
+/* The client is gone: `done` will not be called. What has not reached a backend is dropped, the rest ends
+ * by itself (its outcome is remembered by settling). */
+void relay_abandon(struct handover *h);
+
+/* For `status`: is any backend up; their names and states by index. */
+bool relay_is_up(const struct relay *r);
+
+#endif

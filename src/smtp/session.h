@@ -1,0 +1,133 @@
+/* A server's SMTP session without I/O, clock or globals: octets in, wishes out (RFC 5321, 1870, 2920, 3030,
+ * 3461, 4954, 6152, 6531, 2033).
+ *
+ * The caller loops: smtp_step() consumes what it can of the input and returns the first thing it needs.
+ * One thing at a time: while a reply waits (is held), nothing behind it is parsed, so replies are in order
+ * whatever the client pipelines, and a held session costs no work. What is allowed when is the table in
+ * command.c. The same code serves tests, fuzzers, the simulator and the LMTP store. */
+#ifndef MIRED_SMTP_SESSION_H
+#define MIRED_SMTP_SESSION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "smtp/address.h"
+#include "smtp/data.h"
+#include "smtp/envelope.h"
+#include "smtp/reply.h"
+
+enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
+
+/* What a listener offers; shared by all of its sessions, never changed while they run but for `offer`,
+ * which follows what the backend has. */
+struct smtp_service {
+    const char *hostname;
+    uint64_t size_max;         /* octets; 0: no limit */
+    uint32_t recipients_max;   /* 1,000 */
+    bool lmtp;                 /* LHLO, and the reply after the data once for each recipient */
+    bool submission;           /* no MAIL without AUTH */
+    bool auth;                 /* AUTH is offered where it may be */
+    bool auth_plain_from_afar; /* AUTH without TLS from addresses that are not loopback (tests only) */
+    bool tls;                  /* STARTTLS is offered */
+    uint32_t offer;            /* of enum smtp_offer */
+};
+
+enum smtp_offer {
+    SMTP_OFFER_8BITMIME = 1,
+    SMTP_OFFER_SMTPUTF8 = 2,
+    SMTP_OFFER_DSN = 4,
+    SMTP_OFFER_ALL = 7
+};
+
+enum smtp_flag {             /* smtp_session.flags */
+    SMTP_ESMTP = 1,          /* EHLO or LHLO, not HELO */
+    SMTP_AUTHENTICATED = 2,
+    SMTP_TLS_ON = 4,
+    SMTP_LOCAL = 8,          /* the client is on loopback */
+    SMTP_NULL_SENDER = 16,   /* MAIL FROM:<> */
+    SMTP_UTF8 = 32,          /* this message asked for SMTPUTF8 */
+    SMTP_8BIT = 64,          /* BODY=8BITMIME */
+    SMTP_DATA_VOID = 128,    /* the message being read will be refused; its octets are dropped */
+};
+
+struct smtp_session {
+    struct envelope envelope;
+    uint64_t size;       /* octets of the message so far, without stuffing */
+    uint64_t chunk_left; /* of the BDAT chunk being read */
+    struct data_scan data;
+    uint16_t recipients; /* accepted ones */
+    uint16_t flags;      /* enum smtp_flag */
+    uint16_t pending;    /* private: the reply that comes next */
+    uint8_t state;       /* private: enum smtp_state of command.h */
+    uint8_t wait;        /* private: what was asked of the caller and not yet answered */
+    uint8_t mechanism;   /* private: AUTH in progress */
+    uint8_t after;       /* private */
+    uint16_t lmtp_left;  /* replies still to be repeated */
+};
+
+enum smtp_want {
+    SMTP_INPUT,      /* more octets: call again with what was not used and what has come */
+    SMTP_REPLY,      /* send step.reply (held or not), then call again */
+    SMTP_RECIPIENT,  /* is step.box one of ours? answer with smtp_recipient_is() */
+    SMTP_PASSWORD,   /* is step.password right? answer with smtp_password_is() */
+    SMTP_START_TLS,  /* the 220 has been sent: shake hands, then smtp_tls_is_on(); unused input is discarded
+                        before (what was pipelined behind STARTTLS gets REPLY_INJECTED and never comes here) */
+    SMTP_MESSAGE,    /* a message begins: get a spool ready; answer by calling again */
+    SMTP_BODY,       /* append step.body to the spool, then call again */
+    SMTP_MESSAGE_END,/* the message is whole: hand it on; answer with smtp_message_is() */
+    SMTP_MESSAGE_VOID,/* forget the spool; call again */
+    SMTP_END,        /* close the connection */
+};
+
+struct smtp_step {
+    struct reply reply;      /* SMTP_REPLY; arg valid until the next call that takes the session */
+    struct mailbox box;      /* SMTP_RECIPIENT: points into the input; domain empty for <postmaster> */
+    struct span address;     /* SMTP_RECIPIENT: local@domain as written; same life */
+    struct span body;        /* SMTP_BODY: points into the input, or static */
+    struct {
+        char user[256], password[1024]; /* NUL-terminated; the caller wipes them */
+    } login;                 /* SMTP_PASSWORD */
+};
+
+enum recipient_verdict {
+    RECIPIENT_TAKE,     /* 250 */
+    RECIPIENT_UNKNOWN,  /* 550 5.1.1 */
+    RECIPIENT_RELAYING, /* 550 5.7.1 */
+    RECIPIENT_TRAP,     /* 550 5.7.1 */
+    RECIPIENT_LATER,    /* 451 4.3.0: the directory is down */
+    RECIPIENT_MASKED,   /* 450 4.7.1 */
+    RECIPIENT_OTHER,    /* as the reply given along says */
+};
+
+enum password_verdict { PASSWORD_RIGHT, PASSWORD_WRONG, PASSWORD_LATER };
+
+/* A new session; its first step is the greeting. */
+void smtp_start(struct smtp_session *s, bool local);
+
+/* One step, as described above. `in` is all input that is there and was not used by earlier calls; *used
+ * tells how much of it this call is done with. What step's spans point to lives until the next call. */
+enum smtp_want smtp_step(struct smtp_session *s, const struct smtp_service *service, struct span in,
+                         size_t *used, struct smtp_step *step);
+
+/* The answers. `other` is used with RECIPIENT_OTHER only; its arg is copied. Each makes the session ready for
+ * smtp_step(), which then returns the reply. The recipient's address is passed again, for the input that
+ * held it may be gone; parameters were kept by the session. */
+void smtp_recipient_is(struct smtp_session *s, enum recipient_verdict v, struct span address,
+                       const struct reply *other);
+void smtp_password_is(struct smtp_session *s, enum password_verdict v);
+void smtp_message_is(struct smtp_session *s, const struct reply *reply);
+void smtp_tls_is_on(struct smtp_session *s);
+
+/* The spool cannot take more (452 4.3.1 at the end of the data, which is read and dropped until then). */
+void smtp_body_failed(struct smtp_session *s);
+
+/* The next step is this reply (421 and kin), after which the session ends. */
+void smtp_shut(struct smtp_session *s, enum reply_id id);
+
+/* True while a message is being read (DATA or BDAT has begun and not ended). */
+bool smtp_in_data(const struct smtp_session *s);
+
+void smtp_free(struct smtp_session *s);
+
+#endif

@@ -1,0 +1,16 @@
+/* The built-in store: LMTP (RFC 2033) on a unix socket, Maildir behind it (state/mail/DOMAIN/LOCALPART/). */
+#ifndef MIRED_STORE_STORE_H
+#define MIRED_STORE_STORE_H
+
+struct config;
+
+struct store_kit {
+    const struct config *config;
+    int control; /* channel to the master */
+    int listen;  /* the unix socket, listening; the master's */
+};
+
+/* The body of the process. One thread a connection, for fsync blocks. */
+int store_run(const struct store_kit *kit);
+
+#endif

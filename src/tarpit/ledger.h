@@ -1,0 +1,95 @@
+/* The ledger: what is known of each client, network and account, in one mapped file that all processes
+ * share (docs/tarpit.md, "The ledger").
+ *
+ * A set-associative table of 64-octet entries. An amount (offences, good mail) decays by halves; it is kept
+ * with the time of its last change and decayed when read. Every field is one 64-bit word that carries a tag
+ * of its entry's key and is changed by compare-and-swap: there is no lock that a dead process could keep,
+ * and one killed in the middle leaves at worst its one booking undone. Keys are SipHashes under the
+ * file's own random key.
+ *
+ * All functions are safe from any process that mapped the file; none blocks, allocates or fails (a full
+ * set evicts its weakest entry). `now` is wall time in ms and may go back by up to LEDGER_SKEW_MS. */
+#ifndef MIRED_TARPIT_LEDGER_H
+#define MIRED_TARPIT_LEDGER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+struct ledger; /* opaque */
+
+enum { LEDGER_SKEW_MS = 5000 };
+
+enum ledger_kind { LEDGER_CLIENT = 1, LEDGER_NETWORK, LEDGER_ACCOUNT, LEDGER_ACCOUNT_NETWORK };
+
+/* A question's key, made once per connection. */
+struct ledger_key {
+    uint64_t hash;
+    uint64_t label; /* the address itself, so that a person can read the table; 0 for accounts */
+    uint8_t kind;
+};
+
+/* Opens or begins the file (NULL: memory only) with room for size/64 entries. Returns 0 or -errno.
+ * Before the processes that share it are started. */
+int ledger_open(struct ledger **l, const char *path, uint64_t size);
+void ledger_close(struct ledger *l);
+
+struct ledger_key ledger_key_client(const struct ledger *l, const struct addr *a);
+struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *a);
+struct ledger_key ledger_key_account(const struct ledger *l, struct span user);
+struct ledger_key ledger_key_account_network(const struct ledger *l, struct span user,
+                                             const struct addr *a);
+
+/* A snapshot of one entry, amounts decayed to `now`. All zero when there is none. */
+struct ledger_entry {
+    double offences, good;
+    uint64_t turn_ms;     /* wall ms: when the last verdict's turn ends; 0: never */
+    uint64_t debt_ms;     /* wall ms: when the last offence's hold ends; 0: never */
+    uint64_t seen_ms;     /* wall ms of the last change */
+    uint32_t patience_ms; /* 0: not known */
+    uint32_t flags;       /* enum ledger_flag */
+};
+
+enum ledger_flag { LEDGER_SUSPECT = 1, LEDGER_TRAPPED = 2, LEDGER_EXEMPT = 4, LEDGER_KNOWN = 8 };
+
+struct ledger_decay {
+    uint64_t half_life, good_half_life; /* ms; 0: never fades */
+};
+
+bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                uint64_t now, struct ledger_entry *out);
+
+/* Adds and returns the amount after it. */
+double ledger_add_offences(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                           uint64_t now, double weight);
+double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                       uint64_t now, double amount);
+
+/* Takes the next turn of `length` ms: it begins at the later of `now` and the end of the last one taken.
+ * When it would begin after `latest`, none is taken and 0 is returned; else its beginning (wall ms). */
+uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t length,
+                          uint64_t latest);
+
+/* Raises the debt's end to `until`; never lowers it. */
+void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until);
+void ledger_set_patience(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t patience_ms);
+void ledger_set_flags(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t set,
+                      uint32_t clear);
+
+/* Removes the entry: as if it had never been seen. */
+void ledger_forget(struct ledger *l, const struct ledger_key *k);
+
+/* Goes over all entries (in no order, others may change them meanwhile). *at is 0 at first; false at the
+ * end. `who` is the address or network for those kinds. */
+bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay *d, uint64_t now,
+                 struct ledger_key *key, struct addr *who, struct ledger_entry *out);
+
+struct ledger_stats {
+    uint64_t capacity, entries, evictions;
+};
+struct ledger_stats ledger_stats(const struct ledger *l);
+
+#endif

@@ -1,0 +1,22 @@
+/* The web process: control socket, /metrics, the page. Never in the path of mail. */
+#ifndef MIRED_WEB_WEB_H
+#define MIRED_WEB_WEB_H
+
+#include <stdint.h>
+
+struct config;
+struct metrics;
+struct ledger;
+
+struct web_kit {
+    const struct config *config;
+    int control;        /* channel to the master */
+    int control_listen; /* the control socket, listening; the master's */
+    const struct metrics *metrics;
+    struct ledger *ledger;
+    uint64_t started_ms; /* wall time of the master's start */
+};
+
+int web_run(const struct web_kit *kit);
+
+#endif

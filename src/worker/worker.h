@@ -1,0 +1,34 @@
+/* The worker: the process in which sockets, sessions and holds meet. Hostile input lives here only. */
+#ifndef MIRED_WORKER_WORKER_H
+#define MIRED_WORKER_WORKER_H
+
+#include <stdint.h>
+
+struct config;
+struct ledger;
+struct settle;
+
+/* A listening socket of this worker's slot. */
+struct worker_listener {
+    int fd;
+    uint16_t index; /* into config->listen */
+};
+
+struct worker_kit {
+    const struct config *config;
+    uint32_t slot, slots;
+    const struct worker_listener *listener;
+    uint32_t listeners;
+    int control;  /* channel to the master */
+    int ask;      /* questions to the clerks */
+    int answer;   /* their answers */
+    const char *store_path; /* the built-in store's socket */
+    struct ledger *ledger;
+    struct settle *settle;
+};
+
+/* The body of the process. Ends (0) with its last connection after NOTE_DRAIN, within 2 s of NOTE_STOP or of
+ * the master's death. */
+int worker_run(const struct worker_kit *kit);
+
+#endif
