@@ -1,4 +1,5 @@
-/* The built-in store: LMTP (RFC 2033) on a unix socket, Maildir behind it (state/mail/DOMAIN/LOCALPART/). */
+/* The built-in store: LMTP (RFC 2033) on a unix socket, Maildir behind it
+ * (state/mail/DOMAIN/LOCALPART/). */
 #ifndef MIRED_STORE_STORE_H
 #define MIRED_STORE_STORE_H
 

@@ -1,0 +1,274 @@
+/* One LMTP connection of the store: the sans-I/O session of src/smtp on one side, a Maildir message
+ * on the other.
+ *
+ * The worker that connects has filtered recipients already; what is checked here is only that the
+ * domain is ours, for the store cannot relay. Octets come dot-stuffed with CRLF line ends, as the
+ * session passes them on, and become what a Maildir holds: unstuffed, with LF. The reply after the
+ * data is one for all recipients (the session repeats it for each), and a positive one means that
+ * every copy is on the disk.
+ *
+ * Runs in the store, one thread a connection, and may block on anything but an idle client: see
+ * wait_input(). */
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "smtp/session.h"
+#include "store/lmtp.h"
+#include "store/maildir.h"
+
+enum {
+    INPUT_ROOM = 64 * 1024,
+    STALL_MS =
+        60000, /* a worker that does not read our replies, or stalls within a message, is broken */
+};
+
+struct lmtp {
+    const struct lmtp_house *house;
+    struct smtp_service service;
+    struct smtp_session session;
+    struct smtp_step step;
+    struct maildir_message message;
+    bool in_message; /* `message` is begun */
+    int failure;     /* -errno of the message being read; its octets are dropped from then on */
+    bool line_start; /* of data_unstuff() */
+    bool closing;    /* the 421 has been asked for */
+    int fd;
+    struct buf out;
+    size_t len; /* octets in `input` */
+    uint64_t began_ms;
+    char input[INPUT_ROOM], plain[INPUT_ROOM];
+};
+
+static int send_all(int fd, struct buf *out)
+{
+    size_t sent = 0;
+    while (sent < out->len) {
+        ssize_t n = send(fd, out->at + sent, out->len - sent, MSG_NOSIGNAL);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -errno;
+        sent += (size_t)n;
+    }
+    buf_drop(out, out->len);
+    return 0;
+}
+
+enum input { INPUT_COME, INPUT_STOP, INPUT_GONE };
+
+/* Waits for octets. An idle session ends when the store does; one within a message first reads it
+ * to its end, which the worker, having it whole, sends in milliseconds. */
+static enum input wait_input(struct lmtp *l)
+{
+    bool idle = !smtp_in_data(&l->session);
+    struct pollfd p[2] = {{.fd = l->fd, .events = POLLIN},
+                          {.fd = idle ? l->house->stop : -1, .events = POLLIN}};
+    int n;
+    do {
+        n = poll(p, 2, idle ? -1 : STALL_MS);
+    } while (n < 0 && errno == EINTR);
+    if (n <= 0)
+        return INPUT_GONE;
+    return p[0].revents ? INPUT_COME : INPUT_STOP;
+}
+
+/* Replies go out only now, when there is nothing left to answer: one write for a pipelined burst.
+ */
+static bool read_input(struct lmtp *l)
+{
+    if (send_all(l->fd, &l->out) < 0 || l->len == sizeof l->input)
+        return false;
+    switch (wait_input(l)) {
+    case INPUT_STOP:
+        l->closing = true;
+        smtp_shut(&l->session, REPLY_SHUTDOWN);
+        return true;
+    case INPUT_COME: {
+        ssize_t n = recv(l->fd, l->input + l->len, sizeof l->input - l->len, 0);
+        if (n > 0)
+            l->len += (size_t)n;
+        return n > 0 || (n < 0 && errno == EINTR);
+    }
+    case INPUT_GONE: break;
+    }
+    return false;
+}
+
+/* An address as envelope and step have it, in the form that names folders. A bare <postmaster> is
+ * the first domain's. */
+static bool fold(const struct lmtp *l, struct span address, char out[ADDRESS_MAX + LOCAL_MAX])
+{
+    struct mailbox box = {.local = address};
+    for (size_t i = 0; i < address.len; i++)
+        if (address.at[i] == '@')
+            box = (struct mailbox){span_first(address, i), span_after(address, i + 1)};
+    if (box.domain.len == 0 && l->house->config->domains.count > 0)
+        box.domain = span_of(l->house->config->domains.at[0]);
+    return mailbox_fold(&box, out, ADDRESS_MAX + LOCAL_MAX) > 0;
+}
+
+static struct mailbox split(const char *folded)
+{
+    const char *at = strrchr(folded, '@');
+    return (struct mailbox){{folded, (size_t)(at - folded)}, span_of(at + 1)};
+}
+
+static void judge_recipient(struct lmtp *l)
+{
+    char folded[ADDRESS_MAX + LOCAL_MAX];
+    struct span address = l->step.address;
+    bool ours = fold(l, address, folded) && config_is_local(l->house->config, split(folded).domain);
+    smtp_recipient_is(&l->session, ours ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
+}
+
+/* user+tag is delivered to user. A quoted local part is one name, whatever it holds. */
+static int add_mailbox(struct lmtp *l, struct span address)
+{
+    char folded[ADDRESS_MAX + LOCAL_MAX];
+    if (!fold(l, address, folded))
+        return -EINVAL;
+    struct mailbox box = split(folded);
+    const char *delimiters = l->house->config->recipient_delimiter;
+    if (delimiters && *delimiters && *folded != '"')
+        box.local = local_without_tag(box.local, delimiters);
+    return maildir_add(&l->message, box.local, box.domain);
+}
+
+static int write_return_path(struct lmtp *l)
+{
+    struct buf line = {0};
+    struct span sender = envelope_sender(&l->session.envelope);
+    int error =
+        buf_addf(&line, "Return-Path: <%.*s>\n", (int)sender.len, sender.at ? sender.at : "");
+    if (!error)
+        error = maildir_write(&l->message, buf_span(&line));
+    buf_free(&line);
+    return error;
+}
+
+static void begin_message(struct lmtp *l)
+{
+    struct envelope_recipient r = {0};
+    l->began_ms = clock_mono_ms();
+    l->line_start = true;
+    l->failure = 0;
+    l->in_message = true;
+    maildir_begin(&l->message, l->house->root, l->house->config->hostname);
+    while (!l->failure && envelope_next(&l->session.envelope, &r))
+        l->failure = add_mailbox(l, r.address);
+    if (!l->failure)
+        l->failure = write_return_path(l);
+}
+
+/* A CR is always half of a line end here: the session refuses messages with any other. */
+static size_t drop_returns(char *text, size_t len)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < len; i++)
+        if (text[i] != '\r')
+            text[kept++] = text[i];
+    return kept;
+}
+
+static void add_body(struct lmtp *l)
+{
+    struct span body = l->step.body;
+    while (!l->failure && body.len > 0) {
+        struct span part = span_first(body, sizeof l->plain);
+        size_t n = data_unstuff(&l->line_start, part, l->plain);
+        n = drop_returns(l->plain, n);
+        l->failure = maildir_write(&l->message, (struct span){l->plain, n});
+        body = span_after(body, part.len);
+    }
+}
+
+static void void_message(struct lmtp *l)
+{
+    if (l->in_message)
+        maildir_drop(&l->message);
+    l->in_message = false;
+}
+
+static void log_outcome(const struct lmtp *l, int error)
+{
+    struct log_line line;
+    struct envelope_recipient r = {0};
+    log_begin(&line, error ? LOG_ERROR : LOG_INFO, error ? "not_stored" : "stored");
+    log_span(&line, "from", envelope_sender(&l->session.envelope));
+    while (envelope_next(&l->session.envelope, &r))
+        log_span(&line, "to", r.address);
+    log_int(&line, "size", (int64_t)l->message.size);
+    log_text(&line, "file", l->message.name);
+    log_seconds(&line, "took", clock_mono_ms() - l->began_ms);
+    if (error)
+        log_text(&line, "error", strerrordesc_np(-error));
+    log_end(&line);
+}
+
+static void end_message(struct lmtp *l)
+{
+    int error = l->failure ? l->failure : maildir_commit(&l->message);
+    log_outcome(l, error);
+    void_message(l);
+    bool full = error == -ENOSPC || error == -EDQUOT;
+    enum reply_id id = !error ? REPLY_OK : full ? REPLY_NO_SPACE : REPLY_BACKEND_DOWN;
+    struct reply reply = reply_make(id, (struct span){0});
+    smtp_message_is(&l->session, &reply);
+}
+
+/* One step of the session; false when the connection is over. */
+static bool serve_step(struct lmtp *l)
+{
+    size_t used = 0;
+    enum smtp_want want =
+        smtp_step(&l->session, &l->service, (struct span){l->input, l->len}, &used, &l->step);
+    bool go_on = true;
+    switch (want) {
+    case SMTP_INPUT: break;
+    case SMTP_REPLY: go_on = reply_write(&l->step.reply, &l->out) == 0; break;
+    case SMTP_RECIPIENT: judge_recipient(l); break;
+    case SMTP_MESSAGE: begin_message(l); break;
+    case SMTP_BODY: add_body(l); break;
+    case SMTP_MESSAGE_END: end_message(l); break;
+    case SMTP_MESSAGE_VOID: void_message(l); break;
+    case SMTP_PASSWORD:
+    case SMTP_START_TLS: /* neither is offered on this socket */
+    case SMTP_END: go_on = false; break;
+    }
+    memmove(l->input, l->input + used, l->len - used);
+    l->len -= used;
+    if (want == SMTP_INPUT)
+        return !l->closing && read_input(l);
+    return go_on;
+}
+
+void lmtp_serve(const struct lmtp_house *house, int fd)
+{
+    struct timeval stall = {.tv_sec = STALL_MS / 1000};
+    struct lmtp *l = calloc(1, sizeof *l);
+    if (l) {
+        l->house = house;
+        l->fd = fd;
+        l->service = (struct smtp_service){.hostname = house->config->hostname,
+                                           .recipients_max = ENVELOPE_RECIPIENTS_MAX,
+                                           .lmtp = true,
+                                           .offer = SMTP_OFFER_ALL};
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof stall);
+        smtp_start(&l->session, true);
+        while (serve_step(l))
+            ;
+        send_all(fd, &l->out);
+        void_message(l);
+        smtp_free(&l->session);
+        buf_free(&l->out);
+        free(l);
+    }
+    close(fd);
+}

@@ -1,0 +1,255 @@
+/* Maildir: a message becomes one file in `new` of each mailbox, or of none.
+ *
+ * It is written once, into `tmp` of the first mailbox, and flushed to the disk; then each `new`
+ * gets a hard link to it (a copy, where a mailbox is on another file system). A link, unlike a
+ * rename, never replaces a file that is there. Each folder that changed is flushed before anyone is
+ * told that the message is safe, and folders made on the way are flushed in their parents. When a
+ * mailbox fails, the links made so far are taken back: the sender will try again, and nobody is to
+ * get the message twice.
+ *
+ * Runs in the store, in a thread of its own for each connection. Decides nothing about who is a
+ * recipient. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "store/maildir.h"
+
+static uint64_t wall_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+void maildir_begin(struct maildir_message *m, int root, const char *host)
+{
+    static _Atomic uint32_t count;
+    m->root = root;
+    m->fd = -1;
+    m->boxes = 0;
+    m->box = NULL;
+    m->size = 0;
+    m->kept = 0;
+    message_name(wall_us(), getpid(), count++, host, m->name);
+}
+
+int maildir_add(struct maildir_message *m, struct span local, struct span domain)
+{
+    struct maildir_box box;
+    char first[FOLDER_NAME], second[FOLDER_NAME];
+    folder_name(domain, first);
+    folder_name(local, second);
+    snprintf(box.path, sizeof box.path, "%s/%s", first, second);
+    for (size_t i = 0; i < m->boxes; i++)
+        if (strcmp(m->box[i].path, box.path) == 0)
+            return 0;
+    struct maildir_box *more = reallocarray(m->box, m->boxes + 1, sizeof *more);
+    if (!more)
+        return -ENOMEM;
+    m->box = more;
+    m->box[m->boxes++] = box;
+    return 0;
+}
+
+/* Flushes a folder's entries: what was made, linked or removed in it. */
+static int sync_folder(int root, const char *path)
+{
+    int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int error = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return error;
+}
+
+/* Makes one folder where there is none, and its entry in `parent` lasting. */
+static int make_folder(int root, const char *parent, const char *path)
+{
+    if (mkdirat(root, path, 0700) == 0)
+        return sync_folder(root, parent);
+    return errno == EEXIST ? 0 : -errno;
+}
+
+static int make_mailbox(int root, const struct maildir_box *box)
+{
+    static const char *const inner[] = {"tmp", "new", "cur"};
+    char domain[FOLDER_NAME], path[sizeof box->path + 8];
+    snprintf(domain, sizeof domain, "%.*s", (int)strcspn(box->path, "/"), box->path);
+    int error = make_folder(root, ".", domain);
+    if (!error)
+        error = make_folder(root, domain, box->path);
+    for (size_t i = 0; !error && i < sizeof inner / sizeof *inner; i++) {
+        snprintf(path, sizeof path, "%s/%s", box->path, inner[i]);
+        error = make_folder(root, box->path, path);
+    }
+    return error;
+}
+
+struct file_path {
+    char text[sizeof(struct maildir_box) + 8 + MESSAGE_NAME];
+};
+
+static struct file_path path_in(const struct maildir_message *m, size_t box, const char *folder)
+{
+    struct file_path p;
+    snprintf(p.text, sizeof p.text, "%s/%s/%s", m->box[box].path, folder, m->name);
+    return p;
+}
+
+static int create_file(int root, const char *path)
+{
+    int fd = openat(root, path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    return fd < 0 ? -errno : fd;
+}
+
+/* The common case of a mailbox that is there costs one system call. */
+static int create_in_tmp(const struct maildir_message *m, size_t box)
+{
+    struct file_path tmp = path_in(m, box, "tmp");
+    int fd = create_file(m->root, tmp.text);
+    if (fd != -ENOENT)
+        return fd;
+    int error = make_mailbox(m->root, &m->box[box]);
+    return error ? error : create_file(m->root, tmp.text);
+}
+
+static int write_all(int fd, struct span octets)
+{
+    while (octets.len > 0) {
+        ssize_t n = write(fd, octets.at, octets.len);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        if (n > 0)
+            octets = span_after(octets, (size_t)n);
+    }
+    return 0;
+}
+
+static int flush_pending(struct maildir_message *m)
+{
+    if (m->fd < 0) {
+        int fd = create_in_tmp(m, 0);
+        if (fd < 0)
+            return fd;
+        m->fd = fd;
+    }
+    int error = write_all(m->fd, (struct span){m->pending, m->kept});
+    m->kept = 0;
+    return error;
+}
+
+int maildir_write(struct maildir_message *m, struct span octets)
+{
+    m->size += octets.len;
+    if (octets.len > sizeof m->pending - m->kept) {
+        int error = flush_pending(m);
+        if (error)
+            return error;
+        if (octets.len > sizeof m->pending)
+            return write_all(m->fd, octets);
+    }
+    memcpy(m->pending + m->kept, octets.at, octets.len);
+    m->kept += octets.len;
+    return 0;
+}
+
+/* A copy of the file in this mailbox's own tmp, for a mailbox that a link cannot reach. */
+static int copy_to_tmp(const struct maildir_message *m, size_t box)
+{
+    struct file_path source = path_in(m, 0, "tmp");
+    int in = openat(m->root, source.text, O_RDONLY | O_CLOEXEC);
+    if (in < 0)
+        return -errno;
+    int out = create_in_tmp(m, box), error = out < 0 ? out : 0;
+    char block[16 * 1024];
+    ssize_t n = 0;
+    while (!error && (n = read(in, block, sizeof block)) > 0)
+        error = write_all(out, (struct span){block, (size_t)n});
+    if (!error && (n < 0 || fsync(out) < 0))
+        error = -errno;
+    if (out >= 0)
+        close(out);
+    close(in);
+    return error;
+}
+
+static int link_path(int root, struct file_path from, struct file_path to)
+{
+    return linkat(root, from.text, root, to.text, 0) < 0 ? -errno : 0;
+}
+
+static int deliver_copy(struct maildir_message *m, size_t box, struct file_path new)
+{
+    struct file_path tmp = path_in(m, box, "tmp");
+    int error = copy_to_tmp(m, box);
+    if (!error)
+        error = link_path(m->root, tmp, new);
+    unlinkat(m->root, tmp.text, 0);
+    return error;
+}
+
+/* Puts the file into one mailbox's `new` and makes that last. */
+static int deliver(struct maildir_message *m, size_t box)
+{
+    struct file_path tmp = path_in(m, 0, "tmp"), new = path_in(m, box, "new");
+    int error = link_path(m->root, tmp, new);
+    if (error == -ENOENT) {
+        error = make_mailbox(m->root, &m->box[box]);
+        if (!error)
+            error = link_path(m->root, tmp, new);
+    }
+    if (error == -EXDEV)
+        error = deliver_copy(m, box, new);
+    if (error)
+        return error;
+    char folder[sizeof(struct maildir_box) + 8];
+    snprintf(folder, sizeof folder, "%s/new", m->box[box].path);
+    error = sync_folder(m->root, folder);
+    if (error)
+        unlinkat(m->root, new.text, 0);
+    return error;
+}
+
+static void take_back(struct maildir_message *m, size_t delivered)
+{
+    for (size_t i = 0; i < delivered; i++) {
+        struct file_path new = path_in(m, i, "new");
+        unlinkat(m->root, new.text, 0);
+    }
+}
+
+int maildir_commit(struct maildir_message *m)
+{
+    int error = flush_pending(m);
+    if (!error && fsync(m->fd) < 0)
+        error = -errno;
+    size_t delivered = 0;
+    while (!error && delivered < m->boxes) {
+        error = deliver(m, delivered);
+        if (!error)
+            delivered++;
+    }
+    if (error)
+        take_back(m, delivered);
+    maildir_drop(m);
+    return error;
+}
+
+void maildir_drop(struct maildir_message *m)
+{
+    if (m->fd >= 0) {
+        struct file_path tmp = path_in(m, 0, "tmp");
+        unlinkat(m->root, tmp.text, 0);
+        close(m->fd);
+    }
+    m->fd = -1;
+    free(m->box);
+    m->box = NULL;
+    m->boxes = 0;
+}

@@ -1,0 +1,49 @@
+/* One message on its way into one or several Maildirs: all of them, or none.
+ *
+ * Begun, given its recipients and its octets in any order, then committed or dropped. Blocking
+ * (fsync); one thread a message. Errors are -errno: -ENOSPC and -EDQUOT are a full disk, anything
+ * else is the machine's fault too; none of them is the message's. After an error only
+ * maildir_drop() makes sense. */
+#ifndef MIRED_STORE_MAILDIR_H
+#define MIRED_STORE_MAILDIR_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "store/folder.h"
+
+/* A mailbox as a path below the root: DOMAIN/LOCALPART. */
+struct maildir_box {
+    char path[2 * FOLDER_NAME];
+};
+
+struct maildir_message {
+    int root; /* the folder that holds all mailboxes; borrowed */
+    int fd;   /* the file in the first mailbox's tmp; -1: none yet */
+    size_t boxes;
+    struct maildir_box *box; /* no two the same */
+    char name[MESSAGE_NAME]; /* of the file, in tmp and in each new */
+    uint64_t size;           /* octets that maildir_write() took */
+    size_t kept;             /* octets in `pending` */
+    char pending[16 * 1024];
+};
+
+/* `root` is an open folder, `host` goes into the file's name. */
+void maildir_begin(struct maildir_message *m, int root, const char *host);
+
+/* Adds the mailbox of a folded address. One that was added before is not added again. 0 or -errno.
+ */
+int maildir_add(struct maildir_message *m, struct span local, struct span domain);
+
+/* Appends octets as they are. At least one mailbox must have been added. 0 or -errno. */
+int maildir_write(struct maildir_message *m, struct span octets);
+
+/* On return of 0 the message is on the disk, in `new` of every mailbox, and will be after a power
+ * cut. On -errno it is in none. Either way the message is done with. */
+int maildir_commit(struct maildir_message *m);
+
+/* Leaves nothing behind but folders. */
+void maildir_drop(struct maildir_message *m);
+
+#endif

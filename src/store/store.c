@@ -1,0 +1,175 @@
+/* The store's process: accepts the workers' connections and gives each a thread.
+ *
+ * Blocking threads, not a loop, because a delivery is mostly waiting for fsync, and there are at
+ * most as many connections as the workers' pools hold. The listening socket is the master's, so
+ * connections made while the store is being restarted wait in its queue. The end: an eventfd that
+ * becomes readable and stays so wakes every idle session; those within a message finish it first.
+ *
+ * Data flow: socket -> lmtp.c -> maildir.c -> state/mail/DOMAIN/LOCALPART/new/. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "store/lmtp.h"
+#include "store/store.h"
+
+enum {
+    THREAD_STACK = 256 * 1024,
+    SHORTAGE_MS = 100, /* pause when descriptors or threads have run out */
+    GRACE_MS = 1500,   /* for deliveries in progress at the end; the master waits 2 s */
+};
+
+struct store {
+    const struct store_kit *kit;
+    struct lmtp_house house;
+    pthread_attr_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t all_gone;
+    unsigned connections;
+};
+
+struct guest {
+    struct store *store;
+    int fd;
+};
+
+static void count_connection(struct store *s, int by)
+{
+    pthread_mutex_lock(&s->lock);
+    s->connections += (unsigned)by;
+    if (s->connections == 0)
+        pthread_cond_signal(&s->all_gone);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static void *serve_guest(void *arg)
+{
+    struct guest guest = *(struct guest *)arg;
+    free(arg);
+    lmtp_serve(&guest.store->house, guest.fd);
+    count_connection(guest.store, -1);
+    return NULL;
+}
+
+static int start_thread(struct store *s, int fd)
+{
+    pthread_t thread;
+    struct guest *guest = malloc(sizeof *guest);
+    if (!guest)
+        return -ENOMEM;
+    *guest = (struct guest){s, fd};
+    count_connection(s, 1);
+    int error = pthread_create(&thread, &s->thread, serve_guest, guest);
+    if (error) {
+        count_connection(s, -1);
+        free(guest);
+    }
+    return -error;
+}
+
+static void accept_guest(struct store *s)
+{
+    int fd = accept4(s->kit->listen, NULL, NULL, SOCK_CLOEXEC), error = fd < 0 ? -errno : 0;
+    if (error == -EAGAIN || error == -EINTR || error == -ECONNABORTED)
+        return;
+    if (!error) {
+        error = start_thread(s, fd);
+        if (error)
+            close(fd);
+    }
+    if (error) {
+        log_warn("the store cannot take a connection now: %s", strerrordesc_np(-error));
+        poll(NULL, 0, SHORTAGE_MS);
+    }
+}
+
+/* True when the master wants the store to end, or is gone. */
+static bool told_to_stop(int control)
+{
+    struct note note;
+    int n = channel_read(control, &note);
+    return n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR) || (n > 0 && note.kind == NOTE_STOP);
+}
+
+static void accept_until_told(struct store *s)
+{
+    struct pollfd p[2] = {{.fd = s->kit->control, .events = POLLIN},
+                          {.fd = s->kit->listen, .events = POLLIN}};
+    for (;;) {
+        if (poll(p, 2, -1) < 0)
+            continue;
+        if (p[0].revents && told_to_stop(s->kit->control))
+            return;
+        if (p[1].revents)
+            accept_guest(s);
+    }
+}
+
+static void wait_for_deliveries(struct store *s)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += GRACE_MS / 1000;
+    until.tv_nsec += GRACE_MS % 1000 * 1000000L;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_sec++;
+        until.tv_nsec -= 1000000000;
+    }
+    pthread_mutex_lock(&s->lock);
+    while (s->connections > 0)
+        if (pthread_cond_timedwait(&s->all_gone, &s->lock, &until) != 0)
+            break;
+    if (s->connections > 0)
+        log_warn("%u deliveries were cut short; their senders will try again", s->connections);
+    pthread_mutex_unlock(&s->lock);
+}
+
+/* The folder of all mailboxes, made when it is not there. Returns its descriptor or -errno. */
+static int open_root(const char *state)
+{
+    int above = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (above < 0)
+        return -errno;
+    int root = mkdirat(above, "mail", 0700) < 0 && errno != EEXIST ? -errno : 0;
+    if (root == 0) {
+        root = openat(above, "mail", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        if (root < 0)
+            root = -errno;
+    }
+    close(above);
+    return root;
+}
+
+int store_run(const struct store_kit *kit)
+{
+    struct store s = {.kit = kit, .house = {.config = kit->config, .root = -1}};
+    s.house.root = open_root(kit->config->state);
+    s.house.stop = eventfd(0, EFD_CLOEXEC);
+    if (s.house.root < 0 || s.house.stop < 0) {
+        log_error("cannot open %s/mail: %s", kit->config->state, strerrordesc_np(-s.house.root));
+        return 1;
+    }
+    pthread_mutex_init(&s.lock, NULL);
+    pthread_cond_init(&s.all_gone, NULL);
+    pthread_attr_init(&s.thread);
+    pthread_attr_setstacksize(&s.thread, THREAD_STACK);
+    pthread_attr_setdetachstate(&s.thread, PTHREAD_CREATE_DETACHED);
+    fcntl(kit->listen, F_SETFL, fcntl(kit->listen, F_GETFL) | O_NONBLOCK);
+    channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+    accept_until_told(&s);
+    eventfd_write(s.house.stop, 1);
+    wait_for_deliveries(&s);
+    return 0;
+}
