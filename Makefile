@@ -1,0 +1,56 @@
+# A thin front to meson and ninja; plain `make` shows what there is.
+#
+# BUILD          where to build (build)
+# PREFIX         for `make install` (/usr/local); DESTDIR as everywhere
+# FUZZ_SECONDS   how long `make fuzz` runs each target (20)
+# TESTS          what `make test` and `make soak` hand to pytest (all of tests/integration)
+
+BUILD ?= build
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 20
+TESTS ?= tests/integration
+
+export BUILD FUZZ_SECONDS TESTS
+
+.PHONY: help setup build run test soak bench fuzz check format install fresh clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+setup: ## install what building and running need, where it is missing
+	@scripts/setup build
+
+build: setup ## build/mired and build/mirectl
+	@scripts/build $(BUILD)
+
+run: build ## the demo: a mail server on port 2525 to play with
+	@demo/start $(BUILD)
+
+test: ## everything that must pass before a change lands: unit, sanitizers, integration
+	@scripts/test
+
+soak: ## the long tests: hours of attack in minutes
+	@scripts/soak
+
+bench: build ## measure against the budgets, next to HAProxy and Postfix
+	@scripts/setup bench
+	@bench/run $(BUILD)
+
+fuzz: ## each fuzz target for FUZZ_SECONDS
+	@scripts/fuzz
+
+check: ## clang-format, clang-tidy and cppcheck
+	@scripts/check
+
+format: ## put every C file into the project's layout
+	@scripts/setup check
+	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+install: build ## into PREFIX, below DESTDIR
+	@meson configure $(BUILD) --prefix=$(PREFIX) && meson install -C $(BUILD)
+
+fresh: ## prove that a clean clone runs and passes on a fresh Debian 12 (root, 10 minutes)
+	@scripts/fresh-root
+
+clean: ## remove what building and running made
+	rm -rf build build-asan build-fuzz demo/run
