@@ -1,7 +1,9 @@
-/* The worker: the process in which sockets, sessions and holds meet. Hostile input lives here only. */
+/* The worker: the process in which sockets, sessions and holds meet. Hostile input lives here only.
+ */
 #ifndef MIRED_WORKER_WORKER_H
 #define MIRED_WORKER_WORKER_H
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct config;
@@ -19,16 +21,17 @@ struct worker_kit {
     uint32_t slot, slots;
     const struct worker_listener *listener;
     uint32_t listeners;
-    int control;  /* channel to the master */
-    int ask;      /* questions to the clerks */
-    int answer;   /* their answers */
+    int control;            /* channel to the master */
+    int ask;                /* questions to the clerks */
+    int answer;             /* their answers */
     const char *store_path; /* the built-in store's socket */
     struct ledger *ledger;
     struct settle *settle;
+    _Atomic uint64_t *spool_used; /* octets in all workers' spools; shared */
 };
 
-/* The body of the process. Ends (0) with its last connection after NOTE_DRAIN, within 2 s of NOTE_STOP or of
- * the master's death. */
+/* The body of the process. Ends (0) with its last connection after NOTE_DRAIN, within 2 s of
+ * NOTE_STOP or of the master's death. */
 int worker_run(const struct worker_kit *kit);
 
 #endif

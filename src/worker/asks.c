@@ -1,0 +1,175 @@
+/* Questions to the clerks, and their answers.
+ *
+ * A question belongs to one connection; it is found again by its id (a place in a table, and a
+ * count that tells an old use of that place from a new one), so an answer that comes after its
+ * connection is gone, or after the time-out, is simply nobody's. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "clerk/ask.h"
+#include "worker/conn.h"
+
+struct place {
+    struct question *question;
+    uint32_t uses;
+    uint32_t next_free;
+};
+
+struct asks {
+    struct worker *worker;
+    struct watch answer, ask;
+    struct place *place;
+    uint32_t places, free; /* free: places when none is */
+    struct question *waiting, **waiting_tail;
+};
+
+static struct asks *asks_of(struct loop *loop)
+{
+    return worker_of(loop)->asks;
+}
+
+static bool grow(struct asks *a)
+{
+    uint32_t places = a->places ? a->places * 2 : 64;
+    struct place *place = realloc(a->place, places * sizeof *place);
+    if (!place)
+        return false;
+    for (uint32_t i = a->places; i < places; i++)
+        place[i] = (struct place){.next_free = i + 1};
+    a->place = place;
+    a->free = a->places;
+    a->places = places;
+    return true;
+}
+
+static int send_question(struct asks *a, struct question *q)
+{
+    struct span first, second = {0};
+
+    if (q->kind == ASK_RECIPIENT) {
+        first = (struct span){q->text + q->address_len, q->folded_len};
+    } else {
+        first = (struct span){q->text, q->user_len};
+        second = (struct span){q->text + q->user_len, q->password_len};
+    }
+    return ask_send(a->worker->kit->ask, q->id, (uint16_t)a->worker->kit->slot,
+                    (enum ask_kind)q->kind, &q->conn->peer, first, second);
+}
+
+/* Takes `q` out of the waiting list, if it is there. */
+static void unqueue(struct asks *a, struct question *q)
+{
+    for (struct question **p = &a->waiting; *p; p = &(*p)->next_waiting)
+        if (*p == q) {
+            *p = q->next_waiting;
+            if (!*p)
+                a->waiting_tail = p;
+            break;
+        }
+}
+
+static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct asks *a = asks_of(loop);
+
+    while (a->waiting) {
+        struct question *q = a->waiting;
+        int r = send_question(a, q);
+        if (r == -EAGAIN)
+            return;
+        q->sent = true;
+        unqueue(a, q); /* what failed otherwise is answered by its time-out */
+    }
+    loop_want(loop, watch, 0);
+}
+
+static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct asks *a = asks_of(loop);
+    struct answer answer;
+
+    for (;;) {
+        int r = answer_read(watch->fd, &answer);
+        if (r == -EBADMSG)
+            continue;
+        if (r <= 0) {
+            if (r == 0)
+                loop_forget(loop, watch);
+            return;
+        }
+        uint32_t at = (uint32_t)answer.id;
+        if (at >= a->places || !a->place[at].question || a->place[at].question->id != answer.id)
+            continue;
+        question_answered(a->worker, a->place[at].question->conn, &answer);
+    }
+}
+
+struct asks *asks_open(struct worker *w)
+{
+    struct asks *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->worker = w;
+    a->waiting_tail = &a->waiting;
+    a->answer = (struct watch){.fd = w->kit->answer, .events = EPOLLIN, .ready = answer_ready};
+    a->ask = (struct watch){.fd = w->kit->ask, .events = 0, .ready = ask_ready};
+    if (loop_watch(&w->loop, &a->answer) < 0 || loop_watch(&w->loop, &a->ask) < 0) {
+        free(a);
+        return NULL;
+    }
+    return a;
+}
+
+void asks_close(struct asks *a)
+{
+    if (!a)
+        return;
+    loop_forget(&a->worker->loop, &a->answer);
+    loop_forget(&a->worker->loop, &a->ask);
+    free(a->place);
+    free(a);
+}
+
+bool asks_put(struct worker *w, struct conn *c, struct question *q)
+{
+    struct asks *a = w->asks;
+
+    if (a->free == a->places && !grow(a))
+        return false;
+    uint32_t at = a->free;
+    struct place *place = &a->place[at];
+    a->free = place->next_free;
+    place->question = q;
+    q->id = (uint64_t)++place->uses << 32 | at;
+    q->conn = c;
+
+    int r = a->waiting ? -EAGAIN : send_question(a, q);
+    if (r == -EAGAIN) {
+        q->next_waiting = NULL;
+        *a->waiting_tail = q;
+        a->waiting_tail = &q->next_waiting;
+        loop_want(&w->loop, &a->ask, EPOLLOUT);
+    } else {
+        q->sent = true;
+        if (r < 0)
+            log_warn("the clerks cannot be asked: error %d", -r);
+    }
+    return true;
+}
+
+void asks_drop(struct worker *w, struct question *q)
+{
+    struct asks *a = w->asks;
+    uint32_t at = (uint32_t)q->id;
+
+    if (!q->sent)
+        unqueue(a, q);
+    a->place[at].question = NULL;
+    a->place[at].next_free = a->free;
+    a->free = at;
+    if (q->password_len)
+        explicit_bzero(q->text + q->user_len, q->password_len);
+    free(q);
+}

@@ -1,0 +1,284 @@
+/* A connection's life: accepted, stepped, closed.
+ *
+ * The session (src/smtp) says what it wants next; this file gets it: input from io.c, verdicts from
+ * recipient.c, a backend's word from message.c, and leave to speak from hold.c. Whatever has to be
+ * waited for returns to the loop and comes back here through conn_run(). Nothing else steps a
+ * session. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "worker/conn.h"
+
+/* Replies of a pipelined group are sent together, but never more than this is kept for it. */
+enum { OUT_ENOUGH = 16 * 1024 };
+
+struct work *conn_work(struct conn *c)
+{
+    if (!c->work)
+        c->work = calloc(1, sizeof *c->work);
+    return c->work;
+}
+
+void conn_rest(struct conn *c)
+{
+    struct work *k = c->work;
+    if (!k)
+        return;
+    buf_fit(&k->in);
+    if (k->in.len || k->out.len || k->question || k->spool || k->handover ||
+        (c->flags & CONN_HOLD_SET))
+        return;
+    buf_free(&k->in);
+    buf_free(&k->out);
+    free(k);
+    c->work = NULL;
+}
+
+struct tarpit_who conn_who(struct worker *w, const struct conn *c)
+{
+    struct tarpit_who who = tarpit_who(&w->tarpit, &c->peer, c->flags & CONN_EXEMPT);
+    who.authenticated = c->smtp.flags & SMTP_AUTHENTICATED;
+    who.null_sender = c->smtp.flags & SMTP_NULL_SENDER;
+    return who;
+}
+
+void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_t timer_ms)
+{
+    c->phase = phase;
+    c->since_ms = w->loop.now;
+    if (timer_ms)
+        loop_alarm(&w->loop, &c->alarm, w->loop.now + timer_ms);
+    else
+        loop_alarm_off(&w->loop, &c->alarm);
+    io_want(w, c);
+}
+
+static bool conn_enter(struct worker *w, struct conn *c)
+{
+    if (w->open == w->all_cap) {
+        uint32_t cap = w->all_cap ? w->all_cap * 2 : 64;
+        struct conn **all = realloc(w->all, cap * sizeof *all);
+        if (!all)
+            return false;
+        w->all = all;
+        w->all_cap = cap;
+    }
+    c->index = w->open;
+    w->all[w->open++] = c;
+    return true;
+}
+
+static void conn_leave(struct worker *w, struct conn *c)
+{
+    w->all[c->index] = w->all[--w->open];
+    w->all[c->index]->index = c->index;
+}
+
+static void refuse(int fd, const char *hostname)
+{
+    struct reply r = reply_make(REPLY_BUSY, span_of(hostname));
+    struct buf out = {0};
+    if (reply_write(&r, &out) == 0)
+        (void)!send(fd, out.at, out.len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    buf_free(&out);
+    close(fd);
+}
+
+void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer)
+{
+    const struct config *config = w->config;
+    bool exempt = networks_contain(config->exempt.at, config->exempt.count, peer);
+    struct conn *c = NULL;
+
+    metric_add(METRIC_CONNECTIONS_TOTAL, 1);
+    if (guard_admit(w, peer, exempt))
+        c = slab_take(&w->conns);
+    if (!c || !conn_enter(w, c)) {
+        if (c)
+            slab_give(&w->conns, c);
+        refuse(fd, config->hostname);
+        return;
+    }
+    c->peer = *peer;
+    c->listener = listener;
+    c->opened_s = (uint32_t)(w->loop.now / 1000);
+    c->flags = CONN_GREETING | (exempt ? CONN_EXEMPT : 0);
+    c->watch = (struct watch){.fd = fd, .events = EPOLLIN | EPOLLRDHUP, .ready = io_ready};
+    c->alarm.due = conn_due;
+    smtp_start(&c->smtp, addr_is_loopback(peer));
+    metric_add(METRIC_CONNECTIONS_OPEN, 1);
+    if (loop_watch(&w->loop, &c->watch) < 0) {
+        conn_close(w, c, "no room in epoll");
+        return;
+    }
+    conn_phase(w, c, CONN_READING, config->timeout_ms);
+    conn_run(w, c);
+}
+
+void conn_close(struct worker *w, struct conn *c, const char *why)
+{
+    if (c->phase == CONN_HELD)
+        hold_end(w, c);
+    journal_session(w, c, why);
+    loop_alarm_off(&w->loop, &c->alarm);
+    loop_forget(&w->loop, &c->watch);
+    close(c->watch.fd);
+    if (c->work) {
+        message_forget(c);
+        if (c->work->question)
+            asks_drop(w, c->work->question);
+        buf_free(&c->work->in);
+        buf_free(&c->work->out);
+        free(c->work);
+    }
+    smtp_free(&c->smtp);
+    conn_leave(w, c);
+    slab_give(&w->conns, c);
+    metric_add(METRIC_CONNECTIONS_OPEN, -1);
+    if (w->draining && w->open == 0)
+        w->loop.stop = true;
+}
+
+void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
+{
+    if (c->phase == CONN_HELD)
+        hold_end(w, c);
+    c->phase = CONN_CLOSING;
+    io_last_words(w, c, id);
+    conn_close(w, c,
+               id == REPLY_TIMEOUT   ? "timeout"
+               : id == REPLY_EVICTED ? "evicted"
+                                     : "shutdown");
+}
+
+bool conn_say(struct conn *c, const struct reply *r)
+{
+    static const enum metric class[] = {METRIC_REPLIES_2, METRIC_REPLIES_3, METRIC_REPLIES_4,
+                                        METRIC_REPLIES_5};
+    if (r->code >= 200 && r->code < 600)
+        metric_add(class[r->code / 100 - 2], 1);
+    c->flags &= (uint16_t)~CONN_GREETING;
+    return conn_work(c) && reply_write(r, &c->work->out) == 0;
+}
+
+/* What a step came to. */
+enum go { GO_ON, GO_WAIT, GO_GONE };
+
+static enum go say(struct worker *w, struct conn *c, const struct reply *r)
+{
+    switch (hold_reply(w, c, r)) {
+    case HOLD_HELD: return GO_WAIT;
+    case HOLD_GONE: return GO_GONE;
+    case HOLD_NONE: break;
+    }
+    if (!conn_say(c, r)) {
+        conn_close(w, c, "no memory");
+        return GO_GONE;
+    }
+    if (c->work->out.len >= OUT_ENOUGH && !io_flush(w, c))
+        return GO_GONE;
+    return c->work && c->work->out.len >= OUT_ENOUGH ? GO_WAIT : GO_ON;
+}
+
+static enum go finish(struct worker *w, struct conn *c)
+{
+    if (!io_flush(w, c))
+        return GO_GONE;
+    if (c->work && c->work->out.len) {
+        conn_phase(w, c, CONN_CLOSING, w->config->timeout_ms);
+        return GO_WAIT;
+    }
+    shutdown(c->watch.fd, SHUT_WR);
+    conn_close(w, c, "quit");
+    return GO_GONE;
+}
+
+static enum go serve(struct worker *w, struct conn *c, enum smtp_want want, struct smtp_step *step)
+{
+    switch (want) {
+    case SMTP_REPLY: return say(w, c, &step->reply);
+    case SMTP_RECIPIENT: return recipient_begin(w, c, step) ? GO_ON : GO_WAIT;
+    case SMTP_PASSWORD: return password_begin(w, c, step) ? GO_ON : GO_WAIT;
+    case SMTP_MESSAGE: return message_begin(w, c) ? GO_ON : GO_WAIT;
+    case SMTP_BODY: message_add(w, c, step->body); return GO_ON;
+    case SMTP_MESSAGE_VOID: message_void(c); return GO_ON;
+    case SMTP_MESSAGE_END: return message_end(w, c) ? GO_ON : GO_WAIT;
+    case SMTP_END: return finish(w, c);
+    case SMTP_START_TLS:
+    case SMTP_INPUT: break;
+    }
+    return GO_WAIT;
+}
+
+/* Keeps what of w->input was not used, for the next run. */
+static bool keep_input(struct worker *w, struct conn *c, size_t at, size_t have)
+{
+    if (at == have)
+        return true;
+    return conn_work(c) && buf_add(&c->work->in, w->input + at, have - at) == 0;
+}
+
+void conn_run_input(struct worker *w, struct conn *c, size_t have)
+{
+    enum go go = GO_ON;
+    size_t at = 0;
+
+    c->flags |= CONN_RUNNING;
+    while (go == GO_ON) {
+        struct smtp_step step;
+        size_t used = 0;
+        enum smtp_want want = smtp_step(&c->smtp, &w->service[c->listener],
+                                        (struct span){w->input + at, have - at}, &used, &step);
+        at += used;
+        go = serve(w, c, want, &step);
+    }
+    if (go == GO_GONE)
+        return;
+    c->flags &= (uint16_t)~CONN_RUNNING;
+    if (!keep_input(w, c, at, have)) {
+        conn_close(w, c, "no memory");
+        return;
+    }
+    if (!io_flush(w, c))
+        return;
+    if (w->stopping && c->phase == CONN_READING) { /* its hand-over has ended; see stop() */
+        conn_shut(w, c, REPLY_SHUTDOWN);
+        return;
+    }
+    conn_rest(c);
+    io_want(w, c);
+}
+
+void conn_run(struct worker *w, struct conn *c)
+{
+    size_t have = 0;
+
+    if (c->flags & CONN_RUNNING) /* an answer that came at once: the run that asked goes on */
+        return;
+    if (c->work && c->work->in.len) {
+        assert(c->work->in.len <= sizeof w->input);
+        have = c->work->in.len;
+        memcpy(w->input, c->work->in.at, have);
+        buf_free(&c->work->in);
+    }
+    conn_run_input(w, c, have);
+}
+
+void conn_due(struct loop *loop, struct alarm *a)
+{
+    struct worker *w = worker_of(loop);
+    struct conn *c = (struct conn *)((char *)a - offsetof(struct conn, alarm));
+
+    switch ((enum conn_phase)c->phase) {
+    case CONN_READING: conn_shut(w, c, REPLY_TIMEOUT); break;
+    case CONN_HELD: hold_due(w, c); break;
+    case CONN_ASKING: question_answered(w, c, NULL); break;
+    case CONN_HANDING: break;
+    case CONN_CLOSING: conn_close(w, c, "timeout"); break;
+    }
+}

@@ -1,0 +1,256 @@
+/* Inside the worker: one connection, and the worker that it belongs to. Not for other rooms.
+ *
+ * A connection is made to wait cheaply. What every one has is `struct conn` (a slab object); what
+ * only a busy one needs (unread input, unsent output, a question to a clerk, a message) hangs on it
+ * as `struct work` and is given back when nothing is in flight. A held harvester is thus a conn and
+ * its envelope's few words.
+ *
+ *   conn.c      accept, the stepping loop, close        io.c       octets in and out
+ *   hold.c      replies kept back, drip, release        guard.c    room for those not in debt
+ *   recipient.c verdicts on RCPT and AUTH               asks.c     questions to the clerks
+ *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
+ *   worker.c    the process: listeners, control, ending */
+#ifndef MIRED_WORKER_CONN_H
+#define MIRED_WORKER_CONN_H
+
+#include <assert.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/loop.h"
+#include "base/slab.h"
+#include "relay/relay.h"
+#include "relay/spool.h"
+#include "smtp/session.h"
+#include "tarpit/tarpit.h"
+#include "worker/worker.h"
+
+struct config;
+struct worker;
+
+enum conn_phase {
+    CONN_READING, /* waits for the client's octets */
+    CONN_HELD,    /* a ready reply is kept back */
+    CONN_ASKING,  /* a clerk has been asked */
+    CONN_HANDING, /* a backend has the message */
+    CONN_CLOSING, /* ends as soon as its output is out */
+};
+
+enum conn_flag {
+    CONN_EXEMPT = 1,    /* by configuration */
+    CONN_READ_OFF = 2,  /* input has come that is not wanted yet; EPOLLIN is off */
+    CONN_SEEN_END = 4,  /* the client has ended its side */
+    CONN_GREETING = 8,  /* the greeting has not gone out yet */
+    CONN_HOLD_SET = 16, /* work->hold is the decision for the reply that comes next */
+    CONN_DRIPPED = 32,  /* at least one continuation line of the held reply has gone out */
+    CONN_RUNNING = 64,  /* conn_run() is on the stack */
+    CONN_FREEZE = 128,  /* this hold may be frozen */
+};
+
+struct answer;
+struct question;
+
+/* What a connection has only while something is in flight. */
+struct work {
+    struct buf in;           /* read and not yet used */
+    struct buf out;          /* to be sent */
+    struct tarpit_hold hold; /* with CONN_HOLD_SET */
+    struct question *question;
+    struct worker *worker; /* for the relay's call back */
+    struct spool *spool;
+    struct handover *handover;
+    uint64_t handed_us; /* when the hand-over began */
+    uint32_t handed_recipients;
+};
+
+struct held_link {
+    struct held_link *next, **prev;
+};
+
+struct conn {
+    struct watch watch;
+    struct alarm alarm;
+    struct smtp_session smtp;
+    struct held_link held; /* in the guard's list while CONN_HELD */
+    struct work *work;     /* NULL while nothing is in flight */
+    uint64_t since_ms;     /* monotonic: when this phase began */
+    struct addr peer;
+    uint32_t opened_s; /* monotonic seconds */
+    uint32_t held_ms;  /* in all */
+    uint16_t listener; /* into worker->service */
+    uint16_t offences;
+    uint16_t messages;
+    uint16_t last_code; /* of the last reply to RCPT or the data, for the log */
+    uint16_t flags;     /* enum conn_flag */
+    uint8_t phase;      /* enum conn_phase */
+    uint8_t drip_lines;
+    /* the held reply; its argument is the envelope's note */
+    uint16_t reply_id, reply_code;
+    uint8_t reply_enhanced[3];
+    uint8_t reply_offence;
+    uint8_t reply_last;
+    uint8_t guard_level;    /* which of the guard's lists */
+    uint32_t hold_ms;       /* from since_ms on: when the held reply goes out */
+    uint32_t drip_after_ms; /* from since_ms on: when its first line may; 0: no drip */
+    uint32_t index;         /* in worker->all */
+};
+
+/* The budget is 256 octets a held connection (DESIGN section 11): this, and the envelope's block,
+ * which for a harvester (HELO, MAIL, the refused address) is 48 to 64. */
+static_assert(sizeof(struct conn) <= 200, "a held connection must stay within its budget");
+
+enum { GUARD_LEVELS = 64, GUARD_CLIENTS = 1 << 14 };
+
+/* Held connections in order of their clients' debt, and how many each client has here. */
+struct guard {
+    struct held_link *level[GUARD_LEVELS]; /* oldest last */
+    struct held_link **tail[GUARD_LEVELS];
+    uint64_t busy; /* a bit for each level with someone in it */
+    uint32_t held;
+    uint16_t client[GUARD_CLIENTS]; /* held connections by a hash of the client */
+};
+
+struct worker {
+    struct loop loop;
+    const struct worker_kit *kit;
+    const struct config *config;
+    struct slab conns;
+    struct smtp_service *service; /* one for each `listen` */
+    struct tarpit tarpit;
+    struct relay *relay;
+    struct asks *asks;
+    struct guard guard;
+    struct spool_room spool_room;
+    struct watch *listeners;
+    struct watch control;
+    struct alarm stop_alarm;
+    struct conn **all; /* every open connection, for ending; order does not matter */
+    uint32_t open, all_cap;
+    uint32_t open_max, held_max, held_per_client, open_reserve_from;
+    bool draining, stopping;
+    char input[64 * 1024]; /* read into by whichever connection is at work */
+};
+
+static inline struct worker *worker_of(struct loop *loop)
+{
+    return (struct worker *)((char *)loop - offsetof(struct worker, loop));
+}
+
+/* ---- conn.c ---- */
+
+/* Takes over an accepted descriptor. Closes it when there is no room. */
+void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer);
+
+/* Steps the session as far as it goes without waiting. May free the connection. */
+void conn_run(struct worker *w, struct conn *c);
+
+/* The same with new input: w->input[0..have), what was kept from earlier reads in front of it. */
+void conn_run_input(struct worker *w, struct conn *c, size_t have);
+
+/* Gives back the work that is not in flight. */
+void conn_rest(struct conn *c);
+
+/* Puts the reply into the output and counts it; false without memory. */
+bool conn_say(struct conn *c, const struct reply *r);
+
+/* Frees everything; logs the session. */
+void conn_close(struct worker *w, struct conn *c, const char *why);
+
+/* The connection's timer has come. */
+void conn_due(struct loop *loop, struct alarm *a);
+
+/* Tells the client `id` (421 ...) whatever it was doing, and closes. */
+void conn_shut(struct worker *w, struct conn *c, enum reply_id id);
+
+void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_t timer_ms);
+
+struct tarpit_who conn_who(struct worker *w, const struct conn *c);
+
+/* The connection's work, made when there is none; NULL without memory. */
+struct work *conn_work(struct conn *c);
+
+/* ---- io.c ---- */
+
+void io_ready(struct loop *loop, struct watch *watch, uint32_t events);
+/* Sends what is in work->out; false when the connection is gone (and closed). */
+bool io_flush(struct worker *w, struct conn *c);
+/* Asks epoll for what the phase needs. */
+void io_want(struct worker *w, struct conn *c);
+/* Sends a last line regardless of the connection's state, as far as the socket takes it. */
+void io_last_words(struct worker *w, struct conn *c, enum reply_id id);
+
+/* ---- hold.c ---- */
+
+enum hold_outcome { HOLD_NONE, HOLD_HELD, HOLD_GONE };
+/* Decides whether the reply waits: NONE: send it now; HELD; GONE: there was no room to hold it, the
+ * connection is closed. */
+enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct reply *reply);
+/* The hold's timer: a drip line, or the end. */
+void hold_due(struct worker *w, struct conn *c);
+/* Sends a held reply now. May free the connection. */
+void hold_release(struct worker *w, struct conn *c);
+/* The held client has hung up. Frees the connection. */
+void hold_gave_up(struct worker *w, struct conn *c);
+/* The held client has sent something: before the greeting that is an offence. May free the
+ * connection. */
+void hold_spoken(struct worker *w, struct conn *c);
+/* The held client is told something else and goes. Only bookkeeping: frees nothing. */
+void hold_end(struct worker *w, struct conn *c);
+
+/* ---- guard.c ---- */
+
+/* Room for one more connection of this client? false: it is to be told 421. May close held ones. */
+bool guard_admit(struct worker *w, const struct addr *peer, bool exempt);
+/* Room for one more held connection of it? May close others. */
+bool guard_hold(struct worker *w, struct conn *c);
+void guard_release(struct worker *w, struct conn *c);
+/* Closes the held connection of the client deepest in debt; false when none is held. */
+bool guard_evict(struct worker *w);
+
+/* ---- asks.c ---- */
+
+struct question {
+    uint64_t id;
+    struct conn *conn;
+    struct question *next_waiting; /* the queue to the clerks was full */
+    uint16_t kind;                 /* enum ask_kind */
+    bool sent;
+    struct tarpit_leave leave;
+    uint16_t address_len, folded_len, user_len, password_len;
+    char text[]; /* address, folded | user, password */
+};
+
+struct asks *asks_open(struct worker *w);
+void asks_close(struct asks *a);
+/* Sends the question (or queues it) for `c`, which keeps it as work->question. */
+bool asks_put(struct worker *w, struct conn *c, struct question *q);
+/* Forgets a question whose connection goes, and frees it. */
+void asks_drop(struct worker *w, struct question *q);
+
+/* ---- recipient.c ---- */
+
+/* Answers SMTP_RECIPIENT and SMTP_PASSWORD; true when the answer is there already. */
+bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *step);
+bool password_begin(struct worker *w, struct conn *c, struct smtp_step *step);
+/* A clerk's answer (NULL: none came in time) to c->work->question. */
+void question_answered(struct worker *w, struct conn *c, const struct answer *a);
+
+/* ---- message.c ---- */
+
+bool message_begin(struct worker *w, struct conn *c);
+void message_add(struct worker *w, struct conn *c, struct span body);
+void message_void(struct conn *c);
+/* True when the outcome is known already (nothing to wait for). */
+bool message_end(struct worker *w, struct conn *c);
+void message_forget(struct conn *c);
+
+/* ---- journal.c ---- */
+
+void journal_session(struct worker *w, struct conn *c, const char *why);
+void journal_hold(struct worker *w, const struct conn *c, const struct reply *reply, uint64_t ms);
+void journal_message(struct worker *w, const struct conn *c, const struct relay_result *result,
+                     uint64_t us);
+
+#endif

@@ -1,0 +1,189 @@
+/* Holds: replies that are ready and kept back (docs/tarpit.md).
+ *
+ * What to hold, and how long, is the tarpit's word; here it is carried out. A held connection keeps
+ * its reply as a table row and a few octets of argument in the envelope's block; its timer is the
+ * connection's one timer. The offence was booked when the reply was decided, so however the hold
+ * ends, nothing is owed to the ledger but the client's patience. */
+#include <string.h>
+
+#include "base/metrics.h"
+#include "config/config.h"
+#include "tarpit/policy.h"
+#include "worker/conn.h"
+
+static const enum metric offence_metric[OFFENCE_COUNT] = {
+#define OFFENCE_METRIC(id, name, weight, verdict) [OFFENCE_##id] = METRIC_OFFENCE_##id,
+    OFFENCES(OFFENCE_METRIC)
+#undef OFFENCE_METRIC
+};
+
+/* Replies without offence that a client in debt waits for all the same (R3). */
+static bool is_conversation(const struct reply *r)
+{
+    switch ((enum reply_id)r->id) {
+    case REPLY_GREETING:
+    case REPLY_HELO:
+    case REPLY_EHLO:
+    case REPLY_SENDER_OK: return true;
+    default: return false;
+    }
+}
+
+static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct reply *r)
+{
+    struct tarpit_hold none = {0};
+    bool anonymous = !(c->smtp.flags & SMTP_AUTHENTICATED);
+
+    if (r->offence != OFFENCE_NONE && anonymous) {
+        metric_add(offence_metric[r->offence], 1);
+        c->offences++;
+    }
+    if (c->flags & CONN_HOLD_SET) { /* a verdict: decided, and booked, when it was known */
+        c->flags &= (uint16_t)~CONN_HOLD_SET;
+        return c->work->hold;
+    }
+    struct tarpit_who who = conn_who(w, c);
+    if (r->offence != OFFENCE_NONE)
+        return tarpit_offence(&w->tarpit, &who, (enum offence)r->offence, w->loop.wall);
+    if (is_conversation(r))
+        return tarpit_wait(&w->tarpit, &who, w->loop.wall);
+    return none;
+}
+
+/* Keeps the reply in the connection; false without memory. */
+static bool keep_reply(struct conn *c, const struct reply *r)
+{
+    struct span note = envelope_note(&c->smtp.envelope);
+    bool there = r->arg.len == 0 ? note.len == 0 : r->arg.at == note.at && r->arg.len == note.len;
+
+    if (!there && envelope_set_note(&c->smtp.envelope, r->arg, &note) < 0)
+        return false;
+    c->reply_id = r->id;
+    c->reply_code = r->code;
+    c->reply_offence = r->offence;
+    c->reply_last = r->last;
+    memcpy(c->reply_enhanced, r->enhanced, sizeof c->reply_enhanced);
+    return true;
+}
+
+static struct reply kept_reply(const struct conn *c)
+{
+    struct reply r = {.id = c->reply_id, .code = c->reply_code, .offence = c->reply_offence};
+    r.last = c->reply_last;
+    r.arg = envelope_note(&c->smtp.envelope);
+    memcpy(r.enhanced, c->reply_enhanced, sizeof r.enhanced);
+    return r;
+}
+
+static void set_timer(struct worker *w, struct conn *c)
+{
+    uint64_t end = c->since_ms + c->hold_ms;
+    uint64_t next = end;
+
+    if (c->drip_after_ms) {
+        uint64_t drip = c->since_ms + c->drip_after_ms + c->drip_lines * w->tarpit.rules.drip;
+        if (drip < end && c->drip_lines < DRIP_LINES_MAX)
+            next = drip;
+    }
+    loop_alarm(&w->loop, &c->alarm, next);
+}
+
+enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct reply *r)
+{
+    struct tarpit_hold hold = decide(w, c, r);
+    if (hold.ms == 0)
+        return HOLD_NONE;
+    if (!guard_hold(w, c)) {
+        conn_shut(w, c, REPLY_EVICTED);
+        return HOLD_GONE;
+    }
+    if (!keep_reply(c, r)) {
+        guard_release(w, c);
+        conn_close(w, c, "no memory");
+        return HOLD_GONE;
+    }
+    if (!io_flush(w, c)) /* the replies before it go out now */
+        return HOLD_GONE;
+    journal_hold(w, c, r, hold.ms);
+    metric_add(METRIC_HELD, 1);
+    conn_phase(w, c, CONN_HELD, hold.ms);
+    c->hold_ms = (uint32_t)hold.ms;
+    c->drip_after_ms = (uint32_t)hold.drip_at_ms;
+    c->drip_lines = 0;
+    c->flags &= (uint16_t) ~(CONN_DRIPPED | CONN_FREEZE);
+    if (hold.freeze)
+        c->flags |= CONN_FREEZE;
+    set_timer(w, c);
+    return HOLD_HELD;
+}
+
+void hold_end(struct worker *w, struct conn *c)
+{
+    uint64_t held = w->loop.now - c->since_ms;
+
+    guard_release(w, c);
+    metric_add(METRIC_HELD, -1);
+    metric_add(METRIC_HOLD_MS, (int64_t)held);
+    c->held_ms += (uint32_t)held;
+    c->phase = CONN_READING;
+}
+
+void hold_release(struct worker *w, struct conn *c)
+{
+    struct reply r = kept_reply(c);
+
+    hold_end(w, c);
+    if (!conn_say(c, &r)) {
+        conn_close(w, c, "no memory");
+        return;
+    }
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    conn_run(w, c);
+}
+
+static void drip(struct worker *w, struct conn *c)
+{
+    struct reply r = kept_reply(c);
+
+    if (!conn_work(c) || reply_drip(&r, c->drip_lines == 0, &c->work->out) < 0) {
+        conn_close(w, c, "no memory");
+        return;
+    }
+    c->drip_lines++;
+    c->flags |= CONN_DRIPPED;
+    if (!io_flush(w, c))
+        return;
+    if (!c->work->out.len)
+        conn_rest(c);
+    io_want(w, c);
+    set_timer(w, c);
+}
+
+void hold_due(struct worker *w, struct conn *c)
+{
+    if (w->loop.now >= c->since_ms + c->hold_ms)
+        hold_release(w, c);
+    else
+        drip(w, c);
+}
+
+void hold_gave_up(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    tarpit_gave_up(&w->tarpit, &who, w->loop.now - c->since_ms, w->loop.wall);
+    conn_close(w, c, "gave up");
+}
+
+void hold_spoken(struct worker *w, struct conn *c)
+{
+    if (!(c->flags & CONN_GREETING) || c->flags & CONN_EXEMPT ||
+        c->reply_id == REPLY_EARLY_TALKER) {
+        io_want(w, c);
+        return;
+    }
+    hold_end(w, c);
+    smtp_shut(&c->smtp, REPLY_EARLY_TALKER);
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    conn_run(w, c); /* which books the offence and holds the 554 */
+}

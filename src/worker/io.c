@@ -1,0 +1,150 @@
+/* Octets in and out of a connection, and what epoll is asked for meanwhile.
+ *
+ * Input is read into the worker's one buffer and stepped from there; only what the session cannot
+ * use yet is copied into the connection. While the connection waits for something else than input,
+ * EPOLLIN stays armed until input really comes (most clients wait their turn, so most waits cost no
+ * epoll_ctl). */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "worker/conn.h"
+
+static bool has_output(const struct conn *c)
+{
+    return c->work && c->work->out.len;
+}
+
+void io_want(struct worker *w, struct conn *c)
+{
+    uint32_t events = 0;
+
+    if (c->phase == CONN_READING && !has_output(c))
+        c->flags &= (uint16_t)~CONN_READ_OFF;
+    if (!(c->flags & CONN_READ_OFF))
+        events |= EPOLLIN;
+    if (!(c->flags & CONN_SEEN_END))
+        events |= EPOLLRDHUP;
+    if (has_output(c))
+        events |= EPOLLOUT;
+    loop_want(&w->loop, &c->watch, events);
+}
+
+bool io_flush(struct worker *w, struct conn *c)
+{
+    if (!has_output(c))
+        return true;
+    struct buf *out = &c->work->out;
+    ssize_t n = send(c->watch.fd, out->at, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n < 0) {
+        if (errno == EAGAIN || errno == EINTR)
+            return true;
+        conn_close(w, c, "hung up");
+        return false;
+    }
+    buf_drop(out, (size_t)n);
+    return true;
+}
+
+void io_last_words(struct worker *w, struct conn *c, enum reply_id id)
+{
+    struct reply r = reply_make(id, span_of(w->config->hostname));
+    if (!conn_work(c) || reply_write(&r, &c->work->out) < 0)
+        return;
+    struct buf *out = &c->work->out;
+    (void)!send(c->watch.fd, out->at, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    /* Unread input would turn the close into a reset, which can overtake the line just sent. */
+    shutdown(c->watch.fd, SHUT_WR);
+    while (recv(c->watch.fd, w->input, sizeof w->input, MSG_DONTWAIT) == (ssize_t)sizeof w->input)
+        ;
+}
+
+static void read_some(struct worker *w, struct conn *c)
+{
+    size_t kept = c->work ? c->work->in.len : 0;
+    assert(kept < sizeof w->input); /* the session bounds what it leaves unused */
+
+    ssize_t n = recv(c->watch.fd, w->input + kept, sizeof w->input - kept, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        conn_close(w, c, "hung up");
+        return;
+    }
+    if (kept) {
+        memcpy(w->input, c->work->in.at, kept);
+        buf_free(&c->work->in);
+    }
+    loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms);
+    conn_run_input(w, c, kept + (size_t)n);
+}
+
+static void write_rest(struct worker *w, struct conn *c)
+{
+    if (!io_flush(w, c) || has_output(c))
+        return;
+    if (c->phase == CONN_CLOSING) {
+        shutdown(c->watch.fd, SHUT_WR);
+        conn_close(w, c, "quit");
+    } else if (c->phase == CONN_READING) {
+        conn_run(w, c); /* it had stopped stepping for want of room */
+    } else {
+        io_want(w, c);
+    }
+}
+
+/* The client has ended its side, or reset the connection (`broken`). */
+static void ended(struct worker *w, struct conn *c, bool broken)
+{
+    switch ((enum conn_phase)c->phase) {
+    case CONN_HELD: hold_gave_up(w, c); break;
+    case CONN_HANDING: /* the backend may have the message: hear what becomes of it */
+        c->flags |= CONN_SEEN_END | CONN_READ_OFF;
+        if (broken)
+            loop_forget(&w->loop, &c->watch);
+        else
+            io_want(w, c);
+        break;
+    case CONN_READING:
+    case CONN_ASKING:
+    case CONN_CLOSING:
+        if (broken) {
+            conn_close(w, c, "hung up");
+        } else { /* what came before the end is still to be read and answered */
+            c->flags |= CONN_SEEN_END | CONN_READ_OFF;
+            io_want(w, c);
+        }
+        break;
+    }
+}
+
+void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct worker *w = worker_of(loop);
+    struct conn *c = (struct conn *)((char *)watch - offsetof(struct conn, watch));
+
+    if (events & (EPOLLERR | EPOLLHUP)) {
+        ended(w, c, true);
+        return;
+    }
+    if (events & EPOLLOUT) {
+        write_rest(w, c);
+        return; /* it may be gone; input is reported again */
+    }
+    if (events & EPOLLIN && c->phase == CONN_READING && !has_output(c)) {
+        read_some(w, c); /* the end, too, is read when all before it has been */
+        return;
+    }
+    if (events & EPOLLIN && !(c->flags & CONN_READ_OFF) && !(events & EPOLLRDHUP)) {
+        c->flags |= CONN_READ_OFF;
+        if (c->phase == CONN_HELD)
+            hold_spoken(w, c);
+        else
+            io_want(w, c);
+        return;
+    }
+    if (events & EPOLLRDHUP)
+        ended(w, c, false);
+}

@@ -1,0 +1,130 @@
+/* Messages: taken in whole, handed on whole (DESIGN section 6). The client's 250 is the backend's
+ * own. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "relay/settle.h"
+#include "smtp/received.h"
+#include "worker/conn.h"
+
+enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
+
+bool message_begin(struct worker *w, struct conn *c)
+{
+    if (!conn_work(c))
+        return true; /* message_add() will say so */
+    c->work->spool = spool_new(&w->spool_room, settle_key(w->kit->settle));
+    return true;
+}
+
+void message_add(struct worker *w, struct conn *c, struct span body)
+{
+    if (!c->work || !c->work->spool || spool_add(c->work->spool, body) < 0) {
+        message_void(c);
+        smtp_body_failed(&c->smtp);
+    }
+}
+
+void message_void(struct conn *c)
+{
+    if (c->work && c->work->spool) {
+        spool_free(c->work->spool);
+        c->work->spool = NULL;
+    }
+}
+
+void message_forget(struct conn *c)
+{
+    message_void(c);
+    if (c->work->handover) {
+        relay_abandon(c->work->handover);
+        c->work->handover = NULL;
+        metric_add(METRIC_MESSAGES_DEFERRED, 1);
+    }
+}
+
+static void tell(struct conn *c, const struct reply *r)
+{
+    c->last_code = r->code;
+    metric_add(r->code < 300   ? METRIC_MESSAGES_PASSED
+               : r->code < 500 ? METRIC_MESSAGES_DEFERRED
+                               : METRIC_MESSAGES_REFUSED,
+               1);
+    smtp_message_is(&c->smtp, r);
+}
+
+static bool tell_row(struct conn *c, enum reply_id id)
+{
+    struct reply r = reply_make(id, (struct span){0});
+    message_void(c);
+    tell(c, &r);
+    return true;
+}
+
+/* The backend has spoken. */
+static void done(void *arg, const struct relay_result *result)
+{
+    struct conn *c = arg;
+    struct worker *w = c->work->worker;
+    uint64_t us = clock_mono_us() - c->work->handed_us;
+
+    c->work->handover = NULL;
+    metric_message(us);
+    journal_message(w, c, result, us);
+    if (result->reply.code < 300) {
+        struct tarpit_who who = conn_who(w, c);
+        tarpit_good(&w->tarpit, &who, result->accepted, w->loop.wall);
+        c->messages++;
+    }
+    tell(c, &result->reply);
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    conn_run(w, c);
+}
+
+static int make_header(struct worker *w, struct conn *c, struct buf *header)
+{
+    struct received_from from = {
+        .helo = envelope_helo(&c->smtp.envelope),
+        .client = c->peer,
+        .hostname = w->config->hostname,
+        .flags = c->smtp.flags,
+        .id = (uint64_t)w->kit->slot << 48 ^ clock_mono_us(),
+    };
+    struct envelope_recipient only = {0};
+
+    if (envelope_recipients(&c->smtp.envelope) == 1 && envelope_next(&c->smtp.envelope, &only))
+        from.only_recipient = only.address;
+    return received_header(&from, w->loop.wall, header);
+}
+
+bool message_end(struct worker *w, struct conn *c)
+{
+    struct work *k = c->work;
+    struct relay_message m = {
+        .envelope = &c->smtp.envelope,
+        .client = c->peer,
+        .helo = envelope_helo(&c->smtp.envelope),
+        .utf8 = c->smtp.flags & SMTP_UTF8,
+        .eightbit = c->smtp.flags & SMTP_8BIT,
+    };
+
+    if (!k || !k->spool)
+        return tell_row(c, REPLY_NO_SPACE);
+    if (spool_received(k->spool) > RECEIVED_MAX)
+        return tell_row(c, REPLY_LOOP);
+    if (make_header(w, c, &m.header) < 0) {
+        buf_free(&m.header);
+        return tell_row(c, REPLY_NO_SPACE);
+    }
+    m.spool = k->spool;
+    k->spool = NULL;
+    k->worker = w;
+    k->handed_us = clock_mono_us();
+    k->handover = relay_send(w->relay, &m, done, c);
+    if (!k->handover)
+        return tell_row(c, REPLY_BACKEND_DOWN);
+    conn_phase(w, c, CONN_HANDING, 0);
+    return false;
+}

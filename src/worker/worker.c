@@ -1,0 +1,243 @@
+/* The worker process: its listeners, its line to the master, and its end.
+ *
+ * One loop. Nothing here or below blocks: clerks look things up, backends are spoken to without
+ * waiting, and time is the loop's. A worker ends in one of two ways: drained (accept no more, leave
+ * with the last connection: reload and upgrade), or stopped (tell everyone 421, within 2 s). */
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "base/log.h"
+#include "base/sockaddr.h"
+#include "config/config.h"
+#include "worker/conn.h"
+
+enum {
+    ACCEPT_BATCH = 64, /* connections taken in one turn, so that those that are open get theirs */
+    STOP_WITHIN_MS = 1500,  /* for hand-overs in progress; the master waits 2 s */
+    DESCRIPTOR_MARGIN = 64, /* epoll, channels, spool files */
+};
+
+static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct worker *w = worker_of(loop);
+    uint16_t index = w->kit->listener[watch - w->listeners].index;
+
+    for (int i = 0; i < ACCEPT_BATCH; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof sa;
+        int fd = accept4(watch->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (fd < 0) {
+            /* Out of descriptors: the worst held connection makes room, and the queue is looked at
+             * again. */
+            if ((errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) ||
+                !guard_evict(w))
+                return;
+            continue;
+        }
+        struct addr peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
+        conn_accept(w, fd, index, &peer);
+    }
+}
+
+static void stop_accepting(struct worker *w)
+{
+    for (uint32_t i = 0; i < w->kit->listeners; i++)
+        loop_forget(&w->loop, &w->listeners[i]);
+}
+
+static void drain(struct worker *w)
+{
+    if (w->draining)
+        return;
+    w->draining = true;
+    stop_accepting(w);
+    if (w->open == 0)
+        w->loop.stop = true;
+}
+
+static void stop_now(struct loop *loop, struct alarm *a)
+{
+    loop->stop = true;
+}
+
+static void stop(struct worker *w)
+{
+    if (w->stopping)
+        return;
+    w->stopping = true;
+    drain(w);
+    for (uint32_t i = w->open; i-- > 0;)
+        if (w->all[i]->phase != CONN_HANDING)
+            conn_shut(w, w->all[i], REPLY_SHUTDOWN);
+    w->stop_alarm.due = stop_now;
+    loop_alarm(&w->loop, &w->stop_alarm, w->loop.now + STOP_WITHIN_MS);
+}
+
+/* Answers the holds of an address or a network now. */
+static void release(struct worker *w, struct span whom)
+{
+    struct network n;
+
+    if (!network_parse(whom, &n))
+        return;
+    for (uint32_t i = w->open; i-- > 0;) {
+        if (i >= w->open) /* others may have gone with the one before */
+            continue;
+        struct conn *c = w->all[i];
+        if (c->phase == CONN_HELD && network_contains(&n, &c->peer))
+            hold_release(w, c);
+    }
+}
+
+static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct worker *w = worker_of(loop);
+    struct note n;
+    int r;
+
+    while ((r = channel_read(watch->fd, &n)) == 1) {
+        switch ((enum note_kind)n.kind) {
+        case NOTE_DRAIN: drain(w); break;
+        case NOTE_STOP: stop(w); break;
+        case NOTE_RELEASE: release(w, (struct span){n.text, n.len}); break;
+        default: break;
+        }
+    }
+    if (r != -EAGAIN) { /* the master is gone */
+        loop_forget(loop, watch);
+        stop(w);
+    }
+}
+
+static void backend_changed(void *arg, uint32_t offer)
+{
+    struct worker *w = arg;
+
+    for (size_t i = 0; i < w->config->listen_count; i++)
+        w->service[i].offer = offer;
+}
+
+static bool make_services(struct worker *w)
+{
+    const struct config *config = w->config;
+
+    w->service = calloc(config->listen_count, sizeof *w->service);
+    if (!w->service)
+        return false;
+    for (size_t i = 0; i < config->listen_count; i++)
+        w->service[i] = (struct smtp_service){
+            .hostname = config->hostname,
+            .size_max = config->size_max,
+            .recipients_max = ENVELOPE_RECIPIENTS_MAX,
+            .submission = config->listen[i].submission,
+            .auth = config->listen[i].auth && config->auth_count > 0,
+            .offer = SMTP_OFFER_ALL, /* until the backends have been asked */
+        };
+    return true;
+}
+
+static uint32_t share(uint64_t whole, uint32_t slots)
+{
+    uint64_t part = (whole + slots - 1) / slots;
+    return part > UINT32_MAX ? UINT32_MAX : part ? (uint32_t)part : 1;
+}
+
+static void set_limits(struct worker *w)
+{
+    const struct config *config = w->config;
+    const struct tarpit_rules *rules = &config->tarpit;
+    uint32_t slots = w->kit->slots;
+    struct rlimit files = {1024, 1024};
+
+    getrlimit(RLIMIT_NOFILE, &files);
+    uint32_t backends = (uint32_t)config->backend_count * 64 + DESCRIPTOR_MARGIN;
+    uint32_t fits = files.rlim_cur > backends * 2 ? (uint32_t)files.rlim_cur - backends
+                                                  : (uint32_t)files.rlim_cur / 2;
+    w->open_max = share(config->connections_max, slots);
+    if (w->open_max > fits)
+        w->open_max = fits;
+    w->open_reserve_from = (uint32_t)(w->open_max * (1.0 - rules->reserve));
+    w->held_max = rules->held_max ? share(rules->held_max, slots) : w->open_reserve_from;
+    if (w->held_max == 0)
+        w->held_max = 1;
+    w->held_per_client = rules->held_per_client ? share(rules->held_per_client, slots) : UINT16_MAX;
+}
+
+static bool open_all(struct worker *w)
+{
+    const struct worker_kit *kit = w->kit;
+    int on = 1;
+
+    slab_init(&w->conns, sizeof(struct conn));
+    w->tarpit = (struct tarpit){.rules = kit->config->tarpit, .ledger = kit->ledger};
+    w->listeners = calloc(kit->listeners ? kit->listeners : 1, sizeof *w->listeners);
+    if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
+        return false;
+    w->asks = asks_open(w);
+    if (!w->asks)
+        return false;
+    struct relay_kit relay = {.config = kit->config,
+                              .loop = &w->loop,
+                              .store_path = kit->store_path,
+                              .settle = kit->settle,
+                              .slots = kit->slots,
+                              .changed = backend_changed,
+                              .arg = w};
+    w->relay = relay_open(&relay);
+    if (!w->relay)
+        return false;
+    w->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
+    if (loop_watch(&w->loop, &w->control) < 0)
+        return false;
+    for (uint32_t i = 0; i < kit->listeners; i++) {
+        struct watch *l = &w->listeners[i];
+        *l = (struct watch){.fd = kit->listener[i].fd, .events = EPOLLIN, .ready = accept_ready};
+        setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited on accept */
+        if (loop_watch(&w->loop, l) < 0)
+            return false;
+    }
+    return true;
+}
+
+static void close_all(struct worker *w)
+{
+    while (w->open)
+        conn_shut(w, w->all[w->open - 1], REPLY_SHUTDOWN);
+    relay_close(w->relay);
+    asks_close(w->asks);
+    loop_close(&w->loop);
+    free(w->service);
+    free(w->listeners);
+    free(w->all);
+    free(w);
+}
+
+int worker_run(const struct worker_kit *kit)
+{
+    struct worker *w = calloc(1, sizeof *w);
+    if (!w)
+        return 1;
+    w->kit = kit;
+    w->config = kit->config;
+    set_limits(w);
+    char folder[4096];
+    snprintf(folder, sizeof folder, "%s/spool", kit->config->state);
+    w->spool_room = (struct spool_room){
+        .folder = folder, .used = kit->spool_used, .max = kit->config->spool_max};
+    if (!open_all(w)) {
+        log_error("worker cannot start: %s", strerror(errno));
+        return 1;
+    }
+    channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+    loop_run(&w->loop);
+    close_all(w);
+    return 0;
+}
