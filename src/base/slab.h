@@ -14,7 +14,8 @@ struct slab {
     size_t size;   /* of an object, rounded up to 16 octets */
     size_t used;   /* objects given out */
     size_t chunks; /* of SLAB_CHUNK octets each */
-    struct slab_chunk *free_chunks; /* with at least one free object; private */
+    struct slab_chunk *free_chunks; /* in use, with at least one free object; private */
+    struct slab_chunk *spare;       /* the one empty chunk that is kept; private */
 };
 
 #define SLAB_CHUNK ((size_t)64 * 1024)

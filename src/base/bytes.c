@@ -1,0 +1,179 @@
+/* Octets: what bytes.h promises, for every process.
+ *
+ * Spans are looked at in place; bufs are one malloc'd block that doubles as it grows and goes away
+ * when it is emptied. ASCII is folded by hand, for the locale's idea of a letter has no place in a
+ * protocol. */
+#include "base/bytes.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BUF_FIRST = 64 };
+#define BUF_MAX ((size_t)1 << 31)
+
+struct span span_of(const char *string)
+{
+    return string ? (struct span){string, strlen(string)} : (struct span){"", 0};
+}
+
+bool span_equal(struct span a, struct span b)
+{
+    return a.len == b.len && (a.len == 0 || memcmp(a.at, b.at, a.len) == 0);
+}
+
+static unsigned char fold(char c)
+{
+    return (unsigned char)(c >= 'A' && c <= 'Z' ? c + ('a' - 'A') : c);
+}
+
+bool span_equal_fold(struct span a, struct span b)
+{
+    return a.len == b.len && span_starts_fold(a, b);
+}
+
+bool span_starts_fold(struct span s, struct span prefix)
+{
+    if (s.len < prefix.len)
+        return false;
+    for (size_t i = 0; i < prefix.len; i++)
+        if (fold(s.at[i]) != fold(prefix.at[i]))
+            return false;
+    return true;
+}
+
+struct span span_after(struct span s, size_t n)
+{
+    if (n > s.len)
+        n = s.len;
+    return n ? (struct span){s.at + n, s.len - n} : s;
+}
+
+struct span span_first(struct span s, size_t n)
+{
+    return (struct span){s.at, n < s.len ? n : s.len};
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+struct span span_trim(struct span s)
+{
+    while (s.len && is_blank(s.at[s.len - 1]))
+        s.len--;
+    while (s.len && is_blank(s.at[0])) {
+        s.at++;
+        s.len--;
+    }
+    return s;
+}
+
+size_t span_find(struct span s, char c)
+{
+    const char *found = s.len ? memchr(s.at, c, s.len) : NULL;
+    return found ? (size_t)(found - s.at) : s.len;
+}
+
+bool span_number(struct span s, uint64_t *value)
+{
+    uint64_t n = 0;
+
+    if (s.len == 0)
+        return false;
+    for (size_t i = 0; i < s.len; i++) {
+        if (s.at[i] < '0' || s.at[i] > '9')
+            return false;
+        if (__builtin_mul_overflow(n, (uint64_t)10, &n) ||
+            __builtin_add_overflow(n, (uint64_t)(s.at[i] - '0'), &n))
+            return false;
+    }
+    *value = n;
+    return true;
+}
+
+char *buf_room(struct buf *b, size_t n)
+{
+    if (n > BUF_MAX - b->len)
+        return NULL;
+
+    size_t need = b->len + n;
+    if (need > b->cap || !b->at) {
+        size_t cap = b->cap ? b->cap : BUF_FIRST;
+        while (cap < need)
+            cap *= 2;
+        char *at = realloc(b->at, cap);
+        if (!at)
+            return NULL;
+        b->at = at;
+        b->cap = (uint32_t)cap;
+    }
+    return b->at + b->len;
+}
+
+int buf_add(struct buf *b, const void *octets, size_t n)
+{
+    if (n == 0)
+        return 0;
+    char *room = buf_room(b, n);
+    if (!room)
+        return -ENOMEM;
+    memcpy(room, octets, n);
+    b->len += (uint32_t)n;
+    return 0;
+}
+
+int buf_add_span(struct buf *b, struct span s)
+{
+    return buf_add(b, s.at, s.len);
+}
+
+int buf_addf(struct buf *b, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    int n = vsnprintf(NULL, 0, format, args);
+    va_end(args);
+    char *room = n >= 0 ? buf_room(b, (size_t)n + 1) : NULL; /* vsnprintf ends with a NUL */
+    if (!room)
+        return -ENOMEM;
+
+    va_start(args, format);
+    vsnprintf(room, (size_t)n + 1, format, args);
+    va_end(args);
+    b->len += (uint32_t)n;
+    return 0;
+}
+
+void buf_drop(struct buf *b, size_t n)
+{
+    if (n >= b->len) {
+        buf_free(b);
+    } else if (n) {
+        b->len -= (uint32_t)n;
+        memmove(b->at, b->at + n, b->len);
+    }
+}
+
+void buf_fit(struct buf *b)
+{
+    if (b->len == 0) {
+        buf_free(b);
+    } else if (b->len < b->cap) {
+        char *at = realloc(b->at, b->len);
+        if (at) {
+            b->at = at;
+            b->cap = b->len;
+        }
+    }
+}
+
+void buf_free(struct buf *b)
+{
+    free(b->at);
+    *b = (struct buf){0};
+}

@@ -1,0 +1,111 @@
+/* Channels: notes over a SOCK_SEQPACKET pair. Master and children; neither side ever waits for the
+ * other.
+ *
+ * A packet is a fixed head and the text behind it; descriptors ride along as SCM_RIGHTS. What a
+ * child sends is checked like anything from outside, for a child may have been taken over by what
+ * it parses. */
+#include "base/channel.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+struct head {
+    uint32_t kind;
+    int32_t arg;
+    uint64_t tag;
+};
+
+union rights {
+    struct cmsghdr align;
+    char room[CMSG_SPACE(NOTE_FDS * sizeof(int))];
+};
+
+int channel_pair(int fd[2])
+{
+    return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) < 0 ? -errno
+                                                                                         : 0;
+}
+
+int channel_send(int fd, const struct note *n)
+{
+    struct head head = {.kind = n->kind, .arg = n->arg, .tag = n->tag};
+    struct iovec part[2] = {{&head, sizeof head}, {(void *)n->text, n->len}};
+    struct msghdr packet = {.msg_iov = part, .msg_iovlen = 2};
+    union rights rights = {0};
+
+    if (n->len >= NOTE_TEXT || n->fds > NOTE_FDS)
+        return -EMSGSIZE;
+    if (n->fds) {
+        packet.msg_control = rights.room;
+        packet.msg_controllen = CMSG_SPACE(n->fds * sizeof(int));
+        struct cmsghdr *c = CMSG_FIRSTHDR(&packet);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(n->fds * sizeof(int));
+        memcpy(CMSG_DATA(c), n->fd, n->fds * sizeof(int));
+    }
+    return sendmsg(fd, &packet, MSG_NOSIGNAL | MSG_DONTWAIT) < 0 ? -errno : 0;
+}
+
+int channel_tell(int fd, uint32_t kind, int32_t arg, uint64_t tag, const char *text)
+{
+    struct note n;
+    size_t len = text ? strlen(text) : 0;
+
+    n.kind = kind;
+    n.arg = arg;
+    n.tag = tag;
+    n.fds = 0;
+    n.len = len < NOTE_TEXT ? (uint32_t)len : NOTE_TEXT - 1;
+    if (n.len)
+        memcpy(n.text, text, n.len);
+    return channel_send(fd, &n);
+}
+
+/* The kernel may deliver fewer descriptors than were sent, never more than there is room for. */
+static void take_descriptors(struct msghdr *packet, struct note *n)
+{
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(packet); c; c = CMSG_NXTHDR(packet, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        n->fds = (uint32_t)((c->cmsg_len - CMSG_LEN(0)) / sizeof(int));
+        memcpy(n->fd, CMSG_DATA(c), n->fds * sizeof(int));
+    }
+}
+
+int channel_read(int fd, struct note *n)
+{
+    struct head head;
+    struct iovec part[2] = {{&head, sizeof head}, {n->text, NOTE_TEXT - 1}};
+    union rights rights;
+    struct msghdr packet = {.msg_iov = part,
+                            .msg_iovlen = 2,
+                            .msg_control = rights.room,
+                            .msg_controllen = sizeof rights.room};
+    ssize_t got;
+
+    do
+        got = recvmsg(fd, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    while (got < 0 && errno == EINTR);
+    if (got < 0)
+        return errno == ECONNRESET ? 0 : -errno;
+
+    n->fds = 0;
+    take_descriptors(&packet, n);
+    if (got == 0 && n->fds == 0)
+        return 0;
+    if ((size_t)got < sizeof head || packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
+        while (n->fds)
+            close(n->fd[--n->fds]);
+        return -EBADMSG;
+    }
+    n->kind = head.kind;
+    n->arg = head.arg;
+    n->tag = head.tag;
+    n->len = (uint32_t)((size_t)got - sizeof head);
+    n->text[n->len] = '\0';
+    return 1;
+}

@@ -1,0 +1,356 @@
+/* The log: builds a line on its caller's stack and writes it with one write(2). Every process logs
+ * this way; nobody else writes to standard error.
+ *
+ *   text      event=session client=192.0.2.7 result=sent role="worker 3"
+ *   terminal  14:03:22 session client=192.0.2.7 result=sent            (in colour)
+ *   JSON      {"time":"...","level":"info","event":"session","role":"worker
+ * 3","client":"192.0.2.7",...}
+ *
+ * Text carries no time, for journald stamps it. A value longer than LOG_VALUE_MAX is cut, so that
+ * one hostile word cannot push the rest of the line out; a field for which no room is left at all
+ * is dropped. */
+#include "base/log.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+enum {
+    LOG_VALUE_MAX = 512, /* octets of a value as written; sentences may fill the line */
+    LOG_TAIL = 96, /* kept free for what log_end() adds: the role, the closing brace, the newline */
+    ROLE_MAX = 32,
+};
+
+static struct {
+    enum log_format format;
+    enum log_level level;
+    int fd;
+    bool colour;
+    char role[ROLE_MAX];
+} out = {.level = LOG_INFO, .fd = STDERR_FILENO};
+
+static const struct {
+    const char *name, *colour;
+} levels[] = {
+    [LOG_DEBUG] = {"debug", "\033[2m"},
+    [LOG_INFO] = {"info", "\033[36m"},
+    [LOG_WARN] = {"warn", "\033[1;33m"},
+    [LOG_ERROR] = {"error", "\033[1;31m"},
+};
+
+#define DIM   "\033[2m"
+#define PLAIN "\033[0m"
+
+static void look_at_output(void)
+{
+    const char *term = getenv("TERM");
+
+    out.colour = out.format == LOG_TEXT && !getenv("NO_COLOR") && isatty(out.fd) &&
+                 !(term && strcmp(term, "dumb") == 0);
+}
+
+void log_open(enum log_format format, enum log_level level, const char *role)
+{
+    out.format = format;
+    out.level = level;
+    snprintf(out.role, sizeof out.role, "%s", role ? role : "");
+    tzset(); /* reads /etc/localtime, which a sandbox will not let us do later */
+    look_at_output();
+}
+
+void log_to(int fd)
+{
+    out.fd = fd;
+    look_at_output();
+}
+
+bool log_wants(enum log_level level)
+{
+    return level >= out.level;
+}
+
+/* ---- Octets into the line ---- */
+
+static size_t room_left(const struct log_line *l)
+{
+    return l->len < LOG_LINE_MAX - LOG_TAIL ? (size_t)(LOG_LINE_MAX - LOG_TAIL - l->len) : 0;
+}
+
+/* All of it or nothing. */
+static bool put(struct log_line *l, const char *at, size_t n)
+{
+    if (n > room_left(l))
+        return false;
+    memcpy(l->text + l->len, at, n);
+    l->len += (uint16_t)n;
+    return true;
+}
+
+static bool put_string(struct log_line *l, const char *s)
+{
+    return put(l, s, strlen(s));
+}
+
+/* Octets of the valid UTF-8 character that `s` begins with; 0 when there is none (RFC 3629). */
+static size_t utf8_length(struct span s)
+{
+    static const struct {
+        unsigned char first_min, first_max, second_min, second_max, length;
+    } forms[] = {
+        {0x00, 0x7f, 0, 0, 1},       {0xc2, 0xdf, 0x80, 0xbf, 2}, {0xe0, 0xe0, 0xa0, 0xbf, 3},
+        {0xe1, 0xec, 0x80, 0xbf, 3}, {0xed, 0xed, 0x80, 0x9f, 3}, {0xee, 0xef, 0x80, 0xbf, 3},
+        {0xf0, 0xf0, 0x90, 0xbf, 4}, {0xf1, 0xf3, 0x80, 0xbf, 4}, {0xf4, 0xf4, 0x80, 0x8f, 4},
+    };
+    const unsigned char *at = (const unsigned char *)s.at;
+
+    for (size_t i = 0; i < sizeof forms / sizeof forms[0]; i++) {
+        if (at[0] < forms[i].first_min || at[0] > forms[i].first_max)
+            continue;
+        size_t length = forms[i].length;
+        if (s.len < length ||
+            (length > 1 && (at[1] < forms[i].second_min || at[1] > forms[i].second_max)))
+            return 0;
+        for (size_t k = 2; k < length; k++)
+            if ((at[k] & 0xc0) != 0x80)
+                return 0;
+        return length;
+    }
+    return 0;
+}
+
+/* Writes the first character of `s` as it stands inside quotes and returns how many octets of `s`
+ * that was. */
+static size_t escape_one(struct span s, char word[8], size_t *len)
+{
+    unsigned char c = (unsigned char)s.at[0];
+    size_t n = out.format == LOG_JSON ? utf8_length(s) : c < 0x80;
+    bool control = c < 0x20 || c == 0x7f || (n == 2 && c == 0xc2 && (unsigned char)s.at[1] < 0xa0);
+
+    if (c == '"' || c == '\\') {
+        *len = (size_t)snprintf(word, 8, "\\%c", c);
+    } else if (n == 0 || (control && out.format == LOG_TEXT)) {
+        *len = (size_t)snprintf(word, 8, out.format == LOG_JSON ? "\\\\x%02x" : "\\x%02x", c);
+        return 1;
+    } else if (control) { /* of two octets: U+0080 to U+009F, which terminals obey too */
+        *len = (size_t)snprintf(word, 8, "\\u%04x", n == 2 ? (unsigned char)s.at[1] : c);
+    } else {
+        memcpy(word, s.at, n);
+        *len = n;
+    }
+    return n;
+}
+
+static bool is_plain(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] <= ' ' || s.at[i] > '~' || s.at[i] == '"' || s.at[i] == '\\')
+            return false;
+    return s.len != 0;
+}
+
+/* A value cut at `max` octets as written: escaped and within `quote`s, or as it is when there are
+ * none. */
+static void put_value(struct log_line *l, struct span value, size_t max, bool escape,
+                      const char *quote)
+{
+    size_t room = room_left(l);
+    char word[8];
+
+    if (max > room)
+        max = room;
+    size_t end =
+        l->len + max - strlen("\"...\""); /* of the value proper; these must fit behind it */
+    put_string(l, quote);
+    while (value.len) {
+        size_t len = 1, used = 1;
+        word[0] = value.at[0];
+        if (escape)
+            used = escape_one(value, word, &len);
+        if (l->len + len > end) {
+            put_string(l, "...");
+            break;
+        }
+        put(l, word, len);
+        value = span_after(value, used);
+    }
+    put_string(l, quote);
+}
+
+enum { VALUE_LEAST = 32 }; /* room below which a field is dropped rather than cut to nothing */
+
+/* The key and what stands between it and the value; false when the field has no place. */
+static bool put_key(struct log_line *l, const char *key)
+{
+    size_t begin = l->len;
+    bool ok = l->on && room_left(l) > strlen(key) + VALUE_LEAST + sizeof(DIM PLAIN);
+
+    if (!ok)
+        return false;
+    if (out.format == LOG_JSON)
+        ok = put_string(l, ",\"") && put_string(l, key) && put_string(l, "\":");
+    else if (out.colour)
+        ok = put_string(l, " " DIM) && put_string(l, key) && put_string(l, "=" PLAIN);
+    else
+        ok = put_string(l, " ") && put_string(l, key) && put_string(l, "=");
+    if (!ok)
+        l->len = (uint16_t)begin;
+    return ok;
+}
+
+/* ---- Lines ---- */
+
+/* The time of day for a person at a terminal. */
+static void put_clock(struct log_line *l)
+{
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    struct tm tm;
+    char text[16];
+
+    localtime_r(&now, &tm);
+    put(l, text, strftime(text, sizeof text, "%H:%M:%S", &tm));
+}
+
+/* RFC 3339, UTC, with milliseconds. */
+static void put_timestamp(struct log_line *l)
+{
+    uint64_t ms = clock_wall_ms();
+    time_t now = (time_t)(ms / 1000);
+    struct tm tm;
+    char text[40];
+
+    gmtime_r(&now, &tm);
+    size_t n = strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &tm);
+    snprintf(text + n, sizeof text - n, ".%03uZ", (unsigned)(ms % 1000));
+    put_string(l, text);
+}
+
+void log_begin(struct log_line *l, enum log_level level, const char *event)
+{
+    l->on = log_wants(level);
+    l->level = (uint8_t)level;
+    l->len = 0;
+    if (!l->on)
+        return;
+
+    if (out.format == LOG_JSON) {
+        put_string(l, "{\"time\":\"");
+        put_timestamp(l);
+        put_string(l, "\",\"level\":\"");
+        put_string(l, levels[level].name);
+        put_string(l, "\",\"event\":\"");
+        put_string(l, event);
+        put_string(l, "\"");
+        if (out.role[0])
+            log_text(l, "role", out.role);
+    } else if (out.colour) {
+        put_string(l, DIM);
+        put_clock(l);
+        put_string(l, PLAIN " ");
+        put_string(l, levels[level].colour);
+        put_string(l, event);
+        put_string(l, PLAIN);
+    } else {
+        put_string(l, "event=");
+        put_string(l, event);
+        if (level != LOG_INFO)
+            log_text(l, "level", levels[level].name);
+    }
+}
+
+void log_span(struct log_line *l, const char *key, struct span value)
+{
+    bool quoted = out.format == LOG_JSON || !is_plain(value);
+
+    if (put_key(l, key))
+        put_value(l, value, LOG_VALUE_MAX, quoted, quoted ? "\"" : "");
+}
+
+void log_text(struct log_line *l, const char *key, const char *value)
+{
+    log_span(l, key, span_of(value));
+}
+
+void log_int(struct log_line *l, const char *key, int64_t value)
+{
+    char text[24];
+
+    snprintf(text, sizeof text, "%" PRId64, value);
+    if (put_key(l, key))
+        put_string(l, text);
+}
+
+void log_addr(struct log_line *l, const char *key, const struct addr *value)
+{
+    char text[ADDR_TEXT];
+
+    log_text(l, key, addr_format(value, text));
+}
+
+void log_seconds(struct log_line *l, const char *key, uint64_t ms)
+{
+    char text[32];
+    uint64_t tenths = ms / 100 + (ms % 100 >= 50);
+
+    snprintf(text, sizeof text, "%" PRIu64 ".%u%s", tenths / 10, (unsigned)(tenths % 10),
+             out.format == LOG_JSON ? "" : "s");
+    if (put_key(l, key))
+        put_string(l, text);
+}
+
+void log_end(struct log_line *l)
+{
+    char tail[LOG_TAIL] = "";
+
+    if (!l->on)
+        return;
+    if (out.format == LOG_JSON)
+        snprintf(tail, sizeof tail, "}");
+    else if (out.role[0] && out.colour)
+        snprintf(tail, sizeof tail, " " DIM "%s" PLAIN, out.role);
+    else if (out.role[0])
+        snprintf(tail, sizeof tail, strchr(out.role, ' ') ? " role=\"%s\"" : " role=%s", out.role);
+    size_t n = strlen(tail);
+    memcpy(l->text + l->len, tail, n);
+    l->text[l->len + n] = '\n';
+    if (write(out.fd, l->text, l->len + n + 1) < 0)
+        return; /* nobody is left to tell */
+}
+
+/* ---- Sentences ---- */
+
+__attribute__((format(printf, 2, 0))) static void notice(enum log_level level, const char *format,
+                                                         va_list args)
+{
+    struct log_line l;
+    char sentence[LOG_LINE_MAX];
+
+    log_begin(&l, level, "notice");
+    if (!l.on)
+        return;
+    vsnprintf(sentence, sizeof sentence, format, args);
+    if (out.colour && put_string(&l, " "))
+        put_value(&l, span_of(sentence), LOG_LINE_MAX, true, "");
+    else if (put_key(&l, "text"))
+        put_value(&l, span_of(sentence), LOG_LINE_MAX, true, "\"");
+    log_end(&l);
+}
+
+#define SENTENCE(name, level)                                                                      \
+    void name(const char *format, ...)                                                             \
+    {                                                                                              \
+        va_list args;                                                                              \
+        va_start(args, format);                                                                    \
+        notice(level, format, args);                                                               \
+        va_end(args);                                                                              \
+    }
+
+SENTENCE(log_debug, LOG_DEBUG)
+SENTENCE(log_info, LOG_INFO)
+SENTENCE(log_warn, LOG_WARN)
+SENTENCE(log_error, LOG_ERROR)

@@ -1,0 +1,114 @@
+/* The event loop. One in each worker, in web and in the master; it knows descriptors and times,
+ * nobody else.
+ *
+ * A turn: sleep until something is ready or due, read the clocks once, call what is ready, then
+ * what is due. What is ready comes first so that octets which arrived in time count before the
+ * timer that waits for them. With no timer set the loop sleeps in the kernel for as long as nothing
+ * happens. */
+#include "base/loop.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <limits.h>
+#include <stddef.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+static void read_clocks(struct loop *loop)
+{
+    loop->now = clock_mono_ms();
+    loop->wall = clock_wall_ms();
+}
+
+int loop_open(struct loop *loop)
+{
+    *loop = (struct loop){0};
+    loop->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (loop->epoll < 0)
+        return -errno;
+    read_clocks(loop);
+    wheel_init(&loop->wheel, loop->now);
+    wheel_init(&loop->alarms, loop->now);
+    return 0;
+}
+
+void loop_close(struct loop *loop)
+{
+    close(loop->epoll);
+    loop->epoll = -1;
+}
+
+static int control(struct loop *loop, int operation, struct watch *w)
+{
+    struct epoll_event event = {.events = w->events, .data.ptr = w};
+
+    return epoll_ctl(loop->epoll, operation, w->fd, &event) < 0 ? -errno : 0;
+}
+
+int loop_watch(struct loop *loop, struct watch *w)
+{
+    assert(w->ready);
+    return control(loop, EPOLL_CTL_ADD, w);
+}
+
+void loop_want(struct loop *loop, struct watch *w, uint32_t events)
+{
+    if (w->events == events)
+        return;
+    w->events = events;
+    control(loop, EPOLL_CTL_MOD, w);
+}
+
+void loop_forget(struct loop *loop, struct watch *w)
+{
+    control(loop, EPOLL_CTL_DEL, w);
+    for (int i = loop->batch_at; i < loop->batch_len; i++)
+        if (loop->batch[i].data.ptr == w)
+            loop->batch[i].data.ptr = NULL;
+}
+
+/* How long to sleep: until the first timer, at most `wait_ms`; -1: until something happens. */
+static int sleep_ms(const struct loop *loop, int wait_ms)
+{
+    uint64_t timers = wheel_next(&loop->wheel), alarms = wheel_next(&loop->alarms);
+    uint64_t next = timers < alarms ? timers : alarms;
+
+    if (next == WHEEL_IDLE || wait_ms == 0)
+        return wait_ms;
+    uint64_t now = clock_mono_ms(), ms = next > now ? next - now : 0;
+    if (wait_ms > 0 && ms > (uint64_t)wait_ms)
+        return wait_ms;
+    return ms < INT_MAX ? (int)ms : INT_MAX;
+}
+
+static void alarm_due(struct timer *t, void *arg)
+{
+    struct alarm *a = (struct alarm *)((char *)t - offsetof(struct alarm, timer));
+
+    a->due(arg, a);
+}
+
+void loop_turn(struct loop *loop, int wait_ms)
+{
+    int n = epoll_wait(loop->epoll, loop->batch, LOOP_BATCH, sleep_ms(loop, wait_ms));
+
+    assert(n >= 0 || errno == EINTR);
+    read_clocks(loop);
+    loop->batch_len = n > 0 ? n : 0;
+    loop->batch_at = 0;
+    while (loop->batch_at < loop->batch_len) {
+        const struct epoll_event *event = &loop->batch[loop->batch_at++];
+        struct watch *w = event->data.ptr;
+        if (w)
+            w->ready(loop, w, event->events);
+    }
+    wheel_run(&loop->alarms, loop->now, alarm_due, loop);
+    wheel_run(&loop->wheel, loop->now, loop->due, loop->arg);
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->stop)
+        loop_turn(loop, -1);
+}

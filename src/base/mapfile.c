@@ -1,0 +1,170 @@
+/* Mapped files: opened or begun by the master, inherited by its children, kept over restarts.
+ *
+ *   | one page: head, zeros | body, shared by all who map it |
+ *
+ * The head is written once, last of all when the file is begun, and never changed: a file whose
+ * beginning was interrupted has none and is set aside like any other that does not fit. Space is
+ * reserved when the file is begun, for a full disk would later kill whoever writes to the mapping.
+ */
+#include "base/mapfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+
+struct head {
+    char magic[8];
+    uint64_t version;
+    uint64_t body_size;
+    uint64_t origin_ms;
+    struct sipkey key;
+    uint64_t check; /* over all before it */
+};
+
+static size_t page_size(void)
+{
+    return (size_t)sysconf(_SC_PAGESIZE);
+}
+
+/* Finds damage, not forgery: who can write the file needs no forged head. */
+static uint64_t head_check(const struct head *h)
+{
+    static const struct sipkey public_key = {0x6d69726564, 1};
+
+    return siphash(&public_key, h, offsetof(struct head, check));
+}
+
+/* What keeps an existing file from being used, as a person would say it; NULL when nothing does. */
+static const char *misfit(int fd, const char magic[8], uint32_t version, size_t body_size,
+                          struct head *h)
+{
+    struct stat st;
+
+    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+        return "it is not a plain file";
+    if (st.st_uid != geteuid() && geteuid() != 0)
+        return "it belongs to another user";
+    if (pread(fd, h, sizeof *h, 0) != (ssize_t)sizeof *h || h->check != head_check(h))
+        return "its header is damaged";
+    if (memcmp(h->magic, magic, sizeof h->magic) != 0)
+        return "it is a file of another kind";
+    if (h->version != version)
+        return "it is of another version";
+    if (h->body_size != body_size || (uint64_t)st.st_size != page_size() + body_size)
+        return "it is of another size";
+    return NULL;
+}
+
+static int set_aside(const char *path, const char *why)
+{
+    char aside[4096];
+    int n = snprintf(aside, sizeof aside, "%s.set-aside", path);
+
+    if (n < 0 || (size_t)n >= sizeof aside)
+        return -ENAMETOOLONG;
+    if (rename(path, aside) < 0)
+        return -errno;
+    log_warn("%s: %s; renamed to %s, a new one is begun", path, why, aside);
+    return 0;
+}
+
+/* The descriptor of a file that fits, -ENOENT when there is none (any more), or another -errno. */
+static int open_existing(const char *path, const char magic[8], uint32_t version, size_t body_size,
+                         struct head *h)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0 && errno == ENOENT)
+        return -ENOENT;
+    const char *why = fd < 0 ? strerror(errno) : misfit(fd, magic, version, body_size, h);
+    if (!why)
+        return fd;
+    if (fd >= 0)
+        close(fd);
+    int error = set_aside(path, why);
+    return error ? error : -ENOENT;
+}
+
+static int make_head(struct head *h, const char magic[8], uint32_t version, size_t body_size)
+{
+    *h = (struct head){.version = version, .body_size = body_size, .origin_ms = clock_wall_ms()};
+    memcpy(h->magic, magic, sizeof h->magic);
+    if (getrandom(&h->key, sizeof h->key, 0) != (ssize_t)sizeof h->key)
+        return -EIO;
+    h->check = head_check(h);
+    return 0;
+}
+
+static int begin(const char *path, const struct head *h)
+{
+    int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+    if (fd < 0)
+        return -errno;
+    int error = posix_fallocate(fd, 0, (off_t)(page_size() + h->body_size));
+    if (!error && pwrite(fd, h, sizeof *h, 0) != (ssize_t)sizeof *h)
+        error = EIO;
+    if (error) {
+        close(fd);
+        unlink(path);
+        return -error;
+    }
+    return fd;
+}
+
+static int map(struct mapfile *m, int fd, const struct head *h)
+{
+    int flags = fd < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
+    void *at = mmap(NULL, h->body_size, PROT_READ | PROT_WRITE, flags, fd,
+                    fd < 0 ? 0 : (off_t)page_size());
+
+    if (at == MAP_FAILED)
+        return -errno;
+    m->body = at;
+    m->body_size = h->body_size;
+    m->key = h->key;
+    m->origin_ms = h->origin_ms;
+    return 0;
+}
+
+int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
+                 size_t body_size)
+{
+    struct head h;
+    int fd = path ? open_existing(path, magic, version, body_size, &h) : -ENOENT;
+
+    *m = (struct mapfile){0};
+    if (fd == -ENOENT) {
+        int error = make_head(&h, magic, version, body_size);
+        if (error)
+            return error;
+        m->fresh = 1;
+        fd = path ? begin(path, &h) : -1;
+        if (fd < 0 && path)
+            return fd;
+    } else if (fd < 0) {
+        return fd;
+    }
+
+    int error = map(m, fd, &h);
+    if (fd >= 0)
+        close(fd);
+    return error;
+}
+
+void mapfile_close(struct mapfile *m)
+{
+    if (m->body)
+        munmap(m->body, m->body_size);
+    *m = (struct mapfile){0};
+}

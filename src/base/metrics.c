@@ -1,0 +1,88 @@
+/* Metrics: a table of shared rows. The master maps it, each process writes its own row, web reads
+ * them all.
+ *
+ * A row has one writer, so an addition is a load and a store, and readers see whole 64-bit words.
+ */
+#include "base/metrics.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/mman.h>
+
+const struct metric_about metric_table[METRIC_COUNT] = {
+#define METRIC_ROW(id, metric_kind, metric_family, metric_label, metric_help)                      \
+    [METRIC_##id] = {.family = (metric_family),                                                    \
+                     .label = (metric_label),                                                      \
+                     .help = (metric_help),                                                        \
+                     .kind = METRIC_##metric_kind},
+    METRICS(METRIC_ROW)
+#undef METRIC_ROW
+};
+
+const uint32_t metric_bucket_ms[METRIC_BUCKETS] = {1,   2,   5,   10,   25,   50,
+                                                   100, 250, 500, 1000, 5000, 30000};
+
+static struct metrics_row dummy;
+static struct metrics_row *own = &dummy;
+
+int metrics_open(struct metrics *m, uint32_t rows)
+{
+    void *at = mmap(NULL, rows * sizeof(struct metrics_row), PROT_READ | PROT_WRITE,
+                    MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (at == MAP_FAILED)
+        return -errno;
+    *m = (struct metrics){.rows = rows, .row = at};
+    return 0;
+}
+
+void metrics_close(struct metrics *m)
+{
+    if (own >= m->row && own < m->row + m->rows)
+        own = &dummy;
+    munmap(m->row, m->rows * sizeof(struct metrics_row));
+    *m = (struct metrics){0};
+}
+
+void metrics_use(struct metrics_row *row)
+{
+    own = row ? row : &dummy;
+}
+
+static void add(_Atomic uint64_t *value, uint64_t by)
+{
+    uint64_t old = atomic_load_explicit(value, memory_order_relaxed);
+
+    atomic_store_explicit(value, old + by, memory_order_relaxed);
+}
+
+void metric_add(enum metric id, int64_t by)
+{
+    add(&own->value[id], (uint64_t)by);
+}
+
+void metric_message(uint64_t us)
+{
+    int bucket = 0;
+
+    while (bucket < METRIC_BUCKETS && us > (uint64_t)metric_bucket_ms[bucket] * 1000)
+        bucket++;
+    add(&own->message_bucket[bucket], 1);
+    add(&own->message_us, us);
+}
+
+uint64_t metrics_sum(const struct metrics *m, enum metric id)
+{
+    uint64_t sum = 0;
+
+    for (uint32_t i = 0; i < m->rows; i++)
+        sum += atomic_load_explicit(&m->row[i].value[id], memory_order_relaxed);
+    return sum;
+}
+
+void metrics_reset_gauges(struct metrics_row *row)
+{
+    for (int id = 0; id < METRIC_COUNT; id++)
+        if (metric_table[id].kind == METRIC_GAUGE)
+            atomic_store_explicit(&row->value[id], 0, memory_order_relaxed);
+}
