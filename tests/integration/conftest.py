@@ -1,0 +1,65 @@
+"""Fixtures: each hands out things that are stopped and checked when the test ends."""
+
+import pytest
+
+from lib.mired import Mired, PROGRAM
+from lib.postfix import Postfix
+from lib.proxy import FaultProxy
+
+
+def pytest_sessionstart(session):
+    if not PROGRAM.exists():
+        pytest.exit(f"{PROGRAM} is not there; run `make build`", returncode=3)
+
+
+@pytest.fixture
+def mired():
+    """mired(...) starts one (see lib.mired.Mired). At the end it is stopped, and the test fails if it did not end
+    well, a child died unexpectedly, a sanitizer had something to say or a process was left."""
+    started = []
+
+    def start(*arguments, **options):
+        m = Mired(*arguments, **options)
+        started.append(m)
+        return m.start()
+
+    yield start
+    wrong = []
+    for m in started:
+        output = m.daemon.output if m.daemon else None
+        wrong += m.stop()
+        if output:
+            print(f"--- log of the mired on port {m.port}\n{output.text[-20000:]}")
+        m.remove()
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.fixture
+def postfix():
+    """postfix(...) starts a real one (see lib.postfix.Postfix)."""
+    started = []
+
+    def start(*arguments, **options):
+        p = Postfix(*arguments, **options)
+        started.append(p)
+        return p.start()
+
+    yield start
+    for p in started:
+        p.stop()
+        print(f"--- log of the Postfix on port {p.port}\n{p.log[-20000:]}")
+        p.remove()
+
+
+@pytest.fixture
+def fault_proxy():
+    """fault_proxy(port) stands before a real backend and breaks conversations (see lib.proxy)."""
+    made = []
+
+    def make(target):
+        made.append(FaultProxy(target))
+        return made[-1]
+
+    yield make
+    for proxy in made:
+        proxy.close()

@@ -1,0 +1,155 @@
+"""A mired of the test's own: folder, configuration, ports, log."""
+
+import crypt
+import getpass
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+import time
+import shutil
+
+from . import ports, processes
+from .daemon import Daemon
+
+SOURCE = pathlib.Path(__file__).resolve().parents[3]
+BUILD = pathlib.Path(os.environ.get("MIRED_BUILD", SOURCE / "build")).resolve()
+PROGRAM = BUILD / "mired"
+CONTROL = BUILD / "mirectl"
+SANITIZED = "asan" in BUILD.name
+
+PEOPLE = ("alice@example.test", "bob@example.test", "carol@example.test")
+PASSWORDS = {"alice@example.test": "wonderland", "bob@example.test": "builder"}
+
+
+def password_file(passwords):
+    """Lines of the `file` verifier; rounds are few because it is not crypt(3) that is tested."""
+    salt = crypt.mksalt(crypt.METHOD_SHA256, rounds=1000)
+    return "".join(f"{user}:{crypt.crypt(word, salt)}\n" for user, word in passwords.items())
+
+
+class Mired:
+    """Configured by keywords for what most tests share, and by `config` for lines of the test's own.
+
+    port, submission: where it listens.  mail: the built-in store's folder.  log: its output."""
+
+    def __init__(
+        self,
+        config="",
+        tarpit="time = 1s",
+        backend='backend "maildir" { }',
+        domains=("example.test",),
+        recipients=PEOPLE,
+        passwords=PASSWORDS,
+        hostname="mx.example.test",
+        host="127.0.0.1",
+        workers=2,
+        user=None,
+    ):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-"))
+        self.folder.chmod(0o755)
+        self.host = host
+        self.port, self.submission = ports.free(), ports.free()
+        self.mail = self.folder / "state" / "mail"
+        for name in ("state", "run"):
+            (self.folder / name).mkdir()
+            if user:
+                shutil.chown(self.folder / name, user)
+        self.recipients = self.folder / "recipients"
+        self.recipients.write_text("".join(f"{r}\n" for r in recipients or ()))
+        self.passwords = self.folder / "passwd"
+        self.passwords.write_text(password_file(passwords or {}))
+        shown = f"[{host}]" if ":" in host else host
+        quoted = ", ".join(f'"{d}"' for d in domains)
+        lines = [
+            f'hostname = "{hostname}"',
+            f"domains = {{ {quoted} }}",
+            f"workers = {workers}",
+            f'user = "{user or getpass.getuser()}"',
+            f'state = "{self.folder}/state"',
+            f'run = "{self.folder}/run"',
+            f'listen "{shown}:{self.port}" {{ }}',
+            f'listen "{shown}:{self.submission}" {{ submission = true }}',
+            f"tarpit {{ {tarpit} }}",
+            backend,
+            config.replace("@FOLDER@", str(self.folder)),
+        ]
+        if recipients is not None:
+            lines.append(f'recipients "file" {{ path = "{self.recipients}" }}')
+        if passwords is not None:
+            lines.append(f'auth "file" {{ path = "{self.passwords}" }}')
+        self.file = self.folder / "mired.conf"
+        self.file.write_text("\n".join(lines) + "\n")
+        self.daemon = None
+        self.deaths_expected = False
+
+    def start(self):
+        assert PROGRAM.exists(), f"{PROGRAM} is not built"
+        self.daemon = Daemon([PROGRAM, "-c", self.file])
+        self.daemon.wait_listening(self.port, host=self.host)
+        return self
+
+    @property
+    def log(self):
+        return self.daemon.output
+
+    @property
+    def pid(self):
+        return self.daemon.pid
+
+    def processes(self, role):
+        """Ids of the children whose name begins with `role`: "worker", "clerk", "store", "web"."""
+        found = []
+        for pid in processes.children(self.pid):
+            name = processes.status(pid, "Name") or ""
+            if role in name or role in processes.command(pid):
+                found.append(pid)
+        return found
+
+    def control(self, *arguments, timeout=10):
+        return subprocess.run(
+            [CONTROL, "-s", self.folder / "run" / "control", *arguments],
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+        )
+
+    def stop(self):
+        """Stops it and says what was wrong with how it ended, as a list of sentences."""
+        if not self.daemon:
+            return []
+        status, seconds, left = self.daemon.stop()
+        wrong = [f"report: {line}" for line in self.daemon.reports()]
+        if status != 0:
+            wrong.append(f"ended with status {status}")
+        if left:
+            wrong.append(f"left processes behind: {left}")
+        if not self.deaths_expected:
+            wrong += [
+                f"a child died: {line}"
+                for line in self.log.text.splitlines()
+                if re.search(r"\b(event=)?child_died\b|\bdied\b|killed by signal", line)
+            ]
+        self.daemon = None
+        self.last_log = wrong
+        return wrong
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def delivered(self, address, timeout=10, count=1):
+        """The messages in an address's Maildir, oldest first, once there are `count`."""
+        local, domain = address.split("@")
+        return read_maildir(self.mail / domain / local, timeout, count)
+
+
+def read_maildir(folder, timeout=10, count=1):
+    """All messages of `new`, as octets, once there are `count` of them (or time is up)."""
+    until = time.monotonic() + timeout
+    new = pathlib.Path(folder) / "new"
+    while True:
+        files = sorted(new.iterdir()) if new.is_dir() else []
+        if len(files) >= count or time.monotonic() > until:
+            return [f.read_bytes() for f in files]
+        time.sleep(0.02)

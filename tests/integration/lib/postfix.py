@@ -1,0 +1,180 @@
+"""A real Postfix of the test's own: configuration, queue and ports apart from the machine's. Needs root."""
+
+import os
+import pathlib
+import pwd
+import re
+import shutil
+import signal
+import tempfile
+import time
+
+import pytest
+
+from . import ports, processes
+from .daemon import Daemon
+from .mired import PEOPLE, read_maildir
+
+PROGRAM = "/usr/sbin/postfix"
+BOX_USER = "nobody"
+
+MAIN = """
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file = {folder}/log/mail.log
+maillog_file_prefixes = {folder}
+myhostname = {hostname}
+mydestination =
+alias_maps =
+alias_database =
+local_recipient_maps =
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+mynetworks = 127.0.0.0/8
+smtp_host_lookup = native
+disable_dns_lookups = yes
+notify_classes =
+biff = no
+virtual_mailbox_domains = {domains}
+virtual_mailbox_base = {folder}/mail
+virtual_mailbox_maps = texthash:{folder}/conf/boxes
+recipient_delimiter = +
+virtual_uid_maps = static:{uid}
+virtual_gid_maps = static:{gid}
+virtual_minimum_uid = 100
+smtpd_relay_restrictions = permit_mynetworks, reject_unauth_destination
+smtpd_peername_lookup = no
+local_header_rewrite_clients =
+disable_mime_input_processing = yes
+message_size_limit = 20000000
+virtual_mailbox_limit = 0
+mailbox_size_limit = 0
+smtpd_client_connection_rate_limit = 0
+smtpd_client_connection_count_limit = 0
+minimal_backoff_time = 5s
+maximal_backoff_time = 5s
+queue_run_delay = 5s
+in_flow_delay = 0
+{extra}
+"""
+
+MASTER = """
+127.0.0.1:{port} inet n - n - - smtpd
+pickup unix n - n 60 1 pickup
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+flush unix n - n 1000? 0 flush
+proxymap unix - - n - - proxymap
+proxywrite unix - - n - 1 proxymap
+smtp unix - - n - - smtp
+relay unix - - n - - smtp
+showq unix n - n - - showq
+error unix - - n - - error
+retry unix - - n - - error
+discard unix - - n - - discard
+local unix - n n - - local
+virtual unix - n n - - virtual
+lmtp unix - - n - - lmtp
+anvil unix - - n - 1 anvil
+scache unix - - n - 1 scache
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+def needed():
+    """Skips the test where a Postfix cannot be run."""
+    if not os.path.exists(PROGRAM):
+        pytest.skip("Postfix is not installed")
+    if os.geteuid() != 0:
+        pytest.skip("Postfix starts as root only")
+
+
+class Postfix:
+    """port: its smtpd. Mail for `domains` lands in a Maildir each; all else goes where `extra` says.
+
+    `boxes` are the addresses that exist there."""
+
+    def __init__(self, hostname="backend.test", domains="example.test", extra="", boxes=PEOPLE):
+        needed()
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-postfix-"))
+        self.folder.chmod(0o755)
+        self.port = ports.free()
+        self.mail = self.folder / "mail"
+        box = pwd.getpwnam(BOX_USER)
+        for name in ("conf", "queue", "data", "mail", "log"):
+            (self.folder / name).mkdir()
+        shutil.chown(self.folder / "data", "postfix")
+        shutil.chown(self.folder / "log", "postfix")
+        shutil.chown(self.mail, box.pw_uid, box.pw_gid)
+        paths = ("/".join(reversed(address.split("@"))) for address in boxes)
+        (self.folder / "conf" / "boxes").write_text(
+            "".join(f"{address} {path}/\n" for address, path in zip(boxes, paths))
+        )
+        text = {
+            "folder": self.folder,
+            "hostname": hostname,
+            "domains": domains,
+            "uid": box.pw_uid,
+            "gid": box.pw_gid,
+            "port": self.port,
+        }
+        (self.folder / "conf" / "main.cf").write_text(MAIN.format(extra=extra, **text))
+        (self.folder / "conf" / "master.cf").write_text(MASTER.format(**text))
+        self.daemon = None
+
+    def start(self):
+        self.daemon = Daemon([PROGRAM, "-c", self.folder / "conf", "start-fg"])
+        self.daemon.wait_listening(self.port)
+        return self
+
+    def master(self):
+        """The id of its master process."""
+        return int((self.folder / "queue" / "pid" / "master.pid").read_text())
+
+    def servers(self, name="smtpd"):
+        """Ids of its processes of one kind."""
+        return processes.children(self.master(), name)
+
+    def stop(self):
+        if not self.daemon:
+            return
+        left = processes.in_session(self.daemon.pid)
+        try:
+            master = self.master()
+            left += [master, *processes.children(master)]
+            os.kill(master, signal.SIGTERM)
+        except (OSError, ValueError):
+            pass
+        processes.kill_all(processes.wait_gone(left, 3))
+        self.daemon.stop()
+        self.daemon = None
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def log(self):
+        path = self.folder / "log" / "mail.log"
+        return path.read_text(errors="backslashreplace") if path.exists() else ""
+
+    def wait_log(self, pattern, timeout=30, since=0):
+        """The first match in its log from offset `since` on, now or soon."""
+        until = time.monotonic() + timeout
+        while time.monotonic() < until:
+            found = re.search(pattern, self.log[since:])
+            if found:
+                return found
+            time.sleep(0.05)
+        raise AssertionError(f"no {pattern!r} in Postfix's log in {timeout} s:\n{self.log[-3000:]}")
+
+    def delivered(self, address, timeout=20, count=1):
+        local, domain = address.split("@")
+        return read_maildir(self.mail / domain / local, timeout, count)

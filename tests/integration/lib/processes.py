@@ -1,0 +1,82 @@
+"""What /proc tells of processes: sessions, children, memory. Everything is ended by its id."""
+
+import os
+import signal
+import time
+
+
+def _stat(pid):
+    try:
+        with open(f"/proc/{pid}/stat") as f:
+            text = f.read()
+    except OSError:
+        return None
+    name, rest = text[text.index("(") + 1 : text.rindex(")")], text[text.rindex(")") + 2 :].split()
+    return {"pid": pid, "name": name, "state": rest[0], "parent": int(rest[1]), "session": int(rest[3])}
+
+
+def _all():
+    return [s for s in (_stat(int(p)) for p in os.listdir("/proc") if p.isdigit()) if s]
+
+
+def in_session(session):
+    """Ids of the living processes of a session."""
+    return [s["pid"] for s in _all() if s["session"] == session and s["state"] != "Z"]
+
+
+def children(parent, name=None):
+    return [
+        s["pid"]
+        for s in _all()
+        if s["parent"] == parent and s["state"] != "Z" and (name is None or s["name"] == name)
+    ]
+
+
+def alive(pid):
+    s = _stat(pid)
+    return s is not None and s["state"] != "Z"
+
+
+def wait_gone(pids, seconds):
+    """Waits until all are gone; returns those that are not."""
+    until = time.monotonic() + seconds
+    pids = [p for p in pids if alive(p)]
+    while pids and time.monotonic() < until:
+        time.sleep(0.01)
+        pids = [p for p in pids if alive(p)]
+    return pids
+
+
+def kill_all(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def status(pid, field):
+    """A field of /proc/PID/status, as text."""
+    with open(f"/proc/{pid}/status") as f:
+        for line in f:
+            if line.startswith(field + ":"):
+                return line.split(":", 1)[1].strip()
+    return None
+
+
+def command(pid):
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as f:
+            return f.read().replace(b"\0", b" ").decode().strip()
+    except OSError:
+        return ""
+
+
+def private_bytes(pid):
+    """User memory that is this process's own."""
+    total = 0
+    with open(f"/proc/{pid}/smaps_rollup") as f:
+        for line in f:
+            if line.startswith("Private_"):
+                total += int(line.split()[1]) * 1024
+    return total
