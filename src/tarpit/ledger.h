@@ -1,14 +1,15 @@
-/* The ledger: what is known of each client, network and account, in one mapped file that all processes
- * share (docs/tarpit.md, "The ledger").
+/* The ledger: what is known of each client, network and account, in one mapped file that all
+ * processes share (docs/tarpit.md, "The ledger").
  *
- * A set-associative table of 64-octet entries. An amount (offences, good mail) decays by halves; it is kept
- * with the time of its last change and decayed when read. Every field is one 64-bit word that carries a tag
- * of its entry's key and is changed by compare-and-swap: there is no lock that a dead process could keep,
- * and one killed in the middle leaves at worst its one booking undone. Keys are SipHashes under the
- * file's own random key.
+ * A set-associative table of 64-octet entries. An amount (offences, good mail) decays by halves; it
+ * is kept with the time of its last change and decayed when read. Every field is one 64-bit word
+ * that carries a tag of its entry's key and is changed by compare-and-swap: there is no lock that a
+ * dead process could keep, and one killed in the middle leaves at worst its one booking undone.
+ * Keys are SipHashes under the file's own random key.
  *
- * All functions are safe from any process that mapped the file; none blocks, allocates or fails (a full
- * set evicts its weakest entry). `now` is wall time in ms and may go back by up to LEDGER_SKEW_MS. */
+ * All functions are safe from any process that mapped the file; none blocks, allocates or fails (a
+ * full set evicts its weakest entry). `now` is wall time in ms and may go back by up to
+ * LEDGER_SKEW_MS. */
 #ifndef MIRED_TARPIT_LEDGER_H
 #define MIRED_TARPIT_LEDGER_H
 
@@ -21,7 +22,7 @@
 
 struct ledger; /* opaque */
 
-enum { LEDGER_SKEW_MS = 5000 };
+enum { LEDGER_SKEW_MS = 5000, LEDGER_HORIZON_MS = 15 * 60 * 1000 };
 
 enum ledger_kind { LEDGER_CLIENT = 1, LEDGER_NETWORK, LEDGER_ACCOUNT, LEDGER_ACCOUNT_NETWORK };
 
@@ -43,14 +44,18 @@ struct ledger_key ledger_key_account(const struct ledger *l, struct span user);
 struct ledger_key ledger_key_account_network(const struct ledger *l, struct span user,
                                              const struct addr *a);
 
+/* The address or network that a key of those kinds is of; ADDR_NONE for accounts. */
+struct addr ledger_key_addr(const struct ledger_key *k);
+
 /* A snapshot of one entry, amounts decayed to `now`. All zero when there is none. */
 struct ledger_entry {
     double offences, good;
-    uint64_t turn_ms;     /* wall ms: when the last verdict's turn ends; 0: never */
-    uint64_t debt_ms;     /* wall ms: when the last offence's hold ends; 0: never */
-    uint64_t seen_ms;     /* wall ms of the last change */
-    uint32_t patience_ms; /* 0: not known */
-    uint32_t flags;       /* enum ledger_flag */
+    uint64_t turn_ms;         /* wall ms: when the last verdict's turn ends; 0: never */
+    uint64_t debt_ms;         /* wall ms: when the last offence's hold ends; 0: never */
+    uint64_t seen_ms;         /* wall ms of the last change */
+    uint64_t exempt_until_ms; /* with LEDGER_EXEMPT: wall ms; 0: for good */
+    uint32_t patience_ms;     /* 0: not known */
+    uint32_t flags;           /* enum ledger_flag; LEDGER_EXEMPT only while it lasts */
 };
 
 enum ledger_flag { LEDGER_SUSPECT = 1, LEDGER_TRAPPED = 2, LEDGER_EXEMPT = 4, LEDGER_KNOWN = 8 };
@@ -63,32 +68,50 @@ bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct
                 uint64_t now, struct ledger_entry *out);
 
 /* Adds and returns the amount after it. */
-double ledger_add_offences(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
-                           uint64_t now, double weight);
+double ledger_add_offences(struct ledger *l, const struct ledger_key *k,
+                           const struct ledger_decay *d, uint64_t now, double weight);
 double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                        uint64_t now, double amount);
 
-/* Takes the next turn of `length` ms: it begins at the later of `now` and the end of the last one taken.
- * When it would begin after `latest`, none is taken and 0 is returned; else its beginning (wall ms). */
-uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t length,
-                          uint64_t latest);
+/* Raises the offences to `to` live ones; never lowers them. Returns the amount after it. */
+double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,
+                             const struct ledger_decay *d, uint64_t now, double to);
+
+/* Takes the next turn of `length` ms: it begins at the later of `now` and the end of the last one
+ * taken. When it would begin after `latest`, none is taken and 0 is returned; else its beginning
+ * (wall ms; `now` must not be 0). An end more than LEDGER_HORIZON_MS away is one from before the
+ * clock was set back, and is not believed. */
+uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
+                          uint64_t length, uint64_t latest);
 
 /* Raises the debt's end to `until`; never lowers it. */
 void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until);
-void ledger_set_patience(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t patience_ms);
+void ledger_set_patience(struct ledger *l, const struct ledger_key *k, uint64_t now,
+                         uint32_t patience_ms);
 void ledger_set_flags(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t set,
                       uint32_t clear);
+
+/* Sets `flag` unless that was done within the last `period` ms (to about a minute; 0: ever), and
+ * tells whether it did: of several processes that ask at the same time, one is told true. One such
+ * flag an entry. */
+bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t flag,
+                 uint64_t period);
+
+/* LEDGER_EXEMPT until that wall time, in steps of 256 s; 0: for good. ledger_set_flags() takes it
+ * back. */
+void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until);
 
 /* Removes the entry: as if it had never been seen. */
 void ledger_forget(struct ledger *l, const struct ledger_key *k);
 
-/* Goes over all entries (in no order, others may change them meanwhile). *at is 0 at first; false at the
- * end. `who` is the address or network for those kinds. */
+/* Goes over all entries (in no order, others may change them meanwhile). *at is 0 at first; false
+ * at the end. `who` is the address or network for those kinds. */
 bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay *d, uint64_t now,
                  struct ledger_key *key, struct addr *who, struct ledger_entry *out);
 
 struct ledger_stats {
-    uint64_t capacity, entries, evictions;
+    uint64_t capacity, entries,
+        evictions; /* entries may be off by as many as were claimed by the killed */
 };
 struct ledger_stats ledger_stats(const struct ledger *l);
 

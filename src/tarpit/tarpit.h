@@ -1,8 +1,8 @@
 /* The tarpit: offences in, holds out. Rules R1..R16 of docs/tarpit.md over the ledger.
  *
- * The caller (a worker, or the simulator in virtual time) owns the clock and the connections; here stands what
- * is decided. The pure arithmetic is in policy.h; this file ties it to the ledger. `now` is wall ms. Safe from
- * any process that mapped the ledger. Nothing blocks or fails. */
+ * The caller (a worker, or the simulator in virtual time) owns the clock and the connections; here
+ * stands what is decided. The pure arithmetic is in policy.h; this file ties it to the ledger.
+ * `now` is wall ms. Safe from any process that mapped the ledger. Nothing blocks or fails. */
 #ifndef MIRED_TARPIT_TARPIT_H
 #define MIRED_TARPIT_TARPIT_H
 
@@ -20,11 +20,12 @@ struct tarpit {
     struct ledger *ledger; /* borrowed */
 };
 
-/* Who asks. Made once per connection with tarpit_who(); 48 octets at most, for it may be kept in it. */
+/* Who asks. Made once per connection with tarpit_who(); 48 octets at most, for it may be kept in
+ * it. */
 struct tarpit_who {
     uint64_t client, network; /* the ledger's keys */
     uint64_t client_label, network_label;
-    bool exempt;        /* by configuration or the ledger: never delayed */
+    bool exempt;        /* by configuration; what the ledger exempts is seen with every question */
     bool authenticated; /* R19 */
     bool null_sender;   /* R13: the envelope in hand is from <> */
 };
@@ -34,21 +35,24 @@ struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bo
 /* What to do with a reply. */
 struct tarpit_hold {
     uint64_t ms;         /* keep the reply back for so long from now; 0: send it */
-    uint64_t drip_at_ms; /* from now: when the first drip line may go out (the turn's begin); 0: no drip */
+    uint64_t drip_at_ms; /* from now: when the first drip line goes out (drip_next() of policy.h
+                          has the rest): not before the turn begins; 0: no drip */
     bool masked;         /* the verdict must not be told: 450 4.7.1 (454 to AUTH) takes its place */
     bool freeze;         /* R18: may be frozen */
 };
 
-/* R3: how long a greeting, or a reply without offence to EHLO, MAIL or RCPT, waits for a client in debt. */
+/* R3: how long a greeting, or a reply without offence to EHLO, MAIL or RCPT, waits for a client in
+ * debt. */
 struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
-/* R4..R7: before a verdict is looked up (RCPT, AUTH), for the account `user` too with AUTH (R14; empty for
- * RCPT). What it returns is kept until the verdict is known and passed to tarpit_verdict(). With `masked`
- * set the directory must not even be asked: the reply is the masked one, held for hold.ms. */
+/* R4..R7: before a verdict is looked up (RCPT, AUTH), for the account `user` too with AUTH (R14;
+ * empty for RCPT). What it returns is kept until the verdict is known and passed to
+ * tarpit_verdict(). With `masked` set the directory must not even be asked: the reply is the masked
+ * one, held for hold.ms. */
 struct tarpit_leave {
-    struct tarpit_hold hold; /* when masked */
+    struct tarpit_hold hold;       /* when masked */
     uint64_t turn_begin, turn_end; /* wall ms; 0: no turn was taken yet */
-    double offences;         /* live offences when it was asked for */
+    double offences;               /* live offences when it was asked for */
     bool masked, shielded;
 };
 struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
@@ -56,11 +60,12 @@ struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, s
 
 /* The verdict is known: `offence` is OFFENCE_NONE for a good one. Books it and returns its hold. */
 struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who, struct span user,
-                                  const struct tarpit_leave *leave, enum offence offence, uint64_t now);
+                                  const struct tarpit_leave *leave, enum offence offence,
+                                  uint64_t now);
 
 /* Any other 5xx (R1). */
-struct tarpit_hold tarpit_offence(struct tarpit *t, const struct tarpit_who *who, enum offence offence,
-                                  uint64_t now);
+struct tarpit_hold tarpit_offence(struct tarpit *t, const struct tarpit_who *who,
+                                  enum offence offence, uint64_t now);
 
 /* A message for `recipients` was taken by the backend (R8). */
 void tarpit_good(struct tarpit *t, const struct tarpit_who *who, uint32_t recipients, uint64_t now);

@@ -1,0 +1,466 @@
+/* The ledger: what is known of each client, network and account (ledger.h), on top of the table
+ * that finds an entry its slot (ledger_table.h). Runs in every process; a call is a search of one
+ * set and a few compare-and-swaps, and returns what it did without waiting for anybody.
+ *
+ * Amounts. A word holds tag 8 | stamp 25 | value 31: a positive IEEE single, as it was at its stamp
+ * (units of 8 s of wall time, modulo 8.5 years). A booking does not decay what is there and add to
+ * it, which would lose the decay to rounding when bookings are frequent; it adds the booking *as it
+ * would have been at the stamp*, and moves the stamp only once a half-life. So a hundred bookings a
+ * second for an hour are as exact as one.
+ *
+ * Ends of turns and debts are wall ms in 56 bits. Patience, flags and small times share two words.
+ */
+#include "tarpit/ledger.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tarpit/ledger_table.h"
+
+static const char LEDGER_MAGIC[8] = {'M', 'I', 'R', 'L', 'E', 'D', 'G', 'R'};
+enum { LEDGER_VERSION = 1 };
+
+enum { KIND_BITS = 7, KIND_IP6 = 8 };
+
+/* ---- opening ---- */
+
+int ledger_open(struct ledger **out, const char *path, uint64_t size)
+{
+    struct ledger *l = calloc(1, sizeof *l);
+    if (l == NULL)
+        return -ENOMEM;
+
+    l->sets = size / (LEDGER_WAYS * sizeof(struct ledger_slot));
+    if (l->sets == 0)
+        l->sets = 1;
+    if (l->sets > UINT32_MAX)
+        l->sets = UINT32_MAX;
+    size_t body = sizeof *l->head + l->sets * LEDGER_WAYS * sizeof(struct ledger_slot);
+    int err = mapfile_open(&l->file, path, LEDGER_MAGIC, LEDGER_VERSION, body);
+    if (err < 0) {
+        free(l);
+        return err;
+    }
+    l->head = l->file.body;
+    l->slot = (struct ledger_slot *)(l->head + 1);
+    *out = l;
+    return 0;
+}
+
+void ledger_close(struct ledger *l)
+{
+    if (l == NULL)
+        return;
+    mapfile_close(&l->file);
+    free(l);
+}
+
+/* ---- keys ---- */
+
+static struct ledger_key make_key(const struct ledger *l, enum ledger_kind kind,
+                                  const struct addr *a, struct span user)
+{
+    struct siphash h;
+    uint8_t head[2] = {kind, a != NULL ? a->family : 0};
+    struct ledger_key k = {.kind = kind};
+
+    siphash_start(&h, &l->file.key);
+    siphash_add(&h, head, sizeof head);
+    if (a != NULL) {
+        for (int i = 0; i < 8; i++)
+            k.label = k.label << 8 | a->octets[i];
+        siphash_add(&h, a->octets, 8);
+    }
+    for (size_t i = 0; i < user.len; i++) {
+        char c = user.at[i];
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        siphash_add(&h, &c, 1);
+    }
+    k.hash = (siphash_end(&h) & ~UINT64_C(15)) | kind;
+    if (a != NULL && a->family == ADDR_IP6)
+        k.hash |= KIND_IP6;
+    return k;
+}
+
+struct ledger_key ledger_key_client(const struct ledger *l, const struct addr *a)
+{
+    struct addr client = addr_client(a);
+    return make_key(l, LEDGER_CLIENT, &client, (struct span){0});
+}
+
+struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *a)
+{
+    struct addr network = addr_network(a);
+    return make_key(l, LEDGER_NETWORK, &network, (struct span){0});
+}
+
+struct ledger_key ledger_key_account(const struct ledger *l, struct span user)
+{
+    return make_key(l, LEDGER_ACCOUNT, NULL, user);
+}
+
+struct ledger_key ledger_key_account_network(const struct ledger *l, struct span user,
+                                             const struct addr *a)
+{
+    struct addr network = addr_network(a);
+    struct ledger_key k = make_key(l, LEDGER_ACCOUNT_NETWORK, &network, user);
+    k.label = 0; /* where a person logs in from is nobody's business */
+    return k;
+}
+
+struct addr ledger_key_addr(const struct ledger_key *k)
+{
+    struct addr a = {0};
+    if (k->kind != LEDGER_CLIENT && k->kind != LEDGER_NETWORK)
+        return a;
+    a.family = k->hash & KIND_IP6 ? ADDR_IP6 : ADDR_IP4;
+    for (int i = 0; i < 8; i++)
+        a.octets[i] = (uint8_t)(k->label >> (56 - 8 * i));
+    return a;
+}
+
+/* ---- amounts ---- */
+
+enum { STAMP_MS = 8000, STAMP_BITS = 25, VALUE_BITS = 31 };
+enum { STAMP_MASK = (1 << STAMP_BITS) - 1, HALF_LIFE_LEAST_MS = 1000 };
+
+/* After so many half-lives a booking moves the stamp. Small, so that a reload with another
+ * half_life finds no amount far from what it was. */
+#define RESTAMP_AFTER 1.0
+
+/* Nothing that a client can do in earnest reaches it, and a single still counts single steps there.
+ */
+#define AMOUNT_MAX 8e6
+
+static float clamp(double value)
+{
+    return value > 0 ? (float)(value < AMOUNT_MAX * 0x1p20 ? value : AMOUNT_MAX * 0x1p20) : 0;
+}
+
+double ledger_amount_raw(uint64_t word)
+{
+    uint32_t bits = word & ((UINT64_C(1) << VALUE_BITS) - 1);
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return isfinite(value) ? clamp(value) : 0; /* a damaged file may hold any octets */
+}
+
+static uint64_t amount_word(uint64_t stamp, double value)
+{
+    float single = clamp(value);
+    uint32_t bits;
+    memcpy(&bits, &single, sizeof bits);
+    return (stamp & STAMP_MASK) << VALUE_BITS | bits;
+}
+
+/* Half-lives from the word's stamp to now; 0 when the stamp lies ahead (the clock went back a
+ * little). */
+static double halvings(uint64_t word, uint64_t half_life, uint64_t now)
+{
+    if (half_life == 0)
+        return 0;
+    if (half_life < HALF_LIFE_LEAST_MS)
+        half_life = HALF_LIFE_LEAST_MS;
+    uint64_t steps = (now / STAMP_MS - (word >> VALUE_BITS)) & STAMP_MASK;
+    if (steps > STAMP_MASK / 2)
+        return 0;
+    return (double)(steps * STAMP_MS + now % STAMP_MS) / (double)half_life;
+}
+
+static double amount_now(uint64_t word, uint64_t half_life, uint64_t now)
+{
+    double value = ledger_amount_raw(word);
+    return value == 0 ? 0 : value * exp2(-halvings(word, half_life, now));
+}
+
+/* The word after adding `by` (which may be negative) or, with `raise`, after raising it to `by`. */
+static uint64_t amount_change(uint64_t word, uint64_t half_life, uint64_t now, double by,
+                              bool raise)
+{
+    double value = ledger_amount_raw(word), age = halvings(word, half_life, now);
+
+    if (value == 0 || age > RESTAMP_AFTER) {
+        value *= exp2(-age);
+        word = amount_word(now / STAMP_MS, 0);
+        age = halvings(word, half_life, now);
+        value *= exp2(age);
+    }
+    by *= exp2(age);
+    double after = raise ? fmax(value, by) : value + by;
+    double most = AMOUNT_MAX * exp2(age);
+    return amount_word(word >> VALUE_BITS, after < most ? after : most);
+}
+
+/* ---- words ---- */
+
+/* Reads one of the tagged words. One under another tag (the slot is changing hands, or the file was
+ * damaged) counts as nothing. */
+static uint64_t payload(const struct ledger_slot *slot, enum ledger_word w, uint64_t hash)
+{
+    uint64_t word = atomic_load(&slot->word[w]);
+    return ledger_tag(word) == ledger_tag(hash) ? word & LEDGER_PAYLOAD : 0;
+}
+
+/* How a word changes: from its payload to a new one. Returns false to leave it as it is. */
+struct change {
+    uint64_t now;
+    uint64_t a, b; /* what the function below wants */
+    double amount;
+    bool raise;
+    uint64_t old, new; /* payloads, after the change */
+};
+
+typedef bool change_fn(struct change *c);
+
+/* Applies `fn` to the word until no other process came between. False when fn declined, or when the
+ * slot is no longer this key's. */
+static bool change_word(struct ledger_slot *slot, enum ledger_word w, uint64_t hash, change_fn *fn,
+                        struct change *c)
+{
+    uint64_t word = atomic_load(&slot->word[w]);
+    for (;;) {
+        if (ledger_tag(word) == ledger_tag(hash))
+            c->old = word & LEDGER_PAYLOAD;
+        else if (atomic_load(&slot->word[WORD_KEY]) == hash)
+            c->old = 0;
+        else
+            return false;
+        if (!fn(c))
+            return false;
+        if (atomic_compare_exchange_weak(&slot->word[w], &word, ledger_tag(hash) | c->new))
+            return true;
+    }
+}
+
+enum { SEEN_BITS = 32, EXEMPT_STEP_MS = 256 * 1000, EXEMPT_MASK = (1 << 24) - 1 };
+
+static bool change_seen(struct change *c)
+{
+    uint64_t now_s = c->now / 1000 & UINT32_MAX;
+    c->new = (c->old & ~(uint64_t)UINT32_MAX) | now_s;
+    return c->new != c->old;
+}
+
+/* Finds or begins the entry, notes the time, and changes one of its words. */
+static bool book(struct ledger *l, const struct ledger_key *k, enum ledger_word w, change_fn *fn,
+                 struct change *c)
+{
+    struct ledger_slot *slot = ledger_claim(l, k, c->now);
+    if (slot == NULL)
+        return false;
+    struct change seen = {.now = c->now};
+    change_word(slot, WORD_SEEN, k->hash, change_seen, &seen);
+    return change_word(slot, w, k->hash, fn, c);
+}
+
+/* ---- amounts, turns, debts ---- */
+
+static bool change_amount(struct change *c)
+{
+    c->new = amount_change(c->old, c->a, c->now, c->amount, c->raise);
+    return true;
+}
+
+static double book_amount(struct ledger *l, const struct ledger_key *k, enum ledger_word w,
+                          uint64_t half_life, uint64_t now, double amount, bool raise)
+{
+    struct change c = {.now = now, .a = half_life, .amount = amount, .raise = raise};
+    if (!book(l, k, w, change_amount, &c))
+        return amount > 0 ? amount : 0;
+    return amount_now(c.new, half_life, now);
+}
+
+double ledger_add_offences(struct ledger *l, const struct ledger_key *k,
+                           const struct ledger_decay *d, uint64_t now, double weight)
+{
+    return book_amount(l, k, WORD_OFFENCES, d->half_life, now, weight, false);
+}
+
+double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,
+                             const struct ledger_decay *d, uint64_t now, double to)
+{
+    return book_amount(l, k, WORD_OFFENCES, d->half_life, now, to, true);
+}
+
+double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                       uint64_t now, double amount)
+{
+    return book_amount(l, k, WORD_GOOD, d->good_half_life, now, amount, false);
+}
+
+static uint64_t believable(uint64_t end, uint64_t now)
+{
+    return end > now + LEDGER_HORIZON_MS ? 0 : end;
+}
+
+/* a: length; b: latest. */
+static bool change_turn(struct change *c)
+{
+    uint64_t begin = believable(c->old, c->now);
+    if (begin < c->now)
+        begin = c->now;
+    c->new = begin + c->a;
+    return begin <= c->b;
+}
+
+uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
+                          uint64_t length, uint64_t latest)
+{
+    struct change c = {.now = now, .a = length, .b = latest};
+    return book(l, k, WORD_TURN, change_turn, &c) ? c.new - length : 0;
+}
+
+static bool change_debt(struct change *c)
+{
+    c->new = c->a;
+    return c->a > believable(c->old, c->now);
+}
+
+void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until)
+{
+    struct change c = {.now = now, .a = until};
+    book(l, k, WORD_DEBT, change_debt, &c);
+}
+
+/* ---- flags, marks, patience, exemption ---- */
+
+enum { FLAGS_SHIFT = 48, MARK_SHIFT = 24, MARK_STEP_MS = 64 * 1000 };
+enum { MARK_MASK = (1 << 24) - 1, PATIENCE_MASK = (1 << 24) - 1 };
+
+static bool change_patience(struct change *c)
+{
+    uint64_t patience = c->a < PATIENCE_MASK ? c->a : PATIENCE_MASK;
+    c->new = (c->old & ~(uint64_t)PATIENCE_MASK) | patience;
+    return c->new != c->old;
+}
+
+void ledger_set_patience(struct ledger *l, const struct ledger_key *k, uint64_t now,
+                         uint32_t patience_ms)
+{
+    struct change c = {.now = now, .a = patience_ms};
+    book(l, k, WORD_FLAGS, change_patience, &c);
+}
+
+/* a: set; b: clear. */
+static bool change_flags(struct change *c)
+{
+    c->new = (c->old | c->a << FLAGS_SHIFT) & ~(c->b << FLAGS_SHIFT);
+    return c->new != c->old;
+}
+
+void ledger_set_flags(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t set,
+                      uint32_t clear)
+{
+    struct change c = {.now = now, .a = set & 0xff, .b = clear & 0xff};
+    book(l, k, WORD_FLAGS, change_flags, &c);
+}
+
+/* a: flag; b: period, or 0. */
+static bool change_mark(struct change *c)
+{
+    uint64_t step = c->now / MARK_STEP_MS;
+    uint64_t since = (step - (c->old >> MARK_SHIFT)) & MARK_MASK;
+    bool set = c->old >> FLAGS_SHIFT & c->a;
+    if (set && (c->b == 0 || since <= c->b / MARK_STEP_MS || since > MARK_MASK / 2))
+        return false;
+    c->new = (c->old & ~((uint64_t)MARK_MASK << MARK_SHIFT)) | (step & MARK_MASK) << MARK_SHIFT |
+             c->a << FLAGS_SHIFT;
+    return true;
+}
+
+bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t flag,
+                 uint64_t period)
+{
+    struct change c = {.now = now, .a = flag & 0xff, .b = period};
+    return book(l, k, WORD_FLAGS, change_mark, &c);
+}
+
+/* a: the step in which it ends, or 0. */
+static bool change_exempt(struct change *c)
+{
+    c->new = (c->old & UINT32_MAX) | c->a << SEEN_BITS;
+    return c->new != c->old;
+}
+
+void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until)
+{
+    uint64_t step = (until + EXEMPT_STEP_MS - 1) / EXEMPT_STEP_MS;
+    struct change c = {.now = now, .a = step < EXEMPT_MASK ? step : EXEMPT_MASK};
+    book(l, k, WORD_SEEN, change_exempt, &c);
+    ledger_set_flags(l, k, now, LEDGER_EXEMPT, 0);
+}
+
+/* ---- reading ---- */
+
+static void read_entry(const struct ledger_slot *slot, uint64_t hash, const struct ledger_decay *d,
+                       uint64_t now, struct ledger_entry *e)
+{
+    uint64_t seen = payload(slot, WORD_SEEN, hash), flags = payload(slot, WORD_FLAGS, hash);
+
+    *e = (struct ledger_entry){
+        .offences = amount_now(payload(slot, WORD_OFFENCES, hash), d->half_life, now),
+        .good = amount_now(payload(slot, WORD_GOOD, hash), d->good_half_life, now),
+        .turn_ms = believable(payload(slot, WORD_TURN, hash), now),
+        .debt_ms = believable(payload(slot, WORD_DEBT, hash), now),
+        .seen_ms = (seen & UINT32_MAX) * 1000,
+        .exempt_until_ms = (seen >> SEEN_BITS & EXEMPT_MASK) * EXEMPT_STEP_MS,
+        .patience_ms = flags & PATIENCE_MASK,
+        .flags = flags >> FLAGS_SHIFT & 0xff,
+    };
+    if (!(e->flags & LEDGER_EXEMPT) || (e->exempt_until_ms != 0 && e->exempt_until_ms <= now)) {
+        e->flags &= ~(uint32_t)LEDGER_EXEMPT;
+        e->exempt_until_ms = 0;
+    }
+}
+
+bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                uint64_t now, struct ledger_entry *out)
+{
+    const struct ledger_slot *slot = ledger_find(l, k->hash);
+    if (slot != NULL) {
+        read_entry(slot, k->hash, d, now, out);
+        if (atomic_load(&slot->word[WORD_KEY]) == k->hash)
+            return true;
+    }
+    *out = (struct ledger_entry){0};
+    return false;
+}
+
+void ledger_forget(struct ledger *l, const struct ledger_key *k)
+{
+    struct ledger_slot *slot = ledger_find(l, k->hash);
+    uint64_t hash = k->hash;
+    if (slot != NULL && atomic_compare_exchange_strong(&slot->word[WORD_KEY], &hash, 0))
+        atomic_fetch_sub_explicit(&l->head->entries, 1, memory_order_relaxed);
+}
+
+bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay *d, uint64_t now,
+                 struct ledger_key *key, struct addr *who, struct ledger_entry *out)
+{
+    while (*at < l->sets * LEDGER_WAYS) {
+        const struct ledger_slot *slot = &l->slot[(*at)++];
+        uint64_t hash = atomic_load(&slot->word[WORD_KEY]);
+        if (!ledger_in_use(hash))
+            continue;
+        *key = (struct ledger_key){
+            .hash = hash, .label = atomic_load(&slot->word[WORD_LABEL]), .kind = hash & KIND_BITS};
+        *who = ledger_key_addr(key);
+        read_entry(slot, hash, d, now, out);
+        if (atomic_load(&slot->word[WORD_KEY]) == hash)
+            return true;
+    }
+    return false;
+}
+
+struct ledger_stats ledger_stats(const struct ledger *l)
+{
+    struct ledger_stats s = {.capacity = l->sets * LEDGER_WAYS};
+    s.entries = atomic_load_explicit(&l->head->entries, memory_order_relaxed);
+    s.evictions = atomic_load_explicit(&l->head->evictions, memory_order_relaxed);
+    if (s.entries > s.capacity)
+        s.entries = s.capacity; /* a damaged file */
+    return s;
+}

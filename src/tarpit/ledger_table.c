@@ -1,0 +1,185 @@
+/* The ledger's table: finds a key's slot in its set, or claims one for it (ledger_table.h has the
+ * layout and why a race or a kill does no harm). Runs in every process that mapped the file, at the
+ * same time; the only synchronisation is the compare-and-swap of single words. Knows nothing of
+ * what the words mean but for ledger_strength(), which weighs a whole slot against the others of
+ * its set. */
+#include "tarpit/ledger_table.h"
+
+enum { KEY_NIBBLE = 15, KEY_CLAIMING = 15 };
+
+/* How often a claim is tried, and how often a claimer looks whether another one has finished,
+ * before it goes on regardless: microseconds in all. What may come of it is a second slot for one
+ * key. */
+enum { CLAIM_TRIES = 32, CLAIM_SPINS = 256 };
+
+static void pause_a_moment(void)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static bool is_claiming(uint64_t key_word)
+{
+    return (key_word & KEY_NIBBLE) == KEY_CLAIMING;
+}
+
+/* A mark from the future is one from before the clock was set back. */
+static bool is_stale(uint64_t key_word, uint64_t now)
+{
+    uint64_t since = key_word >> 4;
+    return since + LEDGER_CLAIM_MS < now || since > now + LEDGER_SKEW_MS;
+}
+
+bool ledger_in_use(uint64_t key_word)
+{
+    return key_word != 0 && !is_claiming(key_word);
+}
+
+static struct ledger_slot *set_of(const struct ledger *l, uint64_t hash)
+{
+    uint64_t set = (((hash >> 24) & UINT32_MAX) * l->sets) >> 32;
+    return l->slot + set * LEDGER_WAYS;
+}
+
+/* Where a key's search begins in its set: most entries of a table that is not full stand there, so
+ * that a look-up touches one cache line. */
+static unsigned first_way(uint64_t hash)
+{
+    return (unsigned)(hash >> 4) % LEDGER_WAYS;
+}
+
+struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash)
+{
+    struct ledger_slot *set = set_of(l, hash);
+    unsigned first = first_way(hash);
+
+    for (unsigned i = 0; i < LEDGER_WAYS; i++) {
+        struct ledger_slot *slot = &set[(first + i) % LEDGER_WAYS];
+        if (atomic_load(&slot->word[WORD_KEY]) == hash)
+            return slot;
+    }
+    return NULL;
+}
+
+/* Offences fade within hours and good mail within days whatever the rules say; halving by shifts is
+ * near enough to compare with. A turn or debt that still lies ahead weighs as much as 256 offences,
+ * so that an attacker's newest addresses do not push out its own debts, and no more than 1,000 good
+ * recipients, so that they do not push out the innocent either. What a person or a login put there
+ * outweighs both. */
+uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
+{
+    enum { HOUR_S = 3600, WEEK_S = 7 * 24 * HOUR_S, HALVINGS_MAX = 63 };
+    uint64_t seen_s = atomic_load(&slot->word[WORD_SEEN]) & UINT32_MAX;
+    uint64_t age_s = now / 1000 > seen_s ? now / 1000 - seen_s : 0;
+    uint64_t hours = age_s / HOUR_S < HALVINGS_MAX ? age_s / HOUR_S : HALVINGS_MAX;
+    uint64_t weeks = age_s / WEEK_S < HALVINGS_MAX ? age_s / WEEK_S : HALVINGS_MAX;
+    uint64_t flags = atomic_load(&slot->word[WORD_FLAGS]) >> 48 & 0xff;
+    double offences = ledger_amount_raw(atomic_load(&slot->word[WORD_OFFENCES]));
+    double good = ledger_amount_raw(atomic_load(&slot->word[WORD_GOOD]));
+
+    uint64_t strength = (uint64_t)(64 * (1 + offences)) >> hours;
+    strength += (uint64_t)(16 * good) >> weeks;
+    if (flags & LEDGER_KNOWN)
+        strength += UINT64_C(1) << 20 >> weeks;
+    if ((atomic_load(&slot->word[WORD_TURN]) & LEDGER_PAYLOAD) > now ||
+        (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_PAYLOAD) > now)
+        strength += UINT64_C(1) << 14;
+    if (flags & LEDGER_EXEMPT)
+        strength += UINT64_C(1) << 50;
+    return strength;
+}
+
+/* A slot to be had: an empty one or a mark left by the dead, else the weakest entry. */
+static struct ledger_slot *choose(struct ledger_slot *set, uint64_t hash, uint64_t now,
+                                  uint64_t *key_word)
+{
+    struct ledger_slot *weakest = NULL;
+    uint64_t least = UINT64_MAX;
+    unsigned first = first_way(hash);
+
+    for (unsigned i = 0; i < LEDGER_WAYS; i++) {
+        struct ledger_slot *slot = &set[(first + i) % LEDGER_WAYS];
+        uint64_t word = atomic_load(&slot->word[WORD_KEY]);
+        if (word == 0 || (is_claiming(word) && is_stale(word, now))) {
+            *key_word = word;
+            return slot;
+        }
+        if (is_claiming(word))
+            continue;
+        uint64_t strength = ledger_strength(slot, now);
+        if (weakest == NULL || strength < least) {
+            weakest = slot;
+            least = strength;
+            *key_word = word;
+        }
+    }
+    return weakest;
+}
+
+/* With our mark standing in `mine`: may we go on, or is somebody else bringing the same key into
+ * the set? Two claimers cannot both miss each other's marks. Of two, the one further back gives
+ * way, and the other waits a moment for it to do so. */
+static bool alone(struct ledger_slot *set, const struct ledger_slot *mine, uint64_t hash,
+                  uint64_t now)
+{
+    for (struct ledger_slot *slot = set; slot < set + LEDGER_WAYS; slot++) {
+        if (slot == mine)
+            continue;
+        uint64_t word = atomic_load(&slot->word[WORD_KEY]);
+        for (int spin = 0; is_claiming(word) && !is_stale(word, now) && spin < CLAIM_SPINS;
+             spin++) {
+            if (slot < mine)
+                return false;
+            pause_a_moment();
+            word = atomic_load(&slot->word[WORD_KEY]);
+        }
+        if (word == hash)
+            return false;
+    }
+    return true;
+}
+
+static void clear(struct ledger_slot *slot, const struct ledger_key *k)
+{
+    atomic_store(&slot->word[WORD_LABEL], k->label);
+    for (int w = WORD_OFFENCES; w < WORD_COUNT; w++)
+        atomic_store_explicit(&slot->word[w], ledger_tag(k->hash), memory_order_relaxed);
+}
+
+/* One try; NULL when another claimer was in the way. */
+static struct ledger_slot *claim_once(struct ledger *l, struct ledger_slot *set,
+                                      const struct ledger_key *k, uint64_t now)
+{
+    uint64_t old;
+    uint64_t mark = now << 4 | KEY_CLAIMING;
+    struct ledger_slot *slot = choose(set, k->hash, now, &old);
+
+    if (slot == NULL || !atomic_compare_exchange_strong(&slot->word[WORD_KEY], &old, mark))
+        return NULL;
+    if (!alone(set, slot, k->hash, now)) {
+        atomic_compare_exchange_strong(&slot->word[WORD_KEY], &mark, ledger_in_use(old) ? old : 0);
+        return NULL;
+    }
+    clear(slot, k);
+    if (!atomic_compare_exchange_strong(&slot->word[WORD_KEY], &mark, k->hash))
+        return NULL; /* we slept for a second and lost it */
+    atomic_fetch_add_explicit(ledger_in_use(old) ? &l->head->evictions : &l->head->entries, 1,
+                              memory_order_relaxed);
+    return slot;
+}
+
+struct ledger_slot *ledger_claim(struct ledger *l, const struct ledger_key *k, uint64_t now)
+{
+    struct ledger_slot *set = set_of(l, k->hash);
+
+    for (int i = 0; i < CLAIM_TRIES; i++) {
+        struct ledger_slot *slot = ledger_find(l, k->hash);
+        if (slot == NULL)
+            slot = claim_once(l, set, k, now);
+        if (slot != NULL)
+            return slot;
+        pause_a_moment();
+    }
+    return NULL;
+}

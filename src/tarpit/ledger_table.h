@@ -1,0 +1,82 @@
+/* The ledger's table: slots, sets, and how a slot is found and claimed. Private to the ledger;
+ * others see ledger.h.
+ *
+ * A slot is one cache line of eight 64-bit words. Word 0 is the key:
+ *
+ *     0                    empty
+ *     hash | kind          in use; the lowest four bits hold enum ledger_kind and the address
+ * family since << 4 | 15      being claimed since that time (ms)
+ *
+ * Words 2 to 7 carry the key's highest eight bits as a tag. A slot changes hands in three steps:
+ * the key word is swapped for the claiming mark, the words are cleared under the new tag, the mark
+ * is swapped for the new key. So a writer that found its entry and lost it to an eviction fails its
+ * compare-and-swap (its tag is gone), and a claimer that is killed leaves a mark that anybody may
+ * take over a second later. */
+#ifndef MIRED_TARPIT_LEDGER_TABLE_H
+#define MIRED_TARPIT_LEDGER_TABLE_H
+
+#include <stdatomic.h>
+
+#include "base/mapfile.h"
+#include "tarpit/ledger.h"
+
+enum ledger_word {
+    WORD_KEY,
+    WORD_LABEL,    /* the address, to be read by people; written once, when claimed */
+    WORD_OFFENCES, /* amounts: see ledger.c */
+    WORD_GOOD,
+    WORD_TURN,  /* tag 8 | end, wall ms 56 */
+    WORD_DEBT,  /* tag 8 | end, wall ms 56 */
+    WORD_FLAGS, /* tag 8 | enum ledger_flag 8 | mark 24 | patience, ms 24 */
+    WORD_SEEN,  /* tag 8 | exempt until 24 | last change, wall s 32 */
+    WORD_COUNT
+};
+
+struct ledger_slot {
+    _Alignas(64) _Atomic uint64_t word[WORD_COUNT];
+};
+_Static_assert(sizeof(struct ledger_slot) == 64, "an entry is one cache line");
+
+enum { LEDGER_WAYS = 8 };
+
+/* A claiming mark older than this may be taken over. */
+enum { LEDGER_CLAIM_MS = 1000 };
+
+/* The body of the file begins with one line of counters; the slots follow. */
+struct ledger_head {
+    _Alignas(64) _Atomic uint64_t entries;
+    _Atomic uint64_t evictions;
+};
+
+struct ledger {
+    struct mapfile file;
+    struct ledger_head *head;
+    struct ledger_slot *slot;
+    uint64_t sets; /* of LEDGER_WAYS slots */
+};
+
+enum { LEDGER_TAG_SHIFT = 56 };
+#define LEDGER_PAYLOAD ((UINT64_C(1) << LEDGER_TAG_SHIFT) - 1)
+
+static inline uint64_t ledger_tag(uint64_t hash)
+{
+    return hash & ~LEDGER_PAYLOAD;
+}
+
+/* Whether a key word is an entry's, not empty and not a mark. */
+bool ledger_in_use(uint64_t key_word);
+
+/* The slot that holds `hash`, or NULL. */
+struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash);
+
+/* The slot that holds the key, claimed for it if need be. NULL only while all slots of its set are
+ * being claimed by others at this very moment: the caller then leaves its booking undone. */
+struct ledger_slot *ledger_claim(struct ledger *l, const struct ledger_key *k, uint64_t now);
+
+/* What a slot is worth keeping for: the weakest of a set makes room for a newcomer. */
+uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now);
+
+/* Of an amount word, as it stood at its stamp, not decayed. Used for strength only (ledger.c). */
+double ledger_amount_raw(uint64_t word);
+
+#endif

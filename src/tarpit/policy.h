@@ -1,0 +1,70 @@
+/* The tarpit's arithmetic: rules and what is known of a client in, times out. Pure functions, no
+ * ledger, no clock. What is decided with them, and in which order, is tarpit.c.
+ *
+ * A client's *debt* is the one number that all rules go by: its live offences (or its share of its
+ * network's, R10) less what its good mail covers (R8). 0 is out of debt. */
+#ifndef MIRED_TARPIT_POLICY_H
+#define MIRED_TARPIT_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/offence.h"
+#include "tarpit/rules.h"
+
+struct tarpit_hold;
+
+/* A whole reply, from command to last octet, must stay under 290 s (PEERS: Postfix, Exim and
+ * OpenSMTPD give up at 300 s); this leaves the directory, the network and a busy loop their share
+ * of it. */
+enum { POLICY_HOLD_MAX = 285000 };
+
+/* Continuation lines in one reply. With a first line of 250 octets, 40 of 12 and a last of 150 it
+ * stays under 900 octets, where Exim begins to cut, and under msmtp's 50 lines. */
+enum { POLICY_DRIP_LINES = 40 };
+
+/* No limit. */
+#define POLICY_NEVER UINT64_MAX
+
+/* What one offence adds; 0 for OFFENCE_NONE. */
+double policy_weight(enum offence offence);
+
+/* Whether the reply tells if something exists or is right, and so takes a turn (R4). */
+bool policy_is_verdict(enum offence offence);
+
+/* R8, R10: the debt of a client with these live amounts, in a network with those. */
+double policy_debt(const struct tarpit_rules *r, double offences, double good,
+                   double network_offences, double network_good);
+
+/* R1: T(n) in ms; T(1) for any n below 1. Never above `max`. */
+uint64_t policy_time(const struct tarpit_rules *r, double n);
+
+/* R4: whether every verdict to a client with this debt takes a turn. */
+bool policy_paced(const struct tarpit_rules *r, double debt);
+
+/* R7. */
+bool policy_shielded(const struct tarpit_rules *r, double debt);
+
+/* R12, R13: no reply may wait longer than this; POLICY_NEVER: no such limit. patience_ms 0: not
+ * known. */
+uint64_t policy_cap(const struct tarpit_rules *r, double debt, uint32_t patience_ms,
+                    bool null_sender);
+
+/* R5: how far away a turn may begin; also how long a masked reply is held. */
+uint64_t policy_reach(const struct tarpit_rules *r);
+
+/* R18. */
+bool policy_freezes(const struct tarpit_rules *r, double debt, uint64_t hold_ms);
+
+/* R11: when the first continuation line may go out, in ms from the hold's begin: once the turn has
+ * begun, but not before the client has waited for `drip`. 0: the hold is too short to drip. */
+uint64_t policy_drip_at(const struct tarpit_rules *r, uint64_t hold_ms, uint64_t turn_in_ms);
+
+/* R11: when the next continuation line of a hold is due, for a reply held since `held_since` of
+ * which `sent_lines` have gone out; 0: none before the reply itself. Any clock. A line that is late
+ * is due at `now`; the ones behind it keep their times. When `drip` is so short that the lines
+ * would run out, they are spread over the hold. */
+uint64_t drip_next(const struct tarpit_rules *r, uint64_t held_since,
+                   const struct tarpit_hold *hold, uint32_t sent_lines, uint64_t now);
+
+#endif
