@@ -38,7 +38,7 @@ static int sandbox_close(void **state)
 }
 
 /* How many files stand in a folder; -1 when there is none. The name of one of them in `name`. */
-static int sandbox_count(const struct sandbox *s, const char *folder, char name[512])
+static int sandbox_count(const struct sandbox *s, const char *folder, char name[1024])
 {
     char path[512];
     int count = 0;
@@ -51,7 +51,7 @@ static int sandbox_count(const struct sandbox *s, const char *folder, char name[
             continue;
         count++;
         if (name)
-            snprintf(name, 512, "%s/%s", path, e->d_name);
+            snprintf(name, 1024, "%s/%s", path, e->d_name);
     }
     closedir(d);
     return count;
@@ -60,7 +60,7 @@ static int sandbox_count(const struct sandbox *s, const char *folder, char name[
 /* The octets of the only file in a folder; the caller frees them. */
 static char *sandbox_read(const struct sandbox *s, const char *folder, size_t *len)
 {
-    char name[512];
+    char name[1024];
     if (sandbox_count(s, folder, name) != 1)
         return NULL;
     struct stat st;
