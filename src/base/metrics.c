@@ -61,6 +61,11 @@ void metric_add(enum metric id, int64_t by)
     add(&own->value[id], (uint64_t)by);
 }
 
+void metric_set(enum metric id, uint64_t value)
+{
+    atomic_store_explicit(&own->value[id], value, memory_order_relaxed);
+}
+
 void metric_message(uint64_t us)
 {
     int bucket = 0;

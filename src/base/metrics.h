@@ -87,6 +87,8 @@ void metrics_use(struct metrics_row *row);
 
 /* Adds to a counter or moves a gauge. Any value as uint64_t; negative moves wrap as they should. */
 void metric_add(enum metric id, int64_t by);
+/* Sets a gauge that one process alone knows. */
+void metric_set(enum metric id, uint64_t value);
 void metric_message(uint64_t us);
 
 /* The sum over all rows. */

@@ -77,15 +77,10 @@ static struct reply kept_reply(const struct conn *c)
 
 static void set_timer(struct worker *w, struct conn *c)
 {
-    uint64_t end = c->since_ms + c->hold_ms;
-    uint64_t next = end;
+    struct tarpit_hold hold = {.ms = c->hold_ms, .drip_at_ms = c->drip_after_ms};
+    uint64_t next = drip_next(&w->tarpit.rules, c->since_ms, &hold, c->drip_lines, w->loop.now);
 
-    if (c->drip_after_ms) {
-        uint64_t drip = c->since_ms + c->drip_after_ms + c->drip_lines * w->tarpit.rules.drip;
-        if (drip < end && c->drip_lines < DRIP_LINES_MAX)
-            next = drip;
-    }
-    loop_alarm(&w->loop, &c->alarm, next);
+    loop_alarm(&w->loop, &c->alarm, next ? next : c->since_ms + c->hold_ms);
 }
 
 enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct reply *r)
@@ -150,7 +145,6 @@ static void drip(struct worker *w, struct conn *c)
         return;
     }
     c->drip_lines++;
-    c->flags |= CONN_DRIPPED;
     if (!io_flush(w, c))
         return;
     if (!c->work->out.len)

@@ -1,0 +1,312 @@
+/* The freezer process: workers' connections in, the same connections out when their replies are
+ * due.
+ *
+ *   worker --descriptors--> freezer: tcp_freeze(), table_put(), close: no socket, no descriptor
+ *   table_due() --> tcp_thaw() --descriptors--> worker: sends the reply as if nothing had been
+ *
+ * A connection that cannot be frozen (something is under way on it) goes straight back and is held
+ * as ordinary ones are. What is put in the table is complete before the socket goes, so that a
+ * death at any point loses at most the one connection in hand. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "freezer/freezer.h"
+#include "freezer/rule.h"
+#include "freezer/table.h"
+
+enum {
+    THAW_BATCH = 256,      /* thawed in one turn, so that freezing gets its turn too */
+    AGAIN_MS = 20,         /* a worker that has too much to do is tried again */
+    DROP_AFTER_MS = 60000, /* nobody took it for so long: given up */
+};
+
+struct way { /* to one worker slot */
+    struct watch watch;
+    struct handoff out; /* not yet sent; its descriptors are ours */
+};
+
+struct freezer {
+    struct loop loop;
+    const struct freezer_kit *kit;
+    struct frozen_table *table;
+    struct watch control;
+    struct alarm due;
+    struct way *way;
+    struct handoff in;
+    char room[FROZEN_SESSION_MAX];
+    uint64_t frozen, thawed, lost;
+};
+
+static struct freezer *freezer_of(struct loop *loop)
+{
+    return (struct freezer *)loop; /* the loop is its first member */
+}
+
+static void set_gauge(struct freezer *f)
+{
+    metric_set(METRIC_FROZEN, table_count(f->table));
+}
+
+static void set_due(struct freezer *f)
+{
+    uint64_t next = table_next(f->table);
+    if (next == UINT64_MAX)
+        return;
+    uint64_t wait = next > f->loop.wall ? next - f->loop.wall : 1;
+    loop_alarm(&f->loop, &f->due, f->loop.now + wait);
+}
+
+/* ---- back to the workers ---- */
+
+static void flush(struct freezer *f, struct way *way)
+{
+    uint32_t n = way->out.count;
+    int fd[HANDOFF_BATCH];
+
+    if (n == 0)
+        return;
+    for (uint32_t i = 0; i < n; i++)
+        fd[i] = way->out.item[i].fd;
+    if (handoff_send(way->watch.fd, &way->out) < 0) {
+        loop_want(&f->loop, &way->watch, EPOLLIN | EPOLLOUT);
+        return;
+    }
+    loop_want(&f->loop, &way->watch, EPOLLIN);
+    for (uint32_t i = 0; i < n; i++)
+        close(fd[i]);
+}
+
+static struct way *way_for(struct freezer *f, uint32_t slot)
+{
+    uint32_t taking = f->kit->shared->slots;
+    if (taking == 0 || taking > f->kit->slots)
+        taking = f->kit->slots;
+    return &f->way[slot % taking];
+}
+
+/* Hands a connection to a worker; false when that worker has too much to do (the descriptor stays
+ * ours). */
+static bool give_back(struct freezer *f, uint32_t slot, int fd, uint64_t due_ms,
+                      struct span session)
+{
+    struct way *way = way_for(f, slot);
+
+    if (handoff_add(&way->out, fd, due_ms, session) == 0)
+        return true;
+    flush(f, way);
+    return handoff_add(&way->out, fd, due_ms, session) == 0;
+}
+
+static bool has_room(struct freezer *f, uint32_t slot)
+{
+    struct way *way = way_for(f, slot);
+    if (way->out.count == HANDOFF_BATCH || way->out.used + FROZEN_SESSION_MAX > HANDOFF_OCTETS)
+        flush(f, way);
+    return way->out.count < HANDOFF_BATCH && way->out.used + FROZEN_SESSION_MAX <= HANDOFF_OCTETS;
+}
+
+/* ---- thawing ---- */
+
+static void thaw_one(struct freezer *f, uint32_t id, const struct frozen_hold *h)
+{
+    uint64_t now = f->loop.wall;
+
+    if (!has_room(f, h->slot)) {
+        if (now > h->due_ms + DROP_AFTER_MS) {
+            f->lost++;
+            table_drop(f->table, id);
+        } else {
+            table_again(f->table, id, now + AGAIN_MS);
+        }
+        return;
+    }
+    int fd = tcp_thaw(&h->tcp, now > h->frozen_ms ? now - h->frozen_ms : 0);
+    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
+        table_again(f->table, id, now + AGAIN_MS);
+        return;
+    }
+    if (fd < 0) { /* a newer connection has its addresses, or its local address is gone */
+        f->lost++;
+    } else {
+        f->thawed++;
+        if (!give_back(f, h->slot, fd, h->due_ms, h->session))
+            close(fd);
+    }
+    table_drop(f->table, id);
+}
+
+static void due(struct loop *loop, struct alarm *a)
+{
+    struct freezer *f = freezer_of(loop);
+    struct frozen_hold h;
+    uint32_t id;
+
+    for (int i = 0; i < THAW_BATCH && table_due(f->table, loop->wall, &id, &h, f->room); i++)
+        thaw_one(f, id, &h);
+    for (uint32_t i = 0; i < f->kit->slots; i++)
+        flush(f, &f->way[i]);
+    set_gauge(f);
+    set_due(f);
+}
+
+/* ---- freezing ---- */
+
+static void freeze_one(struct freezer *f, uint16_t slot, const struct handoff_item *item)
+{
+    struct frozen_hold h = {.due_ms = item->due_ms, .slot = slot, .session = item->session};
+
+    int r = f->kit->shared->working ? tcp_freeze(item->fd, &h.tcp) : -EPERM;
+    if (r == 0) {
+        h.frozen_ms = f->loop.wall;
+        r = table_put(f->table, &h);
+        if (r == 0) {
+            f->frozen++;
+            close(item->fd);
+            return;
+        }
+        tcp_unfreeze(item->fd);
+    }
+    if (!give_back(f, slot, item->fd, item->due_ms, item->session)) {
+        f->lost++;
+        close(item->fd);
+    }
+}
+
+static void way_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct freezer *f = freezer_of(loop);
+    struct way *way = (struct way *)watch;
+
+    if (events & EPOLLOUT)
+        flush(f, way);
+    /* A batch is taken only while there is room to give all of it back. */
+    if (events & EPOLLIN && way->out.count == 0 && handoff_read(watch->fd, &f->in) == 1) {
+        for (uint32_t i = 0; i < f->in.count; i++)
+            freeze_one(f, (uint16_t)(way - f->way), &f->in.item[i]);
+        flush(f, way);
+        set_gauge(f);
+        set_due(f);
+    }
+}
+
+/* ---- the process ---- */
+
+static void release(struct freezer *f, struct span whom)
+{
+    struct network n;
+    if (network_parse(whom, &n) && table_release(f->table, &n, f->loop.wall))
+        set_due(f);
+}
+
+static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct freezer *f = freezer_of(loop);
+    struct note n;
+    int r;
+
+    while ((r = channel_read(watch->fd, &n)) == 1) {
+        if (n.kind == NOTE_RELEASE && f->table)
+            release(f, (struct span){n.text, n.len});
+        if (n.kind == NOTE_STOP) {
+            if (n.arg != 1)
+                rule_unset();
+            loop->stop = true;
+        }
+    }
+    if (r != -EAGAIN) { /* the master is gone: the rule stays for who comes after it */
+        loop_forget(loop, watch);
+        loop->stop = true;
+    }
+}
+
+static int set_rule(const struct config *config)
+{
+    uint16_t ports[256];
+    size_t n = 0;
+    char why[256] = "";
+
+    for (size_t i = 0; i < config->listen_count && n < 256; i++) {
+        bool there = false;
+        for (size_t k = 0; k < n; k++)
+            there = there || ports[k] == config->listen[i].addr.port;
+        if (!there)
+            ports[n++] = config->listen[i].addr.port;
+    }
+    int r = rule_set(ports, n, why);
+    if (r < 0)
+        log_warn("connections are not frozen, holds stay ordinary ones: nftables: %s", why);
+    return r;
+}
+
+static bool can_work(const struct config *config)
+{
+    int r = tcp_repair_works();
+    if (r < 0) {
+        log_warn("connections are not frozen, holds stay ordinary ones: TCP_REPAIR: %s",
+                 strerror(-r));
+        return false;
+    }
+    return set_rule(config) == 0;
+}
+
+static int open_all(struct freezer *f)
+{
+    const struct freezer_kit *kit = f->kit;
+    char path[4096];
+    int r = loop_open(&f->loop);
+
+    if (r < 0)
+        return r;
+    snprintf(path, sizeof path, "%s/frozen", kit->config->state);
+    r = table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
+    if (r < 0)
+        return r;
+    f->way = calloc(kit->slots, sizeof *f->way);
+    if (!f->way)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < kit->slots && r == 0; i++) {
+        f->way[i].watch = (struct watch){.fd = kit->slot[i], .events = EPOLLIN, .ready = way_ready};
+        r = loop_watch(&f->loop, &f->way[i].watch);
+    }
+    f->due.due = due;
+    f->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
+    return r < 0 ? r : loop_watch(&f->loop, &f->control);
+}
+
+int freezer_run(const struct freezer_kit *kit)
+{
+    struct freezer *f = calloc(1, sizeof *f);
+    if (!f)
+        return 1;
+    f->kit = kit;
+    int r = open_all(f);
+    if (r < 0) {
+        log_error("the freezer cannot start: %s", strerror(-r));
+        return 1;
+    }
+    bool works = can_work(kit->config);
+    kit->shared->working = works;
+    if (works && table_count(f->table))
+        log_info("%u frozen holds found", table_count(f->table));
+    set_gauge(f);
+    if (works)
+        set_due(f);
+    channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+    loop_run(&f->loop);
+    kit->shared->working = 0;
+    log_debug("freezer ends: %lu frozen, %lu thawed, %lu lost", f->frozen, f->thawed, f->lost);
+    table_close(f->table);
+    loop_close(&f->loop);
+    free(f->way);
+    free(f);
+    return 0;
+}

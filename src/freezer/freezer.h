@@ -1,0 +1,29 @@
+/* The freezer: the process that holds connections without sockets (docs/frozen.md). It keeps
+ * CAP_NET_ADMIN (and CAP_NET_BIND_SERVICE, to put back what listens below port 1024) and touches no
+ * octet that a client sent: it takes descriptors from workers, keeps them frozen, and hands them
+ * back when they are due. */
+#ifndef MIRED_FREEZER_FREEZER_H
+#define MIRED_FREEZER_FREEZER_H
+
+#include <stdint.h>
+
+#include "freezer/handoff.h"
+
+struct config;
+
+struct freezer_kit {
+    const struct config *config;
+    int control;     /* channel to the master */
+    const int *slot; /* its ends of the workers' hand-off pairs */
+    uint32_t slots;  /* how many there are; shared->slots of them have a worker */
+    struct freezer_shared *shared;
+};
+
+enum { FREEZER_RECORDS = 16 * 1024 * 1024, FREEZER_KEEP_MS = 120000 };
+
+/* The body of the process. NOTE_STOP takes the rule away, unless its arg is 1 (another freezer
+ * follows). Where it cannot work (no CAP_NET_ADMIN, no nftables) it says so once and only waits for
+ * its end: all holds are then ordinary ones. */
+int freezer_run(const struct freezer_kit *kit);
+
+#endif

@@ -1,0 +1,115 @@
+/* Packets of descriptors between workers and the freezer; see handoff.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "freezer/handoff.h"
+
+struct wire_item {
+    uint64_t due_ms;
+    uint32_t len;
+    uint32_t unused;
+};
+
+struct wire {
+    uint32_t version, count;
+    struct wire_item item[HANDOFF_BATCH];
+};
+
+enum { WIRE_VERSION = 1 };
+
+union rights {
+    struct cmsghdr align;
+    char octets[CMSG_SPACE(HANDOFF_BATCH * sizeof(int))];
+};
+
+int handoff_add(struct handoff *h, int fd, uint64_t due_ms, struct span session)
+{
+    if (h->count == HANDOFF_BATCH || session.len > sizeof h->octets - h->used)
+        return -ENOSPC;
+    char *to = h->octets + h->used;
+    memcpy(to, session.at, session.len);
+    h->used += (uint32_t)session.len;
+    h->item[h->count++] = (struct handoff_item){fd, due_ms, {to, session.len}};
+    return 0;
+}
+
+int handoff_send(int sock, struct handoff *h)
+{
+    struct wire wire = {WIRE_VERSION, h->count, {{0}}};
+    struct iovec iov[2] = {{&wire, sizeof wire}, {h->octets, h->used}};
+    union rights rights;
+    struct msghdr msg = {.msg_iov = iov, .msg_iovlen = 2, .msg_control = rights.octets};
+
+    msg.msg_controllen = CMSG_SPACE(h->count * sizeof(int));
+    memset(&rights, 0, sizeof rights);
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(h->count * sizeof(int));
+    for (uint32_t i = 0; i < h->count; i++) {
+        wire.item[i] = (struct wire_item){h->item[i].due_ms, (uint32_t)h->item[i].session.len, 0};
+        memcpy(CMSG_DATA(c) + i * sizeof(int), &h->item[i].fd, sizeof(int));
+    }
+    if (sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
+        return errno == ETOOMANYREFS || errno == ENOBUFS ? -EAGAIN : -errno;
+    h->count = 0;
+    h->used = 0;
+    return 0;
+}
+
+static uint32_t take_rights(struct msghdr *msg, int fd[HANDOFF_BATCH])
+{
+    uint32_t n = 0;
+
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(msg); c; c = CMSG_NXTHDR(msg, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+            continue;
+        size_t here = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < here && n < HANDOFF_BATCH; i++)
+            memcpy(&fd[n++], CMSG_DATA(c) + i * sizeof(int), sizeof(int));
+    }
+    return n;
+}
+
+static bool unpack(struct handoff *h, const struct wire *wire, const int *fd, uint32_t fds,
+                   size_t octets)
+{
+    if (wire->version != WIRE_VERSION || wire->count != fds || fds > HANDOFF_BATCH)
+        return false;
+    h->count = fds;
+    h->used = 0;
+    for (uint32_t i = 0; i < fds; i++) {
+        uint32_t len = wire->item[i].len;
+        if (len > octets - h->used)
+            return false;
+        h->item[i] = (struct handoff_item){fd[i], wire->item[i].due_ms, {h->octets + h->used, len}};
+        h->used += len;
+    }
+    return h->used == octets;
+}
+
+int handoff_read(int sock, struct handoff *h)
+{
+    struct wire wire;
+    struct iovec iov[2] = {{&wire, sizeof wire}, {h->octets, sizeof h->octets}};
+    union rights rights;
+    struct msghdr msg = {.msg_iov = iov,
+                         .msg_iovlen = 2,
+                         .msg_control = rights.octets,
+                         .msg_controllen = sizeof rights.octets};
+    int fd[HANDOFF_BATCH];
+
+    ssize_t n = recvmsg(sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    if (n <= 0)
+        return n == 0 ? 0 : errno == EINTR ? -EAGAIN : -errno;
+    uint32_t fds = take_rights(&msg, fd);
+    if (n >= (ssize_t)sizeof wire && !(msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) &&
+        unpack(h, &wire, fd, fds, (size_t)n - sizeof wire))
+        return 1;
+    for (uint32_t i = 0; i < fds; i++)
+        close(fd[i]);
+    h->count = 0;
+    return -EBADMSG;
+}

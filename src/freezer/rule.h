@@ -1,0 +1,18 @@
+/* The rule that keeps the kernel quiet: a segment for a frozen connection finds no socket, and the
+ * kernel would answer it with RST. A table of our own, `inet mired`, drops RSTs that come from our
+ * ports and belong to no socket (meta skuid 0: the kernel's own; those of live sockets carry our
+ * user's). Nothing else in it. */
+#ifndef MIRED_FREEZER_RULE_H
+#define MIRED_FREEZER_RULE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* Puts the table in place of whatever had its name, in one transaction. 0 or -errno; *why is a
+ * static or library text for the log. Needs CAP_NET_ADMIN. */
+int rule_set(const uint16_t *ports, size_t count, char why[256]);
+
+/* Takes it away; nothing is said when it is gone already. */
+void rule_unset(void);
+
+#endif

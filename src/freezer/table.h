@@ -1,0 +1,61 @@
+/* The frozen table: every frozen hold, in a mapped file that outlives all processes
+ * (docs/frozen.md).
+ *
+ * A hold is a record of FROZEN_RECORD octets: the connection's TCP state, the session as the worker
+ * packed it, and when its reply is due. Sessions that do not fit one record go on in further ones.
+ * The file is sparse: what was never used costs nothing. Links (free list, index by addresses, due
+ * lists) stand in the records but are made anew by table_open(): after a crash only each record's
+ * state counts, which is set last when a hold is put in and first when it is taken out.
+ *
+ * One process (the freezer). Time is an argument: wall ms. */
+#ifndef MIRED_FREEZER_TABLE_H
+#define MIRED_FREEZER_TABLE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+#include "freezer/tcp.h"
+
+enum { FROZEN_RECORD = 240, FROZEN_INLINE = 104, FROZEN_SESSION_MAX = 4096 };
+
+struct frozen_table;
+
+/* A hold as it goes in and comes out. */
+struct frozen_hold {
+    struct tcp_frozen tcp;
+    uint64_t due_ms, frozen_ms; /* wall */
+    uint16_t slot;              /* of the worker that froze it */
+    struct span session;        /* borrowed */
+};
+
+/* Opens or begins the file (NULL: memory only) with room for `records`; what it holds that was due
+ * more than `keep_ms` before `now` is dropped. 0 or -errno. */
+int table_open(struct frozen_table **t, const char *path, uint32_t records, uint64_t now,
+               uint64_t keep_ms);
+void table_close(struct frozen_table *t);
+
+/* Puts a hold in. One with the same four addresses and ports that is there already is forgotten:
+ * the newcomer wins. 0, or -ENOSPC or -E2BIG (the session is too long). */
+int table_put(struct frozen_table *t, const struct frozen_hold *h);
+
+/* The next hold that is due at `now`, if any: fills *h (session points into room[]) and *id; it
+ * stays in the table until table_drop(). */
+bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen_hold *h,
+               char room[FROZEN_SESSION_MAX]);
+
+/* Not now: due again at `at`. */
+void table_again(struct frozen_table *t, uint32_t id, uint64_t at);
+void table_drop(struct frozen_table *t, uint32_t id);
+
+/* When table_due() should next be called; UINT64_MAX when nothing is frozen. */
+uint64_t table_next(const struct frozen_table *t);
+
+/* Makes the holds of a network due now. Returns how many. */
+uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now);
+
+uint32_t table_count(const struct frozen_table *t);
+
+#endif
