@@ -89,6 +89,32 @@ static void refuse(int fd, const char *hostname)
     close(fd);
 }
 
+struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct addr *peer,
+                      bool exempt)
+{
+    struct conn *c = slab_take(&w->conns);
+
+    if (!c)
+        return NULL;
+    c->peer = *peer;
+    c->listener = listener;
+    c->opened_s = (uint32_t)(w->loop.now / 1000);
+    c->flags = exempt ? CONN_EXEMPT : 0;
+    c->watch = (struct watch){.fd = fd, .events = EPOLLIN | EPOLLRDHUP, .ready = io_ready};
+    c->alarm.due = conn_due;
+    if (loop_watch(&w->loop, &c->watch) < 0) {
+        slab_give(&w->conns, c);
+        return NULL;
+    }
+    if (!conn_enter(w, c)) {
+        loop_forget(&w->loop, &c->watch);
+        slab_give(&w->conns, c);
+        return NULL;
+    }
+    metric_add(METRIC_CONNECTIONS_OPEN, 1);
+    return c;
+}
+
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer)
 {
     const struct config *config = w->config;
@@ -97,51 +123,53 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
 
     metric_add(METRIC_CONNECTIONS_TOTAL, 1);
     if (guard_admit(w, peer, exempt))
-        c = slab_take(&w->conns);
-    if (!c || !conn_enter(w, c)) {
-        if (c)
-            slab_give(&w->conns, c);
+        c = conn_new(w, fd, listener, peer, exempt);
+    if (!c) {
         refuse(fd, config->hostname);
         return;
     }
-    c->peer = *peer;
-    c->listener = listener;
-    c->opened_s = (uint32_t)(w->loop.now / 1000);
-    c->flags = CONN_GREETING | (exempt ? CONN_EXEMPT : 0);
-    c->watch = (struct watch){.fd = fd, .events = EPOLLIN | EPOLLRDHUP, .ready = io_ready};
-    c->alarm.due = conn_due;
+    c->flags |= CONN_GREETING;
     smtp_start(&c->smtp, addr_is_loopback(peer));
-    metric_add(METRIC_CONNECTIONS_OPEN, 1);
-    if (loop_watch(&w->loop, &c->watch) < 0) {
-        conn_close(w, c, "no room in epoll");
-        return;
-    }
     conn_phase(w, c, CONN_READING, config->timeout_ms);
     conn_run(w, c);
 }
 
-void conn_close(struct worker *w, struct conn *c, const char *why)
+static void work_free(struct worker *w, struct conn *c)
 {
+    if (!c->work)
+        return;
+    message_forget(c);
+    if (c->work->question)
+        asks_drop(w, c->work->question);
+    buf_free(&c->work->in);
+    buf_free(&c->work->out);
+    free(c->work);
+}
+
+int conn_detach(struct worker *w, struct conn *c)
+{
+    int fd = c->watch.fd;
+
     if (c->phase == CONN_HELD)
         hold_end(w, c);
-    journal_session(w, c, why);
     loop_alarm_off(&w->loop, &c->alarm);
     loop_forget(&w->loop, &c->watch);
-    close(c->watch.fd);
-    if (c->work) {
-        message_forget(c);
-        if (c->work->question)
-            asks_drop(w, c->work->question);
-        buf_free(&c->work->in);
-        buf_free(&c->work->out);
-        free(c->work);
-    }
+    work_free(w, c);
     smtp_free(&c->smtp);
     conn_leave(w, c);
     slab_give(&w->conns, c);
     metric_add(METRIC_CONNECTIONS_OPEN, -1);
     if (w->draining && w->open == 0)
         w->loop.stop = true;
+    return fd;
+}
+
+void conn_close(struct worker *w, struct conn *c, const char *why)
+{
+    if (c->phase == CONN_HELD)
+        hold_end(w, c); /* so that the line has all of its held time */
+    journal_session(w, c, why);
+    close(conn_detach(w, c));
 }
 
 void conn_shut(struct worker *w, struct conn *c, enum reply_id id)

@@ -7,6 +7,7 @@
  *
  *   conn.c      accept, the stepping loop, close        io.c       octets in and out
  *   hold.c      replies kept back, drip, release        guard.c    room for those not in debt
+ *   freeze.c    to the freezer and back
  *   recipient.c verdicts on RCPT and AUTH               asks.c     questions to the clerks
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   worker.c    the process: listeners, control, ending */
@@ -28,6 +29,7 @@
 #include "worker/worker.h"
 
 struct config;
+struct freezing;
 struct worker;
 
 enum conn_phase {
@@ -44,7 +46,6 @@ enum conn_flag {
     CONN_SEEN_END = 4,  /* the client has ended its side */
     CONN_GREETING = 8,  /* the greeting has not gone out yet */
     CONN_HOLD_SET = 16, /* work->hold is the decision for the reply that comes next */
-    CONN_DRIPPED = 32,  /* at least one continuation line of the held reply has gone out */
     CONN_RUNNING = 64,  /* conn_run() is on the stack */
     CONN_FREEZE = 128,  /* this hold may be frozen */
 };
@@ -86,11 +87,6 @@ struct conn {
     uint16_t flags;     /* enum conn_flag */
     uint8_t phase;      /* enum conn_phase */
     uint8_t drip_lines;
-    /* the held reply; its argument is the envelope's note */
-    uint16_t reply_id, reply_code;
-    uint8_t reply_enhanced[3];
-    uint8_t reply_offence;
-    uint8_t reply_last;
     uint8_t guard_level;    /* which of the guard's lists */
     uint32_t hold_ms;       /* from since_ms on: when the held reply goes out */
     uint32_t drip_after_ms; /* from since_ms on: when its first line may; 0: no drip */
@@ -99,7 +95,7 @@ struct conn {
 
 /* The budget is 256 octets a held connection (DESIGN section 11): this, and the envelope's block,
  * which for a harvester (HELO, MAIL, the refused address) is 48 to 64. */
-static_assert(sizeof(struct conn) <= 200, "a held connection must stay within its budget");
+static_assert(sizeof(struct conn) <= 208, "a held connection must stay within its budget");
 
 enum { GUARD_LEVELS = 64, GUARD_CLIENTS = 1 << 14 };
 
@@ -122,6 +118,7 @@ struct worker {
     struct relay *relay;
     struct asks *asks;
     struct guard guard;
+    struct freezing *freezing; /* NULL: no freezer */
     struct spool_room spool_room;
     struct watch *listeners;
     struct watch control;
@@ -140,6 +137,10 @@ static inline struct worker *worker_of(struct loop *loop)
 
 /* ---- conn.c ---- */
 
+/* A connection of this descriptor, watched, session not started; NULL without room for it. */
+struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct addr *peer,
+                      bool exempt);
+
 /* Takes over an accepted descriptor. Closes it when there is no room. */
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer);
 
@@ -154,6 +155,10 @@ void conn_rest(struct conn *c);
 
 /* Puts the reply into the output and counts it; false without memory. */
 bool conn_say(struct conn *c, const struct reply *r);
+
+/* Takes the connection out of the worker without a word; its descriptor stays open and is returned.
+ */
+int conn_detach(struct worker *w, struct conn *c);
 
 /* Frees everything; logs the session. */
 void conn_close(struct worker *w, struct conn *c, const char *why);
@@ -187,6 +192,9 @@ enum hold_outcome { HOLD_NONE, HOLD_HELD, HOLD_GONE };
 /* Decides whether the reply waits: NONE: send it now; HELD; GONE: there was no room to hold it, the
  * connection is closed. */
 enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct reply *reply);
+/* A hold that was begun elsewhere goes on here for `left` ms; c->since_ms is when it began. May
+ * free it. */
+void hold_resume(struct worker *w, struct conn *c, uint64_t left);
 /* The hold's timer: a drip line, or the end. */
 void hold_due(struct worker *w, struct conn *c);
 /* Sends a held reply now. May free the connection. */
@@ -198,6 +206,20 @@ void hold_gave_up(struct worker *w, struct conn *c);
 void hold_spoken(struct worker *w, struct conn *c);
 /* The held client is told something else and goes. Only bookkeeping: frees nothing. */
 void hold_end(struct worker *w, struct conn *c);
+
+/* ---- freeze.c ---- */
+
+/* Whether a hold of this connection could be frozen at all. */
+bool freeze_may(const struct worker *w, const struct conn *c);
+/* Hands a held connection to the freezer: true when it will go with the batch of this turn. */
+bool freeze_try(struct worker *w, struct conn *c);
+/* Sends the batch; called at the end of each turn. */
+void freeze_flush(struct worker *w);
+/* Begins to take connections back. 0 or -errno. */
+int freeze_open(struct worker *w);
+/* Takes no more back: another worker has the slot, or will have. */
+void freeze_stop_taking(struct worker *w);
+void freeze_close(struct worker *w);
 
 /* ---- guard.c ---- */
 

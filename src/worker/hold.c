@@ -4,7 +4,7 @@
  * its reply as a table row and a few octets of argument in the envelope's block; its timer is the
  * connection's one timer. The offence was booked when the reply was decided, so however the hold
  * ends, nothing is owed to the ledger but the client's patience. */
-#include <string.h>
+#include <assert.h>
 
 #include "base/metrics.h"
 #include "config/config.h"
@@ -50,28 +50,12 @@ static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct 
     return none;
 }
 
-/* Keeps the reply in the connection; false without memory. */
-static bool keep_reply(struct conn *c, const struct reply *r)
+/* The reply that is held; the session has kept it. */
+static struct reply held_reply(struct worker *w, const struct conn *c)
 {
-    struct span note = envelope_note(&c->smtp.envelope);
-    bool there = r->arg.len == 0 ? note.len == 0 : r->arg.at == note.at && r->arg.len == note.len;
-
-    if (!there && envelope_set_note(&c->smtp.envelope, r->arg, &note) < 0)
-        return false;
-    c->reply_id = r->id;
-    c->reply_code = r->code;
-    c->reply_offence = r->offence;
-    c->reply_last = r->last;
-    memcpy(c->reply_enhanced, r->enhanced, sizeof c->reply_enhanced);
-    return true;
-}
-
-static struct reply kept_reply(const struct conn *c)
-{
-    struct reply r = {.id = c->reply_id, .code = c->reply_code, .offence = c->reply_offence};
-    r.last = c->reply_last;
-    r.arg = envelope_note(&c->smtp.envelope);
-    memcpy(r.enhanced, c->reply_enhanced, sizeof r.enhanced);
+    struct reply r = {0};
+    bool there = smtp_reply_again(&c->smtp, &w->service[c->listener], &r);
+    assert(there);
     return r;
 }
 
@@ -80,6 +64,8 @@ static void set_timer(struct worker *w, struct conn *c)
     struct tarpit_hold hold = {.ms = c->hold_ms, .drip_at_ms = c->drip_after_ms};
     uint64_t next = drip_next(&w->tarpit.rules, c->since_ms, &hold, c->drip_lines, w->loop.now);
 
+    if (c->flags & CONN_FREEZE)
+        next = c->since_ms + w->tarpit.rules.freeze_after;
     loop_alarm(&w->loop, &c->alarm, next ? next : c->since_ms + c->hold_ms);
 }
 
@@ -88,28 +74,45 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
     struct tarpit_hold hold = decide(w, c, r);
     if (hold.ms == 0)
         return HOLD_NONE;
+    if (!io_flush(w, c)) /* the replies before it go out now */
+        return HOLD_GONE;
     if (!guard_hold(w, c)) {
         conn_shut(w, c, REPLY_EVICTED);
         return HOLD_GONE;
     }
-    if (!keep_reply(c, r)) {
-        guard_release(w, c);
-        conn_close(w, c, "no memory");
-        return HOLD_GONE;
-    }
-    if (!io_flush(w, c)) /* the replies before it go out now */
-        return HOLD_GONE;
     journal_hold(w, c, r, hold.ms);
+    smtp_fit(&c->smtp);
     metric_add(METRIC_HELD, 1);
     conn_phase(w, c, CONN_HELD, hold.ms);
     c->hold_ms = (uint32_t)hold.ms;
     c->drip_after_ms = (uint32_t)hold.drip_at_ms;
     c->drip_lines = 0;
-    c->flags &= (uint16_t) ~(CONN_DRIPPED | CONN_FREEZE);
-    if (hold.freeze)
-        c->flags |= CONN_FREEZE;
+    c->flags &= (uint16_t)~CONN_FREEZE;
+    if (hold.freeze) { /* no drip then, frozen or not: see docs/frozen.md */
+        c->drip_after_ms = 0;
+        if (freeze_may(w, c))
+            c->flags |= CONN_FREEZE;
+    }
     set_timer(w, c);
     return HOLD_HELD;
+}
+
+void hold_resume(struct worker *w, struct conn *c, uint64_t left)
+{
+    uint64_t since = c->since_ms;
+
+    if (!guard_hold(w, c)) {
+        conn_shut(w, c, REPLY_EVICTED);
+        return;
+    }
+    metric_add(METRIC_HELD, 1);
+    conn_phase(w, c, CONN_HELD, left + 1);
+    c->since_ms = since;
+    c->hold_ms = (uint32_t)(w->loop.now - since + left);
+    if (left == 0)
+        hold_release(w, c);
+    else
+        set_timer(w, c);
 }
 
 void hold_end(struct worker *w, struct conn *c)
@@ -125,7 +128,7 @@ void hold_end(struct worker *w, struct conn *c)
 
 void hold_release(struct worker *w, struct conn *c)
 {
-    struct reply r = kept_reply(c);
+    struct reply r = held_reply(w, c);
 
     hold_end(w, c);
     if (!conn_say(c, &r)) {
@@ -138,7 +141,7 @@ void hold_release(struct worker *w, struct conn *c)
 
 static void drip(struct worker *w, struct conn *c)
 {
-    struct reply r = kept_reply(c);
+    struct reply r = held_reply(w, c);
 
     if (!conn_work(c) || reply_drip(&r, c->drip_lines == 0, &c->work->out) < 0) {
         conn_close(w, c, "no memory");
@@ -155,10 +158,15 @@ static void drip(struct worker *w, struct conn *c)
 
 void hold_due(struct worker *w, struct conn *c)
 {
-    if (w->loop.now >= c->since_ms + c->hold_ms)
+    if (w->loop.now >= c->since_ms + c->hold_ms) {
         hold_release(w, c);
-    else
+    } else if (c->flags & CONN_FREEZE) {
+        c->flags &= (uint16_t)~CONN_FREEZE;
+        if (!freeze_try(w, c)) /* then it is held as any other */
+            set_timer(w, c);
+    } else {
         drip(w, c);
+    }
 }
 
 void hold_gave_up(struct worker *w, struct conn *c)
@@ -171,11 +179,11 @@ void hold_gave_up(struct worker *w, struct conn *c)
 
 void hold_spoken(struct worker *w, struct conn *c)
 {
-    if (!(c->flags & CONN_GREETING) || c->flags & CONN_EXEMPT ||
-        c->reply_id == REPLY_EARLY_TALKER) {
+    if (!(c->flags & CONN_GREETING) || c->flags & CONN_EXEMPT) {
         io_want(w, c);
         return;
     }
+    c->flags &= (uint16_t)~CONN_GREETING;
     hold_end(w, c);
     smtp_shut(&c->smtp, REPLY_EARLY_TALKER);
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);

@@ -51,6 +51,7 @@ static void stop_accepting(struct worker *w)
 {
     for (uint32_t i = 0; i < w->kit->listeners; i++)
         loop_forget(&w->loop, &w->listeners[i]);
+    freeze_stop_taking(w);
 }
 
 static void drain(struct worker *w)
@@ -194,6 +195,8 @@ static bool open_all(struct worker *w)
     w->relay = relay_open(&relay);
     if (!w->relay)
         return false;
+    if (freeze_open(w) < 0)
+        return false;
     w->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
     if (loop_watch(&w->loop, &w->control) < 0)
         return false;
@@ -211,6 +214,7 @@ static void close_all(struct worker *w)
 {
     while (w->open)
         conn_shut(w, w->all[w->open - 1], REPLY_SHUTDOWN);
+    freeze_close(w);
     relay_close(w->relay);
     asks_close(w->asks);
     loop_close(&w->loop);
@@ -237,7 +241,10 @@ int worker_run(const struct worker_kit *kit)
         return 1;
     }
     channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
-    loop_run(&w->loop);
+    while (!w->loop.stop) {
+        loop_turn(&w->loop, -1);
+        freeze_flush(w);
+    }
     close_all(w);
     return 0;
 }

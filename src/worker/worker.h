@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 struct config;
+struct freezer_shared;
 struct ledger;
 struct settle;
 
@@ -25,6 +26,8 @@ struct worker_kit {
     int ask;                /* questions to the clerks */
     int answer;             /* their answers */
     const char *store_path; /* the built-in store's socket */
+    int freezer;            /* hand-off pair to the freezer; -1: there is none */
+    struct freezer_shared *freezer_shared;
     struct ledger *ledger;
     struct settle *settle;
     _Atomic uint64_t *spool_used; /* octets in all workers' spools; shared */
