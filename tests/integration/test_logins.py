@@ -1,0 +1,146 @@
+"""AUTH: who may send anywhere, and that nobody learns a password here."""
+
+import base64
+import socket
+import statistics
+
+import pytest
+
+from lib.mired import PASSWORDS
+from lib.smtp import Client, deliver
+
+USER, PASSWORD = "alice@example.test", "wonderland"
+
+
+def b64(text):
+    return base64.b64encode(text.encode()).decode()
+
+
+@pytest.fixture
+def m(mired):
+    return mired(tarpit="time = 0")
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("user,password", PASSWORDS.items())
+def test_plain_takes_the_right_password_and_no_other(m, user, password):
+    with Client(m.submission) as c:
+        assert "AUTH PLAIN LOGIN" in c.ehlo()
+        reply = c.login(user, password + "x")
+        assert reply.code == 535 and "5.7.8" in reply
+        assert c.login(user, password).code == 235
+
+
+def test_plain_may_be_asked_for_step_by_step(m):
+    with Client(m.submission) as c:
+        c.ehlo()
+        c.must("AUTH PLAIN", 334)
+        assert c.say(b64(f"\0{USER}\0{PASSWORD}")).code == 235
+
+
+@pytest.mark.fast
+def test_login_asks_for_name_and_password(m):
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert base64.b64decode(c.must("AUTH LOGIN", 334).lines[0][4:]).lower().startswith(b"username")
+        assert base64.b64decode(c.must(b64(USER), 334).lines[0][4:]).lower().startswith(b"password")
+        assert c.say(b64(PASSWORD)).code == 235
+
+
+def test_auth_can_be_cancelled(m):
+    with Client(m.submission) as c:
+        c.ehlo()
+        c.must("AUTH LOGIN", 334)
+        assert c.say("*").code == 501
+        assert c.login(USER, PASSWORD).code == 235
+
+
+def test_a_second_login_and_one_within_a_transaction_are_out_of_order(m):
+    with Client(m.port) as c:
+        c.ehlo()
+        c.must("MAIL FROM:<a@b.test>")
+        assert c.login(USER, PASSWORD).code == 503
+        c.must("RSET")
+        assert c.login(USER, PASSWORD).code == 235
+        assert c.login(USER, PASSWORD).code == 503
+
+
+def test_an_unknown_mechanism_and_bad_base64_are_refused(m):
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.say("AUTH CRAM-MD5").code == 504
+        assert c.say("AUTH PLAIN !!!!").code == 501
+
+
+def test_an_unknown_user_takes_as_long_as_a_wrong_password(m):
+    seconds = {"alice@example.test": [], "nobody@example.test": []}
+    for _ in range(15):
+        for user, took in seconds.items():
+            with Client(m.submission) as c:
+                c.ehlo()
+                reply = c.login(user, "guess")
+                assert reply.code == 535
+                took.append(reply.seconds)
+    known, unknown = (statistics.median(s) for s in seconds.values())
+    assert max(known, unknown) < 3 * min(known, unknown) + 0.01
+
+
+def test_a_submission_listener_takes_no_mail_without_a_login(m):
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.say("MAIL FROM:<a@b.test>").code == 530
+        assert c.login(USER, PASSWORD).code == 235
+        assert c.message(USER, "bob@example.test").code == 250
+    assert len(m.delivered("bob@example.test")) == 1
+
+
+def test_a_user_may_send_anywhere_the_backend_takes_it(mired, postfix):
+    remote = postfix(domains="foreign.test", boxes=("someone@foreign.test",))
+    m = mired(tarpit="time = 0", backend=f'backend "smtp://127.0.0.1:{remote.port}" {{ }}')
+    assert deliver(m.port, "a@b.test", "someone@foreign.test").code == 550
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.login(USER, PASSWORD).code == 235
+        assert c.message(USER, "someone@foreign.test").code == 250
+    assert len(remote.delivered("someone@foreign.test")) == 1
+
+
+def test_the_store_cannot_send_abroad(m):
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.login(USER, PASSWORD).code == 235
+        assert c.message(USER, "someone@foreign.test").code in (550, 554)
+
+
+def test_no_password_stands_in_the_log(mired):
+    m = mired(tarpit="time = 0", config='log_level = "debug"')
+    for password in (PASSWORD, "not-my-password"):
+        with Client(m.submission) as c:
+            c.ehlo()
+            c.login(USER, password)
+            c.quit()
+    m.log.wait("event=session")
+    log = m.log.text
+    for secret in (PASSWORD, "not-my-password", b64(f"\0{USER}\0{PASSWORD}"), b64(PASSWORD)):
+        assert secret not in log
+
+
+def address_from_afar():
+    """An address of this machine that is not loopback, or None."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        try:
+            s.connect(("192.0.2.1", 9))  # sends nothing
+            return s.getsockname()[0]
+        except OSError:
+            return None
+
+
+def test_a_password_is_not_taken_in_the_clear_from_afar(mired):
+    address = address_from_afar()
+    if not address or address.startswith("127."):
+        pytest.skip("this machine has loopback addresses only")
+    m = mired(tarpit="time = 0", host=address)
+    with Client(m.submission, host=address, source=address) as c:
+        assert "AUTH" not in c.ehlo()
+        reply = c.login(USER, PASSWORD)
+        assert reply.code == 538 and "5.7.11" in reply

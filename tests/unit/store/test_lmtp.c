@@ -1,0 +1,283 @@
+/* The store's LMTP, spoken over a socket pair: what a backend promises, it has on the disk. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include "base/log.h"
+#include "config/config.h"
+#include "sandbox.h"
+#include "store/lmtp.h"
+
+/* A worker's end of a connection whose other end is served by a thread. */
+struct talk {
+    struct sandbox *sandbox;
+    struct config config;
+    struct lmtp_house house;
+    pthread_t thread;
+    bool joined; /* a test has waited for the thread itself */
+    int fd, served;
+    char heard[65536];
+};
+
+static void *serve(void *arg)
+{
+    struct talk *t = arg;
+    lmtp_serve(&t->house, t->served);
+    return NULL;
+}
+
+static int talk_open(void **state)
+{
+    static char *domains[] = {"example.test", "other.test"};
+    struct talk *t = calloc(1, sizeof *t);
+    struct timeval patience = {.tv_sec = 10};
+    int pair[2];
+    log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    sandbox_open((void **)&t->sandbox);
+    t->config.hostname = "mx.example.test";
+    t->config.domains = (struct config_strings){domains, 2};
+    t->config.recipient_delimiter = "+";
+    t->house = (struct lmtp_house){&t->config, t->sandbox->root, eventfd(0, EFD_CLOEXEC)};
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
+        return -1;
+    t->fd = pair[0];
+    t->served = pair[1];
+    setsockopt(t->fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    *state = t;
+    return pthread_create(&t->thread, NULL, serve, t);
+}
+
+static int talk_close(void **state)
+{
+    struct talk *t = *state;
+    close(t->fd);
+    if (!t->joined)
+        pthread_join(t->thread, NULL);
+    close(t->house.stop);
+    sandbox_close((void **)&t->sandbox);
+    free(t);
+    return 0;
+}
+
+/* Reads until `replies` complete replies have come; returns all of them. */
+static const char *hear(struct talk *t, int replies)
+{
+    size_t len = 0, line = 0;
+    while (replies > 0) {
+        ssize_t n = recv(t->fd, t->heard + len, sizeof t->heard - 1 - len, 0);
+        if (n <= 0)
+            break;
+        len += (size_t)n;
+        for (char *end; (end = memchr(t->heard + line, '\n', len - line));) {
+            if (end - (t->heard + line) >= 4 && t->heard[line + 3] == ' ')
+                replies--;
+            line = (size_t)(end + 1 - t->heard);
+        }
+    }
+    t->heard[len] = 0;
+    assert_int_equal(replies, 0);
+    return t->heard;
+}
+
+static void say(struct talk *t, const char *text)
+{
+    assert_int_equal(send(t->fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
+}
+
+/* Says `text`, which earns `replies` replies of which the last begins with `expected`. */
+static void ask(struct talk *t, const char *text, int replies, const char *expected)
+{
+    say(t, text);
+    const char *heard = hear(t, replies), *last = heard;
+    for (const char *at = heard; (at = strchr(at, '\n')) && at[1]; at++)
+        last = at + 1;
+    assert_memory_equal(last, expected, strlen(expected));
+}
+
+static void greet(struct talk *t)
+{
+    hear(t, 1);
+    ask(t, "LHLO worker\r\n", 1, "250");
+}
+
+static void file_is(struct talk *t, const char *folder, const char *expected)
+{
+    size_t len = 0;
+    char *text = sandbox_read(t->sandbox, folder, &len);
+    assert_non_null(text);
+    assert_string_equal(text, expected);
+    free(text);
+}
+
+static void test_a_burst_is_delivered_and_each_recipient_answered(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    ask(t,
+        "MAIL FROM:<a@elsewhere.test>\r\nRCPT TO:<Alice@Example.test>\r\nRCPT "
+        "TO:<bob@other.test>\r\n"
+        "DATA\r\n",
+        4, "354");
+    ask(t, "Subject: x\r\n\r\n..stuffed\r\n.\r\n", 2, "250");
+    file_is(t, "example.test/alice/new",
+            "Return-Path: <a@elsewhere.test>\nSubject: x\n\n.stuffed\n");
+    file_is(t, "other.test/bob/new", "Return-Path: <a@elsewhere.test>\nSubject: x\n\n.stuffed\n");
+}
+
+static void test_a_bounce_has_an_empty_return_path(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    ask(t, "MAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
+    ask(t, "x\r\n.\r\n", 1, "250");
+    file_is(t, "example.test/alice/new", "Return-Path: <>\nx\n");
+}
+
+static void test_chunks_are_delivered_unstuffed(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\n", 2, "250");
+    ask(t, "BDAT 7\r\n.one\r\n.", 1, "250");
+    ask(t, "BDAT 5 LAST\r\ntwo\r\n", 1, "250");
+    file_is(t, "example.test/alice/new", "Return-Path: <a@b.test>\n.one\n.two\n");
+}
+
+static void test_a_tag_is_delivered_to_its_owner(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    ask(t,
+        "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice+lists@example.test>\r\nRCPT "
+        "TO:<alice@example.test>\r\n"
+        "DATA\r\n",
+        4, "354");
+    ask(t, "x\r\n.\r\n", 2, "250");
+    file_is(t, "example.test/alice/new", "Return-Path: <a@b.test>\nx\n");
+}
+
+static void test_a_bare_postmaster_is_the_first_domains(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<Postmaster>\r\nDATA\r\n", 3, "354");
+    ask(t, "x\r\n.\r\n", 1, "250");
+    file_is(t, "example.test/postmaster/new", "Return-Path: <a@b.test>\nx\n");
+}
+
+static void test_a_foreign_domain_cannot_be_stored(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@foreign.test>\r\n", 2, "550 5.7.1");
+}
+
+static void test_a_quoted_path_stays_inside(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<\"../../x y\"@example.test>\r\nDATA\r\n", 3, "354");
+    ask(t, "x\r\n.\r\n", 1, "250");
+    assert_int_equal(sandbox_count(t->sandbox, "example.test", NULL), 1);
+    assert_int_equal(sandbox_count(t->sandbox, "example.test/%22..%2F..%2Fx%20y%22/new", NULL), 1);
+}
+
+static void test_a_large_message_with_long_lines_is_whole(void **state)
+{
+    struct talk *t = *state;
+    enum { LINES = 40, LENGTH = 50000 };
+    char *line = malloc(LENGTH + 3);
+    memset(line, 'x', LENGTH);
+    memcpy(line + LENGTH, "\r\n", 3);
+    greet(t);
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
+    for (int i = 0; i < LINES; i++)
+        say(t, line);
+    ask(t, ".\r\n", 1, "250");
+    size_t len = 0;
+    char *text = sandbox_read(t->sandbox, "example.test/alice/new", &len);
+    assert_non_null(text);
+    assert_int_equal(len, strlen("Return-Path: <a@b.test>\n") + LINES * (LENGTH + 1));
+    free(text);
+    free(line);
+}
+
+static void test_a_connection_cut_within_a_message_leaves_nothing(void **state)
+{
+    struct talk *t = *state;
+    char big[20000];
+    greet(t);
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
+    memset(big, 'y', sizeof big - 1);
+    big[sizeof big - 1] = 0;
+    say(t, big);
+    say(t, "\r\n.");
+    shutdown(t->fd, SHUT_RDWR);
+    pthread_join(t->thread, NULL);
+    t->joined = true;
+    assert_int_equal(sandbox_count(t->sandbox, "example.test/alice/tmp", NULL), 0);
+    assert_true(sandbox_count(t->sandbox, "example.test/alice/new", NULL) <= 0);
+}
+
+static void test_a_mailbox_that_fails_fails_all(void **state)
+{
+    struct talk *t = *state;
+    char path[512];
+    snprintf(path, sizeof path, "%s/other.test", t->sandbox->path);
+    close(open(path, O_CREAT | O_WRONLY, 0600)); /* a file where the folder should be */
+    greet(t);
+    ask(t,
+        "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nRCPT "
+        "TO:<bob@other.test>\r\nDATA\r\n",
+        4, "354");
+    ask(t, "x\r\n.\r\n", 2, "451 4.3.0");
+    assert_memory_equal(t->heard, "451 4.3.0", 9);
+    assert_int_equal(sandbox_count(t->sandbox, "example.test/alice/new", NULL), 0);
+}
+
+static void test_an_idle_session_ends_when_the_store_does(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    eventfd_write(t->house.stop, 1);
+    assert_memory_equal(hear(t, 1), "421 ", 4);
+    assert_int_equal(recv(t->fd, t->heard, 1, 0), 0);
+}
+
+static void test_a_message_in_progress_is_finished_before_the_end(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
+    eventfd_write(t->house.stop, 1);
+    ask(t, "x\r\n.\r\n", 1, "250");
+    file_is(t, "example.test/alice/new", "Return-Path: <a@b.test>\nx\n");
+}
+
+#define IN_TALK(test) cmocka_unit_test_setup_teardown(test, talk_open, talk_close)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        IN_TALK(test_a_burst_is_delivered_and_each_recipient_answered),
+        IN_TALK(test_a_bounce_has_an_empty_return_path),
+        IN_TALK(test_chunks_are_delivered_unstuffed),
+        IN_TALK(test_a_tag_is_delivered_to_its_owner),
+        IN_TALK(test_a_bare_postmaster_is_the_first_domains),
+        IN_TALK(test_a_foreign_domain_cannot_be_stored),
+        IN_TALK(test_a_quoted_path_stays_inside),
+        IN_TALK(test_a_large_message_with_long_lines_is_whole),
+        IN_TALK(test_a_connection_cut_within_a_message_leaves_nothing),
+        IN_TALK(test_a_mailbox_that_fails_fails_all),
+        IN_TALK(test_an_idle_session_ends_when_the_store_does),
+        IN_TALK(test_a_message_in_progress_is_finished_before_the_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
