@@ -16,18 +16,20 @@ struct mailbox {
 enum path_result { PATH_OK, PATH_NULL, PATH_POSTMASTER, PATH_BAD, PATH_NON_ASCII };
 
 /* Reads a path at the start of `text`: "<" [source route ":"] mailbox ">". The route is skipped
- * (RFC 5321 appendix C). *used tells how far it went. PATH_NULL: "<>". PATH_POSTMASTER: "<postmaster>",
- * any case. PATH_NON_ASCII: well formed, and holds UTF-8 that needs SMTPUTF8 (box is set). */
+ * (RFC 5321 appendix C). *used tells how far it went. PATH_NULL: "<>". PATH_POSTMASTER:
+ * "<postmaster>", any case. PATH_NON_ASCII: well formed, and holds UTF-8 that needs SMTPUTF8 (box
+ * is set). */
 enum path_result path_parse(struct span text, size_t *used, struct mailbox *box);
 
-/* Writes the one form by which directories, settling and the ledger know an address into out: quotes
- * that are not needed removed, the domain in lower case as A-labels (libidn2), the local part ASCII-folded
- * to lower case (mired treats local parts as most sites do: case does not matter). Returns its length, or
- * 0 when it does not fit or the domain is no domain. out is NUL-terminated. */
+/* Writes the one form by which directories, settling and the ledger know an address into out:
+ * quotes that are not needed removed, the domain in lower case as A-labels (libidn2), the local
+ * part ASCII-folded to lower case (mired treats local parts as most sites do: case does not
+ * matter). Returns its length, or 0 when it does not fit or the domain is no domain. out is
+ * NUL-terminated. */
 size_t mailbox_fold(const struct mailbox *box, char *out, size_t room);
 
-/* The local part without its tag: up to the first octet of `delimiters` that is not the first octet of
- * all ("user+tag" -> "user"); the whole of it when there is none. */
+/* The local part without its tag: up to the first octet of `delimiters` that is not the first octet
+ * of all ("user+tag" -> "user"); the whole of it when there is none. */
 struct span local_without_tag(struct span local, const char *delimiters);
 
 #endif

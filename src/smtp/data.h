@@ -1,12 +1,14 @@
-/* The message's octets between DATA and the final dot (RFC 5321 4.5.2), and chunks of BDAT (RFC 3030).
+/* The message's octets between DATA and the final dot (RFC 5321 4.5.2), and chunks of BDAT (RFC
+ * 3030).
  *
- * Strict: only CRLF ends a line and only CRLF "." CRLF ends the data; a bare CR or LF anywhere makes the
- * whole message bad (nobody's idea of a line end can smuggle a second one). Lines are passed on up to
- * DATA_LINE_MAX octets. Octets stay dot-stuffed as they came: the relay sends them so. Pure, restartable at any
- * octet, no allocation. */
+ * Strict: only CRLF ends a line and only CRLF "." CRLF ends the data; a bare CR or LF anywhere
+ * makes the whole message bad (nobody's idea of a line end can smuggle a second one). Lines are
+ * passed on up to DATA_LINE_MAX octets. Octets stay dot-stuffed as they came: the relay sends them
+ * so. Pure, restartable at any octet, no allocation. */
 #ifndef MIRED_SMTP_DATA_H
 #define MIRED_SMTP_DATA_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
@@ -14,7 +16,8 @@
 enum { DATA_LINE_MAX = 64 * 1024 };
 
 struct data_scan {
-    uint32_t line; /* octets in the line so far */
+    uint32_t line; /* octets in the line so far, without CRLF */
+    uint32_t dots; /* dots among the body octets of the last call that only stuff */
     uint8_t state; /* private */
     uint8_t bad;   /* set for good once a bare CR or LF or too long a line was seen */
 };
@@ -24,32 +27,39 @@ enum data_result { DATA_MORE, DATA_END };
 /* At the start of a line, nothing bad seen. */
 void data_start(struct data_scan *d);
 
-/* Goes through `in`: *used octets are done with, of which the first *body are message octets (the final
- * dot line is not). DATA_END: the final dot was seen, *used stands behind it. Keeps looking for the end when
- * the message is bad: the caller drops the octets and replies 554 at the end. */
+/* Goes through `in`: *used octets are done with, of which the first *body are message octets (the
+ * final dot line is not). DATA_END: the final dot was seen, *used stands behind it. A dot that may
+ * yet turn out to be the final one is left unused with what follows it (2 octets at most): call
+ * again with more. Keeps looking for the end when the message is bad: the caller drops the octets
+ * and replies 554 at the end. */
 enum data_result data_scan(struct data_scan *d, struct span in, size_t *used, size_t *body);
 
-/* The same for `in`, octets of a BDAT chunk: they end nothing and come unstuffed. Returns how many octets of
- * `in` may be passed on as they are; when that is fewer than in.len, or 0, a "." goes out before the next one
- * and the call is repeated with d->state telling that it has been. See data_chunk_dot(). */
+/* The same for `in`, octets of a BDAT chunk: they end nothing and come unstuffed. Returns how many
+ * octets of `in` may be passed on as they are; when that is fewer than in.len, or 0, a "." goes out
+ * before the next one and the call is repeated with d->state telling that it has been. See
+ * data_chunk_dot(). */
 size_t data_scan_chunk(struct data_scan *d, struct span in);
 
 /* True when data_scan_chunk() stopped because a dot must be put in; answering resets it. */
 bool data_chunk_dot(struct data_scan *d);
 
+/* After the last chunk: true when a CRLF must be added for the message to end in one, as DATA wants
+ * it. A CR that stands alone at the end makes the message bad. */
+bool data_chunks_end(struct data_scan *d);
+
 /* True at the start of a line: the message so far ends in CRLF (or is empty). */
 bool data_line_start(const struct data_scan *d);
 
-/* Takes the stuffing dots out, for the store. *line_start is carried between calls, true at first. Returns
- * the length written to out (room for in.len). */
+/* Takes the stuffing dots out, for the store. *line_start is carried between calls, true at first.
+ * Returns the length written to out (room for in.len). For data that was scanned and is good. */
 size_t data_unstuff(bool *line_start, struct span in, char *out);
 
-/* Counts "Received:" header lines over calls, until the empty line that ends the header; for the loop check
- * (RFC 5321 6.3). */
+/* Counts "Received:" header lines over calls, until the empty line that ends the header; for the
+ * loop check (RFC 5321 6.3). Zeroed at first. */
 struct received_count {
     uint16_t count;
-    uint8_t column;
-    uint8_t state;
+    uint8_t column; /* private: octets of this line that have matched so far */
+    uint8_t state;  /* private */
 };
 void received_scan(struct received_count *r, struct span in);
 

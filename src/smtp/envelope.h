@@ -1,8 +1,11 @@
 /* An envelope: who a message is from and for, with its ESMTP parameters, in one block of octets.
  *
- * It is also where a session keeps HELO's name and the argument of the reply in waiting, for all of a held
- * session's text is to stand in one small heap block (about 60 octets for a harvester). Layout is private;
- * it holds no pointers, so a frozen session's record is a copy of it. */
+ * It is also where a session keeps HELO's name and the argument of the reply in waiting, for all of
+ * a held session's text is to stand in one small heap block (about 60 octets for a harvester).
+ * Layout is private; it holds no pointers, so a frozen session's record is a copy of it. A zeroed
+ * envelope is a valid, empty one.
+ *
+ * Spans that are passed in may point into the envelope itself (a note becomes a sender, say). */
 #ifndef MIRED_SMTP_ENVELOPE_H
 #define MIRED_SMTP_ENVELOPE_H
 
@@ -12,10 +15,15 @@
 #include "base/bytes.h"
 
 struct envelope {
-    struct buf text;
+    struct buf text;     /* private: records in a row, see envelope.c */
+    uint32_t note;       /* private: octets of the note's record at the end of the block; 0: none */
+    uint32_t recipients; /* private: records of recipients */
 };
 
 enum { ENVELOPE_RECIPIENTS_MAX = 1000 };
+
+/* No text in it is longer; a line of a client is far from it. */
+enum { ENVELOPE_TEXT_MAX = UINT16_MAX };
 
 struct envelope_recipient {
     struct span address; /* local@domain as the client wrote it, without angle brackets */
@@ -23,13 +31,24 @@ struct envelope_recipient {
     uint32_t next;       /* private */
 };
 
-/* All return 0 or -ENOMEM. */
-int envelope_set_helo(struct envelope *e, struct span name);      /* forgets everything else */
+/* All return 0 or -ENOMEM (the envelope is then as it was, or without its note). Texts beyond
+ * ENVELOPE_TEXT_MAX are a bug of the caller. */
+int envelope_set_helo(struct envelope *e, struct span name); /* forgets everything else */
 int envelope_set_sender(struct envelope *e, struct span address, struct span params); /* "" is <> */
 int envelope_add_recipient(struct envelope *e, struct span address, struct span params);
-/* The last thing in the block; replaced by the next call and dropped by any of the above. Returns where it
- * stands now; valid until the block changes. */
+/* The last thing in the block; replaced by the next call and dropped by any of the above. Returns
+ * where it stands now (kept may be NULL); valid until the block changes. */
 int envelope_set_note(struct envelope *e, struct span note, struct span *kept);
+
+/* A recipient that is being asked about: stands as the note (its address is the note's text) until
+ * envelope_accept() makes it one of the recipients, or anything else drops it. */
+int envelope_propose(struct envelope *e, struct span address, struct span params);
+void envelope_accept(struct envelope *e);
+
+void envelope_drop_note(struct envelope *e);
+
+/* Gives back what the block holds beyond its octets; for sessions that are about to be held. */
+void envelope_fit(struct envelope *e);
 
 struct span envelope_helo(const struct envelope *e);
 bool envelope_has_sender(const struct envelope *e);
@@ -46,5 +65,10 @@ void envelope_free(struct envelope *e);
 
 /* Copies all of `from` into `to` (freed first): a hand-over takes its own copy. 0 or -ENOMEM. */
 int envelope_copy(struct envelope *to, const struct envelope *from);
+
+/* The block as octets, and back: `to` (freed first) takes a copy of `block` after checking that it
+ * is a whole and ordered row of records. 0, -ENOMEM or -EBADMSG. */
+struct span envelope_block(const struct envelope *e);
+int envelope_from_block(struct envelope *to, struct span block);
 
 #endif

@@ -1,13 +1,15 @@
-/* A server's SMTP session without I/O, clock or globals: octets in, wishes out (RFC 5321, 1870, 2920, 3030,
- * 3461, 4954, 6152, 6531, 2033).
+/* A server's SMTP session without I/O, clock or globals: octets in, wishes out (RFC 5321, 1870,
+ * 2920, 3030, 3461, 4954, 6152, 6531, 2033).
  *
- * The caller loops: smtp_step() consumes what it can of the input and returns the first thing it needs.
- * One thing at a time: while a reply waits (is held), nothing behind it is parsed, so replies are in order
- * whatever the client pipelines, and a held session costs no work. What is allowed when is the table in
- * command.c. The same code serves tests, fuzzers, the simulator and the LMTP store. */
+ * The caller loops: smtp_step() consumes what it can of the input and returns the first thing it
+ * needs. One thing at a time: while a reply waits (is held), nothing behind it is parsed, so
+ * replies are in order whatever the client pipelines, and a held session costs no work. What is
+ * allowed when is the table in command.c. The same code serves tests, fuzzers, the simulator and
+ * the LMTP store. */
 #ifndef MIRED_SMTP_SESSION_H
 #define MIRED_SMTP_SESSION_H
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -19,8 +21,8 @@
 
 enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
 
-/* What a listener offers; shared by all of its sessions, never changed while they run but for `offer`,
- * which follows what the backend has. */
+/* What a listener offers; shared by all of its sessions, never changed while they run but for
+ * `offer`, which follows what the backend has. */
 struct smtp_service {
     const char *hostname;
     uint64_t size_max;         /* octets; 0: no limit */
@@ -28,7 +30,8 @@ struct smtp_service {
     bool lmtp;                 /* LHLO, and the reply after the data once for each recipient */
     bool submission;           /* no MAIL without AUTH */
     bool auth;                 /* AUTH is offered where it may be */
-    bool auth_plain_from_afar; /* AUTH without TLS from addresses that are not loopback (tests only) */
+    bool auth_plain_from_afar; /* AUTH without TLS from addresses that are not loopback (tests only)
+                                */
     bool tls;                  /* STARTTLS is offered */
     uint32_t offer;            /* of enum smtp_offer */
 };
@@ -40,54 +43,70 @@ enum smtp_offer {
     SMTP_OFFER_ALL = 7
 };
 
-enum smtp_flag {             /* smtp_session.flags */
-    SMTP_ESMTP = 1,          /* EHLO or LHLO, not HELO */
-    SMTP_AUTHENTICATED = 2,
-    SMTP_TLS_ON = 4,
-    SMTP_LOCAL = 8,          /* the client is on loopback */
-    SMTP_NULL_SENDER = 16,   /* MAIL FROM:<> */
-    SMTP_UTF8 = 32,          /* this message asked for SMTPUTF8 */
-    SMTP_8BIT = 64,          /* BODY=8BITMIME */
-    SMTP_DATA_VOID = 128,    /* the message being read will be refused; its octets are dropped */
+enum smtp_flag {                 /* smtp_session.flags */
+                 SMTP_ESMTP = 1, /* EHLO or LHLO, not HELO */
+                 SMTP_AUTHENTICATED = 2,
+                 SMTP_TLS_ON = 4,
+                 SMTP_LOCAL = 8,        /* the client is on loopback */
+                 SMTP_NULL_SENDER = 16, /* MAIL FROM:<> */
+                 SMTP_UTF8 = 32,        /* this message asked for SMTPUTF8 */
+                 SMTP_8BIT = 64,        /* BODY=8BITMIME */
+                 SMTP_DATA_VOID =
+                     128, /* the message or chunk being read is refused; its octets are dropped */
+                 SMTP_LMTP = 256,        /* LHLO */
+                 SMTP_SPOOL = 512,       /* private: the caller holds a spool */
+                 SMTP_VOID_DUE = 1024,   /* private: SMTP_MESSAGE_VOID comes next */
+                 SMTP_CHUNK_LAST = 2048, /* private: the chunk being read is BDAT ... LAST */
+                 SMTP_SWALLOW =
+                     4096, /* private: a line is too long and thrown away up to its end */
 };
 
+/* What there is for each connection that speaks SMTP; the budget of DESIGN section 11 pays for it.
+ */
 struct smtp_session {
     struct envelope envelope;
     uint64_t size;       /* octets of the message so far, without stuffing */
     uint64_t chunk_left; /* of the BDAT chunk being read */
     struct data_scan data;
-    uint16_t recipients; /* accepted ones */
-    uint16_t flags;      /* enum smtp_flag */
-    uint16_t pending;    /* private: the reply that comes next */
-    uint8_t state;       /* private: enum smtp_state of command.h */
-    uint8_t wait;        /* private: what was asked of the caller and not yet answered */
-    uint8_t mechanism;   /* private: AUTH in progress */
-    uint8_t after;       /* private */
-    uint16_t lmtp_left;  /* replies still to be repeated */
+    struct {
+        uint16_t id, code;
+        uint8_t enhanced[3], offence;
+    } pending;         /* private: the reply that is or will be told, but its argument */
+    uint16_t flags;    /* enum smtp_flag */
+    uint16_t refusal;  /* private: with SMTP_DATA_VOID, enum reply_id for the end of the message */
+    uint16_t repeats;  /* private: how often the reply in waiting is still to be told (LMTP) */
+    uint8_t state;     /* private: enum smtp_state of command.h */
+    uint8_t reading;   /* private: what the next octets are */
+    uint8_t wait;      /* private: what was asked of the caller and not yet answered */
+    uint8_t mechanism; /* private: AUTH in progress, and how far */
+    uint8_t after;     /* private: what comes when the reply has been sent */
 };
 
+static_assert(sizeof(struct smtp_session) <= 72, "a held connection's memory is budgeted");
+
 enum smtp_want {
-    SMTP_INPUT,      /* more octets: call again with what was not used and what has come */
-    SMTP_REPLY,      /* send step.reply (held or not), then call again */
-    SMTP_RECIPIENT,  /* is step.box one of ours? answer with smtp_recipient_is() */
-    SMTP_PASSWORD,   /* is step.password right? answer with smtp_password_is() */
-    SMTP_START_TLS,  /* the 220 has been sent: shake hands, then smtp_tls_is_on(); unused input is discarded
-                        before (what was pipelined behind STARTTLS gets REPLY_INJECTED and never comes here) */
-    SMTP_MESSAGE,    /* a message begins: get a spool ready; answer by calling again */
-    SMTP_BODY,       /* append step.body to the spool, then call again */
-    SMTP_MESSAGE_END,/* the message is whole: hand it on; answer with smtp_message_is() */
-    SMTP_MESSAGE_VOID,/* forget the spool; call again */
-    SMTP_END,        /* close the connection */
+    SMTP_INPUT,     /* more octets: call again with what was not used and what has come */
+    SMTP_REPLY,     /* send step.reply (held or not), then call again */
+    SMTP_RECIPIENT, /* is step.box one of ours? answer with smtp_recipient_is() */
+    SMTP_PASSWORD,  /* is step.login right? answer with smtp_password_is() */
+    SMTP_START_TLS, /* the 220 has been sent: shake hands, then smtp_tls_is_on(). Input that was
+                       there is used up (what came with STARTTLS got REPLY_INJECTED, and it never
+                       comes here) */
+    SMTP_MESSAGE, /* a message begins: get a spool ready (or say smtp_body_failed()), call again */
+    SMTP_BODY,    /* append step.body to the spool (or say smtp_body_failed()), then call again */
+    SMTP_MESSAGE_END,  /* the message is whole: hand it on; answer with smtp_message_is() */
+    SMTP_MESSAGE_VOID, /* forget the spool, if there is one; call again */
+    SMTP_END,          /* close the connection */
 };
 
 struct smtp_step {
-    struct reply reply;      /* SMTP_REPLY; arg valid until the next call that takes the session */
-    struct mailbox box;      /* SMTP_RECIPIENT: points into the input; domain empty for <postmaster> */
-    struct span address;     /* SMTP_RECIPIENT: local@domain as written; same life */
-    struct span body;        /* SMTP_BODY: points into the input, or static */
+    struct reply reply;  /* SMTP_REPLY; arg valid until the next call that takes the session */
+    struct mailbox box;  /* SMTP_RECIPIENT: points into the input; domain empty for <postmaster> */
+    struct span address; /* SMTP_RECIPIENT: local@domain as written; same life */
+    struct span body;    /* SMTP_BODY: points into the input, or static */
     struct {
         char user[256], password[1024]; /* NUL-terminated; the caller wipes them */
-    } login;                 /* SMTP_PASSWORD */
+    } login;                            /* SMTP_PASSWORD */
 };
 
 enum recipient_verdict {
@@ -105,29 +124,59 @@ enum password_verdict { PASSWORD_RIGHT, PASSWORD_WRONG, PASSWORD_LATER };
 /* A new session; its first step is the greeting. */
 void smtp_start(struct smtp_session *s, bool local);
 
-/* One step, as described above. `in` is all input that is there and was not used by earlier calls; *used
- * tells how much of it this call is done with. What step's spans point to lives until the next call. */
+/* One step, as described above. `in` is all input that is there and was not used by earlier calls;
+ * *used tells how much of it this call is done with. What step's spans point to lives until the
+ * next call. Only what belongs to the result is set in *step. While a question is not answered it
+ * returns SMTP_INPUT and uses nothing. Input that holds less than SMTP_AUTH_LINE_MAX octets is
+ * enough for any step: what cannot be a line is used up. */
 enum smtp_want smtp_step(struct smtp_session *s, const struct smtp_service *service, struct span in,
                          size_t *used, struct smtp_step *step);
 
-/* The answers. `other` is used with RECIPIENT_OTHER only; its arg is copied. Each makes the session ready for
- * smtp_step(), which then returns the reply. The recipient's address is passed again, for the input that
- * held it may be gone; parameters were kept by the session. */
+/* The reply that is being told (held) again, for who has not kept it since the step; false when
+ * there is none. Same life as the step's. */
+bool smtp_reply_again(const struct smtp_session *s, const struct smtp_service *service,
+                      struct reply *reply);
+
+/* The answers. `other` is used with RECIPIENT_OTHER only; its arg is copied. Each makes the session
+ * ready for smtp_step(), which then returns the reply. `address` is the one that was asked about,
+ * as the step had it (the session has kept it: smtp_asked()). An answer that nobody waits for any
+ * more (smtp_shut) is ignored. */
 void smtp_recipient_is(struct smtp_session *s, enum recipient_verdict v, struct span address,
                        const struct reply *other);
 void smtp_password_is(struct smtp_session *s, enum password_verdict v);
-void smtp_message_is(struct smtp_session *s, const struct reply *reply);
 void smtp_tls_is_on(struct smtp_session *s);
 
-/* The spool cannot take more (452 4.3.1 at the end of the data, which is read and dropped until then). */
+/* Ends the transaction: the envelope's sender and recipients are gone when it returns. In LMTP the
+ * reply is told once for each recipient. reply->arg is copied. */
+void smtp_message_is(struct smtp_session *s, const struct reply *reply);
+
+/* The address that SMTP_RECIPIENT asked about, local@domain as written, until it is answered; else
+ * empty. */
+struct span smtp_asked(const struct smtp_session *s);
+
+/* The spool cannot take more (452 4.3.1 at the end of the data, which is read and dropped until
+ * then). */
 void smtp_body_failed(struct smtp_session *s);
 
-/* The next step is this reply (421 and kin), after which the session ends. */
+/* The next step is this reply (421 and kin; its argument is the host name), after which the session
+ * ends. A reply in waiting is dropped, a question to the caller forgotten, a message given up. */
 void smtp_shut(struct smtp_session *s, enum reply_id id);
 
 /* True while a message is being read (DATA or BDAT has begun and not ended). */
 bool smtp_in_data(const struct smtp_session *s);
 
+/* Gives back spare heap memory: for sessions that are about to be held. */
+void smtp_fit(struct smtp_session *s);
+
 void smtp_free(struct smtp_session *s);
+
+/* The compact record of a session between commands or with a reply in waiting, for frozen holds:
+ * appended to `out`. 0, -ENOMEM, or -EBUSY when it is in the middle of something (a message, a
+ * question, AUTH). */
+int session_freeze(const struct smtp_session *s, struct buf *out);
+
+/* A session from its record; *s need not be started. 0, -ENOMEM, or -EBADMSG when the record is
+ * damaged or of another version; *s is then zero. */
+int session_thaw(struct smtp_session *s, struct span record);
 
 #endif

@@ -1,0 +1,163 @@
+/* Scanners over message octets: where DATA ends, whether line ends are sound, where dots stuff.
+ *
+ * data_scan() and data_scan_chunk() are the only judges of what a line is in a message; what they
+ * let pass goes to the backend as it stands, so a doubt always makes the message bad. Octets are
+ * looked at in place and never copied. Pure; runs in workers (scanning) and in the store (scanning,
+ * unstuffing). */
+#include "smtp/data.h"
+
+#include <string.h>
+
+#include "smtp/text.h"
+
+enum state {
+    LINE_START,
+    DOT_PUT_IN, /* as LINE_START, and the dot that stuffs the next one has gone out (BDAT) */
+    DOT_DUE,    /* as LINE_START, and a dot is the next octet (BDAT) */
+    IN_LINE,
+    AFTER_CR
+};
+
+void data_start(struct data_scan *d)
+{
+    *d = (struct data_scan){.state = LINE_START};
+}
+
+bool data_line_start(const struct data_scan *d)
+{
+    return d->state <= DOT_DUE;
+}
+
+/* Goes over the rest of a line, CRLF included, as far as it is there; at least one octet of a
+ * non-empty `in`. Returns how many octets that were. */
+static size_t scan_line(struct data_scan *d, struct span in)
+{
+    if (d->state == AFTER_CR) {
+        d->state = IN_LINE;
+        if (in.at[0] == '\n') {
+            d->state = LINE_START;
+            d->line = 0;
+            return 1;
+        }
+        d->bad = true;
+    }
+    size_t run = span_find(in, '\r');
+    if (run && memchr(in.at, '\n', run))
+        d->bad = true;
+    if (run > DATA_LINE_MAX - d->line) {
+        d->bad = true;
+        d->line = DATA_LINE_MAX;
+    } else {
+        d->line += (uint32_t)run;
+    }
+    d->state = run < in.len ? AFTER_CR : IN_LINE;
+    return run < in.len ? run + 1 : run;
+}
+
+/* What a dot at the start of a line is. */
+enum dot { DOT_STUFFS, DOT_ENDS, DOT_UNDECIDED };
+
+static enum dot dot_means(struct span in)
+{
+    if (in.len > 1 && in.at[1] != '\r')
+        return DOT_STUFFS;
+    if (in.len < 3)
+        return DOT_UNDECIDED;
+    return in.at[2] == '\n' ? DOT_ENDS : DOT_STUFFS;
+}
+
+enum data_result data_scan(struct data_scan *d, struct span in, size_t *used, size_t *body)
+{
+    size_t at = 0;
+    enum dot dot = DOT_STUFFS;
+    d->dots = 0;
+    while (at < in.len) {
+        if (d->state == LINE_START && in.at[at] == '.') {
+            dot = dot_means(span_after(in, at));
+            if (dot != DOT_STUFFS)
+                break;
+            d->dots++;
+        }
+        at += scan_line(d, span_after(in, at));
+    }
+    *body = at;
+    *used = dot == DOT_ENDS ? at + 3 : at;
+    return dot == DOT_ENDS ? DATA_END : DATA_MORE;
+}
+
+size_t data_scan_chunk(struct data_scan *d, struct span in)
+{
+    size_t at = 0;
+    while (at < in.len && d->state != DOT_DUE) {
+        if (d->state == LINE_START && in.at[at] == '.')
+            d->state = DOT_DUE;
+        else
+            at += scan_line(d, span_after(in, at));
+    }
+    return at;
+}
+
+bool data_chunk_dot(struct data_scan *d)
+{
+    if (d->state != DOT_DUE)
+        return false;
+    d->state = DOT_PUT_IN;
+    return true;
+}
+
+bool data_chunks_end(struct data_scan *d)
+{
+    if (d->state == AFTER_CR)
+        d->bad = true;
+    return !data_line_start(d);
+}
+
+size_t data_unstuff(bool *line_start, struct span in, char *out)
+{
+    size_t length = 0;
+    while (in.len) {
+        if (*line_start && in.at[0] == '.')
+            in = span_after(in, 1);
+        struct span line = span_first(in, span_find(in, '\n') + 1);
+        if (line.len)
+            memcpy(out + length, line.at, line.len);
+        *line_start = line.len && line.at[line.len - 1] == '\n';
+        length += line.len;
+        in = span_after(in, line.len);
+    }
+    return length;
+}
+
+enum { RECEIVED_MATCHING, RECEIVED_SKIPPING, RECEIVED_DONE };
+
+/* One octet of the header, at a place where the line may yet be a Received: line. */
+static void received_match(struct received_count *r, char c)
+{
+    static const char name[] = "received:";
+    if (r->column == 0 && (c == '\r' || c == '\n')) {
+        r->state = RECEIVED_DONE;
+    } else if (text_lower(c) != name[r->column]) {
+        r->state = RECEIVED_SKIPPING;
+    } else if (++r->column == sizeof name - 1) {
+        r->count += r->count < UINT16_MAX;
+        r->state = RECEIVED_SKIPPING;
+    }
+}
+
+void received_scan(struct received_count *r, struct span in)
+{
+    while (in.len && r->state != RECEIVED_DONE) {
+        if (r->state == RECEIVED_MATCHING) {
+            received_match(r, in.at[0]);
+            if (r->state != RECEIVED_SKIPPING)
+                in = span_after(in, 1);
+            continue;
+        }
+        size_t end = span_find(in, '\n');
+        if (end < in.len) {
+            r->state = RECEIVED_MATCHING;
+            r->column = 0;
+        }
+        in = span_after(in, end + 1);
+    }
+}

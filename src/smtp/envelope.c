@@ -1,0 +1,254 @@
+/* The envelope's block: records in a row, each with two texts.
+ *
+ *     kind (1) | length of first (2) | length of second (2) | first | second
+ *
+ * At most one HELO (first: its name), then at most one SENDER and any RECIPIENTs (first: address,
+ * second: parameters), then at most one NOTE or PROPOSED recipient, which is always the last. So
+ * HELO and sender are found at once, the note from the end, and recipients are gone over in order.
+ *
+ * Owns one heap block through its buf. No I/O. Runs in workers, the store and tests. */
+#include "smtp/envelope.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+enum kind { KIND_HELO = 1, KIND_SENDER, KIND_RECIPIENT, KIND_NOTE, KIND_PROPOSED };
+
+enum { HEAD = 5 };
+
+struct record {
+    enum kind kind;
+    struct span first, second;
+    uint32_t size; /* of all of it; 0: there is none */
+};
+
+/* The record at `at`; size 0 when the block ends before it does. */
+static struct record record_at(struct span block, uint32_t at)
+{
+    struct record r = {.size = 0};
+    struct span rest = span_after(block, at);
+    if (rest.len < HEAD)
+        return r;
+    uint16_t first, second;
+    memcpy(&first, rest.at + 1, sizeof first);
+    memcpy(&second, rest.at + 3, sizeof second);
+    if (rest.len - HEAD < (size_t)first + second)
+        return r;
+    r.kind = (enum kind)rest.at[0];
+    r.first = (struct span){rest.at + HEAD, first};
+    r.second = (struct span){rest.at + HEAD + first, second};
+    r.size = HEAD + (uint32_t)first + second;
+    return r;
+}
+
+static struct record helo_of(const struct envelope *e)
+{
+    struct record r = record_at(buf_span(&e->text), 0);
+    return r.size && r.kind == KIND_HELO ? r : (struct record){.size = 0};
+}
+
+static struct record sender_of(const struct envelope *e)
+{
+    struct record r = record_at(buf_span(&e->text), helo_of(e).size);
+    return r.size && r.kind == KIND_SENDER ? r : (struct record){.size = 0};
+}
+
+/* Where `s` stands in the envelope's own block; SIZE_MAX when it is somebody else's. */
+static size_t own_offset(const struct envelope *e, struct span s)
+{
+    uintptr_t at = (uintptr_t)s.at, block = (uintptr_t)e->text.at;
+    return e->text.len && at >= block && at < block + e->text.len ? at - block : SIZE_MAX;
+}
+
+static char *put(char *to, const struct envelope *e, struct span s, size_t own)
+{
+    if (s.len)
+        memcpy(to, own == SIZE_MAX ? s.at : e->text.at + own, s.len);
+    return to + s.len;
+}
+
+/* Puts a record in the place of all that stands from `at` on. It is made behind the old end first:
+ * the texts may stand in what goes, and nothing is lost when there is no memory. */
+static int rewrite(struct envelope *e, uint32_t at, enum kind kind, struct span first,
+                   struct span second)
+{
+    assert(first.len <= ENVELOPE_TEXT_MAX && second.len <= ENVELOPE_TEXT_MAX);
+    const uint16_t lengths[2] = {(uint16_t)first.len, (uint16_t)second.len};
+    const size_t size = HEAD + first.len + second.len;
+    const size_t own_first = own_offset(e, first), own_second = own_offset(e, second);
+    char *record = buf_room(&e->text, size);
+    if (!record)
+        return -ENOMEM;
+    record[0] = (char)kind;
+    memcpy(record + 1, lengths, sizeof lengths);
+    char *end = put(record + HEAD, e, first, own_first);
+    put(end, e, second, own_second);
+    memmove(e->text.at + at, record, size);
+    e->text.len = at + (uint32_t)size;
+    e->note = kind >= KIND_NOTE ? (uint32_t)size : 0;
+    return 0;
+}
+
+/* Where the note begins, or would. */
+static uint32_t note_at(const struct envelope *e)
+{
+    return e->text.len - e->note;
+}
+
+static void cut(struct envelope *e, uint32_t at)
+{
+    e->text.len = at;
+    e->note = 0;
+}
+
+int envelope_set_helo(struct envelope *e, struct span name)
+{
+    int result = rewrite(e, 0, KIND_HELO, name, (struct span){0});
+    if (!result)
+        e->recipients = 0;
+    return result;
+}
+
+int envelope_set_sender(struct envelope *e, struct span address, struct span params)
+{
+    int result = rewrite(e, helo_of(e).size, KIND_SENDER, address, params);
+    if (!result)
+        e->recipients = 0;
+    return result;
+}
+
+int envelope_add_recipient(struct envelope *e, struct span address, struct span params)
+{
+    int result = rewrite(e, note_at(e), KIND_RECIPIENT, address, params);
+    if (!result)
+        e->recipients++;
+    return result;
+}
+
+int envelope_set_note(struct envelope *e, struct span note, struct span *kept)
+{
+    int result = rewrite(e, note_at(e), KIND_NOTE, note, (struct span){0});
+    if (!result && kept)
+        *kept = envelope_note(e);
+    return result;
+}
+
+int envelope_propose(struct envelope *e, struct span address, struct span params)
+{
+    return rewrite(e, note_at(e), KIND_PROPOSED, address, params);
+}
+
+void envelope_accept(struct envelope *e)
+{
+    assert(e->note && e->text.at[note_at(e)] == KIND_PROPOSED);
+    e->text.at[note_at(e)] = KIND_RECIPIENT;
+    e->note = 0;
+    e->recipients++;
+}
+
+void envelope_drop_note(struct envelope *e)
+{
+    cut(e, note_at(e));
+}
+
+void envelope_fit(struct envelope *e)
+{
+    buf_fit(&e->text);
+}
+
+struct span envelope_helo(const struct envelope *e)
+{
+    return helo_of(e).first;
+}
+
+bool envelope_has_sender(const struct envelope *e)
+{
+    return sender_of(e).size != 0;
+}
+
+struct span envelope_sender(const struct envelope *e)
+{
+    return sender_of(e).first;
+}
+
+struct span envelope_sender_params(const struct envelope *e)
+{
+    return sender_of(e).second;
+}
+
+struct span envelope_note(const struct envelope *e)
+{
+    return e->note ? record_at(buf_span(&e->text), note_at(e)).first : (struct span){0};
+}
+
+uint32_t envelope_recipients(const struct envelope *e)
+{
+    return e->recipients;
+}
+
+bool envelope_next(const struct envelope *e, struct envelope_recipient *r)
+{
+    uint32_t at = r->next ? r->next : helo_of(e).size + sender_of(e).size;
+    struct record record = record_at(buf_span(&e->text), at);
+    if (!record.size || record.kind != KIND_RECIPIENT)
+        return false;
+    *r = (struct envelope_recipient){record.first, record.second, at + record.size};
+    return true;
+}
+
+void envelope_reset(struct envelope *e)
+{
+    cut(e, helo_of(e).size);
+    e->recipients = 0;
+}
+
+void envelope_free(struct envelope *e)
+{
+    buf_free(&e->text);
+    *e = (struct envelope){0};
+}
+
+int envelope_copy(struct envelope *to, const struct envelope *from)
+{
+    return envelope_from_block(to, envelope_block(from));
+}
+
+struct span envelope_block(const struct envelope *e)
+{
+    return buf_span(&e->text);
+}
+
+/* Counts and checks; a kind may follow itself only if it is a recipient, and no lower one may
+ * follow. */
+static bool block_is_sound(struct span block, uint32_t *note, uint32_t *recipients)
+{
+    enum kind last = 0;
+    *note = *recipients = 0;
+    for (uint32_t at = 0; at < block.len;) {
+        struct record r = record_at(block, at);
+        bool in_order = r.kind > last || (r.kind == KIND_RECIPIENT && last == KIND_RECIPIENT);
+        if (!r.size || !in_order || r.kind > KIND_PROPOSED || *note)
+            return false;
+        if (r.kind == KIND_RECIPIENT)
+            ++*recipients;
+        if (r.kind >= KIND_NOTE)
+            *note = r.size;
+        last = r.kind;
+        at += r.size;
+    }
+    return true;
+}
+
+int envelope_from_block(struct envelope *to, struct span block)
+{
+    uint32_t note, recipients;
+    envelope_free(to);
+    if (block.len > INT32_MAX || !block_is_sound(block, &note, &recipients))
+        return -EBADMSG;
+    if (buf_add_span(&to->text, block))
+        return -ENOMEM;
+    to->note = note;
+    to->recipients = recipients;
+    return 0;
+}

@@ -1,0 +1,110 @@
+/* Formats the Received: line. Takes the time as an argument and does its own calendar, for this
+ * room reads no clock and knows no time zone. What the client called itself is cut and cleaned
+ * here. Pure; in workers. */
+#include "smtp/received.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#include "smtp/session.h"
+#include "smtp/text.h"
+
+enum { HELO_SHOWN_MAX = 255 };
+
+const char *received_protocol(uint16_t flags)
+{
+    /* [LMTP][UTF8][TLS and AUTH] */
+    static const char *const extended[2][2][4] = {
+        {{"ESMTP", "ESMTPA", "ESMTPS", "ESMTPSA"},
+         {"UTF8SMTP", "UTF8SMTPA", "UTF8SMTPS", "UTF8SMTPSA"}},
+        {{"LMTP", "LMTPA", "LMTPS", "LMTPSA"},
+         {"UTF8LMTP", "UTF8LMTPA", "UTF8LMTPS", "UTF8LMTPSA"}},
+    };
+    if (!(flags & SMTP_ESMTP))
+        return "SMTP";
+    unsigned security = (flags & SMTP_TLS_ON ? 2 : 0) + (flags & SMTP_AUTHENTICATED ? 1 : 0);
+    return extended[flags & SMTP_LMTP ? 1 : 0][flags & SMTP_UTF8 ? 1 : 0][security];
+}
+
+const char *received_date(uint64_t wall_ms, char text[RECEIVED_DATE])
+{
+    static const char *const months[] = {"Mar", "Apr", "May", "Jun", "Jul", "Aug",
+                                         "Sep", "Oct", "Nov", "Dec", "Jan", "Feb"};
+    static const char *const weekdays[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
+    uint64_t seconds = wall_ms / 1000, day = seconds / 86400;
+    unsigned of_day = (unsigned)(seconds % 86400);
+    /* Days since 1 March 0000, in eras of 400 years: years that begin in March end in the leap day.
+     */
+    uint64_t days = day + 719468, era = days / 146097;
+    unsigned doe = (unsigned)(days % 146097);
+    unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;
+    unsigned doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    unsigned month = (5 * doy + 2) / 153;
+    unsigned mday = doy - (153 * month + 2) / 5 + 1;
+    uint64_t year = era * 400 + yoe + (month >= 10 ? 1 : 0);
+    snprintf(text, RECEIVED_DATE, "%s, %u %s %04llu %02u:%02u:%02u +0000", weekdays[day % 7], mday,
+             months[month], (unsigned long long)year, of_day / 3600, of_day / 60 % 60, of_day % 60);
+    return text;
+}
+
+/* What may stand in a domain or a literal stays, anything else becomes '?'; something always
+ * stands. */
+static int add_helo(struct span helo, struct buf *out)
+{
+    char clean[HELO_SHOWN_MAX];
+    helo = span_first(helo, sizeof clean);
+    if (!helo.len)
+        return buf_add_span(out, SPAN("unknown"));
+    for (size_t i = 0; i < helo.len; i++) {
+        char c = helo.at[i];
+        bool fine = text_is_alnum(c) || c == '.' || c == '-' || c == '_' || c == ':' || c == '[' ||
+                    c == ']';
+        clean[i] = fine ? c : '?';
+    }
+    return buf_add(out, clean, helo.len);
+}
+
+/* Nothing that could end a line or a header; addresses come from path_parse(), so this is for all
+ * others. */
+static bool may_be_shown(struct span address)
+{
+    for (struct span rest = address; rest.len;) {
+        size_t n = text_printable(rest);
+        if (!n)
+            return false;
+        rest = span_after(rest, n);
+    }
+    return address.len > 0;
+}
+
+static int add_clause(struct buf *out, const char *before, struct span what, const char *after)
+{
+    if (buf_add_span(out, span_of(before)) || buf_add_span(out, what))
+        return -ENOMEM;
+    return buf_add_span(out, span_of(after));
+}
+
+static int add_all(const struct received *r, struct buf *out)
+{
+    char text[ADDR_TEXT], date[RECEIVED_DATE];
+    if (buf_add_span(out, SPAN("Received: from ")) || add_helo(r->helo, out))
+        return -ENOMEM;
+    if (add_clause(out, " (", span_of(addr_format_literal(&r->client, text)), ")\r\n"))
+        return -ENOMEM;
+    if (buf_addf(out, "\tby %s with %s", r->hostname, received_protocol(r->flags)))
+        return -ENOMEM;
+    if (r->id.len && add_clause(out, " id ", r->id, ""))
+        return -ENOMEM;
+    if (may_be_shown(r->recipient) && add_clause(out, "\r\n\tfor <", r->recipient, ">"))
+        return -ENOMEM;
+    return add_clause(out, ";\r\n\t", span_of(received_date(r->wall_ms, date)), "\r\n");
+}
+
+int received_header(const struct received *r, struct buf *out)
+{
+    const uint32_t start = out->len;
+    if (!add_all(r, out))
+        return 0;
+    out->len = start;
+    return -ENOMEM;
+}

@@ -1,0 +1,32 @@
+/* The Received: line that mired puts before a message (RFC 5321 4.4). */
+#ifndef MIRED_SMTP_RECEIVED_H
+#define MIRED_SMTP_RECEIVED_H
+
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+struct received {
+    struct span helo; /* as the client said it; may be hostile */
+    struct addr client;
+    const char *hostname; /* ours */
+    uint16_t flags;       /* enum smtp_flag of the session: how the message came */
+    struct span id;       /* ours, for the log; empty: none */
+    struct span
+        recipient; /* the only one there is; empty: there are several, which is nobody's business */
+    uint64_t wall_ms; /* since 1970 */
+};
+
+/* "ESMTPSA" and its kin (RFC 3848, 6531) for a session's flags. Static. */
+const char *received_protocol(uint16_t flags);
+
+/* Appends the header line, folded, CRLF at its end; every line of it has at most 998 octets and
+ * nothing that a client chose can end it. 0 or -ENOMEM. */
+int received_header(const struct received *r, struct buf *out);
+
+/* "Tue, 24 Nov 2026 02:03:04 +0000" (RFC 5322 3.3) in text[RECEIVED_DATE], NUL-terminated. */
+enum { RECEIVED_DATE = 48 };
+const char *received_date(uint64_t wall_ms, char text[RECEIVED_DATE]);
+
+#endif

@@ -1,0 +1,171 @@
+/* Replies as octets: the table of reply.h made into lines.
+ *
+ * A reply is its code, its enhanced code and a text with the argument in it; the argument may hold
+ * what a client or a backend said, so it is made printable here, for all replies, and nowhere else.
+ * The argument alone is cut when something would grow too long. Nothing here decides what is
+ * replied. Pure, in workers and the store. */
+#include "smtp/reply.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "smtp/text.h"
+
+static_assert(2 * REPLY_DRIP_FIRST_MAX + REPLY_DRIPS_MAX * REPLY_DRIP_SHORT_MAX <= REPLY_WHOLE_MAX,
+              "a dripped reply must be one that every known sender bears");
+
+static const struct {
+    uint16_t code;
+    uint8_t enhanced[3];
+    uint8_t offence;
+    const char *text;
+} rows[REPLY_COUNT] = {
+#define REPLY_ROW(id, code, class, subject, detail, offence, text)                                 \
+    [REPLY_##id] = {code, {class, subject, detail}, OFFENCE_##offence, text},
+    REPLIES(REPLY_ROW)
+#undef REPLY_ROW
+};
+
+struct reply reply_make(enum reply_id id, struct span arg)
+{
+    assert((unsigned)id < REPLY_COUNT);
+    struct reply r = {.id = (uint16_t)id,
+                      .code = rows[id].code,
+                      .offence = rows[id].offence,
+                      .last = false,
+                      .arg = arg};
+    memcpy(r.enhanced, rows[id].enhanced, sizeof r.enhanced);
+    return r;
+}
+
+/* The row's text around the argument. */
+struct frame {
+    struct span before, after;
+    bool takes_arg;
+};
+
+static struct frame frame_of(const struct reply *r)
+{
+    assert(r->id < REPLY_COUNT);
+    const char *text = rows[r->id].text;
+    const char *hole = strstr(text, "%s");
+    if (!hole)
+        return (struct frame){span_of(text), {0}, false};
+    return (struct frame){{text, (size_t)(hole - text)}, span_of(hole + 2), true};
+}
+
+/* Takes the first of the argument's lines off *rest. */
+static struct span take_line(struct span *rest)
+{
+    struct span line = span_first(*rest, span_find(*rest, '\n'));
+    *rest = span_after(*rest, line.len + 1);
+    return line;
+}
+
+static size_t head_length(const struct reply *r)
+{
+    char head[32];
+    return 4 + (r->enhanced[0] ? (size_t)snprintf(head, sizeof head, "%u.%u.%u ", r->enhanced[0],
+                                                  r->enhanced[1], r->enhanced[2])
+                               : 0);
+}
+
+static int add_head(const struct reply *r, bool more, struct buf *out)
+{
+    if (buf_addf(out, "%03u%c", r->code, more ? '-' : ' '))
+        return -ENOMEM;
+    return r->enhanced[0]
+               ? buf_addf(out, "%u.%u.%u ", r->enhanced[0], r->enhanced[1], r->enhanced[2])
+               : 0;
+}
+
+/* At most `room` octets of what a stranger said, made printable; never half of a UTF-8 sequence. */
+static int add_sanitised(struct span s, size_t room, struct buf *out)
+{
+    while (s.len) {
+        size_t n = text_printable(s);
+        struct span piece = n ? span_first(s, n) : SPAN("?");
+        if (piece.len > room)
+            return 0;
+        if (buf_add_span(out, piece))
+            return -ENOMEM;
+        room -= piece.len;
+        s = span_after(s, n ? n : 1);
+    }
+    return 0;
+}
+
+/* Octets of a line, CRLF included, around `arg`, when nothing is cut. */
+static size_t line_length(const struct reply *r, const struct frame *f, struct span arg)
+{
+    return head_length(r) + f->before.len + (f->takes_arg ? arg.len : 0) + f->after.len + 2;
+}
+
+static int add_line(const struct reply *r, const struct frame *f, struct span arg, bool more,
+                    size_t max, struct buf *out)
+{
+    size_t frame = line_length(r, f, (struct span){0});
+    if (add_head(r, more, out) || buf_add_span(out, f->before))
+        return -ENOMEM;
+    if (f->takes_arg && add_sanitised(arg, max > frame ? max - frame : 0, out))
+        return -ENOMEM;
+    return buf_add_span(out, f->after) || buf_add_span(out, SPAN("\r\n")) ? -ENOMEM : 0;
+}
+
+/* How many of the argument's lines the limits leave room for; at least one. */
+static unsigned lines_that_fit(const struct reply *r, const struct frame *f)
+{
+    struct span rest = r->arg;
+    size_t whole = 0;
+    unsigned lines = 0;
+    do {
+        size_t line = line_length(r, f, take_line(&rest));
+        whole += line < REPLY_LINE_MAX ? line : REPLY_LINE_MAX;
+        if (lines && r->id != REPLY_EHLO && (whole > REPLY_WHOLE_MAX || lines == REPLY_LINES_MAX))
+            break;
+        lines++;
+    } while (rest.len);
+    return lines;
+}
+
+int reply_write(const struct reply *r, struct buf *out)
+{
+    const struct frame f = frame_of(r);
+    const unsigned lines = lines_that_fit(r, &f);
+    const uint32_t start = out->len;
+    struct span rest = r->arg;
+    for (unsigned i = 1; i <= lines; i++) {
+        if (add_line(r, &f, take_line(&rest), i < lines, REPLY_LINE_MAX, out)) {
+            out->len = start;
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+static int add_drip(const struct reply *r, struct span arg, const struct frame *f, bool more,
+                    struct buf *out)
+{
+    const uint32_t start = out->len;
+    if (!add_line(r, f, arg, more, REPLY_DRIP_FIRST_MAX, out))
+        return 0;
+    out->len = start;
+    return -ENOMEM;
+}
+
+int reply_drip(const struct reply *r, bool first, struct buf *out)
+{
+    const struct frame wait = {SPAN("Wait"), {0}, false};
+    const struct frame whole = frame_of(r);
+    struct span rest = r->arg;
+    return add_drip(r, take_line(&rest), first ? &whole : &wait, true, out);
+}
+
+int reply_end_drip(const struct reply *r, struct buf *out)
+{
+    const struct frame whole = frame_of(r);
+    struct span rest = r->arg;
+    return add_drip(r, take_line(&rest), &whole, false, out);
+}

@@ -1,0 +1,290 @@
+/* A session's stepping: what is waited for, what octets mean, which command a line is, which reply
+ * is told.
+ *
+ * smtp_step() goes round until something is needed of the caller. `wait` says why octets are not
+ * looked at (a reply is on its way, a question is open); only with WAIT_NOTHING does the reader of
+ * `reading` take some of them. Every reply goes through session_tell(): its head is kept in the
+ * session, its argument as the envelope's note, so that a held session is this struct and one small
+ * block.
+ *
+ * Commands are in session_hello.c, session_mail.c, session_auth.c, session_data.c, under the table
+ * of command.c. No I/O, clock or globals: runs in workers, the store, the simulator, tests and
+ * fuzzers alike. */
+#include "smtp/session.h"
+
+#include <string.h>
+
+#include "smtp/session_part.h"
+#include "smtp/text.h"
+
+/* Of a backend's or client's words no more is kept than a reply can tell. */
+enum { ARG_MAX = 1024 };
+
+void session_tell(struct smtp_session *s, const struct reply *r)
+{
+    s->wait = WAIT_TELL;
+    s->pending.id = r->id;
+    s->pending.code = r->code;
+    memcpy(s->pending.enhanced, r->enhanced, sizeof s->pending.enhanced);
+    s->pending.offence = r->offence;
+    if (r->last)
+        s->after = AFTER_END;
+    if (r->id == REPLY_AUTH_PROMPT)
+        return;
+    if (!r->arg.len)
+        envelope_drop_note(&s->envelope);
+    else if (envelope_set_note(&s->envelope, span_first(r->arg, ARG_MAX), NULL))
+        smtp_shut(s, REPLY_BUSY);
+}
+
+void session_say_with(struct smtp_session *s, enum reply_id id, struct span arg)
+{
+    struct reply r = reply_make(id, arg);
+    session_tell(s, &r);
+}
+
+void session_say(struct smtp_session *s, enum reply_id id)
+{
+    session_say_with(s, id, (struct span){0});
+}
+
+void session_void(struct smtp_session *s, enum reply_id id)
+{
+    s->refusal = (uint16_t)id;
+    s->flags |= SMTP_DATA_VOID;
+    if (s->flags & SMTP_SPOOL)
+        s->flags |= SMTP_VOID_DUE;
+}
+
+void session_reset(struct smtp_session *s)
+{
+    if (s->flags & SMTP_SPOOL)
+        s->flags |= SMTP_VOID_DUE;
+    s->flags &= ~(SMTP_NULL_SENDER | SMTP_UTF8 | SMTP_8BIT | SMTP_DATA_VOID | SMTP_CHUNK_LAST);
+    s->reading = READ_COMMAND;
+    s->size = s->chunk_left = 0;
+    data_start(&s->data);
+    envelope_reset(&s->envelope);
+    if (s->state != STATE_FRESH)
+        s->state = STATE_READY;
+}
+
+void session_message_over(struct smtp_session *s, const struct reply *r)
+{
+    s->repeats = s->flags & SMTP_LMTP ? (uint16_t)envelope_recipients(&s->envelope) : 1;
+    session_reset(s);
+    session_tell(s, r);
+}
+
+/* Replies whose argument is not in the note. */
+static bool takes_hostname(uint16_t id)
+{
+    return id == REPLY_GREETING || id == REPLY_HELO || id == REPLY_SHUTDOWN ||
+           id == REPLY_TIMEOUT || id == REPLY_BUSY || id == REPLY_EVICTED;
+}
+
+static struct reply pending_reply(const struct smtp_session *s, const struct smtp_service *service)
+{
+    struct reply r = {.id = s->pending.id,
+                      .code = s->pending.code,
+                      .offence = s->pending.offence,
+                      .last = s->after == AFTER_END};
+    memcpy(r.enhanced, s->pending.enhanced, sizeof r.enhanced);
+    if (takes_hostname(r.id))
+        r.arg = span_of(service->hostname);
+    else if (r.id == REPLY_AUTH_PROMPT)
+        r.arg = session_auth_prompt(s);
+    else
+        r.arg = envelope_note(&s->envelope);
+    return r;
+}
+
+/* The command is one, and this is no time for it. */
+static void refuse(struct turn *t, const struct command *c, struct span arg)
+{
+    struct smtp_session *s = t->s;
+    bool only_recipients = c->flags & COMMAND_RECIPIENTS && s->state == STATE_SENDER;
+    if (only_recipients && !(s->flags & SMTP_LMTP))
+        session_say(s, REPLY_NO_RECIPIENTS);
+    else if (only_recipients)
+        session_say_with(s, REPLY_SEQUENCE, SPAN("No valid recipients"));
+    else
+        session_say_with(s, REPLY_SEQUENCE, span_of(command_refusal(c, s->state)));
+    if (c->flags & COMMAND_CHUNK)
+        session_refuse_chunk(t, arg);
+}
+
+static bool is_in_turn(const struct smtp_session *s, const struct command *c)
+{
+    if (!(c->allowed & (1u << s->state)))
+        return false;
+    if (c->flags & COMMAND_ESMTP && !(s->flags & SMTP_ESMTP))
+        return false;
+    return !(c->flags & COMMAND_RECIPIENTS && s->state == STATE_SENDER);
+}
+
+static void run_command(struct turn *t, struct span line)
+{
+    struct span arg = line, verb = text_word(&arg);
+    const struct command *c = command_find(verb, t->service->lmtp);
+    arg = span_trim(arg);
+    if (!c)
+        session_say(t->s, REPLY_UNKNOWN_COMMAND);
+    else if (!is_in_turn(t->s, c))
+        refuse(t, c, arg);
+    else if (c->flags & COMMAND_BARE && arg.len)
+        session_say_with(t->s, REPLY_BAD_ARGUMENT, SPAN("no argument is allowed"));
+    else if (c->flags & COMMAND_ARGUMENT && !arg.len)
+        session_say_with(t->s, REPLY_BAD_ARGUMENT, SPAN("an argument is needed"));
+    else if (c->run)
+        c->run(t, arg);
+    else
+        session_say(t->s, c->reply);
+}
+
+enum line_result session_line(struct turn *t, size_t max, struct span *line)
+{
+    bool swallow = t->s->flags & SMTP_SWALLOW;
+    enum line_result result = command_line(&t->in, max, &swallow, line);
+    t->s->flags = (uint16_t)((t->s->flags & ~SMTP_SWALLOW) | (swallow ? SMTP_SWALLOW : 0));
+    if (result == LINE_MORE)
+        t->want = SMTP_INPUT;
+    else if (result == LINE_LONG)
+        session_say(t->s, REPLY_LINE_TOO_LONG);
+    else if (result == LINE_BAD)
+        session_say(t->s, REPLY_BAD_LINE);
+    return result;
+}
+
+static void read_command(struct turn *t)
+{
+    struct span line;
+    if (session_line(t, SMTP_LINE_MAX, &line) == LINE_WHOLE)
+        run_command(t, line);
+}
+
+static void read_octets(struct turn *t)
+{
+    static void (*const readers[READ_COUNT])(struct turn *) = {
+        [READ_COMMAND] = read_command,
+        [READ_AUTH] = session_read_auth,
+        [READ_DATA] = session_read_data,
+        [READ_CHUNK] = session_read_chunk,
+    };
+    readers[t->s->reading](t);
+}
+
+static void tell(struct turn *t)
+{
+    t->s->wait = WAIT_SENT;
+    t->step->reply = pending_reply(t->s, t->service);
+    t->want = SMTP_REPLY;
+}
+
+/* The reply has gone: what it leads to. */
+static void sent(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    if (s->repeats > 1) {
+        s->repeats--;
+        s->wait = WAIT_TELL;
+        return;
+    }
+    s->repeats = 0;
+    /* Behind a prompt the note is what LOGIN has said so far. */
+    if (s->pending.id != REPLY_AUTH_PROMPT)
+        envelope_drop_note(&s->envelope);
+    if (s->after == AFTER_END) {
+        s->wait = WAIT_END;
+    } else if (s->after == AFTER_TLS) {
+        s->wait = WAIT_TLS;
+        t->in = span_after(t->in, t->in.len);
+        t->want = SMTP_START_TLS;
+    } else {
+        s->wait = WAIT_NOTHING;
+    }
+    s->after = AFTER_NOTHING;
+}
+
+static void need_answer(struct turn *t)
+{
+    t->want = SMTP_INPUT;
+}
+
+static void end(struct turn *t)
+{
+    t->want = SMTP_END;
+}
+
+static void go_round(struct turn *t)
+{
+    static void (*const waits[WAIT_COUNT])(struct turn *) = {
+        [WAIT_NOTHING] = read_octets,
+        [WAIT_TELL] = tell,
+        [WAIT_SENT] = sent,
+        [WAIT_RECIPIENT] = need_answer,
+        [WAIT_PASSWORD] = need_answer,
+        [WAIT_TLS] = need_answer,
+        [WAIT_SPOOL] = session_message_begun,
+        [WAIT_WHOLE] = session_message_whole,
+        [WAIT_MESSAGE] = need_answer,
+        [WAIT_END] = end,
+    };
+    if (t->s->flags & SMTP_VOID_DUE) {
+        t->s->flags &= ~(SMTP_VOID_DUE | SMTP_SPOOL);
+        t->want = SMTP_MESSAGE_VOID;
+        return;
+    }
+    waits[t->s->wait](t);
+}
+
+enum smtp_want smtp_step(struct smtp_session *s, const struct smtp_service *service, struct span in,
+                         size_t *used, struct smtp_step *step)
+{
+    struct turn t = {.s = s, .service = service, .in = in, .step = step, .want = GO_ON};
+    while (t.want == GO_ON)
+        go_round(&t);
+    *used = in.len - t.in.len;
+    return (enum smtp_want)t.want;
+}
+
+void smtp_start(struct smtp_session *s, bool local)
+{
+    *s = (struct smtp_session){.flags = local ? SMTP_LOCAL : 0, .state = STATE_FRESH};
+    session_say(s, REPLY_GREETING);
+}
+
+bool smtp_reply_again(const struct smtp_session *s, const struct smtp_service *service,
+                      struct reply *reply)
+{
+    if (s->wait != WAIT_SENT)
+        return false;
+    *reply = pending_reply(s, service);
+    return true;
+}
+
+void smtp_shut(struct smtp_session *s, enum reply_id id)
+{
+    if (s->wait == WAIT_END)
+        return;
+    session_reset(s);
+    s->mechanism = MECHANISM_NONE;
+    s->repeats = 0;
+    session_say(s, id);
+    s->after = AFTER_END;
+}
+
+bool smtp_in_data(const struct smtp_session *s)
+{
+    return s->reading == READ_DATA || s->reading == READ_CHUNK || s->state == STATE_CHUNKS;
+}
+
+void smtp_fit(struct smtp_session *s)
+{
+    envelope_fit(&s->envelope);
+}
+
+void smtp_free(struct smtp_session *s)
+{
+    envelope_free(&s->envelope);
+}

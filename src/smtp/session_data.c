@@ -1,0 +1,225 @@
+/* DATA and BDAT: a message's octets from the client to the caller's spool.
+ *
+ * Octets are never copied: step.body points into the input. A message that is refused while it is
+ * read (SMTP_DATA_VOID) is read on to its end, its octets dropped and its spool given up at once,
+ * and the reply that was prepared for it is told then. A chunk is read even when its BDAT is
+ * refused (RFC 3030), or its octets would be taken for commands. Chunks are made into what DATA
+ * would have brought: dots stuffed, CRLF at the end. See session.c for how handlers are called. */
+#include <stdio.h>
+
+#include "smtp/session_part.h"
+#include "smtp/text.h"
+
+void session_data(struct turn *t, struct span arg)
+{
+    t->s->wait = WAIT_SPOOL;
+    t->s->flags |= SMTP_SPOOL;
+    t->want = SMTP_MESSAGE;
+}
+
+/* The caller has a spool now, or has said that it has none. */
+void session_message_begun(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    s->wait = WAIT_NOTHING;
+    if (s->reading == READ_CHUNK)
+        return; /* a chunk without a spool is read all the same */
+    if (s->flags & SMTP_DATA_VOID) {
+        s->flags &= ~SMTP_DATA_VOID;
+        session_say(s, (enum reply_id)s->refusal);
+        return;
+    }
+    s->reading = READ_DATA;
+    session_say(s, REPLY_START_INPUT);
+}
+
+void session_message_whole(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    if (s->flags & SMTP_DATA_VOID) {
+        struct reply r = reply_make((enum reply_id)s->refusal, (struct span){0});
+        session_message_over(s, &r);
+        return;
+    }
+    s->flags &= ~SMTP_SPOOL;
+    s->wait = WAIT_MESSAGE;
+    t->want = SMTP_MESSAGE_END;
+}
+
+/* Counts octets that have been read, and refuses the message when they are too many or bad. */
+static void judge(struct turn *t, size_t octets)
+{
+    struct smtp_session *s = t->s;
+    if (s->flags & SMTP_DATA_VOID)
+        return;
+    s->size += octets;
+    if (s->data.bad)
+        session_void(s, REPLY_BAD_DATA);
+    else if (t->service->size_max && s->size > t->service->size_max)
+        session_void(s, REPLY_TOO_LARGE);
+}
+
+/* Hands `body` to the caller, unless it is to be dropped. */
+static void pass(struct turn *t, struct span body)
+{
+    if (t->s->flags & SMTP_DATA_VOID || !body.len)
+        return;
+    t->step->body = body;
+    t->want = SMTP_BODY;
+}
+
+void session_read_data(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    struct span in = t->in;
+    size_t used, body;
+    enum data_result result = data_scan(&s->data, in, &used, &body);
+    t->in = span_after(in, used);
+    if (result == DATA_END) {
+        s->reading = READ_COMMAND;
+        s->wait = WAIT_WHOLE;
+    } else if (!used) {
+        t->want = SMTP_INPUT;
+        return;
+    }
+    judge(t, body - s->data.dots);
+    pass(t, span_first(in, body));
+}
+
+/* <size> ["LAST"] */
+static bool chunk_parse(struct span arg, uint64_t *size, bool *last)
+{
+    struct span number = text_word(&arg);
+    *last = span_equal_fold(arg, SPAN("LAST"));
+    return span_number(number, size) && (*last || !arg.len);
+}
+
+/* Begins to read a chunk. When its size cannot be told, nobody can tell its octets from commands:
+ * the connection ends. */
+static bool chunk_begin(struct turn *t, struct span arg)
+{
+    struct smtp_session *s = t->s;
+    bool last;
+    if (!chunk_parse(arg, &s->chunk_left, &last)) {
+        session_reset(s);
+        session_say_with(s, REPLY_BAD_ARGUMENT, SPAN("BDAT size [LAST]"));
+        s->after = AFTER_END;
+        return false;
+    }
+    s->reading = READ_CHUNK;
+    s->flags = (uint16_t)((s->flags & ~SMTP_CHUNK_LAST) | (last ? SMTP_CHUNK_LAST : 0));
+    return true;
+}
+
+void session_refuse_chunk(struct turn *t, struct span arg)
+{
+    if (!chunk_begin(t, arg))
+        return;
+    t->s->wait = WAIT_NOTHING;
+    t->s->flags |= SMTP_DATA_VOID;
+}
+
+void session_bdat(struct turn *t, struct span arg)
+{
+    struct smtp_session *s = t->s;
+    if (!chunk_begin(t, arg) || s->state == STATE_CHUNKS)
+        return;
+    s->state = STATE_CHUNKS;
+    s->wait = WAIT_SPOOL;
+    s->flags |= SMTP_SPOOL;
+    t->want = SMTP_MESSAGE;
+}
+
+/* A chunk that was not taken has been read. One within a message ends that message, or breaks it;
+ * for any other the reply has been waiting. */
+static void chunk_refused(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    if (s->state != STATE_CHUNKS) {
+        s->flags &= ~SMTP_DATA_VOID;
+        s->wait = WAIT_TELL;
+    } else if (s->flags & SMTP_CHUNK_LAST) {
+        s->wait = WAIT_WHOLE;
+    } else {
+        s->flags &= ~SMTP_DATA_VOID;
+        s->state = STATE_BROKEN;
+        session_say(s, (enum reply_id)s->refusal);
+    }
+}
+
+static void chunk_taken(struct turn *t)
+{
+    char octets[24];
+    int n = snprintf(octets, sizeof octets, "%llu", (unsigned long long)t->s->size);
+    session_say_with(t->s, REPLY_CHUNK_OK, (struct span){octets, (size_t)n});
+}
+
+/* The message is whole. Its last line is ended, for it is to be sent on by DATA. */
+static void last_chunk_taken(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    bool unended = data_chunks_end(&s->data);
+    judge(t, 0);
+    s->wait = WAIT_WHOLE;
+    if (unended)
+        pass(t, SPAN("\r\n"));
+}
+
+/* Line ends are judged over all chunks: a message that is bad by them is refused once, at its end.
+ */
+static void chunk_end(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    s->reading = READ_COMMAND;
+    if (s->flags & SMTP_DATA_VOID && !s->data.bad)
+        chunk_refused(t);
+    else if (!(s->flags & SMTP_CHUNK_LAST))
+        chunk_taken(t);
+    else if (s->data.bad)
+        s->wait = WAIT_WHOLE;
+    else
+        last_chunk_taken(t);
+}
+
+/* Octets of a chunk that is taken. */
+static void scan_chunk(struct turn *t, struct span in)
+{
+    struct smtp_session *s = t->s;
+    size_t n = data_scan_chunk(&s->data, in);
+    t->in = span_after(t->in, n);
+    s->chunk_left -= n;
+    judge(t, n);
+    if (n)
+        pass(t, span_first(in, n));
+    else if (data_chunk_dot(&s->data))
+        pass(t, SPAN("."));
+}
+
+void session_read_chunk(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    struct span in = s->chunk_left < t->in.len ? span_first(t->in, (size_t)s->chunk_left) : t->in;
+    if (!s->chunk_left) {
+        chunk_end(t);
+    } else if (!in.len) {
+        t->want = SMTP_INPUT;
+    } else if (s->flags & SMTP_DATA_VOID) {
+        s->chunk_left -= in.len;
+        t->in = span_after(t->in, in.len);
+    } else {
+        scan_chunk(t, in);
+    }
+}
+
+void smtp_message_is(struct smtp_session *s, const struct reply *reply)
+{
+    if (s->wait == WAIT_MESSAGE)
+        session_message_over(s, reply);
+}
+
+void smtp_body_failed(struct smtp_session *s)
+{
+    bool reading = smtp_in_data(s) || s->wait == WAIT_SPOOL || s->wait == WAIT_WHOLE;
+    if (reading && !(s->flags & SMTP_DATA_VOID))
+        session_void(s, REPLY_NO_SPACE);
+}

@@ -1,0 +1,124 @@
+/* A session as a compact record, and back (frozen holds).
+ *
+ * The record is written and read on the same machine, maybe by another version of the program: it
+ * carries the version of its layout, the length of the reply table (whose rows it refers to) and a
+ * check against damage, and thawing believes no field that it has not looked at. Only a session
+ * that needs nothing but time can be frozen. */
+#include <errno.h>
+#include <string.h>
+
+#include "smtp/session_part.h"
+
+enum { VERSION = 1 };
+
+struct record {
+    uint32_t check; /* of all that follows, envelope included */
+    uint32_t block; /* octets of the envelope, behind this */
+    uint16_t version, replies;
+    uint16_t flags, repeats;
+    uint16_t id, code;
+    uint8_t enhanced[3], offence;
+    uint8_t state, wait, after, unused;
+};
+
+static_assert(sizeof(struct record) == 28, "a frozen hold is 256 octets in all");
+
+/* Flags that a session may be frozen with. */
+enum {
+    FLAGS = SMTP_ESMTP | SMTP_AUTHENTICATED | SMTP_TLS_ON | SMTP_LOCAL | SMTP_NULL_SENDER |
+            SMTP_UTF8 | SMTP_8BIT | SMTP_LMTP | SMTP_SWALLOW
+};
+
+/* FNV-1a: finds damage, not forgery. */
+static uint32_t check_of(uint32_t sum, const void *octets, size_t n)
+{
+    const uint8_t *o = octets;
+    for (size_t i = 0; i < n; i++)
+        sum = (sum ^ o[i]) * 16777619u;
+    return sum;
+}
+
+static uint32_t check(const struct record *r, struct span block)
+{
+    const size_t skip = sizeof r->check;
+    uint32_t sum = check_of(2166136261u, (const char *)r + skip, sizeof *r - skip);
+    return check_of(sum, block.at, block.len);
+}
+
+/* Whether what the session needs next is time or input; the same for one and for its record. */
+static bool is_at_rest(uint16_t flags, uint8_t state, uint8_t wait)
+{
+    return !(flags & ~FLAGS) && state < STATE_COUNT && state != STATE_CHUNKS &&
+           (wait == WAIT_NOTHING || wait == WAIT_TELL || wait == WAIT_SENT);
+}
+
+int session_freeze(const struct smtp_session *s, struct buf *out)
+{
+    if (!is_at_rest(s->flags, s->state, s->wait) || s->reading != READ_COMMAND ||
+        s->mechanism != MECHANISM_NONE)
+        return -EBUSY;
+    struct span block = envelope_block(&s->envelope);
+    struct record r = {.block = (uint32_t)block.len,
+                       .version = VERSION,
+                       .replies = REPLY_COUNT,
+                       .flags = s->flags,
+                       .repeats = s->repeats,
+                       .id = s->pending.id,
+                       .code = s->pending.code,
+                       .offence = s->pending.offence,
+                       .state = s->state,
+                       .wait = s->wait,
+                       .after = s->after};
+    memcpy(r.enhanced, s->pending.enhanced, sizeof r.enhanced);
+    r.check = check(&r, block);
+    if (!buf_room(out, sizeof r + block.len))
+        return -ENOMEM;
+    return buf_add(out, &r, sizeof r) || buf_add_span(out, block) ? -ENOMEM : 0;
+}
+
+static bool is_sound(const struct record *r, struct span block)
+{
+    return r->version == VERSION && r->replies == REPLY_COUNT && r->block == block.len &&
+           r->check == check(r, block) && is_at_rest(r->flags, r->state, r->wait) &&
+           r->id < REPLY_COUNT && r->offence < OFFENCE_COUNT && r->after < AFTER_COUNT &&
+           r->repeats <= ENVELOPE_RECIPIENTS_MAX;
+}
+
+/* The envelope has what the state says. */
+static bool fits(const struct envelope *e, uint8_t state)
+{
+    if (state == STATE_SENDER)
+        return envelope_has_sender(e) && !envelope_recipients(e);
+    if (state == STATE_RECIPIENTS || state == STATE_BROKEN)
+        return envelope_has_sender(e) && envelope_recipients(e);
+    return !envelope_has_sender(e) && !envelope_recipients(e);
+}
+
+int session_thaw(struct smtp_session *s, struct span record)
+{
+    struct record r;
+    *s = (struct smtp_session){0};
+    if (record.len < sizeof r)
+        return -EBADMSG;
+    memcpy(&r, record.at, sizeof r);
+    struct span block = span_after(record, sizeof r);
+    if (!is_sound(&r, block))
+        return -EBADMSG;
+    int result = envelope_from_block(&s->envelope, block);
+    if (!result && !fits(&s->envelope, r.state)) {
+        envelope_free(&s->envelope);
+        result = -EBADMSG;
+    }
+    if (result)
+        return result;
+    s->pending.id = r.id;
+    s->pending.code = r.code;
+    memcpy(s->pending.enhanced, r.enhanced, sizeof r.enhanced);
+    s->pending.offence = r.offence;
+    s->flags = r.flags;
+    s->repeats = r.repeats;
+    s->state = r.state;
+    s->wait = r.wait;
+    s->after = r.after;
+    return 0;
+}

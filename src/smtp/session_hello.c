@@ -1,0 +1,132 @@
+/* How a session begins, begins again and ends: EHLO, HELO, LHLO, STARTTLS, RSET, QUIT.
+ *
+ * EHLO's reply is made here, of what applies at that moment and over that connection. See session.c
+ * for how handlers are called. */
+#include <stdio.h>
+#include <string.h>
+
+#include "smtp/session_part.h"
+#include "smtp/text.h"
+
+enum { HELO_MAX = 255, KEYWORDS_MAX = 512 };
+
+/* A name is taken as it is if it can be shown: whether it is true is nothing to refuse mail for
+ * (RFC 5321 4.1.4). What follows a space is not part of it. */
+static bool hello(struct turn *t, struct span arg, uint16_t flags)
+{
+    struct smtp_session *s = t->s;
+    struct span name = text_word(&arg);
+    bool good = name.len > 0 && name.len <= HELO_MAX;
+    for (struct span rest = name; good && rest.len;) {
+        size_t n = text_printable(rest);
+        good = n > 0;
+        rest = span_after(rest, n);
+    }
+    if (!good) {
+        session_say_with(s, REPLY_BAD_ARGUMENT, SPAN("a host name is needed"));
+        return false;
+    }
+    session_reset(s);
+    s->flags = (uint16_t)((s->flags & ~(SMTP_ESMTP | SMTP_LMTP)) | flags);
+    s->state = STATE_READY;
+    if (envelope_set_helo(&s->envelope, name)) {
+        smtp_shut(s, REPLY_BUSY);
+        return false;
+    }
+    return true;
+}
+
+/* Lines of EHLO's reply while they are put together. */
+struct keywords {
+    char text[KEYWORDS_MAX];
+    size_t len;
+};
+
+static void offer(struct keywords *k, bool applies, const char *keyword)
+{
+    if (!applies)
+        return;
+    int n =
+        snprintf(k->text + k->len, sizeof k->text - k->len, "%s%s", k->len ? "\n" : "", keyword);
+    if (n > 0 && (size_t)n < sizeof k->text - k->len)
+        k->len += (size_t)n;
+}
+
+static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
+{
+    if (!hello(t, arg, flags))
+        return;
+    const struct smtp_service *service = t->service;
+    const struct smtp_session *s = t->s;
+    struct keywords k = {.len = 0};
+    char size[32] = "SIZE";
+    if (service->size_max)
+        snprintf(size, sizeof size, "SIZE %llu", (unsigned long long)service->size_max);
+    offer(&k, true, service->hostname);
+    offer(&k, true, "PIPELINING");
+    offer(&k, true, size);
+    offer(&k, service->offer & SMTP_OFFER_8BITMIME, "8BITMIME");
+    offer(&k, service->offer & SMTP_OFFER_SMTPUTF8, "SMTPUTF8");
+    offer(&k, true, "ENHANCEDSTATUSCODES");
+    offer(&k, service->offer & SMTP_OFFER_DSN, "DSN");
+    offer(&k, true, "CHUNKING");
+    offer(&k, service->tls && !(s->flags & SMTP_TLS_ON), "STARTTLS");
+    offer(&k, session_may_auth(s, service), "AUTH PLAIN LOGIN");
+    session_say_with(t->s, REPLY_EHLO, (struct span){k.text, k.len});
+}
+
+void session_ehlo(struct turn *t, struct span arg)
+{
+    extended_hello(t, arg, SMTP_ESMTP);
+}
+
+void session_lhlo(struct turn *t, struct span arg)
+{
+    extended_hello(t, arg, SMTP_ESMTP | SMTP_LMTP);
+}
+
+void session_helo(struct turn *t, struct span arg)
+{
+    if (hello(t, arg, 0))
+        session_say(t->s, REPLY_HELO);
+}
+
+/* What has come along with STARTTLS was written by who could not know whether there will be TLS: by
+ * an attacker in between, or to try whether it is believed inside (RFC 3207 section 6). */
+void session_starttls(struct turn *t, struct span arg)
+{
+    struct smtp_session *s = t->s;
+    if (!t->service->tls) {
+        session_say(s, REPLY_UNKNOWN_COMMAND);
+    } else if (s->flags & SMTP_TLS_ON) {
+        session_say_with(s, REPLY_SEQUENCE, SPAN("TLS is on already"));
+    } else if (t->in.len) {
+        t->in = span_after(t->in, t->in.len);
+        session_say(s, REPLY_INJECTED);
+    } else {
+        session_say(s, REPLY_START_TLS);
+        s->after = AFTER_TLS;
+    }
+}
+
+void smtp_tls_is_on(struct smtp_session *s)
+{
+    if (s->wait != WAIT_TLS)
+        return;
+    envelope_free(&s->envelope);
+    *s =
+        (struct smtp_session){.flags = (s->flags & SMTP_LOCAL) | SMTP_TLS_ON, .state = STATE_FRESH};
+}
+
+void session_rset(struct turn *t, struct span arg)
+{
+    session_reset(t->s);
+    session_say(t->s, REPLY_OK);
+}
+
+void session_quit(struct turn *t, struct span arg)
+{
+    session_reset(t->s);
+    session_say(t->s, REPLY_BYE);
+    t->s->after = AFTER_END;
+}

@@ -1,0 +1,100 @@
+/* What the parts of a session share: session.c (stepping, replies), session_hello.c,
+ * session_mail.c, session_auth.c and session_data.c. Private to src/smtp. */
+#ifndef MIRED_SMTP_SESSION_PART_H
+#define MIRED_SMTP_SESSION_PART_H
+
+#include "smtp/command.h"
+#include "smtp/session.h"
+
+/* smtp_session.wait: why octets are not looked at; WAIT_NOTHING: they are. */
+enum session_wait {
+    WAIT_NOTHING,
+    WAIT_TELL,      /* a reply is ready to be told */
+    WAIT_SENT,      /* it was told; the next call means that it has been sent */
+    WAIT_RECIPIENT, /* smtp_recipient_is() */
+    WAIT_PASSWORD,  /* smtp_password_is() */
+    WAIT_TLS,       /* smtp_tls_is_on() */
+    WAIT_SPOOL,     /* the next call means that there is a spool */
+    WAIT_WHOLE,     /* the message is whole, and the caller not yet told */
+    WAIT_MESSAGE,   /* smtp_message_is() */
+    WAIT_END,       /* nothing comes any more */
+    WAIT_COUNT
+};
+
+/* smtp_session.reading: what octets are, when they are looked at. */
+enum session_reading { READ_COMMAND, READ_AUTH, READ_DATA, READ_CHUNK, READ_COUNT };
+
+/* smtp_session.after: what a reply that has been sent leads to. */
+enum session_after { AFTER_NOTHING, AFTER_TLS, AFTER_END, AFTER_COUNT };
+
+/* smtp_session.mechanism: which response of AUTH comes next. */
+enum session_mechanism {
+    MECHANISM_NONE,
+    MECHANISM_PLAIN,
+    MECHANISM_LOGIN_USER,
+    MECHANISM_LOGIN_PASSWORD,
+    MECHANISM_COUNT
+};
+
+enum { GO_ON = -1 }; /* turn.want: nothing is needed of the caller yet */
+
+/* One call of smtp_step(). */
+struct turn {
+    struct smtp_session *s;
+    const struct smtp_service *service;
+    struct span in; /* what has not been used */
+    struct smtp_step *step;
+    int want; /* enum smtp_want or GO_ON */
+};
+
+/* Makes a reply the pending one, to be told next. Without memory for its argument the session ends
+ * with REPLY_BUSY instead. */
+void session_tell(struct smtp_session *s, const struct reply *r);
+void session_say(struct smtp_session *s, enum reply_id id);
+void session_say_with(struct smtp_session *s, enum reply_id id, struct span arg);
+
+/* Back to STATE_READY (or STATE_FRESH): no sender, no recipients, no message; the caller forgets
+ * its spool. */
+void session_reset(struct smtp_session *s);
+
+/* The end of a message, whatever became of it: the transaction is over and `r` is told, in LMTP
+ * once for each recipient. */
+void session_message_over(struct smtp_session *s, const struct reply *r);
+
+/* From now on the octets of the message that is being read are dropped; `id` is replied at its end.
+ */
+void session_void(struct smtp_session *s, enum reply_id id);
+
+/* Lines of the command in hand; `max` as for command_line(). */
+enum line_result session_line(struct turn *t, size_t max, struct span *line);
+
+/* AUTH may be used now, over this connection. */
+bool session_may_auth(const struct smtp_session *s, const struct smtp_service *service);
+struct span session_auth_prompt(const struct smtp_session *s);
+
+/* Refuses a BDAT with what is pending, once its octets have been read. */
+void session_refuse_chunk(struct turn *t, struct span arg);
+
+/* Readers of octets, by enum session_reading. */
+void session_read_auth(struct turn *t);
+void session_read_data(struct turn *t);
+void session_read_chunk(struct turn *t);
+
+/* Steps of a message between caller and session. */
+void session_message_begun(struct turn *t);
+void session_message_whole(struct turn *t);
+
+/* Handlers of commands: the table in command.c. */
+void session_helo(struct turn *t, struct span arg);
+void session_ehlo(struct turn *t, struct span arg);
+void session_lhlo(struct turn *t, struct span arg);
+void session_starttls(struct turn *t, struct span arg);
+void session_rset(struct turn *t, struct span arg);
+void session_quit(struct turn *t, struct span arg);
+void session_mail(struct turn *t, struct span arg);
+void session_rcpt(struct turn *t, struct span arg);
+void session_auth(struct turn *t, struct span arg);
+void session_data(struct turn *t, struct span arg);
+void session_bdat(struct turn *t, struct span arg);
+
+#endif
