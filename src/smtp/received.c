@@ -77,33 +77,33 @@ static bool may_be_shown(struct span address)
     return address.len > 0;
 }
 
-static int add_clause(struct buf *out, const char *before, struct span what, const char *after)
+static int add_recipient(struct span address, struct buf *out)
 {
-    if (buf_add_span(out, span_of(before)) || buf_add_span(out, what))
+    if (!may_be_shown(address))
+        return 0;
+    if (buf_add_span(out, SPAN("\r\n\tfor <")) || buf_add_span(out, address))
         return -ENOMEM;
-    return buf_add_span(out, span_of(after));
+    return buf_add_span(out, SPAN(">"));
 }
 
-static int add_all(const struct received *r, struct buf *out)
+static int add_all(const struct received_from *from, uint64_t wall_ms, struct buf *out)
 {
-    char text[ADDR_TEXT], date[RECEIVED_DATE];
-    if (buf_add_span(out, SPAN("Received: from ")) || add_helo(r->helo, out))
+    char client[ADDR_TEXT], date[RECEIVED_DATE];
+    if (buf_add_span(out, SPAN("Received: from ")) || add_helo(from->helo, out))
         return -ENOMEM;
-    if (add_clause(out, " (", span_of(addr_format_literal(&r->client, text)), ")\r\n"))
+    if (buf_addf(out, " (%s)\r\n\tby %s with %s id %llx",
+                 addr_format_literal(&from->client, client), from->hostname,
+                 received_protocol(from->flags), (unsigned long long)from->id))
         return -ENOMEM;
-    if (buf_addf(out, "\tby %s with %s", r->hostname, received_protocol(r->flags)))
+    if (add_recipient(from->only_recipient, out))
         return -ENOMEM;
-    if (r->id.len && add_clause(out, " id ", r->id, ""))
-        return -ENOMEM;
-    if (may_be_shown(r->recipient) && add_clause(out, "\r\n\tfor <", r->recipient, ">"))
-        return -ENOMEM;
-    return add_clause(out, ";\r\n\t", span_of(received_date(r->wall_ms, date)), "\r\n");
+    return buf_addf(out, ";\r\n\t%s\r\n", received_date(wall_ms, date));
 }
 
-int received_header(const struct received *r, struct buf *out)
+int received_header(const struct received_from *from, uint64_t wall_ms, struct buf *out)
 {
     const uint32_t start = out->len;
-    if (!add_all(r, out))
+    if (!add_all(from, wall_ms, out))
         return 0;
     out->len = start;
     return -ENOMEM;

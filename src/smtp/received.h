@@ -7,23 +7,21 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 
-struct received {
+struct received_from {
     struct span helo; /* as the client said it; may be hostile */
     struct addr client;
-    const char *hostname; /* ours */
-    uint16_t flags;       /* enum smtp_flag of the session: how the message came */
-    struct span id;       /* ours, for the log; empty: none */
-    struct span
-        recipient; /* the only one there is; empty: there are several, which is nobody's business */
-    uint64_t wall_ms; /* since 1970 */
+    const char *hostname;       /* ours */
+    uint16_t flags;             /* enum smtp_flag of the session: how the message came */
+    uint64_t id;                /* ours, for the log */
+    struct span only_recipient; /* empty when there are several, which is nobody's business */
 };
 
 /* "ESMTPSA" and its kin (RFC 3848, 6531) for a session's flags. Static. */
 const char *received_protocol(uint16_t flags);
 
-/* Appends the header line, folded, CRLF at its end; every line of it has at most 998 octets and
- * nothing that a client chose can end it. 0 or -ENOMEM. */
-int received_header(const struct received *r, struct buf *out);
+/* Appends the header line with the time it is (ms since 1970), folded, CRLF at its end; no line of
+ * it has more than 998 octets, and nothing that a client chose can end one. 0 or -ENOMEM. */
+int received_header(const struct received_from *from, uint64_t wall_ms, struct buf *out);
 
 /* "Tue, 24 Nov 2026 02:03:04 +0000" (RFC 5322 3.3) in text[RECEIVED_DATE], NUL-terminated. */
 enum { RECEIVED_DATE = 48 };
