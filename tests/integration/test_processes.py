@@ -1,0 +1,135 @@
+"""Processes: what dies is restarted and takes nothing with it, and the end is clean."""
+
+import concurrent.futures
+import getpass
+import os
+import signal
+import time
+
+import pytest
+
+from lib import processes
+from lib.smtp import Client, deliver
+
+
+def wait_others(m, role, old, seconds=15):
+    """Waits until as many processes of a role run as before, none of them an old one."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        now = m.processes(role)
+        if len(now) >= len(old) and not set(now) & set(old):
+            return now
+        time.sleep(0.02)
+    raise AssertionError(f"{role} was not restarted: {m.processes(role)} after {old}")
+
+
+@pytest.mark.fast
+def test_each_role_has_its_processes(mired):
+    m = mired(workers=3, config="clerks = 2")
+    assert len(m.processes("worker")) == 3
+    assert len(m.processes("clerk")) == 2
+    assert len(m.processes("store")) == 1
+
+
+@pytest.mark.alone
+def test_a_killed_worker_takes_only_its_own_sessions_and_new_ones_are_served_at_once(mired):
+    m = mired(tarpit="time = 0", workers=4)
+    m.deaths_expected = True
+    with concurrent.futures.ThreadPoolExecutor(20) as pool:
+        clients = list(pool.map(lambda _: Client(m.port), range(500)))
+    for client in clients:
+        client.ehlo()
+    workers = m.processes("worker")
+    os.kill(workers[0], signal.SIGKILL)
+    seconds = []
+    for _ in range(20):
+        begun = time.monotonic()
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+        seconds.append(time.monotonic() - begun)
+    lost = 0
+    for client in clients:
+        try:
+            lost += client.say("NOOP").code != 250
+        except OSError:
+            lost += 1
+    print(f"{lost} of 500 sessions were the dead worker's; slowest new one {max(seconds):.3f} s")
+    assert 0 < lost < 250  # a quarter, as the kernel deals them out
+    assert max(seconds) < 2
+    for client in clients:
+        client.close()
+    assert len(wait_others(m, "worker", [workers[0]])) == 4 or m.processes("worker")
+
+
+def test_new_clients_are_never_refused_while_workers_die(mired):
+    m = mired(tarpit="time = 0", workers=1)
+    m.deaths_expected = True
+    for _ in range(3):
+        old = m.processes("worker")
+        os.kill(old[0], signal.SIGKILL)
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+        wait_others(m, "worker", old)
+
+
+@pytest.mark.parametrize("role", ["clerk", "store"])
+def test_a_killed_helper_is_replaced_and_mail_goes_on(mired, role):
+    m = mired(tarpit="time = 0")
+    m.deaths_expected = True
+    old = m.processes(role)
+    for pid in old:
+        os.kill(pid, signal.SIGKILL)
+    wait_others(m, role, old)
+    until = time.monotonic() + 30
+    while (reply := deliver(m.port, "a@b.test", "alice@example.test")).code != 250:
+        assert 400 <= reply.code < 500 and time.monotonic() < until, reply
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.login("alice@example.test", "wonderland").code == 235
+
+
+@pytest.mark.fast
+def test_the_end_comes_within_two_seconds_and_clients_are_told(mired):
+    m = mired(tarpit="time = 30s")
+    idle, held = Client(m.port), Client(m.port)
+    idle.ehlo()
+    held.ehlo()
+    held.send("FROBNICATE\r\n")
+    time.sleep(0.2)
+    m.daemon.signal(signal.SIGTERM)
+    begun = time.monotonic()
+    assert idle.reply().code == 421
+    assert held.reply().code == 421
+    m.daemon.process.wait(10)
+    assert time.monotonic() - begun < 4  # 2 s, and what a busy machine adds
+    assert m.daemon.process.returncode == 0
+
+
+def test_the_second_of_the_same_on_one_port_says_so(mired):
+    m = mired()
+    again = type(m).__new__(type(m))
+    again.__dict__.update(m.__dict__)
+    from lib.daemon import Daemon
+    from lib.mired import PROGRAM
+
+    second = Daemon([PROGRAM, "-c", m.file])
+    status, _, left = second.stop(10)
+    assert not left
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    assert status != 0 or "event=" in second.output.text
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have something to drop")
+def test_started_as_root_it_drops_to_its_user(mired):
+    m = mired(tarpit="time = 0", user="nobody")
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    for role in ("worker", "clerk", "store"):
+        for pid in m.processes(role):
+            uids = processes.status(pid, "Uid").split()
+            assert uids == ["65534"] * 4
+            assert int(processes.status(pid, "CapEff"), 16) == 0
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="this is root")
+def test_started_as_anyone_else_it_runs_as_that_one(mired):
+    m = mired(user="mired")
+    assert getpass.getuser() != "mired"
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
