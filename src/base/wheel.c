@@ -138,7 +138,7 @@ static void collect(struct wheel *w, uint64_t now, struct timer **tail)
     unsigned level, slot;
     uint64_t begin;
 
-    while ((begin = first_slot(w, &level, &slot)) <= now) {
+    while ((begin = first_slot(w, &level, &slot)) <= now && begin != WHEEL_IDLE) {
         w->now = begin;
         struct timer *next, *t = take_slot(w, level, slot);
         for (; t; t = next) {

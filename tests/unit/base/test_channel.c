@@ -1,0 +1,149 @@
+/* channel.c: notes arrive whole, with their descriptors, or not at all. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+
+static int end[2];
+
+static int open_pair(void **state)
+{
+    return channel_pair(end);
+}
+
+static int close_pair(void **state)
+{
+    close(end[0]);
+    close(end[1]);
+    return 0;
+}
+
+static void test_a_note_arrives_as_it_was_sent(void **state)
+{
+    struct note n;
+
+    assert_int_equal(channel_tell(end[0], NOTE_RELEASE, -3, 0x123456789a, "192.0.2.0/24"), 0);
+    assert_int_equal(channel_tell(end[0], NOTE_READY, 0, 0, NULL), 0);
+    assert_int_equal(channel_read(end[1], &n), 1);
+    assert_int_equal(n.kind, NOTE_RELEASE);
+    assert_int_equal(n.arg, -3);
+    assert_int_equal(n.tag, 0x123456789a);
+    assert_int_equal(n.len, 12);
+    assert_int_equal(n.fds, 0);
+    assert_string_equal(n.text, "192.0.2.0/24");
+    assert_int_equal(channel_read(end[1], &n), 1);
+    assert_int_equal(n.kind, NOTE_READY);
+    assert_string_equal(n.text, "");
+    assert_int_equal(channel_read(end[1], &n), -EAGAIN);
+}
+
+static void test_descriptors_come_along_and_stay_with_the_sender(void **state)
+{
+    struct note sent = {.kind = NOTE_UPGRADE, .fds = NOTE_FDS}, got;
+    int pipe_end[2];
+
+    assert_int_equal(pipe(pipe_end), 0);
+    for (int i = 0; i < NOTE_FDS; i++)
+        sent.fd[i] = pipe_end[1];
+    assert_int_equal(channel_send(end[0], &sent), 0);
+    assert_int_equal(channel_read(end[1], &got), 1);
+    assert_int_equal(got.fds, NOTE_FDS);
+    for (int i = 0; i < NOTE_FDS; i++) {
+        char octet = 0;
+        assert_true(fcntl(got.fd[i], F_GETFD) & FD_CLOEXEC);
+        assert_int_equal(write(got.fd[i], "x", 1), 1);
+        assert_int_equal(read(pipe_end[0], &octet, 1), 1);
+        assert_int_equal(octet, 'x');
+        close(got.fd[i]);
+    }
+    assert_int_equal(write(pipe_end[1], "y", 1), 1);
+    close(pipe_end[0]);
+    close(pipe_end[1]);
+}
+
+static void test_the_end_of_the_channel_is_told(void **state)
+{
+    struct note n;
+    int own[2];
+
+    assert_int_equal(channel_pair(own), 0);
+    assert_int_equal(channel_tell(own[0], NOTE_STOP, 0, 0, NULL), 0);
+    close(own[0]);
+    assert_int_equal(channel_read(own[1], &n), 1); /* what was sent before is still read */
+    assert_int_equal(channel_read(own[1], &n), 0);
+    assert_int_equal(channel_tell(own[1], NOTE_READY, 0, 0, NULL), -EPIPE);
+    close(own[1]);
+}
+
+static void test_a_peer_that_left_notes_unread_has_ended_too(void **state)
+{
+    struct note n;
+    int own[2];
+
+    assert_int_equal(channel_pair(own), 0);
+    assert_int_equal(channel_tell(own[1], NOTE_STOP, 0, 0, NULL), 0);
+    close(own[0]);
+    assert_int_equal(channel_read(own[1], &n), 0);
+    close(own[1]);
+}
+
+static void test_a_full_channel_refuses_instead_of_waiting(void **state)
+{
+    int sent = 0, error;
+
+    while ((error = channel_tell(end[0], NOTE_BACKEND, 0, 0, "smtp://127.0.0.1:10025 up")) == 0)
+        sent++;
+    assert_int_equal(error, -EAGAIN);
+    assert_true(sent > 5);
+}
+
+static void test_text_is_cut_to_its_room_and_a_note_too_large_is_refused(void **state)
+{
+    static char text[NOTE_TEXT + 100];
+    struct note n = {.len = NOTE_TEXT}, many = {.fds = NOTE_FDS + 1};
+
+    memset(text, 'x', sizeof text - 1);
+    assert_int_equal(channel_tell(end[0], NOTE_RESULT, 0, 0, text), 0);
+    assert_int_equal(channel_send(end[0], &n), -EMSGSIZE);
+    assert_int_equal(channel_send(end[0], &many), -EMSGSIZE);
+    assert_int_equal(channel_read(end[1], &n), 1);
+    assert_int_equal(n.len, NOTE_TEXT - 1);
+    assert_int_equal(strlen(n.text), NOTE_TEXT - 1);
+}
+
+static void test_a_malformed_packet_is_no_note(void **state)
+{
+    static char big[NOTE_TEXT + 100];
+    struct note n;
+
+    assert_int_equal(send(end[0], "x", 1, 0), 1);
+    assert_int_equal(channel_read(end[1], &n), -EBADMSG);
+    assert_int_equal(send(end[0], big, sizeof big, 0), (int)sizeof big);
+    assert_int_equal(channel_read(end[1], &n), -EBADMSG);
+}
+
+#define ON_A_PAIR(test) cmocka_unit_test_setup_teardown(test, open_pair, close_pair)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_PAIR(test_a_note_arrives_as_it_was_sent),
+        ON_A_PAIR(test_descriptors_come_along_and_stay_with_the_sender),
+        cmocka_unit_test(test_the_end_of_the_channel_is_told),
+        cmocka_unit_test(test_a_peer_that_left_notes_unread_has_ended_too),
+        ON_A_PAIR(test_a_full_channel_refuses_instead_of_waiting),
+        ON_A_PAIR(test_text_is_cut_to_its_room_and_a_note_too_large_is_refused),
+        ON_A_PAIR(test_a_malformed_packet_is_no_note),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,191 @@
+/* loop.c: readiness, alarms and the owner's timers; what is forgotten is not called. Waits are of 0
+ * ms, or for something that is there already. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/loop.h"
+
+struct ear {
+    struct watch watch;
+    int other; /* the end that a test writes to */
+    int calls;
+    uint32_t events;
+    struct ear *forgets; /* what it forgets when it is called */
+};
+
+static struct loop loop;
+static struct ear ear[2];
+
+static void heard(struct loop *l, struct watch *w, uint32_t events)
+{
+    struct ear *e = (struct ear *)w;
+
+    e->calls++;
+    e->events = events;
+    if (e->forgets)
+        loop_forget(l, &e->forgets->watch);
+}
+
+static int open_loop(void **state)
+{
+    memset(ear, 0, sizeof ear);
+    assert_int_equal(loop_open(&loop), 0);
+    for (int i = 0; i < 2; i++) {
+        int fd[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+        ear[i].other = fd[1];
+        ear[i].watch = (struct watch){.ready = heard, .fd = fd[0], .events = EPOLLIN};
+        assert_int_equal(loop_watch(&loop, &ear[i].watch), 0);
+    }
+    return 0;
+}
+
+static int close_loop(void **state)
+{
+    for (int i = 0; i < 2; i++) {
+        close(ear[i].watch.fd);
+        close(ear[i].other);
+    }
+    loop_close(&loop);
+    return 0;
+}
+
+static void say(struct ear *e)
+{
+    assert_int_equal(write(e->other, "x", 1), 1);
+}
+
+static void test_what_is_ready_is_called_and_nothing_else(void **state)
+{
+    loop_turn(&loop, 0);
+    assert_int_equal(ear[0].calls + ear[1].calls, 0);
+    say(&ear[1]);
+    loop_turn(&loop, -1);
+    assert_int_equal(ear[0].calls, 0);
+    assert_int_equal(ear[1].calls, 1);
+    assert_int_equal(ear[1].events, EPOLLIN);
+}
+
+static void test_what_is_wanted_can_be_changed(void **state)
+{
+    loop_want(&loop, &ear[0].watch, 0);
+    say(&ear[0]);
+    loop_turn(&loop, 0);
+    assert_int_equal(ear[0].calls, 0);
+    loop_want(&loop, &ear[0].watch, EPOLLIN | EPOLLOUT);
+    loop_turn(&loop, -1);
+    assert_int_equal(ear[0].events, EPOLLIN | EPOLLOUT);
+}
+
+static void test_what_is_forgotten_within_a_turn_is_not_called_in_it(void **state)
+{
+    ear[0].forgets = &ear[1];
+    ear[1].forgets = &ear[0];
+    say(&ear[0]);
+    say(&ear[1]);
+    loop_turn(&loop, -1);
+    assert_int_equal(ear[0].calls + ear[1].calls, 1);
+    int first = ear[1].calls;
+    ear[first].forgets = &ear[first];
+    loop_turn(&loop, 0);
+    loop_turn(&loop, 0);
+    assert_int_equal(ear[first].calls, 2);
+    assert_int_equal(ear[!first].calls, 0);
+}
+
+static void test_a_watch_that_cannot_be_watched_is_told(void **state)
+{
+    struct watch bad = {.ready = heard, .fd = -1, .events = EPOLLIN};
+
+    assert_true(loop_watch(&loop, &bad) < 0);
+}
+
+struct bell {
+    struct alarm alarm;
+    int rings;
+};
+
+static void ring(struct loop *l, struct alarm *a)
+{
+    struct bell *b = (struct bell *)a;
+
+    assert_ptr_equal(l, &loop);
+    if (++b->rings == 3)
+        l->stop = true;
+    else
+        loop_alarm(l, a, l->now);
+}
+
+static void test_alarms_ring_until_the_loop_is_stopped(void **state)
+{
+    struct bell b = {.alarm = {.due = ring}}, never = {.alarm = {.due = ring}};
+
+    loop_alarm(&loop, &never.alarm, loop.now);
+    loop_alarm_off(&loop, &never.alarm);
+    loop_alarm(&loop, &b.alarm, loop.now);
+    loop_run(&loop);
+    assert_int_equal(b.rings, 3);
+    assert_int_equal(never.rings, 0);
+}
+
+static void timer_due(struct timer *t, void *arg)
+{
+    *(struct timer **)arg = t;
+}
+
+static void test_the_owners_timers_go_to_its_own_function(void **state)
+{
+    struct timer t = {0}, *seen = NULL;
+
+    loop.due = timer_due;
+    loop.arg = &seen;
+    wheel_set(&loop.wheel, &t, loop.now);
+    loop_turn(&loop, -1);
+    assert_ptr_equal(seen, &t);
+}
+
+static void test_octets_that_are_there_count_before_a_timer_that_is_due(void **state)
+{
+    struct bell b = {.alarm = {.due = ring}};
+
+    ear[0].forgets = NULL;
+    say(&ear[0]);
+    loop_alarm(&loop, &b.alarm, loop.now);
+    loop_turn(&loop, -1);
+    assert_int_equal(ear[0].calls, 1);
+    assert_int_equal(b.rings, 1);
+}
+
+static void test_a_turn_has_one_time(void **state)
+{
+    loop_turn(&loop, 0);
+    uint64_t now = loop.now, wall = loop.wall;
+    assert_true(wall > 1700000000000);
+    loop_turn(&loop, 0);
+    assert_true(loop.now >= now);
+}
+
+#define ON_A_LOOP(test) cmocka_unit_test_setup_teardown(test, open_loop, close_loop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        ON_A_LOOP(test_what_is_ready_is_called_and_nothing_else),
+        ON_A_LOOP(test_what_is_wanted_can_be_changed),
+        ON_A_LOOP(test_what_is_forgotten_within_a_turn_is_not_called_in_it),
+        ON_A_LOOP(test_a_watch_that_cannot_be_watched_is_told),
+        ON_A_LOOP(test_alarms_ring_until_the_loop_is_stopped),
+        ON_A_LOOP(test_the_owners_timers_go_to_its_own_function),
+        ON_A_LOOP(test_octets_that_are_there_count_before_a_timer_that_is_due),
+        ON_A_LOOP(test_a_turn_has_one_time),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
