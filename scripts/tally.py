@@ -1,7 +1,8 @@
 """Adds up the results that scripts/test left in a folder and prints one line, which a CI reads.
 
 Unit tests come as meson's JSON log, in which each program's cmocka output is counted; a program that crashed
-counts as one failure. Integration tests come as JUnit XML beside pytest's exit status.
+counts as one failure. Replayed fuzz inputs come as a line like the one printed here. Integration tests come as
+JUnit XML beside pytest's exit status.
 """
 
 import json
@@ -39,8 +40,14 @@ def tally_junit(path):
     return total - failures - errors - skipped, failures + errors, skipped
 
 
+def tally_count(path):
+    passed, failed = re.search(r"(\d+) passed, (\d+) failed\s*$", path.read_text()).groups()
+    return int(passed), int(failed), 0
+
+
 def main(folder):
     rows = [tally_meson(path) for path in sorted(folder.glob("*.meson.json"))]
+    rows += [tally_count(path) for path in sorted(folder.glob("*.count"))]
     for status in sorted(folder.glob("*.status")):
         report = status.with_suffix(".junit.xml")
         row = tally_junit(report) if report.exists() else (0, 0, 0)
