@@ -79,8 +79,8 @@ static void link_due(struct frozen_table *t, uint32_t id)
 
     if (tick < t->tick)
         tick = t->tick;
-    if (tick >= t->tick + RING)
-        tick = t->tick + RING - 1;
+    if (tick > t->tick + RING - 2)
+        tick = t->tick + RING - 2;
     r->ring = (uint32_t)(tick % RING);
     r->previous_due = 0;
     r->next_due = t->ring[r->ring];

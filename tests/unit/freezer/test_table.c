@@ -1,0 +1,258 @@
+/* The frozen table in virtual time: what goes in comes out when it is due, whole, once, also after
+ * a crash. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "freezer/table.h"
+
+enum { NOW = 1000000, KEEP = 60000 };
+
+static char folder[] = "/tmp/mired-table-XXXXXX";
+static char path[64];
+
+static int make_folder(void **state)
+{
+    assert_non_null(mkdtemp(folder));
+    snprintf(path, sizeof path, "%s/frozen", folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    char aside[96];
+    unlink(path);
+    snprintf(aside, sizeof aside, "%s.set-aside", path);
+    unlink(aside);
+    return rmdir(folder);
+}
+
+static int remove_file(void **state)
+{
+    unlink(path);
+    return 0;
+}
+
+static struct frozen_table *open_at(uint64_t now)
+{
+    struct frozen_table *t;
+    assert_int_equal(table_open(&t, path, 1000, now, KEEP), 0);
+    return t;
+}
+
+static struct frozen_hold hold(uint16_t port, uint64_t due, struct span session)
+{
+    struct frozen_hold h = {.due_ms = due, .frozen_ms = NOW, .slot = 3, .session = session};
+    h.tcp.family = 4;
+    memcpy(h.tcp.local, "\177\0\0\1", 4);
+    memcpy(h.tcp.remote, "\300\0\2\7", 4);
+    h.tcp.local_port = 25;
+    h.tcp.remote_port = port;
+    h.tcp.send_seq = port * 7u;
+    return h;
+}
+
+static void put(struct frozen_table *t, uint16_t port, uint64_t due, struct span session)
+{
+    struct frozen_hold h = hold(port, due, session);
+    assert_int_equal(table_put(t, &h), 0);
+}
+
+/* Takes one due hold out and returns its port, or 0. */
+static uint16_t take(struct frozen_table *t, uint64_t now)
+{
+    char room[FROZEN_SESSION_MAX];
+    struct frozen_hold h;
+    uint32_t id;
+
+    if (!table_due(t, now, &id, &h, room))
+        return 0;
+    table_drop(t, id);
+    assert_int_equal(h.tcp.send_seq, h.tcp.remote_port * 7u);
+    return h.tcp.remote_port;
+}
+
+static void test_a_hold_comes_out_when_it_is_due_and_not_before(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+
+    put(t, 1, NOW + 5000, SPAN("one"));
+    put(t, 2, NOW + 1000, SPAN("two"));
+    assert_int_equal(take(t, NOW + 999), 0);
+    assert_true(table_next(t) >= NOW + 1000);
+    assert_true(table_next(t) < NOW + 1100);
+    assert_int_equal(take(t, NOW + 1040), 2);
+    assert_int_equal(take(t, NOW + 4999), 0);
+    assert_int_equal(take(t, NOW + 5040), 1);
+    assert_int_equal(table_count(t), 0);
+    assert_true(table_next(t) == UINT64_MAX);
+    table_close(t);
+}
+
+static void test_a_hold_beyond_the_ring_waits_its_time(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+
+    put(t, 9, NOW + 3600000, SPAN("an hour"));
+    for (uint64_t now = NOW; now < NOW + 3600000; now += 10000)
+        assert_int_equal(take(t, now), 0);
+    assert_int_equal(take(t, NOW + 3600100), 9);
+    table_close(t);
+}
+
+static void test_sessions_of_any_length_come_back_whole(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    char session[FROZEN_SESSION_MAX], room[FROZEN_SESSION_MAX];
+
+    for (size_t i = 0; i < sizeof session; i++)
+        session[i] = (char)(i * 31 + i / 251);
+    for (size_t len = 0; len <= sizeof session; len += len < 700 ? 1 : 97) {
+        struct frozen_hold h;
+        uint32_t id;
+        put(t, 5, NOW, (struct span){session, len});
+        assert_true(table_due(t, NOW + 1000 + len * 100, &id, &h, room));
+        assert_int_equal(h.session.len, len);
+        assert_memory_equal(h.session.at, session, len);
+        table_drop(t, id);
+    }
+    struct frozen_hold h = hold(1, NOW, (struct span){session, sizeof session + 1});
+    assert_int_equal(table_put(t, &h), -E2BIG);
+    table_close(t);
+}
+
+static void test_a_newcomer_with_the_same_addresses_and_ports_wins(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    char room[FROZEN_SESSION_MAX];
+    struct frozen_hold h;
+    uint32_t id;
+
+    put(t, 4, NOW + 1000, SPAN("old"));
+    put(t, 4, NOW + 2000, SPAN("new"));
+    assert_int_equal(table_count(t), 1);
+    assert_false(table_due(t, NOW + 1500, &id, &h, room));
+    assert_true(table_due(t, NOW + 2100, &id, &h, room));
+    assert_memory_equal(h.session.at, "new", 3);
+    table_close(t);
+}
+
+static void test_a_full_table_says_so_and_goes_on_when_there_is_room(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    char big[1000] = {0};
+
+    for (uint16_t port = 1; port < 1000; port++)
+        put(t, port, NOW + port, SPAN("x"));
+    struct frozen_hold h = hold(2000, NOW, SPAN("y"));
+    assert_int_equal(table_put(t, &h), -ENOSPC);
+    assert_int_not_equal(take(t, NOW + 100), 0);
+    h.session = (struct span){big, sizeof big};
+    assert_int_equal(table_put(t, &h), -ENOSPC); /* wants several records, takes none */
+    h.session = SPAN("y");
+    assert_int_equal(table_put(t, &h), 0);
+    table_close(t);
+}
+
+static void test_holds_survive_and_what_is_too_old_is_dropped(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    char big[1000];
+
+    memset(big, 'b', sizeof big);
+    put(t, 1, NOW + 1000, SPAN("too old by then"));
+    put(t, 2, NOW + 50000, (struct span){big, sizeof big});
+    put(t, 3, NOW + 100000, SPAN("not due"));
+    table_close(t); /* nothing was prepared for it: as after kill -9 */
+
+    t = open_at(NOW + 70000);
+    assert_int_equal(table_count(t), 2);
+    char room[FROZEN_SESSION_MAX];
+    struct frozen_hold h;
+    uint32_t id;
+    assert_true(table_due(t, NOW + 70100, &id, &h, room));
+    assert_int_equal(h.tcp.remote_port, 2);
+    assert_int_equal(h.session.len, sizeof big);
+    assert_memory_equal(h.session.at, big, sizeof big);
+    table_drop(t, id);
+    assert_int_equal(take(t, NOW + 99000), 0);
+    assert_int_equal(take(t, NOW + 100100), 3);
+    table_close(t);
+}
+
+static void test_a_release_makes_a_networks_holds_due(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    struct network n;
+
+    put(t, 1, NOW + 90000, SPAN("x"));
+    put(t, 2, NOW + 90000, SPAN("x"));
+    assert_true(network_parse(SPAN("198.51.100.0/24"), &n));
+    assert_int_equal(table_release(t, &n, NOW), 0);
+    assert_true(network_parse(SPAN("192.0.2.7"), &n));
+    assert_int_equal(table_release(t, &n, NOW), 2);
+    assert_int_not_equal(take(t, NOW + 100), 0);
+    assert_int_not_equal(take(t, NOW + 100), 0);
+    assert_int_equal(take(t, NOW + 100), 0);
+    table_close(t);
+}
+
+/* Random puts, takes, releases and reopenings against a plain array. */
+static void test_it_agrees_with_a_plain_array(void **state)
+{
+    static uint64_t due[800];
+    struct frozen_table *t = open_at(NOW);
+    uint64_t now = NOW;
+    char session[600];
+
+    srand(7);
+    memset(due, 0, sizeof due);
+    for (int i = 0; i < 20000; i++) {
+        uint16_t port = (uint16_t)(1 + rand() % 799);
+        memset(session, port & 0xff, sizeof session);
+        struct frozen_hold h = hold(port, now + (uint64_t)(rand() % 3000),
+                                    (struct span){session, (size_t)(rand() % 90)});
+        if (table_put(t, &h) == 0)
+            due[port] = h.due_ms;
+        now += (uint64_t)(rand() % 20);
+        for (uint16_t p; (p = take(t, now)) != 0; due[p] = 0) {
+            assert_int_not_equal(due[p], 0);
+            assert_true(due[p] <= now);
+        }
+        if (i % 2000 == 1999) {
+            table_close(t);
+            t = open_at(now);
+        }
+    }
+    uint32_t left = 0;
+    for (int p = 0; p < 800; p++)
+        left += due[p] != 0;
+    assert_int_equal(table_count(t), left);
+    table_close(t);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_a_hold_comes_out_when_it_is_due_and_not_before, remove_file),
+        cmocka_unit_test_teardown(test_a_hold_beyond_the_ring_waits_its_time, remove_file),
+        cmocka_unit_test_teardown(test_sessions_of_any_length_come_back_whole, remove_file),
+        cmocka_unit_test_teardown(test_a_newcomer_with_the_same_addresses_and_ports_wins,
+                                  remove_file),
+        cmocka_unit_test_teardown(test_a_full_table_says_so_and_goes_on_when_there_is_room,
+                                  remove_file),
+        cmocka_unit_test_teardown(test_holds_survive_and_what_is_too_old_is_dropped, remove_file),
+        cmocka_unit_test_teardown(test_a_release_makes_a_networks_holds_due, remove_file),
+        cmocka_unit_test_teardown(test_it_agrees_with_a_plain_array, remove_file),
+    };
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
+}
