@@ -4,11 +4,11 @@ import crypt
 import getpass
 import os
 import pathlib
-import re
+import shutil
+import socket
 import subprocess
 import tempfile
 import time
-import shutil
 
 from . import ports, processes
 from .daemon import Daemon
@@ -85,10 +85,27 @@ class Mired:
         self.deaths_expected = False
 
     def start(self):
-        assert PROGRAM.exists(), f"{PROGRAM} is not built"
-        self.daemon = Daemon([PROGRAM, "-c", self.file])
-        self.daemon.wait_listening(self.port, host=self.host)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+            address = f"{self.folder}/ready"
+            pathlib.Path(address).unlink(missing_ok=True)
+            ready.bind(address)
+            ready.settimeout(0.5)
+            self.daemon = Daemon(
+                [PROGRAM, "-c", self.file], env=dict(os.environ, NOTIFY_SOCKET=address)
+            )
+            self._wait_ready(ready)
         return self
+
+    def _wait_ready(self, ready, timeout=30):
+        """It tells when it serves, as it would tell systemd."""
+        until = time.monotonic() + timeout
+        while self.daemon.running and time.monotonic() < until:
+            try:
+                if b"READY=1" in ready.recv(4096):
+                    return
+            except socket.timeout:
+                pass
+        raise AssertionError(f"it does not serve:\n{self.log.text}")
 
     @property
     def log(self):
@@ -100,12 +117,11 @@ class Mired:
 
     def processes(self, role):
         """Ids of the children whose name begins with `role`: "worker", "clerk", "store", "web"."""
-        found = []
-        for pid in processes.children(self.pid):
-            name = processes.status(pid, "Name") or ""
-            if role in name or role in processes.command(pid):
-                found.append(pid)
-        return found
+        return [
+            pid
+            for pid in processes.children(self.pid)
+            if processes.command(pid).startswith(f"mired: {role}")
+        ]
 
     def control(self, *arguments, timeout=10):
         return subprocess.run(
@@ -129,11 +145,16 @@ class Mired:
             wrong += [
                 f"a child died: {line}"
                 for line in self.log.text.splitlines()
-                if re.search(r"\b(event=)?child_died\b|\bdied\b|killed by signal", line)
+                if "child_died" in line
             ]
         self.daemon = None
-        self.last_log = wrong
         return wrong
+
+    def kill_all(self):
+        """kill -9 of the master and all of its children at once."""
+        processes.kill_all([self.pid, *processes.in_session(self.pid)])
+        self.daemon.process.wait()
+        self.daemon.output.wait_end(5)
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
