@@ -1,0 +1,165 @@
+/* ledgerload: what a look-up and a booking cost in a full ledger that other processes write to as
+ * well.
+ *
+ *   ledgerload [-n ENTRIES] [-j PROCESSES] [-t SECONDS] [-s SIZE_FACTOR]
+ *
+ * Fills a ledger (memory only) with clients, then lets PROCESSES do one kind of operation at a
+ * time, each on clients drawn at random, for SECONDS. Keys are made beforehand, as a connection
+ * makes its own once; their making is measured apart. Prints one line of JSON: ns for each, on the
+ * wall clock of one process. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "tarpit/ledger.h"
+
+enum operation { LOOK_UP, BOOK, TAKE_TURN, MAKE_KEY, OPERATIONS };
+
+static struct {
+    uint64_t entries;
+    int processes, seconds;
+    double size_factor;
+} o = {.entries = 10000000, .processes = 2, .seconds = 3, .size_factor = 1.25};
+
+static const struct ledger_decay decay = {.half_life = 3600000, .good_half_life = 7 * 86400000ull};
+static struct ledger *ledger;
+static struct ledger_key *keys;
+static uint64_t now;
+static volatile uint64_t sink; /* keeps what is measured from being optimised away */
+
+struct result {
+    _Atomic uint64_t operations, nanoseconds;
+};
+
+static struct addr client(uint64_t i)
+{
+    struct addr a = {.family = ADDR_IP4};
+    uint32_t number = 0x0b000000u + (uint32_t)i;
+
+    for (int k = 0; k < 4; k++)
+        a.octets[k] = (uint8_t)(number >> (24 - 8 * k));
+    return a;
+}
+
+static void shuffle_keys(void)
+{
+    uint64_t seed = 0x9e3779b97f4a7c15;
+
+    for (uint64_t i = o.entries - 1; i > 0; i--) {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        struct ledger_key key = keys[i];
+        keys[i] = keys[seed % (i + 1)];
+        keys[seed % (i + 1)] = key;
+    }
+}
+
+static uint64_t cpu_ns(void)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (uint64_t)t.tv_sec * 1000000000 + (uint64_t)t.tv_nsec;
+}
+
+static void do_one(enum operation what, uint64_t i)
+{
+    struct ledger_entry entry;
+    struct addr a;
+
+    switch (what) {
+    case LOOK_UP: ledger_get(ledger, &keys[i], &decay, now, &entry); break;
+    case BOOK: ledger_add_offences(ledger, &keys[i], &decay, now, 1.0); break;
+    case TAKE_TURN: ledger_take_turn(ledger, &keys[i], now, 1, UINT64_MAX); break;
+    default:
+        a = client(i);
+        sink = ledger_key_client(ledger, &a).hash;
+        break;
+    }
+}
+
+static void work(enum operation what, int index, struct result *result)
+{
+    uint64_t at = o.entries / (uint64_t)o.processes * (uint64_t)index, n = 0;
+    uint64_t begin = cpu_ns(), end = clock_mono_us() + (uint64_t)o.seconds * 1000000;
+
+    for (; clock_mono_us() < end; n += 4096)
+        for (int k = 0; k < 4096; k++, at = at + 1 < o.entries ? at + 1 : 0)
+            do_one(what, at);
+    result->operations += n;
+    result->nanoseconds += cpu_ns() - begin;
+}
+
+/* All processes at once; the mean time of one operation in one of them. */
+static double measure(enum operation what, struct result *result)
+{
+    for (int i = 0; i < o.processes; i++) {
+        if (fork() == 0) {
+            work(what, i, &result[what]);
+            _exit(0);
+        }
+    }
+    while (wait(NULL) > 0)
+        ;
+    return (double)result[what].nanoseconds / (double)result[what].operations;
+}
+
+static bool options(int argc, char **argv)
+{
+    int c;
+
+    while ((c = getopt(argc, argv, "n:j:t:s:")) != -1) {
+        switch (c) {
+        case 'n': o.entries = strtoull(optarg, NULL, 10); break;
+        case 'j': o.processes = atoi(optarg); break;
+        case 't': o.seconds = atoi(optarg); break;
+        case 's': o.size_factor = atof(optarg); break;
+        default: return false;
+        }
+    }
+    return optind == argc && o.entries && o.processes > 0 && o.seconds > 0 && o.size_factor > 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct result *result = mmap(NULL, OPERATIONS * sizeof *result, PROT_READ | PROT_WRITE,
+                                 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (!options(argc, argv)) {
+        fprintf(stderr,
+                "usage: ledgerload [-n ENTRIES] [-j PROCESSES] [-t SECONDS] [-s SIZE_FACTOR]\n");
+        return 2;
+    }
+    uint64_t size = (uint64_t)((double)o.entries * 64 * o.size_factor);
+    keys = malloc(o.entries * sizeof *keys);
+    int error = ledger_open(&ledger, NULL, size);
+    if (result == MAP_FAILED || !keys || error) {
+        fprintf(stderr, "ledgerload: no memory\n");
+        return 1;
+    }
+    now = clock_wall_ms();
+    for (uint64_t i = 0; i < o.entries; i++) {
+        struct addr a = client(i);
+        keys[i] = ledger_key_client(ledger, &a);
+        ledger_add_offences(ledger, &keys[i], &decay, now, 1.0);
+    }
+    shuffle_keys();
+    struct ledger_stats stats = ledger_stats(ledger);
+    double ns[OPERATIONS];
+    for (int what = 0; what < OPERATIONS; what++)
+        ns[what] = measure((enum operation)what, result);
+    printf("{\"asked\":%lu,\"entries\":%lu,\"evictions\":%lu,\"capacity\":%lu,\"bytes\":%lu,"
+           "\"processes\":%d,"
+           "\"look_up_ns\":%.1f,\"book_ns\":%.1f,\"turn_ns\":%.1f,\"key_ns\":%.1f}\n",
+           o.entries, stats.entries, stats.evictions, stats.capacity, size, o.processes,
+           ns[LOOK_UP], ns[BOOK], ns[TAKE_TURN], ns[MAKE_KEY]);
+    ledger_close(ledger);
+    return 0;
+}

@@ -1,0 +1,366 @@
+/* mailload: good mail for the benchmarks, with the time that each message took.
+ *
+ *   mailload [options] HOST:PORT
+ *     -s N   sessions at once (20)               -z OCTETS  size of a message (4096)
+ *     -t S   begin messages for S seconds (5)    -w S       seconds before that that do not count
+ * (1) -n N   or: N messages and no warming up    -k         keep connections; else a new one a
+ * message -a A   source addresses from A on (127.0.2.1), one a session, so that ports do not run
+ * out -f, -r sender and recipient                -p         MAIL, RCPT and DATA in one packet
+ *
+ * Prints one line of JSON. A message's time runs from connect() (kept: from MAIL) to the 250 after
+ * its data; with new connections a session also waits for the answer to its QUIT before it opens
+ * the next one, as mail servers do. Loopback only; ends by itself. One thread, for one is enough to
+ * load two cores of relays. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/sockaddr.h"
+
+#ifndef IP_BIND_ADDRESS_NO_PORT
+#define IP_BIND_ADDRESS_NO_PORT 24
+#endif
+
+enum step { GREETED, SAID_EHLO, SAID_MAIL, SAID_RCPT, SAID_DATA, SENT_MESSAGE, SAID_QUIT };
+
+struct session {
+    struct watch watch;
+    enum step step;
+    int index;
+    uint32_t line_len;
+    uint64_t begun_us;
+    size_t unsent;  /* octets of the message still to go */
+    char line[512]; /* the last, incomplete line of a reply */
+};
+
+static struct {
+    int sessions, size, seconds, warm;
+    long count;
+    bool keep, pipeline;
+    struct addr server, source;
+    const char *from, *to;
+} o = {.sessions = 20,
+       .size = 4096,
+       .seconds = 5,
+       .warm = 1,
+       .from = "a@sender.test",
+       .to = "b@example.test"};
+
+static struct loop loop;
+static struct buf message, envelope;
+static uint64_t start_us, count_from_us, count_until_us;
+static long begun, taken, counted, errors, broken;
+static uint32_t *took_us;
+static size_t took_len, took_cap;
+static int open_sessions;
+
+static void open_session(struct session *s);
+
+static bool may_begin(void)
+{
+    if (errors + broken > 1000)
+        return false;
+    return o.count ? begun < o.count : clock_mono_us() < count_until_us;
+}
+
+static void note_time(uint64_t us)
+{
+    if (took_len == took_cap) {
+        took_cap = took_cap ? took_cap * 2 : 65536;
+        took_us = realloc(took_us, took_cap * sizeof *took_us);
+        if (!took_us)
+            abort();
+    }
+    took_us[took_len++] = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
+}
+
+static void close_session(struct session *s)
+{
+    if (s->watch.fd >= 0) {
+        loop_forget(&loop, &s->watch);
+        close(s->watch.fd);
+    }
+    s->watch.fd = -1;
+    if (--open_sessions == 0)
+        loop.stop = true;
+}
+
+static void next_session(struct session *s)
+{
+    close_session(s);
+    if (may_begin()) {
+        loop.stop = false;
+        open_session(s);
+    }
+}
+
+static void say(struct session *s, const char *text, size_t n)
+{
+    if (send(s->watch.fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n) {
+        broken++;
+        s->step = SAID_QUIT; /* the answer, or the end, closes it */
+    }
+}
+
+static void say_line(struct session *s, const char *text)
+{
+    say(s, text, strlen(text));
+}
+
+static void send_message(struct session *s)
+{
+    ssize_t n = send(s->watch.fd, message.at + message.len - s->unsent, s->unsent,
+                     MSG_NOSIGNAL | MSG_DONTWAIT);
+
+    if (n > 0)
+        s->unsent -= (size_t)n;
+    loop_want(&loop, &s->watch, s->unsent ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void begin_message(struct session *s)
+{
+    char line[600];
+
+    if (!may_begin()) {
+        s->step = SAID_QUIT;
+        say_line(s, "QUIT\r\n");
+        return;
+    }
+    begun++;
+    if (o.keep)
+        s->begun_us = clock_mono_us();
+    s->step = SAID_MAIL;
+    if (o.pipeline) {
+        say(s, envelope.at, envelope.len);
+    } else {
+        snprintf(line, sizeof line, "MAIL FROM:<%s>\r\n", o.from);
+        say_line(s, line);
+    }
+}
+
+static void message_taken(struct session *s)
+{
+    uint64_t now = clock_mono_us();
+
+    taken++;
+    if (now >= count_from_us && now < count_until_us) {
+        counted++;
+        note_time(now - s->begun_us);
+    }
+    if (o.keep) {
+        begin_message(s);
+    } else {
+        s->step = SAID_QUIT;
+        say_line(s, "QUIT\r\n");
+    }
+}
+
+/* The last line of a reply has come. False when it was the connection's last, and the session is
+ * another. */
+static bool answered(struct session *s, char class)
+{
+    char line[600];
+    char wanted = s->step == SAID_DATA ? '3' : '2';
+
+    if (class != wanted && s->step != SAID_QUIT) {
+        errors++;
+        s->step = SAID_QUIT;
+        say_line(s, "QUIT\r\n");
+        return true;
+    }
+    switch (s->step) {
+    case GREETED:
+        s->step = SAID_EHLO;
+        say_line(s, "EHLO load.test\r\n");
+        break;
+    case SAID_EHLO: begin_message(s); break;
+    case SAID_MAIL:
+        s->step = SAID_RCPT;
+        snprintf(line, sizeof line, "RCPT TO:<%s>\r\n", o.to);
+        if (!o.pipeline)
+            say_line(s, line);
+        break;
+    case SAID_RCPT:
+        s->step = SAID_DATA;
+        if (!o.pipeline)
+            say_line(s, "DATA\r\n");
+        break;
+    case SAID_DATA:
+        s->step = SENT_MESSAGE;
+        s->unsent = message.len;
+        send_message(s);
+        break;
+    case SENT_MESSAGE: message_taken(s); break;
+    case SAID_QUIT: next_session(s); return false;
+    }
+    return true;
+}
+
+static void read_replies(struct session *s)
+{
+    char text[4096];
+    ssize_t n = recv(s->watch.fd, text, sizeof text, MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0) {
+        broken += s->step != SAID_QUIT;
+        next_session(s);
+        return;
+    }
+    for (ssize_t i = 0; i < n; i++) {
+        if (s->line_len < sizeof s->line)
+            s->line[s->line_len++] = text[i];
+        if (text[i] != '\n')
+            continue;
+        bool last = s->line_len >= 4 && s->line[3] != '-';
+        char class = s->line[0];
+        s->line_len = 0;
+        if (last && !answered(s, class))
+            return;
+    }
+}
+
+static void session_ready(struct loop *l, struct watch *w, uint32_t events)
+{
+    struct session *s = (struct session *)w;
+
+    if (events & EPOLLOUT && s->unsent)
+        send_message(s);
+    if (events & ~(uint32_t)EPOLLOUT)
+        read_replies(s);
+}
+
+static void open_session(struct session *s)
+{
+    struct sockaddr_storage to, from;
+    socklen_t to_len = addr_to_sockaddr(&o.server, &to), from_len;
+    struct addr source = o.source;
+    int on = 1, fd;
+
+    source.octets[3] = (uint8_t)(source.octets[3] + s->index % 200);
+    from_len = addr_to_sockaddr(&source, &from);
+    open_sessions++;
+    *s = (struct session){.index = s->index, .begun_us = clock_mono_us()};
+    fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    s->watch = (struct watch){.ready = session_ready, .fd = fd, .events = EPOLLIN};
+    if (bind(fd, (struct sockaddr *)&from, from_len) < 0 ||
+        (connect(fd, (struct sockaddr *)&to, to_len) < 0 && errno != EINPROGRESS) ||
+        loop_watch(&loop, &s->watch) < 0) {
+        perror("mailload: connect");
+        exit(1);
+    }
+}
+
+/* A message of o.size octets in lines of 72, and the commands before it in one piece. */
+static void compose(void)
+{
+    buf_addf(&message,
+             "From: <%s>\r\nTo: <%s>\r\nSubject: load\r\nMessage-ID: <load@sender.test>\r\n\r\n",
+             o.from, o.to);
+    while (message.len + 2 < (uint32_t)o.size) {
+        uint32_t n = (uint32_t)o.size - message.len - 2;
+        static const char letters[] =
+            "All work and no play makes a dull mail, and dull mail is just what counts";
+        buf_add(&message, letters, n < 72 ? n : 72);
+        buf_add(&message, "\r\n", 2);
+    }
+    buf_add(&message, ".\r\n", 3);
+    buf_addf(&envelope, "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n", o.from, o.to);
+}
+
+static int ascending(const void *a, const void *b)
+{
+    uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+    return (x > y) - (x < y);
+}
+
+static double percentile(double p)
+{
+    return took_len ? took_us[(size_t)((double)(took_len - 1) * p)] / 1000.0 : 0;
+}
+
+static void report(uint64_t end_us)
+{
+    double seconds = (double)((o.count ? end_us : count_until_us) - count_from_us) / 1e6;
+
+    qsort(took_us, took_len, sizeof *took_us, ascending);
+    printf("{\"messages\":%ld,\"seconds\":%.3f,\"rate\":%.1f,\"taken\":%ld,\"errors\":%ld,"
+           "\"broken\":%ld,"
+           "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
+           counted, seconds, (double)counted / seconds, taken, errors, broken, percentile(0.5),
+           percentile(0.99), percentile(1));
+}
+
+static bool options(int argc, char **argv)
+{
+    int c;
+
+    addr_parse(SPAN("127.0.2.1"), &o.source);
+    while ((c = getopt(argc, argv, "s:z:t:w:n:ka:f:r:p")) != -1) {
+        switch (c) {
+        case 's': o.sessions = atoi(optarg); break;
+        case 'z': o.size = atoi(optarg); break;
+        case 't': o.seconds = atoi(optarg); break;
+        case 'w': o.warm = atoi(optarg); break;
+        case 'n': o.count = atol(optarg); break;
+        case 'k': o.keep = true; break;
+        case 'p': o.pipeline = true; break;
+        case 'f': o.from = optarg; break;
+        case 'r': o.to = optarg; break;
+        case 'a':
+            if (!addr_parse(span_of(optarg), &o.source))
+                return false;
+            break;
+        default: return false;
+        }
+    }
+    return optind + 1 == argc && addr_parse_port(span_of(argv[optind]), &o.server) &&
+           addr_is_loopback(&o.server) && o.server.family == ADDR_IP4 &&
+           o.source.family == ADDR_IP4 && o.sessions > 0 && o.size > 256 && o.seconds > 0;
+}
+
+static void too_long(int signal)
+{
+    static const char text[] = "mailload: the server does not answer\n";
+
+    _exit(write(STDERR_FILENO, text, sizeof text - 1) < 0 ? 1 : 3);
+}
+
+int main(int argc, char **argv)
+{
+    if (!options(argc, argv)) {
+        fprintf(stderr, "usage: mailload [-s N] [-z OCTETS] [-t S] [-w S] [-n N] [-k] [-p] [-a "
+                        "ADDRESS] [-f FROM] "
+                        "[-r TO] 127.x.y.z:PORT\n");
+        return 2;
+    }
+    struct session *sessions = calloc((size_t)o.sessions, sizeof *sessions);
+    if (!sessions || loop_open(&loop) < 0)
+        return 1;
+    compose();
+    sigaction(SIGALRM, &(struct sigaction){.sa_handler = too_long}, NULL);
+    alarm(o.count ? 300 : (unsigned)(o.seconds + o.warm) + 60);
+
+    start_us = clock_mono_us();
+    count_from_us = start_us + (o.count ? 0 : (uint64_t)o.warm * 1000000);
+    count_until_us = o.count ? UINT64_MAX : count_from_us + (uint64_t)o.seconds * 1000000;
+    for (int i = 0; i < o.sessions; i++) {
+        sessions[i].index = i;
+        open_session(&sessions[i]);
+    }
+    loop_run(&loop);
+    report(clock_mono_us());
+    return 0;
+}
