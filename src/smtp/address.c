@@ -81,8 +81,10 @@ static size_t literal(struct span s)
         return 0;
     struct span inner = {s.at + 1, end - 1};
     struct addr a;
-    if (span_starts_fold(inner, SPAN("IPv6:")))
-        return addr_parse(span_after(inner, 5), &a) && a.family != ADDR_NONE ? end + 1 : 0;
+    if (span_starts_fold(inner, SPAN("IPv6:"))) {
+        struct span address = span_after(inner, 5);
+        return memchr(address.at, ':', address.len) && addr_parse(address, &a) ? end + 1 : 0;
+    }
     if (span_find(inner, ':') == inner.len)
         return addr_parse(inner, &a) ? end + 1 : 0;
     /* General-address-literal: tag ":" 1*dcontent */

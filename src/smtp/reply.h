@@ -95,7 +95,7 @@ enum { REPLY_LINE_MAX = 512, REPLY_WHOLE_MAX = 900, REPLY_LINES_MAX = 50 };
 
 /* A dripped reply shares REPLY_WHOLE_MAX between its first drip, REPLY_DRIPS_MAX short ones (290 s
  * of one each 20 s) and its last line. */
-enum { REPLY_DRIP_FIRST_MAX = 300, REPLY_DRIP_SHORT_MAX = 20, REPLY_DRIPS_MAX = 14 };
+enum { REPLY_DRIP_FIRST_MAX = 290, REPLY_DRIP_SHORT_MAX = 22, REPLY_DRIPS_MAX = 14 };
 
 /* Appends the reply as it goes over the wire: every line with code and enhanced code, CRLF at the
  * end; octets of the argument outside printable ASCII (and UTF-8) become '?'. No line is longer

@@ -1,0 +1,116 @@
+/* A client's octets against a whole session, three times: at once, in random pieces, and with each
+ * reply held frozen. What is said, asked and spooled must be the same each time (but STARTTLS,
+ * which asks what has come along with it), and what was spooled must be fit to be sent on by DATA.
+ *
+ * The first two octets say what the service offers, the third seeds the pieces. */
+#include <assert.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "naive.h"
+#include "talk.h"
+#include "wire.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { HEAD = 3 };
+
+static void begin(struct talk *t, const uint8_t *head, bool tls)
+{
+    talk_open(t);
+    t->service.tls = tls;
+    t->service.auth = head[0] & 2;
+    t->service.submission = head[0] & 4;
+    t->service.lmtp = head[0] & 8;
+    t->service.auth_plain_from_afar = head[0] & 16;
+    t->service.offer = head[0] >> 5;
+    t->service.size_max = head[1] & 1 ? 0 : 64;
+    t->service.recipients_max = head[1] & 2 ? 3 : 1000;
+    t->no_spool = (head[1] & 12) == 12;
+    t->spool_room = head[1] & 16 ? 32 : SIZE_MAX;
+    if (head[1] & 32)
+        t->verdict = reply_make(REPLY_NO_RELAY, SPAN("x\r\ny"));
+    talk_restart(t, head[1] & 64);
+}
+
+static void send_in_pieces(struct talk *t, struct span octets, uint32_t seed)
+{
+    while (octets.len) {
+        seed = seed * 1664525 + 1013904223;
+        struct span some = span_first(octets, seed >> 28 ? (seed >> 28) : 100);
+        talk_send(t, some, 0);
+        octets = span_after(octets, some.len);
+    }
+}
+
+/* Replies one by one: each line of the form that it must have. */
+static void check_replies(struct span replies)
+{
+    while (replies.len) {
+        size_t end = 0;
+        bool more = true;
+        while (more) {
+            struct span line = span_after(replies, end);
+            size_t lf = span_find(line, '\n');
+            assert(lf >= 5 && lf < line.len);
+            more = line.at[3] == '-';
+            end += lf + 1;
+        }
+        assert(!wire_fault(span_first(replies, end)));
+        replies = span_after(replies, end);
+    }
+}
+
+static void check_body(const struct talk *t)
+{
+    struct buf all = {0};
+    struct scanned s;
+    if (t->spool_open || !t->body.len)
+        return;
+    assert(!buf_add_span(&all, buf_span(&t->body)) && !buf_add_span(&all, SPAN(".\r\n")));
+    naive_scan(buf_span(&all), &s);
+    assert(s.ended && s.body == t->body.len && !s.bad);
+    buf_free(&all);
+}
+
+static void check_same(const struct talk *a, const struct talk *b)
+{
+    assert(span_equal(buf_span(&a->replies), buf_span(&b->replies)));
+    assert(span_equal(buf_span(&a->asked), buf_span(&b->asked)));
+    assert(a->spool_open || b->spool_open || span_equal(buf_span(&a->body), buf_span(&b->body)));
+    assert(a->ended == b->ended && a->offences == b->offences);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct talk whole, pieces, frozen;
+    if (size < HEAD)
+        return 0;
+    struct span octets = {(const char *)data + HEAD, size - HEAD};
+    bool tls = data[0] & 1;
+
+    begin(&whole, data, tls);
+    talk_send(&whole, octets, 0);
+    check_replies(buf_span(&whole.replies));
+    check_body(&whole);
+
+    begin(&pieces, data, tls);
+    send_in_pieces(&pieces, octets, data[2]);
+    check_replies(buf_span(&pieces.replies));
+    check_body(&pieces);
+    if (!tls)
+        check_same(&whole, &pieces);
+
+    begin(&frozen, data, tls);
+    frozen.freeze = true;
+    talk_send(&frozen, octets, 0);
+    check_same(&whole, &frozen);
+
+    smtp_shut(&whole.session, REPLY_SHUTDOWN);
+    talk_go_on(&whole);
+    assert(whole.ended && !whole.spool_open);
+    talk_close(&whole);
+    talk_close(&pieces);
+    talk_close(&frozen);
+    return 0;
+}

@@ -1,0 +1,193 @@
+#include "talk.h"
+
+#include <assert.h>
+#include <string.h>
+
+static void must(int result)
+{
+    assert(result == 0);
+    (void)result;
+}
+
+void talk_open(struct talk *t)
+{
+    *t = (struct talk){.service = {.hostname = "mx.example.org",
+                                   .size_max = 1000000,
+                                   .recipients_max = 1000,
+                                   .auth = true,
+                                   .tls = true,
+                                   .offer = SMTP_OFFER_ALL},
+                       .verdict = reply_make(REPLY_OK, (struct span){0}),
+                       .spool_room = SIZE_MAX};
+    talk_restart(t, false);
+}
+
+void talk_restart(struct talk *t, bool local)
+{
+    smtp_free(&t->session);
+    smtp_start(&t->session, local);
+    t->ended = t->spool_open = false;
+    buf_free(&t->input);
+    talk_go_on(t);
+    buf_free(&t->replies);
+    buf_free(&t->asked);
+}
+
+void talk_close(struct talk *t)
+{
+    smtp_free(&t->session);
+    buf_free(&t->input);
+    buf_free(&t->replies);
+    buf_free(&t->asked);
+    buf_free(&t->body);
+}
+
+static void note(struct talk *t, const char *what, struct span arg)
+{
+    must(buf_addf(&t->asked, "%s", what));
+    if (arg.len)
+        must(buf_add_span(&t->asked, SPAN(" ")) || buf_add_span(&t->asked, arg));
+    must(buf_add_span(&t->asked, SPAN("\n")));
+}
+
+static void answer_recipient(struct talk *t, const struct smtp_step *step)
+{
+    static const struct {
+        const char *local;
+        enum recipient_verdict verdict;
+    } known[] = {{"nobody", RECIPIENT_UNKNOWN}, {"foreign", RECIPIENT_RELAYING},
+                 {"trap", RECIPIENT_TRAP},      {"down", RECIPIENT_LATER},
+                 {"masked", RECIPIENT_MASKED},  {"other", RECIPIENT_OTHER}};
+    struct reply other = reply_make(REPLY_OTHER, SPAN("Mailbox full\nfor a week now"));
+    enum recipient_verdict verdict = RECIPIENT_TAKE;
+    other.code = 552;
+    other.enhanced[0] = 5, other.enhanced[1] = 2, other.enhanced[2] = 2;
+    other.offence = OFFENCE_BACKEND;
+
+    note(t, "recipient", step->address);
+    assert(span_equal(step->address, smtp_asked(&t->session)));
+    if (span_equal(step->box.local, SPAN("wait")))
+        return;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (span_equal(step->box.local, span_of(known[i].local)))
+            verdict = known[i].verdict;
+    smtp_recipient_is(&t->session, verdict, step->address, &other);
+}
+
+static void answer_password(struct talk *t, const struct smtp_step *step)
+{
+    struct buf login = {0};
+    must(buf_addf(&login, "%s %s", step->login.user, step->login.password));
+    note(t, "password", buf_span(&login));
+    buf_free(&login);
+    smtp_password_is(&t->session, !strcmp(step->login.password, "right")   ? PASSWORD_RIGHT
+                                  : !strcmp(step->login.password, "later") ? PASSWORD_LATER
+                                                                           : PASSWORD_WRONG);
+}
+
+static void begin_spool(struct talk *t)
+{
+    note(t, "message", (struct span){0});
+    assert(!t->spool_open);
+    t->spool_open = true;
+    buf_free(&t->body);
+    if (t->no_spool)
+        smtp_body_failed(&t->session);
+}
+
+static void add_body(struct talk *t, struct span body)
+{
+    assert(t->spool_open && body.len);
+    if (t->body.len + body.len > t->spool_room)
+        smtp_body_failed(&t->session);
+    else
+        must(buf_add_span(&t->body, body));
+}
+
+static void void_spool(struct talk *t)
+{
+    note(t, "void", (struct span){0});
+    t->spool_open = false;
+    buf_free(&t->body);
+}
+
+static void end_spool(struct talk *t)
+{
+    assert(t->spool_open);
+    note(t, "end", (struct span){0});
+    t->spool_open = false;
+    smtp_message_is(&t->session, &t->verdict);
+}
+
+/* Out of the session into a record and back: nothing may be different. */
+static void hold_frozen(struct talk *t, const struct reply *told)
+{
+    struct buf record = {0}, before = {0}, after = {0};
+    struct reply again;
+    if (!session_freeze(&t->session, &record)) {
+        must(reply_write(told, &before));
+        smtp_free(&t->session);
+        must(session_thaw(&t->session, buf_span(&record)));
+        bool there = smtp_reply_again(&t->session, &t->service, &again);
+        assert(there);
+        must(reply_write(&again, &after));
+        assert(span_equal(buf_span(&before), buf_span(&after)));
+        t->frozen++;
+    }
+    buf_free(&record);
+    buf_free(&before);
+    buf_free(&after);
+}
+
+static void take_reply(struct talk *t, const struct reply *r)
+{
+    must(reply_write(r, &t->replies));
+    t->offences += r->offence != OFFENCE_NONE;
+    if (t->freeze)
+        hold_frozen(t, r);
+}
+
+/* True when the next step needs something new from outside. */
+static bool serve(struct talk *t, enum smtp_want want, struct smtp_step *step)
+{
+    switch (want) {
+    case SMTP_INPUT: return true;
+    case SMTP_REPLY: take_reply(t, &step->reply); break;
+    case SMTP_RECIPIENT: answer_recipient(t, step); break;
+    case SMTP_PASSWORD: answer_password(t, step); break;
+    case SMTP_START_TLS:
+        note(t, "tls", (struct span){0});
+        smtp_tls_is_on(&t->session);
+        break;
+    case SMTP_MESSAGE: begin_spool(t); break;
+    case SMTP_BODY: add_body(t, step->body); break;
+    case SMTP_MESSAGE_END: end_spool(t); break;
+    case SMTP_MESSAGE_VOID: void_spool(t); break;
+    case SMTP_END: t->ended = true; return true;
+    }
+    return false;
+}
+
+void talk_go_on(struct talk *t)
+{
+    for (bool rest = false; !rest;) {
+        struct smtp_step step;
+        size_t used = SIZE_MAX;
+        struct span in = buf_span(&t->input);
+        enum smtp_want want = smtp_step(&t->session, &t->service, in, &used, &step);
+        assert(used <= in.len);
+        rest = serve(t, want, &step);
+        buf_drop(&t->input, used);
+    }
+    assert(t->ended || smtp_asked(&t->session).len || t->input.len <= SMTP_AUTH_LINE_MAX);
+}
+
+void talk_send(struct talk *t, struct span octets, size_t piece)
+{
+    while (octets.len && !t->ended) {
+        struct span some = piece ? span_first(octets, piece) : octets;
+        octets = span_after(octets, some.len);
+        must(buf_add_span(&t->input, some));
+        talk_go_on(t);
+    }
+}

@@ -1,0 +1,277 @@
+/* session_data.c: DATA and BDAT, from the client's octets to the spool. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "expect.h"
+
+static void ready(struct talk *t)
+{
+    greet(t);
+    begin_mail(t);
+}
+
+static void test_data_passes_octets_as_they_come(void **state)
+{
+    struct talk *t = *state;
+    ready(t);
+    codes(t, "DATA\r\n", "354");
+    codes(t, "Subject: x\r\n\r\n..dot\r\n\xff\0\x01\r\n.\r\nNOOP\r\n", "250 250");
+    struct span body = SPAN("Subject: x\r\n\r\n..dot\r\n\xff\0\x01\r\n");
+    assert_true(span_equal(buf_span(&t->body), body));
+    expect_asked(t, "message\nend\n");
+}
+
+static void test_a_bare_lf_never_ends_the_data(void **state)
+{
+    static const char *const endings[] = {"x\n.\n", "x\n.\r\n", "x\r\n.\n", "x\r.\r\n", "x\r\n.\r"};
+    struct talk *t = *state;
+    greet(t);
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
+        begin_mail(t);
+        codes(t, "DATA\r\n", "354");
+        expect_codes(t, span_of(endings[i]), "");
+        codes(t, "RSET\r\nMAIL FROM:<evil@example.net>\r\n", "");
+        expect(t, "\r\n.\r\n", "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n");
+        expect_asked(t, "message\nvoid\n");
+    }
+    assert_int_equal(t->offences, 5);
+}
+
+static void test_a_message_over_the_limit_is_dropped_and_refused_at_its_end(void **state)
+{
+    struct talk *t = *state;
+    char line[1000];
+    memset(line, 'x', sizeof line);
+    memcpy(line + sizeof line - 2, "\r\n", 2);
+    ready(t);
+    codes(t, "DATA\r\n", "354");
+    for (int i = 0; i < 1000; i++)
+        talk_send(t, (struct span){line, sizeof line}, 0);
+    expect_asked(t, "message\n");
+    talk_send(t, (struct span){line, sizeof line}, 0);
+    expect_asked(t, "void\n");
+    assert_int_equal(t->body.len, 0);
+    expect(t, "x\r\n.\r\n", "552 5.3.4 Message exceeds the size limit\r\n");
+    codes(t, "MAIL FROM:<>\r\n", "250");
+}
+
+static void test_stuffing_dots_do_not_count_for_the_size(void **state)
+{
+    struct talk *t = *state;
+    t->service.size_max = 6;
+    ready(t);
+    codes(t, "DATA\r\n..x\r\n..\r\n.\r\n", "354 552");
+    begin_mail(t);
+    t->service.size_max = 7;
+    codes(t, "DATA\r\n..x\r\n..\r\n.\r\n", "354 250");
+}
+
+static void test_a_full_spool_is_452_at_the_end(void **state)
+{
+    struct talk *t = *state;
+    t->spool_room = 10;
+    ready(t);
+    codes(t, "DATA\r\n0123456789\r\nmore\r\n", "354");
+    expect_asked(t, "message\nvoid\n");
+    expect(t, "more\r\n.\r\n", "452 4.3.1 No room for the message now\r\n");
+    begin_mail(t);
+    codes(t, "DATA\r\n0123456789\r\n.\r\n", "354 452"); /* it fails with the last octets */
+    expect_asked(t, "message\nvoid\n");
+    assert_int_equal(t->offences, 0);
+}
+
+static void test_no_spool_is_452_in_place_of_354(void **state)
+{
+    struct talk *t = *state;
+    t->no_spool = true;
+    ready(t);
+    expect(t, "DATA\r\n", "452 4.3.1 No room for the message now\r\n");
+    expect_asked(t, "message\nvoid\n");
+    t->no_spool = false;
+    codes(t, "DATA\r\n.\r\n", "354 250");
+}
+
+static void test_the_backends_words_are_the_reply(void **state)
+{
+    struct talk *t = *state;
+    t->verdict = reply_make(REPLY_OTHER, SPAN("Spam\nSee https://example.org/spam"));
+    t->verdict.code = 554;
+    memcpy(t->verdict.enhanced, (uint8_t[]){5, 7, 1}, 3);
+    t->verdict.offence = OFFENCE_BACKEND;
+    ready(t);
+    expect(t, "DATA\r\n.\r\n",
+           "354 End data with <CR><LF>.<CR><LF>\r\n"
+           "554-5.7.1 Spam\r\n554 5.7.1 See https://example.org/spam\r\n");
+    assert_int_equal(t->offences, 1);
+}
+
+static void test_chunks_make_one_message(void **state)
+{
+    struct talk *t = *state;
+    ready(t);
+    expect(t, "BDAT 5\r\nab\r\n.", "250 2.0.0 5 octets taken\r\n");
+    expect(t, "BDAT 6\r\nc\r\n..d", "250 2.0.0 11 octets taken\r\n");
+    expect(t, "BDAT 0 LAST\r\n", "250 2.0.0 Ok\r\n");
+    expect_span(buf_span(&t->body), "ab\r\n..c\r\n...d\r\n");
+    expect_asked(t, "message\nend\n");
+    codes(t, "DATA\r\n", "503");
+}
+
+static void test_a_dot_line_in_a_chunk_is_no_end(void **state)
+{
+    struct talk *t = *state;
+    ready(t);
+    codes(t, "BDAT 22 LAST\r\na\r\n.\r\nQUIT\r\n.\r\nb\r\n..\r\nNOOP\r\n", "250 250");
+    expect_span(buf_span(&t->body), "a\r\n..\r\nQUIT\r\n..\r\nb\r\n...\r\n");
+}
+
+static void test_an_empty_message_may_be_one_chunk(void **state)
+{
+    struct talk *t = *state;
+    ready(t);
+    codes(t, "BDAT 0 LAST\r\nNOOP\r\n", "250 250");
+    assert_int_equal(t->body.len, 0);
+    expect_asked(t, "message\nend\n");
+}
+
+static void test_a_crlf_may_stand_in_two_chunks(void **state)
+{
+    struct talk *t = *state;
+    ready(t);
+    codes(t, "BDAT 2\r\na\rBDAT 2 LAST\r\n\nb", "250 250");
+    expect_span(buf_span(&t->body), "a\r\nb\r\n");
+}
+
+static void test_bad_line_ends_in_chunks_are_told_at_the_last(void **state)
+{
+    struct talk *t = *state;
+    const char *const bad = "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n";
+    ready(t);
+    codes(t, "BDAT 3\r\na\nbBDAT 3\r\nxyz", "250 250");
+    expect_asked(t, "message\nvoid\n");
+    expect(t, "BDAT 2 LAST\r\n\r\n", bad);
+    begin_mail(t);
+    expect(t, "BDAT 2 LAST\r\na\r", bad); /* a CR at the very end */
+    expect_asked(t, "message\nvoid\n");
+    codes(t, "MAIL FROM:<>\r\n", "250");
+}
+
+static void test_octets_of_a_refused_chunk_are_not_commands(void **state)
+{
+    struct talk *t = *state;
+    codes(t, "BDAT 6\r\nQUIT\r\nNOOP\r\n", "503 250");
+    codes(t, "HELO c\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "250 503 250");
+    greet(t);
+    expect(t, "BDAT 6\r\nQUIT\r\n", "503 5.5.1 MAIL first\r\n");
+    codes(t, "MAIL FROM:<a@example.net>\r\n", "250");
+    expect(t, "BDAT 6\r\nQUIT\r\n", "554 5.5.1 No valid recipients\r\n");
+    codes(t, "RCPT TO:<b@example.org>\r\nBDAT 2 LAST\r\n\r\n", "250 250");
+    expect_asked(t, "recipient b@example.org\nmessage\nend\n");
+}
+
+static void test_a_refusal_waits_until_its_chunk_is_read(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    codes(t, "BDAT 3\r\nab", "");
+    assert_true(smtp_in_data(&t->session));
+    codes(t, "c", "503");
+    assert_false(smtp_in_data(&t->session));
+}
+
+static void test_a_failed_chunk_breaks_the_message_until_rset(void **state)
+{
+    struct talk *t = *state;
+    t->service.size_max = 4;
+    ready(t);
+    expect(t, "BDAT 5\r\nabcde", "552 5.3.4 Message exceeds the size limit\r\n");
+    expect_asked(t, "message\nvoid\n");
+    expect(t, "BDAT 6\r\nQUIT\r\n", "503 5.5.1 RSET first\r\n");
+    codes(t, "BDAT 1 LAST\r\nxMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n",
+          "503 503 503 503");
+    codes(t, "RSET\r\n", "250");
+    begin_mail(t);
+    codes(t, "BDAT 4 LAST\r\nab\r\n", "250");
+    begin_mail(t);
+    codes(t, "BDAT 5 LAST\r\nabcdeMAIL FROM:<>\r\n", "552 250"); /* it failed, and was the last */
+}
+
+static void test_a_spool_that_fails_breaks_the_chunk(void **state)
+{
+    struct talk *t = *state;
+    t->spool_room = 3;
+    ready(t);
+    codes(t, "BDAT 3\r\nabcBDAT 3\r\ndefBDAT 1 LAST\r\nx", "250 452 503");
+    t->no_spool = true;
+    codes(t, "EHLO c\r\n", "250");
+    begin_mail(t);
+    codes(t, "BDAT 3 LAST\r\nabc", "452");
+    expect_asked(t, "message\nvoid\n");
+}
+
+static void test_rset_between_chunks_gives_the_spool_up(void **state)
+{
+    struct talk *t = *state;
+    ready(t);
+    codes(t, "BDAT 3\r\nabc", "250");
+    assert_true(smtp_in_data(&t->session));
+    codes(t, "RCPT TO:<c@example.org>\r\nDATA\r\nRSET\r\n", "503 503 250");
+    expect_asked(t, "message\nvoid\n");
+    assert_false(smtp_in_data(&t->session));
+    begin_mail(t);
+    codes(t, "BDAT 3\r\nabcQUIT\r\n", "250 221");
+    expect_asked(t, "message\nvoid\n");
+}
+
+static void test_a_chunk_whose_size_cannot_be_told_ends_the_connection(void **state)
+{
+    static const char *const wrong[] = {"BDAT\r\n",          "BDAT x\r\n",
+                                        "BDAT -1\r\n",       "BDAT 5 FIRST\r\n",
+                                        "BDAT 5 LAST x\r\n", "BDAT 99999999999999999999\r\n"};
+    struct talk *t = *state;
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        talk_restart(t, false);
+        ready(t);
+        expect_octets(t, span_of(wrong[i]), "501 5.5.4 Syntax: BDAT size [LAST]\r\n");
+        assert_true(t->ended);
+    }
+}
+
+static void test_the_largest_chunk_size_is_only_a_number(void **state)
+{
+    struct talk *t = *state;
+    ready(t);
+    codes(t, "BDAT 18446744073709551615\r\nQUIT\r\n", "");
+    assert_true(t->session.chunk_left == UINT64_MAX - 6);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TALK_TEST(test_data_passes_octets_as_they_come),
+        TALK_TEST(test_a_bare_lf_never_ends_the_data),
+        TALK_TEST(test_a_message_over_the_limit_is_dropped_and_refused_at_its_end),
+        TALK_TEST(test_stuffing_dots_do_not_count_for_the_size),
+        TALK_TEST(test_a_full_spool_is_452_at_the_end),
+        TALK_TEST(test_no_spool_is_452_in_place_of_354),
+        TALK_TEST(test_the_backends_words_are_the_reply),
+        TALK_TEST(test_chunks_make_one_message),
+        TALK_TEST(test_a_dot_line_in_a_chunk_is_no_end),
+        TALK_TEST(test_an_empty_message_may_be_one_chunk),
+        TALK_TEST(test_a_crlf_may_stand_in_two_chunks),
+        TALK_TEST(test_bad_line_ends_in_chunks_are_told_at_the_last),
+        TALK_TEST(test_octets_of_a_refused_chunk_are_not_commands),
+        TALK_TEST(test_a_refusal_waits_until_its_chunk_is_read),
+        TALK_TEST(test_a_failed_chunk_breaks_the_message_until_rset),
+        TALK_TEST(test_a_spool_that_fails_breaks_the_chunk),
+        TALK_TEST(test_rset_between_chunks_gives_the_spool_up),
+        TALK_TEST(test_a_chunk_whose_size_cannot_be_told_ends_the_connection),
+        TALK_TEST(test_the_largest_chunk_size_is_only_a_number),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,107 @@
+/* session_freeze.c: records of sessions, and damaged ones. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "expect.h"
+
+/* A reply to RCPT is being told, and not yet sent. */
+static void hold_at_rcpt(struct talk *t, struct smtp_step *step)
+{
+    size_t used;
+    greet(t);
+    codes(t, "MAIL FROM:<a@example.net> RET=FULL\r\nRCPT TO:<b@example.org>\r\n", "250 250");
+    assert_int_equal(
+        smtp_step(&t->session, &t->service, SPAN("RCPT TO:<nobody@example.org>\r\n"), &used, step),
+        SMTP_RECIPIENT);
+    smtp_recipient_is(&t->session, RECIPIENT_UNKNOWN, step->address, NULL);
+    assert_int_equal(smtp_step(&t->session, &t->service, SPAN(""), &used, step), SMTP_REPLY);
+}
+
+static void test_a_held_session_comes_back_as_it_was(void **state)
+{
+    struct talk *t = *state;
+    struct smtp_step step;
+    struct buf record = {0};
+    struct reply again;
+    hold_at_rcpt(t, &step);
+    assert_int_equal(session_freeze(&t->session, &record), 0);
+    assert_true(record.len <= 128);
+    smtp_free(&t->session);
+    assert_int_equal(session_thaw(&t->session, buf_span(&record)), 0);
+    assert_true(smtp_reply_again(&t->session, &t->service, &again));
+    assert_int_equal(again.id, REPLY_NO_USER);
+    assert_int_equal(again.offence, OFFENCE_RECIPIENT);
+    expect_span(again.arg, "nobody@example.org");
+    codes(t, "DATA\r\nx\r\n.\r\n", "354 250");
+    expect_span(envelope_helo(&t->session.envelope), "client.example.net");
+    buf_free(&record);
+}
+
+static void test_a_whole_talk_may_be_frozen_at_each_reply(void **state)
+{
+    struct talk *t = *state;
+    t->freeze = true;
+    talk_restart(t, true);
+    expect(t,
+           "EHLO c\r\nAUTH PLAIN AGEAd3Jvbmc=\r\nMAIL FROM:<a@example.net>\r\n"
+           "RCPT TO:<other@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n",
+           "250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n"
+           "250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-CHUNKING\r\n250-STARTTLS\r\n"
+           "250 AUTH PLAIN LOGIN\r\n535 5.7.8 Authentication failed\r\n250 2.1.0 Ok\r\n"
+           "552-5.2.2 Mailbox full\r\n552 5.2.2 for a week now\r\n250 2.1.5 Ok\r\n"
+           "354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n");
+    assert_true(t->ended);
+    assert_int_equal(t->frozen, 8); /* all replies, the greeting too, but 354 */
+}
+
+static void test_what_is_in_the_middle_of_something_is_not_frozen(void **state)
+{
+    struct talk *t = *state;
+    struct buf record = {0};
+    talk_restart(t, true);
+    greet(t);
+    codes(t, "AUTH LOGIN\r\n", "334");
+    assert_int_equal(session_freeze(&t->session, &record), -EBUSY);
+    codes(t, "*\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nBDAT 1\r\nx", "501 250 250 250");
+    assert_int_equal(session_freeze(&t->session, &record), -EBUSY);
+    codes(t, "RSET\r\nMAIL FROM:<>\r\nRCPT TO:<wait@example.org>\r\n", "250 250");
+    assert_int_equal(session_freeze(&t->session, &record), -EBUSY);
+    assert_int_equal(record.len, 0);
+}
+
+static void test_a_damaged_record_is_refused(void **state)
+{
+    struct talk *t = *state;
+    struct smtp_session other;
+    struct smtp_step step;
+    struct buf record = {0};
+    hold_at_rcpt(t, &step);
+    assert_int_equal(session_freeze(&t->session, &record), 0);
+    for (uint32_t i = 0; i < record.len; i++) {
+        record.at[i] ^= 0x10;
+        assert_int_equal(session_thaw(&other, buf_span(&record)), -EBADMSG);
+        assert_null(other.envelope.text.at);
+        record.at[i] ^= 0x10;
+        assert_int_equal(session_thaw(&other, span_first(buf_span(&record), i)), -EBADMSG);
+    }
+    assert_int_equal(session_thaw(&other, buf_span(&record)), 0);
+    smtp_free(&other);
+    buf_free(&record);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TALK_TEST(test_a_held_session_comes_back_as_it_was),
+        TALK_TEST(test_a_whole_talk_may_be_frozen_at_each_reply),
+        TALK_TEST(test_what_is_in_the_middle_of_something_is_not_frozen),
+        TALK_TEST(test_a_damaged_record_is_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

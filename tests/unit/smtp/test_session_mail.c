@@ -1,0 +1,303 @@
+/* session_mail.c: MAIL and RCPT, their paths and parameters. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "expect.h"
+
+static void test_a_sender_and_recipients_are_kept_as_written(void **state)
+{
+    struct talk *t = *state;
+    struct envelope_recipient r = {0};
+    greet(t);
+    codes(t, "MAIL FROM:<Alice@Example.NET> SIZE=5 BODY=8BITMIME RET=hdrs ENVID=a+2Bb\r\n", "250");
+    codes(t, "RCPT TO:<Bob@Example.ORG> NOTIFY=success,DELAY ORCPT=rfc822;bob+40x.org\r\n", "250");
+    codes(t, "RCPT TO:<\"c d\"@example.org>\r\n", "250");
+    expect_asked(t, "recipient Bob@Example.ORG\nrecipient \"c d\"@example.org\n");
+    const struct envelope *e = &t->session.envelope;
+    expect_span(envelope_sender(e), "Alice@Example.NET");
+    expect_span(envelope_sender_params(e), "RET=hdrs ENVID=a+2Bb");
+    assert_true(envelope_next(e, &r));
+    expect_span(r.address, "Bob@Example.ORG");
+    expect_span(r.params, "NOTIFY=success,DELAY ORCPT=rfc822;bob+40x.org");
+    assert_true(envelope_next(e, &r));
+    expect_span(r.address, "\"c d\"@example.org");
+    expect_span(r.params, "");
+    assert_false(envelope_next(e, &r));
+    assert_true(t->session.flags & SMTP_8BIT);
+    assert_false(t->session.flags & (SMTP_UTF8 | SMTP_NULL_SENDER));
+}
+
+static void test_the_null_sender_is_a_sender(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    codes(t, "MAIL FROM:<>\r\n", "250");
+    assert_true(t->session.flags & SMTP_NULL_SENDER);
+    assert_true(envelope_has_sender(&t->session.envelope));
+    codes(t, "RSET\r\nMAIL FROM: <a@example.net>\r\n", "250 250");
+    assert_false(t->session.flags & SMTP_NULL_SENDER);
+}
+
+static void test_bad_paths_are_501(void **state)
+{
+    static const char *const lines[] = {
+        "MAIL FROM:a@example.net\r\n",
+        "MAIL FROM:<a@example.net\r\n",
+        "MAIL a@example.net\r\n",
+        "MAIL\r\n",
+        "MAIL FROM:\r\n",
+        "MAIL FROM:<a>\r\n",
+        "MAIL FROM:<postmaster>\r\n",
+        "MAIL FROM:<a@example.net>x\r\n",
+        "MAIL TO:<a@b.net>\r\n",
+        "MAIL FROM:<a@b.net><c@d.net>\r\n",
+    };
+    struct talk *t = *state;
+    greet(t);
+    for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
+        expect_octets(t, span_of(lines[i]), "501 5.1.7 Bad sender address\r\n");
+    codes(t, "MAIL FROM:<a@example.net>\r\n", "250");
+    expect(t, "RCPT TO:<>\r\n", "501 5.1.3 Bad recipient address\r\n");
+    expect(t, "RCPT FROM:<a@b.net>\r\n", "501 5.1.3 Bad recipient address\r\n");
+}
+
+static void test_verdicts_become_replies(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    codes(t, "MAIL FROM:<a@example.net>\r\n", "250");
+    expect(t, "RCPT TO:<nobody@example.org>\r\n",
+           "550 5.1.1 <nobody@example.org>: user unknown\r\n");
+    expect(t, "RCPT TO:<foreign@a.test>\r\n", "550 5.7.1 <foreign@a.test>: relaying denied\r\n");
+    expect(t, "RCPT TO:<trap@example.org>\r\n", "550 5.7.1 <trap@example.org>: refused\r\n");
+    assert_int_equal(t->offences, 3);
+    expect(t, "RCPT TO:<down@example.org>\r\n",
+           "451 4.3.0 Cannot look up the recipient now, try again\r\n");
+    expect(t, "RCPT TO:<masked@example.org>\r\n", "450 4.7.1 Try again later\r\n");
+    assert_int_equal(t->offences, 3);
+    expect(t, "RCPT TO:<other@example.org>\r\n",
+           "552-5.2.2 Mailbox full\r\n552 5.2.2 for a week now\r\n");
+    assert_int_equal(t->offences, 4);
+    assert_int_equal(envelope_recipients(&t->session.envelope), 0);
+    expect(t, "DATA\r\n", "554 5.5.1 No valid recipients\r\n");
+}
+
+static void test_a_refused_recipient_costs_little_memory(void **state)
+{
+    struct talk *t = *state;
+    struct smtp_step step;
+    size_t used;
+    greet(t);
+    codes(t, "MAIL FROM:<a@example.net>\r\n", "250");
+    struct span in = SPAN("RCPT TO:<nobody@example.org> ORCPT=rfc822;nobody@example.org\r\n");
+    assert_int_equal(smtp_step(&t->session, &t->service, in, &used, &step), SMTP_RECIPIENT);
+    smtp_recipient_is(&t->session, RECIPIENT_UNKNOWN, step.address, NULL);
+    assert_int_equal(smtp_step(&t->session, &t->service, SPAN(""), &used, &step), SMTP_REPLY);
+    smtp_fit(&t->session);
+    /* HELO's name, the sender, the refused address: nothing else. */
+    assert_int_equal(t->session.envelope.text.cap, 3 * 5 + 18 + 13 + 18);
+}
+
+static void test_postmaster_needs_no_domain(void **state)
+{
+    struct talk *t = *state;
+    struct smtp_step step;
+    size_t used;
+    greet(t);
+    codes(t, "MAIL FROM:<a@example.net>\r\n", "250");
+    assert_int_equal(
+        smtp_step(&t->session, &t->service, SPAN("RCPT TO:<PostMaster>\r\n"), &used, &step),
+        SMTP_RECIPIENT);
+    expect_span(step.box.local, "PostMaster");
+    expect_span(step.box.domain, "");
+    expect_span(step.address, "PostMaster");
+    smtp_recipient_is(&t->session, RECIPIENT_TAKE, SPAN("PostMaster"), NULL);
+    talk_go_on(t);
+    assert_int_equal(envelope_recipients(&t->session.envelope), 1);
+}
+
+static void test_source_routes_are_skipped(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    codes(t, "MAIL FROM:<@one.test,@two.test:a@example.net>\r\n", "250");
+    expect_span(envelope_sender(&t->session.envelope), "a@example.net");
+    codes(t, "RCPT TO:<@one.test:b@example.org>\r\n", "250");
+    expect_asked(t, "recipient b@example.org\n");
+}
+
+static void test_a_size_over_the_limit_is_refused_early(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    expect(t, "MAIL FROM:<a@example.net> SIZE=1000001\r\n",
+           "552 5.3.4 Message exceeds the size limit\r\n");
+    codes(t, "MAIL FROM:<a@example.net> SIZE=99999999999999999999\r\n", "501");
+    codes(t, "MAIL FROM:<a@example.net> SIZE=\r\n", "501");
+    codes(t, "MAIL FROM:<a@example.net> SIZE\r\n", "501");
+    codes(t, "MAIL FROM:<a@example.net> SIZE=1 SIZE=1\r\n", "501");
+    codes(t, "MAIL FROM:<a@example.net> size=1000000\r\n", "250");
+    t->service.size_max = 0;
+    codes(t, "RSET\r\nMAIL FROM:<a@example.net> SIZE=1000001\r\n", "250 250");
+}
+
+static void test_parameters_that_are_not_offered_are_555(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    expect(t, "MAIL FROM:<a@example.net> FROB=1\r\n",
+           "555 5.5.4 Parameter not known or not allowed: FROB\r\n");
+    codes(t, "MAIL FROM:<a@example.net> NOTIFY=NEVER\r\n", "555");
+    t->service.offer = 0;
+    codes(t, "MAIL FROM:<a@example.net> BODY=8BITMIME\r\n", "555");
+    codes(t, "MAIL FROM:<a@example.net> SMTPUTF8\r\n", "555");
+    codes(t, "MAIL FROM:<a@example.net> RET=FULL\r\n", "555");
+    codes(t, "MAIL FROM:<a@example.net> SIZE=1 AUTH=<>\r\n", "250");
+    codes(t, "RCPT TO:<b@example.org> NOTIFY=NEVER\r\n", "555");
+    t->service.offer = SMTP_OFFER_ALL;
+    codes(t, "RCPT TO:<b@example.org> RET=FULL\r\n", "555");
+    codes(t, "HELO c\r\nMAIL FROM:<a@example.net> SIZE=1\r\n", "250 555");
+}
+
+static void test_a_parameter_is_repeated_sanitised(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    expect(t, "MAIL FROM:<a@example.net> \x1b[31m\xff\t\r\n",
+           "555 5.5.4 Parameter not known or not allowed: ?[31m?\r\n");
+}
+
+static void test_parameter_values_are_checked(void **state)
+{
+    static const char *const wrong[] = {
+        "MAIL FROM:<a@b.net> BODY=BINARYMIME\r\n",
+        "MAIL FROM:<a@b.net> BODY\r\n",
+        "MAIL FROM:<a@b.net> SMTPUTF8=1\r\n",
+        "MAIL FROM:<a@b.net> RET=SOME\r\n",
+        "MAIL FROM:<a@b.net> ENVID=a+2b\r\n",
+        "MAIL FROM:<a@b.net> ENVID=\r\n",
+        "MAIL FROM:<a@b.net> ENVID=a=b\r\n",
+        "MAIL FROM:<a@b.net> AUTH=\r\n",
+        "MAIL FROM:<a@b.net> RET=FULL RET=HDRS\r\n",
+        "RCPT TO:<b@c.org> NOTIFY=NEVER,DELAY\r\n",
+        "RCPT TO:<b@c.org> NOTIFY=\r\n",
+        "RCPT TO:<b@c.org> NOTIFY=SUCCESS,\r\n",
+        "RCPT TO:<b@c.org> ORCPT=b@c.org\r\n",
+        "RCPT TO:<b@c.org> ORCPT=;b\r\n",
+        "RCPT TO:<b@c.org> ORCPT=rfc822;\r\n",
+        "RCPT TO:<b@c.org> ORCPT=rfc822;\xc3\xa4@c.org\r\n",
+        "RCPT TO:<b@c.org> ORCPT=utf-8;\xc3\xa4@c.org\r\n", /* SMTPUTF8 was not asked for */
+    };
+    struct talk *t = *state;
+    greet(t);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        codes(t, "RSET\r\n", "250");
+        if (wrong[i][0] == 'R')
+            codes(t, "MAIL FROM:<>\r\n", "250");
+        expect_codes(t, span_of(wrong[i]), "501");
+    }
+}
+
+static void test_envid_is_at_most_100_octets_and_orcpt_500(void **state)
+{
+    struct talk *t = *state;
+    char line[700];
+    greet(t);
+    for (int n = 100; n <= 101; n++) {
+        int len = snprintf(line, sizeof line, "MAIL FROM:<> ENVID=%0*d\r\n", n, 0);
+        expect_codes(t, (struct span){line, (size_t)len}, n == 100 ? "250" : "501");
+        codes(t, "RSET\r\n", "250");
+    }
+    codes(t, "MAIL FROM:<>\r\n", "250");
+    for (int n = 493; n <= 494; n++) {
+        int len = snprintf(line, sizeof line, "RCPT TO:<b@c.org> ORCPT=rfc822;%0*d\r\n", n, 0);
+        expect_codes(t, (struct span){line, (size_t)len}, n == 493 ? "250" : "501");
+    }
+}
+
+static void test_non_ascii_addresses_need_smtputf8(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    expect(t, "MAIL FROM:<j\xc3\xb6rg@example.net>\r\n",
+           "553 5.6.7 Non-ASCII address needs SMTPUTF8\r\n");
+    codes(t, "MAIL FROM:<a@example.net>\r\nRCPT TO:<j\xc3\xb6rg@example.org>\r\n", "250 553");
+    codes(t,
+          "RSET\r\nMAIL FROM:<j\xc3\xb6rg@b\xc3\xbc"
+          "cher.example> SMTPUTF8\r\n",
+          "250 250");
+    assert_true(t->session.flags & SMTP_UTF8);
+    codes(t, "RCPT TO:<j\xc3\xb6rg@example.org> ORCPT=utf-8;j\xc3\xb6rg@example.org\r\n", "250");
+    codes(t, "RSET\r\n", "250");
+    assert_false(t->session.flags & SMTP_UTF8);
+    codes(t, "MAIL FROM:<j\xff@example.net> SMTPUTF8\r\n", "501");
+    assert_false(t->session.flags & SMTP_UTF8);
+}
+
+static void test_a_refused_mail_leaves_no_flags(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    codes(t, "MAIL FROM:<a@b.net> SMTPUTF8 BODY=8BITMIME FROB\r\n", "555");
+    codes(t, "MAIL FROM:<a@b.net>\r\n", "250");
+    assert_false(t->session.flags & (SMTP_UTF8 | SMTP_8BIT));
+}
+
+static void test_more_recipients_than_allowed_get_452(void **state)
+{
+    struct talk *t = *state;
+    t->service.recipients_max = 3;
+    greet(t);
+    begin_mail(t);
+    codes(t, "RCPT TO:<c@d.org>\r\nRCPT TO:<nobody@d.org>\r\nRCPT TO:<c@d.org>\r\n", "250 550 250");
+    expect(t, "RCPT TO:<c@d.org>\r\n", "452 4.5.3 Too many recipients\r\n");
+    expect_asked(t, "recipient c@d.org\nrecipient nobody@d.org\nrecipient c@d.org\n");
+    codes(t, "DATA\r\n.\r\n", "354 250");
+    t->service.recipients_max = 0;
+    codes(t, "MAIL FROM:<>\r\n", "250");
+    for (int i = 0; i < ENVELOPE_RECIPIENTS_MAX; i++)
+        codes(t, "RCPT TO:<c@d.org>\r\n", "250");
+    codes(t, "RCPT TO:<c@d.org>\r\n", "452");
+}
+
+static void test_submission_needs_auth_before_mail(void **state)
+{
+    struct talk *t = *state;
+    t->service.submission = true;
+    greet(t);
+    expect(t, "MAIL FROM:<a@b.net>\r\n", "530 5.7.0 Issue STARTTLS first\r\n");
+    t->service.tls = false;
+    expect(t, "MAIL FROM:nonsense\r\n", "530 5.7.0 Authentication required\r\n");
+    talk_restart(t, true);
+    greet(t);
+    codes(t, "MAIL FROM:<a@b.net>\r\nAUTH PLAIN AGEAcmlnaHQ=\r\nMAIL FROM:<a@b.net>\r\n",
+          "530 235 250");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TALK_TEST(test_a_sender_and_recipients_are_kept_as_written),
+        TALK_TEST(test_the_null_sender_is_a_sender),
+        TALK_TEST(test_bad_paths_are_501),
+        TALK_TEST(test_verdicts_become_replies),
+        TALK_TEST(test_a_refused_recipient_costs_little_memory),
+        TALK_TEST(test_postmaster_needs_no_domain),
+        TALK_TEST(test_source_routes_are_skipped),
+        TALK_TEST(test_a_size_over_the_limit_is_refused_early),
+        TALK_TEST(test_parameters_that_are_not_offered_are_555),
+        TALK_TEST(test_a_parameter_is_repeated_sanitised),
+        TALK_TEST(test_parameter_values_are_checked),
+        TALK_TEST(test_envid_is_at_most_100_octets_and_orcpt_500),
+        TALK_TEST(test_non_ascii_addresses_need_smtputf8),
+        TALK_TEST(test_a_refused_mail_leaves_no_flags),
+        TALK_TEST(test_more_recipients_than_allowed_get_452),
+        TALK_TEST(test_submission_needs_auth_before_mail),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
