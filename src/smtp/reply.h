@@ -23,7 +23,7 @@
     R(OK, 250, 2, 0, 0, NONE, "Ok")                                                                \
     R(SENDER_OK, 250, 2, 1, 0, NONE, "Ok")                                                         \
     R(RECIPIENT_OK, 250, 2, 1, 5, NONE, "Ok")                                                      \
-    R(CHUNK_OK, 250, 2, 0, 0, NONE, "%s octets taken")                                             \
+    R(CHUNK_OK, 250, 2, 0, 0, NONE, "Chunk taken")                                                 \
     R(VRFY, 252, 2, 5, 2, NONE, "Cannot VRFY; send some mail, I will try my best")                 \
     R(HELP, 214, 2, 0, 0, NONE, "See RFC 5321")                                                    \
     R(START_TLS, 220, 2, 0, 0, NONE, "Ready to start TLS")                                         \

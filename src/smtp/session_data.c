@@ -5,8 +5,6 @@
  * and the reply that was prepared for it is told then. A chunk is read even when its BDAT is
  * refused (RFC 3030), or its octets would be taken for commands. Chunks are made into what DATA
  * would have brought: dots stuffed, CRLF at the end. See session.c for how handlers are called. */
-#include <stdio.h>
-
 #include "smtp/session_part.h"
 #include "smtp/text.h"
 
@@ -147,13 +145,6 @@ static void chunk_refused(struct turn *t)
     }
 }
 
-static void chunk_taken(struct turn *t)
-{
-    char octets[24];
-    int n = snprintf(octets, sizeof octets, "%llu", (unsigned long long)t->s->size);
-    session_say_with(t->s, REPLY_CHUNK_OK, (struct span){octets, (size_t)n});
-}
-
 /* The message is whole. Its last line is ended, for it is to be sent on by DATA. */
 static void last_chunk_taken(struct turn *t)
 {
@@ -174,7 +165,7 @@ static void chunk_end(struct turn *t)
     if (s->flags & SMTP_DATA_VOID && !s->data.bad)
         chunk_refused(t);
     else if (!(s->flags & SMTP_CHUNK_LAST))
-        chunk_taken(t);
+        session_say(s, REPLY_CHUNK_OK);
     else if (s->data.bad)
         s->wait = WAIT_WHOLE;
     else

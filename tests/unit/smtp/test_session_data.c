@@ -114,8 +114,8 @@ static void test_chunks_make_one_message(void **state)
 {
     struct talk *t = *state;
     ready(t);
-    expect(t, "BDAT 5\r\nab\r\n.", "250 2.0.0 5 octets taken\r\n");
-    expect(t, "BDAT 6\r\nc\r\n..d", "250 2.0.0 11 octets taken\r\n");
+    expect(t, "BDAT 5\r\nab\r\n.", "250 2.0.0 Chunk taken\r\n");
+    expect(t, "BDAT 6\r\nc\r\n..d", "250 2.0.0 Chunk taken\r\n");
     expect(t, "BDAT 0 LAST\r\n", "250 2.0.0 Ok\r\n");
     expect_span(buf_span(&t->body), "ab\r\n..c\r\n...d\r\n");
     expect_asked(t, "message\nend\n");
