@@ -1,8 +1,9 @@
-/* The configuration as the rest of the house sees it: checked values, never strings to be parsed again.
+/* The configuration as the rest of the house sees it: checked values, never strings to be parsed
+ * again.
  *
- * Read by the master (and `mired -t`) with libconfuse; children inherit it over fork() and never change it.
- * Durations are ms, sizes octets. The keys, their defaults and their limits stand in docs/configuration.md
- * and in one table each in the .c files. */
+ * Read by the master (and `mired -t`) with libconfuse; children inherit it over fork() and never
+ * change it. Durations are ms, sizes octets. The keys, their defaults and their limits stand in
+ * docs/configuration.md and in one table each in the .c files. */
 #ifndef MIRED_CONFIG_CONFIG_H
 #define MIRED_CONFIG_CONFIG_H
 
@@ -25,19 +26,24 @@ struct config_networks {
     size_t count;
 };
 
-enum tls_mode { TLS_OFF, TLS_STARTTLS, TLS_IMPLICIT, TLS_VERIFIED /* backends: encrypted and checked */ };
+enum tls_mode {
+    TLS_OFF,
+    TLS_STARTTLS,
+    TLS_IMPLICIT,
+    TLS_VERIFIED /* backends: encrypted and checked */
+};
 
 struct config_listen {
     struct addr addr;
     bool submission;
-    bool auth;      /* offered where there is an `auth` verifier */
+    bool auth; /* offered where there is an `auth` verifier */
     enum tls_mode tls;
     struct config_networks proxy_protocol; /* who may send PROXY v1/v2; empty: nobody */
 };
 
 struct config_tls {
     struct config_strings certificate, key;
-    int minimum; /* 12 or 13 for TLS 1.2 or 1.3 */
+    int minimum;     /* 12 or 13 for TLS 1.2 or 1.3 */
     char *client_ca; /* optional client certificates that make a session exempt; NULL: none */
 };
 
@@ -46,9 +52,9 @@ enum recipients_kind { RECIPIENTS_FILE, RECIPIENTS_LDAP, RECIPIENTS_SOCKETMAP, R
 struct config_recipients {
     enum recipients_kind kind;
     uint64_t cache_ms, negative_cache_ms;
-    char *path;                 /* file, socketmap (unix path or inet:HOST:PORT) */
-    char *map;                  /* socketmap */
-    struct config_strings url;  /* ldap: one or several servers */
+    char *path;                /* file, socketmap (unix path or inet:HOST:PORT) */
+    char *map;                 /* socketmap */
+    struct config_strings url; /* ldap: one or several servers */
     char *base, *filter, *bind_dn, *password_file;
     bool start_tls;
 };
@@ -64,7 +70,7 @@ enum backend_kind { BACKEND_SMTP, BACKEND_LMTP, BACKEND_STORE };
 
 struct config_backend {
     enum backend_kind kind;
-    char *name;       /* as written: "smtp://127.0.0.1:10025", "lmtp:/run/dovecot/lmtp", "maildir" */
+    char *name; /* as written: "smtp://127.0.0.1:10025", "lmtp:/run/dovecot/lmtp", "maildir" */
     struct addr addr; /* ADDR_UNIX: see path */
     char *path;
     bool xclient, xforward;
@@ -82,7 +88,7 @@ struct config_dnsbl {
 };
 
 struct config {
-    char *file;     /* where it was read from */
+    char *file; /* where it was read from */
     char *hostname;
     struct config_strings domains; /* folded: lower case, A-labels */
     uint32_t workers, clerks;      /* already resolved: never 0 */
@@ -91,7 +97,7 @@ struct config {
     enum log_format log;
     enum log_level log_level;
     uint64_t size_max;
-    uint64_t connections_max;      /* already resolved; all workers together */
+    uint64_t connections_max; /* already resolved; all workers together */
     uint64_t spool_max;
     uint64_t timeout_ms;
     uint64_t settle_ms;
@@ -120,10 +126,10 @@ struct config {
     char *web_token_file;
 };
 
-/* Reads `path`. Returns 0 and the configuration (the caller's; config_free), or -1 with every error found, a
- * line each as "FILE:LINE: what is wrong; what would be right", in *errors (the caller's buf). Warnings (no
- * `recipients`: every local address is taken) go to *errors too, marked "warning:", with return 0.
- * Looks at files only to see whether they can be read. */
+/* Reads `path`. Returns 0 and the configuration (the caller's; config_free), or -1 with every error
+ * found, a line each as "FILE:LINE: what is wrong; what would be right", in *errors (the caller's
+ * buf). Warnings (no `recipients`: every local address is taken) go to *errors too, marked
+ * "warning:", with return 0. Looks at files only to see whether they can be read. */
 int config_read(const char *path, struct config **config, struct buf *errors);
 
 void config_free(struct config *config);

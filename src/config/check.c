@@ -1,0 +1,291 @@
+/* Checks that need more than one value, files, and the defaults that depend on the machine.
+ *
+ * Files are only looked at, to see whether they can be read; who uses them reads them. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "config/reader.h"
+#include "smtp/address.h"
+
+static void check_file(struct reader *r, struct place at, const char *what, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0)
+        reader_wrong(r, at, "%s \"%s\" cannot be read: %s", what, path, strerror(errno));
+    else
+        close(fd);
+}
+
+/* ---- the whole ---- */
+
+static void check_hostname(struct reader *r)
+{
+    struct config *c = r->config;
+    char name[256], folded[256];
+
+    if (!c->hostname) {
+        if (gethostname(name, sizeof name) < 0 || name[0] == '\0')
+            strcpy(name, "localhost");
+        name[sizeof name - 1] = '\0';
+        c->hostname = strdup(name);
+    }
+    if (!value_domain(c->hostname, folded)) {
+        reader_wrong(r, reader_main(r, "hostname"),
+                     "hostname = \"%.80s\" is wrong; right would be a name such as mx1.example.org",
+                     c->hostname);
+        return;
+    }
+    free(c->hostname);
+    c->hostname = strdup(folded);
+}
+
+static void check_domains(struct reader *r)
+{
+    struct config *c = r->config;
+    struct place at = reader_main(r, "domains");
+    char folded[256];
+
+    if (c->domains.count == 0)
+        reader_wrong(r, at,
+                     "domains is not set; right would be what you take mail for: domains = { "
+                     "\"example.org\" }");
+    for (size_t i = 0; i < c->domains.count; i++) {
+        if (!value_domain(c->domains.at[i], folded)) {
+            reader_wrong(r, at, "domains: \"%.80s\" is no domain; right would be example.org",
+                         c->domains.at[i]);
+            continue;
+        }
+        free(c->domains.at[i]);
+        c->domains.at[i] = strdup(folded);
+    }
+}
+
+static void check_exempt(struct reader *r)
+{
+    struct config *c = r->config;
+    struct network n;
+
+    for (size_t i = 0; i < c->exempt_names.count; i++) {
+        const char *text = c->exempt_names.at[i];
+        struct place at = reader_main(r, "exempt");
+        if (network_parse(span_of(text), &n))
+            (void)networks_add(&c->exempt, &n);
+        else if (text[0] == '.')
+            reader_wrong(r, at, "exempt: names are not yet supported (DNS look-ups): \"%.80s\"",
+                         text);
+        else
+            reader_wrong(r, at,
+                         "exempt: \"%.80s\" is no network; right would be 10.0.0.0/8, 192.0.2.7 or "
+                         "[2001:db8::]/32",
+                         text);
+    }
+    strings_free(&c->exempt_names);
+}
+
+static void check_traps(struct reader *r)
+{
+    struct config *c = r->config;
+
+    for (size_t i = 0; i < c->traps.count; i++) {
+        const char *text = c->traps.at[i];
+        const char *sign = strrchr(text, '@');
+        struct mailbox box = {{text, sign ? (size_t)(sign - text) : 0},
+                              span_of(sign ? sign + 1 : "")};
+        char folded[ADDRESS_MAX * 4];
+        if (!sign || sign == text || mailbox_fold(&box, folded, sizeof folded) == 0) {
+            reader_wrong(r, reader_main(r, "traps"),
+                         "traps: \"%.80s\" is no address; right would be trap@example.org", text);
+            continue;
+        }
+        free(c->traps.at[i]);
+        c->traps.at[i] = strdup(folded);
+    }
+}
+
+static void check_suspect(struct reader *r)
+{
+    struct config *c = r->config;
+    struct place at = reader_main(r, "suspect");
+    struct network n;
+
+    for (size_t i = 0; i < c->suspect.count; i++) {
+        const char *text = c->suspect.at[i];
+        if (strncmp(text, "file:", 5) == 0)
+            check_file(r, at, "suspect", text + 5);
+        else if (!network_parse(span_of(text), &n))
+            reader_wrong(r, at,
+                         "suspect: \"%.80s\" is wrong; right would be \"file:/etc/mired/suspects\" "
+                         "or a network",
+                         text);
+    }
+}
+
+static void check_tarpit(struct reader *r)
+{
+    struct tarpit_rules *t = &r->config->tarpit;
+
+    if (t->time > t->max)
+        reader_wrong(
+            r,
+            r->section[SECTION_TARPIT][0].line ? reader_place(r, SECTION_TARPIT, 0, "time")
+                                               : (struct place){0},
+            "tarpit: time is longer than max; right would be max at least as long as time");
+}
+
+static void set_machine(struct config *c)
+{
+    struct rlimit files = {1024, 1024};
+    long cores = sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (c->workers == 0)
+        c->workers = cores > 0 ? (uint32_t)cores : 1;
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (c->connections_max == 0)
+        c->connections_max = (uint64_t)c->workers * files.rlim_max;
+}
+
+/* ---- sections ---- */
+
+static void default_listen(struct config *c)
+{
+    static const char *const usual[] = {"0.0.0.0:25", "[::]:25"};
+
+    if (c->listen_count)
+        return;
+    for (size_t i = 0; i < 2; i++) {
+        addr_parse_port(span_of(usual[i]), &c->listen[i].addr);
+        c->listen[i].auth = true;
+    }
+    c->listen_count = 2;
+}
+
+static void check_listen(struct reader *r)
+{
+    struct config *c = r->config;
+
+    for (size_t i = 0; i < c->listen_count && r->section[SECTION_LISTEN][i].line; i++) {
+        struct config_listen *l = &c->listen[i];
+        for (size_t k = 0; k < i; k++)
+            if (addr_equal(&c->listen[k].addr, &l->addr) && c->listen[k].addr.port == l->addr.port)
+                reader_wrong(r, r->section[SECTION_LISTEN][i],
+                             "the same listen stands in line %d already",
+                             r->section[SECTION_LISTEN][k].line);
+        if (l->tls != TLS_OFF)
+            reader_wrong(r, reader_place(r, SECTION_LISTEN, i, "tls"),
+                         "tls is not yet supported (TLS)");
+        if (l->submission && c->auth_count == 0)
+            reader_wrong(
+                r, reader_place(r, SECTION_LISTEN, i, "submission"),
+                "submission = true needs an auth section, for it takes no mail without AUTH; right "
+                "would be auth \"file\" { path = \"/etc/mired/passwd\" }");
+        if (l->submission && !l->auth)
+            reader_wrong(r, reader_place(r, SECTION_LISTEN, i, "auth"),
+                         "submission = true and auth = false clash: nobody could send");
+    }
+}
+
+static void check_recipients(struct reader *r)
+{
+    struct config *c = r->config;
+
+    if (c->recipients_count == 0)
+        reader_warn(r, (struct place){0},
+                    "no recipients section: every address of your domains is taken, and "
+                    "nobody who guesses is made to wait");
+    for (size_t i = 0; i < c->recipients_count; i++) {
+        struct config_recipients *d = &c->recipients[i];
+        if (d->kind != RECIPIENTS_FILE || r->section[SECTION_RECIPIENTS][i].line == 0)
+            continue;
+        struct place at = reader_place(r, SECTION_RECIPIENTS, i, "path");
+        if (!d->path)
+            reader_wrong(
+                r, at,
+                "recipients \"file\" has no path; right would be path = \"/etc/mired/recipients\"");
+        else
+            check_file(r, at, "recipients", d->path);
+    }
+}
+
+static void check_auth(struct reader *r)
+{
+    struct config *c = r->config;
+
+    for (size_t i = 0; i < c->auth_count; i++) {
+        struct place at = reader_place(r, SECTION_AUTH, i, "path");
+        if (c->auth[i].kind != AUTH_FILE)
+            continue;
+        if (!c->auth[i].path)
+            reader_wrong(r, at,
+                         "auth \"file\" has no path; right would be path = \"/etc/mired/passwd\"");
+        else
+            check_file(r, at, "auth", c->auth[i].path);
+    }
+}
+
+static void check_backend(struct reader *r)
+{
+    struct config *c = r->config;
+
+    for (size_t i = 0; i < c->backend_count; i++)
+        if (c->backend[i].tls != TLS_OFF)
+            reader_wrong(r, reader_place(r, SECTION_BACKEND, i, "tls"),
+                         "tls is not yet supported (TLS)");
+    if (c->backend_count)
+        return;
+    c->backend[0] = (struct config_backend){
+        .kind = BACKEND_STORE, .name = strdup("maildir"), .connections = 64};
+    c->backend[0].addr.family = ADDR_UNIX;
+    c->backend_count = 1;
+}
+
+static void check_web(struct reader *r)
+{
+    struct config *c = r->config;
+    struct addr a;
+
+    for (size_t i = 0; i < c->web_listen.count; i++) {
+        struct place at = reader_place(r, SECTION_WEB, 0, "listen");
+        if (!addr_parse_port(span_of(c->web_listen.at[i]), &a) || !a.port)
+            reader_wrong(r, at,
+                         "web: listen = \"%.80s\" is wrong; right would be \"127.0.0.1:8025\"",
+                         c->web_listen.at[i]);
+        else if (!addr_is_loopback(&a) && !c->web_token_file)
+            reader_wrong(r, at, "web: a listen that is not loopback needs token_file");
+    }
+    if (c->web_token_file)
+        check_file(r, reader_place(r, SECTION_WEB, 0, "token_file"), "token_file",
+                   c->web_token_file);
+}
+
+void config_check(struct reader *r)
+{
+    check_hostname(r);
+    check_domains(r);
+    check_exempt(r);
+    check_traps(r);
+    check_suspect(r);
+    check_tarpit(r);
+    check_listen(r);
+    check_recipients(r);
+    check_auth(r);
+    check_backend(r);
+    check_web(r);
+    if (r->wrong)
+        return;
+    default_listen(r->config);
+    set_machine(r->config);
+    r->config->tls.minimum = r->config->tls.minimum == 1 ? 13 : 12;
+}
+
+bool config_is_local(const struct config *c, struct span domain)
+{
+    for (size_t i = 0; i < c->domains.count; i++)
+        if (span_equal(domain, span_of(c->domains.at[i])))
+            return true;
+    return false;
+}

@@ -1,0 +1,133 @@
+/* The tables of keys; see keys.h. What a value means stands in docs/configuration.md. */
+#include "config/keys.h"
+
+#define AT(type, field) offsetof(struct type, field)
+#define END                                                                                        \
+    {                                                                                              \
+        0                                                                                          \
+    }
+
+static const char *const logs[] = {"text", "json", NULL};
+static const char *const levels[] = {"debug", "info", "warn", "error", NULL};
+static const char *const balances[] = {"first", "round_robin", NULL};
+static const char *const tls_listen[] = {"off", "starttls", "implicit", NULL};
+static const char *const tls_backend[] = {"off", "starttls", "implicit", "verified", NULL};
+static const char *const tls_minimum[] = {"1.2", "1.3", NULL};
+static const char *const proxies[] = {"off", "v1", "v2", NULL};
+static const char *const freezes[] = {"off", "auto", NULL};
+
+#define YEAR (366 * 86400e3)
+
+const struct key keys_main[] = {
+    {"hostname", KEY_TEXT, AT(config, hostname)},
+    {"domains", KEY_TEXTS, AT(config, domains)},
+    {"workers", KEY_COUNT, AT(config, workers), 0, 1024},
+    {"clerks", KEY_COUNT, AT(config, clerks), 1, 256},
+    {"user", KEY_TEXT, AT(config, user)},
+    {"state", KEY_TEXT, AT(config, state)},
+    {"run", KEY_TEXT, AT(config, run)},
+    {"log", KEY_CHOICE, AT(config, log), .choices = logs},
+    {"log_level", KEY_CHOICE, AT(config, log_level), .choices = levels},
+    {"size_max", KEY_SIZE, AT(config, size_max), 1024, 4e9},
+    {"connections_max", KEY_LONG_COUNT, AT(config, connections_max), 0, 1e8},
+    {"spool_max", KEY_SIZE, AT(config, spool_max), 1024, 1e15},
+    {"timeout", KEY_DURATION, AT(config, timeout_ms), 1000, 3600e3},
+    {"settle", KEY_DURATION, AT(config, settle_ms), 60e3, 30 * 86400e3},
+    {"exempt", KEY_TEXTS, AT(config, exempt_names)}, /* sorted into networks and names by check.c */
+    {"suspect", KEY_TEXTS, AT(config, suspect)},
+    {"traps", KEY_TEXTS, AT(config, traps)},
+    {"ledger_size", KEY_SIZE, AT(config, ledger_size), 65536, 1e13},
+    {"resolver", KEY_TEXTS, AT(config, resolver), .later = "DNS look-ups"},
+    {"recipient_delimiter", KEY_TEXT, AT(config, recipient_delimiter)},
+    {"balance", KEY_CHOICE, AT(config, balance), .choices = balances},
+    END};
+
+const struct key keys_listen[] = {
+    {"submission", KEY_BOOL, AT(config_listen, submission)},
+    {"auth", KEY_BOOL, AT(config_listen, auth)},
+    {"tls", KEY_CHOICE, AT(config_listen, tls), .choices = tls_listen},
+    {"proxy_protocol", KEY_NETWORKS, AT(config_listen, proxy_protocol),
+     .later = "the PROXY protocol"},
+    END};
+
+const struct key keys_tls[] = {
+    {"certificate", KEY_TEXTS, AT(config_tls, certificate)},
+    {"key", KEY_TEXTS, AT(config_tls, key)},
+    {"minimum", KEY_CHOICE, AT(config_tls, minimum), .choices = tls_minimum},
+    {"client_ca", KEY_TEXT, AT(config_tls, client_ca)},
+    END};
+
+const struct key keys_tarpit[] = {
+    {"time", KEY_DURATION, AT(tarpit_rules, time), 0, 285e3},
+    {"growth", KEY_NUMBER, AT(tarpit_rules, growth), 1, 10},
+    {"max", KEY_DURATION, AT(tarpit_rules, max), 0, 285e3},
+    {"pace", KEY_BOOL, AT(tarpit_rules, pace)},
+    {"pace_after", KEY_NUMBER, AT(tarpit_rules, pace_after), 0, 1e6},
+    {"shield", KEY_NUMBER, AT(tarpit_rules, shield), 0, 1e6},
+    {"good_ratio", KEY_NUMBER, AT(tarpit_rules, good_ratio), 0, 1e6},
+    {"half_life", KEY_DURATION, AT(tarpit_rules, half_life), 1000, YEAR},
+    {"good_half_life", KEY_DURATION, AT(tarpit_rules, good_half_life), 1000, YEAR},
+    {"network_share", KEY_NUMBER, AT(tarpit_rules, network_share), 0, 1e6},
+    {"drip", KEY_DURATION, AT(tarpit_rules, drip), 0, 285e3},
+    {"patience_offences", KEY_NUMBER, AT(tarpit_rules, patience_offences), 0, 1e6},
+    {"null_sender_max", KEY_DURATION, AT(tarpit_rules, null_sender_max), 0, 285e3},
+    {"suspect_offences", KEY_NUMBER, AT(tarpit_rules, suspect_offences), 0, 1e6},
+    {"held_max", KEY_AUTO, AT(tarpit_rules, held_max), 1, 1e8},
+    {"held_per_client", KEY_LONG_COUNT, AT(tarpit_rules, held_per_client), 1, 60000},
+    {"reserve", KEY_SHARE, AT(tarpit_rules, reserve), 0, 0.9},
+    {"freeze", KEY_CHOICE, AT(tarpit_rules, freeze), .choices = freezes},
+    {"freeze_after", KEY_DURATION, AT(tarpit_rules, freeze_after), 0, 285e3},
+    END};
+
+const struct key keys_recipients[] = {
+    {"path", KEY_TEXT, AT(config_recipients, path)},
+    {"map", KEY_TEXT, AT(config_recipients, map)},
+    {"url", KEY_TEXTS, AT(config_recipients, url)},
+    {"base", KEY_TEXT, AT(config_recipients, base)},
+    {"filter", KEY_TEXT, AT(config_recipients, filter)},
+    {"bind_dn", KEY_TEXT, AT(config_recipients, bind_dn)},
+    {"password_file", KEY_TEXT, AT(config_recipients, password_file)},
+    {"start_tls", KEY_BOOL, AT(config_recipients, start_tls)},
+    {"cache", KEY_DURATION, AT(config_recipients, cache_ms), 0, 30 * 86400e3},
+    {"negative_cache", KEY_DURATION, AT(config_recipients, negative_cache_ms), 0, 30 * 86400e3},
+    END};
+
+const struct key keys_auth[] = {{"path", KEY_TEXT, AT(config_auth, path)}, END};
+
+const struct key keys_backend[] = {
+    {"xclient", KEY_BOOL, AT(config_backend, xclient), .later = "XCLIENT"},
+    {"xforward", KEY_BOOL, AT(config_backend, xforward), .later = "XFORWARD"},
+    {"proxy_protocol", KEY_CHOICE, AT(config_backend, proxy_protocol), .choices = proxies,
+     .later = "the PROXY protocol"},
+    {"tls", KEY_CHOICE, AT(config_backend, tls), .choices = tls_backend},
+    {"connections", KEY_COUNT, AT(config_backend, connections), 1, 10000},
+    END};
+
+const struct key keys_dnsbl[] = {{"weight", KEY_NUMBER, AT(config_dnsbl, weight), 0, 1000},
+                                 {"reply", KEY_TEXT, AT(config_dnsbl, reply)},
+                                 END};
+
+const struct key keys_dnswl[] = {END};
+
+const struct key keys_web[] = {{"listen", KEY_TEXTS, AT(config, web_listen)},
+                               {"token_file", KEY_TEXT, AT(config, web_token_file)},
+                               END};
+
+struct fleet_place { /* only its shape is used, until there is a fleet */
+    char *redis, *name;
+};
+const struct key keys_fleet[] = {
+    {"redis", KEY_TEXT, AT(fleet_place, redis)}, {"name", KEY_TEXT, AT(fleet_place, name)}, END};
+
+const struct section sections[SECTION_COUNT] = {
+    [SECTION_LISTEN] = {"listen", keys_listen, true, NULL},
+    [SECTION_TLS] = {"tls", keys_tls, false, "TLS"},
+    [SECTION_TARPIT] = {"tarpit", keys_tarpit, false, NULL},
+    [SECTION_RECIPIENTS] = {"recipients", keys_recipients, true, NULL},
+    [SECTION_AUTH] = {"auth", keys_auth, true, NULL},
+    [SECTION_BACKEND] = {"backend", keys_backend, true, NULL},
+    [SECTION_DNSBL] = {"dnsbl", keys_dnsbl, true, "DNS look-ups"},
+    [SECTION_DNSWL] = {"dnswl", keys_dnswl, true, "DNS look-ups"},
+    [SECTION_WEB] = {"web", keys_web, false, NULL},
+    [SECTION_FLEET] = {"fleet", keys_fleet, false, "a fleet"},
+};

@@ -1,0 +1,39 @@
+/* One reading of mired.conf: what its parts share. Private to src/config. */
+#ifndef MIRED_CONFIG_READER_H
+#define MIRED_CONFIG_READER_H
+
+#include "config/values.h"
+
+/* Where a value was written. */
+struct place {
+    const char *file;
+    int line;
+};
+
+/* What check.c needs to know of where things stand: by section and its number among its kind. */
+struct reader {
+    struct config *config;
+    struct buf *errors;
+    unsigned wrong;    /* errors so far, warnings not counted */
+    struct note *note; /* lines of values, see read.c */
+    size_t notes;
+    struct place *section[SECTION_COUNT]; /* of each section, in order */
+    struct place **value[SECTION_COUNT];  /* [section number][key number] */
+    struct place main[64];                /* by key number in keys_main; line 0: not set */
+};
+
+/* "FILE:LINE: ..." onto the errors; a line of 0 leaves file and line to what is known. */
+void reader_wrong(struct reader *r, struct place at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void reader_warn(struct reader *r, struct place at, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Where a key of a section was written, or the section when it was not. */
+struct place reader_place(const struct reader *r, enum section_kind s, size_t number,
+                          const char *key);
+struct place reader_main(const struct reader *r, const char *key);
+
+/* Defaults that depend on the machine, and everything that more than one value decides. */
+void config_check(struct reader *r);
+
+#endif

@@ -1,0 +1,28 @@
+/* Values: what one key's text means. Private to src/config. */
+#ifndef MIRED_CONFIG_VALUES_H
+#define MIRED_CONFIG_VALUES_H
+
+#include "config/keys.h"
+
+/* Reads `count` texts into the place of `key` in the struct at `base`. false: wrong; `right` then
+ * says what would be right (at most 200 octets). What stood there before is freed where it was
+ * owned. */
+bool value_read(const struct key *key, void *base, char *const *text, size_t count,
+                char right[256]);
+
+/* Frees what value_read() made in the struct at `base`. */
+void values_free(const struct key *keys, void *base);
+
+/* A domain as A-labels in lower case into out (room for 256), or false. */
+bool value_domain(const char *text, char out[256]);
+
+/* Appends a copy; false without memory. */
+bool strings_add(struct config_strings *list, const char *text);
+bool networks_add(struct config_networks *list, const struct network *n);
+void strings_free(struct config_strings *list);
+
+/* A time or a size as a person writes it. */
+const char *value_duration_text(double ms, char out[32]);
+const char *value_size_text(double octets, char out[32]);
+
+#endif
