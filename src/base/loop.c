@@ -3,7 +3,7 @@
  *
  * A turn: sleep until something is ready or due, read the clocks once, call what is ready, then
  * what is due. What is ready comes first so that octets which arrived in time count before the
- * timer that waits for them. With no timer set the loop sleeps in the kernel for as long as nothing
+ * timer that waits for them. With no alarm set the loop sleeps in the kernel for as long as nothing
  * happens. */
 #include "base/loop.h"
 
@@ -29,7 +29,6 @@ int loop_open(struct loop *loop)
         return -errno;
     read_clocks(loop);
     wheel_init(&loop->wheel, loop->now);
-    wheel_init(&loop->alarms, loop->now);
     return 0;
 }
 
@@ -68,11 +67,10 @@ void loop_forget(struct loop *loop, struct watch *w)
             loop->batch[i].data.ptr = NULL;
 }
 
-/* How long to sleep: until the first timer, at most `wait_ms`; -1: until something happens. */
+/* How long to sleep: until the first alarm, at most `wait_ms`; -1: until something happens. */
 static int sleep_ms(const struct loop *loop, int wait_ms)
 {
-    uint64_t timers = wheel_next(&loop->wheel), alarms = wheel_next(&loop->alarms);
-    uint64_t next = timers < alarms ? timers : alarms;
+    uint64_t next = wheel_next(&loop->wheel);
 
     if (next == WHEEL_IDLE || wait_ms == 0)
         return wait_ms;
@@ -103,8 +101,7 @@ void loop_turn(struct loop *loop, int wait_ms)
         if (w)
             w->ready(loop, w, event->events);
     }
-    wheel_run(&loop->alarms, loop->now, alarm_due, loop);
-    wheel_run(&loop->wheel, loop->now, loop->due, loop->arg);
+    wheel_run(&loop->wheel, loop->now, alarm_due, loop);
 }
 
 void loop_run(struct loop *loop)

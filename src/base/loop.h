@@ -26,17 +26,13 @@ struct loop {
     int epoll;
     uint64_t now;  /* monotonic ms of this turn */
     uint64_t wall; /* ms since 1970 of this turn */
-    struct wheel wheel; /* the owner's timers, such as one a connection */
-    /* Called for each timer of `wheel` that is due; set by the owner before the first turn. */
-    void (*due)(struct timer *t, void *arg);
-    void *arg;
-    struct wheel alarms; /* private: loop_alarm()'s */
+    struct wheel wheel; /* of alarms, and nothing else */
     bool stop; /* loop_run() returns at the end of the turn in which this is set */
     int batch_at, batch_len; /* private: the events of this turn */
     struct epoll_event batch[LOOP_BATCH];
 };
 
-/* A timer that knows itself what to do when it is due: 8 octets more than one of loop->wheel. */
+/* A timer of the loop's wheel with what to do when it is due. */
 struct alarm {
     struct timer timer;
     void (*due)(struct loop *loop, struct alarm *a);
@@ -45,7 +41,7 @@ struct alarm {
 /* Returns 0 or -errno. */
 int loop_open(struct loop *loop);
 
-/* Closes the epoll descriptor; watches and timers are only forgotten. */
+/* Closes the epoll descriptor; watches and alarms are only forgotten. */
 void loop_close(struct loop *loop);
 
 /* Begins to watch w->fd for w->events; w->ready must be set. Returns 0 or -errno. */
@@ -59,12 +55,12 @@ void loop_forget(struct loop *loop, struct watch *w);
 
 static inline void loop_alarm(struct loop *loop, struct alarm *a, uint64_t at)
 {
-    wheel_set(&loop->alarms, &a->timer, at);
+    wheel_set(&loop->wheel, &a->timer, at);
 }
 
 static inline void loop_alarm_off(struct loop *loop, struct alarm *a)
 {
-    wheel_cancel(&loop->alarms, &a->timer);
+    wheel_cancel(&loop->wheel, &a->timer);
 }
 
 /* One turn: waits for events or the next timer (at most `wait_ms`, -1 for as long as it takes), then

@@ -1,4 +1,4 @@
-/* loop.c: readiness, alarms and the owner's timers; what is forgotten is not called. Waits are of 0
+/* loop.c: readiness, alarms; what is forgotten is not called. Waits are of 0
  * ms, or for something that is there already. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -136,23 +136,7 @@ static void test_alarms_ring_until_the_loop_is_stopped(void **state)
     assert_int_equal(never.rings, 0);
 }
 
-static void timer_due(struct timer *t, void *arg)
-{
-    *(struct timer **)arg = t;
-}
-
-static void test_the_owners_timers_go_to_its_own_function(void **state)
-{
-    struct timer t = {0}, *seen = NULL;
-
-    loop.due = timer_due;
-    loop.arg = &seen;
-    wheel_set(&loop.wheel, &t, loop.now);
-    loop_turn(&loop, -1);
-    assert_ptr_equal(seen, &t);
-}
-
-static void test_octets_that_are_there_count_before_a_timer_that_is_due(void **state)
+static void test_octets_that_are_there_count_before_an_alarm_that_is_due(void **state)
 {
     struct bell b = {.alarm = {.due = ring}};
 
@@ -183,8 +167,7 @@ int main(void)
         ON_A_LOOP(test_what_is_forgotten_within_a_turn_is_not_called_in_it),
         ON_A_LOOP(test_a_watch_that_cannot_be_watched_is_told),
         ON_A_LOOP(test_alarms_ring_until_the_loop_is_stopped),
-        ON_A_LOOP(test_the_owners_timers_go_to_its_own_function),
-        ON_A_LOOP(test_octets_that_are_there_count_before_a_timer_that_is_due),
+        ON_A_LOOP(test_octets_that_are_there_count_before_an_alarm_that_is_due),
         ON_A_LOOP(test_a_turn_has_one_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
