@@ -1,7 +1,7 @@
-/* What workers ask clerks, and how: one SOCK_SEQPACKET pair that all workers of a generation write to and all
- * of its clerks read from, so that whichever clerk is idle takes the next question; and one pair for each worker
- * slot, on which the clerks answer. A packet is one of the structs below with its texts behind it. A question
- * whose clerk died is not answered: the asker has a timer. */
+/* What workers ask clerks, and how: one SOCK_SEQPACKET pair that all workers of a generation write
+ * to and all of its clerks read from, so that whichever clerk is idle takes the next question; and
+ * one pair for each worker slot, on which the clerks answer. A packet is one of the structs below
+ * with its texts behind it. A question whose clerk died is not answered: the asker has a timer. */
 #ifndef MIRED_CLERK_ASK_H
 #define MIRED_CLERK_ASK_H
 
@@ -36,12 +36,13 @@ struct answer {
     char text[512];
 };
 
-/* Packs and sends; 0, or -EAGAIN when the queue is full (try again when `fd` is writable), or -errno. */
+/* Packs and sends; 0, or -EAGAIN when the queue is full (try again when `fd` is writable), or
+ * -errno. */
 int ask_send(int fd, uint64_t id, uint16_t slot, enum ask_kind kind, const struct addr *client,
              struct span first, struct span second);
 
-/* Reads and checks one question (blocking or not, as fd is); 1, 0 at the end, or -errno (-EBADMSG: malformed,
- * skip it). */
+/* Reads and checks one question (blocking or not, as fd is); 1, 0 at the end, or -errno (-EBADMSG:
+ * malformed, skip it). */
 int ask_read(int fd, struct ask *a);
 
 int answer_send(int fd, const struct answer *a);

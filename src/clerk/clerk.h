@@ -8,10 +8,10 @@ struct config;
 
 struct clerk_kit {
     const struct config *config;
-    int index;           /* which clerk */
-    int control;         /* channel to the master */
-    int ask;             /* questions */
-    const int *answer;   /* one for each worker slot */
+    int index;         /* which clerk */
+    int control;       /* channel to the master */
+    int ask;           /* questions */
+    const int *answer; /* one for each worker slot */
     uint32_t slots;
 };
 

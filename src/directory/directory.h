@@ -1,8 +1,8 @@
 /* Directories: who is a recipient. Blocking; used by clerks (and `mirectl recipient` through them).
  *
- * A directory is opened once per clerk from its section of the configuration and asked for one folded
- * address at a time. Which addresses are tried (with and without the tag, @domain) is decided in directory.c
- * for all sources alike. */
+ * A directory is opened once per clerk from its section of the configuration and asked for one
+ * folded address at a time. Which addresses are tried (with and without the tag, @domain) is
+ * decided in directory.c for all sources alike. */
 #ifndef MIRED_DIRECTORY_DIRECTORY_H
 #define MIRED_DIRECTORY_DIRECTORY_H
 
@@ -13,14 +13,14 @@
 struct config;
 struct directory; /* all configured sources, in order */
 
-/* Never fails for what a source lacks (an unreadable file is a warning, and its answers ANSWER_LATER until it
- * can be read). NULL only without memory. */
+/* Never fails for what a source lacks (an unreadable file is a warning, and its answers
+ * ANSWER_LATER until it can be read). NULL only without memory. */
 struct directory *directory_open(const struct config *config);
 void directory_close(struct directory *d);
 
-/* Asks the sources in order: the first YES wins; a NO falls through to the next; LATER anywhere without a
- * YES is LATER (a directory that is down gives 451, never 550). `address` is local@domain, folded. Fills
- * result, source, and code/enhanced/text for ANSWER_OTHER. */
+/* Asks the sources in order: the first YES wins; a NO falls through to the next; LATER anywhere
+ * without a YES is LATER (a directory that is down gives 451, never 550). `address` is
+ * local@domain, folded. Fills result, source, and code/enhanced/text for ANSWER_OTHER. */
 void directory_ask(struct directory *d, struct span address, struct answer *out);
 
 #endif

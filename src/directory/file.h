@@ -1,5 +1,5 @@
-/* The `file` directory: one address a line, "@domain" for all of one, "#" comments. Hashed, reread when it
- * changes (by stat at most once a second); a broken reread keeps the old one and warns. */
+/* The `file` directory: one address a line, "@domain" for all of one, "#" comments. Hashed, reread
+ * when it changes (by stat at most once a second); a broken reread keeps the old one and warns. */
 #ifndef MIRED_DIRECTORY_FILE_H
 #define MIRED_DIRECTORY_FILE_H
 

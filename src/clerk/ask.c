@@ -1,0 +1,71 @@
+/* Questions and answers between workers and clerks; see ask.h. Both sides use it.
+ *
+ * A packet is the fixed part of its struct with only as much text as there is. What comes in is
+ * checked before it is used: a worker may be in a stranger's hands. */
+#include "clerk/ask.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { ASK_FIXED = offsetof(struct ask, text), ANSWER_FIXED = offsetof(struct answer, text) };
+
+static int send_parts(int fd, struct iovec *part, int parts)
+{
+    struct msghdr msg = {.msg_iov = part, .msg_iovlen = (size_t)parts};
+
+    if (sendmsg(fd, &msg, MSG_NOSIGNAL) >= 0)
+        return 0;
+    return errno == ENOBUFS ? -EAGAIN : -errno;
+}
+
+int ask_send(int fd, uint64_t id, uint16_t slot, enum ask_kind kind, const struct addr *client,
+             struct span first, struct span second)
+{
+    struct ask a;
+
+    if (first.len + second.len > sizeof a.text)
+        return -EMSGSIZE;
+    memset(&a, 0, ASK_FIXED);
+    a.id = id;
+    a.slot = slot;
+    a.kind = (uint16_t)kind;
+    a.first = (uint16_t)first.len;
+    a.second = (uint16_t)second.len;
+    a.client = *client;
+    struct iovec part[] = {
+        {&a, ASK_FIXED}, {(void *)first.at, first.len}, {(void *)second.at, second.len}};
+    return send_parts(fd, part, 3);
+}
+
+int ask_read(int fd, struct ask *a)
+{
+    ssize_t n = recv(fd, a, sizeof *a, 0);
+
+    if (n <= 0)
+        return n == 0 ? 0 : -errno;
+    if (n < ASK_FIXED || (size_t)n != (size_t)ASK_FIXED + a->first + a->second ||
+        (a->kind != ASK_RECIPIENT && a->kind != ASK_PASSWORD))
+        return -EBADMSG;
+    return 1;
+}
+
+int answer_send(int fd, const struct answer *a)
+{
+    struct iovec part[] = {{(void *)a, (size_t)ANSWER_FIXED + a->len}};
+    return send_parts(fd, part, 1);
+}
+
+int answer_read(int fd, struct answer *a)
+{
+    ssize_t n = recv(fd, a, sizeof *a, MSG_DONTWAIT);
+
+    if (n <= 0)
+        return n == 0 ? 0 : -errno;
+    if (n < ANSWER_FIXED || a->len > sizeof a->text || (size_t)n != (size_t)ANSWER_FIXED + a->len ||
+        a->result < ANSWER_YES || a->result > ANSWER_OTHER)
+        return -EBADMSG;
+    return 1;
+}
