@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <string.h>
 
+bool talk_in_session;
+
 static void must(int result)
 {
     assert(result == 0);
@@ -71,7 +73,9 @@ static void answer_recipient(struct talk *t, const struct smtp_step *step)
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (span_equal(step->box.local, span_of(known[i].local)))
             verdict = known[i].verdict;
+    talk_in_session = true;
     smtp_recipient_is(&t->session, verdict, step->address, &other);
+    talk_in_session = false;
 }
 
 static void answer_password(struct talk *t, const struct smtp_step *step)
@@ -116,7 +120,9 @@ static void end_spool(struct talk *t)
     assert(t->spool_open);
     note(t, "end", (struct span){0});
     t->spool_open = false;
+    talk_in_session = true;
     smtp_message_is(&t->session, &t->verdict);
+    talk_in_session = false;
 }
 
 /* Out of the session into a record and back: nothing may be different. */
@@ -145,6 +151,8 @@ static void take_reply(struct talk *t, const struct reply *r)
     t->offences += r->offence != OFFENCE_NONE;
     if (t->freeze)
         hold_frozen(t, r);
+    if (t->fit)
+        smtp_fit(&t->session);
 }
 
 /* True when the next step needs something new from outside. */
@@ -174,7 +182,9 @@ void talk_go_on(struct talk *t)
         struct smtp_step step;
         size_t used = SIZE_MAX;
         struct span in = buf_span(&t->input);
+        talk_in_session = true;
         enum smtp_want want = smtp_step(&t->session, &t->service, in, &used, &step);
+        talk_in_session = false;
         assert(used <= in.len);
         rest = serve(t, want, &step);
         buf_drop(&t->input, used);

@@ -24,8 +24,12 @@ struct talk {
     size_t offences;      /* replies that are one */
     bool no_spool, spool_open, ended;
     bool freeze; /* each reply is held frozen where that is possible */
+    bool fit;    /* spare memory is given back at each reply */
     size_t frozen;
 };
+
+/* True while the session's own code runs, and not the test's: for who counts allocations. */
+extern bool talk_in_session;
 
 /* A service with all that there is, size_max 1,000,000, not local; smtp_start() is called, the
  * greeting taken. */
