@@ -207,7 +207,7 @@ static uint64_t payload(const struct ledger_slot *slot, enum ledger_word w, uint
 /* How a word changes: from its payload to a new one. Returns false to leave it as it is. */
 struct change {
     uint64_t now;
-    uint64_t a, b; /* what the function below wants */
+    uint64_t a, b, from; /* what the function below wants */
     double amount;
     bool raise;
     uint64_t old, new; /* payloads, after the change */
@@ -296,21 +296,28 @@ static uint64_t believable(uint64_t end, uint64_t now)
     return end > now + LEDGER_HORIZON_MS ? 0 : end;
 }
 
-/* a: length; b: latest. */
+/* a: length; b: latest; raise: paced. */
 static bool change_turn(struct change *c)
 {
-    uint64_t begin = believable(c->old, c->now);
-    if (begin < c->now)
-        begin = c->now;
-    c->new = begin + c->a;
+    uint64_t begin = believable(c->old & ~LEDGER_TURN_PACED, c->now);
+    bool paced = c->raise || (begin > c->now && c->old & LEDGER_TURN_PACED);
+    if (begin < c->from)
+        begin = c->from;
+    c->new = (begin + c->a) | (paced ? LEDGER_TURN_PACED : 0);
     return begin <= c->b;
+}
+
+uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uint64_t now,
+                               uint64_t from, uint64_t length, uint64_t latest, bool paced)
+{
+    struct change c = {.now = now, .from = from, .a = length, .b = latest, .raise = paced};
+    return book(l, k, WORD_TURN, change_turn, &c) ? (c.new & ~LEDGER_TURN_PACED) - length : 0;
 }
 
 uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
                           uint64_t length, uint64_t latest)
 {
-    struct change c = {.now = now, .a = length, .b = latest};
-    return book(l, k, WORD_TURN, change_turn, &c) ? c.new - length : 0;
+    return ledger_take_turn_from(l, k, now, now, length, latest, false);
 }
 
 static bool change_debt(struct change *c)
@@ -399,11 +406,13 @@ static void read_entry(const struct ledger_slot *slot, uint64_t hash, const stru
                        uint64_t now, struct ledger_entry *e)
 {
     uint64_t seen = payload(slot, WORD_SEEN, hash), flags = payload(slot, WORD_FLAGS, hash);
+    uint64_t turn = payload(slot, WORD_TURN, hash);
 
     *e = (struct ledger_entry){
         .offences = amount_now(payload(slot, WORD_OFFENCES, hash), d->half_life, now),
         .good = amount_now(payload(slot, WORD_GOOD, hash), d->good_half_life, now),
-        .turn_ms = believable(payload(slot, WORD_TURN, hash), now),
+        .turn_ms = believable(turn & ~LEDGER_TURN_PACED, now),
+        .paced = turn & LEDGER_TURN_PACED,
         .debt_ms = believable(payload(slot, WORD_DEBT, hash), now),
         .seen_ms = (seen & UINT32_MAX) * 1000,
         .exempt_until_ms = (seen >> SEEN_BITS & EXEMPT_MASK) * EXEMPT_STEP_MS,

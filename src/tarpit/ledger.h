@@ -22,7 +22,7 @@
 
 struct ledger; /* opaque */
 
-enum { LEDGER_SKEW_MS = 5000, LEDGER_HORIZON_MS = 15 * 60 * 1000 };
+enum { LEDGER_SKEW_MS = 5000, LEDGER_HORIZON_MS = 30 * 60 * 1000 };
 
 enum ledger_kind { LEDGER_CLIENT = 1, LEDGER_NETWORK, LEDGER_ACCOUNT, LEDGER_ACCOUNT_NETWORK };
 
@@ -56,6 +56,7 @@ struct ledger_entry {
     uint64_t exempt_until_ms; /* with LEDGER_EXEMPT: wall ms; 0: for good */
     uint32_t patience_ms;     /* 0: not known */
     uint32_t flags;           /* enum ledger_flag; LEDGER_EXEMPT only while it lasts */
+    bool paced; /* R4: one of the turns up to turn_ms was taken whatever its verdict */
 };
 
 enum ledger_flag { LEDGER_SUSPECT = 1, LEDGER_TRAPPED = 2, LEDGER_EXEMPT = 4, LEDGER_KNOWN = 8 };
@@ -83,6 +84,11 @@ double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,
  * clock was set back, and is not believed. */
 uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
                           uint64_t length, uint64_t latest);
+
+/* The same, but it begins no earlier than `from`, and with `paced` the entry says that it is paced
+ * until its turns have run out. */
+uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uint64_t now,
+                               uint64_t from, uint64_t length, uint64_t latest, bool paced);
 
 /* Raises the debt's end to `until`; never lowers it. */
 void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until);

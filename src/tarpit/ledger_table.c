@@ -82,7 +82,7 @@ uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
     strength += (uint64_t)(16 * good) >> weeks;
     if (flags & LEDGER_KNOWN)
         strength += UINT64_C(1) << 20 >> weeks;
-    if ((atomic_load(&slot->word[WORD_TURN]) & LEDGER_PAYLOAD) > now ||
+    if ((atomic_load(&slot->word[WORD_TURN]) & (LEDGER_TURN_PACED - 1)) > now ||
         (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_PAYLOAD) > now)
         strength += UINT64_C(1) << 14;
     if (flags & LEDGER_EXEMPT)

@@ -56,7 +56,8 @@ struct ledger {
 };
 
 enum { LEDGER_TAG_SHIFT = 56 };
-#define LEDGER_PAYLOAD ((UINT64_C(1) << LEDGER_TAG_SHIFT) - 1)
+#define LEDGER_TURN_PACED (UINT64_C(1) << 55)
+#define LEDGER_PAYLOAD    ((UINT64_C(1) << LEDGER_TAG_SHIFT) - 1)
 
 static inline uint64_t ledger_tag(uint64_t hash)
 {

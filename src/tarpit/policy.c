@@ -49,10 +49,11 @@ double policy_debt(const struct tarpit_rules *r, double offences, double good,
 
 uint64_t policy_time(const struct tarpit_rules *r, double n)
 {
-    if (r->time >= r->max || n <= 1 || r->growth == 1)
-        return least(r->time, r->max);
+    uint64_t max = least(r->max, POLICY_TIME_MAX);
+    if (r->time >= max || n <= 1 || r->growth == 1)
+        return least(r->time, max);
     double ms = (double)r->time * pow(r->growth, n - 1);
-    return ms < (double)r->max ? (uint64_t)(ms + 0.5) : r->max;
+    return ms < (double)max ? (uint64_t)(ms + 0.5) : max;
 }
 
 bool policy_paced(const struct tarpit_rules *r, double debt)
@@ -78,7 +79,12 @@ uint64_t policy_cap(const struct tarpit_rules *r, double debt, uint32_t patience
     return cap;
 }
 
-uint64_t policy_reach(const struct tarpit_rules *r)
+uint64_t policy_reach(const struct tarpit_rules *r, uint64_t length)
+{
+    return length < POLICY_HOLD_MAX ? least(r->max, POLICY_HOLD_MAX - length) : 0;
+}
+
+uint64_t policy_masked_time(const struct tarpit_rules *r)
 {
     return least(r->max, POLICY_HOLD_MAX);
 }
@@ -89,12 +95,14 @@ bool policy_freezes(const struct tarpit_rules *r, double debt, uint64_t hold_ms)
            hold_ms > r->freeze_after;
 }
 
-uint64_t policy_drip_at(const struct tarpit_rules *r, uint64_t hold_ms, uint64_t turn_in_ms)
+uint64_t policy_drip_at(const struct tarpit_rules *r, uint64_t hold_ms, int64_t turn_in_ms)
 {
-    if (r->drip == 0 || hold_ms <= r->drip)
+    if (r->drip == 0)
         return 0;
-    uint64_t at = turn_in_ms > r->drip ? turn_in_ms : r->drip;
-    return at < hold_ms ? at : 0;
+    int64_t at = turn_in_ms + (int64_t)r->drip;
+    if (at < 1)
+        at = 1;
+    return (uint64_t)at < hold_ms ? (uint64_t)at : 0;
 }
 
 uint64_t drip_next(const struct tarpit_rules *r, uint64_t held_since,

@@ -36,6 +36,10 @@ bool policy_is_verdict(enum offence offence);
 double policy_debt(const struct tarpit_rules *r, double offences, double good,
                    double network_offences, double network_good);
 
+/* Longer turns than Exchange's ten minutes are not taken, whatever the rules ask for: the ledger
+ * believes in no end further away than LEDGER_HORIZON_MS. */
+enum { POLICY_TIME_MAX = 600000 };
+
 /* R1: T(n) in ms; T(1) for any n below 1. Never above `max`. */
 uint64_t policy_time(const struct tarpit_rules *r, double n);
 
@@ -50,15 +54,21 @@ bool policy_shielded(const struct tarpit_rules *r, double debt);
 uint64_t policy_cap(const struct tarpit_rules *r, double debt, uint32_t patience_ms,
                     bool null_sender);
 
-/* R5: how far away a turn may begin; also how long a masked reply is held. */
-uint64_t policy_reach(const struct tarpit_rules *r);
+/* R5: how far away a turn of `length` may begin: within `max`, and so that it ends within
+ * POLICY_HOLD_MAX. One that is longer than that must begin at once. */
+uint64_t policy_reach(const struct tarpit_rules *r, uint64_t length);
+
+/* R5: how long a masked reply is held; also the longest wait of R3. */
+uint64_t policy_masked_time(const struct tarpit_rules *r);
 
 /* R18. */
 bool policy_freezes(const struct tarpit_rules *r, double debt, uint64_t hold_ms);
 
-/* R11: when the first continuation line may go out, in ms from the hold's begin: once the turn has
- * begun, but not before the client has waited for `drip`. 0: the hold is too short to drip. */
-uint64_t policy_drip_at(const struct tarpit_rules *r, uint64_t hold_ms, uint64_t turn_in_ms);
+/* R11: when the first continuation line may go out, in ms from now, for a hold of `hold_ms` whose
+ * turn begins in `turn_in_ms` (negative: it has begun): `drip` after that. Not sooner, although a
+ * sender's timer would like it: two verdicts of one client would then be told closer together than
+ * their turns (P1). 0: none. */
+uint64_t policy_drip_at(const struct tarpit_rules *r, uint64_t hold_ms, int64_t turn_in_ms);
 
 /* R11: when the next continuation line of a hold is due, for a reply held since `held_since` of
  * which `sent_lines` have gone out; 0: none before the reply itself. Any clock. A line that is late

@@ -36,7 +36,7 @@ struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bo
 struct tarpit_hold {
     uint64_t ms;         /* keep the reply back for so long from now; 0: send it */
     uint64_t drip_at_ms; /* from now: when the first drip line goes out (drip_next() of policy.h
-                          has the rest): not before the turn begins; 0: no drip */
+                          has the rest): `drip` after the turn's begin; 0: no drip */
     bool masked;         /* the verdict must not be told: 450 4.7.1 (454 to AUTH) takes its place */
     bool freeze;         /* R18: may be frozen */
 };
@@ -53,6 +53,7 @@ struct tarpit_leave {
     struct tarpit_hold hold;       /* when masked */
     uint64_t turn_begin, turn_end; /* wall ms; 0: no turn was taken yet */
     double offences;               /* live offences when it was asked for */
+    uint64_t cap;                  /* private: R12, R13 as they stood when it was asked for */
     bool masked, shielded;
 };
 struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
