@@ -35,15 +35,17 @@ static void *serve(void *arg)
 
 static int talk_open(void **state)
 {
-    static char *domains[] = {"example.test", "other.test"};
+    static char first[] = "example.test", second[] = "other.test", host[] = "mx.example.test",
+                plus[] = "+";
+    static char *domains[] = {first, second};
     struct talk *t = calloc(1, sizeof *t);
     struct timeval patience = {.tv_sec = 10};
     int pair[2];
     log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
     sandbox_open((void **)&t->sandbox);
-    t->config.hostname = "mx.example.test";
+    t->config.hostname = host;
     t->config.domains = (struct config_strings){domains, 2};
-    t->config.recipient_delimiter = "+";
+    t->config.recipient_delimiter = plus;
     t->house = (struct lmtp_house){&t->config, t->sandbox->root, eventfd(0, EFD_CLOEXEC)};
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
         return -1;
