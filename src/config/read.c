@@ -29,8 +29,9 @@ static const char *file_now; /* libconfuse's own name of it is gone with the nex
 
 /* ---- telling ---- */
 
-static void tell(struct reader *r, struct place at, const char *mark, const char *format,
-                 va_list ap)
+static __attribute__((format(printf, 4, 0))) void tell(struct reader *r, struct place at,
+                                                       const char *mark, const char *format,
+                                                       va_list ap)
 {
     char text[1024];
 
@@ -58,7 +59,8 @@ void reader_warn(struct reader *r, struct place at, const char *format, ...)
     va_end(ap);
 }
 
-static void parse_error(cfg_t *cfg, const char *format, va_list ap)
+static __attribute__((format(printf, 2, 0))) void parse_error(cfg_t *cfg, const char *format,
+                                                              va_list ap)
 {
     struct place at = {file_now, cfg ? cfg->line : 0};
     char text[512];
