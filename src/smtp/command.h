@@ -1,5 +1,4 @@
-/* Commands: the table of what is allowed when, and how a line of input is one. Private to src/smtp.
- */
+/* Commands: the table of what is allowed when, and what a line is. Private to src/smtp. */
 #ifndef MIRED_SMTP_COMMAND_H
 #define MIRED_SMTP_COMMAND_H
 
@@ -31,6 +30,7 @@ enum command_flag {
     COMMAND_RECIPIENTS = 16, /* allowed, but refused as having no recipients in STATE_SENDER */
     COMMAND_CHUNK = 32,      /* octets follow it, even when it is refused */
     COMMAND_ARGUMENT = 64,   /* needs an argument */
+    COMMAND_FOLLOWS = 128,   /* may have been pipelined behind a MAIL or RCPT that it depends on */
 };
 
 struct command {
@@ -38,8 +38,8 @@ struct command {
     void (*run)(struct turn *t, struct span arg); /* NULL: `reply` is all */
     uint16_t reply;                               /* enum reply_id, told when there is no run */
     uint16_t allowed;                             /* set of IN(state) */
-    uint16_t flags;                               /* enum command_flag */
-    const char *instead; /* 503: what the client should know when STATE_READY.. do not allow it */
+    const char *instead; /* why not, or what first, in a state that does not allow it */
+    uint16_t flags;      /* enum command_flag */
 };
 
 /* The command whose verb it is, letters of any case; NULL when there is none in this protocol. */

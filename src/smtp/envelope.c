@@ -17,6 +17,9 @@ enum kind { KIND_HELO = 1, KIND_SENDER, KIND_RECIPIENT, KIND_NOTE, KIND_PROPOSED
 
 enum { HEAD = 5 };
 
+/* A larger block, of a message to many, is given back when that message is over. */
+enum { SPARE_MAX = 4096 };
+
 struct record {
     enum kind kind;
     struct span first, second;
@@ -201,6 +204,8 @@ void envelope_reset(struct envelope *e)
 {
     cut(e, helo_of(e).size);
     e->recipients = 0;
+    if (e->text.cap > SPARE_MAX)
+        buf_fit(&e->text);
 }
 
 void envelope_free(struct envelope *e)

@@ -33,8 +33,7 @@ const char *received_date(uint64_t wall_ms, char text[RECEIVED_DATE])
     static const char *const weekdays[] = {"Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"};
     uint64_t seconds = wall_ms / 1000, day = seconds / 86400;
     unsigned of_day = (unsigned)(seconds % 86400);
-    /* Days since 1 March 0000, in eras of 400 years: years that begin in March end in the leap day.
-     */
+    /* Days since 1 March 0000, in eras of 400 years: years from March end in the leap day. */
     uint64_t days = day + 719468, era = days / 146097;
     unsigned doe = (unsigned)(days % 146097);
     unsigned yoe = (doe - doe / 1460 + doe / 36524 - doe / 146096) / 365;

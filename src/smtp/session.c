@@ -60,7 +60,8 @@ void session_reset(struct smtp_session *s)
 {
     if (s->flags & SMTP_SPOOL)
         s->flags |= SMTP_VOID_DUE;
-    s->flags &= ~(SMTP_NULL_SENDER | SMTP_UTF8 | SMTP_8BIT | SMTP_DATA_VOID | SMTP_CHUNK_LAST);
+    s->flags &=
+        ~(SMTP_NULL_SENDER | SMTP_UTF8 | SMTP_8BIT | SMTP_DATA_VOID | SMTP_CHUNK_LAST | SMTP_TRIED);
     s->reading = READ_COMMAND;
     s->size = s->chunk_left = 0;
     data_start(&s->data);
@@ -99,17 +100,30 @@ static struct reply pending_reply(const struct smtp_session *s, const struct smt
     return r;
 }
 
+/* A client that pipelines (RFC 2920, as it was offered to) has sent this before it could hear that
+ * what it depends on is refused. That has been answered and is paid for; this is not one more
+ * offence. */
+static bool is_consequence(const struct smtp_session *s, const struct command *c)
+{
+    return c->flags & COMMAND_FOLLOWS && s->flags & SMTP_TRIED && s->state != STATE_CHUNKS;
+}
+
+static struct reply refusal(const struct smtp_session *s, const struct command *c)
+{
+    if (!(c->flags & COMMAND_RECIPIENTS) || s->state != STATE_SENDER)
+        return reply_make(REPLY_SEQUENCE, span_of(command_refusal(c, s->state)));
+    if (s->flags & SMTP_LMTP) /* RFC 2033 4.2 wants this code */
+        return reply_make(REPLY_SEQUENCE, SPAN("No valid recipients"));
+    return reply_make(REPLY_NO_RECIPIENTS, (struct span){0});
+}
+
 /* The command is one, and this is no time for it. */
 static void refuse(struct turn *t, const struct command *c, struct span arg)
 {
-    struct smtp_session *s = t->s;
-    bool only_recipients = c->flags & COMMAND_RECIPIENTS && s->state == STATE_SENDER;
-    if (only_recipients && !(s->flags & SMTP_LMTP))
-        session_say(s, REPLY_NO_RECIPIENTS);
-    else if (only_recipients)
-        session_say_with(s, REPLY_SEQUENCE, SPAN("No valid recipients"));
-    else
-        session_say_with(s, REPLY_SEQUENCE, span_of(command_refusal(c, s->state)));
+    struct reply r = refusal(t->s, c);
+    if (is_consequence(t->s, c))
+        r.offence = OFFENCE_NONE;
+    session_tell(t->s, &r);
     if (c->flags & COMMAND_CHUNK)
         session_refuse_chunk(t, arg);
 }

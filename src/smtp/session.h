@@ -30,8 +30,7 @@ struct smtp_service {
     bool lmtp;                 /* LHLO, and the reply after the data once for each recipient */
     bool submission;           /* no MAIL without AUTH */
     bool auth;                 /* AUTH is offered where it may be */
-    bool auth_plain_from_afar; /* AUTH without TLS from addresses that are not loopback (tests only)
-                                */
+    bool auth_plain_from_afar; /* AUTH without TLS from beyond loopback (tests only) */
     bool tls;                  /* STARTTLS is offered */
     uint32_t offer;            /* of enum smtp_offer */
 };
@@ -43,26 +42,25 @@ enum smtp_offer {
     SMTP_OFFER_ALL = 7
 };
 
-enum smtp_flag {                 /* smtp_session.flags */
-                 SMTP_ESMTP = 1, /* EHLO or LHLO, not HELO */
-                 SMTP_AUTHENTICATED = 2,
-                 SMTP_TLS_ON = 4,
-                 SMTP_LOCAL = 8,        /* the client is on loopback */
-                 SMTP_NULL_SENDER = 16, /* MAIL FROM:<> */
-                 SMTP_UTF8 = 32,        /* this message asked for SMTPUTF8 */
-                 SMTP_8BIT = 64,        /* BODY=8BITMIME */
-                 SMTP_DATA_VOID =
-                     128, /* the message or chunk being read is refused; its octets are dropped */
-                 SMTP_LMTP = 256,        /* LHLO */
-                 SMTP_SPOOL = 512,       /* private: the caller holds a spool */
-                 SMTP_VOID_DUE = 1024,   /* private: SMTP_MESSAGE_VOID comes next */
-                 SMTP_CHUNK_LAST = 2048, /* private: the chunk being read is BDAT ... LAST */
-                 SMTP_SWALLOW =
-                     4096, /* private: a line is too long and thrown away up to its end */
+/* smtp_session.flags. From SMTP_SPOOL on they are private. */
+enum smtp_flag {
+    SMTP_ESMTP = 1, /* EHLO or LHLO, not HELO */
+    SMTP_AUTHENTICATED = 2,
+    SMTP_TLS_ON = 4,
+    SMTP_LOCAL = 8,         /* the client is on loopback */
+    SMTP_NULL_SENDER = 16,  /* MAIL FROM:<> */
+    SMTP_UTF8 = 32,         /* this message asked for SMTPUTF8 */
+    SMTP_8BIT = 64,         /* BODY=8BITMIME */
+    SMTP_DATA_VOID = 128,   /* the message or chunk in hand is refused, its octets dropped */
+    SMTP_LMTP = 256,        /* LHLO */
+    SMTP_SPOOL = 512,       /* the caller holds a spool */
+    SMTP_VOID_DUE = 1024,   /* SMTP_MESSAGE_VOID comes next */
+    SMTP_CHUNK_LAST = 2048, /* the chunk in hand is BDAT ... LAST */
+    SMTP_SWALLOW = 4096,    /* a line is too long and thrown away up to its end */
+    SMTP_TRIED = 8192,      /* MAIL was refused, or RCPT has been said: is_consequence() */
 };
 
-/* What there is for each connection that speaks SMTP; the budget of DESIGN section 11 pays for it.
- */
+/* What there is for each connection that speaks SMTP; the budget of a held one pays for it. */
 struct smtp_session {
     struct envelope envelope;
     uint64_t size;       /* octets of the message so far, without stuffing */
@@ -144,10 +142,14 @@ bool smtp_reply_again(const struct smtp_session *s, const struct smtp_service *s
 void smtp_recipient_is(struct smtp_session *s, enum recipient_verdict v, struct span address,
                        const struct reply *other);
 void smtp_password_is(struct smtp_session *s, enum password_verdict v);
+
+/* The handshake is done: the client begins anew. Said between smtp_start() and the first step it
+ * means that TLS was there before the greeting (port 465). */
 void smtp_tls_is_on(struct smtp_session *s);
 
 /* Ends the transaction: the envelope's sender and recipients are gone when it returns. In LMTP the
- * reply is told once for each recipient. reply->arg is copied. */
+ * reply is told once for each recipient. reply->arg is copied; it must not stand in the session's
+ * envelope. */
 void smtp_message_is(struct smtp_session *s, const struct reply *reply);
 
 /* The address that SMTP_RECIPIENT asked about, local@domain as written, until it is answered; else

@@ -156,8 +156,7 @@ static void last_chunk_taken(struct turn *t)
         pass(t, SPAN("\r\n"));
 }
 
-/* Line ends are judged over all chunks: a message that is bad by them is refused once, at its end.
- */
+/* Line ends are judged over all chunks: a message that is bad by them is refused once. */
 static void chunk_end(struct turn *t)
 {
     struct smtp_session *s = t->s;

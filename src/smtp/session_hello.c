@@ -111,6 +111,8 @@ void session_starttls(struct turn *t, struct span arg)
 
 void smtp_tls_is_on(struct smtp_session *s)
 {
+    if (s->pending.id == REPLY_GREETING && s->wait == WAIT_TELL)
+        s->flags |= SMTP_TLS_ON;
     if (s->wait != WAIT_TLS)
         return;
     envelope_free(&s->envelope);

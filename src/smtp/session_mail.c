@@ -108,8 +108,7 @@ static const struct parameter parameters[] = {
 
 enum { PARAMETERS = sizeof parameters / sizeof *parameters };
 
-/* The row for a keyword that this command may have in this session; PARAMETERS when there is none.
- */
+/* The row for a keyword that this command may have in this session, or PARAMETERS. */
 static unsigned find_parameter(const struct turn *t, struct span keyword, unsigned of)
 {
     for (unsigned i = 0; i < PARAMETERS; i++) {
@@ -136,8 +135,7 @@ static void keep(struct kept *k, struct span word)
     k->len += word.len;
 }
 
-/* Checks one parameter and replies if it is not fine. `seen` is a set of rows: none may come twice.
- */
+/* Checks one parameter; replies if it is not fine. `seen` is a set of rows: none comes twice. */
 static bool take_parameter(struct turn *t, struct span word, unsigned of, unsigned *seen,
                            struct kept *kept)
 {
@@ -224,19 +222,25 @@ static void set_sender(struct turn *t, enum path_result path, struct span addres
     }
 }
 
-void session_mail(struct turn *t, struct span arg)
+static void take_sender(struct turn *t, struct span arg)
 {
     struct mailbox box = {0};
     struct kept kept;
-    if (!may_send(t))
-        return;
     enum path_result path = take_path(&arg, SPAN("FROM:"), &box);
     if (path == PATH_BAD || path == PATH_POSTMASTER)
         session_say(t->s, REPLY_BAD_SENDER);
     else if (take_parameters(t, arg, OF_MAIL, &kept))
         set_sender(t, path, address_of(&box), &kept);
-    if (t->s->state != STATE_SENDER)
-        t->s->flags &= ~(SMTP_UTF8 | SMTP_8BIT); /* of a MAIL that was refused */
+}
+
+void session_mail(struct turn *t, struct span arg)
+{
+    struct smtp_session *s = t->s;
+    s->flags &= ~SMTP_TRIED;
+    if (may_send(t))
+        take_sender(t, arg);
+    if (s->state != STATE_SENDER)
+        s->flags = (uint16_t)((s->flags & ~(SMTP_UTF8 | SMTP_8BIT)) | SMTP_TRIED);
 }
 
 static uint32_t recipients_max(const struct smtp_service *service)
@@ -263,6 +267,7 @@ void session_rcpt(struct turn *t, struct span arg)
 {
     struct mailbox box = {0};
     struct kept kept;
+    t->s->flags |= SMTP_TRIED;
     enum path_result path = take_path(&arg, SPAN("TO:"), &box);
     if (path == PATH_BAD || path == PATH_NULL)
         session_say(t->s, REPLY_BAD_RECIPIENT);

@@ -61,8 +61,7 @@ void session_reset(struct smtp_session *s);
  * once for each recipient. */
 void session_message_over(struct smtp_session *s, const struct reply *r);
 
-/* From now on the octets of the message that is being read are dropped; `id` is replied at its end.
- */
+/* From now on the octets of the message that is being read are dropped; `id` is its reply. */
 void session_void(struct smtp_session *s, enum reply_id id);
 
 /* Lines of the command in hand; `max` as for command_line(). */

@@ -21,8 +21,7 @@ char text_lower(char c);
  * `utf8`: UTF-8 may stand in it too (RFC 6533). Empty is well formed. */
 bool text_is_xtext(struct span s, bool utf8);
 
-/* Takes the first word (up to a space) and the spaces behind it off *rest. Empty when none is left.
- */
+/* Takes the first word (up to a space) and the spaces behind it off *rest; empty at the end. */
 struct span text_word(struct span *rest);
 
 #endif

@@ -14,8 +14,7 @@ struct scanned {
 };
 
 /* data_scan() over `in`, `piece` octets more at a time (0: all at once). When it does not end, what
- * was left unused as a possible final dot is counted as body. Nonzero when it contradicts itself.
- */
+ * was left unused as a possible final dot is counted as body. Nonzero: it contradicts itself. */
 static inline int scan_in_pieces(struct span in, size_t piece, struct scanned *out)
 {
     struct data_scan d;

@@ -192,6 +192,17 @@ static void test_only_a_sound_block_is_taken(void **state)
     envelope_free(&e);
 }
 
+static void test_a_large_block_is_given_back(void **state)
+{
+    struct envelope e = filled();
+    for (int i = 0; i < ENVELOPE_RECIPIENTS_MAX; i++)
+        assert_int_equal(envelope_add_recipient(&e, SPAN("recipient@example.org"), SPAN("")), 0);
+    envelope_reset(&e);
+    assert_true(e.text.cap < 4096);
+    expect(envelope_helo(&e), "helo.example");
+    envelope_free(&e);
+}
+
 static void test_a_harvesters_block_is_small(void **state)
 {
     struct envelope e = {0};
@@ -216,6 +227,7 @@ int main(void)
         cmocka_unit_test(test_a_new_sender_forgets_recipients_and_reset_keeps_helo),
         cmocka_unit_test(test_a_copy_is_of_its_own),
         cmocka_unit_test(test_only_a_sound_block_is_taken),
+        cmocka_unit_test(test_a_large_block_is_given_back),
         cmocka_unit_test(test_a_harvesters_block_is_small),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -130,8 +130,25 @@ static void test_out_of_order_says_what_is_missing(void **state)
     codes(t, "MAIL FROM:<a@example.net>\r\n", "250");
     expect(t, "MAIL FROM:<a@example.net>\r\n", "503 5.5.1 The sender is known already\r\n");
     expect(t, "DATA\r\n", "554 5.5.1 No valid recipients\r\n");
-    codes(t, "RCPT TO:<nobody@example.org>\r\nDATA\r\n", "550 554");
-    assert_int_equal(t->offences, 6);
+    assert_int_equal(t->offences, 4);
+}
+
+static void test_what_was_pipelined_behind_a_refusal_is_no_offence(void **state)
+{
+    struct talk *t = *state;
+    greet(t);
+    codes(t, "MAIL FROM:<a@example.net>\r\nRCPT TO:<nobody@example.org>\r\nDATA\r\n",
+          "250 550 554");
+    assert_int_equal(t->offences, 1);
+    codes(t, "RSET\r\nMAIL FROM:<> SIZE=9999999\r\nRCPT TO:<b@example.org>\r\nDATA\r\n",
+          "250 552 503 503");
+    assert_int_equal(t->offences, 2);
+    codes(t, "MAIL FROM:<>\r\nDATA\r\n", "250 554"); /* nothing was refused before it */
+    assert_int_equal(t->offences, 3);
+    codes(t, "RCPT TO:<b@example.org>\r\nBDAT 1\r\nxDATA\r\n", "250 250 503");
+    assert_int_equal(t->offences, 4);
+    codes(t, "RSET\r\nDATA\r\n", "250 503");
+    assert_int_equal(t->offences, 5);
 }
 
 static void test_unknown_commands_and_empty_lines_are_500(void **state)
@@ -318,6 +335,7 @@ int main(void)
         TALK_TEST(test_each_command_is_refused_where_the_table_does_not_allow_it),
         TALK_TEST(test_mail_needs_ehlo_or_helo),
         TALK_TEST(test_out_of_order_says_what_is_missing),
+        TALK_TEST(test_what_was_pipelined_behind_a_refusal_is_no_offence),
         TALK_TEST(test_unknown_commands_and_empty_lines_are_500),
         TALK_TEST(test_vrfy_tells_nothing_and_expn_is_not_there),
         TALK_TEST(test_commands_without_arguments_take_none),

@@ -86,6 +86,20 @@ static void test_starttls_resets_everything_but_the_connection(void **state)
     codes(t, "STARTTLS\r\n", "503");
 }
 
+static void test_tls_may_be_there_before_the_greeting(void **state)
+{
+    struct talk *t = *state;
+    smtp_free(&t->session);
+    smtp_start(&t->session, false);
+    smtp_tls_is_on(&t->session);
+    talk_go_on(t);
+    expect_span(buf_span(&t->replies), "220 mx.example.org ESMTP mired\r\n");
+    assert_false(offers(t, "STARTTLS"));
+    assert_true(offers(t, "AUTH"));
+    smtp_tls_is_on(&t->session); /* which it was, and nothing comes of it */
+    codes(t, "MAIL FROM:<>\r\n", "250");
+}
+
 static void test_what_is_pipelined_behind_starttls_is_refused(void **state)
 {
     struct talk *t = *state;
@@ -134,6 +148,7 @@ int main(void)
         TALK_TEST(test_names_are_taken_when_they_can_be_shown),
         TALK_TEST(test_a_refused_ehlo_changes_nothing),
         TALK_TEST(test_starttls_resets_everything_but_the_connection),
+        TALK_TEST(test_tls_may_be_there_before_the_greeting),
         TALK_TEST(test_what_is_pipelined_behind_starttls_is_refused),
         TALK_TEST(test_what_comes_between_the_220_and_the_handshake_is_thrown_away),
         TALK_TEST(test_starttls_needs_ehlo_and_a_certificate),
