@@ -54,7 +54,7 @@ def test_a_missing_file_is_named(check):
     assert done.returncode == 1 and "/nonexistent/mired.conf" in done.stderr + done.stdout
 
 
-# What is wrong -> (lines added behind the good ones, words that the error must have besides FILE:LINE)
+# What is wrong -> (lines that stand in for the good one, words that the error must have besides FILE:LINE)
 BAD = {
     "an unknown key": ("frobnicate = 3", ["frobnicate"]),
     "a syntax error": ("domains = {", []),
@@ -64,7 +64,9 @@ BAD = {
     "a bad size": ("size_max = 50Q", ["50Q"]),
     "a bad address": ('listen "256.0.0.1:25" { }', ["256.0.0.1:25"]),
     "a bad number": ("tarpit { growth = -1 }", ["growth"]),
-    "a listener twice": ('listen "127.0.0.1:2525" { }', ["127.0.0.1:2525"]),
+    "a listener twice": (
+        'listen "127.0.0.1:2526" { }\nlisten "127.0.0.1:2526" { }', ["127.0.0.1:2526"]
+    ),
     "a missing recipients file": ('recipients "file" { path = "/nonexistent/r" }', ["/nonexistent/r"]),
     "a missing password file": ('auth "file" { path = "/nonexistent/p" }', ["/nonexistent/p"]),
     "an unknown backend": ('backend "carrier-pigeon" { }', ["carrier-pigeon"]),
@@ -76,7 +78,8 @@ BAD = {
 @pytest.mark.parametrize("name", BAD)
 def test_what_is_wrong_is_named_with_file_and_line(check, name):
     added, words = BAD[name]
-    text = GOOD + added + "\n"
+    kept = [line for line in GOOD.splitlines() if line.split()[:1] != added.split()[:1]]
+    text = "\n".join([*kept, added]) + "\n"
     for options in (["-t"], []):
         status, said = check(text, *options)
         assert status == 1, said
