@@ -1,11 +1,12 @@
 /* The relay: hands whole messages to backends over pooled connections, within a worker's loop.
  *
- * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message; the backend's words become the client's.
- * What was the backend's before its final dot went out may be tried once more elsewhere; what breaks behind it
- * is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client: the message is whole when it comes here.
+ * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message; the backend's words become
+ * the client's. What was the backend's before its final dot went out may be tried once more
+ * elsewhere; what breaks behind it is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client:
+ * the message is whole when it comes here.
  *
- * The protocol is in outbound.c (sans-I/O), the connections in pool.c. One thread; callbacks come from the loop,
- * never from within relay_send(). */
+ * The protocol is in outbound.c (sans-I/O), the connections in pool.c. One thread; callbacks come
+ * from the loop, never from within relay_send(). */
 #ifndef MIRED_RELAY_RELAY_H
 #define MIRED_RELAY_RELAY_H
 
@@ -17,6 +18,7 @@
 #include "relay/spool.h"
 #include "smtp/envelope.h"
 #include "smtp/reply.h"
+#include "smtp/session.h"
 
 struct config;
 struct relay;
@@ -27,7 +29,8 @@ struct relay_kit {
     const char *store_path;
     struct settle *settle;
     uint32_t slots; /* workers that share each backend's `connections` */
-    /* A backend went up or down, or its capabilities are known (enum smtp_offer of those that are up). */
+    /* A backend went up or down, or its capabilities are known (enum smtp_offer of those that are
+     * up). */
     void (*changed)(void *arg, uint32_t offer);
     void *arg;
 };
@@ -49,20 +52,21 @@ struct relay_message {
 };
 
 struct relay_result {
-    struct reply reply;   /* for the client; arg valid during the call */
-    uint32_t accepted;    /* recipients that the backend has now (or had already) */
-    const char *backend;  /* its name, or "-" */
+    struct reply reply;      /* for the client; arg valid during the call */
+    uint32_t accepted;       /* recipients that the backend has now (or had already) */
+    const char *backend;     /* its name, or "-" */
     bool duplicate_possible; /* broke behind the final dot */
 };
 
 struct handover;
 
-/* Begins a hand-over; `done` is called once, later. NULL without memory (all is freed; tell the client 451). */
+/* Begins a hand-over; `done` is called once, later. NULL without memory (all is freed; tell the
+ * client 451). */
 struct handover *relay_send(struct relay *r, struct relay_message *m,
                             void (*done)(void *arg, const struct relay_result *result), void *arg);
 
-/* The client is gone: `done` will not be called. What has not reached a backend is dropped, the rest ends
- * by itself (its outcome is remembered by settling). */
+/* The client is gone: `done` will not be called. What has not reached a backend is dropped, the
+ * rest ends by itself (its outcome is remembered by settling). */
 void relay_abandon(struct handover *h);
 
 /* For `status`: is any backend up; their names and states by index. */

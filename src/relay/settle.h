@@ -1,5 +1,6 @@
-/* Settling mixed answers (DESIGN: "Handing mail on"): what a backend said of each recipient of a message that
- * got one 451 for all, remembered for the retry. A mapped, set-associative table that all workers share. */
+/* Settling mixed answers (DESIGN: "Handing mail on"): what a backend said of each recipient of a
+ * message that got one 451 for all, remembered for the retry. A mapped, set-associative table that
+ * all workers share. */
 #ifndef MIRED_RELAY_SETTLE_H
 #define MIRED_RELAY_SETTLE_H
 
@@ -16,15 +17,15 @@ int settle_open(struct settle **s, const char *path, uint64_t keep_ms);
 void settle_close(struct settle *s);
 
 /* A recipient was refused: the retry is told so at RCPT. The text is cut to fit. */
-void settle_refused(struct settle *s, const struct addr *client, struct span sender, struct span recipient,
-                    const struct reply *reply, uint64_t now);
+void settle_refused(struct settle *s, const struct addr *client, struct span sender,
+                    struct span recipient, const struct reply *reply, uint64_t now);
 /* 1 and *reply (arg in room[]) when it was. */
 int settle_was_refused(struct settle *s, const struct addr *client, struct span sender,
                        struct span recipient, uint64_t now, struct reply *reply, char room[64]);
 
 /* A recipient has the message already: the retry skips it. */
-void settle_delivered(struct settle *s, const struct addr *client, struct span sender, struct span recipient,
-                      uint64_t message_hash, uint64_t now);
+void settle_delivered(struct settle *s, const struct addr *client, struct span sender,
+                      struct span recipient, uint64_t message_hash, uint64_t now);
 int settle_was_delivered(struct settle *s, const struct addr *client, struct span sender,
                          struct span recipient, uint64_t message_hash, uint64_t now);
 

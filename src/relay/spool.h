@@ -1,6 +1,6 @@
-/* The spool: one message while it comes in and is handed on. Memory up to SPOOL_MEMORY octets, then an
- * unlinked file in state/spool (O_TMPFILE). Counted against spool_max over all workers by a shared counter.
- * Never a queue: it is gone when the client has been told. */
+/* The spool: one message while it comes in and is handed on. Memory up to SPOOL_MEMORY octets, then
+ * an unlinked file in state/spool (O_TMPFILE). Counted against spool_max over all workers by a
+ * shared counter. Never a queue: it is gone when the client has been told. */
 #ifndef MIRED_RELAY_SPOOL_H
 #define MIRED_RELAY_SPOOL_H
 
@@ -13,9 +13,9 @@
 
 enum { SPOOL_MEMORY = 256 * 1024 };
 
-struct spool_room { /* one for a worker */
-    const char *folder;      /* of spool files */
-    _Atomic uint64_t *used;  /* octets in all spools of all workers; shared mapping */
+struct spool_room {         /* one for a worker */
+    const char *folder;     /* of spool files */
+    _Atomic uint64_t *used; /* octets in all spools of all workers; shared mapping */
     uint64_t max;
 };
 
@@ -35,8 +35,8 @@ uint16_t spool_received(const struct spool *s);
 /* True when the last line is ended by CRLF (or it is empty). */
 bool spool_line_ended(const struct spool *s);
 
-/* Up to a chunk of octets from `offset` on, borrowed until the next call; empty at the end; .at NULL when
- * the file cannot be read. */
+/* Up to a chunk of octets from `offset` on, borrowed until the next call; empty at the end; .at
+ * NULL when the file cannot be read. */
 struct span spool_read(struct spool *s, uint64_t offset);
 
 #endif

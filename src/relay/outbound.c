@@ -1,0 +1,340 @@
+/* A backend's other end; see outbound.h.
+ *
+ * With PIPELINING the whole envelope and DATA go out in one burst, without it one command at a
+ * time; the replies come in the same order either way, so one state machine reads both. */
+#include "relay/outbound.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/settling.h"
+
+/* ---- kept replies ---- */
+
+int kept_set(struct kept_reply *k, const struct reply *r)
+{
+    buf_free(&k->text);
+    k->code = r->code;
+    memcpy(k->enhanced, r->enhanced, sizeof k->enhanced);
+    return buf_add_span(&k->text, r->arg);
+}
+
+struct reply kept_get(const struct kept_reply *k)
+{
+    struct reply r = {.id = REPLY_OTHER, .code = k->code, .arg = buf_span(&k->text)};
+    r.offence = k->code >= 500 ? OFFENCE_BACKEND : OFFENCE_NONE;
+    memcpy(r.enhanced, k->enhanced, sizeof r.enhanced);
+    return r;
+}
+
+void kept_free(struct kept_reply *k)
+{
+    buf_free(&k->text);
+}
+
+/* ---- what we say ---- */
+
+static bool pipelining(const struct outbound *o)
+{
+    return o->caps & CAP_PIPELINING;
+}
+
+static void die(struct outbound *o)
+{
+    o->state = OUTBOUND_DEAD;
+}
+
+static void say(struct outbound *o, const char *line)
+{
+    if (buf_addf(&o->out, "%s\r\n", line) < 0)
+        die(o);
+}
+
+static int say_mail(struct outbound *o)
+{
+    const struct job *j = o->job;
+    struct span sender = envelope_sender(j->envelope);
+    struct span params = envelope_sender_params(j->envelope);
+    int r = buf_addf(&o->out, "MAIL FROM:<%.*s>", (int)sender.len, sender.at);
+
+    if (r == 0 && o->caps & CAP_SIZE)
+        r = buf_addf(&o->out, " SIZE=%lu", (unsigned long)j->size);
+    if (r == 0 && j->eightbit && o->caps & CAP_8BITMIME)
+        r = buf_addf(&o->out, " BODY=8BITMIME");
+    if (r == 0 && j->utf8 && o->caps & CAP_SMTPUTF8)
+        r = buf_addf(&o->out, " SMTPUTF8");
+    if (r == 0 && params.len && o->caps & CAP_DSN)
+        r = buf_addf(&o->out, " %.*s", (int)params.len, params.at);
+    return r == 0 ? buf_addf(&o->out, "\r\n") : r;
+}
+
+static int say_rcpt(struct outbound *o, const struct envelope_recipient *to)
+{
+    int r = buf_addf(&o->out, "RCPT TO:<%.*s>", (int)to->address.len, to->address.at);
+
+    if (r == 0 && to->params.len && o->caps & CAP_DSN)
+        r = buf_addf(&o->out, " %.*s", (int)to->params.len, to->params.at);
+    return r == 0 ? buf_addf(&o->out, "\r\n") : r;
+}
+
+/* The RCPT of recipient number `n`, or of all from there on. */
+static int say_recipients(struct outbound *o, uint32_t n, bool all)
+{
+    struct envelope_recipient to = {0};
+
+    for (uint32_t i = 0; envelope_next(o->job->envelope, &to); i++) {
+        if (i < n || o->job->recipient[i].fate == FATE_HAS_IT)
+            continue;
+        int r = say_rcpt(o, &to);
+        if (r < 0 || !all)
+            return r;
+    }
+    return 0;
+}
+
+/* The next recipient that a reply is due for, from `n` on. */
+static uint32_t next_recipient(const struct job *j, uint32_t n)
+{
+    while (n < j->recipients && j->recipient[n].fate == FATE_HAS_IT)
+        n++;
+    return n;
+}
+
+int outbound_begin(struct outbound *o, struct job *job)
+{
+    int r;
+
+    o->job = job;
+    o->at = next_recipient(job, 0);
+    o->go = false;
+    o->state = OUTBOUND_MAIL;
+    r = say_mail(o);
+    if (r == 0 && pipelining(o))
+        r = say_recipients(o, 0, true);
+    if (r == 0 && pipelining(o))
+        r = buf_addf(&o->out, "DATA\r\n");
+    return r;
+}
+
+void outbound_start(struct outbound *o, bool lmtp, const char *hostname)
+{
+    *o = (struct outbound){.lmtp = lmtp, .hostname = hostname, .state = OUTBOUND_GREETING};
+}
+
+void outbound_free(struct outbound *o)
+{
+    reader_free(&o->reader);
+    buf_free(&o->out);
+}
+
+/* ---- what we hear ---- */
+
+static void over(struct outbound *o)
+{
+    o->over = true;
+    o->job = NULL;
+}
+
+/* The job is over before its data; the connection is good for another. */
+static void over_and_reset(struct outbound *o)
+{
+    over(o);
+    say(o, "RSET");
+    o->state = OUTBOUND_RSET;
+}
+
+static void learn(struct outbound *o, struct span text)
+{
+    static const struct {
+        const char *name;
+        uint32_t cap;
+    } known[] = {{"PIPELINING", CAP_PIPELINING},
+                 {"SIZE", CAP_SIZE},
+                 {"8BITMIME", CAP_8BITMIME},
+                 {"SMTPUTF8", CAP_SMTPUTF8},
+                 {"DSN", CAP_DSN},
+                 {"ENHANCEDSTATUSCODES", CAP_ENHANCED},
+                 {"XCLIENT", CAP_XCLIENT},
+                 {"XFORWARD", CAP_XFORWARD},
+                 {0}};
+
+    o->caps = 0;
+    while (text.len) {
+        size_t end = span_find(text, '\n');
+        struct span line = span_first(text, end);
+        struct span word = span_first(line, span_find(line, ' '));
+        for (size_t i = 0; known[i].name; i++)
+            if (span_equal_fold(word, span_of(known[i].name)))
+                o->caps |= known[i].cap;
+        text = span_after(text, end + (end < text.len));
+    }
+}
+
+static void on_greeting(struct outbound *o, const struct reply *r)
+{
+    char line[300];
+
+    if (r->code != 220) {
+        die(o);
+        return;
+    }
+    snprintf(line, sizeof line, "%s %.255s", o->lmtp ? "LHLO" : "EHLO", o->hostname);
+    say(o, line);
+    o->state = OUTBOUND_HELLO;
+}
+
+static void on_hello(struct outbound *o, const struct reply *r)
+{
+    char line[300];
+
+    if (r->code == 250) {
+        learn(o, r->arg);
+        o->state = OUTBOUND_IDLE;
+    } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
+        snprintf(line, sizeof line, "HELO %.255s", o->hostname);
+        say(o, line);
+        o->state = OUTBOUND_HELO;
+    } else {
+        die(o);
+    }
+}
+
+/* All of the envelope has been answered: may the data go? */
+static void on_envelope(struct outbound *o)
+{
+    o->go = o->job->whole.code < 400 && settling_may_send(o->job);
+    if (pipelining(o)) {
+        o->state = OUTBOUND_DATA;
+    } else if (o->go) {
+        say(o, "DATA");
+        o->state = OUTBOUND_DATA;
+    } else {
+        over_and_reset(o);
+    }
+}
+
+static void next_rcpt(struct outbound *o)
+{
+    o->at = next_recipient(o->job, o->at);
+    if (o->at == o->job->recipients) {
+        on_envelope(o);
+        return;
+    }
+    o->state = OUTBOUND_RCPT;
+    if (!pipelining(o) && say_recipients(o, o->at, false) < 0)
+        die(o);
+}
+
+static void on_mail(struct outbound *o, const struct reply *r)
+{
+    if (r->code >= 300 && kept_set(&o->job->whole, r) < 0) {
+        die(o);
+        return;
+    }
+    if (r->code >= 300 && !pipelining(o))
+        over_and_reset(o);
+    else
+        next_rcpt(o);
+}
+
+static void on_rcpt(struct outbound *o, const struct reply *r)
+{
+    struct job_recipient *to = &o->job->recipient[o->at++];
+
+    to->fate = r->code < 300 ? FATE_TAKEN : r->code < 500 ? FATE_LATER : FATE_REFUSED;
+    if (to->fate != FATE_TAKEN && kept_set(&to->reply, r) < 0)
+        die(o);
+    else
+        next_rcpt(o);
+}
+
+static void on_data(struct outbound *o, const struct reply *r)
+{
+    if (r->code == 354 && o->go) {
+        o->state = OUTBOUND_BODY;
+    } else if (r->code == 354) { /* there is no way back but to hang up */
+        over(o);
+        die(o);
+    } else if (o->go && kept_set(&o->job->whole, r) < 0) {
+        die(o);
+    } else {
+        over_and_reset(o);
+    }
+}
+
+/* LMTP: the next recipient that RCPT had taken. */
+static uint32_t next_taken(const struct job *j, uint32_t n)
+{
+    while (n < j->recipients && j->recipient[n].fate != FATE_TAKEN)
+        n++;
+    return n;
+}
+
+void outbound_sent(struct outbound *o)
+{
+    o->job->sent = true;
+    o->at = next_taken(o->job, 0);
+    o->state = OUTBOUND_FINAL;
+}
+
+static void on_final(struct outbound *o, const struct reply *r)
+{
+    struct job *j = o->job;
+    enum fate fate = r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
+
+    if (kept_set(&j->whole, r) < 0) {
+        die(o);
+        return;
+    }
+    if (!o->lmtp) {
+        for (uint32_t i = next_taken(j, 0); i < j->recipients; i = next_taken(j, i + 1)) {
+            j->recipient[i].fate = (uint8_t)fate;
+            if (fate != FATE_DONE)
+                kept_set(&j->recipient[i].reply, r);
+        }
+    } else {
+        j->recipient[o->at].fate = (uint8_t)fate;
+        if (fate != FATE_DONE)
+            kept_set(&j->recipient[o->at].reply, r);
+        o->at = next_taken(j, o->at);
+        if (o->at < j->recipients)
+            return;
+    }
+    over(o);
+    o->state = OUTBOUND_IDLE;
+}
+
+static void on_reply(struct outbound *o, const struct reply *r)
+{
+    if (r->code == 421 && o->state != OUTBOUND_FINAL) { /* it is going: as if it had gone already */
+        die(o);
+        return;
+    }
+    switch ((enum outbound_state)o->state) {
+    case OUTBOUND_GREETING: on_greeting(o, r); break;
+    case OUTBOUND_HELLO:
+    case OUTBOUND_HELO: on_hello(o, r); break;
+    case OUTBOUND_MAIL: on_mail(o, r); break;
+    case OUTBOUND_RCPT: on_rcpt(o, r); break;
+    case OUTBOUND_DATA: on_data(o, r); break;
+    case OUTBOUND_FINAL: on_final(o, r); break;
+    case OUTBOUND_RSET: o->state = r->code == 250 ? OUTBOUND_IDLE : OUTBOUND_DEAD; break;
+    case OUTBOUND_IDLE: /* it speaks unasked */
+    case OUTBOUND_BODY:
+    case OUTBOUND_DEAD: die(o); break;
+    }
+}
+
+void outbound_input(struct outbound *o, struct span in)
+{
+    struct reply r;
+
+    while (o->state != OUTBOUND_DEAD) {
+        switch (reader_take(&o->reader, &in, &r)) {
+        case READER_MORE: return;
+        case READER_BROKEN: die(o); return;
+        case READER_REPLY: on_reply(o, &r); break;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+/* The client's side of SMTP and LMTP without I/O: one connection to a backend, one job at a time
+ * (RFC 5321, 2033, 2920).
+ *
+ * Octets in, octets out, time nowhere. What the backend says of each recipient is gathered in the
+ * job; settling.h turns it into the one reply that the client hears. */
+#ifndef MIRED_RELAY_OUTBOUND_H
+#define MIRED_RELAY_OUTBOUND_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "relay/reader.h"
+#include "smtp/envelope.h"
+#include "smtp/reply.h"
+
+enum outbound_cap {
+    CAP_PIPELINING = 1,
+    CAP_SIZE = 2,
+    CAP_8BITMIME = 4,
+    CAP_SMTPUTF8 = 8,
+    CAP_DSN = 16,
+    CAP_ENHANCED = 32,
+    CAP_XCLIENT = 64,
+    CAP_XFORWARD = 128,
+};
+
+/* A reply that has been kept. */
+struct kept_reply {
+    uint16_t code;
+    uint8_t enhanced[3];
+    struct buf text;
+};
+
+/* 0 or -ENOMEM; what was kept before is freed. */
+int kept_set(struct kept_reply *k, const struct reply *r);
+struct reply kept_get(const struct kept_reply *k);
+void kept_free(struct kept_reply *k);
+
+enum fate {
+    FATE_OPEN,    /* nothing heard yet */
+    FATE_HAS_IT,  /* delivered by an earlier try: left out of this one */
+    FATE_TAKEN,   /* RCPT was taken, the data not yet */
+    FATE_LATER,   /* 4xx */
+    FATE_REFUSED, /* 5xx */
+    FATE_DONE,    /* delivered */
+};
+
+struct job_recipient {
+    struct kept_reply reply; /* LATER, REFUSED */
+    uint8_t fate;            /* enum fate */
+};
+
+/* One message for one backend. */
+struct job {
+    const struct envelope *envelope;
+    uint64_t size; /* octets of header and body, for SIZE= */
+    bool utf8, eightbit;
+    struct job_recipient *recipient;
+    uint32_t recipients;
+    struct kept_reply whole; /* what was said to MAIL, to DATA, or to the message by SMTP */
+    bool sent;               /* the final dot is on its way: it may have been taken */
+};
+
+enum outbound_state {
+    OUTBOUND_GREETING,
+    OUTBOUND_HELLO,
+    OUTBOUND_HELO,
+    OUTBOUND_IDLE, /* may be given a job */
+    OUTBOUND_MAIL,
+    OUTBOUND_RCPT,
+    OUTBOUND_DATA,
+    OUTBOUND_BODY, /* the caller sends header, message and final dot, then outbound_sent() */
+    OUTBOUND_FINAL,
+    OUTBOUND_RSET,
+    OUTBOUND_DEAD, /* close it */
+};
+
+struct outbound {
+    struct reply_reader reader;
+    struct buf out; /* to be sent */
+    struct job *job;
+    const char *hostname;
+    uint32_t caps; /* enum outbound_cap */
+    uint32_t at;   /* the recipient whose reply comes next */
+    uint8_t state; /* enum outbound_state */
+    bool lmtp;
+    bool over; /* the job has come to its end: take it and reset this */
+    bool go;   /* the data may be sent, if the backend wants it */
+};
+
+void outbound_start(struct outbound *o, bool lmtp, const char *hostname);
+
+/* In OUTBOUND_IDLE only. Returns 0 or -ENOMEM. */
+int outbound_begin(struct outbound *o, struct job *job);
+
+/* Octets from the backend; the state and `over` tell what came of them. */
+void outbound_input(struct outbound *o, struct span in);
+
+/* The final dot has gone out. */
+void outbound_sent(struct outbound *o);
+
+void outbound_free(struct outbound *o);
+
+#endif

@@ -1,0 +1,448 @@
+/* Links to one backend; see pool.h. All within the worker's loop, nothing blocks. */
+#include "relay/pool.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/sockaddr.h"
+
+struct link {
+    struct watch watch;
+    struct alarm alarm;
+    struct outbound outbound;
+    struct backend *backend;
+    struct handover *handover;
+    struct link *next, **prev;
+    uint64_t body_at; /* octets of header, message and final dot that have gone out */
+    bool connecting;
+};
+
+/* ---- state of the backend ---- */
+
+static void set_up(struct backend *b, bool up)
+{
+    bool changed = !b->known || b->up != up;
+
+    if (b->known && b->up != up)
+        log_warn("backend %s is %s", b->config->name, up ? "up again" : "down");
+    b->known = true;
+    b->up = up;
+    if (up)
+        b->backoff_ms = 0;
+    if (changed)
+        relay_changed(b->relay);
+}
+
+static void went_down(struct backend *b)
+{
+    set_up(b, false);
+    b->backoff_ms = b->backoff_ms ? b->backoff_ms * 2 : POOL_RETRY_MS;
+    if (b->backoff_ms > POOL_RETRY_MAX_MS)
+        b->backoff_ms = POOL_RETRY_MAX_MS;
+    if (!b->relay->closing)
+        loop_alarm(b->relay->kit.loop, &b->retry, b->relay->kit.loop->now + b->backoff_ms);
+}
+
+/* ---- links ---- */
+
+static struct loop *loop_of(const struct link *l)
+{
+    return l->backend->relay->kit.loop;
+}
+
+static void set_timer(struct link *l, uint64_t ms)
+{
+    loop_alarm(loop_of(l), &l->alarm, loop_of(l)->now + ms);
+}
+
+static int connect_to(const struct backend *b)
+{
+    const struct config_backend *c = b->config;
+    const char *path = c->kind == BACKEND_STORE ? b->relay->kit.store_path : c->path;
+    struct sockaddr_storage sa = {0};
+    socklen_t len;
+    int on = 1;
+
+    if (c->addr.family == ADDR_UNIX) {
+        struct sockaddr_un *un = (struct sockaddr_un *)&sa;
+        un->sun_family = AF_UNIX;
+        if (strlen(path) >= sizeof un->sun_path)
+            return -ENAMETOOLONG;
+        strcpy(un->sun_path, path);
+        len = sizeof *un;
+    } else {
+        len = addr_to_sockaddr(&c->addr, &sa);
+    }
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (sa.ss_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS) {
+        int e = errno;
+        close(fd);
+        return -e;
+    }
+    return fd;
+}
+
+static void link_ready(struct loop *loop, struct watch *watch, uint32_t events);
+static void link_due(struct loop *loop, struct alarm *a);
+
+static int link_open(struct backend *b)
+{
+    struct link *l = calloc(1, sizeof *l);
+    int fd = l ? connect_to(b) : -ENOMEM;
+
+    if (fd < 0) {
+        free(l);
+        return fd;
+    }
+    l->backend = b;
+    l->watch =
+        (struct watch){.fd = fd, .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP, .ready = link_ready};
+    l->alarm.due = link_due;
+    l->connecting = true;
+    outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->relay->kit.config->hostname);
+    int r = loop_watch(b->relay->kit.loop, &l->watch);
+    if (r < 0) {
+        close(fd);
+        free(l);
+        return r;
+    }
+    l->next = b->links;
+    l->prev = &b->links;
+    if (l->next)
+        l->next->prev = &l->next;
+    b->links = l;
+    b->open++;
+    b->connecting++;
+    set_timer(l, POOL_CONNECT_MS);
+    return 0;
+}
+
+static void link_close(struct link *l)
+{
+    struct backend *b = l->backend;
+
+    if (l->connecting)
+        b->connecting--;
+    b->open--;
+    *l->prev = l->next;
+    if (l->next)
+        l->next->prev = l->prev;
+    loop_alarm_off(loop_of(l), &l->alarm);
+    loop_forget(loop_of(l), &l->watch);
+    close(l->watch.fd);
+    outbound_free(&l->outbound);
+    free(l);
+}
+
+static void more_links(struct backend *b)
+{
+    bool room = b->open < b->open_max && b->connecting == 0;
+
+    if (b->queue && room && !b->relay->closing && link_open(b) < 0)
+        went_down(b);
+}
+
+static void close_idle(struct backend *b)
+{
+    for (struct link *l = b->links, *next; l; l = next) {
+        next = l->next;
+        if (l->outbound.state == OUTBOUND_IDLE && !l->handover)
+            link_close(l);
+    }
+}
+
+/* The link is of no use any more, and who had it, or waits for one, must be told. */
+static void link_broke(struct link *l)
+{
+    struct handover *h = l->handover;
+    struct backend *b = l->backend;
+
+    if (l->connecting)
+        went_down(b);
+    link_close(l);
+    if (h) {
+        h->link = NULL;
+        close_idle(b); /* the others may be as dead: a second try gets a fresh one */
+        handover_broke(h, true);
+    }
+    more_links(b);
+    while (b->queue && b->open == 0) { /* nobody is left to serve them */
+        struct handover *waiting = b->queue;
+        pool_drop(waiting);
+        handover_broke(waiting, false);
+    }
+}
+
+static struct handover *dequeue(struct backend *b)
+{
+    struct handover *h = b->queue;
+
+    if (h) {
+        b->queue = h->next;
+        if (!b->queue)
+            b->queue_tail = &b->queue;
+    }
+    return h;
+}
+
+static void link_want(struct link *l)
+{
+    bool writing = l->outbound.out.len || l->outbound.state == OUTBOUND_BODY;
+    loop_want(loop_of(l), &l->watch, EPOLLIN | EPOLLRDHUP | (writing ? EPOLLOUT : 0));
+}
+
+/* ---- writing ---- */
+
+/* Fills in what of the message has not gone out; returns how many parts, -1 when the spool cannot
+ * be read. */
+static int body_parts(struct link *l, struct iovec part[3])
+{
+    struct handover *h = l->handover;
+    uint64_t size = spool_size(h->spool), at = l->body_at;
+    int n = 0;
+
+    if (at < h->header.len) {
+        part[n++] = (struct iovec){h->header.at + at, h->header.len - at};
+        at = h->header.len;
+    }
+    uint64_t offset = at - h->header.len;
+    if (offset < size) {
+        struct span s = spool_read(h->spool, offset);
+        if (!s.at || s.len == 0)
+            return -1;
+        part[n++] = (struct iovec){(void *)s.at, s.len};
+        offset += s.len;
+    }
+    if (offset >= size) {
+        size_t dot = offset > size ? (size_t)(offset - size) : 0;
+        part[n++] = (struct iovec){(void *)(".\r\n" + dot), 3 - dot};
+    }
+    return n;
+}
+
+static bool write_body(struct link *l)
+{
+    struct handover *h = l->handover;
+    uint64_t end = h->header.len + spool_size(h->spool) + 3;
+
+    while (l->body_at < end) {
+        struct iovec part[3];
+        int n = body_parts(l, part);
+        ssize_t done = n < 0 ? -1 : writev(l->watch.fd, part, n);
+        if (done < 0)
+            return n >= 0 && (errno == EAGAIN || errno == EINTR);
+        l->body_at += (uint64_t)done;
+        /* From the last octet of the final dot on, and only from there, the backend may have it. */
+        if (l->body_at == end)
+            outbound_sent(&l->outbound);
+        set_timer(l, l->body_at == end ? POOL_FINAL_MS : POOL_WRITE_MS);
+    }
+    return true;
+}
+
+static bool write_out(struct link *l)
+{
+    struct buf *out = &l->outbound.out;
+
+    while (out->len) {
+        ssize_t n = send(l->watch.fd, out->at, out->len, MSG_NOSIGNAL);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        buf_drop(out, (size_t)n);
+    }
+    return l->outbound.state != OUTBOUND_BODY || write_body(l);
+}
+
+/* ---- what a link does next ---- */
+
+static void start(struct link *l, struct handover *h)
+{
+    l->handover = h;
+    l->body_at = 0;
+    h->link = l;
+    h->backend = l->backend;
+    loop_alarm_off(loop_of(l), &h->alarm);
+    set_timer(l, POOL_REPLY_MS);
+    if (outbound_begin(&l->outbound, &h->job) < 0)
+        l->outbound.state = OUTBOUND_DEAD;
+}
+
+/* Moves a link on as far as it goes; it may be gone afterwards. */
+static void go_on(struct link *l)
+{
+    struct backend *b = l->backend;
+
+    for (;;) {
+        if (l->outbound.over) {
+            struct handover *h = l->handover;
+            l->outbound.over = false;
+            l->handover = NULL;
+            h->link = NULL;
+            if (l->outbound.state == OUTBOUND_IDLE)
+                set_timer(l, POOL_IDLE_MS);
+            handover_over(h);
+        }
+        if (l->outbound.state == OUTBOUND_DEAD || !write_out(l)) {
+            link_broke(l);
+            return;
+        }
+        if (l->connecting && l->outbound.state == OUTBOUND_IDLE) {
+            l->connecting = false;
+            b->connecting--;
+            b->caps = l->outbound.caps;
+            set_up(b, true);
+            relay_changed(b->relay);
+            set_timer(l, POOL_IDLE_MS);
+        }
+        struct handover *h = l->outbound.state == OUTBOUND_IDLE && !l->handover ? dequeue(b) : NULL;
+        if (!h)
+            break;
+        start(l, h);
+    }
+    link_want(l);
+    more_links(b);
+}
+
+static void read_in(struct link *l)
+{
+    char octets[16 * 1024];
+    ssize_t n = recv(l->watch.fd, octets, sizeof octets, MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0)
+        l->outbound.state = OUTBOUND_DEAD;
+    else
+        outbound_input(&l->outbound, (struct span){octets, (size_t)n});
+}
+
+static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct link *l = (struct link *)watch;
+
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        read_in(l);
+    go_on(l);
+}
+
+static void link_due(struct loop *loop, struct alarm *a)
+{
+    struct link *l = (struct link *)((char *)a - offsetof(struct link, alarm));
+
+    if (l->outbound.state == OUTBOUND_IDLE && !l->handover && !l->outbound.over)
+        link_close(l);
+    else
+        link_broke(l);
+}
+
+static void retry(struct loop *loop, struct alarm *a)
+{
+    struct backend *b = (struct backend *)((char *)a - offsetof(struct backend, retry));
+
+    if (!b->up && b->connecting == 0 && link_open(b) < 0)
+        went_down(b);
+}
+
+/* ---- for relay.c ---- */
+
+void pool_open(struct relay *r, struct backend *b, uint32_t index)
+{
+    uint32_t slots = r->kit.slots ? r->kit.slots : 1;
+
+    b->relay = r;
+    b->index = index;
+    b->config = &r->kit.config->backend[index];
+    b->open_max = b->config->connections / slots;
+    if (b->open_max == 0)
+        b->open_max = 1;
+    b->queue_tail = &b->queue;
+    b->retry.due = retry;
+    if (link_open(b) < 0)
+        went_down(b);
+}
+
+void pool_close(struct backend *b)
+{
+    loop_alarm_off(b->relay->kit.loop, &b->retry);
+    while (b->links) {
+        struct link *l = b->links;
+        struct handover *h = l->handover;
+        if (l->outbound.state == OUTBOUND_IDLE)
+            (void)!send(l->watch.fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+        link_close(l);
+        if (h) {
+            h->link = NULL;
+            handover_broke(h, true);
+        }
+    }
+    while (b->queue) {
+        struct handover *h = b->queue;
+        pool_drop(h);
+        handover_broke(h, false);
+    }
+}
+
+static struct link *idle_link(struct backend *b)
+{
+    for (struct link *l = b->links; l; l = l->next)
+        if (l->outbound.state == OUTBOUND_IDLE && !l->handover)
+            return l;
+    return NULL;
+}
+
+bool pool_put(struct backend *b, struct handover *h)
+{
+    struct link *l = idle_link(b);
+
+    h->backend = b;
+    if (l) {
+        start(l, h);
+        if (l->outbound.state == OUTBOUND_DEAD || !write_out(l)) {
+            l->outbound.state = OUTBOUND_DEAD;
+            set_timer(l, 0); /* its end is told from the loop, not from within this call */
+        }
+        link_want(l);
+        return true;
+    }
+    if (b->open < b->open_max && b->connecting == 0 && link_open(b) < 0)
+        went_down(b);
+    if (b->open == 0)
+        return false;
+    h->next = NULL;
+    *b->queue_tail = h;
+    b->queue_tail = &h->next;
+    loop_alarm(b->relay->kit.loop, &h->alarm, b->relay->kit.loop->now + POOL_WAIT_MS);
+    return true;
+}
+
+void pool_drop(struct handover *h)
+{
+    struct backend *b = h->backend;
+
+    loop_alarm_off(h->relay->kit.loop, &h->alarm);
+    if (h->link) {
+        h->link->handover = NULL;
+        link_close(h->link);
+        h->link = NULL;
+        return;
+    }
+    for (struct handover **p = &b->queue; *p; p = &(*p)->next)
+        if (*p == h) {
+            *p = h->next;
+            if (!*p)
+                b->queue_tail = p;
+            break;
+        }
+}

@@ -1,0 +1,89 @@
+/* Connections to backends, kept open and shared by a worker's hand-overs. Private to src/relay.
+ *
+ * A backend has links (connections) and a queue of hand-overs that wait for one. A link is busy for
+ * the milliseconds of one burst. What is not known of a backend (is it up, what can it do) is
+ * learnt by connecting to it. */
+#ifndef MIRED_RELAY_POOL_H
+#define MIRED_RELAY_POOL_H
+
+#include "base/loop.h"
+#include "config/config.h"
+#include "relay/outbound.h"
+#include "relay/relay.h"
+
+struct relay;
+struct link;
+
+enum {
+    POOL_CONNECT_MS = 10000,
+    POOL_REPLY_MS = 60000, /* to anything before the final dot */
+    POOL_FINAL_MS =
+        540000, /* to the final dot: below the client's own 10 minutes (RFC 5321 4.5.3.2.6) */
+    POOL_WRITE_MS = 60000, /* without progress */
+    POOL_IDLE_MS = 60000,  /* kept open unused */
+    POOL_WAIT_MS = 60000,  /* a hand-over for a free link */
+    POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
+    POOL_RETRY_MAX_MS = 15000,
+};
+
+struct handover {
+    struct relay *relay;
+    struct handover *next;   /* in its backend's queue */
+    struct backend *backend; /* where it waits or runs; NULL: nowhere */
+    struct link *link;       /* which has it in hand; NULL: it waits */
+    struct alarm alarm;      /* waiting for too long; or an end that is told from the loop */
+    struct job job;
+    struct envelope envelope;
+    struct spool *spool;
+    struct buf header;
+    struct addr client;
+    uint64_t hash;
+    uint32_t tried; /* a bit for each backend that broke with it */
+    bool retried;   /* broke once already */
+    bool abandoned;
+    void (*done)(void *arg, const struct relay_result *result);
+    void *arg;
+};
+
+struct backend {
+    struct relay *relay;
+    const struct config_backend *config;
+    uint32_t index;
+    struct link *links;
+    uint32_t open, connecting, open_max;
+    struct handover *queue, **queue_tail;
+    struct alarm retry;
+    uint64_t backoff_ms;
+    uint32_t caps;
+    bool known, up;
+};
+
+struct relay {
+    struct relay_kit kit;
+    struct backend *backend;
+    size_t backends;
+    uint32_t turn; /* round robin */
+    bool closing;
+};
+
+void pool_open(struct relay *r, struct backend *b, uint32_t index);
+void pool_close(struct backend *b);
+
+/* Lets a hand-over run on this backend: at once, or when a link is free. False: it cannot be
+ * reached, and nothing has been begun. */
+bool pool_put(struct backend *b, struct handover *h);
+
+/* Takes it out of the queue, or away from its link, which is then closed. */
+void pool_drop(struct handover *h);
+
+/* ---- told by the pool, in relay.c ---- */
+
+/* The job has come to its end. */
+void handover_over(struct handover *h);
+/* The link broke under it (`started`), or none could be had. job.sent tells whether the backend may
+ * have the message. */
+void handover_broke(struct handover *h, bool started);
+/* A backend's state or abilities have changed. */
+void relay_changed(struct relay *r);
+
+#endif

@@ -1,0 +1,32 @@
+/* Replies of a backend, read from octets (RFC 5321 4.2). Pure; trusts nothing: lines and replies
+ * are bounded. */
+#ifndef MIRED_RELAY_READER_H
+#define MIRED_RELAY_READER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "smtp/reply.h"
+
+enum { READER_LINE_MAX = 2048, READER_TEXT_MAX = 4096 };
+
+struct reply_reader {
+    struct buf line; /* an unfinished one */
+    struct buf text; /* lines of the reply so far, without codes, '\n' between them */
+    uint16_t code;   /* of its first line; 0: none yet */
+};
+
+enum reader_result {
+    READER_MORE,  /* all of the input is used and no reply is whole */
+    READER_REPLY, /* *reply is whole; its arg lives until the next call */
+    READER_BROKEN /* this is no SMTP server */
+};
+
+/* Takes what it needs from the front of *in. The reply's enhanced code is taken out of its text;
+ * its offence is BACKEND for a 5xx. */
+enum reader_result reader_take(struct reply_reader *r, struct span *in, struct reply *reply);
+
+void reader_free(struct reply_reader *r);
+
+#endif

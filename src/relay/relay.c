@@ -1,0 +1,251 @@
+/* Hand-overs: a message's way from the worker to a backend and its outcome back; see relay.h.
+ *
+ * Here is decided which backend gets it, what happens when a connection breaks, and what the client
+ * is told. Which words are said on the wire is outbound.c's, when and over which connection
+ * pool.c's, what mixed answers come to settling.c's. */
+#include "relay/relay.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "relay/pool.h"
+#include "relay/settling.h"
+
+static void handover_free(struct handover *h)
+{
+    loop_alarm_off(h->relay->kit.loop, &h->alarm);
+    for (uint32_t i = 0; i < h->job.recipients; i++)
+        kept_free(&h->job.recipient[i].reply);
+    free(h->job.recipient);
+    kept_free(&h->job.whole);
+    envelope_free(&h->envelope);
+    buf_free(&h->header);
+    spool_free(h->spool);
+    free(h);
+}
+
+static void tell(struct handover *h, const struct relay_result *result)
+{
+    if (!h->abandoned)
+        h->done(h->arg, result);
+    handover_free(h);
+}
+
+static void tell_later(struct handover *h, bool duplicate)
+{
+    struct relay_result result = {
+        .reply = reply_make(REPLY_BACKEND_DOWN, (struct span){0}),
+        .backend = h->backend ? h->backend->config->name : "-",
+        .duplicate_possible = duplicate,
+    };
+    tell(h, &result);
+}
+
+/* ---- which backend ---- */
+
+static bool can_take(const struct backend *b, const struct handover *h)
+{
+    if (!b->known)
+        return true;
+    return (!h->job.utf8 || b->caps & CAP_SMTPUTF8) && (!h->job.eightbit || b->caps & CAP_8BITMIME);
+}
+
+/* Gives the hand-over to the first backend that is up, or else to one that may have come up again;
+ * in turn with round_robin. False: there is none left. */
+static bool place(struct relay *r, struct handover *h)
+{
+    size_t first = r->kit.config->balance == BALANCE_ROUND_ROBIN ? r->turn++ : 0;
+
+    for (int down = 0; down < 2; down++)
+        for (size_t i = 0; i < r->backends; i++) {
+            struct backend *b = &r->backend[(first + i) % r->backends];
+            if (h->tried >> (b->index % 32) & 1 || (b->known && !b->up) != down || !can_take(b, h))
+                continue;
+            if (pool_put(b, h))
+                return true;
+            h->tried |= (uint32_t)1 << (b->index % 32);
+        }
+    return false;
+}
+
+/* ---- ends ---- */
+
+void handover_over(struct handover *h)
+{
+    struct relay *r = h->relay;
+    struct relay_result result = {.backend = h->backend->config->name};
+
+    result.reply = settling_end(&h->job, r->kit.settle, &h->client, h->hash, r->kit.loop->wall,
+                                &result.accepted);
+    tell(h, &result);
+}
+
+/* Forgets what the broken connection said. */
+static void begin_again(struct handover *h)
+{
+    for (uint32_t i = 0; i < h->job.recipients; i++)
+        if (h->job.recipient[i].fate != FATE_HAS_IT)
+            h->job.recipient[i].fate = FATE_OPEN;
+    h->job.whole.code = 0;
+}
+
+void handover_broke(struct handover *h, bool started)
+{
+    struct relay *r = h->relay;
+    uint32_t accepted;
+
+    if (h->job.sent) { /* the backend may have it: whoever it told of is not told again */
+        settling_end(&h->job, r->kit.settle, &h->client, h->hash, r->kit.loop->wall, &accepted);
+        tell_later(h, true);
+        return;
+    }
+    uint32_t mine = (uint32_t)1 << (h->backend->index % 32);
+    bool again = !started || !h->retried;
+    begin_again(h);
+    if (again && !h->abandoned && !r->closing) {
+        h->tried |= mine;
+        h->retried = h->retried || started;
+        if (place(r, h))
+            return;
+        h->tried &= ~mine; /* nobody else has it: a fresh connection to the same one */
+        if (started && place(r, h))
+            return;
+    }
+    tell_later(h, false);
+}
+
+/* It waited for too long, or an end that was known at once is told from the loop. */
+static void due(struct loop *loop, struct alarm *a)
+{
+    struct handover *h = (struct handover *)((char *)a - offsetof(struct handover, alarm));
+    struct relay_result result = {.backend = "-"};
+
+    if (h->backend && !h->link)
+        pool_drop(h);
+    bool all_have_it = h->job.recipients > 0;
+    for (uint32_t i = 0; i < h->job.recipients; i++)
+        all_have_it = all_have_it && h->job.recipient[i].fate == FATE_HAS_IT;
+    if (all_have_it) {
+        result.reply = reply_make(REPLY_OK, (struct span){0});
+        result.accepted = h->job.recipients;
+        tell(h, &result);
+    } else {
+        tell_later(h, false);
+    }
+}
+
+/* ---- for the worker ---- */
+
+static struct handover *handover_new(struct relay *r, struct relay_message *m)
+{
+    struct handover *h = calloc(1, sizeof *h);
+
+    if (!h)
+        return NULL;
+    h->relay = r;
+    h->alarm.due = due;
+    h->job.recipients = envelope_recipients(m->envelope);
+    h->job.recipient = calloc(h->job.recipients + 1, sizeof *h->job.recipient);
+    if (!h->job.recipient || envelope_copy(&h->envelope, m->envelope) < 0) {
+        h->job.recipients = h->job.recipient ? h->job.recipients : 0;
+        handover_free(h);
+        return NULL;
+    }
+    h->job.envelope = &h->envelope;
+    h->job.utf8 = m->utf8;
+    h->job.eightbit = m->eightbit;
+    h->client = m->client;
+    return h;
+}
+
+struct handover *relay_send(struct relay *r, struct relay_message *m,
+                            void (*done)(void *arg, const struct relay_result *result), void *arg)
+{
+    struct handover *h = handover_new(r, m);
+
+    if (!h) {
+        spool_free(m->spool);
+        buf_free(&m->header);
+        return NULL;
+    }
+    h->spool = m->spool;
+    h->header = m->header;
+    h->job.size = m->header.len + spool_size(m->spool);
+    h->hash = spool_hash(m->spool);
+    h->done = done;
+    h->arg = arg;
+    if (settling_begin(&h->job, r->kit.settle, &h->client, h->hash, r->kit.loop->wall) == 0 ||
+        !place(r, h)) {
+        h->backend = NULL;
+        loop_alarm(r->kit.loop, &h->alarm, r->kit.loop->now);
+    }
+    return h;
+}
+
+void relay_abandon(struct handover *h)
+{
+    h->abandoned = true;
+    if (h->job.sent)
+        return; /* its outcome is still wanted, by settling */
+    if (h->backend)
+        pool_drop(h);
+    handover_free(h);
+}
+
+void relay_changed(struct relay *r)
+{
+    uint32_t offer = SMTP_OFFER_ALL;
+    bool any = false;
+
+    for (size_t i = 0; i < r->backends; i++) {
+        const struct backend *b = &r->backend[i];
+        if (!b->up)
+            continue;
+        any = true;
+        if (!(b->caps & CAP_8BITMIME))
+            offer &= ~(uint32_t)SMTP_OFFER_8BITMIME;
+        if (!(b->caps & CAP_SMTPUTF8))
+            offer &= ~(uint32_t)SMTP_OFFER_SMTPUTF8;
+        if (!(b->caps & CAP_DSN))
+            offer &= ~(uint32_t)SMTP_OFFER_DSN;
+    }
+    if (any && r->kit.changed)
+        r->kit.changed(r->kit.arg, offer);
+}
+
+struct relay *relay_open(const struct relay_kit *kit)
+{
+    struct relay *r = calloc(1, sizeof *r);
+
+    if (!r)
+        return NULL;
+    r->kit = *kit;
+    r->backends = kit->config->backend_count;
+    r->backend = calloc(r->backends + 1, sizeof *r->backend);
+    if (!r->backend) {
+        free(r);
+        return NULL;
+    }
+    for (size_t i = 0; i < r->backends; i++)
+        pool_open(r, &r->backend[i], (uint32_t)i);
+    return r;
+}
+
+void relay_close(struct relay *r)
+{
+    if (!r)
+        return;
+    r->closing = true;
+    for (size_t i = 0; i < r->backends; i++)
+        pool_close(&r->backend[i]);
+    free(r->backend);
+    free(r);
+}
+
+bool relay_is_up(const struct relay *r)
+{
+    for (size_t i = 0; i < r->backends; i++)
+        if (r->backend[i].up)
+            return true;
+    return false;
+}

@@ -1,0 +1,92 @@
+/* Settling mixed answers; see settling.h and docs/settling.md.
+ *
+ * SMTP has one reply for all recipients. 250 may be said only when every recipient has the message,
+ * 5xx only when none has it and none will. Everything between is 451, with what happened to each
+ * remembered for the retry. */
+#include "relay/settling.h"
+
+struct tally {
+    uint32_t has, taken, later, refused, done;
+    const struct kept_reply *first_later, *first_refused;
+};
+
+static struct tally count(const struct job *j)
+{
+    struct tally t = {0};
+
+    for (uint32_t i = 0; i < j->recipients; i++) {
+        const struct job_recipient *r = &j->recipient[i];
+        switch ((enum fate)r->fate) {
+        case FATE_HAS_IT: t.has++; break;
+        case FATE_TAKEN: t.taken++; break;
+        case FATE_DONE: t.done++; break;
+        case FATE_LATER:
+            t.later++;
+            t.first_later = t.first_later ? t.first_later : &r->reply;
+            break;
+        case FATE_REFUSED:
+            t.refused++;
+            t.first_refused = t.first_refused ? t.first_refused : &r->reply;
+            break;
+        case FATE_OPEN: break;
+        }
+    }
+    return t;
+}
+
+uint32_t settling_begin(struct job *j, struct settle *s, const struct addr *client, uint64_t hash,
+                        uint64_t now)
+{
+    struct envelope_recipient to = {0};
+    uint32_t left = 0;
+
+    for (uint32_t i = 0; envelope_next(j->envelope, &to); i++) {
+        if (settle_was_delivered(s, client, envelope_sender(j->envelope), to.address, hash, now))
+            j->recipient[i].fate = FATE_HAS_IT;
+        else
+            left++;
+    }
+    return left;
+}
+
+bool settling_may_send(const struct job *j)
+{
+    struct tally t = count(j);
+    return t.taken > 0 && t.refused == 0;
+}
+
+static void remember(const struct job *j, struct settle *s, const struct addr *client,
+                     uint64_t hash, uint64_t now)
+{
+    struct envelope_recipient to = {0};
+    struct span sender = envelope_sender(j->envelope);
+
+    for (uint32_t i = 0; envelope_next(j->envelope, &to); i++) {
+        const struct job_recipient *r = &j->recipient[i];
+        if (r->fate == FATE_DONE) {
+            settle_delivered(s, client, sender, to.address, hash, now);
+        } else if (r->fate == FATE_REFUSED) {
+            struct reply why = kept_get(&r->reply);
+            settle_refused(s, client, sender, to.address, &why, now);
+        }
+    }
+}
+
+struct reply settling_end(const struct job *j, struct settle *s, const struct addr *client,
+                          uint64_t hash, uint64_t now, uint32_t *accepted)
+{
+    struct tally t = count(j);
+    uint32_t have = t.has + t.done;
+
+    *accepted = have;
+    if (j->recipients && have == j->recipients)
+        return t.done ? kept_get(&j->whole) : reply_make(REPLY_OK, (struct span){0});
+    if (!j->sent && j->whole.code >= 400) /* said to MAIL or DATA: it is for all of them */
+        return have ? reply_make(REPLY_BACKEND_DOWN, (struct span){0}) : kept_get(&j->whole);
+    if (have == 0 && t.refused == j->recipients)
+        return kept_get(t.first_refused);
+    if (have == 0 && t.later == j->recipients)
+        return kept_get(t.first_later);
+    remember(j, s, client, hash, now);
+    return reply_make(REPLY_SETTLE_LATER, (struct span){0});
+}

@@ -1,0 +1,26 @@
+/* Settling: from what a backend said of each recipient to the one reply that the client hears
+ * (docs/settling.md). Pure but for what it remembers in the settle table. */
+#ifndef MIRED_RELAY_SETTLING_H
+#define MIRED_RELAY_SETTLING_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "relay/outbound.h"
+#include "relay/settle.h"
+
+/* Marks recipients that have this message already; returns how many are left to be tried. */
+uint32_t settling_begin(struct job *j, struct settle *s, const struct addr *client, uint64_t hash,
+                        uint64_t now);
+
+/* After the envelope: may the data be sent? Not when nobody was taken, nor when some were taken and
+ * others refused for good: those must be told at RCPT first. */
+bool settling_may_send(const struct job *j);
+
+/* The job's end: the client's reply (its arg lives in the job), and what must be remembered is.
+ * *accepted: recipients that have the message now, earlier tries included. */
+struct reply settling_end(const struct job *j, struct settle *s, const struct addr *client,
+                          uint64_t hash, uint64_t now, uint32_t *accepted);
+
+#endif
