@@ -128,7 +128,7 @@ static void test_out_of_order_says_what_is_missing(void **state)
     expect(t, "RCPT TO:<b@example.org>\r\n", "503 5.5.1 MAIL first\r\n");
     expect(t, "DATA\r\n", "503 5.5.1 MAIL first\r\n");
     codes(t, "MAIL FROM:<a@example.net>\r\n", "250");
-    expect(t, "MAIL FROM:<a@example.net>\r\n", "503 5.5.1 The sender is known already\r\n");
+    expect(t, "MAIL FROM:<a@example.net>\r\n", "503 5.5.1 The sender is known\r\n");
     expect(t, "DATA\r\n", "554 5.5.1 No valid recipients\r\n");
     assert_int_equal(t->offences, 4);
 }
