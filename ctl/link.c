@@ -1,0 +1,157 @@
+/* The control socket as mirectl sees it. Blocking, but never for longer than it was told to: a
+ * mired that hangs is reported, not waited for. */
+#include "link.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "web/commands.h"
+
+enum { SEND_MS = 5000 };
+
+static int unreachable(struct link *l, int error)
+{
+    const char *hint = "";
+
+    if (error == ENOENT || error == ECONNREFUSED)
+        hint = "; is mired running, and is this the `run` folder of its configuration? (-s "
+               "SOCKET names another)";
+    else if (error == EACCES || error == EPERM)
+        hint = "; be root, or a member of mired's group";
+    else if (error == EAGAIN)
+        hint = "; mired does not take connections: does it hang?";
+    snprintf(l->error, sizeof l->error, "mired cannot be reached at %s: %s%s", l->path,
+             strerrordesc_np(error), hint);
+    return CTL_UNREACHABLE;
+}
+
+int link_open(struct link *l, const char *path)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+    *l = (struct link){.fd = -1, .path = path};
+    if (strlen(path) >= sizeof sa.sun_path)
+        return unreachable(l, ENAMETOOLONG);
+    memcpy(sa.sun_path, path, strlen(path));
+    l->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (l->fd < 0 || connect(l->fd, (struct sockaddr *)&sa, sizeof sa) < 0)
+        return unreachable(l, errno);
+    return CTL_DONE;
+}
+
+void link_close(struct link *l)
+{
+    if (l->fd >= 0)
+        close(l->fd);
+    buf_free(&l->in);
+    l->fd = -1;
+}
+
+/* Waits for `events`; false when the time is over. */
+static bool wait_for(const struct link *l, short events, uint64_t until)
+{
+    struct pollfd p = {.fd = l->fd, .events = events};
+    uint64_t now = clock_mono_ms();
+    int n;
+
+    do
+        n = poll(&p, 1, now < until ? (int)(until - now) : 0);
+    while (n < 0 && errno == EINTR);
+    return n > 0;
+}
+
+static int silent(struct link *l, int ms)
+{
+    snprintf(l->error, sizeof l->error,
+             "mired at %s has not answered for %d s: it hangs or is very busy; `journalctl -u "
+             "mired` may tell why",
+             l->path, ms / 1000);
+    return CTL_UNREACHABLE;
+}
+
+int link_send(struct link *l, const char *command, json_t *args)
+{
+    json_t *request = json_pack("{s:i, s:s, s:o}", "v", CONTROL_VERSION, "command", command, "args",
+                                args ? args : json_object());
+    char *text = request ? json_dumps(request, JSON_COMPACT) : NULL;
+    uint64_t until = clock_mono_ms() + SEND_MS;
+    struct buf out = {0};
+
+    json_decref(request);
+    if (!text || buf_addf(&out, "%s\n", text) < 0)
+        return unreachable(l, ENOMEM);
+    free(text);
+    while (out.len) {
+        ssize_t n = send(l->fd, out.at, out.len, MSG_NOSIGNAL);
+        if (n > 0) {
+            buf_drop(&out, (size_t)n);
+        } else if (errno != EAGAIN && errno != EINTR) {
+            buf_free(&out);
+            /* It may have said why before it closed: link_read() tells. */
+            return errno == EPIPE || errno == ECONNRESET ? CTL_DONE : unreachable(l, errno);
+        } else if (!wait_for(l, POLLOUT, until)) {
+            buf_free(&out);
+            return silent(l, SEND_MS);
+        }
+    }
+    return CTL_DONE;
+}
+
+static int judge(struct link *l, json_t *line, bool *last)
+{
+    const char *error = "no reason given", *code = CONTROL_REFUSED;
+    const json_t *ok = json_object_get(line, "ok");
+
+    *last = ok != NULL;
+    if (!ok || json_is_true(ok))
+        return CTL_DONE;
+    json_unpack(line, "{s?:s, s?:s}", "error", &error, "code", &code);
+    snprintf(l->error, sizeof l->error, "%s", error);
+    return strcmp(code, CONTROL_USAGE) == 0 ? CTL_USAGE : CTL_REFUSED;
+}
+
+/* The first line of l->in, when there is a whole one. */
+static bool take_line(struct link *l, json_t **line)
+{
+    struct span in = buf_span(&l->in);
+    size_t len = span_find(in, '\n');
+
+    if (len == in.len)
+        return false;
+    *line = json_loadb(in.at, len, 0, NULL);
+    buf_drop(&l->in, len + 1);
+    return true;
+}
+
+int link_read(struct link *l, int wait_ms, json_t **line, bool *last)
+{
+    uint64_t until = clock_mono_ms() + (uint64_t)wait_ms;
+
+    while (!take_line(l, line)) {
+        char *room = buf_room(&l->in, 65536);
+        if (!room)
+            return unreachable(l, ENOMEM);
+        if (!wait_for(l, POLLIN, until))
+            return silent(l, wait_ms);
+        ssize_t n = recv(l->fd, room, 65536, 0);
+        if (n > 0) {
+            l->in.len += (uint32_t)n;
+        } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+            snprintf(l->error, sizeof l->error, "mired at %s ended before it answered", l->path);
+            return CTL_UNREACHABLE;
+        }
+    }
+    if (!*line) {
+        snprintf(l->error, sizeof l->error,
+                 "what answers at %s is not a mired of this version (%s)", l->path, MIRED_VERSION);
+        return CTL_UNREACHABLE;
+    }
+    return judge(l, *line, last);
+}

@@ -1,0 +1,191 @@
+/* mirectl: steers and watches a running mired over its control socket.
+ *
+ *   mirectl [-s SOCKET] [--json] COMMAND [ARGUMENTS]
+ *
+ * It knows how to say things; what is done is done in mired's web process. Commands, arguments and
+ * help stand in web/commands.h; here a row for each says how its arguments become JSON and its
+ * result words. Exit status: 0 done, 1 refused or not found, 2 usage, 3 mired cannot be reached. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "link.h"
+#include "show.h"
+#include "web/commands.h"
+
+#define CONTROL_SOCKET "/run/mired/control"
+
+struct options {
+    const char *socket;
+    bool json;
+};
+
+/* What mirectl does with a command. */
+struct use {
+    json_t *(*args)(int argc, char **argv); /* NULL: the arguments are wrong */
+    void (*show)(const json_t *result);
+    int wait_ms; /* for its answer */
+};
+
+static json_t *args_none(int argc, char **argv)
+{
+    return argc == 0 ? json_object() : NULL;
+}
+
+static json_t *args_stop(int argc, char **argv)
+{
+    if (argc > 1 || (argc == 1 && strcmp(argv[0], "--drain") != 0))
+        return NULL;
+    return json_pack("{s:b}", "drain", argc == 1);
+}
+
+static const struct use uses[COMMAND_COUNT] = {
+    [COMMAND_STATUS] = {args_none, show_status, 5000},
+    [COMMAND_RELOAD] = {args_none, show_text, 40000},
+    [COMMAND_STOP] = {args_stop, show_text, 5000},
+};
+
+/* ---- help ---- */
+
+static void help_one(FILE *to, const struct command_about *about)
+{
+    fprintf(to, "usage: mirectl [-s SOCKET] [--json] %s%s%s\n\n  %s\n\nexample:\n  %s\n",
+            about->name, *about->arguments ? " " : "", about->arguments, about->help,
+            about->example);
+}
+
+static void help_all(FILE *to)
+{
+    fprintf(to, "usage: mirectl [-s SOCKET] [--json] COMMAND [ARGUMENTS]\n\n"
+                "  -s SOCKET  mired's control socket (" CONTROL_SOCKET ")\n"
+                "  --json     the result as JSON\n"
+                "  --help     this; with a command: more about it, and an example\n"
+                "  --version  the version\n\ncommands:\n");
+    for (int i = 0; i < COMMAND_COUNT; i++) {
+        const struct command_about *about = &command_table[i];
+        char what[96];
+        snprintf(what, sizeof what, "%s %s", about->name, about->arguments);
+        fprintf(to, strlen(what) < 24 ? "  %-24s%s\n" : "  %s\n                          %s\n",
+                what, about->help);
+    }
+    fprintf(to, "\nexamples:\n");
+    for (int i = 0; i < COMMAND_COUNT; i++)
+        fprintf(to, "  %s\n", command_table[i].example);
+}
+
+/* ---- one command ---- */
+
+static void print_json(const json_t *line)
+{
+    json_dumpf(line, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+    putchar('\n');
+}
+
+static int take_results(struct link *l, const struct use *use, const struct options *o)
+{
+    bool last = false;
+    int status = CTL_DONE;
+
+    while (!last && status == CTL_DONE) {
+        json_t *line = NULL;
+        status = link_read(l, use->wait_ms, &line, &last);
+        if (line && o->json)
+            print_json(line);
+        else if (status == CTL_DONE)
+            use->show(line);
+        json_decref(line);
+    }
+    return status;
+}
+
+static int run(const struct options *o, enum command command, int argc, char **argv)
+{
+    const struct use *use = &uses[command];
+    json_t *args = use->args(argc, argv);
+    struct link l;
+
+    if (!args) {
+        help_one(stderr, &command_table[command]);
+        return CTL_USAGE;
+    }
+    int status = link_open(&l, o->socket);
+    if (status == CTL_DONE)
+        status = link_send(&l, command_table[command].name, args);
+    else
+        json_decref(args);
+    if (status == CTL_DONE)
+        status = take_results(&l, use, o);
+    if (status != CTL_DONE)
+        fprintf(stderr, "mirectl: %s\n", l.error);
+    link_close(&l);
+    return status;
+}
+
+/* Reads what stands before the command; returns where that is, or 0 when `status` says it all. */
+static int read_options(int argc, char **argv, struct options *o, int *status)
+{
+    int i = 1;
+
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        if (strcmp(argv[i], "-s") == 0 && i + 1 < argc) {
+            o->socket = argv[++i];
+        } else if (strcmp(argv[i], "--json") == 0) {
+            o->json = true;
+        } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            enum command command = i + 1 < argc ? command_find(argv[i + 1]) : COMMAND_COUNT;
+            if (command < COMMAND_COUNT)
+                help_one(stdout, &command_table[command]);
+            else
+                help_all(stdout);
+            *status = CTL_DONE;
+            return 0;
+        } else if (strcmp(argv[i], "--version") == 0 || strcmp(argv[i], "-V") == 0) {
+            puts("mirectl " MIRED_VERSION);
+            *status = CTL_DONE;
+            return 0;
+        } else {
+            break;
+        }
+    }
+    if (i < argc && argv[i][0] != '-')
+        return i;
+    if (i < argc)
+        fprintf(stderr, "mirectl: \"%s\" is not an option\n\n", argv[i]);
+    help_all(stderr);
+    *status = CTL_USAGE;
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.socket = CONTROL_SOCKET};
+    int status = CTL_DONE, at = read_options(argc, argv, &o, &status);
+
+    if (!at)
+        return status;
+    if (strcmp(argv[at], "help") == 0) {
+        help_all(stdout);
+        return CTL_DONE;
+    }
+    enum command command = command_find(argv[at]);
+    if (command == COMMAND_COUNT) {
+        fprintf(stderr, "mirectl: there is no command \"%s\"; `mirectl --help` lists them\n",
+                argv[at]);
+        return CTL_USAGE;
+    }
+    int rest = argc - at - 1;
+    char **words = argv + at + 1;
+    if (rest == 1 && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)) {
+        help_one(stdout, &command_table[command]);
+        return CTL_DONE;
+    }
+    for (int i = 0; i < rest; i++) /* --json is understood behind the command too */
+        if (strcmp(words[i], "--json") == 0) {
+            o.json = true;
+            memmove(&words[i], &words[i + 1], (size_t)(rest - i) * sizeof *words);
+            rest--;
+            i--;
+        }
+    return run(&o, command, rest, words);
+}

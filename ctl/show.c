@@ -1,0 +1,112 @@
+/* What mirectl prints: results in words, for a person who has ten seconds. --json prints the same
+ * result as it came (mirectl.c). */
+#include "show.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+static long long number(const json_t *o, const char *key)
+{
+    return (long long)json_integer_value(json_object_get(o, key));
+}
+
+static const char *text(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "-";
+}
+
+/* "3 d 4 h", "4 h 12 min", "12 min 5 s": two units are enough. */
+static void print_span(double seconds)
+{
+    static const struct {
+        const char *name;
+        unsigned long seconds;
+    } units[] = {{"d", 86400}, {"h", 3600}, {"min", 60}, {"s", 1}};
+    unsigned long left = seconds > 0 ? (unsigned long)seconds : 0;
+    int printed = 0;
+
+    for (int i = 0; i < 4 && printed < 2; i++) {
+        unsigned long n = left / units[i].seconds;
+        left %= units[i].seconds;
+        if (n || (i == 3 && !printed)) {
+            printf("%s%lu %s", printed ? " " : "", n, units[i].name);
+            printed++;
+        } else if (printed) {
+            printed++;
+        }
+    }
+}
+
+/* A family of counters, those that are not 0: "recipient 12, auth 3". */
+static void print_family(const char *title, const json_t *family, const char *none)
+{
+    const char *key;
+    json_t *value;
+    bool any = false;
+
+    printf("%-18s", title);
+    json_object_foreach((json_t *)family, key, value)
+    {
+        if (json_integer_value(value) == 0)
+            continue;
+        printf("%s%s %lld", any ? ", " : "", key, (long long)json_integer_value(value));
+        any = true;
+    }
+    printf("%s\n", any ? "" : none);
+}
+
+static void print_sources(const char *title, const json_t *list, const char *name,
+                          const char *detail)
+{
+    size_t i;
+    json_t *item;
+
+    if (json_array_size(list) == 0)
+        printf("%-18snone\n", title);
+    json_array_foreach(list, i, item)
+    {
+        const json_t *up = json_object_get(item, "up");
+        printf("%-18s%s", i ? "" : title, text(item, name));
+        if (detail && json_is_string(json_object_get(item, detail)))
+            printf(" %s", text(item, detail));
+        printf("%s\n", json_is_true(up) ? ": up" : json_is_false(up) ? ": DOWN" : "");
+    }
+}
+
+void show_text(const json_t *result)
+{
+    if (json_is_string(json_object_get(result, "text")))
+        puts(text(result, "text"));
+}
+
+void show_status(const json_t *result)
+{
+    const json_t *ledger = json_object_get(result, "ledger");
+    time_t since = (time_t)(number(result, "since_ms") / 1000);
+    char when[64];
+
+    strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime(&since));
+    printf("mired %s at %s, up ", text(result, "version"), text(result, "hostname"));
+    print_span(json_number_value(json_object_get(result, "up_seconds")));
+    printf(" (since %s)\n\n", when);
+    printf("%-18s%lld of %lld open connections, %lld of them without a socket\n", "held now",
+           number(result, "held") + number(result, "frozen"),
+           number(result, "open") + number(result, "frozen"), number(result, "frozen"));
+    printf("%-18s%.1f hours\n", "attackers waited",
+           json_number_value(json_object_get(result, "attacker_hours")));
+    print_family("messages", json_object_get(result, "messages"), "none yet");
+    print_family("offences", json_object_get(result, "offences"), "none yet");
+    print_family("verdicts", json_object_get(result, "verdicts"), "none yet");
+    print_family("logins", json_object_get(result, "auth"), "none yet");
+    printf("%-18s%lld known, room for %lld\n", "ledger", number(ledger, "entries"),
+           number(ledger, "capacity"));
+    print_sources("backends", json_object_get(result, "backends"), "name", NULL);
+    print_sources("directories", json_object_get(result, "directories"), "kind", "path");
+    printf("%-18s%lld, restarted %lld times; configuration %s, read %lld times\n", "workers",
+           number(result, "workers"), number(result, "worker_restarts"), text(result, "config"),
+           number(result, "generation"));
+}

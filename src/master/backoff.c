@@ -1,0 +1,20 @@
+/* The delays between a child's deaths and its restarts. Used by the master; knows neither clock nor
+ * process.
+ *
+ * The first restart is immediate, because most deaths are one bad connection's and clients wait in
+ * the accept queue meanwhile; from the second on the delay doubles, because a child that dies at
+ * once would otherwise take the whole machine with it. */
+#include "master/backoff.h"
+
+uint64_t backoff_next(struct backoff *b, uint64_t ran_ms)
+{
+    if (ran_ms >= BACKOFF_RESET_MS)
+        b->deaths = 0;
+    uint32_t before = b->deaths++;
+    if (before == 0)
+        return 0;
+    if (before > 7) /* 100 << 7 is beyond the limit already */
+        return BACKOFF_MAX_MS;
+    uint64_t ms = (uint64_t)BACKOFF_FIRST_MS << (before - 1);
+    return ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+}

@@ -1,0 +1,234 @@
+/* One child of the master: how it begins, what is heard of it, how it ends, when it begins again.
+ *
+ * Children are forked, never executed: they inherit the configuration and the mappings. Each closes
+ * every descriptor but its own at once, so that a channel's end means that the master is gone, and
+ * so that a worker that was taken over holds nothing but what it needs. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "master/master.h"
+#include "master/title.h"
+
+/* ---- in the child ---- */
+
+/* The end is the master's to say: Ctrl-C and a service manager signal the whole group. */
+static void set_signals(void)
+{
+    static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
+    sigset_t none;
+
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        signal(ignored[i], SIG_IGN);
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static __attribute__((noreturn)) void run(struct master *m, struct child *c)
+{
+    const struct role *role = &role_table[c->role];
+    const struct config *config = c->generation->config;
+    char name[32];
+
+    if (role->count(config) > 1)
+        snprintf(name, sizeof name, "%s %u", role->name, c->index);
+    else
+        snprintf(name, sizeof name, "%s", role->name);
+    title_set(name);
+    log_open(config->log, config->log_level, name);
+    metrics_use(house_row(&m->house, c->row));
+    set_signals();
+    _exit(role->body(m, c));
+}
+
+/* ---- in the master ---- */
+
+static void forget_channel(struct master *m, struct child *c)
+{
+    if (c->channel.fd < 0)
+        return;
+    loop_forget(&m->loop, &c->channel);
+    close(c->channel.fd);
+    c->channel.fd = -1;
+}
+
+static void channel_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct child *c = (struct child *)watch;
+    struct note n;
+    int r;
+
+    while ((r = channel_read(watch->fd, &n)) == 1) {
+        pid_t pid = c->pid;
+        while (n.fds)
+            close(n.fd[--n.fds]);
+        note_from_child(master_of(loop), c, &n);
+        if (child_by_pid(master_of(loop), pid) != c || watch->fd < 0)
+            return;
+    }
+    if (r != -EAGAIN && r != -EBADMSG)
+        forget_channel(master_of(loop), c);
+}
+
+static int start(struct master *m, struct child *c)
+{
+    int pair[2], error = channel_pair(pair);
+
+    if (error)
+        return error;
+    c->channel = (struct watch){.fd = pair[0], .events = EPOLLIN, .ready = channel_ready};
+    c->row = house_row_take(&m->house);
+    pid_t pid = fork();
+    if (pid == 0) {
+        c->channel.fd = pair[1];
+        run(m, c);
+    }
+    error = pid < 0 ? -errno : 0;
+    close(pair[1]);
+    if (!error)
+        error = loop_watch(&m->loop, &c->channel);
+    if (error) {
+        close(pair[0]);
+        c->channel.fd = -1;
+        house_row_give(&m->house, c->row);
+        return error;
+    }
+    c->pid = pid;
+    c->state = CHILD_STARTING;
+    c->started_ms = m->loop.now;
+    return 0;
+}
+
+static void restart_later(struct master *m, struct child *c)
+{
+    uint64_t wait = backoff_next(&c->backoff, clock_mono_ms() - c->started_ms);
+
+    c->state = CHILD_DEAD;
+    c->pid = 0;
+    if (c->role == ROLE_WORKER)
+        metric_add(METRIC_WORKER_RESTARTS, 1);
+    loop_alarm(&m->loop, &c->restart, m->loop.now + wait);
+}
+
+static void restart(struct loop *loop, struct alarm *a)
+{
+    struct child *c = (struct child *)((char *)a - offsetof(struct child, restart));
+    struct master *m = master_of(loop);
+
+    int error = start(m, c);
+    if (error) {
+        log_error("cannot start %s %u: %s", role_table[c->role].name, c->index,
+                  strerrordesc_np(-error));
+        restart_later(m, c);
+    }
+}
+
+int child_add(struct master *m, struct generation *g, enum role_id role, uint32_t index)
+{
+    struct child *c = calloc(1, sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    c->generation = g;
+    c->role = role;
+    c->index = index;
+    c->restart.due = restart;
+    int error = start(m, c);
+    if (error) {
+        free(c);
+        return error;
+    }
+    c->next = m->children;
+    m->children = c;
+    return 0;
+}
+
+static void forget(struct master *m, struct child *c)
+{
+    struct child **p = &m->children;
+
+    while (*p != c)
+        p = &(*p)->next;
+    *p = c->next;
+    loop_alarm_off(&m->loop, &c->restart);
+    free(c);
+}
+
+void child_leave(struct master *m, struct child *c, enum note_kind note)
+{
+    if (c->state == CHILD_DEAD) {
+        forget(m, c);
+        return;
+    }
+    c->state = CHILD_LEAVING;
+    if (c->channel.fd >= 0 && channel_tell(c->channel.fd, note, 0, 0, NULL) == 0)
+        return;
+    /* A full channel: it has not read for long, and cannot be asked. */
+    if (note == NOTE_STOP)
+        kill(c->pid, SIGKILL);
+}
+
+struct child *child_by_pid(const struct master *m, pid_t pid)
+{
+    struct child *c = m->children;
+
+    while (c && (c->pid != pid || pid == 0))
+        c = c->next;
+    return c;
+}
+
+static void log_death(const struct child *c, int status)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_WARN, "child_died");
+    log_text(&l, "child", role_table[c->role].name);
+    log_int(&l, "index", c->index);
+    log_int(&l, "pid", c->pid);
+    if (WIFSIGNALED(status))
+        log_text(&l, "signal", sigabbrev_np(WTERMSIG(status)));
+    else
+        log_int(&l, "status", WEXITSTATUS(status));
+    log_seconds(&l, "ran", clock_mono_ms() - c->started_ms);
+    log_end(&l);
+}
+
+static void ended(struct master *m, struct child *c, int status)
+{
+    struct generation *g = c->generation;
+    bool expected = c->state == CHILD_LEAVING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    bool leaving = c->state == CHILD_LEAVING || m->stopping;
+
+    forget_channel(m, c);
+    house_row_give(&m->house, c->row);
+    if (!expected)
+        log_death(c, status);
+    if (leaving) {
+        forget(m, c);
+        generation_child_gone(m, g);
+        return;
+    }
+    restart_later(m, c);
+    generation_child_died(m, g);
+}
+
+void child_reap(struct master *m)
+{
+    int status;
+    pid_t pid;
+
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct child *c = child_by_pid(m, pid);
+        if (c)
+            ended(m, c, status);
+    }
+}

@@ -1,0 +1,259 @@
+/* Generations: what one reading of the configuration made. Master only.
+ *
+ *   coming --all its children are ready--> current --the next one is--> old --its last child-->
+ * gone
+ *      |
+ *      +--its children keep dying, or time is up--> gone; the current one was never touched
+ *
+ * Workers of all generations share the listening sockets, so a connection is taken by whichever
+ * generation accepts at that moment, and by none twice. An old generation's clerks stay until its
+ * last worker has ended, for held sessions may still ask. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "master/master.h"
+#include "master/notify.h"
+
+enum {
+    COMING_MS = 20000, /* to become ready */
+    COMING_DEATHS = 3, /* after which it is given up */
+};
+
+/* ---- the pairs between workers and clerks ---- */
+
+static int open_pairs(struct generation *g)
+{
+    int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+    g->ask[0] = g->ask[1] = -1;
+    g->answer = calloc(g->slots, sizeof *g->answer);
+    if (!g->answer)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < g->slots; i++)
+        g->answer[i][0] = g->answer[i][1] = -1;
+    if (socketpair(AF_UNIX, type, 0, g->ask) < 0)
+        return -errno;
+    for (uint32_t i = 0; i < g->slots; i++)
+        if (socketpair(AF_UNIX, type, 0, g->answer[i]) < 0)
+            return -errno;
+    return 0;
+}
+
+static void close_pair(int fd[2])
+{
+    for (int i = 0; i < 2; i++)
+        if (fd[i] >= 0)
+            close(fd[i]);
+}
+
+static void release(struct master *m, struct generation *g)
+{
+    struct generation **p = &m->generations;
+
+    while (*p && *p != g)
+        p = &(*p)->next;
+    if (*p)
+        *p = g->next;
+    loop_alarm_off(&m->loop, &g->deadline);
+    close_pair(g->ask);
+    for (uint32_t i = 0; g->answer && i < g->slots; i++)
+        close_pair(g->answer[i]);
+    free(g->answer);
+    config_free(g->config);
+    free(g);
+}
+
+/* ---- counting ---- */
+
+uint32_t generation_count(const struct master *m, const struct generation *g, enum role_id role)
+{
+    uint32_t n = 0;
+
+    for (const struct child *c = m->children; c; c = c->next)
+        n += (!g || c->generation == g) && c->role == role;
+    return n;
+}
+
+static bool has_children(const struct master *m, const struct generation *g)
+{
+    for (const struct child *c = m->children; c; c = c->next)
+        if (c->generation == g)
+            return true;
+    return false;
+}
+
+static bool is_ready(const struct master *m, const struct generation *g)
+{
+    for (const struct child *c = m->children; c; c = c->next)
+        if (c->generation == g && c->state != CHILD_READY)
+            return false;
+    return true;
+}
+
+/* ---- the end of one ---- */
+
+/* Tells the children of that generation and retirement, or all of them, to leave. */
+static void dismiss(struct master *m, struct generation *g, int retirement, enum note_kind note)
+{
+    for (struct child *c = m->children, *next; c; c = next) {
+        next = c->next;
+        if (c->generation == g &&
+            (retirement < 0 || (int)role_table[c->role].retirement == retirement))
+            child_leave(m, c, note);
+    }
+}
+
+static void retire(struct master *m, struct generation *g)
+{
+    g->state = GENERATION_OLD;
+    dismiss(m, g, RETIRE_DRAIN, NOTE_DRAIN);
+    dismiss(m, g, RETIRE_STOP, NOTE_STOP);
+    generation_child_gone(m, g);
+}
+
+void generation_child_gone(struct master *m, struct generation *g)
+{
+    if (g->state == GENERATION_OLD && generation_count(m, g, ROLE_WORKER) == 0)
+        dismiss(m, g, RETIRE_LAST, NOTE_STOP);
+    if (g->state == GENERATION_OLD && !has_children(m, g)) {
+        log_debug("generation %u has ended", g->id);
+        release(m, g);
+    }
+}
+
+/* A coming generation will not serve. */
+static void give_up(struct master *m, struct generation *g, const char *why)
+{
+    struct asker asker = g->asker;
+
+    m->coming = NULL;
+    listeners_cut(&m->listeners, g->listeners_before);
+    dismiss(m, g, -1, NOTE_STOP);
+    g->state = GENERATION_OLD;
+    loop_alarm_off(&m->loop, &g->deadline);
+    generation_child_gone(m, g);
+    master_answer(m, asker, false, m->current ? "reload" : "start", why);
+    if (!m->current)
+        master_stop(m, 1);
+}
+
+/* ---- the beginning of one ---- */
+
+static void log_ready(const struct master *m, const struct generation *g)
+{
+    const struct config *config = g->config;
+    struct log_line l;
+    char text[ADDR_TEXT];
+    struct buf where = {0};
+
+    for (size_t i = 0; i < config->listen_count; i++) {
+        const struct addr *a = &config->listen[i].addr;
+        addr_format(a, text);
+        buf_addf(&where, a->family == ADDR_IP6 ? "%s[%s]:%u" : "%s%s:%u", i ? " " : "", text,
+                 a->port);
+    }
+    log_begin(&l, LOG_INFO, "ready");
+    log_span(&l, "listen", buf_span(&where));
+    log_int(&l, "workers", config->workers);
+    log_int(&l, "generation", g->id);
+    log_int(&l, "ms", (int64_t)(clock_wall_ms() - m->house.started_ms));
+    log_end(&l);
+    buf_free(&where);
+}
+
+static void become_current(struct master *m, struct generation *g)
+{
+    struct generation *before = m->current;
+    char text[128];
+
+    g->state = GENERATION_CURRENT;
+    m->current = g;
+    m->coming = NULL;
+    loop_alarm_off(&m->loop, &g->deadline);
+    listeners_drop(&m->listeners, g->config);
+    snprintf(text, sizeof text, "generation %u serves with %u workers", g->id, g->config->workers);
+    if (before)
+        master_answer(m, g->asker, true, "reload", text);
+    else
+        log_ready(m, g);
+    notify_tell("READY=1\nSTATUS=%s", text);
+    if (before)
+        retire(m, before);
+    if (m->reload_again) {
+        m->reload_again = false;
+        master_reload(m, (struct asker){0});
+    }
+}
+
+void generation_child_ready(struct master *m, struct generation *g)
+{
+    if (g->state == GENERATION_COMING && is_ready(m, g))
+        become_current(m, g);
+}
+
+void generation_child_died(struct master *m, struct generation *g)
+{
+    if (g->state == GENERATION_COMING && ++g->deaths >= COMING_DEATHS)
+        give_up(m, g, "its processes cannot start; see the log");
+}
+
+static void time_is_up(struct loop *loop, struct alarm *a)
+{
+    struct generation *g = (struct generation *)((char *)a - offsetof(struct generation, deadline));
+
+    give_up(master_of(loop), g, "its processes were not ready in time; see the log");
+}
+
+static int start_children(struct master *m, struct generation *g)
+{
+    for (int role = 0; role < ROLE_COUNT; role++)
+        for (uint32_t i = 0; i < role_table[role].count(g->config); i++) {
+            int error = child_add(m, g, (enum role_id)role, i);
+            if (error)
+                return error;
+        }
+    return 0;
+}
+
+int generation_start(struct master *m, struct config *config, struct asker asker,
+                     uint64_t patience_ms, struct buf *errors)
+{
+    struct generation *g = calloc(1, sizeof *g);
+    if (!g) {
+        config_free(config);
+        buf_addf(errors, "not enough memory\n");
+        return -1;
+    }
+    *g = (struct generation){.id = ++m->last_generation,
+                             .config = config,
+                             .slots = config->workers + 1,
+                             .asker = asker,
+                             .listeners_before = m->listeners.count,
+                             .deadline.due = time_is_up};
+    int error = open_pairs(g);
+    if (error)
+        buf_addf(errors, "cannot make sockets: %s\n", strerrordesc_np(-error));
+    if (error || listeners_add(&m->listeners, config, patience_ms, errors) < 0) {
+        release(m, g);
+        return -1;
+    }
+    g->next = m->generations;
+    m->generations = g;
+    m->coming = g;
+    loop_alarm(&m->loop, &g->deadline, m->loop.now + COMING_MS);
+    error = start_children(m, g);
+    if (error) {
+        buf_addf(errors, "cannot start processes: %s\n", strerrordesc_np(-error));
+        g->asker = (struct asker){0};
+        give_up(m, g, "processes cannot be started");
+        return -1;
+    }
+    return 0;
+}

@@ -1,0 +1,228 @@
+/* Makes and keeps what outlives any child and any generation. Master only.
+ *
+ * Order: folders, then the lock (so that two mireds with one run folder never touch each other's
+ * sockets or files), then sockets and mappings. Children inherit the mappings and get the sockets
+ * they need from role.c. The ledger and what was settled are files in the state folder; counters
+ * and the shared page live in memory files, which an upgrade hands on. */
+#include "master/house.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "config/config.h"
+#include "relay/settle.h"
+#include "tarpit/ledger.h"
+
+static int wrong(struct buf *errors, const char *what, const char *where, int error)
+{
+    buf_addf(errors, "%s %s: %s\n", what, where, strerrordesc_np(-error));
+    return -1;
+}
+
+/* ---- folders and the lock ---- */
+
+static int make_folder(const struct house *h, const char *path, mode_t mode, bool written,
+                       struct buf *errors)
+{
+    struct stat st;
+    int error = privileges_folder(path, &h->identity, mode);
+
+    if (error)
+        return wrong(errors, "cannot make the folder", path, error);
+    if (!written || !h->identity.drop || stat(path, &st) < 0 || st.st_uid == h->identity.uid)
+        return 0;
+    buf_addf(errors, "%s belongs to another user; chown -R %s %s\n", path, h->identity.name, path);
+    return -1;
+}
+
+static int make_folders(struct house *h, struct buf *errors)
+{
+    char spool[4096];
+
+    snprintf(spool, sizeof spool, "%s/spool", h->state);
+    if (make_folder(h, h->state, 0750, true, errors) < 0)
+        return -1;
+    if (make_folder(h, spool, 0700, true, errors) < 0)
+        return -1;
+    return make_folder(h, h->run, 0755, false, errors);
+}
+
+static int take_lock(struct house *h, struct buf *errors)
+{
+    char path[4096], pid[32] = "";
+
+    snprintf(path, sizeof path, "%s/lock", h->run);
+    h->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    if (h->lock < 0)
+        return wrong(errors, "cannot open", path, -errno);
+    if (flock(h->lock, LOCK_EX | LOCK_NB) < 0) {
+        ssize_t n = pread(h->lock, pid, sizeof pid - 1, 0);
+        buf_addf(errors,
+                 "another mired (process %.*s) runs with run = \"%s\"; stop it, or give this one a "
+                 "folder of its own\n",
+                 n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?", h->run);
+        return -1;
+    }
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(h->lock, 0) < 0 || pwrite(h->lock, pid, (size_t)n, 0) != n)
+        return wrong(errors, "cannot write", path, -errno);
+    return 0;
+}
+
+/* ---- unix sockets ---- */
+
+static int bind_unix(const struct house *h, const char *path, mode_t mode)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+
+    if (len >= sizeof sa.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(sa.sun_path, path, len);
+    if (unlink(path) < 0 && errno != ENOENT) /* what an earlier one left; we hold the lock */
+        return -errno;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    mode_t before = umask(0777); /* nobody may connect before it is whose it should be */
+    int bound = bind(fd, (struct sockaddr *)&sa, sizeof sa), error = bound < 0 ? -errno : 0;
+    umask(before);
+    if (!error && ((h->identity.drop && lchown(path, h->identity.uid, h->identity.gid) < 0) ||
+                   chmod(path, mode) < 0 || listen(fd, SOMAXCONN) < 0))
+        error = -errno;
+    if (error)
+        close(fd);
+    return error ? error : fd;
+}
+
+static int open_sockets(struct house *h, struct buf *errors)
+{
+    h->store_listen = bind_unix(h, h->store_path, 0600);
+    if (h->store_listen < 0)
+        return wrong(errors, "cannot listen on", h->store_path, h->store_listen);
+    h->control_listen = bind_unix(h, h->control_path, 0660);
+    if (h->control_listen < 0)
+        return wrong(errors, "cannot listen on", h->control_path, h->control_listen);
+    return 0;
+}
+
+/* ---- mappings ---- */
+
+/* A memory file of that size, mapped; NULL without memory. */
+static void *map_memory(const char *name, size_t size, int *fd)
+{
+    *fd = memfd_create(name, MFD_CLOEXEC);
+    if (*fd < 0)
+        return NULL;
+    void *at = ftruncate(*fd, (off_t)size) < 0
+                   ? MAP_FAILED
+                   : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+static int open_mappings(struct house *h, const struct config *config, struct buf *errors)
+{
+    char path[4096];
+
+    h->metrics.rows = HOUSE_ROWS;
+    h->metrics.row =
+        map_memory("mired metrics", HOUSE_ROWS * sizeof(struct metrics_row), &h->metrics_fd);
+    h->shared = map_memory("mired shared", sizeof *h->shared, &h->shared_fd);
+    if (!h->metrics.row || !h->shared)
+        return wrong(errors, "cannot map", "shared memory", -errno);
+    h->row_taken[HOUSE_MASTER_ROW] = true;
+
+    snprintf(path, sizeof path, "%s/ledger", h->state);
+    int error = ledger_open(&h->ledger, path, config->ledger_size);
+    if (error)
+        return wrong(errors, "cannot open the ledger", path, error);
+    snprintf(path, sizeof path, "%s/settled", h->state);
+    error = settle_open(&h->settle, path, config->settle_ms);
+    return error ? wrong(errors, "cannot open", path, error) : 0;
+}
+
+/* ---- the whole ---- */
+
+int house_open(struct house *h, const struct config *config, struct buf *errors)
+{
+    *h = (struct house){.lock = -1,
+                        .store_listen = -1,
+                        .control_listen = -1,
+                        .metrics_fd = -1,
+                        .shared_fd = -1,
+                        .started_ms = clock_wall_ms()};
+    int error = identity_find(&h->identity, config->user);
+    if (error == -ENOENT) {
+        buf_addf(errors, "there is no user \"%s\"; create it, or set `user` to one that is there\n",
+                 config->user);
+        return -1;
+    }
+    if (error)
+        return wrong(errors, "cannot look up the user", config->user, error);
+    h->state = strdup(config->state);
+    h->run = strdup(config->run);
+    if (!h->state || !h->run || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
+        asprintf(&h->control_path, "%s/control", h->run) < 0)
+        return wrong(errors, "cannot start", "mired", -ENOMEM);
+    if (make_folders(h, errors) < 0 || take_lock(h, errors) < 0 || open_sockets(h, errors) < 0)
+        return -1;
+    return open_mappings(h, config, errors);
+}
+
+void house_close(struct house *h)
+{
+    if (h->store_listen >= 0)
+        unlink(h->store_path);
+    if (h->control_listen >= 0)
+        unlink(h->control_path);
+    settle_close(h->settle);
+    ledger_close(h->ledger);
+    metrics_use(NULL);
+    munmap(h->shared, sizeof *h->shared);
+    munmap(h->metrics.row, HOUSE_ROWS * sizeof(struct metrics_row));
+    int fd[] = {h->store_listen, h->control_listen, h->metrics_fd, h->shared_fd, h->lock};
+    for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
+        if (fd[i] >= 0)
+            close(fd[i]);
+    free(h->store_path);
+    free(h->control_path);
+    free(h->state);
+    free(h->run);
+    *h = (struct house){.lock = -1};
+}
+
+/* ---- metrics rows ---- */
+
+int house_row_take(struct house *h)
+{
+    for (int row = 0; row < HOUSE_ROWS; row++)
+        if (!h->row_taken[row]) {
+            h->row_taken[row] = true;
+            return row;
+        }
+    return -1;
+}
+
+void house_row_give(struct house *h, int row)
+{
+    if (row < 0)
+        return;
+    metrics_reset_gauges(house_row(h, row));
+    h->row_taken[row] = false;
+}
+
+struct metrics_row *house_row(const struct house *h, int row)
+{
+    return row < 0 ? NULL : &h->metrics.row[row];
+}

@@ -1,0 +1,56 @@
+/* The house: what all generations share, made once before the first child is started and kept for
+ * as long as the master lives, over upgrades too: lock, folders, unix sockets, mappings. */
+#ifndef MIRED_MASTER_HOUSE_H
+#define MIRED_MASTER_HOUSE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/metrics.h"
+#include "freezer/handoff.h"
+#include "master/privileges.h"
+
+struct config;
+struct ledger;
+struct settle;
+
+/* A row for each living child; draining workers of earlier generations keep theirs, so many more
+ * than a site has processes. Rows that were never used cost no memory. */
+enum { HOUSE_ROWS = 4096, HOUSE_MASTER_ROW = 0 };
+
+/* A page that all processes map, of this generation and of those before it. */
+struct house_shared {
+    _Atomic uint64_t spool_used;
+    struct freezer_shared freezer;
+};
+
+struct house {
+    char *state, *run;        /* as they stood in the first configuration */
+    struct identity identity; /* of children */
+    int lock;                 /* run/lock, held for as long as we live */
+    int store_listen;         /* run/store */
+    int control_listen;       /* run/control */
+    char *store_path, *control_path;
+    int metrics_fd, shared_fd; /* what the mappings stand on, to be handed on by an upgrade */
+    struct metrics metrics;
+    struct house_shared *shared;
+    struct ledger *ledger;
+    struct settle *settle;
+    bool row_taken[HOUSE_ROWS];
+    uint64_t started_ms; /* wall */
+};
+
+/* Makes all of it. 0, or -1 with what is wrong, as sentences, in *errors. */
+int house_open(struct house *h, const struct config *config, struct buf *errors);
+
+/* Removes the socket files and lets go of everything. */
+void house_close(struct house *h);
+
+/* A metrics row for a child, and back again (its gauges are then 0); -1: none is free. */
+int house_row_take(struct house *h);
+void house_row_give(struct house *h, int row);
+struct metrics_row *house_row(const struct house *h, int row);
+
+#endif

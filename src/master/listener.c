@@ -1,0 +1,173 @@
+/* Binds, keeps and closes listening sockets. Master only; it never accepts.
+ *
+ * SO_REUSEPORT lets one address have a socket a slot, but would also let a second mired of the same
+ * user share the port in silence: a trial bind without it finds that (and a foreign server) before.
+ * The trial is repeated for a moment, for the workers of a master that was killed hold their
+ * sockets until they have said good-bye. */
+#include "master/listener.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/sockaddr.h"
+#include "config/config.h"
+
+enum { TRIAL_STEP_MS = 20 };
+
+bool listener_is(const struct listener *l, const struct addr *addr)
+{
+    return addr_equal(&l->addr, addr) && l->addr.port == addr->port;
+}
+
+static int bind_tcp(const struct addr *addr, bool shared)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = addr_to_sockaddr(addr, &sa);
+    int on = 1;
+
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    if (shared)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
+    if (sa.ss_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (bind(fd, (struct sockaddr *)&sa, len) < 0 || (shared && listen(fd, SOMAXCONN) < 0)) {
+        int error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
+/* Whether nobody else has the address; 0 or -errno. */
+static int try_address(const struct addr *addr, uint64_t until)
+{
+    for (;;) {
+        int fd = bind_tcp(addr, false);
+        if (fd >= 0) {
+            close(fd);
+            return 0;
+        }
+        if (fd != -EADDRINUSE || clock_mono_ms() >= until)
+            return fd;
+        poll(NULL, 0, TRIAL_STEP_MS);
+    }
+}
+
+static void explain(struct buf *errors, const struct addr *addr, int error)
+{
+    char text[ADDR_TEXT];
+    const char *hint = "";
+
+    if (error == -EADDRINUSE)
+        hint = "; another server has this port (`ss -ltnp` names it)";
+    else if (error == -EACCES)
+        hint = "; ports below 1024 need root, or CAP_NET_BIND_SERVICE";
+    else if (error == -EADDRNOTAVAIL)
+        hint = "; this machine has no such address";
+    buf_addf(errors, "cannot listen on %s port %u: %s%s\n", addr_format(addr, text), addr->port,
+             strerrordesc_np(-error), hint);
+}
+
+size_t listeners_find(const struct listeners *l, const struct addr *addr, size_t *found, size_t max)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (listener_is(&l->at[i], addr)) {
+            if (n < max)
+                found[n] = i;
+            n++;
+        }
+    return n;
+}
+
+/* Gives an address as many sockets as there are workers. 0 or -errno. */
+static int add_address(struct listeners *l, const struct addr *addr, uint32_t workers,
+                       uint64_t until)
+{
+    size_t there = listeners_find(l, addr, NULL, 0);
+    int error = there ? 0 : try_address(addr, until);
+
+    for (uint32_t slot = (uint32_t)there; slot < workers && !error; slot++) {
+        int fd = bind_tcp(addr, true);
+        if (fd < 0)
+            return fd;
+        l->at[l->count++] = (struct listener){.addr = *addr, .slot = slot, .fd = fd};
+    }
+    return error;
+}
+
+int listeners_add(struct listeners *l, const struct config *config, uint64_t patience_ms,
+                  struct buf *errors)
+{
+    uint64_t until = clock_mono_ms() + patience_ms;
+    size_t before = l->count, most = before + config->listen_count * config->workers;
+    struct listener *at = realloc(l->at, (most ? most : 1) * sizeof *at);
+    int result = 0;
+
+    if (!at) {
+        buf_addf(errors, "not enough memory for the listening sockets\n");
+        return -1;
+    }
+    l->at = at;
+    for (size_t i = 0; i < config->listen_count; i++) {
+        int error = add_address(l, &config->listen[i].addr, config->workers, until);
+        if (error) {
+            explain(errors, &config->listen[i].addr, error);
+            result = -1;
+        }
+    }
+    if (result < 0)
+        listeners_cut(l, before);
+    return result;
+}
+
+static void close_one(const struct listener *l)
+{
+    /* Workers of an earlier generation have this socket too: close alone would leave clients in a
+     * queue that nobody empties. */
+    shutdown(l->fd, SHUT_RDWR);
+    close(l->fd);
+}
+
+void listeners_cut(struct listeners *l, size_t count)
+{
+    while (l->count > count)
+        close_one(&l->at[--l->count]);
+}
+
+static bool is_wanted(const struct listener *l, const struct config *config)
+{
+    for (size_t i = 0; i < config->listen_count; i++)
+        if (listener_is(l, &config->listen[i].addr))
+            return true;
+    return false;
+}
+
+void listeners_drop(struct listeners *l, const struct config *config)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < l->count; i++)
+        if (is_wanted(&l->at[i], config))
+            l->at[kept++] = l->at[i];
+        else
+            close_one(&l->at[i]);
+    l->count = kept;
+}
+
+void listeners_close(struct listeners *l)
+{
+    listeners_cut(l, 0);
+    free(l->at);
+    *l = (struct listeners){0};
+}

@@ -1,0 +1,50 @@
+/* The listening sockets: one for each listen address and worker slot, kept by the master so that no
+ * accept queue dies with a worker. */
+#ifndef MIRED_MASTER_LISTENER_H
+#define MIRED_MASTER_LISTENER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+struct config;
+
+struct listener {
+    struct addr addr;
+    uint32_t slot;
+    int fd;
+};
+
+struct listeners {
+    struct listener *at;
+    size_t count;
+};
+
+/* Binds what `config` listens on and is not there yet, waiting up to `patience_ms` for an address
+ * that is in use. 0; or -1 with what is wrong, as sentences, in *errors: nothing has then changed.
+ */
+int listeners_add(struct listeners *l, const struct config *config, uint64_t patience_ms,
+                  struct buf *errors);
+
+/* Closes the last ones until `count` are left: takes listeners_add() back. */
+void listeners_cut(struct listeners *l, size_t count);
+
+/* Closes those that `config` has no address for: clients are refused from now on, whoever else
+ * still has the descriptor. */
+void listeners_drop(struct listeners *l, const struct config *config);
+
+/* Closes all: clients are refused from now on. */
+void listeners_close(struct listeners *l);
+
+/* Sockets for the address, in order of their slots: writes up to `max` indices into l->at and
+ * returns how many there are. */
+size_t listeners_find(const struct listeners *l, const struct addr *addr, size_t *found,
+                      size_t max);
+
+/* Same address and port. */
+bool listener_is(const struct listener *l, const struct addr *addr);
+
+#endif

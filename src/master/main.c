@@ -1,0 +1,81 @@
+/* mired: options, and then either a check of the configuration or the master.
+ *
+ *   mired [-c FILE] [-t] [-V]
+ *
+ * Exit status: 0 done, 1 the configuration is wrong or something failed, 2 usage. */
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "master/master.h"
+#include "master/title.h"
+
+#define CONFIG_FILE "/etc/mired/mired.conf"
+
+static const char usage[] =
+    "usage: mired [-c FILE] [-t] [-V]\n"
+    "  -c FILE  the configuration (" CONFIG_FILE ")\n"
+    "  -t       check it and exit: 0 and \"configuration OK\", or 1 and the errors\n"
+    "  -V       print the version\n"
+    "It runs in the foreground; `mirectl` steers it. See mired(8) and mired.conf(5).\n";
+
+struct options {
+    const char *file;
+    bool check;
+};
+
+/* -1: go on; otherwise the exit status. */
+static int read_options(int argc, char **argv, struct options *o)
+{
+    int option;
+
+    while ((option = getopt(argc, argv, "c:tVh")) != -1) {
+        switch (option) {
+        case 'c': o->file = optarg; break;
+        case 't': o->check = true; break;
+        case 'V': return puts("mired " MIRED_VERSION) < 0;
+        case 'h': return fputs(usage, stdout) < 0;
+        default: fputs(usage, stderr); return 2;
+        }
+    }
+    if (optind < argc) {
+        fprintf(stderr, "mired: \"%s\" is not an option\n%s", argv[optind], usage);
+        return 2;
+    }
+    return -1;
+}
+
+static void show(const struct buf *b)
+{
+    if (b->len)
+        fwrite(b->at, 1, b->len, stderr);
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.file = CONFIG_FILE};
+    struct buf said = {0};
+    struct config *config;
+
+    title_init(argc, argv);
+    int status = read_options(argc, argv, &o);
+    if (status >= 0)
+        return status;
+    if (config_read(o.file, &config, &said) < 0) {
+        show(&said);
+        buf_free(&said);
+        return 1;
+    }
+    if (!o.check) {
+        status = master_run(o.file, config, &said);
+        buf_free(&said);
+        return status;
+    }
+    show(&said);
+    puts("configuration OK");
+    buf_free(&said);
+    config_free(config);
+    return 0;
+}

@@ -1,0 +1,291 @@
+/* The master process: from a checked configuration to the last child's end.
+ *
+ * One loop over signals, the children's channels and a few alarms. It starts as root where that is
+ * needed and stays it, for a reload may have to bind a port below 1024 and read files that only
+ * root may; so it reads nothing that a stranger wrote, and its children are not what it is.
+ * docs/processes.md tells what it keeps. */
+#include "master/master.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "master/notify.h"
+
+enum {
+    STOP_MS = 2000,
+    START_PATIENCE_MS = 3000, /* the workers of a master that was killed leave within 2 s */
+};
+
+/* ---- reload ---- */
+
+void master_answer(struct master *m, struct asker asker, bool done, const char *event,
+                   const char *text)
+{
+    const struct child *c = child_by_pid(m, asker.pid);
+    struct log_line l;
+
+    log_begin(&l, done ? LOG_INFO : LOG_ERROR, event);
+    log_text(&l, "result", done ? "done" : "failed");
+    log_text(&l, "text", text);
+    log_end(&l);
+    if (c && c->channel.fd >= 0)
+        channel_tell(c->channel.fd, NOTE_RESULT, done ? 0 : 1, asker.tag, text);
+}
+
+/* Each line of *b as a sentence of its own in the log. */
+static void log_lines(enum log_level level, const struct buf *b)
+{
+    struct span rest = buf_span(b);
+
+    while (rest.len) {
+        size_t end = span_find(rest, '\n');
+        if (end && level == LOG_WARN)
+            log_warn("%.*s", (int)end, rest.at);
+        else if (end)
+            log_error("%.*s", (int)end, rest.at);
+        rest = span_after(rest, end + 1);
+    }
+}
+
+static void answer_errors(struct master *m, struct asker asker, struct buf *errors)
+{
+    char text[NOTE_TEXT];
+
+    snprintf(text, sizeof text, "%.*s", (int)errors->len, errors->at ? errors->at : "");
+    master_answer(m, asker, false, "reload", text);
+}
+
+/* What stands on the house's own files and folders cannot change under it. */
+static void keep_fixed(struct master *m, struct config *config)
+{
+    const struct {
+        const char *key;
+        char **now;
+        const char *was;
+    } fixed[] = {{"state", &config->state, m->house.state},
+                 {"run", &config->run, m->house.run},
+                 {"user", &config->user, m->current->config->user}};
+
+    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
+        if (strcmp(*fixed[i].now, fixed[i].was) == 0)
+            continue;
+        char *copy = strdup(fixed[i].was);
+        if (!copy)
+            return;
+        log_warn("`%s` changes with the next start only; it stays \"%s\"", fixed[i].key,
+                 fixed[i].was);
+        free(*fixed[i].now);
+        *fixed[i].now = copy;
+    }
+    if (config->ledger_size != m->current->config->ledger_size)
+        log_warn("`ledger_size` changes with the next start only");
+}
+
+void master_reload(struct master *m, struct asker asker)
+{
+    struct buf errors = {0};
+    struct config *config;
+
+    if (m->stopping || m->draining || !m->current) {
+        master_answer(m, asker, false, "reload", "mired is starting or stopping");
+        return;
+    }
+    if (m->coming) {
+        m->reload_again = m->reload_again || asker.pid == 0;
+        if (asker.pid)
+            master_answer(m, asker, false, "reload", "another reload is in progress");
+        return;
+    }
+    notify_tell("RELOADING=1\nMONOTONIC_USEC=%lu", (unsigned long)clock_mono_us());
+    if (config_read(m->config_file, &config, &errors) == 0) {
+        log_lines(LOG_WARN, &errors);
+        buf_free(&errors);
+        keep_fixed(m, config);
+        if (generation_start(m, config, asker, 0, &errors) == 0) {
+            buf_free(&errors);
+            return; /* the answer comes when it serves */
+        }
+    }
+    answer_errors(m, asker, &errors);
+    notify_tell("READY=1");
+    buf_free(&errors);
+}
+
+/* ---- the end ---- */
+
+static void kill_all(struct loop *loop, struct alarm *a)
+{
+    struct master *m = master_of(loop);
+
+    for (struct child *c = m->children; c; c = c->next)
+        if (c->pid) {
+            log_warn("%s %u did not end in time and is killed", role_table[c->role].name, c->index);
+            kill(c->pid, SIGKILL);
+        }
+}
+
+void master_stop(struct master *m, int status)
+{
+    struct log_line l;
+
+    if (m->stopping)
+        return;
+    m->stopping = true;
+    m->status = status;
+    notify_tell("STOPPING=1");
+    if (m->children) {
+        log_begin(&l, LOG_INFO, "stop");
+        log_seconds(&l, "up", clock_wall_ms() - m->house.started_ms);
+        log_end(&l);
+    }
+    for (struct child *c = m->children, *next; c; c = next) {
+        next = c->next;
+        child_leave(m, c, NOTE_STOP);
+    }
+    m->stop_alarm.due = kill_all;
+    loop_alarm(&m->loop, &m->stop_alarm, m->loop.now + STOP_MS);
+}
+
+void master_drain(struct master *m)
+{
+    if (m->draining || m->stopping)
+        return;
+    m->draining = true;
+    notify_tell("STOPPING=1\nSTATUS=draining");
+    log_info("draining: new clients are refused, those that are here may finish");
+    listeners_close(&m->listeners);
+    for (struct child *c = m->children, *next; c; c = next) {
+        next = c->next;
+        if (c->role == ROLE_WORKER)
+            child_leave(m, c, NOTE_DRAIN);
+    }
+}
+
+/* ---- signals ---- */
+
+static void signal_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct master *m = master_of(loop);
+    struct signalfd_siginfo info;
+
+    while (read(watch->fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        switch (info.ssi_signo) {
+        case SIGCHLD: child_reap(m); break;
+        case SIGHUP: master_reload(m, (struct asker){0}); break;
+        case SIGTERM:
+        case SIGINT: master_stop(m, 0); break;
+        default: break;
+        }
+    }
+}
+
+static int watch_signals(struct master *m)
+{
+    static const int ignored[] = {SIGPIPE, SIGUSR1, SIGUSR2, SIGALRM};
+    static const int wanted[] = {SIGCHLD, SIGHUP, SIGTERM, SIGINT};
+    sigset_t set;
+
+    for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+        signal(ignored[i], SIG_IGN);
+    sigemptyset(&set);
+    for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++)
+        sigaddset(&set, wanted[i]);
+    sigprocmask(SIG_SETMASK, &set, NULL);
+    m->signals = (struct watch){.fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC),
+                                .events = EPOLLIN,
+                                .ready = signal_ready};
+    return m->signals.fd < 0 ? -errno : loop_watch(&m->loop, &m->signals);
+}
+
+/* ---- the process ---- */
+
+static void raise_descriptors(void)
+{
+    struct rlimit files;
+
+    if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == files.rlim_max)
+        return;
+    files.rlim_cur = files.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &files);
+}
+
+static void pet(struct loop *loop, struct alarm *a)
+{
+    notify_tell("WATCHDOG=1");
+    loop_alarm(loop, a, loop->now + notify_watchdog_ms());
+}
+
+static void log_start(const struct master *m, const struct config *config)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_INFO, "start");
+    log_text(&l, "version", MIRED_VERSION);
+    log_text(&l, "config", m->config_file);
+    log_int(&l, "pid", getpid());
+    if (geteuid() == 0 && !m->house.identity.drop)
+        log_text(&l, "warning", "all processes stay root");
+    log_end(&l);
+}
+
+/* Makes the house and its first generation. */
+static int open_all(struct master *m, struct config *config)
+{
+    struct buf errors = {0};
+    int error = loop_open(&m->loop);
+
+    if (!error)
+        error = watch_signals(m);
+    if (error) {
+        log_error("cannot start: %s", strerrordesc_np(-error));
+        config_free(config);
+        return -1;
+    }
+    if (house_open(&m->house, config, &errors) < 0) {
+        config_free(config);
+        error = -1;
+    } else {
+        metrics_use(house_row(&m->house, HOUSE_MASTER_ROW));
+        log_start(m, config);
+        error = generation_start(m, config, (struct asker){0}, START_PATIENCE_MS, &errors);
+    }
+    log_lines(LOG_ERROR, &errors);
+    buf_free(&errors);
+    return error;
+}
+
+int master_run(const char *config_file, struct config *config, struct buf *warnings)
+{
+    struct master *m = calloc(1, sizeof *m);
+    if (!m)
+        return 1;
+    m->config_file = config_file;
+    m->pid = getpid();
+    log_open(config->log, config->log_level, "master");
+    log_lines(LOG_WARN, warnings);
+    raise_descriptors();
+    if (open_all(m, config) < 0)
+        master_stop(m, 1);
+    m->watchdog.due = pet;
+    if (notify_watchdog_ms())
+        loop_alarm(&m->loop, &m->watchdog, m->loop.now);
+    while (!(m->stopping && !m->children)) {
+        if (m->draining && !generation_count(m, NULL, ROLE_WORKER))
+            master_stop(m, 0);
+        if (!m->stopping || m->children)
+            loop_turn(&m->loop, -1);
+    }
+    int status = m->status;
+    listeners_close(&m->listeners);
+    house_close(&m->house);
+    return status;
+}

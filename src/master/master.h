@@ -1,0 +1,161 @@
+/* The master: binds, starts the others, restarts what dies, and never parses an octet from the
+ * network.
+ *
+ * What is here is shared by the files of this room; the rest of the house sees master_run() only.
+ *
+ *   master.c      the process: signals, start, end
+ *   house.c       what all generations share: folders, lock, mappings, unix sockets
+ *   listener.c    listening sockets
+ *   generation.c  one reading of the configuration and the children made from it
+ *   child.c       one child: fork, notes, death, restart
+ *   role.c        what a child does: the table of roles
+ *   notes.c       what children tell and ask
+ */
+#ifndef MIRED_MASTER_MASTER_H
+#define MIRED_MASTER_MASTER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/channel.h"
+#include "base/loop.h"
+#include "master/backoff.h"
+#include "master/house.h"
+#include "master/listener.h"
+
+struct config;
+
+enum role_id { ROLE_WORKER, ROLE_CLERK, ROLE_STORE, ROLE_WEB, ROLE_COUNT };
+
+enum child_state {
+    CHILD_STARTING, /* forked, not yet heard of */
+    CHILD_READY,
+    CHILD_LEAVING, /* told to drain or stop: its end is expected */
+    CHILD_DEAD,    /* waits for its restart */
+};
+
+struct child {
+    struct watch channel; /* first; fd -1 when the other end is gone */
+    struct child *next;
+    struct generation *generation;
+    enum role_id role;
+    uint32_t index; /* of its role in its generation; a worker's slot */
+    enum child_state state;
+    pid_t pid;
+    int row;             /* of metrics */
+    uint64_t started_ms; /* monotonic */
+    struct backoff backoff;
+    struct alarm restart;
+};
+
+/* Who waits for an answer: a child, by its process id, and the tag it chose. 0: nobody. */
+struct asker {
+    pid_t pid;
+    uint64_t tag;
+};
+
+enum generation_state { GENERATION_COMING, GENERATION_CURRENT, GENERATION_OLD };
+
+struct generation {
+    struct generation *next;
+    uint32_t id;
+    enum generation_state state;
+    struct config *config;
+    int ask[2];       /* workers write to [1], clerks read from [0] */
+    int (*answer)[2]; /* for each answer slot: clerks write to [1], the asker reads from [0] */
+    uint32_t slots;   /* one a worker, and web's */
+    uint32_t deaths;  /* while coming */
+    size_t listeners_before; /* sockets beyond these were added for it, while coming */
+    struct asker asker;      /* of the reload that made it */
+    struct alarm deadline;
+};
+
+struct master {
+    struct loop loop; /* first */
+    const char *config_file;
+    pid_t pid;
+    struct house house;
+    struct listeners listeners;
+    struct generation *generations; /* newest first */
+    struct generation *current, *coming;
+    uint32_t last_generation;
+    struct child *children;
+    struct watch signals;
+    struct alarm stop_alarm, watchdog;
+    bool stopping, draining, reload_again;
+    int status; /* of the process */
+};
+
+static inline struct master *master_of(struct loop *loop)
+{
+    return (struct master *)loop;
+}
+
+/* The process, from a checked configuration to the exit status. `warnings` are logged. */
+int master_run(const char *config_file, struct config *config, struct buf *warnings);
+
+/* Ends the process: tells all, waits, kills. `status` is the exit status. */
+void master_stop(struct master *m, int status);
+
+/* Lets workers end with their last connection, then stops. */
+void master_drain(struct master *m);
+
+/* Reads the configuration again and starts a generation from it; the asker gets NOTE_RESULT when it
+ * serves, or when that came to nothing. */
+void master_reload(struct master *m, struct asker asker);
+
+/* NOTE_RESULT to the asker, if it still lives, and a line in the log. */
+void master_answer(struct master *m, struct asker asker, bool done, const char *event,
+                   const char *text);
+
+/* ---- generation.c ---- */
+
+/* Starts the children of a new generation from `config` (taken over). 0; or -1 with what is wrong
+ * in *errors: nothing has then changed. */
+int generation_start(struct master *m, struct config *config, struct asker asker,
+                     uint64_t patience_ms, struct buf *errors);
+
+/* Called when a child of `g` has become ready, died, or ended as told. */
+void generation_child_ready(struct master *m, struct generation *g);
+void generation_child_died(struct master *m, struct generation *g);
+void generation_child_gone(struct master *m, struct generation *g);
+
+/* How many children of that role are alive, in any state; g NULL: in all generations. */
+uint32_t generation_count(const struct master *m, const struct generation *g, enum role_id role);
+
+/* ---- child.c ---- */
+
+/* Adds a child and starts it. 0 or -errno. */
+int child_add(struct master *m, struct generation *g, enum role_id role, uint32_t index);
+
+/* NOTE_DRAIN or NOTE_STOP: its end is expected from now on. One that is dead is forgotten. */
+void child_leave(struct master *m, struct child *c, enum note_kind note);
+
+/* Takes note of every child that has ended. */
+void child_reap(struct master *m);
+
+struct child *child_by_pid(const struct master *m, pid_t pid);
+
+/* ---- role.c ---- */
+
+enum retirement {
+    RETIRE_DRAIN, /* accept no more, end with the last connection */
+    RETIRE_LAST,  /* stop when the workers of its generation have ended */
+    RETIRE_STOP,  /* stop when the next generation serves */
+};
+
+struct role {
+    const char *name;
+    uint32_t (*count)(const struct config *config);
+    int (*body)(struct master *m, const struct child *c); /* in the child; returns its status */
+    enum retirement retirement;
+    bool secrets; /* holds passwords or keys: no core dumps, no debugger */
+};
+extern const struct role role_table[ROLE_COUNT];
+
+/* ---- notes.c ---- */
+
+void note_from_child(struct master *m, struct child *c, const struct note *n);
+
+#endif

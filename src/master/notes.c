@@ -1,0 +1,66 @@
+/* What children tell the master and ask of it: a table of notes and of who may send them. A child
+ * may have been taken over by what it parses, so a note from the wrong role is only logged. */
+#include <string.h>
+
+#include "base/log.h"
+#include "master/master.h"
+
+static void ready(struct master *m, struct child *c, const struct note *n)
+{
+    if (c->state != CHILD_STARTING)
+        return;
+    c->state = CHILD_READY;
+    generation_child_ready(m, c->generation);
+}
+
+static void reload(struct master *m, struct child *c, const struct note *n)
+{
+    master_reload(m, (struct asker){c->pid, n->tag});
+}
+
+static void shut_down(struct master *m, struct child *c, const struct note *n)
+{
+    channel_tell(c->channel.fd, NOTE_RESULT, 0, n->tag, n->arg ? "draining" : "stopping");
+    if (n->arg)
+        master_drain(m);
+    else
+        master_stop(m, 0);
+}
+
+/* Also to those of earlier generations: their connections are held as well. */
+static void release(struct master *m, struct child *c, const struct note *n)
+{
+    for (struct child *w = m->children; w; w = w->next)
+        if (w->role == ROLE_WORKER && w->channel.fd >= 0)
+            channel_send(w->channel.fd, n);
+}
+
+static void backend(struct master *m, struct child *c, const struct note *n)
+{
+    for (struct child *w = m->children; w; w = w->next)
+        if (w->role == ROLE_WEB && w->channel.fd >= 0)
+            channel_send(w->channel.fd, n);
+}
+
+enum { FROM_WORKER = 1 << ROLE_WORKER, FROM_WEB = 1 << ROLE_WEB, FROM_ALL = ~0 };
+
+static const struct {
+    uint32_t kind;
+    unsigned from;
+    void (*take)(struct master *m, struct child *c, const struct note *n);
+} notes[] = {
+    {NOTE_READY, FROM_ALL, ready},        {NOTE_RELOAD, FROM_WEB, reload},
+    {NOTE_SHUTDOWN, FROM_WEB, shut_down}, {NOTE_RELEASE, FROM_WEB, release},
+    {NOTE_BACKEND, FROM_WORKER, backend},
+};
+
+void note_from_child(struct master *m, struct child *c, const struct note *n)
+{
+    for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++)
+        if (notes[i].kind == n->kind && notes[i].from & (1U << c->role)) {
+            notes[i].take(m, c, n);
+            return;
+        }
+    log_warn("%s %u sent a note of kind %u, which is not its to send", role_table[c->role].name,
+             c->index, n->kind);
+}

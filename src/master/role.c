@@ -1,0 +1,218 @@
+/* What each child does: the table of roles, and how each is given exactly what it needs. All of it
+ * but the counts runs in the child, between fork and the role's own body.
+ *
+ * A body here gathers the kit, names the descriptors that it keeps, gives up everything else
+ * (settle_in) and then runs. To add a role: a row in the table, and a body. */
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "clerk/clerk.h"
+#include "config/config.h"
+#include "master/master.h"
+#include "master/slots.h"
+#include "store/store.h"
+#include "web/web.h"
+#include "worker/worker.h"
+
+enum { ORPHAN_S = 3 }; /* what an orphan gets to say good-bye to its clients */
+
+static int by_number(const void *a, const void *b)
+{
+    int x = *(const int *)a, y = *(const int *)b;
+    return (x > y) - (x < y);
+}
+
+/* Closes all descriptors above standard error but those; sorts them. */
+static void close_others(int *keep, size_t n)
+{
+    unsigned from = STDERR_FILENO + 1;
+
+    qsort(keep, n, sizeof *keep, by_number);
+    for (size_t i = 0; i < n; i++) {
+        if (keep[i] < (int)from)
+            continue;
+        if ((unsigned)keep[i] > from)
+            close_range(from, (unsigned)keep[i] - 1, 0);
+        from = (unsigned)keep[i] + 1;
+    }
+    close_range(from, ~0U, 0);
+}
+
+/* A child finds its channel ended when the master dies; one that is stuck in something is ended. */
+static void orphaned(int signal_number)
+{
+    signal(SIGALRM, SIG_DFL);
+    alarm(ORPHAN_S);
+}
+
+static int follow_master(pid_t master)
+{
+    struct sigaction action = {.sa_handler = orphaned, .sa_flags = SA_RESTART};
+
+    sigaction(SIGUSR1, &action, NULL);
+    prctl(PR_SET_PDEATHSIG, SIGUSR1, 0, 0, 0);
+    return getppid() == master ? 0 : -ESRCH; /* died before we asked to be told */
+}
+
+/* Gives up what is not this child's: descriptors, identity, capabilities. 0 or -errno. */
+static int settle_in(struct master *m, const struct child *c, int *keep, size_t n)
+{
+    close_others(keep, n);
+    int error = privileges_drop(&m->house.identity, 0);
+    if (!error && role_table[c->role].secrets && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+        error = -errno;
+    if (!error) /* after the change of identity, which would undo it */
+        error = follow_master(m->pid);
+    if (error)
+        log_error("cannot give up privileges: %s", strerrordesc_np(-error));
+    return error;
+}
+
+/* ---- worker ---- */
+
+static uint32_t count_workers(const struct config *config)
+{
+    return config->workers;
+}
+
+/* The sockets of this worker's slots, for each address of its configuration. */
+static uint32_t gather_listeners(const struct master *m, const struct child *c,
+                                 struct worker_listener *listener)
+{
+    const struct config *config = c->generation->config;
+    uint32_t n = 0;
+
+    for (size_t i = 0; i < config->listen_count; i++)
+        for (size_t k = 0; k < m->listeners.count; k++) {
+            const struct listener *l = &m->listeners.at[k];
+            if (listener_is(l, &config->listen[i].addr) &&
+                slot_is_served_by(l->slot, c->index, config->workers))
+                listener[n++] = (struct worker_listener){.fd = l->fd, .index = (uint16_t)i};
+        }
+    return n;
+}
+
+static int run_worker(struct master *m, const struct child *c)
+{
+    const struct generation *g = c->generation;
+    size_t most = m->listeners.count, n = 0;
+    struct worker_listener *listener = calloc(most + 1, sizeof *listener);
+    int *keep = calloc(most + 3, sizeof *keep);
+
+    if (!listener || !keep)
+        return 1;
+    struct worker_kit kit = {.config = g->config,
+                             .slot = c->index,
+                             .slots = g->config->workers,
+                             .listener = listener,
+                             .listeners = gather_listeners(m, c, listener),
+                             .control = c->channel.fd,
+                             .ask = g->ask[1],
+                             .answer = g->answer[c->index][0],
+                             .store_path = m->house.store_path,
+                             .freezer = -1,
+                             .freezer_shared = &m->house.shared->freezer,
+                             .ledger = m->house.ledger,
+                             .settle = m->house.settle,
+                             .spool_used = &m->house.shared->spool_used};
+    for (; n < kit.listeners; n++)
+        keep[n] = listener[n].fd;
+    keep[n++] = kit.control;
+    keep[n++] = kit.ask;
+    keep[n++] = kit.answer;
+    if (settle_in(m, c, keep, n) < 0)
+        return 1;
+    free(keep);
+    return worker_run(&kit);
+}
+
+/* ---- clerk ---- */
+
+static uint32_t count_clerks(const struct config *config)
+{
+    return config->clerks;
+}
+
+static int run_clerk(struct master *m, const struct child *c)
+{
+    const struct generation *g = c->generation;
+    int *answer = calloc(g->slots, sizeof *answer);
+    int *keep = calloc(g->slots + 2, sizeof *keep);
+    size_t n = 0;
+
+    if (!answer || !keep)
+        return 1;
+    for (uint32_t i = 0; i < g->slots; i++)
+        keep[n++] = answer[i] = g->answer[i][1];
+    keep[n++] = c->channel.fd;
+    keep[n++] = g->ask[0];
+    if (settle_in(m, c, keep, n) < 0)
+        return 1;
+    free(keep);
+    return clerk_run(&(struct clerk_kit){.config = g->config,
+                                         .index = (int)c->index,
+                                         .control = c->channel.fd,
+                                         .ask = g->ask[0],
+                                         .answer = answer,
+                                         .slots = g->slots});
+}
+
+/* ---- store ---- */
+
+static uint32_t count_stores(const struct config *config)
+{
+    for (size_t i = 0; i < config->backend_count; i++)
+        if (config->backend[i].kind == BACKEND_STORE)
+            return 1;
+    return 0;
+}
+
+static int run_store(struct master *m, const struct child *c)
+{
+    int keep[] = {c->channel.fd, m->house.store_listen};
+
+    if (settle_in(m, c, keep, 2) < 0)
+        return 1;
+    return store_run(&(struct store_kit){.config = c->generation->config,
+                                         .control = c->channel.fd,
+                                         .listen = m->house.store_listen});
+}
+
+/* ---- web ---- */
+
+static uint32_t count_webs(const struct config *config)
+{
+    return 1;
+}
+
+static int run_web(struct master *m, const struct child *c)
+{
+    const struct generation *g = c->generation;
+    uint32_t slot = g->slots - 1;
+    int keep[] = {c->channel.fd, m->house.control_listen, g->ask[1], g->answer[slot][0]};
+
+    if (settle_in(m, c, keep, 4) < 0)
+        return 1;
+    return web_run(&(struct web_kit){.config = g->config,
+                                     .control = c->channel.fd,
+                                     .control_listen = m->house.control_listen,
+                                     .ask = g->ask[1],
+                                     .answer = g->answer[slot][0],
+                                     .answer_slot = (uint16_t)slot,
+                                     .generation = g->id,
+                                     .metrics = &m->house.metrics,
+                                     .ledger = m->house.ledger,
+                                     .started_ms = m->house.started_ms});
+}
+
+const struct role role_table[ROLE_COUNT] = {
+    [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, true},
+    [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, true},
+    [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, false},
+    [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, false},
+};

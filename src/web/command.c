@@ -1,0 +1,38 @@
+/* Carries out the commands of the control socket: a handler each. In the web process.
+ *
+ * What the web process can do itself (read the counters and the ledger, which it has mapped) it
+ * does at once; what is the master's is asked of it with a note, whose NOTE_RESULT becomes the
+ * answer. */
+#include "base/channel.h"
+#include "web/commands.h"
+#include "web/web_part.h"
+
+static void run_status(struct control *c, const json_t *args)
+{
+    control_done(c, status_json(c->web));
+}
+
+static void run_reload(struct control *c, const json_t *args)
+{
+    control_log(c, "reload", NULL);
+    web_ask_master(c->web, c, NOTE_RELOAD, 0, NULL);
+}
+
+static void run_stop(struct control *c, const json_t *args)
+{
+    bool drain = request_flag(args, "drain");
+
+    control_log(c, "stop", drain ? "drain" : NULL);
+    web_ask_master(c->web, c, NOTE_SHUTDOWN, drain, NULL);
+}
+
+static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *args) = {
+    [COMMAND_STATUS] = run_status,
+    [COMMAND_RELOAD] = run_reload,
+    [COMMAND_STOP] = run_stop,
+};
+
+void command_run(struct control *c, const struct request *r)
+{
+    handlers[r->command](c, r->args);
+}

@@ -1,0 +1,43 @@
+/* The commands of the control socket: names, arguments, help. One table that the web process (which
+ * carries them out), mirectl (which sends and explains them) and the tests read.
+ *
+ * The protocol: mirectl sends one line of JSON,
+ *     {"v":1,"command":"show","args":{"address":"192.0.2.7"}}
+ * and gets one or several lines. The last one has "ok": {"v":1,"ok":true,...} with the result, or
+ * {"v":1,"ok":false,"code":"refused","error":"a sentence"}; lines before it are parts of a long
+ * result. "code" is one of those below. */
+#ifndef MIRED_WEB_COMMANDS_H
+#define MIRED_WEB_COMMANDS_H
+
+enum { CONTROL_VERSION = 1, CONTROL_LINE_MAX = 256 * 1024 };
+
+#define CONTROL_REFUSED "refused" /* it was understood, and is not done; mirectl exits 1 */
+#define CONTROL_MISSING "missing" /* there is no such client, address...; 1 */
+#define CONTROL_USAGE   "usage"   /* the request is wrong; 2 */
+
+/* C(identifier, name, arguments, help, example) */
+#define COMMANDS(C)                                                                                \
+    C(STATUS, "status", "", "what mired is doing, and what attackers have paid so far",            \
+      "mirectl status")                                                                            \
+    C(RELOAD, "reload", "", "read the configuration again; a broken one changes nothing",          \
+      "mirectl reload")                                                                            \
+    C(STOP, "stop", "[--drain]",                                                                   \
+      "end mired; with --drain, once those that are connected have finished",                      \
+      "mirectl stop --drain")
+
+enum command {
+#define COMMAND_ID(id, name, arguments, help, example) COMMAND_##id,
+    COMMANDS(COMMAND_ID)
+#undef COMMAND_ID
+        COMMAND_COUNT
+};
+
+struct command_about {
+    const char *name, *arguments, *help, *example;
+};
+extern const struct command_about command_table[COMMAND_COUNT];
+
+/* COMMAND_COUNT when there is none of that name. */
+enum command command_find(const char *name);
+
+#endif

@@ -1,0 +1,290 @@
+/* The control socket: one connection for each mirectl, a request a line, a result of one or more
+ * lines. In the web process.
+ *
+ * Who may ask: root, the user that mired runs as, and members of the socket's group (SO_PEERCRED
+ * and SO_PEERGROUPS; the file's mode says the same, but a folder's mode is easily changed). A
+ * connection has one request in hand at a time; the next line is looked at when its result is
+ * written, so nothing grows without bound. */
+#include "web/control.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "web/web_part.h"
+
+enum {
+    CONTROLS_MAX = 64,
+    OUT_ENOUGH = 64 * 1024, /* of a long result in memory */
+    FINISH_MS = 1500,       /* for results in progress at the end; the master waits 2 s */
+};
+
+/* ---- who asks ---- */
+
+static bool is_in_group(int fd, gid_t group)
+{
+    gid_t groups[1024];
+    socklen_t len = sizeof groups;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len) < 0)
+        return false;
+    for (size_t i = 0; i < len / sizeof groups[0]; i++)
+        if (groups[i] == group)
+            return true;
+    return false;
+}
+
+static bool may_ask(int fd, struct ucred *who)
+{
+    socklen_t len = sizeof *who;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &len) < 0)
+        return false;
+    return who->uid == 0 || who->uid == geteuid() || who->gid == getegid() ||
+           is_in_group(fd, getegid());
+}
+
+void control_log(const struct control *c, const char *command, const char *about)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_INFO, "control");
+    log_text(&l, "command", command);
+    if (about)
+        log_text(&l, "about", about);
+    log_int(&l, "by_uid", c->uid);
+    log_int(&l, "by_pid", c->pid);
+    log_end(&l);
+}
+
+/* ---- one connection ---- */
+
+static void end(struct control *c)
+{
+    struct web *w = c->web;
+    struct control **p = &w->controls;
+
+    while (*p != c)
+        p = &(*p)->next;
+    *p = c->next;
+    w->count--;
+    if (c->drop)
+        c->drop(c->state);
+    loop_forget(&w->loop, &c->watch);
+    close(c->watch.fd);
+    buf_free(&c->in);
+    buf_free(&c->out);
+    free(c);
+    if (w->finishing && !w->controls)
+        w->loop.stop = true;
+}
+
+static bool is_busy(const struct control *c)
+{
+    return c->tag || c->more;
+}
+
+/* Writes what can be written; false when the connection has broken. */
+static bool flush(struct control *c)
+{
+    for (;;) {
+        while (c->more && c->out.len < OUT_ENOUGH)
+            if (!c->more(c)) {
+                c->more = NULL;
+                if (c->drop)
+                    c->drop(c->state);
+                c->drop = NULL;
+            }
+        if (!c->out.len)
+            return true;
+        ssize_t n = send(c->watch.fd, c->out.at, c->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        buf_drop(&c->out, (size_t)n);
+    }
+}
+
+/* Carries out the request that is first in c->in; false when there is no whole line. */
+static bool take_line(struct control *c)
+{
+    struct span in = buf_span(&c->in);
+    size_t len = span_find(in, '\n');
+    struct request r;
+
+    if (len == in.len) {
+        if (in.len >= CONTROL_LINE_MAX) {
+            control_fail(c, CONTROL_USAGE, "the request is longer than %d octets",
+                         CONTROL_LINE_MAX);
+            c->over = true;
+            buf_free(&c->in);
+        }
+        return false;
+    }
+    const char *wrong = request_parse(span_first(in, len), &r);
+    if (wrong)
+        control_fail(c, CONTROL_USAGE, "%s", wrong);
+    else
+        command_run(c, &r);
+    json_decref(r.args);
+    buf_drop(&c->in, len + 1);
+    return true;
+}
+
+/* Goes on with a connection after anything has changed; it may be gone afterwards. */
+static void go_on(struct control *c)
+{
+    bool open = true;
+
+    do
+        open = flush(c);
+    while (open && !is_busy(c) && c->out.len == 0 && take_line(c));
+    open = open && flush(c);
+    if (!open || (c->over && !is_busy(c) && c->out.len == 0)) {
+        end(c);
+        return;
+    }
+    uint32_t want = c->out.len ? EPOLLOUT : 0;
+    if (!c->over) /* its end would be told again and again */
+        want |= is_busy(c) ? EPOLLRDHUP : EPOLLIN;
+    loop_want(&c->web->loop, &c->watch, want);
+}
+
+static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct control *c = (struct control *)watch;
+
+    if (events & (EPOLLERR | EPOLLHUP)) {
+        end(c);
+        return;
+    }
+    if (events & EPOLLIN && c->in.len < CONTROL_LINE_MAX) {
+        char *room = buf_room(&c->in, 16384);
+        ssize_t n = room ? recv(c->watch.fd, room, 16384, MSG_DONTWAIT) : 0;
+        if (n > 0)
+            c->in.len += (uint32_t)n;
+        else if (n == 0 || (errno != EAGAIN && errno != EINTR))
+            c->over = true;
+    }
+    if (events & EPOLLRDHUP && !(events & EPOLLIN))
+        c->over = true;
+    go_on(c);
+}
+
+/* ---- results ---- */
+
+static void write_line(struct control *c, json_t *line)
+{
+    char *text = line ? json_dumps(line, JSON_COMPACT) : NULL;
+
+    json_decref(line);
+    if (!text || buf_add(&c->out, text, strlen(text)) < 0 || buf_add(&c->out, "\n", 1) < 0)
+        c->over = true; /* without memory; the asker sees the end of the connection */
+    free(text);
+}
+
+void control_part(struct control *c, json_t *body)
+{
+    if (body)
+        json_object_set_new(body, "v", json_integer(CONTROL_VERSION));
+    write_line(c, body);
+}
+
+void control_done(struct control *c, json_t *body)
+{
+    if (body)
+        json_object_set_new(body, "ok", json_true());
+    control_part(c, body);
+}
+
+void control_fail(struct control *c, const char *code, const char *format, ...)
+{
+    char text[4096 + 256];
+    va_list args;
+
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    write_line(c, json_pack("{s:i, s:b, s:s, s:s}", "v", CONTROL_VERSION, "ok", 0, "code", code,
+                            "error", text));
+}
+
+void control_resume(struct control *c)
+{
+    go_on(c);
+}
+
+/* ---- connections ---- */
+
+static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct web *w = web_of(loop);
+    struct ucred who = {0};
+
+    int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (fd < 0)
+        return;
+    struct control *c = w->count < CONTROLS_MAX ? calloc(1, sizeof *c) : NULL;
+    if (!c) {
+        close(fd);
+        return;
+    }
+    bool allowed = may_ask(fd, &who);
+    *c = (struct control){.watch = {.fd = fd, .events = EPOLLIN, .ready = control_ready},
+                          .web = w,
+                          .next = w->controls,
+                          .uid = who.uid,
+                          .pid = who.pid};
+    if (loop_watch(loop, &c->watch) < 0) {
+        close(fd);
+        free(c);
+        return;
+    }
+    w->controls = c;
+    w->count++;
+    if (allowed)
+        return;
+    control_log(c, "refused", NULL);
+    control_fail(c, CONTROL_REFUSED,
+                 "only root, the user that mired runs as and members of its group may steer it");
+    c->over = true;
+    go_on(c);
+}
+
+int control_open(struct web *w, int listen_fd)
+{
+    w->listen = (struct watch){.fd = listen_fd, .events = EPOLLIN, .ready = accept_ready};
+    return loop_watch(&w->loop, &w->listen);
+}
+
+static void time_is_up(struct loop *loop, struct alarm *a)
+{
+    loop->stop = true;
+}
+
+void control_finish(struct web *w)
+{
+    if (w->finishing)
+        return;
+    w->finishing = true;
+    loop_forget(&w->loop, &w->listen);
+    w->finish.due = time_is_up;
+    loop_alarm(&w->loop, &w->finish, w->loop.now + FINISH_MS);
+    if (!w->controls)
+        w->loop.stop = true;
+    for (struct control *c = w->controls, *next; c; c = next) {
+        next = c->next;
+        c->over = true;
+        go_on(c);
+    }
+}
+
+void control_close(struct web *w)
+{
+    while (w->controls)
+        end(w->controls);
+}

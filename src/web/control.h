@@ -1,0 +1,53 @@
+/* Connections of the control socket. */
+#ifndef MIRED_WEB_CONTROL_H
+#define MIRED_WEB_CONTROL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+#include "base/bytes.h"
+#include "base/loop.h"
+
+struct web;
+
+struct control {
+    struct watch watch; /* first */
+    struct web *web;
+    struct control *next;
+    struct buf in, out;
+    uid_t uid;
+    pid_t pid;
+    uint64_t tag; /* of the note whose result it waits for; 0: none */
+    /* A long result: called whenever there is room for more; false at its end, after the last line
+     * was written. `drop` frees `state`. */
+    bool (*more)(struct control *c);
+    void *state;
+    void (*drop)(void *state);
+    bool over; /* no more requests; closed when all is written */
+};
+
+/* Begins to take connections. 0 or -errno. */
+int control_open(struct web *w, int listen_fd);
+void control_close(struct web *w);
+
+/* The last line of a result: `body` (taken over; an object) with "v" and "ok":true. */
+void control_done(struct control *c, json_t *body);
+
+/* A line before the last one. */
+void control_part(struct control *c, json_t *body);
+
+/* "ok":false with a code of commands.h and a sentence. */
+void control_fail(struct control *c, const char *code, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* A change is logged with who asked for it; `about` may be NULL. */
+void control_log(const struct control *c, const char *command, const char *about);
+
+/* Goes on after a result that came later than its request; `c` may be gone afterwards. */
+void control_resume(struct control *c);
+
+/* Takes no more connections; those that are owed an answer stay until they have it. */
+void control_finish(struct web *w);
+
+#endif

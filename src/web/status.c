@@ -1,0 +1,96 @@
+/* `status`: what mired is doing, gathered from the counters, the ledger and what the master told.
+ * In the web process. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "tarpit/ledger.h"
+#include "web/web_part.h"
+
+static json_int_t sum(const struct web *w, enum metric id)
+{
+    return (json_int_t)metrics_sum(w->kit->metrics, id);
+}
+
+/* All rows of a family, by the value of their label: {"recipient": 12, ...}. */
+static json_t *family(const struct web *w, const char *name)
+{
+    json_t *o = json_object();
+
+    for (int id = 0; id < METRIC_COUNT; id++) {
+        const struct metric_about *about = &metric_table[id];
+        if (strcmp(about->family, name) != 0)
+            continue;
+        const char *value = strchr(about->label, '"');
+        if (value)
+            json_object_setn_new(o, value + 1, strcspn(value + 1, "\""),
+                                 json_integer(sum(w, (enum metric)id)));
+    }
+    return o;
+}
+
+static json_t *backends(const struct web *w)
+{
+    const struct config *config = w->kit->config;
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < config->backend_count; i++) {
+        json_t *up = json_null();
+        for (unsigned k = 0; k < w->backends; k++)
+            if (strcmp(w->backend[k].name, config->backend[i].name) == 0)
+                up = json_boolean(w->backend[k].up);
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o}", "name", config->backend[i].name, "up", up));
+    }
+    return list;
+}
+
+static json_t *directories(const struct web *w)
+{
+    static const char *const kinds[] = {
+        [RECIPIENTS_FILE] = "file",
+        [RECIPIENTS_LDAP] = "ldap",
+        [RECIPIENTS_SOCKETMAP] = "socketmap",
+        [RECIPIENTS_BACKEND] = "backend",
+    };
+    const struct config *config = w->kit->config;
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < config->recipients_count; i++) {
+        const struct config_recipients *r = &config->recipients[i];
+        json_array_append_new(
+            list, json_pack("{s:s, s:s*, s:n}", "kind", kinds[r->kind], "path", r->path, "up"));
+    }
+    return list;
+}
+
+static json_t *ledger(const struct web *w)
+{
+    struct ledger_stats stats = ledger_stats(w->kit->ledger);
+
+    return json_pack("{s:I, s:I, s:I}", "entries", (json_int_t)stats.entries, "capacity",
+                     (json_int_t)stats.capacity, "evictions", (json_int_t)stats.evictions);
+}
+
+json_t *status_json(const struct web *w)
+{
+    const struct config *config = w->kit->config;
+    uint64_t now = clock_wall_ms();
+    json_int_t held_ms = sum(w, METRIC_HOLD_MS);
+
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
+        "s:I, "
+        "s:o, s:o, s:o}",
+        "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
+        (json_int_t)w->kit->started_ms, "up_seconds", (double)(now - w->kit->started_ms) / 1000.0,
+        "workers", (int)config->workers, "generation", (int)w->kit->generation, "connections",
+        sum(w, METRIC_CONNECTIONS_TOTAL), "open", sum(w, METRIC_CONNECTIONS_OPEN), "held",
+        sum(w, METRIC_HELD), "frozen", sum(w, METRIC_FROZEN), "hold_seconds",
+        (double)held_ms / 1000.0, "attacker_hours", (double)held_ms / 3600000.0, "messages",
+        family(w, "mired_messages_total"), "offences", family(w, "mired_offences_total"),
+        "verdicts", family(w, "mired_verdicts_total"), "auth", family(w, "mired_auth_total"),
+        "worker_restarts", sum(w, METRIC_WORKER_RESTARTS), "ledger", ledger(w), "backends",
+        backends(w), "directories", directories(w));
+}

@@ -1,0 +1,110 @@
+/* The web process: control socket, and its line to the master. Never in the path of mail; when it
+ * dies nothing but a picture is gone.
+ *
+ * One loop. A command that is the master's goes there as a note with a tag; the note that comes
+ * back with that tag is the answer. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/channel.h"
+#include "base/log.h"
+#include "web/web_part.h"
+
+void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg, const char *text)
+{
+    uint64_t tag = ++w->last_tag;
+    int error = channel_tell(w->kit->control, kind, arg, tag, text);
+
+    if (error)
+        control_fail(c, CONTROL_REFUSED, "the master cannot be asked: %s", strerrordesc_np(-error));
+    else
+        c->tag = tag;
+}
+
+static void take_result(struct web *w, const struct note *n)
+{
+    struct control *c = w->controls;
+
+    while (c && c->tag != n->tag)
+        c = c->next;
+    if (!c || !n->tag)
+        return;
+    c->tag = 0;
+    if (n->arg == 0)
+        control_done(c, json_pack("{s:s}", "text", n->text));
+    else
+        control_fail(c, CONTROL_REFUSED, "%s", n->text);
+    control_resume(c);
+}
+
+/* "NAME up" or "NAME down". */
+static void take_backend(struct web *w, const struct note *n)
+{
+    const char *space = strrchr(n->text, ' ');
+    size_t len = space ? (size_t)(space - n->text) : 0;
+    unsigned i = 0;
+
+    if (len == 0 || len >= sizeof w->backend[0].name)
+        return;
+    while (i < w->backends &&
+           (strncmp(w->backend[i].name, n->text, len) != 0 || w->backend[i].name[len]))
+        i++;
+    if (i == WEB_BACKENDS)
+        return;
+    if (i == w->backends) {
+        memcpy(w->backend[i].name, n->text, len);
+        w->backends++;
+    }
+    w->backend[i].up = strcmp(space, " up") == 0;
+}
+
+static void channel_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct web *w = web_of(loop);
+    struct note n;
+    int r;
+
+    while ((r = channel_read(watch->fd, &n)) == 1) {
+        switch (n.kind) {
+        case NOTE_RESULT: take_result(w, &n); break;
+        case NOTE_BACKEND: take_backend(w, &n); break;
+        case NOTE_STOP: control_finish(w); break;
+        default: break;
+        }
+    }
+    if (r != -EAGAIN && r != -EBADMSG) { /* the master is gone */
+        loop_forget(loop, watch);
+        loop->stop = true;
+    }
+}
+
+static int open_all(struct web *w)
+{
+    int error = loop_open(&w->loop);
+
+    if (!error)
+        error = control_open(w, w->kit->control_listen);
+    w->channel = (struct watch){.fd = w->kit->control, .events = EPOLLIN, .ready = channel_ready};
+    return error ? error : loop_watch(&w->loop, &w->channel);
+}
+
+int web_run(const struct web_kit *kit)
+{
+    struct web *w = calloc(1, sizeof *w);
+    if (!w)
+        return 1;
+    w->kit = kit;
+    int error = open_all(w);
+    if (error) {
+        log_error("the web process cannot start: %s", strerrordesc_np(-error));
+        return 1;
+    }
+    channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+    loop_run(&w->loop);
+    control_close(w);
+    loop_close(&w->loop);
+    free(w);
+    return 0;
+}

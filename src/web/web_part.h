@@ -1,0 +1,47 @@
+/* Private to src/web: the process as its files see it. */
+#ifndef MIRED_WEB_WEB_PART_H
+#define MIRED_WEB_WEB_PART_H
+
+#include <stdbool.h>
+
+#include "base/loop.h"
+#include "web/control.h"
+#include "web/request.h"
+#include "web/web.h"
+
+enum { WEB_BACKENDS = 64 };
+
+struct web_backend {
+    char name[128];
+    bool up;
+};
+
+struct web {
+    struct loop loop; /* first */
+    const struct web_kit *kit;
+    struct watch channel;
+    struct watch listen;
+    struct control *controls;
+    unsigned count; /* of them */
+    uint64_t last_tag;
+    struct web_backend backend[WEB_BACKENDS]; /* those that were heard of */
+    unsigned backends;
+    struct alarm finish;
+    bool finishing;
+};
+
+static inline struct web *web_of(struct loop *loop)
+{
+    return (struct web *)loop;
+}
+
+/* Sends a note to the master whose NOTE_RESULT becomes the answer to `c`. */
+void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg, const char *text);
+
+/* Carries out a request, now or later. */
+void command_run(struct control *c, const struct request *r);
+
+/* `status` as an object, or NULL without memory. */
+json_t *status_json(const struct web *w);
+
+#endif
