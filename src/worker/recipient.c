@@ -208,7 +208,8 @@ bool password_begin(struct worker *w, struct conn *c, struct smtp_step *step)
         if (!asked)
             password_is(w, c, &leave, PASSWORD_LATER, user);
     }
-    explicit_bzero(&step->login, sizeof step->login);
+    explicit_bzero(step->login.user, sizeof step->login.user);
+    explicit_bzero(step->login.password, sizeof step->login.password);
     return !asked;
 }
 
