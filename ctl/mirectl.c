@@ -133,7 +133,7 @@ static int read_options(int argc, char **argv, struct options *o, int *status)
         } else if (strcmp(argv[i], "--json") == 0) {
             o->json = true;
         } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            enum command command = i + 1 < argc ? command_find(argv[i + 1]) : COMMAND_COUNT;
+            enum command command = i + 1 < argc ? command_by_name(argv[i + 1]) : COMMAND_COUNT;
             if (command < COMMAND_COUNT)
                 help_one(stdout, &command_table[command]);
             else
@@ -168,7 +168,7 @@ int main(int argc, char **argv)
         help_all(stdout);
         return CTL_DONE;
     }
-    enum command command = command_find(argv[at]);
+    enum command command = command_by_name(argv[at]);
     if (command == COMMAND_COUNT) {
         fprintf(stderr, "mirectl: there is no command \"%s\"; `mirectl --help` lists them\n",
                 argv[at]);

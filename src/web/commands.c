@@ -10,7 +10,7 @@ const struct command_about command_table[COMMAND_COUNT] = {
 #undef COMMAND_ROW
 };
 
-enum command command_find(const char *name)
+enum command command_by_name(const char *name)
 {
     for (int i = 0; i < COMMAND_COUNT; i++)
         if (strcmp(command_table[i].name, name) == 0)

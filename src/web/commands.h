@@ -38,6 +38,6 @@ struct command_about {
 extern const struct command_about command_table[COMMAND_COUNT];
 
 /* COMMAND_COUNT when there is none of that name. */
-enum command command_find(const char *name);
+enum command command_by_name(const char *name);
 
 #endif

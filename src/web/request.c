@@ -25,7 +25,7 @@ static const char *fields(json_t *line, struct request *r)
                  MIRED_VERSION, CONTROL_VERSION, version);
         return sentence;
     }
-    r->command = command_find(command);
+    r->command = command_by_name(command);
     if (r->command == COMMAND_COUNT) {
         snprintf(sentence, sizeof sentence, "this mired (%s) knows no command \"%.40s\"",
                  MIRED_VERSION, command);
