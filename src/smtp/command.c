@@ -52,12 +52,12 @@ static const char *const first[STATE_COUNT] = {
     [STATE_BROKEN] = "RSET first",
 };
 
-const struct command *command_at(unsigned index)
+const struct command *smtp_command_at(unsigned index)
 {
     return index < sizeof table / sizeof *table ? &table[index] : NULL;
 }
 
-const struct command *command_find(struct span verb, bool lmtp)
+const struct command *smtp_command_find(struct span verb, bool lmtp)
 {
     const uint16_t unknown = lmtp ? COMMAND_SMTP_ONLY : COMMAND_LMTP_ONLY;
     for (unsigned i = 0; i < sizeof table / sizeof *table; i++)
@@ -66,7 +66,7 @@ const struct command *command_find(struct span verb, bool lmtp)
     return NULL;
 }
 
-const char *command_refusal(const struct command *c, enum smtp_state state)
+const char *smtp_command_refusal(const struct command *c, enum smtp_state state)
 {
     if (first[state])
         return first[state];
@@ -80,7 +80,7 @@ static bool line_is_sound(struct span line)
     return cr + 2 == line.len && !memchr(line.at, 0, line.len);
 }
 
-enum line_result command_line(struct span *in, size_t max, bool *swallow, struct span *line)
+enum line_result smtp_command_line(struct span *in, size_t max, bool *swallow, struct span *line)
 {
     size_t lf = span_find(*in, '\n');
     if (lf == in->len) {

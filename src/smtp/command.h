@@ -43,13 +43,13 @@ struct command {
 };
 
 /* The command whose verb it is, letters of any case; NULL when there is none in this protocol. */
-const struct command *command_find(struct span verb, bool lmtp);
+const struct command *smtp_command_find(struct span verb, bool lmtp);
 
 /* Why a command is out of sequence: the text of the 503. */
-const char *command_refusal(const struct command *c, enum smtp_state state);
+const char *smtp_command_refusal(const struct command *c, enum smtp_state state);
 
 /* Commands in order of the table, for tests: NULL behind the last. */
-const struct command *command_at(unsigned index);
+const struct command *smtp_command_at(unsigned index);
 
 enum line_result {
     LINE_WHOLE, /* *line is one, without CRLF */
@@ -60,6 +60,6 @@ enum line_result {
 
 /* Takes a line off *in. Of one longer than `max` octets (CRLF counted) all that is there is taken
  * and *swallow set until its end has been seen, so that nobody has to keep it. */
-enum line_result command_line(struct span *in, size_t max, bool *swallow, struct span *line);
+enum line_result smtp_command_line(struct span *in, size_t max, bool *swallow, struct span *line);
 
 #endif

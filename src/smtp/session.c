@@ -111,7 +111,7 @@ static bool is_consequence(const struct smtp_session *s, const struct command *c
 static struct reply refusal(const struct smtp_session *s, const struct command *c)
 {
     if (!(c->flags & COMMAND_RECIPIENTS) || s->state != STATE_SENDER)
-        return reply_make(REPLY_SEQUENCE, span_of(command_refusal(c, s->state)));
+        return reply_make(REPLY_SEQUENCE, span_of(smtp_command_refusal(c, s->state)));
     if (s->flags & SMTP_LMTP) /* RFC 2033 4.2 wants this code */
         return reply_make(REPLY_SEQUENCE, SPAN("No valid recipients"));
     return reply_make(REPLY_NO_RECIPIENTS, (struct span){0});
@@ -140,7 +140,7 @@ static bool is_in_turn(const struct smtp_session *s, const struct command *c)
 static void run_command(struct turn *t, struct span line)
 {
     struct span arg = line, verb = text_word(&arg);
-    const struct command *c = command_find(verb, t->service->lmtp);
+    const struct command *c = smtp_command_find(verb, t->service->lmtp);
     arg = span_trim(arg);
     if (!c)
         session_say(t->s, REPLY_UNKNOWN_COMMAND);
@@ -159,7 +159,7 @@ static void run_command(struct turn *t, struct span line)
 enum line_result session_line(struct turn *t, size_t max, struct span *line)
 {
     bool swallow = t->s->flags & SMTP_SWALLOW;
-    enum line_result result = command_line(&t->in, max, &swallow, line);
+    enum line_result result = smtp_command_line(&t->in, max, &swallow, line);
     t->s->flags = (uint16_t)((t->s->flags & ~SMTP_SWALLOW) | (swallow ? SMTP_SWALLOW : 0));
     if (result == LINE_MORE)
         t->want = SMTP_INPUT;

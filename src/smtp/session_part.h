@@ -64,7 +64,7 @@ void session_message_over(struct smtp_session *s, const struct reply *r);
 /* From now on the octets of the message that is being read are dropped; `id` is its reply. */
 void session_void(struct smtp_session *s, enum reply_id id);
 
-/* Lines of the command in hand; `max` as for command_line(). */
+/* Lines of the command in hand; `max` as for smtp_command_line(). */
 enum line_result session_line(struct turn *t, size_t max, struct span *line);
 
 /* AUTH may be used now, over this connection. */

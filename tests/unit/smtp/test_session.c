@@ -88,8 +88,8 @@ static void test_each_command_is_refused_where_the_table_does_not_allow_it(void 
     };
     struct talk *t = *state;
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
-        for (unsigned i = 0; command_at(i); i++) {
-            const struct command *c = command_at(i);
+        for (unsigned i = 0; smtp_command_at(i); i++) {
+            const struct command *c = smtp_command_at(i);
             struct buf line = {0};
             if (c->flags & COMMAND_LMTP_ONLY)
                 continue;
