@@ -48,7 +48,7 @@ static const struct use uses[COMMAND_COUNT] = {
 
 /* ---- help ---- */
 
-static void help_one(FILE *to, const struct command_about *about)
+static void help_one(FILE *to, const struct control_about *about)
 {
     fprintf(to, "usage: mirectl [-s SOCKET] [--json] %s%s%s\n\n  %s\n\nexample:\n  %s\n",
             about->name, *about->arguments ? " " : "", about->arguments, about->help,
@@ -63,7 +63,7 @@ static void help_all(FILE *to)
                 "  --help     this; with a command: more about it, and an example\n"
                 "  --version  the version\n\ncommands:\n");
     for (int i = 0; i < COMMAND_COUNT; i++) {
-        const struct command_about *about = &command_table[i];
+        const struct control_about *about = &control_commands[i];
         char what[96];
         snprintf(what, sizeof what, "%s %s", about->name, about->arguments);
         fprintf(to, strlen(what) < 24 ? "  %-24s%s\n" : "  %s\n                          %s\n",
@@ -71,7 +71,7 @@ static void help_all(FILE *to)
     }
     fprintf(to, "\nexamples:\n");
     for (int i = 0; i < COMMAND_COUNT; i++)
-        fprintf(to, "  %s\n", command_table[i].example);
+        fprintf(to, "  %s\n", control_commands[i].example);
 }
 
 /* ---- one command ---- */
@@ -99,19 +99,19 @@ static int take_results(struct link *l, const struct use *use, const struct opti
     return status;
 }
 
-static int run(const struct options *o, enum command command, int argc, char **argv)
+static int run(const struct options *o, enum control_command command, int argc, char **argv)
 {
     const struct use *use = &uses[command];
     json_t *args = use->args(argc, argv);
     struct link l;
 
     if (!args) {
-        help_one(stderr, &command_table[command]);
+        help_one(stderr, &control_commands[command]);
         return CTL_USAGE;
     }
     int status = link_open(&l, o->socket);
     if (status == CTL_DONE)
-        status = link_send(&l, command_table[command].name, args);
+        status = link_send(&l, control_commands[command].name, args);
     else
         json_decref(args);
     if (status == CTL_DONE)
@@ -133,9 +133,10 @@ static int read_options(int argc, char **argv, struct options *o, int *status)
         } else if (strcmp(argv[i], "--json") == 0) {
             o->json = true;
         } else if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
-            enum command command = i + 1 < argc ? command_by_name(argv[i + 1]) : COMMAND_COUNT;
+            enum control_command command =
+                i + 1 < argc ? command_by_name(argv[i + 1]) : COMMAND_COUNT;
             if (command < COMMAND_COUNT)
-                help_one(stdout, &command_table[command]);
+                help_one(stdout, &control_commands[command]);
             else
                 help_all(stdout);
             *status = CTL_DONE;
@@ -168,7 +169,7 @@ int main(int argc, char **argv)
         help_all(stdout);
         return CTL_DONE;
     }
-    enum command command = command_by_name(argv[at]);
+    enum control_command command = command_by_name(argv[at]);
     if (command == COMMAND_COUNT) {
         fprintf(stderr, "mirectl: there is no command \"%s\"; `mirectl --help` lists them\n",
                 argv[at]);
@@ -177,7 +178,7 @@ int main(int argc, char **argv)
     int rest = argc - at - 1;
     char **words = argv + at + 1;
     if (rest == 1 && (strcmp(words[0], "--help") == 0 || strcmp(words[0], "-h") == 0)) {
-        help_one(stdout, &command_table[command]);
+        help_one(stdout, &control_commands[command]);
         return CTL_DONE;
     }
     for (int i = 0; i < rest; i++) /* --json is understood behind the command too */

@@ -32,7 +32,7 @@ static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *ar
     [COMMAND_STOP] = run_stop,
 };
 
-void command_run(struct control *c, const struct request *r)
+void control_run(struct control *c, const struct request *r)
 {
     handlers[r->command](c, r->args);
 }

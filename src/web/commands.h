@@ -25,19 +25,19 @@ enum { CONTROL_VERSION = 1, CONTROL_LINE_MAX = 256 * 1024 };
       "end mired; with --drain, once those that are connected have finished",                      \
       "mirectl stop --drain")
 
-enum command {
+enum control_command {
 #define COMMAND_ID(id, name, arguments, help, example) COMMAND_##id,
     COMMANDS(COMMAND_ID)
 #undef COMMAND_ID
         COMMAND_COUNT
 };
 
-struct command_about {
+struct control_about {
     const char *name, *arguments, *help, *example;
 };
-extern const struct command_about command_table[COMMAND_COUNT];
+extern const struct control_about control_commands[COMMAND_COUNT];
 
 /* COMMAND_COUNT when there is none of that name. */
-enum command command_by_name(const char *name);
+enum control_command command_by_name(const char *name);
 
 #endif

@@ -129,7 +129,7 @@ static bool take_line(struct control *c)
     if (wrong)
         control_fail(c, CONTROL_USAGE, "%s", wrong);
     else
-        command_run(c, &r);
+        control_run(c, &r);
     json_decref(r.args);
     buf_drop(&c->in, len + 1);
     return true;

@@ -8,7 +8,7 @@
 #include "web/commands.h"
 
 struct request {
-    enum command command;
+    enum control_command command;
     json_t *args; /* an object; the caller's, json_decref() */
 };
 

@@ -39,7 +39,7 @@ static inline struct web *web_of(struct loop *loop)
 void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg, const char *text);
 
 /* Carries out a request, now or later. */
-void command_run(struct control *c, const struct request *r);
+void control_run(struct control *c, const struct request *r);
 
 /* `status` as an object, or NULL without memory. */
 json_t *status_json(const struct web *w);
