@@ -1,0 +1,103 @@
+/* A ledger file of any content: it is set aside or used, and used it never yields a number that is
+ * none, holds nobody for ever, and takes new bookings. The first octet chooses: 0 replaces the
+ * file, else its header stays and the rest goes over the entries, from a slot on. */
+#include <assert.h>
+#include <fcntl.h>
+#include <math.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "tarpit/ledger.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { LEDGER_SIZE = 2048, PAGE = 4096, HOUR = 3600000 };
+#define T0 UINT64_C(1800000000000)
+
+static const struct ledger_decay decay = {HOUR, 24 * HOUR};
+static char folder[] = "/tmp/fuzz-ledger.XXXXXX";
+static char path[64], aside[80];
+
+static void remove_all(void)
+{
+    unlink(path);
+    unlink(aside);
+    rmdir(folder);
+}
+
+static void prepare(void)
+{
+    static int done;
+    if (done++)
+        return;
+    if (mkdtemp(folder) == NULL)
+        abort();
+    snprintf(path, sizeof path, "%s/ledger", folder);
+    snprintf(aside, sizeof aside, "%s/ledger.set-aside", folder);
+    atexit(remove_all);
+    log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
+}
+
+static void write_file(const uint8_t *data, size_t size)
+{
+    struct ledger *l;
+    bool whole = data[0] == 0;
+    unlink(path);
+    unlink(aside);
+    if (!whole) {
+        if (ledger_open(&l, path, LEDGER_SIZE) < 0)
+            abort();
+        ledger_close(l);
+    }
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    size_t room = whole ? PAGE + LEDGER_SIZE : LEDGER_SIZE;
+    ssize_t n = pwrite(fd, data + 1, size - 1 < room ? size - 1 : room, whole ? 0 : PAGE);
+    assert(n >= 0);
+    close(fd);
+}
+
+static void check(const struct ledger_entry *e)
+{
+    assert(isfinite(e->offences) && e->offences >= 0 && isfinite(e->good) && e->good >= 0);
+    assert(e->turn_ms <= T0 + LEDGER_HORIZON_MS && e->debt_ms <= T0 + LEDGER_HORIZON_MS);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct ledger *l;
+    struct ledger_key k;
+    struct ledger_entry e;
+    struct addr who;
+    uint64_t at = 0;
+
+    if (size < 2)
+        return 0;
+    prepare();
+    write_file(data, size);
+    if (ledger_open(&l, path, LEDGER_SIZE) < 0)
+        abort();
+    while (ledger_next(l, &at, &decay, T0, &k, &who, &e)) {
+        check(&e);
+        ledger_add_offences(l, &k, &decay, T0, 1);
+        ledger_take_turn(l, &k, T0, 10, T0);
+    }
+    for (uint8_t i = 0; i < 64; i++) {
+        struct addr a = {.family = ADDR_IP4, .octets = {i}};
+        k = ledger_key_client(l, &a);
+        ledger_add_offences(l, &k, &decay, T0, 1);
+        ledger_set_debt(l, &k, T0, T0 + 5);
+        if (ledger_get(l, &k, &decay, T0, &e))
+            check(&e);
+        ledger_mark(l, &k, T0, LEDGER_SUSPECT, HOUR);
+        ledger_forget(l, &k);
+    }
+    struct ledger_stats s = ledger_stats(l);
+    assert(s.entries <= s.capacity);
+    ledger_close(l);
+    return 0;
+}

@@ -1,0 +1,118 @@
+/* Any rules and any sequence of calls: holds stay within what senders bear, the exempt are free,
+ * who is covered passes, and what is masked does not drip. Eight octets of rules, then four an
+ * event. */
+#include <assert.h>
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "tarpit/policy.h"
+#include "tarpit/tarpit.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { SECOND = 1000, CLIENTS = 4, RULES_OCTETS = 8, EVENT_OCTETS = 4 };
+
+/* From nothing to far beyond what the configuration lets through. */
+static double step(uint8_t octet)
+{
+    return octet == 255 ? 1e18 : octet < 128 ? octet / 8.0 : exp2((octet - 128) / 4.0);
+}
+
+static uint64_t ms(uint8_t octet)
+{
+    return (uint64_t)fmin(step(octet) * SECOND, 1e18);
+}
+
+static struct tarpit_rules rules_of(const uint8_t *d)
+{
+    struct tarpit_rules r = tarpit_rules_default();
+    r.time = ms(d[0]);
+    r.max = ms(d[1]);
+    r.growth = step(d[2]);
+    r.pace = d[3] & 1;
+    r.pace_after = (d[3] >> 1) % 8;
+    r.shield = step(d[4]);
+    r.good_ratio = step(d[5]);
+    r.half_life = d[3] & 64 ? ms(d[6]) : r.half_life;
+    r.good_half_life = d[3] & 128 ? r.half_life : r.good_half_life;
+    r.network_share = d[7] & 15;
+    r.drip = (uint64_t)(d[7] >> 4 & 3) * 7 * SECOND;
+    r.patience_offences = d[7] >> 6;
+    return r;
+}
+
+static void check_hold(const struct tarpit *t, const struct tarpit_who *who,
+                       const struct tarpit_hold *h)
+{
+    assert(h->ms <= POLICY_HOLD_MAX);
+    assert(h->drip_at_ms == 0 || (h->drip_at_ms < h->ms && !h->masked));
+    assert(!who->exempt || (h->ms == 0 && !h->masked));
+    assert(t->rules.time != 0 || (h->ms == 0 && !h->masked));
+    uint32_t lines = 0;
+    for (uint64_t at = 0, next; (next = drip_next(&t->rules, 0, h, lines, at)) != 0; at = next) {
+        assert(next >= at && next < h->ms);
+        assert(++lines <= POLICY_DRIP_LINES);
+    }
+}
+
+static struct tarpit_hold ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
+                              uint8_t what, uint64_t now, uint64_t later)
+{
+    enum offence offence = what % OFFENCE_COUNT;
+    bool covered = tarpit_debt(t, who, now) == 0;
+    struct tarpit_leave leave = tarpit_ask(t, who, user, now);
+    assert(leave.turn_end >= leave.turn_begin);
+    assert(leave.masked == (leave.turn_end == 0 && leave.hold.masked));
+    covered = covered && tarpit_debt(t, who, later) == 0;
+    struct tarpit_hold h = tarpit_verdict(t, who, user, &leave, offence, later);
+    assert(!(covered && offence == OFFENCE_NONE && user.len == 0) || (h.ms == 0 && !h.masked));
+    return h;
+}
+
+static void event(struct tarpit *t, const struct tarpit_who *who, const struct addr *peer,
+                  const uint8_t *d, uint64_t now)
+{
+    struct tarpit_hold h = {0};
+    switch (d[1] % 10) {
+    case 0:
+    case 1: h = ask(t, who, (struct span){0}, d[2], now, now + d[3]); break;
+    case 2: h = ask(t, who, SPAN("bob"), d[2], now, now + d[3]); break;
+    case 3: h = tarpit_offence(t, who, d[2] % OFFENCE_COUNT, now); break;
+    case 4: h = tarpit_wait(t, who, now); break;
+    case 5: tarpit_good(t, who, (uint32_t)fmin(step(d[2]), UINT32_MAX), now); break;
+    case 6: tarpit_gave_up(t, who, ms(d[2]), now); break;
+    case 7: tarpit_logged_in(t, who, peer, SPAN("bob"), now); break;
+    case 8: tarpit_trapped(t, who, now); break;
+    case 9: tarpit_suspect(t, who, step(d[2]), now); break;
+    }
+    check_hold(t, who, &h);
+    double debt = tarpit_debt(t, who, now);
+    assert(debt >= 0 && isfinite(debt));
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static const char *const text[CLIENTS] = {"192.0.2.1", "192.0.2.2", "2001:db8::1", "10.0.0.1"};
+    struct addr peer[CLIENTS];
+    struct tarpit_who who[CLIENTS];
+    uint64_t now = UINT64_C(1800000000000);
+
+    if (size < RULES_OCTETS)
+        return 0;
+    struct tarpit t = {.rules = rules_of(data)};
+    if (ledger_open(&t.ledger, NULL, 4096) < 0)
+        return 0;
+    for (int c = 0; c < CLIENTS; c++) {
+        addr_parse(span_of(text[c]), &peer[c]);
+        who[c] = tarpit_who(&t, &peer[c], c == CLIENTS - 1);
+        who[c].null_sender = c == 1;
+    }
+    for (size_t at = RULES_OCTETS; at + EVENT_OCTETS <= size; at += EVENT_OCTETS) {
+        int c = data[at] % CLIENTS;
+        now += ms(data[at] & 0xfc) / 10;
+        event(&t, &who[c], &peer[c], data + at, now);
+    }
+    ledger_close(t.ledger);
+    return 0;
+}
