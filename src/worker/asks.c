@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "clerk/ask.h"
 #include "worker/conn.h"
@@ -30,6 +31,8 @@ static struct asks *asks_of(struct loop *loop)
     return worker_of(loop)->asks;
 }
 
+/* Counts begin with the time, in us: no place is used that often, so an answer to the worker that
+ * was in this slot before, and died, never fits a question of ours. */
 static bool grow(struct asks *a)
 {
     uint32_t places = a->places ? a->places * 2 : 64;
@@ -37,7 +40,7 @@ static bool grow(struct asks *a)
     if (!place)
         return false;
     for (uint32_t i = a->places; i < places; i++)
-        place[i] = (struct place){.next_free = i + 1};
+        place[i] = (struct place){.next_free = i + 1, .uses = (uint32_t)clock_mono_us()};
     a->place = place;
     a->free = a->places;
     a->places = places;
