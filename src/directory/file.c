@@ -145,6 +145,9 @@ struct file_directory *file_directory_open(const char *path)
         free(f);
         return NULL;
     }
+    if (lines_changed(&f->mark, f->path, 0)) /* now: what breaks later leaves something to use on */
+        reread(f);
+    f->mark.looked_ms = 0;
     return f;
 }
 
