@@ -8,9 +8,11 @@
  * as ordinary ones are. What is put in the table is complete before the socket goes, so that a
  * death at any point loses at most the one connection in hand. */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "base/channel.h"
@@ -27,6 +29,7 @@ enum {
     THAW_BATCH = 256,      /* thawed in one turn, so that freezing gets its turn too */
     AGAIN_MS = 20,         /* a worker that has too much to do is tried again */
     DROP_AFTER_MS = 60000, /* nobody took it for so long: given up */
+    LOCK_MS = 20,          /* between looks whether the freezer before us has ended */
 };
 
 struct way { /* to one worker slot */
@@ -39,7 +42,8 @@ struct freezer {
     const struct freezer_kit *kit;
     struct frozen_table *table;
     struct watch control;
-    struct alarm due;
+    struct alarm due, begin;
+    int lock; /* held by who has the table */
     struct way *way;
     struct handoff in;
     char room[FROZEN_SESSION_MAX];
@@ -207,6 +211,13 @@ static void release(struct freezer *f, struct span whom)
         set_due(f);
 }
 
+static void stop(struct freezer *f)
+{
+    if (f->table && f->kit->shared->waiting == 0)
+        rule_unset();
+    f->loop.stop = true;
+}
+
 static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct freezer *f = freezer_of(loop);
@@ -216,11 +227,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     while ((r = channel_read(watch->fd, &n)) == 1) {
         if (n.kind == NOTE_RELEASE && f->table)
             release(f, (struct span){n.text, n.len});
-        if (n.kind == NOTE_STOP) {
-            if (n.arg != 1)
-                rule_unset();
-            loop->stop = true;
-        }
+        if (n.kind == NOTE_STOP)
+            stop(f);
     }
     if (r != -EAGAIN) { /* the master is gone: the rule stays for who comes after it */
         loop_forget(loop, watch);
@@ -258,6 +266,46 @@ static bool can_work(const struct config *config)
     return set_rule(config) == 0;
 }
 
+static int begin_serving(struct freezer *f)
+{
+    const struct freezer_kit *kit = f->kit;
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/frozen", kit->config->state);
+    int r = table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
+    for (uint32_t i = 0; i < kit->slots && r == 0; i++) {
+        f->way[i].watch = (struct watch){.fd = kit->slot[i], .events = EPOLLIN, .ready = way_ready};
+        r = loop_watch(&f->loop, &f->way[i].watch);
+    }
+    if (r < 0)
+        return r;
+    bool works = can_work(kit->config);
+    if (works && table_count(f->table))
+        log_info("%u frozen holds found", table_count(f->table));
+    kit->shared->working = works;
+    set_gauge(f);
+    if (works)
+        set_due(f);
+    return 0;
+}
+
+/* Begins once the freezer before this one, if there is any, has let go of the table. */
+static void begin(struct loop *loop, struct alarm *a)
+{
+    struct freezer *f = freezer_of(loop);
+
+    if (flock(f->lock, LOCK_EX | LOCK_NB) < 0) {
+        loop_alarm(loop, a, loop->now + LOCK_MS);
+        return;
+    }
+    f->kit->shared->waiting--;
+    int r = begin_serving(f);
+    if (r < 0) {
+        log_error("connections are not frozen: %s", strerror(-r));
+        loop->stop = true;
+    }
+}
+
 static int open_all(struct freezer *f)
 {
     const struct freezer_kit *kit = f->kit;
@@ -266,20 +314,33 @@ static int open_all(struct freezer *f)
 
     if (r < 0)
         return r;
-    snprintf(path, sizeof path, "%s/frozen", kit->config->state);
-    r = table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
-    if (r < 0)
-        return r;
+    snprintf(path, sizeof path, "%s/frozen.lock", kit->config->state);
+    f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     f->way = calloc(kit->slots, sizeof *f->way);
-    if (!f->way)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < kit->slots && r == 0; i++) {
-        f->way[i].watch = (struct watch){.fd = kit->slot[i], .events = EPOLLIN, .ready = way_ready};
-        r = loop_watch(&f->loop, &f->way[i].watch);
-    }
+    if (f->lock < 0 || !f->way)
+        return -errno;
     f->due.due = due;
+    f->begin.due = begin;
+    loop_alarm(&f->loop, &f->begin, f->loop.now);
     f->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
-    return r < 0 ? r : loop_watch(&f->loop, &f->control);
+    return loop_watch(&f->loop, &f->control);
+}
+
+static void close_all(struct freezer *f)
+{
+    for (uint32_t i = 0; f->table && i < f->kit->slots; i++)
+        flush(f, &f->way[i]);
+    if (f->table)
+        f->kit->shared->working = 0;
+    else
+        f->kit->shared->waiting--;
+    log_debug("the freezer ends: %lu frozen, %lu thawed, %lu lost", (unsigned long)f->frozen,
+              (unsigned long)f->thawed, (unsigned long)f->lost);
+    table_close(f->table);
+    close(f->lock);
+    loop_close(&f->loop);
+    free(f->way);
+    free(f);
 }
 
 int freezer_run(const struct freezer_kit *kit)
@@ -293,20 +354,9 @@ int freezer_run(const struct freezer_kit *kit)
         log_error("the freezer cannot start: %s", strerror(-r));
         return 1;
     }
-    bool works = can_work(kit->config);
-    kit->shared->working = works;
-    if (works && table_count(f->table))
-        log_info("%u frozen holds found", table_count(f->table));
-    set_gauge(f);
-    if (works)
-        set_due(f);
+    kit->shared->waiting++;
     channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
     loop_run(&f->loop);
-    kit->shared->working = 0;
-    log_debug("freezer ends: %lu frozen, %lu thawed, %lu lost", f->frozen, f->thawed, f->lost);
-    table_close(f->table);
-    loop_close(&f->loop);
-    free(f->way);
-    free(f);
+    close_all(f);
     return 0;
 }

@@ -21,9 +21,10 @@ struct freezer_kit {
 
 enum { FREEZER_RECORDS = 16 * 1024 * 1024, FREEZER_KEEP_MS = 120000 };
 
-/* The body of the process. NOTE_STOP takes the rule away, unless its arg is 1 (another freezer
- * follows). Where it cannot work (no CAP_NET_ADMIN, no nftables) it says so once and only waits for
- * its end: all holds are then ordinary ones. */
+/* The body of the process. One at a time has the table: another waits for its end and serves nobody
+ * until then (a reload starts the new one first). NOTE_STOP takes the rule away, unless another
+ * freezer waits. Where it cannot work (no CAP_NET_ADMIN, no nftables) it says so once and only
+ * waits for its end: all holds are then ordinary ones. */
 int freezer_run(const struct freezer_kit *kit);
 
 #endif

@@ -30,6 +30,7 @@ struct handoff {
 
 /* Shared by master, freezer and workers: a few words in one mapping. */
 struct freezer_shared {
+    _Atomic uint32_t waiting; /* another freezer waits for this one's end: the rule stays */
     _Atomic uint32_t working; /* the freezer runs and can do its work */
     _Atomic uint32_t slots;   /* worker slots that take thawed connections */
 };

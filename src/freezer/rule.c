@@ -37,7 +37,7 @@ int rule_set(const uint16_t *ports, size_t count, char why[256])
                      " } }\n"
                      "  chain output {\n"
                      "    type filter hook output priority filter; policy accept;\n"
-                     "    tcp sport @ports tcp flags & rst == rst meta skuid 0 drop\n"
+                     "    tcp sport @ports tcp flags & (rst | ack) == rst meta skuid 0 drop\n"
                      "  }\n"
                      "}\n%c",
                      '\0');

@@ -1,7 +1,8 @@
 /* The rule that keeps the kernel quiet: a segment for a frozen connection finds no socket, and the
- * kernel would answer it with RST. A table of our own, `inet mired`, drops RSTs that come from our
- * ports and belong to no socket (meta skuid 0: the kernel's own; those of live sockets carry our
- * user's). Nothing else in it. */
+ * kernel would answer it with RST. A table of our own, `inet mired`, drops the RSTs that come from
+ * our ports, belong to no socket (meta skuid 0: the kernel's own; those of live sockets carry our
+ * user's) and answer a segment of a conversation (they have no ACK; a socket that gives up sends
+ * RST with ACK, so even a mired that runs as root keeps its own). Nothing else in it. */
 #ifndef MIRED_FREEZER_RULE_H
 #define MIRED_FREEZER_RULE_H
 

@@ -210,6 +210,10 @@ static void ended(struct master *m, struct child *c, int status)
 
     forget_channel(m, c);
     house_row_give(&m->house, c->row);
+    if (c->role == ROLE_FREEZER && !expected) { /* what it had said of itself is no longer so */
+        m->house.shared->freezer.working = 0;
+        m->house.shared->freezer.waiting = 0;
+    }
     if (!expected)
         log_death(c, status);
     if (leaving) {

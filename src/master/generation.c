@@ -238,6 +238,8 @@ int generation_start(struct master *m, struct config *config, struct asker asker
                              .listeners_before = m->listeners.count,
                              .deadline.due = time_is_up};
     int error = open_pairs(g);
+    if (!error)
+        error = house_handoffs(&m->house, config->workers);
     if (error)
         buf_addf(errors, "cannot make sockets: %s\n", strerrordesc_np(-error));
     if (error || listeners_add(&m->listeners, config, patience_ms, errors) < 0) {

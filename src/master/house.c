@@ -180,8 +180,28 @@ int house_open(struct house *h, const struct config *config, struct buf *errors)
     return open_mappings(h, config, errors);
 }
 
+int house_handoffs(struct house *h, uint32_t slots)
+{
+    if (slots <= h->handoffs)
+        return 0;
+    int(*pair)[2] = realloc(h->handoff, slots * sizeof *pair);
+    if (!pair)
+        return -ENOMEM;
+    h->handoff = pair;
+    for (; h->handoffs < slots; h->handoffs++)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                       pair[h->handoffs]) < 0)
+            return -errno;
+    return 0;
+}
+
 void house_close(struct house *h)
 {
+    for (uint32_t i = 0; i < h->handoffs; i++) {
+        close(h->handoff[i][0]);
+        close(h->handoff[i][1]);
+    }
+    free(h->handoff);
     if (h->store_listen >= 0)
         unlink(h->store_path);
     if (h->control_listen >= 0)

@@ -34,6 +34,8 @@ struct house {
     int control_listen;       /* run/control */
     char *store_path, *control_path;
     int metrics_fd, shared_fd; /* what the mappings stand on, to be handed on by an upgrade */
+    int (*handoff)[2];         /* a pair for each worker slot: workers' end [0], freezer's [1] */
+    uint32_t handoffs;
     struct metrics metrics;
     struct house_shared *shared;
     struct ledger *ledger;
@@ -52,5 +54,9 @@ void house_close(struct house *h);
 int house_row_take(struct house *h);
 void house_row_give(struct house *h, int row);
 struct metrics_row *house_row(const struct house *h, int row);
+
+/* Makes the pairs between worker slots and the freezer that are missing. They outlive all
+ * generations: what is under way in them survives the death of either side. 0 or -errno. */
+int house_handoffs(struct house *h, uint32_t slots);
 
 #endif

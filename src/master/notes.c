@@ -31,7 +31,7 @@ static void shut_down(struct master *m, struct child *c, const struct note *n)
 static void release(struct master *m, struct child *c, const struct note *n)
 {
     for (struct child *w = m->children; w; w = w->next)
-        if (w->role == ROLE_WORKER && w->channel.fd >= 0)
+        if ((w->role == ROLE_WORKER || w->role == ROLE_FREEZER) && w->channel.fd >= 0)
             channel_send(w->channel.fd, n);
 }
 

@@ -4,6 +4,7 @@
  * A body here gathers the kit, names the descriptors that it keeps, gives up everything else
  * (settle_in) and then runs. To add a role: a row in the table, and a body. */
 #include <errno.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include "base/log.h"
 #include "clerk/clerk.h"
 #include "config/config.h"
+#include "freezer/freezer.h"
 #include "master/master.h"
 #include "master/slots.h"
 #include "store/store.h"
@@ -59,11 +61,12 @@ static int follow_master(pid_t master)
     return getppid() == master ? 0 : -ESRCH; /* died before we asked to be told */
 }
 
-/* Gives up what is not this child's: descriptors, identity, capabilities. 0 or -errno. */
-static int settle_in(struct master *m, const struct child *c, int *keep, size_t n)
+/* Gives up what is not this child's: descriptors, identity, capabilities but those of `needs`. 0 or
+ * -errno. */
+static int settle_in(struct master *m, const struct child *c, int *keep, size_t n, uint64_t needs)
 {
     close_others(keep, n);
-    int error = privileges_drop(&m->house.identity, 0);
+    int error = privileges_drop(&m->house.identity, needs);
     if (!error && role_table[c->role].secrets && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         error = -errno;
     if (!error) /* after the change of identity, which would undo it */
@@ -78,6 +81,11 @@ static int settle_in(struct master *m, const struct child *c, int *keep, size_t 
 static uint32_t count_workers(const struct config *config)
 {
     return config->workers;
+}
+
+static uint32_t count_freezers(const struct config *config)
+{
+    return config->tarpit.freeze == FREEZE_AUTO && config->tarpit.time > 0;
 }
 
 /* The sockets of this worker's slots, for each address of its configuration. */
@@ -102,7 +110,7 @@ static int run_worker(struct master *m, const struct child *c)
     const struct generation *g = c->generation;
     size_t most = m->listeners.count, n = 0;
     struct worker_listener *listener = calloc(most + 1, sizeof *listener);
-    int *keep = calloc(most + 3, sizeof *keep);
+    int *keep = calloc(most + 4, sizeof *keep);
 
     if (!listener || !keep)
         return 1;
@@ -115,7 +123,8 @@ static int run_worker(struct master *m, const struct child *c)
                              .ask = g->ask[1],
                              .answer = g->answer[c->index][0],
                              .store_path = m->house.store_path,
-                             .freezer = -1,
+                             .freezer =
+                                 count_freezers(g->config) ? m->house.handoff[c->index][0] : -1,
                              .freezer_shared = &m->house.shared->freezer,
                              .ledger = m->house.ledger,
                              .settle = m->house.settle,
@@ -125,10 +134,37 @@ static int run_worker(struct master *m, const struct child *c)
     keep[n++] = kit.control;
     keep[n++] = kit.ask;
     keep[n++] = kit.answer;
-    if (settle_in(m, c, keep, n) < 0)
+    if (kit.freezer >= 0)
+        keep[n++] = kit.freezer;
+    if (settle_in(m, c, keep, n, 0) < 0)
         return 1;
     free(keep);
     return worker_run(&kit);
+}
+
+/* ---- freezer ---- */
+
+static int run_freezer(struct master *m, const struct child *c)
+{
+    const uint64_t needs = (uint64_t)1 << CAP_NET_ADMIN | (uint64_t)1 << CAP_NET_BIND_SERVICE;
+    uint32_t slots = m->house.handoffs;
+    int *slot = calloc(slots, sizeof *slot);
+    int *keep = calloc(slots + 1, sizeof *keep);
+
+    if (!slot || !keep)
+        return 1;
+    for (uint32_t i = 0; i < slots; i++)
+        keep[i] = slot[i] = m->house.handoff[i][1];
+    keep[slots] = c->channel.fd;
+    if (settle_in(m, c, keep, slots + 1, needs) < 0)
+        return 1;
+    free(keep);
+    m->house.shared->freezer.slots = c->generation->config->workers;
+    return freezer_run(&(struct freezer_kit){.config = c->generation->config,
+                                             .control = c->channel.fd,
+                                             .slot = slot,
+                                             .slots = slots,
+                                             .shared = &m->house.shared->freezer});
 }
 
 /* ---- clerk ---- */
@@ -151,7 +187,7 @@ static int run_clerk(struct master *m, const struct child *c)
         keep[n++] = answer[i] = g->answer[i][1];
     keep[n++] = c->channel.fd;
     keep[n++] = g->ask[0];
-    if (settle_in(m, c, keep, n) < 0)
+    if (settle_in(m, c, keep, n, 0) < 0)
         return 1;
     free(keep);
     return clerk_run(&(struct clerk_kit){.config = g->config,
@@ -176,7 +212,7 @@ static int run_store(struct master *m, const struct child *c)
 {
     int keep[] = {c->channel.fd, m->house.store_listen};
 
-    if (settle_in(m, c, keep, 2) < 0)
+    if (settle_in(m, c, keep, 2, 0) < 0)
         return 1;
     return store_run(&(struct store_kit){.config = c->generation->config,
                                          .control = c->channel.fd,
@@ -196,7 +232,7 @@ static int run_web(struct master *m, const struct child *c)
     uint32_t slot = g->slots - 1;
     int keep[] = {c->channel.fd, m->house.control_listen, g->ask[1], g->answer[slot][0]};
 
-    if (settle_in(m, c, keep, 4) < 0)
+    if (settle_in(m, c, keep, 4, 0) < 0)
         return 1;
     return web_run(&(struct web_kit){.config = g->config,
                                      .control = c->channel.fd,
@@ -214,5 +250,6 @@ const struct role role_table[ROLE_COUNT] = {
     [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, true},
     [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, true},
     [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, false},
+    [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, false},
     [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, false},
 };
