@@ -184,14 +184,25 @@ void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
                                      : "shutdown");
 }
 
-bool conn_say(struct conn *c, const struct reply *r)
+static void count_reply(struct conn *c, const struct reply *r)
 {
     static const enum metric class[] = {METRIC_REPLIES_2, METRIC_REPLIES_3, METRIC_REPLIES_4,
                                         METRIC_REPLIES_5};
     if (r->code >= 200 && r->code < 600)
         metric_add(class[r->code / 100 - 2], 1);
     c->flags &= (uint16_t)~CONN_GREETING;
+}
+
+bool conn_say(struct conn *c, const struct reply *r)
+{
+    count_reply(c, r);
     return conn_work(c) && reply_write(r, &c->work->out) == 0;
+}
+
+bool conn_say_end(struct conn *c, const struct reply *r)
+{
+    count_reply(c, r);
+    return conn_work(c) && reply_end_drip(r, &c->work->out) == 0;
 }
 
 /* What a step came to. */
@@ -263,6 +274,8 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
         enum smtp_want want = smtp_step(&c->smtp, &w->service[c->listener],
                                         (struct span){w->input + at, have - at}, &used, &step);
         at += used;
+        if (want == SMTP_PASSWORD) /* its octets are not left lying in the buffer */
+            explicit_bzero(w->input + at - used, used);
         go = serve(w, c, want, &step);
     }
     if (go == GO_GONE)

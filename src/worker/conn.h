@@ -155,6 +155,8 @@ void conn_rest(struct conn *c);
 
 /* Puts the reply into the output and counts it; false without memory. */
 bool conn_say(struct conn *c, const struct reply *r);
+/* The same for the end of a reply that has dripped. */
+bool conn_say_end(struct conn *c, const struct reply *r);
 
 /* Takes the connection out of the worker without a word; its descriptor stays open and is returned.
  */

@@ -131,7 +131,7 @@ void hold_release(struct worker *w, struct conn *c)
     struct reply r = held_reply(w, c);
 
     hold_end(w, c);
-    if (!conn_say(c, &r)) {
+    if (!(c->drip_lines ? conn_say_end(c, &r) : conn_say(c, &r))) {
         conn_close(w, c, "no memory");
         return;
     }
