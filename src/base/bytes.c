@@ -164,8 +164,11 @@ void buf_fit(struct buf *b)
     if (b->len == 0) {
         buf_free(b);
     } else if (b->len < b->cap) {
-        char *at = realloc(b->at, b->len);
+        /* Not realloc(), which would leave a hole behind it that nobody fits into. */
+        char *at = malloc(b->len);
         if (at) {
+            memcpy(at, b->at, b->len);
+            free(b->at);
             b->at = at;
             b->cap = b->len;
         }

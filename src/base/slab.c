@@ -37,7 +37,7 @@ struct slab_chunk {
     uint32_t cut;                    /* objects ever given out: those behind are still zero */
 };
 
-enum { OBJECT_ALIGN = 16, CHUNK_HEAD = 48 };
+enum { OBJECT_ALIGN = 8, CHUNK_HEAD = 48 };
 static_assert(sizeof(struct slab_chunk) <= CHUNK_HEAD, "objects begin behind the head");
 static_assert(CHUNK_HEAD % OBJECT_ALIGN == 0, "objects are aligned");
 

@@ -11,7 +11,7 @@
 struct slab_chunk;
 
 struct slab {
-    size_t size;   /* of an object, rounded up to 16 octets */
+    size_t size;   /* of an object, rounded up to 8 octets */
     size_t used;   /* objects given out */
     size_t chunks; /* of SLAB_CHUNK octets each */
     struct slab_chunk *free_chunks; /* in use, with at least one free object; private */

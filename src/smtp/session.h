@@ -63,8 +63,8 @@ enum smtp_flag {
 /* What there is for each connection that speaks SMTP; the budget of a held one pays for it. */
 struct smtp_session {
     struct envelope envelope;
-    uint64_t size;       /* octets of the message so far, without stuffing */
-    uint64_t chunk_left; /* of the BDAT chunk being read */
+    uint32_t size;       /* octets of the message so far, without stuffing */
+    uint32_t chunk_left; /* of the BDAT chunk being read */
     struct data_scan data;
     struct {
         uint16_t id, code;
@@ -80,7 +80,7 @@ struct smtp_session {
     uint8_t after;     /* private: what comes when the reply has been sent */
 };
 
-static_assert(sizeof(struct smtp_session) <= 72, "a held connection's memory is budgeted");
+static_assert(sizeof(struct smtp_session) <= 64, "a held connection's memory is budgeted");
 
 enum smtp_want {
     SMTP_INPUT,     /* more octets: call again with what was not used and what has come */

@@ -50,7 +50,7 @@ static void judge(struct turn *t, size_t octets)
     struct smtp_session *s = t->s;
     if (s->flags & SMTP_DATA_VOID)
         return;
-    s->size += octets;
+    s->size += (uint32_t)octets;
     if (s->data.bad)
         session_void(s, REPLY_BAD_DATA);
     else if (t->service->size_max && s->size > t->service->size_max)
@@ -85,15 +85,19 @@ void session_read_data(struct turn *t)
 }
 
 /* <size> ["LAST"] */
-static bool chunk_parse(struct span arg, uint64_t *size, bool *last)
+static bool chunk_parse(struct span arg, uint32_t *size, bool *last)
 {
     struct span number = text_word(&arg);
+    uint64_t octets;
     *last = span_equal_fold(arg, SPAN("LAST"));
-    return span_number(number, size) && (*last || !arg.len);
+    if (!span_number(number, &octets) || octets > UINT32_MAX || (arg.len && !*last))
+        return false;
+    *size = (uint32_t)octets;
+    return true;
 }
 
-/* Begins to read a chunk. When its size cannot be told, nobody can tell its octets from commands:
- * the connection ends. */
+/* Begins to read a chunk. When its size cannot be told (or is beyond 4 GiB, and so beyond any
+ * size_max), nobody can tell its octets from commands: the connection ends. */
 static bool chunk_begin(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;
@@ -177,7 +181,7 @@ static void scan_chunk(struct turn *t, struct span in)
     struct smtp_session *s = t->s;
     size_t n = data_scan_chunk(&s->data, in);
     t->in = span_after(t->in, n);
-    s->chunk_left -= n;
+    s->chunk_left -= (uint32_t)n;
     judge(t, n);
     if (n)
         pass(t, span_first(in, n));
@@ -194,7 +198,7 @@ void session_read_chunk(struct turn *t)
     } else if (!in.len) {
         t->want = SMTP_INPUT;
     } else if (s->flags & SMTP_DATA_VOID) {
-        s->chunk_left -= in.len;
+        s->chunk_left -= (uint32_t)in.len;
         t->in = span_after(t->in, in.len);
     } else {
         scan_chunk(t, in);

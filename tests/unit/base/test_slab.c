@@ -41,12 +41,12 @@ static void test_objects_do_not_overlap_and_are_aligned(void **state)
     struct slab s;
 
     slab_init(&s, SIZE);
-    assert_int_equal(s.size, 208);
+    assert_int_equal(s.size, 200);
     take_all(&s);
     assert_int_equal(s.used, OBJECTS);
     for (int i = 0; i < OBJECTS; i++) {
         unsigned char *o = object[i];
-        assert_int_equal((uintptr_t)o % 16, 0);
+        assert_int_equal((uintptr_t)o % 8, 0);
         assert_int_equal(o[0], i & 0xff);
         assert_int_equal(o[SIZE - 1], i & 0xff);
         slab_give(&s, o);
