@@ -50,33 +50,12 @@ struct tarpit_who conn_who(struct worker *w, const struct conn *c)
 void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_t timer_ms)
 {
     c->phase = phase;
-    c->since_ms = w->loop.now;
+    c->since_ms = (uint32_t)w->loop.now;
     if (timer_ms)
         loop_alarm(&w->loop, &c->alarm, w->loop.now + timer_ms);
     else
         loop_alarm_off(&w->loop, &c->alarm);
     io_want(w, c);
-}
-
-static bool conn_enter(struct worker *w, struct conn *c)
-{
-    if (w->open == w->all_cap) {
-        uint32_t cap = w->all_cap ? w->all_cap * 2 : 64;
-        struct conn **all = realloc(w->all, cap * sizeof *all);
-        if (!all)
-            return false;
-        w->all = all;
-        w->all_cap = cap;
-    }
-    c->index = w->open;
-    w->all[w->open++] = c;
-    return true;
-}
-
-static void conn_leave(struct worker *w, struct conn *c)
-{
-    w->all[c->index] = w->all[--w->open];
-    w->all[c->index]->index = c->index;
 }
 
 static void refuse(int fd, const char *hostname)
@@ -106,11 +85,8 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
         slab_give(&w->conns, c);
         return NULL;
     }
-    if (!conn_enter(w, c)) {
-        loop_forget(&w->loop, &c->watch);
-        slab_give(&w->conns, c);
-        return NULL;
-    }
+    ring_add(&w->awake, &c->link);
+    w->open++;
     metric_add(METRIC_CONNECTIONS_OPEN, 1);
     return c;
 }
@@ -156,7 +132,8 @@ int conn_detach(struct worker *w, struct conn *c)
     loop_forget(&w->loop, &c->watch);
     work_free(w, c);
     smtp_free(&c->smtp);
-    conn_leave(w, c);
+    ring_remove(&c->link);
+    w->open--;
     slab_give(&w->conns, c);
     metric_add(METRIC_CONNECTIONS_OPEN, -1);
     if (w->draining && w->open == 0)
@@ -190,7 +167,7 @@ static void count_reply(struct conn *c, const struct reply *r)
                                         METRIC_REPLIES_5};
     if (r->code >= 200 && r->code < 600)
         metric_add(class[r->code / 100 - 2], 1);
-    c->flags &= (uint16_t)~CONN_GREETING;
+    c->flags &= ~(uint32_t)CONN_GREETING;
 }
 
 bool conn_say(struct conn *c, const struct reply *r)
@@ -280,7 +257,7 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
     }
     if (go == GO_GONE)
         return;
-    c->flags &= (uint16_t)~CONN_RUNNING;
+    c->flags &= ~(uint32_t)CONN_RUNNING;
     if (!keep_input(w, c, at, have)) {
         conn_close(w, c, "no memory");
         return;

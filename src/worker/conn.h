@@ -21,10 +21,12 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "base/ring.h"
 #include "base/slab.h"
 #include "relay/relay.h"
 #include "relay/spool.h"
 #include "smtp/session.h"
+#include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 #include "worker/worker.h"
 
@@ -66,44 +68,41 @@ struct work {
     uint32_t handed_recipients;
 };
 
-struct held_link {
-    struct held_link *next, **prev;
-};
-
 struct conn {
     struct watch watch;
     struct alarm alarm;
     struct smtp_session smtp;
-    struct held_link held; /* in the guard's list while CONN_HELD */
-    struct work *work;     /* NULL while nothing is in flight */
-    uint64_t since_ms;     /* monotonic: when this phase began */
+    struct ring link;  /* in a ring of the guard while CONN_HELD, else in worker->awake */
+    struct work *work; /* NULL while nothing is in flight */
     struct addr peer;
+    uint32_t since_ms; /* when this phase began: the low bits of loop->now, see conn_waited() */
     uint32_t opened_s; /* monotonic seconds */
     uint32_t held_ms;  /* in all */
     uint16_t listener; /* into worker->service */
     uint16_t offences;
     uint16_t messages;
-    uint16_t last_code; /* of the last reply to RCPT or the data, for the log */
-    uint16_t flags;     /* enum conn_flag */
-    uint8_t phase;      /* enum conn_phase */
-    uint8_t drip_lines;
-    uint8_t guard_level;    /* which of the guard's lists */
-    uint32_t hold_ms;       /* from since_ms on: when the held reply goes out */
-    uint32_t drip_after_ms; /* from since_ms on: when its first line may; 0: no drip */
-    uint32_t index;         /* in worker->all */
+    uint16_t last_code;          /* of the last reply to RCPT or the data, for the log */
+    uint32_t hold_ms : 20;       /* from since_ms on: when the held reply goes out */
+    uint32_t flags : 12;         /* enum conn_flag */
+    uint32_t drip_after_ms : 20; /* from since_ms on: when its first line may; 0: no drip */
+    uint32_t drip_lines : 6;     /* that have gone out */
+    uint32_t phase : 3;          /* enum conn_phase */
 };
+
+enum { CONN_HOLD_MAX_MS = (1 << 20) - 1 };
+static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES < 1 << 6,
+              "fields hold it");
 
 /* The budget is 256 octets a held connection (DESIGN section 11): this, and the envelope's block,
  * which for a harvester (HELO, MAIL, the refused address) is 48 to 64. */
-static_assert(sizeof(struct conn) <= 208, "a held connection must stay within its budget");
+static_assert(sizeof(struct conn) <= 184, "a held connection must stay within its budget");
 
 enum { GUARD_LEVELS = 64, GUARD_CLIENTS = 1 << 14 };
 
 /* Held connections in order of their clients' debt, and how many each client has here. */
 struct guard {
-    struct held_link *level[GUARD_LEVELS]; /* oldest last */
-    struct held_link **tail[GUARD_LEVELS];
-    uint64_t busy; /* a bit for each level with someone in it */
+    struct ring level[GUARD_LEVELS]; /* oldest first */
+    uint64_t busy; /* a bit for each level with someone in it, and for some that have none left */
     uint32_t held;
     uint16_t client[GUARD_CLIENTS]; /* held connections by a hash of the client */
 };
@@ -123,8 +122,8 @@ struct worker {
     struct watch *listeners;
     struct watch control;
     struct alarm stop_alarm;
-    struct conn **all; /* every open connection, for ending; order does not matter */
-    uint32_t open, all_cap;
+    struct ring awake; /* the connections that are not held */
+    uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
     bool draining, stopping;
     char input[64 * 1024]; /* read into by whichever connection is at work */
@@ -170,6 +169,17 @@ void conn_due(struct loop *loop, struct alarm *a);
 
 /* Tells the client `id` (421 ...) whatever it was doing, and closes. */
 void conn_shut(struct worker *w, struct conn *c, enum reply_id id);
+
+static inline struct conn *conn_of_link(struct ring *link)
+{
+    return (struct conn *)((char *)link - offsetof(struct conn, link));
+}
+
+/* How long the connection has been in its phase, in ms. */
+static inline uint64_t conn_waited(const struct worker *w, const struct conn *c)
+{
+    return (uint32_t)w->loop.now - c->since_ms;
+}
 
 void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_t timer_ms);
 
@@ -230,6 +240,10 @@ bool guard_admit(struct worker *w, const struct addr *peer, bool exempt);
 /* Room for one more held connection of it? May close others. */
 bool guard_hold(struct worker *w, struct conn *c);
 void guard_release(struct worker *w, struct conn *c);
+void guard_init(struct guard *g);
+/* Moves the held connections of a network (NULL: all) into `to`, for who is going to end their
+ * holds. One that ends by itself meanwhile leaves that ring as it would leave the guard's. */
+void guard_gather(struct worker *w, const struct network *n, struct ring *to);
 /* Closes the held connection of the client deepest in debt; false when none is held. */
 bool guard_evict(struct worker *w);
 

@@ -52,7 +52,7 @@ static int make_record(const struct worker *w, const struct conn *c, struct buf 
         .last_code = c->last_code,
         .held_ms = c->held_ms,
         .open_s = (uint32_t)(w->loop.now / 1000) - c->opened_s,
-        .since_ms = w->loop.wall - (w->loop.now - c->since_ms),
+        .since_ms = w->loop.wall - conn_waited(w, c),
         .flags = c->flags & CONN_GREETING,
     };
     int e = buf_add(out, &r, sizeof r);
@@ -62,7 +62,8 @@ static int make_record(const struct worker *w, const struct conn *c, struct buf 
 bool freeze_try(struct worker *w, struct conn *c)
 {
     struct freezing *f = w->freezing;
-    uint64_t due = w->loop.wall + (c->since_ms + c->hold_ms - w->loop.now);
+    uint64_t waited = conn_waited(w, c);
+    uint64_t due = w->loop.wall + (c->hold_ms > waited ? c->hold_ms - waited : 0);
 
     /* Input that waits here, or output that does not go out, is for a socket. */
     if (!f || !w->kit->freezer_shared->working || c->work || c->flags & CONN_READ_OFF)
@@ -151,7 +152,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
     c->last_code = r.last_code;
     c->held_ms = r.held_ms;
     c->opened_s -= r.open_s;
-    c->since_ms = w->loop.now > held ? w->loop.now - held : 0;
+    c->since_ms = (uint32_t)(w->loop.now - held);
     return c;
 }
 

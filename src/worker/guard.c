@@ -11,6 +11,12 @@
 #include "config/config.h"
 #include "worker/conn.h"
 
+void guard_init(struct guard *g)
+{
+    for (int i = 0; i < GUARD_LEVELS; i++)
+        ring_init(&g->level[i]);
+}
+
 static uint16_t *client_count(struct worker *w, const struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
@@ -27,6 +33,25 @@ bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)
     return w->open < w->open_max || guard_evict(w);
 }
 
+/* The deepest level with someone in it; NULL when nobody is held. */
+static struct ring *deepest(struct guard *g)
+{
+    while (g->busy) {
+        unsigned level = 63 - (unsigned)__builtin_clzll(g->busy);
+        if (!ring_is_empty(&g->level[level]))
+            return &g->level[level];
+        g->busy &= ~((uint64_t)1 << level);
+    }
+    return NULL;
+}
+
+static unsigned level_of(struct worker *w, const struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+    double debt = ceil(tarpit_debt(&w->tarpit, &who, w->loop.wall));
+    return debt < GUARD_LEVELS ? (unsigned)debt : GUARD_LEVELS - 1;
+}
+
 bool guard_hold(struct worker *w, struct conn *c)
 {
     struct guard *g = &w->guard;
@@ -34,20 +59,15 @@ bool guard_hold(struct worker *w, struct conn *c)
 
     if (*mine >= w->held_per_client)
         return false;
-    if (g->held >= w->held_max && !guard_evict(w))
-        return false;
-
-    struct tarpit_who who = conn_who(w, c);
-    double debt = ceil(tarpit_debt(&w->tarpit, &who, w->loop.wall));
-    unsigned level = debt < GUARD_LEVELS ? (unsigned)debt : GUARD_LEVELS - 1;
-
-    if (!g->level[level])
-        g->tail[level] = &g->level[level];
-    c->guard_level = (uint8_t)level;
-    c->held.next = NULL;
-    c->held.prev = g->tail[level];
-    *g->tail[level] = &c->held;
-    g->tail[level] = &c->held.next;
+    unsigned level = level_of(w, c);
+    if (g->held >= w->held_max) {
+        struct ring *worst = deepest(g);
+        if (!worst || worst < &g->level[level]) /* nobody is worse than the newcomer */
+            return false;
+        guard_evict(w);
+    }
+    ring_remove(&c->link);
+    ring_add(&g->level[level], &c->link);
     g->busy |= (uint64_t)1 << level;
     g->held++;
     ++*mine;
@@ -56,28 +76,33 @@ bool guard_hold(struct worker *w, struct conn *c)
 
 void guard_release(struct worker *w, struct conn *c)
 {
-    struct guard *g = &w->guard;
-    unsigned level = c->guard_level;
-
-    *c->held.prev = c->held.next;
-    if (c->held.next)
-        c->held.next->prev = c->held.prev;
-    else
-        g->tail[level] = c->held.prev;
-    if (!g->level[level])
-        g->busy &= ~((uint64_t)1 << level);
-    g->held--;
+    ring_remove(&c->link);
+    ring_add(&w->awake, &c->link);
+    w->guard.held--;
     --*client_count(w, c);
+}
+
+void guard_gather(struct worker *w, const struct network *n, struct ring *to)
+{
+    for (int i = 0; i < GUARD_LEVELS; i++) {
+        struct ring *level = &w->guard.level[i];
+        for (struct ring *link = level->next, *next; link != level; link = next) {
+            next = link->next;
+            if (n && !network_contains(n, &conn_of_link(link)->peer))
+                continue;
+            ring_remove(link);
+            ring_add(to, link);
+        }
+    }
 }
 
 bool guard_evict(struct worker *w)
 {
-    struct guard *g = &w->guard;
+    struct ring *worst = deepest(&w->guard);
 
-    if (!g->busy)
+    if (!worst)
         return false;
-    struct held_link *worst = g->level[63 - __builtin_clzll(g->busy)];
     metric_add(METRIC_GUARD_EVICTIONS, 1);
-    conn_shut(w, (struct conn *)((char *)worst - offsetof(struct conn, held)), REPLY_EVICTED);
+    conn_shut(w, conn_of_link(worst->next), REPLY_EVICTED);
     return true;
 }

@@ -39,7 +39,7 @@ static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct 
         c->offences++;
     }
     if (c->flags & CONN_HOLD_SET) { /* a verdict: decided, and booked, when it was known */
-        c->flags &= (uint16_t)~CONN_HOLD_SET;
+        c->flags &= ~(uint32_t)CONN_HOLD_SET;
         return c->work->hold;
     }
     struct tarpit_who who = conn_who(w, c);
@@ -62,11 +62,17 @@ static struct reply held_reply(struct worker *w, const struct conn *c)
 static void set_timer(struct worker *w, struct conn *c)
 {
     struct tarpit_hold hold = {.ms = c->hold_ms, .drip_at_ms = c->drip_after_ms};
-    uint64_t next = drip_next(&w->tarpit.rules, c->since_ms, &hold, c->drip_lines, w->loop.now);
+    uint64_t since = w->loop.now - conn_waited(w, c);
+    uint64_t next = drip_next(&w->tarpit.rules, since, &hold, c->drip_lines, w->loop.now);
 
     if (c->flags & CONN_FREEZE)
-        next = c->since_ms + w->tarpit.rules.freeze_after;
-    loop_alarm(&w->loop, &c->alarm, next ? next : c->since_ms + c->hold_ms);
+        next = since + w->tarpit.rules.freeze_after;
+    loop_alarm(&w->loop, &c->alarm, next ? next : since + c->hold_ms);
+}
+
+static uint32_t field(uint64_t ms)
+{
+    return ms < CONN_HOLD_MAX_MS ? (uint32_t)ms : CONN_HOLD_MAX_MS;
 }
 
 enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct reply *r)
@@ -84,10 +90,10 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
     smtp_fit(&c->smtp);
     metric_add(METRIC_HELD, 1);
     conn_phase(w, c, CONN_HELD, hold.ms);
-    c->hold_ms = (uint32_t)hold.ms;
-    c->drip_after_ms = (uint32_t)hold.drip_at_ms;
+    c->hold_ms = field(hold.ms);
+    c->drip_after_ms = field(hold.drip_at_ms);
     c->drip_lines = 0;
-    c->flags &= (uint16_t)~CONN_FREEZE;
+    c->flags &= ~(uint32_t)CONN_FREEZE;
     if (hold.freeze) { /* no drip then, frozen or not: see docs/frozen.md */
         c->drip_after_ms = 0;
         if (freeze_may(w, c))
@@ -99,7 +105,7 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
 
 void hold_resume(struct worker *w, struct conn *c, uint64_t left)
 {
-    uint64_t since = c->since_ms;
+    uint32_t since = c->since_ms;
 
     if (!guard_hold(w, c)) {
         conn_shut(w, c, REPLY_EVICTED);
@@ -108,7 +114,7 @@ void hold_resume(struct worker *w, struct conn *c, uint64_t left)
     metric_add(METRIC_HELD, 1);
     conn_phase(w, c, CONN_HELD, left + 1);
     c->since_ms = since;
-    c->hold_ms = (uint32_t)(w->loop.now - since + left);
+    c->hold_ms = field(conn_waited(w, c) + left);
     if (left == 0)
         hold_release(w, c);
     else
@@ -117,7 +123,7 @@ void hold_resume(struct worker *w, struct conn *c, uint64_t left)
 
 void hold_end(struct worker *w, struct conn *c)
 {
-    uint64_t held = w->loop.now - c->since_ms;
+    uint64_t held = conn_waited(w, c);
 
     guard_release(w, c);
     metric_add(METRIC_HELD, -1);
@@ -158,10 +164,10 @@ static void drip(struct worker *w, struct conn *c)
 
 void hold_due(struct worker *w, struct conn *c)
 {
-    if (w->loop.now >= c->since_ms + c->hold_ms) {
+    if (conn_waited(w, c) >= c->hold_ms) {
         hold_release(w, c);
     } else if (c->flags & CONN_FREEZE) {
-        c->flags &= (uint16_t)~CONN_FREEZE;
+        c->flags &= ~(uint32_t)CONN_FREEZE;
         if (!freeze_try(w, c)) /* then it is held as any other */
             set_timer(w, c);
     } else {
@@ -173,7 +179,7 @@ void hold_gave_up(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
 
-    tarpit_gave_up(&w->tarpit, &who, w->loop.now - c->since_ms, w->loop.wall);
+    tarpit_gave_up(&w->tarpit, &who, conn_waited(w, c), w->loop.wall);
     conn_close(w, c, "gave up");
 }
 
@@ -183,7 +189,7 @@ void hold_spoken(struct worker *w, struct conn *c)
         io_want(w, c);
         return;
     }
-    c->flags &= (uint16_t)~CONN_GREETING;
+    c->flags &= ~(uint32_t)CONN_GREETING;
     hold_end(w, c);
     smtp_shut(&c->smtp, REPLY_EARLY_TALKER);
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);

@@ -22,7 +22,7 @@ void io_want(struct worker *w, struct conn *c)
     uint32_t events = 0;
 
     if (c->phase == CONN_READING && !has_output(c))
-        c->flags &= (uint16_t)~CONN_READ_OFF;
+        c->flags &= ~(uint32_t)CONN_READ_OFF;
     if (!(c->flags & CONN_READ_OFF))
         events |= EPOLLIN;
     if (!(c->flags & CONN_SEEN_END))

@@ -69,15 +69,33 @@ static void stop_now(struct loop *loop, struct alarm *a)
     loop->stop = true;
 }
 
+/* Tells everyone 421, but for those whose message a backend has: they are to hear what becomes of
+ * it. */
+static void shut_all(struct worker *w)
+{
+    struct ring ending;
+
+    ring_init(&ending);
+    guard_gather(w, NULL, &ending);
+    ring_move_all(&ending, &w->awake);
+    while (!ring_is_empty(&ending)) {
+        struct conn *c = conn_of_link(ending.next);
+        if (c->phase == CONN_HANDING) {
+            ring_remove(&c->link);
+            ring_add(&w->awake, &c->link);
+        } else {
+            conn_shut(w, c, REPLY_SHUTDOWN);
+        }
+    }
+}
+
 static void stop(struct worker *w)
 {
     if (w->stopping)
         return;
     w->stopping = true;
     drain(w);
-    for (uint32_t i = w->open; i-- > 0;)
-        if (w->all[i]->phase != CONN_HANDING)
-            conn_shut(w, w->all[i], REPLY_SHUTDOWN);
+    shut_all(w);
     w->stop_alarm.due = stop_now;
     loop_alarm(&w->loop, &w->stop_alarm, w->loop.now + STOP_WITHIN_MS);
 }
@@ -86,16 +104,14 @@ static void stop(struct worker *w)
 static void release(struct worker *w, struct span whom)
 {
     struct network n;
+    struct ring theirs;
 
     if (!network_parse(whom, &n))
         return;
-    for (uint32_t i = w->open; i-- > 0;) {
-        if (i >= w->open) /* others may have gone with the one before */
-            continue;
-        struct conn *c = w->all[i];
-        if (c->phase == CONN_HELD && network_contains(&n, &c->peer))
-            hold_release(w, c);
-    }
+    ring_init(&theirs);
+    guard_gather(w, &n, &theirs);
+    while (!ring_is_empty(&theirs))
+        hold_release(w, conn_of_link(theirs.next));
 }
 
 static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -178,6 +194,8 @@ static bool open_all(struct worker *w)
     int on = 1;
 
     slab_init(&w->conns, sizeof(struct conn));
+    ring_init(&w->awake);
+    guard_init(&w->guard);
     w->tarpit = (struct tarpit){.rules = kit->config->tarpit, .ledger = kit->ledger};
     w->listeners = calloc(kit->listeners ? kit->listeners : 1, sizeof *w->listeners);
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
@@ -212,15 +230,15 @@ static bool open_all(struct worker *w)
 
 static void close_all(struct worker *w)
 {
-    while (w->open)
-        conn_shut(w, w->all[w->open - 1], REPLY_SHUTDOWN);
+    shut_all(w);
+    while (!ring_is_empty(&w->awake)) /* their backend has taken too long */
+        conn_shut(w, conn_of_link(w->awake.next), REPLY_SHUTDOWN);
     freeze_close(w);
     relay_close(w->relay);
     asks_close(w->asks);
     loop_close(&w->loop);
     free(w->service);
     free(w->listeners);
-    free(w->all);
     free(w);
 }
 
