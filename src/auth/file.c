@@ -103,8 +103,8 @@ static bool matches(struct span hash, struct span password)
     setting[hash.len] = '\0';
     memcpy(phrase, password.at, password.len);
     phrase[password.len] = '\0';
-    const char *made = crypt_r(phrase, setting, &data);
-    bool equal = made && made[0] != '*' && same(made, setting);
+    const char *made = crypt_rn(phrase, setting, &data, sizeof data);
+    bool equal = made && same(made, setting);
     explicit_bzero(phrase, sizeof phrase);
     explicit_bzero(&data, sizeof data);
     return equal;

@@ -192,6 +192,12 @@ static void become_current(struct master *m, struct generation *g)
     }
 }
 
+void generation_release_all(struct master *m)
+{
+    while (m->generations)
+        release(m, m->generations);
+}
+
 void generation_child_ready(struct master *m, struct generation *g)
 {
     if (g->state == GENERATION_COMING && is_ready(m, g))

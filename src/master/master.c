@@ -285,7 +285,11 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
             loop_turn(&m->loop, -1);
     }
     int status = m->status;
+    generation_release_all(m);
     listeners_close(&m->listeners);
     house_close(&m->house);
+    close(m->signals.fd);
+    loop_close(&m->loop);
+    free(m);
     return status;
 }

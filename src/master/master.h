@@ -121,6 +121,9 @@ void generation_child_ready(struct master *m, struct generation *g);
 void generation_child_died(struct master *m, struct generation *g);
 void generation_child_gone(struct master *m, struct generation *g);
 
+/* At the end, when no child is left. */
+void generation_release_all(struct master *m);
+
 /* How many children of that role are alive, in any state; g NULL: in all generations. */
 uint32_t generation_count(const struct master *m, const struct generation *g, enum role_id role);
 
