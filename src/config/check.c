@@ -98,7 +98,7 @@ static void check_traps(struct reader *r)
                               span_of(sign ? sign + 1 : "")};
         char folded[ADDRESS_MAX * 4];
         if (!sign || sign == text || mailbox_fold(&box, folded, sizeof folded) == 0) {
-            reader_wrong(r, reader_main(r, "traps"),
+            reader_wrong(r, reader_place(r, SECTION_TARPIT, 0, "traps"),
                          "traps: \"%.80s\" is no address; right would be trap@example.org", text);
             continue;
         }

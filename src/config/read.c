@@ -282,7 +282,6 @@ static void *section_base(struct config *c, enum section_kind s, size_t i)
     switch (s) {
     case SECTION_LISTEN: return &c->listen[i];
     case SECTION_TLS: return &c->tls;
-    case SECTION_TARPIT: return &c->tarpit;
     case SECTION_RECIPIENTS: return &c->recipients[i];
     case SECTION_AUTH: return &c->auth[i];
     case SECTION_BACKEND: return &c->backend[i];
@@ -525,6 +524,7 @@ void config_free(struct config *c)
     values_free(keys_main, c);
     values_free(keys_tls, &c->tls);
     values_free(keys_web, c);
+    values_free(keys_tarpit, c);
     for (size_t i = 0; i < c->listen_count; i++)
         values_free(keys_listen, &c->listen[i]);
     for (size_t i = 0; i < c->recipients_count; i++)

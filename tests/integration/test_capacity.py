@@ -52,7 +52,7 @@ def rate(port, seconds=4):
 def beside(mired, count):
     """Throughput of good mail without and with `count` held clients, and the memory of each."""
     raise_limit(count + 1000)
-    m = mired(tarpit="time = 240s max = 240s drip = 0 freeze = off held_per_client = 60000")
+    m = mired(tarpit="time = 240s max = 240s pace = false drip = 0 freeze = off held_per_client = 60000")
     rate(m.port, 1)
     workers = m.processes("worker")
     alone, memory = rate(m.port), sum(map(processes.private_bytes, workers))

@@ -58,6 +58,7 @@ minimal_backoff_time = 5s
 maximal_backoff_time = 5s
 queue_run_delay = 5s
 in_flow_delay = 0
+service_throttle_time = 1s
 {extra}
 """
 
