@@ -179,6 +179,7 @@ static void freeze_one(struct freezer *f, uint16_t slot, const struct handoff_it
         }
         tcp_unfreeze(item->fd);
     }
+    log_debug("a hold stays an ordinary one: %s", strerror(-r));
     if (!give_back(f, slot, item->fd, item->due_ms, item->session)) {
         f->lost++;
         close(item->fd);

@@ -22,7 +22,8 @@
 struct freeze_record {
     uint16_t version;
     uint16_t offences, messages, last_code;
-    uint32_t held_ms, open_s;
+    uint32_t held_ms;
+    uint32_t open_s;   /* for how long, when the hold began */
     uint64_t since_ms; /* wall: when the hold began */
     uint16_t flags;    /* of enum conn_flag: CONN_GREETING */
     uint16_t unused[3];
@@ -38,8 +39,7 @@ struct freezing {
 
 bool freeze_may(const struct worker *w, const struct conn *c)
 {
-    return w->freezing && w->kit->freezer_shared->working && !w->stopping &&
-           !(c->smtp.flags & SMTP_TLS_ON) &&
+    return w->freezing && !w->stopping && !(c->smtp.flags & SMTP_TLS_ON) &&
            c->hold_ms > w->tarpit.rules.freeze_after + WORTH_FREEZING_MS;
 }
 
@@ -51,7 +51,7 @@ static int make_record(const struct worker *w, const struct conn *c, struct buf 
         .messages = c->messages,
         .last_code = c->last_code,
         .held_ms = c->held_ms,
-        .open_s = (uint32_t)(w->loop.now / 1000) - c->opened_s,
+        .open_s = (uint32_t)((w->loop.now - conn_waited(w, c)) / 1000) - c->opened_s,
         .since_ms = w->loop.wall - conn_waited(w, c),
         .flags = c->flags & CONN_GREETING,
     };
@@ -151,7 +151,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
     c->messages = r.messages;
     c->last_code = r.last_code;
     c->held_ms = r.held_ms;
-    c->opened_s -= r.open_s;
+    c->opened_s = (uint32_t)((w->loop.now - held) / 1000) - r.open_s;
     c->since_ms = (uint32_t)(w->loop.now - held);
     return c;
 }

@@ -46,7 +46,9 @@ class Mired:
         host="127.0.0.1",
         workers=2,
         user=None,
+        prefix=(),
     ):
+        self.prefix = list(prefix)  # a command that runs it
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-"))
         self.folder.chmod(0o755)
         self.host = host
@@ -91,7 +93,7 @@ class Mired:
             ready.bind(address)
             ready.settimeout(0.5)
             self.daemon = Daemon(
-                [PROGRAM, "-c", self.file], env=dict(os.environ, NOTIFY_SOCKET=address)
+                [*self.prefix, PROGRAM, "-c", self.file], env=dict(os.environ, NOTIFY_SOCKET=address)
             )
             self._wait_ready(ready)
         return self

@@ -1,0 +1,80 @@
+"""Two network namespaces of a test's own, joined by a cable: mired in one, its clients in the other.
+
+Needs root. The calling thread moves from one to the other; what it starts stays where it was started. Each side has
+a whole range of addresses, so that there can be many clients. Nothing of the machine's own network is touched, and
+all of it is gone with the last process in it.
+"""
+
+import ctypes
+import os
+import pathlib
+import subprocess
+
+CLONE_NEWNET = 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+
+SERVER, SERVER6 = "10.77.0.1", "fd77::1"
+
+
+def _check(result):
+    if result != 0:
+        error = ctypes.get_errno()
+        raise OSError(error, os.strerror(error))
+
+
+def _run(*arguments, **options):
+    subprocess.run(arguments, check=True, **options)
+
+
+class Cable:
+    def __init__(self):
+        self.home = os.open("/proc/self/ns/net", os.O_RDONLY)
+        self.server = self._new()
+        self.clients = self._new()
+        _run("ip", "link", "add", "clients", "type", "veth", "peer", "name", "server")
+        _run("ip", "link", "set", "server", "netns", f"/proc/self/fd/{self.server}", pass_fds=[self.server])
+        self._raise("clients", "10.77.0.2/24", "fd77::2/64", "10.78.0.0/16", None)
+        self.enter(self.server)
+        self._raise("server", f"{SERVER}/24", f"{SERVER6}/64", None, "10.78.0.0/16")
+        self.enter(self.clients)
+
+    def _new(self):
+        _check(_libc.unshare(CLONE_NEWNET))
+        _run("ip", "link", "set", "lo", "up")
+        return os.open("/proc/self/ns/net", os.O_RDONLY)
+
+    @staticmethod
+    def _raise(link, address, address6, own, beyond):
+        _run("ip", "address", "add", address, "dev", link)
+        _run("ip", "address", "add", address6, "dev", link, "nodad")
+        _run("ip", "link", "set", link, "up")
+        if own:
+            _run("ip", "route", "add", "local", own, "dev", "lo")
+        if beyond:
+            _run("ip", "route", "add", beyond, "via", "10.77.0.2")
+
+    def enter(self, side):
+        _check(_libc.setns(side, CLONE_NEWNET))
+
+    def at_server(self, do):
+        """Runs `do` with the calling thread on the server's side."""
+        self.enter(self.server)
+        try:
+            return do()
+        finally:
+            self.enter(self.clients)
+
+    def sockets(self):
+        """TCP sockets in use on the server's side."""
+        text = self.at_server(pathlib.Path("/proc/thread-self/net/sockstat").read_text)
+        return int(text.split("TCP: inuse ")[1].split()[0])
+
+    def ruleset(self):
+        """What nftables has on the server's side."""
+        list_it = ["nft", "list", "ruleset"]
+        return self.at_server(lambda: subprocess.check_output(list_it, text=True))
+
+    def close(self):
+        self.enter(self.home)
+        for fd in (self.home, self.server, self.clients):
+            os.close(fd)

@@ -1,0 +1,298 @@
+"""Frozen holds on the real kernel, between two network namespaces of the test's own: no mock, no loopback."""
+
+import os
+import re
+import resource
+import signal
+import socket
+import struct
+import subprocess
+import time
+
+import pytest
+
+from lib import netns, processes
+from lib.daemon import Daemon
+from lib.smtp import Client
+
+# Every anonymous error is held alike and frozen soon, whatever the client did before.
+FROZEN = (
+    "time = {time}s max = {time}s growth = 1 pace = false shield = 0 drip = 0 patience_offences = 0 "
+    "freeze = auto freeze_after = 200ms held_per_client = 60000"
+)
+UNKNOWN = "5.1.1"
+
+
+def _able():
+    if os.geteuid() != 0:
+        return "namespaces of their own need root"
+    probe = subprocess.run(
+        ["unshare", "-n", "sh", "-c", "ip link set lo up && nft add table inet probe"],
+        capture_output=True,
+        text=True,
+    )
+    return "" if probe.returncode == 0 else f"no namespace with nftables here: {probe.stderr.strip()}"
+
+
+pytestmark = pytest.mark.skipif(bool(_able()), reason=_able() or "able")
+
+
+@pytest.fixture
+def cable():
+    made = netns.Cable()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def frozen(mired, cable):
+    """frozen(time=4) starts a mired on the far side of the cable."""
+
+    def start(time=3, host="0.0.0.0", **options):
+        return cable.at_server(
+            lambda: mired(tarpit=FROZEN.format(time=time), host=host, config='log_level = "debug"', **options)
+        )
+
+    return start
+
+
+def source(n):
+    return f"10.78.{n // 200 % 250}.{1 + n % 200}"
+
+
+def ask(port, n=0, host=netns.SERVER, greet=True):
+    """A client that has asked for somebody who is not there, and waits."""
+    client = Client(port, host=host, source=source(n) if ":" not in host else None)
+    client.ehlo()
+    client.must("MAIL FROM:<a@b.test>")
+    client.send("RCPT TO:<nobody@example.test>\r\n")
+    return client
+
+
+def wait_until(true, seconds=20, why="it did not happen"):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, why
+        time.sleep(0.02)
+
+
+def wait_frozen(cable, most):
+    """Until no more than `most` TCP sockets are in use on the server's side."""
+    wait_until(lambda: cable.sockets() <= most, why=f"{cable.sockets()} sockets are still in use")
+
+
+def told(client):
+    reply = client.reply()
+    assert reply.code == 550 and UNKNOWN in reply, reply
+    return reply
+
+
+def crowd(frozen, cable, count, hold):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, count + 500)), hard))
+    m = frozen(time=hold)
+    clients = [ask(m.port, n) for n in range(count)]
+    asked = [c.begun for c in clients]
+    wait_frozen(cable, 100)
+    late = 0
+    for client, begun in zip(clients, asked):
+        told(client)
+        late = max(late, time.monotonic() - begun - hold)
+        client.close()
+    assert late < 3, f"an answer was {late:.1f} s late"
+    print(f"{count} held with at most 100 sockets, the latest answer {late:.2f} s late")
+    return m
+
+
+@pytest.mark.alone
+def test_a_thousand_clients_wait_without_sockets(frozen, cable):
+    crowd(frozen, cable, 1000, 6)
+
+
+@pytest.mark.soak
+def test_ten_thousand_clients_wait_with_fewer_than_a_hundred_sockets(frozen, cable):
+    crowd(frozen, cable, 10_000, 60)
+
+
+@pytest.mark.parametrize("host", [netns.SERVER, netns.SERVER6])
+def test_the_conversation_goes_on_after_the_thaw(frozen, cable, host):
+    m = frozen(host="::" if ":" in host else "0.0.0.0")
+    client = ask(m.port, host=host)
+    wait_frozen(cable, 4)
+    assert told(client).seconds > 2.9
+    client.must("RCPT TO:<alice@example.test>", 250)
+    assert client.data(b"Subject: x\r\n\r\n" + b"still here\r\n" * 20000).code == 250
+    assert client.quit().code == 221
+    line = m.log.wait("event=session")
+    assert "messages=1" in line and float(re.search(r"open=([\d.]+)s", line).group(1)) >= 3
+
+
+def test_what_is_sent_to_a_frozen_connection_is_read_after_the_thaw_and_in_order(frozen, cable):
+    m = frozen()
+    client = ask(m.port)
+    wait_frozen(cable, 4)
+    client.send("NOOP\r\nRCPT TO:<alice@example.test>\r\nRSET\r\n")
+    told(client)
+    assert [client.reply().code for _ in range(3)] == [250, 250, 250]
+    assert client.quit().code == 221
+
+
+def test_a_frozen_connection_cannot_even_be_hung_up(frozen, cable):
+    """The FIN is answered when the connection is thawed; until then nothing comes back, no RST either."""
+    m = frozen()
+    client = ask(m.port)
+    wait_frozen(cable, 4)
+    client.socket.shutdown(socket.SHUT_WR)
+    told(client)
+    assert client.is_closed()
+    m.log.wait("event=session")
+
+
+def test_keep_alives_of_a_frozen_connection_are_not_answered_by_a_reset(frozen, cable):
+    m = frozen(time=6)
+    client = ask(m.port)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1)
+    client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 9)
+    wait_frozen(cable, 4)
+    told(client)
+
+
+def test_who_comes_back_from_the_same_port_is_served(frozen, cable):
+    m = frozen(time=4)
+    first = ask(m.port)
+    where = first.socket.getsockname()
+    wait_frozen(cable, 4)
+    first.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    first.close()
+    with socket.socket() as again:
+        again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        again.settimeout(20)
+        again.bind(where)
+        again.connect((netns.SERVER, m.port))
+        assert again.recv(100).startswith(b"220")
+        time.sleep(4)  # the frozen one's time comes and goes
+        again.sendall(b"QUIT\r\n")
+        assert again.recv(100).startswith(b"221")
+
+
+def test_holds_survive_the_freezers_death(frozen, cable):
+    m = frozen(time=5)
+    m.deaths_expected = True
+    clients = [ask(m.port, n) for n in range(50)]
+    wait_frozen(cable, 4)
+    processes.kill_all(m.processes("freezer"))
+    for client in clients:
+        assert told(client).seconds < 8
+
+
+def test_holds_survive_a_workers_death(frozen, cable):
+    m = frozen(time=5)
+    m.deaths_expected = True
+    clients = [ask(m.port, n) for n in range(50)]
+    wait_frozen(cable, 4)
+    processes.kill_all(m.processes("worker"))
+    for client in clients:
+        assert told(client).seconds < 8
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_holds_survive_a_stop_and_a_kill_of_everything(frozen, cable, end):
+    m = frozen(time=6)
+    clients = [ask(m.port, n) for n in range(50)]
+    wait_frozen(cable, 4)
+    if end == "kill":
+        processes.kill_all(processes.in_session(m.pid))
+        m.daemon.process.wait()
+    else:
+        assert m.stop() == []
+    cable.at_server(m.start)
+    for client in clients:
+        assert told(client).seconds < 9
+
+
+def test_the_rule_is_there_once_and_gone_after_the_stop(frozen, cable):
+    m = frozen()
+    m.deaths_expected = True
+    wait_until(lambda: "table inet mired" in cable.ruleset())
+    before = cable.ruleset()
+    freezer = m.processes("freezer")
+    processes.kill_all(freezer)
+    wait_until(lambda: m.processes("freezer") not in ([], freezer))
+    wait_until(lambda: cable.ruleset() == before)
+    assert before.count("drop") == 1
+    assert m.stop() == []
+    assert "mired" not in cable.ruleset()
+
+
+def test_resets_of_others_and_of_live_sockets_pass(frozen, cable):
+    m = frozen()
+    client = ask(m.port)
+    wait_frozen(cable, 4)
+    with pytest.raises(ConnectionRefusedError):  # a port that nobody listens on
+        socket.create_connection((netns.SERVER, m.port - 1 if m.port % 2 else m.port + 7), timeout=5)
+    live = Client(m.port, host=netns.SERVER, source=source(9))
+    live.send("QUIT\r\n" + "NOOP\r\n" * 50000)  # unread input makes the kernel reset on close
+    until = time.monotonic() + 10
+    with pytest.raises((ConnectionResetError, BrokenPipeError)):
+        while time.monotonic() < until:
+            live.socket.sendall(b"NOOP\r\n" * 1000)
+    told(client)
+
+
+def segments(pcap):
+    """(from the server?, flags, seq, ack, window, timestamp, length) of each TCP segment in a capture."""
+    at, found = 24, []
+    while at + 16 <= len(pcap):
+        size = struct.unpack_from("=I", pcap, at + 8)[0]
+        packet, at = pcap[at + 16 + 14 : at + 16 + size], at + 16 + size
+        head = (packet[0] & 15) * 4
+        if packet[9] != 6:
+            continue
+        tcp, total = packet[head:], struct.unpack_from("!H", packet, 2)[0]
+        seq, ack = struct.unpack_from("!II", tcp, 4)
+        offset, window = (tcp[12] >> 4) * 4, struct.unpack_from("!H", tcp, 14)[0]
+        options, stamp, i = tcp[20:offset], None, 0
+        while i < len(options):
+            if options[i] == 8:
+                stamp = struct.unpack_from("!I", options, i + 2)[0]
+            i += 1 if options[i] in (0, 1) else options[i + 1]
+        found.append(
+            (packet[12:16] == socket.inet_aton(netns.SERVER), tcp[13], seq, ack, window, stamp, total - head - offset)
+        )
+    return found
+
+
+def test_the_segments_go_on_where_they_left_off(frozen, cable, tmp_path):
+    """Sequence numbers, window and time stamps of the reply are those of an unbroken connection; no RST is seen."""
+    m = frozen()
+    capture = tmp_path / "capture"
+    dump = Daemon(["tcpdump", "-U", "-i", "clients", "-w", capture, "tcp"])
+    dump.output.wait("listening on")
+    client = ask(m.port)
+    wait_frozen(cable, 4)
+    told(client)
+    client.quit()
+    wait_until(lambda: capture.exists() and sum(1 for s in segments(capture.read_bytes()) if s[0] and s[1] & 1))
+    dump.signal(signal.SIGINT)
+    dump.process.wait(10)
+    seen = segments(capture.read_bytes())
+    assert not [s for s in seen if s[1] & 4], "a reset was seen"
+    server = [s for s in seen if s[0]]
+    expected, window, stamp = (server[0][2] + 1) & 0xFFFFFFFF, None, 0
+    for _, flags, seq, _, size, when, length in server[1:]:
+        assert seq == expected, "the sequence numbers have a gap"
+        expected = (seq + length + (flags & 1)) & 0xFFFFFFFF
+        assert when >= stamp, "the clock went back"
+        assert window is None or abs(size - window) <= window // 2, "the window has changed"
+        stamp, window = when, size
+    assert server[-1][5] - server[0][5] >= 2900, "the clock stood still while it was frozen"
+
+
+def test_without_the_right_there_is_one_warning_and_holds_are_ordinary(mired, cable):
+    rightless = ["setpriv", "--bounding-set=-net_admin"]
+    m = cable.at_server(lambda: mired(tarpit=FROZEN.format(time=2), host="0.0.0.0", prefix=rightless))
+    client = ask(m.port)
+    assert told(client).seconds < 4
+    assert m.log.text.count("not frozen") == 1
