@@ -1,0 +1,248 @@
+/* What an agent does when its time comes: one command, for which the tarpit is asked as a worker
+ * would ask it, and one reply, waited for as long as its kind of sender bears. */
+#include <assert.h>
+
+#include "tarpit/policy.h"
+#include "world_part.h"
+
+/* When a mail server tries again: Postfix's times. */
+enum { RETRY_FIRST = 300 * SIM_SECOND, RETRY_MOST = 4000 * SIM_SECOND };
+
+/* How a reply came to the one who waited for it. */
+struct heard {
+    uint64_t ms;  /* after the command */
+    bool gave_up; /* before it came */
+    bool left;    /* with the first line, which said it all */
+};
+
+static bool is_attacker(const struct agent *a)
+{
+    return a->group->role <= SIM_SPAM;
+}
+
+double agent_chance(struct agent *a)
+{
+    a->random = a->random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return (double)(a->random >> 11) * 0x1p-53;
+}
+
+void agent_begin_message(struct agent *a, uint64_t now)
+{
+    uint32_t n = a->group->recipients;
+
+    assert(n > 0 && n <= SIM_RECIPIENTS_MAX);
+    a->began = now;
+    a->own_ms = 0;
+    a->tries = 0;
+    a->todo = UINT64_MAX >> (SIM_RECIPIENTS_MAX - n);
+    a->exists = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (agent_chance(a) >= a->group->missing)
+            a->exists |= UINT64_C(1) << i;
+}
+
+/* ---- waiting ---- */
+
+/* When a reader that bears `most` ms of silence gives up; UINT64_MAX: it hears the reply. */
+static uint64_t silence_ends_it(const struct tarpit_rules *r, const struct tarpit_hold *h,
+                                uint64_t most)
+{
+    uint64_t last = 0;
+    for (uint32_t lines = 0;; lines++) {
+        uint64_t next = drip_next(r, 0, h, lines, last);
+        if ((next != 0 ? next : h->ms) - last > most)
+            return last + most;
+        if (next == 0)
+            return UINT64_MAX;
+        last = next;
+    }
+}
+
+static struct heard wait_for(const struct world *w, const struct agent *a,
+                             const struct tarpit_hold *h)
+{
+    const struct sim_group *g = a->group;
+    struct heard heard = {.ms = h->ms};
+    uint64_t bears = g->bears_s > 0 ? (uint64_t)(g->bears_s * SIM_SECOND) : UINT64_MAX;
+
+    if (g->hasty && h->drip_at_ms != 0)
+        heard = (struct heard){.ms = h->drip_at_ms, .left = true};
+    if (g->reads_s > 0) {
+        uint64_t at =
+            silence_ends_it(&w->tarpit[a->server].rules, h, (uint64_t)(g->reads_s * SIM_SECOND));
+        bears = at < bears ? at : bears;
+    }
+    return heard.ms > bears ? (struct heard){.ms = bears, .gave_up = true} : heard;
+}
+
+/* ---- coming and going ---- */
+
+static void leave(struct world *w, struct agent *a, uint64_t now)
+{
+    uint64_t until = now < w->end ? now : w->end;
+    if (is_attacker(a) && until > a->connected)
+        w->result->hours_spent += (double)(until - a->connected) / SIM_HOUR;
+    a->stage = STAGE_GREETING;
+}
+
+/* Postfix's way: five minutes, then twice as long each time. */
+static uint64_t retry_at(struct agent *a, uint64_t now)
+{
+    uint64_t wait = RETRY_FIRST;
+    for (uint32_t i = 0; i < a->tries && wait < RETRY_MOST; i++)
+        wait *= 2;
+    wait = wait < RETRY_MOST ? wait : RETRY_MOST;
+    a->tries++;
+    a->own_ms += SIM_RTT_MS;
+    return now + wait;
+}
+
+/* The conversation is over, one way or the other. An attacker is back at once. */
+static uint64_t come_again(struct world *w, struct agent *a, uint64_t now)
+{
+    leave(w, a, now);
+    if (is_attacker(a))
+        return now + SIM_RTT_MS;
+    return a->todo != 0 ? retry_at(a, now) : 0;
+}
+
+static uint64_t give_up(struct world *w, struct agent *a, uint64_t now, uint64_t waited)
+{
+    tarpit_gave_up(&w->tarpit[a->server], &a->who, waited, now + waited);
+    return come_again(w, a, now + waited);
+}
+
+static uint64_t connect_and_greet(struct world *w, struct agent *a, uint64_t now)
+{
+    const struct tarpit *t = &w->tarpit[a->server];
+    if (a->stage == STAGE_GREETING) {
+        a->connected = now;
+        a->asked = a->taken = 0;
+    }
+    a->who.null_sender = a->group->role == SIM_CALL_OUT && a->stage >= STAGE_MAIL;
+    struct tarpit_hold h = tarpit_wait(t, &a->who, now);
+    struct heard heard = wait_for(w, a, &h);
+    if (heard.gave_up)
+        return give_up(w, a, now, heard.ms);
+    a->stage++;
+    return now + heard.ms + SIM_RTT_MS;
+}
+
+/* ---- verdicts ---- */
+
+static bool is_login(const struct agent *a)
+{
+    return a->group->role == SIM_GUESS || a->group->role == SIM_LOGIN;
+}
+
+static struct tarpit_hold verdict(struct world *w, struct agent *a, bool exists, uint64_t now)
+{
+    struct tarpit *t = &w->tarpit[a->server];
+    struct span user = is_login(a) ? SIM_ACCOUNT : (struct span){0};
+    enum offence bad = is_login(a) ? OFFENCE_AUTH : OFFENCE_RECIPIENT;
+    struct tarpit_leave l = tarpit_ask(t, &a->who, user, now);
+    return l.masked ? l.hold
+                    : tarpit_verdict(t, &a->who, user, &l, exists ? OFFENCE_NONE : bad, now);
+}
+
+/* A harvester's or password guesser's next. */
+static uint64_t guess(struct world *w, struct agent *a, uint64_t now)
+{
+    struct sim_result *r = w->result;
+    bool exists = agent_chance(a) >= a->group->missing;
+    struct tarpit_hold h = verdict(w, a, exists, now);
+    struct heard heard = wait_for(w, a, &h);
+    uint64_t then = now + heard.ms;
+
+    if (heard.gave_up)
+        return give_up(w, a, now, heard.ms);
+    if (!h.masked && then <= w->end && w->guesses_left > 0) {
+        r->verdicts++;
+        r->found += exists;
+        if (--w->guesses_left == 0)
+            r->exhausted_s = (double)(then - SIM_BEGIN) / SIM_SECOND;
+    }
+    return heard.left ? come_again(w, a, then) : then + SIM_RTT_MS;
+}
+
+static void note_delivered(struct world *w, const struct agent *a, uint64_t now, uint32_t count)
+{
+    struct sim_result *r = w->result;
+    uint64_t took = now - a->began;
+    uint64_t late = took > a->own_ms ? took - a->own_ms : 0;
+    double late_s = (double)late / SIM_SECOND;
+
+    r->delivered += count;
+    r->delay_sum_s += late_s * count;
+    r->late += late > SIM_SECOND ? count : 0;
+    r->delay_worst_s = late_s > r->delay_worst_s ? late_s : r->delay_worst_s;
+}
+
+/* The end of a question that is all its asker came for: a call-out, a login. */
+static uint64_t answered(struct world *w, struct agent *a, uint64_t now, bool masked)
+{
+    if (!masked) {
+        a->todo = 0;
+        note_delivered(w, a, now, 1);
+    }
+    return come_again(w, a, now);
+}
+
+/* The next recipient of a message, or what comes behind the last. One that is masked is asked for
+ * again in another conversation. */
+static uint64_t recipient(struct world *w, struct agent *a, uint64_t now)
+{
+    uint64_t left = a->todo & ~a->asked, bit = left & -left;
+    bool exists = a->exists & bit;
+
+    if (left == 0 && a->taken == 0)
+        return come_again(w, a, now);
+    if (left == 0) {
+        a->stage = STAGE_DATA;
+        return now;
+    }
+    struct tarpit_hold h = verdict(w, a, exists, now);
+    struct heard heard = wait_for(w, a, &h);
+    if (heard.gave_up)
+        return give_up(w, a, now, heard.ms);
+    a->asked |= bit;
+    if (a->group->role == SIM_CALL_OUT || a->group->role == SIM_LOGIN)
+        return answered(w, a, now + heard.ms, h.masked);
+    if (!h.masked && exists)
+        a->taken |= bit;
+    if (!h.masked && !exists) {
+        a->todo &= ~bit;
+        w->result->typos_told += a->group->role == SIM_MAIL;
+    }
+    return now + heard.ms + SIM_RTT_MS;
+}
+
+static uint64_t data(struct world *w, struct agent *a, uint64_t now)
+{
+    uint32_t count = (uint32_t)__builtin_popcountll(a->taken);
+    tarpit_good(&w->tarpit[a->server], &a->who, count, now);
+    a->todo &= ~a->taken;
+    if (a->group->role == SIM_MAIL) {
+        note_delivered(w, a, now, count);
+    } else {
+        w->result->spam += count;
+        agent_begin_message(a, now);
+    }
+    return come_again(w, a, now);
+}
+
+uint64_t agent_step(struct world *w, struct agent *a, uint64_t now)
+{
+    enum sim_role role = a->group->role;
+
+    if (is_attacker(a) && (now >= w->end || w->guesses_left == 0)) {
+        leave(w, a, now);
+        return 0;
+    }
+    a->own_ms += a->stage == STAGE_DATA ? 0 : SIM_RTT_MS;
+    if (a->stage < STAGE_ASK)
+        return connect_and_greet(w, a, now);
+    if (a->stage == STAGE_DATA)
+        return data(w, a, now);
+    return role == SIM_HARVEST || role == SIM_GUESS ? guess(w, a, now) : recipient(w, a, now);
+}

@@ -1,0 +1,123 @@
+/* The simulator's engine (world.h): makes a population's agents and gives each its step when its
+ * time comes.
+ *
+ * What it leaves out: the network's and the server's own limits (a step takes 50 ms, however many
+ * there are), the backend, and the guard. It measures the policy, not the machine. */
+#include <stdlib.h>
+
+#include "world_part.h"
+
+/* Legitimate senders are followed for so long after the attack. */
+#define AFTERWARDS_MS (24 * (uint64_t)SIM_HOUR)
+
+static struct addr address_of(const struct sim_group *g, uint32_t index)
+{
+    uint32_t per = g->per_network > 0 ? g->per_network : 1, n = index % g->addresses;
+    uint32_t network = g->base + n / per, host = 1 + n % per;
+    return (struct addr){.family = ADDR_IP4,
+                         .octets = {(uint8_t)(network >> 16), (uint8_t)(network >> 8),
+                                    (uint8_t)network, (uint8_t)host}};
+}
+
+/* Attackers come together, within a second; messages are spread over the time. */
+static uint64_t first_time(const struct world *w, struct agent *a)
+{
+    double span = a->group->role <= SIM_SPAM ? SIM_SECOND : (double)(w->end - SIM_BEGIN);
+    return SIM_BEGIN + (uint64_t)(agent_chance(a) * span);
+}
+
+static void note_expected(struct world *w, const struct agent *a)
+{
+    uint64_t typos = (uint64_t)__builtin_popcountll(a->todo & ~a->exists);
+    switch (a->group->role) {
+    case SIM_MAIL:
+        w->result->typos += typos;
+        w->result->mails += a->group->recipients - typos;
+        break;
+    case SIM_CALL_OUT:
+    case SIM_LOGIN: w->result->mails++; break;
+    default: break;
+    }
+}
+
+static void make_agent(struct world *w, const struct sim_group *g, uint32_t index, uint32_t which,
+                       uint64_t seed)
+{
+    struct agent *a = &w->agent[which];
+    struct addr from = address_of(g, index / w->servers); /* each address goes to every server */
+    struct tarpit *t;
+
+    *a = (struct agent){.group = g, .random = seed ^ (which * UINT64_C(0x9e3779b97f4a7c15))};
+    agent_chance(a);
+    a->server = (uint8_t)(index % w->servers);
+    t = &w->tarpit[a->server];
+    a->who = tarpit_who(t, &from, false);
+    if (index < g->addresses && g->history > 0)
+        tarpit_good(t, &a->who, g->history, SIM_BEGIN);
+    if (g->role == SIM_LOGIN)
+        tarpit_logged_in(t, &a->who, &from, SIM_ACCOUNT, SIM_BEGIN);
+    uint64_t at = first_time(w, a);
+    agent_begin_message(a, at);
+    note_expected(w, a);
+    heap_add(&w->heap, at, which);
+}
+
+static uint32_t agents_of(const struct sim_population *p)
+{
+    return p->group[0].agents + p->group[1].agents;
+}
+
+static void close_world(struct world *w)
+{
+    for (uint32_t i = 0; i < w->servers; i++)
+        if (i == 0 || w->tarpit[i].ledger != w->tarpit[0].ledger)
+            ledger_close(w->tarpit[i].ledger);
+    heap_close(&w->heap);
+    free(w->agent);
+}
+
+/* A ledger has four entries for each address, so that none is evicted and runs are alike. */
+static bool open_world(struct world *w, const struct tarpit_rules *rules)
+{
+    const struct sim_population *p = w->population;
+    uint64_t addresses = (uint64_t)p->group[0].addresses + p->group[1].addresses;
+    uint64_t size = (addresses * 8 + 4096) * 64;
+    uint32_t agents = agents_of(p);
+
+    w->agent = calloc(agents, sizeof *w->agent);
+    bool ok = heap_open(&w->heap, agents) && w->agent != NULL;
+    for (uint32_t i = 0; i < w->servers; i++) {
+        w->tarpit[i].rules = *rules;
+        if (p->fleet && i > 0)
+            w->tarpit[i].ledger = w->tarpit[0].ledger;
+        else
+            ok = ok && ledger_open(&w->tarpit[i].ledger, NULL, size) == 0;
+    }
+    return ok;
+}
+
+bool sim_run(const struct sim_population *p, const struct tarpit_rules *rules, uint64_t seed,
+             struct sim_result *out)
+{
+    struct world w = {.population = p, .servers = p->servers > 0 ? p->servers : 1, .result = out};
+    struct heap_item next;
+    uint32_t which = 0;
+
+    *out = (struct sim_result){.attack_hours = p->hours};
+    w.end = SIM_BEGIN + (uint64_t)(p->hours * SIM_HOUR);
+    w.guesses_left = p->dictionary > 0 ? p->dictionary : UINT64_MAX;
+    if (!open_world(&w, rules)) {
+        close_world(&w);
+        return false;
+    }
+    for (int g = 0; g < 2; g++)
+        for (uint32_t i = 0; i < p->group[g].agents; i++)
+            make_agent(&w, &p->group[g], i, which++, seed);
+    while (heap_next(&w.heap, &next) && next.at < w.end + AFTERWARDS_MS) {
+        uint64_t again = agent_step(&w, &w.agent[next.agent], next.at);
+        if (again != 0)
+            heap_add(&w.heap, again, next.agent);
+    }
+    close_world(&w);
+    return true;
+}

@@ -1,0 +1,68 @@
+/* A world of attackers and legitimate senders in virtual time, in front of the tarpit as it serves:
+ * the very tarpit.c, policy.c and ledger.c of the workers, in memory.
+ *
+ * An *agent* is one connection of an attacker, or one message (call-out, login) of a legitimate
+ * sender with all its tries. Agents come in groups, groups make up a population (populations.h).
+ * Every draw comes from the seed: the same call gives the same result. */
+#ifndef MIRED_SIM_WORLD_H
+#define MIRED_SIM_WORLD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tarpit/rules.h"
+
+enum sim_role {
+    SIM_HARVEST,  /* asks RCPT after RCPT and sends nothing */
+    SIM_GUESS,    /* asks AUTH after AUTH for one account */
+    SIM_SPAM,     /* sends messages to a list of old addresses */
+    SIM_MAIL,     /* a mail server with a message */
+    SIM_CALL_OUT, /* asks for a sender's address from <> and hangs up */
+    SIM_LOGIN,    /* the account's owner, from where it has logged in before */
+    SIM_ROLES
+};
+
+struct sim_group {
+    enum sim_role role;
+    uint32_t agents;
+    uint32_t addresses;   /* the agents' own, dealt out in turn */
+    uint32_t per_network; /* addresses in each /24 */
+    uint32_t base;        /* the first network's number: groups with the same one share addresses */
+    double missing;       /* share of the recipients that do not exist */
+    uint32_t recipients;  /* of a message; 64 at most */
+    double bears_s;       /* gives up on a reply after so long; 0: never */
+    double reads_s;       /* gives up on so long a silence; 0: never */
+    bool hasty;           /* hangs up when the first line has told it the verdict */
+    uint32_t history;     /* good recipients that its addresses have had taken each */
+};
+
+struct sim_population {
+    const char *name, *about;
+    double hours;        /* of attack, or over which the messages are spread */
+    uint64_t dictionary; /* names to be guessed, all harvesters together */
+    uint32_t servers;    /* with mired; 0 is 1 */
+    bool fleet;          /* they share one ledger */
+    struct sim_group group[2];
+};
+
+struct sim_result {
+    /* attackers */
+    uint64_t verdicts;  /* recipients or passwords about which they learnt the truth */
+    uint64_t found;     /* of which exist */
+    double exhausted_s; /* when the dictionary was through; 0: not */
+    double hours_spent; /* their connections' time */
+    uint64_t spam;      /* recipients that took a spammer's message */
+    /* legitimate senders */
+    uint64_t mails; /* good recipients, call-outs, logins */
+    uint64_t delivered;
+    uint64_t late; /* more than a second later than without mired */
+    double delay_sum_s, delay_worst_s;
+    uint64_t typos, typos_told;
+    double attack_hours; /* that they had */
+};
+
+/* False without memory. */
+bool sim_run(const struct sim_population *p, const struct tarpit_rules *rules, uint64_t seed,
+             struct sim_result *out);
+
+#endif

@@ -1,0 +1,52 @@
+/* Private to the simulator's engine: the world and its agents. world.c makes and runs it,
+ * converse.c is what an agent does in one step. */
+#ifndef MIRED_SIM_WORLD_PART_H
+#define MIRED_SIM_WORLD_PART_H
+
+#include "heap.h"
+#include "tarpit/tarpit.h"
+#include "world.h"
+
+#define SIM_BEGIN UINT64_C(1800000000000)
+
+enum { SIM_SECOND = 1000, SIM_HOUR = 3600 * SIM_SECOND, SIM_RTT_MS = 50, SIM_RECIPIENTS_MAX = 64 };
+enum { SIM_SERVERS_MAX = 64 };
+
+/* The account that SIM_GUESS and SIM_LOGIN are about. */
+#define SIM_ACCOUNT SPAN("bob")
+
+enum sim_stage { STAGE_GREETING, STAGE_EHLO, STAGE_MAIL, STAGE_ASK, STAGE_DATA };
+
+struct agent {
+    struct tarpit_who who;
+    const struct sim_group *group;
+    uint64_t random;
+    uint64_t began, own_ms; /* its message's begin; the time that it would have taken anyway */
+    uint64_t connected;     /* this conversation's begin */
+    uint64_t todo, exists;  /* the message's recipients, a bit each */
+    uint64_t asked, taken;  /* in this conversation */
+    uint32_t tries;
+    uint8_t stage, server;
+};
+
+struct world {
+    const struct sim_population *population;
+    struct tarpit tarpit[SIM_SERVERS_MAX];
+    uint32_t servers;
+    struct heap heap;
+    struct agent *agent;
+    uint64_t end; /* of the attack */
+    uint64_t guesses_left;
+    struct sim_result *result;
+};
+
+/* 0..1, the agent's own. */
+double agent_chance(struct agent *a);
+
+/* Gives a new message its recipients. */
+void agent_begin_message(struct agent *a, uint64_t now);
+
+/* One command and its reply. Returns when the next one comes; 0: never. */
+uint64_t agent_step(struct world *w, struct agent *a, uint64_t now);
+
+#endif
