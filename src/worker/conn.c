@@ -104,6 +104,10 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
         refuse(fd, config->hostname);
         return;
     }
+    if (suspects_contain(&w->suspects, peer)) {
+        struct tarpit_who who = conn_who(w, c);
+        tarpit_suspect(&w->tarpit, &who, w->tarpit.rules.suspect_offences, w->loop.wall);
+    }
     c->flags |= CONN_GREETING;
     smtp_start(&c->smtp, addr_is_loopback(peer));
     conn_phase(w, c, CONN_READING, config->timeout_ms);

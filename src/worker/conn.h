@@ -10,6 +10,7 @@
  *   freeze.c    to the freezer and back
  *   recipient.c verdicts on RCPT and AUTH               asks.c     questions to the clerks
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
+ *   suspects.c  networks that start with offences
  *   worker.c    the process: listeners, control, ending */
 #ifndef MIRED_WORKER_CONN_H
 #define MIRED_WORKER_CONN_H
@@ -28,6 +29,7 @@
 #include "smtp/session.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
+#include "worker/suspects.h"
 #include "worker/worker.h"
 
 struct config;
@@ -117,6 +119,7 @@ struct worker {
     struct relay *relay;
     struct asks *asks;
     struct guard guard;
+    struct suspects suspects;
     struct freezing *freezing; /* NULL: no freezer */
     struct spool_room spool_room;
     struct watch *listeners;

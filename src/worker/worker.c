@@ -196,6 +196,8 @@ static bool open_all(struct worker *w)
     slab_init(&w->conns, sizeof(struct conn));
     ring_init(&w->awake);
     guard_init(&w->guard);
+    if (!suspects_open(&w->suspects, &kit->config->suspect))
+        return false;
     w->tarpit = (struct tarpit){.rules = kit->config->tarpit, .ledger = kit->ledger};
     w->listeners = calloc(kit->listeners ? kit->listeners : 1, sizeof *w->listeners);
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
@@ -239,6 +241,7 @@ static void close_all(struct worker *w)
     loop_close(&w->loop);
     free(w->service);
     free(w->listeners);
+    suspects_close(&w->suspects);
     free(w);
 }
 

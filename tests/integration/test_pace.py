@@ -148,6 +148,17 @@ def test_who_writes_to_a_trap_is_shielded_at_once(mired):
     assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
 
 
+def test_a_suspect_pays_for_its_first_error_what_others_pay_for_their_fourth(mired):
+    """R16"""
+    m = mired(
+        tarpit="time = 500ms growth = 2 max = 10s drip = 0 freeze = off",
+        config='suspect = { "127.211.0.0/16" }',
+    )
+    assert 0.4 < typo(m.port, ports.stranger()).seconds < 3
+    reply = typo(m.port, "127.211.7.7")
+    assert reply.code == 550 and reply.seconds > 3.8
+
+
 def test_the_ledger_outlives_a_kill_of_everything(mired):
     m = mired(tarpit="time = 4s " + FLAT)
     m.deaths_expected = True

@@ -1,0 +1,145 @@
+/* A hash set of networks: an address is looked up once for each length of prefix that occurs, of
+ * which lists have a handful. Read when the worker starts; a reload reads it anew. */
+#include "worker/suspects.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/siphash.h"
+
+enum { EMPTY = 255, FIRST_SIZE = 64 };
+
+static uint32_t slot_of(const struct suspects *s, const struct network *n)
+{
+    static const struct sipkey key = {0}; /* the administrator's own list: nobody aims at it */
+    uint8_t text[18];
+
+    memcpy(text, n->base.octets, 16);
+    text[16] = n->base.family;
+    text[17] = n->bits;
+    return (uint32_t)siphash(&key, text, sizeof text) & (s->size - 1);
+}
+
+/* Where `n` stands, or would. */
+static struct network *find(const struct suspects *s, const struct network *n)
+{
+    uint32_t i = slot_of(s, n);
+
+    while (s->slot[i].bits != EMPTY &&
+           !(s->slot[i].bits == n->bits && addr_equal(&s->slot[i].base, &n->base)))
+        i = (i + 1) & (s->size - 1);
+    return &s->slot[i];
+}
+
+static bool resize(struct suspects *s, uint32_t size)
+{
+    struct suspects old = *s;
+
+    s->slot = malloc(size * sizeof *s->slot);
+    if (!s->slot) {
+        *s = old;
+        return false;
+    }
+    s->size = size;
+    for (uint32_t i = 0; i < size; i++)
+        s->slot[i] = (struct network){.bits = EMPTY};
+    for (uint32_t i = 0; i < old.size; i++)
+        if (old.slot[i].bits != EMPTY)
+            *find(s, &old.slot[i]) = old.slot[i];
+    free(old.slot);
+    return true;
+}
+
+static bool add(struct suspects *s, const struct network *n)
+{
+    if (s->count * 2 >= s->size && !resize(s, s->size ? s->size * 2 : FIRST_SIZE))
+        return false;
+    struct network *slot = find(s, n);
+    if (slot->bits != EMPTY)
+        return true;
+    *slot = *n;
+    s->count++;
+    if (n->base.family == ADDR_IP4)
+        s->has4[n->bits] = true;
+    else
+        s->has6[n->bits] = true;
+    return true;
+}
+
+static bool add_file(struct suspects *s, const char *path)
+{
+    FILE *f = fopen(path, "re");
+    char line[256];
+    bool room = true;
+
+    if (!f) {
+        log_warn("suspects: %s cannot be read: %s", path, strerror(errno));
+        return true;
+    }
+    for (unsigned number = 1; room && fgets(line, sizeof line, f); number++) {
+        struct network n;
+        line[strcspn(line, "#\r\n")] = '\0';
+        struct span text = span_trim(span_of(line));
+        if (text.len == 0)
+            continue;
+        if (network_parse(text, &n))
+            room = add(s, &n);
+        else
+            log_warn("%s:%u: \"%.80s\" is no network and left out", path, number, line);
+    }
+    fclose(f);
+    return room;
+}
+
+bool suspects_open(struct suspects *s, const struct config_strings *list)
+{
+    bool room = true;
+
+    *s = (struct suspects){0};
+    for (size_t i = 0; room && i < list->count; i++) {
+        struct network n;
+        if (strncmp(list->at[i], "file:", 5) == 0)
+            room = add_file(s, list->at[i] + 5);
+        else if (network_parse(span_of(list->at[i]), &n))
+            room = add(s, &n);
+    }
+    if (!room)
+        suspects_close(s);
+    return room;
+}
+
+void suspects_close(struct suspects *s)
+{
+    free(s->slot);
+    *s = (struct suspects){0};
+}
+
+static struct network cut(const struct addr *a, unsigned bits)
+{
+    struct network n = {.base = {.family = a->family}, .bits = (uint8_t)bits};
+
+    memcpy(n.base.octets, a->octets, (bits + 7) / 8);
+    if (bits % 8)
+        n.base.octets[bits / 8] &= (uint8_t)(0xff << (8 - bits % 8));
+    return n;
+}
+
+bool suspects_contain(const struct suspects *s, const struct addr *a)
+{
+    const bool *has = a->family == ADDR_IP4 ? s->has4 : s->has6;
+    unsigned most = a->family == ADDR_IP4 ? 32 : 128;
+
+    if (s->count == 0 || (a->family != ADDR_IP4 && a->family != ADDR_IP6))
+        return false;
+    for (unsigned bits = 0; bits <= most; bits++) {
+        if (!has[bits])
+            continue;
+        struct network n = cut(a, bits);
+        if (find(s, &n)->bits != EMPTY)
+            return true;
+    }
+    return false;
+}
