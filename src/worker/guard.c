@@ -20,7 +20,7 @@ void guard_init(struct guard *g)
 static uint16_t *client_count(struct worker *w, const struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
-    return &w->guard.client[who.client % GUARD_CLIENTS];
+    return &w->guard.client[who.client * UINT64_C(0x9e3779b97f4a7c15) >> 50];
 }
 
 bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)
