@@ -278,9 +278,14 @@ void outbound_sent(struct outbound *o)
     o->state = OUTBOUND_FINAL;
 }
 
-static void on_final(struct outbound *o, const struct reply *r)
+static void on_final(struct outbound *o, const struct reply *said)
 {
     struct job *j = o->job;
+    struct reply copy = *said, *r = &copy;
+    bool going = said->code == 421;
+
+    if (going) /* it is the backend's connection that ends, not the client's */
+        r->code = 451;
     enum fate fate = r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
 
     if (kept_set(&j->whole, r) < 0) {
@@ -302,7 +307,7 @@ static void on_final(struct outbound *o, const struct reply *r)
             return;
     }
     over(o);
-    o->state = OUTBOUND_IDLE;
+    o->state = going ? OUTBOUND_DEAD : OUTBOUND_IDLE;
 }
 
 static void on_reply(struct outbound *o, const struct reply *r)
