@@ -73,10 +73,10 @@ def command(pid):
 
 
 def private_bytes(pid):
-    """User memory that is this process's own."""
-    total = 0
+    """User memory that is this process's own: anonymous pages, its share of those that it still has in common with
+    its parent. What is mapped from files (the ledger) is one for all, whoever has touched it, and not counted."""
     with open(f"/proc/{pid}/smaps_rollup") as f:
         for line in f:
-            if line.startswith("Private_"):
-                total += int(line.split()[1]) * 1024
-    return total
+            if line.startswith("Pss_Anon:"):
+                return int(line.split()[1]) * 1024
+    raise OSError("smaps_rollup has no Pss_Anon")
