@@ -227,7 +227,7 @@ static int body_parts(struct link *l, struct iovec part[3])
     }
     if (offset >= size) {
         size_t dot = offset > size ? (size_t)(offset - size) : 0;
-        part[n++] = (struct iovec){(void *)(".\r\n" + dot), 3 - dot};
+        part[n++] = (struct iovec){(void *)&".\r\n"[dot], 3 - dot};
     }
     return n;
 }

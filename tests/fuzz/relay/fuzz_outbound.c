@@ -1,0 +1,52 @@
+/* Whatever a backend says, in whatever pieces: the hand-over ends in one of its states, never says more than an
+ * envelope and a few words, and no message counts as delivered before its final dot was sent. The first octet picks
+ * LMTP and the size of the pieces. */
+#include <assert.h>
+#include <stdint.h>
+
+#include "relay/outbound.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { RECIPIENTS = 3 };
+
+static void go_on(struct outbound *o, struct job *job, bool *begun)
+{
+    if (o->state == OUTBOUND_IDLE && !*begun) {
+        assert(outbound_begin(o, job) == 0);
+        *begun = true;
+    } else if (o->state == OUTBOUND_BODY) {
+        outbound_sent(o);
+    }
+    for (int i = 0; i < RECIPIENTS; i++)
+        assert(job->recipient[i].fate != FATE_DONE || job->sent);
+    assert(o->out.len < 4096);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct job_recipient recipient[RECIPIENTS] = {0};
+    struct envelope envelope = {0};
+    struct outbound o;
+    bool begun = false;
+
+    if (size < 1)
+        return 0;
+    envelope_set_sender(&envelope, SPAN("a@b.test"), SPAN("RET=HDRS"));
+    for (int i = 0; i < RECIPIENTS; i++)
+        envelope_add_recipient(&envelope, SPAN("x@example.test"), (struct span){0});
+    struct job job = {.envelope = &envelope, .size = 100, .recipient = recipient, .recipients = RECIPIENTS};
+    outbound_start(&o, data[0] & 1, "mired.test");
+    size_t piece = 1 + (data[0] >> 1);
+    for (size_t at = 1; at < size && o.state != OUTBOUND_DEAD && !o.over; at += piece) {
+        size_t n = size - at < piece ? size - at : piece;
+        outbound_input(&o, (struct span){(const char *)data + at, n});
+        go_on(&o, &job, &begun);
+    }
+    outbound_free(&o);
+    for (int i = 0; i < RECIPIENTS; i++)
+        kept_free(&recipient[i].reply);
+    kept_free(&job.whole);
+    envelope_free(&envelope);
+    return 0;
+}
