@@ -27,17 +27,21 @@ static bool read_kind(const char *word, enum recorded_kind *kind)
 /* 1: an event; 0: an empty line; -1: wrong. */
 static int read_line(char *line, double *seconds, struct recorded_event *e)
 {
-    char address[64], kind[16], more;
-    unsigned count = 1;
+    char address[64], kind[16], number[8], more;
+    unsigned long count = 1;
 
     line[strcspn(line, "#\n")] = '\0';
     if (line[strspn(line, " \t\r")] == '\0')
         return 0;
-    int n = sscanf(line, "%lf %63s %15s %u %c", seconds, address, kind, &count, &more);
-    bool right = (n == 3 || n == 4) && isfinite(*seconds) && fabs(*seconds) < 1e12 && count > 0 &&
-                 count <= 1000000 && addr_parse(span_of(address), &e->from) &&
-                 read_kind(kind, &e->kind);
-    e->count = count;
+    char *rest;
+    *seconds = strtod(line, &rest);
+    int n = sscanf(rest, "%63s %15s %7s %c", address, kind, number, &more);
+    if (n == 3)
+        count = strtoul(number, NULL, 10);
+    bool right = rest != line && (n == 2 || n == 3) && isfinite(*seconds) &&
+                 fabs(*seconds) < 1e12 && count > 0 && count <= 1000000 &&
+                 addr_parse(span_of(address), &e->from) && read_kind(kind, &e->kind);
+    e->count = (uint32_t)count;
     return right ? 1 : -1;
 }
 

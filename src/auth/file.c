@@ -118,7 +118,8 @@ struct file_auth *file_auth_open(const char *path)
         free(f);
         f = NULL;
     }
-    if (f && lines_changed(&f->mark, f->path, 0)) /* now: what breaks later leaves something to use on */
+    if (f &&
+        lines_changed(&f->mark, f->path, 0)) /* now: what breaks later leaves something to use on */
         reread(f);
     if (f)
         f->mark.looked_ms = 0;

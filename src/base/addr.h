@@ -20,7 +20,8 @@ struct addr {
     uint8_t unused;
 };
 
-#define ADDR_TEXT 64 /* room for any text that addr_format() or network_format() make, NUL included */
+#define ADDR_TEXT                                                                                  \
+    64 /* room for any text that addr_format() or network_format() make, NUL included */
 
 /* Reads "192.0.2.7", "2001:db8::1" or "[2001:db8::1]" (no port); false when it is neither. */
 bool addr_parse(struct span text, struct addr *a);
@@ -50,8 +51,8 @@ struct network {
     uint8_t bits;     /* of the family's own: 0..32 or 0..128 */
 };
 
-/* Reads "10.0.0.0/8", "[2001:db8::]/32", "2001:db8::/32" or a bare address (all bits). Host bits that
- * are set are an error, for the writer may have meant another network. */
+/* Reads "10.0.0.0/8", "[2001:db8::]/32", "2001:db8::/32" or a bare address (all bits). Host bits
+ * that are set are an error, for the writer may have meant another network. */
 bool network_parse(struct span text, struct network *n);
 
 const char *network_format(const struct network *n, char text[ADDR_TEXT]);

@@ -1,8 +1,8 @@
 /* Octets: borrowed runs of them (spans) and owned, growing ones (bufs).
  *
  * Nothing here is NUL-terminated by contract, for what a client sends may hold NULs. A span never
- * owns; it is good as long as what it points into is. A buf owns one heap block, and none while it is
- * empty, so that an idle connection with two empty bufs costs 32 bytes and no allocation.
+ * owns; it is good as long as what it points into is. A buf owns one heap block, and none while it
+ * is empty, so that an idle connection with two empty bufs costs 32 bytes and no allocation.
  *
  * Not safe to share between threads without a lock. No function here aborts on lack of memory. */
 #ifndef MIRED_BASE_BYTES_H
@@ -60,7 +60,8 @@ int buf_addf(struct buf *b, const char *format, ...) __attribute__((format(print
 /* Makes room for `n` more octets and returns where they go (the caller adds to b->len), or NULL. */
 char *buf_room(struct buf *b, size_t n);
 
-/* Removes the first `n` octets (all of them when there are fewer); frees the block when none is left. */
+/* Removes the first `n` octets (all of them when there are fewer); frees the block when none is
+ * left. */
 void buf_drop(struct buf *b, size_t n);
 
 /* Gives back what the block holds beyond b->len. For bufs that are about to be held for long. */

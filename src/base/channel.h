@@ -1,8 +1,8 @@
 /* Notes between the master and each of its children: a SOCK_SEQPACKET pair, one note a packet.
  *
- * A note may carry descriptors. Both sides use it without blocking; a note that finds the channel full is
- * dropped and -EAGAIN returned, for no process may wait for another. The end of the channel (0 from
- * channel_read) tells a child that its master is gone. */
+ * A note may carry descriptors. Both sides use it without blocking; a note that finds the channel
+ * full is dropped and -EAGAIN returned, for no process may wait for another. The end of the channel
+ * (0 from channel_read) tells a child that its master is gone. */
 #ifndef MIRED_BASE_CHANNEL_H
 #define MIRED_BASE_CHANNEL_H
 
@@ -15,10 +15,11 @@ enum note_kind {
     NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
     NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT */
     NOTE_RESULT,    /* master -> web: arg 0 is success; text says what happened */
-    NOTE_RELEASE,   /* web -> master -> workers: text is an address or a network: answer its holds now */
-    NOTE_SHUTDOWN,  /* web -> master: stop; arg 1: drain first */
-    NOTE_UPGRADE,   /* web -> master: run the new binary; answered by NOTE_RESULT */
-    NOTE_BACKEND,   /* worker -> master -> web: text "NAME up|down" */
+    NOTE_RELEASE, /* web -> master -> workers: text is an address or a network: answer its holds now
+                   */
+    NOTE_SHUTDOWN, /* web -> master: stop; arg 1: drain first */
+    NOTE_UPGRADE,  /* web -> master: run the new binary; answered by NOTE_RESULT */
+    NOTE_BACKEND,  /* worker -> master -> web: text "NAME up|down" */
 };
 
 enum { NOTE_TEXT = 4096, NOTE_FDS = 4 };
@@ -26,9 +27,9 @@ enum { NOTE_TEXT = 4096, NOTE_FDS = 4 };
 struct note {
     uint32_t kind; /* enum note_kind */
     int32_t arg;
-    uint64_t tag;  /* what the asker chose; comes back in the answer */
-    uint32_t len;  /* of text */
-    uint32_t fds;  /* descriptors in fd[] */
+    uint64_t tag; /* what the asker chose; comes back in the answer */
+    uint32_t len; /* of text */
+    uint32_t fds; /* descriptors in fd[] */
     int fd[NOTE_FDS];
     char text[NOTE_TEXT];
 };
@@ -36,14 +37,15 @@ struct note {
 /* Both ends, non-blocking and close-on-exec. Returns 0 or -errno. */
 int channel_pair(int fd[2]);
 
-/* Sends kind, arg, tag and text[len] (fds > 0: fd[] too, which stay open here). Returns 0 or -errno. */
+/* Sends kind, arg, tag and text[len] (fds > 0: fd[] too, which stay open here). Returns 0 or
+ * -errno. */
 int channel_send(int fd, const struct note *n);
 
 /* Shorthand without descriptors; text may be NULL. */
 int channel_tell(int fd, uint32_t kind, int32_t arg, uint64_t tag, const char *text);
 
-/* 1: a note was read (text is NUL-terminated, received descriptors are the caller's); 0: the other end is
- * gone; -EAGAIN: nothing there; other -errno: broken. */
+/* 1: a note was read (text is NUL-terminated, received descriptors are the caller's); 0: the other
+ * end is gone; -EAGAIN: nothing there; other -errno: broken. */
 int channel_read(int fd, struct note *n);
 
 #endif

@@ -87,6 +87,7 @@ static bool put(struct log_line *l, const char *at, size_t n)
 {
     if (n > room_left(l))
         return false;
+    // cppcheck-suppress uninitvar ; a row of its callers that it follows wrongly
     memcpy(l->text + l->len, at, n);
     l->len += (uint16_t)n;
     return true;

@@ -1,10 +1,10 @@
 /* The log: one event a line on standard error, as key=value text or JSON (docs: log fields).
  *
- * Client octets are escaped here, so that no caller can forget it: in text form a value with anything
- * but printable ASCII without space, '"' and '\\' is quoted, control and non-ASCII octets as \xHH. In
- * JSON invalid UTF-8 is escaped the same way. A line is one write(2), at most LOG_LINE_MAX octets (longer
- * values are cut and end in "..."), so lines of several processes never mix. Colour when text goes to
- * a terminal. Passwords and message content never reach this file.
+ * Client octets are escaped here, so that no caller can forget it: in text form a value with
+ * anything but printable ASCII without space, '"' and '\\' is quoted, control and non-ASCII octets
+ * as \xHH. In JSON invalid UTF-8 is escaped the same way. A line is one write(2), at most
+ * LOG_LINE_MAX octets (longer values are cut and end in "..."), so lines of several processes never
+ * mix. Colour when text goes to a terminal. Passwords and message content never reach this file.
  *
  * Not thread-safe but for log_end() itself; each thread builds its own line on its own stack. */
 #ifndef MIRED_BASE_LOG_H

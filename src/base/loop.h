@@ -1,7 +1,8 @@
-/* The event loop: one epoll set, one timing wheel, no threads. Workers, web and master run one each.
+/* The event loop: one epoll set, one timing wheel, no threads. Workers, web and master run one
+ * each.
  *
- * A watch is embedded in what it watches; the loop allocates nothing per descriptor. Time is sampled once
- * a turn (loop->now, monotonic ms): code that runs within a turn sees one time. */
+ * A watch is embedded in what it watches; the loop allocates nothing per descriptor. Time is
+ * sampled once a turn (loop->now, monotonic ms): code that runs within a turn sees one time. */
 #ifndef MIRED_BASE_LOOP_H
 #define MIRED_BASE_LOOP_H
 
@@ -14,7 +15,8 @@
 struct loop;
 
 struct watch {
-    /* `events` is of EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. May forget and free itself. */
+    /* `events` is of EPOLLIN, EPOLLOUT, EPOLLRDHUP, EPOLLHUP, EPOLLERR. May forget and free itself.
+     */
     void (*ready)(struct loop *loop, struct watch *w, uint32_t events);
     int fd;
     uint32_t events; /* asked for; change with loop_want() */
@@ -24,10 +26,10 @@ enum { LOOP_BATCH = 256 };
 
 struct loop {
     int epoll;
-    uint64_t now;  /* monotonic ms of this turn */
-    uint64_t wall; /* ms since 1970 of this turn */
-    struct wheel wheel; /* of alarms, and nothing else */
-    bool stop; /* loop_run() returns at the end of the turn in which this is set */
+    uint64_t now;            /* monotonic ms of this turn */
+    uint64_t wall;           /* ms since 1970 of this turn */
+    struct wheel wheel;      /* of alarms, and nothing else */
+    bool stop;               /* loop_run() returns at the end of the turn in which this is set */
     int batch_at, batch_len; /* private: the events of this turn */
     struct epoll_event batch[LOOP_BATCH];
 };
@@ -63,8 +65,8 @@ static inline void loop_alarm_off(struct loop *loop, struct alarm *a)
     wheel_cancel(&loop->wheel, &a->timer);
 }
 
-/* One turn: waits for events or the next timer (at most `wait_ms`, -1 for as long as it takes), then
- * calls what is ready and due. */
+/* One turn: waits for events or the next timer (at most `wait_ms`, -1 for as long as it takes),
+ * then calls what is ready and due. */
 void loop_turn(struct loop *loop, int wait_ms);
 
 /* Turns until loop->stop. */

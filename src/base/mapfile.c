@@ -140,7 +140,7 @@ static int map(struct mapfile *m, int fd, const struct head *h)
 int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                  size_t body_size)
 {
-    struct head h;
+    struct head h = {0};
     int fd = path ? open_existing(path, magic, version, body_size, &h) : -ENOENT;
 
     *m = (struct mapfile){0};

@@ -1,9 +1,10 @@
-/* Files of a fixed size that several processes map and that outlive them all: the ledger, what has been
- * settled, frozen holds.
+/* Files of a fixed size that several processes map and that outlive them all: the ledger, what has
+ * been settled, frozen holds.
  *
- * A file opens with one page: magic, the version of its layout, its size, a random host key and a check
- * over these. One that does not fit (another version, size or magic, a damaged header, not ours) is
- * renamed to NAME.set-aside with a warning, and a new one is begun: mired starts in any case. */
+ * A file opens with one page: magic, the version of its layout, its size, a random host key and a
+ * check over these. One that does not fit (another version, size or magic, a damaged header, not
+ * ours) is renamed to NAME.set-aside with a warning, and a new one is begun: mired starts in any
+ * case. */
 #ifndef MIRED_BASE_MAPFILE_H
 #define MIRED_BASE_MAPFILE_H
 
@@ -13,16 +14,16 @@
 #include "base/siphash.h"
 
 struct mapfile {
-    void *body;      /* page-aligned, body_size octets, shared between all who map it */
+    void *body; /* page-aligned, body_size octets, shared between all who map it */
     size_t body_size;
-    struct sipkey key; /* this file's own, made when it was begun */
+    struct sipkey key;  /* this file's own, made when it was begun */
     uint64_t origin_ms; /* wall time at which it was begun */
-    int fresh; /* 1 when this call began it (all zero) */
+    int fresh;          /* 1 when this call began it (all zero) */
 };
 
-/* Opens or begins `path`, whose body has `body_size` octets. `magic` names the kind, 8 octets. path NULL:
- * an anonymous mapping, shared with children only. Returns 0 or -errno (the folder cannot be written,
- * no memory). Call it before the processes that share it are started. */
+/* Opens or begins `path`, whose body has `body_size` octets. `magic` names the kind, 8 octets. path
+ * NULL: an anonymous mapping, shared with children only. Returns 0 or -errno (the folder cannot be
+ * written, no memory). Call it before the processes that share it are started. */
 int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                  size_t body_size);
 

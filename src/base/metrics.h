@@ -1,9 +1,10 @@
-/* Counters that all processes add to and the web process reads: one shared mapping, a row a process.
+/* Counters that all processes add to and the web process reads: one shared mapping, a row a
+ * process.
  *
- * Each process writes only its own row (given by the master), so an addition is one plain store without
- * contention. A row outlives the process that wrote it: totals never go back when a worker dies. Gauges
- * of a dead process are zeroed by the master with metrics_reset_gauges(). The table below is the one place
- * where a metric is named; docs, /metrics and tests read it. */
+ * Each process writes only its own row (given by the master), so an addition is one plain store
+ * without contention. A row outlives the process that wrote it: totals never go back when a worker
+ * dies. Gauges of a dead process are zeroed by the master with metrics_reset_gauges(). The table
+ * below is the one place where a metric is named; docs, /metrics and tests read it. */
 #ifndef MIRED_BASE_METRICS_H
 #define MIRED_BASE_METRICS_H
 
@@ -14,11 +15,13 @@
  * wants them; rows of one family stand together. */
 #define METRICS(M)                                                                                 \
     M(CONNECTIONS_TOTAL, COUNTER, "mired_connections_total", "", "Connections accepted.")          \
-    M(CONNECTIONS_OPEN, GAUGE, "mired_connections_open", "", "Connections open now, held ones included.") \
+    M(CONNECTIONS_OPEN, GAUGE, "mired_connections_open", "",                                       \
+      "Connections open now, held ones included.")                                                 \
     M(HELD, GAUGE, "mired_held_connections", "", "Connections with a reply held back now.")        \
     M(FROZEN, GAUGE, "mired_frozen_connections", "", "Held connections without a socket now.")     \
     M(HOLD_MS, COUNTER_MS, "mired_hold_seconds_total", "", "Seconds that clients spent held.")     \
-    M(OFFENCE_RECIPIENT, COUNTER, "mired_offences_total", "kind=\"recipient\"", "Offences booked.") \
+    M(OFFENCE_RECIPIENT, COUNTER, "mired_offences_total", "kind=\"recipient\"",                    \
+      "Offences booked.")                                                                          \
     M(OFFENCE_RELAY, COUNTER, "mired_offences_total", "kind=\"relay\"", "")                        \
     M(OFFENCE_SYNTAX, COUNTER, "mired_offences_total", "kind=\"syntax\"", "")                      \
     M(OFFENCE_SEQUENCE, COUNTER, "mired_offences_total", "kind=\"sequence\"", "")                  \
@@ -28,7 +31,8 @@
     M(OFFENCE_EARLY, COUNTER, "mired_offences_total", "kind=\"early\"", "")                        \
     M(OFFENCE_TRAP, COUNTER, "mired_offences_total", "kind=\"trap\"", "")                          \
     M(OFFENCE_TLS, COUNTER, "mired_offences_total", "kind=\"tls\"", "")                            \
-    M(VERDICT_GOOD, COUNTER, "mired_verdicts_total", "result=\"good\"", "Verdicts told, and those not told.") \
+    M(VERDICT_GOOD, COUNTER, "mired_verdicts_total", "result=\"good\"",                            \
+      "Verdicts told, and those not told.")                                                        \
     M(VERDICT_BAD, COUNTER, "mired_verdicts_total", "result=\"bad\"", "")                          \
     M(VERDICT_MASKED, COUNTER, "mired_verdicts_total", "result=\"masked\"", "")                    \
     M(VERDICT_SHIELD, COUNTER, "mired_verdicts_total", "result=\"shield\"", "")                    \
@@ -37,7 +41,8 @@
     M(REPLIES_3, COUNTER, "mired_replies_total", "class=\"3xx\"", "")                              \
     M(REPLIES_4, COUNTER, "mired_replies_total", "class=\"4xx\"", "")                              \
     M(REPLIES_5, COUNTER, "mired_replies_total", "class=\"5xx\"", "")                              \
-    M(MESSAGES_PASSED, COUNTER, "mired_messages_total", "result=\"passed\"", "Messages handed on, by what the client heard.") \
+    M(MESSAGES_PASSED, COUNTER, "mired_messages_total", "result=\"passed\"",                       \
+      "Messages handed on, by what the client heard.")                                             \
     M(MESSAGES_DEFERRED, COUNTER, "mired_messages_total", "result=\"deferred\"", "")               \
     M(MESSAGES_REFUSED, COUNTER, "mired_messages_total", "result=\"refused\"", "")                 \
     M(AUTH_OK, COUNTER, "mired_auth_total", "result=\"ok\"", "AUTH attempts.")                     \
@@ -45,8 +50,10 @@
     M(AUTH_UNAVAILABLE, COUNTER, "mired_auth_total", "result=\"unavailable\"", "")                 \
     M(TLS_OK, COUNTER, "mired_tls_handshakes_total", "result=\"ok\"", "TLS handshakes.")           \
     M(TLS_FAILED, COUNTER, "mired_tls_handshakes_total", "result=\"failed\"", "")                  \
-    M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "", "Held connections closed to make room.") \
-    M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "", "Workers restarted after they died.")
+    M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "",                                 \
+      "Held connections closed to make room.")                                                     \
+    M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \
+      "Workers restarted after they died.")
 
 enum metric {
 #define METRIC_ID(id, kind, family, label, help) METRIC_##id,

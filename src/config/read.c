@@ -227,7 +227,7 @@ static void read_value(struct reader *r, const struct key *key, cfg_opt_t *opt, 
 {
     unsigned count = cfg_opt_size(opt);
     struct place at = line_of(r, opt);
-    char right[256];
+    char right[256] = "";
 
     if (count == 0 && at.line == 0)
         return; /* not set */

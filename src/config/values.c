@@ -64,7 +64,7 @@ static bool with_unit(struct span text, const struct unit *units, double bare, d
 
 bool config_duration(struct span text, uint64_t *ms)
 {
-    double v;
+    double v = 0;
     if (!with_unit(text, time_units, 1e3, &v) || v > 1e15)
         return false;
     *ms = (uint64_t)llround(v);
@@ -73,7 +73,7 @@ bool config_duration(struct span text, uint64_t *ms)
 
 bool config_size(struct span text, uint64_t *octets)
 {
-    double v;
+    double v = 0;
     if (!with_unit(text, size_units, 1, &v) || v > 1e18)
         return false;
     *octets = (uint64_t)llround(v);
@@ -154,7 +154,7 @@ bool value_domain(const char *text, char out[256])
 static bool read_number(const struct key *key, void *place, const char *text, char right[256])
 {
     struct span t = span_of(text);
-    double v;
+    double v = 0;
     bool share = key->type == KEY_SHARE;
 
     if (key->type == KEY_AUTO && strcmp(text, "auto") == 0) {

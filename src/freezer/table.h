@@ -46,8 +46,8 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h);
 bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen_hold *h,
                char room[FROZEN_SESSION_MAX]);
 
-/* Not now: due again at `at`. */
-void table_again(struct frozen_table *t, uint32_t id, uint64_t at);
+/* Not now: due again at `when`. */
+void table_again(struct frozen_table *t, uint32_t id, uint64_t when);
 void table_drop(struct frozen_table *t, uint32_t id);
 
 /* When table_due() should next be called; UINT64_MAX when nothing is frozen. */

@@ -53,7 +53,7 @@ static int endpoints(int fd, struct tcp_frozen *f)
     union {
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
-    } local, remote;
+    } local = {.in.sin_port = 0}, remote = local;
     socklen_t n = sizeof local, m = sizeof remote;
 
     if (getsockname(fd, (struct sockaddr *)&local, &n) < 0 ||

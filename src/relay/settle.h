@@ -13,7 +13,7 @@
 struct settle;
 
 /* path NULL: memory only. 0 or -errno. Before the workers are started. */
-int settle_open(struct settle **s, const char *path, uint64_t keep_ms);
+int settle_open(struct settle **out, const char *path, uint64_t keep_ms);
 void settle_close(struct settle *s);
 
 /* A recipient was refused: the retry is told so at RCPT. The text is cut to fit. */

@@ -35,7 +35,7 @@ struct ledger_key {
 
 /* Opens or begins the file (NULL: memory only) with room for size/64 entries. Returns 0 or -errno.
  * Before the processes that share it are started. */
-int ledger_open(struct ledger **l, const char *path, uint64_t size);
+int ledger_open(struct ledger **out, const char *path, uint64_t size);
 void ledger_close(struct ledger *l);
 
 struct ledger_key ledger_key_client(const struct ledger *l, const struct addr *a);

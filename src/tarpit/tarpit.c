@@ -225,7 +225,9 @@ static struct tarpit_leave ask(struct tarpit *t, const struct tarpit_who *who,
     leave.shielded = policy_shielded(r, s->debt);
     if (!leave.shielded && !s->paced && !policy_paced(r, a->offences))
         return leave;
-    struct turn turn = leave.shielded ? (struct turn){0} : early_turn(t, who, s, a, now);
+    struct turn turn = {0};
+    if (!leave.shielded)
+        turn = early_turn(t, who, s, a, now);
     leave.turn_begin = turn.begin;
     leave.turn_end = turn.end;
     leave.masked = turn.end == 0;

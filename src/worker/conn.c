@@ -200,9 +200,11 @@ static enum go say(struct worker *w, struct conn *c, const struct reply *r)
         conn_close(w, c, "no memory");
         return GO_GONE;
     }
-    if (c->work->out.len >= OUT_ENOUGH && !io_flush(w, c))
+    if (c->work->out.len < OUT_ENOUGH)
+        return GO_ON;
+    if (!io_flush(w, c))
         return GO_GONE;
-    return c->work && c->work->out.len >= OUT_ENOUGH ? GO_WAIT : GO_ON;
+    return c->work->out.len >= OUT_ENOUGH ? GO_WAIT : GO_ON;
 }
 
 static enum go finish(struct worker *w, struct conn *c)

@@ -1,5 +1,6 @@
-/* A main() for fuzz targets that are built without libFuzzer: gives each file named on the command line, and each
- * file of each folder named, to the target once. Included ahead of the target's own source. */
+/* A main() for fuzz targets that are built without libFuzzer: gives each file named on the command
+ * line, and each file of each folder named, to the target once. Included ahead of the target's own
+ * source. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,4 +1,5 @@
-/* Whatever stands in a file of recipients: it is read or refused, and any line that was read is found again. */
+/* Whatever stands in a file of recipients: it is read or refused, and any line that was read is
+ * found again. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* Whatever stands in mired.conf, it is read or refused with words. What it names is only looked at, and
- * files that it includes are not: an include would make the run depend on this machine. */
+/* Whatever stands in mired.conf, it is read or refused with words. What it names is only looked at,
+ * and files that it includes are not: an include would make the run depend on this machine. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
-/* Whatever a backend says, in whatever pieces: the hand-over ends in one of its states, never says more than an
- * envelope and a few words, and no message counts as delivered before its final dot was sent. The first octet picks
- * LMTP and the size of the pieces. */
+/* Whatever a backend says, in whatever pieces: the hand-over ends in one of its states, never says
+ * more than an envelope and a few words, and no message counts as delivered before its final dot
+ * was sent. The first octet picks LMTP and the size of the pieces. */
 #include <assert.h>
 #include <stdint.h>
 
@@ -35,7 +35,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     envelope_set_sender(&envelope, SPAN("a@b.test"), SPAN("RET=HDRS"));
     for (int i = 0; i < RECIPIENTS; i++)
         envelope_add_recipient(&envelope, SPAN("x@example.test"), (struct span){0});
-    struct job job = {.envelope = &envelope, .size = 100, .recipient = recipient, .recipients = RECIPIENTS};
+    struct job job = {
+        .envelope = &envelope, .size = 100, .recipient = recipient, .recipients = RECIPIENTS};
     outbound_start(&o, data[0] & 1, "mired.test");
     size_t piece = 1 + (data[0] >> 1);
     for (size_t at = 1; at < size && o.state != OUTBOUND_DEAD && !o.over; at += piece) {

@@ -230,9 +230,9 @@ static void test_rset_between_chunks_gives_the_spool_up(void **state)
 
 static void test_a_chunk_whose_size_cannot_be_told_ends_the_connection(void **state)
 {
-    static const char *const wrong[] = {"BDAT\r\n",          "BDAT x\r\n",
-                                        "BDAT -1\r\n",       "BDAT 5 FIRST\r\n",
-                                        "BDAT 5 LAST x\r\n", "BDAT 99999999999999999999\r\n",
+    static const char *const wrong[] = {"BDAT\r\n",           "BDAT x\r\n",
+                                        "BDAT -1\r\n",        "BDAT 5 FIRST\r\n",
+                                        "BDAT 5 LAST x\r\n",  "BDAT 99999999999999999999\r\n",
                                         "BDAT 4294967296\r\n"};
     struct talk *t = *state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
