@@ -40,10 +40,104 @@ static json_t *args_stop(int argc, char **argv)
     return json_pack("{s:b}", "drain", argc == 1);
 }
 
+/* ADDRESS, and the options that a command has: NAME VALUE, taken as text or as a number. */
+struct option_about {
+    const char *name, *key;
+    bool number, flag;
+};
+
+static bool take_option(json_t *args, const struct option_about *o, int argc, char **argv, int *i)
+{
+    if (o->flag)
+        return json_object_set_new(args, o->key, json_true()) == 0;
+    if (*i + 1 >= argc)
+        return false;
+    const char *value = argv[++*i];
+    if (!o->number)
+        return json_object_set_new(args, o->key, json_string(value)) == 0;
+    char *end;
+    double n = strtod(value, &end);
+    bool whole = n == (double)(json_int_t)n;
+    return end != value && !*end &&
+           json_object_set_new(args, o->key, whole ? json_integer((json_int_t)n) : json_real(n)) ==
+               0;
+}
+
+/* `words`: how many other words there must be, at least and at most; the first is the address. */
+static json_t *args_with(int argc, char **argv, const struct option_about *options,
+                         const char *word_key, int least, int most)
+{
+    json_t *args = json_object();
+    int words = 0;
+
+    for (int i = 0; i < argc; i++) {
+        const struct option_about *o = options;
+        while (o->name && strcmp(o->name, argv[i]) != 0)
+            o++;
+        bool good = o->name ? take_option(args, o, argc, argv, &i)
+                            : argv[i][0] != '-' && words++ < most &&
+                                  json_object_set_new(args, word_key, json_string(argv[i])) == 0;
+        if (!good) {
+            json_decref(args);
+            return NULL;
+        }
+    }
+    if (words < least) {
+        json_decref(args);
+        return NULL;
+    }
+    return args;
+}
+
+static json_t *args_clients(int argc, char **argv)
+{
+    static const struct option_about options[] = {
+        {"--limit", "limit", .number = true}, {"--sort", "sort", false, false}, {0}};
+    return args_with(argc, argv, options, "", 0, 0);
+}
+
+static json_t *args_address(int argc, char **argv)
+{
+    static const struct option_about options[] = {{0}};
+    return args_with(argc, argv, options, "address", 1, 1);
+}
+
+static json_t *args_exempt(int argc, char **argv)
+{
+    static const struct option_about options[] = {{"--for", "for", false, false},
+                                                  {"--list", "list", .flag = true},
+                                                  {"--remove", "remove", .flag = true},
+                                                  {0}};
+    json_t *args = args_with(argc, argv, options, "address", 0, 1);
+    if (args && !json_object_get(args, "list") == !json_object_get(args, "address")) {
+        json_decref(args); /* the list or an address, and not both */
+        return NULL;
+    }
+    return args;
+}
+
+static json_t *args_penalise(int argc, char **argv)
+{
+    static const struct option_about options[] = {{"--offences", "offences", .number = true}, {0}};
+    return args_with(argc, argv, options, "address", 1, 1);
+}
+
+static json_t *args_ledger(int argc, char **argv)
+{
+    static const struct option_about options[] = {{0}};
+    return args_with(argc, argv, options, "what", 1, 1);
+}
+
 static const struct use uses[COMMAND_COUNT] = {
     [COMMAND_STATUS] = {args_none, show_status, 5000},
     [COMMAND_RELOAD] = {args_none, show_text, 40000},
     [COMMAND_STOP] = {args_stop, show_text, 5000},
+    [COMMAND_CLIENTS] = {args_clients, show_clients, 10000},
+    [COMMAND_SHOW] = {args_address, show_client, 5000},
+    [COMMAND_RELEASE] = {args_address, show_text, 10000},
+    [COMMAND_EXEMPT] = {args_exempt, show_exempt, 10000},
+    [COMMAND_PENALISE] = {args_penalise, show_text, 5000},
+    [COMMAND_LEDGER] = {args_ledger, show_line, 10000},
 };
 
 /* ---- help ---- */

@@ -110,3 +110,77 @@ void show_status(const json_t *result)
            number(result, "workers"), number(result, "worker_restarts"), text(result, "config"),
            number(result, "generation"));
 }
+
+static double real(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+static bool is(const json_t *o, const char *key)
+{
+    return json_is_true(json_object_get(o, key));
+}
+
+static const char *standing(const json_t *c)
+{
+    return is(c, "exempt")       ? "exempt"
+           : is(c, "shielded")   ? "shielded"
+           : is(c, "paced")      ? "paced"
+           : real(c, "debt") > 0 ? "in debt"
+                                 : "fine";
+}
+
+void show_clients(const json_t *result)
+{
+    const json_t *list = json_object_get(result, "clients");
+    size_t i;
+    json_t *c;
+
+    printf("%-40s %9s %9s %-9s %s\n", "client", "offences", "good", "standing", "next verdict in");
+    json_array_foreach(list, i, c)
+    {
+        printf("%-40s %9.1f %9.1f %-9s %.0f s\n", text(c, "address"), real(c, "offences"),
+               real(c, "good"), standing(c), real(c, "next_verdict_seconds"));
+    }
+}
+
+void show_client(const json_t *result)
+{
+    const json_t *c = json_object_get(result, "client"), *n = json_object_get(result, "network");
+
+    printf("%s is %s\n\n", text(c, "address"), standing(c));
+    printf("%-18s%.1f live, of which good mail (%.0f recipients) leaves %.1f\n", "offences",
+           real(c, "offences"), real(c, "good"), real(c, "debt"));
+    printf("%-18s%.0f s\n", "next verdict in", real(c, "next_verdict_seconds"));
+    if (real(c, "patience_seconds") > 0)
+        printf("%-18s%.0f s\n", "hung up after", real(c, "patience_seconds"));
+    if (n && strcmp(text(c, "kind"), "network") != 0)
+        printf("%-18s%s: %.1f offences, %.0f good\n", "network", text(n, "address"),
+               real(n, "offences"), real(n, "good"));
+}
+
+void show_exempt(const json_t *result)
+{
+    const json_t *list = json_object_get(result, "exempt");
+    size_t i;
+    json_t *e;
+
+    show_text(result);
+    json_array_foreach(list, i, e)
+    {
+        long long until = number(e, "until_ms");
+        time_t at = (time_t)(until / 1000);
+        char when[64] = "for good";
+        if (until)
+            strftime(when, sizeof when, "until %Y-%m-%d %H:%M", localtime(&at));
+        printf("%-40s %s\n", text(e, "address"), when);
+    }
+}
+
+void show_line(const json_t *part)
+{
+    if (json_object_get(part, "address")) {
+        json_dumpf(part, stdout, JSON_COMPACT);
+        putchar('\n');
+    }
+}

@@ -23,7 +23,20 @@ enum { CONTROL_VERSION = 1, CONTROL_LINE_MAX = 256 * 1024 };
       "mirectl reload")                                                                            \
     C(STOP, "stop", "[--drain]",                                                                   \
       "end mired; with --drain, once those that are connected have finished",                      \
-      "mirectl stop --drain")
+      "mirectl stop --drain")                                                                      \
+    C(CLIENTS, "clients", "[--limit N] [--sort held|offences|good]", "the worst clients",          \
+      "mirectl clients --limit 5")                                                                 \
+    C(SHOW, "show", "ADDRESS", "what is known of one client and its network",                      \
+      "mirectl show 192.0.2.7")                                                                    \
+    C(RELEASE, "release", "ADDRESS|NETWORK", "forget its offences, answer its holds now",          \
+      "mirectl release 192.0.2.7")                                                                 \
+    C(EXEMPT, "exempt", "ADDRESS|NETWORK [--for 1d] | --list | --remove ADDRESS|NETWORK",          \
+      "never delay it, without touching the configuration", "mirectl exempt 192.0.2.7 --for 1d")   \
+    C(PENALISE, "penalise", "ADDRESS [--offences N]",                                              \
+      "book offences: for a content filter or a log watcher",                                      \
+      "mirectl penalise 192.0.2.7 --offences 3")                                                   \
+    C(LEDGER, "ledger", "dump", "all that the ledger knows, a line of JSON each",                  \
+      "mirectl ledger dump")
 
 enum control_command {
 #define COMMAND_ID(id, name, arguments, help, example) COMMAND_##id,

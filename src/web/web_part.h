@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+#include "base/addr.h"
 #include "base/loop.h"
 #include "web/control.h"
 #include "web/request.h"
@@ -40,6 +41,20 @@ void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg
 
 /* Carries out a request, now or later. */
 void control_run(struct control *c, const struct request *r);
+
+/* clients.c: the ledger's commands. */
+void run_clients(struct control *c, const json_t *args);
+void run_show(struct control *c, const json_t *args);
+void run_release(struct control *c, const json_t *args);
+void run_exempt(struct control *c, const json_t *args);
+void run_penalise(struct control *c, const json_t *args);
+void run_ledger(struct control *c, const json_t *args);
+
+/* The worst clients as a list of objects. */
+json_t *clients_json(const struct web *w, size_t most, const char *sort_by);
+
+/* Forgets the offences of a network's clients and has their holds answered. */
+void web_release(struct web *w, const struct network *n);
 
 /* `status` as an object, or NULL without memory. */
 json_t *status_json(const struct web *w);

@@ -5,7 +5,8 @@ import time
 
 import pytest
 
-from lib.smtp import Client, deliver
+from lib import ports
+from lib.smtp import Client, Hung, deliver
 
 
 @pytest.mark.fast
@@ -56,3 +57,81 @@ def test_nobody_there_and_nonsense_have_their_exit_codes(mired):
     m.stop()
     done = m.control("status")
     assert done.returncode == 3 and done.stderr
+
+
+def ctl(m, *words):
+    done = m.control("--json", *words)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def offend(m, source, times):
+    for _ in range(times):
+        with Client(m.port, source=source) as c:
+            c.ehlo()
+            assert c.envelope("a@b.test", ["nobody@example.test"])[0].code == 550
+
+
+def test_clients_and_what_is_known_of_one(mired):
+    m = mired(tarpit="time = 20ms max = 50ms growth = 1")
+    worst, other = ports.stranger(), ports.stranger()
+    offend(m, worst, 2)
+    offend(m, other, 1)
+    listed = ctl(m, "clients", "--limit", "1")["clients"]
+    assert [c["address"] for c in listed] == [worst]
+    about = ctl(m, "show", worst)
+    assert 1.9 < about["client"]["offences"] <= 2 and about["client"]["in_debt"]
+    assert about["network"]["offences"] > 1.9
+    assert worst in m.control("show", worst).stdout
+    missing = m.control("show", "192.0.2.99")
+    assert missing.returncode == 1 and "nothing is known" in missing.stderr
+    assert m.control("show", "nonsense").returncode == 2
+    assert m.control("clients", "--sort", "beauty").returncode == 2
+    dump = [json.loads(line) for line in m.control("ledger", "dump").stdout.splitlines()]
+    assert {worst, other} <= {e["address"] for e in dump}
+
+
+def test_release_answers_a_hold_now_and_forgets(mired):
+    m = mired(tarpit="time = 60s max = 60s")
+    source = ports.stranger()
+    with Client(m.port, source=source) as held, Client(m.port) as other:
+        for c in (held, other):
+            c.ehlo()
+            c.must("MAIL FROM:<a@b.test>")
+            c.send("RCPT TO:<nobody@example.test>\r\n")
+        while ctl(m, "status")["held"] < 2:
+            time.sleep(0.02)
+        begun = time.monotonic()
+        assert m.control("release", source).returncode == 0
+        assert held.reply().code == 550 and time.monotonic() - begun < 1
+        assert m.control("show", source).returncode == 1
+        other.socket.settimeout(0.3)
+        with pytest.raises(Hung):
+            other.reply()
+    assert "command=release" in m.log.text and "by_uid=" in m.log.text
+
+
+def test_exempt_lasts_over_a_restart_until_it_is_taken_back(mired):
+    m = mired(tarpit="time = 500ms")
+    source = ports.stranger()
+    assert m.control("exempt", source, "--for", "1d").returncode == 0
+    m.stop()
+    m.start()
+    assert source in m.control("exempt", "--list").stdout
+    with Client(m.port, source=source) as c:
+        c.ehlo()
+        assert c.envelope("a@b.test", ["nobody@example.test"])[0].seconds < 0.4
+    assert m.control("exempt", "--remove", source).returncode == 0
+    with Client(m.port, source=source) as c:
+        c.ehlo()
+        assert c.envelope("a@b.test", ["nobody@example.test"])[0].seconds > 0.4
+    assert m.control("exempt", "10.0.0.0/8").returncode == 1
+
+
+def test_penalise_books_offences(mired):
+    m = mired(tarpit="time = 200ms growth = 2 max = 10s drip = 0")
+    source = ports.stranger()
+    assert m.control("penalise", source, "--offences", "3").returncode == 0
+    with Client(m.port, source=source) as c:
+        c.ehlo()
+        assert c.envelope("a@b.test", ["nobody@example.test"])[0].seconds > 1.5

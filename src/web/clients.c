@@ -1,0 +1,421 @@
+/* The ledger's commands: clients, show, release, exempt, penalise, ledger dump. In the web process,
+ * which has the ledger mapped; each change is logged with who asked for it.
+ *
+ * "A client" is an address as the ledger counts it (IPv4 /32, IPv6 /64); its network (/24, /48) has
+ * an entry of its own. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/channel.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "tarpit/policy.h"
+#include "tarpit/tarpit.h"
+#include "web/web_part.h"
+
+enum { CLIENTS_MOST = 10000, CLIENTS_DEFAULT = 20 };
+
+static struct ledger_decay decay_of(const struct web *w)
+{
+    const struct tarpit_rules *r = &w->kit->config->tarpit;
+    return (struct ledger_decay){r->half_life, r->good_half_life};
+}
+
+/* ---- one entry in words ---- */
+
+struct row {
+    struct addr who;
+    bool network;
+    struct ledger_entry entry;
+};
+
+static const char *name_of(const struct row *r, char text[ADDR_TEXT])
+{
+    if (!r->network)
+        return addr_format(&r->who, text);
+    struct network n = {r->who, r->who.family == ADDR_IP4 ? 24 : 48};
+    return network_format(&n, text);
+}
+
+static double left_s(uint64_t at, uint64_t now)
+{
+    return at > now ? (double)(at - now) / 1000 : 0;
+}
+
+static json_t *entry_json(const struct web *w, const struct row *r, uint64_t now)
+{
+    const struct tarpit_rules *rules = &w->kit->config->tarpit;
+    const struct ledger_entry *e = &r->entry;
+    double own = policy_debt(rules, e->offences, e->good, 0, 0);
+    char text[ADDR_TEXT];
+
+    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:b, s:b, s:b, s:b, s:f, s:f, s:f, s:I}", "kind",
+                     r->network ? "network" : "client", "address", name_of(r, text), "offences",
+                     e->offences, "good", e->good, "debt", own, "paced", policy_paced(rules, own),
+                     "shielded", policy_shielded(rules, own), "suspect",
+                     (e->flags & LEDGER_SUSPECT) != 0, "exempt", (e->flags & LEDGER_EXEMPT) != 0,
+                     "patience_seconds", (double)e->patience_ms / 1000, "next_verdict_seconds",
+                     left_s(e->turn_ms, now), "hold_left_seconds", left_s(e->debt_ms, now),
+                     "seen_ms", (json_int_t)e->seen_ms);
+}
+
+/* ---- clients ---- */
+
+enum order { BY_HELD, BY_OFFENCES, BY_GOOD };
+
+static double weight_of(const struct row *r, enum order order)
+{
+    switch (order) {
+    case BY_HELD: return (double)r->entry.debt_ms;
+    case BY_GOOD: return r->entry.good;
+    case BY_OFFENCES: break;
+    }
+    return r->entry.offences;
+}
+
+/* The heaviest `most` rows, the lightest of them at the top of a heap. */
+struct best {
+    struct row *row;
+    size_t count, most;
+    enum order order;
+};
+
+static bool lighter(const struct best *b, size_t x, size_t y)
+{
+    return weight_of(&b->row[x], b->order) < weight_of(&b->row[y], b->order);
+}
+
+static void swap(struct best *b, size_t x, size_t y)
+{
+    struct row kept = b->row[x];
+    b->row[x] = b->row[y];
+    b->row[y] = kept;
+}
+
+static void sink(struct best *b, size_t at)
+{
+    for (size_t child; (child = 2 * at + 1) < b->count; at = child) {
+        if (child + 1 < b->count && lighter(b, child + 1, child))
+            child++;
+        if (!lighter(b, child, at))
+            return;
+        swap(b, child, at);
+    }
+}
+
+static void offer(struct best *b, const struct row *r)
+{
+    if (b->count < b->most) {
+        b->row[b->count++] = *r;
+        for (size_t at = b->count - 1; at && lighter(b, at, (at - 1) / 2); at = (at - 1) / 2)
+            swap(b, at, (at - 1) / 2);
+    } else if (weight_of(r, b->order) > weight_of(&b->row[0], b->order)) {
+        b->row[0] = *r;
+        sink(b, 0);
+    }
+}
+
+/* Lightest first taken away: what is left in the array is in falling order. */
+static void sort(struct best *b)
+{
+    size_t all = b->count;
+    while (b->count > 1) {
+        swap(b, 0, --b->count);
+        sink(b, 0);
+    }
+    b->count = all;
+}
+
+static bool gather(const struct web *w, struct best *b, uint64_t now)
+{
+    struct ledger_decay d = decay_of(w);
+    struct ledger_key key;
+    struct row r = {0};
+    uint64_t at = 0;
+
+    b->row = malloc(b->most * sizeof *b->row);
+    if (!b->row)
+        return false;
+    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry))
+        if (key.kind == LEDGER_CLIENT)
+            offer(b, &r);
+    sort(b);
+    return true;
+}
+
+json_t *clients_json(const struct web *w, size_t most, const char *sort_by)
+{
+    struct best b = {.most = most};
+    uint64_t now = clock_wall_ms();
+    json_t *list = json_array();
+
+    b.order = !sort_by || strcmp(sort_by, "offences") == 0 ? BY_OFFENCES
+              : strcmp(sort_by, "good") == 0               ? BY_GOOD
+                                                           : BY_HELD;
+    if (!list || !gather(w, &b, now))
+        return list;
+    for (size_t i = 0; i < b.count; i++)
+        json_array_append_new(list, entry_json(w, &b.row[i], now));
+    free(b.row);
+    return list;
+}
+
+void run_clients(struct control *c, const json_t *args)
+{
+    const char *by = request_text(args, "sort");
+    const json_t *limit = json_object_get(args, "limit");
+    json_int_t most = json_is_integer(limit) ? json_integer_value(limit) : CLIENTS_DEFAULT;
+
+    if (most < 1 || most > CLIENTS_MOST)
+        control_fail(c, CONTROL_USAGE, "a limit is 1 to %d", CLIENTS_MOST);
+    else if (by && strcmp(by, "held") != 0 && strcmp(by, "offences") != 0 &&
+             strcmp(by, "good") != 0)
+        control_fail(c, CONTROL_USAGE, "clients are sorted by held, offences or good");
+    else
+        control_done(c, json_pack("{s:o}", "clients", clients_json(c->web, (size_t)most, by)));
+}
+
+/* ---- whom a command is about ---- */
+
+struct whom {
+    struct network network; /* as it was written */
+    bool client;            /* one address */
+    bool own;               /* the size of a client's network, which has an entry of its own */
+};
+
+static bool read_whom(struct control *c, const json_t *args, struct whom *who)
+{
+    const char *text = request_text(args, "address");
+
+    if (!text || !network_parse(span_of(text), &who->network)) {
+        control_fail(c, CONTROL_USAGE,
+                     "\"%.80s\" is neither an address nor a network (192.0.2.7, 192.0.2.0/24, "
+                     "2001:db8::1)",
+                     text ? text : "");
+        return false;
+    }
+    bool four = who->network.base.family == ADDR_IP4;
+    who->client = who->network.bits >= (four ? 32 : 64);
+    who->own = who->network.bits == (four ? 24 : 48);
+    return true;
+}
+
+static struct ledger_key key_of(const struct web *w, const struct whom *who)
+{
+    return who->client ? ledger_key_client(w->kit->ledger, &who->network.base)
+                       : ledger_key_network(w->kit->ledger, &who->network.base);
+}
+
+static void done_with(struct control *c, const char *about, const char *words)
+{
+    char text[256];
+    snprintf(text, sizeof text, "%.80s %s", about, words);
+    control_done(c, json_pack("{s:s}", "text", text));
+}
+
+void run_show(struct control *c, const json_t *args)
+{
+    const struct web *w = c->web;
+    struct ledger_decay d = decay_of(w);
+    uint64_t now = clock_wall_ms();
+    struct whom who;
+
+    if (!read_whom(c, args, &who))
+        return;
+    if (!who.client && !who.own) {
+        control_fail(c, CONTROL_USAGE, "the ledger knows clients and their /24 or /48 only");
+        return;
+    }
+    struct ledger_key key = key_of(w, &who), around;
+    struct row r = {.network = !who.client}, n = {.network = true};
+    bool known = ledger_get(w->kit->ledger, &key, &d, now, &r.entry);
+    around = ledger_key_network(w->kit->ledger, &who.network.base);
+    known |= ledger_get(w->kit->ledger, &around, &d, now, &n.entry);
+    if (!known) {
+        control_fail(c, CONTROL_MISSING, "nothing is known of %s", request_text(args, "address"));
+        return;
+    }
+    r.who = ledger_key_addr(&key);
+    n.who = ledger_key_addr(&around);
+    double debt = policy_debt(&w->kit->config->tarpit, r.entry.offences, r.entry.good,
+                              n.entry.offences, n.entry.good);
+    json_t *about = entry_json(w, &r, now);
+    json_object_set_new(about, "debt", json_real(debt));
+    json_object_set_new(about, "in_debt", json_boolean(debt > 0));
+    control_done(c, json_pack("{s:o, s:o}", "client", about, "network", entry_json(w, &n, now)));
+}
+
+/* ---- changes ---- */
+
+/* Forgets offences and keeps good mail and an exemption. */
+static void forgive(struct web *w, const struct ledger_key *key, uint64_t now)
+{
+    struct ledger_decay d = decay_of(w);
+    struct ledger_entry e;
+
+    if (!ledger_get(w->kit->ledger, key, &d, now, &e))
+        return;
+    ledger_forget(w->kit->ledger, key);
+    if (e.good > 0)
+        ledger_add_good(w->kit->ledger, key, &d, now, e.good);
+    if (e.flags & LEDGER_EXEMPT)
+        ledger_exempt(w->kit->ledger, key, now, e.exempt_until_ms);
+}
+
+static unsigned forgive_all(struct web *w, const struct network *n, uint64_t now)
+{
+    struct ledger_decay d = decay_of(w);
+    struct ledger_entry e;
+    struct ledger_key key;
+    struct addr who;
+    uint64_t at = 0;
+    unsigned count = 0;
+
+    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &who, &e)) {
+        if ((key.kind != LEDGER_CLIENT && key.kind != LEDGER_NETWORK) ||
+            !network_contains(n, &who) || e.offences <= 0)
+            continue;
+        forgive(w, &key, now);
+        count++;
+    }
+    return count;
+}
+
+void web_release(struct web *w, const struct network *n)
+{
+    uint64_t now = clock_wall_ms();
+    char text[ADDR_TEXT];
+
+    forgive_all(w, n, now);
+    struct ledger_key around = ledger_key_network(w->kit->ledger, &n->base);
+    forgive(w, &around, now); /* or the client would inherit at once what was forgiven */
+    network_format(n, text);
+    channel_tell(w->kit->control, NOTE_RELEASE, 0, 0, text);
+}
+
+void run_release(struct control *c, const json_t *args)
+{
+    struct whom who;
+
+    if (!read_whom(c, args, &who))
+        return;
+    control_log(c, "release", request_text(args, "address"));
+    web_release(c->web, &who.network);
+    done_with(c, request_text(args, "address"),
+              "is released: its offences are forgotten, its holds answered");
+}
+
+static void list_exempt(struct control *c)
+{
+    const struct web *w = c->web;
+    struct ledger_decay d = decay_of(w);
+    uint64_t now = clock_wall_ms(), at = 0;
+    json_t *list = json_array();
+    struct ledger_key key;
+    struct row r;
+
+    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry)) {
+        char text[ADDR_TEXT];
+        if (!(r.entry.flags & LEDGER_EXEMPT) || key.kind > LEDGER_NETWORK)
+            continue;
+        r.network = key.kind == LEDGER_NETWORK;
+        json_array_append_new(list, json_pack("{s:s, s:I}", "address", name_of(&r, text),
+                                              "until_ms", (json_int_t)r.entry.exempt_until_ms));
+    }
+    control_done(c, json_pack("{s:o}", "exempt", list));
+}
+
+void run_exempt(struct control *c, const json_t *args)
+{
+    const char *lasts = request_text(args, "for");
+    uint64_t now = clock_wall_ms(), ms = 0;
+    struct whom who;
+
+    if (request_flag(args, "list")) {
+        list_exempt(c);
+        return;
+    }
+    if (!read_whom(c, args, &who))
+        return;
+    if (!who.client && !who.own) {
+        control_fail(c, CONTROL_REFUSED,
+                     "a client or its /24 (IPv6: /48) can be made exempt here; other networks "
+                     "belong into `exempt` of mired.conf");
+        return;
+    }
+    if (lasts && (!config_duration(span_of(lasts), &ms) || ms == 0)) {
+        control_fail(c, CONTROL_USAGE, "\"%.40s\" is no duration; right would be 1d", lasts);
+        return;
+    }
+    struct ledger_key key = key_of(c->web, &who);
+    bool remove = request_flag(args, "remove");
+    control_log(c, remove ? "exempt --remove" : "exempt", request_text(args, "address"));
+    if (remove) {
+        ledger_set_flags(c->web->kit->ledger, &key, now, 0, LEDGER_EXEMPT);
+    } else {
+        ledger_exempt(c->web->kit->ledger, &key, now, ms ? now + ms : 0);
+        web_release(c->web, &who.network);
+    }
+    done_with(c, request_text(args, "address"),
+              remove ? "is treated like all others" : "is never delayed");
+}
+
+void run_penalise(struct control *c, const json_t *args)
+{
+    const json_t *number = json_object_get(args, "offences");
+    double offences = number ? json_number_value(number) : 1;
+    struct ledger_decay d = decay_of(c->web);
+    uint64_t now = clock_wall_ms();
+    struct whom who;
+
+    if (!read_whom(c, args, &who))
+        return;
+    if (!who.client || !(offences > 0 && offences <= 1000)) {
+        control_fail(c, CONTROL_USAGE, "one address is penalised, with 0 to 1000 offences");
+        return;
+    }
+    struct ledger_key client = key_of(c->web, &who);
+    struct ledger_key network = ledger_key_network(c->web->kit->ledger, &who.network.base);
+    control_log(c, "penalise", request_text(args, "address"));
+    double live = ledger_add_offences(c->web->kit->ledger, &client, &d, now, offences);
+    ledger_add_offences(c->web->kit->ledger, &network, &d, now, offences);
+    control_done(c, json_pack("{s:s, s:f}", "text", "booked", "offences", live));
+}
+
+/* ---- ledger dump ---- */
+
+static bool more_of_dump(struct control *c)
+{
+    struct ledger_decay d = decay_of(c->web);
+    uint64_t *at = c->state, now = clock_wall_ms();
+    struct ledger_key key;
+    struct row r;
+
+    while (ledger_next(c->web->kit->ledger, at, &d, now, &key, &r.who, &r.entry)) {
+        if (key.kind > LEDGER_NETWORK) /* accounts are hashes and nothing else */
+            continue;
+        r.network = key.kind == LEDGER_NETWORK;
+        control_part(c, entry_json(c->web, &r, now));
+        return true;
+    }
+    control_done(c, json_object());
+    return false;
+}
+
+void run_ledger(struct control *c, const json_t *args)
+{
+    const char *what = request_text(args, "what");
+
+    if (!what || strcmp(what, "dump") != 0) {
+        control_fail(c, CONTROL_USAGE, "`ledger dump` is what there is");
+        return;
+    }
+    c->state = calloc(1, sizeof(uint64_t));
+    if (!c->state) {
+        control_fail(c, CONTROL_REFUSED, "not enough memory");
+        return;
+    }
+    c->drop = free;
+    c->more = more_of_dump;
+}
