@@ -184,6 +184,13 @@ struct whom {
     bool own;               /* the size of a client's network, which has an entry of its own */
 };
 
+static void size_of_whom(struct whom *who)
+{
+    bool four = who->network.base.family == ADDR_IP4;
+    who->client = who->network.bits >= (four ? 32 : 64);
+    who->own = who->network.bits == (four ? 24 : 48);
+}
+
 static bool read_whom(struct control *c, const json_t *args, struct whom *who)
 {
     const char *text = request_text(args, "address");
@@ -195,9 +202,7 @@ static bool read_whom(struct control *c, const json_t *args, struct whom *who)
                      text ? text : "");
         return false;
     }
-    bool four = who->network.base.family == ADDR_IP4;
-    who->client = who->network.bits >= (four ? 32 : 64);
-    who->own = who->network.bits == (four ? 24 : 48);
+    size_of_whom(who);
     return true;
 }
 
@@ -381,6 +386,27 @@ void run_penalise(struct control *c, const json_t *args)
     double live = ledger_add_offences(c->web->kit->ledger, &client, &d, now, offences);
     ledger_add_offences(c->web->kit->ledger, &network, &d, now, offences);
     control_done(c, json_pack("{s:s, s:f}", "text", "booked", "offences", live));
+}
+
+bool web_change(struct web *w, const char *what, const struct network *n)
+{
+    struct whom who = {.network = *n};
+    uint64_t now = clock_wall_ms();
+    struct ledger_decay d = decay_of(w);
+
+    size_of_whom(&who);
+    struct ledger_key key = key_of(w, &who);
+    if (strcmp(what, "release") == 0) {
+        web_release(w, n);
+    } else if (strcmp(what, "exempt") == 0 && (who.client || who.own)) {
+        ledger_exempt(w->kit->ledger, &key, now, 0);
+        web_release(w, n);
+    } else if (strcmp(what, "penalise") == 0 && who.client) {
+        ledger_add_offences(w->kit->ledger, &key, &d, now, 1);
+    } else {
+        return false;
+    }
+    return true;
 }
 
 /* ---- ledger dump ---- */

@@ -86,6 +86,8 @@ static int open_all(struct web *w)
 
     if (!error)
         error = control_open(w, w->kit->control_listen);
+    if (!error)
+        error = http_open(w);
     w->channel = (struct watch){.fd = w->kit->control, .events = EPOLLIN, .ready = channel_ready};
     return error ? error : loop_watch(&w->loop, &w->channel);
 }
@@ -103,6 +105,7 @@ int web_run(const struct web_kit *kit)
     }
     channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
     loop_run(&w->loop);
+    http_close(w);
     control_close(w);
     loop_close(&w->loop);
     free(w);

@@ -17,6 +17,8 @@ struct web_backend {
     bool up;
 };
 
+struct http;
+
 struct web {
     struct loop loop; /* first */
     const struct web_kit *kit;
@@ -27,6 +29,7 @@ struct web {
     uint64_t last_tag;
     struct web_backend backend[WEB_BACKENDS]; /* those that were heard of */
     unsigned backends;
+    struct http *http; /* NULL: no page */
     struct alarm finish;
     bool finishing;
 };
@@ -55,6 +58,16 @@ json_t *clients_json(const struct web *w, size_t most, const char *sort_by);
 
 /* Forgets the offences of a network's clients and has their holds answered. */
 void web_release(struct web *w, const struct network *n);
+
+/* The same three changes for the page: "release", "exempt", "penalise"; false when it is none. */
+bool web_change(struct web *w, const char *what, const struct network *n);
+
+/* http.c: the page and /metrics. 0 or -errno; an address that cannot be listened on is logged. */
+int http_open(struct web *w);
+void http_close(struct web *w);
+
+/* exposition.c: all metrics in Prometheus' text format. */
+void exposition(const struct web *w, struct buf *out);
 
 /* `status` as an object, or NULL without memory. */
 json_t *status_json(const struct web *w);

@@ -16,10 +16,11 @@ def demo(tmp_path):
     """A copy of demo/ on free ports, running."""
     folder = tmp_path / "demo"
     shutil.copytree(SOURCE / "demo", folder, ignore=shutil.ignore_patterns("run"))
-    port, submission = ports.free(), ports.free()
+    port, submission, page = ports.free(), ports.free(), ports.free()
     for name in ("start", "try", "mired.conf.in"):
         file = folder / name
         text = file.read_text().replace("2525", str(port)).replace("2587", str(submission))
+        text = text.replace("8025", str(page))
         file.write_text(text.replace("time = 20s", "time = 2s"))
     daemon = Daemon([folder / "start", BUILD])
     daemon.wait_listening(port)

@@ -243,7 +243,8 @@ static void test_every_key_is_documented(void **state)
         at = strstr(text, head);
         if (!at)
             fail_msg("no section%s", head);
-        char *end = strstr(at + 1, "\n## ");
+        at += strlen(head);
+        const char *end = strstr(at, "\n## ");
         char *part = strndup(at, end ? (size_t)(end - at) : strlen(at));
         for (const struct key *k = sections[i].keys; k->name; k++)
             has_key(part, "docs/configuration.md", sections[i].name, k->name);

@@ -1,0 +1,92 @@
+/* /metrics: the counters in Prometheus' text format. In the web process. */
+#include <string.h>
+
+#include "base/metrics.h"
+#include "config/config.h"
+#include "tarpit/ledger.h"
+#include "web/web_part.h"
+
+static void head(struct buf *out, const char *family, const char *type, const char *help)
+{
+    buf_addf(out, "# HELP %s %s\n# TYPE %s %s\n", family, help, family, type);
+}
+
+static void counters(const struct web *w, struct buf *out)
+{
+    const char *family = "";
+
+    for (int id = 0; id < METRIC_COUNT; id++) {
+        const struct metric_about *about = &metric_table[id];
+        uint64_t value = metrics_sum(w->kit->metrics, (enum metric)id);
+        if (strcmp(about->family, family) != 0)
+            head(out, about->family, about->kind == METRIC_GAUGE ? "gauge" : "counter",
+                 about->help);
+        family = about->family;
+        bool label = about->label[0] != '\0';
+        buf_addf(out, "%s%s%s%s ", family, label ? "{" : "", about->label, label ? "}" : "");
+        if (about->kind == METRIC_COUNTER_MS)
+            buf_addf(out, "%.3f\n", (double)value / 1000);
+        else
+            buf_addf(out, "%lld\n", (long long)value);
+    }
+}
+
+static void message_seconds(const struct web *w, struct buf *out)
+{
+    uint64_t bucket[METRIC_BUCKETS + 1] = {0}, us = 0, count = 0;
+
+    for (uint32_t r = 0; r < w->kit->metrics->rows; r++) {
+        const struct metrics_row *row = &w->kit->metrics->row[r];
+        for (int i = 0; i <= METRIC_BUCKETS; i++)
+            bucket[i] += atomic_load_explicit(&row->message_bucket[i], memory_order_relaxed);
+        us += atomic_load_explicit(&row->message_us, memory_order_relaxed);
+    }
+    head(out, "mired_message_seconds", "histogram", "From the final dot to the client's answer.");
+    for (int i = 0; i < METRIC_BUCKETS; i++) {
+        count += bucket[i];
+        buf_addf(out, "mired_message_seconds_bucket{le=\"%g\"} %lu\n", metric_bucket_ms[i] / 1e3,
+                 (unsigned long)count);
+    }
+    count += bucket[METRIC_BUCKETS];
+    buf_addf(out, "mired_message_seconds_bucket{le=\"+Inf\"} %lu\n", (unsigned long)count);
+    buf_addf(out, "mired_message_seconds_sum %.6f\nmired_message_seconds_count %lu\n",
+             (double)us / 1e6, (unsigned long)count);
+}
+
+/* A label's value: backslash, quote and line end are escaped. */
+static void label_value(struct buf *out, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '\\' || *text == '"')
+            buf_add(out, "\\", 1);
+        buf_add(out, *text == '\n' ? " " : text, 1);
+    }
+}
+
+static void backends(const struct web *w, struct buf *out)
+{
+    if (w->backends == 0)
+        return;
+    head(out, "mired_backend_up", "gauge", "Whether the backend can be reached.");
+    for (unsigned i = 0; i < w->backends; i++) {
+        buf_addf(out, "mired_backend_up{backend=\"");
+        label_value(out, w->backend[i].name);
+        buf_addf(out, "\"} %d\n", w->backend[i].up);
+    }
+}
+
+void exposition(const struct web *w, struct buf *out)
+{
+    struct ledger_stats ledger = ledger_stats(w->kit->ledger);
+
+    counters(w, out);
+    message_seconds(w, out);
+    backends(w, out);
+    head(out, "mired_ledger_entries", "gauge",
+         "Clients, networks and accounts that are remembered.");
+    buf_addf(out, "mired_ledger_entries %lu\n", (unsigned long)ledger.entries);
+    head(out, "mired_ledger_evictions_total", "counter", "Entries that made room for others.");
+    buf_addf(out, "mired_ledger_evictions_total %lu\n", (unsigned long)ledger.evictions);
+    head(out, "mired_build_info", "gauge", "Always 1.");
+    buf_addf(out, "mired_build_info{version=\"%s\"} 1\n", MIRED_VERSION);
+}

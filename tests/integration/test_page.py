@@ -1,0 +1,136 @@
+"""The page, live numbers and /metrics."""
+
+import http.client
+import json
+import re
+import time
+
+import pytest
+
+from lib import ports
+from lib.smtp import Client, deliver
+
+
+@pytest.fixture
+def paged(mired, tmp_path):
+    """A mired with a page; m.web is its port."""
+    token = tmp_path / "token"
+    token.write_text("a long secret\n")
+    port = ports.free()
+
+    def start(**options):
+        m = mired(config=f'web {{ listen = "127.0.0.1:{port}" token_file = "{token}" }}', **options)
+        m.web = port
+        return m
+
+    return start
+
+
+def get(m, path, method="GET", **headers):
+    c = http.client.HTTPConnection("127.0.0.1", m.web, timeout=10)
+    c.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
+    answer = c.getresponse()
+    return answer.status, dict(answer.getheaders()), answer.read().decode()
+
+
+def hold(m, source=None):
+    c = Client(m.port, source=source)
+    c.ehlo()
+    c.must("MAIL FROM:<a@b.test>")
+    c.send("RCPT TO:<nobody@example.test>\r\n")
+    return c
+
+
+def metrics(m):
+    """Every sample by its name and labels; fails on a line that Prometheus would not read."""
+    status, headers, text = get(m, "/metrics")
+    assert status == 200 and headers["Content-Type"].startswith("text/plain; version=0.0.4")
+    samples, typed = {}, {}
+    for line in text.splitlines():
+        if line.startswith("# TYPE "):
+            _, _, name, kind = line.split()
+            assert name not in typed, f"{name} stands in two places"
+            typed[name] = kind
+        elif not line.startswith("# HELP "):
+            found = re.fullmatch(r'([a-z_]+)(\{([a-z]+="[^"\n]*",?)*\})? (-?[0-9.e+]+)', line)
+            assert found, line
+            family = re.sub(r"_(bucket|sum|count)$", "", found[1])
+            assert found[1] in typed or family in typed, f"{line} has no type"
+            assert line.rsplit(" ", 1)[0] not in samples
+            samples[line.rsplit(" ", 1)[0]] = float(found[4])
+    return samples
+
+
+def test_metrics_agree_with_what_has_happened(paged):
+    m = paged(tarpit="time = 60s max = 60s freeze = off")
+    clients = [hold(m) for _ in range(5)]
+    for _ in range(3):
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    until = time.monotonic() + 5
+    while (seen := metrics(m))["mired_held_connections"] < 5 and time.monotonic() < until:
+        time.sleep(0.02)
+    assert seen["mired_held_connections"] == 5
+    assert seen['mired_messages_total{result="passed"}'] == 3
+    assert seen['mired_offences_total{kind="recipient"}'] == 5
+    assert seen["mired_message_seconds_count"] == 3
+    assert seen['mired_message_seconds_bucket{le="+Inf"}'] == 3
+    assert seen["mired_ledger_entries"] >= 5
+    assert any(name.startswith("mired_build_info") for name in seen)
+    for c in clients:
+        c.close()
+
+
+def test_the_page_is_served_and_asks_nobody_else(paged):
+    m = paged()
+    status, headers, text = get(m, "/")
+    assert status == 200 and "<title>mired</title>" in text
+    assert "default-src 'none'" in headers["Content-Security-Policy"]
+    assert not re.search(r"https?://", text)
+    for path in re.findall(r'(?:src|href)="([^"]+)"', text):
+        assert get(m, path)[0] == 200, path
+    assert get(m, "/../etc/passwd")[0] == 404
+    assert get(m, "/nothing")[0] == 404
+    assert get(m, "/", method="DELETE")[0] == 405
+
+
+def test_live_numbers_come_every_second(paged):
+    m = paged(tarpit="time = 60s max = 60s freeze = off")
+    c = http.client.HTTPConnection("127.0.0.1", m.web, timeout=10)
+    c.request("GET", "/events")
+    stream = c.getresponse()
+    assert stream.getheader("Content-Type") == "text/event-stream"
+
+    def event():
+        while not (line := stream.readline()).startswith(b"data: "):
+            assert line
+        return json.loads(line[6:])
+
+    assert event()["status"]["held"] == 0
+    held = hold(m)
+    until = time.monotonic() + 8
+    while (live := event())["status"]["held"] != 1:
+        assert time.monotonic() < until
+    assert [x["address"] for x in live["clients"]] == [held.source]
+    assert live["status"]["held"] == json.loads(m.control("--json", "status").stdout)["held"]
+    held.close()
+    c.close()
+
+
+def test_changes_need_the_token(paged):
+    m = paged(tarpit="time = 60s max = 60s freeze = off")
+    held = hold(m)
+    path = f"/release?address={held.source}"
+    assert get(m, path, method="POST")[0] == 403
+    assert get(m, path, method="POST", X_Mired_Token="a wrong one")[0] == 403
+    assert get(m, "/release?address=x", method="POST", X_Mired_Token="a long secret")[0] == 400
+    begun = time.monotonic()
+    assert get(m, path, method="POST", X_Mired_Token="a long secret")[0] == 200
+    assert held.reply().code == 550 and time.monotonic() - begun < 1
+    held.close()
+
+
+def test_a_reload_keeps_the_page(paged):
+    m = paged()
+    assert m.control("reload").returncode == 0
+    for _ in range(20):
+        assert get(m, "/metrics")[0] == 200
