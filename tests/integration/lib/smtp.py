@@ -33,7 +33,8 @@ class Reply:
 class Client:
     """One connection. Comes from a fresh loopback address unless told otherwise.
 
-    `begun` is the time of the last octet sent, from which replies are counted."""
+    `begun` is the time just before the last sending, from which replies are counted: taken behind it, a pause of
+    this process would make a hold look short."""
 
     def __init__(self, port, host="127.0.0.1", source=None, timeout=60, greet=True):
         if source is None and ":" not in host:
@@ -59,8 +60,8 @@ class Client:
     def send(self, octets):
         if isinstance(octets, str):
             octets = octets.encode()
-        self.socket.sendall(octets)
         self.begun = time.monotonic()
+        self.socket.sendall(octets)
 
     def line(self):
         """The next line without its CRLF, or None when the server has closed."""
