@@ -3,6 +3,7 @@
  * Files are only looked at, to see whether they can be read; who uses them reads them. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -160,6 +161,7 @@ static void default_listen(struct config *c)
     for (size_t i = 0; i < 2; i++) {
         addr_parse_port(span_of(usual[i]), &c->listen[i].addr);
         c->listen[i].auth = true;
+        c->listen[i].tls = c->tls.certificate.count ? TLS_STARTTLS : TLS_OFF;
     }
     c->listen_count = 2;
 }
@@ -175,9 +177,13 @@ static void check_listen(struct reader *r)
                 reader_wrong(r, r->section[SECTION_LISTEN][i],
                              "the same listen stands in line %d already",
                              r->section[SECTION_LISTEN][k].line);
-        if (l->tls != TLS_OFF)
-            reader_wrong(r, reader_place(r, SECTION_LISTEN, i, "tls"),
-                         "tls is not yet supported (TLS)");
+        struct place tls = reader_place(r, SECTION_LISTEN, i, "tls");
+        if (l->tls != TLS_OFF && c->tls.certificate.count == 0)
+            reader_wrong(r, tls,
+                         "tls needs a certificate; right would be tls { certificate = "
+                         "\"/etc/mired/tls.pem\"  key = \"/etc/mired/tls.key\" }");
+        if (!reader_is_set(r, SECTION_LISTEN, i, "tls") && c->tls.certificate.count)
+            l->tls = TLS_STARTTLS;
         if (l->submission && c->auth_count == 0)
             reader_wrong(
                 r, reader_place(r, SECTION_LISTEN, i, "submission"),
@@ -187,6 +193,33 @@ static void check_listen(struct reader *r)
             reader_wrong(r, reader_place(r, SECTION_LISTEN, i, "auth"),
                          "submission = true and auth = false clash: nobody could send");
     }
+}
+
+static void check_tls(struct reader *r)
+{
+    struct config_tls *t = &r->config->tls;
+    struct place at = r->section[SECTION_TLS][0];
+    char text[4200];
+
+    if (!at.line)
+        return;
+    snprintf(text, sizeof text, "%s:%d", at.file, at.line);
+    t->place = strdup(text);
+    if (t->certificate.count == 0)
+        reader_wrong(r, at, "tls has no certificate; right would be certificate = "
+                            "\"/etc/mired/tls.pem\"");
+    if (t->key.count && t->key.count != t->certificate.count)
+        reader_wrong(r, reader_place(r, SECTION_TLS, 0, "key"),
+                     "tls: %zu keys for %zu certificates; right would be one each, or no key where "
+                     "the certificate's file has it",
+                     t->key.count, t->certificate.count);
+    for (size_t i = 0; i < t->certificate.count; i++)
+        check_file(r, reader_place(r, SECTION_TLS, 0, "certificate"), "certificate",
+                   t->certificate.at[i]);
+    for (size_t i = 0; i < t->key.count; i++)
+        check_file(r, reader_place(r, SECTION_TLS, 0, "key"), "key", t->key.at[i]);
+    if (t->client_ca)
+        check_file(r, reader_place(r, SECTION_TLS, 0, "client_ca"), "client_ca", t->client_ca);
 }
 
 static void check_recipients(struct reader *r)
@@ -270,6 +303,7 @@ void config_check(struct reader *r)
     check_traps(r);
     check_suspect(r);
     check_tarpit(r);
+    check_tls(r);
     check_listen(r);
     check_recipients(r);
     check_auth(r);

@@ -42,7 +42,9 @@ struct config_listen {
 };
 
 struct config_tls {
-    struct config_strings certificate, key;
+    struct config_strings certificate, key; /* as many keys as certificates, or none: in the same
+                                               files */
+    char *place;     /* "FILE:LINE" of the section, for what is wrong with the files */
     int minimum;     /* 12 or 13 for TLS 1.2 or 1.3 */
     char *client_ca; /* optional client certificates that make a session exempt; NULL: none */
 };

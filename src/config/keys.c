@@ -121,7 +121,7 @@ const struct key keys_fleet[] = {
 
 const struct section sections[SECTION_COUNT] = {
     [SECTION_LISTEN] = {"listen", keys_listen, true, NULL},
-    [SECTION_TLS] = {"tls", keys_tls, false, "TLS"},
+    [SECTION_TLS] = {"tls", keys_tls, false, NULL},
     [SECTION_TARPIT] = {"tarpit", keys_tarpit, false, NULL},
     [SECTION_RECIPIENTS] = {"recipients", keys_recipients, true, NULL},
     [SECTION_AUTH] = {"auth", keys_auth, true, NULL},

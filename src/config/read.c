@@ -510,6 +510,11 @@ struct place reader_place(const struct reader *r, enum section_kind s, size_t nu
     return at.line ? at : r->section[s][number];
 }
 
+bool reader_is_set(const struct reader *r, enum section_kind s, size_t number, const char *key)
+{
+    return key_place(sections[s].keys, r->value[s][number], key).line != 0;
+}
+
 struct place reader_main(const struct reader *r, const char *key)
 {
     return key_place(keys_main, r->main, key);
@@ -523,6 +528,7 @@ void config_free(struct config *c)
         return;
     values_free(keys_main, c);
     values_free(keys_tls, &c->tls);
+    free(c->tls.place);
     values_free(keys_web, c);
     values_free(keys_tarpit, c);
     for (size_t i = 0; i < c->listen_count; i++)

@@ -31,6 +31,8 @@ void reader_warn(struct reader *r, struct place at, const char *format, ...)
 /* Where a key of a section was written, or the section when it was not. */
 struct place reader_place(const struct reader *r, enum section_kind s, size_t number,
                           const char *key);
+/* Whether the key was written at all. */
+bool reader_is_set(const struct reader *r, enum section_kind s, size_t number, const char *key);
 struct place reader_main(const struct reader *r, const char *key);
 
 /* Defaults that depend on the machine, and everything that more than one value decides. */

@@ -20,6 +20,7 @@
 #include "config/config.h"
 #include "master/master.h"
 #include "master/notify.h"
+#include "worker/tls.h"
 
 enum {
     COMING_MS = 20000, /* to become ready */
@@ -66,6 +67,7 @@ static void release(struct master *m, struct generation *g)
     for (uint32_t i = 0; g->answer && i < g->slots; i++)
         close_pair(g->answer[i]);
     free(g->answer);
+    tls_server_close(g->tls);
     config_free(g->config);
     free(g);
 }
@@ -244,6 +246,10 @@ int generation_start(struct master *m, struct config *config, struct asker asker
                              .listeners_before = m->listeners.count,
                              .deadline.due = time_is_up};
     int error = open_pairs(g);
+    if (!error && tls_server_open(&config->tls, &g->tls, errors) < 0) {
+        release(m, g);
+        return -1;
+    }
     if (!error)
         error = house_handoffs(&m->house, config->workers);
     if (error)

@@ -11,6 +11,7 @@
 #include "config/config.h"
 #include "master/master.h"
 #include "master/title.h"
+#include "worker/tls.h"
 
 #define CONFIG_FILE "/etc/mired/mired.conf"
 
@@ -73,9 +74,13 @@ int main(int argc, char **argv)
         buf_free(&said);
         return status;
     }
+    struct tls_server *tls;
+    bool good = tls_server_open(&config->tls, &tls, &said) == 0;
     show(&said);
-    puts("configuration OK");
+    if (good)
+        puts("configuration OK");
+    tls_server_close(tls);
     buf_free(&said);
     config_free(config);
-    return 0;
+    return !good;
 }

@@ -62,6 +62,7 @@ struct generation {
     uint32_t id;
     enum generation_state state;
     struct config *config;
+    struct tls_server *tls; /* NULL: no certificate */
     int ask[2];       /* workers write to [1], clerks read from [0] */
     int (*answer)[2]; /* for each answer slot: clerks write to [1], the asker reads from [0] */
     uint32_t slots;   /* one a worker, and web's */

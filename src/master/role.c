@@ -19,6 +19,7 @@
 #include "master/slots.h"
 #include "store/store.h"
 #include "web/web.h"
+#include "worker/tls.h"
 #include "worker/worker.h"
 
 enum { ORPHAN_S = 3 }; /* what an orphan gets to say good-bye to its clients */
@@ -61,11 +62,23 @@ static int follow_master(pid_t master)
     return getppid() == master ? 0 : -ESRCH; /* died before we asked to be told */
 }
 
+/* Keys are for workers, and each has those of its own generation. */
+static void forget_keys(struct master *m, const struct child *c)
+{
+    for (struct generation *g = m->generations; g; g = g->next) {
+        if (c->role == ROLE_WORKER && g == c->generation)
+            continue;
+        tls_server_close(g->tls);
+        g->tls = NULL;
+    }
+}
+
 /* Gives up what is not this child's: descriptors, identity, capabilities but those of `needs`. 0 or
  * -errno. */
 static int settle_in(struct master *m, const struct child *c, int *keep, size_t n, uint64_t needs)
 {
     close_others(keep, n);
+    forget_keys(m, c);
     int error = privileges_drop(&m->house.identity, needs);
     if (!error && role_table[c->role].secrets && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         error = -errno;
@@ -127,6 +140,7 @@ static int run_worker(struct master *m, const struct child *c)
                                  count_freezers(g->config) ? m->house.handoff[c->index][0] : -1,
                              .freezer_shared = &m->house.shared->freezer,
                              .ledger = m->house.ledger,
+                             .tls = g->tls,
                              .settle = m->house.settle,
                              .spool_used = &m->house.shared->spool_used};
     for (; n < kit.listeners; n++)

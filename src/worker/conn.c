@@ -110,6 +110,11 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
     }
     c->flags |= CONN_GREETING;
     smtp_start(&c->smtp, addr_is_loopback(peer));
+    if (config->listen[listener].tls == TLS_IMPLICIT) {
+        struct tarpit_who who = conn_who(w, c);
+        tls_begin(w, c, tarpit_wait(&w->tarpit, &who, w->loop.wall).ms);
+        return;
+    }
     conn_phase(w, c, CONN_READING, config->timeout_ms);
     conn_run(w, c);
 }
@@ -134,6 +139,7 @@ int conn_detach(struct worker *w, struct conn *c)
         hold_end(w, c);
     loop_alarm_off(&w->loop, &c->alarm);
     loop_forget(&w->loop, &c->watch);
+    tls_free(w, c);
     work_free(w, c);
     smtp_free(&c->smtp);
     ring_remove(&c->link);
@@ -157,8 +163,9 @@ void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
 {
     if (c->phase == CONN_HELD)
         hold_end(w, c);
+    if (c->phase != CONN_SHAKING) /* in a handshake nothing can be said */
+        io_last_words(w, c, id);
     c->phase = CONN_CLOSING;
-    io_last_words(w, c, id);
     conn_close(w, c,
                id == REPLY_TIMEOUT   ? "timeout"
                : id == REPLY_EVICTED ? "evicted"
@@ -215,7 +222,7 @@ static enum go finish(struct worker *w, struct conn *c)
         conn_phase(w, c, CONN_CLOSING, w->config->timeout_ms);
         return GO_WAIT;
     }
-    shutdown(c->watch.fd, SHUT_WR);
+    io_end(w, c);
     conn_close(w, c, "quit");
     return GO_GONE;
 }
@@ -231,7 +238,7 @@ static enum go serve(struct worker *w, struct conn *c, enum smtp_want want, stru
     case SMTP_MESSAGE_VOID: message_void(c); return GO_ON;
     case SMTP_MESSAGE_END: return message_end(w, c) ? GO_ON : GO_WAIT;
     case SMTP_END: return finish(w, c);
-    case SMTP_START_TLS:
+    case SMTP_START_TLS: tls_begin(w, c, 0); break;
     case SMTP_INPUT: break;
     }
     return GO_WAIT;
@@ -304,5 +311,6 @@ void conn_due(struct loop *loop, struct alarm *a)
     case CONN_ASKING: question_answered(w, c, NULL); break;
     case CONN_HANDING: break;
     case CONN_CLOSING: conn_close(w, c, "timeout"); break;
+    case CONN_SHAKING: tls_due(w, c); break;
     }
 }

@@ -11,14 +11,17 @@
  *   recipient.c verdicts on RCPT and AUTH               asks.c     questions to the clerks
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   suspects.c  networks that start with offences
+ *   tls.c       handshakes, octets under TLS    tls_server.c  certificates
  *   worker.c    the process: listeners, control, ending */
 #ifndef MIRED_WORKER_CONN_H
 #define MIRED_WORKER_CONN_H
 
 #include <assert.h>
 #include <stdbool.h>
+#include <openssl/types.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/addr.h"
 #include "base/loop.h"
@@ -42,6 +45,7 @@ enum conn_phase {
     CONN_ASKING,  /* a clerk has been asked */
     CONN_HANDING, /* a backend has the message */
     CONN_CLOSING, /* ends as soon as its output is out */
+    CONN_SHAKING, /* TLS is being agreed on */
 };
 
 enum conn_flag {
@@ -52,6 +56,9 @@ enum conn_flag {
     CONN_HOLD_SET = 16, /* work->hold is the decision for the reply that comes next */
     CONN_RUNNING = 64,  /* conn_run() is on the stack */
     CONN_FREEZE = 128,  /* this hold may be frozen */
+    CONN_TLS = 256,        /* octets go through worker->tls */
+    CONN_TLS_LATER = 512,  /* CONN_SHAKING, and not to begin before its timer */
+    CONN_TLS_WRITE = 1024, /* the handshake waits for room to write */
 };
 
 struct answer;
@@ -122,6 +129,8 @@ struct worker {
     struct suspects suspects;
     struct freezing *freezing; /* NULL: no freezer */
     struct spool_room spool_room;
+    SSL **tls; /* by descriptor; NULL where there is none */
+    size_t tls_places;
     struct watch *listeners;
     struct watch control;
     struct alarm stop_alarm;
@@ -198,8 +207,26 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events);
 bool io_flush(struct worker *w, struct conn *c);
 /* Asks epoll for what the phase needs. */
 void io_want(struct worker *w, struct conn *c);
+/* Nothing more comes from us: says so, under TLS too. */
+void io_end(struct worker *w, struct conn *c);
 /* Sends a last line regardless of the connection's state, as far as the socket takes it. */
 void io_last_words(struct worker *w, struct conn *c, enum reply_id id);
+
+/* ---- tls.c ---- */
+
+/* The handshake comes next, when wait_ms are over. Does nothing else yet: the loop will. */
+void tls_begin(struct worker *w, struct conn *c, uint64_t wait_ms);
+/* The timer of CONN_SHAKING, and its descriptor, have something. May free the connection. */
+void tls_due(struct worker *w, struct conn *c);
+void tls_step(struct worker *w, struct conn *c);
+/* As recv() and send() without waiting; errno is EAGAIN or ECONNRESET. With CONN_TLS only. */
+ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room);
+ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len);
+/* Tells the client that nothing more comes (close_notify). */
+void tls_end(struct worker *w, struct conn *c);
+void tls_free(struct worker *w, struct conn *c);
+/* "TLSv1.3", for the log. */
+const char *tls_version(const struct worker *w, const struct conn *c);
 
 /* ---- hold.c ---- */
 

@@ -24,6 +24,7 @@ static bool is_conversation(const struct reply *r)
     case REPLY_GREETING:
     case REPLY_HELO:
     case REPLY_EHLO:
+    case REPLY_START_TLS:
     case REPLY_SENDER_OK: return true;
     default: return false;
     }

@@ -17,10 +17,35 @@ static bool has_output(const struct conn *c)
     return c->work && c->work->out.len;
 }
 
+static ssize_t take(struct worker *w, struct conn *c, char *at, size_t room)
+{
+    return c->flags & CONN_TLS ? tls_recv(w, c, at, room)
+                               : recv(c->watch.fd, at, room, MSG_DONTWAIT);
+}
+
+static ssize_t give(struct worker *w, struct conn *c, const char *at, size_t len)
+{
+    return c->flags & CONN_TLS ? tls_send(w, c, at, len)
+                               : send(c->watch.fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+void io_end(struct worker *w, struct conn *c)
+{
+    tls_end(w, c);
+    shutdown(c->watch.fd, SHUT_WR);
+}
+
 void io_want(struct worker *w, struct conn *c)
 {
     uint32_t events = 0;
 
+    if (c->phase == CONN_SHAKING) {
+        events = EPOLLRDHUP | (c->flags & CONN_TLS_LATER ? 0 : EPOLLIN);
+        if (has_output(c) || c->flags & CONN_TLS_WRITE)
+            events |= EPOLLOUT;
+        loop_want(&w->loop, &c->watch, events);
+        return;
+    }
     if (c->phase == CONN_READING && !has_output(c))
         c->flags &= ~(uint32_t)CONN_READ_OFF;
     if (!(c->flags & CONN_READ_OFF))
@@ -37,7 +62,7 @@ bool io_flush(struct worker *w, struct conn *c)
     if (!has_output(c))
         return true;
     struct buf *out = &c->work->out;
-    ssize_t n = send(c->watch.fd, out->at, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = give(w, c, out->at, out->len);
     if (n < 0) {
         if (errno == EAGAIN || errno == EINTR)
             return true;
@@ -54,9 +79,9 @@ void io_last_words(struct worker *w, struct conn *c, enum reply_id id)
     if (!conn_work(c) || reply_write(&r, &c->work->out) < 0)
         return;
     struct buf *out = &c->work->out;
-    (void)!send(c->watch.fd, out->at, out->len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    (void)!give(w, c, out->at, out->len);
     /* Unread input would turn the close into a reset, which can overtake the line just sent. */
-    shutdown(c->watch.fd, SHUT_WR);
+    io_end(w, c);
     while (recv(c->watch.fd, w->input, sizeof w->input, MSG_DONTWAIT) == (ssize_t)sizeof w->input)
         ;
 }
@@ -66,7 +91,7 @@ static void read_some(struct worker *w, struct conn *c)
     size_t kept = c->work ? c->work->in.len : 0;
     assert(kept < sizeof w->input); /* the session bounds what it leaves unused */
 
-    ssize_t n = recv(c->watch.fd, w->input + kept, sizeof w->input - kept, MSG_DONTWAIT);
+    ssize_t n = take(w, c, w->input + kept, sizeof w->input - kept);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
@@ -86,7 +111,7 @@ static void write_rest(struct worker *w, struct conn *c)
     if (!io_flush(w, c) || has_output(c))
         return;
     if (c->phase == CONN_CLOSING) {
-        shutdown(c->watch.fd, SHUT_WR);
+        io_end(w, c);
         conn_close(w, c, "quit");
     } else if (c->phase == CONN_READING) {
         conn_run(w, c); /* it had stopped stepping for want of room */
@@ -110,6 +135,7 @@ static void ended(struct worker *w, struct conn *c, bool broken)
     case CONN_READING:
     case CONN_ASKING:
     case CONN_CLOSING:
+    case CONN_SHAKING:
         if (broken) {
             conn_close(w, c, "hung up");
         } else { /* what came before the end is still to be read and answered */
@@ -127,6 +153,10 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
 
     if (events & (EPOLLERR | EPOLLHUP)) {
         ended(w, c, true);
+        return;
+    }
+    if (c->phase == CONN_SHAKING) {
+        tls_step(w, c);
         return;
     }
     if (events & EPOLLOUT) {

@@ -23,7 +23,7 @@ void journal_session(struct worker *w, struct conn *c, const char *why)
     if (c->smtp.flags & SMTP_AUTHENTICATED)
         log_text(&l, "auth", "yes");
     if (c->smtp.flags & SMTP_TLS_ON)
-        log_text(&l, "tls", "yes");
+        log_text(&l, "tls", tls_version(w, c));
     if (c->last_code)
         log_int(&l, "code", c->last_code);
     log_int(&l, "messages", c->messages);

@@ -157,6 +157,7 @@ static bool make_services(struct worker *w)
             .recipients_max = ENVELOPE_RECIPIENTS_MAX,
             .submission = config->listen[i].submission,
             .auth = config->listen[i].auth && config->auth_count > 0,
+            .tls = config->listen[i].tls == TLS_STARTTLS,
             .offer = SMTP_OFFER_ALL, /* until the backends have been asked */
         };
     return true;
@@ -254,6 +255,7 @@ static void close_all(struct worker *w)
     loop_close(&w->loop);
     free(w->service);
     free(w->listeners);
+    free(w->tls);
     suspects_close(&w->suspects);
     free(w);
 }

@@ -10,6 +10,7 @@ struct config;
 struct freezer_shared;
 struct ledger;
 struct settle;
+struct tls_server;
 
 /* A listening socket of this worker's slot. */
 struct worker_listener {
@@ -29,6 +30,7 @@ struct worker_kit {
     int freezer;            /* hand-off pair to the freezer; -1: there is none */
     struct freezer_shared *freezer_shared;
     struct ledger *ledger;
+    const struct tls_server *tls; /* NULL: no certificate */
     struct settle *settle;
     _Atomic uint64_t *spool_used; /* octets in all workers' spools; shared */
 };

@@ -71,6 +71,11 @@ BAD = {
     "a missing password file": ('auth "file" { path = "/nonexistent/p" }', ["/nonexistent/p"]),
     "an unknown backend": ('backend "carrier-pigeon" { }', ["carrier-pigeon"]),
     "an unknown log format": ('log = "xml"', ["xml"]),
+    "TLS without a certificate": ('listen "127.0.0.1:2526" { tls = implicit }', ["certificate"]),
+    "a missing certificate": ('tls { certificate = "/nonexistent/c" }', ["/nonexistent/c"]),
+    "two keys for one certificate": (
+        'tls { certificate = "@FOLDER@/passwd" key = { "@FOLDER@/passwd", "@FOLDER@/passwd" } }', ["key"]
+    ),
     "a maximum below the time": ("tarpit { time = 60s max = 30s }", ["max"]),
 }
 

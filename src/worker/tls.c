@@ -1,0 +1,189 @@
+/* TLS on a connection: the handshake, and octets in and out.
+ *
+ * A connection's SSL stands in a table of the worker's by descriptor, so that the many that are
+ * held without TLS pay nothing for it. Handshakes are steps of the loop like all else. With TLS on
+ * port 465 a client in debt waits before its handshake, which is the dearest thing that it can ask
+ * for; with STARTTLS it has waited for the 220. */
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/metrics.h"
+#include "config/config.h"
+#include "worker/conn.h"
+#include "worker/tls.h"
+
+enum { HANDSHAKE_MS = 60000, RECORD_MAX = 16384 };
+
+/* read_some() must take a whole record, or its rest would lie where epoll does not see it. */
+static_assert(sizeof((struct worker){0}.input) >= SMTP_AUTH_LINE_MAX + RECORD_MAX,
+              "a record fits beside what the session leaves");
+
+static bool make_place(struct worker *w, int fd)
+{
+    size_t want = (size_t)fd + 1;
+
+    if (want <= w->tls_places)
+        return true;
+    if (want < w->tls_places * 2)
+        want = w->tls_places * 2;
+    SSL **more = realloc(w->tls, want * sizeof *more);
+    if (!more)
+        return false;
+    memset(more + w->tls_places, 0, (want - w->tls_places) * sizeof *more);
+    w->tls = more;
+    w->tls_places = want;
+    return true;
+}
+
+static SSL *of(const struct worker *w, const struct conn *c)
+{
+    return c->flags & CONN_TLS ? w->tls[c->watch.fd] : NULL;
+}
+
+void tls_begin(struct worker *w, struct conn *c, uint64_t wait_ms)
+{
+    if (wait_ms)
+        c->flags |= CONN_TLS_LATER;
+    conn_phase(w, c, CONN_SHAKING, wait_ms ? wait_ms : HANDSHAKE_MS);
+}
+
+void tls_due(struct worker *w, struct conn *c)
+{
+    if (!(c->flags & CONN_TLS_LATER)) {
+        metric_add(METRIC_TLS_FAILED, 1);
+        conn_close(w, c, "timeout");
+        return;
+    }
+    c->flags &= ~(uint32_t)CONN_TLS_LATER;
+    conn_phase(w, c, CONN_SHAKING, HANDSHAKE_MS);
+}
+
+static bool start(struct worker *w, struct conn *c)
+{
+    if (c->flags & CONN_TLS)
+        return true;
+    SSL *ssl = make_place(w, c->watch.fd) ? tls_server_new(w->kit->tls, c->watch.fd) : NULL;
+    if (!ssl)
+        return false;
+    SSL_set_accept_state(ssl);
+    w->tls[c->watch.fd] = ssl;
+    c->flags |= CONN_TLS;
+    return true;
+}
+
+static void failed(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    metric_add(METRIC_TLS_FAILED, 1);
+    metric_add(METRIC_OFFENCE_TLS, 1);
+    c->offences++;
+    (void)tarpit_offence(&w->tarpit, &who, OFFENCE_TLS, w->loop.wall);
+    conn_close(w, c, "handshake failed");
+}
+
+static void shaken(struct worker *w, struct conn *c)
+{
+    metric_add(METRIC_TLS_OK, 1);
+    if (tls_client_is_known(of(w, c)))
+        c->flags |= CONN_EXEMPT;
+    smtp_tls_is_on(&c->smtp);
+    conn_rest(c);
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    conn_run(w, c);
+}
+
+static void shake(struct worker *w, struct conn *c)
+{
+    SSL *ssl = of(w, c);
+
+    ERR_clear_error();
+    int done = SSL_do_handshake(ssl);
+    int why = SSL_get_error(ssl, done);
+    c->flags &= ~(uint32_t)CONN_TLS_WRITE;
+    if (why == SSL_ERROR_WANT_WRITE)
+        c->flags |= CONN_TLS_WRITE;
+    if (done == 1)
+        shaken(w, c);
+    else if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
+        io_want(w, c);
+    else
+        failed(w, c);
+}
+
+void tls_step(struct worker *w, struct conn *c)
+{
+    if (c->flags & CONN_TLS_LATER) { /* the client has ended its side */
+        conn_close(w, c, "hung up");
+        return;
+    }
+    if (!(c->flags & CONN_TLS) && !io_flush(w, c)) /* the 220 goes out as it is */
+        return;
+    if (!(c->flags & CONN_TLS) && c->work && c->work->out.len)
+        io_want(w, c);
+    else if (!start(w, c))
+        conn_close(w, c, "no memory");
+    else
+        shake(w, c);
+}
+
+/* What SSL_read() and SSL_write() came to, as recv() and send() would tell it. */
+static ssize_t told(SSL *ssl, int n)
+{
+    if (n > 0)
+        return n;
+    switch (SSL_get_error(ssl, n)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE: errno = EAGAIN; return -1;
+    case SSL_ERROR_ZERO_RETURN: return 0;
+    default: errno = ECONNRESET; return -1;
+    }
+}
+
+ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room)
+{
+    SSL *ssl = of(w, c);
+
+    ERR_clear_error();
+    return told(ssl, SSL_read(ssl, at, (int)room));
+}
+
+ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len)
+{
+    SSL *ssl = of(w, c);
+
+    ERR_clear_error();
+    return told(ssl, SSL_write(ssl, at, len < INT32_MAX ? (int)len : INT32_MAX));
+}
+
+void tls_end(struct worker *w, struct conn *c)
+{
+    SSL *ssl = of(w, c);
+
+    if (!ssl || !SSL_is_init_finished(ssl))
+        return;
+    ERR_clear_error();
+    (void)SSL_shutdown(ssl);
+}
+
+void tls_free(struct worker *w, struct conn *c)
+{
+    SSL *ssl = of(w, c);
+
+    if (!ssl)
+        return;
+    w->tls[c->watch.fd] = NULL;
+    c->flags &= ~(uint32_t)CONN_TLS;
+    SSL_free(ssl);
+}
+
+const char *tls_version(const struct worker *w, const struct conn *c)
+{
+    SSL *ssl = of(w, c);
+
+    return ssl ? SSL_get_version(ssl) : "yes";
+}

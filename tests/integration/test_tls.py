@@ -1,0 +1,330 @@
+"""TLS towards clients: STARTTLS and implicit, which certificate, what is believed, what it costs."""
+
+import pathlib
+import re
+import shutil
+import ssl
+import subprocess
+import tempfile
+
+import pytest
+
+from lib import ports
+from lib.certificates import Authority
+from lib.mired import PASSWORDS, PROGRAM
+from lib.smtp import Client
+
+NAME = "mx.example.test"
+USER = "alice@example.test"
+
+
+@pytest.fixture(scope="module")
+def folder():
+    path = pathlib.Path(tempfile.mkdtemp(prefix="mired-tls-"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture(scope="module")
+def authority(folder):
+    return Authority(folder)
+
+
+@pytest.fixture(scope="module")
+def issued(authority):
+    return authority.issue(NAME)
+
+
+def section(certificate, key, more=""):
+    return f'tls {{ certificate = "{certificate}" key = "{key}" {more} }}\n'
+
+
+@pytest.fixture
+def m(mired, issued):
+    """A mired with STARTTLS everywhere and implicit TLS on .implicit."""
+    implicit = ports.free()
+    started = mired(
+        tarpit="time = 1s",
+        config=section(*issued) + f'listen "127.0.0.1:{implicit}" {{ submission = true tls = implicit }}',
+    )
+    started.implicit = implicit
+    return started
+
+
+def trusting(authority, **settings):
+    context = ssl.create_default_context(cafile=authority.file)
+    for name, value in settings.items():
+        setattr(context, name, value)
+    return context
+
+
+class Secure(Client):
+    """A client that can go over to TLS."""
+
+    def start_tls(self, context, name=NAME):
+        self.must("STARTTLS", 220)
+        self.wrap(context, name)
+        return self
+
+    def wrap(self, context, name=NAME):
+        self.socket = context.wrap_socket(self.socket, server_hostname=name)
+
+    @property
+    def names(self):
+        return {value for _, value in self.socket.getpeercert()["subjectAltName"]}
+
+
+def implicit(port, context):
+    client = Secure(port, greet=False)
+    client.wrap(context)
+    client.greeting = client.reply()
+    return client
+
+
+def test_mail_and_replies_flow_over_starttls_as_without(m, authority):
+    with Secure(m.port) as client:
+        assert "STARTTLS" in client.ehlo()
+        client.start_tls(trusting(authority))
+        assert client.socket.version() == "TLSv1.3"
+        assert "STARTTLS" not in client.ehlo()
+        body = b"".join(b"line %d %s\r\n" % (i, b"x" * 60) for i in range(20000))
+        assert client.message("a@b.test", USER, body).code == 250
+        assert client.say("STARTTLS").code == 503
+    message = m.delivered(USER)[0].replace(b"\r\n", b"\n")
+    assert body.replace(b"\r\n", b"\n") in message
+    assert re.search(rb"with ESMTPS\b", message)
+    m.log.wait(r"event=session .*tls=TLSv1.3")
+
+
+@pytest.mark.fast
+def test_a_stranger_waits_under_tls_as_well_and_an_authenticated_one_does_not(m, authority):
+    context = trusting(authority)
+    with Secure(m.port) as client:
+        client.ehlo()
+        client.start_tls(context).ehlo()
+        client.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<nobody@example.test>\r\nRCPT TO:<alice@example.test>\r\n")
+        replies = [client.reply() for _ in range(3)]
+        assert [r.code for r in replies] == [250, 550, 250]
+        assert replies[1].seconds >= 0.99
+    with implicit(m.implicit, context) as client:
+        assert client.greeting.code == 220
+        client.ehlo()
+        assert client.login(USER, PASSWORDS[USER]).code == 235
+        client.must(f"MAIL FROM:<{USER}>")
+        reply = client.say("RCPT TO:<nobody@example.test>")
+        assert reply.code == 550 and reply.seconds < 0.9
+
+
+def test_a_long_hold_drips_under_tls(mired, issued, authority):
+    m = mired(tarpit="time = 3s drip = 1s", config=section(*issued))
+    with Secure(m.port) as client:
+        client.ehlo()
+        client.start_tls(trusting(authority)).ehlo()
+        client.must("MAIL FROM:<a@b.test>")
+        client.send("RCPT TO:<nobody@example.test>\r\n")
+        assert client.line().startswith("550-5.1.1 ")
+        reply = client.reply()
+        assert reply.code == 550 and reply.seconds >= 2.99
+
+
+@pytest.mark.fast
+def test_what_came_before_the_handshake_is_not_believed_after_it(m, authority):
+    with Secure(m.port) as client:
+        client.ehlo("before.elsewhere.test")
+        client.must("MAIL FROM:<injected@b.test>")
+        client.start_tls(trusting(authority))
+        assert client.say("RCPT TO:<alice@example.test>").code == 503
+
+
+@pytest.mark.fast
+def test_commands_pipelined_behind_starttls_are_refused(m):
+    with Client(m.port) as client:
+        client.ehlo()
+        client.send("STARTTLS\r\nMAIL FROM:<injected@b.test>\r\nRCPT TO:<alice@example.test>\r\n")
+        assert client.reply().code == 554
+        client.socket.settimeout(0.5)
+        with pytest.raises(AssertionError):  # no more replies
+            client.reply()
+
+
+@pytest.mark.fast
+def test_a_handshake_that_is_none_ends_that_connection_and_is_an_offence(m, authority):
+    source = ports.stranger()
+    with Client(m.port, source=source) as client:
+        client.ehlo()
+        client.must("STARTTLS", 220)
+        client.send("EHLO in.clear\r\n")
+        while client.line() is not None:  # an alert, which is no line of SMTP, and the end
+            pass
+    m.log.wait(rf'event=session client={re.escape(source)} .*result="handshake failed"')
+    with implicit(m.implicit, trusting(authority)) as client:
+        client.ehlo()
+
+
+def test_a_client_that_stops_within_a_handshake_disturbs_nobody(m, authority):
+    silent = [Client(m.implicit, greet=False) for _ in range(20)]
+    for client in silent[:10]:
+        client.send(b"\x16\x03\x01")
+    with implicit(m.implicit, trusting(authority)) as client:
+        assert client.login(USER, PASSWORDS[USER]).code == 503  # EHLO first: it is served
+    for client in silent:
+        client.close()
+
+
+def test_sni_chooses_the_certificate(mired, authority, issued):
+    other = authority.issue("mail.other.test", kind="rsa")
+    certificates, keys = zip(issued, other)
+    quoted = [", ".join(f'"{f}"' for f in files) for files in (certificates, keys)]
+    m = mired(config=f"tls {{ certificate = {{ {quoted[0]} }} key = {{ {quoted[1]} }} }}")
+    context = trusting(authority)
+    for asked, got in ((NAME, NAME), ("mail.other.test", "mail.other.test")):
+        with Secure(m.port) as client:
+            client.ehlo()
+            assert client.start_tls(context, asked).names == {got}
+    context.check_hostname = False
+    with Secure(m.port) as client:
+        client.ehlo()
+        assert client.start_tls(context, "nobody.has.this.test").names == {NAME}
+
+
+def test_the_minimum_is_kept(mired, issued, authority):
+    m = mired(config=section(*issued, 'minimum = "1.3"'))
+    with Secure(m.port) as client:
+        client.ehlo()
+        with pytest.raises((ssl.SSLError, ConnectionError)):
+            client.start_tls(trusting(authority, maximum_version=ssl.TLSVersion.TLSv1_2))
+    with Secure(m.port) as client:
+        client.ehlo()
+        client.start_tls(trusting(authority))
+
+
+def test_tls_1_2_has_forward_secrecy_and_nothing_older_is_spoken(m, authority, issued):
+    with Secure(m.port) as client:
+        client.ehlo()
+        client.start_tls(trusting(authority, maximum_version=ssl.TLSVersion.TLSv1_2))
+        assert client.socket.cipher()[0].startswith("ECDHE-")
+    shown = subprocess.run(
+        ["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{m.port}", "-tls1_1",
+         "-cipher", "ALL:@SECLEVEL=0"],
+        input="QUIT\r\n", capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    assert "Cipher is (NONE)" in shown.stdout + shown.stderr or shown.returncode != 0
+
+
+@pytest.mark.fast
+def test_openssls_own_client_is_served(m, authority):
+    shown = subprocess.run(
+        ["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{m.port}", "-servername", NAME,
+         "-CAfile", authority.file, "-verify_return_error", "-crlf", "-quiet"],
+        input="EHLO s.client.test\nQUIT\n", capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    assert "250" in shown.stdout and "221" in shown.stdout, shown.stdout + shown.stderr
+
+
+def test_swaks_sends_and_logs_in_over_tls(m, authority):
+    done = subprocess.run(
+        ["swaks", "--server", "127.0.0.1", "--port", str(m.submission), "-tls", "--tls-verify",
+         "--tls-ca-path", authority.file, "--tls-verify-host", NAME, "--tls-sni", NAME, "--from", USER,
+         "--to", "bob@example.test", "--auth", "PLAIN", "--auth-user", USER,
+         "--auth-password", PASSWORDS[USER], "--header", "Subject: over TLS"],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    if "is not a recognized option" in done.stderr + done.stdout or "Unknown option" in done.stderr:
+        done = subprocess.run(
+            ["swaks", "--server", "127.0.0.1", "--port", str(m.submission), "-tls", "--from", USER,
+             "--to", "bob@example.test", "--auth", "PLAIN", "--auth-user", USER,
+             "--auth-password", PASSWORDS[USER], "--header", "Subject: over TLS"],
+            capture_output=True, text=True, timeout=30,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    message = m.delivered("bob@example.test")[0]
+    assert b"Subject: over TLS" in message and b"with ESMTPSA" in message
+
+
+def test_a_client_certificate_of_the_known_ca_makes_exempt_and_any_other_is_no_harm(mired, issued, authority, folder):
+    m = mired(tarpit="time = 2s", config=section(*issued, f'client_ca = "{authority.file}"'))
+    known = authority.issue("friend.test")
+    (folder / "other").mkdir()
+    unknown = Authority(folder / "other", "Another CA").issue("stranger.test")
+    seconds = {}
+    for pair in (known, unknown, None):
+        context = trusting(authority)
+        if pair:
+            context.load_cert_chain(*pair)
+        with Secure(m.port) as client:
+            client.ehlo()
+            client.start_tls(context).ehlo()
+            client.must("MAIL FROM:<a@b.test>")
+            reply = client.say("RCPT TO:<nobody@example.test>")
+            assert reply.code == 550
+            seconds[pair] = reply.seconds
+    assert seconds[known] < 1.5 and seconds[unknown] >= 1.99 and seconds[None] >= 1.99
+
+
+def test_a_renewed_certificate_is_taken_up_and_held_connections_stay(mired, authority):
+    old = authority.issue(NAME, stem="renewed")
+    m = mired(tarpit="time = 3s", config=section(*old))
+    context = trusting(authority)
+
+    def serial():
+        with Secure(m.port) as client:
+            client.ehlo()
+            client.start_tls(context)
+            return client.socket.getpeercert()["serialNumber"]
+
+    before = serial()
+    with Secure(m.port) as held:
+        held.ehlo()
+        held.start_tls(context).ehlo()
+        held.must("MAIL FROM:<a@b.test>")
+        held.send("RCPT TO:<nobody@example.test>\r\n")
+        authority.issue(NAME, stem="renewed")
+        assert m.control("reload").returncode == 0
+        assert serial() != before
+        reply = held.reply()
+        assert reply.code == 550 and reply.seconds >= 2.99
+        old[0].write_text("no certificate any more")
+        done = m.control("reload")
+        assert done.returncode == 1 and "renewed.pem" in done.stdout + done.stderr
+        assert serial() != before  # what was there goes on
+
+
+def test_a_broken_certificate_is_named_with_file_and_line(mired, issued, authority):
+    other = authority.issue("mail.other.test")
+    m = mired(config=section(*issued))
+    good = m.file.read_text()
+    assert not m.stop()
+    for pair in ((issued[0], other[1]), (issued[1], issued[1])):
+        m.file.write_text(good.replace(section(*issued), section(*pair)))
+        for option in (["-t"], []):
+            done = subprocess.run([PROGRAM, "-c", m.file, *option], capture_output=True, text=True, timeout=20)
+            assert done.returncode == 1 and "configuration OK" not in done.stdout
+            assert re.search(r"mired\.conf:\d+: tls: (key|certificate)", done.stderr), done.stderr
+
+
+@pytest.mark.alone
+def test_a_held_connection_under_tls_costs_little(mired, issued, authority):
+    """The budget is 15 KB; what is asserted leaves room for another OpenSSL."""
+    m = mired(tarpit="time = 60s freeze = off patience_offences = 0", config=section(*issued))
+    context = trusting(authority)
+
+    def memory():
+        return sum(
+            int(re.search(r"Pss_Anon:\s+(\d+)", pathlib.Path(f"/proc/{p}/smaps_rollup").read_text())[1])
+            for p in m.processes("worker")
+        )
+
+    held, before = [], None
+    for i in range(600):
+        client = Secure(m.port)
+        client.ehlo()
+        client.start_tls(context)
+        client.send("FROBNICATE\r\n")
+        held.append(client)
+        if i == 99:
+            before = memory()
+    each = (memory() - before) * 1024 / 500
+    print(f"{each:.0f} octets each")
+    for client in held:
+        client.close()
+    assert each < 25000
