@@ -131,6 +131,7 @@ static json_t *args_ledger(int argc, char **argv)
 static const struct use uses[COMMAND_COUNT] = {
     [COMMAND_STATUS] = {args_none, show_status, 5000},
     [COMMAND_RELOAD] = {args_none, show_text, 40000},
+    [COMMAND_UPGRADE] = {args_none, show_text, 60000},
     [COMMAND_STOP] = {args_stop, show_text, 5000},
     [COMMAND_CLIENTS] = {args_clients, show_clients, 10000},
     [COMMAND_SHOW] = {args_address, show_client, 5000},

@@ -222,6 +222,63 @@ static void check_tls(struct reader *r)
         check_file(r, reader_place(r, SECTION_TLS, 0, "client_ca"), "client_ca", t->client_ca);
 }
 
+static void check_socketmap(struct reader *r, const struct config_recipients *d, size_t i)
+{
+    struct addr a;
+
+    if (!d->path || !d->map)
+        reader_wrong(r, r->section[SECTION_RECIPIENTS][i],
+                     "recipients \"socketmap\" needs path and map; right would be path = "
+                     "\"/run/users.sock\"  map = \"users\"");
+    else if (d->path[0] != '/' && !(strncmp(d->path, "inet:", 5) == 0 &&
+                                    addr_parse_port(span_of(d->path + 5), &a) && a.port))
+        reader_wrong(r, reader_place(r, SECTION_RECIPIENTS, i, "path"),
+                     "path = \"%.80s\" is wrong; right would be \"/run/users.sock\" or "
+                     "\"inet:127.0.0.1:4000\"",
+                     d->path);
+}
+
+static void check_ldap(struct reader *r, const struct config_recipients *d, size_t i)
+{
+    if (d->url.count == 0 || !d->base || !d->filter)
+        reader_wrong(r, r->section[SECTION_RECIPIENTS][i],
+                     "recipients \"ldap\" needs url, base and filter; right would be url = "
+                     "\"ldaps://dc1.example.org\"  base = \"dc=example,dc=org\"  filter = "
+                     "\"(mail=%%s)\"");
+    else if (!strstr(d->filter, "%s"))
+        reader_wrong(r, reader_place(r, SECTION_RECIPIENTS, i, "filter"),
+                     "filter has no %%s, where the address goes; right would be \"(mail=%%s)\"");
+    for (size_t k = 0; k < d->url.count; k++)
+        if (strncmp(d->url.at[k], "ldap", 4) != 0 || !strstr(d->url.at[k], "://"))
+            reader_wrong(r, reader_place(r, SECTION_RECIPIENTS, i, "url"),
+                         "url = \"%.80s\" is wrong; right would be \"ldaps://dc1.example.org\"",
+                         d->url.at[k]);
+    if (d->password_file)
+        check_file(r, reader_place(r, SECTION_RECIPIENTS, i, "password_file"), "password_file",
+                   d->password_file);
+}
+
+/* Somebody who can be asked: a mail server, not the built-in store. */
+static bool has_server(const struct config *c)
+{
+    for (size_t i = 0; i < c->backend_count; i++)
+        if (c->backend[i].kind != BACKEND_STORE)
+            return true;
+    return false;
+}
+
+static void check_remote(struct reader *r, const struct config_recipients *d, size_t i)
+{
+    if (d->kind == RECIPIENTS_SOCKETMAP)
+        check_socketmap(r, d, i);
+    else if (d->kind == RECIPIENTS_LDAP)
+        check_ldap(r, d, i);
+    else if (!has_server(r->config))
+        reader_wrong(r, r->section[SECTION_RECIPIENTS][i],
+                     "recipients \"backend\" needs a mail server to ask; right would be backend "
+                     "\"smtp://127.0.0.1:10025\" { }");
+}
+
 static void check_recipients(struct reader *r)
 {
     struct config *c = r->config;
@@ -232,8 +289,12 @@ static void check_recipients(struct reader *r)
                     "nobody who guesses is made to wait");
     for (size_t i = 0; i < c->recipients_count; i++) {
         struct config_recipients *d = &c->recipients[i];
-        if (d->kind != RECIPIENTS_FILE || r->section[SECTION_RECIPIENTS][i].line == 0)
+        if (r->section[SECTION_RECIPIENTS][i].line == 0)
             continue;
+        if (d->kind != RECIPIENTS_FILE) {
+            check_remote(r, d, i);
+            continue;
+        }
         struct place at = reader_place(r, SECTION_RECIPIENTS, i, "path");
         if (!d->path)
             reader_wrong(
@@ -250,8 +311,20 @@ static void check_auth(struct reader *r)
 
     for (size_t i = 0; i < c->auth_count; i++) {
         struct place at = reader_place(r, SECTION_AUTH, i, "path");
-        if (c->auth[i].kind != AUTH_FILE)
+        if (c->auth[i].kind == AUTH_BACKEND) {
+            if (!has_server(c))
+                reader_wrong(r, r->section[SECTION_AUTH][i],
+                             "auth \"backend\" needs a mail server to ask; right would be backend "
+                             "\"smtp://127.0.0.1:10025\" { }");
             continue;
+        }
+        if (c->auth[i].kind == AUTH_DOVECOT) {
+            if (!c->auth[i].path)
+                reader_wrong(r, at,
+                             "auth \"dovecot\" has no path; right would be path = "
+                             "\"/run/dovecot/auth-client\"");
+            continue;
+        }
         if (!c->auth[i].path)
             reader_wrong(r, at,
                          "auth \"file\" has no path; right would be path = \"/etc/mired/passwd\"");

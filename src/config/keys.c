@@ -95,8 +95,8 @@ const struct key keys_recipients[] = {
 const struct key keys_auth[] = {{"path", KEY_TEXT, AT(config_auth, path)}, END};
 
 const struct key keys_backend[] = {
-    {"xclient", KEY_BOOL, AT(config_backend, xclient), .later = "XCLIENT"},
-    {"xforward", KEY_BOOL, AT(config_backend, xforward), .later = "XFORWARD"},
+    {"xclient", KEY_BOOL, AT(config_backend, xclient)},
+    {"xforward", KEY_BOOL, AT(config_backend, xforward)},
     {"proxy_protocol", KEY_CHOICE, AT(config_backend, proxy_protocol), .choices = proxies,
      .later = "the PROXY protocol"},
     {"tls", KEY_CHOICE, AT(config_backend, tls), .choices = tls_backend},

@@ -389,13 +389,13 @@ static bool begin_section(struct reader *r, enum section_kind s, size_t i, const
     case SECTION_LISTEN: return begin_listen(r, at, title, &c->listen[i]);
     case SECTION_BACKEND: return begin_backend(r, at, title, &c->backend[i]);
     case SECTION_RECIPIENTS:
-        ok = begin_kind(r, at, "recipients", title, recipients_kinds, 1, &kind);
+        ok = begin_kind(r, at, "recipients", title, recipients_kinds, 4, &kind);
         c->recipients[i].kind = (enum recipients_kind)kind;
         c->recipients[i].cache_ms = 3600 * 1000;
         c->recipients[i].negative_cache_ms = 300 * 1000;
         return ok;
     case SECTION_AUTH:
-        ok = begin_kind(r, at, "auth", title, auth_kinds, 1, &kind);
+        ok = begin_kind(r, at, "auth", title, auth_kinds, 3, &kind);
         c->auth[i].kind = (enum auth_kind)kind;
         return ok;
     default: return true;

@@ -5,16 +5,35 @@
  * knows: a directory that is down must never turn a recipient into an unknown one. */
 #include "directory/directory.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/log.h"
 #include "config/config.h"
+#include "directory/cache.h"
 #include "directory/file.h"
+#include "directory/remote.h"
 #include "smtp/address.h"
 
+enum {
+    CACHE_PLACES = 1 << 18, /* 4 MiB for each source of a clerk, as far as it is used */
+    DOWN_MS = 1000,         /* a source that could not be asked is left alone for so long */
+};
+
 struct source {
-    struct file_directory *file;
+    const struct config_recipients *config;
+    union { /* by config->kind */
+        struct file_directory *file;
+        struct backend_directory *backend;
+        struct socketmap_directory *socketmap;
+        struct ldap_directory *ldap;
+        void *any;
+    } at;
+    struct cache *cache; /* NULL: a file needs none */
+    uint64_t down_until; /* monotonic ms */
+    bool down;
 };
 
 struct directory {
@@ -22,6 +41,31 @@ struct directory {
     struct source *source;
     size_t sources;
 };
+
+static bool source_open(struct source *s, const struct config *config,
+                        const struct config_recipients *r)
+{
+    s->config = r;
+    switch (r->kind) {
+    case RECIPIENTS_FILE: s->at.file = file_directory_open(r->path); return s->at.any;
+    case RECIPIENTS_BACKEND: s->at.backend = backend_directory_open(config); break;
+    case RECIPIENTS_SOCKETMAP: s->at.socketmap = socketmap_directory_open(r); break;
+    case RECIPIENTS_LDAP: s->at.ldap = ldap_directory_open(r); break;
+    }
+    s->cache = cache_open(CACHE_PLACES, r->cache_ms, r->negative_cache_ms);
+    return s->at.any && s->cache;
+}
+
+static void source_close(struct source *s)
+{
+    switch (s->config->kind) {
+    case RECIPIENTS_FILE: file_directory_close(s->at.file); break;
+    case RECIPIENTS_BACKEND: backend_directory_close(s->at.backend); break;
+    case RECIPIENTS_SOCKETMAP: socketmap_directory_close(s->at.socketmap); break;
+    case RECIPIENTS_LDAP: ldap_directory_close(s->at.ldap); break;
+    }
+    cache_close(s->cache);
+}
 
 struct directory *directory_open(const struct config *config)
 {
@@ -36,12 +80,11 @@ struct directory *directory_open(const struct config *config)
         return NULL;
     }
     for (size_t i = 0; i < config->recipients_count; i++) {
-        d->source[i].file = file_directory_open(config->recipients[i].path);
-        if (!d->source[i].file) {
+        d->sources++;
+        if (!source_open(&d->source[i], config, &config->recipients[i])) {
             directory_close(d);
             return NULL;
         }
-        d->sources++;
     }
     return d;
 }
@@ -51,7 +94,7 @@ void directory_close(struct directory *d)
     if (!d)
         return;
     for (size_t i = 0; i < d->sources; i++)
-        file_directory_close(d->source[i].file);
+        source_close(&d->source[i]);
     free(d->source);
     free(d);
 }
@@ -82,13 +125,69 @@ static int make_forms(const struct directory *d, struct span address, char *room
     return n;
 }
 
-static enum answer_result ask_source(struct source *s, const struct span *form, int forms)
+static void went(struct source *s, bool down, uint64_t now)
+{
+    static const char *const name[] = {"file", "ldap", "socketmap", "backend"};
+
+    if (down)
+        s->down_until = now + DOWN_MS;
+    if (down != s->down)
+        log_warn("directory %s is %s", name[s->config->kind], down ? "down" : "up again");
+    s->down = down;
+}
+
+static enum answer_result ask_remote(struct source *s, struct span form, struct answer *out)
+{
+    switch (s->config->kind) {
+    case RECIPIENTS_BACKEND: return backend_directory_ask(s->at.backend, form, out);
+    case RECIPIENTS_SOCKETMAP: return socketmap_directory_ask(s->at.socketmap, form);
+    case RECIPIENTS_LDAP: return ldap_directory_ask(s->at.ldap, form);
+    case RECIPIENTS_FILE: break;
+    }
+    return ANSWER_LATER;
+}
+
+/* One form of one remote source: from the cache while that is fresh, from the source, and from the
+ * cache again when the source cannot be asked. */
+static enum answer_result ask_cached(struct source *s, struct span form, struct answer *out)
 {
     uint64_t now = clock_mono_ms();
+    enum answer_result r;
+
+    if (cache_find(s->cache, form, now, false, &r))
+        return r;
+    if (!s->down || now >= s->down_until) {
+        r = ask_remote(s, form, out);
+        now = clock_mono_ms();
+        went(s, r == ANSWER_LATER, now);
+        cache_put(s->cache, form, now, r);
+        if (r != ANSWER_LATER)
+            return r;
+    }
+    return cache_find(s->cache, form, now, true, &r) ? r : ANSWER_LATER;
+}
+
+/* A backend sees to tags and whole domains itself, and nobody keeps "@domain" in LDAP. */
+static bool wants(const struct source *s, struct span form, int number)
+{
+    switch (s->config->kind) {
+    case RECIPIENTS_BACKEND: return number == 0;
+    case RECIPIENTS_LDAP: return form.len && form.at[0] != '@';
+    default: return true;
+    }
+}
+
+static enum answer_result ask_source(struct source *s, const struct span *form, int forms,
+                                     struct answer *out)
+{
     enum answer_result result = ANSWER_NO;
 
     for (int i = 0; i < forms && result != ANSWER_YES; i++) {
-        enum answer_result r = file_directory_has(s->file, form[i], now);
+        if (!wants(s, form[i], i))
+            continue;
+        enum answer_result r = s->config->kind == RECIPIENTS_FILE
+                                   ? file_directory_has(s->at.file, form[i], clock_mono_ms())
+                                   : ask_cached(s, form[i], out);
         if (r != ANSWER_NO)
             result = r;
     }
@@ -111,9 +210,9 @@ void directory_ask(struct directory *d, struct span address, struct answer *out)
     int forms = make_forms(d, address, room, form);
     for (size_t i = 0; i < d->sources; i++) {
         out->source = (uint8_t)i;
-        enum answer_result r = ask_source(&d->source[i], form, forms);
-        if (r == ANSWER_YES) {
-            out->result = ANSWER_YES;
+        enum answer_result r = ask_source(&d->source[i], form, forms, out);
+        if (r == ANSWER_YES || r == ANSWER_OTHER) {
+            out->result = (uint16_t)r;
             return;
         }
         later = later || r == ANSWER_LATER;

@@ -18,7 +18,8 @@ struct directory; /* all configured sources, in order */
 struct directory *directory_open(const struct config *config);
 void directory_close(struct directory *d);
 
-/* Asks the sources in order: the first YES wins; a NO falls through to the next; LATER anywhere
+/* Asks the sources in order: the first YES wins; a NO falls through to the next; a reply of the
+ * backend's own (OTHER) ends it; LATER anywhere
  * without a YES is LATER (a directory that is down gives 451, never 550). `address` is
  * local@domain, folded. Fills result, source, and code/enhanced/text for ANSWER_OTHER. */
 void directory_ask(struct directory *d, struct span address, struct answer *out);

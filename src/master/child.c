@@ -152,6 +152,30 @@ int child_add(struct master *m, struct generation *g, enum role_id role, uint32_
     return 0;
 }
 
+int child_adopt(struct master *m, struct generation *g, const struct child *known)
+{
+    struct child *c = calloc(1, sizeof *c);
+    if (!c)
+        return -ENOMEM;
+    *c = *known;
+    c->channel = (struct watch){.fd = known->channel.fd, .events = EPOLLIN, .ready = channel_ready};
+    c->generation = g;
+    c->restart.due = restart;
+    c->started_ms = m->loop.now;
+    if (c->row >= 0 && c->row < HOUSE_ROWS)
+        m->house.row_taken[c->row] = true;
+    else
+        c->row = -1;
+    int error = c->channel.fd < 0 ? 0 : loop_watch(&m->loop, &c->channel);
+    if (error) {
+        free(c);
+        return error;
+    }
+    c->next = m->children;
+    m->children = c;
+    return 0;
+}
+
 static void forget(struct master *m, struct child *c)
 {
     struct child **p = &m->children;
@@ -206,7 +230,8 @@ static void ended(struct master *m, struct child *c, int status)
 {
     struct generation *g = c->generation;
     bool expected = c->state == CHILD_LEAVING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    bool leaving = c->state == CHILD_LEAVING || m->stopping;
+    /* What an earlier program began cannot be begun again by this one. */
+    bool leaving = c->state == CHILD_LEAVING || m->stopping || !g->config;
 
     forget_channel(m, c);
     house_row_give(&m->house, c->row);

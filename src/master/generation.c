@@ -182,7 +182,7 @@ static void become_current(struct master *m, struct generation *g)
     listeners_drop(&m->listeners, g->config);
     snprintf(text, sizeof text, "generation %u serves with %u workers", g->id, g->config->workers);
     if (before)
-        master_answer(m, g->asker, true, "reload", text);
+        master_answer(m, g->asker, true, before->config ? "reload" : "upgrade", text);
     else
         log_ready(m, g);
     notify_tell("READY=1\nSTATUS=%s", text);

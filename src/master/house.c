@@ -62,6 +62,8 @@ static int take_lock(struct house *h, struct buf *errors)
 {
     char path[4096], pid[32] = "";
 
+    if (h->lock >= 0) /* inherited */
+        return 0;
     snprintf(path, sizeof path, "%s/lock", h->run);
     h->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
     if (h->lock < 0)
@@ -108,10 +110,12 @@ static int bind_unix(const struct house *h, const char *path, mode_t mode)
 
 static int open_sockets(struct house *h, struct buf *errors)
 {
-    h->store_listen = bind_unix(h, h->store_path, 0600);
+    if (h->store_listen < 0)
+        h->store_listen = bind_unix(h, h->store_path, 0600);
     if (h->store_listen < 0)
         return wrong(errors, "cannot listen on", h->store_path, h->store_listen);
-    h->control_listen = bind_unix(h, h->control_path, 0660);
+    if (h->control_listen < 0)
+        h->control_listen = bind_unix(h, h->control_path, 0660);
     if (h->control_listen < 0)
         return wrong(errors, "cannot listen on", h->control_path, h->control_listen);
     return 0;
@@ -119,10 +123,18 @@ static int open_sockets(struct house *h, struct buf *errors)
 
 /* ---- mappings ---- */
 
-/* A memory file of that size, mapped; NULL without memory. */
+/* A memory file of that size, mapped; NULL without memory. One that was inherited is used, if this
+ * program means the same by it. */
 static void *map_memory(const char *name, size_t size, int *fd)
 {
-    *fd = memfd_create(name, MFD_CLOEXEC);
+    struct stat st;
+
+    if (*fd >= 0 && (fstat(*fd, &st) < 0 || (size_t)st.st_size != size)) {
+        close(*fd);
+        *fd = -1;
+    }
+    if (*fd < 0)
+        *fd = memfd_create(name, MFD_CLOEXEC);
     if (*fd < 0)
         return NULL;
     void *at = ftruncate(*fd, (off_t)size) < 0
@@ -154,7 +166,7 @@ static int open_mappings(struct house *h, const struct config *config, struct bu
 
 /* ---- the whole ---- */
 
-int house_open(struct house *h, const struct config *config, struct buf *errors)
+void house_init(struct house *h)
 {
     *h = (struct house){.lock = -1,
                         .store_listen = -1,
@@ -162,6 +174,10 @@ int house_open(struct house *h, const struct config *config, struct buf *errors)
                         .metrics_fd = -1,
                         .shared_fd = -1,
                         .started_ms = clock_wall_ms()};
+}
+
+int house_open(struct house *h, const struct config *config, struct buf *errors)
+{
     int error = identity_find(&h->identity, config->user);
     if (error == -ENOENT) {
         buf_addf(errors, "there is no user \"%s\"; create it, or set `user` to one that is there\n",
@@ -172,7 +188,8 @@ int house_open(struct house *h, const struct config *config, struct buf *errors)
         return wrong(errors, "cannot look up the user", config->user, error);
     h->state = strdup(config->state);
     h->run = strdup(config->run);
-    if (!h->state || !h->run || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
+    h->user = strdup(config->user);
+    if (!h->state || !h->run || !h->user || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
         asprintf(&h->control_path, "%s/control", h->run) < 0)
         return wrong(errors, "cannot start", "mired", -ENOMEM);
     if (make_folders(h, errors) < 0 || take_lock(h, errors) < 0 || open_sockets(h, errors) < 0)
@@ -219,6 +236,7 @@ void house_close(struct house *h)
     free(h->control_path);
     free(h->state);
     free(h->run);
+    free(h->user);
     *h = (struct house){.lock = -1};
 }
 

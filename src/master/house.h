@@ -27,7 +27,7 @@ struct house_shared {
 };
 
 struct house {
-    char *state, *run;        /* as they stood in the first configuration */
+    char *state, *run, *user; /* as they stood in the first configuration */
     struct identity identity; /* of children */
     int lock;                 /* run/lock, held for as long as we live */
     int store_listen;         /* run/store */
@@ -44,7 +44,10 @@ struct house {
     uint64_t started_ms; /* wall */
 };
 
-/* Makes all of it. 0, or -1 with what is wrong, as sentences, in *errors. */
+/* An empty house. An upgrade puts into it what it has inherited. */
+void house_init(struct house *h);
+
+/* Makes all of it that is not there. 0, or -1 with what is wrong, as sentences, in *errors. */
 int house_open(struct house *h, const struct config *config, struct buf *errors);
 
 /* Removes the socket files and lets go of everything. */

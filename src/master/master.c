@@ -56,12 +56,13 @@ static void log_lines(enum log_level level, const struct buf *b)
     }
 }
 
-static void answer_errors(struct master *m, struct asker asker, struct buf *errors)
+static void answer_errors(struct master *m, struct asker asker, const char *event,
+                          struct buf *errors)
 {
     char text[NOTE_TEXT];
 
     snprintf(text, sizeof text, "%.*s", (int)errors->len, errors->at ? errors->at : "");
-    master_answer(m, asker, false, "reload", text);
+    master_answer(m, asker, false, event, text);
 }
 
 /* What stands on the house's own files and folders cannot change under it. */
@@ -73,7 +74,7 @@ static void keep_fixed(struct master *m, struct config *config)
         const char *was;
     } fixed[] = {{"state", &config->state, m->house.state},
                  {"run", &config->run, m->house.run},
-                 {"user", &config->user, m->current->config->user}};
+                 {"user", &config->user, m->house.user}};
 
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
         if (strcmp(*fixed[i].now, fixed[i].was) == 0)
@@ -86,7 +87,7 @@ static void keep_fixed(struct master *m, struct config *config)
         free(*fixed[i].now);
         *fixed[i].now = copy;
     }
-    if (config->ledger_size != m->current->config->ledger_size)
+    if (m->current->config && config->ledger_size != m->current->config->ledger_size)
         log_warn("`ledger_size` changes with the next start only");
 }
 
@@ -115,7 +116,7 @@ void master_reload(struct master *m, struct asker asker)
             return; /* the answer comes when it serves */
         }
     }
-    answer_errors(m, asker, &errors);
+    answer_errors(m, asker, "reload", &errors);
     notify_tell("READY=1");
     buf_free(&errors);
 }
@@ -250,17 +251,38 @@ static int open_all(struct master *m, struct config *config)
         config_free(config);
         return -1;
     }
+    house_init(&m->house);
+    int inherited = upgrade_inherit(m);
+    if (inherited < 0) {
+        log_error("cannot take over from the program before: %s", strerrordesc_np(-inherited));
+        config_free(config);
+        return -1;
+    }
     if (house_open(&m->house, config, &errors) < 0) {
         config_free(config);
         error = -1;
     } else {
         metrics_use(house_row(&m->house, HOUSE_MASTER_ROW));
         log_start(m, config);
-        error = generation_start(m, config, (struct asker){0}, START_PATIENCE_MS, &errors);
+        error = generation_start(m, config, m->upgrade_asker, START_PATIENCE_MS, &errors);
+    }
+    if (error && inherited) { /* who served before the upgrade does so still */
+        answer_errors(m, m->upgrade_asker, "upgrade", &errors);
+        error = 0;
     }
     log_lines(LOG_ERROR, &errors);
     buf_free(&errors);
     return error;
+}
+
+/* Where this program was found; a later version will stand there. */
+static const char *own_path(void)
+{
+    static char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
+
+    path[n > 0 ? n : 0] = '\0';
+    return path;
 }
 
 int master_run(const char *config_file, struct config *config, struct buf *warnings)
@@ -270,11 +292,13 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
         return 1;
     m->config_file = config_file;
     m->pid = getpid();
+    m->program = own_path();
     log_open(config->log, config->log_level, "master");
     log_lines(LOG_WARN, warnings);
     raise_descriptors();
     if (open_all(m, config) < 0)
         master_stop(m, 1);
+    child_reap(m); /* who ended while we became another program */
     m->watchdog.due = pet;
     if (notify_watchdog_ms())
         loop_alarm(&m->loop, &m->watchdog, m->loop.now);

@@ -10,6 +10,7 @@
  *   child.c       one child: fork, notes, death, restart
  *   role.c        what a child does: the table of roles
  *   notes.c       what children tell and ask
+ *   upgrade.c     becoming another version of the program
  */
 #ifndef MIRED_MASTER_MASTER_H
 #define MIRED_MASTER_MASTER_H
@@ -61,7 +62,7 @@ struct generation {
     struct generation *next;
     uint32_t id;
     enum generation_state state;
-    struct config *config;
+    struct config *config; /* NULL: an earlier program's, taken in by an upgrade */
     struct tls_server *tls; /* NULL: no certificate */
     int ask[2];       /* workers write to [1], clerks read from [0] */
     int (*answer)[2]; /* for each answer slot: clerks write to [1], the asker reads from [0] */
@@ -75,7 +76,9 @@ struct generation {
 struct master {
     struct loop loop; /* first */
     const char *config_file;
+    const char *program; /* its path, for an upgrade */
     pid_t pid;
+    struct asker upgrade_asker; /* of the upgrade that made us */
     struct house house;
     struct listeners listeners;
     struct generation *generations; /* newest first */
@@ -106,6 +109,16 @@ void master_drain(struct master *m);
  * serves, or when that came to nothing. */
 void master_reload(struct master *m, struct asker asker);
 
+/* Becomes the program that stands at m->program now. Does not return, unless that came to nothing:
+ * the asker gets NOTE_RESULT then, and from the new program when it serves. */
+void master_upgrade(struct master *m, struct asker asker);
+
+/* ---- upgrade.c ---- */
+
+/* Takes over from the program that this process was before, if it was one: listeners, what of the
+ * house there is, children (as the current generation). 1; 0 when there was none; -errno. */
+int upgrade_inherit(struct master *m);
+
 /* NOTE_RESULT to the asker, if it still lives, and a line in the log. */
 void master_answer(struct master *m, struct asker asker, bool done, const char *event,
                    const char *text);
@@ -132,6 +145,10 @@ uint32_t generation_count(const struct master *m, const struct generation *g, en
 
 /* Adds a child and starts it. 0 or -errno. */
 int child_add(struct master *m, struct generation *g, enum role_id role, uint32_t index);
+
+/* Takes in a child that an earlier program has started: role, index, pid, row, state and the
+ * channel's descriptor are `known`. 0 or -errno. */
+int child_adopt(struct master *m, struct generation *g, const struct child *known);
 
 /* NOTE_DRAIN or NOTE_STOP: its end is expected from now on. One that is dead is forgotten. */
 void child_leave(struct master *m, struct child *c, enum note_kind note);

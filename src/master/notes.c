@@ -18,6 +18,11 @@ static void reload(struct master *m, struct child *c, const struct note *n)
     master_reload(m, (struct asker){c->pid, n->tag});
 }
 
+static void upgrade(struct master *m, struct child *c, const struct note *n)
+{
+    master_upgrade(m, (struct asker){c->pid, n->tag});
+}
+
 static void shut_down(struct master *m, struct child *c, const struct note *n)
 {
     channel_tell(c->channel.fd, NOTE_RESULT, 0, n->tag, n->arg ? "draining" : "stopping");
@@ -51,7 +56,7 @@ static const struct {
 } notes[] = {
     {NOTE_READY, FROM_ALL, ready},        {NOTE_RELOAD, FROM_WEB, reload},
     {NOTE_SHUTDOWN, FROM_WEB, shut_down}, {NOTE_RELEASE, FROM_WEB, release},
-    {NOTE_BACKEND, FROM_WORKER, backend},
+    {NOTE_BACKEND, FROM_WORKER, backend}, {NOTE_UPGRADE, FROM_WEB, upgrade},
 };
 
 void note_from_child(struct master *m, struct child *c, const struct note *n)

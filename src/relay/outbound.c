@@ -101,15 +101,11 @@ static uint32_t next_recipient(const struct job *j, uint32_t n)
     return n;
 }
 
-int outbound_begin(struct outbound *o, struct job *job)
+static int say_envelope(struct outbound *o)
 {
-    int r;
+    int r = say_mail(o);
 
-    o->job = job;
-    o->at = next_recipient(job, 0);
-    o->go = false;
     o->state = OUTBOUND_MAIL;
-    r = say_mail(o);
     if (r == 0 && pipelining(o))
         r = say_recipients(o, 0, true);
     if (r == 0 && pipelining(o))
@@ -117,9 +113,29 @@ int outbound_begin(struct outbound *o, struct job *job)
     return r;
 }
 
-void outbound_start(struct outbound *o, bool lmtp, const char *hostname)
+/* Whose message it is, as far as the backend wants to know; then the envelope. */
+int outbound_begin(struct outbound *o, struct job *job)
 {
-    *o = (struct outbound){.lmtp = lmtp, .hostname = hostname, .state = OUTBOUND_GREETING};
+    o->job = job;
+    o->at = next_recipient(job, 0);
+    o->go = false;
+    if (o->introduce & o->caps & CAP_XCLIENT) {
+        o->state = OUTBOUND_XCLIENT;
+        return introduce_xclient(&o->out, &job->who, o->xclient);
+    }
+    if (o->introduce & o->caps & CAP_XFORWARD) {
+        o->state = OUTBOUND_XFORWARD;
+        return introduce_xforward(&o->out, &job->who, o->xforward);
+    }
+    return say_envelope(o);
+}
+
+void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce)
+{
+    *o = (struct outbound){.lmtp = lmtp,
+                           .hostname = hostname,
+                           .introduce = introduce,
+                           .state = OUTBOUND_GREETING};
 }
 
 void outbound_free(struct outbound *o)
@@ -167,21 +183,60 @@ static void learn(struct outbound *o, struct span text)
         for (size_t i = 0; known[i].name; i++)
             if (span_equal_fold(word, span_of(known[i].name)))
                 o->caps |= known[i].cap;
+        struct span words = span_after(line, word.len + (word.len < line.len));
+        if (span_equal_fold(word, SPAN("XCLIENT")))
+            o->xclient = introduce_attributes(words);
+        if (span_equal_fold(word, SPAN("XFORWARD")))
+            o->xforward = introduce_attributes(words);
         text = span_after(text, end + (end < text.len));
     }
 }
 
-static void on_greeting(struct outbound *o, const struct reply *r)
+static void say_hello(struct outbound *o, struct span name, enum outbound_state next)
 {
     char line[300];
+    int len = name.len < 255 ? (int)name.len : 255;
 
-    if (r->code != 220) {
+    snprintf(line, sizeof line, "%s %.*s", o->lmtp ? "LHLO" : "EHLO", len, name.at);
+    say(o, line);
+    if (o->state != OUTBOUND_DEAD)
+        o->state = (uint8_t)next;
+}
+
+static void on_greeting(struct outbound *o, const struct reply *r)
+{
+    if (r->code == 220)
+        say_hello(o, span_of(o->hostname), OUTBOUND_HELLO);
+    else
+        die(o);
+}
+
+static void go_to_envelope(struct outbound *o)
+{
+    if (say_envelope(o) < 0)
+        die(o);
+}
+
+/* With 220 the backend takes us for the client and begins anew: so it is the client's own name that
+ * it hears now. If it will not, the mail is not to suffer for it. */
+static void on_xclient(struct outbound *o, const struct reply *r)
+{
+    struct span helo = o->job->who.helo;
+
+    if (r->code == 220)
+        say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
+    else
+        go_to_envelope(o);
+}
+
+static void on_xhello(struct outbound *o, const struct reply *r)
+{
+    if (r->code != 250) {
         die(o);
         return;
     }
-    snprintf(line, sizeof line, "%s %.255s", o->lmtp ? "LHLO" : "EHLO", o->hostname);
-    say(o, line);
-    o->state = OUTBOUND_HELLO;
+    learn(o, r->arg);
+    go_to_envelope(o);
 }
 
 static void on_hello(struct outbound *o, const struct reply *r)
@@ -320,6 +375,9 @@ static void on_reply(struct outbound *o, const struct reply *r)
     case OUTBOUND_GREETING: on_greeting(o, r); break;
     case OUTBOUND_HELLO:
     case OUTBOUND_HELO: on_hello(o, r); break;
+    case OUTBOUND_XCLIENT: on_xclient(o, r); break;
+    case OUTBOUND_XHELLO: on_xhello(o, r); break;
+    case OUTBOUND_XFORWARD: go_to_envelope(o); break;
     case OUTBOUND_MAIL: on_mail(o, r); break;
     case OUTBOUND_RCPT: on_rcpt(o, r); break;
     case OUTBOUND_DATA: on_data(o, r); break;

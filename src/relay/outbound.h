@@ -10,7 +10,8 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "relay/reader.h"
+#include "relay/introduce.h"
+#include "smtp/reader.h"
 #include "smtp/envelope.h"
 #include "smtp/reply.h"
 
@@ -54,6 +55,7 @@ struct job_recipient {
 /* One message for one backend. */
 struct job {
     const struct envelope *envelope;
+    struct introduction who; /* spans are the caller's, for as long as the job lives */
     uint64_t size; /* octets of header and body, for SIZE= */
     bool utf8, eightbit;
     struct job_recipient *recipient;
@@ -67,6 +69,9 @@ enum outbound_state {
     OUTBOUND_HELLO,
     OUTBOUND_HELO,
     OUTBOUND_IDLE, /* may be given a job */
+    OUTBOUND_XCLIENT, /* who it is from has been told */
+    OUTBOUND_XHELLO,  /* ... and the session begins anew */
+    OUTBOUND_XFORWARD,
     OUTBOUND_MAIL,
     OUTBOUND_RCPT,
     OUTBOUND_DATA,
@@ -82,6 +87,8 @@ struct outbound {
     struct job *job;
     const char *hostname;
     uint32_t caps; /* enum outbound_cap */
+    uint32_t xclient, xforward; /* the attributes that it takes, enum introduce_attribute */
+    uint32_t introduce;         /* of CAP_XCLIENT, CAP_XFORWARD: what is to be used where it is had */
     uint32_t at;   /* the recipient whose reply comes next */
     uint8_t state; /* enum outbound_state */
     bool lmtp;
@@ -89,7 +96,9 @@ struct outbound {
     bool go;   /* the data may be sent, if the backend wants it */
 };
 
-void outbound_start(struct outbound *o, bool lmtp, const char *hostname);
+/* A new connection, before the backend's greeting. `introduce` is of CAP_XCLIENT and CAP_XFORWARD;
+ * `hostname` is borrowed for its life. */
+void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce);
 
 /* In OUTBOUND_IDLE only. Returns 0 or -ENOMEM. */
 int outbound_begin(struct outbound *o, struct job *job);

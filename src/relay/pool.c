@@ -111,7 +111,9 @@ static int link_open(struct backend *b)
         (struct watch){.fd = fd, .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP, .ready = link_ready};
     l->alarm.due = link_due;
     l->connecting = true;
-    outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->relay->kit.config->hostname);
+    outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->relay->kit.config->hostname,
+                   (b->config->xclient ? CAP_XCLIENT : 0) |
+                       (b->config->xforward ? CAP_XFORWARD : 0));
     int r = loop_watch(b->relay->kit.loop, &l->watch);
     if (r < 0) {
         close(fd);
@@ -303,6 +305,11 @@ static void go_on(struct link *l)
             b->connecting--;
             b->caps = l->outbound.caps;
             set_up(b, true);
+            if ((l->outbound.introduce & ~b->caps) && !b->told_missing) {
+                log_warn("backend %s does not take %s from us", b->config->name,
+                         b->config->xclient && !(b->caps & CAP_XCLIENT) ? "XCLIENT" : "XFORWARD");
+                b->told_missing = true;
+            }
             relay_changed(b->relay);
             set_timer(l, POOL_IDLE_MS);
         }

@@ -37,6 +37,7 @@ struct handover {
     struct spool *spool;
     struct buf header;
     struct addr client;
+    struct buf user; /* authenticated as, or empty */
     uint64_t hash;
     uint32_t tried; /* a bit for each backend that broke with it */
     bool retried;   /* broke once already */
@@ -56,6 +57,7 @@ struct backend {
     uint64_t backoff_ms;
     uint32_t caps;
     bool known, up;
+    bool told_missing; /* that it has no XCLIENT or XFORWARD */
 };
 
 struct relay {

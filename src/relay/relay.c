@@ -20,6 +20,7 @@ static void handover_free(struct handover *h)
     kept_free(&h->job.whole);
     envelope_free(&h->envelope);
     buf_free(&h->header);
+    buf_free(&h->user);
     spool_free(h->spool);
     free(h);
 }
@@ -146,7 +147,8 @@ static struct handover *handover_new(struct relay *r, struct relay_message *m)
     h->alarm.due = due;
     h->job.recipients = envelope_recipients(m->envelope);
     h->job.recipient = calloc(h->job.recipients + 1, sizeof *h->job.recipient);
-    if (!h->job.recipient || envelope_copy(&h->envelope, m->envelope) < 0) {
+    if (!h->job.recipient || envelope_copy(&h->envelope, m->envelope) < 0 ||
+        buf_add_span(&h->user, m->user) < 0) {
         h->job.recipients = h->job.recipient ? h->job.recipients : 0;
         handover_free(h);
         return NULL;
@@ -155,6 +157,10 @@ static struct handover *handover_new(struct relay *r, struct relay_message *m)
     h->job.utf8 = m->utf8;
     h->job.eightbit = m->eightbit;
     h->client = m->client;
+    h->job.who = (struct introduction){.client = m->client,
+                                       .helo = envelope_helo(&h->envelope),
+                                       .user = buf_span(&h->user),
+                                       .esmtp = m->esmtp};
     return h;
 }
 

@@ -45,10 +45,10 @@ struct relay_message {
     struct envelope *envelope; /* taken: copied before the call returns */
     struct spool *spool;       /* taken over: freed by the relay */
     struct addr client;        /* for XCLIENT, PROXY and settling */
-    struct span helo;          /* borrowed for the call */
     struct span user;          /* authenticated as, or empty; borrowed for the call */
     struct buf header;         /* taken over: the Received: line(s) that go before the message */
     bool utf8, eightbit;       /* asked for by the client: SMTPUTF8, BODY=8BITMIME */
+    bool esmtp;                /* it said EHLO */
 };
 
 struct relay_result {

@@ -18,6 +18,12 @@ static void run_reload(struct control *c, const json_t *args)
     web_ask_master(c->web, c, NOTE_RELOAD, 0, NULL);
 }
 
+static void run_upgrade(struct control *c, const json_t *args)
+{
+    control_log(c, "upgrade", NULL);
+    web_ask_master(c->web, c, NOTE_UPGRADE, 0, NULL);
+}
+
 static void run_stop(struct control *c, const json_t *args)
 {
     bool drain = request_flag(args, "drain");
@@ -28,6 +34,7 @@ static void run_stop(struct control *c, const json_t *args)
 
 static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *args) = {
     [COMMAND_STATUS] = run_status, [COMMAND_RELOAD] = run_reload,
+    [COMMAND_UPGRADE] = run_upgrade,
     [COMMAND_STOP] = run_stop,     [COMMAND_CLIENTS] = run_clients,
     [COMMAND_SHOW] = run_show,     [COMMAND_RELEASE] = run_release,
     [COMMAND_EXEMPT] = run_exempt, [COMMAND_PENALISE] = run_penalise,

@@ -21,6 +21,9 @@ enum { CONTROL_VERSION = 1, CONTROL_LINE_MAX = 256 * 1024 };
       "mirectl status")                                                                            \
     C(RELOAD, "reload", "", "read the configuration again; a broken one changes nothing",          \
       "mirectl reload")                                                                            \
+    C(UPGRADE, "upgrade", "",                                                                      \
+      "become the version that is installed now; no connection is refused or dropped",             \
+      "mirectl upgrade")                                                                           \
     C(STOP, "stop", "[--drain]",                                                                   \
       "end mired; with --drain, once those that are connected have finished",                      \
       "mirectl stop --drain")                                                                      \

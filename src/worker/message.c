@@ -105,7 +105,7 @@ bool message_end(struct worker *w, struct conn *c)
     struct relay_message m = {
         .envelope = &c->smtp.envelope,
         .client = c->peer,
-        .helo = envelope_helo(&c->smtp.envelope),
+        .esmtp = c->smtp.flags & SMTP_ESMTP,
         .utf8 = c->smtp.flags & SMTP_UTF8,
         .eightbit = c->smtp.flags & SMTP_8BIT,
     };

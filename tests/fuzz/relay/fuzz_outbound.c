@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         envelope_add_recipient(&envelope, SPAN("x@example.test"), (struct span){0});
     struct job job = {
         .envelope = &envelope, .size = 100, .recipient = recipient, .recipients = RECIPIENTS};
-    outbound_start(&o, data[0] & 1, "mired.test");
+    outbound_start(&o, data[0] & 1, "mired.test", 0);
     size_t piece = 1 + (data[0] >> 1);
     for (size_t at = 1; at < size && o.state != OUTBOUND_DEAD && !o.over; at += piece) {
         size_t n = size - at < piece ? size - at : piece;

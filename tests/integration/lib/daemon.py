@@ -83,15 +83,15 @@ class Daemon:
     def running(self):
         return self.process.poll() is None
 
-    def wait_listening(self, port, timeout=20, host="127.0.0.1", source=None):
-        """Waits until a connection to the port is greeted: from there on it serves."""
+    def wait_listening(self, port, timeout=20, host="127.0.0.1", source=None, greets=True):
+        """Waits until a connection to the port is greeted (or, for what does not greet, taken)."""
         until = time.monotonic() + timeout
         while self.running and time.monotonic() < until:
             try:
                 with socket.create_connection(
                     (host, port), timeout=timeout, source_address=(source, 0) if source else None
                 ) as s:
-                    if s.recv(1):
+                    if not greets or s.recv(1):
                         return
             except ConnectionError:
                 pass

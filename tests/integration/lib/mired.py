@@ -47,7 +47,9 @@ class Mired:
         workers=2,
         user=None,
         prefix=(),
+        program=PROGRAM,
     ):
+        self.program = program
         self.prefix = list(prefix)  # a command that runs it
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-"))
         self.folder.chmod(0o755)
@@ -93,7 +95,7 @@ class Mired:
             ready.bind(address)
             ready.settimeout(0.5)
             self.daemon = Daemon(
-                [*self.prefix, PROGRAM, "-c", self.file], env=dict(os.environ, NOTIFY_SOCKET=address)
+                [*self.prefix, self.program, "-c", self.file], env=dict(os.environ, NOTIFY_SOCKET=address)
             )
             self._wait_ready(ready)
         return self

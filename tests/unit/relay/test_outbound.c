@@ -44,6 +44,15 @@ static int open_talk(void **state)
     return 0;
 }
 
+/* Whose message it is, for XCLIENT and XFORWARD. */
+static void introduce(struct talk *t, const char *client, const char *helo)
+{
+    assert_true(addr_parse(span_of(client), &t->job.who.client));
+    t->job.who.client.port = 4321;
+    t->job.who.helo = span_of(helo);
+    t->job.who.esmtp = true;
+}
+
 static int close_talk(void **state)
 {
     struct talk *t = *state;
@@ -58,7 +67,7 @@ static int close_talk(void **state)
 
 static void get_ready(struct talk *t, bool lmtp, const char *hello)
 {
-    outbound_start(&t->o, lmtp, "mired.test");
+    outbound_start(&t->o, lmtp, "mired.test", 0);
     hear(t, "220 backend\r\n");
     said(t, lmtp ? "LHLO mired.test\r\n" : "EHLO mired.test\r\n");
     hear(t, hello);
@@ -107,7 +116,7 @@ static void test_without_pipelining_each_command_waits_for_its_reply(void **stat
 static void test_a_backend_without_ehlo_is_spoken_to_by_helo(void **state)
 {
     struct talk *t = *state;
-    outbound_start(&t->o, false, "mired.test");
+    outbound_start(&t->o, false, "mired.test", 0);
     hear(t, "220 old\r\n");
     said(t, "EHLO mired.test\r\n");
     hear(t, "502 what?\r\n");
@@ -220,6 +229,54 @@ static void test_who_speaks_unasked_is_not_trusted(void **state)
 
 #define IN_TALK(test) cmocka_unit_test_setup_teardown(test, open_talk, close_talk)
 
+static void test_xclient_comes_before_each_message_and_begins_anew(void **state)
+{
+    struct talk *t = *state;
+
+    introduce(t, "2001:db8::7", "far.example.net");
+    outbound_start(&t->o, false, "mired.test", CAP_XCLIENT | CAP_XFORWARD);
+    hear(t, "220 mx\r\n");
+    said(t, "EHLO mired.test\r\n");
+    hear(t, "250-mx\r\n250-PIPELINING\r\n250-XFORWARD NAME ADDR\r\n"
+            "250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR\r\n");
+    assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+    said(t, "XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::7 PORT=4321 PROTO=ESMTP "
+            "HELO=far.example.net LOGIN=[UNAVAILABLE]\r\n");
+    hear(t, "220 mx\r\n");
+    said(t, "EHLO far.example.net\r\n");
+    hear(t, "250-mx\r\n250-PIPELINING\r\n250 XCLIENT ADDR\r\n");
+    said(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<x@example.test>\r\nRCPT TO:<y@example.test>\r\n"
+            "DATA\r\n");
+}
+
+static void test_a_backend_that_refuses_xclient_gets_the_mail_all_the_same(void **state)
+{
+    struct talk *t = *state;
+
+    introduce(t, "192.0.2.7", "far.example.net");
+    outbound_start(&t->o, false, "mired.test", CAP_XCLIENT);
+    hear(t, "220 mx\r\n250-mx\r\n250 XCLIENT ADDR\r\n");
+    said(t, "EHLO mired.test\r\n");
+    assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+    said(t, "XCLIENT ADDR=192.0.2.7\r\n");
+    hear(t, "550 5.7.0 not from you\r\n");
+    said(t, "MAIL FROM:<a@b.test>\r\n");
+}
+
+static void test_xforward_tells_only_what_is_taken_and_nothing_can_be_added_to_it(void **state)
+{
+    struct talk *t = *state;
+
+    introduce(t, "192.0.2.7", "a b=c+d SOURCE=LOCAL");
+    outbound_start(&t->o, false, "mired.test", CAP_XFORWARD);
+    hear(t, "220 mx\r\n250-mx\r\n250-XCLIENT ADDR\r\n250 XFORWARD ADDR HELO SOURCE\r\n");
+    said(t, "EHLO mired.test\r\n");
+    assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+    said(t, "XFORWARD ADDR=192.0.2.7 HELO=a+20b+3Dc+2Bd+20SOURCE+3DLOCAL SOURCE=REMOTE\r\n");
+    hear(t, "250 Ok\r\n");
+    said(t, "MAIL FROM:<a@b.test>\r\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -234,6 +291,9 @@ int main(void)
         IN_TALK(test_a_421_is_taken_as_the_end_of_the_connection),
         IN_TALK(test_a_421_to_the_data_is_a_451_to_the_client),
         IN_TALK(test_who_speaks_unasked_is_not_trusted),
+        IN_TALK(test_xclient_comes_before_each_message_and_begins_anew),
+        IN_TALK(test_a_backend_that_refuses_xclient_gets_the_mail_all_the_same),
+        IN_TALK(test_xforward_tells_only_what_is_taken_and_nothing_can_be_added_to_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,7 @@
 /* Replies of a backend, read from octets (RFC 5321 4.2). Pure; trusts nothing: lines and replies
  * are bounded. */
-#ifndef MIRED_RELAY_READER_H
-#define MIRED_RELAY_READER_H
+#ifndef MIRED_SMTP_READER_H
+#define MIRED_SMTP_READER_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "relay/reader.h"
+#include "smtp/reader.h"
 
 /* Reads `text` in pieces of `piece` octets up to the first whole reply. */
 static enum reader_result read_by(struct reply_reader *r, const char *text, size_t piece,

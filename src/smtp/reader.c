@@ -1,5 +1,5 @@
 /* Reading a backend's replies; see reader.h. */
-#include "relay/reader.h"
+#include "smtp/reader.h"
 
 #include <string.h>
 

@@ -1,0 +1,66 @@
+/* The backend as the verifier: AUTH PLAIN is handed through.
+ *
+ * A connection is used once: after a right password it is that user's. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/remote.h"
+#include "config/config.h"
+#include "relay/talk.h"
+
+struct backend_auth {
+    size_t count;
+    struct talk talk[];
+};
+
+struct backend_auth *backend_auth_open(const struct config *config)
+{
+    struct backend_auth *b = calloc(1, sizeof *b + config->backend_count * sizeof b->talk[0]);
+
+    if (!b)
+        return NULL;
+    for (size_t i = 0; i < config->backend_count; i++)
+        if (config->backend[i].kind == BACKEND_SMTP)
+            talk_init(&b->talk[b->count++], &config->backend[i], config->hostname);
+    return b;
+}
+
+void backend_auth_close(struct backend_auth *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        talk_close(&b->talk[i]);
+    free(b);
+}
+
+static enum answer_result ask(struct talk *t, struct span line)
+{
+    enum answer_result result = ANSWER_LATER;
+    struct reply r;
+
+    if (talk_ready(t) == 0 && talk_say(t, line) == 0 && talk_reply(t, &r) == 0)
+        result = r.code == 235 ? ANSWER_YES : r.code == 535 ? ANSWER_NO : ANSWER_LATER;
+    talk_close(t);
+    return result;
+}
+
+enum answer_result backend_auth_check(struct backend_auth *b, struct span user,
+                                      struct span password)
+{
+    enum answer_result result = ANSWER_LATER;
+    char *response = auth_plain_response(user, password);
+    struct buf line = {0};
+
+    if (response && buf_addf(&line, "AUTH PLAIN %s\r\n", response) == 0)
+        for (size_t i = 0; i < b->count && result == ANSWER_LATER; i++)
+            result = ask(&b->talk[i], buf_span(&line));
+    if (response)
+        explicit_bzero(response, strlen(response));
+    if (line.at)
+        explicit_bzero(line.at, line.len);
+    free(response);
+    buf_free(&line);
+    return result;
+}

@@ -1,0 +1,102 @@
+/* Recipients as the backend knows them: it is asked as any client would ask it, and never given a
+ * message. Every backend that can be asked is tried before the answer is "later". */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "directory/remote.h"
+#include "relay/talk.h"
+
+struct backend_directory {
+    size_t count;
+    struct talk talk[];
+};
+
+struct backend_directory *backend_directory_open(const struct config *config)
+{
+    struct backend_directory *b =
+        calloc(1, sizeof *b + config->backend_count * sizeof b->talk[0]);
+
+    if (!b)
+        return NULL;
+    for (size_t i = 0; i < config->backend_count; i++)
+        if (config->backend[i].kind != BACKEND_STORE)
+            talk_init(&b->talk[b->count++], &config->backend[i], config->hostname);
+    return b;
+}
+
+void backend_directory_close(struct backend_directory *b)
+{
+    if (!b)
+        return;
+    for (size_t i = 0; i < b->count; i++)
+        talk_close(&b->talk[i]);
+    free(b);
+}
+
+/* What the reply to RCPT says of the recipient. A refusal that is not about its existence (a full
+ * mailbox) is passed on as it is. */
+static enum answer_result judge(const struct reply *r, struct answer *out)
+{
+    if (r->code < 300)
+        return ANSWER_YES;
+    if (r->code < 500)
+        return ANSWER_LATER;
+    bool about_address = r->enhanced[1] == 1 && r->enhanced[0] == 5;
+    if (about_address || (!r->enhanced[0] && (r->code == 550 || r->code == 551 || r->code == 553)))
+        return ANSWER_NO;
+    out->code = r->code;
+    memcpy(out->enhanced, r->enhanced, sizeof out->enhanced);
+    struct span text = span_first(r->arg, sizeof out->text);
+    memcpy(out->text, text.at, text.len);
+    out->len = (uint16_t)text.len;
+    return ANSWER_OTHER;
+}
+
+/* One try. The three commands go out together only where that is no risk, for which it would have
+ * to be known whether PIPELINING is offered; on a kept connection to a near server three turns cost
+ * little. */
+static int say(struct talk *t, struct span line, struct reply *r)
+{
+    int error = talk_say(t, line);
+    return error ? error : talk_reply(t, r);
+}
+
+static int ask(struct talk *t, struct span rcpt, struct answer *out, enum answer_result *result)
+{
+    struct reply r;
+    int error = talk_ready(t);
+
+    if (!error)
+        error = say(t, SPAN("MAIL FROM:<>\r\n"), &r);
+    if (!error && r.code >= 300) {
+        talk_close(t);
+        return -ECONNREFUSED;
+    }
+    if (!error)
+        error = say(t, rcpt, &r);
+    if (error)
+        return error;
+    *result = judge(&r, out);
+    (void)say(t, SPAN("RSET\r\n"), &r); /* if it fails, the next question connects anew */
+    return 0;
+}
+
+enum answer_result backend_directory_ask(struct backend_directory *b, struct span address,
+                                         struct answer *out)
+{
+    enum answer_result result = ANSWER_LATER;
+    struct buf rcpt = {0};
+
+    if (buf_addf(&rcpt, "RCPT TO:<%.*s>\r\n", (int)address.len, address.at) < 0)
+        return ANSWER_LATER;
+    for (size_t i = 0; i < b->count && result == ANSWER_LATER; i++) {
+        bool kept = b->talk[i].fd >= 0; /* it may have been closed over there meanwhile */
+        if (ask(&b->talk[i], buf_span(&rcpt), out, &result) < 0 && kept)
+            (void)ask(&b->talk[i], buf_span(&rcpt), out, &result);
+    }
+    buf_free(&rcpt);
+    return result;
+}

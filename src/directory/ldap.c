@@ -1,0 +1,188 @@
+/* LDAP, OpenLDAP's library: one bound connection, made anew when it breaks.
+ *
+ * The password is read from its file when the clerk starts and stands in this process only. The
+ * library goes through the servers in the order of `url` by itself. */
+#include <errno.h>
+#include <ldap.h>
+#include <stdio.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/time.h>
+
+#include "base/log.h"
+#include "config/config.h"
+#include "directory/remote.h"
+
+enum { LDAP_S = 5, PASSWORD_MAX = 1024 };
+
+struct ldap_directory {
+    const struct config_recipients *config;
+    char *urls; /* separated by spaces, as the library wants them */
+    char password[PASSWORD_MAX];
+    LDAP *ldap; /* NULL: not bound */
+    int told;   /* the error that has been logged; it is not repeated */
+};
+
+static bool read_password(struct ldap_directory *l)
+{
+    const char *path = l->config->password_file;
+    FILE *f = path ? fopen(path, "re") : NULL;
+
+    if (!path)
+        return true;
+    if (!f) {
+        log_error("password_file %s cannot be read: %s", path, strerror(errno));
+        return false;
+    }
+    setvbuf(f, NULL, _IONBF, 0); /* it is to stand in one place only */
+    if (!fgets(l->password, sizeof l->password, f))
+        l->password[0] = '\0';
+    l->password[strcspn(l->password, "\r\n")] = '\0';
+    fclose(f);
+    return true;
+}
+
+struct ldap_directory *ldap_directory_open(const struct config_recipients *config)
+{
+    struct ldap_directory *l = calloc(1, sizeof *l);
+    struct buf urls = {0};
+
+    if (!l)
+        return NULL;
+    l->config = config;
+    for (size_t i = 0; i < config->url.count; i++)
+        (void)buf_addf(&urls, "%s%s", i ? " " : "", config->url.at[i]);
+    if (buf_add(&urls, "", 1) < 0 || !read_password(l)) {
+        buf_free(&urls);
+        ldap_directory_close(l);
+        return NULL;
+    }
+    l->urls = strdup(urls.at);
+    buf_free(&urls);
+    return l;
+}
+
+static void unbind(struct ldap_directory *l)
+{
+    if (l->ldap)
+        ldap_unbind_ext_s(l->ldap, NULL, NULL);
+    l->ldap = NULL;
+}
+
+void ldap_directory_close(struct ldap_directory *l)
+{
+    if (!l)
+        return;
+    unbind(l);
+    explicit_bzero(l->password, sizeof l->password);
+    free(l->urls);
+    free(l);
+}
+
+static void tell(struct ldap_directory *l, const char *what, int error)
+{
+    if (error != l->told)
+        log_warn("ldap: %s: %s", what, ldap_err2string(error));
+    l->told = error;
+}
+
+static int set_options(LDAP *ldap)
+{
+    const struct timeval limit = {.tv_sec = LDAP_S};
+    const int version = LDAP_VERSION3;
+
+    ldap_set_option(ldap, LDAP_OPT_NETWORK_TIMEOUT, &limit);
+    ldap_set_option(ldap, LDAP_OPT_TIMEOUT, &limit);
+    ldap_set_option(ldap, LDAP_OPT_REFERRALS, LDAP_OPT_OFF); /* Active Directory's lead astray */
+    ldap_set_option(ldap, LDAP_OPT_RESTART, LDAP_OPT_ON);
+    return ldap_set_option(ldap, LDAP_OPT_PROTOCOL_VERSION, &version);
+}
+
+static int bind_to(struct ldap_directory *l)
+{
+    struct berval password = {strlen(l->password), l->password};
+    const char *what = "cannot connect";
+
+    if (l->ldap)
+        return LDAP_SUCCESS;
+    int error = ldap_initialize(&l->ldap, l->urls);
+    if (error == LDAP_SUCCESS)
+        error = set_options(l->ldap);
+    if (error == LDAP_SUCCESS && l->config->start_tls) {
+        what = "StartTLS";
+        error = ldap_start_tls_s(l->ldap, NULL, NULL);
+    }
+    if (error == LDAP_SUCCESS) {
+        what = "cannot bind";
+        error = ldap_sasl_bind_s(l->ldap, l->config->bind_dn, LDAP_SASL_SIMPLE, &password, NULL,
+                                 NULL, NULL);
+    }
+    if (error != LDAP_SUCCESS) {
+        tell(l, what, error);
+        unbind(l);
+    }
+    return error;
+}
+
+/* The filter with each %s replaced by the address, escaped; the caller's. NULL without memory. */
+static char *make_filter(const char *pattern, struct span address)
+{
+    struct berval plain = {address.len, (char *)address.at}, escaped = {0};
+    struct buf filter = {0};
+    char *made = NULL;
+
+    if (ldap_bv2escaped_filter_value(&plain, &escaped) != 0)
+        return NULL;
+    for (const char *at = pattern; *at; at++) {
+        bool here = at[0] == '%' && at[1] == 's';
+        (void)(here ? buf_add(&filter, escaped.bv_val, escaped.bv_len) : buf_add(&filter, at, 1));
+        at += here;
+    }
+    if (buf_add(&filter, "", 1) == 0)
+        made = strdup(filter.at);
+    buf_free(&filter);
+    ber_memfree(escaped.bv_val);
+    return made;
+}
+
+static int search(struct ldap_directory *l, const char *filter, int *found)
+{
+    struct timeval limit = {.tv_sec = LDAP_S};
+    char none[] = LDAP_NO_ATTRS, *attributes[] = {none, NULL};
+    LDAPMessage *answer = NULL;
+    int error = bind_to(l);
+
+    if (error != LDAP_SUCCESS)
+        return error;
+    error = ldap_search_ext_s(l->ldap, l->config->base, LDAP_SCOPE_SUBTREE, filter, attributes, 1,
+                              NULL, NULL, &limit, 1, &answer);
+    if (error == LDAP_SIZELIMIT_EXCEEDED) /* more than the one that was asked for */
+        error = LDAP_SUCCESS;
+    if (error == LDAP_SUCCESS) {
+        *found = ldap_count_entries(l->ldap, answer);
+        l->told = LDAP_SUCCESS;
+    } else {
+        tell(l, "cannot search", error);
+        unbind(l);
+    }
+    ldap_msgfree(answer);
+    return error;
+}
+
+enum answer_result ldap_directory_ask(struct ldap_directory *l, struct span address)
+{
+    char *filter = make_filter(l->config->filter, address);
+    bool kept = l->ldap != NULL;
+    int found = 0;
+
+    if (!filter)
+        return ANSWER_LATER;
+    int error = search(l, filter, &found);
+    if (error != LDAP_SUCCESS && kept) /* the server may have closed an idle connection */
+        error = search(l, filter, &found);
+    free(filter);
+    if (error != LDAP_SUCCESS)
+        return ANSWER_LATER;
+    return found > 0 ? ANSWER_YES : ANSWER_NO;
+}

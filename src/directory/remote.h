@@ -1,0 +1,36 @@
+/* Directories that are asked over a connection: what each of them is to directory.c.
+ *
+ * All block, for no longer than a few seconds, and are used by one clerk each. They answer YES, NO,
+ * LATER (it cannot be asked now), or OTHER with the reply in *out. Caching, and leaving a source
+ * alone that has just failed, is directory.c's. */
+#ifndef MIRED_DIRECTORY_REMOTE_H
+#define MIRED_DIRECTORY_REMOTE_H
+
+#include "base/bytes.h"
+#include "clerk/ask.h"
+
+struct config;
+struct config_recipients;
+struct backend_directory;
+struct socketmap_directory;
+struct ldap_directory;
+
+/* The backend itself: MAIL FROM:<>, RCPT TO, RSET (RFC 5321). */
+struct backend_directory *backend_directory_open(const struct config *config);
+void backend_directory_close(struct backend_directory *b);
+enum answer_result backend_directory_ask(struct backend_directory *b, struct span address,
+                                         struct answer *out);
+
+/* Postfix's socketmap: netstrings, "MAP KEY" to "OK ...", "NOTFOUND ", "TEMP ...", "TIMEOUT ...",
+ * "PERM ..." (socketmap_table(5)). */
+struct socketmap_directory *socketmap_directory_open(const struct config_recipients *config);
+void socketmap_directory_close(struct socketmap_directory *s);
+enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct span key);
+
+/* LDAP v3: YES when the filter, with %s replaced by the address, finds an entry (RFC 4515 escapes).
+ */
+struct ldap_directory *ldap_directory_open(const struct config_recipients *config);
+void ldap_directory_close(struct ldap_directory *l);
+enum answer_result ldap_directory_ask(struct ldap_directory *l, struct span address);
+
+#endif

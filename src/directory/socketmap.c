@@ -1,0 +1,128 @@
+/* socketmap: a question and an answer as netstrings over a kept connection. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/dial.h"
+#include "config/config.h"
+#include "directory/remote.h"
+
+enum { SOCKETMAP_MS = 5000, REPLY_MAX = 100000 /* Postfix's own limit */ };
+
+struct socketmap_directory {
+    const struct config_recipients *config;
+    struct addr addr;
+    const char *path; /* NULL: addr */
+    int fd;
+};
+
+struct socketmap_directory *socketmap_directory_open(const struct config_recipients *config)
+{
+    struct socketmap_directory *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return NULL;
+    s->config = config;
+    s->fd = -1;
+    s->path = config->path;
+    if (strncmp(config->path, "inet:", 5) == 0) {
+        (void)addr_parse_port(span_of(config->path + 5), &s->addr); /* checked with the rest */
+        s->path = NULL;
+    }
+    return s;
+}
+
+static void hang_up(struct socketmap_directory *s)
+{
+    if (s->fd >= 0)
+        close(s->fd);
+    s->fd = -1;
+}
+
+void socketmap_directory_close(struct socketmap_directory *s)
+{
+    if (!s)
+        return;
+    hang_up(s);
+    free(s);
+}
+
+/* "LENGTH:" of a netstring, octet by octet, for nothing behind it may be taken. -errno when it is
+ * none. */
+static int read_length(int fd)
+{
+    size_t length = 0;
+    char c;
+
+    for (int digits = 0; digits < 7; digits++) {
+        ssize_t n = dial_recv(fd, &c, 1);
+        if (n < 0)
+            return (int)n;
+        if (c == ':' && digits)
+            return (int)length;
+        if (c < '0' || c > '9')
+            return -EBADMSG;
+        length = length * 10 + (size_t)(c - '0');
+        if (length > REPLY_MAX)
+            return -EBADMSG;
+    }
+    return -EBADMSG;
+}
+
+/* Reads a reply; its first octets, which say what it is, into `word`. 0 or -errno. */
+static int read_reply(int fd, char word[10])
+{
+    char rest[4096];
+    int length = read_length(fd);
+
+    if (length < 0)
+        return length;
+    memset(word, 0, 10);
+    size_t left = (size_t)length + 1, at = 0; /* with its comma */
+    while (left) {
+        ssize_t n = dial_recv(fd, rest, left < sizeof rest ? left : sizeof rest);
+        if (n < 0)
+            return (int)n;
+        for (size_t i = 0; i < (size_t)n && at < 9 && at < (size_t)length; i++)
+            word[at++] = rest[i];
+        left -= (size_t)n;
+        if (left == 0 && rest[n - 1] != ',')
+            return -EBADMSG;
+    }
+    return 0;
+}
+
+static int ask(struct socketmap_directory *s, struct span question, char word[10])
+{
+    if (s->fd < 0)
+        s->fd = dial(&s->addr, s->path, SOCKETMAP_MS);
+    if (s->fd < 0)
+        return s->fd;
+    int error = dial_send(s->fd, question.at, question.len);
+    if (!error)
+        error = read_reply(s->fd, word);
+    if (error)
+        hang_up(s);
+    return error;
+}
+
+enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct span key)
+{
+    struct buf question = {0};
+    char word[10] = "";
+    bool kept = s->fd >= 0;
+
+    if (buf_addf(&question, "%zu:%s %.*s,", strlen(s->config->map) + 1 + key.len, s->config->map,
+                 (int)key.len, key.at) < 0)
+        return ANSWER_LATER;
+    int error = ask(s, buf_span(&question), word);
+    if (error && kept) /* it may have been closed over there meanwhile */
+        error = ask(s, buf_span(&question), word);
+    buf_free(&question);
+    if (error)
+        return ANSWER_LATER;
+    if (strncmp(word, "OK", 2) == 0 && (word[2] == ' ' || word[2] == '\0'))
+        return ANSWER_YES;
+    return strncmp(word, "NOTFOUND", 8) == 0 ? ANSWER_NO : ANSWER_LATER;
+}

@@ -1,0 +1,42 @@
+/* Telling a backend whose message comes next: XCLIENT and XFORWARD, Postfix's extensions that
+ * others have taken up (XCLIENT_README and XFORWARD_README of Postfix 3.7).
+ *
+ * XCLIENT makes the backend treat the connection as the client's own (it greets again, and its
+ * access rules and filters see the client); XFORWARD only tells it what to log. A backend names the
+ * attributes that it takes. Pure: no I/O, no state. */
+#ifndef MIRED_RELAY_INTRODUCE_H
+#define MIRED_RELAY_INTRODUCE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+enum introduce_attribute {
+    ATTRIBUTE_NAME = 1,
+    ATTRIBUTE_ADDR = 2,
+    ATTRIBUTE_PORT = 4,
+    ATTRIBUTE_PROTO = 8,
+    ATTRIBUTE_HELO = 16,
+    ATTRIBUTE_LOGIN = 32,
+    ATTRIBUTE_SOURCE = 64,
+};
+
+/* Whose message it is. */
+struct introduction {
+    struct addr client;
+    struct span helo; /* or empty */
+    struct span user; /* authenticated as, or empty */
+    bool esmtp;
+};
+
+/* What of " NAME ADDR ..." behind the keyword we know; enum introduce_attribute. */
+uint32_t introduce_attributes(struct span words);
+
+/* Appends the command with those attributes, and CRLF; values as xtext (RFC 3461 4). 0 or
+ * -ENOMEM. */
+int introduce_xclient(struct buf *out, const struct introduction *who, uint32_t attributes);
+int introduce_xforward(struct buf *out, const struct introduction *who, uint32_t attributes);
+
+#endif

@@ -1,0 +1,111 @@
+"""A real Dovecot of the test's own: LMTP delivery, users and the socket for AUTH. Needs root."""
+
+import os
+import pathlib
+import pwd
+import shutil
+import socket
+import tempfile
+import time
+
+import pytest
+
+from .daemon import Daemon
+from .mired import PASSWORDS, PEOPLE, read_maildir
+
+PROGRAM = "/usr/sbin/dovecot"
+
+CONF = """
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = {folder}/log
+info_log_path = {folder}/log
+default_login_user = dovenull
+default_internal_user = dovecot
+protocols = lmtp
+ssl = no
+listen = 127.0.0.1
+mail_location = maildir:{folder}/mail/%d/%n
+mail_uid = {uid}
+mail_gid = {gid}
+first_valid_uid = 1
+auth_mechanisms = plain login
+auth_failure_delay = 0
+auth_verbose = yes
+disable_plaintext_auth = no
+passdb {{
+  driver = passwd-file
+  args = scheme=PLAIN username_format=%u {folder}/users
+}}
+userdb {{
+  driver = passwd-file
+  args = username_format=%u {folder}/users
+  default_fields = uid={uid} gid={gid} home={folder}/mail/%d/%n
+}}
+service auth {{
+  unix_listener auth-client {{
+    mode = 0666
+  }}
+}}
+service lmtp {{
+  unix_listener lmtp {{
+    mode = 0666
+  }}
+}}
+service anvil {{
+  chroot =
+}}
+{extra}
+"""
+
+
+def listens(path):
+    with socket.socket(socket.AF_UNIX) as s:
+        return s.connect_ex(str(path)) == 0
+
+
+class Dovecot:
+    """auth, lmtp: paths of its sockets."""
+
+    def __init__(self, extra=""):
+        if not os.path.exists(PROGRAM):
+            pytest.skip("Dovecot is not installed")
+        if os.geteuid() != 0:
+            pytest.skip("Dovecot with users of its own starts as root only")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-dovecot-"))
+        self.folder.chmod(0o755)
+        user = pwd.getpwnam("nobody")
+        self.mail = self.folder / "mail"
+        self.mail.mkdir()
+        shutil.chown(self.mail, user.pw_uid, user.pw_gid)
+        people = {**dict.fromkeys(PEOPLE, "nobody knows this"), **PASSWORDS}
+        (self.folder / "users").write_text("".join(f"{u}:{{PLAIN}}{p}::::::\n" for u, p in people.items()))
+        self.file = self.folder / "dovecot.conf"
+        self.file.write_text(CONF.format(folder=self.folder, uid=user.pw_uid, gid=user.pw_gid, extra=extra))
+        self.auth, self.lmtp = self.folder / "run" / "auth-client", self.folder / "run" / "lmtp"
+        self.daemon = None
+
+    def start(self):
+        self.daemon = Daemon([PROGRAM, "-F", "-c", self.file])
+        until = time.monotonic() + 20
+        while not (listens(self.auth) and listens(self.lmtp)):
+            assert self.daemon.running and time.monotonic() < until, self.log
+            time.sleep(0.05)
+        return self
+
+    @property
+    def log(self):
+        path = self.folder / "log"
+        return path.read_text(errors="backslashreplace") if path.exists() else self.daemon.output.text
+
+    def stop(self):
+        if self.daemon:
+            self.daemon.stop()
+        self.daemon = None
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def delivered(self, address, timeout=10, count=1):
+        local, domain = address.split("@")
+        return read_maildir(self.mail / domain / local, timeout, count)

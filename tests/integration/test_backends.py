@@ -1,0 +1,145 @@
+"""What mired tells a backend about the client, Dovecot behind it, and logins that others check."""
+
+import base64
+import re
+
+import pytest
+
+from lib import ports
+from lib.dovecot import Dovecot
+from lib.mired import PASSWORDS
+from lib.smtp import Client
+
+USER = "alice@example.test"
+
+
+@pytest.fixture
+def dovecot():
+    started = []
+
+    def start(*arguments, **options):
+        d = Dovecot(*arguments, **options)
+        started.append(d)
+        return d.start()
+
+    yield start
+    for d in started:
+        d.stop()
+        print(f"--- Dovecot's log\n{d.log[-5000:]}")
+        d.remove()
+
+
+def test_xclient_shows_postfix_the_client_message_by_message(mired, postfix):
+    backend = postfix(extra="smtpd_authorized_xclient_hosts = 127.0.0.0/8")
+    m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ xclient = true connections = 1 }}', workers=1)
+    sources = [ports.stranger() for _ in range(3)]
+    for source in sources:
+        with Client(m.port, source=source) as client:
+            client.ehlo(f"host-{source}.elsewhere.test")
+            assert client.message("a@b.test", USER).code == 250
+    messages = backend.delivered(USER, count=3)
+    assert len(messages) == 3
+    for source in sources:
+        backend.wait_log(rf"client=unknown\[{re.escape(source)}\]")
+        shown = f"from host-{source}.elsewhere.test (unknown [{source}])".encode()
+        assert any(shown in message for message in messages)
+
+
+def test_xclient_carries_ipv6_addresses(mired, postfix):
+    backend = postfix(extra="smtpd_authorized_xclient_hosts = 127.0.0.0/8\ninet_protocols = all")
+    m = mired(host="::1", backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ xclient = true }}')
+    with Client(m.port, host="::1") as client:
+        client.ehlo()
+        assert client.message("a@b.test", USER).code == 250
+    backend.wait_log(r"client=\S+\[::1\]")
+
+
+def test_xforward_is_for_the_log_only(mired, postfix):
+    backend = postfix(extra="smtpd_authorized_xforward_hosts = 127.0.0.0/8")
+    m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ xforward = true }}')
+    source = ports.stranger()
+    with Client(m.port, source=source) as client:
+        client.ehlo("far.elsewhere.test")
+        assert client.message("a@b.test", USER).code == 250
+        assert client.message("a@b.test", USER).code == 250
+    backend.wait_log(rf"orig_client=unknown\[{re.escape(source)}\]")
+    assert len(backend.delivered(USER, count=2)) == 2
+
+
+def test_a_backend_that_does_not_let_us_is_told_nothing_and_gets_the_mail(mired, postfix):
+    backend = postfix()
+    m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ xclient = true xforward = true }}')
+    m.log.wait(r"does not take XCLIENT")
+    with Client(m.port) as client:
+        client.ehlo()
+        assert client.message("a@b.test", USER).code == 250
+    assert len(backend.delivered(USER)) == 1
+
+
+def test_dovecot_alone_gets_mail_checks_logins_and_knows_who_there_is(mired, dovecot):
+    d = dovecot()
+    m = mired(
+        tarpit="time = 1s", recipients=None, passwords=None,
+        backend=f'backend "lmtp:{d.lmtp}" {{ }}',
+        config=f'auth "dovecot" {{ path = "{d.auth}" }}\nrecipients "backend" {{ }}',
+    )  # fmt: skip
+    with Client(m.port) as client:
+        client.ehlo()
+        replies = client.envelope("a@b.test", [USER, "nobody@example.test", "bob@example.test"])
+        assert [r.code for r in replies] == [250, 550, 250]
+        assert replies[1].seconds >= 0.99 and "5.1.1" in replies[1]
+        assert client.data(b"Subject: to both\r\n\r\nhello\r\n").code == 250
+    for person in (USER, "bob@example.test"):
+        assert b"Subject: to both" in d.delivered(person)[0]
+
+
+def test_dovecot_checks_logins(mired, dovecot):
+    d = dovecot()
+    m = mired(tarpit="time = 500ms pace = false growth = 1", passwords=None, config=f'auth "dovecot" {{ path = "{d.auth}" }}')
+    for user, password in PASSWORDS.items():
+        with Client(m.submission) as client:
+            client.ehlo()
+            reply = client.login(user, password + "x")
+            assert reply.code == 535 and reply.seconds >= 0.49
+            assert client.login(user, password).code == 235
+            client.must(f"MAIL FROM:<{user}>")
+    with Client(m.submission) as client:  # by LOGIN; Dovecot's log has the client's own address
+        client.ehlo()
+        client.must("AUTH LOGIN", 334)
+        client.must(base64.b64encode(USER.encode()).decode(), 334)
+        assert client.say(base64.b64encode(PASSWORDS[USER].encode()).decode()).code == 235
+        assert client.login(USER, "guess").code == 503
+    with Client(m.submission) as client:
+        client.ehlo()
+        assert client.login(USER, "guess").code == 535
+        assert client.source in d.log
+
+
+def test_a_verifier_that_is_down_is_no_offence(mired, dovecot):
+    d = dovecot()
+    m = mired(tarpit="time = 20s", passwords=None, config=f'auth "dovecot" {{ path = "{d.auth}" }}')
+    d.stop()
+    with Client(m.submission) as client:
+        client.ehlo()
+        reply = client.login(USER, PASSWORDS[USER])
+        assert reply.code == 454 and "4.7.0" in reply and reply.seconds < 10
+    d.start()
+    with Client(m.submission, source=client.source) as client:
+        client.ehlo()
+        assert client.login(USER, PASSWORDS[USER]).code == 235
+
+
+def test_the_backend_checks_logins(mired, dovecot, postfix):
+    d = dovecot()
+    backend = postfix(
+        extra=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {d.auth}\n"
+        "smtpd_sasl_local_domain = example.test"
+    )
+    m = mired(
+        tarpit="time = 500ms pace = false growth = 1", passwords=None,
+        backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ }}', config='auth "backend" { }',
+    )  # fmt: skip
+    with Client(m.submission) as client:
+        client.ehlo()
+        assert client.login(USER, "guess").code == 535
+        assert client.login(USER, PASSWORDS[USER]).code == 235
