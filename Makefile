@@ -12,7 +12,7 @@ TESTS ?= tests/integration
 
 export BUILD FUZZ_SECONDS TESTS
 
-.PHONY: help setup build run test soak bench fuzz check format install fresh clean
+.PHONY: help setup build run test soak bench fuzz check format deb install fresh clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -45,6 +45,10 @@ check: ## clang-format, clang-tidy and cppcheck
 format: ## put every C file into the project's layout
 	@scripts/setup check
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
+
+deb: ## a Debian package, beside this folder, checked by lintian
+	@scripts/setup build deb
+	@scripts/deb
 
 install: build ## into PREFIX, below DESTDIR
 	@meson configure $(BUILD) --prefix=$(PREFIX) && meson install -C $(BUILD)

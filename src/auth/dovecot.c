@@ -2,8 +2,8 @@
  *
  * "no-penalty": waiting is the tarpit's business; Dovecot's own delay would keep a clerk. */
 #include <errno.h>
-#include <stdio.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -206,8 +206,9 @@ static void check_tls(struct reader *r)
     snprintf(text, sizeof text, "%s:%d", at.file, at.line);
     t->place = strdup(text);
     if (t->certificate.count == 0)
-        reader_wrong(r, at, "tls has no certificate; right would be certificate = "
-                            "\"/etc/mired/tls.pem\"");
+        reader_wrong(r, at,
+                     "tls has no certificate; right would be certificate = "
+                     "\"/etc/mired/tls.pem\"");
     if (t->key.count && t->key.count != t->certificate.count)
         reader_wrong(r, reader_place(r, SECTION_TLS, 0, "key"),
                      "tls: %zu keys for %zu certificates; right would be one each, or no key where "

@@ -16,8 +16,7 @@ struct backend_directory {
 
 struct backend_directory *backend_directory_open(const struct config *config)
 {
-    struct backend_directory *b =
-        calloc(1, sizeof *b + config->backend_count * sizeof b->talk[0]);
+    struct backend_directory *b = calloc(1, sizeof *b + config->backend_count * sizeof b->talk[0]);
 
     if (!b)
         return NULL;

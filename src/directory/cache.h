@@ -17,8 +17,8 @@ struct cache;
 struct cache *cache_open(uint32_t places, uint64_t good_ms, uint64_t bad_ms);
 void cache_close(struct cache *c);
 
-/* The answer for that key at monotonic `now_ms`; false when there is none, or an old one and `stale`
- * is not allowed. */
+/* The answer for that key at monotonic `now_ms`; false when there is none, or an old one and
+ * `stale` is not allowed. */
 bool cache_find(const struct cache *c, struct span key, uint64_t now_ms, bool stale,
                 enum answer_result *result);
 void cache_put(struct cache *c, struct span key, uint64_t now_ms, enum answer_result result);

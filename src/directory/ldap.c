@@ -4,8 +4,8 @@
  * library goes through the servers in the order of `url` by itself. */
 #include <errno.h>
 #include <ldap.h>
-#include <stdio.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/time.h>

@@ -44,6 +44,31 @@ static int set_capabilities(uint64_t caps)
     return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
 }
 
+static int get_permitted(uint64_t *caps)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+
+    if (syscall(SYS_capget, &head, data) < 0)
+        return -errno;
+    *caps = (uint64_t)data[1].permitted << 32 | data[0].permitted;
+    return 0;
+}
+
+/* A service manager may have started us as `user`, with a few capabilities (AmbientCapabilities=):
+ * those that this process has no need of go. */
+static int keep_only(uint64_t keep)
+{
+    uint64_t have = 0;
+    int error = get_permitted(&have);
+
+    if (error || have == 0)
+        return error;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
+        return -errno;
+    return set_capabilities(have & keep);
+}
+
 /* What an exec could give back; only its own limit takes that away. Unknown to older kernels: the
  * first number that is refused is the end. */
 static void empty_bounding_set(void)
@@ -56,6 +81,8 @@ int privileges_drop(const struct identity *id, uint64_t keep)
 {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return -errno;
+    if (geteuid() != 0)
+        return keep_only(keep);
     if (!id->drop)
         return 0;
     empty_bounding_set();

@@ -8,12 +8,11 @@
  * generation does, and then leaves as any generation leaves at a reload: no listener is ever
  * closed, no held connection is touched.
  *
- * A line a thing, words by spaces; a line of an unknown kind is an error, for the two programs
- * would not mean the same. */
-#include <assert.h>
+ * It is JSON with a format number: of two programs that would not mean the same by it, the new one
+ * says so. */
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
+#include <jansson.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,9 +25,8 @@
 #include "master/master.h"
 
 #define VARIABLE "MIRED_UPGRADE"
-#define FORMAT   "mired-upgrade 1"
 
-extern char **environ;
+enum { FORMAT = 1 };
 
 /* ---- handing on ---- */
 
@@ -52,47 +50,50 @@ static void each_descriptor(const struct master *m, bool keep)
             fcntl(c->channel.fd, F_SETFD, flag);
 }
 
-static void write_down(const struct master *m, struct asker asker, FILE *f)
+static json_t *house_down(const struct house *h)
+{
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:I}", "lock", h->lock, "store", h->store_listen,
+                     "control", h->control_listen, "metrics", h->metrics_fd, "shared", h->shared_fd,
+                     "started", (json_int_t)h->started_ms);
+}
+
+static json_t *write_down(const struct master *m, struct asker asker)
 {
     const struct house *h = &m->house;
+    json_t *handoffs = json_array(), *listeners = json_array(), *children = json_array();
     char text[ADDR_TEXT];
 
-    fprintf(f, "%s\n", FORMAT);
-    fprintf(f, "house %d %d %d %d %d %lu\n", h->lock, h->store_listen, h->control_listen,
-            h->metrics_fd, h->shared_fd, (unsigned long)h->started_ms);
-    fprintf(f, "asker %ld %lu %u\n", (long)asker.pid, (unsigned long)asker.tag,
-            m->last_generation);
     for (uint32_t i = 0; i < h->handoffs; i++)
-        fprintf(f, "handoff %d %d\n", h->handoff[i][0], h->handoff[i][1]);
+        json_array_append_new(handoffs, json_pack("[ii]", h->handoff[i][0], h->handoff[i][1]));
     for (size_t i = 0; i < m->listeners.count; i++) {
         const struct listener *l = &m->listeners.at[i];
-        fprintf(f, "listen %s %u %u %d\n", addr_format(&l->addr, text), l->addr.port, l->slot,
-                l->fd);
+        json_array_append_new(listeners, json_pack("[siii]", addr_format(&l->addr, text),
+                                                   l->addr.port, (int)l->slot, l->fd));
     }
     for (const struct child *c = m->children; c; c = c->next)
         if (c->pid)
-            fprintf(f, "child %s %u %ld %d %d %d\n", role_table[c->role].name, c->index,
-                    (long)c->pid, c->row, c->state == CHILD_LEAVING, c->channel.fd);
+            json_array_append_new(children, json_pack("[siiibi]", role_table[c->role].name,
+                                                      (int)c->index, (int)c->pid, c->row,
+                                                      c->state == CHILD_LEAVING, c->channel.fd));
+    return json_pack("{s:i, s:o, s:i, s:I, s:i, s:o, s:o, s:o}", "format", FORMAT, "house",
+                     house_down(h), "asker", (int)asker.pid, "tag", (json_int_t)asker.tag,
+                     "generation", (int)m->last_generation, "handoffs", handoffs, "listeners",
+                     listeners, "children", children);
 }
 
 /* The memory file, at its beginning, open over exec; -errno. */
 static int make_will(const struct master *m, struct asker asker)
 {
-    int fd = memfd_create("mired upgrade", 0);
-    if (fd < 0)
-        return -errno;
-    int copy = dup(fd);
-    FILE *f = copy < 0 ? NULL : fdopen(copy, "w");
-    if (!f) {
+    json_t *will = write_down(m, asker);
+    int fd = will ? memfd_create("mired upgrade", 0) : -1;
+    int error = fd < 0 ? -ENOMEM : json_dumpfd(will, fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0;
+
+    json_decref(will);
+    if (!error)
+        return fd;
+    if (fd >= 0)
         close(fd);
-        return -ENOMEM;
-    }
-    write_down(m, asker, f);
-    if (fclose(f) != 0 || lseek(fd, 0, SEEK_SET) < 0) {
-        close(fd);
-        return -EIO;
-    }
-    return fd;
+    return -ENOMEM;
 }
 
 /* Runs the new program with -t and waits for it (it only reads files). 0; or -1 with what it said.
@@ -177,15 +178,21 @@ static int keep_private(int fd)
     return fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : -errno;
 }
 
-static int take_house(struct heir *heir, const char *line)
+static int take_house(struct heir *heir, json_t *will)
 {
     struct house *h = &heir->m->house;
-    unsigned long started;
+    struct asker *asker = &heir->m->upgrade_asker;
+    json_int_t started, tag;
+    int pid, generation;
 
-    if (sscanf(line, "house %d %d %d %d %d %lu", &h->lock, &h->store_listen, &h->control_listen,
-               &h->metrics_fd, &h->shared_fd, &started) != 6)
+    if (json_unpack(will, "{s:{s:i, s:i, s:i, s:i, s:i, s:I}, s:i, s:I, s:i}", "house", "lock",
+                    &h->lock, "store", &h->store_listen, "control", &h->control_listen, "metrics",
+                    &h->metrics_fd, "shared", &h->shared_fd, "started", &started, "asker", &pid,
+                    "tag", &tag, "generation", &generation) < 0)
         return -EBADMSG;
-    h->started_ms = started;
+    h->started_ms = (uint64_t)started;
+    *asker = (struct asker){pid, (uint64_t)tag};
+    heir->m->last_generation = heir->generation->id = (uint32_t)generation;
     int fd[] = {h->lock, h->store_listen, h->control_listen, h->metrics_fd, h->shared_fd};
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
         if (keep_private(fd[i]) < 0)
@@ -193,19 +200,7 @@ static int take_house(struct heir *heir, const char *line)
     return 0;
 }
 
-static int take_asker(struct heir *heir, const char *line)
-{
-    unsigned long tag;
-    long pid;
-
-    if (sscanf(line, "asker %ld %lu %u", &pid, &tag, &heir->m->last_generation) != 3)
-        return -EBADMSG;
-    heir->m->upgrade_asker = (struct asker){(pid_t)pid, tag};
-    heir->generation->id = heir->m->last_generation;
-    return 0;
-}
-
-static int take_handoff(struct heir *heir, const char *line)
+static int take_handoff(struct heir *heir, json_t *row)
 {
     struct house *h = &heir->m->house;
     int fd[2];
@@ -214,104 +209,94 @@ static int take_handoff(struct heir *heir, const char *line)
     if (!pair)
         return -ENOMEM;
     h->handoff = pair;
-    if (sscanf(line, "handoff %d %d", &fd[0], &fd[1]) != 2 || keep_private(fd[0]) < 0 ||
-        keep_private(fd[1]) < 0)
+    if (json_unpack(row, "[ii]", &fd[0], &fd[1]) < 0)
         return -EBADMSG;
     memcpy(pair[h->handoffs++], fd, sizeof fd);
-    return 0;
+    return keep_private(fd[0]) < 0 || keep_private(fd[1]) < 0 ? -EBADF : 0;
 }
 
-static int take_listener(struct heir *heir, const char *line)
+static int take_listener(struct heir *heir, json_t *row)
 {
     struct listeners *l = &heir->m->listeners;
     struct listener one = {0};
     struct listener *at = realloc(l->at, (l->count + 1) * sizeof *at);
-    unsigned port, slot;
-    char text[ADDR_TEXT];
-    static_assert(ADDR_TEXT == 64, "as the format says");
+    const char *text;
+    int port, slot;
 
     if (!at)
         return -ENOMEM;
     l->at = at;
-    if (sscanf(line, "listen %63s %u %u %d", text, &port, &slot, &one.fd) != 4 ||
-        !addr_parse(span_of(text), &one.addr) || port > 65535 || keep_private(one.fd) < 0)
+    if (json_unpack(row, "[siii]", &text, &port, &slot, &one.fd) < 0 ||
+        !addr_parse(span_of(text), &one.addr))
         return -EBADMSG;
     one.addr.port = (uint16_t)port;
-    one.slot = slot;
+    one.slot = (uint32_t)slot;
     l->at[l->count++] = one;
-    return 0;
+    return keep_private(one.fd);
 }
 
-static int take_child(struct heir *heir, const char *line)
+static int take_child(struct heir *heir, json_t *row)
 {
-    char name[32];
-    unsigned index;
-    long pid;
-    int row, leaving, fd;
+    const char *name;
+    int index, pid, metrics, leaving, fd;
 
-    if (sscanf(line, "child %31s %u %ld %d %d %d", name, &index, &pid, &row, &leaving, &fd) != 6 ||
-        keep_private(fd) < 0)
+    if (json_unpack(row, "[siiibi]", &name, &index, &pid, &metrics, &leaving, &fd) < 0)
         return -EBADMSG;
     for (int role = 0; role < ROLE_COUNT; role++)
         if (strcmp(role_table[role].name, name) == 0) {
             struct child known = {.role = (enum role_id)role,
-                                  .index = index,
-                                  .pid = (pid_t)pid,
-                                  .row = row,
+                                  .index = (uint32_t)index,
+                                  .pid = pid,
+                                  .row = metrics,
                                   .state = leaving ? CHILD_LEAVING : CHILD_READY,
                                   .channel.fd = fd};
-            return child_adopt(heir->m, heir->generation, &known);
+            return keep_private(fd) < 0 ? -EBADF : child_adopt(heir->m, heir->generation, &known);
         }
     return -EBADMSG;
 }
 
-static int take_line(struct heir *heir, const char *line)
+static int take_each(struct heir *heir, json_t *rows, int (*take)(struct heir *heir, json_t *row))
 {
-    static const struct {
-        const char *word;
-        int (*take)(struct heir *heir, const char *line);
-    } kinds[] = {{"house ", take_house},     {"asker ", take_asker}, {"handoff ", take_handoff},
-                 {"listen ", take_listener}, {"child ", take_child}, {0}};
+    int error = json_is_array(rows) ? 0 : -EBADMSG;
 
-    for (size_t i = 0; kinds[i].word; i++)
-        if (strncmp(line, kinds[i].word, strlen(kinds[i].word)) == 0)
-            return kinds[i].take(heir, line);
-    return -EBADMSG;
+    for (size_t i = 0; !error && i < json_array_size(rows); i++)
+        error = take(heir, json_array_get(rows, i));
+    return error;
 }
 
-static int read_will(struct heir *heir, FILE *f)
+static int take_will(struct heir *heir, json_t *will)
 {
-    char line[256];
-    int error = 0;
+    int format = 0;
 
-    if (!fgets(line, sizeof line, f) || strcmp(line, FORMAT "\n") != 0)
+    if (json_unpack(will, "{s:i}", "format", &format) < 0 || format != FORMAT)
         return -EPROTONOSUPPORT;
-    while (!error && fgets(line, sizeof line, f))
-        error = take_line(heir, line);
+    int error = take_house(heir, will);
+    if (!error)
+        error = take_each(heir, json_object_get(will, "handoffs"), take_handoff);
+    if (!error)
+        error = take_each(heir, json_object_get(will, "listeners"), take_listener);
+    if (!error)
+        error = take_each(heir, json_object_get(will, "children"), take_child);
     return error;
 }
 
 int upgrade_inherit(struct master *m)
 {
     const char *number = getenv(VARIABLE);
-    struct heir heir = {.m = m};
-    FILE *f;
+    struct heir heir = {.m = m, .generation = number ? calloc(1, sizeof *heir.generation) : NULL};
 
     if (!number)
         return 0;
-    f = fdopen(atoi(number), "r");
-    unsetenv(VARIABLE);
-    if (!f)
-        return -errno;
-    heir.generation = calloc(1, sizeof *heir.generation);
-    if (!heir.generation) {
-        fclose(f);
+    if (!heir.generation)
         return -ENOMEM;
-    }
+    int fd = (int)strtol(number, NULL, 10);
+    unsetenv(VARIABLE);
+    json_t *will = json_loadfd(fd, 0, NULL);
+    close(fd);
     heir.generation->ask[0] = heir.generation->ask[1] = -1;
     heir.generation->state = GENERATION_CURRENT;
     m->current = m->generations = heir.generation;
-    int error = read_will(&heir, f);
-    fclose(f);
+    int error = take_will(&heir, will);
+    json_decref(will);
     return error ? error : 1;
 }

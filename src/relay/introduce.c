@@ -7,8 +7,8 @@
 static const struct {
     const char *name;
     uint32_t attribute;
-} known[] = {{"NAME", ATTRIBUTE_NAME},   {"ADDR", ATTRIBUTE_ADDR},     {"PORT", ATTRIBUTE_PORT},
-             {"PROTO", ATTRIBUTE_PROTO}, {"HELO", ATTRIBUTE_HELO},     {"LOGIN", ATTRIBUTE_LOGIN},
+} known[] = {{"NAME", ATTRIBUTE_NAME},    {"ADDR", ATTRIBUTE_ADDR}, {"PORT", ATTRIBUTE_PORT},
+             {"PROTO", ATTRIBUTE_PROTO},  {"HELO", ATTRIBUTE_HELO}, {"LOGIN", ATTRIBUTE_LOGIN},
              {"SOURCE", ATTRIBUTE_SOURCE}};
 
 uint32_t introduce_attributes(struct span words)

@@ -132,10 +132,8 @@ int outbound_begin(struct outbound *o, struct job *job)
 
 void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce)
 {
-    *o = (struct outbound){.lmtp = lmtp,
-                           .hostname = hostname,
-                           .introduce = introduce,
-                           .state = OUTBOUND_GREETING};
+    *o = (struct outbound){
+        .lmtp = lmtp, .hostname = hostname, .introduce = introduce, .state = OUTBOUND_GREETING};
 }
 
 void outbound_free(struct outbound *o)

@@ -11,8 +11,8 @@
 
 #include "base/bytes.h"
 #include "relay/introduce.h"
-#include "smtp/reader.h"
 #include "smtp/envelope.h"
+#include "smtp/reader.h"
 #include "smtp/reply.h"
 
 enum outbound_cap {
@@ -56,7 +56,7 @@ struct job_recipient {
 struct job {
     const struct envelope *envelope;
     struct introduction who; /* spans are the caller's, for as long as the job lives */
-    uint64_t size; /* octets of header and body, for SIZE= */
+    uint64_t size;           /* octets of header and body, for SIZE= */
     bool utf8, eightbit;
     struct job_recipient *recipient;
     uint32_t recipients;
@@ -68,7 +68,7 @@ enum outbound_state {
     OUTBOUND_GREETING,
     OUTBOUND_HELLO,
     OUTBOUND_HELO,
-    OUTBOUND_IDLE, /* may be given a job */
+    OUTBOUND_IDLE,    /* may be given a job */
     OUTBOUND_XCLIENT, /* who it is from has been told */
     OUTBOUND_XHELLO,  /* ... and the session begins anew */
     OUTBOUND_XFORWARD,
@@ -86,11 +86,11 @@ struct outbound {
     struct buf out; /* to be sent */
     struct job *job;
     const char *hostname;
-    uint32_t caps; /* enum outbound_cap */
+    uint32_t caps;              /* enum outbound_cap */
     uint32_t xclient, xforward; /* the attributes that it takes, enum introduce_attribute */
-    uint32_t introduce;         /* of CAP_XCLIENT, CAP_XFORWARD: what is to be used where it is had */
-    uint32_t at;   /* the recipient whose reply comes next */
-    uint8_t state; /* enum outbound_state */
+    uint32_t introduce; /* of CAP_XCLIENT, CAP_XFORWARD: what is to be used where it is had */
+    uint32_t at;        /* the recipient whose reply comes next */
+    uint8_t state;      /* enum outbound_state */
     bool lmtp;
     bool over; /* the job has come to its end: take it and reset this */
     bool go;   /* the data may be sent, if the backend wants it */

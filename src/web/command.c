@@ -33,12 +33,11 @@ static void run_stop(struct control *c, const json_t *args)
 }
 
 static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *args) = {
-    [COMMAND_STATUS] = run_status, [COMMAND_RELOAD] = run_reload,
-    [COMMAND_UPGRADE] = run_upgrade,
-    [COMMAND_STOP] = run_stop,     [COMMAND_CLIENTS] = run_clients,
-    [COMMAND_SHOW] = run_show,     [COMMAND_RELEASE] = run_release,
-    [COMMAND_EXEMPT] = run_exempt, [COMMAND_PENALISE] = run_penalise,
-    [COMMAND_LEDGER] = run_ledger,
+    [COMMAND_STATUS] = run_status,     [COMMAND_RELOAD] = run_reload,
+    [COMMAND_UPGRADE] = run_upgrade,   [COMMAND_STOP] = run_stop,
+    [COMMAND_CLIENTS] = run_clients,   [COMMAND_SHOW] = run_show,
+    [COMMAND_RELEASE] = run_release,   [COMMAND_EXEMPT] = run_exempt,
+    [COMMAND_PENALISE] = run_penalise, [COMMAND_LEDGER] = run_ledger,
 };
 
 void control_run(struct control *c, const struct request *r)

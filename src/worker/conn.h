@@ -17,8 +17,8 @@
 #define MIRED_WORKER_CONN_H
 
 #include <assert.h>
-#include <stdbool.h>
 #include <openssl/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -49,13 +49,13 @@ enum conn_phase {
 };
 
 enum conn_flag {
-    CONN_EXEMPT = 1,    /* by configuration */
-    CONN_READ_OFF = 2,  /* input has come that is not wanted yet; EPOLLIN is off */
-    CONN_SEEN_END = 4,  /* the client has ended its side */
-    CONN_GREETING = 8,  /* the greeting has not gone out yet */
-    CONN_HOLD_SET = 16, /* work->hold is the decision for the reply that comes next */
-    CONN_RUNNING = 64,  /* conn_run() is on the stack */
-    CONN_FREEZE = 128,  /* this hold may be frozen */
+    CONN_EXEMPT = 1,       /* by configuration */
+    CONN_READ_OFF = 2,     /* input has come that is not wanted yet; EPOLLIN is off */
+    CONN_SEEN_END = 4,     /* the client has ended its side */
+    CONN_GREETING = 8,     /* the greeting has not gone out yet */
+    CONN_HOLD_SET = 16,    /* work->hold is the decision for the reply that comes next */
+    CONN_RUNNING = 64,     /* conn_run() is on the stack */
+    CONN_FREEZE = 128,     /* this hold may be frozen */
     CONN_TLS = 256,        /* octets go through worker->tls */
     CONN_TLS_LATER = 512,  /* CONN_SHAKING, and not to begin before its timer */
     CONN_TLS_WRITE = 1024, /* the handshake waits for room to write */

@@ -133,3 +133,22 @@ def test_started_as_anyone_else_it_runs_as_that_one(mired):
     m = mired(user="mired")
     assert getpass.getuser() != "mired"
     assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give capabilities")
+def test_started_with_capabilities_only_who_needs_them_keeps_them(mired):
+    """As systemd starts it: as its user, with two capabilities. No part of it is root."""
+    names = "+net_bind_service,+net_admin"
+    m = mired(
+        tarpit="time = 1s",
+        user="nobody",
+        prefix=["setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups", "--no-new-privs",
+                f"--inh-caps={names}", f"--ambient-caps={names}"],
+    )  # fmt: skip
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    for role, caps in (("worker", 0), ("clerk", 0), ("store", 0), ("web", 0), ("freezer", 1 << 12 | 1 << 10)):
+        for pid in m.processes(role):
+            assert processes.status(pid, "Uid").split() == ["65534"] * 4
+            for kind in ("CapEff", "CapPrm", "CapAmb"):
+                have = int(processes.status(pid, kind), 16)
+                assert have == (0 if kind == "CapAmb" else caps), (role, kind)

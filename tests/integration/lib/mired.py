@@ -93,6 +93,7 @@ class Mired:
             address = f"{self.folder}/ready"
             pathlib.Path(address).unlink(missing_ok=True)
             ready.bind(address)
+            os.chmod(address, 0o777)  # it may be somebody else who starts
             ready.settimeout(0.5)
             self.daemon = Daemon(
                 [*self.prefix, self.program, "-c", self.file], env=dict(os.environ, NOTIFY_SOCKET=address)
