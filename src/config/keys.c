@@ -44,8 +44,7 @@ const struct key keys_listen[] = {
     {"submission", KEY_BOOL, AT(config_listen, submission)},
     {"auth", KEY_BOOL, AT(config_listen, auth)},
     {"tls", KEY_CHOICE, AT(config_listen, tls), .choices = tls_listen},
-    {"proxy_protocol", KEY_NETWORKS, AT(config_listen, proxy_protocol),
-     .later = "the PROXY protocol"},
+    {"proxy_protocol", KEY_NETWORKS, AT(config_listen, proxy_protocol)},
     END};
 
 const struct key keys_tls[] = {
@@ -97,8 +96,7 @@ const struct key keys_auth[] = {{"path", KEY_TEXT, AT(config_auth, path)}, END};
 const struct key keys_backend[] = {
     {"xclient", KEY_BOOL, AT(config_backend, xclient)},
     {"xforward", KEY_BOOL, AT(config_backend, xforward)},
-    {"proxy_protocol", KEY_CHOICE, AT(config_backend, proxy_protocol), .choices = proxies,
-     .later = "the PROXY protocol"},
+    {"proxy_protocol", KEY_CHOICE, AT(config_backend, proxy_protocol), .choices = proxies},
     {"tls", KEY_CHOICE, AT(config_backend, tls), .choices = tls_backend},
     {"connections", KEY_COUNT, AT(config_backend, connections), 1, 10000},
     END};

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/proxy.h"
 #include "base/sockaddr.h"
 
 struct link {
@@ -23,6 +24,7 @@ struct link {
     struct link *next, **prev;
     uint64_t body_at; /* octets of header, message and final dot that have gone out */
     bool connecting;
+    bool reserved; /* opened for the handover that it has, and not yet begun: PROXY */
 };
 
 /* ---- state of the backend ---- */
@@ -97,7 +99,24 @@ static int connect_to(const struct backend *b)
 static void link_ready(struct loop *loop, struct watch *watch, uint32_t events);
 static void link_due(struct loop *loop, struct alarm *a);
 
-static int link_open(struct backend *b)
+/* A PROXY header names one client for the whole connection: each message has its own. */
+static bool is_single(const struct backend *b)
+{
+    return b->config->proxy_protocol != 0;
+}
+
+static int add_proxy_header(struct link *l, const struct handover *h)
+{
+    const struct config_backend *config = l->backend->config;
+
+    if (!config->proxy_protocol)
+        return 0;
+    return proxy_write(&l->outbound.out, config->proxy_protocol, h ? &h->client : NULL,
+                       &config->addr);
+}
+
+/* Opens a connection; `h`, where that is not NULL, is what it is for. */
+static int link_open(struct backend *b, struct handover *h)
 {
     struct link *l = calloc(1, sizeof *l);
     int fd = l ? connect_to(b) : -ENOMEM;
@@ -114,11 +133,20 @@ static int link_open(struct backend *b)
     outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->relay->kit.config->hostname,
                    (b->config->xclient ? CAP_XCLIENT : 0) |
                        (b->config->xforward ? CAP_XFORWARD : 0));
-    int r = loop_watch(b->relay->kit.loop, &l->watch);
+    int r = add_proxy_header(l, h);
+    if (r == 0)
+        r = loop_watch(b->relay->kit.loop, &l->watch);
     if (r < 0) {
         close(fd);
+        outbound_free(&l->outbound);
         free(l);
         return r;
+    }
+    if (h) {
+        l->handover = h;
+        l->reserved = true;
+        h->link = l;
+        h->backend = b;
     }
     l->next = b->links;
     l->prev = &b->links;
@@ -148,12 +176,34 @@ static void link_close(struct link *l)
     free(l);
 }
 
+static struct handover *dequeue(struct backend *b)
+{
+    struct handover *h = b->queue;
+
+    if (h) {
+        b->queue = h->next;
+        if (!b->queue)
+            b->queue_tail = &b->queue;
+    }
+    return h;
+}
+
 static void more_links(struct backend *b)
 {
-    bool room = b->open < b->open_max && b->connecting == 0;
+    bool room = b->open < b->open_max;
 
-    if (b->queue && room && !b->relay->closing && link_open(b) < 0)
+    if (!b->queue || !room || b->relay->closing)
+        return;
+    if (is_single(b)) {
+        struct handover *h = dequeue(b);
+        loop_alarm_off(b->relay->kit.loop, &h->alarm);
+        if (link_open(b, h) < 0) {
+            went_down(b);
+            handover_broke(h, false);
+        }
+    } else if (b->connecting == 0 && link_open(b, NULL) < 0) {
         went_down(b);
+    }
 }
 
 static void close_idle(struct backend *b)
@@ -185,18 +235,6 @@ static void link_broke(struct link *l)
         pool_drop(waiting);
         handover_broke(waiting, false);
     }
-}
-
-static struct handover *dequeue(struct backend *b)
-{
-    struct handover *h = b->queue;
-
-    if (h) {
-        b->queue = h->next;
-        if (!b->queue)
-            b->queue_tail = &b->queue;
-    }
-    return h;
 }
 
 static void link_want(struct link *l)
@@ -281,6 +319,23 @@ static void start(struct link *l, struct handover *h)
         l->outbound.state = OUTBOUND_DEAD;
 }
 
+/* The hand-over that an idle link takes up now, or NULL. */
+static struct handover *next_of(struct link *l)
+{
+    if (l->outbound.state != OUTBOUND_IDLE)
+        return NULL;
+    if (l->reserved) {
+        l->reserved = false;
+        return l->handover;
+    }
+    return l->handover || is_single(l->backend) ? NULL : dequeue(l->backend);
+}
+
+static void say_quit(const struct link *l)
+{
+    (void)!send(l->watch.fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
 /* Moves a link on as far as it goes; it may be gone afterwards. */
 static void go_on(struct link *l)
 {
@@ -313,12 +368,17 @@ static void go_on(struct link *l)
             relay_changed(b->relay);
             set_timer(l, POOL_IDLE_MS);
         }
-        struct handover *h = l->outbound.state == OUTBOUND_IDLE && !l->handover ? dequeue(b) : NULL;
+        struct handover *h = next_of(l);
         if (!h)
             break;
         start(l, h);
     }
-    link_want(l);
+    if (is_single(b) && l->outbound.state == OUTBOUND_IDLE && !l->handover) {
+        say_quit(l);
+        link_close(l); /* it was for one message, or to learn what the backend has */
+    } else {
+        link_want(l);
+    }
     more_links(b);
 }
 
@@ -358,7 +418,7 @@ static void retry(struct loop *loop, struct alarm *a)
 {
     struct backend *b = (struct backend *)((char *)a - offsetof(struct backend, retry));
 
-    if (!b->up && b->connecting == 0 && link_open(b) < 0)
+    if (!b->up && b->connecting == 0 && link_open(b, NULL) < 0)
         went_down(b);
 }
 
@@ -376,7 +436,7 @@ void pool_open(struct relay *r, struct backend *b, uint32_t index)
         b->open_max = 1;
     b->queue_tail = &b->queue;
     b->retry.due = retry;
-    if (link_open(b) < 0)
+    if (link_open(b, NULL) < 0)
         went_down(b);
 }
 
@@ -387,7 +447,7 @@ void pool_close(struct backend *b)
         struct link *l = b->links;
         struct handover *h = l->handover;
         if (l->outbound.state == OUTBOUND_IDLE)
-            (void)!send(l->watch.fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+            say_quit(l);
         link_close(l);
         if (h) {
             h->link = NULL;
@@ -411,9 +471,15 @@ static struct link *idle_link(struct backend *b)
 
 bool pool_put(struct backend *b, struct handover *h)
 {
-    struct link *l = idle_link(b);
+    struct link *l = is_single(b) ? NULL : idle_link(b);
 
     h->backend = b;
+    if (is_single(b) && b->open < b->open_max) {
+        if (link_open(b, h) == 0)
+            return true;
+        went_down(b);
+        return false;
+    }
     if (l) {
         start(l, h);
         if (l->outbound.state == OUTBOUND_DEAD || !write_out(l)) {
@@ -423,7 +489,7 @@ bool pool_put(struct backend *b, struct handover *h)
         link_want(l);
         return true;
     }
-    if (b->open < b->open_max && b->connecting == 0 && link_open(b) < 0)
+    if (b->open < b->open_max && b->connecting == 0 && link_open(b, NULL) < 0)
         went_down(b);
     if (b->open == 0)
         return false;

@@ -17,6 +17,8 @@
 /* Replies of a pipelined group are sent together, but never more than this is kept for it. */
 enum { OUT_ENOUGH = 16 * 1024 };
 
+enum { PROXY_MS = 10000 /* a balancer says it at once */ };
+
 struct work *conn_work(struct conn *c)
 {
     if (!c->work)
@@ -102,15 +104,25 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
         c = conn_new(w, fd, listener, peer, exempt);
     if (!c) {
         refuse(fd, config->hostname);
-        return;
+    } else if (proxied_is_balancer(w, listener, peer)) {
+        c->flags |= CONN_PROXIED;
+        conn_phase(w, c, CONN_PROXY, PROXY_MS);
+    } else {
+        conn_greet(w, c);
     }
-    if (suspects_contain(&w->suspects, peer)) {
+}
+
+void conn_greet(struct worker *w, struct conn *c)
+{
+    const struct config *config = w->config;
+
+    if (suspects_contain(&w->suspects, &c->peer)) {
         struct tarpit_who who = conn_who(w, c);
         tarpit_suspect(&w->tarpit, &who, w->tarpit.rules.suspect_offences, w->loop.wall);
     }
     c->flags |= CONN_GREETING;
-    smtp_start(&c->smtp, addr_is_loopback(peer));
-    if (config->listen[listener].tls == TLS_IMPLICIT) {
+    smtp_start(&c->smtp, addr_is_loopback(&c->peer));
+    if (config->listen[c->listener].tls == TLS_IMPLICIT) {
         struct tarpit_who who = conn_who(w, c);
         tls_begin(w, c, tarpit_wait(&w->tarpit, &who, w->loop.wall).ms);
         return;
@@ -163,7 +175,7 @@ void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
 {
     if (c->phase == CONN_HELD)
         hold_end(w, c);
-    if (c->phase != CONN_SHAKING) /* in a handshake nothing can be said */
+    if (c->phase != CONN_SHAKING && c->phase != CONN_PROXY) /* there nothing can be said */
         io_last_words(w, c, id);
     c->phase = CONN_CLOSING;
     conn_close(w, c,
@@ -312,5 +324,6 @@ void conn_due(struct loop *loop, struct alarm *a)
     case CONN_HANDING: break;
     case CONN_CLOSING: conn_close(w, c, "timeout"); break;
     case CONN_SHAKING: tls_due(w, c); break;
+    case CONN_PROXY: conn_close(w, c, "timeout"); break;
     }
 }

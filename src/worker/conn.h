@@ -10,6 +10,7 @@
  *   freeze.c    to the freezer and back
  *   recipient.c verdicts on RCPT and AUTH               asks.c     questions to the clerks
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
+ *   proxied.c   clients behind a balancer
  *   suspects.c  networks that start with offences
  *   tls.c       handshakes, octets under TLS    tls_server.c  certificates
  *   worker.c    the process: listeners, control, ending */
@@ -46,6 +47,7 @@ enum conn_phase {
     CONN_HANDING, /* a backend has the message */
     CONN_CLOSING, /* ends as soon as its output is out */
     CONN_SHAKING, /* TLS is being agreed on */
+    CONN_PROXY,   /* a balancer is to say who the client is */
 };
 
 enum conn_flag {
@@ -59,6 +61,7 @@ enum conn_flag {
     CONN_TLS = 256,        /* octets go through worker->tls */
     CONN_TLS_LATER = 512,  /* CONN_SHAKING, and not to begin before its timer */
     CONN_TLS_WRITE = 1024, /* the handshake waits for room to write */
+    CONN_PROXIED = 2048,   /* its socket is a balancer\'s */
 };
 
 struct answer;
@@ -155,6 +158,9 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
 /* Takes over an accepted descriptor. Closes it when there is no room. */
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer);
 
+/* The client is known: lets its session begin. May free the connection. */
+void conn_greet(struct worker *w, struct conn *c);
+
 /* Steps the session as far as it goes without waiting. May free the connection. */
 void conn_run(struct worker *w, struct conn *c);
 
@@ -211,6 +217,13 @@ void io_want(struct worker *w, struct conn *c);
 void io_end(struct worker *w, struct conn *c);
 /* Sends a last line regardless of the connection's state, as far as the socket takes it. */
 void io_last_words(struct worker *w, struct conn *c, enum reply_id id);
+
+/* ---- proxied.c ---- */
+
+/* Whether this peer is a balancer that this listener believes. */
+bool proxied_is_balancer(const struct worker *w, uint16_t listener, const struct addr *peer);
+/* A balancer has sent something: its header is taken, and the client greeted. May free it. */
+void proxied_ready(struct worker *w, struct conn *c);
 
 /* ---- tls.c ---- */
 

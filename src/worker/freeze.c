@@ -40,6 +40,7 @@ struct freezing {
 bool freeze_may(const struct worker *w, const struct conn *c)
 {
     return w->freezing && !w->stopping && !(c->smtp.flags & SMTP_TLS_ON) &&
+           !(c->flags & CONN_PROXIED) && /* who it is would be lost with the socket */
            c->hold_ms > w->tarpit.rules.freeze_after + WORTH_FREEZING_MS;
 }
 

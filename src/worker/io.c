@@ -136,6 +136,7 @@ static void ended(struct worker *w, struct conn *c, bool broken)
     case CONN_ASKING:
     case CONN_CLOSING:
     case CONN_SHAKING:
+    case CONN_PROXY:
         if (broken) {
             conn_close(w, c, "hung up");
         } else { /* what came before the end is still to be read and answered */
@@ -157,6 +158,10 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
     }
     if (c->phase == CONN_SHAKING) {
         tls_step(w, c);
+        return;
+    }
+    if (c->phase == CONN_PROXY) {
+        proxied_ready(w, c);
         return;
     }
     if (events & EPOLLOUT) {

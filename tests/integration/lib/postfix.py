@@ -103,7 +103,8 @@ class Postfix:
 
     `boxes` are the addresses that exist there."""
 
-    def __init__(self, hostname="backend.test", domains="example.test", extra="", boxes=PEOPLE):
+    def __init__(self, hostname="backend.test", domains="example.test", extra="", boxes=PEOPLE, greets=True):
+        self.greets = greets  # False: it waits for a PROXY header first
         needed()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-postfix-"))
         self.folder.chmod(0o755)
@@ -133,7 +134,7 @@ class Postfix:
 
     def start(self):
         self.daemon = Daemon([PROGRAM, "-c", self.folder / "conf", "start-fg"])
-        self.daemon.wait_listening(self.port)
+        self.daemon.wait_listening(self.port, greets=self.greets)
         return self
 
     def master(self):

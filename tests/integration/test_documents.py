@@ -1,0 +1,83 @@
+"""What is written about mired is so: keys, commands, pages, the unit."""
+
+import pathlib
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from lib.mired import CONTROL
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+
+
+def read(path):
+    return (SOURCE / path).read_text()
+
+
+def keys():
+    """(section, key) of the tables in src/config/keys.c."""
+    for table, body in re.findall(r"keys_(\w+)\[\] = \{(.*?)END", read("src/config/keys.c"), re.S):
+        for name in re.findall(r'\{"(\w+)",', body):
+            yield table, name
+
+
+def test_every_key_is_described():
+    document = read("docs/configuration.md")
+    found = list(keys())
+    assert len(found) > 50
+    for table, name in found:
+        assert re.search(rf"\| `{name}`", document), f"{name} of {table}"
+
+
+def test_every_command_is_described_and_has_an_example():
+    page = read("man/mirectl.8.scd")
+    shown = subprocess.run([CONTROL, "--help"], capture_output=True, text=True, timeout=10).stdout
+    commands = set(re.findall(r"^  ([a-z]+) ", shown.split("commands:")[1].split("examples:")[0], re.M))
+    assert len(commands) >= 9
+    for command in commands:
+        assert re.search(rf"^\*{command}\b", page, re.M), command
+        one = subprocess.run([CONTROL, command, "--help"], capture_output=True, text=True, timeout=10)
+        assert one.returncode == 0 and f"mirectl {command}" in one.stdout.split("example:")[1]
+
+
+@pytest.mark.skipif(not shutil.which("scdoc"), reason="scdoc is not installed")
+@pytest.mark.parametrize(
+    "page", ["mired.8", "mirectl.8", "mired-sim.1", "mired.conf.5 docs/configuration.md", "mired-tarpit.7 docs/tarpit.md"]
+)
+def test_pages_are_well_formed(page):
+    name, *made_of = page.split()
+    stem, section = name.rsplit(".", 1)
+    if made_of:
+        made = subprocess.run(
+            [SOURCE / "scripts/manpage", stem, section, "what it is", SOURCE / made_of[0]], capture_output=True, check=True
+        ).stdout
+    else:
+        made = read(f"man/{name}.scd").encode()
+    roff = subprocess.run(["scdoc"], input=made, capture_output=True)
+    assert roff.returncode == 0, roff.stderr.decode()
+    assert f'.TH "{stem}" "{section}"'.encode() in roff.stdout
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
+def test_the_unit_is_hardened():
+    done = subprocess.run(
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", SOURCE / "dist/mired.service"],
+        capture_output=True, text=True, timeout=30,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-2000:]
+
+
+def test_every_document_is_linked_and_every_link_leads_somewhere():
+    documents = [SOURCE / "README.md", *sorted((SOURCE / "docs").rglob("*.md"))]
+    linked = set()
+    for document in documents:
+        for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text()):
+            if "://" in target:
+                continue
+            path = (document.parent / target).resolve()
+            assert path.exists(), f"{document.name} links to {target}"
+            linked.add(path)
+    for document in documents[1:]:
+        assert document in linked, f"nobody links to {document.name}"
