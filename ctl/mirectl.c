@@ -5,11 +5,14 @@
  * It knows how to say things; what is done is done in mired's web process. Commands, arguments and
  * help stand in web/commands.h; here a row for each says how its arguments become JSON and its
  * result words. Exit status: 0 done, 1 refused or not found, 2 usage, 3 mired cannot be reached. */
+#include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "import.h"
 #include "link.h"
 #include "show.h"
 #include "web/commands.h"
@@ -138,8 +141,58 @@ static const struct use uses[COMMAND_COUNT] = {
     [COMMAND_RELEASE] = {args_address, show_text, 10000},
     [COMMAND_EXEMPT] = {args_exempt, show_exempt, 10000},
     [COMMAND_PENALISE] = {args_penalise, show_text, 5000},
+    [COMMAND_RECIPIENT] = {args_address, show_recipient, 25000},
     [COMMAND_LEDGER] = {args_ledger, show_line, 10000},
 };
+
+/* ---- commands that need no running mired ---- */
+
+static int run_import(int argc, char **argv)
+{
+    return argc == 1 ? import_file(argv[0]) : -1;
+}
+
+/* The simulator is a program of its own; it stands beside this one, or on PATH. */
+static int run_simulate(int argc, char **argv)
+{
+    static char name[] = "mired-sim";
+    char path[4096];
+    ssize_t n = readlink("/proc/self/exe", path, sizeof path - sizeof name);
+    char *slash = n > 0 ? memrchr(path, '/', (size_t)n) : NULL;
+
+    argv[-1] = name;
+    if (slash) {
+        strcpy(slash + 1, name);
+        execv(path, argv - 1);
+    }
+    execvp(name, argv - 1);
+    fprintf(stderr, "mirectl: %s cannot be run: %s\n", name, strerror(errno));
+    return CTL_REFUSED;
+}
+
+static const struct local {
+    struct control_about about;
+    int (*run)(int argc, char **argv); /* exit status; -1: usage */
+} locals[] = {
+    {{"simulate", "[-c FILE] [--attack FILE] [--seed N]",
+      "the policy against synthetic or recorded attacks, in virtual time", "mirectl simulate"},
+     run_simulate},
+    {{"import", "FILE",
+      "settings of Windows (.reg), Exchange (Get-ReceiveConnector | fl) or Postfix (postconf -n) "
+      "as "
+      "lines of mired.conf",
+      "mirectl import tarpit.reg"},
+     run_import},
+};
+enum { LOCALS = sizeof locals / sizeof locals[0] };
+
+static const struct local *local_by_name(const char *name)
+{
+    for (int i = 0; i < LOCALS; i++)
+        if (strcmp(locals[i].about.name, name) == 0)
+            return &locals[i];
+    return NULL;
+}
 
 /* ---- help ---- */
 
@@ -150,6 +203,12 @@ static void help_one(FILE *to, const struct control_about *about)
             about->example);
 }
 
+/* Those of the control socket, then those that need none. */
+static const struct control_about *about_at(int i)
+{
+    return i < COMMAND_COUNT ? &control_commands[i] : &locals[i - COMMAND_COUNT].about;
+}
+
 static void help_all(FILE *to)
 {
     fprintf(to, "usage: mirectl [-s SOCKET] [--json] COMMAND [ARGUMENTS]\n\n"
@@ -157,16 +216,16 @@ static void help_all(FILE *to)
                 "  --json     the result as JSON\n"
                 "  --help     this; with a command: more about it, and an example\n"
                 "  --version  the version\n\ncommands:\n");
-    for (int i = 0; i < COMMAND_COUNT; i++) {
-        const struct control_about *about = &control_commands[i];
+    for (int i = 0; i < COMMAND_COUNT + LOCALS; i++) {
+        const struct control_about *about = about_at(i);
         char what[96];
         snprintf(what, sizeof what, "%s %s", about->name, about->arguments);
         fprintf(to, strlen(what) < 24 ? "  %-24s%s\n" : "  %s\n                          %s\n",
                 what, about->help);
     }
     fprintf(to, "\nexamples:\n");
-    for (int i = 0; i < COMMAND_COUNT; i++)
-        fprintf(to, "  %s\n", control_commands[i].example);
+    for (int i = 0; i < COMMAND_COUNT + LOCALS; i++)
+        fprintf(to, "  %s\n", about_at(i)->example);
 }
 
 /* ---- one command ---- */
@@ -217,6 +276,19 @@ static int run(const struct options *o, enum control_command command, int argc, 
     return status;
 }
 
+static int run_local(const struct local *local, int argc, char **argv)
+{
+    if (argc == 1 && (strcmp(argv[0], "--help") == 0 || strcmp(argv[0], "-h") == 0)) {
+        help_one(stdout, &local->about);
+        return CTL_DONE;
+    }
+    int status = local->run(argc, argv);
+    if (status >= 0)
+        return status;
+    help_one(stderr, &local->about);
+    return CTL_USAGE;
+}
+
 /* Reads what stands before the command; returns where that is, or 0 when `status` says it all. */
 static int read_options(int argc, char **argv, struct options *o, int *status)
 {
@@ -264,6 +336,9 @@ int main(int argc, char **argv)
         help_all(stdout);
         return CTL_DONE;
     }
+    const struct local *local = local_by_name(argv[at]);
+    if (local)
+        return run_local(local, argc - at - 1, argv + at + 1);
     enum control_command command = command_by_name(argv[at]);
     if (command == COMMAND_COUNT) {
         fprintf(stderr, "mirectl: there is no command \"%s\"; `mirectl --help` lists them\n",

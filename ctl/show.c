@@ -77,6 +77,11 @@ static void print_sources(const char *title, const json_t *list, const char *nam
     }
 }
 
+void show_recipient(const json_t *result)
+{
+    printf("%s (%s)\n", text(result, "result"), text(result, "directory"));
+}
+
 void show_text(const json_t *result)
 {
     if (json_is_string(json_object_get(result, "text")))

@@ -75,7 +75,7 @@ function drawParts(status) {
   const parts = [];
   for (const backend of status.backends)
     parts.push([`backend ${backend.name}`, backend.up === null ? "not asked yet" : backend.up ? "up" : "DOWN"]);
-  for (const directory of status.directories) parts.push([`recipients ${directory.kind}`, directory.path || ""]);
+  for (const directory of status.directories) parts.push([`recipients ${directory.kind}`, directory.up ? directory.path || "up" : "down"]);
   parts.push(["ledger", `${count(status.ledger.entries)} known, room for ${count(status.ledger.capacity)}`]);
   parts.push(["workers", `${status.workers}, restarted ${status.worker_restarts} times`]);
   $("parts").replaceChildren(

@@ -50,6 +50,11 @@
     M(AUTH_UNAVAILABLE, COUNTER, "mired_auth_total", "result=\"unavailable\"", "")                 \
     M(TLS_OK, COUNTER, "mired_tls_handshakes_total", "result=\"ok\"", "TLS handshakes.")           \
     M(TLS_FAILED, COUNTER, "mired_tls_handshakes_total", "result=\"failed\"", "")                  \
+    M(DIRECTORY_DOWN_FILE, GAUGE, "mired_directory_clerks_down", "source=\"file\"",                \
+      "Clerks that could not ask it when they last tried.")                                        \
+    M(DIRECTORY_DOWN_LDAP, GAUGE, "mired_directory_clerks_down", "source=\"ldap\"", "")            \
+    M(DIRECTORY_DOWN_SOCKETMAP, GAUGE, "mired_directory_clerks_down", "source=\"socketmap\"", "")  \
+    M(DIRECTORY_DOWN_BACKEND, GAUGE, "mired_directory_clerks_down", "source=\"backend\"", "")      \
     M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "",                                 \
       "Held connections closed to make room.")                                                     \
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \

@@ -5,12 +5,14 @@
  * knows: a directory that is down must never turn a recipient into an unknown one. */
 #include "directory/directory.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "config/config.h"
 #include "directory/cache.h"
 #include "directory/file.h"
@@ -128,11 +130,16 @@ static int make_forms(const struct directory *d, struct span address, char *room
 static void went(struct source *s, bool down, uint64_t now)
 {
     static const char *const name[] = {"file", "ldap", "socketmap", "backend"};
+    static_assert((int)METRIC_DIRECTORY_DOWN_BACKEND - (int)METRIC_DIRECTORY_DOWN_FILE ==
+                      (int)RECIPIENTS_BACKEND,
+                  "metrics stand in the order of kinds");
 
     if (down)
         s->down_until = now + DOWN_MS;
-    if (down != s->down)
-        log_warn("directory %s is %s", name[s->config->kind], down ? "down" : "up again");
+    if (down == s->down)
+        return;
+    metric_add(METRIC_DIRECTORY_DOWN_FILE + (enum metric)s->config->kind, down ? 1 : -1);
+    log_warn("directory %s is %s", name[s->config->kind], down ? "down" : "up again");
     s->down = down;
 }
 

@@ -37,7 +37,8 @@ static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *ar
     [COMMAND_UPGRADE] = run_upgrade,   [COMMAND_STOP] = run_stop,
     [COMMAND_CLIENTS] = run_clients,   [COMMAND_SHOW] = run_show,
     [COMMAND_RELEASE] = run_release,   [COMMAND_EXEMPT] = run_exempt,
-    [COMMAND_PENALISE] = run_penalise, [COMMAND_LEDGER] = run_ledger,
+    [COMMAND_PENALISE] = run_penalise, [COMMAND_RECIPIENT] = run_recipient,
+    [COMMAND_LEDGER] = run_ledger,
 };
 
 void control_run(struct control *c, const struct request *r)

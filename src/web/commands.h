@@ -38,6 +38,8 @@ enum { CONTROL_VERSION = 1, CONTROL_LINE_MAX = 256 * 1024 };
     C(PENALISE, "penalise", "ADDRESS [--offences N]",                                              \
       "book offences: for a content filter or a log watcher",                                      \
       "mirectl penalise 192.0.2.7 --offences 3")                                                   \
+    C(RECIPIENT, "recipient", "ADDRESS", "what the directories say of an address",                 \
+      "mirectl recipient alice@example.org")                                                       \
     C(LEDGER, "ledger", "dump", "all that the ledger knows, a line of JSON each",                  \
       "mirectl ledger dump")
 

@@ -170,8 +170,11 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         else if (n == 0 || (errno != EAGAIN && errno != EINTR))
             c->over = true;
     }
-    if (events & EPOLLRDHUP && !(events & EPOLLIN))
+    if (events & EPOLLRDHUP && !(events & EPOLLIN)) {
         c->over = true;
+        if (c->given_up)
+            c->given_up(c);
+    }
     go_on(c);
 }
 

@@ -18,7 +18,8 @@ struct control {
     struct buf in, out;
     uid_t uid;
     pid_t pid;
-    uint64_t tag; /* of the note whose result it waits for; 0: none */
+    uint64_t tag;                        /* of the note whose result it waits for; 0: none */
+    void (*given_up)(struct control *c); /* the asker has gone while `tag` is open; NULL: wait */
     /* A long result: called whenever there is room for more; false at its end, after the last line
      * was written. `drop` frees `state`. */
     bool (*more)(struct control *c);

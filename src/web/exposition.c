@@ -75,6 +75,23 @@ static void backends(const struct web *w, struct buf *out)
     }
 }
 
+static void directories(const struct web *w, struct buf *out)
+{
+    const struct config *config = w->kit->config;
+    unsigned told = 0;
+
+    if (config->recipients_count == 0)
+        return;
+    head(out, "mired_directory_up", "gauge", "Whether the directory can be asked.");
+    for (size_t i = 0; i < config->recipients_count; i++) {
+        enum recipients_kind kind = config->recipients[i].kind;
+        if (!(told & 1u << kind))
+            buf_addf(out, "mired_directory_up{source=\"%s\"} %d\n", web_directory_name(kind),
+                     web_directory_is_up(w, kind));
+        told |= 1u << kind;
+    }
+}
+
 void exposition(const struct web *w, struct buf *out)
 {
     struct ledger_stats ledger = ledger_stats(w->kit->ledger);
@@ -82,6 +99,7 @@ void exposition(const struct web *w, struct buf *out)
     counters(w, out);
     message_seconds(w, out);
     backends(w, out);
+    directories(w, out);
     head(out, "mired_ledger_entries", "gauge",
          "Clients, networks and accounts that are remembered.");
     buf_addf(out, "mired_ledger_entries %lu\n", (unsigned long)ledger.entries);

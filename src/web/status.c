@@ -46,7 +46,7 @@ static json_t *backends(const struct web *w)
     return list;
 }
 
-static json_t *directories(const struct web *w)
+const char *web_directory_name(enum recipients_kind kind)
 {
     static const char *const kinds[] = {
         [RECIPIENTS_FILE] = "file",
@@ -54,13 +54,25 @@ static json_t *directories(const struct web *w)
         [RECIPIENTS_SOCKETMAP] = "socketmap",
         [RECIPIENTS_BACKEND] = "backend",
     };
+    return kinds[kind];
+}
+
+bool web_directory_is_up(const struct web *w, enum recipients_kind kind)
+{
+    enum metric down = METRIC_DIRECTORY_DOWN_FILE + (enum metric)kind;
+    return metrics_sum(w->kit->metrics, down) == 0;
+}
+
+static json_t *directories(const struct web *w)
+{
     const struct config *config = w->kit->config;
     json_t *list = json_array();
 
     for (size_t i = 0; i < config->recipients_count; i++) {
         const struct config_recipients *r = &config->recipients[i];
-        json_array_append_new(
-            list, json_pack("{s:s, s:s*, s:n}", "kind", kinds[r->kind], "path", r->path, "up"));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s*, s:b}", "kind", web_directory_name(r->kind),
+                                        "path", r->path, "up", web_directory_is_up(w, r->kind)));
     }
     return list;
 }

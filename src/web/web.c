@@ -88,6 +88,8 @@ static int open_all(struct web *w)
         error = control_open(w, w->kit->control_listen);
     if (!error)
         error = http_open(w);
+    if (!error)
+        error = recipient_open(w);
     w->channel = (struct watch){.fd = w->kit->control, .events = EPOLLIN, .ready = channel_ready};
     return error ? error : loop_watch(&w->loop, &w->channel);
 }

@@ -6,6 +6,7 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "config/config.h"
 #include "web/control.h"
 #include "web/request.h"
 #include "web/web.h"
@@ -23,6 +24,7 @@ struct web {
     struct loop loop; /* first */
     const struct web_kit *kit;
     struct watch channel;
+    struct watch answers; /* of clerks */
     struct watch listen;
     struct control *controls;
     unsigned count; /* of them */
@@ -44,6 +46,10 @@ void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg
 
 /* Carries out a request, now or later. */
 void control_run(struct control *c, const struct request *r);
+
+/* recipient.c: begins to take clerks' answers (0 or -errno), and asks. */
+int recipient_open(struct web *w);
+void run_recipient(struct control *c, const json_t *args);
 
 /* clients.c: the ledger's commands. */
 void run_clients(struct control *c, const json_t *args);
@@ -71,5 +77,9 @@ void exposition(const struct web *w, struct buf *out);
 
 /* `status` as an object, or NULL without memory. */
 json_t *status_json(const struct web *w);
+
+/* A directory of that kind: its name in the configuration, and whether all clerks could ask it. */
+const char *web_directory_name(enum recipients_kind kind);
+bool web_directory_is_up(const struct web *w, enum recipients_kind kind);
 
 #endif

@@ -1,5 +1,6 @@
 """Directories that are asked over a connection: OpenLDAP, the backend itself, Postfix's socketmap protocol."""
 
+import json
 import pathlib
 import socketserver
 import threading
@@ -80,10 +81,14 @@ def test_without_ldap_cached_answers_stand_and_all_else_is_put_off(mired, ldap):
     server.stop()
     assert codes(m, "alice@example.test", "nobody@example.test", "sales@example.test") == [250, 550, 451]
     assert codes(m, "bob@example.test") == [451]  # down is never "unknown"
+    assert [d["up"] for d in json.loads(m.control("--json", "status").stdout)["directories"]] == [False]
     server.start()
     until = time.monotonic() + 5
     while codes(m, "sales@example.test") != [250]:
         assert time.monotonic() < until
+    for _ in range(20):  # until both clerks have seen it
+        codes(m, "fresh@example.test")
+    m.log.wait("directory ldap is up again")
     assert "the directory's own secret" not in m.log.text
 
 
@@ -190,3 +195,21 @@ def test_directories_are_asked_in_order_and_one_that_is_down_never_makes_unknown
         + ldap_section(server),
     )
     assert codes(m, "carol@example.test", "alice@example.test", "nobody@example.test") == [250, 250, 451]
+
+
+def test_mirectl_tells_what_the_directories_say(mired, users, tmp_path):
+    m = mired(
+        tarpit="time = 0",
+        recipients=("carol@example.test",),
+        config=f'recipients "socketmap" {{ path = "{tmp_path}/users.sock" map = "users" }}',
+    )
+    for address, words in (
+        ("alice@example.test", "taken (socketmap)"),
+        ("Carol+x@Example.Test", "taken (file)"),
+        ("nobody@example.test", "unknown (all directories)"),
+        ("slow@example.test", "cannot be told now"),
+        ("x@foreign.test", "relaying denied"),
+    ):
+        done = m.control("recipient", address)
+        assert done.returncode == 0 and words in done.stdout, done.stdout + done.stderr
+    assert m.control("recipient", "nonsense").returncode == 2

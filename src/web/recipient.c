@@ -1,0 +1,101 @@
+/* `recipient`: what the directories say of an address, asked of a clerk as a worker would ask. In
+ * the web process. */
+#include <errno.h>
+#include <string.h>
+
+#include "clerk/ask.h"
+#include "smtp/address.h"
+#include "web/web_part.h"
+
+static struct control *find(const struct web *w, uint64_t tag)
+{
+    struct control *c = w->controls;
+
+    while (c && c->tag != tag)
+        c = c->next;
+    return tag ? c : NULL;
+}
+
+static json_t *described(const struct web *w, const struct answer *a)
+{
+    static const char *const words[] = {[ANSWER_YES] = "taken",
+                                        [ANSWER_NO] = "unknown",
+                                        [ANSWER_LATER] = "cannot be told now",
+                                        [ANSWER_OTHER] = "refused by the backend"};
+    const struct config *config = w->kit->config;
+    const char *source = a->source < config->recipients_count
+                             ? web_directory_name(config->recipients[a->source].kind)
+                             : "none configured: every local address is taken";
+    bool known = a->result >= ANSWER_YES && a->result <= ANSWER_OTHER;
+
+    /* Of "unknown" no source is the author: all have been asked. */
+    if (a->result == ANSWER_NO && config->recipients_count > 1)
+        source = "all directories";
+    return json_pack("{s:s, s:s}", "result", known ? words[a->result] : "?", "directory", source);
+}
+
+static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct web *w = web_of(loop);
+    struct answer a;
+    int r;
+
+    while ((r = answer_read(watch->fd, &a)) == 1 || r == -EBADMSG) {
+        struct control *c = r == 1 ? find(w, a.id) : NULL;
+        if (!c)
+            continue;
+        c->tag = 0;
+        c->given_up = NULL;
+        control_done(c, described(w, &a));
+        control_resume(c);
+    }
+    if (r == 0)
+        loop_forget(loop, watch);
+}
+
+int recipient_open(struct web *w)
+{
+    w->answers = (struct watch){.fd = w->kit->answer, .events = EPOLLIN, .ready = answer_ready};
+    return loop_watch(&w->loop, &w->answers);
+}
+
+/* A question whose clerk has died is never answered; mirectl's own time-out ends it. */
+static void give_up(struct control *c)
+{
+    c->tag = 0;
+}
+
+void run_recipient(struct control *c, const json_t *args)
+{
+    const struct web *w = c->web;
+    const char *text = request_text(args, "address");
+    const char *sign = text ? strrchr(text, '@') : NULL;
+    char folded[ADDRESS_MAX * 4];
+    struct addr nobody = {0};
+
+    if (!sign || sign == text) {
+        control_fail(c, CONTROL_USAGE, "an address such as alice@example.org is needed");
+        return;
+    }
+    struct mailbox box = {{text, (size_t)(sign - text)}, span_of(sign + 1)};
+    size_t len = mailbox_fold(&box, folded, sizeof folded);
+    if (len == 0) {
+        control_fail(c, CONTROL_USAGE, "\"%.80s\" is no address", text);
+        return;
+    }
+    if (!config_is_local(w->kit->config, span_after((struct span){folded, len},
+                                                    (size_t)(strrchr(folded, '@') + 1 - folded)))) {
+        control_done(c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
+                                  "none: the domain is not one of `domains`"));
+        return;
+    }
+    uint64_t tag = ++c->web->last_tag;
+    int error = ask_send(w->kit->ask, tag, w->kit->answer_slot, ASK_RECIPIENT, &nobody,
+                         (struct span){folded, len}, (struct span){0});
+    if (error < 0) {
+        control_fail(c, CONTROL_REFUSED, "the clerks cannot be asked: %s", strerrordesc_np(-error));
+        return;
+    }
+    c->tag = tag;
+    c->given_up = give_up;
+}

@@ -1,0 +1,91 @@
+"""mirectl import: what others call it, as lines of mired.conf that mired takes."""
+
+import getpass
+import subprocess
+
+import pytest
+
+from lib.mired import CONTROL, PROGRAM
+
+REGISTRY = (
+    'Windows Registry Editor Version 5.00\r\n\r\n'
+    '[HKEY_LOCAL_MACHINE\\SYSTEM\\CurrentControlSet\\Services\\SMTPSVC\\Parameters]\r\n"TarpitTime"=dword:00000014\r\n'
+)
+EXCHANGE = """
+Identity         : EX1\\Default Frontend EX1
+AuthMechanism    : Tls, Integrated, BasicAuth, BasicAuthRequireTLS
+RemoteIPRanges   : {10.1.0.0/16, 192.168.0.7, 172.16.0.1-172.16.0.9}
+TarpitInterval   : 00:00:05
+"""
+POSTFIX = """
+message_size_limit = 10240000
+mydestination = $myhostname, example.org, localhost
+myhostname = mx1.example.org
+mynetworks = 127.0.0.0/8 [::1]/128, 10.0.0.0/8 cidr:/etc/postfix/more
+recipient_delimiter = +-
+relay_recipient_maps = hash:/etc/postfix/relay_recipients
+smtpd_error_sleep_time = 15s
+"""
+
+
+def imported(folder, octets):
+    file = folder / "other"
+    file.write_bytes(octets)
+    return subprocess.run([CONTROL, "import", file], capture_output=True, text=True, timeout=10)
+
+
+def is_taken(folder, lines):
+    """mired -t likes them, with what they lack."""
+    more = "" if "domains =" in lines else 'domains = { "example.org" }\n'
+    (folder / "mired.conf").write_text(
+        f'{more}user = "{getpass.getuser()}"\nstate = "{folder}/s"\nrun = "{folder}/r"\n'
+        f'backend "smtp://127.0.0.1:10025" {{ }}\n{lines}'
+    )
+    done = subprocess.run([PROGRAM, "-c", folder / "mired.conf", "-t"], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 0, done.stderr + lines
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig", "ascii"])
+def test_a_registry_export_in_any_encoding(tmp_path, encoding):
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    done = imported(tmp_path, mark + REGISTRY.encode(encoding))
+    assert done.returncode == 0 and "time = 20s" in done.stdout, done.stderr
+    is_taken(tmp_path, done.stdout)
+
+
+@pytest.mark.parametrize("hexadecimal,line", [("00000000", "time = 0 "), ("00000078", "time = 120s  max = 120s"), ("00000258", "time = 285s")])
+def test_every_tarpit_time_becomes_one_that_senders_bear(tmp_path, hexadecimal, line):
+    done = imported(tmp_path, REGISTRY.replace("00000014", hexadecimal).encode())
+    assert line in done.stdout
+    is_taken(tmp_path, done.stdout)
+
+
+def test_an_exchange_connector(tmp_path):
+    done = imported(tmp_path, EXCHANGE.encode())
+    assert "time = 5s" in done.stdout
+    assert 'exempt = { "10.1.0.0/16", "192.168.0.7/32" }' in done.stdout or 'exempt = { "10.1.0.0/16", "192.168.0.7" }' in done.stdout
+    assert "left out of exempt: 172.16.0.1-172.16.0.9" in done.stdout and 'auth "backend"' in done.stdout
+    is_taken(tmp_path, done.stdout)
+
+
+def test_everyone_is_nobody_to_exempt(tmp_path):
+    text = EXCHANGE.replace("{10.1.0.0/16, 192.168.0.7, 172.16.0.1-172.16.0.9}", "{::-ffff:ffff, 0.0.0.0-255.255.255.255}")
+    assert "exempt =" not in imported(tmp_path, text.encode()).stdout
+
+
+def test_a_postfix(tmp_path):
+    done = imported(tmp_path, POSTFIX.encode())
+    for line in ("time = 15s", '"10.0.0.0/8"', 'hostname = "mx1.example.org"', 'domains = { "example.org", "localhost" }',
+                 "size_max = 10240000", 'recipient_delimiter = "+-"', 'recipients "backend"'):  # fmt: skip
+        assert line in done.stdout, done.stdout
+    assert "left out of exempt: cidr:/etc/postfix/more" in done.stdout
+    is_taken(tmp_path, done.stdout)
+
+
+def test_anything_else_is_refused(tmp_path):
+    for octets in (b"", b"hello\n", b"\xff\xfe", bytes(range(256)) * 10):
+        done = imported(tmp_path, octets)
+        assert done.returncode == 1 and "right would be" in done.stderr
+    done = subprocess.run([CONTROL, "import", tmp_path / "nothing"], capture_output=True, text=True, timeout=10)
+    assert done.returncode == 1 and "No such file" in done.stderr
+    assert subprocess.run([CONTROL, "import"], capture_output=True, timeout=10).returncode == 2
