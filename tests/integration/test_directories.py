@@ -74,10 +74,9 @@ def test_what_a_client_writes_is_no_part_of_the_filter(mired, ldap):
 
 def test_without_ldap_cached_answers_stand_and_all_else_is_put_off(mired, ldap):
     server = ldap()
-    m = mired(tarpit="time = 0", recipients=None, config=ldap_section(server), workers=1)
-    # Each clerk has its own cache; asked often enough, both have both answers.
-    for _ in range(20):
-        assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+    # One clerk: each has a cache of its own.
+    m = mired(tarpit="time = 0", recipients=None, config="clerks = 1\n" + ldap_section(server))
+    assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
     server.stop()
     assert codes(m, "alice@example.test", "nobody@example.test", "sales@example.test") == [250, 550, 451]
     assert codes(m, "bob@example.test") == [451]  # down is never "unknown"
@@ -86,8 +85,6 @@ def test_without_ldap_cached_answers_stand_and_all_else_is_put_off(mired, ldap):
     until = time.monotonic() + 5
     while codes(m, "sales@example.test") != [250]:
         assert time.monotonic() < until
-    for _ in range(20):  # until both clerks have seen it
-        codes(m, "fresh@example.test")
     m.log.wait("directory ldap is up again")
     assert "the directory's own secret" not in m.log.text
 
