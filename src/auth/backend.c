@@ -21,7 +21,7 @@ struct backend_auth *backend_auth_open(const struct config *config)
     if (!b)
         return NULL;
     for (size_t i = 0; i < config->backend_count; i++)
-        if (config->backend[i].kind == BACKEND_SMTP)
+        if (config->backend[i].kind == BACKEND_SMTP && config->backend[i].tls == TLS_OFF)
             talk_init(&b->talk[b->count++], &config->backend[i], config->hostname);
     return b;
 }

@@ -171,6 +171,7 @@ static void learn(struct outbound *o, struct span text)
                  {"ENHANCEDSTATUSCODES", CAP_ENHANCED},
                  {"XCLIENT", CAP_XCLIENT},
                  {"XFORWARD", CAP_XFORWARD},
+                 {"STARTTLS", CAP_STARTTLS},
                  {0}};
 
     o->caps = 0;
@@ -237,13 +238,44 @@ static void on_xhello(struct outbound *o, const struct reply *r)
     go_to_envelope(o);
 }
 
+/* What it has is known: STARTTLS, where that is wanted, or work. */
+static void known(struct outbound *o)
+{
+    bool wanted = o->tls != OUTBOUND_TLS_NONE && !o->secure;
+
+    if (wanted && o->caps & CAP_STARTTLS) {
+        say(o, "STARTTLS");
+        o->state = o->state == OUTBOUND_DEAD ? OUTBOUND_DEAD : OUTBOUND_STARTTLS;
+    } else if (wanted && o->tls == OUTBOUND_TLS_NEEDED) {
+        die(o);
+    } else {
+        o->state = OUTBOUND_IDLE;
+    }
+}
+
+static void on_starttls(struct outbound *o, const struct reply *r)
+{
+    if (r->code == 220)
+        o->state = OUTBOUND_SHAKE;
+    else if (o->tls == OUTBOUND_TLS_NEEDED)
+        die(o);
+    else
+        o->state = OUTBOUND_IDLE;
+}
+
+void outbound_secured(struct outbound *o)
+{
+    o->secure = true;
+    say_hello(o, span_of(o->hostname), OUTBOUND_HELLO);
+}
+
 static void on_hello(struct outbound *o, const struct reply *r)
 {
     char line[300];
 
     if (r->code == 250) {
         learn(o, r->arg);
-        o->state = OUTBOUND_IDLE;
+        known(o);
     } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
         snprintf(line, sizeof line, "HELO %.255s", o->hostname);
         say(o, line);
@@ -373,6 +405,7 @@ static void on_reply(struct outbound *o, const struct reply *r)
     case OUTBOUND_GREETING: on_greeting(o, r); break;
     case OUTBOUND_HELLO:
     case OUTBOUND_HELO: on_hello(o, r); break;
+    case OUTBOUND_STARTTLS: on_starttls(o, r); break;
     case OUTBOUND_XCLIENT: on_xclient(o, r); break;
     case OUTBOUND_XHELLO: on_xhello(o, r); break;
     case OUTBOUND_XFORWARD: go_to_envelope(o); break;
@@ -382,6 +415,7 @@ static void on_reply(struct outbound *o, const struct reply *r)
     case OUTBOUND_FINAL: on_final(o, r); break;
     case OUTBOUND_RSET: o->state = r->code == 250 ? OUTBOUND_IDLE : OUTBOUND_DEAD; break;
     case OUTBOUND_IDLE: /* it speaks unasked */
+    case OUTBOUND_SHAKE:
     case OUTBOUND_BODY:
     case OUTBOUND_DEAD: die(o); break;
     }
@@ -392,6 +426,11 @@ void outbound_input(struct outbound *o, struct span in)
     struct reply r;
 
     while (o->state != OUTBOUND_DEAD) {
+        if (o->state == OUTBOUND_SHAKE) { /* what came behind the 220 in clear text is nobody's */
+            if (in.len)
+                die(o);
+            return;
+        }
         switch (reader_take(&o->reader, &in, &r)) {
         case READER_MORE: return;
         case READER_BROKEN: die(o); return;

@@ -24,6 +24,7 @@ enum outbound_cap {
     CAP_ENHANCED = 32,
     CAP_XCLIENT = 64,
     CAP_XFORWARD = 128,
+    CAP_STARTTLS = 256,
 };
 
 /* A reply that has been kept. */
@@ -68,6 +69,8 @@ enum outbound_state {
     OUTBOUND_GREETING,
     OUTBOUND_HELLO,
     OUTBOUND_HELO,
+    OUTBOUND_STARTTLS,
+    OUTBOUND_SHAKE,   /* the caller shakes hands, then outbound_secured() */
     OUTBOUND_IDLE,    /* may be given a job */
     OUTBOUND_XCLIENT, /* who it is from has been told */
     OUTBOUND_XHELLO,  /* ... and the session begins anew */
@@ -81,6 +84,12 @@ enum outbound_state {
     OUTBOUND_DEAD, /* close it */
 };
 
+enum outbound_tls {
+    OUTBOUND_TLS_NONE,
+    OUTBOUND_TLS_OFFERED, /* STARTTLS where it is offered */
+    OUTBOUND_TLS_NEEDED,  /* or nothing */
+};
+
 struct outbound {
     struct reply_reader reader;
     struct buf out; /* to be sent */
@@ -92,8 +101,10 @@ struct outbound {
     uint32_t at;        /* the recipient whose reply comes next */
     uint8_t state;      /* enum outbound_state */
     bool lmtp;
-    bool over; /* the job has come to its end: take it and reset this */
-    bool go;   /* the data may be sent, if the backend wants it */
+    bool secure; /* under TLS */
+    uint8_t tls; /* enum outbound_tls */
+    bool over;   /* the job has come to its end: take it and reset this */
+    bool go;     /* the data may be sent, if the backend wants it */
 };
 
 /* A new connection, before the backend's greeting. `introduce` is of CAP_XCLIENT and CAP_XFORWARD;
@@ -102,6 +113,9 @@ void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_
 
 /* In OUTBOUND_IDLE only. Returns 0 or -ENOMEM. */
 int outbound_begin(struct outbound *o, struct job *job);
+
+/* The handshake of OUTBOUND_SHAKE is done: the session begins anew. */
+void outbound_secured(struct outbound *o);
 
 /* Octets from the backend; the state and `over` tell what came of them. */
 void outbound_input(struct outbound *o, struct span in);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,7 @@
 #include "base/log.h"
 #include "base/proxy.h"
 #include "base/sockaddr.h"
+#include "relay/tls_client.h"
 
 struct link {
     struct watch watch;
@@ -22,6 +24,7 @@ struct link {
     struct backend *backend;
     struct handover *handover;
     struct link *next, **prev;
+    SSL *ssl;         /* NULL: not, or not yet, under TLS */
     uint64_t body_at; /* octets of header, message and final dot that have gone out */
     bool connecting;
     bool reserved; /* opened for the handover that it has, and not yet begun: PROXY */
@@ -133,6 +136,11 @@ static int link_open(struct backend *b, struct handover *h)
     outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->relay->kit.config->hostname,
                    (b->config->xclient ? CAP_XCLIENT : 0) |
                        (b->config->xforward ? CAP_XFORWARD : 0));
+    if (b->tls && !b->plain)
+        l->outbound.tls =
+            b->config->tls == TLS_STARTTLS ? OUTBOUND_TLS_OFFERED : OUTBOUND_TLS_NEEDED;
+    if (b->config->tls == TLS_IMPLICIT)
+        l->outbound.state = OUTBOUND_SHAKE;
     int r = add_proxy_header(l, h);
     if (r == 0)
         r = loop_watch(b->relay->kit.loop, &l->watch);
@@ -171,6 +179,7 @@ static void link_close(struct link *l)
         l->next->prev = l->prev;
     loop_alarm_off(loop_of(l), &l->alarm);
     loop_forget(loop_of(l), &l->watch);
+    SSL_free(l->ssl);
     close(l->watch.fd);
     outbound_free(&l->outbound);
     free(l);
@@ -220,8 +229,9 @@ static void link_broke(struct link *l)
 {
     struct handover *h = l->handover;
     struct backend *b = l->backend;
+    bool never_served = l->connecting;
 
-    if (l->connecting)
+    if (never_served)
         went_down(b);
     link_close(l);
     if (h) {
@@ -229,12 +239,18 @@ static void link_broke(struct link *l)
         close_idle(b); /* the others may be as dead: a second try gets a fresh one */
         handover_broke(h, true);
     }
-    more_links(b);
+    if (!never_served) /* else it would do the same at once, and again */
+        more_links(b);
     while (b->queue && b->open == 0) { /* nobody is left to serve them */
         struct handover *waiting = b->queue;
         pool_drop(waiting);
         handover_broke(waiting, false);
     }
+}
+
+static bool is_shaking(const struct link *l)
+{
+    return l->outbound.state == OUTBOUND_SHAKE && l->outbound.out.len == 0;
 }
 
 static void link_want(struct link *l)
@@ -272,6 +288,13 @@ static int body_parts(struct link *l, struct iovec part[3])
     return n;
 }
 
+/* As writev(); under TLS a part at a time. */
+static ssize_t give(struct link *l, const struct iovec *part, int n)
+{
+    return l->ssl ? tls_client_send(l->ssl, part[0].iov_base, part[0].iov_len)
+                  : writev(l->watch.fd, part, n);
+}
+
 static bool write_body(struct link *l)
 {
     struct handover *h = l->handover;
@@ -280,7 +303,7 @@ static bool write_body(struct link *l)
     while (l->body_at < end) {
         struct iovec part[3];
         int n = body_parts(l, part);
-        ssize_t done = n < 0 ? -1 : writev(l->watch.fd, part, n);
+        ssize_t done = n < 0 ? -1 : give(l, part, n);
         if (done < 0)
             return n >= 0 && (errno == EAGAIN || errno == EINTR);
         l->body_at += (uint64_t)done;
@@ -297,7 +320,8 @@ static bool write_out(struct link *l)
     struct buf *out = &l->outbound.out;
 
     while (out->len) {
-        ssize_t n = send(l->watch.fd, out->at, out->len, MSG_NOSIGNAL);
+        struct iovec all = {out->at, out->len};
+        ssize_t n = give(l, &all, 1);
         if (n < 0)
             return errno == EAGAIN || errno == EINTR;
         buf_drop(out, (size_t)n);
@@ -317,6 +341,30 @@ static void start(struct link *l, struct handover *h)
     set_timer(l, POOL_REPLY_MS);
     if (outbound_begin(&l->outbound, &h->job) < 0)
         l->outbound.state = OUTBOUND_DEAD;
+}
+
+/* Does what there is to do of a handshake. False: it has failed. */
+static bool shake_hands(struct link *l)
+{
+    struct backend *b = l->backend;
+
+    if (!is_shaking(l))
+        return true;
+    if (!l->ssl)
+        l->ssl = tls_client_new(b->tls, b->config, l->watch.fd);
+    int done = l->ssl ? tls_client_shake(l->ssl) : -1;
+    if (done < 0) {
+        log_warn("backend %s: TLS: %s", b->config->name,
+                 l->ssl ? tls_client_error(l->ssl) : "no memory");
+        b->plain = b->config->tls == TLS_STARTTLS;
+    } else if (done > 0 && b->config->tls == TLS_IMPLICIT) {
+        l->outbound.secure = true;
+        l->outbound.state = OUTBOUND_GREETING;
+    } else if (done > 0) {
+        outbound_secured(&l->outbound);
+        return write_out(l);
+    }
+    return done >= 0;
 }
 
 /* The hand-over that an idle link takes up now, or NULL. */
@@ -351,7 +399,7 @@ static void go_on(struct link *l)
                 set_timer(l, POOL_IDLE_MS);
             handover_over(h);
         }
-        if (l->outbound.state == OUTBOUND_DEAD || !write_out(l)) {
+        if (l->outbound.state == OUTBOUND_DEAD || !write_out(l) || !shake_hands(l)) {
             link_broke(l);
             return;
         }
@@ -385,7 +433,8 @@ static void go_on(struct link *l)
 static void read_in(struct link *l)
 {
     char octets[16 * 1024];
-    ssize_t n = recv(l->watch.fd, octets, sizeof octets, MSG_DONTWAIT);
+    ssize_t n = l->ssl ? tls_client_recv(l->ssl, octets, sizeof octets)
+                       : recv(l->watch.fd, octets, sizeof octets, MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
@@ -399,7 +448,7 @@ static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct link *l = (struct link *)watch;
 
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !is_shaking(l))
         read_in(l);
     go_on(l);
 }
@@ -436,6 +485,8 @@ void pool_open(struct relay *r, struct backend *b, uint32_t index)
         b->open_max = 1;
     b->queue_tail = &b->queue;
     b->retry.due = retry;
+    if (b->config->tls != TLS_OFF)
+        b->tls = tls_client_open(b->config);
     if (link_open(b, NULL) < 0)
         went_down(b);
 }
@@ -443,6 +494,8 @@ void pool_open(struct relay *r, struct backend *b, uint32_t index)
 void pool_close(struct backend *b)
 {
     loop_alarm_off(b->relay->kit.loop, &b->retry);
+    SSL_CTX_free(b->tls); /* its connections hold it as long as they need it */
+    b->tls = NULL;
     while (b->links) {
         struct link *l = b->links;
         struct handover *h = l->handover;

@@ -6,6 +6,8 @@
 #ifndef MIRED_RELAY_POOL_H
 #define MIRED_RELAY_POOL_H
 
+#include <openssl/types.h>
+
 #include "base/loop.h"
 #include "config/config.h"
 #include "relay/outbound.h"
@@ -47,6 +49,7 @@ struct handover {
 };
 
 struct backend {
+    SSL_CTX *tls; /* NULL: none is spoken */
     struct relay *relay;
     const struct config_backend *config;
     uint32_t index;
@@ -57,6 +60,7 @@ struct backend {
     uint64_t backoff_ms;
     uint32_t caps;
     bool known, up;
+    bool plain;        /* its TLS does not work, and is not insisted on */
     bool told_missing; /* that it has no XCLIENT or XFORWARD */
 };
 

@@ -2,10 +2,14 @@
 
 import base64
 import re
+import socket
+import threading
+import time
 
 import pytest
 
 from lib import ports
+from lib.certificates import Authority
 from lib.dovecot import Dovecot
 from lib.mired import PASSWORDS
 from lib.smtp import Client
@@ -143,3 +147,94 @@ def test_the_backend_checks_logins(mired, dovecot, postfix):
         client.ehlo()
         assert client.login(USER, "guess").code == 535
         assert client.login(USER, PASSWORDS[USER]).code == 235
+
+
+# ---- TLS to the backend ----
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+def tls_postfix(postfix, authority, name="IP:127.0.0.1"):
+    certificate, key = authority.issue("backend.test", subject_names=name, stem=name.replace(":", "-"))
+    return postfix(
+        extra=f"smtpd_tls_security_level = may\nsmtpd_tls_cert_file = {certificate}\nsmtpd_tls_key_file = {key}\n"
+        "smtpd_tls_loglevel = 1\nsmtpd_tls_received_header = yes"
+    )
+
+
+def delivers(m, octets=b"Subject: x\r\n\r\nhello\r\n"):
+    with Client(m.port) as client:
+        client.ehlo()
+        return client.message("a@b.test", USER, octets).code
+
+
+@pytest.mark.parametrize("tls", ["starttls", "verified"])
+def test_tls_is_spoken_to_the_backend(mired, postfix, authority, monkeypatch, tls):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    backend = tls_postfix(postfix, authority)
+    m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ tls = {tls} }}')
+    body = b"".join(b"line %d %s\r\n" % (i, b"x" * 60) for i in range(20000))
+    for octets in (b"Subject: x\r\n\r\nhello\r\n", b"Subject: x\r\n\r\n" + body):
+        assert delivers(m, octets) == 250
+    messages = backend.delivered(USER, count=2)
+    assert all(b"using TLSv1.3" in message for message in messages)
+    assert body.replace(b"\r\n", b"\n") in messages[-1] or body.replace(b"\r\n", b"\n") in messages[0]
+
+
+@pytest.mark.parametrize("why", ["name", "authority", "none"])
+def test_without_a_good_certificate_a_verified_backend_gets_no_mail(mired, postfix, authority, monkeypatch, why):
+    if why != "authority":
+        monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    backend = postfix() if why == "none" else tls_postfix(postfix, authority, "IP:127.0.0.2" if why == "name" else "IP:127.0.0.1")
+    m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ tls = verified }}')
+    begun = time.monotonic()
+    assert delivers(m) == 451
+    assert time.monotonic() - begun < 10
+    if why != "none":
+        m.log.wait(r"TLS: ")
+    assert "a@b.test" not in backend.log
+    assert backend.log.count("connect from") < 50  # it is left alone for a while
+
+
+def test_a_backend_that_serves_nobody_is_not_stormed(mired):
+    """It takes connections and says 554: each message tries once, and nothing tries in a circle."""
+    greeted = []
+
+    def refuse(server):
+        while True:
+            try:
+                connection, _ = server.accept()
+            except OSError:
+                return
+            greeted.append(1)
+            connection.sendall(b"554 no\r\n")
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=refuse, args=(server,), daemon=True).start()
+        m = mired(backend=f'backend "smtp://127.0.0.1:{server.getsockname()[1]}" {{ }}')
+        for _ in range(5):
+            begun = time.monotonic()
+            assert delivers(m) == 451
+            assert time.monotonic() - begun < 5
+    assert len(greeted) < 50
+
+
+def test_opportunistic_tls_falls_back_to_what_there_is(mired, postfix):
+    backend = postfix()
+    m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ tls = starttls }}')
+    assert delivers(m) == 250
+    assert len(backend.delivered(USER)) == 1
+
+
+def test_implicit_tls_is_spoken_to_another_mired(mired, authority):
+    """The one in front hands on to the submission port of the one behind, as an exempt client of the built-in store."""
+    certificate, key = authority.issue("mx.example.test")
+    inner = ports.free()
+    behind = mired(config=f'tls {{ certificate = "{certificate}" key = "{key}" }}\nlisten "127.0.0.1:{inner}" {{ tls = implicit }}')
+    m = mired(backend=f'backend "smtp://127.0.0.1:{inner}" {{ tls = implicit }}')
+    assert delivers(m) == 250
+    assert re.search(rb"with (UTF8SMTPS|ESMTPS)\b", behind.delivered(USER)[0])

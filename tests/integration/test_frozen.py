@@ -212,6 +212,17 @@ def test_holds_survive_a_stop_and_a_kill_of_everything(frozen, cable, end):
         assert told(client).seconds < 9
 
 
+def test_holds_survive_an_upgrade(frozen, cable):
+    m = frozen(time=6)
+    clients = [ask(m.port, n) for n in range(50)]
+    wait_frozen(cable, 4)
+    done = m.control("upgrade", timeout=40)
+    assert done.returncode == 0, done.stdout + done.stderr
+    wait_frozen(cable, 4)
+    for client in clients:
+        assert 5.9 < told(client).seconds < 9
+
+
 def test_the_rule_is_there_once_and_gone_after_the_stop(frozen, cable):
     m = frozen()
     m.deaths_expected = True

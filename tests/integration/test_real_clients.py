@@ -127,10 +127,48 @@ def test_a_postfix_with_a_typo_among_good_recipients_delivers_the_good_ones(mire
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("seconds", [20, 60, 90])
+@pytest.mark.parametrize("seconds", [20, 60, 90, 150])
 def test_a_postfix_bears_long_holds(mired, sender, seconds):
     m = mired(tarpit=f"time = {seconds}s max = {seconds}s")
     s = sender(m.port)
     submit(s, "alicia@example.test")
     found = s.wait_log(r"to=<alicia@example.test>.*status=(\w+) \((.*)\)", seconds + 60)
     assert found.group(1) == "bounced" and "5.1.1" in found.group(2)
+
+
+@pytest.mark.soak
+def test_msmtp_bears_long_holds(mired, tmp_path):
+    m = mired(tarpit="time = 150s max = 150s patience_offences = 0")
+    done = msmtp(tmp_path, m.port, "alicia@example.test", timeout=200)
+    assert done.returncode != 0 and "5.1.1" in done.stderr
+
+
+@pytest.mark.soak
+def test_swaks_gets_the_real_reason_at_20_s_and_at_60_s_on_its_second_try(mired):
+    """It waits 30 s for a whole reply. Patience (R12): who hung up before is answered sooner the next time."""
+    m = mired(tarpit="time = 20s")
+    done = swaks(m.port, "--to", "alicia@example.test")
+    assert done.returncode == 24 and "550 5.1.1" in done.stdout, done.stdout
+    m = mired(tarpit="time = 60s growth = 1")
+    first = swaks(m.port, "--to", "alicia@example.test", timeout=100)
+    assert first.returncode != 24 and "550 5.1.1" not in first.stdout, first.stdout
+    second = swaks(m.port, "--to", "alicia@example.test", timeout=100)
+    assert second.returncode == 24 and "5.1.1" in second.stdout, second.stdout
+
+
+@pytest.mark.soak
+def test_a_postfix_with_six_typos_at_once_goes_on_delivering(mired, sender):
+    """Its good mail meanwhile is late by no more than 60 s, and the destination is never suspended."""
+    m = mired(tarpit="time = 20s")
+    s = sender(m.port)
+    for n in range(6):
+        submit(s, f"typo{n}@example.test")
+    begun = time.monotonic()
+    while time.monotonic() - begun < 100:
+        sent = time.monotonic()
+        submit(s, "alice@example.test", f"good {sent}")
+        found = s.wait_log(rf"to=<alice@example.test>.*delay=([\d.]+),.*status=(\w+)", 90, since=len(s.log))
+        assert found.group(2) == "sent" and float(found.group(1)) <= 60, found.group(0)
+    for n in range(6):
+        s.wait_log(rf"to=<typo{n}@example.test>.*status=bounced \(.*5\.1\.1", 200)
+    assert "suspended" not in s.log
