@@ -75,6 +75,11 @@ static bool is_setting(struct span line, const char *name, char separator, struc
     return true;
 }
 
+static bool contains(struct span text, const char *words)
+{
+    return text.at && memmem(text.at, text.len, words, strlen(words));
+}
+
 static unsigned long number(struct span text, int base)
 {
     char copy[32];
@@ -164,7 +169,7 @@ static unsigned long clock_seconds(struct span text)
 
 static bool is_everyone(struct span ranges)
 {
-    return memmem(ranges.at, ranges.len, "0.0.0.0-255.255.255.255", 23) != NULL;
+    return contains(ranges, "0.0.0.0-255.255.255.255");
 }
 
 static int from_exchange(struct span text)
@@ -184,8 +189,7 @@ static int from_exchange(struct span text)
             if (!is_everyone(value))
                 print_exempt(value, "this connector's own senders: filtered, never delayed");
             found++;
-        } else if (is_setting(line, "AuthMechanism", ':', &value) &&
-                   memmem(value.at, value.len, "BasicAuth", 9)) {
+        } else if (is_setting(line, "AuthMechanism", ':', &value) && contains(value, "BasicAuth")) {
             printf("auth \"backend\" { }   # BasicAuth: logins are handed through to Exchange\n");
             found++;
         }
@@ -253,11 +257,11 @@ int import_file(const char *path)
     }
     flatten(&text);
     struct span all = buf_span(&text);
-    if (all.len && memmem(all.at, all.len, "TarpitTime", 10))
+    if (contains(all, "TarpitTime"))
         found = from_registry(all);
-    else if (all.len && memmem(all.at, all.len, "TarpitInterval", 14))
+    else if (contains(all, "TarpitInterval"))
         found = from_exchange(all);
-    else if (all.len)
+    else
         found = from_postfix(all);
     buf_free(&text);
     if (found)

@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "base/proxy.h"
 #include "base/sockaddr.h"
+#include "base/tls_octets.h"
 #include "relay/tls_client.h"
 
 struct link {
@@ -229,9 +230,11 @@ static void link_broke(struct link *l)
 {
     struct handover *h = l->handover;
     struct backend *b = l->backend;
-    bool never_served = l->connecting;
+    /* It served a moment ago, and may only be changing places with its successor: one more try at
+     * once. But one that takes connections and serves nobody is left alone until its retry. */
+    bool hopeless = l->connecting && b->known && !b->up;
 
-    if (never_served)
+    if (l->connecting)
         went_down(b);
     link_close(l);
     if (h) {
@@ -239,7 +242,7 @@ static void link_broke(struct link *l)
         close_idle(b); /* the others may be as dead: a second try gets a fresh one */
         handover_broke(h, true);
     }
-    if (!never_served) /* else it would do the same at once, and again */
+    if (!hopeless)
         more_links(b);
     while (b->queue && b->open == 0) { /* nobody is left to serve them */
         struct handover *waiting = b->queue;
@@ -291,7 +294,7 @@ static int body_parts(struct link *l, struct iovec part[3])
 /* As writev(); under TLS a part at a time. */
 static ssize_t give(struct link *l, const struct iovec *part, int n)
 {
-    return l->ssl ? tls_client_send(l->ssl, part[0].iov_base, part[0].iov_len)
+    return l->ssl ? tls_octets_out(l->ssl, part[0].iov_base, part[0].iov_len)
                   : writev(l->watch.fd, part, n);
 }
 
@@ -433,7 +436,7 @@ static void go_on(struct link *l)
 static void read_in(struct link *l)
 {
     char octets[16 * 1024];
-    ssize_t n = l->ssl ? tls_client_recv(l->ssl, octets, sizeof octets)
+    ssize_t n = l->ssl ? tls_octets_in(l->ssl, octets, sizeof octets)
                        : recv(l->watch.fd, octets, sizeof octets, MSG_DONTWAIT);
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))

@@ -1,11 +1,9 @@
 /* TLS towards backends; see tls_client.h. */
 #include "relay/tls_client.h"
 
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
-#include <stdint.h>
 
 #include "base/addr.h"
 #include "config/config.h"
@@ -63,28 +61,4 @@ const char *tls_client_error(const SSL *ssl)
     if (verdict != X509_V_OK)
         return X509_verify_cert_error_string(verdict);
     return why ? why : "the connection ended";
-}
-
-static ssize_t told(SSL *ssl, int n)
-{
-    if (n > 0)
-        return n;
-    switch (SSL_get_error(ssl, n)) {
-    case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE: errno = EAGAIN; return -1;
-    case SSL_ERROR_ZERO_RETURN: return 0;
-    default: errno = ECONNRESET; return -1;
-    }
-}
-
-ssize_t tls_client_recv(SSL *ssl, void *at, size_t room)
-{
-    ERR_clear_error();
-    return told(ssl, SSL_read(ssl, at, room < INT32_MAX ? (int)room : INT32_MAX));
-}
-
-ssize_t tls_client_send(SSL *ssl, const void *at, size_t len)
-{
-    ERR_clear_error();
-    return told(ssl, SSL_write(ssl, at, len < INT32_MAX ? (int)len : INT32_MAX));
 }

@@ -7,8 +7,6 @@
 #define MIRED_RELAY_TLS_CLIENT_H
 
 #include <openssl/types.h>
-#include <stddef.h>
-#include <sys/types.h>
 
 struct config_backend;
 
@@ -23,9 +21,5 @@ int tls_client_shake(SSL *ssl);
 
 /* Why it failed, as words; static or OpenSSL's. */
 const char *tls_client_error(const SSL *ssl);
-
-/* As recv() and send() without waiting; 0 at the end, -1 with errno EAGAIN or ECONNRESET. */
-ssize_t tls_client_recv(SSL *ssl, void *at, size_t room);
-ssize_t tls_client_send(SSL *ssl, const void *at, size_t len);
 
 #endif

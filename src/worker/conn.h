@@ -61,7 +61,7 @@ enum conn_flag {
     CONN_TLS = 256,        /* octets go through worker->tls */
     CONN_TLS_LATER = 512,  /* CONN_SHAKING, and not to begin before its timer */
     CONN_TLS_WRITE = 1024, /* the handshake waits for room to write */
-    CONN_PROXIED = 2048,   /* its socket is a balancer\'s */
+    CONN_PROXIED = 2048,   /* its socket is a balancer's */
 };
 
 struct answer;

@@ -4,7 +4,6 @@
  * held without TLS pay nothing for it. Handshakes are steps of the loop like all else. With TLS on
  * port 465 a client in debt waits before its handshake, which is the dearest thing that it can ask
  * for; with STARTTLS it has waited for the 220. */
-#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "base/metrics.h"
+#include "base/tls_octets.h"
 #include "config/config.h"
 #include "worker/conn.h"
 #include "worker/tls.h"
@@ -131,33 +131,14 @@ void tls_step(struct worker *w, struct conn *c)
         shake(w, c);
 }
 
-/* What SSL_read() and SSL_write() came to, as recv() and send() would tell it. */
-static ssize_t told(SSL *ssl, int n)
-{
-    if (n > 0)
-        return n;
-    switch (SSL_get_error(ssl, n)) {
-    case SSL_ERROR_WANT_READ:
-    case SSL_ERROR_WANT_WRITE: errno = EAGAIN; return -1;
-    case SSL_ERROR_ZERO_RETURN: return 0;
-    default: errno = ECONNRESET; return -1;
-    }
-}
-
 ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room)
 {
-    SSL *ssl = of(w, c);
-
-    ERR_clear_error();
-    return told(ssl, SSL_read(ssl, at, (int)room));
+    return tls_octets_in(of(w, c), at, room);
 }
 
 ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len)
 {
-    SSL *ssl = of(w, c);
-
-    ERR_clear_error();
-    return told(ssl, SSL_write(ssl, at, len < INT32_MAX ? (int)len : INT32_MAX));
+    return tls_octets_out(of(w, c), at, len);
 }
 
 void tls_end(struct worker *w, struct conn *c)

@@ -11,7 +11,7 @@ import pytest
 
 from lib import ports
 from lib.certificates import Authority
-from lib.mired import PASSWORDS, PROGRAM
+from lib.mired import PASSWORDS, PROGRAM, SANITIZED
 from lib.smtp import Client
 
 NAME = "mx.example.test"
@@ -303,6 +303,7 @@ def test_a_broken_certificate_is_named_with_file_and_line(mired, issued, authori
 
 
 @pytest.mark.alone
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not ours")
 def test_a_held_connection_under_tls_costs_little(mired, issued, authority):
     """The budget is 15 KB; what is asserted leaves room for another OpenSSL."""
     m = mired(tarpit="time = 60s freeze = off patience_offences = 0", config=section(*issued))
