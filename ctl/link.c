@@ -143,7 +143,9 @@ int link_read(struct link *l, int wait_ms, json_t **line, bool *last)
         ssize_t n = recv(l->fd, room, 65536, 0);
         if (n > 0) {
             l->in.len += (uint32_t)n;
+            l->heard = true;
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+            l->unanswered = !l->heard;
             snprintf(l->error, sizeof l->error, "mired at %s ended before it answered", l->path);
             return CTL_UNREACHABLE;
         }

@@ -3,6 +3,7 @@
 #define MIRED_CTL_LINK_H
 
 #include <jansson.h>
+#include <stdbool.h>
 
 #include "base/bytes.h"
 
@@ -13,6 +14,8 @@ struct link {
     int fd;
     const char *path;
     struct buf in;
+    bool heard;       /* something has come */
+    bool unanswered;  /* it ended before anything came: the request was not taken up */
     char error[5120]; /* what went wrong, as a sentence that says what to do */
 };
 

@@ -6,6 +6,7 @@
  * help stand in web/commands.h; here a row for each says how its arguments become JSON and its
  * result words. Exit status: 0 done, 1 refused or not found, 2 usage, 3 mired cannot be reached. */
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +19,8 @@
 #include "web/commands.h"
 
 #define CONTROL_SOCKET "/run/mired/control"
+
+enum { TRIES = 3, AGAIN_MS = 100 };
 
 struct options {
     const char *socket;
@@ -263,13 +266,21 @@ static int run(const struct options *o, enum control_command command, int argc, 
         help_one(stderr, &control_commands[command]);
         return CTL_USAGE;
     }
-    int status = link_open(&l, o->socket);
-    if (status == CTL_DONE)
-        status = link_send(&l, control_commands[command].name, args);
-    else
-        json_decref(args);
-    if (status == CTL_DONE)
-        status = take_results(&l, use, o);
+    /* A web process that leaves for its successor (a reload, an upgrade) may have taken the
+     * connection and not the request: the successor is asked. What it has taken up it answers. */
+    int status = CTL_DONE;
+    for (int try = 0; try < TRIES; try++) {
+        status = link_open(&l, o->socket);
+        if (status == CTL_DONE)
+            status = link_send(&l, control_commands[command].name, json_incref(args));
+        if (status == CTL_DONE)
+            status = take_results(&l, use, o);
+        if (status != CTL_UNREACHABLE || !l.unanswered || try == TRIES - 1)
+            break;
+        link_close(&l);
+        poll(NULL, 0, AGAIN_MS);
+    }
+    json_decref(args);
     if (status != CTL_DONE)
         fprintf(stderr, "mirectl: %s\n", l.error);
     link_close(&l);

@@ -26,6 +26,8 @@ enum {
     POOL_WAIT_MS = 60000,  /* a hand-over for a free link */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 15000,
+    POOL_BREAKS_MAX =
+        3, /* of one hand-over before its data, for a store or server that changes places */
 };
 
 struct handover {
@@ -42,7 +44,7 @@ struct handover {
     struct buf user; /* authenticated as, or empty */
     uint64_t hash;
     uint32_t tried; /* a bit for each backend that broke with it */
-    bool retried;   /* broke once already */
+    uint8_t breaks; /* of connections under it, so far */
     bool abandoned;
     void (*done)(void *arg, const struct relay_result *result);
     void *arg;

@@ -101,11 +101,11 @@ void handover_broke(struct handover *h, bool started)
         return;
     }
     uint32_t mine = (uint32_t)1 << (h->backend->index % 32);
-    bool again = !started || !h->retried;
+    bool again = !started || h->breaks < POOL_BREAKS_MAX;
     begin_again(h);
     if (again && !h->abandoned && !r->closing) {
         h->tried |= mine;
-        h->retried = h->retried || started;
+        h->breaks = (uint8_t)(h->breaks + started);
         if (place(r, h))
             return;
         h->tried &= ~mine; /* nobody else has it: a fresh connection to the same one */
