@@ -1,5 +1,5 @@
-/* Octets through an established SSL, as recv() and send() have them: for the loops of workers and of
- * their links to backends. One thread. */
+/* Octets through an established SSL, as recv() and send() have them: for the loops of workers and
+ * of their links to backends. One thread. */
 #ifndef MIRED_BASE_TLS_OCTETS_H
 #define MIRED_BASE_TLS_OCTETS_H
 
