@@ -141,6 +141,9 @@ bool config_duration(struct span text, uint64_t *ms);
 /* "64K", "25M", "1G", or octets. */
 bool config_size(struct span text, uint64_t *octets);
 
+/* "file", "ldap", ...: as the section is titled. */
+const char *config_recipients_name(enum recipients_kind kind);
+
 /* True when `domain` (folded) is one of ours. */
 bool config_is_local(const struct config *c, struct span domain);
 

@@ -320,6 +320,11 @@ static bool read_sections(struct reader *r, cfg_t *cfg)
 /* ---- titles ---- */
 
 static const char *const recipients_kinds[] = {"file", "ldap", "socketmap", "backend", NULL};
+const char *config_recipients_name(enum recipients_kind kind)
+{
+    return recipients_kinds[kind];
+}
+
 static const char *const auth_kinds[] = {"file", "dovecot", "backend", NULL};
 
 static bool begin_kind(struct reader *r, struct place at, const char *what, const char *title,

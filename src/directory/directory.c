@@ -129,7 +129,6 @@ static int make_forms(const struct directory *d, struct span address, char *room
 
 static void went(struct source *s, bool down, uint64_t now)
 {
-    static const char *const name[] = {"file", "ldap", "socketmap", "backend"};
     static_assert((int)METRIC_DIRECTORY_DOWN_BACKEND - (int)METRIC_DIRECTORY_DOWN_FILE ==
                       (int)RECIPIENTS_BACKEND,
                   "metrics stand in the order of kinds");
@@ -139,7 +138,8 @@ static void went(struct source *s, bool down, uint64_t now)
     if (down == s->down)
         return;
     metric_add(METRIC_DIRECTORY_DOWN_FILE + (enum metric)s->config->kind, down ? 1 : -1);
-    log_warn("directory %s is %s", name[s->config->kind], down ? "down" : "up again");
+    log_warn("directory %s is %s", config_recipients_name(s->config->kind),
+             down ? "down" : "up again");
     s->down = down;
 }
 

@@ -64,10 +64,11 @@ static int send_all(int fd, struct buf *out)
 enum input { INPUT_COME, INPUT_STOP, INPUT_GONE };
 
 /* Waits for octets. An idle session ends when the store does; one within a message first reads it
- * to its end, which the worker, having it whole, sends in milliseconds. */
+ * to its end, which the worker, having it whole, sends in milliseconds. One that has not said LHLO
+ * is no idle one: turned away at the greeting, the worker would take the store to be down. */
 static enum input wait_input(struct lmtp *l)
 {
-    bool idle = !smtp_in_data(&l->session);
+    bool idle = !smtp_in_data(&l->session) && envelope_helo(&l->session.envelope).len > 0;
     struct pollfd p[2] = {{.fd = l->fd, .events = POLLIN},
                           {.fd = idle ? l->house->stop : -1, .events = POLLIN}};
     int n;

@@ -86,7 +86,7 @@ static void directories(const struct web *w, struct buf *out)
     for (size_t i = 0; i < config->recipients_count; i++) {
         enum recipients_kind kind = config->recipients[i].kind;
         if (!(told & 1u << kind))
-            buf_addf(out, "mired_directory_up{source=\"%s\"} %d\n", web_directory_name(kind),
+            buf_addf(out, "mired_directory_up{source=\"%s\"} %d\n", config_recipients_name(kind),
                      web_directory_is_up(w, kind));
         told |= 1u << kind;
     }

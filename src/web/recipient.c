@@ -7,15 +7,6 @@
 #include "smtp/address.h"
 #include "web/web_part.h"
 
-static struct control *find(const struct web *w, uint64_t tag)
-{
-    struct control *c = w->controls;
-
-    while (c && c->tag != tag)
-        c = c->next;
-    return tag ? c : NULL;
-}
-
 static json_t *described(const struct web *w, const struct answer *a)
 {
     static const char *const words[] = {[ANSWER_YES] = "taken",
@@ -24,7 +15,7 @@ static json_t *described(const struct web *w, const struct answer *a)
                                         [ANSWER_OTHER] = "refused by the backend"};
     const struct config *config = w->kit->config;
     const char *source = a->source < config->recipients_count
-                             ? web_directory_name(config->recipients[a->source].kind)
+                             ? config_recipients_name(config->recipients[a->source].kind)
                              : "none configured: every local address is taken";
     bool known = a->result >= ANSWER_YES && a->result <= ANSWER_OTHER;
 
@@ -41,7 +32,7 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
     int r;
 
     while ((r = answer_read(watch->fd, &a)) == 1 || r == -EBADMSG) {
-        struct control *c = r == 1 ? find(w, a.id) : NULL;
+        struct control *c = r == 1 ? web_asker(w, a.id) : NULL;
         if (!c)
             continue;
         c->tag = 0;

@@ -46,17 +46,6 @@ static json_t *backends(const struct web *w)
     return list;
 }
 
-const char *web_directory_name(enum recipients_kind kind)
-{
-    static const char *const kinds[] = {
-        [RECIPIENTS_FILE] = "file",
-        [RECIPIENTS_LDAP] = "ldap",
-        [RECIPIENTS_SOCKETMAP] = "socketmap",
-        [RECIPIENTS_BACKEND] = "backend",
-    };
-    return kinds[kind];
-}
-
 bool web_directory_is_up(const struct web *w, enum recipients_kind kind)
 {
     enum metric down = METRIC_DIRECTORY_DOWN_FILE + (enum metric)kind;
@@ -71,7 +60,7 @@ static json_t *directories(const struct web *w)
     for (size_t i = 0; i < config->recipients_count; i++) {
         const struct config_recipients *r = &config->recipients[i];
         json_array_append_new(list,
-                              json_pack("{s:s, s:s*, s:b}", "kind", web_directory_name(r->kind),
+                              json_pack("{s:s, s:s*, s:b}", "kind", config_recipients_name(r->kind),
                                         "path", r->path, "up", web_directory_is_up(w, r->kind)));
     }
     return list;

@@ -23,13 +23,20 @@ void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg
         c->tag = tag;
 }
 
-static void take_result(struct web *w, const struct note *n)
+struct control *web_asker(const struct web *w, uint64_t tag)
 {
     struct control *c = w->controls;
 
-    while (c && c->tag != n->tag)
+    while (c && c->tag != tag)
         c = c->next;
-    if (!c || !n->tag)
+    return tag ? c : NULL;
+}
+
+static void take_result(struct web *w, const struct note *n)
+{
+    struct control *c = web_asker(w, n->tag);
+
+    if (!c)
         return;
     c->tag = 0;
     if (n->arg == 0)

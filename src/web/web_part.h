@@ -44,6 +44,9 @@ static inline struct web *web_of(struct loop *loop)
 /* Sends a note to the master whose NOTE_RESULT becomes the answer to `c`. */
 void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg, const char *text);
 
+/* The connection that waits for the answer with this tag; NULL: nobody does any more. */
+struct control *web_asker(const struct web *w, uint64_t tag);
+
 /* Carries out a request, now or later. */
 void control_run(struct control *c, const struct request *r);
 
@@ -78,8 +81,7 @@ void exposition(const struct web *w, struct buf *out);
 /* `status` as an object, or NULL without memory. */
 json_t *status_json(const struct web *w);
 
-/* A directory of that kind: its name in the configuration, and whether all clerks could ask it. */
-const char *web_directory_name(enum recipients_kind kind);
+/* Whether all clerks could ask the directories of that kind. */
 bool web_directory_is_up(const struct web *w, enum recipients_kind kind);
 
 #endif
