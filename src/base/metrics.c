@@ -19,6 +19,14 @@ const struct metric_about metric_table[METRIC_COUNT] = {
 #undef METRIC_ROW
 };
 
+const struct metric_time_about metric_time_table[METRIC_TIME_COUNT] = {
+#define METRIC_ROW(id, metric_family, metric_label, metric_help)                                   \
+    [METRIC_TIME_##                                                                                \
+        id] = {.family = (metric_family), .label = (metric_label), .help = (metric_help)},
+    METRIC_TIMES(METRIC_ROW)
+#undef METRIC_ROW
+};
+
 const uint32_t metric_bucket_ms[METRIC_BUCKETS] = {1,   2,   5,   10,   25,   50,
                                                    100, 250, 500, 1000, 5000, 30000};
 
@@ -66,14 +74,15 @@ void metric_set(enum metric id, uint64_t value)
     atomic_store_explicit(&own->value[id], value, memory_order_relaxed);
 }
 
-void metric_message(uint64_t us)
+void metric_took(enum metric_time id, uint64_t us)
 {
+    struct metric_histogram *h = &own->time[id];
     int bucket = 0;
 
     while (bucket < METRIC_BUCKETS && us > (uint64_t)metric_bucket_ms[bucket] * 1000)
         bucket++;
-    add(&own->message_bucket[bucket], 1);
-    add(&own->message_us, us);
+    add(&h->bucket[bucket], 1);
+    add(&h->us, us);
 }
 
 uint64_t metrics_sum(const struct metrics *m, enum metric id)
@@ -83,6 +92,20 @@ uint64_t metrics_sum(const struct metrics *m, enum metric id)
     for (uint32_t i = 0; i < m->rows; i++)
         sum += atomic_load_explicit(&m->row[i].value[id], memory_order_relaxed);
     return sum;
+}
+
+void metrics_sum_time(const struct metrics *m, enum metric_time id,
+                      uint64_t bucket[METRIC_BUCKETS + 1], uint64_t *us)
+{
+    *us = 0;
+    for (int i = 0; i <= METRIC_BUCKETS; i++)
+        bucket[i] = 0;
+    for (uint32_t r = 0; r < m->rows; r++) {
+        const struct metric_histogram *h = &m->row[r].time[id];
+        for (int i = 0; i <= METRIC_BUCKETS; i++)
+            bucket[i] += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
+        *us += atomic_load_explicit(&h->us, memory_order_relaxed);
+    }
 }
 
 void metrics_reset_gauges(struct metrics_row *row)

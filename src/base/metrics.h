@@ -60,6 +60,15 @@
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \
       "Workers restarted after they died.")
 
+/* T(identifier, family, label, help): what is measured in seconds, as a histogram each. */
+#define METRIC_TIMES(T)                                                                            \
+    T(MESSAGE, "mired_message_seconds", "", "From the final dot to the client's answer.")          \
+    T(DIRECTORY_FILE, "mired_directory_seconds", "source=\"file\"",                                \
+      "What directories took to answer; what was cached is not counted.")                          \
+    T(DIRECTORY_LDAP, "mired_directory_seconds", "source=\"ldap\"", "")                            \
+    T(DIRECTORY_SOCKETMAP, "mired_directory_seconds", "source=\"socketmap\"", "")                  \
+    T(DIRECTORY_BACKEND, "mired_directory_seconds", "source=\"backend\"", "")
+
 enum metric {
 #define METRIC_ID(id, kind, family, label, help) METRIC_##id,
     METRICS(METRIC_ID)
@@ -75,14 +84,30 @@ struct metric_about {
 };
 extern const struct metric_about metric_table[METRIC_COUNT];
 
-/* Upper bounds of mired_message_seconds' buckets, in ms; one more bucket is +Inf. */
+enum metric_time {
+#define METRIC_ID(id, family, label, help) METRIC_TIME_##id,
+    METRIC_TIMES(METRIC_ID)
+#undef METRIC_ID
+        METRIC_TIME_COUNT
+};
+
+struct metric_time_about {
+    const char *family, *label, *help;
+};
+extern const struct metric_time_about metric_time_table[METRIC_TIME_COUNT];
+
+/* Upper bounds of a histogram's buckets, in ms; one more bucket is +Inf. */
 enum { METRIC_BUCKETS = 12 };
 extern const uint32_t metric_bucket_ms[METRIC_BUCKETS];
 
+struct metric_histogram {
+    _Atomic uint64_t bucket[METRIC_BUCKETS + 1]; /* not cumulative */
+    _Atomic uint64_t us;                         /* sum */
+};
+
 struct metrics_row {
     _Alignas(64) _Atomic uint64_t value[METRIC_COUNT];
-    _Atomic uint64_t message_bucket[METRIC_BUCKETS + 1]; /* not cumulative */
-    _Atomic uint64_t message_us;                         /* sum */
+    struct metric_histogram time[METRIC_TIME_COUNT];
 };
 
 struct metrics {
@@ -101,10 +126,13 @@ void metrics_use(struct metrics_row *row);
 void metric_add(enum metric id, int64_t by);
 /* Sets a gauge that one process alone knows. */
 void metric_set(enum metric id, uint64_t value);
-void metric_message(uint64_t us);
+/* Something took so long. */
+void metric_took(enum metric_time id, uint64_t us);
 
 /* The sum over all rows. */
 uint64_t metrics_sum(const struct metrics *m, enum metric id);
+void metrics_sum_time(const struct metrics *m, enum metric_time id,
+                      uint64_t bucket[METRIC_BUCKETS + 1], uint64_t *us);
 void metrics_reset_gauges(struct metrics_row *row);
 
 #endif

@@ -23,6 +23,20 @@ struct clerk {
     struct auth *auth;
 };
 
+static void send_answer(const struct clerk *c, uint16_t slot, const struct answer *a)
+{
+    if (slot >= c->kit->slots)
+        return;
+    int fd = c->kit->answer[slot];
+    int r = answer_send(fd, a);
+    if (r == -EAGAIN) { /* that worker is behind: it gets a moment, then its own time-out */
+        poll(&(struct pollfd){fd, POLLOUT, 0}, 1, ANSWER_WAIT_MS);
+        r = answer_send(fd, a);
+    }
+    if (r < 0)
+        log_warn("an answer to worker %u was not taken: %s", slot, strerror(-r));
+}
+
 static void answer_one(struct clerk *c, struct ask *q)
 {
     struct answer a = {.id = q->id};
@@ -32,17 +46,9 @@ static void answer_one(struct clerk *c, struct ask *q)
         directory_ask(c->directory, first, &a);
     else
         a.result = (uint16_t)auth_check(c->auth, first, second, &q->client);
-    explicit_bzero(q->text, sizeof q->text); /* it may have been a password */
-    if (q->slot >= c->kit->slots)
-        return;
-    int fd = c->kit->answer[q->slot];
-    int r = answer_send(fd, &a);
-    if (r == -EAGAIN) { /* that worker is behind: it gets a moment, then its own time-out */
-        poll(&(struct pollfd){fd, POLLOUT, 0}, 1, ANSWER_WAIT_MS);
-        r = answer_send(fd, &a);
-    }
-    if (r < 0)
-        log_warn("an answer to worker %u was not taken: %s", q->slot, strerror(-r));
+    explicit_bzero(q->text, (size_t)q->first + q->second); /* it may have been a password */
+    send_answer(c, q->slot, &a);
+    directory_renew(c->directory);
 }
 
 /* Whether the master wants us to end. */
@@ -63,7 +69,7 @@ static void serve(struct clerk *c)
     static struct ask q;
 
     for (;;) {
-        if (poll(fd, 2, -1) < 0 && errno != EINTR)
+        if (poll(fd, 2, directory_look_after(c->directory)) < 0 && errno != EINTR)
             return;
         if (fd[0].revents && told_to_stop(c->kit->control))
             return;
@@ -77,7 +83,7 @@ static void serve(struct clerk *c)
 
 int clerk_run(const struct clerk_kit *kit)
 {
-    struct clerk c = {kit, directory_open(kit->config), auth_open(kit->config)};
+    struct clerk c = {kit, directory_open(kit->config, kit->cache), auth_open(kit->config)};
     bool ready = c.directory && c.auth;
 
     if (ready) {

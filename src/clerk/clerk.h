@@ -4,14 +4,16 @@
 
 #include <stdint.h>
 
+struct cache;
 struct config;
 
 struct clerk_kit {
     const struct config *config;
-    int index;         /* which clerk */
-    int control;       /* channel to the master */
-    int ask;           /* questions */
-    const int *answer; /* one for each worker slot */
+    struct cache *cache; /* what directories said; shared by all clerks */
+    int index;           /* which clerk */
+    int control;         /* channel to the master */
+    int ask;             /* questions */
+    const int *answer;   /* one for each worker slot */
     uint32_t slots;
 };
 

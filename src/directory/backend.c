@@ -86,12 +86,12 @@ static int ask(struct talk *t, struct span rcpt, struct answer *out, enum answer
 enum answer_result backend_directory_ask(struct backend_directory *b, struct span address,
                                          struct answer *out)
 {
-    enum answer_result result = ANSWER_LATER;
+    enum answer_result result = ANSWER_SILENCE;
     struct buf rcpt = {0};
 
     if (buf_addf(&rcpt, "RCPT TO:<%.*s>\r\n", (int)address.len, address.at) < 0)
         return ANSWER_LATER;
-    for (size_t i = 0; i < b->count && result == ANSWER_LATER; i++) {
+    for (size_t i = 0; i < b->count && (result == ANSWER_SILENCE || result == ANSWER_LATER); i++) {
         bool kept = b->talk[i].fd >= 0; /* it may have been closed over there meanwhile */
         if (ask(&b->talk[i], buf_span(&rcpt), out, &result) < 0 && kept)
             (void)ask(&b->talk[i], buf_span(&rcpt), out, &result);

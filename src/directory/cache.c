@@ -1,86 +1,246 @@
 /* Remembered answers; see cache.h.
  *
- * Sets of four places. A full set gives up the answer that was got longest ago. Keys are 62 bits of
- * a keyed hash: nobody outside can aim for a collision. */
+ * Sets of eight places. A place is three words: the answer with the time it was got, that word
+ * xored with the key, and until when somebody renews it. Two writers that meet in one place, or one
+ * that is killed between its words, leave two words that do not fit each other: nobody's answer.
+ * Keys are 64 bits of a keyed hash over source and address: nobody outside can aim for a collision.
+ */
 #include "directory/cache.h"
 
+#include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
-#include <sys/random.h>
 
-#include "base/siphash.h"
+#include "base/mapfile.h"
 
-enum { WAYS = 4 };
+enum { WAYS = 8, SOURCES = 64, CLOCK_SLACK_MS = 60000 };
 
 struct place {
-    uint64_t key_and_result; /* 0: empty; the lowest two bits are the result */
-    uint64_t got_ms;
+    _Atomic uint64_t mixed;  /* key ^ answer */
+    _Atomic uint64_t answer; /* when it was got << 2 | result; 0: empty */
+    _Atomic uint64_t claimed;
+};
+
+struct set {
+    struct place place[WAYS];
+};
+_Static_assert(sizeof(struct set) % 64 == 0, "whole cache lines");
+
+/* A source that has ever been down. `until`: 0 is up; else when it may be asked again. */
+struct source_state {
+    _Atomic uint64_t id; /* 0: nobody's */
+    _Atomic uint64_t until;
+};
+
+struct body {
+    struct source_state source[SOURCES];
+    struct set set[];
 };
 
 struct cache {
-    struct sipkey key;
-    uint64_t good_ms, bad_ms;
+    struct mapfile file;
+    struct body *body;
     uint64_t sets;
-    struct place place[];
 };
 
-struct cache *cache_open(uint32_t places, uint64_t good_ms, uint64_t bad_ms)
+int cache_open(struct cache **out, const char *path, uint32_t places)
 {
-    uint64_t sets = 1;
+    struct cache *c = calloc(1, sizeof *c);
 
-    while (sets * WAYS < places)
-        sets *= 2;
-    struct cache *c = calloc(1, sizeof *c + sets * WAYS * sizeof c->place[0]);
     if (!c)
-        return NULL;
-    c->sets = sets;
-    c->good_ms = good_ms;
-    c->bad_ms = bad_ms;
-    if (getrandom(&c->key, sizeof c->key, 0) != sizeof c->key) {
+        return -ENOMEM;
+    c->sets = 1;
+    while (c->sets * WAYS < places)
+        c->sets *= 2;
+    int error = mapfile_open(&c->file, path, "MRDANSWR", 1,
+                             sizeof(struct body) + c->sets * sizeof(struct set));
+    if (error) {
         free(c);
-        return NULL;
+        return error;
     }
-    return c;
+    c->body = c->file.body;
+    *out = c;
+    return 0;
 }
 
 void cache_close(struct cache *c)
 {
+    if (!c)
+        return;
+    mapfile_close(&c->file);
     free(c);
 }
 
-static struct place *set_of(const struct cache *c, uint64_t hash)
+uint64_t cache_source_id(const struct cache *c, struct span description)
 {
-    return (struct place *)&c->place[(hash >> 32 & (c->sets - 1)) * WAYS];
+    uint64_t id = siphash(&c->file.key, description.at, description.len);
+    return id ? id : 1;
 }
 
-bool cache_find(const struct cache *c, struct span key, uint64_t now_ms, bool stale,
-                enum answer_result *result)
-{
-    uint64_t hash = siphash(&c->key, key.at, key.len) & ~(uint64_t)3;
-    const struct place *set = set_of(c, hash);
+/* ---- answers ---- */
 
-    for (int i = 0; i < WAYS; i++) {
-        if ((set[i].key_and_result & ~(uint64_t)3) != hash || !set[i].key_and_result)
-            continue;
-        *result = (enum answer_result)(set[i].key_and_result & 3);
-        return stale || now_ms - set[i].got_ms < (*result == ANSWER_YES ? c->good_ms : c->bad_ms);
+static uint64_t key_of(const struct cache *c, const struct cache_source *s, struct span key)
+{
+    struct siphash h;
+
+    siphash_start(&h, &c->file.key);
+    siphash_add(&h, &s->id, sizeof s->id);
+    siphash_add(&h, key.at, key.len);
+    return siphash_end(&h);
+}
+
+static struct set *set_of(const struct cache *c, uint64_t key)
+{
+    return &c->body->set[key >> 20 & (c->sets - 1)];
+}
+
+/* The place that holds the key, or NULL, and the answer in it. */
+static struct place *find(struct set *set, uint64_t key, uint64_t *answer)
+{
+    for (struct place *p = set->place; p < set->place + WAYS; p++) {
+        *answer = atomic_load(&p->answer);
+        if (*answer && (atomic_load(&p->mixed) ^ *answer) == key)
+            return p;
     }
-    return false;
+    return NULL;
 }
 
-void cache_put(struct cache *c, struct span key, uint64_t now_ms, enum answer_result result)
+static enum answer_result result_of(uint64_t answer)
 {
-    uint64_t hash = siphash(&c->key, key.at, key.len) & ~(uint64_t)3;
-    struct place *set = set_of(c, hash), *to = set;
+    return (enum answer_result)(answer & 3);
+}
+
+/* Older than anything when the clock has been set back. */
+static uint64_t age_of(uint64_t answer, uint64_t now)
+{
+    uint64_t got = answer >> 2;
+
+    if (got <= now)
+        return now - got;
+    return got - now <= CLOCK_SLACK_MS ? 0 : UINT64_MAX;
+}
+
+static uint64_t life_of(const struct cache_source *s, uint64_t answer)
+{
+    return result_of(answer) == ANSWER_YES ? s->good_ms : s->bad_ms;
+}
+
+enum cache_age cache_find(const struct cache *c, const struct cache_source *s, struct span key,
+                          uint64_t now, enum answer_result *result)
+{
+    uint64_t hash = key_of(c, s, key), answer;
+
+    if (!find(set_of(c, hash), hash, &answer))
+        return CACHE_NONE;
+    *result = result_of(answer);
+    uint64_t age = age_of(answer, now), life = life_of(s, answer);
+    if (age >= life)
+        return CACHE_OLD;
+    return age >= life - life / CACHE_DUE_PART ? CACHE_DUE : CACHE_FRESH;
+}
+
+bool cache_claim(struct cache *c, const struct cache_source *s, struct span key, uint64_t now)
+{
+    uint64_t hash = key_of(c, s, key), answer;
+    struct place *p = find(set_of(c, hash), hash, &answer);
+
+    if (!p)
+        return false;
+    uint64_t claimed = atomic_load(&p->claimed);
+    if (claimed > now && claimed <= now + CACHE_CLAIM_MS)
+        return false;
+    return atomic_compare_exchange_strong(&p->claimed, &claimed, now + CACHE_CLAIM_MS);
+}
+
+/* What goes first has the highest. The lives of other sources are not known here: an answer is
+ * taken for old by the life that its like has with the one that is just writing. */
+static uint64_t uselessness(const struct cache_source *s, uint64_t answer, uint64_t now)
+{
+    const uint64_t empty = UINT64_MAX, class = UINT64_C(1) << 60;
+    uint64_t age = age_of(answer, now);
+
+    if (!answer)
+        return empty;
+    if (age >= class)
+        age = class - 1;
+    if (result_of(answer) == ANSWER_NO)
+        return age + (age >= s->bad_ms ? 3 * class : class);
+    return age + (age >= s->good_ms ? 2 * class : 0);
+}
+
+void cache_put(struct cache *c, const struct cache_source *s, struct span key, uint64_t now,
+               enum answer_result result)
+{
+    uint64_t hash = key_of(c, s, key), answer, most = 0;
+    struct set *set = set_of(c, hash);
+    struct place *to = find(set, hash, &answer);
 
     if (result != ANSWER_YES && result != ANSWER_NO)
         return;
-    for (int i = 0; i < WAYS; i++) {
-        if ((set[i].key_and_result & ~(uint64_t)3) == hash || !set[i].key_and_result) {
-            to = &set[i];
-            break;
+    for (struct place *p = set->place; !to && p < set->place + WAYS; p++)
+        if (!atomic_load(&p->answer))
+            to = p;
+    if (!to) {
+        to = set->place;
+        for (struct place *p = set->place; p < set->place + WAYS; p++) {
+            uint64_t useless = uselessness(s, atomic_load(&p->answer), now);
+            if (useless > most) {
+                most = useless;
+                to = p;
+            }
         }
-        if (set[i].got_ms < to->got_ms)
-            to = &set[i];
     }
-    *to = (struct place){hash | (uint64_t)result, now_ms};
+    answer = now << 2 | (uint64_t)result;
+    atomic_store(&to->answer, answer);
+    atomic_store(&to->mixed, hash ^ answer);
+    atomic_store(&to->claimed, 0);
+}
+
+/* ---- sources that are down ---- */
+
+/* Its state; `take`: one is made for it, in the place of another if need be. Or NULL. */
+static struct source_state *state_of(const struct cache *c, const struct cache_source *s, bool take)
+{
+    struct source_state *table = c->body->source;
+
+    for (int i = 0; i < SOURCES; i++) {
+        struct source_state *state = &table[(s->id + (uint64_t)i) % SOURCES];
+        uint64_t id = atomic_load(&state->id);
+        if (id == 0 && take && atomic_compare_exchange_strong(&state->id, &id, s->id))
+            return state;
+        if (id == s->id)
+            return state;
+        if (id == 0 && !take)
+            return NULL;
+    }
+    if (!take)
+        return NULL;
+    atomic_store(&table[s->id % SOURCES].until, 0);
+    atomic_store(&table[s->id % SOURCES].id, s->id);
+    return &table[s->id % SOURCES];
+}
+
+bool cache_is_down(const struct cache *c, const struct cache_source *s)
+{
+    const struct source_state *state = state_of(c, s, false);
+    return state && atomic_load(&state->until);
+}
+
+bool cache_may_try(struct cache *c, const struct cache_source *s, uint64_t now)
+{
+    struct source_state *state = state_of(c, s, false);
+    uint64_t until = state ? atomic_load(&state->until) : 0;
+
+    if (!until || (until > now && until <= now + CACHE_PROBE_MS))
+        return false;
+    return atomic_compare_exchange_strong(&state->until, &until, now + CACHE_PROBE_MS);
+}
+
+bool cache_source_was(struct cache *c, const struct cache_source *s, bool down, uint64_t now)
+{
+    struct source_state *state = state_of(c, s, down);
+
+    if (!state)
+        return false;
+    return !atomic_exchange(&state->until, down ? now + CACHE_DOWN_MS : 0) == down;
 }

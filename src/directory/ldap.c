@@ -1,7 +1,8 @@
 /* LDAP, OpenLDAP's library: one bound connection, made anew when it breaks.
  *
- * The password is read from its file when the clerk starts and stands in this process only. The
- * library goes through the servers in the order of `url` by itself. */
+ * The password is read from its file when the clerk starts and stands in this process only. Of
+ * several servers the one that answered last is asked first. The library could go through a list
+ * of them by itself, but would stay with one that takes connections and then says nothing. */
 #include <errno.h>
 #include <ldap.h>
 #include <stdbool.h>
@@ -14,14 +15,14 @@
 #include "config/config.h"
 #include "directory/remote.h"
 
-enum { LDAP_S = 5, PASSWORD_MAX = 1024 };
+enum { LDAP_S = 3, KEEPALIVE_S = 60, PASSWORD_MAX = 1024 };
 
 struct ldap_directory {
     const struct config_recipients *config;
-    char *urls; /* separated by spaces, as the library wants them */
     char password[PASSWORD_MAX];
-    LDAP *ldap; /* NULL: not bound */
-    int told;   /* the error that has been logged; it is not repeated */
+    LDAP *ldap;    /* NULL: not bound */
+    size_t server; /* of config->url: where it is, or will be tried first */
+    int told[];    /* of each server, the error that has been logged; it is not repeated */
 };
 
 static bool read_password(struct ldap_directory *l)
@@ -45,21 +46,15 @@ static bool read_password(struct ldap_directory *l)
 
 struct ldap_directory *ldap_directory_open(const struct config_recipients *config)
 {
-    struct ldap_directory *l = calloc(1, sizeof *l);
-    struct buf urls = {0};
+    struct ldap_directory *l = calloc(1, sizeof *l + config->url.count * sizeof l->told[0]);
 
     if (!l)
         return NULL;
     l->config = config;
-    for (size_t i = 0; i < config->url.count; i++)
-        (void)buf_addf(&urls, "%s%s", i ? " " : "", config->url.at[i]);
-    if (buf_add(&urls, "", 1) < 0 || !read_password(l)) {
-        buf_free(&urls);
+    if (!read_password(l)) {
         ldap_directory_close(l);
         return NULL;
     }
-    l->urls = strdup(urls.at);
-    buf_free(&urls);
     return l;
 }
 
@@ -76,37 +71,42 @@ void ldap_directory_close(struct ldap_directory *l)
         return;
     unbind(l);
     explicit_bzero(l->password, sizeof l->password);
-    free(l->urls);
     free(l);
 }
 
 static void tell(struct ldap_directory *l, const char *what, int error)
 {
-    if (error != l->told)
-        log_warn("ldap: %s: %s", what, ldap_err2string(error));
-    l->told = error;
+    char *more = NULL;
+
+    if (error != l->told[l->server]) {
+        if (l->ldap) /* of TLS above all: what is wrong with the certificate */
+            ldap_get_option(l->ldap, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
+        log_warn("ldap: %s: %s: %s%s%s", l->config->url.at[l->server], what, ldap_err2string(error),
+                 more && *more ? ": " : "", more ? more : "");
+        ldap_memfree(more);
+    }
+    l->told[l->server] = error;
 }
 
 static int set_options(LDAP *ldap)
 {
     const struct timeval limit = {.tv_sec = LDAP_S};
-    const int version = LDAP_VERSION3;
+    const int version = LDAP_VERSION3, idle = KEEPALIVE_S;
 
     ldap_set_option(ldap, LDAP_OPT_NETWORK_TIMEOUT, &limit);
     ldap_set_option(ldap, LDAP_OPT_TIMEOUT, &limit);
     ldap_set_option(ldap, LDAP_OPT_REFERRALS, LDAP_OPT_OFF); /* Active Directory's lead astray */
     ldap_set_option(ldap, LDAP_OPT_RESTART, LDAP_OPT_ON);
+    ldap_set_option(ldap, LDAP_OPT_X_KEEPALIVE_IDLE, &idle); /* firewalls forget */
     return ldap_set_option(ldap, LDAP_OPT_PROTOCOL_VERSION, &version);
 }
 
-static int bind_to(struct ldap_directory *l)
+static int bind_here(struct ldap_directory *l)
 {
     struct berval password = {strlen(l->password), l->password};
     const char *what = "cannot connect";
+    int error = ldap_initialize(&l->ldap, l->config->url.at[l->server]);
 
-    if (l->ldap)
-        return LDAP_SUCCESS;
-    int error = ldap_initialize(&l->ldap, l->urls);
     if (error == LDAP_SUCCESS)
         error = set_options(l->ldap);
     if (error == LDAP_SUCCESS && l->config->start_tls) {
@@ -121,6 +121,24 @@ static int bind_to(struct ldap_directory *l)
     if (error != LDAP_SUCCESS) {
         tell(l, what, error);
         unbind(l);
+    }
+    return error;
+}
+
+static void next_server(struct ldap_directory *l)
+{
+    l->server = (l->server + 1) % l->config->url.count;
+}
+
+/* A connection to the first server that lets us in. */
+static int bind_somewhere(struct ldap_directory *l)
+{
+    int error = LDAP_SUCCESS;
+
+    for (size_t i = 0; i < l->config->url.count && !l->ldap; i++) {
+        error = bind_here(l);
+        if (error != LDAP_SUCCESS)
+            next_server(l);
     }
     return error;
 }
@@ -151,7 +169,7 @@ static int search(struct ldap_directory *l, const char *filter, int *found)
     struct timeval limit = {.tv_sec = LDAP_S};
     char none[] = LDAP_NO_ATTRS, *attributes[] = {none, NULL};
     LDAPMessage *answer = NULL;
-    int error = bind_to(l);
+    int error = bind_somewhere(l);
 
     if (error != LDAP_SUCCESS)
         return error;
@@ -161,10 +179,12 @@ static int search(struct ldap_directory *l, const char *filter, int *found)
         error = LDAP_SUCCESS;
     if (error == LDAP_SUCCESS) {
         *found = ldap_count_entries(l->ldap, answer);
-        l->told = LDAP_SUCCESS;
+        l->told[l->server] = LDAP_SUCCESS;
     } else {
         tell(l, "cannot search", error);
         unbind(l);
+        if (error == LDAP_TIMEOUT)
+            next_server(l);
     }
     ldap_msgfree(answer);
     return error;
@@ -183,6 +203,6 @@ enum answer_result ldap_directory_ask(struct ldap_directory *l, struct span addr
         error = search(l, filter, &found);
     free(filter);
     if (error != LDAP_SUCCESS)
-        return ANSWER_LATER;
+        return ANSWER_SILENCE;
     return found > 0 ? ANSWER_YES : ANSWER_NO;
 }

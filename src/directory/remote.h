@@ -1,13 +1,15 @@
 /* Directories that are asked over a connection: what each of them is to directory.c.
  *
  * All block, for no longer than a few seconds, and are used by one clerk each. They answer YES, NO,
- * LATER (it cannot be asked now), or OTHER with the reply in *out. Caching, and leaving a source
- * alone that has just failed, is directory.c's. */
+ * LATER (it says itself that it cannot tell now), SILENCE (it cannot be asked), or OTHER with the
+ * reply in *out. Caching, and leaving a source alone that has just failed, is directory.c's. */
 #ifndef MIRED_DIRECTORY_REMOTE_H
 #define MIRED_DIRECTORY_REMOTE_H
 
 #include "base/bytes.h"
 #include "clerk/ask.h"
+
+#define ANSWER_SILENCE ((enum answer_result)0) /* never sent to anybody */
 
 struct config;
 struct config_recipients;

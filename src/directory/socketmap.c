@@ -121,7 +121,7 @@ enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct
         error = ask(s, buf_span(&question), word);
     buf_free(&question);
     if (error)
-        return ANSWER_LATER;
+        return ANSWER_SILENCE;
     if (strncmp(word, "OK", 2) == 0 && (word[2] == ' ' || word[2] == '\0'))
         return ANSWER_YES;
     return strncmp(word, "NOTFOUND", 8) == 0 ? ANSWER_NO : ANSWER_LATER;

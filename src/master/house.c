@@ -2,8 +2,8 @@
  *
  * Order: folders, then the lock (so that two mireds with one run folder never touch each other's
  * sockets or files), then sockets and mappings. Children inherit the mappings and get the sockets
- * they need from role.c. The ledger and what was settled are files in the state folder; counters
- * and the shared page live in memory files, which an upgrade hands on. */
+ * they need from role.c. The ledger, what was settled and what directories said are files in the
+ * state folder; counters and the shared page live in memory files, which an upgrade hands on. */
 #include "master/house.h"
 
 #include <errno.h>
@@ -21,6 +21,7 @@
 
 #include "base/clock.h"
 #include "config/config.h"
+#include "directory/cache.h"
 #include "relay/settle.h"
 #include "tarpit/ledger.h"
 
@@ -161,6 +162,10 @@ static int open_mappings(struct house *h, const struct config *config, struct bu
         return wrong(errors, "cannot open the ledger", path, error);
     snprintf(path, sizeof path, "%s/settled", h->state);
     error = settle_open(&h->settle, path, config->settle_ms);
+    if (error)
+        return wrong(errors, "cannot open", path, error);
+    snprintf(path, sizeof path, "%s/answers", h->state);
+    error = cache_open(&h->answers, path, CACHE_PLACES);
     return error ? wrong(errors, "cannot open", path, error) : 0;
 }
 
@@ -223,6 +228,7 @@ void house_close(struct house *h)
         unlink(h->store_path);
     if (h->control_listen >= 0)
         unlink(h->control_path);
+    cache_close(h->answers);
     settle_close(h->settle);
     ledger_close(h->ledger);
     metrics_use(NULL);

@@ -12,6 +12,7 @@
 #include "freezer/handoff.h"
 #include "master/privileges.h"
 
+struct cache;
 struct config;
 struct ledger;
 struct settle;
@@ -40,6 +41,7 @@ struct house {
     struct house_shared *shared;
     struct ledger *ledger;
     struct settle *settle;
+    struct cache *answers; /* of directories; clerks keep it */
     bool row_taken[HOUSE_ROWS];
     uint64_t started_ms; /* wall */
 };

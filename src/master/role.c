@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "clerk/clerk.h"
 #include "config/config.h"
+#include "directory/cache.h"
 #include "freezer/freezer.h"
 #include "master/master.h"
 #include "master/slots.h"
@@ -73,12 +74,22 @@ static void forget_keys(struct master *m, const struct child *c)
     }
 }
 
+/* What directories said is for clerks: nobody else could otherwise be made to change it. */
+static void forget_answers(struct master *m, const struct child *c)
+{
+    if (c->role == ROLE_CLERK)
+        return;
+    cache_close(m->house.answers);
+    m->house.answers = NULL;
+}
+
 /* Gives up what is not this child's: descriptors, identity, capabilities but those of `needs`. 0 or
  * -errno. */
 static int settle_in(struct master *m, const struct child *c, int *keep, size_t n, uint64_t needs)
 {
     close_others(keep, n);
     forget_keys(m, c);
+    forget_answers(m, c);
     int error = privileges_drop(&m->house.identity, needs);
     if (!error && role_table[c->role].secrets && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
         error = -errno;
@@ -205,6 +216,7 @@ static int run_clerk(struct master *m, const struct child *c)
         return 1;
     free(keep);
     return clerk_run(&(struct clerk_kit){.config = g->config,
+                                         .cache = m->house.answers,
                                          .index = (int)c->index,
                                          .control = c->channel.fd,
                                          .ask = g->ask[0],

@@ -1,4 +1,5 @@
 /* /metrics: the counters in Prometheus' text format. In the web process. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/metrics.h"
@@ -31,26 +32,40 @@ static void counters(const struct web *w, struct buf *out)
     }
 }
 
-static void message_seconds(const struct web *w, struct buf *out)
+static void histogram(struct buf *out, const struct metric_time_about *about,
+                      const uint64_t bucket[METRIC_BUCKETS + 1], uint64_t us)
 {
-    uint64_t bucket[METRIC_BUCKETS + 1] = {0}, us = 0, count = 0;
+    const char *comma = about->label[0] ? "," : "";
+    char label[128] = "";
+    uint64_t count = 0;
 
-    for (uint32_t r = 0; r < w->kit->metrics->rows; r++) {
-        const struct metrics_row *row = &w->kit->metrics->row[r];
-        for (int i = 0; i <= METRIC_BUCKETS; i++)
-            bucket[i] += atomic_load_explicit(&row->message_bucket[i], memory_order_relaxed);
-        us += atomic_load_explicit(&row->message_us, memory_order_relaxed);
-    }
-    head(out, "mired_message_seconds", "histogram", "From the final dot to the client's answer.");
+    if (about->label[0])
+        snprintf(label, sizeof label, "{%s}", about->label);
     for (int i = 0; i < METRIC_BUCKETS; i++) {
         count += bucket[i];
-        buf_addf(out, "mired_message_seconds_bucket{le=\"%g\"} %lu\n", metric_bucket_ms[i] / 1e3,
-                 (unsigned long)count);
+        buf_addf(out, "%s_bucket{%s%sle=\"%g\"} %lu\n", about->family, about->label, comma,
+                 metric_bucket_ms[i] / 1e3, (unsigned long)count);
     }
     count += bucket[METRIC_BUCKETS];
-    buf_addf(out, "mired_message_seconds_bucket{le=\"+Inf\"} %lu\n", (unsigned long)count);
-    buf_addf(out, "mired_message_seconds_sum %.6f\nmired_message_seconds_count %lu\n",
-             (double)us / 1e6, (unsigned long)count);
+    buf_addf(out, "%s_bucket{%s%sle=\"+Inf\"} %lu\n", about->family, about->label, comma,
+             (unsigned long)count);
+    buf_addf(out, "%s_sum%s %.6f\n%s_count%s %lu\n", about->family, label, (double)us / 1e6,
+             about->family, label, (unsigned long)count);
+}
+
+static void histograms(const struct web *w, struct buf *out)
+{
+    uint64_t bucket[METRIC_BUCKETS + 1], us;
+    const char *family = "";
+
+    for (int id = 0; id < METRIC_TIME_COUNT; id++) {
+        const struct metric_time_about *about = &metric_time_table[id];
+        if (strcmp(about->family, family) != 0)
+            head(out, about->family, "histogram", about->help);
+        family = about->family;
+        metrics_sum_time(w->kit->metrics, (enum metric_time)id, bucket, &us);
+        histogram(out, about, bucket, us);
+    }
 }
 
 /* A label's value: backslash, quote and line end are escaped. */
@@ -97,7 +112,7 @@ void exposition(const struct web *w, struct buf *out)
     struct ledger_stats ledger = ledger_stats(w->kit->ledger);
 
     counters(w, out);
-    message_seconds(w, out);
+    histograms(w, out);
     backends(w, out);
     directories(w, out);
     head(out, "mired_ledger_entries", "gauge",

@@ -71,7 +71,7 @@ static void done(void *arg, const struct relay_result *result)
     uint64_t us = clock_mono_us() - c->work->handed_us;
 
     c->work->handover = NULL;
-    metric_message(us);
+    metric_took(METRIC_TIME_MESSAGE, us);
     journal_message(w, c, result, us);
     if (result->reply.code < 300) {
         struct tarpit_who who = conn_who(w, c);

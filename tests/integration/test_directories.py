@@ -2,13 +2,15 @@
 
 import json
 import pathlib
+import signal
 import socketserver
 import threading
 import time
+import urllib.request
 
 import pytest
 
-from lib import processes
+from lib import ports, processes
 from lib.openldap import ADMIN, BASE, PASSWORD, OpenLDAP
 from lib.smtp import Client
 
@@ -74,8 +76,7 @@ def test_what_a_client_writes_is_no_part_of_the_filter(mired, ldap):
 
 def test_without_ldap_cached_answers_stand_and_all_else_is_put_off(mired, ldap):
     server = ldap()
-    # One clerk: each has a cache of its own.
-    m = mired(tarpit="time = 0", recipients=None, config="clerks = 1\n" + ldap_section(server))
+    m = mired(tarpit="time = 0", recipients=None, config=ldap_section(server))
     assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
     server.stop()
     assert codes(m, "alice@example.test", "nobody@example.test", "sales@example.test") == [250, 550, 451]
@@ -86,7 +87,51 @@ def test_without_ldap_cached_answers_stand_and_all_else_is_put_off(mired, ldap):
     while codes(m, "sales@example.test") != [250]:
         assert time.monotonic() < until
     m.log.wait("directory ldap is up again")
-    assert "the directory's own secret" not in m.log.text
+
+
+def test_who_was_known_is_taken_while_the_directory_is_down_and_nobody_is_refused_for_an_old_answer(mired, ldap):
+    server = ldap()
+    m = mired(
+        tarpit="time = 0", recipients=None, config=ldap_section(server, "cache = 1s negative_cache = 1s")
+    )
+    assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+    server.stop()
+    until = time.monotonic() + 5
+    while codes(m, "nobody@example.test") != [451]:
+        assert time.monotonic() < until
+    assert codes(m, "alice@example.test", "nobody@example.test") == [250, 451]
+
+
+def test_a_directory_that_is_back_is_found_so_without_being_asked(mired, ldap):
+    server = ldap()
+    m = mired(tarpit="time = 0", recipients=None, config="clerks = 3\n" + ldap_section(server))
+    server.stop()
+    assert codes(m, *(f"u{n}@example.test" for n in range(12))) == [451] * 12
+    assert m.log.text.count("directory ldap is down") == 1  # one clerk found out for all
+    server.start()
+    begun = time.monotonic()
+    m.log.wait("directory ldap is up again")
+    until = begun + 2
+    while not json.loads(m.control("--json", "status").stdout)["directories"][0]["up"]:
+        assert time.monotonic() < until
+    assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+
+
+def test_a_directory_that_hangs_holds_up_no_cached_answer(mired, ldap):
+    server = ldap()
+    m = mired(tarpit="time = 0", recipients=None, config=ldap_section(server, "cache = 1s"))
+    assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+    server.daemon.signal(signal.SIGSTOP)
+    try:
+        assert codes(m, "carol@example.test") == [451]
+        m.log.wait("directory ldap is down")
+        for _ in range(20):  # one clerk at a time is stuck in trying, and not the one that answers
+            begun = time.monotonic()
+            assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+            assert time.monotonic() - begun < 1
+            time.sleep(0.1)  # load over some of the tries
+    finally:
+        server.daemon.signal(signal.SIGCONT)
 
 
 def test_the_password_of_the_directory_is_not_to_be_seen(mired, ldap):
@@ -121,7 +166,7 @@ def test_a_backend_that_is_down_makes_later_of_it(mired, postfix):
     m = mired(
         tarpit="time = 0", recipients=None, workers=1,
         backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ }}',
-        config="clerks = 1\nrecipients \"backend\" { }",
+        config="recipients \"backend\" { }",
     )  # fmt: skip
     assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
     backend.stop()
@@ -181,6 +226,66 @@ def test_socketmap_is_asked_for_address_tag_and_domain(mired, users, tmp_path):
         "slow@example.test",
     ) == [250, 250, 550, 250, 451]  # fmt: skip
     assert "users alice+x@example.test" in users.asked and "users @whole.test" in users.asked
+
+
+def socketmap(tmp_path, more=""):
+    return f'recipients "socketmap" {{ path = "{tmp_path}/users.sock" map = "users" {more} }}'
+
+
+def test_all_clerks_share_what_a_directory_said(mired, users, tmp_path):
+    m = mired(tarpit="time = 0", recipients=None, config="clerks = 4\n" + socketmap(tmp_path))
+    for _ in range(20):
+        assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+    assert users.asked == ["users alice@example.test", "users nobody@example.test", "users @example.test"]
+
+
+def test_what_a_directory_said_outlives_a_reload_and_a_restart(mired, users, tmp_path):
+    m = mired(tarpit="time = 0", recipients=None, config=socketmap(tmp_path))
+    assert codes(m, "alice@example.test") == [250]
+    assert m.control("reload").returncode == 0
+    assert codes(m, "alice@example.test") == [250]
+    assert m.stop() == []
+    m.start()
+    assert codes(m, "alice@example.test") == [250]
+    assert users.asked.count("users alice@example.test") == 1
+    m.file.write_text(m.file.read_text().replace('map = "users"', 'map = "others"'))  # another directory
+    assert m.control("reload").returncode == 0
+    users.answer = lambda question: "NOTFOUND "
+    assert codes(m, "alice@example.test") == [550]
+
+
+def test_answers_are_renewed_before_they_end_and_nobody_waits_for_it(mired, users, tmp_path):
+    m = mired(tarpit="time = 0", recipients=None, config="clerks = 3\n" + socketmap(tmp_path, "cache = 3s"))
+    quick, go_on = users.answer, threading.Event()
+
+    def slow(question):
+        go_on.wait(10)
+        return quick(question)
+
+    begun = time.monotonic()
+    assert codes(m, "alice@example.test") == [250]
+    users.answer = slow
+    while users.asked.count("users alice@example.test") < 2:
+        asked = time.monotonic()
+        assert codes(m, "alice@example.test") == [250]
+        assert time.monotonic() - asked < 1 and asked - begun < 3
+    assert time.monotonic() - begun > 2.3  # not before the last part of its time
+    for _ in range(5):
+        assert codes(m, "alice@example.test") == [250]
+    assert users.asked.count("users alice@example.test") == 2  # one clerk is at it
+    go_on.set()
+
+
+def test_how_long_directories_take_is_told(mired, users, tmp_path):
+    m = mired(tarpit="time = 0", config=socketmap(tmp_path) + f'\nweb {{ listen = "127.0.0.1:{(port := ports.free())}" }}')
+    assert codes(m, "alice@example.test", "dave@example.test", "dave@example.test") == [250, 550, 550]
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+        lines = page.read().decode().splitlines()
+    assert 'mired_directory_seconds_count{source="socketmap"} 3' in lines  # what was cached is not counted
+    assert 'mired_directory_seconds_bucket{source="socketmap",le="+Inf"} 3' in lines
+    assert any(line.startswith('mired_directory_seconds_sum{source="file"} 0.') for line in lines)
+    assert lines.count("# TYPE mired_directory_seconds histogram") == 1
+    assert 'mired_directory_up{source="socketmap"} 1' in lines
 
 
 def test_directories_are_asked_in_order_and_one_that_is_down_never_makes_unknown(mired, ldap, tmp_path):

@@ -60,19 +60,25 @@ static void test_of_a_dead_process_the_counters_stay_and_the_gauges_go(void **st
 static void test_a_message_falls_into_the_bucket_of_its_time(void **state)
 {
     struct metrics m;
+    uint64_t bucket[METRIC_BUCKETS + 1], us;
 
     assert_int_equal(metrics_open(&m, 1), 0);
     metrics_use(&m.row[0]);
-    metric_message(0);
-    metric_message(1000); /* exactly 1 ms: "le" */
-    metric_message(1001);
-    metric_message(30000000);
-    metric_message(30000001);
-    assert_int_equal(m.row[0].message_bucket[0], 2);
-    assert_int_equal(m.row[0].message_bucket[1], 1);
-    assert_int_equal(m.row[0].message_bucket[METRIC_BUCKETS - 1], 1);
-    assert_int_equal(m.row[0].message_bucket[METRIC_BUCKETS], 1);
-    assert_int_equal(m.row[0].message_us, 60002002);
+    metric_took(METRIC_TIME_MESSAGE, 0);
+    metric_took(METRIC_TIME_MESSAGE, 1000); /* exactly 1 ms: "le" */
+    metric_took(METRIC_TIME_MESSAGE, 1001);
+    metric_took(METRIC_TIME_MESSAGE, 30000000);
+    metric_took(METRIC_TIME_MESSAGE, 30000001);
+    assert_int_equal(m.row[0].time[METRIC_TIME_MESSAGE].bucket[0], 2);
+    assert_int_equal(m.row[0].time[METRIC_TIME_MESSAGE].bucket[1], 1);
+    assert_int_equal(m.row[0].time[METRIC_TIME_MESSAGE].bucket[METRIC_BUCKETS - 1], 1);
+    assert_int_equal(m.row[0].time[METRIC_TIME_MESSAGE].bucket[METRIC_BUCKETS], 1);
+    assert_int_equal(m.row[0].time[METRIC_TIME_MESSAGE].us, 60002002);
+    metric_took(METRIC_TIME_DIRECTORY_LDAP, 500);
+    metrics_sum_time(&m, METRIC_TIME_DIRECTORY_LDAP, bucket, &us);
+    assert_int_equal(bucket[0], 1);
+    assert_int_equal(bucket[1], 0);
+    assert_int_equal(us, 500);
     metrics_close(&m);
 }
 
@@ -103,6 +109,17 @@ static void test_rows_of_a_family_stand_together_and_the_first_has_the_help(void
     }
 }
 
+static void test_histograms_of_a_family_stand_together_and_the_first_has_the_help(void **state)
+{
+    for (int id = 0; id < METRIC_TIME_COUNT; id++) {
+        const struct metric_time_about *about = &metric_time_table[id];
+        bool first = id == 0 || strcmp(about->family, metric_time_table[id - 1].family) != 0;
+        assert_int_equal(first, about->help[0] != '\0');
+        for (int other = 0; first && other < id; other++)
+            assert_string_not_equal(about->family, metric_time_table[other].family);
+    }
+}
+
 static void test_buckets_ascend(void **state)
 {
     for (int i = 1; i < METRIC_BUCKETS; i++)
@@ -118,6 +135,7 @@ int main(void)
         cmocka_unit_test(test_a_message_falls_into_the_bucket_of_its_time),
         cmocka_unit_test(test_without_a_row_nothing_is_harmed),
         cmocka_unit_test(test_rows_of_a_family_stand_together_and_the_first_has_the_help),
+        cmocka_unit_test(test_histograms_of_a_family_stand_together_and_the_first_has_the_help),
         cmocka_unit_test(test_buckets_ascend),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
