@@ -1,11 +1,16 @@
 /* mailload: good mail for the benchmarks, with the time that each message took.
  *
  *   mailload [options] HOST:PORT
- *     -s N   sessions at once (20)               -z OCTETS  size of a message (4096)
- *     -t S   begin messages for S seconds (5)    -w S       seconds before that that do not count
- * (1) -n N   or: N messages and no warming up    -k         keep connections; else a new one a
- * message -a A   source addresses from A on (127.0.2.1), one a session, so that ports do not run
- * out -f, -r sender and recipient                -p         MAIL, RCPT and DATA in one packet
+ *     -s N        sessions at once (20)
+ *     -z OCTETS   size of a message (4096)
+ *     -t S        begin messages for S seconds (5)
+ *     -w S        seconds before that that do not count (1)
+ *     -n N        or: N messages and no warming up
+ *     -b RATE     at most so many new connections a second (as many as there can be)
+ *     -k          keep connections; else a new one a message
+ *     -a A        source addresses from A on (127.0.2.1), one a session: ports do not run out
+ *     -f, -r      sender and recipient
+ *     -p          MAIL, RCPT and DATA in one packet
  *
  * Prints one line of JSON. A message's time runs from connect() (kept: from MAIL) to the 250 after
  * its data; with new connections a session also waits for the answer to its QUIT before it opens
@@ -33,6 +38,7 @@ enum step { GREETED, SAID_EHLO, SAID_MAIL, SAID_RCPT, SAID_DATA, SENT_MESSAGE, S
 
 struct session {
     struct watch watch;
+    struct alarm alarm; /* -b: it waits for its turn to begin */
     enum step step;
     int index;
     uint32_t line_len;
@@ -43,7 +49,7 @@ struct session {
 
 static struct {
     int sessions, size, seconds, warm;
-    long count;
+    long count, rate;
     bool keep, pipeline;
     struct addr server, source;
     const char *from, *to;
@@ -93,13 +99,43 @@ static void close_session(struct session *s)
         loop.stop = true;
 }
 
+/* When the next connection may be opened: -b messages a second, whoever sends them, and no burst
+ * after a stall longer than a second's worth. */
+static uint64_t next_turn_us(void)
+{
+    static uint64_t turn_us;
+    uint64_t now = clock_mono_us();
+
+    if (turn_us + 1000000 < now)
+        turn_us = now;
+    turn_us += 1000000 / (uint64_t)o.rate;
+    return turn_us;
+}
+
+static void turn_has_come(struct loop *l, struct alarm *a)
+{
+    struct session *s = (struct session *)((char *)a - offsetof(struct session, alarm));
+
+    open_sessions--;
+    if (may_begin())
+        open_session(s);
+    else
+        loop.stop = open_sessions == 0;
+}
+
 static void next_session(struct session *s)
 {
     close_session(s);
-    if (may_begin()) {
-        loop.stop = false;
+    if (!may_begin())
+        return;
+    loop.stop = false;
+    if (!o.rate) {
         open_session(s);
+        return;
     }
+    open_sessions++;
+    s->alarm = (struct alarm){.due = turn_has_come};
+    loop_alarm(&loop, &s->alarm, (next_turn_us() + 999) / 1000);
 }
 
 static void say(struct session *s, const char *text, size_t n)
@@ -172,6 +208,7 @@ static bool answered(struct session *s, char class)
 
     if (class != wanted && s->step != SAID_QUIT) {
         errors++;
+        fprintf(stderr, "mailload: %.*s\n", (int)strcspn(s->line, "\r\n"), s->line);
         s->step = SAID_QUIT;
         say_line(s, "QUIT\r\n");
         return true;
@@ -308,13 +345,14 @@ static bool options(int argc, char **argv)
     int c;
 
     addr_parse(SPAN("127.0.2.1"), &o.source);
-    while ((c = getopt(argc, argv, "s:z:t:w:n:ka:f:r:p")) != -1) {
+    while ((c = getopt(argc, argv, "s:z:t:w:n:ka:f:r:pb:")) != -1) {
         switch (c) {
         case 's': o.sessions = atoi(optarg); break;
         case 'z': o.size = atoi(optarg); break;
         case 't': o.seconds = atoi(optarg); break;
         case 'w': o.warm = atoi(optarg); break;
         case 'n': o.count = atol(optarg); break;
+        case 'b': o.rate = atol(optarg); break;
         case 'k': o.keep = true; break;
         case 'p': o.pipeline = true; break;
         case 'f': o.from = optarg; break;

@@ -238,6 +238,12 @@ static void on_xhello(struct outbound *o, const struct reply *r)
     go_to_envelope(o);
 }
 
+static void be_ready(struct outbound *o)
+{
+    o->state = OUTBOUND_IDLE;
+    o->served = true;
+}
+
 /* What it has is known: STARTTLS, where that is wanted, or work. */
 static void known(struct outbound *o)
 {
@@ -249,7 +255,7 @@ static void known(struct outbound *o)
     } else if (wanted && o->tls == OUTBOUND_TLS_NEEDED) {
         die(o);
     } else {
-        o->state = OUTBOUND_IDLE;
+        be_ready(o);
     }
 }
 
@@ -260,7 +266,7 @@ static void on_starttls(struct outbound *o, const struct reply *r)
     else if (o->tls == OUTBOUND_TLS_NEEDED)
         die(o);
     else
-        o->state = OUTBOUND_IDLE;
+        be_ready(o);
 }
 
 void outbound_secured(struct outbound *o)

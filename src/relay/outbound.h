@@ -101,6 +101,7 @@ struct outbound {
     uint32_t at;        /* the recipient whose reply comes next */
     uint8_t state;      /* enum outbound_state */
     bool lmtp;
+    bool served; /* has been ready for work */
     bool secure; /* under TLS */
     uint8_t tls; /* enum outbound_tls */
     bool over;   /* the job has come to its end: take it and reset this */

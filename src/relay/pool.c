@@ -232,9 +232,10 @@ static void link_broke(struct link *l)
     struct backend *b = l->backend;
     /* It served a moment ago, and may only be changing places with its successor: one more try at
      * once. But one that takes connections and serves nobody is left alone until its retry. */
-    bool hopeless = l->connecting && b->known && !b->up;
+    bool never_served = l->connecting && !l->outbound.served;
+    bool hopeless = never_served && b->known && !b->up;
 
-    if (l->connecting)
+    if (never_served)
         went_down(b);
     link_close(l);
     if (h) {
