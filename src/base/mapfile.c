@@ -4,12 +4,13 @@
  *
  * The head is written once, last of all when the file is begun, and never changed: a file whose
  * beginning was interrupted has none and is set aside like any other that does not fit. Space is
- * reserved when the file is begun, for a full disk would later kill whoever writes to the mapping.
- */
+ * reserved when the file is begun (a sparse one: as it is used), for a full disk would later kill
+ * whoever writes to the mapping. */
 #include "base/mapfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -105,13 +106,21 @@ static int make_head(struct head *h, const char magic[8], uint32_t version, size
     return 0;
 }
 
-static int begin(const char *path, const struct head *h)
+/* The file in its full length; 0 or an errno. */
+static int stretch(int fd, size_t size, bool sparse)
+{
+    if (!sparse)
+        return posix_fallocate(fd, 0, (off_t)size);
+    return ftruncate(fd, (off_t)size) < 0 ? errno : 0;
+}
+
+static int begin(const char *path, const struct head *h, bool sparse)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return -errno;
-    int error = posix_fallocate(fd, 0, (off_t)(page_size() + h->body_size));
+    int error = stretch(fd, page_size() + h->body_size, sparse);
     if (!error && pwrite(fd, h, sizeof *h, 0) != (ssize_t)sizeof *h)
         error = EIO;
     if (error) {
@@ -137,19 +146,19 @@ static int map(struct mapfile *m, int fd, const struct head *h)
     return 0;
 }
 
-int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
-                 size_t body_size)
+static int open_or_begin(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
+                         size_t body_size, bool sparse)
 {
     struct head h = {0};
     int fd = path ? open_existing(path, magic, version, body_size, &h) : -ENOENT;
 
-    *m = (struct mapfile){0};
+    *m = (struct mapfile){.fd = -1};
     if (fd == -ENOENT) {
         int error = make_head(&h, magic, version, body_size);
         if (error)
             return error;
         m->fresh = 1;
-        fd = path ? begin(path, &h) : -1;
+        fd = path ? begin(path, &h, sparse) : -1;
         if (fd < 0 && path)
             return fd;
     } else if (fd < 0) {
@@ -157,14 +166,36 @@ int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint3
     }
 
     int error = map(m, fd, &h);
-    if (fd >= 0)
+    if (sparse && !error)
+        m->fd = fd;
+    else if (fd >= 0)
         close(fd);
     return error;
 }
 
+int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
+                 size_t body_size)
+{
+    return open_or_begin(m, path, magic, version, body_size, false);
+}
+
+int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
+                        size_t body_size)
+{
+    return open_or_begin(m, path, magic, version, body_size, true);
+}
+
+int mapfile_reserve(struct mapfile *m, size_t from, size_t octets)
+{
+    return m->fd < 0 ? 0 : -posix_fallocate(m->fd, (off_t)(page_size() + from), (off_t)octets);
+}
+
 void mapfile_close(struct mapfile *m)
 {
-    if (m->body)
+    if (m->body) {
         munmap(m->body, m->body_size);
-    *m = (struct mapfile){0};
+        if (m->fd >= 0)
+            close(m->fd);
+    }
+    *m = (struct mapfile){.fd = -1};
 }

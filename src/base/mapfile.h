@@ -19,6 +19,7 @@ struct mapfile {
     struct sipkey key;  /* this file's own, made when it was begun */
     uint64_t origin_ms; /* wall time at which it was begun */
     int fresh;          /* 1 when this call began it (all zero) */
+    int fd;             /* private: of a sparse one, else -1 */
 };
 
 /* Opens or begins `path`, whose body has `body_size` octets. `magic` names the kind, 8 octets. path
@@ -26,6 +27,14 @@ struct mapfile {
  * written, no memory). Call it before the processes that share it are started. */
 int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                  size_t body_size);
+
+/* The same for a file that grows into its size: no space is taken until mapfile_reserve() is called
+ * for it, which must come before the first write there. One process uses it. */
+int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
+                        size_t body_size);
+
+/* Space on the disk for these octets of a sparse file's body: 0, or -ENOSPC and kin. */
+int mapfile_reserve(struct mapfile *m, size_t from, size_t octets);
 
 void mapfile_close(struct mapfile *m);
 

@@ -46,7 +46,7 @@ struct freezer {
     int lock; /* held by who has the table */
     struct way *way;
     struct handoff in;
-    char room[FROZEN_SESSION_MAX];
+    char room[FROZEN_ROOM];
     uint64_t frozen, thawed, lost;
 };
 
@@ -99,15 +99,14 @@ static struct way *way_for(struct freezer *f, uint32_t slot)
 
 /* Hands a connection to a worker; false when that worker has too much to do (the descriptor stays
  * ours). */
-static bool give_back(struct freezer *f, uint32_t slot, int fd, uint64_t due_ms,
-                      struct span session)
+static bool give_back(struct freezer *f, uint32_t slot, const struct handoff_item *item)
 {
     struct way *way = way_for(f, slot);
 
-    if (handoff_add(&way->out, fd, due_ms, session) == 0)
+    if (handoff_add(&way->out, item) == 0)
         return true;
     flush(f, way);
-    return handoff_add(&way->out, fd, due_ms, session) == 0;
+    return handoff_add(&way->out, item) == 0;
 }
 
 static bool has_room(struct freezer *f, uint32_t slot)
@@ -141,8 +140,10 @@ static void thaw_one(struct freezer *f, uint32_t id, const struct frozen_hold *h
     if (fd < 0) { /* a newer connection has its addresses, or its local address is gone */
         f->lost++;
     } else {
+        struct handoff_item item = {.fd = fd, .due_ms = h->due_ms, .session = h->session};
+        tcp_ends(&h->tcp, &item.local, &item.remote);
         f->thawed++;
-        if (!give_back(f, h->slot, fd, h->due_ms, h->session))
+        if (!give_back(f, h->slot, &item))
             close(fd);
     }
     table_drop(f->table, id);
@@ -177,10 +178,10 @@ static void freeze_one(struct freezer *f, uint16_t slot, const struct handoff_it
             close(item->fd);
             return;
         }
-        tcp_unfreeze(item->fd);
+        tcp_unfreeze(item->fd, &h.tcp);
     }
     log_debug("a hold stays an ordinary one: %s", strerror(-r));
-    if (!give_back(f, slot, item->fd, item->due_ms, item->session)) {
+    if (!give_back(f, slot, item)) {
         f->lost++;
         close(item->fd);
     }

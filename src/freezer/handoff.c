@@ -10,6 +10,7 @@ struct wire_item {
     uint64_t due_ms;
     uint32_t len;
     uint32_t unused;
+    struct addr local, remote;
 };
 
 struct wire {
@@ -17,21 +18,24 @@ struct wire {
     struct wire_item item[HANDOFF_BATCH];
 };
 
-enum { WIRE_VERSION = 1 };
+enum { WIRE_VERSION = 2 };
 
 union rights {
     struct cmsghdr align;
     char octets[CMSG_SPACE(HANDOFF_BATCH * sizeof(int))];
 };
 
-int handoff_add(struct handoff *h, int fd, uint64_t due_ms, struct span session)
+int handoff_add(struct handoff *h, const struct handoff_item *item)
 {
+    struct span session = item->session;
+
     if (h->count == HANDOFF_BATCH || session.len > sizeof h->octets - h->used)
         return -ENOSPC;
     char *to = h->octets + h->used;
     memcpy(to, session.at, session.len);
     h->used += (uint32_t)session.len;
-    h->item[h->count++] = (struct handoff_item){fd, due_ms, {to, session.len}};
+    h->item[h->count] = *item;
+    h->item[h->count++].session.at = to;
     return 0;
 }
 
@@ -49,8 +53,12 @@ int handoff_send(int sock, struct handoff *h)
     c->cmsg_type = SCM_RIGHTS;
     c->cmsg_len = CMSG_LEN(h->count * sizeof(int));
     for (uint32_t i = 0; i < h->count; i++) {
-        wire.item[i] = (struct wire_item){h->item[i].due_ms, (uint32_t)h->item[i].session.len, 0};
-        memcpy(CMSG_DATA(c) + i * sizeof(int), &h->item[i].fd, sizeof(int));
+        const struct handoff_item *item = &h->item[i];
+        wire.item[i] = (struct wire_item){.due_ms = item->due_ms,
+                                          .len = (uint32_t)item->session.len,
+                                          .local = item->local,
+                                          .remote = item->remote};
+        memcpy(CMSG_DATA(c) + i * sizeof(int), &item->fd, sizeof(int));
     }
     if (sendmsg(sock, &msg, MSG_DONTWAIT | MSG_NOSIGNAL) < 0)
         return errno == ETOOMANYREFS || errno == ENOBUFS ? -EAGAIN : -errno;
@@ -84,7 +92,11 @@ static bool unpack(struct handoff *h, const struct wire *wire, const int *fd, ui
         uint32_t len = wire->item[i].len;
         if (len > octets - h->used)
             return false;
-        h->item[i] = (struct handoff_item){fd[i], wire->item[i].due_ms, {h->octets + h->used, len}};
+        h->item[i] = (struct handoff_item){.fd = fd[i],
+                                           .due_ms = wire->item[i].due_ms,
+                                           .session = {h->octets + h->used, len},
+                                           .local = wire->item[i].local,
+                                           .remote = wire->item[i].remote};
         h->used += len;
     }
     return h->used == octets;

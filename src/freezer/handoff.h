@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "base/bytes.h"
 
 enum { HANDOFF_BATCH = 32, HANDOFF_OCTETS = 48 * 1024 };
@@ -19,6 +20,8 @@ struct handoff_item {
     int fd;
     uint64_t due_ms;     /* wall: when the held reply is due */
     struct span session; /* the worker's own record */
+    /* To workers: its ends, so that they need not ask the kernel; ADDR_NONE: they have to. */
+    struct addr local, remote;
 };
 
 struct handoff {
@@ -35,9 +38,9 @@ struct freezer_shared {
     _Atomic uint32_t slots;   /* worker slots that take thawed connections */
 };
 
-/* Adds an item (the session is copied; the descriptor stays the caller's). 0, or -ENOSPC: send
- * first. */
-int handoff_add(struct handoff *h, int fd, uint64_t due_ms, struct span session);
+/* Adds an item (it is copied, its session too; the descriptor stays the caller's). 0, or -ENOSPC:
+ * send first. */
+int handoff_add(struct handoff *h, const struct handoff_item *item);
 
 /* Sends all items; 0 and the batch is empty (the descriptors stay the caller's: it closes its own),
  * or -errno and it is as it was (-EAGAIN: the other side has too much to do). */

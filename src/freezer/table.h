@@ -2,8 +2,9 @@
  * (docs/frozen.md).
  *
  * A hold is a record of FROZEN_RECORD octets: the connection's TCP state, the session as the worker
- * packed it, and when its reply is due. Sessions that do not fit one record go on in further ones.
- * The file is sparse: what was never used costs nothing. Links (free list, index by addresses, due
+ * packed it, and when its reply is due. What does not fit one record goes on in further ones. Disk
+ * and memory are taken as records are first used, from the beginning of the file; a full disk is a
+ * full table. Links (free list, index by addresses, due
  * lists) stand in the records but are made anew by table_open(): after a crash only each record's
  * state counts, which is set last when a hold is put in and first when it is taken out.
  *
@@ -19,7 +20,8 @@
 #include "base/bytes.h"
 #include "freezer/tcp.h"
 
-enum { FROZEN_RECORD = 240, FROZEN_INLINE = 104, FROZEN_SESSION_MAX = 4096 };
+enum { FROZEN_RECORD = 240, FROZEN_SESSION_MAX = 4096 };
+enum { FROZEN_ROOM = FROZEN_SESSION_MAX + sizeof(struct tcp_frozen) };
 
 struct frozen_table;
 
@@ -44,14 +46,14 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h);
 /* The next hold that is due at `now`, if any: fills *h (session points into room[]) and *id; it
  * stays in the table until table_drop(). */
 bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen_hold *h,
-               char room[FROZEN_SESSION_MAX]);
+               char room[FROZEN_ROOM]);
 
 /* Not now: due again at `when`. */
 void table_again(struct frozen_table *t, uint32_t id, uint64_t when);
 void table_drop(struct frozen_table *t, uint32_t id);
 
 /* When table_due() should next be called; UINT64_MAX when nothing is frozen. */
-uint64_t table_next(const struct frozen_table *t);
+uint64_t table_next(struct frozen_table *t);
 
 /* Makes the holds of a network due now. Returns how many. */
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now);

@@ -11,16 +11,19 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/addr.h"
+
 struct tcp_frozen {
-    uint8_t local[16], remote[16];    /* network order; IPv4 uses the first four octets */
-    uint16_t local_port, remote_port; /* host order */
-    uint8_t family; /* 4 or 6; IPv4 on an IPv6 socket is kept as it was: 6, mapped */
+    uint32_t window[5]; /* struct tcp_repair_window */
+    uint32_t send_seq, recv_seq;
+    uint32_t timestamp; /* ours at the freeze; see tcp_thaw() */
+    uint16_t mss;
     uint8_t send_scale, recv_scale; /* window scaling, shifts */
     uint8_t options;                /* enum tcp_option */
-    uint32_t send_seq, recv_seq;
-    uint32_t mss;
-    uint32_t timestamp; /* ours at the freeze; see tcp_thaw() */
-    uint32_t window[5]; /* struct tcp_repair_window */
+    /* From here on: which connection it is. */
+    uint8_t family; /* 4 or 6; IPv4 on an IPv6 socket is kept as it was: 6, mapped */
+    uint16_t local_port, remote_port; /* host order */
+    uint8_t local[16], remote[16];    /* network order; IPv4 uses the first four octets */
 };
 
 enum tcp_option { TCP_HAS_SACK = 1, TCP_HAS_TIMESTAMPS = 2, TCP_HAS_SCALE = 4 };
@@ -32,12 +35,15 @@ enum tcp_option { TCP_HAS_SACK = 1, TCP_HAS_TIMESTAMPS = 2, TCP_HAS_SCALE = 4 };
 int tcp_freeze(int fd, struct tcp_frozen *f);
 
 /* Takes back a tcp_freeze() that went well: fd hears again and is as it was. */
-void tcp_unfreeze(int fd);
+void tcp_unfreeze(int fd, const struct tcp_frozen *f);
 
 /* Makes a socket of *f that goes on where the other left off `slept_ms` ago. Returns the descriptor
  * (non-blocking, close-on-exec) or -errno; -EADDRNOTAVAIL or -EADDRINUSE: a newer connection has
  * the same four addresses and ports. */
 int tcp_thaw(const struct tcp_frozen *f, uint64_t slept_ms);
+
+/* Both ends; IPv4-mapped is IPv4 here. */
+void tcp_ends(const struct tcp_frozen *f, struct addr *local, struct addr *remote);
 
 /* Whether this process may do any of it here: 0 or -errno. Tries it on a socket of its own. */
 int tcp_repair_works(void);

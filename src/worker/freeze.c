@@ -20,16 +20,19 @@
 
 /* In front of the session's own record. */
 struct freeze_record {
-    uint16_t version;
+    uint8_t version;
+    uint8_t flags; /* enum record_flag */
     uint16_t offences, messages, last_code;
     uint32_t held_ms;
     uint32_t open_s;   /* for how long, when the hold began */
     uint64_t since_ms; /* wall: when the hold began */
-    uint16_t flags;    /* of enum conn_flag: CONN_GREETING */
-    uint16_t unused[3];
 };
 
-enum { FREEZE_VERSION = 1, WORTH_FREEZING_MS = 500, TAKE_BATCHES = 8 };
+enum record_flag { RECORD_GREETING = 1 };
+
+static_assert(sizeof(struct freeze_record) == 24, "a frozen hold is 256 octets in all");
+
+enum { FREEZE_VERSION = 2, WORTH_FREEZING_MS = 500, TAKE_BATCHES = 8 };
 
 struct freezing {
     struct watch watch;
@@ -54,7 +57,7 @@ static int make_record(const struct worker *w, const struct conn *c, struct buf 
         .held_ms = c->held_ms,
         .open_s = (uint32_t)((w->loop.now - conn_waited(w, c)) / 1000) - c->opened_s,
         .since_ms = w->loop.wall - conn_waited(w, c),
-        .flags = c->flags & CONN_GREETING,
+        .flags = c->flags & CONN_GREETING ? RECORD_GREETING : 0,
     };
     int e = buf_add(out, &r, sizeof r);
     return e < 0 ? e : session_freeze(&c->smtp, out);
@@ -74,7 +77,9 @@ bool freeze_try(struct worker *w, struct conn *c)
         return false;
     if (f->out.count == HANDOFF_BATCH)
         freeze_flush(w);
-    if (handoff_add(&f->out, c->watch.fd, due, buf_span(&f->record)) < 0)
+    if (handoff_add(&f->out, &(struct handoff_item){.fd = c->watch.fd,
+                                                    .due_ms = due,
+                                                    .session = buf_span(&f->record)}) < 0)
         return false;
     conn_detach(w, c);
     return true;
@@ -106,21 +111,28 @@ void freeze_flush(struct worker *w)
 
 /* ---- back ---- */
 
-static uint16_t listener_of(const struct worker *w, int fd)
+typedef int name_call(int fd, struct sockaddr *sa, socklen_t *len);
+
+static struct addr ask_kernel(name_call *name, int fd)
 {
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
+
+    if (name(fd, (struct sockaddr *)&sa, &len) < 0)
+        return (struct addr){0};
+    return addr_from_sockaddr((struct sockaddr *)&sa, len);
+}
+
+static uint16_t listener_of(const struct worker *w, const struct addr *local)
+{
     uint16_t best = 0;
 
-    if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
-        return 0;
-    struct addr local = addr_from_sockaddr((struct sockaddr *)&sa, len);
     for (size_t i = 0; i < w->config->listen_count; i++) {
         const struct addr *a = &w->config->listen[i].addr;
-        if (a->port != local.port)
+        if (a->port != local->port)
             continue;
         best = (uint16_t)i;
-        if (addr_equal(a, &local))
+        if (addr_equal(a, local))
             break;
     }
     return best;
@@ -128,18 +140,20 @@ static uint16_t listener_of(const struct worker *w, int fd)
 
 static struct conn *revive(struct worker *w, const struct handoff_item *item)
 {
-    struct sockaddr_storage sa;
-    socklen_t len = sizeof sa;
+    struct addr local = item->local, peer = item->remote;
     struct freeze_record r;
 
-    if (item->session.len < sizeof r || getpeername(item->fd, (struct sockaddr *)&sa, &len) < 0)
+    if (item->session.len < sizeof r)
         return NULL;
     memcpy(&r, item->session.at, sizeof r);
-    if (r.version != FREEZE_VERSION)
+    if (local.family == ADDR_NONE)
+        local = ask_kernel(getsockname, item->fd);
+    if (peer.family == ADDR_NONE)
+        peer = ask_kernel(getpeername, item->fd);
+    if (r.version != FREEZE_VERSION || peer.family == ADDR_NONE)
         return NULL;
-    struct addr peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
     bool exempt = networks_contain(w->config->exempt.at, w->config->exempt.count, &peer);
-    struct conn *c = conn_new(w, item->fd, listener_of(w, item->fd), &peer, exempt);
+    struct conn *c = conn_new(w, item->fd, listener_of(w, &local), &peer, exempt);
     if (!c)
         return NULL;
     if (session_thaw(&c->smtp, span_after(item->session, sizeof r)) < 0) {
@@ -147,7 +161,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
         return NULL;
     }
     uint64_t held = w->loop.wall > r.since_ms ? w->loop.wall - r.since_ms : 0;
-    c->flags |= r.flags;
+    c->flags |= r.flags & RECORD_GREETING ? CONN_GREETING : 0;
     c->offences = r.offences;
     c->messages = r.messages;
     c->last_code = r.last_code;

@@ -11,6 +11,8 @@
 #include "tarpit/policy.h"
 #include "worker/conn.h"
 
+enum { FREEZE_AGAIN_MS = 1000, FREEZE_WORTH_MS = 500 };
+
 static const enum metric offence_metric[OFFENCE_COUNT] = {
 #define OFFENCE_METRIC(id, name, weight, verdict) [OFFENCE_##id] = METRIC_OFFENCE_##id,
     OFFENCES(OFFENCE_METRIC)
@@ -60,6 +62,17 @@ static struct reply held_reply(struct worker *w, const struct conn *c)
     return r;
 }
 
+/* When to freeze it: after freeze_after, and one that could not be frozen then when it has waited
+ * twice as long. */
+static uint64_t freeze_at(const struct worker *w, const struct conn *c, uint64_t since)
+{
+    uint64_t waited = conn_waited(w, c);
+
+    if (waited <= w->tarpit.rules.freeze_after)
+        return since + w->tarpit.rules.freeze_after;
+    return w->loop.now + (waited > FREEZE_AGAIN_MS ? waited : FREEZE_AGAIN_MS);
+}
+
 static void set_timer(struct worker *w, struct conn *c)
 {
     struct tarpit_hold hold = {.ms = c->hold_ms, .drip_at_ms = c->drip_after_ms};
@@ -67,7 +80,7 @@ static void set_timer(struct worker *w, struct conn *c)
     uint64_t next = drip_next(&w->tarpit.rules, since, &hold, c->drip_lines, w->loop.now);
 
     if (c->flags & CONN_FREEZE)
-        next = since + w->tarpit.rules.freeze_after;
+        next = freeze_at(w, c, since);
     loop_alarm(&w->loop, &c->alarm, next ? next : since + c->hold_ms);
 }
 
@@ -116,10 +129,14 @@ void hold_resume(struct worker *w, struct conn *c, uint64_t left)
     conn_phase(w, c, CONN_HELD, left + 1);
     c->since_ms = since;
     c->hold_ms = field(conn_waited(w, c) + left);
-    if (left == 0)
+    if (left == 0) {
         hold_release(w, c);
-    else
-        set_timer(w, c);
+        return;
+    }
+    uint64_t again = freeze_at(w, c, w->loop.now - conn_waited(w, c)) - w->loop.now;
+    if (again + FREEZE_WORTH_MS < left && freeze_may(w, c))
+        c->flags |= CONN_FREEZE;
+    set_timer(w, c);
 }
 
 void hold_end(struct worker *w, struct conn *c)

@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "freezer/table.h"
@@ -70,7 +71,7 @@ static void put(struct frozen_table *t, uint16_t port, uint64_t due, struct span
 /* Takes one due hold out and returns its port, or 0. */
 static uint16_t take(struct frozen_table *t, uint64_t now)
 {
-    char room[FROZEN_SESSION_MAX];
+    char room[FROZEN_ROOM];
     struct frozen_hold h;
     uint32_t id;
 
@@ -112,7 +113,7 @@ static void test_a_hold_beyond_the_ring_waits_its_time(void **state)
 static void test_sessions_of_any_length_come_back_whole(void **state)
 {
     struct frozen_table *t = open_at(NOW);
-    char session[FROZEN_SESSION_MAX], room[FROZEN_SESSION_MAX];
+    char session[FROZEN_SESSION_MAX], room[FROZEN_ROOM];
 
     for (size_t i = 0; i < sizeof session; i++)
         session[i] = (char)(i * 31 + i / 251);
@@ -130,10 +131,52 @@ static void test_sessions_of_any_length_come_back_whole(void **state)
     table_close(t);
 }
 
+static void test_an_ip6_hold_comes_back_as_it_was(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    struct frozen_hold h = hold(7, NOW + 1000, SPAN("six")), back;
+    char room[FROZEN_ROOM];
+    uint32_t id;
+
+    h.tcp.family = 6;
+    memset(h.tcp.local, 0xfd, 16);
+    memset(h.tcp.remote, 0xfe, 16);
+    h.tcp.mss = 1440;
+    h.tcp.window[4] = 99;
+    assert_int_equal(table_put(t, &h), 0);
+    h.tcp.remote[15] = 0; /* another client */
+    assert_int_equal(table_put(t, &h), 0);
+    assert_int_equal(table_count(t), 2);
+    assert_true(table_due(t, NOW + 1040, &id, &back, room));
+    assert_memory_equal(&back.tcp, &h.tcp, sizeof h.tcp); /* the later one stands first */
+    assert_int_equal(back.due_ms, NOW + 1000);
+    assert_int_equal(back.frozen_ms, NOW);
+    assert_int_equal(back.slot, 3);
+    table_close(t);
+}
+
+/* Its size says what it could hold, its blocks what it does. */
+static void test_the_file_takes_room_as_it_is_used(void **state)
+{
+    struct frozen_table *t;
+    struct stat st;
+
+    assert_int_equal(table_open(&t, path, 1 << 20, NOW, KEEP), 0);
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_size > (off_t)FROZEN_RECORD << 20);
+    assert_true(st.st_blocks * 512 < 8 << 20);
+    for (uint32_t i = 0; i < 60000; i++)
+        put(t, (uint16_t)i, NOW + 1000, SPAN("x"));
+    assert_int_equal(stat(path, &st), 0);
+    assert_true(st.st_blocks * 512 > 60000 * FROZEN_RECORD);
+    assert_true(st.st_blocks * 512 < 32 << 20);
+    table_close(t);
+}
+
 static void test_a_newcomer_with_the_same_addresses_and_ports_wins(void **state)
 {
     struct frozen_table *t = open_at(NOW);
-    char room[FROZEN_SESSION_MAX];
+    char room[FROZEN_ROOM];
     struct frozen_hold h;
     uint32_t id;
 
@@ -176,7 +219,7 @@ static void test_holds_survive_and_what_is_too_old_is_dropped(void **state)
 
     t = open_at(NOW + 70000);
     assert_int_equal(table_count(t), 2);
-    char room[FROZEN_SESSION_MAX];
+    char room[FROZEN_ROOM];
     struct frozen_hold h;
     uint32_t id;
     assert_true(table_due(t, NOW + 70100, &id, &h, room));
@@ -246,6 +289,8 @@ int main(void)
         cmocka_unit_test_teardown(test_a_hold_comes_out_when_it_is_due_and_not_before, remove_file),
         cmocka_unit_test_teardown(test_a_hold_beyond_the_ring_waits_its_time, remove_file),
         cmocka_unit_test_teardown(test_sessions_of_any_length_come_back_whole, remove_file),
+        cmocka_unit_test_teardown(test_an_ip6_hold_comes_back_as_it_was, remove_file),
+        cmocka_unit_test_teardown(test_the_file_takes_room_as_it_is_used, remove_file),
         cmocka_unit_test_teardown(test_a_newcomer_with_the_same_addresses_and_ports_wins,
                                   remove_file),
         cmocka_unit_test_teardown(test_a_full_table_says_so_and_goes_on_when_there_is_room,

@@ -1,0 +1,409 @@
+/* freezeload: clients that wait without a socket of their own. Each asks a server for an unknown
+ * recipient, is then taken out of the kernel as the server's side is (src/freezer/tcp.h), is put
+ * back shortly before its answer is due, and must hear it. So millions fit on one machine.
+ *
+ *   freezeload [options] 127.x.y.z:PORT
+ *     -n N   connections in all (1000)        -j N   processes (1)
+ *     -o N   opened at once, each process (128)
+ *     -h S   the server's hold in seconds (10)
+ *     -k     keep the sockets: nothing is frozen on this side
+ *
+ *   freezeload -b
+ *     what the kernel asks for freezing and thawing at all, in CPU us: one connection, many times
+ *
+ * Prints a line of JSON each second, and a last one with "final":true. A client's address and port
+ * are its own for the whole run: one of the kernel's choice could be a frozen client's. Wants a
+ * network namespace where resets towards PORT are dropped, for a frozen client has no socket that
+ * could answer. Ends by itself. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/loop.h"
+#include "base/sockaddr.h"
+#include "freezer/tcp.h"
+
+enum {
+    PORTS = 50000, /* of one address, from FIRST_PORT on */
+    FIRST_PORT = 10000,
+    QUIET_MS = 60,      /* after which the server's kernel has acknowledged what was asked */
+    LEAD_MS = 1000,     /* put back so long before the answer is due */
+    GIVE_UP_MS = 30000, /* after that it will not come */
+    BIN_MS = 10,
+    BINS = GIVE_UP_MS / BIN_MS,
+    DESCRIPTORS_SPARE = 64,
+    BARE_TURNS = 20000,
+};
+
+enum step { GREETED, SAID_EHLO, SAID_RCPT, ASKED, TOLD };
+
+/* Shared by all processes; each adds. */
+struct counters {
+    _Atomic long opened, asked, frozen, live, right, wrong, lost, failed, early;
+    _Atomic long late[BINS + 1];
+};
+
+struct client { /* one of millions */
+    struct tcp_frozen tcp;
+    uint32_t asked_ms; /* since the start */
+};
+
+struct live { /* one that has a socket */
+    struct watch watch;
+    struct alarm alarm;
+    struct live *next_free;
+    uint32_t id;
+    uint8_t step;
+    uint16_t len;
+    char text[500];
+};
+
+static struct {
+    long connections, processes, at_once, hold_s;
+    bool keep, bare;
+    struct addr server;
+} o = {.connections = 1000, .processes = 1, .at_once = 128, .hold_s = 10};
+
+static struct counters *count;
+static struct loop loop;
+static struct client *clients;
+static uint32_t *order; /* ids in the order in which they were frozen, and so are due */
+static struct live *lives, *free_lives;
+static long first, mine, next, opening, frozen, thawed, ended;
+static uint64_t start_ms;
+
+static uint32_t now_ms(void)
+{
+    return (uint32_t)(loop.now - start_ms);
+}
+
+/* ---- One client ---- */
+
+static void say(struct live *l, const char *text)
+{
+    (void)!send(l->watch.fd, text, strlen(text), MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static void rest(struct live *l)
+{
+    loop_alarm_off(&loop, &l->alarm);
+    loop_forget(&loop, &l->watch);
+    close(l->watch.fd);
+    l->next_free = free_lives;
+    free_lives = l;
+    count->live--;
+}
+
+static void finish(struct live *l, _Atomic long *what)
+{
+    struct linger none = {.l_onoff = 1, .l_linger = 0}; /* orderly endings would need more time */
+
+    setsockopt(l->watch.fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+    opening -= l->step < ASKED;
+    (*what)++;
+    ended++;
+    rest(l);
+}
+
+static void try_freeze(struct live *l)
+{
+    struct client *c = &clients[l->id];
+
+    if (tcp_freeze(l->watch.fd, &c->tcp) < 0) {
+        loop_alarm(&loop, &l->alarm, loop.now + QUIET_MS);
+        return;
+    }
+    order[frozen++] = l->id;
+    count->frozen++;
+    rest(l);
+}
+
+static void alarm_due(struct loop *lp, struct alarm *a)
+{
+    struct live *l = (struct live *)((char *)a - offsetof(struct live, alarm));
+
+    if (l->step == ASKED && !o.keep &&
+        now_ms() + LEAD_MS < clients[l->id].asked_ms + (uint32_t)o.hold_s * 1000)
+        try_freeze(l);
+    else if (l->step == ASKED && now_ms() < clients[l->id].asked_ms + o.hold_s * 1000)
+        loop_alarm(&loop, &l->alarm, loop.now + (uint64_t)o.hold_s * 1000 + GIVE_UP_MS);
+    else
+        finish(l, &count->lost);
+}
+
+static void told(struct live *l)
+{
+    long late = (long)now_ms() - clients[l->id].asked_ms - o.hold_s * 1000;
+
+    if (late < -BIN_MS)
+        count->early++;
+    count->late[late < 0 ? 0 : late / BIN_MS < BINS ? late / BIN_MS : BINS]++;
+    finish(l, memcmp(l->text, "550 5.1.1", 9) == 0 ? &count->right : &count->wrong);
+}
+
+/* A whole reply's last line. False when the client is gone. */
+static bool answered(struct live *l)
+{
+    char line[128];
+
+    if (l->step == ASKED) {
+        told(l);
+        return false;
+    }
+    if (l->text[0] != '2') {
+        finish(l, &count->failed);
+        return false;
+    }
+    l->step++;
+    if (l->step == SAID_EHLO) {
+        say(l, "EHLO load.test\r\n");
+    } else if (l->step == SAID_RCPT) {
+        snprintf(line, sizeof line, "MAIL FROM:<a@load.test>\r\nRCPT TO:<u%ld@example.test>\r\n",
+                 first + l->id);
+        say(l, line);
+    } else {
+        opening--;
+        count->asked++;
+        clients[l->id].asked_ms = now_ms();
+        loop_alarm(&loop, &l->alarm, loop.now + QUIET_MS);
+    }
+    return true;
+}
+
+static void live_ready(struct loop *lp, struct watch *w, uint32_t events)
+{
+    struct live *l = (struct live *)w;
+    ssize_t n = recv(w->fd, l->text + l->len, sizeof l->text - l->len, MSG_DONTWAIT);
+
+    if (n < 0 && errno == EAGAIN)
+        return;
+    if (n <= 0) {
+        finish(l, l->step < ASKED ? &count->failed : &count->lost);
+        return;
+    }
+    l->len += (uint16_t)n;
+    char *at = l->text, *end;
+    while ((end = memchr(at, '\n', (size_t)(l->text + l->len - at)))) {
+        bool last = end - at > 3 && at[3] == ' ';
+        l->len -= (uint16_t)(end + 1 - at);
+        memmove(l->text, last ? at : l->text, last ? (size_t)(end + 1 - at) : 0);
+        if (last && !answered(l))
+            return;
+        memmove(l->text, end + 1, l->len);
+        at = l->text;
+    }
+}
+
+/* Takes a descriptor in; false when there is no room for it, and it is closed. */
+static struct live *watch(int fd, uint32_t id, enum step step)
+{
+    struct live *l = free_lives;
+
+    *l = (struct live){.watch = {.ready = live_ready, .fd = fd, .events = EPOLLIN},
+                       .alarm = {.due = alarm_due},
+                       .next_free = l->next_free,
+                       .id = id,
+                       .step = (uint8_t)step};
+    if (loop_watch(&loop, &l->watch) < 0) {
+        close(fd);
+        return NULL;
+    }
+    free_lives = l->next_free;
+    count->live++;
+    return l;
+}
+
+static bool open_client(uint32_t id)
+{
+    long number = first + id;
+    struct sockaddr_in from = {.sin_family = AF_INET,
+                               .sin_port = htons((uint16_t)(FIRST_PORT + number % PORTS)),
+                               .sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(number / PORTS))};
+    struct sockaddr_storage to;
+    socklen_t to_len = addr_to_sockaddr(&o.server, &to);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+    if (fd < 0)
+        return false;
+    if (bind(fd, (struct sockaddr *)&from, sizeof from) < 0 ||
+        (connect(fd, (struct sockaddr *)&to, to_len) < 0 && errno != EINPROGRESS)) {
+        close(fd);
+        return false;
+    }
+    if (!watch(fd, id, GREETED))
+        return false;
+    opening++;
+    count->opened++;
+    return true;
+}
+
+static void thaw(uint32_t id)
+{
+    int fd = tcp_thaw(&clients[id].tcp, loop.now - start_ms - clients[id].asked_ms - QUIET_MS);
+    struct live *l = fd < 0 ? NULL : watch(fd, id, ASKED);
+
+    count->frozen--;
+    if (l) {
+        loop_alarm(&loop, &l->alarm, loop.now + LEAD_MS + GIVE_UP_MS);
+    } else {
+        count->lost++;
+        ended++;
+    }
+}
+
+/* ---- One process ---- */
+
+static void work(void)
+{
+    while (next < mine && opening < o.at_once && free_lives) {
+        if (!open_client((uint32_t)next++)) {
+            count->failed++;
+            ended++;
+        }
+    }
+    while (thawed < frozen && free_lives &&
+           now_ms() + LEAD_MS >= clients[order[thawed]].asked_ms + (uint32_t)o.hold_s * 1000)
+        thaw(order[thawed++]);
+}
+
+static int run_process(long index, long descriptors)
+{
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    first = o.connections * index / o.processes;
+    mine = o.connections * (index + 1) / o.processes - first;
+    clients = calloc((size_t)mine + 1, sizeof *clients);
+    order = calloc((size_t)mine + 1, sizeof *order);
+    lives = calloc((size_t)descriptors, sizeof *lives);
+    if (!clients || !order || !lives || loop_open(&loop) < 0)
+        return 1;
+    for (long i = descriptors; i-- > 0; free_lives = &lives[i])
+        lives[i].next_free = free_lives;
+    while (ended < mine) {
+        work();
+        loop_turn(&loop, 10);
+    }
+    return 0;
+}
+
+/* ---- The bare kernel ---- */
+
+static double cpu_us(void)
+{
+    struct rusage u;
+
+    getrusage(RUSAGE_SELF, &u);
+    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) * 1e6 +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
+}
+
+static int bare(void)
+{
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    socklen_t len = sizeof a;
+    int listener = socket(AF_INET, SOCK_STREAM, 0), peer = socket(AF_INET, SOCK_STREAM, 0);
+    struct tcp_frozen f;
+
+    if (bind(listener, (struct sockaddr *)&a, len) < 0 || listen(listener, 1) < 0 ||
+        getsockname(listener, (struct sockaddr *)&a, &len) < 0 ||
+        connect(peer, (struct sockaddr *)&a, len) < 0)
+        return 1;
+    int fd = accept(listener, NULL, NULL);
+    double begin = cpu_us();
+    for (int i = 0; i < BARE_TURNS; i++) {
+        if (fd < 0 || tcp_freeze(fd, &f) < 0)
+            return 1;
+        close(fd);
+        fd = tcp_thaw(&f, 0);
+    }
+    printf("{\"bare_us\":%.2f}\n", (cpu_us() - begin) / BARE_TURNS);
+    return 0;
+}
+
+/* ---- The parent ---- */
+
+static long percentile(double p)
+{
+    long total = 0, seen = 0;
+
+    for (int i = 0; i <= BINS; i++)
+        total += count->late[i];
+    for (int i = 0; i <= BINS; i++) {
+        seen += count->late[i];
+        if (seen && (double)seen >= p * (double)total)
+            return (long)i * BIN_MS;
+    }
+    return 0;
+}
+
+static void report(bool final)
+{
+    printf("{\"seconds\":%.1f,\"opened\":%ld,\"asked\":%ld,\"frozen\":%ld,\"live\":%ld,"
+           "\"right\":%ld,\"wrong\":%ld,\"lost\":%ld,\"failed\":%ld,\"early\":%ld,"
+           "\"late_p50_ms\":%ld,\"late_p99_ms\":%ld,\"late_max_ms\":%ld,\"final\":%s}\n",
+           (double)(clock_mono_ms() - start_ms) / 1000, count->opened, count->asked, count->frozen,
+           count->live, count->right, count->wrong, count->lost, count->failed, count->early,
+           percentile(0.5), percentile(0.99), percentile(1), final ? "true" : "false");
+    fflush(stdout);
+}
+
+static bool options(int argc, char **argv)
+{
+    int c;
+
+    while ((c = getopt(argc, argv, "n:j:o:h:kb")) != -1) {
+        switch (c) {
+        case 'n': o.connections = atol(optarg); break;
+        case 'j': o.processes = atol(optarg); break;
+        case 'o': o.at_once = atol(optarg); break;
+        case 'h': o.hold_s = atol(optarg); break;
+        case 'k': o.keep = true; break;
+        case 'b': o.bare = true; return true;
+        default: return false;
+        }
+    }
+    return optind + 1 == argc && addr_parse_port(span_of(argv[optind]), &o.server) &&
+           addr_is_loopback(&o.server) && o.server.family == ADDR_IP4 && o.connections > 0 &&
+           o.processes > 0 && o.at_once > 0 && o.hold_s > 1;
+}
+
+int main(int argc, char **argv)
+{
+    struct rlimit limit;
+
+    if (!options(argc, argv)) {
+        fprintf(stderr, "usage: freezeload [-n N] [-j N] [-o N] [-h S] [-k] 127.x.y.z:PORT\n"
+                        "       freezeload -b\n");
+        return 2;
+    }
+    if (o.bare)
+        return bare();
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (count == MAP_FAILED)
+        return 1;
+    start_ms = clock_mono_ms();
+    for (long i = 0; i < o.processes; i++)
+        if (fork() == 0)
+            _exit(run_process(i, (long)limit.rlim_cur - DESCRIPTORS_SPARE));
+    /* Its children end when they have heard of every connection, or given it up. */
+    for (long running = o.processes; running > 0; report(running == 0)) {
+        sleep(1);
+        while (running > 0 && waitpid(-1, NULL, WNOHANG) > 0)
+            running--;
+    }
+    return 0;
+}

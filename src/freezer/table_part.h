@@ -1,0 +1,89 @@
+/* Inside the frozen table: its records. Not for others than table.c and table_records.c.
+ *
+ * A record is a hold, or the rest of one. A hold's octets are its TCP state, packed (without what
+ * an IPv4 address does not need), and its session. */
+#ifndef MIRED_FREEZER_TABLE_PART_H
+#define MIRED_FREEZER_TABLE_PART_H
+
+#include "base/mapfile.h"
+#include "freezer/table.h"
+
+enum { TABLE_RING = 16384, TABLE_TICK_MS = 32 /* together 524 s */ };
+
+enum record_state { RECORD_FREE = 0, RECORD_HOLD = 0x48, RECORD_MORE = 0x4d };
+
+struct record {
+    uint8_t state; /* enum record_state; the only field that a crash must not find half written */
+    uint8_t unused;
+    uint16_t len;       /* of the octets in all, TCP state and session */
+    uint32_t more;      /* they go on there */
+    uint32_t same_hash; /* links; meaningless in a file just opened */
+    uint32_t next_due, previous_due;
+    uint32_t asleep_ms; /* from the freeze until it is due */
+    uint64_t due_ms;
+    uint16_t ring; /* which due list */
+    uint16_t slot;
+    uint8_t octets[FROZEN_RECORD - 36];
+};
+
+/* A further record keeps its first 8 octets, the rest is octets. */
+enum { INLINE = sizeof((struct record){0}.octets), MORE_ROOM = FROZEN_RECORD - 8 };
+
+/* Where in a record's octets the addresses and ports begin. */
+enum { KEY_AT = offsetof(struct tcp_frozen, family), ADDRESSES_AT = KEY_AT + 5 };
+
+_Static_assert(sizeof(struct record) == FROZEN_RECORD,
+               "a frozen hold must stay within 256 octets, index included");
+_Static_assert(offsetof(struct record, same_hash) == 8, "further records begin their octets here");
+_Static_assert(offsetof(struct tcp_frozen, local) == ADDRESSES_AT, "addresses follow the ports");
+_Static_assert(sizeof(struct tcp_frozen) <= INLINE, "the TCP state is in a hold's first record");
+_Static_assert(TABLE_RING - 1 <= UINT16_MAX, "a record's field holds it");
+
+struct frozen_table {
+    struct mapfile file;
+    uint32_t records;
+    uint32_t count;          /* holds */
+    uint32_t used_below;     /* no record from here on was ever used */
+    uint32_t reserved_below; /* the disk has room for those before */
+    uint32_t free;           /* list through .more */
+    uint32_t *bucket;        /* by four addresses and ports */
+    uint32_t buckets, level; /* in use; the power of two at or below */
+    uint32_t ring[TABLE_RING];
+    uint64_t tick;    /* the next list to be looked at */
+    uint64_t nothing; /* no list before this tick has any */
+};
+
+static inline struct record *record_at(const struct frozen_table *t, uint32_t id)
+{
+    return (struct record *)((char *)t->file.body + (size_t)id * FROZEN_RECORD);
+}
+
+static inline void record_set_state(struct record *r, enum record_state state)
+{
+    __atomic_store_n(&r->state, (uint8_t)state, __ATOMIC_RELEASE);
+}
+
+/* Packs the TCP state; returns its length. */
+size_t record_pack(const struct tcp_frozen *tcp, uint8_t out[sizeof(struct tcp_frozen)]);
+void record_unpack(const uint8_t *packed, struct tcp_frozen *tcp);
+
+/* What tells connections apart, in a packed TCP state. */
+struct span record_key(const uint8_t *packed);
+
+/* Room on the disk for one record more; false when it is full. */
+bool records_reserve(struct frozen_table *t);
+
+/* Room for `len` octets: the first record's id, the others chained; 0 when there is none. */
+uint32_t records_take(struct frozen_table *t, size_t len);
+/* Gives back a chain. */
+void records_give(struct frozen_table *t, uint32_t first);
+
+/* Writes a hold's octets into a chain that has room for them. */
+void records_write(struct frozen_table *t, uint32_t first, struct span packed, struct span session);
+/* Reads a hold back; false when the chain is not what it should be (a damaged file). */
+bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_hold *h,
+                  char room[FROZEN_ROOM]);
+/* Marks the further records of a hold as wanted; false when its chain is broken. */
+bool records_claim(const struct frozen_table *t, uint32_t first, uint8_t *wanted);
+
+#endif

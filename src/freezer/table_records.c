@@ -1,0 +1,170 @@
+/* The frozen table's records; see table_part.h. Runs in the freezer. */
+#include <string.h>
+
+#include "freezer/table_part.h"
+
+enum { RESERVE_RECORDS = 16384 };
+
+static size_t address_len(uint8_t family)
+{
+    return family == 4 ? 4 : 16;
+}
+
+static size_t packed_len(uint8_t family)
+{
+    return ADDRESSES_AT + 2 * address_len(family);
+}
+
+size_t record_pack(const struct tcp_frozen *tcp, uint8_t out[sizeof *tcp])
+{
+    size_t n = address_len(tcp->family);
+
+    memcpy(out, tcp, ADDRESSES_AT);
+    memcpy(out + ADDRESSES_AT, tcp->local, n);
+    memcpy(out + ADDRESSES_AT + n, tcp->remote, n);
+    return ADDRESSES_AT + 2 * n;
+}
+
+void record_unpack(const uint8_t *from, struct tcp_frozen *tcp)
+{
+    size_t n = address_len(from[KEY_AT]);
+
+    *tcp = (struct tcp_frozen){0};
+    memcpy(tcp, from, ADDRESSES_AT);
+    memcpy(tcp->local, from + ADDRESSES_AT, n);
+    memcpy(tcp->remote, from + ADDRESSES_AT + n, n);
+}
+
+struct span record_key(const uint8_t *packed)
+{
+    return (struct span){(const char *)packed + KEY_AT, packed_len(packed[KEY_AT]) - KEY_AT};
+}
+
+bool records_reserve(struct frozen_table *t)
+{
+    while (t->used_below >= t->reserved_below) {
+        uint32_t more = t->records - t->reserved_below;
+        if (more > RESERVE_RECORDS)
+            more = RESERVE_RECORDS;
+        if (mapfile_reserve(&t->file, (size_t)t->reserved_below * FROZEN_RECORD,
+                            (size_t)more * FROZEN_RECORD) < 0)
+            return false;
+        t->reserved_below += more;
+    }
+    return true;
+}
+
+static uint32_t take(struct frozen_table *t)
+{
+    uint32_t id = t->free;
+
+    if (id)
+        t->free = record_at(t, id)->more;
+    else if (t->used_below < t->records && records_reserve(t))
+        id = t->used_below++;
+    return id;
+}
+
+void records_give(struct frozen_table *t, uint32_t id)
+{
+    while (id) {
+        struct record *r = record_at(t, id);
+        uint32_t more = r->more;
+        record_set_state(r, RECORD_FREE);
+        r->more = t->free;
+        t->free = id;
+        id = more;
+    }
+}
+
+uint32_t records_take(struct frozen_table *t, size_t len)
+{
+    uint32_t first = take(t);
+    if (!first)
+        return 0;
+    struct record *r = record_at(t, first);
+    r->more = 0;
+    for (size_t room = INLINE; room < len; room += MORE_ROOM) {
+        uint32_t id = take(t);
+        if (!id) {
+            records_give(t, first);
+            return 0;
+        }
+        record_at(t, id)->more =
+            r->more; /* order among them does not matter before they are written */
+        r->more = id;
+    }
+    return first;
+}
+
+static size_t least(size_t a, size_t b)
+{
+    return a < b ? a : b;
+}
+
+void records_write(struct frozen_table *t, uint32_t first, struct span packed, struct span session)
+{
+    struct record *r = record_at(t, first);
+    size_t n = least(session.len, INLINE - packed.len);
+
+    r->len = (uint16_t)(packed.len + session.len);
+    memcpy(r->octets, packed.at, packed.len);
+    memcpy(r->octets + packed.len, session.at, n);
+    for (uint32_t id = r->more; id; id = record_at(t, id)->more) {
+        size_t here = least(session.len - n, MORE_ROOM);
+        memcpy((char *)record_at(t, id) + 8, session.at + n, here);
+        record_set_state(record_at(t, id), RECORD_MORE);
+        n += here;
+    }
+}
+
+/* Whether a record, as a damaged file may have it, has a TCP state and a length that can be. */
+static bool is_sound(const struct record *r)
+{
+    uint8_t family = r->octets[KEY_AT];
+
+    return (family == 4 || family == 6) && r->len >= packed_len(family) &&
+           r->len <= packed_len(family) + FROZEN_SESSION_MAX;
+}
+
+bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_hold *h,
+                  char room[FROZEN_ROOM])
+{
+    const struct record *r = record_at(t, first);
+    uint32_t id = r->more;
+
+    if (!is_sound(r))
+        return false;
+    size_t n = least(r->len, INLINE), packed_octets = packed_len(r->octets[KEY_AT]);
+    memcpy(room, r->octets, n);
+    while (n < r->len) {
+        if (id == 0 || id >= t->used_below || record_at(t, id)->state != RECORD_MORE)
+            return false;
+        size_t here = least(r->len - n, MORE_ROOM);
+        memcpy(room + n, (const char *)record_at(t, id) + 8, here);
+        n += here;
+        id = record_at(t, id)->more;
+    }
+    *h = (struct frozen_hold){.due_ms = r->due_ms,
+                              .frozen_ms = r->due_ms - r->asleep_ms,
+                              .slot = r->slot,
+                              .session = {room + packed_octets, n - packed_octets}};
+    record_unpack(r->octets, &h->tcp);
+    return true;
+}
+
+bool records_claim(const struct frozen_table *t, uint32_t first, uint8_t *wanted)
+{
+    const struct record *r = record_at(t, first);
+
+    if (!is_sound(r))
+        return false;
+    uint32_t id = r->more;
+    for (size_t room = INLINE; room < r->len; room += MORE_ROOM) {
+        if (id == 0 || id >= t->used_below || record_at(t, id)->state != RECORD_MORE || wanted[id])
+            return false;
+        wanted[id] = 1;
+        id = record_at(t, id)->more;
+    }
+    return true;
+}
