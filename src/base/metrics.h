@@ -55,6 +55,14 @@
     M(DIRECTORY_DOWN_LDAP, GAUGE, "mired_directory_clerks_down", "source=\"ldap\"", "")            \
     M(DIRECTORY_DOWN_SOCKETMAP, GAUGE, "mired_directory_clerks_down", "source=\"socketmap\"", "")  \
     M(DIRECTORY_DOWN_BACKEND, GAUGE, "mired_directory_clerks_down", "source=\"backend\"", "")      \
+    M(DNS_LISTED, COUNTER, "mired_dns_answers_total", "result=\"listed\"",                         \
+      "Answers of the DNS about clients, by what they came to.")                                   \
+    M(DNS_TRUSTED, COUNTER, "mired_dns_answers_total", "result=\"trusted\"", "")                   \
+    M(DNS_NOTHING, COUNTER, "mired_dns_answers_total", "result=\"nothing\"", "")                   \
+    M(DNS_BLOCKED, COUNTER, "mired_dns_answers_total", "result=\"refused\"", "")                   \
+    M(DNS_FAILED, COUNTER, "mired_dns_answers_total", "result=\"failed\"", "")                     \
+    M(DNS_SKIPPED, COUNTER, "mired_dns_skipped_total", "",                                         \
+      "Clients that were not looked up for want of room, or of a resolver.")                       \
     M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "",                                 \
       "Held connections closed to make room.")                                                     \
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \

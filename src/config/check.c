@@ -66,28 +66,6 @@ static void check_domains(struct reader *r)
     }
 }
 
-static void check_exempt(struct reader *r)
-{
-    struct config *c = r->config;
-    struct network n;
-
-    for (size_t i = 0; i < c->exempt_names.count; i++) {
-        const char *text = c->exempt_names.at[i];
-        struct place at = reader_main(r, "exempt");
-        if (network_parse(span_of(text), &n))
-            (void)networks_add(&c->exempt, &n);
-        else if (text[0] == '.')
-            reader_wrong(r, at, "exempt: names are not yet supported (DNS look-ups): \"%.80s\"",
-                         text);
-        else
-            reader_wrong(r, at,
-                         "exempt: \"%.80s\" is no network; right would be 10.0.0.0/8, 192.0.2.7 or "
-                         "[2001:db8::]/32",
-                         text);
-    }
-    strings_free(&c->exempt_names);
-}
-
 static void check_traps(struct reader *r)
 {
     struct config *c = r->config;
@@ -377,10 +355,10 @@ void config_check(struct reader *r)
 {
     check_hostname(r);
     check_domains(r);
-    check_exempt(r);
     check_traps(r);
     check_suspect(r);
     check_tarpit(r);
+    config_check_dns(r);
     check_tls(r);
     check_listen(r);
     check_recipients(r);

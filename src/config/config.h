@@ -14,6 +14,7 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/log.h"
+#include "dns/listing.h"
 #include "tarpit/rules.h"
 
 struct config_strings {
@@ -83,10 +84,12 @@ struct config_backend {
 
 enum balance { BALANCE_FIRST, BALANCE_ROUND_ROBIN };
 
-struct config_dnsbl {
-    char *zone;
-    double weight;
-    char *reply; /* "127.0.0.[2..11]" or NULL: any */
+/* A list in the DNS: `dnsbl`, `dnswl`. */
+struct config_list {
+    char *zone;                       /* folded */
+    double weight;                    /* dnsbl: live offences */
+    struct config_strings reply;      /* "127.0.0.[2..11]", as written */
+    struct listing_patterns patterns; /* the same; none: any of 127.0.0.0/8 */
 };
 
 struct config {
@@ -104,12 +107,13 @@ struct config {
     uint64_t timeout_ms;
     uint64_t settle_ms;
     struct config_networks exempt;
-    struct config_strings exempt_names; /* ".outbound.example.com" */
+    struct config_strings exempt_names; /* ".outbound.example.com", folded */
     struct config_strings suspect;
-    struct config_dnsbl *dnsbl;
-    size_t dnsbl_count;
-    struct config_strings dnswl;
+    struct config_list *dnsbl, *dnswl;
+    size_t dnsbl_count, dnswl_count;
     struct config_strings resolver;
+    struct addr
+        *resolvers; /* the same as addresses, port 0 where none is given; none: the system's */
     char *recipient_delimiter;
     struct config_listen *listen;
     size_t listen_count;

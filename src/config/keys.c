@@ -35,7 +35,7 @@ const struct key keys_main[] = {
     {"settle", KEY_DURATION, AT(config, settle_ms), 60e3, 30 * 86400e3},
     {"exempt", KEY_TEXTS, AT(config, exempt_names)}, /* sorted into networks and names by check.c */
     {"suspect", KEY_TEXTS, AT(config, suspect)},
-    {"resolver", KEY_TEXTS, AT(config, resolver), .later = "DNS look-ups"},
+    {"resolver", KEY_TEXTS, AT(config, resolver)},
     {"recipient_delimiter", KEY_TEXT, AT(config, recipient_delimiter)},
     {"balance", KEY_CHOICE, AT(config, balance), .choices = balances},
     END};
@@ -101,11 +101,11 @@ const struct key keys_backend[] = {
     {"connections", KEY_COUNT, AT(config_backend, connections), 1, 10000},
     END};
 
-const struct key keys_dnsbl[] = {{"weight", KEY_NUMBER, AT(config_dnsbl, weight), 0, 1000},
-                                 {"reply", KEY_TEXT, AT(config_dnsbl, reply)},
+const struct key keys_dnsbl[] = {{"weight", KEY_NUMBER, AT(config_list, weight), 0, 1000},
+                                 {"reply", KEY_TEXTS, AT(config_list, reply)},
                                  END};
 
-const struct key keys_dnswl[] = {END};
+const struct key keys_dnswl[] = {{"reply", KEY_TEXTS, AT(config_list, reply)}, END};
 
 const struct key keys_web[] = {{"listen", KEY_TEXTS, AT(config, web_listen)},
                                {"token_file", KEY_TEXT, AT(config, web_token_file)},
@@ -124,8 +124,8 @@ const struct section sections[SECTION_COUNT] = {
     [SECTION_RECIPIENTS] = {"recipients", keys_recipients, true, NULL},
     [SECTION_AUTH] = {"auth", keys_auth, true, NULL},
     [SECTION_BACKEND] = {"backend", keys_backend, true, NULL},
-    [SECTION_DNSBL] = {"dnsbl", keys_dnsbl, true, "DNS look-ups"},
-    [SECTION_DNSWL] = {"dnswl", keys_dnswl, true, "DNS look-ups"},
+    [SECTION_DNSBL] = {"dnsbl", keys_dnsbl, true, NULL},
+    [SECTION_DNSWL] = {"dnswl", keys_dnswl, true, NULL},
     [SECTION_WEB] = {"web", keys_web, false, NULL},
     [SECTION_FLEET] = {"fleet", keys_fleet, false, "a fleet"},
 };

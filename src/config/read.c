@@ -273,6 +273,9 @@ static bool make_room(struct config *c, enum section_kind s, size_t n)
     case SECTION_DNSBL:
         c->dnsbl_count = n;
         return (c->dnsbl = calloc(n + 1, sizeof *c->dnsbl)) != NULL;
+    case SECTION_DNSWL:
+        c->dnswl_count = n;
+        return (c->dnswl = calloc(n + 1, sizeof *c->dnswl)) != NULL;
     default: return true;
     }
 }
@@ -286,6 +289,7 @@ static void *section_base(struct config *c, enum section_kind s, size_t i)
     case SECTION_AUTH: return &c->auth[i];
     case SECTION_BACKEND: return &c->backend[i];
     case SECTION_DNSBL: return &c->dnsbl[i];
+    case SECTION_DNSWL: return &c->dnswl[i];
     default: return c;
     }
 }
@@ -403,6 +407,8 @@ static bool begin_section(struct reader *r, enum section_kind s, size_t i, const
         ok = begin_kind(r, at, "auth", title, auth_kinds, 3, &kind);
         c->auth[i].kind = (enum auth_kind)kind;
         return ok;
+    case SECTION_DNSBL: return (c->dnsbl[i].zone = strdup(title)) != NULL;
+    case SECTION_DNSWL: return (c->dnswl[i].zone = strdup(title)) != NULL;
     default: return true;
     }
 }
@@ -527,6 +533,16 @@ struct place reader_main(const struct reader *r, const char *key)
 
 /* ---- freeing ---- */
 
+static void free_lists(struct config_list *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        free(list[i].zone);
+        free(list[i].patterns.at);
+        strings_free(&list[i].reply);
+    }
+    free(list);
+}
+
 void config_free(struct config *c)
 {
     if (!c)
@@ -546,17 +562,14 @@ void config_free(struct config *c)
         free(c->backend[i].name);
         free(c->backend[i].path);
     }
-    for (size_t i = 0; i < c->dnsbl_count; i++) {
-        free(c->dnsbl[i].zone);
-        values_free(keys_dnsbl, &c->dnsbl[i]);
-    }
-    strings_free(&c->dnswl);
+    free_lists(c->dnsbl, c->dnsbl_count);
+    free_lists(c->dnswl, c->dnswl_count);
+    free(c->resolvers);
     free(c->exempt.at);
     free(c->listen);
     free(c->recipients);
     free(c->auth);
     free(c->backend);
-    free(c->dnsbl);
     free(c->file);
     free(c);
 }

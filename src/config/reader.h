@@ -37,5 +37,7 @@ struct place reader_main(const struct reader *r, const char *key);
 
 /* Defaults that depend on the machine, and everything that more than one value decides. */
 void config_check(struct reader *r);
+/* The part of it that is about clients and the DNS: exempt, dnsbl, dnswl, resolver. */
+void config_check_dns(struct reader *r);
 
 #endif

@@ -435,6 +435,17 @@ void tarpit_suspect(struct tarpit *t, const struct tarpit_who *who, double offen
         ledger_raise_offences(t->ledger, &client, &d, now, offences);
 }
 
+void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now)
+{
+    struct ledger_key client = client_key(who);
+    struct ledger_decay d = decay(t);
+
+    if (look(t, who, now).free)
+        return;
+    ledger_mark(t->ledger, &client, now, LEDGER_SUSPECT, t->rules.half_life); /* to be seen */
+    ledger_raise_offences(t->ledger, &client, &d, now, offences);
+}
+
 double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     return look(t, who, now).debt;

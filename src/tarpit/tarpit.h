@@ -82,6 +82,9 @@ void tarpit_logged_in(struct tarpit *t, const struct tarpit_who *who, const stru
 void tarpit_trapped(struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 void tarpit_suspect(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now);
 
+/* R16: a list says that it is bad. At least so many live offences, however often it is said. */
+void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now);
+
 /* Live offences that good mail does not cover; 0: not in debt. For the guard (R17). */
 double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 

@@ -41,8 +41,16 @@ void conn_rest(struct conn *c)
     c->work = NULL;
 }
 
-struct tarpit_who conn_who(struct worker *w, const struct conn *c)
+bool conn_is_exempt(const struct worker *w, const struct addr *peer)
 {
+    return networks_contain(w->config->exempt.at, w->config->exempt.count, peer) ||
+           lists_trust(w, peer);
+}
+
+struct tarpit_who conn_who(struct worker *w, struct conn *c)
+{
+    if (!(c->flags & CONN_EXEMPT) && lists_trust(w, &c->peer))
+        c->flags |= CONN_EXEMPT;
     struct tarpit_who who = tarpit_who(&w->tarpit, &c->peer, c->flags & CONN_EXEMPT);
     who.authenticated = c->smtp.flags & SMTP_AUTHENTICATED;
     who.null_sender = c->smtp.flags & SMTP_NULL_SENDER;
@@ -96,7 +104,7 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer)
 {
     const struct config *config = w->config;
-    bool exempt = networks_contain(config->exempt.at, config->exempt.count, peer);
+    bool exempt = conn_is_exempt(w, peer);
     struct conn *c = NULL;
 
     metric_add(METRIC_CONNECTIONS_TOTAL, 1);
@@ -120,6 +128,7 @@ void conn_greet(struct worker *w, struct conn *c)
         struct tarpit_who who = conn_who(w, c);
         tarpit_suspect(&w->tarpit, &who, w->tarpit.rules.suspect_offences, w->loop.wall);
     }
+    lists_greet(w, c);
     c->flags |= CONN_GREETING;
     smtp_start(&c->smtp, addr_is_loopback(&c->peer));
     if (config->listen[c->listener].tls == TLS_IMPLICIT) {
@@ -147,6 +156,7 @@ int conn_detach(struct worker *w, struct conn *c)
 {
     int fd = c->watch.fd;
 
+    lists_forget(w, c);
     if (c->phase == CONN_HELD)
         hold_end(w, c);
     loop_alarm_off(&w->loop, &c->alarm);

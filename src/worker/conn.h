@@ -11,7 +11,7 @@
  *   recipient.c verdicts on RCPT and AUTH               asks.c     questions to the clerks
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   proxied.c   clients behind a balancer
- *   suspects.c  networks that start with offences
+ *   suspects.c  networks that start with offences    lists.c  what the DNS says of a client
  *   tls.c       handshakes, octets under TLS    tls_server.c  certificates
  *   worker.c    the process: listeners, control, ending */
 #ifndef MIRED_WORKER_CONN_H
@@ -38,6 +38,8 @@
 
 struct config;
 struct freezing;
+struct lists;
+struct log_line;
 struct worker;
 
 enum conn_phase {
@@ -51,11 +53,12 @@ enum conn_phase {
 };
 
 enum conn_flag {
-    CONN_EXEMPT = 1,       /* by configuration */
+    CONN_EXEMPT = 1,       /* by configuration, or by what the DNS says (lists.c) */
     CONN_READ_OFF = 2,     /* input has come that is not wanted yet; EPOLLIN is off */
     CONN_SEEN_END = 4,     /* the client has ended its side */
     CONN_GREETING = 8,     /* the greeting has not gone out yet */
     CONN_HOLD_SET = 16,    /* work->hold is the decision for the reply that comes next */
+    CONN_LOOKED_UP = 32,   /* a look-up may still know it: see lists_forget() */
     CONN_RUNNING = 64,     /* conn_run() is on the stack */
     CONN_FREEZE = 128,     /* this hold may be frozen */
     CONN_TLS = 256,        /* octets go through worker->tls */
@@ -130,6 +133,7 @@ struct worker {
     struct asks *asks;
     struct guard guard;
     struct suspects suspects;
+    struct lists *lists;       /* NULL: nothing is asked of the DNS */
     struct freezing *freezing; /* NULL: no freezer */
     struct spool_room spool_room;
     SSL **tls; /* by descriptor; NULL where there is none */
@@ -201,7 +205,11 @@ static inline uint64_t conn_waited(const struct worker *w, const struct conn *c)
 
 void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_t timer_ms);
 
-struct tarpit_who conn_who(struct worker *w, const struct conn *c);
+/* Whether nobody of that address is delayed: by its network, or by what the DNS is known to say. */
+bool conn_is_exempt(const struct worker *w, const struct addr *peer);
+
+/* Who it is, by what is known now: a connection may become exempt at any reply. */
+struct tarpit_who conn_who(struct worker *w, struct conn *c);
 
 /* The connection's work, made when there is none; NULL without memory. */
 struct work *conn_work(struct conn *c);
@@ -224,6 +232,21 @@ void io_last_words(struct worker *w, struct conn *c, enum reply_id id);
 bool proxied_is_balancer(const struct worker *w, uint16_t listener, const struct addr *peer);
 /* A balancer has sent something: its header is taken, and the client greeted. May free it. */
 void proxied_ready(struct worker *w, struct conn *c);
+
+/* ---- lists.c ---- */
+
+/* False without memory. Whatever else is wrong is warned about, and then nothing is looked up. */
+bool lists_open(struct worker *w);
+void lists_close(struct worker *w);
+/* The client is about to be greeted: what is known of it counts from now on, and what is not is
+ * asked. Waits for nothing, frees nothing. */
+void lists_greet(struct worker *w, struct conn *c);
+/* Whether an allow-list or a confirmed name is known to speak for that address. */
+bool lists_trust(const struct worker *w, const struct addr *peer);
+/* The connection ends. */
+void lists_forget(struct worker *w, const struct conn *c);
+/* Adds `listed` and `trusted` where something is known. */
+void lists_journal(const struct worker *w, const struct addr *peer, struct log_line *l);
 
 /* ---- tls.c ---- */
 

@@ -152,8 +152,8 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
         peer = ask_kernel(getpeername, item->fd);
     if (r.version != FREEZE_VERSION || peer.family == ADDR_NONE)
         return NULL;
-    bool exempt = networks_contain(w->config->exempt.at, w->config->exempt.count, &peer);
-    struct conn *c = conn_new(w, item->fd, listener_of(w, &local), &peer, exempt);
+    struct conn *c =
+        conn_new(w, item->fd, listener_of(w, &local), &peer, conn_is_exempt(w, &peer));
     if (!c)
         return NULL;
     if (session_thaw(&c->smtp, span_after(item->session, sizeof r)) < 0) {

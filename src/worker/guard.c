@@ -17,7 +17,7 @@ void guard_init(struct guard *g)
         ring_init(&g->level[i]);
 }
 
-static uint16_t *client_count(struct worker *w, const struct conn *c)
+static uint16_t *client_count(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
     return &w->guard.client[who.client * UINT64_C(0x9e3779b97f4a7c15) >> 50];
@@ -45,7 +45,7 @@ static struct ring *deepest(struct guard *g)
     return NULL;
 }
 
-static unsigned level_of(struct worker *w, const struct conn *c)
+static unsigned level_of(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
     double debt = ceil(tarpit_debt(&w->tarpit, &who, w->loop.wall));

@@ -26,6 +26,7 @@ void journal_session(struct worker *w, struct conn *c, const char *why)
         log_text(&l, "tls", tls_version(w, c));
     if (c->last_code)
         log_int(&l, "code", c->last_code);
+    lists_journal(w, &c->peer, &l);
     log_int(&l, "messages", c->messages);
     log_int(&l, "offences", c->offences);
     log_seconds(&l, "held", c->held_ms);

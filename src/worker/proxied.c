@@ -27,12 +27,10 @@ static void wait_for_more_than(struct conn *c, size_t there)
 
 static void begin(struct worker *w, struct conn *c, const struct addr *client)
 {
-    const struct config *config = w->config;
-
     if (client) {
         c->peer = *client;
         c->flags &= ~(uint32_t)CONN_EXEMPT;
-        if (networks_contain(config->exempt.at, config->exempt.count, client))
+        if (conn_is_exempt(w, client))
             c->flags |= CONN_EXEMPT;
         if (!guard_admit(w, client, c->flags & CONN_EXEMPT)) {
             conn_phase(w, c, CONN_READING, 0);

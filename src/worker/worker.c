@@ -210,9 +210,9 @@ static bool open_all(struct worker *w)
     slab_init(&w->conns, sizeof(struct conn));
     ring_init(&w->awake);
     guard_init(&w->guard);
+    w->tarpit = (struct tarpit){.rules = kit->config->tarpit, .ledger = kit->ledger};
     if (!suspects_open(&w->suspects, &kit->config->suspect))
         return false;
-    w->tarpit = (struct tarpit){.rules = kit->config->tarpit, .ledger = kit->ledger};
     w->listeners = calloc(kit->listeners ? kit->listeners : 1, sizeof *w->listeners);
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
         return false;
@@ -229,7 +229,7 @@ static bool open_all(struct worker *w)
     w->relay = relay_open(&relay);
     if (!w->relay)
         return false;
-    if (freeze_open(w) < 0)
+    if (freeze_open(w) < 0 || !lists_open(w))
         return false;
     w->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
     if (loop_watch(&w->loop, &w->control) < 0)
@@ -250,6 +250,7 @@ static void close_all(struct worker *w)
     while (!ring_is_empty(&w->awake)) /* their backend has taken too long */
         conn_shut(w, conn_of_link(w->awake.next), REPLY_SHUTDOWN);
     freeze_close(w);
+    lists_close(w);
     relay_close(w->relay);
     asks_close(w->asks);
     loop_close(&w->loop);

@@ -1,0 +1,420 @@
+/* One client's look-up; see lookup.h. Runs in workers.
+ *
+ * A look-up is a slab object with one question for each list, one for the client's name, and one
+ * for each such name that is trusted: is the client's address among its own? Each question is a
+ * slab object that c-ares holds while it is open. */
+#include "dns/lookup.h"
+
+#include <ares.h>
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/siphash.h"
+#include "base/slab.h"
+#include "dns/name.h"
+#include "dns/resolver.h"
+#include "dns/ttl.h"
+
+enum { BUCKETS = 256, ADDRESSES_MAX = 64 /* of one name that are looked at */ };
+
+enum kind { ASK_BLOCKED, ASK_ALLOWED, ASK_POINTER, ASK_ADDRESS };
+
+struct lookup {
+    struct lookups *all;
+    struct lookup *next; /* in its bucket */
+    struct addr client;
+    void *owner;
+    struct dns_finding finding;
+    uint32_t told;     /* finding.listed as it was told last */
+    uint32_t ttl_s;    /* the least so far */
+    uint16_t open;     /* questions, and one while they are being asked */
+    uint16_t trusting; /* those of them that could say it is trusted */
+    uint16_t heard;    /* that have been answered */
+};
+
+struct question {
+    struct lookup *of;
+    uint8_t kind; /* enum kind */
+    uint8_t by;   /* which list; which name */
+};
+
+struct lookups {
+    struct lookup_kit kit;
+    struct resolver *resolver;
+    struct known *known;
+    struct slab slab, questions;
+    struct sipkey key;
+    struct lookup *bucket[BUCKETS];
+    uint32_t open;
+    uint32_t failures; /* in a row */
+    bool down, closing;
+    uint32_t refused_blocked, refused_allowed; /* lists that have been told of */
+};
+
+/* ---- open look-ups by client ---- */
+
+static struct lookup **bucket_of(struct lookups *l, const struct addr *client)
+{
+    return &l->bucket[siphash(&l->key, client->octets, sizeof client->octets) % BUCKETS];
+}
+
+static struct lookup **find(struct lookups *l, const struct addr *client)
+{
+    struct addr who = addr_client(client);
+    struct lookup **p = bucket_of(l, &who);
+
+    while (*p) {
+        struct addr theirs = addr_client(&(*p)->client);
+        if (addr_equal(&theirs, &who))
+            break;
+        p = &(*p)->next;
+    }
+    return p;
+}
+
+static uint64_t seconds(const struct lookups *l)
+{
+    return l->kit.loop->now / 1000;
+}
+
+static void remember(const struct lookup *u)
+{
+    known_put(u->all->known, &u->client, seconds(u->all), u->ttl_s, &u->finding);
+}
+
+static void tell(const struct lookup *u)
+{
+    const struct lookups *l = u->all;
+
+    l->kit.found(l->kit.arg, u->owner, &u->client, &u->finding);
+}
+
+/* What has been found so far is told as far as it is sure; the look-up ends with its last question.
+ */
+static void settle(struct lookup *u)
+{
+    struct lookups *l = u->all;
+
+    if (u->finding.trust == DNS_TRUST_NONE && u->trusting == 0 && u->told != u->finding.listed &&
+        !l->closing) {
+        u->told = u->finding.listed;
+        tell(u);
+    }
+    if (u->open)
+        return;
+    if (u->heard && !l->closing)
+        remember(u);
+    struct lookup **p = find(l, &u->client);
+    *p = u->next;
+    slab_give(&l->slab, u);
+    l->open--;
+}
+
+static void trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
+{
+    if (u->finding.trust != DNS_TRUST_NONE)
+        return;
+    u->finding.trust = (uint8_t)trust;
+    u->finding.by = by;
+    remember(u); /* so that its other connections know at once */
+    tell(u);
+}
+
+/* ---- answers ---- */
+
+/* A resolver that answers nothing is told of once, and again when it is back. */
+static void count_failure(struct lookups *l, int status)
+{
+    metric_add(METRIC_DNS_FAILED, 1);
+    if (++l->failures < LOOKUP_DOWN_AFTER || l->down)
+        return;
+    l->down = true;
+    log_warn("DNS: no answers (%s): until they come again clients are served as if on no list",
+             resolver_status(status));
+}
+
+static void count_answer(struct lookups *l)
+{
+    l->failures = 0;
+    if (l->down)
+        log_warn("DNS: answers come again");
+    l->down = false;
+}
+
+static void refuses(struct lookups *l, const struct lookup_list *list, uint32_t *told, uint32_t bit)
+{
+    metric_add(METRIC_DNS_BLOCKED, 1);
+    if (!(*told & bit))
+        log_warn("DNS: %s does not serve this resolver (127.255.255.0/24): its answers count for "
+                 "nothing",
+                 list->zone);
+    *told |= bit;
+}
+
+/* What a list's A records come to: one that counts is enough. */
+static enum listing judge(const struct lookup_list *list, const unsigned char *answer, size_t len)
+{
+    struct ares_addrttl a[ADDRESSES_MAX];
+    int n = ADDRESSES_MAX;
+    enum listing all = LISTING_NO;
+
+    if (ares_parse_a_reply(answer, (int)len, NULL, a, &n) != ARES_SUCCESS)
+        return LISTING_NO;
+    for (int i = 0; i < n; i++) {
+        enum listing one = listing_judge(&list->replies, (const uint8_t *)&a[i].ipaddr);
+        if (one == LISTING_YES)
+            return one;
+        all = one == LISTING_BLOCKED ? one : all;
+    }
+    return all;
+}
+
+static void list_said(struct lookup *u, const struct question *q, const unsigned char *answer,
+                      size_t len)
+{
+    struct lookups *l = u->all;
+    bool allowed = q->kind == ASK_ALLOWED;
+    const struct lookup_list *list = &(allowed ? l->kit.allowed : l->kit.blocked)[q->by];
+    uint32_t bit = (uint32_t)1 << q->by;
+
+    switch (judge(list, answer, len)) {
+    case LISTING_YES:
+        metric_add(allowed ? METRIC_DNS_TRUSTED : METRIC_DNS_LISTED, 1);
+        if (allowed)
+            trusted(u, DNS_TRUST_LIST, q->by);
+        else
+            u->finding.listed |= bit;
+        break;
+    case LISTING_BLOCKED:
+        refuses(l, list, allowed ? &l->refused_allowed : &l->refused_blocked, bit);
+        break;
+    case LISTING_NO: metric_add(METRIC_DNS_NOTHING, 1); break;
+    }
+}
+
+static void ask(struct lookup *u, const char *name, enum dns_type type, enum kind kind, size_t by);
+
+static bool ask_if_trusted(struct lookup *u, const char *name)
+{
+    const struct lookup_kit *kit = &u->all->kit;
+
+    if (!dns_name_is_valid(span_of(name)))
+        return false;
+    for (size_t i = 0; i < kit->name_count; i++)
+        if (dns_name_matches(kit->name[i], span_of(name))) {
+            ask(u, name, u->client.family == ADDR_IP4 ? DNS_A : DNS_AAAA, ASK_ADDRESS, i);
+            return true;
+        }
+    return false;
+}
+
+/* Whoever has the address has written its names as he likes: they are worth a question to the
+ * name's own zone, no more. */
+static void pointer_said(struct lookup *u, const unsigned char *answer, size_t len)
+{
+    bool four = u->client.family == ADDR_IP4;
+    struct hostent *host = NULL;
+
+    if (ares_parse_ptr_reply(answer, (int)len, u->client.octets, four ? 4 : 16,
+                             four ? AF_INET : AF_INET6, &host) != ARES_SUCCESS) {
+        metric_add(METRIC_DNS_NOTHING, 1);
+        return;
+    }
+    int followed = 0;
+    for (int i = 0; host->h_aliases[i] && followed < LOOKUP_POINTERS_MAX; i++)
+        followed += ask_if_trusted(u, host->h_aliases[i]);
+    if (followed == 0)
+        metric_add(METRIC_DNS_NOTHING, 1);
+    ares_free_hostent(host);
+}
+
+static bool has_address(const struct addr *client, const unsigned char *answer, size_t len)
+{
+    struct ares_addrttl a[ADDRESSES_MAX];
+    struct ares_addr6ttl aaaa[ADDRESSES_MAX];
+    int n = ADDRESSES_MAX;
+
+    if (client->family == ADDR_IP4) {
+        if (ares_parse_a_reply(answer, (int)len, NULL, a, &n) != ARES_SUCCESS)
+            return false;
+        while (n-- > 0)
+            if (memcmp(&a[n].ipaddr, client->octets, 4) == 0)
+                return true;
+        return false;
+    }
+    if (ares_parse_aaaa_reply(answer, (int)len, NULL, aaaa, &n) != ARES_SUCCESS)
+        return false;
+    while (n-- > 0)
+        if (memcmp(&aaaa[n].ip6addr, client->octets, 16) == 0)
+            return true;
+    return false;
+}
+
+static void name_said(struct lookup *u, const struct question *q, const unsigned char *answer,
+                      size_t len)
+{
+    bool confirmed = has_address(&u->client, answer, len);
+
+    metric_add(confirmed ? METRIC_DNS_TRUSTED : METRIC_DNS_NOTHING, 1);
+    if (confirmed)
+        trusted(u, DNS_TRUST_NAME, q->by);
+}
+
+static void hear(struct lookup *u, const struct question *q, int status,
+                 const unsigned char *answer, size_t len)
+{
+    bool something = status == ARES_SUCCESS;
+    uint32_t ttl = dns_ttl(answer, answer ? len : 0, LOOKUP_NEGATIVE_S);
+
+    if (!something && status != ARES_ENOTFOUND && status != ARES_ENODATA) {
+        count_failure(u->all, status);
+        u->ttl_s = u->ttl_s < LOOKUP_AGAIN_S ? u->ttl_s : LOOKUP_AGAIN_S;
+        return;
+    }
+    count_answer(u->all);
+    u->heard++;
+    u->ttl_s = u->ttl_s < ttl ? u->ttl_s : ttl;
+    if (!something) {
+        metric_add(METRIC_DNS_NOTHING, 1);
+        return;
+    }
+    switch ((enum kind)q->kind) {
+    case ASK_BLOCKED:
+    case ASK_ALLOWED: list_said(u, q, answer, len); break;
+    case ASK_POINTER: pointer_said(u, answer, len); break;
+    case ASK_ADDRESS: name_said(u, q, answer, len); break;
+    }
+}
+
+static void answered(void *arg, int status, const unsigned char *answer, size_t len)
+{
+    struct question q = *(struct question *)arg;
+    struct lookup *u = q.of;
+
+    slab_give(&u->all->questions, arg);
+    if (!u->all->closing)
+        hear(u, &q, status, answer, len);
+    if (q.kind != ASK_BLOCKED)
+        u->trusting--;
+    u->open--;
+    settle(u);
+}
+
+/* ---- questions ---- */
+
+static void ask(struct lookup *u, const char *name, enum dns_type type, enum kind kind, size_t by)
+{
+    struct lookups *l = u->all;
+    struct question *q = slab_take(&l->questions);
+
+    if (!q)
+        return;
+    *q = (struct question){u, (uint8_t)kind, (uint8_t)by};
+    u->open++;
+    if (kind != ASK_BLOCKED)
+        u->trusting++;
+    resolver_ask(l->resolver, name, type, answered, q);
+}
+
+static void ask_lists(struct lookup *u, const struct lookup_list *list, size_t count,
+                      enum kind kind)
+{
+    char name[DNS_NAME_ROOM];
+
+    for (size_t i = 0; i < count; i++)
+        if (dns_name_reverse(&u->client, list[i].zone, name))
+            ask(u, name, DNS_A, kind, i);
+}
+
+static void ask_all(struct lookup *u)
+{
+    const struct lookup_kit *kit = &u->all->kit;
+    char name[DNS_NAME_ROOM];
+
+    u->open = u->trusting = 1; /* an answer that comes at once is not the last */
+    ask_lists(u, kit->allowed, kit->allowed_count, ASK_ALLOWED);
+    if (kit->name_count && dns_name_of_pointer(&u->client, name))
+        ask(u, name, DNS_PTR, ASK_POINTER, 0);
+    ask_lists(u, kit->blocked, kit->blocked_count, ASK_BLOCKED);
+    u->open--;
+    u->trusting--;
+    settle(u);
+}
+
+bool lookups_start(struct lookups *l, const struct addr *client, void *owner)
+{
+    if (client->family != ADDR_IP4 && client->family != ADDR_IP6)
+        return false;
+    struct lookup **p = find(l, client);
+    if (*p)
+        return false;
+    struct lookup *u = l->open < (l->down ? 1 : LOOKUP_OPEN_MAX) ? slab_take(&l->slab) : NULL;
+    if (!u) {
+        metric_add(METRIC_DNS_SKIPPED, 1);
+        return false;
+    }
+    u->all = l;
+    u->client = *client;
+    u->client.port = 0;
+    u->owner = owner;
+    u->ttl_s = KNOWN_TTL_MOST_S;
+    *p = u;
+    l->open++;
+    ask_all(u); /* it may have ended with that */
+    return true;
+}
+
+void lookups_disown(struct lookups *l, const struct addr *client, const void *owner)
+{
+    struct lookup *u = *find(l, client);
+
+    if (u && u->owner == owner)
+        u->owner = NULL;
+}
+
+bool lookups_known(const struct lookups *l, const struct addr *client, struct dns_finding *f,
+                   bool *fresh)
+{
+    return known_find(l->known, client, seconds(l), f, fresh);
+}
+
+/* ---- the whole ---- */
+
+int lookups_open(struct lookups **out, const struct lookup_kit *kit)
+{
+    struct lookups *l = calloc(1, sizeof *l);
+
+    if (!l)
+        return -ENOMEM;
+    l->kit = *kit;
+    slab_init(&l->slab, sizeof(struct lookup));
+    slab_init(&l->questions, sizeof(struct question));
+    l->known = known_open(LOOKUP_KNOWN);
+    int error = l->known ? 0 : -ENOMEM;
+    if (!error && getrandom(&l->key, sizeof l->key, 0) != sizeof l->key)
+        error = -EAGAIN;
+    if (!error)
+        error = resolver_open(&l->resolver, kit->loop, kit->server, kit->server_count);
+    if (error) {
+        known_close(l->known);
+        free(l);
+        return error;
+    }
+    *out = l;
+    return 0;
+}
+
+void lookups_close(struct lookups *l)
+{
+    if (!l)
+        return;
+    l->closing = true;
+    resolver_close(l->resolver); /* ends all that is open */
+    known_close(l->known);
+    free(l);
+}

@@ -1,0 +1,64 @@
+/* One client looked up in all lists, and by its name: questions out, findings in.
+ *
+ * Everything is asked at once, nobody waits, and what comes is told when it is sure: that a client
+ * is trusted (an allow-list names it, or a name of it that is trusted leads back to it) at once;
+ * that it is listed when nothing that could say it is trusted is still open. What is known stays in
+ * a table (known.h).
+ *
+ * Bounded: so many look-ups are open at a time, one for each client (an IPv6 /64 is one), and who
+ * comes when there is no room is not looked up. While the resolver says nothing only one is open at
+ * a time, to see when it is back. One thread; the caller's loop. */
+#ifndef MIRED_DNS_LOOKUP_H
+#define MIRED_DNS_LOOKUP_H
+
+#include "base/addr.h"
+#include "base/loop.h"
+#include "dns/known.h"
+#include "dns/listing.h"
+
+enum {
+    LOOKUP_LISTS_MAX = 32,    /* of each kind: a bit each in a finding */
+    LOOKUP_OPEN_MAX = 256,    /* clients being looked up */
+    LOOKUP_POINTERS_MAX = 4,  /* names of one client that are followed */
+    LOOKUP_KNOWN = 16 * 1024, /* clients that are remembered: 512 KiB */
+    LOOKUP_NEGATIVE_S = 300,  /* for a "no" that does not say how long it holds */
+    LOOKUP_AGAIN_S = 60,      /* until what has not been answered is asked again */
+    LOOKUP_DOWN_AFTER = 5,    /* questions in a row without an answer */
+};
+
+struct lookup_list {
+    const char *zone; /* borrowed, as all here */
+    struct listing_patterns replies;
+};
+
+struct lookup_kit {
+    struct loop *loop;
+    const struct lookup_list *blocked, *allowed; /* dnsbl, dnswl */
+    size_t blocked_count, allowed_count;         /* at most LOOKUP_LISTS_MAX */
+    const char *const *name;                     /* trusted; see dns_name_matches() */
+    size_t name_count;                           /* at most 255 */
+    const struct addr *server;                   /* the resolver; none: the system's */
+    size_t server_count;
+    /* Something has been found out: `owner` is who lookups_start() was told, or NULL since
+     * lookups_disown(). Comes from the loop, or from within lookups_start(); not from
+     * lookups_close(). */
+    void (*found)(void *arg, void *owner, const struct addr *client, const struct dns_finding *f);
+    void *arg;
+};
+
+struct lookups;
+
+/* 0 or -errno. The kit's lists stay the caller's. */
+int lookups_open(struct lookups **out, const struct lookup_kit *kit);
+void lookups_close(struct lookups *l);
+
+/* What is known of a client, as known_find() tells it; never asks. */
+bool lookups_known(const struct lookups *l, const struct addr *client, struct dns_finding *f,
+                   bool *fresh);
+
+/* Looks the client up; does nothing when that is being done already, or when there is no room.
+ * True: `owner` is kept until it is disowned or all has been found out. */
+bool lookups_start(struct lookups *l, const struct addr *client, void *owner);
+void lookups_disown(struct lookups *l, const struct addr *client, const void *owner);
+
+#endif

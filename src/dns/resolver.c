@@ -1,0 +1,181 @@
+/* c-ares in an event loop; see resolver.h.
+ *
+ * c-ares says which of its sockets it wants to hear of, and is told; for its time-outs it is called
+ * a few times a second while a question is open. Nothing of it blocks: /etc/resolv.conf is read
+ * when the resolver is opened, and /etc/hosts never. */
+#include "dns/resolver.h"
+
+#include <ares.h>
+#include <arpa/nameser.h>
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    TICK_MS = 200,
+    SOCKETS_MAX = 2 * RESOLVER_SERVERS_MAX + 2, /* one UDP and one TCP for each server */
+};
+
+struct resolver {
+    struct loop *loop;
+    ares_channel channel;
+    struct alarm tick;
+    uint32_t open; /* questions */
+    struct socket {
+        struct watch watch; /* fd -1: free */
+        struct resolver *of;
+    } socket[SOCKETS_MAX];
+};
+
+struct question {
+    struct resolver *of;
+    resolver_answer *answer;
+    void *arg;
+};
+
+static void socket_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    const struct socket *s = (struct socket *)watch;
+    int in = events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? watch->fd : ARES_SOCKET_BAD;
+    int out = events & EPOLLOUT ? watch->fd : ARES_SOCKET_BAD;
+
+    ares_process_fd(s->of->channel, in, out);
+}
+
+static struct socket *socket_of(struct resolver *r, int fd)
+{
+    for (int i = 0; i < SOCKETS_MAX; i++)
+        if (r->socket[i].watch.fd == fd)
+            return &r->socket[i];
+    return NULL;
+}
+
+/* What c-ares wants to hear of a socket; nothing: it is about to close it. */
+static void socket_wants(void *arg, ares_socket_t fd, int readable, int writable)
+{
+    struct resolver *r = arg;
+    struct socket *s = socket_of(r, fd);
+    uint32_t events = (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0);
+
+    if (s && events) {
+        loop_want(r->loop, &s->watch, events);
+    } else if (s) {
+        loop_forget(r->loop, &s->watch);
+        s->watch.fd = -1;
+    } else if (events && (s = socket_of(r, -1))) {
+        s->watch.fd = fd;
+        s->watch.events = events;
+        if (loop_watch(r->loop, &s->watch) < 0)
+            s->watch.fd = -1; /* its question ends with its time */
+    }
+}
+
+static void tick(struct loop *loop, struct alarm *a)
+{
+    struct resolver *r = (struct resolver *)((char *)a - offsetof(struct resolver, tick));
+
+    ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    if (r->open)
+        loop_alarm(loop, a, loop->now + TICK_MS);
+}
+
+static int set_servers(struct resolver *r, const struct addr *server, size_t count)
+{
+    struct ares_addr_port_node node[RESOLVER_SERVERS_MAX] = {{0}};
+
+    if (count == 0)
+        return ARES_SUCCESS;
+    if (count > RESOLVER_SERVERS_MAX)
+        count = RESOLVER_SERVERS_MAX;
+    for (size_t i = 0; i < count; i++) {
+        bool four = server[i].family == ADDR_IP4;
+        node[i].next = i + 1 < count ? &node[i + 1] : NULL;
+        node[i].family = four ? AF_INET : AF_INET6;
+        memcpy(&node[i].addr, server[i].octets, four ? 4 : 16);
+        node[i].udp_port = node[i].tcp_port = server[i].port ? server[i].port : NS_DEFAULTPORT;
+    }
+    return ares_set_servers_ports(r->channel, node);
+}
+
+static int open_channel(struct resolver *r, const struct addr *server, size_t count)
+{
+    static char from_dns[] = "b"; /* c-ares would look into /etc/hosts otherwise */
+    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH,
+                                   .timeout = RESOLVER_TRY_MS,
+                                   .tries = RESOLVER_TRIES,
+                                   .lookups = from_dns,
+                                   .sock_state_cb = socket_wants,
+                                   .sock_state_cb_data = r};
+    int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
+               ARES_OPT_SOCK_STATE_CB;
+
+    int status = ares_init_options(&r->channel, &options, mask);
+    if (status != ARES_SUCCESS)
+        return status == ARES_ENOMEM ? -ENOMEM : -EINVAL;
+    if (set_servers(r, server, count) == ARES_SUCCESS)
+        return 0;
+    ares_destroy(r->channel);
+    return -EINVAL;
+}
+
+int resolver_open(struct resolver **out, struct loop *loop, const struct addr *server, size_t count)
+{
+    struct resolver *r = calloc(1, sizeof *r);
+
+    if (!r || ares_library_init(ARES_LIB_INIT_ALL) != ARES_SUCCESS) {
+        free(r);
+        return -ENOMEM;
+    }
+    r->loop = loop;
+    r->tick.due = tick;
+    for (int i = 0; i < SOCKETS_MAX; i++)
+        r->socket[i] = (struct socket){.watch = {.fd = -1, .ready = socket_ready}, .of = r};
+    int error = open_channel(r, server, count);
+    if (error) {
+        ares_library_cleanup();
+        free(r);
+        return error;
+    }
+    *out = r;
+    return 0;
+}
+
+void resolver_close(struct resolver *r)
+{
+    if (!r)
+        return;
+    ares_destroy(r->channel);
+    ares_library_cleanup();
+    loop_alarm_off(r->loop, &r->tick);
+    free(r);
+}
+
+static void answered(void *arg, int status, int timeouts, unsigned char *answer, int len)
+{
+    struct question q = *(struct question *)arg;
+
+    free(arg);
+    q.of->open--;
+    q.answer(q.arg, status, answer, answer && len > 0 ? (size_t)len : 0);
+}
+
+void resolver_ask(struct resolver *r, const char *name, enum dns_type type, resolver_answer *answer,
+                  void *arg)
+{
+    struct question *q = malloc(sizeof *q);
+
+    if (!q) {
+        answer(arg, ARES_ENOMEM, NULL, 0);
+        return;
+    }
+    *q = (struct question){r, answer, arg};
+    if (r->open++ == 0)
+        loop_alarm(r->loop, &r->tick, r->loop->now + TICK_MS);
+    ares_query(r->channel, name, C_IN, (int)type, answered, q);
+}
+
+const char *resolver_status(int status)
+{
+    return ares_strerror(status);
+}

@@ -1,0 +1,44 @@
+/* Questions to the DNS that nobody waits for: c-ares within the caller's loop.
+ *
+ * c-ares makes and reads the packets, tries again, and goes from server to server; here its sockets
+ * and its time are the loop's. One thread. */
+#ifndef MIRED_DNS_RESOLVER_H
+#define MIRED_DNS_RESOLVER_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/loop.h"
+
+struct resolver;
+
+enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_AAAA = 28 };
+
+enum {
+    RESOLVER_TRY_MS = 1500, /* the second and last try is given twice that */
+    RESOLVER_TRIES = 2,
+    RESOLVER_SERVERS_MAX = 8,
+};
+
+/* status is c-ares's: ARES_SUCCESS with the answer as it came; ARES_ENOTFOUND and ARES_ENODATA,
+ * with it too, when there is no such record; ARES_EDESTRUCTION when the resolver is being closed;
+ * another when no server had an answer. The octets are borrowed for the call. */
+typedef void resolver_answer(void *arg, int status, const unsigned char *answer, size_t len);
+
+/* `server` and `count`: whom to ask (port 0 is 53); none: those of /etc/resolv.conf, which is read
+ * now. Returns 0 or -errno. */
+int resolver_open(struct resolver **out, struct loop *loop, const struct addr *server,
+                  size_t count);
+
+/* Answers all that is open with ARES_EDESTRUCTION. */
+void resolver_close(struct resolver *r);
+
+/* Asks; `answer` is called exactly once, maybe before this returns. */
+void resolver_ask(struct resolver *r, const char *name, enum dns_type type, resolver_answer *answer,
+                  void *arg);
+
+/* What a status is called. */
+const char *resolver_status(int status);
+
+#endif

@@ -1,0 +1,168 @@
+/* What others say of a client (R16, docs/tarpit.md): lists that know it as bad (`dnsbl`) or good
+ * (`dnswl`), and names that it can show to be its own (`exempt`).
+ *
+ * A client that comes is looked up (src/dns) while its greeting is on its way, and nobody waits for
+ * what comes back. Bad news goes into the ledger, where the next reply finds it. Good news goes
+ * into the worker's table of what is known, which every reply that could be held asks first, and to
+ * the one connection that a look-up was begun for: a reply of its that is held goes out at once. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "config/config.h"
+#include "dns/lookup.h"
+#include "worker/conn.h"
+
+struct lists {
+    struct lookups *lookups;
+    struct lookup_list *blocked, *allowed;
+};
+
+/* The machine itself. Other loopback addresses are no less clients than others. */
+static bool is_this_machine(const struct addr *a)
+{
+    static const struct addr four = {.octets = {127, 0, 0, 1}, .family = ADDR_IP4};
+
+    return addr_is_loopback(a) && (a->family != ADDR_IP4 || addr_equal(a, &four));
+}
+
+static void book(struct worker *w, const struct addr *client, uint32_t listed)
+{
+    struct tarpit_who who = tarpit_who(&w->tarpit, client, conn_is_exempt(w, client));
+    double weight = 0;
+
+    for (size_t i = 0; i < w->config->dnsbl_count; i++)
+        if (listed >> i & 1 && w->config->dnsbl[i].weight > weight)
+            weight = w->config->dnsbl[i].weight;
+    if (weight > 0)
+        tarpit_listed(&w->tarpit, &who, weight, w->loop.wall);
+}
+
+static void found(void *arg, void *owner, const struct addr *client, const struct dns_finding *f)
+{
+    struct worker *w = arg;
+    struct conn *c = owner;
+
+    if (f->trust == DNS_TRUST_NONE) {
+        book(w, client, f->listed);
+    } else if (c) {
+        c->flags |= CONN_EXEMPT;
+        if (c->phase == CONN_HELD)
+            hold_release(w, c); /* it may be gone now */
+    }
+}
+
+void lists_greet(struct worker *w, struct conn *c)
+{
+    struct dns_finding f;
+    bool fresh = false;
+
+    if (!w->lists || c->flags & CONN_EXEMPT || w->config->listen[c->listener].submission ||
+        is_this_machine(&c->peer))
+        return;
+    bool known = lookups_known(w->lists->lookups, &c->peer, &f, &fresh);
+    if (known && f.trust != DNS_TRUST_NONE)
+        c->flags |= CONN_EXEMPT;
+    else if (known && fresh && f.listed)
+        book(w, &c->peer, f.listed);
+    if (!fresh && lookups_start(w->lists->lookups, &c->peer, c))
+        c->flags |= CONN_LOOKED_UP;
+}
+
+bool lists_trust(const struct worker *w, const struct addr *peer)
+{
+    struct dns_finding f;
+    bool fresh;
+
+    return w->lists && (w->config->dnswl_count || w->config->exempt_names.count) &&
+           lookups_known(w->lists->lookups, peer, &f, &fresh) && f.trust != DNS_TRUST_NONE;
+}
+
+void lists_forget(struct worker *w, const struct conn *c)
+{
+    if (c->flags & CONN_LOOKED_UP)
+        lookups_disown(w->lists->lookups, &c->peer, c);
+}
+
+void lists_journal(const struct worker *w, const struct addr *peer, struct log_line *l)
+{
+    const struct config *config = w->config;
+    struct dns_finding f;
+    struct buf zones = {0};
+    bool fresh;
+
+    if (!w->lists || !lookups_known(w->lists->lookups, peer, &f, &fresh))
+        return;
+    for (size_t i = 0; i < config->dnsbl_count; i++)
+        if (f.listed >> i & 1)
+            (void)buf_addf(&zones, "%s%s", zones.len ? "," : "", config->dnsbl[i].zone);
+    if (zones.len)
+        log_span(l, "listed", buf_span(&zones));
+    if (f.trust != DNS_TRUST_NONE)
+        log_text(l, "trusted",
+                 f.trust == DNS_TRUST_LIST ? config->dnswl[f.by].zone
+                                           : config->exempt_names.at[f.by]);
+    buf_free(&zones);
+}
+
+/* ---- the whole ---- */
+
+static struct lookup_list *make_lists(const struct config_list *list, size_t count)
+{
+    struct lookup_list *l = calloc(count + 1, sizeof *l);
+
+    for (size_t i = 0; l && i < count; i++)
+        l[i] = (struct lookup_list){list[i].zone, list[i].patterns};
+    return l;
+}
+
+static int open_lookups(struct worker *w, struct lists *s)
+{
+    const struct config *c = w->config;
+
+    s->blocked = make_lists(c->dnsbl, c->dnsbl_count);
+    s->allowed = make_lists(c->dnswl, c->dnswl_count);
+    if (!s->blocked || !s->allowed)
+        return -ENOMEM;
+    return lookups_open(&s->lookups,
+                        &(struct lookup_kit){.loop = &w->loop,
+                                             .blocked = s->blocked,
+                                             .blocked_count = c->dnsbl_count,
+                                             .allowed = s->allowed,
+                                             .allowed_count = c->dnswl_count,
+                                             .name = (const char *const *)c->exempt_names.at,
+                                             .name_count = c->exempt_names.count,
+                                             .server = c->resolvers,
+                                             .server_count = c->resolver.count,
+                                             .found = found,
+                                             .arg = w});
+}
+
+bool lists_open(struct worker *w)
+{
+    const struct config *c = w->config;
+
+    if (c->dnsbl_count + c->dnswl_count + c->exempt_names.count == 0)
+        return true;
+    w->lists = calloc(1, sizeof *w->lists);
+    if (!w->lists)
+        return false;
+    int error = open_lookups(w, w->lists);
+    if (error) { /* mail is not to wait for a list */
+        log_warn("DNS: %s: clients are served as if on no list", strerrordesc_np(-error));
+        lists_close(w);
+    }
+    return true;
+}
+
+void lists_close(struct worker *w)
+{
+    if (!w->lists)
+        return;
+    lookups_close(w->lists->lookups);
+    free(w->lists->blocked);
+    free(w->lists->allowed);
+    free(w->lists);
+    w->lists = NULL;
+}

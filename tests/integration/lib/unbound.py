@@ -1,0 +1,121 @@
+"""A real unbound of the test's own, which serves the zones that it is given and asks nobody."""
+
+import ipaddress
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import struct
+import tempfile
+import time
+
+import pytest
+
+from . import ports
+from .daemon import Daemon
+
+PROGRAM = "/usr/sbin/unbound"
+
+CONF = """
+server:
+  directory: "{folder}"
+  chroot: ""
+  username: ""
+  pidfile: ""
+  use-syslog: no
+  do-daemonize: no
+  num-threads: 1
+  verbosity: 0
+  log-queries: yes
+  interface: 127.0.0.1@{port}
+  interface: ::1@{port}
+  access-control: 127.0.0.0/8 allow
+  access-control: ::1/128 allow
+  module-config: "iterator"
+  local-zone: "." static
+{data}
+"""
+
+
+def reverse(address, zone):
+    """Where a list has its entry for an address (RFC 5782)."""
+    pointer = ipaddress.ip_address(address).reverse_pointer
+    return pointer.replace("in-addr.arpa", zone).replace("ip6.arpa", zone)
+
+
+class Unbound:
+    """port: where it answers. Zones are given before it starts."""
+
+    def __init__(self):
+        if not os.path.exists(PROGRAM):
+            pytest.skip("unbound is not installed")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-unbound-"))
+        self.port = ports.free()
+        self.records = []
+        self.daemon = None
+
+    @property
+    def resolver(self):
+        """The line of mired.conf."""
+        return f'resolver = {{ "127.0.0.1:{self.port}" }}'
+
+    def add(self, name, kind, value, ttl=300):
+        self.records.append(f"  local-data: '{name}. {ttl} IN {kind} {value}'\n")
+        return self
+
+    def list(self, zone, address, value="127.0.0.2"):
+        return self.add(reverse(address, zone), "A", value)
+
+    def name(self, address, name):
+        """What the address calls itself."""
+        return self.add(ipaddress.ip_address(address).reverse_pointer, "PTR", f"{name}.")
+
+    def host(self, name, address):
+        return self.add(name, "AAAA" if ":" in address else "A", address)
+
+    def start(self):
+        conf = self.folder / "unbound.conf"
+        conf.write_text(CONF.format(folder=self.folder, port=self.port, data="".join(self.records)))
+        self.daemon = Daemon([PROGRAM, "-d", "-c", conf])
+        self._wait_answers()
+        return self
+
+    def _wait_answers(self, timeout=20):
+        question = struct.pack(">6H", 1, 0x100, 1, 0, 0, 0) + b"\4here\4test\0" + struct.pack(">2H", 1, 1)
+        until = time.monotonic() + timeout
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            s.settimeout(0.1)
+            s.connect(("127.0.0.1", self.port))
+            while self.daemon.running and time.monotonic() < until:
+                try:
+                    s.send(question)
+                    if s.recv(512):
+                        return
+                except (socket.timeout, ConnectionError):
+                    time.sleep(0.01)
+        raise AssertionError(f"unbound does not answer:\n{self.daemon.output.text}")
+
+    def questions(self, words):
+        """Lines of its log about questions with these words."""
+        return [line for line in self.daemon.output.text.splitlines() if words in line]
+
+    def pause(self):
+        self.daemon.signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.daemon.signal(signal.SIGCONT)
+
+    def kill(self):
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.process.wait()
+
+    def stop(self):
+        if self.daemon:
+            if self.daemon.running:
+                self.go_on()
+            self.daemon.stop()
+        self.daemon = None
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)

@@ -1,0 +1,306 @@
+"""R16: what the DNS says of a client. Lists know it as bad or good, and its own name may be trusted; asked of a
+real unbound while the greeting is on its way, and nobody ever waits for the answer."""
+
+import json
+import re
+import socket
+import time
+
+import pytest
+
+from lib import ports
+from lib.smtp import Client
+from lib.unbound import Unbound
+
+# T(1) is 300 ms; T(4), the first error of who begins with three offences, 2.4 s.
+TARPIT = "time = 300ms growth = 2 max = 10s drip = 0 freeze = off"
+FOURTH = 2.3
+
+
+@pytest.fixture
+def unbound():
+    started = []
+
+    def make():
+        started.append(Unbound())
+        return started[-1]
+
+    yield make
+    for u in started:
+        u.stop()
+        u.remove()
+
+
+def until(what, seconds=20):
+    """Asks again and again until there is an answer."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        answer = what()
+        if answer:
+            return answer
+        time.sleep(0.02)
+    raise AssertionError("it did not happen")
+
+
+def offences(m, address):
+    """Live ones."""
+    done = m.control("--json", "show", address)
+    return json.loads(done.stdout)["client"]["offences"] if done.returncode == 0 else 0
+
+
+def greeted(m, source):
+    """A conversation with nothing in it."""
+    with Client(m.port, source=source) as c:
+        assert c.greeting.code == 220
+        c.quit()
+        return c.greeting.seconds
+
+
+def typo(m, source, **options):
+    with Client(m.port, source=source, **options) as c:
+        assert c.greeting.code == 220
+        c.ehlo()
+        c.must("MAIL FROM:<a@b.test>")
+        return c.say("RCPT TO:<nobody@example.test>")
+
+
+def begins_in_debt(m, source):
+    """It comes, is looked up, and pays for its first error what others pay for their fourth."""
+    greeted(m, source)
+    until(lambda: offences(m, source) > 2.9)
+    reply = typo(m, source)
+    assert reply.code == 550
+    return reply.seconds > FOURTH
+
+
+def is_trusted(m, source, by):
+    """It comes, is looked up, and its error costs it nothing."""
+
+    def told():
+        since = m.log.mark()
+        greeted(m, source)
+        line = m.log.wait(f"event=session client={re.escape(source)} ", since=since)
+        return f"trusted={by} " in line
+
+    until(told)
+    reply = typo(m, source)
+    assert reply.code == 550
+    return reply.seconds < 0.25 and offences(m, source) == 0
+
+
+@pytest.mark.fast
+def test_a_listed_client_starts_with_offences_and_another_does_not(mired, unbound):
+    bad, other = ports.stranger(), ports.stranger()
+    u = unbound().list("bl.test", bad).start()
+    m = mired(config=f'dnsbl "bl.test" {{ weight = 3 }}\n{u.resolver}', tarpit=TARPIT)
+    assert begins_in_debt(m, bad)
+    m.log.wait(f"event=session client={re.escape(bad)} .*listed=bl.test ")
+    greeted(m, other)
+    until(lambda: u.questions("A IN") and offences(m, other) == 0)
+    assert typo(m, other).seconds < FOURTH
+
+
+def test_only_replies_that_are_asked_for_count(mired, unbound):
+    """Several patterns; a list that refuses the resolver (127.255.255.0/24) lists nobody, and is named once."""
+    four, ten, refused = ports.stranger(), ports.stranger(), ports.stranger()
+    u = unbound().list("bl.test", four, "127.0.0.4").list("bl.test", ten, "127.0.0.10")
+    for listed in (four, ten, refused):
+        u.list("sieve.test", listed, "127.0.1.9").list("blocked.test", listed, "127.255.255.254")
+    u.start()
+    m = mired(
+        config='dnsbl "bl.test" { reply = { "127.0.0.[2..3;9..11]", "127.0.0.20" } }\n'
+        'dnsbl "sieve.test" { reply = "127.0.0.[0..255]" }\n'
+        'dnsbl "blocked.test" { weight = 10 }\n' + u.resolver,
+        tarpit=TARPIT,
+        workers=1,
+    )
+    assert begins_in_debt(m, ten)
+    for source in (four, refused):
+        greeted(m, source)
+    m.log.wait("blocked.test does not serve this resolver")
+    until(lambda: len(u.questions("blocked.test")) >= 3)
+    assert typo(m, four).seconds < FOURTH and typo(m, refused).seconds < FOURTH
+    assert m.log.text.count("blocked.test does not serve this resolver") == 1
+
+
+def test_the_heaviest_of_several_lists_counts(mired, unbound):
+    bad = ports.stranger()
+    u = unbound().list("one.test", bad).list("seven.test", bad).list("none.test", bad).start()
+    m = mired(
+        config='dnsbl "one.test" { weight = 1 }\ndnsbl "seven.test" { weight = 7 }\n'
+        'dnsbl "none.test" { weight = 0 }\n' + u.resolver,
+    )
+    greeted(m, bad)
+    until(lambda: 6.8 < offences(m, bad) <= 7)
+    since = m.log.mark()
+    greeted(m, bad)
+    m.log.wait("listed=one.test,seven.test,none.test ", since=since)
+
+
+def test_who_is_on_an_allow_list_is_exempt_whatever_other_lists_say(mired, unbound):
+    good = ports.stranger()
+    u = unbound().list("bl.test", good).list("wl.test", good, "127.0.5.1").start()
+    m = mired(
+        config=f'dnsbl "bl.test" {{ }}\ndnswl "wl.test" {{ reply = "127.0.[2..9].[0..3]" }}\n{u.resolver}',
+        tarpit=TARPIT,
+    )
+    assert is_trusted(m, good, "wl.test")
+
+
+def test_a_name_is_trusted_when_it_leads_back_to_the_client_only(mired, unbound):
+    """Forward-confirmed reverse names in `exempt`: one by itself, or a domain and all below it."""
+    below, exact, liar, sibling = (ports.stranger() for _ in range(4))
+    u = unbound()
+    u.name(below, "a7.Outbound.Example.test").host("a7.outbound.example.test", below)
+    u.name(exact, "mail.example.test").host("mail.example.test", "127.9.9.9").host("mail.example.test", exact)
+    u.name(liar, "a7.outbound.example.test")  # which has another address
+    u.name(sibling, "www.mail.example.test").host("www.mail.example.test", sibling)
+    u.start()
+    m = mired(
+        config=f'exempt = {{ ".outbound.example.test", "mail.example.test", "192.0.2.0/24" }}\n{u.resolver}',
+        tarpit=TARPIT,
+    )
+    assert is_trusted(m, below, ".outbound.example.test")
+    assert is_trusted(m, exact, "mail.example.test")
+    for source in (liar, sibling):
+        greeted(m, source)
+        until(lambda: u.questions("PTR IN"))
+        assert typo(m, source).seconds > 0.28
+        assert offences(m, source) > 0.9
+    assert not u.questions("www.mail.example.test")  # a name that nobody trusts is not asked for
+
+
+def test_a_held_greeting_goes_out_when_its_client_turns_out_to_be_trusted(mired, unbound):
+    good = ports.stranger()
+    u = unbound().list("wl.test", good).start()
+    m = mired(config=f'dnswl "wl.test" {{ }}\n{u.resolver}', tarpit="time = 20s freeze = off", workers=1)
+    u.pause()
+    with Client(m.port, source=good) as c:  # looked up, and no answer comes
+        c.ehlo()
+        c.must("MAIL FROM:<a@b.test>")
+        c.send("RCPT TO:<nobody@example.test>\r\n")
+        until(lambda: offences(m, good) > 0.9)
+        u.go_on()
+        reply = c.reply()
+        assert reply.code == 550 and reply.seconds < 10
+
+
+def proxied(m, address):
+    """An IPv6 client, by way of a balancer (this machine has one IPv6 address, its own)."""
+    c = Client(m.port, source="127.0.0.1", greet=False)
+    c.send(f"PROXY TCP6 {address} 2001:db8::25 4000 25\r\n")
+    c.greeting = c.reply()
+    return c
+
+
+def test_lists_and_names_speak_of_ipv6_clients_too(mired, unbound):
+    bad, good, named, liar = (f"2001:db8:{n}::7" for n in (1, 2, 3, 4))
+    u = unbound().list("bl.test", bad).list("wl.test", good)
+    u.name(named, "six.example.test").host("six.example.test", named)
+    u.name(liar, "six.example.test").start()
+    m = mired(
+        config=f'dnsbl "bl.test" {{ weight = 6 }}\ndnswl "wl.test" {{ }}\n'
+        f'exempt = {{ "six.example.test" }}\nresolver = "[::1]:{u.port}"',
+        tarpit=TARPIT,
+    )
+    m.file.write_text(
+        m.file.read_text().replace(
+            f'"127.0.0.1:{m.port}" {{ }}', f'"127.0.0.1:{m.port}" {{ proxy_protocol = "127.0.0.1" }}'
+        )
+    )
+    assert m.control("reload", timeout=30).returncode == 0
+
+    def trusted(address, by):
+        since = m.log.mark()
+        with proxied(m, address) as c:
+            c.quit()
+        line = m.log.wait(f"event=session client={address} ", since=since)
+        return f"trusted={by} " in line
+
+    with proxied(m, bad) as c:
+        c.quit()
+    until(lambda: offences(m, bad) > 5.8)
+    until(lambda: trusted(good, "wl.test"))
+    until(lambda: trusted(named, "six.example.test"))
+    for _ in range(2):
+        assert not trusted(liar, "six.example.test")
+
+
+def serves_at_once(m, count, slowest=1.0):
+    """So many new clients are greeted, and owe nothing."""
+    sources = [ports.stranger() for _ in range(count)]
+    for source in sources:
+        assert greeted(m, source) < slowest
+    return sources
+
+
+@pytest.mark.parametrize("how", ["stopped", "killed"])
+def test_nobody_waits_for_a_resolver_that_says_nothing_and_nobody_is_punished(mired, unbound, how):
+    bad, good = ports.stranger(), ports.stranger()
+    u = unbound().list("bl.test", bad).list("wl.test", good).start()
+    m = mired(
+        config=f'dnsbl "bl.test" {{ weight = 3 }}\ndnswl "wl.test" {{ }}\n'
+        f'exempt = {{ ".example.test" }}\n{u.resolver}',
+        tarpit=TARPIT,
+        workers=1,
+    )
+    u.pause() if how == "stopped" else u.kill()
+    sources = [bad, good, *serves_at_once(m, 20)]
+    m.log.wait("DNS: no answers")
+    for source in sources:
+        assert greeted(m, source) < 1 and offences(m, source) == 0
+    assert m.log.text.count("DNS: no answers") == 1
+    assert typo(m, bad).seconds < FOURTH  # its first error is anybody's first
+    u.go_on() if how == "stopped" else u.start()
+    until(lambda: greeted(m, ports.stranger()) and "DNS: answers come again" in m.log.text)
+    until(lambda: greeted(m, bad) and offences(m, bad) > 2.9)
+    assert m.log.text.count("DNS: answers come again") == 1
+
+
+def memory(pid):
+    """KiB of its own; the ledger is everybody's."""
+    with open(f"/proc/{pid}/status") as f:
+        return int(re.search(r"RssAnon:\s+(\d+)", f.read())[1])
+
+
+def test_a_flood_of_new_addresses_costs_no_memory_while_nothing_is_answered(mired, unbound):
+    u = unbound().start()
+    m = mired(config=f'dnsbl "a.test" {{ }}\ndnsbl "b.test" {{ }}\n{u.resolver}', workers=1)
+    u.pause()
+    (worker,) = m.processes("worker")
+
+    def flood(count):
+        for _ in range(count):
+            with socket.create_connection(("127.0.0.1", m.port), source_address=(ports.stranger(), 0)) as s:
+                assert s.recv(4) == b"220 "
+
+    flood(500)
+    before = memory(worker)
+    flood(2000)
+    assert memory(worker) - before < 1024
+
+
+def test_what_is_known_is_not_asked_again_and_known_clients_are_not_asked_for(mired, unbound):
+    source = ports.stranger()
+    u = unbound().list("bl.test", source).start()
+    m = mired(config=f'exempt = {{ "127.3.0.0/16" }}\ndnsbl "bl.test" {{ }}\n{u.resolver}', workers=1)
+    greeted(m, source)
+    until(lambda: offences(m, source) > 2.9)
+    for again in (source, source, "127.0.0.1", "127.3.4.5"):
+        greeted(m, again)
+    with Client(m.submission, source=ports.stranger()) as c:  # who will log in there
+        c.quit()
+    last = ports.stranger()
+    greeted(m, last)
+    until(lambda: u.questions(".".join(reversed(last.split(".")))))
+    assert len(u.questions("bl.test")) == 2
+
+
+def test_a_reload_takes_new_lists_up(mired, unbound):
+    bad = ports.stranger()
+    u = unbound().list("bl.test", bad).start()
+    m = mired(config=u.resolver, tarpit=TARPIT)
+    greeted(m, bad)
+    m.file.write_text(m.file.read_text() + 'dnsbl "bl.test" { }\n')
+    assert m.control("reload", timeout=30).returncode == 0
+    assert begins_in_debt(m, bad)
