@@ -76,6 +76,13 @@ BAD = {
     "two keys for one certificate": (
         'tls { certificate = "@FOLDER@/passwd" key = { "@FOLDER@/passwd", "@FOLDER@/passwd" } }', ["key"]
     ),
+    "a name that is none": ('exempt = { "mail example.org" }', ["mail example.org"]),
+    "an address that is none": ('exempt = { "10.0.0.256" }', ["10.0.0.256"]),
+    "a zone that is none": ('dnsbl "zen" { }', ['dnsbl "zen"']),
+    "a pattern of replies": ('dnswl "wl.test" { reply = "127.0.0.[9..2]" }', ["127.0.0.[9..2]"]),
+    "a weight": ('dnsbl "bl.test" { weight = heavy }', ["weight", "heavy"]),
+    "a list twice": ('dnsbl "bl.test" { }\ndnsbl "bl.test" { }', ["bl.test"]),
+    "a resolver": ('resolver = { "127.0.0.1", "ns.example.org" }', ["ns.example.org"]),
     "a maximum below the time": ("tarpit { time = 60s max = 30s }", ["max"]),
 }
 

@@ -152,6 +152,36 @@ static void test_all_wrong_values_are_listed_at_once(void **state)
     assert_non_null(strstr(said.at, ":9:"));
 }
 
+static void test_lists_names_and_resolvers_are_read(void **state)
+{
+    struct config *c = read_text(
+        BASE
+        "exempt = { \"10.0.0.0/8\", \".Outbound.Example.ORG\", \"m\xc3\xa4il.example.org\" }\n"
+        "tarpit { suspect_offences = 4 }\n"
+        "dnsbl \"Bl.Example.NET.\" { }\n"
+        "dnsbl \"b2.example.net\" { weight = 2.5 reply = { \"127.0.0.2\", \"127.0.1.[3..4]\" } }\n"
+        "dnswl \"wl.example.net\" { reply = \"127.0.0.9\" }\n"
+        "resolver = { \"127.0.0.1\", \"[::1]:5353\", \"2001:db8::53\" }\n");
+    assert_non_null(c);
+    assert_int_equal(c->exempt.count, 1);
+    assert_int_equal(c->exempt_names.count, 2);
+    assert_string_equal(c->exempt_names.at[0], ".outbound.example.org");
+    assert_string_equal(c->exempt_names.at[1], "xn--mil-qla.example.org");
+    assert_int_equal(c->dnsbl_count, 2);
+    assert_string_equal(c->dnsbl[0].zone, "bl.example.net");
+    assert_true(c->dnsbl[0].weight == 4 && c->dnsbl[1].weight == 2.5);
+    assert_int_equal(c->dnsbl[0].patterns.count, 0);
+    assert_int_equal(c->dnsbl[1].patterns.count, 2);
+    assert_int_equal(listing_judge(&c->dnsbl[1].patterns, (const uint8_t[]){127, 0, 1, 4}),
+                     LISTING_YES);
+    assert_int_equal(c->dnswl_count, 1);
+    assert_int_equal(c->dnswl[0].patterns.count, 1);
+    assert_int_equal(c->resolver.count, 3);
+    assert_true(c->resolvers[0].family == ADDR_IP4 && c->resolvers[0].port == 0);
+    assert_true(c->resolvers[1].family == ADDR_IP6 && c->resolvers[1].port == 5353);
+    config_free(c);
+}
+
 static void test_an_unknown_key_ends_it(void **state)
 {
     bad("colour = \"red\"\n", "colour", "mired.conf:5");
@@ -260,6 +290,7 @@ int main(void)
         cmocka_unit_test(test_durations_sizes_shares_and_networks_are_read),
         cmocka_unit_test(test_each_wrong_value_is_named_with_what_would_be_right),
         cmocka_unit_test(test_all_wrong_values_are_listed_at_once),
+        cmocka_unit_test(test_lists_names_and_resolvers_are_read),
         cmocka_unit_test(test_an_unknown_key_ends_it),
         cmocka_unit_test(test_a_key_of_later_is_refused_and_never_ignored),
         cmocka_unit_test(test_included_files_are_read_and_named),

@@ -1,0 +1,333 @@
+/* Look-ups of clients, with a resolver played by a socket of the test: it decides what is answered,
+ * in which order, and what never is. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/sockaddr.h"
+#include "dns/lookup.h"
+
+enum { QUESTIONS = 1024 };
+
+/* A question that has come to the resolver, and who asked. */
+struct asked {
+    uint8_t octets[512];
+    size_t len;
+    struct sockaddr_storage from;
+    socklen_t from_len;
+    char name[256]; /* "2.0.0.127.bl.test" */
+    uint16_t type;
+};
+
+static struct test {
+    struct loop loop;
+    struct lookups *lookups;
+    int resolver;
+    struct asked asked[QUESTIONS];
+    size_t count;
+    unsigned told;
+    struct dns_finding last;
+    void *owner;
+} t;
+
+static const struct lookup_list blocked[] = {{"bl.test", {0}}, {"bl2.test", {0}}},
+                                allowed[] = {{"wl.test", {0}}};
+static const char *const names[] = {".example.test"};
+
+static void found(void *arg, void *owner, const struct addr *client, const struct dns_finding *f)
+{
+    t.told++;
+    t.last = *f;
+    t.owner = owner;
+}
+
+static void open_with(size_t blocked_count, size_t allowed_count, size_t name_count)
+{
+    struct addr server;
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+
+    memset(&t, 0, sizeof t);
+    assert_int_equal(loop_open(&t.loop), 0);
+    t.resolver = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    assert_true(addr_parse(SPAN("127.0.0.1"), &server));
+    len = addr_to_sockaddr(&server, &sa);
+    assert_int_equal(bind(t.resolver, (struct sockaddr *)&sa, len), 0);
+    len = sizeof sa;
+    assert_int_equal(getsockname(t.resolver, (struct sockaddr *)&sa, &len), 0);
+    server = addr_from_sockaddr((struct sockaddr *)&sa, len);
+    struct lookup_kit kit = {.loop = &t.loop,
+                             .blocked = blocked,
+                             .blocked_count = blocked_count,
+                             .allowed = allowed,
+                             .allowed_count = allowed_count,
+                             .name = names,
+                             .name_count = name_count,
+                             .server = &server,
+                             .server_count = 1,
+                             .found = found};
+    assert_int_equal(lookups_open(&t.lookups, &kit), 0);
+}
+
+static void close_all(void)
+{
+    lookups_close(t.lookups);
+    loop_close(&t.loop);
+    if (t.resolver >= 0)
+        close(t.resolver);
+}
+
+static struct addr client(uint32_t n)
+{
+    return (struct addr){.octets = {198, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n},
+                         .family = ADDR_IP4};
+}
+
+static void read_name(struct asked *q)
+{
+    size_t at = 12, n = 0;
+
+    while (q->octets[at]) {
+        memcpy(q->name + n, q->octets + at + 1, q->octets[at]);
+        n += q->octets[at];
+        at += 1 + (size_t)q->octets[at];
+        q->name[n++] = '.';
+    }
+    q->name[n - 1] = '\0';
+    q->type = q->octets[at + 2];
+}
+
+/* Takes what has been asked until there are `count` questions. */
+static void hear(size_t count)
+{
+    while (t.count < count) {
+        struct asked *q = &t.asked[t.count];
+        q->from_len = sizeof q->from;
+        ssize_t n = recvfrom(t.resolver, q->octets, sizeof q->octets, 0,
+                             (struct sockaddr *)&q->from, &q->from_len);
+        if (n < 0) {
+            loop_turn(&t.loop, 1);
+            continue;
+        }
+        q->len = (size_t)n;
+        read_name(q);
+        t.count++;
+    }
+}
+
+static struct asked *question(const char *end, uint16_t type)
+{
+    for (size_t i = 0; i < t.count; i++)
+        if (t.asked[i].type == type && strstr(t.asked[i].name, end))
+            return &t.asked[i];
+    fail_msg("nobody asked about %s", end);
+    return NULL;
+}
+
+/* Answers with one record for the question's name, or with "no such name" when there is no data. */
+static void answer(const struct asked *q, const void *data, size_t len)
+{
+    uint8_t out[1024], *at = out + q->len;
+
+    memcpy(out, q->octets, q->len);
+    out[2] = 0x81;
+    out[3] = data ? 0x80 : 0x83;
+    if (data) {
+        const uint8_t record[] = {0xc0, 12, 0, (uint8_t)q->type, 0, 1, 0, 0, 1, 0, 0, (uint8_t)len};
+        out[7] = 1;
+        memcpy(at, record, sizeof record);
+        memcpy(at + sizeof record, data, len);
+        at += sizeof record + len;
+    }
+    sendto(t.resolver, out, (size_t)(at - out), 0, (const struct sockaddr *)&q->from, q->from_len);
+    for (int i = 0; i < 5; i++)
+        loop_turn(&t.loop, 2);
+}
+
+static void nothing(const char *end, uint16_t type)
+{
+    answer(question(end, type), NULL, 0);
+}
+
+static void yes(const char *end)
+{
+    answer(question(end, 1), (const uint8_t[]){127, 0, 0, 2}, 4);
+}
+
+static bool known(const struct addr *a, struct dns_finding *f)
+{
+    bool fresh;
+    return lookups_known(t.lookups, a, f, &fresh) && fresh;
+}
+
+static void test_a_listing_is_told_at_once_when_nobody_could_say_otherwise(void **state)
+{
+    struct addr a = client(1);
+    struct dns_finding f;
+    int owner;
+
+    open_with(2, 0, 0);
+    assert_true(lookups_start(t.lookups, &a, &owner));
+    hear(2);
+    yes(".bl.test");
+    assert_int_equal(t.told, 1);
+    assert_int_equal(t.last.listed, 1);
+    assert_ptr_equal(t.owner, &owner);
+    assert_false(known(&a, &f));
+    yes(".bl2.test");
+    assert_int_equal(t.told, 2);
+    assert_true(known(&a, &f));
+    assert_int_equal(f.listed, 3);
+    close_all();
+}
+
+static void test_a_listing_waits_for_who_could_say_the_client_is_good(void **state)
+{
+    struct addr a = client(2);
+
+    open_with(1, 1, 0);
+    assert_true(lookups_start(t.lookups, &a, NULL));
+    hear(2);
+    yes(".bl.test");
+    assert_int_equal(t.told, 0);
+    yes(".wl.test");
+    assert_int_equal(t.told, 1);
+    assert_int_equal(t.last.trust, DNS_TRUST_LIST);
+    close_all();
+}
+
+static void test_trust_is_told_and_known_before_all_is_answered(void **state)
+{
+    struct addr a = client(3);
+    struct dns_finding f;
+
+    open_with(1, 1, 0);
+    assert_true(lookups_start(t.lookups, &a, NULL));
+    hear(2);
+    yes(".wl.test");
+    assert_int_equal(t.told, 1);
+    assert_true(known(&a, &f) && f.trust == DNS_TRUST_LIST);
+    yes(".bl.test");
+    assert_int_equal(t.told, 1);
+    close_all();
+}
+
+static void test_a_name_is_asked_for_its_address_and_believed_when_it_is_the_clients(void **state)
+{
+    static const uint8_t pointer[] = "\2mx\7example\4test", stranger[] = "\2mx\5other\4test";
+    struct addr a = client(4), b = client(5), c = client(6);
+
+    open_with(0, 0, 1);
+    assert_true(lookups_start(t.lookups, &a, NULL));
+    hear(1);
+    answer(question("4.0.0.198.in-addr.arpa", 12), pointer, sizeof pointer);
+    hear(2);
+    answer(question("mx.example.test", 1), a.octets, 4);
+    assert_int_equal(t.told, 1);
+    assert_int_equal(t.last.trust, DNS_TRUST_NAME);
+
+    assert_true(lookups_start(t.lookups, &b, NULL));
+    hear(3);
+    answer(&t.asked[2], pointer, sizeof pointer);
+    hear(4);
+    answer(&t.asked[3], a.octets, 4);
+    assert_int_equal(t.told, 1);
+
+    assert_true(lookups_start(t.lookups, &c, NULL));
+    hear(5);
+    answer(&t.asked[4], stranger, sizeof stranger);
+    struct dns_finding f;
+    assert_true(known(&c, &f) && f.trust == DNS_TRUST_NONE);
+    close_all();
+}
+
+static void test_there_is_one_look_up_a_client_and_no_more_than_there_is_room_for(void **state)
+{
+    struct addr six = {.octets = {0x20, 1, 0xd, 0xb8, 0, 0, 0, 1, 9}, .family = ADDR_IP6},
+                near = six;
+
+    open_with(1, 0, 0);
+    near.octets[15] = 7; /* of the same /64 */
+    assert_true(lookups_start(t.lookups, &six, NULL));
+    assert_false(lookups_start(t.lookups, &six, NULL));
+    assert_false(lookups_start(t.lookups, &near, NULL));
+    for (uint32_t n = 1; n < LOOKUP_OPEN_MAX; n++) {
+        struct addr a = client(n);
+        assert_true(lookups_start(t.lookups, &a, NULL));
+    }
+    struct addr late = client(9999);
+    assert_false(lookups_start(t.lookups, &late, NULL));
+    hear(1);
+    answer(&t.asked[0], NULL, 0);
+    assert_true(lookups_start(t.lookups, &late, NULL));
+    close_all();
+    assert_int_equal(t.told, 0);
+}
+
+static void test_who_is_gone_is_not_told(void **state)
+{
+    struct addr a = client(7);
+    int owner, other;
+
+    open_with(1, 0, 0);
+    assert_true(lookups_start(t.lookups, &a, &owner));
+    lookups_disown(t.lookups, &a, &other);
+    lookups_disown(t.lookups, &a, &owner);
+    hear(1);
+    yes(".bl.test");
+    assert_int_equal(t.told, 1);
+    assert_null(t.owner);
+    close_all();
+}
+
+static void test_without_a_resolver_little_is_asked_until_it_is_back(void **state)
+{
+    struct sockaddr_storage sa;
+    socklen_t len = sizeof sa;
+    uint32_t n = 100;
+
+    open_with(1, 0, 0);
+    assert_int_equal(getsockname(t.resolver, (struct sockaddr *)&sa, &len), 0);
+    close(t.resolver); /* so that questions are refused at once */
+    t.resolver = -1;
+    for (; n < 100 + LOOKUP_DOWN_AFTER; n++) {
+        struct addr a = client(n);
+        struct dns_finding f;
+        assert_true(lookups_start(t.lookups, &a, NULL));
+        for (int i = 0; i < 5; i++)
+            loop_turn(&t.loop, 2);
+        assert_false(known(&a, &f)); /* no answer is not an answer */
+    }
+    t.resolver = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(t.resolver, (struct sockaddr *)&sa, len), 0);
+    struct addr first = client(1), second = client(2);
+    assert_true(lookups_start(t.lookups, &first, NULL));
+    assert_false(lookups_start(t.lookups, &second, NULL));
+    hear(1);
+    nothing(".bl.test", 1);
+    struct addr third = client(3);
+    assert_true(lookups_start(t.lookups, &second, NULL));
+    assert_true(lookups_start(t.lookups, &third, NULL));
+    close_all();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_listing_is_told_at_once_when_nobody_could_say_otherwise),
+        cmocka_unit_test(test_a_listing_waits_for_who_could_say_the_client_is_good),
+        cmocka_unit_test(test_trust_is_told_and_known_before_all_is_answered),
+        cmocka_unit_test(test_a_name_is_asked_for_its_address_and_believed_when_it_is_the_clients),
+        cmocka_unit_test(test_there_is_one_look_up_a_client_and_no_more_than_there_is_room_for),
+        cmocka_unit_test(test_who_is_gone_is_not_told),
+        cmocka_unit_test(test_without_a_resolver_little_is_asked_until_it_is_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
