@@ -130,12 +130,18 @@ def test_the_heaviest_of_several_lists_counts(mired, unbound):
     m = mired(
         config='dnsbl "one.test" { weight = 1 }\ndnsbl "seven.test" { weight = 7 }\n'
         'dnsbl "none.test" { weight = 0 }\n' + u.resolver,
+        workers=1,
     )
     greeted(m, bad)
     until(lambda: 6.8 < offences(m, bad) <= 7)
-    since = m.log.mark()
-    greeted(m, bad)
-    m.log.wait("listed=one.test,seven.test,none.test ", since=since)
+
+    def told():
+        since = m.log.mark()
+        greeted(m, bad)
+        line = m.log.wait("event=session", since=since)
+        return "listed=one.test,seven.test,none.test " in line
+
+    until(told)
 
 
 def test_who_is_on_an_allow_list_is_exempt_whatever_other_lists_say(mired, unbound):
