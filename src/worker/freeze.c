@@ -152,8 +152,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
         peer = ask_kernel(getpeername, item->fd);
     if (r.version != FREEZE_VERSION || peer.family == ADDR_NONE)
         return NULL;
-    struct conn *c =
-        conn_new(w, item->fd, listener_of(w, &local), &peer, conn_is_exempt(w, &peer));
+    struct conn *c = conn_new(w, item->fd, listener_of(w, &local), &peer, conn_is_exempt(w, &peer));
     if (!c)
         return NULL;
     if (session_thaw(&c->smtp, span_after(item->session, sizeof r)) < 0) {
