@@ -1,110 +1,113 @@
-// The page: draws what /events tells, one event a second. Text goes in as text, never as markup: client names are
-// what an attacker chose to be called.
-"use strict";
+// The page: one event a second from /events, drawn. What is over time is charts.js, what is about clients clients.js.
+import { moment, remember } from "./charts.js";
+import { drawClients } from "./clients.js";
+import { $, amount, clock, count, make, milliseconds, plural, say, span } from "./words.js";
 
-const $ = (id) => document.getElementById(id);
-const history = [];
-const MINUTES = 10;
-let before = null;
+const RETRY_MS = 2000;
 
-const count = (n) => Math.round(n).toLocaleString("en");
 const sum = (family, keys) => keys.reduce((all, key) => all + (family[key] || 0), 0);
 
-function element(name, text, attributes = {}) {
-  const made = document.createElement(name);
-  made.textContent = text;
-  Object.assign(made, attributes);
-  return made;
+function state(element, kind, text) {
+  element.className = `state ${kind}`;
+  say(element, text);
 }
 
-function standing(client) {
-  if (client.exempt) return "exempt";
-  if (client.shielded) return "shielded";
-  if (client.paced) return "paced";
-  return client.debt > 0 ? "in debt" : "fine";
-}
+// ---- parts ----
 
-async function change(what, address) {
-  const answer = await fetch(`/${what}?address=${encodeURIComponent(address)}`, {
-    method: "POST",
-    headers: { "X-Mired-Token": $("token").value },
-  });
-  $("said").textContent = `${what} ${address}: ${(await answer.text()).trim()}`;
-}
+const UP = { true: "ok", false: "bad", null: "wait" };
+const UP_WORDS = { true: "up", false: "down", null: "not known yet" };
 
-function row(client, mayChange) {
-  const made = document.createElement("tr");
-  const cells = [
-    client.address,
-    client.offences.toFixed(1),
-    count(client.good),
-    standing(client),
-    client.next_verdict_seconds > 0 ? `in ${Math.ceil(client.next_verdict_seconds)} s` : "",
-  ];
-  for (const text of cells) made.append(element("td", text));
-  const buttons = document.createElement("td");
-  if (mayChange && $("token").value)
-    for (const what of ["release", "exempt", "penalise"])
-      buttons.append(element("button", what, { type: "button", onclick: () => change(what, client.address) }));
-  made.append(buttons);
-  return made;
-}
-
-function drawClients(live) {
-  const table = $("clients");
-  if (table.contains(document.activeElement)) return; // whoever stands on a button keeps it
-  table.replaceChildren(...live.clients.map((client) => row(client, live.may_change)));
-  $("unlock").hidden = !live.may_change;
-}
-
-function drawChart(held) {
-  const now = Date.now();
-  history.push([now, held]);
-  while (now - history[0][0] > MINUTES * 60000) history.shift();
-  const most = Math.max(1, ...history.map(([, n]) => n));
-  const points = history.map(([at, n]) => {
-    const x = 600 - ((now - at) / (MINUTES * 60000)) * 600;
-    return `${x.toFixed(1)} ${(155 - (n / most) * 145).toFixed(1)}`;
-  });
-  $("line").setAttribute("d", `M${points.join("L")}`);
-  $("area").setAttribute("d", `M${points.join("L")}L600 160L${points[0].split(" ")[0]} 160Z`);
-  $("most").textContent = `at most ${count(most)}`;
-}
-
-function drawParts(status) {
+function partsOf(status) {
   const parts = [];
-  for (const backend of status.backends)
-    parts.push([`backend ${backend.name}`, backend.up === null ? "not asked yet" : backend.up ? "up" : "DOWN"]);
-  for (const directory of status.directories) parts.push([`recipients ${directory.kind}`, directory.up ? directory.path || "up" : "down"]);
-  parts.push(["ledger", `${count(status.ledger.entries)} known, room for ${count(status.ledger.capacity)}`]);
-  parts.push(["workers", `${status.workers}, restarted ${status.worker_restarts} times`]);
+  for (const b of status.backends) parts.push({ kind: UP[b.up], name: `backend ${b.name}`, is: UP_WORDS[b.up] });
+  for (const d of status.directories)
+    parts.push({ kind: UP[d.up], name: `recipients ${d.kind}`, is: UP_WORDS[d.up], more: d.path });
+  const full = (100 * status.ledger.entries) / status.ledger.capacity;
+  const died = status.worker_restarts;
+  parts.push({
+    kind: died ? "warn" : "ok",
+    name: plural(status.workers, "worker"),
+    is: died ? `died and replaced ${plural(died, "time")}` : "none has died",
+  });
+  parts.push({
+    kind: "ok",
+    name: "ledger",
+    is: `${count(status.ledger.entries)} known`,
+    more: `room for ${count(status.ledger.capacity)}, ${full < 1 ? "less than 1" : Math.round(full)} % full`,
+  });
+  parts.push({ kind: "off", name: "fleet", is: "not configured" });
+  return parts;
+}
+
+function drawParts(parts) {
+  const said = JSON.stringify(parts);
+  if ($("parts").dataset.said === said) return;
+  $("parts").dataset.said = said;
   $("parts").replaceChildren(
-    ...parts.map(([name, text]) => element("li", `${name}: ${text}`, { className: text === "DOWN" ? "down" : "" })),
+    ...parts.map(({ kind, name, is, more }) =>
+      make("li", {}, make("span", { className: `state ${kind}`, textContent: name }), make("b", { textContent: is }), make("small", { textContent: more || "" })),
+    ),
   );
 }
 
-function draw(live) {
-  const status = live.status;
-  const passed = sum(status.messages, ["passed"]);
-  const held = status.held + status.frozen;
-  $("host").textContent = status.hostname;
-  $("state").textContent = `version ${status.version}, up ${count(status.up_seconds / 60)} min`;
-  $("held").textContent = count(held);
-  $("frozen").textContent = count(status.frozen);
-  $("hours").textContent = status.attacker_hours.toFixed(1);
-  if (before) {
-    const seconds = status.up_seconds - before.up;
-    if (seconds > 0) $("rate").textContent = ((passed - before.passed) / seconds).toFixed(1);
-  }
-  before = { passed, up: status.up_seconds };
-  $("told").textContent = count(sum(status.verdicts, ["good", "bad"]));
-  $("masked").textContent = count(sum(status.verdicts, ["masked", "shield"]));
-  drawChart(held);
-  drawClients(live);
-  drawParts(status);
+function drawSummary(parts) {
+  const down = parts.filter((p) => p.kind === "bad").map((p) => p.name);
+  if (down.length) state($("parts-state"), "bad", `Down: ${down.join(", ")}`);
+  else if (parts.some((p) => p.kind === "wait")) state($("parts-state"), "wait", "What is known is up");
+  else state($("parts-state"), "ok", "All parts up");
 }
 
-const events = new EventSource("/events");
-events.onmessage = (event) => draw(JSON.parse(event.data));
-events.onerror = () => ($("state").textContent = "mired cannot be reached; trying again");
-$("unlock").onsubmit = (event) => event.preventDefault();
+// ---- numbers ----
+
+function drawNumbers(status, mail) {
+  const held = status.held + status.frozen;
+  const { passed, deferred, refused } = status.messages;
+  const rate = mail.per_second === null ? "–" : `${amount(mail.per_second)}/s`;
+  const quick = mail.p99_ms === null ? "" : `, p99 ${milliseconds(mail.p99_ms)}`;
+  say($("headline"), `${plural(held, "connection")} held; good mail ${rate}${quick}`);
+  say($("held"), count(held));
+  say($("frozen"), status.frozen ? `${count(status.frozen)} of them without a socket` : "each with a socket");
+  say($("hours"), `${status.attacker_hours < 1000 ? status.attacker_hours.toFixed(1) : count(status.attacker_hours)} h`);
+  say($("days"), status.attacker_hours < 48 ? "all clients together" : `${count(status.attacker_hours / 24)} days together`);
+  say($("rate"), rate);
+  say($("passed"), `${count(passed)} passed, ${count(deferred)} deferred, ${count(refused)} refused`);
+  say($("p99"), milliseconds(mail.p99_ms));
+  say($("told"), count(sum(status.verdicts, ["good", "bad"])));
+  say($("told-of"), `${count(status.verdicts.good)} good, ${count(status.verdicts.bad)} bad`);
+  say($("masked"), count(sum(status.verdicts, ["masked", "shield"])));
+  say($("masked-of"), `${count(status.verdicts.masked)} masked, ${count(status.verdicts.shield)} shielded`);
+}
+
+let version = null;
+
+function draw(live) {
+  const status = live.status;
+  const at = status.since_ms / 1000 + status.up_seconds;
+  const parts = partsOf(status);
+  document.title = `${count(status.held + status.frozen)} held – mired`;
+  say($("host"), status.hostname);
+  say($("since"), `version ${status.version}, up ${span(status.up_seconds)}`);
+  drawNumbers(status, live.mail);
+  drawParts(parts);
+  drawSummary(parts);
+  drawClients(live);
+  moment(at, status.held + status.frozen, status.frozen, live.mail);
+  if (version !== null && version !== status.version) state($("link"), "warn", "upgraded: reload this page");
+  else state($("link"), "ok", "live");
+  version = version || status.version;
+}
+
+// ---- the stream ----
+
+// The browser itself comes back after a broken stream, but not after a refusal, as there may be in the middle of a reload.
+function listen() {
+  const events = new EventSource("/events");
+  events.onopen = () => remember().catch(() => {});
+  events.onmessage = (event) => draw(JSON.parse(event.data));
+  events.onerror = () => {
+    state($("link"), "bad", `not reached since ${clock(Date.now() / 1000, true)}`);
+    if (events.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
+  };
+}
+
+listen();

@@ -6,6 +6,7 @@
 #include "base/metrics.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stddef.h>
 #include <sys/mman.h>
 
@@ -106,6 +107,23 @@ void metrics_sum_time(const struct metrics *m, enum metric_time id,
             bucket[i] += atomic_load_explicit(&h->bucket[i], memory_order_relaxed);
         *us += atomic_load_explicit(&h->us, memory_order_relaxed);
     }
+}
+
+double metric_quantile_ms(const uint64_t bucket[METRIC_BUCKETS + 1], double q)
+{
+    double all = 0, below = 0;
+
+    for (int b = 0; b <= METRIC_BUCKETS; b++)
+        all += (double)bucket[b];
+    if (all == 0)
+        return NAN;
+    for (int b = 0; b < METRIC_BUCKETS; b++) {
+        double in = (double)bucket[b], from = b ? metric_bucket_ms[b - 1] : 0;
+        if (in > 0 && below + in >= q * all)
+            return from + (metric_bucket_ms[b] - from) * (q * all - below) / in;
+        below += in;
+    }
+    return metric_bucket_ms[METRIC_BUCKETS - 1];
 }
 
 void metrics_reset_gauges(struct metrics_row *row)

@@ -141,6 +141,12 @@ void metric_took(enum metric_time id, uint64_t us);
 uint64_t metrics_sum(const struct metrics *m, enum metric id);
 void metrics_sum_time(const struct metrics *m, enum metric_time id,
                       uint64_t bucket[METRIC_BUCKETS + 1], uint64_t *us);
+
+/* The time in ms that a share `q` (0..1) of those in bucket[METRIC_BUCKETS + 1] did not exceed. As
+ * Prometheus' histogram_quantile() it takes them to be spread evenly over their bucket, and for
+ * what fell beyond the last bound it answers that bound. NAN when there are none. */
+double metric_quantile_ms(const uint64_t bucket[METRIC_BUCKETS + 1], double q);
+
 void metrics_reset_gauges(struct metrics_row *row);
 
 #endif

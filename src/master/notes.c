@@ -40,10 +40,12 @@ static void release(struct master *m, struct child *c, const struct note *n)
             channel_send(w->channel.fd, n);
 }
 
+/* Only to the web process beside it: another generation may have other backends, or reach them
+ * otherwise. */
 static void backend(struct master *m, struct child *c, const struct note *n)
 {
     for (struct child *w = m->children; w; w = w->next)
-        if (w->role == ROLE_WEB && w->channel.fd >= 0)
+        if (w->role == ROLE_WEB && w->generation == c->generation && w->channel.fd >= 0)
             channel_send(w->channel.fd, n);
 }
 

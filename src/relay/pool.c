@@ -43,8 +43,12 @@ static void set_up(struct backend *b, bool up)
     b->up = up;
     if (up)
         b->backoff_ms = 0;
-    if (changed)
-        relay_changed(b->relay);
+    if (!changed)
+        return;
+    relay_changed(b->relay);
+    const struct relay_kit *kit = &b->relay->kit;
+    if (kit->reached && !b->relay->closing)
+        kit->reached(kit->arg, b->config->name, up);
 }
 
 static void went_down(struct backend *b)

@@ -32,6 +32,8 @@ struct relay_kit {
     /* A backend went up or down, or its capabilities are known (enum smtp_offer of those that are
      * up). */
     void (*changed)(void *arg, uint32_t offer);
+    /* Whether a backend can be reached: when that is first known, and whenever it changes. */
+    void (*reached)(void *arg, const char *backend, bool up);
     void *arg;
 };
 

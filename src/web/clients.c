@@ -16,7 +16,7 @@
 
 enum { CLIENTS_MOST = 10000, CLIENTS_DEFAULT = 20 };
 
-static struct ledger_decay decay_of(const struct web *w)
+struct ledger_decay decay_of(const struct web *w)
 {
     const struct tarpit_rules *r = &w->kit->config->tarpit;
     return (struct ledger_decay){r->half_life, r->good_half_life};
@@ -58,6 +58,32 @@ static json_t *entry_json(const struct web *w, const struct row *r, uint64_t now
                      "patience_seconds", (double)e->patience_ms / 1000, "next_verdict_seconds",
                      left_s(e->turn_ms, now), "hold_left_seconds", left_s(e->debt_ms, now),
                      "seen_ms", (json_int_t)e->seen_ms);
+}
+
+/* A client as the rules see it: what it owes counts its share of its network's offences too (R10).
+ */
+static json_t *client_json(const struct web *w, const struct row *r, uint64_t now)
+{
+    const struct tarpit_rules *rules = &w->kit->config->tarpit;
+    const struct config_networks *exempt = &w->kit->config->exempt;
+    const struct ledger_entry *e = &r->entry;
+    struct ledger_decay d = decay_of(w);
+    struct ledger_key around = ledger_key_network(w->kit->ledger, &r->who);
+    struct row n = {.who = ledger_key_addr(&around), .network = true};
+    json_t *about = entry_json(w, r, now);
+
+    ledger_get(w->kit->ledger, &around, &d, now, &n.entry);
+    double debt = policy_debt(rules, e->offences, e->good, n.entry.offences, n.entry.good);
+    bool in_turns = rules->pace && debt > 0 && e->paced && e->turn_ms > now;
+    bool is_exempt = (e->flags | n.entry.flags) & LEDGER_EXEMPT ||
+                     networks_contain(exempt->at, exempt->count, &r->who);
+    json_t *more =
+        json_pack("{s:f, s:b, s:b, s:b, s:b, s:o}", "debt", debt, "in_debt", debt > 0, "paced",
+                  in_turns || policy_paced(rules, debt), "shielded", policy_shielded(rules, debt),
+                  "exempt", is_exempt, "network", entry_json(w, &n, now));
+    json_object_update(about, more);
+    json_decref(more);
+    return about;
 }
 
 /* ---- clients ---- */
@@ -127,7 +153,21 @@ static void sort(struct best *b)
     b->count = all;
 }
 
-static bool gather(const struct web *w, struct best *b, uint64_t now)
+/* Adds an entry that the ledger exempts to the list, while there are less than `most`. */
+static void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct row *r)
+{
+    char text[ADDR_TEXT];
+
+    if (!(r->entry.flags & LEDGER_EXEMPT) || key->kind > LEDGER_NETWORK ||
+        json_array_size(list) >= most)
+        return;
+    r->network = key->kind == LEDGER_NETWORK;
+    json_array_append_new(list, json_pack("{s:s, s:I}", "address", name_of(r, text), "until_ms",
+                                          (json_int_t)r->entry.exempt_until_ms));
+}
+
+/* Goes through the ledger once for both lists; `exempt` may be NULL. */
+static bool gather(const struct web *w, struct best *b, json_t *exempt, uint64_t now)
 {
     struct ledger_decay d = decay_of(w);
     struct ledger_key key;
@@ -137,14 +177,18 @@ static bool gather(const struct web *w, struct best *b, uint64_t now)
     b->row = malloc(b->most * sizeof *b->row);
     if (!b->row)
         return false;
-    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry))
+    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry)) {
+        if (exempt)
+            add_exempt(exempt, b->most, &key, &r);
+        r.network = false;
         if (key.kind == LEDGER_CLIENT)
             offer(b, &r);
+    }
     sort(b);
     return true;
 }
 
-json_t *clients_json(const struct web *w, size_t most, const char *sort_by)
+json_t *clients_json(const struct web *w, size_t most, const char *sort_by, json_t *exempt)
 {
     struct best b = {.most = most};
     uint64_t now = clock_wall_ms();
@@ -153,10 +197,10 @@ json_t *clients_json(const struct web *w, size_t most, const char *sort_by)
     b.order = !sort_by || strcmp(sort_by, "offences") == 0 ? BY_OFFENCES
               : strcmp(sort_by, "good") == 0               ? BY_GOOD
                                                            : BY_HELD;
-    if (!list || !gather(w, &b, now))
+    if (!list || !gather(w, &b, exempt, now))
         return list;
     for (size_t i = 0; i < b.count; i++)
-        json_array_append_new(list, entry_json(w, &b.row[i], now));
+        json_array_append_new(list, client_json(w, &b.row[i], now));
     free(b.row);
     return list;
 }
@@ -173,40 +217,39 @@ void run_clients(struct control *c, const json_t *args)
              strcmp(by, "good") != 0)
         control_fail(c, CONTROL_USAGE, "clients are sorted by held, offences or good");
     else
-        control_done(c, json_pack("{s:o}", "clients", clients_json(c->web, (size_t)most, by)));
+        control_done(c,
+                     json_pack("{s:o}", "clients", clients_json(c->web, (size_t)most, by, NULL)));
 }
 
 /* ---- whom a command is about ---- */
 
-struct whom {
-    struct network network; /* as it was written */
-    bool client;            /* one address */
-    bool own;               /* the size of a client's network, which has an entry of its own */
-};
-
-static void size_of_whom(struct whom *who)
+struct whom whom_of(const struct network *n)
 {
-    bool four = who->network.base.family == ADDR_IP4;
-    who->client = who->network.bits >= (four ? 32 : 64);
-    who->own = who->network.bits == (four ? 24 : 48);
+    uint8_t client = n->base.family == ADDR_IP4 ? 32 : 64, own = client == 32 ? 24 : 48;
+
+    /* Who names one address of a client means the client: IPv6's are /64. */
+    if (n->bits > client)
+        return (struct whom){.network = {addr_client(&n->base), client}, .client = true};
+    return (struct whom){.network = *n, .client = n->bits == client, .own = n->bits == own};
 }
 
 static bool read_whom(struct control *c, const json_t *args, struct whom *who)
 {
     const char *text = request_text(args, "address");
+    struct network n;
 
-    if (!text || !network_parse(span_of(text), &who->network)) {
+    if (!text || !network_parse(span_of(text), &n)) {
         control_fail(c, CONTROL_USAGE,
                      "\"%.80s\" is neither an address nor a network (192.0.2.7, 192.0.2.0/24, "
                      "2001:db8::1)",
                      text ? text : "");
         return false;
     }
-    size_of_whom(who);
+    *who = whom_of(&n);
     return true;
 }
 
-static struct ledger_key key_of(const struct web *w, const struct whom *who)
+struct ledger_key whom_key(const struct web *w, const struct whom *who)
 {
     return who->client ? ledger_key_client(w->kit->ledger, &who->network.base)
                        : ledger_key_network(w->kit->ledger, &who->network.base);
@@ -232,7 +275,7 @@ void run_show(struct control *c, const json_t *args)
         control_fail(c, CONTROL_USAGE, "the ledger knows clients and their /24 or /48 only");
         return;
     }
-    struct ledger_key key = key_of(w, &who), around;
+    struct ledger_key key = whom_key(w, &who), around;
     struct row r = {.network = !who.client}, n = {.network = true};
     bool known = ledger_get(w->kit->ledger, &key, &d, now, &r.entry);
     around = ledger_key_network(w->kit->ledger, &who.network.base);
@@ -243,11 +286,8 @@ void run_show(struct control *c, const json_t *args)
     }
     r.who = ledger_key_addr(&key);
     n.who = ledger_key_addr(&around);
-    double debt = policy_debt(&w->kit->config->tarpit, r.entry.offences, r.entry.good,
-                              n.entry.offences, n.entry.good);
-    json_t *about = entry_json(w, &r, now);
-    json_object_set_new(about, "debt", json_real(debt));
-    json_object_set_new(about, "in_debt", json_boolean(debt > 0));
+    json_t *about = who.client ? client_json(w, &r, now) : entry_json(w, &r, now);
+    json_object_del(about, "network");
     control_done(c, json_pack("{s:o, s:o}", "client", about, "network", entry_json(w, &n, now)));
 }
 
@@ -320,14 +360,8 @@ static void list_exempt(struct control *c)
     struct ledger_key key;
     struct row r;
 
-    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry)) {
-        char text[ADDR_TEXT];
-        if (!(r.entry.flags & LEDGER_EXEMPT) || key.kind > LEDGER_NETWORK)
-            continue;
-        r.network = key.kind == LEDGER_NETWORK;
-        json_array_append_new(list, json_pack("{s:s, s:I}", "address", name_of(&r, text),
-                                              "until_ms", (json_int_t)r.entry.exempt_until_ms));
-    }
+    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry))
+        add_exempt(list, SIZE_MAX, &key, &r);
     control_done(c, json_pack("{s:o}", "exempt", list));
 }
 
@@ -353,7 +387,7 @@ void run_exempt(struct control *c, const json_t *args)
         control_fail(c, CONTROL_USAGE, "\"%.40s\" is no duration; right would be 1d", lasts);
         return;
     }
-    struct ledger_key key = key_of(c->web, &who);
+    struct ledger_key key = whom_key(c->web, &who);
     bool remove = request_flag(args, "remove");
     control_log(c, remove ? "exempt --remove" : "exempt", request_text(args, "address"));
     if (remove) {
@@ -380,33 +414,12 @@ void run_penalise(struct control *c, const json_t *args)
         control_fail(c, CONTROL_USAGE, "one address is penalised, with 0 to 1000 offences");
         return;
     }
-    struct ledger_key client = key_of(c->web, &who);
+    struct ledger_key client = whom_key(c->web, &who);
     struct ledger_key network = ledger_key_network(c->web->kit->ledger, &who.network.base);
     control_log(c, "penalise", request_text(args, "address"));
     double live = ledger_add_offences(c->web->kit->ledger, &client, &d, now, offences);
     ledger_add_offences(c->web->kit->ledger, &network, &d, now, offences);
     control_done(c, json_pack("{s:s, s:f}", "text", "booked", "offences", live));
-}
-
-bool web_change(struct web *w, const char *what, const struct network *n)
-{
-    struct whom who = {.network = *n};
-    uint64_t now = clock_wall_ms();
-    struct ledger_decay d = decay_of(w);
-
-    size_of_whom(&who);
-    struct ledger_key key = key_of(w, &who);
-    if (strcmp(what, "release") == 0) {
-        web_release(w, n);
-    } else if (strcmp(what, "exempt") == 0 && (who.client || who.own)) {
-        ledger_exempt(w->kit->ledger, &key, now, 0);
-        web_release(w, n);
-    } else if (strcmp(what, "penalise") == 0 && who.client) {
-        ledger_add_offences(w->kit->ledger, &key, &d, now, 1);
-    } else {
-        return false;
-    }
-    return true;
 }
 
 /* ---- ledger dump ---- */

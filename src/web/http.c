@@ -1,11 +1,10 @@
-/* The page, /metrics and live numbers, over libmicrohttpd on the web process' own loop.
+/* The page, /metrics and live numbers, over libmicrohttpd on the web process' own loop: doors,
+ * routes and what all answers have in common. The stream of events is stream.c, what is told
+ * live.c, what may be changed change.c.
  *
- * Reading needs nothing; releasing, exempting and penalising need the token of `token_file` in the
- * X-Mired-Token header (a header, so that no other site's form can send it). No file is read while
- * serving: the page is built in. Live numbers are server-sent events, one a second. */
+ * No file is read while serving: the page is built in, Debian's Chart.js with it. */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <microhttpd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,211 +12,70 @@
 #include "base/log.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
+#include "web/http_part.h"
 #include "web/page.h"
 #include "web/web_part.h"
 
-enum { LISTENS_MAX = 8, TICK_MS = 1000, STREAMS_MAX = 32, TOKEN_MAX = 256, WORST = 10 };
-
-struct stream {
-    struct stream *next;
-    struct http *http;
-    struct MHD_Connection *connection;
-    struct buf event; /* being sent */
-    uint64_t tick;    /* of the last event */
-    bool asleep;
-};
-
-struct door {
-    struct watch watch; /* first */
-    struct MHD_Daemon *daemon;
-};
-
-struct http {
-    struct web *web;
-    struct door door[LISTENS_MAX];
-    unsigned doors, streams;
-    struct stream *stream;
-    struct alarm tick;
-    uint64_t ticks;
-    char token[TOKEN_MAX];
-};
-
 /* ---- answers ---- */
 
-static enum MHD_Result send_response(struct MHD_Connection *c, unsigned status,
-                                     struct MHD_Response *r, const char *type)
+/* Nothing of another place is loaded, run or sent to, and nothing that stands in the page itself is
+ * run; nobody else's page may show ours or make text of ours a script. */
+static const struct {
+    const char *name, *value;
+} headers[] = {
+    {"Content-Security-Policy",
+     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+     "img-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
+     "require-trusted-types-for 'script'"},
+    {"Cross-Origin-Resource-Policy", "same-origin"},
+    {"X-Content-Type-Options", "nosniff"},
+    {"Referrer-Policy", "no-referrer"},
+    {"Cache-Control", "no-store"},
+    {0},
+};
+
+enum MHD_Result http_send(struct MHD_Connection *c, unsigned status, struct MHD_Response *r,
+                          const char *type)
 {
     if (!r)
         return MHD_NO;
     MHD_add_response_header(r, "Content-Type", type);
-    MHD_add_response_header(r, "Content-Security-Policy",
-                            "default-src 'none'; script-src 'self'; style-src 'self'; "
-                            "connect-src 'self'; img-src 'self' data:; base-uri 'none'; "
-                            "form-action 'none'; frame-ancestors 'none'");
-    MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
-    MHD_add_response_header(r, "Referrer-Policy", "no-referrer");
-    MHD_add_response_header(r, "Cache-Control", "no-store");
+    for (int i = 0; headers[i].name; i++)
+        MHD_add_response_header(r, headers[i].name, headers[i].value);
     enum MHD_Result done = MHD_queue_response(c, status, r);
     MHD_destroy_response(r);
     return done;
 }
 
-static enum MHD_Result say(struct MHD_Connection *c, unsigned status, const char *text)
+enum MHD_Result http_say(struct MHD_Connection *c, unsigned status, const char *text)
 {
     struct MHD_Response *r = MHD_create_response_from_buffer(strlen(text), (void *)(uintptr_t)text,
                                                              MHD_RESPMEM_MUST_COPY);
-    return send_response(c, status, r, "text/plain; charset=utf-8");
+    return http_send(c, status, r, "text/plain; charset=utf-8");
 }
-
-static enum MHD_Result send_buf(struct MHD_Connection *c, struct buf *b, const char *type)
-{
-    struct MHD_Response *r = MHD_create_response_from_buffer(b->len, b->at, MHD_RESPMEM_MUST_COPY);
-    buf_free(b);
-    return send_response(c, MHD_HTTP_OK, r, type);
-}
-
-/* ---- live numbers ---- */
-
-static json_t *live_json(const struct web *w)
-{
-    return json_pack("{s:o, s:o, s:b}", "status", status_json(w), "clients",
-                     clients_json(w, WORST, "offences"), "may_change", w->http->token[0] != '\0');
-}
-
-static void write_event(struct stream *s)
-{
-    json_t *live = live_json(s->http->web);
-    char *text = live ? json_dumps(live, JSON_COMPACT) : NULL;
-
-    json_decref(live);
-    if (text)
-        buf_addf(&s->event, "data: %s\n\n", text);
-    free(text);
-    s->tick = s->http->ticks;
-}
-
-static ssize_t read_stream(void *arg, uint64_t at, char *out, size_t most)
-{
-    struct stream *s = arg;
-
-    if (s->event.len == 0) {
-        if (s->tick == s->http->ticks) {
-            s->asleep = true;
-            MHD_suspend_connection(s->connection);
-            return 0;
-        }
-        write_event(s);
-    }
-    size_t n = s->event.len < most ? s->event.len : most;
-    if (n)
-        memcpy(out, s->event.at, n);
-    buf_drop(&s->event, n);
-    return (ssize_t)n;
-}
-
-static void end_stream(void *arg)
-{
-    struct stream *s = arg, **p = &s->http->stream;
-
-    while (*p != s)
-        p = &(*p)->next;
-    *p = s->next;
-    s->http->streams--;
-    buf_free(&s->event);
-    free(s);
-}
-
-static enum MHD_Result open_stream(struct http *h, struct MHD_Connection *c)
-{
-    struct stream *s = h->streams < STREAMS_MAX ? calloc(1, sizeof *s) : NULL;
-
-    if (!s)
-        return say(c, MHD_HTTP_SERVICE_UNAVAILABLE, "too many pages are open\n");
-    *s = (struct stream){.next = h->stream, .http = h, .connection = c, .tick = UINT64_MAX};
-    h->stream = s;
-    h->streams++;
-    return send_response(
-        c, MHD_HTTP_OK,
-        MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 16384, read_stream, s, end_stream),
-        "text/event-stream");
-}
-
-static void run_all(struct http *h)
-{
-    for (unsigned i = 0; i < h->doors; i++)
-        MHD_run(h->door[i].daemon);
-}
-
-static void wake_streams(struct http *h)
-{
-    for (struct stream *s = h->stream; s; s = s->next)
-        if (s->asleep) {
-            s->asleep = false;
-            MHD_resume_connection(s->connection);
-        }
-}
-
-static void tick(struct loop *loop, struct alarm *a)
-{
-    struct http *h = web_of(loop)->http;
-
-    h->ticks++;
-    wake_streams(h);
-    run_all(h);
-    loop_alarm(loop, a, loop->now + TICK_MS);
-}
-
-/* ---- changes ---- */
-
-static bool has_token(const struct http *h, struct MHD_Connection *c)
-{
-    const char *given = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "X-Mired-Token");
-    size_t len = strlen(h->token);
-    unsigned char differ = 0;
-
-    if (!given || len == 0 || strlen(given) != len)
-        return false;
-    for (size_t i = 0; i < len; i++)
-        differ |= (unsigned char)(given[i] ^ h->token[i]);
-    return differ == 0;
-}
-
-static enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *what)
-{
-    const char *address = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "address");
-    struct network n;
-
-    if (!has_token(h, c))
-        return say(c, MHD_HTTP_FORBIDDEN, "the token is needed for this\n");
-    if (!address || !network_parse(span_of(address), &n))
-        return say(c, MHD_HTTP_BAD_REQUEST, "this is no address\n");
-    log_info("the page asks: %s %s", what, address);
-    if (!web_change(h->web, what, &n))
-        return say(c, MHD_HTTP_NOT_FOUND, "there is no such change\n");
-    return say(c, MHD_HTTP_OK, "done\n");
-}
-
-/* ---- requests ---- */
 
 static enum MHD_Result send_metrics(struct http *h, struct MHD_Connection *c)
 {
     struct buf text = {0};
 
     exposition(h->web, &text);
-    return send_buf(c, &text, "text/plain; version=0.0.4; charset=utf-8");
+    struct MHD_Response *r =
+        MHD_create_response_from_buffer(text.len, text.at, MHD_RESPMEM_MUST_COPY);
+    buf_free(&text);
+    return http_send(c, MHD_HTTP_OK, r, "text/plain; version=0.0.4; charset=utf-8");
 }
 
-static enum MHD_Result send_live(struct http *h, struct MHD_Connection *c)
+/* `body` is taken over. */
+static enum MHD_Result send_json(struct MHD_Connection *c, json_t *body)
 {
-    json_t *live = live_json(h->web);
-    char *text = live ? json_dumps(live, JSON_COMPACT) : NULL;
-    struct buf b = {0};
+    char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
-    json_decref(live);
-    if (text)
-        buf_add(&b, text, strlen(text));
-    free(text);
-    return send_buf(c, &b, "application/json");
+    json_decref(body);
+    if (!text)
+        return MHD_NO;
+    return http_send(c, MHD_HTTP_OK,
+                     MHD_create_response_from_buffer(strlen(text), text, MHD_RESPMEM_MUST_FREE),
+                     "application/json");
 }
 
 static enum MHD_Result send_file(struct MHD_Connection *c, const char *path)
@@ -227,11 +85,26 @@ static enum MHD_Result send_file(struct MHD_Connection *c, const char *path)
     while (f->path && strcmp(f->path, path) != 0)
         f++;
     if (!f->path)
-        return say(c, MHD_HTTP_NOT_FOUND, "there is nothing here\n");
-    return send_response(
+        return http_say(c, MHD_HTTP_NOT_FOUND, "there is nothing here\n");
+    return http_send(
         c, MHD_HTTP_OK,
         MHD_create_response_from_buffer(f->len, (void *)(uintptr_t)f->at, MHD_RESPMEM_PERSISTENT),
         f->type);
+}
+
+/* ---- routes ---- */
+
+static enum MHD_Result get(struct http *h, struct MHD_Connection *c, const char *path)
+{
+    if (strcmp(path, "/metrics") == 0)
+        return send_metrics(h, c);
+    if (strcmp(path, "/live") == 0)
+        return send_json(c, live_json(h));
+    if (strcmp(path, "/history") == 0)
+        return send_json(c, live_past_json(h));
+    if (strcmp(path, "/events") == 0)
+        return stream_open(h, c);
+    return send_file(c, path);
 }
 
 static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *path,
@@ -252,14 +125,32 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
     if (strcmp(method, "POST") == 0)
         return change(h, c, path + 1);
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, HEAD or POST\n");
-    if (strcmp(path, "/metrics") == 0)
-        return send_metrics(h, c);
-    if (strcmp(path, "/live") == 0)
-        return send_live(h, c);
-    if (strcmp(path, "/events") == 0)
-        return open_stream(h, c);
-    return send_file(c, path);
+        return http_say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, HEAD or POST\n");
+    return get(h, c, path);
+}
+
+/* ---- ticks ---- */
+
+static void run_all(struct http *h)
+{
+    for (unsigned i = 0; i < h->doors; i++)
+        MHD_run(h->door[i].daemon);
+}
+
+void http_tell_now(struct http *h)
+{
+    h->ticks++;
+    stream_wake_all(h);
+}
+
+static void tick(struct loop *loop, struct alarm *a)
+{
+    struct http *h = web_of(loop)->http;
+
+    live_tick(h);
+    http_tell_now(h);
+    run_all(h);
+    loop_alarm(loop, a, loop->now + HTTP_TICK_MS);
 }
 
 /* ---- opening ---- */
@@ -295,18 +186,6 @@ static bool open_door(struct http *h, const char *listen)
     return loop_watch(&h->web->loop, &d->watch) == 0;
 }
 
-static void read_token(struct http *h, const char *path)
-{
-    FILE *f = path ? fopen(path, "re") : NULL;
-
-    if (!f)
-        return;
-    if (!fgets(h->token, sizeof h->token, f))
-        h->token[0] = '\0';
-    h->token[strcspn(h->token, "\r\n")] = '\0';
-    fclose(f);
-}
-
 int http_open(struct web *w)
 {
     const struct config *config = w->kit->config;
@@ -318,11 +197,14 @@ int http_open(struct web *w)
         return -ENOMEM;
     w->http = h;
     h->web = w;
-    read_token(h, config->web_token_file);
-    for (size_t i = 0; i < config->web_listen.count && h->doors < LISTENS_MAX; i++)
+    int error = live_open(h);
+    if (error)
+        return error;
+    change_read_token(h, config->web_token_file);
+    for (size_t i = 0; i < config->web_listen.count && h->doors < HTTP_DOORS; i++)
         open_door(h, config->web_listen.at[i]);
     h->tick.due = tick;
-    loop_alarm(&w->loop, &h->tick, w->loop.now + TICK_MS);
+    loop_alarm(&w->loop, &h->tick, w->loop.now + HTTP_TICK_MS);
     return 0;
 }
 
@@ -333,11 +215,12 @@ void http_close(struct web *w)
     if (!h)
         return;
     loop_alarm_off(&w->loop, &h->tick);
-    wake_streams(h); /* the library will not stop with one asleep */
+    stream_wake_all(h); /* the library will not stop with one asleep */
     for (unsigned i = 0; i < h->doors; i++) {
         loop_forget(&w->loop, &h->door[i].watch);
         MHD_stop_daemon(h->door[i].daemon);
     }
+    live_close(h);
     explicit_bzero(h->token, sizeof h->token);
     free(h);
     w->http = NULL;

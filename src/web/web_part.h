@@ -7,6 +7,7 @@
 #include "base/addr.h"
 #include "base/loop.h"
 #include "config/config.h"
+#include "tarpit/ledger.h"
 #include "web/control.h"
 #include "web/request.h"
 #include "web/web.h"
@@ -62,14 +63,25 @@ void run_exempt(struct control *c, const json_t *args);
 void run_penalise(struct control *c, const json_t *args);
 void run_ledger(struct control *c, const json_t *args);
 
-/* The worst clients as a list of objects. */
-json_t *clients_json(const struct web *w, size_t most, const char *sort_by);
+/* The worst clients as a list of objects, at most so many. `exempt`, an array or NULL, gets as many
+ * of those whom the ledger (not the configuration) exempts. Goes through all of the ledger. */
+json_t *clients_json(const struct web *w, size_t most, const char *sort_by, json_t *exempt);
 
 /* Forgets the offences of a network's clients and has their holds answered. */
 void web_release(struct web *w, const struct network *n);
 
-/* The same three changes for the page: "release", "exempt", "penalise"; false when it is none. */
-bool web_change(struct web *w, const char *what, const struct network *n);
+/* Whom a command is about. */
+struct whom {
+    struct network network;
+    bool client; /* one client: an IPv4 address, an IPv6 /64 */
+    bool own;    /* the size of a client's network, which has an entry of its own */
+};
+struct whom whom_of(const struct network *n);
+
+/* The ledger's entry of a client or of the network around it. */
+struct ledger_key whom_key(const struct web *w, const struct whom *who);
+
+struct ledger_decay decay_of(const struct web *w);
 
 /* http.c: the page and /metrics. 0 or -errno; an address that cannot be listened on is logged. */
 int http_open(struct web *w);

@@ -143,6 +143,15 @@ static void backend_changed(void *arg, uint32_t offer)
         w->service[i].offer = offer;
 }
 
+static void backend_reached(void *arg, const char *backend, bool up)
+{
+    const struct worker *w = arg;
+    char text[NOTE_TEXT];
+
+    snprintf(text, sizeof text, "%s %s", backend, up ? "up" : "down");
+    channel_tell(w->kit->control, NOTE_BACKEND, 0, 0, text);
+}
+
 static bool make_services(struct worker *w)
 {
     const struct config *config = w->config;
@@ -225,6 +234,7 @@ static bool open_all(struct worker *w)
                               .settle = kit->settle,
                               .slots = kit->slots,
                               .changed = backend_changed,
+                              .reached = backend_reached,
                               .arg = w};
     w->relay = relay_open(&relay);
     if (!w->relay)

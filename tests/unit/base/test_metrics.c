@@ -1,4 +1,5 @@
 /* metrics.c: rows, sums, and the table that names them. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -82,6 +83,22 @@ static void test_a_message_falls_into_the_bucket_of_its_time(void **state)
     metrics_close(&m);
 }
 
+/* The expected values are those of PromQL's histogram_quantile() for these buckets. */
+static void test_a_quantile_is_interpolated_as_prometheus_does(void **state)
+{
+    uint64_t bucket[METRIC_BUCKETS + 1] = {0};
+
+    assert_true(isnan(metric_quantile_ms(bucket, 0.99)));
+    bucket[0] = 4; /* <= 1 ms: from 0 on */
+    assert_float_equal(metric_quantile_ms(bucket, 0.5), 0.5, 1e-3);
+    bucket[3] = 4; /* 5 to 10 ms */
+    assert_float_equal(metric_quantile_ms(bucket, 0.5), 1, 1e-3);
+    assert_float_equal(metric_quantile_ms(bucket, 0.75), 7.5, 1e-3);
+    assert_float_equal(metric_quantile_ms(bucket, 1), 10, 1e-3);
+    bucket[METRIC_BUCKETS] = 2; /* no bound above: the last one there is */
+    assert_float_equal(metric_quantile_ms(bucket, 0.99), 30000, 1e-3);
+}
+
 static void test_without_a_row_nothing_is_harmed(void **state)
 {
     struct metrics m;
@@ -133,6 +150,7 @@ int main(void)
         cmocka_unit_test(test_gauges_go_up_and_down),
         cmocka_unit_test(test_of_a_dead_process_the_counters_stay_and_the_gauges_go),
         cmocka_unit_test(test_a_message_falls_into_the_bucket_of_its_time),
+        cmocka_unit_test(test_a_quantile_is_interpolated_as_prometheus_does),
         cmocka_unit_test(test_without_a_row_nothing_is_harmed),
         cmocka_unit_test(test_rows_of_a_family_stand_together_and_the_first_has_the_help),
         cmocka_unit_test(test_histograms_of_a_family_stand_together_and_the_first_has_the_help),

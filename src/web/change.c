@@ -1,0 +1,193 @@
+/* What may be changed from the page: release, exempt, unexempt, penalise; and /unlock, which only
+ * tells whether the token is right. In the web process.
+ *
+ * The token comes in the X-Mired-Token header: a header, so that no other site's form can send it.
+ * Every change is logged with where it came from; its answer is a sentence for the page to show. */
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/sockaddr.h"
+#include "config/config.h"
+#include "web/http_part.h"
+#include "web/web_part.h"
+
+enum { SENTENCE = 256 };
+
+/* ---- the token ---- */
+
+void change_read_token(struct http *h, const char *path)
+{
+    FILE *f = path ? fopen(path, "re") : NULL;
+
+    if (!f) {
+        if (path)
+            log_warn("%s: %s; the page can be looked at only", path, strerror(errno));
+        return;
+    }
+    if (!fgets(h->token, sizeof h->token, f))
+        h->token[0] = '\0';
+    h->token[strcspn(h->token, "\r\n")] = '\0';
+    fclose(f);
+}
+
+/* Takes the same time wherever the first wrong octet is. */
+static bool has_token(const struct http *h, struct MHD_Connection *c)
+{
+    const char *given = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "X-Mired-Token");
+    size_t len = strlen(h->token);
+    unsigned char differ = 0;
+
+    if (!given || len == 0 || strlen(given) != len)
+        return false;
+    for (size_t i = 0; i < len; i++)
+        differ |= (unsigned char)(given[i] ^ h->token[i]);
+    return differ == 0;
+}
+
+/* ---- the changes ---- */
+
+struct asked {
+    struct web *web;
+    struct whom who;
+    char name[ADDR_TEXT];
+    const char *lasts; /* for=, as it came; NULL: was not given */
+    uint64_t now;
+};
+
+static double offences_of(const struct asked *a)
+{
+    struct ledger_key key = whom_key(a->web, &a->who);
+    struct ledger_decay d = decay_of(a->web);
+    struct ledger_entry e;
+
+    return ledger_get(a->web->kit->ledger, &key, &d, a->now, &e) ? e.offences : 0;
+}
+
+/* Each writes what it did, or returns what would be right. */
+
+static const char *release(const struct asked *a, char said[SENTENCE])
+{
+    if (a->who.client || a->who.own)
+        snprintf(said, SENTENCE,
+                 "%s is released: %.1f offences are forgotten, and its network's; its holds are "
+                 "answered now",
+                 a->name, offences_of(a));
+    else
+        snprintf(said, SENTENCE, "%s is released: offences are forgotten, holds answered now",
+                 a->name);
+    web_release(a->web, &a->who.network);
+    return NULL;
+}
+
+static const char *exempt(const struct asked *a, char said[SENTENCE])
+{
+    struct ledger_key key = whom_key(a->web, &a->who);
+    uint64_t ms = 0;
+
+    if (!a->who.client && !a->who.own)
+        return "a client or its /24 (IPv6: /48) can be made exempt here; other networks belong "
+               "into `exempt` of mired.conf";
+    if (a->lasts && (!config_duration(span_of(a->lasts), &ms) || ms == 0))
+        return "a duration is wanted, as 1h or 7d";
+    ledger_exempt(a->web->kit->ledger, &key, a->now, ms ? a->now + ms : 0);
+    web_release(a->web, &a->who.network);
+    snprintf(said, SENTENCE, "%s is never delayed from now on%s%s; its holds are answered now",
+             a->name, ms ? ", for " : "", ms ? a->lasts : "");
+    return NULL;
+}
+
+static const char *unexempt(const struct asked *a, char said[SENTENCE])
+{
+    struct ledger_key key = whom_key(a->web, &a->who);
+
+    if (!a->who.client && !a->who.own)
+        return "the ledger knows clients and their /24 or /48 only";
+    ledger_set_flags(a->web->kit->ledger, &key, a->now, 0, LEDGER_EXEMPT);
+    snprintf(said, SENTENCE, "%s is treated like all others again", a->name);
+    return NULL;
+}
+
+static const char *penalise(const struct asked *a, char said[SENTENCE])
+{
+    struct ledger *l = a->web->kit->ledger;
+    struct ledger_key client = whom_key(a->web, &a->who);
+    struct ledger_key network = ledger_key_network(l, &a->who.network.base);
+    struct ledger_decay d = decay_of(a->web);
+
+    if (!a->who.client)
+        return "one address is penalised, not a network";
+    double live = ledger_add_offences(l, &client, &d, a->now, 1);
+    ledger_add_offences(l, &network, &d, a->now, 1);
+    snprintf(said, SENTENCE, "%s has one offence more: %.1f", a->name, live);
+    return NULL;
+}
+
+static const struct {
+    const char *name;
+    const char *(*make)(const struct asked *a, char said[SENTENCE]);
+} changes[] = {
+    {"release", release}, {"exempt", exempt}, {"unexempt", unexempt}, {"penalise", penalise}, {0}};
+
+/* ---- requests ---- */
+
+static void log_change(struct MHD_Connection *c, const char *what, const char *name)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct log_line l;
+
+    log_begin(&l, LOG_INFO, "control");
+    log_text(&l, "command", what);
+    log_text(&l, "about", name);
+    if (info && info->client_addr) {
+        bool six = info->client_addr->sa_family == AF_INET6;
+        struct addr from = addr_from_sockaddr(info->client_addr, six ? sizeof(struct sockaddr_in6)
+                                                                     : sizeof(struct sockaddr_in));
+        log_addr(&l, "by_page", &from);
+    }
+    log_end(&l);
+}
+
+static enum MHD_Result carry_out(struct http *h, struct MHD_Connection *c, int i)
+{
+    const char *address = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "address");
+    struct asked a = {.web = h->web, .now = clock_wall_ms()};
+    char said[SENTENCE] = "";
+    struct network n;
+
+    if (!address || !network_parse(span_of(address), &n))
+        return http_say(c, MHD_HTTP_BAD_REQUEST,
+                        "an address or a network is wanted: 192.0.2.7, 192.0.2.0/24, 2001:db8::1");
+    a.who = whom_of(&n);
+    a.lasts = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "for");
+    snprintf(a.name, sizeof a.name, "%.63s", address);
+    const char *wrong = changes[i].make(&a, said);
+    if (wrong)
+        return http_say(c, MHD_HTTP_BAD_REQUEST, wrong);
+    log_change(c, changes[i].name, a.name);
+    live_look_again(h);
+    http_tell_now(h);
+    return http_say(c, MHD_HTTP_OK, said);
+}
+
+enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *what)
+{
+    int i = 0;
+
+    if (!has_token(h, c))
+        return http_say(c, MHD_HTTP_FORBIDDEN,
+                        h->token[0] ? "this is not the token" : "no token_file is configured");
+    if (strcmp(what, "unlock") == 0)
+        return http_say(c, MHD_HTTP_OK, "the token is right");
+    while (changes[i].name && strcmp(changes[i].name, what) != 0)
+        i++;
+    if (!changes[i].name)
+        return http_say(c, MHD_HTTP_NOT_FOUND, "there is no such change");
+    return carry_out(h, c, i);
+}

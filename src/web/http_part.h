@@ -1,0 +1,98 @@
+/* Private to the page's files in src/web: http.c (doors, routes, answers), stream.c (/events),
+ * live.c (what the page is told), change.c (what it may change). One process, one loop. */
+#ifndef MIRED_WEB_HTTP_PART_H
+#define MIRED_WEB_HTTP_PART_H
+
+#include <jansson.h>
+#include <microhttpd.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "web/history.h"
+#include "web/pulse.h"
+
+enum { HTTP_DOORS = 8, HTTP_TOKEN = 256, HTTP_TICK_MS = 1000 };
+
+struct door {
+    struct watch watch; /* first */
+    struct MHD_Daemon *daemon;
+};
+
+/* What an event of /events says, made once however many pages are open. */
+struct event {
+    unsigned holders;
+    size_t len;
+    char text[];
+};
+
+struct http {
+    struct web *web;
+    struct door door[HTTP_DOORS];
+    unsigned doors;
+    struct stream *stream;
+    unsigned streams;
+    struct alarm tick;
+    uint64_t ticks;
+    char token[HTTP_TOKEN]; /* empty: nobody may change anything */
+
+    struct history history;
+    struct pulse pulse;
+    json_t *clients, *exempt; /* as they stood when the ledger was last gone through */
+    uint64_t look_ms;         /* when it may be again; mono */
+    struct event *event;      /* of event_tick */
+    uint64_t event_tick;
+};
+
+/* ---- http.c ---- */
+
+/* Answers with a copy of the text, under the headers that all answers have. */
+enum MHD_Result http_say(struct MHD_Connection *c, unsigned status, const char *text);
+
+/* Answers with `r`, which is taken over (NULL: the connection is closed). */
+enum MHD_Result http_send(struct MHD_Connection *c, unsigned status, struct MHD_Response *r,
+                          const char *type);
+
+/* Tells all open pages at once how things stand now. */
+void http_tell_now(struct http *h);
+
+/* ---- stream.c ---- */
+
+enum MHD_Result stream_open(struct http *h, struct MHD_Connection *c);
+
+/* Wakes those that wait for the next event. */
+void stream_wake_all(struct http *h);
+
+/* ---- live.c ---- */
+
+/* 0 or -errno; closed with http_close(). */
+int live_open(struct http *h);
+void live_close(struct http *h);
+
+/* Once a tick: counters are looked at, and kept where a sample is due. */
+void live_tick(struct http *h);
+
+/* All that the page shows but its past; the caller's, or NULL without memory. */
+json_t *live_json(struct http *h);
+
+/* The past: {"every_ms": 5000, "samples": [[seconds since 1970, held, frozen, good mail a second,
+ * its p99 in ms], ...]}, oldest first; what is not known is null. */
+json_t *live_past_json(const struct http *h);
+
+/* The event of this tick, held once more for the caller; NULL without memory. */
+struct event *live_event(struct http *h);
+void live_event_drop(struct event *e);
+
+/* The next event shows the ledger as it is then. */
+void live_look_again(struct http *h);
+
+/* ---- change.c ---- */
+
+/* Reads the token; a file that cannot be read is warned about, and nobody may change anything. */
+void change_read_token(struct http *h, const char *path);
+
+/* Answers a POST to /`what`. */
+enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *what);
+
+#endif

@@ -1,0 +1,73 @@
+"""Debian's Chromium without a window, driven over WebDriver: a profile of its own, and no word to anybody else."""
+
+import json
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+pytest.importorskip("selenium", reason="python3-selenium is not installed")
+
+from selenium import webdriver  # noqa: E402
+from selenium.webdriver.chrome.options import Options  # noqa: E402
+from selenium.webdriver.chrome.service import Service  # noqa: E402
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+
+SWITCHES = (
+    "--headless=new",
+    "--no-sandbox",  # tests run as root too, and in containers
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-extensions",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-default-apps",
+    "--no-first-run",
+    "--no-default-browser-check",
+    "--no-proxy-server",
+    "--lang=en-GB",
+)
+
+
+class Browser:
+    """`driver` is Selenium's; what it loads and complains of is kept."""
+
+    def __init__(self, width=1600, height=1200, dark=False):
+        if not CHROMIUM or not DRIVER:
+            pytest.skip("chromium or chromium-driver is not installed")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-browser-"))
+        options = Options()
+        options.binary_location = CHROMIUM
+        for switch in (*SWITCHES, f"--user-data-dir={self.folder}"):
+            options.add_argument(switch)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+        self.driver = webdriver.Chrome(service=Service(DRIVER), options=options)
+        self.complaints, self.requests = [], []
+        self.look(width, height, dark)
+
+    def look(self, width, height=1200, dark=False):
+        """A screen of that size, and what its owner prefers."""
+        self.driver.execute_cdp_cmd(
+            "Emulation.setDeviceMetricsOverride",
+            {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+
+    def gather(self):
+        """Reads what was logged since the last time: complaints (errors of the console, whatever breaks the
+        Content-Security-Policy) and requests (every address that was asked for)."""
+        for entry in self.driver.get_log("browser"):
+            if entry["level"] == "SEVERE":
+                self.complaints.append(entry["message"])
+        for entry in self.driver.get_log("performance"):
+            message = json.loads(entry["message"])["message"]
+            if message["method"] == "Network.requestWillBeSent":
+                self.requests.append(message["params"]["request"]["url"])
+
+    def close(self):
+        self.driver.quit()
+        shutil.rmtree(self.folder, ignore_errors=True)
