@@ -94,6 +94,7 @@ function draw(live) {
   moment(at, status.held + status.frozen, status.frozen, live.mail);
   if (version !== null && version !== status.version) state($("link"), "warn", "upgraded: reload this page");
   else state($("link"), "ok", "live");
+  $("link").title = `as of ${clock(at, true)}`;
   version = version || status.version;
 }
 

@@ -1,5 +1,6 @@
 """Debian's Chromium without a window, driven over WebDriver: a profile of its own, and no word to anybody else."""
 
+import base64
 import json
 import pathlib
 import shutil
@@ -59,14 +60,28 @@ class Browser:
 
     def gather(self):
         """Reads what was logged since the last time: complaints (errors of the console, whatever breaks the
-        Content-Security-Policy) and requests (every address that was asked for)."""
+        Content-Security-Policy) and requests (every address that was asked for, but for those that the policy kept
+        from leaving)."""
+        asked, kept = {}, set()
         for entry in self.driver.get_log("browser"):
             if entry["level"] == "SEVERE":
                 self.complaints.append(entry["message"])
         for entry in self.driver.get_log("performance"):
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
-                self.requests.append(message["params"]["request"]["url"])
+                asked[message["params"]["requestId"]] = message["params"]["request"]["url"]
+            elif message["method"] == "Network.loadingFailed" and message["params"].get("blockedReason") == "csp":
+                kept.add(message["params"]["requestId"])
+        self.requests += [url for id, url in asked.items() if id not in kept]
+
+    def picture(self, file, height=None):
+        """All of the page as a PNG, however much of it the screen shows, or its first `height` lines."""
+        size = "return [document.documentElement.scrollWidth, document.documentElement.scrollHeight]"
+        width, whole = self.driver.execute_script(size)
+        clip = {"x": 0, "y": 0, "width": width, "height": height or whole, "scale": 1}
+        shot = self.driver.execute_cdp_cmd("Page.captureScreenshot", {"captureBeyondViewport": True, "clip": clip})
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(base64.b64decode(shot["data"]))
 
     def close(self):
         self.driver.quit()

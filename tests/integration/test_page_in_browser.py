@@ -1,0 +1,415 @@
+"""The page as a person has it: in Chromium, by hand and by keyboard, on a telephone and in the dark."""
+
+import json
+import re
+import socket
+import subprocess
+import time
+
+import pytest
+
+from lib import ports
+from lib.browser import Browser
+from lib.mired import BUILD
+from lib.smtp import Client, deliver
+
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+TOKEN = "a long secret"
+WIDTHS = (400, 1600)
+PICTURES = BUILD / "results" / "page"
+
+# What the console says of an answer that is no success, and of a stream that broke: not the page's doing.
+REFUSED = r"status of (403|400)"
+BROKEN = r"/(events|history|unlock).*net::ERR_"
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    browser = Browser()
+    yield browser
+    browser.close()
+
+
+class Page:
+    """The page of `m`, open. `expected`: complaints that a test provokes."""
+
+    def __init__(self, browser, m):
+        self.browser, self.driver, self.m, self.expected = browser, browser.driver, m, None
+        self.address = f"http://127.0.0.1:{m.web}/"
+        browser.complaints.clear()
+        browser.look(1600)
+        self.driver.get("about:blank")
+        browser.gather()
+        browser.requests.clear()
+        self.driver.get(self.address)
+        self.wait(lambda: self.text("link") == "live")
+
+    def one(self, id):
+        return self.driver.find_element(By.ID, id)
+
+    def text(self, id):
+        return self.driver.execute_script("return document.getElementById(arguments[0]).textContent.trim()", id)
+
+    def wait(self, what, timeout=15):
+        until = time.monotonic() + timeout
+        while not (seen := what()):
+            assert time.monotonic() < until, self.driver.find_element(By.TAG_NAME, "body").text
+            time.sleep(0.02)
+        return seen
+
+    def number(self, id):
+        return float(re.sub(r"[^0-9.]", "", self.text(id)) or "nan")
+
+    def unlock(self, token=TOKEN):
+        self.one("token").send_keys(token, Keys.ENTER)
+        self.wait(lambda: self.text("said"))
+
+    def row(self, address):
+        """The texts of a client's row by their classes, or None."""
+        return self.driver.execute_script(
+            """for (const row of document.querySelectorAll("#clients tr"))
+                 if (row.querySelector(".client").textContent === arguments[0])
+                   return {standing: row.querySelector(".standing").textContent, why: row.querySelector(".why").textContent};
+               return null""",
+            address,
+        )
+
+    def button(self, what, address):
+        return self.wait(lambda: self.driver.find_elements(By.CSS_SELECTOR, f'[aria-label="{what} {address}"]'))[0]
+
+    def next_event(self):
+        """Waits until one more event has been drawn."""
+        before = self.one("link").get_attribute("title")
+        self.wait(lambda: self.one("link").get_attribute("title") != before)
+
+    def check(self):
+        """Nothing was asked of anybody else, and the console has nothing to complain of."""
+        self.browser.gather()
+        elsewhere = [r for r in self.browser.requests if not r.startswith((self.address, "data:image", "about:"))]
+        assert not elsewhere
+        assert [c for c in self.browser.complaints if not (self.expected and re.search(self.expected, c))] == []
+
+
+@pytest.fixture
+def served(mired, tmp_path):
+    """A mired with a page; m.web is its port."""
+    token = tmp_path / "token"
+    token.write_text(TOKEN + "\n")
+    port = ports.free()
+
+    def start(config="", **options):
+        m = mired(config=f'web {{ listen = "127.0.0.1:{port}" token_file = "{token}" }}\n{config}', **options)
+        m.web = port
+        return m
+
+    return start
+
+
+@pytest.fixture
+def open_page(chromium):
+    opened = []
+
+    def open(m):
+        opened.append(Page(chromium, m))
+        return opened[-1]
+
+    yield open
+    for page in opened:
+        page.check()
+    chromium.driver.get("about:blank")
+
+
+def status(m):
+    done = m.control("--json", "status")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def hold(m, source=None):
+    client = Client(m.port, source=source)
+    client.ehlo()
+    client.must("MAIL FROM:<a@b.test>")
+    client.send("RCPT TO:<nobody@example.test>\r\n")
+    return client
+
+
+HELD = "time = 60s max = 60s freeze = off"
+
+
+@pytest.mark.parametrize("connections", [100, pytest.param(5000, marks=pytest.mark.alone)])
+def test_under_attack_its_numbers_are_those_of_mirectl(served, open_page, connections):
+    m = served(tarpit="time = 200s max = 200s pace = false patience_offences = 0 held_max = 20000", workers=4)
+    for _ in range(5):
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    page = open_page(m)
+    attack = [BUILD / "bench/holdload", "-n", connections, "-c", 500, "-t", 100, f"127.0.0.1:{m.port}"]
+    load = subprocess.Popen([str(a) for a in attack], stdout=subprocess.PIPE, text=True)
+    try:
+        for line in load.stdout:
+            if json.loads(line)["held"] == connections:
+                break
+        page.wait(lambda: page.number("held") == connections, timeout=30)
+        seen = status(m)
+        while (again := status(m))["frozen"] != seen["frozen"] or again["held"] + again["frozen"] != connections:
+            seen = again
+        page.next_event()
+        page.next_event()
+        seen = status(m)
+        assert page.number("held") == seen["held"] + seen["frozen"] == connections
+        assert page.text("headline").startswith(f"{connections:,} connections held; good mail ")
+        frozen = page.text("frozen")
+        assert frozen == (f"{seen['frozen']:,} of them without a socket" if seen["frozen"] else "each with a socket")
+        assert page.number("told") == seen["verdicts"]["good"] + seen["verdicts"]["bad"]
+        assert page.number("masked") == seen["verdicts"]["masked"] + seen["verdicts"]["shield"]
+        assert page.text("passed") == "5 passed, 0 deferred, 0 refused"
+        assert abs(page.number("hours") - seen["attacker_hours"]) <= 0.051
+        assert f"at most {connections:,}" in page.text("about-held")
+        worst = [c["address"] for c in json.loads(m.control("--json", "clients", "--limit", "10").stdout)["clients"]]
+        assert len(worst) == 10 and page.row(worst[0])
+    finally:
+        load.terminate()
+        load.wait()
+
+
+def test_a_client_is_released_within_a_second(served, open_page):
+    m = served(tarpit=HELD)
+    held = hold(m)
+    page = open_page(m)
+    page.unlock()
+    button = page.button("release", held.source)
+    begun = time.monotonic()
+    button.click()
+    assert held.reply().code == 550 and time.monotonic() - begun < 1
+    said = page.wait(lambda: "released" in page.text("said") and page.text("said"))
+    assert held.source in said and "offences are forgotten" in said
+    page.wait(lambda: page.row(held.source) is None or page.row(held.source)["standing"] == "gone")
+    assert "command=release" in m.log.text and "by_page=127.0.0.1" in m.log.text
+    held.close()
+
+
+def test_without_the_token_nothing_can_be_pressed_and_a_wrong_one_is_refused(served, open_page):
+    m = served(tarpit=HELD)
+    held = hold(m)
+    page = open_page(m)
+    page.expected = REFUSED
+    page.wait(lambda: page.row(held.source))
+    assert not any(b.is_displayed() for b in page.driver.find_elements(By.CSS_SELECTOR, "#clients button"))
+    page.unlock("a wrong one")
+    assert page.text("said") == "Refused: this is not the token"
+    assert not any(b.is_displayed() for b in page.driver.find_elements(By.CSS_SELECTOR, "#clients button"))
+    page.one("token").clear()
+    page.unlock()
+    assert page.button("release", held.source).is_displayed()
+    page.one("lock").click()
+    assert not page.button("release", held.source).is_displayed()
+    held.close()
+
+
+def test_everything_is_done_by_keyboard_and_updates_do_not_take_the_focus(served, open_page):
+    m = served(tarpit=HELD)
+    held = hold(m)
+    page = open_page(m)
+    page.wait(lambda: page.row(held.source))
+
+    def press(*keys):
+        page.driver.switch_to.active_element.send_keys(*keys)
+
+    def focus():
+        element = page.driver.switch_to.active_element
+        style = element.value_of_css_property("outline-style"), element.value_of_css_property("outline-width")
+        assert style == ("solid", "3px"), f"the focus on {element.tag_name} is not seen"
+        return element.get_attribute("id") or element.get_attribute("aria-label") or element.text
+
+    def tab_to(wanted, most=15):
+        passed = []
+        for _ in range(most):
+            press(Keys.TAB)
+            passed.append(focus())
+            if passed[-1] == wanted:
+                return passed
+        raise AssertionError(f"Tab leads to {passed}, not to {wanted}")
+
+    assert tab_to("token") == ["The same as a table", "token"]
+    press(TOKEN, Keys.ENTER)
+    page.wait(lambda: focus() == "address")
+    assert tab_to(f"release {held.source}")[:3] == ["Release", "Exempt 1 day", "Penalise"]
+    for _ in range(2):
+        other = hold(m)  # a row more to draw
+        page.next_event()
+        assert focus() == f"release {held.source}"
+        other.close()
+    begun = time.monotonic()
+    press(Keys.ENTER)
+    assert held.reply().code == 550 and time.monotonic() - begun < 1
+    page.wait(lambda: page.row(held.source)["standing"] == "gone")
+    page.next_event()
+    assert focus() == f"release {held.source}"
+    press(Keys.TAB)
+    assert focus() == f"exempt {held.source}"
+    press(Keys.SPACE)
+    page.wait(lambda: "never delayed" in page.text("said"))
+    assert json.loads(m.control("--json", "exempt", "--list").stdout)["exempt"][0]["address"] == held.source
+    held.close()
+
+
+def test_an_exemption_has_its_time_is_listed_and_can_be_undone(served, open_page):
+    m = served(tarpit=HELD)
+    page = open_page(m)
+    page.unlock()
+    page.one("lasts").find_element(By.CSS_SELECTOR, '[value="7d"]').click()
+    page.one("address").send_keys("192.0.2.0/24")
+    page.one("other").find_element(By.CSS_SELECTOR, '[value="exempt"]').click()
+    page.wait(lambda: "192.0.2.0/24 is never delayed from now on, for 7d" in page.text("said"))
+    until = json.loads(m.control("--json", "exempt", "--list").stdout)["exempt"][0]["until_ms"] / 1000
+    assert abs(until - time.time() - 7 * 86400) < 300
+    page.wait(lambda: "192.0.2.0/24 until " in page.text("exempt"))
+    page.one("undo").click()
+    page.wait(lambda: "treated like all others" in page.text("said"))
+    page.wait(lambda: not page.one("exempted").is_displayed())
+    assert json.loads(m.control("--json", "exempt", "--list").stdout)["exempt"] == []
+    page.expected = REFUSED
+    page.one("address").clear()
+    page.one("address").send_keys("<b>nonsense", Keys.ENTER)
+    page.wait(lambda: "an address or a network is wanted" in page.text("said"))
+
+
+def test_it_says_why_each_client_waits(served, open_page):
+    m = served(config='suspect = { "127.18.1.0/24" }', tarpit=HELD + " good_ratio = 1")
+    shielded, paced, indebted, good, suspect = (f"127.18.{n}.9" for n in (4, 5, 6, 7, 1))
+    for address, offences in ((shielded, 60), (paced, 5), (indebted, 1), (good, 1)):
+        assert m.control("penalise", address, "--offences", str(offences)).returncode == 0
+    assert m.control("penalise", "127.18.6.8", "--offences", "7").returncode == 0
+    for _ in range(2):
+        assert deliver(m.port, "a@b.test", "alice@example.test", source=good).code == 250
+    held = hold(m, source=suspect)
+    page = open_page(m)
+    wanted = {
+        shielded: ("shielded", "60 offences: no verdicts at all, 450 to every recipient"),
+        paced: ("paced", "5 offences: verdicts take turns, the next may come now"),
+        indebted: ("in debt", "1 offence: each 5xx is held; its network 127.18.6.0/24 has 8 offences"),
+        good: ("fine", "1 offence, covered by 2 good recipients"),
+    }
+    for address, (standing, why) in wanted.items():
+        row = page.wait(lambda: page.row(address))
+        assert (row["standing"], row["why"]) == (standing, why)
+    row = page.wait(lambda: page.row(suspect))
+    assert row["standing"] == "paced" and "the next in " in row["why"] and "list of suspects" in row["why"]
+    held.close()
+
+
+def test_what_is_down_stands_in_the_first_lines(served, open_page):
+    port = ports.free()
+    m = served(backend=f'backend "smtp://127.0.0.1:{port}" {{ }}')
+    page = open_page(m)
+    page.wait(lambda: page.text("parts-state") == f"Down: backend smtp://127.0.0.1:{port}")
+    assert "fleet" in page.text("parts") and "not configured" in page.text("parts")
+    assert "recipients file" in page.text("parts")
+
+
+CONTRAST = """
+const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+const light = (c) => c.slice(0, 3).map((x) => x / 255).map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = (e) => { for (; e; e = e.parentElement) { const c = channels(getComputedStyle(e).backgroundColor);
+  if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
+const bad = [];
+for (const e of document.querySelectorAll("body *")) {
+  const own = [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.textContent.trim());
+  if (!own || !e.checkVisibility()) continue;
+  const [a, b] = [light(channels(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+  if ((a + 0.05) / (b + 0.05) < 4.5) bad.push(e.id + "." + e.className + ": " + e.textContent);
+}
+return bad;
+"""
+
+
+# How many points of a canvas have the colour of its first line.
+DRAWN = """
+const line = getComputedStyle(document.documentElement).getPropertyValue("--one").match(/\\w\\w/g).map((x) => parseInt(x, 16));
+const canvas = document.getElementById(arguments[0]);
+const points = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+let n = 0;
+for (let i = 0; i < points.length; i += 4) n += line.every((x, k) => Math.abs(points[i + k] - x) < 3) && points[i + 3] > 250;
+return n;
+"""
+
+
+def test_it_fits_a_telephone_and_a_wide_screen_in_light_and_dark(served, open_page):
+    m = served(tarpit=HELD)
+    clients = [hold(m) for _ in range(12)]
+    for _ in range(5):
+        deliver(m.port, "a@b.test", "alice@example.test")
+    page = open_page(m)
+    page.unlock()
+    backs = set()
+    for width in WIDTHS:
+        for dark in (False, True):
+            page.browser.look(width, dark=dark)
+            page.next_event()
+            name = f"{width}-{'dark' if dark else 'light'}"
+            wide = page.driver.execute_script("return document.documentElement.scrollWidth")
+            assert wide <= width, f"{name}: it is {wide} wide"
+            assert page.driver.execute_script(CONTRAST) == [], name
+            backs.add(page.driver.execute_script("return getComputedStyle(document.body).backgroundColor"))
+            page.browser.picture(PICTURES / f"{name}.png")
+            for canvas in ("chart-held", "chart-mail"):
+                page.wait(lambda: page.driver.execute_script(DRAWN, canvas) > 10)
+                assert page.one(canvas).get_attribute("aria-label").split(": ")[1]
+    assert len(backs) == 2
+    for client in clients:
+        client.close()
+
+
+def test_the_same_stands_in_a_table_for_who_cannot_see_the_charts(served, open_page):
+    m = served(tarpit=HELD)
+    held = hold(m)
+    page = open_page(m)
+    page.wait(lambda: page.text("held") == "1")
+    page.driver.find_element(By.CSS_SELECTOR, "#past summary").click()
+    cells = page.wait(lambda: [c.text for c in page.driver.find_elements(By.CSS_SELECTOR, "#past-rows tr:first-child td")])
+    assert re.fullmatch(r"\d\d:\d\d:\d\d", cells[0]) and cells[1:3] == ["1", "0"]
+    held.close()
+
+
+def test_it_comes_back_after_a_reload_and_a_restart(served, open_page):
+    m = served(tarpit=HELD)
+    page = open_page(m)
+    page.expected = BROKEN
+    up = page.text("since")
+    assert m.control("reload").returncode == 0
+    page.wait(lambda: page.text("link") == "live" and page.text("since") != up)
+    m.stop()
+    page.wait(lambda: page.text("link").startswith("not reached since"))
+    m.start()
+    held = hold(m)
+    page.wait(lambda: page.text("link") == "live" and page.text("held") == "1", timeout=20)
+    held.close()
+
+
+def test_the_policy_lets_nothing_else_in_or_out(served, open_page):
+    other = socket.create_server(("127.0.0.1", 0))
+    page = open_page(served())
+    page.expected = "Content Security Policy|TrustedScript|This document requires"
+    attempt = """
+    const done = arguments[arguments.length - 1];
+    const seen = [];
+    document.addEventListener("securitypolicyviolation", (e) => seen.push(e.effectiveDirective));
+    const attempts = [
+      () => { const s = document.createElement("script"); s.textContent = "window.run = 1"; document.head.append(s); },
+      () => { document.body.insertAdjacentHTML("beforeend", "<img src=x onerror='window.run = 1'>"); },
+      () => { window.setTimeout("window.run = 1"); },
+      () => { const l = document.createElement("link"); l.rel = "stylesheet"; l.href = arguments[0]; document.head.append(l); },
+      () => { new Image().src = arguments[0]; },
+    ];
+    for (const attempt of attempts) try { attempt(); } catch {}
+    fetch(arguments[0]).catch(() => {}).then(() => setTimeout(() => done([window.run || 0, seen]), 200));
+    """
+    ran, seen = page.driver.execute_async_script(attempt, f"http://127.0.0.1:{other.getsockname()[1]}/x")
+    assert ran == 0
+    other.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        other.accept()
+    other.close()
+    assert {"connect-src", "img-src", "style-src-elem", "require-trusted-types-for"} <= set(seen)
