@@ -35,6 +35,15 @@ void backend_directory_close(struct backend_directory *b)
     free(b);
 }
 
+/* Whether a 5xx to RCPT says that there is nobody. 524 5.2.4 is OpenSMTPD's word for an address
+ * that leads to no mailbox. */
+static bool means_nobody(const struct reply *r)
+{
+    if (r->enhanced[0])
+        return r->enhanced[0] == 5 && (r->enhanced[1] == 1 || r->code == 524);
+    return r->code == 550 || r->code == 551 || r->code == 553;
+}
+
 /* What the reply to RCPT says of the recipient. A refusal that is not about its existence (a full
  * mailbox) is passed on as it is. */
 static enum answer_result judge(const struct reply *r, struct answer *out)
@@ -43,8 +52,7 @@ static enum answer_result judge(const struct reply *r, struct answer *out)
         return ANSWER_YES;
     if (r->code < 500)
         return ANSWER_LATER;
-    bool about_address = r->enhanced[1] == 1 && r->enhanced[0] == 5;
-    if (about_address || (!r->enhanced[0] && (r->code == 550 || r->code == 551 || r->code == 553)))
+    if (means_nobody(r))
         return ANSWER_NO;
     out->code = r->code;
     memcpy(out->enhanced, r->enhanced, sizeof out->enhanced);

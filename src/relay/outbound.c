@@ -136,6 +136,11 @@ void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_
         .lmtp = lmtp, .hostname = hostname, .introduce = introduce, .state = OUTBOUND_GREETING};
 }
 
+bool outbound_is_spent(const struct outbound *o)
+{
+    return o->introduced && !(o->caps & CAP_XCLIENT);
+}
+
 void outbound_free(struct outbound *o)
 {
     reader_free(&o->reader);
@@ -217,15 +222,20 @@ static void go_to_envelope(struct outbound *o)
 }
 
 /* With 220 the backend takes us for the client and begins anew: so it is the client's own name that
- * it hears now. If it will not, the mail is not to suffer for it. */
+ * it hears now. If it will not, the mail is not to suffer for it; but it must not go as that of
+ * the client before either. */
 static void on_xclient(struct outbound *o, const struct reply *r)
 {
     struct span helo = o->job->who.helo;
 
-    if (r->code == 220)
+    if (r->code == 220) {
+        o->introduced = true;
         say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
-    else
+    } else if (o->introduced) {
+        die(o);
+    } else {
         go_to_envelope(o);
+    }
 }
 
 static void on_xhello(struct outbound *o, const struct reply *r)

@@ -101,11 +101,12 @@ struct outbound {
     uint32_t at;        /* the recipient whose reply comes next */
     uint8_t state;      /* enum outbound_state */
     bool lmtp;
-    bool served; /* has been ready for work */
-    bool secure; /* under TLS */
-    uint8_t tls; /* enum outbound_tls */
-    bool over;   /* the job has come to its end: take it and reset this */
-    bool go;     /* the data may be sent, if the backend wants it */
+    bool served;     /* has been ready for work */
+    bool introduced; /* by XCLIENT: the backend takes this connection for some client's */
+    bool secure;     /* under TLS */
+    uint8_t tls;     /* enum outbound_tls */
+    bool over;       /* the job has come to its end: take it and reset this */
+    bool go;         /* the data may be sent, if the backend wants it */
 };
 
 /* A new connection, before the backend's greeting. `introduce` is of CAP_XCLIENT and CAP_XFORWARD;
@@ -114,6 +115,11 @@ void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_
 
 /* In OUTBOUND_IDLE only. Returns 0 or -ENOMEM. */
 int outbound_begin(struct outbound *o, struct job *job);
+
+/* Whether the backend takes this connection for one client's for good: Postfix goes by the address
+ * that it was told when it says who may tell, so the second client cannot be. Not to be given
+ * another job. */
+bool outbound_is_spent(const struct outbound *o);
 
 /* The handshake of OUTBOUND_SHAKE is done: the session begins anew. */
 void outbound_secured(struct outbound *o);

@@ -113,6 +113,12 @@ static bool is_single(const struct backend *b)
     return b->config->proxy_protocol != 0;
 }
 
+/* ... or has come to be one client's. */
+static bool is_spent(const struct link *l)
+{
+    return is_single(l->backend) || outbound_is_spent(&l->outbound);
+}
+
 static int add_proxy_header(struct link *l, const struct handover *h)
 {
     const struct config_backend *config = l->backend->config;
@@ -384,12 +390,13 @@ static struct handover *next_of(struct link *l)
         l->reserved = false;
         return l->handover;
     }
-    return l->handover || is_single(l->backend) ? NULL : dequeue(l->backend);
+    return l->handover || is_spent(l) ? NULL : dequeue(l->backend);
 }
 
 static void say_quit(const struct link *l)
 {
-    (void)!send(l->watch.fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (!l->ssl)
+        (void)!send(l->watch.fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 /* Moves a link on as far as it goes; it may be gone afterwards. */
@@ -429,7 +436,7 @@ static void go_on(struct link *l)
             break;
         start(l, h);
     }
-    if (is_single(b) && l->outbound.state == OUTBOUND_IDLE && !l->handover) {
+    if (is_spent(l) && l->outbound.state == OUTBOUND_IDLE && !l->handover) {
         say_quit(l);
         link_close(l); /* it was for one message, or to learn what the backend has */
     } else {
@@ -525,7 +532,7 @@ void pool_close(struct backend *b)
 static struct link *idle_link(struct backend *b)
 {
     for (struct link *l = b->links; l; l = l->next)
-        if (l->outbound.state == OUTBOUND_IDLE && !l->handover)
+        if (l->outbound.state == OUTBOUND_IDLE && !l->handover && !is_spent(l))
             return l;
     return NULL;
 }

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/dial.h"
+#include "base/proxy.h"
 #include "config/config.h"
 
 void talk_init(struct talk *t, const struct config_backend *backend, const char *hostname)
@@ -48,6 +49,21 @@ int talk_reply(struct talk *t, struct reply *r)
     }
 }
 
+/* A backend that waits for a PROXY header waits for it from us too: this conversation is about
+ * nobody. */
+static int say_whose(struct talk *t)
+{
+    const struct config_backend *backend = t->backend;
+    struct buf header = {0};
+
+    if (!backend->proxy_protocol)
+        return 0;
+    int error = proxy_write(&header, backend->proxy_protocol, NULL, &backend->addr);
+    error = error ? failed(t, error) : talk_say(t, buf_span(&header));
+    buf_free(&header);
+    return error;
+}
+
 static int greet(struct talk *t)
 {
     struct buf hello = {0};
@@ -80,5 +96,6 @@ int talk_ready(struct talk *t)
         t->fd = -1;
         return error;
     }
-    return greet(t);
+    int error = say_whose(t);
+    return error ? error : greet(t);
 }

@@ -33,8 +33,10 @@ def dovecot():
         d.remove()
 
 
-def test_xclient_shows_postfix_the_client_message_by_message(mired, postfix):
-    backend = postfix(extra="smtpd_authorized_xclient_hosts = 127.0.0.0/8")
+@pytest.mark.parametrize("hosts", ["127.0.0.1", "static:all"])
+def test_xclient_shows_postfix_the_client_message_by_message(mired, postfix, hosts):
+    """Postfix asks whether the client that it was told last is in `hosts`: one of them is 127.0.0.1 only."""
+    backend = postfix(extra=f"smtpd_authorized_xclient_hosts = {hosts}")
     m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ xclient = true connections = 1 }}', workers=1)
     sources = [ports.stranger() for _ in range(3)]
     for source in sources:

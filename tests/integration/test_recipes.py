@@ -6,16 +6,20 @@ import re
 
 import pytest
 
-from lib import ports
+from lib import ports, scrape
 from lib.dovecot import Dovecot
 from lib.haproxy import PROGRAM as HAPROXY
 from lib.daemon import Daemon
 from lib.mired import PASSWORDS
 from lib.openldap import ADMIN, BASE, OpenLDAP
+from lib.receivers import Receiver
+from lib.rspamd import Rspamd
 from lib.smtp import Client
 
 RECIPES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "recipes"
 USER = "alice@example.test"
+GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
+BACKEND_OFFENCES = 'mired_offences_total{kind="backend"}'
 
 
 def block(recipe, kind):
@@ -36,7 +40,7 @@ def configured(mired, recipe, replace, **options):
 
 
 def serves(m, port=None, source=None):
-    """What every recipe is for."""
+    """What every recipe is for: a good message, a typo, a harvest. Returns the address from which the good one came."""
     port, source = port or m.port, source or ports.stranger()
     with Client(port, source=source) as client:
         client.ehlo("client.elsewhere.test")
@@ -68,9 +72,14 @@ def others():
         server.remove()
 
 
+def as_its_recipe_says(postfix, more=""):
+    listener, *options = block("postfix", "master.cf").splitlines()
+    assert listener.split()[1:2] == ["inet"] and options
+    return postfix(extra=block("postfix", "main.cf") + more, options="\n".join(options))
+
+
 def test_before_postfix(mired, postfix):
-    backend = postfix(extra=block("postfix", "main.cf"))
-    assert block("postfix", "master.cf").split()[1:2] == ["inet"]
+    backend = as_its_recipe_says(postfix)
     m = configured(mired, "postfix", {"127.0.0.1:10025": f"127.0.0.1:{backend.port}"})
     source = serves(m)
     backend.wait_log(rf"client=unknown\[{re.escape(source)}\]")
@@ -80,16 +89,17 @@ def test_before_postfix(mired, postfix):
 def test_before_dovecot_alone(mired, others):
     ours = block("dovecot", "dovecot.conf")
     # The sockets belong to a group that only an installed mired has; `imap` is not installed for the tests.
-    ours = re.sub(r"\n +group = mired", "", ours).replace("0660", "0666").replace("imap ", "")
+    lmtp = ports.free()
+    ours = re.sub(r"\n +group = mired", "", ours).replace("0660", "0666").replace("imap ", "").replace("= 24", f"= {lmtp}")
     d = others(Dovecot(extra=ours))
     m = configured(
         mired, "dovecot",
-        {"/run/dovecot/auth-client": d.auth, "/run/dovecot/lmtp": d.lmtp, 'listen "0.0.0.0:587" { submission = true }': ""},
+        {"/run/dovecot/auth-client": d.auth, "127.0.0.1:24": f"127.0.0.1:{lmtp}", 'listen "0.0.0.0:587" { submission = true }': ""},
         passwords=None,
     )  # fmt: skip
     source = serves(m)
-    message = d.delivered(USER)[0]
-    assert b"Subject: good" in message and f"[{source}]".encode() in message
+    assert b"Subject: good" in d.delivered(USER)[0]
+    assert re.search(rf"lmtp\({USER}\)\S+ {re.escape(source)}: .*saved mail", d.log)
     with Client(m.submission) as client:
         client.ehlo()
         assert client.login(USER, PASSWORDS[USER]).code == 235
@@ -117,7 +127,7 @@ class Proxy:
 def test_behind_haproxy(mired, postfix, others, tmp_path):
     if not pathlib.Path(HAPROXY).exists():
         pytest.skip("HAProxy is not installed")
-    backend = postfix(extra=block("postfix", "main.cf"))
+    backend = as_its_recipe_says(postfix)
     front, behind = ports.free(), ports.free()
     listen = re.search(r'^listen .*:25".*$', block("haproxy", "mired.conf"), re.M)[0]
     listen = listen.replace("0.0.0.0:25", f"127.0.0.1:{behind}").replace("10.0.0.5", "127.0.0.1")
@@ -145,8 +155,58 @@ def test_before_exchange_with_its_directory(mired, postfix, others):
             "/etc/mired/ldap.password": directory.secret, "10.0.0.20:25": f"127.0.0.1:{exchange.port}",
         },
     )  # fmt: skip
-    serves(m)
-    assert b"Subject: good" in exchange.delivered(USER)[0]
+    source = serves(m)
+    message = exchange.delivered(USER)[0]
+    assert b"Subject: good" in message and f"[{source}]".encode() in message
     with Client(m.port) as client:
         client.ehlo()
         assert client.envelope("a@b.test", ["bob@example.test"])[0].code == 550  # disabled
+
+
+def stands_before(mired, others, name, kind, **options):
+    """A mired as the recipe says, before the server that it is about; both, and where the good message came from."""
+    behind = Receiver(kind, block(name, options.pop("block")), **options)
+    others(behind)
+    m = configured(mired, name, {"127.0.0.1:10025": f"127.0.0.1:{behind.port}"})
+    source = serves(m)
+    assert b"Subject: good" in behind.delivered(USER)[0]
+    return behind, source
+
+
+def test_before_exim(mired, others):
+    exim, source = stands_before(mired, others, "exim", "exim-heavy", block="exim.conf", greets=False)
+    exim.wait_log(rf"<= a@b\.test H=\S* ?\(?mx\.example\.test\)? \[{re.escape(source)}\]")
+
+
+def test_before_opensmtpd(mired, others):
+    smtpd, source = stands_before(mired, others, "opensmtpd", "opensmtpd", block="smtpd.conf", greets=False)
+    smtpd.wait_log(rf"smtp connected address={re.escape(source)} ")
+
+
+def test_before_sendmail(mired, others):
+    more = block("sendmail", "sendmail.mc at its end")
+    sendmail, source = stands_before(mired, others, "sendmail", "sendmail", block="sendmail.mc", more=more)
+    queued = sendmail.wait_log(rf"(\w+): +from client\.elsewhere\.test \(\[?{re.escape(source)}")[1]
+    sendmail.wait_log(rf"{queued}: from=<a@b\.test>, .*relay=localhost \[127\.0\.0\.1\]")
+
+
+def test_what_rspamd_rejects_is_an_offence(mired, postfix, others):
+    """Beside Rspamd: its reject at the backend is held, booked as kind `backend`, and makes what follows wait."""
+    rspamd = others(Rspamd({"worker-proxy.inc": block("rspamd", "worker-proxy.inc")}))
+    backend = as_its_recipe_says(postfix, block("rspamd", "main.cf").replace("11332", str(rspamd.milter)))
+    web = ports.free()
+    m = configured(
+        mired, "rspamd",
+        {"127.0.0.1:10025": f"127.0.0.1:{backend.port}", "recipients": f'web {{ listen = "127.0.0.1:{web}" }}\nrecipients'},
+    )  # fmt: skip
+    source = serves(m)
+    backend.wait_log(rf"client=unknown\[{re.escape(source)}\]")
+    rspamd.log.wait(rf"ip: {re.escape(source)}, from: <a@b\.test>, \(default: ")
+    before = scrape.samples(web)[BACKEND_OFFENCES]
+    with Client(m.port, source=ports.stranger()) as client:
+        client.ehlo()
+        reply = client.message("a@b.test", USER, b"Subject: spam\r\n\r\n" + GTUBE + b"\r\n")
+        assert reply.code == 554 and "Gtube" in reply and reply.seconds >= 0.99
+    backend.wait_log(rf"milter-reject: END-OF-MESSAGE from unknown\[{re.escape(client.source)}\]: 5\.7\.1 Gtube")
+    assert scrape.samples(web)[BACKEND_OFFENCES] == before + 1
+    assert len(backend.delivered(USER)) == 1

@@ -64,6 +64,7 @@ service_throttle_time = 1s
 
 MASTER = """
 127.0.0.1:{port} inet n - n - - smtpd
+{options}
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
 qmgr unix n - n 300 1 qmgr
@@ -102,9 +103,9 @@ def needed():
 class Postfix:
     """port: its smtpd. Mail for `domains` lands in a Maildir each; all else goes where `extra` says.
 
-    `boxes` are the addresses that exist there."""
+    `boxes` are the addresses that exist there; `options` are lines for its smtpd in master.cf."""
 
-    def __init__(self, hostname="backend.test", domains="example.test", extra="", boxes=PEOPLE, greets=True):
+    def __init__(self, hostname="backend.test", domains="example.test", extra="", boxes=PEOPLE, greets=True, options=""):
         self.greets = greets  # False: it waits for a PROXY header first
         needed()
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-postfix-"))
@@ -128,6 +129,7 @@ class Postfix:
             "uid": box.pw_uid,
             "gid": box.pw_gid,
             "port": self.port,
+            "options": options,
         }
         (self.folder / "conf" / "main.cf").write_text(MAIN.format(extra=extra, **text))
         (self.folder / "conf" / "master.cf").write_text(MASTER.format(**text))

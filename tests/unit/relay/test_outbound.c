@@ -263,6 +263,41 @@ static void test_a_backend_that_refuses_xclient_gets_the_mail_all_the_same(void 
     said(t, "MAIL FROM:<a@b.test>\r\n");
 }
 
+/* Introduces a first client, whose message then goes out; `hello` is what the backend offers it. */
+static void first_client(struct talk *t, const char *hello)
+{
+    introduce(t, "192.0.2.7", "far.example.net");
+    outbound_start(&t->o, false, "mired.test", CAP_XCLIENT);
+    hear(t, "220 mx\r\n250-mx\r\n250-PIPELINING\r\n250 XCLIENT ADDR\r\n");
+    assert_false(outbound_is_spent(&t->o));
+    assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+    hear(t, "220 mx\r\n");
+    hear(t, hello);
+    hear(t, "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n");
+    outbound_sent(&t->o);
+    hear(t, "250 taken\r\n");
+    assert_true(t->o.over);
+    assert_int_equal(t->o.state, OUTBOUND_IDLE);
+    t->o.over = false;
+}
+
+static void test_a_backend_that_takes_xclient_once_gets_one_client_a_connection(void **state)
+{
+    first_client(*state, "250-mx\r\n250 PIPELINING\r\n");
+    assert_true(outbound_is_spent(&((struct talk *)*state)->o));
+}
+
+static void test_a_message_never_goes_out_as_that_of_the_client_before(void **state)
+{
+    struct talk *t = *state;
+
+    first_client(t, "250-mx\r\n250-PIPELINING\r\n250 XCLIENT ADDR\r\n");
+    assert_false(outbound_is_spent(&t->o));
+    assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+    hear(t, "550 5.7.0 not from you\r\n");
+    assert_int_equal(t->o.state, OUTBOUND_DEAD);
+}
+
 static void test_xforward_tells_only_what_is_taken_and_nothing_can_be_added_to_it(void **state)
 {
     struct talk *t = *state;
@@ -293,6 +328,8 @@ int main(void)
         IN_TALK(test_who_speaks_unasked_is_not_trusted),
         IN_TALK(test_xclient_comes_before_each_message_and_begins_anew),
         IN_TALK(test_a_backend_that_refuses_xclient_gets_the_mail_all_the_same),
+        IN_TALK(test_a_backend_that_takes_xclient_once_gets_one_client_a_connection),
+        IN_TALK(test_a_message_never_goes_out_as_that_of_the_client_before),
         IN_TALK(test_xforward_tells_only_what_is_taken_and_nothing_can_be_added_to_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
