@@ -111,6 +111,11 @@ struct ledger_key ledger_key_account_network(const struct ledger *l, struct span
     return k;
 }
 
+void ledger_expect(const struct ledger *l, const struct ledger_key *k)
+{
+    ledger_prefetch(l, k->hash);
+}
+
 struct addr ledger_key_addr(const struct ledger_key *k)
 {
     struct addr a = {0};

@@ -47,6 +47,12 @@ struct ledger_key ledger_key_account_network(const struct ledger *l, struct span
 /* The address or network that a key of those kinds is of; ADDR_NONE for accounts. */
 struct addr ledger_key_addr(const struct ledger_key *k);
 
+/* Says that the entry is soon to be looked up or booked on: memory is asked for its lines while the
+ * caller goes on with something else. In a large ledger that wait is most of what a look-up costs,
+ * and two entries that are expected together cost one. A hint: changes nothing, waits for nothing.
+ */
+void ledger_expect(const struct ledger *l, const struct ledger_key *k);
+
 /* A snapshot of one entry, amounts decayed to `now`. All zero when there is none. */
 struct ledger_entry {
     double offences, good;

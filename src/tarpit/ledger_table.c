@@ -49,13 +49,22 @@ static unsigned first_way(uint64_t hash)
     return (unsigned)(hash >> 4) % LEDGER_WAYS;
 }
 
+/* Half of the entries of a filled table stand in the second place or further on. That line is asked
+ * of memory together with the first one's, not after it. */
+void ledger_prefetch(const struct ledger *l, uint64_t hash)
+{
+    const struct ledger_slot *set = set_of(l, hash);
+    unsigned first = first_way(hash);
+
+    __builtin_prefetch(&set[first]);
+    __builtin_prefetch(&set[(first + 1) % LEDGER_WAYS]);
+}
+
 struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash)
 {
     struct ledger_slot *set = set_of(l, hash);
     unsigned first = first_way(hash);
 
-    /* Half of the entries of a filled table stand in the second place or further on. That line is
-     * asked of memory together with the first one's, not after it. */
     __builtin_prefetch(&set[(first + 1) % LEDGER_WAYS]);
     for (unsigned i = 0; i < LEDGER_WAYS; i++) {
         struct ledger_slot *slot = &set[(first + i) % LEDGER_WAYS];

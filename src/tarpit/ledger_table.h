@@ -67,6 +67,9 @@ static inline uint64_t ledger_tag(uint64_t hash)
 /* Whether a key word is an entry's, not empty and not a mark. */
 bool ledger_in_use(uint64_t key_word);
 
+/* Asks memory for the lines in which `hash` is looked for first. */
+void ledger_prefetch(const struct ledger *l, uint64_t hash);
+
 /* The slot that holds `hash`, or NULL. */
 struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash);
 

@@ -43,7 +43,9 @@ static bool is_free(const struct tarpit_who *who)
 struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bool exempt)
 {
     struct ledger_key client = ledger_key_client(t->ledger, peer);
+    ledger_expect(t->ledger, &client);
     struct ledger_key network = ledger_key_network(t->ledger, peer);
+    ledger_expect(t->ledger, &network);
     return (struct tarpit_who){
         .client = client.hash,
         .network = network.hash,
@@ -109,6 +111,8 @@ static struct account look_account(const struct tarpit *t, const struct tarpit_w
     struct ledger_key network = network_key(who);
     struct addr from = ledger_key_addr(&network);
     struct ledger_key known = ledger_key_account_network(t->ledger, user, &from);
+    ledger_expect(t->ledger, &known);
+    ledger_expect(t->ledger, &a.key);
     if (ledger_get(t->ledger, &known, &d, now, &e) && e.flags & LEDGER_KNOWN) {
         a.known = true;
         return a;
