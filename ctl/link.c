@@ -14,7 +14,13 @@
 #include "base/clock.h"
 #include "web/commands.h"
 
-enum { SEND_MS = 5000 };
+enum { SEND_MS = 5000, TRIES = 3, AGAIN_MS = 100 };
+
+static int failed(struct link *l, int status, const char *code)
+{
+    snprintf(l->code, sizeof l->code, "%s", code);
+    return status;
+}
 
 static int unreachable(struct link *l, int error)
 {
@@ -29,7 +35,7 @@ static int unreachable(struct link *l, int error)
         hint = "; mired does not take connections: does it hang?";
     snprintf(l->error, sizeof l->error, "mired cannot be reached at %s: %s%s", l->path,
              strerrordesc_np(error), hint);
-    return CTL_UNREACHABLE;
+    return failed(l, CTL_UNREACHABLE, CTL_CODE_UNREACHABLE);
 }
 
 int link_open(struct link *l, const char *path)
@@ -71,9 +77,9 @@ static int silent(struct link *l, int ms)
 {
     snprintf(l->error, sizeof l->error,
              "mired at %s has not answered for %d s: it hangs or is very busy; `journalctl -u "
-             "mired` may tell why",
+             "mired` may tell why, and `systemctl restart mired` ends it",
              l->path, ms / 1000);
-    return CTL_UNREACHABLE;
+    return failed(l, CTL_UNREACHABLE, CTL_CODE_UNREACHABLE);
 }
 
 int link_send(struct link *l, const char *command, json_t *args)
@@ -104,17 +110,36 @@ int link_send(struct link *l, const char *command, json_t *args)
     return CTL_DONE;
 }
 
+static int of_another_version(struct link *l, const char *speaks)
+{
+    snprintf(l->error, sizeof l->error,
+             "what answers at %s %s, and this mirectl (%s) version %d of the control protocol; use "
+             "the mirectl that was installed with it, or restart mired if that one is gone",
+             l->path, speaks, MIRED_VERSION, CONTROL_VERSION);
+    return failed(l, CTL_UNREACHABLE, CONTROL_OTHER);
+}
+
 static int judge(struct link *l, json_t *line, bool *last)
 {
     const char *error = "no reason given", *code = CONTROL_REFUSED;
-    const json_t *ok = json_object_get(line, "ok");
+    const json_t *ok = json_object_get(line, "ok"), *version = json_object_get(line, "v");
+    char speaks[64];
 
     *last = ok != NULL;
+    if (ok && !json_is_true(ok))
+        json_unpack(line, "{s?:s, s?:s}", "error", &error, "code", &code);
+    if (strcmp(code, CONTROL_OTHER) != 0 && json_integer_value(version) != CONTROL_VERSION) {
+        snprintf(speaks, sizeof speaks, "speaks version %lld", json_integer_value(version));
+        return of_another_version(l, json_is_integer(version) ? speaks : "is no mired");
+    }
     if (!ok || json_is_true(ok))
         return CTL_DONE;
-    json_unpack(line, "{s?:s, s?:s}", "error", &error, "code", &code);
     snprintf(l->error, sizeof l->error, "%s", error);
-    return strcmp(code, CONTROL_USAGE) == 0 ? CTL_USAGE : CTL_REFUSED;
+    return failed(l,
+                  strcmp(code, CONTROL_USAGE) == 0   ? CTL_USAGE
+                  : strcmp(code, CONTROL_OTHER) == 0 ? CTL_UNREACHABLE
+                                                     : CTL_REFUSED,
+                  code);
 }
 
 /* The first line of l->in, when there is a whole one. */
@@ -146,14 +171,44 @@ int link_read(struct link *l, int wait_ms, json_t **line, bool *last)
             l->heard = true;
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
             l->unanswered = !l->heard;
-            snprintf(l->error, sizeof l->error, "mired at %s ended before it answered", l->path);
-            return CTL_UNREACHABLE;
+            snprintf(l->error, sizeof l->error,
+                     "mired at %s ended before it answered; `mirectl status` tells whether another "
+                     "has taken its place",
+                     l->path);
+            return failed(l, CTL_UNREACHABLE, CTL_CODE_UNREACHABLE);
         }
     }
-    if (!*line) {
-        snprintf(l->error, sizeof l->error,
-                 "what answers at %s is not a mired of this version (%s)", l->path, MIRED_VERSION);
-        return CTL_UNREACHABLE;
-    }
+    if (!json_is_object(*line))
+        return of_another_version(l, "is no mired");
     return judge(l, *line, last);
+}
+
+static int ask_once(struct link *l, const char *path, const char *command, json_t *args,
+                    int wait_ms, void (*take)(json_t *line, void *arg), void *arg)
+{
+    int status = link_open(l, path);
+    bool last = false;
+
+    if (status == CTL_DONE)
+        status = link_send(l, command, json_incref(args));
+    while (status == CTL_DONE && !last) {
+        json_t *line = NULL;
+        status = link_read(l, wait_ms, &line, &last);
+        if (status == CTL_DONE)
+            take(line, arg);
+        json_decref(line);
+    }
+    return status;
+}
+
+int link_ask(struct link *l, const char *path, const char *command, json_t *args, int wait_ms,
+             void (*take)(json_t *line, void *arg), void *arg)
+{
+    for (int try = 1;; try++) {
+        int status = ask_once(l, path, command, args, wait_ms, take, arg);
+        link_close(l);
+        if (status != CTL_UNREACHABLE || !l->unanswered || try == TRIES)
+            return status;
+        poll(NULL, 0, AGAIN_MS);
+    }
 }

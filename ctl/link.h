@@ -10,13 +10,17 @@
 /* Exit statuses of mirectl. */
 enum { CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
 
+/* "code" of an error that mirectl finds by itself, beside those of web/commands.h. */
+#define CTL_CODE_UNREACHABLE "unreachable"
+
 struct link {
     int fd;
     const char *path;
     struct buf in;
     bool heard;       /* something has come */
     bool unanswered;  /* it ended before anything came: the request was not taken up */
-    char error[5120]; /* what went wrong, as a sentence that says what to do */
+    char code[32];    /* of what went wrong, as --json names it */
+    char error[5120]; /* the same as a sentence that says what to do */
 };
 
 /* CTL_DONE, or CTL_UNREACHABLE and l->error. */
@@ -27,8 +31,15 @@ void link_close(struct link *l);
 int link_send(struct link *l, const char *command, json_t *args);
 
 /* Reads one line of the result within `wait_ms`: CTL_DONE and *line (the caller's). *last tells
- * whether it was the last one. An "ok":false is CTL_REFUSED or CTL_USAGE with l->error, and *line
- * too. */
+ * whether it was the last one. An "ok":false is CTL_REFUSED, CTL_USAGE or (of another version)
+ * CTL_UNREACHABLE with l->error, and *line too. */
 int link_read(struct link *l, int wait_ms, json_t **line, bool *last);
+
+/* All of that: asks whoever listens at `path` and gives every line but that of an error to `take`
+ * (it may keep a reference). A web process that leaves for its successor (a reload, an upgrade) may
+ * have taken the connection and not the request: the successor is asked then. `args` stays the
+ * caller's. An exit status; l->code and l->error when it is not CTL_DONE. Nothing is left open. */
+int link_ask(struct link *l, const char *path, const char *command, json_t *args, int wait_ms,
+             void (*take)(json_t *line, void *arg), void *arg);
 
 #endif

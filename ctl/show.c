@@ -19,21 +19,22 @@ static const char *text(const json_t *o, const char *key)
     return s ? s : "-";
 }
 
-/* "3 d 4 h", "4 h 12 min", "12 min 5 s": two units are enough. */
-static void print_span(double seconds)
+void show_span(double seconds, char *out, size_t room)
 {
     static const struct {
         const char *name;
         unsigned long seconds;
     } units[] = {{"d", 86400}, {"h", 3600}, {"min", 60}, {"s", 1}};
     unsigned long left = seconds > 0 ? (unsigned long)seconds : 0;
+    size_t at = 0;
     int printed = 0;
 
-    for (int i = 0; i < 4 && printed < 2; i++) {
+    for (int i = 0; i < 4 && printed < 2 && at < room; i++) {
         unsigned long n = left / units[i].seconds;
         left %= units[i].seconds;
         if (n || (i == 3 && !printed)) {
-            printf("%s%lu %s", printed ? " " : "", n, units[i].name);
+            at += (size_t)snprintf(out + at, room - at, "%s%lu %s", printed ? " " : "", n,
+                                   units[i].name);
             printed++;
         } else if (printed) {
             printed++;
@@ -92,12 +93,12 @@ void show_status(const json_t *result)
 {
     const json_t *ledger = json_object_get(result, "ledger");
     time_t since = (time_t)(number(result, "since_ms") / 1000);
-    char when[64];
+    char when[64], up[64];
 
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime(&since));
-    printf("mired %s at %s, up ", text(result, "version"), text(result, "hostname"));
-    print_span(json_number_value(json_object_get(result, "up_seconds")));
-    printf(" (since %s)\n\n", when);
+    show_span(json_number_value(json_object_get(result, "up_seconds")), up, sizeof up);
+    printf("mired %s at %s, up %s (since %s)\n\n", text(result, "version"),
+           text(result, "hostname"), up, when);
     printf("%-18s%lld of %lld open connections, %lld of them without a socket\n", "held now",
            number(result, "held") + number(result, "frozen"),
            number(result, "open") + number(result, "frozen"), number(result, "frozen"));
@@ -135,17 +136,31 @@ static const char *standing(const json_t *c)
                                  : "fine";
 }
 
+const char *show_client_title(void)
+{
+    return "client                                    offences      good standing  next verdict  "
+           "  held for";
+}
+
+void show_client_row(const json_t *c, char *row, size_t room)
+{
+    snprintf(row, room, "%-40s %9.1f %9.1f %-9s %11.0f s %9.0f s", text(c, "address"),
+             real(c, "offences"), real(c, "good"), standing(c), real(c, "next_verdict_seconds"),
+             real(c, "hold_left_seconds"));
+}
+
 void show_clients(const json_t *result)
 {
     const json_t *list = json_object_get(result, "clients");
+    char row[256];
     size_t i;
     json_t *c;
 
-    printf("%-40s %9s %9s %-9s %s\n", "client", "offences", "good", "standing", "next verdict in");
+    puts(show_client_title());
     json_array_foreach(list, i, c)
     {
-        printf("%-40s %9.1f %9.1f %-9s %.0f s\n", text(c, "address"), real(c, "offences"),
-               real(c, "good"), standing(c), real(c, "next_verdict_seconds"));
+        show_client_row(c, row, sizeof row);
+        puts(row);
     }
 }
 
@@ -188,4 +203,20 @@ void show_line(const json_t *part)
         json_dumpf(part, stdout, JSON_COMPACT);
         putchar('\n');
     }
+}
+
+void show_advice(const json_t *result)
+{
+    const json_t *list = json_object_get(result, "advice");
+    size_t i;
+    json_t *a;
+
+    json_array_foreach(list, i, a)
+    {
+        printf("%s%s\n    # %s\n", i ? "\n" : "", text(a, "setting"), text(a, "reason"));
+    }
+    if (i == 0)
+        printf("Nothing to change: %lld clients are known, and no rule found one that another "
+               "setting would serve better.\n",
+               number(result, "clients"));
 }

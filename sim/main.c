@@ -14,28 +14,34 @@
 #include "report.h"
 
 static const char usage[] =
-    "usage: mired-sim [-c FILE] [--attack FILE] [--charts FOLDER] [--bots N] [--seed N]\n"
+    "usage: mired-sim [-c FILE] [--attack FILE] [--charts FOLDER] [--bots N] [--seed N] "
+    "[--json]\n"
     "  -c FILE          take tarpit { } of this mired.conf; else the defaults\n"
     "  --attack FILE    replay a recorded attack: SECONDS ADDRESS\n"
     "                   known|unknown|relay|password|message [COUNT], one event a line\n"
     "  --charts FOLDER  write connections.svg and bots.svg there\n"
     "  --bots N         the largest botnet of the curves (100000; a million takes a minute and 2 "
     "GB)\n"
-    "  --seed N         of all that is drawn by lot (1): the same seed, the same numbers\n";
+    "  --seed N         of all that is drawn by lot (1): the same seed, the same numbers\n"
+    "  --json           one object instead of tables\n";
 
 struct options {
     const char *config, *attack, *charts;
     uint32_t bots;
     uint64_t seed;
+    bool json;
 };
 
 /* -1: go on; else the exit status. */
 static int read_options(int argc, char **argv, struct options *o)
 {
-    static const struct option names[] = {
-        {"attack", required_argument, NULL, 'a'}, {"charts", required_argument, NULL, 'g'},
-        {"bots", required_argument, NULL, 'b'},   {"seed", required_argument, NULL, 's'},
-        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
+    static const struct option names[] = {{"attack", required_argument, NULL, 'a'},
+                                          {"charts", required_argument, NULL, 'g'},
+                                          {"bots", required_argument, NULL, 'b'},
+                                          {"seed", required_argument, NULL, 's'},
+                                          {"json", no_argument, NULL, 'j'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "c:h", names, NULL)) != -1) {
@@ -45,6 +51,7 @@ static int read_options(int argc, char **argv, struct options *o)
         case 'g': o->charts = optarg; break;
         case 'b': o->bots = (uint32_t)strtoul(optarg, NULL, 10); break;
         case 's': o->seed = strtoull(optarg, NULL, 10); break;
+        case 'j': o->json = true; break;
         case 'h': return fputs(usage, stdout) < 0;
         default: fputs(usage, stderr); return 2;
         }
@@ -75,7 +82,7 @@ static bool read_rules(const char *file, struct tarpit_rules *rules)
     return right;
 }
 
-static int replay(const char *file, const struct tarpit_rules *rules)
+static int replay(struct table *t, const char *file, const struct tarpit_rules *rules)
 {
     struct recorded r;
     FILE *in = fopen(file, "r");
@@ -93,8 +100,9 @@ static int replay(const char *file, const struct tarpit_rules *rules)
                 file, wrong);
         return 1;
     }
-    bool done = report_recorded(&r, rules);
+    bool done = report_recorded(t, &r, rules);
     recorded_free(&r);
+    table_finish(t);
     return done ? 0 : 1;
 }
 
@@ -108,11 +116,14 @@ int main(int argc, char **argv)
         return status;
     if (!read_rules(o.config, &rules))
         return 1;
+    struct table t = {.json = o.json};
     if (o.attack)
-        return replay(o.attack, &rules);
-    if (report_attacks(&rules, o.seed) && report_senders(&rules, o.seed) &&
-        report_scaling(&rules, o.seed, o.bots, o.charts) && report_round(&rules, o.seed))
+        return replay(&t, o.attack, &rules);
+    if (report_attacks(&t, &rules, o.seed) && report_senders(&t, &rules, o.seed) &&
+        report_scaling(&t, &rules, o.seed, o.bots, o.charts) && report_round(&t, &rules, o.seed)) {
+        table_finish(&t);
         return 0;
+    }
     fputs("mired-sim: not enough memory, or the charts cannot be written\n", stderr);
     return 1;
 }

@@ -1,4 +1,4 @@
-/* Runs the populations under each setting and prints what came of it (report.h). */
+/* Runs the populations under each setting and tables what came of it (report.h). */
 #include "report.h"
 
 #include <math.h>
@@ -16,103 +16,105 @@ static double an_hour(const struct sim_result *r)
     return (double)r->verdicts / hours;
 }
 
-static void print_about(const struct sim_population *p, size_t count)
+static void tell_about(struct table *t, const struct sim_population *p, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        printf("- **%s**: %s.\n", p[i].name, p[i].about);
-    putchar('\n');
+        table_about(t, p[i].name, p[i].about);
+    table_gap(t);
 }
 
-/* 1234567 as 1,234,567. */
-static void print_count(double value)
+bool report_attacks(struct table *t, const struct tarpit_rules *rules, uint64_t seed)
 {
-    char digits[32];
-    int n = snprintf(digits, sizeof digits, "%.0f", value);
+    static const struct column columns[] = {{"attack", "attack", false},
+                                            {"setting", "setting", false},
+                                            {"verdicts/h", "verdicts_an_hour", true},
+                                            {"of which real", "real", true},
+                                            {"hours spent", "hours_spent", true},
+                                            {"spam taken", "spam_taken", true},
+                                            {"good mail late", "good_mail_late_percent", true}};
 
-    for (int i = 0; i < n; i++) {
-        putchar(digits[i]);
-        if ((n - i) % 3 == 1 && i + 1 < n)
-            putchar(',');
-    }
-}
-
-bool report_attacks(const struct tarpit_rules *rules, uint64_t seed)
-{
-    puts("| attack | setting | verdicts/h | of which real | hours spent | spam taken | good mail "
-         "late |");
-    puts("|---|---|--:|--:|--:|--:|--:|");
+    table_begin(t, "attacks", columns, 7);
     for (size_t i = 0; i < sim_attacks_count; i++)
         for (int s = 0; s < SIM_SETTINGS; s++) {
             struct tarpit_rules r = sim_rules((enum sim_setting)s, rules);
             struct sim_result out;
             if (!sim_run(&sim_attacks[i], &r, seed, &out))
                 return false;
-            printf("| %s | %s | ", s == 0 ? sim_attacks[i].name : "", sim_setting_name[s]);
-            print_count(an_hour(&out));
-            printf(" | ");
-            print_count((double)out.found);
-            printf(" | ");
-            print_count(out.hours_spent);
-            printf(" | ");
-            print_count((double)out.spam);
+            table_name(t, sim_attacks[i].name, s > 0);
+            table_text(t, sim_setting_name[s]);
+            table_count(t, an_hour(&out));
+            table_count(t, (double)out.found);
+            table_count(t, out.hours_spent);
+            table_count(t, (double)out.spam);
             if (out.mails)
-                printf(" | %.1f %% |\n", 100.0 * (double)out.late / (double)out.mails);
+                table_number(t, 100.0 * (double)out.late / (double)out.mails, 1, " %");
             else
-                puts(" | |");
+                table_empty(t);
         }
-    putchar('\n');
-    print_about(sim_attacks, sim_attacks_count);
+    table_end(t);
+    tell_about(t, sim_attacks, sim_attacks_count);
     return true;
 }
 
-bool report_senders(const struct tarpit_rules *rules, uint64_t seed)
+bool report_senders(struct table *t, const struct tarpit_rules *rules, uint64_t seed)
 {
-    puts("| sender | setting | delivered | late | mean delay | worst | typos told |");
-    puts("|---|---|--:|--:|--:|--:|--:|");
+    static const struct column columns[] = {{"sender", "sender", false},
+                                            {"setting", "setting", false},
+                                            {"delivered", "delivered", true},
+                                            {"late", "late", true},
+                                            {"mean delay", "mean_delay_seconds", true},
+                                            {"worst", "worst_delay_seconds", true},
+                                            {"typos told", "typos_told", true}};
+
+    table_begin(t, "senders", columns, 7);
     for (size_t i = 0; i < sim_senders_count; i++)
         for (int s = 0; s < SIM_SETTINGS; s++) {
             struct tarpit_rules r = sim_rules((enum sim_setting)s, rules);
             struct sim_result out;
             if (!sim_run(&sim_senders[i], &r, seed, &out))
                 return false;
-            printf("| %s | %s | %lu of %lu | %lu | ", s == 0 ? sim_senders[i].name : "",
-                   sim_setting_name[s], (unsigned long)out.delivered, (unsigned long)out.mails,
-                   (unsigned long)out.late);
-            double mean = out.delivered ? out.delay_sum_s / (double)out.delivered : 0;
-            printf("%.1f s | %.0f s | %lu of %lu |\n", mean, out.delay_worst_s,
-                   (unsigned long)out.typos_told, (unsigned long)out.typos);
+            table_name(t, sim_senders[i].name, s > 0);
+            table_text(t, sim_setting_name[s]);
+            table_of(t, (unsigned long)out.delivered, (unsigned long)out.mails);
+            table_number(t, (double)out.late, 0, "");
+            table_number(t, out.delivered ? out.delay_sum_s / (double)out.delivered : 0, 1, " s");
+            table_number(t, out.delay_worst_s, 0, " s");
+            table_of(t, (unsigned long)out.typos_told, (unsigned long)out.typos);
         }
-    putchar('\n');
-    print_about(sim_senders, sim_senders_count);
+    table_end(t);
+    tell_about(t, sim_senders, sim_senders_count);
     return true;
 }
 
 /* One row for each number of connections (or bots), one curve for each setting. */
-static bool scale(struct chart *c, struct sim_population (*make)(uint32_t),
-                  const struct tarpit_rules *rules, uint64_t seed)
+static bool scale(struct table *t, const char *name, struct chart *c,
+                  struct sim_population (*make)(uint32_t), const struct tarpit_rules *rules,
+                  uint64_t seed)
 {
-    printf("| %s | off | classic 20 s | mired |\n|--:|--:|--:|--:|\n", c->x_title);
+    const struct column columns[] = {{c->x_title, "size", true},
+                                     {"off", "off", true},
+                                     {"classic 20 s", "classic", true},
+                                     {"mired", "mired", true}};
+
+    table_begin(t, name, columns, 4);
     for (size_t k = 0; k < c->points; k++) {
         struct sim_population p = make((uint32_t)c->x[k]);
-        printf("| ");
-        print_count(c->x[k]);
+        table_count(t, c->x[k]);
         for (int s = 0; s < SIM_SETTINGS; s++) {
             struct tarpit_rules r = sim_rules((enum sim_setting)s, rules);
             struct sim_result out;
             if (!sim_run(&p, &r, seed, &out))
                 return false;
             c->y[s][k] = an_hour(&out);
-            printf(" | ");
-            print_count(c->y[s][k]);
+            table_count(t, c->y[s][k]);
         }
-        puts(" |");
     }
-    putchar('\n');
+    table_end(t);
     return true;
 }
 
-bool report_scaling(const struct tarpit_rules *rules, uint64_t seed, uint32_t bots_most,
-                    const char *folder)
+bool report_scaling(struct table *t, const struct tarpit_rules *rules, uint64_t seed,
+                    uint32_t bots_most, const char *folder)
 {
     struct chart one = {.title = "What a harvest from one address learns",
                         .x_title = "connections of one address",
@@ -134,17 +136,23 @@ bool report_scaling(const struct tarpit_rules *rules, uint64_t seed, uint32_t bo
         many.x[many.points++] = x;
     for (int s = 0; s < SIM_SETTINGS; s++)
         one.name[s] = many.name[s] = sim_setting_name[s];
-    if (!scale(&one, sim_harvest, rules, seed) || !scale(&many, sim_botnet, rules, seed))
+    if (!scale(t, "verdicts_an_hour_by_connections", &one, sim_harvest, rules, seed) ||
+        !scale(t, "verdicts_an_hour_by_bots", &many, sim_botnet, rules, seed))
         return false;
     return !folder ||
            (chart_write(&one, folder, "connections") && chart_write(&many, folder, "bots"));
 }
 
-bool report_round(const struct tarpit_rules *rules, uint64_t seed)
+bool report_round(struct table *t, const struct tarpit_rules *rules, uint64_t seed)
 {
     static const uint32_t servers[] = {1, 5, 20};
+    static const struct column columns[] = {
+        {"servers", "servers", true},
+        {"setting", "setting", false},
+        {"spam taken, each server", "spam_taken_each_server", true},
+        {"hours spent", "hours_spent", true}};
 
-    puts("| servers | setting | spam taken, each server | hours spent |\n|--:|---|--:|--:|");
+    table_begin(t, "round", columns, 4);
     for (size_t i = 0; i < sizeof servers / sizeof *servers; i++)
         for (int s = 0; s <= SIM_SETTINGS; s++) {
             bool fleet = s == SIM_SETTINGS;
@@ -155,31 +163,37 @@ bool report_round(const struct tarpit_rules *rules, uint64_t seed)
                 continue;
             if (!sim_run(&p, &r, seed, &out))
                 return false;
-            printf("| %u | %s | ", servers[i],
-                   fleet ? "mired, one shared ledger" : sim_setting_name[s]);
-            print_count((double)out.spam / servers[i]);
-            printf(" | ");
-            print_count(out.hours_spent);
-            puts(" |");
+            table_number(t, servers[i], 0, "");
+            table_text(t, fleet ? "mired, one shared ledger" : sim_setting_name[s]);
+            table_count(t, (double)out.spam / servers[i]);
+            table_count(t, out.hours_spent);
         }
-    putchar('\n');
+    table_end(t);
     return true;
 }
 
-bool report_recorded(const struct recorded *r, const struct tarpit_rules *rules)
+bool report_recorded(struct table *t, const struct recorded *r, const struct tarpit_rules *rules)
 {
-    puts("| setting | verdicts asked for | told | put off (450) | all holds, hours | longest hold "
-         "|");
-    puts("|---|--:|--:|--:|--:|--:|");
+    static const struct column columns[] = {{"setting", "setting", false},
+                                            {"verdicts asked for", "verdicts", true},
+                                            {"told", "told", true},
+                                            {"put off (450)", "put_off", true},
+                                            {"all holds, hours", "held_hours", true},
+                                            {"longest hold", "longest_hold_seconds", true}};
+
+    table_begin(t, "recorded", columns, 6);
     for (int s = 0; s < SIM_SETTINGS; s++) {
         struct tarpit_rules set = sim_rules((enum sim_setting)s, rules);
         struct recorded_result out;
         if (!recorded_run(r, &set, &out))
             return false;
-        printf("| %s | %lu | %lu | %lu | %.1f | %.0f s |\n", sim_setting_name[s],
-               (unsigned long)out.verdicts, (unsigned long)out.told, (unsigned long)out.masked,
-               out.held_s / 3600, out.longest_s);
+        table_text(t, sim_setting_name[s]);
+        table_number(t, (double)out.verdicts, 0, "");
+        table_number(t, (double)out.told, 0, "");
+        table_number(t, (double)out.masked, 0, "");
+        table_number(t, out.held_s / 3600, 1, "");
+        table_number(t, out.longest_s, 0, " s");
     }
-    putchar('\n');
+    table_end(t);
     return true;
 }

@@ -296,6 +296,12 @@ double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struc
     return book_amount(l, k, WORD_GOOD, d->good_half_life, now, amount, false);
 }
 
+double ledger_raise_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                         uint64_t now, double to)
+{
+    return book_amount(l, k, WORD_GOOD, d->good_half_life, now, to, true);
+}
+
 static uint64_t believable(uint64_t end, uint64_t now)
 {
     return end > now + LEDGER_HORIZON_MS ? 0 : end;
@@ -323,6 +329,22 @@ uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t
                           uint64_t length, uint64_t latest)
 {
     return ledger_take_turn_from(l, k, now, now, length, latest, false);
+}
+
+/* a: the end; raise: paced. */
+static bool change_turn_end(struct change *c)
+{
+    uint64_t end = believable(c->old & ~LEDGER_TURN_PACED, c->now);
+    bool paced = c->raise || (end > c->now && c->old & LEDGER_TURN_PACED);
+    c->new = (c->a > end ? c->a : end) | (paced ? LEDGER_TURN_PACED : 0);
+    return c->new != c->old;
+}
+
+void ledger_raise_turn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until,
+                       bool paced)
+{
+    struct change c = {.now = now, .a = until, .raise = paced};
+    book(l, k, WORD_TURN, change_turn_end, &c);
 }
 
 static bool change_debt(struct change *c)

@@ -84,6 +84,9 @@ double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struc
 double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,
                              const struct ledger_decay *d, uint64_t now, double to);
 
+double ledger_raise_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                         uint64_t now, double to);
+
 /* Takes the next turn of `length` ms: it begins at the later of `now` and the end of the last one
  * taken. When it would begin after `latest`, none is taken and 0 is returned; else its beginning
  * (wall ms; `now` must not be 0). An end more than LEDGER_HORIZON_MS away is one from before the
@@ -95,6 +98,10 @@ uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t
  * until its turns have run out. */
 uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uint64_t now,
                                uint64_t from, uint64_t length, uint64_t latest, bool paced);
+
+/* Raises the end of the last turn taken to `until`; never lowers it. `paced` as above. */
+void ledger_raise_turn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until,
+                       bool paced);
 
 /* Raises the debt's end to `until`; never lowers it. */
 void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until);
@@ -112,6 +119,13 @@ bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
 /* LEDGER_EXEMPT until that wall time, in steps of 256 s; 0: for good. ledger_set_flags() takes it
  * back. */
 void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until);
+
+/* Takes in what another ledger, or this one earlier, knew of the same key at `at` (wall ms; its
+ * amounts are decayed from then on). Of two amounts, ends and exemptions the larger stays, of two
+ * patiences the shorter, and flags of both; so nothing is lowered, the order of merges does not
+ * matter, and a second time changes nothing. ledger_merge.c. */
+void ledger_merge(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                  uint64_t now, const struct ledger_entry *other, uint64_t at);
 
 /* Removes the entry: as if it had never been seen. */
 void ledger_forget(struct ledger *l, const struct ledger_key *k);

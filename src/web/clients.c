@@ -1,5 +1,5 @@
-/* The ledger's commands: clients, show, release, exempt, penalise, ledger dump. In the web process,
- * which has the ledger mapped; each change is logged with who asked for it.
+/* The ledger's commands: clients, show, release, exempt, penalise. In the web process, which has
+ * the ledger mapped; each change is logged with who asked for it.
  *
  * "A client" is an address as the ledger counts it (IPv4 /32, IPv6 /64); its network (/24, /48) has
  * an entry of its own. */
@@ -24,12 +24,6 @@ struct ledger_decay decay_of(const struct web *w)
 
 /* ---- one entry in words ---- */
 
-struct row {
-    struct addr who;
-    bool network;
-    struct ledger_entry entry;
-};
-
 static const char *name_of(const struct row *r, char text[ADDR_TEXT])
 {
     if (!r->network)
@@ -43,21 +37,24 @@ static double left_s(uint64_t at, uint64_t now)
     return at > now ? (double)(at - now) / 1000 : 0;
 }
 
-static json_t *entry_json(const struct web *w, const struct row *r, uint64_t now)
+json_t *entry_json(const struct web *w, const struct row *r, uint64_t now)
 {
     const struct tarpit_rules *rules = &w->kit->config->tarpit;
     const struct ledger_entry *e = &r->entry;
     double own = policy_debt(rules, e->offences, e->good, 0, 0);
     char text[ADDR_TEXT];
 
-    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:b, s:b, s:b, s:b, s:f, s:f, s:f, s:I}", "kind",
-                     r->network ? "network" : "client", "address", name_of(r, text), "offences",
-                     e->offences, "good", e->good, "debt", own, "paced", policy_paced(rules, own),
-                     "shielded", policy_shielded(rules, own), "suspect",
-                     (e->flags & LEDGER_SUSPECT) != 0, "exempt", (e->flags & LEDGER_EXEMPT) != 0,
-                     "patience_seconds", (double)e->patience_ms / 1000, "next_verdict_seconds",
-                     left_s(e->turn_ms, now), "hold_left_seconds", left_s(e->debt_ms, now),
-                     "seen_ms", (json_int_t)e->seen_ms);
+    return json_pack(
+        "{s:s, s:s, s:f, s:f, s:f, s:b, s:b, s:b, s:b, s:b, s:I, s:f, s:f, s:b, s:f, "
+        "s:I, s:I}",
+        "kind", r->network ? "network" : "client", "address", name_of(r, text), "offences",
+        e->offences, "good", e->good, "debt", own, "paced", policy_paced(rules, own), "shielded",
+        policy_shielded(rules, own), "suspect", (e->flags & LEDGER_SUSPECT) != 0, "exempt",
+        (e->flags & LEDGER_EXEMPT) != 0, "trapped", (e->flags & LEDGER_TRAPPED) != 0,
+        "exempt_until_ms", (json_int_t)e->exempt_until_ms, "patience_seconds",
+        (double)e->patience_ms / 1000, "next_verdict_seconds", left_s(e->turn_ms, now),
+        "turn_paced", e->turn_ms > now && e->paced, "hold_left_seconds", left_s(e->debt_ms, now),
+        "seen_ms", (json_int_t)e->seen_ms, "at_ms", (json_int_t)now);
 }
 
 /* A client as the rules see it: what it owes counts its share of its network's offences too (R10).
@@ -420,41 +417,4 @@ void run_penalise(struct control *c, const json_t *args)
     double live = ledger_add_offences(c->web->kit->ledger, &client, &d, now, offences);
     ledger_add_offences(c->web->kit->ledger, &network, &d, now, offences);
     control_done(c, json_pack("{s:s, s:f}", "text", "booked", "offences", live));
-}
-
-/* ---- ledger dump ---- */
-
-static bool more_of_dump(struct control *c)
-{
-    struct ledger_decay d = decay_of(c->web);
-    uint64_t *at = c->state, now = clock_wall_ms();
-    struct ledger_key key;
-    struct row r;
-
-    while (ledger_next(c->web->kit->ledger, at, &d, now, &key, &r.who, &r.entry)) {
-        if (key.kind > LEDGER_NETWORK) /* accounts are hashes and nothing else */
-            continue;
-        r.network = key.kind == LEDGER_NETWORK;
-        control_part(c, entry_json(c->web, &r, now));
-        return true;
-    }
-    control_done(c, json_object());
-    return false;
-}
-
-void run_ledger(struct control *c, const json_t *args)
-{
-    const char *what = request_text(args, "what");
-
-    if (!what || strcmp(what, "dump") != 0) {
-        control_fail(c, CONTROL_USAGE, "`ledger dump` is what there is");
-        return;
-    }
-    c->state = calloc(1, sizeof(uint64_t));
-    if (!c->state) {
-        control_fail(c, CONTROL_REFUSED, "not enough memory");
-        return;
-    }
-    c->drop = free;
-    c->more = more_of_dump;
 }

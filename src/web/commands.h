@@ -5,15 +5,21 @@
  *     {"v":1,"command":"show","args":{"address":"192.0.2.7"}}
  * and gets one or several lines. The last one has "ok": {"v":1,"ok":true,...} with the result, or
  * {"v":1,"ok":false,"code":"refused","error":"a sentence"}; lines before it are parts of a long
- * result. "code" is one of those below. */
+ * result. "code" is one of those below. A request or a line of another "v" is not understood: what
+ * gets it says so, for the two programs are then not of one installation. */
 #ifndef MIRED_WEB_COMMANDS_H
 #define MIRED_WEB_COMMANDS_H
 
-enum { CONTROL_VERSION = 1, CONTROL_LINE_MAX = 256 * 1024 };
+#ifndef CONTROL_VERSION /* another one: a test's, to see what becomes of it */
+#define CONTROL_VERSION 1
+#endif
+
+enum { CONTROL_LINE_MAX = 256 * 1024 };
 
 #define CONTROL_REFUSED "refused" /* it was understood, and is not done; mirectl exits 1 */
 #define CONTROL_MISSING "missing" /* there is no such client, address...; 1 */
 #define CONTROL_USAGE   "usage"   /* the request is wrong; 2 */
+#define CONTROL_OTHER   "version" /* asked by a mirectl of another version; 3 */
 
 /* C(identifier, name, arguments, help, example) */
 #define COMMANDS(C)                                                                                \
@@ -33,15 +39,18 @@ enum { CONTROL_VERSION = 1, CONTROL_LINE_MAX = 256 * 1024 };
       "mirectl show 192.0.2.7")                                                                    \
     C(RELEASE, "release", "ADDRESS|NETWORK", "forget its offences, answer its holds now",          \
       "mirectl release 192.0.2.7")                                                                 \
-    C(EXEMPT, "exempt", "ADDRESS|NETWORK [--for 1d] | --list | --remove ADDRESS|NETWORK",          \
+    C(EXEMPT, "exempt", "ADDRESS|NETWORK [--for 1d | --remove] | --list",                          \
       "never delay it, without touching the configuration", "mirectl exempt 192.0.2.7 --for 1d")   \
     C(PENALISE, "penalise", "ADDRESS [--offences N]",                                              \
       "book offences: for a content filter or a log watcher",                                      \
       "mirectl penalise 192.0.2.7 --offences 3")                                                   \
     C(RECIPIENT, "recipient", "ADDRESS", "what the directories say of an address",                 \
       "mirectl recipient alice@example.org")                                                       \
-    C(LEDGER, "ledger", "dump", "all that the ledger knows, a line of JSON each",                  \
-      "mirectl ledger dump")
+    C(LEDGER, "ledger", "dump | load FILE",                                                        \
+      "all that the ledger knows, a line of JSON each; or take such lines in",                     \
+      "mirectl ledger dump >ledger.json")                                                          \
+    C(ADVISE, "advise", "", "settings that what was seen suggests, each with its reason",          \
+      "mirectl advise")
 
 enum control_command {
 #define COMMAND_ID(id, name, arguments, help, example) COMMAND_##id,

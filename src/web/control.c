@@ -127,7 +127,7 @@ static bool take_line(struct control *c)
     }
     const char *wrong = request_parse(span_first(in, len), &r);
     if (wrong)
-        control_fail(c, CONTROL_USAGE, "%s", wrong);
+        control_fail(c, r.code, "%s", wrong);
     else
         control_run(c, &r);
     json_decref(r.args);

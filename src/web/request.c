@@ -20,15 +20,20 @@ static const char *fields(json_t *line, struct request *r)
         return "a request is {\"v\":1,\"command\":NAME,\"args\":{...}}";
     if (version != CONTROL_VERSION) {
         snprintf(sentence, sizeof sentence,
-                 "this mired (%s) speaks version %d of the control protocol, not %d; use its own "
-                 "mirectl",
+                 "this mired (%s) speaks version %d of the control protocol, and the mirectl that "
+                 "asks version %d; use the mirectl that was installed with it, or restart mired if "
+                 "that one is gone",
                  MIRED_VERSION, CONTROL_VERSION, version);
+        r->code = CONTROL_OTHER;
         return sentence;
     }
     r->command = command_by_name(command);
     if (r->command == COMMAND_COUNT) {
-        snprintf(sentence, sizeof sentence, "this mired (%s) knows no command \"%.40s\"",
+        snprintf(sentence, sizeof sentence,
+                 "this mired (%s) knows no command \"%.40s\"; a newer mirectl asks it: `mirectl "
+                 "upgrade` makes mired the version that is installed",
                  MIRED_VERSION, command);
+        r->code = CONTROL_OTHER;
         return sentence;
     }
     if (args && !json_is_object(args))
@@ -42,7 +47,7 @@ const char *request_parse(struct span line, struct request *r)
     json_error_t error;
     json_t *parsed = json_loadb(line.at, line.len, JSON_REJECT_DUPLICATES, &error);
 
-    *r = (struct request){.command = COMMAND_COUNT};
+    *r = (struct request){.command = COMMAND_COUNT, .code = CONTROL_USAGE};
     if (!parsed) {
         snprintf(sentence, sizeof sentence, "this is not JSON: %.160s", error.text);
         return sentence;

@@ -9,7 +9,8 @@
 
 struct request {
     enum control_command command;
-    json_t *args; /* an object; the caller's, json_decref() */
+    json_t *args;     /* an object; the caller's, json_decref() */
+    const char *code; /* of what is wrong: one of commands.h */
 };
 
 /* Reads one line (without its end). NULL and *r; or a sentence that says what is wrong (good until

@@ -55,13 +55,31 @@ void control_run(struct control *c, const struct request *r);
 int recipient_open(struct web *w);
 void run_recipient(struct control *c, const json_t *args);
 
+/* One entry of the ledger, of a client or a network. */
+struct row {
+    struct addr who;
+    bool network;
+    struct ledger_entry entry;
+};
+
+/* How fast amounts fade by the configuration. */
+struct ledger_decay decay_of(const struct web *w);
+
+/* The entry as mirectl and the page get it; as it is at `now`. */
+json_t *entry_json(const struct web *w, const struct row *r, uint64_t now);
+
 /* clients.c: the ledger's commands. */
 void run_clients(struct control *c, const json_t *args);
 void run_show(struct control *c, const json_t *args);
 void run_release(struct control *c, const json_t *args);
 void run_exempt(struct control *c, const json_t *args);
 void run_penalise(struct control *c, const json_t *args);
+
+/* dump.c: the ledger as lines of JSON, out and in. */
 void run_ledger(struct control *c, const json_t *args);
+
+/* advise.c: settings that what was seen suggests. */
+void run_advise(struct control *c, const json_t *args);
 
 /* The worst clients as a list of objects, at most so many. `exempt`, an array or NULL, gets as many
  * of those whom the ledger (not the configuration) exempts. Goes through all of the ledger. */
@@ -80,8 +98,6 @@ struct whom whom_of(const struct network *n);
 
 /* The ledger's entry of a client or of the network around it. */
 struct ledger_key whom_key(const struct web *w, const struct whom *who);
-
-struct ledger_decay decay_of(const struct web *w);
 
 /* http.c: the page and /metrics. 0 or -errno; an address that cannot be listened on is logged. */
 int http_open(struct web *w);

@@ -1,6 +1,8 @@
 """mirectl import: what others call it, as lines of mired.conf that mired takes."""
 
 import getpass
+import json
+import shutil
 import subprocess
 
 import pytest
@@ -28,10 +30,10 @@ smtpd_error_sleep_time = 15s
 """
 
 
-def imported(folder, octets):
+def imported(folder, octets, *options):
     file = folder / "other"
     file.write_bytes(octets)
-    return subprocess.run([CONTROL, "import", file], capture_output=True, text=True, timeout=10)
+    return subprocess.run([CONTROL, *options, "import", file], capture_output=True, text=True, timeout=10)
 
 
 def is_taken(folder, lines):
@@ -75,11 +77,84 @@ def test_everyone_is_nobody_to_exempt(tmp_path):
 
 def test_a_postfix(tmp_path):
     done = imported(tmp_path, POSTFIX.encode())
-    for line in ("time = 15s", '"10.0.0.0/8"', 'hostname = "mx1.example.org"', 'domains = { "example.org", "localhost" }',
+    for line in ("time = 15s", '"10.0.0.0/8"', 'hostname = "mx1.example.org"',
+                 'domains = { "mx1.example.org", "example.org", "localhost" }',
                  "size_max = 10240000", 'recipient_delimiter = "+-"', 'recipients "backend"'):  # fmt: skip
         assert line in done.stdout, done.stdout
     assert "left out of exempt: cidr:/etc/postfix/more" in done.stdout
     is_taken(tmp_path, done.stdout)
+
+
+def test_what_a_real_postfix_prints(tmp_path):
+    """A main.cf with names that name each other, lines that go on, TLS, Dovecot's logins and tables of all kinds."""
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=mx1.example.org", "-days", "2",
+         "-keyout", tmp_path / "key.pem", "-out", tmp_path / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (tmp_path / "main.cf").write_text(f"""
+compatibility_level = 3.6
+queue_directory = /var/spool/postfix
+myhostname = mx1.example.org
+virtual_mailbox_domains = $mydomain, ${{mydomain}}, example.com
+    example.net hash:/etc/postfix/domains
+mydestination = $myhostname, localhost.$mydomain, localhost
+relay_domains =
+mynetworks = 127.0.0.0/8 [::ffff:127.0.0.0]/104 [::1]/128
+  192.0.2.0/24
+virtual_mailbox_maps = socketmap:unix:/run/users.sock:people, ldap:/etc/postfix/ldap.cf
+message_size_limit = 0
+smtpd_error_sleep_time = 2m
+smtpd_hard_error_limit = 10
+smtpd_tls_cert_file = {tmp_path}/cert.pem
+smtpd_tls_key_file = {tmp_path}/key.pem
+smtpd_sasl_auth_enable = yes
+smtpd_sasl_type = dovecot
+smtpd_sasl_path = private/auth
+""")
+    text = (tmp_path / "main.cf").read_text()
+    if shutil.which("postconf"):
+        text = subprocess.run(["postconf", "-c", tmp_path, "-n"], capture_output=True, text=True, check=True).stdout
+    done = imported(tmp_path, text.encode())
+    assert done.returncode == 0, done.stderr
+    for line in ("time = 120s  max = 120s", '"192.0.2.0/24"', 'hostname = "mx1.example.org"',
+                 '"localhost.example.org"', '"example.org"', '"example.com", "example.net"', "size_max = 4000000000",
+                 'recipients "backend"', 'recipients "socketmap" { path = "/run/users.sock"  map = "people" }',
+                 'auth "dovecot" { path = "/var/spool/postfix/private/auth" }',
+                 f'tls {{ certificate = "{tmp_path}/cert.pem"  key = "{tmp_path}/key.pem" }}'):  # fmt: skip
+        assert line in done.stdout, done.stdout
+    for note in ("hash:/etc/postfix/domains", "ldap:/etc/postfix/ldap.cf", "smtpd_hard_error_limit", "master.cf"):
+        assert any(note in line for line in done.stdout.splitlines() if line.startswith("# ")), note
+    for line in done.stdout.splitlines():
+        assert line.startswith("# ") or "=" in line or "{ }" in line, line
+    is_taken(tmp_path, done.stdout)
+
+
+def test_several_delays_become_the_longest(tmp_path):
+    done = imported(tmp_path, (EXCHANGE + EXCHANGE.replace("00:00:05", "00:00:30").replace("EX1", "EX2")).encode())
+    assert "time = 30s" in done.stdout and "time = 5s" not in done.stdout
+    assert "5 s elsewhere" in done.stdout
+    is_taken(tmp_path, done.stdout)
+
+
+def test_what_would_break_out_of_its_line_does_not(tmp_path):
+    hostile = (
+        'myhostname = mx"; user = "root\n\nmynetworks = "}{ 10.0.0.0/8 # ${HOME}\n'
+        'recipient_delimiter = "\\\nsmtpd_tls_cert_file = /a"b\nmydestination = a.example $(b c\r\x1b[2J\n'
+    )
+    done = imported(tmp_path, hostile.encode())
+    assert done.returncode == 0 and "\x1b" not in done.stdout and "\r" not in done.stdout
+    is_taken(tmp_path, done.stdout)
+
+
+def test_json_has_the_same_lines(tmp_path):
+    done = imported(tmp_path, REGISTRY.encode("utf-16"), "--json")
+    result = json.loads(done.stdout)
+    assert done.returncode == 0 and result["ok"]
+    assert [line["setting"] for line in result["lines"] if line["setting"]] == ["tarpit { time = 20s }"]
+    assert all(line["reason"] for line in result["lines"])
+    done = imported(tmp_path, b"hello\n", "--json")
+    assert done.returncode == 1 and json.loads(done.stdout)["code"] == "refused"
 
 
 def test_anything_else_is_refused(tmp_path):

@@ -1,0 +1,41 @@
+/* All of mirectl's commands in one list: those of the control socket (web/commands.h), and those
+ * that mirectl does itself. Help, completions and the tests go by it. */
+#ifndef MIRED_CTL_ABOUT_H
+#define MIRED_CTL_ABOUT_H
+
+#include <stdio.h>
+
+#include "web/commands.h"
+
+/* L(identifier, name, arguments, help, example) */
+#define LOCALS(L)                                                                                  \
+    L(TOP, "top", "[--limit N] [--sort held|offences|good] [--interval SECONDS] [--count N]",      \
+      "the worst clients and what is held, live", "mirectl top --sort held")                       \
+    L(SIMULATE, "simulate", "[-c FILE] [--attack FILE] [--seed N]",                                \
+      "the policy against synthetic or recorded attacks, in virtual time", "mirectl simulate")     \
+    L(IMPORT, "import", "FILE",                                                                    \
+      "settings of Windows (.reg), Exchange (Get-ReceiveConnector | fl) or Postfix (postconf -n) " \
+      "as lines of mired.conf",                                                                    \
+      "mirectl import tarpit.reg")
+
+enum local_command {
+#define LOCAL_ID(id, name, arguments, help, example) LOCAL_##id,
+    LOCALS(LOCAL_ID)
+#undef LOCAL_ID
+        LOCAL_COUNT
+};
+
+enum { ABOUT_COUNT = COMMAND_COUNT + LOCAL_COUNT };
+
+/* In the order of help; NULL when there is none of that name. */
+const struct control_about *about_at(int i);
+const struct control_about *about_by_name(const char *name);
+
+/* LOCAL_COUNT when it is not one of them. */
+enum local_command local_by_name(const char *name);
+
+/* More about one command, and an example; or all of them. */
+void about_one(FILE *to, const struct control_about *about);
+void about_all(FILE *to);
+
+#endif

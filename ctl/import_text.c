@@ -1,0 +1,274 @@
+/* Settings of others in memory; see import.h.
+ *
+ * Three kinds of text, told apart by what stands in them: a Windows registry export (UTF-16 as
+ * regedit writes it, or plain), the output of Exchange's Get-ReceiveConnector | Format-List, and
+ * that of Postfix's postconf -n. Whatever is not known is left out; nothing is guessed. Of the text
+ * only what was checked gets between quotes, and only printable letters into comments. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "import.h"
+#include "import_part.h"
+
+enum { TIME_MOST = 285, TIME_USUAL = 90, NOTE_MAX = 512, LIST_MAX = 65536 };
+
+/* ---- reading ---- */
+
+/* UTF-16 with its mark becomes ASCII (what is beyond it, "?"), and a mark of UTF-8 goes. */
+static void flatten(struct buf *text)
+{
+    const unsigned char *at = (const unsigned char *)text->at;
+    bool little = text->len >= 2 && at[0] == 0xff && at[1] == 0xfe;
+    bool big = text->len >= 2 && at[0] == 0xfe && at[1] == 0xff;
+    uint32_t to = 0;
+
+    if (text->len >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
+        buf_drop(text, 3);
+    if (!little && !big)
+        return;
+    for (uint32_t i = 2; i + 1 < text->len; i += 2) {
+        unsigned unit =
+            little ? at[i] | (unsigned)at[i + 1] << 8 : (unsigned)at[i] << 8 | at[i + 1];
+        text->at[to++] = unit < 128 ? (char)unit : '?';
+    }
+    text->len = to;
+}
+
+struct span import_line(struct span *rest)
+{
+    struct span line = span_first(*rest, span_find(*rest, '\n'));
+
+    *rest = span_after(*rest, line.len + (line.len < rest->len));
+    return span_trim(line);
+}
+
+struct span import_word(struct span *list, const char *separators)
+{
+    size_t skip = 0, len = 0;
+
+    while (skip < list->len && list->at[skip] && strchr(separators, list->at[skip]))
+        skip++;
+    *list = span_after(*list, skip);
+    while (len < list->len && !(list->at[len] && strchr(separators, list->at[len])))
+        len++;
+    struct span word = span_first(*list, len);
+    *list = span_after(*list, len);
+    return word;
+}
+
+bool import_is(struct span line, const char *name, char separator, struct span *value)
+{
+    size_t at = span_find(line, separator);
+
+    if (at == line.len || !span_equal_fold(span_trim(span_first(line, at)), span_of(name)))
+        return false;
+    *value = span_trim(span_after(line, at + 1));
+    return true;
+}
+
+bool import_contains(struct span text, const char *words)
+{
+    return text.len && memmem(text.at, text.len, words, strlen(words));
+}
+
+unsigned long import_number(struct span text, int base)
+{
+    char copy[32];
+
+    snprintf(copy, sizeof copy, "%.*s", (int)(text.len < 31 ? text.len : 31), text.at);
+    unsigned long n = strtoul(copy, NULL, base);
+    return n < 1000000000 ? n : 1000000000; /* more is as much as that */
+}
+
+bool import_is_plain(struct span text)
+{
+    for (size_t i = 0; i < text.len; i++)
+        if (text.at[i] < ' ' || text.at[i] > '~' || strchr("\"\\$", text.at[i]))
+            return false;
+    return text.len > 0 && text.len < 1024;
+}
+
+bool import_is_domain(struct span text)
+{
+    size_t label = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.at[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        bool hyphen = c == '-' && label > 0 && i + 1 < text.len && text.at[i + 1] != '.';
+        if (c == '.' ? label == 0 : !letter && !hyphen)
+            return false;
+        /* the third and fourth of a label are hyphens in "xn--" only */
+        if (label == 3 && c == '-' && text.at[i - 1] == '-' &&
+            !span_equal_fold((struct span){text.at + i - 3, 2}, SPAN("xn")))
+            return false;
+        label = c == '.' ? 0 : label + 1;
+        if (label > 63)
+            return false;
+    }
+    return label > 0 && text.len < 254;
+}
+
+/* ---- what is gathered ---- */
+
+static void add_line(struct import *im, const char *setting, char *reason)
+{
+    for (char *c = reason; *c; c++)
+        if (*c < ' ' || *c > '~')
+            *c = '?';
+    json_array_append_new(im->lines,
+                          json_pack("{s:s?, s:s}", "setting", setting, "reason", reason));
+}
+
+void import_note(struct import *im, const char *reason, ...)
+{
+    char text[NOTE_MAX];
+    va_list args;
+
+    va_start(args, reason);
+    vsnprintf(text, sizeof text, reason, args);
+    va_end(args);
+    add_line(im, NULL, text);
+}
+
+void import_set(struct import *im, const char *reason, const char *setting, ...)
+{
+    char *text = NULL, why[NOTE_MAX];
+    va_list args;
+
+    va_start(args, setting);
+    int n = vasprintf(&text, setting, args);
+    va_end(args);
+    if (n < 0)
+        return;
+    snprintf(why, sizeof why, "%s", reason);
+    add_line(im, text, why);
+    free(text);
+}
+
+void import_time(struct import *im, const char *from, unsigned long seconds)
+{
+    im->found++;
+    if (im->timed && im->seconds != seconds)
+        import_note(im, "%s is %lu s there and %lu s elsewhere: mired has one, the longer", from,
+                    seconds, im->seconds);
+    else
+        import_note(im, "%s is %lu s", from, seconds);
+    if (!im->timed || seconds > im->seconds)
+        im->seconds = seconds;
+    im->timed = true;
+}
+
+/* Appends "WORD" to a list, unless it stands there or the list is long enough. */
+static void add_word(struct buf *list, struct span word)
+{
+    char quoted[300];
+    int n = snprintf(quoted, sizeof quoted, "\"%.*s\"", (int)word.len, word.at);
+
+    if (n < 0 || (size_t)n >= sizeof quoted || list->len > LIST_MAX ||
+        (list->len && memmem(list->at, list->len, quoted, (size_t)n)))
+        return;
+    buf_addf(list, "%s%s", list->len ? ", " : "", quoted);
+}
+
+void import_exempt(struct import *im, struct span list)
+{
+    char text[ADDR_TEXT];
+    struct network n;
+
+    im->found++;
+    for (struct span word; (word = import_word(&list, ", \t{}")).len;)
+        if (network_parse(word, &n) && n.bits > 0)
+            add_word(&im->exempt, span_of(network_format(&n, text)));
+        else
+            import_note(im, "left out of exempt: %.*s", (int)word.len, word.at);
+}
+
+void import_domains(struct import *im, struct span list)
+{
+    im->found++;
+    for (struct span word; (word = import_word(&list, ", \t")).len;)
+        if (import_is_domain(word))
+            add_word(&im->domains, word);
+        else
+            import_note(im, "left out of domains: %.*s", (int)word.len, word.at);
+}
+
+static void end_time(struct import *im)
+{
+    unsigned long s = im->seconds;
+
+    if (!im->timed)
+        return;
+    if (s > TIME_MOST) {
+        import_note(im, "%lu s is longer than senders wait for a reply (300 s): %d s at most", s,
+                    TIME_MOST);
+        s = TIME_MOST;
+    }
+    if (s == 0)
+        import_set(im, "no delays; recipients are filtered all the same", "tarpit { time = 0 }");
+    else if (s > TIME_USUAL)
+        import_set(im, "the basic hold; max must not be shorter, and senders wait no longer",
+                   "tarpit { time = %lus  max = %lus }", s, s);
+    else
+        import_set(im, "the basic hold of each refusal", "tarpit { time = %lus }", s);
+    if (s)
+        import_note(im, "For exactly the old behaviour, a fixed delay of each 5xx on its own "
+                        "connection, add to it: growth = 1  pace = false  shield = 0  drip = 0  "
+                        "patience_offences = 0");
+}
+
+void import_end(struct import *im)
+{
+    end_time(im);
+    if (im->exempt.len)
+        import_set(im, "your own senders: filtered, never delayed", "exempt = { %.*s }",
+                   (int)im->exempt.len, im->exempt.at);
+    if (im->domains.len)
+        import_set(im, "what mail is taken for", "domains = { %.*s }", (int)im->domains.len,
+                   im->domains.at);
+    buf_free(&im->exempt);
+    buf_free(&im->domains);
+}
+
+/* ---- the whole ---- */
+
+int import_text(struct buf *text, json_t **lines)
+{
+    struct import im = {.lines = json_array()};
+
+    *lines = im.lines;
+    if (!im.lines)
+        return -1;
+    flatten(text);
+    struct span all = buf_span(text);
+    if (import_contains(all, "TarpitTime"))
+        import_registry(&im, all);
+    else if (import_contains(all, "TarpitInterval"))
+        import_exchange(&im, all);
+    else
+        import_postfix(&im, all);
+    import_end(&im);
+    return im.found;
+}
+
+int import_render(const json_t *lines, struct buf *out)
+{
+    int error = 0;
+    size_t i;
+    json_t *line;
+
+    json_array_foreach(lines, i, line)
+    {
+        const char *setting = json_string_value(json_object_get(line, "setting"));
+        const char *reason = json_string_value(json_object_get(line, "reason"));
+        if (!error)
+            error = buf_addf(out, "# %s\n", reason ? reason : "");
+        if (!error && setting)
+            error = buf_addf(out, "%s\n", setting);
+    }
+    return error;
+}

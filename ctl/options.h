@@ -1,0 +1,24 @@
+/* What stands before mirectl's command, and holds for all of them. */
+#ifndef MIRED_CTL_OPTIONS_H
+#define MIRED_CTL_OPTIONS_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#define CONTROL_SOCKET "/run/mired/control"
+
+struct options {
+    const char *socket;
+    const char *program; /* as it was called */
+    bool json;           /* every result and every error is JSON on standard output */
+};
+
+/* A line of JSON to standard output. */
+void print_json(const json_t *line);
+
+/* What went wrong: the sentence to standard error, and with --json an object like those of
+ * web/commands.h to standard output. Returns `status`. */
+int report(const struct options *o, int status, const char *code, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+
+#endif

@@ -1,0 +1,127 @@
+/* A row for each command of the control socket: how its words become arguments, how its result
+ * becomes words, and how long an answer may take. What is done is done in mired's web process. */
+#include "remote.h"
+
+#include <string.h>
+
+#include "about.h"
+#include "link.h"
+#include "load.h"
+#include "show.h"
+#include "words.h"
+
+static const struct word_option no_options[] = {{0}};
+
+static json_t *args_none(int argc, char **argv)
+{
+    return words_take(argc, argv, no_options, "", "", 0, 0);
+}
+
+static json_t *args_stop(int argc, char **argv)
+{
+    static const struct word_option options[] = {{"--drain", "drain", .flag = true}, {0}};
+    return words_take(argc, argv, options, "", "", 0, 0);
+}
+
+static json_t *args_clients(int argc, char **argv)
+{
+    static const struct word_option options[] = {
+        {"--limit", "limit", .number = true}, {"--sort", "sort", false, false}, {0}};
+    return words_take(argc, argv, options, "", "", 0, 0);
+}
+
+static json_t *args_address(int argc, char **argv)
+{
+    return words_take(argc, argv, no_options, "address", "", 1, 1);
+}
+
+static json_t *args_exempt(int argc, char **argv)
+{
+    static const struct word_option options[] = {{"--for", "for", false, false},
+                                                 {"--list", "list", .flag = true},
+                                                 {"--remove", "remove", .flag = true},
+                                                 {0}};
+    json_t *args = words_take(argc, argv, options, "address", "", 0, 1);
+    if (args && !json_object_get(args, "list") == !json_object_get(args, "address")) {
+        json_decref(args); /* the list or an address, and not both */
+        return NULL;
+    }
+    return args;
+}
+
+static json_t *args_penalise(int argc, char **argv)
+{
+    static const struct word_option options[] = {{"--offences", "offences", .number = true}, {0}};
+    return words_take(argc, argv, options, "address", "", 1, 1);
+}
+
+/* "dump", or "load FILE". */
+static json_t *args_ledger(int argc, char **argv)
+{
+    json_t *args = words_take(argc, argv, no_options, "what", "file", 1, 2);
+    const char *what = json_string_value(json_object_get(args, "what"));
+    int wanted = !what ? -1 : strcmp(what, "dump") == 0 ? 1 : strcmp(what, "load") == 0 ? 2 : -1;
+
+    if (wanted >= 0 && (size_t)wanted == json_object_size(args))
+        return args;
+    json_decref(args);
+    return NULL;
+}
+
+static const struct use {
+    json_t *(*args)(int argc, char **argv); /* NULL: the words are wrong */
+    void (*show)(const json_t *result);
+    int wait_ms; /* for its answer */
+} uses[COMMAND_COUNT] = {
+    [COMMAND_STATUS] = {args_none, show_status, 5000},
+    [COMMAND_RELOAD] = {args_none, show_text, 40000},
+    [COMMAND_UPGRADE] = {args_none, show_text, 60000},
+    [COMMAND_STOP] = {args_stop, show_text, 5000},
+    [COMMAND_CLIENTS] = {args_clients, show_clients, 10000},
+    [COMMAND_SHOW] = {args_address, show_client, 5000},
+    [COMMAND_RELEASE] = {args_address, show_text, 10000},
+    [COMMAND_EXEMPT] = {args_exempt, show_exempt, 10000},
+    [COMMAND_PENALISE] = {args_penalise, show_text, 5000},
+    [COMMAND_RECIPIENT] = {args_address, show_recipient, 25000},
+    [COMMAND_LEDGER] = {args_ledger, show_line, 10000},
+    [COMMAND_ADVISE] = {args_none, show_advice, 30000},
+};
+
+struct printing {
+    const struct options *options;
+    const struct use *use;
+};
+
+static void print_line(json_t *line, void *arg)
+{
+    const struct printing *p = arg;
+
+    if (p->options->json)
+        print_json(line);
+    else
+        p->use->show(line);
+}
+
+int remote_run(const struct options *o, enum control_command command, int argc, char **argv)
+{
+    struct printing printing = {o, &uses[command]};
+    json_t *args = printing.use->args(argc, argv);
+    const char *file = json_string_value(json_object_get(args, "file"));
+    struct link l;
+    int status;
+
+    if (!args) {
+        about_one(stderr, &control_commands[command]);
+        return report(o, CTL_USAGE, CONTROL_USAGE, "these words behind `%s` are not understood",
+                      control_commands[command].name);
+    }
+    if (command == COMMAND_LEDGER && file) {
+        status = load_file(o, file);
+        json_decref(args);
+        return status;
+    }
+    status = link_ask(&l, o->socket, control_commands[command].name, args, printing.use->wait_ms,
+                      print_line, &printing);
+    json_decref(args);
+    return status == CTL_DONE ? CTL_DONE : report(o, status, l.code, "%s", l.error);
+}

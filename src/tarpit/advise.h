@@ -1,0 +1,76 @@
+/* What the ledger and the counters suggest to set otherwise (`mirectl advise`). Pure: entries in,
+ * settings with their reasons out; no clock, no ledger, nothing is changed.
+ *
+ * Law 2 stands above each rule: advice may spare clients, or cost those that have no good mail. It
+ * never makes a client with good mail wait longer, nor masks an answer to it that it gets now
+ * (tests/unit/tarpit/test_advise.c holds this over random ledgers). So nothing here proposes a
+ * longer `time` or `max`: a stranger's first typo would pay for it.
+ *
+ * Use: advise_begin(), then every client (with its network's entry) and every network in any order,
+ * then advise_end(). About 3 KB of state, whatever the ledger's size. */
+#ifndef MIRED_TARPIT_ADVISE_H
+#define MIRED_TARPIT_ADVISE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "tarpit/ledger.h"
+#include "tarpit/rules.h"
+
+/* From so many live accepted recipients on a client has good mail. */
+#define ADVISE_GOOD 0.5
+
+enum {
+    ADVISE_NAMED = 10,
+    ADVISE_MOST = 2 * ADVISE_NAMED + 8,
+    ADVISE_SECONDS = 300,
+    ADVISE_LEVELS = 256
+};
+
+/* One proposal. */
+struct advice {
+    const char *key;   /* what it is about: "time", "exempt"... */
+    char setting[128]; /* a line of mired.conf, or of a shell */
+    char reason[384];
+};
+
+/* What is known beside the ledger's entries. */
+struct advise_facts {
+    struct ledger_stats ledger;
+    uint64_t ledger_size;     /* octets */
+    uint64_t held, held_most; /* connections held now, and how many there may be; 0: not known */
+    uint64_t guard_evictions; /* R17, since the start */
+    uint64_t shielded;        /* verdicts that the shield kept, since the start */
+};
+
+struct advise_named {
+    struct addr who;
+    double offences, good;
+};
+
+struct advise {
+    struct tarpit_rules rules, after; /* after: with all proposals taken */
+    struct advise_facts facts;
+    uint64_t clients, with_good;
+    uint32_t patience[ADVISE_SECONDS]; /* of clients with good mail: how many hung up after s */
+    uint32_t ratio[ADVISE_LEVELS];     /* of those in debt: accepted recipients an offence */
+    uint32_t share[ADVISE_LEVELS];     /* of those in their network's debt: 16 x the share that
+                                          would spare them, at most */
+    uint32_t debts[ADVISE_LEVELS];     /* of clients without good mail */
+    double worst_good;                 /* the deepest debt of a client with good mail */
+    struct advise_named exempt[ADVISE_NAMED], suspect[ADVISE_NAMED]; /* heaviest first */
+    size_t exempts, suspects;
+};
+
+void advise_begin(struct advise *a, const struct tarpit_rules *rules,
+                  const struct advise_facts *facts);
+void advise_client(struct advise *a, const struct addr *who, const struct ledger_entry *client,
+                   const struct ledger_entry *network);
+void advise_network(struct advise *a, const struct addr *who, const struct ledger_entry *network);
+
+/* Writes the proposals, returns how many, and leaves the rules that they come to in a->after. */
+size_t advise_end(struct advise *a, struct advice out[ADVISE_MOST]);
+
+#endif

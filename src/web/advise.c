@@ -1,0 +1,71 @@
+/* `advise`: goes over the ledger once and lets tarpit/advise.h judge. In the web process, which has
+ * the ledger mapped; a look at each entry, so about a second for ten million of them. */
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "tarpit/advise.h"
+#include "web/web_part.h"
+
+static struct advise_facts facts(const struct web *w)
+{
+    const struct config *config = w->kit->config;
+    const struct tarpit_rules *rules = &config->tarpit;
+    const struct metrics *m = w->kit->metrics;
+    double may = (double)config->connections_max * (1.0 - rules->reserve);
+
+    return (struct advise_facts){
+        .ledger = ledger_stats(w->kit->ledger),
+        .ledger_size = config->ledger_size,
+        .held = metrics_sum(m, METRIC_HELD),
+        .held_most = rules->held_max ? rules->held_max : (uint64_t)may,
+        .guard_evictions = metrics_sum(m, METRIC_GUARD_EVICTIONS),
+        .shielded = metrics_sum(m, METRIC_VERDICT_SHIELD),
+    };
+}
+
+static void look_at_all(const struct web *w, struct advise *a)
+{
+    struct ledger_decay d = decay_of(w);
+    uint64_t now = clock_wall_ms(), at = 0;
+    struct ledger_key key;
+    struct ledger_entry entry, network;
+    struct addr who;
+
+    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &who, &entry)) {
+        if (key.kind == LEDGER_NETWORK)
+            advise_network(a, &who, &entry);
+        if (key.kind != LEDGER_CLIENT)
+            continue;
+        struct ledger_key around = ledger_key_network(w->kit->ledger, &who);
+        ledger_get(w->kit->ledger, &around, &d, now, &network);
+        if (!networks_contain(w->kit->config->exempt.at, w->kit->config->exempt.count, &who))
+            advise_client(a, &who, &entry, &network);
+    }
+}
+
+void run_advise(struct control *c, const json_t *args)
+{
+    struct advise *a = malloc(sizeof *a);
+    struct advice *advice = calloc(ADVISE_MOST, sizeof *advice);
+    struct advise_facts known = facts(c->web);
+    json_t *list = json_array();
+
+    if (!a || !advice || !list) {
+        control_fail(c, CONTROL_REFUSED, "not enough memory");
+        json_decref(list);
+    } else {
+        advise_begin(a, &c->web->kit->config->tarpit, &known);
+        look_at_all(c->web, a);
+        size_t n = advise_end(a, advice);
+        for (size_t i = 0; i < n; i++)
+            json_array_append_new(list,
+                                  json_pack("{s:s, s:s, s:s}", "key", advice[i].key, "setting",
+                                            advice[i].setting, "reason", advice[i].reason));
+        control_done(c,
+                     json_pack("{s:o, s:I, s:I}", "advice", list, "clients", (json_int_t)a->clients,
+                               "with_good_mail", (json_int_t)a->with_good));
+    }
+    free(a);
+    free(advice);
+}
