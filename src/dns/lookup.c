@@ -16,6 +16,7 @@
 #include "base/metrics.h"
 #include "base/siphash.h"
 #include "base/slab.h"
+#include "dns/health.h"
 #include "dns/name.h"
 #include "dns/resolver.h"
 #include "dns/ttl.h"
@@ -51,9 +52,12 @@ struct lookups {
     struct sipkey key;
     struct lookup *bucket[BUCKETS];
     uint32_t open;
-    uint32_t failures; /* in a row */
-    bool down, closing;
-    uint32_t refused_blocked, refused_allowed; /* lists that have been told of */
+    bool closing;
+    struct health health;
+    struct list_state {
+        uint16_t missed; /* questions in a row */
+        bool refuses;    /* this resolver; told already */
+    } blocked[LOOKUP_LISTS_MAX], allowed[LOOKUP_LISTS_MAX];
 };
 
 /* ---- open look-ups by client ---- */
@@ -127,33 +131,53 @@ static void trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
 
 /* ---- answers ---- */
 
-/* A resolver that answers nothing is told of once, and again when it is back. */
-static void count_failure(struct lookups *l, int status)
+static struct list_state *state_of(struct lookups *l, const struct question *q)
+{
+    return &(q->kind == ASK_ALLOWED ? l->allowed : l->blocked)[q->by];
+}
+
+static const struct lookup_list *list_of(const struct lookups *l, const struct question *q)
+{
+    return &(q->kind == ASK_ALLOWED ? l->kit.allowed : l->kit.blocked)[q->by];
+}
+
+static bool is_list(const struct question *q)
+{
+    return q->kind == ASK_ALLOWED || q->kind == ASK_BLOCKED;
+}
+
+/* Nothing has come of a question. A list that does not answer is told of once, until it answers
+ * again; when nobody answers it is not to blame. */
+static void missed(struct lookups *l, const struct question *q, int status)
 {
     metric_add(METRIC_DNS_FAILED, 1);
-    if (++l->failures < LOOKUP_DOWN_AFTER || l->down)
+    if (!is_list(q) || !health_is_sound(&l->health))
         return;
-    l->down = true;
-    log_warn("DNS: no answers (%s): until they come again clients are served as if on no list",
-             resolver_status(status));
+    struct list_state *s = state_of(l, q);
+    if (s->missed < LOOKUP_SILENT_AFTER && ++s->missed == LOOKUP_SILENT_AFTER)
+        log_warn("DNS: %s does not answer (%s)", list_of(l, q)->zone, resolver_status(status));
 }
 
-static void count_answer(struct lookups *l)
+static void answers(struct lookups *l, const struct question *q)
 {
-    l->failures = 0;
-    if (l->down)
-        log_warn("DNS: answers come again");
-    l->down = false;
+    if (!is_list(q))
+        return;
+    struct list_state *s = state_of(l, q);
+    if (s->missed >= LOOKUP_SILENT_AFTER)
+        log_warn("DNS: %s answers again", list_of(l, q)->zone);
+    s->missed = 0;
 }
 
-static void refuses(struct lookups *l, const struct lookup_list *list, uint32_t *told, uint32_t bit)
+static void refuses(struct lookups *l, const struct question *q)
 {
+    struct list_state *s = state_of(l, q);
+
     metric_add(METRIC_DNS_BLOCKED, 1);
-    if (!(*told & bit))
+    if (!s->refuses)
         log_warn("DNS: %s does not serve this resolver (127.255.255.0/24): its answers count for "
                  "nothing",
-                 list->zone);
-    *told |= bit;
+                 list_of(l, q)->zone);
+    s->refuses = true;
 }
 
 /* What a list's A records come to: one that counts is enough. */
@@ -179,20 +203,16 @@ static void list_said(struct lookup *u, const struct question *q, const unsigned
 {
     struct lookups *l = u->all;
     bool allowed = q->kind == ASK_ALLOWED;
-    const struct lookup_list *list = &(allowed ? l->kit.allowed : l->kit.blocked)[q->by];
-    uint32_t bit = (uint32_t)1 << q->by;
 
-    switch (judge(list, answer, len)) {
+    switch (judge(list_of(l, q), answer, len)) {
     case LISTING_YES:
         metric_add(allowed ? METRIC_DNS_TRUSTED : METRIC_DNS_LISTED, 1);
         if (allowed)
             trusted(u, DNS_TRUST_LIST, q->by);
         else
-            u->finding.listed |= bit;
+            u->finding.listed |= (uint32_t)1 << q->by;
         break;
-    case LISTING_BLOCKED:
-        refuses(l, list, allowed ? &l->refused_allowed : &l->refused_blocked, bit);
-        break;
+    case LISTING_BLOCKED: refuses(l, q); break;
     case LISTING_NO: metric_add(METRIC_DNS_NOTHING, 1); break;
     }
 }
@@ -272,11 +292,11 @@ static void hear(struct lookup *u, const struct question *q, int status,
     uint32_t ttl = dns_ttl(answer, answer ? len : 0, LOOKUP_NEGATIVE_S);
 
     if (!something && status != ARES_ENOTFOUND && status != ARES_ENODATA) {
-        count_failure(u->all, status);
+        missed(u->all, q, status);
         u->ttl_s = u->ttl_s < LOOKUP_AGAIN_S ? u->ttl_s : LOOKUP_AGAIN_S;
         return;
     }
-    count_answer(u->all);
+    answers(u->all, q);
     u->heard++;
     u->ttl_s = u->ttl_s < ttl ? u->ttl_s : ttl;
     if (!something) {
@@ -297,8 +317,10 @@ static void answered(void *arg, int status, const unsigned char *answer, size_t 
     struct lookup *u = q.of;
 
     slab_give(&u->all->questions, arg);
-    if (!u->all->closing)
+    if (!u->all->closing) {
+        health_heard(&u->all->health, status);
         hear(u, &q, status, answer, len);
+    }
     if (q.kind != ASK_BLOCKED)
         u->trusting--;
     u->open--;
@@ -353,7 +375,8 @@ bool lookups_start(struct lookups *l, const struct addr *client, void *owner)
     struct lookup **p = find(l, client);
     if (*p)
         return false;
-    struct lookup *u = l->open < (l->down ? 1 : LOOKUP_OPEN_MAX) ? slab_take(&l->slab) : NULL;
+    bool room = l->open < LOOKUP_OPEN_MAX && !health_is_down(&l->health);
+    struct lookup *u = room ? slab_take(&l->slab) : NULL;
     if (!u) {
         metric_add(METRIC_DNS_SKIPPED, 1);
         return false;
@@ -405,6 +428,7 @@ int lookups_open(struct lookups **out, const struct lookup_kit *kit)
         free(l);
         return error;
     }
+    health_open(&l->health, kit->loop, l->resolver);
     *out = l;
     return 0;
 }
@@ -414,6 +438,7 @@ void lookups_close(struct lookups *l)
     if (!l)
         return;
     l->closing = true;
+    health_close(&l->health);
     resolver_close(l->resolver); /* ends all that is open */
     known_close(l->known);
     free(l);

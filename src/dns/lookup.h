@@ -6,8 +6,8 @@
  * a table (known.h).
  *
  * Bounded: so many look-ups are open at a time, one for each client (an IPv6 /64 is one), and who
- * comes when there is no room is not looked up. While the resolver says nothing only one is open at
- * a time, to see when it is back. One thread; the caller's loop. */
+ * comes when there is no room, or while the resolver is down (health.h), is not looked up. One
+ * thread; the caller's loop. */
 #ifndef MIRED_DNS_LOOKUP_H
 #define MIRED_DNS_LOOKUP_H
 
@@ -23,7 +23,7 @@ enum {
     LOOKUP_KNOWN = 16 * 1024, /* clients that are remembered: 512 KiB */
     LOOKUP_NEGATIVE_S = 300,  /* for a "no" that does not say how long it holds */
     LOOKUP_AGAIN_S = 60,      /* until what has not been answered is asked again */
-    LOOKUP_DOWN_AFTER = 5,    /* questions in a row without an answer */
+    LOOKUP_SILENT_AFTER = 5, /* questions to a list in a row that are not answered: it is told of */
 };
 
 struct lookup_list {

@@ -101,7 +101,9 @@ static int set_servers(struct resolver *r, const struct addr *server, size_t cou
 static int open_channel(struct resolver *r, const struct addr *server, size_t count)
 {
     static char from_dns[] = "b"; /* c-ares would look into /etc/hosts otherwise */
-    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH,
+    /* NOCHECKRESP: that a server cannot find out is an answer. c-ares would ask again, and then say
+     * that there was none. */
+    struct ares_options options = {.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOCHECKRESP,
                                    .timeout = RESOLVER_TRY_MS,
                                    .tries = RESOLVER_TRIES,
                                    .lookups = from_dns,

@@ -13,7 +13,7 @@
 
 struct resolver;
 
-enum dns_type { DNS_A = 1, DNS_PTR = 12, DNS_AAAA = 28 };
+enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_PTR = 12, DNS_AAAA = 28 };
 
 enum {
     RESOLVER_TRY_MS = 1500, /* the second and last try is given twice that */
@@ -23,7 +23,8 @@ enum {
 
 /* status is c-ares's: ARES_SUCCESS with the answer as it came; ARES_ENOTFOUND and ARES_ENODATA,
  * with it too, when there is no such record; ARES_EDESTRUCTION when the resolver is being closed;
- * another when no server had an answer. The octets are borrowed for the call. */
+ * another when a server could not find out (ARES_ESERVFAIL), or none has answered (ARES_ETIMEOUT).
+ * The octets are borrowed for the call. */
 typedef void resolver_answer(void *arg, int status, const unsigned char *answer, size_t len);
 
 /* `server` and `count`: whom to ask (port 0 is 53); none: those of /etc/resolv.conf, which is read

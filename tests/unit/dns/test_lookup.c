@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/sockaddr.h"
+#include "dns/health.h"
 #include "dns/lookup.h"
 
 enum { QUESTIONS = 1024 };
@@ -100,7 +101,7 @@ static void read_name(struct asked *q)
         at += 1 + (size_t)q->octets[at];
         q->name[n++] = '.';
     }
-    q->name[n - 1] = '\0';
+    q->name[n ? n - 1 : 0] = '\0';
     q->type = q->octets[at + 2];
 }
 
@@ -131,14 +132,16 @@ static struct asked *question(const char *end, uint16_t type)
     return NULL;
 }
 
-/* Answers with one record for the question's name, or with "no such name" when there is no data. */
-static void answer(const struct asked *q, const void *data, size_t len)
+enum { NO_ERROR, SERVER_FAILURE = 2, NO_SUCH_NAME };
+
+/* Answers with one record for the question's name, or with an error when there is no data. */
+static void respond(const struct asked *q, uint8_t error, const void *data, size_t len)
 {
     uint8_t out[1024], *at = out + q->len;
 
     memcpy(out, q->octets, q->len);
     out[2] = 0x81;
-    out[3] = data ? 0x80 : 0x83;
+    out[3] = 0x80 | error;
     if (data) {
         const uint8_t record[] = {0xc0, 12, 0, (uint8_t)q->type, 0, 1, 0, 0, 1, 0, 0, (uint8_t)len};
         out[7] = 1;
@@ -151,9 +154,9 @@ static void answer(const struct asked *q, const void *data, size_t len)
         loop_turn(&t.loop, 2);
 }
 
-static void nothing(const char *end, uint16_t type)
+static void answer(const struct asked *q, const void *data, size_t len)
 {
-    answer(question(end, type), NULL, 0);
+    respond(q, data ? NO_ERROR : NO_SUCH_NAME, data, len);
 }
 
 static void yes(const char *end)
@@ -287,34 +290,69 @@ static void test_who_is_gone_is_not_told(void **state)
     close_all();
 }
 
-static void test_without_a_resolver_little_is_asked_until_it_is_back(void **state)
+/* Turns the loop until the resolver is asked for the root, which is nobody's question. */
+static struct asked *probe(void)
+{
+    for (;;) {
+        hear(t.count + 1);
+        if (t.asked[t.count - 1].type == 2)
+            return &t.asked[t.count - 1];
+    }
+}
+
+static void test_without_a_resolver_nothing_is_asked_until_it_is_back(void **state)
 {
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
-    uint32_t n = 100;
 
     open_with(1, 0, 0);
     assert_int_equal(getsockname(t.resolver, (struct sockaddr *)&sa, &len), 0);
     close(t.resolver); /* so that questions are refused at once */
-    t.resolver = -1;
-    for (; n < 100 + LOOKUP_DOWN_AFTER; n++) {
-        struct addr a = client(n);
+    for (uint32_t n = 0; n < HEALTH_MISSES; n++) {
+        struct addr a = client(100 + n);
         struct dns_finding f;
         assert_true(lookups_start(t.lookups, &a, NULL));
         for (int i = 0; i < 5; i++)
             loop_turn(&t.loop, 2);
         assert_false(known(&a, &f)); /* no answer is not an answer */
     }
+    struct addr a = client(1);
+    assert_false(lookups_start(t.lookups, &a, NULL));
     t.resolver = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(t.resolver, (struct sockaddr *)&sa, len), 0);
-    struct addr first = client(1), second = client(2);
-    assert_true(lookups_start(t.lookups, &first, NULL));
-    assert_false(lookups_start(t.lookups, &second, NULL));
-    hear(1);
-    nothing(".bl.test", 1);
-    struct addr third = client(3);
-    assert_true(lookups_start(t.lookups, &second, NULL));
-    assert_true(lookups_start(t.lookups, &third, NULL));
+    answer(probe(), NULL, 0);
+    assert_true(lookups_start(t.lookups, &a, NULL));
+    close_all();
+}
+
+/* Whoever has an address can let its name servers be silent, as often as he comes. */
+static void test_silent_names_do_not_make_the_resolver_one_that_is_down(void **state)
+{
+    open_with(0, 0, 1);
+    for (uint32_t n = 0; n < 2 * HEALTH_MISSES; n++) {
+        struct addr a = client(n);
+        assert_true(lookups_start(t.lookups, &a, NULL));
+    }
+    answer(probe(), NULL, 0);
+    struct addr other = client(9999);
+    assert_true(lookups_start(t.lookups, &other, NULL));
+    close_all();
+}
+
+static void test_a_list_that_fails_says_nothing_and_leaves_the_others_their_say(void **state)
+{
+    open_with(2, 0, 0);
+    for (uint32_t n = 0; n < 2 * LOOKUP_SILENT_AFTER; n++) {
+        struct addr a = client(n);
+        struct dns_finding f;
+        t.count = 0;
+        assert_true(lookups_start(t.lookups, &a, NULL));
+        hear(2);
+        respond(question(".bl.test", 1), SERVER_FAILURE, NULL, 0);
+        assert_false(known(&a, &f));
+        yes(".bl2.test");
+        assert_true(known(&a, &f) && f.listed == 2);
+    }
     close_all();
 }
 
@@ -327,7 +365,9 @@ int main(void)
         cmocka_unit_test(test_a_name_is_asked_for_its_address_and_believed_when_it_is_the_clients),
         cmocka_unit_test(test_there_is_one_look_up_a_client_and_no_more_than_there_is_room_for),
         cmocka_unit_test(test_who_is_gone_is_not_told),
-        cmocka_unit_test(test_without_a_resolver_little_is_asked_until_it_is_back),
+        cmocka_unit_test(test_without_a_resolver_nothing_is_asked_until_it_is_back),
+        cmocka_unit_test(test_a_list_that_fails_says_nothing_and_leaves_the_others_their_say),
+        cmocka_unit_test(test_silent_names_do_not_make_the_resolver_one_that_is_down),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
