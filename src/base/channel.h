@@ -20,6 +20,8 @@ enum note_kind {
     NOTE_SHUTDOWN, /* web -> master: stop; arg 1: drain first */
     NOTE_UPGRADE,  /* web -> master: run the new binary; answered by NOTE_RESULT */
     NOTE_BACKEND,  /* worker -> master -> web: text "NAME up|down" */
+    NOTE_PING,     /* master -> worker, freezer, web: is your loop still turning? */
+    NOTE_PONG,     /* the answer */
 };
 
 enum { NOTE_TEXT = 4096, NOTE_FDS = 4 };

@@ -231,6 +231,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
             release(f, (struct span){n.text, n.len});
         if (n.kind == NOTE_STOP)
             stop(f);
+        if (n.kind == NOTE_PING)
+            channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL);
     }
     if (r != -EAGAIN) { /* the master is gone: the rule stays for who comes after it */
         loop_forget(loop, watch);

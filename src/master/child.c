@@ -105,6 +105,7 @@ static int start(struct master *m, struct child *c)
     }
     c->pid = pid;
     c->state = CHILD_STARTING;
+    c->unanswered = 0;
     c->started_ms = m->loop.now;
     return 0;
 }

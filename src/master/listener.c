@@ -7,6 +7,7 @@
 #include "master/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -90,6 +91,20 @@ size_t listeners_find(const struct listeners *l, const struct addr *addr, size_t
     return n;
 }
 
+/* One more socket for an address that has `there` already; a passed one is shared by all workers,
+ * for it may not be SO_REUSEPORT. Descriptor or -errno. */
+static int next_socket(const struct listeners *l, const struct addr *addr, size_t there,
+                       bool *passed)
+{
+    size_t first = 0;
+
+    *passed = there && listeners_find(l, addr, &first, 1) && l->at[first].passed;
+    if (!*passed)
+        return bind_tcp(addr, true);
+    int fd = fcntl(l->at[first].fd, F_DUPFD_CLOEXEC, 0);
+    return fd < 0 ? -errno : fd;
+}
+
 /* Gives an address as many sockets as there are workers. 0 or -errno. */
 static int add_address(struct listeners *l, const struct addr *addr, uint32_t workers,
                        uint64_t until)
@@ -98,10 +113,12 @@ static int add_address(struct listeners *l, const struct addr *addr, uint32_t wo
     int error = there ? 0 : try_address(addr, until);
 
     for (uint32_t slot = (uint32_t)there; slot < workers && !error; slot++) {
-        int fd = bind_tcp(addr, true);
+        bool passed;
+        int fd = next_socket(l, addr, there, &passed);
         if (fd < 0)
             return fd;
-        l->at[l->count++] = (struct listener){.addr = *addr, .slot = slot, .fd = fd};
+        l->at[l->count++] =
+            (struct listener){.addr = *addr, .slot = slot, .fd = fd, .passed = passed};
     }
     return error;
 }
@@ -135,7 +152,8 @@ static void close_one(const struct listener *l)
 {
     /* Workers of an earlier generation have this socket too: close alone would leave clients in a
      * queue that nobody empties. */
-    shutdown(l->fd, SHUT_RDWR);
+    if (!l->passed)
+        shutdown(l->fd, SHUT_RDWR);
     close(l->fd);
 }
 

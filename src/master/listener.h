@@ -16,6 +16,7 @@ struct listener {
     struct addr addr;
     uint32_t slot;
     int fd;
+    bool passed; /* by a service manager, which has it too: closed, but never shut down */
 };
 
 struct listeners {
@@ -33,10 +34,10 @@ int listeners_add(struct listeners *l, const struct config *config, uint64_t pat
 void listeners_cut(struct listeners *l, size_t count);
 
 /* Closes those that `config` has no address for: clients are refused from now on, whoever else
- * still has the descriptor. */
+ * still has the descriptor; but for those that were passed, whose clients queue. */
 void listeners_drop(struct listeners *l, const struct config *config);
 
-/* Closes all: clients are refused from now on. */
+/* Closes all: clients are refused from now on (of those that were passed: queue). */
 void listeners_close(struct listeners *l);
 
 /* Sockets for the address, in order of their slots: writes up to `max` indices into l->at and

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "master/activation.h"
 #include "master/notify.h"
 
 enum {
@@ -219,12 +220,6 @@ static void raise_descriptors(void)
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
-static void pet(struct loop *loop, struct alarm *a)
-{
-    notify_tell("WATCHDOG=1");
-    loop_alarm(loop, a, loop->now + notify_watchdog_ms());
-}
-
 static void log_start(const struct master *m, const struct config *config)
 {
     struct log_line l;
@@ -258,6 +253,8 @@ static int open_all(struct master *m, struct config *config)
         config_free(config);
         return -1;
     }
+    if (!inherited)
+        activation_take(&m->listeners, config);
     if (house_open(&m->house, config, &errors) < 0) {
         config_free(config);
         error = -1;
@@ -299,9 +296,7 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
     if (open_all(m, config) < 0)
         master_stop(m, 1);
     child_reap(m); /* who ended while we became another program */
-    m->watchdog.due = pet;
-    if (notify_watchdog_ms())
-        loop_alarm(&m->loop, &m->watchdog, m->loop.now);
+    heartbeat_start(m);
     while (!(m->stopping && !m->children)) {
         if (m->draining && !generation_count(m, NULL, ROLE_WORKER))
             master_stop(m, 0);

@@ -9,6 +9,8 @@
  *   generation.c  one reading of the configuration and the children made from it
  *   child.c       one child: fork, notes, death, restart
  *   role.c        what a child does: the table of roles
+ *   heartbeat.c   whether children still answer; the service manager's watchdog
+ *   activation.c  sockets that a service manager has made
  *   notes.c       what children tell and ask
  *   upgrade.c     becoming another version of the program
  */
@@ -48,6 +50,7 @@ struct child {
     uint64_t started_ms; /* monotonic */
     struct backoff backoff;
     struct alarm restart;
+    uint32_t unanswered; /* heartbeat.c */
 };
 
 /* Who waits for an answer: a child, by its process id, and the tag it chose. 0: nobody. */
@@ -86,7 +89,7 @@ struct master {
     uint32_t last_generation;
     struct child *children;
     struct watch signals;
-    struct alarm stop_alarm, watchdog;
+    struct alarm stop_alarm, heartbeat;
     bool stopping, draining, reload_again;
     int status; /* of the process */
 };
@@ -174,6 +177,11 @@ struct role {
     bool secrets; /* holds passwords or keys: no core dumps, no debugger */
 };
 extern const struct role role_table[ROLE_COUNT];
+
+/* ---- heartbeat.c ---- */
+
+/* From now on. */
+void heartbeat_start(struct master *m);
 
 /* ---- notes.c ---- */
 

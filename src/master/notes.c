@@ -42,6 +42,11 @@ static void release(struct master *m, struct child *c, const struct note *n)
 
 /* Only to the web process beside it: another generation may have other backends, or reach them
  * otherwise. */
+static void pong(struct master *m, struct child *c, const struct note *n)
+{
+    c->unanswered = 0;
+}
+
 static void backend(struct master *m, struct child *c, const struct note *n)
 {
     for (struct child *w = m->children; w; w = w->next)
@@ -59,6 +64,7 @@ static const struct {
     {NOTE_READY, FROM_ALL, ready},        {NOTE_RELOAD, FROM_WEB, reload},
     {NOTE_SHUTDOWN, FROM_WEB, shut_down}, {NOTE_RELEASE, FROM_WEB, release},
     {NOTE_BACKEND, FROM_WORKER, backend}, {NOTE_UPGRADE, FROM_WEB, upgrade},
+    {NOTE_PONG, FROM_ALL, pong},
 };
 
 void note_from_child(struct master *m, struct child *c, const struct note *n)

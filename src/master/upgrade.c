@@ -67,8 +67,8 @@ static json_t *write_down(const struct master *m, struct asker asker)
         json_array_append_new(handoffs, json_pack("[ii]", h->handoff[i][0], h->handoff[i][1]));
     for (size_t i = 0; i < m->listeners.count; i++) {
         const struct listener *l = &m->listeners.at[i];
-        json_array_append_new(listeners, json_pack("[siii]", addr_format(&l->addr, text),
-                                                   l->addr.port, (int)l->slot, l->fd));
+        json_array_append_new(listeners, json_pack("[siiib]", addr_format(&l->addr, text),
+                                                   l->addr.port, (int)l->slot, l->fd, l->passed));
     }
     for (const struct child *c = m->children; c; c = c->next)
         if (c->pid)
@@ -231,6 +231,7 @@ static int take_listener(struct heir *heir, json_t *row)
         return -EBADMSG;
     one.addr.port = (uint16_t)port;
     one.slot = (uint32_t)slot;
+    one.passed = json_is_true(json_array_get(row, 4)); /* an earlier program says nothing of it */
     l->at[l->count++] = one;
     return keep_private(one.fd);
 }

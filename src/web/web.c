@@ -78,6 +78,7 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         case NOTE_RESULT: take_result(w, &n); break;
         case NOTE_BACKEND: take_backend(w, &n); break;
         case NOTE_STOP: control_finish(w); break;
+        case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         default: break;
         }
     }

@@ -125,6 +125,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         switch ((enum note_kind)n.kind) {
         case NOTE_DRAIN: drain(w); break;
         case NOTE_STOP: stop(w); break;
+        case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         case NOTE_RELEASE: release(w, (struct span){n.text, n.len}); break;
         default: break;
         }

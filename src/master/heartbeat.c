@@ -1,0 +1,65 @@
+/* Whether the processes that never block still answer. Master only.
+ *
+ * Every period each of them is sent NOTE_PING, and tells NOTE_PONG. One that has left several
+ * unanswered does not turn its loop any more: it is killed, and begun again like any that died (its
+ * accept queue is kept; what it held without sockets is too). So a hung worker costs its own
+ * connections and nothing else, and the service manager's watchdog, which the master feeds from the
+ * same alarm, ends all of mired only when the master itself hangs.
+ *
+ * Rounds are counted, not time: a machine that was halted for an hour has missed one. Clerks and
+ * the store wait for others by design and have time-outs of their own. */
+#include <signal.h>
+
+#include "base/log.h"
+#include "config/config.h"
+#include "master/master.h"
+#include "master/notify.h"
+
+enum { PERIOD_MS = 10000, MISSED_MOST = 3 };
+
+static uint64_t period_ms(void)
+{
+    uint64_t watchdog = notify_watchdog_ms();
+
+    return watchdog && watchdog < PERIOD_MS ? watchdog : PERIOD_MS;
+}
+
+static bool is_watched(const struct child *c)
+{
+    bool loops = c->role == ROLE_WORKER || c->role == ROLE_FREEZER || c->role == ROLE_WEB;
+
+    /* One of an earlier program may not know the question. */
+    return loops && c->pid && c->channel.fd >= 0 && c->generation->config &&
+           c->state != CHILD_STARTING && c->state != CHILD_DEAD;
+}
+
+static void ask(const struct master *m, struct child *c)
+{
+    if (c->unanswered >= MISSED_MOST) {
+        log_error("%s %u (process %d) has not answered for %lu s: it hangs, and is killed",
+                  role_table[c->role].name, c->index, (int)c->pid,
+                  (unsigned long)(c->unanswered * period_ms() / 1000));
+        kill(c->pid, SIGKILL);
+        return;
+    }
+    c->unanswered++; /* whether there was room for the question or not */
+    channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL);
+}
+
+static void beat(struct loop *loop, struct alarm *a)
+{
+    struct master *m = master_of(loop);
+
+    if (notify_watchdog_ms())
+        notify_tell("WATCHDOG=1");
+    for (struct child *c = m->children; c && !m->stopping; c = c->next)
+        if (is_watched(c))
+            ask(m, c);
+    loop_alarm(loop, a, loop->now + period_ms());
+}
+
+void heartbeat_start(struct master *m)
+{
+    m->heartbeat.due = beat;
+    loop_alarm(&m->loop, &m->heartbeat, m->loop.now);
+}

@@ -1,0 +1,219 @@
+"""mired under a service manager: sockets that are passed, the watchdog, and processes that hang."""
+
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import sys
+import threading
+import time
+
+import pytest
+
+from lib import ports, processes
+from lib.mired import Mired, PROGRAM
+from lib.smtp import Client, deliver
+
+PASS = pathlib.Path(__file__).parent / "lib" / "pass_sockets.py"
+
+
+class Activated(Mired):
+    """One that gets the sockets of its first port, and `more`, from somebody else."""
+
+    def __init__(self, more=(), **options):
+        super().__init__(**options)
+        self.prefix = [sys.executable, PASS, f"{self.host}:{self.port}", *more, "--"]
+
+
+@pytest.fixture
+def activated(mired, monkeypatch):
+    import conftest
+
+    monkeypatch.setattr(conftest, "Mired", Activated)
+    return mired
+
+
+def inodes(port):
+    """Of the sockets that listen on a port of 127.0.0.1."""
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return {row[9] for row in rows if row[1] == f"0100007F:{port:04X}" and row[3] == "0A"}
+
+
+@pytest.mark.fast
+def test_passed_sockets_are_served_by_all_workers_and_missing_ones_bound(activated):
+    m = activated(tarpit="time = 0", workers=3)
+    assert len(inodes(m.port)) == 1 and len(inodes(m.submission)) == 3
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.login("alice@example.test", "wonderland").code == 235
+    environment = pathlib.Path(f"/proc/{m.pid}/environ").read_bytes()
+    assert b"LISTEN_FDS=1" in environment  # it was asked to, that way
+    m.deaths_expected = True
+    for worker in m.processes("worker")[:2]:  # any of them will do
+        os.kill(worker, signal.SIGKILL)
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+
+
+def test_passed_sockets_outlive_reloads_and_upgrades_with_other_numbers_of_workers(activated):
+    m = activated(tarpit="time = 2s", workers=2)
+    (inode,) = inodes(m.port)
+    with Client(m.port) as held:
+        held.ehlo()
+        held.must("MAIL FROM:<a@b.test>")
+        held.send("RCPT TO:<nobody@example.test>\r\n")
+        text = m.file.read_text()
+        for workers, command in ((4, "reload"), (4, "upgrade"), (1, "reload"), (3, "upgrade")):
+            m.file.write_text(text.replace("workers = 2", f"workers = {workers}"))
+            done = m.control(command, timeout=60)
+            assert done.returncode == 0, done.stderr
+            assert inodes(m.port) == {inode}
+            for _ in range(5):
+                assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+        assert held.reply().code == 550
+    m.file.write_text(text + "frobnicate = 1\n")
+    assert m.control("reload", timeout=60).returncode == 1
+    m.file.write_text(text + f'listen "192.0.2.200:{m.port}" {{ }}\n')  # not of this machine: all of it comes to nothing
+    assert m.control("reload", timeout=60).returncode == 1
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+
+
+class Keeper:
+    """Listens for a mired, keeps the socket, and sends it to every one that is started."""
+
+    def __init__(self, folder, host, port):
+        self.kept = socket.create_server((host, port))
+        self.path = f"{folder}/keeper"
+        self.door = socket.socket(socket.AF_UNIX)
+        self.door.bind(self.path)
+        self.door.listen()
+        self.thread = threading.Thread(target=self._send, daemon=True)
+        self.thread.start()
+
+    def _send(self):
+        while True:
+            try:
+                asker, _ = self.door.accept()
+            except OSError:
+                return
+            with asker:
+                socket.send_fds(asker, [b"x"], [self.kept.fileno()])
+
+    def close(self):
+        self.door.shutdown(socket.SHUT_RDWR)
+        self.thread.join()
+        self.door.close()
+        self.kept.close()
+
+
+def test_clients_queue_while_no_mired_runs():
+    m = Mired(tarpit="time = 0")
+    keeper = Keeper(m.folder, m.host, m.port)
+    m.prefix = [sys.executable, PASS, keeper.path, "--"]
+    try:
+        m.start()
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+        assert m.stop() == []
+        with socket.create_connection((m.host, m.port), timeout=20) as waiting:  # not refused
+            m.start()
+            assert waiting.recv(100).startswith(b"220 ")
+        assert m.control("stop", "--drain").returncode == 0
+        m.daemon.process.wait(10)
+        with socket.create_connection((m.host, m.port), timeout=5):  # nor now
+            pass
+    finally:
+        m.stop()
+        keeper.close()
+        m.remove()
+
+
+def test_a_passed_socket_of_no_listen_is_warned_about_and_closed(activated, monkeypatch):
+    other = ports.free()
+
+    class WithAnother(Activated):
+        def __init__(self, **options):
+            super().__init__(more=[f"127.0.0.1:{other}"], **options)
+
+    import conftest
+
+    monkeypatch.setattr(conftest, "Mired", WithAnother)
+    m = activated(tarpit="time = 0")
+    m.log.wait(rf"127.0.0.1 port {other}\) that no `listen`")
+    assert not inodes(other)
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+
+
+@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="systemd is not installed")
+def test_systemd_itself_passes_the_sockets_and_the_first_client_is_served():
+    """It starts mired when the first client comes."""
+    m = Mired(tarpit="time = 0")
+    m.prefix = ["systemd-socket-activate", "-E", "NOTIFY_SOCKET", "-l", f"{m.host}:{m.port}"]
+    greetings = []
+
+    def first():
+        until = time.monotonic() + 20
+        while time.monotonic() < until and not greetings:
+            try:
+                with socket.create_connection((m.host, m.port), timeout=20) as s:
+                    greetings.append(s.recv(100))
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+
+    client = threading.Thread(target=first)
+    client.start()
+    try:
+        m.start()
+        client.join(20)
+        assert greetings and greetings[0].startswith(b"220 ")
+        assert len(inodes(m.port)) == 1
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+        assert m.stop() == []
+    finally:
+        m.stop()
+        m.remove()
+
+
+def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(mired, monkeypatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    m = mired(tarpit="time = 0", workers=2)
+    m.deaths_expected = True
+    with Client(m.port, timeout=20) as other:  # held by the worker that hangs, or by the other one
+        other.ehlo()
+        workers = m.processes("worker")
+        os.kill(workers[0], signal.SIGSTOP)
+        m.log.wait(rf"worker \d \(process {workers[0]}\) has not answered .* killed", timeout=30)
+        m.log.wait("child_died.*child=worker", timeout=10)
+        until = time.monotonic() + 15
+        while len(left := m.processes("worker")) != 2 or workers[0] in left:
+            assert time.monotonic() < until, left
+            time.sleep(0.05)
+        assert workers[1] in left
+        for _ in range(6):
+            assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+
+
+def test_the_watchdog_is_fed_until_the_master_hangs(monkeypatch):
+    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    m = Mired(tarpit="time = 0")
+    try:
+        m.start()  # and what it tells from now on goes to a socket of ours
+        path = f"{m.folder}/ready"
+        pathlib.Path(path).unlink()
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(path)
+            manager.settimeout(10)
+            for _ in range(3):
+                assert manager.recv(4096) == b"WATCHDOG=1"
+            os.kill(m.pid, signal.SIGSTOP)
+            manager.settimeout(2)
+            with pytest.raises(socket.timeout):
+                while True:
+                    manager.recv(4096)
+            os.kill(m.pid, signal.SIGCONT)
+            manager.settimeout(10)
+            assert manager.recv(4096) == b"WATCHDOG=1"
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    finally:
+        assert m.stop() == []
+        m.remove()
