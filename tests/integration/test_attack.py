@@ -1,6 +1,7 @@
 """The tarpit under attack, live: what harvesters learn, what they cannot tell apart, and who is served meanwhile."""
 
 import concurrent.futures
+import json
 import random
 import threading
 import time
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from lib import ports
+from lib.load import Held, Load
 from lib.smtp import Client, Hung, deliver
 
 PEOPLE = [f"p{n}@example.test" for n in range(1000)]
@@ -168,3 +170,34 @@ def test_the_guard_keeps_room_for_those_who_are_not_in_debt(mired):
             pass
         c.close()
     assert 290 <= evicted <= 320, evicted
+
+
+@pytest.mark.soak
+def test_of_twenty_thousand_attackers_five_thousand_are_held_and_the_worst_go_first(mired):
+    """R17: good mail meets no error, and who is in debt by one typo is not the one who has to go."""
+    m = mired(
+        tarpit="time = 60s max = 60s growth = 1 pace = false drip = 0 freeze = off shield = 0 held_max = 5000",
+        config='log_level = "warn"',
+    )
+    typo = Client(m.port, source=ports.stranger())
+    typo.ehlo()
+    typo.must("MAIL FROM:<a@b.test>")
+    typo.send("RCPT TO:<nobody@example.test>\r\n")
+    good = Load(m.port, "alice@example.test", rate=50, seconds=2)
+    sender = threading.Thread(target=good.run_until_stopped)
+    sender.start()
+    attackers = Held(m.port, 20000, addresses=200, seconds=55)
+    try:
+        assert attackers.until("closed", 15000), attackers.last
+    finally:
+        good.stopping.set()
+        sender.join()
+    assert good.sum("taken") > 50 and good.sum("errors") == 0 and good.sum("broken") == 0, good.said[-500:]
+    status = json.loads(m.control("--json", "status").stdout)
+    assert 4500 <= status["held"] <= 5000, status
+    end = attackers.end()
+    assert end["closed"] == end["r4xx"] >= 15000 and end["refused"] == 0, end
+    reply = typo.reply()
+    assert reply.code == 550 and 59 < reply.seconds < 90, reply
+    typo.close()
+    print(f"{good.sum('taken')} good messages beside them, p99 {good.median('p99_ms'):.1f} ms; {status['held']} held")

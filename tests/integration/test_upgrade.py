@@ -5,15 +5,14 @@ import os
 import re
 import shutil
 import socket
-import statistics
-import subprocess
 import threading
 import time
 
 import pytest
 
 from lib import ports, processes
-from lib.mired import BUILD, PROGRAM
+from lib.load import Held, Load
+from lib.mired import PROGRAM
 from lib.smtp import Client
 
 USER = "alice@example.test"
@@ -133,58 +132,13 @@ def test_reloads_and_upgrades_under_load_lose_nothing_and_refuse_nobody(mired, p
     print(f"{len(traffic.sent)} messages beside 9 reloads and 3 upgrades")
 
 
-class Load:
-    """Good mail at a fixed rate from the benchmark's sender, a run of some seconds after the other, until stopped."""
-
-    def __init__(self, port, rate, seconds):
-        self.command = [BUILD / "bench" / "mailload", "-b", str(rate), "-t", str(seconds), "-w", "0", "-r", USER]
-        self.command.append(f"127.0.0.1:{port}")
-        self.runs, self.said = [], ""
-        self.stopping = threading.Event()
-
-    def run(self):
-        done = subprocess.run(self.command, capture_output=True, text=True, timeout=120)
-        self.said += done.stderr
-        self.runs.append(json.loads(done.stdout))
-
-    def run_until_stopped(self):
-        while not self.stopping.is_set():
-            self.run()
-
-    def sum(self, key):
-        return sum(run[key] for run in self.runs)
-
-    def median(self, key):
-        return statistics.median(run[key] for run in self.runs)
-
-
-class Held:
-    """Clients of the benchmark's, kept waiting."""
-
-    def __init__(self, port, count, addresses, seconds):
-        self.process = subprocess.Popen(
-            [BUILD / "bench" / "holdload", "-n", str(count), "-c", str(addresses), "-t", str(seconds), f"127.0.0.1:{port}"],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        for line in self.process.stdout:
-            self.last = json.loads(line)
-            if self.last["held"] >= count:
-                break
-
-    def end(self):
-        for line in self.process.stdout:
-            self.last = json.loads(line)
-        self.process.wait()
-        return self.last
-
-
 @pytest.mark.soak
 def test_twenty_reloads_and_five_upgrades_beside_five_thousand_held_and_five_hundred_messages_a_second(mired, program):
     rules = "growth = 1 pace = false drip = 0 shield = 0 patience_offences = 0 freeze = off held_max = 20000"
     m = mired(program=program, tarpit=f"time = 150s max = 150s {rules}", workers=2)
     waiting = Held(m.port, 5000, addresses=50, seconds=170)
-    assert waiting.last["held"] == 5000, waiting.last
-    calm, load = Load(m.port, 500, 3), Load(m.port, 500, 3)
+    assert waiting.until("held", 5000), waiting.last
+    calm, load = Load(m.port, USER, 500, 3), Load(m.port, USER, 500, 3)
     for _ in range(4):
         calm.run()
     sender = threading.Thread(target=load.run_until_stopped)
