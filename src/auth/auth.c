@@ -1,14 +1,22 @@
 /* The verifiers in order: the first that knows the password right wins; one that cannot tell makes
- * it "later". */
+ * it "later". With SCRAM it is the first that knows the name, for the answer to the client's first
+ * message is that verifier's. See talks.h for what happens between the two messages. */
 #include "auth/auth.h"
 
+#include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "auth/file.h"
 #include "auth/remote.h"
+#include "auth/talks.h"
 #include "base/clock.h"
 #include "config/config.h"
+#include "smtp/scram.h"
+#include "smtp/session.h"
+
+enum { USER_MAX = 255 };
 
 struct verifier {
     enum auth_kind kind;
@@ -21,6 +29,8 @@ struct verifier {
 };
 
 struct auth {
+    struct auth_kit kit;
+    struct talks talks;
     size_t count;
     struct verifier verifier[];
 };
@@ -46,10 +56,13 @@ static void verifier_close(struct verifier *v)
     }
 }
 
-struct auth *auth_open(const struct config *config)
+struct auth *auth_open(const struct auth_kit *kit)
 {
+    const struct config *config = kit->config;
     struct auth *a = calloc(1, sizeof *a + config->auth_count * sizeof a->verifier[0]);
 
+    if (a)
+        a->kit = *kit;
     for (size_t i = 0; a && i < config->auth_count; i++) {
         a->count++;
         if (!verifier_open(&a->verifier[i], config, &config->auth[i])) {
@@ -64,9 +77,35 @@ void auth_close(struct auth *a)
 {
     if (!a)
         return;
+    talks_close(&a->talks);
     for (size_t i = 0; i < a->count; i++)
         verifier_close(&a->verifier[i]);
     free(a);
+}
+
+static uint32_t offers(struct verifier *v)
+{
+    uint32_t plain = SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN;
+    uint32_t scram = SMTP_AUTH_SCRAM | SMTP_AUTH_SCRAM_PLUS;
+
+    switch (v->kind) {
+    case AUTH_FILE: return plain | (file_auth_has_scram(v->at.file, clock_mono_ms()) ? scram : 0);
+    case AUTH_DOVECOT: return dovecot_auth_offers(v->at.dovecot, clock_mono_ms());
+    case AUTH_BACKEND: return plain;
+    }
+    return 0;
+}
+
+uint32_t auth_offers(struct auth *a)
+{
+    uint32_t any = 0, all = SMTP_AUTH_ALL;
+
+    for (size_t i = 0; i < a->count; i++) {
+        uint32_t o = offers(&a->verifier[i]);
+        any |= o;
+        all &= o;
+    }
+    return any & (all | SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN);
 }
 
 static enum answer_result check(struct verifier *v, struct span user, struct span password,
@@ -91,4 +130,135 @@ enum answer_result auth_check(struct auth *a, struct span user, struct span pass
             result = r;
     }
     return result;
+}
+
+/* ---- SCRAM ---- */
+
+/* A client's first message, and what has come of it so far. */
+struct opening {
+    struct span message, binding, user;
+    const struct addr *client;
+    struct talk *talk;
+    struct scram_secret
+        secret; /* of a verifier that does not know the name: what a decoy is like */
+    bool has_secret;
+    struct buf answer;
+};
+
+/* The login is in our hands, with what is kept of the password or with a decoy. */
+static enum answer_result begin_here(struct opening *o)
+{
+    char ours[SCRAM_OURS_MAX];
+    struct scram_login *login = &o->talk->login;
+
+    login->secret = o->secret;
+    if (scram_nonce(ours, sizeof ours) < 0)
+        return ANSWER_LATER;
+    int error = scram_login_begin(login, o->message, o->binding, (struct span){ours, sizeof ours},
+                                  &o->answer);
+    return error == -EBADMSG ? ANSWER_NO : error ? ANSWER_LATER : ANSWER_MORE;
+}
+
+static enum answer_result begin_file(struct opening *o, struct file_auth *f)
+{
+    struct scram_secret secret = {0};
+    enum answer_result r = file_auth_secret(f, o->user, clock_mono_ms(), &secret);
+
+    if (r == ANSWER_LATER || (r == ANSWER_NO && o->has_secret))
+        return r;
+    o->secret = secret;
+    o->has_secret = true;
+    return r == ANSWER_YES ? begin_here(o) : r;
+}
+
+static enum answer_result begin_dovecot(struct opening *o, struct dovecot_auth *d)
+{
+    if (o->binding.len)
+        return ANSWER_LATER; /* it was not offered */
+    enum answer_result r =
+        dovecot_scram_begin(d, o->message, o->client, &o->talk->dovecot, &o->answer);
+    if (r == ANSWER_MORE)
+        o->talk->at = d;
+    return r;
+}
+
+static enum answer_result begin(struct verifier *v, struct opening *o)
+{
+    switch (v->kind) {
+    case AUTH_FILE: return begin_file(o, v->at.file);
+    case AUTH_DOVECOT: return begin_dovecot(o, v->at.dovecot);
+    case AUTH_BACKEND: break;
+    }
+    return ANSWER_LATER;
+}
+
+/* Nobody knows the name: which must not be seen before there is a proof to be wrong. */
+static enum answer_result begin_decoy(struct auth *a, struct opening *o)
+{
+    struct scram_secret like = o->secret;
+
+    scram_secret_decoy(&a->kit.decoys, o->user, o->has_secret ? &like : NULL, &o->secret);
+    o->talk->login.decoy = true;
+    return begin_here(o);
+}
+
+static enum answer_result begin_any(struct auth *a, struct opening *o)
+{
+    struct scram_first first;
+    char user[USER_MAX + 1];
+    enum answer_result result = ANSWER_NO;
+
+    if (!scram_read_first(o->message, &first) || !scram_name(first.user, user, sizeof user))
+        return ANSWER_NO;
+    o->user = span_of(user);
+    for (size_t i = 0; i < a->count && result == ANSWER_NO; i++)
+        result = begin(&a->verifier[i], o);
+    return result == ANSWER_NO ? begin_decoy(a, o) : result;
+}
+
+/* What the client is to be told, where it fits. */
+static void put_text(struct answer *answer, struct buf *text)
+{
+    if (text->len > sizeof answer->text) {
+        answer->result = ANSWER_LATER;
+    } else if (text->len) {
+        answer->len = (uint16_t)text->len;
+        memcpy(answer->text, text->at, text->len);
+    }
+    buf_free(text);
+}
+
+void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct span binding,
+                      const struct addr *client, struct answer *answer)
+{
+    struct opening o = {.message = message, .binding = binding, .client = client};
+
+    answer->result = ANSWER_LATER;
+    o.talk = talks_begin(&a->talks, slot);
+    if (!o.talk)
+        return;
+    answer->result = (uint16_t)begin_any(a, &o);
+    answer->talk = talk_of(a->kit.clerk, o.talk->number);
+    put_text(answer, &o.answer);
+    explicit_bzero(&o.secret, sizeof o.secret);
+    if (answer->result != ANSWER_MORE)
+        talks_end(&a->talks, o.talk);
+}
+
+void auth_scram_go_on(struct auth *a, uint16_t slot, uint64_t talk, struct span message,
+                      struct answer *answer)
+{
+    struct talk *t = talks_find(&a->talks, slot, (uint32_t)talk);
+    struct buf text = {0};
+
+    answer->result = ANSWER_LATER;
+    if (!t || talk_clerk(talk) != a->kit.clerk)
+        return;
+    if (t->at)
+        answer->result = (uint16_t)dovecot_scram_end(t->at, &t->dovecot, message, &text);
+    else
+        answer->result = scram_login_end(&t->login, message, &text) ? ANSWER_YES : ANSWER_NO;
+    put_text(answer, &text);
+    t->at = NULL; /* nothing to be cancelled */
+    talks_end(&a->talks, t);
 }

@@ -1,20 +1,42 @@
-/* Who checks a password. Blocking; used by clerks only, which wipe it afterwards. */
+/* Who checks a login. Blocking; used by clerks only, which wipe what was secret afterwards. */
 #ifndef MIRED_AUTH_AUTH_H
 #define MIRED_AUTH_AUTH_H
 
 #include "base/addr.h"
 #include "base/bytes.h"
+#include "base/siphash.h"
 #include "clerk/ask.h"
 
 struct config;
 struct auth;
 
-struct auth *auth_open(const struct config *config);
+struct auth_kit {
+    const struct config *config;
+    uint32_t clerk;       /* whose it is: part of each talk's number */
+    struct sipkey decoys; /* what made-up salts are made of */
+};
+
+/* NULL without memory. */
+struct auth *auth_open(const struct auth_kit *kit);
 void auth_close(struct auth *a);
+
+/* Of enum smtp_auth, what can be offered to clients now. PLAIN and LOGIN where any verifier can do
+ * them; SCRAM where all can, for a client that is offered it tries nothing else. Rereads and
+ * reconnects where that is due; meant to be called every few seconds, and cheap. */
+uint32_t auth_offers(struct auth *a);
 
 /* YES, NO or LATER (no verifier could tell). Takes the same time for an unknown user as for a wrong
  * password: a hash is computed either way. */
 enum answer_result auth_check(struct auth *a, struct span user, struct span password,
                               const struct addr *client);
+
+/* SCRAM-SHA-256, in two messages. `binding` is what TLS has to bind to, of the kind that the first
+ * message names; `slot` is the worker's, which must be the same both times. *answer gets result,
+ * text and talk: MORE, NO or LATER to the first; YES, NO or LATER to the second. A name that nobody
+ * has is answered like any other, and found wrong with the second message. */
+void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct span binding,
+                      const struct addr *client, struct answer *answer);
+void auth_scram_go_on(struct auth *a, uint16_t slot, uint64_t talk, struct span message,
+                      struct answer *answer);
 
 #endif

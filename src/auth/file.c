@@ -14,18 +14,33 @@ struct file_auth {
     char *path;
     struct lines_mark mark;
     struct buf text;
-    char decoy[CRYPT_OUTPUT_SIZE]; /* a hash of the file's own kind, for names that are not in it */
+    struct span like; /* the first line's hash: names that are not in it get one of its kind */
     bool loaded;
+    bool all_scram; /* and there is one */
 };
 
-/* Without "{SCHEME}": crypt(3) knows the scheme by the hash. */
+static const char decoy[] = "$6$mireddecoy$"; /* for a file without lines */
+
+static bool is_scram(struct span hash)
+{
+    return span_starts_fold(hash, SPAN("{SCRAM-SHA-256}"));
+}
+
+static bool read_scram(struct span hash, struct scram_secret *out)
+{
+    return is_scram(hash) && scram_secret_read(span_after(hash, sizeof "{SCRAM-SHA-256}" - 1), out);
+}
+
+/* Without "{SCHEME}", for crypt(3) knows the scheme by the hash; but for SCRAM's. Passwd-like files
+ * have more fields. */
 static struct span hash_of(struct span value)
 {
-    if (value.len && value.at[0] == '{') {
-        size_t end = span_find(value, '}');
-        value = span_after(value, end + (end < value.len));
+    struct span hash = span_first(value, span_find(value, ':'));
+    if (hash.len && hash.at[0] == '{' && !is_scram(hash)) {
+        size_t end = span_find(hash, '}');
+        hash = span_after(hash, end + (end < hash.len));
     }
-    return span_first(value, span_find(value, ':')); /* passwd-like files have more fields */
+    return hash;
 }
 
 static bool find(const struct file_auth *f, struct span user, struct span *hash)
@@ -44,20 +59,21 @@ static bool find(const struct file_auth *f, struct span user, struct span *hash)
     return found;
 }
 
-/* Another hash of the scheme and cost that the file's first line has. */
-static void make_decoy(struct file_auth *f)
+/* What the lines are like. */
+static void look_over(struct file_auth *f)
 {
     struct span rest = buf_span(&f->text), line;
+    struct scram_secret secret;
     unsigned number = 0;
 
-    strcpy(f->decoy, "$6$mireddecoy$");
-    if (!lines_next(&rest, &number, &line))
-        return;
-    size_t colon = span_find(line, ':');
-    struct span hash = hash_of(span_after(line, colon + (colon < line.len)));
-    if (hash.len && hash.len < sizeof f->decoy) {
-        memcpy(f->decoy, hash.at, hash.len);
-        f->decoy[hash.len] = '\0';
+    f->like = span_of(decoy);
+    f->all_scram = false;
+    for (bool first = true; lines_next(&rest, &number, &line); first = false) {
+        size_t colon = span_find(line, ':');
+        struct span hash = hash_of(span_after(line, colon + (colon < line.len)));
+        f->all_scram = (first || f->all_scram) && read_scram(hash, &secret);
+        if (first && hash.len)
+            f->like = hash;
     }
 }
 
@@ -75,7 +91,7 @@ static void reread(struct file_auth *f)
     if (old.at)
         explicit_bzero(old.at, old.len);
     buf_free(&old);
-    make_decoy(f);
+    look_over(f);
 }
 
 /* Equal, in a time that tells nothing of where they differ. */
@@ -91,7 +107,7 @@ static bool same(const char *a, const char *b)
     return differ == 0;
 }
 
-static bool matches(struct span hash, struct span password)
+static bool matches_crypt(struct span hash, struct span password)
 {
     char setting[CRYPT_OUTPUT_SIZE], phrase[PASSWORD_MAX + 1];
     struct crypt_data data = {0};
@@ -108,6 +124,16 @@ static bool matches(struct span hash, struct span password)
     explicit_bzero(phrase, sizeof phrase);
     explicit_bzero(&data, sizeof data);
     return equal;
+}
+
+static bool matches(struct span hash, struct span password)
+{
+    struct scram_secret secret;
+
+    if (!is_scram(hash))
+        return matches_crypt(hash, password);
+    return password.len <= PASSWORD_MAX && read_scram(hash, &secret) &&
+           scram_secret_is_of(&secret, password);
 }
 
 struct file_auth *file_auth_open(const char *path)
@@ -137,18 +163,38 @@ void file_auth_close(struct file_auth *f)
     free(f);
 }
 
+static bool is_there(struct file_auth *f, uint64_t now_ms)
+{
+    if (lines_changed(&f->mark, f->path, now_ms))
+        reread(f);
+    return f->loaded;
+}
+
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
                                    uint64_t now_ms)
 {
     struct span hash = {0};
 
-    if (lines_changed(&f->mark, f->path, now_ms))
-        reread(f);
-    if (!f->loaded)
+    if (!is_there(f, now_ms))
         return ANSWER_LATER;
     bool known = user.len > 0 && find(f, user, &hash);
-    if (!known)
-        hash = span_of(f->decoy);
-    bool right = matches(hash, password);
+    bool right = matches(known ? hash : f->like, password);
     return known && right ? ANSWER_YES : ANSWER_NO;
+}
+
+bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms)
+{
+    return is_there(f, now_ms) && f->all_scram;
+}
+
+enum answer_result file_auth_secret(struct file_auth *f, struct span user, uint64_t now_ms,
+                                    struct scram_secret *out)
+{
+    struct span hash;
+
+    if (!is_there(f, now_ms))
+        return ANSWER_LATER;
+    if (find(f, user, &hash) && read_scram(hash, out))
+        return ANSWER_YES;
+    return read_scram(f->like, out) ? ANSWER_NO : ANSWER_LATER;
 }

@@ -1,8 +1,10 @@
-/* The `file` verifier: "name:hash" a line, hashes as crypt(3) makes them (doveadm pw's {SCHEME} in
- * front is taken where it says no more than the hash itself). Reread when it changes. */
+/* The `file` verifier: "name:hash" a line, reread when it changes. A hash is as crypt(3) makes it
+ * (doveadm pw's {SCHEME} in front is taken where it says no more than the hash itself), or
+ * {SCRAM-SHA-256} as doveadm pw makes it. */
 #ifndef MIRED_AUTH_FILE_H
 #define MIRED_AUTH_FILE_H
 
+#include "auth/scram.h"
 #include "base/bytes.h"
 #include "clerk/ask.h"
 
@@ -15,5 +17,15 @@ void file_auth_close(struct file_auth *f);
  * now_ms is monotonic. LATER: the file could never be read. */
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
                                    uint64_t now_ms);
+
+/* Whether SCRAM can be offered: every line has what it takes. (Clients choose the strongest
+ * mechanism that is offered, and one whose line has another hash would be told that his password
+ * is wrong.) */
+bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms);
+
+/* What is kept of a user's password. YES: it is in *out; NO: there is none; LATER as above. With NO
+ * it is what a decoy is to be like. */
+enum answer_result file_auth_secret(struct file_auth *f, struct span user, uint64_t now_ms,
+                                    struct scram_secret *out);
 
 #endif

@@ -21,22 +21,16 @@ static int send_parts(int fd, struct iovec *part, int parts)
     return errno == ENOBUFS ? -EAGAIN : -errno;
 }
 
-int ask_send(int fd, uint64_t id, uint16_t slot, enum ask_kind kind, const struct addr *client,
-             struct span first, struct span second)
+int ask_send(int fd, const struct ask_head *head, struct span first, struct span second)
 {
-    struct ask a;
+    struct ask_head h = *head;
 
-    if (first.len + second.len > sizeof a.text)
+    if (first.len + second.len > ASK_TEXT_MAX)
         return -EMSGSIZE;
-    memset(&a, 0, ASK_FIXED);
-    a.id = id;
-    a.slot = slot;
-    a.kind = (uint16_t)kind;
-    a.first = (uint16_t)first.len;
-    a.second = (uint16_t)second.len;
-    a.client = *client;
+    h.first = (uint16_t)first.len;
+    h.second = (uint16_t)second.len;
     struct iovec part[] = {
-        {&a, ASK_FIXED}, {(void *)first.at, first.len}, {(void *)second.at, second.len}};
+        {&h, sizeof h}, {(void *)first.at, first.len}, {(void *)second.at, second.len}};
     return send_parts(fd, part, 3);
 }
 
@@ -46,8 +40,8 @@ int ask_read(int fd, struct ask *a)
 
     if (n <= 0)
         return n == 0 ? 0 : -errno;
-    if (n < ASK_FIXED || (size_t)n != (size_t)ASK_FIXED + a->first + a->second ||
-        (a->kind != ASK_RECIPIENT && a->kind != ASK_PASSWORD))
+    if (n < ASK_FIXED || (size_t)n != (size_t)ASK_FIXED + a->head.first + a->head.second ||
+        a->head.kind < ASK_RECIPIENT || a->head.kind >= ASK_KINDS)
         return -EBADMSG;
     return 1;
 }
@@ -65,7 +59,7 @@ int answer_read(int fd, struct answer *a)
     if (n <= 0)
         return n == 0 ? 0 : -errno;
     if (n < ANSWER_FIXED || a->len > sizeof a->text || (size_t)n != (size_t)ANSWER_FIXED + a->len ||
-        a->result < ANSWER_YES || a->result > ANSWER_OTHER)
+        a->result < ANSWER_YES || a->result > ANSWER_MORE)
         return -EBADMSG;
     return 1;
 }

@@ -1,7 +1,10 @@
 /* What workers ask clerks, and how: one SOCK_SEQPACKET pair that all workers of a generation write
  * to and all of its clerks read from, so that whichever clerk is idle takes the next question; and
  * one pair for each worker slot, on which the clerks answer. A packet is one of the structs below
- * with its texts behind it. A question whose clerk died is not answered: the asker has a timer. */
+ * with its texts behind it. A question whose clerk died is not answered: the asker has a timer.
+ *
+ * A SCRAM login is two questions, and the second must come to the clerk that answered the first:
+ * each clerk has a pair of its own for that, and `talk` says which. */
 #ifndef MIRED_CLERK_ASK_H
 #define MIRED_CLERK_ASK_H
 
@@ -10,24 +13,47 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 
-enum ask_kind { ASK_RECIPIENT = 1, ASK_PASSWORD = 2 };
+enum ask_kind { ASK_RECIPIENT = 1, ASK_PASSWORD, ASK_SCRAM, ASK_KINDS };
 
 enum { ASK_TEXT_MAX = 4096, ASK_TIMEOUT_MS = 20000 };
 
-struct ask {
+struct ask_head {
     uint64_t id;     /* the asker's; comes back */
+    uint64_t talk;   /* ASK_SCRAM: 0, or as the answer to the first message had it */
     uint16_t slot;   /* which worker slot to answer */
     uint16_t kind;   /* enum ask_kind */
-    uint16_t first;  /* octets of the first text: folded address | user */
-    uint16_t second; /* octets of the second: nothing | password */
+    uint16_t first;  /* octets of the first text: folded address | user | message */
+    uint16_t second; /* octets of the second: nothing | password | what TLS has to bind to */
     struct addr client;
+};
+
+struct ask {
+    struct ask_head head;
     char text[ASK_TEXT_MAX];
 };
 
-enum answer_result { ANSWER_YES = 1, ANSWER_NO, ANSWER_LATER, ANSWER_OTHER };
+/* A talk is a clerk's index above a number of its own that is never 0. */
+static inline uint64_t talk_of(uint32_t clerk, uint32_t number)
+{
+    return (uint64_t)clerk << 32 | number;
+}
+
+static inline uint32_t talk_clerk(uint64_t talk)
+{
+    return (uint32_t)(talk >> 32);
+}
+
+enum answer_result {
+    ANSWER_YES = 1,
+    ANSWER_NO,
+    ANSWER_LATER,
+    ANSWER_OTHER,
+    ANSWER_MORE /* ASK_SCRAM: `text` goes to the client, and what it says comes with `talk` */
+};
 
 struct answer {
     uint64_t id;
+    uint64_t talk;   /* ANSWER_MORE */
     uint16_t result; /* enum answer_result */
     uint16_t code;   /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
     uint8_t enhanced[3];
@@ -36,10 +62,9 @@ struct answer {
     char text[512];
 };
 
-/* Packs and sends; 0, or -EAGAIN when the queue is full (try again when `fd` is writable), or
- * -errno. */
-int ask_send(int fd, uint64_t id, uint16_t slot, enum ask_kind kind, const struct addr *client,
-             struct span first, struct span second);
+/* Packs and sends (the lengths are taken from the spans); 0, or -EAGAIN when the queue is full (try
+ * again when `fd` is writable), or -errno. */
+int ask_send(int fd, const struct ask_head *head, struct span first, struct span second);
 
 /* Reads and checks one question (blocking or not, as fd is); 1, 0 at the end, or -errno (-EBADMSG:
  * malformed, skip it). */

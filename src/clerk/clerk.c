@@ -10,17 +10,19 @@
 
 #include "auth/auth.h"
 #include "base/channel.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "clerk/ask.h"
 #include "config/config.h"
 #include "directory/directory.h"
 
-enum { ANSWER_WAIT_MS = 1000 };
+enum { ANSWER_WAIT_MS = 1000, LOOK_MS = 2000 };
 
 struct clerk {
     const struct clerk_kit *kit;
     struct directory *directory;
     struct auth *auth;
+    uint64_t looked_ms; /* monotonic: when the verifiers were looked at */
 };
 
 static void send_answer(const struct clerk *c, uint16_t slot, const struct answer *a)
@@ -37,17 +39,34 @@ static void send_answer(const struct clerk *c, uint16_t slot, const struct answe
         log_warn("an answer to worker %u was not taken: %s", slot, strerror(-r));
 }
 
+static void answer_to(struct clerk *c, struct ask *q, struct answer *a)
+{
+    struct span first = {q->text, q->head.first},
+                second = {q->text + q->head.first, q->head.second};
+
+    switch ((enum ask_kind)q->head.kind) {
+    case ASK_RECIPIENT: directory_ask(c->directory, first, a); break;
+    case ASK_PASSWORD:
+        a->result = (uint16_t)auth_check(c->auth, first, second, &q->head.client);
+        break;
+    case ASK_SCRAM:
+        if (q->head.talk)
+            auth_scram_go_on(c->auth, q->head.slot, q->head.talk, first, a);
+        else
+            auth_scram_begin(c->auth, q->head.slot, first, second, &q->head.client, a);
+        break;
+    case ASK_KINDS: break;
+    }
+}
+
 static void answer_one(struct clerk *c, struct ask *q)
 {
-    struct answer a = {.id = q->id};
-    struct span first = {q->text, q->first}, second = {q->text + q->first, q->second};
+    struct answer a = {.id = q->head.id};
 
-    if (q->kind == ASK_RECIPIENT)
-        directory_ask(c->directory, first, &a);
-    else
-        a.result = (uint16_t)auth_check(c->auth, first, second, &q->client);
-    explicit_bzero(q->text, (size_t)q->first + q->second); /* it may have been a password */
-    send_answer(c, q->slot, &a);
+    answer_to(c, q, &a);
+    explicit_bzero(q->text,
+                   (size_t)q->head.first + q->head.second); /* it may have been a password */
+    send_answer(c, q->head.slot, &a);
     directory_renew(c->directory);
 }
 
@@ -63,30 +82,63 @@ static bool told_to_stop(int control)
     return r != -EAGAIN;
 }
 
-static void serve(struct clerk *c)
+/* What can be offered to clients changes with the verifiers: a file gets other lines, Dovecot comes
+ * up. */
+static void look(struct clerk *c)
 {
-    struct pollfd fd[] = {{c->kit->control, POLLIN, 0}, {c->kit->ask, POLLIN, 0}};
+    uint64_t now = clock_mono_ms();
+
+    if (c->looked_ms && now < c->looked_ms + LOOK_MS)
+        return;
+    c->looked_ms = now;
+    uint32_t offers = auth_offers(c->auth);
+    if (offers != atomic_load(c->kit->auth))
+        atomic_store(c->kit->auth, offers);
+}
+
+/* How long to wait for a question. */
+static int wait_ms(struct clerk *c)
+{
+    int directory = directory_look_after(c->directory);
+
+    look(c);
+    return directory < 0 || directory > LOOK_MS ? LOOK_MS : directory;
+}
+
+static bool answer_from(struct clerk *c, const struct pollfd *fd)
+{
     static struct ask q;
 
+    /* Another clerk may have been quicker: the queue does not block. */
+    if (fd->revents & POLLIN && ask_read(fd->fd, &q) == 1)
+        answer_one(c, &q);
+    return !(fd->revents & (POLLHUP | POLLERR)) || fd->revents & POLLIN;
+}
+
+static void serve(struct clerk *c)
+{
+    struct pollfd fd[] = {
+        {c->kit->control, POLLIN, 0}, {c->kit->own, POLLIN, 0}, {c->kit->ask, POLLIN, 0}};
+
     for (;;) {
-        if (poll(fd, 2, directory_look_after(c->directory)) < 0 && errno != EINTR)
+        if (poll(fd, 3, wait_ms(c)) < 0 && errno != EINTR)
             return;
         if (fd[0].revents && told_to_stop(c->kit->control))
             return;
-        /* Another clerk may have been quicker: the queue does not block. */
-        if (fd[1].revents & POLLIN && ask_read(c->kit->ask, &q) == 1)
-            answer_one(c, &q);
-        else if (fd[1].revents & (POLLHUP | POLLERR) && !(fd[1].revents & POLLIN))
+        if (!answer_from(c, &fd[1]) || !answer_from(c, &fd[2]))
             return;
     }
 }
 
 int clerk_run(const struct clerk_kit *kit)
 {
-    struct clerk c = {kit, directory_open(kit->config, kit->cache), auth_open(kit->config)};
+    struct auth_kit auth = {kit->config, kit->index, kit->decoys};
+    struct clerk c = {
+        .kit = kit, .directory = directory_open(kit->config, kit->cache), .auth = auth_open(&auth)};
     bool ready = c.directory && c.auth;
 
     if (ready) {
+        look(&c);
         channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
         serve(&c);
     }

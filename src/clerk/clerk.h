@@ -2,7 +2,10 @@
 #ifndef MIRED_CLERK_CLERK_H
 #define MIRED_CLERK_CLERK_H
 
+#include <stdatomic.h>
 #include <stdint.h>
+
+#include "base/siphash.h"
 
 struct cache;
 struct config;
@@ -10,11 +13,14 @@ struct config;
 struct clerk_kit {
     const struct config *config;
     struct cache *cache; /* what directories said; shared by all clerks */
-    int index;           /* which clerk */
+    uint32_t index;      /* which clerk */
     int control;         /* channel to the master */
-    int ask;             /* questions */
+    int ask;             /* questions, to whichever clerk is idle */
+    int own;             /* questions to this one */
     const int *answer;   /* one for each worker slot */
     uint32_t slots;
+    struct sipkey decoys;   /* what made-up salts are made of; the same for good */
+    _Atomic uint32_t *auth; /* enum smtp_auth: what the verifiers can do, told to the workers */
 };
 
 /* The body of the process; returns its exit status when the master says stop or is gone. */

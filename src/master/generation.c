@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -20,6 +21,7 @@
 #include "config/config.h"
 #include "master/master.h"
 #include "master/notify.h"
+#include "smtp/session.h"
 #include "worker/tls.h"
 
 enum {
@@ -29,29 +31,56 @@ enum {
 
 /* ---- the pairs between workers and clerks ---- */
 
-static int open_pairs(struct generation *g)
-{
-    int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
-
-    g->ask[0] = g->ask[1] = -1;
-    g->answer = calloc(g->slots, sizeof *g->answer);
-    if (!g->answer)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < g->slots; i++)
-        g->answer[i][0] = g->answer[i][1] = -1;
-    if (socketpair(AF_UNIX, type, 0, g->ask) < 0)
-        return -errno;
-    for (uint32_t i = 0; i < g->slots; i++)
-        if (socketpair(AF_UNIX, type, 0, g->answer[i]) < 0)
-            return -errno;
-    return 0;
-}
-
 static void close_pair(int fd[2])
 {
     for (int i = 0; i < 2; i++)
         if (fd[i] >= 0)
             close(fd[i]);
+}
+
+static void free_pairs(int (*pair)[2], uint32_t n)
+{
+    for (uint32_t i = 0; pair && i < n; i++)
+        close_pair(pair[i]);
+    free(pair);
+}
+
+/* NULL, and errno, when they cannot all be had. */
+static int (*new_pairs(uint32_t n, int type))[2]
+{
+    int(*pair)[2] = calloc(n, sizeof *pair);
+
+    for (uint32_t i = 0; pair && i < n; i++)
+        if (socketpair(AF_UNIX, type, 0, pair[i]) < 0) {
+            free_pairs(pair, i);
+            return NULL;
+        }
+    return pair;
+}
+
+static int open_pairs(struct generation *g)
+{
+    int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
+
+    g->ask[0] = g->ask[1] = -1;
+    if (socketpair(AF_UNIX, type, 0, g->ask) < 0)
+        return -errno;
+    g->answer = new_pairs(g->slots, type);
+    g->own = new_pairs(g->clerks, type);
+    return g->answer && g->own ? 0 : -errno;
+}
+
+/* Until the clerks have looked, each verifier is taken to do what they all can. */
+static int share_auth(struct generation *g)
+{
+    void *at =
+        mmap(NULL, sizeof *g->auth, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (at == MAP_FAILED)
+        return -errno;
+    g->auth = at;
+    atomic_init(g->auth, g->config->auth_count ? SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN : 0);
+    return 0;
 }
 
 static void release(struct master *m, struct generation *g)
@@ -64,9 +93,10 @@ static void release(struct master *m, struct generation *g)
         *p = g->next;
     loop_alarm_off(&m->loop, &g->deadline);
     close_pair(g->ask);
-    for (uint32_t i = 0; g->answer && i < g->slots; i++)
-        close_pair(g->answer[i]);
-    free(g->answer);
+    free_pairs(g->answer, g->slots);
+    free_pairs(g->own, g->clerks);
+    if (g->auth)
+        munmap(g->auth, sizeof *g->auth);
     tls_server_close(g->tls);
     config_free(g->config);
     free(g);
@@ -242,10 +272,13 @@ int generation_start(struct master *m, struct config *config, struct asker asker
     *g = (struct generation){.id = ++m->last_generation,
                              .config = config,
                              .slots = config->workers + 1,
+                             .clerks = config->clerks,
                              .asker = asker,
                              .listeners_before = m->listeners.count,
                              .deadline.due = time_is_up};
     int error = open_pairs(g);
+    if (!error)
+        error = share_auth(g);
     if (!error && tls_server_open(&config->tls, &g->tls, errors) < 0) {
         release(m, g);
         return -1;

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/mapfile.h"
 #include "config/config.h"
 #include "directory/cache.h"
 #include "relay/settle.h"
@@ -144,6 +145,21 @@ static void *map_memory(const char *name, size_t size, int *fd)
     return at == MAP_FAILED ? NULL : at;
 }
 
+/* A key that is the same for good is all that is wanted of that file. */
+static int open_decoys(struct house *h, struct buf *errors)
+{
+    char path[4096];
+    struct mapfile m;
+
+    snprintf(path, sizeof path, "%s/decoys", h->state);
+    int error = mapfile_open(&m, path, "mireddec", 1, 4096);
+    if (error)
+        return wrong(errors, "cannot open", path, error);
+    h->decoys = m.key;
+    mapfile_close(&m);
+    return 0;
+}
+
 static int open_mappings(struct house *h, const struct config *config, struct buf *errors)
 {
     char path[4096];
@@ -166,7 +182,7 @@ static int open_mappings(struct house *h, const struct config *config, struct bu
         return wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/answers", h->state);
     error = cache_open(&h->answers, path, CACHE_PLACES);
-    return error ? wrong(errors, "cannot open", path, error) : 0;
+    return error ? wrong(errors, "cannot open", path, error) : open_decoys(h, errors);
 }
 
 /* ---- the whole ---- */

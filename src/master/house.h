@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "base/metrics.h"
+#include "base/siphash.h"
 #include "freezer/handoff.h"
 #include "master/privileges.h"
 
@@ -42,6 +43,7 @@ struct house {
     struct ledger *ledger;
     struct settle *settle;
     struct cache *answers; /* of directories; clerks keep it */
+    struct sipkey decoys;  /* of state/decoys: see clerk.h */
     bool row_taken[HOUSE_ROWS];
     uint64_t started_ms; /* wall */
 };

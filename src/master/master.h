@@ -70,7 +70,10 @@ struct generation {
     int ask[2];             /* workers write to [1], clerks read from [0] */
     int (*answer)[2]; /* for each answer slot: clerks write to [1], the asker reads from [0] */
     uint32_t slots;   /* one a worker, and web's */
-    uint32_t deaths;  /* while coming */
+    int (*own)[2];    /* for each clerk: workers write to [1], it reads from [0] */
+    uint32_t clerks;
+    _Atomic uint32_t *auth;  /* what clerks can check (enum smtp_auth); shared */
+    uint32_t deaths;         /* while coming */
     size_t listeners_before; /* sockets beyond these were added for it, while coming */
     struct asker asker;      /* of the reload that made it */
     struct alarm deadline;

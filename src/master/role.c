@@ -134,9 +134,10 @@ static int run_worker(struct master *m, const struct child *c)
     const struct generation *g = c->generation;
     size_t most = m->listeners.count, n = 0;
     struct worker_listener *listener = calloc(most + 1, sizeof *listener);
-    int *keep = calloc(most + 4, sizeof *keep);
+    int *keep = calloc(most + 4 + g->clerks, sizeof *keep);
+    int *own = calloc(g->clerks, sizeof *own);
 
-    if (!listener || !keep)
+    if (!listener || !keep || !own)
         return 1;
     struct worker_kit kit = {.config = g->config,
                              .slot = c->index,
@@ -146,6 +147,9 @@ static int run_worker(struct master *m, const struct child *c)
                              .control = c->channel.fd,
                              .ask = g->ask[1],
                              .answer = g->answer[c->index][0],
+                             .own = own,
+                             .clerks = g->clerks,
+                             .auth = g->auth,
                              .store_path = m->house.store_path,
                              .freezer =
                                  count_freezers(g->config) ? m->house.handoff[c->index][0] : -1,
@@ -161,6 +165,8 @@ static int run_worker(struct master *m, const struct child *c)
     keep[n++] = kit.answer;
     if (kit.freezer >= 0)
         keep[n++] = kit.freezer;
+    for (uint32_t i = 0; i < g->clerks; i++)
+        keep[n++] = own[i] = g->own[i][1];
     if (settle_in(m, c, keep, n, 0) < 0)
         return 1;
     free(keep);
@@ -203,7 +209,7 @@ static int run_clerk(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
     int *answer = calloc(g->slots, sizeof *answer);
-    int *keep = calloc(g->slots + 2, sizeof *keep);
+    int *keep = calloc(g->slots + 3, sizeof *keep);
     size_t n = 0;
 
     if (!answer || !keep)
@@ -212,16 +218,20 @@ static int run_clerk(struct master *m, const struct child *c)
         keep[n++] = answer[i] = g->answer[i][1];
     keep[n++] = c->channel.fd;
     keep[n++] = g->ask[0];
+    keep[n++] = g->own[c->index][0];
     if (settle_in(m, c, keep, n, 0) < 0)
         return 1;
     free(keep);
     return clerk_run(&(struct clerk_kit){.config = g->config,
                                          .cache = m->house.answers,
-                                         .index = (int)c->index,
+                                         .index = c->index,
                                          .control = c->channel.fd,
                                          .ask = g->ask[0],
+                                         .own = g->own[c->index][0],
                                          .answer = answer,
-                                         .slots = g->slots});
+                                         .slots = g->slots,
+                                         .decoys = m->house.decoys,
+                                         .auth = g->auth});
 }
 
 /* ---- store ---- */

@@ -205,7 +205,7 @@ static void sent(struct turn *t)
         return;
     }
     s->repeats = 0;
-    /* Behind a prompt the note is what LOGIN has said so far. */
+    /* Behind a prompt the note is what LOGIN has said so far, or of no more use. */
     if (s->pending.id != REPLY_AUTH_PROMPT)
         envelope_drop_note(&s->envelope);
     if (s->after == AFTER_END) {
@@ -238,6 +238,7 @@ static void go_round(struct turn *t)
         [WAIT_SENT] = sent,
         [WAIT_RECIPIENT] = need_answer,
         [WAIT_PASSWORD] = need_answer,
+        [WAIT_SCRAM] = need_answer,
         [WAIT_TLS] = need_answer,
         [WAIT_SPOOL] = session_message_begun,
         [WAIT_WHOLE] = session_message_whole,

@@ -25,14 +25,22 @@ enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
  * `offer`, which follows what the backend has. */
 struct smtp_service {
     const char *hostname;
-    uint64_t size_max;         /* octets; 0: no limit */
-    uint32_t recipients_max;   /* 1,000 */
-    bool lmtp;                 /* LHLO, and the reply after the data once for each recipient */
-    bool submission;           /* no MAIL without AUTH */
-    bool auth;                 /* AUTH is offered where it may be */
+    uint64_t size_max;       /* octets; 0: no limit */
+    uint32_t recipients_max; /* 1,000 */
+    bool lmtp;               /* LHLO, and the reply after the data once for each recipient */
+    bool submission;         /* no MAIL without AUTH */
+    uint32_t auth;           /* of enum smtp_auth: what is offered where AUTH may be; 0: nothing */
     bool auth_plain_from_afar; /* AUTH without TLS from beyond loopback (tests only) */
     bool tls;                  /* STARTTLS is offered */
     uint32_t offer;            /* of enum smtp_offer */
+};
+
+enum smtp_auth {
+    SMTP_AUTH_PLAIN = 1,
+    SMTP_AUTH_LOGIN = 2,
+    SMTP_AUTH_SCRAM = 4,      /* SCRAM-SHA-256 */
+    SMTP_AUTH_SCRAM_PLUS = 8, /* where TLS has what it binds to (SMTP_TLS_BINDS) */
+    SMTP_AUTH_ALL = 15
 };
 
 enum smtp_offer {
@@ -58,6 +66,7 @@ enum smtp_flag {
     SMTP_CHUNK_LAST = 2048, /* the chunk in hand is BDAT ... LAST */
     SMTP_SWALLOW = 4096,    /* a line is too long and thrown away up to its end */
     SMTP_TRIED = 8192,      /* MAIL was refused, or RCPT has been said: is_consequence() */
+    SMTP_TLS_BINDS = 16384, /* TLS has what SCRAM-SHA-256-PLUS binds to */
 };
 
 /* What there is for each connection that speaks SMTP; the budget of a held one pays for it. */
@@ -87,6 +96,7 @@ enum smtp_want {
     SMTP_REPLY,     /* send step.reply (held or not), then call again */
     SMTP_RECIPIENT, /* is step.box one of ours? answer with smtp_recipient_is() */
     SMTP_PASSWORD,  /* is step.login right? answer with smtp_password_is() */
+    SMTP_SCRAM,     /* a message of SCRAM's: answer with smtp_scram_is() */
     SMTP_START_TLS, /* the 220 has been sent: shake hands, then smtp_tls_is_on(). Input that was
                        there is used up (what came with STARTTLS got REPLY_INJECTED, and it never
                        comes here) */
@@ -97,14 +107,20 @@ enum smtp_want {
     SMTP_END,          /* close the connection */
 };
 
+/* What TLS has that a login can be bound to, so that it is worth nothing over any other connection:
+ * RFC 9266, RFC 5929 section 4. */
+enum scram_binding { SCRAM_UNBOUND, SCRAM_TLS_EXPORTER, SCRAM_TLS_END_POINT };
+
 struct smtp_step {
     struct reply reply;  /* SMTP_REPLY; arg valid until the next call that takes the session */
     struct mailbox box;  /* SMTP_RECIPIENT: points into the input; domain empty for <postmaster> */
     struct span address; /* SMTP_RECIPIENT: local@domain as written; same life */
     struct span body;    /* SMTP_BODY: points into the input, or static */
     struct {
-        char user[256], password[1024]; /* NUL-terminated; the caller wipes them */
-    } login;                            /* SMTP_PASSWORD */
+        char user[256];             /* NUL-terminated; empty with SCRAM's second message */
+        char response[1024];        /* NUL-terminated: the password, or SCRAM's message */
+        enum scram_binding binding; /* that SCRAM's first message is bound to */
+    } login;                        /* SMTP_PASSWORD, SMTP_SCRAM; the caller wipes it */
 };
 
 enum recipient_verdict {
@@ -117,7 +133,12 @@ enum recipient_verdict {
     RECIPIENT_OTHER,    /* as the reply given along says */
 };
 
-enum password_verdict { PASSWORD_RIGHT, PASSWORD_WRONG, PASSWORD_LATER };
+enum password_verdict {
+    PASSWORD_RIGHT,
+    PASSWORD_WRONG,
+    PASSWORD_LATER,
+    PASSWORD_MORE /* smtp_scram_is() only: the client has to say more */
+};
 
 /* A new session; its first step is the greeting. */
 void smtp_start(struct smtp_session *s, bool local);
@@ -143,9 +164,16 @@ void smtp_recipient_is(struct smtp_session *s, enum recipient_verdict v, struct 
                        const struct reply *other);
 void smtp_password_is(struct smtp_session *s, enum password_verdict v);
 
+/* The same for SCRAM, with the server's message: MORE to the client's first, RIGHT to its second
+ * (the reply that tells is then a 334, for the client wants to know who we are, too). */
+void smtp_scram_is(struct smtp_session *s, enum password_verdict v, struct span message);
+
+/* True while SCRAM has begun and not ended. */
+bool smtp_in_scram(const struct smtp_session *s);
+
 /* The handshake is done: the client begins anew. Said between smtp_start() and the first step it
- * means that TLS was there before the greeting (port 465). */
-void smtp_tls_is_on(struct smtp_session *s);
+ * means that TLS was there before the greeting (port 465). `binds`: SCRAM can be bound to it. */
+void smtp_tls_is_on(struct smtp_session *s, bool binds);
 
 /* Ends the transaction: the envelope's sender and recipients are gone when it returns. In LMTP the
  * reply is told once for each recipient. reply->arg is copied; it must not stand in the session's

@@ -1,23 +1,31 @@
-/* AUTH (RFC 4954): PLAIN (RFC 4616) with or without initial response, and LOGIN.
+/* AUTH (RFC 4954): PLAIN (RFC 4616) with or without initial response, LOGIN, and SCRAM-SHA-256
+ * with and without -PLUS (RFC 5802, 7677).
  *
  * Responses are decoded on the stack, copied into the step's login and wiped; the session itself
  * never holds a password (LOGIN's user name waits as the envelope's note for the password to come).
- * Who checks it is the caller's matter. See session.c for how handlers are called. */
+ * Who checks it is the caller's matter, and so is what SCRAM signs: here its messages are handed to
+ * and fro, and what can be seen to be wrong without a secret is refused. See session.c for how
+ * handlers are called. */
 #include <string.h>
 
+#include "base/base64.h"
+#include "smtp/scram.h"
 #include "smtp/session_part.h"
 #include "smtp/text.h"
 
 /* PLAIN's longest message: two names, a password, two NULs. */
 enum { USER_MAX = 255, PASSWORD_MAX = 1023, RESPONSE_MAX = 2 * USER_MAX + PASSWORD_MAX + 2 };
+enum { SCRAM_MESSAGE_MAX = 512 }; /* ours; a clerk's answer holds no more */
 
 static_assert(sizeof((struct smtp_step){0}.login.user) == USER_MAX + 1, "with its NUL");
-static_assert(sizeof((struct smtp_step){0}.login.password) == PASSWORD_MAX + 1, "with its NUL");
+static_assert(sizeof((struct smtp_step){0}.login.response) == PASSWORD_MAX + 1, "with its NUL");
 
-bool session_may_auth(const struct smtp_session *s, const struct smtp_service *service)
+uint32_t session_may_auth(const struct smtp_session *s, const struct smtp_service *service)
 {
-    return service->auth && !(s->flags & SMTP_AUTHENTICATED) &&
-           (s->flags & (SMTP_TLS_ON | SMTP_LOCAL) || service->auth_plain_from_afar);
+    if (s->flags & SMTP_AUTHENTICATED ||
+        !(s->flags & (SMTP_TLS_ON | SMTP_LOCAL) || service->auth_plain_from_afar))
+        return 0;
+    return service->auth & ~(s->flags & SMTP_TLS_BINDS ? 0u : SMTP_AUTH_SCRAM_PLUS);
 }
 
 /* Copies a name or a password with a NUL behind it; false when it is empty, too long or holds a
@@ -62,7 +70,7 @@ static void take_plain(struct turn *t, struct span response)
     struct span password = span_after(rest, user.len + 1);
     bool good = (!identity.len || span_equal(identity, user)) &&
                 copy_text(t->step->login.user, USER_MAX, user) &&
-                copy_text(t->step->login.password, PASSWORD_MAX, password);
+                copy_text(t->step->login.response, PASSWORD_MAX, password);
     if (good)
         ask(t);
     else
@@ -82,63 +90,105 @@ static void take_user(struct turn *t, struct span response)
 static void take_password(struct turn *t, struct span response)
 {
     bool good = copy_text(t->step->login.user, USER_MAX, envelope_note(&t->s->envelope)) &&
-                copy_text(t->step->login.password, PASSWORD_MAX, response);
+                copy_text(t->step->login.response, PASSWORD_MAX, response);
     if (good)
         ask(t);
     else
         stop(t, REPLY_AUTH_FAILED);
 }
 
-/* What is asked for, in base64 as it is sent, and what becomes of the answer. */
+static void ask_scram(struct turn *t, enum session_mechanism next)
+{
+    t->s->reading = READ_COMMAND;
+    t->s->mechanism = (uint8_t)next;
+    t->s->wait = WAIT_SCRAM;
+    t->want = SMTP_SCRAM;
+}
+
+static enum scram_binding find_binding(struct span name)
+{
+    return span_equal(name, SPAN("tls-exporter"))           ? SCRAM_TLS_EXPORTER
+           : span_equal(name, SPAN("tls-server-end-point")) ? SCRAM_TLS_END_POINT
+                                                            : SCRAM_UNBOUND;
+}
+
+/* -PLUS needs a binding that we know, and the other none. A client that could bind and believes
+ * that we cannot (y), when we have said so, has been lied to on the way (RFC 5802 section 6). */
+static bool is_bound_well(const struct turn *t, const struct scram_first *first)
+{
+    if (t->s->mechanism == MECHANISM_SCRAM_PLUS)
+        return first->flag == 'p' && find_binding(first->binding) != SCRAM_UNBOUND;
+    return first->flag == 'n' ||
+           (first->flag == 'y' && !(session_may_auth(t->s, t->service) & SMTP_AUTH_SCRAM_PLUS));
+}
+
+static void take_scram_first(struct turn *t, struct span response)
+{
+    struct scram_first first;
+    char authzid[USER_MAX + 1];
+    char *user = t->step->login.user;
+    bool good = copy_text(t->step->login.response, PASSWORD_MAX, response) &&
+                scram_read_first(response, &first) && is_bound_well(t, &first) &&
+                scram_name(first.user, user, USER_MAX + 1);
+    if (good && first.authzid.len)
+        good = scram_name(first.authzid, authzid, sizeof authzid) && !strcmp(authzid, user);
+    if (!good) {
+        stop(t, REPLY_AUTH_FAILED);
+        return;
+    }
+    t->step->login.binding = find_binding(first.binding);
+    ask_scram(t, MECHANISM_SCRAM_PROOF);
+}
+
+static void take_scram_proof(struct turn *t, struct span response)
+{
+    struct scram_final final;
+    if (copy_text(t->step->login.response, PASSWORD_MAX, response) &&
+        scram_read_final(response, &final)) {
+        t->step->login.user[0] = 0;
+        ask_scram(t, MECHANISM_SCRAM_END);
+    } else {
+        stop(t, REPLY_AUTH_FAILED);
+    }
+}
+
+/* The verdict has been told with our own signature; this says that the client has seen it. */
+static void take_scram_end(struct turn *t, struct span response)
+{
+    if (!response.len)
+        t->s->flags |= SMTP_AUTHENTICATED;
+    stop(t, response.len ? REPLY_AUTH_FAILED : REPLY_AUTH_OK);
+}
+
+/* What is asked for, in base64 as it is sent (NULL: the session's note), and what becomes of the
+ * answer. */
 static const struct {
     const char *name; /* of the mechanism that begins here */
+    uint32_t offer;   /* enum smtp_auth */
     struct span prompt;
     void (*take)(struct turn *t, struct span response);
 } mechanisms[MECHANISM_COUNT] = {
-    [MECHANISM_PLAIN] = {"PLAIN", {"", 0}, take_plain},
-    [MECHANISM_LOGIN_USER] = {"LOGIN", {"VXNlcm5hbWU6", 12}, take_user},
-    [MECHANISM_LOGIN_PASSWORD] = {NULL, {"UGFzc3dvcmQ6", 12}, take_password},
+    [MECHANISM_PLAIN] = {"PLAIN", SMTP_AUTH_PLAIN, {"", 0}, take_plain},
+    [MECHANISM_LOGIN_USER] = {"LOGIN", SMTP_AUTH_LOGIN, {"VXNlcm5hbWU6", 12}, take_user},
+    [MECHANISM_LOGIN_PASSWORD] = {NULL, 0, {"UGFzc3dvcmQ6", 12}, take_password},
+    [MECHANISM_SCRAM] = {"SCRAM-SHA-256", SMTP_AUTH_SCRAM, {"", 0}, take_scram_first},
+    [MECHANISM_SCRAM_PLUS] = {"SCRAM-SHA-256-PLUS",
+                              SMTP_AUTH_SCRAM_PLUS,
+                              {"", 0},
+                              take_scram_first},
+    [MECHANISM_SCRAM_PROOF] = {NULL, 0, {NULL, 0}, take_scram_proof},
+    [MECHANISM_SCRAM_END] = {NULL, 0, {NULL, 0}, take_scram_end},
 };
 
 struct span session_auth_prompt(const struct smtp_session *s)
 {
-    return mechanisms[s->mechanism].prompt;
+    struct span prompt = mechanisms[s->mechanism].prompt;
+    return prompt.at ? prompt : envelope_note(&s->envelope);
 }
 
-static int base64_value(char c)
+bool smtp_in_scram(const struct smtp_session *s)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
-
-/* Decodes padded base64 (RFC 4648 section 4) and keeps the first `room` octets; *length is how many
- * there are in all. False when it is not base64. */
-static bool base64_decode(struct span text, char *out, size_t room, size_t *length)
-{
-    size_t padding = 0;
-    uint32_t bits = 0;
-    while (padding < 2 && text.len > padding && text.at[text.len - 1 - padding] == '=')
-        padding++;
-    if (text.len % 4)
-        return false;
-    *length = 0;
-    for (size_t i = 0; i < text.len - padding; i++) {
-        int value = base64_value(text.at[i]);
-        if (value < 0)
-            return false;
-        bits = bits << 6 | (uint32_t)value;
-        if (i % 4 == 0)
-            continue;
-        if (*length < room)
-            out[*length] = (char)(bits >> (6 - 2 * (i % 4)));
-        ++*length;
-    }
-    return true;
+    return s->mechanism == MECHANISM_SCRAM_PROOF || s->mechanism == MECHANISM_SCRAM_END;
 }
 
 static void take_response(struct turn *t, struct span text)
@@ -179,17 +229,22 @@ static enum session_mechanism find_mechanism(struct span name)
     return MECHANISM_NONE;
 }
 
+/* What is not offered at all is not known (504); what is not offered here or now may not be
+ * used. */
 void session_auth(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;
     struct span initial = arg, name = text_word(&initial);
     enum session_mechanism mechanism = find_mechanism(name);
+    uint32_t may = session_may_auth(s, t->service);
     if (s->flags & SMTP_AUTHENTICATED)
         session_say_with(s, REPLY_SEQUENCE, SPAN("Authenticated already"));
-    else if (!t->service->auth || mechanism == MECHANISM_NONE)
+    else if (!(t->service->auth & mechanisms[mechanism].offer))
         session_say(s, REPLY_NO_MECHANISM);
-    else if (!session_may_auth(s, t->service))
+    else if (!may)
         session_say(s, REPLY_AUTH_NEEDS_TLS);
+    else if (!(may & mechanisms[mechanism].offer))
+        session_say(s, REPLY_NO_MECHANISM);
     else if (!initial.len)
         prompt(t, mechanism);
     else {
@@ -199,16 +254,47 @@ void session_auth(struct turn *t, struct span arg)
     }
 }
 
-void smtp_password_is(struct smtp_session *s, enum password_verdict v)
+static void say_verdict(struct smtp_session *s, enum password_verdict v)
 {
     static const uint16_t replies[] = {
         [PASSWORD_RIGHT] = REPLY_AUTH_OK,
         [PASSWORD_WRONG] = REPLY_AUTH_FAILED,
         [PASSWORD_LATER] = REPLY_AUTH_LATER,
+        [PASSWORD_MORE] = REPLY_AUTH_LATER, /* there is no more to this */
     };
+    s->mechanism = MECHANISM_NONE;
+    session_say(s, (enum reply_id)replies[v]);
+}
+
+void smtp_password_is(struct smtp_session *s, enum password_verdict v)
+{
     if (s->wait != WAIT_PASSWORD)
         return;
     if (v == PASSWORD_RIGHT)
         s->flags |= SMTP_AUTHENTICATED;
-    session_say(s, (enum reply_id)replies[v]);
+    say_verdict(s, v);
+}
+
+/* Our message, as base64, is the note that the prompt is read from. */
+static void challenge(struct smtp_session *s, struct span message)
+{
+    char text[BASE64_LEN(SCRAM_MESSAGE_MAX)];
+    size_t len = base64_encode(span_first(message, SCRAM_MESSAGE_MAX), text);
+    if (envelope_set_note(&s->envelope, (struct span){text, len}, NULL)) {
+        smtp_shut(s, REPLY_BUSY);
+        return;
+    }
+    s->reading = READ_AUTH;
+    session_say(s, REPLY_AUTH_PROMPT);
+}
+
+void smtp_scram_is(struct smtp_session *s, enum password_verdict v, struct span message)
+{
+    bool second = s->mechanism == MECHANISM_SCRAM_END;
+    if (s->wait != WAIT_SCRAM)
+        return;
+    if (v == (second ? PASSWORD_RIGHT : PASSWORD_MORE))
+        challenge(s, message);
+    else
+        say_verdict(s, v == PASSWORD_WRONG ? v : PASSWORD_LATER);
 }

@@ -52,6 +52,17 @@ static void offer(struct keywords *k, bool applies, const char *keyword)
         k->len += (size_t)n;
 }
 
+static void offer_auth(struct keywords *k, uint32_t mechanisms)
+{
+    char text[64];
+
+    snprintf(text, sizeof text, "AUTH%s%s%s%s", mechanisms & SMTP_AUTH_PLAIN ? " PLAIN" : "",
+             mechanisms & SMTP_AUTH_LOGIN ? " LOGIN" : "",
+             mechanisms & SMTP_AUTH_SCRAM ? " SCRAM-SHA-256" : "",
+             mechanisms & SMTP_AUTH_SCRAM_PLUS ? " SCRAM-SHA-256-PLUS" : "");
+    offer(k, mechanisms, text);
+}
+
 static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
 {
     if (!hello(t, arg, flags))
@@ -71,7 +82,7 @@ static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
     offer(&k, service->offer & SMTP_OFFER_DSN, "DSN");
     offer(&k, true, "CHUNKING");
     offer(&k, service->tls && !(s->flags & SMTP_TLS_ON), "STARTTLS");
-    offer(&k, session_may_auth(s, service), "AUTH PLAIN LOGIN");
+    offer_auth(&k, session_may_auth(s, service));
     session_say_with(t->s, REPLY_EHLO, (struct span){k.text, k.len});
 }
 
@@ -109,15 +120,15 @@ void session_starttls(struct turn *t, struct span arg)
     }
 }
 
-void smtp_tls_is_on(struct smtp_session *s)
+void smtp_tls_is_on(struct smtp_session *s, bool binds)
 {
+    uint16_t on = SMTP_TLS_ON | (binds ? SMTP_TLS_BINDS : 0);
     if (s->pending.id == REPLY_GREETING && s->wait == WAIT_TELL)
-        s->flags |= SMTP_TLS_ON;
+        s->flags |= on;
     if (s->wait != WAIT_TLS)
         return;
     envelope_free(&s->envelope);
-    *s =
-        (struct smtp_session){.flags = (s->flags & SMTP_LOCAL) | SMTP_TLS_ON, .state = STATE_FRESH};
+    *s = (struct smtp_session){.flags = (s->flags & SMTP_LOCAL) | on, .state = STATE_FRESH};
 }
 
 void session_rset(struct turn *t, struct span arg)

@@ -13,6 +13,7 @@ enum session_wait {
     WAIT_SENT,      /* it was told; the next call means that it has been sent */
     WAIT_RECIPIENT, /* smtp_recipient_is() */
     WAIT_PASSWORD,  /* smtp_password_is() */
+    WAIT_SCRAM,     /* smtp_scram_is() */
     WAIT_TLS,       /* smtp_tls_is_on() */
     WAIT_SPOOL,     /* the next call means that there is a spool */
     WAIT_WHOLE,     /* the message is whole, and the caller not yet told */
@@ -33,6 +34,10 @@ enum session_mechanism {
     MECHANISM_PLAIN,
     MECHANISM_LOGIN_USER,
     MECHANISM_LOGIN_PASSWORD,
+    MECHANISM_SCRAM,
+    MECHANISM_SCRAM_PLUS,
+    MECHANISM_SCRAM_PROOF, /* the second message */
+    MECHANISM_SCRAM_END,   /* an empty response to what shows that we know the password */
     MECHANISM_COUNT
 };
 
@@ -67,8 +72,8 @@ void session_void(struct smtp_session *s, enum reply_id id);
 /* Lines of the command in hand; `max` as for smtp_command_line(). */
 enum line_result session_line(struct turn *t, size_t max, struct span *line);
 
-/* AUTH may be used now, over this connection. */
-bool session_may_auth(const struct smtp_session *s, const struct smtp_service *service);
+/* The mechanisms (enum smtp_auth) that may be used now, over this connection. */
+uint32_t session_may_auth(const struct smtp_session *s, const struct smtp_service *service);
 struct span session_auth_prompt(const struct smtp_session *s);
 
 /* Refuses a BDAT with what is pending, once its octets have been read. */

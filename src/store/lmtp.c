@@ -240,7 +240,8 @@ static bool serve_step(struct lmtp *l)
     case SMTP_MESSAGE_END: end_message(l); break;
     case SMTP_MESSAGE_VOID: void_message(l); break;
     case SMTP_PASSWORD:
-    case SMTP_START_TLS: /* neither is offered on this socket */
+    case SMTP_SCRAM:
+    case SMTP_START_TLS: /* none of these is offered on this socket */
     case SMTP_END: go_on = false; break;
     }
     memmove(l->input, l->input + used, l->len - used);

@@ -62,7 +62,6 @@ void run_recipient(struct control *c, const json_t *args)
     const char *text = request_text(args, "address");
     const char *sign = text ? strrchr(text, '@') : NULL;
     char folded[ADDRESS_MAX * 4];
-    struct addr nobody = {0};
 
     if (!sign || sign == text) {
         control_fail(c, CONTROL_USAGE, "an address such as alice@example.org is needed");
@@ -81,8 +80,8 @@ void run_recipient(struct control *c, const json_t *args)
         return;
     }
     uint64_t tag = ++c->web->last_tag;
-    int error = ask_send(w->kit->ask, tag, w->kit->answer_slot, ASK_RECIPIENT, &nobody,
-                         (struct span){folded, len}, (struct span){0});
+    struct ask_head head = {.id = tag, .slot = w->kit->answer_slot, .kind = ASK_RECIPIENT};
+    int error = ask_send(w->kit->ask, &head, (struct span){folded, len}, (struct span){0});
     if (error < 0) {
         control_fail(c, CONTROL_REFUSED, "the clerks cannot be asked: %s", strerrordesc_np(-error));
         return;

@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "clerk/ask.h"
+#include "config/config.h"
 #include "worker/conn.h"
 
 struct place {
@@ -49,16 +50,16 @@ static bool grow(struct asks *a)
 
 static int send_question(struct asks *a, struct question *q)
 {
-    struct span first, second = {0};
+    const struct worker_kit *kit = a->worker->kit;
+    struct ask_head head = {.id = q->id,
+                            .talk = q->talk,
+                            .slot = (uint16_t)kit->slot,
+                            .kind = q->kind,
+                            .client = q->conn->peer};
+    struct span first = {q->text + q->kept_len, q->first_len};
+    struct span second = {first.at + first.len, q->second_len};
 
-    if (q->kind == ASK_RECIPIENT) {
-        first = (struct span){q->text + q->address_len, q->folded_len};
-    } else {
-        first = (struct span){q->text, q->user_len};
-        second = (struct span){q->text + q->user_len, q->password_len};
-    }
-    return ask_send(a->worker->kit->ask, q->id, (uint16_t)a->worker->kit->slot,
-                    (enum ask_kind)q->kind, &q->conn->peer, first, second);
+    return ask_send(q->talk ? kit->own[talk_clerk(q->talk)] : kit->ask, &head, first, second);
 }
 
 /* Takes `q` out of the waiting list, if it is there. */
@@ -71,6 +72,22 @@ static void unqueue(struct asks *a, struct question *q)
                 a->waiting_tail = p;
             break;
         }
+}
+
+static void give_place(struct asks *a, struct question *q)
+{
+    uint32_t at = (uint32_t)q->id;
+
+    a->place[at].question = NULL;
+    a->place[at].next_free = a->free;
+    a->free = at;
+}
+
+static void question_free(struct question *q)
+{
+    if (q && q->second_len)
+        explicit_bzero(q->text + q->kept_len + q->first_len, q->second_len);
+    free(q);
 }
 
 static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -148,7 +165,12 @@ bool asks_put(struct worker *w, struct conn *c, struct question *q)
     q->id = (uint64_t)++place->uses << 32 | at;
     q->conn = c;
 
-    int r = a->waiting ? -EAGAIN : send_question(a, q);
+    int r = a->waiting && !q->talk ? -EAGAIN : send_question(a, q);
+    if (r < 0 && q->talk) {
+        q->sent = true;
+        give_place(a, q);
+        return false;
+    }
     if (r == -EAGAIN) {
         q->next_waiting = NULL;
         *a->waiting_tail = q;
@@ -164,15 +186,53 @@ bool asks_put(struct worker *w, struct conn *c, struct question *q)
 
 void asks_drop(struct worker *w, struct question *q)
 {
-    struct asks *a = w->asks;
-    uint32_t at = (uint32_t)q->id;
-
     if (!q->sent)
-        unqueue(a, q);
-    a->place[at].question = NULL;
-    a->place[at].next_free = a->free;
-    a->free = at;
-    if (q->password_len)
-        explicit_bzero(q->text + q->user_len, q->password_len);
-    free(q);
+        unqueue(w->asks, q);
+    give_place(w->asks, q);
+    question_free(q);
+}
+
+/* ---- questions ---- */
+
+struct question *question_new(enum ask_kind kind, const struct tarpit_leave *leave,
+                              struct span kept, struct span first, struct span second)
+{
+    struct question *q = calloc(1, sizeof *q + kept.len + first.len + second.len);
+    if (!q)
+        return NULL;
+    q->kind = (uint16_t)kind;
+    q->leave = *leave;
+    q->kept_len = (uint16_t)kept.len;
+    q->first_len = (uint16_t)first.len;
+    q->second_len = (uint16_t)second.len;
+    memcpy(q->text, kept.at, kept.len);
+    memcpy(q->text + kept.len, first.at, first.len);
+    if (second.len)
+        memcpy(q->text + kept.len + first.len, second.at, second.len);
+    return q;
+}
+
+bool question_ask(struct worker *w, struct conn *c, struct question *q)
+{
+    if (!q || !conn_work(c) || !asks_put(w, c, q)) {
+        question_free(q);
+        return false;
+    }
+    c->work->question = q;
+    conn_phase(w, c, CONN_ASKING, ASK_TIMEOUT_MS);
+    return true;
+}
+
+void question_answered(struct worker *w, struct conn *c, const struct answer *a)
+{
+    struct question *q = c->work->question;
+
+    c->work->question = NULL;
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    if (q->kind == ASK_RECIPIENT)
+        recipient_answered(w, c, q, a);
+    else
+        login_answered(w, c, q, a);
+    asks_drop(w, q);
+    conn_run(w, c);
 }

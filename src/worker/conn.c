@@ -32,7 +32,9 @@ void conn_rest(struct conn *c)
     if (!k)
         return;
     buf_fit(&k->in);
-    if (k->in.len || k->out.len || k->question || k->spool || k->handover ||
+    if (k->login && !smtp_in_scram(&c->smtp))
+        login_forget(c);
+    if (k->in.len || k->out.len || k->question || k->login || k->spool || k->handover ||
         (c->flags & CONN_HOLD_SET))
         return;
     buf_free(&k->in);
@@ -147,6 +149,7 @@ static void work_free(struct worker *w, struct conn *c)
     message_forget(c);
     if (c->work->question)
         asks_drop(w, c->work->question);
+    login_forget(c);
     buf_free(&c->work->in);
     buf_free(&c->work->out);
     free(c->work);
@@ -254,7 +257,8 @@ static enum go serve(struct worker *w, struct conn *c, enum smtp_want want, stru
     switch (want) {
     case SMTP_REPLY: return say(w, c, &step->reply);
     case SMTP_RECIPIENT: return recipient_begin(w, c, step) ? GO_ON : GO_WAIT;
-    case SMTP_PASSWORD: return password_begin(w, c, step) ? GO_ON : GO_WAIT;
+    case SMTP_PASSWORD: return login_begin(w, c, step) ? GO_ON : GO_WAIT;
+    case SMTP_SCRAM: return login_scram(w, c, step) ? GO_ON : GO_WAIT;
     case SMTP_MESSAGE: return message_begin(w, c) ? GO_ON : GO_WAIT;
     case SMTP_BODY: message_add(w, c, step->body); return GO_ON;
     case SMTP_MESSAGE_VOID: message_void(c); return GO_ON;
@@ -279,6 +283,7 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
     enum go go = GO_ON;
     size_t at = 0;
 
+    login_offers(w);
     c->flags |= CONN_RUNNING;
     while (go == GO_ON) {
         struct smtp_step step;

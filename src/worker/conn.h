@@ -8,7 +8,7 @@
  *   conn.c      accept, the stepping loop, close        io.c       octets in and out
  *   hold.c      replies kept back, drip, release        guard.c    room for those not in debt
  *   freeze.c    to the freezer and back
- *   recipient.c verdicts on RCPT and AUTH               asks.c     questions to the clerks
+ *   recipient.c verdicts on RCPT   login.c  on AUTH     asks.c     questions to the clerks
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   proxied.c   clients behind a balancer
  *   suspects.c  networks that start with offences    lists.c  what the DNS says of a client
@@ -28,6 +28,7 @@
 #include "base/loop.h"
 #include "base/ring.h"
 #include "base/slab.h"
+#include "clerk/ask.h"
 #include "relay/relay.h"
 #include "relay/spool.h"
 #include "smtp/session.h"
@@ -67,7 +68,7 @@ enum conn_flag {
     CONN_PROXIED = 2048,   /* its socket is a balancer's */
 };
 
-struct answer;
+struct login;
 struct question;
 
 /* What a connection has only while something is in flight. */
@@ -76,6 +77,7 @@ struct work {
     struct buf out;          /* to be sent */
     struct tarpit_hold hold; /* with CONN_HOLD_SET */
     struct question *question;
+    struct login *login;   /* a SCRAM login has begun */
     struct worker *worker; /* for the relay's call back */
     struct spool *spool;
     struct handover *handover;
@@ -131,6 +133,7 @@ struct worker {
     struct tarpit tarpit;
     struct relay *relay;
     struct asks *asks;
+    uint32_t auth; /* enum smtp_auth: what the services offer now */
     struct guard guard;
     struct suspects suspects;
     struct lists *lists;       /* NULL: nothing is asked of the DNS */
@@ -261,6 +264,10 @@ ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len);
 /* Tells the client that nothing more comes (close_notify). */
 void tls_end(struct worker *w, struct conn *c);
 void tls_free(struct worker *w, struct conn *c);
+/* Writes what TLS has that SCRAM can be bound to, `room` octets at most, and returns how many; 0:
+ * none of that kind. */
+size_t tls_binding(const struct worker *w, const struct conn *c, enum scram_binding kind, void *out,
+                   size_t room);
 /* "TLSv1.3", for the log. */
 const char *tls_version(const struct worker *w, const struct conn *c);
 
@@ -317,29 +324,58 @@ bool guard_evict(struct worker *w);
 
 struct question {
     uint64_t id;
+    uint64_t talk; /* ASK_SCRAM: 0, or whom it goes on with */
     struct conn *conn;
     struct question *next_waiting; /* the queue to the clerks was full */
     uint16_t kind;                 /* enum ask_kind */
     bool sent;
     struct tarpit_leave leave;
-    uint16_t address_len, folded_len, user_len, password_len;
-    char text[]; /* address, folded | user, password */
+    uint16_t kept_len;              /* for ourselves: the address as written, or the user */
+    uint16_t first_len, second_len; /* what is asked: see ask.h */
+    char text[];                    /* these three */
 };
+
+/* A question of these texts (the second may be a password: it is wiped with it); NULL without
+ * memory. */
+struct question *question_new(enum ask_kind kind, const struct tarpit_leave *leave,
+                              struct span kept, struct span first, struct span second);
+
+/* Asks it, and waits; false, and it is freed, when that cannot be done. */
+bool question_ask(struct worker *w, struct conn *c, struct question *q);
 
 struct asks *asks_open(struct worker *w);
 void asks_close(struct asks *a);
-/* Sends the question (or queues it) for `c`, which keeps it as work->question. */
+/* Sends the question (or queues it) for `c`, which keeps it as work->question. False without
+ * memory, or when the one clerk that could answer has too much to do. */
 bool asks_put(struct worker *w, struct conn *c, struct question *q);
 /* Forgets a question whose connection goes, and frees it. */
 void asks_drop(struct worker *w, struct question *q);
 
-/* ---- recipient.c ---- */
-
-/* Answers SMTP_RECIPIENT and SMTP_PASSWORD; true when the answer is there already. */
-bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *step);
-bool password_begin(struct worker *w, struct conn *c, struct smtp_step *step);
 /* A clerk's answer (NULL: none came in time) to c->work->question. */
 void question_answered(struct worker *w, struct conn *c, const struct answer *a);
+
+/* ---- recipient.c ---- */
+
+/* Answers SMTP_RECIPIENT; true when the answer is there already. */
+bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *step);
+void recipient_answered(struct worker *w, struct conn *c, const struct question *q,
+                        const struct answer *a);
+/* The hold of a verdict's reply, which comes next. */
+void recipient_hold(struct conn *c, struct tarpit_hold hold);
+/* The tarpit has given no leave to look: counts that, and holds the masked reply. */
+void recipient_masked(struct conn *c, const struct tarpit_leave *leave);
+
+/* ---- login.c ---- */
+
+/* Answer SMTP_PASSWORD and SMTP_SCRAM; true when the answer is there already. */
+bool login_begin(struct worker *w, struct conn *c, struct smtp_step *step);
+bool login_scram(struct worker *w, struct conn *c, struct smtp_step *step);
+void login_answered(struct worker *w, struct conn *c, const struct question *q,
+                    const struct answer *a);
+/* A SCRAM login that its client has dropped. */
+void login_forget(struct conn *c);
+/* What the services offer follows what the clerks can check. */
+void login_offers(struct worker *w);
 
 /* ---- message.c ---- */
 

@@ -1,4 +1,4 @@
-/* Verdicts: is this recipient one of ours, is this password right?
+/* Verdicts: is this recipient one of ours?
  *
  * The tarpit is asked for leave first: a client whose turn is too far away gets the masked answer
  * without anyone having looked, so that neither words nor timing can tell what the look would have
@@ -32,12 +32,18 @@ static bool has_leave(const struct conn *c)
     return !(c->smtp.flags & SMTP_AUTHENTICATED);
 }
 
-static void set_hold(struct conn *c, struct tarpit_hold hold)
+void recipient_hold(struct conn *c, struct tarpit_hold hold)
 {
     if (hold.ms && conn_work(c)) {
         c->work->hold = hold;
         c->flags |= CONN_HOLD_SET;
     }
+}
+
+void recipient_masked(struct conn *c, const struct tarpit_leave *leave)
+{
+    metric_add(leave->shielded ? METRIC_VERDICT_SHIELD : METRIC_VERDICT_MASKED, 1);
+    recipient_hold(c, leave->hold);
 }
 
 /* The recipient's verdict is known: books it and tells the session. */
@@ -64,7 +70,7 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
                    : v == RECIPIENT_TAKE ? METRIC_VERDICT_GOOD
                                          : METRIC_VERDICT_BAD,
                    1);
-        set_hold(c, hold);
+        recipient_hold(c, hold);
     }
     smtp_recipient_is(&c->smtp, v, address, other);
 }
@@ -101,37 +107,6 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_lea
     return true;
 }
 
-static void masked(struct worker *w, struct conn *c, const struct tarpit_leave *leave)
-{
-    metric_add(leave->shielded ? METRIC_VERDICT_SHIELD : METRIC_VERDICT_MASKED, 1);
-    set_hold(c, leave->hold);
-}
-
-static struct question *question_new(enum ask_kind kind, const struct tarpit_leave *leave,
-                                     struct span first, struct span second)
-{
-    struct question *q = calloc(1, sizeof *q + first.len + second.len);
-    if (!q)
-        return NULL;
-    q->kind = (uint16_t)kind;
-    q->leave = *leave;
-    memcpy(q->text, first.at, first.len);
-    memcpy(q->text + first.len, second.at, second.len);
-    return q;
-}
-
-/* Asks; false when that cannot be done. */
-static bool ask(struct worker *w, struct conn *c, struct question *q)
-{
-    if (!q || !conn_work(c) || !asks_put(w, c, q)) {
-        free(q);
-        return false;
-    }
-    c->work->question = q;
-    conn_phase(w, c, CONN_ASKING, ASK_TIMEOUT_MS);
-    return true;
-}
-
 bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *step)
 {
     struct tarpit_leave leave = {0};
@@ -141,7 +116,7 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
         struct tarpit_who who = conn_who(w, c);
         leave = tarpit_ask(&w->tarpit, &who, (struct span){0}, w->loop.wall);
         if (leave.masked) {
-            masked(w, c, &leave);
+            recipient_masked(c, &leave);
             smtp_recipient_is(&c->smtp, RECIPIENT_MASKED, step->address, NULL);
             return true;
         }
@@ -155,68 +130,17 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
     if (known_here(w, c, &leave, step->address, folded))
         return true;
 
-    struct question *q = question_new(ASK_RECIPIENT, &leave, step->address, folded);
-    if (q) {
-        q->address_len = (uint16_t)step->address.len;
-        q->folded_len = (uint16_t)folded.len;
-    }
-    if (ask(w, c, q))
+    if (question_ask(w, c,
+                     question_new(ASK_RECIPIENT, &leave, step->address, folded, (struct span){0})))
         return false;
     recipient_is(w, c, &leave, RECIPIENT_LATER, step->address, NULL);
     return true;
 }
 
-static void password_is(struct worker *w, struct conn *c, const struct tarpit_leave *leave,
-                        enum password_verdict v, struct span user)
+void recipient_answered(struct worker *w, struct conn *c, const struct question *q,
+                        const struct answer *a)
 {
-    static const enum metric metric[] = {[PASSWORD_RIGHT] = METRIC_AUTH_OK,
-                                         [PASSWORD_WRONG] = METRIC_AUTH_FAILED,
-                                         [PASSWORD_LATER] = METRIC_AUTH_UNAVAILABLE};
-    struct tarpit_who who = conn_who(w, c);
-
-    metric_add(metric[v], 1);
-    if (v != PASSWORD_LATER) {
-        enum offence o = v == PASSWORD_WRONG ? OFFENCE_AUTH : OFFENCE_NONE;
-        struct tarpit_hold hold = tarpit_verdict(&w->tarpit, &who, user, leave, o, w->loop.wall);
-        if (hold.masked)
-            v = PASSWORD_LATER;
-        set_hold(c, hold);
-    }
-    if (v == PASSWORD_RIGHT)
-        tarpit_logged_in(&w->tarpit, &who, &c->peer, user, w->loop.wall);
-    smtp_password_is(&c->smtp, v);
-}
-
-bool password_begin(struct worker *w, struct conn *c, struct smtp_step *step)
-{
-    struct span user = span_of(step->login.user), password = span_of(step->login.password);
-    struct tarpit_who who = conn_who(w, c);
-    struct tarpit_leave leave = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
-    struct question *q = NULL;
-    bool asked = false;
-
-    if (leave.masked) {
-        masked(w, c, &leave);
-        smtp_password_is(&c->smtp, PASSWORD_LATER);
-    } else {
-        q = question_new(ASK_PASSWORD, &leave, user, password);
-        if (q) {
-            q->user_len = (uint16_t)user.len;
-            q->password_len = (uint16_t)password.len;
-        }
-        asked = ask(w, c, q);
-        if (!asked)
-            password_is(w, c, &leave, PASSWORD_LATER, user);
-    }
-    explicit_bzero(step->login.user, sizeof step->login.user);
-    explicit_bzero(step->login.password, sizeof step->login.password);
-    return !asked;
-}
-
-static void recipient_answered(struct worker *w, struct conn *c, const struct question *q,
-                               const struct answer *a)
-{
-    struct span address = {q->text, q->address_len};
+    struct span address = {q->text, q->kept_len};
     struct reply other = {.id = REPLY_OTHER};
 
     switch (a ? (enum answer_result)a->result : ANSWER_LATER) {
@@ -229,26 +153,7 @@ static void recipient_answered(struct worker *w, struct conn *c, const struct qu
         other.arg = (struct span){a->text, a->len};
         recipient_is(w, c, &q->leave, RECIPIENT_OTHER, address, &other);
         break;
+    case ANSWER_MORE:
     case ANSWER_LATER: recipient_is(w, c, &q->leave, RECIPIENT_LATER, address, NULL); break;
     }
-}
-
-void question_answered(struct worker *w, struct conn *c, const struct answer *a)
-{
-    struct question *q = c->work->question;
-
-    c->work->question = NULL;
-    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
-    if (q->kind == ASK_RECIPIENT) {
-        recipient_answered(w, c, q, a);
-    } else {
-        uint16_t result = a ? a->result : ANSWER_LATER;
-        password_is(w, c, &q->leave,
-                    result == ANSWER_YES  ? PASSWORD_RIGHT
-                    : result == ANSWER_NO ? PASSWORD_WRONG
-                                          : PASSWORD_LATER,
-                    (struct span){q->text, q->user_len});
-    }
-    asks_drop(w, q);
-    conn_run(w, c);
 }

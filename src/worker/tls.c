@@ -91,7 +91,7 @@ static void shaken(struct worker *w, struct conn *c)
     metric_add(METRIC_TLS_OK, 1);
     if (tls_client_is_known(of(w, c)))
         c->flags |= CONN_EXEMPT;
-    smtp_tls_is_on(&c->smtp);
+    smtp_tls_is_on(&c->smtp, SSL_version(of(w, c)) >= TLS1_3_VERSION);
     conn_rest(c);
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);
     conn_run(w, c);
@@ -160,6 +160,23 @@ void tls_free(struct worker *w, struct conn *c)
     w->tls[c->watch.fd] = NULL;
     c->flags &= ~(uint32_t)CONN_TLS;
     SSL_free(ssl);
+}
+
+/* SCRAM-SHA-256-PLUS is offered with TLS 1.3: what older clients bind to there is broken
+ * (tls-unique, RFC 9266 section 5), and with 1.3 each of these is sound. */
+size_t tls_binding(const struct worker *w, const struct conn *c, enum scram_binding kind, void *out,
+                   size_t room)
+{
+    SSL *ssl = of(w, c);
+
+    if (!ssl || !(c->smtp.flags & SMTP_TLS_BINDS))
+        return 0;
+    switch (kind) {
+    case SCRAM_TLS_EXPORTER: return tls_exported(ssl, out, room);
+    case SCRAM_TLS_END_POINT: return tls_end_point(ssl, out, room);
+    case SCRAM_UNBOUND: break;
+    }
+    return 0;
 }
 
 const char *tls_version(const struct worker *w, const struct conn *c)

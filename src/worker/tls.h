@@ -13,6 +13,7 @@
 #include <openssl/types.h>
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/bytes.h"
 
@@ -29,6 +30,12 @@ void tls_server_close(struct tls_server *t);
 /* A server's side of a connection over `fd`, which stays the caller's; NULL without memory. Its
  * certificate is the one that the client's SNI asks for (RFC 6066), else the first. */
 SSL *tls_server_new(const struct tls_server *t, int fd);
+
+/* What SCRAM binds to: 32 octets that only the two ends of this connection know (RFC 9266), and a
+ * hash of our certificate (RFC 5929 section 4.1). How many octets were written; 0: there is none,
+ * or no room for it. */
+size_t tls_exported(SSL *ssl, void *out, size_t room);
+size_t tls_end_point(const SSL *ssl, void *out, size_t room);
 
 /* The peer has shown a certificate of `client_ca`. */
 bool tls_client_is_known(const SSL *ssl);

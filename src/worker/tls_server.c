@@ -157,6 +157,35 @@ SSL *tls_server_new(const struct tls_server *t, int fd)
     return NULL;
 }
 
+size_t tls_exported(SSL *ssl, void *out, size_t room)
+{
+    static const char label[] = "EXPORTER-Channel-Binding";
+    enum { LEN = 32 };
+
+    if (room < LEN || SSL_export_keying_material(ssl, out, LEN, label, sizeof label - 1,
+                                                 (const unsigned char *)"", 0, 1) != 1)
+        return 0;
+    return LEN;
+}
+
+/* By the hash that the certificate is signed with, but SHA-256 where that is weaker (or where the
+ * signature has none of its own, as Ed25519's). */
+size_t tls_end_point(const SSL *ssl, void *out, size_t room)
+{
+    X509 *certificate = SSL_get_certificate(ssl);
+    int nid = NID_undef;
+    unsigned len = 0;
+
+    if (!certificate || X509_get_signature_info(certificate, &nid, NULL, NULL, NULL) != 1)
+        return 0;
+    if (nid == NID_undef || nid == NID_md5 || nid == NID_sha1)
+        nid = NID_sha256;
+    const EVP_MD *md = EVP_get_digestbynid(nid);
+    if (!md || (size_t)EVP_MD_get_size(md) > room || X509_digest(certificate, md, out, &len) != 1)
+        return 0;
+    return len;
+}
+
 bool tls_client_is_known(const SSL *ssl)
 {
     return SSL_get0_peer_certificate(ssl) && SSL_get_verify_result(ssl) == X509_V_OK;

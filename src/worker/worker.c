@@ -166,7 +166,6 @@ static bool make_services(struct worker *w)
             .size_max = config->size_max,
             .recipients_max = ENVELOPE_RECIPIENTS_MAX,
             .submission = config->listen[i].submission,
-            .auth = config->listen[i].auth && config->auth_count > 0,
             .tls = config->listen[i].tls == TLS_STARTTLS,
             .offer = SMTP_OFFER_ALL, /* until the backends have been asked */
         };

@@ -23,11 +23,14 @@ struct worker_kit {
     uint32_t slot, slots;
     const struct worker_listener *listener;
     uint32_t listeners;
-    int control;            /* channel to the master */
-    int ask;                /* questions to the clerks */
-    int answer;             /* their answers */
-    const char *store_path; /* the built-in store's socket */
-    int freezer;            /* hand-off pair to the freezer; -1: there is none */
+    int control;    /* channel to the master */
+    int ask;        /* questions to the clerks */
+    int answer;     /* their answers */
+    const int *own; /* questions to one of them, by its index */
+    uint32_t clerks;
+    const _Atomic uint32_t *auth; /* what they can check (enum smtp_auth); follows the verifiers */
+    const char *store_path;       /* the built-in store's socket */
+    int freezer;                  /* hand-off pair to the freezer; -1: there is none */
     struct freezer_shared *freezer_shared;
     struct ledger *ledger;
     const struct tls_server *tls; /* NULL: no certificate */

@@ -27,7 +27,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     struct file_auth *f = file_auth_open(path);
     if (f) {
+        struct scram_secret secret;
         file_auth_check(f, SPAN("alice"), SPAN("secret"), 5000);
+        file_auth_has_scram(f, 5000);
+        file_auth_secret(f, SPAN("alice"), 5000, &secret);
         file_auth_close(f);
     }
     close(fd);

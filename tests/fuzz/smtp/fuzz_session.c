@@ -19,7 +19,7 @@ static void begin(struct talk *t, const uint8_t *head, bool tls)
 {
     talk_open(t);
     t->service.tls = tls;
-    t->service.auth = head[0] & 2;
+    t->service.auth = head[0] & 2 ? SMTP_AUTH_ALL : 0;
     t->service.submission = head[0] & 4;
     t->service.lmtp = head[0] & 8;
     t->service.auth_plain_from_afar = head[0] & 16;

@@ -29,7 +29,7 @@ mail_location = maildir:{folder}/mail/%d/%n
 mail_uid = {uid}
 mail_gid = {gid}
 first_valid_uid = 1
-auth_mechanisms = plain login
+auth_mechanisms = {mechanisms}
 auth_failure_delay = 0
 auth_verbose = yes
 disable_plaintext_auth = no
@@ -65,9 +65,9 @@ def listens(path):
 
 
 class Dovecot:
-    """auth, lmtp: paths of its sockets."""
+    """auth, lmtp: paths of its sockets. users: what is stored of passwords, by name."""
 
-    def __init__(self, extra=""):
+    def __init__(self, extra="", mechanisms="plain login", users=None):
         if not os.path.exists(PROGRAM):
             pytest.skip("Dovecot is not installed")
         if os.geteuid() != 0:
@@ -78,10 +78,10 @@ class Dovecot:
         self.mail = self.folder / "mail"
         self.mail.mkdir()
         shutil.chown(self.mail, user.pw_uid, user.pw_gid)
-        people = {**dict.fromkeys(PEOPLE, "nobody knows this"), **PASSWORDS}
-        (self.folder / "users").write_text("".join(f"{u}:{{PLAIN}}{p}::::::\n" for u, p in people.items()))
+        people = {**dict.fromkeys(PEOPLE, "{PLAIN}nobody knows this"), **{u: "{PLAIN}" + p for u, p in PASSWORDS.items()}}
+        (self.folder / "users").write_text("".join(f"{u}:{p}::::::\n" for u, p in {**people, **(users or {})}.items()))
         self.file = self.folder / "dovecot.conf"
-        self.file.write_text(CONF.format(folder=self.folder, uid=user.pw_uid, gid=user.pw_gid, extra=extra))
+        self.file.write_text(CONF.format(folder=self.folder, uid=user.pw_uid, gid=user.pw_gid, mechanisms=mechanisms, extra=extra))
         self.auth, self.lmtp = self.folder / "run" / "auth-client", self.folder / "run" / "lmtp"
         self.daemon = None
 

@@ -42,6 +42,7 @@ class Mired:
         domains=("example.test",),
         recipients=PEOPLE,
         passwords=PASSWORDS,
+        stored=password_file,
         hostname="mx.example.test",
         host="127.0.0.1",
         workers=2,
@@ -63,7 +64,7 @@ class Mired:
         self.recipients = self.folder / "recipients"
         self.recipients.write_text("".join(f"{r}\n" for r in recipients or ()))
         self.passwords = self.folder / "passwd"
-        self.passwords.write_text(password_file(passwords or {}))
+        self.passwords.write_text(stored(passwords or {}))  # its text, made of the passwords
         shown = f"[{host}]" if ":" in host else host
         quoted = ", ".join(f'"{d}"' for d in domains)
         lines = [

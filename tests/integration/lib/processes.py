@@ -47,6 +47,14 @@ def wait_gone(pids, seconds):
     return pids
 
 
+def wait_until(true, seconds=20):
+    """Waits until true() is; fails when it is not in time."""
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, f"it did not happen in {seconds} s"
+        time.sleep(0.05)
+
+
 def kill_all(pids):
     for pid in pids:
         try:

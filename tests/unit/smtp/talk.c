@@ -16,7 +16,7 @@ void talk_open(struct talk *t)
     *t = (struct talk){.service = {.hostname = "mx.example.org",
                                    .size_max = 1000000,
                                    .recipients_max = 1000,
-                                   .auth = true,
+                                   .auth = SMTP_AUTH_ALL,
                                    .tls = true,
                                    .offer = SMTP_OFFER_ALL},
                        .verdict = reply_make(REPLY_OK, (struct span){0}),
@@ -81,12 +81,31 @@ static void answer_recipient(struct talk *t, const struct smtp_step *step)
 static void answer_password(struct talk *t, const struct smtp_step *step)
 {
     struct buf login = {0};
-    must(buf_addf(&login, "%s %s", step->login.user, step->login.password));
+    must(buf_addf(&login, "%s %s", step->login.user, step->login.response));
     note(t, "password", buf_span(&login));
     buf_free(&login);
-    smtp_password_is(&t->session, !strcmp(step->login.password, "right")   ? PASSWORD_RIGHT
-                                  : !strcmp(step->login.password, "later") ? PASSWORD_LATER
+    smtp_password_is(&t->session, !strcmp(step->login.response, "right")   ? PASSWORD_RIGHT
+                                  : !strcmp(step->login.response, "later") ? PASSWORD_LATER
                                                                            : PASSWORD_WRONG);
+}
+
+/* The first message of "later" is put off, the second is right when its proof is "right". */
+static void answer_scram(struct talk *t, const struct smtp_step *step)
+{
+    static const char *const binding[] = {"", " exporter", " end-point"};
+    bool first = step->login.user[0];
+    bool later = !strcmp(step->login.user, "later");
+    struct buf login = {0};
+    must(buf_addf(&login, "%s %s%s", first ? step->login.user : "proof", step->login.response,
+                  first ? binding[step->login.binding] : ""));
+    note(t, "scram", buf_span(&login));
+    buf_free(&login);
+    if (first)
+        smtp_scram_is(&t->session, later ? PASSWORD_LATER : PASSWORD_MORE, SPAN("r=xy,s=eA==,i=1"));
+    else if (strstr(step->login.response, ",p=cmlnaHQ="))
+        smtp_scram_is(&t->session, PASSWORD_RIGHT, SPAN("v=eA=="));
+    else
+        smtp_scram_is(&t->session, PASSWORD_WRONG, SPAN(""));
 }
 
 static void begin_spool(struct talk *t)
@@ -163,9 +182,10 @@ static bool serve(struct talk *t, enum smtp_want want, struct smtp_step *step)
     case SMTP_REPLY: take_reply(t, &step->reply); break;
     case SMTP_RECIPIENT: answer_recipient(t, step); break;
     case SMTP_PASSWORD: answer_password(t, step); break;
+    case SMTP_SCRAM: answer_scram(t, step); break;
     case SMTP_START_TLS:
         note(t, "tls", (struct span){0});
-        smtp_tls_is_on(&t->session);
+        smtp_tls_is_on(&t->session, !t->tls_12);
         break;
     case SMTP_MESSAGE: begin_spool(t); break;
     case SMTP_BODY: add_body(t, step->body); break;

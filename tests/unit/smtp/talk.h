@@ -26,6 +26,7 @@ struct talk {
     bool freeze; /* each reply is held frozen where that is possible */
     bool fit;    /* spare memory is given back at each reply */
     size_t frozen;
+    bool tls_12; /* TLS has nothing to bind to */
 };
 
 /* True while the session's own code runs, and not the test's: for who counts allocations. */

@@ -298,7 +298,8 @@ static void test_lmtp_greets_with_lhlo_only(void **state)
 {
     struct talk *t = *state;
     t->service.lmtp = true;
-    t->service.tls = t->service.auth = false;
+    t->service.tls = false;
+    t->service.auth = 0;
     t->service.size_max = 0;
     talk_restart(t, true);
     expect(t, "EHLO c\r\nHELO c\r\n", "500 5.5.2 Unknown command\r\n500 5.5.2 Unknown command\r\n");

@@ -1,5 +1,5 @@
-/* session_auth.c: PLAIN, LOGIN, when AUTH may be said and when not. The user is a, the password
- * right. */
+/* session_auth.c: PLAIN, LOGIN, SCRAM, when AUTH may be said and when not. The user is a, the
+ * password right. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +14,22 @@
 #define PLAIN_WRONG "AGEAd3Jvbmc=" /* NUL a NUL wrong */
 #define USER        "YQ=="         /* a */
 #define PASSWORD    "cmlnaHQ="     /* right */
+
+/* SCRAM's messages, in base64; talk.h has the other side. */
+#define SCRAM_FIRST   "biwsbj1hLHI9eA=="                 /* n,,n=a,r=x */
+#define SCRAM_FIRST_Y "eSwsbj1hLHI9eA=="                 /* y,,n=a,r=x */
+#define SCRAM_PLUS    "cD10bHMtZXhwb3J0ZXIsLG49YSxyPXg=" /* p=tls-exporter,,n=a,r=x */
+#define SCRAM_END_POINT                                                                            \
+    "cD10bHMtc2VydmVyLWVuZC1wb2ludCwsbj1hLHI9eA=="       /* p=tls-server-end-point,,n=a,r=x */
+#define SCRAM_UNIQUE  "cD10bHMtdW5pcXVlLCxuPWEscj14"     /* p=tls-unique,,n=a,r=x */
+#define SCRAM_LATER   "biwsbj1sYXRlcixyPXg="             /* n,,n=later,r=x */
+#define SCRAM_AUTHZID "bixhPWEsbj1hLHI9eA=="             /* n,a=a,n=a,r=x */
+#define SCRAM_OTHER   "bixhPWIsbj1hLHI9eA=="             /* n,a=b,n=a,r=x */
+#define SCRAM_PROOF   "Yz1iaXdzLHI9eHkscD1jbWxuYUhRPQ==" /* c=biws,r=xy,p=cmlnaHQ= */
+#define SCRAM_NOT     "Yz1iaXdzLHI9eHkscD1lQT09"         /* c=biws,r=xy,p=eA== */
+#define SCRAM_BAD     "Yz1iaXdz"                         /* c=biws */
+#define CHALLENGE     "334 cj14eSxzPWVBPT0saT0x\r\n"
+#define SIGNATURE     "334 dj1lQT09\r\n"
 
 /* On loopback, so that it may. */
 static void local(struct talk *t)
@@ -155,7 +171,7 @@ static void test_unknown_mechanisms_are_504(void **state)
     local(t);
     expect(t, "AUTH CRAM-MD5\r\n", "504 5.5.4 No such authentication mechanism\r\n");
     codes(t, "AUTH\r\n", "501");
-    t->service.auth = false;
+    t->service.auth = 0;
     codes(t, "AUTH PLAIN " PLAIN_RIGHT "\r\n", "504");
     expect_asked(t, "");
 }
@@ -183,11 +199,105 @@ static void test_the_session_keeps_no_password(void **state)
     assert_int_equal(smtp_step(&t->session, &t->service, SPAN(PASSWORD "\r\n"), &used, &step),
                      SMTP_PASSWORD);
     assert_string_equal(step.login.user, "a");
-    assert_string_equal(step.login.password, "right");
+    assert_string_equal(step.login.response, "right");
     assert_int_equal(used, sizeof PASSWORD "\r\n" - 1);
     const struct buf *text = &t->session.envelope.text;
     assert_null(memmem(text->at, text->cap, "right", 5));
     assert_null(memmem(text->at, text->cap, PASSWORD, 8));
+}
+
+static void test_scram_in_two_messages_and_an_empty_one(void **state)
+{
+    struct talk *t = *state;
+    local(t);
+    expect(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n", CHALLENGE);
+    assert_true(smtp_in_scram(&t->session));
+    expect(t, SCRAM_PROOF "\r\n", SIGNATURE);
+    assert_false(t->session.flags & SMTP_AUTHENTICATED);
+    expect(t, "\r\n", "235 2.7.0 Authentication successful\r\n");
+    assert_true(t->session.flags & SMTP_AUTHENTICATED);
+    assert_false(smtp_in_scram(&t->session));
+    assert_int_equal(t->offences, 0);
+    expect_asked(t, "scram a n,,n=a,r=x\nscram proof c=biws,r=xy,p=cmlnaHQ=\n");
+}
+
+static void test_scram_without_initial_response(void **state)
+{
+    struct talk *t = *state;
+    local(t);
+    expect(t, "AUTH SCRAM-SHA-256\r\n", "334 \r\n");
+    expect(t, SCRAM_AUTHZID "\r\n" SCRAM_PROOF "\r\n\r\nNOOP\r\n",
+           CHALLENGE SIGNATURE "235 2.7.0 Authentication successful\r\n250 2.0.0 Ok\r\n");
+}
+
+static void test_a_wrong_proof_is_an_offence_and_a_verifier_that_is_down_is_none(void **state)
+{
+    struct talk *t = *state;
+    local(t);
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n" SCRAM_NOT "\r\nNOOP\r\n", "334 535 250");
+    assert_int_equal(t->offences, 1);
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_LATER "\r\nNOOP\r\n", "454 250");
+    assert_int_equal(t->offences, 1);
+    assert_false(t->session.flags & SMTP_AUTHENTICATED);
+}
+
+static void test_scram_can_be_cancelled_at_each_step(void **state)
+{
+    struct talk *t = *state;
+    local(t);
+    codes(t, "AUTH SCRAM-SHA-256\r\n*\r\n", "334 501");
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n*\r\n", "334 501");
+    assert_false(smtp_in_scram(&t->session));
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n" SCRAM_PROOF "\r\n*\r\nNOOP\r\n",
+          "334 334 501 250");
+    assert_false(t->session.flags & SMTP_AUTHENTICATED);
+}
+
+static void test_what_is_no_scram_is_refused_before_anyone_is_asked(void **state)
+{
+    struct talk *t = *state;
+    local(t);
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_OTHER "\r\n", "535"); /* for somebody else */
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_PLUS "\r\n", "535");
+    codes(t, "AUTH SCRAM-SHA-256 " PLAIN_RIGHT "\r\n", "535");
+    codes(t, "AUTH SCRAM-SHA-256 =\r\n", "535");
+    expect_asked(t, "");
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n" SCRAM_BAD "\r\n", "334 535");
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n" SCRAM_PROOF "\r\n" USER "\r\n",
+          "334 334 535");
+    assert_false(t->session.flags & SMTP_AUTHENTICATED);
+}
+
+static void test_plus_binds_to_tls_and_a_downgrade_is_noticed(void **state)
+{
+    struct talk *t = *state;
+    local(t);
+    codes(t, "AUTH SCRAM-SHA-256-PLUS " SCRAM_PLUS "\r\n", "504"); /* without TLS */
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST_Y "\r\n*\r\n", "334 501");
+    codes(t, "STARTTLS\r\n", "220");
+    greet(t);
+    buf_free(&t->asked);
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST_Y "\r\n", "535"); /* who has hidden it? */
+    codes(t, "AUTH SCRAM-SHA-256-PLUS " SCRAM_FIRST "\r\n", "535");
+    codes(t, "AUTH SCRAM-SHA-256-PLUS " SCRAM_UNIQUE "\r\n", "535");
+    expect_asked(t, "");
+    codes(t, "AUTH SCRAM-SHA-256-PLUS " SCRAM_END_POINT "\r\n*\r\n", "334 501");
+    codes(t, "AUTH SCRAM-SHA-256-PLUS " SCRAM_PLUS "\r\n" SCRAM_PROOF "\r\n\r\n", "334 334 235");
+    expect_asked(t,
+                 "scram a p=tls-server-end-point,,n=a,r=x end-point\n"
+                 "scram a p=tls-exporter,,n=a,r=x exporter\nscram proof c=biws,r=xy,p=cmlnaHQ=\n");
+}
+
+static void test_only_what_is_offered_may_be_used(void **state)
+{
+    struct talk *t = *state;
+    t->service.auth = SMTP_AUTH_PLAIN | SMTP_AUTH_SCRAM;
+    local(t);
+    expect(t, "AUTH LOGIN\r\n", "504 5.5.4 No such authentication mechanism\r\n");
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n*\r\n", "334 501");
+    t->service.auth = SMTP_AUTH_LOGIN;
+    codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n", "504");
+    codes(t, "AUTH PLAIN " PLAIN_RIGHT "\r\n", "504");
 }
 
 int main(void)
@@ -207,6 +317,13 @@ int main(void)
         TALK_TEST(test_unknown_mechanisms_are_504),
         TALK_TEST(test_auth_once_and_not_within_a_transaction_and_after_ehlo),
         TALK_TEST(test_the_session_keeps_no_password),
+        TALK_TEST(test_scram_in_two_messages_and_an_empty_one),
+        TALK_TEST(test_scram_without_initial_response),
+        TALK_TEST(test_a_wrong_proof_is_an_offence_and_a_verifier_that_is_down_is_none),
+        TALK_TEST(test_scram_can_be_cancelled_at_each_step),
+        TALK_TEST(test_what_is_no_scram_is_refused_before_anyone_is_asked),
+        TALK_TEST(test_plus_binds_to_tls_and_a_downgrade_is_noticed),
+        TALK_TEST(test_only_what_is_offered_may_be_used),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -23,17 +23,22 @@ static void test_auth_is_offered_only_where_it_may_be_used(void **state)
     struct talk *t = *state;
     assert_false(offers(t, "AUTH"));
     talk_restart(t, true);
-    assert_true(offers(t, "AUTH PLAIN LOGIN"));
+    assert_true(offers(t, "AUTH PLAIN LOGIN SCRAM-SHA-256\r\n"));
     codes(t, "AUTH PLAIN AGEAcmlnaHQ=\r\n", "235");
     assert_false(offers(t, "AUTH"));
-    t->service.auth = false;
+    t->service.auth = 0;
     talk_restart(t, true);
     assert_false(offers(t, "AUTH"));
-    t->service.auth = true;
+    t->service.auth = SMTP_AUTH_ALL;
     talk_restart(t, false);
     greet(t);
     codes(t, "STARTTLS\r\n", "220");
-    assert_true(offers(t, "AUTH PLAIN LOGIN"));
+    assert_true(offers(t, "AUTH PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS\r\n"));
+    t->tls_12 = true;
+    talk_restart(t, false);
+    greet(t);
+    codes(t, "STARTTLS\r\n", "220");
+    assert_true(offers(t, "AUTH PLAIN LOGIN SCRAM-SHA-256\r\n"));
 }
 
 static void test_what_the_backend_has_not_is_not_offered(void **state)
@@ -79,7 +84,7 @@ static void test_starttls_resets_everything_but_the_connection(void **state)
     begin_mail(t);
     codes(t, "STARTTLS\r\n", "220");
     expect_asked(t, "tls\n");
-    assert_int_equal(t->session.flags, SMTP_LOCAL | SMTP_TLS_ON);
+    assert_int_equal(t->session.flags, SMTP_LOCAL | SMTP_TLS_ON | SMTP_TLS_BINDS);
     assert_int_equal(t->session.envelope.text.len, 0);
     codes(t, "MAIL FROM:<>\r\n", "503");
     assert_false(offers(t, "STARTTLS"));
@@ -91,12 +96,12 @@ static void test_tls_may_be_there_before_the_greeting(void **state)
     struct talk *t = *state;
     smtp_free(&t->session);
     smtp_start(&t->session, false);
-    smtp_tls_is_on(&t->session);
+    smtp_tls_is_on(&t->session, true);
     talk_go_on(t);
     expect_span(buf_span(&t->replies), "220 mx.example.org ESMTP mired\r\n");
     assert_false(offers(t, "STARTTLS"));
     assert_true(offers(t, "AUTH"));
-    smtp_tls_is_on(&t->session); /* which it was, and nothing comes of it */
+    smtp_tls_is_on(&t->session, true); /* which it was, and nothing comes of it */
     codes(t, "MAIL FROM:<>\r\n", "250");
 }
 
@@ -125,7 +130,7 @@ static void test_what_comes_between_the_220_and_the_handshake_is_thrown_away(voi
     assert_int_equal(used, 6);
     assert_int_equal(smtp_step(&t->session, &t->service, SPAN("x"), &used, &step), SMTP_INPUT);
     assert_int_equal(used, 0);
-    smtp_tls_is_on(&t->session);
+    smtp_tls_is_on(&t->session, true);
     codes(t, "NOOP\r\n", "250");
 }
 

@@ -1,0 +1,20 @@
+/* Base64 (RFC 4648 section 4): with padding, no line breaks, nothing else let through. Pure. */
+#ifndef MIRED_BASE_BASE64_H
+#define MIRED_BASE_BASE64_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/bytes.h"
+
+/* Room that `n` octets need once encoded. */
+#define BASE64_LEN(n) (((size_t)(n) + 2) / 3 * 4)
+
+/* Decodes and keeps the first `room` octets; *length is how many there are in all. False when it is
+ * not base64. */
+bool base64_decode(struct span text, void *out, size_t room, size_t *length);
+
+/* Writes BASE64_LEN(octets.len) characters, without NUL, and returns how many. */
+size_t base64_encode(struct span octets, char *out);
+
+#endif
