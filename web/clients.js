@@ -31,13 +31,16 @@ const REASONS = {
   fine: (c) => `${offences(c.offences)}, covered by ${plural(c.good, "good recipient")}`,
 };
 
+// A network's offences count for its clients, shared out (R10): said where that is what the client stands at.
+const inherited = (c) => (c.debt > c.offences + 0.05 ? `, which makes that ${amount(c.debt)}` : "");
+
 function reason(client) {
   const state = standing(client);
   const said = [REASONS[state](client)];
   if (client.trapped) said.push("wrote to a trap address");
   if (client.suspect) said.push("is on a list of suspects");
   if (client.network && client.network.offences > client.offences + 0.05)
-    said.push(`its network ${client.network.address} has ${offences(client.network.offences)}`);
+    said.push(`its network ${client.network.address} has ${offences(client.network.offences)}${inherited(client)}`);
   if (client.patience_seconds > 0) said.push(`hung up after ${span(client.patience_seconds)} once`);
   return said.join("; ");
 }

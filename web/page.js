@@ -59,6 +59,11 @@ function drawSummary(parts) {
 
 // ---- numbers ----
 
+function hours(n) {
+  if (n < 1) return `${count(n * 60)} min`;
+  return `${n < 1000 ? n.toFixed(1) : count(n)} h`;
+}
+
 function drawNumbers(status, mail) {
   const held = status.held + status.frozen;
   const { passed, deferred, refused } = status.messages;
@@ -67,7 +72,7 @@ function drawNumbers(status, mail) {
   say($("headline"), `${plural(held, "connection")} held; good mail ${rate}${quick}`);
   say($("held"), count(held));
   say($("frozen"), status.frozen ? `${count(status.frozen)} of them without a socket` : "each with a socket");
-  say($("hours"), `${status.attacker_hours < 1000 ? status.attacker_hours.toFixed(1) : count(status.attacker_hours)} h`);
+  say($("hours"), hours(status.attacker_hours));
   say($("days"), status.attacker_hours < 48 ? "all clients together" : `${count(status.attacker_hours / 24)} days together`);
   say($("rate"), rate);
   say($("passed"), `${count(passed)} passed, ${count(deferred)} deferred, ${count(refused)} refused`);

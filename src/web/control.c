@@ -21,7 +21,6 @@
 enum {
     CONTROLS_MAX = 64,
     OUT_ENOUGH = 64 * 1024, /* of a long result in memory */
-    FINISH_MS = 1500,       /* for results in progress at the end; the master waits 2 s */
 };
 
 /* ---- who asks ---- */
@@ -80,8 +79,7 @@ static void end(struct control *c)
     buf_free(&c->in);
     buf_free(&c->out);
     free(c);
-    if (w->finishing && !w->controls)
-        w->loop.stop = true;
+    web_end_when_done(w);
 }
 
 static bool is_busy(const struct control *c)
@@ -264,21 +262,9 @@ int control_open(struct web *w, int listen_fd)
     return loop_watch(&w->loop, &w->listen);
 }
 
-static void time_is_up(struct loop *loop, struct alarm *a)
-{
-    loop->stop = true;
-}
-
 void control_finish(struct web *w)
 {
-    if (w->finishing)
-        return;
-    w->finishing = true;
     loop_forget(&w->loop, &w->listen);
-    w->finish.due = time_is_up;
-    loop_alarm(&w->loop, &w->finish, w->loop.now + FINISH_MS);
-    if (!w->controls)
-        w->loop.stop = true;
     for (struct control *c = w->controls, *next; c; c = next) {
         next = c->next;
         c->over = true;

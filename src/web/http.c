@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/sockaddr.h"
@@ -15,6 +16,9 @@
 #include "web/http_part.h"
 #include "web/page.h"
 #include "web/web_part.h"
+
+/* Of the library, at the end: whoever has connected is taken in before the door is shut. */
+enum { ACCEPT_TURNS = 4 };
 
 /* ---- answers ---- */
 
@@ -31,6 +35,7 @@ static const struct {
     {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},
     {"Cache-Control", "no-store"},
+    {"Connection", "close"}, /* or a reload would have to wait for those that are kept */
     {0},
 };
 
@@ -151,6 +156,7 @@ static void tick(struct loop *loop, struct alarm *a)
     http_tell_now(h);
     run_all(h);
     loop_alarm(loop, a, loop->now + HTTP_TICK_MS);
+    web_end_when_done(h->web);
 }
 
 /* ---- opening ---- */
@@ -158,6 +164,7 @@ static void tick(struct loop *loop, struct alarm *a)
 static void door_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     MHD_run(((struct door *)watch)->daemon);
+    web_end_when_done(web_of(loop));
 }
 
 static bool open_door(struct http *h, const char *listen)
@@ -206,6 +213,31 @@ int http_open(struct web *w)
     h->tick.due = tick;
     loop_alarm(&w->loop, &h->tick, w->loop.now + HTTP_TICK_MS);
     return 0;
+}
+
+void http_finish(struct web *w)
+{
+    struct http *h = w->http;
+
+    if (!h)
+        return;
+    h->finishing = true;
+    stream_wake_all(h);
+    for (int turn = 0; turn < ACCEPT_TURNS; turn++)
+        run_all(h);
+    for (unsigned i = 0; i < h->doors; i++)
+        close(MHD_quiesce_daemon(h->door[i].daemon));
+}
+
+bool http_is_busy(const struct web *w)
+{
+    const struct http *h = w->http;
+
+    for (unsigned i = 0; h && i < h->doors; i++)
+        if (MHD_get_daemon_info(h->door[i].daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
+                ->num_connections > 0)
+            return true;
+    return false;
 }
 
 void http_close(struct web *w)

@@ -35,6 +35,7 @@ struct http {
     unsigned streams;
     struct alarm tick;
     uint64_t ticks;
+    bool finishing;
     char token[HTTP_TOKEN]; /* empty: nobody may change anything */
 
     struct history history;

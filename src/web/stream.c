@@ -30,6 +30,8 @@ static ssize_t read_stream(void *arg, uint64_t at, char *out, size_t most)
 {
     struct stream *s = arg;
 
+    if (s->http->finishing)
+        return MHD_CONTENT_READER_END_OF_STREAM;
     if (!s->event && s->tick != s->http->ticks)
         take_event(s);
     if (!s->event) {

@@ -12,6 +12,8 @@
 #include "base/log.h"
 #include "web/web_part.h"
 
+enum { FINISH_MS = 1500 }; /* for answers in progress at the end; the master waits 2 s */
+
 void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg, const char *text)
 {
     uint64_t tag = ++w->last_tag;
@@ -67,6 +69,32 @@ static void take_backend(struct web *w, const struct note *n)
     w->backend[i].up = strcmp(space, " up") == 0;
 }
 
+/* ---- the end ---- */
+
+static void time_is_up(struct loop *loop, struct alarm *a)
+{
+    loop->stop = true;
+}
+
+void web_end_when_done(struct web *w)
+{
+    if (w->finishing && !w->controls && !http_is_busy(w))
+        w->loop.stop = true;
+}
+
+/* No more questions are taken; those that have been asked are answered. */
+static void finish(struct web *w)
+{
+    if (w->finishing)
+        return;
+    w->finishing = true;
+    w->finish.due = time_is_up;
+    loop_alarm(&w->loop, &w->finish, w->loop.now + FINISH_MS);
+    http_finish(w);
+    control_finish(w);
+    web_end_when_done(w);
+}
+
 static void channel_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct web *w = web_of(loop);
@@ -77,7 +105,7 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         switch (n.kind) {
         case NOTE_RESULT: take_result(w, &n); break;
         case NOTE_BACKEND: take_backend(w, &n); break;
-        case NOTE_STOP: control_finish(w); break;
+        case NOTE_STOP: finish(w); break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         default: break;
         }

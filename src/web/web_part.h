@@ -45,6 +45,9 @@ static inline struct web *web_of(struct loop *loop)
 /* Sends a note to the master whose NOTE_RESULT becomes the answer to `c`. */
 void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg, const char *text);
 
+/* Ends the process once it has been told to finish and nobody waits for an answer any more. */
+void web_end_when_done(struct web *w);
+
 /* The connection that waits for the answer with this tag; NULL: nobody does any more. */
 struct control *web_asker(const struct web *w, uint64_t tag);
 
@@ -101,6 +104,9 @@ struct ledger_key whom_key(const struct web *w, const struct whom *who);
 
 /* http.c: the page and /metrics. 0 or -errno; an address that cannot be listened on is logged. */
 int http_open(struct web *w);
+/* Listens no more and ends the streams; what has been asked is answered still. */
+void http_finish(struct web *w);
+bool http_is_busy(const struct web *w);
 void http_close(struct web *w);
 
 /* exposition.c: all metrics in Prometheus' text format. */
