@@ -44,7 +44,7 @@ static size_t scan_line(struct data_scan *d, struct span in)
     size_t run = span_find(in, '\r');
     if (run && memchr(in.at, '\n', run))
         d->bad = true;
-    if (run > DATA_LINE_MAX - d->line) {
+    if (d->line + run > DATA_LINE_MAX) {
         d->bad = true;
         d->line = DATA_LINE_MAX;
     } else {
@@ -66,22 +66,22 @@ static enum dot dot_means(struct span in)
     return in.at[2] == '\n' ? DOT_ENDS : DOT_STUFFS;
 }
 
-enum data_result data_scan(struct data_scan *d, struct span in, size_t *used, size_t *body)
+enum data_result data_scan(struct data_scan *d, struct span in, struct data_found *found)
 {
     size_t at = 0;
     enum dot dot = DOT_STUFFS;
-    d->dots = 0;
+    found->dots = 0;
     while (at < in.len) {
         if (d->state == LINE_START && in.at[at] == '.') {
             dot = dot_means(span_after(in, at));
             if (dot != DOT_STUFFS)
                 break;
-            d->dots++;
+            found->dots++;
         }
         at += scan_line(d, span_after(in, at));
     }
-    *body = at;
-    *used = dot == DOT_ENDS ? at + 3 : at;
+    found->body = at;
+    found->used = dot == DOT_ENDS ? at + 3 : at;
     return dot == DOT_ENDS ? DATA_END : DATA_MORE;
 }
 

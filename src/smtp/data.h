@@ -15,11 +15,18 @@
 
 enum { DATA_LINE_MAX = 64 * 1024 };
 
+/* Stands in every session, so it is small. */
 struct data_scan {
-    uint32_t line; /* octets in the line so far, without CRLF */
-    uint32_t dots; /* dots among the body octets of the last call that only stuff */
-    uint8_t state; /* private */
-    uint8_t bad;   /* set for good once a bare CR or LF or too long a line was seen */
+    uint32_t line : 17; /* octets in the line so far, without CRLF; DATA_LINE_MAX at most */
+    uint32_t state : 3; /* private */
+    uint32_t bad : 1;   /* set for good once a bare CR or LF or too long a line was seen */
+};
+
+/* What a call has gone through. */
+struct data_found {
+    size_t used; /* octets that are done with */
+    size_t body; /* the first of these, which are the message's (the final dot line is not) */
+    size_t dots; /* dots among them that only stuff */
 };
 
 enum data_result { DATA_MORE, DATA_END };
@@ -27,12 +34,11 @@ enum data_result { DATA_MORE, DATA_END };
 /* At the start of a line, nothing bad seen. */
 void data_start(struct data_scan *d);
 
-/* Goes through `in`: *used octets are done with, of which the first *body are message octets (the
- * final dot line is not). DATA_END: the final dot was seen, *used stands behind it. A dot that may
+/* Goes through `in`. DATA_END: the final dot was seen, found->used stands behind it. A dot that may
  * yet turn out to be the final one is left unused with what follows it (2 octets at most): call
  * again with more. Keeps looking for the end when the message is bad: the caller drops the octets
  * and replies 554 at the end. */
-enum data_result data_scan(struct data_scan *d, struct span in, size_t *used, size_t *body);
+enum data_result data_scan(struct data_scan *d, struct span in, struct data_found *found);
 
 /* The same for `in`, octets of a BDAT chunk: they end nothing and come unstuffed. Returns how many
  * octets of `in` may be passed on as they are; when that is fewer than in.len, or 0, a "." goes out

@@ -89,7 +89,7 @@ struct smtp_session {
     uint8_t after;     /* private: what comes when the reply has been sent */
 };
 
-static_assert(sizeof(struct smtp_session) <= 64, "a held connection's memory is budgeted");
+static_assert(sizeof(struct smtp_session) <= 56, "a held connection's memory is budgeted");
 
 enum smtp_want {
     SMTP_INPUT,     /* more octets: call again with what was not used and what has come */

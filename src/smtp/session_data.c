@@ -70,18 +70,18 @@ void session_read_data(struct turn *t)
 {
     struct smtp_session *s = t->s;
     struct span in = t->in;
-    size_t used, body;
-    enum data_result result = data_scan(&s->data, in, &used, &body);
-    t->in = span_after(in, used);
+    struct data_found found;
+    enum data_result result = data_scan(&s->data, in, &found);
+    t->in = span_after(in, found.used);
     if (result == DATA_END) {
         s->reading = READ_COMMAND;
         s->wait = WAIT_WHOLE;
-    } else if (!used) {
+    } else if (!found.used) {
         t->want = SMTP_INPUT;
         return;
     }
-    judge(t, body - s->data.dots);
-    pass(t, span_first(in, body));
+    judge(t, found.body - found.dots);
+    pass(t, span_first(in, found.body));
 }
 
 /* <size> ["LAST"] */

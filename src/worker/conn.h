@@ -112,7 +112,7 @@ static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES
 
 /* The budget is 256 octets a held connection (DESIGN section 11): this, and the envelope's block,
  * which for a harvester (HELO, MAIL, the refused address) is 48 to 64. */
-static_assert(sizeof(struct conn) <= 184, "a held connection must stay within its budget");
+static_assert(sizeof(struct conn) <= 176, "a held connection must stay within its budget");
 
 enum { GUARD_LEVELS = 64, GUARD_CLIENTS = 1 << 14 /* see client_count() */ };
 

@@ -22,16 +22,16 @@ static inline int scan_in_pieces(struct span in, size_t piece, struct scanned *o
     data_start(&d);
     *out = (struct scanned){0};
     while (have < in.len && !out->ended) {
-        size_t used, body;
+        struct data_found f;
         have = piece && have + piece < in.len ? have + piece : in.len;
         struct span some = span_after(span_first(in, have), out->used);
-        out->ended = data_scan(&d, some, &used, &body) == DATA_END;
-        if (used > some.len || body != (out->ended ? used - 3 : used))
+        out->ended = data_scan(&d, some, &f) == DATA_END;
+        if (f.used > some.len || f.body != (out->ended ? f.used - 3 : f.used))
             return 1;
-        if (!out->ended && some.len - used > 2)
+        if (!out->ended && some.len - f.used > 2)
             return 1;
-        out->used += used;
-        out->body += body;
+        out->used += f.used;
+        out->body += f.body;
     }
     out->bad = d.bad;
     if (!out->ended)

@@ -47,16 +47,16 @@ static void test_only_crlf_dot_crlf_ends(void **state)
 static void test_a_dot_that_may_be_the_last_is_left_until_more_comes(void **state)
 {
     struct data_scan d;
-    size_t used, body;
+    struct data_found f;
     data_start(&d);
-    assert_int_equal(data_scan(&d, SPAN("a\r\n.\r"), &used, &body), DATA_MORE);
-    assert_int_equal(used, 3);
-    assert_int_equal(body, 3);
-    assert_int_equal(data_scan(&d, SPAN(".\r"), &used, &body), DATA_MORE);
-    assert_int_equal(used, 0);
-    assert_int_equal(data_scan(&d, SPAN(".\r\nQUIT"), &used, &body), DATA_END);
-    assert_int_equal(used, 3);
-    assert_int_equal(body, 0);
+    assert_int_equal(data_scan(&d, SPAN("a\r\n.\r"), &f), DATA_MORE);
+    assert_int_equal(f.used, 3);
+    assert_int_equal(f.body, 3);
+    assert_int_equal(data_scan(&d, SPAN(".\r"), &f), DATA_MORE);
+    assert_int_equal(f.used, 0);
+    assert_int_equal(data_scan(&d, SPAN(".\r\nQUIT"), &f), DATA_END);
+    assert_int_equal(f.used, 3);
+    assert_int_equal(f.body, 0);
 }
 
 static void test_a_line_of_64_kib_is_passed_and_one_more_octet_is_bad(void **state)
