@@ -234,7 +234,8 @@ def test_everything_is_done_by_keyboard_and_updates_do_not_take_the_focus(served
 
     assert tab_to("token") == ["The same as a table", "token"]
     press(TOKEN, Keys.ENTER)
-    page.wait(lambda: focus() == "address")
+    page.wait(lambda: page.driver.switch_to.active_element.get_attribute("id") == "address")
+    assert focus() == "address"
     assert tab_to(f"release {held.source}")[:3] == ["Release", "Exempt 1 day", "Penalise"]
     for _ in range(2):
         other = hold(m)  # a row more to draw
@@ -277,7 +278,7 @@ def test_an_exemption_has_its_time_is_listed_and_can_be_undone(served, open_page
 
 
 def test_it_says_why_each_client_waits(served, open_page):
-    m = served(config='suspect = { "127.18.1.0/24" }', tarpit=HELD + " good_ratio = 1")
+    m = served(config='suspect = { "127.18.1.0/24" }', tarpit=HELD + ' good_ratio = 1 traps = { "trap@example.test" }')
     shielded, paced, indebted, good, suspect = (f"127.18.{n}.9" for n in (4, 5, 6, 7, 1))
     for address, offences in ((shielded, 60), (paced, 5), (indebted, 1), (good, 1)):
         assert m.control("penalise", address, "--offences", str(offences)).returncode == 0
@@ -285,6 +286,10 @@ def test_it_says_why_each_client_waits(served, open_page):
     for _ in range(2):
         assert deliver(m.port, "a@b.test", "alice@example.test", source=good).code == 250
     held = hold(m, source=suspect)
+    trapped = Client(m.port, source="127.18.8.9")
+    trapped.ehlo()
+    trapped.must("MAIL FROM:<a@b.test>")
+    trapped.send("RCPT TO:<trap@example.test>\r\n")
     page = open_page(m)
     wanted = {
         shielded: ("shielded", "60 offences: no verdicts at all, 450 to every recipient"),
@@ -297,6 +302,9 @@ def test_it_says_why_each_client_waits(served, open_page):
         assert (row["standing"], row["why"]) == (standing, why)
     row = page.wait(lambda: page.row(suspect))
     assert row["standing"] == "paced" and "the next in " in row["why"] and "list of suspects" in row["why"]
+    row = page.wait(lambda: page.row(trapped.source))
+    assert row["standing"] == "shielded" and row["why"].endswith("wrote to a trap address")
+    trapped.close()
     held.close()
 
 
