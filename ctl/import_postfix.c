@@ -9,7 +9,7 @@
 
 #include "import_part.h"
 
-enum { PARAMETERS_MAX = 2048, VALUE_MAX = 8192, DEPTH_MAX = 5 };
+enum { PARAMETERS_MAX = 2048, VALUE_MAX = 8192, DEPTH_MAX = 5, STEPS_MAX = 10000 };
 
 struct parameter {
     struct span name;
@@ -20,6 +20,7 @@ struct postfix {
     struct import *im;
     struct parameter *at;
     size_t count;
+    unsigned steps; /* of expand(): names may name each other a great many times */
 };
 
 /* ---- the table ---- */
@@ -57,10 +58,10 @@ static void read_table(struct postfix *p, struct span text)
     }
 }
 
-static void expand(const struct postfix *p, struct span text, struct buf *out, int depth);
+static void expand(struct postfix *p, struct span text, struct buf *out, int depth);
 
 /* What Postfix takes when nothing is set. */
-static void expand_default(const struct postfix *p, struct span name, struct buf *out, int depth)
+static void expand_default(struct postfix *p, struct span name, struct buf *out, int depth)
 {
     if (span_equal(name, SPAN("myorigin"))) {
         expand(p, SPAN("$myhostname"), out, depth);
@@ -82,11 +83,11 @@ static void expand_default(const struct postfix *p, struct span name, struct buf
 }
 
 /* $name, ${name} and $(name) become their values; what is not known keeps its sign. */
-static void expand(const struct postfix *p, struct span text, struct buf *out, int depth)
+static void expand(struct postfix *p, struct span text, struct buf *out, int depth)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
 
-    for (size_t i = 0; i < text.len && out->len < VALUE_MAX;) {
+    for (size_t i = 0; i < text.len && out->len < VALUE_MAX && p->steps++ < STEPS_MAX;) {
         struct span rest = span_after(text, i);
         if (rest.at[0] != '$') {
             size_t len = span_find(rest, '$');
@@ -300,6 +301,7 @@ static void take_all(struct postfix *p)
         struct span name = span_of(parameters[i].name);
         const struct parameter *one = find(p, name);
         struct buf value = {0};
+        p->steps = 0;
         if (one)
             expand(p, buf_span(&one->value), &value, 0);
         else if (named && span_equal(name, SPAN("mydestination")))

@@ -78,10 +78,10 @@ static void draw_table(struct screen *s)
         s->first = selected;
     if (selected >= s->first + height)
         s->first = selected - height + 1;
-    for (int i = 0; i < height && s->first + i < row_count(s); i++) {
-        const json_t *list = json_object_get(s->picture.clients, "clients");
-        show_client_row(json_array_get(list, (size_t)(s->first + i)), row, sizeof row);
-        put(TABLE_AT + 1 + i, s->first + i == selected ? A_REVERSE : A_NORMAL, row);
+    const json_t *list = json_object_get(s->picture.clients, "clients");
+    for (int i = 0, at = s->first; i < height && at < row_count(s); i++, at++) {
+        show_client_row(json_array_get(list, (size_t)at), row, sizeof row);
+        put(TABLE_AT + 1 + i, at == selected ? A_REVERSE : A_NORMAL, row);
     }
 }
 
