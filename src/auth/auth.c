@@ -36,13 +36,13 @@ struct auth {
 };
 
 static bool verifier_open(struct verifier *v, const struct config *config,
-                          const struct config_auth *c)
+                          const struct places *places, const struct config_auth *c)
 {
     v->kind = c->kind;
     switch (c->kind) {
     case AUTH_FILE: v->at.file = file_auth_open(c->path); break;
     case AUTH_DOVECOT: v->at.dovecot = dovecot_auth_open(c); break;
-    case AUTH_BACKEND: v->at.backend = backend_auth_open(config); break;
+    case AUTH_BACKEND: v->at.backend = backend_auth_open(config, places); break;
     }
     return v->at.any;
 }
@@ -65,7 +65,7 @@ struct auth *auth_open(const struct auth_kit *kit)
         a->kit = *kit;
     for (size_t i = 0; a && i < config->auth_count; i++) {
         a->count++;
-        if (!verifier_open(&a->verifier[i], config, &config->auth[i])) {
+        if (!verifier_open(&a->verifier[i], config, kit->places, &config->auth[i])) {
             auth_close(a);
             return NULL;
         }

@@ -9,11 +9,13 @@
 
 struct config;
 struct auth;
+struct places;
 
 struct auth_kit {
     const struct config *config;
-    uint32_t clerk;       /* whose it is: part of each talk's number */
-    struct sipkey decoys; /* what made-up salts are made of */
+    const struct places *places; /* where backends with a name are; NULL: none has one */
+    uint32_t clerk;              /* whose it is: part of each talk's number */
+    struct sipkey decoys;        /* what made-up salts are made of */
 };
 
 /* NULL without memory. */

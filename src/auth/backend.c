@@ -14,15 +14,15 @@ struct backend_auth {
     struct talk talk[];
 };
 
-struct backend_auth *backend_auth_open(const struct config *config)
+struct backend_auth *backend_auth_open(const struct config *config, const struct places *places)
 {
     struct backend_auth *b = calloc(1, sizeof *b + config->backend_count * sizeof b->talk[0]);
 
     if (!b)
         return NULL;
     for (size_t i = 0; i < config->backend_count; i++)
-        if (config->backend[i].kind == BACKEND_SMTP && config->backend[i].tls == TLS_OFF)
-            talk_init(&b->talk[b->count++], &config->backend[i], config->hostname);
+        if (config->backend[i].kind == BACKEND_SMTP)
+            talk_init(&b->talk[b->count++], config, i, places);
     return b;
 }
 
@@ -31,7 +31,7 @@ void backend_auth_close(struct backend_auth *b)
     if (!b)
         return;
     for (size_t i = 0; i < b->count; i++)
-        talk_close(&b->talk[i]);
+        talk_free(&b->talk[i]);
     free(b);
 }
 

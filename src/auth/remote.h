@@ -11,6 +11,7 @@ struct config;
 struct config_auth;
 struct dovecot_auth;
 struct backend_auth;
+struct places;
 
 /* Dovecot's auth-client protocol, version 1.1, mechanisms PLAIN and SCRAM-SHA-256. */
 struct dovecot_auth *dovecot_auth_open(const struct config_auth *config);
@@ -39,7 +40,7 @@ enum answer_result dovecot_scram_end(struct dovecot_auth *d, const struct doveco
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_talk *talk);
 
 /* AUTH PLAIN to the first backend that can be asked (RFC 4954, 4616). */
-struct backend_auth *backend_auth_open(const struct config *config);
+struct backend_auth *backend_auth_open(const struct config *config, const struct places *places);
 void backend_auth_close(struct backend_auth *b);
 enum answer_result backend_auth_check(struct backend_auth *b, struct span user,
                                       struct span password);

@@ -49,3 +49,13 @@ socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out)
     }
     return 0;
 }
+
+struct addr addr_of_socket(int fd)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len = sizeof sa;
+
+    if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+        return (struct addr){0};
+    return addr_from_sockaddr((struct sockaddr *)&sa, len);
+}

@@ -1,12 +1,17 @@
 /* The clerk process: takes a question, asks whoever knows, answers. Blocking and simple: a slow
- * directory keeps one clerk, and whichever is idle takes the next question. */
+ * directory keeps one clerk, and whichever is idle takes the next question. The first clerk also
+ * has a thread that looks up where backends are that are configured by their names. */
 #include "clerk/clerk.h"
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "auth/auth.h"
 #include "base/channel.h"
@@ -15,8 +20,9 @@
 #include "clerk/ask.h"
 #include "config/config.h"
 #include "directory/directory.h"
+#include "relay/places.h"
 
-enum { ANSWER_WAIT_MS = 1000, LOOK_MS = 2000 };
+enum { ANSWER_WAIT_MS = 1000, LOOK_MS = 2000, FIRST_LOOK_UP_S = 2 };
 
 struct clerk {
     const struct clerk_kit *kit;
@@ -130,12 +136,49 @@ static void serve(struct clerk *c)
     }
 }
 
+/* ---- where backends are ---- */
+
+static sem_t looked_up; /* once */
+
+static void *look_up_again_and_again(void *arg)
+{
+    const struct clerk_kit *kit = arg;
+
+    for (;;) {
+        size_t unknown = places_look_up(kit->places, kit->config);
+        sem_post(&looked_up);
+        sleep(unknown ? PLACES_AGAIN_S : PLACES_LOOK_UP_S);
+    }
+    return NULL;
+}
+
+/* A thread's task, for the DNS may take longer than whoever asks this clerk will wait. At the start
+ * it gets a moment, so that the first message finds its way. */
+static bool keep_looking_up(const struct clerk_kit *kit)
+{
+    struct timespec until;
+    pthread_t thread;
+
+    if (!kit->places)
+        return true;
+    if (sem_init(&looked_up, 0, 0) < 0 ||
+        pthread_create(&thread, NULL, look_up_again_and_again, (void *)kit) != 0)
+        return false;
+    pthread_detach(thread);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += FIRST_LOOK_UP_S;
+    while (sem_timedwait(&looked_up, &until) < 0 && errno == EINTR)
+        ;
+    return true;
+}
+
 int clerk_run(const struct clerk_kit *kit)
 {
-    struct auth_kit auth = {kit->config, kit->index, kit->decoys};
-    struct clerk c = {
-        .kit = kit, .directory = directory_open(kit->config, kit->cache), .auth = auth_open(&auth)};
-    bool ready = c.directory && c.auth;
+    struct auth_kit auth = {kit->config, kit->places, kit->index, kit->decoys};
+    struct clerk c = {.kit = kit,
+                      .directory = directory_open(kit->config, kit->cache, kit->places),
+                      .auth = auth_open(&auth)};
+    bool ready = c.directory && c.auth && (kit->index > 0 || keep_looking_up(kit));
 
     if (ready) {
         look(&c);

@@ -9,15 +9,17 @@
 
 struct cache;
 struct config;
+struct places;
 
 struct clerk_kit {
     const struct config *config;
-    struct cache *cache; /* what directories said; shared by all clerks */
-    uint32_t index;      /* which clerk */
-    int control;         /* channel to the master */
-    int ask;             /* questions, to whichever clerk is idle */
-    int own;             /* questions to this one */
-    const int *answer;   /* one for each worker slot */
+    struct cache *cache;   /* what directories said; shared by all clerks */
+    struct places *places; /* where backends with a name are, or NULL; the first clerk looks */
+    uint32_t index;        /* which clerk */
+    int control;           /* channel to the master */
+    int ask;               /* questions, to whichever clerk is idle */
+    int own;               /* questions to this one */
+    const int *answer;     /* one for each worker slot */
     uint32_t slots;
     struct sipkey decoys;   /* what made-up salts are made of; the same for good */
     _Atomic uint32_t *auth; /* enum smtp_auth: what the verifiers can do, told to the workers */

@@ -237,12 +237,11 @@ static void check_ldap(struct reader *r, const struct config_recipients *d, size
                    d->password_file);
 }
 
-/* Somebody who can be asked: a mail server, not the built-in store. Clerks speak no TLS to it, and
- * a question is not to go in clear text where mail does not. */
+/* Somebody who can be asked: a mail server, not the built-in store. */
 static bool has_server(const struct config *c)
 {
     for (size_t i = 0; i < c->backend_count; i++)
-        if (c->backend[i].kind != BACKEND_STORE && c->backend[i].tls == TLS_OFF)
+        if (c->backend[i].kind != BACKEND_STORE)
             return true;
     return false;
 }
@@ -255,8 +254,7 @@ static void check_remote(struct reader *r, const struct config_recipients *d, si
         check_ldap(r, d, i);
     else if (!has_server(r->config))
         reader_wrong(r, r->section[SECTION_RECIPIENTS][i],
-                     "recipients \"backend\" needs a mail server to ask, without tls; right would "
-                     "be backend "
+                     "recipients \"backend\" needs a mail server to ask; right would be backend "
                      "\"smtp://127.0.0.1:10025\" { }");
 }
 
@@ -295,8 +293,7 @@ static void check_auth(struct reader *r)
         if (c->auth[i].kind == AUTH_BACKEND) {
             if (!has_server(c))
                 reader_wrong(r, r->section[SECTION_AUTH][i],
-                             "auth \"backend\" needs a mail server to ask, without tls; right "
-                             "would be backend "
+                             "auth \"backend\" needs a mail server to ask; right would be backend "
                              "\"smtp://127.0.0.1:10025\" { }");
             continue;
         }

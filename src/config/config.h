@@ -74,8 +74,9 @@ enum backend_kind { BACKEND_SMTP, BACKEND_LMTP, BACKEND_STORE };
 struct config_backend {
     enum backend_kind kind;
     char *name; /* as written: "smtp://127.0.0.1:10025", "lmtp:/run/dovecot/lmtp", "maildir" */
-    struct addr addr; /* ADDR_UNIX: see path */
+    struct addr addr; /* ADDR_UNIX: see path; ADDR_NONE: the port of `host` */
     char *path;
+    char *host; /* a name, to be looked up (relay/places.h); NULL: addr or path */
     bool xclient, xforward;
     int proxy_protocol; /* 0, 1, 2 */
     enum tls_mode tls;

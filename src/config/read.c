@@ -359,6 +359,26 @@ static bool begin_listen(struct reader *r, struct place at, const char *title,
     return false;
 }
 
+/* "HOST:PORT" with a name. */
+static bool parse_host(const char *text, struct config_backend *b)
+{
+    char host[256], folded[256], *end;
+    const char *colon = strrchr(text, ':');
+
+    if (!colon || (size_t)(colon - text) >= sizeof host || strspn(colon + 1, "0123456789") == 0)
+        return false;
+    memcpy(host, text, (size_t)(colon - text));
+    host[colon - text] = '\0';
+    unsigned long port = strtoul(colon + 1, &end, 10);
+    bool numbers = strspn(host, "0123456789.") == strlen(host) || strchr(host, ':');
+    if (*end || port == 0 || port > UINT16_MAX || numbers /* an address gone wrong */ ||
+        !value_domain(host, folded))
+        return false;
+    b->addr = (struct addr){.family = ADDR_NONE, .port = (uint16_t)port};
+    b->host = strdup(folded);
+    return b->host;
+}
+
 static bool begin_backend(struct reader *r, struct place at, const char *title,
                           struct config_backend *b)
 {
@@ -378,12 +398,14 @@ static bool begin_backend(struct reader *r, struct place at, const char *title,
         return true;
     }
     if ((span_starts_fold(t, SPAN("smtp://")) || span_starts_fold(t, SPAN("lmtp://"))) &&
-        addr_parse_port(span_after(t, 7), &b->addr) && b->addr.port)
+        (addr_parse_port(span_after(t, 7), &b->addr) || parse_host(title + 7, b)) && b->addr.port)
         return true;
-    reader_wrong(r, at,
-                 "backend \"%.80s\" is wrong; right would be \"smtp://127.0.0.1:10025\", "
-                 "\"lmtp:/run/dovecot/lmtp\", \"lmtp://127.0.0.1:24\" or \"maildir\"",
-                 title);
+    reader_wrong(
+        r, at,
+        "backend \"%.80s\" is wrong; right would be \"smtp://127.0.0.1:10025\", "
+        "\"smtp://mx.example.org:25\", \"lmtp:/run/dovecot/lmtp\", \"lmtp://127.0.0.1:24\" or "
+        "\"maildir\"",
+        title);
     return false;
 }
 
@@ -561,6 +583,7 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->backend_count; i++) {
         free(c->backend[i].name);
         free(c->backend[i].path);
+        free(c->backend[i].host);
     }
     free_lists(c->dnsbl, c->dnsbl_count);
     free_lists(c->dnswl, c->dnswl_count);

@@ -14,15 +14,16 @@ struct backend_directory {
     struct talk talk[];
 };
 
-struct backend_directory *backend_directory_open(const struct config *config)
+struct backend_directory *backend_directory_open(const struct config *config,
+                                                 const struct places *places)
 {
     struct backend_directory *b = calloc(1, sizeof *b + config->backend_count * sizeof b->talk[0]);
 
     if (!b)
         return NULL;
     for (size_t i = 0; i < config->backend_count; i++)
-        if (config->backend[i].kind != BACKEND_STORE && config->backend[i].tls == TLS_OFF)
-            talk_init(&b->talk[b->count++], &config->backend[i], config->hostname);
+        if (config->backend[i].kind != BACKEND_STORE)
+            talk_init(&b->talk[b->count++], config, i, places);
     return b;
 }
 
@@ -31,7 +32,7 @@ void backend_directory_close(struct backend_directory *b)
     if (!b)
         return;
     for (size_t i = 0; i < b->count; i++)
-        talk_close(&b->talk[i]);
+        talk_free(&b->talk[i]);
     free(b);
 }
 
@@ -62,48 +63,49 @@ static enum answer_result judge(const struct reply *r, struct answer *out)
     return ANSWER_OTHER;
 }
 
-/* One try. The three commands go out together only where that is no risk, for which it would have
- * to be known whether PIPELINING is offered; on a kept connection to a near server three turns cost
- * little. */
-static int say(struct talk *t, struct span line, struct reply *r)
-{
-    int error = talk_say(t, line);
-    return error ? error : talk_reply(t, r);
-}
+enum { STEP_MAIL, STEP_RCPT, STEP_RSET, STEPS };
 
-static int ask(struct talk *t, struct span rcpt, struct answer *out, enum answer_result *result)
+/* One try: all three commands at once where the backend has PIPELINING, else one by one. */
+static int ask(struct talk *t, struct span address, struct answer *out, enum answer_result *result)
 {
-    struct reply r;
-    int error = talk_ready(t);
+    struct buf rcpt = {0}, all = {0};
+    struct reply r = {0};
+    int error = talk_ready(t), step = STEP_MAIL;
 
     if (!error)
-        error = say(t, SPAN("MAIL FROM:<>\r\n"), &r);
-    if (!error && r.code >= 300) {
-        talk_close(t);
-        return -ECONNREFUSED;
+        error = buf_addf(&rcpt, "RCPT TO:<%.*s>\r\n", (int)address.len, address.at);
+    const struct span say[STEPS] = {SPAN("MAIL FROM:<>\r\n"), buf_span(&rcpt), SPAN("RSET\r\n")};
+    bool together = !error && talk_pipelines(t);
+    for (int i = 0; i < STEPS && together && !error; i++)
+        error = buf_add_span(&all, say[i]);
+    if (together && !error)
+        error = talk_say(t, buf_span(&all));
+    for (; step < STEPS && !error; step++) {
+        if (!together)
+            error = talk_say(t, say[step]);
+        if (!error)
+            error = talk_reply(t, &r);
+        if (!error && step == STEP_MAIL && r.code >= 300) {
+            talk_close(t);
+            error = -ECONNREFUSED;
+        }
+        if (!error && step == STEP_RCPT)
+            *result = judge(&r, out);
     }
-    if (!error)
-        error = say(t, rcpt, &r);
-    if (error)
-        return error;
-    *result = judge(&r, out);
-    (void)say(t, SPAN("RSET\r\n"), &r); /* if it fails, the next question connects anew */
-    return 0;
+    buf_free(&rcpt);
+    buf_free(&all);
+    return step > STEP_RSET || (error && step == STEP_RSET) ? 0 : error;
 }
 
 enum answer_result backend_directory_ask(struct backend_directory *b, struct span address,
                                          struct answer *out)
 {
     enum answer_result result = ANSWER_SILENCE;
-    struct buf rcpt = {0};
 
-    if (buf_addf(&rcpt, "RCPT TO:<%.*s>\r\n", (int)address.len, address.at) < 0)
-        return ANSWER_LATER;
     for (size_t i = 0; i < b->count && (result == ANSWER_SILENCE || result == ANSWER_LATER); i++) {
         bool kept = b->talk[i].fd >= 0; /* it may have been closed over there meanwhile */
-        if (ask(&b->talk[i], buf_span(&rcpt), out, &result) < 0 && kept)
-            (void)ask(&b->talk[i], buf_span(&rcpt), out, &result);
+        if (ask(&b->talk[i], address, out, &result) < 0 && kept)
+            (void)ask(&b->talk[i], address, out, &result);
     }
-    buf_free(&rcpt);
     return result;
 }

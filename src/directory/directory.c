@@ -74,7 +74,7 @@ static int describe(struct buf *out, const struct config *config, const struct c
     return error;
 }
 
-static bool source_open(struct source *s, const struct directory *d,
+static bool source_open(struct source *s, const struct directory *d, const struct places *places,
                         const struct config_recipients *r)
 {
     struct buf text = {0};
@@ -82,7 +82,7 @@ static bool source_open(struct source *s, const struct directory *d,
     s->config = r;
     switch (r->kind) {
     case RECIPIENTS_FILE: s->at.file = file_directory_open(r->path); break;
-    case RECIPIENTS_BACKEND: s->at.backend = backend_directory_open(d->config); break;
+    case RECIPIENTS_BACKEND: s->at.backend = backend_directory_open(d->config, places); break;
     case RECIPIENTS_SOCKETMAP: s->at.socketmap = socketmap_directory_open(r); break;
     case RECIPIENTS_LDAP: s->at.ldap = ldap_directory_open(r); break;
     }
@@ -105,7 +105,8 @@ static void source_close(struct source *s)
     }
 }
 
-struct directory *directory_open(const struct config *config, struct cache *cache)
+struct directory *directory_open(const struct config *config, struct cache *cache,
+                                 const struct places *places)
 {
     struct directory *d = calloc(1, sizeof *d);
 
@@ -120,7 +121,7 @@ struct directory *directory_open(const struct config *config, struct cache *cach
     }
     for (size_t i = 0; i < config->recipients_count; i++) {
         d->sources++;
-        if (!source_open(&d->source[i], d, &config->recipients[i])) {
+        if (!source_open(&d->source[i], d, places, &config->recipients[i])) {
             directory_close(d);
             return NULL;
         }

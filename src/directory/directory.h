@@ -12,12 +12,15 @@
 
 struct cache;
 struct config;
+struct places;
 struct directory; /* all configured sources, in order */
 
-/* `cache` is shared with the other clerks and outlives this. Never fails for what a source lacks
+/* `cache` is shared with the other clerks, `places` says where backends with a name are (or is
+ * NULL); both outlive this. Never fails for what a source lacks
  * (an unreadable file is a warning, and its answers ANSWER_LATER until it can be read). NULL only
  * without memory. */
-struct directory *directory_open(const struct config *config, struct cache *cache);
+struct directory *directory_open(const struct config *config, struct cache *cache,
+                                 const struct places *places);
 void directory_close(struct directory *d);
 
 /* Asks the sources in order: the first YES wins; a NO falls through to the next; a reply of the

@@ -16,9 +16,11 @@ struct config_recipients;
 struct backend_directory;
 struct socketmap_directory;
 struct ldap_directory;
+struct places;
 
 /* The backend itself: MAIL FROM:<>, RCPT TO, RSET (RFC 5321). */
-struct backend_directory *backend_directory_open(const struct config *config);
+struct backend_directory *backend_directory_open(const struct config *config,
+                                                 const struct places *places);
 void backend_directory_close(struct backend_directory *b);
 enum answer_result backend_directory_ask(struct backend_directory *b, struct span address,
                                          struct answer *out);

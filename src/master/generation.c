@@ -21,6 +21,7 @@
 #include "config/config.h"
 #include "master/master.h"
 #include "master/notify.h"
+#include "relay/places.h"
 #include "smtp/session.h"
 #include "worker/tls.h"
 
@@ -98,6 +99,7 @@ static void release(struct master *m, struct generation *g)
     if (g->auth)
         munmap(g->auth, sizeof *g->auth);
     tls_server_close(g->tls);
+    places_close(g->places);
     config_free(g->config);
     free(g);
 }
@@ -285,8 +287,10 @@ int generation_start(struct master *m, struct config *config, struct asker asker
     }
     if (!error)
         error = house_handoffs(&m->house, config->workers);
+    if (!error)
+        error = places_open(&g->places, config);
     if (error)
-        buf_addf(errors, "cannot make sockets: %s\n", strerrordesc_np(-error));
+        buf_addf(errors, "cannot make sockets or mappings: %s\n", strerrordesc_np(-error));
     if (error || listeners_add(&m->listeners, config, patience_ms, errors) < 0) {
         release(m, g);
         return -1;

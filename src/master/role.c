@@ -157,6 +157,7 @@ static int run_worker(struct master *m, const struct child *c)
                              .ledger = m->house.ledger,
                              .tls = g->tls,
                              .settle = m->house.settle,
+                             .places = g->places,
                              .spool_used = &m->house.shared->spool_used};
     for (; n < kit.listeners; n++)
         keep[n] = listener[n].fd;
@@ -224,6 +225,7 @@ static int run_clerk(struct master *m, const struct child *c)
     free(keep);
     return clerk_run(&(struct clerk_kit){.config = g->config,
                                          .cache = m->house.answers,
+                                         .places = g->places,
                                          .index = c->index,
                                          .control = c->channel.fd,
                                          .ask = g->ask[0],

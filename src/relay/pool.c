@@ -16,6 +16,7 @@
 #include "base/proxy.h"
 #include "base/sockaddr.h"
 #include "base/tls_octets.h"
+#include "relay/places.h"
 #include "relay/tls_client.h"
 
 struct link {
@@ -54,6 +55,7 @@ static void set_up(struct backend *b, bool up)
 static void went_down(struct backend *b)
 {
     set_up(b, false);
+    b->turn++; /* the next of its addresses may be better */
     b->backoff_ms = b->backoff_ms ? b->backoff_ms * 2 : POOL_RETRY_MS;
     if (b->backoff_ms > POOL_RETRY_MAX_MS)
         b->backoff_ms = POOL_RETRY_MAX_MS;
@@ -73,7 +75,8 @@ static void set_timer(struct link *l, uint64_t ms)
     loop_alarm(loop_of(l), &l->alarm, loop_of(l)->now + ms);
 }
 
-static int connect_to(const struct backend *b)
+/* The descriptor, and where it leads in *addr; -errno. */
+static int connect_to(const struct backend *b, struct addr *addr)
 {
     const struct config_backend *c = b->config;
     const char *path = c->kind == BACKEND_STORE ? b->relay->kit.store_path : c->path;
@@ -81,7 +84,9 @@ static int connect_to(const struct backend *b)
     socklen_t len;
     int on = 1;
 
-    if (c->addr.family == ADDR_UNIX) {
+    if (!places_find(b->relay->kit.places, c, b->index, b->turn, addr))
+        return -EHOSTUNREACH;
+    if (addr->family == ADDR_UNIX) {
         struct sockaddr_un *un = (struct sockaddr_un *)&sa;
         un->sun_family = AF_UNIX;
         if (strlen(path) >= sizeof un->sun_path)
@@ -89,7 +94,7 @@ static int connect_to(const struct backend *b)
         strcpy(un->sun_path, path);
         len = sizeof *un;
     } else {
-        len = addr_to_sockaddr(&c->addr, &sa);
+        len = addr_to_sockaddr(addr, &sa);
     }
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
@@ -119,21 +124,21 @@ static bool is_spent(const struct link *l)
     return is_single(l->backend) || outbound_is_spent(&l->outbound);
 }
 
-static int add_proxy_header(struct link *l, const struct handover *h)
+/* What we want to know ourselves is asked in our own name: Postfix takes no PROXY UNKNOWN. */
+static int add_proxy_header(struct link *l, const struct handover *h, const struct addr *to)
 {
-    const struct config_backend *config = l->backend->config;
+    int version = l->backend->config->proxy_protocol;
+    struct addr own = addr_of_socket(l->watch.fd);
 
-    if (!config->proxy_protocol)
-        return 0;
-    return proxy_write(&l->outbound.out, config->proxy_protocol, h ? &h->client : NULL,
-                       &config->addr);
+    return version ? proxy_write(&l->outbound.out, version, h ? &h->client : &own, to) : 0;
 }
 
 /* Opens a connection; `h`, where that is not NULL, is what it is for. */
 static int link_open(struct backend *b, struct handover *h)
 {
     struct link *l = calloc(1, sizeof *l);
-    int fd = l ? connect_to(b) : -ENOMEM;
+    struct addr to;
+    int fd = l ? connect_to(b, &to) : -ENOMEM;
 
     if (fd < 0) {
         free(l);
@@ -152,7 +157,7 @@ static int link_open(struct backend *b, struct handover *h)
             b->config->tls == TLS_STARTTLS ? OUTBOUND_TLS_OFFERED : OUTBOUND_TLS_NEEDED;
     if (b->config->tls == TLS_IMPLICIT)
         l->outbound.state = OUTBOUND_SHAKE;
-    int r = add_proxy_header(l, h);
+    int r = add_proxy_header(l, h, &to);
     if (r == 0)
         r = loop_watch(b->relay->kit.loop, &l->watch);
     if (r < 0) {

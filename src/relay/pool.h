@@ -60,6 +60,7 @@ struct backend {
     struct handover *queue, **queue_tail;
     struct alarm retry;
     uint64_t backoff_ms;
+    unsigned turn; /* which address of its name is tried */
     uint32_t caps;
     bool known, up;
     bool plain;        /* its TLS does not work, and is not insisted on */

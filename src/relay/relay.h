@@ -21,6 +21,7 @@
 #include "smtp/session.h"
 
 struct config;
+struct places;
 struct relay;
 
 struct relay_kit {
@@ -28,7 +29,8 @@ struct relay_kit {
     struct loop *loop;
     const char *store_path;
     struct settle *settle;
-    uint32_t slots; /* workers that share each backend's `connections` */
+    const struct places *places; /* where backends with a name are; NULL: none has one */
+    uint32_t slots;              /* workers that share each backend's `connections` */
     /* A backend went up or down, or its capabilities are known (enum smtp_offer of those that are
      * up). */
     void (*changed)(void *arg, uint32_t offer);

@@ -2,23 +2,47 @@
 #include "relay/talk.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/dial.h"
+#include "base/log.h"
 #include "base/proxy.h"
+#include "base/sockaddr.h"
+#include "base/tls_octets.h"
 #include "config/config.h"
+#include "relay/places.h"
+#include "relay/tls_client.h"
 
-void talk_init(struct talk *t, const struct config_backend *backend, const char *hostname)
+static const struct config_backend *backend_of(const struct talk *t)
 {
-    *t = (struct talk){.backend = backend, .hostname = hostname, .fd = -1};
+    return &t->config->backend[t->index];
+}
+
+void talk_init(struct talk *t, const struct config *config, size_t index,
+               const struct places *places)
+{
+    *t = (struct talk){.config = config, .places = places, .index = index, .fd = -1};
 }
 
 void talk_close(struct talk *t)
 {
+    SSL_free(t->ssl);
+    t->ssl = NULL;
     if (t->fd >= 0)
         close(t->fd);
-    reader_free(&t->reader);
-    talk_init(t, t->backend, t->hostname);
+    t->fd = -1;
+    outbound_free(&t->outbound);
+    t->outbound = (struct outbound){0};
+    t->left = (struct span){0};
+}
+
+void talk_free(struct talk *t)
+{
+    talk_close(t);
+    SSL_CTX_free(t->context);
+    t->context = NULL;
 }
 
 static int failed(struct talk *t, int error)
@@ -27,9 +51,136 @@ static int failed(struct talk *t, int error)
     return error;
 }
 
+/* ---- octets, clear or not ---- */
+
+/* An SSL on a blocking socket has nothing to say when the socket's time is up. */
+static int tls_error(void)
+{
+    return errno == EAGAIN ? -ETIMEDOUT : -errno;
+}
+
+static int give(struct talk *t, struct span out)
+{
+    if (!t->ssl)
+        return dial_send(t->fd, out.at, out.len);
+    while (out.len) {
+        ssize_t n = tls_octets_out(t->ssl, out.at, out.len);
+        if (n <= 0)
+            return n ? tls_error() : -ECONNRESET;
+        out = span_after(out, (size_t)n);
+    }
+    return 0;
+}
+
+/* Reads into t->left. */
+static int take(struct talk *t)
+{
+    ssize_t n = t->ssl ? tls_octets_in(t->ssl, t->input, sizeof t->input)
+                       : dial_recv(t->fd, t->input, sizeof t->input);
+
+    if (n <= 0)
+        return n == 0 ? -ECONNRESET : t->ssl ? tls_error() : (int)n;
+    t->left = (struct span){t->input, (size_t)n};
+    return 0;
+}
+
+/* ---- the beginning ---- */
+
+static int shake_hands(struct talk *t)
+{
+    const struct config_backend *backend = backend_of(t);
+
+    if (!t->context)
+        t->context = tls_client_open(backend);
+    t->ssl = t->context ? tls_client_new(t->context, backend, t->fd) : NULL;
+    if (!t->ssl)
+        return -ENOMEM;
+    if (tls_client_shake(t->ssl) != 1) {
+        log_warn("backend %s: TLS: %s", backend->name, tls_client_error(t->ssl));
+        t->plain = backend->tls == TLS_STARTTLS;
+        return -EPROTO;
+    }
+    if (backend->tls == TLS_IMPLICIT) {
+        t->outbound.secure = true;
+        t->outbound.state = OUTBOUND_GREETING;
+    } else {
+        outbound_secured(&t->outbound);
+    }
+    return 0;
+}
+
+/* Up to where it may be asked. */
+static int greet(struct talk *t)
+{
+    struct outbound *o = &t->outbound;
+    int error = 0;
+
+    while (!error) {
+        if (o->out.len) {
+            error = give(t, buf_span(&o->out));
+            buf_drop(&o->out, o->out.len);
+        } else if (o->state == OUTBOUND_IDLE) {
+            return 0;
+        } else if (o->state == OUTBOUND_DEAD) {
+            error = -ECONNREFUSED;
+        } else if (o->state == OUTBOUND_SHAKE) {
+            error = shake_hands(t);
+        } else {
+            error = take(t);
+            if (!error)
+                outbound_input(o, t->left);
+            t->left = (struct span){0};
+        }
+    }
+    return failed(t, error);
+}
+
+static int begin(struct talk *t)
+{
+    const struct config_backend *backend = backend_of(t);
+    struct outbound *o = &t->outbound;
+    struct addr addr;
+
+    if (!places_find(t->places, backend, t->index, t->turn, &addr))
+        return -EHOSTUNREACH;
+    t->fd = dial(&addr, backend->path, TALK_MS);
+    if (t->fd < 0) {
+        int error = t->fd;
+        t->fd = -1;
+        t->turn++; /* the next of its addresses may be better */
+        return error;
+    }
+    outbound_start(o, backend->kind != BACKEND_SMTP, t->config->hostname, 0);
+    if (backend->tls == TLS_IMPLICIT)
+        o->state = OUTBOUND_SHAKE;
+    else if (backend->tls != TLS_OFF && !t->plain)
+        o->tls = backend->tls == TLS_STARTTLS ? OUTBOUND_TLS_OFFERED : OUTBOUND_TLS_NEEDED;
+    struct addr own = addr_of_socket(t->fd);
+    if (backend->proxy_protocol && proxy_write(&o->out, backend->proxy_protocol, &own, &addr) < 0)
+        return failed(t, -ENOMEM);
+    return greet(t);
+}
+
+int talk_ready(struct talk *t)
+{
+    bool plain = t->plain;
+
+    if (t->fd >= 0)
+        return 0;
+    int error = begin(t);
+    return error && t->plain && !plain ? begin(t) : error; /* it was its TLS that did not work */
+}
+
+/* ---- questions and answers ---- */
+
+bool talk_pipelines(const struct talk *t)
+{
+    return t->outbound.caps & CAP_PIPELINING;
+}
+
 int talk_say(struct talk *t, struct span out)
 {
-    int error = dial_send(t->fd, out.at, out.len);
+    int error = give(t, out);
 
     return error ? failed(t, error) : 0;
 }
@@ -37,65 +188,13 @@ int talk_say(struct talk *t, struct span out)
 int talk_reply(struct talk *t, struct reply *r)
 {
     for (;;) {
-        switch (reader_take(&t->reader, &t->left, r)) {
+        switch (reader_take(&t->outbound.reader, &t->left, r)) {
         case READER_REPLY: return r->code == 421 ? failed(t, -ECONNRESET) : 0;
         case READER_BROKEN: return failed(t, -EBADMSG);
         case READER_MORE: break;
         }
-        ssize_t n = dial_recv(t->fd, t->input, sizeof t->input);
-        if (n < 0)
-            return failed(t, (int)n);
-        t->left = (struct span){t->input, (size_t)n};
+        int error = take(t);
+        if (error)
+            return failed(t, error);
     }
-}
-
-/* A backend that waits for a PROXY header waits for it from us too: this conversation is about
- * nobody. */
-static int say_whose(struct talk *t)
-{
-    const struct config_backend *backend = t->backend;
-    struct buf header = {0};
-
-    if (!backend->proxy_protocol)
-        return 0;
-    int error = proxy_write(&header, backend->proxy_protocol, NULL, &backend->addr);
-    error = error ? failed(t, error) : talk_say(t, buf_span(&header));
-    buf_free(&header);
-    return error;
-}
-
-static int greet(struct talk *t)
-{
-    struct buf hello = {0};
-    struct reply r;
-
-    int error = talk_reply(t, &r);
-    if (!error && r.code != 220)
-        error = failed(t, -ECONNREFUSED);
-    if (error)
-        return error;
-    error = buf_addf(&hello, "%s %.255s\r\n", t->backend->kind == BACKEND_LMTP ? "LHLO" : "EHLO",
-                     t->hostname);
-    if (!error)
-        error = talk_say(t, buf_span(&hello));
-    buf_free(&hello);
-    if (!error)
-        error = talk_reply(t, &r);
-    if (!error && r.code != 250)
-        error = failed(t, -ECONNREFUSED);
-    return error;
-}
-
-int talk_ready(struct talk *t)
-{
-    if (t->fd >= 0)
-        return 0;
-    t->fd = dial(&t->backend->addr, t->backend->path, TALK_MS);
-    if (t->fd < 0) {
-        int error = t->fd;
-        t->fd = -1;
-        return error;
-    }
-    int error = say_whose(t);
-    return error ? error : greet(t);
 }

@@ -1,40 +1,59 @@
 /* Asking a backend, in a clerk: one blocking conversation, kept open between questions.
  *
  * The relay's own connections (pool.h) carry mail and wait for nobody; this is for what clerks ask
- * on the side: is there such a recipient, is this password right. Plain SMTP or LMTP. */
+ * on the side: is there such a recipient, is this password right. SMTP or LMTP, under TLS as mail
+ * to that backend is. */
 #ifndef MIRED_RELAY_TALK_H
 #define MIRED_RELAY_TALK_H
 
+#include <openssl/types.h>
 #include <stdbool.h>
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "smtp/reader.h"
+#include "relay/outbound.h"
+#include "smtp/reply.h"
 
-struct config_backend;
+struct config;
+struct places;
 
 enum { TALK_MS = 5000 /* to connect, and for each reply */ };
 
 struct talk {
-    const struct config_backend *backend; /* borrowed */
-    const char *hostname;                 /* borrowed; what EHLO says */
-    int fd;                               /* -1: not connected */
-    struct reply_reader reader;
+    const struct config *config; /* borrowed */
+    const struct places *places; /* borrowed; where backends with a name are */
+    size_t index;                /* of config->backend */
+    unsigned turn;               /* which of its addresses is tried */
+    int fd;                      /* -1: not connected */
+    SSL_CTX *context;            /* NULL: no TLS yet */
+    SSL *ssl;                    /* NULL: clear text */
+    bool plain;                  /* its TLS does not work, and is not insisted on */
+    struct outbound outbound;    /* greeting, EHLO and STARTTLS; then its reader and abilities */
     char input[2048];
     struct span left; /* of input, not read yet */
 };
 
-void talk_init(struct talk *t, const struct config_backend *backend, const char *hostname);
+/* For backend number `index`. */
+void talk_init(struct talk *t, const struct config *config, size_t index,
+               const struct places *places);
 
-/* Connects and says EHLO (LHLO) where that has not been done. 0 or -errno. */
+/* Ends the conversation, if there is one; the next talk_ready() begins another. */
+void talk_close(struct talk *t);
+
+/* Closes, and frees what conversations share. */
+void talk_free(struct talk *t);
+
+/* Connects, says EHLO (LHLO) and does what there is to do for TLS, where that has not been done. 0
+ * or -errno. */
 int talk_ready(struct talk *t);
+
+/* Whether several commands may go out at once (RFC 2920). */
+bool talk_pipelines(const struct talk *t);
 
 /* Sends what is in `out` as it stands. 0 or -errno; the conversation is closed then. */
 int talk_say(struct talk *t, struct span out);
 
 /* The next reply, its arg valid until the next call. 0 or -errno; closed then. */
 int talk_reply(struct talk *t, struct reply *r);
-
-void talk_close(struct talk *t);
 
 #endif

@@ -24,17 +24,30 @@ SSL_CTX *tls_client_open(const struct config_backend *backend)
     return context;
 }
 
+/* Whose certificate it must be. */
+static bool expect(SSL *ssl, const struct config_backend *backend)
+{
+    char address[ADDR_TEXT];
+
+    if (backend->host) {
+        SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        return SSL_set1_host(ssl, backend->host) == 1;
+    }
+    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
+                                         addr_format(&backend->addr, address)) == 1;
+}
+
 SSL *tls_client_new(SSL_CTX *context, const struct config_backend *backend, int fd)
 {
     SSL *ssl = SSL_new(context);
-    char address[ADDR_TEXT];
 
     if (!ssl)
         return NULL;
     bool good = SSL_set_fd(ssl, fd) == 1;
+    if (good && backend->host)
+        good = SSL_set_tlsext_host_name(ssl, backend->host) == 1;
     if (good && backend->tls == TLS_VERIFIED)
-        good = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
-                                             addr_format(&backend->addr, address)) == 1;
+        good = expect(ssl, backend);
     if (good) {
         SSL_set_connect_state(ssl);
         return ssl;

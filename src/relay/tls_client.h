@@ -2,7 +2,8 @@
  *
  * `starttls` is opportunistic: used where it is offered, whoever answers. `implicit` is TLS from
  * the first octet. `verified` asks for STARTTLS, and for a certificate that an authority of this
- * machine (OpenSSL's default store, or $SSL_CERT_FILE) has issued for the backend's address. */
+ * machine (OpenSSL's default store, or $SSL_CERT_FILE) has issued for the backend's name, or for
+ * its address where it is configured by that. A name is sent along (SNI) in any case. */
 #ifndef MIRED_RELAY_TLS_CLIENT_H
 #define MIRED_RELAY_TLS_CLIENT_H
 

@@ -232,6 +232,7 @@ static bool open_all(struct worker *w)
                               .loop = &w->loop,
                               .store_path = kit->store_path,
                               .settle = kit->settle,
+                              .places = kit->places,
                               .slots = kit->slots,
                               .changed = backend_changed,
                               .reached = backend_reached,

@@ -9,6 +9,7 @@
 struct config;
 struct freezer_shared;
 struct ledger;
+struct places;
 struct settle;
 struct tls_server;
 
@@ -35,6 +36,7 @@ struct worker_kit {
     struct ledger *ledger;
     const struct tls_server *tls; /* NULL: no certificate */
     struct settle *settle;
+    const struct places *places;  /* where backends with a name are; NULL: none has one */
     _Atomic uint64_t *spool_used; /* octets in all workers' spools; shared */
 };
 

@@ -240,3 +240,109 @@ def test_implicit_tls_is_spoken_to_another_mired(mired, authority):
     m = mired(backend=f'backend "smtp://127.0.0.1:{inner}" {{ tls = implicit }}')
     assert delivers(m) == 250
     assert re.search(rb"with (UTF8SMTPS|ESMTPS)\b", behind.delivered(USER)[0])
+
+
+# ---- backends by name ----
+
+
+def by_name(backend, more=""):
+    return f'backend "smtp://localhost:{backend.port}" {{ {more} }}'
+
+
+def test_a_backend_may_be_named_and_the_first_message_finds_it(mired, postfix):
+    """The name has two addresses on most machines, and Postfix listens on one of them."""
+    backend = postfix()
+    m = mired(backend=by_name(backend))
+    assert delivers(m) == 250
+    assert len(backend.delivered(USER)) == 1
+
+
+def test_a_name_that_nobody_knows_puts_mail_off(mired):
+    m = mired(backend='backend "smtp://nowhere.invalid:25" { }')
+    m.log.wait(r"backend smtp://nowhere.invalid:25: its name cannot be looked up")
+    assert delivers(m) == 451
+
+
+@pytest.mark.parametrize("name, code", [("DNS:localhost", 250), ("DNS:other.test", 451), ("IP:127.0.0.1", 451)])
+def test_the_certificate_of_a_named_backend_is_for_its_name(mired, postfix, authority, monkeypatch, name, code):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    backend = tls_postfix(postfix, authority, name)
+    m = mired(backend=by_name(backend, "tls = verified"))
+    assert delivers(m) == code
+    assert len(backend.delivered(USER, timeout=5 if code == 250 else 0)) == (code == 250)
+
+
+# ---- what clerks ask a backend, as mail goes to it ----
+
+
+def verdicts(m, *recipients):
+    with Client(m.port) as client:
+        client.ehlo()
+        return [r.code for r in client.envelope("a@b.test", recipients)]
+
+
+@pytest.mark.parametrize("tls", ["starttls", "verified"])
+def test_a_backend_is_asked_for_recipients_under_tls(mired, postfix, authority, monkeypatch, tls):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    certificate, key = authority.issue("backend.test", subject_names="DNS:localhost", stem="asked")
+    backend = postfix(
+        extra=f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {certificate}\nsmtpd_tls_key_file = {key}"
+    )
+    m = mired(
+        tarpit="time = 0", recipients=None, backend=by_name(backend, f"tls = {tls}"),
+        config='recipients "backend" { }',
+    )  # fmt: skip
+    assert verdicts(m, USER, "nobody@example.test", "bob@example.test") == [250, 550, 250]
+
+
+def test_a_backend_without_the_right_certificate_is_asked_nothing(mired, postfix, authority, monkeypatch):
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    backend = tls_postfix(postfix, authority, "DNS:other.test")
+    m = mired(
+        tarpit="time = 0", recipients=None, backend=by_name(backend, "tls = verified"),
+        config='recipients "backend" { }',
+    )  # fmt: skip
+    assert verdicts(m, USER) == [451]
+
+
+def test_a_backend_is_asked_for_recipients_under_implicit_tls(mired, authority):
+    certificate, key = authority.issue("mx.example.test")
+    inner = ports.free()
+    mired(
+        config=f'exempt = {{ "127.0.0.0/8" }}\ntls {{ certificate = "{certificate}" key = "{key}" }}\n'
+        f'listen "127.0.0.1:{inner}" {{ tls = implicit }}'
+    )
+    m = mired(
+        tarpit="time = 0", recipients=None, backend=f'backend "smtp://127.0.0.1:{inner}" {{ tls = implicit }}',
+        config='recipients "backend" { }',
+    )  # fmt: skip
+    assert verdicts(m, USER, "nobody@example.test") == [250, 550]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_backend_that_waits_for_a_proxy_header_is_asked_with_one(mired, postfix, version):
+    backend = postfix(extra="smtpd_upstream_proxy_protocol = haproxy", greets=False)
+    m = mired(
+        tarpit="time = 0", recipients=None,
+        backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ proxy_protocol = {version} }}',
+        config='recipients "backend" { }',
+    )  # fmt: skip
+    assert verdicts(m, USER, "nobody@example.test") == [250, 550]
+
+
+def test_the_backend_checks_logins_under_tls(mired, dovecot, postfix, authority):
+    d = dovecot()
+    certificate, key = authority.issue("backend.test", stem="logins")
+    backend = postfix(
+        extra=f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {d.auth}\n"
+        "smtpd_sasl_local_domain = example.test\nsmtpd_tls_security_level = may\nsmtpd_tls_auth_only = yes\n"
+        f"smtpd_tls_cert_file = {certificate}\nsmtpd_tls_key_file = {key}"
+    )
+    m = mired(
+        tarpit="time = 500ms pace = false growth = 1", passwords=None,
+        backend=by_name(backend, "tls = starttls"), config='auth "backend" { }',
+    )  # fmt: skip
+    with Client(m.submission) as client:
+        client.ehlo()
+        assert client.login(USER, "guess").code == 535
+        assert client.login(USER, PASSWORDS[USER]).code == 235

@@ -11,6 +11,8 @@ import urllib.request
 import pytest
 
 from lib import ports, processes
+from lib.certificates import Authority
+from lib.mired import SOURCE
 from lib.openldap import ADMIN, BASE, PASSWORD, OpenLDAP
 from lib.smtp import Client
 
@@ -87,6 +89,76 @@ def test_without_ldap_cached_answers_stand_and_all_else_is_put_off(mired, ldap):
     while codes(m, "sales@example.test") != [250]:
         assert time.monotonic() < until
     m.log.wait("directory ldap is up again")
+
+
+ACTIVE_DIRECTORY = (
+    "(&(|(mail=%s)(proxyAddresses=smtp:%s))(!(userAccountControl:1.2.840.113556.1.4.803:=2)))"
+)
+
+
+def test_active_directory_is_asked_for_mail_and_proxy_addresses_and_its_disabled_accounts_are_out(mired, ldap):
+    """With the filter that docs/configuration.md has; slapd knows the rule for single bits as AD does."""
+    assert ACTIVE_DIRECTORY in (SOURCE / "docs" / "configuration.md").read_text()
+    server = ldap(PEOPLE + [("dora", [], 66048), ("eve", ["smtp:eve@example.test"], 66050)])
+    m = mired(
+        tarpit="time = 0", recipients=None,
+        config=ldap_section(server).replace(f"(&(proxyAddresses=smtp:%s){NOT_DISABLED})", ACTIVE_DIRECTORY),
+    )  # fmt: skip
+    assert codes(
+        m, "alice@example.test", "sales@example.test", "dora@example.test", "bob@example.test",
+        "eve@example.test", "nobody@example.test",
+    ) == [250, 250, 250, 550, 550, 550]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    return Authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.mark.parametrize("scheme, more", [("ldaps", ""), ("ldap", "start_tls = true")])
+@pytest.mark.parametrize("name, code", [("IP:127.0.0.1", 250), ("IP:127.0.0.2", 451)])
+def test_ldap_is_asked_under_tls_and_its_certificate_is_looked_at(
+    mired, ldap, authority, monkeypatch, scheme, more, name, code
+):
+    monkeypatch.setenv("LDAPTLS_CACERT", str(authority.file))
+    certificate, key = authority.issue("slapd.test", subject_names=name, stem=name.replace(":", "-"))
+    server = ldap(certificates=(certificate, key, authority.file), scheme=scheme)
+    m = mired(tarpit="time = 0", recipients=None, config=ldap_section(server, more))
+    assert codes(m, "alice@example.test") == [code]
+    if code == 451:
+        m.log.wait(rf"ldap: {server.url}: ")
+
+
+def test_of_several_ldap_servers_one_that_is_there_is_asked(mired, ldap):
+    first, second = ldap(), ldap()
+    section = ldap_section(first, "negative_cache = 0").replace(f'"{first.url}"', f'{{ "{first.url}", "{second.url}" }}')
+    m = mired(tarpit="time = 0", recipients=None, config=section)
+    assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+    first.stop()
+    assert codes(m, "u1@example.test", "sales@example.test") == [550, 250]  # nobody is put off
+    second.stop()
+    assert codes(m, "u2@example.test") == [451]
+    first.start()
+    m.log.wait("directory ldap is up again")
+    assert codes(m, "u2@example.test") == [550]
+    second.start()
+    first.daemon.signal(signal.SIGSTOP)  # takes connections, and says nothing
+    try:
+        assert codes(m, "u3@example.test") == [550]
+        begun = time.monotonic()
+        assert codes(m, *(f"u{n}@example.test" for n in range(4, 9))) == [550] * 5
+        assert time.monotonic() - begun < 8  # the second clerk's turn to find out; then it is left alone
+    finally:
+        first.daemon.signal(signal.SIGCONT)
+
+
+def test_a_directory_that_was_restarted_between_two_questions_is_asked_again_at_once(mired, ldap):
+    server = ldap()
+    m = mired(tarpit="time = 0", recipients=None, config=ldap_section(server))
+    assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+    server.stop()
+    server.start()
+    assert codes(m, "sales@example.test", "a*b@example.test") == [250, 250]
 
 
 def test_who_was_known_is_taken_while_the_directory_is_down_and_nobody_is_refused_for_an_old_answer(mired, ldap):

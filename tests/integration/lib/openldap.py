@@ -51,12 +51,12 @@ objectclass ( 1.3.6.1.4.1.4203.666.1.92 NAME 'mailRecipient' SUP top AUXILIARY
 class OpenLDAP:
     """url: where it listens. People are added before it starts, with slapadd."""
 
-    def __init__(self, certificates=None):
+    def __init__(self, certificates=None, scheme="ldap"):
         if not os.path.exists(PROGRAM):
             pytest.skip("slapd is not installed")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-ldap-"))
         self.port = ports.free()
-        self.url = f"ldap://127.0.0.1:{self.port}"
+        self.url = f"{scheme}://127.0.0.1:{self.port}"
         (self.folder / "data").mkdir()
         (self.folder / "exchange.schema").write_text(EXCHANGE)
         tls = ""

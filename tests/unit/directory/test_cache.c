@@ -123,7 +123,7 @@ static void test_of_a_source_that_is_down_one_at_a_time_finds_out_whether_it_is_
 {
     struct cache *c = cache_of(64);
 
-    assert_false(cache_may_try(c, &one, 5000)); /* it is up */
+    assert_false(cache_may_try(c, &one, 5000));           /* it is up */
     assert_false(cache_source_was(c, &one, false, 5000)); /* no news */
     assert_true(cache_source_was(c, &one, true, 5000));
     assert_true(cache_is_down(c, &one));
