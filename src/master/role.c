@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -91,7 +92,9 @@ static int settle_in(struct master *m, const struct child *c, int *keep, size_t 
     forget_keys(m, c);
     forget_answers(m, c);
     int error = privileges_drop(&m->house.identity, needs);
-    if (!error && role_table[c->role].secrets && prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0)
+    if (!error && role_table[c->role].secrets &&
+        (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0))
         error = -errno;
     if (!error) /* after the change of identity, which would undo it */
         error = follow_master(m->pid);

@@ -1,7 +1,13 @@
 """Directories that are asked over a connection: OpenLDAP, the backend itself, Postfix's socketmap protocol."""
 
+import collections
+import concurrent.futures
 import json
+import os
 import pathlib
+import pwd
+import re
+import shutil
 import signal
 import socketserver
 import threading
@@ -207,13 +213,85 @@ def test_a_directory_that_hangs_holds_up_no_cached_answer(mired, ldap):
 
 
 def test_the_password_of_the_directory_is_not_to_be_seen(mired, ldap):
-    m = mired(tarpit="time = 0", recipients=None, config=ldap_section(ldap()))
-    assert codes(m, "alice@example.test") == [250]
+    """Not in the log, however it is asked and whatever goes wrong; not in what others may see of our processes; and
+    a clerk leaves no core, nor lets its own user look into it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root starts clerks as another user")
+    server = ldap()
+    server.folder.chmod(0o711)
+    shutil.chown(server.secret, "nobody")
+    m = mired(
+        tarpit="time = 0", recipients=None, user="nobody",
+        config='log_level = "debug"\n' + ldap_section(server, "cache = 0 negative_cache = 0"),
+    )  # fmt: skip
+    clerks = m.processes("clerk")
+    assert len(clerks) == 2
+    for pid in clerks:
+        assert processes.status(pid, "Uid").split() == [str(pwd.getpwnam("nobody").pw_uid)] * 4
+        assert pathlib.Path(f"/proc/{pid}/mem").stat().st_uid == 0  # else it would be nobody's: it is not dumpable
+        assert re.search(r"Max core file size +0 +0 ", pathlib.Path(f"/proc/{pid}/limits").read_text())
+    assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
+    server.stop()
+    assert codes(m, "sales@example.test") == [451]
+    (server.folder / "slapd.conf").write_text(
+        (server.folder / "slapd.conf").read_text().replace(PASSWORD, "another one")
+    )
+    server.start()  # it does not let us in any more
+    m.log.wait("cannot bind: Invalid credentials")
+    m.control("--json", "status")
+    m.control("recipient", "alice@example.test")
     for pid in [m.pid, *processes.children(m.pid)]:
         for what in ("cmdline", "environ"):
             assert PASSWORD.encode() not in pathlib.Path(f"/proc/{pid}/{what}").read_bytes()
-    for pid in m.processes("clerk"):  # what root alone owns cannot be traced or dumped by the user
-        assert pathlib.Path(f"/proc/{pid}/mem").stat().st_uid == 0
+    log = m.log
+    assert m.stop() == []
+    assert PASSWORD not in log.text
+
+
+@pytest.mark.soak
+@pytest.mark.alone
+def test_a_hundred_thousand_people_are_asked_for(mired, ldap):
+    """5,000 recipients a second from the cache, 500 not cached; and what becomes of them when slapd stops."""
+    people, sample = 100_000, 5000
+    server = ldap((f"user{n}", [f"smtp:u{n}.alias@example.test"], 512) for n in range(people))
+    m = mired(tarpit="time = 0", recipients=None, config=ldap_section(server))
+
+    def ask(numbers, connections=8):
+        """How often each code came, and how many a second."""
+        counts, lock = collections.Counter(), threading.Lock()
+
+        def one(mine):
+            with Client(m.port) as client:
+                client.ehlo()
+                for at in range(0, len(mine), 500):
+                    part = mine[at : at + 500]
+                    commands = "".join(f"RCPT TO:<u{n}.alias@example.test>\r\n" for n in part)
+                    client.send(f"MAIL FROM:<a@b.test>\r\n{commands}RSET\r\n")
+                    replies = [client.reply().code for _ in range(len(part) + 2)]
+                    with lock:
+                        counts.update(replies[1:-1])
+
+        begun = time.monotonic()
+        with concurrent.futures.ThreadPoolExecutor(connections) as pool:
+            list(pool.map(one, [numbers[k::connections] for k in range(connections)]))
+        return counts, len(numbers) / (time.monotonic() - begun)
+
+    everyone = range(people)
+    codes_seen, rate = ask(everyone[:sample])
+    print(f"not cached: {rate:.0f} recipients a second")
+    assert codes_seen == {250: sample} and rate > 500
+    codes_seen, rate = ask(list(everyone[:sample]) * 4)
+    print(f"from the cache: {rate:.0f} recipients a second")
+    assert codes_seen == {250: 4 * sample} and rate > 5000
+    assert ask(range(people, people + sample))[0] == {550: sample}
+    server.stop()
+    assert ask(everyone[:sample])[0] == {250: sample}
+    assert ask(everyone[sample : sample + 1000])[0] == {451: 1000}
+    server.start()
+    begun = time.monotonic()
+    while ask([sample + 1000], 1)[0] != {250: 1}:
+        assert time.monotonic() - begun < 2
+    assert ask(everyone[sample : sample + 1000])[0] == {250: 1000}
 
 
 # ---- the backend ----

@@ -162,6 +162,15 @@ class Postfix:
         self.daemon.stop()
         self.daemon = None
 
+    def kill(self):
+        """kill -9 of all of it at once. start() brings it back, with what was in its queue."""
+        master = self.master()
+        left = [*processes.in_session(self.daemon.pid), master, *processes.children(master)]
+        processes.kill_all(left)
+        processes.wait_gone(left, 5)
+        self.daemon.stop()
+        self.daemon = None
+
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
