@@ -30,11 +30,14 @@ enum {
     AGAIN_MS = 20,         /* a worker that has too much to do is tried again */
     DROP_AFTER_MS = 60000, /* nobody took it for so long: given up */
     LOCK_MS = 20,          /* between looks whether the freezer before us has ended */
+    WAYS_MS = 5000,        /* after which all workers have told a new freezer their ways */
 };
 
-struct way { /* to one worker slot */
+struct way { /* to a worker slot, or to one worker */
     struct watch watch;
     struct handoff out; /* not yet sent; its descriptors are ours */
+    struct way *next;   /* of the workers' own */
+    uint32_t name;
 };
 
 struct freezer {
@@ -43,8 +46,10 @@ struct freezer {
     struct frozen_table *table;
     struct watch control;
     struct alarm due, begin;
-    int lock; /* held by who has the table */
-    struct way *way;
+    int lock;         /* held by who has the table */
+    struct way *way;  /* to the slots */
+    struct way *ways; /* of workers' own */
+    uint64_t begun_ms;
     struct handoff in;
     char room[FROZEN_ROOM];
     uint64_t frozen, thawed, lost;
@@ -80,7 +85,12 @@ static void flush(struct freezer *f, struct way *way)
         return;
     for (uint32_t i = 0; i < n; i++)
         fd[i] = way->out.item[i].fd;
-    if (handoff_send(way->watch.fd, &way->out) < 0) {
+    int r = handoff_send(way->watch.fd, &way->out);
+    if (r == -EPIPE || r == -ECONNRESET) { /* a worker that has died with its way */
+        f->lost += n;
+        way->out.count = 0;
+        way->out.used = 0;
+    } else if (r < 0) {
         loop_want(&f->loop, &way->watch, EPOLLIN | EPOLLOUT);
         return;
     }
@@ -89,9 +99,25 @@ static void flush(struct freezer *f, struct way *way)
         close(fd[i]);
 }
 
-static struct way *way_for(struct freezer *f, uint32_t slot)
+static void flush_all(struct freezer *f)
+{
+    for (uint32_t i = 0; i < f->kit->slots; i++)
+        flush(f, &f->way[i]);
+    for (struct way *way = f->ways; way; way = way->next)
+        flush(f, way);
+}
+
+/* NULL: the one worker that it could go to is not there. */
+static struct way *way_for(struct freezer *f, uint32_t slot, uint32_t name)
 {
     uint32_t taking = f->kit->shared->slots;
+
+    if (name) {
+        struct way *way = f->ways;
+        while (way && way->name != name)
+            way = way->next;
+        return way;
+    }
     if (taking == 0 || taking > f->kit->slots)
         taking = f->kit->slots;
     return &f->way[slot % taking];
@@ -101,35 +127,95 @@ static struct way *way_for(struct freezer *f, uint32_t slot)
  * ours). */
 static bool give_back(struct freezer *f, uint32_t slot, const struct handoff_item *item)
 {
-    struct way *way = way_for(f, slot);
+    struct way *way = way_for(f, slot, item->way);
 
+    if (!way)
+        return false;
     if (handoff_add(&way->out, item) == 0)
         return true;
     flush(f, way);
     return handoff_add(&way->out, item) == 0;
 }
 
-static bool has_room(struct freezer *f, uint32_t slot)
+static bool has_room(struct freezer *f, struct way *way)
 {
-    struct way *way = way_for(f, slot);
     if (way->out.count == HANDOFF_BATCH || way->out.used + FROZEN_SESSION_MAX > HANDOFF_OCTETS)
         flush(f, way);
     return way->out.count < HANDOFF_BATCH && way->out.used + FROZEN_SESSION_MAX <= HANDOFF_OCTETS;
 }
 
+/* ---- ways of workers' own ---- */
+
+static void way_forget(struct freezer *f, struct way *way)
+{
+    struct way **p = &f->ways;
+
+    while (*p != way)
+        p = &(*p)->next;
+    *p = way->next;
+    for (uint32_t i = 0; i < way->out.count; i++)
+        close(way->out.item[i].fd);
+    f->lost += way->out.count;
+    loop_forget(&f->loop, &way->watch);
+    close(way->watch.fd);
+    free(way);
+}
+
+static void own_way_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct freezer *f = freezer_of(loop);
+    struct way *way = (struct way *)watch;
+
+    if (events & ~(uint32_t)EPOLLOUT) /* nothing ever comes in on it but its end */
+        way_forget(f, way);
+    else
+        flush(f, way);
+}
+
+static void way_add(struct freezer *f, const struct handoff_item *item)
+{
+    struct way *old = item->way ? way_for(f, 0, item->way) : NULL;
+    struct way *way = item->way ? calloc(1, sizeof *way) : NULL;
+
+    if (old)
+        way_forget(f, old);
+    if (way) {
+        way->watch = (struct watch){.fd = item->fd, .events = EPOLLIN, .ready = own_way_ready};
+        way->name = item->way;
+    }
+    if (!way || loop_watch(&f->loop, &way->watch) < 0) {
+        free(way);
+        close(item->fd); /* which tells the worker */
+        return;
+    }
+    way->next = f->ways;
+    f->ways = way;
+}
+
 /* ---- thawing ---- */
+
+/* What its worker kept of it died with that worker: the client is told by an end. */
+static void end_one(struct freezer *f, uint32_t id, const struct frozen_hold *h)
+{
+    int fd = tcp_thaw(&h->tcp, f->loop.wall > h->frozen_ms ? f->loop.wall - h->frozen_ms : 0);
+
+    if (fd >= 0)
+        close(fd);
+    f->lost++;
+    table_drop(f->table, id);
+}
 
 static void thaw_one(struct freezer *f, uint32_t id, const struct frozen_hold *h)
 {
+    struct way *way = way_for(f, h->slot, h->way);
     uint64_t now = f->loop.wall;
 
-    if (!has_room(f, h->slot)) {
-        if (now > h->due_ms + DROP_AFTER_MS) {
-            f->lost++;
-            table_drop(f->table, id);
-        } else {
-            table_again(f->table, id, now + AGAIN_MS);
-        }
+    if ((!way && now > f->begun_ms + WAYS_MS) || now > h->due_ms + DROP_AFTER_MS) {
+        end_one(f, id, h);
+        return;
+    }
+    if (!way || !has_room(f, way)) {
+        table_again(f->table, id, now + AGAIN_MS);
         return;
     }
     int fd = tcp_thaw(&h->tcp, now > h->frozen_ms ? now - h->frozen_ms : 0);
@@ -140,7 +226,8 @@ static void thaw_one(struct freezer *f, uint32_t id, const struct frozen_hold *h
     if (fd < 0) { /* a newer connection has its addresses, or its local address is gone */
         f->lost++;
     } else {
-        struct handoff_item item = {.fd = fd, .due_ms = h->due_ms, .session = h->session};
+        struct handoff_item item = {
+            .fd = fd, .way = h->way, .due_ms = h->due_ms, .session = h->session};
         tcp_ends(&h->tcp, &item.local, &item.remote);
         f->thawed++;
         if (!give_back(f, h->slot, &item))
@@ -157,8 +244,7 @@ static void due(struct loop *loop, struct alarm *a)
 
     for (int i = 0; i < THAW_BATCH && table_due(f->table, loop->wall, &id, &h, f->room); i++)
         thaw_one(f, id, &h);
-    for (uint32_t i = 0; i < f->kit->slots; i++)
-        flush(f, &f->way[i]);
+    flush_all(f);
     set_gauge(f);
     set_due(f);
 }
@@ -167,8 +253,13 @@ static void due(struct loop *loop, struct alarm *a)
 
 static void freeze_one(struct freezer *f, uint16_t slot, const struct handoff_item *item)
 {
-    struct frozen_hold h = {.due_ms = item->due_ms, .slot = slot, .session = item->session};
+    struct frozen_hold h = {
+        .due_ms = item->due_ms, .slot = slot, .way = item->way, .session = item->session};
 
+    if (item->kind == HANDOFF_WAY) {
+        way_add(f, item);
+        return;
+    }
     int r = f->kit->shared->working ? tcp_freeze(item->fd, &h.tcp) : -EPERM;
     if (r == 0) {
         h.frozen_ms = f->loop.wall;
@@ -198,7 +289,7 @@ static void way_ready(struct loop *loop, struct watch *watch, uint32_t events)
     if (events & EPOLLIN && way->out.count == 0 && handoff_read(watch->fd, &f->in) == 1) {
         for (uint32_t i = 0; i < f->in.count; i++)
             freeze_one(f, (uint16_t)(way - f->way), &f->in.item[i]);
-        flush(f, way);
+        flush_all(f);
         set_gauge(f);
         set_due(f);
     }
@@ -303,6 +394,7 @@ static void begin(struct loop *loop, struct alarm *a)
         return;
     }
     f->kit->shared->waiting--;
+    f->begun_ms = loop->wall;
     int r = begin_serving(f);
     if (r < 0) {
         log_error("connections are not frozen: %s", strerror(-r));
@@ -332,8 +424,10 @@ static int open_all(struct freezer *f)
 
 static void close_all(struct freezer *f)
 {
-    for (uint32_t i = 0; f->table && i < f->kit->slots; i++)
-        flush(f, &f->way[i]);
+    if (f->table)
+        flush_all(f);
+    while (f->ways)
+        way_forget(f, f->ways);
     if (f->table)
         f->kit->shared->working = 0;
     else

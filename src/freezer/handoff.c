@@ -8,8 +8,8 @@
 
 struct wire_item {
     uint64_t due_ms;
-    uint32_t len;
-    uint32_t unused;
+    uint32_t len, way;
+    uint32_t kind, unused;
     struct addr local, remote;
 };
 
@@ -18,7 +18,7 @@ struct wire {
     struct wire_item item[HANDOFF_BATCH];
 };
 
-enum { WIRE_VERSION = 2 };
+enum { WIRE_VERSION = 3 };
 
 union rights {
     struct cmsghdr align;
@@ -56,6 +56,8 @@ int handoff_send(int sock, struct handoff *h)
         const struct handoff_item *item = &h->item[i];
         wire.item[i] = (struct wire_item){.due_ms = item->due_ms,
                                           .len = (uint32_t)item->session.len,
+                                          .way = item->way,
+                                          .kind = item->kind,
                                           .local = item->local,
                                           .remote = item->remote};
         memcpy(CMSG_DATA(c) + i * sizeof(int), &item->fd, sizeof(int));
@@ -90,9 +92,11 @@ static bool unpack(struct handoff *h, const struct wire *wire, const int *fd, ui
     h->used = 0;
     for (uint32_t i = 0; i < fds; i++) {
         uint32_t len = wire->item[i].len;
-        if (len > octets - h->used)
+        if (len > octets - h->used || wire->item[i].kind > HANDOFF_WAY)
             return false;
-        h->item[i] = (struct handoff_item){.fd = fd[i],
+        h->item[i] = (struct handoff_item){.kind = (enum handoff_kind)wire->item[i].kind,
+                                           .fd = fd[i],
+                                           .way = wire->item[i].way,
                                            .due_ms = wire->item[i].due_ms,
                                            .session = {h->octets + h->used, len},
                                            .local = wire->item[i].local,

@@ -2,9 +2,10 @@
  * batches.
  *
  * Each worker slot has one SOCK_SEQPACKET pair for it, kept by the master, so that what is under
- * way survives the death of either side. A packet is a header, its items and their sessions'
- * octets; the descriptors come as SCM_RIGHTS in the same order. The freezer never reads from a
- * descriptor. */
+ * way survives the death of either side. A worker that keeps something of a connection (its TLS
+ * state) gives the freezer a way of its own for it, which ends with the worker. A packet is a
+ * header, its items and their sessions' octets; the descriptors come as SCM_RIGHTS in the same
+ * order. The freezer never reads from a descriptor. */
 #ifndef MIRED_FREEZER_HANDOFF_H
 #define MIRED_FREEZER_HANDOFF_H
 
@@ -16,8 +17,16 @@
 
 enum { HANDOFF_BATCH = 32, HANDOFF_OCTETS = 48 * 1024 };
 
+enum handoff_kind {
+    HANDOFF_HOLD, /* a connection */
+    HANDOFF_WAY,  /* to the freezer: a socket of the worker's own on which to give back */
+};
+
 struct handoff_item {
+    enum handoff_kind kind;
     int fd;
+    uint32_t way;        /* HANDOFF_WAY: its name; HANDOFF_HOLD: goes back on this one only, 0: to
+                            whichever worker has the slot */
     uint64_t due_ms;     /* wall: when the held reply is due */
     struct span session; /* the worker's own record */
     /* To workers: its ends, so that they need not ask the kernel; ADDR_NONE: they have to. */

@@ -80,10 +80,10 @@ static uint32_t find(struct frozen_table *t, const uint8_t *packed)
 
 /* ---- lists of what is due ---- */
 
-static void link_due(struct frozen_table *t, uint32_t id)
+static void link_due(struct frozen_table *t, uint32_t id, uint64_t when)
 {
     struct record *r = record_at(t, id);
-    uint64_t tick = (r->due_ms + TABLE_TICK_MS - 1) / TABLE_TICK_MS;
+    uint64_t tick = (when + TABLE_TICK_MS - 1) / TABLE_TICK_MS;
 
     if (tick < t->tick)
         tick = t->tick;
@@ -144,7 +144,7 @@ static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
         wanted[id] = 1;
         t->count++;
         link_hash(t, id);
-        link_due(t, id);
+        link_due(t, id, record_at(t, id)->due_ms);
     }
     while (t->used_below > 1 && !wanted[t->used_below - 1])
         t->used_below--;
@@ -220,10 +220,11 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
     r->due_ms = h->due_ms;
     r->asleep_ms = h->due_ms > h->frozen_ms ? (uint32_t)(h->due_ms - h->frozen_ms) : 0;
     r->slot = h->slot;
+    r->way = h->way;
     records_write(t, id, (struct span){(char *)packed, n}, h->session);
     t->count++;
     link_hash(t, id);
-    link_due(t, id);
+    link_due(t, id, record_at(t, id)->due_ms);
     record_set_state(r, RECORD_HOLD);
     return 0;
 }
@@ -233,7 +234,7 @@ static void put_further(struct frozen_table *t, uint32_t id)
 {
     unlink_due(t, id);
     t->tick++; /* so that it goes into a later list, even if that is the same place in the ring */
-    link_due(t, id);
+    link_due(t, id, record_at(t, id)->due_ms);
     t->tick--;
 }
 
@@ -258,14 +259,8 @@ bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen
 
 void table_again(struct frozen_table *t, uint32_t id, uint64_t when)
 {
-    struct record *r = record_at(t, id);
-
-    uint64_t frozen = r->due_ms - r->asleep_ms;
-
     unlink_due(t, id);
-    r->asleep_ms = when > frozen ? (uint32_t)(when - frozen) : 0;
-    r->due_ms = when;
-    link_due(t, id);
+    link_due(t, id, when);
 }
 
 void table_drop(struct frozen_table *t, uint32_t id)
@@ -291,6 +286,16 @@ uint64_t table_next(struct frozen_table *t)
     return tick * TABLE_TICK_MS;
 }
 
+static void release(struct frozen_table *t, uint32_t id, uint64_t now)
+{
+    struct record *r = record_at(t, id);
+    uint64_t frozen = r->due_ms - r->asleep_ms;
+
+    r->due_ms = now;
+    r->asleep_ms = now > frozen ? (uint32_t)(now - frozen) : 0;
+    table_again(t, id, now);
+}
+
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now)
 {
     uint32_t released = 0;
@@ -305,7 +310,7 @@ uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t
         tcp_ends(&tcp, &local, &remote);
         if (!network_contains(n, &remote))
             continue;
-        table_again(t, id, now);
+        release(t, id, now);
         released++;
     }
     return released;

@@ -30,6 +30,7 @@ struct frozen_hold {
     struct tcp_frozen tcp;
     uint64_t due_ms, frozen_ms; /* wall */
     uint16_t slot;              /* of the worker that froze it */
+    uint32_t way;               /* on which alone it goes back; 0: any */
     struct span session;        /* borrowed */
 };
 
@@ -48,7 +49,7 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h);
 bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen_hold *h,
                char room[FROZEN_ROOM]);
 
-/* Not now: due again at `when`. */
+/* Not now: comes out again at `when`. When it was due stays as it was. */
 void table_again(struct frozen_table *t, uint32_t id, uint64_t when);
 void table_drop(struct frozen_table *t, uint32_t id);
 

@@ -23,7 +23,8 @@ struct record {
     uint64_t due_ms;
     uint16_t ring; /* which due list */
     uint16_t slot;
-    uint8_t octets[FROZEN_RECORD - 36];
+    uint32_t way;
+    uint8_t octets[FROZEN_RECORD - 40];
 };
 
 /* A further record keeps its first 8 octets, the rest is octets. */

@@ -148,6 +148,7 @@ bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_ho
     *h = (struct frozen_hold){.due_ms = r->due_ms,
                               .frozen_ms = r->due_ms - r->asleep_ms,
                               .slot = r->slot,
+                              .way = r->way,
                               .session = {room + packed_octets, n - packed_octets}};
     record_unpack(r->octets, &h->tcp);
     return true;

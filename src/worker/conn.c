@@ -171,8 +171,7 @@ int conn_detach(struct worker *w, struct conn *c)
     w->open--;
     slab_give(&w->conns, c);
     metric_add(METRIC_CONNECTIONS_OPEN, -1);
-    if (w->draining && w->open == 0)
-        w->loop.stop = true;
+    worker_may_end(w);
     return fd;
 }
 

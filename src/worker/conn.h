@@ -7,7 +7,7 @@
  *
  *   conn.c      accept, the stepping loop, close        io.c       octets in and out
  *   hold.c      replies kept back, drip, release        guard.c    room for those not in debt
- *   freeze.c    to the freezer and back
+ *   freeze.c    to the freezer and back                 parked.c   TLS states of frozen ones
  *   recipient.c verdicts on RCPT   login.c  on AUTH     asks.c     questions to the clerks
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   proxied.c   clients behind a balancer
@@ -41,6 +41,7 @@ struct config;
 struct freezing;
 struct lists;
 struct log_line;
+struct parked;
 struct worker;
 
 enum conn_phase {
@@ -124,6 +125,13 @@ struct guard {
     uint16_t client[GUARD_CLIENTS]; /* held connections by a hash of the client */
 };
 
+/* TLS states whose connections are frozen. */
+struct parking {
+    struct parked **at;
+    uint32_t *spare; /* places that are free, `spares` of them */
+    uint32_t places, spares, count, serial;
+};
+
 struct worker {
     struct loop loop;
     const struct worker_kit *kit;
@@ -138,6 +146,7 @@ struct worker {
     struct suspects suspects;
     struct lists *lists;       /* NULL: nothing is asked of the DNS */
     struct freezing *freezing; /* NULL: no freezer */
+    struct parking parking;
     struct spool_room spool_room;
     SSL **tls; /* by descriptor; NULL where there is none */
     size_t tls_places;
@@ -155,6 +164,11 @@ static inline struct worker *worker_of(struct loop *loop)
 {
     return (struct worker *)((char *)loop - offsetof(struct worker, loop));
 }
+
+/* ---- worker.c ---- */
+
+/* A connection has gone, or is not coming back: a draining worker ends after its last one. */
+void worker_may_end(struct worker *w);
 
 /* ---- conn.c ---- */
 
@@ -268,6 +282,13 @@ void tls_free(struct worker *w, struct conn *c);
  * none of that kind. */
 size_t tls_binding(const struct worker *w, const struct conn *c, enum scram_binding kind, void *out,
                    size_t room);
+/* The connection's TLS state; NULL when there is none, or octets are under way in it. */
+SSL *tls_at_rest(struct worker *w, struct conn *c);
+/* Takes it from the connection: it is the caller's. */
+void tls_let_go(struct worker *w, struct conn *c);
+/* Gives a connection over another descriptor its TLS state back; false, and it is freed, without
+ * memory. */
+bool tls_attach(struct worker *w, struct conn *c, SSL *ssl);
 /* "TLSv1.3", for the log. */
 const char *tls_version(const struct worker *w, const struct conn *c);
 
@@ -305,6 +326,19 @@ int freeze_open(struct worker *w);
 /* Takes no more back: another worker has the slot, or will have. */
 void freeze_stop_taking(struct worker *w);
 void freeze_close(struct worker *w);
+
+/* ---- parked.c ---- */
+
+struct parked_handle {
+    uint32_t place, serial;
+};
+
+/* Keeps a TLS state, which is the caller's until then, up to `until` (loop time). False without
+ * memory. */
+bool parked_put(struct worker *w, SSL *ssl, uint64_t until, struct parked_handle *out);
+/* Gives it to the caller; NULL when this handle's is not here (any more). */
+SSL *parked_take(struct worker *w, struct parked_handle h);
+void parked_close(struct worker *w);
 
 /* ---- guard.c ---- */
 

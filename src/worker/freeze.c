@@ -3,11 +3,17 @@
  * A hold that is to be frozen goes with the turn's batch: the session's record, when its reply is
  * due, and the descriptor, which is closed here once the batch is sent (the freezer has it then).
  * What comes back is a connection whose reply is due, or one that could not be frozen, which is
- * held on as an ordinary one. What a record does not hold is not needed: the session's words are
- * all in it, and the client's debt is in the ledger. */
+ * held on and tried again later. What a record does not hold is not needed: the session's words are
+ * all in it, and the client's debt is in the ledger.
+ *
+ * Any worker of its slot takes a connection back. Under TLS only this one can, which keeps the TLS
+ * state meanwhile: it gives the freezer a way of its own for those, and gives it again to a freezer
+ * that comes after. */
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,7 +24,8 @@
 #include "freezer/handoff.h"
 #include "worker/conn.h"
 
-/* In front of the session's own record. */
+/* In front of the session's own record; its TLS state's handle and the client's address follow
+ * where there are such. */
 struct freeze_record {
     uint8_t version;
     uint8_t flags; /* enum record_flag */
@@ -28,58 +35,153 @@ struct freeze_record {
     uint64_t since_ms; /* wall: when the hold began */
 };
 
-enum record_flag { RECORD_GREETING = 1 };
+enum record_flag {
+    RECORD_GREETING = 1,
+    RECORD_TLS = 2,     /* a struct parked_handle follows */
+    RECORD_PROXIED = 4, /* a struct addr follows: who is behind the balancer */
+};
 
 static_assert(sizeof(struct freeze_record) == 24, "a frozen hold is 256 octets in all");
 
-enum { FREEZE_VERSION = 2, WORTH_FREEZING_MS = 500, TAKE_BATCHES = 8 };
+enum {
+    FREEZE_VERSION = 3,
+    WORTH_FREEZING_MS = 500,
+    TAKE_BATCHES = 8,
+    LATE_MS = 75000, /* a TLS state waits so long for a connection that is overdue */
+    AGAIN_MS = 200,  /* to tell the freezer our way */
+};
 
 struct freezing {
-    struct watch watch;
+    struct watch watch; /* the slot's */
+    struct watch own;   /* for those under TLS; no descriptor (-1) until there is one */
+    struct alarm again;
+    uint32_t name; /* of our own way */
     struct handoff out, in;
     struct buf record;
 };
 
+static void take_back(struct loop *loop, struct watch *watch, uint32_t events);
+
 bool freeze_may(const struct worker *w, const struct conn *c)
 {
-    return w->freezing && !w->stopping && !(c->smtp.flags & SMTP_TLS_ON) &&
-           !(c->flags & CONN_PROXIED) && /* who it is would be lost with the socket */
+    return w->freezing && !w->stopping &&
            c->hold_ms > w->tarpit.rules.freeze_after + WORTH_FREEZING_MS;
 }
 
-static int make_record(const struct worker *w, const struct conn *c, struct buf *out)
+/* ---- our own way ---- */
+
+/* Makes one, if there is none, and puts it into the batch. */
+static bool offer_way(struct worker *w)
 {
+    struct freezing *f = w->freezing;
+    int pair[2];
+
+    if (f->own.fd >= 0)
+        return true;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) < 0)
+        return false;
+    if (f->out.count == HANDOFF_BATCH)
+        freeze_flush(w);
+    struct handoff_item item = {.kind = HANDOFF_WAY, .fd = pair[1], .way = f->name};
+    f->own = (struct watch){.fd = pair[0], .events = EPOLLIN, .ready = take_back};
+    if (loop_watch(&w->loop, &f->own) == 0 && handoff_add(&f->out, &item) == 0)
+        return true;
+    close(pair[0]);
+    close(pair[1]);
+    f->own.fd = -1;
+    return false;
+}
+
+/* The freezer has not taken it, or has gone: whoever comes after it is told, if only for the sake
+ * of those that are frozen already. */
+static void way_is_lost(struct worker *w)
+{
+    struct freezing *f = w->freezing;
+
+    if (f->own.fd < 0)
+        return;
+    loop_forget(&w->loop, &f->own);
+    close(f->own.fd);
+    f->own.fd = -1;
+    if (w->parking.count)
+        loop_alarm(&w->loop, &f->again, w->loop.now + AGAIN_MS);
+}
+
+static void offer_again(struct loop *loop, struct alarm *a)
+{
+    struct worker *w = worker_of(loop);
+
+    if (!offer_way(w))
+        loop_alarm(loop, a, loop->now + AGAIN_MS);
+}
+
+/* ---- there ---- */
+
+static int make_record(const struct worker *w, const struct conn *c, struct parked_handle *tls,
+                       struct buf *out)
+{
+    bool proxied = c->flags & CONN_PROXIED;
     struct freeze_record r = {
         .version = FREEZE_VERSION,
+        .flags = (uint8_t)((c->flags & CONN_GREETING ? RECORD_GREETING : 0) |
+                           (tls ? RECORD_TLS : 0) | (proxied ? RECORD_PROXIED : 0)),
         .offences = c->offences,
         .messages = c->messages,
         .last_code = c->last_code,
         .held_ms = c->held_ms,
         .open_s = (uint32_t)((w->loop.now - conn_waited(w, c)) / 1000) - c->opened_s,
         .since_ms = w->loop.wall - conn_waited(w, c),
-        .flags = c->flags & CONN_GREETING ? RECORD_GREETING : 0,
     };
     int e = buf_add(out, &r, sizeof r);
+    if (e == 0 && tls)
+        e = buf_add(out, tls, sizeof *tls);
+    if (e == 0 && proxied)
+        e = buf_add(out, &c->peer, sizeof c->peer);
     return e < 0 ? e : session_freeze(&c->smtp, out);
+}
+
+/* Puts a connection into the batch; under TLS with `tls`. */
+static bool put(struct worker *w, struct conn *c, uint64_t left, struct parked_handle *tls)
+{
+    struct freezing *f = w->freezing;
+
+    f->record.len = 0;
+    if (make_record(w, c, tls, &f->record) < 0)
+        return false;
+    if (f->out.count == HANDOFF_BATCH)
+        freeze_flush(w);
+    struct handoff_item item = {.fd = c->watch.fd,
+                                .way = tls ? f->name : 0,
+                                .due_ms = w->loop.wall + left,
+                                .session = buf_span(&f->record)};
+    return handoff_add(&f->out, &item) == 0;
+}
+
+static bool put_with_tls(struct worker *w, struct conn *c, uint64_t left)
+{
+    struct parked_handle handle;
+    SSL *ssl = offer_way(w) ? tls_at_rest(w, c) : NULL;
+
+    if (!ssl || !parked_put(w, ssl, w->loop.now + left + LATE_MS, &handle))
+        return false;
+    if (!put(w, c, left, &handle)) {
+        parked_take(w, handle);
+        return false;
+    }
+    tls_let_go(w, c);
+    return true;
 }
 
 bool freeze_try(struct worker *w, struct conn *c)
 {
     struct freezing *f = w->freezing;
     uint64_t waited = conn_waited(w, c);
-    uint64_t due = w->loop.wall + (c->hold_ms > waited ? c->hold_ms - waited : 0);
+    uint64_t left = c->hold_ms > waited ? c->hold_ms - waited : 0;
 
     /* Input that waits here, or output that does not go out, is for a socket. */
     if (!f || !w->kit->freezer_shared->working || c->work || c->flags & CONN_READ_OFF)
         return false;
-    f->record.len = 0;
-    if (make_record(w, c, &f->record) < 0)
-        return false;
-    if (f->out.count == HANDOFF_BATCH)
-        freeze_flush(w);
-    if (handoff_add(&f->out, &(struct handoff_item){.fd = c->watch.fd,
-                                                    .due_ms = due,
-                                                    .session = buf_span(&f->record)}) < 0)
+    if (!(c->flags & CONN_TLS ? put_with_tls(w, c, left) : put(w, c, left, NULL)))
         return false;
     conn_detach(w, c);
     return true;
@@ -105,8 +207,14 @@ void freeze_flush(struct worker *w)
     /* The freezer has too much to do: these are ordinary holds again. */
     f->out.count = 0;
     f->out.used = 0;
-    for (uint32_t i = 0; i < n; i++)
-        adopt(w, &f->out.item[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        if (f->out.item[i].kind == HANDOFF_HOLD) {
+            adopt(w, &f->out.item[i]);
+        } else {
+            close(fd[i]);
+            way_is_lost(w);
+        }
+    }
 }
 
 /* ---- back ---- */
@@ -138,29 +246,57 @@ static uint16_t listener_of(const struct worker *w, const struct addr *local)
     return best;
 }
 
+/* The record's fixed part and what follows it; *rest is left with the session's own. */
+static bool read_record(struct span *rest, struct freeze_record *r, struct parked_handle *tls,
+                        struct addr *client)
+{
+    const struct {
+        uint8_t flag;
+        void *to;
+        size_t len;
+    } part[] = {{0, r, sizeof *r},
+                {RECORD_TLS, tls, sizeof *tls},
+                {RECORD_PROXIED, client, sizeof *client}};
+
+    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
+        if (part[i].flag && !(r->flags & part[i].flag))
+            continue;
+        if (rest->len < part[i].len)
+            return false;
+        memcpy(part[i].to, rest->at, part[i].len);
+        *rest = span_after(*rest, part[i].len);
+    }
+    return r->version == FREEZE_VERSION;
+}
+
 static struct conn *revive(struct worker *w, const struct handoff_item *item)
 {
     struct addr local = item->local, peer = item->remote;
+    struct span rest = item->session;
+    struct parked_handle tls;
     struct freeze_record r;
+    SSL *ssl = NULL;
 
-    if (item->session.len < sizeof r)
-        return NULL;
-    memcpy(&r, item->session.at, sizeof r);
     if (local.family == ADDR_NONE)
         local = ask_kernel(getsockname, item->fd);
     if (peer.family == ADDR_NONE)
         peer = ask_kernel(getpeername, item->fd);
-    if (r.version != FREEZE_VERSION || peer.family == ADDR_NONE)
+    if (!read_record(&rest, &r, &tls, &peer) || peer.family == ADDR_NONE)
+        return NULL;
+    if (r.flags & RECORD_TLS && !(ssl = parked_take(w, tls)))
         return NULL;
     struct conn *c = conn_new(w, item->fd, listener_of(w, &local), &peer, conn_is_exempt(w, &peer));
-    if (!c)
+    if (!c) {
+        SSL_free(ssl);
         return NULL;
-    if (session_thaw(&c->smtp, span_after(item->session, sizeof r)) < 0) {
+    }
+    if ((ssl && !tls_attach(w, c, ssl)) || session_thaw(&c->smtp, rest) < 0) {
         conn_detach(w, c);
         return NULL;
     }
     uint64_t held = w->loop.wall > r.since_ms ? w->loop.wall - r.since_ms : 0;
     c->flags |= r.flags & RECORD_GREETING ? CONN_GREETING : 0;
+    c->flags |= r.flags & RECORD_PROXIED ? CONN_PROXIED : 0;
     c->offences = r.offences;
     c->messages = r.messages;
     c->last_code = r.last_code;
@@ -177,12 +313,14 @@ static void adopt(struct worker *w, const struct handoff_item *item)
 
     if (!c) {
         close(item->fd);
+        worker_may_end(w);
         return;
     }
     uint64_t left = item->due_ms > w->loop.wall ? item->due_ms - w->loop.wall : 0;
     hold_resume(w, c, left);
 }
 
+/* From the slot's way or our own. */
 static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);
@@ -192,8 +330,11 @@ static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
         int r = handoff_read(watch->fd, &f->in);
         if (r == -EBADMSG)
             continue;
-        if (r != 1)
+        if (r != 1) {
+            if (r != -EAGAIN && watch == &f->own)
+                way_is_lost(w);
             return;
+        }
         for (uint32_t k = 0; k < f->in.count; k++)
             adopt(w, &f->in.item[k]);
     }
@@ -206,6 +347,13 @@ int freeze_open(struct worker *w)
     struct freezing *f = calloc(1, sizeof *f);
     if (!f)
         return -ENOMEM;
+    f->own.fd = -1;
+    f->again.due = offer_again;
+    if (getrandom(&f->name, sizeof f->name, 0) != (ssize_t)sizeof f->name) {
+        free(f);
+        return -EIO;
+    }
+    f->name |= 1; /* 0 is none */
     f->watch = (struct watch){.fd = w->kit->freezer, .events = EPOLLIN, .ready = take_back};
     int r = loop_watch(&w->loop, &f->watch);
     if (r < 0) {
@@ -228,6 +376,8 @@ void freeze_close(struct worker *w)
         return;
     freeze_flush(w);
     freeze_stop_taking(w);
+    if (w->freezing->own.fd >= 0)
+        close(w->freezing->own.fd);
     buf_free(&w->freezing->record);
     free(w->freezing);
     w->freezing = NULL;

@@ -179,6 +179,30 @@ size_t tls_binding(const struct worker *w, const struct conn *c, enum scram_bind
     return 0;
 }
 
+SSL *tls_at_rest(struct worker *w, struct conn *c)
+{
+    SSL *ssl = of(w, c);
+
+    return ssl && !SSL_has_pending(ssl) && SSL_is_init_finished(ssl) ? ssl : NULL;
+}
+
+void tls_let_go(struct worker *w, struct conn *c)
+{
+    w->tls[c->watch.fd] = NULL;
+    c->flags &= ~(uint32_t)CONN_TLS;
+}
+
+bool tls_attach(struct worker *w, struct conn *c, SSL *ssl)
+{
+    if (!make_place(w, c->watch.fd) || SSL_set_fd(ssl, c->watch.fd) != 1) {
+        SSL_free(ssl);
+        return false;
+    }
+    w->tls[c->watch.fd] = ssl;
+    c->flags |= CONN_TLS;
+    return true;
+}
+
 const char *tls_version(const struct worker *w, const struct conn *c)
 {
     SSL *ssl = of(w, c);

@@ -55,14 +55,19 @@ static void stop_accepting(struct worker *w)
     freeze_stop_taking(w);
 }
 
+void worker_may_end(struct worker *w)
+{
+    if (w->draining && w->open == 0 && (w->parking.count == 0 || w->stopping))
+        w->loop.stop = true;
+}
+
 static void drain(struct worker *w)
 {
     if (w->draining)
         return;
     w->draining = true;
     stop_accepting(w);
-    if (w->open == 0)
-        w->loop.stop = true;
+    worker_may_end(w);
 }
 
 static void stop_now(struct loop *loop, struct alarm *a)
@@ -262,6 +267,7 @@ static void close_all(struct worker *w)
         conn_shut(w, conn_of_link(w->awake.next), REPLY_SHUTDOWN);
     freeze_close(w);
     lists_close(w);
+    parked_close(w);
     relay_close(w->relay);
     asks_close(w->asks);
     loop_close(&w->loop);

@@ -5,13 +5,15 @@ import re
 import resource
 import signal
 import socket
+import ssl
 import struct
 import subprocess
 import time
 
 import pytest
 
-from lib import netns, processes
+from lib import netns, ports, processes
+from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.smtp import Client
 
@@ -48,9 +50,10 @@ def cable():
 def frozen(mired, cable):
     """frozen(time=4) starts a mired on the far side of the cable."""
 
-    def start(time=3, host="0.0.0.0", **options):
+    def start(time=3, host="0.0.0.0", config="", **options):
+        config = f'log_level = "debug"\n{config}'
         return cable.at_server(
-            lambda: mired(tarpit=FROZEN.format(time=time), host=host, config='log_level = "debug"', **options)
+            lambda: mired(tarpit=FROZEN.format(time=time), host=host, config=config, **options)
         )
 
     return start
@@ -77,7 +80,7 @@ def wait_until(true, seconds=20, why="it did not happen"):
 
 
 def wait_frozen(cable, most):
-    """Until no more than `most` TCP sockets are in use on the server's side."""
+    """Until no more than `most` TCP sockets are in use on the server's side: those that listen, two for an address."""
     wait_until(lambda: cable.sockets() <= most, why=f"{cable.sockets()} sockets are still in use")
 
 
@@ -221,6 +224,109 @@ def test_holds_survive_an_upgrade(frozen, cable):
     wait_frozen(cable, 4)
     for client in clients:
         assert 5.9 < told(client).seconds < 9
+
+
+@pytest.fixture
+def secure(frozen, tmp_path):
+    """secure(time=4) starts a mired with STARTTLS on .port and implicit TLS on .implicit; .client(n, how) is one."""
+
+    def start(**options):
+        authority = Authority(tmp_path)
+        certificate, key = authority.issue("mx.example.test")
+        implicit = ports.free()
+        m = frozen(
+            config=f'tls {{ certificate = "{certificate}" key = "{key}" }}\n'
+            f'listen "0.0.0.0:{implicit}" {{ tls = implicit }}',
+            **options,
+        )
+        context = ssl.create_default_context(cafile=authority.file)
+
+        def client(n=0, how="starttls"):
+            c = Client(
+                implicit if how == "implicit" else m.port, host=netns.SERVER, source=source(n), greet=how == "starttls"
+            )
+            if how == "starttls":
+                c.ehlo()
+                c.must("STARTTLS", 220)
+            c.socket = context.wrap_socket(c.socket, server_hostname="mx.example.test")
+            if how == "implicit":
+                assert c.reply().code == 220
+            c.ehlo()
+            c.must("MAIL FROM:<a@b.test>")
+            c.send("RCPT TO:<nobody@example.test>\r\n")
+            return c
+
+        m.client = client
+        return m
+
+    return start
+
+
+@pytest.mark.parametrize("how", ["starttls", "implicit"])
+def test_under_tls_the_socket_goes_and_the_conversation_goes_on(secure, cable, how):
+    m = secure(time=5)
+    clients = [m.client(n, how) for n in range(20)]
+    wait_frozen(cable, 6)
+    clients[0].send("NOOP\r\n")
+    for client in clients:
+        assert 4.9 < told(client).seconds < 8 or client is clients[0]
+    assert clients[0].reply().code == 250
+    for client in clients:
+        client.must("RCPT TO:<alice@example.test>", 250)
+        assert client.data(b"Subject: x\r\n\r\n" + b"still here\r\n" * 2000).code == 250
+        assert client.quit().code == 221
+    assert len(list((m.mail / "example.test" / "alice" / "new").iterdir())) == 20
+
+
+def test_holds_under_tls_survive_the_freezers_death(secure, cable):
+    m = secure(time=5)
+    m.deaths_expected = True
+    clients = [m.client(n) for n in range(10)]
+    wait_frozen(cable, 6)
+    processes.kill_all(m.processes("freezer"))
+    for client in clients:
+        assert told(client).seconds < 8
+
+
+@pytest.mark.parametrize("change", ["reload", "upgrade"])
+def test_holds_under_tls_keep_their_worker_until_they_are_answered(secure, cable, change):
+    m = secure(time=8)
+    old = set(m.processes("worker"))
+    clients = [m.client(n) for n in range(10)]
+    wait_frozen(cable, 6)
+    assert m.control(change, timeout=40).returncode == 0
+    plain = ask(m.port, 50)
+    for client in clients:
+        assert 7.9 < told(client).seconds < 12
+        assert client.quit().code == 221
+    told(plain)
+    assert processes.wait_gone(old, 10) == [], "a worker did not end after its last connection"
+
+
+def test_a_hold_under_tls_ends_with_its_worker(secure, cable):
+    """Its keys are gone: at the time of the answer the connection is closed, not left hanging."""
+    m = secure(time=4)
+    m.deaths_expected = True
+    client = m.client()
+    wait_frozen(cable, 6)
+    processes.kill_all(m.processes("worker"))
+    assert client.reply().code == 0
+    assert time.monotonic() - client.begun < 12
+
+
+def test_who_is_behind_a_balancer_is_remembered(frozen, cable):
+    behind = ports.free()
+    m = frozen(config=f'listen "0.0.0.0:{behind}" {{ proxy_protocol = {{ "10.78.0.0/16" }} }}')
+    client = Client(behind, host=netns.SERVER, source=source(0), greet=False)
+    client.send(f"PROXY TCP4 192.0.2.77 192.0.2.1 40000 25\r\n")
+    assert client.reply().code == 220
+    client.ehlo()
+    client.must("MAIL FROM:<a@b.test>")
+    client.send("RCPT TO:<nobody@example.test>\r\n")
+    wait_frozen(cable, 6)
+    told(client)
+    client.quit()
+    assert "client=192.0.2.77" in m.log.wait("event=session")
 
 
 def test_the_rule_is_there_once_and_gone_after_the_stop(frozen, cable):

@@ -232,6 +232,22 @@ static void test_holds_survive_and_what_is_too_old_is_dropped(void **state)
     table_close(t);
 }
 
+static void test_what_nobody_can_take_comes_out_again_later_and_is_due_as_before(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    char room[FROZEN_ROOM];
+    struct frozen_hold h;
+    uint32_t id;
+
+    put(t, 1, NOW + 1000, SPAN("x"));
+    assert_true(table_due(t, NOW + 1040, &id, &h, room));
+    table_again(t, id, NOW + 3000);
+    assert_false(table_due(t, NOW + 2900, &id, &h, room));
+    assert_true(table_due(t, NOW + 3040, &id, &h, room));
+    assert_int_equal(h.due_ms, NOW + 1000);
+    table_close(t);
+}
+
 static void test_a_release_makes_a_networks_holds_due(void **state)
 {
     struct frozen_table *t = open_at(NOW);
@@ -296,6 +312,8 @@ int main(void)
         cmocka_unit_test_teardown(test_a_full_table_says_so_and_goes_on_when_there_is_room,
                                   remove_file),
         cmocka_unit_test_teardown(test_holds_survive_and_what_is_too_old_is_dropped, remove_file),
+        cmocka_unit_test_teardown(
+            test_what_nobody_can_take_comes_out_again_later_and_is_due_as_before, remove_file),
         cmocka_unit_test_teardown(test_a_release_makes_a_networks_holds_due, remove_file),
         cmocka_unit_test_teardown(test_it_agrees_with_a_plain_array, remove_file),
     };
