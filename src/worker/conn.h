@@ -275,6 +275,8 @@ void tls_step(struct worker *w, struct conn *c);
 /* As recv() and send() without waiting; errno is EAGAIN or ECONNRESET. With CONN_TLS only. */
 ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room);
 ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len);
+/* The client has left, or time is up: a handshake that nothing has come of is an offence. */
+void tls_left(struct worker *w, struct conn *c);
 /* Tells the client that nothing more comes (close_notify). */
 void tls_end(struct worker *w, struct conn *c);
 void tls_free(struct worker *w, struct conn *c);

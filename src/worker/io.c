@@ -95,6 +95,7 @@ static void read_some(struct worker *w, struct conn *c)
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) {
+        tls_left(w, c);
         conn_close(w, c, "hung up");
         return;
     }
@@ -138,6 +139,7 @@ static void ended(struct worker *w, struct conn *c, bool broken)
     case CONN_SHAKING:
     case CONN_PROXY:
         if (broken) {
+            tls_left(w, c);
             conn_close(w, c, "hung up");
         } else { /* what came before the end is still to be read and answered */
             c->flags |= CONN_SEEN_END | CONN_READ_OFF;

@@ -3,7 +3,8 @@
  * A connection's SSL stands in a table of the worker's by descriptor, so that the many that are
  * held without TLS pay nothing for it. Handshakes are steps of the loop like all else. With TLS on
  * port 465 a client in debt waits before its handshake, which is the dearest thing that it can ask
- * for; with STARTTLS it has waited for the 220. */
+ * for; with STARTTLS it has waited for the 220. A handshake that fails, or after which the client
+ * leaves without a word, is an offence: else a flood of them would cost nothing. */
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -55,6 +56,7 @@ void tls_due(struct worker *w, struct conn *c)
 {
     if (!(c->flags & CONN_TLS_LATER)) {
         metric_add(METRIC_TLS_FAILED, 1);
+        tls_left(w, c);
         conn_close(w, c, "timeout");
         return;
     }
@@ -75,15 +77,38 @@ static bool start(struct worker *w, struct conn *c)
     return true;
 }
 
-static void failed(struct worker *w, struct conn *c)
+static void book(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
 
-    metric_add(METRIC_TLS_FAILED, 1);
     metric_add(METRIC_OFFENCE_TLS, 1);
     c->offences++;
     (void)tarpit_offence(&w->tarpit, &who, OFFENCE_TLS, w->loop.wall);
+}
+
+/* Who has sent nothing at all (a balancer that looks whether somebody is here) has cost nothing. */
+static bool has_begun(const struct worker *w, const struct conn *c)
+{
+    SSL *ssl = of(w, c);
+
+    return ssl && BIO_number_read(SSL_get_rbio(ssl)) > 0;
+}
+
+static void failed(struct worker *w, struct conn *c)
+{
+    metric_add(METRIC_TLS_FAILED, 1);
+    if (has_begun(w, c))
+        book(w, c);
     conn_close(w, c, "handshake failed");
+}
+
+/* Behind a handshake the session begins anew: without a name no EHLO has been said since. */
+void tls_left(struct worker *w, struct conn *c)
+{
+    bool said = c->phase != CONN_SHAKING && envelope_helo(&c->smtp.envelope).len > 0;
+
+    if (has_begun(w, c) && !said)
+        book(w, c);
 }
 
 static void shaken(struct worker *w, struct conn *c)

@@ -1,5 +1,6 @@
 """TLS towards clients: STARTTLS and implicit, which certificate, what is believed, what it costs."""
 
+import json
 import pathlib
 import re
 import shutil
@@ -9,7 +10,7 @@ import tempfile
 
 import pytest
 
-from lib import ports
+from lib import ports, processes
 from lib.certificates import Authority
 from lib.mired import PASSWORDS, PROGRAM, SANITIZED
 from lib.smtp import Client
@@ -302,19 +303,130 @@ def test_a_broken_certificate_is_named_with_file_and_line(mired, issued, authori
             assert re.search(r"mired\.conf:\d+: tls: (key|certificate)", done.stderr), done.stderr
 
 
+@pytest.mark.soak
+@pytest.mark.parametrize("how", ["starttls", "implicit"])
+def test_testssl_finds_nothing_above_low(mired, authority, folder, how):
+    """A certificate such as an authority of the world's would issue: for that is not ours to answer for."""
+    program = shutil.which("testssl") or shutil.which("testssl.sh")
+    if not program:
+        pytest.skip("testssl.sh is not installed")
+    # It would be held for what it tries, as it should: what is asked here is how we speak TLS.
+    implicit = ports.free()
+    m = mired(
+        config='exempt = { "127.0.0.0/8" }\n'
+        + section(
+            *authority.issue(
+                "localhost", days=180, stem=f"world-{how}",
+                more_extensions="crlDistributionPoints=URI:http://crl.example.test/ca.crl\nextendedKeyUsage=serverAuth\n",
+            )
+        )
+        + f'listen "127.0.0.1:{implicit}" {{ tls = implicit }}'
+    )  # fmt: skip
+    report = folder / f"testssl-{how}.json"
+    done = subprocess.run(
+        [program, "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--add-ca", authority.file,
+         "--ip", "127.0.0.1", "--jsonfile", report, *(["-t", "smtp"] if how == "starttls" else []),
+         f"localhost:{m.port if how == 'starttls' else implicit}"],
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1500,
+    )  # fmt: skip
+    print(done.stdout[-12000:])
+    findings = json.loads(report.read_text())
+    assert len(findings) > 80, "it has not looked at much"
+    assert {"TLS1_3", "heartbleed", "cert_chain_of_trust"} <= {f["id"].split(" ")[0] for f in findings}
+    bad = [f for f in findings if f["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
+    assert not bad, json.dumps(bad, indent=1)
+
+
+def private_memory(m):
+    return sum(
+        int(re.search(r"Pss_Anon:\s+(\d+)", pathlib.Path(f"/proc/{p}/smaps_rollup").read_text())[1])
+        for p in m.processes("worker")
+    )
+
+
+@pytest.mark.soak
+@pytest.mark.alone
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not ours")
+def test_ten_thousand_held_under_tls_cost_15_kb_each(mired, issued, authority):
+    many = 10000
+    m = mired(
+        tarpit="time = 280s max = 280s growth = 1 pace = false freeze = off patience_offences = 0 drip = 0 shield = 0",
+        config=section(*issued) + "connections_max = 30000",
+    )
+    context = trusting(authority)
+    held, before = [], 0
+    for i in range(many + 100):
+        client = Secure(m.port)
+        client.ehlo()
+        client.start_tls(context)
+        client.send("FROBNICATE\r\n")
+        held.append(client)
+        if i == 99:
+            before = private_memory(m)
+    processes.wait_until(lambda: f"{many + 100:,}" in m.control("status").stdout.replace(".", ","), 20)
+    each = (private_memory(m) - before) * 1024 / many
+    print(f"{each:.0f} octets each, of {many:,} held under TLS")
+    for client in held:
+        client.close()
+    assert each <= 15 * 1024
+
+
+def shake_and_leave(port, context, source):
+    """A whole handshake, and not a word behind it."""
+    with Secure(port, source=source, greet=False) as client:
+        client.wrap(context)
+        client.reply()
+
+
+@pytest.mark.fast
+def test_a_flood_of_handshakes_is_an_offence_whether_they_fail_or_not(mired, issued, authority):
+    port = ports.free()
+    m = mired(tarpit="time = 2s growth = 1 pace_after = 1", config=section(*issued) + f'listen "127.0.0.1:{port}" {{ tls = implicit }}')
+    context = trusting(authority)
+    for kind in ("silent", "broken"):
+        source = ports.stranger()
+        for _ in range(4):
+            if kind == "silent":
+                shake_and_leave(port, context, source)
+            else:
+                with Client(port, source=source, greet=False) as client:
+                    client.send("EHLO in.clear\r\n")
+                    client.is_closed()
+        m.log.wait(rf"event=session client={re.escape(source)} .*offences=1")
+        processes.wait_until(lambda: "1.0" in m.control("show", source).stdout, 10)
+        client = Secure(port, source=source, greet=False)
+        client.wrap(context)
+        waited = client.reply()  # in debt: the handshake itself does not begin before the hold is over
+        assert waited.code == 220 and waited.seconds >= 1, kind
+        client.close()
+
+
+@pytest.mark.fast
+def test_who_only_looks_whether_the_port_is_open_or_says_good_bye_owes_nothing(m, authority):
+    source = ports.stranger()
+    for _ in range(5):
+        Client(m.implicit, source=source, greet=False).close()
+    for _ in range(5):
+        with Secure(m.implicit, source=source, greet=False) as client:
+            client.wrap(trusting(authority))
+            client.reply()
+            client.must("QUIT")
+    for _ in range(5):
+        with Secure(m.port, source=source) as client:
+            client.ehlo()
+            client.start_tls(trusting(authority)).ehlo()
+    shown = m.control("show", source).stdout
+    assert "in debt" not in shown or "not in debt" in shown, shown
+    with Client(m.port, source=source) as client:
+        assert client.greeting.seconds < 0.9
+
+
 @pytest.mark.alone
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not ours")
 def test_a_held_connection_under_tls_costs_little(mired, issued, authority):
     """The budget is 15 KB; what is asserted leaves room for another OpenSSL."""
     m = mired(tarpit="time = 60s freeze = off patience_offences = 0", config=section(*issued))
     context = trusting(authority)
-
-    def memory():
-        return sum(
-            int(re.search(r"Pss_Anon:\s+(\d+)", pathlib.Path(f"/proc/{p}/smaps_rollup").read_text())[1])
-            for p in m.processes("worker")
-        )
-
     held, before = [], None
     for i in range(600):
         client = Secure(m.port)
@@ -323,8 +435,8 @@ def test_a_held_connection_under_tls_costs_little(mired, issued, authority):
         client.send("FROBNICATE\r\n")
         held.append(client)
         if i == 99:
-            before = memory()
-    each = (memory() - before) * 1024 / 500
+            before = private_memory(m)
+    each = (private_memory(m) - before) * 1024 / 500
     print(f"{each:.0f} octets each")
     for client in held:
         client.close()

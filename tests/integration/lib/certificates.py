@@ -18,7 +18,7 @@ class Authority:
             "-subj", f"/CN={name}", "-keyout", self.key, "-out", self.file, cwd=folder,
         )  # fmt: skip
 
-    def issue(self, name, kind="ec", stem=None, subject_names=None):
+    def issue(self, name, kind="ec", stem=None, subject_names=None, days=2, more_extensions=""):
         """(certificate, key) for a host name, in files named after it (or `stem`, written over)."""
         stem = stem or name
         certificate, key, request, more = (
@@ -27,7 +27,7 @@ class Authority:
         new = ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"] if kind == "ec" else ["rsa:2048"]
         openssl("req", "-newkey", *new, "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request,
                 cwd=self.folder)  # fmt: skip
-        more.write_text(f"subjectAltName={subject_names or f'DNS:{name}'}\n")
+        more.write_text(f"subjectAltName={subject_names or f'DNS:{name}'}\n{more_extensions}")
         openssl("x509", "-req", "-in", request, "-CA", self.file, "-CAkey", self.key, "-CAcreateserial",
-                "-days", 2, "-extfile", more, "-out", certificate, cwd=self.folder)  # fmt: skip
+                "-days", days, "-extfile", more, "-out", certificate, cwd=self.folder)  # fmt: skip
         return certificate, key
