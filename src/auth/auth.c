@@ -119,17 +119,52 @@ static enum answer_result check(struct verifier *v, struct span user, struct spa
     return ANSWER_LATER;
 }
 
-enum answer_result auth_check(struct auth *a, struct span user, struct span password,
-                              const struct addr *client)
+/* The one that may answer later: Dovecot, where it has the last word. */
+static struct dovecot_auth *last_word(const struct auth *a)
 {
-    enum answer_result result = ANSWER_NO;
+    const struct verifier *last = a->count ? &a->verifier[a->count - 1] : NULL;
 
-    for (size_t i = 0; i < a->count && result != ANSWER_YES; i++) {
-        enum answer_result r = check(&a->verifier[i], user, password, client);
+    return last && last->kind == AUTH_DOVECOT ? last->at.dovecot : NULL;
+}
+
+void auth_tell(struct auth *a, auth_answered *answered, void *arg)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->verifier[i].kind == AUTH_DOVECOT)
+            dovecot_auth_tell(a->verifier[i].at.dovecot, answered, arg);
+}
+
+int auth_fd(const struct auth *a)
+{
+    struct dovecot_auth *d = last_word(a);
+
+    return d ? dovecot_auth_fd(d) : -1;
+}
+
+void auth_read(struct auth *a)
+{
+    struct dovecot_auth *d = last_word(a);
+
+    if (d)
+        dovecot_auth_read(d);
+}
+
+bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
+                struct span password, const struct addr *client, enum answer_result *result)
+{
+    struct dovecot_auth *last = last_word(a);
+
+    *result = ANSWER_NO;
+    for (size_t i = 0; i < a->count && *result != ANSWER_YES; i++) {
+        bool may_come = a->verifier[i].at.any == last && *result == ANSWER_NO;
+        if (may_come && dovecot_auth_ask(last, user, password, client, asker))
+            return false;
+        enum answer_result r =
+            may_come ? ANSWER_LATER : check(&a->verifier[i], user, password, client);
         if (r != ANSWER_NO)
-            result = r;
+            *result = r;
     }
-    return result;
+    return true;
 }
 
 /* ---- SCRAM ---- */
@@ -245,20 +280,22 @@ void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct
         talks_end(&a->talks, o.talk);
 }
 
-void auth_scram_go_on(struct auth *a, uint16_t slot, uint64_t talk, struct span message,
-                      struct answer *answer)
+bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t talk,
+                      struct span message, struct answer *answer)
 {
-    struct talk *t = talks_find(&a->talks, slot, (uint32_t)talk);
+    struct talk *t = talks_find(&a->talks, asker->slot, (uint32_t)talk);
     struct buf text = {0};
+    bool now = true;
 
     answer->result = ANSWER_LATER;
     if (!t || talk_clerk(talk) != a->kit.clerk)
-        return;
+        return true;
     if (t->at)
-        answer->result = (uint16_t)dovecot_scram_end(t->at, &t->dovecot, message, &text);
+        now = !dovecot_scram_end(t->at, &t->dovecot, message, asker);
     else
         answer->result = scram_login_end(&t->login, message, &text) ? ANSWER_YES : ANSWER_NO;
     put_text(answer, &text);
     t->at = NULL; /* nothing to be cancelled */
     talks_end(&a->talks, t);
+    return now;
 }

@@ -2,6 +2,9 @@
 #ifndef MIRED_AUTH_AUTH_H
 #define MIRED_AUTH_AUTH_H
 
+#include <stdbool.h>
+
+#include "auth/remote.h"
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/siphash.h"
@@ -27,10 +30,18 @@ void auth_close(struct auth *a);
  * reconnects where that is due; meant to be called every few seconds, and cheap. */
 uint32_t auth_offers(struct auth *a);
 
-/* YES, NO or LATER (no verifier could tell). Takes the same time for an unknown user as for a wrong
- * password: a hash is computed either way. */
-enum answer_result auth_check(struct auth *a, struct span user, struct span password,
-                              const struct addr *client);
+/* Who is told answers that come later; see below. */
+void auth_tell(struct auth *a, auth_answered *answered, void *arg);
+
+/* Where those come from, for poll() (-1: nowhere), and taking what is there. */
+int auth_fd(const struct auth *a);
+void auth_read(struct auth *a);
+
+/* YES, NO or LATER (no verifier could tell) in *result. False: the answer comes later, to whom
+ * auth_tell() has named. Takes the same time for an unknown user as for a wrong password: a hash is
+ * computed either way. */
+bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
+                struct span password, const struct addr *client, enum answer_result *result);
 
 /* SCRAM-SHA-256, in two messages. `binding` is what TLS has to bind to, of the kind that the first
  * message names; `slot` is the worker's, which must be the same both times. *answer gets result,
@@ -38,7 +49,8 @@ enum answer_result auth_check(struct auth *a, struct span user, struct span pass
  * has is answered like any other, and found wrong with the second message. */
 void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct span binding,
                       const struct addr *client, struct answer *answer);
-void auth_scram_go_on(struct auth *a, uint16_t slot, uint64_t talk, struct span message,
-                      struct answer *answer);
+/* False: the answer comes later, as with auth_check(). */
+bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t talk,
+                      struct span message, struct answer *answer);
 
 #endif

@@ -1,7 +1,10 @@
-/* Dovecot as the verifier: a kept connection to its auth-client socket, one question at a time.
+/* Dovecot as the verifier: a kept connection to its auth-client socket.
  *
- * SCRAM's two messages are two questions; between them Dovecot keeps the login under its number on
- * that connection, and other questions are asked.
+ * Questions have numbers, and answers come in whatever order: a right password's at once, a wrong
+ * one's after half a second. So what is asked is noted (`waiting`) and the clerk goes on; only who
+ * needs an answer to know what to ask next waits for it here, and hands on what else comes
+ * meanwhile. SCRAM's two messages are two questions; between them Dovecot keeps the login under its
+ * number on that connection.
  *
  * "no-penalty": waiting is the tarpit's business; Dovecot's own delay would keep a clerk. */
 #include <errno.h>
@@ -20,7 +23,12 @@
 #include "config/config.h"
 #include "smtp/session.h"
 
-enum { DOVECOT_MS = 10000, LINE_MAX_LEN = 8192, LOOK_MS = 2000 };
+enum { DOVECOT_MS = 10000, LINE_MAX_LEN = 8192, LOOK_MS = 2000, WAITING_MAX = 1024 };
+
+struct waiting {
+    uint32_t number; /* 0: nobody */
+    struct auth_asker asker;
+};
 
 struct dovecot_auth {
     const struct config_auth *config;
@@ -31,6 +39,9 @@ struct dovecot_auth {
     size_t have;
     char line[LINE_MAX_LEN];
     bool told; /* that it cannot be asked */
+    auth_answered *answered;
+    void *arg;
+    struct waiting waiting[WAITING_MAX]; /* at the place that the number gives */
 };
 
 struct dovecot_auth *dovecot_auth_open(const struct config_auth *config)
@@ -45,12 +56,23 @@ struct dovecot_auth *dovecot_auth_open(const struct config_auth *config)
     return d;
 }
 
+static void answer(struct dovecot_auth *d, struct waiting *w, enum answer_result result,
+                   struct span text)
+{
+    if (!w->number)
+        return;
+    w->number = 0;
+    d->answered(d->arg, &w->asker, result, text);
+}
+
 static void hang_up(struct dovecot_auth *d)
 {
     if (d->fd >= 0)
         close(d->fd);
     d->fd = -1;
     d->have = 0;
+    for (size_t i = 0; i < WAITING_MAX; i++)
+        answer(d, &d->waiting[i], ANSWER_LATER, (struct span){0});
 }
 
 void dovecot_auth_close(struct dovecot_auth *d)
@@ -61,19 +83,25 @@ void dovecot_auth_close(struct dovecot_auth *d)
     free(d);
 }
 
-/* The next line, without its end, as a string in `out`. 0 or -errno. */
+/* The next line that has come whole, without its end, as a string in `out`. */
+static bool take_line(struct dovecot_auth *d, char out[LINE_MAX_LEN])
+{
+    char *end = memchr(d->line, '\n', d->have);
+
+    if (!end)
+        return false;
+    size_t n = (size_t)(end - d->line);
+    memcpy(out, d->line, n);
+    out[n] = '\0';
+    d->have -= n + 1;
+    memmove(d->line, end + 1, d->have);
+    return true;
+}
+
+/* The same, waiting for it. 0 or -errno. */
 static int read_line(struct dovecot_auth *d, char out[LINE_MAX_LEN])
 {
-    for (;;) {
-        char *end = memchr(d->line, '\n', d->have);
-        if (end) {
-            size_t n = (size_t)(end - d->line);
-            memcpy(out, d->line, n);
-            out[n] = '\0';
-            d->have -= n + 1;
-            memmove(d->line, end + 1, d->have);
-            return 0;
-        }
+    while (!take_line(d, out)) {
         if (d->have == sizeof d->line)
             return -EBADMSG;
         ssize_t n = dial_recv(d->fd, d->line + d->have, sizeof d->line - d->have);
@@ -81,6 +109,7 @@ static int read_line(struct dovecot_auth *d, char out[LINE_MAX_LEN])
             return (int)n;
         d->have += (size_t)n;
     }
+    return 0;
 }
 
 static bool is_word(const char *line, const char *word)
@@ -186,25 +215,86 @@ static int read_data(const char *line, bool more, struct buf *answer)
     return add_decoded(answer, field_value(line, "resp="));
 }
 
+/* What a line says, and to which question; false when it is no answer. */
+static bool is_answer(const char *line, uint32_t *number, enum answer_result *result)
+{
+    bool good = is_word(line, "OK"), more = is_word(line, "CONT"), bad = is_word(line, "FAIL");
+    const char *tab = strchr(line, '\t');
+    uint64_t n = 0;
+
+    if (!(good || more || bad) || !tab ||
+        !span_number((struct span){tab + 1, strcspn(tab + 1, "\t")}, &n))
+        return false;
+    bool later = has_field(line, "temp") || has_field(line, "code=temp_fail");
+    *number = (uint32_t)n;
+    *result = good ? ANSWER_YES : more ? ANSWER_MORE : later ? ANSWER_LATER : ANSWER_NO;
+    return true;
+}
+
+/* An answer to who did not wait for it here. */
+static void hand_on(struct dovecot_auth *d, const char *line, uint32_t number,
+                    enum answer_result result)
+{
+    struct waiting *w = &d->waiting[number % WAITING_MAX];
+    struct buf text = {0};
+
+    if (w->number != number)
+        return; /* a login that took too long */
+    if (result == ANSWER_MORE || (result == ANSWER_YES && read_data(line, false, &text) < 0))
+        result = ANSWER_LATER;
+    answer(d, w, result, buf_span(&text));
+    buf_free(&text);
+}
+
 /* The reply to question `number`. 0 or -errno. */
 static int read_verdict(struct dovecot_auth *d, uint32_t number, enum answer_result *result,
                         struct buf *answer)
 {
-    char line[LINE_MAX_LEN], id[16];
+    char line[LINE_MAX_LEN];
+    uint32_t of;
 
-    snprintf(id, sizeof id, "%u", number);
     for (;;) {
         int error = read_line(d, line);
         if (error)
             return error;
-        bool good = is_word(line, "OK"), more = is_word(line, "CONT"), bad = is_word(line, "FAIL");
-        const char *tab = strchr(line, '\t');
-        if (!(good || more || bad) || !tab || !is_word(tab + 1, id))
-            continue; /* what else it may say: a login that took too long */
-        bool later = has_field(line, "temp") || has_field(line, "code=temp_fail");
-        *result = good ? ANSWER_YES : more ? ANSWER_MORE : later ? ANSWER_LATER : ANSWER_NO;
-        return bad ? 0 : read_data(line, more, answer);
+        if (!is_answer(line, &of, result))
+            continue;
+        if (of != number) {
+            hand_on(d, line, of, *result);
+            continue;
+        }
+        return *result == ANSWER_NO || *result == ANSWER_LATER
+                   ? 0
+                   : read_data(line, *result == ANSWER_MORE, answer);
     }
+}
+
+int dovecot_auth_fd(const struct dovecot_auth *d)
+{
+    return d->fd;
+}
+
+void dovecot_auth_read(struct dovecot_auth *d)
+{
+    char line[LINE_MAX_LEN];
+    enum answer_result result;
+    uint32_t number;
+
+    if (d->fd < 0)
+        return;
+    ssize_t n = recv(d->fd, d->line + d->have, sizeof d->line - d->have, MSG_DONTWAIT);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        hang_up(d);
+        return;
+    }
+    d->have += (size_t)n;
+    while (take_line(d, line))
+        if (is_answer(line, &number, &result))
+            hand_on(d, line, number, result);
+    if (d->have == sizeof d->line)
+        hang_up(d);
 }
 
 /* What is asked: a mechanism and the client's first response, as base64. */
@@ -214,8 +304,7 @@ struct question {
     const struct addr *client;
 };
 
-static int ask(struct dovecot_auth *d, const struct question *q, enum answer_result *result,
-               struct buf *answer)
+static int send_question(struct dovecot_auth *d, const struct question *q)
 {
     char ip[ADDR_TEXT];
     struct buf line = {0};
@@ -231,6 +320,14 @@ static int ask(struct dovecot_auth *d, const struct question *q, enum answer_res
     if (line.at)
         explicit_bzero(line.at, line.len);
     buf_free(&line);
+    return error;
+}
+
+static int ask(struct dovecot_auth *d, const struct question *q, enum answer_result *result,
+               struct buf *answer)
+{
+    int error = send_question(d, q);
+
     if (!error)
         error = read_verdict(d, d->id, result, answer);
     if (error)
@@ -266,6 +363,51 @@ enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
     return result == ANSWER_MORE ? ANSWER_LATER : result;
 }
 
+/* Closed over there: it may have been restarted, with another configuration. */
+static bool has_ended(const struct dovecot_auth *d)
+{
+    char c;
+
+    return d->fd >= 0 && recv(d->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
+}
+
+void dovecot_auth_tell(struct dovecot_auth *d, auth_answered *answered, void *arg)
+{
+    d->answered = answered;
+    d->arg = arg;
+}
+
+/* The answer to that question goes to `asker`. Nobody else is at its place, or has been for long.
+ */
+static void wait_for(struct dovecot_auth *d, uint32_t number, const struct auth_asker *asker)
+{
+    struct waiting *w = &d->waiting[number % WAITING_MAX];
+
+    answer(d, w, ANSWER_LATER, (struct span){0});
+    *w = (struct waiting){number, *asker};
+}
+
+bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span password,
+                      const struct addr *client, const struct auth_asker *asker)
+{
+    char *response = auth_plain_response(user, password);
+    struct question q = {"PLAIN", "", span_of(response), client};
+
+    if (!response)
+        return false;
+    if (has_ended(d))
+        hang_up(d);
+    int error = send_question(d, &q);
+    if (error)
+        hang_up(d);
+    else
+        wait_for(d, d->id, asker);
+    tell(d, error);
+    explicit_bzero(response, strlen(response));
+    free(response);
+    return !error;
+}
+
 /* ---- SCRAM ---- */
 
 enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span message,
@@ -285,14 +427,13 @@ enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span messa
     return result == ANSWER_YES ? ANSWER_LATER : result; /* it has proven nothing yet */
 }
 
-enum answer_result dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_talk *talk,
-                                     struct span message, struct buf *answer)
+bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_talk *talk, struct span message,
+                       const struct auth_asker *asker)
 {
-    enum answer_result result = ANSWER_LATER;
     struct buf line = {0};
 
     if (d->fd < 0 || talk->connection != d->connection)
-        return ANSWER_LATER;
+        return false;
     int error = buf_addf(&line, "CONT\t%u\t", talk->id);
     char *room = error ? NULL : buf_room(&line, BASE64_LEN(message.len) + 1);
     if (room) {
@@ -300,14 +441,14 @@ enum answer_result dovecot_scram_end(struct dovecot_auth *d, const struct doveco
         room[len] = '\n';
         line.len += (uint32_t)len + 1;
         error = dial_send(d->fd, line.at, line.len);
-        if (!error)
-            error = read_verdict(d, talk->id, &result, answer);
         if (error)
             hang_up(d);
+        else
+            wait_for(d, talk->id, asker);
         tell(d, error);
     }
     buf_free(&line);
-    return result == ANSWER_MORE || error ? ANSWER_LATER : result;
+    return room && !error;
 }
 
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_talk *talk)
@@ -322,14 +463,6 @@ void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_talk *tal
 }
 
 /* ---- what it offers ---- */
-
-/* Closed over there: it may have been restarted, with another configuration. */
-static bool has_ended(const struct dovecot_auth *d)
-{
-    char c;
-
-    return d->fd >= 0 && recv(d->fd, &c, 1, MSG_PEEK | MSG_DONTWAIT) == 0;
-}
 
 uint32_t dovecot_auth_offers(struct dovecot_auth *d, uint64_t now_ms)
 {

@@ -3,6 +3,8 @@
 #ifndef MIRED_AUTH_REMOTE_H
 #define MIRED_AUTH_REMOTE_H
 
+#include <stdbool.h>
+
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "clerk/ask.h"
@@ -13,11 +15,30 @@ struct dovecot_auth;
 struct backend_auth;
 struct places;
 
+/* Who waits for an answer, and how it comes. `text` is what to tell the client, if anything. */
+struct auth_asker {
+    uint64_t id;
+    uint16_t slot;
+};
+typedef void auth_answered(void *arg, const struct auth_asker *asker, enum answer_result result,
+                           struct span text);
+
 /* Dovecot's auth-client protocol, version 1.1, mechanisms PLAIN and SCRAM-SHA-256. */
 struct dovecot_auth *dovecot_auth_open(const struct config_auth *config);
 void dovecot_auth_close(struct dovecot_auth *d);
 enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
                                       struct span password, const struct addr *client);
+
+/* Without waiting: Dovecot keeps a "no" back for half a second, whatever it is told, and whoever
+ * asks next is not to wait for that. `answered` is called once for each question that was taken
+ * (true), from dovecot_auth_read() or from any other call here. */
+void dovecot_auth_tell(struct dovecot_auth *d, auth_answered *answered, void *arg);
+bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span password,
+                      const struct addr *client, const struct auth_asker *asker);
+
+/* Where answers will come, for poll(); -1: nowhere. Takes those that are there. */
+int dovecot_auth_fd(const struct dovecot_auth *d);
+void dovecot_auth_read(struct dovecot_auth *d);
 
 /* Of enum smtp_auth, what it said last that it can do; PLAIN and LOGIN as long as it has not said.
  * Connects when it is not connected, now and then. */
@@ -33,9 +54,10 @@ struct dovecot_talk {
 enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span message,
                                        const struct addr *client, struct dovecot_talk *talk,
                                        struct buf *answer);
-/* The second: YES (with what to tell the client), NO or LATER. */
-enum answer_result dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_talk *talk,
-                                     struct span message, struct buf *answer);
+/* The second, without waiting, as dovecot_auth_ask(): YES (with what to tell the client), NO or
+ * LATER. */
+bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_talk *talk, struct span message,
+                       const struct auth_asker *asker);
 /* The client will not come back to it. */
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_talk *talk);
 

@@ -45,35 +45,55 @@ static void send_answer(const struct clerk *c, uint16_t slot, const struct answe
         log_warn("an answer to worker %u was not taken: %s", slot, strerror(-r));
 }
 
-static void answer_to(struct clerk *c, struct ask *q, struct answer *a)
+/* False: the answer comes later. */
+static bool answer_to(struct clerk *c, const struct ask *q, struct answer *a)
 {
     struct span first = {q->text, q->head.first},
                 second = {q->text + q->head.first, q->head.second};
+    struct auth_asker asker = {q->head.id, q->head.slot};
+    enum answer_result result = ANSWER_LATER;
+    bool now = true;
 
     switch ((enum ask_kind)q->head.kind) {
     case ASK_RECIPIENT: directory_ask(c->directory, first, a); break;
     case ASK_PASSWORD:
-        a->result = (uint16_t)auth_check(c->auth, first, second, &q->head.client);
+        now = auth_check(c->auth, &asker, first, second, &q->head.client, &result);
+        a->result = (uint16_t)result;
         break;
     case ASK_SCRAM:
         if (q->head.talk)
-            auth_scram_go_on(c->auth, q->head.slot, q->head.talk, first, a);
+            now = auth_scram_go_on(c->auth, &asker, q->head.talk, first, a);
         else
             auth_scram_begin(c->auth, q->head.slot, first, second, &q->head.client, a);
         break;
     case ASK_KINDS: break;
     }
+    return now;
 }
 
 static void answer_one(struct clerk *c, struct ask *q)
 {
     struct answer a = {.id = q->head.id};
+    bool now = answer_to(c, q, &a);
 
-    answer_to(c, q, &a);
     explicit_bzero(q->text,
                    (size_t)q->head.first + q->head.second); /* it may have been a password */
-    send_answer(c, q->head.slot, &a);
+    if (now)
+        send_answer(c, q->head.slot, &a);
     directory_renew(c->directory);
+}
+
+/* An answer that has come later. */
+static void answered(void *arg, const struct auth_asker *asker, enum answer_result result,
+                     struct span text)
+{
+    struct answer a = {.id = asker->id, .result = (uint16_t)result};
+
+    if (text.len > sizeof a.text)
+        a.result = ANSWER_LATER;
+    else if (text.len)
+        memcpy(a.text, text.at, a.len = (uint16_t)text.len);
+    send_answer(arg, asker->slot, &a);
 }
 
 /* Whether the master wants us to end. */
@@ -123,14 +143,20 @@ static bool answer_from(struct clerk *c, const struct pollfd *fd)
 
 static void serve(struct clerk *c)
 {
-    struct pollfd fd[] = {
-        {c->kit->control, POLLIN, 0}, {c->kit->own, POLLIN, 0}, {c->kit->ask, POLLIN, 0}};
+    struct pollfd fd[] = {{c->kit->control, POLLIN, 0},
+                          {c->kit->own, POLLIN, 0},
+                          {c->kit->ask, POLLIN, 0},
+                          {-1, POLLIN, 0}};
 
     for (;;) {
-        if (poll(fd, 3, wait_ms(c)) < 0 && errno != EINTR)
+        int wait = wait_ms(c);
+        fd[3].fd = auth_fd(c->auth);
+        if (poll(fd, 4, wait) < 0 && errno != EINTR)
             return;
         if (fd[0].revents && told_to_stop(c->kit->control))
             return;
+        if (fd[3].revents)
+            auth_read(c->auth);
         if (!answer_from(c, &fd[1]) || !answer_from(c, &fd[2]))
             return;
     }
@@ -181,6 +207,7 @@ int clerk_run(const struct clerk_kit *kit)
     bool ready = c.directory && c.auth && (kit->index > 0 || keep_looking_up(kit));
 
     if (ready) {
+        auth_tell(c.auth, answered, &c);
         look(&c);
         channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
         serve(&c);

@@ -132,14 +132,14 @@ def withstand(m, addresses, guesses):
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("verifier", ["file"])
+@pytest.mark.parametrize("verifier", ["file", "dovecot"])
 def test_the_owner_is_fast_while_strangers_guess(guarded, verifier):
     withstand(guarded(verifier), addresses=100, guesses=400)
 
 
 @pytest.mark.soak
 @pytest.mark.alone
-@pytest.mark.parametrize("verifier", ["file"])
+@pytest.mark.parametrize("verifier", ["file", "dovecot"])
 def test_ten_thousand_guesses_from_a_thousand_addresses(guarded, verifier):
     withstand(guarded(verifier), addresses=1000, guesses=10000)
 
