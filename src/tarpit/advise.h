@@ -7,7 +7,7 @@
  * longer `time` or `max`: a stranger's first typo would pay for it.
  *
  * Use: advise_begin(), then every client (with its network's entry) and every network in any order,
- * then advise_end(). About 3 KB of state, whatever the ledger's size. */
+ * then advise_end(). The state is a few KB, whatever the ledger's size. */
 #ifndef MIRED_TARPIT_ADVISE_H
 #define MIRED_TARPIT_ADVISE_H
 

@@ -1,5 +1,5 @@
 /* `advise`: goes over the ledger once and lets tarpit/advise.h judge. In the web process, which has
- * the ledger mapped; a look at each entry, so about a second for ten million of them. */
+ * the ledger mapped. */
 #include <stdlib.h>
 
 #include "base/clock.h"
