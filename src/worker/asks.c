@@ -205,7 +205,8 @@ struct question *question_new(enum ask_kind kind, const struct tarpit_leave *lea
     q->kept_len = (uint16_t)kept.len;
     q->first_len = (uint16_t)first.len;
     q->second_len = (uint16_t)second.len;
-    memcpy(q->text, kept.at, kept.len);
+    if (kept.len)
+        memcpy(q->text, kept.at, kept.len);
     memcpy(q->text + kept.len, first.at, first.len);
     if (second.len)
         memcpy(q->text + kept.len + first.len, second.at, second.len);
