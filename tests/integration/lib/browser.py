@@ -5,6 +5,7 @@ import json
 import pathlib
 import shutil
 import tempfile
+import time
 
 import pytest
 
@@ -48,6 +49,15 @@ class Browser:
         self.driver = webdriver.Chrome(service=Service(DRIVER), options=options)
         self.complaints, self.requests = [], []
         self.look(width, height, dark)
+
+    def open(self, address, timeout=20):
+        """Goes there. A browser that has just begun may still be on its way to a page of its own."""
+        until = time.monotonic() + timeout
+        self.driver.get(address)
+        while not self.driver.execute_script("return location.href === arguments[0] && document.readyState === 'complete'", address):
+            assert time.monotonic() < until, f"{self.driver.current_url}: {self.driver.page_source[:2000]}"
+            time.sleep(0.1)
+            self.driver.get(address)
 
     def look(self, width, height=1200, dark=False):
         """A screen of that size, and what its owner prefers."""
