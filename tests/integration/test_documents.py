@@ -81,3 +81,13 @@ def test_every_document_is_linked_and_every_link_leads_somewhere():
             linked.add(path)
     for document in documents[1:]:
         assert document in linked, f"nobody links to {document.name}"
+
+
+def test_what_the_symptoms_quote_of_the_log_is_what_the_log_says():
+    """A line of the log that was reworded must not be searched for in vain."""
+    sources = "".join(file.read_text() for file in sorted((SOURCE / "src").rglob("*.c")))
+    said = re.sub(r'"\s*\n\s*"', "", sources).replace("%s from us", "XCLIENT from us")
+    quoted = re.findall(r'^\| [`"]([^`"]+)[`"] in the log', read("docs/operations.md"), re.M)
+    assert len(quoted) >= 6
+    for words in quoted:
+        assert words.removeprefix("... ") in said, words

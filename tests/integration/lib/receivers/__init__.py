@@ -43,7 +43,7 @@ class Receiver:
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private",
              senders.HERE / "enter", senders.FOLDER / self.name, self.folder, "bash", "-e", "/m/serve.sh"]
         )  # fmt: skip
-        self.daemon.wait_listening(self.port, greets=self.greets)
+        self.daemon.wait_listening(self.port, greets=self.greets, timeout=60)
         return self
 
     @property
