@@ -327,7 +327,7 @@ def test_testssl_finds_nothing_above_low(mired, authority, folder, how):
         [program, "--quiet", "--color", "0", "--warnings", "batch", "--nodns", "none", "--add-ca", authority.file,
          "--ip", "127.0.0.1", "--jsonfile", report, *(["-t", "smtp"] if how == "starttls" else []),
          f"localhost:{m.port if how == 'starttls' else implicit}"],
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=1500,
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=3000,
     )  # fmt: skip
     print(done.stdout[-12000:])
     findings = json.loads(report.read_text())
