@@ -1,36 +1,19 @@
-/* Links to one backend; see pool.h. All within the worker's loop, nothing blocks. */
+/* Links to one backend and the hand-overs that wait for them; see pool.h. When a link is opened,
+ * what it does next and what its end means stands here, its octets in link.c. All within the
+ * worker's loop, nothing blocks. */
 #include "relay/pool.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/proxy.h"
 #include "base/sockaddr.h"
-#include "base/tls_octets.h"
-#include "relay/places.h"
+#include "relay/link.h"
 #include "relay/tls_client.h"
-
-struct link {
-    struct watch watch;
-    struct alarm alarm;
-    struct outbound outbound;
-    struct backend *backend;
-    struct handover *handover;
-    struct link *next, **prev;
-    SSL *ssl;         /* NULL: not, or not yet, under TLS */
-    uint64_t body_at; /* octets of header, message and final dot that have gone out */
-    bool connecting;
-    bool reserved; /* opened for the handover that it has, and not yet begun: PROXY */
-};
 
 /* ---- state of the backend ---- */
 
@@ -65,50 +48,6 @@ static void went_down(struct backend *b)
 
 /* ---- links ---- */
 
-static struct loop *loop_of(const struct link *l)
-{
-    return l->backend->relay->kit.loop;
-}
-
-static void set_timer(struct link *l, uint64_t ms)
-{
-    loop_alarm(loop_of(l), &l->alarm, loop_of(l)->now + ms);
-}
-
-/* The descriptor, and where it leads in *addr; -errno. */
-static int connect_to(const struct backend *b, struct addr *addr)
-{
-    const struct config_backend *c = b->config;
-    const char *path = c->kind == BACKEND_STORE ? b->relay->kit.store_path : c->path;
-    struct sockaddr_storage sa = {0};
-    socklen_t len;
-    int on = 1;
-
-    if (!places_find(b->relay->kit.places, c, b->index, b->turn, addr))
-        return -EHOSTUNREACH;
-    if (addr->family == ADDR_UNIX) {
-        struct sockaddr_un *un = (struct sockaddr_un *)&sa;
-        un->sun_family = AF_UNIX;
-        if (strlen(path) >= sizeof un->sun_path)
-            return -ENAMETOOLONG;
-        strcpy(un->sun_path, path);
-        len = sizeof *un;
-    } else {
-        len = addr_to_sockaddr(addr, &sa);
-    }
-    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return -errno;
-    if (sa.ss_family != AF_UNIX)
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS) {
-        int e = errno;
-        close(fd);
-        return -e;
-    }
-    return fd;
-}
-
 static void link_ready(struct loop *loop, struct watch *watch, uint32_t events);
 static void link_due(struct loop *loop, struct alarm *a);
 
@@ -138,7 +77,7 @@ static int link_open(struct backend *b, struct handover *h)
 {
     struct link *l = calloc(1, sizeof *l);
     struct addr to;
-    int fd = l ? connect_to(b, &to) : -ENOMEM;
+    int fd = l ? link_connect(b, &to) : -ENOMEM;
 
     if (fd < 0) {
         free(l);
@@ -179,7 +118,7 @@ static int link_open(struct backend *b, struct handover *h)
     b->links = l;
     b->open++;
     b->connecting++;
-    set_timer(l, POOL_CONNECT_MS);
+    link_timer(l, POOL_CONNECT_MS);
     return 0;
 }
 
@@ -193,8 +132,8 @@ static void link_close(struct link *l)
     *l->prev = l->next;
     if (l->next)
         l->next->prev = l->prev;
-    loop_alarm_off(loop_of(l), &l->alarm);
-    loop_forget(loop_of(l), &l->watch);
+    loop_alarm_off(link_loop(l), &l->alarm);
+    loop_forget(link_loop(l), &l->watch);
     SSL_free(l->ssl);
     close(l->watch.fd);
     outbound_free(&l->outbound);
@@ -267,85 +206,10 @@ static void link_broke(struct link *l)
     }
 }
 
-static bool is_shaking(const struct link *l)
-{
-    return l->outbound.state == OUTBOUND_SHAKE && l->outbound.out.len == 0;
-}
-
 static void link_want(struct link *l)
 {
     bool writing = l->outbound.out.len || l->outbound.state == OUTBOUND_BODY;
-    loop_want(loop_of(l), &l->watch, EPOLLIN | EPOLLRDHUP | (writing ? EPOLLOUT : 0));
-}
-
-/* ---- writing ---- */
-
-/* Fills in what of the message has not gone out; returns how many parts, -1 when the spool cannot
- * be read. */
-static int body_parts(struct link *l, struct iovec part[3])
-{
-    struct handover *h = l->handover;
-    uint64_t size = spool_size(h->spool), at = l->body_at;
-    int n = 0;
-
-    if (at < h->header.len) {
-        part[n++] = (struct iovec){h->header.at + at, h->header.len - at};
-        at = h->header.len;
-    }
-    uint64_t offset = at - h->header.len;
-    if (offset < size) {
-        struct span s = spool_read(h->spool, offset);
-        if (!s.at || s.len == 0)
-            return -1;
-        part[n++] = (struct iovec){(void *)s.at, s.len};
-        offset += s.len;
-    }
-    if (offset >= size) {
-        size_t dot = offset > size ? (size_t)(offset - size) : 0;
-        part[n++] = (struct iovec){(void *)&".\r\n"[dot], 3 - dot};
-    }
-    return n;
-}
-
-/* As writev(); under TLS a part at a time. */
-static ssize_t give(struct link *l, const struct iovec *part, int n)
-{
-    return l->ssl ? tls_octets_out(l->ssl, part[0].iov_base, part[0].iov_len)
-                  : writev(l->watch.fd, part, n);
-}
-
-static bool write_body(struct link *l)
-{
-    struct handover *h = l->handover;
-    uint64_t end = h->header.len + spool_size(h->spool) + 3;
-
-    while (l->body_at < end) {
-        struct iovec part[3];
-        int n = body_parts(l, part);
-        ssize_t done = n < 0 ? -1 : give(l, part, n);
-        if (done < 0)
-            return n >= 0 && (errno == EAGAIN || errno == EINTR);
-        l->body_at += (uint64_t)done;
-        /* From the last octet of the final dot on, and only from there, the backend may have it. */
-        if (l->body_at == end)
-            outbound_sent(&l->outbound);
-        set_timer(l, l->body_at == end ? POOL_FINAL_MS : POOL_WRITE_MS);
-    }
-    return true;
-}
-
-static bool write_out(struct link *l)
-{
-    struct buf *out = &l->outbound.out;
-
-    while (out->len) {
-        struct iovec all = {out->at, out->len};
-        ssize_t n = give(l, &all, 1);
-        if (n < 0)
-            return errno == EAGAIN || errno == EINTR;
-        buf_drop(out, (size_t)n);
-    }
-    return l->outbound.state != OUTBOUND_BODY || write_body(l);
+    loop_want(link_loop(l), &l->watch, EPOLLIN | EPOLLRDHUP | (writing ? EPOLLOUT : 0));
 }
 
 /* ---- what a link does next ---- */
@@ -356,34 +220,10 @@ static void start(struct link *l, struct handover *h)
     l->body_at = 0;
     h->link = l;
     h->backend = l->backend;
-    loop_alarm_off(loop_of(l), &h->alarm);
-    set_timer(l, POOL_REPLY_MS);
+    loop_alarm_off(link_loop(l), &h->alarm);
+    link_timer(l, POOL_REPLY_MS);
     if (outbound_begin(&l->outbound, &h->job) < 0)
         l->outbound.state = OUTBOUND_DEAD;
-}
-
-/* Does what there is to do of a handshake. False: it has failed. */
-static bool shake_hands(struct link *l)
-{
-    struct backend *b = l->backend;
-
-    if (!is_shaking(l))
-        return true;
-    if (!l->ssl)
-        l->ssl = tls_client_new(b->tls, b->config, l->watch.fd);
-    int done = l->ssl ? tls_client_shake(l->ssl) : -1;
-    if (done < 0) {
-        log_warn("backend %s: TLS: %s", b->config->name,
-                 l->ssl ? tls_client_error(l->ssl) : "no memory");
-        b->plain = b->config->tls == TLS_STARTTLS;
-    } else if (done > 0 && b->config->tls == TLS_IMPLICIT) {
-        l->outbound.secure = true;
-        l->outbound.state = OUTBOUND_GREETING;
-    } else if (done > 0) {
-        outbound_secured(&l->outbound);
-        return write_out(l);
-    }
-    return done >= 0;
 }
 
 /* The hand-over that an idle link takes up now, or NULL. */
@@ -416,10 +256,10 @@ static void go_on(struct link *l)
             l->handover = NULL;
             h->link = NULL;
             if (l->outbound.state == OUTBOUND_IDLE)
-                set_timer(l, POOL_IDLE_MS);
+                link_timer(l, POOL_IDLE_MS);
             handover_over(h);
         }
-        if (l->outbound.state == OUTBOUND_DEAD || !write_out(l) || !shake_hands(l)) {
+        if (l->outbound.state == OUTBOUND_DEAD || !link_write(l) || !link_shake(l)) {
             link_broke(l);
             return;
         }
@@ -434,7 +274,7 @@ static void go_on(struct link *l)
                 b->told_missing = true;
             }
             relay_changed(b->relay);
-            set_timer(l, POOL_IDLE_MS);
+            link_timer(l, POOL_IDLE_MS);
         }
         struct handover *h = next_of(l);
         if (!h)
@@ -450,26 +290,12 @@ static void go_on(struct link *l)
     more_links(b);
 }
 
-static void read_in(struct link *l)
-{
-    char octets[16 * 1024];
-    ssize_t n = l->ssl ? tls_octets_in(l->ssl, octets, sizeof octets)
-                       : recv(l->watch.fd, octets, sizeof octets, MSG_DONTWAIT);
-
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
-        return;
-    if (n <= 0)
-        l->outbound.state = OUTBOUND_DEAD;
-    else
-        outbound_input(&l->outbound, (struct span){octets, (size_t)n});
-}
-
 static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct link *l = (struct link *)watch;
 
-    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !is_shaking(l))
-        read_in(l);
+    if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !link_is_shaking(l))
+        link_read(l);
     go_on(l);
 }
 
@@ -555,9 +381,9 @@ bool pool_put(struct backend *b, struct handover *h)
     }
     if (l) {
         start(l, h);
-        if (l->outbound.state == OUTBOUND_DEAD || !write_out(l)) {
+        if (l->outbound.state == OUTBOUND_DEAD || !link_write(l)) {
             l->outbound.state = OUTBOUND_DEAD;
-            set_timer(l, 0); /* its end is told from the loop, not from within this call */
+            link_timer(l, 0); /* its end is told from the loop, not from within this call */
         }
         link_want(l);
         return true;
