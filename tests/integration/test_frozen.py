@@ -1,13 +1,11 @@
 """Frozen holds on the real kernel, between two network namespaces of the test's own: no mock, no loopback."""
 
-import os
 import re
 import resource
 import signal
 import socket
 import ssl
 import struct
-import subprocess
 import time
 
 import pytest
@@ -25,18 +23,7 @@ FROZEN = (
 UNKNOWN = "5.1.1"
 
 
-def _able():
-    if os.geteuid() != 0:
-        return "namespaces of their own need root"
-    probe = subprocess.run(
-        ["unshare", "-n", "sh", "-c", "ip link set lo up && nft add table inet probe"],
-        capture_output=True,
-        text=True,
-    )
-    return "" if probe.returncode == 0 else f"no namespace with nftables here: {probe.stderr.strip()}"
-
-
-pytestmark = pytest.mark.skipif(bool(_able()), reason=_able() or "able")
+pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
 
 
 @pytest.fixture

@@ -26,6 +26,15 @@ def _run(*arguments, **options):
     subprocess.run(arguments, check=True, **options)
 
 
+def unable():
+    """Why there can be no namespaces with nftables here; empty where there can."""
+    if os.geteuid() != 0:
+        return "namespaces of their own need root"
+    probe = ["unshare", "-n", "sh", "-c", "ip link set lo up && nft add table inet probe"]
+    done = subprocess.run(probe, capture_output=True, text=True)
+    return "" if done.returncode == 0 else f"no namespace with nftables here: {done.stderr.strip()}"
+
+
 class Cable:
     def __init__(self):
         self.home = os.open("/proc/self/ns/net", os.O_RDONLY)
