@@ -66,7 +66,7 @@ static inline void record_set_state(struct record *r, enum record_state state)
 
 /* Packs the TCP state; returns its length. */
 size_t record_pack(const struct tcp_frozen *tcp, uint8_t out[sizeof(struct tcp_frozen)]);
-void record_unpack(const uint8_t *packed, struct tcp_frozen *tcp);
+void record_unpack(const uint8_t *from, struct tcp_frozen *tcp);
 
 /* What tells connections apart, in a packed TCP state. */
 struct span record_key(const uint8_t *packed);
@@ -76,8 +76,8 @@ bool records_reserve(struct frozen_table *t);
 
 /* Room for `len` octets: the first record's id, the others chained; 0 when there is none. */
 uint32_t records_take(struct frozen_table *t, size_t len);
-/* Gives back a chain. */
-void records_give(struct frozen_table *t, uint32_t first);
+/* Gives back a chain from this one on. */
+void records_give(struct frozen_table *t, uint32_t id);
 
 /* Writes a hold's octets into a chain that has room for them. */
 void records_write(struct frozen_table *t, uint32_t first, struct span packed, struct span session);

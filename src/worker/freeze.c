@@ -273,8 +273,8 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
 {
     struct addr local = item->local, peer = item->remote;
     struct span rest = item->session;
-    struct parked_handle tls;
-    struct freeze_record r;
+    struct parked_handle tls = {0};
+    struct freeze_record r = {0};
     SSL *ssl = NULL;
 
     if (local.family == ADDR_NONE)

@@ -11,7 +11,7 @@
 #include "tarpit/policy.h"
 #include "worker/conn.h"
 
-enum { FREEZE_AGAIN_MS = 1000, FREEZE_WORTH_MS = 500 };
+enum { FREEZE_AGAIN_MS = 1000, FREEZE_WORTH_MS = 500, FREEZE_TOGETHER_MS = 64 };
 
 static const enum metric offence_metric[OFFENCE_COUNT] = {
 #define OFFENCE_METRIC(id, name, weight, verdict) [OFFENCE_##id] = METRIC_OFFENCE_##id,
@@ -63,14 +63,14 @@ static struct reply held_reply(struct worker *w, const struct conn *c)
 }
 
 /* When to freeze it: after freeze_after, and one that could not be frozen then when it has waited
- * twice as long. */
+ * twice as long. Rounded up, so that what is frozen at about the same time goes in one batch. */
 static uint64_t freeze_at(const struct worker *w, const struct conn *c, uint64_t since)
 {
-    uint64_t waited = conn_waited(w, c);
+    uint64_t waited = conn_waited(w, c), at = since + w->tarpit.rules.freeze_after;
 
-    if (waited <= w->tarpit.rules.freeze_after)
-        return since + w->tarpit.rules.freeze_after;
-    return w->loop.now + (waited > FREEZE_AGAIN_MS ? waited : FREEZE_AGAIN_MS);
+    if (waited > w->tarpit.rules.freeze_after)
+        at = w->loop.now + (waited > FREEZE_AGAIN_MS ? waited : FREEZE_AGAIN_MS);
+    return (at + FREEZE_TOGETHER_MS - 1) / FREEZE_TOGETHER_MS * FREEZE_TOGETHER_MS;
 }
 
 static void set_timer(struct worker *w, struct conn *c)
