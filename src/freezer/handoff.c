@@ -32,7 +32,8 @@ int handoff_add(struct handoff *h, const struct handoff_item *item)
     if (h->count == HANDOFF_BATCH || session.len > sizeof h->octets - h->used)
         return -ENOSPC;
     char *to = h->octets + h->used;
-    memcpy(to, session.at, session.len);
+    if (session.len)
+        memcpy(to, session.at, session.len);
     h->used += (uint32_t)session.len;
     h->item[h->count] = *item;
     h->item[h->count++].session.at = to;
