@@ -33,6 +33,7 @@ USED = {
 ELSEWHERE = {
     r"make run": "test_demo.py starts the demo; scripts/fresh-root does it by this command on a bare Debian",
     r"make test( TESTS=.*)?": "this is it",
+    r"make soak( TESTS=.*)?": "takes minutes; test_the_makefile_has_what_documents_name",
     r"make": "test_the_makefile_has_what_documents_name",
     r"make (setup|build|check|format|fuzz|soak|bench|fresh|deb|install)": "test_the_makefile_has_what_documents_name; too long for a test",
     r"mirectl upgrade": "test_upgrade.py",
