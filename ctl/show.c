@@ -164,6 +164,23 @@ void show_clients(const json_t *result)
     }
 }
 
+/* Nothing when nobody could be asked. */
+static void print_held(const json_t *result)
+{
+    long long frozen = number(result, "frozen"), all = number(result, "held") + frozen;
+    long long missing = number(result, "unanswered");
+
+    if (!json_object_get(result, "held"))
+        return;
+    printf("%-18s%s%lld connection%s", "held now", missing ? "at least " : "", all,
+           all == 1 ? "" : "s");
+    if (frozen)
+        printf(", %lld of them without a socket", frozen);
+    if (missing)
+        printf(" (%lld process%s did not answer)", missing, missing == 1 ? "" : "es");
+    putchar('\n');
+}
+
 void show_client(const json_t *result)
 {
     const json_t *c = json_object_get(result, "client"), *n = json_object_get(result, "network");
@@ -174,6 +191,7 @@ void show_client(const json_t *result)
     printf("%-18s%.0f s\n", "next verdict in", real(c, "next_verdict_seconds"));
     if (real(c, "patience_seconds") > 0)
         printf("%-18s%.0f s\n", "hung up after", real(c, "patience_seconds"));
+    print_held(result);
     if (n && strcmp(text(c, "kind"), "network") != 0)
         printf("%-18s%s: %.1f offences, %.0f good\n", "network", text(n, "address"),
                real(n, "offences"), real(n, "good"));

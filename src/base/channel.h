@@ -22,6 +22,10 @@ enum note_kind {
     NOTE_BACKEND,  /* worker -> master -> web: text "NAME up|down" */
     NOTE_PING,     /* master -> worker, freezer, web: is your loop still turning? */
     NOTE_PONG,     /* the answer */
+    NOTE_COUNT,    /* web -> master -> workers, freezer: text is a network: how many connections of
+                      it are held? The master sends it back to web: arg is how many it asked */
+    NOTE_COUNTED,  /* worker, freezer -> master -> web: arg is how many; the master adds in text
+                      what they are, as `status` calls them: "held" or "frozen" */
 };
 
 enum { NOTE_TEXT = 4096, NOTE_FDS = 4 };

@@ -304,6 +304,16 @@ static void release(struct freezer *f, struct span whom)
         set_due(f);
 }
 
+/* Says how many of them are frozen. */
+static void count(const struct freezer *f, const struct note *question)
+{
+    struct network n;
+
+    if (network_parse((struct span){question->text, question->len}, &n))
+        channel_tell(f->kit->control, NOTE_COUNTED, (int32_t)table_count_of(f->table, &n),
+                     question->tag, NULL);
+}
+
 static void stop(struct freezer *f)
 {
     if (f->table && f->kit->shared->waiting == 0)
@@ -320,6 +330,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     while ((r = channel_read(watch->fd, &n)) == 1) {
         if (n.kind == NOTE_RELEASE && f->table)
             release(f, (struct span){n.text, n.len});
+        if (n.kind == NOTE_COUNT && f->table) /* without it we know of none, which is no number */
+            count(f, &n);
         if (n.kind == NOTE_STOP)
             stop(f);
         if (n.kind == NOTE_PING)

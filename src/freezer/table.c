@@ -296,19 +296,24 @@ static void release(struct frozen_table *t, uint32_t id, uint64_t now)
     table_again(t, id, now);
 }
 
+static bool is_hold_of(const struct record *r, const struct network *n)
+{
+    struct tcp_frozen tcp;
+    struct addr local, remote;
+
+    if (r->state != RECORD_HOLD)
+        return false;
+    record_unpack(r->octets, &tcp);
+    tcp_ends(&tcp, &local, &remote);
+    return network_contains(n, &remote);
+}
+
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now)
 {
     uint32_t released = 0;
 
     for (uint32_t id = 1; id < t->used_below; id++) {
-        const struct record *r = record_at(t, id);
-        if (r->state != RECORD_HOLD)
-            continue;
-        struct tcp_frozen tcp;
-        record_unpack(r->octets, &tcp);
-        struct addr local, remote;
-        tcp_ends(&tcp, &local, &remote);
-        if (!network_contains(n, &remote))
+        if (!is_hold_of(record_at(t, id), n))
             continue;
         release(t, id, now);
         released++;
@@ -319,4 +324,13 @@ uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t
 uint32_t table_count(const struct frozen_table *t)
 {
     return t->count;
+}
+
+uint32_t table_count_of(const struct frozen_table *t, const struct network *n)
+{
+    uint32_t count = 0;
+
+    for (uint32_t id = 1; id < t->used_below; id++)
+        count += is_hold_of(record_at(t, id), n);
+    return count;
 }

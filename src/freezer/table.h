@@ -59,6 +59,8 @@ uint64_t table_next(struct frozen_table *t);
 /* Makes the holds of a network due now. Returns how many. */
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now);
 
+/* How many holds there are, and how many of a network, which looks at all of them. */
 uint32_t table_count(const struct frozen_table *t);
+uint32_t table_count_of(const struct frozen_table *t, const struct network *n);
 
 #endif

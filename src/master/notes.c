@@ -32,11 +32,16 @@ static void shut_down(struct master *m, struct child *c, const struct note *n)
         master_stop(m, 0);
 }
 
+static bool holds_connections(const struct child *c)
+{
+    return (c->role == ROLE_WORKER || c->role == ROLE_FREEZER) && c->channel.fd >= 0;
+}
+
 /* Also to those of earlier generations: their connections are held as well. */
 static void release(struct master *m, struct child *c, const struct note *n)
 {
     for (struct child *w = m->children; w; w = w->next)
-        if ((w->role == ROLE_WORKER || w->role == ROLE_FREEZER) && w->channel.fd >= 0)
+        if (holds_connections(w))
             channel_send(w->channel.fd, n);
 }
 
@@ -54,17 +59,54 @@ static void backend(struct master *m, struct child *c, const struct note *n)
             channel_send(w->channel.fd, n);
 }
 
-enum { FROM_WORKER = 1 << ROLE_WORKER, FROM_WEB = 1 << ROLE_WEB, FROM_ALL = ~0 };
+/* Those that are asked answer by way of us and know nothing of who asked: two web processes may
+ * choose the same tag, so what goes round has the asker's process id in it as well. One that cannot
+ * be told (a full channel; a freezer that has died, whose holds have not) counts as asked, so that
+ * its number is missed. */
+static void count(struct master *m, struct child *c, const struct note *n)
+{
+    struct note question = *n;
+    int32_t asked = 0;
+
+    question.tag = (uint64_t)(uint32_t)c->pid << 32 | (uint32_t)n->tag;
+    for (struct child *w = m->children; w; w = w->next)
+        if (holds_connections(w) || w->role == ROLE_FREEZER) {
+            asked++;
+            channel_send(w->channel.fd, &question);
+        }
+    channel_tell(c->channel.fd, NOTE_COUNT, asked, n->tag, NULL);
+}
+
+static void counted(struct master *m, struct child *c, const struct note *n)
+{
+    const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
+
+    if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
+        channel_tell(asker->channel.fd, NOTE_COUNTED, n->arg, (uint32_t)n->tag,
+                     c->role == ROLE_FREEZER ? "frozen" : "held");
+}
+
+enum {
+    FROM_WORKER = 1 << ROLE_WORKER,
+    FROM_WEB = 1 << ROLE_WEB,
+    FROM_FREEZER = 1 << ROLE_FREEZER,
+    FROM_ALL = ~0
+};
 
 static const struct {
     uint32_t kind;
     unsigned from;
     void (*take)(struct master *m, struct child *c, const struct note *n);
 } notes[] = {
-    {NOTE_READY, FROM_ALL, ready},        {NOTE_RELOAD, FROM_WEB, reload},
-    {NOTE_SHUTDOWN, FROM_WEB, shut_down}, {NOTE_RELEASE, FROM_WEB, release},
-    {NOTE_BACKEND, FROM_WORKER, backend}, {NOTE_UPGRADE, FROM_WEB, upgrade},
+    {NOTE_READY, FROM_ALL, ready},
+    {NOTE_RELOAD, FROM_WEB, reload},
+    {NOTE_SHUTDOWN, FROM_WEB, shut_down},
+    {NOTE_RELEASE, FROM_WEB, release},
+    {NOTE_BACKEND, FROM_WORKER, backend},
+    {NOTE_UPGRADE, FROM_WEB, upgrade},
     {NOTE_PONG, FROM_ALL, pong},
+    {NOTE_COUNT, FROM_WEB, count},
+    {NOTE_COUNTED, FROM_WORKER | FROM_FREEZER, counted},
 };
 
 void note_from_child(struct master *m, struct child *c, const struct note *n)

@@ -285,7 +285,8 @@ void run_show(struct control *c, const json_t *args)
     n.who = ledger_key_addr(&around);
     json_t *about = who.client ? client_json(w, &r, now) : entry_json(w, &r, now);
     json_object_del(about, "network");
-    control_done(c, json_pack("{s:o, s:o}", "client", about, "network", entry_json(w, &n, now)));
+    held_answer(c, &who.network,
+                json_pack("{s:o, s:o}", "client", about, "network", entry_json(w, &n, now)));
 }
 
 /* ---- changes ---- */

@@ -25,6 +25,12 @@ static json_t *described(const struct web *w, const struct answer *a)
     return json_pack("{s:s, s:s}", "result", known ? words[a->result] : "?", "directory", source);
 }
 
+/* A question whose clerk has died is never answered; mirectl's own time-out ends it. */
+static void give_up(struct control *c)
+{
+    c->tag = 0;
+}
+
 static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct web *w = web_of(loop);
@@ -33,7 +39,7 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
 
     while ((r = answer_read(watch->fd, &a)) == 1 || r == -EBADMSG) {
         struct control *c = r == 1 ? web_asker(w, a.id) : NULL;
-        if (!c)
+        if (!c || c->given_up != give_up) /* a clerk answers whom it was asked by, nobody else */
             continue;
         c->tag = 0;
         c->given_up = NULL;
@@ -48,12 +54,6 @@ int recipient_open(struct web *w)
 {
     w->answers = (struct watch){.fd = w->kit->answer, .events = EPOLLIN, .ready = answer_ready};
     return loop_watch(&w->loop, &w->answers);
-}
-
-/* A question whose clerk has died is never answered; mirectl's own time-out ends it. */
-static void give_up(struct control *c)
-{
-    c->tag = 0;
 }
 
 void run_recipient(struct control *c, const json_t *args)

@@ -105,6 +105,8 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         switch (n.kind) {
         case NOTE_RESULT: take_result(w, &n); break;
         case NOTE_BACKEND: take_backend(w, &n); break;
+        case NOTE_COUNT: held_asked(w, &n); break;
+        case NOTE_COUNTED: held_counted(w, &n); break;
         case NOTE_STOP: finish(w); break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         default: break;

@@ -58,6 +58,14 @@ void control_run(struct control *c, const struct request *r);
 int recipient_open(struct web *w);
 void run_recipient(struct control *c, const json_t *args);
 
+/* held.c: counts the connections of a network that are held, wherever they are, and answers `c`
+ * with `answer` (taken over) and their number. */
+void held_answer(struct control *c, const struct network *n, json_t *answer);
+/* NOTE_COUNT and NOTE_COUNTED from the master. */
+struct note;
+void held_asked(const struct web *w, const struct note *n);
+void held_counted(const struct web *w, const struct note *n);
+
 /* One entry of the ledger, of a client or a network. */
 struct row {
     struct addr who;

@@ -353,6 +353,8 @@ void guard_init(struct guard *g);
 /* Moves the held connections of a network (NULL: all) into `to`, for who is going to end their
  * holds. One that ends by itself meanwhile leaves that ring as it would leave the guard's. */
 void guard_gather(struct worker *w, const struct network *n, struct ring *to);
+/* How many held connections a network has. Goes through all that are held and moves none. */
+uint32_t guard_count(const struct worker *w, const struct network *n);
 /* Closes the held connection of the client deepest in debt; false when none is held. */
 bool guard_evict(struct worker *w);
 

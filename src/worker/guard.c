@@ -96,6 +96,18 @@ void guard_gather(struct worker *w, const struct network *n, struct ring *to)
     }
 }
 
+uint32_t guard_count(const struct worker *w, const struct network *n)
+{
+    uint32_t count = 0;
+
+    for (int i = 0; i < GUARD_LEVELS; i++) {
+        const struct ring *level = &w->guard.level[i];
+        for (struct ring *link = level->next; link != level; link = link->next)
+            count += network_contains(n, &conn_of_link(link)->peer);
+    }
+    return count;
+}
+
 bool guard_evict(struct worker *w)
 {
     struct ring *worst = deepest(&w->guard);

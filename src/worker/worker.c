@@ -120,6 +120,16 @@ static void release(struct worker *w, struct span whom)
         hold_release(w, conn_of_link(theirs.next));
 }
 
+/* Says how many of them are held. */
+static void count(const struct worker *w, const struct note *question)
+{
+    struct network n;
+
+    if (network_parse((struct span){question->text, question->len}, &n))
+        channel_tell(w->kit->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), question->tag,
+                     NULL);
+}
+
 static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);
@@ -132,6 +142,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         case NOTE_STOP: stop(w); break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         case NOTE_RELEASE: release(w, (struct span){n.text, n.len}); break;
+        case NOTE_COUNT: count(w, &n); break;
         default: break;
         }
     }

@@ -1,11 +1,15 @@
 """mirectl: what it says of a running mired, and how it steers it."""
 
+import contextlib
 import json
+import os
+import re
+import signal
 import time
 
 import pytest
 
-from lib import ports
+from lib import ports, processes
 from lib.smtp import Client, Hung, deliver
 
 
@@ -109,6 +113,70 @@ def test_release_answers_a_hold_now_and_forgets(mired):
         with pytest.raises(Hung):
             other.reply()
     assert "command=release" in m.log.text and "by_uid=" in m.log.text
+
+
+def wait_for_a_verdict(m, stack, source):
+    """A client that has asked for somebody who is not there, and is held."""
+    client = stack.enter_context(Client(m.port, source=source))
+    client.ehlo()
+    client.must("MAIL FROM:<a@b.test>")
+    client.send("RCPT TO:<nobody@example.test>\r\n")
+    return client
+
+
+def held(m, who):
+    about = ctl(m, "show", who)
+    return about["held"], about["frozen"], about["unanswered"]
+
+
+def hold_over_all_workers(m, stack, source):
+    """One client waits for a verdict, others of its address for their greeting, until each worker holds one."""
+    clients = [wait_for_a_verdict(m, stack, source)]
+    while True:
+        processes.wait_until(lambda: ctl(m, "status")["held"] == len(clients))
+        holds = re.findall(r"^event=hold .*role=\"(worker \d)", m.log.text, re.M)
+        if len(holds) == len(clients) and len(set(holds)) == 2:
+            return clients
+        assert len(clients) < 40
+        clients.append(stack.enter_context(Client(m.port, source=source, greet=False)))
+
+
+def test_show_counts_what_is_held_of_a_client_in_all_workers(mired):
+    m = mired(tarpit="time = 60s max = 60s", config='log_level = "debug"')
+    source, other = ports.stranger(), ports.stranger()
+    with contextlib.ExitStack() as stack:
+        clients = hold_over_all_workers(m, stack, source)
+        wait_for_a_verdict(m, stack, other)
+        processes.wait_until(lambda: ctl(m, "status")["held"] == len(clients) + 1)
+        for _ in range(2):  # to count them moves none
+            assert held(m, source) == (len(clients), 0, 0)
+        assert held(m, other) == (1, 0, 0)
+        assert held(m, source.rsplit(".", 1)[0] + ".0/24") == (len(clients), 0, 0)
+        assert re.search(rf"^held now +{len(clients)} connections$", m.control("show", source).stdout, re.M)
+        assert m.control("release", source).returncode == 0
+        assert [client.reply().code for client in clients] == [550] + [220] * (len(clients) - 1)
+        ctl(m, "penalise", source)  # or nothing would be known of it any more
+        assert held(m, source) == (0, 0, 0) and held(m, other) == (1, 0, 0)
+
+
+def test_show_does_not_wait_for_a_worker_that_hangs_or_dies(mired):
+    m = mired(tarpit="time = 60s max = 60s", config='log_level = "debug"')
+    m.deaths_expected = True
+    source = ports.stranger()
+    with contextlib.ExitStack() as stack:
+        clients = hold_over_all_workers(m, stack, source)
+        workers = m.processes("worker")
+        os.kill(workers[0], signal.SIGSTOP)
+        try:
+            begun = time.monotonic()
+            seen, _, missing = held(m, source)
+            assert 0 < seen < len(clients) and missing == 1
+            said = rf"^held now +at least {seen} connections? \(1 process did not answer\)$"
+            assert re.search(said, m.control("show", source).stdout, re.M)
+            assert time.monotonic() - begun < 4
+        finally:
+            os.kill(workers[0], signal.SIGKILL)
+        processes.wait_until(lambda: held(m, source) == (seen, 0, 0))
 
 
 def test_exempt_lasts_over_a_restart_until_it_is_taken_back(mired):

@@ -1,5 +1,6 @@
 """Frozen holds on the real kernel, between two network namespaces of the test's own: no mock, no loopback."""
 
+import json
 import re
 import resource
 import signal
@@ -172,6 +173,8 @@ def test_holds_survive_the_freezers_death(frozen, cable):
     m.deaths_expected = True
     clients = [ask(m.port, n) for n in range(50)]
     wait_frozen(cable, 4)
+    shown = json.loads(m.control("--json", "show", f"{source(0).rsplit('.', 1)[0]}.0/24").stdout)
+    assert (shown["held"], shown["frozen"], shown["unanswered"]) == (0, 50, 0)
     processes.kill_all(m.processes("freezer"))
     for client in clients:
         assert told(client).seconds < 8

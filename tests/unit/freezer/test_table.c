@@ -257,11 +257,15 @@ static void test_a_release_makes_a_networks_holds_due(void **state)
     put(t, 2, NOW + 90000, SPAN("x"));
     assert_true(network_parse(SPAN("198.51.100.0/24"), &n));
     assert_int_equal(table_release(t, &n, NOW), 0);
+    assert_int_equal(table_count_of(t, &n), 0);
     assert_true(network_parse(SPAN("192.0.2.7"), &n));
+    assert_int_equal(table_count_of(t, &n), 2);
     assert_int_equal(table_release(t, &n, NOW), 2);
     assert_int_not_equal(take(t, NOW + 100), 0);
+    assert_int_equal(table_count_of(t, &n), 1);
     assert_int_not_equal(take(t, NOW + 100), 0);
     assert_int_equal(take(t, NOW + 100), 0);
+    assert_int_equal(table_count_of(t, &n), 0);
     table_close(t);
 }
 

@@ -1,0 +1,117 @@
+/* How many connections of a client are held, for `show`. In the web process, which has none of
+ * them: they are in the workers and in the freezer.
+ *
+ *   web --NOTE_COUNT--> master --> every worker and freezer, of all generations
+ *   web <--NOTE_COUNT-- master: how many it asked
+ *   web <--NOTE_COUNTED-- master <-- each of them
+ *
+ * The command answers when all have told, or after PATIENCE_MS with what came: one that has died
+ * meanwhile, hangs, or is of a version that does not know the question is only missed, and the
+ * answer says how many are missing. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/channel.h"
+#include "web/web_part.h"
+
+enum { PATIENCE_MS = 300 };
+
+struct counting {
+    struct alarm alarm; /* first */
+    struct control *control;
+    json_t *answer;
+    bool known; /* how many were asked */
+    int64_t asked, told, held, frozen;
+};
+
+static void drop(void *state)
+{
+    struct counting *k = state;
+
+    loop_alarm_off(&k->control->web->loop, &k->alarm);
+    json_decref(k->answer);
+    free(k);
+}
+
+static void give_up(struct control *c)
+{
+    c->tag = 0; /* what is counted for it goes with the connection */
+}
+
+/* Nothing is said of connections when nobody could be asked. */
+static void finish(struct counting *k)
+{
+    struct control *c = k->control;
+    json_t *counted =
+        k->known ? json_pack("{s:I, s:I, s:I}", "held", (json_int_t)k->held, "frozen",
+                             (json_int_t)k->frozen, "unanswered", (json_int_t)(k->asked - k->told))
+                 : NULL;
+
+    json_object_update(k->answer, counted);
+    json_decref(counted);
+    control_done(c, json_incref(k->answer));
+    c->tag = 0;
+    c->given_up = NULL;
+    c->drop = NULL;
+    c->state = NULL;
+    drop(k);
+    control_resume(c);
+}
+
+static void time_is_up(struct loop *loop, struct alarm *a)
+{
+    finish((struct counting *)a);
+}
+
+void held_answer(struct control *c, const struct network *n, json_t *answer)
+{
+    struct web *w = c->web;
+    struct counting *k = calloc(1, sizeof *k);
+    char text[ADDR_TEXT];
+    uint64_t tag = ++w->last_tag;
+
+    network_format(n, text);
+    if (!k || channel_tell(w->kit->control, NOTE_COUNT, 0, tag, text) < 0) {
+        free(k);
+        control_done(c, answer);
+        return;
+    }
+    *k = (struct counting){.alarm = {.due = time_is_up}, .control = c, .answer = answer};
+    loop_alarm(&w->loop, &k->alarm, w->loop.now + PATIENCE_MS);
+    c->tag = tag;
+    c->given_up = give_up;
+    c->state = k;
+    c->drop = drop;
+}
+
+/* Whose question it is; NULL: nobody waits for it any more. */
+static struct counting *counting_of(const struct web *w, const struct note *n)
+{
+    const struct control *c = web_asker(w, n->tag);
+
+    return c && c->given_up == give_up ? c->state : NULL;
+}
+
+void held_asked(const struct web *w, const struct note *n)
+{
+    struct counting *k = counting_of(w, n);
+
+    if (!k)
+        return;
+    k->known = true;
+    k->asked = n->arg;
+    if (k->told >= k->asked)
+        finish(k);
+}
+
+void held_counted(const struct web *w, const struct note *n)
+{
+    struct counting *k = counting_of(w, n);
+
+    if (!k || n->arg < 0)
+        return;
+    *(strcmp(n->text, "frozen") == 0 ? &k->frozen : &k->held) += n->arg;
+    k->told++;
+    if (k->known && k->told >= k->asked)
+        finish(k);
+}
