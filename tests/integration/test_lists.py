@@ -151,6 +151,7 @@ def test_who_is_on_an_allow_list_is_exempt_whatever_other_lists_say(mired, unbou
     m = mired(
         config=f'dnsbl "bl.test" {{ }}\ndnswl "wl.test" {{ reply = "127.0.[2..9].[0..3]" }}\n{u.resolver}',
         tarpit=TARPIT,
+        workers=1,  # each learns for itself, and an error may come sooner than the answer
     )
     assert is_trusted(m, good, "wl.test")
 
@@ -167,6 +168,7 @@ def test_a_name_is_trusted_when_it_leads_back_to_the_client_only(mired, unbound)
     m = mired(
         config=f'exempt = {{ ".outbound.example.test", "mail.example.test", "192.0.2.0/24" }}\n{u.resolver}',
         tarpit=TARPIT,
+        workers=1,
     )
     assert is_trusted(m, below, ".outbound.example.test")
     assert is_trusted(m, exact, "mail.example.test")
