@@ -400,9 +400,14 @@ void tarpit_gave_up(struct tarpit *t, const struct tarpit_who *who, uint64_t wai
         A_WAIT = 1000
     }; /* who leaves sooner did not wait, and no mail server is that impatient */
     struct ledger_key client = client_key(who);
+    struct ledger_decay d = decay(t);
+    struct ledger_entry c;
+
     if (is_free(who) || waited < A_WAIT)
         return;
-    ledger_set_patience(t->ledger, &client, now, (uint32_t)least(waited, UINT32_MAX));
+    ledger_get(t->ledger, &client, &d, now, &c);
+    if (c.patience_ms == 0 || waited < c.patience_ms)
+        ledger_set_patience(t->ledger, &client, now, (uint32_t)least(waited, UINT32_MAX));
 }
 
 void tarpit_logged_in(struct tarpit *t, const struct tarpit_who *who, const struct addr *peer,

@@ -71,7 +71,9 @@ struct tarpit_hold tarpit_offence(struct tarpit *t, const struct tarpit_who *who
 /* A message for `recipients` was taken by the backend (R8). */
 void tarpit_good(struct tarpit *t, const struct tarpit_who *who, uint32_t recipients, uint64_t now);
 
-/* The client hung up after having been held for `waited` ms (R12). */
+/* The client hung up, or went on without its reply, after having been held for `waited` ms (R12).
+ * Less than a second is no sign of patience. The least that was seen counts: of several programs
+ * behind one address the one that needs it is answered. */
 void tarpit_gave_up(struct tarpit *t, const struct tarpit_who *who, uint64_t waited, uint64_t now);
 
 /* R14: `user` has logged in from here. */

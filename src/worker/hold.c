@@ -201,10 +201,21 @@ void hold_gave_up(struct worker *w, struct conn *c)
     conn_close(w, c, "gave up");
 }
 
+/* Some say QUIT when they have waited long enough, and wait once more for the answer to that
+ * (swaks, curl). What was pipelined comes at once, and is no sign of it: tarpit_gave_up() tells
+ * them apart. */
+static void spoken_while_waiting(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    tarpit_gave_up(&w->tarpit, &who, conn_waited(w, c), w->loop.wall);
+    io_want(w, c);
+}
+
 void hold_spoken(struct worker *w, struct conn *c)
 {
     if (!(c->flags & CONN_GREETING) || c->flags & CONN_EXEMPT) {
-        io_want(w, c);
+        spoken_while_waiting(w, c);
         return;
     }
     c->flags &= ~(uint32_t)CONN_GREETING;

@@ -292,6 +292,18 @@ static void test_r12_who_hung_up_is_told_sooner_next_time_but_pays_the_pace(void
     ledger_close(t.ledger);
 }
 
+static void test_r12_the_shortest_patience_counts_and_no_patience_is_none(void **state)
+{
+    struct tarpit t = pit();
+    struct tarpit_who w = attacker(&t);
+    tarpit_gave_up(&t, &w, 30 * SECOND, T0);
+    tarpit_gave_up(&t, &w, 60 * SECOND, T0);
+    tarpit_gave_up(&t, &w, SECOND / 2, T0);
+    owe(&t, &w, 2, T0);
+    assert_int_equal(rcpt(&t, &w, OFFENCE_RECIPIENT, T0).ms, 24 * SECOND);
+    ledger_close(t.ledger);
+}
+
 static void test_r12_heavy_offenders_are_shown_no_patience(void **state)
 {
     struct tarpit t = pit();
@@ -442,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_r11_a_long_hold_drips_from_its_turn_on),
         cmocka_unit_test(test_r11_no_reply_waits_longer_than_senders_bear),
         cmocka_unit_test(test_r12_who_hung_up_is_told_sooner_next_time_but_pays_the_pace),
+        cmocka_unit_test(test_r12_the_shortest_patience_counts_and_no_patience_is_none),
         cmocka_unit_test(test_r12_heavy_offenders_are_shown_no_patience),
         cmocka_unit_test(test_r12_the_impatient_in_debt_are_not_told_before_their_turn),
         cmocka_unit_test(test_r13_a_call_out_hears_its_5xx_in_five_seconds),
