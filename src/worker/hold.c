@@ -193,11 +193,16 @@ void hold_due(struct worker *w, struct conn *c)
     }
 }
 
-void hold_gave_up(struct worker *w, struct conn *c)
+static void note_patience(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
 
     tarpit_gave_up(&w->tarpit, &who, conn_waited(w, c), w->loop.wall);
+}
+
+void hold_gave_up(struct worker *w, struct conn *c)
+{
+    note_patience(w, c);
     conn_close(w, c, "gave up");
 }
 
@@ -206,9 +211,7 @@ void hold_gave_up(struct worker *w, struct conn *c)
  * them apart. */
 static void spoken_while_waiting(struct worker *w, struct conn *c)
 {
-    struct tarpit_who who = conn_who(w, c);
-
-    tarpit_gave_up(&w->tarpit, &who, conn_waited(w, c), w->loop.wall);
+    note_patience(w, c);
     io_want(w, c);
 }
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from lib import netns
 from lib.mired import Mired, PROGRAM
 from lib.postfix import Postfix
 from lib.proxy import FaultProxy
@@ -49,6 +50,14 @@ def postfix():
         p.stop()
         print(f"--- log of the Postfix on port {p.port}\n{p.log[-20000:]}")
         p.remove()
+
+
+@pytest.fixture
+def cable():
+    """Two network namespaces with a cable between them (see lib.netns)."""
+    made = netns.Cable()
+    yield made
+    made.close()
 
 
 @pytest.fixture

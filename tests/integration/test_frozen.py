@@ -28,13 +28,6 @@ pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "
 
 
 @pytest.fixture
-def cable():
-    made = netns.Cable()
-    yield made
-    made.close()
-
-
-@pytest.fixture
 def frozen(mired, cable):
     """frozen(time=4) starts a mired on the far side of the cable."""
 

@@ -33,13 +33,6 @@ VARIES = [
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
 
 
-@pytest.fixture
-def cable():
-    made = netns.Cable()
-    yield made
-    made.close()
-
-
 def printed(tool, mired, cable, folder, freeze):
     """What the tool says of a mired, and how many holds were frozen meanwhile."""
     certificate, key = Authority(folder).issue("mx.example.test")

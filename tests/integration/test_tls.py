@@ -344,6 +344,20 @@ def private_memory(m):
     )
 
 
+def hold_under_tls(m, context, count):
+    """So many clients that wait for the answer to nonsense, and the workers' memory when the first hundred did."""
+    held, before = [], 0
+    for i in range(count):
+        client = Secure(m.port)
+        client.ehlo()
+        client.start_tls(context)
+        client.send("FROBNICATE\r\n")
+        held.append(client)
+        if i == 99:
+            before = private_memory(m)
+    return held, before
+
+
 @pytest.mark.soak
 @pytest.mark.alone
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not ours")
@@ -353,16 +367,7 @@ def test_ten_thousand_held_under_tls_cost_15_kb_each(mired, issued, authority):
         tarpit="time = 280s max = 280s growth = 1 pace = false freeze = off patience_offences = 0 drip = 0 shield = 0",
         config=section(*issued) + "connections_max = 30000",
     )
-    context = trusting(authority)
-    held, before = [], 0
-    for i in range(many + 100):
-        client = Secure(m.port)
-        client.ehlo()
-        client.start_tls(context)
-        client.send("FROBNICATE\r\n")
-        held.append(client)
-        if i == 99:
-            before = private_memory(m)
+    held, before = hold_under_tls(m, trusting(authority), many + 100)
     processes.wait_until(lambda: f"heldnow{many + 100}of" in re.sub("[^0-9a-z]", "", m.control("status").stdout), 60)
     each = (private_memory(m) - before) * 1024 / many
     print(f"{each:.0f} octets each, of {many:,} held under TLS")
@@ -426,16 +431,7 @@ def test_who_only_looks_whether_the_port_is_open_or_says_good_bye_owes_nothing(m
 def test_a_held_connection_under_tls_costs_little(mired, issued, authority):
     """The budget is 15 KB; what is asserted leaves room for another OpenSSL."""
     m = mired(tarpit="time = 60s freeze = off patience_offences = 0", config=section(*issued))
-    context = trusting(authority)
-    held, before = [], None
-    for i in range(600):
-        client = Secure(m.port)
-        client.ehlo()
-        client.start_tls(context)
-        client.send("FROBNICATE\r\n")
-        held.append(client)
-        if i == 99:
-            before = private_memory(m)
+    held, before = hold_under_tls(m, trusting(authority), 600)
     each = (private_memory(m) - before) * 1024 / 500
     print(f"{each:.0f} octets each")
     for client in held:
