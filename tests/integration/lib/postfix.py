@@ -116,6 +116,9 @@ class Postfix:
         for name in ("conf", "queue", "data", "mail", "log"):
             (self.folder / name).mkdir()
         shutil.chown(self.folder / "data", "postfix")
+        # Its own: after a kill -9, postsuper as user postfix warns here of files half written, or Postfix does not start.
+        (self.folder / "log" / "mail.log").touch()
+        shutil.chown(self.folder / "log" / "mail.log", "postfix")
         shutil.chown(self.folder / "log", "postfix")
         shutil.chown(self.mail, box.pw_uid, box.pw_gid)
         paths = ("/".join(reversed(address.split("@"))) for address in boxes)
