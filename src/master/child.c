@@ -134,6 +134,19 @@ static void restart(struct loop *loop, struct alarm *a)
     }
 }
 
+/* Takes the child into the list, or frees it where `error` says that it could not be begun. Returns
+ * the error. */
+static int list(struct master *m, struct child *c, int error)
+{
+    if (error) {
+        free(c);
+        return error;
+    }
+    c->next = m->children;
+    m->children = c;
+    return 0;
+}
+
 int child_add(struct master *m, struct generation *g, enum role_id role, uint32_t index)
 {
     struct child *c = calloc(1, sizeof *c);
@@ -143,14 +156,7 @@ int child_add(struct master *m, struct generation *g, enum role_id role, uint32_
     c->role = role;
     c->index = index;
     c->restart.due = restart;
-    int error = start(m, c);
-    if (error) {
-        free(c);
-        return error;
-    }
-    c->next = m->children;
-    m->children = c;
-    return 0;
+    return list(m, c, start(m, c));
 }
 
 int child_adopt(struct master *m, struct generation *g, const struct child *known)
@@ -167,14 +173,7 @@ int child_adopt(struct master *m, struct generation *g, const struct child *know
         m->house.row_taken[c->row] = true;
     else
         c->row = -1;
-    int error = c->channel.fd < 0 ? 0 : loop_watch(&m->loop, &c->channel);
-    if (error) {
-        free(c);
-        return error;
-    }
-    c->next = m->children;
-    m->children = c;
-    return 0;
+    return list(m, c, c->channel.fd < 0 ? 0 : loop_watch(&m->loop, &c->channel));
 }
 
 static void forget(struct master *m, struct child *c)

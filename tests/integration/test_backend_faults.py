@@ -9,6 +9,7 @@ import time
 
 import pytest
 
+from lib import processes
 from lib.proxy import STAGES
 from lib.smtp import Client, deliver
 
@@ -32,14 +33,6 @@ def wait_passed(m, seconds=30):
 
 def numbers(messages):
     return [int(re.search(rb"X-Number: (\d+)", m).group(1)) for m in messages]
-
-
-def kill(pids):
-    for pid in pids:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def freeze(pids, seconds):
@@ -81,7 +74,7 @@ def test_what_was_told_250_is_there_once_whatever_breaks_at_whichever_stage(
         proxy.cut()
 
     def fault_kill():
-        kill(backend.servers("smtpd"))
+        processes.kill_all(backend.servers("smtpd"))
 
     def fault_freeze():
         freeze(backend.servers("smtpd"), 0.3)
@@ -166,7 +159,7 @@ def test_the_store_killed_under_load_loses_nothing_that_was_told_250(mired):
 
     def kill_now_and_then():
         while not ended.wait(0.3):
-            kill(m.processes("store"))
+            processes.kill_all(m.processes("store"))
 
     killer = threading.Thread(target=kill_now_and_then)
     killer.start()
