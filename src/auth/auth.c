@@ -1,6 +1,6 @@
 /* The verifiers in order: the first that knows the password right wins; one that cannot tell makes
  * it "later". With SCRAM it is the first that knows the name, for the answer to the client's first
- * message is that verifier's. See talks.h for what happens between the two messages. */
+ * message is that verifier's. See scram_talks.h for what happens between the two messages. */
 #include "auth/auth.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #include "auth/file.h"
 #include "auth/remote.h"
-#include "auth/talks.h"
+#include "auth/scram_talks.h"
 #include "base/clock.h"
 #include "config/config.h"
 #include "smtp/scram.h"
@@ -30,7 +30,7 @@ struct verifier {
 
 struct auth {
     struct auth_kit kit;
-    struct talks talks;
+    struct scram_talks talks;
     size_t count;
     struct verifier verifier[];
 };
@@ -77,7 +77,7 @@ void auth_close(struct auth *a)
 {
     if (!a)
         return;
-    talks_close(&a->talks);
+    scram_talks_close(&a->talks);
     for (size_t i = 0; i < a->count; i++)
         verifier_close(&a->verifier[i]);
     free(a);
@@ -173,7 +173,7 @@ bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user
 struct opening {
     struct span message, binding, user;
     const struct addr *client;
-    struct talk *talk;
+    struct scram_talk *talk;
     struct scram_secret
         secret; /* of a verifier that does not know the name: what a decoy is like */
     bool has_secret;
@@ -269,7 +269,7 @@ void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct
     struct opening o = {.message = message, .binding = binding, .client = client};
 
     answer->result = ANSWER_LATER;
-    o.talk = talks_begin(&a->talks, slot);
+    o.talk = scram_talks_begin(&a->talks, slot);
     if (!o.talk)
         return;
     answer->result = (uint16_t)begin_any(a, &o);
@@ -277,13 +277,13 @@ void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct
     put_text(answer, &o.answer);
     explicit_bzero(&o.secret, sizeof o.secret);
     if (answer->result != ANSWER_MORE)
-        talks_end(&a->talks, o.talk);
+        scram_talks_end(&a->talks, o.talk);
 }
 
 bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t talk,
                       struct span message, struct answer *answer)
 {
-    struct talk *t = talks_find(&a->talks, asker->slot, (uint32_t)talk);
+    struct scram_talk *t = scram_talks_find(&a->talks, asker->slot, (uint32_t)talk);
     struct buf text = {0};
     bool now = true;
 
@@ -296,6 +296,6 @@ bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t t
         answer->result = scram_login_end(&t->login, message, &text) ? ANSWER_YES : ANSWER_NO;
     put_text(answer, &text);
     t->at = NULL; /* nothing to be cancelled */
-    talks_end(&a->talks, t);
+    scram_talks_end(&a->talks, t);
     return now;
 }
