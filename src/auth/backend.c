@@ -21,8 +21,11 @@ struct backend_auth *backend_auth_open(const struct config *config, const struct
     if (!b)
         return NULL;
     for (size_t i = 0; i < config->backend_count; i++)
-        if (config->backend[i].kind == BACKEND_SMTP)
-            talk_init(&b->talk[b->count++], config, i, places);
+        if (config->backend[i].kind == BACKEND_SMTP) {
+            struct talk *t = &b->talk[b->count++];
+            talk_init(t, config, i, places);
+            talk_is_secret(t);
+        }
     return b;
 }
 

@@ -26,6 +26,11 @@ void talk_init(struct talk *t, const struct config *config, size_t index,
     *t = (struct talk){.config = config, .places = places, .index = index, .fd = -1};
 }
 
+void talk_is_secret(struct talk *t)
+{
+    t->secret = true;
+}
+
 void talk_close(struct talk *t)
 {
     SSL_free(t->ssl);
@@ -97,7 +102,7 @@ static int shake_hands(struct talk *t)
         return -ENOMEM;
     if (tls_client_shake(t->ssl) != 1) {
         log_warn("backend %s: TLS: %s", backend->name, tls_client_error(t->ssl));
-        t->plain = backend->tls == TLS_STARTTLS;
+        t->plain = t->outbound.tls == OUTBOUND_TLS_OFFERED;
         return -EPROTO;
     }
     if (backend->tls == TLS_IMPLICIT) {
@@ -122,6 +127,9 @@ static int greet(struct talk *t)
         } else if (o->state == OUTBOUND_IDLE) {
             return 0;
         } else if (o->state == OUTBOUND_DEAD) {
+            if (t->secret && o->tls == OUTBOUND_TLS_NEEDED && !o->secure)
+                log_warn("backend %s: no STARTTLS, and without it no passwords go there",
+                         backend_of(t)->name);
             error = -ECONNREFUSED;
         } else if (o->state == OUTBOUND_SHAKE) {
             error = shake_hands(t);
@@ -133,6 +141,17 @@ static int greet(struct talk *t)
         }
     }
     return failed(t, error);
+}
+
+static enum outbound_tls wanted_tls(const struct talk *t, const struct addr *to)
+{
+    enum tls_mode mode = backend_of(t)->tls;
+
+    if (mode == TLS_OFF)
+        return OUTBOUND_TLS_NONE;
+    if (mode == TLS_VERIFIED || (t->secret && !addr_is_loopback(to)))
+        return OUTBOUND_TLS_NEEDED;
+    return t->plain ? OUTBOUND_TLS_NONE : OUTBOUND_TLS_OFFERED;
 }
 
 static int begin(struct talk *t)
@@ -153,8 +172,8 @@ static int begin(struct talk *t)
     outbound_start(o, backend->kind != BACKEND_SMTP, t->config->hostname, 0);
     if (backend->tls == TLS_IMPLICIT)
         o->state = OUTBOUND_SHAKE;
-    else if (backend->tls != TLS_OFF && !t->plain)
-        o->tls = backend->tls == TLS_STARTTLS ? OUTBOUND_TLS_OFFERED : OUTBOUND_TLS_NEEDED;
+    else
+        o->tls = wanted_tls(t, &addr);
     struct addr own = addr_of_socket(t->fd);
     if (backend->proxy_protocol && proxy_write(&o->out, backend->proxy_protocol, &own, &addr) < 0)
         return failed(t, -ENOMEM);

@@ -27,6 +27,7 @@ struct talk {
     int fd;                      /* -1: not connected */
     SSL_CTX *context;            /* NULL: no TLS yet */
     SSL *ssl;                    /* NULL: clear text */
+    bool secret;                 /* see talk_is_secret() */
     bool plain;                  /* its TLS does not work, and is not insisted on */
     struct outbound outbound;    /* greeting, EHLO and STARTTLS; then its reader and abilities */
     char input[2048];
@@ -36,6 +37,10 @@ struct talk {
 /* For backend number `index`. */
 void talk_init(struct talk *t, const struct config *config, size_t index,
                const struct places *places);
+
+/* What will be said is for nobody else's ears: where the backend is configured with TLS at all, and
+ * is not this machine, it is not talked to without, whoever stands between. */
+void talk_is_secret(struct talk *t);
 
 /* Ends the conversation, if there is one; the next talk_ready() begins another. */
 void talk_close(struct talk *t);
