@@ -1,7 +1,11 @@
-/* What workers ask clerks, and how: one SOCK_SEQPACKET pair that all workers of a generation write
- * to and all of its clerks read from, so that whichever clerk is idle takes the next question; and
- * one pair for each worker slot, on which the clerks answer. A packet is one of the structs below
- * with its texts behind it. A question whose clerk died is not answered: the asker has a timer.
+/* What workers ask clerks, and how: SOCK_SEQPACKET pairs that all workers of a generation write to
+ * and its clerks read from, so that whichever clerk is idle takes the next question; and one pair
+ * for each worker slot, on which the clerks answer. A packet is one of the structs below with its
+ * texts behind it. A question whose clerk died is not answered: the asker has a timer.
+ *
+ * Logins from networks that the account is not known to log in from have a pair of their own, which
+ * the first of several clerks does not read: passwords that are being guessed keep nobody else
+ * waiting, however many they are and however long a verifier takes to say no.
  *
  * A SCRAM login is two questions, and the second must come to the clerk that answered the first:
  * each clerk has a pair of its own for that, and `talk` says which. */
@@ -12,6 +16,8 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
+
+enum ask_queue { ASK_FIRST, ASK_STRANGERS, ASK_QUEUES };
 
 enum ask_kind { ASK_RECIPIENT = 1, ASK_PASSWORD, ASK_SCRAM, ASK_KINDS };
 

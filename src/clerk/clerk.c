@@ -145,19 +145,21 @@ static void serve(struct clerk *c)
 {
     struct pollfd fd[] = {{c->kit->control, POLLIN, 0},
                           {c->kit->own, POLLIN, 0},
-                          {c->kit->ask, POLLIN, 0},
+                          {c->kit->ask[ASK_FIRST], POLLIN, 0},
+                          {c->kit->ask[ASK_STRANGERS], POLLIN, 0},
                           {-1, POLLIN, 0}};
 
     for (;;) {
         int wait = wait_ms(c);
-        fd[3].fd = auth_fd(c->auth);
-        if (poll(fd, 4, wait) < 0 && errno != EINTR)
+        fd[4].fd = auth_fd(c->auth);
+        if (poll(fd, 5, wait) < 0 && errno != EINTR)
             return;
         if (fd[0].revents && told_to_stop(c->kit->control))
             return;
-        if (fd[3].revents)
+        if (fd[4].revents)
             auth_read(c->auth);
-        if (!answer_from(c, &fd[1]) || !answer_from(c, &fd[2]))
+        /* One of each: who waits for the others' sake waits for one question only. */
+        if (!answer_from(c, &fd[1]) || !answer_from(c, &fd[2]) || !answer_from(c, &fd[3]))
             return;
     }
 }

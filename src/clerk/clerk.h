@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
+#include "clerk/ask.h"
 
 struct cache;
 struct config;
@@ -17,7 +18,7 @@ struct clerk_kit {
     struct places *places; /* where backends with a name are, or NULL; the first clerk looks */
     uint32_t index;        /* which clerk */
     int control;           /* channel to the master */
-    int ask;               /* questions, to whichever clerk is idle */
+    int ask[ASK_QUEUES];   /* questions, to whichever clerk is idle; -1: others take those */
     int own;               /* questions to this one */
     const int *answer;     /* one for each worker slot */
     uint32_t slots;

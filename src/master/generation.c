@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "clerk/ask.h"
 #include "config/config.h"
 #include "master/master.h"
 #include "master/notify.h"
@@ -63,12 +64,10 @@ static int open_pairs(struct generation *g)
 {
     int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
-    g->ask[0] = g->ask[1] = -1;
-    if (socketpair(AF_UNIX, type, 0, g->ask) < 0)
-        return -errno;
+    g->ask = new_pairs(ASK_QUEUES, type);
     g->answer = new_pairs(g->slots, type);
     g->own = new_pairs(g->clerks, type);
-    return g->answer && g->own ? 0 : -errno;
+    return g->ask && g->answer && g->own ? 0 : -errno;
 }
 
 /* Until the clerks have looked, each verifier is taken to do what they all can. */
@@ -93,7 +92,7 @@ static void release(struct master *m, struct generation *g)
     if (*p)
         *p = g->next;
     loop_alarm_off(&m->loop, &g->deadline);
-    close_pair(g->ask);
+    free_pairs(g->ask, ASK_QUEUES);
     free_pairs(g->answer, g->slots);
     free_pairs(g->own, g->clerks);
     if (g->auth)

@@ -68,7 +68,7 @@ struct generation {
     struct config *config;  /* NULL: an earlier program's, taken in by an upgrade */
     struct tls_server *tls; /* NULL: no certificate */
     struct places *places;  /* NULL: no backend has a name */
-    int ask[2];             /* workers write to [1], clerks read from [0] */
+    int (*ask)[2];          /* enum ask_queue: workers write to [1], clerks read from [0] */
     int (*answer)[2]; /* for each answer slot: clerks write to [1], the asker reads from [0] */
     uint32_t slots;   /* one a worker, and web's */
     int (*own)[2];    /* for each clerk: workers write to [1], it reads from [0] */

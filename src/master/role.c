@@ -137,7 +137,7 @@ static int run_worker(struct master *m, const struct child *c)
     const struct generation *g = c->generation;
     size_t most = m->listeners.count, n = 0;
     struct worker_listener *listener = calloc(most + 1, sizeof *listener);
-    int *keep = calloc(most + 4 + g->clerks, sizeof *keep);
+    int *keep = calloc(most + 3 + ASK_QUEUES + g->clerks, sizeof *keep);
     int *own = calloc(g->clerks, sizeof *own);
 
     if (!listener || !keep || !own)
@@ -148,7 +148,7 @@ static int run_worker(struct master *m, const struct child *c)
                              .listener = listener,
                              .listeners = gather_listeners(m, c, listener),
                              .control = c->channel.fd,
-                             .ask = g->ask[1],
+                             .ask = {g->ask[ASK_FIRST][1], g->ask[ASK_STRANGERS][1]},
                              .answer = g->answer[c->index][0],
                              .own = own,
                              .clerks = g->clerks,
@@ -165,7 +165,8 @@ static int run_worker(struct master *m, const struct child *c)
     for (; n < kit.listeners; n++)
         keep[n] = listener[n].fd;
     keep[n++] = kit.control;
-    keep[n++] = kit.ask;
+    for (int i = 0; i < ASK_QUEUES; i++)
+        keep[n++] = kit.ask[i];
     keep[n++] = kit.answer;
     if (kit.freezer >= 0)
         keep[n++] = kit.freezer;
@@ -212,8 +213,9 @@ static uint32_t count_clerks(const struct config *config)
 static int run_clerk(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
+    bool for_strangers = c->index > 0 || g->clerks == 1;
     int *answer = calloc(g->slots, sizeof *answer);
-    int *keep = calloc(g->slots + 3, sizeof *keep);
+    int *keep = calloc(g->slots + 2 + ASK_QUEUES, sizeof *keep);
     size_t n = 0;
 
     if (!answer || !keep)
@@ -221,22 +223,25 @@ static int run_clerk(struct master *m, const struct child *c)
     for (uint32_t i = 0; i < g->slots; i++)
         keep[n++] = answer[i] = g->answer[i][1];
     keep[n++] = c->channel.fd;
-    keep[n++] = g->ask[0];
+    keep[n++] = g->ask[ASK_FIRST][0];
+    if (for_strangers)
+        keep[n++] = g->ask[ASK_STRANGERS][0];
     keep[n++] = g->own[c->index][0];
     if (settle_in(m, c, keep, n, 0) < 0)
         return 1;
     free(keep);
-    return clerk_run(&(struct clerk_kit){.config = g->config,
-                                         .cache = m->house.answers,
-                                         .places = g->places,
-                                         .index = c->index,
-                                         .control = c->channel.fd,
-                                         .ask = g->ask[0],
-                                         .own = g->own[c->index][0],
-                                         .answer = answer,
-                                         .slots = g->slots,
-                                         .decoys = m->house.decoys,
-                                         .auth = g->auth});
+    return clerk_run(&(struct clerk_kit){
+        .config = g->config,
+        .cache = m->house.answers,
+        .places = g->places,
+        .index = c->index,
+        .control = c->channel.fd,
+        .ask = {g->ask[ASK_FIRST][0], for_strangers ? g->ask[ASK_STRANGERS][0] : -1},
+        .own = g->own[c->index][0],
+        .answer = answer,
+        .slots = g->slots,
+        .decoys = m->house.decoys,
+        .auth = g->auth});
 }
 
 /* ---- store ---- */
@@ -271,14 +276,14 @@ static int run_web(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
     uint32_t slot = g->slots - 1;
-    int keep[] = {c->channel.fd, m->house.control_listen, g->ask[1], g->answer[slot][0]};
+    int keep[] = {c->channel.fd, m->house.control_listen, g->ask[ASK_FIRST][1], g->answer[slot][0]};
 
     if (settle_in(m, c, keep, 4, 0) < 0)
         return 1;
     return web_run(&(struct web_kit){.config = g->config,
                                      .control = c->channel.fd,
                                      .control_listen = m->house.control_listen,
-                                     .ask = g->ask[1],
+                                     .ask = g->ask[ASK_FIRST][1],
                                      .answer = g->answer[slot][0],
                                      .answer_slot = (uint16_t)slot,
                                      .generation = g->id,

@@ -294,7 +294,6 @@ int upgrade_inherit(struct master *m)
     unsetenv(VARIABLE);
     json_t *will = json_loadfd(fd, 0, NULL);
     close(fd);
-    heir.generation->ask[0] = heir.generation->ask[1] = -1;
     heir.generation->state = GENERATION_CURRENT;
     m->current = m->generations = heir.generation;
     int error = take_will(&heir, will);

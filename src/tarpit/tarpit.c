@@ -224,6 +224,9 @@ static struct tarpit_leave ask(struct tarpit *t, const struct tarpit_who *who,
     const struct tarpit_rules *r = &t->rules;
     struct tarpit_leave leave = {.offences = s->debt, .cap = s->cap};
 
+    if (!s->free && a->any && !a->known)
+        leave.stranger_to = a->key.hash;
+
     if (s->free || r->time == 0)
         return leave;
     leave.shielded = policy_shielded(r, s->debt);

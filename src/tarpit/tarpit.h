@@ -54,6 +54,8 @@ struct tarpit_leave {
     uint64_t turn_begin, turn_end; /* wall ms; 0: no turn was taken yet */
     double offences;               /* live offences when it was asked for */
     uint64_t cap;                  /* private: R12, R13 as they stood when it was asked for */
+    uint64_t stranger_to;          /* R14: the account that does not know where the client comes
+                                      from, by its key; 0: none */
     bool masked, shielded;
 };
 struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,

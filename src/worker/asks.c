@@ -19,12 +19,18 @@ struct place {
     uint32_t next_free;
 };
 
+/* To the clerks, and what waits because it is full. */
+struct queue {
+    struct watch watch; /* first */
+    struct question *waiting, **tail;
+};
+
 struct asks {
     struct worker *worker;
-    struct watch answer, ask;
+    struct watch answer;
+    struct queue queue[ASK_QUEUES];
     struct place *place;
     uint32_t places, free; /* free: places when none is */
-    struct question *waiting, **waiting_tail;
 };
 
 static struct asks *asks_of(struct loop *loop)
@@ -59,17 +65,20 @@ static int send_question(struct asks *a, struct question *q)
     struct span first = {q->text + q->kept_len, q->first_len};
     struct span second = {first.at + first.len, q->second_len};
 
-    return ask_send(q->talk ? kit->own[talk_clerk(q->talk)] : kit->ask, &head, first, second);
+    return ask_send(q->talk ? kit->own[talk_clerk(q->talk)] : kit->ask[q->queue], &head, first,
+                    second);
 }
 
 /* Takes `q` out of the waiting list, if it is there. */
 static void unqueue(struct asks *a, struct question *q)
 {
-    for (struct question **p = &a->waiting; *p; p = &(*p)->next_waiting)
+    struct queue *queue = &a->queue[q->queue];
+
+    for (struct question **p = &queue->waiting; *p; p = &(*p)->next_waiting)
         if (*p == q) {
             *p = q->next_waiting;
             if (!*p)
-                a->waiting_tail = p;
+                queue->tail = p;
             break;
         }
 }
@@ -81,6 +90,7 @@ static void give_place(struct asks *a, struct question *q)
     a->place[at].question = NULL;
     a->place[at].next_free = a->free;
     a->free = at;
+    q->placed = false;
 }
 
 static void question_free(struct question *q)
@@ -93,9 +103,10 @@ static void question_free(struct question *q)
 static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct asks *a = asks_of(loop);
+    struct queue *queue = (struct queue *)watch;
 
-    while (a->waiting) {
-        struct question *q = a->waiting;
+    while (queue->waiting) {
+        struct question *q = queue->waiting;
         int r = send_question(a, q);
         if (r == -EAGAIN)
             return;
@@ -132,10 +143,15 @@ struct asks *asks_open(struct worker *w)
     if (!a)
         return NULL;
     a->worker = w;
-    a->waiting_tail = &a->waiting;
     a->answer = (struct watch){.fd = w->kit->answer, .events = EPOLLIN, .ready = answer_ready};
-    a->ask = (struct watch){.fd = w->kit->ask, .events = 0, .ready = ask_ready};
-    if (loop_watch(&w->loop, &a->answer) < 0 || loop_watch(&w->loop, &a->ask) < 0) {
+    bool open = loop_watch(&w->loop, &a->answer) == 0;
+    for (int i = 0; i < ASK_QUEUES; i++) {
+        struct queue *queue = &a->queue[i];
+        queue->watch = (struct watch){.fd = w->kit->ask[i], .events = 0, .ready = ask_ready};
+        queue->tail = &queue->waiting;
+        open = open && loop_watch(&w->loop, &queue->watch) == 0;
+    }
+    if (!open) {
         free(a);
         return NULL;
     }
@@ -147,14 +163,16 @@ void asks_close(struct asks *a)
     if (!a)
         return;
     loop_forget(&a->worker->loop, &a->answer);
-    loop_forget(&a->worker->loop, &a->ask);
+    for (int i = 0; i < ASK_QUEUES; i++)
+        loop_forget(&a->worker->loop, &a->queue[i].watch);
     free(a->place);
     free(a);
 }
 
-bool asks_put(struct worker *w, struct conn *c, struct question *q)
+bool asks_put(struct worker *w, struct question *q)
 {
     struct asks *a = w->asks;
+    struct queue *queue;
 
     if (a->free == a->places && !grow(a))
         return false;
@@ -163,19 +181,20 @@ bool asks_put(struct worker *w, struct conn *c, struct question *q)
     a->free = place->next_free;
     place->question = q;
     q->id = (uint64_t)++place->uses << 32 | at;
-    q->conn = c;
+    q->placed = true;
+    q->queue = q->leave.stranger_to ? ASK_STRANGERS : ASK_FIRST;
+    queue = &a->queue[q->queue];
 
-    int r = a->waiting && !q->talk ? -EAGAIN : send_question(a, q);
+    int r = queue->waiting && !q->talk ? -EAGAIN : send_question(a, q);
     if (r < 0 && q->talk) {
-        q->sent = true;
         give_place(a, q);
         return false;
     }
     if (r == -EAGAIN) {
         q->next_waiting = NULL;
-        *a->waiting_tail = q;
-        a->waiting_tail = &q->next_waiting;
-        loop_want(&w->loop, &a->ask, EPOLLOUT);
+        *queue->tail = q;
+        queue->tail = &q->next_waiting;
+        loop_want(&w->loop, &queue->watch, EPOLLOUT);
     } else {
         q->sent = true;
         if (r < 0)
@@ -186,9 +205,11 @@ bool asks_put(struct worker *w, struct conn *c, struct question *q)
 
 void asks_drop(struct worker *w, struct question *q)
 {
-    if (!q->sent)
+    crowd_leave(w->crowd, q);
+    if (q->placed && !q->sent)
         unqueue(w->asks, q);
-    give_place(w->asks, q);
+    if (q->placed)
+        give_place(w->asks, q);
     question_free(q);
 }
 
@@ -215,13 +236,39 @@ struct question *question_new(enum ask_kind kind, const struct tarpit_leave *lea
 
 bool question_ask(struct worker *w, struct conn *c, struct question *q)
 {
-    if (!q || !conn_work(c) || !asks_put(w, c, q)) {
+    if (!q || !conn_work(c)) {
         question_free(q);
+        return false;
+    }
+    q->conn = c;
+    if ((q->talk || crowd_enter(w->crowd, q)) && !asks_put(w, q)) {
+        asks_drop(w, q);
         return false;
     }
     c->work->question = q;
     conn_phase(w, c, CONN_ASKING, ASK_TIMEOUT_MS);
     return true;
+}
+
+/* The session has its answer and goes on. */
+static void question_done(struct worker *w, struct conn *c, struct question *q)
+{
+    asks_drop(w, q);
+    conn_run(w, c);
+}
+
+void question_next(struct worker *w, struct question *q)
+{
+    struct conn *c = q->conn;
+
+    if (login_judged(w, c, q)) {
+        if (!asks_put(w, q))
+            question_answered(w, c, NULL);
+        return;
+    }
+    c->work->question = NULL;
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    question_done(w, c, q);
 }
 
 void question_answered(struct worker *w, struct conn *c, const struct answer *a)
@@ -234,6 +281,5 @@ void question_answered(struct worker *w, struct conn *c, const struct answer *a)
         recipient_answered(w, c, q, a);
     else
         login_answered(w, c, q, a);
-    asks_drop(w, q);
-    conn_run(w, c);
+    question_done(w, c, q);
 }

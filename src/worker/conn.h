@@ -9,6 +9,7 @@
  *   hold.c      replies kept back, drip, release        guard.c    room for those not in debt
  *   freeze.c    to the freezer and back                 parked.c   TLS states of frozen ones
  *   recipient.c verdicts on RCPT   login.c  on AUTH     asks.c     questions to the clerks
+ *   crowd.c     strangers who ask about one account
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   proxied.c   clients behind a balancer
  *   suspects.c  networks that start with offences    lists.c  what the DNS says of a client
@@ -34,6 +35,7 @@
 #include "smtp/session.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
+#include "worker/crowd.h"
 #include "worker/suspects.h"
 #include "worker/worker.h"
 
@@ -141,6 +143,7 @@ struct worker {
     struct tarpit tarpit;
     struct relay *relay;
     struct asks *asks;
+    struct crowd *crowd;
     uint32_t auth; /* enum smtp_auth: what the services offer now */
     struct guard guard;
     struct suspects suspects;
@@ -366,7 +369,9 @@ struct question {
     struct conn *conn;
     struct question *next_waiting; /* the queue to the clerks was full */
     uint16_t kind;                 /* enum ask_kind */
-    bool sent;
+    uint8_t queue;                 /* enum ask_queue */
+    uint8_t crowd, line;           /* crowd.c: enum crowd_place, and where */
+    bool placed, sent;
     struct tarpit_leave leave;
     uint16_t kept_len;              /* for ourselves: the address as written, or the user */
     uint16_t first_len, second_len; /* what is asked: see ask.h */
@@ -378,15 +383,18 @@ struct question {
 struct question *question_new(enum ask_kind kind, const struct tarpit_leave *leave,
                               struct span kept, struct span first, struct span second);
 
-/* Asks it, and waits; false, and it is freed, when that cannot be done. */
+/* Asks it, or lets it stand in line, and waits; false, and it is freed, when that cannot be done.
+ */
 bool question_ask(struct worker *w, struct conn *c, struct question *q);
 
 struct asks *asks_open(struct worker *w);
 void asks_close(struct asks *a);
-/* Sends the question (or queues it) for `c`, which keeps it as work->question. False without
- * memory, or when the one clerk that could answer has too much to do. */
-bool asks_put(struct worker *w, struct conn *c, struct question *q);
+/* Sends the question, or queues it. False without memory, or when the one clerk that could answer
+ * has too much to do. */
+bool asks_put(struct worker *w, struct question *q);
 /* Forgets a question whose connection goes, and frees it. */
+/* It has stood in line, and is the next. May free its connection. */
+void question_next(struct worker *w, struct question *q);
 void asks_drop(struct worker *w, struct question *q);
 
 /* A clerk's answer (NULL: none came in time) to c->work->question. */
@@ -417,6 +425,9 @@ void login_offers(struct worker *w);
 
 /* ---- message.c ---- */
 
+/* A question has stood in line: what has become of its account meanwhile? False: it is not to be
+ * asked any more, and the session has its answer. */
+bool login_judged(struct worker *w, struct conn *c, struct question *q);
 bool message_begin(struct worker *w, struct conn *c);
 void message_add(struct worker *w, struct conn *c, struct span body);
 void message_void(struct conn *c);

@@ -169,6 +169,30 @@ bool login_scram(struct worker *w, struct conn *c, struct smtp_step *step)
     return done;
 }
 
+/* ---- out of the line ---- */
+
+bool login_judged(struct worker *w, struct conn *c, struct question *q)
+{
+    bool scram = q->kind == ASK_SCRAM;
+    struct tarpit_who who = conn_who(w, c);
+    struct span user = scram ? span_of(c->work->login->user) : (struct span){q->text, q->first_len};
+    struct tarpit_leave leave = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
+
+    q->leave = leave;
+    if (scram)
+        c->work->login->leave = leave;
+    if (!leave.masked)
+        return true;
+    recipient_masked(c, &leave);
+    if (scram) {
+        smtp_scram_is(&c->smtp, PASSWORD_LATER, (struct span){0});
+        login_forget(c);
+    } else {
+        smtp_password_is(&c->smtp, PASSWORD_LATER);
+    }
+    return false;
+}
+
 /* ---- a clerk's answer ---- */
 
 static void scram_answered(struct worker *w, struct conn *c, const struct question *q,

@@ -242,7 +242,8 @@ static bool open_all(struct worker *w)
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
         return false;
     w->asks = asks_open(w);
-    if (!w->asks)
+    w->crowd = crowd_open(kit->slots);
+    if (!w->asks || !w->crowd)
         return false;
     struct relay_kit relay = {.config = kit->config,
                               .loop = &w->loop,
@@ -287,6 +288,7 @@ static void close_all(struct worker *w)
     free(w->tls);
     suspects_close(&w->suspects);
     free(w);
+    crowd_close(w->crowd);
 }
 
 int worker_run(const struct worker_kit *kit)
@@ -298,6 +300,7 @@ int worker_run(const struct worker_kit *kit)
     w->config = kit->config;
     set_limits(w);
     char folder[4096];
+    bool more = false;
     snprintf(folder, sizeof folder, "%s/spool", kit->config->state);
     w->spool_room = (struct spool_room){
         .folder = folder, .used = kit->spool_used, .max = kit->config->spool_max};
@@ -307,7 +310,8 @@ int worker_run(const struct worker_kit *kit)
     }
     channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
     while (!w->loop.stop) {
-        loop_turn(&w->loop, -1);
+        loop_turn(&w->loop, more ? 0 : -1);
+        more = crowd_move(w->crowd, w);
         freeze_flush(w);
     }
     close_all(w);

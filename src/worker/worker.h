@@ -6,6 +6,8 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "clerk/ask.h"
+
 struct config;
 struct freezer_shared;
 struct ledger;
@@ -24,10 +26,10 @@ struct worker_kit {
     uint32_t slot, slots;
     const struct worker_listener *listener;
     uint32_t listeners;
-    int control;    /* channel to the master */
-    int ask;        /* questions to the clerks */
-    int answer;     /* their answers */
-    const int *own; /* questions to one of them, by its index */
+    int control;         /* channel to the master */
+    int ask[ASK_QUEUES]; /* questions to the clerks */
+    int answer;          /* their answers */
+    const int *own;      /* questions to one of them, by its index */
     uint32_t clerks;
     const _Atomic uint32_t *auth; /* what they can check (enum smtp_auth); follows the verifiers */
     const char *store_path;       /* the built-in store's socket */

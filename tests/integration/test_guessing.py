@@ -19,6 +19,15 @@ USER, PASSWORD = "alice@example.test", "wonderland"
 TURN = 0.5  # seconds
 TARPIT = "time = 500ms max = 1s growth = 1"
 
+# By way of Postfix all logins come from one address, and what Dovecot does against it would hit the owner.
+NO_PENALTY = """
+service anvil {
+  unix_listener anvil-auth-penalty {
+    mode = 0
+  }
+}
+"""
+
 
 @pytest.fixture
 def guarded(mired, postfix):
@@ -28,7 +37,7 @@ def guarded(mired, postfix):
     def start(verifier):
         if verifier == "file":
             return mired(tarpit=TARPIT)
-        d = Dovecot()
+        d = Dovecot(extra=NO_PENALTY)
         dovecots.append(d)
         d.start()
         if verifier == "dovecot":
@@ -119,6 +128,7 @@ def log_in(port, source):
 
 
 def withstand(m, addresses, guesses):
+    """Returns the seconds that each of the owner's logins took, in order."""
     home = ports.stranger()
     assert log_in(m.submission, home)[1] == 235  # its network is known from now on
     neighbour = re.sub(r"\d+$", "251", home)
@@ -138,22 +148,24 @@ def withstand(m, addresses, guesses):
     assert not set(bots.codes) - {"535", "454"}, bots.codes
     # One account, one turn at a time: more addresses learn no more.
     assert bots.codes.get("535", 0) <= bots.seconds / TURN + 10, bots.codes
-    # Those who all ask in the first moment, before any has been found wrong, are all looked at: behind a thousand of
-    # them the owner waits once. Therefore not the worst.
-    assert len(owner) >= 20 and soon < 0.2
+    assert len(owner) >= 20
+    return sorted(owner)
 
 
 @pytest.mark.alone
-@pytest.mark.parametrize("verifier", ["file", "dovecot"])
+@pytest.mark.parametrize("verifier", ["file", "dovecot", "backend"])
 def test_the_owner_is_fast_while_strangers_guess(guarded, verifier):
-    withstand(guarded(verifier), addresses=100, guesses=400)
+    owner = withstand(guarded(verifier), addresses=100, guesses=400)
+    assert owner[int(len(owner) * 0.95)] < 0.2
 
 
 @pytest.mark.soak
 @pytest.mark.alone
-@pytest.mark.parametrize("verifier", ["file", "dovecot"])
+@pytest.mark.parametrize("verifier", ["file", "dovecot", "backend"])
 def test_ten_thousand_guesses_from_a_thousand_addresses(guarded, verifier):
-    withstand(guarded(verifier), addresses=1000, guesses=10000)
+    """Also in the first moment, when a thousand ask before any has been found wrong."""
+    owner = withstand(guarded(verifier), addresses=1000, guesses=10000)
+    assert owner[-1] < 0.2
 
 
 def test_hydra_and_swaks_see_nothing_but_slowness(mired, tmp_path):
