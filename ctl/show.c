@@ -181,6 +181,17 @@ static void print_held(const json_t *result)
     putchar('\n');
 }
 
+static void print_listed(const json_t *result)
+{
+    const json_t *listed = json_object_get(result, "listed"), *name;
+    size_t i;
+
+    json_array_foreach((json_t *)listed, i, name)
+    {
+        printf("%-18s%s\n", i ? "" : "listed by", json_string_value(name));
+    }
+}
+
 void show_client(const json_t *result)
 {
     const json_t *c = json_object_get(result, "client"), *n = json_object_get(result, "network");
@@ -192,6 +203,7 @@ void show_client(const json_t *result)
     if (real(c, "patience_seconds") > 0)
         printf("%-18s%.0f s\n", "hung up after", real(c, "patience_seconds"));
     print_held(result);
+    print_listed(result);
     if (n && strcmp(text(c, "kind"), "network") != 0)
         printf("%-18s%s: %.1f offences, %.0f good\n", "network", text(n, "address"),
                real(n, "offences"), real(n, "good"));

@@ -24,8 +24,9 @@ enum note_kind {
     NOTE_PONG,     /* the answer */
     NOTE_COUNT,    /* web -> master -> workers, freezer: text is a network: how many connections of
                       it are held? The master sends it back to web: arg is how many it asked */
-    NOTE_COUNTED,  /* worker, freezer -> master -> web: arg is how many; the master adds in text
-                      what they are, as `status` calls them: "held" or "frozen" */
+    NOTE_COUNTED,  /* worker, freezer -> master -> web: arg is how many; text is what lists name a
+                      single address, and the master puts before it what they are, as `status`
+                      calls them: "held " or "frozen " */
 };
 
 enum { NOTE_TEXT = 4096, NOTE_FDS = 4 };

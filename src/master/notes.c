@@ -1,5 +1,6 @@
 /* What children tell the master and ask of it: a table of notes and of who may send them. A child
  * may have been taken over by what it parses, so a note from the wrong role is only logged. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -80,10 +81,12 @@ static void count(struct master *m, struct child *c, const struct note *n)
 static void counted(struct master *m, struct child *c, const struct note *n)
 {
     const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
+    char text[NOTE_TEXT];
 
+    snprintf(text, sizeof text, "%s %.*s", c->role == ROLE_FREEZER ? "frozen" : "held",
+             NOTE_TEXT - 16, n->text);
     if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
-        channel_tell(asker->channel.fd, NOTE_COUNTED, n->arg, (uint32_t)n->tag,
-                     c->role == ROLE_FREEZER ? "frozen" : "held");
+        channel_tell(asker->channel.fd, NOTE_COUNTED, n->arg, (uint32_t)n->tag, text);
 }
 
 enum {

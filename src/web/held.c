@@ -1,5 +1,5 @@
-/* How many connections of a client are held, for `show`. In the web process, which has none of
- * them: they are in the workers and in the freezer.
+/* How many connections of a client are held, and which lists name it, for `show`. In the web
+ * process, which has none of them and asks no list: they are in the workers and in the freezer.
  *
  *   web --NOTE_COUNT--> master --> every worker and freezer, of all generations
  *   web <--NOTE_COUNT-- master: how many it asked
@@ -8,6 +8,7 @@
  * The command answers when all have told, or after PATIENCE_MS with what came: one that has died
  * meanwhile, hangs, or is of a version that does not know the question is only missed, and the
  * answer says how many are missing. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,8 +20,8 @@ enum { PATIENCE_MS = 300 };
 struct counting {
     struct alarm alarm; /* first */
     struct control *control;
-    json_t *answer;
-    bool known; /* how many were asked */
+    json_t *answer, *listed; /* an object with each list's name */
+    bool known;              /* how many were asked */
     int64_t asked, told, held, frozen;
 };
 
@@ -30,6 +31,7 @@ static void drop(void *state)
 
     loop_alarm_off(&k->control->web->loop, &k->alarm);
     json_decref(k->answer);
+    json_decref(k->listed);
     free(k);
 }
 
@@ -38,13 +40,37 @@ static void give_up(struct control *c)
     c->tag = 0; /* what is counted for it goes with the connection */
 }
 
+static json_t *names_of(json_t *object)
+{
+    json_t *names = json_array(), *any;
+    const char *name;
+
+    json_object_foreach(object, name, any)
+    {
+        json_array_append_new(names, json_string(name));
+    }
+    return names;
+}
+
+/* Each worker tells what it knows, and most know the same. */
+static void add_names(json_t *object, const char *text)
+{
+    char names[NOTE_TEXT], *rest = names, *name;
+
+    snprintf(names, sizeof names, "%s", text);
+    while ((name = strsep(&rest, ",")))
+        if (*name)
+            json_object_set_new(object, name, json_true()); /* refuses what is no text */
+}
+
 /* Nothing is said of connections when nobody could be asked. */
 static void finish(struct counting *k)
 {
     struct control *c = k->control;
     json_t *counted =
-        k->known ? json_pack("{s:I, s:I, s:I}", "held", (json_int_t)k->held, "frozen",
-                             (json_int_t)k->frozen, "unanswered", (json_int_t)(k->asked - k->told))
+        k->known ? json_pack("{s:I, s:I, s:I, s:o}", "held", (json_int_t)k->held, "frozen",
+                             (json_int_t)k->frozen, "unanswered", (json_int_t)(k->asked - k->told),
+                             "listed", names_of(k->listed))
                  : NULL;
 
     json_object_update(k->answer, counted);
@@ -76,7 +102,8 @@ void held_answer(struct control *c, const struct network *n, json_t *answer)
         control_done(c, answer);
         return;
     }
-    *k = (struct counting){.alarm = {.due = time_is_up}, .control = c, .answer = answer};
+    *k = (struct counting){
+        .alarm = {.due = time_is_up}, .control = c, .answer = answer, .listed = json_object()};
     loop_alarm(&w->loop, &k->alarm, w->loop.now + PATIENCE_MS);
     c->tag = tag;
     c->given_up = give_up;
@@ -110,7 +137,9 @@ void held_counted(const struct web *w, const struct note *n)
 
     if (!k || n->arg < 0)
         return;
-    *(strcmp(n->text, "frozen") == 0 ? &k->frozen : &k->held) += n->arg;
+    size_t word = strcspn(n->text, " ");
+    *(strncmp(n->text, "frozen", word) == 0 ? &k->frozen : &k->held) += n->arg;
+    add_names(k->listed, n->text + word + (n->text[word] != '\0'));
     k->told++;
     if (k->known && k->told >= k->asked)
         finish(k);

@@ -266,6 +266,9 @@ bool lists_trust(const struct worker *w, const struct addr *peer);
 /* The connection ends. */
 void lists_forget(struct worker *w, const struct conn *c);
 /* Adds `listed` and `trusted` where something is known. */
+/* Appends what names that address as bad, with commas between: zones of `dnsbl` that are known to,
+ * and "suspect:NETWORK" for a network of `suspect`. */
+void lists_names(const struct worker *w, const struct addr *peer, struct buf *names);
 void lists_journal(const struct worker *w, const struct addr *peer, struct log_line *l);
 
 /* ---- tls.c ---- */

@@ -85,25 +85,42 @@ void lists_forget(struct worker *w, const struct conn *c)
         lookups_disown(w->lists->lookups, &c->peer, c);
 }
 
-void lists_journal(const struct worker *w, const struct addr *peer, struct log_line *l)
+static bool known(const struct worker *w, const struct addr *peer, struct dns_finding *f)
 {
-    const struct config *config = w->config;
-    struct dns_finding f;
-    struct buf zones = {0};
     bool fresh;
 
-    if (!w->lists || !lookups_known(w->lists->lookups, peer, &f, &fresh))
+    return w->lists && lookups_known(w->lists->lookups, peer, f, &fresh);
+}
+
+void lists_names(const struct worker *w, const struct addr *peer, struct buf *names)
+{
+    const struct network *suspect = suspects_find(&w->suspects, peer);
+    const struct config *config = w->config;
+    struct dns_finding f = {0};
+    char text[ADDR_TEXT];
+
+    if (suspect)
+        (void)buf_addf(names, "suspect:%s", network_format(suspect, text));
+    if (!known(w, peer, &f))
         return;
     for (size_t i = 0; i < config->dnsbl_count; i++)
         if (f.listed >> i & 1)
-            (void)buf_addf(&zones, "%s%s", zones.len ? "," : "", config->dnsbl[i].zone);
-    if (zones.len)
-        log_span(l, "listed", buf_span(&zones));
-    if (f.trust != DNS_TRUST_NONE)
+            (void)buf_addf(names, "%s%s", names->len ? "," : "", config->dnsbl[i].zone);
+}
+
+void lists_journal(const struct worker *w, const struct addr *peer, struct log_line *l)
+{
+    struct buf names = {0};
+    struct dns_finding f;
+
+    lists_names(w, peer, &names);
+    if (names.len)
+        log_span(l, "listed", buf_span(&names));
+    buf_free(&names);
+    if (known(w, peer, &f) && f.trust != DNS_TRUST_NONE)
         log_text(l, "trusted",
-                 f.trust == DNS_TRUST_LIST ? config->dnswl[f.by].zone
-                                           : config->exempt_names.at[f.by]);
-    buf_free(&zones);
+                 f.trust == DNS_TRUST_LIST ? w->config->dnswl[f.by].zone
+                                           : w->config->exempt_names.at[f.by]);
 }
 
 /* ---- the whole ---- */

@@ -127,19 +127,25 @@ static struct network cut(const struct addr *a, unsigned bits)
     return n;
 }
 
-bool suspects_contain(const struct suspects *s, const struct addr *a)
+const struct network *suspects_find(const struct suspects *s, const struct addr *a)
 {
     const bool *has = a->family == ADDR_IP4 ? s->has4 : s->has6;
     unsigned most = a->family == ADDR_IP4 ? 32 : 128;
 
     if (s->count == 0 || (a->family != ADDR_IP4 && a->family != ADDR_IP6))
-        return false;
+        return NULL;
     for (unsigned bits = 0; bits <= most; bits++) {
         if (!has[bits])
             continue;
         struct network n = cut(a, bits);
-        if (find(s, &n)->bits != EMPTY)
-            return true;
+        const struct network *there = find(s, &n);
+        if (there->bits != EMPTY)
+            return there;
     }
-    return false;
+    return NULL;
+}
+
+bool suspects_contain(const struct suspects *s, const struct addr *a)
+{
+    return suspects_find(s, a);
 }

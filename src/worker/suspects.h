@@ -20,7 +20,8 @@ struct suspects {
 bool suspects_open(struct suspects *s, const struct config_strings *list);
 void suspects_close(struct suspects *s);
 
-/* Constant in the number of networks. */
+/* The widest network of them that has it; NULL: none. Constant in their number. */
+const struct network *suspects_find(const struct suspects *s, const struct addr *a);
 bool suspects_contain(const struct suspects *s, const struct addr *a);
 
 #endif

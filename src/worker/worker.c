@@ -120,14 +120,20 @@ static void release(struct worker *w, struct span whom)
         hold_release(w, conn_of_link(theirs.next));
 }
 
-/* Says how many of them are held. */
+/* Says how many of them are held, and which lists name it, if it is a single address. */
 static void count(const struct worker *w, const struct note *question)
 {
+    struct buf names = {0};
     struct network n;
 
-    if (network_parse((struct span){question->text, question->len}, &n))
-        channel_tell(w->kit->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), question->tag,
-                     NULL);
+    if (!network_parse((struct span){question->text, question->len}, &n))
+        return;
+    if (n.bits == (n.base.family == ADDR_IP4 ? 32 : 128))
+        lists_names(w, &n.base, &names);
+    bool whole = names.len < NOTE_TEXT && buf_add(&names, "", 1) == 0;
+    channel_tell(w->kit->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), question->tag,
+                 whole ? names.at : NULL);
+    buf_free(&names);
 }
 
 static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -282,25 +288,25 @@ static void close_all(struct worker *w)
     parked_close(w);
     relay_close(w->relay);
     asks_close(w->asks);
+    crowd_close(w->crowd);
     loop_close(&w->loop);
     free(w->service);
     free(w->listeners);
     free(w->tls);
     suspects_close(&w->suspects);
     free(w);
-    crowd_close(w->crowd);
 }
 
 int worker_run(const struct worker_kit *kit)
 {
     struct worker *w = calloc(1, sizeof *w);
+    bool more = false;
     if (!w)
         return 1;
     w->kit = kit;
     w->config = kit->config;
     set_limits(w);
     char folder[4096];
-    bool more = false;
     snprintf(folder, sizeof folder, "%s/spool", kit->config->state);
     w->spool_room = (struct spool_room){
         .folder = folder, .used = kit->spool_used, .max = kit->config->spool_max};

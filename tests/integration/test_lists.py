@@ -96,6 +96,8 @@ def test_a_listed_client_starts_with_offences_and_another_does_not(mired, unboun
     m = mired(config=f'dnsbl "bl.test" {{ weight = 3 }}\n{u.resolver}', tarpit=TARPIT)
     assert begins_in_debt(m, bad)
     m.log.wait(f"event=session client={re.escape(bad)} .*listed=bl.test ")
+    assert re.search(r"^listed by +bl\.test$", m.control("show", bad).stdout, re.MULTILINE)
+    assert json.loads(m.control("--json", "show", bad).stdout)["listed"] == ["bl.test"]
     greeted(m, other)
     until(lambda: u.questions(reverse(other, "bl.test")))
     assert offences(m, other) == 0

@@ -1,6 +1,7 @@
 """The tarpit over several connections: one client is one client, however it comes (rules R3 to R15)."""
 
 import concurrent.futures
+import re
 import time
 
 import pytest
@@ -157,6 +158,7 @@ def test_a_suspect_pays_for_its_first_error_what_others_pay_for_their_fourth(mir
     assert 0.4 < typo(m.port, ports.stranger()).seconds < 3
     reply = typo(m.port, "127.211.7.7")
     assert reply.code == 550 and reply.seconds > 3.8
+    assert re.search(r"^listed by +suspect:127\.211\.0\.0/16$", m.control("show", "127.211.7.7").stdout, re.MULTILINE)
 
 
 def test_the_ledger_outlives_a_kill_of_everything(mired):
