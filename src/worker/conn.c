@@ -134,8 +134,7 @@ void conn_greet(struct worker *w, struct conn *c)
     c->flags |= CONN_GREETING;
     smtp_start(&c->smtp, addr_is_loopback(&c->peer));
     if (config->listen[c->listener].tls == TLS_IMPLICIT) {
-        struct tarpit_who who = conn_who(w, c);
-        tls_begin(w, c, tarpit_wait(&w->tarpit, &who, w->loop.wall).ms);
+        (void)tls_begin(w, c, true);
         return;
     }
     conn_phase(w, c, CONN_READING, config->timeout_ms);
@@ -263,7 +262,7 @@ static enum go serve(struct worker *w, struct conn *c, enum smtp_want want, stru
     case SMTP_MESSAGE_VOID: message_void(c); return GO_ON;
     case SMTP_MESSAGE_END: return message_end(w, c) ? GO_ON : GO_WAIT;
     case SMTP_END: return finish(w, c);
-    case SMTP_START_TLS: tls_begin(w, c, 0); break;
+    case SMTP_START_TLS: return tls_begin(w, c, false) ? GO_WAIT : GO_GONE;
     case SMTP_INPUT: break;
     }
     return GO_WAIT;

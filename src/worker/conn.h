@@ -109,7 +109,7 @@ struct conn {
     uint32_t phase : 3;          /* enum conn_phase */
 };
 
-enum { CONN_HOLD_MAX_MS = (1 << 20) - 1 };
+enum { CONN_HOLD_MAX_MS = (1 << 20) - 1, CONN_SHAKES = 1024 };
 static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES < 1 << 6,
               "fields hold it");
 
@@ -153,6 +153,7 @@ struct worker {
     struct spool_room spool_room;
     SSL **tls; /* by descriptor; NULL where there is none */
     size_t tls_places;
+    uint64_t next_shake[CONN_SHAKES]; /* loop ms, by a hash of the client; see tls.c */
     struct watch *listeners;
     struct watch control;
     struct alarm stop_alarm;
@@ -265,19 +266,21 @@ void lists_greet(struct worker *w, struct conn *c);
 bool lists_trust(const struct worker *w, const struct addr *peer);
 /* The connection ends. */
 void lists_forget(struct worker *w, const struct conn *c);
-/* Adds `listed` and `trusted` where something is known. */
 /* Appends what names that address as bad, with commas between: zones of `dnsbl` that are known to,
  * and "suspect:NETWORK" for a network of `suspect`. */
 void lists_names(const struct worker *w, const struct addr *peer, struct buf *names);
+/* Adds `listed` and `trusted` where something is known. */
 void lists_journal(const struct worker *w, const struct addr *peer, struct log_line *l);
 
 /* ---- tls.c ---- */
 
-/* The handshake comes next, when wait_ms are over. Does nothing else yet: the loop will. */
-void tls_begin(struct worker *w, struct conn *c, uint64_t wait_ms);
-/* The timer of CONN_SHAKING, and its descriptor, have something. May free the connection. */
+/* The handshake comes next: the loop begins it, for a client in debt when its turn has come, and
+ * with `waits` not before R3 lets it. False: so many are before it that it has been closed. */
+bool tls_begin(struct worker *w, struct conn *c, bool waits);
+/* The timer of CONN_SHAKING, and its descriptor, have something; `ended`: the client has ended its
+ * side. May free the connection. */
 void tls_due(struct worker *w, struct conn *c);
-void tls_step(struct worker *w, struct conn *c);
+void tls_step(struct worker *w, struct conn *c, bool ended);
 /* As recv() and send() without waiting; errno is EAGAIN or ECONNRESET. With CONN_TLS only. */
 ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room);
 ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len);
@@ -371,6 +374,7 @@ struct question {
     uint64_t talk; /* ASK_SCRAM: 0, or whom it goes on with */
     struct conn *conn;
     struct question *next_waiting; /* the queue to the clerks was full */
+    struct ring standing;          /* CROWD_STANDS */
     uint16_t kind;                 /* enum ask_kind */
     uint8_t queue;                 /* enum ask_queue */
     uint8_t crowd, line;           /* crowd.c: enum crowd_place, and where */
@@ -389,6 +393,8 @@ struct question *question_new(enum ask_kind kind, const struct tarpit_leave *lea
 /* Asks it, or lets it stand in line, and waits; false, and it is freed, when that cannot be done.
  */
 bool question_ask(struct worker *w, struct conn *c, struct question *q);
+/* It has stood in line, and is the next. May free its connection. */
+void question_next(struct worker *w, struct question *q);
 
 struct asks *asks_open(struct worker *w);
 void asks_close(struct asks *a);
@@ -396,8 +402,6 @@ void asks_close(struct asks *a);
  * has too much to do. */
 bool asks_put(struct worker *w, struct question *q);
 /* Forgets a question whose connection goes, and frees it. */
-/* It has stood in line, and is the next. May free its connection. */
-void question_next(struct worker *w, struct question *q);
 void asks_drop(struct worker *w, struct question *q);
 
 /* A clerk's answer (NULL: none came in time) to c->work->question. */
@@ -421,6 +425,9 @@ bool login_begin(struct worker *w, struct conn *c, struct smtp_step *step);
 bool login_scram(struct worker *w, struct conn *c, struct smtp_step *step);
 void login_answered(struct worker *w, struct conn *c, const struct question *q,
                     const struct answer *a);
+/* A question has stood in line: what has become of its account meanwhile? False: it is not to be
+ * asked any more, and the session has its answer. */
+bool login_judged(struct worker *w, struct conn *c, struct question *q);
 /* A SCRAM login that its client has dropped. */
 void login_forget(struct conn *c);
 /* What the services offer follows what the clerks can check. */
@@ -428,9 +435,6 @@ void login_offers(struct worker *w);
 
 /* ---- message.c ---- */
 
-/* A question has stood in line: what has become of its account meanwhile? False: it is not to be
- * asked any more, and the session has its answer. */
-bool login_judged(struct worker *w, struct conn *c, struct question *q);
 bool message_begin(struct worker *w, struct conn *c);
 void message_add(struct worker *w, struct conn *c, struct span body);
 void message_void(struct conn *c);

@@ -159,7 +159,7 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
         return;
     }
     if (c->phase == CONN_SHAKING) {
-        tls_step(w, c);
+        tls_step(w, c, events & EPOLLRDHUP);
         return;
     }
     if (c->phase == CONN_PROXY) {

@@ -17,7 +17,12 @@
 #include "worker/conn.h"
 #include "worker/tls.h"
 
-enum { HANDSHAKE_MS = 60000, RECORD_MAX = 16384 };
+enum {
+    HANDSHAKE_MS = 60000,
+    SHAKES_APART_MS = 100, /* of a client in debt, in this worker */
+    WAIT_MOST_MS = POLICY_HOLD_MAX,
+    RECORD_MAX = 16384,
+};
 
 /* read_some() must take a whole record, or its rest would lie where epoll does not see it. */
 static_assert(sizeof((struct worker){0}.input) >= SMTP_AUTH_LINE_MAX + RECORD_MAX,
@@ -45,11 +50,35 @@ static SSL *of(const struct worker *w, const struct conn *c)
     return c->flags & CONN_TLS ? w->tls[c->watch.fd] : NULL;
 }
 
-void tls_begin(struct worker *w, struct conn *c, uint64_t wait_ms)
+/* When a hold ends all connections of its client may go on, and each could want a handshake at that
+ * moment. Those of who is in debt begin one after the other. Returns how long this one waits. */
+static uint64_t spaced(struct worker *w, const struct tarpit_who *who, uint64_t wait_ms)
 {
+    uint64_t *next = &w->next_shake[who->client % CONN_SHAKES];
+    uint64_t at = w->loop.now + wait_ms;
+
+    if (tarpit_debt(&w->tarpit, who, w->loop.wall) <= 0)
+        return wait_ms;
+    if (at < *next)
+        at = *next;
+    if (at - w->loop.now < WAIT_MOST_MS)
+        *next = at + SHAKES_APART_MS;
+    return at - w->loop.now;
+}
+
+bool tls_begin(struct worker *w, struct conn *c, bool waits)
+{
+    struct tarpit_who who = conn_who(w, c);
+    uint64_t wait_ms = spaced(w, &who, waits ? tarpit_wait(&w->tarpit, &who, w->loop.wall).ms : 0);
+
+    if (wait_ms >= WAIT_MOST_MS) {
+        conn_close(w, c, "evicted");
+        return false;
+    }
     if (wait_ms)
         c->flags |= CONN_TLS_LATER;
     conn_phase(w, c, CONN_SHAKING, wait_ms ? wait_ms : HANDSHAKE_MS);
+    return true;
 }
 
 void tls_due(struct worker *w, struct conn *c)
@@ -140,15 +169,17 @@ static void shake(struct worker *w, struct conn *c)
         failed(w, c);
 }
 
-void tls_step(struct worker *w, struct conn *c)
+void tls_step(struct worker *w, struct conn *c, bool ended)
 {
-    if (c->flags & CONN_TLS_LATER) { /* the client has ended its side */
+    bool waits = c->flags & CONN_TLS_LATER;
+
+    if (ended && waits) {
         conn_close(w, c, "hung up");
         return;
     }
     if (!(c->flags & CONN_TLS) && !io_flush(w, c)) /* the 220 goes out as it is */
         return;
-    if (!(c->flags & CONN_TLS) && c->work && c->work->out.len)
+    if (waits || (!(c->flags & CONN_TLS) && c->work && c->work->out.len))
         io_want(w, c);
     else if (!start(w, c))
         conn_close(w, c, "no memory");

@@ -1,5 +1,6 @@
 """TLS towards clients: STARTTLS and implicit, which certificate, what is believed, what it costs."""
 
+import concurrent.futures
 import json
 import pathlib
 import re
@@ -7,6 +8,7 @@ import shutil
 import ssl
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -404,6 +406,30 @@ def test_a_flood_of_handshakes_is_an_offence_whether_they_fail_or_not(mired, iss
         waited = client.reply()  # in debt: the handshake itself does not begin before the hold is over
         assert waited.code == 220 and waited.seconds >= 1, kind
         client.close()
+
+
+def test_handshakes_of_a_client_in_debt_come_one_after_the_other(mired, issued, authority):
+    port, source, many = ports.free(), ports.stranger(), 16
+    m = mired(
+        tarpit="time = 1s growth = 1 max = 1s", workers=1,
+        config=section(*issued) + f'listen "127.0.0.1:{port}" {{ tls = implicit }}',
+    )  # fmt: skip
+    for _ in range(4):
+        with Client(port, source=source, greet=False) as client:
+            client.send("EHLO in.clear\r\n")
+            client.is_closed()
+    processes.wait_until(lambda: "1.0" in m.control("show", source).stdout, 10)
+
+    def shake(client):
+        client.wrap(trusting(authority))
+        return time.monotonic()
+
+    clients = [Secure(port, source=source, greet=False) for _ in range(many)]
+    with concurrent.futures.ThreadPoolExecutor(many) as pool:
+        done = sorted(pool.map(shake, clients))
+    for client in clients:
+        client.close()
+    assert done[-1] - done[0] >= 0.09 * (many - 1)
 
 
 @pytest.mark.fast
