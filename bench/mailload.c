@@ -11,6 +11,8 @@
  *     -a A        source addresses from A on (127.0.2.1), one a session: ports do not run out
  *     -f, -r      sender and recipient
  *     -p          MAIL, RCPT and DATA in one packet
+ *     -u FILE     each message has a name ("X-Name: N"), and FILE gets a line "N CODE" with what
+ *                 became of it; 0: the connection ended first
  *
  * Prints one line of JSON. A message's time runs from connect() (kept: from MAIL) to the 250 after
  * its data; with new connections a session also waits for the answer to its QUIT before it opens
@@ -43,6 +45,7 @@ struct session {
     int index;
     uint32_t line_len;
     uint64_t begun_us;
+    long name;      /* -u: of the message in hand; 0: there is none */
     size_t unsent;  /* octets of the message still to go */
     char line[512]; /* the last, incomplete line of a reply */
 };
@@ -53,6 +56,7 @@ static struct {
     bool keep, pipeline;
     struct addr server, source;
     const char *from, *to;
+    FILE *outcomes;
 } o = {.sessions = 20,
        .size = 4096,
        .seconds = 5,
@@ -88,8 +92,16 @@ static void note_time(uint64_t us)
     took_us[took_len++] = us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
+static void note_outcome(struct session *s, int code)
+{
+    if (o.outcomes && s->name)
+        fprintf(o.outcomes, "%ld %d\n", s->name, code);
+    s->name = 0;
+}
+
 static void close_session(struct session *s)
 {
+    note_outcome(s, 0);
     if (s->watch.fd >= 0) {
         loop_forget(&loop, &s->watch);
         close(s->watch.fd);
@@ -170,7 +182,7 @@ static void begin_message(struct session *s)
         say_line(s, "QUIT\r\n");
         return;
     }
-    begun++;
+    s->name = ++begun;
     if (o.keep)
         s->begun_us = clock_mono_us();
     s->step = SAID_MAIL;
@@ -186,6 +198,7 @@ static void message_taken(struct session *s)
 {
     uint64_t now = clock_mono_us();
 
+    note_outcome(s, 250);
     taken++;
     if (now >= count_from_us && now < count_until_us) {
         counted++;
@@ -208,6 +221,7 @@ static bool answered(struct session *s, char class)
 
     if (class != wanted && s->step != SAID_QUIT) {
         errors++;
+        note_outcome(s, atoi(s->line));
         fprintf(stderr, "mailload: %.*s\n", (int)strcspn(s->line, "\r\n"), s->line);
         s->step = SAID_QUIT;
         say_line(s, "QUIT\r\n");
@@ -233,6 +247,10 @@ static bool answered(struct session *s, char class)
     case SAID_DATA:
         s->step = SENT_MESSAGE;
         s->unsent = message.len;
+        if (o.outcomes) {
+            snprintf(line, sizeof line, "X-Name: %ld\r\n", s->name);
+            say_line(s, line);
+        }
         send_message(s);
         break;
     case SENT_MESSAGE: message_taken(s); break;
@@ -345,7 +363,7 @@ static bool options(int argc, char **argv)
     int c;
 
     addr_parse(SPAN("127.0.2.1"), &o.source);
-    while ((c = getopt(argc, argv, "s:z:t:w:n:ka:f:r:pb:")) != -1) {
+    while ((c = getopt(argc, argv, "s:z:t:w:n:ka:f:r:pb:u:")) != -1) {
         switch (c) {
         case 's': o.sessions = atoi(optarg); break;
         case 'z': o.size = atoi(optarg); break;
@@ -357,6 +375,11 @@ static bool options(int argc, char **argv)
         case 'p': o.pipeline = true; break;
         case 'f': o.from = optarg; break;
         case 'r': o.to = optarg; break;
+        case 'u':
+            o.outcomes = fopen(optarg, "w");
+            if (!o.outcomes || setvbuf(o.outcomes, NULL, _IOLBF, 0))
+                return false;
+            break;
         case 'a':
             if (!addr_parse(span_of(optarg), &o.source))
                 return false;
@@ -381,7 +404,7 @@ int main(int argc, char **argv)
     if (!options(argc, argv)) {
         fprintf(stderr, "usage: mailload [-s N] [-z OCTETS] [-t S] [-w S] [-n N] [-k] [-p] [-a "
                         "ADDRESS] [-f FROM] "
-                        "[-r TO] 127.x.y.z:PORT\n");
+                        "[-r TO] [-b RATE] [-u FILE] 127.x.y.z:PORT\n");
         return 2;
     }
     struct session *sessions = calloc((size_t)o.sessions, sizeof *sessions);
@@ -400,5 +423,5 @@ int main(int argc, char **argv)
     }
     loop_run(&loop);
     report(clock_mono_us());
-    return 0;
+    return o.outcomes && fclose(o.outcomes) ? 1 : 0;
 }

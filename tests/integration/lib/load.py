@@ -11,9 +11,9 @@ from .mired import BUILD
 class Load:
     """Good mail at a fixed rate, a run of some seconds after the other, until stopped."""
 
-    def __init__(self, port, recipient, rate, seconds):
+    def __init__(self, port, recipient, rate, seconds, *options):
         self.command = [BUILD / "bench" / "mailload", "-b", str(rate), "-t", str(seconds), "-w", "0", "-r", recipient]
-        self.command.append(f"127.0.0.1:{port}")
+        self.command += [*options, f"127.0.0.1:{port}"]
         self.runs, self.said = [], ""
         self.stopping = threading.Event()
 
