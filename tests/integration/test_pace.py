@@ -72,7 +72,8 @@ def test_ten_connections_learn_no_more_than_one(mired):
 def test_a_verdict_whose_turn_is_too_far_away_is_masked(mired):
     """R5, R6: and so is the one for a recipient that exists."""
     m = mired(tarpit="time = 1s max = 2s pace_after = 0 shield = 0 " + FLAT)
-    codes = harvest(m.port, ports.stranger(), 6, 12)
+    # On a busy machine some come when the first is in debt already: they wait 2 s each for greeting, EHLO and MAIL.
+    codes = harvest(m.port, ports.stranger(), 10, 12)
     assert codes.count(450) >= 3 and codes.count(550) >= 1
 
 

@@ -1,5 +1,6 @@
 """TLS towards clients: STARTTLS and implicit, which certificate, what is believed, what it costs."""
 
+import collections
 import concurrent.futures
 import json
 import pathlib
@@ -308,7 +309,9 @@ def test_a_broken_certificate_is_named_with_file_and_line(mired, issued, authori
 @pytest.mark.soak
 @pytest.mark.parametrize("how", ["starttls", "implicit"])
 def test_testssl_finds_nothing_above_low(mired, authority, folder, how):
-    """A certificate such as an authority of the world's would issue: for that is not ours to answer for."""
+    """A certificate such as an authority of the world's would issue: for that is not ours to answer for. It takes
+    5 minutes on a calm machine; on a busy one testssl.sh sleeps a second for each of its thousand answers that was not
+    there at once."""
     program = shutil.which("testssl") or shutil.which("testssl.sh")
     if not program:
         pytest.skip("testssl.sh is not installed")
@@ -335,6 +338,8 @@ def test_testssl_finds_nothing_above_low(mired, authority, folder, how):
     findings = json.loads(report.read_text())
     assert len(findings) > 80, "it has not looked at much"
     assert {"TLS1_3", "heartbleed", "cert_chain_of_trust"} <= {f["id"].split(" ")[0] for f in findings}
+    print(len(findings), collections.Counter(f["severity"] for f in findings))
+    print([f for f in findings if f["severity"] not in ("OK", "INFO")])
     bad = [f for f in findings if f["severity"] in ("MEDIUM", "HIGH", "CRITICAL", "FATAL")]
     assert not bad, json.dumps(bad, indent=1)
 
