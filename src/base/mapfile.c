@@ -121,8 +121,9 @@ static int begin(const char *path, const struct head *h, bool sparse)
     if (fd < 0)
         return -errno;
     int error = stretch(fd, page_size() + h->body_size, sparse);
-    if (!error && pwrite(fd, h, sizeof *h, 0) != (ssize_t)sizeof *h)
-        error = EIO;
+    ssize_t n = error ? 0 : pwrite(fd, h, sizeof *h, 0);
+    if (!error && n != (ssize_t)sizeof *h)
+        error = n < 0 ? errno : EIO;
     if (error) {
         close(fd);
         unlink(path);

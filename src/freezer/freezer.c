@@ -28,9 +28,11 @@
 enum {
     THAW_BATCH = 256,      /* thawed in one turn, so that freezing gets its turn too */
     AGAIN_MS = 20,         /* a worker that has too much to do is tried again */
+    ELSEWHERE_MS = 2000,   /* a local address or a route that is not there now is tried again */
     DROP_AFTER_MS = 60000, /* nobody took it for so long: given up */
     LOCK_MS = 20,          /* between looks whether the freezer before us has ended */
     WAYS_MS = 5000,        /* after which all workers have told a new freezer their ways */
+    ROOM_MS = 2000,        /* between looks whether the disk has room for the table again */
 };
 
 struct way { /* to a worker slot, or to one worker */
@@ -47,6 +49,7 @@ struct freezer {
     struct watch control;
     struct alarm due, begin;
     int lock;         /* held by who has the table */
+    bool said_full;   /* that the disk has no room for it */
     struct way *way;  /* to the slots */
     struct way *ways; /* of workers' own */
     uint64_t begun_ms;
@@ -205,6 +208,22 @@ static void end_one(struct freezer *f, uint32_t id, const struct frozen_hold *h)
     table_drop(f->table, id);
 }
 
+/* Whether what keeps a connection from being put back may pass: when to look again, or 0. */
+static uint64_t passes_in_ms(int error)
+{
+    switch (error) {
+    case -EMFILE:
+    case -ENFILE:
+    case -ENOMEM:
+    case -ENOBUFS: return AGAIN_MS;
+    case -EADDRNOTAVAIL:
+    case -ENETDOWN:
+    case -ENETUNREACH:
+    case -EHOSTUNREACH: return ELSEWHERE_MS;
+    default: return 0;
+    }
+}
+
 static void thaw_one(struct freezer *f, uint32_t id, const struct frozen_hold *h)
 {
     struct way *way = way_for(f, h->slot, h->way);
@@ -219,16 +238,19 @@ static void thaw_one(struct freezer *f, uint32_t id, const struct frozen_hold *h
         return;
     }
     int fd = tcp_thaw(&h->tcp, now > h->frozen_ms ? now - h->frozen_ms : 0);
-    if (fd == -EMFILE || fd == -ENFILE || fd == -ENOMEM || fd == -ENOBUFS) {
-        table_again(f->table, id, now + AGAIN_MS);
+    uint64_t again = passes_in_ms(fd);
+    if (again) {
+        table_again(f->table, id, now + again);
         return;
     }
-    if (fd < 0) { /* a newer connection has its addresses, or its local address is gone */
+    if (fd < 0) { /* a newer connection has its addresses */
         f->lost++;
     } else {
         struct handoff_item item = {
             .fd = fd, .way = h->way, .due_ms = h->due_ms, .session = h->session};
         tcp_ends(&h->tcp, &item.local, &item.remote);
+        if (h->client.family != ADDR_NONE)
+            item.remote = h->client;
         f->thawed++;
         if (!give_back(f, h->slot, &item))
             close(fd);
@@ -251,10 +273,22 @@ static void due(struct loop *loop, struct alarm *a)
 
 /* ---- freezing ---- */
 
+/* Once, however long it lasts. */
+static void say_full(struct freezer *f)
+{
+    if (!f->said_full)
+        log_warn("connections are not frozen while %s/frozen has no room, holds stay ordinary ones",
+                 f->kit->config->state);
+    f->said_full = true;
+}
+
 static void freeze_one(struct freezer *f, uint16_t slot, const struct handoff_item *item)
 {
-    struct frozen_hold h = {
-        .due_ms = item->due_ms, .slot = slot, .way = item->way, .session = item->session};
+    struct frozen_hold h = {.due_ms = item->due_ms,
+                            .slot = slot,
+                            .way = item->way,
+                            .client = item->remote,
+                            .session = item->session};
 
     if (item->kind == HANDOFF_WAY) {
         way_add(f, item);
@@ -270,6 +304,8 @@ static void freeze_one(struct freezer *f, uint16_t slot, const struct handoff_it
             return;
         }
         tcp_unfreeze(item->fd, &h.tcp);
+        if (r == -ENOSPC)
+            say_full(f);
     }
     log_debug("a hold stays an ordinary one: %s", strerror(-r));
     if (!give_back(f, slot, item)) {
@@ -380,6 +416,10 @@ static int begin_serving(struct freezer *f)
 
     snprintf(path, sizeof path, "%s/frozen", kit->config->state);
     int r = table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
+    if (r < 0)
+        return r;
+    kit->shared->waiting--;
+    f->begun_ms = f->loop.wall;
     for (uint32_t i = 0; i < kit->slots && r == 0; i++) {
         f->way[i].watch = (struct watch){.fd = kit->slot[i], .events = EPOLLIN, .ready = way_ready};
         r = loop_watch(&f->loop, &f->way[i].watch);
@@ -405,12 +445,16 @@ static void begin(struct loop *loop, struct alarm *a)
         loop_alarm(loop, a, loop->now + LOCK_MS);
         return;
     }
-    f->kit->shared->waiting--;
-    f->begun_ms = loop->wall;
     int r = begin_serving(f);
-    if (r < 0) {
+    if (r == -ENOSPC && !f->table) {
+        say_full(f);
+        loop_alarm(loop, a, loop->now + ROOM_MS);
+    } else if (r < 0) {
         log_error("connections are not frozen: %s", strerror(-r));
         loop->stop = true;
+    } else if (f->said_full) {
+        log_info("there is room for frozen holds again");
+        f->said_full = false;
     }
 }
 

@@ -29,7 +29,9 @@ struct handoff_item {
                             whichever worker has the slot */
     uint64_t due_ms;     /* wall: when the held reply is due */
     struct span session; /* the worker's own record */
-    /* To workers: its ends, so that they need not ask the kernel; ADDR_NONE: they have to. */
+    /* To the freezer: `remote` is who the client is if it is behind a balancer. To workers: the
+     * connection's ends, so that they need not ask the kernel, and again who the client is. Else
+     * ADDR_NONE. */
     struct addr local, remote;
 };
 

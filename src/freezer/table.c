@@ -12,7 +12,7 @@
 #include "base/siphash.h"
 #include "freezer/table_part.h"
 
-enum { VERSION = 2, BUCKETS_LEAST = 1024 };
+enum { VERSION = 3, BUCKETS_LEAST = 1024 };
 
 /* ---- the index ---- */
 
@@ -203,8 +203,8 @@ void table_close(struct frozen_table *t)
 
 int table_put(struct frozen_table *t, const struct frozen_hold *h)
 {
-    uint8_t packed[sizeof h->tcp];
-    size_t n = record_pack(&h->tcp, packed);
+    uint8_t packed[PACKED_MAX];
+    size_t n = record_pack(h, packed);
 
     if (h->session.len > FROZEN_SESSION_MAX)
         return -E2BIG;
@@ -212,11 +212,12 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
     if (old)
         table_drop(t, old);
     uint32_t id = records_take(t, n + h->session.len);
-    mark_used(t);
     if (!id)
         return -ENOSPC;
+    mark_used(t);
 
     struct record *r = record_at(t, id);
+    r->flags = h->client.family == ADDR_NONE ? 0 : RECORD_BEHIND;
     r->due_ms = h->due_ms;
     r->asleep_ms = h->due_ms > h->frozen_ms ? (uint32_t)(h->due_ms - h->frozen_ms) : 0;
     r->slot = h->slot;
@@ -299,13 +300,13 @@ static void release(struct frozen_table *t, uint32_t id, uint64_t now)
 static bool is_hold_of(const struct record *r, const struct network *n)
 {
     struct tcp_frozen tcp;
-    struct addr local, remote;
+    struct addr client, local, remote;
 
     if (r->state != RECORD_HOLD)
         return false;
-    record_unpack(r->octets, &tcp);
+    record_unpack(r, &tcp, &client);
     tcp_ends(&tcp, &local, &remote);
-    return network_contains(n, &remote);
+    return network_contains(n, client.family == ADDR_NONE ? &remote : &client);
 }
 
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now)

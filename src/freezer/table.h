@@ -21,7 +21,7 @@
 #include "freezer/tcp.h"
 
 enum { FROZEN_RECORD = 240, FROZEN_SESSION_MAX = 4096 };
-enum { FROZEN_ROOM = FROZEN_SESSION_MAX + sizeof(struct tcp_frozen) };
+enum { FROZEN_ROOM = FROZEN_SESSION_MAX + sizeof(struct tcp_frozen) + sizeof(struct addr) };
 
 struct frozen_table;
 
@@ -31,7 +31,8 @@ struct frozen_hold {
     uint64_t due_ms, frozen_ms; /* wall */
     uint16_t slot;              /* of the worker that froze it */
     uint32_t way;               /* on which alone it goes back; 0: any */
-    struct span session;        /* borrowed */
+    struct addr client;  /* who is behind a balancer; ADDR_NONE: the other end is the client */
+    struct span session; /* borrowed */
 };
 
 /* Opens or begins the file (NULL: memory only) with room for `records`; what it holds that was due
@@ -56,7 +57,7 @@ void table_drop(struct frozen_table *t, uint32_t id);
 /* When table_due() should next be called; UINT64_MAX when nothing is frozen. */
 uint64_t table_next(struct frozen_table *t);
 
-/* Makes the holds of a network due now. Returns how many. */
+/* Makes the holds of a network's clients due now. Returns how many. */
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now);
 
 /* How many holds there are, and how many of a network, which looks at all of them. */

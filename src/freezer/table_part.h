@@ -1,7 +1,8 @@
 /* Inside the frozen table: its records. Not for others than table.c and table_records.c.
  *
  * A record is a hold, or the rest of one. A hold's octets are its TCP state, packed (without what
- * an IPv4 address does not need), and its session. */
+ * an IPv4 address does not need), the client's address if it is behind a balancer, and its session.
+ */
 #ifndef MIRED_FREEZER_TABLE_PART_H
 #define MIRED_FREEZER_TABLE_PART_H
 
@@ -10,13 +11,15 @@
 
 enum { TABLE_RING = 16384, TABLE_TICK_MS = 32 /* together 524 s */ };
 
+enum record_flag { RECORD_BEHIND = 1 /* a struct addr stands between TCP state and session */ };
+
 enum record_state { RECORD_FREE = 0, RECORD_HOLD = 0x48, RECORD_MORE = 0x4d };
 
 struct record {
     uint8_t state; /* enum record_state; the only field that a crash must not find half written */
-    uint8_t unused;
-    uint16_t len;       /* of the octets in all, TCP state and session */
-    uint32_t more;      /* they go on there */
+    uint8_t flags; /* enum record_flag */
+    uint16_t len;  /* of the octets in all */
+    uint32_t more; /* they go on there */
     uint32_t same_hash; /* links; meaningless in a file just opened */
     uint32_t next_due, previous_due;
     uint32_t asleep_ms; /* from the freeze until it is due */
@@ -37,7 +40,9 @@ _Static_assert(sizeof(struct record) == FROZEN_RECORD,
                "a frozen hold must stay within 256 octets, index included");
 _Static_assert(offsetof(struct record, same_hash) == 8, "further records begin their octets here");
 _Static_assert(offsetof(struct tcp_frozen, local) == ADDRESSES_AT, "addresses follow the ports");
-_Static_assert(sizeof(struct tcp_frozen) <= INLINE, "the TCP state is in a hold's first record");
+enum { PACKED_MAX = sizeof(struct tcp_frozen) + sizeof(struct addr) };
+
+_Static_assert((int)PACKED_MAX <= (int)INLINE, "all but the session is in a hold's first record");
 _Static_assert(TABLE_RING - 1 <= UINT16_MAX, "a record's field holds it");
 
 struct frozen_table {
@@ -64,11 +69,12 @@ static inline void record_set_state(struct record *r, enum record_state state)
     __atomic_store_n(&r->state, (uint8_t)state, __ATOMIC_RELEASE);
 }
 
-/* Packs the TCP state; returns its length. */
-size_t record_pack(const struct tcp_frozen *tcp, uint8_t out[sizeof(struct tcp_frozen)]);
-void record_unpack(const uint8_t *from, struct tcp_frozen *tcp);
+/* Packs the TCP state and the client's address, if there is one; returns their length. */
+size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX]);
+/* The other way round, of a record that is sound. */
+void record_unpack(const struct record *r, struct tcp_frozen *tcp, struct addr *client);
 
-/* What tells connections apart, in a packed TCP state. */
+/* What tells connections apart, in what is packed. */
 struct span record_key(const uint8_t *packed);
 
 /* Room on the disk for one record more; false when it is full. */

@@ -3,41 +3,53 @@
 
 #include "freezer/table_part.h"
 
-enum { RESERVE_RECORDS = 16384 };
+enum { RESERVE_RECORDS = 1024 };
 
 static size_t address_len(uint8_t family)
 {
     return family == 4 ? 4 : 16;
 }
 
-static size_t packed_len(uint8_t family)
+static size_t tcp_len(uint8_t family)
 {
     return ADDRESSES_AT + 2 * address_len(family);
 }
 
-size_t record_pack(const struct tcp_frozen *tcp, uint8_t out[sizeof *tcp])
+static size_t packed_len(const struct record *r)
 {
-    size_t n = address_len(tcp->family);
-
-    memcpy(out, tcp, ADDRESSES_AT);
-    memcpy(out + ADDRESSES_AT, tcp->local, n);
-    memcpy(out + ADDRESSES_AT + n, tcp->remote, n);
-    return ADDRESSES_AT + 2 * n;
+    return tcp_len(r->octets[KEY_AT]) + (r->flags & RECORD_BEHIND ? sizeof(struct addr) : 0);
 }
 
-void record_unpack(const uint8_t *from, struct tcp_frozen *tcp)
+size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX])
 {
+    size_t n = address_len(h->tcp.family), len = tcp_len(h->tcp.family);
+
+    memcpy(out, &h->tcp, ADDRESSES_AT);
+    memcpy(out + ADDRESSES_AT, h->tcp.local, n);
+    memcpy(out + ADDRESSES_AT + n, h->tcp.remote, n);
+    if (h->client.family == ADDR_NONE)
+        return len;
+    memcpy(out + len, &h->client, sizeof h->client);
+    return len + sizeof h->client;
+}
+
+void record_unpack(const struct record *r, struct tcp_frozen *tcp, struct addr *client)
+{
+    const uint8_t *from = r->octets;
     size_t n = address_len(from[KEY_AT]);
 
     *tcp = (struct tcp_frozen){0};
+    *client = (struct addr){0};
     memcpy(tcp, from, ADDRESSES_AT);
     memcpy(tcp->local, from + ADDRESSES_AT, n);
     memcpy(tcp->remote, from + ADDRESSES_AT + n, n);
+    if (r->flags & RECORD_BEHIND)
+        memcpy(client, from + tcp_len(from[KEY_AT]), sizeof *client);
 }
 
 struct span record_key(const uint8_t *packed)
 {
-    return (struct span){(const char *)packed + KEY_AT, packed_len(packed[KEY_AT]) - KEY_AT};
+    return (struct span){(const char *)packed + KEY_AT, tcp_len(packed[KEY_AT]) - KEY_AT};
 }
 
 bool records_reserve(struct frozen_table *t)
@@ -123,8 +135,8 @@ static bool is_sound(const struct record *r)
 {
     uint8_t family = r->octets[KEY_AT];
 
-    return (family == 4 || family == 6) && r->len >= packed_len(family) &&
-           r->len <= packed_len(family) + FROZEN_SESSION_MAX;
+    return (family == 4 || family == 6) && r->len >= packed_len(r) &&
+           r->len <= packed_len(r) + FROZEN_SESSION_MAX;
 }
 
 bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_hold *h,
@@ -135,7 +147,7 @@ bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_ho
 
     if (!is_sound(r))
         return false;
-    size_t n = least(r->len, INLINE), packed_octets = packed_len(r->octets[KEY_AT]);
+    size_t n = least(r->len, INLINE), packed_octets = packed_len(r);
     memcpy(room, r->octets, n);
     while (n < r->len) {
         if (id == 0 || id >= t->used_below || record_at(t, id)->state != RECORD_MORE)
@@ -150,7 +162,7 @@ bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_ho
                               .slot = r->slot,
                               .way = r->way,
                               .session = {room + packed_octets, n - packed_octets}};
-    record_unpack(r->octets, &h->tcp);
+    record_unpack(r, &h->tcp, &h->client);
     return true;
 }
 

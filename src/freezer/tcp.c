@@ -175,7 +175,11 @@ static int connect_silently(int fd, const struct tcp_frozen *f)
         remote = (struct sockaddr *)&r6;
         len = sizeof l6;
     }
-    return bind(fd, local, len) < 0 || connect(fd, remote, len) < 0 ? -errno : 0;
+    if (bind(fd, local, len) < 0)
+        return -errno;
+    if (connect(fd, remote, len) < 0) /* the port is ours already: it is the four that are taken */
+        return errno == EADDRNOTAVAIL ? -EADDRINUSE : -errno;
+    return 0;
 }
 
 static int restore_options(int fd, const struct tcp_frozen *f, uint64_t slept_ms)

@@ -38,8 +38,8 @@ int tcp_freeze(int fd, struct tcp_frozen *f);
 void tcp_unfreeze(int fd, const struct tcp_frozen *f);
 
 /* Makes a socket of *f that goes on where the other left off `slept_ms` ago. Returns the descriptor
- * (non-blocking, close-on-exec) or -errno; -EADDRNOTAVAIL or -EADDRINUSE: a newer connection has
- * the same four addresses and ports. */
+ * (non-blocking, close-on-exec) or -errno; -EADDRINUSE: a newer connection has the same four
+ * addresses and ports; -EADDRNOTAVAIL: this machine has not its local address (now). */
 int tcp_thaw(const struct tcp_frozen *f, uint64_t slept_ms);
 
 /* Both ends; IPv4-mapped is IPv4 here. */

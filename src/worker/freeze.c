@@ -24,8 +24,7 @@
 #include "freezer/handoff.h"
 #include "worker/conn.h"
 
-/* In front of the session's own record; its TLS state's handle and the client's address follow
- * where there are such. */
+/* In front of the session's own record; its TLS state's handle follows where there is one. */
 struct freeze_record {
     uint8_t version;
     uint8_t flags; /* enum record_flag */
@@ -38,13 +37,13 @@ struct freeze_record {
 enum record_flag {
     RECORD_GREETING = 1,
     RECORD_TLS = 2,     /* a struct parked_handle follows */
-    RECORD_PROXIED = 4, /* a struct addr follows: who is behind the balancer */
+    RECORD_PROXIED = 4, /* the client is behind a balancer */
 };
 
 static_assert(sizeof(struct freeze_record) == 24, "a frozen hold is 256 octets in all");
 
 enum {
-    FREEZE_VERSION = 3,
+    FREEZE_VERSION = 4,
     WORTH_FREEZING_MS = 500,
     TAKE_BATCHES = 8,
     LATE_MS = 75000, /* a TLS state waits so long for a connection that is overdue */
@@ -120,11 +119,10 @@ static void offer_again(struct loop *loop, struct alarm *a)
 static int make_record(const struct worker *w, const struct conn *c, struct parked_handle *tls,
                        struct buf *out)
 {
-    bool proxied = c->flags & CONN_PROXIED;
     struct freeze_record r = {
         .version = FREEZE_VERSION,
         .flags = (uint8_t)((c->flags & CONN_GREETING ? RECORD_GREETING : 0) |
-                           (tls ? RECORD_TLS : 0) | (proxied ? RECORD_PROXIED : 0)),
+                           (tls ? RECORD_TLS : 0) | (c->flags & CONN_PROXIED ? RECORD_PROXIED : 0)),
         .offences = c->offences,
         .messages = c->messages,
         .last_code = c->last_code,
@@ -135,8 +133,6 @@ static int make_record(const struct worker *w, const struct conn *c, struct park
     int e = buf_add(out, &r, sizeof r);
     if (e == 0 && tls)
         e = buf_add(out, tls, sizeof *tls);
-    if (e == 0 && proxied)
-        e = buf_add(out, &c->peer, sizeof c->peer);
     return e < 0 ? e : session_freeze(&c->smtp, out);
 }
 
@@ -154,6 +150,8 @@ static bool put(struct worker *w, struct conn *c, uint64_t left, struct parked_h
                                 .way = tls ? f->name : 0,
                                 .due_ms = w->loop.wall + left,
                                 .session = buf_span(&f->record)};
+    if (c->flags & CONN_PROXIED)
+        item.remote = c->peer;
     return handoff_add(&f->out, &item) == 0;
 }
 
@@ -246,27 +244,20 @@ static uint16_t listener_of(const struct worker *w, const struct addr *local)
     return best;
 }
 
-/* The record's fixed part and what follows it; *rest is left with the session's own. */
-static bool read_record(struct span *rest, struct freeze_record *r, struct parked_handle *tls,
-                        struct addr *client)
+static bool read_part(struct span *rest, void *to, size_t len)
 {
-    const struct {
-        uint8_t flag;
-        void *to;
-        size_t len;
-    } part[] = {{0, r, sizeof *r},
-                {RECORD_TLS, tls, sizeof *tls},
-                {RECORD_PROXIED, client, sizeof *client}};
+    if (rest->len < len)
+        return false;
+    memcpy(to, rest->at, len);
+    *rest = span_after(*rest, len);
+    return true;
+}
 
-    for (size_t i = 0; i < sizeof part / sizeof *part; i++) {
-        if (part[i].flag && !(r->flags & part[i].flag))
-            continue;
-        if (rest->len < part[i].len)
-            return false;
-        memcpy(part[i].to, rest->at, part[i].len);
-        *rest = span_after(*rest, part[i].len);
-    }
-    return r->version == FREEZE_VERSION;
+/* The record's fixed part and what follows it; *rest is left with the session's own. */
+static bool read_record(struct span *rest, struct freeze_record *r, struct parked_handle *tls)
+{
+    return read_part(rest, r, sizeof *r) && r->version == FREEZE_VERSION &&
+           (!(r->flags & RECORD_TLS) || read_part(rest, tls, sizeof *tls));
 }
 
 static struct conn *revive(struct worker *w, const struct handoff_item *item)
@@ -281,7 +272,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
         local = ask_kernel(getsockname, item->fd);
     if (peer.family == ADDR_NONE)
         peer = ask_kernel(getpeername, item->fd);
-    if (!read_record(&rest, &r, &tls, &peer) || peer.family == ADDR_NONE)
+    if (!read_record(&rest, &r, &tls) || peer.family == ADDR_NONE)
         return NULL;
     if (r.flags & RECORD_TLS && !(ssl = parked_take(w, tls)))
         return NULL;

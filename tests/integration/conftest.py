@@ -3,6 +3,7 @@
 import pytest
 
 from lib import netns
+from lib.frozen import FROZEN
 from lib.mired import Mired, PROGRAM
 from lib.postfix import Postfix
 from lib.proxy import FaultProxy
@@ -58,6 +59,18 @@ def cable():
     made = netns.Cable()
     yield made
     made.close()
+
+
+@pytest.fixture
+def frozen(mired, cable):
+    """frozen(time=4) starts a mired on the far side of the cable that freezes every hold."""
+
+    def start(time=3, host="0.0.0.0", config="", tarpit="", **options):
+        config = f'log_level = "debug"\n{config}'
+        tarpit = f"{FROZEN.format(time=time)} {tarpit}"
+        return cable.at_server(lambda: mired(tarpit=tarpit, host=host, config=config, **options))
+
+    return start
 
 
 @pytest.fixture

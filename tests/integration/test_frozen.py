@@ -14,61 +14,10 @@ import pytest
 from lib import netns, ports, processes
 from lib.certificates import Authority
 from lib.daemon import Daemon
+from lib.frozen import FROZEN, ask, source, told, wait_frozen, wait_until
 from lib.smtp import Client
 
-# Every anonymous error is held alike and frozen soon, whatever the client did before.
-FROZEN = (
-    "time = {time}s max = {time}s growth = 1 pace = false shield = 0 drip = 0 patience_offences = 0 "
-    "freeze = auto freeze_after = 200ms held_per_client = 60000"
-)
-UNKNOWN = "5.1.1"
-
-
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
-
-
-@pytest.fixture
-def frozen(mired, cable):
-    """frozen(time=4) starts a mired on the far side of the cable."""
-
-    def start(time=3, host="0.0.0.0", config="", **options):
-        config = f'log_level = "debug"\n{config}'
-        return cable.at_server(
-            lambda: mired(tarpit=FROZEN.format(time=time), host=host, config=config, **options)
-        )
-
-    return start
-
-
-def source(n):
-    return f"10.78.{n // 200 % 250}.{1 + n % 200}"
-
-
-def ask(port, n=0, host=netns.SERVER, greet=True):
-    """A client that has asked for somebody who is not there, and waits."""
-    client = Client(port, host=host, source=source(n) if ":" not in host else None)
-    client.ehlo()
-    client.must("MAIL FROM:<a@b.test>")
-    client.send("RCPT TO:<nobody@example.test>\r\n")
-    return client
-
-
-def wait_until(true, seconds=20, why="it did not happen"):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, why
-        time.sleep(0.02)
-
-
-def wait_frozen(cable, most):
-    """Until no more than `most` TCP sockets are in use on the server's side: those that listen, two for an address."""
-    wait_until(lambda: cable.sockets() <= most, why=f"{cable.sockets()} sockets are still in use")
-
-
-def told(client):
-    reply = client.reply()
-    assert reply.code == 550 and UNKNOWN in reply, reply
-    return reply
 
 
 def crowd(frozen, cable, count, hold):
@@ -297,19 +246,40 @@ def test_a_hold_under_tls_ends_with_its_worker(secure, cable):
     assert time.monotonic() - client.begun < 12
 
 
-def test_who_is_behind_a_balancer_is_remembered(frozen, cable):
-    behind = ports.free()
-    m = frozen(config=f'listen "0.0.0.0:{behind}" {{ proxy_protocol = {{ "10.78.0.0/16" }} }}')
-    client = Client(behind, host=netns.SERVER, source=source(0), greet=False)
-    client.send(f"PROXY TCP4 192.0.2.77 192.0.2.1 40000 25\r\n")
+def behind_balancer(port, n):
+    """Client 192.0.2.n, who waits."""
+    client = Client(port, host=netns.SERVER, source=source(0), greet=False)
+    client.send(f"PROXY TCP4 192.0.2.{n} 192.0.2.250 40000 25\r\n")
     assert client.reply().code == 220
     client.ehlo()
     client.must("MAIL FROM:<a@b.test>")
     client.send("RCPT TO:<nobody@example.test>\r\n")
+    return client
+
+
+def test_who_is_behind_a_balancer_is_remembered(frozen, cable):
+    behind = ports.free()
+    m = frozen(config=f'listen "0.0.0.0:{behind}" {{ proxy_protocol = {{ "10.78.0.0/16" }} }}')
+    client = behind_balancer(behind, 77)
     wait_frozen(cable, 6)
     told(client)
     client.quit()
     assert "client=192.0.2.77" in m.log.wait("event=session")
+
+
+def test_who_is_behind_a_balancer_is_shown_and_released_by_his_own_address(frozen, cable):
+    behind = ports.free()
+    m = frozen(time=60, config=f'listen "0.0.0.0:{behind}" {{ proxy_protocol = {{ "10.78.0.0/16" }} }}')
+    clients = [behind_balancer(behind, n) for n in (1, 2)]
+    wait_frozen(cable, 6)
+    for address, frozen_ones in ((source(0), 0), ("192.0.2.1", 1), ("192.0.2.0/24", 2)):
+        shown = json.loads(m.control("--json", "show", address).stdout)
+        assert shown.get("frozen", 0) == frozen_ones, shown
+    assert m.control("release", "192.0.2.2").returncode == 0
+    assert told(clients[1]).seconds < 50
+    assert json.loads(m.control("--json", "show", "192.0.2.0/24").stdout)["frozen"] == 1
+    assert m.control("release", "192.0.2.1").returncode == 0
+    assert told(clients[0]).seconds < 50
 
 
 def test_the_rule_is_there_once_and_gone_after_the_stop(frozen, cable):

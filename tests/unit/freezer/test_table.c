@@ -8,9 +8,11 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -43,11 +45,16 @@ static int remove_file(void **state)
     return 0;
 }
 
-static struct frozen_table *open_at(uint64_t now)
+static struct frozen_table *open_at_with(uint64_t now, uint32_t records)
 {
     struct frozen_table *t;
-    assert_int_equal(table_open(&t, path, 1000, now, KEEP), 0);
+    assert_int_equal(table_open(&t, path, records, now, KEEP), 0);
     return t;
+}
+
+static struct frozen_table *open_at(uint64_t now)
+{
+    return open_at_with(now, 1000);
 }
 
 static struct frozen_hold hold(uint16_t port, uint64_t due, struct span session)
@@ -206,6 +213,65 @@ static void test_a_full_table_says_so_and_goes_on_when_there_is_room(void **stat
     table_close(t);
 }
 
+/* A file system of 300 KiB in a mount name space of our own, so that it goes with the process. */
+static bool mount_tiny(void)
+{
+    return geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+           mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+           mount("tmpfs", folder, "tmpfs", 0, "size=300k") == 0;
+}
+
+static int unmount_tiny(void **state)
+{
+    umount(folder); /* with the file; not mounted: nothing */
+    return remove_file(state);
+}
+
+static void test_a_full_disk_is_a_full_table_until_there_is_room(void **state)
+{
+    struct frozen_table *t;
+    uint16_t port = 0;
+    int r;
+
+    if (!mount_tiny()) {
+        print_message("no right to mount a small file system here\n");
+        skip();
+    }
+    r = table_open(&t, path, 5000, NOW, KEEP);
+    while (r == 0) {
+        port++;
+        struct frozen_hold h = hold(port, NOW + port, SPAN("x"));
+        r = table_put(t, &h);
+    }
+    uint16_t held = port - 1;
+    assert_int_equal(r, -ENOSPC);
+    assert_in_range(held, 500, 2000); /* what it says it has it has: no write was a bus error */
+    assert_int_not_equal(take(t, NOW + 100), 0);
+    put(t, port, NOW + port, SPAN("in its place"));
+    assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT, "size=2m"), 0);
+    put(t, port + 1, NOW + port + 1, SPAN("beyond"));
+    assert_int_equal(table_count(t), held + 1);
+    table_close(t);
+    t = open_at_with(NOW, 5000);
+    assert_int_equal(table_count(t), held + 1);
+    table_close(t);
+}
+
+static void test_where_there_is_no_room_at_all_no_table_is_begun(void **state)
+{
+    struct frozen_table *t;
+
+    if (!mount_tiny() || mount(NULL, folder, NULL, MS_REMOUNT, "size=40k") != 0) {
+        print_message("no right to mount a small file system here\n");
+        skip();
+    }
+    assert_int_equal(table_open(&t, path, 5000, NOW, KEEP), -ENOSPC);
+    assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT, "size=300k"), 0);
+    assert_int_equal(table_open(&t, path, 5000, NOW, KEEP), 0);
+    put(t, 1, NOW, SPAN("x"));
+    table_close(t);
+}
+
 static void test_holds_survive_and_what_is_too_old_is_dropped(void **state)
 {
     struct frozen_table *t = open_at(NOW);
@@ -269,6 +335,39 @@ static void test_a_release_makes_a_networks_holds_due(void **state)
     table_close(t);
 }
 
+static void test_who_is_behind_a_balancer_is_known_by_his_own_address(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    struct frozen_hold h = hold(1, NOW + 90000, SPAN("x"));
+    struct network n;
+    char room[FROZEN_ROOM], big[500] = {7};
+    uint32_t id;
+
+    assert_true(addr_parse(SPAN("2001:db8::7"), &h.client));
+    assert_int_equal(table_put(t, &h), 0);
+    h = hold(2, NOW + 90000, (struct span){big, sizeof big});
+    assert_true(addr_parse(SPAN("198.51.100.9"), &h.client));
+    assert_int_equal(table_put(t, &h), 0);
+    put(t, 3, NOW + 90000, SPAN("y"));
+
+    table_close(t);
+    t = open_at(NOW);
+    assert_true(network_parse(SPAN("192.0.2.7"), &n));
+    assert_int_equal(table_count_of(t, &n), 1); /* the balancer's own */
+    assert_true(network_parse(SPAN("2001:db8::/32"), &n));
+    assert_int_equal(table_release(t, &n, NOW), 1);
+    assert_int_equal(take(t, NOW + 100), 1);
+    assert_true(network_parse(SPAN("198.51.100.0/24"), &n));
+    assert_int_equal(table_release(t, &n, NOW), 1);
+    assert_true(table_due(t, NOW + 100, &id, &h, room));
+    assert_true(network_contains(&n, &h.client));
+    assert_int_equal(h.session.len, sizeof big);
+    assert_memory_equal(h.session.at, big, sizeof big);
+    table_drop(t, id);
+    assert_int_equal(table_count(t), 1);
+    table_close(t);
+}
+
 /* Random puts, takes, releases and reopenings against a plain array. */
 static void test_it_agrees_with_a_plain_array(void **state)
 {
@@ -315,10 +414,16 @@ int main(void)
                                   remove_file),
         cmocka_unit_test_teardown(test_a_full_table_says_so_and_goes_on_when_there_is_room,
                                   remove_file),
+        cmocka_unit_test_teardown(test_a_full_disk_is_a_full_table_until_there_is_room,
+                                  unmount_tiny),
+        cmocka_unit_test_teardown(test_where_there_is_no_room_at_all_no_table_is_begun,
+                                  unmount_tiny),
         cmocka_unit_test_teardown(test_holds_survive_and_what_is_too_old_is_dropped, remove_file),
         cmocka_unit_test_teardown(
             test_what_nobody_can_take_comes_out_again_later_and_is_due_as_before, remove_file),
         cmocka_unit_test_teardown(test_a_release_makes_a_networks_holds_due, remove_file),
+        cmocka_unit_test_teardown(test_who_is_behind_a_balancer_is_known_by_his_own_address,
+                                  remove_file),
         cmocka_unit_test_teardown(test_it_agrees_with_a_plain_array, remove_file),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);

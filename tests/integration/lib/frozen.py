@@ -1,0 +1,44 @@
+"""What tests of frozen holds share: a tarpit that freezes everybody soon, and clients that wait."""
+
+import time
+
+from . import netns
+from .smtp import Client
+
+# Every anonymous error is held alike and frozen soon, whatever the client did before.
+FROZEN = (
+    "time = {time}s max = {time}s growth = 1 pace = false shield = 0 drip = 0 patience_offences = 0 "
+    "freeze = auto freeze_after = 200ms held_per_client = 60000"
+)
+UNKNOWN = "5.1.1"
+
+
+def source(n):
+    return f"10.78.{n // 200 % 250}.{1 + n % 200}"
+
+
+def ask(port, n=0, host=netns.SERVER, origin=None, name="client.test", sender="a@b.test"):
+    """A client that has asked for somebody who is not there, and waits. It comes from `origin`, or is the n-th."""
+    client = Client(port, host=host, source=origin or (source(n) if ":" not in host else None))
+    client.must(f"EHLO {name}", 250)
+    client.must(f"MAIL FROM:<{sender}>")
+    client.send("RCPT TO:<nobody@example.test>\r\n")
+    return client
+
+
+def wait_until(true, seconds=20, why="it did not happen"):
+    until = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < until, why
+        time.sleep(0.02)
+
+
+def wait_frozen(cable, most):
+    """Until no more than `most` TCP sockets are in use on the server's side: those that listen, two for an address."""
+    wait_until(lambda: cable.sockets() <= most, why=f"{cable.sockets()} sockets are still in use")
+
+
+def told(client):
+    reply = client.reply()
+    assert reply.code == 550 and UNKNOWN in reply, reply
+    return reply

@@ -1,0 +1,118 @@
+"""What goes wrong with frozen holds: addresses and routes that are not there when they are due, a freezer that cannot
+keep up, a disk without room. Nobody else notices, and what can still be answered is."""
+
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import time
+
+import pytest
+
+from lib import netns
+from lib.frozen import ask, told, wait_frozen, wait_until
+
+pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
+
+SECOND = "10.77.0.9"  # another address of the server's
+
+
+def ip(cable, *words):
+    cable.at_server(lambda: subprocess.run(["ip", *words], check=True))
+
+
+def held(mired, what):
+    return json.loads(mired.control("--json", "status").stdout)[what]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [("address", f"{SECOND}/24", "dev", "server"), ("route", "10.78.0.0/16", "via", "10.77.0.2")],
+    ids=["bind", "connect"],
+)
+def test_a_hold_that_cannot_be_put_back_is_tried_again(frozen, cable, gone):
+    """bind() finds no such local address, connect() no route: both may come back, as when a cluster moves an address."""
+    what, *words = gone
+    ip(cable, "address", "replace", f"{SECOND}/24", "dev", "server")
+    m = frozen(time=3)
+    client = ask(m.port, host=SECOND)
+    other = ask(m.port, origin="10.77.0.2")  # who needs neither
+    wait_frozen(cable, 4)
+    ip(cable, what, "del", *words)
+    assert told(other).seconds < 6
+    assert held(m, "frozen") == 1, "it is due, and kept"
+    ip(cable, what, "add", *words)
+    assert 2.9 < told(client).seconds < 30
+    assert client.quit().code == 221 and other.quit().code == 221
+    wait_until(lambda: held(m, "frozen") == 0)
+
+
+LONG = ".".join(["b" * 60] * 3) + ".test"  # so that fewer holds fill the queue
+
+
+def fill_queue(mired):
+    """Clients, a hundred at a time, until some of them have not gone to the freezer."""
+    clients = []
+    while True:
+        first = len(clients)
+        assert first < 2000, "the queue takes all"
+        clients += [ask(mired.port, first + n, name=f"c.{LONG}", sender=f"a@{LONG}") for n in range(100)]
+        until = time.monotonic() + 1
+        while held(mired, "held"):
+            if time.monotonic() > until:
+                return clients
+            time.sleep(0.05)
+
+
+def test_a_flood_that_the_freezer_cannot_keep_up_with_is_held_as_ordinary(frozen, cable):
+    """Its queue takes so many; the others wait with their sockets until it has caught up, and all hear their answer."""
+    m = frozen(time=20, workers=1)
+    freezer = m.processes("freezer")[0]
+    os.kill(freezer, signal.SIGSTOP)
+    try:
+        clients = fill_queue(m)
+        assert held(m, "frozen") == 0
+    finally:
+        os.kill(freezer, signal.SIGCONT)
+    wait_until(lambda: held(m, "frozen") >= 100 and held(m, "frozen") + held(m, "held") == len(clients))
+    for client in clients:
+        assert 19.9 < told(client).seconds < 30
+        client.close()
+
+
+# Gives a mired a state folder of so many octets, which is gone with it.
+SMALL_STATE = 'mount -t tmpfs -o size="$1" tmpfs "$(dirname "$4")/state" && shift && exec "$@"'
+
+
+def small_state(octets):
+    return ["unshare", "-m", "sh", "-c", SMALL_STATE, "sh", str(octets)]
+
+
+def resize(mired, octets):
+    state = f"{mired.folder}/state"
+    enter = ["nsenter", "-t", str(mired.pid), "-m"]
+    subprocess.run([*enter, "mount", "-o", f"remount,size={octets}", state], check=True)
+
+
+def state_size(mired):
+    """What all of its state but the frozen table takes on the disk."""
+    state = pathlib.Path(f"/proc/{mired.pid}/root{mired.folder}/state")
+    files = [f for f in state.rglob("*") if f.is_file() and f.name != "frozen"]
+    return sum(f.stat().st_blocks * 512 for f in files)
+
+
+def test_without_room_on_the_disk_holds_are_ordinary_until_there_is(frozen, cable):
+    plenty = 64 << 20
+    m = frozen(time=2, tarpit="ledger_size = 1M", prefix=small_state(plenty))
+    needs = state_size(m)
+    m.stop()
+    m = frozen(time=2, tarpit="ledger_size = 1M", prefix=small_state(needs + (64 << 10)))
+    assert told(ask(m.port)).seconds < 4
+    assert held(m, "frozen") == 0
+    assert m.log.text.count("has no room") == 1
+    resize(m, plenty)
+    m.log.wait("room for frozen holds again")
+    client = ask(m.port, 1)
+    wait_until(lambda: held(m, "frozen") == 1)
+    told(client)
