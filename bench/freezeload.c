@@ -6,10 +6,12 @@
  *     -n N   connections in all (1000)        -j N   processes (1)
  *     -o N   opened at once, each process (128)
  *     -h S   the server's hold in seconds (10)
+ *     -s S   open none after so many seconds (0: all N, however long it takes)
  *     -k     keep the sockets: nothing is frozen on this side
  *
  *   freezeload -b
- *     what the kernel asks for freezing and thawing at all, in CPU us: one connection, many times
+ *     what the kernel asks for freezing and thawing at all, in CPU us: one connection, many times;
+ *     and how much of it is the way into the kernel and back
  *
  * Prints a line of JSON each second, and a last one with "final":true. A client's address and port
  * are its own for the whole run: one of the kernel's choice could be a frozen client's. Wants a
@@ -26,6 +28,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -45,6 +48,7 @@ enum {
     BINS = GIVE_UP_MS / BIN_MS,
     DESCRIPTORS_SPARE = 64,
     BARE_TURNS = 20000,
+    BARE_CALLS = 26, /* system calls of a turn: 12 of tcp_freeze(), close, 13 of tcp_thaw() */
 };
 
 enum step { GREETED, SAID_EHLO, SAID_RCPT, ASKED, TOLD };
@@ -71,7 +75,7 @@ struct live { /* one that has a socket */
 };
 
 static struct {
-    long connections, processes, at_once, hold_s;
+    long connections, processes, at_once, hold_s, opening_s;
     bool keep, bare;
     struct addr server;
 } o = {.connections = 1000, .processes = 1, .at_once = 128, .hold_s = 10};
@@ -267,6 +271,8 @@ static void thaw(uint32_t id)
 
 static void work(void)
 {
+    if (o.opening_s && now_ms() > (uint32_t)o.opening_s * 1000)
+        mine = next;
     while (next < mine && opening < o.at_once && free_lives) {
         if (!open_client((uint32_t)next++)) {
             count->failed++;
@@ -321,13 +327,18 @@ static int bare(void)
         return 1;
     int fd = accept(listener, NULL, NULL);
     double begin = cpu_us();
+    for (int i = 0; i < BARE_TURNS; i++)
+        syscall(SYS_getppid);
+    double empty = cpu_us() - begin;
+    begin = cpu_us();
     for (int i = 0; i < BARE_TURNS; i++) {
         if (fd < 0 || tcp_freeze(fd, &f) < 0)
             return 1;
         close(fd);
         fd = tcp_thaw(&f, 0);
     }
-    printf("{\"bare_us\":%.2f}\n", (cpu_us() - begin) / BARE_TURNS);
+    printf("{\"bare_us\":%.2f,\"calls\":%d,\"empty_call_us\":%.3f}\n",
+           (cpu_us() - begin) / BARE_TURNS, BARE_CALLS, empty / BARE_TURNS);
     return 0;
 }
 
@@ -362,12 +373,13 @@ static bool options(int argc, char **argv)
 {
     int c;
 
-    while ((c = getopt(argc, argv, "n:j:o:h:kb")) != -1) {
+    while ((c = getopt(argc, argv, "n:j:o:h:s:kb")) != -1) {
         switch (c) {
         case 'n': o.connections = atol(optarg); break;
         case 'j': o.processes = atol(optarg); break;
         case 'o': o.at_once = atol(optarg); break;
         case 'h': o.hold_s = atol(optarg); break;
+        case 's': o.opening_s = atol(optarg); break;
         case 'k': o.keep = true; break;
         case 'b': o.bare = true; return true;
         default: return false;
@@ -383,7 +395,7 @@ int main(int argc, char **argv)
     struct rlimit limit;
 
     if (!options(argc, argv)) {
-        fprintf(stderr, "usage: freezeload [-n N] [-j N] [-o N] [-h S] [-k] 127.x.y.z:PORT\n"
+        fprintf(stderr, "usage: freezeload [-n N] [-j N] [-o N] [-h S] [-s S] [-k] 127.x.y.z:PORT\n"
                         "       freezeload -b\n");
         return 2;
     }
