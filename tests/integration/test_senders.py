@@ -1,8 +1,10 @@
 """Mail servers that people run, as senders: a typo ends with the real reason, however long it is held."""
 
+import re
+
 import pytest
 
-from lib import senders
+from lib import netns, senders
 
 NEVER_SHORTENED = "growth = 1 pace = false patience_offences = 0"
 
@@ -29,8 +31,13 @@ def test_a_typo_among_good_recipients_does_not_keep_the_message_from_them(mired,
 @pytest.mark.parametrize("seconds", [20, 60, 90, 150])
 @pytest.mark.parametrize("name", senders.NAMES)
 def test_long_holds_end_with_the_real_reason(mired, name, seconds, freeze):
-    m = mired(tarpit=f"time = {seconds}s max = {seconds}s drip = 20s freeze = {freeze} {NEVER_SHORTENED}")
+    tarpit = f"time = {seconds}s max = {seconds}s drip = 20s freeze = {freeze} {NEVER_SHORTENED}"
+    m = mired(tarpit=tarpit, config='log_level = "debug"')
     box, took = senders.send(name, m.port, "alicia@example.test", timeout=seconds + 60)
     print(f"{name}, held {seconds} s, freeze = {freeze}: {took:.0f} s")
     assert "5.1.1" in box and "user unknown" in box
     assert took >= seconds - 1
+    if freeze == "auto" and not netns.unable():
+        log = m.log
+        assert m.stop() == []
+        assert re.search(r"the freezer ends: ([1-9]\d*) frozen, \1 thawed, 0 lost", log.text)

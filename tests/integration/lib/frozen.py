@@ -17,11 +17,11 @@ def source(n):
     return f"10.78.{n // 200 % 250}.{1 + n % 200}"
 
 
-def ask(port, n=0, host=netns.SERVER, origin=None, name="client.test", sender="a@b.test"):
+def ask(port, n=0, host=netns.SERVER, origin=None):
     """A client that has asked for somebody who is not there, and waits. It comes from `origin`, or is the n-th."""
     client = Client(port, host=host, source=origin or (source(n) if ":" not in host else None))
-    client.must(f"EHLO {name}", 250)
-    client.must(f"MAIL FROM:<{sender}>")
+    client.ehlo()
+    client.must("MAIL FROM:<a@b.test>")
     client.send("RCPT TO:<nobody@example.test>\r\n")
     return client
 
