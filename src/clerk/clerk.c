@@ -131,14 +131,18 @@ static int wait_ms(struct clerk *c)
     return directory < 0 || directory > LOOK_MS ? LOOK_MS : directory;
 }
 
+/* False: there is nobody left who could ask. The master keeps both ends of the queues, so that is
+ * seen after an upgrade only, when these workers' own generation is nobody's any more. */
 static bool answer_from(struct clerk *c, const struct pollfd *fd)
 {
     static struct ask q;
 
-    /* Another clerk may have been quicker: the queue does not block. */
-    if (fd->revents & POLLIN && ask_read(fd->fd, &q) == 1)
+    if (!fd->revents)
+        return true;
+    int r = ask_read(fd->fd, &q);
+    if (r == 1)
         answer_one(c, &q);
-    return !(fd->revents & (POLLHUP | POLLERR)) || fd->revents & POLLIN;
+    return r != 0 && (r != -EAGAIN || !(fd->revents & (POLLHUP | POLLERR)));
 }
 
 static void serve(struct clerk *c)

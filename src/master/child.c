@@ -229,9 +229,10 @@ static void log_death(const struct child *c, int status)
 static void ended(struct master *m, struct child *c, int status)
 {
     struct generation *g = c->generation;
-    bool expected = c->state == CHILD_LEAVING && WIFEXITED(status) && WEXITSTATUS(status) == 0;
-    /* What an earlier program began cannot be begun again by this one. */
-    bool leaving = c->state == CHILD_LEAVING || m->stopping || !g->config;
+    /* What an earlier program began cannot be begun again by this one, and its clerks end by
+     * themselves with the last who may ask them. */
+    bool leaving = c->state == CHILD_LEAVING || !g->config;
+    bool expected = leaving && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
     forget_channel(m, c);
     house_row_give(&m->house, c->row);
@@ -241,7 +242,7 @@ static void ended(struct master *m, struct child *c, int status)
     }
     if (!expected)
         log_death(c, status);
-    if (leaving) {
+    if (leaving || m->stopping) {
         forget(m, c);
         generation_child_gone(m, g);
         return;

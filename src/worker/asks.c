@@ -105,6 +105,10 @@ static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
     struct asks *a = asks_of(loop);
     struct queue *queue = (struct queue *)watch;
 
+    if (events & (EPOLLHUP | EPOLLERR)) { /* no clerk is left, nor comes: time-outs answer */
+        loop_forget(loop, watch);
+        return;
+    }
     while (queue->waiting) {
         struct question *q = queue->waiting;
         int r = send_question(a, q);

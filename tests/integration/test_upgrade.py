@@ -105,6 +105,17 @@ def test_an_upgrade_runs_the_new_file_under_the_same_process_id(mired, program):
     assert m.control("upgrade", timeout=40).returncode == 0
 
 
+def test_clerks_of_an_earlier_program_end_with_the_workers_who_asked_them(mired, program):
+    """Nobody else could tell them: only the new program's own generation has its queues in the master."""
+    m = mired(program=program, tarpit="time = 100s max = 100s", config="clerks = 2")
+    (waiting,) = held(m, 1)  # by a worker of the first generation, for which two clerks stay
+    for _ in range(3):
+        assert m.control("upgrade", timeout=40).returncode == 0
+    processes.wait_until(lambda: len(m.processes("clerk")) == 4)
+    waiting.close()
+    processes.wait_until(lambda: len(m.processes("clerk")) == 2 and len(m.processes("worker")) == 2)
+
+
 @pytest.mark.alone
 def test_reloads_and_upgrades_under_load_lose_nothing_and_refuse_nobody(mired, program):
     m = mired(program=program, tarpit="time = 20s", workers=2)
