@@ -27,6 +27,9 @@ enum note_kind {
     NOTE_COUNTED,  /* worker, freezer -> master -> web: arg is how many; text is what lists name a
                       single address, and the master puts before it what they are, as `status`
                       calls them: "held " or "frozen " */
+    NOTE_SERVE,    /* master -> worker: take clients from now on */
+    NOTE_BACKENDS, /* master -> worker: say NOTE_BACKEND of each again, for who knew has died */
+    NOTE_DRAINING, /* worker -> master: the answer to NOTE_DRAIN; it has taken its last client */
 };
 
 enum { NOTE_TEXT = 4096, NOTE_FDS = 4 };

@@ -16,6 +16,7 @@
 #include "auth/auth.h"
 #include "base/channel.h"
 #include "base/clock.h"
+#include "base/haste.h"
 #include "base/log.h"
 #include "clerk/ask.h"
 #include "config/config.h"
@@ -215,6 +216,7 @@ int clerk_run(const struct clerk_kit *kit)
     if (ready) {
         auth_tell(c.auth, answered, &c);
         look(&c);
+        haste_usual();
         channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
         serve(&c);
     }

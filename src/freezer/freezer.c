@@ -17,6 +17,7 @@
 
 #include "base/channel.h"
 #include "base/clock.h"
+#include "base/haste.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/metrics.h"
@@ -446,6 +447,7 @@ static void begin(struct loop *loop, struct alarm *a)
         return;
     }
     int r = begin_serving(f);
+    haste_usual();
     if (r == -ENOSPC && !f->table) {
         say_full(f);
         loop_alarm(loop, a, loop->now + ROOM_MS);

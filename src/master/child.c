@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/haste.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "config/config.h"
@@ -48,7 +49,9 @@ static __attribute__((noreturn)) void run(struct master *m, struct child *c)
     log_open(config->log, config->log_level, name);
     metrics_use(house_row(&m->house, c->row));
     set_signals();
-    _exit(role->body(m, c));
+    int status = role->body(m, c);
+    haste_none(); /* to take a process down is work, too */
+    _exit(status);
 }
 
 /* ---- in the master ---- */

@@ -1,14 +1,19 @@
 /* Generations: what one reading of the configuration made. Master only.
  *
- *   coming --all its children are ready--> current --the next one is--> old --its last child-->
- * gone
- *      |
- *      +--its children keep dying, or time is up--> gone; the current one was never touched
+ *   coming --all its children are ready--> current --the next one is--> parting
+ *      |                                                                   |
+ *      |                               its workers take no more clients, or time is up
+ *      |                                                                   |
+ *      +--its children keep dying,                                        old --its last child has
+ *         or time is up--> gone; the current one was never touched             ended--> gone
  *
- * Workers of all generations share the listening sockets, so a connection is taken by whichever
- * generation accepts at that moment, and by none twice. An old generation's clerks stay until its
+ * Workers of all generations share the listening sockets. Those of a coming one are ready but take
+ * no clients; when it becomes the current one they are told to, and the earlier one's not to, so
+ * that for a moment both do, and none is taken twice. An old generation's clerks stay until its
  * last worker has ended, for held sessions may still ask. */
 #include <errno.h>
+#include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,6 +34,7 @@
 enum {
     COMING_MS = 20000, /* to become ready */
     COMING_DEATHS = 3, /* after which it is given up */
+    PARTING_MS = 2000, /* to take no more clients; the workers of a program may not tell */
 };
 
 /* ---- the pairs between workers and clerks ---- */
@@ -122,6 +128,7 @@ static bool has_children(const struct master *m, const struct generation *g)
     return false;
 }
 
+/* Whether all children that it has are. */
 static bool is_ready(const struct master *m, const struct generation *g)
 {
     for (const struct child *c = m->children; c; c = c->next)
@@ -143,16 +150,73 @@ static void dismiss(struct master *m, struct generation *g, int retirement, enum
     }
 }
 
-static void retire(struct master *m, struct generation *g)
+/* A signal came during a reload. */
+static void reload_if_asked(struct master *m)
 {
+    if (!m->reload_again)
+        return;
+    m->reload_again = false;
+    master_reload(m, (struct asker){0});
+}
+
+static bool may_accept(const struct master *m, const struct generation *g)
+{
+    for (const struct child *c = m->children; c; c = c->next)
+        if (c->generation == g && c->accepts)
+            return true;
+    return false;
+}
+
+/* Who asked for the next generation hears that it serves when nobody else does any more: whoever
+ * comes after the answer meets the new configuration. Only then goes what the workers' last clients
+ * may have needed (the store), and the web process, by way of which the answer goes. */
+static void part(struct master *m, struct generation *g)
+{
+    const struct generation *next = m->current;
+    char text[128];
+
+    m->parting = NULL;
     g->state = GENERATION_OLD;
-    dismiss(m, g, RETIRE_DRAIN, NOTE_DRAIN);
+    loop_alarm_off(&m->loop, &g->deadline);
+    snprintf(text, sizeof text, "generation %u serves with %u workers", next->id,
+             next->config->workers);
+    master_answer(m, next->asker, true, g->config ? "reload" : "upgrade", text);
+    notify_tell("READY=1\nSTATUS=%s", text);
     dismiss(m, g, RETIRE_STOP, NOTE_STOP);
     generation_child_gone(m, g);
+    reload_if_asked(m);
+}
+
+static void parting_is_over(struct loop *loop, struct alarm *a)
+{
+    part(master_of(loop), (struct generation *)((char *)a - offsetof(struct generation, deadline)));
+}
+
+void generation_child_drains(struct master *m, struct generation *g)
+{
+    if (g->state == GENERATION_PARTING && !may_accept(m, g))
+        part(m, g);
+}
+
+static void retire(struct master *m, struct generation *g)
+{
+    m->parting = g;
+    g->state = GENERATION_PARTING;
+    g->deadline.due = parting_is_over;
+    loop_alarm(&m->loop, &g->deadline, m->loop.now + PARTING_MS);
+    for (struct child *c = m->children; c; c = c->next)
+        if (c->generation == g)
+            c->accepts = c->role == ROLE_WORKER && c->state != CHILD_LEAVING;
+    dismiss(m, g, RETIRE_DRAIN, NOTE_DRAIN);
+    generation_child_drains(m, g);
 }
 
 void generation_child_gone(struct master *m, struct generation *g)
 {
+    if (g->state == GENERATION_PARTING) {
+        generation_child_drains(m, g);
+        return; /* it may be gone */
+    }
     if (g->state == GENERATION_OLD && generation_count(m, g, ROLE_WORKER) == 0)
         dismiss(m, g, RETIRE_LAST, NOTE_STOP);
     if (g->state == GENERATION_OLD && !has_children(m, g)) {
@@ -175,6 +239,7 @@ static void give_up(struct master *m, struct generation *g, const char *why)
     master_answer(m, asker, false, m->current ? "reload" : "start", why);
     if (!m->current)
         master_stop(m, 1);
+    reload_if_asked(m);
 }
 
 /* ---- the beginning of one ---- */
@@ -201,28 +266,43 @@ static void log_ready(const struct master *m, const struct generation *g)
     buf_free(&where);
 }
 
+/* Whether the current generation's children of that role are to be the coming one's. */
+static bool is_kept(const struct master *m, const struct generation *g, enum role_id role)
+{
+    const struct generation *now = m->current;
+
+    return now && now->config && role_table[role].kept &&
+           role_table[role].kept(now->config, g->config);
+}
+
+/* A worker takes clients from now on. */
+static void let_serve(const struct child *c)
+{
+    if (c->role == ROLE_WORKER && channel_tell(c->channel.fd, NOTE_SERVE, 0, 0, NULL) < 0)
+        kill(c->pid, SIGKILL); /* it has not read for long: another one is begun */
+}
+
 static void become_current(struct master *m, struct generation *g)
 {
     struct generation *before = m->current;
-    char text[128];
 
+    for (struct child *c = m->children; c; c = c->next)
+        if (c->generation == before && is_kept(m, g, c->role))
+            c->generation = g;
     g->state = GENERATION_CURRENT;
     m->current = g;
     m->coming = NULL;
     loop_alarm_off(&m->loop, &g->deadline);
+    for (struct child *c = m->children; c; c = c->next)
+        if (c->generation == g)
+            let_serve(c);
     listeners_drop(&m->listeners, g->config);
-    snprintf(text, sizeof text, "generation %u serves with %u workers", g->id, g->config->workers);
-    if (before)
-        master_answer(m, g->asker, true, before->config ? "reload" : "upgrade", text);
-    else
-        log_ready(m, g);
-    notify_tell("READY=1\nSTATUS=%s", text);
-    if (before)
+    if (before) {
         retire(m, before);
-    if (m->reload_again) {
-        m->reload_again = false;
-        master_reload(m, (struct asker){0});
+        return;
     }
+    log_ready(m, g);
+    notify_tell("READY=1\nSTATUS=generation %u serves with %u workers", g->id, g->config->workers);
 }
 
 void generation_release_all(struct master *m)
@@ -231,9 +311,50 @@ void generation_release_all(struct master *m)
         release(m, m->generations);
 }
 
-void generation_child_ready(struct master *m, struct generation *g)
+/* The role of the n-th child that is begun for a generation, and its place there; workers, who ask
+ * the others, are the last. False: there are not so many. */
+static bool nth_child(const struct master *m, const struct generation *g, uint32_t n,
+                      enum role_id *role, uint32_t *index)
 {
-    if (g->state == GENERATION_COMING && is_ready(m, g))
+    for (int r = ROLE_COUNT - 1; r >= 0; r--) {
+        uint32_t count = is_kept(m, g, (enum role_id)r) ? 0 : role_table[r].count(g->config);
+        if (n < count) {
+            *role = (enum role_id)r;
+            *index = n;
+            return true;
+        }
+        n -= count;
+    }
+    return false;
+}
+
+/* All at once, if nobody serves yet. Otherwise one when the one before is ready: whoever serves is
+ * to have the other processors meanwhile. */
+static int start_children(struct master *m, struct generation *g)
+{
+    enum role_id role;
+    uint32_t index;
+
+    while ((!m->current || is_ready(m, g)) && nth_child(m, g, g->started, &role, &index)) {
+        int error = child_add(m, g, role, index);
+        if (error)
+            return error;
+        g->started++;
+    }
+    return 0;
+}
+
+void generation_child_ready(struct master *m, struct child *c)
+{
+    struct generation *g = c->generation;
+
+    if (g->state == GENERATION_CURRENT)
+        let_serve(c);
+    if (g->state != GENERATION_COMING)
+        return;
+    if (start_children(m, g) < 0)
+        give_up(m, g, "not all of its processes can be started; see the log");
+    else if (is_ready(m, g))
         become_current(m, g);
 }
 
@@ -248,17 +369,6 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     struct generation *g = (struct generation *)((char *)a - offsetof(struct generation, deadline));
 
     give_up(master_of(loop), g, "its processes were not ready in time; see the log");
-}
-
-static int start_children(struct master *m, struct generation *g)
-{
-    for (int role = 0; role < ROLE_COUNT; role++)
-        for (uint32_t i = 0; i < role_table[role].count(g->config); i++) {
-            int error = child_add(m, g, (enum role_id)role, i);
-            if (error)
-                return error;
-        }
-    return 0;
 }
 
 int generation_start(struct master *m, struct config *config, struct asker asker,
@@ -298,6 +408,9 @@ int generation_start(struct master *m, struct config *config, struct asker asker
     m->generations = g;
     m->coming = g;
     loop_alarm(&m->loop, &g->deadline, m->loop.now + COMING_MS);
+    /* The many small pieces that reading the configuration has freed are put together here, or each
+     * child would do that with its first larger request, and have its own copy of every page. */
+    malloc_trim(0);
     error = start_children(m, g);
     if (error) {
         buf_addf(errors, "cannot start processes: %s\n", strerrordesc_np(-error));

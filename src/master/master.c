@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/haste.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "master/activation.h"
@@ -101,7 +102,7 @@ void master_reload(struct master *m, struct asker asker)
         master_answer(m, asker, false, "reload", "mired is starting or stopping");
         return;
     }
-    if (m->coming) {
+    if (m->coming || m->parting) {
         m->reload_again = m->reload_again || asker.pid == 0;
         if (asker.pid)
             master_answer(m, asker, false, "reload", "another reload is in progress");
@@ -293,6 +294,7 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
     log_open(config->log, config->log_level, "master");
     log_lines(LOG_WARN, warnings);
     raise_descriptors();
+    haste_none(); /* for us and for children, until they serve */
     if (open_all(m, config) < 0)
         master_stop(m, 1);
     child_reap(m); /* who ended while we became another program */

@@ -45,6 +45,7 @@ struct child {
     enum role_id role;
     uint32_t index; /* of its role in its generation; a worker's slot */
     enum child_state state;
+    bool accepts; /* a worker that has been told to take no more clients, and may still do it */
     pid_t pid;
     int row;             /* of metrics */
     uint64_t started_ms; /* monotonic */
@@ -59,7 +60,12 @@ struct asker {
     uint64_t tag;
 };
 
-enum generation_state { GENERATION_COMING, GENERATION_CURRENT, GENERATION_OLD };
+enum generation_state {
+    GENERATION_COMING,
+    GENERATION_CURRENT,
+    GENERATION_PARTING, /* its workers have been told to take no more clients */
+    GENERATION_OLD,     /* ... and take none */
+};
 
 struct generation {
     struct generation *next;
@@ -74,10 +80,11 @@ struct generation {
     int (*own)[2];    /* for each clerk: workers write to [1], it reads from [0] */
     uint32_t clerks;
     _Atomic uint32_t *auth;  /* what clerks can check (enum smtp_auth); shared */
+    uint32_t started;        /* children begun */
     uint32_t deaths;         /* while coming */
     size_t listeners_before; /* sockets beyond these were added for it, while coming */
     struct asker asker;      /* of the reload that made it */
-    struct alarm deadline;
+    struct alarm deadline;   /* while coming and parting */
 };
 
 struct master {
@@ -89,7 +96,7 @@ struct master {
     struct house house;
     struct listeners listeners;
     struct generation *generations; /* newest first */
-    struct generation *current, *coming;
+    struct generation *current, *coming, *parting;
     uint32_t last_generation;
     struct child *children;
     struct watch signals;
@@ -137,10 +144,13 @@ void master_answer(struct master *m, struct asker asker, bool done, const char *
 int generation_start(struct master *m, struct config *config, struct asker asker,
                      uint64_t patience_ms, struct buf *errors);
 
-/* Called when a child of `g` has become ready, died, or ended as told. */
-void generation_child_ready(struct master *m, struct generation *g);
+/* Called when a child, of `g`, has become ready, died, ended as told, ... */
+void generation_child_ready(struct master *m, struct child *c);
 void generation_child_died(struct master *m, struct generation *g);
 void generation_child_gone(struct master *m, struct generation *g);
+
+/* ... or a worker takes no more clients. */
+void generation_child_drains(struct master *m, struct generation *g);
 
 /* At the end, when no child is left. */
 void generation_release_all(struct master *m);
@@ -179,6 +189,9 @@ struct role {
     int (*body)(struct master *m, const struct child *c); /* in the child; returns its status */
     enum retirement retirement;
     bool secrets; /* holds passwords or keys: no core dumps, no debugger */
+    /* Whether the children that a reload finds do for the new configuration as well: they are then
+     * the next generation's. NULL: never. */
+    bool (*kept)(const struct config *before, const struct config *now);
 };
 extern const struct role role_table[ROLE_COUNT];
 

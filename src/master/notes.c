@@ -6,12 +6,23 @@
 #include "base/log.h"
 #include "master/master.h"
 
+/* A web process that was begun again knows nothing of what workers told its predecessor. */
+static void ask_for_backends(const struct master *m, const struct generation *g)
+{
+    for (const struct child *w = m->children; w; w = w->next)
+        if (w->role == ROLE_WORKER && w->generation == g && w->state == CHILD_READY &&
+            w->channel.fd >= 0)
+            channel_tell(w->channel.fd, NOTE_BACKENDS, 0, 0, NULL);
+}
+
 static void ready(struct master *m, struct child *c, const struct note *n)
 {
     if (c->state != CHILD_STARTING)
         return;
     c->state = CHILD_READY;
-    generation_child_ready(m, c->generation);
+    if (c->role == ROLE_WEB)
+        ask_for_backends(m, c->generation);
+    generation_child_ready(m, c);
 }
 
 static void reload(struct master *m, struct child *c, const struct note *n)
@@ -46,13 +57,19 @@ static void release(struct master *m, struct child *c, const struct note *n)
             channel_send(w->channel.fd, n);
 }
 
-/* Only to the web process beside it: another generation may have other backends, or reach them
- * otherwise. */
 static void pong(struct master *m, struct child *c, const struct note *n)
 {
     c->unanswered = 0;
 }
 
+static void draining(struct master *m, struct child *c, const struct note *n)
+{
+    c->accepts = false;
+    generation_child_drains(m, c->generation);
+}
+
+/* Only to the web process beside it: another generation may have other backends, or reach them
+ * otherwise. */
 static void backend(struct master *m, struct child *c, const struct note *n)
 {
     for (struct child *w = m->children; w; w = w->next)
@@ -110,6 +127,7 @@ static const struct {
     {NOTE_PONG, FROM_ALL, pong},
     {NOTE_COUNT, FROM_WEB, count},
     {NOTE_COUNTED, FROM_WORKER | FROM_FREEZER, counted},
+    {NOTE_DRAINING, FROM_WORKER, draining},
 };
 
 void note_from_child(struct master *m, struct child *c, const struct note *n)

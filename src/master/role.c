@@ -254,6 +254,11 @@ static uint32_t count_stores(const struct config *config)
     return 0;
 }
 
+static bool keeps_store(const struct config *before, const struct config *now)
+{
+    return count_stores(before) && count_stores(now) && store_is_same(before, now);
+}
+
 static int run_store(struct master *m, const struct child *c)
 {
     int keep[] = {c->channel.fd, m->house.store_listen};
@@ -293,9 +298,9 @@ static int run_web(struct master *m, const struct child *c)
 }
 
 const struct role role_table[ROLE_COUNT] = {
-    [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, true},
-    [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, true},
-    [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, false},
-    [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, false},
-    [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, false},
+    [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, true, NULL},
+    [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, true, NULL},
+    [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, false, keeps_store},
+    [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, false, NULL},
+    [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, false, NULL},
 };

@@ -248,6 +248,15 @@ void relay_close(struct relay *r)
     free(r);
 }
 
+void relay_tell_again(const struct relay *r)
+{
+    for (size_t i = 0; i < r->backends; i++) {
+        const struct backend *b = &r->backend[i];
+        if (b->known && r->kit.reached)
+            r->kit.reached(r->kit.arg, b->config->name, b->up);
+    }
+}
+
 bool relay_is_up(const struct relay *r)
 {
     for (size_t i = 0; i < r->backends; i++)

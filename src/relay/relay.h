@@ -42,6 +42,9 @@ struct relay_kit {
 /* Opens one connection to each backend at once, to learn what it has. NULL without memory. */
 struct relay *relay_open(const struct relay_kit *kit);
 
+/* Calls `reached` again for each backend of which it has been called. */
+void relay_tell_again(const struct relay *r);
+
 /* Closes idle connections; hand-overs in progress end with 451. */
 void relay_close(struct relay *r);
 

@@ -8,6 +8,7 @@
  * Data flow: socket -> lmtp.c -> maildir.c -> state/mail/DOMAIN/LOCALPART/new/. */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -20,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/channel.h"
+#include "base/haste.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "store/lmtp.h"
@@ -152,6 +154,23 @@ static int open_root(const char *state)
     return root;
 }
 
+static bool same_text(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
+
+bool store_is_same(const struct config *a, const struct config *b)
+{
+    if (a->domains.count != b->domains.count)
+        return false;
+    for (size_t i = 0; i < a->domains.count; i++)
+        if (!same_text(a->domains.at[i], b->domains.at[i]))
+            return false;
+    return same_text(a->hostname, b->hostname) && same_text(a->state, b->state) &&
+           same_text(a->recipient_delimiter, b->recipient_delimiter) && a->log == b->log &&
+           a->log_level == b->log_level;
+}
+
 int store_run(const struct store_kit *kit)
 {
     struct store s = {.kit = kit, .house = {.config = kit->config, .root = -1}};
@@ -161,12 +180,14 @@ int store_run(const struct store_kit *kit)
         log_error("cannot open %s/mail: %s", kit->config->state, strerrordesc_np(-s.house.root));
         return 1;
     }
+    mallopt(M_ARENA_MAX, 1); /* threads wait for the disk: a heap for each is only pages to touch */
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.all_gone, NULL);
     pthread_attr_init(&s.thread);
     pthread_attr_setstacksize(&s.thread, THREAD_STACK);
     pthread_attr_setdetachstate(&s.thread, PTHREAD_CREATE_DETACHED);
     fcntl(kit->listen, F_SETFL, fcntl(kit->listen, F_GETFL) | O_NONBLOCK);
+    haste_usual();
     channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
     accept_until_told(&s);
     eventfd_write(s.house.stop, 1);

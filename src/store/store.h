@@ -3,6 +3,8 @@
 #ifndef MIRED_STORE_STORE_H
 #define MIRED_STORE_STORE_H
 
+#include <stdbool.h>
+
 struct config;
 
 struct store_kit {
@@ -10,6 +12,9 @@ struct store_kit {
     int control; /* channel to the master */
     int listen;  /* the unix socket, listening; the master's */
 };
+
+/* Whether a store that was begun with one of these configurations does all that the other asks. */
+bool store_is_same(const struct config *a, const struct config *b);
 
 /* The body of the process. One thread a connection, for fsync blocks. */
 int store_run(const struct store_kit *kit);

@@ -124,6 +124,8 @@ static bool take_line(struct control *c)
         return false;
     }
     const char *wrong = request_parse(span_first(in, len), &r);
+    c->asked = true;
+    c->over = c->over || c->web->finishing;
     if (wrong)
         control_fail(c, r.code, "%s", wrong);
     else
@@ -267,7 +269,7 @@ void control_finish(struct web *w)
     loop_forget(&w->loop, &w->listen);
     for (struct control *c = w->controls, *next; c; c = next) {
         next = c->next;
-        c->over = true;
+        c->over = c->asked; /* who has just come gets an answer yet */
         go_on(c);
     }
 }

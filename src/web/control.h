@@ -25,7 +25,8 @@ struct control {
     bool (*more)(struct control *c);
     void *state;
     void (*drop)(void *state);
-    bool over; /* no more requests; closed when all is written */
+    bool asked; /* has made a request */
+    bool over;  /* no more requests; closed when all is written */
 };
 
 /* Begins to take connections. 0 or -errno. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/channel.h"
+#include "base/haste.h"
 #include "base/log.h"
 #include "web/web_part.h"
 
@@ -143,6 +144,7 @@ int web_run(const struct web_kit *kit)
         log_error("the web process cannot start: %s", strerrordesc_np(-error));
         return 1;
     }
+    haste_usual();
     channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
     loop_run(&w->loop);
     http_close(w);

@@ -160,7 +160,7 @@ struct worker {
     struct ring awake; /* the connections that are not held */
     uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
-    bool draining, stopping;
+    bool serving, draining, stopping;
     char input[64 * 1024]; /* read into by whichever connection is at work */
 };
 
@@ -332,8 +332,10 @@ bool freeze_may(const struct worker *w, const struct conn *c);
 bool freeze_try(struct worker *w, struct conn *c);
 /* Sends the batch; called at the end of each turn. */
 void freeze_flush(struct worker *w);
-/* Begins to take connections back. 0 or -errno. */
+/* 0 or -errno. */
 int freeze_open(struct worker *w);
+/* Begins to take connections back. 0 or -errno. */
+int freeze_start_taking(struct worker *w);
 /* Takes no more back: another worker has the slot, or will have. */
 void freeze_stop_taking(struct worker *w);
 void freeze_close(struct worker *w);

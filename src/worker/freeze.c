@@ -346,13 +346,13 @@ int freeze_open(struct worker *w)
     }
     f->name |= 1; /* 0 is none */
     f->watch = (struct watch){.fd = w->kit->freezer, .events = EPOLLIN, .ready = take_back};
-    int r = loop_watch(&w->loop, &f->watch);
-    if (r < 0) {
-        free(f);
-        return r;
-    }
     w->freezing = f;
     return 0;
+}
+
+int freeze_start_taking(struct worker *w)
+{
+    return w->freezing ? loop_watch(&w->loop, &w->freezing->watch) : 0;
 }
 
 void freeze_stop_taking(struct worker *w)

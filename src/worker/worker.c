@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/channel.h"
+#include "base/haste.h"
 #include "base/log.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
@@ -45,6 +46,23 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
         }
         struct addr peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
         conn_accept(w, fd, index, &peer);
+    }
+}
+
+/* Not before all of its generation is ready: until then the earlier one serves, and goes on if this
+ * one comes to nothing. */
+static void start_accepting(struct worker *w)
+{
+    if (w->serving || w->draining)
+        return;
+    w->serving = true;
+    haste_usual();
+    int error = freeze_start_taking(w);
+    for (uint32_t i = 0; i < w->kit->listeners && !error; i++)
+        error = loop_watch(&w->loop, &w->listeners[i]);
+    if (error) {
+        log_error("clients cannot be taken: %s", strerrordesc_np(-error));
+        w->loop.stop = true; /* the master begins another worker */
     }
 }
 
@@ -144,8 +162,13 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
 
     while ((r = channel_read(watch->fd, &n)) == 1) {
         switch ((enum note_kind)n.kind) {
-        case NOTE_DRAIN: drain(w); break;
+        case NOTE_SERVE: start_accepting(w); break;
+        case NOTE_DRAIN:
+            drain(w);
+            channel_tell(watch->fd, NOTE_DRAINING, 0, 0, NULL);
+            break;
         case NOTE_STOP: stop(w); break;
+        case NOTE_BACKENDS: relay_tell_again(w->relay); break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         case NOTE_RELEASE: release(w, (struct span){n.text, n.len}); break;
         case NOTE_COUNT: count(w, &n); break;
@@ -272,8 +295,6 @@ static bool open_all(struct worker *w)
         struct watch *l = &w->listeners[i];
         *l = (struct watch){.fd = kit->listener[i].fd, .events = EPOLLIN, .ready = accept_ready};
         setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited on accept */
-        if (loop_watch(&w->loop, l) < 0)
-            return false;
     }
     return true;
 }

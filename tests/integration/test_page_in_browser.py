@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib import ports
+from lib import ports, processes
 from lib.browser import Browser
 from lib.mired import BUILD
 from lib.smtp import Client, deliver
@@ -382,13 +382,16 @@ def test_the_same_stands_in_a_table_for_who_cannot_see_the_charts(served, open_p
     held.close()
 
 
-def test_it_comes_back_after_a_reload_and_a_restart(served, open_page):
+def test_it_comes_back_after_a_reload_an_upgrade_and_a_restart(served, open_page):
     m = served(tarpit=HELD)
     page = open_page(m)
     page.expected = BROKEN
-    up = page.text("since")
-    assert m.control("reload").returncode == 0
-    page.wait(lambda: page.text("link") == "live" and page.text("since") != up)
+    for change in ("reload", "upgrade"):
+        webs = m.processes("web")
+        assert m.control(change, timeout=40).returncode == 0
+        assert not processes.wait_gone(webs, 10)  # from here on it is another one's numbers
+        up = page.text("since")
+        page.wait(lambda: page.text("link") == "live" and page.text("since") != up)
     m.stop()
     page.wait(lambda: page.text("link").startswith("not reached since"))
     m.start()

@@ -4,16 +4,18 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
+import subprocess
 import threading
 import time
 
 import pytest
 
 from lib import ports, processes
-from lib.load import Held, Load
-from lib.mired import PROGRAM
-from lib.smtp import Client
+from lib.load import Held, Stream
+from lib.mired import CONTROL, PROGRAM
+from lib.smtp import Client, deliver
 
 USER = "alice@example.test"
 
@@ -116,9 +118,65 @@ def test_clerks_of_an_earlier_program_end_with_the_workers_who_asked_them(mired,
     processes.wait_until(lambda: len(m.processes("clerk")) == 2 and len(m.processes("worker")) == 2)
 
 
+def test_who_comes_after_a_reload_meets_the_new_configuration(mired):
+    """The answer is given when no worker of the earlier generation takes clients any more."""
+    m = mired(tarpit="time = 0", workers=4)
+    told = m.file.read_text()
+    for n in range(10):
+        name = f"mx{n}.example.test"
+        m.file.write_text(told.replace('"mx.example.test"', f'"{name}"'))
+        assert m.control("reload").returncode == 0
+        clients = [Client(m.port) for _ in range(8)]
+        assert all(name in client.greeting for client in clients)
+        for client in clients:
+            client.close()
+
+
+def test_a_reload_keeps_the_store_if_it_would_begin_the_same_anew(mired):
+    m = mired(tarpit="time = 1s")
+    (store,) = m.processes("store")
+    m.file.write_text(m.file.read_text().replace("time = 1s", "time = 2s"))
+    assert m.control("reload").returncode == 0 and m.processes("store") == [store]
+    assert deliver(m.port, "a@b.test", USER).code == 250
+    m.file.write_text(m.file.read_text().replace('"mx.example.test"', '"other.example.test"'))
+    assert m.control("reload").returncode == 0 and not processes.wait_gone([store], 10)
+    assert deliver(m.port, "a@b.test", USER).code == 250
+    m.deaths_expected = True
+    (store,) = m.processes("store")
+    assert m.control("reload").returncode == 0
+    os.kill(store, signal.SIGKILL)  # it is the next generation's, which begins it again
+    processes.wait_until(lambda: m.processes("store") not in ([], [store]))
+    assert deliver(m.port, "a@b.test", USER).code == 250
+    assert len(m.delivered(USER, count=3)) == 3
+
+
+def test_a_generation_that_comes_to_nothing_has_taken_no_client(mired):
+    """Its store cannot begin: until all of it is ready, the earlier one serves alone."""
+    m = mired(tarpit="time = 2s")
+    m.deaths_expected = True
+    m.file.write_text(m.file.read_text().replace('"mx.example.test"', '"other.example.test"'))
+    m.mail.rename(m.mail.with_name("kept"))  # where the store that serves goes on writing
+    m.mail.write_text("no folder")
+    clients = []
+    with subprocess.Popen([CONTROL, "-s", m.folder / "run" / "control", "reload"], stderr=subprocess.PIPE) as reload:
+        while reload.poll() is None:
+            clients += held(m, 1)
+            time.sleep(0.02)
+        assert reload.returncode == 1 and b"cannot start" in reload.stderr.read()
+    assert clients
+    for client in clients:
+        assert "mx.example.test" in client.greeting and client.reply().code == 550
+        client.close()
+    m.mail.unlink()
+    m.mail.with_name("kept").rename(m.mail)
+    assert m.control("reload").returncode == 0
+    with Client(m.port) as client:
+        assert "other.example.test" in client.greeting
+
+
 @pytest.mark.alone
 def test_reloads_and_upgrades_under_load_lose_nothing_and_refuse_nobody(mired, program):
-    m = mired(program=program, tarpit="time = 20s", workers=2)
+    m = mired(program=program, tarpit="time = 12s", workers=2)
     clients = held(m, 200)
     begun = [client.begun for client in clients]
     traffic = Traffic(m.port)
@@ -137,36 +195,42 @@ def test_reloads_and_upgrades_under_load_lose_nothing_and_refuse_nobody(mired, p
     for client, since in zip(clients, begun):
         reply = client.reply()
         assert reply.code == 550 and "5.1.1" in reply, reply
-        assert 19.8 <= time.monotonic() - since < 30
+        assert 11.9 <= time.monotonic() - since < 30
         client.close()
     assert subjects(m, len(traffic.sent)) == sorted(traffic.sent)
     print(f"{len(traffic.sent)} messages beside 9 reloads and 3 upgrades")
 
 
+def change(m, program, count, pause):
+    """So many changes of which every fifth is an upgrade, each begun `pause` seconds after the one before has ended."""
+    for i in range(count):
+        time.sleep(pause)
+        if i % 5 == 4:
+            replace(program)
+        done = m.control("upgrade" if i % 5 == 4 else "reload", timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.soak
 def test_twenty_reloads_and_five_upgrades_beside_five_thousand_held_and_five_hundred_messages_a_second(mired, program):
+    """As an administrator would, 2 s after the one before has ended; and one straight after the other, of which the
+    times are only printed: there mail shares the processors with a reload at any moment."""
     rules = "growth = 1 pace = false drip = 0 shield = 0 patience_offences = 0 freeze = off held_max = 20000"
-    m = mired(program=program, tarpit=f"time = 150s max = 150s {rules}", workers=2)
-    waiting = Held(m.port, 5000, addresses=50, seconds=170)
+    m = mired(program=program, tarpit=f"time = 200s max = 200s {rules}", workers=2)
+    waiting = Held(m.port, 5000, addresses=50, seconds=230)
     assert waiting.until("held", 5000), waiting.last
-    calm, load = Load(m.port, USER, 500, 3), Load(m.port, USER, 500, 3)
-    for _ in range(4):
-        calm.run()
-    sender = threading.Thread(target=load.run_until_stopped)
-    sender.start()
-    try:
-        for i in range(25):
-            if i % 5 == 4:
-                replace(program)
-            done = m.control("upgrade" if i % 5 == 4 else "reload", timeout=60)
-            assert done.returncode == 0, done.stdout + done.stderr
-    finally:
-        load.stopping.set()
-        sender.join()
-    print(f"calm: {calm.median('rate'):.0f}/s, p99 {calm.median('p99_ms'):.1f} ms; {load.sum('taken')} messages beside "
-          f"25 changes: {load.median('rate'):.0f}/s, p99 {load.median('p99_ms'):.1f} ms")  # fmt: skip
-    assert load.sum("broken") == 0 and load.sum("errors") == 0, load.said[-1000:]
-    assert len(m.delivered(USER, count=0)) == calm.sum("taken") + load.sum("taken")
+    streams = []
+    for count, pause in ((0, 0), (25, 2), (25, 0)):
+        with Stream(m.port, USER, 500) as stream:
+            time.sleep(0 if count else 15)  # calm, to compare with
+            change(m, program, count, pause)
+        streams.append(stream)
+        print(f"{count} changes, {pause} s between: {stream.told['taken']} messages, {stream}")
+    assert all(s.told["broken"] == 0 and s.told["errors"] == 0 for s in streams), streams[-1].errors[-1000:]
+    assert len(m.delivered(USER, count=0)) == sum(s.told["taken"] for s in streams)
+    calm, patient, _ = streams
+    assert patient.told["rate"] > 450
+    assert patient.told["p99_ms"] < 2 * calm.told["p99_ms"]
     end = waiting.end()
     assert end["r5xx"] == 5000 and end["closed"] == 0 and end["refused"] == 0, end
 

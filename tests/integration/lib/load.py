@@ -8,12 +8,37 @@ import threading
 from .mired import BUILD
 
 
+def mailload(port, recipient, rate, seconds, *more):
+    """Its command: good mail at a fixed rate."""
+    options = ["-b", str(rate), "-t", str(seconds), "-w", "0", "-r", recipient, *more]
+    return [BUILD / "bench" / "mailload", *options, f"127.0.0.1:{port}"]
+
+
+class Stream:
+    """Good mail at a fixed rate for as long as the context lasts, at most `seconds`; then `told` is what of it."""
+
+    def __init__(self, port, recipient, rate, seconds=300):
+        self.command = mailload(port, recipient, rate, seconds)
+
+    def __enter__(self):
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        return self
+
+    def __exit__(self, *_):
+        self.process.terminate()
+        said, self.errors = self.process.communicate(timeout=90)
+        self.told = json.loads(said)
+
+    def __str__(self):
+        told = self.told
+        return f"{told['rate']:.0f}/s, p50 {told['p50_ms']:.1f}, p99 {told['p99_ms']:.1f}, max {told['max_ms']:.0f} ms"
+
+
 class Load:
     """Good mail at a fixed rate, a run of some seconds after the other, until stopped."""
 
     def __init__(self, port, recipient, rate, seconds, *options):
-        self.command = [BUILD / "bench" / "mailload", "-b", str(rate), "-t", str(seconds), "-w", "0", "-r", recipient]
-        self.command += [*options, f"127.0.0.1:{port}"]
+        self.command = mailload(port, recipient, rate, seconds, *options)
         self.runs, self.said = [], ""
         self.stopping = threading.Event()
 
