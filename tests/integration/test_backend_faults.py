@@ -60,7 +60,6 @@ def wait_there(backend, wanted, seconds=60):
         time.sleep(0.1)
 
 
-@pytest.mark.alone
 def test_what_was_told_250_is_there_once_whatever_breaks_at_whichever_stage(
     mired, postfix, fault_proxy
 ):

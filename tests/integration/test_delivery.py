@@ -112,7 +112,6 @@ def test_random_messages_reach_the_maildir_octet_for_octet(mired):
         assert not list(folder.iterdir())
 
 
-@pytest.mark.alone
 def test_random_messages_reach_a_postfix_octet_for_octet(mired, postfix):
     backend = postfix()
     m = mired(tarpit="time = 20s", backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ }}')

@@ -136,13 +136,13 @@ def test_it_is_offered_when_every_line_has_it_and_follows_the_file(mired):
 
 
 def test_a_failed_scram_is_held_and_booked_on_client_and_account(mired):
-    m = mired(tarpit="time = 500ms growth = 1 pace_after = 2", stored=scram_file)
+    m = mired(tarpit="time = 1s growth = 1 pace_after = 2", stored=scram_file)
     with ready(m) as client:
         login = Login(client, USER, "guess")
         begun = login.begin()
-        assert begun.code == 334 and begun.seconds < 0.4  # tells nothing, so it does not wait
+        assert begun.code == 334 and begun.seconds < 0.9  # tells nothing, so it does not wait
         reply = login.prove()
-        assert reply.code == 535 and reply.seconds >= 0.49
+        assert reply.code == 535 and reply.seconds >= 0.99
         shown = m.control("show", client.source).stdout
         assert "offences" in shown and "1.0" in shown, shown
     for _ in range(3):  # from anywhere: the account is slow for who has not logged in from there
@@ -152,7 +152,7 @@ def test_a_failed_scram_is_held_and_booked_on_client_and_account(mired):
         login = Login(client, USER, PASSWORD)
         login.begin()
         right = login.prove()
-        assert right.code == 334 and right.seconds >= 0.4  # the verdict waits for its turn, good or bad
+        assert right.code == 334 and right.seconds >= 0.9  # the verdict waits for its turn, good or bad
         assert client.say("").code == 235
 
 
