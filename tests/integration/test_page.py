@@ -171,7 +171,7 @@ def test_the_pulse_of_good_mail_is_what_prometheus_would_say(paged):
     while abs((mail := json.loads(get(m, "/live")[2])["mail"])["p99_ms"] - wanted) > 1e-6:
         assert time.monotonic() < until
         time.sleep(0.05)
-    assert 25 / 11.5 < mail["per_second"] <= 25
+    assert 25 / 11.5 < mail["per_second"] < 26  # the first second may be some milliseconds short
 
 
 def past(m):
