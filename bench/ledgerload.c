@@ -17,13 +17,17 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/loop.h"
 #include "tarpit/ledger.h"
 
-/* LOOK_UP and BOOK go two at a time, as a client and its network do: both are expected first. The
- * others, unexpected, one after the other. */
+/* LOOK_UP and BOOK go as in a worker whose loop has a group of events: each wants two entries, a
+ * client's and its network's, and all are expected before the first is handled. LOOK_UP_PAIR and
+ * BOOK_PAIR: an event alone. The others: one entry after the other, none expected. */
 enum operation {
     LOOK_UP,
     BOOK,
+    LOOK_UP_PAIR,
+    BOOK_PAIR,
     LOOK_UP_ALONE,
     BOOK_ALONE,
     TAKE_TURN,
@@ -33,7 +37,7 @@ enum operation {
     OPERATIONS
 };
 
-enum { AT_ONCE = 4096, WARMING_UP = 4000000 };
+enum { GROUP = 2 * LOOP_GROUP, AT_ONCE = 128 * GROUP, WARMING_UP = 125000 * GROUP };
 
 static struct {
     uint64_t entries;
@@ -98,8 +102,10 @@ static void do_one(enum operation what, uint64_t i)
 
     switch (what) {
     case LOOK_UP:
+    case LOOK_UP_PAIR:
     case LOOK_UP_ALONE: ledger_get(ledger, &keys[i], &decay, now, &entry); break;
     case BOOK:
+    case BOOK_PAIR:
     case BOOK_ALONE: ledger_add_offences(ledger, &keys[i], &decay, now, 1.0); break;
     case TAKE_TURN: ledger_take_turn(ledger, &keys[i], now, 1, UINT64_MAX); break;
     case READ_LINE: sink = *line_of(&keys[i + sink]); break; /* a zero, but one to wait for */
@@ -111,18 +117,39 @@ static void do_one(enum operation what, uint64_t i)
     }
 }
 
-/* Does `n` operations (an even number) from client `at` on, and returns where it stopped. */
+static uint64_t after(uint64_t at, uint64_t n)
+{
+    return at + n < o.entries ? at + n : at + n - o.entries;
+}
+
+/* The two entries of the event that begins with client `at`. */
+static void expect(uint64_t at)
+{
+    ledger_expect(ledger, &keys[at]);
+    ledger_expect(ledger, &keys[after(at, 1)]);
+}
+
+static void do_two(enum operation what, uint64_t at)
+{
+    do_one(what, at);
+    do_one(what, after(at, 1));
+}
+
+/* Does `n` operations (whole groups) from client `at` on, and returns where it stopped. */
 static uint64_t do_some(enum operation what, uint64_t at, uint64_t n)
 {
-    for (; n; n -= 2) {
-        uint64_t other = at + 1 < o.entries ? at + 1 : 0;
-        if (what == LOOK_UP || what == BOOK) {
-            ledger_expect(ledger, &keys[at]);
-            ledger_expect(ledger, &keys[other]);
+    bool together = what == LOOK_UP || what == BOOK;
+    bool in_pairs = what == LOOK_UP_PAIR || what == BOOK_PAIR;
+
+    for (; n; n -= GROUP) {
+        for (uint64_t i = 0; together && i < GROUP; i += 2)
+            expect(after(at, i));
+        for (uint64_t i = 0; i < GROUP; i += 2) {
+            if (in_pairs)
+                expect(after(at, i));
+            do_two(what, after(at, i));
         }
-        do_one(what, at);
-        do_one(what, other);
-        at = other + 1 < o.entries ? other + 1 : 0;
+        at = after(at, GROUP);
     }
     return at;
 }
@@ -132,7 +159,7 @@ static void work(enum operation what, int index, struct result *result)
     uint64_t at = o.entries / (uint64_t)o.processes * (uint64_t)index, n = 0;
 
     /* A new process has to map each page first; workers live long and have them all. */
-    at = do_some(what, at, o.entries < WARMING_UP ? o.entries & ~1ull : WARMING_UP);
+    at = do_some(what, at, o.entries < WARMING_UP ? o.entries / GROUP * GROUP : WARMING_UP);
     uint64_t begin = cpu_ns(), end = clock_mono_us() + (uint64_t)o.seconds * 1000000;
     for (; clock_mono_us() < end; n += AT_ONCE)
         at = do_some(what, at, AT_ONCE);
@@ -201,12 +228,13 @@ int main(int argc, char **argv)
         ns[what] = measure((enum operation)what, result);
     printf("{\"asked\":%lu,\"entries\":%lu,\"evictions\":%lu,\"capacity\":%lu,\"bytes\":%lu,"
            "\"processes\":%d,"
-           "\"look_up_ns\":%.1f,\"book_ns\":%.1f,\"look_up_alone_ns\":%.1f,\"book_alone_ns\":%.1f,"
+           "\"look_up_ns\":%.1f,\"book_ns\":%.1f,\"look_up_pair_ns\":%.1f,\"book_pair_ns\":%.1f,"
+           "\"look_up_alone_ns\":%.1f,\"book_alone_ns\":%.1f,"
            "\"turn_ns\":%.1f,\"key_ns\":%.1f,"
            "\"read_line_ns\":%.1f,\"change_line_ns\":%.1f}\n",
            o.entries, stats.entries, stats.evictions, stats.capacity, size, o.processes,
-           ns[LOOK_UP], ns[BOOK], ns[LOOK_UP_ALONE], ns[BOOK_ALONE], ns[TAKE_TURN], ns[MAKE_KEY],
-           ns[READ_LINE], ns[CHANGE_LINE]);
+           ns[LOOK_UP], ns[BOOK], ns[LOOK_UP_PAIR], ns[BOOK_PAIR], ns[LOOK_UP_ALONE],
+           ns[BOOK_ALONE], ns[TAKE_TURN], ns[MAKE_KEY], ns[READ_LINE], ns[CHANGE_LINE]);
     ledger_close(ledger);
     return 0;
 }

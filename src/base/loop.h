@@ -7,6 +7,7 @@
 #define MIRED_BASE_LOOP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/epoll.h>
 
@@ -22,14 +23,22 @@ struct watch {
     uint32_t events; /* asked for; change with loop_want() */
 };
 
-enum { LOOP_BATCH = 256 };
+enum {
+    LOOP_BATCH = 256,
+    LOOP_GROUP = 16, /* see loop->expect */
+};
 
 struct loop {
     int epoll;
-    uint64_t now;            /* monotonic ms of this turn */
-    uint64_t wall;           /* ms since 1970 of this turn */
-    struct wheel wheel;      /* of alarms, and nothing else */
-    bool stop;               /* loop_run() returns at the end of the turn in which this is set */
+    uint64_t now;       /* monotonic ms of this turn */
+    uint64_t wall;      /* ms since 1970 of this turn */
+    struct wheel wheel; /* of alarms, and nothing else */
+    bool stop;          /* loop_run() returns at the end of the turn in which this is set */
+    /* NULL, or told of each watch of a group, up to LOOP_GROUP of a turn's, before the first of
+     * them is called: to ask memory for what they will want. It changes nothing. For the first
+     * expect_octets of the watch and what it is part of, memory has been asked before. */
+    void (*expect)(struct loop *loop, const struct watch *w);
+    size_t expect_octets;
     int batch_at, batch_len; /* private: the events of this turn */
     struct epoll_event batch[LOOP_BATCH];
 };

@@ -65,7 +65,7 @@ struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash)
     struct ledger_slot *set = set_of(l, hash);
     unsigned first = first_way(hash);
 
-    __builtin_prefetch(&set[(first + 1) % LEDGER_WAYS]);
+    ledger_prefetch(l, hash);
     for (unsigned i = 0; i < LEDGER_WAYS; i++) {
         struct ledger_slot *slot = &set[(first + i) % LEDGER_WAYS];
         if (atomic_load(&slot->word[WORD_KEY]) == hash)

@@ -55,6 +55,11 @@ struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bo
     };
 }
 
+void tarpit_expect(const struct tarpit *t, const struct addr *peer)
+{
+    (void)tarpit_who(t, peer, false);
+}
+
 /* What the rules need to know of a client. */
 struct standing {
     double debt;
@@ -437,25 +442,28 @@ void tarpit_trapped(struct tarpit *t, const struct tarpit_who *who, uint64_t now
     ledger_set_flags(t->ledger, &client, now, LEDGER_TRAPPED, 0);
 }
 
-void tarpit_suspect(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now)
-{
-    struct ledger_key client = client_key(who);
-    struct ledger_decay d = decay(t);
-
-    if (!look(t, who, now).free &&
-        ledger_mark(t->ledger, &client, now, LEDGER_SUSPECT, t->rules.half_life))
-        ledger_raise_offences(t->ledger, &client, &d, now, offences);
-}
-
-void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now)
+/* Marks it, to be seen, once a half-life. Its offences are raised then, or `always`. */
+static void suspect(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now,
+                    bool always)
 {
     struct ledger_key client = client_key(who);
     struct ledger_decay d = decay(t);
 
     if (look(t, who, now).free)
         return;
-    ledger_mark(t->ledger, &client, now, LEDGER_SUSPECT, t->rules.half_life); /* to be seen */
-    ledger_raise_offences(t->ledger, &client, &d, now, offences);
+    bool news = ledger_mark(t->ledger, &client, now, LEDGER_SUSPECT, t->rules.half_life);
+    if (news || always)
+        ledger_raise_offences(t->ledger, &client, &d, now, offences);
+}
+
+void tarpit_suspect(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now)
+{
+    suspect(t, who, offences, now, false);
+}
+
+void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now)
+{
+    suspect(t, who, offences, now, true);
 }
 
 double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)

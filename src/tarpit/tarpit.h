@@ -32,6 +32,10 @@ struct tarpit_who {
 
 struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bool exempt);
 
+/* Asks memory for what is known of that address, and returns at once: for whoever will soon ask
+ * about it, and has something else to do until then. */
+void tarpit_expect(const struct tarpit *t, const struct addr *peer);
+
 /* What to do with a reply. */
 struct tarpit_hold {
     uint64_t ms;         /* keep the reply back for so long from now; 0: send it */

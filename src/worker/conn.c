@@ -103,6 +103,17 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
     return c;
 }
 
+void conn_expect(struct loop *loop, const struct watch *watch)
+{
+    const struct conn *c =
+        (const struct conn *)((const char *)watch - offsetof(struct conn, watch));
+
+    if (watch->ready != io_ready || c->phase != CONN_READING || c->flags & CONN_EXEMPT ||
+        c->smtp.flags & SMTP_AUTHENTICATED)
+        return;
+    tarpit_expect(&worker_of(loop)->tarpit, &c->peer);
+}
+
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer)
 {
     const struct config *config = w->config;

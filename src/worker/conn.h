@@ -180,6 +180,10 @@ void worker_may_end(struct worker *w);
 struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct addr *peer,
                       bool exempt);
 
+/* The loop's look ahead (loop.h): asks memory for what is known of the client, whose words come
+ * soon. */
+void conn_expect(struct loop *loop, const struct watch *watch);
+
 /* Takes over an accepted descriptor. Closes it when there is no room. */
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer);
 

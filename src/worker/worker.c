@@ -22,30 +22,51 @@
 #include "worker/conn.h"
 
 enum {
-    ACCEPT_BATCH = 64, /* connections taken in one turn, so that those that are open get theirs */
-    STOP_WITHIN_MS = 1500,  /* for hand-overs in progress; the master waits 2 s */
-    DESCRIPTOR_MARGIN = 64, /* epoll, channels, spool files */
+    ACCEPT_ROUNDS = 4, /* in one turn, so that the connections that are open get theirs */
+    ACCEPT_TOGETHER = LOOP_GROUP, /* connections of one round */
+    STOP_WITHIN_MS = 1500,        /* for hand-overs in progress; the master waits 2 s */
+    DESCRIPTOR_MARGIN = 64,       /* epoll, channels, spool files */
 };
 
+struct accepted {
+    int fd;
+    struct addr peer;
+};
+
+/* Takes a connection from the queue; false: there is none. */
+static bool accept_one(struct worker *w, int listener, struct accepted *out)
+{
+    for (int i = 0; i < 2; i++) {
+        struct sockaddr_storage sa;
+        socklen_t len = sizeof sa;
+        out->fd = accept4(listener, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        if (out->fd >= 0) {
+            out->peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
+            return true;
+        }
+        /* Out of descriptors: the worst held connection makes room, and the queue is looked at
+         * again. */
+        if ((errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) ||
+            !guard_evict(w))
+            return false;
+    }
+    return false;
+}
+
+/* Some are taken before the first is greeted, so that memory has been asked for what is known of
+ * each. */
 static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);
     uint16_t index = w->kit->listener[watch - w->listeners].index;
+    struct accepted a[ACCEPT_TOGETHER];
+    int n = ACCEPT_TOGETHER;
 
-    for (int i = 0; i < ACCEPT_BATCH; i++) {
-        struct sockaddr_storage sa;
-        socklen_t len = sizeof sa;
-        int fd = accept4(watch->fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (fd < 0) {
-            /* Out of descriptors: the worst held connection makes room, and the queue is looked at
-             * again. */
-            if ((errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) ||
-                !guard_evict(w))
-                return;
-            continue;
-        }
-        struct addr peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
-        conn_accept(w, fd, index, &peer);
+    for (int round = 0; round < ACCEPT_ROUNDS && n == ACCEPT_TOGETHER; round++) {
+        for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n]); n++)
+            tarpit_expect(&w->tarpit, &a[n].peer);
+        for (int i = 0; i < n; i++)
+            conn_accept(w, a[i].fd, index, &a[i].peer);
     }
 }
 
@@ -270,6 +291,8 @@ static bool open_all(struct worker *w)
     w->listeners = calloc(kit->listeners ? kit->listeners : 1, sizeof *w->listeners);
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
         return false;
+    w->loop.expect = conn_expect;
+    w->loop.expect_octets = sizeof(struct conn);
     w->asks = asks_open(w);
     w->crowd = crowd_open(kit->slots);
     if (!w->asks || !w->crowd)
