@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -25,11 +26,14 @@
 
 enum { ANSWER_WAIT_MS = 1000, LOOK_MS = 2000, FIRST_LOOK_UP_S = 2 };
 
+enum { TOGETHER_US = 1000 }; /* see answer_from() */
+
 struct clerk {
     const struct clerk_kit *kit;
     struct directory *directory;
     struct auth *auth;
     uint64_t looked_ms; /* monotonic: when the verifiers were looked at */
+    int nice;           /* as it was given to us */
 };
 
 static void send_answer(const struct clerk *c, uint16_t slot, const struct answer *a)
@@ -46,6 +50,26 @@ static void send_answer(const struct clerk *c, uint16_t slot, const struct answe
         log_warn("an answer to worker %u was not taken: %s", slot, strerror(-r));
 }
 
+/* A machine may have many more workers at work than cores, and two clerks then get two processes'
+ * share, although a question costs a worker a dozen times what it costs a clerk: questions would
+ * wait until they are given up. So clerks go first. But for passwords: checking one takes
+ * milliseconds of computing, and anyone may have that done. Without leave from RLIMIT_NICE nothing
+ * changes. */
+static void go_first(const struct clerk *c, bool first)
+{
+    setpriority(PRIO_PROCESS, 0, c->nice - (first ? CLERK_PRECEDENCE : 0));
+}
+
+static bool check_password(struct clerk *c, const struct auth_asker *asker, struct span user,
+                           struct span password, const struct addr *client,
+                           enum answer_result *result)
+{
+    go_first(c, false);
+    bool now = auth_check(c->auth, asker, user, password, client, result);
+    go_first(c, true);
+    return now;
+}
+
 /* False: the answer comes later. */
 static bool answer_to(struct clerk *c, const struct ask *q, struct answer *a)
 {
@@ -58,7 +82,7 @@ static bool answer_to(struct clerk *c, const struct ask *q, struct answer *a)
     switch ((enum ask_kind)q->head.kind) {
     case ASK_RECIPIENT: directory_ask(c->directory, first, a); break;
     case ASK_PASSWORD:
-        now = auth_check(c->auth, &asker, first, second, &q->head.client, &result);
+        now = check_password(c, &asker, first, second, &q->head.client, &result);
         a->result = (uint16_t)result;
         break;
     case ASK_SCRAM:
@@ -132,17 +156,22 @@ static int wait_ms(struct clerk *c)
     return directory < 0 || directory > LOOK_MS ? LOOK_MS : directory;
 }
 
-/* False: there is nobody left who could ask. The master keeps both ends of the queues, so that is
+/* As long as they are answered in no time, several: to look at all queues is as dear as an answer.
+ * False: there is nobody left who could ask. The master keeps both ends of the queues, so that is
  * seen after an upgrade only, when these workers' own generation is nobody's any more. */
 static bool answer_from(struct clerk *c, const struct pollfd *fd)
 {
     static struct ask q;
+    uint64_t until = clock_mono_us() + TOGETHER_US;
+    int r;
 
     if (!fd->revents)
         return true;
-    int r = ask_read(fd->fd, &q);
-    if (r == 1)
+    while ((r = ask_read(fd->fd, &q)) == 1) { /* another clerk may have been quicker: no waiting */
         answer_one(c, &q);
+        if (clock_mono_us() >= until)
+            return true;
+    }
     return r != 0 && (r != -EAGAIN || !(fd->revents & (POLLHUP | POLLERR)));
 }
 
@@ -163,7 +192,7 @@ static void serve(struct clerk *c)
             return;
         if (fd[4].revents)
             auth_read(c->auth);
-        /* One of each: who waits for the others' sake waits for one question only. */
+        /* Of each: who waits for the others' sake waits for a moment, or one question, only. */
         if (!answer_from(c, &fd[1]) || !answer_from(c, &fd[2]) || !answer_from(c, &fd[3]))
             return;
     }
@@ -210,13 +239,15 @@ int clerk_run(const struct clerk_kit *kit)
     struct auth_kit auth = {kit->config, kit->places, kit->index, kit->decoys};
     struct clerk c = {.kit = kit,
                       .directory = directory_open(kit->config, kit->cache, kit->places),
-                      .auth = auth_open(&auth)};
+                      .auth = auth_open(&auth),
+                      .nice = getpriority(PRIO_PROCESS, 0)};
     bool ready = c.directory && c.auth && (kit->index > 0 || keep_looking_up(kit));
 
     if (ready) {
         auth_tell(c.auth, answered, &c);
         look(&c);
         haste_usual();
+        go_first(&c, true);
         channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
         serve(&c);
     }

@@ -26,6 +26,8 @@ struct clerk_kit {
     _Atomic uint32_t *auth; /* enum smtp_auth: what the verifiers can do, told to the workers */
 };
 
+enum { CLERK_PRECEDENCE = 5 }; /* steps of `nice` before others, as far as RLIMIT_NICE allows */
+
 /* The body of the process; returns its exit status when the master says stop or is gone. */
 int clerk_run(const struct clerk_kit *kit);
 

@@ -66,11 +66,24 @@ static int (*new_pairs(uint32_t n, int type))[2]
     return pair;
 }
 
+/* Room for what workers ask while a flood opens connections: it is answered in the order in which
+ * it was asked, whoever asks, which is not so where workers must wait for room. Without the
+ * privilege the machine's own limit (net.core.wmem_max) stays. */
+static void make_room(int fd)
+{
+    int octets = 4 << 20; /* some 10,000 questions, as the kernel counts, which doubles it */
+
+    if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &octets, sizeof octets) < 0)
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &octets, sizeof octets);
+}
+
 static int open_pairs(struct generation *g)
 {
     int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
     g->ask = new_pairs(ASK_QUEUES, type);
+    for (int i = 0; g->ask && i < ASK_QUEUES; i++)
+        make_room(g->ask[i][1]);
     g->answer = new_pairs(g->slots, type);
     g->own = new_pairs(g->clerks, type);
     return g->ask && g->answer && g->own ? 0 : -errno;

@@ -84,6 +84,15 @@ static void forget_answers(struct master *m, const struct child *c)
     m->house.answers = NULL;
 }
 
+/* Clerks may go before others (clerk_run() has the reason), and nobody else may. Where we cannot
+ * grant it, it stands as the administrator has it. */
+static void limit_precedence(const struct child *c)
+{
+    rlim_t most = c->role == ROLE_CLERK ? CLERK_PRECEDENCE + 20 : 0;
+
+    setrlimit(RLIMIT_NICE, &(struct rlimit){most, most});
+}
+
 /* Gives up what is not this child's: descriptors, identity, capabilities but those of `needs`. 0 or
  * -errno. */
 static int settle_in(struct master *m, const struct child *c, int *keep, size_t n, uint64_t needs)
@@ -91,6 +100,7 @@ static int settle_in(struct master *m, const struct child *c, int *keep, size_t 
     close_others(keep, n);
     forget_keys(m, c);
     forget_answers(m, c);
+    limit_precedence(c);
     int error = privileges_drop(&m->house.identity, needs);
     if (!error && role_table[c->role].secrets &&
         (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||

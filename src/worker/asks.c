@@ -23,6 +23,7 @@ struct place {
 struct queue {
     struct watch watch; /* first */
     struct question *waiting, **tail;
+    bool watched; /* see wait_for_room() */
 };
 
 struct asks {
@@ -100,6 +101,23 @@ static void question_free(struct question *q)
     free(q);
 }
 
+/* All workers write to the same queues, and whenever a question is taken from one the kernel calls
+ * upon everyone who watches for room there, whether he has something to send or not. So one is
+ * watched only for as long as questions wait. Failing that, those are answered by their time-out.
+ */
+static void wait_for_room(struct loop *loop, struct queue *queue)
+{
+    if (!queue->watched)
+        queue->watched = loop_watch(loop, &queue->watch) == 0;
+}
+
+static void wait_no_more(struct loop *loop, struct queue *queue)
+{
+    if (queue->watched)
+        loop_forget(loop, &queue->watch);
+    queue->watched = false;
+}
+
 static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct asks *a = asks_of(loop);
@@ -117,7 +135,7 @@ static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
         q->sent = true;
         unqueue(a, q); /* what failed otherwise is answered by its time-out */
     }
-    loop_want(loop, watch, 0);
+    wait_no_more(loop, queue);
 }
 
 static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -148,14 +166,12 @@ struct asks *asks_open(struct worker *w)
         return NULL;
     a->worker = w;
     a->answer = (struct watch){.fd = w->kit->answer, .events = EPOLLIN, .ready = answer_ready};
-    bool open = loop_watch(&w->loop, &a->answer) == 0;
     for (int i = 0; i < ASK_QUEUES; i++) {
         struct queue *queue = &a->queue[i];
-        queue->watch = (struct watch){.fd = w->kit->ask[i], .events = 0, .ready = ask_ready};
+        queue->watch = (struct watch){.fd = w->kit->ask[i], .events = EPOLLOUT, .ready = ask_ready};
         queue->tail = &queue->waiting;
-        open = open && loop_watch(&w->loop, &queue->watch) == 0;
     }
-    if (!open) {
+    if (loop_watch(&w->loop, &a->answer) < 0) {
         free(a);
         return NULL;
     }
@@ -168,7 +184,7 @@ void asks_close(struct asks *a)
         return;
     loop_forget(&a->worker->loop, &a->answer);
     for (int i = 0; i < ASK_QUEUES; i++)
-        loop_forget(&a->worker->loop, &a->queue[i].watch);
+        wait_no_more(&a->worker->loop, &a->queue[i]);
     free(a->place);
     free(a);
 }
@@ -198,7 +214,7 @@ bool asks_put(struct worker *w, struct question *q)
         q->next_waiting = NULL;
         *queue->tail = q;
         queue->tail = &q->next_waiting;
-        loop_want(&w->loop, &queue->watch, EPOLLOUT);
+        wait_for_room(&w->loop, queue);
     } else {
         q->sent = true;
         if (r < 0)

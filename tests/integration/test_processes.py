@@ -3,12 +3,15 @@
 import concurrent.futures
 import getpass
 import os
+import resource
 import signal
+import subprocess
 import time
 
 import pytest
 
 from lib import processes
+from lib.mired import PASSWORDS
 from lib.smtp import Client, deliver
 
 
@@ -115,6 +118,30 @@ def test_the_second_of_the_same_on_one_port_says_so(mired):
     assert not left
     assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
     assert status != 0 or "event=" in second.output.text
+
+
+def may_go_first():
+    return subprocess.run(["nice", "-n", "-5", "true"], capture_output=True).stderr == b""
+
+
+@pytest.mark.skipif(not may_go_first(), reason="needs leave to go before other processes")
+def test_clerks_go_before_workers_also_after_a_password(mired):
+    m = mired(tarpit="time = 0")
+    ours = os.getpriority(os.PRIO_PROCESS, 0)
+
+    def all_stand():
+        for role, before in (("clerk", 5), ("worker", 0), ("store", 0), ("web", 0)):
+            for pid in m.processes(role):
+                assert os.getpriority(os.PRIO_PROCESS, pid) == max(ours - before, -20), role
+
+    all_stand()
+    user, password = next(iter(PASSWORDS.items()))
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.login(user, password).code == 235
+    all_stand()
+    for pid in m.processes("worker"):
+        assert resource.prlimit(pid, resource.RLIMIT_NICE) == (0, 0)
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to have something to drop")
