@@ -1,6 +1,6 @@
 /* The envelope's block: records in a row, each with two texts.
  *
- *     kind (1) | length of first (2) | length of second (2) | first | second
+ *     kind 4 bits | length of first 14 | length of second 14 | first | second
  *
  * At most one HELO (first: its name), then at most one SENDER and any RECIPIENTs (first: address,
  * second: parameters), then at most one NOTE or PROPOSED recipient, which is always the last. So
@@ -15,7 +15,9 @@
 
 enum kind { KIND_HELO = 1, KIND_SENDER, KIND_RECIPIENT, KIND_NOTE, KIND_PROPOSED };
 
-enum { HEAD = 5 };
+enum { HEAD = 4, KIND_BITS = 4, LENGTH_BITS = 14 };
+
+static_assert(ENVELOPE_TEXT_MAX < 1 << LENGTH_BITS, "a head holds it");
 
 /* A larger block, of a message to many, is given back when that message is over. */
 enum { SPARE_MAX = 4096 };
@@ -33,15 +35,16 @@ static struct record record_at(struct span block, uint32_t at)
     struct span rest = span_after(block, at);
     if (rest.len < HEAD)
         return r;
-    uint16_t first, second;
-    memcpy(&first, rest.at + 1, sizeof first);
-    memcpy(&second, rest.at + 3, sizeof second);
-    if (rest.len - HEAD < (size_t)first + second)
+    uint32_t head;
+    memcpy(&head, rest.at, sizeof head);
+    const size_t first = head >> KIND_BITS & ENVELOPE_TEXT_MAX;
+    const size_t second = head >> (KIND_BITS + LENGTH_BITS);
+    if (rest.len - HEAD < first + second)
         return r;
-    r.kind = (enum kind)rest.at[0];
+    r.kind = (enum kind)(head % (1 << KIND_BITS));
     r.first = (struct span){rest.at + HEAD, first};
     r.second = (struct span){rest.at + HEAD + first, second};
-    r.size = HEAD + (uint32_t)first + second;
+    r.size = (uint32_t)(HEAD + first + second);
     return r;
 }
 
@@ -71,20 +74,25 @@ static char *put(char *to, const struct envelope *e, struct span s, size_t own)
     return to + s.len;
 }
 
+static void put_head(char *to, enum kind kind, struct span first, struct span second)
+{
+    const uint32_t head =
+        kind | (uint32_t)first.len << KIND_BITS | (uint32_t)second.len << (KIND_BITS + LENGTH_BITS);
+    memcpy(to, &head, sizeof head);
+}
+
 /* Puts a record in the place of all that stands from `at` on. It is made behind the old end first:
  * the texts may stand in what goes, and nothing is lost when there is no memory. */
 static int rewrite(struct envelope *e, uint32_t at, enum kind kind, struct span first,
                    struct span second)
 {
     assert(first.len <= ENVELOPE_TEXT_MAX && second.len <= ENVELOPE_TEXT_MAX);
-    const uint16_t lengths[2] = {(uint16_t)first.len, (uint16_t)second.len};
     const size_t size = HEAD + first.len + second.len;
     const size_t own_first = own_offset(e, first), own_second = own_offset(e, second);
     char *record = buf_room(&e->text, size);
     if (!record)
         return -ENOMEM;
-    record[0] = (char)kind;
-    memcpy(record + 1, lengths, sizeof lengths);
+    put_head(record, kind, first, second);
     char *end = put(record + HEAD, e, first, own_first);
     put(end, e, second, own_second);
     memmove(e->text.at + at, record, size);
@@ -144,8 +152,9 @@ int envelope_propose(struct envelope *e, struct span address, struct span params
 
 void envelope_accept(struct envelope *e)
 {
-    assert(e->note && e->text.at[note_at(e)] == KIND_PROPOSED);
-    e->text.at[note_at(e)] = KIND_RECIPIENT;
+    struct record r = record_at(buf_span(&e->text), note_at(e));
+    assert(e->note && r.kind == KIND_PROPOSED);
+    put_head(e->text.at + note_at(e), KIND_RECIPIENT, r.first, r.second);
     e->note = 0;
     e->recipients++;
 }

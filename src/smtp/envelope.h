@@ -22,8 +22,8 @@ struct envelope {
 
 enum { ENVELOPE_RECIPIENTS_MAX = 1000 };
 
-/* No text in it is longer; a line of a client is far from it. */
-enum { ENVELOPE_TEXT_MAX = UINT16_MAX };
+/* No text in it is longer; no line of a client is (SMTP_AUTH_LINE_MAX). */
+enum { ENVELOPE_TEXT_MAX = (1 << 14) - 1 };
 
 struct envelope_recipient {
     struct span address; /* local@domain as the client wrote it, without angle brackets */

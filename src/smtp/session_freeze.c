@@ -9,7 +9,7 @@
 
 #include "smtp/session_part.h"
 
-enum { VERSION = 1 };
+enum { VERSION = 2 };
 
 struct record {
     uint32_t check; /* of all that follows, envelope included */

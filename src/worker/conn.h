@@ -117,14 +117,15 @@ static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES
  * which for a harvester (HELO, MAIL, the refused address) is 48 to 64. */
 static_assert(sizeof(struct conn) <= 176, "a held connection must stay within its budget");
 
-enum { GUARD_LEVELS = 64, GUARD_CLIENTS = 1 << 14 /* see client_count() */ };
+enum { GUARD_LEVELS = 64 };
 
 /* Held connections in order of their clients' debt, and how many each client has here. */
 struct guard {
     struct ring level[GUARD_LEVELS]; /* oldest first */
     uint64_t busy; /* a bit for each level with someone in it, and for some that have none left */
     uint32_t held;
-    uint16_t client[GUARD_CLIENTS]; /* held connections by a hash of the client */
+    uint16_t *client; /* held connections by a hash of the client: 2^client_bits counters */
+    unsigned client_bits;
 };
 
 /* TLS states whose connections are frozen. */
@@ -364,7 +365,12 @@ bool guard_admit(struct worker *w, const struct addr *peer, bool exempt);
 /* Room for one more held connection of it? May close others. */
 bool guard_hold(struct worker *w, struct conn *c);
 void guard_release(struct worker *w, struct conn *c);
-void guard_init(struct guard *g);
+/* False without memory. */
+bool guard_open(struct guard *g);
+void guard_close(struct guard *g);
+/* At the end of a turn, when no connections stand in a ring that guard_gather() filled: makes more
+ * counters where more are held. */
+void guard_grow(struct worker *w);
 /* Moves the held connections of a network (NULL: all) into `to`, for who is going to end their
  * holds. One that ends by itself meanwhile leaves that ring as it would leave the guard's. */
 void guard_gather(struct worker *w, const struct network *n, struct ring *to);

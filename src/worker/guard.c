@@ -6,21 +6,53 @@
  * evenly over the slots), so that a worker never has to ask another, and a dead one leaves no count
  * behind. */
 #include <math.h>
+#include <stdlib.h>
 
 #include "base/metrics.h"
 #include "config/config.h"
 #include "worker/conn.h"
 
-void guard_init(struct guard *g)
+/* Counters follow what is held, half to as many: few clients share one, and a held connection pays
+ * for two octets at most. */
+enum { CLIENT_BITS_FIRST = 10 };
+
+bool guard_open(struct guard *g)
 {
     for (int i = 0; i < GUARD_LEVELS; i++)
         ring_init(&g->level[i]);
+    g->client_bits = CLIENT_BITS_FIRST;
+    g->client = calloc((size_t)1 << g->client_bits, sizeof *g->client);
+    return g->client;
+}
+
+void guard_close(struct guard *g)
+{
+    free(g->client);
+    g->client = NULL;
 }
 
 static uint16_t *client_count(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
-    return &w->guard.client[who.client * UINT64_C(0x9e3779b97f4a7c15) >> 50];
+    return &w->guard
+                .client[who.client * UINT64_C(0x9e3779b97f4a7c15) >> (64 - w->guard.client_bits)];
+}
+
+void guard_grow(struct worker *w)
+{
+    struct guard *g = &w->guard;
+
+    if (g->held <= (uint32_t)2 << g->client_bits)
+        return;
+    uint16_t *more = calloc((size_t)2 << g->client_bits, sizeof *more);
+    if (!more)
+        return; /* more clients share a counter, then */
+    free(g->client);
+    g->client = more;
+    g->client_bits++;
+    for (int i = 0; i < GUARD_LEVELS; i++)
+        for (struct ring *link = g->level[i].next; link != &g->level[i]; link = link->next)
+            ++*client_count(w, conn_of_link(link));
 }
 
 bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)

@@ -284,9 +284,8 @@ static bool open_all(struct worker *w)
 
     slab_init(&w->conns, sizeof(struct conn));
     ring_init(&w->awake);
-    guard_init(&w->guard);
     w->tarpit = (struct tarpit){.rules = kit->config->tarpit, .ledger = kit->ledger};
-    if (!suspects_open(&w->suspects, &kit->config->suspect))
+    if (!guard_open(&w->guard) || !suspects_open(&w->suspects, &kit->config->suspect))
         return false;
     w->listeners = calloc(kit->listeners ? kit->listeners : 1, sizeof *w->listeners);
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
@@ -338,6 +337,7 @@ static void close_all(struct worker *w)
     free(w->listeners);
     free(w->tls);
     suspects_close(&w->suspects);
+    guard_close(&w->guard);
     free(w);
 }
 
@@ -363,6 +363,7 @@ int worker_run(const struct worker_kit *kit)
         loop_turn(&w->loop, more ? 0 : -1);
         more = crowd_move(w->crowd, w);
         freeze_flush(w);
+        guard_grow(w);
     }
     close_all(w);
     return 0;

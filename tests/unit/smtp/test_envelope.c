@@ -177,13 +177,13 @@ static void test_only_a_sound_block_is_taken(void **state)
     assert_int_equal(envelope_from_block(&copy, block), 0);
     expect_filled(&copy);
     expect(envelope_note(&copy), "note");
-    for (size_t cut = 1; cut < 9; cut++)
+    for (size_t cut = 1; cut < 8; cut++)
         assert_int_equal(envelope_from_block(&copy, span_first(block, block.len - cut)), -EBADMSG);
     /* The second record's kind: a sender where there was one already, HELO again, nonsense, a note
      * first. */
-    size_t second = 5 + strlen("helo.example");
+    size_t second = 4 + strlen("helo.example");
     for (char kind = 0; kind < 10; kind++) {
-        e.text.at[second] = kind;
+        e.text.at[second] = (char)((e.text.at[second] & ~15) | kind);
         bool fine =
             kind == 2 || kind == 3; /* a recipient in the place of the sender is in order too */
         assert_int_equal(envelope_from_block(&copy, block), fine ? 0 : -EBADMSG);
