@@ -111,13 +111,12 @@ bool addr_is_loopback(const struct addr *a)
     }
 }
 
-static unsigned addr_bits(const struct addr *a)
+unsigned addr_bits(const struct addr *a)
 {
     return a->family == ADDR_IP4 ? 32 : a->family == ADDR_IP6 ? 128 : 0;
 }
 
-/* The address with all but its first `bits` bits 0, and no port. */
-static struct addr addr_cut(const struct addr *a, unsigned bits)
+struct addr addr_cut(const struct addr *a, unsigned bits)
 {
     struct addr cut = *a;
     size_t whole = bits / 8;

@@ -40,6 +40,12 @@ bool addr_equal(const struct addr *a, const struct addr *b);
 
 bool addr_is_loopback(const struct addr *a);
 
+/* How many bits its family's addresses have: 32 or 128; 0 for what is no such address. */
+unsigned addr_bits(const struct addr *a);
+
+/* The address with all but its first `bits` bits 0, and no port. */
+struct addr addr_cut(const struct addr *a, unsigned bits);
+
 /* What a *client* is: IPv4 /32, IPv6 /64; the port is gone. */
 struct addr addr_client(const struct addr *a);
 

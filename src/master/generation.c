@@ -180,21 +180,28 @@ static bool may_accept(const struct master *m, const struct generation *g)
     return false;
 }
 
+enum { SERVES_TEXT = 128 };
+
+/* Tells systemd, and puts it into `text`. */
+static void tell_serves(const struct generation *g, char text[SERVES_TEXT])
+{
+    snprintf(text, SERVES_TEXT, "generation %u serves with %u workers", g->id, g->config->workers);
+    notify_tell("READY=1\nSTATUS=%s", text);
+}
+
 /* Who asked for the next generation hears that it serves when nobody else does any more: whoever
  * comes after the answer meets the new configuration. Only then goes what the workers' last clients
  * may have needed (the store), and the web process, by way of which the answer goes. */
 static void part(struct master *m, struct generation *g)
 {
     const struct generation *next = m->current;
-    char text[128];
+    char text[SERVES_TEXT];
 
     m->parting = NULL;
     g->state = GENERATION_OLD;
     loop_alarm_off(&m->loop, &g->deadline);
-    snprintf(text, sizeof text, "generation %u serves with %u workers", next->id,
-             next->config->workers);
+    tell_serves(next, text);
     master_answer(m, next->asker, true, g->config ? "reload" : "upgrade", text);
-    notify_tell("READY=1\nSTATUS=%s", text);
     dismiss(m, g, RETIRE_STOP, NOTE_STOP);
     generation_child_gone(m, g);
     reload_if_asked(m);
@@ -315,7 +322,8 @@ static void become_current(struct master *m, struct generation *g)
         return;
     }
     log_ready(m, g);
-    notify_tell("READY=1\nSTATUS=generation %u serves with %u workers", g->id, g->config->workers);
+    char text[SERVES_TEXT];
+    tell_serves(g, text);
 }
 
 void generation_release_all(struct master *m)

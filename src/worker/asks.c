@@ -124,7 +124,7 @@ static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
     struct queue *queue = (struct queue *)watch;
 
     if (events & (EPOLLHUP | EPOLLERR)) { /* no clerk is left, nor comes: time-outs answer */
-        loop_forget(loop, watch);
+        wait_no_more(loop, queue);
         return;
     }
     while (queue->waiting) {

@@ -85,39 +85,48 @@ void lists_forget(struct worker *w, const struct conn *c)
         lookups_disown(w->lists->lookups, &c->peer, c);
 }
 
-static bool known(const struct worker *w, const struct addr *peer, struct dns_finding *f)
+/* What the DNS is known to say of it; nothing when that is not known. */
+static struct dns_finding known(const struct worker *w, const struct addr *peer)
 {
+    struct dns_finding f;
     bool fresh;
 
-    return w->lists && lookups_known(w->lists->lookups, peer, f, &fresh);
+    if (w->lists && lookups_known(w->lists->lookups, peer, &f, &fresh))
+        return f;
+    return (struct dns_finding){0};
 }
 
-void lists_names(const struct worker *w, const struct addr *peer, struct buf *names)
+static void add_names(const struct worker *w, const struct addr *peer, const struct dns_finding *f,
+                      struct buf *names)
 {
     const struct network *suspect = suspects_find(&w->suspects, peer);
     const struct config *config = w->config;
-    struct dns_finding f = {0};
     char text[ADDR_TEXT];
 
     if (suspect)
         (void)buf_addf(names, "suspect:%s", network_format(suspect, text));
-    if (!known(w, peer, &f))
-        return;
     for (size_t i = 0; i < config->dnsbl_count; i++)
-        if (f.listed >> i & 1)
+        if (f->listed >> i & 1)
             (void)buf_addf(names, "%s%s", names->len ? "," : "", config->dnsbl[i].zone);
+}
+
+void lists_names(const struct worker *w, const struct addr *peer, struct buf *names)
+{
+    struct dns_finding f = known(w, peer);
+
+    add_names(w, peer, &f, names);
 }
 
 void lists_journal(const struct worker *w, const struct addr *peer, struct log_line *l)
 {
+    struct dns_finding f = known(w, peer);
     struct buf names = {0};
-    struct dns_finding f;
 
-    lists_names(w, peer, &names);
+    add_names(w, peer, &f, &names);
     if (names.len)
         log_span(l, "listed", buf_span(&names));
     buf_free(&names);
-    if (known(w, peer, &f) && f.trust != DNS_TRUST_NONE)
+    if (f.trust != DNS_TRUST_NONE)
         log_text(l, "trusted",
                  f.trust == DNS_TRUST_LIST ? w->config->dnswl[f.by].zone
                                            : w->config->exempt_names.at[f.by]);

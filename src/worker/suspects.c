@@ -119,20 +119,15 @@ void suspects_close(struct suspects *s)
 
 static struct network cut(const struct addr *a, unsigned bits)
 {
-    struct network n = {.base = {.family = a->family}, .bits = (uint8_t)bits};
-
-    memcpy(n.base.octets, a->octets, (bits + 7) / 8);
-    if (bits % 8)
-        n.base.octets[bits / 8] &= (uint8_t)(0xff << (8 - bits % 8));
-    return n;
+    return (struct network){.base = addr_cut(a, bits), .bits = (uint8_t)bits};
 }
 
 const struct network *suspects_find(const struct suspects *s, const struct addr *a)
 {
     const bool *has = a->family == ADDR_IP4 ? s->has4 : s->has6;
-    unsigned most = a->family == ADDR_IP4 ? 32 : 128;
+    unsigned most = addr_bits(a);
 
-    if (s->count == 0 || (a->family != ADDR_IP4 && a->family != ADDR_IP6))
+    if (s->count == 0 || most == 0)
         return NULL;
     for (unsigned bits = 0; bits <= most; bits++) {
         if (!has[bits])

@@ -167,7 +167,7 @@ static void count(const struct worker *w, const struct note *question)
 
     if (!network_parse((struct span){question->text, question->len}, &n))
         return;
-    if (n.bits == (n.base.family == ADDR_IP4 ? 32 : 128))
+    if (n.bits == addr_bits(&n.base))
         lists_names(w, &n.base, &names);
     bool whole = names.len < NOTE_TEXT && buf_add(&names, "", 1) == 0;
     channel_tell(w->kit->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), question->tag,

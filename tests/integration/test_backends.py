@@ -207,11 +207,7 @@ def test_a_backend_that_serves_nobody_is_not_stormed(mired):
     greeted = []
 
     def refuse(server):
-        while True:
-            try:
-                connection, _ = server.accept()
-            except OSError:
-                return
+        for connection in ports.accepted(server):
             greeted.append(1)
             connection.sendall(b"554 no\r\n")
             connection.close()
@@ -365,11 +361,7 @@ class NoTls:
         self.server.close()
 
     def serve(self):
-        while True:
-            try:
-                connection, _ = self.server.accept()
-            except OSError:
-                return
+        for connection in ports.accepted(self.server):
             threading.Thread(target=self.talk, args=(connection,), daemon=True).start()
 
     def talk(self, connection):

@@ -92,11 +92,7 @@ class Keeper:
         self.thread.start()
 
     def _send(self):
-        while True:
-            try:
-                asker, _ = self.door.accept()
-            except OSError:
-                return
+        for asker in ports.accepted(self.door):
             with asker:
                 socket.send_fds(asker, [b"x"], [self.kept.fileno()])
 

@@ -63,3 +63,13 @@ def stranger():
     n = next(_address)
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:])
     return f"127.{20 + worker * 20 + n // 250 % 20}.{1 + n % 250}.{1 + n // 5000 % 250}"
+
+
+def accepted(listener):
+    """The connections that come to it, until it is closed."""
+    while True:
+        try:
+            connection, _ = listener.accept()
+        except OSError:
+            return
+        yield connection

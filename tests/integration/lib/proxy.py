@@ -126,11 +126,7 @@ class FaultProxy:
             return True
 
     def _accept(self):
-        while True:
-            try:
-                client, _ = self.listener.accept()
-            except OSError:
-                return
+        for client in ports.accepted(self.listener):
             threading.Thread(target=Link(self, client).run, daemon=True).start()
 
     def close(self):
