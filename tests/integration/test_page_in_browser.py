@@ -53,6 +53,13 @@ class Page:
         script = "const e = document.getElementById(arguments[0]); return e && e.textContent.trim()"
         return self.driver.execute_script(script, id)
 
+    def texts(self, selector):
+        """What is to be seen of each that the selector finds, at one moment: the page draws itself anew meanwhile."""
+        return self.driver.execute_script(
+            """return [...document.querySelectorAll(arguments[0])].map((e) => e.checkVisibility() ? e.innerText.trim() : "")""",
+            selector,
+        )
+
     def wait(self, what, timeout=15):
         until = time.monotonic() + timeout
         while not (seen := what()):
@@ -377,7 +384,7 @@ def test_the_same_stands_in_a_table_for_who_cannot_see_the_charts(served, open_p
     page = open_page(m)
     page.wait(lambda: page.text("held") == "1")
     page.driver.find_element(By.CSS_SELECTOR, "#past summary").click()
-    cells = page.wait(lambda: [c.text for c in page.driver.find_elements(By.CSS_SELECTOR, "#past-rows tr:first-child td")])
+    cells = page.wait(lambda: page.texts("#past-rows tr:first-child td"))
     assert re.fullmatch(r"\d\d:\d\d:\d\d", cells[0]) and cells[1:3] == ["1", "0"]
     held.close()
 
