@@ -10,8 +10,8 @@
  *     -k     keep the sockets: nothing is frozen on this side
  *
  *   freezeload -b
- *     what the kernel asks for freezing and thawing at all, in CPU us: one connection, many times;
- *     and how much of it is the way into the kernel and back
+ *     what the kernel asks for freezing and thawing at all, in CPU us a connection, call by call
+ *     and in a ring (src/freezer/calls.h); and how much of it is the way into the kernel and back
  *
  * Prints a line of JSON each second, and a last one with "final":true. A client's address and port
  * are its own for the whole run: one of the kernel's choice could be a frozen client's. Wants a
@@ -41,14 +41,14 @@
 enum {
     PORTS = 50000, /* of one address, from FIRST_PORT on */
     FIRST_PORT = 10000,
-    QUIET_MS = 60,      /* after which the server's kernel has acknowledged what was asked */
+    QUIET_MS = 120,     /* after which both kernels have acknowledged what was said */
     LEAD_MS = 1000,     /* put back so long before the answer is due */
     GIVE_UP_MS = 30000, /* after that it will not come */
     BIN_MS = 10,
     BINS = GIVE_UP_MS / BIN_MS,
     DESCRIPTORS_SPARE = 64,
-    BARE_TURNS = 20000,
-    BARE_CALLS = 26, /* system calls of a turn: 12 of tcp_freeze(), close, 13 of tcp_thaw() */
+    BARE_TURNS = 1000,
+    BARE_CALLS = 26, /* each connection's: 11 of tcp_freeze(), 2 of tcp_leave(), 13 of tcp_thaw() */
 };
 
 enum step { GREETED, SAID_EHLO, SAID_RCPT, ASKED, TOLD };
@@ -82,9 +82,13 @@ static struct {
 
 static struct counters *count;
 static struct loop loop;
+static struct calls *calls;
 static struct client *clients;
 static uint32_t *order; /* ids in the order in which they were frozen, and so are due */
 static struct live *lives, *free_lives;
+static struct live *quiet[TCP_JOBS]; /* to be frozen, together */
+static size_t quiets;
+static long spare; /* of those */
 static long first, mine, next, opening, frozen, thawed, ended;
 static uint64_t start_ms;
 
@@ -102,11 +106,17 @@ static void say(struct live *l, const char *text)
 
 static void rest(struct live *l)
 {
+    for (size_t i = 0; i < quiets; i++)
+        if (quiet[i] == l)
+            quiet[i] = quiet[--quiets];
     loop_alarm_off(&loop, &l->alarm);
-    loop_forget(&loop, &l->watch);
-    close(l->watch.fd);
+    if (l->watch.fd >= 0) {
+        loop_forget(&loop, &l->watch);
+        close(l->watch.fd);
+    }
     l->next_free = free_lives;
     free_lives = l;
+    spare++;
     count->live--;
 }
 
@@ -121,17 +131,36 @@ static void finish(struct live *l, _Atomic long *what)
     rest(l);
 }
 
+static void freeze_quiet(void)
+{
+    struct tcp_job job[TCP_JOBS];
+    struct live *live[TCP_JOBS];
+    size_t n = quiets;
+
+    memcpy(live, quiet, sizeof live);
+    quiets = 0;
+    for (size_t i = 0; i < n; i++)
+        job[i] = (struct tcp_job){.fd = live[i]->watch.fd, .tcp = &clients[live[i]->id].tcp};
+    tcp_freeze(calls, job, n);
+    tcp_leave(calls, job, n);
+    for (size_t i = 0; i < n; i++) {
+        struct live *l = live[i];
+        if (job[i].result < 0) {
+            loop_alarm(&loop, &l->alarm, loop.now + QUIET_MS);
+            continue;
+        }
+        order[frozen++] = l->id;
+        count->frozen++;
+        l->watch.fd = -1; /* closed, and so no longer watched */
+        rest(l);
+    }
+}
+
 static void try_freeze(struct live *l)
 {
-    struct client *c = &clients[l->id];
-
-    if (tcp_freeze(l->watch.fd, &c->tcp) < 0) {
-        loop_alarm(&loop, &l->alarm, loop.now + QUIET_MS);
-        return;
-    }
-    order[frozen++] = l->id;
-    count->frozen++;
-    rest(l);
+    if (quiets == TCP_JOBS)
+        freeze_quiet();
+    quiet[quiets++] = l;
 }
 
 static void alarm_due(struct loop *lp, struct alarm *a)
@@ -225,6 +254,7 @@ static struct live *watch(int fd, uint32_t id, enum step step)
         return NULL;
     }
     free_lives = l->next_free;
+    spare--;
     count->live++;
     return l;
 }
@@ -253,18 +283,36 @@ static bool open_client(uint32_t id)
     return true;
 }
 
-static void thaw(uint32_t id)
+static bool thaw_is_due(void)
 {
-    int fd = tcp_thaw(&clients[id].tcp, loop.now - start_ms - clients[id].asked_ms - QUIET_MS);
-    struct live *l = fd < 0 ? NULL : watch(fd, id, ASKED);
+    return thawed < frozen &&
+           now_ms() + LEAD_MS >= clients[order[thawed]].asked_ms + (uint32_t)o.hold_s * 1000;
+}
 
-    count->frozen--;
-    if (l) {
-        loop_alarm(&loop, &l->alarm, loop.now + LEAD_MS + GIVE_UP_MS);
-    } else {
-        count->lost++;
-        ended++;
+/* The next ones that are due; returns how many they were. */
+static size_t thaw_some(void)
+{
+    struct tcp_job job[TCP_JOBS];
+    uint32_t id[TCP_JOBS];
+    size_t n = 0;
+
+    for (; n < TCP_JOBS && thaw_is_due(); n++) {
+        id[n] = order[thawed++];
+        job[n].tcp = &clients[id[n]].tcp;
+        job[n].slept_ms = loop.now - start_ms - clients[id[n]].asked_ms - QUIET_MS;
     }
+    tcp_thaw(calls, job, n);
+    for (size_t i = 0; i < n; i++) {
+        struct live *l = job[i].result < 0 ? NULL : watch(job[i].fd, id[i], ASKED);
+        count->frozen--;
+        if (l) {
+            loop_alarm(&loop, &l->alarm, loop.now + LEAD_MS + GIVE_UP_MS);
+        } else {
+            count->lost++;
+            ended++;
+        }
+    }
+    return n;
 }
 
 /* ---- One process ---- */
@@ -279,9 +327,9 @@ static void work(void)
             ended++;
         }
     }
-    while (thawed < frozen && free_lives &&
-           now_ms() + LEAD_MS >= clients[order[thawed]].asked_ms + (uint32_t)o.hold_s * 1000)
-        thaw(order[thawed++]);
+    freeze_quiet();
+    while (spare > TCP_JOBS && thaw_some() > 0)
+        ;
 }
 
 static int run_process(long index, long descriptors)
@@ -292,8 +340,10 @@ static int run_process(long index, long descriptors)
     clients = calloc((size_t)mine + 1, sizeof *clients);
     order = calloc((size_t)mine + 1, sizeof *order);
     lives = calloc((size_t)descriptors, sizeof *lives);
-    if (!clients || !order || !lives || loop_open(&loop) < 0)
+    calls = calls_open();
+    if (!clients || !order || !lives || !calls || loop_open(&loop) < 0)
         return 1;
+    spare = descriptors;
     for (long i = descriptors; i-- > 0; free_lives = &lives[i])
         lives[i].next_free = free_lives;
     while (ended < mine) {
@@ -314,31 +364,62 @@ static double cpu_us(void)
            (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec);
 }
 
-static int bare(void)
+static int open_pairs(int fd[TCP_JOBS])
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof a;
-    int listener = socket(AF_INET, SOCK_STREAM, 0), peer = socket(AF_INET, SOCK_STREAM, 0);
-    struct tcp_frozen f;
+    int listener = socket(AF_INET, SOCK_STREAM, 0);
 
     if (bind(listener, (struct sockaddr *)&a, len) < 0 || listen(listener, 1) < 0 ||
-        getsockname(listener, (struct sockaddr *)&a, &len) < 0 ||
-        connect(peer, (struct sockaddr *)&a, len) < 0)
-        return 1;
-    int fd = accept(listener, NULL, NULL);
-    double begin = cpu_us();
-    for (int i = 0; i < BARE_TURNS; i++)
-        syscall(SYS_getppid);
-    double empty = cpu_us() - begin;
-    begin = cpu_us();
-    for (int i = 0; i < BARE_TURNS; i++) {
-        if (fd < 0 || tcp_freeze(fd, &f) < 0)
-            return 1;
-        close(fd);
-        fd = tcp_thaw(&f, 0);
+        getsockname(listener, (struct sockaddr *)&a, &len) < 0)
+        return -1;
+    for (size_t i = 0; i < TCP_JOBS; i++) {
+        int peer = socket(AF_INET, SOCK_STREAM, 0);
+        if (connect(peer, (struct sockaddr *)&a, len) < 0 ||
+            (fd[i] = accept(listener, NULL, NULL)) < 0)
+            return -1;
     }
-    printf("{\"bare_us\":%.2f,\"calls\":%d,\"empty_call_us\":%.3f}\n",
-           (cpu_us() - begin) / BARE_TURNS, BARE_CALLS, empty / BARE_TURNS);
+    return 0;
+}
+
+/* CPU us to freeze and thaw one; negative: it does not go. */
+static double turns(const int fd[TCP_JOBS])
+{
+    struct tcp_frozen frozen_as[TCP_JOBS];
+    struct tcp_job job[TCP_JOBS];
+
+    for (size_t k = 0; k < TCP_JOBS; k++)
+        job[k] = (struct tcp_job){.fd = fd[k], .tcp = &frozen_as[k]};
+    double begin = cpu_us();
+    for (int i = 0; i < BARE_TURNS; i++) {
+        tcp_freeze(calls, job, TCP_JOBS);
+        tcp_leave(calls, job, TCP_JOBS);
+        for (size_t k = 0; k < TCP_JOBS; k++)
+            if (job[k].result < 0)
+                return -1;
+        tcp_thaw(calls, job, TCP_JOBS);
+    }
+    return (cpu_us() - begin) / BARE_TURNS / TCP_JOBS;
+}
+
+static int bare(void)
+{
+    int ring_fd[TCP_JOBS], plain_fd[TCP_JOBS];
+
+    calls = calls_open();
+    if (!calls || open_pairs(ring_fd) < 0 || open_pairs(plain_fd) < 0)
+        return 1;
+    double begin = cpu_us();
+    for (int i = 0; i < BARE_TURNS * 20; i++)
+        syscall(SYS_getppid);
+    double empty = (cpu_us() - begin) / BARE_TURNS / 20;
+    double ring = calls_have_ring(calls) ? turns(ring_fd) : 0;
+    calls_drop_ring(calls);
+    double plain = turns(plain_fd);
+    if (ring < 0 || plain < 0)
+        return 1;
+    printf("{\"bare_us\":%.2f,\"ring_us\":%.2f,\"calls\":%d,\"empty_call_us\":%.3f}\n", plain, ring,
+           BARE_CALLS, empty);
     return 0;
 }
 

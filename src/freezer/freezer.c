@@ -1,12 +1,14 @@
 /* The freezer process: workers' connections in, the same connections out when their replies are
  * due.
  *
- *   worker --descriptors--> freezer: tcp_freeze(), table_put(), close: no socket, no descriptor
- *   table_due() --> tcp_thaw() --descriptors--> worker: sends the reply as if nothing had been
+ *   worker --descriptors--> tcp_freeze(), table_put(), tcp_leave(): no socket, no descriptor
+ *   table_due(), tcp_thaw(), table_drop() --descriptors--> worker: sends the reply as if nothing
+ *   had been
  *
  * A connection that cannot be frozen (something is under way on it) goes straight back and is held
  * as ordinary ones are. What is put in the table is complete before the socket goes, so that a
- * death at any point loses at most the one connection in hand. */
+ * death at any point loses at most the connections in hand, a batch of which share their ways into
+ * the kernel (calls.h). */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -25,9 +27,10 @@
 #include "freezer/freezer.h"
 #include "freezer/rule.h"
 #include "freezer/table.h"
+#include "freezer/ways.h"
 
 enum {
-    THAW_BATCH = 256,      /* thawed in one turn, so that freezing gets its turn too */
+    THAW_BATCHES = 8,      /* in one turn, so that freezing gets its turn too */
     AGAIN_MS = 20,         /* a worker that has too much to do is tried again */
     ELSEWHERE_MS = 2000,   /* a local address or a route that is not there now is tried again */
     DROP_AFTER_MS = 60000, /* nobody took it for so long: given up */
@@ -36,28 +39,32 @@ enum {
     ROOM_MS = 2000,        /* between looks whether the disk has room for the table again */
 };
 
-struct way { /* to a worker slot, or to one worker */
-    struct watch watch;
-    struct handoff out; /* not yet sent; its descriptors are ours */
-    struct way *next;   /* of the workers' own */
-    uint32_t name;
+/* A hold on its way out of the table. */
+struct leaving {
+    struct frozen_hold hold;
+    struct way *way;
+    uint32_t id;
+    char room[FROZEN_ROOM];
 };
 
 struct freezer {
     struct loop loop;
     const struct freezer_kit *kit;
     struct frozen_table *table;
+    struct calls *calls;
     struct watch control;
     struct alarm due, begin;
-    int lock;         /* held by who has the table */
-    bool said_full;   /* that the disk has no room for it */
-    struct way *way;  /* to the slots */
-    struct way *ways; /* of workers' own */
+    int lock;       /* held by who has the table */
+    bool said_full; /* that the disk has no room for it */
+    struct ways ways;
     uint64_t begun_ms;
     struct handoff in;
-    char room[FROZEN_ROOM];
+    struct frozen_hold coming[TCP_JOBS];
+    struct leaving leaving[TCP_JOBS];
     uint64_t frozen, thawed, lost;
 };
+
+_Static_assert((int)TCP_JOBS >= (int)HANDOFF_BATCH, "what comes together is frozen together");
 
 static struct freezer *freezer_of(struct loop *loop)
 {
@@ -78,136 +85,7 @@ static void set_due(struct freezer *f)
     loop_alarm(&f->loop, &f->due, f->loop.now + wait);
 }
 
-/* ---- back to the workers ---- */
-
-static void flush(struct freezer *f, struct way *way)
-{
-    uint32_t n = way->out.count;
-    int fd[HANDOFF_BATCH];
-
-    if (n == 0)
-        return;
-    for (uint32_t i = 0; i < n; i++)
-        fd[i] = way->out.item[i].fd;
-    int r = handoff_send(way->watch.fd, &way->out);
-    if (r == -EPIPE || r == -ECONNRESET) { /* a worker that has died with its way */
-        f->lost += n;
-        way->out.count = 0;
-        way->out.used = 0;
-    } else if (r < 0) {
-        loop_want(&f->loop, &way->watch, EPOLLIN | EPOLLOUT);
-        return;
-    }
-    loop_want(&f->loop, &way->watch, EPOLLIN);
-    for (uint32_t i = 0; i < n; i++)
-        close(fd[i]);
-}
-
-static void flush_all(struct freezer *f)
-{
-    for (uint32_t i = 0; i < f->kit->slots; i++)
-        flush(f, &f->way[i]);
-    for (struct way *way = f->ways; way; way = way->next)
-        flush(f, way);
-}
-
-/* NULL: the one worker that it could go to is not there. */
-static struct way *way_for(struct freezer *f, uint32_t slot, uint32_t name)
-{
-    uint32_t taking = f->kit->shared->slots;
-
-    if (name) {
-        struct way *way = f->ways;
-        while (way && way->name != name)
-            way = way->next;
-        return way;
-    }
-    if (taking == 0 || taking > f->kit->slots)
-        taking = f->kit->slots;
-    return &f->way[slot % taking];
-}
-
-/* Hands a connection to a worker; false when that worker has too much to do (the descriptor stays
- * ours). */
-static bool give_back(struct freezer *f, uint32_t slot, const struct handoff_item *item)
-{
-    struct way *way = way_for(f, slot, item->way);
-
-    if (!way)
-        return false;
-    if (handoff_add(&way->out, item) == 0)
-        return true;
-    flush(f, way);
-    return handoff_add(&way->out, item) == 0;
-}
-
-static bool has_room(struct freezer *f, struct way *way)
-{
-    if (way->out.count == HANDOFF_BATCH || way->out.used + FROZEN_SESSION_MAX > HANDOFF_OCTETS)
-        flush(f, way);
-    return way->out.count < HANDOFF_BATCH && way->out.used + FROZEN_SESSION_MAX <= HANDOFF_OCTETS;
-}
-
-/* ---- ways of workers' own ---- */
-
-static void way_forget(struct freezer *f, struct way *way)
-{
-    struct way **p = &f->ways;
-
-    while (*p != way)
-        p = &(*p)->next;
-    *p = way->next;
-    for (uint32_t i = 0; i < way->out.count; i++)
-        close(way->out.item[i].fd);
-    f->lost += way->out.count;
-    loop_forget(&f->loop, &way->watch);
-    close(way->watch.fd);
-    free(way);
-}
-
-static void own_way_ready(struct loop *loop, struct watch *watch, uint32_t events)
-{
-    struct freezer *f = freezer_of(loop);
-    struct way *way = (struct way *)watch;
-
-    if (events & ~(uint32_t)EPOLLOUT) /* nothing ever comes in on it but its end */
-        way_forget(f, way);
-    else
-        flush(f, way);
-}
-
-static void way_add(struct freezer *f, const struct handoff_item *item)
-{
-    struct way *old = item->way ? way_for(f, 0, item->way) : NULL;
-    struct way *way = item->way ? calloc(1, sizeof *way) : NULL;
-
-    if (old)
-        way_forget(f, old);
-    if (way) {
-        way->watch = (struct watch){.fd = item->fd, .events = EPOLLIN, .ready = own_way_ready};
-        way->name = item->way;
-    }
-    if (!way || loop_watch(&f->loop, &way->watch) < 0) {
-        free(way);
-        close(item->fd); /* which tells the worker */
-        return;
-    }
-    way->next = f->ways;
-    f->ways = way;
-}
-
 /* ---- thawing ---- */
-
-/* What its worker kept of it died with that worker: the client is told by an end. */
-static void end_one(struct freezer *f, uint32_t id, const struct frozen_hold *h)
-{
-    int fd = tcp_thaw(&h->tcp, f->loop.wall > h->frozen_ms ? f->loop.wall - h->frozen_ms : 0);
-
-    if (fd >= 0)
-        close(fd);
-    f->lost++;
-    table_drop(f->table, id);
-}
 
 /* Whether what keeps a connection from being put back may pass: when to look again, or 0. */
 static uint64_t passes_in_ms(int error)
@@ -225,49 +103,91 @@ static uint64_t passes_in_ms(int error)
     }
 }
 
-static void thaw_one(struct freezer *f, uint32_t id, const struct frozen_hold *h)
+static bool is_given_up(const struct freezer *f, const struct leaving *l)
 {
-    struct way *way = way_for(f, h->slot, h->way);
     uint64_t now = f->loop.wall;
 
-    if ((!way && now > f->begun_ms + WAYS_MS) || now > h->due_ms + DROP_AFTER_MS) {
-        end_one(f, id, h);
-        return;
+    return (!l->way && now > f->begun_ms + WAYS_MS) || now > l->hold.due_ms + DROP_AFTER_MS;
+}
+
+/* Takes up to TCP_JOBS due holds off the table's list: those that a worker has room for, and those
+ * that none will ever take. */
+static size_t take_due(struct freezer *f)
+{
+    size_t n = 0;
+
+    while (n < TCP_JOBS) {
+        struct leaving *l = &f->leaving[n];
+        if (!table_due(f->table, f->loop.wall, &l->id, &l->hold, l->room))
+            break;
+        l->way = ways_find(&f->ways, l->hold.slot, l->hold.way);
+        if (is_given_up(f, l))
+            l->way = NULL;
+        else if (!l->way || !way_promise(&f->ways, l->way, l->hold.session.len)) {
+            table_again(f->table, l->id, f->loop.wall + AGAIN_MS);
+            continue;
+        }
+        n++;
     }
-    if (!way || !has_room(f, way)) {
-        table_again(f->table, id, now + AGAIN_MS);
-        return;
-    }
-    int fd = tcp_thaw(&h->tcp, now > h->frozen_ms ? now - h->frozen_ms : 0);
-    uint64_t again = passes_in_ms(fd);
+    return n;
+}
+
+static void give(struct freezer *f, const struct leaving *l, int fd)
+{
+    const struct frozen_hold *h = &l->hold;
+    struct handoff_item item = {
+        .fd = fd, .way = h->way, .due_ms = h->due_ms, .session = h->session};
+
+    tcp_ends(&h->tcp, &item.local, &item.remote);
+    if (h->client.family != ADDR_NONE)
+        item.remote = h->client;
+    way_give(l->way, &item);
+    f->thawed++;
+}
+
+static void end_thaw(struct freezer *f, const struct leaving *l, const struct tcp_job *job)
+{
+    uint64_t again = l->way ? passes_in_ms(job->result) : 0;
+
     if (again) {
-        table_again(f->table, id, now + again);
-        return;
-    }
-    if (fd < 0) { /* a newer connection has its addresses */
-        f->lost++;
+        table_again(f->table, l->id, f->loop.wall + again);
     } else {
-        struct handoff_item item = {
-            .fd = fd, .way = h->way, .due_ms = h->due_ms, .session = h->session};
-        tcp_ends(&h->tcp, &item.local, &item.remote);
-        if (h->client.family != ADDR_NONE)
-            item.remote = h->client;
-        f->thawed++;
-        if (!give_back(f, h->slot, &item))
-            close(fd);
+        table_drop(f->table, l->id);
+        if (job->result == 0 && l->way) {
+            give(f, l, job->fd);
+            return;
+        }
+        f->lost++; /* a newer connection has its addresses, or nobody takes it: told by an end */
+        if (job->fd >= 0)
+            close(job->fd);
     }
-    table_drop(f->table, id);
+    if (l->way)
+        way_excuse(l->way, l->hold.session.len);
+}
+
+static size_t thaw_some(struct freezer *f)
+{
+    struct tcp_job job[TCP_JOBS];
+    size_t n = take_due(f);
+
+    for (size_t i = 0; i < n; i++) {
+        struct frozen_hold *h = &f->leaving[i].hold;
+        job[i].tcp = &h->tcp;
+        job[i].slept_ms = f->loop.wall > h->frozen_ms ? f->loop.wall - h->frozen_ms : 0;
+    }
+    tcp_thaw(f->calls, job, n);
+    for (size_t i = 0; i < n; i++)
+        end_thaw(f, &f->leaving[i], &job[i]);
+    return n;
 }
 
 static void due(struct loop *loop, struct alarm *a)
 {
     struct freezer *f = freezer_of(loop);
-    struct frozen_hold h;
-    uint32_t id;
 
-    for (int i = 0; i < THAW_BATCH && table_due(f->table, loop->wall, &id, &h, f->room); i++)
-        thaw_one(f, id, &h);
-    flush_all(f);
+    for (int i = 0; i < THAW_BATCHES && thaw_some(f) == TCP_JOBS; i++)
+        ;
+    ways_flush(&f->ways);
     set_gauge(f);
     set_due(f);
 }
@@ -283,50 +203,94 @@ static void say_full(struct freezer *f)
     f->said_full = true;
 }
 
-static void freeze_one(struct freezer *f, uint16_t slot, const struct handoff_item *item)
+/* What comes from a worker: its own ways are taken up, connections are left to be frozen; returns
+ * how many. */
+static size_t take_coming(struct freezer *f, uint16_t slot, struct handoff_item *item,
+                          struct tcp_job job[TCP_JOBS])
 {
-    struct frozen_hold h = {.due_ms = item->due_ms,
-                            .slot = slot,
-                            .way = item->way,
-                            .client = item->remote,
-                            .session = item->session};
+    size_t n = 0;
 
-    if (item->kind == HANDOFF_WAY) {
-        way_add(f, item);
-        return;
-    }
-    int r = f->kit->shared->working ? tcp_freeze(item->fd, &h.tcp) : -EPERM;
-    if (r == 0) {
-        h.frozen_ms = f->loop.wall;
-        r = table_put(f->table, &h);
-        if (r == 0) {
-            f->frozen++;
-            close(item->fd);
-            return;
+    for (uint32_t i = 0; i < f->in.count; i++) {
+        if (f->in.item[i].kind == HANDOFF_WAY) {
+            ways_add(&f->ways, &f->in.item[i]);
+            continue;
         }
-        tcp_unfreeze(item->fd, &h.tcp);
-        if (r == -ENOSPC)
+        item[n] = f->in.item[i];
+        f->coming[n] = (struct frozen_hold){.due_ms = item[n].due_ms,
+                                            .frozen_ms = f->loop.wall,
+                                            .slot = slot,
+                                            .way = item[n].way,
+                                            .client = item[n].remote,
+                                            .session = item[n].session};
+        job[n] = (struct tcp_job){.fd = item[n].fd, .tcp = &f->coming[n].tcp};
+        n++;
+    }
+    return n;
+}
+
+/* Into the table with those whose state is known. */
+static void note_frozen(struct freezer *f, struct tcp_job *job, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (job[i].result != 0)
+            continue;
+        job[i].result = table_put(f->table, &f->coming[i]);
+        if (job[i].result == 0)
+            continue;
+        tcp_unfreeze(job[i].fd, job[i].tcp);
+        if (job[i].result == -ENOSPC)
             say_full(f);
     }
-    log_debug("a hold stays an ordinary one: %s", strerror(-r));
-    if (!give_back(f, slot, item)) {
+}
+
+static void stay_ordinary(struct freezer *f, uint16_t slot, const struct handoff_item *item,
+                          int why)
+{
+    log_debug("a hold stays an ordinary one: %s", strerror(-why));
+    if (!ways_return(&f->ways, slot, item)) {
         f->lost++;
         close(item->fd);
     }
 }
 
-static void way_ready(struct loop *loop, struct watch *watch, uint32_t events)
+static void freeze_batch(struct freezer *f, uint16_t slot)
+{
+    struct handoff_item item[HANDOFF_BATCH];
+    struct tcp_job job[TCP_JOBS];
+    bool kept[TCP_JOBS];
+    size_t n = take_coming(f, slot, item, job);
+
+    if (f->kit->shared->working)
+        tcp_freeze(f->calls, job, n);
+    else
+        for (size_t i = 0; i < n; i++)
+            job[i].result = -EPERM;
+    note_frozen(f, job, n);
+    for (size_t i = 0; i < n; i++)
+        kept[i] = job[i].result == 0;
+    tcp_leave(f->calls, job, n);
+    for (size_t i = 0; i < n; i++) {
+        if (job[i].result == 0) {
+            f->frozen++;
+            continue;
+        }
+        if (kept[i])
+            table_forget(f->table, &f->coming[i]);
+        stay_ordinary(f, slot, &item[i], job[i].result);
+    }
+}
+
+static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct freezer *f = freezer_of(loop);
     struct way *way = (struct way *)watch;
 
     if (events & EPOLLOUT)
-        flush(f, way);
+        way_flush(&f->ways, way);
     /* A batch is taken only while there is room to give all of it back. */
     if (events & EPOLLIN && way->out.count == 0 && handoff_read(watch->fd, &f->in) == 1) {
-        for (uint32_t i = 0; i < f->in.count; i++)
-            freeze_one(f, (uint16_t)(way - f->way), &f->in.item[i]);
-        flush_all(f);
+        freeze_batch(f, (uint16_t)(way - f->ways.slot));
+        ways_flush(&f->ways);
         set_gauge(f);
         set_due(f);
     }
@@ -422,8 +386,8 @@ static int begin_serving(struct freezer *f)
     kit->shared->waiting--;
     f->begun_ms = f->loop.wall;
     for (uint32_t i = 0; i < kit->slots && r == 0; i++) {
-        f->way[i].watch = (struct watch){.fd = kit->slot[i], .events = EPOLLIN, .ready = way_ready};
-        r = loop_watch(&f->loop, &f->way[i].watch);
+        f->ways.slot[i].watch.ready = slot_ready;
+        r = loop_watch(&f->loop, &f->ways.slot[i].watch);
     }
     if (r < 0)
         return r;
@@ -470,9 +434,13 @@ static int open_all(struct freezer *f)
         return r;
     snprintf(path, sizeof path, "%s/frozen.lock", kit->config->state);
     f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    f->way = calloc(kit->slots, sizeof *f->way);
-    if (f->lock < 0 || !f->way)
+    if (f->lock < 0)
         return -errno;
+    if ((r = ways_open(&f->ways, &f->loop, kit)) < 0)
+        return r;
+    f->calls = calls_open();
+    if (!f->calls)
+        return -ENOMEM;
     f->due.due = due;
     f->begin.due = begin;
     loop_alarm(&f->loop, &f->begin, f->loop.now);
@@ -483,19 +451,18 @@ static int open_all(struct freezer *f)
 static void close_all(struct freezer *f)
 {
     if (f->table)
-        flush_all(f);
-    while (f->ways)
-        way_forget(f, f->ways);
+        ways_flush(&f->ways);
+    ways_close(&f->ways);
     if (f->table)
         f->kit->shared->working = 0;
     else
         f->kit->shared->waiting--;
     log_debug("the freezer ends: %lu frozen, %lu thawed, %lu lost", (unsigned long)f->frozen,
-              (unsigned long)f->thawed, (unsigned long)f->lost);
+              (unsigned long)f->thawed, (unsigned long)(f->lost + f->ways.lost));
     table_close(f->table);
     close(f->lock);
     loop_close(&f->loop);
-    free(f->way);
+    calls_close(f->calls);
     free(f);
 }
 

@@ -1,82 +1,15 @@
 /* The frozen table; see table.h. Runs in the freezer.
  *
  * Due holds are kept in a ring of lists, one for each TICK_MS; a hold further away than the ring
- * reaches waits in the last list and is put further when that comes. The index by addresses and
- * ports is a linear hash: it grows by one bucket at a time, so that it costs 4 octets a hold
- * whatever the table could take, and no put has to wait for it. Record 0 is never used, so 0 is
- * "none" in every link. */
+ * reaches waits in the last list and is put further when that comes. Record 0 is never used, so 0
+ * is "none" in every link. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/siphash.h"
 #include "freezer/table_part.h"
 
-enum { VERSION = 3, BUCKETS_LEAST = 1024 };
-
-/* ---- the index ---- */
-
-static uint64_t hash_of(const struct frozen_table *t, const uint8_t *packed)
-{
-    struct span key = record_key(packed);
-
-    return siphash(&t->file.key, key.at, key.len);
-}
-
-static uint32_t *bucket_of(const struct frozen_table *t, const uint8_t *packed)
-{
-    uint64_t hash = hash_of(t, packed);
-    uint32_t b = hash & (t->level * 2 - 1);
-
-    return &t->bucket[b < t->buckets ? b : b - t->level];
-}
-
-/* One bucket more: those of an old one's chain that belong into it move. */
-static void split_bucket(struct frozen_table *t)
-{
-    uint32_t *from = &t->bucket[t->buckets - t->level], *to = &t->bucket[t->buckets];
-
-    t->buckets++;
-    while (*from) {
-        struct record *r = record_at(t, *from);
-        if (bucket_of(t, r->octets) != to) {
-            from = &r->same_hash;
-            continue;
-        }
-        uint32_t id = *from;
-        *from = r->same_hash;
-        r->same_hash = *to;
-        *to = id;
-    }
-    if (t->buckets == t->level * 2)
-        t->level = t->buckets;
-}
-
-static void link_hash(struct frozen_table *t, uint32_t id)
-{
-    if (t->count > t->buckets)
-        split_bucket(t);
-    uint32_t *bucket = bucket_of(t, record_at(t, id)->octets);
-    record_at(t, id)->same_hash = *bucket;
-    *bucket = id;
-}
-
-static void unlink_hash(struct frozen_table *t, uint32_t id)
-{
-    uint32_t *p = bucket_of(t, record_at(t, id)->octets);
-    while (*p != id)
-        p = &record_at(t, *p)->same_hash;
-    *p = record_at(t, id)->same_hash;
-}
-
-static uint32_t find(struct frozen_table *t, const uint8_t *packed)
-{
-    struct span key = record_key(packed);
-    uint32_t id = *bucket_of(t, packed);
-    while (id && !span_equal(record_key(record_at(t, id)->octets), key))
-        id = record_at(t, id)->same_hash;
-    return id;
-}
+enum { VERSION = 3, IN_NO_LIST = UINT16_MAX };
 
 /* ---- lists of what is due ---- */
 
@@ -103,12 +36,15 @@ static void unlink_due(struct frozen_table *t, uint32_t id)
 {
     struct record *r = record_at(t, id);
 
+    if (r->ring == IN_NO_LIST)
+        return;
     if (r->previous_due)
         record_at(t, r->previous_due)->next_due = r->next_due;
     else
         t->ring[r->ring] = r->next_due;
     if (r->next_due)
         record_at(t, r->next_due)->previous_due = r->previous_due;
+    r->ring = IN_NO_LIST;
 }
 
 /* ---- opening ---- */
@@ -143,7 +79,7 @@ static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
         }
         wanted[id] = 1;
         t->count++;
-        link_hash(t, id);
+        index_add(t, id);
         link_due(t, id, record_at(t, id)->due_ms);
     }
     while (t->used_below > 1 && !wanted[t->used_below - 1])
@@ -165,16 +101,16 @@ int table_open(struct frozen_table **out, const char *path, uint32_t records, ui
     if (!t)
         return -ENOMEM;
     t->records = records;
-    t->buckets = t->level = BUCKETS_LEAST;
     t->tick = now / TABLE_TICK_MS;
     t->nothing = UINT64_MAX;
-    t->bucket = calloc(records + BUCKETS_LEAST + 1, sizeof *t->bucket);
-    int r = t->bucket ? mapfile_open_sparse(&t->file, path, "MRDFROZN", VERSION,
-                                            (size_t)records * FROZEN_RECORD)
-                      : -ENOMEM;
+    int r =
+        mapfile_open_sparse(&t->file, path, "MRDFROZN", VERSION, (size_t)records * FROZEN_RECORD);
     if (r < 0) {
-        free(t->bucket);
         free(t);
+        return r;
+    }
+    if ((r = index_open(&t->index, records, &t->file.key)) < 0) {
+        table_close(t);
         return r;
     }
     if (!records_reserve(t)) {
@@ -195,7 +131,7 @@ void table_close(struct frozen_table *t)
     if (!t)
         return;
     mapfile_close(&t->file);
-    free(t->bucket);
+    index_close(&t->index);
     free(t);
 }
 
@@ -208,7 +144,7 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
 
     if (h->session.len > FROZEN_SESSION_MAX)
         return -E2BIG;
-    uint32_t old = find(t, packed);
+    uint32_t old = index_find(t, packed);
     if (old)
         table_drop(t, old);
     uint32_t id = records_take(t, n + h->session.len);
@@ -224,10 +160,20 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
     r->way = h->way;
     records_write(t, id, (struct span){(char *)packed, n}, h->session);
     t->count++;
-    link_hash(t, id);
+    index_add(t, id);
     link_due(t, id, record_at(t, id)->due_ms);
     record_set_state(r, RECORD_HOLD);
     return 0;
+}
+
+void table_forget(struct frozen_table *t, const struct frozen_hold *h)
+{
+    uint8_t packed[PACKED_MAX];
+
+    record_pack(h, packed);
+    uint32_t id = index_find(t, packed);
+    if (id)
+        table_drop(t, id);
 }
 
 /* A hold in the list that is due now, but itself due only later: the ring did not reach so far. */
@@ -251,6 +197,7 @@ bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen
         } else if (!records_read(t, first, h, room)) {
             table_drop(t, first);
         } else {
+            unlink_due(t, first);
             *id = first;
             return true;
         }
@@ -269,7 +216,7 @@ void table_drop(struct frozen_table *t, uint32_t id)
     record_set_state(record_at(t, id),
                      RECORD_FREE); /* first: a crash from here on must not find it again */
     unlink_due(t, id);
-    unlink_hash(t, id);
+    index_remove(t, id);
     records_give(t, id);
     t->count--;
 }

@@ -45,8 +45,11 @@ void table_close(struct frozen_table *t);
  * the newcomer wins. 0, or -ENOSPC or -E2BIG (the session is too long). */
 int table_put(struct frozen_table *t, const struct frozen_hold *h);
 
-/* The next hold that is due at `now`, if any: fills *h (session points into room[]) and *id; it
- * stays in the table until table_drop(). */
+/* Forgets the hold with these addresses and ports, if there is one. */
+void table_forget(struct frozen_table *t, const struct frozen_hold *h);
+
+/* The next hold that is due at `now`, if any: fills *h (session points into room[]) and *id. Each
+ * comes once: it stays in the table until table_drop(), or table_again() makes it due again. */
 bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen_hold *h,
                char room[FROZEN_ROOM]);
 

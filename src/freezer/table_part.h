@@ -1,4 +1,5 @@
-/* Inside the frozen table: its records. Not for others than table.c and table_records.c.
+/* Inside the frozen table: its records and its index. Not for others than table.c, table_index.c
+ * and table_records.c.
  *
  * A record is a hold, or the rest of one. A hold's octets are its TCP state, packed (without what
  * an IPv4 address does not need), the client's address if it is behind a balancer, and its session.
@@ -20,11 +21,11 @@ struct record {
     uint8_t flags; /* enum record_flag */
     uint16_t len;  /* of the octets in all */
     uint32_t more; /* they go on there */
-    uint32_t same_hash; /* links; meaningless in a file just opened */
-    uint32_t next_due, previous_due;
-    uint32_t asleep_ms; /* from the freeze until it is due */
+    uint32_t unused;
+    uint32_t next_due, previous_due; /* links; meaningless in a file just opened */
+    uint32_t asleep_ms;              /* from the freeze until it is due */
     uint64_t due_ms;
-    uint16_t ring; /* which due list */
+    uint16_t ring; /* which due list, or none */
     uint16_t slot;
     uint32_t way;
     uint8_t octets[FROZEN_RECORD - 40];
@@ -38,12 +39,28 @@ enum { KEY_AT = offsetof(struct tcp_frozen, family), ADDRESSES_AT = KEY_AT + 5 }
 
 _Static_assert(sizeof(struct record) == FROZEN_RECORD,
                "a frozen hold must stay within 256 octets, index included");
-_Static_assert(offsetof(struct record, same_hash) == 8, "further records begin their octets here");
+_Static_assert(offsetof(struct record, unused) == 8, "further records begin their octets here");
 _Static_assert(offsetof(struct tcp_frozen, local) == ADDRESSES_AT, "addresses follow the ports");
 enum { PACKED_MAX = sizeof(struct tcp_frozen) + sizeof(struct addr) };
 
 _Static_assert((int)PACKED_MAX <= (int)INLINE, "all but the session is in a hold's first record");
-_Static_assert(TABLE_RING - 1 <= UINT16_MAX, "a record's field holds it");
+_Static_assert(TABLE_RING - 1 < UINT16_MAX, "a record's field holds it, and one more");
+
+/* Where holds are found by their addresses and ports. It is apart from the records, so that looking
+ * for one, which happens once for each that comes, touches no record but the one that is looked
+ * for: of millions, none is in a cache. */
+struct table_index {
+    struct sipkey key;
+    uint32_t *bucket;        /* the first of each chain */
+    struct index_link *link; /* by the record's id */
+    uint32_t buckets, level; /* in use; the power of two at or below */
+    uint32_t count;
+};
+
+struct index_link {
+    uint32_t next; /* of the same bucket; 0: none */
+    uint32_t hash;
+};
 
 struct frozen_table {
     struct mapfile file;
@@ -52,8 +69,7 @@ struct frozen_table {
     uint32_t used_below;     /* no record from here on was ever used */
     uint32_t reserved_below; /* the disk has room for those before */
     uint32_t free;           /* list through .more */
-    uint32_t *bucket;        /* by four addresses and ports */
-    uint32_t buckets, level; /* in use; the power of two at or below */
+    struct table_index index;
     uint32_t ring[TABLE_RING];
     uint64_t tick;    /* the next list to be looked at */
     uint64_t nothing; /* no list before this tick has any */
@@ -68,6 +84,15 @@ static inline void record_set_state(struct record *r, enum record_state state)
 {
     __atomic_store_n(&r->state, (uint8_t)state, __ATOMIC_RELEASE);
 }
+
+/* Room for holds in records below `records`, without touching it. 0 or -ENOMEM. */
+int index_open(struct table_index *x, uint32_t records, const struct sipkey *key);
+void index_close(struct table_index *x);
+
+/* The hold with what is packed in front of these octets for addresses and ports; 0: none. */
+uint32_t index_find(const struct frozen_table *t, const uint8_t *packed);
+void index_add(struct frozen_table *t, uint32_t id);
+void index_remove(struct frozen_table *t, uint32_t id);
 
 /* Packs the TCP state and the client's address, if there is one; returns their length. */
 size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX]);

@@ -4,18 +4,17 @@
  * sequence number and closing would have been acknowledged and lost. So the socket is made deaf
  * first: it is told to take only segments with the highest TTL there is, which no router leaves and
  * no common system begins with (RFC 5082). What the client sends from then on is not acknowledged,
- * and its kernel sends it again until the connection is back. Whether the connection is quiet is
- * asked last of all, so that a neighbour that does send with TTL 255 finds no more of a gap than
- * one system call. (A socket filter would be tighter still, and costs a hundred times as much: the
- * kernel compiles it.)
+ * and its kernel sends it again until the connection is back. Whether anything is unread is asked
+ * last of all, when the socket is about to be closed, so that a neighbour that does send with TTL
+ * 255 finds a gap of some microseconds. (A socket filter would leave none, and costs a hundred
+ * times as much: the kernel compiles it.)
  *
- * What one connection costs is its system calls, so none is made that another has answered. */
+ * What one connection costs is its system calls, so none is made that another has answered, and
+ * those of many connections that only set something are made together (calls.h). */
 #include <errno.h>
-#include <linux/sockios.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,7 +24,7 @@ _Static_assert(sizeof(struct tcp_repair_window) == sizeof(((struct tcp_frozen *)
 
 enum { OPTION_MSS = 2, OPTION_SCALE = 3, OPTION_SACK = 4, OPTION_TIMESTAMPS = 8 };
 
-enum { TTL_MAX = 255, TIMESTAMP_OCTETS = 12 };
+enum { TIMESTAMP_OCTETS = 12 };
 
 #ifndef IPV6_MINHOPCOUNT
 #define IPV6_MINHOPCOUNT 73 /* linux/in6.h, which does not go with netinet/in.h */
@@ -36,14 +35,14 @@ static int get(int fd, int name, void *value, socklen_t len)
     return getsockopt(fd, IPPROTO_TCP, name, value, &len) < 0 ? -errno : 0;
 }
 
-static int set(int fd, int name, const void *value, socklen_t len)
-{
-    return setsockopt(fd, IPPROTO_TCP, name, value, len) < 0 ? -errno : 0;
-}
+/* What options are set to must last until the calls are made. */
+static const int repair_on = TCP_REPAIR_ON, repair_off = TCP_REPAIR_OFF_NO_WP;
+static const int send_queue = TCP_SEND_QUEUE, recv_queue = TCP_RECV_QUEUE;
+static const int ttl_most = 255, ttl_any = 0, one = 1;
 
-static int set_int(int fd, int name, int value)
+static void set_int(struct calls *c, struct tcp_job *job, int name, const int *value)
 {
-    return set(fd, name, &value, sizeof value);
+    calls_add_set(c, &job->result, job->fd, IPPROTO_TCP, name, value, sizeof *value);
 }
 
 static bool is_mapped(const struct tcp_frozen *f)
@@ -53,12 +52,10 @@ static bool is_mapped(const struct tcp_frozen *f)
     return f->family == 6 && memcmp(f->remote, mapped, sizeof mapped) == 0;
 }
 
-static int set_least_ttl(int fd, const struct tcp_frozen *f, int ttl)
+/* IPv6 has its own, but for what is IPv4 on an IPv6 socket. */
+static bool ttl_is_ip4(const struct tcp_frozen *f)
 {
-    int r = f->family == 4 || is_mapped(f)
-                ? setsockopt(fd, IPPROTO_IP, IP_MINTTL, &ttl, sizeof ttl)
-                : setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &ttl, sizeof ttl);
-    return r < 0 ? -errno : 0;
+    return f->family == 4 || is_mapped(f);
 }
 
 static int endpoints(int fd, struct tcp_frozen *f)
@@ -86,18 +83,10 @@ static int endpoints(int fd, struct tcp_frozen *f)
     return 0;
 }
 
-static int sequence(int fd, int queue, uint32_t *seq)
+static bool is_quiet(const struct tcp_info *info)
 {
-    int r = set_int(fd, TCP_REPAIR_QUEUE, queue);
-    return r < 0 ? r : get(fd, TCP_QUEUE_SEQ, seq, sizeof *seq);
-}
-
-static bool is_quiet(int fd, const struct tcp_info *info)
-{
-    int unread = 1;
-
     return info->tcpi_state == 1 /* TCP_ESTABLISHED */ && info->tcpi_unacked == 0 &&
-           info->tcpi_notsent_bytes == 0 && ioctl(fd, SIOCINQ, &unread) == 0 && unread == 0;
+           info->tcpi_notsent_bytes == 0;
 }
 
 static void read_info(struct tcp_frozen *f, const struct tcp_info *info)
@@ -120,72 +109,116 @@ static int read_state(int fd, struct tcp_frozen *f)
     struct tcp_info info = {0};
     int r;
 
-    if ((r = sequence(fd, TCP_SEND_QUEUE, &f->send_seq)) < 0 ||
-        (r = sequence(fd, TCP_RECV_QUEUE, &f->recv_seq)) < 0 ||
+    if ((r = get(fd, TCP_QUEUE_SEQ, &f->recv_seq, sizeof f->recv_seq)) < 0 ||
         (r = get(fd, TCP_REPAIR_WINDOW, f->window, sizeof f->window)) < 0 ||
         (r = get(fd, TCP_TIMESTAMP, &f->timestamp, sizeof f->timestamp)) < 0 ||
         (r = get(fd, TCP_INFO, &info, sizeof info)) < 0)
         return r;
     read_info(f, &info);
-    return is_quiet(fd, &info) ? 0 : -EAGAIN;
+    return is_quiet(&info) ? 0 : -EAGAIN;
 }
 
-int tcp_freeze(int fd, struct tcp_frozen *f)
+static void make_deaf(struct calls *c, struct tcp_job *job)
 {
-    memset(f, 0, sizeof *f);
-    int r = endpoints(fd, f);
-    if (r < 0 || (r = set_least_ttl(fd, f, TTL_MAX)) < 0)
-        return r;
-    r = set_int(fd, TCP_REPAIR, TCP_REPAIR_ON);
-    if (r < 0)
-        set_least_ttl(fd, f, 0);
-    else if ((r = read_state(fd, f)) < 0)
-        tcp_unfreeze(fd, f);
-    return r;
+    if (ttl_is_ip4(job->tcp))
+        calls_add_set(c, &job->result, job->fd, IPPROTO_IP, IP_MINTTL, &ttl_most, sizeof ttl_most);
+    else
+        calls_add_set(c, &job->result, job->fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &ttl_most,
+                      sizeof ttl_most);
+    set_int(c, job, TCP_REPAIR, &repair_on);
+    set_int(c, job, TCP_REPAIR_QUEUE, &send_queue);
+}
+
+void tcp_freeze(struct calls *c, struct tcp_job *job, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        *job[i].tcp = (struct tcp_frozen){0};
+        job[i].result = endpoints(job[i].fd, job[i].tcp);
+        if (job[i].result == 0)
+            make_deaf(c, &job[i]);
+    }
+    calls_make(c);
+    for (size_t i = 0; i < n; i++) {
+        if (job[i].result == 0)
+            job[i].result = get(job[i].fd, TCP_QUEUE_SEQ, &job[i].tcp->send_seq, sizeof(uint32_t));
+        if (job[i].result == 0)
+            set_int(c, &job[i], TCP_REPAIR_QUEUE, &recv_queue);
+    }
+    calls_make(c);
+    for (size_t i = 0; i < n; i++) {
+        if (job[i].result == 0)
+            job[i].result = read_state(job[i].fd, job[i].tcp);
+        if (job[i].result < 0 && job[i].tcp->family)
+            tcp_unfreeze(job[i].fd, job[i].tcp);
+    }
+}
+
+void tcp_leave(struct calls *c, struct tcp_job *job, size_t n)
+{
+    int unread[TCP_JOBS] = {0}, closed[TCP_JOBS] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        if (job[i].result == 0)
+            calls_add_unread(c, &unread[i], job[i].fd);
+    calls_make(c);
+    for (size_t i = 0; i < n; i++) {
+        if (unread[i] != 0) {
+            job[i].result = unread[i] < 0 ? unread[i] : -EAGAIN;
+            tcp_unfreeze(job[i].fd, job[i].tcp);
+        } else if (job[i].result == 0) {
+            calls_add_close(c, &closed[i], job[i].fd);
+        }
+    }
+    calls_make(c);
+    for (size_t i = 0; i < n; i++)
+        if (closed[i] == -ENOBUFS)
+            close(job[i].fd);
 }
 
 void tcp_unfreeze(int fd, const struct tcp_frozen *f)
 {
-    set_int(fd, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP);
-    set_least_ttl(fd, f, 0);
+    setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &repair_off, sizeof repair_off);
+    if (ttl_is_ip4(f))
+        setsockopt(fd, IPPROTO_IP, IP_MINTTL, &ttl_any, sizeof ttl_any);
+    else
+        setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &ttl_any, sizeof ttl_any);
 }
 
-static int make_socket(const struct tcp_frozen *f)
-{
-    int domain = f->family == 4 ? AF_INET : AF_INET6;
-    int fd = socket(domain, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    return fd < 0 ? -errno : fd;
-}
-
-static int connect_silently(int fd, const struct tcp_frozen *f)
-{
-    struct sockaddr_in l4 = {AF_INET, htons(f->local_port), {0}, {0}};
-    struct sockaddr_in r4 = {AF_INET, htons(f->remote_port), {0}, {0}};
-    struct sockaddr_in6 l6 = {AF_INET6, htons(f->local_port), 0, {{{0}}}, 0};
-    struct sockaddr_in6 r6 = {AF_INET6, htons(f->remote_port), 0, {{{0}}}, 0};
-    struct sockaddr *local = (struct sockaddr *)&l4, *remote = (struct sockaddr *)&r4;
-    socklen_t len = sizeof l4;
-
-    memcpy(&l4.sin_addr, f->local, 4);
-    memcpy(&r4.sin_addr, f->remote, 4);
-    if (f->family == 6) {
-        memcpy(&l6.sin6_addr, f->local, 16);
-        memcpy(&r6.sin6_addr, f->remote, 16);
-        local = (struct sockaddr *)&l6;
-        remote = (struct sockaddr *)&r6;
-        len = sizeof l6;
-    }
-    if (bind(fd, local, len) < 0)
-        return -errno;
-    if (connect(fd, remote, len) < 0) /* the port is ours already: it is the four that are taken */
-        return errno == EADDRNOTAVAIL ? -EADDRINUSE : -errno;
-    return 0;
-}
-
-static int restore_options(int fd, const struct tcp_frozen *f, uint64_t slept_ms)
-{
+/* What the calls for one connection point to until they are made. */
+struct thaw {
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+    } local, remote;
+    socklen_t len;
     struct tcp_repair_opt option[4];
-    int n = 0, r;
+    uint32_t timestamp;
+    int connected; /* the result from connect() on: that of bind() must be told from it */
+};
+
+static void fill_ends(const struct tcp_frozen *f, struct thaw *t)
+{
+    in_port_t local = htons(f->local_port), remote = htons(f->remote_port);
+
+    if (f->family == 4) {
+        t->local.in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = local};
+        t->remote.in = (struct sockaddr_in){.sin_family = AF_INET, .sin_port = remote};
+        memcpy(&t->local.in.sin_addr, f->local, 4);
+        memcpy(&t->remote.in.sin_addr, f->remote, 4);
+        t->len = sizeof t->local.in;
+    } else {
+        t->local.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = local};
+        t->remote.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = remote};
+        memcpy(&t->local.in6.sin6_addr, f->local, 16);
+        memcpy(&t->remote.in6.sin6_addr, f->remote, 16);
+        t->len = sizeof t->local.in6;
+    }
+}
+
+static size_t fill_options(const struct tcp_frozen *f, struct tcp_repair_opt option[4])
+{
+    size_t n = 0;
 
     option[n++] = (struct tcp_repair_opt){OPTION_MSS, f->mss};
     if (f->options & TCP_HAS_SCALE)
@@ -195,46 +228,83 @@ static int restore_options(int fd, const struct tcp_frozen *f, uint64_t slept_ms
         option[n++] = (struct tcp_repair_opt){OPTION_SACK, 0};
     if (f->options & TCP_HAS_TIMESTAMPS)
         option[n++] = (struct tcp_repair_opt){OPTION_TIMESTAMPS, 0};
-    r = set(fd, TCP_REPAIR_OPTIONS, option, (socklen_t)(n * (int)sizeof *option));
-    if (r < 0 || !(f->options & TCP_HAS_TIMESTAMPS))
-        return r;
-    /* The clock went on while nobody looked. Its lowest bit tells the kernel the unit: 0 is ms. */
-    uint32_t timestamp = f->timestamp;
-    if (timestamp & 1)
-        timestamp += (uint32_t)(slept_ms * 1000) & ~1u;
-    else
-        timestamp += (uint32_t)slept_ms & ~1u;
-    return set(fd, TCP_TIMESTAMP, &timestamp, sizeof timestamp);
+    return n;
 }
 
-static int restore(int fd, const struct tcp_frozen *f, uint64_t slept_ms)
+/* The clock went on while nobody looked. Its lowest bit tells the kernel the unit: 0 is ms. */
+static uint32_t timestamp_after(uint32_t then, uint64_t slept_ms)
 {
-    int r;
-
-    if ((r = set_int(fd, TCP_REPAIR, TCP_REPAIR_ON)) < 0 ||
-        (r = set_int(fd, TCP_REPAIR_QUEUE, TCP_SEND_QUEUE)) < 0 ||
-        (r = set(fd, TCP_QUEUE_SEQ, &f->send_seq, sizeof f->send_seq)) < 0 ||
-        (r = set_int(fd, TCP_REPAIR_QUEUE, TCP_RECV_QUEUE)) < 0 ||
-        (r = set(fd, TCP_QUEUE_SEQ, &f->recv_seq, sizeof f->recv_seq)) < 0 ||
-        (r = connect_silently(fd, f)) < 0 || (r = restore_options(fd, f, slept_ms)) < 0 ||
-        (r = set(fd, TCP_REPAIR_WINDOW, f->window, sizeof f->window)) < 0)
-        return r;
-    set_int(fd, TCP_NODELAY, 1);
-    return set_int(fd, TCP_REPAIR,
-                   TCP_REPAIR_OFF_NO_WP); /* no window probe: the client sees nothing */
+    return then + ((uint32_t)(then & 1 ? slept_ms * 1000 : slept_ms) & ~1u);
 }
 
-int tcp_thaw(const struct tcp_frozen *f, uint64_t slept_ms)
+/* All but the last step, the end of repair mode: a socket that does not have all of it is never to
+ * speak. */
+static void restore(struct calls *c, struct tcp_job *job, struct thaw *t)
 {
-    int fd = make_socket(f);
-    if (fd < 0)
-        return fd;
-    int r = restore(fd, f, slept_ms);
-    if (r < 0) {
-        close(fd); /* still in repair mode: silent */
-        return r;
+    const struct tcp_frozen *f = job->tcp;
+    const int tcp = IPPROTO_TCP, fd = job->fd;
+
+    fill_ends(f, t);
+    t->connected = 0;
+    set_int(c, job, TCP_REPAIR, &repair_on);
+    set_int(c, job, TCP_REPAIR_QUEUE, &send_queue);
+    calls_add_set(c, &job->result, fd, tcp, TCP_QUEUE_SEQ, &f->send_seq, sizeof f->send_seq);
+    set_int(c, job, TCP_REPAIR_QUEUE, &recv_queue);
+    calls_add_set(c, &job->result, fd, tcp, TCP_QUEUE_SEQ, &f->recv_seq, sizeof f->recv_seq);
+    calls_add_bind(c, &job->result, fd, &t->local.any, t->len);
+    calls_add_connect(c, &t->connected, fd, &t->remote.any, t->len);
+    size_t len = fill_options(f, t->option) * sizeof *t->option;
+    calls_add_set(c, &t->connected, fd, tcp, TCP_REPAIR_OPTIONS, t->option, (socklen_t)len);
+    if (f->options & TCP_HAS_TIMESTAMPS) {
+        t->timestamp = timestamp_after(f->timestamp, job->slept_ms);
+        calls_add_set(c, &t->connected, fd, tcp, TCP_TIMESTAMP, &t->timestamp, sizeof t->timestamp);
     }
-    return fd;
+    calls_add_set(c, &t->connected, fd, tcp, TCP_REPAIR_WINDOW, f->window, sizeof f->window);
+    calls_add_set(c, &t->connected, fd, tcp, TCP_NODELAY, &one, sizeof one);
+}
+
+/* When connect() has no address, the port is ours already: it is the four that are taken. */
+static void take_result(struct tcp_job *job, const struct thaw *t)
+{
+    if (job->result == 0)
+        job->result = t->connected == -EADDRNOTAVAIL ? -EADDRINUSE : t->connected;
+}
+
+static void make_sockets(struct calls *c, struct tcp_job *job, size_t n)
+{
+    int made[TCP_JOBS] = {0};
+
+    for (size_t i = 0; i < n; i++)
+        calls_add_socket(c, &made[i], job[i].tcp->family == 4 ? AF_INET : AF_INET6,
+                         SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC);
+    calls_make(c);
+    for (size_t i = 0; i < n; i++) {
+        job[i].fd = made[i] < 0 ? -1 : made[i];
+        job[i].result = made[i] < 0 ? made[i] : 0;
+    }
+}
+
+void tcp_thaw(struct calls *c, struct tcp_job *job, size_t n)
+{
+    struct thaw thaw[TCP_JOBS];
+
+    make_sockets(c, job, n);
+    for (size_t i = 0; i < n; i++)
+        if (job[i].result == 0)
+            restore(c, &job[i], &thaw[i]);
+    calls_make(c);
+    for (size_t i = 0; i < n; i++) {
+        take_result(&job[i], &thaw[i]);
+        if (job[i].result == 0) /* no window probe: the client sees nothing */
+            set_int(c, &job[i], TCP_REPAIR, &repair_off);
+    }
+    calls_make(c);
+    for (size_t i = 0; i < n; i++) {
+        if (job[i].result == 0 || job[i].fd < 0)
+            continue;
+        close(job[i].fd); /* still in repair mode: silent */
+        job[i].fd = -1;
+    }
 }
 
 void tcp_ends(const struct tcp_frozen *f, struct addr *local, struct addr *remote)
@@ -253,7 +323,8 @@ int tcp_repair_works(void)
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    int r = set_int(fd, TCP_REPAIR, TCP_REPAIR_ON);
+    int r = setsockopt(fd, IPPROTO_TCP, TCP_REPAIR, &repair_on, sizeof repair_on);
+    r = r < 0 ? -errno : 0;
     close(fd);
     return r;
 }

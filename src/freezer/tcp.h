@@ -9,9 +9,11 @@
 #define MIRED_FREEZER_TCP_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/addr.h"
+#include "freezer/calls.h"
 
 struct tcp_frozen {
     uint32_t window[5]; /* struct tcp_repair_window */
@@ -28,19 +30,34 @@ struct tcp_frozen {
 
 enum tcp_option { TCP_HAS_SACK = 1, TCP_HAS_TIMESTAMPS = 2, TCP_HAS_SCALE = 4 };
 
-/* Takes the connection apart into *f and leaves `fd` in repair mode, deaf: the caller notes *f
- * safely, then closes fd, which the client will not notice. 0; -EAGAIN: not quiet (something is
- * unread or unacknowledged, or the client has begun to close), fd is as it was; other -errno:
- * cannot be repaired, fd is as it was. */
-int tcp_freeze(int fd, struct tcp_frozen *f);
+/* A connection on its way out of the kernel, or back into it. */
+struct tcp_job {
+    int fd;     /* its socket; tcp_thaw() makes it */
+    int result; /* 0 or -errno; the next step skips what has failed */
+    struct tcp_frozen *tcp;
+    uint64_t slept_ms; /* tcp_thaw(): since the freeze */
+};
 
-/* Takes back a tcp_freeze() that went well: fd hears again and is as it was. */
+enum { TCP_JOBS = 32 }; /* at most, of one call of what follows */
+
+/* Takes connections apart into *job->tcp and leaves their sockets in repair mode, deaf: the caller
+ * notes *job->tcp safely, then calls tcp_leave(). Where a result is not 0 the socket is as it was;
+ * -EAGAIN: not quiet (something is unacknowledged, or the client has begun to close). */
+void tcp_freeze(struct calls *c, struct tcp_job *job, size_t n);
+
+/* Closes the sockets of those frozen, which their clients will not notice. One that has octets
+ * unread after all is as it was before the freeze, and its result is -EAGAIN: its *job->tcp must be
+ * forgotten. */
+void tcp_leave(struct calls *c, struct tcp_job *job, size_t n);
+
+/* Takes back a tcp_freeze() that went well, instead of tcp_leave(): the socket hears again and is
+ * as it was. */
 void tcp_unfreeze(int fd, const struct tcp_frozen *f);
 
-/* Makes a socket of *f that goes on where the other left off `slept_ms` ago. Returns the descriptor
- * (non-blocking, close-on-exec) or -errno; -EADDRINUSE: a newer connection has the same four
+/* Makes sockets of *job->tcp that go on where the others left off. job->fd is the descriptor
+ * (non-blocking, close-on-exec), or -1. -EADDRINUSE: a newer connection has the same four
  * addresses and ports; -EADDRNOTAVAIL: this machine has not its local address (now). */
-int tcp_thaw(const struct tcp_frozen *f, uint64_t slept_ms);
+void tcp_thaw(struct calls *c, struct tcp_job *job, size_t n);
 
 /* Both ends; IPv4-mapped is IPv4 here. */
 void tcp_ends(const struct tcp_frozen *f, struct addr *local, struct addr *remote);

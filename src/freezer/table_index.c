@@ -1,0 +1,95 @@
+/* The frozen table's index by addresses and ports; see table_part.h. Runs in the freezer.
+ *
+ * A linear hash: it grows by one bucket at a time, so that its size follows the holds that there
+ * are, whatever the table could take, and no put has to wait for it. 12 octets a hold. */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/siphash.h"
+#include "freezer/table_part.h"
+
+enum { BUCKETS_LEAST = 1024 };
+
+int index_open(struct table_index *x, uint32_t records, const struct sipkey *key)
+{
+    x->key = *key;
+    x->buckets = x->level = BUCKETS_LEAST;
+    x->bucket = calloc(records + BUCKETS_LEAST + 1, sizeof *x->bucket);
+    x->link = calloc(records, sizeof *x->link);
+    return x->bucket && x->link ? 0 : -ENOMEM;
+}
+
+void index_close(struct table_index *x)
+{
+    free(x->bucket);
+    free(x->link);
+}
+
+static uint32_t hash_of(const struct table_index *x, const uint8_t *packed)
+{
+    struct span key = record_key(packed);
+
+    return (uint32_t)siphash(&x->key, key.at, key.len);
+}
+
+static uint32_t *bucket_of(const struct table_index *x, uint32_t hash)
+{
+    uint32_t b = hash & (x->level * 2 - 1);
+
+    return &x->bucket[b < x->buckets ? b : b - x->level];
+}
+
+/* One bucket more: those of an old one's chain that belong into it move. */
+static void split_bucket(struct table_index *x)
+{
+    uint32_t *from = &x->bucket[x->buckets - x->level], *to = &x->bucket[x->buckets];
+
+    x->buckets++;
+    while (*from) {
+        uint32_t id = *from;
+        struct index_link *link = &x->link[id];
+        if (bucket_of(x, link->hash) != to) {
+            from = &link->next;
+            continue;
+        }
+        *from = link->next;
+        link->next = *to;
+        *to = id;
+    }
+    if (x->buckets == x->level * 2)
+        x->level = x->buckets;
+}
+
+uint32_t index_find(const struct frozen_table *t, const uint8_t *packed)
+{
+    const struct table_index *x = &t->index;
+    uint32_t hash = hash_of(x, packed), id = *bucket_of(x, hash);
+    struct span key = record_key(packed);
+
+    while (id &&
+           (x->link[id].hash != hash || !span_equal(record_key(record_at(t, id)->octets), key)))
+        id = x->link[id].next;
+    return id;
+}
+
+void index_add(struct frozen_table *t, uint32_t id)
+{
+    struct table_index *x = &t->index;
+
+    if (++x->count > x->buckets)
+        split_bucket(x);
+    uint32_t hash = hash_of(x, record_at(t, id)->octets), *bucket = bucket_of(x, hash);
+    x->link[id] = (struct index_link){*bucket, hash};
+    *bucket = id;
+}
+
+void index_remove(struct frozen_table *t, uint32_t id)
+{
+    struct table_index *x = &t->index;
+    uint32_t *p = bucket_of(x, x->link[id].hash);
+
+    while (*p != id)
+        p = &x->link[*p].next;
+    *p = x->link[id].next;
+    x->count--;
+}
