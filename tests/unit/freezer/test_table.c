@@ -314,6 +314,59 @@ static void test_what_nobody_can_take_comes_out_again_later_and_is_due_as_before
     table_close(t);
 }
 
+/* The freezer takes a batch before it puts any back. */
+static void test_what_is_due_comes_once_until_it_is_said_what_becomes_of_it(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    static char room[3][FROZEN_ROOM];
+    struct frozen_hold h[3], none;
+    uint32_t id[3], no_id;
+
+    for (uint16_t port = 1; port <= 3; port++)
+        put(t, port, NOW + 1000, SPAN("x"));
+    for (int i = 0; i < 3; i++)
+        assert_true(table_due(t, NOW + 1040, &id[i], &h[i], room[i]));
+    assert_false(table_due(t, NOW + 1040, &no_id, &none, room[0]));
+    assert_int_equal(h[0].tcp.remote_port + h[1].tcp.remote_port + h[2].tcp.remote_port, 6);
+    assert_int_equal(table_count(t), 3);
+    table_drop(t, id[1]);
+    table_again(t, id[0], NOW + 2000);
+    table_drop(t, id[2]);
+    assert_int_equal(take(t, NOW + 2040), h[0].tcp.remote_port);
+    assert_int_equal(table_count(t), 0);
+    table_close(t);
+}
+
+static void test_what_is_in_hand_is_found_after_a_crash(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    char room[FROZEN_ROOM];
+    struct frozen_hold h;
+    uint32_t id;
+
+    put(t, 7, NOW + 1000, SPAN("x"));
+    assert_true(table_due(t, NOW + 1040, &id, &h, room));
+    table_close(t);
+    t = open_at(NOW + 1100);
+    assert_int_equal(take(t, NOW + 1140), 7);
+    table_close(t);
+}
+
+static void test_one_that_stays_an_ordinary_hold_is_forgotten(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    struct frozen_hold h = hold(2, NOW + 1000, SPAN("x"));
+
+    put(t, 1, NOW + 1000, SPAN("x"));
+    table_forget(t, &h);
+    assert_int_equal(table_count(t), 1);
+    put(t, 2, NOW + 1000, SPAN("x"));
+    table_forget(t, &h);
+    assert_int_equal(take(t, NOW + 1040), 1);
+    assert_int_equal(take(t, NOW + 1040), 0);
+    table_close(t);
+}
+
 static void test_a_release_makes_a_networks_holds_due(void **state)
 {
     struct frozen_table *t = open_at(NOW);
@@ -421,6 +474,10 @@ int main(void)
         cmocka_unit_test_teardown(test_holds_survive_and_what_is_too_old_is_dropped, remove_file),
         cmocka_unit_test_teardown(
             test_what_nobody_can_take_comes_out_again_later_and_is_due_as_before, remove_file),
+        cmocka_unit_test_teardown(test_what_is_due_comes_once_until_it_is_said_what_becomes_of_it,
+                                  remove_file),
+        cmocka_unit_test_teardown(test_what_is_in_hand_is_found_after_a_crash, remove_file),
+        cmocka_unit_test_teardown(test_one_that_stays_an_ordinary_hold_is_forgotten, remove_file),
         cmocka_unit_test_teardown(test_a_release_makes_a_networks_holds_due, remove_file),
         cmocka_unit_test_teardown(test_who_is_behind_a_balancer_is_known_by_his_own_address,
                                   remove_file),
