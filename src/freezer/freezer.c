@@ -110,26 +110,24 @@ static bool is_given_up(const struct freezer *f, const struct leaving *l)
     return (!l->way && now > f->begun_ms + WAYS_MS) || now > l->hold.due_ms + DROP_AFTER_MS;
 }
 
-/* Takes up to TCP_JOBS due holds off the table's list: those that a worker has room for, and those
- * that none will ever take. */
-static size_t take_due(struct freezer *f)
+/* Looks at up to TCP_JOBS due holds, and takes those that a worker has room for, and those that
+ * none will ever take: *n. Whether more may be due. */
+static bool take_due(struct freezer *f, size_t *n)
 {
-    size_t n = 0;
-
-    while (n < TCP_JOBS) {
-        struct leaving *l = &f->leaving[n];
+    for (size_t i = 0; i < TCP_JOBS; i++) {
+        struct leaving *l = &f->leaving[*n];
         if (!table_due(f->table, f->loop.wall, &l->id, &l->hold, l->room))
-            break;
+            return false;
         l->way = ways_find(&f->ways, l->hold.slot, l->hold.way);
-        if (is_given_up(f, l))
+        if (is_given_up(f, l)) {
             l->way = NULL;
-        else if (!l->way || !way_promise(&f->ways, l->way, l->hold.session.len)) {
+        } else if (!l->way || !way_promise(&f->ways, l->way, l->hold.session.len)) {
             table_again(f->table, l->id, f->loop.wall + AGAIN_MS);
             continue;
         }
-        n++;
+        (*n)++;
     }
-    return n;
+    return true;
 }
 
 static void give(struct freezer *f, const struct leaving *l, int fd)
@@ -165,10 +163,12 @@ static void end_thaw(struct freezer *f, const struct leaving *l, const struct tc
         way_excuse(l->way, l->hold.session.len);
 }
 
-static size_t thaw_some(struct freezer *f)
+/* Whether more may be due. */
+static bool thaw_some(struct freezer *f)
 {
     struct tcp_job job[TCP_JOBS];
-    size_t n = take_due(f);
+    size_t n = 0;
+    bool more = take_due(f, &n);
 
     for (size_t i = 0; i < n; i++) {
         struct frozen_hold *h = &f->leaving[i].hold;
@@ -178,14 +178,14 @@ static size_t thaw_some(struct freezer *f)
     tcp_thaw(f->calls, job, n);
     for (size_t i = 0; i < n; i++)
         end_thaw(f, &f->leaving[i], &job[i]);
-    return n;
+    return more;
 }
 
 static void due(struct loop *loop, struct alarm *a)
 {
     struct freezer *f = freezer_of(loop);
 
-    for (int i = 0; i < THAW_BATCHES && thaw_some(f) == TCP_JOBS; i++)
+    for (int i = 0; i < THAW_BATCHES && thaw_some(f); i++)
         ;
     ways_flush(&f->ways);
     set_gauge(f);
@@ -394,6 +394,8 @@ static int begin_serving(struct freezer *f)
     bool works = can_work(kit->config);
     if (works && table_count(f->table))
         log_info("%u frozen holds found", table_count(f->table));
+    log_debug("connections are frozen %s",
+              calls_have_ring(f->calls) ? "in batches, by io_uring" : "call by call");
     kit->shared->working = works;
     set_gauge(f);
     if (works)
