@@ -392,11 +392,12 @@ static int begin_serving(struct freezer *f)
     if (r < 0)
         return r;
     bool works = can_work(kit->config);
+    kit->shared->working = works;
+    if (works)
+        log_debug("connections are frozen %s",
+                  calls_have_ring(f->calls) ? "in batches, by io_uring" : "call by call");
     if (works && table_count(f->table))
         log_info("%u frozen holds found", table_count(f->table));
-    log_debug("connections are frozen %s",
-              calls_have_ring(f->calls) ? "in batches, by io_uring" : "call by call");
-    kit->shared->working = works;
     set_gauge(f);
     if (works)
         set_due(f);

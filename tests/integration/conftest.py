@@ -68,7 +68,9 @@ def frozen(mired, cable):
     def start(time=3, host="0.0.0.0", config="", tarpit="", **options):
         config = f'log_level = "debug"\n{config}'
         tarpit = f"{FROZEN.format(time=time)} {tarpit}"
-        return cable.at_server(lambda: mired(tarpit=tarpit, host=host, config=config, **options))
+        m = cable.at_server(lambda: mired(tarpit=tarpit, host=host, config=config, **options))
+        m.log.wait("connections are (not )?frozen")  # clients are served before there is a freezer
+        return m
 
     return start
 
