@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -156,44 +157,79 @@ static int wait_ms(struct clerk *c)
     return directory < 0 || directory > LOOK_MS ? LOOK_MS : directory;
 }
 
+/* ---- serving ---- */
+
+enum source { CONTROL, OWN, FIRST, STRANGERS, VERIFIER, SOURCES };
+
+/* Adds what is to be waited for; -1 is nothing, and what is watched already stays so. The queues
+ * are all clerks': a question wakes one clerk that waits, not every one (EPOLLEXCLUSIVE). */
+static bool watch(int set, int fd, enum source source)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.u32 = source};
+
+    if (source == FIRST || source == STRANGERS)
+        e.events |= EPOLLEXCLUSIVE;
+    return fd < 0 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == 0 || errno == EEXIST;
+}
+
+static bool watch_all(const struct clerk *c, int set)
+{
+    return watch(set, c->kit->control, CONTROL) && watch(set, c->kit->own, OWN) &&
+           watch(set, c->kit->ask[ASK_FIRST], FIRST) &&
+           watch(set, c->kit->ask[ASK_STRANGERS], STRANGERS);
+}
+
+/* What there is of each source. False: waiting fails. */
+static bool wait_for(int set, int ms, uint32_t ready[SOURCES])
+{
+    struct epoll_event event[SOURCES];
+    int n = epoll_wait(set, event, SOURCES, ms);
+
+    for (int i = 0; i < SOURCES; i++)
+        ready[i] = 0;
+    for (int i = 0; i < n; i++)
+        ready[event[i].data.u32] = event[i].events;
+    return n >= 0 || errno == EINTR;
+}
+
 /* As long as they are answered in no time, several: to look at all queues is as dear as an answer.
  * False: there is nobody left who could ask. The master keeps both ends of the queues, so that is
  * seen after an upgrade only, when these workers' own generation is nobody's any more. */
-static bool answer_from(struct clerk *c, const struct pollfd *fd)
+static bool answer_from(struct clerk *c, int fd, uint32_t ready)
 {
     static struct ask q;
     uint64_t until = clock_mono_us() + TOGETHER_US;
     int r;
 
-    if (!fd->revents)
+    if (!ready)
         return true;
-    while ((r = ask_read(fd->fd, &q)) == 1) { /* another clerk may have been quicker: no waiting */
+    while ((r = ask_read(fd, &q)) == 1) { /* another clerk may have been quicker: no waiting */
         answer_one(c, &q);
         if (clock_mono_us() >= until)
             return true;
     }
-    return r != 0 && (r != -EAGAIN || !(fd->revents & (POLLHUP | POLLERR)));
+    return r != 0 && (r != -EAGAIN || !(ready & (EPOLLHUP | EPOLLERR)));
 }
 
-static void serve(struct clerk *c)
+static void serve(struct clerk *c, int set)
 {
-    struct pollfd fd[] = {{c->kit->control, POLLIN, 0},
-                          {c->kit->own, POLLIN, 0},
-                          {c->kit->ask[ASK_FIRST], POLLIN, 0},
-                          {c->kit->ask[ASK_STRANGERS], POLLIN, 0},
-                          {-1, POLLIN, 0}};
+    const struct clerk_kit *kit = c->kit;
+    uint32_t ready[SOURCES];
 
     for (;;) {
         int wait = wait_ms(c);
-        fd[4].fd = auth_fd(c->auth);
-        if (poll(fd, 5, wait) < 0 && errno != EINTR)
+        /* A verifier that has been connected to anew may have its old number, and is no longer
+         * watched: closing ended that. */
+        if (!watch(set, auth_fd(c->auth), VERIFIER) || !wait_for(set, wait, ready))
             return;
-        if (fd[0].revents && told_to_stop(c->kit->control))
+        if (ready[CONTROL] && told_to_stop(kit->control))
             return;
-        if (fd[4].revents)
+        if (ready[VERIFIER])
             auth_read(c->auth);
         /* Of each: who waits for the others' sake waits for a moment, or one question, only. */
-        if (!answer_from(c, &fd[1]) || !answer_from(c, &fd[2]) || !answer_from(c, &fd[3]))
+        if (!answer_from(c, kit->own, ready[OWN]) ||
+            !answer_from(c, kit->ask[ASK_FIRST], ready[FIRST]) ||
+            !answer_from(c, kit->ask[ASK_STRANGERS], ready[STRANGERS]))
             return;
     }
 }
@@ -241,7 +277,9 @@ int clerk_run(const struct clerk_kit *kit)
                       .directory = directory_open(kit->config, kit->cache, kit->places),
                       .auth = auth_open(&auth),
                       .nice = getpriority(PRIO_PROCESS, 0)};
-    bool ready = c.directory && c.auth && (kit->index > 0 || keep_looking_up(kit));
+    int set = epoll_create1(EPOLL_CLOEXEC);
+    bool ready = c.directory && c.auth && set >= 0 && watch_all(&c, set) &&
+                 (kit->index > 0 || keep_looking_up(kit));
 
     if (ready) {
         auth_tell(c.auth, answered, &c);
@@ -249,8 +287,9 @@ int clerk_run(const struct clerk_kit *kit)
         haste_usual();
         go_first(&c, true);
         channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
-        serve(&c);
+        serve(&c, set);
     }
+    close(set);
     directory_close(c.directory);
     auth_close(c.auth);
     return ready ? 0 : 1;

@@ -34,6 +34,26 @@ def test_each_role_has_its_processes(mired):
     assert len(m.processes("store")) == 1
 
 
+def times_slept(pid):
+    """How often it has gone to sleep, and so been woken."""
+    with open(f"/proc/{pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("voluntary_ctxt_switches"))
+
+
+def test_a_question_wakes_one_clerk(mired):
+    m = mired(tarpit="time = 0", config="clerks = 8")
+    clerks, questions = m.processes("clerk"), 300
+    with Client(m.port) as c:
+        c.ehlo()
+        c.must("MAIL FROM:<a@sender.test>", 250)
+        c.must("RCPT TO:<alice@example.test>", 250)
+        before = sum(map(times_slept, clerks))
+        for _ in range(questions):
+            c.must("RCPT TO:<alice@example.test>", 250)
+        woken = sum(map(times_slept, clerks)) - before
+    assert questions / 2 < woken < 2 * questions  # all that are idle would be 8 times
+
+
 @pytest.mark.alone
 def test_a_killed_worker_takes_only_its_own_sessions_and_new_ones_are_served_at_once(mired):
     m = mired(tarpit="time = 0", workers=4)
