@@ -9,7 +9,7 @@
 
 #include "freezer/table_part.h"
 
-enum { VERSION = 3, IN_NO_LIST = UINT16_MAX };
+enum { VERSION = 4, IN_NO_LIST = UINT16_MAX };
 
 /* ---- lists of what is due ---- */
 
@@ -139,8 +139,8 @@ void table_close(struct frozen_table *t)
 
 int table_put(struct frozen_table *t, const struct frozen_hold *h)
 {
-    uint8_t packed[PACKED_MAX];
-    size_t n = record_pack(h, packed);
+    uint8_t packed[PACKED_MAX], flags;
+    size_t n = record_pack(h, packed, &flags);
 
     if (h->session.len > FROZEN_SESSION_MAX)
         return -E2BIG;
@@ -153,11 +153,10 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
     mark_used(t);
 
     struct record *r = record_at(t, id);
-    r->flags = h->client.family == ADDR_NONE ? 0 : RECORD_BEHIND;
+    r->flags = flags;
     r->due_ms = h->due_ms;
     r->asleep_ms = h->due_ms > h->frozen_ms ? (uint32_t)(h->due_ms - h->frozen_ms) : 0;
     r->slot = h->slot;
-    r->way = h->way;
     records_write(t, id, (struct span){(char *)packed, n}, h->session);
     t->count++;
     index_add(t, id);
@@ -168,9 +167,9 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
 
 void table_forget(struct frozen_table *t, const struct frozen_hold *h)
 {
-    uint8_t packed[PACKED_MAX];
+    uint8_t packed[PACKED_MAX], flags;
 
-    record_pack(h, packed);
+    record_pack(h, packed, &flags);
     uint32_t id = index_find(t, packed);
     if (id)
         table_drop(t, id);
@@ -246,14 +245,14 @@ static void release(struct frozen_table *t, uint32_t id, uint64_t now)
 
 static bool is_hold_of(const struct record *r, const struct network *n)
 {
-    struct tcp_frozen tcp;
-    struct addr client, local, remote;
+    struct frozen_hold h;
+    struct addr local, remote;
 
     if (r->state != RECORD_HOLD)
         return false;
-    record_unpack(r, &tcp, &client);
-    tcp_ends(&tcp, &local, &remote);
-    return network_contains(n, client.family == ADDR_NONE ? &remote : &client);
+    record_unpack(r, &h);
+    tcp_ends(&h.tcp, &local, &remote);
+    return network_contains(n, h.client.family == ADDR_NONE ? &remote : &h.client);
 }
 
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now)

@@ -20,8 +20,11 @@
 #include "base/bytes.h"
 #include "freezer/tcp.h"
 
-enum { FROZEN_RECORD = 240, FROZEN_SESSION_MAX = 4096 };
-enum { FROZEN_ROOM = FROZEN_SESSION_MAX + sizeof(struct tcp_frozen) + sizeof(struct addr) };
+enum { FROZEN_RECORD = 232, FROZEN_SESSION_MAX = 4096 };
+enum {
+    FROZEN_ROOM =
+        FROZEN_SESSION_MAX + sizeof(struct tcp_frozen) + sizeof(struct addr) + sizeof(uint32_t)
+};
 
 struct frozen_table;
 

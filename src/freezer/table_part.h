@@ -2,7 +2,7 @@
  * and table_records.c.
  *
  * A record is a hold, or the rest of one. A hold's octets are its TCP state, packed (without what
- * an IPv4 address does not need), the client's address if it is behind a balancer, and its session.
+ * an IPv4 address does not need), what only some have (enum record_flag), and its session.
  */
 #ifndef MIRED_FREEZER_TABLE_PART_H
 #define MIRED_FREEZER_TABLE_PART_H
@@ -12,7 +12,11 @@
 
 enum { TABLE_RING = 16384, TABLE_TICK_MS = 32 /* together 524 s */ };
 
-enum record_flag { RECORD_BEHIND = 1 /* a struct addr stands between TCP state and session */ };
+/* What else stands between TCP state and session, in this order. */
+enum record_flag {
+    RECORD_BEHIND = 1,  /* a struct addr: the client behind a balancer */
+    RECORD_OWN_WAY = 2, /* a uint32_t: the way on which alone it goes back */
+};
 
 enum record_state { RECORD_FREE = 0, RECORD_HOLD = 0x48, RECORD_MORE = 0x4d };
 
@@ -21,14 +25,12 @@ struct record {
     uint8_t flags; /* enum record_flag */
     uint16_t len;  /* of the octets in all */
     uint32_t more; /* they go on there */
-    uint32_t unused;
     uint32_t next_due, previous_due; /* links; meaningless in a file just opened */
-    uint32_t asleep_ms;              /* from the freeze until it is due */
     uint64_t due_ms;
-    uint16_t ring; /* which due list, or none */
+    uint32_t asleep_ms; /* from the freeze until it is due */
+    uint16_t ring;      /* which due list, or none */
     uint16_t slot;
-    uint32_t way;
-    uint8_t octets[FROZEN_RECORD - 40];
+    uint8_t octets[FROZEN_RECORD - 32];
 };
 
 /* A further record keeps its first 8 octets, the rest is octets. */
@@ -39,9 +41,9 @@ enum { KEY_AT = offsetof(struct tcp_frozen, family), ADDRESSES_AT = KEY_AT + 5 }
 
 _Static_assert(sizeof(struct record) == FROZEN_RECORD,
                "a frozen hold must stay within 256 octets, index included");
-_Static_assert(offsetof(struct record, unused) == 8, "further records begin their octets here");
+_Static_assert(offsetof(struct record, next_due) == 8, "further records begin their octets here");
 _Static_assert(offsetof(struct tcp_frozen, local) == ADDRESSES_AT, "addresses follow the ports");
-enum { PACKED_MAX = sizeof(struct tcp_frozen) + sizeof(struct addr) };
+enum { PACKED_MAX = sizeof(struct tcp_frozen) + sizeof(struct addr) + sizeof(uint32_t) };
 
 _Static_assert((int)PACKED_MAX <= (int)INLINE, "all but the session is in a hold's first record");
 _Static_assert(TABLE_RING - 1 < UINT16_MAX, "a record's field holds it, and one more");
@@ -94,10 +96,10 @@ uint32_t index_find(const struct frozen_table *t, const uint8_t *packed);
 void index_add(struct frozen_table *t, uint32_t id);
 void index_remove(struct frozen_table *t, uint32_t id);
 
-/* Packs the TCP state and the client's address, if there is one; returns their length. */
-size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX]);
+/* Packs all but the session; returns the length, and in *flags what there is. */
+size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX], uint8_t *flags);
 /* The other way round, of a record that is sound. */
-void record_unpack(const struct record *r, struct tcp_frozen *tcp, struct addr *client);
+void record_unpack(const struct record *r, struct frozen_hold *h);
 
 /* What tells connections apart, in what is packed. */
 struct span record_key(const uint8_t *packed);

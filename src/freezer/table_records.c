@@ -17,34 +17,48 @@ static size_t tcp_len(uint8_t family)
 
 static size_t packed_len(const struct record *r)
 {
-    return tcp_len(r->octets[KEY_AT]) + (r->flags & RECORD_BEHIND ? sizeof(struct addr) : 0);
+    return tcp_len(r->octets[KEY_AT]) + (r->flags & RECORD_BEHIND ? sizeof(struct addr) : 0) +
+           (r->flags & RECORD_OWN_WAY ? sizeof(uint32_t) : 0);
 }
 
-size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX])
+size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX], uint8_t *flags)
 {
     size_t n = address_len(h->tcp.family), len = tcp_len(h->tcp.family);
 
+    *flags = 0;
     memcpy(out, &h->tcp, ADDRESSES_AT);
     memcpy(out + ADDRESSES_AT, h->tcp.local, n);
     memcpy(out + ADDRESSES_AT + n, h->tcp.remote, n);
-    if (h->client.family == ADDR_NONE)
-        return len;
-    memcpy(out + len, &h->client, sizeof h->client);
-    return len + sizeof h->client;
+    if (h->client.family != ADDR_NONE) {
+        *flags |= RECORD_BEHIND;
+        memcpy(out + len, &h->client, sizeof h->client);
+        len += sizeof h->client;
+    }
+    if (h->way) {
+        *flags |= RECORD_OWN_WAY;
+        memcpy(out + len, &h->way, sizeof h->way);
+        len += sizeof h->way;
+    }
+    return len;
 }
 
-void record_unpack(const struct record *r, struct tcp_frozen *tcp, struct addr *client)
+void record_unpack(const struct record *r, struct frozen_hold *h)
 {
-    const uint8_t *from = r->octets;
+    const uint8_t *from = r->octets, *more = from + tcp_len(from[KEY_AT]);
     size_t n = address_len(from[KEY_AT]);
 
-    *tcp = (struct tcp_frozen){0};
-    *client = (struct addr){0};
-    memcpy(tcp, from, ADDRESSES_AT);
-    memcpy(tcp->local, from + ADDRESSES_AT, n);
-    memcpy(tcp->remote, from + ADDRESSES_AT + n, n);
-    if (r->flags & RECORD_BEHIND)
-        memcpy(client, from + tcp_len(from[KEY_AT]), sizeof *client);
+    h->tcp = (struct tcp_frozen){0};
+    memcpy(&h->tcp, from, ADDRESSES_AT);
+    memcpy(h->tcp.local, from + ADDRESSES_AT, n);
+    memcpy(h->tcp.remote, from + ADDRESSES_AT + n, n);
+    h->client = (struct addr){0};
+    if (r->flags & RECORD_BEHIND) {
+        memcpy(&h->client, more, sizeof h->client);
+        more += sizeof h->client;
+    }
+    h->way = 0;
+    if (r->flags & RECORD_OWN_WAY)
+        memcpy(&h->way, more, sizeof h->way);
 }
 
 struct span record_key(const uint8_t *packed)
@@ -160,9 +174,8 @@ bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_ho
     *h = (struct frozen_hold){.due_ms = r->due_ms,
                               .frozen_ms = r->due_ms - r->asleep_ms,
                               .slot = r->slot,
-                              .way = r->way,
                               .session = {room + packed_octets, n - packed_octets}};
-    record_unpack(r, &h->tcp, &h->client);
+    record_unpack(r, h);
     return true;
 }
 

@@ -352,6 +352,36 @@ static void test_what_is_in_hand_is_found_after_a_crash(void **state)
     table_close(t);
 }
 
+static void test_what_only_some_have_comes_back_too(void **state)
+{
+    struct frozen_table *t = open_at(NOW);
+    static char room[FROZEN_ROOM];
+    char long_session[300];
+    struct frozen_hold back;
+    uint32_t id;
+
+    memset(long_session, 's', sizeof long_session);
+    for (int some = 0; some < 8; some++) {
+        bool behind = some & 1, own_way = some & 2;
+        struct span session =
+            some & 4 ? (struct span){long_session, sizeof long_session} : SPAN("short");
+        struct frozen_hold h = hold(9, NOW + 1000, session);
+        if (behind)
+            h.client = (struct addr){.family = ADDR_IP4, .port = 77, .octets = {198, 51, 100, 4}};
+        h.way = own_way ? 0xfeedbee5 : 0;
+        h.tcp.family = 6;
+        assert_int_equal(table_put(t, &h), 0);
+        assert_true(table_due(t, NOW + 1040, &id, &back, room));
+        assert_int_equal(back.way, h.way);
+        assert_true(addr_equal(&back.client, &h.client));
+        assert_memory_equal(&back.tcp, &h.tcp, sizeof h.tcp);
+        assert_int_equal(back.session.len, session.len);
+        assert_memory_equal(back.session.at, session.at, session.len);
+        table_drop(t, id);
+    }
+    table_close(t);
+}
+
 static void test_one_that_stays_an_ordinary_hold_is_forgotten(void **state)
 {
     struct frozen_table *t = open_at(NOW);
@@ -477,6 +507,7 @@ int main(void)
         cmocka_unit_test_teardown(test_what_is_due_comes_once_until_it_is_said_what_becomes_of_it,
                                   remove_file),
         cmocka_unit_test_teardown(test_what_is_in_hand_is_found_after_a_crash, remove_file),
+        cmocka_unit_test_teardown(test_what_only_some_have_comes_back_too, remove_file),
         cmocka_unit_test_teardown(test_one_that_stays_an_ordinary_hold_is_forgotten, remove_file),
         cmocka_unit_test_teardown(test_a_release_makes_a_networks_holds_due, remove_file),
         cmocka_unit_test_teardown(test_who_is_behind_a_balancer_is_known_by_his_own_address,
