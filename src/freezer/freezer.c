@@ -39,7 +39,14 @@ enum {
     ROOM_MS = 2000,        /* between looks whether the disk has room for the table again */
 };
 
-/* A hold on its way out of the table. */
+/* A hold on its way into the table, */
+struct coming {
+    struct frozen_hold hold;
+    const struct handoff_item *item; /* as it came */
+    bool noted;                      /* the table has it */
+};
+
+/* and out of it. */
 struct leaving {
     struct frozen_hold hold;
     struct way *way;
@@ -59,7 +66,7 @@ struct freezer {
     struct ways ways;
     uint64_t begun_ms;
     struct handoff in;
-    struct frozen_hold coming[TCP_JOBS];
+    struct coming coming[TCP_JOBS];
     struct leaving leaving[TCP_JOBS];
     uint64_t frozen, thawed, lost;
 };
@@ -121,7 +128,7 @@ static bool take_due(struct freezer *f, size_t *n)
         l->way = ways_find(&f->ways, l->hold.slot, l->hold.way);
         if (is_given_up(f, l)) {
             l->way = NULL;
-        } else if (!l->way || !way_promise(&f->ways, l->way, l->hold.session.len)) {
+        } else if (!l->way || !way_promise(l->way, l->hold.session.len)) {
             table_again(f->table, l->id, f->loop.wall + AGAIN_MS);
             continue;
         }
@@ -205,25 +212,25 @@ static void say_full(struct freezer *f)
 
 /* What comes from a worker: its own ways are taken up, connections are left to be frozen; returns
  * how many. */
-static size_t take_coming(struct freezer *f, uint16_t slot, struct handoff_item *item,
-                          struct tcp_job job[TCP_JOBS])
+static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[TCP_JOBS])
 {
     size_t n = 0;
 
     for (uint32_t i = 0; i < f->in.count; i++) {
-        if (f->in.item[i].kind == HANDOFF_WAY) {
-            ways_add(&f->ways, &f->in.item[i]);
+        const struct handoff_item *item = &f->in.item[i];
+        if (item->kind == HANDOFF_WAY) {
+            ways_add(&f->ways, item);
             continue;
         }
-        item[n] = f->in.item[i];
-        f->coming[n] = (struct frozen_hold){.due_ms = item[n].due_ms,
-                                            .frozen_ms = f->loop.wall,
-                                            .slot = slot,
-                                            .way = item[n].way,
-                                            .client = item[n].remote,
-                                            .session = item[n].session};
-        job[n] = (struct tcp_job){.fd = item[n].fd, .tcp = &f->coming[n].tcp};
-        n++;
+        struct coming *c = &f->coming[n];
+        *c = (struct coming){.item = item,
+                             .hold = {.due_ms = item->due_ms,
+                                      .frozen_ms = f->loop.wall,
+                                      .slot = slot,
+                                      .way = item->way,
+                                      .client = item->remote,
+                                      .session = item->session}};
+        job[n++] = (struct tcp_job){.fd = item->fd, .tcp = &c->hold.tcp};
     }
     return n;
 }
@@ -234,8 +241,9 @@ static void note_frozen(struct freezer *f, struct tcp_job *job, size_t n)
     for (size_t i = 0; i < n; i++) {
         if (job[i].result != 0)
             continue;
-        job[i].result = table_put(f->table, &f->coming[i]);
-        if (job[i].result == 0)
+        job[i].result = table_put(f->table, &f->coming[i].hold);
+        f->coming[i].noted = job[i].result == 0;
+        if (f->coming[i].noted)
             continue;
         tcp_unfreeze(job[i].fd, job[i].tcp);
         if (job[i].result == -ENOSPC)
@@ -243,22 +251,21 @@ static void note_frozen(struct freezer *f, struct tcp_job *job, size_t n)
     }
 }
 
-static void stay_ordinary(struct freezer *f, uint16_t slot, const struct handoff_item *item,
-                          int why)
+static void stay_ordinary(struct freezer *f, const struct coming *c, int why)
 {
     log_debug("a hold stays an ordinary one: %s", strerror(-why));
-    if (!ways_return(&f->ways, slot, item)) {
+    if (c->noted)
+        table_forget(f->table, &c->hold);
+    if (!ways_return(&f->ways, c->hold.slot, c->item)) {
         f->lost++;
-        close(item->fd);
+        close(c->item->fd);
     }
 }
 
 static void freeze_batch(struct freezer *f, uint16_t slot)
 {
-    struct handoff_item item[HANDOFF_BATCH];
     struct tcp_job job[TCP_JOBS];
-    bool kept[TCP_JOBS];
-    size_t n = take_coming(f, slot, item, job);
+    size_t n = take_coming(f, slot, job);
 
     if (f->kit->shared->working)
         tcp_freeze(f->calls, job, n);
@@ -266,18 +273,12 @@ static void freeze_batch(struct freezer *f, uint16_t slot)
         for (size_t i = 0; i < n; i++)
             job[i].result = -EPERM;
     note_frozen(f, job, n);
-    for (size_t i = 0; i < n; i++)
-        kept[i] = job[i].result == 0;
     tcp_leave(f->calls, job, n);
-    for (size_t i = 0; i < n; i++) {
-        if (job[i].result == 0) {
+    for (size_t i = 0; i < n; i++)
+        if (job[i].result == 0)
             f->frozen++;
-            continue;
-        }
-        if (kept[i])
-            table_forget(f->table, &f->coming[i]);
-        stay_ordinary(f, slot, &item[i], job[i].result);
-    }
+        else
+            stay_ordinary(f, &f->coming[i], job[i].result);
 }
 
 static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -286,7 +287,7 @@ static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
     struct way *way = (struct way *)watch;
 
     if (events & EPOLLOUT)
-        way_flush(&f->ways, way);
+        way_flush(way);
     /* A batch is taken only while there is room to give all of it back. */
     if (events & EPOLLIN && way->out.count == 0 && handoff_read(watch->fd, &f->in) == 1) {
         freeze_batch(f, (uint16_t)(way - f->ways.slot));

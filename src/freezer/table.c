@@ -109,7 +109,7 @@ int table_open(struct frozen_table **out, const char *path, uint32_t records, ui
         free(t);
         return r;
     }
-    if ((r = index_open(&t->index, records, &t->file.key)) < 0) {
+    if ((r = index_open(&t->index, records)) < 0) {
         table_close(t);
         return r;
     }
@@ -137,6 +137,14 @@ void table_close(struct frozen_table *t)
 
 /* ---- use ---- */
 
+static void drop_same(struct frozen_table *t, const uint8_t *packed)
+{
+    uint32_t id = index_find(t, packed);
+
+    if (id)
+        table_drop(t, id);
+}
+
 int table_put(struct frozen_table *t, const struct frozen_hold *h)
 {
     uint8_t packed[PACKED_MAX], flags;
@@ -144,9 +152,7 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
 
     if (h->session.len > FROZEN_SESSION_MAX)
         return -E2BIG;
-    uint32_t old = index_find(t, packed);
-    if (old)
-        table_drop(t, old);
+    drop_same(t, packed);
     uint32_t id = records_take(t, n + h->session.len);
     if (!id)
         return -ENOSPC;
@@ -170,9 +176,7 @@ void table_forget(struct frozen_table *t, const struct frozen_hold *h)
     uint8_t packed[PACKED_MAX], flags;
 
     record_pack(h, packed, &flags);
-    uint32_t id = index_find(t, packed);
-    if (id)
-        table_drop(t, id);
+    drop_same(t, packed);
 }
 
 /* A hold in the list that is due now, but itself due only later: the ring did not reach so far. */

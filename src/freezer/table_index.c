@@ -10,9 +10,8 @@
 
 enum { BUCKETS_LEAST = 1024 };
 
-int index_open(struct table_index *x, uint32_t records, const struct sipkey *key)
+int index_open(struct table_index *x, uint32_t records)
 {
-    x->key = *key;
     x->buckets = x->level = BUCKETS_LEAST;
     x->bucket = calloc(records + BUCKETS_LEAST + 1, sizeof *x->bucket);
     x->link = calloc(records, sizeof *x->link);
@@ -25,11 +24,11 @@ void index_close(struct table_index *x)
     free(x->link);
 }
 
-static uint32_t hash_of(const struct table_index *x, const uint8_t *packed)
+static uint32_t hash_of(const struct frozen_table *t, const uint8_t *packed)
 {
     struct span key = record_key(packed);
 
-    return (uint32_t)siphash(&x->key, key.at, key.len);
+    return (uint32_t)siphash(&t->file.key, key.at, key.len);
 }
 
 static uint32_t *bucket_of(const struct table_index *x, uint32_t hash)
@@ -63,7 +62,7 @@ static void split_bucket(struct table_index *x)
 uint32_t index_find(const struct frozen_table *t, const uint8_t *packed)
 {
     const struct table_index *x = &t->index;
-    uint32_t hash = hash_of(x, packed), id = *bucket_of(x, hash);
+    uint32_t hash = hash_of(t, packed), id = *bucket_of(x, hash);
     struct span key = record_key(packed);
 
     while (id &&
@@ -76,9 +75,9 @@ void index_add(struct frozen_table *t, uint32_t id)
 {
     struct table_index *x = &t->index;
 
-    if (++x->count > x->buckets)
+    if (t->count > x->buckets)
         split_bucket(x);
-    uint32_t hash = hash_of(x, record_at(t, id)->octets), *bucket = bucket_of(x, hash);
+    uint32_t hash = hash_of(t, record_at(t, id)->octets), *bucket = bucket_of(x, hash);
     x->link[id] = (struct index_link){*bucket, hash};
     *bucket = id;
 }
@@ -91,5 +90,4 @@ void index_remove(struct frozen_table *t, uint32_t id)
     while (*p != id)
         p = &x->link[*p].next;
     *p = x->link[id].next;
-    x->count--;
 }

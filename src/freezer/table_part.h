@@ -52,11 +52,9 @@ _Static_assert(TABLE_RING - 1 < UINT16_MAX, "a record's field holds it, and one 
  * for one, which happens once for each that comes, touches no record but the one that is looked
  * for: of millions, none is in a cache. */
 struct table_index {
-    struct sipkey key;
     uint32_t *bucket;        /* the first of each chain */
     struct index_link *link; /* by the record's id */
     uint32_t buckets, level; /* in use; the power of two at or below */
-    uint32_t count;
 };
 
 struct index_link {
@@ -88,11 +86,12 @@ static inline void record_set_state(struct record *r, enum record_state state)
 }
 
 /* Room for holds in records below `records`, without touching it. 0 or -ENOMEM. */
-int index_open(struct table_index *x, uint32_t records, const struct sipkey *key);
+int index_open(struct table_index *x, uint32_t records);
 void index_close(struct table_index *x);
 
 /* The hold with what is packed in front of these octets for addresses and ports; 0: none. */
 uint32_t index_find(const struct frozen_table *t, const uint8_t *packed);
+/* A hold that is counted in t->count already. */
 void index_add(struct frozen_table *t, uint32_t id);
 void index_remove(struct frozen_table *t, uint32_t id);
 

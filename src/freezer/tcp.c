@@ -5,9 +5,9 @@
  * first: it is told to take only segments with the highest TTL there is, which no router leaves and
  * no common system begins with (RFC 5082). What the client sends from then on is not acknowledged,
  * and its kernel sends it again until the connection is back. Whether anything is unread is asked
- * last of all, when the socket is about to be closed, so that a neighbour that does send with TTL
- * 255 finds a gap of some microseconds. (A socket filter would leave none, and costs a hundred
- * times as much: the kernel compiles it.)
+ * last of all, when the batch is about to be closed, so that a neighbour that does send with TTL
+ * 255 finds no more of a gap than closing it takes. (A socket filter would leave none, and costs a
+ * hundred times as much: the kernel compiles it.)
  *
  * What one connection costs is its system calls, so none is made that another has answered, and
  * those of many connections that only set something are made together (calls.h). */

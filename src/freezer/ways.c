@@ -20,8 +20,9 @@ int ways_open(struct ways *w, struct loop *loop, const struct freezer_kit *kit)
 
 /* ---- sending ---- */
 
-void way_flush(struct ways *w, struct way *way)
+void way_flush(struct way *way)
 {
+    struct ways *w = way->of;
     uint32_t n = way->out.count;
     int fd[HANDOFF_BATCH];
 
@@ -46,9 +47,9 @@ void way_flush(struct ways *w, struct way *way)
 void ways_flush(struct ways *w)
 {
     for (uint32_t i = 0; i < w->kit->slots; i++)
-        way_flush(w, &w->slot[i]);
+        way_flush(&w->slot[i]);
     for (struct way *way = w->own; way; way = way->next)
-        way_flush(w, way);
+        way_flush(way);
 }
 
 struct way *ways_find(struct ways *w, uint32_t slot, uint32_t name)
@@ -72,10 +73,10 @@ static bool has_room(const struct way *way, size_t octets)
            way->out.used + way->octets + octets <= HANDOFF_OCTETS;
 }
 
-bool way_promise(struct ways *w, struct way *way, size_t octets)
+bool way_promise(struct way *way, size_t octets)
 {
     if (!has_room(way, octets))
-        way_flush(w, way);
+        way_flush(way);
     if (!has_room(way, octets))
         return false;
     way->promised++;
@@ -99,7 +100,7 @@ bool ways_return(struct ways *w, uint32_t slot, const struct handoff_item *item)
 {
     struct way *way = ways_find(w, slot, item->way);
 
-    if (!way || !way_promise(w, way, item->session.len))
+    if (!way || !way_promise(way, item->session.len))
         return false;
     way_give(way, item);
     return true;
@@ -130,7 +131,7 @@ static void own_ready(struct loop *loop, struct watch *watch, uint32_t events)
     if (events & ~(uint32_t)EPOLLOUT) /* nothing ever comes in on it but its end */
         forget(way);
     else
-        way_flush(way->of, way);
+        way_flush(way);
 }
 
 void ways_add(struct ways *w, const struct handoff_item *item)

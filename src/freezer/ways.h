@@ -26,7 +26,7 @@ struct ways {
 
 /* 0 or -ENOMEM. Listens to no slot yet. */
 int ways_open(struct ways *w, struct loop *loop, const struct freezer_kit *kit);
-/* Closes what has not been sent. */
+/* Ends workers' own ways. What has not been sent to a slot ends with the process. */
 void ways_close(struct ways *w);
 
 /* Takes a worker's offer of its own way; another of that name ends. The descriptor is its. */
@@ -38,7 +38,7 @@ struct way *ways_find(struct ways *w, uint32_t slot, uint32_t name);
 
 /* Keeps room for a connection with a session of so many octets; false: the worker has too much to
  * do. Each is followed by way_give() or way_excuse(). */
-bool way_promise(struct ways *w, struct way *way, size_t octets);
+bool way_promise(struct way *way, size_t octets);
 void way_excuse(struct way *way, size_t octets);
 
 /* Hands over a connection for which room is kept; its descriptor is the way's then. */
@@ -49,7 +49,7 @@ void way_give(struct way *way, const struct handoff_item *item);
 bool ways_return(struct ways *w, uint32_t slot, const struct handoff_item *item);
 
 /* Sends what is to be sent; what a worker has no room for now is sent when it has. */
-void way_flush(struct ways *w, struct way *way);
+void way_flush(struct way *way);
 void ways_flush(struct ways *w);
 
 #endif

@@ -75,6 +75,16 @@ static void put(struct frozen_table *t, uint16_t port, uint64_t due, struct span
     assert_int_equal(table_put(t, &h), 0);
 }
 
+/* The next hold that is due, which there must be: its id. *h is good until the next call. */
+static uint32_t must_be_due(struct frozen_table *t, uint64_t now, struct frozen_hold *h)
+{
+    static char room[FROZEN_ROOM];
+    uint32_t id;
+
+    assert_true(table_due(t, now, &id, h, room));
+    return id;
+}
+
 /* Takes one due hold out and returns its port, or 0. */
 static uint16_t take(struct frozen_table *t, uint64_t now)
 {
@@ -120,15 +130,14 @@ static void test_a_hold_beyond_the_ring_waits_its_time(void **state)
 static void test_sessions_of_any_length_come_back_whole(void **state)
 {
     struct frozen_table *t = open_at(NOW);
-    char session[FROZEN_SESSION_MAX], room[FROZEN_ROOM];
+    char session[FROZEN_SESSION_MAX];
 
     for (size_t i = 0; i < sizeof session; i++)
         session[i] = (char)(i * 31 + i / 251);
     for (size_t len = 0; len <= sizeof session; len += len < 700 ? 1 : 97) {
         struct frozen_hold h;
-        uint32_t id;
         put(t, 5, NOW, (struct span){session, len});
-        assert_true(table_due(t, NOW + 1000 + len * 100, &id, &h, room));
+        uint32_t id = must_be_due(t, NOW + 1000 + len * 100, &h);
         assert_int_equal(h.session.len, len);
         assert_memory_equal(h.session.at, session, len);
         table_drop(t, id);
@@ -142,8 +151,6 @@ static void test_an_ip6_hold_comes_back_as_it_was(void **state)
 {
     struct frozen_table *t = open_at(NOW);
     struct frozen_hold h = hold(7, NOW + 1000, SPAN("six")), back;
-    char room[FROZEN_ROOM];
-    uint32_t id;
 
     h.tcp.family = 6;
     memset(h.tcp.local, 0xfd, 16);
@@ -154,7 +161,7 @@ static void test_an_ip6_hold_comes_back_as_it_was(void **state)
     h.tcp.remote[15] = 0; /* another client */
     assert_int_equal(table_put(t, &h), 0);
     assert_int_equal(table_count(t), 2);
-    assert_true(table_due(t, NOW + 1040, &id, &back, room));
+    must_be_due(t, NOW + 1040, &back);
     assert_memory_equal(&back.tcp, &h.tcp, sizeof h.tcp); /* the later one stands first */
     assert_int_equal(back.due_ms, NOW + 1000);
     assert_int_equal(back.frozen_ms, NOW);
@@ -285,10 +292,8 @@ static void test_holds_survive_and_what_is_too_old_is_dropped(void **state)
 
     t = open_at(NOW + 70000);
     assert_int_equal(table_count(t), 2);
-    char room[FROZEN_ROOM];
     struct frozen_hold h;
-    uint32_t id;
-    assert_true(table_due(t, NOW + 70100, &id, &h, room));
+    uint32_t id = must_be_due(t, NOW + 70100, &h);
     assert_int_equal(h.tcp.remote_port, 2);
     assert_int_equal(h.session.len, sizeof big);
     assert_memory_equal(h.session.at, big, sizeof big);
@@ -340,12 +345,10 @@ static void test_what_is_due_comes_once_until_it_is_said_what_becomes_of_it(void
 static void test_what_is_in_hand_is_found_after_a_crash(void **state)
 {
     struct frozen_table *t = open_at(NOW);
-    char room[FROZEN_ROOM];
     struct frozen_hold h;
-    uint32_t id;
 
     put(t, 7, NOW + 1000, SPAN("x"));
-    assert_true(table_due(t, NOW + 1040, &id, &h, room));
+    must_be_due(t, NOW + 1040, &h);
     table_close(t);
     t = open_at(NOW + 1100);
     assert_int_equal(take(t, NOW + 1140), 7);
@@ -355,10 +358,8 @@ static void test_what_is_in_hand_is_found_after_a_crash(void **state)
 static void test_what_only_some_have_comes_back_too(void **state)
 {
     struct frozen_table *t = open_at(NOW);
-    static char room[FROZEN_ROOM];
     char long_session[300];
     struct frozen_hold back;
-    uint32_t id;
 
     memset(long_session, 's', sizeof long_session);
     for (int some = 0; some < 8; some++) {
@@ -371,7 +372,7 @@ static void test_what_only_some_have_comes_back_too(void **state)
         h.way = own_way ? 0xfeedbee5 : 0;
         h.tcp.family = 6;
         assert_int_equal(table_put(t, &h), 0);
-        assert_true(table_due(t, NOW + 1040, &id, &back, room));
+        uint32_t id = must_be_due(t, NOW + 1040, &back);
         assert_int_equal(back.way, h.way);
         assert_true(addr_equal(&back.client, &h.client));
         assert_memory_equal(&back.tcp, &h.tcp, sizeof h.tcp);
@@ -423,8 +424,7 @@ static void test_who_is_behind_a_balancer_is_known_by_his_own_address(void **sta
     struct frozen_table *t = open_at(NOW);
     struct frozen_hold h = hold(1, NOW + 90000, SPAN("x"));
     struct network n;
-    char room[FROZEN_ROOM], big[500] = {7};
-    uint32_t id;
+    char big[500] = {7};
 
     assert_true(addr_parse(SPAN("2001:db8::7"), &h.client));
     assert_int_equal(table_put(t, &h), 0);
@@ -442,7 +442,7 @@ static void test_who_is_behind_a_balancer_is_known_by_his_own_address(void **sta
     assert_int_equal(take(t, NOW + 100), 1);
     assert_true(network_parse(SPAN("198.51.100.0/24"), &n));
     assert_int_equal(table_release(t, &n, NOW), 1);
-    assert_true(table_due(t, NOW + 100, &id, &h, room));
+    uint32_t id = must_be_due(t, NOW + 100, &h);
     assert_true(network_contains(&n, &h.client));
     assert_int_equal(h.session.len, sizeof big);
     assert_memory_equal(h.session.at, big, sizeof big);
