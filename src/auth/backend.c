@@ -8,6 +8,7 @@
 #include "auth/remote.h"
 #include "config/config.h"
 #include "relay/talk.h"
+#include "smtp/verdict.h"
 
 struct backend_auth {
     size_t count;
@@ -44,7 +45,9 @@ static enum answer_result ask(struct talk *t, struct span line)
     struct reply r;
 
     if (talk_ready(t) == 0 && talk_say(t, line) == 0 && talk_reply(t, &r) == 0)
-        result = r.code == 235 ? ANSWER_YES : r.code == 535 ? ANSWER_NO : ANSWER_LATER;
+        result = r.code == 235                                                     ? ANSWER_YES
+                 : reply_about(STAGE_LOGIN, SPEAKER_RELAY, &r) == REPLY_ABOUT_MAIL ? ANSWER_NO
+                                                                                   : ANSWER_LATER;
     talk_close(t);
     return result;
 }

@@ -1,0 +1,56 @@
+/* What a server's reply is about: the mail that was put to it, or our own conversation with it.
+ *
+ * A server that refuses us (its certificate, our address, our EHLO, a command that it does not take
+ * from us) says nothing about the mail of a client. Such a reply must never reach the client as a
+ * final refusal, and is no offence of the client's: rule R24. The relay, the directory that asks
+ * the backend and the verifier that logs in at the backend all judge by these functions. Pure; any
+ * process. */
+#ifndef MIRED_SMTP_VERDICT_H
+#define MIRED_SMTP_VERDICT_H
+
+#include <stdbool.h>
+
+#include "smtp/reply.h"
+
+/* What the reply is the answer to. */
+enum reply_stage {
+    STAGE_GREETING,  /* the connection */
+    STAGE_HELLO,     /* EHLO, LHLO, HELO */
+    STAGE_TLS,       /* STARTTLS */
+    STAGE_INTRODUCE, /* XCLIENT, XFORWARD */
+    STAGE_LOGIN,     /* AUTH with a user's own name and password */
+    STAGE_MAIL,
+    STAGE_RCPT,
+    STAGE_DATA,    /* DATA, before any of the message */
+    STAGE_MESSAGE, /* the final dot */
+    STAGE_COUNT
+};
+
+/* Whom the server takes us for. Decides whether "client host rejected" and "sender rejected" are
+ * about us. */
+enum reply_speaker {
+    SPEAKER_PROBE,  /* ourselves, with MAIL FROM:<> of our own */
+    SPEAKER_RELAY,  /* ourselves, with the client's sender */
+    SPEAKER_CLIENT, /* the client: it has taken XCLIENT, or a PROXY header with the client in it */
+    SPEAKER_COUNT
+};
+
+enum reply_about {
+    REPLY_ABOUT_MAIL, /* the message, its sender, a recipient, a login: may be passed on */
+    REPLY_ABOUT_US,   /* 451 to the client, no offence, and a warning with the words */
+};
+
+/* What the reply is about. 3xx and 421 are always about the conversation, 2xx about the mail. Of a
+ * login only 235 and a refusal of name and password are about that. */
+enum reply_about reply_about(enum reply_stage stage, enum reply_speaker speaker,
+                             const struct reply *r);
+
+/* Whether the client that brought the mail has done wrong: a 5xx about the mail with an enhanced
+ * code of 5.1.x, 5.2.1, 5.7.x or none. A full mailbox or too large a message is nobody's offence.
+ */
+bool reply_is_offence(enum reply_stage stage, enum reply_speaker speaker, const struct reply *r);
+
+/* Whether a reply to RCPT that is about the mail says that there is no such recipient. */
+bool reply_means_nobody(const struct reply *r);
+
+#endif
