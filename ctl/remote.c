@@ -7,6 +7,7 @@
 #include "about.h"
 #include "link.h"
 #include "load.h"
+#include "log.h"
 #include "show.h"
 #include "words.h"
 
@@ -105,10 +106,12 @@ static void print_line(json_t *line, void *arg)
 int remote_run(const struct options *o, enum control_command command, int argc, char **argv)
 {
     struct printing printing = {o, &uses[command]};
-    json_t *args = printing.use->args(argc, argv);
+    int status;
+    if (command == COMMAND_LOG && (status = log_run(o, argc, argv)) >= 0)
+        return status;
+    json_t *args = printing.use->args ? printing.use->args(argc, argv) : NULL;
     const char *file = json_string_value(json_object_get(args, "file"));
     struct link l;
-    int status;
 
     if (!args) {
         about_one(stderr, &control_commands[command]);

@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log_ring.h"
 
 enum {
     LOG_VALUE_MAX = 512, /* octets of a value as written; sentences may fill the line */
@@ -33,6 +34,7 @@ static struct {
     int fd;
     bool colour;
     char role[ROLE_MAX];
+    struct log_ring *ring; /* NULL: none */
 } out = {.level = LOG_INFO, .fd = STDERR_FILENO};
 
 static const struct {
@@ -70,9 +72,14 @@ void log_to(int fd)
     look_at_output();
 }
 
+void log_keep(struct log_ring *ring)
+{
+    out.ring = ring;
+}
+
 bool log_wants(enum log_level level)
 {
-    return level >= out.level;
+    return level >= out.level || (out.ring && level >= LOG_INFO);
 }
 
 /* ---- Octets into the line ---- */
@@ -304,6 +311,28 @@ void log_seconds(struct log_line *l, const char *key, uint64_t ms)
         put_string(l, text);
 }
 
+/* Keeps the line (without its newline) in the ring. One for a terminal is made plain first: colours
+ * go, and the clock gives way to "event=" (log_begin()). No field holds an escape octet. */
+static void keep(const struct log_line *l, size_t len)
+{
+    char plain[LOG_LINE_MAX] = "event=";
+    size_t n = strlen(plain), from = sizeof(DIM "00:00:00" PLAIN " ") - 1;
+
+    if (!out.colour) {
+        log_ring_put(out.ring, clock_wall_ms(), l->level, (struct span){l->text, len});
+        return;
+    }
+    while (from < len && n < sizeof plain) {
+        if (l->text[from] == '\033') {
+            const char *end = memchr(l->text + from, 'm', len - from);
+            from = end ? (size_t)(end - l->text) + 1 : len;
+        } else {
+            plain[n++] = l->text[from++];
+        }
+    }
+    log_ring_put(out.ring, clock_wall_ms(), l->level, (struct span){plain, n});
+}
+
 void log_end(struct log_line *l)
 {
     char tail[LOG_TAIL] = "";
@@ -319,6 +348,10 @@ void log_end(struct log_line *l)
     size_t n = strlen(tail);
     memcpy(l->text + l->len, tail, n);
     l->text[l->len + n] = '\n';
+    if (out.ring && l->level >= LOG_INFO)
+        keep(l, l->len + n);
+    if (l->level < out.level)
+        return;
     if (write(out.fd, l->text, l->len + n + 1) < 0)
         return; /* nobody is left to tell */
 }

@@ -31,7 +31,12 @@ struct log_line {
 /* Sets format, level and the process's role ("master", "worker 3"), which each line carries. */
 void log_open(enum log_format format, enum log_level level, const char *role);
 
-/* Whether a line of this level would be written; to spare the work of gathering its fields. */
+/* Lines of LOG_INFO and above are kept in this ring too, whatever the level; NULL: in none. */
+struct log_ring;
+void log_keep(struct log_ring *ring);
+
+/* Whether a line of this level would be written or kept; to spare the work of gathering its fields.
+ */
 bool log_wants(enum log_level level);
 
 /* Where lines go; 2 (standard error) from the start. For tests. */

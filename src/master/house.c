@@ -20,6 +20,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/log_ring.h"
 #include "base/mapfile.h"
 #include "config/config.h"
 #include "directory/cache.h"
@@ -168,6 +170,7 @@ static int open_mappings(struct house *h, const struct config *config, struct bu
     h->metrics.row =
         map_memory("mired metrics", HOUSE_ROWS * sizeof(struct metrics_row), &h->metrics_fd);
     h->shared = map_memory("mired shared", sizeof *h->shared, &h->shared_fd);
+    h->log = log_ring_open(map_memory("mired log", log_ring_size(), &h->log_fd));
     if (!h->metrics.row || !h->shared)
         return wrong(errors, "cannot map", "shared memory", -errno);
     h->row_taken[HOUSE_MASTER_ROW] = true;
@@ -194,6 +197,7 @@ void house_init(struct house *h)
                         .control_listen = -1,
                         .metrics_fd = -1,
                         .shared_fd = -1,
+                        .log_fd = -1,
                         .started_ms = clock_wall_ms()};
 }
 
@@ -248,9 +252,13 @@ void house_close(struct house *h)
     settle_close(h->settle);
     ledger_close(h->ledger);
     metrics_use(NULL);
+    log_keep(NULL);
+    if (h->log)
+        munmap(h->log, log_ring_size());
     munmap(h->shared, sizeof *h->shared);
     munmap(h->metrics.row, HOUSE_ROWS * sizeof(struct metrics_row));
-    int fd[] = {h->store_listen, h->control_listen, h->metrics_fd, h->shared_fd, h->lock};
+    int fd[] = {h->store_listen, h->control_listen, h->metrics_fd,
+                h->shared_fd,    h->log_fd,         h->lock};
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
         if (fd[i] >= 0)
             close(fd[i]);

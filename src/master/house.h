@@ -16,6 +16,7 @@
 struct cache;
 struct config;
 struct ledger;
+struct log_ring;
 struct settle;
 
 /* A row for each living child; draining workers of earlier generations keep theirs, so many more
@@ -35,10 +36,12 @@ struct house {
     int store_listen;         /* run/store */
     int control_listen;       /* run/control */
     char *store_path, *control_path;
-    int metrics_fd, shared_fd; /* what the mappings stand on, to be handed on by an upgrade */
-    int (*handoff)[2];         /* a pair for each worker slot: workers' end [0], freezer's [1] */
+    int metrics_fd, shared_fd,
+        log_fd;        /* what the mappings stand on, to be handed on by an upgrade */
+    int (*handoff)[2]; /* a pair for each worker slot: workers' end [0], freezer's [1] */
     uint32_t handoffs;
     struct metrics metrics;
+    struct log_ring *log; /* the last lines of all processes; NULL without memory */
     struct house_shared *shared;
     struct ledger *ledger;
     struct settle *settle;

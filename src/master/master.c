@@ -261,6 +261,7 @@ static int open_all(struct master *m, struct config *config)
         error = -1;
     } else {
         metrics_use(house_row(&m->house, HOUSE_MASTER_ROW));
+        log_keep(m->house.log);
         log_start(m, config);
         error = generation_start(m, config, m->upgrade_asker, START_PATIENCE_MS, &errors);
     }

@@ -304,6 +304,7 @@ static int run_web(struct master *m, const struct child *c)
                                      .generation = g->id,
                                      .metrics = &m->house.metrics,
                                      .ledger = m->house.ledger,
+                                     .log = m->house.log,
                                      .started_ms = m->house.started_ms});
 }
 

@@ -49,6 +49,9 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
     C(LEDGER, "ledger", "dump | load FILE",                                                        \
       "all that the ledger knows, a line of JSON each; or take such lines in",                     \
       "mirectl ledger dump >ledger.json")                                                          \
+    C(LOG, "log", "[ADDRESS|SENDER|RECIPIENT] [--follow] [--limit N]",                             \
+      "the log's last 10,000 lines, or those about one client, sender, recipient or id",           \
+      "mirectl log --follow alice@example.org")                                                    \
     C(ADVISE, "advise", "", "settings that what was seen suggests, each with its reason",          \
       "mirectl advise")
 

@@ -7,6 +7,7 @@
 struct config;
 struct metrics;
 struct ledger;
+struct log_ring;
 
 struct web_kit {
     const struct config *config;
@@ -17,7 +18,8 @@ struct web_kit {
     uint32_t generation; /* of the configuration */
     const struct metrics *metrics;
     struct ledger *ledger;
-    uint64_t started_ms; /* wall time of the master's start */
+    const struct log_ring *log; /* NULL: there is none */
+    uint64_t started_ms;        /* wall time of the master's start */
 };
 
 /* The body of the process; ends when the master says so or is gone, once the answers that are owed

@@ -92,6 +92,9 @@ void run_ledger(struct control *c, const json_t *args);
 /* advise.c: settings that what was seen suggests. */
 void run_advise(struct control *c, const json_t *args);
 
+/* log.c: lines of the log out of the ring. */
+void run_log(struct control *c, const json_t *args);
+
 /* The worst clients as a list of objects, at most so many. `exempt`, an array or NULL, gets as many
  * of those whom the ledger (not the configuration) exempts. Goes through all of the ledger. */
 json_t *clients_json(const struct web *w, size_t most, const char *sort_by, json_t *exempt);

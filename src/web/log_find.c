@@ -1,0 +1,103 @@
+/* Finds words and fields in lines of the log; see log_find.h. Lines come from log.c, which has
+ * escaped what clients said; nothing is changed here. */
+#include "web/log_find.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/addr.h"
+
+/* ---- words ---- */
+
+bool log_want(struct log_wanted *w, struct span wanted)
+{
+    char canonical[ADDR_TEXT];
+    struct addr a;
+    size_t n = 0;
+
+    if (addr_parse(wanted, &a))
+        wanted = span_of(addr_format(&a, canonical));
+    if (wanted.len > 2 && wanted.at[0] == '<' && wanted.at[wanted.len - 1] == '>')
+        wanted = (struct span){wanted.at + 1, wanted.len - 2};
+    if (wanted.len == 0 || wanted.len * 4 >= sizeof w->escaped)
+        return false;
+    memcpy(w->text, wanted.at, wanted.len);
+    w->text[wanted.len] = '\0';
+    for (size_t i = 0; i < wanted.len; i++) {
+        unsigned char c = (unsigned char)wanted.at[i];
+        n +=
+            (size_t)snprintf(w->escaped + n, sizeof w->escaped - n, c < 0x80 ? "%c" : "\\x%02x", c);
+    }
+    return true;
+}
+
+static bool is_alnum(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c & 0x80;
+}
+
+/* Octets that make a longer address of what follows, or of what went before. */
+static bool joins_before(char c)
+{
+    return is_alnum(c) || (c && strchr(".-_+:%", c));
+}
+
+static bool joins_after(char c)
+{
+    return is_alnum(c) || (c && strchr("._@:", c));
+}
+
+static bool has_word(struct span line, const char *word)
+{
+    size_t len = strlen(word);
+
+    for (size_t i = 0; i + len <= line.len; i++) {
+        if (strncasecmp(line.at + i, word, len) != 0)
+            continue;
+        char before = i ? line.at[i - 1] : ' ';
+        char after = i + len < line.len ? line.at[i + len] : ' ';
+        /* "id":"..." and quoted text end in a quote; \" before it is not part of the word */
+        if (!joins_before(before) && !joins_after(after))
+            return true;
+    }
+    return false;
+}
+
+bool log_mentions(struct span line, const struct log_wanted *wanted)
+{
+    return has_word(line, wanted->text) ||
+           (strcmp(wanted->text, wanted->escaped) != 0 && has_word(line, wanted->escaped));
+}
+
+/* ---- the session ---- */
+
+static struct span session_at(struct span line, size_t at)
+{
+    size_t end = at;
+
+    while (end < line.len && is_alnum(line.at[end]))
+        end++;
+    return (struct span){line.at + at, end - at};
+}
+
+struct span log_session(struct span line)
+{
+    static const char text[] = " id=", json[] = ",\"id\":\"";
+    const bool is_json = line.len && line.at[0] == '{';
+    const char *key = is_json ? json : text;
+    size_t len = strlen(key);
+    bool quoted = false;
+
+    for (size_t i = 0; i + len < line.len; i++) {
+        if (line.at[i] == '\\') {
+            i++;
+            continue;
+        }
+        if (!quoted && memcmp(line.at + i, key, len) == 0)
+            return session_at(line, i + len);
+        if (line.at[i] == '"' && !is_json)
+            quoted = !quoted;
+    }
+    return (struct span){0};
+}
