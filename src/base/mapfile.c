@@ -174,6 +174,15 @@ static int open_or_begin(struct mapfile *m, const char *path, const char magic[8
     return error;
 }
 
+bool mapfile_is_one(int fd)
+{
+    struct stat st;
+    struct head h;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
+           pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h && h.check == head_check(&h);
+}
+
 int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                  size_t body_size)
 {

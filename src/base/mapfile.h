@@ -8,6 +8,7 @@
 #ifndef MIRED_BASE_MAPFILE_H
 #define MIRED_BASE_MAPFILE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -35,6 +36,9 @@ int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8]
 
 /* Space on the disk for these octets of a sparse file's body: 0, or -ENOSPC and kin. */
 int mapfile_reserve(struct mapfile *m, size_t from, size_t octets);
+
+/* Whether the open file has the head of a mapped file, of whatever kind. */
+bool mapfile_is_one(int fd);
 
 void mapfile_close(struct mapfile *m);
 

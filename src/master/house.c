@@ -3,7 +3,8 @@
  * Order: folders, then the lock (so that two mireds with one run folder never touch each other's
  * sockets or files), then sockets and mappings. Children inherit the mappings and get the sockets
  * they need from role.c. The ledger, what was settled and what directories said are files in the
- * state folder; counters and the shared page live in memory files, which an upgrade hands on. */
+ * state folder; counters and the shared page live in memory files, which an upgrade hands on. In
+ * both folders the master works as the user that they belong to (folder.h). */
 #include "master/house.h"
 
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include "base/mapfile.h"
 #include "config/config.h"
 #include "directory/cache.h"
+#include "master/folder.h"
 #include "relay/settle.h"
 #include "tarpit/ledger.h"
 
@@ -36,30 +38,49 @@ static int wrong(struct buf *errors, const char *what, const char *where, int er
 
 /* ---- folders and the lock ---- */
 
-static int make_folder(const struct house *h, const char *path, mode_t mode, bool written,
-                       struct buf *errors)
+/* Makes the folder where it is missing, and works in it as who may: folder_leave() follows. */
+static int enter(const struct house *h, struct borrowed *b, const char *path, mode_t mode,
+                 struct buf *errors)
 {
-    struct stat st;
-    int error = privileges_folder(path, &h->identity, mode);
+    int error = folder_enter(b, path, &h->identity, mode);
 
     if (error)
         return wrong(errors, "cannot make the folder", path, error);
-    if (!written || !h->identity.drop || stat(path, &st) < 0 || st.st_uid == h->identity.uid)
+    return 0;
+}
+
+/* The same for folders that the children write. */
+static int enter_own(const struct house *h, struct borrowed *b, const char *path, mode_t mode,
+                     struct buf *errors)
+{
+    struct stat st;
+
+    if (enter(h, b, path, mode, errors) < 0)
+        return -1;
+    if (!h->identity.drop || stat(path, &st) < 0 || st.st_uid == h->identity.uid)
         return 0;
     buf_addf(errors, "%s belongs to another user; chown -R %s %s\n", path, h->identity.name, path);
     return -1;
 }
 
-static int make_folders(struct house *h, struct buf *errors)
+/* The lock's file. One that root made, in a folder that is the user's (earlier versions did), is
+ * replaced while it is locked, so that it is never locked twice. */
+static int open_lock(const char *path)
 {
-    char spool[4096];
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    int fd = open(path, O_RDWR | O_CREAT | flags, 0644);
 
-    snprintf(spool, sizeof spool, "%s/spool", h->state);
-    if (make_folder(h, h->state, 0750, true, errors) < 0)
-        return -1;
-    if (make_folder(h, spool, 0700, true, errors) < 0)
-        return -1;
-    return make_folder(h, h->run, 0755, false, errors);
+    if (fd >= 0 || errno != EACCES)
+        return fd < 0 ? -errno : fd;
+    int before = open(path, O_RDONLY | flags);
+    if (before < 0)
+        return -errno;
+    if (flock(before, LOCK_EX | LOCK_NB) < 0)
+        return before; /* taken: whoever locks it next hears so */
+    fd = unlink(path) < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0644);
+    int error = fd < 0 ? -errno : 0;
+    close(before);
+    return error ? error : fd;
 }
 
 static int take_lock(struct house *h, struct buf *errors)
@@ -69,9 +90,9 @@ static int take_lock(struct house *h, struct buf *errors)
     if (h->lock >= 0) /* inherited */
         return 0;
     snprintf(path, sizeof path, "%s/lock", h->run);
-    h->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+    h->lock = open_lock(path);
     if (h->lock < 0)
-        return wrong(errors, "cannot open", path, -errno);
+        return wrong(errors, "cannot open", path, h->lock);
     if (flock(h->lock, LOCK_EX | LOCK_NB) < 0) {
         ssize_t n = pread(h->lock, pid, sizeof pid - 1, 0);
         buf_addf(errors,
@@ -104,7 +125,8 @@ static int bind_unix(const struct house *h, const char *path, mode_t mode)
     mode_t before = umask(0777); /* nobody may connect before it is whose it should be */
     int bound = bind(fd, (struct sockaddr *)&sa, sizeof sa), error = bound < 0 ? -errno : 0;
     umask(before);
-    if (!error && ((h->identity.drop && lchown(path, h->identity.uid, h->identity.gid) < 0) ||
+    bool give = h->identity.drop && geteuid() == 0; /* in a folder that is root's alone */
+    if (!error && ((give && lchown(path, h->identity.uid, h->identity.gid) < 0) ||
                    chmod(path, mode) < 0 || listen(fd, SOMAXCONN) < 0))
         error = -errno;
     if (error)
@@ -162,10 +184,8 @@ static int open_decoys(struct house *h, struct buf *errors)
     return 0;
 }
 
-static int open_mappings(struct house *h, const struct config *config, struct buf *errors)
+static int open_memory(struct house *h, struct buf *errors)
 {
-    char path[4096];
-
     h->metrics.rows = HOUSE_ROWS;
     h->metrics.row =
         map_memory("mired metrics", HOUSE_ROWS * sizeof(struct metrics_row), &h->metrics_fd);
@@ -174,6 +194,12 @@ static int open_mappings(struct house *h, const struct config *config, struct bu
     if (!h->metrics.row || !h->shared)
         return wrong(errors, "cannot map", "shared memory", -errno);
     h->row_taken[HOUSE_MASTER_ROW] = true;
+    return 0;
+}
+
+static int open_files(struct house *h, const struct config *config, struct buf *errors)
+{
+    char path[4096];
 
     snprintf(path, sizeof path, "%s/ledger", h->state);
     int error = ledger_open(&h->ledger, path, config->ledger_size);
@@ -186,6 +212,92 @@ static int open_mappings(struct house *h, const struct config *config, struct bu
     snprintf(path, sizeof path, "%s/answers", h->state);
     error = cache_open(&h->answers, path, CACHE_PLACES);
     return error ? wrong(errors, "cannot open", path, error) : open_decoys(h, errors);
+}
+
+static int open_run(struct house *h, struct buf *errors)
+{
+    struct borrowed b;
+    int r = enter(h, &b, h->run, 0755, errors);
+
+    if (r == 0)
+        r = take_lock(h, errors);
+    if (r == 0)
+        r = open_sockets(h, errors);
+    folder_leave(&b);
+    return r;
+}
+
+static int make_state(const struct house *h, struct buf *errors)
+{
+    struct borrowed b;
+    char spool[4096];
+
+    snprintf(spool, sizeof spool, "%s/spool", h->state);
+    int r = enter_own(h, &b, h->state, 0750, errors);
+    folder_leave(&b);
+    if (r < 0)
+        return r;
+    r = enter_own(h, &b, spool, 0700, errors);
+    folder_leave(&b);
+    return r;
+}
+
+/* Earlier versions made the state files as root. The user gets those that are mired's by their
+ * heads: nobody else can have given a file of root's such a head. */
+static void give_file(const struct house *h, int folder, const char *name)
+{
+    struct stat st;
+    int fd = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && st.st_uid == 0 && mapfile_is_one(fd) &&
+        fchown(fd, h->identity.uid, h->identity.gid) < 0)
+        log_warn("%s/%s: cannot be given to %s: %s", h->state, name, h->identity.name,
+                 strerror(errno));
+    close(fd);
+}
+
+static void give_files(const struct house *h)
+{
+    static const char *const name[] = {"ledger", "settled", "answers", "decoys"};
+    struct borrowed b;
+
+    if (!h->identity.drop)
+        return;
+    int folder = folder_enter(&b, h->state, &h->identity, 0750) == 0
+                     ? open(h->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                     : -1;
+    folder_leave(&b);
+    if (folder < 0)
+        return;
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++)
+        give_file(h, folder, name[i]);
+    close(folder);
+}
+
+static int open_state(struct house *h, const struct config *config, struct buf *errors)
+{
+    struct borrowed b;
+    int r = enter_own(h, &b, h->state, 0750, errors);
+
+    if (r == 0)
+        r = open_files(h, config, errors);
+    folder_leave(&b);
+    return r;
+}
+
+static void remove_sockets(const struct house *h)
+{
+    struct borrowed b;
+
+    if (folder_enter(&b, h->run, &h->identity, 0755) == 0) {
+        if (h->store_listen >= 0)
+            unlink(h->store_path);
+        if (h->control_listen >= 0)
+            unlink(h->control_path);
+    }
+    folder_leave(&b);
 }
 
 /* ---- the whole ---- */
@@ -217,9 +329,10 @@ int house_open(struct house *h, const struct config *config, struct buf *errors)
     if (!h->state || !h->run || !h->user || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
         asprintf(&h->control_path, "%s/control", h->run) < 0)
         return wrong(errors, "cannot start", "mired", -ENOMEM);
-    if (make_folders(h, errors) < 0 || take_lock(h, errors) < 0 || open_sockets(h, errors) < 0)
+    if (make_state(h, errors) < 0 || open_run(h, errors) < 0 || open_memory(h, errors) < 0)
         return -1;
-    return open_mappings(h, config, errors);
+    give_files(h);
+    return open_state(h, config, errors);
 }
 
 int house_handoffs(struct house *h, uint32_t slots)
@@ -244,10 +357,7 @@ void house_close(struct house *h)
         close(h->handoff[i][1]);
     }
     free(h->handoff);
-    if (h->store_listen >= 0)
-        unlink(h->store_path);
-    if (h->control_listen >= 0)
-        unlink(h->control_path);
+    remove_sockets(h);
     cache_close(h->answers);
     settle_close(h->settle);
     ledger_close(h->ledger);

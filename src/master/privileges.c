@@ -1,5 +1,5 @@
 /* From root to `user`: the one place where identities and capabilities change. Called in the master
- * to look the user up and to make folders, and in each child before its body runs.
+ * to look the user up and to work in the user's folders, and in each child before its body runs.
  *
  * Order matters: groups before the user (setgroups needs root), the user before the capabilities
  * (which PR_SET_KEEPCAPS carries over), all before any octet from the network is read. */
@@ -10,9 +10,9 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -94,39 +94,36 @@ int privileges_drop(const struct identity *id, uint64_t keep)
     return set_capabilities(keep);
 }
 
-/* Makes the folders above `path` that are missing; they are the administrator's, not the user's. */
-static int make_parents(const char *path)
-{
-    char part[4096];
-    size_t len = strlen(path);
+/* ---- for a while ---- */
 
-    if (len >= sizeof part)
-        return -ENAMETOOLONG;
-    memcpy(part, path, len + 1);
-    for (char *slash = strchr(part + 1, '/'); slash; slash = strchr(slash + 1, '/')) {
-        *slash = '\0';
-        if (mkdir(part, 0755) < 0 && errno != EEXIST)
-            return -errno;
-        *slash = '/';
-    }
-    return 0;
+int privileges_borrow(struct borrowed *b, const struct identity *id)
+{
+    *b = (struct borrowed){0};
+    if (!id->drop || geteuid() != 0)
+        return 0;
+    int n = getgroups(BORROWED_GROUPS, b->group);
+    if (n < 0)
+        return -errno;
+    b->groups = (size_t)n;
+    b->gid = getegid();
+    b->dumpable = prctl(PR_GET_DUMPABLE, 0, 0, 0, 0);
+    if (initgroups(id->name, id->gid) < 0)
+        return -errno;
+    b->active = true;
+    if (setegid(id->gid) == 0 && seteuid(id->uid) == 0)
+        return 0;
+    int error = -errno;
+    privileges_return(b);
+    return error;
 }
 
-int privileges_folder(const char *path, const struct identity *id, mode_t mode)
+/* Half a way back would be an identity that nobody has thought of: better none at all. */
+void privileges_return(struct borrowed *b)
 {
-    struct stat st;
-    int error = make_parents(path);
-
-    if (error)
-        return error;
-    if (mkdir(path, mode) == 0) {
-        if (chmod(path, mode) < 0 || (id->drop && chown(path, id->uid, id->gid) < 0))
-            return -errno;
-        return 0;
-    }
-    if (errno != EEXIST)
-        return -errno;
-    if (stat(path, &st) < 0)
-        return -errno;
-    return S_ISDIR(st.st_mode) ? 0 : -ENOTDIR;
+    if (!b->active)
+        return;
+    if (seteuid(0) < 0 || setegid(b->gid) < 0 || setgroups(b->groups, b->group) < 0)
+        abort();
+    (void)prctl(PR_SET_DUMPABLE, b->dumpable, 0, 0, 0); /* a change of identity takes it away */
+    b->active = false;
 }

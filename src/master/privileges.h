@@ -3,6 +3,7 @@
 #define MIRED_MASTER_PRIVILEGES_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -21,8 +22,23 @@ int identity_find(struct identity *id, const char *user);
  * no process started from here gains any (no_new_privs). 0 or -errno. */
 int privileges_drop(const struct identity *id, uint64_t keep);
 
-/* Makes `path` a folder of `id` with this mode, and its parents where they are missing. One that is
- * there is left as it is: it may be the administrator's, or a typing error. 0 or -errno. */
-int privileges_folder(const char *path, const struct identity *id, mode_t mode);
+enum { BORROWED_GROUPS = 64 };
+
+/* What root was before it became the user for a while. */
+struct borrowed {
+    gid_t group[BORROWED_GROUPS];
+    size_t groups;
+    gid_t gid;
+    int dumpable;
+    bool active;
+};
+
+/* Root acts as `id` until privileges_return(): files are opened, made and removed with the user's
+ * rights. Nothing happens where there is nothing to drop. 0 or -errno. The process must have one
+ * thread. */
+int privileges_borrow(struct borrowed *b, const struct identity *id);
+
+/* Takes back what privileges_borrow() did; ends the process if it cannot. */
+void privileges_return(struct borrowed *b);
 
 #endif

@@ -1,0 +1,167 @@
+/* Folders of the master's, entered without being led elsewhere.
+ *
+ * The service's user can replace whatever stands in its own folders, at any moment, by a link to a
+ * folder of root's. So nothing is made, given away or removed there by path with root's rights. The
+ * path is walked a component at a time, each opened without following it. As long as every folder
+ * on the way is root's and nobody else can write in it, what was looked at stays what it is, and
+ * root acts. From the first folder on that others can change, the process acts as the user, who
+ * gains nothing from replacing what the user may replace. Links are followed the same way: root
+ * follows root's links only. */
+#include "master/folder.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { PATH_ROOM = 4096, LINKS_MAX = 40 };
+
+struct walk {
+    struct borrowed *borrowed;
+    const struct identity *id;
+    int dir;              /* where we are */
+    char rest[PATH_ROOM]; /* what is still to be walked */
+    unsigned links;
+};
+
+/* Whether nobody but root can put something else in the place of what is in this folder. In a
+ * sticky one (/tmp) others can only add. */
+static bool is_roots(const struct stat *st)
+{
+    return st->st_uid == 0 && ((st->st_mode & 022) == 0 || (st->st_mode & S_ISVTX));
+}
+
+/* From here on as the user. */
+static int become_user(struct walk *w)
+{
+    return w->borrowed->active ? 0 : privileges_borrow(w->borrowed, w->id);
+}
+
+static int stand_in(struct walk *w, int dir)
+{
+    struct stat st;
+
+    if (w->dir >= 0)
+        close(w->dir);
+    w->dir = dir;
+    if (fstat(dir, &st) < 0)
+        return -errno;
+    return is_roots(&st) ? 0 : become_user(w);
+}
+
+static int stand_at(struct walk *w, const char *path)
+{
+    int dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+    return dir < 0 ? -errno : stand_in(w, dir);
+}
+
+/* Takes the next component off the rest. False: none is left. */
+static bool next_part(struct walk *w, char part[PATH_ROOM])
+{
+    size_t skip = strspn(w->rest, "/");
+    size_t len = strcspn(w->rest + skip, "/");
+
+    memcpy(part, w->rest + skip, len);
+    part[len] = '\0';
+    memmove(w->rest, w->rest + skip + len, strlen(w->rest + skip + len) + 1);
+    return len > 0;
+}
+
+static bool is_last(const struct walk *w)
+{
+    return w->rest[strspn(w->rest, "/")] == '\0';
+}
+
+/* Puts what the link says in front of the rest. */
+static int follow(struct walk *w, int link, const struct stat *st)
+{
+    char target[PATH_ROOM], rest[PATH_ROOM];
+
+    if (++w->links > LINKS_MAX)
+        return -ELOOP;
+    ssize_t n = readlinkat(link, "", target, sizeof target - 1);
+    if (n < 0)
+        return -errno;
+    target[n] = '\0';
+    int len = snprintf(rest, sizeof rest, "%s/%s", target, w->rest);
+    if (len < 0 || (size_t)len >= sizeof rest)
+        return -ENAMETOOLONG;
+    memcpy(w->rest, rest, (size_t)len + 1);
+    int error = st->st_uid == 0 ? 0 : become_user(w);
+    return !error && target[0] == '/' ? stand_at(w, "/") : error;
+}
+
+/* Gives the folder, which only root can have made, to the user. */
+static int give(const struct walk *w, int dir, mode_t mode)
+{
+    struct stat st;
+
+    if (fstat(dir, &st) < 0)
+        return -errno;
+    if (st.st_uid != geteuid())
+        return -EPERM;
+    if (fchmod(dir, mode) < 0)
+        return -errno;
+    if (geteuid() == 0 && w->id->drop && fchown(dir, w->id->uid, w->id->gid) < 0)
+        return -errno;
+    return 0;
+}
+
+/* Makes the folder and stands in it. The parents are the administrator's, not the user's. */
+static int make(struct walk *w, const char *part, mode_t mode)
+{
+    bool last = is_last(w);
+
+    if (mkdirat(w->dir, part, last ? 0700 : 0755) < 0)
+        return -errno; /* EEXIST: somebody puts things there at the same time */
+    int dir = openat(w->dir, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (dir < 0)
+        return -errno;
+    int error = last ? give(w, dir, mode) : 0;
+    if (error) {
+        close(dir);
+        return error;
+    }
+    return stand_in(w, dir);
+}
+
+static int step(struct walk *w, const char *part, mode_t mode)
+{
+    struct stat st;
+    int fd = openat(w->dir, part, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == ENOENT ? make(w, part, mode) : -errno;
+    int error = fstat(fd, &st) < 0 ? -errno : 0;
+    if (!error && S_ISDIR(st.st_mode))
+        return stand_in(w, fd);
+    if (!error)
+        error = S_ISLNK(st.st_mode) ? follow(w, fd, &st) : -ENOTDIR;
+    close(fd);
+    return error;
+}
+
+int folder_enter(struct borrowed *b, const char *path, const struct identity *id, mode_t mode)
+{
+    struct walk w = {.borrowed = b, .id = id, .dir = -1};
+    char part[PATH_ROOM];
+
+    *b = (struct borrowed){0};
+    if (strlen(path) >= sizeof w.rest)
+        return -ENAMETOOLONG;
+    strcpy(w.rest, path);
+    int error = stand_at(&w, path[0] == '/' ? "/" : ".");
+    while (!error && next_part(&w, part))
+        error = step(&w, part, mode);
+    if (w.dir >= 0)
+        close(w.dir);
+    return error;
+}
+
+void folder_leave(struct borrowed *b)
+{
+    privileges_return(b);
+}
