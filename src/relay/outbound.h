@@ -58,6 +58,9 @@ struct job {
     const struct envelope *envelope;
     struct introduction who; /* spans are the caller's, for as long as the job lives */
     uint64_t size;           /* octets of header and body, for SIZE= */
+    uint32_t declared;       /* the SIZE that the client declared, or 0 */
+    uint64_t hash;           /* what a retry is known by: spool_hash() ... */
+    bool named;              /* ... and whether that is a Message-ID */
     bool utf8, eightbit;
     struct job_recipient *recipient;
     uint32_t recipients;

@@ -42,9 +42,8 @@ struct handover {
     struct buf header;
     struct addr client;
     struct buf user; /* authenticated as, or empty */
-    uint64_t hash;
-    uint32_t tried; /* a bit for each backend that broke with it */
-    uint8_t breaks; /* of connections under it, so far */
+    uint32_t tried;  /* a bit for each backend that broke with it */
+    uint8_t breaks;  /* of connections under it, so far */
     bool abandoned;
     void (*done)(void *arg, const struct relay_result *result);
     void *arg;

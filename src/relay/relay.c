@@ -76,8 +76,9 @@ void handover_over(struct handover *h)
     struct relay *r = h->relay;
     struct relay_result result = {.backend = h->backend->config->name};
 
-    result.reply = settling_end(&h->job, r->kit.settle, &h->client, h->hash, r->kit.loop->wall,
-                                &result.accepted);
+    result.reply = settling_end(&h->job, r->kit.settle, r->kit.loop->wall, &result.accepted);
+    if (h->abandoned)
+        settling_unheard(&h->job, r->kit.settle, r->kit.loop->wall);
     tell(h, &result);
 }
 
@@ -96,7 +97,7 @@ void handover_broke(struct handover *h, bool started)
     uint32_t accepted;
 
     if (h->job.sent) { /* the backend may have it: whoever it told of is not told again */
-        settling_end(&h->job, r->kit.settle, &h->client, h->hash, r->kit.loop->wall, &accepted);
+        settling_end(&h->job, r->kit.settle, r->kit.loop->wall, &accepted);
         tell_later(h, true);
         return;
     }
@@ -154,6 +155,7 @@ static struct handover *handover_new(struct relay *r, struct relay_message *m)
         return NULL;
     }
     h->job.envelope = &h->envelope;
+    h->job.declared = m->declared;
     h->job.utf8 = m->utf8;
     h->job.eightbit = m->eightbit;
     h->client = m->client;
@@ -177,11 +179,11 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
     h->spool = m->spool;
     h->header = m->header;
     h->job.size = m->header.len + spool_size(m->spool);
-    h->hash = spool_hash(m->spool);
+    h->job.hash = spool_hash(m->spool);
+    h->job.named = spool_is_named(m->spool);
     h->done = done;
     h->arg = arg;
-    if (settling_begin(&h->job, r->kit.settle, &h->client, h->hash, r->kit.loop->wall) == 0 ||
-        !place(r, h)) {
+    if (settling_begin(&h->job, r->kit.settle, r->kit.loop->wall) == 0 || !place(r, h)) {
         h->backend = NULL;
         loop_alarm(r->kit.loop, &h->alarm, r->kit.loop->now);
     }

@@ -51,9 +51,10 @@ void relay_close(struct relay *r);
 struct relay_message {
     struct envelope *envelope; /* taken: copied before the call returns */
     struct spool *spool;       /* taken over: freed by the relay */
-    struct addr client;        /* for XCLIENT, PROXY and settling */
+    struct addr client;        /* for XCLIENT and PROXY */
     struct span user;          /* authenticated as, or empty; borrowed for the call */
     struct buf header;         /* taken over: the Received: line(s) that go before the message */
+    uint32_t declared;         /* by MAIL's SIZE, or 0 */
     bool utf8, eightbit;       /* asked for by the client: SMTPUTF8, BODY=8BITMIME */
     bool esmtp;                /* it said EHLO */
 };

@@ -1,6 +1,6 @@
-/* Settling's memory; see settle.h. A mapped table of 64-octet entries that all workers share.
+/* Settling's memory; see settle.h. A mapped table of 32-octet entries that all workers share.
  *
- * An entry is found by a hash of who wrote to whom (and what); its place is its hash's set. It is
+ * An entry is found by a hash of who wrote what to whom; its place is its hash's set. It is
  * written field by field and its key last, and the key is checked again after it has been read, so
  * a reader sees a whole entry or none. Two writers that meet in one place leave one of the two, or
  * an entry whose check does not fit, which is none: then a retry is treated as a first try, which
@@ -14,21 +14,19 @@
 
 #include "base/mapfile.h"
 
-enum { SETS = 4096, WAYS = 8, SETTLE_TEXT = 36 };
+enum { SETS = 8192, WAYS = 8 };
 
-enum what { REFUSED = 1, DELIVERED = 2 };
+enum what { DELIVERED = 1, MIXED, GROUP };
 
 struct entry {
     _Atomic uint64_t key;   /* 0: none */
     _Atomic uint64_t until; /* wall ms */
-    uint16_t code;
-    uint8_t enhanced[3];
-    uint8_t len;
-    char text[SETTLE_TEXT];
-    uint32_t check; /* of the fields, so that a mixture of two is known */
+    uint32_t value;         /* enum settle_group */
+    uint32_t check;         /* of key and value, so that a mixture of two is known */
+    uint64_t unused;
 };
 
-_Static_assert(sizeof(struct entry) == 64, "a cache line");
+_Static_assert(sizeof(struct entry) == 32, "two in a cache line");
 
 struct settle {
     struct mapfile file;
@@ -42,7 +40,7 @@ int settle_open(struct settle **out, const char *path, uint64_t keep_ms)
 
     if (!s)
         return -ENOMEM;
-    int r = mapfile_open(&s->file, path, "MRDSETTL", 1, sizeof(struct entry) * SETS * WAYS);
+    int r = mapfile_open(&s->file, path, "MRDSETTL", 2, sizeof(struct entry) * SETS * WAYS);
     if (r < 0) {
         free(s);
         return r;
@@ -66,31 +64,25 @@ const struct sipkey *settle_key(const struct settle *s)
     return &s->file.key;
 }
 
-/* Senders retry from other hosts of theirs: the client counts as its network. */
-static uint64_t make_key(const struct settle *s, enum what what, const struct addr *client,
-                         struct span sender, struct span recipient, uint64_t message)
+static uint64_t make_key(const struct settle *s, enum what what, struct span sender,
+                         struct span recipient, uint64_t message)
 {
-    struct addr network = addr_network(client);
     uint64_t lens[3] = {(uint64_t)what, sender.len, message};
     struct siphash h;
 
     siphash_start(&h, &s->file.key);
     siphash_add(&h, lens, sizeof lens);
-    siphash_add(&h, &network, sizeof network);
     siphash_add(&h, sender.at, sender.len);
     siphash_add(&h, recipient.at, recipient.len);
     uint64_t key = siphash_end(&h);
     return key ? key : 1;
 }
 
-static uint32_t check_of(const struct settle *s, uint64_t key, const struct entry *e)
+static uint32_t check_of(const struct settle *s, uint64_t key, uint32_t value)
 {
-    struct siphash h;
+    uint64_t fields[2] = {key, value};
 
-    siphash_start(&h, &s->file.key);
-    siphash_add(&h, &key, sizeof key);
-    siphash_add(&h, &e->code, offsetof(struct entry, check) - offsetof(struct entry, code));
-    return (uint32_t)siphash_end(&h);
+    return (uint32_t)siphash(&s->file.key, fields, sizeof fields);
 }
 
 static struct entry *set_of(const struct settle *s, uint64_t key)
@@ -98,9 +90,9 @@ static struct entry *set_of(const struct settle *s, uint64_t key)
     return &s->entry[(key >> 20) % SETS * WAYS];
 }
 
-static void put(struct settle *s, uint64_t key, const struct reply *reply, uint64_t now)
+static void put(struct settle *s, uint64_t key, uint32_t value, uint64_t now)
 {
-    struct entry *set = set_of(s, key), *best = &set[0], fresh = {0};
+    struct entry *set = set_of(s, key), *best = &set[0];
 
     for (int i = 0; i < WAYS; i++) {
         if (set[i].key == key) {
@@ -110,62 +102,68 @@ static void put(struct settle *s, uint64_t key, const struct reply *reply, uint6
         if (set[i].until < best->until)
             best = &set[i];
     }
-    if (reply) {
-        fresh.code = reply->code;
-        memcpy(fresh.enhanced, reply->enhanced, sizeof fresh.enhanced);
-        fresh.len = (uint8_t)(reply->arg.len < SETTLE_TEXT ? reply->arg.len : SETTLE_TEXT);
-        memcpy(fresh.text, reply->arg.at, fresh.len);
-    }
-    fresh.check = check_of(s, key, &fresh);
     atomic_store(&best->key, 0);
-    memcpy(&best->code, &fresh.code, sizeof fresh - offsetof(struct entry, code));
+    best->value = value;
+    best->check = check_of(s, key, value);
     atomic_store(&best->until, now + s->keep_ms);
     atomic_store(&best->key, key);
 }
 
-static bool get(const struct settle *s, uint64_t key, uint64_t now, struct entry *out)
+static bool get(const struct settle *s, uint64_t key, uint64_t now, uint32_t *value)
 {
     struct entry *set = set_of(s, key);
 
     for (int i = 0; i < WAYS; i++) {
         if (atomic_load(&set[i].key) != key)
             continue;
-        memcpy(&out->code, &set[i].code, sizeof *out - offsetof(struct entry, code));
+        uint32_t found = set[i].value, check = set[i].check;
+        *value = found;
         return atomic_load(&set[i].until) > now && atomic_load(&set[i].key) == key &&
-               out->len <= SETTLE_TEXT && out->check == check_of(s, key, out);
+               check == check_of(s, key, found);
     }
     return false;
 }
 
-void settle_refused(struct settle *s, const struct addr *client, struct span sender,
-                    struct span recipient, const struct reply *reply, uint64_t now)
+void settle_delivered(struct settle *s, struct span sender, struct span recipient, uint64_t message,
+                      uint64_t now)
 {
-    put(s, make_key(s, REFUSED, client, sender, recipient, 0), reply, now);
+    put(s, make_key(s, DELIVERED, sender, recipient, message), 0, now);
 }
 
-int settle_was_refused(struct settle *s, const struct addr *client, struct span sender,
-                       struct span recipient, uint64_t now, struct reply *reply, char room[64])
+bool settle_was_delivered(const struct settle *s, struct span sender, struct span recipient,
+                          uint64_t message, uint64_t now)
 {
-    struct entry e;
-
-    if (!get(s, make_key(s, REFUSED, client, sender, recipient, 0), now, &e))
-        return 0;
-    *reply = (struct reply){.id = REPLY_OTHER, .code = e.code, .offence = OFFENCE_BACKEND};
-    memcpy(reply->enhanced, e.enhanced, sizeof e.enhanced);
-    memcpy(room, e.text, e.len);
-    reply->arg = (struct span){room, e.len};
-    return 1;
+    uint32_t value;
+    return get(s, make_key(s, DELIVERED, sender, recipient, message), now, &value);
 }
 
-void settle_delivered(struct settle *s, const struct addr *client, struct span sender,
-                      struct span recipient, uint64_t message_hash, uint64_t now)
+bool settle_was_mixed(struct settle *s, struct span sender, uint64_t message, uint64_t now)
 {
-    put(s, make_key(s, DELIVERED, client, sender, recipient, message_hash), NULL, now);
+    uint64_t key = make_key(s, MIXED, sender, (struct span){0}, message);
+    uint32_t value;
+    bool before = get(s, key, now, &value);
+
+    put(s, key, 0, now);
+    return before;
 }
 
-int settle_was_delivered(struct settle *s, const struct addr *client, struct span sender,
-                         struct span recipient, uint64_t message_hash, uint64_t now)
+void settle_put_in_group(struct settle *s, struct span sender, struct span recipient, int64_t size,
+                         enum settle_group group, uint64_t now)
 {
-    struct entry e;
-    return get(s, make_key(s, DELIVERED, client, sender, recipient, message_hash), now, &e);
+    uint64_t key = make_key(s, GROUP, sender, recipient, (uint64_t)size);
+    uint32_t value;
+
+    if (group != SETTLE_TAKEN || get(s, key, now, &value)) /* the first group is those unknown */
+        put(s, key, (uint32_t)group, now);
+}
+
+enum settle_group settle_group_of(const struct settle *s, struct span sender, struct span recipient,
+                                  int64_t size, uint64_t now)
+{
+    uint32_t value;
+
+    if (get(s, make_key(s, GROUP, sender, recipient, (uint64_t)size), now, &value) ||
+        get(s, make_key(s, GROUP, sender, recipient, (uint64_t)SETTLE_ANY_SIZE), now, &value))
+        return value <= SETTLE_REFUSED ? (enum settle_group)value : SETTLE_TAKEN;
+    return SETTLE_TAKEN;
 }

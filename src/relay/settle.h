@@ -1,14 +1,18 @@
-/* Settling mixed answers (DESIGN: "Handing mail on"): what a backend said of each recipient of a
- * message that got one 451 for all, remembered for the retry. A mapped, set-associative table that
- * all workers share. */
+/* The memory of mixed answers (docs/settling.md): which recipients have a message already, and
+ * which of a sender's recipients are asked apart from the others when it tries again. A mapped,
+ * set-associative table that all workers share.
+ *
+ * Senders retry from other hosts and networks, so no key has the client in it. What a backend said
+ * of a message is not here: nobody is told it but the client that sent that message, by the backend
+ * itself. */
 #ifndef MIRED_RELAY_SETTLE_H
 #define MIRED_RELAY_SETTLE_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
-#include "base/addr.h"
 #include "base/bytes.h"
-#include "smtp/reply.h"
+#include "base/siphash.h"
 
 struct settle;
 
@@ -16,18 +20,27 @@ struct settle;
 int settle_open(struct settle **out, const char *path, uint64_t keep_ms);
 void settle_close(struct settle *s);
 
-/* A recipient was refused: the retry is told so at RCPT. The text is cut to fit. */
-void settle_refused(struct settle *s, const struct addr *client, struct span sender,
-                    struct span recipient, const struct reply *reply, uint64_t now);
-/* 1 and *reply (arg in room[]) when it was. */
-int settle_was_refused(struct settle *s, const struct addr *client, struct span sender,
-                       struct span recipient, uint64_t now, struct reply *reply, char room[64]);
+/* A recipient has the message already: the retry skips it. `message` is spool_hash(). */
+void settle_delivered(struct settle *s, struct span sender, struct span recipient, uint64_t message,
+                      uint64_t now);
+bool settle_was_delivered(const struct settle *s, struct span sender, struct span recipient,
+                          uint64_t message, uint64_t now);
 
-/* A recipient has the message already: the retry skips it. */
-void settle_delivered(struct settle *s, const struct addr *client, struct span sender,
-                      struct span recipient, uint64_t message_hash, uint64_t now);
-int settle_was_delivered(struct settle *s, const struct addr *client, struct span sender,
-                         struct span recipient, uint64_t message_hash, uint64_t now);
+/* Whether this message was answered in mixture before; remembers that it was. */
+bool settle_was_mixed(struct settle *s, struct span sender, uint64_t message, uint64_t now);
+
+/* Recipients that were answered alike, and so may share a transaction. */
+enum settle_group { SETTLE_TAKEN, SETTLE_LATER, SETTLE_REFUSED };
+
+/* What a message is known by at RCPT, before its octets: the SIZE that MAIL declared (0: none).
+ * Other messages of the sender to the same people are not split because of this one. */
+enum { SETTLE_ANY_SIZE = -1 }; /* for a sender that declares another SIZE each time */
+
+void settle_put_in_group(struct settle *s, struct span sender, struct span recipient, int64_t size,
+                         enum settle_group group, uint64_t now);
+/* SETTLE_TAKEN for those of whom nothing is known. */
+enum settle_group settle_group_of(const struct settle *s, struct span sender, struct span recipient,
+                                  int64_t size, uint64_t now);
 
 /* The key of spool hashes: the same for all workers and over restarts. */
 const struct sipkey *settle_key(const struct settle *s);

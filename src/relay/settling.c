@@ -2,7 +2,7 @@
  *
  * SMTP has one reply for all recipients. 250 may be said only when every recipient has the message,
  * 5xx only when none has it and none will. Everything between is 451, with what happened to each
- * remembered for the retry. */
+ * remembered for the retry, which is split (settling_apart()). */
 #include "relay/settling.h"
 
 struct tally {
@@ -34,14 +34,13 @@ static struct tally count(const struct job *j)
     return t;
 }
 
-uint32_t settling_begin(struct job *j, struct settle *s, const struct addr *client, uint64_t hash,
-                        uint64_t now)
+uint32_t settling_begin(struct job *j, struct settle *s, uint64_t now)
 {
     struct envelope_recipient to = {0};
     uint32_t left = 0;
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++) {
-        if (settle_was_delivered(s, client, envelope_sender(j->envelope), to.address, hash, now))
+        if (settle_was_delivered(s, envelope_sender(j->envelope), to.address, j->hash, now))
             j->recipient[i].fate = FATE_HAS_IT;
         else
             left++;
@@ -55,25 +54,56 @@ bool settling_may_send(const struct job *j)
     return t.taken > 0 && t.refused == 0;
 }
 
-static void remember(const struct job *j, struct settle *s, const struct addr *client,
-                     uint64_t hash, uint64_t now)
+static void remember_delivered(const struct job *j, struct settle *s, uint64_t now)
 {
     struct envelope_recipient to = {0};
-    struct span sender = envelope_sender(j->envelope);
 
-    for (uint32_t i = 0; envelope_next(j->envelope, &to); i++) {
-        const struct job_recipient *r = &j->recipient[i];
-        if (r->fate == FATE_DONE) {
-            settle_delivered(s, client, sender, to.address, hash, now);
-        } else if (r->fate == FATE_REFUSED) {
-            struct reply why = kept_get(&r->reply);
-            settle_refused(s, client, sender, to.address, &why, now);
-        }
-    }
+    for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
+        if (j->recipient[i].fate == FATE_DONE || j->recipient[i].fate == FATE_HAS_IT)
+            settle_delivered(s, envelope_sender(j->envelope), to.address, j->hash, now);
 }
 
-struct reply settling_end(const struct job *j, struct settle *s, const struct addr *client,
-                          uint64_t hash, uint64_t now, uint32_t *accepted)
+static enum settle_group group_of(enum fate fate)
+{
+    return fate == FATE_LATER ? SETTLE_LATER : fate == FATE_REFUSED ? SETTLE_REFUSED : SETTLE_TAKEN;
+}
+
+static void split(const struct job *j, struct settle *s, int64_t size, uint64_t now)
+{
+    struct envelope_recipient to = {0};
+
+    for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
+        settle_put_in_group(s, envelope_sender(j->envelope), to.address, size,
+                            group_of((enum fate)j->recipient[i].fate), now);
+}
+
+/* A message that comes back in mixture again has another SIZE than it had: then SIZE does not
+ * count. */
+static void remember(const struct job *j, struct settle *s, uint64_t now)
+{
+    remember_delivered(j, s, now);
+    split(j, s, j->declared, now);
+    if (settle_was_mixed(s, envelope_sender(j->envelope), j->hash, now))
+        split(j, s, SETTLE_ANY_SIZE, now);
+}
+
+void settling_unheard(const struct job *j, struct settle *s, uint64_t now)
+{
+    if (j->named)
+        remember_delivered(j, s, now);
+}
+
+bool settling_apart(const struct envelope *e, struct span recipient, uint32_t declared,
+                    const struct settle *s, uint64_t now)
+{
+    struct span sender = envelope_sender(e);
+    struct envelope_recipient first = {0};
+
+    return envelope_next(e, &first) && settle_group_of(s, sender, first.address, declared, now) !=
+                                           settle_group_of(s, sender, recipient, declared, now);
+}
+
+struct reply settling_end(const struct job *j, struct settle *s, uint64_t now, uint32_t *accepted)
 {
     struct tally t = count(j);
     uint32_t have = t.has + t.done;
@@ -87,6 +117,6 @@ struct reply settling_end(const struct job *j, struct settle *s, const struct ad
         return kept_get(t.first_refused);
     if (have == 0 && t.later == j->recipients)
         return kept_get(t.first_later);
-    remember(j, s, client, hash, now);
+    remember(j, s, now);
     return reply_make(REPLY_SETTLE_LATER, (struct span){0});
 }

@@ -6,21 +6,26 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/addr.h"
 #include "relay/outbound.h"
 #include "relay/settle.h"
 
 /* Marks recipients that have this message already; returns how many are left to be tried. */
-uint32_t settling_begin(struct job *j, struct settle *s, const struct addr *client, uint64_t hash,
-                        uint64_t now);
+uint32_t settling_begin(struct job *j, struct settle *s, uint64_t now);
 
 /* After the envelope: may the data be sent? Not when nobody was taken, nor when some were taken and
- * others refused for good: those must be told at RCPT first. */
+ * others refused for good: the retry has them apart. */
 bool settling_may_send(const struct job *j);
 
 /* The job's end: the client's reply (its arg lives in the job), and what must be remembered is.
  * *accepted: recipients that have the message now, earlier tries included. */
-struct reply settling_end(const struct job *j, struct settle *s, const struct addr *client,
-                          uint64_t hash, uint64_t now, uint32_t *accepted);
+struct reply settling_end(const struct job *j, struct settle *s, uint64_t now, uint32_t *accepted);
+
+/* The client will not hear how the job ended, and comes again: who has the message is remembered,
+ * where its Message-ID says that nothing else is taken for it. */
+void settling_unheard(const struct job *j, struct settle *s, uint64_t now);
+
+/* Whether a mixed answer has parted this recipient from those that the transaction has already. */
+bool settling_apart(const struct envelope *e, struct span recipient, uint32_t declared,
+                    const struct settle *s, uint64_t now);
 
 #endif

@@ -18,7 +18,7 @@ struct spool {
     int fd;            /* -1: in memory */
     uint64_t size;
     uint64_t counted; /* in room->used */
-    struct siphash hash;
+    struct sameness sameness;
     struct received_count received;
     char last[2]; /* octets */
 };
@@ -31,7 +31,7 @@ struct spool *spool_new(struct spool_room *room, const struct sipkey *key)
         return NULL;
     s->room = room;
     s->fd = -1;
-    siphash_start(&s->hash, key);
+    sameness_start(&s->sameness, key);
     return s;
 }
 
@@ -108,7 +108,7 @@ int spool_add(struct spool *s, struct span octets)
     if (r < 0)
         return r;
     s->size += octets.len;
-    siphash_add(&s->hash, octets.at, octets.len);
+    sameness_add(&s->sameness, octets);
     received_scan(&s->received, octets);
     for (size_t i = octets.len > 2 ? octets.len - 2 : 0; i < octets.len; i++) {
         s->last[0] = s->last[1];
@@ -124,8 +124,12 @@ uint64_t spool_size(const struct spool *s)
 
 uint64_t spool_hash(const struct spool *s)
 {
-    struct siphash h = s->hash;
-    return siphash_end(&h);
+    return sameness_end(&s->sameness);
+}
+
+bool spool_is_named(const struct spool *s)
+{
+    return sameness_is_named(&s->sameness);
 }
 
 uint16_t spool_received(const struct spool *s)

@@ -10,6 +10,7 @@
 #include "base/bytes.h"
 #include "base/siphash.h"
 #include "smtp/data.h"
+#include "smtp/sameness.h"
 
 enum { SPOOL_MEMORY = 256 * 1024 };
 
@@ -28,8 +29,9 @@ void spool_free(struct spool *s);
 int spool_add(struct spool *s, struct span octets);
 
 uint64_t spool_size(const struct spool *s);
-/* A keyed hash of all octets, to know a retry by. */
+/* What a retry is known by (smtp/sameness.h), and whether that is a Message-ID. */
 uint64_t spool_hash(const struct spool *s);
+bool spool_is_named(const struct spool *s);
 /* Received: lines in the message's header. */
 uint16_t spool_received(const struct spool *s);
 /* True when the last line is ended by CRLF (or it is empty). */

@@ -72,7 +72,8 @@ enum smtp_flag {
 /* What there is for each connection that speaks SMTP; the budget of a held one pays for it. */
 struct smtp_session {
     struct envelope envelope;
-    uint32_t size;       /* octets of the message so far, without stuffing */
+    uint32_t size;       /* octets of the message so far, without stuffing; before its data the SIZE
+                            that MAIL declared */
     uint32_t chunk_left; /* of the BDAT chunk being read */
     struct data_scan data;
     struct {
@@ -191,6 +192,9 @@ void smtp_body_failed(struct smtp_session *s);
 /* The next step is this reply (421 and kin; its argument is the host name), after which the session
  * ends. A reply in waiting is dropped, a question to the caller forgotten, a message given up. */
 void smtp_shut(struct smtp_session *s, enum reply_id id);
+
+/* The SIZE that MAIL declared for this transaction, or 0; until SMTP_MESSAGE has been answered. */
+uint32_t smtp_declared_size(const struct smtp_session *s);
 
 /* True while a message is being read (DATA or BDAT has begun and not ended). */
 bool smtp_in_data(const struct smtp_session *s);

@@ -20,6 +20,7 @@ void session_message_begun(struct turn *t)
 {
     struct smtp_session *s = t->s;
     s->wait = WAIT_NOTHING;
+    s->size = 0;
     if (s->reading == READ_CHUNK)
         return; /* a chunk without a spool is read all the same */
     if (s->flags & SMTP_DATA_VOID) {

@@ -32,6 +32,7 @@ static enum outcome check_size(struct turn *t, struct span value)
     uint64_t size;
     if (!span_number(value, &size))
         return PARAM_WRONG;
+    t->s->size = size < UINT32_MAX ? (uint32_t)size : UINT32_MAX;
     return t->service->size_max && size > t->service->size_max ? PARAM_TOO_LARGE : PARAM_FINE;
 }
 
@@ -237,6 +238,7 @@ void session_mail(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;
     s->flags &= ~SMTP_TRIED;
+    s->size = 0;
     if (may_send(t))
         take_sender(t, arg);
     if (s->state != STATE_SENDER)
@@ -279,6 +281,11 @@ void session_rcpt(struct turn *t, struct span arg)
         session_say(t->s, REPLY_TOO_MANY);
     else
         ask(t, &box, &kept);
+}
+
+uint32_t smtp_declared_size(const struct smtp_session *s)
+{
+    return s->size;
 }
 
 struct span smtp_asked(const struct smtp_session *s)

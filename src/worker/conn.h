@@ -84,6 +84,7 @@ struct work {
     struct worker *worker; /* for the relay's call back */
     struct spool *spool;
     struct handover *handover;
+    uint32_t declared;  /* SIZE of the message in hand */
     uint64_t handed_us; /* when the hand-over began */
     uint32_t handed_recipients;
 };

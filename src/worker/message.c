@@ -16,6 +16,7 @@ bool message_begin(struct worker *w, struct conn *c)
     if (!conn_work(c))
         return true; /* message_add() will say so */
     c->work->spool = spool_new(&w->spool_room, settle_key(w->kit->settle));
+    c->work->declared = smtp_declared_size(&c->smtp);
     return true;
 }
 
@@ -118,6 +119,7 @@ bool message_end(struct worker *w, struct conn *c)
         buf_free(&m.header);
         return tell_row(c, REPLY_NO_SPACE);
     }
+    m.declared = k->declared;
     m.spool = k->spool;
     k->spool = NULL;
     k->worker = w;

@@ -2,16 +2,16 @@
  *
  * The tarpit is asked for leave first: a client whose turn is too far away gets the masked answer
  * without anyone having looked, so that neither words nor timing can tell what the look would have
- * found (R5, R6). Then what is known here answers (domains, traps, refusals remembered by
- * settling), then a clerk. When the verdict is known the tarpit books it and says how long its
- * reply waits. */
+ * found (R5, R6). Then what is known here answers (domains, traps), then a clerk. When the verdict
+ * is known the tarpit books it and says how long its reply waits. A good recipient that a mixed
+ * answer has parted from the transaction's others is told 452 (docs/settling.md). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/metrics.h"
 #include "clerk/ask.h"
 #include "config/config.h"
-#include "relay/settle.h"
+#include "relay/settling.h"
 #include "worker/conn.h"
 
 static bool is_postmaster(struct span local)
@@ -72,6 +72,13 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
                    1);
         recipient_hold(c, hold);
     }
+    struct reply apart = reply_make(REPLY_APART, (struct span){0});
+    if (v == RECIPIENT_TAKE &&
+        settling_apart(&c->smtp.envelope, address, smtp_declared_size(&c->smtp), w->kit->settle,
+                       w->loop.wall)) {
+        v = RECIPIENT_OTHER;
+        other = &apart;
+    }
     smtp_recipient_is(&c->smtp, v, address, other);
 }
 
@@ -97,12 +104,7 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_lea
     } else if (is_trap(config, folded)) {
         recipient_is(w, c, leave, RECIPIENT_TRAP, address, NULL);
     } else {
-        char room[64];
-        struct reply refusal;
-        if (!settle_was_refused(w->kit->settle, &c->peer, envelope_sender(&c->smtp.envelope),
-                                address, w->loop.wall, &refusal, room))
-            return false;
-        recipient_is(w, c, leave, RECIPIENT_OTHER, address, &refusal);
+        return false;
     }
     return true;
 }

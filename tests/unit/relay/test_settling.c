@@ -15,7 +15,6 @@ enum { SECOND = 1000, DAY = 86400 * SECOND };
 
 struct talk {
     struct settle *settle;
-    struct addr client;
     struct envelope envelope;
     struct job job;
     struct job_recipient recipient[2];
@@ -25,11 +24,14 @@ static int open_talk(void **state)
 {
     struct talk *t = calloc(1, sizeof *t);
     assert_int_equal(settle_open(&t->settle, NULL, DAY), 0);
-    assert_true(addr_parse(SPAN("192.0.2.7"), &t->client));
     envelope_set_sender(&t->envelope, SPAN("a@b.test"), (struct span){0});
     envelope_add_recipient(&t->envelope, SPAN("x@example.test"), (struct span){0});
     envelope_add_recipient(&t->envelope, SPAN("y@example.test"), (struct span){0});
-    t->job = (struct job){.envelope = &t->envelope, .recipient = t->recipient, .recipients = 2};
+    t->job = (struct job){.envelope = &t->envelope,
+                          .recipient = t->recipient,
+                          .recipients = 2,
+                          .declared = 1234,
+                          .hash = 99};
     *state = t;
     return 0;
 }
@@ -71,7 +73,7 @@ static void whole(struct talk *t, unsigned code)
 
 static unsigned end(struct talk *t, uint64_t now, uint32_t *accepted)
 {
-    return settling_end(&t->job, t->settle, &t->client, 99, now, accepted).code;
+    return settling_end(&t->job, t->settle, now, accepted).code;
 }
 
 static void test_data_goes_only_when_nobody_was_refused_for_good(void **state)
@@ -117,32 +119,107 @@ static void test_the_backends_own_word_is_told_when_it_is_one(void **state)
     assert_int_equal(end(t, T0, &accepted), 552);
 }
 
-static void test_a_refusal_among_taken_is_told_at_the_retrys_rcpt(void **state)
+/* Whether y is told 452 beside x, in a transaction that declares this SIZE. */
+static bool apart(const struct talk *t, const char *sender, uint32_t declared, uint64_t now)
+{
+    struct envelope e = {0};
+    envelope_set_sender(&e, span_of(sender), (struct span){0});
+    assert_false(settling_apart(&e, SPAN("y@example.test"), declared, t->settle, now));
+    envelope_add_recipient(&e, SPAN("x@example.test"), (struct span){0});
+    bool is = settling_apart(&e, SPAN("y@example.test"), declared, t->settle, now);
+    envelope_free(&e);
+    return is;
+}
+
+/* field notes 25: all that a mixed answer does to other mail is nothing. */
+static void test_the_retry_of_a_mixed_answer_is_split_and_nothing_else_is(void **state)
+{
+    static const struct {
+        enum fate x, y;
+        bool apart;
+    } table[] = {
+        {FATE_TAKEN, FATE_REFUSED, true}, {FATE_TAKEN, FATE_LATER, true},
+        {FATE_DONE, FATE_REFUSED, true},  {FATE_DONE, FATE_LATER, true},
+        {FATE_HAS_IT, FATE_LATER, true},  {FATE_HAS_IT, FATE_REFUSED, true},
+        {FATE_LATER, FATE_REFUSED, true}, {FATE_REFUSED, FATE_LATER, true},
+        {FATE_REFUSED, FATE_DONE, true},  {FATE_LATER, FATE_TAKEN, true},
+        {FATE_TAKEN, FATE_DONE, false},   {FATE_TAKEN, FATE_HAS_IT, false},
+    };
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        void *fresh;
+        uint32_t accepted;
+        open_talk(&fresh);
+        struct talk *t = fresh;
+        answer(t, 0, table[i].x, table[i].x == FATE_LATER ? 450 : 550, "no");
+        answer(t, 1, table[i].y, table[i].y == FATE_LATER ? 450 : 550, "virus found");
+        assert_int_equal(end(t, T0, &accepted), 451);
+        if (apart(t, "a@b.test", 1234, T0 + SECOND) != table[i].apart)
+            fail_msg("row %zu", i);
+        assert_false(apart(t, "c@b.test", 1234, T0 + SECOND));
+        assert_false(apart(t, "a@b.test", 1235, T0 + SECOND)); /* another message of that sender */
+        assert_false(apart(t, "a@b.test", 0, T0 + SECOND));
+        assert_false(apart(t, "a@b.test", 1234, T0 + 2 * (uint64_t)DAY));
+        close_talk(&fresh);
+    }
+}
+
+/* field notes 25: who is answered alike by the retry may come together again. */
+static void test_the_split_follows_the_last_answer(void **state)
 {
     struct talk *t = *state;
-    struct reply r;
-    char room[64];
     uint32_t accepted;
 
     answer(t, 0, FATE_TAKEN, 0, "");
-    answer(t, 1, FATE_REFUSED, 550, "no such user");
+    answer(t, 1, FATE_REFUSED, 550, "no");
     assert_int_equal(end(t, T0, &accepted), 451);
-    assert_int_equal(accepted, 0);
-    assert_int_equal(settle_was_refused(t->settle, &t->client, SPAN("a@b.test"),
-                                        SPAN("x@example.test"), T0 + SECOND, &r, room),
-                     0);
-    assert_int_equal(settle_was_refused(t->settle, &t->client, SPAN("a@b.test"),
-                                        SPAN("y@example.test"), T0 + SECOND, &r, room),
-                     1);
-    assert_int_equal(r.code, 550);
-    assert_true(span_equal(r.arg, SPAN("no such user")));
-    /* Not told to anybody else, nor for ever. */
-    assert_int_equal(settle_was_refused(t->settle, &t->client, SPAN("c@b.test"),
-                                        SPAN("y@example.test"), T0 + SECOND, &r, room),
-                     0);
-    assert_int_equal(settle_was_refused(t->settle, &t->client, SPAN("a@b.test"),
-                                        SPAN("y@example.test"), T0 + 2 * (uint64_t)DAY, &r, room),
-                     0);
+    assert_true(apart(t, "a@b.test", 1234, T0));
+    answer(t, 0, FATE_REFUSED, 550, "no");
+    answer(t, 1, FATE_TAKEN, 0, "");
+    assert_int_equal(end(t, T0, &accepted), 451);
+    assert_true(apart(t, "a@b.test", 1234, T0));
+    answer(t, 0, FATE_DONE, 0, "");
+    answer(t, 1, FATE_TAKEN, 0, "");
+    assert_int_equal(end(t, T0, &accepted), 451);
+    assert_false(apart(t, "a@b.test", 1234, T0));
+}
+
+/* field notes 4: a pool whose hosts declare another SIZE each is split at the second retry. */
+static void test_a_sender_that_declares_another_size_each_time_is_split_too(void **state)
+{
+    struct talk *t = *state;
+    uint32_t accepted;
+
+    for (uint32_t size = 1; size < 3; size++) {
+        t->job.declared = size;
+        answer(t, 0, FATE_TAKEN, 0, "");
+        answer(t, 1, FATE_REFUSED, 550, "no");
+        assert_int_equal(end(t, T0, &accepted), 451);
+        assert_int_equal(apart(t, "a@b.test", 77, T0), size == 2);
+    }
+    t->job.hash = 100; /* another message: once is not twice */
+    t->job.declared = 5;
+    assert_false(apart(t, "d@b.test", 77, T0));
+}
+
+/* field notes 4: a client that hung up comes again. */
+static void test_who_has_it_is_remembered_when_the_client_did_not_hear_it(void **state)
+{
+    struct talk *t = *state;
+    uint32_t accepted;
+
+    answer(t, 0, FATE_DONE, 0, "");
+    answer(t, 1, FATE_DONE, 0, "");
+    whole(t, 250);
+    assert_int_equal(end(t, T0, &accepted), 250);
+    settling_unheard(&t->job, t->settle, T0); /* without a Message-ID it may be another message */
+    forget(t);
+    assert_int_equal(settling_begin(&t->job, t->settle, T0), 2);
+    answer(t, 0, FATE_DONE, 0, "");
+    answer(t, 1, FATE_DONE, 0, "");
+    t->job.named = true;
+    settling_unheard(&t->job, t->settle, T0);
+    forget(t);
+    assert_int_equal(settling_begin(&t->job, t->settle, T0), 0);
 }
 
 static void test_who_got_it_does_not_get_it_twice(void **state)
@@ -150,7 +227,7 @@ static void test_who_got_it_does_not_get_it_twice(void **state)
     struct talk *t = *state;
     uint32_t accepted;
 
-    assert_int_equal(settling_begin(&t->job, t->settle, &t->client, 99, T0), 2);
+    assert_int_equal(settling_begin(&t->job, t->settle, T0), 2);
     t->job.sent = true;
     answer(t, 0, FATE_DONE, 0, "");
     answer(t, 1, FATE_LATER, 452, "full");
@@ -158,10 +235,11 @@ static void test_who_got_it_does_not_get_it_twice(void **state)
     assert_int_equal(end(t, T0, &accepted), 451);
     assert_int_equal(accepted, 1);
     forget(t);
-    assert_int_equal(settling_begin(&t->job, t->settle, &t->client, 98, T0 + SECOND),
-                     2); /* another message */
+    t->job.hash = 98; /* another message */
+    assert_int_equal(settling_begin(&t->job, t->settle, T0 + SECOND), 2);
     forget(t);
-    assert_int_equal(settling_begin(&t->job, t->settle, &t->client, 99, T0 + SECOND), 1);
+    t->job.hash = 99;
+    assert_int_equal(settling_begin(&t->job, t->settle, T0 + SECOND), 1);
     assert_int_equal(t->recipient[0].fate, FATE_HAS_IT);
     t->job.sent = true;
     answer(t, 1, FATE_DONE, 0, "");
@@ -201,7 +279,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_TALK(test_data_goes_only_when_nobody_was_refused_for_good),
         IN_TALK(test_the_backends_own_word_is_told_when_it_is_one),
-        IN_TALK(test_a_refusal_among_taken_is_told_at_the_retrys_rcpt),
+        cmocka_unit_test(test_the_retry_of_a_mixed_answer_is_split_and_nothing_else_is),
+        IN_TALK(test_the_split_follows_the_last_answer),
+        IN_TALK(test_a_sender_that_declares_another_size_each_time_is_split_too),
+        IN_TALK(test_who_has_it_is_remembered_when_the_client_did_not_hear_it),
         IN_TALK(test_who_got_it_does_not_get_it_twice),
         IN_TALK(test_when_all_have_it_nothing_is_sent_and_the_client_hears_250),
         IN_TALK(test_a_connection_that_broke_after_the_dot_is_a_451),

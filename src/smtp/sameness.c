@@ -1,0 +1,139 @@
+/* The hash by which a retry is known; see sameness.h. The header goes into two hashes, one of them
+ * without the fields of the way; at its end one of the two is chosen and goes on alone, so that the
+ * body is hashed once. */
+#include "smtp/sameness.h"
+
+#include <string.h>
+
+enum {
+    SAMENESS_NAME,     /* at a line's start, or within a field's name */
+    SAMENESS_REST,     /* behind the name, up to the line's end */
+    SAMENESS_LINE_END, /* ... which has come: what does the next line begin with? */
+    SAMENESS_BODY
+};
+
+static bool is_trace(struct span name)
+{
+    static const char *const trace[] = {"Received",
+                                        "X-Received",
+                                        "Received-SPF",
+                                        "Return-Path",
+                                        "Delivered-To",
+                                        "Authentication-Results",
+                                        "DKIM-Signature",
+                                        "X-Google-DKIM-Signature",
+                                        "ARC-Seal",
+                                        "ARC-Message-Signature",
+                                        "ARC-Authentication-Results"};
+
+    for (size_t i = 0; i < sizeof trace / sizeof *trace; i++)
+        if (span_equal_fold(name, span_of(trace[i])))
+            return true;
+    return false;
+}
+
+void sameness_start(struct sameness *s, const struct sipkey *key)
+{
+    *s = (struct sameness){.state = SAMENESS_LINE_END};
+    siphash_start(&s->all, key);
+    siphash_start(&s->kept, key);
+}
+
+/* The field's name is whole: it begins to count, or not. */
+static void name_is_whole(struct sameness *s)
+{
+    struct span name = {s->name, s->len};
+
+    s->trace = is_trace(name);
+    s->id = span_equal_fold(name, SPAN("Message-ID"));
+    if (!s->trace)
+        siphash_add(&s->kept, s->name, s->len);
+    s->len = 0;
+    s->state = SAMENESS_REST;
+}
+
+static void header_is_over(struct sameness *s)
+{
+    if (s->named)
+        s->all = s->kept;
+    s->state = SAMENESS_BODY;
+}
+
+/* One octet of a line's first ones; false: it belongs to the rest. */
+static bool take_name(struct sameness *s, char c)
+{
+    if (s->len == SAMENESS_NAME_MAX || c == ':' || c == ' ' || c == '\t') {
+        name_is_whole(s);
+        return false;
+    }
+    if (c == '\n') { /* a line of no field: empty, it ends the header */
+        bool empty = s->len == 0 || (s->len == 1 && s->name[0] == '\r');
+        name_is_whole(s);
+        if (empty)
+            header_is_over(s);
+        return false;
+    }
+    s->name[s->len++] = c;
+    return true;
+}
+
+static void take_rest(struct sameness *s, struct span line)
+{
+    if (s->id && memchr(line.at, '<', line.len))
+        s->named = true;
+    if (!s->trace)
+        siphash_add(&s->kept, line.at, line.len);
+}
+
+/* Goes through header octets; returns how many of them it is. */
+static size_t scan(struct sameness *s, struct span in)
+{
+    size_t at = 0;
+
+    while (at < in.len && s->state != SAMENESS_BODY) {
+        char c = in.at[at];
+        if (s->state == SAMENESS_LINE_END) /* folded lines belong to the field before */
+            s->state = c == ' ' || c == '\t' ? SAMENESS_REST : SAMENESS_NAME;
+        if (s->state == SAMENESS_NAME) {
+            at += take_name(s, c);
+            continue;
+        }
+        struct span rest = span_after(in, at);
+        size_t end = span_find(rest, '\n');
+        struct span line = span_first(rest, end + (end < rest.len));
+        take_rest(s, line);
+        at += line.len;
+        if (end < rest.len)
+            s->state = SAMENESS_LINE_END;
+    }
+    return at;
+}
+
+void sameness_add(struct sameness *s, struct span octets)
+{
+    if (s->state != SAMENESS_BODY) {
+        size_t n = scan(s, octets);
+        if (s->state != SAMENESS_BODY || !s->named)
+            siphash_add(&s->all, octets.at, n);
+        octets = span_after(octets, n);
+    }
+    if (octets.len)
+        siphash_add(&s->all, octets.at, octets.len);
+}
+
+uint64_t sameness_end(const struct sameness *s)
+{
+    struct sameness copy = *s;
+
+    if (copy.state != SAMENESS_BODY) {
+        if (copy.state == SAMENESS_NAME)
+            name_is_whole(&copy);
+        header_is_over(&copy);
+    }
+    return siphash_end(&copy.all);
+}
+
+bool sameness_is_named(const struct sameness *s)
+{
+    return s->named;
+}

@@ -1,0 +1,144 @@
+"""A backend that answers as a test wants: SMTP or LMTP, however wrong."""
+
+import socketserver
+import threading
+import time
+
+HELLO = ("PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
+
+
+class Session(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    def handle(self):
+        backend = self.server.backend
+        self.client = None  # what XCLIENT said
+        self.begin()
+        with backend.lock:
+            backend.connections += 1
+        try:
+            if not self.tell("GREETING", "", "220 scripted"):
+                return
+            while line := self.rfile.readline():
+                verb, _, argument = line.decode("utf-8", "surrogateescape").rstrip("\r\n").partition(" ")
+                with backend.lock:
+                    backend.commands.append(f"{verb} {argument}".rstrip())
+                if not self.command(verb.upper(), argument):
+                    return
+        except OSError:
+            pass
+
+    def begin(self):
+        self.sender, self.recipients = None, []
+
+    def tell(self, verb, argument, usual):
+        """Says what the test wants, or what is usual; False: the connection is closed."""
+        wanted = self.server.backend.answer(verb, argument, self)
+        said = usual if wanted is None else wanted
+        if said is CLOSE:
+            return False
+        self.wfile.write(said if isinstance(said, bytes) else f"{said}\r\n".encode())
+        self.said = said if isinstance(said, str) else ""
+        return True
+
+    def command(self, verb, argument):
+        backend = self.server.backend
+        if verb in ("EHLO", "LHLO"):
+            lines = ("scripted", *backend.hello)
+            usual = "\r\n".join(f"250{'-' if i < len(lines) - 1 else ' '}{l}" for i, l in enumerate(lines))
+            return self.tell(verb, argument, usual)
+        if verb == "MAIL":
+            self.begin()
+            self.sender = argument
+            return self.tell(verb, argument, "250 2.1.0 ok")
+        if verb == "RCPT":
+            told = self.tell(verb, argument, "250 2.1.5 ok")
+            if told and self.said.startswith("2"):
+                self.recipients.append(argument[argument.index("<") + 1 : argument.index(">")])
+            return told
+        if verb == "DATA":
+            usual = "354 go" if self.recipients else "554 5.5.1 no valid recipients"
+            if not self.tell(verb, argument, usual):
+                return False
+            return self.message() if self.said.startswith("354") else True
+        if verb == "RSET":
+            self.begin()
+        if verb == "QUIT":
+            self.tell(verb, argument, "221 bye")
+            return False
+        return self.tell(verb, argument, "220 again" if verb == "XCLIENT" else "250 2.0.0 ok")
+
+    def message(self):
+        lines = []
+        while (line := self.rfile.readline()) not in (b".\r\n", b""):
+            lines.append(line[1:] if line.startswith(b".") else line)
+            if len(lines) == 100:
+                wanted = self.server.backend.answer("BODY", "", self)
+                if wanted is not None:
+                    self.wfile.write(f"{wanted}\r\n".encode())
+                    return False
+        if line == b"":
+            return False
+        whole = b"".join(lines)
+        for recipient in self.recipients if self.server.backend.lmtp else [", ".join(self.recipients)]:
+            if not self.tell(".", recipient, "250 2.0.0 taken"):
+                return False
+            if self.said.startswith("250"):
+                for one in recipient.split(", "):
+                    self.server.backend.keep(one, whole)
+        self.begin()
+        return True
+
+
+CLOSE = object()
+
+
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+    daemon_threads = True
+
+
+class Scripted:
+    """answer(verb, argument, session) returns a reply, CLOSE, octets to be sent as they are, or None for what is
+    usual. verb is that of a command, or GREETING, "." (the final dot; in LMTP once a recipient, which is the
+    argument) or BODY (amid a message; the connection is closed behind it)."""
+
+    def __init__(self, answer=lambda verb, argument, session: None, lmtp=False, hello=HELLO, port=0):
+        self.answer, self.lmtp, self.hello = answer, lmtp, hello
+        self.lock = threading.Lock()
+        self.mail = {}  # recipient: messages
+        self.commands = []
+        self.connections = 0
+        self.server = Server(("127.0.0.1", port), Session)
+        self.server.backend = self
+        self.port = self.server.server_address[1]
+        threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+    @property
+    def block(self):
+        """A line of mired.conf."""
+        return f'backend "{"lmtp" if self.lmtp else "smtp"}://127.0.0.1:{self.port}" {{ }}'
+
+    def keep(self, recipient, message):
+        with self.lock:
+            self.mail.setdefault(recipient, []).append(message)
+
+    def copies(self, recipient):
+        return len(self.mail.get(recipient, ()))
+
+    def wait_said(self, prefix, count=1, timeout=20):
+        """Waits for a command that begins so; returns all of them."""
+        until = time.monotonic() + timeout
+        while True:
+            with self.lock:
+                found = [c for c in self.commands if c.startswith(prefix)]
+            if len(found) >= count or time.monotonic() > until:
+                return found
+            time.sleep(0.01)

@@ -1,0 +1,185 @@
+"""Mixed answers: a backend takes a message for some recipients and not for others."""
+
+import itertools
+
+import pytest
+
+from lib.scripted import CLOSE, Scripted
+from lib.smtp import Client
+
+ALICE, BOB, CAROL = "alice@example.test", "bob@example.test", "carol@example.test"
+MESSAGE = b"Message-ID: <1@b.test>\r\nSubject: one\r\n\r\nhello\r\n"
+
+# As a provider's pools do, each try comes from another network.
+NETWORKS = [f"127.{n}.{n}.{n}" for n in range(60, 70)]
+
+
+def send(m, recipients, message=MESSAGE, source=None, sender="a@b.test", size=True):
+    """One transaction; {recipient: code}, with the reply to the data for each that was taken at RCPT."""
+    with Client(m.port, source=source) as c:
+        c.ehlo()
+        parameters = f" SIZE={len(message)}" if size else ""
+        replies = c.envelope(sender, recipients, parameters)
+        codes = {to: reply.code for to, reply in zip(recipients, replies)}
+        taken = [to for to in recipients if codes[to] == 250]
+        if taken:
+            code = c.data(message).code
+            codes |= {to: code for to in taken}
+        return codes
+
+
+def send_until_told(m, recipients, message=MESSAGE, size=True, sender="a@b.test", tries=12):
+    """Sends as a queue does: again, from another network, to those that were put off. {recipient: last code}"""
+    final, left = {}, list(recipients)
+    for number, network in zip(range(tries), itertools.cycle(NETWORKS)):
+        codes = send(m, left, message(number) if callable(message) else message, network, sender, size)
+        final |= codes
+        left = [to for to in left if 400 <= codes[to] < 500]
+        if not left:
+            return final, number + 1
+    return final, tries
+
+
+def refuses(*refused, stage=".", reply="552 5.2.2 over quota", message=b""):
+    def answer(verb, argument, session):
+        if verb == stage and any(to in argument for to in refused):
+            return reply
+        return None
+
+    return answer
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("size", [True, False])
+@pytest.mark.parametrize("stage, lmtp", [(".", True), ("RCPT", True), ("RCPT", False)])
+def test_each_recipient_hears_the_backends_own_word_and_nobody_has_it_twice(mired, stage, lmtp, size):
+    """field notes 4"""
+    with Scripted(refuses(BOB, stage=stage), lmtp=lmtp) as backend:
+        m = mired(backend=backend.block)
+        final, tries = send_until_told(m, [ALICE, BOB, CAROL], size=size)
+        assert final == {ALICE: 250, BOB: 552, CAROL: 250}
+        assert tries <= 3
+        assert [backend.copies(to) for to in (ALICE, BOB, CAROL)] == [1, 0, 1]
+
+
+def test_five_retries_to_all_of_them_leave_one_copy(mired):
+    """field notes 4: a sender that does not take 452 for an answer."""
+    with Scripted(refuses(BOB), lmtp=True) as backend:
+        m = mired(backend=backend.block)
+        for network in NETWORKS[:5]:
+            send(m, [ALICE, BOB], source=network)
+        assert backend.copies(ALICE) == 1
+
+
+def changed(number):
+    """What hosts of a pool and signers write on the way."""
+    return (
+        b"Received: from pool-%d.b.test by out-%d.b.test; Sat, 28 Nov 2026 10:%02d:00 +0000\r\n" % ((number,) * 3)
+        + b"DKIM-Signature: v=1; t=%d; b=%d\r\n" % (number, number)
+        + MESSAGE
+    )
+
+
+def test_a_pool_that_adds_fields_and_declares_another_size_each_time_is_split_too(mired):
+    """field notes 4"""
+    with Scripted(refuses(BOB), lmtp=True) as backend:
+        m = mired(backend=backend.block)
+        final, tries = send_until_told(m, [ALICE, BOB], lambda n: changed(10 ** (n % 9)))
+        assert final == {ALICE: 250, BOB: 552}
+        assert tries <= 4
+        assert backend.copies(ALICE) == 1
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("reply", ["550 5.7.1 virus found", "552 5.2.2 over quota", "554 5.6.0 bad", "550 no", "452 full"])
+@pytest.mark.parametrize("other", [b"Message-ID: <2@b.test>\r\n\r\nother\r\n", b"Subject: none\r\n\r\nother\r\n"])
+def test_what_was_said_of_one_message_is_not_said_of_another(mired, reply, other):
+    """field notes 25"""
+
+    def answer(verb, argument, session):
+        return reply if verb == "." and BOB in argument and len(backend.mail) < 2 else None
+
+    with Scripted(answer, lmtp=True) as backend:
+        m = mired(backend=backend.block)
+        assert send(m, [ALICE, BOB], source=NETWORKS[0]) == {ALICE: 451, BOB: 451}
+        backend.answer = lambda *_: None
+        assert send(m, [BOB], other, NETWORKS[0]) == {BOB: 250}
+        assert send(m, [ALICE, BOB], other, NETWORKS[0]) == {ALICE: 250, BOB: 250}
+        m.stop()
+        m.start()
+        assert send(m, [BOB], other + b"x\r\n", NETWORKS[0]) == {BOB: 250}
+        assert backend.copies(BOB) == 3
+
+
+def test_a_forged_sender_keeps_nobody_from_the_mail_of_the_real_one(mired):
+    """field notes 25: without SIZE the memory is the sender's for all messages, and costs a transaction at most."""
+    with Scripted(refuses(BOB), lmtp=True) as backend:
+        m = mired(backend=backend.block)
+        send(m, [ALICE, BOB], b"Subject: spam\r\n\r\nspam\r\n", NETWORKS[0], size=False)
+        backend.answer = lambda *_: None
+        final, tries = send_until_told(m, [ALICE, BOB], MESSAGE, size=False)
+        assert final == {ALICE: 250, BOB: 250}
+        assert tries <= 2
+        assert backend.copies(BOB) == 1
+
+
+def test_three_ways_of_answering_are_settled(mired):
+    """field notes 4: taken, put off and refused in one answer; who is put off is taken in the end."""
+    waits = {"left": 2}
+
+    def answer(verb, argument, session):
+        if verb == "." and BOB in argument:
+            return "550 5.7.1 not this"
+        if verb == "." and CAROL in argument and waits["left"]:
+            waits["left"] -= 1
+            return "450 4.2.0 later"
+        return None
+
+    with Scripted(answer, lmtp=True) as backend:
+        m = mired(backend=backend.block)
+        final, tries = send_until_told(m, [ALICE, BOB, CAROL])
+        assert final == {ALICE: 250, BOB: 550, CAROL: 250}
+        assert tries <= 5
+        assert (backend.copies(ALICE), backend.copies(CAROL)) == (1, 1)
+
+
+def test_a_backend_that_takes_fewer_recipients_gets_the_rest_by_the_retry(mired):
+    """field notes 4: 452 to the second RCPT of each transaction."""
+
+    def answer(verb, argument, session):
+        return "452 4.5.3 too many" if verb == "RCPT" and session.recipients else None
+
+    with Scripted(answer) as backend:
+        m = mired(backend=backend.block)
+        final, tries = send_until_told(m, [ALICE, BOB, CAROL])
+        assert set(final.values()) == {250}
+        assert [backend.copies(to) for to in (ALICE, BOB, CAROL)] == [1, 1, 1]
+
+
+def test_who_was_told_before_the_connection_broke_has_it_once(mired):
+    """field notes 4: LMTP, and the backend ends between two of its answers."""
+
+    def answer(verb, argument, session):
+        return CLOSE if verb == "." and BOB in argument and backend.copies(BOB) == 0 and not done else None
+
+    done = []
+    with Scripted(answer, lmtp=True) as backend:
+        m = mired(backend=backend.block)
+        assert send(m, [ALICE, BOB], source=NETWORKS[0]) == {ALICE: 451, BOB: 451}
+        done.append(True)
+        final, _ = send_until_told(m, [ALICE, BOB])
+        assert final == {ALICE: 250, BOB: 250}
+        assert (backend.copies(ALICE), backend.copies(BOB)) == (1, 1)
+
+
+def test_chunks_and_data_are_the_same_message(mired):
+    """field notes 4: the retry goes to a host that uses BDAT."""
+    message = MESSAGE + b".dots\r\n..\r\n"
+    with Scripted(refuses(BOB), lmtp=True) as backend:
+        m = mired(backend=backend.block)
+        assert send(m, [ALICE, BOB], message) == {ALICE: 451, BOB: 451}
+        with Client(m.port) as c:
+            c.ehlo()
+            c.envelope("a@b.test", [ALICE], f" SIZE={len(message)}")
+            assert c.chunks(message, [7, 30]).code == 250
+        assert backend.copies(ALICE) == 1
