@@ -369,6 +369,14 @@ void config_check(struct reader *r)
     r->config->tls.minimum = r->config->tls.minimum == 1 ? 13 : 12;
 }
 
+bool config_names_addresses(const struct config *c)
+{
+    for (size_t i = 0; i < c->recipients_count; i++)
+        if (c->recipients[i].kind != RECIPIENTS_BACKEND)
+            return true;
+    return false;
+}
+
 bool config_is_local(const struct config *c, struct span domain)
 {
     for (size_t i = 0; i < c->domains.count; i++)

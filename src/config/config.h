@@ -116,6 +116,7 @@ struct config {
     struct addr
         *resolvers; /* the same as addresses, port 0 where none is given; none: the system's */
     char *recipient_delimiter;
+    bool routing_addresses; /* joe%evil@ours goes to the backend like any other address */
     struct config_listen *listen;
     size_t listen_count;
     struct config_tls tls;
@@ -148,6 +149,10 @@ bool config_size(struct span text, uint64_t *octets);
 
 /* "file", "ldap", ...: as the section is titled. */
 const char *config_recipients_name(enum recipients_kind kind);
+
+/* Whether a directory can name a single address: a file, LDAP, socketmap. A backend cannot: it may
+ * take an address of ours as a route to somewhere else. */
+bool config_names_addresses(const struct config *c);
 
 /* True when `domain` (folded) is one of ours. */
 bool config_is_local(const struct config *c, struct span domain);

@@ -37,6 +37,7 @@ const struct key keys_main[] = {
     {"suspect", KEY_TEXTS, AT(config, suspect)},
     {"resolver", KEY_TEXTS, AT(config, resolver)},
     {"recipient_delimiter", KEY_TEXT, AT(config, recipient_delimiter)},
+    {"routing_addresses", KEY_BOOL, AT(config, routing_addresses)},
     {"balance", KEY_CHOICE, AT(config, balance), .choices = balances},
     END};
 

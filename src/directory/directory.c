@@ -141,20 +141,26 @@ void directory_close(struct directory *d)
 
 enum { FORMS = 3 };
 
+/* A local part that a server behind may read as a route to another domain: a directory must name
+ * the very address, and the backend is not asked, for it would take it. */
+static bool is_route(const struct directory *d, struct span address)
+{
+    return !d->config->routing_addresses &&
+           local_is_routing(span_first(address, address_sign(address)));
+}
+
 /* The forms under which an address may stand in a directory; returns how many. */
 static int make_forms(const struct directory *d, struct span address, char *room,
                       struct span form[FORMS])
 {
-    size_t sign = address.len;
+    size_t sign = address_sign(address);
     int n = 0;
 
     form[n++] = address;
-    while (sign > 0 && address.at[sign - 1] != '@')
-        sign--;
-    if (sign == 0)
+    if (sign == address.len || is_route(d, address))
         return n;
-    struct span local = span_first(address, sign - 1);
-    struct span domain = span_after(address, sign - 1); /* with its @ */
+    struct span local = span_first(address, sign);
+    struct span domain = span_after(address, sign); /* with its @ */
     struct span bare = local_without_tag(local, d->config->recipient_delimiter);
     if (bare.len < local.len) {
         memcpy(room, bare.at, bare.len);
@@ -333,13 +339,15 @@ void directory_ask(struct directory *d, struct span address, struct answer *out)
 
     out->result = ANSWER_NO;
     if (d->sources == 0) { /* none configured: every local address is taken */
-        out->result = ANSWER_YES;
+        out->result = is_route(d, address) ? ANSWER_NO : ANSWER_YES;
         return;
     }
     if (address.len > sizeof room)
         return;
     int forms = make_forms(d, address, room, form);
     for (size_t i = 0; i < d->sources; i++) {
+        if (d->source[i].config->kind == RECIPIENTS_BACKEND && is_route(d, address))
+            continue;
         out->source = (uint8_t)i;
         enum answer_result r = ask_source(d, &d->source[i], form, forms, out);
         if (r == ANSWER_YES || r == ANSWER_OTHER) {

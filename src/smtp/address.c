@@ -279,6 +279,22 @@ size_t mailbox_fold(const struct mailbox *box, char *out, size_t room)
     return o.full ? 0 : o.len;
 }
 
+bool local_is_routing(struct span local)
+{
+    for (size_t i = 0; i < local.len; i++)
+        if (local.at[i] == '%' || local.at[i] == '!' || local.at[i] == '@')
+            return true;
+    return false;
+}
+
+size_t address_sign(struct span folded)
+{
+    for (size_t i = folded.len; i > 0; i--)
+        if (folded.at[i - 1] == '@')
+            return i - 1;
+    return folded.len;
+}
+
 struct span local_without_tag(struct span local, const char *delimiters)
 {
     for (size_t i = 1; i < local.len; i++)

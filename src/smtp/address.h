@@ -4,6 +4,8 @@
 #ifndef MIRED_SMTP_ADDRESS_H
 #define MIRED_SMTP_ADDRESS_H
 
+#include <stdbool.h>
+
 #include "base/bytes.h"
 
 enum { ADDRESS_MAX = 254 + 2, LOCAL_MAX = 64 * 4, DOMAIN_MAX = 255 };
@@ -31,5 +33,13 @@ size_t mailbox_fold(const struct mailbox *box, char *out, size_t room);
 /* The local part without its tag: up to the first octet of `delimiters` that is not the first octet
  * of all ("user+tag" -> "user"); the whole of it when there is none. */
 struct span local_without_tag(struct span local, const char *delimiters);
+
+/* Whether a server behind may read a route to somewhere else in the local part (folded or as
+ * written): joe%evil.test, evil.test!joe, "joe@evil.test". Postfix and sendmail rewrite such an
+ * address of a domain of theirs, and send the mail on for hosts that they trust. */
+bool local_is_routing(struct span local);
+
+/* Where the last '@' of a folded address stands; its length when there is none. */
+size_t address_sign(struct span folded);
 
 #endif

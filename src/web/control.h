@@ -25,8 +25,9 @@ struct control {
     bool (*more)(struct control *c);
     void *state;
     void (*drop)(void *state);
-    bool asked; /* has made a request */
-    bool over;  /* no more requests; closed when all is written */
+    bool asked;       /* has made a request */
+    bool asked_route; /* `recipient`: of an address whose local part is a route */
+    bool over;        /* no more requests; closed when all is written */
 };
 
 /* Begins to take connections. 0 or -errno. */

@@ -7,7 +7,14 @@
 #include "smtp/address.h"
 #include "web/web_part.h"
 
-static json_t *described(const struct web *w, const struct answer *a)
+static json_t *route_denied(void)
+{
+    return json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
+                     "none names this very address, and with %, ! or @ in its local part a server "
+                     "may send it on to another domain (routing_addresses)");
+}
+
+static json_t *described(const struct web *w, const struct control *c, const struct answer *a)
 {
     static const char *const words[] = {[ANSWER_YES] = "taken",
                                         [ANSWER_NO] = "unknown",
@@ -19,6 +26,8 @@ static json_t *described(const struct web *w, const struct answer *a)
                              : "none configured: every local address is taken";
     bool known = a->result >= ANSWER_YES && a->result <= ANSWER_OTHER;
 
+    if (a->result == ANSWER_NO && c->asked_route)
+        return route_denied();
     /* Of "unknown" no source is the author: all have been asked. */
     if (a->result == ANSWER_NO && config->recipients_count > 1)
         source = "all directories";
@@ -43,7 +52,7 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
             continue;
         c->tag = 0;
         c->given_up = NULL;
-        control_done(c, described(w, &a));
+        control_done(c, described(w, c, &a));
         control_resume(c);
     }
     if (r == 0)
@@ -69,19 +78,25 @@ void run_recipient(struct control *c, const json_t *args)
     }
     struct mailbox box = {{text, (size_t)(sign - text)}, span_of(sign + 1)};
     size_t len = mailbox_fold(&box, folded, sizeof folded);
+    struct span whole = {folded, len};
     if (len == 0) {
         control_fail(c, CONTROL_USAGE, "\"%.80s\" is no address", text);
         return;
     }
-    if (!config_is_local(w->kit->config, span_after((struct span){folded, len},
-                                                    (size_t)(strrchr(folded, '@') + 1 - folded)))) {
+    if (!config_is_local(w->kit->config, span_after(whole, address_sign(whole) + 1))) {
         control_done(c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
                                   "none: the domain is not one of `domains`"));
         return;
     }
+    c->asked_route = !w->kit->config->routing_addresses &&
+                     local_is_routing(span_first(whole, address_sign(whole)));
+    if (c->asked_route && !config_names_addresses(w->kit->config)) {
+        control_done(c, route_denied());
+        return;
+    }
     uint64_t tag = ++c->web->last_tag;
     struct ask_head head = {.id = tag, .slot = w->kit->answer_slot, .kind = ASK_RECIPIENT};
-    int error = ask_send(w->kit->ask, &head, (struct span){folded, len}, (struct span){0});
+    int error = ask_send(w->kit->ask, &head, whole, (struct span){0});
     if (error < 0) {
         control_fail(c, CONTROL_REFUSED, "the clerks cannot be asked: %s", strerrordesc_np(-error));
         return;

@@ -27,6 +27,13 @@ static bool is_trap(const struct config *config, struct span folded)
     return false;
 }
 
+/* An address of ours that a backend might send on to somewhere else. It is a recipient only where a
+ * directory names it as it stands. */
+static bool is_route(const struct config *config, struct span folded)
+{
+    return !config->routing_addresses && local_is_routing(span_first(folded, address_sign(folded)));
+}
+
 static bool has_leave(const struct conn *c)
 {
     return !(c->smtp.flags & SMTP_AUTHENTICATED);
@@ -87,14 +94,12 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_lea
                        struct span address, struct span folded)
 {
     const struct config *config = w->config;
-    size_t at = folded.len;
+    size_t sign = address_sign(folded);
+    struct span local = span_first(folded, sign);
+    struct span domain = span_after(folded, sign + 1);
 
-    while (at > 0 && folded.at[at - 1] != '@')
-        at--;
-    struct span local = span_first(folded, at ? at - 1 : folded.len);
-    struct span domain = span_after(folded, at);
-
-    if (at == 0 && is_postmaster(local)) { /* RFC 5321 4.5.1: <postmaster> is always taken */
+    if (sign == folded.len &&
+        is_postmaster(local)) { /* RFC 5321 4.5.1: <postmaster> is always taken */
         recipient_is(w, c, leave, RECIPIENT_TAKE, address, NULL);
     } else if (!config_is_local(config, domain)) {
         bool may = c->smtp.flags & SMTP_AUTHENTICATED;
@@ -103,6 +108,8 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_lea
         recipient_is(w, c, leave, RECIPIENT_TAKE, address, NULL);
     } else if (is_trap(config, folded)) {
         recipient_is(w, c, leave, RECIPIENT_TRAP, address, NULL);
+    } else if (is_route(config, folded) && !config_names_addresses(config)) {
+        recipient_is(w, c, leave, RECIPIENT_RELAYING, address, NULL);
     } else {
         return false;
     }
@@ -143,11 +150,16 @@ void recipient_answered(struct worker *w, struct conn *c, const struct question 
                         const struct answer *a)
 {
     struct span address = {q->text, q->kept_len};
+    struct span folded = {q->text + q->kept_len, q->first_len};
     struct reply other = {.id = REPLY_OTHER};
 
     switch (a ? (enum answer_result)a->result : ANSWER_LATER) {
     case ANSWER_YES: recipient_is(w, c, &q->leave, RECIPIENT_TAKE, address, NULL); break;
-    case ANSWER_NO: recipient_is(w, c, &q->leave, RECIPIENT_UNKNOWN, address, NULL); break;
+    case ANSWER_NO:
+        recipient_is(w, c, &q->leave,
+                     is_route(w->config, folded) ? RECIPIENT_RELAYING : RECIPIENT_UNKNOWN, address,
+                     NULL);
+        break;
     case ANSWER_OTHER:
         other.code = a->code;
         memcpy(other.enhanced, a->enhanced, sizeof other.enhanced);

@@ -77,7 +77,7 @@ def test_every_block_is_of_a_kind_that_is_run_or_used():
             assert not re.search(r"^\s*(sudo|make|mired|mirectl|apt|systemctl|cp|mkdir) ", text, re.M), document
         elif kind not in ("sh", "mired.conf", "ini"):
             assert kind in USED.get(document, {}), f"{document}: nobody uses the block {kind!r}"
-    recipes = (SOURCE / "tests/integration/test_recipes.py").read_text()
+    recipes = "".join((SOURCE / "tests/integration" / name).read_text() for name in ("test_recipes.py", "lib/recipes.py"))
     for document, kinds in USED.items():
         for kind, text in kinds.items():
             assert (document, kind) in {(d, k) for d, k, _ in blocks()} and text in recipes, (document, kind)

@@ -13,30 +13,13 @@ from lib.daemon import Daemon
 from lib.mired import PASSWORDS
 from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.receivers import Receiver
+from lib.recipes import block, configured, recipes_postfix
 from lib.rspamd import Rspamd
 from lib.smtp import Client
 
-RECIPES = pathlib.Path(__file__).resolve().parents[2] / "docs" / "recipes"
 USER = "alice@example.test"
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 BACKEND_OFFENCES = 'mired_offences_total{kind="backend"}'
-
-
-def block(recipe, kind):
-    """A block of a recipe, with the tests' domain."""
-    text = re.search(rf"```{re.escape(kind)}\n(.*?)```", (RECIPES / f"{recipe}.md").read_text(), re.S)[1]
-    return text.replace("example.org", "example.test")
-
-
-def configured(mired, recipe, replace, **options):
-    """A mired with the recipe's mired.conf; `replace` is what differs here. Tarpit times are the test's own."""
-    text = block(recipe, "mired.conf")
-    text = re.sub(r"^(domains|tarpit|listen .*:25\").*\n", "", text, flags=re.M)
-    for old, new in replace.items():
-        assert old in text, (recipe, old)
-        text = text.replace(old, str(new))
-    kept = dict(tarpit="time = 1s growth = 1", recipients=None, backend="")
-    return mired(**{**kept, **options}, config=text)
 
 
 def serves(m, port=None, source=None):
@@ -72,14 +55,8 @@ def others():
         server.remove()
 
 
-def as_its_recipe_says(postfix, more=""):
-    listener, *options = block("postfix", "master.cf").splitlines()
-    assert listener.split()[1:2] == ["inet"] and options
-    return postfix(extra=block("postfix", "main.cf") + more, options="\n".join(options))
-
-
 def test_before_postfix(mired, postfix):
-    backend = as_its_recipe_says(postfix)
+    backend = recipes_postfix(postfix)
     m = configured(mired, "postfix", {"127.0.0.1:10025": f"127.0.0.1:{backend.port}"})
     source = serves(m)
     backend.wait_log(rf"client=unknown\[{re.escape(source)}\]")
@@ -127,7 +104,7 @@ class Proxy:
 def test_behind_haproxy(mired, postfix, others, tmp_path):
     if not pathlib.Path(HAPROXY).exists():
         pytest.skip("HAProxy is not installed")
-    backend = as_its_recipe_says(postfix)
+    backend = recipes_postfix(postfix)
     front, behind = ports.free(), ports.free()
     listen = re.search(r'^listen .*:25".*$', block("haproxy", "mired.conf"), re.M)[0]
     listen = listen.replace("0.0.0.0:25", f"127.0.0.1:{behind}").replace("10.0.0.5", "127.0.0.1")
@@ -193,7 +170,7 @@ def test_before_sendmail(mired, others):
 def test_what_rspamd_rejects_is_an_offence(mired, postfix, others):
     """Beside Rspamd: its reject at the backend is held, booked as kind `backend`, and makes what follows wait."""
     rspamd = others(Rspamd({"worker-proxy.inc": block("rspamd", "worker-proxy.inc")}))
-    backend = as_its_recipe_says(postfix, block("rspamd", "main.cf").replace("11332", str(rspamd.milter)))
+    backend = recipes_postfix(postfix, block("rspamd", "main.cf").replace("11332", str(rspamd.milter)))
     web = ports.free()
     m = configured(
         mired, "rspamd",

@@ -197,6 +197,38 @@ static void test_tags_are_cut_off(void **state)
     assert_true(span_equal(local_without_tag(SPAN(""), "+"), SPAN("")));
 }
 
+/* field notes 24 */
+static void test_routes_in_local_parts_are_found_however_they_are_written(void **state)
+{
+    static const char *const routes[] = {"<joe%evil@x.test>",         "<evil!joe@x.test>",
+                                         "<\"joe@evil\"@x.test>",     "<\"joe%evil\"@x.test>",
+                                         "<\"evil!joe\"@x.test>",     "<\"joe\\@evil\"@x.test>",
+                                         "<\"\\joe\\%evil\"@x.test>", "<a+b%evil@x.test>",
+                                         "<\"@relay:joe\"@x.test>",   "<%@x.test>",
+                                         "<\"a b@c\"@x.test>",        "<!@x.test>",
+                                         "<postmaster%evil@x.test>",  "<@y.test:a%b@x.test>"};
+    static const char *const none[] = {"<joe@x.test>",     "<joe+evil=x.test@x.test>",
+                                       "<\"a b\"@x.test>", "<SRS0=x=y=evil.test=joe@x.test>",
+                                       "<a/b@x.test>",     "<postmaster>"};
+    char out[ADDRESS_MAX * 4];
+    struct mailbox box;
+    size_t used;
+
+    for (size_t i = 0; i < sizeof routes / sizeof *routes; i++) {
+        path_parse(span_of(routes[i]), &used, &box);
+        struct span folded = {out, mailbox_fold(&box, out, sizeof out)};
+        size_t sign = address_sign(folded);
+        assert_true(span_equal(span_after(folded, sign), SPAN("@x.test")));
+        if (!local_is_routing(span_first(folded, sign)) || !local_is_routing(box.local))
+            fail_msg("%s", routes[i]);
+    }
+    for (size_t i = 0; i < sizeof none / sizeof *none; i++) {
+        path_parse(span_of(none[i]), &used, &box);
+        struct span folded = {out, mailbox_fold(&box, out, sizeof out)};
+        assert_false(local_is_routing(span_first(folded, address_sign(folded))));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -209,6 +241,7 @@ int main(void)
         cmocka_unit_test(test_folding_gives_one_form),
         cmocka_unit_test(test_folding_refuses_what_is_no_domain_or_does_not_fit),
         cmocka_unit_test(test_tags_are_cut_off),
+        cmocka_unit_test(test_routes_in_local_parts_are_found_however_they_are_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,174 @@
+"""Who may send where: the classic probes for open relays through mired, before each real server of a recipe."""
+
+import json
+
+import pytest
+
+from lib.dovecot import Dovecot
+from lib.mired import PEOPLE
+from lib.receivers import Receiver
+from lib.recipes import block, configured, recipes_postfix
+from lib.smtp import Client
+
+USER = "alice@example.test"
+# What relay testers send, and more of the kind: each leads joe@evil.test through a server that reads routes.
+PROBES = [
+    "<joe@evil.test>",
+    "joe@evil.test",
+    "<joe%evil.test@example.test>",
+    "<joe%evil.test@EXAMPLE.Test>",
+    "<evil.test!joe@example.test>",
+    "<relay.test!evil.test!joe@example.test>",
+    '<"joe@evil.test"@example.test>',
+    '<"joe%evil.test"@example.test>',
+    '<"evil.test!joe"@example.test>',
+    '<"joe\\@evil.test"@example.test>',
+    '<"joe\\%evil.test"@example.test>',
+    '<"\\joe@evil.test"@example.test>',
+    '<" joe@evil.test"@example.test>',
+    '<"joe@[192.0.2.1]"@example.test>',
+    '<"@relay.test:joe@evil.test"@example.test>',
+    '<"<joe@evil.test>"@example.test>',
+    '<"joe,joe@evil.test"@example.test>',
+    "<alice+joe%evil.test@example.test>",
+    "<alice%evil.test@example.test>",
+    "<postmaster%evil.test@example.test>",
+    "<joe%evil.test%example.test@example.test>",
+    "<joe%evil.test>",
+    "<evil.test!joe>",
+    '<"joe@evil.test">',
+    "<@example.test:joe@evil.test>",
+    "<@example.test:joe%evil.test@example.test>",
+    "<@evil.test:joe%evil.test@example.test>",
+    "<@example.test,@evil.test:evil.test!joe@example.test>",
+    "<joe@evil.test@example.test>",
+    "<joe%evil.test@[127.0.0.1]>",
+    '<"joe@evil.test"@[127.0.0.1]>',
+    "<joe@[127.0.0.1]>",
+    "<joe@evil.test:25>",
+    "<evil.test:joe@example.test>",
+    "<joe@example.test%evil.test>",
+]
+
+
+def ask(m, recipient):
+    with Client(m.port) as client:
+        client.ehlo()
+        client.must("MAIL FROM:<spammer@elsewhere.test>")
+        return client.say(f"RCPT TO:{recipient}")
+
+
+def relays_nothing(m):
+    """Good mail passes; no probe is taken, by whatever backend stands behind."""
+    with Client(m.port) as client:
+        client.ehlo()
+        assert client.message("a@b.test", USER).code == 250
+    taken = [(probe, reply.text) for probe in PROBES if (reply := ask(m, probe)).code not in (501, 550, 553)]
+    assert not taken
+    for probe in PROBES[2:21]:  # those of our domain
+        reply = ask(m, probe)
+        assert reply.code == 550 and "5.7.1" in reply and "relaying denied" in reply, probe
+
+
+STOCK = """
+mydestination = example.test
+virtual_mailbox_domains =
+local_recipient_maps = $virtual_mailbox_maps
+local_transport = virtual
+relayhost = [127.0.0.1]:1
+"""
+
+
+def backend_section(port):
+    return f'backend "smtp://127.0.0.1:{port}" {{ }}\nrecipients "backend" {{ }}'
+
+
+def test_before_a_stock_postfix_that_trusts_this_machine(mired, postfix):
+    """field notes 24: Postfix rewrites such addresses, and relays for 127.0.0.1."""
+    behind = postfix(extra=STOCK)
+    with Client(behind.port, source="127.0.0.1") as client:  # it would send them on: that is what mired must keep
+        client.ehlo()
+        probes = ["joe%evil.test@example.test", "evil.test!joe@example.test", '"joe@evil.test"@example.test']
+        assert [r.code for r in client.envelope("a@b.test", probes)] == [250, 250, 250]
+    m = mired(tarpit="time = 0", recipients=None, backend="", config=backend_section(behind.port))
+    relays_nothing(m)
+    assert "evil.test" not in "".join(line for line in behind.log.splitlines() if "to=<" in line)
+    said = json.loads(m.control("--json", "recipient", "joe%evil.test@example.test").stdout)
+    assert said["result"] == "relaying denied"
+
+
+def test_before_the_recipes_postfix(mired, postfix):
+    behind = recipes_postfix(postfix, STOCK)
+    relays_nothing(configured(mired, "postfix", {"127.0.0.1:10025": f"127.0.0.1:{behind.port}"}, tarpit="time = 0"))
+
+
+@pytest.fixture
+def receiver():
+    started = []
+
+    def start(*what, **options):
+        started.append(Receiver(*what, **options))
+        return started[-1].start()
+
+    yield start
+    for server in started:
+        server.stop()
+        server.remove()
+
+
+@pytest.mark.parametrize(
+    "recipe, kind, part",
+    [("exim", "exim-heavy", "exim.conf"), ("opensmtpd", "opensmtpd", "smtpd.conf"), ("sendmail", "sendmail", "sendmail.mc")],
+)
+def test_before_the_recipes_exim_opensmtpd_and_sendmail(mired, receiver, recipe, kind, part):
+    behind = receiver(kind, block(recipe, part), greets=recipe == "sendmail")
+    relays_nothing(configured(mired, recipe, {"127.0.0.1:10025": f"127.0.0.1:{behind.port}"}, tarpit="time = 0"))
+
+
+def test_before_dovecot(mired):
+    dovecot = Dovecot()
+    dovecot.start()
+    try:
+        section = f'backend "lmtp:{dovecot.lmtp}" {{ }}\nrecipients "backend" {{ }}'
+        relays_nothing(mired(tarpit="time = 0", recipients=None, backend="", config=section))
+    finally:
+        dovecot.stop()
+        dovecot.remove()
+
+
+@pytest.mark.parametrize("recipients", [PEOPLE, ("@example.test",), None])
+def test_before_the_built_in_store_with_a_file_and_without(mired, recipients):
+    relays_nothing(mired(tarpit="time = 0", recipients=recipients))
+
+
+def test_a_route_that_a_file_names_is_a_recipient(mired):
+    """field notes 24: an exact line is enough, and `@domain` or the address without its tag is not."""
+    named = ("joe%evil.test@example.test", "uucp!joe@example.test", '"joe@evil.test"@example.test', "@example.test")
+    m = mired(tarpit="time = 0", recipients=named)
+    for address in named[:3]:
+        assert ask(m, f"<{address}>").code == 250, address
+    assert "relaying denied" in ask(m, "<eve%evil.test@example.test>")
+    assert "relaying denied" in ask(m, "<joe%evil.test+tag@example.test>")
+    assert ask(m, "<eve@example.test>").code == 250
+
+
+def test_a_file_beside_the_backend_does_not_let_routes_through_to_it(mired, postfix):
+    behind = postfix(extra=STOCK)
+    m = mired(tarpit="time = 0", recipients=("uucp!joe@example.test",), backend="", config=backend_section(behind.port))
+    assert ask(m, "<uucp!joe@example.test>").code == 250
+    assert "relaying denied" in ask(m, "<joe%evil.test@example.test>")
+
+
+def test_routing_addresses_are_the_backends_business_where_that_is_wanted(mired, postfix):
+    behind = postfix(extra=STOCK)
+    section = "routing_addresses = true\n" + backend_section(behind.port)
+    m = mired(tarpit="time = 0", recipients=None, backend="", config=section)
+    assert ask(m, "<joe%evil.test@example.test>").code == 250
+
+
+def test_a_relay_probe_is_booked_as_one(mired):
+    m = mired(tarpit="time = 1s growth = 1")
+    with Client(m.port) as client:
+        client.ehlo()
+        reply = client.envelope("a@b.test", ["joe%evil.test@example.test"])[0]
+        assert reply.code == 550 and reply.seconds >= 0.99
