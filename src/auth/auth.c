@@ -108,12 +108,36 @@ uint32_t auth_offers(struct auth *a)
     return any & (all | SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN);
 }
 
+static enum answer_result check_file(struct file_auth *f, struct span user, struct span password,
+                                     struct answer *answer)
+{
+    struct span name = {0};
+    enum answer_result r = file_auth_check(f, user, password, clock_mono_ms(), &name);
+
+    if (name.len)
+        answer_set_name(answer, name);
+    return r;
+}
+
+static enum answer_result check_dovecot(struct dovecot_auth *d, struct span user,
+                                        struct span password, const struct addr *client,
+                                        struct answer *answer)
+{
+    struct buf name = {0};
+    enum answer_result r = dovecot_auth_check(d, user, password, client, &name);
+
+    if (name.len)
+        answer_set_name(answer, buf_span(&name));
+    buf_free(&name);
+    return r;
+}
+
 static enum answer_result check(struct verifier *v, struct span user, struct span password,
-                                const struct addr *client)
+                                const struct addr *client, struct answer *answer)
 {
     switch (v->kind) {
-    case AUTH_FILE: return file_auth_check(v->at.file, user, password, clock_mono_ms());
-    case AUTH_DOVECOT: return dovecot_auth_check(v->at.dovecot, user, password, client);
+    case AUTH_FILE: return check_file(v->at.file, user, password, answer);
+    case AUTH_DOVECOT: return check_dovecot(v->at.dovecot, user, password, client, answer);
     case AUTH_BACKEND: return backend_auth_check(v->at.backend, user, password);
     }
     return ANSWER_LATER;
@@ -150,19 +174,19 @@ void auth_read(struct auth *a)
 }
 
 bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
-                struct span password, const struct addr *client, enum answer_result *result)
+                struct span password, const struct addr *client, struct answer *answer)
 {
     struct dovecot_auth *last = last_word(a);
 
-    *result = ANSWER_NO;
-    for (size_t i = 0; i < a->count && *result != ANSWER_YES; i++) {
-        bool may_come = a->verifier[i].at.any == last && *result == ANSWER_NO;
+    answer->result = ANSWER_NO;
+    for (size_t i = 0; i < a->count && answer->result != ANSWER_YES; i++) {
+        bool may_come = a->verifier[i].at.any == last && answer->result == ANSWER_NO;
         if (may_come && dovecot_auth_ask(last, user, password, client, asker))
             return false;
         enum answer_result r =
-            may_come ? ANSWER_LATER : check(&a->verifier[i], user, password, client);
+            may_come ? ANSWER_LATER : check(&a->verifier[i], user, password, client, answer);
         if (r != ANSWER_NO)
-            *result = r;
+            answer->result = (uint16_t)r;
     }
     return true;
 }
@@ -197,12 +221,15 @@ static enum answer_result begin_here(struct opening *o)
 static enum answer_result begin_file(struct opening *o, struct file_auth *f)
 {
     struct scram_secret secret = {0};
-    enum answer_result r = file_auth_secret(f, o->user, clock_mono_ms(), &secret);
+    struct span name = {0};
+    enum answer_result r = file_auth_secret(f, o->user, clock_mono_ms(), &secret, &name);
 
     if (r == ANSWER_LATER || (r == ANSWER_NO && o->has_secret))
         return r;
     o->secret = secret;
     o->has_secret = true;
+    if (r == ANSWER_YES && buf_add_span(&o->talk->name, name) < 0)
+        return ANSWER_LATER;
     return r == ANSWER_YES ? begin_here(o) : r;
 }
 
@@ -294,6 +321,7 @@ bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t t
         now = !dovecot_scram_end(t->at, &t->dovecot, message, asker);
     else
         answer->result = scram_login_end(&t->login, message, &text) ? ANSWER_YES : ANSWER_NO;
+    answer_set_name(answer, buf_span(&t->name));
     put_text(answer, &text);
     t->at = NULL; /* nothing to be cancelled */
     scram_talks_end(&a->talks, t);

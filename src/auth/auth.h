@@ -37,11 +37,11 @@ void auth_tell(struct auth *a, auth_answered *answered, void *arg);
 int auth_fd(const struct auth *a);
 void auth_read(struct auth *a);
 
-/* YES, NO or LATER (no verifier could tell) in *result. False: the answer comes later, to whom
- * auth_tell() has named. Takes the same time for an unknown user as for a wrong password: a hash is
- * computed either way. */
+/* *answer gets the result: YES, NO or LATER (no verifier could tell), and the account's name where
+ * a verifier has one. False: the answer comes later, to whom auth_tell() has named. Takes the same
+ * time for an unknown user as for a wrong password: a hash is computed either way. */
 bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
-                struct span password, const struct addr *client, enum answer_result *result);
+                struct span password, const struct addr *client, struct answer *answer);
 
 /* SCRAM-SHA-256, in two messages. `binding` is what TLS has to bind to, of the kind that the first
  * message names; `slot` is the worker's, which must be the same both times. *answer gets result,

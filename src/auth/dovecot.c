@@ -57,12 +57,12 @@ struct dovecot_auth *dovecot_auth_open(const struct config_auth *config)
 }
 
 static void answer(struct dovecot_auth *d, struct waiting *w, enum answer_result result,
-                   struct span text)
+                   struct span text, struct span name)
 {
     if (!w->number)
         return;
     w->number = 0;
-    d->answered(d->arg, &w->asker, result, text);
+    d->answered(d->arg, &w->asker, result, text, name);
 }
 
 static void hang_up(struct dovecot_auth *d)
@@ -72,7 +72,7 @@ static void hang_up(struct dovecot_auth *d)
     d->fd = -1;
     d->have = 0;
     for (size_t i = 0; i < WAITING_MAX; i++)
-        answer(d, &d->waiting[i], ANSWER_LATER, (struct span){0});
+        answer(d, &d->waiting[i], ANSWER_LATER, (struct span){0}, (struct span){0});
 }
 
 void dovecot_auth_close(struct dovecot_auth *d)
@@ -231,6 +231,13 @@ static bool is_answer(const char *line, uint32_t *number, enum answer_result *re
     return true;
 }
 
+/* Dovecot's own name for the account, in OK and in FAIL: after auth_username_format, aliases and
+ * whatever else its configuration does to what the client typed. */
+static struct span name_in(const char *line)
+{
+    return field_value(line, "user=");
+}
+
 /* An answer to who did not wait for it here. */
 static void hand_on(struct dovecot_auth *d, const char *line, uint32_t number,
                     enum answer_result result)
@@ -242,13 +249,13 @@ static void hand_on(struct dovecot_auth *d, const char *line, uint32_t number,
         return; /* a login that took too long */
     if (result == ANSWER_MORE || (result == ANSWER_YES && read_data(line, false, &text) < 0))
         result = ANSWER_LATER;
-    answer(d, w, result, buf_span(&text));
+    answer(d, w, result, buf_span(&text), name_in(line));
     buf_free(&text);
 }
 
 /* The reply to question `number`. 0 or -errno. */
 static int read_verdict(struct dovecot_auth *d, uint32_t number, enum answer_result *result,
-                        struct buf *answer)
+                        struct buf *answer, struct buf *name)
 {
     char line[LINE_MAX_LEN];
     uint32_t of;
@@ -263,6 +270,8 @@ static int read_verdict(struct dovecot_auth *d, uint32_t number, enum answer_res
             hand_on(d, line, of, *result);
             continue;
         }
+        if (name && (error = buf_add_span(name, name_in(line))))
+            return error;
         return *result == ANSWER_NO || *result == ANSWER_LATER
                    ? 0
                    : read_data(line, *result == ANSWER_MORE, answer);
@@ -324,12 +333,12 @@ static int send_question(struct dovecot_auth *d, const struct question *q)
 }
 
 static int ask(struct dovecot_auth *d, const struct question *q, enum answer_result *result,
-               struct buf *answer)
+               struct buf *answer, struct buf *name)
 {
     int error = send_question(d, q);
 
     if (!error)
-        error = read_verdict(d, d->id, result, answer);
+        error = read_verdict(d, d->id, result, answer, name);
     if (error)
         hang_up(d);
     return error;
@@ -337,27 +346,28 @@ static int ask(struct dovecot_auth *d, const struct question *q, enum answer_res
 
 /* A connection that was there already may have been closed over there meanwhile: then once more. */
 static enum answer_result ask_surely(struct dovecot_auth *d, const struct question *q,
-                                     struct buf *answer)
+                                     struct buf *answer, struct buf *name)
 {
     enum answer_result result = ANSWER_LATER;
     bool kept = d->fd >= 0;
-    int error = ask(d, q, &result, answer);
+    int error = ask(d, q, &result, answer, name);
 
     if (error && kept)
-        error = ask(d, q, &result, answer);
+        error = ask(d, q, &result, answer, name);
     tell(d, error);
     return error ? ANSWER_LATER : result;
 }
 
 enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
-                                      struct span password, const struct addr *client)
+                                      struct span password, const struct addr *client,
+                                      struct buf *name)
 {
     char *response = auth_plain_response(user, password);
     struct question q = {"PLAIN", "", span_of(response), client};
 
     if (!response)
         return ANSWER_LATER;
-    enum answer_result result = ask_surely(d, &q, NULL);
+    enum answer_result result = ask_surely(d, &q, NULL, name);
     explicit_bzero(response, strlen(response));
     free(response);
     return result == ANSWER_MORE ? ANSWER_LATER : result;
@@ -383,7 +393,7 @@ static void wait_for(struct dovecot_auth *d, uint32_t number, const struct auth_
 {
     struct waiting *w = &d->waiting[number % WAITING_MAX];
 
-    answer(d, w, ANSWER_LATER, (struct span){0});
+    answer(d, w, ANSWER_LATER, (struct span){0}, (struct span){0});
     *w = (struct waiting){number, *asker};
 }
 
@@ -421,7 +431,7 @@ enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span messa
         return ANSWER_LATER;
     response.len = (uint32_t)base64_encode(message, room);
     struct question q = {"SCRAM-SHA-256", "final-resp-ok\t", buf_span(&response), client};
-    enum answer_result result = ask_surely(d, &q, answer);
+    enum answer_result result = ask_surely(d, &q, answer, NULL);
     buf_free(&response);
     *talk = (struct dovecot_talk){d->connection, d->id};
     return result == ANSWER_YES ? ANSWER_LATER : result; /* it has proven nothing yet */

@@ -43,20 +43,26 @@ static struct span hash_of(struct span value)
     return hash;
 }
 
-static bool find(const struct file_auth *f, struct span user, struct span *hash)
+/* Goes on to the end of the file, found or not: the time tells nothing. */
+static bool find(const struct file_auth *f, struct span user, struct span *hash, struct span *name)
 {
     struct span rest = buf_span(&f->text), line;
     unsigned number = 0;
-    bool found = false;
+    bool exact = false, folded = false;
 
-    while (lines_next(&rest, &number, &line)) { /* to the end, found or not */
+    while (lines_next(&rest, &number, &line)) {
         size_t colon = span_find(line, ':');
-        if (!found && colon < line.len && span_equal(span_first(line, colon), user)) {
+        struct span has = span_first(line, colon);
+        bool same = colon < line.len && span_equal_fold(has, user), very = span_equal(has, user);
+        if (same && !exact && (very || !folded)) {
             *hash = hash_of(span_after(line, colon + 1));
-            found = true;
+            if (name)
+                *name = has;
+            folded = true;
+            exact = very;
         }
     }
-    return found;
+    return exact || folded;
 }
 
 /* What the lines are like. */
@@ -171,13 +177,13 @@ static bool is_there(struct file_auth *f, uint64_t now_ms)
 }
 
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
-                                   uint64_t now_ms)
+                                   uint64_t now_ms, struct span *name)
 {
     struct span hash = {0};
 
     if (!is_there(f, now_ms))
         return ANSWER_LATER;
-    bool known = user.len > 0 && find(f, user, &hash);
+    bool known = user.len > 0 && find(f, user, &hash, name);
     bool right = matches(known ? hash : f->like, password);
     return known && right ? ANSWER_YES : ANSWER_NO;
 }
@@ -188,13 +194,13 @@ bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms)
 }
 
 enum answer_result file_auth_secret(struct file_auth *f, struct span user, uint64_t now_ms,
-                                    struct scram_secret *out)
+                                    struct scram_secret *out, struct span *name)
 {
     struct span hash;
 
     if (!is_there(f, now_ms))
         return ANSWER_LATER;
-    if (find(f, user, &hash) && read_scram(hash, out))
+    if (find(f, user, &hash, name) && read_scram(hash, out))
         return ANSWER_YES;
     return read_scram(f->like, out) ? ANSWER_NO : ANSWER_LATER;
 }

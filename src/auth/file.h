@@ -14,9 +14,11 @@ struct file_auth *file_auth_open(const char *path);
 void file_auth_close(struct file_auth *f);
 
 /* Computes one hash whatever the name, so that an unknown one takes as long as a wrong password.
- * now_ms is monotonic. LATER: the file could never be read. */
+ * now_ms is monotonic. LATER: the file could never be read. *name (NULL: not wanted) is the name as
+ * the file has it, valid until the next call; it stays as it was when the file has no such line.
+ * Names are told apart without case, but a line with the very letters goes first. */
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
-                                   uint64_t now_ms);
+                                   uint64_t now_ms, struct span *name);
 
 /* Whether SCRAM can be offered: every line has what it takes. (Clients choose the strongest
  * mechanism that is offered, and one whose line has another hash would be told that his password
@@ -26,6 +28,6 @@ bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms);
 /* What is kept of a user's password. YES: it is in *out; NO: there is none; LATER as above. With NO
  * it is what a decoy is to be like. */
 enum answer_result file_auth_secret(struct file_auth *f, struct span user, uint64_t now_ms,
-                                    struct scram_secret *out);
+                                    struct scram_secret *out, struct span *name);
 
 #endif

@@ -15,19 +15,23 @@ struct dovecot_auth;
 struct backend_auth;
 struct places;
 
-/* Who waits for an answer, and how it comes. `text` is what to tell the client, if anything. */
+/* Who waits for an answer, and how it comes. `text` is what to tell the client, if anything; `name`
+ * what the verifier calls the account, if it says so. */
 struct auth_asker {
     uint64_t id;
     uint16_t slot;
 };
 typedef void auth_answered(void *arg, const struct auth_asker *asker, enum answer_result result,
-                           struct span text);
+                           struct span text, struct span name);
 
 /* Dovecot's auth-client protocol, version 1.1, mechanisms PLAIN and SCRAM-SHA-256. */
 struct dovecot_auth *dovecot_auth_open(const struct config_auth *config);
 void dovecot_auth_close(struct dovecot_auth *d);
+/* *name gets Dovecot's own name for the account (user=), which many spellings may have; what it was
+ * stays when Dovecot does not say. */
 enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
-                                      struct span password, const struct addr *client);
+                                      struct span password, const struct addr *client,
+                                      struct buf *name);
 
 /* Without waiting: Dovecot keeps a "no" back for half a second, whatever it is told, and whoever
  * asks next is not to wait for that. `answered` is called once for each question that was taken

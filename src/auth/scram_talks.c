@@ -37,6 +37,7 @@ void scram_talks_end(struct scram_talks *t, struct scram_talk *talk)
     if (talk->at)
         dovecot_scram_cancel(talk->at, &talk->dovecot);
     scram_login_wipe(&talk->login);
+    buf_free(&talk->name);
     free(talk);
 }
 

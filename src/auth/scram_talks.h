@@ -17,6 +17,7 @@ struct scram_talk {
     uint32_t number; /* never 0 */
     uint16_t slot;
     struct scram_login login;    /* with `at` NULL */
+    struct buf name;             /* then: what the verifier calls the account, or empty */
     struct dovecot_auth *at;     /* borrowed; not NULL: it is in Dovecot's hands */
     struct dovecot_talk dovecot; /* then */
 };

@@ -48,8 +48,16 @@ int ask_read(int fd, struct ask *a)
 
 int answer_send(int fd, const struct answer *a)
 {
-    struct iovec part[] = {{(void *)a, (size_t)ANSWER_FIXED + a->len}};
-    return send_parts(fd, part, 1);
+    struct iovec part[] = {{(void *)a, (size_t)ANSWER_FIXED + a->len},
+                           {(void *)a->name, a->name_len}};
+    return send_parts(fd, part, 2);
+}
+
+void answer_set_name(struct answer *a, struct span name)
+{
+    a->name_len = name.len <= sizeof a->name ? (uint16_t)name.len : 0;
+    if (a->name_len)
+        memcpy(a->name, name.at, a->name_len);
 }
 
 int answer_read(int fd, struct answer *a)
@@ -58,8 +66,10 @@ int answer_read(int fd, struct answer *a)
 
     if (n <= 0)
         return n == 0 ? 0 : -errno;
-    if (n < ANSWER_FIXED || a->len > sizeof a->text || (size_t)n != (size_t)ANSWER_FIXED + a->len ||
-        a->result < ANSWER_YES || a->result > ANSWER_MORE)
+    if (n < ANSWER_FIXED || a->len > sizeof a->text || a->name_len > sizeof a->name ||
+        (size_t)n != (size_t)ANSWER_FIXED + a->len + a->name_len || a->result < ANSWER_YES ||
+        a->result > ANSWER_MORE)
         return -EBADMSG;
+    memmove(a->name, a->text + a->len, a->name_len);
     return 1;
 }

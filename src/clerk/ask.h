@@ -64,9 +64,18 @@ struct answer {
     uint16_t code;   /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
     uint8_t enhanced[3];
     uint8_t source; /* index of the `recipients` or `auth` section that answered */
-    uint16_t len;
+    uint16_t len, name_len;
     char text[512];
+    char name[256]; /* what the verifier calls the account; empty: it did not say */
 };
+
+static inline struct span answer_name(const struct answer *a)
+{
+    return (struct span){a->name, a->name_len};
+}
+
+/* A name that does not fit is left out. */
+void answer_set_name(struct answer *a, struct span name);
 
 /* Packs and sends (the lengths are taken from the spans); 0, or -EAGAIN when the queue is full (try
  * again when `fd` is writable), or -errno. */

@@ -62,11 +62,10 @@ static void go_first(const struct clerk *c, bool first)
 }
 
 static bool check_password(struct clerk *c, const struct auth_asker *asker, struct span user,
-                           struct span password, const struct addr *client,
-                           enum answer_result *result)
+                           struct span password, const struct addr *client, struct answer *answer)
 {
     go_first(c, false);
-    bool now = auth_check(c->auth, asker, user, password, client, result);
+    bool now = auth_check(c->auth, asker, user, password, client, answer);
     go_first(c, true);
     return now;
 }
@@ -77,15 +76,11 @@ static bool answer_to(struct clerk *c, const struct ask *q, struct answer *a)
     struct span first = {q->text, q->head.first},
                 second = {q->text + q->head.first, q->head.second};
     struct auth_asker asker = {q->head.id, q->head.slot};
-    enum answer_result result = ANSWER_LATER;
     bool now = true;
 
     switch ((enum ask_kind)q->head.kind) {
     case ASK_RECIPIENT: directory_ask(c->directory, first, a); break;
-    case ASK_PASSWORD:
-        now = check_password(c, &asker, first, second, &q->head.client, &result);
-        a->result = (uint16_t)result;
-        break;
+    case ASK_PASSWORD: now = check_password(c, &asker, first, second, &q->head.client, a); break;
     case ASK_SCRAM:
         if (q->head.talk)
             now = auth_scram_go_on(c->auth, &asker, q->head.talk, first, a);
@@ -111,10 +106,11 @@ static void answer_one(struct clerk *c, struct ask *q)
 
 /* An answer that has come later. */
 static void answered(void *arg, const struct auth_asker *asker, enum answer_result result,
-                     struct span text)
+                     struct span text, struct span name)
 {
     struct answer a = {.id = asker->id, .result = (uint16_t)result};
 
+    answer_set_name(&a, name);
     if (text.len > sizeof a.text)
         a.result = ANSWER_LATER;
     else if (text.len)

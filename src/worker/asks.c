@@ -261,6 +261,7 @@ bool question_ask(struct worker *w, struct conn *c, struct question *q)
         return false;
     }
     q->conn = c;
+    q->asked_ms = w->loop.now;
     if ((q->talk || crowd_enter(w->crowd, q)) && !asks_put(w, q)) {
         asks_drop(w, q);
         return false;

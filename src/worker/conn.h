@@ -9,7 +9,7 @@
  *   hold.c      replies kept back, drip, release        guard.c    room for those not in debt
  *   freeze.c    to the freezer and back                 parked.c   TLS states of frozen ones
  *   recipient.c verdicts on RCPT   login.c  on AUTH     asks.c     questions to the clerks
- *   crowd.c     strangers who ask about one account
+ *   crowd.c     strangers who ask about one account    accounts.c  what verifiers call accounts
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   proxied.c   clients behind a balancer
  *   suspects.c  networks that start with offences    lists.c  what the DNS says of a client
@@ -35,6 +35,7 @@
 #include "smtp/session.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
+#include "worker/accounts.h"
 #include "worker/crowd.h"
 #include "worker/suspects.h"
 #include "worker/worker.h"
@@ -146,6 +147,7 @@ struct worker {
     struct relay *relay;
     struct asks *asks;
     struct crowd *crowd;
+    struct accounts *accounts;
     uint32_t auth; /* enum smtp_auth: what the services offer now */
     struct guard guard;
     struct suspects suspects;
@@ -389,6 +391,8 @@ struct question {
     struct question *next_waiting; /* the queue to the clerks was full */
     struct ring standing;          /* CROWD_STANDS */
     uint16_t kind;                 /* enum ask_kind */
+    uint64_t strangers;            /* crowd.c: the line of a stranger to an account */
+    uint64_t asked_ms;             /* loop ms: when the client asked */
     uint8_t queue;                 /* enum ask_queue */
     uint8_t crowd, line;           /* crowd.c: enum crowd_place, and where */
     bool placed, sent;

@@ -6,8 +6,9 @@
  * from, are with the clerks at a time. The others stand in line here, and are judged anew when it
  * is their turn to be asked. Who is known stands in no line.
  *
- * Lines are found by a hash of the account. Two accounts may have one line: they wait for each
- * other then, and nothing else comes of it. */
+ * Lines are found by a hash of the account, or of all that a spelling that nobody has asked about
+ * yet may turn out to be (accounts.c). Two accounts may have one line: they wait for each other
+ * then, and nothing else comes of it. */
 #include "worker/crowd.h"
 
 #include <stdlib.h>
@@ -59,7 +60,7 @@ bool crowd_enter(struct crowd *crowd, struct question *q)
 
     if (q->leave.stranger_to == 0 || q->leave.turn_end)
         return true;
-    q->line = (uint8_t)(q->leave.stranger_to % LINES);
+    q->line = (uint8_t)((q->strangers ? q->strangers : q->leave.stranger_to) % LINES);
     line = &crowd->line[q->line];
     if (has_room(crowd, line) && ring_is_empty(&line->standing)) {
         line->asked++;

@@ -4,7 +4,11 @@
  * account too (R14), and books what came of it. PLAIN and LOGIN are one question to a clerk. SCRAM
  * is two, between which the leave is kept: the first tells nothing, for a name that nobody has is
  * answered like any other, so it is not held; what comes of the second is the verdict, and the
- * reply that tells it waits, be it 535 or the 334 with our own proof. */
+ * reply that tells it waits, be it 535 or the 334 with our own proof.
+ *
+ * R14 counts by the name that the verifier has for the account. Before it has spoken that name is
+ * taken from what it said earlier (accounts.c); when it then turns out that the question was about
+ * another account, leave is asked for again, for that one, before anything is told. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +18,10 @@
 #include "worker/conn.h"
 
 enum { BINDING_MAX = 64 };
+
+/* Verifiers say yes sooner than no. A verdict that was looked up and may not be told is masked
+ * until so long after the question, plus the hold: the time tells nothing. */
+enum { LOOKED_UP_MS = 3000 };
 
 /* A SCRAM login between its messages. */
 struct login {
@@ -39,26 +47,100 @@ void login_offers(struct worker *w)
         w->service[i].auth = w->config->listen[i].auth ? auth : 0;
 }
 
+/* ---- whose account ---- */
+
+static bool is_known(const struct worker *w, const struct conn *c, struct span name)
+{
+    struct ledger_key key = ledger_key_account_network(w->tarpit.ledger, name, &c->peer);
+    struct ledger_entry e;
+
+    return ledger_get(w->tarpit.ledger, &key, &(struct ledger_decay){0}, w->loop.wall, &e) &&
+           e.flags & LEDGER_KNOWN;
+}
+
+/* The account that R14 looks at. A network that has logged in by the typed name stays known. */
+static struct span account_of(const struct worker *w, const struct conn *c, struct span typed)
+{
+    struct span name = accounts_name(w->accounts, typed);
+
+    return name.at == typed.at || !is_known(w, c, typed) ? name : typed;
+}
+
+static struct tarpit_leave ask_leave(struct worker *w, struct conn *c, struct span typed)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    return tarpit_ask(&w->tarpit, &who, account_of(w, c, typed), w->loop.wall);
+}
+
+/* A question to a clerk, in the line of strangers that fits what the client typed. */
+static struct question *new_question(struct worker *w, enum ask_kind kind,
+                                     const struct tarpit_leave *leave, struct span typed,
+                                     struct span first, struct span second)
+{
+    struct question *q = question_new(kind, leave, (struct span){0}, first, second);
+
+    if (q)
+        q->strangers = accounts_line(w->accounts, typed);
+    return q;
+}
+
+static void note_login(struct worker *w, struct conn *c, struct span typed, struct span account)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    tarpit_logged_in(&w->tarpit, &who, &c->peer, account, w->loop.wall);
+    if (!span_equal_fold(typed, account)) /* known before the verifier has spoken, too */
+        tarpit_logged_in(&w->tarpit, &who, &c->peer, typed, w->loop.wall);
+}
+
+/* ---- verdicts ---- */
+
+/* What a verdict is about. */
+struct verdict_of {
+    struct span typed, name; /* by the client; by the verifier, or empty */
+    const struct tarpit_leave *leave;
+    uint64_t asked_ms; /* loop ms; 0: nobody was asked */
+};
+
+static struct tarpit_hold book(struct worker *w, struct conn *c, const struct verdict_of *of,
+                               struct span account, bool right)
+{
+    struct tarpit_who who = conn_who(w, c);
+    const struct tarpit_leave *leave = of->leave;
+    struct tarpit_leave again;
+
+    if (leave->stranger_to &&
+        leave->stranger_to != ledger_key_account(w->tarpit.ledger, account).hash) {
+        again = tarpit_ask(&w->tarpit, &who, account, w->loop.wall);
+        leave = &again;
+    }
+    struct tarpit_hold hold = tarpit_verdict(&w->tarpit, &who, account, leave,
+                                             right ? OFFENCE_NONE : OFFENCE_AUTH, w->loop.wall);
+    uint64_t waited = w->loop.now - of->asked_ms;
+    if (hold.masked && of->asked_ms && waited < LOOKED_UP_MS)
+        hold.ms += LOOKED_UP_MS - waited;
+    return hold;
+}
+
 /* Books a verdict, and says what may be told of it. */
-static enum password_verdict decide(struct worker *w, struct conn *c,
-                                    const struct tarpit_leave *leave, enum password_verdict v,
-                                    struct span user)
+static enum password_verdict decide(struct worker *w, struct conn *c, enum password_verdict v,
+                                    const struct verdict_of *of)
 {
     static const enum metric metric[] = {[PASSWORD_RIGHT] = METRIC_AUTH_OK,
                                          [PASSWORD_WRONG] = METRIC_AUTH_FAILED,
                                          [PASSWORD_LATER] = METRIC_AUTH_UNAVAILABLE};
-    struct tarpit_who who = conn_who(w, c);
-
     metric_add(metric[v], 1);
-    if (v != PASSWORD_LATER) {
-        enum offence o = v == PASSWORD_WRONG ? OFFENCE_AUTH : OFFENCE_NONE;
-        struct tarpit_hold hold = tarpit_verdict(&w->tarpit, &who, user, leave, o, w->loop.wall);
-        if (hold.masked)
-            v = PASSWORD_LATER;
-        recipient_hold(c, hold);
-    }
+    if (v == PASSWORD_LATER)
+        return v;
+    accounts_learn(w->accounts, of->typed, of->name);
+    struct span account = account_of(w, c, of->typed);
+    struct tarpit_hold hold = book(w, c, of, account, v == PASSWORD_RIGHT);
+    if (hold.masked)
+        v = PASSWORD_LATER;
+    recipient_hold(c, hold);
     if (v == PASSWORD_RIGHT)
-        tarpit_logged_in(&w->tarpit, &who, &c->peer, user, w->loop.wall);
+        note_login(w, c, of->typed, of->name.len ? of->name : account);
     return v;
 }
 
@@ -70,27 +152,25 @@ static void wipe(struct smtp_step *step)
 
 /* ---- a password ---- */
 
-static void password_is(struct worker *w, struct conn *c, const struct tarpit_leave *leave,
-                        enum password_verdict v, struct span user)
+static void password_is(struct worker *w, struct conn *c, enum password_verdict v,
+                        const struct verdict_of *of)
 {
-    smtp_password_is(&c->smtp, decide(w, c, leave, v, user));
+    smtp_password_is(&c->smtp, decide(w, c, v, of));
 }
 
 bool login_begin(struct worker *w, struct conn *c, struct smtp_step *step)
 {
     struct span user = span_of(step->login.user), password = span_of(step->login.response);
-    struct tarpit_who who = conn_who(w, c);
-    struct tarpit_leave leave = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
+    struct tarpit_leave leave = ask_leave(w, c, user);
     bool asked = false;
 
     if (leave.masked) {
         recipient_masked(c, &leave);
         smtp_password_is(&c->smtp, PASSWORD_LATER);
     } else {
-        asked = question_ask(w, c,
-                             question_new(ASK_PASSWORD, &leave, (struct span){0}, user, password));
+        asked = question_ask(w, c, new_question(w, ASK_PASSWORD, &leave, user, user, password));
         if (!asked)
-            password_is(w, c, &leave, PASSWORD_LATER, user);
+            password_is(w, c, PASSWORD_LATER, &(struct verdict_of){.typed = user});
     }
     wipe(step);
     return !asked;
@@ -98,11 +178,10 @@ bool login_begin(struct worker *w, struct conn *c, struct smtp_step *step)
 
 /* ---- SCRAM ---- */
 
-static void scram_is(struct worker *w, struct conn *c, enum password_verdict v, struct span text)
+static void scram_is(struct worker *w, struct conn *c, enum password_verdict v, struct span text,
+                     const struct verdict_of *of)
 {
-    struct login *l = c->work->login;
-
-    v = decide(w, c, &l->leave, v, span_of(l->user));
+    v = decide(w, c, v, of);
     if (v == PASSWORD_RIGHT) /* a 334 has no lines to continue on */
         c->work->hold.drip_at_ms = 0;
     smtp_scram_is(&c->smtp, v, text);
@@ -112,13 +191,13 @@ static void scram_is(struct worker *w, struct conn *c, enum password_verdict v, 
 static bool ask_scram(struct worker *w, struct conn *c, struct span message, struct span binding)
 {
     struct login *l = c->work->login;
-    struct question *q = question_new(ASK_SCRAM, &l->leave, (struct span){0}, message, binding);
+    struct question *q = new_question(w, ASK_SCRAM, &l->leave, span_of(l->user), message, binding);
 
     if (q)
         q->talk = l->talk;
     if (question_ask(w, c, q))
         return true;
-    scram_is(w, c, PASSWORD_LATER, (struct span){0});
+    scram_is(w, c, PASSWORD_LATER, (struct span){0}, &(struct verdict_of){0});
     return false;
 }
 
@@ -140,9 +219,7 @@ static bool new_login(struct conn *c, const struct tarpit_leave *leave, const ch
 
 static bool first_message(struct worker *w, struct conn *c, const struct smtp_step *step)
 {
-    struct tarpit_who who = conn_who(w, c);
-    struct tarpit_leave leave =
-        tarpit_ask(&w->tarpit, &who, span_of(step->login.user), w->loop.wall);
+    struct tarpit_leave leave = ask_leave(w, c, span_of(step->login.user));
     char bound[BINDING_MAX];
     size_t len = tls_binding(w, c, step->login.binding, bound, sizeof bound);
 
@@ -174,9 +251,8 @@ bool login_scram(struct worker *w, struct conn *c, struct smtp_step *step)
 bool login_judged(struct worker *w, struct conn *c, struct question *q)
 {
     bool scram = q->kind == ASK_SCRAM;
-    struct tarpit_who who = conn_who(w, c);
     struct span user = scram ? span_of(c->work->login->user) : (struct span){q->text, q->first_len};
-    struct tarpit_leave leave = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
+    struct tarpit_leave leave = ask_leave(w, c, user);
 
     q->leave = leave;
     if (scram)
@@ -195,6 +271,11 @@ bool login_judged(struct worker *w, struct conn *c, struct question *q)
 
 /* ---- a clerk's answer ---- */
 
+static struct span answered_name(const struct answer *a)
+{
+    return a ? answer_name(a) : (struct span){0};
+}
+
 static void scram_answered(struct worker *w, struct conn *c, const struct question *q,
                            const struct answer *a, enum password_verdict v)
 {
@@ -206,7 +287,9 @@ static void scram_answered(struct worker *w, struct conn *c, const struct questi
         c->work->login->talk = a->talk;
         smtp_scram_is(&c->smtp, PASSWORD_MORE, text);
     } else {
-        scram_is(w, c, v, text);
+        scram_is(w, c, v, text,
+                 &(struct verdict_of){span_of(c->work->login->user), answered_name(a),
+                                      &c->work->login->leave, q->asked_ms});
     }
 }
 
@@ -221,5 +304,7 @@ void login_answered(struct worker *w, struct conn *c, const struct question *q,
     if (q->kind == ASK_SCRAM)
         scram_answered(w, c, q, a, v);
     else
-        password_is(w, c, &q->leave, v, (struct span){q->text, q->first_len});
+        password_is(w, c, v,
+                    &(struct verdict_of){(struct span){q->text, q->first_len}, answered_name(a),
+                                         &q->leave, q->asked_ms});
 }

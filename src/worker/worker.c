@@ -294,7 +294,8 @@ static bool open_all(struct worker *w)
     w->loop.expect_octets = sizeof(struct conn);
     w->asks = asks_open(w);
     w->crowd = crowd_open(kit->slots);
-    if (!w->asks || !w->crowd)
+    w->accounts = accounts_open();
+    if (!w->asks || !w->crowd || !w->accounts)
         return false;
     struct relay_kit relay = {.config = kit->config,
                               .loop = &w->loop,
@@ -332,6 +333,7 @@ static void close_all(struct worker *w)
     relay_close(w->relay);
     asks_close(w->asks);
     crowd_close(w->crowd);
+    accounts_close(w->accounts);
     loop_close(&w->loop);
     free(w->service);
     free(w->listeners);

@@ -28,9 +28,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct file_auth *f = file_auth_open(path);
     if (f) {
         struct scram_secret secret;
-        file_auth_check(f, SPAN("alice"), SPAN("secret"), 5000);
+        file_auth_check(f, SPAN("alice"), SPAN("secret"), 5000, NULL);
         file_auth_has_scram(f, 5000);
-        file_auth_secret(f, SPAN("alice"), 5000, &secret);
+        file_auth_secret(f, SPAN("alice"), 5000, &secret, NULL);
         file_auth_close(f);
     }
     close(fd);

@@ -1,0 +1,97 @@
+"""Field notes G5: passwords for one account under other spellings count as passwords for one account (R14)."""
+
+import base64
+import json
+import time
+
+import pytest
+
+from lib import ports
+from lib.dovecot import Dovecot
+from lib.smtp import Client
+
+STRANGERS = 40
+TARPIT = "time = 60s max = 250s growth = 1"  # few turns fit before the queue of an account is full
+PASSWORD = "wonderland"
+
+# What Dovecot makes of a name, and the spellings of alice that come to one account.
+NAMES = {
+    "%Ln": ("alice", [f"alice@d{i}.example" for i in range(STRANGERS)]),
+    "%Lu": ("alice@example.test", [s for i in range(STRANGERS) for s in [["alice", "Alice", "ALICE", "aLiCe"][i % 4] + "@example.test"]]),
+}
+
+
+@pytest.fixture
+def dovecot():
+    started = []
+
+    def start(username_format, account):
+        d = Dovecot(extra=f"auth_username_format = {username_format}\n", users={account: "{PLAIN}" + PASSWORD})
+        started.append(d)
+        return d.start()
+
+    yield start
+    for d in started:
+        d.stop()
+        d.remove()
+
+
+def token(user, password):
+    return base64.b64encode(f"\0{user}\0{password}".encode()).decode()
+
+
+def looked_at(dovecot):
+    """How many passwords Dovecot was asked to check and found wrong."""
+    return dovecot.log.lower().count("password mismatch")
+
+
+def guess_all(m, spellings):
+    """Each stranger sends one wrong password; returns when all have been judged, in whatever way."""
+    clients = []
+    for user in spellings:
+        client = Client(m.submission, source=ports.stranger())
+        client.ehlo()
+        clients.append(client)
+    for client, user in zip(clients, spellings):
+        client.send(f"AUTH PLAIN {token(user, 'guess')}\r\n")
+    until = time.monotonic() + 30
+    while held(m) < len(spellings):
+        assert time.monotonic() < until, m.control("status").stdout
+        time.sleep(0.1)
+    return clients
+
+
+def held(m):
+    return json.loads(m.control("status", "--json").stdout)["held"]
+
+
+@pytest.mark.parametrize("username_format", NAMES)
+def test_spellings_of_one_account_are_one_account(mired, dovecot, username_format):
+    account, spellings = NAMES[username_format]
+    d = dovecot(username_format, account)
+    m = mired(tarpit=TARPIT, passwords=None, config=f'auth "dovecot" {{ path = "{d.auth}" }}')
+    clients = guess_all(m, spellings)
+    # Four at a time are looked at for an account, then those who have got one of its turns.
+    assert 1 <= looked_at(d) <= 14, d.log[-3000:]
+    for client in clients:
+        client.close()
+
+
+def test_the_owner_is_known_under_each_spelling(mired, dovecot):
+    d = dovecot("%Ln", "alice")
+    m = mired(tarpit=TARPIT, passwords=None, config=f'auth "dovecot" {{ path = "{d.auth}" }}')
+    home = ports.stranger()
+
+    def log_in(user):
+        with Client(m.submission, source=home) as client:
+            client.ehlo()
+            reply = client.login(user, PASSWORD)
+            assert reply.code == 235, (user, reply)
+            return reply.seconds
+
+    log_in("alice@home.example")
+    clients = guess_all(m, [f"alice@d{i}.example" for i in range(STRANGERS)])
+    for user in ("alice@home.example", "alice", "ALICE@home.example", "alice@never-typed-before.example"):
+        assert log_in(user) < 2, user
+    for client in clients:
+        client.close()
