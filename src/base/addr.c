@@ -1,8 +1,8 @@
 /* Internet addresses: text in, text out, clients and networks. Pure; used by every process.
  *
  * The C library's inet_pton() and inet_ntop() know the grammar; this file adds what mired means by
- * an address: IPv4-mapped is IPv4, brackets only around IPv6, no zones, no host bits in a network.
- */
+ * an address: IPv4-mapped is IPv4, brackets only around IPv6, no zones, no host bits in a network;
+ * and it is the one place that knows where IPv6 addresses carry IPv4's. */
 #include "base/addr.h"
 
 #include <arpa/inet.h>
@@ -11,17 +11,64 @@
 
 static const uint8_t mapped_prefix[12] = {[10] = 0xff, [11] = 0xff};
 
-/* IPv4-mapped octets become IPv4. */
-static void addr_from_ip6(const uint8_t octets[16], struct addr *a)
+static const uint8_t nat64_prefix[12] = {0x00, 0x64, 0xff, 0x9b};
+static const uint8_t teredo_prefix[4] = {0x20, 0x01};
+static const uint8_t to4_prefix[2] = {0x20, 0x02};
+
+static bool begins_with(const struct addr *a, const uint8_t *prefix, size_t len)
 {
-    *a = (struct addr){0};
-    if (memcmp(octets, mapped_prefix, sizeof mapped_prefix) == 0) {
-        a->family = ADDR_IP4;
-        memcpy(a->octets, octets + 12, 4);
-    } else {
-        a->family = ADDR_IP6;
-        memcpy(a->octets, octets, 16);
+    return a->family == ADDR_IP6 && memcmp(a->octets, prefix, len) == 0;
+}
+
+struct addr addr_from_ip6(const uint8_t octets[16])
+{
+    struct addr a = {.family = ADDR_IP6};
+
+    memcpy(a.octets, octets, 16);
+    if (begins_with(&a, mapped_prefix, sizeof mapped_prefix)) {
+        a = (struct addr){.family = ADDR_IP4};
+        memcpy(a.octets, octets + 12, 4);
     }
+    return a;
+}
+
+/* Addresses that are not routed on the internet stand in no tunnel's address that is (RFC 6052 3.1,
+ * RFC 3056 2): with one of these inside it is what it says on the outside, and is not believed to
+ * be of our own network. */
+static bool is_public_ip4(const uint8_t o[4])
+{
+    bool private = o[0] == 10 || (o[0] == 172 && (o[1] & 0xf0) == 16) ||
+                   (o[0] == 192 && o[1] == 168) || (o[0] == 100 && (o[1] & 0xc0) == 64);
+    bool local = o[0] == 0 || o[0] == 127 || (o[0] == 169 && o[1] == 254);
+
+    return !private && !local && o[0] < 224;
+}
+
+/* The address with `ip4` in place of its own when that is a public one. */
+static struct addr inner_or_own(const struct addr *a, const uint8_t ip4[4])
+{
+    struct addr inner = {.family = ADDR_IP4, .port = a->port};
+
+    memcpy(inner.octets, ip4, 4);
+    return is_public_ip4(ip4) ? inner : *a;
+}
+
+struct addr addr_of_peer(const struct addr *a)
+{
+    return begins_with(a, nat64_prefix, sizeof nat64_prefix) ? inner_or_own(a, a->octets + 12) : *a;
+}
+
+struct addr addr_inner(const struct addr *a)
+{
+    if (begins_with(a, to4_prefix, sizeof to4_prefix))
+        return inner_or_own(a, a->octets + 2);
+    if (begins_with(a, teredo_prefix, sizeof teredo_prefix)) {
+        uint8_t ip4[4]; /* stands there with all bits turned over */
+        for (size_t i = 0; i < sizeof ip4; i++)
+            ip4[i] = a->octets[12 + i] ^ 0xff;
+        return inner_or_own(a, ip4);
+    }
+    return addr_of_peer(a);
 }
 
 static bool is_bracketed(struct span s)
@@ -43,7 +90,7 @@ bool addr_parse(struct span text, struct addr *a)
     copy[text.len] = '\0';
 
     if (inet_pton(AF_INET6, copy, octets) == 1) {
-        addr_from_ip6(octets, a);
+        *a = addr_from_ip6(octets);
         return true;
     }
     if (bracketed || inet_pton(AF_INET, copy, octets) != 1)
@@ -131,12 +178,16 @@ struct addr addr_cut(const struct addr *a, unsigned bits)
 
 struct addr addr_client(const struct addr *a)
 {
-    return addr_cut(a, a->family == ADDR_IP6 ? 64 : addr_bits(a));
+    struct addr who = addr_inner(a);
+
+    return addr_cut(&who, who.family == ADDR_IP6 ? 64 : addr_bits(&who));
 }
 
 struct addr addr_network(const struct addr *a)
 {
-    return addr_cut(a, a->family == ADDR_IP6 ? 48 : a->family == ADDR_IP4 ? 24 : 0);
+    struct addr who = addr_inner(a);
+
+    return addr_cut(&who, who.family == ADDR_IP6 ? 48 : who.family == ADDR_IP4 ? 24 : 0);
 }
 
 bool network_parse(struct span text, struct network *n)
@@ -183,6 +234,13 @@ bool network_contains(const struct network *n, const struct addr *a)
         return false;
     struct addr cut = addr_cut(a, n->bits);
     return addr_equal(&n->base, &cut);
+}
+
+bool network_concerns(const struct network *n, const struct addr *a)
+{
+    struct addr inner = addr_inner(a);
+
+    return network_contains(n, a) || network_contains(n, &inner);
 }
 
 bool networks_contain(const struct network *list, size_t count, const struct addr *a)

@@ -1,6 +1,9 @@
 /* Internet addresses as mired counts clients by them (docs/tarpit.md, "client" and "network").
  *
- * An IPv4-mapped IPv6 address is the IPv4 address everywhere: addr_* make it so on the way in.
+ * An IPv4 address may come in IPv6's clothes. IPv4-mapped (::ffff:a.b.c.d) is the IPv4 address
+ * everywhere: addr_* make it so on the way in. What NAT64 makes of an IPv4 client
+ * (64:ff9b::a.b.c.d) is one for us to talk to and an IPv4 client to judge: addr_of_peer(). Teredo
+ * and 6to4 are tunnels: the client is who is at the IPv4 address in it, the address its own.
  * Knows no sockets; base/sockaddr.h converts to and from the kernel's form. Pure, thread-safe. */
 #ifndef MIRED_BASE_ADDR_H
 #define MIRED_BASE_ADDR_H
@@ -22,6 +25,18 @@ struct addr {
 
 #define ADDR_TEXT                                                                                  \
     64 /* room for any text that addr_format() or network_format() make, NUL included */
+
+/* Sixteen octets in network order, without a port; IPv4-mapped ones are IPv4. */
+struct addr addr_from_ip6(const uint8_t octets[16]);
+
+/* The address of a client as it is to be known: of NAT64's well-known prefix (RFC 6052) with a
+ * public IPv4 address in it that IPv4 address, any other as it is. The port is kept. */
+struct addr addr_of_peer(const struct addr *a);
+
+/* Who answers for an address: for NAT64, Teredo (RFC 4380) and 6to4 (RFC 3056) the public IPv4
+ * address in it, for any other the address itself. Each of these is routed to its IPv4 address: who
+ * speaks from it is there. The port is kept. */
+struct addr addr_inner(const struct addr *a);
 
 /* Reads "192.0.2.7", "2001:db8::1" or "[2001:db8::1]" (no port); false when it is neither. */
 bool addr_parse(struct span text, struct addr *a);
@@ -46,10 +61,10 @@ unsigned addr_bits(const struct addr *a);
 /* The address with all but its first `bits` bits 0, and no port. */
 struct addr addr_cut(const struct addr *a, unsigned bits);
 
-/* What a *client* is: IPv4 /32, IPv6 /64; the port is gone. */
+/* What a *client* is: IPv4 /32, IPv6 /64, of addr_inner(); the port is gone. */
 struct addr addr_client(const struct addr *a);
 
-/* The client's *network*: IPv4 /24, IPv6 /48. */
+/* The client's *network*: IPv4 /24, IPv6 /48, of addr_inner(). */
 struct addr addr_network(const struct addr *a);
 
 struct network {
@@ -64,6 +79,9 @@ bool network_parse(struct span text, struct network *n);
 const char *network_format(const struct network *n, char text[ADDR_TEXT]);
 
 bool network_contains(const struct network *n, const struct addr *a);
+
+/* Whether the network holds the address, or the IPv4 address in it: is that client meant? */
+bool network_concerns(const struct network *n, const struct addr *a);
 
 /* True when any of `count` networks holds the address. Linear: for lists that a person wrote. */
 bool networks_contain(const struct network *list, size_t count, const struct addr *a);

@@ -48,6 +48,7 @@ static int control(struct loop *loop, int operation, struct watch *w)
 int loop_watch(struct loop *loop, struct watch *w)
 {
     assert(w->ready);
+    loop_moved(loop);
     return control(loop, EPOLL_CTL_ADD, w);
 }
 
@@ -56,11 +57,13 @@ void loop_want(struct loop *loop, struct watch *w, uint32_t events)
     if (w->events == events)
         return;
     w->events = events;
+    loop_moved(loop);
     control(loop, EPOLL_CTL_MOD, w);
 }
 
 void loop_forget(struct loop *loop, struct watch *w)
 {
+    loop_moved(loop);
     control(loop, EPOLL_CTL_DEL, w);
     for (int i = loop->batch_at; i < loop->batch_len; i++)
         if (loop->batch[i].data.ptr == w)
@@ -136,8 +139,11 @@ void loop_turn(struct loop *loop, int wait_ms)
         look_ahead(loop);
         const struct epoll_event *event = &loop->batch[loop->batch_at++];
         struct watch *w = event->data.ptr;
+        uint64_t before = loop->moved;
         if (w)
             w->ready(loop, w, event->events);
+        if (w && loop->moved == before)
+            loop->idle++;
     }
     wheel_run(&loop->wheel, loop->now, alarm_due, loop);
 }

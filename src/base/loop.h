@@ -1,6 +1,11 @@
 /* The event loop: one epoll set, one timing wheel, no threads. Workers, web and master run one
  * each.
  *
+ * Events are level-triggered: what is armed and not consumed is told again at once, and a process
+ * spins. So who is called either moves something on (octets, a message, a connection) and says so
+ * with loop_moved(), or changes what is watched; an event after which neither has happened is
+ * counted as idle.
+ *
  * A watch is embedded in what it watches; the loop allocates nothing per descriptor. Time is
  * sampled once a turn (loop->now, monotonic ms): code that runs within a turn sees one time. */
 #ifndef MIRED_BASE_LOOP_H
@@ -39,6 +44,7 @@ struct loop {
      * expect_octets of the watch and what it is part of, memory has been asked before. */
     void (*expect)(struct loop *loop, const struct watch *w);
     size_t expect_octets;
+    uint64_t moved, idle;    /* loop_moved() so far; events that came to nothing */
     int batch_at, batch_len; /* private: the events of this turn */
     struct epoll_event batch[LOOP_BATCH];
 };
@@ -48,6 +54,12 @@ struct alarm {
     struct timer timer;
     void (*due)(struct loop *loop, struct alarm *a);
 };
+
+/* The watch that is being called has consumed or sent something. */
+static inline void loop_moved(struct loop *loop)
+{
+    loop->moved++;
+}
 
 /* Returns 0 or -errno. */
 int loop_open(struct loop *loop);

@@ -65,6 +65,8 @@
       "Clients that were not looked up for want of room, or of a resolver.")                       \
     M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "",                                 \
       "Held connections closed to make room.")                                                     \
+    M(LOOP_IDLE, COUNTER, "mired_loop_idle_total", "",                                             \
+      "Events that workers were called for and that moved nothing.")                               \
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \
       "Workers restarted after they died.")
 

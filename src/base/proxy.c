@@ -17,27 +17,39 @@ static bool begins(struct span in, const void *with, size_t len)
 
 /* ---- version 2 ---- */
 
-static enum proxy_result read_v2(struct span in, struct addr *client, size_t *used)
+static enum proxy_result bad(struct proxy_header *h, const char *why)
+{
+    h->why = why;
+    return PROXY_BAD;
+}
+
+static enum proxy_result read_v2(struct span in, struct proxy_header *h)
 {
     const uint8_t *at = (const uint8_t *)in.at;
 
     if (in.len < V2_FIXED)
         return PROXY_MORE;
     size_t len = (size_t)at[14] << 8 | at[15];
-    if ((at[12] != V2_LOCAL && at[12] != V2_PROXY) || V2_FIXED + len > PROXY_HEADER_MAX)
-        return PROXY_BAD;
+    if (at[12] != V2_LOCAL && at[12] != V2_PROXY)
+        return bad(h, "its version or command is not known");
+    if (V2_FIXED + len > PROXY_HEADER_MAX)
+        return bad(h, "it is longer than 4096 octets");
     if (in.len < V2_FIXED + len)
         return PROXY_MORE;
-    *used = V2_FIXED + len;
+    h->used = V2_FIXED + len;
     bool four = at[13] == V2_TCP4, six = at[13] == V2_TCP6;
     if (at[12] == V2_LOCAL || (!four && !six))
         return PROXY_LOCAL;
     size_t width = four ? 4 : 16;
     if (len < 2 * width + 4)
-        return PROXY_BAD;
-    *client = (struct addr){.family = four ? ADDR_IP4 : ADDR_IP6};
-    memcpy(client->octets, at + V2_FIXED, width);
-    client->port = (uint16_t)(at[V2_FIXED + 2 * width] << 8 | at[V2_FIXED + 2 * width + 1]);
+        return bad(h, "its addresses do not fit into its length");
+    if (six) {
+        h->client = addr_from_ip6(at + V2_FIXED);
+    } else {
+        h->client = (struct addr){.family = ADDR_IP4};
+        memcpy(h->client.octets, at + V2_FIXED, width);
+    }
+    h->client.port = (uint16_t)(at[V2_FIXED + 2 * width] << 8 | at[V2_FIXED + 2 * width + 1]);
     return PROXY_KNOWN;
 }
 
@@ -65,7 +77,13 @@ static bool read_port(struct span text, uint16_t *port)
     return value <= UINT16_MAX;
 }
 
-static enum proxy_result read_line(struct span line, struct addr *client)
+/* An address of that family as it is written; one of IPv6's may be IPv4-mapped. */
+static bool read_address(struct span text, bool four, struct addr *a)
+{
+    return addr_parse(text, a) && (span_find(text, ':') == text.len) == four;
+}
+
+static enum proxy_result read_line(struct span line, struct proxy_header *h)
 {
     struct addr server = {0};
     uint16_t port;
@@ -76,35 +94,39 @@ static enum proxy_result read_line(struct span line, struct addr *client)
         return PROXY_LOCAL;
     bool four = span_equal(family, SPAN("TCP4"));
     if (!four && !span_equal(family, SPAN("TCP6")))
-        return PROXY_BAD;
+        return bad(h, "its protocol is none of TCP4, TCP6, UNKNOWN");
     struct span from = word(&line), to = word(&line), from_port = word(&line);
-    if (!addr_parse(from, client) || !addr_parse(to, &server) ||
-        !read_port(from_port, &client->port) || !read_port(line, &port))
-        return PROXY_BAD;
-    return (client->family == ADDR_IP4) == four ? PROXY_KNOWN : PROXY_BAD;
+    if (!read_address(from, four, &h->client) || !read_address(to, four, &server))
+        return bad(h, four ? "TCP4 without two IPv4 addresses" : "TCP6 without two IPv6 addresses");
+    if (!read_port(from_port, &h->client.port) || !read_port(line, &port))
+        return bad(h, "its ports are none");
+    return PROXY_KNOWN;
 }
 
-static enum proxy_result read_v1(struct span in, struct addr *client, size_t *used)
+static enum proxy_result read_v1(struct span in, struct proxy_header *h)
 {
     size_t end = span_find(in, '\n');
 
-    if (end == in.len)
-        return in.len < V1_MAX ? PROXY_MORE : PROXY_BAD;
-    if (end + 1 > V1_MAX || end == 0 || in.at[end - 1] != '\r')
-        return PROXY_BAD;
-    *used = end + 1;
-    return read_line(span_first(in, end - 1), client);
+    if (end == in.len && in.len < V1_MAX)
+        return PROXY_MORE;
+    if (end + 1 > V1_MAX)
+        return bad(h, "it is longer than 107 octets");
+    if (end == 0 || in.at[end - 1] != '\r')
+        return bad(h, "it does not end in CR LF");
+    h->used = end + 1;
+    return read_line(span_first(in, end - 1), h);
 }
 
-enum proxy_result proxy_read(struct span in, struct addr *client, size_t *used)
+enum proxy_result proxy_read(struct span in, struct proxy_header *h)
 {
+    *h = (struct proxy_header){0};
     if (in.len == 0)
         return PROXY_MORE;
     if (begins(in, signature, sizeof signature))
-        return read_v2(in, client, used);
+        return read_v2(in, h);
     if (begins(in, "PROXY ", 6))
-        return read_v1(in, client, used);
-    return PROXY_BAD;
+        return read_v1(in, h);
+    return bad(h, "the connection begins with something else");
 }
 
 /* ---- writing ---- */

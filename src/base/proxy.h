@@ -8,17 +8,24 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 
-enum { PROXY_HEADER_MAX = 536 /* more than any header of use: 16 + 216 + some TLVs */ };
+/* HAProxy sends some hundred octets with everything on; a certificate's names may make it more. */
+enum { PROXY_HEADER_MAX = 4096 };
 
 enum proxy_result {
     PROXY_MORE,  /* so far it may be one; more octets are needed */
-    PROXY_KNOWN, /* *client is who it is */
+    PROXY_KNOWN, /* .client is who it is */
     PROXY_LOCAL, /* the balancer speaks for itself (LOCAL, UNKNOWN, a family that is no IP) */
-    PROXY_BAD,   /* this is none */
+    PROXY_BAD,   /* this is none, or none that can be taken: .why says what is wrong */
 };
 
-/* Reads a header from the front of `in`; *used is its length with KNOWN and LOCAL. */
-enum proxy_result proxy_read(struct span in, struct addr *client, size_t *used);
+struct proxy_header {
+    struct addr client; /* KNOWN; IPv4-mapped ones are IPv4 */
+    size_t used;        /* KNOWN, LOCAL: its length */
+    const char *why;    /* BAD: a literal */
+};
+
+/* Reads a header from the front of `in`. */
+enum proxy_result proxy_read(struct span in, struct proxy_header *h);
 
 /* Appends a header of that version (1 or 2) for a connection from `client` to `server`; NULL for
  * one of our own, LOCAL or UNKNOWN. Addresses of two families are told as IPv6. 0 or -ENOMEM. */

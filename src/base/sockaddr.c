@@ -20,10 +20,8 @@ struct addr addr_from_sockaddr(const struct sockaddr *sa, socklen_t len)
     } else if (family == AF_INET6 && len >= sizeof(struct sockaddr_in6)) {
         struct sockaddr_in6 in6;
         memcpy(&in6, sa, sizeof in6);
-        bool mapped = IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr);
-        a.family = mapped ? ADDR_IP4 : ADDR_IP6;
+        a = addr_from_ip6(in6.sin6_addr.s6_addr);
         a.port = ntohs(in6.sin6_port);
-        memcpy(a.octets, in6.sin6_addr.s6_addr + (mapped ? 12 : 0), mapped ? 4 : 16);
     } else if (family == AF_UNIX) {
         a.family = ADDR_UNIX;
     }

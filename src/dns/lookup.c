@@ -368,8 +368,10 @@ static void ask_all(struct lookup *u)
     settle(u);
 }
 
-bool lookups_start(struct lookups *l, const struct addr *client, void *owner)
+bool lookups_start(struct lookups *l, const struct addr *peer, void *owner)
 {
+    struct addr inner = addr_inner(peer), *client = &inner;
+
     if (client->family != ADDR_IP4 && client->family != ADDR_IP6)
         return false;
     struct lookup **p = find(l, client);
@@ -394,7 +396,8 @@ bool lookups_start(struct lookups *l, const struct addr *client, void *owner)
 
 void lookups_disown(struct lookups *l, const struct addr *client, const void *owner)
 {
-    struct lookup *u = *find(l, client);
+    struct addr inner = addr_inner(client);
+    struct lookup *u = *find(l, &inner);
 
     if (u && u->owner == owner)
         u->owner = NULL;
@@ -403,7 +406,9 @@ void lookups_disown(struct lookups *l, const struct addr *client, const void *ow
 bool lookups_known(const struct lookups *l, const struct addr *client, struct dns_finding *f,
                    bool *fresh)
 {
-    return known_find(l->known, client, seconds(l), f, fresh);
+    struct addr inner = addr_inner(client);
+
+    return known_find(l->known, &inner, seconds(l), f, fresh);
 }
 
 /* ---- the whole ---- */

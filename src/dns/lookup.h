@@ -5,6 +5,8 @@
  * that it is listed when nothing that could say it is trusted is still open. What is known stays in
  * a table (known.h).
  *
+ * Asked about, and told of, is who answers for the address (addr_inner()).
+ *
  * Bounded: so many look-ups are open at a time, one for each client (an IPv6 /64 is one), and who
  * comes when there is no room, or while the resolver is down (health.h), is not looked up. One
  * thread; the caller's loop. */

@@ -37,6 +37,8 @@ struct question {
 static void socket_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     const struct socket *s = (struct socket *)watch;
+
+    loop_moved(loop); /* c-ares reads until nothing is left */
     int in = events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? watch->fd : ARES_SOCKET_BAD;
     int out = events & EPOLLOUT ? watch->fd : ARES_SOCKET_BAD;
 

@@ -256,7 +256,7 @@ static bool is_hold_of(const struct record *r, const struct network *n)
         return false;
     record_unpack(r, &h);
     tcp_ends(&h.tcp, &local, &remote);
-    return network_contains(n, h.client.family == ADDR_NONE ? &remote : &h.client);
+    return network_concerns(n, h.client.family == ADDR_NONE ? &remote : &h.client);
 }
 
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now)

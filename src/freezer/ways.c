@@ -36,7 +36,7 @@ void way_flush(struct way *way)
         way->out.count = 0;
         way->out.used = 0;
     } else if (r < 0) {
-        loop_want(w->loop, &way->watch, EPOLLIN | EPOLLOUT);
+        loop_want(w->loop, &way->watch, EPOLLOUT); /* nothing is read meanwhile: see slot_ready() */
         return;
     }
     loop_want(w->loop, &way->watch, EPOLLIN);

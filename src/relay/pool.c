@@ -209,6 +209,11 @@ static void link_broke(struct link *l)
 static void link_want(struct link *l)
 {
     bool writing = l->outbound.out.len || l->outbound.state == OUTBOUND_BODY;
+
+    if (l->ssl && link_is_shaking(l)) { /* what TLS waits for, and nothing that it does not read */
+        loop_want(link_loop(l), &l->watch, SSL_want_write(l->ssl) ? EPOLLOUT : EPOLLIN);
+        return;
+    }
     loop_want(link_loop(l), &l->watch, EPOLLIN | EPOLLRDHUP | (writing ? EPOLLOUT : 0));
 }
 
@@ -294,6 +299,7 @@ static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct link *l = (struct link *)watch;
 
+    loop_moved(loop); /* a backend's connection reads whatever comes on it */
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !link_is_shaking(l))
         link_read(l);
     go_on(l);

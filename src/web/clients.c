@@ -224,7 +224,12 @@ struct whom whom_of(const struct network *n)
 {
     uint8_t client = n->base.family == ADDR_IP4 ? 32 : 64, own = client == 32 ? 24 : 48;
 
-    /* Who names one address of a client means the client: IPv6's are /64. */
+    /* Who names one address of a client means the client: IPv6's are /64, and those with an IPv4
+     * address in them are that address. */
+    if (n->bits == addr_bits(&n->base)) {
+        struct addr who = addr_client(&n->base);
+        return (struct whom){.network = {who, who.family == ADDR_IP4 ? 32 : 64}, .client = true};
+    }
     if (n->bits > client)
         return (struct whom){.network = {addr_client(&n->base), client}, .client = true};
     return (struct whom){.network = *n, .client = n->bits == client, .own = n->bits == own};

@@ -150,7 +150,7 @@ static void go_on(struct control *c)
     }
     uint32_t want = c->out.len ? EPOLLOUT : 0;
     if (!c->over) /* its end would be told again and again */
-        want |= is_busy(c) ? EPOLLRDHUP : EPOLLIN;
+        want |= is_busy(c) ? EPOLLRDHUP : c->in.len < CONTROL_LINE_MAX ? EPOLLIN : 0;
     loop_want(&c->web->loop, &c->watch, want);
 }
 

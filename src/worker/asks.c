@@ -132,6 +132,7 @@ static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
         int r = send_question(a, q);
         if (r == -EAGAIN)
             return;
+        loop_moved(loop);
         q->sent = true;
         unqueue(a, q); /* what failed otherwise is answered by its time-out */
     }
@@ -145,6 +146,8 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
 
     for (;;) {
         int r = answer_read(watch->fd, &answer);
+        if (r != -EAGAIN)
+            loop_moved(loop);
         if (r == -EBADMSG)
             continue;
         if (r <= 0) {

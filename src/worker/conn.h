@@ -68,7 +68,7 @@ enum conn_flag {
     CONN_FREEZE = 128,     /* this hold may be frozen */
     CONN_TLS = 256,        /* octets go through worker->tls */
     CONN_TLS_LATER = 512,  /* CONN_SHAKING, and not to begin before its timer */
-    CONN_TLS_WRITE = 1024, /* the handshake waits for room to write */
+    CONN_TLS_WRITE = 1024, /* TLS waits for room to write before it reads on */
     CONN_PROXIED = 2048,   /* its socket is a balancer's */
 };
 
@@ -160,7 +160,11 @@ struct worker {
     uint64_t next_shake[CONN_SHAKES]; /* loop ms, by a hash of the client; see tls.c */
     struct watch *listeners;
     struct watch control;
-    struct alarm stop_alarm;
+    struct alarm stop_alarm, accept_alarm;
+    uint64_t warn_of_proxy; /* loop ms: not before */
+    /* Events without progress: those that the metric has, and those of a second; see tell_idle().
+     */
+    uint64_t idle_told, idle_before, idle_since, warn_of_idle;
     struct ring awake; /* the connections that are not held */
     uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
@@ -259,8 +263,9 @@ void io_last_words(struct worker *w, struct conn *c, enum reply_id id);
 
 /* Whether this peer is a balancer that this listener believes. */
 bool proxied_is_balancer(const struct worker *w, uint16_t listener, const struct addr *peer);
-/* A balancer has sent something: its header is taken, and the client greeted. May free it. */
-void proxied_ready(struct worker *w, struct conn *c);
+/* A balancer has sent something: its header is taken, and the client greeted. `ended`: the
+ * balancer has ended its side. May free it. */
+void proxied_ready(struct worker *w, struct conn *c, bool ended);
 
 /* ---- lists.c ---- */
 
@@ -292,6 +297,8 @@ void tls_step(struct worker *w, struct conn *c, bool ended);
 /* As recv() and send() without waiting; errno is EAGAIN or ECONNRESET. With CONN_TLS only. */
 ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room);
 ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len);
+/* Whether TLS could not read on for want of room to write (as after a client's KeyUpdate). */
+bool tls_waits_to_write(const struct worker *w, const struct conn *c);
 /* The client has left, or time is up: a handshake that nothing has come of is an offence. */
 void tls_left(struct worker *w, struct conn *c);
 /* Tells the client that nothing more comes (close_notify). */

@@ -272,6 +272,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
         local = ask_kernel(getsockname, item->fd);
     if (peer.family == ADDR_NONE)
         peer = ask_kernel(getpeername, item->fd);
+    peer = addr_of_peer(&peer);
     if (!read_record(&rest, &r, &tls) || peer.family == ADDR_NONE)
         return NULL;
     if (r.flags & RECORD_TLS && !(ssl = parked_take(w, tls)))
@@ -319,11 +320,15 @@ static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
 
     for (int i = 0; i < TAKE_BATCHES; i++) {
         int r = handoff_read(watch->fd, &f->in);
+        if (r != -EAGAIN)
+            loop_moved(loop);
         if (r == -EBADMSG)
             continue;
         if (r != 1) {
             if (r != -EAGAIN && watch == &f->own)
                 way_is_lost(w);
+            else if (r != -EAGAIN) /* its other end is the master's: nothing comes any more */
+                loop_forget(loop, watch);
             return;
         }
         for (uint32_t k = 0; k < f->in.count; k++)

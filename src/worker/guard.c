@@ -120,7 +120,7 @@ void guard_gather(struct worker *w, const struct network *n, struct ring *to)
         struct ring *level = &w->guard.level[i];
         for (struct ring *link = level->next, *next; link != level; link = next) {
             next = link->next;
-            if (n && !network_contains(n, &conn_of_link(link)->peer))
+            if (n && !network_concerns(n, &conn_of_link(link)->peer))
                 continue;
             ring_remove(link);
             ring_add(to, link);
@@ -135,7 +135,7 @@ uint32_t guard_count(const struct worker *w, const struct network *n)
     for (int i = 0; i < GUARD_LEVELS; i++) {
         const struct ring *level = &w->guard.level[i];
         for (struct ring *link = level->next; link != level; link = link->next)
-            count += network_contains(n, &conn_of_link(link)->peer);
+            count += network_concerns(n, &conn_of_link(link)->peer);
     }
     return count;
 }

@@ -19,14 +19,20 @@ static bool has_output(const struct conn *c)
 
 static ssize_t take(struct worker *w, struct conn *c, char *at, size_t room)
 {
-    return c->flags & CONN_TLS ? tls_recv(w, c, at, room)
-                               : recv(c->watch.fd, at, room, MSG_DONTWAIT);
+    ssize_t n =
+        c->flags & CONN_TLS ? tls_recv(w, c, at, room) : recv(c->watch.fd, at, room, MSG_DONTWAIT);
+    if (n >= 0)
+        loop_moved(&w->loop);
+    return n;
 }
 
 static ssize_t give(struct worker *w, struct conn *c, const char *at, size_t len)
 {
-    return c->flags & CONN_TLS ? tls_send(w, c, at, len)
-                               : send(c->watch.fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = c->flags & CONN_TLS ? tls_send(w, c, at, len)
+                                    : send(c->watch.fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (n >= 0)
+        loop_moved(&w->loop);
+    return n;
 }
 
 void io_end(struct worker *w, struct conn *c)
@@ -39,11 +45,14 @@ void io_want(struct worker *w, struct conn *c)
 {
     uint32_t events = 0;
 
+    /* What the client sends meanwhile, its end included, is not looked at before there has been
+     * room to write: it is not to be told of over and over. */
+    if (c->flags & CONN_TLS_WRITE || (c->phase == CONN_SHAKING && has_output(c))) {
+        loop_want(&w->loop, &c->watch, EPOLLOUT);
+        return;
+    }
     if (c->phase == CONN_SHAKING) {
-        events = EPOLLRDHUP | (c->flags & CONN_TLS_LATER ? 0 : EPOLLIN);
-        if (has_output(c) || c->flags & CONN_TLS_WRITE)
-            events |= EPOLLOUT;
-        loop_want(&w->loop, &c->watch, events);
+        loop_want(&w->loop, &c->watch, EPOLLRDHUP | (c->flags & CONN_TLS_LATER ? 0 : EPOLLIN));
         return;
     }
     if (c->phase == CONN_READING && !has_output(c))
@@ -92,8 +101,13 @@ static void read_some(struct worker *w, struct conn *c)
     assert(kept < sizeof w->input); /* the session bounds what it leaves unused */
 
     ssize_t n = take(w, c, w->input + kept, sizeof w->input - kept);
-    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+        if (tls_waits_to_write(w, c)) { /* an answer of its own, that reading has made it owe */
+            c->flags |= CONN_TLS_WRITE;
+            io_want(w, c);
+        }
         return;
+    }
     if (n <= 0) {
         tls_left(w, c);
         conn_close(w, c, "hung up");
@@ -163,7 +177,12 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
         return;
     }
     if (c->phase == CONN_PROXY) {
-        proxied_ready(w, c);
+        proxied_ready(w, c, events & EPOLLRDHUP);
+        return;
+    }
+    if (events & EPOLLOUT && c->flags & CONN_TLS_WRITE) {
+        c->flags &= ~(uint32_t)CONN_TLS_WRITE;
+        io_want(w, c); /* what is there is told at once, and read */
         return;
     }
     if (events & EPOLLOUT) {

@@ -2,10 +2,13 @@
  *
  * Only networks that the listener names are believed. The header is looked at where it lies in the
  * socket and then taken out, not an octet more: what stands behind it is the client's. Until it is
- * whole nothing has been said; then the connection is that client's as if it had come by itself. */
+ * whole nothing has been said; then the connection is that client's as if it had come by itself.
+ * A header that cannot be taken stops all mail behind that balancer, so its reason is a warning. */
 #include <errno.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
+#include "base/log.h"
 #include "base/proxy.h"
 #include "config/config.h"
 #include "worker/conn.h"
@@ -28,11 +31,11 @@ static void wait_for_more_than(struct conn *c, size_t there)
 static void begin(struct worker *w, struct conn *c, const struct addr *client)
 {
     if (client) {
-        c->peer = *client;
+        c->peer = addr_of_peer(client);
         c->flags &= ~(uint32_t)CONN_EXEMPT;
-        if (conn_is_exempt(w, client))
+        if (conn_is_exempt(w, &c->peer))
             c->flags |= CONN_EXEMPT;
-        if (!guard_admit(w, client, c->flags & CONN_EXEMPT)) {
+        if (!guard_admit(w, &c->peer, c->flags & CONN_EXEMPT)) {
             conn_phase(w, c, CONN_READING, 0);
             conn_shut(w, c, REPLY_BUSY);
             return;
@@ -41,23 +44,44 @@ static void begin(struct worker *w, struct conn *c, const struct addr *client)
     conn_greet(w, c);
 }
 
-void proxied_ready(struct worker *w, struct conn *c)
+enum { WARN_AGAIN_MS = 10000 };
+
+static void refuse(struct worker *w, struct conn *c, const char *why)
 {
-    struct addr client = {0};
-    size_t used = 0;
+    char text[128];
+    struct log_line l;
+
+    if (w->loop.now >= w->warn_of_proxy) {
+        w->warn_of_proxy = w->loop.now + WARN_AGAIN_MS;
+        log_begin(&l, LOG_WARN, "proxy_header");
+        log_addr(&l, "balancer", &c->peer);
+        log_text(&l, "result", "refused");
+        log_text(&l, "text", why);
+        log_end(&l);
+    }
+    snprintf(text, sizeof text, "no PROXY header: %s", why);
+    conn_close(w, c, text);
+}
+
+void proxied_ready(struct worker *w, struct conn *c, bool ended)
+{
+    struct proxy_header header = {.why = NULL};
 
     ssize_t n = recv(c->watch.fd, w->input, PROXY_HEADER_MAX, MSG_PEEK | MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     enum proxy_result r =
-        n > 0 ? proxy_read((struct span){w->input, (size_t)n}, &client, &used) : PROXY_BAD;
+        n > 0 ? proxy_read((struct span){w->input, (size_t)n}, &header) : PROXY_MORE;
     if (r == PROXY_BAD) {
-        conn_close(w, c, n > 0 ? "no PROXY header" : "hung up");
+        refuse(w, c, header.why);
+    } else if (r == PROXY_MORE && (n <= 0 || ended)) {
+        conn_close(w, c, "hung up"); /* the rest will not come */
     } else if (r == PROXY_MORE) {
         wait_for_more_than(c, (size_t)n);
     } else {
         wait_for_more_than(c, 0);
-        (void)!recv(c->watch.fd, w->input, used, MSG_DONTWAIT);
-        begin(w, c, r == PROXY_KNOWN ? &client : NULL);
+        (void)!recv(c->watch.fd, w->input, header.used, MSG_DONTWAIT);
+        loop_moved(&w->loop);
+        begin(w, c, r == PROXY_KNOWN ? &header.client : NULL);
     }
 }

@@ -122,7 +122,7 @@ static struct network cut(const struct addr *a, unsigned bits)
     return (struct network){.base = addr_cut(a, bits), .bits = (uint8_t)bits};
 }
 
-const struct network *suspects_find(const struct suspects *s, const struct addr *a)
+static const struct network *find_around(const struct suspects *s, const struct addr *a)
 {
     const bool *has = a->family == ADDR_IP4 ? s->has4 : s->has6;
     unsigned most = addr_bits(a);
@@ -138,6 +138,14 @@ const struct network *suspects_find(const struct suspects *s, const struct addr 
             return there;
     }
     return NULL;
+}
+
+const struct network *suspects_find(const struct suspects *s, const struct addr *a)
+{
+    struct addr inner = addr_inner(a);
+    const struct network *there = find_around(s, a);
+
+    return there ? there : find_around(s, &inner);
 }
 
 bool suspects_contain(const struct suspects *s, const struct addr *a)

@@ -151,13 +151,21 @@ static void shaken(struct worker *w, struct conn *c)
     conn_run(w, c);
 }
 
+static uint64_t octets_so_far(SSL *ssl)
+{
+    return BIO_number_read(SSL_get_rbio(ssl)) + BIO_number_written(SSL_get_wbio(ssl));
+}
+
 static void shake(struct worker *w, struct conn *c)
 {
     SSL *ssl = of(w, c);
+    uint64_t before = octets_so_far(ssl);
 
     ERR_clear_error();
     int done = SSL_do_handshake(ssl);
     int why = SSL_get_error(ssl, done);
+    if (octets_so_far(ssl) != before)
+        loop_moved(&w->loop);
     c->flags &= ~(uint32_t)CONN_TLS_WRITE;
     if (why == SSL_ERROR_WANT_WRITE)
         c->flags |= CONN_TLS_WRITE;
@@ -187,9 +195,25 @@ void tls_step(struct worker *w, struct conn *c, bool ended)
         shake(w, c);
 }
 
+/* A part of a record is progress, too. */
 ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room)
 {
-    return tls_octets_in(of(w, c), at, room);
+    SSL *ssl = of(w, c);
+    uint64_t before = octets_so_far(ssl);
+
+    ssize_t n = tls_octets_in(ssl, at, room);
+    int error = errno;
+    if (octets_so_far(ssl) != before)
+        loop_moved(&w->loop);
+    errno = error;
+    return n;
+}
+
+bool tls_waits_to_write(const struct worker *w, const struct conn *c)
+{
+    SSL *ssl = of(w, c);
+
+    return ssl && SSL_want_write(ssl);
 }
 
 ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len)

@@ -17,6 +17,7 @@
 #include "base/channel.h"
 #include "base/haste.h"
 #include "base/log.h"
+#include "base/metrics.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
 #include "worker/conn.h"
@@ -26,6 +27,7 @@ enum {
     ACCEPT_TOGETHER = LOOP_GROUP, /* connections of one round */
     STOP_WITHIN_MS = 1500,        /* for hand-overs in progress; the master waits 2 s */
     DESCRIPTOR_MARGIN = 64,       /* epoll, channels, spool files */
+    ACCEPT_AGAIN_MS = 100,        /* when the kernel has no room for another connection */
 };
 
 struct accepted {
@@ -33,8 +35,13 @@ struct accepted {
     struct addr peer;
 };
 
-/* Takes a connection from the queue; false: there is none. */
-static bool accept_one(struct worker *w, int listener, struct accepted *out)
+static bool is_lack_of_room(int error)
+{
+    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* Takes a connection from the queue. False: there is none, or (*full) no room for one. */
+static bool accept_one(struct worker *w, int listener, struct accepted *out, bool *full)
 {
     for (int i = 0; i < 2; i++) {
         struct sockaddr_storage sa;
@@ -42,15 +49,37 @@ static bool accept_one(struct worker *w, int listener, struct accepted *out)
         out->fd = accept4(listener, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (out->fd >= 0) {
             out->peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
+            out->peer = addr_of_peer(&out->peer);
+            loop_moved(&w->loop);
             return true;
         }
         /* Out of descriptors: the worst held connection makes room, and the queue is looked at
          * again. */
-        if ((errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) ||
-            !guard_evict(w))
+        if (errno != EAGAIN && !is_lack_of_room(errno))
+            loop_moved(&w->loop); /* it has gone before it was taken */
+        *full = is_lack_of_room(errno);
+        if (!*full || !guard_evict(w))
             return false;
     }
     return false;
+}
+
+static void watch_listeners(struct worker *w, uint32_t events)
+{
+    for (uint32_t i = 0; i < w->kit->listeners; i++)
+        loop_want(&w->loop, &w->listeners[i], events);
+}
+
+static void accept_again(struct loop *loop, struct alarm *a)
+{
+    watch_listeners(worker_of(loop), EPOLLIN);
+}
+
+/* Whoever is in the queues waits there; to be told of them all the time would make no room. */
+static void accept_later(struct worker *w)
+{
+    watch_listeners(w, 0);
+    loop_alarm(&w->loop, &w->accept_alarm, w->loop.now + ACCEPT_AGAIN_MS);
 }
 
 /* Some are taken before the first is greeted, so that memory has been asked for what is known of
@@ -61,13 +90,16 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
     uint16_t index = w->kit->listener[watch - w->listeners].index;
     struct accepted a[ACCEPT_TOGETHER];
     int n = ACCEPT_TOGETHER;
+    bool full = false;
 
     for (int round = 0; round < ACCEPT_ROUNDS && n == ACCEPT_TOGETHER; round++) {
-        for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n]); n++)
+        for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n], &full); n++)
             tarpit_expect(&w->tarpit, &a[n].peer);
         for (int i = 0; i < n; i++)
             conn_accept(w, a[i].fd, index, &a[i].peer);
     }
+    if (full)
+        accept_later(w);
 }
 
 /* Not before all of its generation is ready: until then the earlier one serves, and goes on if this
@@ -89,6 +121,7 @@ static void start_accepting(struct worker *w)
 
 static void stop_accepting(struct worker *w)
 {
+    loop_alarm_off(&w->loop, &w->accept_alarm);
     for (uint32_t i = 0; i < w->kit->listeners; i++)
         loop_forget(&w->loop, &w->listeners[i]);
     freeze_stop_taking(w);
@@ -182,6 +215,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     int r;
 
     while ((r = channel_read(watch->fd, &n)) == 1) {
+        loop_moved(loop);
         switch ((enum note_kind)n.kind) {
         case NOTE_SERVE: start_accepting(w); break;
         case NOTE_DRAIN:
@@ -311,6 +345,7 @@ static bool open_all(struct worker *w)
         return false;
     if (freeze_open(w) < 0 || !lists_open(w))
         return false;
+    w->accept_alarm.due = accept_again;
     w->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
     if (loop_watch(&w->loop, &w->control) < 0)
         return false;
@@ -343,6 +378,27 @@ static void close_all(struct worker *w)
     free(w);
 }
 
+/* Events that came to nothing: a few are races, many a second are a fault (loop.h), of which
+ * somebody is to know while it costs no more than time. */
+static void tell_idle(struct worker *w)
+{
+    enum { MANY = 5000, AGAIN_MS = 60000 };
+    uint64_t idle = w->loop.idle - w->idle_told;
+
+    if (!idle)
+        return;
+    metric_add(METRIC_LOOP_IDLE, (int64_t)idle);
+    w->idle_told = w->loop.idle;
+    if (w->loop.now - w->idle_since > 1000) {
+        w->idle_since = w->loop.now;
+        w->idle_before = w->loop.idle;
+    } else if (w->loop.idle - w->idle_before >= MANY && w->loop.now >= w->warn_of_idle) {
+        w->warn_of_idle = w->loop.now + AGAIN_MS;
+        log_warn("this process is called for nothing, %d times within a second: please report it",
+                 MANY);
+    }
+}
+
 int worker_run(const struct worker_kit *kit)
 {
     struct worker *w = calloc(1, sizeof *w);
@@ -366,6 +422,7 @@ int worker_run(const struct worker_kit *kit)
         more = crowd_move(w->crowd, w);
         freeze_flush(w);
         guard_grow(w);
+        tell_idle(w);
     }
     close_all(w);
     return 0;

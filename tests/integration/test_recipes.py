@@ -112,7 +112,7 @@ def test_behind_haproxy(mired, postfix, others, tmp_path):
         mired, "haproxy",
         {"127.0.0.1:10025": f"127.0.0.1:{backend.port}", "recipients": f"{listen}\nrecipients"},
     )  # fmt: skip
-    text = block("haproxy", "haproxy.cfg").replace("bind :25", f"bind 127.0.0.1:{front}")
+    text = block("haproxy", "haproxy.cfg").replace("bind :::25 v4v6", f"bind :::{front} v4v6")
     others(Proxy(tmp_path, text.replace("10.0.0.11:25", f"127.0.0.1:{behind}"), front))
     source = serves(m, port=front)
     backend.wait_log(rf"client=unknown\[{re.escape(source)}\]")

@@ -18,6 +18,13 @@ static void check_address(struct span text)
     assert(addr_parse(span_of(addr_format(&a, room)), &again));
     assert(memcmp(&a, &again, sizeof a) == 0);
     assert(strlen(addr_format_literal(&a, room)) < ADDR_TEXT);
+    struct addr client = addr_client(&a), network = addr_network(&a), peer = addr_of_peer(&a);
+    again = addr_client(&client);
+    assert(addr_equal(&client, &again));
+    again = addr_network(&client);
+    assert(addr_equal(&network, &again));
+    again = addr_client(&peer);
+    assert(addr_equal(&client, &again));
 }
 
 static void check_port(struct span text)

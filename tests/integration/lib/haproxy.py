@@ -19,7 +19,7 @@ defaults
     timeout client 60s
     timeout server 60s
 frontend front
-    bind 127.0.0.1:{port}
+    bind {bind}
     default_backend behind
 backend behind
     server mired 127.0.0.1:{behind} {how}
@@ -27,15 +27,18 @@ backend behind
 
 
 class HAProxy:
-    """port: where it takes clients; it hands them to `behind` with `how` ("send-proxy", "send-proxy-v2")."""
+    """port: where it takes clients; it hands them to `behind` with `how` ("send-proxy", "send-proxy-v2").
 
-    def __init__(self, behind, how):
+    With both=True it listens on :: for both families, and names IPv4 clients as IPv4-mapped IPv6 addresses."""
+
+    def __init__(self, behind, how, both=False):
         if not os.path.exists(PROGRAM):
             pytest.skip("HAProxy is not installed")
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-haproxy-"))
         self.port = ports.free()
         self.file = self.folder / "haproxy.cfg"
-        self.file.write_text(CONF.format(port=self.port, behind=behind, how=how))
+        bind = f":::{self.port} v4v6" if both else f"127.0.0.1:{self.port}"
+        self.file.write_text(CONF.format(bind=bind, behind=behind, how=how))
         self.daemon = None
 
     def start(self):

@@ -204,6 +204,52 @@ static void test_a_client_is_a_slash_32_or_64_and_its_network_a_slash_24_or_48(v
     assert_groups("::ffff:10.1.2.3", "10.1.2.3", "10.1.2.0");
 }
 
+/* field notes 30: what IPv4 hosts look like behind a translator or through a tunnel. */
+static void test_an_embedded_ipv4_address_is_the_client(void **state)
+{
+    static const struct {
+        const char *from, *client, *network, *peer;
+    } cases[] = {
+        /* NAT64's well-known prefix */
+        {"64:ff9b::192.0.2.7", "192.0.2.7", "192.0.2.0", "192.0.2.7"},
+        {"64:ff9b::c000:208", "192.0.2.8", "192.0.2.0", "192.0.2.8"},
+        {"64:ff9b::203.0.113.255", "203.0.113.255", "203.0.113.0", "203.0.113.255"},
+        /* Teredo: server 65.54.227.120, client 192.0.2.45 with its bits turned over */
+        {"2001:0:4136:e378:8000:63bf:3fff:fdd2", "192.0.2.45", "192.0.2.0",
+         "2001:0:4136:e378:8000:63bf:3fff:fdd2"},
+        {"2001:0:4136:e378:0:1234:34ff:8ef6", "203.0.113.9", "203.0.113.0",
+         "2001:0:4136:e378:0:1234:34ff:8ef6"},
+        /* 6to4 */
+        {"2002:c000:207::1", "192.0.2.7", "192.0.2.0", "2002:c000:207::1"},
+        {"2002:c000:207:ffff:1:2:3:4", "192.0.2.7", "192.0.2.0", "2002:c000:207:ffff:1:2:3:4"},
+        /* none of them: by a bit, or what no tunnel is routed to */
+        {"64:ff9b:1::c000:207", "64:ff9b:1::", "64:ff9b:1::", "64:ff9b:1::c000:207"},
+        {"64:ff9b::1:c000:207", "64:ff9b::", "64:ff9b::", "64:ff9b::1:c000:207"},
+        {"64:ff9b::127.0.0.1", "64:ff9b::", "64:ff9b::", "64:ff9b::7f00:1"},
+        {"64:ff9b::10.0.0.5", "64:ff9b::", "64:ff9b::", "64:ff9b::a00:5"},
+        {"64:ff9b::172.31.0.5", "64:ff9b::", "64:ff9b::", "64:ff9b::ac1f:5"},
+        {"64:ff9b::192.168.0.5", "64:ff9b::", "64:ff9b::", "64:ff9b::c0a8:5"},
+        {"64:ff9b::100.64.0.5", "64:ff9b::", "64:ff9b::", "64:ff9b::6440:5"},
+        {"64:ff9b::224.0.0.5", "64:ff9b::", "64:ff9b::", "64:ff9b::e000:5"},
+        {"64:ff9b::", "64:ff9b::", "64:ff9b::", "64:ff9b::"},
+        {"2002:7f00:1::1", "2002:7f00:1::", "2002:7f00:1::", "2002:7f00:1::1"},
+        {"2002:a00:5::1", "2002:a00:5::", "2002:a00:5::", "2002:a00:5::1"},
+        {"2001:1:4136:e378:8000:63bf:3fff:fdd2",
+         "2001:1:4136:e378::", "2001:1:4136::", "2001:1:4136:e378:8000:63bf:3fff:fdd2"},
+        {"2003:c000:207::1", "2003:c000:207::", "2003:c000:207::", "2003:c000:207::1"},
+    };
+    char room[ADDR_TEXT];
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct addr a = parsed(cases[i].from);
+        assert_groups(cases[i].from, cases[i].client, cases[i].network);
+        a.port = 4321;
+        struct addr peer = addr_of_peer(&a);
+        assert_string_equal(addr_format(&peer, room), cases[i].peer);
+        assert_int_equal(peer.port, 4321);
+    }
+}
+
 static void assert_network(const char *text, const char *canonical)
 {
     struct network n;
@@ -286,6 +332,26 @@ static void test_a_network_contains_what_shares_its_bits(void **state)
     assert_true(contains("10.0.0.0/8", "::ffff:10.1.2.3"));
 }
 
+static bool concerns(const char *network, const char *address)
+{
+    struct network n;
+    struct addr a = parsed(address);
+
+    assert_true(network_parse(span_of(network), &n));
+    return network_concerns(&n, &a);
+}
+
+/* field notes 30: a tunnel's client is found by either address, but only one of them is trusted. */
+static void test_a_network_concerns_who_is_inside_a_tunnel(void **state)
+{
+    assert_true(concerns("192.0.2.0/24", "2002:c000:207::1"));
+    assert_true(concerns("2002:c000:207::/48", "2002:c000:207::1"));
+    assert_true(concerns("192.0.2.45", "2001:0:4136:e378:8000:63bf:3fff:fdd2"));
+    assert_false(concerns("192.0.3.0/24", "2002:c000:207::1"));
+    assert_false(contains("192.0.2.0/24", "2002:c000:207::1"));
+    assert_false(contains("192.0.2.45", "2001:0:4136:e378:8000:63bf:3fff:fdd2"));
+}
+
 static void test_all_of_one_family_holds_none_of_the_other(void **state)
 {
     assert_true(contains("0.0.0.0/0", "203.0.113.9"));
@@ -321,6 +387,8 @@ int main(void)
         cmocka_unit_test(test_ports_do_not_tell_addresses_apart),
         cmocka_unit_test(test_loopback_is_127_slash_8_and_one),
         cmocka_unit_test(test_a_client_is_a_slash_32_or_64_and_its_network_a_slash_24_or_48),
+        cmocka_unit_test(test_an_embedded_ipv4_address_is_the_client),
+        cmocka_unit_test(test_a_network_concerns_who_is_inside_a_tunnel),
         cmocka_unit_test(test_networks_are_read_and_written),
         cmocka_unit_test(test_a_mapped_network_is_an_ipv4_network),
         cmocka_unit_test(test_host_bits_that_are_set_and_other_nonsense_are_refused),

@@ -85,6 +85,24 @@ static void test_what_is_wanted_can_be_changed(void **state)
     assert_int_equal(ear[0].events, EPOLLIN | EPOLLOUT);
 }
 
+/* field notes 28: an event that is armed and not consumed comes again at once. */
+static void test_events_that_move_nothing_are_counted(void **state)
+{
+    say(&ear[0]);
+    for (int i = 1; i <= 10; i++) {
+        loop_turn(&loop, 0);
+        assert_int_equal(loop.idle, i);
+    }
+    loop_want(&loop, &ear[0].watch, 0); /* whose change is progress, wherever it is made */
+    loop_turn(&loop, 0);
+    assert_int_equal(loop.idle, 10);
+    ear[1].forgets = &ear[1];
+    say(&ear[1]);
+    loop_turn(&loop, 0);
+    assert_int_equal(ear[1].calls, 1);
+    assert_int_equal(loop.idle, 10);
+}
+
 static void test_what_is_forgotten_within_a_turn_is_not_called_in_it(void **state)
 {
     ear[0].forgets = &ear[1];
@@ -239,6 +257,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ON_A_LOOP(test_what_is_ready_is_called_and_nothing_else),
         ON_A_LOOP(test_what_is_wanted_can_be_changed),
+        ON_A_LOOP(test_events_that_move_nothing_are_counted),
         ON_A_LOOP(test_what_is_forgotten_within_a_turn_is_not_called_in_it),
         ON_A_LOOP(test_a_watch_that_cannot_be_watched_is_told),
         ON_A_LOOP(test_alarms_ring_until_the_loop_is_stopped),

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -23,15 +24,15 @@ static struct addr address(const char *text, uint16_t port)
 
 static void reads(struct span in, const char *text, uint16_t port, size_t length)
 {
-    struct addr got = {0}, want = address(text, port);
-    size_t used = 0;
+    struct addr want = address(text, port);
+    struct proxy_header got;
 
-    assert_int_equal(proxy_read(in, &got, &used), PROXY_KNOWN);
-    assert_int_equal(used, length);
-    assert_true(addr_equal(&got, &want));
-    assert_int_equal(got.port, port);
+    assert_int_equal(proxy_read(in, &got), PROXY_KNOWN);
+    assert_int_equal(got.used, length);
+    assert_true(addr_equal(&got.client, &want));
+    assert_int_equal(got.client.port, port);
     for (size_t i = 0; i < length; i++)
-        assert_int_equal(proxy_read(span_first(in, i), &got, &used), PROXY_MORE);
+        assert_int_equal(proxy_read(span_first(in, i), &got), PROXY_MORE);
 }
 
 static void test_version_1_names_the_client(void **state)
@@ -66,41 +67,93 @@ static void test_a_balancer_may_speak_for_itself(void **state)
                {{SIGNATURE "\x21\x31\0\x02xx", 18}, 18}};
 
     for (size_t i = 0; i < sizeof own / sizeof own[0]; i++) {
-        struct addr a;
-        size_t used = 0;
-        assert_int_equal(proxy_read(own[i].in, &a, &used), PROXY_LOCAL);
-        assert_int_equal(used, own[i].length);
+        struct proxy_header h;
+        assert_int_equal(proxy_read(own[i].in, &h), PROXY_LOCAL);
+        assert_int_equal(h.used, own[i].length);
     }
 }
 
+/* field notes 1: what stands in for an IPv4 client where a balancer listens on :: for both. */
+static void test_a_mapped_client_is_the_ipv4_client(void **state)
+{
+    static const char mapped[] = "\0\0\0\0\0\0\0\0\0\0\xff\xff";
+    char header[16 + 36] = SIGNATURE "\x21\x21\0\x24";
+
+    reads(OCTETS("PROXY TCP6 ::ffff:192.0.2.8 ::ffff:192.0.2.1 4711 25\r\n"), "192.0.2.8", 4711,
+          54);
+    reads(OCTETS("PROXY TCP6 ::ffff:c000:208 2001:db8::1 4711 25\r\n"), "192.0.2.8", 4711, 48);
+    reads(OCTETS("PROXY TCP6 0:0:0:0:0:FFFF:192.0.2.8 ::1 1 25\r\n"), "192.0.2.8", 1, 46);
+    for (int host = 1; host < 250; host += 31) { /* clients are told apart, too */
+        char text[ADDR_TEXT];
+        memcpy(header + 16, mapped, 12);
+        memcpy(header + 28, (uint8_t[]){192, 0, 2, (uint8_t)host}, 4);
+        memcpy(header + 32, mapped, 12);
+        memcpy(header + 48, "\x12\x67\0\x19", 4);
+        snprintf(text, sizeof text, "192.0.2.%d", host);
+        reads((struct span){header, sizeof header}, text, 0x1267, sizeof header);
+    }
+}
+
+/* field notes 1 */
+static void test_a_long_version_2_header_is_taken(void **state)
+{
+    static const size_t lengths[] = {84, 520, 521, 1024, 2048, PROXY_HEADER_MAX - 16};
+    static char header[16 + 65535];
+
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        memcpy(header, SIGNATURE "\x21\x11\0\0\xc0\0\x02\x07\xc6\x33\x64\x01\xdc\x04\0\x19", 28);
+        header[14] = (char)(lengths[i] >> 8);
+        header[15] = (char)lengths[i];
+        reads((struct span){header, 16 + lengths[i]}, "192.0.2.7", 56324, 16 + lengths[i]);
+    }
+}
+
+static void is_bad(struct span in, const char *why)
+{
+    struct proxy_header h;
+
+    assert_int_equal(proxy_read(in, &h), PROXY_BAD);
+    if (!strstr(h.why, why))
+        fail_msg("\"%s\" instead of \"%s\"", h.why, why);
+}
+
+/* field notes 1: and the reason is told */
 static void test_what_is_no_header_is_bad(void **state)
 {
-    static const struct span bad[] = {
-        {"EHLO x\r\n", 8},
-        {"PROXY TCP4 192.0.2.7 198.51.100.1 56324\r\n", 41},
-        {"PROXY TCP4 2001:db8::7 2001:db8::1 1 25\r\n", 41},
-        {"PROXY TCP4 192.0.2.7 198.51.100.1 65536 25\r\n", 44},
-        {"PROXY TCP4 192.0.2.7 198.51.100.1 1 25\n", 39},
-        {"PROXY UDP4 192.0.2.7 198.51.100.1 1 25\r\n", 40},
-        {SIGNATURE "\x31\x11\0\x0c"
-                   "............",
-         28},
-        {SIGNATURE "\x21\x11\0\x04....", 20},
-        {SIGNATURE "\x21\x11\xff\xff", 16},
+    static const struct {
+        struct span in;
+        const char *why;
+    } bad[] = {
+        {{"EHLO x\r\n", 8}, "something else"},
+        {{"proxy TCP4 1.2.3.4 1.2.3.4 1 25\r\n", 33}, "something else"},
+        {{"PROXY TCP4 192.0.2.7 198.51.100.1 56324\r\n", 41}, "ports"},
+        {{"PROXY TCP4 2001:db8::7 2001:db8::1 1 25\r\n", 41}, "TCP4"},
+        {{"PROXY TCP4 ::ffff:192.0.2.7 ::ffff:192.0.2.1 1 25\r\n", 51}, "TCP4"},
+        {{"PROXY TCP6 192.0.2.7 198.51.100.1 56324 25\r\n", 44}, "TCP6"},
+        {{"PROXY TCP6 ::ffff:192.0.2.7 198.51.100.1 56324 25\r\n", 51}, "TCP6"},
+        {{"PROXY TCP6 fe80::1%eth0 ::1 1 25\r\n", 34}, "TCP6"},
+        {{"PROXY TCP4 192.0.2.7 198.51.100.1 65536 25\r\n", 44}, "ports"},
+        {{"PROXY TCP4 192.0.2.7 198.51.100.1 1 25\n", 39}, "CR LF"},
+        {{"PROXY UDP4 192.0.2.7 198.51.100.1 1 25\r\n", 40}, "protocol"},
+        {{"PROXY  TCP4 192.0.2.7 198.51.100.1 1 25\r\n", 41}, "protocol"},
+        {{SIGNATURE "\x31\x11\0\x0c"
+                    "............",
+          28},
+         "version"},
+        {{SIGNATURE "\x22\x11\0\0", 16}, "version"},
+        {{SIGNATURE "\x21\x11\0\x04....", 20}, "length"},
+        {{SIGNATURE "\x21\x21\0\x0c............", 28}, "length"},
+        {{SIGNATURE "\x21\x11\xff\xff", 16}, "longer"},
     };
     char endless[200];
+    struct proxy_header h;
 
-    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
-        struct addr a;
-        size_t used;
-        assert_int_equal(proxy_read(bad[i], &a, &used), PROXY_BAD);
-    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+        is_bad(bad[i].in, bad[i].why);
     memset(endless, 'x', sizeof endless);
     memcpy(endless, "PROXY ", 6);
-    struct addr a;
-    size_t used;
-    assert_int_equal(proxy_read((struct span){endless, 106}, &a, &used), PROXY_MORE);
-    assert_int_equal(proxy_read((struct span){endless, 107}, &a, &used), PROXY_BAD);
+    assert_int_equal(proxy_read((struct span){endless, 106}, &h), PROXY_MORE);
+    is_bad((struct span){endless, 107}, "longer");
 }
 
 static void writes(int version, const struct addr *client, const struct addr *server,
@@ -137,6 +190,8 @@ int main(void)
         cmocka_unit_test(test_version_1_names_the_client),
         cmocka_unit_test(test_version_2_names_the_client_whatever_stands_behind),
         cmocka_unit_test(test_a_balancer_may_speak_for_itself),
+        cmocka_unit_test(test_a_mapped_client_is_the_ipv4_client),
+        cmocka_unit_test(test_a_long_version_2_header_is_taken),
         cmocka_unit_test(test_what_is_no_header_is_bad),
         cmocka_unit_test(test_what_is_written_is_what_is_read),
     };
