@@ -83,6 +83,64 @@ static void look_over(struct file_auth *f)
     }
 }
 
+/* ---- whether lines are right ---- */
+
+enum { TOLD_MAX = 20 };
+
+/* "!" and "*" are how accounts are locked in files of this kind. */
+static const char *wrong_with_hash(struct span hash)
+{
+    struct scram_secret secret;
+    char setting[CRYPT_OUTPUT_SIZE];
+
+    if (hash.len == 0)
+        return "has no hash";
+    if (hash.at[0] == '!' || hash.at[0] == '*')
+        return NULL;
+    if (is_scram(hash))
+        return read_scram(hash, &secret) ? NULL : "has a {SCRAM-SHA-256} hash that is damaged";
+    if (hash.len >= sizeof setting)
+        return "has a hash that is too long";
+    memcpy(setting, hash.at, hash.len);
+    setting[hash.len] = '\0';
+    bool old = hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13; /* DES is of 13 letters */
+    return old || crypt_checksalt(setting) == CRYPT_SALT_INVALID
+               ? "has no hash that crypt(3) knows; right would be one of `doveadm pw` or `mkpasswd`"
+               : NULL;
+}
+
+unsigned file_auth_check_lines(struct span text, const char *path, struct buf *said)
+{
+    struct span line;
+    unsigned number = 0, wrong = 0;
+
+    while (lines_next(&text, &number, &line)) {
+        size_t colon = span_find(line, ':');
+        struct span name = span_first(line, colon);
+        const char *why = NULL;
+        if (span_starts_fold(line, SPAN("\xef\xbb\xbf"))) {
+            why = "begins with a byte order mark; save the file without one";
+            name = (struct span){0};
+        } else if (colon == line.len) {
+            why = "is no NAME:HASH";
+            name = (struct span){0}; /* it may be a password */
+        } else if (colon == 0) {
+            why = "has no name before the colon";
+        } else {
+            why = wrong_with_hash(hash_of(span_after(line, colon + 1)));
+        }
+        if (why && ++wrong <= TOLD_MAX)
+            buf_addf(said, "%s:%u: %s%.*s%s%s\n", path, number, name.len ? "\"" : "the line",
+                     (int)(name.len < 80 ? name.len : 80), name.len ? name.at : "",
+                     name.len ? "\" " : " ", why);
+    }
+    if (wrong > TOLD_MAX)
+        buf_addf(said, "%s: %u more lines are wrong\n", path, wrong - TOLD_MAX);
+    return wrong;
+}
+
+/* ---- reading ---- */
+
 static void reread(struct file_auth *f)
 {
     struct buf text = {0}, old = f->text;

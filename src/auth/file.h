@@ -13,6 +13,10 @@ struct file_auth;
 struct file_auth *file_auth_open(const char *path);
 void file_auth_close(struct file_auth *f);
 
+/* Adds a line to *said for each line of a password file's text that is none, up to a few, naming
+ * `path`, the line's number and, never the hash, the name. Returns how many there are. */
+unsigned file_auth_check_lines(struct span text, const char *path, struct buf *said);
+
 /* Computes one hash whatever the name, so that an unknown one takes as long as a wrong password.
  * now_ms is monotonic. LATER: the file could never be read. *name (NULL: not wanted) is the name as
  * the file has it, valid until the next call; it stays as it was when the file has no such line.

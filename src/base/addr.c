@@ -190,34 +190,55 @@ struct addr addr_network(const struct addr *a)
     return addr_cut(&who, who.family == ADDR_IP6 ? 48 : who.family == ADDR_IP4 ? 24 : 0);
 }
 
-bool network_parse(struct span text, struct network *n)
+/* What is before and behind the slash, host bits and all. */
+static bool read_network(struct span text, struct addr *base, unsigned *bits)
 {
     size_t slash = span_find(text, '/');
     struct span host = span_first(text, slash), digits = span_after(text, slash + 1);
-    struct addr base;
-    uint64_t bits;
+    uint64_t n;
 
-    if (!addr_parse(host, &base))
+    if (!addr_parse(host, base))
         return false;
-    if (slash == text.len) {
-        bits = addr_bits(&base);
-    } else {
-        if (digits.len > 3 || !span_number(digits, &bits))
+    *bits = addr_bits(base);
+    if (slash == text.len)
+        return true;
+    if (digits.len > 3 || !span_number(digits, &n))
+        return false;
+    if (base->family == ADDR_IP4 && span_find(host, ':') < host.len) {
+        if (n < 96) /* wider than the mapped range, which is then host bits */
             return false;
-        if (base.family == ADDR_IP4 && span_find(host, ':') < host.len) {
-            if (bits < 96) /* wider than the mapped range, which is then host bits */
-                return false;
-            bits -= 96;
-        }
+        n -= 96;
     }
-    if (bits > addr_bits(&base))
+    if (n > addr_bits(base))
         return false;
+    *bits = (unsigned)n;
+    return true;
+}
 
-    struct addr cut = addr_cut(&base, (unsigned)bits);
+bool network_parse(struct span text, struct network *n)
+{
+    struct addr base;
+    unsigned bits;
+
+    if (!read_network(text, &base, &bits))
+        return false;
+    struct addr cut = addr_cut(&base, bits);
     if (!addr_equal(&base, &cut))
         return false;
     *n = (struct network){.base = base, .bits = (uint8_t)bits};
     return true;
+}
+
+bool network_has_host_bits(struct span text, struct network *right)
+{
+    struct addr base;
+    unsigned bits;
+
+    if (!read_network(text, &base, &bits))
+        return false;
+    struct addr cut = addr_cut(&base, bits);
+    *right = (struct network){.base = cut, .bits = (uint8_t)bits};
+    return !addr_equal(&base, &cut);
 }
 
 const char *network_format(const struct network *n, char text[ADDR_TEXT])

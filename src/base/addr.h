@@ -76,6 +76,9 @@ struct network {
  * that are set are an error, for the writer may have meant another network. */
 bool network_parse(struct span text, struct network *n);
 
+/* True when host bits are all that is wrong; *right is then the network without them. */
+bool network_has_host_bits(struct span text, struct network *right);
+
 const char *network_format(const struct network *n, char text[ADDR_TEXT]);
 
 bool network_contains(const struct network *n, const struct addr *a);

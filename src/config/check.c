@@ -10,11 +10,12 @@
 #include <unistd.h>
 
 #include "config/reader.h"
+#include "dns/name.h"
 #include "smtp/address.h"
 
 static void check_file(struct reader *r, struct place at, const char *what, const char *path)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* it may be a pipe */
 
     if (fd < 0)
         reader_wrong(r, at, "%s \"%s\" cannot be read: %s", what, path, strerror(errno));
@@ -56,9 +57,17 @@ static void check_domains(struct reader *r)
                      "domains is not set; right would be what you take mail for: domains = { "
                      "\"example.org\" }");
     for (size_t i = 0; i < c->domains.count; i++) {
-        if (!value_domain(c->domains.at[i], folded)) {
+        const char *text = c->domains.at[i];
+        if (strncmp(text, "*.", 2) == 0) {
+            reader_wrong(r, at,
+                         "domains: \"%.80s\" is a pattern, which matches nothing; right would be "
+                         "each domain by its name",
+                         text);
+            continue;
+        }
+        if (!value_domain(text, folded) || !dns_name_is_valid(span_of(folded))) {
             reader_wrong(r, at, "domains: \"%.80s\" is no domain; right would be example.org",
-                         c->domains.at[i]);
+                         text);
             continue;
         }
         free(c->domains.at[i]);
@@ -90,6 +99,7 @@ static void check_suspect(struct reader *r)
 {
     struct config *c = r->config;
     struct place at = reader_main(r, "suspect");
+    char right[256];
     struct network n;
 
     for (size_t i = 0; i < c->suspect.count; i++) {
@@ -97,10 +107,9 @@ static void check_suspect(struct reader *r)
         if (strncmp(text, "file:", 5) == 0)
             check_file(r, at, "suspect", text + 5);
         else if (!network_parse(span_of(text), &n))
-            reader_wrong(r, at,
-                         "suspect: \"%.80s\" is wrong; right would be \"file:/etc/mired/suspects\" "
-                         "or a network",
-                         text);
+            reader_wrong(
+                r, at, "suspect: \"%.80s\" is wrong; right would be %s", text,
+                value_network_right(text, "\"file:/etc/mired/suspects\" or a network", right));
     }
 }
 
@@ -130,26 +139,18 @@ static void set_machine(struct config *c)
 
 /* ---- sections ---- */
 
-static void default_listen(struct config *c)
-{
-    static const char *const usual[] = {"0.0.0.0:25", "[::]:25"};
-
-    if (c->listen_count)
-        return;
-    for (size_t i = 0; i < 2; i++) {
-        addr_parse_port(span_of(usual[i]), &c->listen[i].addr);
-        c->listen[i].auth = true;
-        c->listen[i].tls = c->tls.certificate.count ? TLS_STARTTLS : TLS_OFF;
-    }
-    c->listen_count = 2;
-}
-
 static void check_listen(struct reader *r)
 {
     struct config *c = r->config;
 
-    for (size_t i = 0; i < c->listen_count && r->section[SECTION_LISTEN][i].line; i++) {
+    if (c->listen_count == 0)
+        reader_wrong(r, (struct place){0},
+                     "no listen section; right would be listen \"0.0.0.0:25\" { } and listen "
+                     "\"[::]:25\" { }");
+    for (size_t i = 0; i < c->listen_count; i++) {
         struct config_listen *l = &c->listen[i];
+        if (r->section[SECTION_LISTEN][i].line == 0)
+            continue;
         for (size_t k = 0; k < i; k++)
             if (addr_equal(&c->listen[k].addr, &l->addr) && c->listen[k].addr.port == l->addr.port)
                 reader_wrong(r, r->section[SECTION_LISTEN][i],
@@ -290,6 +291,8 @@ static void check_auth(struct reader *r)
 
     for (size_t i = 0; i < c->auth_count; i++) {
         struct place at = reader_place(r, SECTION_AUTH, i, "path");
+        if (r->section[SECTION_AUTH][i].line == 0)
+            continue;
         if (c->auth[i].kind == AUTH_BACKEND) {
             if (!has_server(c))
                 reader_wrong(r, r->section[SECTION_AUTH][i],
@@ -321,12 +324,11 @@ static void check_backend(struct reader *r)
             reader_wrong(
                 r, reader_place(r, SECTION_BACKEND, i, "tls"),
                 "tls = ... is for smtp:// and lmtp://; what stays on this machine needs none");
-    if (c->backend_count)
-        return;
-    c->backend[0] = (struct config_backend){
-        .kind = BACKEND_STORE, .name = strdup("maildir"), .connections = 64};
-    c->backend[0].addr.family = ADDR_UNIX;
-    c->backend_count = 1;
+    if (c->backend_count == 0)
+        reader_wrong(r, (struct place){0},
+                     "no backend section, so mail has nowhere to go; right would be backend "
+                     "\"smtp://127.0.0.1:10025\" { }, or backend \"maildir\" { } for the built-in "
+                     "store");
 }
 
 static void check_web(struct reader *r)
@@ -364,7 +366,6 @@ void config_check(struct reader *r)
     check_web(r);
     if (r->wrong)
         return;
-    default_listen(r->config);
     set_machine(r->config);
     r->config->tls.minimum = r->config->tls.minimum == 1 ? 13 : 12;
 }

@@ -34,6 +34,7 @@ static void check_exempt(struct reader *r)
     struct config *c = r->config;
     struct config_strings names = {0};
     struct place at = reader_main(r, "exempt");
+    char right[256];
     struct network n;
 
     for (size_t i = 0; i < c->exempt_names.count; i++) {
@@ -41,12 +42,12 @@ static void check_exempt(struct reader *r)
         if (network_parse(span_of(text), &n))
             (void)networks_add(&c->exempt, &n);
         else if (!add_name(&names, text))
-            reader_wrong(
-                r, at,
-                "exempt: \"%.80s\" is neither network nor name; right would be 10.0.0.0/8, "
-                "192.0.2.7, [2001:db8::]/32, \"mail.example.org\" or "
-                "\".outbound.example.org\"",
-                text);
+            reader_wrong(r, at, "exempt: \"%.80s\" is neither network nor name; right would be %s",
+                         text,
+                         value_network_right(text,
+                                             "10.0.0.0/8, 192.0.2.7, [2001:db8::]/32, "
+                                             "\"mail.example.org\" or \".outbound.example.org\"",
+                                             right));
     }
     if (names.count > NAMES_MAX)
         reader_wrong(r, at, "exempt: %zu names; right would be at most %d", names.count, NAMES_MAX);

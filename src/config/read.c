@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "config/reader.h"
+#include "config/scan.h"
 
 enum { FILES_MAX = 256 };
 
@@ -59,6 +60,23 @@ void reader_warn(struct reader *r, struct place at, const char *format, ...)
     va_end(ap);
 }
 
+/* `quoted` is the key as libconfuse writes it: 'KEY'. */
+static void unknown_key(const cfg_t *cfg, struct place at, const char *quoted)
+{
+    const char *section = cfg && strcmp(cfg->name, "root") != 0 ? cfg->name : NULL;
+    char key[128], hint[256];
+
+    snprintf(key, sizeof key, "%s", quoted + (*quoted == '\''));
+    key[strcspn(key, "'")] = '\0';
+    explain_unknown(section, key, hint);
+    if (section)
+        reader_wrong(reading, at, "%s has no key %s; %s", section, key,
+                     hint[0] ? hint : "mired.conf(5) lists them all");
+    else
+        reader_wrong(reading, at, "unknown key %s; %s", key,
+                     hint[0] ? hint : "mired.conf(5) lists them all");
+}
+
 static __attribute__((format(printf, 2, 0))) void parse_error(cfg_t *cfg, const char *format,
                                                               va_list ap)
 {
@@ -67,7 +85,7 @@ static __attribute__((format(printf, 2, 0))) void parse_error(cfg_t *cfg, const 
 
     vsnprintf(text, sizeof text, format, ap);
     if (strncmp(text, "no such option", 14) == 0)
-        reader_wrong(reading, at, "unknown key %s; mired.conf(5) has them all", text + 15);
+        unknown_key(cfg, at, text + 15);
     else
         reader_wrong(reading, at, "%s", text);
 }
@@ -262,7 +280,7 @@ static bool make_room(struct config *c, enum section_kind s, size_t n)
     switch (s) {
     case SECTION_LISTEN:
         c->listen_count = n;
-        return (c->listen = calloc(n + 2, sizeof *c->listen)) != NULL; /* two for the defaults */
+        return (c->listen = calloc(n + 1, sizeof *c->listen)) != NULL;
     case SECTION_RECIPIENTS:
         c->recipients_count = n;
         return (c->recipients = calloc(n + 1, sizeof *c->recipients)) != NULL;
@@ -316,6 +334,8 @@ static bool read_sections(struct reader *r, cfg_t *cfg)
             else if (begin_section(r, (enum section_kind)s, i, cfg_title(sec)))
                 read_keys(r, sec, sections[s].keys,
                           section_base(r->config, (enum section_kind)s, i), r->value[s][i]);
+            else
+                r->section[s][i] = (struct place){0}; /* has been told: no check looks at it */
         }
     }
     return true;
@@ -332,18 +352,24 @@ const char *config_recipients_name(enum recipients_kind kind)
 static const char *const auth_kinds[] = {"file", "dovecot", "backend", NULL};
 
 static bool begin_kind(struct reader *r, struct place at, const char *what, const char *title,
-                       const char *const *kinds, int known, int *kind)
+                       const char *const *kinds, int *kind)
 {
-    for (int k = 0; kinds[k]; k++)
+    char all[256] = "";
+    size_t n = 0;
+
+    for (int k = 0; kinds[k]; k++) {
         if (strcmp(title, kinds[k]) == 0) {
             *kind = k;
-            if (k < known)
-                return true;
-            reader_wrong(r, at, "%s \"%s\" is not yet supported", what, title);
-            return false;
+            return true;
         }
-    reader_wrong(r, at, "%s \"%.80s\" is wrong; right would be \"%s\", \"%s\" or \"%s\"", what,
-                 title, kinds[0], kinds[1], kinds[2]);
+        int m = snprintf(all + n, sizeof all - n, "%s\"%s\"",
+                         k == 0         ? ""
+                         : kinds[k + 1] ? ", "
+                                        : " or ",
+                         kinds[k]);
+        n += m > 0 && (size_t)m < sizeof all - n ? (size_t)m : 0;
+    }
+    reader_wrong(r, at, "%s \"%.80s\" is wrong; right would be %s", what, title, all);
     return false;
 }
 
@@ -420,13 +446,13 @@ static bool begin_section(struct reader *r, enum section_kind s, size_t i, const
     case SECTION_LISTEN: return begin_listen(r, at, title, &c->listen[i]);
     case SECTION_BACKEND: return begin_backend(r, at, title, &c->backend[i]);
     case SECTION_RECIPIENTS:
-        ok = begin_kind(r, at, "recipients", title, recipients_kinds, 4, &kind);
+        ok = begin_kind(r, at, "recipients", title, recipients_kinds, &kind);
         c->recipients[i].kind = (enum recipients_kind)kind;
         c->recipients[i].cache_ms = 3600 * 1000;
         c->recipients[i].negative_cache_ms = 300 * 1000;
         return ok;
     case SECTION_AUTH:
-        ok = begin_kind(r, at, "auth", title, auth_kinds, 3, &kind);
+        ok = begin_kind(r, at, "auth", title, auth_kinds, &kind);
         c->auth[i].kind = (enum auth_kind)kind;
         return ok;
     case SECTION_DNSBL: return (c->dnsbl[i].zone = strdup(title)) != NULL;
@@ -459,14 +485,31 @@ static struct config *config_new(const char *path)
     return c;
 }
 
+/* libconfuse stops at the first word that it did not expect, which may stand long behind the
+ * mistake, and takes a file whose last brace is open: the look at the shape goes first. */
+static bool parse_file(struct reader *r, cfg_t *cfg, const char *file)
+{
+    struct buf text = {0};
+    int error = explain_read(file, &text);
+    bool good = false;
+
+    if (error)
+        reader_wrong(r, (struct place){file, 0}, "cannot be read: %s", strerrordesc_np(-error));
+    else if (text.len == 0)
+        good = true;
+    else if (explain_shape(r, file, buf_span(&text)) == 0) {
+        scan_blank_comments(text.at, text.len);
+        good = buf_add(&text, "", 1) == 0 && cfg_parse_buf(cfg, text.at) == CFG_SUCCESS;
+    }
+    buf_free(&text);
+    return good;
+}
+
 static bool parse_files(struct reader *r, cfg_t *cfg)
 {
     for (size_t i = 0; i < file_count; i++) {
         file_now = files[i];
-        int result = cfg_parse(cfg, files[i]);
-        if (result == CFG_FILE_ERROR)
-            reader_wrong(r, (struct place){files[i], 0}, "cannot be read: %s", strerror(errno));
-        if (result != CFG_SUCCESS)
+        if (!parse_file(r, cfg, files[i]))
             return false;
     }
     return true;

@@ -35,6 +35,14 @@ struct place reader_place(const struct reader *r, enum section_kind s, size_t nu
 bool reader_is_set(const struct reader *r, enum section_kind s, size_t number, const char *key);
 struct place reader_main(const struct reader *r, const char *key);
 
+/* All of a file, the caller's to free; 0 or -errno. */
+int explain_read(const char *file, struct buf *text);
+/* Tells what is wrong with the braces, quotes and commas of a file. Returns how many mistakes. */
+unsigned explain_shape(struct reader *r, const char *file, struct span text);
+/* What to say of a key that `section` (NULL: the main one) does not have: the one that was probably
+ * meant, or the section that has it. Empty when there is nothing to say. */
+const char *explain_unknown(const char *section, const char *key, char out[256]);
+
 /* Defaults that depend on the machine, and everything that more than one value decides. */
 void config_check(struct reader *r);
 /* The part of it that is about clients and the DNS: exempt, dnsbl, dnswl, resolver. */

@@ -151,6 +151,18 @@ bool value_domain(const char *text, char out[256])
     return fits;
 }
 
+const char *value_network_right(const char *text, const char *otherwise, char out[256])
+{
+    struct network n;
+    char right[ADDR_TEXT];
+
+    if (network_has_host_bits(span_of(text), &n))
+        snprintf(out, 256, "%s, for %.80s has host bits", network_format(&n, right), text);
+    else
+        snprintf(out, 256, "%s", otherwise);
+    return out;
+}
+
 static bool read_number(const struct key *key, void *place, const char *text, char right[256])
 {
     struct span t = span_of(text);
@@ -187,14 +199,76 @@ static bool read_number(const struct key *key, void *place, const char *text, ch
     return true;
 }
 
+struct alias {
+    const char *name;
+    const char *unit;
+};
+
+/* As people write units, in lower case. */
+static const struct alias time_aliases[] = {{"msec", "ms"},
+                                            {"msecs", "ms"},
+                                            {"millisecond", "ms"},
+                                            {"milliseconds", "ms"},
+                                            {"s", "s"},
+                                            {"sec", "s"},
+                                            {"secs", "s"},
+                                            {"second", "s"},
+                                            {"seconds", "s"},
+                                            {"m", "m"},
+                                            {"min", "m"},
+                                            {"mins", "m"},
+                                            {"minute", "m"},
+                                            {"minutes", "m"},
+                                            {"h", "h"},
+                                            {"hr", "h"},
+                                            {"hrs", "h"},
+                                            {"hour", "h"},
+                                            {"hours", "h"},
+                                            {"d", "d"},
+                                            {"day", "d"},
+                                            {"days", "d"},
+                                            {"w", "w"},
+                                            {"week", "w"},
+                                            {"weeks", "w"},
+                                            {"ms", "ms"},
+                                            {0}};
+static const struct alias size_aliases[] = {
+    {"b", ""},    {"byte", ""}, {"bytes", ""}, {"octets", ""}, {"k", "K"}, {"kb", "K"},
+    {"kib", "K"}, {"m", "M"},   {"mb", "M"},   {"mib", "M"},   {"g", "G"}, {"gb", "G"},
+    {"gib", "G"}, {"t", "T"},   {"tb", "T"},   {"tib", "T"},   {0}};
+
+/* The value with the unit that was meant by another name, "25M" for "25MB"; false: none was. */
+static bool with_meant_unit(const char *text, const struct alias *aliases, char out[64])
+{
+    size_t digits = strspn(text, "0123456789.");
+    const char *unit = text + digits + strspn(text + digits, " \t");
+
+    for (; digits > 0 && digits < 24 && aliases->name; aliases++)
+        if (span_equal_fold(span_of(unit), span_of(aliases->name))) {
+            snprintf(out, 64, "%.*s%s", (int)digits, text, aliases->unit);
+            return true;
+        }
+    return false;
+}
+
+static bool within(const struct key *key, uint64_t value)
+{
+    return (double)value >= key->min && (double)value <= key->max;
+}
+
 static bool read_duration(const struct key *key, void *place, const char *text, char right[256])
 {
-    char a[32], b[32];
+    char a[32], b[32], meant[64];
     uint64_t ms;
 
-    if (config_duration(span_of(text), &ms) && (double)ms >= key->min && (double)ms <= key->max) {
+    if (config_duration(span_of(text), &ms) && within(key, ms)) {
         *(uint64_t *)place = ms;
         return true;
+    }
+    if (with_meant_unit(text, time_aliases, meant) && config_duration(span_of(meant), &ms) &&
+        within(key, ms)) {
+        snprintf(right, 256, "%s", meant);
+        return false;
     }
     snprintf(right, 256, "a duration from %s to %s, such as 500ms, 20s, 5m, 1h or 7d",
              value_duration_text(key->min, a), value_duration_text(key->max, b));
@@ -203,13 +277,17 @@ static bool read_duration(const struct key *key, void *place, const char *text, 
 
 static bool read_size(const struct key *key, void *place, const char *text, char right[256])
 {
-    char a[32], b[32];
+    char a[32], b[32], meant[64];
     uint64_t octets;
 
-    if (config_size(span_of(text), &octets) && (double)octets >= key->min &&
-        (double)octets <= key->max) {
+    if (config_size(span_of(text), &octets) && within(key, octets)) {
         *(uint64_t *)place = octets;
         return true;
+    }
+    if (with_meant_unit(text, size_aliases, meant) && config_size(span_of(meant), &octets) &&
+        within(key, octets)) {
+        snprintf(right, 256, "%s", meant);
+        return false;
     }
     snprintf(right, 256, "a size from %s to %s, such as 64K, 25M or 1G",
              value_size_text(key->min, a), value_size_text(key->max, b));
@@ -261,8 +339,10 @@ static bool read_networks(void *place, char *const *text, size_t count, char rig
     *list = (struct config_networks){0};
     for (size_t i = 0; i < count; i++) {
         if (!network_parse(span_of(text[i]), &n)) {
-            snprintf(right, 256, "networks such as 10.0.0.0/8 or [2001:db8::]/32, not \"%.80s\"",
-                     text[i]);
+            char otherwise[256];
+            snprintf(otherwise, sizeof otherwise,
+                     "networks such as 10.0.0.0/8 or [2001:db8::]/32, not \"%.80s\"", text[i]);
+            value_network_right(text[i], otherwise, right);
             return false;
         }
         if (!networks_add(list, &n))

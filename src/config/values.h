@@ -16,6 +16,10 @@ void values_free(const struct key *keys, void *base);
 /* A domain as A-labels in lower case into out (room for 256), or false. */
 bool value_domain(const char *text, char out[256]);
 
+/* What `text`, which is no network, should be: "10.0.0.0/8, for 10.0.0.5/8 has host bits" where
+ * that is all that is wrong, else `otherwise`. Returns out. */
+const char *value_network_right(const char *text, const char *otherwise, char out[256]);
+
 /* Appends a copy; false without memory. */
 bool strings_add(struct config_strings *list, const char *text);
 bool networks_add(struct config_networks *list, const struct network *n);

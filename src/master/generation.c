@@ -19,6 +19,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -30,6 +31,7 @@
 #include "relay/places.h"
 #include "smtp/session.h"
 #include "worker/tls.h"
+#include "worker/tls_check.h"
 
 enum {
     COMING_MS = 20000, /* to become ready */
@@ -392,6 +394,16 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     give_up(master_of(loop), g, "its processes were not ready in time; see the log");
 }
 
+/* Mail goes on with an expired certificate, so it is no reason to refuse a configuration. */
+static void warn_of_dates(const struct config *config)
+{
+    struct buf said = {0};
+
+    (void)tls_check_dates(&config->tls, time(NULL), &said);
+    master_log_lines(LOG_WARN, &said);
+    buf_free(&said);
+}
+
 int generation_start(struct master *m, struct config *config, struct asker asker,
                      uint64_t patience_ms, struct buf *errors)
 {
@@ -415,6 +427,7 @@ int generation_start(struct master *m, struct config *config, struct asker asker
         release(m, g);
         return -1;
     }
+    warn_of_dates(config);
     if (!error)
         error = house_handoffs(&m->house, config->workers);
     if (!error)

@@ -1,39 +1,47 @@
 /* mired: options, and then either a check of the configuration or the master.
  *
- *   mired [-c FILE] [-t] [-V]
+ *   mired [-c FILE] [-t [--quick]] [-V]
  *
  * Exit status: 0 done, 1 the configuration is wrong or something failed, 2 usage. */
+#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "config/config.h"
+#include "master/check.h"
 #include "master/master.h"
 #include "master/title.h"
-#include "worker/tls.h"
 
 #define CONFIG_FILE "/etc/mired/mired.conf"
 
 static const char usage[] =
-    "usage: mired [-c FILE] [-t] [-V]\n"
-    "  -c FILE  the configuration (" CONFIG_FILE ")\n"
-    "  -t       check it and exit: 0 and \"configuration OK\", or 1 and the errors\n"
-    "  -V       print the version\n"
+    "usage: mired [-c FILE] [-t [--quick]] [-V]\n"
+    "  -c FILE        the configuration (" CONFIG_FILE ")\n"
+    "  -t             check it, with every file that it names, and exit: 0 and\n"
+    "                 \"configuration OK\", or 1 and the errors\n"
+    "      --quick    with -t: the configuration only, not the lines of files\n"
+    "  -V, --version  print the version\n"
+    "  -h, --help     print this\n"
     "It runs in the foreground; `mirectl` steers it. See mired(8) and mired.conf(5).\n";
 
 struct options {
     const char *file;
-    bool check;
+    bool check, quick;
 };
 
 /* -1: go on; otherwise the exit status. */
 static int read_options(int argc, char **argv, struct options *o)
 {
+    static const struct option names[] = {{"quick", no_argument, NULL, 'q'},
+                                          {"version", no_argument, NULL, 'V'},
+                                          {"help", no_argument, NULL, 'h'},
+                                          {0}};
     int option;
 
-    while ((option = getopt(argc, argv, "c:tVh")) != -1) {
+    while ((option = getopt_long(argc, argv, "c:tVh", names, NULL)) != -1) {
         switch (option) {
+        case 'q': o->quick = true; break;
         case 'c': o->file = optarg; break;
         case 't': o->check = true; break;
         case 'V': return puts("mired " MIRED_VERSION) < 0;
@@ -74,12 +82,10 @@ int main(int argc, char **argv)
         buf_free(&said);
         return status;
     }
-    struct tls_server *tls;
-    bool good = tls_server_open(&config->tls, &tls, &said) == 0;
+    bool good = check_all(config, o.quick, &said) == 0;
     show(&said);
     if (good)
         puts("configuration OK");
-    tls_server_close(tls);
     buf_free(&said);
     config_free(config);
     return !good;

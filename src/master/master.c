@@ -44,7 +44,7 @@ void master_answer(struct master *m, struct asker asker, bool done, const char *
 }
 
 /* Each line of *b as a sentence of its own in the log. */
-static void log_lines(enum log_level level, const struct buf *b)
+void master_log_lines(enum log_level level, const struct buf *b)
 {
     struct span rest = buf_span(b);
 
@@ -110,7 +110,7 @@ void master_reload(struct master *m, struct asker asker)
     }
     notify_tell("RELOADING=1\nMONOTONIC_USEC=%lu", (unsigned long)clock_mono_us());
     if (config_read(m->config_file, &config, &errors) == 0) {
-        log_lines(LOG_WARN, &errors);
+        master_log_lines(LOG_WARN, &errors);
         buf_free(&errors);
         keep_fixed(m, config);
         if (generation_start(m, config, asker, 0, &errors) == 0) {
@@ -269,7 +269,7 @@ static int open_all(struct master *m, struct config *config)
         answer_errors(m, m->upgrade_asker, "upgrade", &errors);
         error = 0;
     }
-    log_lines(LOG_ERROR, &errors);
+    master_log_lines(LOG_ERROR, &errors);
     buf_free(&errors);
     return error;
 }
@@ -293,7 +293,7 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
     m->pid = getpid();
     m->program = own_path();
     log_open(config->log, config->log_level, "master");
-    log_lines(LOG_WARN, warnings);
+    master_log_lines(LOG_WARN, warnings);
     raise_descriptors();
     haste_none(); /* for us and for children, until they serve */
     if (open_all(m, config) < 0)

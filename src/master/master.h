@@ -22,6 +22,7 @@
 #include <sys/types.h>
 
 #include "base/channel.h"
+#include "base/log.h"
 #include "base/loop.h"
 #include "master/backoff.h"
 #include "master/house.h"
@@ -112,6 +113,9 @@ static inline struct master *master_of(struct loop *loop)
 
 /* The process, from a checked configuration to the exit status. `warnings` are logged. */
 int master_run(const char *config_file, struct config *config, struct buf *warnings);
+
+/* Logs each line of the text by itself. */
+void master_log_lines(enum log_level level, const struct buf *text);
 
 /* Ends the process: tells all, waits, kills. `status` is the exit status. */
 void master_stop(struct master *m, int status);

@@ -2,11 +2,12 @@
  * children and its descriptors).
  *
  * Before that the new program is asked to check the configuration (`-t`): one that does not run, or
- * does not like it, changes nothing. What the new program must know stands in a memory file whose
- * number is in the environment: descriptors of the house and of listeners, and the children. These
- * are taken in as a generation without a configuration: it serves until the new program's own
- * generation does, and then leaves as any generation leaves at a reload: no listener is ever
- * closed, no held connection is touched.
+ * does not like it, changes nothing. Lines of files are not looked at: a wrong one keeps what was
+ * read before, and is no reason to stay with the old program. What the new program must know stands
+ * in a memory file whose number is in the environment: descriptors of the house and of listeners,
+ * and the children. These are taken in as a generation without a configuration: it serves until the
+ * new program's own generation does, and then leaves as any generation leaves at a reload: no
+ * listener is ever closed, no held connection is touched.
  *
  * It is JSON with a format number: of two programs that would not mean the same by it, the new one
  * says so. */
@@ -102,7 +103,7 @@ static int make_will(const struct master *m, struct asker asker)
  */
 static int check(const struct master *m, char *said, size_t room)
 {
-    const char *args[] = {m->program, "-c", m->config_file, "-t", NULL};
+    const char *args[] = {m->program, "-c", m->config_file, "-t", "--quick", NULL};
     posix_spawn_file_actions_t actions;
     int pair[2], status = 0;
     size_t at = 0;

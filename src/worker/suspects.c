@@ -94,6 +94,35 @@ static bool add_file(struct suspects *s, const char *path)
     return room;
 }
 
+enum { TOLD_MAX = 20 };
+
+unsigned suspects_check_lines(struct span text, const char *path, struct buf *said)
+{
+    unsigned wrong = 0;
+    struct network n;
+
+    for (unsigned number = 1; text.len; number++) {
+        size_t end = span_find(text, '\n');
+        struct span line = span_first(text, end);
+        text = span_after(text, end + 1);
+        line = span_trim(span_first(line, span_find(line, '#')));
+        if (line.len && line.at[line.len - 1] == '\r')
+            line = span_trim(span_first(line, line.len - 1));
+        if (line.len == 0 || network_parse(line, &n) || ++wrong > TOLD_MAX)
+            continue;
+        char right[ADDR_TEXT];
+        if (network_has_host_bits(line, &n))
+            buf_addf(said, "%s:%u: \"%.*s\" has host bits; right would be %s\n", path, number,
+                     (int)line.len, line.at, network_format(&n, right));
+        else
+            buf_addf(said, "%s:%u: \"%.*s\" is no network; right would be 192.0.2.0/24\n", path,
+                     number, (int)(line.len < 80 ? line.len : 80), line.at);
+    }
+    if (wrong > TOLD_MAX)
+        buf_addf(said, "%s: %u more lines are wrong\n", path, wrong - TOLD_MAX);
+    return wrong;
+}
+
 bool suspects_open(struct suspects *s, const struct config_strings *list)
 {
     bool room = true;

@@ -20,6 +20,10 @@ struct suspects {
 bool suspects_open(struct suspects *s, const struct config_strings *list);
 void suspects_close(struct suspects *s);
 
+/* Adds a line to *said for each line of such a file's text that is no network, up to a few. Returns
+ * how many there are. */
+unsigned suspects_check_lines(struct span text, const char *path, struct buf *said);
+
 /* The widest network of them that has it; NULL: none. Constant in their number. */
 const struct network *suspects_find(const struct suspects *s, const struct addr *a);
 bool suspects_contain(const struct suspects *s, const struct addr *a);

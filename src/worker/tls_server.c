@@ -37,8 +37,17 @@ static void wrong(struct reading *r, const char *what, const char *path)
     ERR_clear_error();
 }
 
+/* Instead of OpenSSL's own, which asks the terminal. */
+static int no_passphrase(char *out, int room, int encrypting, void *asked)
+{
+    *(bool *)asked = true;
+    return -1;
+}
+
 static bool load(struct reading *r, SSL_CTX *context, size_t i)
 {
+    bool asked = false;
+
     const char *certificate = r->config->certificate.at[i];
     const char *key = i < r->config->key.count ? r->config->key.at[i] : certificate;
 
@@ -46,11 +55,22 @@ static bool load(struct reading *r, SSL_CTX *context, size_t i)
         wrong(r, "certificate", certificate);
         return false;
     }
-    if (SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM) != 1) {
+    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+    SSL_CTX_set_default_passwd_cb_userdata(context, &asked);
+    int loaded = SSL_CTX_use_PrivateKey_file(context, key, SSL_FILETYPE_PEM);
+    SSL_CTX_set_default_passwd_cb_userdata(context, NULL);
+    if (loaded == 1)
+        return true;
+    if (asked) {
+        buf_addf(r->errors,
+                 "%s: tls: key \"%s\" is encrypted, and nobody is there to give its passphrase; "
+                 "right would be a key without one: openssl pkey -in %s -out KEY\n",
+                 r->config->place, key, key);
+        ERR_clear_error();
+    } else {
         wrong(r, "key", key);
-        return false;
     }
-    return true;
+    return false;
 }
 
 /* Whether a client's certificate is good enough is asked later; a bad one is no reason to refuse

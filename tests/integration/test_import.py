@@ -39,10 +39,10 @@ def imported(folder, octets, *options):
 def is_taken(folder, lines):
     """mired -t likes them, with what they lack."""
     more = "" if "domains =" in lines else 'domains = { "example.org" }\n'
-    (folder / "mired.conf").write_text(
-        f'{more}user = "{getpass.getuser()}"\nstate = "{folder}/s"\nrun = "{folder}/r"\n'
-        f'backend "smtp://127.0.0.1:10025" {{ }}\n{lines}'
-    )
+    for section, line in (("listen", 'listen "127.0.0.1:2525" { }\n'), ("backend", 'backend "smtp://127.0.0.1:10025" { }\n')):
+        if f"\n{section} " not in lines:
+            more += line
+    (folder / "mired.conf").write_text(f'{more}user = "{getpass.getuser()}"\nstate = "{folder}/s"\nrun = "{folder}/r"\n{lines}')
     done = subprocess.run([PROGRAM, "-c", folder / "mired.conf", "-t"], capture_output=True, text=True, timeout=10)
     assert done.returncode == 0, done.stderr + lines
 

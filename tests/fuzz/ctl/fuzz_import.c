@@ -50,7 +50,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     assert(import_text(&text, &lines) >= 0);
     check_lines(lines, &out);
-    buf_addf(&out, "user = \"root\"\nbackend \"smtp://127.0.0.1:10025\" { }\n");
+    buf_addf(&out, "user = \"root\"\n");
+    if (!memmem(out.at, out.len, "\nbackend ", 9))
+        buf_addf(&out, "backend \"smtp://127.0.0.1:10025\" { }\n");
+    if (!memmem(out.at, out.len, "\nlisten ", 8))
+        buf_addf(&out, "listen \"127.0.0.1:2525\" { }\n");
     if (!memmem(out.at, out.len, "\ndomains = ", 11))
         buf_addf(&out, "domains = { \"example.org\" }\n");
     int fd = memfd_create("conf", MFD_CLOEXEC);

@@ -1,0 +1,195 @@
+/* `mired -t`; see check.h.
+ *
+ * Whether a line is right is said by the function that the reader of the file uses, too. Files are
+ * opened without waiting (a named pipe has no end) and with the rights of mired's user, for root
+ * can read what a clerk cannot. */
+#include "master/check.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "auth/file.h"
+#include "config/config.h"
+#include "master/privileges.h"
+#include "worker/suspects.h"
+#include "worker/tls.h"
+#include "worker/tls_check.h"
+
+enum { FILE_MAX = 1 << 30 };
+
+struct check {
+    const struct config *config;
+    struct identity identity;
+    struct buf *said;
+    unsigned wrong;
+    bool quick;
+};
+
+/* Tells what is wrong with each line of `text`, at most some of them, and how many there are. */
+typedef unsigned check_lines(struct span text, const char *path, struct buf *said);
+
+/* ---- the user ---- */
+
+static bool check_user(struct check *c)
+{
+    const char *user = c->config->user;
+    int error = identity_find(&c->identity, user);
+
+    if (geteuid() != 0) { /* we do not become anybody else, so this matters to root only */
+        if (!getpwnam(user))
+            buf_addf(c->said,
+                     "%s: warning: there is no user \"%s\"; mired started as root needs it\n",
+                     c->config->file, user);
+        return true;
+    }
+    if (!error)
+        return true;
+    if (error == -ENOENT)
+        buf_addf(c->said,
+                 "%s: there is no user \"%s\"; create it (adduser --system --group %s), or set "
+                 "`user` to one that exists\n",
+                 c->config->file, user, user);
+    else
+        buf_addf(c->said, "%s: the user \"%s\" cannot be looked up: %s\n", c->config->file, user,
+                 strerrordesc_np(-error));
+    c->wrong++;
+    return false;
+}
+
+/* ---- files ---- */
+
+static void file_wrong(struct check *c, const char *path, const char *why)
+{
+    buf_addf(c->said, "%s: %s\n", path, why);
+    c->wrong++;
+}
+
+static int read_text(int fd, struct buf *text)
+{
+    for (;;) {
+        char *to = text->len < FILE_MAX ? buf_room(text, 65536) : NULL;
+        if (!to)
+            return -EFBIG;
+        ssize_t n = read(fd, to, 65536);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n <= 0)
+            return n < 0 ? -errno : 0;
+        text->len += (uint32_t)n;
+    }
+}
+
+static void cannot_read(struct check *c, const char *path, int error)
+{
+    char why[256];
+
+    snprintf(why, sizeof why, "cannot be read by the user %s: %s", c->identity.name,
+             strerrordesc_np(-error));
+    file_wrong(c, path, why);
+}
+
+/* All of it, as mired's user reads it. False: that has been told. */
+static bool read_file(struct check *c, const char *path, struct buf *text)
+{
+    struct borrowed b;
+    struct stat st;
+    int error = privileges_borrow(&b, &c->identity);
+    int fd = error ? -1 : open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+
+    if (!error && fd < 0)
+        error = -errno;
+    privileges_return(&b);
+    bool plain = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode);
+    if (plain)
+        error = read_text(fd, text);
+    if (fd >= 0)
+        close(fd);
+    if (error)
+        cannot_read(c, path, error);
+    else if (!plain)
+        file_wrong(c, path, "is no plain file");
+    return !error && plain;
+}
+
+/* What no file of lines may hold, whatever its lines are. */
+static const char *misread(struct span text)
+{
+    if (span_starts_fold(text, SPAN("\xff\xfe")) || span_starts_fold(text, SPAN("\xfe\xff")))
+        return "is UTF-16; save it as UTF-8";
+    if (span_find(text, '\0') < text.len)
+        return "holds NUL octets: it is half written, or no text";
+    return NULL;
+}
+
+static void check_file(struct check *c, const char *path, check_lines *lines)
+{
+    struct buf text = {0};
+
+    if (path && read_file(c, path, &text)) {
+        const char *why = misread(buf_span(&text));
+        if (why)
+            file_wrong(c, path, why);
+        else
+            c->wrong += lines(buf_span(&text), path, c->said);
+    }
+    if (text.at)
+        explicit_bzero(text.at, text.len);
+    buf_free(&text);
+}
+
+/* A password or token is the first line of its file. */
+static unsigned check_secret(struct span text, const char *path, struct buf *said)
+{
+    size_t len = span_find(text, '\n');
+
+    if (len > 0 && text.at[0] != '\r')
+        return 0;
+    buf_addf(said, "%s:1: the first line is empty\n", path);
+    return 1;
+}
+
+static void check_files(struct check *c)
+{
+    const struct config *config = c->config;
+
+    for (size_t i = 0; i < config->recipients_count; i++)
+        check_file(c, config->recipients[i].password_file, check_secret);
+    for (size_t i = 0; i < config->auth_count; i++)
+        if (config->auth[i].kind == AUTH_FILE)
+            check_file(c, config->auth[i].path, file_auth_check_lines);
+    for (size_t i = 0; i < config->suspect.count; i++)
+        if (strncmp(config->suspect.at[i], "file:", 5) == 0)
+            check_file(c, config->suspect.at[i] + 5, suspects_check_lines);
+    check_file(c, config->web_token_file, check_secret);
+}
+
+/* ---- the whole ---- */
+
+static void check_certificates(struct check *c)
+{
+    struct tls_server *tls;
+
+    if (tls_server_open(&c->config->tls, &tls, c->said) < 0)
+        c->wrong++;
+    tls_server_close(tls);
+    unsigned expired = tls_check_dates(&c->config->tls, time(NULL), c->said);
+    if (!c->quick)
+        c->wrong += expired;
+}
+
+unsigned check_all(const struct config *config, bool quick, struct buf *said)
+{
+    struct check c = {.config = config, .said = said, .quick = quick};
+    bool known = check_user(&c);
+
+    check_certificates(&c);
+    if (known && !quick)
+        check_files(&c);
+    return c.wrong;
+}
