@@ -18,6 +18,9 @@
 
 enum { USER_MAX = 255 };
 
+/* How long Dovecot is taken to keep a "no such user" back: at least, and at most. */
+enum { UNKNOWN_MS = 600, UNKNOWN_JITTER_MS = 100, UNKNOWN_MAX_MS = 5000 };
+
 struct verifier {
     enum auth_kind kind;
     union { /* by kind */
@@ -35,14 +38,14 @@ struct auth {
     struct verifier verifier[];
 };
 
-static bool verifier_open(struct verifier *v, const struct config *config,
-                          const struct places *places, const struct config_auth *c)
+static bool verifier_open(struct verifier *v, const struct auth_kit *kit,
+                          const struct config_auth *c)
 {
     v->kind = c->kind;
     switch (c->kind) {
-    case AUTH_FILE: v->at.file = file_auth_open(c->path); break;
+    case AUTH_FILE: v->at.file = file_auth_open(c->path, &kit->decoys); break;
     case AUTH_DOVECOT: v->at.dovecot = dovecot_auth_open(c); break;
-    case AUTH_BACKEND: v->at.backend = backend_auth_open(config, places); break;
+    case AUTH_BACKEND: v->at.backend = backend_auth_open(kit->config, kit->places); break;
     }
     return v->at.any;
 }
@@ -65,7 +68,7 @@ struct auth *auth_open(const struct auth_kit *kit)
         a->kit = *kit;
     for (size_t i = 0; a && i < config->auth_count; i++) {
         a->count++;
-        if (!verifier_open(&a->verifier[i], config, kit->places, &config->auth[i])) {
+        if (!verifier_open(&a->verifier[i], kit, &config->auth[i])) {
             auth_close(a);
             return NULL;
         }
@@ -201,6 +204,8 @@ struct opening {
     struct scram_secret
         secret; /* of a verifier that does not know the name: what a decoy is like */
     bool has_secret;
+    size_t lines;     /* that the files so far have */
+    uint32_t wait_ms; /* strangers are not told before */
     struct buf answer;
 };
 
@@ -218,13 +223,28 @@ static enum answer_result begin_here(struct opening *o)
     return error == -EBADMSG ? ANSWER_NO : error ? ANSWER_LATER : ANSWER_MORE;
 }
 
-static enum answer_result begin_file(struct opening *o, struct file_auth *f)
+/* Whether a decoy is to be like this file's lines and not like those of the files before: as often
+ * as its share of all lines, and always the same for a name. */
+static bool falls_to(const struct auth *a, const struct opening *o, size_t lines)
+{
+    struct siphash h;
+
+    siphash_start(&h, &a->kit.decoys);
+    siphash_add(&h, &o->lines, sizeof o->lines);
+    siphash_add(&h, o->user.at, o->user.len);
+    return (double)(siphash_end(&h) >> 11) * 0x1p-53 * (double)o->lines < (double)lines;
+}
+
+static enum answer_result begin_file(const struct auth *a, struct opening *o, struct file_auth *f)
 {
     struct scram_secret secret = {0};
     struct span name = {0};
     enum answer_result r = file_auth_secret(f, o->user, clock_mono_ms(), &secret, &name);
 
-    if (r == ANSWER_LATER || (r == ANSWER_NO && o->has_secret))
+    if (r == ANSWER_LATER)
+        return r;
+    o->lines += file_auth_lines(f);
+    if (r == ANSWER_NO && o->has_secret && !falls_to(a, o, file_auth_lines(f)))
         return r;
     o->secret = secret;
     o->has_secret = true;
@@ -233,22 +253,40 @@ static enum answer_result begin_file(struct opening *o, struct file_auth *f)
     return r == ANSWER_YES ? begin_here(o) : r;
 }
 
-static enum answer_result begin_dovecot(struct opening *o, struct dovecot_auth *d)
+/* Dovecot says at once what a client needs to prove that it is somebody, and keeps "no such user"
+ * back for a while (half a second, or its auth_failure_delay). What it told of others is what a
+ * decoy is like, and no stranger is told either before that time has passed. */
+static enum answer_result begin_dovecot(const struct auth *a, struct opening *o,
+                                        struct dovecot_auth *d)
 {
+    struct scram_shapes *shapes = a->kit.shapes;
+    uint64_t begun = clock_mono_ms();
+
     if (o->binding.len)
         return ANSWER_LATER; /* it was not offered */
     enum answer_result r =
         dovecot_scram_begin(d, o->message, o->client, &o->talk->dovecot, &o->answer);
-    if (r == ANSWER_MORE)
+    uint64_t took = clock_mono_ms() - begun, most = atomic_load(&shapes->unknown_ms);
+    if (r == ANSWER_MORE) {
         o->talk->at = d;
+        scram_shapes_note(shapes, &a->kit.decoys, o->user, buf_span(&o->answer));
+    }
+    if (r == ANSWER_NO) { /* the longest of the last ones */
+        most = took > most ? took : most - most / 8;
+        most = most < UNKNOWN_MAX_MS ? most : UNKNOWN_MAX_MS;
+        atomic_store(&shapes->unknown_ms, most);
+    }
+    o->wait_ms = most < UNKNOWN_MS ? UNKNOWN_MS : (uint32_t)most + UNKNOWN_JITTER_MS;
+    if (r == ANSWER_NO && !o->has_secret)
+        o->has_secret = scram_shapes_like(shapes, &a->kit.decoys, o->user, &o->secret);
     return r;
 }
 
-static enum answer_result begin(struct verifier *v, struct opening *o)
+static enum answer_result begin(const struct auth *a, struct verifier *v, struct opening *o)
 {
     switch (v->kind) {
-    case AUTH_FILE: return begin_file(o, v->at.file);
-    case AUTH_DOVECOT: return begin_dovecot(o, v->at.dovecot);
+    case AUTH_FILE: return begin_file(a, o, v->at.file);
+    case AUTH_DOVECOT: return begin_dovecot(a, o, v->at.dovecot);
     case AUTH_BACKEND: break;
     }
     return ANSWER_LATER;
@@ -274,7 +312,7 @@ static enum answer_result begin_any(struct auth *a, struct opening *o)
         return ANSWER_NO;
     o->user = span_of(user);
     for (size_t i = 0; i < a->count && result == ANSWER_NO; i++)
-        result = begin(&a->verifier[i], o);
+        result = begin(a, &a->verifier[i], o);
     return result == ANSWER_NO ? begin_decoy(a, o) : result;
 }
 
@@ -301,6 +339,7 @@ void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct
         return;
     answer->result = (uint16_t)begin_any(a, &o);
     answer->talk = talk_of(a->kit.clerk, o.talk->number);
+    answer->wait_ms = (uint16_t)o.wait_ms;
     put_text(answer, &o.answer);
     explicit_bzero(&o.secret, sizeof o.secret);
     if (answer->result != ANSWER_MORE)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 
 #include "auth/remote.h"
+#include "auth/scram.h"
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/siphash.h"
@@ -19,6 +20,7 @@ struct auth_kit {
     const struct places *places; /* where backends with a name are; NULL: none has one */
     uint32_t clerk;              /* whose it is: part of each talk's number */
     struct sipkey decoys;        /* what made-up salts are made of */
+    struct scram_shapes *shapes; /* what they are like where Dovecot has the others */
 };
 
 /* NULL without memory. */

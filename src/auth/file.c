@@ -2,19 +2,29 @@
 #include "auth/file.h"
 
 #include <crypt.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
 #include "directory/lines.h"
 
-enum { PASSWORD_MAX = 512 };
+enum { PASSWORD_MAX = 512, KIND_MAX = 64 };
+
+/* Lines whose passwords are checked in the same way and at the same cost. */
+struct kind {
+    char text[KIND_MAX]; /* "$6$rounds=5000$", "$2b$12$", "SCRAM 4096 16" */
+    struct span hash;    /* of the first of them */
+    size_t lines;
+};
 
 struct file_auth {
     char *path;
     struct lines_mark mark;
     struct buf text;
-    struct span like; /* the first line's hash: names that are not in it get one of its kind */
+    struct sipkey decoys;
+    struct kind *kind; /* in order of their texts */
+    size_t kinds, lines;
     bool loaded;
     bool all_scram; /* and there is one */
 };
@@ -65,22 +75,103 @@ static bool find(const struct file_auth *f, struct span user, struct span *hash,
     return exact || folded;
 }
 
+/* ---- decoys ---- */
+
+/* The part of a crypt(3) setting that tells method and cost: what stands before the salt. */
+static struct span before_salt(struct span hash)
+{
+    size_t dollars = 0, end = 0;
+
+    if (!hash.len || hash.at[0] != '$') /* DES; BSDi's "_" and a count; or none at all */
+        return span_first(hash, hash.len && hash.at[0] == '_' ? 5 : 0);
+    for (size_t i = 0; i < hash.len; i++)
+        dollars += hash.at[i] == '$';
+    /* $id$salt$hash, $id$cost$salt$hash, and bcrypt's $2b$cost$saltandhash */
+    size_t wanted = dollars >= 4 || span_starts_fold(hash, SPAN("$2")) ? 3 : 2;
+    while (end < hash.len && wanted)
+        wanted -= hash.at[end++] == '$';
+    if (span_starts_fold(hash, SPAN("$7$"))) /* scrypt: cost and salt in one field */
+        end += 11;
+    return span_first(hash, end);
+}
+
+static void name_kind(struct span hash, char text[KIND_MAX])
+{
+    struct scram_secret secret;
+    struct span setting = before_salt(hash);
+
+    if (read_scram(hash, &secret))
+        snprintf(text, KIND_MAX, "SCRAM %u %u", secret.iterations, secret.salt_len);
+    else
+        snprintf(text, KIND_MAX, "%.*s", (int)setting.len, setting.at ? setting.at : "");
+}
+
+static int by_text(const void *a, const void *b)
+{
+    const struct kind *x = a, *y = b;
+    return strcmp(x->text, y->text);
+}
+
+/* Adds a line to its kind. False without memory. */
+static bool count_line(struct file_auth *f, struct span hash)
+{
+    struct kind line = {.hash = hash, .lines = 1};
+
+    name_kind(hash, line.text);
+    for (size_t i = 0; i < f->kinds; i++)
+        if (strcmp(f->kind[i].text, line.text) == 0) {
+            f->kind[i].lines++;
+            return true;
+        }
+    struct kind *more = realloc(f->kind, (f->kinds + 1) * sizeof *more);
+    if (!more)
+        return false;
+    f->kind = more;
+    f->kind[f->kinds++] = line;
+    return true;
+}
+
 /* What the lines are like. */
 static void look_over(struct file_auth *f)
 {
     struct span rest = buf_span(&f->text), line;
-    struct scram_secret secret;
     unsigned number = 0;
 
-    f->like = span_of(decoy);
-    f->all_scram = false;
-    for (bool first = true; lines_next(&rest, &number, &line); first = false) {
+    free(f->kind);
+    f->kind = NULL;
+    f->kinds = f->lines = 0;
+    while (lines_next(&rest, &number, &line)) {
         size_t colon = span_find(line, ':');
-        struct span hash = hash_of(span_after(line, colon + (colon < line.len)));
-        f->all_scram = (first || f->all_scram) && read_scram(hash, &secret);
-        if (first && hash.len)
-            f->like = hash;
+        if (count_line(f, hash_of(span_after(line, colon + (colon < line.len)))))
+            f->lines++;
     }
+    if (f->kinds)
+        qsort(f->kind, f->kinds, sizeof *f->kind, by_text);
+    f->all_scram = f->kinds > 0;
+    for (size_t i = 0; i < f->kinds; i++)
+        f->all_scram =
+            f->all_scram && is_scram(f->kind[i].hash) && strncmp(f->kind[i].text, "SCRAM ", 6) == 0;
+}
+
+/* The hash that stands for a name which the file does not have. The kinds lie in order on a line,
+ * each as long as it has lines, and the name is a point on it: when a line is added or goes, few
+ * names change their kind. */
+static struct span like(const struct file_auth *f, struct span user)
+{
+    struct siphash h;
+    size_t i = 0;
+
+    siphash_start(&h, &f->decoys);
+    for (size_t k = 0; k < user.len; k++) {
+        char c = user.at[k];
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        siphash_add(&h, &c, 1);
+    }
+    double at = (double)(siphash_end(&h) >> 11) * 0x1p-53 * (double)f->lines;
+    while (i + 1 < f->kinds && at >= (double)f->kind[i].lines)
+        at -= (double)f->kind[i++].lines;
+    return f->kinds ? f->kind[i].hash : span_of(decoy);
 }
 
 /* ---- whether lines are right ---- */
@@ -200,7 +291,7 @@ static bool matches(struct span hash, struct span password)
            scram_secret_is_of(&secret, password);
 }
 
-struct file_auth *file_auth_open(const char *path)
+struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys)
 {
     struct file_auth *f = calloc(1, sizeof *f);
 
@@ -208,6 +299,8 @@ struct file_auth *file_auth_open(const char *path)
         free(f);
         f = NULL;
     }
+    if (f)
+        f->decoys = *decoys;
     if (f &&
         lines_changed(&f->mark, f->path, 0)) /* now: what breaks later leaves something to use on */
         reread(f);
@@ -223,6 +316,7 @@ void file_auth_close(struct file_auth *f)
     if (f->text.at)
         explicit_bzero(f->text.at, f->text.len);
     buf_free(&f->text);
+    free(f->kind);
     free(f->path);
     free(f);
 }
@@ -242,8 +336,18 @@ enum answer_result file_auth_check(struct file_auth *f, struct span user, struct
     if (!is_there(f, now_ms))
         return ANSWER_LATER;
     bool known = user.len > 0 && find(f, user, &hash, name);
-    bool right = matches(known ? hash : f->like, password);
+    bool right = matches(known ? hash : like(f, user), password);
     return known && right ? ANSWER_YES : ANSWER_NO;
+}
+
+size_t file_auth_lines(const struct file_auth *f)
+{
+    return f->lines;
+}
+
+size_t file_auth_kinds(const struct file_auth *f)
+{
+    return f->kinds;
 }
 
 bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms)
@@ -260,5 +364,5 @@ enum answer_result file_auth_secret(struct file_auth *f, struct span user, uint6
         return ANSWER_LATER;
     if (find(f, user, &hash, name) && read_scram(hash, out))
         return ANSWER_YES;
-    return read_scram(f->like, out) ? ANSWER_NO : ANSWER_LATER;
+    return read_scram(like(f, user), out) ? ANSWER_NO : ANSWER_LATER;
 }

@@ -6,21 +6,26 @@
 
 #include "auth/scram.h"
 #include "base/bytes.h"
+#include "base/siphash.h"
 #include "clerk/ask.h"
 
 struct file_auth;
 
-struct file_auth *file_auth_open(const char *path);
+/* `decoys`: names that the file does not have are treated like lines of it that this key chooses.
+ */
+struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys);
 void file_auth_close(struct file_auth *f);
 
 /* Adds a line to *said for each line of a password file's text that is none, up to a few, naming
  * `path`, the line's number and, never the hash, the name. Returns how many there are. */
 unsigned file_auth_check_lines(struct span text, const char *path, struct buf *said);
 
-/* Computes one hash whatever the name, so that an unknown one takes as long as a wrong password.
- * now_ms is monotonic. LATER: the file could never be read. *name (NULL: not wanted) is the name as
- * the file has it, valid until the next call; it stays as it was when the file has no such line.
- * Names are told apart without case, but a line with the very letters goes first. */
+/* Computes one hash whatever the name. For an unknown one it is of a line's kind and cost, always
+ * the same for that name; of many unknown names as many get each kind as the file has lines of it.
+ * So neither the time nor a sample of times tells who is in the file. now_ms is monotonic. LATER:
+ * the file could never be read. *name (NULL: not wanted) is the name as the file has it, valid
+ * until the next call; it stays as it was when the file has no such line. Names are told apart
+ * without case, but a line with the very letters goes first. */
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
                                    uint64_t now_ms, struct span *name);
 
@@ -29,8 +34,12 @@ enum answer_result file_auth_check(struct file_auth *f, struct span user, struct
  * is wrong.) */
 bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms);
 
+/* How many lines the file has. */
+size_t file_auth_lines(const struct file_auth *f);
+size_t file_auth_kinds(const struct file_auth *f); /* of methods and costs */
+
 /* What is kept of a user's password. YES: it is in *out; NO: there is none; LATER as above. With NO
- * it is what a decoy is to be like. */
+ * it is what a decoy of that name is to be like. */
 enum answer_result file_auth_secret(struct file_auth *f, struct span user, uint64_t now_ms,
                                     struct scram_secret *out, struct span *name);
 

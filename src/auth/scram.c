@@ -101,6 +101,51 @@ void scram_secret_decoy(const struct sipkey *key, struct span user, const struct
     }
 }
 
+/* ---- shapes ---- */
+
+static uint64_t place_of(const struct sipkey *key, struct span user, char use)
+{
+    struct siphash h;
+
+    siphash_start(&h, key);
+    siphash_add(&h, &use, 1);
+    siphash_add(&h, user.at, user.len);
+    return siphash_end(&h) % SCRAM_SHAPES;
+}
+
+void scram_shapes_note(struct scram_shapes *s, const struct sipkey *key, struct span user,
+                       struct span message)
+{
+    uint8_t salt[SCRAM_SALT_MAX];
+    uint64_t iterations = 0;
+    size_t len = 0;
+
+    while (message.len) {
+        struct span field = next_field(&message);
+        if (span_starts_fold(field, SPAN("i=")))
+            (void)span_number(span_after(field, 2), &iterations);
+        else if (span_starts_fold(field, SPAN("s=")) &&
+                 !base64_decode(span_after(field, 2), salt, sizeof salt, &len))
+            len = 0;
+    }
+    if (iterations && iterations <= ITERATIONS_MAX && len && len <= sizeof salt)
+        atomic_store(&s->of[place_of(key, user, 'n')], iterations << 8 | len);
+}
+
+/* The first place from one of the name's own on that has something: another name's, so that of many
+ * decoys as many are of each shape as of the names that were seen. */
+bool scram_shapes_like(const struct scram_shapes *s, const struct sipkey *key, struct span user,
+                       struct scram_secret *like)
+{
+    uint64_t from = place_of(key, user, 'l'), shape = 0;
+
+    for (uint64_t i = 0; i < SCRAM_SHAPES && !shape; i++)
+        shape = atomic_load(&s->of[(from + i) % SCRAM_SHAPES]);
+    like->iterations = (uint32_t)(shape >> 8);
+    like->salt_len = (uint32_t)(shape & 0xff);
+    return shape && like->salt_len <= SCRAM_SALT_MAX && like->iterations <= ITERATIONS_MAX;
+}
+
 /* ---- a login ---- */
 
 static int add_base64(struct buf *to, const void *at, size_t len)

@@ -3,6 +3,7 @@
 #ifndef MIRED_AUTH_SCRAM_H
 #define MIRED_AUTH_SCRAM_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -10,11 +11,12 @@
 #include "base/siphash.h"
 
 enum {
-    SCRAM_KEY = 32,        /* octets of SHA-256 */
-    SCRAM_SALT_MAX = 64,   /* octets */
-    SCRAM_OURS_MAX = 64,   /* characters of our half of the nonce, as Dovecot has */
-    SCRAM_MESSAGE = 512,   /* of ours, at most: it fits an answer of a clerk's */
-    SCRAM_BINDING_MAX = 64 /* octets of what TLS has to bind to */
+    SCRAM_KEY = 32,         /* octets of SHA-256 */
+    SCRAM_SALT_MAX = 64,    /* octets */
+    SCRAM_OURS_MAX = 64,    /* characters of our half of the nonce, as Dovecot has */
+    SCRAM_MESSAGE = 512,    /* of ours, at most: it fits an answer of a clerk's */
+    SCRAM_BINDING_MAX = 64, /* octets of what TLS has to bind to */
+    SCRAM_SHAPES = 64
 };
 
 /* What a server knows of a password: enough to check one, not enough to log in with. */
@@ -36,6 +38,21 @@ bool scram_secret_is_of(const struct scram_secret *s, struct span password);
  * as many iterations and as long a salt as `like` (NULL: as Dovecot makes them). */
 void scram_secret_decoy(const struct sipkey *key, struct span user, const struct scram_secret *like,
                         struct scram_secret *out);
+
+/* What the secrets of a verifier that keeps them to itself (Dovecot) look like from outside, as its
+ * own answers have shown; mapped, shared by all clerks, kept over restarts. A zeroed one is valid.
+ */
+struct scram_shapes {
+    _Atomic uint64_t of[SCRAM_SHAPES]; /* iterations << 8 | salt's octets, by a hash of the name */
+    _Atomic uint64_t unknown_ms;       /* how long it takes to say that it does not know a name */
+};
+
+/* `message` is a server's first: what it says of that user's secret is noted. */
+void scram_shapes_note(struct scram_shapes *s, const struct sipkey *key, struct span user,
+                       struct span message);
+/* Iterations and salt's length for a decoy of that name; false while nothing has been noted. */
+bool scram_shapes_like(const struct scram_shapes *s, const struct sipkey *key, struct span user,
+                       struct scram_secret *like);
 
 /* One login, between its two messages. Wiped by who ends it. */
 struct scram_login {

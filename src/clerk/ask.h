@@ -59,9 +59,10 @@ enum answer_result {
 
 struct answer {
     uint64_t id;
-    uint64_t talk;   /* ANSWER_MORE */
-    uint16_t result; /* enum answer_result */
-    uint16_t code;   /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
+    uint64_t talk;    /* ANSWER_MORE */
+    uint16_t wait_ms; /* ANSWER_MORE: strangers are not told before so long after the question */
+    uint16_t result;  /* enum answer_result */
+    uint16_t code;    /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
     uint8_t enhanced[3];
     uint8_t source; /* index of the `recipients` or `auth` section that answered */
     uint16_t len, name_len;

@@ -268,7 +268,7 @@ static bool keep_looking_up(const struct clerk_kit *kit)
 
 int clerk_run(const struct clerk_kit *kit)
 {
-    struct auth_kit auth = {kit->config, kit->places, kit->index, kit->decoys};
+    struct auth_kit auth = {kit->config, kit->places, kit->index, kit->decoys, kit->shapes};
     struct clerk c = {.kit = kit,
                       .directory = directory_open(kit->config, kit->cache, kit->places),
                       .auth = auth_open(&auth),

@@ -11,6 +11,7 @@
 struct cache;
 struct config;
 struct places;
+struct scram_shapes;
 
 struct clerk_kit {
     const struct config *config;
@@ -22,7 +23,8 @@ struct clerk_kit {
     int own;               /* questions to this one */
     const int *answer;     /* one for each worker slot */
     uint32_t slots;
-    struct sipkey decoys;   /* what made-up salts are made of; the same for good */
+    struct sipkey decoys;        /* what made-up salts are made of; the same for good */
+    struct scram_shapes *shapes; /* and how long they are, where Dovecot has the real ones */
     _Atomic uint32_t *auth; /* enum smtp_auth: what the verifiers can do, told to the workers */
 };
 

@@ -7,6 +7,7 @@
  * both folders the master works as the user that they belong to (folder.h). */
 #include "master/house.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stddef.h>
@@ -20,10 +21,10 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "auth/scram.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_ring.h"
-#include "base/mapfile.h"
 #include "config/config.h"
 #include "directory/cache.h"
 #include "master/folder.h"
@@ -169,19 +170,16 @@ static void *map_memory(const char *name, size_t size, int *fd)
     return at == MAP_FAILED ? NULL : at;
 }
 
-/* A key that is the same for good is all that is wanted of that file. */
+enum { DECOYS_SIZE = 4096 };
+
 static int open_decoys(struct house *h, struct buf *errors)
 {
     char path[4096];
-    struct mapfile m;
 
+    static_assert(sizeof(struct scram_shapes) <= DECOYS_SIZE, "the body of state/decoys");
     snprintf(path, sizeof path, "%s/decoys", h->state);
-    int error = mapfile_open(&m, path, "mireddec", 1, 4096);
-    if (error)
-        return wrong(errors, "cannot open", path, error);
-    h->decoys = m.key;
-    mapfile_close(&m);
-    return 0;
+    int error = mapfile_open(&h->decoys, path, "mireddec", 1, DECOYS_SIZE);
+    return error ? wrong(errors, "cannot open", path, error) : 0;
 }
 
 static int open_memory(struct house *h, struct buf *errors)
@@ -359,6 +357,7 @@ void house_close(struct house *h)
     free(h->handoff);
     remove_sockets(h);
     cache_close(h->answers);
+    mapfile_close(&h->decoys);
     settle_close(h->settle);
     ledger_close(h->ledger);
     metrics_use(NULL);

@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/mapfile.h"
 #include "base/metrics.h"
-#include "base/siphash.h"
 #include "freezer/handoff.h"
 #include "master/privileges.h"
 
@@ -46,7 +46,7 @@ struct house {
     struct ledger *ledger;
     struct settle *settle;
     struct cache *answers; /* of directories; clerks keep it */
-    struct sipkey decoys;  /* of state/decoys: see clerk.h */
+    struct mapfile decoys; /* state/decoys: its key, and struct scram_shapes; see clerk.h */
     bool row_taken[HOUSE_ROWS];
     uint64_t started_ms; /* wall */
 };

@@ -250,7 +250,8 @@ static int run_clerk(struct master *m, const struct child *c)
         .own = g->own[c->index][0],
         .answer = answer,
         .slots = g->slots,
-        .decoys = m->house.decoys,
+        .decoys = m->house.decoys.key,
+        .shapes = m->house.decoys.body,
         .auth = g->auth});
 }
 

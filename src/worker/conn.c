@@ -157,6 +157,8 @@ static void work_free(struct worker *w, struct conn *c)
     if (!c->work)
         return;
     message_forget(c);
+    if (!w->stopping)
+        login_dropped(w, c, false);
     if (c->work->question)
         asks_drop(w, c->work->question);
     login_forget(c);

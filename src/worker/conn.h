@@ -452,8 +452,11 @@ void login_answered(struct worker *w, struct conn *c, const struct question *q,
 /* A question has stood in line: what has become of its account meanwhile? False: it is not to be
  * asked any more, and the session has its answer. */
 bool login_judged(struct worker *w, struct conn *c, struct question *q);
-/* A SCRAM login that its client has dropped. */
+/* Frees what there is of a SCRAM login. */
 void login_forget(struct conn *c);
+/* Before the next reply, or the end: a SCRAM login that its client has dropped after our first
+ * message is booked. `booked`: the reply is an offence of AUTH by itself. */
+void login_dropped(struct worker *w, struct conn *c, bool booked);
 /* What the services offer follows what the clerks can check. */
 void login_offers(struct worker *w);
 

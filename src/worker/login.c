@@ -3,7 +3,8 @@
  * As with recipients (recipient.c) the tarpit is asked for leave before anyone looks, here for the
  * account too (R14), and books what came of it. PLAIN and LOGIN are one question to a clerk. SCRAM
  * is two, between which the leave is kept: the first tells nothing, for a name that nobody has is
- * answered like any other, so it is not held; what comes of the second is the verdict, and the
+ * answered like any other, and when a turn was taken not before it begins. A login that is dropped
+ * after it is booked like a wrong password. What comes of the second is the verdict, and the
  * reply that tells it waits, be it 535 or the 334 with our own proof.
  *
  * R14 counts by the name that the verifier has for the account. Before it has spoken that name is
@@ -232,6 +233,21 @@ static bool first_message(struct worker *w, struct conn *c, const struct smtp_st
     return !ask_scram(w, c, span_of(step->login.response), (struct span){bound, len});
 }
 
+/* Who asks for names' first messages and leaves has guessed too. Who is known there has not. */
+void login_dropped(struct worker *w, struct conn *c, bool booked)
+{
+    struct login *l = c->work ? c->work->login : NULL;
+    struct tarpit_who who = conn_who(w, c);
+
+    if (l && l->talk && l->leave.stranger_to && !booked) {
+        metric_add(METRIC_AUTH_FAILED, 1);
+        (void)tarpit_verdict(&w->tarpit, &who, account_of(w, c, span_of(l->user)), &l->leave,
+                             OFFENCE_AUTH, w->loop.wall);
+        c->offences++;
+    }
+    login_forget(c);
+}
+
 bool login_scram(struct worker *w, struct conn *c, struct smtp_step *step)
 {
     bool done = true;
@@ -271,6 +287,20 @@ bool login_judged(struct worker *w, struct conn *c, struct question *q)
 
 /* ---- a clerk's answer ---- */
 
+/* The reply to SCRAM's first message is not told before the turn that was taken for it begins, and
+ * to strangers not sooner than it could be for a name that nobody has. */
+static void hold_first(struct worker *w, struct conn *c, const struct question *q,
+                       const struct answer *a)
+{
+    const struct tarpit_leave *leave = &c->work->login->leave;
+    uint64_t waited = w->loop.now - q->asked_ms;
+    uint64_t ms = leave->turn_begin > w->loop.wall ? leave->turn_begin - w->loop.wall : 0;
+
+    if (leave->stranger_to && a->wait_ms > waited && a->wait_ms - waited > ms)
+        ms = a->wait_ms - waited;
+    recipient_hold(c, (struct tarpit_hold){.ms = ms});
+}
+
 static struct span answered_name(const struct answer *a)
 {
     return a ? answer_name(a) : (struct span){0};
@@ -285,6 +315,7 @@ static void scram_answered(struct worker *w, struct conn *c, const struct questi
 
     if (more) {
         c->work->login->talk = a->talk;
+        hold_first(w, c, q, a);
         smtp_scram_is(&c->smtp, PASSWORD_MORE, text);
     } else {
         scram_is(w, c, v, text,

@@ -2,10 +2,12 @@
 
 import hashlib
 import pathlib
+import re
 import shutil
 import ssl
 import subprocess
 import tempfile
+import time
 
 import pytest
 
@@ -295,3 +297,62 @@ def test_the_certificates_hash_binds_too(m):
             mechanism="SCRAM-SHA-256-PLUS",
         )  # fmt: skip
         assert login.log_in().code == 235
+
+
+def distance(a, b):
+    """Kolmogorov and Smirnov: how far two samples' distribution functions are apart."""
+    points = sorted([*a, *b])
+    return max(abs(sum(x <= p for x in a) / len(a) - sum(x <= p for x in b) / len(b)) for p in points)
+
+
+def test_dovecots_first_answer_tells_neither_by_time_nor_by_iterations_who_exists(mired, dovecot):
+    """Field notes G8: its users have 10,000 iterations, and it keeps "no such user" back for half a second."""
+    d = dovecot(users={USER: stored(PASSWORD, iterations=10000)})
+    m = mired(tarpit="time = 0", passwords=None, config=f'auth "dovecot" {{ path = "{d.auth}" }}')
+    with ready(m) as client:  # somebody logs in
+        assert Login(client, USER, PASSWORD).log_in().code == 235
+    seen, seconds = {USER: set(), NOBODY: set()}, {USER: [], NOBODY: []}
+    for _ in range(12):
+        for user in (USER, NOBODY):
+            with ready(m) as client:
+                login = Login(client, user, "guess")
+                reply = login.begin()
+                assert reply.code == 334
+                seconds[user].append(reply.seconds)
+                seen[user].add((login.iterations, len(login.salt)))
+    assert seen[USER] == seen[NOBODY] == {(10000, 24)}, seen
+    assert distance(seconds[USER], seconds[NOBODY]) <= 0.8, seconds  # 1.95 sqrt(2 / 12)
+    m.stop()
+    m.start()  # what the answers looked like is remembered
+    with ready(m) as client:
+        login = Login(client, NOBODY, "guess")
+        assert login.begin().code == 334 and login.iterations == 10000
+
+
+def test_who_asks_for_names_and_leaves_has_guessed(mired):
+    """Field notes G8: fifty names in 0.04 s, without an offence."""
+    m = mired(tarpit="time = 500ms max = 2s growth = 1", stored=scram_file)
+    source, home = ports.stranger(), ports.stranger()
+    with Client(m.submission, source=home) as client:
+        client.ehlo()
+        assert Login(client, USER, PASSWORD).log_in().code == 235
+    begun = time.monotonic()
+    for i in range(8):
+        with Client(m.submission, source=source) as client:
+            client.ehlo()
+            assert Login(client, f"name{i}@example.test", "guess").begin().code in (334, 454)
+    assert time.monotonic() - begun > 2  # five of them waited for a turn
+    with Client(m.submission, source=source) as client:  # giving it up by "*" is no better
+        client.ehlo()
+        login = Login(client, "other@example.test", "guess")
+        if login.begin().code == 334:
+            assert client.say("*").seconds > 0.3
+    # From where the account is known it is no guess.
+    for _ in range(3):
+        with Client(m.submission, source=home) as client:
+            client.ehlo()
+            assert Login(client, USER, PASSWORD).begin().seconds < 0.3
+    with Client(m.submission, source=home) as client:
+        client.ehlo()
+        client.say("QUIT")
+    assert not re.search(rf"event=session client={home} .*offences=[1-9]", m.log.text)

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -133,6 +134,41 @@ static void test_a_decoy_is_never_right_and_its_salt_stays(void **state)
     scram_login_wipe(&l);
 }
 
+/* Field notes G8: Dovecot's own answers show what its users' secrets look like. */
+static void test_decoys_take_the_shapes_that_were_seen_in_their_proportions(void **state)
+{
+    static struct scram_shapes shapes;
+    struct sipkey key = {1, 2};
+    struct scram_secret like;
+    char name[32];
+    int slow = 0;
+    assert_false(scram_shapes_like(&shapes, &key, SPAN("nobody"), &like));
+    scram_shapes_note(&shapes, &key, SPAN("x"), SPAN("r=abc,s=!,i=4096")); /* no salt: not noted */
+    scram_shapes_note(&shapes, &key, SPAN("x"), SPAN("e=unknown-user"));
+    scram_shapes_note(&shapes, &key, SPAN("x"), SPAN("r=abc,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=0"));
+    assert_false(scram_shapes_like(&shapes, &key, SPAN("nobody"), &like));
+    scram_shapes_note(&shapes, &key, SPAN("alice"),
+                      SPAN("r=abc,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=10000"));
+    for (int i = 0; i < 100; i++) { /* one user seen: all decoys are like that one */
+        snprintf(name, sizeof name, "nobody%d", i);
+        assert_true(scram_shapes_like(&shapes, &key, span_of(name), &like));
+        assert_int_equal(like.iterations, 10000);
+        assert_int_equal(like.salt_len, 16);
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "user%d", i);
+        scram_shapes_note(&shapes, &key, span_of(name),
+                          i % 2 ? SPAN("r=abc,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=10000")
+                                : SPAN("r=abc,s=W22ZaJ0SNY7soEsUEjb6gQ==,i=4096"));
+    }
+    for (int i = 0; i < 1000; i++) {
+        snprintf(name, sizeof name, "nobody%d", i);
+        assert_true(scram_shapes_like(&shapes, &key, span_of(name), &like));
+        slow += like.iterations == 10000;
+    }
+    assert_in_range(slow, 200, 800); /* 64 places, each of either shape */
+}
+
 static void test_a_secret_checks_passwords_too(void **state)
 {
     struct scram_secret s = secret();
@@ -181,6 +217,7 @@ int main(void)
         cmocka_unit_test(test_the_right_proof_over_another_connection_is_wrong),
         cmocka_unit_test(test_binding_is_named_and_there_or_neither),
         cmocka_unit_test(test_a_decoy_is_never_right_and_its_salt_stays),
+        cmocka_unit_test(test_decoys_take_the_shapes_that_were_seen_in_their_proportions),
         cmocka_unit_test(test_a_secret_checks_passwords_too),
         cmocka_unit_test(test_what_is_no_secret_is_not_read),
         cmocka_unit_test(test_a_nonce_may_stand_in_a_message_and_does_not_come_again),

@@ -1,0 +1,243 @@
+/* Passwords in a file: whose line it is, and that names without one cannot be told (field notes G5,
+ * G8). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "auth/file.h"
+
+#define SCRAM_KEYS                                                                                 \
+    "WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
+
+static const struct sipkey key = {11, 12};
+
+static char path[64];
+
+/* Writes the file anew; it is opened by file_auth_open(). */
+static FILE *begin(void)
+{
+    strcpy(path, "/tmp/test-file-XXXXXX");
+    return fdopen(mkstemp(path), "w");
+}
+
+static struct file_auth *opened(FILE *f)
+{
+    fclose(f);
+    struct file_auth *auth = file_auth_open(path, &key);
+    unlink(path);
+    assert_non_null(auth);
+    return auth;
+}
+
+/* So many lines of each kind, mixed. */
+struct part {
+    const char *hash;
+    int lines;
+};
+
+static struct file_auth *mixed(const struct part *part, size_t parts, int extra)
+{
+    FILE *f = begin();
+    int n = 0;
+    for (size_t i = 0; i < parts; i++)
+        for (int k = 0; k < part[i].lines; k++)
+            fprintf(f, "user%d:%s\n", n++, part[i].hash);
+    for (int k = 0; k < extra; k++)
+        fprintf(f, "more%d:%s\n", k, part[0].hash);
+    return opened(f);
+}
+
+static const struct part scram_parts[] = {
+    {"{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==," SCRAM_KEYS, 60},
+    {"{SCRAM-SHA-256}10000,W22ZaJ0SNY7soEsUEjb6gQ==," SCRAM_KEYS, 30},
+    {"{SCRAM-SHA-256}10000,W22ZaJ0SNY7soEsU," SCRAM_KEYS, 10},
+};
+
+static struct scram_secret decoy_of(struct file_auth *auth, int n)
+{
+    struct scram_secret s = {0};
+    char name[32];
+    snprintf(name, sizeof name, "nobody%d", n);
+    assert_int_equal(file_auth_secret(auth, span_of(name), 1, &s, NULL), ANSWER_NO);
+    return s;
+}
+
+static void test_decoys_have_the_kinds_of_the_files_lines_in_its_proportions(void **state)
+{
+    enum { NAMES = 4000 };
+    struct file_auth *auth = mixed(scram_parts, 3, 0);
+    int slow = 0, short_salt = 0;
+    for (int i = 0; i < NAMES; i++) {
+        struct scram_secret s = decoy_of(auth, i);
+        assert_true(s.iterations == 4096 || s.iterations == 10000);
+        slow += s.iterations == 10000;
+        short_salt += s.salt_len == 12;
+    }
+    assert_in_range(slow, NAMES * 0.4 - 130, NAMES * 0.4 + 130); /* 4 sigma */
+    assert_in_range(short_salt, NAMES * 0.1 - 80, NAMES * 0.1 + 80);
+    file_auth_close(auth);
+    (void)state;
+}
+
+static void test_a_decoy_is_the_same_each_time_and_stays_when_the_file_grows(void **state)
+{
+    enum { NAMES = 2000 };
+    struct file_auth *auth = mixed(scram_parts, 3, 0), *later = mixed(scram_parts, 3, 2);
+    int changed = 0;
+    for (int i = 0; i < NAMES; i++) {
+        struct scram_secret a = decoy_of(auth, i), b = decoy_of(auth, i), c = decoy_of(later, i);
+        assert_int_equal(a.iterations, b.iterations);
+        assert_int_equal(a.salt_len, b.salt_len);
+        changed += a.iterations != c.iterations || a.salt_len != c.salt_len;
+    }
+    assert_in_range(changed, 0, NAMES / 20);
+    file_auth_close(auth);
+    file_auth_close(later);
+    (void)state;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Kolmogorov and Smirnov: the largest distance of two samples' distribution functions. */
+static double distance(double *a, double *b, int n)
+{
+    double most = 0;
+    qsort(a, (size_t)n, sizeof *a, by_value);
+    qsort(b, (size_t)n, sizeof *b, by_value);
+    for (int i = 0, j = 0; i < n && j < n;) {
+        if (a[i] <= b[j])
+            i++;
+        else
+            j++;
+        double d = (double)(i > j ? i - j : j - i) / n;
+        most = d > most ? d : most;
+    }
+    return most;
+}
+
+static double check_us(struct file_auth *auth, const char *name)
+{
+    struct timespec from, to;
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    assert_int_equal(file_auth_check(auth, span_of(name), SPAN("guess"), 1, NULL), ANSWER_NO);
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
+    return (double)(to.tv_sec - from.tv_sec) * 1e6 + (double)(to.tv_nsec - from.tv_nsec) / 1e3;
+}
+
+/* 1.95 sqrt(2 / n): the samples of one distribution are that far apart once in a thousand times. */
+static void test_the_time_does_not_tell_who_is_in_a_file_of_mixed_hashes(void **state)
+{
+    enum { N = 400 };
+    static const struct part part[] = {
+        {"$6$rounds=1000$saltsalt$x", 40},
+        {"$6$rounds=6000$saltsalt$x", 30},
+        {"{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==," SCRAM_KEYS, 20},
+        {"$2b$04$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzabcdefg", 10},
+    };
+    static double known[N], unknown[N];
+    struct file_auth *auth = mixed(part, 4, 0);
+    for (int i = 0; i < N; i++) { /* in turns: what disturbs one sample disturbs the other */
+        char name[32];
+        snprintf(name, sizeof name, "user%d", i * 7 % 100);
+        known[i] = check_us(auth, name);
+        snprintf(name, sizeof name, "nobody%d", i);
+        unknown[i] = check_us(auth, name);
+    }
+    double d = distance(known, unknown, N);
+    if (d > 0.138)
+        fail_msg("the samples are %.3f apart", d);
+    file_auth_close(auth);
+    (void)state;
+}
+
+/* Settings whose lines are one kind or two. */
+static void test_kinds_differ_by_method_and_cost_and_not_by_salt(void **state)
+{
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } row[] = {
+        {"$6$abc$x", "$6$def$y", true},
+        {"$6$abc$x", "$5$abc$x", false},
+        {"$6$rounds=5000$abc$x", "$6$rounds=5000$def$y", true},
+        {"$6$rounds=5000$abc$x", "$6$rounds=9000$abc$x", false},
+        {"$2b$12$abcdefghijklmnopqrstuu", "$2b$12$zyxwvutsrqponmlkjihgfe", true},
+        {"$2b$12$abcdefghijklmnopqrstuu", "$2b$10$abcdefghijklmnopqrstuu", false},
+        {"$y$j9T$abc$x", "$y$j9T$def$y", true},
+        {"$y$j9T$abc$x", "$y$jAT$abc$x", false},
+        {"$7$CU..../....abc$x", "$7$CU..../....def$y", true},
+        {"$7$CU..../....abc$x", "$7$DU..../....abc$x", false},
+        {"$1$abc$x", "$1$def$y", true},
+        {"{SHA512-CRYPT}$6$abc$x", "$6$def$y", true},
+        {"abJnggxhB/yWI", "cdJnggxhB/yWI", true},
+        {"_J9..CCCCxxxxxxxxxxx", "_K9..CCCCxxxxxxxxxxx", false},
+        {"!", "*", true},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        FILE *f = begin();
+        fprintf(f, "a:%s\nb:%s\n", row[i].a, row[i].b);
+        struct file_auth *auth = opened(f);
+        if ((file_auth_kinds(auth) == 1) != row[i].same)
+            fail_msg("%s and %s", row[i].a, row[i].b);
+        file_auth_close(auth);
+    }
+    (void)state;
+}
+
+static void test_a_line_is_found_without_case_and_names_the_account(void **state)
+{
+    static const struct {
+        const char *typed, *password, *name;
+        enum answer_result result;
+    } row[] = {
+        {"Alice@example.test", "A", "Alice@example.test", ANSWER_YES}, /* the very letters first */
+        {"alice@example.test", "a", "alice@example.test", ANSWER_YES},
+        {"ALICE@EXAMPLE.TEST", "A", "Alice@example.test", ANSWER_YES},
+        {"BOB", "b", "bob", ANSWER_YES},
+        {"Bob", "x", "bob", ANSWER_NO},
+        {"carol", "b", "", ANSWER_NO},
+        {"", "b", "", ANSWER_NO},
+    };
+    FILE *f = begin();
+    /* Of "A", "a" and "b". */
+    fputs("Alice@example.test:$5$rounds=1000$salt$Lxq8cXZtQy5.8uS50S3C.OeOH/FaRHaNyWiJ3gSkMVA\n",
+          f);
+    fputs("alice@example.test:$5$rounds=1000$salt$6r/iIvTVE34hgPJ5hHjCXJ/O.cBunKM7LE5EeVggYb6\n",
+          f);
+    fputs("bob:$5$rounds=1000$salt$BxQRO6p4yP6fpOm.cAizSG8cI9hBCmxM.ZYh86TzrZ4\n", f);
+    struct file_auth *auth = opened(f);
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct span name = {0};
+        assert_int_equal(
+            file_auth_check(auth, span_of(row[i].typed), span_of(row[i].password), 1, &name),
+            row[i].result);
+        if (!span_equal(name, span_of(row[i].name)))
+            fail_msg("%s is %.*s", row[i].typed, (int)name.len, name.at);
+    }
+    file_auth_close(auth);
+    (void)state;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_decoys_have_the_kinds_of_the_files_lines_in_its_proportions),
+        cmocka_unit_test(test_a_decoy_is_the_same_each_time_and_stays_when_the_file_grows),
+        cmocka_unit_test(test_the_time_does_not_tell_who_is_in_a_file_of_mixed_hashes),
+        cmocka_unit_test(test_kinds_differ_by_method_and_cost_and_not_by_salt),
+        cmocka_unit_test(test_a_line_is_found_without_case_and_names_the_account),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
