@@ -19,6 +19,7 @@ struct link {
     SSL *ssl;         /* NULL: not, or not yet, under TLS */
     uint64_t body_at; /* octets of header, message and final dot that have gone out */
     bool connecting;
+    bool used;     /* has had another message before the one in hand */
     bool reserved; /* opened for the handover that it has, and not yet begun: PROXY */
 };
 

@@ -10,39 +10,22 @@
 
 #include "relay/settling.h"
 
-/* ---- kept replies ---- */
-
-int kept_set(struct kept_reply *k, const struct reply *r)
-{
-    buf_free(&k->text);
-    k->code = r->code;
-    memcpy(k->enhanced, r->enhanced, sizeof k->enhanced);
-    return buf_add_span(&k->text, r->arg);
-}
-
-struct reply kept_get(const struct kept_reply *k)
-{
-    struct reply r = {.id = REPLY_OTHER, .code = k->code, .arg = buf_span(&k->text)};
-    r.offence = k->code >= 500 ? OFFENCE_BACKEND : OFFENCE_NONE;
-    memcpy(r.enhanced, k->enhanced, sizeof r.enhanced);
-    return r;
-}
-
-void kept_free(struct kept_reply *k)
-{
-    buf_free(&k->text);
-}
-
 /* ---- what we say ---- */
 
 static bool pipelining(const struct outbound *o)
 {
-    return o->caps & CAP_PIPELINING;
+    return o->ability.caps & CAP_PIPELINING;
 }
 
 static void die(struct outbound *o)
 {
     o->state = OUTBOUND_DEAD;
+}
+
+static void over(struct outbound *o)
+{
+    o->over = true;
+    o->job = NULL;
 }
 
 static void say(struct outbound *o, const char *line)
@@ -58,13 +41,13 @@ static int say_mail(struct outbound *o)
     struct span params = envelope_sender_params(j->envelope);
     int r = buf_addf(&o->out, "MAIL FROM:<%.*s>", (int)sender.len, sender.at);
 
-    if (r == 0 && o->caps & CAP_SIZE)
+    if (r == 0 && o->ability.caps & CAP_SIZE)
         r = buf_addf(&o->out, " SIZE=%lu", (unsigned long)j->size);
-    if (r == 0 && j->eightbit && o->caps & CAP_8BITMIME)
+    if (r == 0 && j->eightbit && o->ability.caps & CAP_8BITMIME)
         r = buf_addf(&o->out, " BODY=8BITMIME");
-    if (r == 0 && j->utf8 && o->caps & CAP_SMTPUTF8)
+    if (r == 0 && j->utf8 && o->ability.caps & CAP_SMTPUTF8)
         r = buf_addf(&o->out, " SMTPUTF8");
-    if (r == 0 && params.len && o->caps & CAP_DSN)
+    if (r == 0 && params.len && o->ability.caps & CAP_DSN)
         r = buf_addf(&o->out, " %.*s", (int)params.len, params.at);
     return r == 0 ? buf_addf(&o->out, "\r\n") : r;
 }
@@ -73,7 +56,7 @@ static int say_rcpt(struct outbound *o, const struct envelope_recipient *to)
 {
     int r = buf_addf(&o->out, "RCPT TO:<%.*s>", (int)to->address.len, to->address.at);
 
-    if (r == 0 && to->params.len && o->caps & CAP_DSN)
+    if (r == 0 && to->params.len && o->ability.caps & CAP_DSN)
         r = buf_addf(&o->out, " %.*s", (int)to->params.len, to->params.at);
     return r == 0 ? buf_addf(&o->out, "\r\n") : r;
 }
@@ -101,8 +84,25 @@ static uint32_t next_recipient(const struct job *j, uint32_t n)
     return n;
 }
 
+uint32_t outbound_needs(const struct job *j)
+{
+    struct envelope_recipient to = {0};
+    bool dsn = envelope_sender_params(j->envelope).len > 0;
+
+    while (!dsn && envelope_next(j->envelope, &to))
+        dsn = to.params.len > 0;
+    return (j->utf8 ? CAP_SMTPUTF8 : 0) | (j->eightbit ? CAP_8BITMIME : 0) | (dsn ? CAP_DSN : 0);
+}
+
+/* XCLIENT may have changed what the backend offers, and a restart what it offered before. */
 static int say_envelope(struct outbound *o)
 {
+    if (outbound_needs(o->job) & ~o->ability.caps) {
+        o->job->lacking = true;
+        over(o);
+        o->state = OUTBOUND_IDLE;
+        return 0;
+    }
     int r = say_mail(o);
 
     o->state = OUTBOUND_MAIL;
@@ -119,13 +119,13 @@ int outbound_begin(struct outbound *o, struct job *job)
     o->job = job;
     o->at = next_recipient(job, 0);
     o->go = false;
-    if (o->introduce & o->caps & CAP_XCLIENT) {
+    if (o->introduce & o->ability.caps & CAP_XCLIENT) {
         o->state = OUTBOUND_XCLIENT;
-        return introduce_xclient(&o->out, &job->who, o->xclient);
+        return introduce_xclient(&o->out, &job->who, o->ability.xclient);
     }
-    if (o->introduce & o->caps & CAP_XFORWARD) {
+    if (o->introduce & o->ability.caps & CAP_XFORWARD) {
         o->state = OUTBOUND_XFORWARD;
-        return introduce_xforward(&o->out, &job->who, o->xforward);
+        return introduce_xforward(&o->out, &job->who, o->ability.xforward);
     }
     return say_envelope(o);
 }
@@ -138,21 +138,47 @@ void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_
 
 bool outbound_is_spent(const struct outbound *o)
 {
-    return o->introduced && !(o->caps & CAP_XCLIENT);
+    return o->introduced && !(o->ability.caps & CAP_XCLIENT);
 }
 
 void outbound_free(struct outbound *o)
 {
     reader_free(&o->reader);
+    kept_free(&o->complaint);
     buf_free(&o->out);
 }
 
 /* ---- what we hear ---- */
 
-static void over(struct outbound *o)
+/* Keeps the words for the log. */
+static void complain(struct outbound *o, enum reply_stage stage, const struct reply *r)
 {
-    o->over = true;
-    o->job = NULL;
+    o->complained_of = (uint8_t)stage;
+    (void)kept_set(&o->complaint, r);
+}
+
+/* What the client is told of this reply to MAIL, RCPT, DATA or the message. A reply about our own
+ * conversation is 451 to the client, and no offence of the client's (R24); true then. */
+static bool translate(struct outbound *o, enum reply_stage stage, struct reply *r)
+{
+    enum reply_speaker speaker = o->introduced || o->proxied ? SPEAKER_CLIENT : SPEAKER_RELAY;
+
+    if (reply_about(stage, speaker, r) == REPLY_ABOUT_US) {
+        complain(o, stage, r);
+        *r = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
+        return true;
+    }
+    r->offence = reply_is_offence(stage, speaker, r) ? OFFENCE_BACKEND : OFFENCE_NONE;
+    return false;
+}
+
+/* Ends the job with what was said of the whole message, before its final dot. */
+static bool keep_whole(struct outbound *o, const struct reply *r)
+{
+    if (kept_set(&o->job->whole, r) == 0)
+        return true;
+    die(o);
+    return false;
 }
 
 /* The job is over before its data; the connection is good for another. */
@@ -161,39 +187,6 @@ static void over_and_reset(struct outbound *o)
     over(o);
     say(o, "RSET");
     o->state = OUTBOUND_RSET;
-}
-
-static void learn(struct outbound *o, struct span text)
-{
-    static const struct {
-        const char *name;
-        uint32_t cap;
-    } known[] = {{"PIPELINING", CAP_PIPELINING},
-                 {"SIZE", CAP_SIZE},
-                 {"8BITMIME", CAP_8BITMIME},
-                 {"SMTPUTF8", CAP_SMTPUTF8},
-                 {"DSN", CAP_DSN},
-                 {"ENHANCEDSTATUSCODES", CAP_ENHANCED},
-                 {"XCLIENT", CAP_XCLIENT},
-                 {"XFORWARD", CAP_XFORWARD},
-                 {"STARTTLS", CAP_STARTTLS},
-                 {0}};
-
-    o->caps = 0;
-    while (text.len) {
-        size_t end = span_find(text, '\n');
-        struct span line = span_first(text, end);
-        struct span word = span_first(line, span_find(line, ' '));
-        for (size_t i = 0; known[i].name; i++)
-            if (span_equal_fold(word, span_of(known[i].name)))
-                o->caps |= known[i].cap;
-        struct span words = span_after(line, word.len + (word.len < line.len));
-        if (span_equal_fold(word, SPAN("XCLIENT")))
-            o->xclient = introduce_attributes(words);
-        if (span_equal_fold(word, SPAN("XFORWARD")))
-            o->xforward = introduce_attributes(words);
-        text = span_after(text, end + (end < text.len));
-    }
 }
 
 static void say_hello(struct outbound *o, struct span name, enum outbound_state next)
@@ -207,12 +200,19 @@ static void say_hello(struct outbound *o, struct span name, enum outbound_state 
         o->state = (uint8_t)next;
 }
 
+/* The connection is of no use any more; the log is told why. */
+static void refused(struct outbound *o, enum reply_stage stage, const struct reply *r)
+{
+    complain(o, stage, r);
+    die(o);
+}
+
 static void on_greeting(struct outbound *o, const struct reply *r)
 {
     if (r->code == 220)
         say_hello(o, span_of(o->hostname), OUTBOUND_HELLO);
     else
-        die(o);
+        refused(o, STAGE_GREETING, r);
 }
 
 static void go_to_envelope(struct outbound *o)
@@ -223,7 +223,8 @@ static void go_to_envelope(struct outbound *o)
 
 /* With 220 the backend takes us for the client and begins anew: so it is the client's own name that
  * it hears now. If it will not, the mail is not to suffer for it; but it must not go as that of
- * the client before either. */
+ * the client before either. With 4xx a backend whose access rules act at once (Postfix with
+ * smtpd_delay_reject = no) puts the client off, and has begun anew. */
 static void on_xclient(struct outbound *o, const struct reply *r)
 {
     struct span helo = o->job->who.helo;
@@ -231,20 +232,28 @@ static void on_xclient(struct outbound *o, const struct reply *r)
     if (r->code == 220) {
         o->introduced = true;
         say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
-    } else if (o->introduced) {
-        die(o);
+    } else if (o->introduced || r->code < 500) {
+        refused(o, STAGE_INTRODUCE, r);
     } else {
+        complain(o, STAGE_INTRODUCE, r);
         go_to_envelope(o);
     }
+}
+
+static void on_xforward(struct outbound *o, const struct reply *r)
+{
+    if (r->code >= 300)
+        complain(o, STAGE_INTRODUCE, r);
+    go_to_envelope(o);
 }
 
 static void on_xhello(struct outbound *o, const struct reply *r)
 {
     if (r->code != 250) {
-        die(o);
+        refused(o, STAGE_HELLO, r);
         return;
     }
-    learn(o, r->arg);
+    ability_learn(&o->ability, r->arg);
     go_to_envelope(o);
 }
 
@@ -259,7 +268,7 @@ static void known(struct outbound *o)
 {
     bool wanted = o->tls != OUTBOUND_TLS_NONE && !o->secure;
 
-    if (wanted && o->caps & CAP_STARTTLS) {
+    if (wanted && o->ability.caps & CAP_STARTTLS) {
         say(o, "STARTTLS");
         o->state = o->state == OUTBOUND_DEAD ? OUTBOUND_DEAD : OUTBOUND_STARTTLS;
     } else if (wanted && o->tls == OUTBOUND_TLS_NEEDED) {
@@ -271,9 +280,12 @@ static void known(struct outbound *o)
 
 static void on_starttls(struct outbound *o, const struct reply *r)
 {
-    if (r->code == 220)
+    if (r->code == 220) {
         o->state = OUTBOUND_SHAKE;
-    else if (o->tls == OUTBOUND_TLS_NEEDED)
+        return;
+    }
+    complain(o, STAGE_TLS, r);
+    if (o->tls == OUTBOUND_TLS_NEEDED)
         die(o);
     else
         be_ready(o);
@@ -290,14 +302,14 @@ static void on_hello(struct outbound *o, const struct reply *r)
     char line[300];
 
     if (r->code == 250) {
-        learn(o, r->arg);
+        ability_learn(&o->ability, r->arg);
         known(o);
     } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
         snprintf(line, sizeof line, "HELO %.255s", o->hostname);
         say(o, line);
         o->state = OUTBOUND_HELO;
     } else {
-        die(o);
+        refused(o, STAGE_HELLO, r);
     }
 }
 
@@ -327,41 +339,61 @@ static void next_rcpt(struct outbound *o)
         die(o);
 }
 
-static void on_mail(struct outbound *o, const struct reply *r)
+/* What is about us may be cured by another connection, or by another backend. */
+static void on_mail(struct outbound *o, struct reply *r)
 {
-    if (r->code >= 300 && kept_set(&o->job->whole, r) < 0) {
+    if (translate(o, STAGE_MAIL, r)) {
         die(o);
         return;
     }
+    if (r->code >= 300 && !keep_whole(o, r))
+        return;
     if (r->code >= 300 && !pipelining(o))
         over_and_reset(o);
     else
         next_rcpt(o);
 }
 
-static void on_rcpt(struct outbound *o, const struct reply *r)
+static void on_rcpt(struct outbound *o, struct reply *r)
 {
     struct job_recipient *to = &o->job->recipient[o->at++];
+    bool stray = r->code >= 300 && r->code < 400; /* no reply to RCPT: whose replies follow it? */
 
+    translate(o, STAGE_RCPT, r);
     to->fate = r->code < 300 ? FATE_TAKEN : r->code < 500 ? FATE_LATER : FATE_REFUSED;
-    if (to->fate != FATE_TAKEN && kept_set(&to->reply, r) < 0)
+    if (stray || (to->fate != FATE_TAKEN && kept_set(&to->reply, r) < 0))
         die(o);
     else
         next_rcpt(o);
 }
 
-static void on_data(struct outbound *o, const struct reply *r)
+static void on_data(struct outbound *o, struct reply *r)
 {
     if (r->code == 354 && o->go) {
         o->state = OUTBOUND_BODY;
     } else if (r->code == 354) { /* there is no way back but to hang up */
         over(o);
         die(o);
-    } else if (o->go && kept_set(&o->job->whole, r) < 0) {
+    } else if (!o->go) {
+        over_and_reset(o);
+    } else if (r->code < 400) {
+        refused(o, STAGE_DATA, r);
+    } else if (translate(o, STAGE_DATA, r)) {
         die(o);
-    } else {
+    } else if (keep_whole(o, r)) {
         over_and_reset(o);
     }
+}
+
+/* A reply amid the message: it has too many octets, say. It holds for the whole message, and what
+ * is left of that cannot be taken back but by hanging up. */
+static void on_body(struct outbound *o, struct reply *r)
+{
+    bool refusal = r->code >= 400;
+
+    if (!translate(o, STAGE_MESSAGE, r) && refusal && keep_whole(o, r))
+        over(o);
+    die(o);
 }
 
 /* LMTP: the next recipient that RCPT had taken. */
@@ -379,14 +411,14 @@ void outbound_sent(struct outbound *o)
     o->state = OUTBOUND_FINAL;
 }
 
-static void on_final(struct outbound *o, const struct reply *said)
+/* Behind a reply that is none to the final dot, or with which the backend's connection ends, the
+ * next message gets another connection. */
+static void on_final(struct outbound *o, struct reply *r)
 {
     struct job *j = o->job;
-    struct reply copy = *said, *r = &copy;
-    bool going = said->code == 421;
+    bool going = r->code == 421 || (r->code >= 300 && r->code < 400);
 
-    if (going) /* it is the backend's connection that ends, not the client's */
-        r->code = 451;
+    translate(o, STAGE_MESSAGE, r);
     enum fate fate = r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
 
     if (kept_set(&j->whole, r) < 0) {
@@ -411,9 +443,28 @@ static void on_final(struct outbound *o, const struct reply *said)
     o->state = going ? OUTBOUND_DEAD : OUTBOUND_IDLE;
 }
 
-static void on_reply(struct outbound *o, const struct reply *r)
+/* The stage of the conversation that a reply in this state belongs to. */
+static enum reply_stage stage_of(enum outbound_state state)
 {
+    static const uint8_t stage[] = {
+        [OUTBOUND_GREETING] = STAGE_GREETING,  [OUTBOUND_HELLO] = STAGE_HELLO,
+        [OUTBOUND_HELO] = STAGE_HELLO,         [OUTBOUND_STARTTLS] = STAGE_TLS,
+        [OUTBOUND_XCLIENT] = STAGE_INTRODUCE,  [OUTBOUND_XHELLO] = STAGE_HELLO,
+        [OUTBOUND_XFORWARD] = STAGE_INTRODUCE, [OUTBOUND_MAIL] = STAGE_MAIL,
+        [OUTBOUND_RCPT] = STAGE_RCPT,          [OUTBOUND_DATA] = STAGE_DATA,
+        [OUTBOUND_BODY] = STAGE_MESSAGE,       [OUTBOUND_FINAL] = STAGE_MESSAGE,
+        [OUTBOUND_DEAD] = STAGE_MESSAGE};
+
+    return (enum reply_stage)stage[state];
+}
+
+static void on_reply(struct outbound *o, struct reply *r)
+{
+    bool asked = o->state != OUTBOUND_IDLE && o->state != OUTBOUND_RSET;
+
     if (r->code == 421 && o->state != OUTBOUND_FINAL) { /* it is going: as if it had gone already */
+        if (asked)
+            complain(o, stage_of((enum outbound_state)o->state), r);
         die(o);
         return;
     }
@@ -424,15 +475,15 @@ static void on_reply(struct outbound *o, const struct reply *r)
     case OUTBOUND_STARTTLS: on_starttls(o, r); break;
     case OUTBOUND_XCLIENT: on_xclient(o, r); break;
     case OUTBOUND_XHELLO: on_xhello(o, r); break;
-    case OUTBOUND_XFORWARD: go_to_envelope(o); break;
+    case OUTBOUND_XFORWARD: on_xforward(o, r); break;
     case OUTBOUND_MAIL: on_mail(o, r); break;
     case OUTBOUND_RCPT: on_rcpt(o, r); break;
     case OUTBOUND_DATA: on_data(o, r); break;
+    case OUTBOUND_BODY: on_body(o, r); break;
     case OUTBOUND_FINAL: on_final(o, r); break;
     case OUTBOUND_RSET: o->state = r->code == 250 ? OUTBOUND_IDLE : OUTBOUND_DEAD; break;
     case OUTBOUND_IDLE: /* it speaks unasked */
     case OUTBOUND_SHAKE:
-    case OUTBOUND_BODY:
     case OUTBOUND_DEAD: die(o); break;
     }
 }

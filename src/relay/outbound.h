@@ -10,34 +10,13 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "relay/ability.h"
 #include "relay/introduce.h"
+#include "relay/kept.h"
 #include "smtp/envelope.h"
 #include "smtp/reader.h"
 #include "smtp/reply.h"
-
-enum outbound_cap {
-    CAP_PIPELINING = 1,
-    CAP_SIZE = 2,
-    CAP_8BITMIME = 4,
-    CAP_SMTPUTF8 = 8,
-    CAP_DSN = 16,
-    CAP_ENHANCED = 32,
-    CAP_XCLIENT = 64,
-    CAP_XFORWARD = 128,
-    CAP_STARTTLS = 256,
-};
-
-/* A reply that has been kept. */
-struct kept_reply {
-    uint16_t code;
-    uint8_t enhanced[3];
-    struct buf text;
-};
-
-/* 0 or -ENOMEM; what was kept before is freed. */
-int kept_set(struct kept_reply *k, const struct reply *r);
-struct reply kept_get(const struct kept_reply *k);
-void kept_free(struct kept_reply *k);
+#include "smtp/verdict.h"
 
 enum fate {
     FATE_OPEN,    /* nothing heard yet */
@@ -66,6 +45,7 @@ struct job {
     uint32_t recipients;
     struct kept_reply whole; /* what was said to MAIL, to DATA, or to the message by SMTP */
     bool sent;               /* the final dot is on its way: it may have been taken */
+    bool lacking; /* the backend does not have what this message needs: nothing was said of it */
 };
 
 enum outbound_state {
@@ -98,14 +78,16 @@ struct outbound {
     struct buf out; /* to be sent */
     struct job *job;
     const char *hostname;
-    uint32_t caps;              /* enum outbound_cap */
-    uint32_t xclient, xforward; /* the attributes that it takes, enum introduce_attribute */
+    struct ability ability;
+    struct kept_reply complaint; /* about us, not about the mail: for the log; code 0: none */
+    uint8_t complained_of;       /* enum reply_stage */
     uint32_t introduce; /* of CAP_XCLIENT, CAP_XFORWARD: what is to be used where it is had */
     uint32_t at;        /* the recipient whose reply comes next */
     uint8_t state;      /* enum outbound_state */
     bool lmtp;
     bool served;     /* has been ready for work */
     bool introduced; /* by XCLIENT: the backend takes this connection for some client's */
+    bool proxied;    /* ... or by a PROXY header */
     bool secure;     /* under TLS */
     uint8_t tls;     /* enum outbound_tls */
     bool over;       /* the job has come to its end: take it and reset this */
@@ -116,7 +98,12 @@ struct outbound {
  * `hostname` is borrowed for its life. */
 void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce);
 
-/* In OUTBOUND_IDLE only. Returns 0 or -ENOMEM. */
+/* What the backend must have for this message (enum outbound_cap): a parameter of the client is
+ * never left out (RFC 6531 3.2, RFC 6152 3, RFC 3461 5.2). */
+uint32_t outbound_needs(const struct job *j);
+
+/* In OUTBOUND_IDLE only. Returns 0 or -ENOMEM. A backend without what the message needs ends the
+ * job at once: job.lacking. */
 int outbound_begin(struct outbound *o, struct job *job);
 
 /* Whether the backend takes this connection for one client's for good: Postfix goes by the address

@@ -46,6 +46,36 @@ static void went_down(struct backend *b)
         loop_alarm(b->relay->kit.loop, &b->retry, b->relay->kit.loop->now + b->backoff_ms);
 }
 
+/* What a backend says of us, not of the mail, is for its administrator: the client hears 451
+ * (R24). */
+static void tell_complaint(struct link *l)
+{
+    static const char *const stages[STAGE_COUNT] = {[STAGE_GREETING] = "the connection",
+                                                    [STAGE_HELLO] = "EHLO",
+                                                    [STAGE_TLS] = "STARTTLS",
+                                                    [STAGE_INTRODUCE] = "XCLIENT or XFORWARD",
+                                                    [STAGE_LOGIN] = "AUTH",
+                                                    [STAGE_MAIL] = "MAIL",
+                                                    [STAGE_RCPT] = "RCPT",
+                                                    [STAGE_DATA] = "DATA",
+                                                    [STAGE_MESSAGE] = "the message"};
+    struct outbound *o = &l->outbound;
+    struct backend *b = l->backend;
+    uint64_t now = link_loop(l)->now;
+    struct reply r = kept_get(&o->complaint);
+
+    if (r.code == 0)
+        return;
+    if (!b->complained_ms || now - b->complained_ms >= POOL_COMPLAINT_MS) {
+        log_warn("backend %s refuses mired, not the mail, at %s: %u %u.%u.%u %.*s", b->config->name,
+                 stages[o->complained_of], r.code, r.enhanced[0], r.enhanced[1], r.enhanced[2],
+                 (int)r.arg.len, r.arg.at ? r.arg.at : "");
+        b->complained_ms = now ? now : 1;
+    }
+    kept_free(&o->complaint);
+    o->complaint.code = 0;
+}
+
 /* ---- links ---- */
 
 static void link_ready(struct loop *loop, struct watch *watch, uint32_t events);
@@ -108,6 +138,7 @@ static int link_open(struct backend *b, struct handover *h)
     if (h) {
         l->handover = h;
         l->reserved = true;
+        l->outbound.proxied = true; /* only with a PROXY header is a link opened for one client */
         h->link = l;
         h->backend = b;
     }
@@ -184,6 +215,10 @@ static void link_broke(struct link *l)
 {
     struct handover *h = l->handover;
     struct backend *b = l->backend;
+
+    if (h) /* on a connection that served others it may have been the connection's fault */
+        h->refused = l->outbound.complaint.code && !l->used;
+    tell_complaint(l);
     /* It served a moment ago, and may only be changing places with its successor: one more try at
      * once. But one that takes connections and serves nobody is left alone until its retry. */
     bool never_served = l->connecting && !l->outbound.served;
@@ -259,23 +294,32 @@ static void go_on(struct link *l)
             struct handover *h = l->handover;
             l->outbound.over = false;
             l->handover = NULL;
+            l->used = true;
             h->link = NULL;
             if (l->outbound.state == OUTBOUND_IDLE)
                 link_timer(l, POOL_IDLE_MS);
             handover_over(h);
         }
-        if (l->outbound.state == OUTBOUND_DEAD || !link_write(l) || !link_shake(l)) {
+        if (l->outbound.state == OUTBOUND_DEAD) {
             link_broke(l);
             return;
         }
+        if (!link_write(l) || !link_shake(l)) {
+            if (l->outbound.state == OUTBOUND_BODY)
+                link_read(l); /* it may have said why it takes no more of the message */
+            l->outbound.state = OUTBOUND_DEAD;
+            continue;
+        }
+        tell_complaint(l);
         if (l->connecting && l->outbound.state == OUTBOUND_IDLE) {
             l->connecting = false;
             b->connecting--;
-            b->caps = l->outbound.caps;
+            b->ability = l->outbound.ability;
             set_up(b, true);
-            if ((l->outbound.introduce & ~b->caps) && !b->told_missing) {
+            if ((l->outbound.introduce & ~b->ability.caps) && !b->told_missing) {
                 log_warn("backend %s does not take %s from us", b->config->name,
-                         b->config->xclient && !(b->caps & CAP_XCLIENT) ? "XCLIENT" : "XFORWARD");
+                         b->config->xclient && !(b->ability.caps & CAP_XCLIENT) ? "XCLIENT"
+                                                                                : "XFORWARD");
                 b->told_missing = true;
             }
             relay_changed(b->relay);

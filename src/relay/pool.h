@@ -17,6 +17,7 @@ struct relay;
 struct link;
 
 enum {
+    POOL_COMPLAINT_MS = 60000, /* between two lines of the log on what a backend says of us */
     POOL_CONNECT_MS = 10000,
     POOL_REPLY_MS = 60000, /* to anything before the final dot */
     POOL_FINAL_MS =
@@ -44,6 +45,8 @@ struct handover {
     struct buf user; /* authenticated as, or empty */
     uint32_t tried;  /* a bit for each backend that broke with it */
     uint8_t breaks;  /* of connections under it, so far */
+    bool refused; /* the last connection was refused as ours: the same backend will do so again */
+    bool lacking; /* a backend could not take it for want of an extension */
     bool abandoned;
     void (*done)(void *arg, const struct relay_result *result);
     void *arg;
@@ -59,8 +62,9 @@ struct backend {
     struct handover *queue, **queue_tail;
     struct alarm retry;
     uint64_t backoff_ms;
-    unsigned turn; /* which address of its name is tried */
-    uint32_t caps;
+    unsigned turn;          /* which address of its name is tried */
+    struct ability ability; /* as the last of its connections told */
+    uint64_t complained_ms; /* when the log was told last what it says of us; 0: never */
     bool known, up;
     bool plain;        /* its TLS does not work, and is not insisted on */
     bool told_missing; /* that it has no XCLIENT or XFORWARD */

@@ -35,7 +35,7 @@ static void tell(struct handover *h, const struct relay_result *result)
 static void tell_later(struct handover *h, bool duplicate)
 {
     struct relay_result result = {
-        .reply = reply_make(REPLY_BACKEND_DOWN, (struct span){0}),
+        .reply = reply_make(h->lacking ? REPLY_LACKING : REPLY_BACKEND_DOWN, (struct span){0}),
         .backend = h->backend ? h->backend->config->name : "-",
         .duplicate_possible = duplicate,
     };
@@ -44,11 +44,23 @@ static void tell_later(struct handover *h, bool duplicate)
 
 /* ---- which backend ---- */
 
-static bool can_take(const struct backend *b, const struct handover *h)
+static bool fits(const struct backend *b, const struct handover *h)
 {
-    if (!b->known)
+    return b->ability.size_max == 0 || h->job.size <= b->ability.size_max;
+}
+
+/* A message that is too large for this backend is another's, even if that is down now; one that is
+ * too large for all is refused in a backend's own words. */
+static bool can_take(const struct relay *r, const struct backend *b, struct handover *h)
+{
+    if (!fits(b, h))
+        for (size_t i = 0; i < r->backends; i++)
+            if (fits(&r->backend[i], h))
+                return false;
+    if (!b->known || !b->up || (outbound_needs(&h->job) & ~b->ability.caps) == 0)
         return true;
-    return (!h->job.utf8 || b->caps & CAP_SMTPUTF8) && (!h->job.eightbit || b->caps & CAP_8BITMIME);
+    h->lacking = true;
+    return false;
 }
 
 /* Gives the hand-over to the first backend that is up, or else to one that may have come up again;
@@ -60,7 +72,8 @@ static bool place(struct relay *r, struct handover *h)
     for (int down = 0; down < 2; down++)
         for (size_t i = 0; i < r->backends; i++) {
             struct backend *b = &r->backend[(first + i) % r->backends];
-            if (h->tried >> (b->index % 32) & 1 || (b->known && !b->up) != down || !can_take(b, h))
+            if (h->tried >> (b->index % 32) & 1 || (b->known && !b->up) != down ||
+                !can_take(r, b, h))
                 continue;
             if (pool_put(b, h))
                 return true;
@@ -71,24 +84,43 @@ static bool place(struct relay *r, struct handover *h)
 
 /* ---- ends ---- */
 
-void handover_over(struct handover *h)
-{
-    struct relay *r = h->relay;
-    struct relay_result result = {.backend = h->backend->config->name};
-
-    result.reply = settling_end(&h->job, r->kit.settle, r->kit.loop->wall, &result.accepted);
-    if (h->abandoned)
-        settling_unheard(&h->job, r->kit.settle, r->kit.loop->wall);
-    tell(h, &result);
-}
-
-/* Forgets what the broken connection said. */
+/* Forgets what a backend said before. */
 static void begin_again(struct handover *h)
 {
     for (uint32_t i = 0; i < h->job.recipients; i++)
         if (h->job.recipient[i].fate != FATE_HAS_IT)
             h->job.recipient[i].fate = FATE_OPEN;
     h->job.whole.code = 0;
+    h->job.lacking = false;
+}
+
+/* The backend has lost what the message needs since its last connection: another one may have it.
+ * When the client comes again it is not offered that any more. */
+static void lacks(struct handover *h)
+{
+    struct relay *r = h->relay;
+
+    begin_again(h);
+    h->lacking = true;
+    h->tried |= (uint32_t)1 << (h->backend->index % 32);
+    if (h->abandoned || r->closing || !place(r, h))
+        tell_later(h, false);
+}
+
+void handover_over(struct handover *h)
+{
+    struct relay *r = h->relay;
+    struct relay_result result = {.backend = h->backend->config->name};
+
+    if (h->job.lacking) {
+        lacks(h);
+        return;
+    }
+
+    result.reply = settling_end(&h->job, r->kit.settle, r->kit.loop->wall, &result.accepted);
+    if (h->abandoned)
+        settling_unheard(&h->job, r->kit.settle, r->kit.loop->wall);
+    tell(h, &result);
 }
 
 void handover_broke(struct handover *h, bool started)
@@ -109,8 +141,9 @@ void handover_broke(struct handover *h, bool started)
         h->breaks = (uint8_t)(h->breaks + started);
         if (place(r, h))
             return;
-        h->tried &= ~mine; /* nobody else has it: a fresh connection to the same one */
-        if (started && place(r, h))
+        if (!h->refused)
+            h->tried &= ~mine; /* nobody else has it: a fresh connection to the same one */
+        if (started && !h->refused && place(r, h))
             return;
     }
     tell_later(h, false);
@@ -210,11 +243,11 @@ void relay_changed(struct relay *r)
         if (!b->up)
             continue;
         any = true;
-        if (!(b->caps & CAP_8BITMIME))
+        if (!(b->ability.caps & CAP_8BITMIME))
             offer &= ~(uint32_t)SMTP_OFFER_8BITMIME;
-        if (!(b->caps & CAP_SMTPUTF8))
+        if (!(b->ability.caps & CAP_SMTPUTF8))
             offer &= ~(uint32_t)SMTP_OFFER_SMTPUTF8;
-        if (!(b->caps & CAP_DSN))
+        if (!(b->ability.caps & CAP_DSN))
             offer &= ~(uint32_t)SMTP_OFFER_DSN;
     }
     if (any && r->kit.changed)

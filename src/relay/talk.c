@@ -194,7 +194,7 @@ int talk_ready(struct talk *t)
 
 bool talk_pipelines(const struct talk *t)
 {
-    return t->outbound.caps & CAP_PIPELINING;
+    return t->outbound.ability.caps & CAP_PIPELINING;
 }
 
 int talk_say(struct talk *t, struct span out)

@@ -72,6 +72,7 @@ static void finish(struct reply_reader *r, struct reply *reply)
         text = span_after(text, first.len ? (size_t)(first.at - text.at) : before);
     reply->arg = text;
     r->code = 0;
+    r->octets = 0;
 }
 
 enum reader_result reader_take(struct reply_reader *r, struct span *in, struct reply *reply)
@@ -84,7 +85,9 @@ enum reader_result reader_take(struct reply_reader *r, struct span *in, struct r
         bool last = false, whole = end < in->len;
 
         *in = span_after(*in, end + whole);
-        if (r->line.len + piece.len > READER_LINE_MAX || buf_add_span(&r->line, piece) < 0)
+        r->octets += (uint32_t)(piece.len < READER_REPLY_MAX ? piece.len : READER_REPLY_MAX);
+        if (r->octets > READER_REPLY_MAX ||
+            buf_add_span(&r->line, span_first(piece, READER_LINE_MAX - r->line.len)) < 0)
             return READER_BROKEN;
         if (!whole)
             return READER_MORE;
@@ -104,5 +107,6 @@ void reader_free(struct reply_reader *r)
 {
     buf_free(&r->line);
     buf_free(&r->text);
+    r->octets = 0;
     r->code = 0;
 }

@@ -39,6 +39,7 @@
     R(BACKEND_DOWN, 451, 4, 3, 0, NONE, "Mail cannot be handed on now, try again")                 \
     R(SETTLE_LATER, 451, 4, 3, 0, NONE, "Recipients answered differently, try again")              \
     R(TOO_MANY, 452, 4, 5, 3, NONE, "Too many recipients")                                         \
+    R(LACKING, 451, 4, 3, 3, NONE, "The server behind lacks an extension asked for, try again")    \
     R(APART, 452, 4, 5, 3, NONE, "Send to this recipient apart from the others")                   \
     R(NO_SPACE, 452, 4, 3, 1, NONE, "No room for the message now")                                 \
     R(AUTH_LATER, 454, 4, 7, 0, NONE, "Temporary authentication failure")                          \

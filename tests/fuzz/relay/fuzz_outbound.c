@@ -1,6 +1,6 @@
 /* Whatever a backend says, in whatever pieces: the hand-over ends in one of its states, never says
  * more than an envelope and a few words, and no message counts as delivered before its final dot
- * was sent. The first octet picks LMTP and the size of the pieces. */
+ * was sent. The first octet picks LMTP, whether DSN is needed, and the size of the pieces. */
 #include <assert.h>
 #include <stdint.h>
 
@@ -32,13 +32,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < 1)
         return 0;
-    envelope_set_sender(&envelope, SPAN("a@b.test"), SPAN("RET=HDRS"));
+    envelope_set_sender(&envelope, SPAN("a@b.test"),
+                        data[0] & 2 ? SPAN("RET=HDRS") : (struct span){0});
     for (int i = 0; i < RECIPIENTS; i++)
         envelope_add_recipient(&envelope, SPAN("x@example.test"), (struct span){0});
     struct job job = {
         .envelope = &envelope, .size = 100, .recipient = recipient, .recipients = RECIPIENTS};
     outbound_start(&o, data[0] & 1, "mired.test", 0);
-    size_t piece = 1 + (data[0] >> 1);
+    size_t piece = 1 + (data[0] >> 2);
     for (size_t at = 1; at < size && o.state != OUTBOUND_DEAD && !o.over; at += piece) {
         size_t n = size - at < piece ? size - at : piece;
         outbound_input(&o, (struct span){(const char *)data + at, n});

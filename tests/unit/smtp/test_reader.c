@@ -62,6 +62,25 @@ static void test_what_is_no_reply_is_not_taken_for_one(void **state)
     }
 }
 
+/* field notes 7: a message that was taken with many words is a message that was taken. */
+static void test_a_long_line_is_cut(void **state)
+{
+    struct reply_reader r = {0};
+    struct reply reply;
+    static char line[READER_REPLY_MAX];
+
+    memset(line, 'x', sizeof line);
+    memcpy(line, "250 ", 4);
+    for (size_t size = READER_LINE_MAX - 10; size < READER_REPLY_MAX; size *= 2) {
+        struct span in = {line, size}, end = SPAN("\r\n");
+        assert_int_equal(reader_take(&r, &in, &reply), READER_MORE);
+        assert_true(r.line.len <= READER_LINE_MAX);
+        assert_int_equal(reader_take(&r, &end, &reply), READER_REPLY);
+        assert_int_equal(reply.code, 250);
+    }
+    reader_free(&r);
+}
+
 static void test_a_line_without_end_is_bounded(void **state)
 {
     struct reply_reader r = {0};
@@ -70,9 +89,10 @@ static void test_a_line_without_end_is_bounded(void **state)
     enum reader_result result = READER_MORE;
 
     memset(line, 'x', sizeof line);
-    for (int i = 0; i < 4 && result == READER_MORE; i++) {
+    for (int i = 0; i < 2000 && result == READER_MORE; i++) {
         struct span in = {line, sizeof line};
         result = reader_take(&r, &in, &reply);
+        assert_true(r.line.len <= READER_LINE_MAX);
     }
     assert_int_equal(result, READER_BROKEN);
     reader_free(&r);
@@ -113,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_replies_are_read_in_any_pieces),
         cmocka_unit_test(test_what_is_no_reply_is_not_taken_for_one),
+        cmocka_unit_test(test_a_long_line_is_cut),
         cmocka_unit_test(test_a_line_without_end_is_bounded),
         cmocka_unit_test(test_a_reply_without_end_takes_bounded_memory),
         cmocka_unit_test(test_what_follows_a_reply_is_left_for_the_next),
