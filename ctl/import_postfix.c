@@ -137,8 +137,9 @@ static unsigned long seconds_of(struct span value)
 static void take_time(struct postfix *p, struct span name, struct span value)
 {
     import_time(p->im, "smtpd_error_sleep_time", seconds_of(value));
-    import_note(p->im, "and there: smtpd_error_sleep_time = 0, for mired waits now, before Postfix "
-                       "hears of it");
+    import_note(p->im,
+                "-o smtpd_error_sleep_time=0 for mired's listener in master.cf: mired waits "
+                "now, and Postfix would keep mired's lookups waiting, those of good mail too");
 }
 
 static void take_networks(struct postfix *p, struct span name, struct span value)
@@ -331,7 +332,9 @@ void import_postfix(struct import *im, struct span text)
                     "mired takes port 25; in master.cf Postfix gets 127.0.0.1:10025 inet n - n - "
                     "- smtpd in place of smtp inet, and mired.conf backend "
                     "\"smtp://127.0.0.1:10025\" { xclient = true } with "
-                    "smtpd_authorized_xclient_hosts = 127.0.0.1 there");
+                    "smtpd_authorized_xclient_hosts = 127.0.0.1 there; and -o "
+                    "smtpd_error_sleep_time=0 on that listener, for Postfix would keep mired's "
+                    "lookups of good mail waiting after others' errors");
     }
     for (size_t i = 0; i < p.count; i++)
         buf_free(&p.at[i].value);

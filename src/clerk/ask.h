@@ -30,6 +30,7 @@ struct ask_head {
     uint16_t kind;   /* enum ask_kind */
     uint16_t first;  /* octets of the first text: folded address | user | message */
     uint16_t second; /* octets of the second: nothing | password | what TLS has to bind to */
+    uint32_t rank;   /* ASK_RECIPIENT: enum fair_rank, how it is queued */
     struct addr client;
 };
 

@@ -1,6 +1,8 @@
-/* The clerk process: takes a question, asks whoever knows, answers. Blocking and simple: a slow
- * directory keeps one clerk, and whichever is idle takes the next question. The first clerk also
- * has a thread that looks up where backends are that are configured by their names. */
+/* The clerk process: takes questions, asks whoever knows, answers.
+ *
+ * Directories are asked many questions at once (directory.h): a clerk takes what there is to take
+ * and never waits for one of them. Passwords are checked one at a time. The first clerk also has a
+ * thread that looks up where backends are that are configured by their names. */
 #include "clerk/clerk.h"
 
 #include <errno.h>
@@ -70,6 +72,18 @@ static bool check_password(struct clerk *c, const struct auth_asker *asker, stru
     return now;
 }
 
+static bool ask_directory(struct clerk *c, const struct ask *q, struct span address,
+                          struct answer *a)
+{
+    struct directory_asker asker = {.id = q->head.id,
+                                    .slot = q->head.slot,
+                                    .rank = q->head.rank < FAIR_RANKS ? (enum fair_rank)q->head.rank
+                                                                      : FAIR_DEBT,
+                                    .client = q->head.client};
+
+    return directory_ask(c->directory, &asker, address, a);
+}
+
 /* False: the answer comes later. */
 static bool answer_to(struct clerk *c, const struct ask *q, struct answer *a)
 {
@@ -79,7 +93,7 @@ static bool answer_to(struct clerk *c, const struct ask *q, struct answer *a)
     bool now = true;
 
     switch ((enum ask_kind)q->head.kind) {
-    case ASK_RECIPIENT: directory_ask(c->directory, first, a); break;
+    case ASK_RECIPIENT: now = ask_directory(c, q, first, a); break;
     case ASK_PASSWORD: now = check_password(c, &asker, first, second, &q->head.client, a); break;
     case ASK_SCRAM:
         if (q->head.talk)
@@ -101,7 +115,13 @@ static void answer_one(struct clerk *c, struct ask *q)
                    (size_t)q->head.first + q->head.second); /* it may have been a password */
     if (now)
         send_answer(c, q->head.slot, &a);
-    directory_renew(c->directory);
+}
+
+/* A directory's answer that has come later. */
+static void recipient_answered(void *arg, const struct directory_asker *asker,
+                               const struct answer *answer)
+{
+    send_answer(arg, asker->slot, answer);
 }
 
 /* An answer that has come later. */
@@ -155,7 +175,7 @@ static int wait_ms(struct clerk *c)
 
 /* ---- serving ---- */
 
-enum source { CONTROL, OWN, FIRST, STRANGERS, VERIFIER, SOURCES };
+enum source { CONTROL, OWN, FIRST, STRANGERS, DIRECTORIES, VERIFIER, SOURCES };
 
 /* Adds what is to be waited for; -1 is nothing, and what is watched already stays so. The queues
  * are all clerks': a question wakes one clerk that waits, not every one (EPOLLEXCLUSIVE). */
@@ -172,7 +192,8 @@ static bool watch_all(const struct clerk *c, int set)
 {
     return watch(set, c->kit->control, CONTROL) && watch(set, c->kit->own, OWN) &&
            watch(set, c->kit->ask[ASK_FIRST], FIRST) &&
-           watch(set, c->kit->ask[ASK_STRANGERS], STRANGERS);
+           watch(set, c->kit->ask[ASK_STRANGERS], STRANGERS) &&
+           watch(set, directory_fd(c->directory), DIRECTORIES);
 }
 
 /* What there is of each source. False: waiting fails. */
@@ -222,7 +243,9 @@ static void serve(struct clerk *c, int set)
             return;
         if (ready[VERIFIER])
             auth_read(c->auth);
-        /* Of each: who waits for the others' sake waits for a moment, or one question, only. */
+        if (ready[DIRECTORIES])
+            directory_read(c->directory);
+        /* Of each, what can be taken within a moment. */
         if (!answer_from(c, kit->own, ready[OWN]) ||
             !answer_from(c, kit->ask[ASK_FIRST], ready[FIRST]) ||
             !answer_from(c, kit->ask[ASK_STRANGERS], ready[STRANGERS]))
@@ -269,11 +292,14 @@ static bool keep_looking_up(const struct clerk_kit *kit)
 int clerk_run(const struct clerk_kit *kit)
 {
     struct auth_kit auth = {kit->config, kit->places, kit->index, kit->decoys, kit->shapes};
-    struct clerk c = {.kit = kit,
-                      .directory = directory_open(kit->config, kit->cache, kit->places),
-                      .auth = auth_open(&auth),
-                      .nice = getpriority(PRIO_PROCESS, 0)};
+    struct clerk c = {.kit = kit, .auth = auth_open(&auth), .nice = getpriority(PRIO_PROCESS, 0)};
+    struct directory_kit directory = {.config = kit->config,
+                                      .cache = kit->cache,
+                                      .places = kit->places,
+                                      .answered = recipient_answered,
+                                      .arg = &c};
     int set = epoll_create1(EPOLL_CLOEXEC);
+    c.directory = directory_open(&directory);
     bool ready = c.directory && c.auth && set >= 0 && watch_all(&c, set) &&
                  (kit->index > 0 || keep_looking_up(kit));
 

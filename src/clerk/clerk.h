@@ -1,4 +1,5 @@
-/* The clerk: a process that asks directories and checks passwords, blocking and simple. */
+/* The clerk: a process that asks directories, many questions at once, and checks passwords, one at
+ * a time. */
 #ifndef MIRED_CLERK_CLERK_H
 #define MIRED_CLERK_CLERK_H
 

@@ -98,6 +98,7 @@ struct config {
     char *hostname;
     struct config_strings domains; /* folded: lower case, A-labels */
     uint32_t workers, clerks;      /* already resolved: never 0 */
+    uint32_t lookups;              /* questions that directories are asked at once; all clerks */
     char *user;
     char *state, *run;
     enum log_format log;

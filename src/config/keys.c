@@ -23,6 +23,7 @@ const struct key keys_main[] = {
     {"domains", KEY_TEXTS, AT(config, domains)},
     {"workers", KEY_COUNT, AT(config, workers), 0, 1024},
     {"clerks", KEY_COUNT, AT(config, clerks), 1, 256},
+    {"lookups", KEY_COUNT, AT(config, lookups), 1, 4096},
     {"user", KEY_TEXT, AT(config, user)},
     {"state", KEY_TEXT, AT(config, state)},
     {"run", KEY_TEXT, AT(config, run)},

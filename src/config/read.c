@@ -475,6 +475,7 @@ static struct config *config_new(const char *path)
     c->run = strdup("/run/mired");
     c->recipient_delimiter = strdup("+");
     c->clerks = 2;
+    c->lookups = 32;
     c->log_level = LOG_INFO;
     c->size_max = (uint64_t)50 << 20;
     c->spool_max = (uint64_t)1 << 30;

@@ -1,37 +1,65 @@
-/* Directories: who is a recipient. Blocking; used by clerks (and `mirectl recipient` through them).
+/* Directories: who is a recipient. Used by clerks (and `mirectl recipient` through them).
  *
- * A directory is opened once per clerk from its section of the configuration and asked for one
- * folded address at a time. Which addresses are tried (with and without the tag, @domain) is
- * decided in directory.c for all sources alike. */
+ * A directory is opened once per clerk from its section of the configuration and asked for folded
+ * addresses, many at a time: nothing here waits for a remote source, threads of its own do
+ * (askers.h). Which addresses are tried (with and without the tag, @domain) is decided in
+ * directory.c for all sources alike. All functions are for one thread. */
 #ifndef MIRED_DIRECTORY_DIRECTORY_H
 #define MIRED_DIRECTORY_DIRECTORY_H
+
+#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "clerk/ask.h"
+#include "directory/fair.h"
 
 struct cache;
 struct config;
 struct places;
 struct directory; /* all configured sources, in order */
 
-/* `cache` is shared with the other clerks, `places` says where backends with a name are (or is
- * NULL); both outlive this. Never fails for what a source lacks
- * (an unreadable file is a warning, and its answers ANSWER_LATER until it can be read). NULL only
- * without memory. */
-struct directory *directory_open(const struct config *config, struct cache *cache,
-                                 const struct places *places);
+/* Who asks, for whom: where the answer goes, and how the question is queued. */
+struct directory_asker {
+    uint64_t id;
+    uint16_t slot;
+    enum fair_rank rank;
+    struct addr client; /* ADDR_NONE: our own */
+};
+
+/* `answer` has the asker's id. */
+typedef void directory_answered(void *arg, const struct directory_asker *asker,
+                                const struct answer *answer);
+
+struct directory_kit {
+    const struct config *config;
+    struct cache *cache;         /* shared with the other clerks */
+    const struct places *places; /* where backends with a name are; NULL: none has one */
+    directory_answered *answered;
+    void *arg;
+};
+
+/* What the kit points to outlives the directory. Never fails for what a source lacks (an unreadable
+ * file is a warning, and its answers ANSWER_LATER until it can be read). NULL without memory, or
+ * when a password_file cannot be read. */
+struct directory *directory_open(const struct directory_kit *kit);
+
+/* What is being asked is not waited for: it is left to the end of the process. */
 void directory_close(struct directory *d);
 
 /* Asks the sources in order: the first YES wins; a NO falls through to the next; a reply of the
  * backend's own (OTHER) ends it; LATER anywhere without a YES is LATER (a directory that is down
- * gives 451, never 550). `address` is local@domain, folded. Fills result, source, and
- * code/enhanced/text for ANSWER_OTHER. */
-void directory_ask(struct directory *d, struct span address, struct answer *out);
+ * gives 451, never 550). `address` is local@domain, folded. True: what the files and the cache know
+ * has been enough, and result, source, and code/enhanced/text for ANSWER_OTHER are in *out. False:
+ * kit->answered is called once, now or later. Nobody is told an answer later than ASK_TIMEOUT_MS.
+ */
+bool directory_ask(struct directory *d, const struct directory_asker *asker, struct span address,
+                   struct answer *out);
 
-/* What directory_ask() left for when the answer has been sent: asks a source anew for what will
- * soon be too old. */
-void directory_renew(struct directory *d);
+/* Readable when sources have answered; then directory_read() tells whom they have answered. */
+int directory_fd(const struct directory *d);
+void directory_read(struct directory *d);
 
 /* Tries sources that are down again, without waiting to be asked. Returns in how many ms to call it
  * again; -1: when somebody has been asked. */

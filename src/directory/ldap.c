@@ -1,10 +1,12 @@
-/* LDAP, OpenLDAP's library: one bound connection, made anew when it breaks.
+/* LDAP, OpenLDAP's library: one bound connection, made anew when it breaks; each thread that asks
+ * has one.
  *
  * The password is read from its file when the clerk starts and stands in this process only. Of
  * several servers the one that answered last is asked first. The library could go through a list
  * of them by itself, but would stay with one that takes connections and then says nothing. */
 #include <errno.h>
 #include <ldap.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,9 +22,10 @@ enum { LDAP_S = 3, KEEPALIVE_S = 60, PASSWORD_MAX = 1024 };
 struct ldap_directory {
     const struct config_recipients *config;
     char password[PASSWORD_MAX];
-    LDAP *ldap;    /* NULL: not bound */
-    size_t server; /* of config->url: where it is, or will be tried first */
-    int told[];    /* of each server, the error that has been logged; it is not repeated */
+    LDAP *ldap;        /* NULL: not bound */
+    size_t server;     /* of config->url: where it is, or will be tried first */
+    _Atomic int *told; /* borrowed: of each server, the error that has been logged; it is not
+                          repeated */
 };
 
 static bool read_password(struct ldap_directory *l)
@@ -44,13 +47,15 @@ static bool read_password(struct ldap_directory *l)
     return true;
 }
 
-struct ldap_directory *ldap_directory_open(const struct config_recipients *config)
+struct ldap_directory *ldap_directory_open(const struct config_recipients *config,
+                                           _Atomic int *told)
 {
-    struct ldap_directory *l = calloc(1, sizeof *l + config->url.count * sizeof l->told[0]);
+    struct ldap_directory *l = calloc(1, sizeof *l);
 
     if (!l)
         return NULL;
     l->config = config;
+    l->told = told;
     if (!read_password(l)) {
         ldap_directory_close(l);
         return NULL;
@@ -63,6 +68,11 @@ static void unbind(struct ldap_directory *l)
     if (l->ldap)
         ldap_unbind_ext_s(l->ldap, NULL, NULL);
     l->ldap = NULL;
+}
+
+void ldap_directory_rest(struct ldap_directory *l)
+{
+    unbind(l);
 }
 
 void ldap_directory_close(struct ldap_directory *l)
@@ -78,14 +88,13 @@ static void tell(struct ldap_directory *l, const char *what, int error)
 {
     char *more = NULL;
 
-    if (error != l->told[l->server]) {
+    if (error != atomic_exchange(&l->told[l->server], error)) {
         if (l->ldap) /* of TLS above all: what is wrong with the certificate */
             ldap_get_option(l->ldap, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
         log_warn("ldap: %s: %s: %s%s%s", l->config->url.at[l->server], what, ldap_err2string(error),
                  more && *more ? ": " : "", more ? more : "");
         ldap_memfree(more);
     }
-    l->told[l->server] = error;
 }
 
 static int set_options(LDAP *ldap)

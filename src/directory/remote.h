@@ -1,8 +1,10 @@
 /* Directories that are asked over a connection: what each of them is to directory.c.
  *
- * All block, for no longer than a few seconds, and are used by one clerk each. They answer YES, NO,
- * LATER (it says itself that it cannot tell now), SILENCE (it cannot be asked), or OTHER with the
- * reply in *out. Caching, and leaving a source alone that has just failed, is directory.c's. */
+ * All block, for no longer than a few seconds, and are used by one of a clerk's threads each: they
+ * touch nothing that is shared but the log. ..._rest() gives up connections until they are needed.
+ * They answer YES, NO, LATER (it says itself that it cannot tell now), SILENCE (it cannot be
+ * asked), or OTHER with the reply in *out. Caching, and leaving a source alone that has just
+ * failed, is directory.c's. */
 #ifndef MIRED_DIRECTORY_REMOTE_H
 #define MIRED_DIRECTORY_REMOTE_H
 
@@ -18,10 +20,13 @@ struct socketmap_directory;
 struct ldap_directory;
 struct places;
 
-/* The backend itself: MAIL FROM:<>, RCPT TO, RSET (RFC 5321). */
+/* The backend itself: MAIL FROM:<>, RCPT TO, RSET (RFC 5321). `patience` has a place for each
+ * backend, 0 at first: what is found out about it, by whichever connection. */
 struct backend_directory *backend_directory_open(const struct config *config,
-                                                 const struct places *places);
+                                                 const struct places *places,
+                                                 _Atomic int *patience);
 void backend_directory_close(struct backend_directory *b);
+void backend_directory_rest(struct backend_directory *b);
 enum answer_result backend_directory_ask(struct backend_directory *b, struct span address,
                                          struct answer *out);
 
@@ -29,12 +34,15 @@ enum answer_result backend_directory_ask(struct backend_directory *b, struct spa
  * "PERM ..." (socketmap_table(5)). */
 struct socketmap_directory *socketmap_directory_open(const struct config_recipients *config);
 void socketmap_directory_close(struct socketmap_directory *s);
+void socketmap_directory_rest(struct socketmap_directory *s);
 enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct span key);
 
 /* LDAP v3: YES when the filter, with %s replaced by the address, finds an entry (RFC 4515 escapes).
- */
-struct ldap_directory *ldap_directory_open(const struct config_recipients *config);
+ * `told` has a place for each server: the error that has been logged, by whichever connection. */
+struct ldap_directory *ldap_directory_open(const struct config_recipients *config,
+                                           _Atomic int *told);
 void ldap_directory_close(struct ldap_directory *l);
+void ldap_directory_rest(struct ldap_directory *l);
 enum answer_result ldap_directory_ask(struct ldap_directory *l, struct span address);
 
 #endif

@@ -40,6 +40,11 @@ static void hang_up(struct socketmap_directory *s)
     s->fd = -1;
 }
 
+void socketmap_directory_rest(struct socketmap_directory *s)
+{
+    hang_up(s);
+}
+
 void socketmap_directory_close(struct socketmap_directory *s)
 {
     if (!s)

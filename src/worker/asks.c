@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "clerk/ask.h"
 #include "config/config.h"
+#include "directory/fair.h"
 #include "worker/conn.h"
 
 struct place {
@@ -55,6 +56,16 @@ static bool grow(struct asks *a)
     return true;
 }
 
+/* How a question is queued among others'. */
+static enum fair_rank rank_of(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    if (who.exempt || who.authenticated)
+        return FAIR_FIRST;
+    return tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0 ? FAIR_DEBT : FAIR_USUAL;
+}
+
 static int send_question(struct asks *a, struct question *q)
 {
     const struct worker_kit *kit = a->worker->kit;
@@ -62,6 +73,7 @@ static int send_question(struct asks *a, struct question *q)
                             .talk = q->talk,
                             .slot = (uint16_t)kit->slot,
                             .kind = q->kind,
+                            .rank = rank_of(a->worker, q->conn),
                             .client = q->conn->peer};
     struct span first = {q->text + q->kept_len, q->first_len};
     struct span second = {first.at + first.len, q->second_len};

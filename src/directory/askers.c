@@ -1,0 +1,208 @@
+/* Threads that ask directories; see askers.h. Runs in clerks. */
+#include "directory/askers.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+
+enum { STACK = 256 * 1024 };
+
+struct asker {
+    struct askers *all;
+    struct asker *next_idle;
+    struct task *task;
+    pthread_cond_t wake;
+    pthread_t thread;
+    uint32_t number;
+};
+
+struct askers {
+    struct askers_kit kit;
+    pthread_mutex_t lock; /* of all below */
+    struct asker *idle;   /* the one to use next first */
+    struct task *done;
+    int event;
+    uint32_t made;
+    bool stop;
+    bool told; /* that no thread can be made */
+    struct asker asker[];
+};
+
+/* ---- in a thread ---- */
+
+/* Waits for a task. False: the end. */
+static bool wait_for_task(struct asker *me)
+{
+    struct askers *a = me->all;
+    struct timespec until;
+    bool rested = false;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += ASKERS_REST_S;
+    while (!me->task && !a->stop) {
+        if (rested) {
+            pthread_cond_wait(&me->wake, &a->lock);
+        } else if (pthread_cond_timedwait(&me->wake, &a->lock, &until) != 0 && !me->task) {
+            rested = true; /* still idle: a task may come while the lock is open, and waits */
+            pthread_mutex_unlock(&a->lock);
+            a->kit.rest(a->kit.arg, me->number);
+            pthread_mutex_lock(&a->lock);
+        }
+    }
+    return me->task;
+}
+
+static void be_idle(struct askers *a, struct asker *me, bool preferred)
+{
+    struct asker **at = &a->idle;
+
+    while (!preferred && *at)
+        at = &(*at)->next_idle;
+    me->next_idle = *at;
+    *at = me;
+}
+
+static void *serve(void *arg)
+{
+    struct asker *me = arg;
+    struct askers *a = me->all;
+    const uint64_t one = 1;
+
+    pthread_mutex_lock(&a->lock);
+    while (wait_for_task(me)) {
+        struct task *t = me->task;
+        pthread_mutex_unlock(&a->lock);
+        bool well = a->kit.run(a->kit.arg, me->number, t);
+        pthread_mutex_lock(&a->lock);
+        me->task = NULL;
+        t->next = a->done;
+        a->done = t;
+        be_idle(a, me, well);
+        (void)!write(a->event, &one, sizeof one);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return NULL;
+}
+
+/* ---- in the clerk's ---- */
+
+struct askers *askers_open(const struct askers_kit *kit)
+{
+    struct askers *a = calloc(1, sizeof *a + kit->most * sizeof a->asker[0]);
+
+    if (!a)
+        return NULL;
+    a->kit = *kit;
+    a->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (a->event < 0) {
+        free(a);
+        return NULL;
+    }
+    pthread_mutex_init(&a->lock, NULL);
+    return a;
+}
+
+bool askers_close(struct askers *a)
+{
+    bool busy = false;
+
+    if (!a)
+        return true;
+    pthread_mutex_lock(&a->lock);
+    a->stop = true;
+    for (uint32_t i = 0; i < a->made; i++) {
+        busy = busy || a->asker[i].task;
+        pthread_cond_signal(&a->asker[i].wake);
+    }
+    pthread_mutex_unlock(&a->lock);
+    if (busy)
+        return false;
+    for (uint32_t i = 0; i < a->made; i++) {
+        pthread_join(a->asker[i].thread, NULL);
+        pthread_cond_destroy(&a->asker[i].wake);
+    }
+    pthread_mutex_destroy(&a->lock);
+    close(a->event);
+    free(a);
+    return true;
+}
+
+/* Signals are for the clerk's own thread. */
+static int begin(struct asker *me)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+
+    sigfillset(&all);
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int error = pthread_create(&me->thread, &attributes, serve, me);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return error;
+}
+
+/* With the lock. NULL: there are enough, or the system allows no more. */
+static struct asker *make(struct askers *a, struct task *t)
+{
+    pthread_condattr_t clock;
+
+    if (a->made == a->kit.most)
+        return NULL;
+    struct asker *me = &a->asker[a->made];
+    *me = (struct asker){.all = a, .number = a->made, .task = t};
+    pthread_condattr_init(&clock);
+    pthread_condattr_setclock(&clock, CLOCK_MONOTONIC);
+    pthread_cond_init(&me->wake, &clock);
+    pthread_condattr_destroy(&clock);
+    int error = begin(me);
+    if (error) {
+        if (!a->told)
+            log_warn("no more than %u lookups at once: no thread can be made: %s", a->made,
+                     strerror(error));
+        a->told = true;
+        pthread_cond_destroy(&me->wake);
+        return NULL;
+    }
+    a->made++;
+    return me;
+}
+
+bool askers_put(struct askers *a, struct task *t)
+{
+    pthread_mutex_lock(&a->lock);
+    struct asker *one = a->idle;
+    if (one) {
+        a->idle = one->next_idle;
+        one->task = t;
+        pthread_cond_signal(&one->wake);
+    } else {
+        one = make(a, t);
+    }
+    pthread_mutex_unlock(&a->lock);
+    return one;
+}
+
+int askers_fd(const struct askers *a)
+{
+    return a->event;
+}
+
+struct task *askers_done(struct askers *a)
+{
+    uint64_t count;
+
+    (void)!read(a->event, &count, sizeof count);
+    pthread_mutex_lock(&a->lock);
+    struct task *done = a->done;
+    a->done = NULL;
+    pthread_mutex_unlock(&a->lock);
+    return done;
+}

@@ -1,0 +1,48 @@
+/* Threads that ask directories, so that the clerk itself never waits for one.
+ *
+ * They block and the clerk does not: connecting, TLS and binding cannot be done without blocking
+ * with libldap, and one way for all kinds is simpler than three. A thread knows nothing of
+ * questions, the cache or metrics: it runs one task at a time with connections of its own, and the
+ * clerk's thread does all that is shared. The thread that was busy last gets the next task, so few
+ * connections are used while few suffice; one without a task for ASKERS_REST_S closes its own. */
+#ifndef MIRED_DIRECTORY_ASKERS_H
+#define MIRED_DIRECTORY_ASKERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { ASKERS_REST_S = 30 };
+
+struct askers;
+
+/* The first member of what is to be run. */
+struct task {
+    struct task *next; /* private */
+};
+
+struct askers_kit {
+    uint32_t most; /* threads at most; made as they are needed */
+    void *arg;
+    /* Both run in thread number `asker` (0..most-1). False: it went wrong, and other threads are to
+     * be preferred. */
+    bool (*run)(void *arg, uint32_t asker, struct task *t);
+    void (*rest)(void *arg, uint32_t asker);
+};
+
+/* NULL without memory or descriptors. */
+struct askers *askers_open(const struct askers_kit *kit);
+
+/* Ends the threads that have nothing to do. True: all have ended and *a is freed. False: one is
+ * busy, and what it uses must stay until the process ends. */
+bool askers_close(struct askers *a);
+
+/* Gives the task to a thread; false: all are busy, or no thread can be made. */
+bool askers_put(struct askers *a, struct task *t);
+
+/* Readable when a task is done. */
+int askers_fd(const struct askers *a);
+
+/* The tasks that are done, as a list; NULL: none. */
+struct task *askers_done(struct askers *a);
+
+#endif

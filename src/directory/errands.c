@@ -1,0 +1,259 @@
+/* Errands: what files and the cache do not know is asked of a source by a thread; see
+ * directory_part.h.
+ *
+ * Errands wait in the order of fair.h, for as many threads as the sources have connections for: one
+ * that refuses a connection while it answers over others is not down, it takes no more. Runs in
+ * clerks. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "directory/directory_part.h"
+#include "directory/remote.h"
+
+enum {
+    LOOK_AFTER_MS = 250,
+    GROW_MS = 5000, /* more connections are tried so long after one was refused */
+};
+
+/* ---- in a thread: asking ---- */
+
+static enum answer_result ask_line(const struct source *s, union line line, struct span form,
+                                   struct answer *out)
+{
+    switch (s->config->kind) {
+    case RECIPIENTS_FILE: break;
+    case RECIPIENTS_BACKEND: return backend_directory_ask(line.backend, form, out);
+    case RECIPIENTS_SOCKETMAP: return socketmap_directory_ask(line.socketmap, form);
+    case RECIPIENTS_LDAP: return ldap_directory_ask(line.ldap, form);
+    }
+    return ANSWER_SILENCE;
+}
+
+bool errand_run(void *arg, uint32_t asker, struct task *t)
+{
+    struct errand *e = (struct errand *)t;
+    const struct source *s = e->source;
+
+    e->begun_us = clock_mono_us();
+    e->result = ask_line(s, s->line[asker], (struct span){e->form, e->len}, &e->answer);
+    e->took_us = clock_mono_us() - e->begun_us;
+    return e->result != ANSWER_SILENCE;
+}
+
+/* An idle thread gives its connections back. */
+void errand_rest(void *arg, uint32_t asker)
+{
+    const struct directory *d = arg;
+
+    for (const struct source *s = d->source; s < d->source + d->sources; s++)
+        switch (s->config->kind) {
+        case RECIPIENTS_FILE: break;
+        case RECIPIENTS_BACKEND: backend_directory_rest(s->line[asker].backend); break;
+        case RECIPIENTS_SOCKETMAP: socketmap_directory_rest(s->line[asker].socketmap); break;
+        case RECIPIENTS_LDAP: ldap_directory_rest(s->line[asker].ldap); break;
+        }
+}
+
+/* ---- waiting ---- */
+
+static void errand_free(struct errand *e)
+{
+    free(e->inquiry);
+    free(e);
+}
+
+static struct errand *errand_of(struct fair_item *item)
+{
+    return (struct errand *)((char *)item - offsetof(struct errand, item));
+}
+
+/* Its inquiry goes on with the result. */
+static void finish(struct directory *d, struct errand *e, enum answer_result result)
+{
+    struct inquiry *q = e->inquiry;
+
+    if (q && result == ANSWER_OTHER) {
+        uint64_t id = q->answer.id;
+        q->answer = e->answer;
+        q->answer.id = id;
+    }
+    free(e);
+    if (q)
+        inquiry_go_on(d, q, result);
+}
+
+/* The errand has lost its place, or nobody waits for it any more: its inquiry ends with it. */
+static void give_up(struct directory *d, struct errand *e)
+{
+    struct inquiry *q = e->inquiry;
+
+    if (q) {
+        q->answer.result = ANSWER_LATER;
+        d->answered(d->arg, &q->asker, &q->answer);
+    }
+    errand_free(e);
+}
+
+static bool is_late(const struct errand *e)
+{
+    return e->inquiry && clock_mono_ms() > e->inquiry->until_ms;
+}
+
+/* Whether an errand that has waited need not be run any more, for what has become known meanwhile;
+ * *result is its end then. */
+static bool is_settled(struct directory *d, const struct errand *e, enum answer_result *result)
+{
+    struct source *s = e->source;
+    struct span form = {e->form, e->len};
+    enum answer_result known;
+
+    if (!e->inquiry)
+        return false;
+    if (cache_find(d->cache, &s->cached, form, clock_wall_ms(), &known) == CACHE_FRESH) {
+        *result = known;
+        return true;
+    }
+    if (!cache_is_down(d->cache, &s->cached))
+        return false;
+    source_know_down(s, form);
+    *result = ANSWER_LATER;
+    return true;
+}
+
+void errands_go(struct directory *d)
+{
+    enum answer_result result;
+    struct fair_item *item;
+
+    while (fair_asked(d->fair) < d->room && (item = fair_take(d->fair))) {
+        struct errand *e = errand_of(item);
+        bool late = is_late(e), settled = !late && is_settled(d, e, &result);
+        if (!late && !settled && askers_put(d->askers, &e->task)) {
+            e->source->running++;
+            continue;
+        }
+        fair_done(d->fair, item);
+        if (settled)
+            finish(d, e, result);
+        else
+            give_up(d, e);
+    }
+}
+
+static void enqueue(struct directory *d, struct errand *e, const struct directory_asker *asker)
+{
+    static const struct addr nobody;
+    struct fair_item *lost = fair_put(d->fair, &e->item, asker ? &asker->client : &nobody,
+                                      asker ? asker->rank : FAIR_FIRST);
+
+    if (lost) {
+        metric_add(METRIC_QUESTIONS_DROPPED, 1);
+        give_up(d, errand_of(lost));
+    }
+}
+
+bool errand_send(struct directory *d, struct source *s, struct span form, struct inquiry *q)
+{
+    struct errand *e = calloc(1, sizeof *e + form.len);
+
+    if (!e)
+        return false;
+    e->source = s;
+    e->inquiry = q;
+    e->len = form.len;
+    memcpy(e->form, form.at, form.len);
+    enqueue(d, e, q ? &q->asker : NULL);
+    return true;
+}
+
+/* A connection could not be had, or broke, while the source has others: it takes no more than those
+ * for now. True: the errand waits for one of them. */
+static bool make_do(struct directory *d, struct errand *e)
+{
+    if (e->result != ANSWER_SILENCE || e->source->running == 0 || !e->inquiry)
+        return false;
+    d->room = fair_asked(d->fair); /* this one is not among them any more */
+    d->grow_ms = clock_mono_ms() + GROW_MS;
+    enqueue(d, e, &e->inquiry->asker);
+    return true;
+}
+
+/* The sources answer: some more may be asked. */
+static void grow(struct directory *d)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (d->room == d->most || now < d->grow_ms)
+        return;
+    d->room += (d->room + 1) / 2;
+    if (d->room > d->most)
+        d->room = d->most;
+    d->grow_ms = now + GROW_MS;
+}
+
+/* A thread has run it. */
+static void was_run(struct directory *d, struct errand *e)
+{
+    struct source *s = e->source;
+    struct span form = {e->form, e->len};
+    bool silent = e->result == ANSWER_SILENCE, answers_others = s->spoke_us > e->begun_us;
+
+    s->running--;
+    fair_done(d->fair, &e->item);
+    source_took(s, e->took_us);
+    if (make_do(d, e))
+        return;
+    if (!silent) {
+        if (s->down)
+            d->room = d->most;
+        s->spoke_us = clock_mono_us();
+        grow(d);
+    }
+    cache_put(d->cache, &s->cached, form, clock_wall_ms(), e->result);
+    source_was_asked(d, s, form, silent && !answers_others);
+    finish(d, e, silent ? ANSWER_LATER : e->result);
+}
+
+int directory_fd(const struct directory *d)
+{
+    return askers_fd(d->askers);
+}
+
+void directory_read(struct directory *d)
+{
+    struct task *t = askers_done(d->askers), *next;
+
+    for (; t; t = next) {
+        next = t->next;
+        was_run(d, (struct errand *)t);
+    }
+    errands_go(d);
+}
+
+int directory_look_after(struct directory *d)
+{
+    bool down = false;
+
+    for (struct source *s = d->source; s < d->source + d->sources; s++) {
+        if (!s->down || source_is_file(s))
+            continue;
+        if (!cache_is_down(d->cache, &s->cached))
+            source_know(s, false); /* another clerk has found out */
+        else if (cache_may_try(d->cache, &s->cached, clock_wall_ms()))
+            (void)errand_send(d, s, (struct span){s->probe, s->probe_len}, NULL);
+        down = down || s->down;
+    }
+    errands_go(d);
+    return down ? LOOK_AFTER_MS : -1;
+}
+
+void errands_forget(struct directory *d)
+{
+    struct fair_item *item;
+
+    while ((item = fair_any(d->fair)))
+        errand_free(errand_of(item));
+}

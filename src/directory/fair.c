@@ -1,0 +1,301 @@
+/* The order of waiting questions; see fair.h.
+ *
+ * Two levels of the same node: a network has clients as members, a client has items. A node stands
+ * in its parent's ring while something of it waits, and lives as long as something of it waits or
+ * is asked. Ranks are apart: a client that has questions of two ranks has two nodes. */
+#include "directory/fair.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+enum { BUCKETS = 1024 };
+
+struct fair_node {
+    struct fair_node *next;   /* in its bucket */
+    struct fair_node *parent; /* a client's network; NULL: it is a network */
+    struct ring link;         /* in the parent's members, or the rank's, while `waiting` */
+    struct ring members;      /* networks: clients; clients: items; only those that wait */
+    struct addr addr;
+    uint32_t waiting, asked;
+    uint8_t rank;
+};
+
+struct level {
+    struct ring networks; /* that have something waiting */
+    uint32_t waiting, asked;
+};
+
+struct fair {
+    uint32_t asked_most, waiting_most;
+    uint32_t waiting, asked;
+    struct level rank[FAIR_RANKS];
+    struct fair_node *bucket[BUCKETS];
+};
+
+static struct fair_node *node_of(struct ring *link)
+{
+    return (struct fair_node *)((char *)link - offsetof(struct fair_node, link));
+}
+
+static struct fair_item *item_of(struct ring *link)
+{
+    return (struct fair_item *)((char *)link - offsetof(struct fair_item, link));
+}
+
+struct fair *fair_open(uint32_t asked, uint32_t waiting)
+{
+    struct fair *f = calloc(1, sizeof *f);
+
+    if (!f)
+        return NULL;
+    f->asked_most = asked;
+    f->waiting_most = waiting;
+    for (int i = 0; i < FAIR_RANKS; i++)
+        ring_init(&f->rank[i].networks);
+    return f;
+}
+
+void fair_close(struct fair *f)
+{
+    for (int i = 0; f && i < BUCKETS; i++)
+        for (struct fair_node *n = f->bucket[i], *next; n; n = next) {
+            next = n->next;
+            free(n);
+        }
+    free(f);
+}
+
+uint32_t fair_waiting(const struct fair *f)
+{
+    return f->waiting;
+}
+
+uint32_t fair_asked(const struct fair *f)
+{
+    return f->asked;
+}
+
+/* ---- nodes ---- */
+
+static struct fair_node **bucket_of(struct fair *f, const struct addr *addr, bool network,
+                                    enum fair_rank rank)
+{
+    uint32_t hash = 2166136261u ^ (uint32_t)rank ^ (uint32_t)network << 8;
+
+    for (size_t i = 0; i < sizeof addr->octets; i++)
+        hash = (hash ^ addr->octets[i]) * 16777619u;
+    return &f->bucket[(hash ^ hash >> 16) % BUCKETS];
+}
+
+static struct fair_node *node_get(struct fair *f, const struct addr *addr, struct fair_node *parent,
+                                  enum fair_rank rank)
+{
+    struct fair_node **bucket = bucket_of(f, addr, !parent, rank);
+
+    for (struct fair_node *n = *bucket; n; n = n->next)
+        if (n->parent == parent && n->rank == rank && addr_equal(&n->addr, addr))
+            return n;
+    struct fair_node *n = calloc(1, sizeof *n);
+    if (!n)
+        return NULL;
+    n->parent = parent;
+    n->addr = *addr;
+    n->rank = (uint8_t)rank;
+    ring_init(&n->members);
+    n->next = *bucket;
+    return *bucket = n;
+}
+
+/* Frees a node of which nothing is left. */
+static void node_let_go(struct fair *f, struct fair_node *n)
+{
+    struct fair_node **at = bucket_of(f, &n->addr, !n->parent, (enum fair_rank)n->rank);
+
+    if (n->waiting || n->asked)
+        return;
+    while (*at != n)
+        at = &(*at)->next;
+    *at = n->next;
+    free(n);
+}
+
+static void client_let_go(struct fair *f, struct fair_node *client)
+{
+    struct fair_node *network = client->parent;
+
+    node_let_go(f, client);
+    node_let_go(f, network);
+}
+
+/* ---- in and out ---- */
+
+/* One more waits in the node; the first one brings it into its ring. */
+static void add_waiting(struct fair_node *n, struct ring *ring)
+{
+    if (n->waiting++ == 0)
+        ring_add(ring, &n->link);
+}
+
+/* One fewer waits in the node. If others do, it goes behind those who have not had a turn. */
+static void drop_waiting(struct fair_node *n, struct ring *ring)
+{
+    ring_remove(&n->link);
+    if (--n->waiting)
+        ring_add(ring, &n->link);
+}
+
+static void item_out(struct fair *f, struct fair_item *item)
+{
+    struct fair_node *client = item->client, *network = client->parent;
+    struct level *level = &f->rank[client->rank];
+
+    ring_remove(&item->link);
+    drop_waiting(client, &network->members);
+    drop_waiting(network, &level->networks);
+    level->waiting--;
+    f->waiting--;
+}
+
+static struct fair_item *item_lost(struct fair *f, struct fair_item *item)
+{
+    struct fair_node *client = item->client;
+
+    item_out(f, item);
+    item->client = NULL;
+    client_let_go(f, client);
+    return item;
+}
+
+/* The member of a ring that has the most waiting. */
+static struct fair_node *longest(struct ring *ring)
+{
+    struct fair_node *most = node_of(ring->next);
+
+    for (struct ring *link = most->link.next; link != ring; link = link->next)
+        if (node_of(link)->waiting > most->waiting)
+            most = node_of(link);
+    return most;
+}
+
+static struct fair_item *lose_one(struct fair *f)
+{
+    int rank = FAIR_RANKS - 1;
+
+    while (rank > 0 && f->rank[rank].waiting == 0)
+        rank--;
+    struct fair_node *client = longest(&longest(&f->rank[rank].networks)->members);
+    return item_lost(f, item_of(client->members.prev));
+}
+
+struct fair_item *fair_put(struct fair *f, struct fair_item *item, const struct addr *client,
+                           enum fair_rank rank)
+{
+    struct addr own = addr_client(client), whole = addr_network(client);
+
+    item->client = NULL;
+    struct fair_node *network = node_get(f, &whole, NULL, rank);
+    if (!network)
+        return item;
+    struct fair_node *node = node_get(f, &own, network, rank);
+    if (!node) {
+        node_let_go(f, network);
+        return item;
+    }
+    item->client = node;
+    ring_add(&node->members, &item->link);
+    add_waiting(node, &network->members);
+    add_waiting(network, &f->rank[rank].networks);
+    f->rank[rank].waiting++;
+    return ++f->waiting > f->waiting_most ? lose_one(f) : NULL;
+}
+
+/* ---- whose turn it is ---- */
+
+static uint32_t part(const struct fair *f, uint32_t quarters)
+{
+    uint32_t n = f->asked_most * quarters / 4;
+
+    return n ? n : 1;
+}
+
+/* How much of what is asked at once one client, one network, one rank may have. */
+static uint32_t client_most(const struct fair *f, int rank)
+{
+    return rank == FAIR_FIRST ? UINT32_MAX : part(f, rank == FAIR_USUAL ? 2 : 1);
+}
+
+static uint32_t network_most(const struct fair *f, int rank)
+{
+    return rank == FAIR_FIRST ? UINT32_MAX : part(f, rank == FAIR_USUAL ? 3 : 2);
+}
+
+static uint32_t rank_most(const struct fair *f, int rank)
+{
+    return rank == FAIR_DEBT ? part(f, 2) : UINT32_MAX;
+}
+
+/* The first client of a network that may be asked for; NULL: none may. */
+static struct fair_node *client_of(const struct fair *f, struct fair_node *network)
+{
+    for (struct ring *link = network->members.next; link != &network->members; link = link->next)
+        if (node_of(link)->asked < client_most(f, network->rank))
+            return node_of(link);
+    return NULL;
+}
+
+static struct fair_item *first_of(struct fair *f, int rank)
+{
+    struct level *level = &f->rank[rank];
+
+    if (level->asked >= rank_most(f, rank))
+        return NULL;
+    for (struct ring *link = level->networks.next; link != &level->networks; link = link->next) {
+        struct fair_node *network = node_of(link);
+        struct fair_node *client =
+            network->asked < network_most(f, rank) ? client_of(f, network) : NULL;
+        if (client)
+            return item_of(client->members.next);
+    }
+    return NULL;
+}
+
+struct fair_item *fair_take(struct fair *f)
+{
+    struct fair_item *item = NULL;
+
+    if (f->asked >= f->asked_most)
+        return NULL;
+    for (int rank = 0; rank < FAIR_RANKS && !item; rank++)
+        item = first_of(f, rank);
+    if (!item)
+        return NULL;
+    item_out(f, item);
+    item->client->asked++;
+    item->client->parent->asked++;
+    f->rank[item->client->rank].asked++;
+    f->asked++;
+    return item;
+}
+
+void fair_done(struct fair *f, struct fair_item *item)
+{
+    struct fair_node *client = item->client;
+
+    client->asked--;
+    client->parent->asked--;
+    f->rank[client->rank].asked--;
+    f->asked--;
+    item->client = NULL;
+    client_let_go(f, client);
+}
+
+struct fair_item *fair_any(struct fair *f)
+{
+    for (int rank = 0; rank < FAIR_RANKS; rank++)
+        if (f->rank[rank].waiting)
+            return item_lost(
+                f,
+                item_of(node_of(node_of(f->rank[rank].networks.next)->members.next)->members.next));
+    return NULL;
+}

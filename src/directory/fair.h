@@ -1,0 +1,56 @@
+/* The order in which waiting questions are asked: fair by rank, then by network, then by client.
+ *
+ * A better rank goes first. Within a rank networks take turns, within a network its clients, and a
+ * client's own questions keep their order. So that what is being asked leaves room for others, a
+ * client, a network and all clients in debt together may have only a part of what is asked at once;
+ * FAIR_FIRST has no such limits. When too many wait, the newest question of the client that has the
+ * most waiting loses its place, and the worst rank loses first.
+ *
+ * Pure: no clock, no I/O, one thread. Items are embedded in what they stand for. */
+#ifndef MIRED_DIRECTORY_FAIR_H
+#define MIRED_DIRECTORY_FAIR_H
+
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/ring.h"
+
+enum fair_rank {
+    FAIR_FIRST, /* logged in, exempt, or our own */
+    FAIR_USUAL, /* not in debt */
+    FAIR_DEBT,  /* in debt */
+    FAIR_RANKS
+};
+
+struct fair_node;
+
+struct fair_item {
+    struct ring link;         /* private */
+    struct fair_node *client; /* private; NULL: neither waiting nor asked */
+};
+
+struct fair;
+
+/* `asked`: how many may be asked at once; `waiting`: how many may wait. NULL without memory. */
+struct fair *fair_open(uint32_t asked, uint32_t waiting);
+
+/* Waiting and asked items are only forgotten. */
+void fair_close(struct fair *f);
+
+/* The item waits. Returns the one that has lost its place for it (it may be the item itself, also
+ * without memory), or NULL. */
+struct fair_item *fair_put(struct fair *f, struct fair_item *item, const struct addr *client,
+                           enum fair_rank rank);
+
+/* The item to ask next, which counts as asked until fair_done(); NULL: none waits that may be. */
+struct fair_item *fair_take(struct fair *f);
+
+void fair_done(struct fair *f, struct fair_item *item);
+
+/* Takes any waiting item out, whatever the limits say; NULL: none waits. */
+struct fair_item *fair_any(struct fair *f);
+
+uint32_t fair_waiting(const struct fair *f);
+uint32_t fair_asked(const struct fair *f);
+
+#endif

@@ -1,0 +1,149 @@
+/* A source of recipients: its file, or its connections for each thread, and whether it is down.
+ * Runs in clerks. */
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "directory/directory_part.h"
+#include "directory/file.h"
+#include "directory/remote.h"
+
+static int describe_strings(struct buf *out, const struct config_strings *list)
+{
+    int error = 0;
+
+    for (size_t i = 0; i < list->count && !error; i++)
+        error = buf_addf(out, "%s\n", list->at[i]);
+    return error;
+}
+
+/* All that makes the source another one, so that nothing is remembered of the one before. */
+static int describe(struct buf *out, const struct config *config, const struct config_recipients *r)
+{
+    const char *text[] = {
+        config_recipients_name(r->kind), r->path, r->map, r->base, r->filter, r->bind_dn};
+    int error = describe_strings(out, &r->url);
+
+    for (size_t i = 0; i < sizeof text / sizeof text[0] && !error; i++)
+        error = buf_addf(out, "%s\n", text[i] ? text[i] : "");
+    for (size_t i = 0; i < config->backend_count && !error; i++)
+        if (r->kind == RECIPIENTS_BACKEND)
+            error = buf_addf(out, "%s\n", config->backend[i].name);
+    return error;
+}
+
+static void line_close(enum recipients_kind kind, union line line)
+{
+    switch (kind) {
+    case RECIPIENTS_FILE: break;
+    case RECIPIENTS_BACKEND: backend_directory_close(line.backend); break;
+    case RECIPIENTS_SOCKETMAP: socketmap_directory_close(line.socketmap); break;
+    case RECIPIENTS_LDAP: ldap_directory_close(line.ldap); break;
+    }
+}
+
+static union line line_open(const struct source *s, const struct directory *d,
+                            const struct places *places)
+{
+    union line line = {0};
+
+    switch (s->config->kind) {
+    case RECIPIENTS_FILE: break;
+    case RECIPIENTS_BACKEND:
+        line.backend = backend_directory_open(d->config, places, s->found);
+        break;
+    case RECIPIENTS_SOCKETMAP: line.socketmap = socketmap_directory_open(s->config); break;
+    case RECIPIENTS_LDAP: line.ldap = ldap_directory_open(s->config, s->found); break;
+    }
+    return line;
+}
+
+bool source_is_file(const struct source *s)
+{
+    return s->config->kind == RECIPIENTS_FILE;
+}
+
+static bool lines_open(struct source *s, const struct directory *d, const struct places *places)
+{
+    s->line = calloc(d->most, sizeof *s->line);
+    s->found = calloc(s->config->url.count + d->config->backend_count + 1, sizeof *s->found);
+    bool good = s->line && s->found;
+    for (uint32_t i = 0; i < d->most && good; i++) {
+        s->line[i] = line_open(s, d, places);
+        good = s->line[i].any;
+    }
+    return good;
+}
+
+bool source_open(struct source *s, const struct directory *d, const struct places *places,
+                 const struct config_recipients *r)
+{
+    struct buf text = {0};
+
+    s->config = r;
+    if (source_is_file(s))
+        s->file = file_directory_open(r->path);
+    bool good = (source_is_file(s) ? s->file != NULL : lines_open(s, d, places)) &&
+                describe(&text, d->config, r) == 0;
+    if (good)
+        s->cached = (struct cache_source){.id = cache_source_id(d->cache, buf_span(&text)),
+                                          .good_ms = r->cache_ms,
+                                          .bad_ms = r->negative_cache_ms};
+    buf_free(&text);
+    return good;
+}
+
+void source_close(const struct directory *d, struct source *s)
+{
+    if (s->file)
+        file_directory_close(s->file);
+    for (uint32_t i = 0; s->line && i < d->most; i++)
+        if (s->line[i].any)
+            line_close(s->config->kind, s->line[i]);
+    free(s->line);
+    free(s->found);
+}
+
+/* ---- up or down ---- */
+
+void source_know(struct source *s, bool down)
+{
+    static_assert((int)METRIC_DIRECTORY_DOWN_BACKEND - (int)METRIC_DIRECTORY_DOWN_FILE ==
+                      (int)RECIPIENTS_BACKEND,
+                  "metrics stand in the order of kinds");
+
+    if (down != s->down)
+        metric_add(METRIC_DIRECTORY_DOWN_FILE + (enum metric)s->config->kind, down ? 1 : -1);
+    s->down = down;
+}
+
+void source_know_down(struct source *s, struct span form)
+{
+    memcpy(s->probe, form.at, form.len);
+    s->probe_len = form.len;
+    source_know(s, true);
+}
+
+void source_was_asked(struct directory *d, struct source *s, struct span form, bool down)
+{
+    if (cache_source_was(d->cache, &s->cached, down, clock_wall_ms()))
+        log_warn("directory %s is %s", config_recipients_name(s->config->kind),
+                 down ? "down" : "up again");
+    if (down)
+        source_know_down(s, form);
+    else
+        source_know(s, false);
+}
+
+void source_took(const struct source *s, uint64_t us)
+{
+    static_assert((int)METRIC_TIME_DIRECTORY_BACKEND - (int)METRIC_TIME_DIRECTORY_FILE ==
+                      (int)RECIPIENTS_BACKEND,
+                  "metrics stand in the order of kinds");
+
+    metric_took(METRIC_TIME_DIRECTORY_FILE + (enum metric_time)s->config->kind, us);
+}

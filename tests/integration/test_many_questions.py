@@ -1,0 +1,250 @@
+"""Directories are asked many questions at once, and in a fair order (field notes 2 and 26)."""
+
+import collections
+import concurrent.futures
+import socket
+import socketserver
+import statistics
+import threading
+import time
+
+import pytest
+
+from lib import ports
+from lib.mired import PEOPLE
+from lib.openldap import ADMIN, BASE, OpenLDAP
+from lib.smtp import Client, Hung
+
+FLAT = "growth = 1 drip = 0 patience_offences = 0 "
+
+
+class Botnet:
+    """Asks for made-up people from `addresses` addresses, with `each` connections from each, while in its context."""
+
+    def __init__(self, port, addresses, each, networks=True):
+        sources = [ports.stranger() for _ in range(addresses)]
+        if not networks:
+            sources = [f"127.9.9.{1 + n}" for n in range(addresses)]
+        self.port, self.sources, self.each = port, sources, each
+        self.codes, self.lock, self.over = collections.Counter(), threading.Lock(), threading.Event()
+        self.asking, self.answers = threading.Semaphore(0), threading.Semaphore(0)
+
+    def harvest(self, source, n):
+        try:
+            with Client(self.port, source=source, timeout=60) as c:
+                c.say("EHLO x.test")
+                c.say("MAIL FROM:<a@b.test>")
+                for k in range(1000):
+                    if self.over.is_set():
+                        return
+                    c.send(f"RCPT TO:<u{n}.{k}.{source}@example.test>\r\n")
+                    self.asking.release()
+                    code = c.reply().code
+                    with self.lock:
+                        self.codes[code] += 1
+                    self.answers.release()
+        except (Hung, OSError):
+            pass
+
+    def wait_for(self, answers, timeout=2):
+        """So many more, or till time is up: the tarpit may keep all of them."""
+        until = time.monotonic() + timeout
+        for _ in range(answers):
+            if not self.answers.acquire(timeout=max(0, until - time.monotonic())):
+                return
+
+    def __enter__(self):
+        for source in self.sources:
+            for n in range(self.each):
+                threading.Thread(target=self.harvest, args=(source, n), daemon=True).start()
+        for _ in self.sources:  # it has begun
+            assert self.asking.acquire(timeout=60)
+        return self
+
+    def __exit__(self, *_):
+        self.over.set()
+
+
+def ask(port, recipient, source=None):
+    """The code of a good sender's RCPT, and how long it took."""
+    with Client(port, source=source or ports.stranger()) as c:
+        c.ehlo()
+        c.must("MAIL FROM:<good@sender.test>")
+        begun = time.monotonic()
+        code = c.say(f"RCPT TO:<{recipient}>").code
+        return code, time.monotonic() - begun
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "setting, most",
+    [
+        ("smtpd_error_sleep_time = 1s", 2.5),
+        ("smtpd_error_sleep_time = 1s\nsmtpd_soft_error_limit = 1", 5),  # waits after a single error already
+        ("smtpd_error_sleep_time = 0", 1),
+    ],
+)
+def test_good_mail_to_people_not_asked_for_lately_beside_a_botnet(mired, postfix, setting, most):
+    people = [f"person{n}@example.test" for n in range(20)]
+    backend = postfix(extra=setting, boxes=[*PEOPLE, *people])
+    m = mired(
+        tarpit="time = 1s " + FLAT,
+        backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ }}',
+        config='recipients "backend" { }',
+        recipients=None,
+    )
+    with Botnet(m.port, 40, 5) as botnet:
+        took = []
+        for person in people:
+            took.append(ask(m.port, person))
+            botnet.wait_for(5)
+    seconds = sorted(s for _, s in took)
+    print(f"{[f'{s:.2f}' for _, s in took]}\nmedian {statistics.median(seconds):.3f} s, most {seconds[-1]:.3f} s; the botnet: {dict(botnet.codes)}")
+    assert [code for code, _ in took] == [250] * len(people)
+    assert seconds[-1] < most
+    assert m.log.text.count("is down") == 0
+
+
+class Slow(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Speaks socketmap, each answer after `delay` seconds; serves `most` connections and closes all others."""
+
+    daemon_threads = True
+    request_queue_size = 256
+
+    def __init__(self, delay, most=10**6, people=()):
+        self.delay, self.most, self.people = delay, most, people
+        self.lock, self.open, self.peak = threading.Lock(), 0, 0
+        super().__init__(("127.0.0.1", ports.free()), self.Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    class Handler(socketserver.StreamRequestHandler):
+        def handle(self):
+            with self.server.lock:
+                if self.server.open >= self.server.most:
+                    return
+                self.server.open += 1
+                self.server.peak = max(self.server.peak, self.server.open)
+            try:
+                while True:
+                    length = b""
+                    while not length.endswith(b":"):
+                        octet = self.rfile.read(1)
+                        if not octet:
+                            return
+                        length += octet
+                    question = self.rfile.read(int(length[:-1]) + 1)[:-1].decode()
+                    time.sleep(self.server.delay)
+                    answer = b"OK 1" if question.split(" ", 1)[1] in self.server.people else b"NOTFOUND "
+                    self.wfile.write(b"%d:%s," % (len(answer), answer))
+            finally:
+                with self.server.lock:
+                    self.server.open -= 1
+
+
+@pytest.fixture
+def slow():
+    made = []
+
+    def start(*arguments, **options):
+        server = Slow(*arguments, **options)
+        made.append(server)
+        return server
+
+    yield start
+    for server in made:
+        server.shutdown()
+        server.server_close()
+
+
+def socketmap(server, more=""):
+    return f'recipients "socketmap" {{ path = "inet:127.0.0.1:{server.server_address[1]}" map = "users" }} {more}'
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize("addresses, each, networks", [(1, 300, True), (60, 4, False), (30, 4, True)])
+def test_a_flood_of_questions_does_not_keep_good_ones_waiting(mired, slow, addresses, each, networks):
+    """From one address, from one network, from many networks; the directory takes half a second for each."""
+    people = [f"person{n}@example.test" for n in range(6)]
+    directory = slow(0.5, people=people)
+    m = mired(tarpit="time = 1s " + FLAT, recipients=None, config=socketmap(directory))
+    with Botnet(m.port, addresses, each, networks) as botnet:
+        took = [ask(m.port, person) for person in people]
+    print(f"{[f'{s:.2f}' for _, s in took]} s; the flood: {dict(botnet.codes)}; {directory.peak} connections")
+    assert [code for code, _ in took] == [250] * len(people)
+    assert max(s for _, s in took) < 5
+    assert directory.peak <= 32
+
+
+def ask_together(m, recipients):
+    with concurrent.futures.ThreadPoolExecutor(len(recipients)) as pool:
+        return list(pool.map(lambda r: ask(m.port, r), recipients))
+
+
+@pytest.mark.parametrize("lookups, most", [(32, 2.5), (4, 30)])
+def test_so_many_lookups_are_made_at_once_as_are_configured(mired, slow, lookups, most):
+    people = [f"person{n}@example.test" for n in range(24)]
+    directory = slow(0.5, people=people)
+    m = mired(tarpit="time = 0", recipients=None, config=socketmap(directory, f"lookups = {lookups}"))
+    begun = time.monotonic()
+    took = ask_together(m, people)
+    assert [code for code, _ in took] == [250] * len(people)
+    assert time.monotonic() - begun < most
+    assert directory.peak <= lookups
+
+
+@pytest.mark.parametrize("most", [1, 2, 5])
+def test_a_directory_that_takes_few_connections_is_asked_over_those(mired, slow, most):
+    """One clerk: a connection that is refused while others are answered is no directory that is down."""
+    people = [f"person{n}@example.test" for n in range(24)]
+    directory = slow(0.02, most, people)
+    m = mired(tarpit="time = 0", recipients=None, config=socketmap(directory, "clerks = 1"))
+    assert ask(m.port, people[0])[0] == 250
+    for _ in range(5):
+        codes = [code for code, _ in ask_together(m, people[1:])]
+        if codes == [250] * len(codes):
+            break
+    assert codes == [250] * len(codes), codes
+    assert directory.peak <= most
+
+
+def test_ldap_is_asked_many_questions_at_once(mired):
+    """Each answer is delayed on its way; one after the other they would take 12 s."""
+    people = [f"person{n}" for n in range(24)]
+    server = OpenLDAP()
+    server.fill([(p, [f"smtp:{p}@example.test"], 512) for p in people]).start()
+    listener = socket.create_server(("127.0.0.1", ports.free()), backlog=64)
+    target = server.url.rsplit(":", 1)[1].strip("/")
+
+    def back(from_server, to_client):
+        while octets := from_server.recv(65536):
+            time.sleep(0.5)
+            to_client.sendall(octets)
+
+    def forward(client):
+        with socket.create_connection(("127.0.0.1", int(target))) as s:
+            threading.Thread(target=back, args=(s, client), daemon=True).start()
+            try:
+                while octets := client.recv(65536):
+                    s.sendall(octets)
+            except OSError:
+                pass
+
+    def accept():
+        for client in ports.accepted(listener):
+            threading.Thread(target=forward, args=(client,), daemon=True).start()
+
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        m = mired(
+            tarpit="time = 0", recipients=None,
+            config=f'recipients "ldap" {{ url = "ldap://127.0.0.1:{listener.getsockname()[1]}" base = "{BASE}" '
+            f'bind_dn = "{ADMIN}" password_file = "{server.secret}" filter = "(proxyAddresses=smtp:%s)" }}',
+        )  # fmt: skip
+        begun = time.monotonic()
+        took = ask_together(m, [f"{p}@example.test" for p in people])
+        assert [code for code, _ in took] == [250] * len(people)
+        assert time.monotonic() - begun < 6
+    finally:
+        listener.close()
+        server.stop()
+        server.remove()

@@ -1,0 +1,140 @@
+/* Threads that ask (field notes 2): as many tasks at once as threads, few threads while few do, and
+ * none that is waited for at the end. */
+#include <poll.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "directory/askers.h"
+
+enum { MOST = 4 };
+
+struct work {
+    struct task task; /* first */
+    uint32_t by;
+    bool well;
+};
+
+static sem_t begun, may_end;
+static bool waits;
+
+static bool run(void *arg, uint32_t asker, struct task *t)
+{
+    struct work *w = (struct work *)t;
+
+    w->by = asker;
+    sem_post(&begun);
+    if (waits)
+        sem_wait(&may_end);
+    return w->well;
+}
+
+static void rest(void *arg, uint32_t asker)
+{
+}
+
+static int setup(void **state)
+{
+    struct askers_kit kit = {.most = MOST, .run = run, .rest = rest};
+
+    waits = false;
+    sem_init(&begun, 0, 0);
+    sem_init(&may_end, 0, 0);
+    *state = askers_open(&kit);
+    return *state ? 0 : -1;
+}
+
+static void wait_done(struct askers *a, size_t n)
+{
+    while (n) {
+        struct pollfd p = {askers_fd(a), POLLIN, 0};
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        for (struct task *t = askers_done(a); t; t = t->next)
+            n--;
+    }
+}
+
+static void test_as_many_tasks_at_once_as_threads(void **state)
+{
+    struct askers *a = *state;
+    struct work w[MOST + 1] = {0};
+
+    waits = true;
+    for (int i = 0; i < MOST; i++)
+        assert_true(askers_put(a, &w[i].task));
+    for (int i = 0; i < MOST; i++)
+        sem_wait(&begun);
+    assert_false(askers_put(a, &w[MOST].task));
+    for (int i = 0; i < MOST; i++)
+        sem_post(&may_end);
+    wait_done(a, MOST);
+    assert_true(askers_close(a));
+}
+
+static void test_one_thread_is_enough_for_one_task_at_a_time(void **state)
+{
+    struct askers *a = *state;
+    struct work w = {.well = true};
+
+    for (int i = 0; i < 20; i++) {
+        assert_true(askers_put(a, &w.task));
+        wait_done(a, 1);
+        assert_int_equal(w.by, 0);
+    }
+    assert_true(askers_close(a));
+}
+
+static void test_a_thread_whose_connection_fails_is_used_last(void **state)
+{
+    struct askers *a = *state;
+    struct work w[2] = {{.well = true}, {.well = true}};
+
+    waits = true;
+    for (int i = 0; i < 2; i++)
+        assert_true(askers_put(a, &w[i].task));
+    sem_wait(&begun);
+    sem_wait(&begun);
+    sem_post(&may_end);
+    sem_post(&may_end);
+    wait_done(a, 2);
+
+    waits = false;
+    struct work one = {.well = false};
+    assert_true(askers_put(a, &one.task));
+    wait_done(a, 1);
+    uint32_t failing = one.by;
+    assert_true(askers_put(a, &one.task));
+    wait_done(a, 1);
+    assert_int_not_equal(one.by, failing);
+    assert_true(askers_close(a));
+}
+
+static void test_a_busy_thread_is_not_waited_for(void **state)
+{
+    struct askers *a = *state;
+    static struct work w; /* used after the end */
+
+    waits = true;
+    assert_true(askers_put(a, &w.task));
+    sem_wait(&begun);
+    assert_false(askers_close(a));
+    sem_post(&may_end);
+    wait_done(a, 1);
+    assert_true(askers_close(a));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_as_many_tasks_at_once_as_threads, setup),
+        cmocka_unit_test_setup(test_one_thread_is_enough_for_one_task_at_a_time, setup),
+        cmocka_unit_test_setup(test_a_thread_whose_connection_fails_is_used_last, setup),
+        cmocka_unit_test_setup(test_a_busy_thread_is_not_waited_for, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,257 @@
+/* The order of waiting questions (field notes 2, 26): fair by rank, network, client; what a client
+ * may have asked at once; who loses a place when too many wait. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "directory/fair.h"
+
+enum { ITEMS = 4096 };
+
+struct named {
+    struct fair_item item; /* first */
+    char name[64];
+};
+
+static struct named all[ITEMS];
+static size_t used;
+
+static int setup(void **state)
+{
+    used = 0;
+    return 0;
+}
+
+static struct addr addr_of(const char *text)
+{
+    struct addr a = {0};
+
+    assert_true(addr_parse(span_of(text), &a));
+    return a;
+}
+
+static struct fair_item *put(struct fair *f, const char *client, enum fair_rank rank)
+{
+    struct named *n = &all[used++];
+    struct addr a = addr_of(client);
+
+    assert_true(used <= ITEMS);
+    snprintf(n->name, sizeof n->name, "%s", client);
+    return fair_put(f, &n->item, &a, rank);
+}
+
+static const char *name_of(const struct fair_item *item)
+{
+    return item ? ((const struct named *)item)->name : "nobody";
+}
+
+/* Takes and ends questions until none waits; their clients with spaces between. */
+static void assert_order(struct fair *f, const char *expected)
+{
+    char order[4096] = "";
+    struct fair_item *item;
+
+    while ((item = fair_take(f))) {
+        snprintf(order + strlen(order), sizeof order - strlen(order), "%s%s", *order ? " " : "",
+                 name_of(item));
+        fair_done(f, item);
+    }
+    assert_string_equal(order, expected);
+}
+
+static const struct order {
+    const char *about;
+    struct {
+        const char *client;
+        enum fair_rank rank;
+        int times;
+    } put[6];
+    const char *order;
+} orders[] = {
+    {"a client's own questions keep their order",
+     {{"192.0.2.1", FAIR_USUAL, 2}},
+     "192.0.2.1 192.0.2.1"},
+    {"one question of a newcomer is second behind many of another",
+     {{"192.0.2.1", FAIR_USUAL, 4}, {"198.51.100.1", FAIR_USUAL, 1}},
+     "192.0.2.1 198.51.100.1 192.0.2.1 192.0.2.1 192.0.2.1"},
+    {"networks take turns, not addresses: many of one network are one",
+     {{"192.0.2.1", FAIR_USUAL, 1},
+      {"192.0.2.2", FAIR_USUAL, 1},
+      {"192.0.2.3", FAIR_USUAL, 1},
+      {"198.51.100.1", FAIR_USUAL, 2}},
+     "192.0.2.1 198.51.100.1 192.0.2.2 198.51.100.1 192.0.2.3"},
+    {"within a network its clients take turns",
+     {{"192.0.2.1", FAIR_USUAL, 3}, {"192.0.2.2", FAIR_USUAL, 1}},
+     "192.0.2.1 192.0.2.2 192.0.2.1 192.0.2.1"},
+    {"who is in debt goes last",
+     {{"192.0.2.1", FAIR_DEBT, 2}, {"198.51.100.1", FAIR_USUAL, 1}},
+     "198.51.100.1 192.0.2.1 192.0.2.1"},
+    {"who is logged in goes first",
+     {{"192.0.2.1", FAIR_DEBT, 1}, {"198.51.100.1", FAIR_USUAL, 1}, {"203.0.113.1", FAIR_FIRST, 1}},
+     "203.0.113.1 198.51.100.1 192.0.2.1"},
+    {"a client in debt does not hold up what it asked before",
+     {{"192.0.2.1", FAIR_DEBT, 1}, {"192.0.2.1", FAIR_USUAL, 1}},
+     "192.0.2.1 192.0.2.1"},
+    {"an IPv6 client is its /64",
+     {{"2001:db8:0:1::1", FAIR_USUAL, 1},
+      {"2001:db8:0:1::2", FAIR_USUAL, 1},
+      {"2001:db8:0:2::1", FAIR_USUAL, 1}},
+     "2001:db8:0:1::1 2001:db8:0:2::1 2001:db8:0:1::2"},
+    {"an IPv6 network is its /48",
+     {{"2001:db8:0:1::1", FAIR_USUAL, 1},
+      {"2001:db8:0:2::1", FAIR_USUAL, 1},
+      {"2001:db8:1::1", FAIR_USUAL, 1}},
+     "2001:db8:0:1::1 2001:db8:1::1 2001:db8:0:2::1"},
+    {"nobody waits", {{0}}, ""},
+};
+
+static void test_questions_are_asked_in_a_fair_order(void **state)
+{
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+        const struct order *o = &orders[i];
+        struct fair *f = fair_open(16, ITEMS);
+        for (size_t k = 0; k < 6 && o->put[k].client; k++)
+            for (int n = 0; n < o->put[k].times; n++)
+                assert_null(put(f, o->put[k].client, o->put[k].rank));
+        print_message("%s\n", o->about);
+        assert_order(f, o->order);
+        assert_int_equal(fair_waiting(f), 0);
+        fair_close(f);
+    }
+}
+
+static uint32_t take_all(struct fair *f)
+{
+    uint32_t n = 0;
+
+    while (fair_take(f))
+        n++;
+    return n;
+}
+
+static const struct part {
+    const char *about;
+    const char *client; /* with %d for a number, or not */
+    enum fair_rank rank;
+    uint32_t asked; /* of 16, when very many wait */
+} parts[] = {
+    {"one client: half", "192.0.2.1", FAIR_USUAL, 8},
+    {"one client in debt: a quarter", "192.0.2.1", FAIR_DEBT, 4},
+    {"one network: three quarters", "192.0.2.%d", FAIR_USUAL, 12},
+    {"one network in debt: half", "192.0.2.%d", FAIR_DEBT, 8},
+    {"many networks: all", "192.0.%d.1", FAIR_USUAL, 16},
+    {"many networks, all in debt: half", "192.0.%d.1", FAIR_DEBT, 8},
+    {"one client that is exempt: all", "192.0.2.1", FAIR_FIRST, 16},
+    {"one IPv6 client of many addresses: half", "2001:db8::%d", FAIR_USUAL, 8},
+    {"one IPv6 network: three quarters", "2001:db8:0:%d::1", FAIR_USUAL, 12},
+    {"one IPv6 network in debt: half", "2001:db8:0:%d::1", FAIR_DEBT, 8},
+};
+
+static void test_nobody_has_more_than_a_part_of_what_is_asked_at_once(void **state)
+{
+    for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
+        const struct part *p = &parts[i];
+        struct fair *f = fair_open(16, ITEMS);
+        used = 0;
+        for (int n = 1; n <= 200; n++) {
+            char client[64];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+            snprintf(client, sizeof client, p->client, n);
+#pragma GCC diagnostic pop
+            assert_null(put(f, client, p->rank));
+        }
+        print_message("%s\n", p->about);
+        assert_int_equal(take_all(f), p->asked);
+        /* There is room for somebody else, unless all of it may be taken. */
+        assert_null(put(f, "203.0.113.9", FAIR_USUAL));
+        if (p->asked < 16)
+            assert_string_equal(name_of(fair_take(f)), "203.0.113.9");
+        else
+            assert_null(fair_take(f));
+        while (fair_any(f))
+            ;
+        fair_close(f);
+    }
+}
+
+static void test_a_part_is_never_nothing(void **state)
+{
+    struct fair *f = fair_open(1, ITEMS);
+
+    put(f, "192.0.2.1", FAIR_DEBT);
+    assert_non_null(fair_take(f));
+    fair_close(f);
+}
+
+static void test_the_longest_client_of_the_worst_rank_loses_its_newest(void **state)
+{
+    struct fair *f = fair_open(1, 6);
+
+    for (int i = 0; i < 3; i++)
+        assert_null(put(f, "192.0.2.1", FAIR_DEBT));
+    assert_null(put(f, "198.51.100.1", FAIR_DEBT));
+    assert_null(put(f, "203.0.113.1", FAIR_USUAL));
+    assert_null(put(f, "203.0.113.1", FAIR_USUAL));
+    struct fair_item *newest = &all[2].item;
+    assert_ptr_equal(put(f, "203.0.113.2", FAIR_USUAL), newest);
+    /* The flood's own next question finds no room. */
+    struct fair_item *lost = put(f, "192.0.2.1", FAIR_DEBT);
+    assert_ptr_equal(lost, &all[used - 1].item);
+    /* With nobody in debt left, the longest of the others. */
+    for (int i = 0; i < 3; i++)
+        assert_non_null(put(f, "203.0.113.1", FAIR_USUAL));
+    assert_null(fair_take(f)->link.next);
+    fair_close(f);
+}
+
+/* Good mail's one question is asked soon, whatever one client, one network or many clients in debt
+ * have piled up before it: within so many others. */
+static void test_a_good_question_is_asked_soon_behind_any_flood(void **state)
+{
+    static const struct {
+        const char *flood;
+        enum fair_rank rank;
+        uint32_t before;
+    } floods[] = {{"192.0.2.1", FAIR_USUAL, 1},    {"192.0.2.%d", FAIR_USUAL, 1},
+                  {"192.0.2.%d", FAIR_DEBT, 0},    {"192.0.%d.1", FAIR_DEBT, 0},
+                  {"192.0.%d.1", FAIR_USUAL, 200}, {"2001:db8:0:%d::1", FAIR_USUAL, 1}};
+
+    for (size_t i = 0; i < sizeof floods / sizeof floods[0]; i++) {
+        struct fair *f = fair_open(16, ITEMS);
+        uint32_t before = 0;
+        used = 0;
+        for (int n = 0; n < 2600; n++) {
+            char client[64];
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+            snprintf(client, sizeof client, floods[i].flood, n % 200);
+#pragma GCC diagnostic pop
+            assert_null(put(f, client, floods[i].rank));
+        }
+        assert_null(put(f, "203.0.113.1", FAIR_USUAL));
+        for (struct fair_item *item;
+             (item = fair_take(f)) && strcmp(name_of(item), "203.0.113.1") != 0; before++)
+            fair_done(f, item);
+        assert_true(before <= floods[i].before);
+        fair_close(f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_questions_are_asked_in_a_fair_order, setup),
+        cmocka_unit_test_setup(test_nobody_has_more_than_a_part_of_what_is_asked_at_once, setup),
+        cmocka_unit_test_setup(test_a_part_is_never_nothing, setup),
+        cmocka_unit_test_setup(test_the_longest_client_of_the_worst_rank_loses_its_newest, setup),
+        cmocka_unit_test_setup(test_a_good_question_is_asked_soon_behind_any_flood, setup),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
