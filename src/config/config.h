@@ -118,6 +118,7 @@ struct config {
         *resolvers; /* the same as addresses, port 0 where none is given; none: the system's */
     char *recipient_delimiter;
     bool routing_addresses; /* joe%evil@ours goes to the backend like any other address */
+    bool received_login; /* Received: names the account that a message came by */
     struct config_listen *listen;
     size_t listen_count;
     struct config_tls tls;

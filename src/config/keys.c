@@ -39,6 +39,7 @@ const struct key keys_main[] = {
     {"resolver", KEY_TEXTS, AT(config, resolver)},
     {"recipient_delimiter", KEY_TEXT, AT(config, recipient_delimiter)},
     {"routing_addresses", KEY_BOOL, AT(config, routing_addresses)},
+    {"received_login", KEY_BOOL, AT(config, received_login)},
     {"balance", KEY_CHOICE, AT(config, balance), .choices = balances},
     END};
 

@@ -2,9 +2,10 @@
  *
  *     kind 4 bits | length of first 14 | length of second 14 | first | second
  *
- * At most one HELO (first: its name), then at most one SENDER and any RECIPIENTs (first: address,
- * second: parameters), then at most one NOTE or PROPOSED recipient, which is always the last. So
- * HELO and sender are found at once, the note from the end, and recipients are gone over in order.
+ * At most one HELO (first: its name, second: the account of a login), then at most one SENDER and
+ * any RECIPIENTs (first: address, second: parameters), then at most one NOTE or PROPOSED recipient,
+ * which is always the last. So HELO and sender are found at once, the note from the end, and
+ * recipients are gone over in order.
  *
  * Owns one heap block through its buf. No I/O. Runs in workers, the store and tests. */
 #include "smtp/envelope.h"
@@ -115,10 +116,16 @@ static void cut(struct envelope *e, uint32_t at)
 
 int envelope_set_helo(struct envelope *e, struct span name)
 {
-    int result = rewrite(e, 0, KIND_HELO, name, (struct span){0});
+    int result = rewrite(e, 0, KIND_HELO, name, helo_of(e).second);
     if (!result)
         e->recipients = 0;
     return result;
+}
+
+int envelope_set_login(struct envelope *e, struct span account)
+{
+    assert(!envelope_has_sender(e));
+    return rewrite(e, 0, KIND_HELO, helo_of(e).first, account);
 }
 
 int envelope_set_sender(struct envelope *e, struct span address, struct span params)
@@ -172,6 +179,11 @@ void envelope_fit(struct envelope *e)
 struct span envelope_helo(const struct envelope *e)
 {
     return helo_of(e).first;
+}
+
+struct span envelope_login(const struct envelope *e)
+{
+    return helo_of(e).second;
 }
 
 bool envelope_has_sender(const struct envelope *e)

@@ -1,9 +1,9 @@
 /* An envelope: who a message is from and for, with its ESMTP parameters, in one block of octets.
  *
- * It is also where a session keeps HELO's name and the argument of the reply in waiting, for all of
- * a held session's text is to stand in one small heap block (about 60 octets for a harvester).
- * Layout is private; it holds no pointers, so a frozen session's record is a copy of it. A zeroed
- * envelope is a valid, empty one.
+ * It is also where a session keeps HELO's name, the account that has logged in, and the argument of
+ * the reply in waiting, for all of a held session's text is to stand in one small heap block (about
+ * 60 octets for a harvester). Layout is private; it holds no pointers, so a frozen session's record
+ * is a copy of it. A zeroed envelope is a valid, empty one.
  *
  * Spans that are passed in may point into the envelope itself (a note becomes a sender, say). */
 #ifndef MIRED_SMTP_ENVELOPE_H
@@ -33,7 +33,9 @@ struct envelope_recipient {
 
 /* All return 0 or -ENOMEM (the envelope is then as it was, or without its note). Texts beyond
  * ENVELOPE_TEXT_MAX are a bug of the caller. */
-int envelope_set_helo(struct envelope *e, struct span name); /* forgets everything else */
+int envelope_set_helo(struct envelope *e, struct span name); /* forgets all else but the login */
+/* The account that the client is logged in as. Outside of transactions only; a note is dropped. */
+int envelope_set_login(struct envelope *e, struct span account);
 int envelope_set_sender(struct envelope *e, struct span address, struct span params); /* "" is <> */
 int envelope_add_recipient(struct envelope *e, struct span address, struct span params);
 /* The last thing in the block; replaced by the next call and dropped by any of the above. Returns
@@ -51,6 +53,7 @@ void envelope_drop_note(struct envelope *e);
 void envelope_fit(struct envelope *e);
 
 struct span envelope_helo(const struct envelope *e);
+struct span envelope_login(const struct envelope *e); /* empty: none */
 bool envelope_has_sender(const struct envelope *e);
 struct span envelope_sender(const struct envelope *e);
 struct span envelope_sender_params(const struct envelope *e);
@@ -59,7 +62,7 @@ uint32_t envelope_recipients(const struct envelope *e);
 /* Goes over the recipients in order: *r zeroed at first; false after the last. */
 bool envelope_next(const struct envelope *e, struct envelope_recipient *r);
 
-/* Forgets sender, recipients and note; the name of HELO stays. */
+/* Forgets sender, recipients and note; the name of HELO and the login stay. */
 void envelope_reset(struct envelope *e);
 void envelope_free(struct envelope *e);
 

@@ -9,7 +9,7 @@
 #include "smtp/session.h"
 #include "smtp/text.h"
 
-enum { HELO_SHOWN_MAX = 255 };
+enum { HELO_SHOWN_MAX = 255, LOGIN_SHOWN_MAX = 255 };
 
 const char *received_protocol(uint16_t flags)
 {
@@ -76,6 +76,21 @@ static bool may_be_shown(struct span address)
     return address.len > 0;
 }
 
+/* As a comment (RFC 5322 3.2.2), in which a few characters would end it. */
+static int add_login(struct span login, struct buf *out)
+{
+    if (!may_be_shown(login) || login.len > LOGIN_SHOWN_MAX)
+        return 0;
+    if (buf_add_span(out, SPAN("\r\n\t(authenticated as ")))
+        return -ENOMEM;
+    for (size_t i = 0; i < login.len; i++) {
+        char c = login.at[i];
+        if (buf_add(out, c == '(' || c == ')' || c == '\\' ? "?" : &c, 1))
+            return -ENOMEM;
+    }
+    return buf_add_span(out, SPAN(")"));
+}
+
 static int add_recipient(struct span address, struct buf *out)
 {
     if (!may_be_shown(address))
@@ -90,9 +105,11 @@ static int add_all(const struct received_from *from, uint64_t wall_ms, struct bu
     char client[ADDR_TEXT], date[RECEIVED_DATE];
     if (buf_add_span(out, SPAN("Received: from ")) || add_helo(from->helo, out))
         return -ENOMEM;
-    if (buf_addf(out, " (%s)\r\n\tby %s with %s id %llx",
-                 addr_format_literal(&from->client, client), from->hostname,
-                 received_protocol(from->flags), (unsigned long long)from->id))
+    if (buf_addf(out, " (%s)", addr_format_literal(&from->client, client)) ||
+        add_login(from->login, out))
+        return -ENOMEM;
+    if (buf_addf(out, "\r\n\tby %s with %s id %llx", from->hostname, received_protocol(from->flags),
+                 (unsigned long long)from->id))
         return -ENOMEM;
     if (add_recipient(from->only_recipient, out))
         return -ENOMEM;

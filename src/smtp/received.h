@@ -10,6 +10,7 @@
 struct received_from {
     struct span helo; /* as the client said it; may be hostile */
     struct addr client;
+    struct span login;          /* to be named as the account that it came by; or empty */
     const char *hostname;       /* ours */
     uint16_t flags;             /* enum smtp_flag of the session: how the message came */
     uint64_t id;                /* ours, for the log */

@@ -169,6 +169,10 @@ void smtp_password_is(struct smtp_session *s, enum password_verdict v);
  * (the reply that tells is then a 334, for the client wants to know who we are, too). */
 void smtp_scram_is(struct smtp_session *s, enum password_verdict v, struct span message);
 
+/* The account that the client is logged in as; empty: it is not. Until the session is next called.
+ */
+struct span smtp_login(const struct smtp_session *s);
+
 /* True while SCRAM has begun and not ended. */
 bool smtp_in_scram(const struct smtp_session *s);
 

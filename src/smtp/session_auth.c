@@ -186,6 +186,11 @@ struct span session_auth_prompt(const struct smtp_session *s)
     return prompt.at ? prompt : envelope_note(&s->envelope);
 }
 
+struct span smtp_login(const struct smtp_session *s)
+{
+    return s->flags & SMTP_AUTHENTICATED ? envelope_login(&s->envelope) : (struct span){0};
+}
+
 bool smtp_in_scram(const struct smtp_session *s)
 {
     return s->mechanism == MECHANISM_SCRAM_PROOF || s->mechanism == MECHANISM_SCRAM_END;

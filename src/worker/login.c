@@ -140,9 +140,12 @@ static enum password_verdict decide(struct worker *w, struct conn *c, enum passw
     if (hold.masked)
         v = PASSWORD_LATER;
     recipient_hold(c, hold);
-    if (v == PASSWORD_RIGHT)
-        note_login(w, c, of->typed, of->name.len ? of->name : account);
-    return v;
+    if (v != PASSWORD_RIGHT)
+        return v;
+    if (of->name.len) /* the verifier's own name for it: what others are told, too */
+        account = of->name;
+    note_login(w, c, of->typed, account);
+    return envelope_set_login(&c->smtp.envelope, account) == 0 ? v : PASSWORD_LATER;
 }
 
 static void wipe(struct smtp_step *step)

@@ -89,6 +89,7 @@ static int make_header(struct worker *w, struct conn *c, struct buf *header)
     struct received_from from = {
         .helo = envelope_helo(&c->smtp.envelope),
         .client = c->peer,
+        .login = w->config->received_login ? smtp_login(&c->smtp) : (struct span){0},
         .hostname = w->config->hostname,
         .flags = c->smtp.flags,
         .id = (uint64_t)w->kit->slot << 48 ^ clock_mono_us(),
@@ -106,6 +107,7 @@ bool message_end(struct worker *w, struct conn *c)
     struct relay_message m = {
         .envelope = &c->smtp.envelope,
         .client = c->peer,
+        .user = smtp_login(&c->smtp),
         .esmtp = c->smtp.flags & SMTP_ESMTP,
         .utf8 = c->smtp.flags & SMTP_UTF8,
         .eightbit = c->smtp.flags & SMTP_8BIT,

@@ -93,6 +93,33 @@ static void test_a_note_is_replaced_and_dropped(void **state)
     envelope_free(&e);
 }
 
+/* Field notes 13. */
+static void test_a_login_stays_until_another(void **state)
+{
+    struct envelope e = {0}, copy = {0};
+    expect(envelope_login(&e), "");
+    assert_int_equal(envelope_set_helo(&e, SPAN("helo.example")), 0);
+    assert_int_equal(envelope_set_note(&e, SPAN("alice"), NULL), 0);
+    assert_int_equal(envelope_set_login(&e, envelope_note(&e)), 0); /* it may be its own note */
+    expect(envelope_login(&e), "alice");
+    expect(envelope_helo(&e), "helo.example");
+    expect(envelope_note(&e), "");
+    assert_int_equal(envelope_set_helo(&e, SPAN("another")), 0);
+    expect(envelope_login(&e), "alice");
+    assert_int_equal(envelope_set_sender(&e, SPAN("a@example"), SPAN("RET=HDRS")), 0);
+    assert_int_equal(envelope_add_recipient(&e, SPAN("b@example"), SPAN("")), 0);
+    expect(envelope_login(&e), "alice");
+    assert_int_equal(envelope_copy(&copy, &e), 0); /* as a frozen session's is */
+    expect(envelope_login(&copy), "alice");
+    envelope_reset(&e);
+    expect(envelope_login(&e), "alice");
+    expect(envelope_helo(&e), "another");
+    assert_int_equal(envelope_set_login(&e, SPAN("bob")), 0);
+    expect(envelope_login(&e), "bob");
+    envelope_free(&e);
+    envelope_free(&copy);
+}
+
 static void test_a_note_may_stand_where_nothing_else_does(void **state)
 {
     struct envelope e = {0};
@@ -221,6 +248,7 @@ int main(void)
         cmocka_unit_test(test_an_empty_envelope_has_nothing),
         cmocka_unit_test(test_the_null_sender_is_one),
         cmocka_unit_test(test_a_note_is_replaced_and_dropped),
+        cmocka_unit_test(test_a_login_stays_until_another),
         cmocka_unit_test(test_a_note_may_stand_where_nothing_else_does),
         cmocka_unit_test(test_a_proposed_recipient_is_accepted_or_dropped),
         cmocka_unit_test(test_texts_may_be_the_envelopes_own),

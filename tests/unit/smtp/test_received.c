@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -44,6 +45,34 @@ static void test_the_line_is_that_of_rfc_5321(void **state)
     expect_header(&from, "Received: from client.example.net ([IPv6:2001:db8::1])\r\n"
                          "\tby mx.example.org with ESMTP id beef;\r\n"
                          "\tTue, 24 Nov 2026 02:03:04 +0000\r\n");
+}
+
+/* Field notes 13. */
+static void test_a_login_is_named_where_it_is_wanted_and_cannot_end_the_comment(void **state)
+{
+    static const struct {
+        const char *login, *shown;
+    } row[] = {
+        {"alice@example.org", "\r\n\t(authenticated as alice@example.org)"},
+        {"", ""},
+        {"a) (b\\", "\r\n\t(authenticated as a? ?b?)"},
+        {"a\r\nX: y", ""},
+        {"\xff", ""},
+        {"j\xc3\xbcrgen", "\r\n\t(authenticated as j\xc3\xbcrgen)"},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct received_from from = plain();
+        char wanted[400];
+        from.flags |= SMTP_AUTHENTICATED;
+        from.login = span_of(row[i].login);
+        snprintf(wanted, sizeof wanted,
+                 "Received: from client.example.net ([192.0.2.7])%s\r\n"
+                 "\tby mx.example.org with ESMTPA id beef\r\n"
+                 "\tfor <b@example.org>;\r\n"
+                 "\tTue, 24 Nov 2026 02:03:04 +0000\r\n",
+                 row[i].shown);
+        expect_header(&from, wanted);
+    }
 }
 
 static void test_a_hostile_name_is_cleaned(void **state)
@@ -102,6 +131,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_line_is_that_of_rfc_5321),
+        cmocka_unit_test(test_a_login_is_named_where_it_is_wanted_and_cannot_end_the_comment),
         cmocka_unit_test(test_a_hostile_name_is_cleaned),
         cmocka_unit_test(test_the_protocol_is_named_after_how_it_came),
         cmocka_unit_test(test_dates_are_those_of_the_c_library),

@@ -1,0 +1,86 @@
+"""Field notes 13: a login at mired is one at the server behind it."""
+
+import pytest
+
+from lib.dovecot import Dovecot
+from lib.scram import Login, password_file as scram_file
+from lib.smtp import Client
+
+USER, PASSWORD = "alice@example.test", "wonderland"
+
+
+@pytest.fixture
+def dovecot():
+    started = []
+
+    def start(**options):
+        started.append(Dovecot(**options))
+        return started[-1].start()
+
+    yield start
+    for d in started:
+        d.stop()
+        d.remove()
+
+
+def relay_for_logins(postfix, dovecot):
+    """A Postfix that relays for who has logged in only, and for nobody because of its network."""
+    return postfix(
+        extra="smtpd_authorized_xclient_hosts = static:all\n"
+        f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {dovecot.auth}\n"
+        "smtpd_relay_restrictions = permit_sasl_authenticated, reject_unauth_destination\n"
+        "default_transport = discard\n"
+    )
+
+
+def send(client, to="someone@far.elsewhere.test"):
+    return client.message(USER, to)
+
+
+@pytest.mark.parametrize("typed", ["alice@here.test", "ALICE"])
+def test_postfix_relays_for_the_account_that_dovecot_names(mired, postfix, dovecot, typed):
+    d = dovecot(extra="auth_username_format = %Ln\n", users={"alice": "{PLAIN}" + PASSWORD})
+    backend = relay_for_logins(postfix, d)
+    m = mired(
+        backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ xclient = true connections = 1 }}', workers=1, tarpit="time = 0",
+        passwords=None, config=f'auth "dovecot" {{ path = "{d.auth}" }}',
+    )  # fmt: skip
+    with Client(m.submission) as client:
+        client.ehlo()
+        assert client.login(typed, PASSWORD).code == 235
+        assert send(client).code == 250
+        client.ehlo("again.elsewhere.test")  # it stays logged in
+        assert send(client).code == 250
+    backend.wait_log(r"sasl_method=\S+, sasl_username=alice\n")
+    # Who comes next by the same connection, without a login, is nobody.
+    with Client(m.port) as client:
+        client.ehlo()
+        assert client.message("a@b.test", USER).code == 250
+    assert "sasl_username" not in [line for line in backend.log.splitlines() if ": client=" in line][-1]
+
+
+def test_scram_and_a_file_are_passed_on_too_and_received_says_how_it_came(mired, postfix, dovecot):
+    backend = relay_for_logins(postfix, dovecot())
+    m = mired(
+        backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ xclient = true }}', tarpit="time = 0",
+        stored=scram_file, config="received_login = true",
+    )  # fmt: skip
+    with Client(m.submission) as client:
+        client.ehlo()
+        assert Login(client, USER.upper(), PASSWORD).log_in().code == 235
+        assert send(client).code == 250
+        assert send(client, USER).code == 250
+    backend.wait_log(r"sasl_username=alice@example.test")
+    (message,) = backend.delivered(USER)
+    assert b"with ESMTPA id" in message and b"(authenticated as alice@example.test)" in message
+
+
+def test_received_names_nobody_unless_it_is_wanted(mired):
+    m = mired(tarpit="time = 0")
+    with Client(m.submission) as client:
+        client.ehlo()
+        assert client.login(USER, PASSWORD).code == 235
+        assert send(client, USER).code == 250
+    (message,) = m.delivered(USER)
+    received = message.split(b"\n\n")[0]
+    assert b"with ESMTPA id" in received and b"authenticated as" not in received
