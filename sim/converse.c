@@ -220,7 +220,12 @@ static uint64_t recipient(struct world *w, struct agent *a, uint64_t now)
 static uint64_t data(struct world *w, struct agent *a, uint64_t now)
 {
     uint32_t count = (uint32_t)__builtin_popcountll(a->taken);
-    tarpit_good(&w->tarpit[a->server], &a->who, count, now);
+    uint64_t mailbox[SIM_RECIPIENTS_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        agent_chance(a);
+        mailbox[i] = a->random;
+    }
+    tarpit_good(&w->tarpit[a->server], &a->who, mailbox, count, now);
     a->todo &= ~a->taken;
     if (a->group->role == SIM_MAIL) {
         note_delivered(w, a, now, count);

@@ -125,7 +125,10 @@ static void replay(struct tarpit *t, const struct recorded_event *e, struct reco
     struct tarpit_who who = tarpit_who(t, &e->from, false);
 
     if (e->kind == RECORDED_MESSAGE) {
-        tarpit_good(t, &who, e->count, BEGIN + e->ms);
+        for (uint32_t i = 0; i < e->count; i++) {
+            uint64_t mailbox = (uint64_t)i << 16;
+            tarpit_good(t, &who, &mailbox, 1, BEGIN + e->ms);
+        }
         out->messages++;
         return;
     }

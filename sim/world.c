@@ -7,6 +7,9 @@
 
 #include "world_part.h"
 
+/* What the sketch of a day holds without counting two mailboxes as one too often. */
+enum { HISTORY_A_DAY = 100 };
+
 /* Legitimate senders are followed for so long after the attack. */
 #define AFTERWARDS_MS (24 * (uint64_t)SIM_HOUR)
 
@@ -52,8 +55,10 @@ static void make_agent(struct world *w, const struct sim_group *g, uint32_t inde
     a->server = (uint8_t)(index % w->servers);
     t = &w->tarpit[a->server];
     a->who = tarpit_who(t, &from, false);
-    if (index < g->addresses && g->history > 0)
-        tarpit_good(t, &a->who, g->history, SIM_BEGIN);
+    for (uint32_t i = 0; index < g->addresses && i < g->history; i++) {
+        uint64_t mailbox = (uint64_t)i << 16, day = i / HISTORY_A_DAY;
+        tarpit_good(t, &a->who, &mailbox, 1, SIM_BEGIN - day * 24 * SIM_HOUR);
+    }
     if (g->role == SIM_LOGIN)
         tarpit_logged_in(t, &a->who, &from, SIM_ACCOUNT, SIM_BEGIN);
     uint64_t at = first_time(w, a);

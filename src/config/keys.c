@@ -65,6 +65,7 @@ const struct key keys_tarpit[] = {
     {"pace_after", KEY_NUMBER, AT(config, tarpit.pace_after), 0, 1e6},
     {"shield", KEY_NUMBER, AT(config, tarpit.shield), 0, 1e6},
     {"good_ratio", KEY_NUMBER, AT(config, tarpit.good_ratio), 0, 1e6},
+    {"correspondents", KEY_BOOL, AT(config, tarpit.correspondents)},
     {"half_life", KEY_DURATION, AT(config, tarpit.half_life), 1000, YEAR},
     {"good_half_life", KEY_DURATION, AT(config, tarpit.good_half_life), 1000, YEAR},
     {"network_share", KEY_NUMBER, AT(config, tarpit.network_share), 0, 1e6},

@@ -16,7 +16,6 @@ enum {
     RATIO_LEAST = 3, /* below it spam to one known address would pay for a harvest */
     PATIENCE_OFFENCES = 5,
     SHIELD_LEAST = 10,
-    SHARE_STEP = 16,
     TIME_LEAST_S = 5,
 };
 
@@ -61,12 +60,9 @@ static double by_offences(const struct advise_named *one)
     return one->offences;
 }
 
-static void gather_good(struct advise *a, const struct addr *who, const struct ledger_entry *c,
-                        const struct ledger_entry *n)
+static void gather_good(struct advise *a, const struct addr *who, const struct ledger_entry *c)
 {
-    const struct tarpit_rules *r = &a->rules;
-    double own = policy_debt(r, c->offences, c->good, 0, 0);
-    double debt = policy_debt(r, c->offences, c->good, n->offences, n->good);
+    double debt = policy_debt(&a->rules, c->offences, c->good);
 
     a->with_good++;
     if (debt > a->worst_good)
@@ -75,10 +71,8 @@ static void gather_good(struct advise *a, const struct addr *who, const struct l
         count(a->patience, ADVISE_SECONDS, c->patience_ms / 1000.0);
     if (c->flags & (LEDGER_TRAPPED | LEDGER_SUSPECT))
         return;
-    if (own > 0)
+    if (debt > 0)
         count(a->ratio, ADVISE_LEVELS, c->good / c->offences);
-    else if (debt > 0 && r->good_ratio > 0)
-        count(a->share, ADVISE_LEVELS, ceil(n->offences * r->good_ratio / c->good / SHARE_STEP));
     if (c->good >= EXEMPT_GOOD && c->offences >= 1 && c->good >= EXEMPT_RATIO * c->offences)
         name(a->exempt, &a->exempts, &(struct advise_named){*who, c->offences, c->good}, by_good);
 }
@@ -90,11 +84,9 @@ void advise_client(struct advise *a, const struct addr *who, const struct ledger
     if ((client->flags | network->flags) & LEDGER_EXEMPT)
         return;
     if (client->good >= ADVISE_GOOD)
-        gather_good(a, who, client, network);
+        gather_good(a, who, client);
     else
-        count(a->debts, ADVISE_LEVELS,
-              policy_debt(&a->rules, client->offences, client->good, network->offences,
-                          network->good));
+        count(a->debts, ADVISE_LEVELS, policy_debt(&a->rules, client->offences, client->good));
 }
 
 void advise_network(struct advise *a, const struct addr *who, const struct ledger_entry *network)
@@ -206,20 +198,6 @@ static void judge_ratio(struct proposals *p)
             (unsigned long)owing, half);
 }
 
-static void judge_share(struct proposals *p)
-{
-    struct advise *a = p->advise;
-    uint64_t owing = total(a->share, 0, ADVISE_LEVELS);
-    double share = (double)(quantile(a->share, ADVISE_LEVELS, 0.5) + 1) * SHARE_STEP;
-
-    if (owing < SOME || a->rules.network_share <= 0 || share <= a->rules.network_share)
-        return;
-    a->after.network_share = share;
-    because(propose(p, "network_share", "tarpit { network_share = %.0f }", share),
-            "%lu clients with good mail are in debt for nothing but what their neighbours did",
-            (unsigned long)owing);
-}
-
 /* Twice as deep as any client with good mail, so that it meets none of them. */
 static void judge_shield(struct proposals *p)
 {
@@ -304,9 +282,9 @@ static void judge_ledger(struct proposals *p)
             (unsigned long)f->ledger.evictions);
 }
 
-static void (*const judges[])(struct proposals *p) = {judge_time,    judge_patience, judge_ratio,
-                                                      judge_share,   judge_shield,   judge_exempt,
-                                                      judge_suspect, judge_room,     judge_ledger};
+static void (*const judges[])(struct proposals *p) = {judge_time,   judge_patience, judge_ratio,
+                                                      judge_shield, judge_exempt,   judge_suspect,
+                                                      judge_room,   judge_ledger};
 
 size_t advise_end(struct advise *a, struct advice out[ADVISE_MOST])
 {

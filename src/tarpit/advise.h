@@ -56,8 +56,6 @@ struct advise {
     uint64_t clients, with_good;
     uint32_t patience[ADVISE_SECONDS]; /* of clients with good mail: how many hung up after s */
     uint32_t ratio[ADVISE_LEVELS];     /* of those in debt: accepted recipients an offence */
-    uint32_t share[ADVISE_LEVELS];     /* of those in their network's debt: 16 x the share that
-                                          would spare them, at most */
     uint32_t debts[ADVISE_LEVELS];     /* of clients without good mail */
     double worst_good;                 /* the deepest debt of a client with good mail */
     struct advise_named exempt[ADVISE_NAMED], suspect[ADVISE_NAMED]; /* heaviest first */

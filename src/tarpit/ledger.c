@@ -8,8 +8,8 @@
  * would have been at the stamp*, and moves the stamp only once a half-life. So a hundred bookings a
  * second for an hour are as exact as one.
  *
- * Ends of turns and debts are wall ms in 56 bits. Patience, flags and small times share two words.
- */
+ * Ends of turns and debts are wall ms. Patience, flags and small times share the other words. Keys
+ * are made in ledger_keys.c, sketches of mailboxes kept in ledger_sketch.c. */
 #include "tarpit/ledger.h"
 
 #include <errno.h>
@@ -21,8 +21,6 @@
 
 static const char LEDGER_MAGIC[8] = {'M', 'I', 'R', 'L', 'E', 'D', 'G', 'R'};
 enum { LEDGER_VERSION = 1 };
-
-enum { KIND_BITS = 7, KIND_IP6 = 8 };
 
 /* ---- opening ---- */
 
@@ -45,6 +43,7 @@ int ledger_open(struct ledger **out, const char *path, uint64_t size)
     }
     l->head = l->file.body;
     l->slot = (struct ledger_slot *)(l->head + 1);
+    ledger_convert(l);
     *out = l;
     return 0;
 }
@@ -55,76 +54,6 @@ void ledger_close(struct ledger *l)
         return;
     mapfile_close(&l->file);
     free(l);
-}
-
-/* ---- keys ---- */
-
-static struct ledger_key make_key(const struct ledger *l, enum ledger_kind kind,
-                                  const struct addr *a, struct span user)
-{
-    struct siphash h;
-    uint8_t head[2] = {kind, a != NULL ? a->family : 0};
-    struct ledger_key k = {.kind = kind};
-
-    siphash_start(&h, &l->file.key);
-    siphash_add(&h, head, sizeof head);
-    if (a != NULL) {
-        for (int i = 0; i < 8; i++)
-            k.label = k.label << 8 | a->octets[i];
-        siphash_add(&h, a->octets, 8);
-    }
-    for (size_t i = 0; i < user.len; i++) {
-        char c = user.at[i];
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c - 'A' + 'a');
-        siphash_add(&h, &c, 1);
-    }
-    k.hash = (siphash_end(&h) & ~UINT64_C(15)) | kind;
-    if (a != NULL && a->family == ADDR_IP6)
-        k.hash |= KIND_IP6;
-    return k;
-}
-
-struct ledger_key ledger_key_client(const struct ledger *l, const struct addr *a)
-{
-    struct addr client = addr_client(a);
-    return make_key(l, LEDGER_CLIENT, &client, (struct span){0});
-}
-
-struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *a)
-{
-    struct addr network = addr_network(a);
-    return make_key(l, LEDGER_NETWORK, &network, (struct span){0});
-}
-
-struct ledger_key ledger_key_account(const struct ledger *l, struct span user)
-{
-    return make_key(l, LEDGER_ACCOUNT, NULL, user);
-}
-
-struct ledger_key ledger_key_account_network(const struct ledger *l, struct span user,
-                                             const struct addr *a)
-{
-    struct addr network = addr_network(a);
-    struct ledger_key k = make_key(l, LEDGER_ACCOUNT_NETWORK, &network, user);
-    k.label = 0; /* where a person logs in from is nobody's business */
-    return k;
-}
-
-void ledger_expect(const struct ledger *l, const struct ledger_key *k)
-{
-    ledger_prefetch(l, k->hash);
-}
-
-struct addr ledger_key_addr(const struct ledger_key *k)
-{
-    struct addr a = {0};
-    if (k->kind != LEDGER_CLIENT && k->kind != LEDGER_NETWORK)
-        return a;
-    a.family = k->hash & KIND_IP6 ? ADDR_IP6 : ADDR_IP4;
-    for (int i = 0; i < 8; i++)
-        a.octets[i] = (uint8_t)(k->label >> (56 - 8 * i));
-    return a;
 }
 
 /* ---- amounts ---- */
@@ -161,6 +90,11 @@ static uint64_t amount_word(uint64_t stamp, double value)
     return (stamp & STAMP_MASK) << VALUE_BITS | bits;
 }
 
+uint64_t ledger_amount_with(uint64_t word, double value)
+{
+    return ledger_tag(word) | amount_word((word & LEDGER_PAYLOAD) >> VALUE_BITS, value);
+}
+
 /* Half-lives from the word's stamp to now; 0 when the stamp lies ahead (the clock went back a
  * little). */
 static double halvings(uint64_t word, uint64_t half_life, uint64_t now)
@@ -181,9 +115,10 @@ static double amount_now(uint64_t word, uint64_t half_life, uint64_t now)
     return value == 0 ? 0 : value * exp2(-halvings(word, half_life, now));
 }
 
-/* The word after adding `by` (which may be negative) or, with `raise`, after raising it to `by`. */
+/* The word after adding `by` (which may be negative), but not beyond `limit` unless it is there
+ * already; or, with `raise`, after raising it to `by`. */
 static uint64_t amount_change(uint64_t word, uint64_t half_life, uint64_t now, double by,
-                              bool raise)
+                              double limit, bool raise)
 {
     double value = ledger_amount_raw(word), age = halvings(word, half_life, now);
 
@@ -195,6 +130,8 @@ static uint64_t amount_change(uint64_t word, uint64_t half_life, uint64_t now, d
     }
     by *= exp2(age);
     double after = raise ? fmax(value, by) : value + by;
+    if (!raise && by > 0)
+        after = fmax(value, fmin(after, limit * exp2(age)));
     double most = AMOUNT_MAX * exp2(age);
     return amount_word(word >> VALUE_BITS, after < most ? after : most);
 }
@@ -213,7 +150,7 @@ static uint64_t payload(const struct ledger_slot *slot, enum ledger_word w, uint
 struct change {
     uint64_t now;
     uint64_t a, b, from; /* what the function below wants */
-    double amount;
+    double amount, limit, taken;
     bool raise;
     uint64_t old, new; /* payloads, after the change */
 };
@@ -249,6 +186,12 @@ static bool change_seen(struct change *c)
     return c->new != c->old;
 }
 
+void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now)
+{
+    struct change seen = {.now = now};
+    change_word(slot, WORD_SEEN, hash, change_seen, &seen);
+}
+
 /* Finds or begins the entry, notes the time, and changes one of its words. */
 static bool book(struct ledger *l, const struct ledger_key *k, enum ledger_word w, change_fn *fn,
                  struct change *c)
@@ -256,8 +199,7 @@ static bool book(struct ledger *l, const struct ledger_key *k, enum ledger_word 
     struct ledger_slot *slot = ledger_claim(l, k, c->now);
     if (slot == NULL)
         return false;
-    struct change seen = {.now = c->now};
-    change_word(slot, WORD_SEEN, k->hash, change_seen, &seen);
+    ledger_seen(slot, k->hash, c->now);
     return change_word(slot, w, k->hash, fn, c);
 }
 
@@ -265,14 +207,15 @@ static bool book(struct ledger *l, const struct ledger_key *k, enum ledger_word 
 
 static bool change_amount(struct change *c)
 {
-    c->new = amount_change(c->old, c->a, c->now, c->amount, c->raise);
+    c->new = amount_change(c->old, c->a, c->now, c->amount, c->limit, c->raise);
     return true;
 }
 
 static double book_amount(struct ledger *l, const struct ledger_key *k, enum ledger_word w,
                           uint64_t half_life, uint64_t now, double amount, bool raise)
 {
-    struct change c = {.now = now, .a = half_life, .amount = amount, .raise = raise};
+    struct change c = {
+        .now = now, .a = half_life, .amount = amount, .limit = AMOUNT_MAX, .raise = raise};
     if (!book(l, k, w, change_amount, &c))
         return amount > 0 ? amount : 0;
     return amount_now(c.new, half_life, now);
@@ -282,6 +225,38 @@ double ledger_add_offences(struct ledger *l, const struct ledger_key *k,
                            const struct ledger_decay *d, uint64_t now, double weight)
 {
     return book_amount(l, k, WORD_OFFENCES, d->half_life, now, weight, false);
+}
+
+double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
+                              const struct ledger_decay *d, uint64_t now, double weight,
+                              double most)
+{
+    struct change c = {.now = now, .a = d->half_life, .amount = weight, .limit = most};
+    if (!book(l, k, WORD_OFFENCES, change_amount, &c))
+        return weight < most ? weight : most;
+    return amount_now(c.new, d->half_life, now);
+}
+
+/* a: half-life; limit: the least to take; amount: the most. */
+static bool change_spend(struct change *c)
+{
+    double there = amount_now(c->old, c->a, c->now);
+    if (there < c->limit || there <= 0)
+        return false;
+    double take = fmin(there, c->amount);
+    c->new = amount_change(c->old, c->a, c->now, -take, 0, false);
+    c->taken = take;
+    return true;
+}
+
+double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                         uint64_t now, double least, double most)
+{
+    struct ledger_slot *slot = ledger_find(l, k->hash);
+    struct change c = {.now = now, .a = d->good_half_life, .amount = most, .limit = least};
+    if (slot == NULL || !change_word(slot, WORD_GOOD, k->hash, change_spend, &c))
+        return 0;
+    return c.taken;
 }
 
 double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,
@@ -349,14 +324,48 @@ void ledger_raise_turn(struct ledger *l, const struct ledger_key *k, uint64_t no
 
 static bool change_debt(struct change *c)
 {
-    c->new = c->a;
-    return c->a > believable(c->old, c->now);
+    c->new = (c->old & ~LEDGER_DEBT_END) | (c->a & LEDGER_DEBT_END);
+    return c->a > believable(c->old & LEDGER_DEBT_END, c->now);
 }
 
 void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until)
 {
     struct change c = {.now = now, .a = until};
     book(l, k, WORD_DEBT, change_debt, &c);
+}
+
+enum { DELIVERED_STEP_MS = 512 * 1000, DELIVERED_MASK = (1 << 14) - 1 };
+
+/* The step of the last delivery; its lowest value, 0, says that there was none. */
+static uint64_t delivered_step(uint64_t now)
+{
+    uint64_t step = now / DELIVERED_STEP_MS & DELIVERED_MASK;
+    return step ? step : 1;
+}
+
+static bool change_delivered(struct change *c)
+{
+    c->new = (c->old & LEDGER_DEBT_END) | delivered_step(c->now) << LEDGER_DEBT_BITS;
+    return c->new != c->old;
+}
+
+void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now)
+{
+    struct change c = {.now = now};
+    book(l, k, WORD_DEBT, change_delivered, &c);
+}
+
+/* The stamp repeats itself after 97 days; half of that is the past. An entry that nothing was
+ * booked on for so long has none. */
+static uint64_t delivered_at(uint64_t debt_word, uint64_t seen_ms, uint64_t now)
+{
+    uint64_t stamp = debt_word >> LEDGER_DEBT_BITS & DELIVERED_MASK;
+    uint64_t age = (now / DELIVERED_STEP_MS - stamp) & DELIVERED_MASK;
+    bool old = seen_ms + (uint64_t)DELIVERED_STEP_MS * (DELIVERED_MASK / 2) < now;
+    if (stamp == 0 || age > DELIVERED_MASK / 2 || old)
+        return 0;
+    uint64_t ago = age * DELIVERED_STEP_MS;
+    return ago < now ? now - ago : 1;
 }
 
 /* ---- flags, marks, patience, exemption ---- */
@@ -433,19 +442,22 @@ static void read_entry(const struct ledger_slot *slot, uint64_t hash, const stru
                        uint64_t now, struct ledger_entry *e)
 {
     uint64_t seen = payload(slot, WORD_SEEN, hash), flags = payload(slot, WORD_FLAGS, hash);
-    uint64_t turn = payload(slot, WORD_TURN, hash);
+    uint64_t turn = payload(slot, WORD_TURN, hash), debt = payload(slot, WORD_DEBT, hash);
 
     *e = (struct ledger_entry){
-        .offences = amount_now(payload(slot, WORD_OFFENCES, hash), d->half_life, now),
         .good = amount_now(payload(slot, WORD_GOOD, hash), d->good_half_life, now),
-        .turn_ms = believable(turn & ~LEDGER_TURN_PACED, now),
-        .paced = turn & LEDGER_TURN_PACED,
-        .debt_ms = believable(payload(slot, WORD_DEBT, hash), now),
         .seen_ms = (seen & UINT32_MAX) * 1000,
-        .exempt_until_ms = (seen >> SEEN_BITS & EXEMPT_MASK) * EXEMPT_STEP_MS,
-        .patience_ms = flags & PATIENCE_MASK,
-        .flags = flags >> FLAGS_SHIFT & 0xff,
     };
+    if (ledger_is_sketch(hash))
+        return;
+    e->offences = amount_now(payload(slot, WORD_OFFENCES, hash), d->half_life, now);
+    e->turn_ms = believable(turn & ~LEDGER_TURN_PACED, now);
+    e->paced = turn & LEDGER_TURN_PACED;
+    e->debt_ms = believable(debt & LEDGER_DEBT_END, now);
+    e->delivered_ms = delivered_at(debt, e->seen_ms, now);
+    e->patience_ms = flags & PATIENCE_MASK;
+    e->flags = flags >> FLAGS_SHIFT & 0xff;
+    e->exempt_until_ms = (seen >> SEEN_BITS & EXEMPT_MASK) * EXEMPT_STEP_MS;
     if (!(e->flags & LEDGER_EXEMPT) || (e->exempt_until_ms != 0 && e->exempt_until_ms <= now)) {
         e->flags &= ~(uint32_t)LEDGER_EXEMPT;
         e->exempt_until_ms = 0;
@@ -481,8 +493,9 @@ bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay
         uint64_t hash = atomic_load(&slot->word[WORD_KEY]);
         if (!ledger_in_use(hash))
             continue;
-        *key = (struct ledger_key){
-            .hash = hash, .label = atomic_load(&slot->word[WORD_LABEL]), .kind = hash & KIND_BITS};
+        *key = (struct ledger_key){.hash = hash,
+                                   .label = atomic_load(&slot->word[WORD_LABEL]),
+                                   .kind = hash & LEDGER_KIND_BITS};
         *who = ledger_key_addr(key);
         read_entry(slot, hash, d, now, out);
         if (atomic_load(&slot->word[WORD_KEY]) == hash)

@@ -1,5 +1,5 @@
-/* The ledger: what is known of each client, network and account, in one mapped file that all
- * processes share (docs/tarpit.md, "The ledger").
+/* The ledger: what is known of each client, network, account and correspondent, in one mapped file
+ * that all processes share (docs/tarpit.md, "The ledger").
  *
  * A set-associative table of 64-octet entries. An amount (offences, good mail) decays by halves; it
  * is kept with the time of its last change and decayed when read. Every field is one 64-bit word
@@ -24,7 +24,15 @@ struct ledger; /* opaque */
 
 enum { LEDGER_SKEW_MS = 5000, LEDGER_HORIZON_MS = 30 * 60 * 1000 };
 
-enum ledger_kind { LEDGER_CLIENT = 1, LEDGER_NETWORK, LEDGER_ACCOUNT, LEDGER_ACCOUNT_NETWORK };
+enum ledger_kind {
+    LEDGER_CLIENT = 1,
+    LEDGER_NETWORK,
+    LEDGER_ACCOUNT,
+    LEDGER_ACCOUNT_NETWORK,
+    LEDGER_PAIR,      /* R21: a network and a sender's domain: credit, and today's mailboxes */
+    LEDGER_BOUNCES,   /* R13: what a client did as <> */
+    LEDGER_MAILBOXES, /* R8: the mailboxes that a client has delivered to today */
+};
 
 /* A question's key, made once per connection. */
 struct ledger_key {
@@ -40,12 +48,28 @@ void ledger_close(struct ledger *l);
 
 struct ledger_key ledger_key_client(const struct ledger *l, const struct addr *a);
 struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *a);
+
+/* The network of `bits` around an address: 24 (IPv4) and 48 (IPv6) are ledger_key_network()'s; IPv6
+ * has 40 and 32 beside it (R10). */
+struct ledger_key ledger_key_level(const struct ledger *l, const struct addr *a, unsigned bits);
+
+/* The client's network and the domain of MAIL FROM, which is taken without regard to case. */
+struct ledger_key ledger_key_pair(const struct ledger *l, const struct addr *a, struct span domain);
+struct ledger_key ledger_key_bounces(const struct ledger *l, const struct addr *a);
+struct ledger_key ledger_key_mailboxes(const struct ledger *l, const struct addr *a);
 struct ledger_key ledger_key_account(const struct ledger *l, struct span user);
 struct ledger_key ledger_key_account_network(const struct ledger *l, struct span user,
                                              const struct addr *a);
 
-/* The address or network that a key of those kinds is of; ADDR_NONE for accounts. */
+/* The address or network that a key is of; ADDR_NONE for accounts and mailboxes. */
 struct addr ledger_key_addr(const struct ledger_key *k);
+
+/* The length of that network's prefix: 32 and 64 for clients, 24, 48, 40 or 32 for networks. */
+unsigned ledger_key_bits(const struct ledger_key *k);
+
+/* A recipient as the mailbox sketches know it, from its folded address. What stands behind a '+' in
+ * the local part does not count: all sub-addresses are one mailbox. */
+uint64_t ledger_mailbox(const struct ledger *l, struct span folded);
 
 /* Says that the entry is soon to be looked up or booked on: memory is asked for its lines while the
  * caller goes on with something else. In a large ledger that wait is most of what a look-up costs,
@@ -60,12 +84,19 @@ struct ledger_entry {
     uint64_t debt_ms;         /* wall ms: when the last offence's hold ends; 0: never */
     uint64_t seen_ms;         /* wall ms of the last change */
     uint64_t exempt_until_ms; /* with LEDGER_EXEMPT: wall ms; 0: for good */
-    uint32_t patience_ms;     /* 0: not known */
-    uint32_t flags;           /* enum ledger_flag; LEDGER_EXEMPT only while it lasts */
-    bool paced; /* R4: one of the turns up to turn_ms was taken whatever its verdict */
+    uint64_t delivered_ms; /* wall ms, to about 9 minutes: the last good mail; 0: none in 48 days */
+    uint32_t patience_ms;  /* 0: not known */
+    uint32_t flags;        /* enum ledger_flag; LEDGER_EXEMPT only while it lasts */
+    bool paced;            /* R4: one of the turns up to turn_ms was taken whatever its verdict */
 };
 
-enum ledger_flag { LEDGER_SUSPECT = 1, LEDGER_TRAPPED = 2, LEDGER_EXEMPT = 4, LEDGER_KNOWN = 8 };
+enum ledger_flag {
+    LEDGER_SUSPECT = 1,
+    LEDGER_TRAPPED = 2,
+    LEDGER_EXEMPT = 4,
+    LEDGER_KNOWN = 8,
+    LEDGER_COUNTED = 16 /* of a network: it is counted in the next wider one (R10) */
+};
 
 struct ledger_decay {
     uint64_t half_life, good_half_life; /* ms; 0: never fades */
@@ -79,6 +110,27 @@ double ledger_add_offences(struct ledger *l, const struct ledger_key *k,
                            const struct ledger_decay *d, uint64_t now, double weight);
 double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                        uint64_t now, double amount);
+
+/* Adds offences, but not beyond `most` live ones; an amount that is higher already stays. */
+double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
+                              const struct ledger_decay *d, uint64_t now, double weight,
+                              double most);
+
+/* Takes up to `most` of the good amount away, or nothing when there is less than `least`. Returns
+ * what it took. Of several processes that spend at once no two get the same. */
+double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                         uint64_t now, double least, double most);
+
+/* R8: notes that `mailbox` (ledger_mailbox()) was delivered to, in the sketch of a LEDGER_PAIR or
+ * LEDGER_MAILBOXES entry, and returns what it earns: 0 when the sketch has it today, else 1, and up
+ * to 4 in a sketch that is fuller, to make up for those that it takes for known. So a thousand
+ * mailboxes a day earn a few hundred, and nothing earns more than LEDGER_EARN_MOST. The day of each
+ * entry begins at a moment that only the ledger's key tells. */
+enum { LEDGER_EARN_MOST = 512 };
+double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t mailbox);
+
+/* Good mail has come from it just now. */
+void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now);
 
 /* Raises the offences to `to` live ones; never lowers them. Returns the amount after it. */
 double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,

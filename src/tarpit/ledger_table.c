@@ -74,41 +74,84 @@ struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash)
     return NULL;
 }
 
+enum { HOUR_S = 3600, DAY_S = 24 * HOUR_S, WEEK_S = 7 * DAY_S, HALVINGS_MAX = 63 };
+
+static uint64_t age_s(const struct ledger_slot *slot, uint64_t now)
+{
+    uint64_t seen_s = atomic_load(&slot->word[WORD_SEEN]) & UINT32_MAX;
+    return now / 1000 > seen_s ? now / 1000 - seen_s : 0;
+}
+
+static uint64_t halvings(uint64_t age, uint64_t half_life)
+{
+    return age / half_life < HALVINGS_MAX ? age / half_life : HALVINGS_MAX;
+}
+
+static double good_of(const struct ledger_slot *slot)
+{
+    return ledger_amount_raw(atomic_load(&slot->word[WORD_GOOD]));
+}
+
+/* Of an entry that keeps a sketch: a pair is worth its good mail, a day's mailboxes their day. */
+static uint64_t sketch_strength(const struct ledger_slot *slot, uint64_t key_word, uint64_t now)
+{
+    uint64_t age = age_s(slot, now);
+    if ((key_word & LEDGER_KIND_BITS) == LEDGER_MAILBOXES)
+        return age < DAY_S ? 1 << 10 : 0;
+    return (uint64_t)(16 * (1 + good_of(slot))) >> halvings(age, WEEK_S);
+}
+
 /* Offences fade within hours and good mail within days whatever the rules say; halving by shifts is
  * near enough to compare with. A turn or debt that still lies ahead weighs as much as 256 offences,
- * so that an attacker's newest addresses do not push out its own debts, and no more than 1,000 good
- * recipients, so that they do not push out the innocent either. What a person or a login put there
- * outweighs both. */
+ * so that an attacker's newest addresses do not push out its own debts. What a person or a login
+ * put there outweighs both. */
 uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
 {
-    enum { HOUR_S = 3600, WEEK_S = 7 * 24 * HOUR_S, HALVINGS_MAX = 63 };
-    uint64_t seen_s = atomic_load(&slot->word[WORD_SEEN]) & UINT32_MAX;
-    uint64_t age_s = now / 1000 > seen_s ? now / 1000 - seen_s : 0;
-    uint64_t hours = age_s / HOUR_S < HALVINGS_MAX ? age_s / HOUR_S : HALVINGS_MAX;
-    uint64_t weeks = age_s / WEEK_S < HALVINGS_MAX ? age_s / WEEK_S : HALVINGS_MAX;
+    uint64_t key_word = atomic_load(&slot->word[WORD_KEY]);
+    if (ledger_is_sketch(key_word))
+        return sketch_strength(slot, key_word, now);
+
+    uint64_t age = age_s(slot, now);
     uint64_t flags = atomic_load(&slot->word[WORD_FLAGS]) >> 48 & 0xff;
     double offences = ledger_amount_raw(atomic_load(&slot->word[WORD_OFFENCES]));
-    double good = ledger_amount_raw(atomic_load(&slot->word[WORD_GOOD]));
 
-    uint64_t strength = (uint64_t)(64 * (1 + offences)) >> hours;
-    strength += (uint64_t)(16 * good) >> weeks;
+    uint64_t strength = (uint64_t)(64 * (1 + offences)) >> halvings(age, HOUR_S);
+    strength += (uint64_t)(16 * good_of(slot)) >> halvings(age, WEEK_S);
     if (flags & LEDGER_KNOWN)
-        strength += UINT64_C(1) << 20 >> weeks;
+        strength += UINT64_C(1) << 20 >> halvings(age, WEEK_S);
     if ((atomic_load(&slot->word[WORD_TURN]) & (LEDGER_TURN_PACED - 1)) > now ||
-        (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_PAYLOAD) > now)
+        (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_DEBT_END) > now)
         strength += UINT64_C(1) << 14;
     if (flags & LEDGER_EXEMPT)
         strength += UINT64_C(1) << 50;
     return strength;
 }
 
-/* A slot to be had: an empty one or a mark left by the dead, else the weakest entry. */
+/* What only good mail, a login or a person can have put there. */
+bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now)
+{
+    uint64_t key_word = atomic_load(&slot->word[WORD_KEY]);
+    uint64_t age = age_s(slot, now), weeks = halvings(age, WEEK_S);
+    bool good = good_of(slot) >= (double)(UINT64_C(1) << weeks);
+
+    if ((key_word & LEDGER_KIND_BITS) == LEDGER_MAILBOXES)
+        return age < DAY_S;
+    if (ledger_is_sketch(key_word))
+        return good;
+    uint64_t flags = atomic_load(&slot->word[WORD_FLAGS]) >> 48 & 0xff;
+    bool delivered = (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_PAYLOAD) >> LEDGER_DEBT_BITS;
+    return good || flags & (LEDGER_KNOWN | LEDGER_EXEMPT) || (delivered && weeks < 4);
+}
+
+/* A slot to be had: an empty one or a mark left by the dead, else the weakest entry. Good mail,
+ * pairs, logins and exemptions have LEDGER_KEPT slots of each set to themselves: strangers push one
+ * another out, however many come, and of those only what is beyond that many. */
 static struct ledger_slot *choose(struct ledger_slot *set, uint64_t hash, uint64_t now,
                                   uint64_t *key_word)
 {
-    struct ledger_slot *weakest = NULL;
-    uint64_t least = UINT64_MAX;
-    unsigned first = first_way(hash);
+    struct ledger_slot *weakest[2] = {NULL, NULL}; /* of the others; of those that are kept */
+    uint64_t least[2] = {UINT64_MAX, UINT64_MAX}, word_of[2] = {0, 0};
+    unsigned first = first_way(hash), kept = 0;
 
     for (unsigned i = 0; i < LEDGER_WAYS; i++) {
         struct ledger_slot *slot = &set[(first + i) % LEDGER_WAYS];
@@ -120,13 +163,17 @@ static struct ledger_slot *choose(struct ledger_slot *set, uint64_t hash, uint64
         if (is_claiming(word))
             continue;
         uint64_t strength = ledger_strength(slot, now);
-        if (weakest == NULL || strength < least) {
-            weakest = slot;
-            least = strength;
-            *key_word = word;
+        bool keep = ledger_is_kept(slot, now);
+        kept += keep;
+        if (weakest[keep] == NULL || strength < least[keep]) {
+            weakest[keep] = slot;
+            least[keep] = strength;
+            word_of[keep] = word;
         }
     }
-    return weakest;
+    bool of_kept = weakest[0] == NULL || (kept > LEDGER_KEPT && least[1] < least[0]);
+    *key_word = word_of[of_kept];
+    return weakest[of_kept];
 }
 
 /* With our mark standing in `mine`: may we go on, or is somebody else bringing the same key into

@@ -3,15 +3,15 @@
  *
  * A slot is one cache line of eight 64-bit words. Word 0 is the key:
  *
- *     0                    empty
- *     hash | kind          in use; the lowest four bits hold enum ledger_kind and the address
- * family since << 4 | 15      being claimed since that time (ms)
+ *     0                 empty
+ *     hash | kind       in use; the lowest four bits hold enum ledger_kind and the address family
+ *     since << 4 | 15   being claimed since that time (ms)
  *
- * Words 2 to 7 carry the key's highest eight bits as a tag. A slot changes hands in three steps:
- * the key word is swapped for the claiming mark, the words are cleared under the new tag, the mark
- * is swapped for the new key. So a writer that found its entry and lost it to an eviction fails its
- * compare-and-swap (its tag is gone), and a claimer that is killed leaves a mark that anybody may
- * take over a second later. */
+ * Words 2 to 7 carry the key's highest eight bits as a tag; 56 bits are left. A slot changes hands
+ * in three steps: the key word is swapped for the claiming mark, the words are cleared under the
+ * new tag, the mark is swapped for the new key. So a writer that found its entry and lost it to an
+ * eviction fails its compare-and-swap (its tag is gone), and a claimer that is killed leaves a mark
+ * that anybody may take over a second later. */
 #ifndef MIRED_TARPIT_LEDGER_TABLE_H
 #define MIRED_TARPIT_LEDGER_TABLE_H
 
@@ -25,12 +25,16 @@ enum ledger_word {
     WORD_LABEL,    /* the address, to be read by people; written once, when claimed */
     WORD_OFFENCES, /* amounts: see ledger.c */
     WORD_GOOD,
-    WORD_TURN,  /* tag 8 | end, wall ms 56 */
-    WORD_DEBT,  /* tag 8 | end, wall ms 56 */
+    WORD_TURN,  /* tag 8 | paced 1 | end, wall ms 55 */
+    WORD_DEBT,  /* tag 8 | delivered 14 | end, wall ms 42 */
     WORD_FLAGS, /* tag 8 | enum ledger_flag 8 | mark 24 | patience, ms 24 */
     WORD_SEEN,  /* tag 8 | exempt until 24 | last change, wall s 32 */
     WORD_COUNT
 };
+
+/* LEDGER_PAIR and LEDGER_MAILBOXES entries keep a sketch of a day's mailboxes instead of offences,
+ * turn, debt and flags: tag 8 | day 16 | bits 40, and three times tag 8 | bits 56. */
+enum { LEDGER_SKETCH_DAY_SHIFT = 40, LEDGER_SKETCH_BITS = 40 + 3 * 56 };
 
 struct ledger_slot {
     _Alignas(64) _Atomic uint64_t word[WORD_COUNT];
@@ -39,13 +43,18 @@ _Static_assert(sizeof(struct ledger_slot) == 64, "an entry is one cache line");
 
 enum { LEDGER_WAYS = 8 };
 
+/* Of these so many are for entries that ledger_is_kept() is true of. */
+enum { LEDGER_KEPT = 4 };
+
 /* A claiming mark older than this may be taken over. */
 enum { LEDGER_CLAIM_MS = 1000 };
 
-/* The body of the file begins with one line of counters; the slots follow. */
+/* The body of the file begins with one line of counters; the slots follow. `edition` says which
+ * rules the amounts were booked by: 0 up to version 0.1 (ledger_edition.c). */
 struct ledger_head {
     _Alignas(64) _Atomic uint64_t entries;
     _Atomic uint64_t evictions;
+    _Atomic uint64_t edition;
 };
 
 struct ledger {
@@ -59,9 +68,21 @@ enum { LEDGER_TAG_SHIFT = 56 };
 #define LEDGER_TURN_PACED (UINT64_C(1) << 55)
 #define LEDGER_PAYLOAD    ((UINT64_C(1) << LEDGER_TAG_SHIFT) - 1)
 
+enum { LEDGER_DEBT_BITS = 42 };
+#define LEDGER_DEBT_END ((UINT64_C(1) << LEDGER_DEBT_BITS) - 1)
+
 static inline uint64_t ledger_tag(uint64_t hash)
 {
     return hash & ~LEDGER_PAYLOAD;
+}
+
+enum { LEDGER_KIND_BITS = 7, LEDGER_KIND_IP6 = 8 };
+
+/* Whether a key word's entry keeps a sketch in place of offences, turn, debt and flags. */
+static inline bool ledger_is_sketch(uint64_t key_word)
+{
+    uint64_t kind = key_word & LEDGER_KIND_BITS;
+    return kind == LEDGER_PAIR || kind == LEDGER_MAILBOXES;
 }
 
 /* Whether a key word is an entry's, not empty and not a mark. */
@@ -80,7 +101,18 @@ struct ledger_slot *ledger_claim(struct ledger *l, const struct ledger_key *k, u
 /* What a slot is worth keeping for: the weakest of a set makes room for a newcomer. */
 uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now);
 
-/* Of an amount word, as it stood at its stamp, not decayed. Used for strength only (ledger.c). */
+/* Whether it holds what only good mail, a login or a person can have put there. */
+bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now);
+
+/* Brings the amounts of an earlier edition's file to this one's. Called once, by ledger_open(). */
+void ledger_convert(struct ledger *l);
+
+/* Of an amount word, as it stood at its stamp, not decayed; and the word with another value at the
+ * same stamp (ledger.c). For strength and for files of earlier editions. */
 double ledger_amount_raw(uint64_t word);
+uint64_t ledger_amount_with(uint64_t word, double value);
+
+/* Notes in the entry that something was booked on it (ledger.c). */
+void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now);
 
 #endif

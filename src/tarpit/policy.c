@@ -32,19 +32,49 @@ bool policy_is_verdict(enum offence offence)
     return (unsigned)offence < OFFENCE_COUNT && offence_table[offence].verdict;
 }
 
-static double uncovered(const struct tarpit_rules *r, double offences, double good)
+/* Offences beyond it change nothing when there is no shield. */
+#define MOST_UNSHIELDED 60.0
+
+/* Enough for the longest hold and a turn for each verdict, and gone within hours. */
+#define MOST_BACKEND 5.0
+
+/* Below the pace: handshakes alone never slow a client's verdicts. */
+#define MOST_TLS 2.0
+
+double policy_debt(const struct tarpit_rules *r, double offences, double good)
 {
     double debt = r->good_ratio > 0 ? offences - good / r->good_ratio : offences;
     return debt > 0 ? debt : 0;
 }
 
-double policy_debt(const struct tarpit_rules *r, double offences, double good,
-                   double network_offences, double network_good)
+double policy_most(const struct tarpit_rules *r, enum offence offence)
 {
-    double inherited = 0;
-    if (r->network_share > 0)
-        inherited = uncovered(r, network_offences, network_good) / r->network_share;
-    return uncovered(r, offences > inherited ? offences : inherited, good);
+    double most = r->shield > 0 ? 1.2 * r->shield : MOST_UNSHIELDED;
+    switch (offence) {
+    case OFFENCE_BACKEND: return fmin(MOST_BACKEND, policy_most_bounces(r));
+    case OFFENCE_TLS: return fmin(MOST_TLS, policy_most_bounces(r));
+    default: return most;
+    }
+}
+
+double policy_most_bounces(const struct tarpit_rules *r)
+{
+    return r->shield > 0 ? 0.8 * r->shield : MOST_UNSHIELDED;
+}
+
+double policy_most_trap(const struct tarpit_rules *r)
+{
+    return 2 * r->shield;
+}
+
+double policy_part(const struct tarpit_rules *r, double offences)
+{
+    return fmin(offences, fmax(r->pace_after, 1));
+}
+
+bool policy_network_bad(const struct tarpit_rules *r, double network_offences)
+{
+    return r->pace && r->network_share > 0 && network_offences >= r->network_share;
 }
 
 uint64_t policy_time(const struct tarpit_rules *r, double n)
@@ -56,9 +86,12 @@ uint64_t policy_time(const struct tarpit_rules *r, double n)
     return ms < (double)max ? (uint64_t)(ms + 0.5) : max;
 }
 
+/* The ledger keeps amounts in single precision: three offences of a moment are three. */
+#define ROUNDING 1e-5
+
 bool policy_paced(const struct tarpit_rules *r, double debt)
 {
-    return r->pace && debt > 0 && debt >= r->pace_after;
+    return r->pace && debt > 0 && debt + ROUNDING >= r->pace_after;
 }
 
 bool policy_shielded(const struct tarpit_rules *r, double debt)

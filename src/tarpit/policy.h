@@ -1,8 +1,8 @@
 /* The tarpit's arithmetic: rules and what is known of a client in, times out. Pure functions, no
  * ledger, no clock. What is decided with them, and in which order, is tarpit.c.
  *
- * A client's *debt* is the one number that all rules go by: its live offences (or its share of its
- * network's, R10) less what its good mail covers (R8). 0 is out of debt. */
+ * A client's *debt* is the one number that all rules go by: its live offences less what its good
+ * mail covers (R8). 0 is out of debt. */
 #ifndef MIRED_TARPIT_POLICY_H
 #define MIRED_TARPIT_POLICY_H
 
@@ -32,9 +32,24 @@ double policy_weight(enum offence offence);
 /* Whether the reply tells if something exists or is right, and so takes a turn (R4). */
 bool policy_is_verdict(enum offence offence);
 
-/* R8, R10: the debt of a client with these live amounts, in a network with those. */
-double policy_debt(const struct tarpit_rules *r, double offences, double good,
-                   double network_offences, double network_good);
+/* R8: the debt of a client with these live amounts. */
+double policy_debt(const struct tarpit_rules *r, double offences, double good);
+
+/* R9: where offences of this kind stop to add up. Ordinary ones do a little above the shield, where
+ * more would change nothing but how long it lasts. What others can cause or what may be an accident
+ * of protocols (a backend that refuses forwarded mail, a failed handshake) stops far below it. */
+double policy_most(const struct tarpit_rules *r, enum offence offence);
+
+/* R13: the same for what a client does as <>, which forged senders cause. */
+double policy_most_bounces(const struct tarpit_rules *r);
+
+/* R15: where a trap puts a client. */
+double policy_most_trap(const struct tarpit_rules *r);
+
+/* R10: a client's part in its network's account, with these live offences; and whether a network
+ * with that much on its account is bad. */
+double policy_part(const struct tarpit_rules *r, double offences);
+bool policy_network_bad(const struct tarpit_rules *r, double network_offences);
 
 /* Longer turns than Exchange's ten minutes are not taken, whatever the rules ask for: the ledger
  * believes in no end further away than LEDGER_HORIZON_MS. */

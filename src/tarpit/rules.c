@@ -14,6 +14,7 @@ struct tarpit_rules tarpit_rules_default(void)
         .pace_after = 3,
         .shield = 50,
         .good_ratio = 10,
+        .correspondents = true,
         .half_life = HOUR,
         .good_half_life = 7 * (uint64_t)DAY,
         .network_share = 16,

@@ -15,6 +15,7 @@ struct tarpit_rules {
     double pace_after;                  /* R4 */
     double shield;                      /* R7; 0: off */
     double good_ratio;                  /* R8; 0: off */
+    bool correspondents;                /* R21 */
     uint64_t half_life, good_half_life; /* R9 */
     double network_share;               /* R10; 0: off */
     uint64_t drip;                      /* R11; 0: off */

@@ -1,4 +1,4 @@
-/* The tarpit: offences in, holds out. Rules R1..R16 of docs/tarpit.md over the ledger.
+/* The tarpit: offences in, holds out. Rules R1..R16 and R21 of docs/tarpit.md over the ledger.
  *
  * The caller (a worker, or the simulator in virtual time) owns the clock and the connections; here
  * stands what is decided. The pure arithmetic is in policy.h; this file ties it to the ledger.
@@ -20,21 +20,48 @@ struct tarpit {
     struct ledger *ledger; /* borrowed */
 };
 
-/* Who asks. Made once per connection with tarpit_who(); 48 octets at most, for it may be kept in
- * it. */
+/* Who asks. Made anew for each question with tarpit_who() and, once MAIL FROM is known,
+ * tarpit_sender(): it costs two hashes, less than keeping it in each connection would. */
 struct tarpit_who {
     uint64_t client, network; /* the ledger's keys */
     uint64_t client_label, network_label;
+    uint64_t pair;      /* R21: the network and the sender's domain; 0: none, or <> */
     bool exempt;        /* by configuration; what the ledger exempts is seen with every question */
     bool authenticated; /* R19 */
+    bool sender_known;  /* MAIL FROM has been heard */
     bool null_sender;   /* R13: the envelope in hand is from <> */
 };
 
 struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bool exempt);
 
-/* Asks memory for what is known of that address, and returns at once: for whoever will soon ask
- * about it, and has something else to do until then. */
+/* The domain of the envelope in hand's sender; empty for <>. */
+void tarpit_sender(const struct tarpit *t, struct tarpit_who *who, struct span domain);
+
+/* Asks memory for what is known of that address, and returns at once: for a caller that will soon
+ * ask about it, and has something else to do until then. */
 void tarpit_expect(const struct tarpit *t, const struct addr *peer);
+
+/* T(identifier, the rule's number, what it does, for people) */
+#define TARPIT_RULES(T)                                                                            \
+    T(NONE, "", "nothing waits")                                                                   \
+    T(OFFENCE, "R1", "an offence is held")                                                         \
+    T(DEBT, "R3", "the client's last offence is still held")                                       \
+    T(TURN, "R4", "the verdict waits for its turn")                                                \
+    T(MASK, "R5", "the turn is too far away")                                                      \
+    T(SHIELD, "R7", "the client is on the shield")                                                 \
+    T(COVERED, "R8", "good mail pays for the offence")                                             \
+    T(NETWORK, "R10", "a newcomer in a bad network waits once")                                    \
+    T(CORRESPONDENT, "R21", "the client is in debt, its correspondent is not")
+
+enum tarpit_rule {
+#define TARPIT_RULE_ID(id, number, about) RULE_##id,
+    TARPIT_RULES(TARPIT_RULE_ID)
+#undef TARPIT_RULE_ID
+        RULE_COUNT
+};
+
+/* Its number, as docs/tarpit.md counts: "R4"; "" for RULE_NONE. */
+const char *tarpit_rule_name(enum tarpit_rule rule);
 
 /* What to do with a reply. */
 struct tarpit_hold {
@@ -43,10 +70,12 @@ struct tarpit_hold {
                           has the rest): `drip` after the turn's begin; 0: no drip */
     bool masked;         /* the verdict must not be told: 450 4.7.1 (454 to AUTH) takes its place */
     bool freeze;         /* R18: may be frozen */
+    uint8_t rule;        /* enum tarpit_rule: what decided */
 };
 
 /* R3: how long a greeting, or a reply without offence to EHLO, MAIL or RCPT, waits for a client in
- * debt. */
+ * debt. One that has delivered good mail lately waits at MAIL, where R21 may know better, and not
+ * before. */
 struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 /* R4..R7: before a verdict is looked up (RCPT, AUTH), for the account `user` too with AUTH (R14;
@@ -61,6 +90,8 @@ struct tarpit_leave {
     uint64_t stranger_to;          /* R14: the account that does not know where the client comes
                                       from, by its key; 0: none */
     bool masked, shielded;
+    bool once;          /* private: R10, a newcomer's one wait */
+    bool correspondent; /* R21 lets a client in debt pass */
 };
 struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
                                uint64_t now);
@@ -74,8 +105,15 @@ struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who
 struct tarpit_hold tarpit_offence(struct tarpit *t, const struct tarpit_who *who,
                                   enum offence offence, uint64_t now);
 
-/* A message for `recipients` was taken by the backend (R8). */
-void tarpit_good(struct tarpit *t, const struct tarpit_who *who, uint32_t recipients, uint64_t now);
+/* A recipient of a delivered message, from its folded address, as tarpit_good() wants it. */
+uint64_t tarpit_mailbox(const struct tarpit *t, struct span folded);
+
+/* A message was taken by the backend for these mailboxes (R8): each earns once a day for the
+ * client, and for the pair if it is new today for both. So one client's pairs together never earn
+ * more than the client did, whatever sender domains it makes up. The same mailbox may stand there
+ * more than once. */
+void tarpit_good(struct tarpit *t, const struct tarpit_who *who, const uint64_t *mailbox,
+                 uint32_t count, uint64_t now);
 
 /* The client hung up, or went on without its reply, after having been held for `waited` ms (R12).
  * Less than a second is no sign of patience. The least that was seen counts: of several programs
@@ -86,14 +124,17 @@ void tarpit_gave_up(struct tarpit *t, const struct tarpit_who *who, uint64_t wai
 void tarpit_logged_in(struct tarpit *t, const struct tarpit_who *who, const struct addr *peer,
                       struct span user, uint64_t now);
 
-/* R15: straight to the shield.  R16: live offences to start with (once per half-life). */
+/* R15: straight to the shield; one that has delivered good mail lately pays for some offences
+ * instead, for its users' mail can be made to reach a trap by anybody. As <> it counts with the
+ * bounces.  R16: live offences to start with (once per half-life). */
 void tarpit_trapped(struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 void tarpit_suspect(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now);
 
 /* R16: a list says that it is bad. At least so many live offences, however often it is said. */
 void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now);
 
-/* Live offences that good mail does not cover; 0: not in debt. For the guard (R17). */
+/* Live offences that good mail, of the client or of its correspondent, does not cover; 0: not in
+ * debt. For the guard (R17). */
 double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 #endif

@@ -117,13 +117,11 @@ static const char *penalise(const struct asked *a, char said[SENTENCE])
 {
     struct ledger *l = a->web->kit->ledger;
     struct ledger_key client = whom_key(a->web, &a->who);
-    struct ledger_key network = ledger_key_network(l, &a->who.network.base);
     struct ledger_decay d = decay_of(a->web);
 
     if (!a->who.client)
         return "one address is penalised, not a network";
     double live = ledger_add_offences(l, &client, &d, a->now, 1);
-    ledger_add_offences(l, &network, &d, a->now, 1);
     snprintf(said, SENTENCE, "%s has one offence more: %.1f", a->name, live);
     return NULL;
 }

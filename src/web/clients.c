@@ -28,7 +28,7 @@ static const char *name_of(const struct row *r, char text[ADDR_TEXT])
 {
     if (!r->network)
         return addr_format(&r->who, text);
-    struct network n = {r->who, r->who.family == ADDR_IP4 ? 24 : 48};
+    struct network n = {r->who, r->bits ? r->bits : r->who.family == ADDR_IP4 ? 24 : 48};
     return network_format(&n, text);
 }
 
@@ -41,24 +41,25 @@ json_t *entry_json(const struct web *w, const struct row *r, uint64_t now)
 {
     const struct tarpit_rules *rules = &w->kit->config->tarpit;
     const struct ledger_entry *e = &r->entry;
-    double own = policy_debt(rules, e->offences, e->good, 0, 0);
+    double own = policy_debt(rules, e->offences, e->good);
+    bool bad = r->network && policy_network_bad(rules, e->offences);
     char text[ADDR_TEXT];
 
     return json_pack(
         "{s:s, s:s, s:f, s:f, s:f, s:b, s:b, s:b, s:b, s:b, s:I, s:f, s:f, s:b, s:f, "
         "s:I, s:I}",
         "kind", r->network ? "network" : "client", "address", name_of(r, text), "offences",
-        e->offences, "good", e->good, "debt", own, "paced", policy_paced(rules, own), "shielded",
-        policy_shielded(rules, own), "suspect", (e->flags & LEDGER_SUSPECT) != 0, "exempt",
-        (e->flags & LEDGER_EXEMPT) != 0, "trapped", (e->flags & LEDGER_TRAPPED) != 0,
+        e->offences, "good", e->good, "debt", own, "paced",
+        r->network ? bad : policy_paced(rules, own), "shielded",
+        !r->network && policy_shielded(rules, own), "suspect", (e->flags & LEDGER_SUSPECT) != 0,
+        "exempt", (e->flags & LEDGER_EXEMPT) != 0, "trapped", (e->flags & LEDGER_TRAPPED) != 0,
         "exempt_until_ms", (json_int_t)e->exempt_until_ms, "patience_seconds",
         (double)e->patience_ms / 1000, "next_verdict_seconds", left_s(e->turn_ms, now),
         "turn_paced", e->turn_ms > now && e->paced, "hold_left_seconds", left_s(e->debt_ms, now),
         "seen_ms", (json_int_t)e->seen_ms, "at_ms", (json_int_t)now);
 }
 
-/* A client as the rules see it: what it owes counts its share of its network's offences too (R10).
- */
+/* A client as the rules see it, with its network beside it (R10). */
 static json_t *client_json(const struct web *w, const struct row *r, uint64_t now)
 {
     const struct tarpit_rules *rules = &w->kit->config->tarpit;
@@ -70,7 +71,7 @@ static json_t *client_json(const struct web *w, const struct row *r, uint64_t no
     json_t *about = entry_json(w, r, now);
 
     ledger_get(w->kit->ledger, &around, &d, now, &n.entry);
-    double debt = policy_debt(rules, e->offences, e->good, n.entry.offences, n.entry.good);
+    double debt = policy_debt(rules, e->offences, e->good);
     bool in_turns = rules->pace && debt > 0 && e->paced && e->turn_ms > now;
     bool is_exempt = (e->flags | n.entry.flags) & LEDGER_EXEMPT ||
                      networks_contain(exempt->at, exempt->count, &r->who);
@@ -159,6 +160,7 @@ static void add_exempt(json_t *list, size_t most, const struct ledger_key *key, 
         json_array_size(list) >= most)
         return;
     r->network = key->kind == LEDGER_NETWORK;
+    r->bits = (uint8_t)ledger_key_bits(key);
     json_array_append_new(list, json_pack("{s:s, s:I}", "address", name_of(r, text), "until_ms",
                                           (json_int_t)r->entry.exempt_until_ms));
 }
@@ -307,6 +309,8 @@ static void forgive(struct web *w, const struct ledger_key *key, uint64_t now)
     ledger_forget(w->kit->ledger, key);
     if (e.good > 0)
         ledger_add_good(w->kit->ledger, key, &d, now, e.good);
+    if (e.delivered_ms)
+        ledger_delivered(w->kit->ledger, key, now);
     if (e.flags & LEDGER_EXEMPT)
         ledger_exempt(w->kit->ledger, key, now, e.exempt_until_ms);
 }
@@ -321,7 +325,8 @@ static unsigned forgive_all(struct web *w, const struct network *n, uint64_t now
     unsigned count = 0;
 
     while (ledger_next(w->kit->ledger, &at, &d, now, &key, &who, &e)) {
-        if ((key.kind != LEDGER_CLIENT && key.kind != LEDGER_NETWORK) ||
+        if ((key.kind != LEDGER_CLIENT && key.kind != LEDGER_NETWORK &&
+             key.kind != LEDGER_BOUNCES) ||
             !network_contains(n, &who) || e.offences <= 0)
             continue;
         forgive(w, &key, now);
@@ -337,7 +342,7 @@ void web_release(struct web *w, const struct network *n)
 
     forgive_all(w, n, now);
     struct ledger_key around = ledger_key_network(w->kit->ledger, &n->base);
-    forgive(w, &around, now); /* or the client would inherit at once what was forgiven */
+    forgive(w, &around, now); /* or the client would wait as a newcomer (R10) at once */
     network_format(n, text);
     channel_tell(w->kit->control, NOTE_RELEASE, 0, 0, text);
 }
@@ -418,9 +423,7 @@ void run_penalise(struct control *c, const json_t *args)
         return;
     }
     struct ledger_key client = whom_key(c->web, &who);
-    struct ledger_key network = ledger_key_network(c->web->kit->ledger, &who.network.base);
     control_log(c, "penalise", request_text(args, "address"));
     double live = ledger_add_offences(c->web->kit->ledger, &client, &d, now, offences);
-    ledger_add_offences(c->web->kit->ledger, &network, &d, now, offences);
     control_done(c, json_pack("{s:s, s:f}", "text", "booked", "offences", live));
 }

@@ -26,6 +26,7 @@ static bool more_of_dump(struct control *c)
         if (key.kind > LEDGER_NETWORK)
             continue;
         r.network = key.kind == LEDGER_NETWORK;
+        r.bits = (uint8_t)ledger_key_bits(&key);
         control_part(c, entry_json(c->web, &r, now));
         return true;
     }
@@ -122,9 +123,10 @@ static const char *take_entry(const struct web *w, const json_t *o, uint64_t now
     if (!address || !network_parse(span_of(address), &n))
         return "address is not one (192.0.2.7, or 192.0.2.0/24 of a network)";
     bool four = n.base.family == ADDR_IP4;
-    if (network ? n.bits != (four ? 24 : 48) : n.bits < (four ? 32 : 64))
-        return "a client is one address, a network a /24 or (IPv6) a /48";
-    l->key = network ? ledger_key_network(w->kit->ledger, &n.base)
+    bool wider = !four && (n.bits == 40 || n.bits == 32);
+    if (network ? n.bits != (four ? 24 : 48) && !wider : n.bits < (four ? 32 : 64))
+        return "a client is one address, a network a /24 or (IPv6) a /48, /40 or /32";
+    l->key = network ? ledger_key_level(w->kit->ledger, &n.base, n.bits)
                      : ledger_key_client(w->kit->ledger, &n.base);
     const char *wrong = take_amounts(o, &l->entry, &l->at_ms, now);
     return wrong ? wrong : take_flags(o, &l->entry);

@@ -70,6 +70,7 @@ void held_counted(const struct web *w, const struct note *n);
 struct row {
     struct addr who;
     bool network;
+    uint8_t bits; /* of a network's prefix; 0: the one that clients are booked with */
     struct ledger_entry entry;
 };
 

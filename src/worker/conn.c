@@ -49,13 +49,23 @@ bool conn_is_exempt(const struct worker *w, const struct addr *peer)
            lists_trust(w, peer);
 }
 
+static struct span domain_of(struct span address)
+{
+    size_t at = address.len;
+
+    while (at > 0 && address.at[at - 1] != '@')
+        at--;
+    return span_after(address, at);
+}
+
 struct tarpit_who conn_who(struct worker *w, struct conn *c)
 {
     if (!(c->flags & CONN_EXEMPT) && lists_trust(w, &c->peer))
         c->flags |= CONN_EXEMPT;
     struct tarpit_who who = tarpit_who(&w->tarpit, &c->peer, c->flags & CONN_EXEMPT);
     who.authenticated = c->smtp.flags & SMTP_AUTHENTICATED;
-    who.null_sender = c->smtp.flags & SMTP_NULL_SENDER;
+    if (envelope_has_sender(&c->smtp.envelope))
+        tarpit_sender(&w->tarpit, &who, domain_of(envelope_sender(&c->smtp.envelope)));
     return who;
 }
 

@@ -6,9 +6,11 @@
 #include "base/metrics.h"
 #include "config/config.h"
 #include "relay/settle.h"
+#include "smtp/address.h"
 #include "smtp/received.h"
 #include "worker/conn.h"
 
+enum { GOOD_AT_ONCE = 64 };
 enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
 
 bool message_begin(struct worker *w, struct conn *c)
@@ -64,6 +66,30 @@ static bool tell_row(struct conn *c, enum reply_id id)
     return true;
 }
 
+/* R8: each mailbox that the message was delivered to. Where the backend took it for some of them
+ * only, so many are noted: which ones makes no difference to what they earn. */
+static void note_good(struct worker *w, struct conn *c, uint32_t accepted)
+{
+    struct tarpit_who who = conn_who(w, c);
+    struct envelope_recipient r = {0};
+    uint64_t mailbox[GOOD_AT_ONCE];
+    uint32_t count = 0;
+
+    while (accepted > 0 && envelope_next(&c->smtp.envelope, &r)) {
+        char folded[ADDRESS_MAX * 4];
+        size_t at = address_sign(r.address);
+        struct mailbox box = {span_first(r.address, at), span_after(r.address, at + 1)};
+        size_t len = mailbox_fold(&box, folded, sizeof folded);
+        mailbox[count++] = tarpit_mailbox(&w->tarpit, (struct span){folded, len});
+        accepted--;
+        if (count == GOOD_AT_ONCE || accepted == 0) {
+            tarpit_good(&w->tarpit, &who, mailbox, count, w->loop.wall);
+            count = 0;
+        }
+    }
+    tarpit_good(&w->tarpit, &who, mailbox, count, w->loop.wall);
+}
+
 /* The backend has spoken. */
 static void done(void *arg, const struct relay_result *result)
 {
@@ -75,8 +101,7 @@ static void done(void *arg, const struct relay_result *result)
     metric_took(METRIC_TIME_MESSAGE, us);
     journal_message(w, c, result, us);
     if (result->reply.code < 300) {
-        struct tarpit_who who = conn_who(w, c);
-        tarpit_good(&w->tarpit, &who, result->accepted, w->loop.wall);
+        note_good(w, c, result->accepted);
         c->messages++;
     }
     tell(c, &result->reply);

@@ -67,8 +67,6 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
     if (v == RECIPIENT_LATER) {
         metric_add(METRIC_VERDICT_UNKNOWN, 1);
     } else if (has_leave(c)) {
-        if (v == RECIPIENT_TRAP)
-            tarpit_trapped(&w->tarpit, &who, w->loop.wall);
         struct tarpit_hold hold =
             tarpit_verdict(&w->tarpit, &who, (struct span){0}, leave, o, w->loop.wall);
         if (hold.masked)

@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "tarpit/ledger_table.h"
+
 #define T0 UINT64_C(1800000000000)
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 
@@ -33,7 +35,7 @@ static struct tarpit_rules random_rules(uint64_t *s)
     r.shield = PICK(s, 0, 5, 50);
     r.good_ratio = PICK(s, 0, 2, 10);
     r.half_life = (uint64_t)PICK(s, 0, MINUTE, HOUR);
-    r.network_share = PICK(s, 0, 4, 16);
+    r.network_share = PICK(s, 0, 2, 4, 16);
     r.drip = (uint64_t)PICK(s, 0, 5, 20, 40) * SECOND;
     r.patience_offences = PICK(s, 0, 2, 5);
     r.null_sender_max = (uint64_t)PICK(s, 0, 5) * SECOND;
@@ -54,6 +56,7 @@ static struct event random_event(uint64_t *s)
         .latency = (uint8_t)(draw(s, 2) ? draw(s, 50) : 0),
         .amount = (uint16_t)draw(s, draw(s, 2) ? 30 : 600),
         .client = (uint8_t)(draw(s, 2) ? 0 : draw(s, HISTORY_CLIENTS)),
+        .domain = (uint8_t)draw(s, 3),
     };
 }
 
@@ -182,7 +185,8 @@ static void decide_until(struct run *run, uint64_t now)
 static void ask(struct run *run, struct outcome *o, enum event_kind kind, struct tarpit_who who)
 {
     struct pending p = {.outcome = o, .who = who, .kind = kind};
-    p.who.null_sender = kind == EVENT_CALL_OUT;
+    if (kind == EVENT_CALL_OUT)
+        tarpit_sender(run->t, &p.who, (struct span){0});
     p.leave = tarpit_ask(run->t, &p.who, account_of(kind), o->asked);
     o->decided = o->asked + (p.leave.masked ? 0 : o->event->latency);
     if (p.leave.masked)
@@ -191,13 +195,22 @@ static void ask(struct run *run, struct outcome *o, enum event_kind kind, struct
         run->pending[run->waiting++] = p;
 }
 
+/* Mailboxes 0 to `count`: what a second message adds is what it has more of them. */
+static void deliver(struct tarpit *t, const struct tarpit_who *who, uint32_t count, uint64_t now)
+{
+    for (uint64_t i = 0; i < count; i++) {
+        uint64_t mailbox = i * UINT64_C(0x9e3779b97f4a7c15);
+        tarpit_good(t, who, &mailbox, 1, now);
+    }
+}
+
 static void note(struct tarpit *t, struct outcome *o, const struct tarpit_who *who)
 {
     const struct event *e = o->event;
     switch (e->kind) {
     case EVENT_SYNTAX: show(o, tarpit_offence(t, who, OFFENCE_SYNTAX, o->asked)); break;
     case EVENT_CONNECT: show(o, tarpit_wait(t, who, o->asked)); break;
-    case EVENT_PASSED: tarpit_good(t, who, e->amount, o->asked); break;
+    case EVENT_PASSED: deliver(t, who, e->amount, o->asked); break;
     case EVENT_GAVE_UP: tarpit_gave_up(t, who, e->amount * 100u, o->asked); break;
     case EVENT_SUSPECT: tarpit_suspect(t, who, t->rules.suspect_offences, o->asked); break;
     case EVENT_TRAPPED: tarpit_trapped(t, who, o->asked); break;
@@ -212,6 +225,7 @@ void history_run(const struct history *h, enum event_kind truth, struct tarpit *
     t->rules = h->rules;
     int err = ledger_open(&t->ledger, NULL, 64 * 1024);
     assert(err == 0);
+    t->ledger->file.key = (struct sipkey){1, 2}; /* or two runs of a history would differ */
     *now = T0;
     for (uint32_t i = 0; i < h->count; i++) {
         const struct event *e = &h->event[i];
@@ -220,6 +234,8 @@ void history_run(const struct history *h, enum event_kind truth, struct tarpit *
         *now += e->gap;
         decide_until(&run, *now);
         struct tarpit_who who = history_who(t, e->client);
+        if (e->domain)
+            tarpit_sender(t, &who, e->domain == 1 ? SPAN("one.example") : SPAN("two.example"));
         *o = (struct outcome){.event = e, .asked = *now, .decided = *now};
         o->debt_asked = o->debt_decided = tarpit_debt(t, &who, *now);
         if (asks(kind))
@@ -266,11 +282,11 @@ static bool simpler(property_fn *property, struct history *h, uint32_t i)
 {
     const struct event was = h->event[i];
     const struct event less[] = {
-        {was.gap, was.amount, 0, was.kind, was.client, was.probe},
-        {0, was.amount, was.latency, was.kind, was.client, was.probe},
-        {was.gap / 2, was.amount, was.latency, was.kind, was.client, was.probe},
-        {was.gap, was.amount / 2, was.latency, was.kind, was.client, was.probe},
-        {was.gap, was.amount, was.latency, was.kind, 0, was.probe},
+        {was.gap, was.amount, 0, was.kind, was.client, was.domain, was.probe},
+        {0, was.amount, was.latency, was.kind, was.client, was.domain, was.probe},
+        {was.gap / 2, was.amount, was.latency, was.kind, was.client, was.domain, was.probe},
+        {was.gap, was.amount / 2, was.latency, was.kind, was.client, was.domain, was.probe},
+        {was.gap, was.amount, was.latency, was.kind, 0, was.domain, was.probe},
     };
     for (size_t k = 0; k < sizeof less / sizeof less[0]; k++) {
         h->event[i] = less[k];
@@ -320,7 +336,8 @@ static void print(const struct history *h)
     for (uint32_t i = 0; i < h->count; i++) {
         const struct event *e = &h->event[i];
         at += e->gap;
-        fprintf(stderr, "%12.3fs  client %d  %s", (double)at / 1e3, e->client, name[e->kind]);
+        fprintf(stderr, "%12.3fs  client %d, domain %d  %s", (double)at / 1e3, e->client, e->domain,
+                name[e->kind]);
         if (e->kind == EVENT_PASSED || e->kind == EVENT_GAVE_UP)
             fprintf(stderr, " %d", e->amount);
         if (asks(e->kind) && e->latency != 0)

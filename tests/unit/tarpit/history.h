@@ -30,7 +30,8 @@ struct event {
     uint16_t amount;
     uint8_t latency; /* ms that the directory takes */
     uint8_t kind, client;
-    bool probe; /* P2: the one whose truth is in question */
+    uint8_t domain; /* of the sender: 0: MAIL was not heard; else one of two */
+    bool probe;     /* P2: the one whose truth is in question */
 };
 
 struct history {

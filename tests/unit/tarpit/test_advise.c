@@ -283,18 +283,6 @@ static void test_a_ratio_that_leaves_good_senders_in_debt(void **state)
     assert_null(end(s, "good_ratio")); /* two for one: that is no sender of good mail */
 }
 
-static void test_neighbours_whose_debt_good_senders_carry(void **state)
-{
-    struct seen *s = begin();
-
-    see(s, 0, 4, (struct ledger_entry){.good = 10},
-        (struct ledger_entry){.offences = 100, .good = 10});
-    const struct advice *one = end(s, "network_share");
-    assert_non_null(one);
-    double share = s->advise.after.network_share;
-    assert_true(share > 16 && 99 / share <= 1.0);
-}
-
 static void test_a_shield_that_nobody_meets(void **state)
 {
     struct seen *s = begin();
@@ -388,7 +376,6 @@ int main(void)
         cmocka_unit_test(test_the_patience_of_attackers_shortens_nothing),
         cmocka_unit_test(test_patience_rules_that_are_off_while_good_senders_hang_up),
         cmocka_unit_test(test_a_ratio_that_leaves_good_senders_in_debt),
-        cmocka_unit_test(test_neighbours_whose_debt_good_senders_carry),
         cmocka_unit_test(test_a_shield_that_nobody_meets),
         cmocka_unit_test(test_a_good_sender_with_dead_addresses_may_be_exempt),
         cmocka_unit_test(test_only_the_ten_heaviest_are_named),

@@ -46,21 +46,41 @@ static void test_r2_time_0_is_no_hold_whatever_the_offences(void **state)
 static void test_r8_ten_good_recipients_cover_one_offence(void **state)
 {
     struct tarpit_rules r = tarpit_rules_default();
-    assert_true(policy_debt(&r, 2, 20, 0, 0) == 0);
-    assert_true(policy_debt(&r, 2, 10, 0, 0) == 1);
+    assert_true(policy_debt(&r, 2, 20) == 0);
+    assert_true(policy_debt(&r, 2, 10) == 1);
     r.good_ratio = 0;
-    assert_true(policy_debt(&r, 2, 1e6, 0, 0) == 2);
+    assert_true(policy_debt(&r, 2, 1e6) == 2);
 }
 
-static void test_r10_a_client_inherits_its_share_of_its_network(void **state)
+static void test_r9_offences_saturate_a_little_above_the_shield(void **state)
 {
     struct tarpit_rules r = tarpit_rules_default();
-    assert_true(policy_debt(&r, 0, 0, 64, 0) == 4);
-    assert_true(policy_debt(&r, 5, 0, 64, 0) == 5);
-    assert_true(policy_debt(&r, 0, 40, 64, 0) == 0); /* its own good mail covers what it inherits */
-    assert_true(policy_debt(&r, 0, 0, 64, 640) == 0); /* and its neighbours' theirs */
+    assert_true(policy_most(&r, OFFENCE_RECIPIENT) == 60);
+    assert_true(policy_most(&r, OFFENCE_EARLY) == 60);
+    assert_true(policy_most(&r, OFFENCE_BACKEND) == 5);
+    assert_true(policy_most(&r, OFFENCE_TLS) < r.pace_after);
+    assert_true(policy_most_bounces(&r) < r.shield);
+    for (double shield = 1; shield < 10; shield++) {
+        r.shield = shield;
+        assert_true(policy_most(&r, OFFENCE_BACKEND) < shield);
+        assert_true(policy_most(&r, OFFENCE_RECIPIENT) > shield);
+    }
+    r.shield = 0;
+    assert_true(policy_most(&r, OFFENCE_RECIPIENT) == 60);
+}
+
+static void test_r10_a_network_counts_its_clients_not_their_offences(void **state)
+{
+    struct tarpit_rules r = tarpit_rules_default();
+    assert_true(policy_part(&r, 1) == 1);
+    assert_true(policy_part(&r, 1000) == 3);
+    assert_false(policy_network_bad(&r, 15));
+    assert_true(policy_network_bad(&r, 16));
     r.network_share = 0;
-    assert_true(policy_debt(&r, 0, 0, 64, 0) == 0);
+    assert_false(policy_network_bad(&r, 1e6));
+    r = tarpit_rules_default();
+    r.pace = false;
+    assert_false(policy_network_bad(&r, 1e6));
 }
 
 static void test_r4_a_client_out_of_debt_is_never_paced(void **state)
@@ -165,7 +185,8 @@ int main(void)
         cmocka_unit_test(test_r1_max_bounds_time_itself),
         cmocka_unit_test(test_r2_time_0_is_no_hold_whatever_the_offences),
         cmocka_unit_test(test_r8_ten_good_recipients_cover_one_offence),
-        cmocka_unit_test(test_r10_a_client_inherits_its_share_of_its_network),
+        cmocka_unit_test(test_r9_offences_saturate_a_little_above_the_shield),
+        cmocka_unit_test(test_r10_a_network_counts_its_clients_not_their_offences),
         cmocka_unit_test(test_r4_a_client_out_of_debt_is_never_paced),
         cmocka_unit_test(test_r12_patience_counts_only_for_small_offenders),
         cmocka_unit_test(test_r13_call_outs_wait_five_seconds_at_most),

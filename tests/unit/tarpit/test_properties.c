@@ -48,8 +48,9 @@ static bool verdicts_keep_their_pace(const struct history *h, char why[256])
     for (unsigned c = 0; c < HISTORY_CLIENTS && ok; c++) {
         uint32_t tells = 0, turns = 0;
         for (uint32_t i = 0; i < h->count; i++) {
-            if (o[i].event->client != c || o[i].begin == 0 || o[i].hold.masked)
-                continue; /* free, or told without a turn (covered, R8) */
+            if (o[i].event->client != c || o[i].begin == 0 || o[i].hold.masked ||
+                o[i].hold.rule == RULE_NETWORK)
+                continue; /* free, or told without a turn (covered, R8; a newcomer's wait, R10) */
             if ((o[i].debt_asked == 0 || o[i].debt_decided == 0) && o[i].account)
                 continue; /* a covered client's, in the account's queue */
             if (o[i].begin < o[i].end)
@@ -135,8 +136,19 @@ static void test_p2_nothing_tells_existing_from_missing_before_the_turn(void **s
 
 /* ---- P3: a covered client's valid recipients are never held ---- */
 
+/* R10: a newcomer in a bad network waits T(1), once: *until is when that wait ends. */
+static bool waits_once(const struct tarpit_rules *r, const struct outcome *o, uint64_t *until)
+{
+    if (o->hold.rule != RULE_NETWORK || o->hold.masked)
+        return false;
+    if (*until == 0)
+        *until = o->decided + policy_time(r, 1);
+    return o->decided + o->hold.ms <= *until;
+}
+
 static bool covered_clients_pass(const struct history *h, char why[256])
 {
+    uint64_t waited[HISTORY_CLIENTS] = {0};
     struct tarpit t;
     struct outcome o[HISTORY_EVENTS];
     uint64_t now;
@@ -146,6 +158,7 @@ static bool covered_clients_pass(const struct history *h, char why[256])
     for (uint32_t i = 0; i < h->count; i++) {
         bool good = o[i].event->kind == EVENT_GOOD || o[i].event->kind == EVENT_CONNECT;
         if (good && o[i].debt_asked == 0 && o[i].debt_decided == 0 &&
+            !waits_once(&h->rules, &o[i], &waited[o[i].event->client]) &&
             (o[i].hold.ms != 0 || o[i].hold.masked)) {
             snprintf(why, 256, "event %u was held %.3fs", i, (double)o[i].hold.ms / 1e3);
             return false;
@@ -203,6 +216,16 @@ static bool has_nothing_under_way(const struct tarpit *t, const struct tarpit_wh
     return e.turn_ms <= now && e.debt_ms <= now && e.patience_ms == 0;
 }
 
+/* R10: it waits for the other guilty ones of its network too, whatever it did itself. */
+static bool shares_turns(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    struct ledger_key k = {who->network, who->network_label, LEDGER_NETWORK};
+    struct ledger_decay d = {t->rules.half_life, t->rules.good_half_life};
+    struct ledger_entry e;
+    ledger_get(t->ledger, &k, &d, now, &e);
+    return policy_network_bad(&t->rules, e.offences + policy_part(&t->rules, 1));
+}
+
 static struct tarpit_hold typo(struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     struct tarpit_leave leave = tarpit_ask(t, who, (struct span){0}, now);
@@ -235,7 +258,7 @@ static bool senders_with_30_s_read_timers_are_told(const struct history *h, char
     for (unsigned c = 0; c < HISTORY_CLIENTS && ok; c++) {
         struct tarpit_who who = history_who(&t, c);
         if (policy_paced(&t.rules, tarpit_debt(&t, &who, now)) ||
-            policy_shielded(&t.rules, tarpit_debt(&t, &who, now)) ||
+            policy_shielded(&t.rules, tarpit_debt(&t, &who, now)) || shares_turns(&t, &who, now) ||
             !has_nothing_under_way(&t, &who, now))
             continue;
         struct tarpit_hold hold = typo(&t, &who, now);
@@ -286,7 +309,8 @@ static bool the_second_try_is_told(const struct history *h, char why[256])
         double least = fmin(r->pace ? r->pace_after : INFINITY, r->patience_offences);
         if (r->shield > 0)
             least = fmin(least, r->shield);
-        if (tarpit_debt(&t, &who, now) + 1 >= least || !has_nothing_under_way(&t, &who, now))
+        if (tarpit_debt(&t, &who, now) + 1 >= least || shares_turns(&t, &who, now) ||
+            !has_nothing_under_way(&t, &who, now))
             continue;
         uint64_t bears = (1 + (h->seed + c) % 60) * SECOND;
         if (conversation(&t, &who, bears, &now))
@@ -307,6 +331,10 @@ static void test_p5_any_small_offender_gets_the_real_5xx_on_its_second_try(void 
 
 /* ---- P6: bounded ---- */
 
+/* For each client its own, its mailboxes and its bounces; for each network its own, two wider ones
+ * and two pairs; an account and where it has logged in. */
+enum { NETWORKS = 5, ENTRIES_MOST = 3 * HISTORY_CLIENTS + 5 * NETWORKS + 1 + NETWORKS };
+
 static bool everything_is_bounded(const struct history *h, char why[256])
 {
     struct tarpit t;
@@ -324,7 +352,7 @@ static bool everything_is_bounded(const struct history *h, char why[256])
         }
     struct ledger_stats stats = ledger_stats(t.ledger);
     history_end(&t);
-    if (stats.entries > 2 * HISTORY_CLIENTS + 4) {
+    if (stats.entries > ENTRIES_MOST) {
         snprintf(why, 256, "%llu entries", (unsigned long long)stats.entries);
         return false;
     }

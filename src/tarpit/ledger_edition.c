@@ -1,0 +1,35 @@
+/* Files of earlier editions. Up to version 0.1 a client's offences had no bound and a network's
+ * were the sum of all its clients': amounts that say nothing under today's rules, where a network
+ * counts how many of it misbehave. So a network begins anew, and a client or account keeps its
+ * offences up to a bound; good mail, exemptions, known networks and patience stay as they are. */
+#include "tarpit/ledger_table.h"
+
+enum { EDITION = 2 };
+
+/* What the default shield makes of a client that goes on and on. */
+#define OFFENCES_KEPT 60
+
+static void convert(struct ledger_slot *slot, uint64_t key_word)
+{
+    uint64_t word = atomic_load(&slot->word[WORD_OFFENCES]);
+    uint64_t kind = key_word & LEDGER_KIND_BITS, changed = word;
+
+    if (kind == LEDGER_NETWORK)
+        changed = ledger_tag(word);
+    else if (ledger_amount_raw(word) > OFFENCES_KEPT)
+        changed = ledger_amount_with(word, OFFENCES_KEPT);
+    if (changed != word) /* a booking that comes between, of a program still serving, stands */
+        atomic_compare_exchange_strong(&slot->word[WORD_OFFENCES], &word, changed);
+}
+
+void ledger_convert(struct ledger *l)
+{
+    if (atomic_load(&l->head->edition) == EDITION)
+        return;
+    for (uint64_t i = 0; i < l->sets * LEDGER_WAYS && !l->file.fresh; i++) {
+        uint64_t key_word = atomic_load(&l->slot[i].word[WORD_KEY]);
+        if (ledger_in_use(key_word) && !ledger_is_sketch(key_word))
+            convert(&l->slot[i], key_word);
+    }
+    atomic_store(&l->head->edition, EDITION);
+}

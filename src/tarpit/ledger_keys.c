@@ -1,0 +1,143 @@
+/* The ledger's keys: SipHashes of what they are about, under the file's own random key, with the
+ * kind and the address family in the lowest four bits. Runs in every process that mapped the file;
+ * pure but for that key. */
+#include <string.h>
+
+#include "tarpit/ledger_table.h"
+
+/* The widest IPv6 networks (R10) have no other octets behind their prefix, so the last one says how
+ * long it is. */
+enum { LEVEL_OCTET = 7 };
+
+static struct ledger_key make_key(const struct ledger *l, enum ledger_kind kind,
+                                  const struct addr *a, struct span user)
+{
+    struct siphash h;
+    uint8_t head[2] = {kind, a != NULL ? a->family : 0};
+    struct ledger_key k = {.kind = kind};
+
+    siphash_start(&h, &l->file.key);
+    siphash_add(&h, head, sizeof head);
+    if (a != NULL) {
+        for (int i = 0; i < 8; i++)
+            k.label = k.label << 8 | a->octets[i];
+        siphash_add(&h, a->octets, 8);
+    }
+    for (size_t i = 0; i < user.len; i++) {
+        char c = user.at[i];
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        siphash_add(&h, &c, 1);
+    }
+    k.hash = (siphash_end(&h) & ~UINT64_C(15)) | kind;
+    if (a != NULL && a->family == ADDR_IP6 && kind != LEDGER_MAILBOXES)
+        k.hash |= LEDGER_KIND_IP6;
+    return k;
+}
+
+struct ledger_key ledger_key_client(const struct ledger *l, const struct addr *a)
+{
+    struct addr client = addr_client(a);
+    return make_key(l, LEDGER_CLIENT, &client, (struct span){0});
+}
+
+struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *a)
+{
+    struct addr network = addr_network(a);
+    return make_key(l, LEDGER_NETWORK, &network, (struct span){0});
+}
+
+struct ledger_key ledger_key_level(const struct ledger *l, const struct addr *a, unsigned bits)
+{
+    struct addr network = addr_cut(a, bits);
+    if (a->family == ADDR_IP6 && bits < 48)
+        network.octets[LEVEL_OCTET] = (uint8_t)bits;
+    return make_key(l, LEDGER_NETWORK, &network, (struct span){0});
+}
+
+struct ledger_key ledger_key_pair(const struct ledger *l, const struct addr *a, struct span domain)
+{
+    struct addr network = addr_network(a);
+    return make_key(l, LEDGER_PAIR, &network, domain);
+}
+
+struct ledger_key ledger_key_bounces(const struct ledger *l, const struct addr *a)
+{
+    struct addr client = addr_client(a);
+    return make_key(l, LEDGER_BOUNCES, &client, (struct span){0});
+}
+
+struct ledger_key ledger_key_mailboxes(const struct ledger *l, const struct addr *a)
+{
+    struct addr client = addr_client(a);
+    return make_key(l, LEDGER_MAILBOXES, &client, (struct span){0});
+}
+
+struct ledger_key ledger_key_account(const struct ledger *l, struct span user)
+{
+    return make_key(l, LEDGER_ACCOUNT, NULL, user);
+}
+
+struct ledger_key ledger_key_account_network(const struct ledger *l, struct span user,
+                                             const struct addr *a)
+{
+    struct addr network = addr_network(a);
+    struct ledger_key k = make_key(l, LEDGER_ACCOUNT_NETWORK, &network, user);
+    k.label = 0; /* where a person logs in from is nobody's business */
+    return k;
+}
+
+void ledger_expect(const struct ledger *l, const struct ledger_key *k)
+{
+    ledger_prefetch(l, k->hash);
+}
+
+static bool is_level(const struct ledger_key *k)
+{
+    return k->kind == LEDGER_NETWORK && k->hash & LEDGER_KIND_IP6 && k->label & 0xff;
+}
+
+struct addr ledger_key_addr(const struct ledger_key *k)
+{
+    struct addr a = {0};
+    uint64_t label = is_level(k) ? k->label & ~UINT64_C(0xff) : k->label;
+
+    if (k->kind != LEDGER_CLIENT && k->kind != LEDGER_NETWORK && k->kind != LEDGER_PAIR &&
+        k->kind != LEDGER_BOUNCES)
+        return a;
+    a.family = k->hash & LEDGER_KIND_IP6 ? ADDR_IP6 : ADDR_IP4;
+    for (int i = 0; i < 8; i++)
+        a.octets[i] = (uint8_t)(label >> (56 - 8 * i));
+    return a;
+}
+
+unsigned ledger_key_bits(const struct ledger_key *k)
+{
+    bool four = !(k->hash & LEDGER_KIND_IP6);
+
+    if (k->kind == LEDGER_CLIENT || k->kind == LEDGER_BOUNCES)
+        return four ? 32 : 64;
+    if (is_level(k))
+        return k->label & 0xff;
+    return four ? 24 : 48;
+}
+
+uint64_t ledger_mailbox(const struct ledger *l, struct span folded)
+{
+    size_t at = folded.len, plus = 0;
+    struct siphash h;
+
+    while (at > 0 && folded.at[at - 1] != '@')
+        at--;
+    while (plus < at && folded.at[plus] != '+')
+        plus++;
+    siphash_start(&h, &l->file.key);
+    siphash_add(&h, "m", 1);
+    if (at > 0 && plus > 0 && plus < at) {
+        siphash_add(&h, folded.at, plus);
+        siphash_add(&h, folded.at + at - 1, folded.len - at + 1);
+    } else {
+        siphash_add(&h, folded.at, folded.len);
+    }
+    return siphash_end(&h);
+}

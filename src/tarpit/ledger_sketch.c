@@ -1,0 +1,87 @@
+/* Sketches of the mailboxes that a client or a pair has delivered to today (ledger_earn() of
+ * ledger.h): a bit a mailbox, chosen by its hash, in the words that other entries have for
+ * offences, turns and flags (ledger_table.h). Linear counting: what is lost to mailboxes that share
+ * a bit is made up for by a little more for each new bit of a fuller sketch, so that the sum is
+ * about the number of mailboxes whatever their names are.
+ *
+ * Runs in every process that mapped the file. Each word is changed by compare-and-swap; a process
+ * that is killed while a day changes leaves bits of the day before, which cost some credit and
+ * nothing more. */
+#include "tarpit/ledger_table.h"
+
+enum { DAY_MS = 24 * 3600 * 1000, DAY_MASK = 0xffff, WORD_BITS = 56, EARN_MOST = 4 };
+
+static const enum ledger_word sketch_word[] = {WORD_OFFENCES, WORD_TURN, WORD_DEBT, WORD_FLAGS};
+enum { SKETCH_WORDS = sizeof sketch_word / sizeof sketch_word[0] };
+
+#define FIRST_BITS ((UINT64_C(1) << LEDGER_SKETCH_DAY_SHIFT) - 1)
+
+/* The day of this entry: each entry's begins at a time of its own. */
+static uint64_t day_of(uint64_t hash, uint64_t now)
+{
+    return (now + hash % DAY_MS) / DAY_MS & DAY_MASK;
+}
+
+static uint64_t read_word(const struct ledger_slot *slot, int i, uint64_t hash)
+{
+    uint64_t word = atomic_load(&slot->word[sketch_word[i]]);
+    return ledger_tag(word) == ledger_tag(hash) ? word & LEDGER_PAYLOAD : 0;
+}
+
+/* Sets the word's payload to `new` if it is `old`. */
+static bool swap_word(struct ledger_slot *slot, int i, uint64_t hash, uint64_t old, uint64_t new)
+{
+    uint64_t was = ledger_tag(hash) | old;
+    return atomic_compare_exchange_strong(&slot->word[sketch_word[i]], &was,
+                                          ledger_tag(hash) | new);
+}
+
+/* Whoever turns the first word to the new day clears the others. */
+static void begin_day(struct ledger_slot *slot, uint64_t hash, uint64_t today)
+{
+    uint64_t first = read_word(slot, 0, hash);
+
+    if (first >> LEDGER_SKETCH_DAY_SHIFT == today ||
+        !swap_word(slot, 0, hash, first, today << LEDGER_SKETCH_DAY_SHIFT))
+        return;
+    for (int i = 1; i < SKETCH_WORDS; i++)
+        swap_word(slot, i, hash, read_word(slot, i, hash), 0);
+}
+
+static unsigned bits_set(const struct ledger_slot *slot, uint64_t hash)
+{
+    unsigned n = (unsigned)__builtin_popcountll(read_word(slot, 0, hash) & FIRST_BITS);
+    for (int i = 1; i < SKETCH_WORDS; i++)
+        n += (unsigned)__builtin_popcountll(read_word(slot, i, hash));
+    return n;
+}
+
+/* True when the bit was not set before. */
+static bool set_bit(struct ledger_slot *slot, uint64_t hash, unsigned bit)
+{
+    int i =
+        bit < LEDGER_SKETCH_DAY_SHIFT ? 0 : 1 + (int)(bit - LEDGER_SKETCH_DAY_SHIFT) / WORD_BITS;
+    uint64_t mask = UINT64_C(1) << (i == 0 ? bit : (bit - LEDGER_SKETCH_DAY_SHIFT) % WORD_BITS);
+
+    for (;;) {
+        uint64_t old = read_word(slot, i, hash);
+        if (old & mask || atomic_load(&slot->word[WORD_KEY]) != hash)
+            return false;
+        if (swap_word(slot, i, hash, old, old | mask))
+            return true;
+    }
+}
+
+double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t mailbox)
+{
+    struct ledger_slot *slot = ledger_claim(l, k, now);
+
+    if (slot == NULL)
+        return 0;
+    begin_day(slot, k->hash, day_of(k->hash, now));
+    ledger_seen(slot, k->hash, now);
+    double left = LEDGER_SKETCH_BITS - bits_set(slot, k->hash);
+    if (!set_bit(slot, k->hash, (unsigned)((mailbox >> 16) % LEDGER_SKETCH_BITS)) || left <= 0)
+        return 0;
+    return left * EARN_MOST > LEDGER_SKETCH_BITS ? LEDGER_SKETCH_BITS / left : EARN_MOST;
+}

@@ -1,0 +1,197 @@
+/* What is known of the client that asks: its own offences and what good mail covers of them, its
+ * network, its correspondent, the account it tries (tarpit_part.h). Reads the ledger and changes
+ * nothing; runs in workers and in the simulator. */
+#include "tarpit/policy.h"
+#include "tarpit/tarpit_part.h"
+
+_Static_assert(sizeof(struct tarpit_who) <= 48, "passed by value in workers");
+
+/* ---- who ---- */
+
+struct ledger_key tarpit_client_key(const struct tarpit_who *who)
+{
+    return (struct ledger_key){who->client, who->client_label, LEDGER_CLIENT};
+}
+
+struct ledger_key tarpit_network_key(const struct tarpit_who *who)
+{
+    return (struct ledger_key){who->network, who->network_label, LEDGER_NETWORK};
+}
+
+struct ledger_decay tarpit_decay(const struct tarpit *t)
+{
+    return (struct ledger_decay){t->rules.half_life, t->rules.good_half_life};
+}
+
+/* R19 and the exempt list: neither delayed nor booked. */
+bool tarpit_is_free(const struct tarpit_who *who)
+{
+    return who->exempt || who->authenticated;
+}
+
+struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bool exempt)
+{
+    struct ledger_key client = ledger_key_client(t->ledger, peer);
+    ledger_expect(t->ledger, &client);
+    struct ledger_key network = ledger_key_network(t->ledger, peer);
+    ledger_expect(t->ledger, &network);
+    return (struct tarpit_who){
+        .client = client.hash,
+        .network = network.hash,
+        .client_label = client.label,
+        .network_label = network.label,
+        .exempt = exempt,
+    };
+}
+
+struct addr tarpit_address(const struct tarpit_who *who)
+{
+    struct ledger_key client = tarpit_client_key(who);
+    return ledger_key_addr(&client);
+}
+
+void tarpit_sender(const struct tarpit *t, struct tarpit_who *who, struct span domain)
+{
+    struct addr peer = tarpit_address(who);
+
+    who->sender_known = true;
+    who->null_sender = domain.len == 0;
+    who->pair = domain.len ? ledger_key_pair(t->ledger, &peer, domain).hash : 0;
+}
+
+struct ledger_key tarpit_pair_key(const struct tarpit_who *who)
+{
+    return (struct ledger_key){who->pair, who->network_label, LEDGER_PAIR};
+}
+
+void tarpit_expect(const struct tarpit *t, const struct addr *peer)
+{
+    (void)tarpit_who(t, peer, false);
+}
+
+const char *tarpit_rule_name(enum tarpit_rule rule)
+{
+    static const char *const name[RULE_COUNT] = {
+#define TARPIT_RULE_NAME(id, number, about) [RULE_##id] = number,
+        TARPIT_RULES(TARPIT_RULE_NAME)
+#undef TARPIT_RULE_NAME
+    };
+    return (unsigned)rule < RULE_COUNT ? name[rule] : "";
+}
+
+/* Which entry a client's offences go to: as <>, one of their own (R13). */
+struct ledger_key tarpit_offender(const struct tarpit *t, const struct tarpit_who *who)
+{
+    struct addr a = tarpit_address(who);
+    return who->null_sender ? ledger_key_bounces(t->ledger, &a) : tarpit_client_key(who);
+}
+
+/* ---- standing ---- */
+
+/* A client that has an offence of its own which is not half forgotten is guilty (R10). */
+#define GUILTY 0.5
+
+static double more(double a, double b)
+{
+    return a > b ? a : b;
+}
+
+/* R10: the widest network around the client that is bad. Networks wider than a /48 are booked only
+ * by bad networks within them. */
+static struct ledger_key bad_network(const struct tarpit *t, const struct tarpit_who *who,
+                                     double around, uint64_t now)
+{
+    static const unsigned wider[] = {32, 40};
+    struct addr a = tarpit_address(who);
+    struct ledger_decay d = tarpit_decay(t);
+    struct ledger_entry e;
+
+    for (size_t i = 0; a.family == ADDR_IP6 && i < sizeof wider / sizeof *wider; i++) {
+        struct ledger_key k = ledger_key_level(t->ledger, &a, wider[i]);
+        if (ledger_get(t->ledger, &k, &d, now, &e) && policy_network_bad(&t->rules, e.offences))
+            return k;
+    }
+    return policy_network_bad(&t->rules, around) ? tarpit_network_key(who) : (struct ledger_key){0};
+}
+
+/* R21. A trap and the bounces that forged senders cause are beyond what a correspondent can pay. */
+static bool pair_covers(const struct tarpit *t, const struct tarpit_who *who, bool trapped,
+                        uint64_t now)
+{
+    struct ledger_key pair = tarpit_pair_key(who);
+    struct ledger_decay d = tarpit_decay(t);
+    struct ledger_entry e;
+
+    return t->rules.correspondents && t->rules.good_ratio > 0 && who->pair && !trapped &&
+           ledger_get(t->ledger, &pair, &d, now, &e) && e.good >= t->rules.good_ratio;
+}
+
+struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    const struct tarpit_rules *r = &t->rules;
+    struct ledger_key client = tarpit_client_key(who), network = tarpit_network_key(who);
+    struct ledger_decay d = tarpit_decay(t);
+    struct ledger_entry c, n, as_null = {0};
+
+    if (tarpit_is_free(who))
+        return (struct standing){.free = true};
+    ledger_get(t->ledger, &client, &d, now, &c);
+    ledger_get(t->ledger, &network, &d, now, &n);
+    if ((c.flags | n.flags) & LEDGER_EXEMPT)
+        return (struct standing){.free = true};
+    if (who->null_sender) {
+        struct addr a = tarpit_address(who);
+        struct ledger_key bounces = ledger_key_bounces(t->ledger, &a);
+        ledger_get(t->ledger, &bounces, &d, now, &as_null);
+    }
+    double offences = more(c.offences, as_null.offences);
+    struct standing s = {
+        .own = policy_debt(r, offences, c.good),
+        .debt_ms = c.debt_ms > as_null.debt_ms ? c.debt_ms : as_null.debt_ms,
+        .turn_ms = c.turn_ms,
+        .delivered = c.delivered_ms != 0,
+        .network = bad_network(t, who, n.offences, now),
+    };
+    bool trapped = c.flags & LEDGER_TRAPPED && policy_shielded(r, s.own);
+    s.correspondent = s.own > 0 && pair_covers(t, who, trapped, now);
+    s.debt = s.correspondent ? 0 : s.own;
+    s.covered = s.correspondent || policy_debt(r, offences + 1, c.good) == 0;
+    s.guilty = s.debt >= GUILTY;
+    s.shares = s.network.hash && s.guilty;
+    s.newcomer = s.network.hash && r->time && s.own == 0 && c.good < 1 && !s.delivered &&
+                 (c.debt_ms == 0 || c.debt_ms > now);
+    s.as_null = who->null_sender;
+    s.secret = r->pace && s.debt > 0 &&
+               ((c.paced && c.turn_ms > now) || (as_null.paced && as_null.turn_ms > now));
+    s.paced = s.secret || s.shares || policy_paced(r, s.debt);
+    s.cap = s.secret ? POLICY_NEVER : policy_cap(r, s.debt, c.patience_ms, who->null_sender);
+    return s;
+}
+
+struct account account_of(const struct tarpit *t, const struct tarpit_who *who, struct span user,
+                          uint64_t now)
+{
+    struct ledger_decay d = tarpit_decay(t);
+    struct ledger_entry e;
+
+    if (user.len == 0)
+        return (struct account){0};
+    struct account a = {.key = ledger_key_account(t->ledger, user), .any = true};
+    struct ledger_key network = tarpit_network_key(who);
+    struct addr from = ledger_key_addr(&network);
+    struct ledger_key known = ledger_key_account_network(t->ledger, user, &from);
+    ledger_expect(t->ledger, &known);
+    ledger_expect(t->ledger, &a.key);
+    if (ledger_get(t->ledger, &known, &d, now, &e) && e.flags & LEDGER_KNOWN) {
+        a.known = true;
+        return a;
+    }
+    ledger_get(t->ledger, &a.key, &d, now, &e);
+    a.offences = e.offences;
+    return a;
+}
+
+double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    return standing_of(t, who, now).debt;
+}
