@@ -174,6 +174,21 @@ static void check_listen(struct reader *r)
     }
 }
 
+/* One key says that it is done, the other for whom: each is meant with the other. */
+static void check_bare_newline(struct reader *r)
+{
+    const struct config *c = r->config;
+    bool set = c->bare_newline == BARE_NEWLINE_NORMALISE;
+
+    if (set && c->bare_newline_networks.count == 0)
+        reader_wrong(r, reader_main(r, "bare_newline"),
+                     "bare_newline = \"normalise\" needs bare_newline_networks; right would be "
+                     "bare_newline_networks = { \"40.92.0.0/15\" }");
+    if (!set && c->bare_newline_networks.count)
+        reader_wrong(r, reader_main(r, "bare_newline_networks"),
+                     "bare_newline_networks does nothing without bare_newline = \"normalise\"");
+}
+
 static void check_tls(struct reader *r)
 {
     struct config_tls *t = &r->config->tls;
@@ -360,6 +375,7 @@ void config_check(struct reader *r)
     config_check_dns(r);
     check_tls(r);
     check_listen(r);
+    check_bare_newline(r);
     check_recipients(r);
     check_auth(r);
     check_backend(r);

@@ -37,7 +37,8 @@ enum tls_mode {
 struct config_listen {
     struct addr addr;
     bool submission;
-    bool auth; /* offered where there is an `auth` verifier */
+    bool auth;     /* offered where there is an `auth` verifier */
+    bool chunking; /* CHUNKING is offered, and BDAT taken */
     enum tls_mode tls;
     struct config_networks proxy_protocol; /* who may send PROXY v1/v2; empty: nobody */
 };
@@ -82,6 +83,9 @@ struct config_backend {
     enum tls_mode tls;
     uint32_t connections; /* at most, all workers together */
 };
+
+enum bare_newline { BARE_NEWLINE_REFUSE, BARE_NEWLINE_NORMALISE };
+enum nul { NUL_REFUSE, NUL_ALLOW }; /* in messages */
 
 enum balance { BALANCE_FIRST, BALANCE_ROUND_ROBIN };
 
@@ -132,6 +136,9 @@ struct config {
     struct config_backend *backend;
     size_t backend_count;
     enum balance balance;
+    enum bare_newline bare_newline;
+    struct config_networks bare_newline_networks; /* whose chunks may have them */
+    enum nul nul;
     struct config_strings web_listen;
     char *web_token_file;
 };

@@ -14,6 +14,8 @@ static const char *const tls_listen[] = {"off", "starttls", "implicit", NULL};
 static const char *const tls_backend[] = {"off", "starttls", "implicit", "verified", NULL};
 static const char *const tls_minimum[] = {"1.2", "1.3", NULL};
 static const char *const proxies[] = {"off", "v1", "v2", NULL};
+static const char *const bare_newlines[] = {"refuse", "normalise", NULL};
+static const char *const nuls[] = {"refuse", "allow", NULL};
 static const char *const freezes[] = {"off", "auto", NULL};
 
 #define YEAR (366 * 86400e3)
@@ -40,12 +42,16 @@ const struct key keys_main[] = {
     {"recipient_delimiter", KEY_TEXT, AT(config, recipient_delimiter)},
     {"routing_addresses", KEY_BOOL, AT(config, routing_addresses)},
     {"received_login", KEY_BOOL, AT(config, received_login)},
+    {"bare_newline", KEY_CHOICE, AT(config, bare_newline), .choices = bare_newlines},
+    {"bare_newline_networks", KEY_NETWORKS, AT(config, bare_newline_networks)},
+    {"nul", KEY_CHOICE, AT(config, nul), .choices = nuls},
     {"balance", KEY_CHOICE, AT(config, balance), .choices = balances},
     END};
 
 const struct key keys_listen[] = {
     {"submission", KEY_BOOL, AT(config_listen, submission)},
     {"auth", KEY_BOOL, AT(config_listen, auth)},
+    {"chunking", KEY_BOOL, AT(config_listen, chunking)},
     {"tls", KEY_CHOICE, AT(config_listen, tls), .choices = tls_listen},
     {"proxy_protocol", KEY_NETWORKS, AT(config_listen, proxy_protocol)},
     END};

@@ -377,6 +377,7 @@ static bool begin_listen(struct reader *r, struct place at, const char *title,
                          struct config_listen *l)
 {
     l->auth = true;
+    l->chunking = true;
     l->tls = TLS_OFF;
     if (addr_parse_port(span_of(title), &l->addr) && l->addr.port)
         return true;

@@ -15,7 +15,8 @@ enum state {
     DOT_PUT_IN, /* as LINE_START, and the dot that stuffs the next one has gone out (BDAT) */
     DOT_DUE,    /* as LINE_START, and a dot is the next octet (BDAT) */
     IN_LINE,
-    AFTER_CR
+    AFTER_CR,
+    CR_DUE /* a bare LF is the next octet, and is mended (BDAT) */
 };
 
 void data_start(struct data_scan *d)
@@ -28,9 +29,10 @@ bool data_line_start(const struct data_scan *d)
     return d->state <= DOT_DUE;
 }
 
-/* Goes over the rest of a line, CRLF included, as far as it is there; at least one octet of a
- * non-empty `in`. Returns how many octets that were. */
-static size_t scan_line(struct data_scan *d, struct span in)
+/* Goes over the rest of a line, CRLF included, as far as it is there, or up to a bare LF that is to
+ * be mended (CR_DUE), where `mend` allows that. Returns how many octets that were; of a non-empty
+ * `in` at least one but for CR_DUE. */
+static size_t scan_line(struct data_scan *d, struct span in, bool mend)
 {
     if (d->state == AFTER_CR) {
         d->state = IN_LINE;
@@ -42,16 +44,27 @@ static size_t scan_line(struct data_scan *d, struct span in)
         d->bad = true;
     }
     size_t run = span_find(in, '\r');
-    if (run && memchr(in.at, '\n', run))
+    const char *bare = run ? memchr(in.at, '\n', run) : NULL;
+    if (bare && mend) {
+        run = (size_t)(bare - in.at);
+        in = span_first(in, run);
+    } else if (bare) {
         d->bad = true;
+    }
     if (d->line + run > DATA_LINE_MAX) {
         d->bad = true;
         d->line = DATA_LINE_MAX;
     } else {
         d->line += (uint32_t)run;
     }
-    d->state = run < in.len ? AFTER_CR : IN_LINE;
+    d->state = run < in.len ? AFTER_CR : bare && mend ? CR_DUE : IN_LINE;
     return run < in.len ? run + 1 : run;
+}
+
+static void look_for_nul(struct data_scan *d, struct span in)
+{
+    if (!d->allow_nul && in.len && memchr(in.at, '\0', in.len))
+        d->bad = d->nul = true;
 }
 
 /* What a dot at the start of a line is. */
@@ -78,8 +91,9 @@ enum data_result data_scan(struct data_scan *d, struct span in, struct data_foun
                 break;
             found->dots++;
         }
-        at += scan_line(d, span_after(in, at));
+        at += scan_line(d, span_after(in, at), false);
     }
+    look_for_nul(d, span_first(in, at));
     found->body = at;
     found->used = dot == DOT_ENDS ? at + 3 : at;
     return dot == DOT_ENDS ? DATA_END : DATA_MORE;
@@ -88,21 +102,27 @@ enum data_result data_scan(struct data_scan *d, struct span in, struct data_foun
 size_t data_scan_chunk(struct data_scan *d, struct span in)
 {
     size_t at = 0;
-    while (at < in.len && d->state != DOT_DUE) {
+    while (at < in.len && d->state != DOT_DUE && d->state != CR_DUE) {
         if (d->state == LINE_START && in.at[at] == '.')
             d->state = DOT_DUE;
         else
-            at += scan_line(d, span_after(in, at));
+            at += scan_line(d, span_after(in, at), d->mend);
     }
+    look_for_nul(d, span_first(in, at));
     return at;
 }
 
-bool data_chunk_dot(struct data_scan *d)
+struct span data_chunk_owes(struct data_scan *d)
 {
-    if (d->state != DOT_DUE)
-        return false;
-    d->state = DOT_PUT_IN;
-    return true;
+    if (d->state == DOT_DUE) {
+        d->state = DOT_PUT_IN;
+        return SPAN(".");
+    }
+    if (d->state == CR_DUE) {
+        d->state = AFTER_CR;
+        return SPAN("\r");
+    }
+    return (struct span){0};
 }
 
 bool data_chunks_end(struct data_scan *d)

@@ -3,8 +3,9 @@
  *
  * Strict: only CRLF ends a line and only CRLF "." CRLF ends the data; a bare CR or LF anywhere
  * makes the whole message bad (nobody's idea of a line end can smuggle a second one). Lines are
- * passed on up to DATA_LINE_MAX octets. Octets stay dot-stuffed as they came: the relay sends them
- * so. Pure, restartable at any octet, no allocation. */
+ * passed on up to DATA_LINE_MAX octets. A NUL is as bad: who is behind us may drop it before it
+ * looks for the final dot, and CRLF NUL "." CRLF would be one. Octets stay dot-stuffed as they
+ * came: the relay sends them so. Pure, restartable at any octet, no allocation. */
 #ifndef MIRED_SMTP_DATA_H
 #define MIRED_SMTP_DATA_H
 
@@ -20,6 +21,10 @@ struct data_scan {
     uint32_t line : 17; /* octets in the line so far, without CRLF; DATA_LINE_MAX at most */
     uint32_t state : 3; /* private */
     uint32_t bad : 1;   /* set for good once a bare CR or LF or too long a line was seen */
+    uint32_t nul : 1;   /* set for good once a NUL was seen that is not allowed; bad is set, too */
+    /* Options, to be set between data_start() and the first octet. */
+    uint32_t allow_nul : 1;
+    uint32_t mend : 1; /* data_scan_chunk() only: a bare LF becomes a CRLF */
 };
 
 /* What a call has gone through. */
@@ -41,13 +46,13 @@ void data_start(struct data_scan *d);
 enum data_result data_scan(struct data_scan *d, struct span in, struct data_found *found);
 
 /* The same for `in`, octets of a BDAT chunk: they end nothing and come unstuffed. Returns how many
- * octets of `in` may be passed on as they are; when that is fewer than in.len, or 0, a "." goes out
- * before the next one and the call is repeated with d->state telling that it has been. See
- * data_chunk_dot(). */
+ * octets of `in` may be passed on as they are; when that is fewer than in.len, or 0, an octet is
+ * put in before the next one, as data_chunk_owes() says, and the call is repeated. */
 size_t data_scan_chunk(struct data_scan *d, struct span in);
 
-/* True when data_scan_chunk() stopped because a dot must be put in; answering resets it. */
-bool data_chunk_dot(struct data_scan *d);
+/* What data_scan_chunk() stopped for: "." before a line that begins with one, "\r" before a bare LF
+ * that is mended, or nothing. Asking takes it as put in. */
+struct span data_chunk_owes(struct data_scan *d);
 
 /* After the last chunk: true when a CRLF must be added for the message to end in one, as DATA wants
  * it. A CR that stands alone at the end makes the message bad. */

@@ -46,6 +46,7 @@
     R(TLS_LATER, 454, 4, 7, 0, NONE, "TLS not available")                                          \
     R(UNKNOWN_COMMAND, 500, 5, 5, 2, SYNTAX, "Unknown command")                                    \
     R(LINE_TOO_LONG, 500, 5, 5, 2, SYNTAX, "Line too long")                                        \
+    R(AUTH_LINE_TOO_LONG, 500, 5, 5, 6, SYNTAX, "Authentication exchange line is too long")        \
     R(BAD_LINE, 500, 5, 5, 2, SYNTAX, "Bare CR, LF or NUL")                                        \
     R(BAD_ARGUMENT, 501, 5, 5, 4, SYNTAX, "Syntax: %s")                                            \
     R(BAD_SENDER, 501, 5, 1, 7, SYNTAX, "Bad sender address")                                      \
@@ -65,6 +66,7 @@
     R(TOO_LARGE, 552, 5, 3, 4, POLICY, "Message exceeds the size limit")                           \
     R(NEEDS_UTF8, 553, 5, 6, 7, SYNTAX, "Non-ASCII address needs SMTPUTF8")                        \
     R(BAD_DATA, 554, 5, 5, 2, SYNTAX, "Bare CR or LF, or too long a line, in the message")         \
+    R(NUL_DATA, 554, 5, 5, 2, SYNTAX, "NUL in the message")                                        \
     R(EARLY_TALKER, 554, 5, 5, 0, EARLY, "Talked before it was its turn")                          \
     R(INJECTED, 554, 5, 5, 1, SEQUENCE, "Commands pipelined behind STARTTLS")                      \
     R(NO_RECIPIENTS, 554, 5, 5, 1, SEQUENCE, "No valid recipients")                                \

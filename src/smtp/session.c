@@ -110,6 +110,9 @@ static bool is_consequence(const struct smtp_session *s, const struct command *c
 
 static struct reply refusal(const struct smtp_session *s, const struct command *c)
 {
+    bool may_come = c->allowed & (1u << s->state);
+    if (may_come && c->flags & COMMAND_ESMTP && !(s->flags & SMTP_ESMTP)) /* behind HELO */
+        return reply_make(REPLY_SEQUENCE, SPAN("EHLO first"));
     if (!(c->flags & COMMAND_RECIPIENTS) || s->state != STATE_SENDER)
         return reply_make(REPLY_SEQUENCE, span_of(smtp_command_refusal(c, s->state)));
     if (s->flags & SMTP_LMTP) /* RFC 2033 4.2 wants this code */
@@ -156,7 +159,7 @@ static void run_command(struct turn *t, struct span line)
         session_say(t->s, c->reply);
 }
 
-enum line_result session_line(struct turn *t, size_t max, struct span *line)
+enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long, struct span *line)
 {
     bool swallow = t->s->flags & SMTP_SWALLOW;
     enum line_result result = smtp_command_line(&t->in, max, &swallow, line);
@@ -164,7 +167,7 @@ enum line_result session_line(struct turn *t, size_t max, struct span *line)
     if (result == LINE_MORE)
         t->want = SMTP_INPUT;
     else if (result == LINE_LONG)
-        session_say(t->s, REPLY_LINE_TOO_LONG);
+        session_say(t->s, too_long);
     else if (result == LINE_BAD)
         session_say(t->s, REPLY_BAD_LINE);
     return result;
@@ -173,7 +176,7 @@ enum line_result session_line(struct turn *t, size_t max, struct span *line)
 static void read_command(struct turn *t)
 {
     struct span line;
-    if (session_line(t, SMTP_LINE_MAX, &line) == LINE_WHOLE)
+    if (session_line(t, SMTP_LINE_MAX, REPLY_LINE_TOO_LONG, &line) == LINE_WHOLE)
         run_command(t, line);
 }
 
@@ -267,6 +270,11 @@ void smtp_start(struct smtp_session *s, bool local)
 {
     *s = (struct smtp_session){.flags = local ? SMTP_LOCAL : 0, .state = STATE_FRESH};
     session_say(s, REPLY_GREETING);
+}
+
+void smtp_mend(struct smtp_session *s)
+{
+    s->flags |= SMTP_MENDS;
 }
 
 bool smtp_reply_again(const struct smtp_session *s, const struct smtp_service *service,

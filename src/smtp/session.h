@@ -32,6 +32,8 @@ struct smtp_service {
     uint32_t auth;           /* of enum smtp_auth: what is offered where AUTH may be; 0: nothing */
     bool auth_plain_from_afar; /* AUTH without TLS from beyond loopback (tests only) */
     bool tls;                  /* STARTTLS is offered */
+    bool no_chunking;          /* BDAT is not offered, and refused */
+    bool allow_nul;            /* in messages */
     uint32_t offer;            /* of enum smtp_offer */
 };
 
@@ -67,6 +69,7 @@ enum smtp_flag {
     SMTP_SWALLOW = 4096,    /* a line is too long and thrown away up to its end */
     SMTP_TRIED = 8192,      /* MAIL was refused, or RCPT has been said: is_consequence() */
     SMTP_TLS_BINDS = 16384, /* TLS has what SCRAM-SHA-256-PLUS binds to */
+    SMTP_MENDS = 32768,     /* a bare LF in this client's BDAT becomes a CRLF; see smtp_mend() */
 };
 
 /* What there is for each connection that speaks SMTP; the budget of a held one pays for it. */
@@ -143,6 +146,9 @@ enum password_verdict {
 
 /* A new session; its first step is the greeting. */
 void smtp_start(struct smtp_session *s, bool local);
+
+/* Behind smtp_start(): lines of this client's chunks may end in a bare LF. */
+void smtp_mend(struct smtp_session *s);
 
 /* One step, as described above. `in` is all input that is there and was not used by earlier calls;
  * *used tells how much of it this call is done with. What step's spans point to lives until the

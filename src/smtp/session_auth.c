@@ -212,7 +212,7 @@ static void take_response(struct turn *t, struct span text)
 void session_read_auth(struct turn *t)
 {
     struct span line;
-    switch (session_line(t, SMTP_AUTH_LINE_MAX, &line)) {
+    switch (session_line(t, SMTP_AUTH_LINE_MAX, REPLY_AUTH_LINE_TOO_LONG, &line)) {
     case LINE_MORE: return;
     case LINE_WHOLE: break;
     default: /* it has been replied to, and is no response */

@@ -29,6 +29,7 @@ void session_message_begun(struct turn *t)
         return;
     }
     s->reading = READ_DATA;
+    s->data.allow_nul = t->service->allow_nul;
     session_say(s, REPLY_START_INPUT);
 }
 
@@ -45,15 +46,15 @@ void session_message_whole(struct turn *t)
     t->want = SMTP_MESSAGE_END;
 }
 
-/* Counts octets that have been read, and refuses the message when they are too many or bad. */
+/* Counts octets that have been read, and refuses the message when they are too many or bad. All of
+ * them are looked at, even when the spool has failed before: what is wrong with the message goes
+ * before what we lack, whichever piece of it TCP has brought first. */
 static void judge(struct turn *t, size_t octets)
 {
     struct smtp_session *s = t->s;
-    if (s->flags & SMTP_DATA_VOID)
-        return;
-    s->size += (uint32_t)octets;
+    s->size = octets < UINT32_MAX - s->size ? s->size + (uint32_t)octets : UINT32_MAX;
     if (s->data.bad)
-        session_void(s, REPLY_BAD_DATA);
+        session_void(s, s->data.nul ? REPLY_NUL_DATA : REPLY_BAD_DATA);
     else if (t->service->size_max && s->size > t->service->size_max)
         session_void(s, REPLY_TOO_LARGE);
 }
@@ -125,9 +126,16 @@ void session_refuse_chunk(struct turn *t, struct span arg)
 void session_bdat(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;
+    if (t->service->no_chunking) {
+        session_say(s, REPLY_UNKNOWN_COMMAND);
+        session_refuse_chunk(t, arg);
+        return;
+    }
     if (!chunk_begin(t, arg) || s->state == STATE_CHUNKS)
         return;
     s->state = STATE_CHUNKS;
+    s->data.allow_nul = t->service->allow_nul;
+    s->data.mend = (s->flags & SMTP_MENDS) != 0;
     s->wait = WAIT_SPOOL;
     s->flags |= SMTP_SPOOL;
     t->want = SMTP_MESSAGE;
@@ -176,7 +184,7 @@ static void chunk_end(struct turn *t)
         last_chunk_taken(t);
 }
 
-/* Octets of a chunk that is taken. */
+/* Octets of a message's chunk. */
 static void scan_chunk(struct turn *t, struct span in)
 {
     struct smtp_session *s = t->s;
@@ -184,10 +192,7 @@ static void scan_chunk(struct turn *t, struct span in)
     t->in = span_after(t->in, n);
     s->chunk_left -= (uint32_t)n;
     judge(t, n);
-    if (n)
-        pass(t, span_first(in, n));
-    else if (data_chunk_dot(&s->data))
-        pass(t, SPAN("."));
+    pass(t, n ? span_first(in, n) : data_chunk_owes(&s->data));
 }
 
 void session_read_chunk(struct turn *t)
@@ -198,7 +203,7 @@ void session_read_chunk(struct turn *t)
         chunk_end(t);
     } else if (!in.len) {
         t->want = SMTP_INPUT;
-    } else if (s->flags & SMTP_DATA_VOID) {
+    } else if (s->state != STATE_CHUNKS) { /* the whole chunk is refused */
         s->chunk_left -= (uint32_t)in.len;
         t->in = span_after(t->in, in.len);
     } else {

@@ -26,7 +26,8 @@ static_assert(sizeof(struct record) == 28, "a frozen hold is 256 octets in all")
 /* Flags that a session may be frozen with. */
 enum {
     FLAGS = SMTP_ESMTP | SMTP_AUTHENTICATED | SMTP_TLS_ON | SMTP_LOCAL | SMTP_NULL_SENDER |
-            SMTP_UTF8 | SMTP_8BIT | SMTP_LMTP | SMTP_SWALLOW | SMTP_TRIED | SMTP_TLS_BINDS
+            SMTP_UTF8 | SMTP_8BIT | SMTP_LMTP | SMTP_SWALLOW | SMTP_TRIED | SMTP_TLS_BINDS |
+            SMTP_MENDS
 };
 
 /* FNV-1a: finds damage, not forgery. */

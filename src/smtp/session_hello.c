@@ -80,7 +80,7 @@ static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
     offer(&k, service->offer & SMTP_OFFER_SMTPUTF8, "SMTPUTF8");
     offer(&k, true, "ENHANCEDSTATUSCODES");
     offer(&k, service->offer & SMTP_OFFER_DSN, "DSN");
-    offer(&k, true, "CHUNKING");
+    offer(&k, !service->no_chunking, "CHUNKING");
     offer(&k, service->tls && !(s->flags & SMTP_TLS_ON), "STARTTLS");
     offer_auth(&k, session_may_auth(s, service));
     session_say_with(t->s, REPLY_EHLO, (struct span){k.text, k.len});
@@ -103,7 +103,8 @@ void session_helo(struct turn *t, struct span arg)
 }
 
 /* What has come along with STARTTLS was written by who could not know whether there will be TLS: by
- * an attacker in between, or to try whether it is believed inside (RFC 3207 section 6). */
+ * an attacker in between, or to try whether it is believed inside (RFC 3207 section 6). It is
+ * thrown away, and with it the session ends: the rest of it may yet come, a part of a command. */
 void session_starttls(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;
@@ -114,6 +115,7 @@ void session_starttls(struct turn *t, struct span arg)
     } else if (t->in.len) {
         t->in = span_after(t->in, t->in.len);
         session_say(s, REPLY_INJECTED);
+        s->after = AFTER_END;
     } else {
         session_say(s, REPLY_START_TLS);
         s->after = AFTER_TLS;
@@ -128,7 +130,8 @@ void smtp_tls_is_on(struct smtp_session *s, bool binds)
     if (s->wait != WAIT_TLS)
         return;
     envelope_free(&s->envelope);
-    *s = (struct smtp_session){.flags = (s->flags & SMTP_LOCAL) | on, .state = STATE_FRESH};
+    *s = (struct smtp_session){.flags = (s->flags & (SMTP_LOCAL | SMTP_MENDS)) | on,
+                               .state = STATE_FRESH};
 }
 
 void session_rset(struct turn *t, struct span arg)

@@ -69,8 +69,10 @@ void session_message_over(struct smtp_session *s, const struct reply *r);
 /* From now on the octets of the message that is being read are dropped; `id` is its reply. */
 void session_void(struct smtp_session *s, enum reply_id id);
 
-/* Lines of the command in hand; `max` as for smtp_command_line(). */
-enum line_result session_line(struct turn *t, size_t max, struct span *line);
+/* Lines of the command in hand; `max` as for smtp_command_line(), `too_long` what is said beyond.
+ */
+enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long,
+                              struct span *line);
 
 /* The mechanisms (enum smtp_auth) that may be used now, over this connection. */
 uint32_t session_may_auth(const struct smtp_session *s, const struct smtp_service *service);

@@ -261,6 +261,7 @@ void lmtp_serve(const struct lmtp_house *house, int fd)
         l->service = (struct smtp_service){.hostname = house->config->hostname,
                                            .recipients_max = ENVELOPE_RECIPIENTS_MAX,
                                            .lmtp = true,
+                                           .allow_nul = true, /* workers judge */
                                            .offer = SMTP_OFFER_ALL};
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof stall);
         smtp_start(&l->session, true);

@@ -154,6 +154,10 @@ void conn_greet(struct worker *w, struct conn *c)
     lists_greet(w, c);
     c->flags |= CONN_GREETING;
     smtp_start(&c->smtp, addr_is_loopback(&c->peer));
+    if (config->bare_newline == BARE_NEWLINE_NORMALISE &&
+        networks_contain(config->bare_newline_networks.at, config->bare_newline_networks.count,
+                         &c->peer))
+        smtp_mend(&c->smtp);
     if (config->listen[c->listener].tls == TLS_IMPLICIT) {
         (void)tls_begin(w, c, true);
         return;
@@ -302,10 +306,11 @@ static bool keep_input(struct worker *w, struct conn *c, size_t at, size_t have)
 void conn_run_input(struct worker *w, struct conn *c, size_t have)
 {
     enum go go = GO_ON;
-    size_t at = 0;
+    size_t at = 0, in_use = w->input_in_use;
 
     login_offers(w);
     c->flags |= CONN_RUNNING;
+    w->input_in_use = have;
     while (go == GO_ON) {
         struct smtp_step step;
         size_t used = 0;
@@ -316,6 +321,7 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
             explicit_bzero(w->input + at - used, used);
         go = serve(w, c, want, &step);
     }
+    w->input_in_use = in_use;
     if (go == GO_GONE)
         return;
     c->flags &= ~(uint32_t)CONN_RUNNING;
@@ -335,17 +341,25 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
 
 void conn_run(struct worker *w, struct conn *c)
 {
+    struct buf aside = {0}; /* of the connection in whose run this one's answer has come */
     size_t have = 0;
 
     if (c->flags & CONN_RUNNING) /* an answer that came at once: the run that asked goes on */
         return;
     if (c->work && c->work->in.len) {
         assert(c->work->in.len <= sizeof w->input);
+        if (w->input_in_use && buf_add(&aside, w->input, w->input_in_use) < 0) {
+            conn_close(w, c, "no memory");
+            return;
+        }
         have = c->work->in.len;
         memcpy(w->input, c->work->in.at, have);
         buf_free(&c->work->in);
     }
     conn_run_input(w, c, have);
+    if (aside.len)
+        memcpy(w->input, aside.at, aside.len);
+    buf_free(&aside);
 }
 
 void conn_due(struct loop *loop, struct alarm *a)

@@ -169,6 +169,7 @@ struct worker {
     uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
     bool serving, draining, stopping;
+    size_t input_in_use;   /* octets of `input` that the connection at work goes by */
     char input[64 * 1024]; /* read into by whichever connection is at work */
 };
 

@@ -37,8 +37,15 @@ static ssize_t give(struct worker *w, struct conn *c, const char *at, size_t len
 
 void io_end(struct worker *w, struct conn *c)
 {
+    enum { DRAINS = 16, DRAIN_OCTETS = 1 << 20 };
+
     tls_end(w, c);
     shutdown(c->watch.fd, SHUT_WR);
+    /* Unread input would turn the close into a reset, which can overtake what was sent last. It is
+     * thrown away by the kernel: w->input may be in use by the connection that made this one go. */
+    for (int i = 0; i < DRAINS; i++)
+        if (recv(c->watch.fd, NULL, DRAIN_OCTETS, MSG_DONTWAIT | MSG_TRUNC) <= 0)
+            break;
 }
 
 void io_want(struct worker *w, struct conn *c)
@@ -89,10 +96,7 @@ void io_last_words(struct worker *w, struct conn *c, enum reply_id id)
         return;
     struct buf *out = &c->work->out;
     (void)!give(w, c, out->at, out->len);
-    /* Unread input would turn the close into a reset, which can overtake the line just sent. */
     io_end(w, c);
-    while (recv(c->watch.fd, w->input, sizeof w->input, MSG_DONTWAIT) == (ssize_t)sizeof w->input)
-        ;
 }
 
 static void read_some(struct worker *w, struct conn *c)
@@ -110,6 +114,8 @@ static void read_some(struct worker *w, struct conn *c)
     }
     if (n <= 0) {
         tls_left(w, c);
+        if (n == 0)
+            io_end(w, c); /* a close_notify is answered by one (RFC 5246 7.2.1, RFC 8446 6.1) */
         conn_close(w, c, "hung up");
         return;
     }
@@ -139,7 +145,11 @@ static void write_rest(struct worker *w, struct conn *c)
 static void ended(struct worker *w, struct conn *c, bool broken)
 {
     switch ((enum conn_phase)c->phase) {
-    case CONN_HELD: hold_gave_up(w, c); break;
+    case CONN_HELD:
+        if (!broken)
+            io_end(w, c);
+        hold_gave_up(w, c);
+        break;
     case CONN_HANDING: /* the backend may have the message: hear what becomes of it */
         c->flags |= CONN_SEEN_END | CONN_READ_OFF;
         if (broken)

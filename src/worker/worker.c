@@ -267,6 +267,8 @@ static bool make_services(struct worker *w)
             .recipients_max = ENVELOPE_RECIPIENTS_MAX,
             .submission = config->listen[i].submission,
             .tls = config->listen[i].tls == TLS_STARTTLS,
+            .no_chunking = !config->listen[i].chunking,
+            .allow_nul = config->nul == NUL_ALLOW,
             .offer = SMTP_OFFER_ALL, /* until the backends have been asked */
         };
     return true;

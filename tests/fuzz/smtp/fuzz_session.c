@@ -26,11 +26,14 @@ static void begin(struct talk *t, const uint8_t *head, bool tls)
     t->service.offer = head[0] >> 5;
     t->service.size_max = head[1] & 1 ? 0 : 64;
     t->service.recipients_max = head[1] & 2 ? 3 : 1000;
+    t->service.no_chunking = (head[1] & 12) == 8;
     t->no_spool = (head[1] & 12) == 12;
     t->spool_room = head[1] & 16 ? 32 : SIZE_MAX;
     if (head[1] & 32)
         t->verdict = reply_make(REPLY_NO_RELAY, SPAN("x\r\ny"));
     talk_restart(t, head[1] & 64);
+    if ((head[1] & 12) == 4)
+        smtp_mend(&t->session);
 }
 
 static void send_in_pieces(struct talk *t, struct span octets, uint32_t seed)

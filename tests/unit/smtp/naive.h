@@ -62,6 +62,11 @@ static inline bool naive_line_is_long(struct span s)
     return false;
 }
 
+static inline bool naive_is_bad(struct span s)
+{
+    return naive_line_ends_are_bad(s) || naive_line_is_long(s) || span_find(s, '\0') < s.len;
+}
+
 /* Looks for CRLF "." CRLF, as if a CRLF stood in front. */
 static inline void naive_scan(struct span in, struct scanned *out)
 {
@@ -73,29 +78,31 @@ static inline void naive_scan(struct span in, struct scanned *out)
     }
     if (out->ended) {
         struct span body = span_first(in, out->body);
-        out->bad = naive_line_ends_are_bad(body) || naive_line_is_long(body);
+        out->bad = naive_is_bad(body);
     }
 }
 
 /* data_scan_chunk() over `in` as chunks of `piece` octets; `out` has room for twice as much and 2.
  * *ended tells whether the last line was, before a CRLF was put behind it. Returns the length. */
-static inline size_t stuff_in_pieces(struct span in, size_t piece, char *out, bool *ended,
-                                     bool *bad)
+static inline size_t stuff(struct span in, size_t piece, bool mend, char *out, bool *ended,
+                           bool *bad)
 {
     struct data_scan d;
     size_t length = 0;
     data_start(&d);
+    d.mend = mend;
     while (in.len) {
         struct span some = piece ? span_first(in, piece) : in;
         size_t n = data_scan_chunk(&d, some);
         assert(n <= some.len);
-        memcpy(out + length, some.at, n);
+        if (n)
+            memcpy(out + length, some.at, n);
         length += n;
         in = span_after(in, n);
-        if (data_chunk_dot(&d))
-            out[length++] = '.';
-        else
-            assert(n > 0);
+        struct span owed = data_chunk_owes(&d);
+        assert(n > 0 || owed.len == 1);
+        if (owed.len)
+            out[length++] = owed.at[0];
     }
     *ended = !data_chunks_end(&d);
     *bad = d.bad;
@@ -104,6 +111,18 @@ static inline size_t stuff_in_pieces(struct span in, size_t piece, char *out, bo
         length += 2;
     }
     return length;
+}
+
+static inline size_t stuff_in_pieces(struct span in, size_t piece, char *out, bool *ended,
+                                     bool *bad)
+{
+    return stuff(in, piece, false, out, ended, bad);
+}
+
+/* The same with bare LFs mended, each of which makes one octet more. */
+static inline size_t stuff_mended(struct span in, size_t piece, char *out, bool *ended, bool *bad)
+{
+    return stuff(in, piece, true, out, ended, bad);
 }
 
 #endif

@@ -129,6 +129,33 @@ static void test_chunks_are_stuffed_as_data_would_be(void **state)
     }
 }
 
+/* field notes 10: with each bare LF mended, a chunk is what its lines with CRLF would have been. */
+static void test_mended_chunks_are_stuffed_as_their_lines_would_be(void **state)
+{
+    srand(3031);
+    for (int i = 0; i < 100000; i++) {
+        char octets[24], whole[64], ours[128], theirs[128];
+        size_t n = (size_t)rand() % sizeof octets, length = 0;
+        bool bad, naive_bad, ended, naive_ended;
+        random_octets(octets, n);
+        for (size_t k = 0; k < n; k++) {
+            if (octets[k] == '\n' && (k == 0 || octets[k - 1] != '\r'))
+                whole[length++] = '\r';
+            whole[length++] = octets[k];
+        }
+        size_t theirs_length =
+            stuff_in_pieces((struct span){whole, length}, 0, theirs, &naive_ended, &naive_bad);
+        size_t ours_length =
+            stuff_mended((struct span){octets, n}, (size_t)rand() % 4, ours, &ended, &bad);
+        assert_int_equal(bad, naive_bad);
+        if (bad)
+            continue;
+        assert_int_equal(ours_length, theirs_length);
+        assert_memory_equal(ours, theirs, ours_length);
+        assert_int_equal(ended, naive_ended);
+    }
+}
+
 static void test_unstuffing_may_be_cut_anywhere(void **state)
 {
     struct span in = SPAN("..a\r\n.b\r\nc.d\r\n...\r\n");
@@ -172,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_a_line_of_64_kib_is_passed_and_one_more_octet_is_bad),
         cmocka_unit_test(test_the_scanner_agrees_with_a_naive_reader),
         cmocka_unit_test(test_chunks_are_stuffed_as_data_would_be),
+        cmocka_unit_test(test_mended_chunks_are_stuffed_as_their_lines_would_be),
         cmocka_unit_test(test_unstuffing_may_be_cut_anywhere),
         cmocka_unit_test(test_received_lines_are_counted_in_the_header_only),
     };

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -20,8 +21,8 @@ static void test_data_passes_octets_as_they_come(void **state)
     struct talk *t = *state;
     ready(t);
     codes(t, "DATA\r\n", "354");
-    codes(t, "Subject: x\r\n\r\n..dot\r\n\xff\0\x01\r\n.\r\nNOOP\r\n", "250 250");
-    struct span body = SPAN("Subject: x\r\n\r\n..dot\r\n\xff\0\x01\r\n");
+    codes(t, "Subject: x\r\n\r\n..dot\r\n\xff\x7f\x01\r\n.\r\nNOOP\r\n", "250 250");
+    struct span body = SPAN("Subject: x\r\n\r\n..dot\r\n\xff\x7f\x01\r\n");
     assert_true(span_equal(buf_span(&t->body), body));
     expect_asked(t, "message\nend\n");
 }
@@ -40,6 +41,191 @@ static void test_a_bare_lf_never_ends_the_data(void **state)
         expect_asked(t, "message\nvoid\n");
     }
     assert_int_equal(t->offences, 5);
+}
+
+/* What a session makes of a message that comes in so large pieces. */
+static void send_message(struct talk *t, struct span message, bool chunk, size_t piece)
+{
+    struct buf all = {0};
+
+    buf_free(&t->replies);
+    begin_mail(t);
+    if (chunk)
+        buf_addf(&all, "BDAT %zu LAST\r\n", message.len);
+    else
+        buf_add_span(&all, SPAN("DATA\r\n"));
+    buf_add_span(&all, message);
+    if (!chunk)
+        buf_add_span(&all, SPAN("\r\n.\r\n"));
+    t->replies.len = 0;
+    talk_send(t, buf_span(&all), piece);
+    buf_free(&all);
+}
+
+#define HERE(s)                                                                                    \
+    {                                                                                              \
+        (s), sizeof(s) - 1                                                                         \
+    }
+#define OCTETS(s) ((struct span)HERE(s))
+
+/* field notes 36: a backend that drops NUL before it looks for the dot would see an end here. */
+static void test_nul_makes_a_message_bad(void **state)
+{
+    static const struct span bad[] = {
+        HERE("x\r\n\0.\r\nMAIL FROM:<evil@example.net>"),
+        HERE("x\r\n.\0\r\ny"),
+        HERE("x\r\0\n.\r\ny"),
+        HERE("x\r\n.\r\0\ny"),
+        HERE("\0"),
+        HERE("\0.\r\nx"),
+        HERE("Subject: a\0b\r\n\r\nx"),
+        HERE("Subject: x\r\n\0\r\nbody"),
+        HERE("x\r\n..\0\r\n"),
+        HERE("x\0\0\0\0\r\ny"),
+        HERE("\xff\xfe\0"),
+        HERE("x\r\n\r\ny\0"),
+    };
+    struct talk *t = *state;
+    const char *const said = "554 5.5.2 NUL in the message\r\n";
+
+    greet(t);
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        for (size_t piece = 0; piece < 5; piece++) {
+            for (int chunk = 0; chunk < 2; chunk++) {
+                send_message(t, bad[i], chunk, piece);
+                struct span replies = buf_span(&t->replies);
+                struct span last = span_after(replies, replies.len - strlen(said));
+                if (replies.len < strlen(said) || !span_equal(last, span_of(said)))
+                    fail_msg("case %zu, pieces of %zu, %s: %.*s", i, piece, chunk ? "BDAT" : "DATA",
+                             (int)replies.len, replies.at);
+            }
+        }
+    }
+    buf_free(&t->asked);
+}
+
+static void test_nul_passes_where_it_is_allowed(void **state)
+{
+    struct talk *t = *state;
+    t->service.allow_nul = true;
+    greet(t);
+    for (int chunk = 0; chunk < 2; chunk++) {
+        send_message(t, OCTETS("a\0b\r\n\0.\r\nc"), chunk, 0);
+        assert_true(span_equal(buf_span(&t->body), OCTETS("a\0b\r\n\0.\r\nc\r\n")));
+    }
+}
+
+/* field notes 10: Exchange Online sends bare LF by BDAT to whoever offers CHUNKING. */
+static void test_a_bare_lf_in_a_chunk_can_be_mended(void **state)
+{
+    static const struct {
+        struct span chunk;
+        const char *body;
+    } cases[] = {
+        {HERE("a\nb"), "a\r\nb\r\n"},
+        {HERE("\n"), "\r\n"},
+        {HERE("\n\n\n"), "\r\n\r\n\r\n"},
+        {HERE("a\r\nb\n"), "a\r\nb\r\n"},
+        {HERE("a\n.\nb\n"), "a\r\n..\r\nb\r\n"},
+        {HERE(".\n"), "..\r\n"},
+        {HERE("a\r\n.\nQUIT\n"), "a\r\n..\r\nQUIT\r\n"},
+        {HERE("a\n.\r\nQUIT\n"), "a\r\n..\r\nQUIT\r\n"},
+        {HERE("a\n..\n"), "a\r\n...\r\n"},
+        {HERE("a\n\r\nb"), "a\r\n\r\nb\r\n"},
+        {HERE("a"), "a\r\n"},
+    };
+    struct talk *t = *state;
+
+    smtp_mend(&t->session);
+    greet(t);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        for (size_t piece = 0; piece < 4; piece++) {
+            send_message(t, cases[i].chunk, true, piece);
+            expect_span(buf_span(&t->replies), "250 2.0.0 Ok\r\n");
+            expect_span(buf_span(&t->body), cases[i].body);
+        }
+    }
+    /* Never a CR, never in DATA, and the sender's wish is one of its address. */
+    send_message(t, SPAN("a\rb"), true, 0);
+    expect_span(buf_span(&t->replies),
+                "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n");
+    send_message(t, SPAN("a\r\r\nb"), true, 0);
+    expect_span(buf_span(&t->replies),
+                "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n");
+    send_message(t, SPAN("a\n.\nb"), false, 0);
+    expect_span(buf_span(&t->replies),
+                "354 End data with <CR><LF>.<CR><LF>\r\n"
+                "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n");
+    talk_restart(t, false);
+    greet(t);
+    send_message(t, SPAN("a\nb"), true, 0);
+    expect_span(buf_span(&t->replies),
+                "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n");
+}
+
+/* field notes 10 */
+static void test_chunks_can_be_left_out(void **state)
+{
+    struct talk *t = *state;
+    t->service.no_chunking = true;
+    talk_send(t, SPAN("EHLO c\r\n"), 0);
+    assert_null(memmem(t->replies.at, t->replies.len, "CHUNKING", 8));
+    t->replies.len = 0;
+    begin_mail(t);
+    expect(t, "BDAT 6 LAST\r\nQUIT\r\n", "500 5.5.2 Unknown command\r\n");
+    codes(t, "DATA\r\nx\r\n.\r\n", "354 250");
+}
+
+/* field notes 31: what is wrong with a message goes before what we lack, and the cuts say nothing.
+ */
+static void test_the_reply_does_not_depend_on_the_cuts(void **state)
+{
+    static const struct span messages[] = {
+        HERE("0123456789\n0123456789"),
+        HERE("0123456789012345\n"),
+        HERE("\n0123456789012345"),
+        HERE("0123\r0123456789012"),
+        HERE("01234567890\0x"),
+        HERE("01234567890123456789"),
+        HERE("0123456789\r\n0123456789\n"),
+        HERE(".\r\n.\r\n0123456789\n"),
+    };
+    struct talk *t = *state;
+
+    for (size_t room = 0; room < 24; room += 3) {
+        for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
+            for (int size_max = 0; size_max <= 12; size_max += 12) {
+                for (int how = 0; how < 3; how++) { /* DATA, BDAT LAST, two chunks */
+                    struct buf first = {0};
+                    for (size_t piece = 0; piece < 8; piece++) {
+                        t->service.size_max = (uint64_t)size_max;
+                        t->spool_room = room;
+                        talk_restart(t, false);
+                        greet(t);
+                        if (how == 2) {
+                            begin_mail(t);
+                            t->replies.len = 0;
+                            char bdat[32];
+                            snprintf(bdat, sizeof bdat, "BDAT %zu\r\n", messages[i].len);
+                            talk_send(t, span_of(bdat), 0);
+                            talk_send(t, messages[i], piece);
+                            talk_send(t, SPAN("BDAT 2 LAST\r\nz\n"), piece);
+                        } else {
+                            send_message(t, messages[i], how == 1, piece);
+                        }
+                        if (piece == 0)
+                            buf_add_span(&first, buf_span(&t->replies));
+                        else if (!span_equal(buf_span(&first), buf_span(&t->replies)))
+                            fail_msg("message %zu, way %d, room %zu, size_max %d, pieces of %zu:\n"
+                                     "%.*sinstead of\n%.*s",
+                                     i, how, room, size_max, piece, (int)t->replies.len,
+                                     t->replies.at, (int)first.len, first.at);
+                    }
+                    buf_free(&first);
+                }
+            }
+        }
+    }
 }
 
 static void test_a_message_over_the_limit_is_dropped_and_refused_at_its_end(void **state)
@@ -256,6 +442,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TALK_TEST(test_data_passes_octets_as_they_come),
         TALK_TEST(test_a_bare_lf_never_ends_the_data),
+        TALK_TEST(test_nul_makes_a_message_bad),
+        TALK_TEST(test_nul_passes_where_it_is_allowed),
+        TALK_TEST(test_a_bare_lf_in_a_chunk_can_be_mended),
+        TALK_TEST(test_chunks_can_be_left_out),
+        TALK_TEST(test_the_reply_does_not_depend_on_the_cuts),
         TALK_TEST(test_a_message_over_the_limit_is_dropped_and_refused_at_its_end),
         TALK_TEST(test_stuffing_dots_do_not_count_for_the_size),
         TALK_TEST(test_a_full_spool_is_452_at_the_end),

@@ -105,16 +105,47 @@ static void test_tls_may_be_there_before_the_greeting(void **state)
     codes(t, "MAIL FROM:<>\r\n", "250");
 }
 
-static void test_what_is_pipelined_behind_starttls_is_refused(void **state)
+/* field notes 35: and the session ends, for the rest of it may yet come. */
+static void test_what_is_pipelined_behind_starttls_ends_the_session(void **state)
+{
+    static const char *const behind[] = {
+        "EHLO evil\r\nMAIL FROM:<evil@example.net>\r\n",
+        "QUIT\r\n",
+        "N",
+        "NOOP",
+        "\n",
+        "\r\n",
+        "STARTTLS\r\n",
+        "\x16\x03\x01\x02",
+        "AUTH PLAIN AGEAYg==\r\n",
+        "RSET\r\nSTARTTLS\r\n",
+    };
+    struct talk *t = *state;
+    for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) {
+        char octets[128];
+        talk_restart(t, false);
+        greet(t);
+        snprintf(octets, sizeof octets, "STARTTLS\r\n%s", behind[i]);
+        expect_octets(t, span_of(octets), "554 5.5.1 Commands pipelined behind STARTTLS\r\n");
+        expect_asked(t, "");
+        assert_false(t->session.flags & SMTP_TLS_ON);
+        assert_true(t->ended);
+    }
+}
+
+/* field notes 10: what needs EHLO says so behind HELO. */
+static void test_behind_helo_the_refusal_says_ehlo_first(void **state)
 {
     struct talk *t = *state;
-    greet(t);
-    expect(t, "STARTTLS\r\nEHLO evil\r\nMAIL FROM:<evil@example.net>\r\n",
-           "554 5.5.1 Commands pipelined behind STARTTLS\r\n");
-    expect_asked(t, "");
-    assert_false(t->session.flags & SMTP_TLS_ON);
-    expect_span(envelope_helo(&t->session.envelope), "client.example.net");
-    codes(t, "NOOP\r\n", "250");
+    codes(t, "HELO c\r\n", "250");
+    expect(t, "AUTH PLAIN AGEAYg==\r\n", "503 5.5.1 EHLO first\r\n");
+    expect(t, "AUTH\r\n", "503 5.5.1 EHLO first\r\n");
+    expect(t, "STARTTLS\r\n", "503 5.5.1 EHLO first\r\n");
+    expect(t, "BDAT 0 LAST\r\n", "503 5.5.1 MAIL first\r\n");
+    begin_mail(t);
+    expect(t, "BDAT 3 LAST\r\nabc", "503 5.5.1 EHLO first\r\n");
+    expect(t, "AUTH PLAIN AGEAYg==\r\n", "503 5.5.1 Not in a transaction\r\n");
+    codes(t, "DATA\r\nx\r\n.\r\n", "354 250");
 }
 
 static void test_what_comes_between_the_220_and_the_handshake_is_thrown_away(void **state)
@@ -154,7 +185,8 @@ int main(void)
         TALK_TEST(test_a_refused_ehlo_changes_nothing),
         TALK_TEST(test_starttls_resets_everything_but_the_connection),
         TALK_TEST(test_tls_may_be_there_before_the_greeting),
-        TALK_TEST(test_what_is_pipelined_behind_starttls_is_refused),
+        TALK_TEST(test_what_is_pipelined_behind_starttls_ends_the_session),
+        TALK_TEST(test_behind_helo_the_refusal_says_ehlo_first),
         TALK_TEST(test_what_comes_between_the_220_and_the_handshake_is_thrown_away),
         TALK_TEST(test_starttls_needs_ehlo_and_a_certificate),
     };
