@@ -108,8 +108,8 @@ static int add_all(const struct received_from *from, uint64_t wall_ms, struct bu
     if (buf_addf(out, " (%s)", addr_format_literal(&from->client, client)) ||
         add_login(from->login, out))
         return -ENOMEM;
-    if (buf_addf(out, "\r\n\tby %s with %s id %llx", from->hostname, received_protocol(from->flags),
-                 (unsigned long long)from->id))
+    if (buf_addf(out, "\r\n\tby %s with %s id %s", from->hostname, received_protocol(from->flags),
+                 from->id))
         return -ENOMEM;
     if (add_recipient(from->only_recipient, out))
         return -ENOMEM;

@@ -13,7 +13,7 @@ struct received_from {
     struct span login;          /* to be named as the account that it came by; or empty */
     const char *hostname;       /* ours */
     uint16_t flags;             /* enum smtp_flag of the session: how the message came */
-    uint64_t id;                /* ours, for the log */
+    const char *id;             /* ours, as in the log; an atom */
     struct span only_recipient; /* empty when there are several, which is nobody's business */
 };
 

@@ -58,6 +58,19 @@ static struct span domain_of(struct span address)
     return span_after(address, at);
 }
 
+bool conn_is_spared(struct worker *w, const struct conn *c)
+{
+    const struct ledger_decay d = {w->tarpit.rules.half_life, w->tarpit.rules.good_half_life};
+    const struct ledger *l = w->kit->ledger;
+    struct ledger_key client = ledger_key_client(l, &c->peer);
+    struct ledger_key network = ledger_key_network(l, &c->peer);
+    struct ledger_entry e;
+
+    return c->flags & CONN_EXEMPT || c->smtp.flags & SMTP_AUTHENTICATED ||
+           (ledger_get(l, &client, &d, w->loop.wall, &e) && e.flags & LEDGER_EXEMPT) ||
+           (ledger_get(l, &network, &d, w->loop.wall, &e) && e.flags & LEDGER_EXEMPT);
+}
+
 struct tarpit_who conn_who(struct worker *w, struct conn *c)
 {
     if (!(c->flags & CONN_EXEMPT) && lists_trust(w, &c->peer))
@@ -99,7 +112,7 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
         return NULL;
     c->peer = *peer;
     c->listener = listener;
-    c->opened_s = (uint32_t)(w->loop.now / 1000);
+    c->opened_s = (uint32_t)(w->loop.wall / 1000);
     c->flags = exempt ? CONN_EXEMPT : 0;
     c->watch = (struct watch){.fd = fd, .events = EPOLLIN | EPOLLRDHUP, .ready = io_ready};
     c->alarm.due = conn_due;
@@ -228,6 +241,8 @@ static void count_reply(struct conn *c, const struct reply *r)
                                         METRIC_REPLIES_5};
     if (r->code >= 200 && r->code < 600)
         metric_add(class[r->code / 100 - 2], 1);
+    if (r->code >= 400)
+        c->last_code = r->code;
     c->flags &= ~(uint32_t)CONN_GREETING;
 }
 

@@ -9,6 +9,7 @@
  *   hold.c      replies kept back, drip, release        guard.c    room for those not in debt
  *   freeze.c    to the freezer and back                 parked.c   TLS states of frozen ones
  *   recipient.c verdicts on RCPT   login.c  on AUTH     asks.c     questions to the clerks
+ *   ration.c    how many lines a client is worth   ident.c  names of sessions and messages
  *   crowd.c     strangers who ask about one account    accounts.c  what verifiers call accounts
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   proxied.c   clients behind a balancer
@@ -45,6 +46,7 @@ struct freezing;
 struct lists;
 struct log_line;
 struct parked;
+struct rations;
 struct worker;
 
 enum conn_phase {
@@ -98,12 +100,13 @@ struct conn {
     struct work *work; /* NULL while nothing is in flight */
     struct addr peer;
     uint32_t since_ms; /* when this phase began: the low bits of loop->now, see conn_waited() */
-    uint32_t opened_s; /* monotonic seconds */
+    uint32_t opened_s; /* wall seconds; with `peer` the session's name, see ident.h */
     uint32_t held_ms;  /* in all */
     uint16_t listener; /* into worker->service */
     uint16_t offences;
     uint16_t messages;
-    uint16_t last_code;          /* of the last reply to RCPT or the data, for the log */
+    uint16_t
+        last_code; /* of the last reply to RCPT or the data, or of a refusal since; for the log */
     uint32_t hold_ms : 20;       /* from since_ms on: when the held reply goes out */
     uint32_t flags : 12;         /* enum conn_flag */
     uint32_t drip_after_ms : 20; /* from since_ms on: when its first line may; 0: no drip */
@@ -151,6 +154,8 @@ struct worker {
     uint32_t auth; /* enum smtp_auth: what the services offer now */
     struct guard guard;
     struct suspects suspects;
+    struct rations *rations; /* of lines of the log; see journal.c */
+    struct alarm ration_alarm;
     struct lists *lists;       /* NULL: nothing is asked of the DNS */
     struct freezing *freezing; /* NULL: no freezer */
     struct parking parking;
@@ -241,6 +246,9 @@ void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_
 
 /* Whether nobody of that address is delayed: by its network, or by what the DNS is known to say. */
 bool conn_is_exempt(const struct worker *w, const struct addr *peer);
+
+/* The same, or by the ledger, or logged in: its offences are not booked. */
+bool conn_is_spared(struct worker *w, const struct conn *c);
 
 /* Who it is, by what is known now: a connection may become exempt at any reply. */
 struct tarpit_who conn_who(struct worker *w, struct conn *c);
@@ -472,8 +480,20 @@ void message_forget(struct conn *c);
 
 /* ---- journal.c ---- */
 
+/* False without memory. */
+bool journal_open(struct worker *w);
+void journal_close(struct worker *w);
 void journal_session(struct worker *w, struct conn *c, const char *why);
 void journal_hold(struct worker *w, const struct conn *c, const struct reply *reply, uint64_t ms);
+/* A recipient that is not taken: `code` is what the client hears, `why` one word. */
+struct refusal {
+    struct span address;
+    int code;
+    const char *why;
+    struct span text; /* the backend's words, or empty */
+    struct tarpit_hold hold;
+};
+void journal_refused(struct worker *w, const struct conn *c, const struct refusal *r);
 void journal_message(struct worker *w, const struct conn *c, const struct relay_result *result,
                      uint64_t us);
 

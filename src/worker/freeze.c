@@ -30,7 +30,7 @@ struct freeze_record {
     uint8_t flags; /* enum record_flag */
     uint16_t offences, messages, last_code;
     uint32_t held_ms;
-    uint32_t open_s;   /* for how long, when the hold began */
+    uint32_t open_s;   /* conn.opened_s; earlier programs: for how long, when the hold began */
     uint64_t since_ms; /* wall: when the hold began */
 };
 
@@ -44,6 +44,7 @@ static_assert(sizeof(struct freeze_record) == 24, "a frozen hold is 256 octets i
 
 enum {
     FREEZE_VERSION = 4,
+    OPEN_IS_WHEN = 1000000000, /* open_s: from here on it is a time and not a span */
     WORTH_FREEZING_MS = 500,
     TAKE_BATCHES = 8,
     LATE_MS = 75000, /* a TLS state waits so long for a connection that is overdue */
@@ -127,7 +128,7 @@ static int make_record(const struct worker *w, const struct conn *c, struct park
         .messages = c->messages,
         .last_code = c->last_code,
         .held_ms = c->held_ms,
-        .open_s = (uint32_t)((w->loop.now - conn_waited(w, c)) / 1000) - c->opened_s,
+        .open_s = c->opened_s,
         .since_ms = w->loop.wall - conn_waited(w, c),
     };
     int e = buf_add(out, &r, sizeof r);
@@ -293,7 +294,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
     c->messages = r.messages;
     c->last_code = r.last_code;
     c->held_ms = r.held_ms;
-    c->opened_s = (uint32_t)((w->loop.now - held) / 1000) - r.open_s;
+    c->opened_s = r.open_s >= OPEN_IS_WHEN ? r.open_s : (uint32_t)(r.since_ms / 1000) - r.open_s;
     c->since_ms = (uint32_t)(w->loop.now - held);
     return c;
 }

@@ -35,12 +35,11 @@ static bool is_conversation(const struct reply *r)
 static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct reply *r)
 {
     struct tarpit_hold none = {0};
-    bool anonymous = !(c->smtp.flags & SMTP_AUTHENTICATED);
 
     if (c->work && c->work->login && !smtp_in_scram(&c->smtp))
         login_dropped(w, c, r->offence == OFFENCE_AUTH);
 
-    if (r->offence != OFFENCE_NONE && anonymous) {
+    if (r->offence != OFFENCE_NONE && !conn_is_spared(w, c)) {
         metric_add(offence_metric[r->offence], 1);
         c->offences++;
     }

@@ -9,6 +9,7 @@
 #include "smtp/address.h"
 #include "smtp/received.h"
 #include "worker/conn.h"
+#include "worker/ident.h"
 
 enum { GOOD_AT_ONCE = 64 };
 enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
@@ -111,13 +112,14 @@ static void done(void *arg, const struct relay_result *result)
 
 static int make_header(struct worker *w, struct conn *c, struct buf *header)
 {
+    char id[IDENT_MAX];
     struct received_from from = {
         .helo = envelope_helo(&c->smtp.envelope),
         .client = c->peer,
         .login = w->config->received_login ? smtp_login(&c->smtp) : (struct span){0},
         .hostname = w->config->hostname,
         .flags = c->smtp.flags,
-        .id = (uint64_t)w->kit->slot << 48 ^ clock_mono_us(),
+        .id = ident_message(&c->peer, c->opened_s, c->work->handed_us, id),
     };
     struct envelope_recipient only = {0};
 
@@ -142,6 +144,7 @@ bool message_end(struct worker *w, struct conn *c)
         return tell_row(c, REPLY_NO_SPACE);
     if (spool_received(k->spool) > RECEIVED_MAX)
         return tell_row(c, REPLY_LOOP);
+    k->handed_us = clock_mono_us();
     if (make_header(w, c, &m.header) < 0) {
         buf_free(&m.header);
         return tell_row(c, REPLY_NO_SPACE);
@@ -150,7 +153,6 @@ bool message_end(struct worker *w, struct conn *c)
     m.spool = k->spool;
     k->spool = NULL;
     k->worker = w;
-    k->handed_us = clock_mono_us();
     k->handover = relay_send(w->relay, &m, done, c);
     if (!k->handover)
         return tell_row(c, REPLY_BACKEND_DOWN);

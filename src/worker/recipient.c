@@ -53,6 +53,32 @@ void recipient_masked(struct conn *c, const struct tarpit_leave *leave)
     recipient_hold(c, leave->hold);
 }
 
+/* The line of a recipient that is not taken. */
+static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, struct span address,
+                 const struct reply *other, struct tarpit_hold hold, bool shielded)
+{
+    static const struct {
+        int code;
+        const char *why;
+    } words[] = {
+        [RECIPIENT_TAKE] = {250, ""},          [RECIPIENT_UNKNOWN] = {550, "unknown"},
+        [RECIPIENT_RELAYING] = {550, "relay"}, [RECIPIENT_TRAP] = {550, "trap"},
+        [RECIPIENT_LATER] = {451, "later"},    [RECIPIENT_MASKED] = {450, "masked"},
+        [RECIPIENT_OTHER] = {0, "backend"},
+    };
+    struct refusal r = {.address = address,
+                        .code = other ? other->code : words[v].code,
+                        .why = shielded                            ? "shield"
+                               : other && other->id == REPLY_APART ? "apart"
+                                                                   : words[v].why,
+                        .text = other ? other->arg : (struct span){0},
+                        .hold = hold};
+
+    c->last_code = (uint16_t)r.code;
+    if (r.code >= 300)
+        journal_refused(w, c, &r);
+}
+
 /* The recipient's verdict is known: books it and tells the session. */
 static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_leave *leave,
                          enum recipient_verdict v, struct span address, const struct reply *other)
@@ -62,13 +88,13 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
                                            [RECIPIENT_TRAP] = OFFENCE_TRAP,
                                            [RECIPIENT_OTHER] = OFFENCE_NONE};
     struct tarpit_who who = conn_who(w, c);
+    struct tarpit_hold hold = {0};
     enum offence o = v == RECIPIENT_OTHER ? (enum offence)other->offence : offence[v];
 
     if (v == RECIPIENT_LATER) {
         metric_add(METRIC_VERDICT_UNKNOWN, 1);
     } else if (has_leave(c)) {
-        struct tarpit_hold hold =
-            tarpit_verdict(&w->tarpit, &who, (struct span){0}, leave, o, w->loop.wall);
+        hold = tarpit_verdict(&w->tarpit, &who, (struct span){0}, leave, o, w->loop.wall);
         if (hold.masked)
             v = RECIPIENT_MASKED;
         metric_add(hold.masked           ? METRIC_VERDICT_MASKED
@@ -84,6 +110,7 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
         v = RECIPIENT_OTHER;
         other = &apart;
     }
+    tell(w, c, v, address, v == RECIPIENT_OTHER ? other : NULL, hold, false);
     smtp_recipient_is(&c->smtp, v, address, other);
 }
 
@@ -124,6 +151,7 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
         leave = tarpit_ask(&w->tarpit, &who, (struct span){0}, w->loop.wall);
         if (leave.masked) {
             recipient_masked(c, &leave);
+            tell(w, c, RECIPIENT_MASKED, step->address, NULL, leave.hold, leave.shielded);
             smtp_recipient_is(&c->smtp, RECIPIENT_MASKED, step->address, NULL);
             return true;
         }

@@ -110,6 +110,8 @@ static void book(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
 
+    if (conn_is_spared(w, c))
+        return;
     metric_add(METRIC_OFFENCE_TLS, 1);
     c->offences++;
     (void)tarpit_offence(&w->tarpit, &who, OFFENCE_TLS, w->loop.wall);

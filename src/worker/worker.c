@@ -345,7 +345,7 @@ static bool open_all(struct worker *w)
     w->relay = relay_open(&relay);
     if (!w->relay)
         return false;
-    if (freeze_open(w) < 0 || !lists_open(w))
+    if (freeze_open(w) < 0 || !lists_open(w) || !journal_open(w))
         return false;
     w->accept_alarm.due = accept_again;
     w->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
@@ -366,6 +366,7 @@ static void close_all(struct worker *w)
         conn_shut(w, conn_of_link(w->awake.next), REPLY_SHUTDOWN);
     freeze_close(w);
     lists_close(w);
+    journal_close(w);
     parked_close(w);
     relay_close(w->relay);
     asks_close(w->asks);

@@ -79,13 +79,13 @@ def is_trusted(m, source, by):
     def told():
         since = m.log.mark()
         greeted(m, source)
-        line = m.log.wait(f"event=session client={re.escape(source)} ", since=since)
+        line = m.log.wait(f"event=session (?:level=debug )?client={re.escape(source)} ", since=since)
         return f"trusted={by} " in line
 
     until(told)
     since = m.log.mark()
     assert typo(m, source).code == 550
-    line = m.log.wait(f"event=session client={re.escape(source)} ", since=since)
+    line = m.log.wait(f"event=session (?:level=debug )?client={re.escape(source)} ", since=since)
     return " held=0.0s " in line and offences(m, source) == 0
 
 
@@ -95,7 +95,7 @@ def test_a_listed_client_starts_with_offences_and_another_does_not(mired, unboun
     u = unbound().list("bl.test", bad).start()
     m = mired(config=f'dnsbl "bl.test" {{ weight = 3 }}\n{u.resolver}', tarpit=TARPIT)
     assert begins_in_debt(m, bad)
-    m.log.wait(f"event=session client={re.escape(bad)} .*listed=bl.test ")
+    m.log.wait(f"event=session (?:level=debug )?client={re.escape(bad)} .*listed=bl.test ")
     assert re.search(r"^listed by +bl\.test$", m.control("show", bad).stdout, re.MULTILINE)
     assert json.loads(m.control("--json", "show", bad).stdout)["listed"] == ["bl.test"]
     greeted(m, other)
@@ -131,7 +131,7 @@ def test_the_heaviest_of_several_lists_counts(mired, unbound):
     bad = ports.stranger()
     u = unbound().list("one.test", bad).list("seven.test", bad).list("none.test", bad).start()
     m = mired(
-        config='dnsbl "one.test" { weight = 1 }\ndnsbl "seven.test" { weight = 7 }\n'
+        config='log_level = \"debug\"\ndnsbl "one.test" { weight = 1 }\ndnsbl "seven.test" { weight = 7 }\n'
         'dnsbl "none.test" { weight = 0 }\n' + u.resolver,
         workers=1,
     )
@@ -151,7 +151,7 @@ def test_who_is_on_an_allow_list_is_exempt_whatever_other_lists_say(mired, unbou
     good = ports.stranger()
     u = unbound().list("bl.test", good).list("wl.test", good, "127.0.5.1").start()
     m = mired(
-        config=f'dnsbl "bl.test" {{ }}\ndnswl "wl.test" {{ reply = "127.0.[2..9].[0..3]" }}\n{u.resolver}',
+        config=f'log_level = \"debug\"\ndnsbl "bl.test" {{ }}\ndnswl "wl.test" {{ reply = "127.0.[2..9].[0..3]" }}\n{u.resolver}',
         tarpit=TARPIT,
         workers=1,  # each learns for itself, and an error may come sooner than the answer
     )
@@ -168,7 +168,7 @@ def test_a_name_is_trusted_when_it_leads_back_to_the_client_only(mired, unbound)
     u.name(sibling, "www.mail.example.test").host("www.mail.example.test", sibling)
     u.start()
     m = mired(
-        config=f'exempt = {{ ".outbound.example.test", "mail.example.test", "192.0.2.0/24" }}\n{u.resolver}',
+        config=f'log_level = \"debug\"\nexempt = {{ ".outbound.example.test", "mail.example.test", "192.0.2.0/24" }}\n{u.resolver}',
         tarpit=TARPIT,
         workers=1,
     )
@@ -212,7 +212,7 @@ def test_lists_and_names_speak_of_ipv6_clients_too(mired, unbound):
     u.name(named, "six.example.test").host("six.example.test", named)
     u.name(liar, "six.example.test").start()
     m = mired(
-        config=f'listen "127.0.0.1:{port}" {{ proxy_protocol = "127.0.0.1" }}\n'
+        config=f'log_level = \"debug\"\nlisten "127.0.0.1:{port}" {{ proxy_protocol = "127.0.0.1" }}\n'
         f'dnsbl "bl.test" {{ weight = 6 }}\ndnswl "wl.test" {{ }}\n'
         f'exempt = {{ "six.example.test" }}\nresolver = "[::1]:{u.port}"',
         tarpit=TARPIT,
@@ -222,7 +222,7 @@ def test_lists_and_names_speak_of_ipv6_clients_too(mired, unbound):
         since = m.log.mark()
         with proxied(port, address) as c:
             c.quit()
-        line = m.log.wait(f"event=session client={address} ", since=since)
+        line = m.log.wait(f"event=session (?:level=debug )?client={address} ", since=since)
         return f"trusted={by} " in line
 
     with proxied(port, bad) as c:

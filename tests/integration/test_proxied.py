@@ -19,7 +19,7 @@ def m(mired):
     behind = ports.free()
     started = mired(
         tarpit="time = 1s pace = false growth = 1",
-        config=f'listen "127.0.0.1:{behind}" {{ proxy_protocol = {{ "127.0.0.1" }} }}\nexempt = {{ "192.0.2.99" }}',
+        config=f'listen "127.0.0.1:{behind}" {{ proxy_protocol = {{ "127.0.0.1" }} }}\nlog_level = "debug"\nexempt = {{ "192.0.2.99" }}',
     )
     started.behind = behind
     return started
@@ -50,7 +50,7 @@ def test_behind_haproxy_the_client_is_the_client(m, haproxy, how):
         reply = client.say("RCPT TO:<nobody@example.test>")
         assert reply.code == 550 and reply.seconds >= 0.99
     assert f"[{source}]".encode() in m.delivered(USER)[0]
-    m.log.wait(rf"event=session client={re.escape(source)} ")
+    m.log.wait(rf"event=session (?:level=debug )?client={re.escape(source)} ")
     shown = m.control("show", source)
     assert shown.returncode == 0, shown.stderr
 
@@ -173,7 +173,7 @@ def test_a_header_may_come_in_pieces_and_what_is_behind_it_is_the_clients(m):
 def test_a_balancer_that_speaks_for_itself_is_its_own_client(m):
     with say_header(m.behind, b"PROXY UNKNOWN\r\n") as client:
         assert client.reply().code == 220
-    m.log.wait(r"event=session client=127\.0\.0\.1 ")
+    m.log.wait(r"event=session (?:level=debug )?client=127\.0\.0\.1 ")
 
 
 @pytest.mark.fast

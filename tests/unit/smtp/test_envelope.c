@@ -241,6 +241,33 @@ static void test_a_harvesters_block_is_small(void **state)
     envelope_free(&e);
 }
 
+/* Field notes 15. */
+static void test_the_login_stays_with_helo_over_messages_a_new_helo_and_a_frozen_hold(void **state)
+{
+    struct envelope e = {0}, copy = {0};
+
+    assert_int_equal(envelope_login(&e).len, 0);
+    assert_int_equal(envelope_set_helo(&e, SPAN("client.example")), 0);
+    assert_int_equal(envelope_login(&e).len, 0);
+    assert_int_equal(envelope_set_note(&e, SPAN("a prompt"), NULL), 0);
+    assert_int_equal(envelope_set_login(&e, SPAN("alice@example.test")), 0);
+    assert_true(span_equal(envelope_login(&e), SPAN("alice@example.test")));
+    assert_true(span_equal(envelope_helo(&e), SPAN("client.example")));
+    assert_int_equal(envelope_set_sender(&e, SPAN("a@b"), (struct span){0}), 0);
+    assert_int_equal(envelope_add_recipient(&e, SPAN("c@d"), (struct span){0}), 0);
+    assert_true(span_equal(envelope_login(&e), SPAN("alice@example.test")));
+    assert_true(span_equal(envelope_sender(&e), SPAN("a@b")));
+    assert_int_equal(envelope_copy(&copy, &e), 0);
+    assert_true(span_equal(envelope_login(&copy), SPAN("alice@example.test")));
+    envelope_reset(&e);
+    assert_true(span_equal(envelope_login(&e), SPAN("alice@example.test")));
+    assert_int_equal(envelope_set_helo(&e, SPAN("a.much.longer.name.than.before.example")), 0);
+    assert_true(span_equal(envelope_login(&e), SPAN("alice@example.test")));
+    assert_true(span_equal(envelope_helo(&e), SPAN("a.much.longer.name.than.before.example")));
+    envelope_free(&e);
+    envelope_free(&copy);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -254,6 +281,7 @@ int main(void)
         cmocka_unit_test(test_texts_may_be_the_envelopes_own),
         cmocka_unit_test(test_a_new_sender_forgets_recipients_and_reset_keeps_helo),
         cmocka_unit_test(test_a_copy_is_of_its_own),
+        cmocka_unit_test(test_the_login_stays_with_helo_over_messages_a_new_helo_and_a_frozen_hold),
         cmocka_unit_test(test_only_a_sound_block_is_taken),
         cmocka_unit_test(test_a_large_block_is_given_back),
         cmocka_unit_test(test_a_harvesters_block_is_small),

@@ -18,7 +18,7 @@ static struct received_from plain(void)
     struct received_from from = {.helo = SPAN("client.example.net"),
                                  .hostname = "mx.example.org",
                                  .flags = SMTP_ESMTP,
-                                 .id = 0xbeef,
+                                 .id = "beef",
                                  .only_recipient = SPAN("b@example.org")};
     assert_true(addr_parse(SPAN("192.0.2.7"), &from.client));
     return from;
