@@ -1,10 +1,11 @@
 /* The grammar of paths and mailboxes (RFC 5321 4.1.2, 4.1.3; RFC 6531 3.3), and the one folded form
  * of an address.
  *
- * Parsing looks at the client's octets in place and copies nothing. Two liberties are taken on
- * behalf of real senders: '_' is allowed in domains, and local parts may be longer than 64 octets
- * (RFC 5321 4.5.3.1.1 asks for it), within the length of a path. Folding uses libidn2. Pure; in
- * workers, clerks and tests. */
+ * Parsing looks at the client's octets in place and copies nothing. Four liberties are taken on
+ * behalf of real senders: '_' is allowed in domains, local parts may be longer than 64 octets (RFC
+ * 5321 4.5.3.1.1 asks for it), within the length of a path, their dots may stand anywhere (mobile
+ * carriers have given out user..name@ and user.@), and a domain may end in a dot. Folding uses
+ * libidn2. Pure; in workers, clerks and tests. */
 #include "smtp/address.h"
 
 #include <idn2.h>
@@ -53,6 +54,20 @@ static size_t dot_string(struct span s, bool (*allowed)(char), size_t atom_max)
             return at;
         at++;
     }
+}
+
+/* Characters of atoms and dots, in any order: how far they go from the start of `s`; 0 when there
+ * are only dots. */
+static size_t loose_dots(struct span s)
+{
+    size_t at = 0, n = 1, dots = 0;
+
+    while (n && at < s.len) {
+        n = s.at[at] == '.' ? 1 : character(span_after(s, at), is_atom_char);
+        dots += s.at[at] == '.';
+        at += n;
+    }
+    return dots < at ? at : 0;
 }
 
 /* DQUOTE *(qtextSMTP / quoted-pairSMTP) DQUOTE, quotes counted; 0 when it is not that. */
@@ -148,8 +163,20 @@ static bool has_utf8(struct span s)
 
 static size_t local_part(struct span s)
 {
-    size_t n = s.len && s.at[0] == '"' ? quoted_string(s) : dot_string(s, is_atom_char, LOCAL_MAX);
+    size_t n = s.len && s.at[0] == '"' ? quoted_string(s) : loose_dots(s);
     return n <= LOCAL_MAX ? n : 0;
+}
+
+/* A domain that is written with its root's dot; its length without that dot, or 0. */
+static size_t rooted_domain(struct span s)
+{
+    size_t end = 0;
+
+    while (end < s.len && s.at[end] != '>' && s.at[end] != ' ')
+        end++;
+    if (end < 2 || s.at[end - 1] != '.' || domain_name(span_first(s, end - 1)) != end - 1)
+        return 0;
+    return end - 1;
 }
 
 static enum path_result mailbox_parse(struct span s, size_t *used, struct mailbox *box)
@@ -166,8 +193,9 @@ static enum path_result mailbox_parse(struct span s, size_t *used, struct mailbo
     if (rest.at[0] != '@')
         return PATH_BAD;
     rest = span_after(rest, 1);
-    box->domain = span_first(rest, domain(rest));
-    *used = box->local.len + 1 + box->domain.len;
+    size_t rooted = rooted_domain(rest);
+    box->domain = span_first(rest, rooted ? rooted : domain(rest));
+    *used = box->local.len + 1 + box->domain.len + (rooted != 0);
     if (!box->domain.len || *used > ADDRESS_MAX - 2)
         return PATH_BAD;
     return has_utf8(box->local) || has_utf8(box->domain) ? PATH_NON_ASCII : PATH_OK;
@@ -192,6 +220,19 @@ enum path_result path_parse(struct span text, size_t *used, struct mailbox *box)
         return PATH_BAD;
     *used = at + length + 1;
     return result;
+}
+
+enum path_result path_parse_bare(struct span text, size_t *used, struct mailbox *box)
+{
+    *used = 0;
+    *box = (struct mailbox){0};
+    if (!text.len || text.at[0] == '<')
+        return PATH_BAD;
+    enum path_result result = mailbox_parse(text, used, box);
+    if (result != PATH_BAD && result != PATH_POSTMASTER)
+        return result;
+    *used = 0;
+    return PATH_BAD;
 }
 
 /* Where folding writes; `full` once something did not fit. */
@@ -227,7 +268,7 @@ static void fold_local(struct span local, struct out *o)
 {
     char room[LOCAL_MAX];
     struct span plain = unquoted(local, room);
-    bool quote = !plain.len || dot_string(plain, is_atom_char, LOCAL_MAX) != plain.len;
+    bool quote = !plain.len || loose_dots(plain) != plain.len;
     if (quote)
         out_char(o, '"');
     for (size_t i = 0; i < plain.len; i++) {

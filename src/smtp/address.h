@@ -20,8 +20,12 @@ enum path_result { PATH_OK, PATH_NULL, PATH_POSTMASTER, PATH_BAD, PATH_NON_ASCII
 /* Reads a path at the start of `text`: "<" [source route ":"] mailbox ">". The route is skipped
  * (RFC 5321 appendix C). *used tells how far it went. PATH_NULL: "<>". PATH_POSTMASTER:
  * "<postmaster>", any case. PATH_NON_ASCII: well formed, and holds UTF-8 that needs SMTPUTF8 (box
- * is set). */
+ * is set). A domain's last dot is not in box. */
 enum path_result path_parse(struct span text, size_t *used, struct mailbox *box);
+
+/* The same for a mailbox that stands there without brackets, as telnet users, printers and RAID
+ * controllers write it; never PATH_NULL or PATH_POSTMASTER. */
+enum path_result path_parse_bare(struct span text, size_t *used, struct mailbox *box);
 
 /* Writes the one form by which directories, settling and the ledger know an address into out:
  * quotes that are not needed removed, the domain in lower case as A-labels (libidn2), the local

@@ -91,6 +91,7 @@ struct smtp_session {
     uint8_t wait;      /* private: what was asked of the caller and not yet answered */
     uint8_t mechanism; /* private: AUTH in progress, and how far */
     uint8_t after;     /* private: what comes when the reply has been sent */
+    bool trusted;      /* the caller's to set: paths may come without their brackets */
 };
 
 static_assert(sizeof(struct smtp_session) <= 56, "a held connection's memory is budgeted");

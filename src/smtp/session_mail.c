@@ -174,14 +174,18 @@ static bool take_parameters(struct turn *t, struct span text, unsigned of, struc
 }
 
 /* "FROM:" or "TO:" and a path, with nothing but a space or the end behind it. Spaces before the
- * path are not in the grammar, but in many programs. */
-static enum path_result take_path(struct span *arg, struct span keyword, struct mailbox *box)
+ * path are not in the grammar, but in many programs. Devices of our own may leave the brackets out;
+ * from anyone else that is the mark of a clumsy bot. */
+static enum path_result take_path(const struct smtp_session *s, struct span *arg,
+                                  struct span keyword, struct mailbox *box)
 {
     size_t used;
     if (!span_starts_fold(*arg, keyword))
         return PATH_BAD;
     struct span text = span_trim(span_after(*arg, keyword.len));
-    enum path_result result = path_parse(text, &used, box);
+    bool bare = (s->trusted || s->flags & SMTP_AUTHENTICATED) && text.len && text.at[0] != '<';
+    enum path_result result =
+        bare ? path_parse_bare(text, &used, box) : path_parse(text, &used, box);
     *arg = span_after(text, used);
     if (arg->len && arg->at[0] != ' ')
         return PATH_BAD;
@@ -227,7 +231,7 @@ static void take_sender(struct turn *t, struct span arg)
 {
     struct mailbox box = {0};
     struct kept kept;
-    enum path_result path = take_path(&arg, SPAN("FROM:"), &box);
+    enum path_result path = take_path(t->s, &arg, SPAN("FROM:"), &box);
     if (path == PATH_BAD || path == PATH_POSTMASTER)
         session_say(t->s, REPLY_BAD_SENDER);
     else if (take_parameters(t, arg, OF_MAIL, &kept))
@@ -270,7 +274,7 @@ void session_rcpt(struct turn *t, struct span arg)
     struct mailbox box = {0};
     struct kept kept;
     t->s->flags |= SMTP_TRIED;
-    enum path_result path = take_path(&arg, SPAN("TO:"), &box);
+    enum path_result path = take_path(t->s, &arg, SPAN("TO:"), &box);
     if (path == PATH_BAD || path == PATH_NULL)
         session_say(t->s, REPLY_BAD_RECIPIENT);
     else if (!take_parameters(t, arg, OF_RCPT, &kept))

@@ -325,6 +325,7 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
 
     login_offers(w);
     c->flags |= CONN_RUNNING;
+    c->smtp.trusted = c->flags & CONN_EXEMPT;
     w->input_in_use = have;
     while (go == GO_ON) {
         struct smtp_step step;

@@ -43,6 +43,68 @@ static void test_paths_that_are_good(void **state)
     expect_path("<postmaster@b.example>", PATH_OK, "postmaster", "b.example");
 }
 
+/* field notes 10: what mobile carriers have given out, and what others write. */
+static void test_addresses_from_the_wild_are_taken(void **state)
+{
+    static const struct {
+        const char *path, *local, *domain, *folded;
+    } wild[] = {
+        {"<user..name@docomo.test>", "user..name", "docomo.test", "user..name@docomo.test"},
+        {"<user.@docomo.test>", "user.", "docomo.test", "user.@docomo.test"},
+        {"<User...@docomo.test>", "User...", "docomo.test", "user...@docomo.test"},
+        {"<.user@ezweb.test>", ".user", "ezweb.test", ".user@ezweb.test"},
+        {"<..a..b..@ezweb.test>", "..a..b..", "ezweb.test", "..a..b..@ezweb.test"},
+        {"<a.-.b@ezweb.test>", "a.-.b", "ezweb.test", "a.-.b@ezweb.test"},
+        {"<\"user..name\"@docomo.test>", "\"user..name\"", "docomo.test", "user..name@docomo.test"},
+        {"<\".\"@docomo.test>", "\".\"", "docomo.test", "\".\"@docomo.test"},
+        {"<\"..\"@docomo.test>", "\"..\"", "docomo.test", "\"..\"@docomo.test"},
+        {"<a@b.example.>", "a", "b.example", "a@b.example"},
+        {"<a@localhost.>", "a", "localhost", "a@localhost"},
+        {"<a.@B.Example.>", "a.", "B.Example", "a.@b.example"},
+        {"<@one.example:a@b.example.>", "a", "b.example", "a@b.example"},
+    };
+
+    for (size_t i = 0; i < sizeof wild / sizeof wild[0]; i++) {
+        struct mailbox box;
+        size_t used;
+        char folded[ADDRESS_MAX];
+        expect_path(wild[i].path, PATH_OK, wild[i].local, wild[i].domain);
+        path_parse(span_of(wild[i].path), &used, &box);
+        mailbox_fold(&box, folded, sizeof folded);
+        assert_string_equal(folded, wild[i].folded);
+    }
+}
+
+static void test_a_mailbox_may_stand_without_brackets_where_that_is_asked_for(void **state)
+{
+    static const struct {
+        const char *text;
+        enum path_result result;
+        size_t used;
+    } cases[] = {
+        {"a@b.example", PATH_OK, 11},
+        {"a@b.example SIZE=1", PATH_OK, 11},
+        {"a@b.example. X", PATH_OK, 12},
+        {"\"a b\"@c.example", PATH_OK, 15},
+        {"a@[192.0.2.1] X", PATH_OK, 13},
+        {"a..b@c", PATH_OK, 6},
+        {"<a@b.example>", PATH_BAD, 0},
+        {"", PATH_BAD, 0},
+        {"postmaster", PATH_BAD, 0},
+        {"postmaster>", PATH_BAD, 0},
+        {"@b", PATH_BAD, 0},
+        {"a@", PATH_BAD, 0},
+    };
+    struct mailbox box;
+    size_t used;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        assert_int_equal(path_parse_bare(span_of(cases[i].text), &used, &box), cases[i].result);
+        if (cases[i].result != PATH_BAD)
+            assert_int_equal(used, cases[i].used);
+    }
+}
+
 static void test_paths_that_are_bad(void **state)
 {
     static const char *const bad[] = {
@@ -55,12 +117,16 @@ static void test_paths_that_are_bad(void **state)
         "<a@>",
         "<a@@b>",
         "<a b@c>",
-        "<.a@b>",
-        "<a.@b>",
-        "<a..b@c>",
+        "<.@b>",
+        "<..@b>",
         "<a@.b>",
-        "<a@b.>",
+        "<a@.>",
+        "<a@b..>",
         "<a@b..c>",
+        "<a@b-.>",
+        "<a@[192.0.2.1].>",
+        "<a@b.c. >",
+        "<a@b.c.@d>",
         "<a@-b>",
         "<a@b-.c>",
         "<a@b c>",
@@ -164,7 +230,7 @@ static void test_folding_gives_one_form(void **state)
     expect_fold("<\"a b\"@example.org>", "\"a b\"@example.org");
     expect_fold("<\"a\\b\\ c\\\\\\\"\"@example.org>", "\"ab c\\\\\\\"\"@example.org");
     expect_fold("<\"\"@example.org>", "\"\"@example.org");
-    expect_fold("<\".a\"@example.org>", "\".a\"@example.org");
+    expect_fold("<\".a\"@example.org>", ".a@example.org");
     expect_fold("<\"a@b\"@example.org>", "\"a@b\"@example.org");
     expect_fold("<J\xc3\x96rg@B\xc3\x9c"
                 "cher.Example>",
@@ -233,6 +299,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_paths_that_are_good),
+        cmocka_unit_test(test_addresses_from_the_wild_are_taken),
+        cmocka_unit_test(test_a_mailbox_may_stand_without_brackets_where_that_is_asked_for),
         cmocka_unit_test(test_paths_that_are_bad),
         cmocka_unit_test(test_routes_are_skipped),
         cmocka_unit_test(test_utf8_is_told_apart),
