@@ -19,6 +19,7 @@
 #include "dns/health.h"
 #include "dns/name.h"
 #include "dns/resolver.h"
+#include "dns/shares.h"
 #include "dns/ttl.h"
 
 enum { BUCKETS = 256, ADDRESSES_MAX = 64 /* of one name that are looked at */ };
@@ -31,11 +32,13 @@ struct lookup {
     struct addr client;
     void *owner;
     struct dns_finding finding;
-    uint32_t told;     /* finding.listed as it was told last */
-    uint32_t ttl_s;    /* the least so far */
-    uint16_t open;     /* questions, and one while they are being asked */
-    uint16_t trusting; /* those of them that could say it is trusted */
-    uint16_t heard;    /* that have been answered */
+    uint32_t told;         /* finding.listed as it was told last */
+    uint32_t ttl_s;        /* the least so far */
+    uint16_t open;         /* questions, and one while they are being asked */
+    uint16_t trusting;     /* those of them that could say it is trusted */
+    uint16_t heard;        /* that have been answered */
+    uint16_t lists, names; /* open ones of either kind; with a place each while there are any */
+    bool silent;           /* one of the names' has not been answered */
 };
 
 struct question {
@@ -51,7 +54,7 @@ struct lookups {
     struct slab slab, questions;
     struct sipkey key;
     struct lookup *bucket[BUCKETS];
-    uint32_t open;
+    struct shares *list_places, *name_places;
     bool closing;
     struct health health;
     struct list_state {
@@ -116,7 +119,6 @@ static void settle(struct lookup *u)
     struct lookup **p = find(l, &u->client);
     *p = u->next;
     slab_give(&l->slab, u);
-    l->open--;
 }
 
 static void trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
@@ -293,6 +295,7 @@ static void hear(struct lookup *u, const struct question *q, int status,
 
     if (!something && status != ARES_ENOTFOUND && status != ARES_ENODATA) {
         missed(u->all, q, status);
+        u->silent = u->silent || !is_list(q);
         u->ttl_s = u->ttl_s < LOOKUP_AGAIN_S ? u->ttl_s : LOOKUP_AGAIN_S;
         return;
     }
@@ -311,6 +314,18 @@ static void hear(struct lookup *u, const struct question *q, int status,
     }
 }
 
+/* A question of a kind has ended, and with the last of its kind the place. What lists do not answer
+ * is not the client's doing. */
+static void give_place(struct lookup *u, const struct question *q)
+{
+    struct lookups *l = u->all;
+
+    if (is_list(q) && --u->lists == 0)
+        shares_give(l->list_places, &u->client, seconds(l), false);
+    else if (!is_list(q) && --u->names == 0)
+        shares_give(l->name_places, &u->client, seconds(l), u->silent);
+}
+
 static void answered(void *arg, int status, const unsigned char *answer, size_t len)
 {
     struct question q = *(struct question *)arg;
@@ -324,6 +339,7 @@ static void answered(void *arg, int status, const unsigned char *answer, size_t 
     if (q.kind != ASK_BLOCKED)
         u->trusting--;
     u->open--;
+    give_place(u, &q);
     settle(u);
 }
 
@@ -337,6 +353,7 @@ static void ask(struct lookup *u, const char *name, enum dns_type type, enum kin
     if (!q)
         return;
     *q = (struct question){u, (uint8_t)kind, (uint8_t)by};
+    *(is_list(q) ? &u->lists : &u->names) += 1;
     u->open++;
     if (kind != ASK_BLOCKED)
         u->trusting++;
@@ -353,16 +370,26 @@ static void ask_lists(struct lookup *u, const struct lookup_list *list, size_t c
             ask(u, name, DNS_A, kind, i);
 }
 
-static void ask_all(struct lookup *u)
+/* What there are places for. An answer that comes at once is not the last of anything. */
+static void ask_all(struct lookup *u, bool lists, bool names)
 {
-    const struct lookup_kit *kit = &u->all->kit;
+    struct lookups *l = u->all;
+    const struct lookup_kit *kit = &l->kit;
     char name[DNS_NAME_ROOM];
 
-    u->open = u->trusting = 1; /* an answer that comes at once is not the last */
-    ask_lists(u, kit->allowed, kit->allowed_count, ASK_ALLOWED);
-    if (kit->name_count && dns_name_of_pointer(&u->client, name))
-        ask(u, name, DNS_PTR, ASK_POINTER, 0);
-    ask_lists(u, kit->blocked, kit->blocked_count, ASK_BLOCKED);
+    u->open = u->trusting = 1;
+    u->lists = lists;
+    u->names = names;
+    if (lists) {
+        ask_lists(u, kit->allowed, kit->allowed_count, ASK_ALLOWED);
+        ask_lists(u, kit->blocked, kit->blocked_count, ASK_BLOCKED);
+        give_place(u, &(struct question){.kind = ASK_BLOCKED});
+    }
+    if (names) {
+        if (dns_name_of_pointer(&u->client, name))
+            ask(u, name, DNS_PTR, ASK_POINTER, 0);
+        give_place(u, &(struct question){.kind = ASK_POINTER});
+    }
     u->open--;
     u->trusting--;
     settle(u);
@@ -377,20 +404,27 @@ bool lookups_start(struct lookups *l, const struct addr *peer, void *owner)
     struct lookup **p = find(l, client);
     if (*p)
         return false;
-    bool room = l->open < LOOKUP_OPEN_MAX && !health_is_down(&l->health);
-    struct lookup *u = room ? slab_take(&l->slab) : NULL;
-    if (!u) {
+    bool want_lists = l->kit.blocked_count + l->kit.allowed_count > 0;
+    bool want_names = l->kit.name_count > 0, up = !health_is_down(&l->health);
+    struct lookup *u = up ? slab_take(&l->slab) : NULL;
+    bool lists = u && want_lists && shares_take(l->list_places, client, seconds(l));
+    bool names = u && want_names && shares_take(l->name_places, client, seconds(l));
+    if (want_lists != lists || want_names != names)
         metric_add(METRIC_DNS_SKIPPED, 1);
+    if (!lists && !names) {
+        if (u)
+            slab_give(&l->slab, u);
         return false;
     }
     u->all = l;
     u->client = *client;
     u->client.port = 0;
     u->owner = owner;
-    u->ttl_s = KNOWN_TTL_MOST_S;
+    u->ttl_s =
+        want_lists == lists && want_names == names ? KNOWN_TTL_MOST_S : (uint32_t)LOOKUP_AGAIN_S;
+    u->next = NULL;
     *p = u;
-    l->open++;
-    ask_all(u); /* it may have ended with that */
+    ask_all(u, lists, names); /* it may have ended with that */
     return true;
 }
 
@@ -413,6 +447,14 @@ bool lookups_known(const struct lookups *l, const struct addr *client, struct dn
 
 /* ---- the whole ---- */
 
+static void close_tables(struct lookups *l)
+{
+    known_close(l->known);
+    shares_close(l->list_places);
+    shares_close(l->name_places);
+    free(l);
+}
+
 int lookups_open(struct lookups **out, const struct lookup_kit *kit)
 {
     struct lookups *l = calloc(1, sizeof *l);
@@ -423,14 +465,15 @@ int lookups_open(struct lookups **out, const struct lookup_kit *kit)
     slab_init(&l->slab, sizeof(struct lookup));
     slab_init(&l->questions, sizeof(struct question));
     l->known = known_open(LOOKUP_KNOWN);
-    int error = l->known ? 0 : -ENOMEM;
+    l->list_places = shares_open(LOOKUP_OPEN_MAX);
+    l->name_places = shares_open(LOOKUP_OPEN_MAX);
+    int error = l->known && l->list_places && l->name_places ? 0 : -ENOMEM;
     if (!error && getrandom(&l->key, sizeof l->key, 0) != sizeof l->key)
         error = -EAGAIN;
     if (!error)
         error = resolver_open(&l->resolver, kit->loop, kit->server, kit->server_count);
     if (error) {
-        known_close(l->known);
-        free(l);
+        close_tables(l);
         return error;
     }
     health_open(&l->health, kit->loop, l->resolver);
@@ -445,6 +488,5 @@ void lookups_close(struct lookups *l)
     l->closing = true;
     health_close(&l->health);
     resolver_close(l->resolver); /* ends all that is open */
-    known_close(l->known);
-    free(l);
+    close_tables(l);
 }

@@ -7,8 +7,10 @@
  *
  * Asked about, and told of, is who answers for the address (addr_inner()).
  *
- * Bounded: so many look-ups are open at a time, one for each client (an IPv6 /64 is one), and who
- * comes when there is no room, or while the resolver is down (health.h), is not looked up. One
+ * Bounded: so many clients are looked up at a time, an IPv6 /64 being one, in fair shares of their
+ * networks (shares.h). Lists and names have places of their own: names are asked of zones that the
+ * client's own network has, which may be silent, and that keeps nobody from being asked about in
+ * lists. What finds no room, or comes while the resolver is down (health.h), is not asked. One
  * thread; the caller's loop. */
 #ifndef MIRED_DNS_LOOKUP_H
 #define MIRED_DNS_LOOKUP_H
@@ -20,7 +22,7 @@
 
 enum {
     LOOKUP_LISTS_MAX = 32,    /* of each kind: a bit each in a finding */
-    LOOKUP_OPEN_MAX = 256,    /* clients being looked up */
+    LOOKUP_OPEN_MAX = 256,    /* clients being looked up in lists; and by their names */
     LOOKUP_POINTERS_MAX = 4,  /* names of one client that are followed */
     LOOKUP_KNOWN = 16 * 1024, /* clients that are remembered: 512 KiB */
     LOOKUP_NEGATIVE_S = 300,  /* for a "no" that does not say how long it holds */

@@ -14,6 +14,7 @@
 #include "base/sockaddr.h"
 #include "dns/health.h"
 #include "dns/lookup.h"
+#include "dns/shares.h"
 
 enum { QUESTIONS = 1024 };
 
@@ -130,6 +131,33 @@ static struct asked *question(const char *end, uint16_t type)
             return &t.asked[i];
     fail_msg("nobody asked about %s", end);
     return NULL;
+}
+
+/* Takes what has been asked so far, and forgets it. */
+static void discard(void)
+{
+    char octets[512];
+
+    for (int i = 0; i < 3; i++) {
+        loop_turn(&t.loop, 1);
+        while (recv(t.resolver, octets, sizeof octets, 0) > 0)
+            continue;
+    }
+    t.count = 0;
+}
+
+/* The question, which comes among others that nobody answers. */
+static struct asked *wait_for(const char *end, uint16_t type)
+{
+    for (size_t i = 0;; i++) {
+        if (i == t.count) {
+            if (t.count == QUESTIONS)
+                i = t.count = 0;
+            hear(t.count + 1);
+        }
+        if (t.asked[i].type == type && strcmp(t.asked[i].name, end) == 0)
+            return &t.asked[i];
+    }
 }
 
 enum { NO_ERROR, SERVER_FAILURE = 2, NO_SUCH_NAME };
@@ -261,17 +289,44 @@ static void test_there_is_one_look_up_a_client_and_no_more_than_there_is_room_fo
     assert_true(lookups_start(t.lookups, &six, NULL));
     assert_false(lookups_start(t.lookups, &six, NULL));
     assert_false(lookups_start(t.lookups, &near, NULL));
-    for (uint32_t n = 1; n < LOOKUP_OPEN_MAX; n++) {
-        struct addr a = client(n);
+    for (uint32_t n = 1; n < LOOKUP_OPEN_MAX * SHARES_BEYOND; n++) {
+        struct addr a = client(n << 8); /* each of a network of its own */
         assert_true(lookups_start(t.lookups, &a, NULL));
     }
-    struct addr late = client(9999);
+    struct addr late = client(9999 << 8);
     assert_false(lookups_start(t.lookups, &late, NULL));
     hear(1);
     answer(&t.asked[0], NULL, 0);
     assert_true(lookups_start(t.lookups, &late, NULL));
     close_all();
     assert_int_equal(t.told, 0);
+}
+
+/* Field notes G6: a network whose reverse zone is silent comes as often as it likes. */
+static void test_silent_reverse_zones_starve_neither_lists_nor_others_names(void **state)
+{
+    static const uint8_t pointer[] = "\2mx\7example\4test";
+    struct addr exempt = client(7 << 16 | 9), listed = client(8 << 16 | 9);
+    struct dns_finding f;
+
+    open_with(1, 0, 1);
+    for (uint32_t network = 0; network < 40; network++) { /* none of which is answered */
+        for (uint32_t n = 0; n < 250; n++) {
+            struct addr a = client(network << 8 | n);
+            (void)lookups_start(t.lookups, &a, NULL);
+        }
+        discard();
+    }
+    assert_true(lookups_start(t.lookups, &listed, NULL));
+    assert_true(lookups_start(t.lookups, &exempt, NULL));
+    answer(wait_for("9.0.8.198.bl.test", 1), (const uint8_t[]){127, 0, 0, 2}, 4);
+    answer(wait_for("9.0.8.198.in-addr.arpa", 12), NULL, 0);
+    assert_true(known(&listed, &f) && f.listed == 1);
+    answer(wait_for("9.0.7.198.bl.test", 1), NULL, 0);
+    answer(wait_for("9.0.7.198.in-addr.arpa", 12), pointer, sizeof pointer);
+    answer(wait_for("mx.example.test", 1), exempt.octets, 4);
+    assert_true(known(&exempt, &f) && f.trust == DNS_TRUST_NAME);
+    close_all();
 }
 
 static void test_who_is_gone_is_not_told(void **state)
@@ -364,6 +419,7 @@ int main(void)
         cmocka_unit_test(test_trust_is_told_and_known_before_all_is_answered),
         cmocka_unit_test(test_a_name_is_asked_for_its_address_and_believed_when_it_is_the_clients),
         cmocka_unit_test(test_there_is_one_look_up_a_client_and_no_more_than_there_is_room_for),
+        cmocka_unit_test(test_silent_reverse_zones_starve_neither_lists_nor_others_names),
         cmocka_unit_test(test_who_is_gone_is_not_told),
         cmocka_unit_test(test_without_a_resolver_nothing_is_asked_until_it_is_back),
         cmocka_unit_test(test_a_list_that_fails_says_nothing_and_leaves_the_others_their_say),
