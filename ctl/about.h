@@ -13,6 +13,10 @@
       "the worst clients and what is held, live", "mirectl top --sort held")                       \
     L(SIMULATE, "simulate", "[-c FILE] [--attack FILE] [--seed N]",                                \
       "the policy against synthetic or recorded attacks, in virtual time", "mirectl simulate")     \
+    L(RECORD, "record", "[FILE]",                                                                  \
+      "a log of mired (\"-\": standard input; without: the running mired's last lines) as what "   \
+      "simulate --attack takes",                                                                   \
+      "mirectl record >attack")                                                                    \
     L(IMPORT, "import", "FILE",                                                                    \
       "settings of Windows (.reg), Exchange (Get-ReceiveConnector | fl) or Postfix (postconf -n) " \
       "as lines of mired.conf",                                                                    \

@@ -6,6 +6,7 @@
  * what mired does, and the table below what mirectl does itself. Exit status: 0 done, 1 refused or
  * not found, 2 usage, 3 mired cannot be reached (or is of another version). */
 #include <errno.h>
+#include <math.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,13 +18,38 @@
 #include "import.h"
 #include "link.h"
 #include "options.h"
+#include "record.h"
 #include "remote.h"
 #include "top.h"
 
 void print_json(const json_t *line)
 {
-    json_dumpf(line, stdout, JSON_COMPACT | JSON_ENCODE_ANY);
+    json_dumpf(line, stdout, JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
     putchar('\n');
+}
+
+static void round_all(json_t *value)
+{
+    const char *key;
+    json_t *item;
+    size_t i;
+
+    if (json_is_real(value))
+        json_real_set(value, round(json_real_value(value) * 1000) / 1000);
+    json_object_foreach(value, key, item)
+    {
+        round_all(item);
+    }
+    json_array_foreach(value, i, item)
+    {
+        round_all(item);
+    }
+}
+
+void print_rounded(json_t *line)
+{
+    round_all(line);
+    print_json(line);
 }
 
 int report(const struct options *o, int status, const char *code, const char *format, ...)
@@ -96,6 +122,7 @@ static int (*const locals[LOCAL_COUNT])(const struct options *o, int argc, char 
     [LOCAL_TOP] = top_run,
     [LOCAL_SIMULATE] = run_simulate,
     [LOCAL_IMPORT] = run_import,
+    [LOCAL_RECORD] = record_run,
 };
 
 static int run_local(const struct options *o, enum local_command command, int argc, char **argv)

@@ -16,6 +16,9 @@ struct options {
 /* A line of JSON to standard output. */
 void print_json(const json_t *line);
 
+/* The same with all its numbers rounded to a thousandth. The line is changed. */
+void print_rounded(json_t *line);
+
 /* What went wrong: the sentence to standard error, and with --json an object like those of
  * web/commands.h to standard output. Returns `status`. */
 int report(const struct options *o, int status, const char *code, const char *format, ...)

@@ -91,20 +91,21 @@ void picture_lines(const struct picture *p, char line[PICTURE_LINES][PICTURE_WID
 {
     const char *version = "?", *hostname = "?";
     json_int_t held = 0, frozen = 0, open = 0;
-    double up = 0, hours = 0;
-    char since[64], passed[64], offences[64];
+    double up = 0, held_s = 0;
+    char since[64], waited[64], passed[64], offences[64];
 
     json_unpack(p->status, "{s:s, s:s, s:F, s:I, s:I, s:I, s:F}", "version", &version, "hostname",
                 &hostname, "up_seconds", &up, "held", &held, "frozen", &frozen, "open", &open,
-                "attacker_hours", &hours);
+                "hold_seconds", &held_s);
     show_span(up, since, sizeof since);
+    show_span(held_s, waited, sizeof waited);
     with_rate(passed, sizeof passed, sum(json_object_get(p->status, "messages"), "passed"),
               p->passed);
     with_rate(offences, sizeof offences, sum(json_object_get(p->status, "offences"), NULL),
               p->offences);
     snprintf(line[0], PICTURE_WIDTH, "mired %s at %s, up %s", version, hostname, since);
     snprintf(line[1], PICTURE_WIDTH,
-             "held %lld of %lld open, %lld of them without a socket; attackers waited %.1f hours",
-             held + frozen, open + frozen, frozen, hours);
+             "held %lld of %lld open, %lld of them without a socket; attackers waited %s",
+             held + frozen, open + frozen, frozen, waited);
     snprintf(line[2], PICTURE_WIDTH, "messages %s, offences %s", passed, offences);
 }

@@ -2,6 +2,7 @@
  * becomes words, and how long an answer may take. What is done is done in mired's web process. */
 #include "remote.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "about.h"
@@ -36,6 +37,19 @@ static json_t *args_address(int argc, char **argv)
     return words_take(argc, argv, no_options, "address", "", 1, 1);
 }
 
+static json_t *args_release(int argc, char **argv)
+{
+    static const struct word_option options[] = {
+        {"--all", "all", .flag = true}, {"--undo", "undo", .flag = true}, {0}};
+    json_t *args = words_take(argc, argv, options, "address", "", 0, 1);
+    bool all = json_object_get(args, "all"), back = json_object_get(args, "undo");
+    if (args && ((!json_object_get(args, "address") && !all) || (all && back))) {
+        json_decref(args);
+        return NULL;
+    }
+    return args;
+}
+
 static json_t *args_exempt(int argc, char **argv)
 {
     static const struct word_option options[] = {{"--for", "for", false, false},
@@ -52,7 +66,8 @@ static json_t *args_exempt(int argc, char **argv)
 
 static json_t *args_penalise(int argc, char **argv)
 {
-    static const struct word_option options[] = {{"--offences", "offences", .number = true}, {0}};
+    static const struct word_option options[] = {
+        {"--offences", "offences", .number = true}, {"--undo", "undo", .flag = true}, {0}};
     return words_take(argc, argv, options, "address", "", 1, 1);
 }
 
@@ -73,6 +88,7 @@ static const struct use {
     json_t *(*args)(int argc, char **argv); /* NULL: the words are wrong */
     void (*show)(const json_t *result);
     int wait_ms; /* for its answer */
+    bool exact;  /* numbers of its JSON are for programs: not rounded */
 } uses[COMMAND_COUNT] = {
     [COMMAND_STATUS] = {args_none, show_status, 5000},
     [COMMAND_RELOAD] = {args_none, show_text, 40000},
@@ -80,32 +96,37 @@ static const struct use {
     [COMMAND_STOP] = {args_stop, show_text, 5000},
     [COMMAND_CLIENTS] = {args_clients, show_clients, 10000},
     [COMMAND_SHOW] = {args_address, show_client, 5000},
-    [COMMAND_RELEASE] = {args_address, show_text, 10000},
+    [COMMAND_RELEASE] = {args_release, show_text, 10000},
     [COMMAND_EXEMPT] = {args_exempt, show_exempt, 10000},
     [COMMAND_PENALISE] = {args_penalise, show_text, 5000},
     [COMMAND_RECIPIENT] = {args_address, show_recipient, 25000},
-    [COMMAND_LEDGER] = {args_ledger, show_line, 10000},
+    [COMMAND_LEDGER] = {args_ledger, show_line, 10000, .exact = true},
+    [COMMAND_CONFIG] = {args_none, show_config, 5000},
     [COMMAND_ADVISE] = {args_none, show_advice, 30000},
 };
 
 struct printing {
     const struct options *options;
     const struct use *use;
+    bool mail_waits; /* `status`: mail does not pass now */
 };
 
 static void print_line(json_t *line, void *arg)
 {
-    const struct printing *p = arg;
+    struct printing *p = arg;
 
-    if (p->options->json)
+    p->mail_waits = json_is_false(json_object_get(line, "mail_passes"));
+    if (p->options->json && p->use->exact)
         print_json(line);
+    else if (p->options->json)
+        print_rounded(line);
     else
         p->use->show(line);
 }
 
 int remote_run(const struct options *o, enum control_command command, int argc, char **argv)
 {
-    struct printing printing = {o, &uses[command]};
+    struct printing printing = {o, &uses[command], false};
     int status;
     if (command == COMMAND_LOG && (status = log_run(o, argc, argv)) >= 0)
         return status;
@@ -126,5 +147,7 @@ int remote_run(const struct options *o, enum control_command command, int argc, 
     status = link_ask(&l, o->socket, control_commands[command].name, args, printing.use->wait_ms,
                       print_line, &printing);
     json_decref(args);
-    return status == CTL_DONE ? CTL_DONE : report(o, status, l.code, "%s", l.error);
+    if (status == CTL_DONE)
+        return printing.mail_waits ? CTL_REFUSED : CTL_DONE;
+    return report(o, status, l.code, "%s", l.error);
 }

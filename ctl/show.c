@@ -8,6 +8,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "colour.h"
+
 static long long number(const json_t *o, const char *key)
 {
     return (long long)json_integer_value(json_object_get(o, key));
@@ -74,7 +76,14 @@ static void print_sources(const char *title, const json_t *list, const char *nam
         printf("%-18s%s", i ? "" : title, text(item, name));
         if (detail && json_is_string(json_object_get(item, detail)))
             printf(" %s", text(item, detail));
-        printf("%s\n", json_is_true(up) ? ": up" : json_is_false(up) ? ": DOWN" : "");
+        enum colour colour = json_is_true(up)    ? COLOUR_GOOD
+                             : json_is_false(up) ? COLOUR_BAD
+                                                 : COLOUR_NONE;
+        printf("%s%s%s%s\n", json_is_null(up) || !up ? "" : ": ", colour_on(colour),
+               json_is_true(up)    ? "up"
+               : json_is_false(up) ? "DOWN"
+                                   : "",
+               colour_off(colour));
     }
 }
 
@@ -93,7 +102,7 @@ void show_status(const json_t *result)
 {
     const json_t *ledger = json_object_get(result, "ledger");
     time_t since = (time_t)(number(result, "since_ms") / 1000);
-    char when[64], up[64];
+    char when[64], up[64], waited[64];
 
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime(&since));
     show_span(json_number_value(json_object_get(result, "up_seconds")), up, sizeof up);
@@ -102,8 +111,11 @@ void show_status(const json_t *result)
     printf("%-18s%lld of %lld open connections, %lld of them without a socket\n", "held now",
            number(result, "held") + number(result, "frozen"),
            number(result, "open") + number(result, "frozen"), number(result, "frozen"));
-    printf("%-18s%.1f hours\n", "attackers waited",
-           json_number_value(json_object_get(result, "attacker_hours")));
+    show_span(json_number_value(json_object_get(result, "hold_seconds")), waited, sizeof waited);
+    printf("%-18s%s\n", "attackers waited", waited);
+    if (json_is_false(json_object_get(result, "mail_passes")))
+        printf("%-18s%sdoes not pass: %s%s\n", "mail", colour_on(COLOUR_BAD),
+               text(result, "mail_waits_for"), colour_off(COLOUR_BAD));
     print_family("messages", json_object_get(result, "messages"), "none yet");
     print_family("offences", json_object_get(result, "offences"), "none yet");
     print_family("verdicts", json_object_get(result, "verdicts"), "none yet");
@@ -136,17 +148,38 @@ static const char *standing(const json_t *c)
                                  : "fine";
 }
 
+static enum colour colour_of(const json_t *c)
+{
+    return is(c, "exempt")                         ? COLOUR_GOOD
+           : is(c, "shielded")                     ? COLOUR_BAD
+           : is(c, "paced") || real(c, "debt") > 0 ? COLOUR_WARN
+                                                   : COLOUR_NONE;
+}
+
 const char *show_client_title(void)
 {
     return "client                                    offences      good standing  next verdict  "
-           "  held for";
+           " hold left  last seen";
+}
+
+/* How long ago the entry was changed last. */
+static void show_seen(const json_t *c, char *out, size_t room)
+{
+    long long seen = number(c, "seen_ms"), at = number(c, "at_ms");
+    char span[48];
+
+    show_span((double)(at - seen) / 1000, span, sizeof span);
+    snprintf(out, room, seen ? "%s ago" : "-", span);
 }
 
 void show_client_row(const json_t *c, char *row, size_t room)
 {
-    snprintf(row, room, "%-40s %9.1f %9.1f %-9s %11.0f s %9.0f s", text(c, "address"),
+    char seen[64];
+
+    show_seen(c, seen, sizeof seen);
+    snprintf(row, room, "%-40s %9.1f %9.1f %-9s %11.0f s %7.0f s  %s", text(c, "address"),
              real(c, "offences"), real(c, "good"), standing(c), real(c, "next_verdict_seconds"),
-             real(c, "hold_left_seconds"));
+             real(c, "hold_left_seconds"), seen);
 }
 
 void show_clients(const json_t *result)
@@ -160,7 +193,7 @@ void show_clients(const json_t *result)
     json_array_foreach(list, i, c)
     {
         show_client_row(c, row, sizeof row);
-        puts(row);
+        printf("%s%s%s\n", colour_on(colour_of(c)), row, colour_off(colour_of(c)));
     }
 }
 
@@ -192,14 +225,53 @@ static void print_listed(const json_t *result)
     }
 }
 
+/* A client in debt may ask at once and pays afterwards, which a bare "0 s" does not say. */
+static void print_next_verdict(const json_t *result, const json_t *c)
+{
+    double wait = real(c, "next_verdict_seconds");
+
+    if (is(c, "exempt"))
+        printf("%-18sat once: it is exempt\n", "next verdict");
+    else if (is(c, "shielded"))
+        printf("%-18snone while it has so many offences; it hears 450\n", "next verdict");
+    else if (wait > 0)
+        printf("%-18sin %.0f s: its turn comes then\n", "next verdict", wait);
+    else if (real(c, "debt") > 0)
+        printf(
+            "%-18sat once, but it is in debt: each conversation begins with a wait, and a refusal "
+            "is held for %.0f s or more\n",
+            "next verdict", real(result, "basic_hold_seconds"));
+    else
+        printf("%-18sat once; a refusal is held for %.0f s or more\n", "next verdict",
+               real(result, "basic_hold_seconds"));
+}
+
+static void print_recent(const json_t *result)
+{
+    const json_t *recent = json_object_get(result, "recent"), *line;
+    size_t i;
+
+    json_array_foreach((json_t *)recent, i, line)
+    {
+        printf("%-18s%s\n", i ? "" : "last in the log", json_string_value(line));
+    }
+}
+
 void show_client(const json_t *result)
 {
     const json_t *c = json_object_get(result, "client"), *n = json_object_get(result, "network");
 
-    printf("%s is %s\n\n", text(c, "address"), standing(c));
+    char seen[64];
+
+    show_seen(c, seen, sizeof seen);
+    printf("%s is %s%s%s\n\n", text(c, "address"), colour_on(colour_of(c)), standing(c),
+           colour_off(colour_of(c)));
     printf("%-18s%.1f live, of which good mail (%.0f recipients) leaves %.1f\n", "offences",
            real(c, "offences"), real(c, "good"), real(c, "debt"));
-    printf("%-18s%.0f s\n", "next verdict in", real(c, "next_verdict_seconds"));
+    print_next_verdict(result, c);
+    printf("%-18s%s\n", "last seen", seen);
+    if (real(c, "hold_left_seconds") > 0)
+        printf("%-18s%.0f s\n", "last hold ends in", real(c, "hold_left_seconds"));
     if (real(c, "patience_seconds") > 0)
         printf("%-18s%.0f s\n", "hung up after", real(c, "patience_seconds"));
     print_held(result);
@@ -207,6 +279,12 @@ void show_client(const json_t *result)
     if (n && strcmp(text(c, "kind"), "network") != 0)
         printf("%-18s%s: %.1f offences, %.0f good\n", "network", text(n, "address"),
                real(n, "offences"), real(n, "good"));
+    print_recent(result);
+}
+
+void show_config(const json_t *result)
+{
+    fputs(text(result, "config"), stdout);
 }
 
 void show_exempt(const json_t *result)

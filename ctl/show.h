@@ -11,6 +11,7 @@ void show_text(const json_t *result);
 void show_status(const json_t *result);
 void show_clients(const json_t *result);
 void show_client(const json_t *result);
+void show_config(const json_t *result);
 void show_exempt(const json_t *result);
 /* One part of a long result, as JSON; the empty last line is not shown. */
 void show_line(const json_t *part);

@@ -59,7 +59,7 @@ static void print_picture(const struct options *o, const struct picture *p, long
     if (o->json) {
         json_t *line = json_pack("{s:O, s:O}", "status", p->status, "clients",
                                  json_object_get(p->clients, "clients"));
-        print_json(line);
+        print_rounded(line);
         json_decref(line);
         return;
     }

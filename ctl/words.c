@@ -34,7 +34,7 @@ json_t *words_take(int argc, char **argv, const struct word_option *options, con
             o++;
         bool good =
             o->name ? take_option(args, o, argc, argv, &i)
-                    : argv[i][0] != '-' && words++ < most &&
+                    : (argv[i][0] != '-' || argv[i][1] == '\0') && words++ < most &&
                           json_object_set_new(args, words == 1 ? key : second,
                                               json_string(argv[i])) == 0; /* fails on bad UTF-8 */
         if (!good) {

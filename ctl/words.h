@@ -12,7 +12,8 @@ struct word_option {
 };
 
 /* Takes `options` (ended by one without name) and `least` to `most` other words: the first is
- * `key`, a second one `second`. NULL when they are wrong; else an object, the caller's. */
+ * `key`, a second one `second`; "-" is such a word. NULL when they are wrong; else an object, the
+ * caller's. */
 json_t *words_take(int argc, char **argv, const struct word_option *options, const char *key,
                    const char *second, int least, int most);
 

@@ -7,6 +7,7 @@
 
 #include "chart.h"
 #include "populations.h"
+#include "progress.h"
 
 static double an_hour(const struct sim_result *r)
 {
@@ -38,6 +39,7 @@ bool report_attacks(struct table *t, const struct tarpit_rules *rules, uint64_t 
         for (int s = 0; s < SIM_SETTINGS; s++) {
             struct tarpit_rules r = sim_rules((enum sim_setting)s, rules);
             struct sim_result out;
+            progress_step(sim_attacks[i].name, sim_setting_name[s]);
             if (!sim_run(&sim_attacks[i], &r, seed, &out))
                 return false;
             table_name(t, sim_attacks[i].name, s > 0);
@@ -51,6 +53,7 @@ bool report_attacks(struct table *t, const struct tarpit_rules *rules, uint64_t 
             else
                 table_empty(t);
         }
+    progress_clear();
     table_end(t);
     tell_about(t, sim_attacks, sim_attacks_count);
     return true;
@@ -71,6 +74,7 @@ bool report_senders(struct table *t, const struct tarpit_rules *rules, uint64_t 
         for (int s = 0; s < SIM_SETTINGS; s++) {
             struct tarpit_rules r = sim_rules((enum sim_setting)s, rules);
             struct sim_result out;
+            progress_step(sim_senders[i].name, sim_setting_name[s]);
             if (!sim_run(&sim_senders[i], &r, seed, &out))
                 return false;
             table_name(t, sim_senders[i].name, s > 0);
@@ -81,6 +85,7 @@ bool report_senders(struct table *t, const struct tarpit_rules *rules, uint64_t 
             table_number(t, out.delay_worst_s, 0, " s");
             table_of(t, (unsigned long)out.typos_told, (unsigned long)out.typos);
         }
+    progress_clear();
     table_end(t);
     tell_about(t, sim_senders, sim_senders_count);
     return true;
@@ -103,12 +108,16 @@ static bool scale(struct table *t, const char *name, struct chart *c,
         for (int s = 0; s < SIM_SETTINGS; s++) {
             struct tarpit_rules r = sim_rules((enum sim_setting)s, rules);
             struct sim_result out;
+            char what[96];
+            snprintf(what, sizeof what, "%.0f %s", c->x[k], c->x_title);
+            progress_step(what, sim_setting_name[s]);
             if (!sim_run(&p, &r, seed, &out))
                 return false;
             c->y[s][k] = an_hour(&out);
             table_count(t, c->y[s][k]);
         }
     }
+    progress_clear();
     table_end(t);
     return true;
 }
@@ -161,6 +170,7 @@ bool report_round(struct table *t, const struct tarpit_rules *rules, uint64_t se
             struct sim_result out;
             if (fleet && servers[i] == 1)
                 continue;
+            progress_step("round of servers", fleet ? "one shared ledger" : sim_setting_name[s]);
             if (!sim_run(&p, &r, seed, &out))
                 return false;
             table_number(t, servers[i], 0, "");
@@ -168,6 +178,7 @@ bool report_round(struct table *t, const struct tarpit_rules *rules, uint64_t se
             table_count(t, (double)out.spam / servers[i]);
             table_count(t, out.hours_spent);
         }
+    progress_clear();
     table_end(t);
     return true;
 }
@@ -185,6 +196,7 @@ bool report_recorded(struct table *t, const struct recorded *r, const struct tar
     for (int s = 0; s < SIM_SETTINGS; s++) {
         struct tarpit_rules set = sim_rules((enum sim_setting)s, rules);
         struct recorded_result out;
+        progress_step("recorded attack", sim_setting_name[s]);
         if (!recorded_run(r, &set, &out))
             return false;
         table_text(t, sim_setting_name[s]);
@@ -194,6 +206,7 @@ bool report_recorded(struct table *t, const struct recorded *r, const struct tar
         table_number(t, out.held_s / 3600, 1, "");
         table_number(t, out.longest_s, 0, " s");
     }
+    progress_clear();
     table_end(t);
     return true;
 }

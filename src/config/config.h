@@ -158,6 +158,7 @@ bool config_size(struct span text, uint64_t *octets);
 
 /* "file", "ldap", ...: as the section is titled. */
 const char *config_recipients_name(enum recipients_kind kind);
+const char *config_auth_name(enum auth_kind kind);
 
 /* Whether a directory can name a single address: a file, LDAP, socketmap. A backend cannot: it may
  * take an address of ours as a route to somewhere else. */

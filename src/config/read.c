@@ -298,7 +298,7 @@ static bool make_room(struct config *c, enum section_kind s, size_t n)
     }
 }
 
-static void *section_base(struct config *c, enum section_kind s, size_t i)
+void *config_section(struct config *c, enum section_kind s, size_t i)
 {
     switch (s) {
     case SECTION_LISTEN: return &c->listen[i];
@@ -333,7 +333,7 @@ static bool read_sections(struct reader *r, cfg_t *cfg)
                              sections[s].later);
             else if (begin_section(r, (enum section_kind)s, i, cfg_title(sec)))
                 read_keys(r, sec, sections[s].keys,
-                          section_base(r->config, (enum section_kind)s, i), r->value[s][i]);
+                          config_section(r->config, (enum section_kind)s, i), r->value[s][i]);
             else
                 r->section[s][i] = (struct place){0}; /* has been told: no check looks at it */
         }
@@ -350,6 +350,10 @@ const char *config_recipients_name(enum recipients_kind kind)
 }
 
 static const char *const auth_kinds[] = {"file", "dovecot", "backend", NULL};
+const char *config_auth_name(enum auth_kind kind)
+{
+    return auth_kinds[kind];
+}
 
 static bool begin_kind(struct reader *r, struct place at, const char *what, const char *title,
                        const char *const *kinds, int *kind)
@@ -464,7 +468,7 @@ static bool begin_section(struct reader *r, enum section_kind s, size_t i, const
 
 /* ---- reading ---- */
 
-static struct config *config_new(const char *path)
+struct config *config_defaults(const char *path)
 {
     struct config *c = calloc(1, sizeof *c);
 
@@ -559,7 +563,7 @@ static void reader_free(struct reader *r)
 
 int config_read(const char *path, struct config **config, struct buf *errors)
 {
-    struct reader r = {.config = config_new(path), .errors = errors};
+    struct reader r = {.config = config_defaults(path), .errors = errors};
 
     if (!r.config)
         return -1;

@@ -43,6 +43,12 @@ unsigned explain_shape(struct reader *r, const char *file, struct span text);
  * meant, or the section that has it. Empty when there is nothing to say. */
 const char *explain_unknown(const char *section, const char *key, char out[256]);
 
+/* What the keys of a section go into: the i-th of its kind. */
+void *config_section(struct config *c, enum section_kind s, size_t i);
+
+/* A configuration of nothing but defaults, before the checks; NULL without memory. */
+struct config *config_defaults(const char *path);
+
 /* Defaults that depend on the machine, and everything that more than one value decides. */
 void config_check(struct reader *r);
 /* The part of it that is about clients and the DNS: exempt, dnsbl, dnswl, resolver. */

@@ -73,6 +73,8 @@ static double offences_of(const struct asked *a)
 
 static const char *release(const struct asked *a, char said[SENTENCE])
 {
+    if (release_is_wide(&a->who.network))
+        return "that is wider than a /8 (IPv6: /32): `mirectl release NETWORK --all` does it";
     if (a->who.client || a->who.own)
         snprintf(said, SENTENCE,
                  "%s is released: %.1f offences are forgotten, and its network's; its holds are "

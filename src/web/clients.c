@@ -1,17 +1,17 @@
-/* The ledger's commands: clients, show, release, exempt, penalise. In the web process, which has
- * the ledger mapped; each change is logged with who asked for it.
+/* What the ledger knows of clients: clients, show. In the web process, which has the ledger mapped;
+ * what changes it is in changes.c.
  *
  * "A client" is an address as the ledger counts it (IPv4 /32, IPv6 /64); its network (/24, /48) has
  * an entry of its own. */
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/channel.h"
 #include "base/clock.h"
-#include "base/log.h"
+#include "base/log_ring.h"
 #include "config/config.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
+#include "web/log_find.h"
 #include "web/web_part.h"
 
 enum { CLIENTS_MOST = 10000, CLIENTS_DEFAULT = 20 };
@@ -151,8 +151,7 @@ static void sort(struct best *b)
     b->count = all;
 }
 
-/* Adds an entry that the ledger exempts to the list, while there are less than `most`. */
-static void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct row *r)
+void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct row *r)
 {
     char text[ADDR_TEXT];
 
@@ -237,7 +236,7 @@ struct whom whom_of(const struct network *n)
     return (struct whom){.network = *n, .client = n->bits == client, .own = n->bits == own};
 }
 
-static bool read_whom(struct control *c, const json_t *args, struct whom *who)
+bool read_whom(struct control *c, const json_t *args, struct whom *who)
 {
     const char *text = request_text(args, "address");
     struct network n;
@@ -259,11 +258,27 @@ struct ledger_key whom_key(const struct web *w, const struct whom *who)
                        : ledger_key_network(w->kit->ledger, &who->network.base);
 }
 
-static void done_with(struct control *c, const char *about, const char *words)
+/* ---- show ---- */
+
+enum { RECENT_MOST = 3 };
+
+/* The last lines of the log about a client: what it did, and to whom it wrote. */
+static json_t *recent_json(const struct web *w, const struct addr *who)
 {
-    char text[256];
-    snprintf(text, sizeof text, "%.80s %s", about, words);
-    control_done(c, json_pack("{s:s}", "text", text));
+    const struct log_ring *ring = w->kit->log;
+    struct log_wanted wanted;
+    struct log_kept line;
+    char text[ADDR_TEXT];
+    json_t *list = json_array();
+
+    if (!ring || !log_want(&wanted, span_of(addr_format(who, text))))
+        return list;
+    for (uint64_t n = log_ring_next(ring), first = log_ring_first(ring);
+         n > first && json_array_size(list) < RECENT_MOST;)
+        if (log_ring_read(ring, --n, &line) &&
+            log_mentions((struct span){line.text, line.len}, &wanted))
+            json_array_insert_new(list, 0, json_stringn(line.text, line.len));
+    return list;
 }
 
 void run_show(struct control *c, const json_t *args)
@@ -293,137 +308,8 @@ void run_show(struct control *c, const json_t *args)
     json_t *about = who.client ? client_json(w, &r, now) : entry_json(w, &r, now);
     json_object_del(about, "network");
     held_answer(c, &who.network,
-                json_pack("{s:o, s:o}", "client", about, "network", entry_json(w, &n, now)));
-}
-
-/* ---- changes ---- */
-
-/* Forgets offences and keeps good mail and an exemption. */
-static void forgive(struct web *w, const struct ledger_key *key, uint64_t now)
-{
-    struct ledger_decay d = decay_of(w);
-    struct ledger_entry e;
-
-    if (!ledger_get(w->kit->ledger, key, &d, now, &e))
-        return;
-    ledger_forget(w->kit->ledger, key);
-    if (e.good > 0)
-        ledger_add_good(w->kit->ledger, key, &d, now, e.good);
-    if (e.delivered_ms)
-        ledger_delivered(w->kit->ledger, key, now);
-    if (e.flags & LEDGER_EXEMPT)
-        ledger_exempt(w->kit->ledger, key, now, e.exempt_until_ms);
-}
-
-static unsigned forgive_all(struct web *w, const struct network *n, uint64_t now)
-{
-    struct ledger_decay d = decay_of(w);
-    struct ledger_entry e;
-    struct ledger_key key;
-    struct addr who;
-    uint64_t at = 0;
-    unsigned count = 0;
-
-    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &who, &e)) {
-        if ((key.kind != LEDGER_CLIENT && key.kind != LEDGER_NETWORK &&
-             key.kind != LEDGER_BOUNCES) ||
-            !network_contains(n, &who) || e.offences <= 0)
-            continue;
-        forgive(w, &key, now);
-        count++;
-    }
-    return count;
-}
-
-void web_release(struct web *w, const struct network *n)
-{
-    uint64_t now = clock_wall_ms();
-    char text[ADDR_TEXT];
-
-    forgive_all(w, n, now);
-    struct ledger_key around = ledger_key_network(w->kit->ledger, &n->base);
-    forgive(w, &around, now); /* or the client would wait as a newcomer (R10) at once */
-    network_format(n, text);
-    channel_tell(w->kit->control, NOTE_RELEASE, 0, 0, text);
-}
-
-void run_release(struct control *c, const json_t *args)
-{
-    struct whom who;
-
-    if (!read_whom(c, args, &who))
-        return;
-    control_log(c, "release", request_text(args, "address"));
-    web_release(c->web, &who.network);
-    done_with(c, request_text(args, "address"),
-              "is released: its offences are forgotten, its holds answered");
-}
-
-static void list_exempt(struct control *c)
-{
-    const struct web *w = c->web;
-    struct ledger_decay d = decay_of(w);
-    uint64_t now = clock_wall_ms(), at = 0;
-    json_t *list = json_array();
-    struct ledger_key key;
-    struct row r;
-
-    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry))
-        add_exempt(list, SIZE_MAX, &key, &r);
-    control_done(c, json_pack("{s:o}", "exempt", list));
-}
-
-void run_exempt(struct control *c, const json_t *args)
-{
-    const char *lasts = request_text(args, "for");
-    uint64_t now = clock_wall_ms(), ms = 0;
-    struct whom who;
-
-    if (request_flag(args, "list")) {
-        list_exempt(c);
-        return;
-    }
-    if (!read_whom(c, args, &who))
-        return;
-    if (!who.client && !who.own) {
-        control_fail(c, CONTROL_REFUSED,
-                     "a client or its /24 (IPv6: /48) can be made exempt here; other networks "
-                     "belong into `exempt` of mired.conf");
-        return;
-    }
-    if (lasts && (!config_duration(span_of(lasts), &ms) || ms == 0)) {
-        control_fail(c, CONTROL_USAGE, "\"%.40s\" is no duration; right would be 1d", lasts);
-        return;
-    }
-    struct ledger_key key = whom_key(c->web, &who);
-    bool remove = request_flag(args, "remove");
-    control_log(c, remove ? "exempt --remove" : "exempt", request_text(args, "address"));
-    if (remove) {
-        ledger_set_flags(c->web->kit->ledger, &key, now, 0, LEDGER_EXEMPT);
-    } else {
-        ledger_exempt(c->web->kit->ledger, &key, now, ms ? now + ms : 0);
-        web_release(c->web, &who.network);
-    }
-    done_with(c, request_text(args, "address"),
-              remove ? "is treated like all others" : "is never delayed");
-}
-
-void run_penalise(struct control *c, const json_t *args)
-{
-    const json_t *number = json_object_get(args, "offences");
-    double offences = number ? json_number_value(number) : 1;
-    struct ledger_decay d = decay_of(c->web);
-    uint64_t now = clock_wall_ms();
-    struct whom who;
-
-    if (!read_whom(c, args, &who))
-        return;
-    if (!who.client || !(offences > 0 && offences <= 1000)) {
-        control_fail(c, CONTROL_USAGE, "one address is penalised, with 0 to 1000 offences");
-        return;
-    }
-    struct ledger_key client = whom_key(c->web, &who);
-    control_log(c, "penalise", request_text(args, "address"));
-    double live = ledger_add_offences(c->web->kit->ledger, &client, &d, now, offences);
-    control_done(c, json_pack("{s:s, s:f}", "text", "booked", "offences", live));
+                json_pack("{s:o, s:o, s:o, s:f}", "recent", recent_json(w, &who.network.base),
+                          "client", about, "network", entry_json(w, &n, now), "basic_hold_seconds",
+                          (double)w->kit->config->tarpit.time / 1000),
+                NULL);
 }

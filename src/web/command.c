@@ -4,12 +4,24 @@
  * does at once; what is the master's is asked of it with a note, whose NOTE_RESULT becomes the
  * answer. */
 #include "base/channel.h"
+#include "config/print.h"
 #include "web/commands.h"
 #include "web/web_part.h"
 
 static void run_status(struct control *c, const json_t *args)
 {
     control_done(c, status_json(c->web));
+}
+
+static void run_config(struct control *c, const json_t *args)
+{
+    struct buf text = {0};
+
+    if (config_print(c->web->kit->config, &text) < 0)
+        control_fail(c, CONTROL_REFUSED, "not enough memory");
+    else
+        control_done(c, json_pack("{s:s%}", "config", text.at, (size_t)text.len));
+    buf_free(&text);
 }
 
 static void run_reload(struct control *c, const json_t *args)
@@ -39,7 +51,7 @@ static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *ar
     [COMMAND_RELEASE] = run_release,   [COMMAND_EXEMPT] = run_exempt,
     [COMMAND_PENALISE] = run_penalise, [COMMAND_RECIPIENT] = run_recipient,
     [COMMAND_LEDGER] = run_ledger,     [COMMAND_ADVISE] = run_advise,
-    [COMMAND_LOG] = run_log,
+    [COMMAND_LOG] = run_log,           [COMMAND_CONFIG] = run_config,
 };
 
 void control_run(struct control *c, const struct request *r)

@@ -37,12 +37,13 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
       "mirectl clients --limit 5")                                                                 \
     C(SHOW, "show", "ADDRESS", "what is known of one client and its network",                      \
       "mirectl show 192.0.2.7")                                                                    \
-    C(RELEASE, "release", "ADDRESS|NETWORK", "forget its offences, answer its holds now",          \
+    C(RELEASE, "release", "[ADDRESS|NETWORK] [--undo] [--all]",                                    \
+      "forget its offences, answer its holds now; --undo takes that back, --all is for everybody", \
       "mirectl release 192.0.2.7")                                                                 \
     C(EXEMPT, "exempt", "ADDRESS|NETWORK [--for 1d | --remove] | --list",                          \
       "never delay it, without touching the configuration", "mirectl exempt 192.0.2.7 --for 1d")   \
-    C(PENALISE, "penalise", "ADDRESS [--offences N]",                                              \
-      "book offences: for a content filter or a log watcher",                                      \
+    C(PENALISE, "penalise", "ADDRESS [--offences N] [--undo]",                                     \
+      "book offences, or take that back: for a content filter or a log watcher",                   \
       "mirectl penalise 192.0.2.7 --offences 3")                                                   \
     C(RECIPIENT, "recipient", "ADDRESS", "what the directories say of an address",                 \
       "mirectl recipient alice@example.org")                                                       \
@@ -52,6 +53,7 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
     C(LOG, "log", "[ADDRESS|SENDER|RECIPIENT] [--follow] [--limit N]",                             \
       "the log's last 10,000 lines, or those about one client, sender, recipient or id",           \
       "mirectl log --follow alice@example.org")                                                    \
+    C(CONFIG, "config", "", "the configuration that holds, with all defaults", "mirectl config")   \
     C(ADVISE, "advise", "", "settings that what was seen suggests, each with its reason",          \
       "mirectl advise")
 

@@ -50,12 +50,20 @@ static bool may_ask(int fd, struct ucred *who)
 
 void control_log(const struct control *c, const char *command, const char *about)
 {
+    control_log_with(c, command, about, NULL, NULL);
+}
+
+void control_log_with(const struct control *c, const char *command, const char *about,
+                      const char *key, const char *value)
+{
     struct log_line l;
 
     log_begin(&l, LOG_INFO, "control");
     log_text(&l, "command", command);
     if (about)
         log_text(&l, "about", about);
+    if (key && value)
+        log_text(&l, key, value);
     log_int(&l, "by_uid", c->uid);
     log_int(&l, "by_pid", c->pid);
     log_end(&l);

@@ -46,6 +46,9 @@ void control_fail(struct control *c, const char *code, const char *format, ...)
 
 /* A change is logged with who asked for it; `about` may be NULL. */
 void control_log(const struct control *c, const char *command, const char *about);
+/* The same with one of its options. */
+void control_log_with(const struct control *c, const char *command, const char *about,
+                      const char *key, const char *value);
 
 /* Goes on after a result that came later than its request; `c` may be gone afterwards. */
 void control_resume(struct control *c);

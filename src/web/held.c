@@ -20,6 +20,7 @@ enum { PATIENCE_MS = 300 };
 struct counting {
     struct alarm alarm; /* first */
     struct control *control;
+    held_then *then;         /* NULL: the answer is the result */
     json_t *answer, *listed; /* an object with each list's name */
     bool known;              /* how many were asked */
     int64_t asked, told, held, frozen;
@@ -63,6 +64,14 @@ static void add_names(json_t *object, const char *text)
             json_object_set_new(object, name, json_true()); /* refuses what is no text */
 }
 
+static void give(struct control *c, held_then *then, json_t *answer)
+{
+    if (then)
+        then(c, answer);
+    else
+        control_done(c, answer);
+}
+
 /* Nothing is said of connections when nobody could be asked. */
 static void finish(struct counting *k)
 {
@@ -75,7 +84,7 @@ static void finish(struct counting *k)
 
     json_object_update(k->answer, counted);
     json_decref(counted);
-    control_done(c, json_incref(k->answer));
+    give(c, k->then, json_incref(k->answer));
     c->tag = 0;
     c->given_up = NULL;
     c->drop = NULL;
@@ -89,7 +98,7 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     finish((struct counting *)a);
 }
 
-void held_answer(struct control *c, const struct network *n, json_t *answer)
+void held_answer(struct control *c, const struct network *n, json_t *answer, held_then *then)
 {
     struct web *w = c->web;
     struct counting *k = calloc(1, sizeof *k);
@@ -99,11 +108,14 @@ void held_answer(struct control *c, const struct network *n, json_t *answer)
     network_format(n, text);
     if (!k || channel_tell(w->kit->control, NOTE_COUNT, 0, tag, text) < 0) {
         free(k);
-        control_done(c, answer);
+        give(c, then, answer);
         return;
     }
-    *k = (struct counting){
-        .alarm = {.due = time_is_up}, .control = c, .answer = answer, .listed = json_object()};
+    *k = (struct counting){.alarm = {.due = time_is_up},
+                           .control = c,
+                           .then = then,
+                           .answer = answer,
+                           .listed = json_object()};
     loop_alarm(&w->loop, &k->alarm, w->loop.now + PATIENCE_MS);
     c->tag = tag;
     c->given_up = give_up;

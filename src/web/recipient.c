@@ -1,6 +1,7 @@
 /* `recipient`: what the directories say of an address, asked of a clerk as a worker would ask. In
  * the web process. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "clerk/ask.h"
@@ -34,10 +35,67 @@ static json_t *described(const struct web *w, const struct control *c, const str
     return json_pack("{s:s, s:s}", "result", known ? words[a->result] : "?", "directory", source);
 }
 
-/* A question whose clerk has died is never answered; mirectl's own time-out ends it. */
+/* ---- waiting ---- */
+
+/* A question whose clerk has died is never answered, and while a directory is slow others wait
+ * before it. Either is said before mirectl gives mired up. */
+enum { PATIENCE_MS = 10000 };
+
+struct waiting {
+    struct alarm alarm; /* first */
+    struct control *control;
+};
+
+static void drop(void *state)
+{
+    struct waiting *wait = state;
+
+    loop_alarm_off(&wait->control->web->loop, &wait->alarm);
+    free(wait);
+}
+
 static void give_up(struct control *c)
 {
     c->tag = 0;
+}
+
+/* The answer has come, or none will. */
+static void stop_waiting(struct control *c)
+{
+    c->tag = 0;
+    c->given_up = NULL;
+    c->drop = NULL;
+    if (c->state)
+        drop(c->state);
+    c->state = NULL;
+}
+
+static void time_is_up(struct loop *loop, struct alarm *a)
+{
+    struct control *c = ((struct waiting *)a)->control;
+
+    stop_waiting(c);
+    control_fail(
+        c, CONTROL_REFUSED,
+        "the directories have not answered for %d s: they are slow, or many questions wait "
+        "before this one. Mail is put off meanwhile, not refused; `mirectl status` says "
+        "which directory is down",
+        PATIENCE_MS / 1000);
+    control_resume(c);
+}
+
+static void wait_for(struct control *c, uint64_t tag)
+{
+    struct waiting *wait = calloc(1, sizeof *wait);
+
+    c->tag = tag;
+    c->given_up = give_up;
+    if (!wait) /* mirectl's own time-out ends it */
+        return;
+    *wait = (struct waiting){.alarm = {.due = time_is_up}, .control = c};
+    loop_alarm(&c->web->loop, &wait->alarm, c->web->loop.now + PATIENCE_MS);
+    c->state = wait;
+    c->drop = drop;
 }
 
 static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -50,8 +108,7 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
         struct control *c = r == 1 ? web_asker(w, a.id) : NULL;
         if (!c || c->given_up != give_up) /* a clerk answers whom it was asked by, nobody else */
             continue;
-        c->tag = 0;
-        c->given_up = NULL;
+        stop_waiting(c);
         control_done(c, described(w, c, &a));
         control_resume(c);
     }
@@ -101,6 +158,5 @@ void run_recipient(struct control *c, const json_t *args)
         control_fail(c, CONTROL_REFUSED, "the clerks cannot be asked: %s", strerrordesc_np(-error));
         return;
     }
-    c->tag = tag;
-    c->given_up = give_up;
+    wait_for(c, tag);
 }

@@ -74,6 +74,27 @@ static json_t *ledger(const struct web *w)
                      (json_int_t)stats.capacity, "evictions", (json_int_t)stats.evictions);
 }
 
+/* Why mail to people who exist is put off now; NULL: it passes. A backend that was never tried
+ * counts as up. */
+static const char *mail_waits(const struct web *w)
+{
+    const struct config *config = w->kit->config;
+    size_t down = 0;
+
+    for (size_t i = 0; i < config->backend_count; i++)
+        for (unsigned k = 0; k < w->backends; k++)
+            if (strcmp(w->backend[k].name, config->backend[i].name) == 0 && !w->backend[k].up)
+                down++;
+    if (config->backend_count && down == config->backend_count)
+        return config->backend_count == 1 ? "the backend is down" : "all backends are down";
+    for (size_t i = 0; i < config->recipients_count; i++)
+        if (web_directory_is_up(w, config->recipients[i].kind))
+            return NULL;
+    if (config->recipients_count)
+        return "no directory can be asked who exists";
+    return NULL;
+}
+
 json_t *status_json(const struct web *w)
 {
     const struct config *config = w->kit->config;
@@ -83,7 +104,7 @@ json_t *status_json(const struct web *w)
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
         "s:I, "
-        "s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:b, s:s?}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)w->kit->started_ms, "up_seconds", (double)(now - w->kit->started_ms) / 1000.0,
         "workers", (int)config->workers, "generation", (int)w->kit->generation, "connections",
@@ -93,5 +114,6 @@ json_t *status_json(const struct web *w)
         family(w, "mired_messages_total"), "offences", family(w, "mired_offences_total"),
         "verdicts", family(w, "mired_verdicts_total"), "auth", family(w, "mired_auth_total"),
         "worker_restarts", sum(w, METRIC_WORKER_RESTARTS), "ledger", ledger(w), "backends",
-        backends(w), "directories", directories(w));
+        backends(w), "directories", directories(w), "mail_passes", mail_waits(w) == NULL,
+        "mail_waits_for", mail_waits(w));
 }

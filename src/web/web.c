@@ -139,6 +139,7 @@ int web_run(const struct web_kit *kit)
     if (!w)
         return 1;
     w->kit = kit;
+    w->undo = undo_open();
     int error = open_all(w);
     if (error) {
         log_error("the web process cannot start: %s", strerrordesc_np(-error));
@@ -149,6 +150,7 @@ int web_run(const struct web_kit *kit)
     loop_run(&w->loop);
     http_close(w);
     control_close(w);
+    undo_close(w->undo);
     loop_close(&w->loop);
     free(w);
     return 0;

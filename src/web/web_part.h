@@ -33,6 +33,7 @@ struct web {
     struct web_backend backend[WEB_BACKENDS]; /* those that were heard of */
     unsigned backends;
     struct http *http; /* NULL: no page */
+    struct undo *undo; /* NULL without memory: nothing can be taken back */
     struct alarm finish;
     bool finishing;
 };
@@ -58,9 +59,10 @@ void control_run(struct control *c, const struct request *r);
 int recipient_open(struct web *w);
 void run_recipient(struct control *c, const json_t *args);
 
-/* held.c: counts the connections of a network that are held, wherever they are, and answers `c`
- * with `answer` (taken over) and their number. */
-void held_answer(struct control *c, const struct network *n, json_t *answer);
+/* held.c: counts the connections of a network that are held, wherever they are, adds their number
+ * to `answer` (taken over) and gives it to `then`, or, if that is NULL, to `c` as its result. */
+typedef void held_then(struct control *c, json_t *answer);
+void held_answer(struct control *c, const struct network *n, json_t *answer, held_then *then);
 /* NOTE_COUNT and NOTE_COUNTED from the master. */
 struct note;
 void held_asked(const struct web *w, const struct note *n);
@@ -83,6 +85,8 @@ json_t *entry_json(const struct web *w, const struct row *r, uint64_t now);
 /* clients.c: the ledger's commands. */
 void run_clients(struct control *c, const json_t *args);
 void run_show(struct control *c, const json_t *args);
+
+/* changes.c: the commands that change it. */
 void run_release(struct control *c, const json_t *args);
 void run_exempt(struct control *c, const json_t *args);
 void run_penalise(struct control *c, const json_t *args);
@@ -100,8 +104,39 @@ void run_log(struct control *c, const json_t *args);
  * of those whom the ledger (not the configuration) exempts. Goes through all of the ledger. */
 json_t *clients_json(const struct web *w, size_t most, const char *sort_by, json_t *exempt);
 
+/* What a release found in the ledger. */
+struct released {
+    unsigned entries; /* clients and networks whose offences are forgotten */
+    double offences;
+};
+
 /* Forgets the offences of a network's clients and has their holds answered. */
-void web_release(struct web *w, const struct network *n);
+struct released web_release(struct web *w, const struct network *n);
+
+/* A network too wide to be released without a second thought: a typing error would let everybody
+ * go. */
+bool release_is_wide(const struct network *n);
+
+/* undo.c: what changes found, so that they can be taken back for as long as this web process lives
+ * (until the next reload or restart). */
+enum undo_kind { UNDO_RELEASE, UNDO_PENALISE, UNDO_KINDS };
+struct undo;
+struct undo *undo_open(void);
+void undo_close(struct undo *u);
+/* Begins a change of `n`, of which undo_keep() remembers each entry as it was (in a penalty, how
+ * much is added). Of very many entries not all are kept. */
+void undo_begin(struct undo *u, enum undo_kind kind, const struct network *n);
+void undo_keep(struct undo *u, const struct ledger_key *k, const struct ledger_entry *e,
+               uint64_t now);
+/* Takes the last such change of `n` back. How many entries were changed; -1: there is none. */
+int undo_take(struct web *w, enum undo_kind kind, const struct network *n, uint64_t now);
+
+/* Adds an entry that the ledger exempts to the list, while there are less than `most`. */
+void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct row *r);
+
+struct whom;
+/* Whom the command's "address" is about; false: that is no address, and has been said. */
+bool read_whom(struct control *c, const json_t *args, struct whom *who);
 
 /* Whom a command is about. */
 struct whom {

@@ -195,7 +195,7 @@ def test_every_change_is_logged_with_who_asked(mired):
     m = mired()
     (m.folder / "one").write_text('{"kind":"client","address":"192.0.2.7","offences":2}\n')
     changes = [
-        ["release", "192.0.2.7"], ["exempt", "192.0.2.7"], ["exempt", "--remove", "192.0.2.7"], ["penalise", "192.0.2.7"],
+        ["penalise", "192.0.2.7"], ["release", "192.0.2.7"], ["exempt", "192.0.2.7"], ["exempt", "--remove", "192.0.2.7"], ["penalise", "192.0.2.7"],
         ["ledger", "load", m.folder / "one"], ["reload"], ["stop"],
     ]  # fmt: skip
     for words in changes:

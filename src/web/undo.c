@@ -1,0 +1,124 @@
+/* The changes that can be taken back: a ring of the last ones, in the web process's memory.
+ *
+ * A release is taken back by merging what was forgotten with what is known now (ledger_merge()), so
+ * offences that came since then stay; a penalty by forgetting the entry and writing it anew with
+ * less. Amounts have gone on fading in between. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "web/web_part.h"
+
+enum { CHANGES = 64, ENTRIES_MOST = 100000 };
+
+struct kept {
+    struct ledger_key key;
+    struct ledger_entry entry;
+};
+
+struct change {
+    enum undo_kind kind;
+    struct network about;
+    uint64_t at; /* wall ms; 0: nothing is here, or it has been taken back */
+    struct kept *kept;
+    size_t count;
+};
+
+struct undo {
+    struct change change[CHANGES];
+    unsigned next; /* where the next one goes */
+    struct change *now;
+};
+
+struct undo *undo_open(void)
+{
+    return calloc(1, sizeof(struct undo));
+}
+
+void undo_close(struct undo *u)
+{
+    for (unsigned i = 0; u && i < CHANGES; i++)
+        free(u->change[i].kept);
+    free(u);
+}
+
+static void drop(struct change *c)
+{
+    free(c->kept);
+    *c = (struct change){0};
+}
+
+void undo_begin(struct undo *u, enum undo_kind kind, const struct network *n)
+{
+    if (!u)
+        return;
+    u->now = &u->change[u->next++ % CHANGES];
+    drop(u->now);
+    u->now->kind = kind;
+    u->now->about = *n;
+}
+
+void undo_keep(struct undo *u, const struct ledger_key *k, const struct ledger_entry *e,
+               uint64_t now)
+{
+    struct change *c = u ? u->now : NULL;
+
+    if (!c || c->count >= ENTRIES_MOST)
+        return;
+    if ((c->count & (c->count - 1)) == 0) { /* full at each power of two */
+        size_t room = c->count ? c->count * 2 : 1;
+        struct kept *kept = realloc(c->kept, room * sizeof *kept);
+        if (!kept)
+            return;
+        c->kept = kept;
+    }
+    c->kept[c->count++] = (struct kept){*k, *e};
+    c->at = now;
+}
+
+static bool is_about(const struct change *c, enum undo_kind kind, const struct network *n)
+{
+    return c->at && c->kind == kind && c->about.bits == n->bits &&
+           addr_equal(&c->about.base, &n->base);
+}
+
+/* The entry with so much less, if it is there. */
+static void take_off(struct web *w, const struct ledger_key *k, double offences, uint64_t now)
+{
+    struct ledger_decay d = decay_of(w);
+    struct ledger_entry e;
+
+    if (!ledger_get(w->kit->ledger, k, &d, now, &e))
+        return;
+    e.offences = e.offences > offences ? e.offences - offences : 0;
+    ledger_forget(w->kit->ledger, k);
+    ledger_merge(w->kit->ledger, k, &d, now, &e, now);
+}
+
+static void take_back(struct web *w, const struct change *c, const struct kept *kept, uint64_t now)
+{
+    struct ledger_decay d = decay_of(w);
+    double age = now > c->at ? (double)(now - c->at) : 0;
+
+    if (c->kind == UNDO_RELEASE)
+        ledger_merge(w->kit->ledger, &kept->key, &d, now, &kept->entry, c->at);
+    else
+        take_off(w, &kept->key,
+                 kept->entry.offences * (d.half_life ? exp2(-age / (double)d.half_life) : 1), now);
+}
+
+int undo_take(struct web *w, enum undo_kind kind, const struct network *n, uint64_t now)
+{
+    struct undo *u = w->undo;
+
+    for (unsigned i = 1; u && i <= CHANGES; i++) {
+        struct change *c = &u->change[(u->next - i) % CHANGES];
+        if (!is_about(c, kind, n))
+            continue;
+        int count = (int)c->count;
+        for (size_t k = 0; k < c->count; k++)
+            take_back(w, c, &c->kept[k], now);
+        drop(c);
+        return count;
+    }
+    return -1;
+}
