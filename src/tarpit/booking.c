@@ -44,25 +44,33 @@ static void book_network(struct tarpit *t, const struct tarpit_who *who,
     book_wider(t, who, around, now);
 }
 
-/* R8: what good mail pays for. Credit is spent, not looked at: `good_ratio` of it an offence, the
- * pair's too, so that one delivery never pays twice. Returns the offences that are left. */
-static double pay(struct tarpit *t, const struct tarpit_who *who, const struct ledger_key *on,
-                  double weight, double offences, uint64_t now)
+/* R8: what good mail pays for. Credit is spent, not looked at. Where there are pairs (R21) each
+ * mailbox earned twice, for the client and for the pair, so an offence costs `good_ratio` of both,
+ * or twice that of one; else one delivery could pay twice. What a correspondent pays for stays
+ * booked on the client, whose debt is not its own. Returns the offences that are left. */
+static double pay(struct tarpit *t, const struct tarpit_who *who, bool correspondent,
+                  const struct ledger_key *on, double weight, double offences, uint64_t now)
 {
-    double ratio = t->rules.good_ratio;
+    const struct tarpit_rules *r = &t->rules;
     struct ledger_key client = tarpit_client_key(who), pair = tarpit_pair_key(who);
     struct ledger_decay d = tarpit_decay(t);
+    double price = r->correspondents ? 2 * r->good_ratio : r->good_ratio, paid = 0;
 
-    if (ratio <= 0)
+    if (price <= 0)
         return offences;
-    if (who->pair)
-        ledger_spend_good(t->ledger, &pair, &d, now, 0, ratio * weight);
-    double paid = ledger_spend_good(t->ledger, &client, &d, now, 0, ratio * offences) / ratio;
-    return paid > 0 ? ledger_add_offences(t->ledger, on, &d, now, -paid) : offences;
+    if (r->correspondents && who->pair)
+        paid = ledger_spend_good(t->ledger, &pair, &d, now, 0,
+                                 (correspondent ? price : price / 2) * weight);
+    if (correspondent)
+        return offences;
+    paid += ledger_spend_good(t->ledger, &client, &d, now, 0, price * offences - paid);
+    if (r->correspondents && who->pair && paid < price * weight)
+        paid += ledger_spend_good(t->ledger, &pair, &d, now, 0, price * weight - paid);
+    return paid > 0 ? ledger_add_offences(t->ledger, on, &d, now, -paid / price) : offences;
 }
 
-void book_offence(struct tarpit *t, const struct tarpit_who *who, const struct account *a,
-                  enum offence offence, uint64_t now)
+void book_offence(struct tarpit *t, const struct tarpit_who *who, const struct standing *s,
+                  const struct account *a, enum offence offence, uint64_t now)
 {
     const struct tarpit_rules *r = &t->rules;
     struct ledger_key on = tarpit_offender(t, who);
@@ -74,7 +82,7 @@ void book_offence(struct tarpit *t, const struct tarpit_who *who, const struct a
         most = policy_most_bounces(r);
     ledger_get(t->ledger, &on, &d, now, &before);
     double after = ledger_add_offences_to(t->ledger, &on, &d, now, weight, most);
-    after = pay(t, who, &on, weight, after, now);
+    after = pay(t, who, s->correspondent, &on, weight, after, now);
     book_network(t, who, &before, after, now);
     if (a->any)
         ledger_add_offences_to(t->ledger, &a->key, &d, now, weight, policy_most(r, offence));
@@ -98,7 +106,7 @@ void book_trap(struct tarpit *t, const struct tarpit_who *who, const struct stan
     if (who->null_sender || s->delivered) {
         double most = who->null_sender ? policy_most_bounces(r) : policy_most(r, OFFENCE_TRAP);
         after = ledger_add_offences_to(t->ledger, &on, &d, now, TRAP_COSTS, most);
-        after = pay(t, who, &on, TRAP_COSTS, after, now);
+        after = pay(t, who, s->correspondent, &on, TRAP_COSTS, after, now);
     } else {
         double covered = r->good_ratio > 0 ? before.good / r->good_ratio : 0;
         after = ledger_raise_offences(t->ledger, &on, &d, now, policy_most_trap(r) + covered);

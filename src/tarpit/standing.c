@@ -114,16 +114,29 @@ static struct ledger_key bad_network(const struct tarpit *t, const struct tarpit
     return policy_network_bad(&t->rules, around) ? tarpit_network_key(who) : (struct ledger_key){0};
 }
 
-/* R21. A trap and the bounces that forged senders cause are beyond what a correspondent can pay. */
-static bool pair_covers(const struct tarpit *t, const struct tarpit_who *who, bool trapped,
-                        uint64_t now)
+/* R21: what the pair has. */
+static double pair_credit(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     struct ledger_key pair = tarpit_pair_key(who);
     struct ledger_decay d = tarpit_decay(t);
     struct ledger_entry e;
 
-    return t->rules.correspondents && t->rules.good_ratio > 0 && who->pair && !trapped &&
-           ledger_get(t->ledger, &pair, &d, now, &e) && e.good >= t->rules.good_ratio;
+    return who->pair && ledger_get(t->ledger, &pair, &d, now, &e) ? e.good : 0;
+}
+
+/* R8: a mailbox earns for the client and for the pair, and an offence costs `good_ratio` of both,
+ * or twice that of one: so what counts is the mean. Before MAIL FROM the pair is given the benefit
+ * of the doubt. It is not looked up where it makes no difference. */
+static double credit_of(const struct tarpit *t, const struct tarpit_who *who, double offences,
+                        double good, double *of_pair, uint64_t now)
+{
+    const struct tarpit_rules *r = &t->rules;
+
+    if (!r->correspondents || !who->sender_known || r->good_ratio <= 0)
+        return good;
+    if (good < 2 * r->good_ratio * (offences + 1))
+        *of_pair = pair_credit(t, who, now);
+    return (good + *of_pair) / 2;
 }
 
 struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
@@ -144,23 +157,23 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
         struct ledger_key bounces = ledger_key_bounces(t->ledger, &a);
         ledger_get(t->ledger, &bounces, &d, now, &as_null);
     }
-    double offences = more(c.offences, as_null.offences);
+    double offences = more(c.offences, as_null.offences), of_pair = 0;
+    double credit = credit_of(t, who, offences, c.good, &of_pair, now);
     struct standing s = {
-        .own = policy_debt(r, offences, c.good),
+        .own = policy_debt(r, offences, credit),
         .debt_ms = c.debt_ms > as_null.debt_ms ? c.debt_ms : as_null.debt_ms,
         .turn_ms = c.turn_ms,
         .delivered = c.delivered_ms != 0,
         .network = bad_network(t, who, n.offences, now),
     };
     bool trapped = c.flags & LEDGER_TRAPPED && policy_shielded(r, s.own);
-    s.correspondent = s.own > 0 && pair_covers(t, who, trapped, now);
+    s.correspondent = s.own > 0 && !trapped && of_pair > 0 && policy_debt(r, 1, of_pair / 2) == 0;
     s.debt = s.correspondent ? 0 : s.own;
-    s.covered = s.correspondent || policy_debt(r, offences + 1, c.good) == 0;
+    s.covered = s.correspondent || policy_debt(r, offences + 1, credit) == 0;
     s.guilty = s.debt >= GUILTY;
     s.shares = s.network.hash && s.guilty;
-    s.newcomer = s.network.hash && r->time && s.own == 0 && c.good < 1 && !s.delivered &&
+    s.newcomer = s.network.hash && r->time && offences == 0 && credit < 0.5 && !s.delivered &&
                  (c.debt_ms == 0 || c.debt_ms > now);
-    s.as_null = who->null_sender;
     s.secret = r->pace && s.debt > 0 &&
                ((c.paced && c.turn_ms > now) || (as_null.paced && as_null.turn_ms > now));
     s.paced = s.secret || s.shares || policy_paced(r, s.debt);

@@ -215,8 +215,9 @@ static struct turn late_turn(struct tarpit *t, const struct tarpit_who *who,
 }
 
 /* Books a 5xx that has no turn yet and holds it T(n): at once when it takes no turn, else at the
- * end of the turn that it takes now. What is not told is not booked either (R5). R8, R21: a covered
- * client's waits by itself and owes nothing. */
+ * end of the turn that it takes now. One whose turn is too far away is not told (R5), but booked:
+ * a good one would have been told by now, so silence has told this one. R8, R21: a covered client's
+ * waits by itself and owes nothing. */
 static struct tarpit_hold book_and_hold(struct tarpit *t, const struct tarpit_who *who,
                                         const struct standing *s, const struct account *a,
                                         enum offence offence, uint64_t now)
@@ -229,14 +230,16 @@ static struct tarpit_hold book_and_hold(struct tarpit *t, const struct tarpit_wh
 
     if (r->time > 0 && more(owed, of_account) > 0 && r->pace && policy_is_verdict(offence)) {
         struct turn turn = late_turn(t, who, s, a, length, now);
-        if (turn.end == 0)
+        if (turn.end == 0) {
+            book_offence(t, who, s, a, offence, now);
             return hold_masked(t, s, false);
+        }
         ms = turn.end - now;
         turn_in = (int64_t)(turn.begin - now);
     } else if (s->secret) {
         ms = policy_masked_time(r); /* not T(n), for n would tell */
     }
-    book_offence(t, who, a, offence, now);
+    book_offence(t, who, s, a, offence, now);
     if (r->time == 0)
         return (struct tarpit_hold){0};
     enum tarpit_rule rule = s->correspondent ? RULE_CORRESPONDENT
@@ -287,7 +290,7 @@ struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who
 
     struct tarpit_hold hold = hold_turn(t, leave, now);
     if (offence != OFFENCE_NONE)
-        book_offence(t, who, &a, offence, now);
+        book_offence(t, who, &s, &a, offence, now);
     owe_until(t, who, now, hold.ms);
     return hold;
 }

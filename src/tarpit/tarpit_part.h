@@ -50,8 +50,8 @@ struct ledger_key tarpit_offender(const struct tarpit *t, const struct tarpit_wh
 bool tarpit_is_free(const struct tarpit_who *who);
 
 /* Books an offence on the client, its network and the account, and has good mail pay for it. */
-void book_offence(struct tarpit *t, const struct tarpit_who *who, const struct account *a,
-                  enum offence offence, uint64_t now);
+void book_offence(struct tarpit *t, const struct tarpit_who *who, const struct standing *s,
+                  const struct account *a, enum offence offence, uint64_t now);
 
 /* R15. */
 void book_trap(struct tarpit *t, const struct tarpit_who *who, const struct standing *s,

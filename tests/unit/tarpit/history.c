@@ -218,6 +218,11 @@ static void note(struct tarpit *t, struct outcome *o, const struct tarpit_who *w
     }
 }
 
+static bool follows_mail(enum event_kind k)
+{
+    return k == EVENT_GOOD || k == EVENT_BAD || k == EVENT_PASSED;
+}
+
 void history_run(const struct history *h, enum event_kind truth, struct tarpit *t,
                  struct outcome *outcome, uint64_t *now)
 {
@@ -234,8 +239,8 @@ void history_run(const struct history *h, enum event_kind truth, struct tarpit *
         *now += e->gap;
         decide_until(&run, *now);
         struct tarpit_who who = history_who(t, e->client);
-        if (e->domain)
-            tarpit_sender(t, &who, e->domain == 1 ? SPAN("one.example") : SPAN("two.example"));
+        if (e->domain || follows_mail(kind))
+            tarpit_sender(t, &who, e->domain == 2 ? SPAN("two.example") : SPAN("one.example"));
         *o = (struct outcome){.event = e, .asked = *now, .decided = *now};
         o->debt_asked = o->debt_decided = tarpit_debt(t, &who, *now);
         if (asks(kind))

@@ -160,7 +160,8 @@ static bool covered_clients_pass(const struct history *h, char why[256])
         if (good && o[i].debt_asked == 0 && o[i].debt_decided == 0 &&
             !waits_once(&h->rules, &o[i], &waited[o[i].event->client]) &&
             (o[i].hold.ms != 0 || o[i].hold.masked)) {
-            snprintf(why, 256, "event %u was held %.3fs", i, (double)o[i].hold.ms / 1e3);
+            snprintf(why, 256, "event %u was held %.3fs by %s", i, (double)o[i].hold.ms / 1e3,
+                     tarpit_rule_name(o[i].hold.rule));
             return false;
         }
     }
@@ -257,6 +258,7 @@ static bool senders_with_30_s_read_timers_are_told(const struct history *h, char
     history_run(h, EVENT_KINDS, &t, o, &now);
     for (unsigned c = 0; c < HISTORY_CLIENTS && ok; c++) {
         struct tarpit_who who = history_who(&t, c);
+        tarpit_sender(&t, &who, SPAN("one.example"));
         if (policy_paced(&t.rules, tarpit_debt(&t, &who, now)) ||
             policy_shielded(&t.rules, tarpit_debt(&t, &who, now)) || shares_turns(&t, &who, now) ||
             !has_nothing_under_way(&t, &who, now))
@@ -305,10 +307,15 @@ static bool the_second_try_is_told(const struct history *h, char why[256])
     history_run(h, EVENT_KINDS, &t, o, &now);
     for (unsigned c = 0; c < HISTORY_CLIENTS && ok; c++) {
         struct tarpit_who who = history_who(&t, c);
+        tarpit_sender(&t, &who, SPAN("one.example"));
         const struct tarpit_rules *r = &t.rules;
         double least = fmin(r->pace ? r->pace_after : INFINITY, r->patience_offences);
         if (r->shield > 0)
             least = fmin(least, r->shield);
+        /* Not one in deep debt that its correspondent can pay for once (R21). */
+        struct tarpit_who alone = history_who(&t, c);
+        if (tarpit_debt(&t, &alone, now) + 1 >= least)
+            continue;
         if (tarpit_debt(&t, &who, now) + 1 >= least || shares_turns(&t, &who, now) ||
             !has_nothing_under_way(&t, &who, now))
             continue;
