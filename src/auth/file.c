@@ -2,14 +2,17 @@
 #include "auth/file.h"
 
 #include <crypt.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "directory/lines.h"
+#include "smtp/address_list.h"
 
-enum { PASSWORD_MAX = 512, KIND_MAX = 64 };
+enum { PASSWORD_MAX = 512, KIND_MAX = 64, PENDING_MS = 10000 /* see settling */ };
 
 /* Lines whose passwords are checked in the same way and at the same cost. */
 struct kind {
@@ -25,7 +28,9 @@ struct file_auth {
     struct sipkey decoys;
     struct kind *kind; /* in order of their texts */
     size_t kinds, lines;
+    uint32_t logins; /* lines, whatever their hashes are */
     bool loaded;
+    bool settling;  /* a newer version comes, and may have what this one has not */
     bool all_scram; /* and there is one */
 };
 
@@ -60,7 +65,7 @@ static bool find(const struct file_auth *f, struct span user, struct span *hash,
     unsigned number = 0;
     bool exact = false, folded = false;
 
-    while (lines_next(&rest, &number, &line)) {
+    while (list_next(&rest, &number, &line)) {
         size_t colon = span_find(line, ':');
         struct span has = span_first(line, colon);
         bool same = colon < line.len && span_equal_fold(has, user), very = span_equal(has, user);
@@ -140,7 +145,7 @@ static void look_over(struct file_auth *f)
     free(f->kind);
     f->kind = NULL;
     f->kinds = f->lines = 0;
-    while (lines_next(&rest, &number, &line)) {
+    while (list_next(&rest, &number, &line)) {
         size_t colon = span_find(line, ':');
         if (count_line(f, hash_of(span_after(line, colon + (colon < line.len)))))
             f->lines++;
@@ -205,14 +210,12 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
     struct span line;
     unsigned number = 0, wrong = 0;
 
-    while (lines_next(&text, &number, &line)) {
+    (void)list_begin(&text); /* a mark of UTF-8 is no part of the first name */
+    while (list_next(&text, &number, &line)) {
         size_t colon = span_find(line, ':');
         struct span name = span_first(line, colon);
         const char *why = NULL;
-        if (span_starts_fold(line, SPAN("\xef\xbb\xbf"))) {
-            why = "begins with a byte order mark; save the file without one";
-            name = (struct span){0};
-        } else if (colon == line.len) {
+        if (colon == line.len) {
             why = "is no NAME:HASH";
             name = (struct span){0}; /* it may be a password */
         } else if (colon == 0) {
@@ -232,21 +235,86 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
 
 /* ---- reading ---- */
 
+static void forget(struct buf *text)
+{
+    if (text->at)
+        explicit_bzero(text->at, text->len);
+    buf_free(text);
+}
+
+/* Why a version is not taken: a warning that names no more of a line than its number, for it may be
+ * a password. */
+static void refuse(const struct file_auth *f, unsigned line, const char *why)
+{
+    const char *what = f->loaded ? "keeping the previous version"
+                                 : "there is no earlier version, so logins are put off (454)";
+
+    if (line)
+        log_warn("%s:%u: the line %s; %s", f->path, line, why, what);
+    else
+        log_warn("%s: %s; %s", f->path, why, what);
+}
+
+/* Whether all of *text is name:hash; *line: the first that is not (0: all of it); *lines of them.
+ */
+static const char *wrong_form(struct span *text, unsigned *number, uint32_t *lines)
+{
+    const char *wrong = list_begin(text);
+    struct span rest = *text, line;
+
+    *number = 0;
+    *lines = 0;
+    if (wrong)
+        return wrong;
+    while (list_next(&rest, number, &line)) {
+        size_t colon = span_find(line, ':');
+        if (colon == 0 || colon == line.len)
+            return "is no login; right would be NAME:HASH";
+        ++*lines;
+    }
+    return NULL;
+}
+
+unsigned file_auth_check_form(struct span text, const char *path, struct buf *said)
+{
+    unsigned number;
+    uint32_t lines;
+    const char *wrong = wrong_form(&text, &number, &lines);
+
+    if (wrong && number)
+        buf_addf(said, "%s:%u: the line %s\n", path, number, wrong);
+    else if (wrong)
+        buf_addf(said, "%s: %s\n", path, wrong);
+    return wrong != NULL;
+}
+
 static void reread(struct file_auth *f)
 {
-    struct buf text = {0}, old = f->text;
+    struct buf text = {0};
+    uint32_t lines;
+    unsigned number = 0;
     int r = lines_read(&f->mark, f->path, &text);
+    struct span sound = buf_span(&text);
+    const char *wrong = r < 0 ? strerror(-r) : wrong_form(&sound, &number, &lines);
 
-    if (r < 0) {
-        log_warn("%s: %s; what was read before is used on", f->path, strerror(-r));
+    if (r == -EAGAIN)
         return;
+    if (!wrong && f->loaded && !lines_may_shrink(f->logins, lines)) {
+        wrong = "less than half of its logins are left; `mirectl reload` takes it if that is right";
+        number = 0;
     }
-    f->text = text;
-    f->loaded = true;
-    if (old.at)
-        explicit_bzero(old.at, old.len);
-    buf_free(&old);
-    look_over(f);
+    if (wrong) {
+        refuse(f, number, wrong);
+    } else {
+        forget(&f->text);
+        buf_drop(&text, text.len - (uint32_t)sound.len); /* a mark of UTF-8 */
+        f->text = text;
+        text = (struct buf){0};
+        f->logins = lines;
+        f->loaded = true;
+        look_over(f);
+    }
+    forget(&text);
 }
 
 /* Equal, in a time that tells nothing of where they differ. */
@@ -301,11 +369,8 @@ struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys)
     }
     if (f)
         f->decoys = *decoys;
-    if (f &&
-        lines_changed(&f->mark, f->path, 0)) /* now: what breaks later leaves something to use on */
-        reread(f);
-    if (f)
-        f->mark.looked_ms = 0;
+    if (f && lines_look_now(&f->mark, f->path, clock_wall_ms()) == LINES_CHANGED)
+        reread(f); /* now: what breaks later leaves something to use on */
     return f;
 }
 
@@ -313,9 +378,7 @@ void file_auth_close(struct file_auth *f)
 {
     if (!f)
         return;
-    if (f->text.at)
-        explicit_bzero(f->text.at, f->text.len);
-    buf_free(&f->text);
+    forget(&f->text);
     free(f->kind);
     free(f->path);
     free(f);
@@ -323,8 +386,11 @@ void file_auth_close(struct file_auth *f)
 
 static bool is_there(struct file_auth *f, uint64_t now_ms)
 {
-    if (lines_changed(&f->mark, f->path, now_ms))
+    enum lines_look look = lines_look(&f->mark, f->path, now_ms, clock_wall_ms());
+
+    if (look == LINES_CHANGED)
         reread(f);
+    f->settling = look == LINES_SETTLING && now_ms < f->mark.changed_ms + PENDING_MS;
     return f->loaded;
 }
 
@@ -337,7 +403,7 @@ enum answer_result file_auth_check(struct file_auth *f, struct span user, struct
         return ANSWER_LATER;
     bool known = user.len > 0 && find(f, user, &hash, name);
     bool right = matches(known ? hash : like(f, user), password);
-    return known && right ? ANSWER_YES : ANSWER_NO;
+    return known && right ? ANSWER_YES : f->settling ? ANSWER_LATER : ANSWER_NO;
 }
 
 size_t file_auth_lines(const struct file_auth *f)

@@ -11,6 +11,9 @@
 
 struct file_auth;
 
+/* Of these only what makes a clerk refuse the file as a whole: a line that is no name:hash. */
+unsigned file_auth_check_form(struct span text, const char *path, struct buf *said);
+
 /* `decoys`: names that the file does not have are treated like lines of it that this key chooses.
  */
 struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys);

@@ -55,6 +55,8 @@
     M(DIRECTORY_DOWN_LDAP, GAUGE, "mired_directory_clerks_down", "source=\"ldap\"", "")            \
     M(DIRECTORY_DOWN_SOCKETMAP, GAUGE, "mired_directory_clerks_down", "source=\"socketmap\"", "")  \
     M(DIRECTORY_DOWN_BACKEND, GAUGE, "mired_directory_clerks_down", "source=\"backend\"", "")      \
+    M(DIRECTORY_KEPT, GAUGE, "mired_directory_clerks_kept", "source=\"file\"",                     \
+      "Clerks that answer by an earlier version, for the newest is wrong or much shorter.")        \
     M(QUESTIONS_DROPPED, COUNTER, "mired_directory_questions_dropped_total", "",                   \
       "Questions that lost their place among too many, and were answered 451.")                    \
     M(DNS_LISTED, COUNTER, "mired_dns_answers_total", "result=\"listed\"",                         \

@@ -296,6 +296,7 @@ int clerk_run(const struct clerk_kit *kit)
     struct directory_kit directory = {.config = kit->config,
                                       .cache = kit->cache,
                                       .places = kit->places,
+                                      .confirmed = kit->confirmed,
                                       .answered = recipient_answered,
                                       .arg = &c};
     int set = epoll_create1(EPOLL_CLOEXEC);

@@ -4,6 +4,7 @@
 #define MIRED_CLERK_CLERK_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/siphash.h"
@@ -19,6 +20,7 @@ struct clerk_kit {
     struct cache *cache;   /* what directories said; shared by all clerks */
     struct places *places; /* where backends with a name are, or NULL; the first clerk looks */
     uint32_t index;        /* which clerk */
+    bool confirmed;        /* begun by a reload: files are right as they are */
     int control;           /* channel to the master */
     int ask[ASK_QUEUES];   /* questions, to whichever clerk is idle; -1: others take those */
     int own;               /* questions to this one */

@@ -12,6 +12,7 @@
 #include "config/reader.h"
 #include "dns/name.h"
 #include "smtp/address.h"
+#include "smtp/address_list.h"
 
 static void check_file(struct reader *r, struct place at, const char *what, const char *path)
 {
@@ -81,13 +82,11 @@ static void check_traps(struct reader *r)
 
     for (size_t i = 0; i < c->traps.count; i++) {
         const char *text = c->traps.at[i];
-        const char *sign = strrchr(text, '@');
-        struct mailbox box = {{text, sign ? (size_t)(sign - text) : 0},
-                              span_of(sign ? sign + 1 : "")};
+        const char *right = NULL;
         char folded[ADDRESS_MAX * 4];
-        if (!sign || sign == text || mailbox_fold(&box, folded, sizeof folded) == 0) {
+        if (list_address(span_of(text), false, folded, sizeof folded, &right) == 0) {
             reader_wrong(r, reader_place(r, SECTION_TARPIT, 0, "traps"),
-                         "traps: \"%.80s\" is no address; right would be trap@example.org", text);
+                         "traps: \"%.80s\" is no address; right would be %s", text, right);
             continue;
         }
         free(c->traps.at[i]);

@@ -24,7 +24,7 @@
 
 enum { WAITING_MAX = 4096 /* errands that wait in one clerk */ };
 
-static bool open_all(struct directory *d, const struct places *places)
+static bool open_all(struct directory *d, const struct places *places, bool confirmed)
 {
     const struct config *config = d->config;
     struct askers_kit kit = {.most = d->most, .arg = d, .run = errand_run, .rest = errand_rest};
@@ -36,7 +36,7 @@ static bool open_all(struct directory *d, const struct places *places)
         return false;
     for (size_t i = 0; i < config->recipients_count; i++) {
         d->sources++;
-        if (!source_open(&d->source[i], d, places, &config->recipients[i]))
+        if (!source_open(&d->source[i], d, places, &config->recipients[i], confirmed))
             return false;
     }
     return true;
@@ -54,7 +54,7 @@ struct directory *directory_open(const struct directory_kit *kit)
     d->answered = kit->answered;
     d->arg = kit->arg;
     d->room = d->most = (kit->config->lookups + clerks - 1) / clerks;
-    if (!open_all(d, kit->places)) {
+    if (!open_all(d, kit->places, kit->confirmed)) {
         directory_close(d);
         return NULL;
     }
@@ -109,10 +109,10 @@ static int make_forms(const struct directory *d, struct span address, char *room
 static enum answer_result ask_file(struct source *s, struct span form)
 {
     uint64_t begun = clock_mono_us();
-    enum answer_result r = file_directory_has(s->file, form, clock_mono_ms());
+    enum answer_result r = file_directory_has(s->file, form, clock_mono_ms(), clock_wall_ms());
 
     source_took(s, clock_mono_us() - begun);
-    source_know(s, r == ANSWER_LATER);
+    source_know(s, !file_directory_loaded(s->file));
     return r;
 }
 

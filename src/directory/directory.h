@@ -36,6 +36,7 @@ struct directory_kit {
     const struct config *config;
     struct cache *cache;         /* shared with the other clerks */
     const struct places *places; /* where backends with a name are; NULL: none has one */
+    bool confirmed; /* by a reload: files are right as they are, also if they are much shorter */
     directory_answered *answered;
     void *arg;
 };
@@ -61,8 +62,8 @@ bool directory_ask(struct directory *d, const struct directory_asker *asker, str
 int directory_fd(const struct directory *d);
 void directory_read(struct directory *d);
 
-/* Tries sources that are down again, without waiting to be asked. Returns in how many ms to call it
- * again; -1: when somebody has been asked. */
+/* Looks whether files have changed, and tries sources that are down again, without waiting to be
+ * asked. Returns in how many ms to call it again; -1: when somebody has been asked. */
 int directory_look_after(struct directory *d);
 
 #endif

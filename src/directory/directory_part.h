@@ -35,6 +35,7 @@ struct source {
     struct cache_source cached;
     uint32_t running;         /* errands with threads */
     uint64_t spoke_us;        /* monotonic: when it last answered anybody */
+    bool kept;                /* a file's newest version is not taken */
     bool down;                /* as this clerk knows it; the cache knows better */
     char probe[ASK_TEXT_MAX]; /* what it was asked for when it could not be */
     size_t probe_len;
@@ -84,9 +85,12 @@ struct directory {
 
 /* False without memory, or when its password_file cannot be read. */
 bool source_open(struct source *s, const struct directory *d, const struct places *places,
-                 const struct config_recipients *r);
+                 const struct config_recipients *r, bool confirmed);
 void source_close(const struct directory *d, struct source *s);
 bool source_is_file(const struct source *s);
+
+/* Whether a file has changed, and whether its newest version is kept back. */
+void source_look(struct source *s);
 
 /* Up or down, as far as this clerk's gauge goes. */
 void source_know(struct source *s, bool down);

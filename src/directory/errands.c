@@ -238,6 +238,8 @@ int directory_look_after(struct directory *d)
     bool down = false;
 
     for (struct source *s = d->source; s < d->source + d->sources; s++) {
+        if (source_is_file(s))
+            source_look(s);
         if (!s->down || source_is_file(s))
             continue;
         if (!cache_is_down(d->cache, &s->cached))

@@ -1,18 +1,25 @@
 /* The `file` directory: a hash table of the file's own octets, made anew when the file changes.
  *
- * The text stays in one block; the table holds where each line begins. A file that cannot be read,
- * or has a line that is no address, changes nothing: the old table answers on, and a warning names
- * the line. */
+ * The text stays in one block; the table holds where each line begins. A version that cannot be
+ * read, has a line that is no address, or has less than half of the addresses of the one before,
+ * changes nothing: the old table answers on, and one warning says why. What has been taken is
+ * copied into the state folder, so that a restart beside a broken file finds it. */
 #include "directory/file.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/siphash.h"
 #include "directory/lines.h"
 #include "smtp/address.h"
+#include "smtp/address_list.h"
+
+enum { PENDING_MS = 10000 /* a NO is a LATER for so long while a newer version settles */ };
 
 struct table {
     struct buf text; /* folded lines, each "address\n" */
@@ -22,11 +29,14 @@ struct table {
 };
 
 struct file_directory {
-    char *path;
+    char *path, *copy; /* copy NULL: none is kept */
     struct lines_mark mark;
     struct table table;
     struct sipkey key;
-    bool loaded; /* has been read whole at least once */
+    uint64_t settling_ms; /* monotonic: since when a newer version settles; 0: none does */
+    bool loaded;          /* a version has been taken */
+    bool kept;            /* ... and the newest was not */
+    bool confirmed;       /* the next one may be shorter */
 };
 
 static void table_free(struct table *t)
@@ -53,39 +63,29 @@ static uint32_t *find(const struct table *t, const struct sipkey *key, struct sp
     }
 }
 
-/* A line as directories know addresses: "@domain" or a folded mailbox. 0: it is neither. */
-static size_t fold_line(struct span line, char *out, size_t room)
-{
-    size_t sign = line.len;
+/* Why a version is not taken. */
+struct refusal {
+    unsigned line; /* 0: not one line's fault */
+    char text[320];
+};
 
-    while (sign > 0 && line.at[sign - 1] != '@')
-        sign--;
-    if (sign == 0)
-        return 0;
-    struct span domain = span_after(line, sign);
-    if (sign > 1) {
-        struct mailbox box = {span_first(line, sign - 1), domain};
-        return mailbox_fold(&box, out, room);
-    }
-    struct mailbox any = {SPAN("x"), domain}; /* folds the domain as it is folded in addresses */
-    size_t len = mailbox_fold(&any, out, room);
-    if (len == 0)
-        return 0;
-    memmove(out, out + 1, len);
-    return len - 1;
-}
-
-static int fold_all(struct table *t, struct span text, const char *path)
+static int fold_all(struct table *t, struct span text, struct refusal *why)
 {
     char folded[ADDRESS_MAX * 4];
+    const char *right = list_begin(&text);
     struct span line;
     unsigned number = 0;
 
-    while (lines_next(&text, &number, &line)) {
-        size_t len = fold_line(line, folded, sizeof folded - 1);
+    if (right) {
+        snprintf(why->text, sizeof why->text, "%s", right);
+        return -EINVAL;
+    }
+    while (list_next(&text, &number, &line)) {
+        size_t len = list_address(line, true, folded, sizeof folded - 1, &right);
         if (len == 0) {
-            log_warn("%s:%u: no address: \"%.*s\"; what was read before is used on", path, number,
-                     (int)(line.len < 80 ? line.len : 80), line.at);
+            why->line = number;
+            snprintf(why->text, sizeof why->text, "\"%.*s\" is no address; right would be %s",
+                     (int)(line.len < 80 ? line.len : 80), line.at, right);
             return -EINVAL;
         }
         folded[len] = '\n';
@@ -94,6 +94,36 @@ static int fold_all(struct table *t, struct span text, const char *path)
         t->lines++;
     }
     return 0;
+}
+
+enum { TOLD_MAX = 20 };
+
+unsigned file_directory_check_lines(struct span text, const char *path, struct buf *said)
+{
+    char folded[ADDRESS_MAX * 4];
+    const char *right = list_begin(&text);
+    unsigned number = 0, wrong = 0, good = 0;
+    struct span line;
+
+    if (right) {
+        buf_addf(said, "%s: %s\n", path, right);
+        return 1;
+    }
+    while (list_next(&text, &number, &line)) {
+        if (list_address(line, true, folded, sizeof folded - 1, &right)) {
+            good++;
+        } else if (++wrong <= TOLD_MAX) {
+            buf_addf(said, "%s:%u: \"", path, number);
+            for (size_t i = 0; i < line.len && i < 80; i++)
+                buf_addf(said, "%c", line.at[i] >= ' ' && line.at[i] < 127 ? line.at[i] : '?');
+            buf_addf(said, "\" is no address; right would be %s\n", right);
+        }
+    }
+    if (wrong > TOLD_MAX)
+        buf_addf(said, "%s: %u more lines are wrong\n", path, wrong - TOLD_MAX);
+    if (!wrong && !good)
+        buf_addf(said, "%s: warning: there is no address in it\n", path);
+    return wrong;
 }
 
 static int index_all(struct table *t, const struct sipkey *key)
@@ -112,42 +142,185 @@ static int index_all(struct table *t, const struct sipkey *key)
     return 0;
 }
 
-static void reread(struct file_directory *f)
+/* A table of what `path` holds. 0, -EAGAIN (it is being written), or -errno and why. */
+static int read_table(struct file_directory *f, struct lines_mark *mark, const char *path,
+                      struct table *fresh, struct refusal *why)
 {
     struct buf text = {0};
-    struct table fresh = {0};
-    int r = lines_read(&f->mark, f->path, &text);
+    int r = lines_read(mark, path, &text);
 
     if (r < 0)
-        log_warn("%s: %s; what was read before is used on", f->path, strerror(-r));
-    else if ((r = fold_all(&fresh, buf_span(&text), f->path)) == 0)
-        r = index_all(&fresh, &f->key);
+        snprintf(why->text, sizeof why->text, "%s", strerror(-r));
+    else if ((r = fold_all(fresh, buf_span(&text), why)) == 0)
+        r = index_all(fresh, &f->key);
     buf_free(&text);
-    if (r < 0) {
-        table_free(&fresh);
-        return;
-    }
-    if (f->loaded)
-        log_info("%s has changed: %u recipients now", f->path, fresh.lines);
-    table_free(&f->table);
-    f->table = fresh;
-    f->loaded = true;
+    if (r < 0)
+        table_free(fresh);
+    return r;
 }
 
-struct file_directory *file_directory_open(const char *path)
+/* ---- the copy ---- */
+
+static char *copy_path(const char *state, const char *path)
+{
+    static const struct sipkey key = {0}; /* for a name only */
+    char *made = NULL;
+
+    if (!state || asprintf(&made, "%s/recipients-%016llx", state,
+                           (unsigned long long)siphash(&key, path, strlen(path))) < 0)
+        return NULL;
+    return made;
+}
+
+/* Whether the copy is of this version already, as another clerk has made it. */
+static bool is_copied(struct file_directory *f, struct span wanted)
+{
+    struct lines_mark mark = {0};
+    struct buf text = {0};
+    bool equal = lines_read(&mark, f->copy, &text) == 0 && span_equal(buf_span(&text), wanted);
+
+    buf_free(&text);
+    return equal;
+}
+
+static int write_whole(int fd, struct span text)
+{
+    while (text.len) {
+        ssize_t n = write(fd, text.at, text.len);
+        if (n < 0 && errno != EINTR)
+            return -errno;
+        text = span_after(text, n > 0 ? (size_t)n : 0);
+    }
+    return fdatasync(fd) < 0 ? -errno : 0;
+}
+
+static int write_copy(const char *to, const char *part, struct span text)
+{
+    int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int error = fd < 0 ? -errno : write_whole(fd, text);
+
+    if (fd >= 0)
+        close(fd);
+    if (!error && rename(part, to) < 0)
+        error = -errno;
+    if (error && fd >= 0)
+        unlink(part);
+    return error;
+}
+
+static void keep_copy(struct file_directory *f)
+{
+    struct buf text = {0};
+    char part[4200];
+
+    if (!f->copy)
+        return;
+    snprintf(part, sizeof part, "%s.%ld", f->copy, (long)getpid());
+    int error = buf_addf(&text, "# mired's copy of %s, which it falls back on\n", f->path);
+    if (!error)
+        error = buf_add_span(&text, buf_span(&f->table.text));
+    if (!error && !is_copied(f, buf_span(&text)))
+        error = write_copy(f->copy, part, buf_span(&text));
+    if (error)
+        log_warn("%s cannot be written: %s; after a restart there is no earlier version of %s to "
+                 "fall back on",
+                 f->copy, strerror(-error), f->path);
+    buf_free(&text);
+}
+
+static void load_copy(struct file_directory *f)
+{
+    struct lines_mark mark = {0};
+    struct table copy = {0};
+    struct refusal why = {0};
+
+    if (f->copy && read_table(f, &mark, f->copy, &copy, &why) == 0 && copy.lines > 0) {
+        f->table = copy;
+        f->loaded = true;
+    } else {
+        table_free(&copy);
+    }
+}
+
+/* ---- versions ---- */
+
+static void take(struct file_directory *f, struct table *fresh)
+{
+    if (f->loaded && f->mark.looked_ms)
+        log_info("%s has changed: %u recipients now", f->path, fresh->lines);
+    table_free(&f->table);
+    f->table = *fresh;
+    f->loaded = true;
+    f->kept = f->confirmed = false;
+    keep_copy(f);
+}
+
+static void refuse(struct file_directory *f, const struct refusal *why)
+{
+    char where[16] = "";
+
+    if (why->line)
+        snprintf(where, sizeof where, ":%u", why->line);
+    if (f->loaded)
+        log_warn("%s%s: %s; keeping the previous version", f->path, where, why->text);
+    else
+        log_error("%s%s: %s; there is no earlier version, so its recipients are put off (451)",
+                  f->path, where, why->text);
+    f->kept = true;
+}
+
+/* Less than half of the addresses, or none where none were known: an export that failed. */
+static bool has_shrunk(const struct file_directory *f, const struct table *fresh,
+                       struct refusal *why)
+{
+    if (f->confirmed ||
+        (f->loaded ? lines_may_shrink(f->table.lines, fresh->lines) : fresh->lines > 0))
+        return false;
+    if (f->loaded)
+        snprintf(why->text, sizeof why->text,
+                 "%u addresses after %u; `mirectl reload` takes it if that is right", fresh->lines,
+                 f->table.lines);
+    else
+        snprintf(why->text, sizeof why->text,
+                 "no address in it; `mirectl reload` takes it if that is right");
+    return true;
+}
+
+static void reread(struct file_directory *f)
+{
+    struct table fresh = {0};
+    struct refusal why = {0};
+    int r = read_table(f, &f->mark, f->path, &fresh, &why);
+
+    if (r == -EAGAIN)
+        return;
+    if (r < 0) {
+        refuse(f, &why);
+    } else if (has_shrunk(f, &fresh, &why)) {
+        refuse(f, &why);
+        table_free(&fresh);
+    } else {
+        take(f, &fresh);
+    }
+}
+
+struct file_directory *file_directory_open(const char *path, const char *state, bool confirmed,
+                                           uint64_t wall_ms)
 {
     struct file_directory *f = calloc(1, sizeof *f);
 
     if (!f)
         return NULL;
     f->path = strdup(path);
+    f->copy = copy_path(state, path);
     if (!f->path) {
-        free(f);
+        file_directory_close(f);
         return NULL;
     }
-    if (lines_changed(&f->mark, f->path, 0)) /* now: what breaks later leaves something to use on */
-        reread(f);
-    f->mark.looked_ms = 0;
+    f->confirmed = confirmed;
+    load_copy(f);
+    if (lines_look_now(&f->mark, f->path, wall_ms) == LINES_CHANGED)
+        reread(f); /* now: what breaks later leaves something to use on */
     return f;
 }
 
@@ -156,15 +329,37 @@ void file_directory_close(struct file_directory *f)
     if (!f)
         return;
     table_free(&f->table);
+    free(f->copy);
     free(f->path);
     free(f);
 }
 
-enum answer_result file_directory_has(struct file_directory *f, struct span line, uint64_t now_ms)
+void file_directory_look(struct file_directory *f, uint64_t now_ms, uint64_t wall_ms)
 {
-    if (lines_changed(&f->mark, f->path, now_ms))
+    enum lines_look look = lines_look(&f->mark, f->path, now_ms, wall_ms);
+
+    if (look == LINES_CHANGED)
         reread(f);
+    f->settling_ms = look == LINES_SETTLING ? f->mark.changed_ms : 0;
+}
+
+enum answer_result file_directory_has(struct file_directory *f, struct span line, uint64_t now_ms,
+                                      uint64_t wall_ms)
+{
+    file_directory_look(f, now_ms, wall_ms);
     if (!f->loaded)
         return ANSWER_LATER;
-    return *find(&f->table, &f->key, line) ? ANSWER_YES : ANSWER_NO;
+    if (*find(&f->table, &f->key, line))
+        return ANSWER_YES;
+    return f->settling_ms && now_ms < f->settling_ms + PENDING_MS ? ANSWER_LATER : ANSWER_NO;
+}
+
+bool file_directory_keeps(const struct file_directory *f)
+{
+    return f->kept;
+}
+
+bool file_directory_loaded(const struct file_directory *f)
+{
+    return f->loaded;
 }

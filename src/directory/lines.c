@@ -4,35 +4,105 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
-enum { LOOK_MS = 1000 };
+enum {
+    YOUNG_MS = 2000, /* lines_look_now(): older files are nobody's work in progress */
+    TWICE_MS = 20,   /* how long it looks away, and how often */
+    TWICE_TIMES = 5,
+};
+
+static bool same_time(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
+}
 
 static bool same(const struct stat *a, const struct stat *b)
 {
     return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_size == b->st_size &&
-           a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
+           same_time(&a->st_mtim, &b->st_mtim) && same_time(&a->st_ctim, &b->st_ctim);
 }
 
-bool lines_changed(struct lines_mark *m, const char *path, uint64_t now_ms)
+/* Another file than before, whose name or owner was given to it after its last octet: somebody has
+ * written it elsewhere and moved it here. While it is written both times are the same. */
+static bool was_moved_here(const struct stat *before, const struct stat *now)
+{
+    return (before->st_ino != now->st_ino || before->st_dev != now->st_dev) &&
+           !same_time(&now->st_ctim, &now->st_mtim);
+}
+
+/* How old the last change is; 0 for one of the future. */
+static uint64_t age_ms(const struct stat *s, uint64_t wall_ms)
+{
+    uint64_t changed = (uint64_t)s->st_mtim.tv_sec * 1000 + (uint64_t)s->st_mtim.tv_nsec / 1000000;
+
+    return s->st_mtim.tv_sec >= 0 && changed < wall_ms ? wall_ms - changed : 0;
+}
+
+static bool look(struct lines_mark *m, const char *path, struct stat *now)
+{
+    if (stat(path, now) == 0)
+        return true;
+    if (!m->warned)
+        log_warn("%s: %s; keeping the previous version", path, strerror(errno));
+    m->warned = true;
+    return false;
+}
+
+/* What a look at `now` comes to. */
+static enum lines_look judge(struct lines_mark *m, const struct stat *now, uint64_t now_ms,
+                             uint64_t wall_ms)
+{
+    m->warned = false;
+    if (same(&m->seen, now)) {
+        m->coming_ms = 0;
+        return LINES_SAME;
+    }
+    if (!m->coming_ms)
+        m->changed_ms = now_ms;
+    if (!m->coming_ms || !same(&m->coming, now)) {
+        m->coming = *now;
+        m->coming_ms = now_ms;
+    }
+    bool settled = was_moved_here(&m->seen, now) || age_ms(now, wall_ms) >= LINES_SETTLE_MS ||
+                   now_ms >= m->coming_ms + LINES_SETTLE_MS;
+    return settled ? LINES_CHANGED : LINES_SETTLING;
+}
+
+enum lines_look lines_look(struct lines_mark *m, const char *path, uint64_t now_ms,
+                           uint64_t wall_ms)
 {
     struct stat now;
 
-    if (m->looked_ms && now_ms < m->looked_ms + LOOK_MS)
-        return false;
-    m->looked_ms = now_ms ? now_ms : 1;
-    if (stat(path, &now) < 0) {
-        if (!m->warned)
-            log_warn("%s: %s; what was read before is used on", path, strerror(errno));
-        m->warned = true;
-        return false;
+    now_ms = now_ms ? now_ms : 1;
+    if (m->looked_ms && now_ms < m->looked_ms + LINES_LOOK_MS)
+        return m->coming_ms ? LINES_SETTLING : LINES_SAME;
+    m->looked_ms = now_ms;
+    if (look(m, path, &now))
+        return judge(m, &now, now_ms, wall_ms);
+    m->coming_ms = 0;
+    return LINES_SAME;
+}
+
+enum lines_look lines_look_now(struct lines_mark *m, const char *path, uint64_t wall_ms)
+{
+    const struct timespec moment = {.tv_nsec = TWICE_MS * 1000000L};
+    struct stat first, now;
+
+    if (!look(m, path, &first))
+        return LINES_SAME;
+    now = first;
+    for (int i = 0; i < TWICE_TIMES && age_ms(&first, wall_ms) < YOUNG_MS; i++) {
+        nanosleep(&moment, NULL);
+        if (!look(m, path, &now))
+            return LINES_SAME;
+        if (!same(&first, &now))
+            return LINES_SETTLING;
     }
-    if (same(&m->seen, &now))
-        return false;
-    m->warned = false;
-    return true;
+    return LINES_CHANGED;
 }
 
 static int read_all(int fd, struct buf *text)
@@ -52,13 +122,23 @@ static int read_all(int fd, struct buf *text)
 
 int lines_read(struct lines_mark *m, const char *path, struct buf *text)
 {
+    struct stat before, after;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     int r = fd < 0 ? -errno : 0;
 
-    if (r == 0 && fstat(fd, &m->seen) < 0)
+    if (r == 0 && fstat(fd, &before) < 0)
         r = -errno;
     if (r == 0)
         r = read_all(fd, text);
+    if (r == 0 && fstat(fd, &after) < 0)
+        r = -errno;
+    if (r == 0 && !same(&before, &after))
+        r = -EAGAIN;
+    if (r != -EAGAIN) { /* what cannot be read is not tried again until it changes */
+        if (fd >= 0 || stat(path, &before) == 0)
+            m->seen = before;
+        m->coming_ms = 0;
+    }
     if (fd >= 0)
         close(fd);
     if (r < 0)
@@ -66,18 +146,7 @@ int lines_read(struct lines_mark *m, const char *path, struct buf *text)
     return r;
 }
 
-bool lines_next(struct span *rest, unsigned *number, struct span *line)
+bool lines_may_shrink(uint32_t before, uint32_t now)
 {
-    while (rest->len) {
-        size_t end = span_find(*rest, '\n');
-        struct span whole = span_first(*rest, end);
-        *rest = span_after(*rest, end + (end < rest->len));
-        ++*number;
-        if (whole.len && whole.at[whole.len - 1] == '\r')
-            whole.len--;
-        *line = span_trim(whole);
-        if (line->len && line->at[0] != '#')
-            return true;
-    }
-    return false;
+    return (uint64_t)now * 2 >= before;
 }

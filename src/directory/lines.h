@@ -1,5 +1,9 @@
 /* Files of lines that clerks reread when they change: recipients, passwords. Private to directory
- * and auth. */
+ * and auth.
+ *
+ * A file may be looked at while somebody writes it. A new version is read when it has been renamed
+ * into place, or has not changed for LINES_SETTLE_MS; until then the earlier one answers on. What
+ * the new version says is the caller's to judge: it takes it or keeps the earlier one. */
 #ifndef MIRED_DIRECTORY_LINES_H
 #define MIRED_DIRECTORY_LINES_H
 
@@ -9,23 +13,42 @@
 
 #include "base/bytes.h"
 
-/* What a file looked like when it was read; zero at first. */
-struct lines_mark {
-    struct stat seen;
-    uint64_t looked_ms; /* monotonic; stat at most once a second */
-    bool warned;
+enum {
+    LINES_LOOK_MS = 1000,   /* a file is looked at this often at most */
+    LINES_SETTLE_MS = 3000, /* unchanged for so long: nobody is writing it any more */
 };
 
-/* Whether the file must be read (again): it looks other than `m` knows. now_ms is monotonic. A file
- * that cannot be looked at is warned about once, and not read. */
-bool lines_changed(struct lines_mark *m, const char *path, uint64_t now_ms);
+/* What a file looked like; zero at first. Times are ms. */
+struct lines_mark {
+    struct stat seen;    /* the version that was read last, taken or not */
+    struct stat coming;  /* a newer one, not read yet */
+    uint64_t coming_ms;  /* monotonic: when it was first seen like this; 0: there is none */
+    uint64_t changed_ms; /* monotonic: when the first of its changes was seen */
+    uint64_t looked_ms;  /* monotonic */
+    bool warned;         /* that it cannot be looked at */
+};
 
-/* All of the file, owned by the caller (buf_free), or -errno. A file that changes meanwhile is read
- * again by the next look. */
+enum lines_look {
+    LINES_SAME,     /* nothing newer than what was read */
+    LINES_SETTLING, /* it has just changed, and may be changing still */
+    LINES_CHANGED,  /* read it */
+};
+
+/* Looks at the file at `now_ms` (monotonic) and `wall_ms`. One that cannot be looked at is warned
+ * about once, and the same. */
+enum lines_look lines_look(struct lines_mark *m, const char *path, uint64_t now_ms,
+                           uint64_t wall_ms);
+
+/* The same without waiting, for who has no earlier version, or has been told that this one is
+ * right: only a file that changes while it is looked at, for a tenth of a second, settles. */
+enum lines_look lines_look_now(struct lines_mark *m, const char *path, uint64_t wall_ms);
+
+/* All of the file, owned by the caller (buf_free), or -errno. -EAGAIN: it changed meanwhile and
+ * must be looked at again. */
 int lines_read(struct lines_mark *m, const char *path, struct buf *text);
 
-/* The next line that is neither empty nor a comment, trimmed; *number counts lines from 1. False at
- * the end. */
-bool lines_next(struct span *rest, unsigned *number, struct span *line);
+/* Whether a version with `now` lines may follow one with `before`: one with less than half of them
+ * is more likely an export that failed. */
+bool lines_may_shrink(uint32_t before, uint32_t now);
 
 #endif

@@ -80,13 +80,13 @@ static bool lines_open(struct source *s, const struct directory *d, const struct
 }
 
 bool source_open(struct source *s, const struct directory *d, const struct places *places,
-                 const struct config_recipients *r)
+                 const struct config_recipients *r, bool confirmed)
 {
     struct buf text = {0};
 
     s->config = r;
     if (source_is_file(s))
-        s->file = file_directory_open(r->path);
+        s->file = file_directory_open(r->path, d->config->state, confirmed, clock_wall_ms());
     bool good = (source_is_file(s) ? s->file != NULL : lines_open(s, d, places)) &&
                 describe(&text, d->config, r) == 0;
     if (good)
@@ -109,6 +109,15 @@ void source_close(const struct directory *d, struct source *s)
 }
 
 /* ---- up or down ---- */
+
+void source_look(struct source *s)
+{
+    file_directory_look(s->file, clock_mono_ms(), clock_wall_ms());
+    bool kept = file_directory_keeps(s->file);
+    if (kept != s->kept)
+        metric_add(METRIC_DIRECTORY_KEPT, kept ? 1 : -1);
+    s->kept = kept;
+}
 
 void source_know(struct source *s, bool down)
 {

@@ -16,6 +16,7 @@
 
 #include "auth/file.h"
 #include "config/config.h"
+#include "directory/file.h"
 #include "master/privileges.h"
 #include "worker/suspects.h"
 #include "worker/tls.h"
@@ -158,8 +159,11 @@ static void check_files(struct check *c)
 {
     const struct config *config = c->config;
 
-    for (size_t i = 0; i < config->recipients_count; i++)
+    for (size_t i = 0; i < config->recipients_count; i++) {
         check_file(c, config->recipients[i].password_file, check_secret);
+        if (config->recipients[i].kind == RECIPIENTS_FILE)
+            check_file(c, config->recipients[i].path, file_directory_check_lines);
+    }
     for (size_t i = 0; i < config->auth_count; i++)
         if (config->auth[i].kind == AUTH_FILE)
             check_file(c, config->auth[i].path, file_auth_check_lines);
@@ -191,5 +195,20 @@ unsigned check_all(const struct config *config, bool quick, struct buf *said)
     check_certificates(&c);
     if (known && !quick)
         check_files(&c);
+    return c.wrong;
+}
+
+unsigned check_lists(const struct config *config, struct buf *said)
+{
+    struct check c = {.config = config, .said = said};
+
+    if (!check_user(&c))
+        return c.wrong;
+    for (size_t i = 0; i < config->recipients_count; i++)
+        if (config->recipients[i].kind == RECIPIENTS_FILE)
+            check_file(&c, config->recipients[i].path, file_directory_check_lines);
+    for (size_t i = 0; i < config->auth_count; i++)
+        if (config->auth[i].kind == AUTH_FILE)
+            check_file(&c, config->auth[i].path, file_auth_check_form);
     return c.wrong;
 }

@@ -14,4 +14,8 @@ struct config;
  * many lines are without that mark. */
 unsigned check_all(const struct config *config, bool quick, struct buf *said);
 
+/* Only what would make clerks refuse a file of recipients or passwords as a whole. A reload begins
+ * clerks that have no earlier version of it. */
+unsigned check_lists(const struct config *config, struct buf *said);
+
 #endif

@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "master/activation.h"
+#include "master/check.h"
 #include "master/notify.h"
 
 enum {
@@ -109,10 +110,16 @@ void master_reload(struct master *m, struct asker asker)
         return;
     }
     notify_tell("RELOADING=1\nMONOTONIC_USEC=%lu", (unsigned long)clock_mono_us());
-    if (config_read(m->config_file, &config, &errors) == 0) {
+    int read = config_read(m->config_file, &config, &errors);
+    if (read == 0) {
         master_log_lines(LOG_WARN, &errors);
         buf_free(&errors);
         keep_fixed(m, config);
+    }
+    if (read == 0 && check_lists(config, &errors) > 0) {
+        config_free(config);
+    } else if (read == 0) {
+        buf_free(&errors); /* warnings; whose files they are say so, too */
         if (generation_start(m, config, asker, 0, &errors) == 0) {
             buf_free(&errors);
             return; /* the answer comes when it serves */

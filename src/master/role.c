@@ -245,6 +245,7 @@ static int run_clerk(struct master *m, const struct child *c)
         .cache = m->house.answers,
         .places = g->places,
         .index = c->index,
+        .confirmed = g->state == GENERATION_COMING && m->current && m->current->config,
         .control = c->channel.fd,
         .ask = {g->ask[ASK_FIRST][0], for_strangers ? g->ask[ASK_STRANGERS][0] : -1},
         .own = g->own[c->index][0],

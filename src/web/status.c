@@ -59,9 +59,10 @@ static json_t *directories(const struct web *w)
 
     for (size_t i = 0; i < config->recipients_count; i++) {
         const struct config_recipients *r = &config->recipients[i];
-        json_array_append_new(list,
-                              json_pack("{s:s, s:s*, s:b}", "kind", config_recipients_name(r->kind),
-                                        "path", r->path, "up", web_directory_is_up(w, r->kind)));
+        bool kept = r->kind == RECIPIENTS_FILE && sum(w, METRIC_DIRECTORY_KEPT) > 0;
+        json_array_append_new(list, json_pack("{s:s, s:s*, s:b, s:b}", "kind",
+                                              config_recipients_name(r->kind), "path", r->path,
+                                              "up", web_directory_is_up(w, r->kind), "kept", kept));
     }
     return list;
 }

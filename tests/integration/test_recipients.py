@@ -98,7 +98,7 @@ def test_the_list_is_read_again_when_it_changes(mired):
     with m.recipients.open("a") as f:
         f.write("dave@example.test\n")
     wait_verdict(m, "dave@example.test", 250)
-    m.recipients.write_text("dave@example.test\n")
+    m.recipients.write_text("dave@example.test\ncarol@example.test\n")
     wait_verdict(m, "alice@example.test", 550)
 
 

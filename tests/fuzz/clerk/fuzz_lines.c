@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 #include "directory/file.h"
+#include "smtp/address.h"
+#include "smtp/address_list.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -26,10 +28,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    struct file_directory *f = file_directory_open(path);
+    struct file_directory *f = file_directory_open(path, NULL, true, (uint64_t)1 << 60);
     if (f) {
-        file_directory_has(f, SPAN("alice@example.test"), 5000);
-        file_directory_has(f, (struct span){(const char *)data, size < 300 ? size : 300}, 5000);
+        struct span text = {(const char *)data, size}, line;
+        const char *right;
+        char folded[ADDRESS_MAX * 4];
+        unsigned number = 0;
+        bool sound = file_directory_check_lines(text, path, &(struct buf){0}) == 0;
+
+        if (sound != file_directory_loaded(f))
+            __builtin_trap(); /* -t and the clerk judge alike */
+        (void)list_begin(&text);
+        while (sound && list_next(&text, &number, &line)) {
+            size_t len = list_address(line, true, folded, sizeof folded - 1, &right);
+            if (file_directory_has(f, (struct span){folded, len}, 5000, 1005000) != ANSWER_YES)
+                __builtin_trap();
+        }
         file_directory_close(f);
     }
     close(fd);

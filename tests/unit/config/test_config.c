@@ -137,7 +137,15 @@ static void test_each_wrong_value_is_named_with_what_would_be_right(void **state
         {"backend \"ftp://x\" { }\n", "mired.conf:5", "ftp"},
         {"recipients \"telepathy\" { }\n", "mired.conf:5", "telepathy"},
         {"recipients \"file\" { }\n", "mired.conf:5", "path"},
-        {"tarpit { traps = { \"nobody\" } }\n", "mired.conf:5", "trap@example.org"},
+        {"tarpit { traps = { \"nobody\" } }\n", "mired.conf:5", "an address with its domain"},
+        /* field notes 3: what matches nobody is no trap */
+        {"tarpit { traps = { \"bait@example.test OK\" } }\n", "mired.conf:5", "the address alone"},
+        {"tarpit { traps = { \"a@x.test, b@x.test\" } }\n", "mired.conf:5", "one address a line"},
+        {"tarpit { traps = { \"<bait@x.test>\" } }\n", "mired.conf:5", "without <"},
+        {"tarpit { traps = { \"smtp:bait@x.test\" } }\n", "mired.conf:5", "before it"},
+        {"tarpit { traps = { \"@example.test\" } }\n", "mired.conf:5", "alice@example.org"},
+        {"tarpit { traps = { \"*@example.test\" } }\n", "mired.conf:5", "alice@example.org"},
+        {"domains = { \"*.example.test\" }\n", "mired.conf:5", "each domain by its name"},
         {"tarpit { time = 60s max = 30s }\n", "mired.conf:5", "max"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
