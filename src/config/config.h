@@ -141,6 +141,7 @@ struct config {
     enum nul nul;
     struct config_strings web_listen;
     char *web_token_file;
+    struct config_strings web_names; /* that Host may have, beside our own */
 };
 
 /* Reads `path`. Returns 0 and the configuration (the caller's; config_free), or -1 with every error

@@ -119,6 +119,7 @@ const struct key keys_dnswl[] = {{"reply", KEY_TEXTS, AT(config_list, reply)}, E
 
 const struct key keys_web[] = {{"listen", KEY_TEXTS, AT(config, web_listen)},
                                {"token_file", KEY_TEXT, AT(config, web_token_file)},
+                               {"names", KEY_TEXTS, AT(config, web_names)},
                                END};
 
 struct fleet_place { /* only its shape is used, until there is a fleet */

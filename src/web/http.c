@@ -1,24 +1,27 @@
-/* The page, /metrics and live numbers, over libmicrohttpd on the web process' own loop: doors,
- * routes and what all answers have in common. The stream of events is stream.c, what is told
- * live.c, what may be changed change.c.
+/* The page, /metrics and live numbers, over libmicrohttpd on the web process' own loop: routes, and
+ * what all answers have in common. Sockets and the first look at a request are door.c's. The stream
+ * of events is stream.c, what is told live.c, what may be changed change.c.
  *
  * No file is read while serving: the page is built in, Debian's Chart.js with it. */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/sockaddr.h"
 #include "config/config.h"
 #include "web/http_part.h"
 #include "web/page.h"
 #include "web/web_part.h"
 
-/* Of the library, at the end: whoever has connected is taken in before the door is shut. */
-enum { ACCEPT_TURNS = 4 };
+enum {
+    RUNS_MAX = 64,       /* of the library in one turn of the loop */
+    EXCHANGE_MS = 30000, /* from the whole header to the last octet of the answer */
+    EXCHANGES_MAX = 128, /* that the library has at once */
+    EXCHANGES_ROOM = 96, /* beyond this the oldest has to go */
+};
 
 /* ---- answers ---- */
 
@@ -134,12 +137,89 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
     return get(h, c, path);
 }
 
+/* ---- exchanges ---- */
+
+/* Both sides are ended: the library finds that out, and closes. */
+static void cut(struct http *h, bool oldest)
+{
+    for (struct ring *r = h->exchanges.next; r != &h->exchanges; r = r->next) {
+        struct exchange *e = (struct exchange *)r; /* link is first */
+        if (e->endless || (!oldest && e->until > h->web->loop.now))
+            continue;
+        shutdown(e->fd, SHUT_RDWR);
+        if (oldest)
+            return;
+    }
+}
+
+static void exchange_begins(struct http *h, struct MHD_Connection *c, void **context)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CONNECTION_FD);
+    struct exchange *e = info ? calloc(1, sizeof *e) : NULL;
+
+    *context = e;
+    if (!e)
+        return;
+    if (h->exchange_count >= EXCHANGES_ROOM)
+        cut(h, true);
+    *e = (struct exchange){.fd = info->connect_fd, .until = h->web->loop.now + EXCHANGE_MS};
+    ring_add(&h->exchanges, &e->link);
+    h->exchange_count++;
+}
+
+static void exchange_changes(void *arg, struct MHD_Connection *c, void **context,
+                             enum MHD_ConnectionNotificationCode what)
+{
+    struct http *h = arg;
+    struct exchange *e = *context;
+
+    if (what == MHD_CONNECTION_NOTIFY_STARTED) {
+        exchange_begins(h, c, context);
+    } else if (e) {
+        ring_remove(&e->link);
+        h->exchange_count--;
+        free(e);
+        *context = NULL;
+    }
+}
+
+void http_is_endless(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+    if (info && info->socket_context)
+        ((struct exchange *)info->socket_context)->endless = true;
+}
+
 /* ---- ticks ---- */
+
+/* The library reads a buffer's worth at a time and then wants to be run again: once an event would
+ * make a large request crawl. */
+void http_run(struct door *d)
+{
+    MHD_UNSIGNED_LONG_LONG ms = 1;
+
+    for (int i = 0; i < RUNS_MAX; i++) {
+        MHD_run(d->daemon);
+        loop_moved(&d->http->web->loop);
+        if (MHD_get_timeout(d->daemon, &ms) != MHD_YES || ms > 0)
+            return;
+    }
+    loop_alarm(&d->http->web->loop, &d->again, d->http->web->loop.now);
+}
+
+static void run_again(struct loop *loop, struct alarm *a)
+{
+    http_run((struct door *)((char *)a - offsetof(struct door, again)));
+    web_end_when_done(web_of(loop));
+}
 
 static void run_all(struct http *h)
 {
     for (unsigned i = 0; i < h->doors; i++)
-        MHD_run(h->door[i].daemon);
+        http_run(&h->door[i]);
 }
 
 void http_tell_now(struct http *h)
@@ -153,6 +233,7 @@ static void tick(struct loop *loop, struct alarm *a)
     struct http *h = web_of(loop)->http;
 
     live_tick(h);
+    cut(h, false);
     http_tell_now(h);
     run_all(h);
     loop_alarm(loop, a, loop->now + HTTP_TICK_MS);
@@ -163,34 +244,55 @@ static void tick(struct loop *loop, struct alarm *a)
 
 static void door_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
-    MHD_run(((struct door *)watch)->daemon);
+    http_run((struct door *)watch);
     web_end_when_done(web_of(loop));
 }
 
 static bool open_door(struct http *h, const char *listen)
 {
     struct door *d = &h->door[h->doors];
-    struct sockaddr_storage sa;
     struct addr a;
 
     if (!addr_parse_port(span_of(listen), &a))
         return false;
-    addr_to_sockaddr(&a, &sa);
-    unsigned flags =
-        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | (a.family == ADDR_IP6 ? MHD_USE_IPv6 : 0);
-    /* Reused: at a reload the web process before this one still listens. */
-    d->daemon =
-        MHD_start_daemon(flags, a.port, NULL, NULL, answer, h, MHD_OPTION_SOCK_ADDR, &sa,
-                         MHD_OPTION_LISTENING_ADDRESS_REUSE, 1u, MHD_OPTION_CONNECTION_LIMIT, 128u,
-                         MHD_OPTION_CONNECTION_TIMEOUT, 60u, MHD_OPTION_END);
+    *d = (struct door){.http = h, .listening.fd = -1, .again.due = run_again};
+    d->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, answer,
+        h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)EXCHANGES_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 60u,
+        MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, exchange_changes, h,
+        MHD_OPTION_END);
     if (!d->daemon) {
         log_error("the page cannot be served at %s: %s", listen, strerror(errno));
         return false;
     }
+    h->doors++;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(d->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     d->watch = (struct watch){.fd = info->epoll_fd, .events = EPOLLIN, .ready = door_ready};
-    h->doors++;
-    return loop_watch(&h->web->loop, &d->watch) == 0;
+    int error = loop_watch(&h->web->loop, &d->watch);
+    if (!error)
+        error = door_listen(d, &a);
+    if (error)
+        log_error("the page cannot be served at %s: %s", listen, strerrordesc_np(-error));
+    return !error;
+}
+
+/* What others may call us: `hostname`, the machine's name, and `names`. */
+static bool gather_names(struct http *h, const struct config *config)
+{
+    char machine[256] = "";
+
+    h->names = calloc(config->web_names.count + 3, sizeof *h->names);
+    if (!h->names)
+        return false;
+    if (gethostname(machine, sizeof machine - 1) == 0 && machine[0])
+        h->names[h->name_count++] = strdup(machine);
+    h->names[h->name_count++] = strdup(config->hostname);
+    for (size_t i = 0; i < config->web_names.count; i++)
+        h->names[h->name_count++] = strdup(config->web_names.at[i]);
+    for (size_t i = 0; i < h->name_count; i++)
+        if (!h->names[i])
+            return false;
+    return true;
 }
 
 int http_open(struct web *w)
@@ -204,6 +306,10 @@ int http_open(struct web *w)
         return -ENOMEM;
     w->http = h;
     h->web = w;
+    ring_init(&h->guests);
+    ring_init(&h->exchanges);
+    if (!gather_names(h, config))
+        return -ENOMEM;
     int error = live_open(h);
     if (error)
         return error;
@@ -223,16 +329,17 @@ void http_finish(struct web *w)
         return;
     h->finishing = true;
     stream_wake_all(h);
-    for (int turn = 0; turn < ACCEPT_TURNS; turn++)
-        run_all(h);
     for (unsigned i = 0; i < h->doors; i++)
-        close(MHD_quiesce_daemon(h->door[i].daemon));
+        door_shut(&h->door[i]);
+    run_all(h);
 }
 
 bool http_is_busy(const struct web *w)
 {
     const struct http *h = w->http;
 
+    if (h && h->guest_count)
+        return true;
     for (unsigned i = 0; h && i < h->doors; i++)
         if (MHD_get_daemon_info(h->door[i].daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)
                 ->num_connections > 0)
@@ -248,12 +355,19 @@ void http_close(struct web *w)
         return;
     loop_alarm_off(&w->loop, &h->tick);
     stream_wake_all(h); /* the library will not stop with one asleep */
+    door_see_off(h);
     for (unsigned i = 0; i < h->doors; i++) {
+        door_shut(&h->door[i]);
+        door_see_off(h);
+        loop_alarm_off(&w->loop, &h->door[i].again);
         loop_forget(&w->loop, &h->door[i].watch);
         MHD_stop_daemon(h->door[i].daemon);
     }
     live_close(h);
     explicit_bzero(h->token, sizeof h->token);
+    for (size_t i = 0; i < h->name_count; i++)
+        free(h->names[i]);
+    free(h->names);
     free(h);
     w->http = NULL;
 }

@@ -9,15 +9,28 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/addr.h"
 #include "base/loop.h"
+#include "base/ring.h"
 #include "web/history.h"
 #include "web/pulse.h"
 
 enum { HTTP_DOORS = 8, HTTP_TOKEN = 256, HTTP_TICK_MS = 1000 };
 
 struct door {
-    struct watch watch; /* first */
+    struct watch watch;     /* first; the library's */
+    struct watch listening; /* fd -1: no more */
+    struct alarm again;     /* the library has more to do at once */
+    struct http *http;
     struct MHD_Daemon *daemon;
+};
+
+/* A connection that the library has: its request is whole. */
+struct exchange {
+    struct ring link; /* in http->exchanges, the oldest first */
+    int fd;
+    uint64_t until; /* loop ms */
+    bool endless;   /* a stream of events */
 };
 
 /* What an event of /events says, made once however many pages are open. */
@@ -31,6 +44,12 @@ struct http {
     struct web *web;
     struct door door[HTTP_DOORS];
     unsigned doors;
+    struct ring guests; /* of door.c: they have not asked yet */
+    unsigned guest_count;
+    struct ring exchanges;
+    unsigned exchange_count;
+    char **names; /* those that we are called by, for Host */
+    size_t name_count;
     struct stream *stream;
     unsigned streams;
     struct alarm tick;
@@ -57,6 +76,21 @@ enum MHD_Result http_send(struct MHD_Connection *c, unsigned status, struct MHD_
 
 /* Tells all open pages at once how things stand now. */
 void http_tell_now(struct http *h);
+
+/* Lets the library do all that it can do now. */
+void http_run(struct door *d);
+
+/* This connection may stay as long as it likes. */
+void http_is_endless(struct MHD_Connection *c);
+
+/* ---- door.c ---- */
+
+/* Begins to listen and to take requests in; d->http is set. 0 or -errno. */
+int door_listen(struct door *d, const struct addr *a);
+/* Takes in who has connected, and listens no more. */
+void door_shut(struct door *d);
+/* Closes all that have not asked. */
+void door_see_off(struct http *h);
 
 /* ---- stream.c ---- */
 

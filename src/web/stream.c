@@ -70,6 +70,7 @@ enum MHD_Result stream_open(struct http *h, struct MHD_Connection *c)
     *s = (struct stream){.next = h->stream, .http = h, .connection = c, .tick = UINT64_MAX};
     h->stream = s;
     h->streams++;
+    http_is_endless(c);
     return http_send(
         c, MHD_HTTP_OK,
         MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, BLOCK, read_stream, s, end_stream),

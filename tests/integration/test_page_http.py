@@ -1,0 +1,161 @@
+"""The page's HTTP: what is no request, whom it is for, clients that are slow. Field notes 20, 30, 32."""
+
+import json
+import os
+import socket
+import time
+
+import pytest
+
+from lib import ports
+
+
+@pytest.fixture
+def paged(mired):
+    def start(web="", **options):
+        port = ports.free()
+        m = mired(config=f'web {{ listen = "127.0.0.1:{port}" {web} }}', **options)
+        m.web = port
+        return m
+
+    return start
+
+
+def ask(m, octets, timeout=10):
+    """The status of the answer, and all of it."""
+    with socket.create_connection(("127.0.0.1", m.web), timeout=timeout) as s:
+        s.sendall(octets if isinstance(octets, bytes) else octets.encode())
+        answer = b""
+        while chunk := s.recv(65536):
+            answer += chunk
+    head = answer.decode(errors="replace")
+    return int(head.split(" ")[1]), head
+
+
+def request(path, *lines, method="GET", version="1.1"):
+    return "\r\n".join([f"{method} {path} HTTP/{version}", *lines, "", ""])
+
+
+WRONG = {
+    "no Host": [],
+    "two Hosts": ["Host: localhost", "Host: localhost"],
+    "an empty Host": ["Host:"],
+    "a made-up Host": ["Host: rebound.evil.test"],
+    "another's address": ["Host: 192.0.2.1"],
+    "a Host with a path": ["Host: localhost/x"],
+    "a Host with a user": ["Host: me@localhost"],
+    "a folded line": ["Host: localhost", "X: a", " b"],
+    "a folded Host": ["Host: local", "\thost"],
+    "a space before the colon": ["Host : localhost"],
+    "a space before another's colon": ["Host: localhost", "X : y"],
+    "no colon": ["Host: localhost", "what"],
+}
+
+
+@pytest.fixture(scope="module")
+def shared():
+    """One for all requests that change nothing."""
+    from lib.mired import Mired
+
+    port = ports.free()
+    m = Mired(config=f'web {{ listen = "127.0.0.1:{port}" names = {{ "page.example.test" }} }}').start()
+    m.web = port
+    yield m
+    assert not m.stop()
+    m.remove()
+
+
+@pytest.mark.parametrize("path", ["/", "/live", "/metrics", "/history", "/events"])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_wrong_header_is_400_everywhere(shared, path, wrong):
+    """field notes 32, and 30: DNS rebinding comes with the attacker's name as Host"""
+    status, answer = ask(shared, request(path, *WRONG[wrong]))
+    assert status == 400, answer
+    assert "mired_" not in answer and "held" not in answer
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST.", "127.0.0.1", "127.0.0.1:{port}", "[::1]:80", "mx.example.test", "page.example.test:1"]
+)
+def test_our_own_names_and_listed_ones_are_answered(shared, host):
+    status, _ = ask(shared, request("/metrics", "Host: " + host.replace("{port}", str(shared.web))))
+    assert status == 200
+
+
+def test_http_1_0_needs_no_host(shared):
+    assert ask(shared, request("/live", version="1.0"))[0] == 200
+
+
+def test_large_requests_do_not_crawl(shared):
+    """field notes 32: 24 kB of header took 5 s, 64 kB 63 s, a POST of 200 kB 10 s"""
+    begun = time.monotonic()
+    assert ask(shared, request("/live", "Host: localhost", "X: " + "y" * 12000))[0] == 200
+    assert ask(shared, request("/live", "Host: localhost", "X: " + "y" * 24000))[0] == 431
+    assert ask(shared, request("/live", "Host: localhost", "X: " + "y" * 64000))[0] == 431
+    body = "y" * 60000
+    assert ask(shared, request("/unlock", "Host: localhost", "Content-Length: 60000", method="POST") + body)[0] == 403
+    big = request("/unlock", "Host: localhost", "Content-Length: 200000", method="POST") + "y" * 200000
+    assert ask(shared, big)[0] == 413
+    assert time.monotonic() - begun < 3
+
+
+def test_a_header_may_come_in_pieces(shared):
+    with socket.create_connection(("127.0.0.1", shared.web), timeout=10) as s:
+        for octet in request("/live", "Host: localhost"):
+            s.sendall(octet.encode())
+        assert s.recv(15) == b"HTTP/1.1 200 OK"
+
+
+def test_clients_that_drip_their_header_keep_nobody_out(paged):
+    """field notes 32: 128 of them kept /metrics from being served for 75 s"""
+    m = paged()
+    drips = []
+    for _ in range(300):
+        s = socket.create_connection(("127.0.0.1", m.web), timeout=10)
+        s.sendall(b"GET /metrics HTTP/1.1\r\nHost: local")
+        drips.append(s)
+    begun = time.monotonic()
+    for _ in range(5):
+        assert ask(m, request("/metrics", "Host: localhost"))[0] == 200
+    assert time.monotonic() - begun < 2
+    for s in drips[:200]:  # the oldest have made room
+        with pytest.raises((ConnectionError, AssertionError)):
+            assert s.recv(1), "closed"
+    for s in drips:
+        s.close()
+
+
+def test_a_header_has_ten_seconds(paged):
+    m = paged()
+    with socket.create_connection(("127.0.0.1", m.web), timeout=20) as s:
+        begun = time.monotonic()
+        s.sendall(b"GET / HTTP/1.1\r\n")
+        s.settimeout(1)
+        for i in range(20):
+            try:
+                s.sendall(b"X: y\r\n")
+                if s.recv(1) == b"":
+                    break
+            except socket.timeout:
+                continue
+            except OSError:
+                break
+        assert 8 < time.monotonic() - begun < 14
+
+
+def test_a_waiting_client_costs_no_processor(paged):
+    """What has come stays in the socket until the header is whole: it is not told of over and over."""
+    m = paged()
+    (web,) = m.processes("web")
+    with socket.create_connection(("127.0.0.1", m.web), timeout=20) as s:
+        s.sendall(b"GET / HTTP/1.1\r\nHost: local")
+        before = cpu(web)
+        time.sleep(2)  # the time is what is measured
+        after = cpu(web)
+    assert after - before < 0.5
+
+
+def cpu(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        words = f.read().rsplit(")", 1)[1].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
