@@ -17,7 +17,7 @@
 #include "web/http_part.h"
 #include "web/web_part.h"
 
-enum { SENTENCE = 256 };
+enum { SENTENCE = 256, WRONG_EVERY_MS = 1000 };
 
 /* ---- the token ---- */
 
@@ -136,22 +136,49 @@ static const struct {
 
 /* ---- requests ---- */
 
-static void log_change(struct MHD_Connection *c, const char *what, const char *name)
+static void put_page(struct log_line *l, struct MHD_Connection *c)
 {
     const union MHD_ConnectionInfo *info =
         MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    if (!info || !info->client_addr)
+        return;
+    bool six = info->client_addr->sa_family == AF_INET6;
+    struct addr from = addr_from_sockaddr(info->client_addr, six ? sizeof(struct sockaddr_in6)
+                                                                 : sizeof(struct sockaddr_in));
+    log_addr(l, "by_page", &from);
+}
+
+static void log_change(struct MHD_Connection *c, const char *what, const char *name)
+{
     struct log_line l;
 
     log_begin(&l, LOG_INFO, "control");
     log_text(&l, "command", what);
     log_text(&l, "about", name);
-    if (info && info->client_addr) {
-        bool six = info->client_addr->sa_family == AF_INET6;
-        struct addr from = addr_from_sockaddr(info->client_addr, six ? sizeof(struct sockaddr_in6)
-                                                                     : sizeof(struct sockaddr_in));
-        log_addr(&l, "by_page", &from);
-    }
+    put_page(&l, c);
     log_end(&l);
+}
+
+/* Somebody guesses at the token: a line a second, with how many there were since the last. */
+static void log_wrong_token(struct http *h, struct MHD_Connection *c, const char *what)
+{
+    uint64_t now = h->web->loop.now;
+    struct log_line l;
+
+    if (now < h->next_wrong_ms) {
+        h->wrong++;
+        return;
+    }
+    log_begin(&l, LOG_WARN, "control");
+    log_text(&l, "command", what);
+    log_text(&l, "result", "wrong token");
+    put_page(&l, c);
+    if (h->wrong)
+        log_int(&l, "more", h->wrong);
+    log_end(&l);
+    h->next_wrong_ms = now + WRONG_EVERY_MS;
+    h->wrong = 0;
 }
 
 static enum MHD_Result carry_out(struct http *h, struct MHD_Connection *c, int i)
@@ -180,9 +207,11 @@ enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *wha
 {
     int i = 0;
 
-    if (!has_token(h, c))
+    if (!has_token(h, c)) {
+        log_wrong_token(h, c, what);
         return http_say(c, MHD_HTTP_FORBIDDEN,
                         h->token[0] ? "this is not the token" : "no token_file is configured");
+    }
     if (strcmp(what, "unlock") == 0)
         return http_say(c, MHD_HTTP_OK, "the token is right");
     while (changes[i].name && strcmp(changes[i].name, what) != 0)

@@ -106,6 +106,10 @@ static enum MHD_Result get(struct http *h, struct MHD_Connection *c, const char 
 {
     if (strcmp(path, "/metrics") == 0)
         return send_metrics(h, c);
+    if (strcmp(path, "/health") == 0)
+        return health_send(h, c);
+    if (strcmp(path, "/ready") == 0)
+        return ready_send(h, c);
     if (strcmp(path, "/live") == 0)
         return send_json(c, live_json(h));
     if (strcmp(path, "/history") == 0)

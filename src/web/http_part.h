@@ -55,6 +55,8 @@ struct http {
     struct alarm tick;
     uint64_t ticks;
     bool finishing;
+    uint64_t next_wrong_ms; /* loop ms: when a wrong token has a line of its own again */
+    unsigned wrong;         /* those that had none */
     char token[HTTP_TOKEN]; /* empty: nobody may change anything */
 
     struct history history;
@@ -121,6 +123,11 @@ void live_event_drop(struct event *e);
 
 /* The next event shows the ledger as it is then. */
 void live_look_again(struct http *h);
+
+/* ---- health.c ---- */
+
+enum MHD_Result health_send(const struct http *h, struct MHD_Connection *c);
+enum MHD_Result ready_send(const struct http *h, struct MHD_Connection *c);
 
 /* ---- change.c ---- */
 

@@ -75,9 +75,7 @@ static json_t *ledger(const struct web *w)
                      (json_int_t)stats.capacity, "evictions", (json_int_t)stats.evictions);
 }
 
-/* Why mail to people who exist is put off now; NULL: it passes. A backend that was never tried
- * counts as up. */
-static const char *mail_waits(const struct web *w)
+const char *status_mail_waits(const struct web *w)
 {
     const struct config *config = w->kit->config;
     size_t down = 0;
@@ -115,6 +113,6 @@ json_t *status_json(const struct web *w)
         family(w, "mired_messages_total"), "offences", family(w, "mired_offences_total"),
         "verdicts", family(w, "mired_verdicts_total"), "auth", family(w, "mired_auth_total"),
         "worker_restarts", sum(w, METRIC_WORKER_RESTARTS), "ledger", ledger(w), "backends",
-        backends(w), "directories", directories(w), "mail_passes", mail_waits(w) == NULL,
-        "mail_waits_for", mail_waits(w));
+        backends(w), "directories", directories(w), "mail_passes", status_mail_waits(w) == NULL,
+        "mail_waits_for", status_mail_waits(w));
 }

@@ -162,6 +162,10 @@ void exposition(const struct web *w, struct buf *out);
 /* `status` as an object, or NULL without memory. */
 json_t *status_json(const struct web *w);
 
+/* Why mail to people who exist is put off now; NULL: it passes. A backend that was never tried
+ * counts as up. Static. */
+const char *status_mail_waits(const struct web *w);
+
 /* Whether all clerks could ask the directories of that kind. */
 bool web_directory_is_up(const struct web *w, enum recipients_kind kind);
 

@@ -8,13 +8,15 @@ import time
 import pytest
 
 from lib import ports
+from lib.processes import wait_until
+from lib.smtp import Client
 
 
 @pytest.fixture
 def paged(mired):
-    def start(web="", **options):
+    def start(web="", config_more="", **options):
         port = ports.free()
-        m = mired(config=f'web {{ listen = "127.0.0.1:{port}" {web} }}', **options)
+        m = mired(config=f'web {{ listen = "127.0.0.1:{port}" {web} }}\n{config_more}', **options)
         m.web = port
         return m
 
@@ -153,6 +155,56 @@ def test_a_waiting_client_costs_no_processor(paged):
         time.sleep(2)  # the time is what is measured
         after = cpu(web)
     assert after - before < 0.5
+
+
+# ---- for balancers ----
+
+
+def health(m, path):
+    status, answer = ask(m, request(path, version="1.0"))
+    head, body = answer.split("\r\n\r\n")
+    assert "application/json" in head and body.count("\n") == 1
+    return status, json.loads(body)
+
+
+def test_health_says_that_mired_runs_and_ready_that_mail_passes(paged):
+    """field notes 20"""
+    down = ports.free()
+    m = paged(backend=f'backend "smtp://127.0.0.1:{down}" {{ }}')
+    wait_until(lambda: health(m, "/ready")[0] == 503)
+    assert health(m, "/ready")[1] == {"ready": False, "why": "the backend is down"}
+    assert health(m, "/health")[0] == 200 and health(m, "/health")[1]["healthy"] is True
+    up = paged()
+    wait_until(lambda: health(up, "/ready") == (200, {"ready": True}))
+
+
+def test_ready_knows_when_nobody_can_say_who_exists(paged):
+    m = paged(recipients=None, config_more='recipients "socketmap" { path = "/nonexistent" map = "x" }')
+    with Client(m.port) as client:
+        client.ehlo()
+        client.must("MAIL FROM:<a@elsewhere.test>")
+        assert client.say("RCPT TO:<alice@example.test>").code == 451
+    wait_until(lambda: health(m, "/ready")[0] == 503)
+    assert "directory" in health(m, "/ready")[1]["why"]
+    assert health(m, "/health")[0] == 200
+
+
+# ---- tokens ----
+
+
+def test_wrong_tokens_are_logged_a_line_a_second(paged, tmp_path):
+    """field notes 16"""
+    token = tmp_path / "token"
+    token.write_text("a long secret\n")
+    m = paged(f'token_file = "{token}"')
+    for word in ("guess", "another"):
+        assert ask(m, request("/release?address=192.0.2.7", "Host: localhost", f"X-Mired-Token: {word}", method="POST"))[0] == 403
+    line = m.log.wait(r'event=control level=warn command=release result="wrong token" by_page=127\.0\.0\.1')
+    assert "guess" not in m.log.text
+    time.sleep(1.1)  # the second is over
+    assert ask(m, request("/x", "Host: localhost", method="POST"))[0] == 403
+    assert "more=1" in m.log.wait("command=x result")
+    assert "more=" not in line
 
 
 def cpu(pid):
