@@ -8,6 +8,7 @@
 #include <ares.h>
 #include <errno.h>
 #include <netdb.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -22,9 +23,15 @@
 #include "dns/shares.h"
 #include "dns/ttl.h"
 
-enum { BUCKETS = 256, ADDRESSES_MAX = 64 /* of one name that are looked at */ };
+enum { BUCKETS = 256, ADDRESSES_MAX = 64 /* of one name that are looked at */, NOBODY = 255 };
 
 enum kind { ASK_BLOCKED, ASK_ALLOWED, ASK_POINTER, ASK_ADDRESS };
+
+/* A client's names while they are being found out. */
+struct own_names {
+    struct client_names found;
+    char pointer[LOOKUP_POINTERS_MAX][DNS_NAME_ROOM]; /* those that are followed */
+};
 
 struct lookup {
     struct lookups *all;
@@ -39,18 +46,22 @@ struct lookup {
     uint16_t heard;        /* that have been answered */
     uint16_t lists, names; /* open ones of either kind; with a place each while there are any */
     bool silent;           /* one of the names' has not been answered */
+    uint8_t what;          /* enum lookup_what */
+    struct own_names *own; /* NULL: the client's names are not wanted, or there is no memory */
 };
 
 struct question {
     struct lookup *of;
     uint8_t kind; /* enum kind */
-    uint8_t by;   /* which list; which name */
+    uint8_t by;   /* which list; which name, NOBODY: no trusted one */
+    uint8_t nth;  /* ASK_ADDRESS: of the pointers */
 };
 
 struct lookups {
     struct lookup_kit kit;
     struct resolver *resolver;
     struct known *known;
+    struct names *names; /* NULL: not wanted */
     struct slab slab, questions;
     struct sipkey key;
     struct lookup *bucket[BUCKETS];
@@ -114,10 +125,11 @@ static void settle(struct lookup *u)
     }
     if (u->open)
         return;
-    if (u->heard && !l->closing)
+    if (u->heard && !l->closing && u->what & LOOKUP_TRUST)
         remember(u);
     struct lookup **p = find(l, &u->client);
     *p = u->next;
+    free(u->own);
     slab_give(&l->slab, u);
 }
 
@@ -219,20 +231,43 @@ static void list_said(struct lookup *u, const struct question *q, const unsigned
     }
 }
 
-static void ask(struct lookup *u, const char *name, enum dns_type type, enum kind kind, size_t by);
+static void ask(struct lookup *u, const char *name, enum dns_type type, struct question about);
 
-static bool ask_if_trusted(struct lookup *u, const char *name)
+/* Which trusted name it is; NOBODY: none. */
+static uint8_t trusted_by(const struct lookup_kit *kit, struct span name)
+{
+    for (size_t i = 0; i < kit->name_count; i++)
+        if (dns_name_matches(kit->name[i], name))
+            return (uint8_t)i;
+    return NOBODY;
+}
+
+/* The name server has said which names there are. */
+static void no_name(struct lookup *u)
+{
+    if (u->own)
+        u->own->found.reverse = u->own->found.confirmed = NAME_NONE;
+}
+
+/* Follows a pointer where a name is wanted, or one that is trusted. */
+static bool follow(struct lookup *u, const char *name, int nth)
 {
     const struct lookup_kit *kit = &u->all->kit;
+    struct span text = span_of(name);
+    uint8_t by = dns_name_is_valid(text) ? trusted_by(kit, text) : NOBODY;
+    bool told = u->own && names_may_tell(text);
 
-    if (!dns_name_is_valid(span_of(name)))
+    if (by == NOBODY && !told)
         return false;
-    for (size_t i = 0; i < kit->name_count; i++)
-        if (dns_name_matches(kit->name[i], span_of(name))) {
-            ask(u, name, u->client.family == ADDR_IP4 ? DNS_A : DNS_AAAA, ASK_ADDRESS, i);
-            return true;
-        }
-    return false;
+    if (u->own)
+        snprintf(u->own->pointer[nth], DNS_NAME_ROOM, "%s", name);
+    if (told && u->own->found.reverse != NAME_IS) {
+        u->own->found.reverse = NAME_IS;
+        snprintf(u->own->found.text, DNS_NAME_ROOM, "%s", name);
+    }
+    ask(u, name, u->client.family == ADDR_IP4 ? DNS_A : DNS_AAAA,
+        (struct question){u, ASK_ADDRESS, by, (uint8_t)nth});
+    return true;
 }
 
 /* Whoever has the address has written its names as he likes: they are worth a question to the
@@ -242,6 +277,7 @@ static void pointer_said(struct lookup *u, const unsigned char *answer, size_t l
     bool four = u->client.family == ADDR_IP4;
     struct hostent *host = NULL;
 
+    no_name(u);
     if (ares_parse_ptr_reply(answer, (int)len, u->client.octets, four ? 4 : 16,
                              four ? AF_INET : AF_INET6, &host) != ARES_SUCCESS) {
         metric_add(METRIC_DNS_NOTHING, 1);
@@ -249,7 +285,7 @@ static void pointer_said(struct lookup *u, const unsigned char *answer, size_t l
     }
     int followed = 0;
     for (int i = 0; host->h_aliases[i] && followed < LOOKUP_POINTERS_MAX; i++)
-        followed += ask_if_trusted(u, host->h_aliases[i]);
+        followed += follow(u, host->h_aliases[i], followed);
     if (followed == 0)
         metric_add(METRIC_DNS_NOTHING, 1);
     ares_free_hostent(host);
@@ -277,13 +313,23 @@ static bool has_address(const struct addr *client, const unsigned char *answer, 
     return false;
 }
 
+static void confirm(struct own_names *own, const char *name)
+{
+    if (own->found.confirmed == NAME_IS || !names_may_tell(span_of(name)))
+        return;
+    own->found.confirmed = own->found.reverse = NAME_IS;
+    snprintf(own->found.text, DNS_NAME_ROOM, "%s", name);
+}
+
 static void name_said(struct lookup *u, const struct question *q, const unsigned char *answer,
                       size_t len)
 {
     bool confirmed = has_address(&u->client, answer, len);
 
     metric_add(confirmed ? METRIC_DNS_TRUSTED : METRIC_DNS_NOTHING, 1);
-    if (confirmed)
+    if (confirmed && u->own)
+        confirm(u->own, u->own->pointer[q->nth]);
+    if (confirmed && q->by != NOBODY)
         trusted(u, DNS_TRUST_NAME, q->by);
 }
 
@@ -296,6 +342,8 @@ static void hear(struct lookup *u, const struct question *q, int status,
     if (!something && status != ARES_ENOTFOUND && status != ARES_ENODATA) {
         missed(u->all, q, status);
         u->silent = u->silent || !is_list(q);
+        if (q->kind == ASK_ADDRESS && u->own && u->own->found.confirmed == NAME_NONE)
+            u->own->found.confirmed = NAME_LATER;
         u->ttl_s = u->ttl_s < LOOKUP_AGAIN_S ? u->ttl_s : LOOKUP_AGAIN_S;
         return;
     }
@@ -304,6 +352,8 @@ static void hear(struct lookup *u, const struct question *q, int status,
     u->ttl_s = u->ttl_s < ttl ? u->ttl_s : ttl;
     if (!something) {
         metric_add(METRIC_DNS_NOTHING, 1);
+        if (q->kind == ASK_POINTER)
+            no_name(u);
         return;
     }
     switch ((enum kind)q->kind) {
@@ -322,8 +372,12 @@ static void give_place(struct lookup *u, const struct question *q)
 
     if (is_list(q) && --u->lists == 0)
         shares_give(l->list_places, &u->client, seconds(l), false);
-    else if (!is_list(q) && --u->names == 0)
-        shares_give(l->name_places, &u->client, seconds(l), u->silent);
+    if (is_list(q) || --u->names > 0)
+        return;
+    shares_give(l->name_places, &u->client, seconds(l), u->silent);
+    if (u->own && !l->closing)
+        names_put(l->names, &u->client, seconds(l), u->silent ? LOOKUP_AGAIN_S : u->ttl_s,
+                  &u->own->found);
 }
 
 static void answered(void *arg, int status, const unsigned char *answer, size_t len)
@@ -345,17 +399,17 @@ static void answered(void *arg, int status, const unsigned char *answer, size_t 
 
 /* ---- questions ---- */
 
-static void ask(struct lookup *u, const char *name, enum dns_type type, enum kind kind, size_t by)
+static void ask(struct lookup *u, const char *name, enum dns_type type, struct question about)
 {
     struct lookups *l = u->all;
     struct question *q = slab_take(&l->questions);
 
     if (!q)
         return;
-    *q = (struct question){u, (uint8_t)kind, (uint8_t)by};
+    *q = about;
     *(is_list(q) ? &u->lists : &u->names) += 1;
     u->open++;
-    if (kind != ASK_BLOCKED)
+    if (q->kind != ASK_BLOCKED)
         u->trusting++;
     resolver_ask(l->resolver, name, type, answered, q);
 }
@@ -367,7 +421,7 @@ static void ask_lists(struct lookup *u, const struct lookup_list *list, size_t c
 
     for (size_t i = 0; i < count; i++)
         if (dns_name_reverse(&u->client, list[i].zone, name))
-            ask(u, name, DNS_A, kind, i);
+            ask(u, name, DNS_A, (struct question){u, (uint8_t)kind, (uint8_t)i, 0});
 }
 
 /* What there are places for. An answer that comes at once is not the last of anything. */
@@ -377,9 +431,10 @@ static void ask_all(struct lookup *u, bool lists, bool names)
     const struct lookup_kit *kit = &l->kit;
     char name[DNS_NAME_ROOM];
 
-    u->open = u->trusting = 1;
-    u->lists = lists;
-    u->names = names;
+    u->open++;
+    u->trusting++;
+    u->lists = (uint16_t)(u->lists + lists);
+    u->names = (uint16_t)(u->names + names);
     if (lists) {
         ask_lists(u, kit->allowed, kit->allowed_count, ASK_ALLOWED);
         ask_lists(u, kit->blocked, kit->blocked_count, ASK_BLOCKED);
@@ -387,7 +442,7 @@ static void ask_all(struct lookup *u, bool lists, bool names)
     }
     if (names) {
         if (dns_name_of_pointer(&u->client, name))
-            ask(u, name, DNS_PTR, ASK_POINTER, 0);
+            ask(u, name, DNS_PTR, (struct question){u, ASK_POINTER, 0, 0});
         give_place(u, &(struct question){.kind = ASK_POINTER});
     }
     u->open--;
@@ -395,17 +450,34 @@ static void ask_all(struct lookup *u, bool lists, bool names)
     settle(u);
 }
 
-bool lookups_start(struct lookups *l, const struct addr *peer, void *owner)
+/* A look-up that was begun for the client's names only is to find out about lists, too. */
+static void join(struct lookup *u)
+{
+    struct lookups *l = u->all;
+
+    if (!shares_take(l->list_places, &u->client, seconds(l)))
+        return;
+    u->what |= LOOKUP_TRUST;
+    u->told = 0;
+    ask_all(u, true, false);
+}
+
+bool lookups_start(struct lookups *l, const struct addr *peer, uint32_t what, void *owner)
 {
     struct addr inner = addr_inner(peer), *client = &inner;
 
     if (client->family != ADDR_IP4 && client->family != ADDR_IP6)
         return false;
     struct lookup **p = find(l, client);
-    if (*p)
+    bool want_lists = what & LOOKUP_TRUST && l->kit.blocked_count + l->kit.allowed_count > 0;
+    if (*p) {
+        if (want_lists && !((*p)->what & LOOKUP_TRUST))
+            join(*p);
         return false;
-    bool want_lists = l->kit.blocked_count + l->kit.allowed_count > 0;
-    bool want_names = l->kit.name_count > 0, up = !health_is_down(&l->health);
+    }
+    bool want_names =
+        (what & LOOKUP_TRUST && l->kit.name_count > 0) || (what & LOOKUP_CLIENT_NAMES && l->names);
+    bool up = !health_is_down(&l->health);
     struct lookup *u = up ? slab_take(&l->slab) : NULL;
     bool lists = u && want_lists && shares_take(l->list_places, client, seconds(l));
     bool names = u && want_names && shares_take(l->name_places, client, seconds(l));
@@ -420,8 +492,10 @@ bool lookups_start(struct lookups *l, const struct addr *peer, void *owner)
     u->client = *client;
     u->client.port = 0;
     u->owner = owner;
+    u->what = (uint8_t)what;
     u->ttl_s =
         want_lists == lists && want_names == names ? KNOWN_TTL_MOST_S : (uint32_t)LOOKUP_AGAIN_S;
+    u->own = names && l->names ? calloc(1, sizeof *u->own) : NULL;
     u->next = NULL;
     *p = u;
     ask_all(u, lists, names); /* it may have ended with that */
@@ -445,11 +519,23 @@ bool lookups_known(const struct lookups *l, const struct addr *client, struct dn
     return known_find(l->known, &inner, seconds(l), f, fresh);
 }
 
+bool lookups_names(const struct lookups *l, const struct addr *client, struct client_names *out,
+                   bool *open)
+{
+    struct addr inner = addr_inner(client);
+    const struct lookup *u = *find((struct lookups *)l, &inner);
+
+    *out = (struct client_names){0};
+    *open = u && u->names && addr_equal(&u->client, &inner);
+    return l->names && names_find(l->names, &inner, seconds(l), out);
+}
+
 /* ---- the whole ---- */
 
 static void close_tables(struct lookups *l)
 {
     known_close(l->known);
+    names_close(l->names);
     shares_close(l->list_places);
     shares_close(l->name_places);
     free(l);
@@ -465,9 +551,12 @@ int lookups_open(struct lookups **out, const struct lookup_kit *kit)
     slab_init(&l->slab, sizeof(struct lookup));
     slab_init(&l->questions, sizeof(struct question));
     l->known = known_open(LOOKUP_KNOWN);
+    l->names = kit->client_names ? names_open(LOOKUP_NAMES) : NULL;
     l->list_places = shares_open(LOOKUP_OPEN_MAX);
     l->name_places = shares_open(LOOKUP_OPEN_MAX);
-    int error = l->known && l->list_places && l->name_places ? 0 : -ENOMEM;
+    int error = l->known && (l->names || !kit->client_names) && l->list_places && l->name_places
+                    ? 0
+                    : -ENOMEM;
     if (!error && getrandom(&l->key, sizeof l->key, 0) != sizeof l->key)
         error = -EAGAIN;
     if (!error)

@@ -19,12 +19,14 @@
 #include "base/loop.h"
 #include "dns/known.h"
 #include "dns/listing.h"
+#include "dns/names.h"
 
 enum {
     LOOKUP_LISTS_MAX = 32,    /* of each kind: a bit each in a finding */
     LOOKUP_OPEN_MAX = 256,    /* clients being looked up in lists; and by their names */
     LOOKUP_POINTERS_MAX = 4,  /* names of one client that are followed */
     LOOKUP_KNOWN = 16 * 1024, /* clients that are remembered: 512 KiB */
+    LOOKUP_NAMES = 2048,      /* clients whose names are: 600 KiB */
     LOOKUP_NEGATIVE_S = 300,  /* for a "no" that does not say how long it holds */
     LOOKUP_AGAIN_S = 60,      /* until what has not been answered is asked again */
     LOOKUP_SILENT_AFTER = 5, /* questions to a list in a row that are not answered: it is told of */
@@ -41,6 +43,7 @@ struct lookup_kit {
     size_t blocked_count, allowed_count;         /* at most LOOKUP_LISTS_MAX */
     const char *const *name;                     /* trusted; see dns_name_matches() */
     size_t name_count;                           /* at most 255 */
+    bool client_names;                           /* clients' names are wanted, whatever they are */
     const struct addr *server;                   /* the resolver; none: the system's */
     size_t server_count;
     /* Something has been found out: `owner` is who lookups_start() was told, or NULL since
@@ -60,9 +63,18 @@ void lookups_close(struct lookups *l);
 bool lookups_known(const struct lookups *l, const struct addr *client, struct dns_finding *f,
                    bool *fresh);
 
+/* What to look up: what lists say and whether a trusted name does; the client's own names. */
+enum lookup_what { LOOKUP_TRUST = 1, LOOKUP_CLIENT_NAMES = 2 };
+
 /* Looks the client up; does nothing when that is being done already, or when there is no room.
- * True: `owner` is kept until it is disowned or all has been found out. */
-bool lookups_start(struct lookups *l, const struct addr *client, void *owner);
+ * True: `owner` is kept until it is disowned or all has been found out. `what`: of enum
+ * lookup_what. */
+bool lookups_start(struct lookups *l, const struct addr *client, uint32_t what, void *owner);
+
+/* The client's names, as far as they are known; nothing known is NAME_LATER. *open tells whether
+ * that is being looked up. True: known. */
+bool lookups_names(const struct lookups *l, const struct addr *client, struct client_names *out,
+                   bool *open);
 void lookups_disown(struct lookups *l, const struct addr *client, const void *owner);
 
 #endif

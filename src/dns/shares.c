@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 #include "base/siphash.h"
@@ -11,11 +12,11 @@
 enum { WAYS = 16, PARTS = 4, SPARE = 4 /* entries for each place that can be taken */ };
 
 struct entry {
-    struct addr network; /* ADDR_NONE: free */
-    uint32_t open;
-    uint32_t silent;   /* in a row */
-    uint64_t silent_s; /* when the last one was */
-    uint64_t seen_s;
+    uint8_t octets[8];
+    uint32_t silent_s, seen_s; /* when the last one was silent, or came */
+    uint16_t open;
+    uint8_t family; /* ADDR_NONE: free */
+    uint8_t silent; /* in a row, up to SHARES_SILENT */
 };
 
 struct shares {
@@ -65,7 +66,8 @@ static struct entry *find(struct shares *s, const struct addr *network)
     struct entry *set = set_of(s, network);
 
     for (int i = 0; i < WAYS; i++)
-        if (set[i].network.family != ADDR_NONE && addr_equal(&set[i].network, network))
+        if (set[i].family == network->family &&
+            memcmp(set[i].octets, network->octets, sizeof set[i].octets) == 0)
             return &set[i];
     return NULL;
 }
@@ -80,8 +82,10 @@ static struct entry *make(struct shares *s, const struct addr *network)
     for (int i = 0; i < WAYS; i++)
         if (set[i].open == 0 && (!e || set[i].seen_s < e->seen_s))
             e = &set[i];
-    if (e)
-        *e = (struct entry){.network = *network};
+    if (e) {
+        *e = (struct entry){.family = network->family};
+        memcpy(e->octets, network->octets, sizeof e->octets);
+    }
     return e;
 }
 
@@ -94,11 +98,11 @@ bool shares_take(struct shares *s, const struct addr *client, uint64_t now_s)
 
     if (!e)
         return false;
-    if (e->silent >= SHARES_SILENT && now_s < e->silent_s + SHARES_SILENT_S)
+    if (e->silent >= SHARES_SILENT && now_s < (uint64_t)e->silent_s + SHARES_SILENT_S)
         most = 1;
     if (e->open >= (most ? most : 1))
         return false;
-    e->seen_s = now_s;
+    e->seen_s = (uint32_t)now_s;
     e->open++;
     s->open++;
     return true;
@@ -112,7 +116,10 @@ void shares_give(struct shares *s, const struct addr *client, uint64_t now_s, bo
     assert(e && e->open && s->open);
     e->open--;
     s->open--;
-    e->silent = silent ? e->silent + 1 : 0;
+    if (!silent)
+        e->silent = 0;
+    else if (e->silent < SHARES_SILENT)
+        e->silent++;
     if (silent)
-        e->silent_s = now_s;
+        e->silent_s = (uint32_t)now_s;
 }

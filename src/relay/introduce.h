@@ -12,6 +12,7 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
+#include "dns/names.h"
 
 enum introduce_attribute {
     ATTRIBUTE_NAME = 1,
@@ -21,18 +22,28 @@ enum introduce_attribute {
     ATTRIBUTE_HELO = 16,
     ATTRIBUTE_LOGIN = 32,
     ATTRIBUTE_SOURCE = 64,
+    ATTRIBUTE_REVERSE_NAME = 128,
+    ATTRIBUTE_DESTADDR = 256,
+    ATTRIBUTE_DESTPORT = 512,
 };
 
 /* Whose message it is. */
 struct introduction {
     struct addr client;
-    struct span helo; /* or empty */
-    struct span user; /* authenticated as, or empty */
+    struct addr server;               /* where it came to; ADDR_NONE: not known */
+    const struct client_names *names; /* NULL: not looked up */
+    struct span helo;                 /* or empty */
+    struct span user;                 /* authenticated as, or empty */
     bool esmtp;
 };
 
 /* What of " NAME ADDR ..." behind the keyword we know; enum introduce_attribute. */
 uint32_t introduce_attributes(struct span words);
+
+/* Copies a client's HELO as a string that may be said as one; false: it is none that a server
+ * takes.
+ */
+bool introduce_hello(struct span helo, char *out, size_t room);
 
 /* Appends the command with those attributes, and CRLF; values as xtext (RFC 3461 4). 0 or
  * -ENOMEM. */

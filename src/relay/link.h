@@ -16,6 +16,7 @@ struct link {
     struct backend *backend;
     struct handover *handover;
     struct link *next, **prev;
+    char hello[256];  /* the client's HELO, where this connection is taken for the client's */
     SSL *ssl;         /* NULL: not, or not yet, under TLS */
     uint64_t body_at; /* octets of header, message and final dot that have gone out */
     bool connecting;

@@ -207,10 +207,16 @@ static void refused(struct outbound *o, enum reply_stage stage, const struct rep
     die(o);
 }
 
+/* Behind a PROXY header the backend takes us for the client. */
+static struct span own_hello(const struct outbound *o)
+{
+    return span_of(o->client_hello ? o->client_hello : o->hostname);
+}
+
 static void on_greeting(struct outbound *o, const struct reply *r)
 {
     if (r->code == 220)
-        say_hello(o, span_of(o->hostname), OUTBOUND_HELLO);
+        say_hello(o, own_hello(o), OUTBOUND_HELLO);
     else
         refused(o, STAGE_GREETING, r);
 }
@@ -294,7 +300,7 @@ static void on_starttls(struct outbound *o, const struct reply *r)
 void outbound_secured(struct outbound *o)
 {
     o->secure = true;
-    say_hello(o, span_of(o->hostname), OUTBOUND_HELLO);
+    say_hello(o, own_hello(o), OUTBOUND_HELLO);
 }
 
 static void on_hello(struct outbound *o, const struct reply *r)
@@ -304,6 +310,9 @@ static void on_hello(struct outbound *o, const struct reply *r)
     if (r->code == 250) {
         ability_learn(&o->ability, r->arg);
         known(o);
+    } else if (r->code >= 500 && o->client_hello) { /* it dislikes the client's name, maybe */
+        o->client_hello = NULL;
+        say_hello(o, own_hello(o), OUTBOUND_HELLO);
     } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
         snprintf(line, sizeof line, "HELO %.255s", o->hostname);
         say(o, line);

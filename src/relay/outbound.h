@@ -78,6 +78,7 @@ struct outbound {
     struct buf out; /* to be sent */
     struct job *job;
     const char *hostname;
+    const char *client_hello; /* NULL, or what to say in EHLO instead: PROXY */
     struct ability ability;
     struct kept_reply complaint; /* about us, not about the mail: for the log; code 0: none */
     uint8_t complained_of;       /* enum reply_stage */

@@ -121,6 +121,8 @@ static int link_open(struct backend *b, struct handover *h)
     outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->relay->kit.config->hostname,
                    (b->config->xclient ? CAP_XCLIENT : 0) |
                        (b->config->xforward ? CAP_XFORWARD : 0));
+    if (is_single(b) && h && introduce_hello(h->job.who.helo, l->hello, sizeof l->hello))
+        l->outbound.client_hello = l->hello;
     if (b->tls && !b->plain)
         l->outbound.tls =
             b->config->tls == TLS_STARTTLS ? OUTBOUND_TLS_OFFERED : OUTBOUND_TLS_NEEDED;

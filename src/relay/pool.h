@@ -42,6 +42,7 @@ struct handover {
     struct spool *spool;
     struct buf header;
     struct addr client;
+    struct client_names names;
     struct buf user; /* authenticated as, or empty */
     uint32_t tried;  /* a bit for each backend that broke with it */
     uint8_t breaks;  /* of connections under it, so far */

@@ -192,7 +192,10 @@ static struct handover *handover_new(struct relay *r, struct relay_message *m)
     h->job.utf8 = m->utf8;
     h->job.eightbit = m->eightbit;
     h->client = m->client;
+    h->names = m->names;
     h->job.who = (struct introduction){.client = m->client,
+                                       .server = m->server,
+                                       .names = &h->names,
                                        .helo = envelope_helo(&h->envelope),
                                        .user = buf_span(&h->user),
                                        .esmtp = m->esmtp};

@@ -14,6 +14,7 @@
 
 #include "base/addr.h"
 #include "base/loop.h"
+#include "dns/names.h"
 #include "relay/settle.h"
 #include "relay/spool.h"
 #include "smtp/envelope.h"
@@ -52,6 +53,8 @@ struct relay_message {
     struct envelope *envelope; /* taken: copied before the call returns */
     struct spool *spool;       /* taken over: freed by the relay */
     struct addr client;        /* for XCLIENT and PROXY */
+    struct addr server;        /* where the client came to; ADDR_NONE: not known */
+    struct client_names names; /* the client's, for XCLIENT and XFORWARD */
     struct span user;          /* authenticated as, or empty; borrowed for the call */
     struct buf header;         /* taken over: the Received: line(s) that go before the message */
     uint32_t declared;         /* by MAIL's SIZE, or 0 */

@@ -387,7 +387,7 @@ void conn_due(struct loop *loop, struct alarm *a)
     case CONN_READING: conn_shut(w, c, REPLY_TIMEOUT); break;
     case CONN_HELD: hold_due(w, c); break;
     case CONN_ASKING: question_answered(w, c, NULL); break;
-    case CONN_HANDING: break;
+    case CONN_HANDING: message_due(w, c); break;
     case CONN_CLOSING: conn_close(w, c, "timeout"); break;
     case CONN_SHAKING: tls_due(w, c); break;
     case CONN_PROXY: conn_close(w, c, "timeout"); break;

@@ -31,6 +31,7 @@
 #include "base/ring.h"
 #include "base/slab.h"
 #include "clerk/ask.h"
+#include "dns/names.h"
 #include "relay/relay.h"
 #include "relay/spool.h"
 #include "smtp/session.h"
@@ -291,6 +292,8 @@ void lists_forget(struct worker *w, const struct conn *c);
 /* Appends what names that address as bad, with commas between: zones of `dnsbl` that are known to,
  * and "suspect:NETWORK" for a network of `suspect`. */
 void lists_names(const struct worker *w, const struct addr *peer, struct buf *names);
+/* The client's names, as a backend is told them. True: they are being looked up. */
+bool lists_client_names(const struct worker *w, const struct addr *peer, struct client_names *out);
 /* Adds `listed` and `trusted` where something is known. */
 void lists_journal(const struct worker *w, const struct addr *peer, struct log_line *l);
 
@@ -476,6 +479,8 @@ void message_add(struct worker *w, struct conn *c, struct span body);
 void message_void(struct conn *c);
 /* True when the outcome is known already (nothing to wait for). */
 bool message_end(struct worker *w, struct conn *c);
+/* The timer of CONN_HANDING: a message that has waited for its client's names goes on. */
+void message_due(struct worker *w, struct conn *c);
 void message_forget(struct conn *c);
 
 /* ---- journal.c ---- */

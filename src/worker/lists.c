@@ -1,5 +1,6 @@
 /* What others say of a client (R16, docs/tarpit.md): lists that know it as bad (`dnsbl`) or good
- * (`dnswl`), and names that it can show to be its own (`exempt`).
+ * (`dnswl`), and names that it can show to be its own (`exempt`); and the names that a server
+ * behind is told (`xclient`, `xforward`).
  *
  * A client that comes is looked up (src/dns) while its greeting is on its way, and nobody waits for
  * what comes back. Bad news goes into the ledger, where the next reply finds it. Good news goes
@@ -17,6 +18,7 @@
 struct lists {
     struct lookups *lookups;
     struct lookup_list *blocked, *allowed;
+    bool judges, names; /* something speaks of clients; their names are wanted */
 };
 
 /* The machine itself. Other loopback addresses are no less clients than others. */
@@ -53,21 +55,57 @@ static void found(void *arg, void *owner, const struct addr *client, const struc
     }
 }
 
-void lists_greet(struct worker *w, struct conn *c)
+/* Whether a backend is told whose message it is. */
+static bool wants_names(const struct config *c)
+{
+    for (size_t i = 0; i < c->backend_count; i++)
+        if (c->backend[i].xclient || c->backend[i].xforward)
+            return true;
+    return false;
+}
+
+/* What is known of a client that lists and names may speak of; true: it is to be asked. */
+static bool is_to_be_judged(struct worker *w, struct conn *c)
 {
     struct dns_finding f;
     bool fresh = false;
 
-    if (!w->lists || c->flags & CONN_EXEMPT || w->config->listen[c->listener].submission ||
-        is_this_machine(&c->peer))
-        return;
+    if (c->flags & CONN_EXEMPT || w->config->listen[c->listener].submission)
+        return false;
     bool known = lookups_known(w->lists->lookups, &c->peer, &f, &fresh);
     if (known && f.trust != DNS_TRUST_NONE)
         c->flags |= CONN_EXEMPT;
     else if (known && fresh && f.listed)
         book(w, &c->peer, f.listed);
-    if (!fresh && lookups_start(w->lists->lookups, &c->peer, c))
+    return !fresh;
+}
+
+void lists_greet(struct worker *w, struct conn *c)
+{
+    struct client_names names;
+    uint32_t what = 0;
+    bool open;
+
+    if (!w->lists || is_this_machine(&c->peer))
+        return;
+    if (w->lists->judges && is_to_be_judged(w, c))
+        what |= LOOKUP_TRUST;
+    if (w->lists->names && !lookups_names(w->lists->lookups, &c->peer, &names, &open))
+        what |= LOOKUP_CLIENT_NAMES;
+    if (what && lookups_start(w->lists->lookups, &c->peer, what, c))
         c->flags |= CONN_LOOKED_UP;
+}
+
+bool lists_client_names(const struct worker *w, const struct addr *peer, struct client_names *out)
+{
+    bool open = false;
+
+    *out = (struct client_names){0};
+    if (is_this_machine(peer))
+        *out = (struct client_names){NAME_IS, NAME_IS, "localhost"};
+    else if (w->lists && w->lists->names)
+        (void)lookups_names(w->lists->lookups, peer, out, &open);
+    return open;
 }
 
 bool lists_trust(const struct worker *w, const struct addr *peer)
@@ -159,6 +197,7 @@ static int open_lookups(struct worker *w, struct lists *s)
                                              .allowed_count = c->dnswl_count,
                                              .name = (const char *const *)c->exempt_names.at,
                                              .name_count = c->exempt_names.count,
+                                             .client_names = s->names,
                                              .server = c->resolvers,
                                              .server_count = c->resolver.count,
                                              .found = found,
@@ -169,11 +208,15 @@ bool lists_open(struct worker *w)
 {
     const struct config *c = w->config;
 
-    if (c->dnsbl_count + c->dnswl_count + c->exempt_names.count == 0)
+    bool judges = c->dnsbl_count + c->dnswl_count + c->exempt_names.count > 0;
+    bool names = wants_names(c);
+    if (!judges && !names)
         return true;
     w->lists = calloc(1, sizeof *w->lists);
     if (!w->lists)
         return false;
+    w->lists->judges = judges;
+    w->lists->names = names;
     int error = open_lookups(w, w->lists);
     if (error) { /* mail is not to wait for a list */
         log_warn("DNS: %s: clients are served as if on no list", strerrordesc_np(-error));

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/sockaddr.h"
 #include "config/config.h"
 #include "relay/settle.h"
 #include "smtp/address.h"
@@ -12,12 +13,14 @@
 #include "worker/ident.h"
 
 enum { GOOD_AT_ONCE = 64 };
+enum { NAMES_WAIT_MS = 1000, NAMES_LOOK_MS = 20 };
 enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
 
 bool message_begin(struct worker *w, struct conn *c)
 {
     if (!conn_work(c))
         return true; /* message_add() will say so */
+    c->work->handed_us = 0;
     c->work->spool = spool_new(&w->spool_room, settle_key(w->kit->settle));
     c->work->declared = smtp_declared_size(&c->smtp);
     return true;
@@ -128,6 +131,29 @@ static int make_header(struct worker *w, struct conn *c, struct buf *header)
     return received_header(&from, w->loop.wall, header);
 }
 
+/* A server behind that goes by the client's name is not to put good mail off because the DNS takes
+ * a moment longer than the client: while it is asked the message waits a little. */
+static bool waits_for_names(struct worker *w, struct conn *c, struct client_names *names)
+{
+    struct work *k = c->work;
+
+    if (!k->handed_us)
+        k->handed_us = clock_mono_us();
+    if (!lists_client_names(w, &c->peer, names) || w->stopping ||
+        clock_mono_us() - k->handed_us > NAMES_WAIT_MS * 1000)
+        return false;
+    conn_phase(w, c, CONN_HANDING, NAMES_LOOK_MS);
+    return true;
+}
+
+void message_due(struct worker *w, struct conn *c)
+{
+    if (c->work->handover || !message_end(w, c))
+        return;
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    conn_run(w, c);
+}
+
 bool message_end(struct worker *w, struct conn *c)
 {
     struct work *k = c->work;
@@ -144,7 +170,10 @@ bool message_end(struct worker *w, struct conn *c)
         return tell_row(c, REPLY_NO_SPACE);
     if (spool_received(k->spool) > RECEIVED_MAX)
         return tell_row(c, REPLY_LOOP);
-    k->handed_us = clock_mono_us();
+    if (waits_for_names(w, c, &m.names))
+        return false;
+    if (!(c->flags & CONN_PROXIED)) /* else it is the balancer that came here */
+        m.server = addr_of_socket(c->watch.fd);
     if (make_header(w, c, &m.header) < 0) {
         buf_free(&m.header);
         return tell_row(c, REPLY_NO_SPACE);

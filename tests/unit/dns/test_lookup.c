@@ -39,6 +39,8 @@ static struct test {
     void *owner;
 } t;
 
+static bool client_names; /* are wanted by what is opened next */
+
 static const struct lookup_list blocked[] = {{"bl.test", {0}}, {"bl2.test", {0}}},
                                 allowed[] = {{"wl.test", {0}}};
 static const char *const names[] = {".example.test"};
@@ -72,6 +74,7 @@ static void open_with(size_t blocked_count, size_t allowed_count, size_t name_co
                              .allowed_count = allowed_count,
                              .name = names,
                              .name_count = name_count,
+                             .client_names = client_names,
                              .server = &server,
                              .server_count = 1,
                              .found = found};
@@ -205,7 +208,7 @@ static void test_a_listing_is_told_at_once_when_nobody_could_say_otherwise(void 
     int owner;
 
     open_with(2, 0, 0);
-    assert_true(lookups_start(t.lookups, &a, &owner));
+    assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, &owner));
     hear(2);
     yes(".bl.test");
     assert_int_equal(t.told, 1);
@@ -224,7 +227,7 @@ static void test_a_listing_waits_for_who_could_say_the_client_is_good(void **sta
     struct addr a = client(2);
 
     open_with(1, 1, 0);
-    assert_true(lookups_start(t.lookups, &a, NULL));
+    assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
     hear(2);
     yes(".bl.test");
     assert_int_equal(t.told, 0);
@@ -240,7 +243,7 @@ static void test_trust_is_told_and_known_before_all_is_answered(void **state)
     struct dns_finding f;
 
     open_with(1, 1, 0);
-    assert_true(lookups_start(t.lookups, &a, NULL));
+    assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
     hear(2);
     yes(".wl.test");
     assert_int_equal(t.told, 1);
@@ -256,7 +259,7 @@ static void test_a_name_is_asked_for_its_address_and_believed_when_it_is_the_cli
     struct addr a = client(4), b = client(5), c = client(6);
 
     open_with(0, 0, 1);
-    assert_true(lookups_start(t.lookups, &a, NULL));
+    assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
     hear(1);
     answer(question("4.0.0.198.in-addr.arpa", 12), pointer, sizeof pointer);
     hear(2);
@@ -264,14 +267,14 @@ static void test_a_name_is_asked_for_its_address_and_believed_when_it_is_the_cli
     assert_int_equal(t.told, 1);
     assert_int_equal(t.last.trust, DNS_TRUST_NAME);
 
-    assert_true(lookups_start(t.lookups, &b, NULL));
+    assert_true(lookups_start(t.lookups, &b, LOOKUP_TRUST, NULL));
     hear(3);
     answer(&t.asked[2], pointer, sizeof pointer);
     hear(4);
     answer(&t.asked[3], a.octets, 4);
     assert_int_equal(t.told, 1);
 
-    assert_true(lookups_start(t.lookups, &c, NULL));
+    assert_true(lookups_start(t.lookups, &c, LOOKUP_TRUST, NULL));
     hear(5);
     answer(&t.asked[4], stranger, sizeof stranger);
     struct dns_finding f;
@@ -286,18 +289,18 @@ static void test_there_is_one_look_up_a_client_and_no_more_than_there_is_room_fo
 
     open_with(1, 0, 0);
     near.octets[15] = 7; /* of the same /64 */
-    assert_true(lookups_start(t.lookups, &six, NULL));
-    assert_false(lookups_start(t.lookups, &six, NULL));
-    assert_false(lookups_start(t.lookups, &near, NULL));
+    assert_true(lookups_start(t.lookups, &six, LOOKUP_TRUST, NULL));
+    assert_false(lookups_start(t.lookups, &six, LOOKUP_TRUST, NULL));
+    assert_false(lookups_start(t.lookups, &near, LOOKUP_TRUST, NULL));
     for (uint32_t n = 1; n < LOOKUP_OPEN_MAX * SHARES_BEYOND; n++) {
         struct addr a = client(n << 8); /* each of a network of its own */
-        assert_true(lookups_start(t.lookups, &a, NULL));
+        assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
     }
     struct addr late = client(9999 << 8);
-    assert_false(lookups_start(t.lookups, &late, NULL));
+    assert_false(lookups_start(t.lookups, &late, LOOKUP_TRUST, NULL));
     hear(1);
     answer(&t.asked[0], NULL, 0);
-    assert_true(lookups_start(t.lookups, &late, NULL));
+    assert_true(lookups_start(t.lookups, &late, LOOKUP_TRUST, NULL));
     close_all();
     assert_int_equal(t.told, 0);
 }
@@ -313,12 +316,12 @@ static void test_silent_reverse_zones_starve_neither_lists_nor_others_names(void
     for (uint32_t network = 0; network < 40; network++) { /* none of which is answered */
         for (uint32_t n = 0; n < 250; n++) {
             struct addr a = client(network << 8 | n);
-            (void)lookups_start(t.lookups, &a, NULL);
+            (void)lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL);
         }
         discard();
     }
-    assert_true(lookups_start(t.lookups, &listed, NULL));
-    assert_true(lookups_start(t.lookups, &exempt, NULL));
+    assert_true(lookups_start(t.lookups, &listed, LOOKUP_TRUST, NULL));
+    assert_true(lookups_start(t.lookups, &exempt, LOOKUP_TRUST, NULL));
     answer(wait_for("9.0.8.198.bl.test", 1), (const uint8_t[]){127, 0, 0, 2}, 4);
     answer(wait_for("9.0.8.198.in-addr.arpa", 12), NULL, 0);
     assert_true(known(&listed, &f) && f.listed == 1);
@@ -329,13 +332,100 @@ static void test_silent_reverse_zones_starve_neither_lists_nor_others_names(void
     close_all();
 }
 
+/* Field notes 12: what a server behind is told. */
+static void test_a_clients_names_are_found_out(void **state)
+{
+    static const uint8_t pointer[] = "\2mx\7example\4test", bad[] = "\3-mx\7example\4test";
+    static const struct {
+        const uint8_t *pointer;
+        size_t len;     /* 0: no such name */
+        uint8_t error;  /* instead of an answer to the second question */
+        bool confirmed; /* or not, by another address */
+        enum name_state name, reverse;
+    } row[] = {
+        {pointer, sizeof pointer, NO_ERROR, true, NAME_IS, NAME_IS},
+        {pointer, sizeof pointer, NO_ERROR, false, NAME_NONE, NAME_IS},
+        {pointer, sizeof pointer, NO_SUCH_NAME, false, NAME_NONE, NAME_IS},
+        {pointer, sizeof pointer, SERVER_FAILURE, false, NAME_LATER, NAME_IS},
+        {bad, sizeof bad, NO_ERROR, true, NAME_NONE, NAME_NONE},
+        {NULL, 0, NO_ERROR, false, NAME_NONE, NAME_NONE},
+    };
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
+        struct addr a = client(4), other = client(5);
+        struct client_names n;
+        bool open;
+
+        client_names = true;
+        open_with(0, 0, 0);
+        assert_false(lookups_names(t.lookups, &a, &n, &open) || open);
+        assert_true(lookups_start(t.lookups, &a, LOOKUP_CLIENT_NAMES, NULL));
+        assert_false(lookups_names(t.lookups, &a, &n, &open));
+        assert_true(open);
+        assert_int_equal(n.confirmed, NAME_LATER);
+        answer(wait_for("4.0.0.198.in-addr.arpa", 12), row[i].pointer, row[i].len);
+        if (row[i].pointer == pointer) {
+            assert_false(lookups_names(t.lookups, &a, &n, &open));
+            assert_true(open);
+            struct asked *q = wait_for("mx.example.test", 1);
+            if (row[i].error)
+                respond(q, row[i].error, NULL, 0);
+            else
+                answer(q, row[i].confirmed ? a.octets : other.octets, 4);
+        }
+        assert_true(lookups_names(t.lookups, &a, &n, &open));
+        assert_false(open);
+        assert_int_equal(n.confirmed, row[i].name);
+        assert_int_equal(n.reverse, row[i].reverse);
+        if (n.reverse == NAME_IS)
+            assert_string_equal(n.text, "mx.example.test");
+        assert_int_equal(t.told, 0);
+        close_all();
+    }
+    client_names = false;
+}
+
+/* Names that are asked for a submission do not keep the same client from being looked up in lists.
+ */
+static void test_lists_are_asked_beside_names_that_are_open(void **state)
+{
+    struct addr a = client(4);
+    struct dns_finding f;
+
+    client_names = true;
+    open_with(1, 0, 0);
+    assert_true(lookups_start(t.lookups, &a, LOOKUP_CLIENT_NAMES, NULL));
+    struct asked *pointer = wait_for("4.0.0.198.in-addr.arpa", 12);
+    assert_false(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
+    answer(wait_for("4.0.0.198.bl.test", 1), (const uint8_t[]){127, 0, 0, 2}, 4);
+    answer(pointer, NULL, 0);
+    assert_int_equal(t.last.listed, 1);
+    assert_true(known(&a, &f) && f.listed == 1);
+    close_all();
+    client_names = false;
+}
+
+/* Nor does what is found out about names alone say that no list has it. */
+static void test_names_alone_are_not_remembered_as_a_finding(void **state)
+{
+    struct addr a = client(4);
+    struct dns_finding f;
+
+    client_names = true;
+    open_with(1, 0, 0);
+    assert_true(lookups_start(t.lookups, &a, LOOKUP_CLIENT_NAMES, NULL));
+    answer(wait_for("4.0.0.198.in-addr.arpa", 12), NULL, 0);
+    assert_false(known(&a, &f));
+    close_all();
+    client_names = false;
+}
+
 static void test_who_is_gone_is_not_told(void **state)
 {
     struct addr a = client(7);
     int owner, other;
 
     open_with(1, 0, 0);
-    assert_true(lookups_start(t.lookups, &a, &owner));
+    assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, &owner));
     lookups_disown(t.lookups, &a, &other);
     lookups_disown(t.lookups, &a, &owner);
     hear(1);
@@ -366,17 +456,17 @@ static void test_without_a_resolver_nothing_is_asked_until_it_is_back(void **sta
     for (uint32_t n = 0; n < HEALTH_MISSES; n++) {
         struct addr a = client(100 + n);
         struct dns_finding f;
-        assert_true(lookups_start(t.lookups, &a, NULL));
+        assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
         for (int i = 0; i < 5; i++)
             loop_turn(&t.loop, 2);
         assert_false(known(&a, &f)); /* no answer is not an answer */
     }
     struct addr a = client(1);
-    assert_false(lookups_start(t.lookups, &a, NULL));
+    assert_false(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
     t.resolver = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(t.resolver, (struct sockaddr *)&sa, len), 0);
     answer(probe(), NULL, 0);
-    assert_true(lookups_start(t.lookups, &a, NULL));
+    assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
     close_all();
 }
 
@@ -386,11 +476,11 @@ static void test_silent_names_do_not_make_the_resolver_one_that_is_down(void **s
     open_with(0, 0, 1);
     for (uint32_t n = 0; n < 2 * HEALTH_MISSES; n++) {
         struct addr a = client(n);
-        assert_true(lookups_start(t.lookups, &a, NULL));
+        assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
     }
     answer(probe(), NULL, 0);
     struct addr other = client(9999);
-    assert_true(lookups_start(t.lookups, &other, NULL));
+    assert_true(lookups_start(t.lookups, &other, LOOKUP_TRUST, NULL));
     close_all();
 }
 
@@ -401,7 +491,7 @@ static void test_a_list_that_fails_says_nothing_and_leaves_the_others_their_say(
         struct addr a = client(n);
         struct dns_finding f;
         t.count = 0;
-        assert_true(lookups_start(t.lookups, &a, NULL));
+        assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
         hear(2);
         respond(question(".bl.test", 1), SERVER_FAILURE, NULL, 0);
         assert_false(known(&a, &f));
@@ -420,6 +510,9 @@ int main(void)
         cmocka_unit_test(test_a_name_is_asked_for_its_address_and_believed_when_it_is_the_clients),
         cmocka_unit_test(test_there_is_one_look_up_a_client_and_no_more_than_there_is_room_for),
         cmocka_unit_test(test_silent_reverse_zones_starve_neither_lists_nor_others_names),
+        cmocka_unit_test(test_a_clients_names_are_found_out),
+        cmocka_unit_test(test_lists_are_asked_beside_names_that_are_open),
+        cmocka_unit_test(test_names_alone_are_not_remembered_as_a_finding),
         cmocka_unit_test(test_who_is_gone_is_not_told),
         cmocka_unit_test(test_without_a_resolver_nothing_is_asked_until_it_is_back),
         cmocka_unit_test(test_a_list_that_fails_says_nothing_and_leaves_the_others_their_say),

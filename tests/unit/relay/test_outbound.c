@@ -251,7 +251,7 @@ static void test_xclient_comes_before_each_message_and_begins_anew(void **state)
     hear(t, "250-mx\r\n250-PIPELINING\r\n250-XFORWARD NAME ADDR\r\n"
             "250 XCLIENT NAME ADDR PORT PROTO HELO LOGIN DESTADDR\r\n");
     assert_int_equal(outbound_begin(&t->o, &t->job), 0);
-    said(t, "XCLIENT NAME=[UNAVAILABLE] ADDR=IPV6:2001:db8::7 PORT=4321 PROTO=ESMTP "
+    said(t, "XCLIENT NAME=[TEMPUNAVAIL] ADDR=IPV6:2001:db8::7 PORT=4321 PROTO=ESMTP "
             "HELO=far.example.net LOGIN=[UNAVAILABLE]\r\n");
     hear(t, "220 mx\r\n");
     said(t, "EHLO far.example.net\r\n");
