@@ -5,6 +5,8 @@
 
 #include "relay/introduce.h"
 
+enum { CAPS_BITS = 16 };
+
 static uint32_t cap_of(struct span word)
 {
     static const struct {
@@ -44,4 +46,17 @@ void ability_learn(struct ability *a, struct span text)
         if (cap == CAP_SIZE && !span_number(words, &a->size_max))
             a->size_max = 0;
     }
+}
+
+uint64_t ability_word(const struct ability *a)
+{
+    uint64_t size = a->size_max >> (64 - CAPS_BITS) ? 0 : a->size_max;
+
+    return size << CAPS_BITS | (a->caps & ((1U << CAPS_BITS) - 1));
+}
+
+struct ability ability_of_word(uint64_t word)
+{
+    return (struct ability){.caps = (uint32_t)(word & ((1U << CAPS_BITS) - 1)),
+                            .size_max = word >> CAPS_BITS};
 }

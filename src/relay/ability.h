@@ -24,6 +24,10 @@ struct ability {
     uint64_t size_max;          /* octets of a message; 0: it names no limit */
 };
 
+/* Capabilities and size as one word, to be kept over a restart, and back. */
+uint64_t ability_word(const struct ability *a);
+struct ability ability_of_word(uint64_t word);
+
 /* From the text of the reply, its lines parted by '\n'. What it does not name of XCLIENT's and
  * XFORWARD's attributes stays as it is: behind XCLIENT servers name none. */
 void ability_learn(struct ability *a, struct span text);

@@ -76,6 +76,32 @@ static void tell_complaint(struct link *l)
     o->complaint.code = 0;
 }
 
+/* What a backend has is remembered over restarts, so that clients are offered it from the first
+ * moment on. */
+static void be_able(struct backend *b, const struct ability *a)
+{
+    const struct relay_kit *kit = &b->relay->kit;
+
+    b->ability = *a;
+    b->learnt = true;
+    settle_note_backend(kit->settle, span_of(b->config->name), ability_word(a), kit->loop->wall);
+}
+
+/* The built-in store's abilities are our own. */
+static void remember_ability(struct backend *b)
+{
+    const struct relay_kit *kit = &b->relay->kit;
+    uint64_t word;
+
+    b->learnt = true;
+    if (b->config->kind == BACKEND_STORE)
+        b->ability.caps = CAP_8BITMIME | CAP_SMTPUTF8 | CAP_DSN;
+    else if (settle_backend(kit->settle, span_of(b->config->name), kit->loop->wall, &word))
+        b->ability = ability_of_word(word);
+    else
+        b->learnt = false;
+}
+
 /* ---- links ---- */
 
 static void link_ready(struct loop *loop, struct watch *watch, uint32_t events);
@@ -316,7 +342,7 @@ static void go_on(struct link *l)
         if (l->connecting && l->outbound.state == OUTBOUND_IDLE) {
             l->connecting = false;
             b->connecting--;
-            b->ability = l->outbound.ability;
+            be_able(b, &l->outbound.ability);
             set_up(b, true);
             if ((l->outbound.introduce & ~b->ability.caps) && !b->told_missing) {
                 log_warn("backend %s does not take %s from us", b->config->name,
@@ -355,7 +381,9 @@ static void link_due(struct loop *loop, struct alarm *a)
 {
     struct link *l = (struct link *)((char *)a - offsetof(struct link, alarm));
 
-    if (l->outbound.state == OUTBOUND_IDLE && !l->handover && !l->outbound.over)
+    if (l->outbound.over)
+        go_on(l);
+    else if (l->outbound.state == OUTBOUND_IDLE && !l->handover)
         link_close(l);
     else
         link_broke(l);
@@ -383,6 +411,7 @@ void pool_open(struct relay *r, struct backend *b, uint32_t index)
         b->open_max = 1;
     b->queue_tail = &b->queue;
     b->retry.due = retry;
+    remember_ability(b);
     if (b->config->tls != TLS_OFF)
         b->tls = tls_client_open(b->config);
     if (link_open(b, NULL) < 0)
@@ -435,8 +464,9 @@ bool pool_put(struct backend *b, struct handover *h)
         start(l, h);
         if (l->outbound.state == OUTBOUND_DEAD || !link_write(l)) {
             l->outbound.state = OUTBOUND_DEAD;
-            link_timer(l, 0); /* its end is told from the loop, not from within this call */
         }
+        if (l->outbound.state == OUTBOUND_DEAD || l->outbound.over)
+            link_timer(l, 0); /* its end is told from the loop, not from within this call */
         link_want(l);
         return true;
     }

@@ -67,6 +67,7 @@ struct backend {
     struct ability ability; /* as the last of its connections told */
     uint64_t complained_ms; /* when the log was told last what it says of us; 0: never */
     bool known, up;
+    bool learnt;       /* `ability` has been told, in this process or an earlier one */
     bool plain;        /* its TLS does not work, and is not insisted on */
     bool told_missing; /* that it has no XCLIENT or XFORWARD */
 };

@@ -236,25 +236,46 @@ void relay_abandon(struct handover *h)
     handover_free(h);
 }
 
-void relay_changed(struct relay *r)
+static uint32_t offer_of(const struct backend *b)
 {
-    uint32_t offer = SMTP_OFFER_ALL;
-    bool any = false;
+    uint32_t caps = b->ability.caps;
+
+    return (caps & CAP_8BITMIME ? SMTP_OFFER_8BITMIME : 0) |
+           (caps & CAP_SMTPUTF8 ? SMTP_OFFER_SMTPUTF8 : 0) | (caps & CAP_DSN ? SMTP_OFFER_DSN : 0);
+}
+
+/* A message beyond a backend's limit can wait for another one that takes it, so the largest counts.
+ */
+static uint64_t size_offered(const struct relay *r)
+{
+    uint64_t max = 0;
 
     for (size_t i = 0; i < r->backends; i++) {
         const struct backend *b = &r->backend[i];
-        if (!b->up)
-            continue;
-        any = true;
-        if (!(b->ability.caps & CAP_8BITMIME))
-            offer &= ~(uint32_t)SMTP_OFFER_8BITMIME;
-        if (!(b->ability.caps & CAP_SMTPUTF8))
-            offer &= ~(uint32_t)SMTP_OFFER_SMTPUTF8;
-        if (!(b->ability.caps & CAP_DSN))
-            offer &= ~(uint32_t)SMTP_OFFER_DSN;
+        if (!b->learnt || b->ability.size_max == 0)
+            return 0;
+        if (b->ability.size_max > max)
+            max = b->ability.size_max;
     }
-    if (any && r->kit.changed)
-        r->kit.changed(r->kit.arg, offer);
+    return max;
+}
+
+void relay_changed(struct relay *r)
+{
+    struct relay_offer o = {.size_max = size_offered(r), .settled = true};
+    bool up = relay_is_up(r);
+    size_t told = 0;
+
+    for (size_t i = 0; i < r->backends; i++) {
+        const struct backend *b = &r->backend[i];
+        o.settled = o.settled && (b->known || b->learnt);
+        if (up ? !b->up : !b->learnt)
+            continue;
+        o.all = told++ ? o.all & offer_of(b) : offer_of(b);
+        o.any |= offer_of(b);
+    }
+    if (r->kit.changed)
+        r->kit.changed(r->kit.arg, &o);
 }
 
 struct relay *relay_open(const struct relay_kit *kit)
@@ -272,6 +293,7 @@ struct relay *relay_open(const struct relay_kit *kit)
     }
     for (size_t i = 0; i < r->backends; i++)
         pool_open(r, &r->backend[i], (uint32_t)i);
+    relay_changed(r);
     return r;
 }
 

@@ -25,6 +25,15 @@ struct config;
 struct places;
 struct relay;
 
+/* What clients may be offered, by what backends told last. */
+struct relay_offer {
+    uint32_t all;      /* enum smtp_offer: what each backend that is up has; is none up, each that
+                          has ever told; nothing until one has */
+    uint32_t any;      /* what one of them has, at least */
+    uint64_t size_max; /* octets that one of all backends takes, up or not; 0: no limit is known */
+    bool settled;      /* each backend has told, or is known to be down */
+};
+
 struct relay_kit {
     const struct config *config;
     struct loop *loop;
@@ -32,9 +41,8 @@ struct relay_kit {
     struct settle *settle;
     const struct places *places; /* where backends with a name are; NULL: none has one */
     uint32_t slots;              /* workers that share each backend's `connections` */
-    /* A backend went up or down, or its capabilities are known (enum smtp_offer of those that are
-     * up). */
-    void (*changed)(void *arg, uint32_t offer);
+    /* A backend went up or down, or its abilities are known. */
+    void (*changed)(void *arg, const struct relay_offer *offer);
     /* Whether a backend can be reached: when that is first known, and whenever it changes. */
     void (*reached)(void *arg, const char *backend, bool up);
     void *arg;

@@ -16,14 +16,16 @@
 
 enum { SETS = 8192, WAYS = 8 };
 
-enum what { DELIVERED = 1, MIXED, GROUP };
+enum what { DELIVERED = 1, MIXED, GROUP, BACKEND };
+
+#define BACKEND_MS (UINT64_C(30) * 86400 * 1000)
 
 struct entry {
     _Atomic uint64_t key;   /* 0: none */
     _Atomic uint64_t until; /* wall ms */
-    uint32_t value;         /* enum settle_group */
+    uint64_t value;         /* enum settle_group, or a backend's word */
     uint32_t check;         /* of key and value, so that a mixture of two is known */
-    uint64_t unused;
+    uint32_t unused;
 };
 
 _Static_assert(sizeof(struct entry) == 32, "two in a cache line");
@@ -78,7 +80,7 @@ static uint64_t make_key(const struct settle *s, enum what what, struct span sen
     return key ? key : 1;
 }
 
-static uint32_t check_of(const struct settle *s, uint64_t key, uint32_t value)
+static uint32_t check_of(const struct settle *s, uint64_t key, uint64_t value)
 {
     uint64_t fields[2] = {key, value};
 
@@ -90,7 +92,7 @@ static struct entry *set_of(const struct settle *s, uint64_t key)
     return &s->entry[(key >> 20) % SETS * WAYS];
 }
 
-static void put(struct settle *s, uint64_t key, uint32_t value, uint64_t now)
+static void put(struct settle *s, uint64_t key, uint64_t value, uint64_t until)
 {
     struct entry *set = set_of(s, key), *best = &set[0];
 
@@ -105,18 +107,19 @@ static void put(struct settle *s, uint64_t key, uint32_t value, uint64_t now)
     atomic_store(&best->key, 0);
     best->value = value;
     best->check = check_of(s, key, value);
-    atomic_store(&best->until, now + s->keep_ms);
+    atomic_store(&best->until, until);
     atomic_store(&best->key, key);
 }
 
-static bool get(const struct settle *s, uint64_t key, uint64_t now, uint32_t *value)
+static bool get(const struct settle *s, uint64_t key, uint64_t now, uint64_t *value)
 {
     struct entry *set = set_of(s, key);
 
     for (int i = 0; i < WAYS; i++) {
         if (atomic_load(&set[i].key) != key)
             continue;
-        uint32_t found = set[i].value, check = set[i].check;
+        uint64_t found = set[i].value;
+        uint32_t check = set[i].check;
         *value = found;
         return atomic_load(&set[i].until) > now && atomic_load(&set[i].key) == key &&
                check == check_of(s, key, found);
@@ -127,23 +130,23 @@ static bool get(const struct settle *s, uint64_t key, uint64_t now, uint32_t *va
 void settle_delivered(struct settle *s, struct span sender, struct span recipient, uint64_t message,
                       uint64_t now)
 {
-    put(s, make_key(s, DELIVERED, sender, recipient, message), 0, now);
+    put(s, make_key(s, DELIVERED, sender, recipient, message), 0, now + s->keep_ms);
 }
 
 bool settle_was_delivered(const struct settle *s, struct span sender, struct span recipient,
                           uint64_t message, uint64_t now)
 {
-    uint32_t value;
+    uint64_t value;
     return get(s, make_key(s, DELIVERED, sender, recipient, message), now, &value);
 }
 
 bool settle_was_mixed(struct settle *s, struct span sender, uint64_t message, uint64_t now)
 {
     uint64_t key = make_key(s, MIXED, sender, (struct span){0}, message);
-    uint32_t value;
+    uint64_t value;
     bool before = get(s, key, now, &value);
 
-    put(s, key, 0, now);
+    put(s, key, 0, now + s->keep_ms);
     return before;
 }
 
@@ -151,19 +154,29 @@ void settle_put_in_group(struct settle *s, struct span sender, struct span recip
                          enum settle_group group, uint64_t now)
 {
     uint64_t key = make_key(s, GROUP, sender, recipient, (uint64_t)size);
-    uint32_t value;
+    uint64_t value;
 
     if (group != SETTLE_TAKEN || get(s, key, now, &value)) /* the first group is those unknown */
-        put(s, key, (uint32_t)group, now);
+        put(s, key, (uint64_t)group, now + s->keep_ms);
 }
 
 enum settle_group settle_group_of(const struct settle *s, struct span sender, struct span recipient,
                                   int64_t size, uint64_t now)
 {
-    uint32_t value;
+    uint64_t value;
 
     if (get(s, make_key(s, GROUP, sender, recipient, (uint64_t)size), now, &value) ||
         get(s, make_key(s, GROUP, sender, recipient, (uint64_t)SETTLE_ANY_SIZE), now, &value))
         return value <= SETTLE_REFUSED ? (enum settle_group)value : SETTLE_TAKEN;
     return SETTLE_TAKEN;
+}
+
+void settle_note_backend(struct settle *s, struct span name, uint64_t word, uint64_t now)
+{
+    put(s, make_key(s, BACKEND, name, (struct span){0}, 0), word, now + BACKEND_MS);
+}
+
+bool settle_backend(const struct settle *s, struct span name, uint64_t now, uint64_t *word)
+{
+    return get(s, make_key(s, BACKEND, name, (struct span){0}, 0), now, word);
 }

@@ -42,6 +42,10 @@ void settle_put_in_group(struct settle *s, struct span sender, struct span recip
 enum settle_group settle_group_of(const struct settle *s, struct span sender, struct span recipient,
                                   int64_t size, uint64_t now);
 
+/* What is known of a backend over restarts: a word of the caller's, kept for 30 days. */
+void settle_note_backend(struct settle *s, struct span name, uint64_t word, uint64_t now);
+bool settle_backend(const struct settle *s, struct span name, uint64_t now, uint64_t *word);
+
 /* The key of spool hashes: the same for all workers and over restarts. */
 const struct sipkey *settle_key(const struct settle *s);
 

@@ -22,7 +22,7 @@
 enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
 
 /* What a listener offers; shared by all of its sessions, never changed while they run but for
- * `offer`, which follows what the backend has. */
+ * `size_max`, `offer` and `able`, which follow what the backends have. */
 struct smtp_service {
     const char *hostname;
     uint64_t size_max;       /* octets; 0: no limit */
@@ -34,7 +34,8 @@ struct smtp_service {
     bool tls;                  /* STARTTLS is offered */
     bool no_chunking;          /* BDAT is not offered, and refused */
     bool allow_nul;            /* in messages */
-    uint32_t offer;            /* of enum smtp_offer */
+    uint32_t offer;            /* of enum smtp_offer: what EHLO is told */
+    uint32_t able;             /* what can be done now of what EHLO has been told before */
 };
 
 enum smtp_auth {
@@ -91,7 +92,8 @@ struct smtp_session {
     uint8_t wait;      /* private: what was asked of the caller and not yet answered */
     uint8_t mechanism; /* private: AUTH in progress, and how far */
     uint8_t after;     /* private: what comes when the reply has been sent */
-    bool trusted;      /* the caller's to set: paths may come without their brackets */
+    bool trusted : 1;  /* the caller's to set: paths may come without their brackets */
+    uint8_t offered : 3; /* private: enum smtp_offer, as EHLO was told it */
 };
 
 static_assert(sizeof(struct smtp_session) <= 56, "a held connection's memory is budgeted");

@@ -9,7 +9,7 @@
 
 #include "smtp/session_part.h"
 
-enum { VERSION = 2 };
+enum { VERSION = 3 };
 
 struct record {
     uint32_t check; /* of all that follows, envelope included */
@@ -18,7 +18,7 @@ struct record {
     uint16_t flags, repeats;
     uint16_t id, code;
     uint8_t enhanced[3], offence;
-    uint8_t state, wait, after, unused;
+    uint8_t state, wait, after, offered;
 };
 
 static_assert(sizeof(struct record) == 28, "a frozen hold is 256 octets in all");
@@ -69,7 +69,8 @@ int session_freeze(const struct smtp_session *s, struct buf *out)
                        .offence = s->pending.offence,
                        .state = s->state,
                        .wait = s->wait,
-                       .after = s->after};
+                       .after = s->after,
+                       .offered = s->offered};
     memcpy(r.enhanced, s->pending.enhanced, sizeof r.enhanced);
     r.check = check(&r, block);
     if (!buf_room(out, sizeof r + block.len))
@@ -119,6 +120,7 @@ int session_thaw(struct smtp_session *s, struct span record)
     s->flags = r.flags;
     s->repeats = r.repeats;
     s->state = r.state;
+    s->offered = r.offered & SMTP_OFFER_ALL;
     s->wait = r.wait;
     s->after = r.after;
     return 0;

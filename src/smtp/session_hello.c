@@ -68,8 +68,9 @@ static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
     if (!hello(t, arg, flags))
         return;
     const struct smtp_service *service = t->service;
-    const struct smtp_session *s = t->s;
+    struct smtp_session *s = t->s;
     struct keywords k = {.len = 0};
+    s->offered = service->offer & SMTP_OFFER_ALL;
     char size[32] = "SIZE";
     if (service->size_max)
         snprintf(size, sizeof size, "SIZE %llu", (unsigned long long)service->size_max);

@@ -12,7 +12,7 @@ enum { ENVID_MAX = 100, ORCPT_MAX = 500 };
 
 enum { OF_MAIL = 1, OF_RCPT = 2, KEPT = 4, LONE = 8 };
 
-enum outcome { PARAM_FINE, PARAM_WRONG, PARAM_TOO_LARGE };
+enum outcome { PARAM_FINE, PARAM_WRONG, PARAM_TOO_LARGE, PARAM_LACKING };
 
 /* A parameter's checker says whether its value is fine, and takes notice of it. */
 struct parameter {
@@ -116,7 +116,7 @@ static unsigned find_parameter(const struct turn *t, struct span keyword, unsign
         const struct parameter *p = &parameters[i];
         if (!span_equal_fold(keyword, span_of(p->keyword)) || !(p->flags & of))
             continue;
-        bool offered = t->s->flags & SMTP_ESMTP && (t->service->offer & p->needs) == p->needs;
+        bool offered = t->s->flags & SMTP_ESMTP && (t->s->offered & p->needs) == p->needs;
         return offered ? i : PARAMETERS;
     }
     return PARAMETERS;
@@ -152,11 +152,15 @@ static bool take_parameter(struct turn *t, struct span word, unsigned of, unsign
     enum outcome outcome = PARAM_WRONG;
     if (!(*seen & (1u << row)) && has_value == !(p->flags & LONE))
         outcome = p->check(t, value);
+    if (outcome == PARAM_FINE && p->needs & ~t->service->able)
+        outcome = PARAM_LACKING; /* the backend has lost it since EHLO */
     *seen |= 1u << row;
     if (outcome == PARAM_WRONG)
         session_say_with(t->s, REPLY_BAD_ARGUMENT, span_of(p->keyword));
     else if (outcome == PARAM_TOO_LARGE)
         session_say(t->s, REPLY_TOO_LARGE);
+    else if (outcome == PARAM_LACKING)
+        session_say(t->s, REPLY_LACKING);
     else if (p->flags & KEPT)
         keep(kept, word);
     return outcome == PARAM_FINE;

@@ -262,7 +262,8 @@ void lmtp_serve(const struct lmtp_house *house, int fd)
                                            .recipients_max = ENVELOPE_RECIPIENTS_MAX,
                                            .lmtp = true,
                                            .allow_nul = true, /* workers judge */
-                                           .offer = SMTP_OFFER_ALL};
+                                           .offer = SMTP_OFFER_ALL,
+                                           .able = SMTP_OFFER_ALL};
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &stall, sizeof stall);
         smtp_start(&l->session, true);
         while (serve_step(l))

@@ -166,7 +166,7 @@ struct worker {
     uint64_t next_shake[CONN_SHAKES]; /* loop ms, by a hash of the client; see tls.c */
     struct watch *listeners;
     struct watch control;
-    struct alarm stop_alarm, accept_alarm;
+    struct alarm stop_alarm, accept_alarm, offer_alarm;
     uint64_t warn_of_proxy; /* loop ms: not before */
     /* Events without progress: those that the metric has, and those of a second; see tell_idle().
      */
@@ -174,6 +174,8 @@ struct worker {
     struct ring awake; /* the connections that are not held */
     uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
+    bool called; /* to serve: it does as soon as it knows what to offer */
+    bool offers; /* ... and that it knows */
     bool serving, draining, stopping;
     size_t input_in_use;   /* octets of `input` that the connection at work goes by */
     char input[64 * 1024]; /* read into by whichever connection is at work */

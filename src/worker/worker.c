@@ -26,6 +26,7 @@ enum {
     ACCEPT_ROUNDS = 4, /* in one turn, so that the connections that are open get theirs */
     ACCEPT_TOGETHER = LOOP_GROUP, /* connections of one round */
     STOP_WITHIN_MS = 1500,        /* for hand-overs in progress; the master waits 2 s */
+    OFFERS_WITHIN_MS = 1000,      /* for the first word of the backends */
     DESCRIPTOR_MARGIN = 64,       /* epoll, channels, spool files */
     ACCEPT_AGAIN_MS = 100,        /* when the kernel has no room for another connection */
 };
@@ -108,6 +109,7 @@ static void start_accepting(struct worker *w)
 {
     if (w->serving || w->draining)
         return;
+    loop_alarm_off(&w->loop, &w->offer_alarm);
     w->serving = true;
     haste_usual();
     int error = freeze_start_taking(w);
@@ -119,9 +121,28 @@ static void start_accepting(struct worker *w)
     }
 }
 
+static void offers_come_late(struct loop *loop, struct alarm *a)
+{
+    start_accepting(worker_of(loop));
+}
+
+/* Clients wait in the queue for a moment while nothing at all is known of the backends: one that
+ * is not offered SMTPUTF8 may bounce its message for want of it. */
+static void serve(struct worker *w)
+{
+    w->called = true;
+    if (w->offers) {
+        start_accepting(w);
+        return;
+    }
+    w->offer_alarm.due = offers_come_late;
+    loop_alarm(&w->loop, &w->offer_alarm, w->loop.now + OFFERS_WITHIN_MS);
+}
+
 static void stop_accepting(struct worker *w)
 {
     loop_alarm_off(&w->loop, &w->accept_alarm);
+    loop_alarm_off(&w->loop, &w->offer_alarm);
     for (uint32_t i = 0; i < w->kit->listeners; i++)
         loop_forget(&w->loop, &w->listeners[i]);
     freeze_stop_taking(w);
@@ -217,7 +238,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     while ((r = channel_read(watch->fd, &n)) == 1) {
         loop_moved(loop);
         switch ((enum note_kind)n.kind) {
-        case NOTE_SERVE: start_accepting(w); break;
+        case NOTE_SERVE: serve(w); break;
         case NOTE_DRAIN:
             drain(w);
             channel_tell(watch->fd, NOTE_DRAINING, 0, 0, NULL);
@@ -236,12 +257,22 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     }
 }
 
-static void backend_changed(void *arg, uint32_t offer)
+/* No session is offered what no backend is known to have, nor more octets than one takes. */
+static void backend_changed(void *arg, const struct relay_offer *offer)
 {
     struct worker *w = arg;
+    uint64_t size = w->config->size_max;
 
-    for (size_t i = 0; i < w->config->listen_count; i++)
-        w->service[i].offer = offer;
+    if (offer->size_max && (size == 0 || offer->size_max < size))
+        size = offer->size_max;
+    for (size_t i = 0; i < w->config->listen_count; i++) {
+        w->service[i].offer = offer->all;
+        w->service[i].able = offer->any;
+        w->service[i].size_max = size;
+    }
+    w->offers = w->offers || offer->settled;
+    if (w->offers && w->called)
+        start_accepting(w);
 }
 
 static void backend_reached(void *arg, const char *backend, bool up)
@@ -269,7 +300,6 @@ static bool make_services(struct worker *w)
             .tls = config->listen[i].tls == TLS_STARTTLS,
             .no_chunking = !config->listen[i].chunking,
             .allow_nul = config->nul == NUL_ALLOW,
-            .offer = SMTP_OFFER_ALL, /* until the backends have been asked */
         };
     return true;
 }

@@ -1,5 +1,6 @@
 """A backend that answers as a test wants: SMTP or LMTP, however wrong."""
 
+import socket
 import socketserver
 import threading
 import time
@@ -16,6 +17,7 @@ class Session(socketserver.StreamRequestHandler):
         self.begin()
         with backend.lock:
             backend.connections += 1
+            backend.open.add(self.connection)
         try:
             if not self.tell("GREETING", "", "220 scripted"):
                 return
@@ -109,6 +111,7 @@ class Scripted:
         self.mail = {}  # recipient: messages
         self.commands = []
         self.connections = 0
+        self.open = set()
         self.server = Server(("127.0.0.1", port), Session)
         self.server.backend = self
         self.port = self.server.server_address[1]
@@ -118,8 +121,18 @@ class Scripted:
         return self
 
     def __exit__(self, *_):
+        self.stop()
+
+    def stop(self):
+        """Ends, with all of its connections."""
         self.server.shutdown()
         self.server.server_close()
+        with self.lock:
+            for connection in self.open:
+                try:
+                    connection.shutdown(socket.SHUT_RDWR)
+                except OSError:
+                    pass
 
     @property
     def block(self):

@@ -18,7 +18,8 @@ void talk_open(struct talk *t)
                                    .recipients_max = 1000,
                                    .auth = SMTP_AUTH_ALL,
                                    .tls = true,
-                                   .offer = SMTP_OFFER_ALL},
+                                   .offer = SMTP_OFFER_ALL,
+                                   .able = SMTP_OFFER_ALL},
                        .verdict = reply_make(REPLY_OK, (struct span){0}),
                        .spool_room = SIZE_MAX};
     talk_restart(t, false);

@@ -154,7 +154,7 @@ static void test_parameters_that_are_not_offered_are_555(void **state)
            "555 5.5.4 Parameter not known or not allowed: FROB\r\n");
     codes(t, "MAIL FROM:<a@example.net> NOTIFY=NEVER\r\n", "555");
     t->service.offer = 0;
-    codes(t, "MAIL FROM:<a@example.net> BODY=8BITMIME\r\n", "555");
+    codes(t, "EHLO c\r\nMAIL FROM:<a@example.net> BODY=8BITMIME\r\n", "250 555");
     codes(t, "MAIL FROM:<a@example.net> SMTPUTF8\r\n", "555");
     codes(t, "MAIL FROM:<a@example.net> RET=FULL\r\n", "555");
     codes(t, "MAIL FROM:<a@example.net> SIZE=1 AUTH=<>\r\n", "250");
@@ -162,6 +162,35 @@ static void test_parameters_that_are_not_offered_are_555(void **state)
     t->service.offer = SMTP_OFFER_ALL;
     codes(t, "RCPT TO:<b@example.org> RET=FULL\r\n", "555");
     codes(t, "HELO c\r\nMAIL FROM:<a@example.net> SIZE=1\r\n", "250 555");
+}
+
+/* field notes 33: 555 to a keyword that has just been offered */
+static void test_what_was_offered_is_not_taken_back_within_the_session(void **state)
+{
+    static const struct {
+        const char *parameter;
+        uint32_t needs;
+    } table[] = {{"BODY=8BITMIME", SMTP_OFFER_8BITMIME},
+                 {"SMTPUTF8", SMTP_OFFER_SMTPUTF8},
+                 {"RET=FULL", SMTP_OFFER_DSN},
+                 {"ENVID=x", SMTP_OFFER_DSN},
+                 {"body=7bit", SMTP_OFFER_8BITMIME}};
+    struct talk *t = *state;
+    char line[100];
+    greet(t);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        snprintf(line, sizeof line, "RSET\r\nMAIL FROM:<a@example.net> %s\r\n", table[i].parameter);
+        t->service.offer = 0; /* a backend without it has come up beside one with it */
+        expect_codes(t, span_of(line), "250 250");
+        t->service.able = SMTP_OFFER_ALL & ~table[i].needs; /* nobody has it any more */
+        expect_codes(t, span_of(line), "250 451");
+        t->service.able = SMTP_OFFER_ALL;
+        expect_codes(t, span_of(line), "250 250");
+        t->service.offer = SMTP_OFFER_ALL;
+    }
+    t->service.able = 0;
+    codes(t, "RSET\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org> NOTIFY=NEVER\r\n",
+          "250 250 451");
 }
 
 static void test_a_parameter_is_repeated_sanitised(void **state)
@@ -292,6 +321,7 @@ int main(void)
         TALK_TEST(test_a_size_over_the_limit_is_refused_early),
         TALK_TEST(test_parameters_that_are_not_offered_are_555),
         TALK_TEST(test_a_parameter_is_repeated_sanitised),
+        TALK_TEST(test_what_was_offered_is_not_taken_back_within_the_session),
         TALK_TEST(test_parameter_values_are_checked),
         TALK_TEST(test_envid_is_at_most_100_octets_and_orcpt_500),
         TALK_TEST(test_non_ascii_addresses_need_smtputf8),
