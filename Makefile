@@ -53,8 +53,10 @@ deb: ## a Debian package, beside this folder, checked by lintian
 install: build ## into PREFIX, below DESTDIR
 	@meson configure $(BUILD) --prefix=$(PREFIX) && meson install -C $(BUILD)
 
-fresh: ## prove that a clean clone runs and passes on a fresh Debian 12 (root, 10 minutes)
+fresh: ## prove that a clean clone runs and passes on a fresh Debian 12, and builds on 13 (root, 15 minutes)
+	@scripts/setup fresh
 	@scripts/fresh-root
+	@SUITE=trixie scripts/fresh-root unit
 
 clean: ## remove what building and running made
 	rm -rf build build-asan build-fuzz demo/run

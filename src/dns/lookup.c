@@ -7,7 +7,6 @@
 
 #include <ares.h>
 #include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,13 +16,19 @@
 #include "base/metrics.h"
 #include "base/siphash.h"
 #include "base/slab.h"
+#include "dns/answer.h"
 #include "dns/health.h"
 #include "dns/name.h"
 #include "dns/resolver.h"
 #include "dns/shares.h"
 #include "dns/ttl.h"
 
-enum { BUCKETS = 256, ADDRESSES_MAX = 64 /* of one name that are looked at */, NOBODY = 255 };
+enum {
+    BUCKETS = 256,
+    ADDRESSES_MAX = 64, /* of one name that are looked at */
+    NAMES_MAX = 32,     /* of one address */
+    NOBODY = 255
+};
 
 enum kind { ASK_BLOCKED, ASK_ALLOWED, ASK_POINTER, ASK_ADDRESS };
 
@@ -197,14 +202,12 @@ static void refuses(struct lookups *l, const struct question *q)
 /* What a list's A records come to: one that counts is enough. */
 static enum listing judge(const struct lookup_list *list, const unsigned char *answer, size_t len)
 {
-    struct ares_addrttl a[ADDRESSES_MAX];
-    int n = ADDRESSES_MAX;
+    uint8_t a[ADDRESSES_MAX][4];
+    size_t n = dns_addresses(answer, len, sizeof a[0], a[0], ADDRESSES_MAX);
     enum listing all = LISTING_NO;
 
-    if (ares_parse_a_reply(answer, (int)len, NULL, a, &n) != ARES_SUCCESS)
-        return LISTING_NO;
-    for (int i = 0; i < n; i++) {
-        enum listing one = listing_judge(&list->replies, (const uint8_t *)&a[i].ipaddr);
+    for (size_t i = 0; i < n; i++) {
+        enum listing one = listing_judge(&list->replies, a[i]);
         if (one == LISTING_YES)
             return one;
         all = one == LISTING_BLOCKED ? one : all;
@@ -274,41 +277,25 @@ static bool follow(struct lookup *u, const char *name, int nth)
  * name's own zone, no more. */
 static void pointer_said(struct lookup *u, const unsigned char *answer, size_t len)
 {
-    bool four = u->client.family == ADDR_IP4;
-    struct hostent *host = NULL;
+    struct dns_name name[NAMES_MAX];
+    size_t n = dns_names(answer, len, name, NAMES_MAX);
+    int followed = 0;
 
     no_name(u);
-    if (ares_parse_ptr_reply(answer, (int)len, u->client.octets, four ? 4 : 16,
-                             four ? AF_INET : AF_INET6, &host) != ARES_SUCCESS) {
-        metric_add(METRIC_DNS_NOTHING, 1);
-        return;
-    }
-    int followed = 0;
-    for (int i = 0; host->h_aliases[i] && followed < LOOKUP_POINTERS_MAX; i++)
-        followed += follow(u, host->h_aliases[i], followed);
+    for (size_t i = 0; i < n && followed < LOOKUP_POINTERS_MAX; i++)
+        followed += follow(u, name[i].text, followed);
     if (followed == 0)
         metric_add(METRIC_DNS_NOTHING, 1);
-    ares_free_hostent(host);
 }
 
 static bool has_address(const struct addr *client, const unsigned char *answer, size_t len)
 {
-    struct ares_addrttl a[ADDRESSES_MAX];
-    struct ares_addr6ttl aaaa[ADDRESSES_MAX];
-    int n = ADDRESSES_MAX;
+    size_t octets = client->family == ADDR_IP4 ? 4 : 16;
+    uint8_t a[ADDRESSES_MAX * 16];
+    size_t n = dns_addresses(answer, len, octets, a, ADDRESSES_MAX);
 
-    if (client->family == ADDR_IP4) {
-        if (ares_parse_a_reply(answer, (int)len, NULL, a, &n) != ARES_SUCCESS)
-            return false;
-        while (n-- > 0)
-            if (memcmp(&a[n].ipaddr, client->octets, 4) == 0)
-                return true;
-        return false;
-    }
-    if (ares_parse_aaaa_reply(answer, (int)len, NULL, aaaa, &n) != ARES_SUCCESS)
-        return false;
-    while (n-- > 0)
-        if (memcmp(&aaaa[n].ip6addr, client->octets, 16) == 0)
+    for (size_t i = 0; i < n; i++)
+        if (memcmp(a + octets * i, client->octets, octets) == 0)
             return true;
     return false;
 }

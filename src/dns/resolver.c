@@ -9,6 +9,7 @@
 #include <arpa/nameser.h>
 #include <errno.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -84,20 +85,17 @@ static void tick(struct loop *loop, struct alarm *a)
 
 static int set_servers(struct resolver *r, const struct addr *server, size_t count)
 {
-    struct ares_addr_port_node node[RESOLVER_SERVERS_MAX] = {{0}};
+    char list[RESOLVER_SERVERS_MAX * (ADDR_TEXT + 16)] = "", text[ADDR_TEXT];
+    size_t n = 0;
 
-    if (count == 0)
-        return ARES_SUCCESS;
-    if (count > RESOLVER_SERVERS_MAX)
-        count = RESOLVER_SERVERS_MAX;
-    for (size_t i = 0; i < count; i++) {
-        bool four = server[i].family == ADDR_IP4;
-        node[i].next = i + 1 < count ? &node[i + 1] : NULL;
-        node[i].family = four ? AF_INET : AF_INET6;
-        memcpy(&node[i].addr, server[i].octets, four ? 4 : 16);
-        node[i].udp_port = node[i].tcp_port = server[i].port ? server[i].port : NS_DEFAULTPORT;
+    for (size_t i = 0; i < count && i < RESOLVER_SERVERS_MAX; i++) {
+        bool six = server[i].family == ADDR_IP6;
+        int m = snprintf(list + n, sizeof list - n, "%s%s%s%s:%u", i ? "," : "", six ? "[" : "",
+                         addr_format(&server[i], text), six ? "]" : "",
+                         server[i].port ? server[i].port : (unsigned)NS_DEFAULTPORT);
+        n += m > 0 ? (size_t)m : 0;
     }
-    return ares_set_servers_ports(r->channel, node);
+    return n ? ares_set_servers_ports_csv(r->channel, list) : ARES_SUCCESS;
 }
 
 static int open_channel(struct resolver *r, const struct addr *server, size_t count)
@@ -114,6 +112,10 @@ static int open_channel(struct resolver *r, const struct addr *server, size_t co
     int mask = ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_LOOKUPS |
                ARES_OPT_SOCK_STATE_CB;
 
+#ifdef ARES_OPT_QUERY_CACHE
+    options.qcache_max_ttl = 0; /* what was said is remembered by client (known.h) */
+    mask |= ARES_OPT_QUERY_CACHE;
+#endif
     int status = ares_init_options(&r->channel, &options, mask);
     if (status != ARES_SUCCESS)
         return status == ARES_ENOMEM ? -ENOMEM : -EINVAL;
@@ -155,14 +157,47 @@ void resolver_close(struct resolver *r)
     free(r);
 }
 
-static void answered(void *arg, int status, int timeouts, unsigned char *answer, int len)
+static void pass_on(void *arg, int status, const unsigned char *answer, size_t len)
 {
     struct question q = *(struct question *)arg;
 
     free(arg);
     q.of->open--;
-    q.answer(q.arg, status, answer, answer && len > 0 ? (size_t)len : 0);
+    q.answer(q.arg, status, answer, answer ? len : 0);
 }
+
+/* From 1.28 on answers come parsed, and the other way of asking is deprecated. */
+#if ARES_VERSION >= 0x011c00
+static void answered(void *arg, ares_status_t status, size_t timeouts,
+                     const ares_dns_record_t *record)
+{
+    unsigned char *answer = NULL;
+    size_t len = 0;
+
+    if (record && ares_dns_write(record, &answer, &len) != ARES_SUCCESS)
+        answer = NULL;
+    pass_on(arg, (int)status, answer, len);
+    ares_free_string(answer);
+}
+
+static void send_question(struct resolver *r, const char *name, enum dns_type type,
+                          struct question *q)
+{
+    (void)ares_query_dnsrec(r->channel, name, ARES_CLASS_IN, (ares_dns_rec_type_t)type, answered, q,
+                            NULL);
+}
+#else
+static void answered(void *arg, int status, int timeouts, unsigned char *answer, int len)
+{
+    pass_on(arg, status, answer, len > 0 ? (size_t)len : 0);
+}
+
+static void send_question(struct resolver *r, const char *name, enum dns_type type,
+                          struct question *q)
+{
+    ares_query(r->channel, name, C_IN, (int)type, answered, q);
+}
+#endif
 
 void resolver_ask(struct resolver *r, const char *name, enum dns_type type, resolver_answer *answer,
                   void *arg)
@@ -176,7 +211,7 @@ void resolver_ask(struct resolver *r, const char *name, enum dns_type type, reso
     *q = (struct question){r, answer, arg};
     if (r->open++ == 0)
         loop_alarm(r->loop, &r->tick, r->loop->now + TICK_MS);
-    ares_query(r->channel, name, C_IN, (int)type, answered, q);
+    send_question(r, name, type, q);
 }
 
 const char *resolver_status(int status)

@@ -1,9 +1,11 @@
-/* Whatever a DNS answer consists of, its TTL is read within it, and is one that it may have. */
+/* Whatever a DNS answer consists of, its TTL, addresses and names are read within it, and are such
+ * as it may have. */
 #include <assert.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "dns/answer.h"
 #include "dns/ttl.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -20,6 +22,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     assert(ttl <= INT32_MAX);
     if (size < 12)
         assert(ttl == 300);
+    uint8_t addresses[4 * 16];
+    assert(dns_addresses(exact, size, 4, addresses, 4) <= 4);
+    assert(dns_addresses(exact, size, 16, addresses, 4) <= 4);
+    struct dns_name names[4];
+    for (size_t n = dns_names(exact, size, names, 4); n > 0; n--)
+        assert(dns_name_is_valid(span_of(names[n - 1].text)));
     free(exact);
     return 0;
 }
