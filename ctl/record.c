@@ -185,7 +185,7 @@ int record_run(const struct options *o, int argc, char **argv)
         return json_decref(r.refused), -1;
     int status = argc ? record_file(o, &r, argv[0]) : record_ring(o, &r);
     json_decref(r.refused);
-    if (status == CTL_DONE && r.events == 0)
+    if (status == CTL_DONE && r.events == 0 && argc)
         return report(o, CTL_REFUSED, CONTROL_MISSING,
                       "no line tells what a client did; right would be the output of `mirectl log` "
                       "or of `journalctl -u mired -o short-unix`");
