@@ -44,10 +44,12 @@ static enum answer_result ask(struct talk *t, struct span line)
     enum answer_result result = ANSWER_LATER;
     struct reply r;
 
-    if (talk_ready(t) == 0 && talk_say(t, line) == 0 && talk_reply(t, &r) == 0)
-        result = r.code == 235                                                     ? ANSWER_YES
-                 : reply_about(STAGE_LOGIN, SPEAKER_RELAY, &r) == REPLY_ABOUT_MAIL ? ANSWER_NO
-                                                                                   : ANSWER_LATER;
+    if (talk_ready(t) == 0 && talk_say(t, line) == 0 && talk_reply(t, &r) == 0) {
+        bool us = reply_about(STAGE_LOGIN, SPEAKER_RELAY, &r) == REPLY_ABOUT_US;
+        if (us)
+            talk_tell(t, STAGE_LOGIN, &r);
+        result = us ? ANSWER_LATER : r.code == 235 ? ANSWER_YES : ANSWER_NO;
+    }
     talk_close(t);
     return result;
 }

@@ -69,74 +69,112 @@ void backend_directory_close(struct backend_directory *b)
     free(b);
 }
 
-/* Whether a 5xx to RCPT says that there is nobody. 524 5.2.4 is OpenSMTPD's word for an address
- * that leads to no mailbox. */
-static bool means_nobody(const struct reply *r)
-{
-    if (r->enhanced[0])
-        return r->enhanced[0] == 5 && (r->enhanced[1] == 1 || r->code == 524);
-    return r->code == 550 || r->code == 551 || r->code == 553;
-}
+/* One try to ask. */
+struct attempt {
+    struct talk *talk;
+    struct conversation *conversation;
+    struct span address;
+    bool utf8;  /* the address is beyond ASCII: RFC 6531 */
+    bool last;  /* a refusal ends the conversation, and the reply to RSET is not waited for */
+    bool fresh; /* a conversation that begins with this question: nothing before can be at fault */
+    struct answer *out;
+    enum answer_result result; /* ANSWER_SILENCE until it is known */
+};
 
-/* What the reply to RCPT says of the recipient. A refusal that is not about its existence (a full
- * mailbox) is passed on as it is. */
-static enum answer_result judge(const struct reply *r, struct answer *out)
+/* A refusal of MAIL FROM:<> is about us. A temporary one is an answer: it cannot tell now. */
+static int on_mail(struct attempt *a, const struct reply *r)
 {
     if (r->code < 300)
-        return ANSWER_YES;
-    if (r->code < 500)
-        return ANSWER_LATER;
-    if (means_nobody(r))
-        return ANSWER_NO;
+        return 0;
+    if (a->fresh) {
+        talk_tell(a->talk, STAGE_MAIL, r);
+        if (r->code >= 400 && r->code < 500)
+            a->result = ANSWER_LATER;
+    }
+    talk_close(a->talk);
+    return -ECONNREFUSED;
+}
+
+static enum answer_result pass_on(const struct reply *r, struct answer *out)
+{
+    struct span text = span_first(r->arg, sizeof out->text);
+
     out->code = r->code;
     memcpy(out->enhanced, r->enhanced, sizeof out->enhanced);
-    struct span text = span_first(r->arg, sizeof out->text);
-    memcpy(out->text, text.at, text.len);
+    if (text.len)
+        memcpy(out->text, text.at, text.len);
     out->len = (uint16_t)text.len;
     return ANSWER_OTHER;
 }
 
+/* What the reply to RCPT says of the recipient. A refusal that is not about its existence (a full
+ * mailbox) is passed on as it is; what is about us is never one (R24). */
+static int on_rcpt(struct attempt *a, const struct reply *r)
+{
+    bool us = reply_about(STAGE_RCPT, SPEAKER_PROBE, r) == REPLY_ABOUT_US;
+
+    if (us && a->fresh)
+        talk_tell(a->talk, STAGE_RCPT, r);
+    if (r->code < 300)
+        a->result = ANSWER_YES;
+    else if (!us && r->code >= 500)
+        a->result = reply_means_nobody(r) ? ANSWER_NO : pass_on(r, a->out);
+    else if (!us || a->fresh)
+        a->result = ANSWER_LATER;
+    bool out_of_step = r->code == 421 || (r->code >= 300 && r->code < 400);
+    bool tired = a->last && a->result != ANSWER_YES;
+    if (out_of_step || tired || a->result == ANSWER_SILENCE)
+        talk_close(a->talk);
+    return a->talk->fd < 0 ? -ECONNRESET : 0;
+}
+
 enum { STEP_MAIL, STEP_RCPT, STEP_RSET, STEPS };
 
-/* One try: all three commands at once where the backend has PIPELINING, else one by one. `last`: a
- * refusal ends the conversation, and the reply to RSET is not waited for. */
-static int ask(struct talk *t, struct conversation *c, bool last, struct span address,
-               struct answer *out, enum answer_result *result)
+static int step_through(struct attempt *a, const struct span say[STEPS], bool together)
+{
+    struct conversation *c = a->conversation;
+    struct reply r = {0};
+    int error = 0;
+
+    for (int step = STEP_MAIL; step < STEPS && !error; step++) {
+        uint64_t since_ms = clock_mono_ms();
+        if (!together)
+            error = talk_say(a->talk, say[step]);
+        if (!error)
+            error = talk_reply(a->talk, &r);
+        c->slow = c->slow || clock_mono_ms() - since_ms >= SLOW_MS;
+        if (!error && step == STEP_MAIL)
+            error = on_mail(a, &r);
+        else if (!error && step == STEP_RCPT)
+            error = on_rcpt(a, &r);
+        else if (!error && r.code >= 300)
+            talk_close(a->talk);
+    }
+    return error;
+}
+
+/* All three commands go at once where the backend has PIPELINING, else one by one. */
+static void ask(struct attempt *a)
 {
     struct buf rcpt = {0}, all = {0};
-    struct reply r = {0};
-    int error = talk_ready(t), step = STEP_MAIL;
+    int error = talk_ready(a->talk);
 
+    if (!error && a->utf8 && !talk_can(a->talk, CAP_SMTPUTF8))
+        return;
     if (!error)
-        error = buf_addf(&rcpt, "RCPT TO:<%.*s>\r\n", (int)address.len, address.at);
-    const struct span say[STEPS] = {SPAN("MAIL FROM:<>\r\n"), buf_span(&rcpt), SPAN("RSET\r\n")};
-    bool together = !error && talk_pipelines(t);
+        error = buf_addf(&rcpt, "RCPT TO:<%.*s>\r\n", (int)a->address.len, a->address.at);
+    const struct span say[STEPS] = {a->utf8 ? SPAN("MAIL FROM:<> SMTPUTF8\r\n")
+                                            : SPAN("MAIL FROM:<>\r\n"),
+                                    buf_span(&rcpt), SPAN("RSET\r\n")};
+    bool together = !error && talk_pipelines(a->talk);
     for (int i = 0; i < STEPS && together && !error; i++)
         error = buf_add_span(&all, say[i]);
     if (together && !error)
-        error = talk_say(t, buf_span(&all));
-    for (; step < STEPS && !error; step++) {
-        uint64_t since_ms = clock_mono_ms();
-        if (!together)
-            error = talk_say(t, say[step]);
-        if (!error)
-            error = talk_reply(t, &r);
-        c->slow = c->slow || clock_mono_ms() - since_ms >= SLOW_MS;
-        if (!error && step == STEP_MAIL && r.code >= 300) {
-            talk_close(t);
-            error = -ECONNREFUSED;
-        }
-        if (!error && step == STEP_RCPT) {
-            *result = judge(&r, out);
-            if (last && *result != ANSWER_YES) {
-                talk_close(t);
-                step = STEP_RSET;
-            }
-        }
-    }
+        error = talk_say(a->talk, buf_span(&all));
+    if (!error)
+        (void)step_through(a, say, together);
     buf_free(&rcpt);
     buf_free(&all);
-    return step > STEP_RSET || (error && step == STEP_RSET) ? 0 : error;
 }
 
 static int patience_of(const struct backend_directory *b, size_t i)
@@ -159,29 +197,64 @@ static void count(struct backend_directory *b, size_t i, enum answer_result resu
         hang_up(&b->talk[i]);
 }
 
-static int ask_one(struct backend_directory *b, size_t i, struct span address, struct answer *out,
-                   enum answer_result *result)
+static bool beyond_ascii(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.at[i] >= 0x80)
+            return true;
+    return false;
+}
+
+/* A conversation that was kept may have been closed over there, or have come to its end: then a
+ * fresh one decides. *lacks: the backend has no SMTPUTF8, which the question needs. */
+static enum answer_result ask_one(struct backend_directory *b, size_t i, struct span address,
+                                  struct answer *out, bool *lacks)
 {
     struct conversation *c = &b->conversation[i];
+    struct attempt a = {.talk = &b->talk[i],
+                        .conversation = c,
+                        .address = address,
+                        .utf8 = beyond_ascii(address),
+                        .out = out};
 
-    if (b->talk[i].fd < 0)
-        *c = (struct conversation){0};
-    c->slow = false;
-    int error = ask(&b->talk[i], c, c->refused + 1 >= patience_of(b, i), address, out, result);
-    if (!error)
-        count(b, i, *result);
-    return error;
+    for (int tries = 0; tries < 2 && a.result == ANSWER_SILENCE && !a.fresh; tries++) {
+        a.fresh = a.talk->fd < 0;
+        if (a.fresh)
+            *c = (struct conversation){0};
+        c->slow = false;
+        a.last = c->refused + 1 >= patience_of(b, i);
+        ask(&a);
+        *lacks = a.utf8 && a.talk->fd >= 0 && !talk_can(a.talk, CAP_SMTPUTF8);
+        if (*lacks)
+            break;
+    }
+    if (a.result != ANSWER_SILENCE)
+        count(b, i, a.result);
+    return a.result;
+}
+
+/* No backend takes such addresses: that is no fault of who writes to one. */
+static enum answer_result needs_utf8(struct answer *out)
+{
+    struct reply r = {.code = 553,
+                      .enhanced = {5, 6, 7},
+                      .arg = SPAN("The server here takes no internationalised addresses")};
+
+    return pass_on(&r, out);
 }
 
 enum answer_result backend_directory_ask(struct backend_directory *b, struct span address,
                                          struct answer *out)
 {
     enum answer_result result = ANSWER_SILENCE;
+    size_t lacking = 0;
 
     for (size_t i = 0; i < b->count && (result == ANSWER_SILENCE || result == ANSWER_LATER); i++) {
-        bool kept = b->talk[i].fd >= 0; /* it may have been closed over there meanwhile */
-        if (ask_one(b, i, address, out, &result) < 0 && kept)
-            (void)ask_one(b, i, address, out, &result);
+        bool lacks = false;
+        enum answer_result one = ask_one(b, i, address, out, &lacks);
+        lacking += lacks;
+        if (one != ANSWER_SILENCE)
+            result = one;
     }
-    return result;
+    return lacking && lacking == b->count ? needs_utf8(out) : result;
 }

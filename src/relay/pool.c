@@ -50,15 +50,6 @@ static void went_down(struct backend *b)
  * (R24). */
 static void tell_complaint(struct link *l)
 {
-    static const char *const stages[STAGE_COUNT] = {[STAGE_GREETING] = "the connection",
-                                                    [STAGE_HELLO] = "EHLO",
-                                                    [STAGE_TLS] = "STARTTLS",
-                                                    [STAGE_INTRODUCE] = "XCLIENT or XFORWARD",
-                                                    [STAGE_LOGIN] = "AUTH",
-                                                    [STAGE_MAIL] = "MAIL",
-                                                    [STAGE_RCPT] = "RCPT",
-                                                    [STAGE_DATA] = "DATA",
-                                                    [STAGE_MESSAGE] = "the message"};
     struct outbound *o = &l->outbound;
     struct backend *b = l->backend;
     uint64_t now = link_loop(l)->now;
@@ -68,8 +59,8 @@ static void tell_complaint(struct link *l)
         return;
     if (!b->complained_ms || now - b->complained_ms >= POOL_COMPLAINT_MS) {
         log_warn("backend %s refuses mired, not the mail, at %s: %u %u.%u.%u %.*s", b->config->name,
-                 stages[o->complained_of], r.code, r.enhanced[0], r.enhanced[1], r.enhanced[2],
-                 (int)r.arg.len, r.arg.at ? r.arg.at : "");
+                 reply_stage_text((enum reply_stage)o->complained_of), r.code, r.enhanced[0],
+                 r.enhanced[1], r.enhanced[2], (int)r.arg.len, r.arg.at ? r.arg.at : "");
         b->complained_ms = now ? now : 1;
     }
     kept_free(&o->complaint);

@@ -3,9 +3,11 @@
 
 #include <errno.h>
 #include <openssl/ssl.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/dial.h"
 #include "base/log.h"
 #include "base/proxy.h"
@@ -89,6 +91,34 @@ static int take(struct talk *t)
     return 0;
 }
 
+/* ---- what it says of us ---- */
+
+enum { TELL_MS = 60000, TOLD_MOST = 64 };
+
+void talk_tell(const struct talk *t, enum reply_stage stage, const struct reply *r)
+{
+    static _Atomic uint64_t told[TOLD_MOST]; /* by backend; beyond that many they share */
+    _Atomic uint64_t *last = &told[t->index % TOLD_MOST];
+    uint64_t now = clock_mono_ms() + TELL_MS, before = atomic_load(last);
+
+    if (now < before + TELL_MS || !atomic_compare_exchange_strong(last, &before, now))
+        return;
+    log_warn("backend %s refuses mired's questions at %s: %u %u.%u.%u %.*s", backend_of(t)->name,
+             reply_stage_text(stage), r->code, r->enhanced[0], r->enhanced[1], r->enhanced[2],
+             (int)r->arg.len, r->arg.at ? r->arg.at : "");
+}
+
+static void tell_complaint(struct talk *t)
+{
+    struct outbound *o = &t->outbound;
+    struct reply r = kept_get(&o->complaint);
+
+    if (r.code)
+        talk_tell(t, (enum reply_stage)o->complained_of, &r);
+    kept_free(&o->complaint);
+    o->complaint.code = 0;
+}
+
 /* ---- the beginning ---- */
 
 static int shake_hands(struct talk *t)
@@ -125,11 +155,13 @@ static int greet(struct talk *t)
             error = give(t, buf_span(&o->out));
             buf_drop(&o->out, o->out.len);
         } else if (o->state == OUTBOUND_IDLE) {
+            tell_complaint(t);
             return 0;
         } else if (o->state == OUTBOUND_DEAD) {
             if (t->secret && o->tls == OUTBOUND_TLS_NEEDED && !o->secure)
                 log_warn("backend %s: no STARTTLS, and without it no passwords go there",
                          backend_of(t)->name);
+            tell_complaint(t);
             error = -ECONNREFUSED;
         } else if (o->state == OUTBOUND_SHAKE) {
             error = shake_hands(t);
@@ -194,7 +226,12 @@ int talk_ready(struct talk *t)
 
 bool talk_pipelines(const struct talk *t)
 {
-    return t->outbound.ability.caps & CAP_PIPELINING;
+    return talk_can(t, CAP_PIPELINING);
+}
+
+bool talk_can(const struct talk *t, uint32_t cap)
+{
+    return (t->outbound.ability.caps & cap) == cap;
 }
 
 int talk_say(struct talk *t, struct span out)
@@ -208,7 +245,7 @@ int talk_reply(struct talk *t, struct reply *r)
 {
     for (;;) {
         switch (reader_take(&t->outbound.reader, &t->left, r)) {
-        case READER_REPLY: return r->code == 421 ? failed(t, -ECONNRESET) : 0;
+        case READER_REPLY: return 0;
         case READER_BROKEN: return failed(t, -EBADMSG);
         case READER_MORE: break;
         }

@@ -13,6 +13,7 @@
 #include "base/bytes.h"
 #include "relay/outbound.h"
 #include "smtp/reply.h"
+#include "smtp/verdict.h"
 
 struct config;
 struct places;
@@ -55,10 +56,19 @@ int talk_ready(struct talk *t);
 /* Whether several commands may go out at once (RFC 2920). */
 bool talk_pipelines(const struct talk *t);
 
+/* Whether it has an extension (enum outbound_cap). */
+bool talk_can(const struct talk *t, uint32_t cap);
+
+/* What it says of us, not of what it was asked, is for the administrator: a line in the log with
+ * its words, once a minute for each backend and process (R24). Before talk_close(), which frees
+ * them. Any thread. */
+void talk_tell(const struct talk *t, enum reply_stage stage, const struct reply *r);
+
 /* Sends what is in `out` as it stands. 0 or -errno; the conversation is closed then. */
 int talk_say(struct talk *t, struct span out);
 
-/* The next reply, its arg valid until the next call. 0 or -errno; closed then. */
+/* The next reply, its arg valid until the next call. 0 or -errno; closed then. Behind a 421 the
+ * other side closes, and the caller should. */
 int talk_reply(struct talk *t, struct reply *r);
 
 #endif

@@ -208,6 +208,20 @@ static enum subject subject_of(enum reply_stage stage, const struct reply *r)
     return about == OPEN && stage != STAGE_MESSAGE ? by_words(r->arg) : about;
 }
 
+const char *reply_stage_text(enum reply_stage stage)
+{
+    static const char *const text[STAGE_COUNT] = {[STAGE_GREETING] = "the connection",
+                                                  [STAGE_HELLO] = "EHLO",
+                                                  [STAGE_TLS] = "STARTTLS",
+                                                  [STAGE_INTRODUCE] = "XCLIENT or XFORWARD",
+                                                  [STAGE_LOGIN] = "AUTH",
+                                                  [STAGE_MAIL] = "MAIL",
+                                                  [STAGE_RCPT] = "RCPT",
+                                                  [STAGE_DATA] = "DATA",
+                                                  [STAGE_MESSAGE] = "the message"};
+    return text[stage];
+}
+
 /* 525 5.7.13 is a disabled account (RFC 5248). */
 static bool refuses_login(const struct reply *r)
 {

@@ -40,6 +40,9 @@ enum reply_about {
     REPLY_ABOUT_US,   /* 451 to the client, no offence, and a warning with the words */
 };
 
+/* "RCPT", "the greeting": for the log. */
+const char *reply_stage_text(enum reply_stage stage);
+
 /* What the reply is about. 3xx and 421 are always about the conversation, 2xx about the mail. Of a
  * login only 235 and a refusal of name and password are about that. */
 enum reply_about reply_about(enum reply_stage stage, enum reply_speaker speaker,

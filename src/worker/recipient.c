@@ -12,6 +12,7 @@
 #include "clerk/ask.h"
 #include "config/config.h"
 #include "relay/settling.h"
+#include "smtp/verdict.h"
 #include "worker/conn.h"
 
 static bool is_postmaster(struct span local)
@@ -189,8 +190,11 @@ void recipient_answered(struct worker *w, struct conn *c, const struct question 
     case ANSWER_OTHER:
         other.code = a->code;
         memcpy(other.enhanced, a->enhanced, sizeof other.enhanced);
-        other.offence = a->code >= 500 ? OFFENCE_BACKEND : OFFENCE_NONE;
         other.arg = (struct span){a->text, a->len};
+        if (reply_is_offence(STAGE_RCPT, SPEAKER_PROBE, &other))
+            other.offence = OFFENCE_BACKEND;
+        if (other.enhanced[0] == 0) /* ENHANCEDSTATUSCODES is offered: X.0.0 (RFC 2034 4) */
+            other.enhanced[0] = (uint8_t)(other.code / 100);
         recipient_is(w, c, &q->leave, RECIPIENT_OTHER, address, &other);
         break;
     case ANSWER_MORE:
