@@ -12,7 +12,12 @@ struct import {
     int found;                  /* settings that were understood */
     bool timed;                 /* a delay was found: the longest is taken */
     unsigned long seconds;      /* of it */
+    unsigned long size;         /* of a message; 0: not said */
     struct buf exempt, domains; /* lists, as they stand between braces */
+    struct buf rest;            /* names of settings that nothing came of */
+    struct buf listening;       /* addresses of `listen` sections */
+    unsigned lists;             /* dnsbl and dnswl sections */
+    bool backed;                /* there is a `backend` */
 };
 
 /* A note; or a line of mired.conf with its reason. Both in printf's way. What comes from the text
@@ -28,6 +33,18 @@ void import_time(struct import *im, const char *from, unsigned long seconds);
  * named in a note. */
 void import_exempt(struct import *im, struct span list);
 void import_domains(struct import *im, struct span list);
+
+/* A setting that nothing comes of: all of them are named together at the end. */
+void import_rest(struct import *im, struct span name);
+
+/* mired listens on port 25 there: an address as it stands in a `listen`, for IPv6 in brackets. */
+void import_listen(struct import *im, const char *address, const char *reason);
+/* Where mail goes: the title of a `backend`, and what stands in its braces. */
+void import_backend(struct import *im, const char *title, const char *more, const char *reason);
+
+/* A list in the DNS, "zone" or "zone=127.0.0.[2..11]", that `from` names. `kind` is dnsbl or dnswl.
+ * One that cannot be taken over is named in a note. */
+void import_list(struct import *im, const char *kind, struct span list, const char *from);
 
 /* Ends with what was gathered. */
 void import_end(struct import *im);

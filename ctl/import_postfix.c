@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/addr.h"
 #include "import_part.h"
 
 enum { PARAMETERS_MAX = 2048, VALUE_MAX = 8192, DEPTH_MAX = 5, STEPS_MAX = 10000 };
@@ -225,6 +226,8 @@ static void take_certificate(struct postfix *p, struct span name, struct span va
 {
     struct buf key = {0};
 
+    if (find(p, SPAN("smtpd_tls_chain_files"))) /* Postfix takes these then */
+        return;
     expand(p, SPAN("$smtpd_tls_key_file"), &key, 0);
     struct span k = buf_span(&key);
     p->im->found++;
@@ -269,6 +272,88 @@ static void take_limits(struct postfix *p, struct span name, struct span value)
                 (int)name.len, name.at);
 }
 
+static void take_names_list(struct postfix *p, const char *from, struct span word, struct span list)
+{
+    import_note(p->im, "%s: %.*s %.*s is not carried over: it is about names, not clients", from,
+                (int)word.len, word.at, (int)list.len, list.at);
+}
+
+/* Lists that refuse, or let pass; what else stands there stays Postfix's, which sees the client. */
+static void take_restrictions(struct postfix *p, struct span name, struct span value)
+{
+    char from[128];
+    bool other = false;
+
+    p->im->found++;
+    snprintf(from, sizeof from, "%.*s", (int)name.len, name.at);
+    for (struct span word; (word = import_word(&value, ", \t")).len;) {
+        bool black = span_equal(word, SPAN("reject_rbl_client"));
+        bool white = span_equal(word, SPAN("permit_dnswl_client"));
+        if (black || white)
+            import_list(p->im, black ? "dnsbl" : "dnswl", import_word(&value, ", \t"), from);
+        else if (span_starts_fold(word, SPAN("reject_rhsbl")))
+            take_names_list(p, from, word, import_word(&value, ", \t"));
+        else
+            other = true;
+    }
+    if (other)
+        import_note(p->im,
+                    "%s: its other restrictions stay Postfix's, which sees the client by XCLIENT",
+                    from);
+}
+
+/* postscreen's lists: negative weights are allow-lists. */
+static void take_sites(struct postfix *p, struct span name, struct span value)
+{
+    p->im->found++;
+    for (struct span word; (word = import_word(&value, ", \t")).len;) {
+        size_t star = span_find(word, '*');
+        bool white = star + 1 < word.len && word.at[star + 1] == '-';
+        import_list(p->im, white ? "dnswl" : "dnsbl", word, "postscreen_dnsbl_sites");
+    }
+}
+
+/* Key and chain in one file is what `certificate` takes, too. */
+static void take_chains(struct postfix *p, struct span name, struct span value)
+{
+    struct span rest = value, file = import_word(&rest, ", \t");
+
+    p->im->found++;
+    if (file.len && import_is_plain(file) && import_word(&rest, ", \t").len == 0)
+        import_set(p->im, "smtpd_tls_chain_files: STARTTLS with the same certificate",
+                   "tls { certificate = \"%.*s\" }", (int)file.len, file.at);
+    else
+        import_note(p->im,
+                    "smtpd_tls_chain_files = %.*s is not carried over: mired wants each key in its "
+                    "certificate's file, or in `key`",
+                    (int)value.len, value.at);
+}
+
+/* Addresses that Postfix listens on become mired's. */
+static void take_interfaces(struct postfix *p, struct span name, struct span value)
+{
+    struct span rest = value;
+    char text[ADDR_TEXT], shown[ADDR_TEXT + 2];
+    struct addr a;
+
+    p->im->found++;
+    if (span_equal(value, SPAN("all")))
+        return;
+    for (struct span word; (word = import_word(&rest, ", \t")).len;) {
+        if (span_equal(word, SPAN("loopback-only")) || span_equal(word, SPAN("localhost"))) {
+            import_listen(p->im, "127.0.0.1", "inet_interfaces: this machine only");
+        } else if (addr_parse(word, &a)) {
+            snprintf(shown, sizeof shown, a.family == ADDR_IP6 ? "[%s]" : "%s",
+                     addr_format(&a, text));
+            import_listen(p->im, shown, "inet_interfaces");
+        } else {
+            import_note(p->im,
+                        "inet_interfaces: %.*s is not carried over: a `listen` has an address",
+                        (int)word.len, word.at);
+        }
+    }
+}
+
 static const struct {
     const char *name;
     void (*take)(struct postfix *p, struct span name, struct span value);
@@ -288,7 +373,16 @@ static const struct {
     {"virtual_alias_maps", take_recipients},
     {"recipient_delimiter", take_delimiter},
     {"message_size_limit", take_size},
+    {"smtpd_tls_chain_files", take_chains},
     {"smtpd_tls_cert_file", take_certificate},
+    {"inet_interfaces", take_interfaces},
+    {"smtpd_client_restrictions", take_restrictions},
+    {"smtpd_helo_restrictions", take_restrictions},
+    {"smtpd_sender_restrictions", take_restrictions},
+    {"smtpd_relay_restrictions", take_restrictions},
+    {"smtpd_recipient_restrictions", take_restrictions},
+    {"smtpd_data_restrictions", take_restrictions},
+    {"postscreen_dnsbl_sites", take_sites},
     {"smtpd_sasl_auth_enable", take_logins},
 };
 
@@ -317,6 +411,46 @@ static void take_all(struct postfix *p)
     }
 }
 
+/* Parameters that another one's row looks at, or that only say how Postfix itself works. */
+static bool is_looked_at(struct span name)
+{
+    static const char *const names[] = {
+        "mydomain",        "myorigin",         "smtpd_tls_key_file",  "smtpd_sasl_type",
+        "smtpd_sasl_path", "queue_directory",  "command_directory",   "daemon_directory",
+        "data_directory",  "mail_owner",       "compatibility_level", "setgid_group",
+        "mailq_path",      "newaliases_path",  "sendmail_path",       "manpage_directory",
+        "html_directory",  "sample_directory", "readme_directory",    "shlib_directory",
+        "meta_directory"};
+
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (span_equal(name, span_of(names[i])))
+            return true;
+    for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++)
+        if (span_equal(name, span_of(parameters[i].name)))
+            return true;
+    return false;
+}
+
+static void name_rest(struct postfix *p)
+{
+    bool screen = false;
+
+    for (size_t i = 0; i < p->count; i++) {
+        struct span name = p->at[i].name;
+        bool plain = name.len > 0;
+        for (size_t k = 0; k < name.len; k++)
+            plain = plain && ((name.at[k] >= 'a' && name.at[k] <= 'z') ||
+                              (name.at[k] >= '0' && name.at[k] <= '9') || name.at[k] == '_');
+        screen = screen || span_starts_fold(name, SPAN("postscreen_"));
+        if (plain && !is_looked_at(name))
+            import_rest(p->im, name);
+    }
+    if (screen)
+        import_note(p->im,
+                    "postscreen: mired stands in its place, so its lines in master.cf go: a second "
+                    "front door would see mired as every client");
+}
+
 void import_postfix(struct import *im, struct span text)
 {
     struct postfix p = {.im = im, .at = calloc(PARAMETERS_MAX, sizeof *p.at)};
@@ -325,16 +459,23 @@ void import_postfix(struct import *im, struct span text)
         return;
     read_table(&p, text);
     take_all(&p);
-    if (im->domains.len) {
+    if (im->found)
+        name_rest(&p);
+    if (im->domains.len)
         import_set(im, "who exists is Postfix's to say; its answers are kept for a while",
                    "recipients \"backend\" { }");
+    if (im->domains.len) {
+        import_backend(im, "smtp://127.0.0.1:10025", "xclient = true ",
+                       "Postfix, behind mired, sees each client by XCLIENT");
         import_note(im,
-                    "mired takes port 25; in master.cf Postfix gets 127.0.0.1:10025 inet n - n - "
-                    "- smtpd in place of smtp inet, and mired.conf backend "
-                    "\"smtp://127.0.0.1:10025\" { xclient = true } with "
-                    "smtpd_authorized_xclient_hosts = 127.0.0.1 there; and -o "
-                    "smtpd_error_sleep_time=0 on that listener, for Postfix would keep mired's "
-                    "lookups of good mail waiting after others' errors");
+                    "mired takes port 25. In master.cf these lines stand in place of smtp inet:");
+        import_note(im, "  127.0.0.1:10025 inet n - y - - smtpd");
+        import_note(im, "    -o smtpd_authorized_xclient_hosts=static:all");
+        import_note(im, "    -o smtpd_error_sleep_time=0");
+        import_note(im,
+                    "static:all is no more than 127.0.0.1, from where alone that listener can be "
+                    "reached; with sleeps Postfix would keep mired's lookups of good mail "
+                    "waiting after others' errors");
     }
     for (size_t i = 0; i < p.count; i++)
         buf_free(&p.at[i].value);

@@ -221,9 +221,77 @@ static void end_time(struct import *im)
                         "patience_offences = 0");
 }
 
+void import_rest(struct import *im, struct span name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if (name.at[i] <= ' ' || name.at[i] > '~')
+            return;
+    if (name.len && name.len < 64 && im->rest.len < LIST_MAX)
+        buf_addf(&im->rest, "%s%.*s", im->rest.len ? " " : "", (int)name.len, name.at);
+}
+
+/* In lines of a length that a person reads. */
+static void end_rest(struct import *im)
+{
+    struct span rest = buf_span(&im->rest);
+    char line[400] = "";
+    size_t n = 0;
+
+    for (struct span word; (word = import_word(&rest, " ")).len;) {
+        if (n + word.len + 2 > 100) {
+            import_note(im, "not carried over: %s", line);
+            n = 0;
+        }
+        int m =
+            snprintf(line + n, sizeof line - n, "%s%.*s", n ? ", " : "", (int)word.len, word.at);
+        n += m > 0 ? (size_t)m : 0;
+    }
+    if (n)
+        import_note(im, "not carried over: %s", line);
+    buf_free(&im->rest);
+}
+
+void import_listen(struct import *im, const char *address, const char *reason)
+{
+    char word[128];
+    int n = snprintf(word, sizeof word, " %s ", address);
+
+    if (n < 0 ||
+        (im->listening.len && memmem(im->listening.at, im->listening.len, word, (size_t)n)))
+        return;
+    (void)buf_add(&im->listening, word, (size_t)n);
+    import_set(im, reason, "listen \"%s:25\" { }", address);
+}
+
+void import_backend(struct import *im, const char *title, const char *more, const char *reason)
+{
+    import_set(im, reason, "backend \"%s\" { %s}", title, more);
+    im->backed = true;
+}
+
+/* What a configuration must have, and the text did not say. */
+static void end_needs(struct import *im)
+{
+    if (!im->listening.len) {
+        import_listen(im, "0.0.0.0", "mired takes the server's place on port 25");
+        import_listen(im, "[::]", "and on IPv6");
+    }
+    if (!im->backed)
+        import_backend(
+            im, "smtp://127.0.0.1:10025", "",
+            "the server that mail goes on to: move it to another port, or put its address "
+            "here");
+    if (!im->domains.len)
+        import_note(im, "still to be said: domains = { ... }, what mail is taken for");
+}
+
 void import_end(struct import *im)
 {
     end_time(im);
+    if (im->found)
+        end_needs(im);
+    end_rest(im);
+    buf_free(&im->listening);
     if (im->exempt.len)
         import_set(im, "your own senders: filtered, never delayed", "exempt = { %.*s }",
                    (int)im->exempt.len, im->exempt.at);

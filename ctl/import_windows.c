@@ -1,5 +1,9 @@
 /* Settings of Windows' SMTP service (a registry export) and of Exchange's receive connectors (the
  * output of Get-ReceiveConnector | Format-List); see import_part.h. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/addr.h"
 #include "import_part.h"
 
 void import_registry(struct import *im, struct span text)
@@ -11,7 +15,12 @@ void import_registry(struct import *im, struct span text)
         if (import_is(line, "\"TarpitTime\"", '=', &value) &&
             span_starts_fold(value, SPAN("dword:")))
             import_time(im, "Windows' TarpitTime", import_number(span_after(value, 6), 16));
+        else if (line.len > 2 && line.at[0] == '"')
+            import_rest(im, span_first(span_after(line, 1), span_find(span_after(line, 1), '"')));
     }
+    import_note(im,
+                "the SMTP service's relay list, domains and size are in its metabase, which this "
+                "export does not have");
 }
 
 /* "00:00:05", with days in front of a dot perhaps. */
@@ -37,6 +46,70 @@ static bool is_everyone(struct span ranges)
     return import_contains(ranges, "0.0.0.0-255.255.255.255");
 }
 
+/* "{0.0.0.0:25, [::]:25}". */
+static void take_bindings(struct import *im, struct span list)
+{
+    char text[ADDR_TEXT], shown[ADDR_TEXT + 2];
+    struct addr a;
+
+    im->found++;
+    for (struct span word; (word = import_word(&list, ", \t{}")).len;) {
+        if (!addr_parse_port(word, &a) || a.port != 25) {
+            import_note(im, "the binding %.*s is not carried over: only port 25 is moved here",
+                        (int)word.len, word.at);
+            continue;
+        }
+        snprintf(shown, sizeof shown, a.family == ADDR_IP6 ? "[%s]" : "%s", addr_format(&a, text));
+        import_listen(im, shown, "its Bindings");
+    }
+}
+
+/* "36 MB (37,748,736 bytes)". */
+static void take_size(struct import *im, struct span value)
+{
+    size_t open = span_find(value, '(');
+    unsigned long octets = 0;
+
+    im->found++;
+    for (size_t i = open; i < value.len && octets < 4000000000UL; i++)
+        if (value.at[i] >= '0' && value.at[i] <= '9')
+            octets = octets * 10 + (unsigned long)(value.at[i] - '0');
+    if (octets < 1024 || octets > 4000000000UL)
+        import_note(im, "MaxMessageSize %.*s is not carried over", (int)value.len, value.at);
+    else if (octets > im->size)
+        im->size = octets;
+}
+
+static void take_fqdn(struct import *im, struct span value)
+{
+    char title[300];
+
+    if (im->backed || !import_is_domain(value) || !memchr(value.at, '.', value.len))
+        return;
+    im->found++;
+    snprintf(title, sizeof title, "smtp://%.*s:25", (int)value.len, value.at);
+    import_backend(im, title, "",
+                   "its Fqdn: Exchange, where mired runs on a machine of its own. On the same one "
+                   "give the connector another port, and put smtp://127.0.0.1:PORT here");
+}
+
+static const char *const others[] = {"PermissionGroups",        "RequireTLS",
+                                     "MaxInboundConnection",    "Banner",
+                                     "MaxRecipientsPerMessage", "MaxInboundConnectionPerSource",
+                                     "ConnectionTimeout",       "ConnectionInactivityTimeout",
+                                     "MaxProtocolErrors",       "TlsCertificateName",
+                                     "MaxHeaderSize",           "MessageRateLimit"};
+
+static void take_rest(struct import *im, struct span line)
+{
+    struct span name = span_trim(span_first(line, span_find(line, ':')));
+
+    for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
+        if (span_equal_fold(name, span_of(others[i])) &&
+            !(im->rest.len && memmem(im->rest.at, im->rest.len, name.at, name.len)))
+            import_rest(im, name);
+}
+
 void import_exchange(struct import *im, struct span text)
 {
     bool delayed = false, logins = false;
@@ -56,10 +129,23 @@ void import_exchange(struct import *im, struct span text)
                 im->found++;
         } else if (import_is(line, "AuthMechanism", ':', &value)) {
             logins |= import_contains(value, "BasicAuth");
+        } else if (import_is(line, "Bindings", ':', &value)) {
+            take_bindings(im, value);
+        } else if (import_is(line, "MaxMessageSize", ':', &value)) {
+            take_size(im, value);
+        } else if (import_is(line, "Fqdn", ':', &value)) {
+            take_fqdn(im, value);
+        } else {
+            take_rest(im, line);
         }
     }
     if (logins)
         import_set(im, "BasicAuth: logins are handed through to Exchange", "auth \"backend\" { }");
+    if (im->size)
+        import_set(im, "MaxMessageSize, of several connectors the largest: told early, with SIZE",
+                   "size_max = %lu", im->size);
+    import_note(im,
+                "still to be said: recipients, such as \"ldap\"; docs/recipes/exchange.md has it");
     if (delayed)
         import_note(im, "and there: Set-ReceiveConnector -TarpitInterval 0, for mired waits now");
 }

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lib.mired import CONTROL, PROGRAM
+from lib.mired import CONTROL, PROGRAM, SOURCE
 
 REGISTRY = (
     'Windows Registry Editor Version 5.00\r\n\r\n'
@@ -38,10 +38,9 @@ def imported(folder, octets, *options):
 
 def is_taken(folder, lines):
     """mired -t likes them, with what they lack."""
-    more = "" if "domains =" in lines else 'domains = { "example.org" }\n'
-    for section, line in (("listen", 'listen "127.0.0.1:2525" { }\n'), ("backend", 'backend "smtp://127.0.0.1:10025" { }\n')):
-        if f"\n{section} " not in lines:
-            more += line
+    more = "" if "\ndomains =" in lines else 'domains = { "example.org" }\n'
+    for section in ("listen", "backend"):
+        assert f"\n{section} " in f"\n{lines}", f"without a {section} it is not complete"
     (folder / "mired.conf").write_text(f'{more}user = "{getpass.getuser()}"\nstate = "{folder}/s"\nrun = "{folder}/r"\n{lines}')
     done = subprocess.run([PROGRAM, "-c", folder / "mired.conf", "-t"], capture_output=True, text=True, timeout=10)
     assert done.returncode == 0, done.stderr + lines
@@ -152,7 +151,9 @@ def test_json_has_the_same_lines(tmp_path):
     done = imported(tmp_path, REGISTRY.encode("utf-16"), "--json")
     result = json.loads(done.stdout)
     assert done.returncode == 0 and result["ok"]
-    assert [line["setting"] for line in result["lines"] if line["setting"]] == ["tarpit { time = 20s }"]
+    assert [line["setting"] for line in result["lines"] if line["setting"]] == [
+        "tarpit { time = 20s }", 'listen "0.0.0.0:25" { }', 'listen "[::]:25" { }', 'backend "smtp://127.0.0.1:10025" { }',
+    ]  # fmt: skip
     assert all(line["reason"] for line in result["lines"])
     done = imported(tmp_path, b"hello\n", "--json")
     assert done.returncode == 1 and json.loads(done.stdout)["code"] == "refused"
@@ -165,3 +166,80 @@ def test_anything_else_is_refused(tmp_path):
     done = subprocess.run([CONTROL, "import", tmp_path / "nothing"], capture_output=True, text=True, timeout=10)
     assert done.returncode == 1 and "No such file" in done.stderr
     assert subprocess.run([CONTROL, "import"], capture_output=True, timeout=10).returncode == 2
+
+
+# ---- field notes 19: each thing that is not carried over is named, and what there is, is complete ----
+
+
+def notes(text):
+    return "\n".join(line for line in text.splitlines() if line.startswith("# "))
+
+
+CARRIED = [  # (lines of main.cf, a line of mired.conf, words of a note)
+    ("smtpd_recipient_restrictions = permit_mynetworks, reject_rbl_client zen.example.net=127.0.0.[2..11], reject",
+     'dnsbl "zen.example.net" { reply = "127.0.0.[2..11]" }', "here a list refuses nobody"),
+    ("smtpd_client_restrictions = reject_rbl_client bl.example.net", 'dnsbl "bl.example.net" { }', "clients start with offences"),
+    ("smtpd_client_restrictions = permit_dnswl_client wl.example.net=127.0.[0..255].[1..3]",
+     'dnswl "wl.example.net" { reply = "127.0.[0..255].[1..3]" }', "never delayed"),
+    ("smtpd_recipient_restrictions = reject_rbl_client bl.example.net=127.0.0.[9..2]", None, "the list bl.example.net=127.0.0.[9..2] is not carried over"),
+    ("smtpd_sender_restrictions = reject_rhsbl_sender dbl.example.net", None, "reject_rhsbl_sender dbl.example.net is not carried over"),
+    ("smtpd_recipient_restrictions = check_policy_service unix:private/grey", None, "its other restrictions stay Postfix's"),
+    ("postscreen_dnsbl_sites = bl.example.net*2, wl.example.net=127.0.0.2*-4", 'dnsbl "bl.example.net" { }', "its weight is not carried over"),
+    ("postscreen_dnsbl_sites = bl.example.net*2, wl.example.net=127.0.0.2*-4", 'dnswl "wl.example.net" { reply = "127.0.0.2" }', "postscreen"),
+    ("postscreen_greet_action = enforce", None, "its lines in master.cf go"),
+    ("postscreen_greet_wait = 6s", None, "not carried over: postscreen_greet_wait"),
+    ("smtpd_tls_chain_files = /etc/a.pem, /etc/b.pem", None, "smtpd_tls_chain_files = /etc/a.pem, /etc/b.pem is not carried over"),
+    ("smtpd_milters = inet:127.0.0.1:11332\nnon_smtpd_milters =", None, "not carried over: smtpd_milters, non_smtpd_milters"),
+    ("inet_interfaces = 192.0.2.1, [2001:db8::1]", 'listen "192.0.2.1:25" { }', ""),
+    ("inet_interfaces = 192.0.2.1, [2001:db8::1]", 'listen "[2001:db8::1]:25" { }', ""),
+    ("inet_interfaces = loopback-only", 'listen "127.0.0.1:25" { }', "this machine only"),
+    ("inet_interfaces = mx1.example.org", 'listen "0.0.0.0:25" { }', "mx1.example.org is not carried over"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("lines,setting,note", CARRIED)
+def test_what_a_postfix_has_is_carried_over_or_named(tmp_path, lines, setting, note):
+    done = imported(tmp_path, (POSTFIX + lines + "\n").encode())
+    assert done.returncode == 0, done.stderr
+    if setting:
+        assert setting in done.stdout.splitlines(), done.stdout
+    assert note in notes(done.stdout), done.stdout
+    is_taken(tmp_path, done.stdout)
+
+
+def test_a_single_chain_file_is_a_certificate(tmp_path):
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=mx1.example.org", "-days", "30",
+         "-keyout", tmp_path / "chain.pem", "-out", tmp_path / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    with (tmp_path / "chain.pem").open("a") as chain:
+        chain.write((tmp_path / "cert.pem").read_text())
+    done = imported(tmp_path, (POSTFIX + f"smtpd_tls_chain_files = {tmp_path}/chain.pem\nsmtpd_tls_cert_file = /old.pem\n").encode())
+    assert f'tls {{ certificate = "{tmp_path}/chain.pem" }}' in done.stdout and "/old.pem" not in done.stdout
+    is_taken(tmp_path, done.stdout)
+
+
+def test_it_says_of_master_cf_what_the_recipe_says(tmp_path):
+    done = imported(tmp_path, POSTFIX.encode())
+    recipe = (SOURCE / "docs" / "recipes" / "postfix.md").read_text()
+    block = recipe.split("```master.cf\n")[1].split("```")[0]
+    for line in block.strip().splitlines():
+        assert f"#   {line}" in done.stdout.splitlines(), (line, done.stdout)
+    assert 'backend "smtp://127.0.0.1:10025" { xclient = true }' in done.stdout and 'backend "smtp://127.0.0.1:10025" { xclient = true }' in recipe
+
+
+def test_an_exchange_connector_is_complete(tmp_path):
+    more = """
+Bindings                : {0.0.0.0:25, [::]:25, 0.0.0.0:587}
+Fqdn                    : ex1.example.org
+MaxMessageSize          : 36 MB (37,748,736 bytes)
+MaxInboundConnection    : 5000
+RequireTLS              : False
+"""
+    done = imported(tmp_path, (EXCHANGE + more).encode())
+    for line in ('listen "0.0.0.0:25" { }', 'listen "[::]:25" { }', 'backend "smtp://ex1.example.org:25" { }', "size_max = 37748736"):
+        assert line in done.stdout.splitlines(), done.stdout
+    for words in ("the binding 0.0.0.0:587 is not carried over", "not carried over: MaxInboundConnection, RequireTLS", "domains = {"):
+        assert words in notes(done.stdout), done.stdout
+    is_taken(tmp_path, done.stdout)
