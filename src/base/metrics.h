@@ -37,6 +37,9 @@
     M(VERDICT_MASKED, COUNTER, "mired_verdicts_total", "result=\"masked\"", "")                    \
     M(VERDICT_SHIELD, COUNTER, "mired_verdicts_total", "result=\"shield\"", "")                    \
     M(VERDICT_UNKNOWN, COUNTER, "mired_verdicts_total", "result=\"unavailable\"", "")              \
+    M(CORRESPONDENT_GOOD, COUNTER, "mired_correspondent_verdicts_total", "result=\"good\"",        \
+      "Verdicts to clients in debt whose correspondent's good mail covers them.")                  \
+    M(CORRESPONDENT_BAD, COUNTER, "mired_correspondent_verdicts_total", "result=\"bad\"", "")      \
     M(REPLIES_2, COUNTER, "mired_replies_total", "class=\"2xx\"", "Replies sent.")                 \
     M(REPLIES_3, COUNTER, "mired_replies_total", "class=\"3xx\"", "")                              \
     M(REPLIES_4, COUNTER, "mired_replies_total", "class=\"4xx\"", "")                              \

@@ -102,6 +102,9 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
                    : v == RECIPIENT_TAKE ? METRIC_VERDICT_GOOD
                                          : METRIC_VERDICT_BAD,
                    1);
+        if (hold.rule == RULE_CORRESPONDENT)
+            metric_add(v == RECIPIENT_TAKE ? METRIC_CORRESPONDENT_GOOD : METRIC_CORRESPONDENT_BAD,
+                       1);
         recipient_hold(c, hold);
     }
     struct reply apart = reply_make(REPLY_APART, (struct span){0});

@@ -88,8 +88,10 @@ def ks_p(a, b):
 
 
 @pytest.mark.alone
-def test_existing_and_missing_recipients_cannot_be_told_apart_before_their_turn(mired):
-    """R5, R6: 500 of each from a client in debt; those who are told before their turn are told the same."""
+@pytest.mark.parametrize("covered", [False, True], ids=["in debt", "covered"])
+def test_existing_and_missing_recipients_cannot_be_told_apart_before_their_turn(mired, covered):
+    """R5, R6: 500 of each from a client in debt; those who are told before their turn are told the same. The same from
+    one that good mail covers (R8), once it has been told what that pays for."""
     m = mired(
         tarpit="time = 1s max = 1s growth = 1 shield = 0 freeze = off drip = 0",
         recipients=PEOPLE,
@@ -110,7 +112,9 @@ def test_existing_and_missing_recipients_cannot_be_told_apart_before_their_turn(
                 with lock:
                     heard.append((exists, reply.code, reply.text.replace(address, "X"), reply.seconds))
 
-    for _ in range(3):  # into debt
+    if covered:
+        assert deliver(m.port, "a@b.test", PEOPLE[900:960], source=source).ok
+    for _ in range(0 if covered else 3):  # into debt
         deliver(m.port, "a@b.test", "nobody@example.test", source=source)
     with concurrent.futures.ThreadPoolExecutor(100) as pool:
         list(pool.map(one, [asked[i::100] for i in range(100)]))
