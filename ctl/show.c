@@ -79,9 +79,10 @@ static void print_sources(const char *title, const json_t *list, const char *nam
         enum colour colour = json_is_true(up)    ? COLOUR_GOOD
                              : json_is_false(up) ? COLOUR_BAD
                                                  : COLOUR_NONE;
-        printf("%s%s%s%s%s\n", json_is_null(up) || !up ? "" : ": ", colour_on(colour),
+        printf("%s%s%s%s%s\n", up ? ": " : "", colour_on(colour),
                json_is_true(up)    ? "up"
                : json_is_false(up) ? "DOWN"
+               : up                ? "not tried yet"
                                    : "",
                colour_off(colour),
                json_is_true(json_object_get(item, "kept"))

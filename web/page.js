@@ -15,7 +15,7 @@ function state(element, kind, text) {
 // ---- parts ----
 
 const UP = { true: "ok", false: "bad", null: "wait" };
-const UP_WORDS = { true: "up", false: "down", null: "not known yet" };
+const UP_WORDS = { true: "up", false: "down", null: "not tried yet" };
 
 function partsOf(status) {
   const parts = [];

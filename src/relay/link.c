@@ -126,10 +126,12 @@ void link_read(struct link *l)
 
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
-    if (n <= 0)
+    if (n <= 0) {
+        l->why = n == 0 ? "it closed the connection" : strerrordesc_np(errno);
         l->outbound.state = OUTBOUND_DEAD;
-    else
+    } else {
         outbound_input(&l->outbound, (struct span){octets, (size_t)n});
+    }
 }
 
 bool link_shake(struct link *l)

@@ -19,6 +19,7 @@ struct link {
     char hello[256];  /* the client's HELO, where this connection is taken for the client's */
     SSL *ssl;         /* NULL: not, or not yet, under TLS */
     uint64_t body_at; /* octets of header, message and final dot that have gone out */
+    const char *why;  /* it is of no use any more, static; NULL: not known */
     bool connecting;
     bool used;     /* has had another message before the one in hand */
     bool reserved; /* opened for the handover that it has, and not yet begun: PROXY */

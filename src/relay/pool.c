@@ -6,92 +6,16 @@
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "base/proxy.h"
 #include "base/sockaddr.h"
+#include "relay/health.h"
 #include "relay/link.h"
 #include "relay/tls_client.h"
-
-/* ---- state of the backend ---- */
-
-static void set_up(struct backend *b, bool up)
-{
-    bool changed = !b->known || b->up != up;
-
-    if (b->known && b->up != up)
-        log_warn("backend %s is %s", b->config->name, up ? "up again" : "down");
-    b->known = true;
-    b->up = up;
-    if (up)
-        b->backoff_ms = 0;
-    if (!changed)
-        return;
-    relay_changed(b->relay);
-    const struct relay_kit *kit = &b->relay->kit;
-    if (kit->reached && !b->relay->closing)
-        kit->reached(kit->arg, b->config->name, up);
-}
-
-static void went_down(struct backend *b)
-{
-    set_up(b, false);
-    b->turn++; /* the next of its addresses may be better */
-    b->backoff_ms = b->backoff_ms ? b->backoff_ms * 2 : POOL_RETRY_MS;
-    if (b->backoff_ms > POOL_RETRY_MAX_MS)
-        b->backoff_ms = POOL_RETRY_MAX_MS;
-    if (!b->relay->closing)
-        loop_alarm(b->relay->kit.loop, &b->retry, b->relay->kit.loop->now + b->backoff_ms);
-}
-
-/* What a backend says of us, not of the mail, is for its administrator: the client hears 451
- * (R24). */
-static void tell_complaint(struct link *l)
-{
-    struct outbound *o = &l->outbound;
-    struct backend *b = l->backend;
-    uint64_t now = link_loop(l)->now;
-    struct reply r = kept_get(&o->complaint);
-
-    if (r.code == 0)
-        return;
-    if (!b->complained_ms || now - b->complained_ms >= POOL_COMPLAINT_MS) {
-        log_warn("backend %s refuses mired, not the mail, at %s: %u %u.%u.%u %.*s", b->config->name,
-                 reply_stage_text((enum reply_stage)o->complained_of), r.code, r.enhanced[0],
-                 r.enhanced[1], r.enhanced[2], (int)r.arg.len, r.arg.at ? r.arg.at : "");
-        b->complained_ms = now ? now : 1;
-    }
-    kept_free(&o->complaint);
-    o->complaint.code = 0;
-}
-
-/* What a backend has is remembered over restarts, so that clients are offered it from the first
- * moment on. */
-static void be_able(struct backend *b, const struct ability *a)
-{
-    const struct relay_kit *kit = &b->relay->kit;
-
-    b->ability = *a;
-    b->learnt = true;
-    settle_note_backend(kit->settle, span_of(b->config->name), ability_word(a), kit->loop->wall);
-}
-
-/* The built-in store's abilities are our own. */
-static void remember_ability(struct backend *b)
-{
-    const struct relay_kit *kit = &b->relay->kit;
-    uint64_t word;
-
-    b->learnt = true;
-    if (b->config->kind == BACKEND_STORE)
-        b->ability.caps = CAP_8BITMIME | CAP_SMTPUTF8 | CAP_DSN;
-    else if (settle_backend(kit->settle, span_of(b->config->name), kit->loop->wall, &word))
-        b->ability = ability_of_word(word);
-    else
-        b->learnt = false;
-}
 
 /* ---- links ---- */
 
@@ -119,7 +43,8 @@ static int add_proxy_header(struct link *l, const struct handover *h, const stru
     return version ? proxy_write(&l->outbound.out, version, h ? &h->client : &own, to) : 0;
 }
 
-/* Opens a connection; `h`, where that is not NULL, is what it is for. */
+/* Opens a connection; `h`, where that is not NULL, is what it is for. When it cannot, the backend
+ * is down. */
 static int link_open(struct backend *b, struct handover *h)
 {
     struct link *l = calloc(1, sizeof *l);
@@ -128,6 +53,7 @@ static int link_open(struct backend *b, struct handover *h)
 
     if (fd < 0) {
         free(l);
+        health_down(b, strerrordesc_np(-fd));
         return fd;
     }
     l->backend = b;
@@ -152,6 +78,7 @@ static int link_open(struct backend *b, struct handover *h)
         close(fd);
         outbound_free(&l->outbound);
         free(l);
+        health_down(b, strerrordesc_np(-r));
         return r;
     }
     if (h) {
@@ -211,12 +138,10 @@ static void more_links(struct backend *b)
     if (is_single(b)) {
         struct handover *h = dequeue(b);
         loop_alarm_off(b->relay->kit.loop, &h->alarm);
-        if (link_open(b, h) < 0) {
-            went_down(b);
+        if (link_open(b, h) < 0)
             handover_broke(h, false);
-        }
-    } else if (b->connecting == 0 && link_open(b, NULL) < 0) {
-        went_down(b);
+    } else if (b->connecting == 0) {
+        link_open(b, NULL);
     }
 }
 
@@ -235,17 +160,22 @@ static void link_broke(struct link *l)
     struct handover *h = l->handover;
     struct backend *b = l->backend;
 
+    if (l->outbound.complaint.code)
+        l->why = "it refuses mired";
     if (h) /* on a connection that served others it may have been the connection's fault */
         h->refused = l->outbound.complaint.code && !l->used;
-    tell_complaint(l);
+    health_complain(b, &l->outbound);
     /* It served a moment ago, and may only be changing places with its successor: one more try at
      * once. But one that takes connections and serves nobody is left alone until its retry. */
     bool never_served = l->connecting && !l->outbound.served;
     bool hopeless = never_served && b->known && !b->up;
 
     if (never_served)
-        went_down(b);
+        health_down(b, l->why);
+    bool idle = !h && !never_served;
     link_close(l);
+    if (idle && b->open == 0 && b->up) /* has it gone, or does it only keep nothing open? */
+        loop_alarm(b->relay->kit.loop, &b->retry, b->relay->kit.loop->now + POOL_RETRY_MAX_MS);
     if (h) {
         h->link = NULL;
         close_idle(b); /* the others may be as dead: a second try gets a fresh one */
@@ -329,12 +259,12 @@ static void go_on(struct link *l)
             l->outbound.state = OUTBOUND_DEAD;
             continue;
         }
-        tell_complaint(l);
+        health_complain(b, &l->outbound);
         if (l->connecting && l->outbound.state == OUTBOUND_IDLE) {
             l->connecting = false;
             b->connecting--;
-            be_able(b, &l->outbound.ability);
-            set_up(b, true);
+            health_learn(b, &l->outbound.ability);
+            health_up(b);
             if ((l->outbound.introduce & ~b->ability.caps) && !b->told_missing) {
                 log_warn("backend %s does not take %s from us", b->config->name,
                          b->config->xclient && !(b->ability.caps & CAP_XCLIENT) ? "XCLIENT"
@@ -376,16 +306,18 @@ static void link_due(struct loop *loop, struct alarm *a)
         go_on(l);
     else if (l->outbound.state == OUTBOUND_IDLE && !l->handover)
         link_close(l);
-    else
+    else {
+        l->why = "no answer in time";
         link_broke(l);
+    }
 }
 
 static void retry(struct loop *loop, struct alarm *a)
 {
     struct backend *b = (struct backend *)((char *)a - offsetof(struct backend, retry));
 
-    if (!b->up && b->connecting == 0 && link_open(b, NULL) < 0)
-        went_down(b);
+    if ((!b->up || b->open == 0) && b->connecting == 0)
+        link_open(b, NULL);
 }
 
 /* ---- for relay.c ---- */
@@ -402,11 +334,10 @@ void pool_open(struct relay *r, struct backend *b, uint32_t index)
         b->open_max = 1;
     b->queue_tail = &b->queue;
     b->retry.due = retry;
-    remember_ability(b);
+    health_recall(b);
     if (b->config->tls != TLS_OFF)
         b->tls = tls_client_open(b->config);
-    if (link_open(b, NULL) < 0)
-        went_down(b);
+    link_open(b, NULL);
 }
 
 void pool_close(struct backend *b)
@@ -446,10 +377,7 @@ bool pool_put(struct backend *b, struct handover *h)
 
     h->backend = b;
     if (is_single(b) && b->open < b->open_max) {
-        if (link_open(b, h) == 0)
-            return true;
-        went_down(b);
-        return false;
+        return link_open(b, h) == 0;
     }
     if (l) {
         start(l, h);
@@ -461,8 +389,8 @@ bool pool_put(struct backend *b, struct handover *h)
         link_want(l);
         return true;
     }
-    if (b->open < b->open_max && b->connecting == 0 && link_open(b, NULL) < 0)
-        went_down(b);
+    if (b->open < b->open_max && b->connecting == 0)
+        link_open(b, NULL);
     if (b->open == 0)
         return false;
     h->next = NULL;

@@ -26,7 +26,7 @@ enum {
     POOL_IDLE_MS = 60000,  /* kept open unused */
     POOL_WAIT_MS = 60000,  /* a hand-over for a free link */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
-    POOL_RETRY_MAX_MS = 15000,
+    POOL_RETRY_MAX_MS = 10000,
     POOL_BREAKS_MAX =
         3, /* of one hand-over before its data, for a store or server that changes places */
 };

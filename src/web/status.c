@@ -37,11 +37,14 @@ static json_t *backends(const struct web *w)
 
     for (size_t i = 0; i < config->backend_count; i++) {
         json_t *up = json_null();
+        const char *state = "not tried yet";
         for (unsigned k = 0; k < w->backends; k++)
-            if (strcmp(w->backend[k].name, config->backend[i].name) == 0)
+            if (strcmp(w->backend[k].name, config->backend[i].name) == 0) {
                 up = json_boolean(w->backend[k].up);
-        json_array_append_new(list,
-                              json_pack("{s:s, s:o}", "name", config->backend[i].name, "up", up));
+                state = w->backend[k].up ? "up" : "down";
+            }
+        json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "name", config->backend[i].name,
+                                              "up", up, "state", state));
     }
     return list;
 }

@@ -1,0 +1,87 @@
+/* Whether backends are up, and what is known of them; see health.h. */
+#include "relay/health.h"
+
+#include "base/log.h"
+#include "relay/settle.h"
+
+/* `why` it is down; NULL: not known, or told already. */
+static void set_up(struct backend *b, bool up, const char *why)
+{
+    bool changed = !b->known || b->up != up;
+
+    if (changed && !up)
+        log_warn("backend %s is down%s%s", b->config->name, why ? ": " : "", why ? why : "");
+    else if (changed && b->known)
+        log_warn("backend %s is up again", b->config->name);
+    b->known = true;
+    b->up = up;
+    if (up)
+        b->backoff_ms = 0;
+    if (!changed)
+        return;
+    relay_changed(b->relay);
+    const struct relay_kit *kit = &b->relay->kit;
+    if (kit->reached && !b->relay->closing)
+        kit->reached(kit->arg, b->config->name, up);
+}
+
+void health_down(struct backend *b, const char *why)
+{
+    set_up(b, false, why);
+    b->turn++; /* the next of its addresses may be better */
+    b->backoff_ms = b->backoff_ms ? b->backoff_ms * 2 : POOL_RETRY_MS;
+    if (b->backoff_ms > POOL_RETRY_MAX_MS)
+        b->backoff_ms = POOL_RETRY_MAX_MS;
+    if (!b->relay->closing)
+        loop_alarm(b->relay->kit.loop, &b->retry, b->relay->kit.loop->now + b->backoff_ms);
+}
+
+void health_up(struct backend *b)
+{
+    set_up(b, true, NULL);
+}
+
+/* What a backend says of us, not of the mail, is for its administrator: the client hears 451
+ * (R24). */
+void health_complain(struct backend *b, struct outbound *o)
+{
+    uint64_t now = b->relay->kit.loop->now;
+    struct reply r = kept_get(&o->complaint);
+
+    if (r.code == 0)
+        return;
+    if (!b->complained_ms || now - b->complained_ms >= POOL_COMPLAINT_MS) {
+        log_warn("backend %s refuses mired, not the mail, at %s: %u %u.%u.%u %.*s", b->config->name,
+                 reply_stage_text((enum reply_stage)o->complained_of), r.code, r.enhanced[0],
+                 r.enhanced[1], r.enhanced[2], (int)r.arg.len, r.arg.at ? r.arg.at : "");
+        b->complained_ms = now ? now : 1;
+    }
+    kept_free(&o->complaint);
+    o->complaint.code = 0;
+}
+
+/* What a backend has is remembered over restarts, so that clients are offered it from the first
+ * moment on. */
+void health_learn(struct backend *b, const struct ability *a)
+{
+    const struct relay_kit *kit = &b->relay->kit;
+
+    b->ability = *a;
+    b->learnt = true;
+    settle_note_backend(kit->settle, span_of(b->config->name), ability_word(a), kit->loop->wall);
+}
+
+/* The built-in store's abilities are our own. */
+void health_recall(struct backend *b)
+{
+    const struct relay_kit *kit = &b->relay->kit;
+    uint64_t word;
+
+    b->learnt = true;
+    if (b->config->kind == BACKEND_STORE)
+        b->ability.caps = CAP_8BITMIME | CAP_SMTPUTF8 | CAP_DSN;
+    else if (settle_backend(kit->settle, span_of(b->config->name), kit->loop->wall, &word))
+        b->ability = ability_of_word(word);
+    else
+        b->learnt = false;
+}
