@@ -102,6 +102,25 @@ void show_text(const json_t *result)
         puts(text(result, "text"));
 }
 
+/* Lists of the DNS, which count for nothing while they do not pass their tests. */
+static void print_lists(const json_t *lists)
+{
+    size_t i;
+    const json_t *l;
+
+    json_array_foreach(lists, i, l)
+    {
+        bool counts = json_is_true(json_object_get(l, "counts"));
+        if (!counts)
+            printf("%-18s%s%s %s %s: counts for nothing%s\n", i ? "" : "lists",
+                   colour_on(COLOUR_BAD), text(l, "kind"), text(l, "zone"), text(l, "state"),
+                   colour_off(COLOUR_BAD));
+        else
+            printf("%-18s%s %s %s\n", i ? "" : "lists", text(l, "kind"), text(l, "zone"),
+                   text(l, "state"));
+    }
+}
+
 void show_status(const json_t *result)
 {
     const json_t *ledger = json_object_get(result, "ledger");
@@ -128,6 +147,7 @@ void show_status(const json_t *result)
            number(ledger, "capacity"));
     print_sources("backends", json_object_get(result, "backends"), "name", NULL);
     print_sources("directories", json_object_get(result, "directories"), "kind", "path");
+    print_lists(json_object_get(result, "lists"));
     printf("%-18s%lld, restarted %lld times; configuration %s, read %lld times\n", "workers",
            number(result, "workers"), number(result, "worker_restarts"), text(result, "config"),
            number(result, "generation"));

@@ -22,6 +22,8 @@ function partsOf(status) {
   for (const b of status.backends) parts.push({ kind: UP[b.up], name: `backend ${b.name}`, is: UP_WORDS[b.up] });
   for (const d of status.directories)
     parts.push({ kind: UP[d.up], name: `recipients ${d.kind}`, is: UP_WORDS[d.up], more: d.path });
+  for (const l of status.lists)
+    parts.push({ kind: l.counts ? "ok" : "bad", name: `${l.kind} ${l.zone}`, is: l.counts ? l.state : `${l.state}, counts for nothing` });
   const full = (100 * status.ledger.entries) / status.ledger.capacity;
   const died = status.worker_restarts;
   parts.push({

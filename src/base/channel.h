@@ -28,7 +28,9 @@ enum note_kind {
                       single address, and the master puts before it what they are, as `status`
                       calls them: "held " or "frozen " */
     NOTE_SERVE,    /* master -> worker: take clients from now on */
-    NOTE_BACKENDS, /* master -> worker: say NOTE_BACKEND of each again, for who knew has died */
+    NOTE_BACKENDS, /* master -> worker: say NOTE_BACKEND and NOTE_LIST again, for who knew has died
+                    */
+    NOTE_LIST,     /* worker -> master -> web: text "ZONE what its test has come to" */
     NOTE_DRAINING, /* worker -> master: the answer to NOTE_DRAIN; it has taken its last client */
 };
 

@@ -93,6 +93,7 @@ enum balance { BALANCE_FIRST, BALANCE_ROUND_ROBIN };
 struct config_list {
     char *zone;                       /* folded */
     double weight;                    /* dnsbl: live offences */
+    bool test;                        /* it has the test entries of RFC 5782 */
     struct config_strings reply;      /* "127.0.0.[2..11]", as written */
     struct listing_patterns patterns; /* the same; none: any of 127.0.0.0/8 */
 };
@@ -122,7 +123,7 @@ struct config {
         *resolvers; /* the same as addresses, port 0 where none is given; none: the system's */
     char *recipient_delimiter;
     bool routing_addresses; /* joe%evil@ours goes to the backend like any other address */
-    bool received_login; /* Received: names the account that a message came by */
+    bool received_login;    /* Received: names the account that a message came by */
     struct config_listen *listen;
     size_t listen_count;
     struct config_tls tls;

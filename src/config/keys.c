@@ -113,9 +113,11 @@ const struct key keys_backend[] = {
 
 const struct key keys_dnsbl[] = {{"weight", KEY_NUMBER, AT(config_list, weight), 0, 1000},
                                  {"reply", KEY_TEXTS, AT(config_list, reply)},
+                                 {"test", KEY_BOOL, AT(config_list, test)},
                                  END};
 
-const struct key keys_dnswl[] = {{"reply", KEY_TEXTS, AT(config_list, reply)}, END};
+const struct key keys_dnswl[] = {
+    {"reply", KEY_TEXTS, AT(config_list, reply)}, {"test", KEY_BOOL, AT(config_list, test)}, END};
 
 const struct key keys_web[] = {{"listen", KEY_TEXTS, AT(config, web_listen)},
                                {"token_file", KEY_TEXT, AT(config, web_token_file)},

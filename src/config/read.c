@@ -460,8 +460,8 @@ static bool begin_section(struct reader *r, enum section_kind s, size_t i, const
         ok = begin_kind(r, at, "auth", title, auth_kinds, &kind);
         c->auth[i].kind = (enum auth_kind)kind;
         return ok;
-    case SECTION_DNSBL: return (c->dnsbl[i].zone = strdup(title)) != NULL;
-    case SECTION_DNSWL: return (c->dnswl[i].zone = strdup(title)) != NULL;
+    case SECTION_DNSBL: c->dnsbl[i].test = true; return (c->dnsbl[i].zone = strdup(title)) != NULL;
+    case SECTION_DNSWL: c->dnswl[i].test = true; return (c->dnswl[i].zone = strdup(title)) != NULL;
     default: return true;
     }
 }

@@ -52,6 +52,8 @@ struct lookup {
     uint16_t lists, names; /* open ones of either kind; with a place each while there are any */
     bool silent;           /* one of the names' has not been answered */
     uint8_t what;          /* enum lookup_what */
+    bool waits;            /* open until the lists have been tried for the first time */
+    uint32_t allowed;      /* a bit for each list that trusts it, and has not been tried */
     struct own_names *own; /* NULL: the client's names are not wanted, or there is no memory */
 };
 
@@ -67,13 +69,15 @@ struct lookups {
     struct resolver *resolver;
     struct known *known;
     struct names *names; /* NULL: not wanted */
+    struct trial *trial;
+    struct lookup_list *list; /* blocked, then allowed ones */
     struct slab slab, questions;
     struct sipkey key;
     struct lookup *bucket[BUCKETS];
     struct shares *list_places, *name_places;
     bool closing;
     struct health health;
-    struct list_state {
+    struct list_record {
         uint16_t missed; /* questions in a row */
         bool refuses;    /* this resolver; told already */
     } blocked[LOOKUP_LISTS_MAX], allowed[LOOKUP_LISTS_MAX];
@@ -105,6 +109,21 @@ static uint64_t seconds(const struct lookups *l)
     return l->kit.loop->now / 1000;
 }
 
+static bool counts(const struct lookups *l, size_t list)
+{
+    return list_counts(trial_state(l->trial, list));
+}
+
+/* Without what lists say that have not passed their test. */
+static void leave_out(const struct lookups *l, struct dns_finding *f)
+{
+    for (size_t i = 0; i < l->kit.blocked_count; i++)
+        if (!counts(l, i))
+            f->listed &= ~((uint32_t)1 << i);
+    if (f->trust == DNS_TRUST_LIST && !counts(l, l->kit.blocked_count + f->by))
+        f->trust = DNS_TRUST_NONE;
+}
+
 static void remember(const struct lookup *u)
 {
     known_put(u->all->known, &u->client, seconds(u->all), u->ttl_s, &u->finding);
@@ -123,6 +142,7 @@ static void settle(struct lookup *u)
 {
     struct lookups *l = u->all;
 
+    leave_out(l, &u->finding);
     if (u->finding.trust == DNS_TRUST_NONE && u->trusting == 0 && u->told != u->finding.listed &&
         !l->closing) {
         u->told = u->finding.listed;
@@ -150,7 +170,7 @@ static void trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
 
 /* ---- answers ---- */
 
-static struct list_state *state_of(struct lookups *l, const struct question *q)
+static struct list_record *state_of(struct lookups *l, const struct question *q)
 {
     return &(q->kind == ASK_ALLOWED ? l->allowed : l->blocked)[q->by];
 }
@@ -172,7 +192,7 @@ static void missed(struct lookups *l, const struct question *q, int status)
     metric_add(METRIC_DNS_FAILED, 1);
     if (!is_list(q) || !health_is_sound(&l->health))
         return;
-    struct list_state *s = state_of(l, q);
+    struct list_record *s = state_of(l, q);
     if (s->missed < LOOKUP_SILENT_AFTER && ++s->missed == LOOKUP_SILENT_AFTER)
         log_warn("DNS: %s does not answer (%s)", list_of(l, q)->zone, resolver_status(status));
 }
@@ -181,7 +201,7 @@ static void answers(struct lookups *l, const struct question *q)
 {
     if (!is_list(q))
         return;
-    struct list_state *s = state_of(l, q);
+    struct list_record *s = state_of(l, q);
     if (s->missed >= LOOKUP_SILENT_AFTER)
         log_warn("DNS: %s answers again", list_of(l, q)->zone);
     s->missed = 0;
@@ -189,7 +209,7 @@ static void answers(struct lookups *l, const struct question *q)
 
 static void refuses(struct lookups *l, const struct question *q)
 {
-    struct list_state *s = state_of(l, q);
+    struct list_record *s = state_of(l, q);
 
     metric_add(METRIC_DNS_BLOCKED, 1);
     if (!s->refuses)
@@ -224,9 +244,11 @@ static void list_said(struct lookup *u, const struct question *q, const unsigned
     switch (judge(list_of(l, q), answer, len)) {
     case LISTING_YES:
         metric_add(allowed ? METRIC_DNS_TRUSTED : METRIC_DNS_LISTED, 1);
-        if (allowed)
+        if (allowed && u->waits)
+            u->allowed |= (uint32_t)1 << q->by;
+        else if (allowed && counts(l, l->kit.blocked_count + q->by))
             trusted(u, DNS_TRUST_LIST, q->by);
-        else
+        else if (!allowed)
             u->finding.listed |= (uint32_t)1 << q->by;
         break;
     case LISTING_BLOCKED: refuses(l, q); break;
@@ -422,6 +444,11 @@ static void ask_all(struct lookup *u, bool lists, bool names)
     u->trusting++;
     u->lists = (uint16_t)(u->lists + lists);
     u->names = (uint16_t)(u->names + names);
+    if (lists && trial_is_open(l->trial) && !u->waits) {
+        u->waits = true;
+        u->open++;
+        u->trusting++;
+    }
     if (lists) {
         ask_lists(u, kit->allowed, kit->allowed_count, ASK_ALLOWED);
         ask_lists(u, kit->blocked, kit->blocked_count, ASK_BLOCKED);
@@ -503,7 +530,10 @@ bool lookups_known(const struct lookups *l, const struct addr *client, struct dn
 {
     struct addr inner = addr_inner(client);
 
-    return known_find(l->known, &inner, seconds(l), f, fresh);
+    bool found = known_find(l->known, &inner, seconds(l), f, fresh);
+    if (found)
+        leave_out(l, f);
+    return found;
 }
 
 bool lookups_names(const struct lookups *l, const struct addr *client, struct client_names *out,
@@ -517,10 +547,77 @@ bool lookups_names(const struct lookups *l, const struct addr *client, struct cl
     return l->names && names_find(l->names, &inner, seconds(l), out);
 }
 
+/* ---- tests of lists ---- */
+
+static void tell_state(void *arg, size_t list, enum list_state now)
+{
+    const struct lookups *l = arg;
+
+    if (l->kit.tried)
+        l->kit.tried(l->kit.arg, l->list[list].zone, now);
+}
+
+struct trial *lookups_trial(const struct lookups *l)
+{
+    return l->trial;
+}
+
+void lookups_tell_again(const struct lookups *l)
+{
+    for (size_t i = 0; i < l->kit.blocked_count + l->kit.allowed_count; i++)
+        tell_state((void *)l, i, trial_state(l->trial, i));
+}
+
+static struct lookup *first_that_waits(const struct lookups *l)
+{
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct lookup *u = l->bucket[i]; u; u = u->next)
+            if (u->waits)
+                return u;
+    return NULL;
+}
+
+/* The lists have been tried: what they have said of those who wait for it counts, or not. */
+static void tried(void *arg)
+{
+    struct lookups *l = arg;
+    struct lookup *u;
+
+    while ((u = first_that_waits(l))) {
+        u->waits = false;
+        for (uint8_t i = 0; i < l->kit.allowed_count; i++)
+            if (u->allowed >> i & 1 && counts(l, l->kit.blocked_count + i))
+                trusted(u, DNS_TRUST_LIST, i);
+        u->open--;
+        u->trusting--;
+        settle(u);
+    }
+}
+
+static int open_trial(struct lookups *l)
+{
+    size_t blocked = l->kit.blocked_count, all = blocked + l->kit.allowed_count;
+
+    l->list = calloc(all + 1, sizeof *l->list);
+    for (size_t i = 0; l->list && i < all; i++)
+        l->list[i] = i < blocked ? l->kit.blocked[i] : l->kit.allowed[i - blocked];
+    if (l->list)
+        l->trial = trial_open(&(struct trial_kit){.loop = l->kit.loop,
+                                                  .resolver = l->resolver,
+                                                  .list = l->list,
+                                                  .count = all,
+                                                  .changed = tell_state,
+                                                  .tried = tried,
+                                                  .arg = l});
+    return l->trial ? 0 : -ENOMEM;
+}
+
 /* ---- the whole ---- */
 
 static void close_tables(struct lookups *l)
 {
+    trial_free(l->trial);
+    free(l->list);
     known_close(l->known);
     names_close(l->names);
     shares_close(l->list_places);
@@ -548,6 +645,8 @@ int lookups_open(struct lookups **out, const struct lookup_kit *kit)
         error = -EAGAIN;
     if (!error)
         error = resolver_open(&l->resolver, kit->loop, kit->server, kit->server_count);
+    if (!error && (error = open_trial(l)))
+        resolver_close(l->resolver);
     if (error) {
         close_tables(l);
         return error;
@@ -562,6 +661,7 @@ void lookups_close(struct lookups *l)
     if (!l)
         return;
     l->closing = true;
+    trial_close(l->trial);
     health_close(&l->health);
     resolver_close(l->resolver); /* ends all that is open */
     close_tables(l);

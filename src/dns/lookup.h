@@ -20,6 +20,7 @@
 #include "dns/known.h"
 #include "dns/listing.h"
 #include "dns/names.h"
+#include "dns/trial.h"
 
 enum {
     LOOKUP_LISTS_MAX = 32,    /* of each kind: a bit each in a finding */
@@ -35,6 +36,7 @@ enum {
 struct lookup_list {
     const char *zone; /* borrowed, as all here */
     struct listing_patterns replies;
+    bool untested; /* it has no test entries: see trial.h */
 };
 
 struct lookup_kit {
@@ -50,6 +52,8 @@ struct lookup_kit {
      * lookups_disown(). Comes from the loop, or from within lookups_start(); not from
      * lookups_close(). */
     void (*found)(void *arg, void *owner, const struct addr *client, const struct dns_finding *f);
+    /* A list has passed its test, or not; see trial.h. */
+    void (*tried)(void *arg, const char *zone, enum list_state now);
     void *arg;
 };
 
@@ -75,6 +79,12 @@ bool lookups_start(struct lookups *l, const struct addr *client, uint32_t what, 
  * that is being looked up. True: known. */
 bool lookups_names(const struct lookups *l, const struct addr *client, struct client_names *out,
                    bool *open);
+/* The tests of its lists. */
+struct trial *lookups_trial(const struct lookups *l);
+
+/* Calls `tried` again for each list that has been. */
+void lookups_tell_again(const struct lookups *l);
+
 void lookups_disown(struct lookups *l, const struct addr *client, const void *owner);
 
 #endif

@@ -118,15 +118,11 @@ static const struct {
     unsigned from;
     void (*take)(struct master *m, struct child *c, const struct note *n);
 } notes[] = {
-    {NOTE_READY, FROM_ALL, ready},
-    {NOTE_RELOAD, FROM_WEB, reload},
-    {NOTE_SHUTDOWN, FROM_WEB, shut_down},
-    {NOTE_RELEASE, FROM_WEB, release},
-    {NOTE_BACKEND, FROM_WORKER, backend},
-    {NOTE_UPGRADE, FROM_WEB, upgrade},
-    {NOTE_PONG, FROM_ALL, pong},
-    {NOTE_COUNT, FROM_WEB, count},
-    {NOTE_COUNTED, FROM_WORKER | FROM_FREEZER, counted},
+    {NOTE_READY, FROM_ALL, ready},          {NOTE_RELOAD, FROM_WEB, reload},
+    {NOTE_SHUTDOWN, FROM_WEB, shut_down},   {NOTE_RELEASE, FROM_WEB, release},
+    {NOTE_BACKEND, FROM_WORKER, backend},   {NOTE_LIST, FROM_WORKER, backend},
+    {NOTE_UPGRADE, FROM_WEB, upgrade},      {NOTE_PONG, FROM_ALL, pong},
+    {NOTE_COUNT, FROM_WEB, count},          {NOTE_COUNTED, FROM_WORKER | FROM_FREEZER, counted},
     {NOTE_DRAINING, FROM_WORKER, draining},
 };
 

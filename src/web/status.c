@@ -5,6 +5,7 @@
 #include "base/clock.h"
 #include "base/metrics.h"
 #include "config/config.h"
+#include "dns/trial.h"
 #include "tarpit/ledger.h"
 #include "web/web_part.h"
 
@@ -46,6 +47,40 @@ static json_t *backends(const struct web *w)
         json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "name", config->backend[i].name,
                                               "up", up, "state", state));
     }
+    return list;
+}
+
+static const char *state_of_list(const struct web *w, const struct config_list *l)
+{
+    for (unsigned i = 0; i < w->lists; i++)
+        if (strcmp(w->list[i].zone, l->zone) == 0)
+            return w->list[i].state;
+    return l->test ? list_state_name(LIST_UNTRIED) : "not tested";
+}
+
+/* One that does not pass its test counts for nothing. */
+static void add_lists(const struct web *w, json_t *to, const char *kind,
+                      const struct config_list *l, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *state = state_of_list(w, &l[i]);
+        bool counts = true;
+        for (int s = 0; s < LIST_STATES; s++)
+            if (!list_counts((enum list_state)s) &&
+                strcmp(state, list_state_name((enum list_state)s)) == 0)
+                counts = false;
+        json_array_append_new(to, json_pack("{s:s, s:s, s:s, s:b}", "kind", kind, "zone", l[i].zone,
+                                            "state", state, "counts", counts));
+    }
+}
+
+static json_t *lists(const struct web *w)
+{
+    const struct config *c = w->kit->config;
+    json_t *list = json_array();
+
+    add_lists(w, list, "dnsbl", c->dnsbl, c->dnsbl_count);
+    add_lists(w, list, "dnswl", c->dnswl, c->dnswl_count);
     return list;
 }
 
@@ -106,7 +141,7 @@ json_t *status_json(const struct web *w)
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
         "s:I, "
-        "s:o, s:o, s:o, s:b, s:s?}",
+        "s:o, s:o, s:o, s:o, s:b, s:s?}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)w->kit->started_ms, "up_seconds", (double)(now - w->kit->started_ms) / 1000.0,
         "workers", (int)config->workers, "generation", (int)w->kit->generation, "connections",
@@ -116,6 +151,6 @@ json_t *status_json(const struct web *w)
         family(w, "mired_messages_total"), "offences", family(w, "mired_offences_total"),
         "verdicts", family(w, "mired_verdicts_total"), "auth", family(w, "mired_auth_total"),
         "worker_restarts", sum(w, METRIC_WORKER_RESTARTS), "ledger", ledger(w), "backends",
-        backends(w), "directories", directories(w), "mail_passes", status_mail_waits(w) == NULL,
-        "mail_waits_for", status_mail_waits(w));
+        backends(w), "directories", directories(w), "lists", lists(w), "mail_passes",
+        status_mail_waits(w) == NULL, "mail_waits_for", status_mail_waits(w));
 }

@@ -70,6 +70,25 @@ static void take_backend(struct web *w, const struct note *n)
     w->backend[i].up = strcmp(space, " up") == 0;
 }
 
+/* "ZONE its state". */
+static void take_list(struct web *w, const struct note *n)
+{
+    size_t len = strcspn(n->text, " ");
+    unsigned i = 0;
+
+    if (len == 0 || !n->text[len] || len >= sizeof w->list[0].zone)
+        return;
+    while (i < w->lists && (strncmp(w->list[i].zone, n->text, len) != 0 || w->list[i].zone[len]))
+        i++;
+    if (i == WEB_LISTS)
+        return;
+    if (i == w->lists) {
+        memcpy(w->list[i].zone, n->text, len);
+        w->lists++;
+    }
+    snprintf(w->list[i].state, sizeof w->list[i].state, "%s", n->text + len + 1);
+}
+
 /* ---- the end ---- */
 
 static void time_is_up(struct loop *loop, struct alarm *a)
@@ -106,6 +125,7 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         switch (n.kind) {
         case NOTE_RESULT: take_result(w, &n); break;
         case NOTE_BACKEND: take_backend(w, &n); break;
+        case NOTE_LIST: take_list(w, &n); break;
         case NOTE_COUNT: held_asked(w, &n); break;
         case NOTE_COUNTED: held_counted(w, &n); break;
         case NOTE_STOP: finish(w); break;

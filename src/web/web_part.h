@@ -12,11 +12,16 @@
 #include "web/request.h"
 #include "web/web.h"
 
-enum { WEB_BACKENDS = 64 };
+enum { WEB_BACKENDS = 64, WEB_LISTS = 64 };
 
 struct web_backend {
     char name[128];
     bool up;
+};
+
+/* A `dnsbl` or `dnswl`, and what its test has come to. */
+struct web_list {
+    char zone[256], state[40];
 };
 
 struct http;
@@ -32,6 +37,8 @@ struct web {
     uint64_t last_tag;
     struct web_backend backend[WEB_BACKENDS]; /* those that were heard of */
     unsigned backends;
+    struct web_list list[WEB_LISTS]; /* those that were heard of */
+    unsigned lists;
     struct http *http; /* NULL: no page */
     struct undo *undo; /* NULL without memory: nothing can be taken back */
     struct alarm finish;

@@ -289,6 +289,8 @@ void lists_close(struct worker *w);
 void lists_greet(struct worker *w, struct conn *c);
 /* Whether an allow-list or a confirmed name is known to speak for that address. */
 bool lists_trust(const struct worker *w, const struct addr *peer);
+/* Says again what the tests of lists have come to. */
+void lists_tell_again(const struct worker *w);
 /* The connection ends. */
 void lists_forget(struct worker *w, const struct conn *c);
 /* Appends what names that address as bad, with commas between: zones of `dnsbl` that are known to,

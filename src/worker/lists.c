@@ -7,9 +7,11 @@
  * into the worker's table of what is known, which every reply that could be held asks first, and to
  * the one connection that a look-up was begun for: a reply of its that is held goes out at once. */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/channel.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "dns/lookup.h"
@@ -170,6 +172,24 @@ void lists_journal(const struct worker *w, const struct addr *peer, struct log_l
                                            : w->config->exempt_names.at[f.by]);
 }
 
+/* ---- tests of lists ---- */
+
+/* For `status` and the page. */
+static void tried(void *arg, const char *zone, enum list_state now)
+{
+    const struct worker *w = arg;
+    char text[NOTE_TEXT];
+
+    snprintf(text, sizeof text, "%s %s", zone, list_state_name(now));
+    channel_tell(w->kit->control, NOTE_LIST, 0, 0, text);
+}
+
+void lists_tell_again(const struct worker *w)
+{
+    if (w->lists)
+        lookups_tell_again(w->lists->lookups);
+}
+
 /* ---- the whole ---- */
 
 static struct lookup_list *make_lists(const struct config_list *list, size_t count)
@@ -177,7 +197,7 @@ static struct lookup_list *make_lists(const struct config_list *list, size_t cou
     struct lookup_list *l = calloc(count + 1, sizeof *l);
 
     for (size_t i = 0; l && i < count; i++)
-        l[i] = (struct lookup_list){list[i].zone, list[i].patterns};
+        l[i] = (struct lookup_list){list[i].zone, list[i].patterns, !list[i].test};
     return l;
 }
 
@@ -201,6 +221,7 @@ static int open_lookups(struct worker *w, struct lists *s)
                                              .server = c->resolvers,
                                              .server_count = c->resolver.count,
                                              .found = found,
+                                             .tried = tried,
                                              .arg = w});
 }
 

@@ -244,7 +244,10 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
             channel_tell(watch->fd, NOTE_DRAINING, 0, 0, NULL);
             break;
         case NOTE_STOP: stop(w); break;
-        case NOTE_BACKENDS: relay_tell_again(w->relay); break;
+        case NOTE_BACKENDS:
+            relay_tell_again(w->relay);
+            lists_tell_again(w);
+            break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         case NOTE_RELEASE: release(w, (struct span){n.text, n.len}); break;
         case NOTE_COUNT: count(w, &n); break;

@@ -43,6 +43,11 @@ def until(what, seconds=20):
     raise AssertionError("it did not happen")
 
 
+def client_questions(dns, zone):
+    """Without those about the list's test entries."""
+    return [q for q in dns.questions(zone) if "0.0.127." not in q and ".f.f.f.f." not in q]
+
+
 def offences(m, address):
     """Live ones."""
     done = m.control("--json", "show", address)
@@ -305,7 +310,7 @@ def test_what_is_known_is_not_asked_again_and_known_clients_are_not_asked_for(mi
     last = ports.stranger()
     greeted(m, last)
     until(lambda: u.questions(reverse(last, "bl.test")))
-    assert len(u.questions("bl.test")) == 2
+    assert len(client_questions(u, "bl.test")) == 2
 
 
 def test_a_reload_takes_new_lists_up(mired, unbound):
@@ -316,3 +321,51 @@ def test_a_reload_takes_new_lists_up(mired, unbound):
     m.file.write_text(m.file.read_text() + 'dnsbl "bl.test" { }\n')
     assert m.control("reload", timeout=30).returncode == 0
     assert begins_in_debt(m, bad)
+
+
+def lists_of(m):
+    return {l["zone"]: l for l in json.loads(m.control("--json", "status").stdout)["lists"]}
+
+
+@pytest.mark.parametrize(
+    "kind, what, state, said",
+    [
+        ("dnsbl", "everything", "lists everybody", r"world\.test lists 127\.0\.0\.1, and so everybody"),
+        ("dnswl", "everything", "lists everybody", r"world\.test lists 127\.0\.0\.1, and so everybody"),
+        ("dnsbl", "nothing", "has no test entry", r"world\.test does not list its test entry 127\.0\.0\.2"),
+        ("dnsbl", "refuses", "refuses this resolver", r"world\.test does not serve this resolver"),
+    ],
+)
+def test_a_list_that_does_not_pass_its_test_counts_for_nothing_and_is_named(mired, unbound, kind, what, state, said):
+    """Field notes 9."""
+    dns = unbound()
+    if what == "everything":
+        dns.everything("world.test")
+    elif what == "refuses":
+        dns.everything("world.test", "127.255.255.254")
+    bad = ports.stranger()
+    dns.list("sound.test", bad).start()
+    m = mired(config=f'{dns.resolver}\n{kind} "world.test" {{ }}\ndnsbl "sound.test" {{ }}', tarpit=TARPIT)
+    m.log.wait(said)
+    lists = until(lambda: all(l["state"] != "not tried yet" for l in lists_of(m).values()) and lists_of(m))
+    assert lists["world.test"] == {"kind": kind, "zone": "world.test", "state": state, "counts": False}
+    assert lists["sound.test"]["counts"] is True and lists["sound.test"]["state"] == "sound"
+    assert re.search(rf"lists +.*world\.test {state}: counts for nothing|{kind} world\.test {state}: counts", m.control("status").stdout)
+    innocent = ports.stranger()
+    greeted(m, innocent)
+    greeted(m, bad)
+    until(lambda: offences(m, bad) > 2.5)  # the sound one counts
+    assert offences(m, innocent) == 0 and offences(m, bad) < 3.1
+    if kind == "dnswl":  # nobody is trusted by it
+        assert "trusted=" not in m.log.text
+
+
+def test_a_list_of_ones_own_may_have_no_test_entries(mired, unbound):
+    dns = unbound()
+    bad = ports.stranger()
+    dns.add(reverse(bad, "own.test"), "A", "127.0.0.2").start()
+    m = mired(config=f'{dns.resolver}\ndnsbl "own.test" {{ test = false }}', tarpit=TARPIT)
+    greeted(m, bad)
+    until(lambda: offences(m, bad) > 2.5)
+    assert lists_of(m)["own.test"]["state"] == "not tested"
+    assert not dns.questions("2.0.0.127.own.test")

@@ -53,6 +53,7 @@ class Unbound:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-unbound-"))
         self.port = ports.free()
         self.records = []
+        self.zones = []
         self.daemon = None
 
     @property
@@ -65,7 +66,16 @@ class Unbound:
         return self
 
     def list(self, zone, address, value="127.0.0.2"):
+        """In a zone that has the test entries of a list (RFC 5782)."""
+        if zone not in self.zones:
+            self.zones.append(zone)
+            self.add(reverse("127.0.0.2", zone), "A", "127.0.0.2")
         return self.add(reverse(address, zone), "A", value)
+
+    def everything(self, zone, value="127.0.0.2"):
+        """An expired zone's wildcard."""
+        self.records.append(f'  local-zone: "{zone}." redirect\n')
+        return self.add(zone, "A", value)
 
     def name(self, address, name):
         """What the address calls itself."""

@@ -41,8 +41,8 @@ static struct test {
 
 static bool client_names; /* are wanted by what is opened next */
 
-static const struct lookup_list blocked[] = {{"bl.test", {0}}, {"bl2.test", {0}}},
-                                allowed[] = {{"wl.test", {0}}};
+static const struct lookup_list blocked[] = {{"bl.test", {0}, true}, {"bl2.test", {0}, true}},
+                                allowed[] = {{"wl.test", {0}, true}};
 static const char *const names[] = {".example.test"};
 
 static void found(void *arg, void *owner, const struct addr *client, const struct dns_finding *f)
