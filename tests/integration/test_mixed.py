@@ -4,8 +4,9 @@ import itertools
 
 import pytest
 
+from lib.dovecot import Dovecot
 from lib.scripted import CLOSE, Scripted
-from lib.smtp import Client
+from lib.smtp import Client, deliver
 
 ALICE, BOB, CAROL = "alice@example.test", "bob@example.test", "carol@example.test"
 MESSAGE = b"Message-ID: <1@b.test>\r\nSubject: one\r\n\r\nhello\r\n"
@@ -183,3 +184,46 @@ def test_chunks_and_data_are_the_same_message(mired):
             c.envelope("a@b.test", [ALICE], f" SIZE={len(message)}")
             assert c.chunks(message, [7, 30]).code == 250
         assert backend.copies(ALICE) == 1
+
+
+QUOTA = """
+mail_plugins = quota
+plugin {
+  quota = maildir:User quota
+  quota_rule = *:storage=1G
+  quota_full_tempfail = no
+}
+"""
+
+
+@pytest.fixture
+def full_box():
+    """A real Dovecot in which bob's mailbox has room for nothing."""
+    d = Dovecot(QUOTA, users={BOB: "{PLAIN}x::::::userdb_quota_rule=*:storage=1K"})
+    line = d.folder / "users"
+    line.write_text(line.read_text().replace("storage=1K::::::", "storage=1K"))
+    yield d.start()
+    d.stop()
+    print(f"--- Dovecot's log\n{d.log[-5000:]}")
+    d.remove()
+
+
+def test_a_real_postfix_ends_its_retries_before_a_real_dovecot_with_a_full_mailbox(mired, postfix, full_box):
+    """field notes 4, 25: one copy for alice, a bounce with the true reason for bob, and an empty queue."""
+    m = mired(backend=f'backend "lmtp:{full_box.lmtp}" {{ }}', tarpit="time = 1s")
+    sender = postfix(
+        hostname="sender.test", domains="sender.test", boxes=("writer@sender.test",),
+        extra=f"relayhost = [127.0.0.1]:{m.port}",
+    )  # fmt: skip
+    message = b"Subject: large\r\nFrom: writer@sender.test\r\n\r\n" + b"x" * 70 * 100 + b"\r\n"
+    reply = deliver(sender.port, "writer@sender.test", [ALICE, BOB], message, source="127.0.0.1")
+    assert reply.code == 250
+    found = sender.wait_log(rf"to=<{BOB}>.*status=bounced \((.*)\)", 60)
+    assert "5.2.2" in found.group(1) and "uota" in found.group(1)
+    sender.wait_log(rf"to=<{ALICE}>.*status=sent", 60)
+    assert b"5.2.2" in sender.delivered("writer@sender.test")[0]
+    assert len(full_box.delivered(ALICE)) == 1
+    reply = deliver(sender.port, "writer@sender.test", [ALICE, BOB], b"Subject: small\r\n\r\nx\r\n", source="127.0.0.1")
+    assert reply.code == 250  # another message is the backend's to judge again
+    assert len(full_box.delivered(ALICE, 30, 2)) == 2
+    assert len(full_box.delivered(BOB, 30)) == 1
