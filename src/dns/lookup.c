@@ -5,83 +5,15 @@
  * slab object that c-ares holds while it is open. */
 #include "dns/lookup.h"
 
-#include <ares.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#include "base/log.h"
 #include "base/metrics.h"
-#include "base/siphash.h"
-#include "base/slab.h"
-#include "dns/answer.h"
-#include "dns/health.h"
+#include "dns/lookup_part.h"
 #include "dns/name.h"
-#include "dns/resolver.h"
 #include "dns/shares.h"
-#include "dns/ttl.h"
-
-enum {
-    BUCKETS = 256,
-    ADDRESSES_MAX = 64, /* of one name that are looked at */
-    NAMES_MAX = 32,     /* of one address */
-    NOBODY = 255
-};
-
-enum kind { ASK_BLOCKED, ASK_ALLOWED, ASK_POINTER, ASK_ADDRESS };
-
-/* A client's names while they are being found out. */
-struct own_names {
-    struct client_names found;
-    char pointer[LOOKUP_POINTERS_MAX][DNS_NAME_ROOM]; /* those that are followed */
-};
-
-struct lookup {
-    struct lookups *all;
-    struct lookup *next; /* in its bucket */
-    struct addr client;
-    void *owner;
-    struct dns_finding finding;
-    uint32_t told;         /* finding.listed as it was told last */
-    uint32_t ttl_s;        /* the least so far */
-    uint16_t open;         /* questions, and one while they are being asked */
-    uint16_t trusting;     /* those of them that could say it is trusted */
-    uint16_t heard;        /* that have been answered */
-    uint16_t lists, names; /* open ones of either kind; with a place each while there are any */
-    bool silent;           /* one of the names' has not been answered */
-    uint8_t what;          /* enum lookup_what */
-    bool waits;            /* open until the lists have been tried for the first time */
-    uint32_t allowed;      /* a bit for each list that trusts it, and has not been tried */
-    struct own_names *own; /* NULL: the client's names are not wanted, or there is no memory */
-};
-
-struct question {
-    struct lookup *of;
-    uint8_t kind; /* enum kind */
-    uint8_t by;   /* which list; which name, NOBODY: no trusted one */
-    uint8_t nth;  /* ASK_ADDRESS: of the pointers */
-};
-
-struct lookups {
-    struct lookup_kit kit;
-    struct resolver *resolver;
-    struct known *known;
-    struct names *names; /* NULL: not wanted */
-    struct trial *trial;
-    struct lookup_list *list; /* blocked, then allowed ones */
-    struct slab slab, questions;
-    struct sipkey key;
-    struct lookup *bucket[BUCKETS];
-    struct shares *list_places, *name_places;
-    bool closing;
-    struct health health;
-    struct list_record {
-        uint16_t missed; /* questions in a row */
-        bool refuses;    /* this resolver; told already */
-    } blocked[LOOKUP_LISTS_MAX], allowed[LOOKUP_LISTS_MAX];
-};
 
 /* ---- open look-ups by client ---- */
 
@@ -109,7 +41,7 @@ static uint64_t seconds(const struct lookups *l)
     return l->kit.loop->now / 1000;
 }
 
-static bool counts(const struct lookups *l, size_t list)
+bool lookup_counts(const struct lookups *l, size_t list)
 {
     return list_counts(trial_state(l->trial, list));
 }
@@ -118,9 +50,9 @@ static bool counts(const struct lookups *l, size_t list)
 static void leave_out(const struct lookups *l, struct dns_finding *f)
 {
     for (size_t i = 0; i < l->kit.blocked_count; i++)
-        if (!counts(l, i))
+        if (!lookup_counts(l, i))
             f->listed &= ~((uint32_t)1 << i);
-    if (f->trust == DNS_TRUST_LIST && !counts(l, l->kit.blocked_count + f->by))
+    if (f->trust == DNS_TRUST_LIST && !lookup_counts(l, l->kit.blocked_count + f->by))
         f->trust = DNS_TRUST_NONE;
 }
 
@@ -138,7 +70,7 @@ static void tell(const struct lookup *u)
 
 /* What has been found so far is told as far as it is sure; the look-up ends with its last question.
  */
-static void settle(struct lookup *u)
+static void lookup_settle(struct lookup *u)
 {
     struct lookups *l = u->all;
 
@@ -158,7 +90,7 @@ static void settle(struct lookup *u)
     slab_give(&l->slab, u);
 }
 
-static void trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
+void lookup_trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
 {
     if (u->finding.trust != DNS_TRUST_NONE)
         return;
@@ -168,220 +100,15 @@ static void trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
     tell(u);
 }
 
-/* ---- answers ---- */
-
-static struct list_record *state_of(struct lookups *l, const struct question *q)
-{
-    return &(q->kind == ASK_ALLOWED ? l->allowed : l->blocked)[q->by];
-}
-
-static const struct lookup_list *list_of(const struct lookups *l, const struct question *q)
-{
-    return &(q->kind == ASK_ALLOWED ? l->kit.allowed : l->kit.blocked)[q->by];
-}
-
-static bool is_list(const struct question *q)
-{
-    return q->kind == ASK_ALLOWED || q->kind == ASK_BLOCKED;
-}
-
-/* Nothing has come of a question. A list that does not answer is told of once, until it answers
- * again; when nobody answers it is not to blame. */
-static void missed(struct lookups *l, const struct question *q, int status)
-{
-    metric_add(METRIC_DNS_FAILED, 1);
-    if (!is_list(q) || !health_is_sound(&l->health))
-        return;
-    struct list_record *s = state_of(l, q);
-    if (s->missed < LOOKUP_SILENT_AFTER && ++s->missed == LOOKUP_SILENT_AFTER)
-        log_warn("DNS: %s does not answer (%s)", list_of(l, q)->zone, resolver_status(status));
-}
-
-static void answers(struct lookups *l, const struct question *q)
-{
-    if (!is_list(q))
-        return;
-    struct list_record *s = state_of(l, q);
-    if (s->missed >= LOOKUP_SILENT_AFTER)
-        log_warn("DNS: %s answers again", list_of(l, q)->zone);
-    s->missed = 0;
-}
-
-static void refuses(struct lookups *l, const struct question *q)
-{
-    struct list_record *s = state_of(l, q);
-
-    metric_add(METRIC_DNS_BLOCKED, 1);
-    if (!s->refuses)
-        log_warn("DNS: %s does not serve this resolver (127.255.255.0/24): its answers count for "
-                 "nothing",
-                 list_of(l, q)->zone);
-    s->refuses = true;
-}
-
-/* What a list's A records come to: one that counts is enough. */
-static enum listing judge(const struct lookup_list *list, const unsigned char *answer, size_t len)
-{
-    uint8_t a[ADDRESSES_MAX][4];
-    size_t n = dns_addresses(answer, len, sizeof a[0], a[0], ADDRESSES_MAX);
-    enum listing all = LISTING_NO;
-
-    for (size_t i = 0; i < n; i++) {
-        enum listing one = listing_judge(&list->replies, a[i]);
-        if (one == LISTING_YES)
-            return one;
-        all = one == LISTING_BLOCKED ? one : all;
-    }
-    return all;
-}
-
-static void list_said(struct lookup *u, const struct question *q, const unsigned char *answer,
-                      size_t len)
-{
-    struct lookups *l = u->all;
-    bool allowed = q->kind == ASK_ALLOWED;
-
-    switch (judge(list_of(l, q), answer, len)) {
-    case LISTING_YES:
-        metric_add(allowed ? METRIC_DNS_TRUSTED : METRIC_DNS_LISTED, 1);
-        if (allowed && u->waits)
-            u->allowed |= (uint32_t)1 << q->by;
-        else if (allowed && counts(l, l->kit.blocked_count + q->by))
-            trusted(u, DNS_TRUST_LIST, q->by);
-        else if (!allowed)
-            u->finding.listed |= (uint32_t)1 << q->by;
-        break;
-    case LISTING_BLOCKED: refuses(l, q); break;
-    case LISTING_NO: metric_add(METRIC_DNS_NOTHING, 1); break;
-    }
-}
-
-static void ask(struct lookup *u, const char *name, enum dns_type type, struct question about);
-
-/* Which trusted name it is; NOBODY: none. */
-static uint8_t trusted_by(const struct lookup_kit *kit, struct span name)
-{
-    for (size_t i = 0; i < kit->name_count; i++)
-        if (dns_name_matches(kit->name[i], name))
-            return (uint8_t)i;
-    return NOBODY;
-}
-
-/* The name server has said which names there are. */
-static void no_name(struct lookup *u)
-{
-    if (u->own)
-        u->own->found.reverse = u->own->found.confirmed = NAME_NONE;
-}
-
-/* Follows a pointer where a name is wanted, or one that is trusted. */
-static bool follow(struct lookup *u, const char *name, int nth)
-{
-    const struct lookup_kit *kit = &u->all->kit;
-    struct span text = span_of(name);
-    uint8_t by = dns_name_is_valid(text) ? trusted_by(kit, text) : NOBODY;
-    bool told = u->own && names_may_tell(text);
-
-    if (by == NOBODY && !told)
-        return false;
-    if (u->own)
-        snprintf(u->own->pointer[nth], DNS_NAME_ROOM, "%s", name);
-    if (told && u->own->found.reverse != NAME_IS) {
-        u->own->found.reverse = NAME_IS;
-        snprintf(u->own->found.text, DNS_NAME_ROOM, "%s", name);
-    }
-    ask(u, name, u->client.family == ADDR_IP4 ? DNS_A : DNS_AAAA,
-        (struct question){u, ASK_ADDRESS, by, (uint8_t)nth});
-    return true;
-}
-
-/* Whoever has the address has written its names as he likes: they are worth a question to the
- * name's own zone, no more. */
-static void pointer_said(struct lookup *u, const unsigned char *answer, size_t len)
-{
-    struct dns_name name[NAMES_MAX];
-    size_t n = dns_names(answer, len, name, NAMES_MAX);
-    int followed = 0;
-
-    no_name(u);
-    for (size_t i = 0; i < n && followed < LOOKUP_POINTERS_MAX; i++)
-        followed += follow(u, name[i].text, followed);
-    if (followed == 0)
-        metric_add(METRIC_DNS_NOTHING, 1);
-}
-
-static bool has_address(const struct addr *client, const unsigned char *answer, size_t len)
-{
-    size_t octets = client->family == ADDR_IP4 ? 4 : 16;
-    uint8_t a[ADDRESSES_MAX * 16];
-    size_t n = dns_addresses(answer, len, octets, a, ADDRESSES_MAX);
-
-    for (size_t i = 0; i < n; i++)
-        if (memcmp(a + octets * i, client->octets, octets) == 0)
-            return true;
-    return false;
-}
-
-static void confirm(struct own_names *own, const char *name)
-{
-    if (own->found.confirmed == NAME_IS || !names_may_tell(span_of(name)))
-        return;
-    own->found.confirmed = own->found.reverse = NAME_IS;
-    snprintf(own->found.text, DNS_NAME_ROOM, "%s", name);
-}
-
-static void name_said(struct lookup *u, const struct question *q, const unsigned char *answer,
-                      size_t len)
-{
-    bool confirmed = has_address(&u->client, answer, len);
-
-    metric_add(confirmed ? METRIC_DNS_TRUSTED : METRIC_DNS_NOTHING, 1);
-    if (confirmed && u->own)
-        confirm(u->own, u->own->pointer[q->nth]);
-    if (confirmed && q->by != NOBODY)
-        trusted(u, DNS_TRUST_NAME, q->by);
-}
-
-static void hear(struct lookup *u, const struct question *q, int status,
-                 const unsigned char *answer, size_t len)
-{
-    bool something = status == ARES_SUCCESS;
-    uint32_t ttl = dns_ttl(answer, answer ? len : 0, LOOKUP_NEGATIVE_S);
-
-    if (!something && status != ARES_ENOTFOUND && status != ARES_ENODATA) {
-        missed(u->all, q, status);
-        u->silent = u->silent || !is_list(q);
-        if (q->kind == ASK_ADDRESS && u->own && u->own->found.confirmed == NAME_NONE)
-            u->own->found.confirmed = NAME_LATER;
-        u->ttl_s = u->ttl_s < LOOKUP_AGAIN_S ? u->ttl_s : LOOKUP_AGAIN_S;
-        return;
-    }
-    answers(u->all, q);
-    u->heard++;
-    u->ttl_s = u->ttl_s < ttl ? u->ttl_s : ttl;
-    if (!something) {
-        metric_add(METRIC_DNS_NOTHING, 1);
-        if (q->kind == ASK_POINTER)
-            no_name(u);
-        return;
-    }
-    switch ((enum kind)q->kind) {
-    case ASK_BLOCKED:
-    case ASK_ALLOWED: list_said(u, q, answer, len); break;
-    case ASK_POINTER: pointer_said(u, answer, len); break;
-    case ASK_ADDRESS: name_said(u, q, answer, len); break;
-    }
-}
-
 /* A question of a kind has ended, and with the last of its kind the place. What lists do not answer
  * is not the client's doing. */
 static void give_place(struct lookup *u, const struct question *q)
 {
     struct lookups *l = u->all;
 
-    if (is_list(q) && --u->lists == 0)
+    if (question_is_list(q) && --u->lists == 0)
         shares_give(l->list_places, &u->client, seconds(l), false);
-    if (is_list(q) || --u->names > 0)
+    if (question_is_list(q) || --u->names > 0)
         return;
     shares_give(l->name_places, &u->client, seconds(l), u->silent);
     if (u->own && !l->closing)
@@ -397,18 +124,18 @@ static void answered(void *arg, int status, const unsigned char *answer, size_t 
     slab_give(&u->all->questions, arg);
     if (!u->all->closing) {
         health_heard(&u->all->health, status);
-        hear(u, &q, status, answer, len);
+        lookup_hear(u, &q, status, answer, len);
     }
     if (q.kind != ASK_BLOCKED)
         u->trusting--;
     u->open--;
     give_place(u, &q);
-    settle(u);
+    lookup_settle(u);
 }
 
 /* ---- questions ---- */
 
-static void ask(struct lookup *u, const char *name, enum dns_type type, struct question about)
+void lookup_ask(struct lookup *u, const char *name, enum dns_type type, struct question about)
 {
     struct lookups *l = u->all;
     struct question *q = slab_take(&l->questions);
@@ -416,7 +143,7 @@ static void ask(struct lookup *u, const char *name, enum dns_type type, struct q
     if (!q)
         return;
     *q = about;
-    *(is_list(q) ? &u->lists : &u->names) += 1;
+    *(question_is_list(q) ? &u->lists : &u->names) += 1;
     u->open++;
     if (q->kind != ASK_BLOCKED)
         u->trusting++;
@@ -430,7 +157,7 @@ static void ask_lists(struct lookup *u, const struct lookup_list *list, size_t c
 
     for (size_t i = 0; i < count; i++)
         if (dns_name_reverse(&u->client, list[i].zone, name))
-            ask(u, name, DNS_A, (struct question){u, (uint8_t)kind, (uint8_t)i, 0});
+            lookup_ask(u, name, DNS_A, (struct question){u, (uint8_t)kind, (uint8_t)i, 0});
 }
 
 /* What there are places for. An answer that comes at once is not the last of anything. */
@@ -456,12 +183,12 @@ static void ask_all(struct lookup *u, bool lists, bool names)
     }
     if (names) {
         if (dns_name_of_pointer(&u->client, name))
-            ask(u, name, DNS_PTR, (struct question){u, ASK_POINTER, 0, 0});
+            lookup_ask(u, name, DNS_PTR, (struct question){u, ASK_POINTER, 0, 0});
         give_place(u, &(struct question){.kind = ASK_POINTER});
     }
     u->open--;
     u->trusting--;
-    settle(u);
+    lookup_settle(u);
 }
 
 /* A look-up that was begun for the client's names only is to find out about lists, too. */
@@ -586,11 +313,11 @@ static void tried(void *arg)
     while ((u = first_that_waits(l))) {
         u->waits = false;
         for (uint8_t i = 0; i < l->kit.allowed_count; i++)
-            if (u->allowed >> i & 1 && counts(l, l->kit.blocked_count + i))
-                trusted(u, DNS_TRUST_LIST, i);
+            if (u->allowed >> i & 1 && lookup_counts(l, l->kit.blocked_count + i))
+                lookup_trusted(u, DNS_TRUST_LIST, i);
         u->open--;
         u->trusting--;
-        settle(u);
+        lookup_settle(u);
     }
 }
 

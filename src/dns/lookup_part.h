@@ -1,0 +1,90 @@
+/* What the two halves of a look-up share: lookup.c asks, lookup_answers.c hears. Private to
+ * src/dns. */
+#ifndef MIRED_DNS_LOOKUP_PART_H
+#define MIRED_DNS_LOOKUP_PART_H
+
+#include "base/siphash.h"
+#include "base/slab.h"
+#include "dns/health.h"
+#include "dns/lookup.h"
+#include "dns/resolver.h"
+
+enum {
+    BUCKETS = 256,
+    ADDRESSES_MAX = 64, /* of one name that are looked at */
+    NAMES_MAX = 32,     /* of one address */
+    NOBODY = 255
+};
+
+enum kind { ASK_BLOCKED, ASK_ALLOWED, ASK_POINTER, ASK_ADDRESS };
+
+/* A client's names while they are being found out. */
+struct own_names {
+    struct client_names found;
+    char pointer[LOOKUP_POINTERS_MAX][DNS_NAME_ROOM]; /* those that are followed */
+};
+
+struct lookup {
+    struct lookups *all;
+    struct lookup *next; /* in its bucket */
+    struct addr client;
+    void *owner;
+    struct dns_finding finding;
+    uint32_t told;         /* finding.listed as it was told last */
+    uint32_t ttl_s;        /* the least so far */
+    uint16_t open;         /* questions, and one while they are being asked */
+    uint16_t trusting;     /* those of them that could say it is trusted */
+    uint16_t heard;        /* that have been answered */
+    uint16_t lists, names; /* open ones of either kind; with a place each while there are any */
+    bool silent;           /* one of the names' has not been answered */
+    uint8_t what;          /* enum lookup_what */
+    bool waits;            /* open until the lists have been tried for the first time */
+    uint32_t allowed;      /* a bit for each list that trusts it, and has not been tried */
+    struct own_names *own; /* NULL: the client's names are not wanted, or there is no memory */
+};
+
+struct question {
+    struct lookup *of;
+    uint8_t kind; /* enum kind */
+    uint8_t by;   /* which list; which name, NOBODY: no trusted one */
+    uint8_t nth;  /* ASK_ADDRESS: of the pointers */
+};
+
+struct lookups {
+    struct lookup_kit kit;
+    struct resolver *resolver;
+    struct known *known;
+    struct names *names; /* NULL: not wanted */
+    struct trial *trial;
+    struct lookup_list *list; /* blocked, then allowed ones */
+    struct slab slab, questions;
+    struct sipkey key;
+    struct lookup *bucket[BUCKETS];
+    struct shares *list_places, *name_places;
+    bool closing;
+    struct health health;
+    struct list_record {
+        uint16_t missed; /* questions in a row */
+        bool refuses;    /* this resolver; told already */
+    } blocked[LOOKUP_LISTS_MAX], allowed[LOOKUP_LISTS_MAX];
+};
+
+static inline bool question_is_list(const struct question *q)
+{
+    return q->kind == ASK_ALLOWED || q->kind == ASK_BLOCKED;
+}
+
+/* Whether what that list says counts: blocked ones first, then allowed ones. */
+bool lookup_counts(const struct lookups *l, size_t list);
+
+/* The client is trusted: that is known and told at once. */
+void lookup_trusted(struct lookup *u, enum dns_trust trust, uint8_t by);
+
+/* Asks a question of a look-up. */
+void lookup_ask(struct lookup *u, const char *name, enum dns_type type, struct question about);
+
+/* A question has ended: notes what came of it, and asks what follows. */
+void lookup_hear(struct lookup *u, const struct question *q, int status,
+                 const unsigned char *answer, size_t len);
+
+#endif
