@@ -9,15 +9,15 @@
 
 struct import {
     json_t *lines;
-    int found;                  /* settings that were understood */
-    bool timed;                 /* a delay was found: the longest is taken */
-    unsigned long seconds;      /* of it */
-    unsigned long size;         /* of a message; 0: not said */
-    struct buf exempt, domains; /* lists, as they stand between braces */
-    struct buf rest;            /* names of settings that nothing came of */
-    struct buf listening;       /* addresses of `listen` sections */
-    unsigned lists;             /* dnsbl and dnswl sections */
-    bool backed;                /* there is a `backend` */
+    int found;                         /* settings that were understood */
+    bool timed;                        /* a delay was found: the longest is taken */
+    unsigned long seconds;             /* of it */
+    unsigned long size;                /* of a message; 0: not said */
+    struct buf exempt, relay, domains; /* lists, as they stand between braces */
+    struct buf rest;                   /* names of settings that nothing came of */
+    struct buf listening;              /* addresses of `listen` sections */
+    unsigned lists;                    /* dnsbl and dnswl sections */
+    bool backed;                       /* there is a `backend` */
 };
 
 /* A note; or a line of mired.conf with its reason. Both in printf's way. What comes from the text
@@ -33,6 +33,9 @@ void import_time(struct import *im, const char *from, unsigned long seconds);
  * named in a note. */
 void import_exempt(struct import *im, struct span list);
 void import_domains(struct import *im, struct span list);
+
+/* Networks that may send anywhere: `relay`, and `exempt`, for they are your own. */
+void import_relay(struct import *im, struct span list);
 
 /* A setting that nothing comes of: all of them are named together at the end. */
 void import_rest(struct import *im, struct span name);
@@ -51,6 +54,7 @@ void import_end(struct import *im);
 
 /* The three kinds of text. */
 void import_registry(struct import *im, struct span text);
+void import_relay_list(struct import *im, struct span text);
 void import_exchange(struct import *im, struct span text);
 void import_postfix(struct import *im, struct span text);
 

@@ -145,7 +145,7 @@ static void take_time(struct postfix *p, struct span name, struct span value)
 
 static void take_networks(struct postfix *p, struct span name, struct span value)
 {
-    import_exempt(p->im, value);
+    import_relay(p->im, value);
 }
 
 static void take_hostname(struct postfix *p, struct span name, struct span value)

@@ -174,17 +174,37 @@ static void add_word(struct buf *list, struct span word)
     buf_addf(list, "%s%s", list->len ? ", " : "", quoted);
 }
 
-void import_exempt(struct import *im, struct span list)
+static void take_networks(struct import *im, struct span list, bool relay)
 {
     char text[ADDR_TEXT];
     struct network n;
 
     im->found++;
-    for (struct span word; (word = import_word(&list, ", \t{}")).len;)
-        if (network_parse(word, &n) && n.bits > 0)
-            add_word(&im->exempt, span_of(network_format(&n, text)));
-        else
-            import_note(im, "left out of exempt: %.*s", (int)word.len, word.at);
+    for (struct span word; (word = import_word(&list, ", \t{}")).len;) {
+        bool good = network_parse(word, &n) && n.bits > 0;
+        bool wide = good && n.bits < (n.base.family == ADDR_IP6 ? 7 : 8);
+        if (!good) {
+            import_note(im, "left out of exempt%s: %.*s", relay ? " and relay" : "", (int)word.len,
+                        word.at);
+            continue;
+        }
+        add_word(&im->exempt, span_of(network_format(&n, text)));
+        if (relay && wide)
+            import_note(im, "left out of relay, for it is half of the world: %.*s", (int)word.len,
+                        word.at);
+        else if (relay)
+            add_word(&im->relay, span_of(network_format(&n, text)));
+    }
+}
+
+void import_exempt(struct import *im, struct span list)
+{
+    take_networks(im, list, false);
+}
+
+void import_relay(struct import *im, struct span list)
+{
+    take_networks(im, list, true);
 }
 
 void import_domains(struct import *im, struct span list)
@@ -295,10 +315,16 @@ void import_end(struct import *im)
     if (im->exempt.len)
         import_set(im, "your own senders: filtered, never delayed", "exempt = { %.*s }",
                    (int)im->exempt.len, im->exempt.at);
+    if (im->relay.len) {
+        import_set(im, "your own machines may send to any domain without a login",
+                   "relay = { %.*s }", (int)im->relay.len, im->relay.at);
+        import_note(im, "take out of relay each gateway or balancer behind which strangers come");
+    }
     if (im->domains.len)
         import_set(im, "what mail is taken for", "domains = { %.*s }", (int)im->domains.len,
                    im->domains.at);
     buf_free(&im->exempt);
+    buf_free(&im->relay);
     buf_free(&im->domains);
 }
 
@@ -315,6 +341,8 @@ int import_text(struct buf *text, json_t **lines)
     struct span all = buf_span(text);
     if (import_contains(all, "TarpitTime"))
         import_registry(&im, all);
+    else if (import_contains(all, "RelayIpList"))
+        import_relay_list(&im, all);
     else if (import_contains(all, "TarpitInterval"))
         import_exchange(&im, all);
     else

@@ -20,7 +20,7 @@ void import_registry(struct import *im, struct span text)
     }
     import_note(im,
                 "the SMTP service's relay list, domains and size are in its metabase, which this "
-                "export does not have");
+                "export does not have; mirectl import MetaBase.xml takes the relay list");
 }
 
 /* "00:00:05", with days in front of a dot perhaps. */
@@ -112,7 +112,7 @@ static void take_rest(struct import *im, struct span line)
 
 void import_exchange(struct import *im, struct span text)
 {
-    bool delayed = false, logins = false;
+    bool delayed = false, logins = false, trusted = false, named = false;
     struct span value;
 
     while (text.len) {
@@ -123,12 +123,16 @@ void import_exchange(struct import *im, struct span text)
             import_time(im, "its TarpitInterval", clock_seconds(value));
             delayed = true;
         } else if (import_is(line, "RemoteIPRanges", ':', &value)) {
-            if (!is_everyone(value))
-                import_exempt(im, value);
-            else
+            named |= !trusted && !is_everyone(value);
+            if (is_everyone(value))
                 im->found++;
+            else if (trusted)
+                import_relay(im, value);
+            else
+                import_exempt(im, value);
         } else if (import_is(line, "AuthMechanism", ':', &value)) {
             logins |= import_contains(value, "BasicAuth");
+            trusted = import_contains(value, "ExternalAuthoritative");
         } else if (import_is(line, "Bindings", ':', &value)) {
             take_bindings(im, value);
         } else if (import_is(line, "MaxMessageSize", ':', &value)) {
@@ -146,6 +150,9 @@ void import_exchange(struct import *im, struct span text)
                    "size_max = %lu", im->size);
     import_note(im,
                 "still to be said: recipients, such as \"ldap\"; docs/recipes/exchange.md has it");
+    if (named)
+        import_note(im, "networks of connectors that take mail for any recipient without a login "
+                        "(ms-Exch-SMTP-Accept-Any-Recipient) belong into relay, too");
     if (delayed)
         import_note(im, "and there: Set-ReceiveConnector -TarpitInterval 0, for mired waits now");
 }

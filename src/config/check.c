@@ -76,6 +76,23 @@ static void check_domains(struct reader *r)
     }
 }
 
+/* All the world in `relay` is an open relay. Of IPv6, fc00::/7 is what sites have for themselves.
+ */
+static void check_relay(struct reader *r)
+{
+    const struct config_networks *relay = &r->config->relay;
+    char text[ADDR_TEXT];
+
+    for (size_t i = 0; i < relay->count; i++) {
+        const struct network *n = &relay->at[i];
+        if (n->bits < (n->base.family == ADDR_IP6 ? 7 : 8))
+            reader_wrong(r, reader_main(r, "relay"),
+                         "relay: \"%s\" would let strangers send anywhere; right would be the "
+                         "networks of your own machines, such as 10.0.0.0/8",
+                         network_format(n, text));
+    }
+}
+
 static void check_traps(struct reader *r)
 {
     struct config *c = r->config;
@@ -368,6 +385,7 @@ void config_check(struct reader *r)
 {
     check_hostname(r);
     check_domains(r);
+    check_relay(r);
     check_traps(r);
     check_suspect(r);
     check_tarpit(r);

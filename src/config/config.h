@@ -114,6 +114,7 @@ struct config {
     uint64_t timeout_ms;
     uint64_t settle_ms;
     struct config_networks exempt;
+    struct config_networks relay; /* own machines: may send anywhere that the backend takes it */
     struct config_strings exempt_names; /* ".outbound.example.com", folded */
     struct config_strings suspect;
     struct config_list *dnsbl, *dnswl;

@@ -37,6 +37,7 @@ const struct key keys_main[] = {
     {"timeout", KEY_DURATION, AT(config, timeout_ms), 1000, 3600e3},
     {"settle", KEY_DURATION, AT(config, settle_ms), 60e3, 30 * 86400e3},
     {"exempt", KEY_TEXTS, AT(config, exempt_names)}, /* sorted into networks and names by check.c */
+    {"relay", KEY_NETWORKS, AT(config, relay)},
     {"suspect", KEY_TEXTS, AT(config, suspect)},
     {"resolver", KEY_TEXTS, AT(config, resolver)},
     {"recipient_delimiter", KEY_TEXT, AT(config, recipient_delimiter)},

@@ -141,8 +141,10 @@ void run_recipient(struct control *c, const json_t *args)
         return;
     }
     if (!config_is_local(w->kit->config, span_after(whole, address_sign(whole) + 1))) {
-        control_done(c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
-                                  "none: the domain is not one of `domains`"));
+        control_done(
+            c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
+                         "none: the domain is not one of `domains`; who logs in, and machines "
+                         "in `relay`, may send there"));
         return;
     }
     c->asked_route = !w->kit->config->routing_addresses &&

@@ -131,7 +131,8 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_lea
         is_postmaster(local)) { /* RFC 5321 4.5.1: <postmaster> is always taken */
         recipient_is(w, c, leave, RECIPIENT_TAKE, address, NULL);
     } else if (!config_is_local(config, domain)) {
-        bool may = c->smtp.flags & SMTP_AUTHENTICATED;
+        bool may = (c->smtp.flags & SMTP_AUTHENTICATED) ||
+                   networks_contain(config->relay.at, config->relay.count, &c->peer);
         recipient_is(w, c, leave, may ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
     } else if (is_postmaster(local)) {
         recipient_is(w, c, leave, RECIPIENT_TAKE, address, NULL);

@@ -69,6 +69,63 @@ def test_an_exchange_connector(tmp_path):
     is_taken(tmp_path, done.stdout)
 
 
+def test_exchanges_trusted_connectors_may_relay(tmp_path):
+    """field notes 14"""
+    done = imported(tmp_path, EXCHANGE.replace("BasicAuth,", "ExternalAuthoritative,").encode())
+    assert 'relay = { "10.1.0.0/16", "192.168.0.7' in done.stdout, done.stdout
+    is_taken(tmp_path, done.stdout)
+    done = imported(tmp_path, EXCHANGE.encode())
+    assert "relay =" not in done.stdout and "ms-Exch-SMTP-Accept-Any-Recipient" in done.stdout
+
+
+def relay_list(*groups, deny=False):
+    """RelayIpList as Windows' SMTP service keeps it: groups of a mask and addresses, as octets."""
+    number = lambda n: n.to_bytes(4, "little")  # noqa: E731
+    address = lambda text: bytes(int(part) for part in text.split("."))  # noqa: E731
+    entries, elements = b"", b""
+    for mask, *members in groups:
+        offset = 60 + 20 * (len(groups) - 1) + 16 + len(elements)
+        entries += number(2) + number(1 + len(members)) + number(4) + number(0) + number(0x80000000 + offset)
+        elements += address(mask) + b"".join(map(address, members))
+    may = number(len(groups)) + number(sum(len(g) - 1 for g in groups)) + entries
+    offsets = [0x18, 0x20, 0x20 + len(may), 0x28 + len(may)]
+    head = b"".join(number(0x80000000 + o) for o in offsets) + number(1) + number(0x4C) + bytes(8)
+    return head + may + bytes(16) + elements
+
+
+HOSTS = ("255.255.255.255", "127.0.0.1", "10.0.0.7")
+NETWORKS = ("255.255.255.0", "192.168.1.0", "192.168.2.77")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda b: f'<IIsSmtpServer Location="/LM/SmtpSvc/1"\r\n\tRelayForAuth="0"\r\n\tRelayIpList="{b.hex()}"\r\n>',
+        lambda b: f'RelayIpList="{b.hex()[:64]}\r\n\t\t{b.hex()[64:]}"\r\nRelayForAuth="0"',
+        lambda b: f"RelayIpList : {{{', '.join(map(str, b))}}}\nRelayForAuth : -1\n",
+        lambda b: "RelayIpList\n" + "\n".join(map(str, b)) + "\n",
+    ],
+    ids=["metabase", "metabase, a long one", "Format-List", "one a line"],
+)
+def test_windows_relay_list_becomes_relay(tmp_path, write):
+    """field notes 14"""
+    octets = relay_list(HOSTS, NETWORKS)
+    done = imported(tmp_path, write(octets).encode())
+    assert done.returncode == 0, done.stderr
+    assert 'relay = { "127.0.0.1/32", "10.0.0.7/32", "192.168.1.0/24", "192.168.2.0/24" }' in done.stdout, done.stdout
+    is_taken(tmp_path, done.stdout)
+    for cut in (0, 8, 40, 60, len(octets) - 1):  # half an export makes nobody a relay who is not
+        lines = imported(tmp_path, write(octets[:cut]).encode()).stdout
+        assert "0.0.0.0/" not in lines, lines
+
+
+def test_a_relay_list_for_all_the_world_is_not_carried_over(tmp_path):
+    done = imported(tmp_path, f"RelayIpList=\"{relay_list(('0.0.0.0', '0.0.0.0')).hex()}\"".encode())
+    assert "relay =" not in done.stdout and "left out of exempt and relay: 0.0.0.0/0" in done.stdout
+    done = imported(tmp_path, f"RelayIpList=\"{relay_list().hex()}\"".encode())
+    assert "relay =" not in done.stdout and "names no address" in done.stdout
+
+
 def test_everyone_is_nobody_to_exempt(tmp_path):
     text = EXCHANGE.replace("{10.1.0.0/16, 192.168.0.7, 172.16.0.1-172.16.0.9}", "{::-ffff:ffff, 0.0.0.0-255.255.255.255}")
     assert "exempt =" not in imported(tmp_path, text.encode()).stdout
@@ -80,7 +137,8 @@ def test_a_postfix(tmp_path):
                  'domains = { "mx1.example.org", "example.org", "localhost" }',
                  "size_max = 10240000", 'recipient_delimiter = "+-"', 'recipients "backend"'):  # fmt: skip
         assert line in done.stdout, done.stdout
-    assert "left out of exempt: cidr:/etc/postfix/more" in done.stdout
+    assert 'relay = { "127.0.0.0/8", "::1/128", "10.0.0.0/8" }' in done.stdout, done.stdout  # field notes 14
+    assert "left out of exempt and relay: cidr:/etc/postfix/more" in done.stdout
     is_taken(tmp_path, done.stdout)
 
 

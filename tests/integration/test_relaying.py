@@ -1,11 +1,12 @@
 """Who may send where: the classic probes for open relays through mired, before each real server of a recipe."""
 
 import json
+import subprocess
 
 import pytest
 
 from lib.dovecot import Dovecot
-from lib.mired import PEOPLE
+from lib.mired import PEOPLE, PROGRAM
 from lib.receivers import Receiver
 from lib.recipes import block, configured, recipes_postfix
 from lib.smtp import Client
@@ -172,3 +173,51 @@ def test_a_relay_probe_is_booked_as_one(mired):
         client.ehlo()
         reply = client.envelope("a@b.test", ["joe%evil.test@example.test"])[0]
         assert reply.code == 550 and reply.seconds >= 0.99
+
+
+# ---- own machines (field notes 14) ----
+
+OWN = "127.66.7.0/24"
+
+
+def test_own_machines_send_anywhere_that_the_backend_takes_and_others_do_not(mired):
+    m = mired(tarpit="time = 0", config=f'relay = {{ "{OWN}" }}')
+    for source, code in (("127.66.7.9", 250), ("127.66.8.9", 550)):
+        with Client(m.port, source=source) as client:
+            client.ehlo()
+            replies = client.envelope("printer@example.test", ["joe@elsewhere.test", "alice@example.test", "nobody@example.test"])
+            assert [r.code for r in replies] == [code, 250, 550], source
+    assert "relaying denied" in ask(m, "<joe@elsewhere.test>")
+
+
+def test_a_printers_mail_goes_out_by_the_postfix_behind(mired, postfix):
+    """With XCLIENT Postfix must have the network in its mynetworks too; then its own rules let it pass."""
+    out = "relayhost = [127.0.0.1]:1\n"
+    behind = recipes_postfix(postfix, out + f"mynetworks = {OWN}\n")
+    m = configured(
+        mired, "postfix", {"127.0.0.1:10025": f"127.0.0.1:{behind.port}", "recipients": f'relay = {{ "{OWN}" }}\nrecipients'}, tarpit="time = 0"
+    )
+    with Client(m.port, source="127.66.7.9") as client:
+        client.ehlo("printer")
+        assert client.message("printer@example.test", "joe@elsewhere.test").code == 250
+    behind.wait_log(r"to=<joe@elsewhere\.test>, .*status=deferred")
+
+
+def test_what_the_backend_does_not_relay_is_put_off_and_no_offence(mired, postfix):
+    behind = recipes_postfix(postfix, "mynetworks = 127.0.0.1\n")
+    m = configured(
+        mired, "postfix", {"127.0.0.1:10025": f"127.0.0.1:{behind.port}", "recipients": f'relay = {{ "{OWN}" }}\nrecipients'}, tarpit="time = 1s"
+    )
+    with Client(m.port, source="127.66.7.9") as client:
+        client.ehlo("printer")
+        reply = client.message("printer@example.test", "joe@elsewhere.test")
+        assert reply.code >= 400
+        assert "elsewhere" not in "".join(line for line in behind.log.splitlines() if "to=<" in line and "status=" in line)
+
+
+@pytest.mark.parametrize("wide", ["0.0.0.0/0", "::/0", "64.0.0.0/2", "2000::/3"])
+def test_all_the_world_in_relay_is_an_error(mired, tmp_path, wide):
+    m = mired(tarpit="time = 0")
+    m.file.write_text(m.file.read_text() + f'relay = {{ "{wide}" }}\n')
+    done = subprocess.run([PROGRAM, "-c", m.file, "-t", "--quick"], capture_output=True, text=True)
+    assert done.returncode == 1 and "would let strangers send anywhere" in done.stderr, done.stderr
