@@ -26,21 +26,6 @@ double agent_chance(struct agent *a)
     return (double)(a->random >> 11) * 0x1p-53;
 }
 
-void agent_begin_message(struct agent *a, uint64_t now)
-{
-    uint32_t n = a->group->recipients;
-
-    assert(n > 0 && n <= SIM_RECIPIENTS_MAX);
-    a->began = now;
-    a->own_ms = 0;
-    a->tries = 0;
-    a->todo = UINT64_MAX >> (SIM_RECIPIENTS_MAX - n);
-    a->exists = 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (agent_chance(a) >= a->group->missing)
-            a->exists |= UINT64_C(1) << i;
-}
-
 /* ---- waiting ---- */
 
 /* When a reader that bears `most` ms of silence gives up; UINT64_MAX: it hears the reply. */
@@ -115,11 +100,19 @@ static uint64_t give_up(struct world *w, struct agent *a, uint64_t now, uint64_t
 static uint64_t connect_and_greet(struct world *w, struct agent *a, uint64_t now)
 {
     const struct tarpit *t = &w->tarpit[a->server];
+    const struct sim_group *g = a->group;
     if (a->stage == STAGE_GREETING) {
+        if (g->roams) {
+            struct addr from = agent_address(g, (uint32_t)(agent_chance(a) * g->addresses));
+            a->who = tarpit_who(t, &from, false);
+        }
         a->connected = now;
         a->asked = a->taken = 0;
     }
-    a->who.null_sender = a->group->role == SIM_CALL_OUT && a->stage >= STAGE_MAIL;
+    if (a->stage >= STAGE_MAIL)
+        agent_says_sender(w, a);
+    else
+        before_mail(&a->who);
     struct tarpit_hold h = tarpit_wait(t, &a->who, now);
     struct heard heard = wait_for(w, a, &h);
     if (heard.gave_up)
@@ -139,7 +132,9 @@ static struct tarpit_hold verdict(struct world *w, struct agent *a, bool exists,
 {
     struct tarpit *t = &w->tarpit[a->server];
     struct span user = is_login(a) ? SIM_ACCOUNT : (struct span){0};
-    enum offence bad = is_login(a) ? OFFENCE_AUTH : OFFENCE_RECIPIENT;
+    enum offence bad = is_login(a)       ? OFFENCE_AUTH
+                       : a->group->traps ? OFFENCE_TRAP
+                                         : OFFENCE_RECIPIENT;
     struct tarpit_leave l = tarpit_ask(t, &a->who, user, now);
     return l.masked ? l.hold
                     : tarpit_verdict(t, &a->who, user, &l, exists ? OFFENCE_NONE : bad, now);
@@ -175,6 +170,10 @@ static void note_delivered(struct world *w, const struct agent *a, uint64_t now,
     r->delivered += count;
     r->delay_sum_s += late_s * count;
     r->late += late > SIM_SECOND ? count : 0;
+    if (agent_is_correspondent(w, a)) {
+        r->of_correspondents += count;
+        r->correspondents_late += late > SIM_SECOND ? count : 0;
+    }
     r->delay_worst_s = late_s > r->delay_worst_s ? late_s : r->delay_worst_s;
 }
 
@@ -220,18 +219,13 @@ static uint64_t recipient(struct world *w, struct agent *a, uint64_t now)
 static uint64_t data(struct world *w, struct agent *a, uint64_t now)
 {
     uint32_t count = (uint32_t)__builtin_popcountll(a->taken);
-    uint64_t mailbox[SIM_RECIPIENTS_MAX];
-    for (uint32_t i = 0; i < count; i++) {
-        agent_chance(a);
-        mailbox[i] = a->random;
-    }
-    tarpit_good(&w->tarpit[a->server], &a->who, mailbox, count, now);
+    agent_delivers(w, a, a->taken, now);
     a->todo &= ~a->taken;
     if (a->group->role == SIM_MAIL) {
         note_delivered(w, a, now, count);
-    } else {
+    } else if (a->group->role == SIM_SPAM) {
         w->result->spam += count;
-        agent_begin_message(a, now);
+        agent_begin_message(w, a, now);
     }
     return come_again(w, a, now);
 }
@@ -242,6 +236,10 @@ uint64_t agent_step(struct world *w, struct agent *a, uint64_t now)
 
     if (is_attacker(a) && (now >= w->end || w->guesses_left == 0)) {
         leave(w, a, now);
+        return 0;
+    }
+    if (role == SIM_EARLY) {
+        (void)tarpit_offence(&w->tarpit[a->server], &a->who, OFFENCE_EARLY, now);
         return 0;
     }
     a->own_ms += a->stage == STAGE_DATA ? 0 : SIM_RTT_MS;

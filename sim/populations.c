@@ -10,6 +10,21 @@ enum { DICTIONARY = 1000000 };
 
 #define SERVER .role = SIM_MAIL, .per_network = 16, .base = 0xc00000, .reads_s = 300
 
+/* Behind one address. */
+#define NAT_POOL                                                                                   \
+    {                                                                                              \
+        SERVER, .domains = 1, .agents = 300, .addresses = 1, .missing = 0.03, .recipients = 1,     \
+                .history = 200                                                                     \
+    }
+
+/* A provider's shared addresses: 48 in 3 networks, and who sends through them. */
+#define POOL .roams = true, .addresses = 48, .per_network = 16, .base = 0xc00000, .reads_s = 300
+#define POOL_SENDERS                                                                               \
+    {                                                                                              \
+        .role = SIM_MAIL, POOL, .agents = 10000, .domains = 200, .mailboxes = 5000,                \
+        .missing = 0.01, .recipients = 1, .history = 2800, .a_day = 400                            \
+    }
+
 const struct sim_population sim_attacks[] = {
     {.name = "harvest, 1 connection",
      .about = "a dictionary of 1,000,000 names, 2 % of them real, from one address",
@@ -67,6 +82,11 @@ const struct sim_population sim_attacks[] = {
                 .addresses = 200,
                 .base = 0x0a0000,
                 .bears_s = 60}}},
+    {.name = "IPv6, 10,000 /64",
+     .about = "10,000 /64 of 20 /48 in one /40, 10 connections each",
+     .hours = 1,
+     .dictionary = DICTIONARY,
+     .group = {{HARVESTER, .ip6 = true, .agents = 100000, .addresses = 10000, .per_network = 500}}},
 };
 const size_t sim_attacks_count = sizeof sim_attacks / sizeof sim_attacks[0];
 
@@ -84,20 +104,23 @@ const struct sim_population sim_senders[] = {
     {.name = "small site",
      .about = "one server new to us, 200 messages a day, 2 % typos",
      .hours = 24,
-     .group = {{SERVER, .agents = 200, .addresses = 1, .missing = 0.02, .recipients = 1}}},
+     .group = {{SERVER, .domains = 1, .agents = 200, .addresses = 1, .missing = 0.02,
+                .recipients = 1}}},
     {.name = "mailing list",
      .about = "1,000 messages in an hour, 2 % of the list dead, 500 good ones before",
      .hours = 1,
-     .group = {{SERVER, .agents = 1000, .addresses = 1, .missing = 0.02, .recipients = 1,
-                .history = 500}}},
+     .group = {{SERVER, .domains = 1, .agents = 1000, .addresses = 1, .missing = 0.02,
+                .recipients = 1, .history = 500}}},
     {.name = "mailing list, new",
      .about = "the same from an address never seen before",
      .hours = 1,
-     .group = {{SERVER, .agents = 1000, .addresses = 1, .missing = 0.02, .recipients = 1}}},
+     .group = {{SERVER, .domains = 1, .agents = 1000, .addresses = 1, .missing = 0.02,
+                .recipients = 1}}},
     {.name = "big provider",
      .about = "48 addresses in 3 networks, 20,000 messages in an hour, 1 % typos",
      .hours = 1,
-     .group = {{SERVER, .agents = 20000, .addresses = 48, .missing = 0.01, .recipients = 1}}},
+     .group = {{SERVER, .agents = 20000, .addresses = 48, .domains = 1, .missing = 0.01,
+                .recipients = 1}}},
     {.name = "call-outs",
      .about = "400 call-outs in an hour from 20 servers, 30 % about nobody; they wait 10 s",
      .hours = 1,
@@ -111,14 +134,12 @@ const struct sim_population sim_senders[] = {
     {.name = "NAT pool",
      .about = "one address, 300 messages in an hour, 3 % typos, 200 good ones before",
      .hours = 1,
-     .group = {{SERVER, .agents = 300, .addresses = 1, .missing = 0.03, .recipients = 1,
-                .history = 200}}},
+     .group = {NAT_POOL}},
     {.name = "NAT pool, one infected",
      .about = "the same, and a harvester of 10 connections behind that address",
      .hours = 1,
      .dictionary = DICTIONARY,
-     .group = {{SERVER, .agents = 300, .addresses = 1, .missing = 0.03, .recipients = 1,
-                .history = 200},
+     .group = {NAT_POOL,
                {.role = SIM_HARVEST,
                 .missing = 0.98,
                 .recipients = 1,
@@ -131,8 +152,67 @@ const struct sim_population sim_senders[] = {
      .about = "the small site's day while a botnet harvests from elsewhere for an hour",
      .hours = 1,
      .dictionary = DICTIONARY,
-     .group = {{SERVER, .agents = 200, .addresses = 1, .missing = 0.02, .recipients = 1},
+     .group = {{SERVER, .domains = 1, .agents = 200, .addresses = 1, .missing = 0.02,
+                .recipients = 1},
                {HARVESTER, .agents = 10000, .addresses = 10000}}},
+    {.name = "provider pool",
+     .about =
+         "48 addresses, 200 domains in Zipf's proportions, a week of mail before, 10,000 "
+         "messages in an hour, 1 % typos; behind the same addresses 10 spammers (30 % dead), 3 "
+         "harvesters and one that sends spam in its largest neighbour's name",
+     .hours = 1,
+     .dictionary = DICTIONARY,
+     .group =
+         {POOL_SENDERS,
+          {.role = SIM_SPAM,
+           POOL,
+           .agents = 10,
+           .domains = 10,
+           .domain_base = 1000,
+           .missing = 0.3,
+           .recipients = 20},
+          {.role = SIM_HARVEST, POOL, .agents = 3, .missing = 0.98, .recipients = 1, .hasty = true},
+          {.role = SIM_SPAM, POOL, .agents = 1, .domains = 1, .missing = 0.3, .recipients = 20}}},
+    {.name = "beside a loud host",
+     .about = "a server new to us, 100 messages in 12 hours; a neighbour in its /24 talks early on "
+              "145,280 connections in 20 s (G2)",
+     .hours = 12,
+     .group = {{SERVER, .domains = 1, .agents = 100, .addresses = 1, .recipients = 1},
+               {.role = SIM_EARLY,
+                .agents = 145280,
+                .addresses = 1,
+                .per_network = 16,
+                .skip = 100,
+                .base = 0xc00000,
+                .recipients = 1}}},
+    {.name = "bounces to a trap",
+     .about = "500 messages in 12 hours, 5,000 good ones before; an enemy's forgeries make it send "
+              "100 bounces to a trap (G3)",
+     .hours = 12,
+     .group = {{SERVER, .domains = 1, .agents = 500, .addresses = 1, .recipients = 1,
+                .history = 5000},
+               {.role = SIM_BOUNCE,
+                .agents = 100,
+                .addresses = 1,
+                .per_network = 16,
+                .base = 0xc00000,
+                .reads_s = 300,
+                .missing = 1,
+                .traps = true,
+                .recipients = 1}}},
+    {.name = "bounces to nobody",
+     .about = "the same, to 3,000 made-up people",
+     .hours = 12,
+     .group = {{SERVER, .domains = 1, .agents = 500, .addresses = 1, .recipients = 1,
+                .history = 5000},
+               {.role = SIM_BOUNCE,
+                .agents = 3000,
+                .addresses = 1,
+                .per_network = 16,
+                .base = 0xc00000,
+                .reads_s = 300,
+                .missing = 1,
+                .recipients = 1}}},
 };
 const size_t sim_senders_count = sizeof sim_senders / sizeof sim_senders[0];
 
@@ -153,7 +233,7 @@ struct sim_population sim_botnet(uint32_t bots)
 struct sim_population sim_list(double dead)
 {
     return (struct sim_population){.hours = 1,
-                                   .group = {{SERVER, .agents = 500, .addresses = 1,
+                                   .group = {{SERVER, .domains = 1, .agents = 500, .addresses = 1,
                                               .missing = dead, .recipients = 1, .history = 100}}};
 }
 

@@ -126,7 +126,9 @@ static void replay(struct tarpit *t, const struct recorded_event *e, struct reco
 
     if (e->kind == RECORDED_MESSAGE) {
         for (uint32_t i = 0; i < e->count; i++) {
-            uint64_t mailbox = (uint64_t)i << 16;
+            char name[24];
+            int n = snprintf(name, sizeof name, "m%u", i);
+            uint64_t mailbox = tarpit_mailbox(t, (struct span){name, (size_t)n});
             tarpit_good(t, &who, &mailbox, 1, BEGIN + e->ms);
         }
         out->messages++;

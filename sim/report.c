@@ -65,11 +65,12 @@ bool report_senders(struct table *t, const struct tarpit_rules *rules, uint64_t 
                                             {"setting", "setting", false},
                                             {"delivered", "delivered", true},
                                             {"late", "late", true},
+                                            {"of correspondents", "correspondents_late", true},
                                             {"mean delay", "mean_delay_seconds", true},
                                             {"worst", "worst_delay_seconds", true},
                                             {"typos told", "typos_told", true}};
 
-    table_begin(t, "senders", columns, 7);
+    table_begin(t, "senders", columns, 8);
     for (size_t i = 0; i < sim_senders_count; i++)
         for (int s = 0; s < SIM_SETTINGS; s++) {
             struct tarpit_rules r = sim_rules((enum sim_setting)s, rules);
@@ -81,6 +82,11 @@ bool report_senders(struct table *t, const struct tarpit_rules *rules, uint64_t 
             table_text(t, sim_setting_name[s]);
             table_of(t, (unsigned long)out.delivered, (unsigned long)out.mails);
             table_number(t, (double)out.late, 0, "");
+            if (out.of_correspondents > 0)
+                table_of(t, (unsigned long)out.correspondents_late,
+                         (unsigned long)out.of_correspondents);
+            else
+                table_empty(t);
             table_number(t, out.delivered ? out.delay_sum_s / (double)out.delivered : 0, 1, " s");
             table_number(t, out.delay_worst_s, 0, " s");
             table_of(t, (unsigned long)out.typos_told, (unsigned long)out.typos);

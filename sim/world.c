@@ -7,16 +7,18 @@
 
 #include "world_part.h"
 
-/* What the sketch of a day holds without counting two mailboxes as one too often. */
-enum { HISTORY_A_DAY = 100 };
-
 /* Legitimate senders are followed for so long after the attack. */
 #define AFTERWARDS_MS (24 * (uint64_t)SIM_HOUR)
 
-static struct addr address_of(const struct sim_group *g, uint32_t index)
+struct addr agent_address(const struct sim_group *g, uint32_t index)
 {
     uint32_t per = g->per_network > 0 ? g->per_network : 1, n = index % g->addresses;
-    uint32_t network = g->base + n / per, host = 1 + n % per;
+    uint32_t network = g->base + n / per, host = 1 + g->skip + n % per;
+    if (g->ip6)
+        return (struct addr){.family = ADDR_IP6,
+                             .octets = {0x20, 0x01, 0x0d, (uint8_t)(network >> 16),
+                                        (uint8_t)(network >> 8), (uint8_t)network,
+                                        (uint8_t)(host >> 8), (uint8_t)host, [15] = 1}};
     return (struct addr){.family = ADDR_IP4,
                          .octets = {(uint8_t)(network >> 16), (uint8_t)(network >> 8),
                                     (uint8_t)network, (uint8_t)host}};
@@ -25,7 +27,9 @@ static struct addr address_of(const struct sim_group *g, uint32_t index)
 /* Attackers come together, within a second; messages are spread over the time. */
 static uint64_t first_time(const struct world *w, struct agent *a)
 {
-    double span = a->group->role <= SIM_SPAM ? SIM_SECOND : (double)(w->end - SIM_BEGIN);
+    double span = a->group->role == SIM_EARLY  ? 20 * SIM_SECOND
+                  : a->group->role <= SIM_SPAM ? SIM_SECOND
+                                               : (double)(w->end - SIM_BEGIN);
     return SIM_BEGIN + (uint64_t)(agent_chance(a) * span);
 }
 
@@ -47,7 +51,7 @@ static void make_agent(struct world *w, const struct sim_group *g, uint32_t inde
                        uint64_t seed)
 {
     struct agent *a = &w->agent[which];
-    struct addr from = address_of(g, index / w->servers); /* each address goes to every server */
+    struct addr from = agent_address(g, index / w->servers); /* each address goes to every server */
     struct tarpit *t;
 
     *a = (struct agent){.group = g, .random = seed ^ (which * UINT64_C(0x9e3779b97f4a7c15))};
@@ -55,21 +59,22 @@ static void make_agent(struct world *w, const struct sim_group *g, uint32_t inde
     a->server = (uint8_t)(index % w->servers);
     t = &w->tarpit[a->server];
     a->who = tarpit_who(t, &from, false);
-    for (uint32_t i = 0; index < g->addresses && i < g->history; i++) {
-        uint64_t mailbox = (uint64_t)i << 16, day = i / HISTORY_A_DAY;
-        tarpit_good(t, &a->who, &mailbox, 1, SIM_BEGIN - day * 24 * SIM_HOUR);
-    }
+    if (index < g->addresses)
+        agent_has_history(w, a);
     if (g->role == SIM_LOGIN)
         tarpit_logged_in(t, &a->who, &from, SIM_ACCOUNT, SIM_BEGIN);
     uint64_t at = first_time(w, a);
-    agent_begin_message(a, at);
+    agent_begin_message(w, a, at);
     note_expected(w, a);
     heap_add(&w->heap, at, which);
 }
 
 static uint32_t agents_of(const struct sim_population *p)
 {
-    return p->group[0].agents + p->group[1].agents;
+    uint32_t all = 0;
+    for (int g = 0; g < SIM_GROUPS; g++)
+        all += p->group[g].agents;
+    return all;
 }
 
 static void close_world(struct world *w)
@@ -77,26 +82,54 @@ static void close_world(struct world *w)
     for (uint32_t i = 0; i < w->servers; i++)
         if (i == 0 || w->tarpit[i].ledger != w->tarpit[0].ledger)
             ledger_close(w->tarpit[i].ledger);
+    for (int g = 0; g < SIM_GROUPS; g++) {
+        free(w->domains[g].up_to);
+        free(w->domains[g].sent);
+    }
     heap_close(&w->heap);
     free(w->agent);
 }
 
-/* A ledger has four entries for each address, so that none is evicted and runs are alike. */
+/* The second most frequent domain is half as frequent as the first, the third a third. */
+static bool share_out(struct domains *d, uint32_t count)
+{
+    double all = 0, so_far = 0;
+
+    if (count == 0)
+        return true;
+    d->up_to = calloc(count, sizeof *d->up_to);
+    d->sent = calloc(count, sizeof *d->sent);
+    if (d->up_to == NULL || d->sent == NULL)
+        return false;
+    for (uint32_t i = 0; i < count; i++)
+        all += 1.0 / (i + 1);
+    for (uint32_t i = 0; i < count; i++) {
+        so_far += 1.0 / (i + 1);
+        d->up_to[i] = so_far / all;
+    }
+    return true;
+}
+
+/* A ledger has eight entries for each address and domain, so that none is evicted and runs are
+ * alike. */
 static bool open_world(struct world *w, const struct tarpit_rules *rules)
 {
     const struct sim_population *p = w->population;
-    uint64_t addresses = (uint64_t)p->group[0].addresses + p->group[1].addresses;
-    uint64_t size = (addresses * 8 + 4096) * 64;
+    uint64_t known = 4096;
     uint32_t agents = agents_of(p);
 
     w->agent = calloc(agents, sizeof *w->agent);
     bool ok = heap_open(&w->heap, agents) && w->agent != NULL;
+    for (int g = 0; g < SIM_GROUPS; g++) {
+        known += 8 * ((uint64_t)p->group[g].addresses + p->group[g].domains);
+        ok = ok && share_out(&w->domains[g], p->group[g].domains);
+    }
     for (uint32_t i = 0; i < w->servers; i++) {
         w->tarpit[i].rules = *rules;
         if (p->fleet && i > 0)
             w->tarpit[i].ledger = w->tarpit[0].ledger;
         else
-            ok = ok && ledger_open(&w->tarpit[i].ledger, NULL, size) == 0;
+            ok = ok && ledger_open(&w->tarpit[i].ledger, NULL, known * 64) == 0;
     }
     return ok;
 }
@@ -115,7 +148,7 @@ bool sim_run(const struct sim_population *p, const struct tarpit_rules *rules, u
         close_world(&w);
         return false;
     }
-    for (int g = 0; g < 2; g++)
+    for (int g = 0; g < SIM_GROUPS; g++)
         for (uint32_t i = 0; i < p->group[g].agents; i++)
             make_agent(&w, &p->group[g], i, which++, seed);
     while (heap_next(&w.heap, &next) && next.at < w.end + AFTERWARDS_MS) {

@@ -15,25 +15,37 @@
 enum sim_role {
     SIM_HARVEST,  /* asks RCPT after RCPT and sends nothing */
     SIM_GUESS,    /* asks AUTH after AUTH for one account */
+    SIM_EARLY,    /* talks before the greeting, once, and is gone */
     SIM_SPAM,     /* sends messages to a list of old addresses */
     SIM_MAIL,     /* a mail server with a message */
+    SIM_BOUNCE,   /* a mail server with a bounce, from <>: forged mail elsewhere caused it */
     SIM_CALL_OUT, /* asks for a sender's address from <> and hangs up */
     SIM_LOGIN,    /* the account's owner, from where it has logged in before */
     SIM_ROLES
 };
 
+enum { SIM_GROUPS = 6, SIM_HISTORY_A_DAY = 100 };
+
 struct sim_group {
     enum sim_role role;
     uint32_t agents;
     uint32_t addresses;   /* the agents' own, dealt out in turn */
-    uint32_t per_network; /* addresses in each /24 */
+    uint32_t per_network; /* addresses in each /24 or /48 */
     uint32_t base;        /* the first network's number: groups with the same one share addresses */
+    bool roams;           /* each conversation comes from any of its addresses */
+    bool ip6;             /* an address is a /64 */
+    uint32_t skip;        /* its addresses begin so many behind the first */
+    uint32_t domains;     /* of MAIL FROM, in Zipf's proportions; 0: another for each message */
+    uint32_t domain_base; /* the most frequent one's number: groups share or forge domains by it */
+    uint32_t mailboxes;   /* the real ones that it writes to; 0: another for each message */
     double missing;       /* share of the recipients that do not exist */
     uint32_t recipients;  /* of a message; 64 at most */
     double bears_s;       /* gives up on a reply after so long; 0: never */
     double reads_s;       /* gives up on so long a silence; 0: never */
     bool hasty;           /* hangs up when the first line has told it the verdict */
-    uint32_t history;     /* good recipients that its addresses have had taken each */
+    bool traps;           /* whom it writes to that does not exist is a trap */
+    uint32_t history;     /* mailboxes that each of its addresses has reached in the days before */
+    uint32_t a_day;       /* so many of them a day; 0: SIM_HISTORY_A_DAY */
 };
 
 struct sim_population {
@@ -42,7 +54,7 @@ struct sim_population {
     uint64_t dictionary; /* names to be guessed, all harvesters together */
     uint32_t servers;    /* with mired; 0 is 1 */
     bool fleet;          /* they share one ledger */
-    struct sim_group group[2];
+    struct sim_group group[SIM_GROUPS];
 };
 
 struct sim_result {
@@ -57,6 +69,7 @@ struct sim_result {
     uint64_t delivered;
     uint64_t late; /* more than a second later than without mired */
     double delay_sum_s, delay_worst_s;
+    uint64_t of_correspondents, correspondents_late; /* mails of domains that have sent before */
     uint64_t typos, typos_told;
     double attack_hours; /* that they had */
 };

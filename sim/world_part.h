@@ -3,6 +3,7 @@
 #ifndef MIRED_SIM_WORLD_PART_H
 #define MIRED_SIM_WORLD_PART_H
 
+#include "before_mail.h"
 #include "heap.h"
 #include "tarpit/tarpit.h"
 #include "world.h"
@@ -25,14 +26,25 @@ struct agent {
     uint64_t connected;     /* this conversation's begin */
     uint64_t todo, exists;  /* the message's recipients, a bit each */
     uint64_t asked, taken;  /* in this conversation */
+    uint64_t letter;        /* the message's number: its recipients' mailboxes follow from it */
+    uint32_t domain;        /* of its MAIL FROM */
     uint32_t tries;
     uint8_t stage, server;
+};
+
+/* The domains that a group sends for: the chance of each of the first `i` or less, and what each
+ * has sent before. */
+struct domains {
+    double *up_to;
+    uint32_t *sent;
 };
 
 struct world {
     const struct sim_population *population;
     struct tarpit tarpit[SIM_SERVERS_MAX];
     uint32_t servers;
+    struct domains domains[SIM_GROUPS];
+    uint64_t letters; /* messages that were begun */
     struct heap heap;
     struct agent *agent;
     uint64_t end; /* of the attack */
@@ -43,8 +55,23 @@ struct world {
 /* 0..1, the agent's own. */
 double agent_chance(struct agent *a);
 
-/* Gives a new message its recipients. */
-void agent_begin_message(struct agent *a, uint64_t now);
+/* Gives a new message its sender's domain and its recipients. */
+void agent_begin_message(struct world *w, struct agent *a, uint64_t now);
+
+/* Says MAIL FROM with the message's domain. */
+void agent_says_sender(const struct world *w, struct agent *a);
+
+/* A message to those of its recipients was taken. */
+void agent_delivers(struct world *w, struct agent *a, uint64_t which, uint64_t now);
+
+/* What its address has sent in the days before. */
+void agent_has_history(struct world *w, struct agent *a);
+
+/* Whether the message's domain had sent enough before to be a correspondent. */
+bool agent_is_correspondent(const struct world *w, const struct agent *a);
+
+/* The group's address of that number. */
+struct addr agent_address(const struct sim_group *g, uint32_t index);
 
 /* One command and its reply. Returns when the next one comes; 0: never. */
 uint64_t agent_step(struct world *w, struct agent *a, uint64_t now);
