@@ -1,8 +1,9 @@
 /* mired-sim: the tarpit that serves, against attackers and senders that do not exist, in virtual
  * time.
  *
- * Reads the tarpit's numbers from a configuration (or takes the defaults), and either replays a
- * recorded attack or runs every synthetic population under `off`, `classic 20 s` and those numbers.
+ * Reads the tarpit's numbers from a configuration (or takes the defaults), and replays a
+ * recorded attack, or looks for the best strategy against them, or runs every synthetic population
+ * under `off`, `classic 20 s` and those numbers.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -14,34 +15,37 @@
 #include "report.h"
 
 static const char usage[] =
-    "usage: mired-sim [-c FILE] [--attack FILE] [--charts FOLDER] [--bots N] [--seed N] "
-    "[--json]\n"
+    "usage: mired-sim [-c FILE] [--attack FILE] [--charts FOLDER] [--bots N] "
+    "[--search MOVES] [--seed N] [--json]\n"
     "  -c FILE          take tarpit { } of this mired.conf; else the defaults\n"
     "  --attack FILE    replay a recorded attack: SECONDS ADDRESS\n"
     "                   known|unknown|relay|password|message [COUNT], one event a line\n"
     "  --charts FOLDER  write connections.svg and bots.svg there\n"
     "  --bots N         the largest botnet of the curves (100000; a million takes a minute and 2 "
     "GB)\n"
+    "  --search MOVES   only look for the best strategy against the rules, for so many moves\n"
+    "                   (100000000 take some minutes)\n"
     "  --seed N         of all that is drawn by lot (1): the same seed, the same numbers\n"
     "  --json           one object instead of tables\n";
+
+/* Random enemies of one innocent. */
+enum { ENEMIES = 10000 };
 
 struct options {
     const char *config, *attack, *charts;
     uint32_t bots;
-    uint64_t seed;
+    uint64_t seed, search;
     bool json;
 };
 
 /* -1: go on; else the exit status. */
 static int read_options(int argc, char **argv, struct options *o)
 {
-    static const struct option names[] = {{"attack", required_argument, NULL, 'a'},
-                                          {"charts", required_argument, NULL, 'g'},
-                                          {"bots", required_argument, NULL, 'b'},
-                                          {"seed", required_argument, NULL, 's'},
-                                          {"json", no_argument, NULL, 'j'},
-                                          {"help", no_argument, NULL, 'h'},
-                                          {NULL, 0, NULL, 0}};
+    static const struct option names[] = {
+        {"attack", required_argument, NULL, 'a'}, {"charts", required_argument, NULL, 'g'},
+        {"bots", required_argument, NULL, 'b'},   {"search", required_argument, NULL, 'S'},
+        {"seed", required_argument, NULL, 's'},   {"json", no_argument, NULL, 'j'},
+        {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0}};
     int option;
 
     while ((option = getopt_long(argc, argv, "c:h", names, NULL)) != -1) {
@@ -50,6 +54,7 @@ static int read_options(int argc, char **argv, struct options *o)
         case 'a': o->attack = optarg; break;
         case 'g': o->charts = optarg; break;
         case 'b': o->bots = (uint32_t)strtoul(optarg, NULL, 10); break;
+        case 'S': o->search = strtoull(optarg, NULL, 10); break;
         case 's': o->seed = strtoull(optarg, NULL, 10); break;
         case 'j': o->json = true; break;
         case 'h': return fputs(usage, stdout) < 0;
@@ -119,8 +124,14 @@ int main(int argc, char **argv)
     struct table t = {.json = o.json};
     if (o.attack)
         return replay(&t, o.attack, &rules);
-    if (report_attacks(&t, &rules, o.seed) && report_senders(&t, &rules, o.seed) &&
-        report_scaling(&t, &rules, o.seed, o.bots, o.charts) && report_round(&t, &rules, o.seed)) {
+    bool done = o.search > 0
+                    ? report_adversary(&t, &rules, o.seed, o.search)
+                    : report_attacks(&t, &rules, o.seed) && report_senders(&t, &rules, o.seed) &&
+                          report_adversary(&t, &rules, o.seed, 0) &&
+                          report_enemies(&t, &rules, o.seed, ENEMIES) &&
+                          report_scaling(&t, &rules, o.seed, o.bots, o.charts) &&
+                          report_round(&t, &rules, o.seed);
+    if (done) {
         table_finish(&t);
         return 0;
     }

@@ -22,6 +22,15 @@ bool report_scaling(struct table *t, const struct tarpit_rules *rules, uint64_t 
  * round several servers. */
 bool report_round(struct table *t, const struct tarpit_rules *rules, uint64_t seed);
 
+/* What adversaries that know the rules gain by the plans that people have thought of; and, with
+ * `moves`, by the best plan that a search of so many moves finds. */
+bool report_adversary(struct table *t, const struct tarpit_rules *rules, uint64_t seed,
+                      uint64_t moves);
+
+/* What so many random enemies of one innocent can do to it. */
+bool report_enemies(struct table *t, const struct tarpit_rules *rules, uint64_t seed,
+                    uint32_t enemies);
+
 bool report_recorded(struct table *t, const struct recorded *r, const struct tarpit_rules *rules);
 
 #endif

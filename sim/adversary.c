@@ -1,0 +1,352 @@
+/* The adversary's board: plays a plan against the tarpit and sums up what was learnt (adversary.h).
+ */
+#include "adversary_part.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tarpit/ledger_table.h"
+#include "tarpit/policy.h"
+
+const uint16_t adversary_many[ADVERSARY_MANY] = {1, 2, 3, 5, 10, 20, 30, 50, 100, 1000};
+const uint32_t adversary_time[ADVERSARY_TIMES] = {
+    500,   1000,          2000,           5000,    10000,       20000,        30000,
+    90000, 5 * MINUTE_MS, 20 * MINUTE_MS, HOUR_MS, 3 * HOUR_MS, 12 * HOUR_MS, DAY_MS};
+
+/* ---- the board ---- */
+
+struct adversary *adversary_open(const struct tarpit_rules *rules)
+{
+    struct adversary *a = calloc(1, sizeof *a);
+    char name[32];
+
+    if (a == NULL)
+        return NULL;
+    a->tarpit.rules = *rules;
+    if (ledger_open(&a->tarpit.ledger, NULL, SLOTS * 64) < 0) {
+        free(a);
+        return NULL;
+    }
+    a->tarpit.ledger->file.key = (struct sipkey){1, 2}; /* the same game each time */
+    a->size = a->tarpit.ledger->file.body_size;
+    a->empty = malloc(a->size);
+    a->before = malloc(a->size);
+    a->after = malloc(a->size);
+    if (a->empty == NULL || a->before == NULL || a->after == NULL) {
+        adversary_close(a);
+        return NULL;
+    }
+    board_copy(a, a->empty);
+    for (uint32_t i = 0; i < ADVERSARY_MAILBOXES; i++) {
+        int n = snprintf(name, sizeof name, "m%u@example.org", i);
+        a->mailbox[i] = tarpit_mailbox(&a->tarpit, (struct span){name, (size_t)n});
+    }
+    return a;
+}
+
+void adversary_close(struct adversary *a)
+{
+    ledger_close(a->tarpit.ledger);
+    free(a->empty);
+    free(a->before);
+    free(a->after);
+    free(a);
+}
+
+/* ---- what is learnt and earned ---- */
+
+static struct addr address_of(bool ip6, uint8_t i)
+{
+    uint8_t near = i < ADVERSARY_ADDRESSES / 2;
+
+    if (ip6)
+        return (struct addr){.family = ADDR_IP6,
+                             .octets = {0x20, 0x01, 0x0d, 0xb8, 1, near ? 0 : i, 0, i, [15] = 1}};
+    return (struct addr){.family = ADDR_IP4, .octets = {192, 0, near ? 2 : 3, (uint8_t)(1 + i)}};
+}
+
+/* The day of an address's credit, or of a pair's: the ledger begins each at a time of its own. */
+static uint64_t day_of(uint64_t hash, uint64_t at)
+{
+    return (at + hash % DAY_MS) / DAY_MS;
+}
+
+/* How many of these had earned nothing today, for the first time. */
+static uint32_t earn(struct earned *e, uint64_t day, const struct delivery *d)
+{
+    uint32_t fresh = 0;
+
+    if (e->day != day)
+        *e = (struct earned){.day = day};
+    for (uint32_t i = 0; i < (d->same ? 1 : d->count); i++) {
+        uint32_t m = (d->first + i) % ADVERSARY_MAILBOXES;
+        uint64_t bit = UINT64_C(1) << m % 64;
+        fresh += !(e->mailbox[m / 64] & bit);
+        e->mailbox[m / 64] |= bit;
+    }
+    return fresh;
+}
+
+/* Addresses of one network share their pairs. */
+static uint8_t network_of(const struct adversary *a, uint8_t address)
+{
+    return address < ADVERSARY_ADDRESSES / 2 ? 0 : a->ip6 ? address : ADVERSARY_ADDRESSES / 2;
+}
+
+static void deliver(struct adversary *a, const struct delivery *d)
+{
+    uint64_t mailbox[TOGETHER];
+    struct minute *m = board_minute(a, d->due);
+    struct addr from = address_of(a->ip6, d->address);
+    uint64_t day = day_of(ledger_key_mailboxes(a->tarpit.ledger, &from).hash, d->due);
+
+    for (uint32_t i = 0; i < d->count; i++)
+        mailbox[i] = a->mailbox[d->same ? d->first : (d->first + i) % ADVERSARY_MAILBOXES];
+    tarpit_good(&a->tarpit, &d->who, mailbox, d->count, d->due);
+    m->by_client += earn(&a->client[d->address], day, d);
+    if (d->domain != DOMAIN_NONE)
+        m->by_pair +=
+            earn(&a->pair[network_of(a, d->address)][d->domain], day_of(d->who.pair, d->due), d);
+}
+
+static void advance(struct adversary *a, uint64_t to)
+{
+    for (;;) {
+        struct delivery *first = NULL;
+        for (uint32_t i = 0; i < a->deliveries; i++)
+            if (a->delivery[i].due <= to && (first == NULL || a->delivery[i].due < first->due))
+                first = &a->delivery[i];
+        if (first == NULL)
+            break;
+        struct delivery d = *first;
+        *first = a->delivery[--a->deliveries];
+        deliver(a, &d);
+    }
+    a->now = to > a->now ? to : a->now;
+}
+
+/* ---- questions ---- */
+
+/* `many` questions at the same moment, each on its own connection. */
+static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login, bool accounts)
+{
+    static struct tarpit_leave leave[TOGETHER];
+    enum offence bad = login ? OFFENCE_AUTH : OFFENCE_RECIPIENT;
+    char name[16] = "bob";
+    struct span user = {name, login ? 3 : 0};
+
+    a->asked |= (uint8_t)(1U << a->address);
+    for (int verdict = 0; verdict < 2; verdict++) {
+        for (uint32_t i = 0; i < many; i++) {
+            if (login && accounts)
+                user.len = (size_t)snprintf(name, sizeof name, "user%u", i);
+            if (verdict == 0)
+                leave[i] = tarpit_ask(&a->tarpit, &a->who[a->address], user, a->now);
+            else if (!leave[i].masked)
+                board_decide(a, user, &leave[i], bad);
+            else
+                board_holds(a, leave[i].hold.ms);
+        }
+        if (verdict == 0)
+            advance(a, a->now + latency);
+    }
+    a->moves += many - 1;
+}
+
+/* ---- messages ---- */
+
+/* Asks for known mailboxes; those that are not put off get the message when the last of their
+ * replies has come. */
+static void write_to(struct adversary *a, uint32_t first, uint32_t many, bool same, bool send)
+{
+    struct delivery d = {.who = a->who[a->address],
+                         .address = a->address,
+                         .domain = a->domain[a->address],
+                         .first = (uint16_t)first,
+                         .same = same};
+    uint64_t longest = 0;
+
+    for (uint32_t i = 0; i < many; i++) {
+        struct tarpit_leave leave = tarpit_ask(&a->tarpit, &d.who, (struct span){0}, a->now);
+        struct tarpit_hold h = leave.hold;
+        if (!leave.masked)
+            h = tarpit_verdict(&a->tarpit, &d.who, (struct span){0}, &leave, OFFENCE_NONE, a->now);
+        if (h.masked)
+            break; /* the others would be as well, and are not asked for */
+        longest = h.ms > longest ? h.ms : longest;
+        d.count++;
+    }
+    a->moves += many - 1;
+    d.due = a->now + longest;
+    if (send && d.count > 0 && a->deliveries < DELIVERIES)
+        a->delivery[a->deliveries++] = d;
+    advance(a, a->now);
+}
+
+/* ---- moves ---- */
+
+static void sender_is(struct adversary *a, uint8_t domain)
+{
+    char name[32];
+    struct tarpit_who *who = &a->who[a->address];
+
+    a->domain[a->address] = domain;
+    if (domain == DOMAIN_NONE) {
+        tarpit_sender(&a->tarpit, who, (struct span){0});
+        return;
+    }
+    if (domain == DOMAIN_NEW) {
+        a->new_domains++;
+        a->pair[network_of(a, a->address)][DOMAIN_NEW] = (struct earned){0};
+    }
+    int n = domain == DOMAIN_NEW ? snprintf(name, sizeof name, "new%u.example", a->new_domains)
+                                 : snprintf(name, sizeof name, "d%u.example", domain);
+    tarpit_sender(&a->tarpit, who, (struct span){name, (size_t)n});
+}
+
+static uint64_t queue_ends(const struct adversary *a)
+{
+    const struct tarpit_who *who = &a->who[a->address];
+    struct ledger_key k[2] = {{who->client, who->client_label, LEDGER_CLIENT},
+                              {who->network, who->network_label, LEDGER_NETWORK}};
+    for (int i = 0; i < 2; i++) {
+        struct ledger_entry e;
+        ledger_get(a->tarpit.ledger, &k[i], &(struct ledger_decay){0}, a->now, &e);
+        if (e.turn_ms > a->now)
+            return e.turn_ms;
+    }
+    return a->now + 1000;
+}
+
+enum offence adversary_offence(const struct adversary_move *m)
+{
+    /* Verdicts have moves of their own. */
+    static const enum offence offences[] = {OFFENCE_RELAY,  OFFENCE_SYNTAX,  OFFENCE_SEQUENCE,
+                                            OFFENCE_POLICY, OFFENCE_BACKEND, OFFENCE_EARLY,
+                                            OFFENCE_TRAP,   OFFENCE_TLS};
+    return offences[m->b % (sizeof offences / sizeof *offences)];
+}
+
+static void offend(struct adversary *a, uint32_t many, enum offence o)
+{
+
+    many = many > 100 ? 100 : many;
+    if (o == OFFENCE_TRAP)
+        tarpit_trapped(&a->tarpit, &a->who[a->address], a->now);
+    for (uint32_t i = 0; i < many; i++) {
+        struct tarpit_hold h = tarpit_offence(&a->tarpit, &a->who[a->address], o, a->now);
+        board_holds(a, h.ms);
+    }
+    a->moves += many - 1;
+}
+
+static void make(struct adversary *a, const struct adversary_move *m)
+{
+    uint32_t many = adversary_many[m->a % ADVERSARY_MANY];
+    uint32_t ms = adversary_time[m->a % ADVERSARY_TIMES];
+
+    a->moves++;
+    switch ((enum adversary_kind)m->kind) {
+    case MOVE_ASK: ask(a, many, 0, false, false); break;
+    case MOVE_ASK_SLOW: ask(a, many, SLOW_MS, false, false); break;
+    case MOVE_GUESS: ask(a, many, 0, true, false); break;
+    case MOVE_GUESS_MANY: ask(a, many, 0, true, true); break;
+    case MOVE_KNOWN: write_to(a, 0, least(many, 100), false, false); break;
+    case MOVE_DELIVER: write_to(a, 0, least(many, 100), false, true); break;
+    case MOVE_DELIVER_NEXT:
+        write_to(a, a->next_mailbox, least(many, 100), false, true);
+        a->next_mailbox = (a->next_mailbox + least(many, 100)) % ADVERSARY_MAILBOXES;
+        break;
+    case MOVE_REPEAT: write_to(a, 0, many, true, true); break;
+    case MOVE_OFFEND: offend(a, many, adversary_offence(m)); break;
+    case MOVE_GIVE_UP: tarpit_gave_up(&a->tarpit, &a->who[a->address], ms, a->now); break;
+    case MOVE_SLEEP: advance(a, a->now + ms); break;
+    case MOVE_TURN: advance(a, queue_ends(a)); break;
+    case MOVE_REPLIES: advance(a, a->last_reply); break;
+    case MOVE_SENDER: sender_is(a, m->a % ADVERSARY_DOMAINS); break;
+    case MOVE_NEW_SENDER: sender_is(a, DOMAIN_NEW); break;
+    case MOVE_NO_SENDER: sender_is(a, DOMAIN_NONE); break;
+    case MOVE_ADDRESS: a->address = m->a % ADVERSARY_ADDRESSES; break;
+    case MOVE_KINDS: break;
+    }
+    advance(a, a->now + STEP_MS);
+}
+
+/* ---- the game ---- */
+
+static void set_up(struct adversary *a, bool ip6)
+{
+    board_put_back(a, a->empty);
+    memset(a->minute, 0, (a->last_minute + 1) * sizeof a->minute[0]);
+    memset(a->client, 0, sizeof a->client);
+    memset(a->pair, 0, sizeof a->pair);
+    a->now = a->last_reply = BEGIN;
+    a->moves = a->leaked = 0;
+    a->deliveries = a->last_minute = a->next_mailbox = a->new_domains = 0;
+    a->asked = 0;
+    a->ip6 = ip6;
+    for (int i = 0; i < ADVERSARY_ADDRESSES; i++) {
+        struct addr from = address_of(ip6, (uint8_t)i);
+        a->who[i] = tarpit_who(&a->tarpit, &from, false);
+        a->address = (uint8_t)i;
+        sender_is(a, DOMAIN_NEW);
+    }
+    a->address = 0;
+}
+
+/* What the best hour had beyond what was bought until then and not spent before. */
+static double best_hour(const struct adversary *a, double clients, double pairs)
+{
+    double credit = 0, best = 0, sum = 0;
+    static double beyond[MINUTES];
+
+    for (uint32_t m = 0; m <= a->last_minute; m++) {
+        const struct minute *one = &a->minute[m];
+        credit += one->by_client * clients + one->by_pair * pairs;
+        double spent = one->paid < credit ? one->paid : credit;
+        credit -= spent;
+        beyond[m] = one->learnt - spent;
+        sum += beyond[m];
+        if (m >= 60)
+            sum -= beyond[m - 60];
+        best = sum > best ? sum : best;
+    }
+    return best;
+}
+
+static void sum_up(struct adversary *a, struct adversary_result *out)
+{
+    double each = a->tarpit.rules.good_ratio > 0 ? 1 / a->tarpit.rules.good_ratio : 0;
+
+    *out = (struct adversary_result){
+        .leaked = a->leaked,
+        .moves = a->moves,
+        .hours = (double)(a->now - BEGIN) / HOUR_MS,
+        .addresses = (uint32_t)__builtin_popcount(a->asked),
+        .evicted = ledger_stats(a->tarpit.ledger).evictions > 0,
+    };
+    for (uint32_t m = 0; m <= a->last_minute; m++) {
+        out->learnt += a->minute[m].learnt;
+        out->bought += a->minute[m].by_client * each;
+    }
+    if (out->addresses == 0)
+        return;
+    out->gain = best_hour(a, each, 0) / out->addresses;
+    out->gain_pairs = best_hour(a, each, each) / out->addresses;
+}
+
+void adversary_play(struct adversary *a, const struct adversary_plan *plan, double hours,
+                    uint64_t moves, struct adversary_result *out)
+{
+    uint64_t end = BEGIN + (uint64_t)((hours < HOURS_MOST ? hours : HOURS_MOST) * HOUR_MS);
+    uint32_t count = plan->once + plan->again;
+
+    set_up(a, plan->ip6);
+    for (uint32_t i = 0; i < count && a->now < end && a->moves < moves;) {
+        make(a, &plan->move[i]);
+        if (++i == count && plan->again > 0)
+            i = plan->once;
+    }
+    advance(a, a->now + 5 * MINUTE_MS); /* what is still held */
+    sum_up(a, out);
+}

@@ -1,0 +1,147 @@
+/* What a question tells the adversary (adversary_part.h). Each is played both ways over a copy of
+ * the ledger, which is small, so that this costs less than the question: as it is if the name
+ * exists, as it is if it does not, and what other connections see in both cases. */
+#include <string.h>
+
+#include "adversary_part.h"
+#include "tarpit/ledger_table.h"
+
+void board_copy(struct adversary *a, uint8_t *copy)
+{
+    memcpy(copy, a->tarpit.ledger->file.body, a->size);
+}
+
+void board_put_back(struct adversary *a, const uint8_t *copy)
+{
+    memcpy(a->tarpit.ledger->file.body, copy, a->size);
+}
+
+struct minute *board_minute(struct adversary *a, uint64_t at)
+{
+    uint64_t m = (at - BEGIN) / MINUTE_MS;
+    m = m < MINUTES ? m : MINUTES - 1;
+    if (m > a->last_minute)
+        a->last_minute = (uint32_t)m;
+    return &a->minute[m];
+}
+
+void board_holds(struct adversary *a, uint64_t ms)
+{
+    if (a->now + ms > a->last_reply)
+        a->last_reply = a->now + ms;
+}
+
+uint64_t board_first_octet(const struct tarpit_hold *h)
+{
+    return h->drip_at_ms != 0 ? h->drip_at_ms : h->ms;
+}
+
+/* When the two can be told apart by one who sees the bad one, in ms; UINT64_MAX: never. */
+static uint64_t told_apart(uint64_t good, bool good_masked, uint64_t bad, bool bad_masked)
+{
+    uint64_t by_text = good_masked && bad_masked ? UINT64_MAX : bad;
+
+    if (good + SILENCE_MS <= bad)
+        return good + SILENCE_MS;
+    if (bad + SILENCE_MS <= good)
+        return bad;
+    return by_text;
+}
+
+static void learn(struct adversary *a, uint64_t at, double paid)
+{
+    struct minute *m = board_minute(a, at);
+    m->learnt++;
+    m->paid += paid;
+}
+
+/* How many verdicts the purse of client and pair pays for: each mailbox earns for both, and an
+ * offence costs both (R8, R21). */
+static double purse(const struct adversary *a)
+{
+    const struct tarpit_rules *r = &a->tarpit.rules;
+    const struct tarpit_who *who = &a->who[a->address];
+    const struct ledger_key k[2] = {{who->client, who->client_label, LEDGER_CLIENT},
+                                    {who->pair, who->network_label, LEDGER_PAIR}};
+    struct ledger_decay d = {r->half_life, r->good_half_life};
+    double good = 0;
+
+    for (int i = 0; i < (who->pair ? 2 : 1) && r->good_ratio > 0; i++) {
+        struct ledger_entry e;
+        if (ledger_get(a->tarpit.ledger, &k[i], &d, a->now, &e))
+            good += e.good / r->good_ratio;
+    }
+    return r->correspondents ? good / 2 : good;
+}
+
+/* What can be seen on other connections: how long a greeting waits, MAIL of the same sender, MAIL
+ * of
+ * <>, and a known mailbox's RCPT. Books; the ledger is put back afterwards. */
+enum { SIGHTS = 4 };
+
+struct sights {
+    uint64_t ms[SIGHTS];
+    bool masked;
+};
+
+static struct sights look_elsewhere(struct adversary *a)
+{
+    uint64_t at = a->now + STEP_MS;
+    struct tarpit_who who = a->who[a->address], nobody = who;
+    struct sights s;
+
+    before_mail(&nobody);
+    s.ms[0] = tarpit_wait(&a->tarpit, &nobody, at).ms;
+    s.ms[1] = tarpit_wait(&a->tarpit, &who, at).ms;
+    tarpit_sender(&a->tarpit, &nobody, (struct span){0});
+    s.ms[2] = tarpit_wait(&a->tarpit, &nobody, at).ms;
+    struct tarpit_leave leave = tarpit_ask(&a->tarpit, &who, (struct span){0}, at);
+    struct tarpit_hold h = leave.hold;
+    if (!leave.masked)
+        h = tarpit_verdict(&a->tarpit, &who, (struct span){0}, &leave, OFFENCE_NONE, at);
+    s.ms[3] = board_first_octet(&h);
+    s.masked = h.masked;
+    return s;
+}
+
+static uint64_t sights_apart(const struct sights *good, const struct sights *bad)
+{
+    uint64_t first = UINT64_MAX;
+
+    for (int i = 0; i < SIGHTS; i++)
+        first = least(first, told_apart(good->ms[i], true, bad->ms[i], true));
+    if (good->masked != bad->masked)
+        first = least(first, good->ms[3] < bad->ms[3] ? bad->ms[3] : good->ms[3]);
+    return first == UINT64_MAX ? first : STEP_MS + first;
+}
+
+void board_decide(struct adversary *a, struct span user, const struct tarpit_leave *leave,
+                  enum offence bad_offence)
+{
+    const struct tarpit_who *who = &a->who[a->address];
+    struct tarpit_hold good, bad;
+    struct sights with_good, with_bad;
+
+    board_copy(a, a->before);
+    good = tarpit_verdict(&a->tarpit, who, user, leave, OFFENCE_NONE, a->now);
+    with_good = look_elsewhere(a);
+    board_put_back(a, a->before);
+    double paid = purse(a);
+    bad = tarpit_verdict(&a->tarpit, who, user, leave, bad_offence, a->now);
+    paid -= purse(a);
+    board_copy(a, a->after);
+    with_bad = look_elsewhere(a);
+    board_put_back(a, a->after);
+
+    uint64_t good_at = board_first_octet(&good), bad_at = board_first_octet(&bad);
+    uint64_t after = told_apart(good_at, good.masked, bad_at, bad.masked);
+    uint64_t aside = sights_apart(&with_good, &with_bad);
+    bool fast = good.ms == 0 && !good.masked && (bad_at >= SILENCE_MS || bad.masked);
+    if (aside < after) {
+        a->leaked += !fast;
+        after = aside;
+    }
+    board_holds(a, bad.ms);
+    if (after < DAY_MS)
+        learn(a, a->now + after, paid);
+}
