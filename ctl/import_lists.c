@@ -1,5 +1,6 @@
 /* Lists in the DNS, as Postfix names them: "zone", "zone=127.0.0.[2..11]", with a weight behind "*"
  * in postscreen's. See import_part.h. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -60,6 +61,20 @@ static bool is_zone(struct span zone)
     return import_is_domain(zone) && zone.len <= ZONE_MAX && last > 0 && !number;
 }
 
+/* True when the kind has no such zone yet. */
+static bool is_new(struct import *im, const char *kind, struct span zone)
+{
+    char word[ZONE_MAX + 32];
+    int n = snprintf(word, sizeof word, " %s:%.*s ", kind, (int)zone.len, zone.at);
+
+    for (char *c = word; *c; c++)
+        if (*c >= 'A' && *c <= 'Z')
+            *c = (char)(*c + 32);
+    if (im->zones.len && memmem(im->zones.at, im->zones.len, word, (size_t)n))
+        return false;
+    return buf_add(&im->zones, word, (size_t)n) == 0;
+}
+
 void import_list(struct import *im, const char *kind, struct span list, const char *from)
 {
     size_t star = span_find(list, '*');
@@ -71,6 +86,8 @@ void import_list(struct import *im, const char *kind, struct span list, const ch
         import_note(im, "%s: the list %.*s is not carried over", from, (int)list.len, list.at);
         return;
     }
+    if (!is_new(im, kind, zone))
+        return;
     im->lists++;
     char why[256];
     snprintf(why, sizeof why, "%s: here a list refuses nobody, %s%s", from,

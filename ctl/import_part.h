@@ -16,7 +16,8 @@ struct import {
     struct buf exempt, relay, domains; /* lists, as they stand between braces */
     struct buf rest;                   /* names of settings that nothing came of */
     struct buf listening;              /* addresses of `listen` sections */
-    unsigned lists;                    /* dnsbl and dnswl sections */
+    struct buf zones;                  /* of dnsbl and dnswl sections */
+    unsigned lists;                    /* how many */
     bool backed;                       /* there is a `backend` */
 };
 

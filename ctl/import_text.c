@@ -312,6 +312,7 @@ void import_end(struct import *im)
         end_needs(im);
     end_rest(im);
     buf_free(&im->listening);
+    buf_free(&im->zones);
     if (im->exempt.len)
         import_set(im, "your own senders: filtered, never delayed", "exempt = { %.*s }",
                    (int)im->exempt.len, im->exempt.at);

@@ -70,7 +70,7 @@ static void event(struct record *r, double seconds, const char *client, const ch
 
 static void take_fields(struct record *r, double seconds, const struct fields *f)
 {
-    char what[FIELD], client[FIELD], rule[FIELD];
+    char what[FIELD], client[FIELD], why[FIELD];
     struct addr a;
 
     if (!field(f, "event", what) || !field(f, "client", client) || !addr_parse(span_of(client), &a))
@@ -79,13 +79,16 @@ static void take_fields(struct record *r, double seconds, const struct fields *f
     if (strcmp(what, "message") == 0) {
         long recipients = count_of(f, "recipients");
         event(r, seconds, client, "known", recipients);
-        if (field(f, "result", rule) && strcmp(rule, "passed") == 0)
+        if (field(f, "result", why) && strcmp(why, "passed") == 0)
             event(r, seconds, client, "message", recipients);
     } else if (strcmp(what, "refused") == 0) {
-        long count = count_of(f, "count") ? count_of(f, "count") : 1;
-        bool relay = field(f, "rule", rule) && strstr(rule, "relay");
-        event(r, seconds, client, relay ? "relay" : "unknown", count);
-        json_object_set_new(r->refused, client, json_integer(told + count));
+        bool known = field(f, "why", why);
+        if (known && (strcmp(why, "later") == 0 || strcmp(why, "apart") == 0))
+            return; /* the client has done nothing wrong */
+        event(r, seconds, client, known && strcmp(why, "relay") == 0 ? "relay" : "unknown", 1);
+        json_object_set_new(r->refused, client, json_integer(told + 1));
+    } else if (strcmp(what, "summary") == 0) { /* of sessions that got no line of their own */
+        event(r, seconds, client, "unknown", count_of(f, "offences"));
     } else if (strcmp(what, "session") == 0) {
         event(r, seconds, client, "unknown", count_of(f, "offences") - told);
         json_object_del(r->refused, client);

@@ -47,7 +47,7 @@ static uint64_t head_check(const struct head *h)
 
 /* What keeps an existing file from being used, as a person would say it; NULL when nothing does. */
 static const char *misfit(int fd, const char magic[8], uint32_t version, size_t body_size,
-                          struct head *h)
+                          bool sparse, struct head *h)
 {
     struct stat st;
 
@@ -61,7 +61,8 @@ static const char *misfit(int fd, const char magic[8], uint32_t version, size_t 
         return "it is a file of another kind";
     if (h->version != version)
         return "it is of another version";
-    if (h->body_size != body_size || (uint64_t)st.st_size != page_size() + body_size)
+    uint64_t most = page_size() + body_size, size = (uint64_t)st.st_size;
+    if (h->body_size != body_size || size > most || (sparse ? size < page_size() : size != most))
         return "it is of another size";
     return NULL;
 }
@@ -81,13 +82,13 @@ static int set_aside(const char *path, const char *why)
 
 /* The descriptor of a file that fits, -ENOENT when there is none (any more), or another -errno. */
 static int open_existing(const char *path, const char magic[8], uint32_t version, size_t body_size,
-                         struct head *h)
+                         bool sparse, struct head *h)
 {
     int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 
     if (fd < 0 && errno == ENOENT)
         return -ENOENT;
-    const char *why = fd < 0 ? strerror(errno) : misfit(fd, magic, version, body_size, h);
+    const char *why = fd < 0 ? strerror(errno) : misfit(fd, magic, version, body_size, sparse, h);
     if (!why)
         return fd;
     if (fd >= 0)
@@ -106,12 +107,12 @@ static int make_head(struct head *h, const char magic[8], uint32_t version, size
     return 0;
 }
 
-/* The file in its full length; 0 or an errno. */
+/* The file in its full length, or, of a sparse one, its head; 0 or an errno. */
 static int stretch(int fd, size_t size, bool sparse)
 {
     if (!sparse)
         return posix_fallocate(fd, 0, (off_t)size);
-    return ftruncate(fd, (off_t)size) < 0 ? errno : 0;
+    return ftruncate(fd, (off_t)page_size()) < 0 ? errno : 0;
 }
 
 static int begin(const char *path, const struct head *h, bool sparse)
@@ -151,7 +152,7 @@ static int open_or_begin(struct mapfile *m, const char *path, const char magic[8
                          size_t body_size, bool sparse)
 {
     struct head h = {0};
-    int fd = path ? open_existing(path, magic, version, body_size, &h) : -ENOENT;
+    int fd = path ? open_existing(path, magic, version, body_size, sparse, &h) : -ENOENT;
 
     *m = (struct mapfile){.fd = -1};
     if (fd == -ENOENT) {
@@ -198,6 +199,25 @@ int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8]
 int mapfile_reserve(struct mapfile *m, size_t from, size_t octets)
 {
     return m->fd < 0 ? 0 : -posix_fallocate(m->fd, (off_t)(page_size() + from), (off_t)octets);
+}
+
+size_t mapfile_present(const struct mapfile *m)
+{
+    struct stat st;
+
+    if (m->fd < 0)
+        return m->body_size;
+    if (fstat(m->fd, &st) < 0 || (size_t)st.st_size < page_size())
+        return 0;
+    size_t size = (size_t)st.st_size - page_size();
+    return size < m->body_size ? size : m->body_size;
+}
+
+void mapfile_trim(struct mapfile *m, size_t octets)
+{
+    if (m->fd >= 0 && octets < mapfile_present(m) &&
+        ftruncate(m->fd, (off_t)(page_size() + octets)) < 0)
+        log_warn("a state file cannot be made shorter: %s", strerror(errno));
 }
 
 void mapfile_close(struct mapfile *m)

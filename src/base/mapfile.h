@@ -29,8 +29,9 @@ struct mapfile {
 int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                  size_t body_size);
 
-/* The same for a file that grows into its size: no space is taken until mapfile_reserve() is called
- * for it, which must come before the first write there. One process uses it. */
+/* The same for a file that grows into its size: it is as long as mapfile_reserve() has made it,
+ * which must come before the first touch there (what lies beyond the file's end kills who reads
+ * it). One process uses it. */
 int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                         size_t body_size);
 
@@ -39,6 +40,12 @@ int mapfile_reserve(struct mapfile *m, size_t from, size_t octets);
 
 /* Whether the open file has the head of a mapped file, of whatever kind. */
 bool mapfile_is_one(int fd);
+
+/* How many octets of the body can be touched. */
+size_t mapfile_present(const struct mapfile *m);
+
+/* Makes a sparse file as short as that; what is beyond it must not be touched any more. */
+void mapfile_trim(struct mapfile *m, size_t octets);
 
 void mapfile_close(struct mapfile *m);
 

@@ -51,10 +51,12 @@ static void unlink_due(struct frozen_table *t, uint32_t id)
 
 static uint32_t last_used(const struct frozen_table *t)
 {
-    /* The file is sparse, and records are used from its beginning: look at one record of each page
-     * from the end would read every page in, so the count is kept in record 0. */
+    /* Records are used from the file's beginning, and it is longer than what is used, so the count
+     * is kept in record 0. A file that was cut has less than that. */
     const uint32_t *mark = t->file.body;
-    return *mark <= t->records && *mark > 0 ? *mark : 1;
+    size_t present = mapfile_present(&t->file) / FROZEN_RECORD;
+    uint32_t used = *mark <= t->records && *mark > 0 ? *mark : 1;
+    return used <= present ? used : (uint32_t)present;
 }
 
 static void mark_used(struct frozen_table *t)
@@ -84,6 +86,7 @@ static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
     }
     while (t->used_below > 1 && !wanted[t->used_below - 1])
         t->used_below--;
+    records_trim(t);
     for (uint32_t id = t->used_below; id-- > 1;)
         if (!wanted[id]) {
             record_set_state(record_at(t, id), RECORD_FREE);

@@ -105,6 +105,8 @@ struct span record_key(const uint8_t *packed);
 
 /* Room on the disk for one record more; false when it is full. */
 bool records_reserve(struct frozen_table *t);
+/* Gives the disk back what lies behind the records in use. */
+void records_trim(struct frozen_table *t);
 
 /* Room for `len` octets: the first record's id, the others chained; 0 when there is none. */
 uint32_t records_take(struct frozen_table *t, size_t len);

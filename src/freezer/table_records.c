@@ -80,6 +80,18 @@ bool records_reserve(struct frozen_table *t)
     return true;
 }
 
+void records_trim(struct frozen_table *t)
+{
+    uint32_t chunks = t->used_below / RESERVE_RECORDS + 1;
+    uint64_t keep = (uint64_t)chunks * RESERVE_RECORDS;
+
+    if (keep >= t->records)
+        return;
+    mapfile_trim(&t->file, keep * FROZEN_RECORD);
+    if (t->reserved_below > keep)
+        t->reserved_below = (uint32_t)keep;
+}
+
 static uint32_t take(struct frozen_table *t)
 {
     uint32_t id = t->free;

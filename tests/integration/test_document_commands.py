@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+from lib.certificates import Authority
 from lib.mired import PROGRAM
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -18,6 +19,7 @@ DOCUMENTS = [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", *sorted((SOURCE /
 
 # Files that other tests use as they stand in the document: the text by which such a test asks for them.
 USED = {
+    "docs/recipes/certbot.md": {"certbot-hook": 'block("certbot", "certbot-hook")'},
     "docs/recipes/dovecot.md": {"dovecot.conf": 'block("dovecot", "dovecot.conf")'},
     "docs/recipes/exim.md": {"exim.conf": '"exim", "exim-heavy", block="exim.conf"'},
     "docs/recipes/haproxy.md": {"haproxy.cfg": 'block("haproxy", "haproxy.cfg")'},
@@ -95,6 +97,10 @@ def complete(text, folder):
     """A configuration of a document with what this machine does not have put right: files, certificates."""
     for path in ("recipients", "ldap.password", "passwd"):
         (folder / path).write_text("secret\n" if path == "ldap.password" else "")
+    if "/etc/mired/tls.pem" in text:
+        certificate, key = Authority(folder).issue("mx1.example.org", days=30)
+        certificate.rename(folder / "tls.pem")
+        key.rename(folder / "tls.key")
     return text.replace("/etc/mired/", f"{folder}/")
 
 

@@ -3,14 +3,19 @@ answered late, a harvest is held up, and the server behind knows the client wher
 
 import pathlib
 import re
+import shutil
+import smtplib
+import ssl
+import subprocess
 
 import pytest
 
 from lib import ports, scrape
+from lib.certificates import Authority
 from lib.dovecot import Dovecot
 from lib.haproxy import PROGRAM as HAPROXY
 from lib.daemon import Daemon
-from lib.mired import PASSWORDS
+from lib.mired import CONTROL, PASSWORDS
 from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.receivers import Receiver
 from lib.recipes import block, configured, recipes_postfix
@@ -71,7 +76,7 @@ def test_before_dovecot_alone(mired, others):
     d = others(Dovecot(extra=ours))
     m = configured(
         mired, "dovecot",
-        {"/run/dovecot/auth-client": d.auth, "127.0.0.1:24": f"127.0.0.1:{lmtp}", 'listen "0.0.0.0:587" { submission = true }': ""},
+        {"/run/dovecot/auth-client": d.auth, "127.0.0.1:24": f"127.0.0.1:{lmtp}", 'listen "0.0.0.0:587" { submission = true }\nlisten "[::]:587" { submission = true }': ""},
         passwords=None,
     )  # fmt: skip
     source = serves(m)
@@ -113,9 +118,53 @@ def test_behind_haproxy(mired, postfix, others, tmp_path):
         {"127.0.0.1:10025": f"127.0.0.1:{backend.port}", "recipients": f"{listen}\nrecipients"},
     )  # fmt: skip
     text = block("haproxy", "haproxy.cfg").replace("bind :::25 v4v6", f"bind :::{front} v4v6")
-    others(Proxy(tmp_path, text.replace("10.0.0.11:25", f"127.0.0.1:{behind}"), front))
+    text = text.replace("inter 5s", "inter 200ms")
+    proxy = others(Proxy(tmp_path, text.replace("10.0.0.11:25", f"127.0.0.1:{behind}"), front))
     source = serves(m, port=front)
     backend.wait_log(rf"client=unknown\[{re.escape(source)}\]")
+    # field notes 23: checks find it up, by more than that something listens, and notice when it is gone
+    assert "is DOWN" not in proxy.daemon.output.text
+    assert m.stop() == []
+    proxy.daemon.output.wait("Server mired/mx1 is DOWN")
+
+
+def test_with_certificates_from_certbot(mired, tmp_path):
+    """Field notes 23: the deploy hook as it is written, run as certbot runs it."""
+    authority = Authority(tmp_path)
+    lineage, etc = tmp_path / "live" / "mx1.example.test", tmp_path / "etc"
+    lineage.mkdir(parents=True)
+    etc.mkdir()
+    hook = tmp_path / "hook"
+
+    def renew(stem):
+        certificate, key = authority.issue("mx1.example.test", stem=stem)
+        shutil.copy(certificate, lineage / "fullchain.pem")
+        shutil.copy(key, lineage / "privkey.pem")
+        return ssl.PEM_cert_to_DER_cert(certificate.read_text())
+
+    first = renew("first")
+    for name in ("fullchain", "privkey"):
+        shutil.copy(lineage / f"{name}.pem", etc / ("tls.pem" if name == "fullchain" else "tls.key"))
+    m = mired(config=f'tls {{ certificate = "{etc}/tls.pem"  key = "{etc}/tls.key" }}')
+    text = block("certbot", "certbot-hook").replace("/etc/mired/", f"{etc}/").replace("-o root -g mired ", "")
+    hook.write_text(text.replace("mirectl reload", f"{CONTROL} -s {m.folder}/run/control reload"))
+    hook.chmod(0o755)
+
+    def run(lineage):
+        return subprocess.run([hook], env={"PATH": "/usr/bin:/bin", "RENEWED_LINEAGE": str(lineage)}, capture_output=True, timeout=40)
+
+    def served():
+        with smtplib.SMTP("127.0.0.1", m.port) as s:
+            context = ssl._create_unverified_context()
+            s.starttls(context=context)
+            return s.sock.getpeercert(binary_form=True)
+
+    assert served() == first
+    second = renew("second")
+    assert run(tmp_path / "live" / "www.example.test").returncode == 0 and served() == first
+    done = run(lineage)
+    assert done.returncode == 0, done.stderr
+    assert served() == second and (etc / "tls.key").stat().st_mode & 0o777 == 0o640
 
 
 def test_before_exchange_with_its_directory(mired, postfix, others):

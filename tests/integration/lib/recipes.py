@@ -15,7 +15,7 @@ def block(recipe, kind):
 def configured(mired, recipe, replace, **options):
     """A mired with the recipe's mired.conf; `replace` is what differs here. Tarpit times are the test's own."""
     text = block(recipe, "mired.conf")
-    text = re.sub(r"^(domains|tarpit|listen .*:25\").*\n", "", text, flags=re.M)
+    text = re.sub(r"^(hostname|domains|tarpit|listen .*:25\").*\n", "", text, flags=re.M)
     for old, new in replace.items():
         assert old in text, (recipe, old)
         text = text.replace(old, str(new))
