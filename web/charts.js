@@ -49,7 +49,7 @@ function chart(id, datasets, scales) {
       parsing: false,
       normalized: true,
       spanGaps: false,
-      interaction: { mode: "index", intersect: false },
+      interaction: { mode: "nearest", axis: "x", intersect: false }, // by time: the lines need not have the same points
       scales: {
         x: { type: "linear", afterBuildTicks: timeTicks, ticks: { maxRotation: 0, callback: (v, i, all) => all[i].label } },
         ...Object.fromEntries(Object.entries(scales).map(([name, scale]) => [name, { ...whole, ...scale }])),
@@ -89,11 +89,16 @@ function begin() {
 const known = (column) => all().filter((s) => s[column] !== null).map((s) => s[column]);
 const all = () => (now ? [...samples, now] : samples);
 
-// A gap where nobody served, so that no line is drawn across it.
+// A gap where nobody served, so that no line is drawn across it. Where nothing is known while it served (no mail has come,
+// so there is no p99) the line goes on to the next value: cut there, it would be dots.
 function points(column) {
   const made = [];
   let before = null;
   for (const s of all()) {
+    if (s[column] === null && before !== null && s[0] - before <= 2.5 * every) {
+      before = s[0];
+      continue;
+    }
     if (before !== null && s[0] - before > 2.5 * every) made.push({ x: before + every, y: null });
     made.push({ x: s[0], y: s[column] });
     before = s[0];

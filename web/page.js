@@ -37,7 +37,6 @@ function partsOf(status) {
     is: `${count(status.ledger.entries)} known`,
     more: `room for ${count(status.ledger.capacity)}, ${full < 1 ? "less than 1" : Math.round(full)} % full`,
   });
-  parts.push({ kind: "off", name: "fleet", is: "not configured" });
   return parts;
 }
 
