@@ -7,12 +7,16 @@ import { $, amount, count, make, plural, say, span } from "./words.js";
 const rows = new Map(); // by address
 let token = ""; // empty: locked
 let undo = null;
+let look = () => {}; // shows all that is known of a client: find.js
+
+export const isUnlocked = () => token !== "";
+export const onLook = (action) => (look = action);
 
 const LASTS = { "1h": "1 hour", "1d": "1 day", "7d": "7 days", "": "for good" };
 
 // ---- standing and reason ----
 
-function standing(client) {
+export function standing(client) {
   if (client.exempt) return "exempt";
   if (client.shielded) return "shielded";
   if (client.paced) return "paced";
@@ -34,7 +38,7 @@ const REASONS = {
 // A network's offences count for its clients, shared out (R10): said where that is what the client stands at.
 const inherited = (c) => (c.debt > c.offences + 0.05 ? `, which makes that ${amount(c.debt)}` : "");
 
-function reason(client) {
+export function reason(client) {
   const state = standing(client);
   const said = [REASONS[state](client)];
   if (client.trapped) said.push("wrote to a trap address");
@@ -55,7 +59,7 @@ function tell(text, bad, back) {
   if (back) say($("undo"), back.text);
 }
 
-async function post(path) {
+export async function post(path) {
   try {
     const answer = await fetch(path, { method: "POST", headers: { "X-Mired-Token": token } });
     return { ok: answer.ok, refused: answer.status === 403, text: (await answer.text()).trim() };
@@ -64,17 +68,23 @@ async function post(path) {
   }
 }
 
+const UNDO = {
+  exempt: { text: "end the exemption of", what: "unexempt" },
+  release: { text: "take back the release of", what: "unrelease" },
+  penalise: { text: "take back the penalty of", what: "unpenalise" },
+};
+
 async function change(what, address) {
   const lasts = $("lasts").value;
   const query = new URLSearchParams({ address });
   if (what === "exempt" && lasts) query.set("for", lasts);
   const answer = await post(`/${what}?${query}`);
-  const back = what === "exempt" ? { text: `Undo: end the exemption of ${address}`, what: "unexempt", address } : null;
+  const back = UNDO[what] ? { text: `Undo: ${UNDO[what].text} ${address}`, what: UNDO[what].what, address } : null;
   tell(answer.ok ? answer.text : `${what} ${address}: ${answer.text}`, !answer.ok, answer.ok ? back : null);
   if (answer.refused) lock();
 }
 
-function press(what, address) {
+export function press(what, address) {
   return make("button", { type: "button", onclick: () => change(what, address) });
 }
 
@@ -117,7 +127,12 @@ function makeRow(address) {
   parts.offences = cell("number");
   parts.good = cell("number");
   const act = cell("act");
-  parts.client.textContent = address;
+  const show = make("a", { href: "#found", textContent: address });
+  show.addEventListener("click", (event) => {
+    event.preventDefault();
+    look(address);
+  });
+  parts.client.append(show);
   parts.badge = parts.standing.appendChild(make("span"));
   for (const what of ["release", "exempt", "penalise"]) {
     parts[what] = act.appendChild(press(what, address));
@@ -146,7 +161,7 @@ function gone(parts) {
   say(parts.good, "");
 }
 
-const isInUse = (table) => table.contains(document.activeElement) || table.matches(":hover");
+export const isInUse = (table) => table.contains(document.activeElement) || table.matches(":hover");
 
 export function drawClients(live) {
   const table = $("clients");

@@ -1,6 +1,7 @@
 // The page: one event a second from /events, drawn. What is over time is charts.js, what is about clients clients.js.
 import { moment, remember } from "./charts.js";
 import { drawClients } from "./clients.js";
+import { drawChanges, drawRefused } from "./find.js";
 import { $, amount, clock, count, make, milliseconds, plural, say, span } from "./words.js";
 
 const RETRY_MS = 2000;
@@ -79,7 +80,7 @@ function drawNumbers(status, mail) {
   say($("passed"), `${count(passed)} passed, ${count(deferred)} deferred, ${count(refused)} refused`);
   say($("p99"), milliseconds(mail.p99_ms));
   say($("told"), count(sum(status.verdicts, ["good", "bad"])));
-  say($("told-of"), `${count(status.verdicts.good)} good, ${count(status.verdicts.bad)} bad`);
+  say($("told-of"), `${plural(status.verdicts.good, "recipient")} taken, ${count(status.verdicts.bad)} refused`);
   say($("masked"), count(sum(status.verdicts, ["masked", "shield"])));
   say($("masked-of"), `${count(status.verdicts.masked)} masked, ${count(status.verdicts.shield)} shielded`);
 }
@@ -97,6 +98,8 @@ function draw(live) {
   drawParts(parts);
   drawSummary(parts);
   drawClients(live);
+  drawChanges(live.changes);
+  drawRefused();
   moment(at, status.held + status.frozen, status.frozen, live.mail);
   if (version !== null && version !== status.version) state($("link"), "warn", "upgraded: reload this page");
   else state($("link"), "ok", "live");

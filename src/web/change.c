@@ -123,16 +123,45 @@ static const char *penalise(const struct asked *a, char said[SENTENCE])
 
     if (!a->who.client)
         return "one address is penalised, not a network";
+    struct ledger_entry added = {.offences = 1};
+    undo_begin(a->web->undo, UNDO_PENALISE, &a->who.network);
+    undo_keep(a->web->undo, &client, &added, a->now);
     double live = ledger_add_offences(l, &client, &d, a->now, 1);
     snprintf(said, SENTENCE, "%s has one offence more: %.1f", a->name, live);
     return NULL;
 }
 
+static const char *take_back(const struct asked *a, enum undo_kind kind, const char *what,
+                             char said[SENTENCE])
+{
+    int entries = undo_take(a->web, kind, &a->who.network, a->now);
+
+    if (entries < 0)
+        return "there is nothing to take back: changes are remembered until the next reload";
+    snprintf(said, SENTENCE, "%s of %s is taken back", what, a->name);
+    return NULL;
+}
+
+static const char *unrelease(const struct asked *a, char said[SENTENCE])
+{
+    return take_back(a, UNDO_RELEASE, "the release", said);
+}
+
+static const char *unpenalise(const struct asked *a, char said[SENTENCE])
+{
+    return take_back(a, UNDO_PENALISE, "the penalty", said);
+}
+
 static const struct {
     const char *name;
     const char *(*make)(const struct asked *a, char said[SENTENCE]);
-} changes[] = {
-    {"release", release}, {"exempt", exempt}, {"unexempt", unexempt}, {"penalise", penalise}, {0}};
+} changes[] = {{"release", release},
+               {"exempt", exempt},
+               {"unexempt", unexempt},
+               {"penalise", penalise},
+               {"unrelease", unrelease},
+               {"unpenalise", unpenalise},
+               {0}};
 
 /* ---- requests ---- */
 
@@ -212,6 +241,8 @@ enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *wha
         return http_say(c, MHD_HTTP_FORBIDDEN,
                         h->token[0] ? "this is not the token" : "no token_file is configured");
     }
+    if (strcmp(what, "refused") == 0)
+        return refused_send(h, c);
     if (strcmp(what, "unlock") == 0)
         return http_say(c, MHD_HTTP_OK, "the token is right");
     while (changes[i].name && strcmp(changes[i].name, what) != 0)

@@ -281,6 +281,16 @@ static json_t *recent_json(const struct web *w, const struct addr *who)
     return list;
 }
 
+json_t *known_json(const struct web *w, const struct whom *who, uint64_t now)
+{
+    struct ledger_decay d = decay_of(w);
+    struct ledger_key key = whom_key(w, who);
+    struct row r = {.who = ledger_key_addr(&key), .network = !who->client};
+
+    ledger_get(w->kit->ledger, &key, &d, now, &r.entry);
+    return who->client ? client_json(w, &r, now) : entry_json(w, &r, now);
+}
+
 void run_show(struct control *c, const json_t *args)
 {
     const struct web *w = c->web;

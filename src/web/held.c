@@ -19,7 +19,12 @@ enum { PATIENCE_MS = 300 };
 
 struct counting {
     struct alarm alarm; /* first */
-    struct control *control;
+    struct web *web;
+    struct counting *next; /* in web->countings */
+    uint64_t tag;
+    struct control *control; /* who has asked; NULL: `tell` gets the numbers */
+    held_told *tell;
+    void *arg;
     held_then *then;         /* NULL: the answer is the result */
     json_t *answer, *listed; /* an object with each list's name */
     bool known;              /* how many were asked */
@@ -28,9 +33,12 @@ struct counting {
 
 static void drop(void *state)
 {
-    struct counting *k = state;
+    struct counting *k = state, **p = &k->web->countings;
 
-    loop_alarm_off(&k->control->web->loop, &k->alarm);
+    while (*p != k)
+        p = &(*p)->next;
+    *p = k->next;
+    loop_alarm_off(&k->web->loop, &k->alarm);
     json_decref(k->answer);
     json_decref(k->listed);
     free(k);
@@ -82,6 +90,11 @@ static void finish(struct counting *k)
                              "listed", names_of(k->listed))
                  : NULL;
 
+    if (!c) {
+        k->tell(k->arg, counted);
+        drop(k);
+        return;
+    }
     json_object_update(k->answer, counted);
     json_decref(counted);
     give(c, k->then, json_incref(k->answer));
@@ -98,9 +111,9 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     finish((struct counting *)a);
 }
 
-void held_answer(struct control *c, const struct network *n, json_t *answer, held_then *then)
+/* Asks everybody; NULL: that cannot be done. */
+static struct counting *ask_all(struct web *w, const struct network *n)
 {
-    struct web *w = c->web;
     struct counting *k = calloc(1, sizeof *k);
     char text[ADDR_TEXT];
     uint64_t tag = ++w->last_tag;
@@ -108,27 +121,63 @@ void held_answer(struct control *c, const struct network *n, json_t *answer, hel
     network_format(n, text);
     if (!k || channel_tell(w->kit->control, NOTE_COUNT, 0, tag, text) < 0) {
         free(k);
+        return NULL;
+    }
+    *k = (struct counting){.alarm = {.due = time_is_up},
+                           .web = w,
+                           .next = w->countings,
+                           .tag = tag,
+                           .listed = json_object()};
+    w->countings = k;
+    loop_alarm(&w->loop, &k->alarm, w->loop.now + PATIENCE_MS);
+    return k;
+}
+
+void held_answer(struct control *c, const struct network *n, json_t *answer, held_then *then)
+{
+    struct counting *k = ask_all(c->web, n);
+
+    if (!k) {
         give(c, then, answer);
         return;
     }
-    *k = (struct counting){.alarm = {.due = time_is_up},
-                           .control = c,
-                           .then = then,
-                           .answer = answer,
-                           .listed = json_object()};
-    loop_alarm(&w->loop, &k->alarm, w->loop.now + PATIENCE_MS);
-    c->tag = tag;
+    k->control = c;
+    k->then = then;
+    k->answer = answer;
+    c->tag = k->tag;
     c->given_up = give_up;
     c->state = k;
     c->drop = drop;
 }
 
+bool held_count(struct web *w, const struct network *n, held_told *told, void *arg)
+{
+    struct counting *k = ask_all(w, n);
+
+    if (k) {
+        k->tell = told;
+        k->arg = arg;
+    }
+    return k != NULL;
+}
+
+void held_close(struct web *w)
+{
+    for (struct counting *k = w->countings, *next; k; k = next) {
+        next = k->next;
+        if (!k->control)
+            finish(k);
+    }
+}
+
 /* Whose question it is; NULL: nobody waits for it any more. */
 static struct counting *counting_of(const struct web *w, const struct note *n)
 {
-    const struct control *c = web_asker(w, n->tag);
+    struct counting *k = w->countings;
 
-    return c && c->given_up == give_up ? c->state : NULL;
+    while (k && k->tag != n->tag)
+        k = k->next;
+    return k && (!k->control || k->control->tag) ? k : NULL;
 }
 
 void held_asked(const struct web *w, const struct note *n)

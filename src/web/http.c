@@ -73,8 +73,7 @@ static enum MHD_Result send_metrics(struct http *h, struct MHD_Connection *c)
     return http_send(c, MHD_HTTP_OK, r, "text/plain; version=0.0.4; charset=utf-8");
 }
 
-/* `body` is taken over. */
-static enum MHD_Result send_json(struct MHD_Connection *c, json_t *body)
+enum MHD_Result http_json(struct MHD_Connection *c, json_t *body)
 {
     char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
 
@@ -111,9 +110,9 @@ static enum MHD_Result get(struct http *h, struct MHD_Connection *c, const char 
     if (strcmp(path, "/ready") == 0)
         return ready_send(h, c);
     if (strcmp(path, "/live") == 0)
-        return send_json(c, live_json(h));
+        return http_json(c, live_json(h));
     if (strcmp(path, "/history") == 0)
-        return send_json(c, live_past_json(h));
+        return http_json(c, live_past_json(h));
     if (strcmp(path, "/events") == 0)
         return stream_open(h, c);
     return send_file(c, path);
@@ -130,6 +129,8 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
         *state = &seen;
         return MHD_YES;
     }
+    if (*state != &seen) /* it has slept */
+        return find_end(h, c, *state);
     if (*upload_len) { /* nothing here takes a body */
         *upload_len = 0;
         return MHD_YES;
@@ -138,6 +139,8 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
         return change(h, c, path + 1);
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return http_say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, HEAD or POST\n");
+    if (strcmp(path, "/client") == 0)
+        return find_begin(h, c, state);
     return get(h, c, path);
 }
 
@@ -220,7 +223,7 @@ static void run_again(struct loop *loop, struct alarm *a)
     web_end_when_done(web_of(loop));
 }
 
-static void run_all(struct http *h)
+void http_run_all(struct http *h)
 {
     for (unsigned i = 0; i < h->doors; i++)
         http_run(&h->door[i]);
@@ -239,7 +242,7 @@ static void tick(struct loop *loop, struct alarm *a)
     live_tick(h);
     cut(h, false);
     http_tell_now(h);
-    run_all(h);
+    http_run_all(h);
     loop_alarm(loop, a, loop->now + HTTP_TICK_MS);
     web_end_when_done(h->web);
 }
@@ -335,7 +338,7 @@ void http_finish(struct web *w)
     stream_wake_all(h);
     for (unsigned i = 0; i < h->doors; i++)
         door_shut(&h->door[i]);
-    run_all(h);
+    http_run_all(h);
 }
 
 bool http_is_busy(const struct web *w)
@@ -358,7 +361,9 @@ void http_close(struct web *w)
     if (!h)
         return;
     loop_alarm_off(&w->loop, &h->tick);
+    held_close(w);
     stream_wake_all(h); /* the library will not stop with one asleep */
+    http_run_all(h);
     door_see_off(h);
     for (unsigned i = 0; i < h->doors; i++) {
         door_shut(&h->door[i]);

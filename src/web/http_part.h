@@ -76,11 +76,15 @@ enum MHD_Result http_say(struct MHD_Connection *c, unsigned status, const char *
 enum MHD_Result http_send(struct MHD_Connection *c, unsigned status, struct MHD_Response *r,
                           const char *type);
 
+/* Answers with that as JSON; it is taken over. */
+enum MHD_Result http_json(struct MHD_Connection *c, json_t *body);
+
 /* Tells all open pages at once how things stand now. */
 void http_tell_now(struct http *h);
 
 /* Lets the library do all that it can do now. */
 void http_run(struct door *d);
+void http_run_all(struct http *h);
 
 /* This connection may stay as long as it likes. */
 void http_is_endless(struct MHD_Connection *c);
@@ -128,6 +132,16 @@ void live_look_again(struct http *h);
 
 enum MHD_Result health_send(const struct http *h, struct MHD_Connection *c);
 enum MHD_Result ready_send(const struct http *h, struct MHD_Connection *c);
+
+/* ---- find.c ---- */
+
+/* Answers /client?address=...; the connection sleeps until workers and freezer have counted. *state
+ * is the library's word for this request: what find_begin() puts there comes to find_end(). */
+enum MHD_Result find_begin(struct http *h, struct MHD_Connection *c, void **state);
+enum MHD_Result find_end(struct http *h, struct MHD_Connection *c, void *state);
+
+/* Answers with the recipients that were refused most: [{"address", "times", "why"}, ...]. */
+enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c);
 
 /* ---- change.c ---- */
 

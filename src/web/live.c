@@ -100,10 +100,10 @@ void live_look_again(struct http *h)
 json_t *live_json(struct http *h)
 {
     look(h);
-    return json_pack("{s:o, s:{s:o, s:o}, s:O, s:O, s:b}", "status", status_json(h->web), "mail",
-                     "per_second", real_or_null(pulse_per_second(&h->pulse)), "p99_ms",
+    return json_pack("{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b}", "status", status_json(h->web),
+                     "mail", "per_second", real_or_null(pulse_per_second(&h->pulse)), "p99_ms",
                      real_or_null(pulse_p99_ms(&h->pulse)), "clients", h->clients, "exempt",
-                     h->exempt, "may_change", h->token[0] != '\0');
+                     h->exempt, "changes", undo_json(h->web), "may_change", h->token[0] != '\0');
 }
 
 /* ---- events ---- */

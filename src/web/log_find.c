@@ -70,34 +70,52 @@ bool log_mentions(struct span line, const struct log_wanted *wanted)
            (strcmp(wanted->text, wanted->escaped) != 0 && has_word(line, wanted->escaped));
 }
 
-/* ---- the session ---- */
+/* ---- fields ---- */
 
-static struct span session_at(struct span line, size_t at)
+/* From `at` up to the quote that ends it, or to a blank. */
+static struct span value_at(struct span line, size_t at)
 {
-    size_t end = at;
+    bool quoted = at < line.len && line.at[at] == '"';
+    size_t begin = at + quoted, end = begin;
 
-    while (end < line.len && is_alnum(line.at[end]))
-        end++;
-    return (struct span){line.at + at, end - at};
+    while (end < line.len && line.at[end] != (quoted ? '"' : ' ') &&
+           !(line.at[0] == '{' && !quoted && strchr(",}", line.at[end])))
+        end += line.at[end] == '\\' && end + 1 < line.len ? 2 : 1;
+    return (struct span){line.at + begin, end - begin};
 }
 
-struct span log_session(struct span line)
+static bool is_key(struct span line, size_t at, const char *key, bool json)
 {
-    static const char text[] = " id=", json[] = ",\"id\":\"";
-    const bool is_json = line.len && line.at[0] == '{';
-    const char *key = is_json ? json : text;
-    size_t len = strlen(key);
+    size_t len = strlen(key), extra = json ? 2 : 0; /* the quotes */
+
+    if (at + len + extra + 1 > line.len)
+        return false;
+    return json ? line.at[at] == '"' && memcmp(line.at + at + 1, key, len) == 0 &&
+                      memcmp(line.at + at + 1 + len, "\":", 2) == 0
+                : memcmp(line.at + at, key, len) == 0 && line.at[at + len] == '=';
+}
+
+struct span log_value(struct span line, const char *key)
+{
+    const bool json = line.len && line.at[0] == '{';
     bool quoted = false;
 
-    for (size_t i = 0; i + len < line.len; i++) {
+    for (size_t i = 0; i < line.len; i++) {
         if (line.at[i] == '\\') {
             i++;
             continue;
         }
-        if (!quoted && memcmp(line.at + i, key, len) == 0)
-            return session_at(line, i + len);
-        if (line.at[i] == '"' && !is_json)
+        bool begins = i == 0 || line.at[i - 1] == (json ? ',' : ' ') || line.at[i - 1] == '{';
+        if (!quoted && begins && is_key(line, i, key, json))
+            return value_at(line, i + strlen(key) + (json ? 3 : 1));
+        if (line.at[i] == '"')
             quoted = !quoted;
     }
     return (struct span){0};
+}
+
+struct span log_session(struct span line)
+{
+    struct span id = log_value(line, "id");
+    return span_first(id, span_find(id, '-'));
 }

@@ -21,6 +21,10 @@ bool log_want(struct log_wanted *w, struct span wanted);
  * "192.0.2.10", but "a.test" is in "bob@a.test". Capital letters make no difference. */
 bool log_mentions(struct span line, const struct log_wanted *wanted);
 
+/* The value of a field as it is written, without quotes; empty: there is none. What a client has
+ * said is within quotes, so no client can write a field. */
+struct span log_value(struct span line, const char *key);
+
 /* The session that the line is of, out of its `id` field, text or JSON: "k3v9x2m7qf" of
  * "k3v9x2m7qf-1c9a". Empty: of none. */
 struct span log_session(struct span line);

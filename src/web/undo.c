@@ -122,3 +122,25 @@ int undo_take(struct web *w, enum undo_kind kind, const struct network *n, uint6
     }
     return -1;
 }
+
+json_t *undo_json(const struct web *w)
+{
+    static const char *const names[UNDO_KINDS] = {
+        [UNDO_RELEASE] = "release", [UNDO_PENALISE] = "penalise"};
+    const struct undo *u = w->undo;
+    json_t *list = json_array();
+    char text[ADDR_TEXT];
+
+    for (unsigned i = 1; u && i <= CHANGES; i++) {
+        const struct change *c = &u->change[(u->next - i) % CHANGES];
+        if (!c->at)
+            continue;
+        bool one = c->about.bits == addr_bits(&c->about.base);
+        const char *name =
+            one ? addr_format(&c->about.base, text) : network_format(&c->about, text);
+        json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I}", "what", names[c->kind],
+                                              "address", name, "at_ms", (json_int_t)c->at,
+                                              "entries", (json_int_t)c->count));
+    }
+    return list;
+}

@@ -24,7 +24,9 @@ struct web_list {
     char zone[256], state[40];
 };
 
+struct counting;
 struct http;
+struct whom;
 
 struct web {
     struct loop loop; /* first */
@@ -39,8 +41,9 @@ struct web {
     unsigned backends;
     struct web_list list[WEB_LISTS]; /* those that were heard of */
     unsigned lists;
-    struct http *http; /* NULL: no page */
-    struct undo *undo; /* NULL without memory: nothing can be taken back */
+    struct counting *countings; /* of held.c, under way */
+    struct http *http;          /* NULL: no page */
+    struct undo *undo;          /* NULL without memory: nothing can be taken back */
     struct alarm finish;
     bool finishing;
 };
@@ -70,6 +73,13 @@ void run_recipient(struct control *c, const json_t *args);
  * to `answer` (taken over) and gives it to `then`, or, if that is NULL, to `c` as its result. */
 typedef void held_then(struct control *c, json_t *answer);
 void held_answer(struct control *c, const struct network *n, json_t *answer, held_then *then);
+/* The same for others than a control connection: `told` gets {"held", "frozen", "unanswered",
+ * "listed"} (its own), or NULL when nobody could be asked; it is called once. False: it will not
+ * be. */
+typedef void held_told(void *arg, json_t *counted);
+bool held_count(struct web *w, const struct network *n, held_told *told, void *arg);
+/* Tells all that still wait what is known so far. */
+void held_close(struct web *w);
 /* NOTE_COUNT and NOTE_COUNTED from the master. */
 struct note;
 void held_asked(const struct web *w, const struct note *n);
@@ -97,6 +107,9 @@ void run_show(struct control *c, const json_t *args);
 void run_release(struct control *c, const json_t *args);
 void run_exempt(struct control *c, const json_t *args);
 void run_penalise(struct control *c, const json_t *args);
+
+/* A client or network as the rules see it, whether anything is known of it or not. */
+json_t *known_json(const struct web *w, const struct whom *who, uint64_t now);
 
 /* dump.c: the ledger as lines of JSON, out and in. */
 void run_ledger(struct control *c, const json_t *args);
@@ -135,6 +148,9 @@ void undo_close(struct undo *u);
 void undo_begin(struct undo *u, enum undo_kind kind, const struct network *n);
 void undo_keep(struct undo *u, const struct ledger_key *k, const struct ledger_entry *e,
                uint64_t now);
+/* Those that can be taken back, the last first: [{"what": "release", "address": ..., "at_ms": ...,
+ * "entries": ...}, ...]. */
+json_t *undo_json(const struct web *w);
 /* Takes the last such change of `n` back. How many entries were changed; -1: there is none. */
 int undo_take(struct web *w, enum undo_kind kind, const struct network *n, uint64_t now);
 

@@ -284,6 +284,83 @@ def test_an_exemption_has_its_time_is_listed_and_can_be_undone(served, open_page
     page.wait(lambda: "an address or a network is wanted" in page.text("said"))
 
 
+def test_any_client_is_looked_up_and_its_holds_are_counted(served, open_page):
+    """field notes 21"""
+    m = served(tarpit=HELD)
+    source = ports.stranger()
+    held = hold(m, source)
+    for _ in range(10):  # so that it is not among the worst
+        assert m.control("penalise", ports.stranger(), "--offences", "20").returncode == 0
+    page = open_page(m)
+    page.expected = REFUSED
+    page.wait(lambda: len(page.driver.find_elements(By.CSS_SELECTOR, "#clients tr")) == 10)
+    assert page.row(source) is None
+    page.one("who").send_keys(source, Keys.ENTER)
+    page.wait(lambda: page.text("found-held") == "1 connection held now")
+    assert page.text("found-address") == source and "offence" in page.text("found-why")
+    page.one("who").clear()
+    page.one("who").send_keys("203.0.113.77", Keys.ENTER)
+    page.wait(lambda: page.text("found-why") == "nothing is known of it")
+    page.one("who").clear()
+    page.one("who").send_keys("<b>nonsense", Keys.ENTER)
+    page.wait(lambda: page.text("found-why").startswith("an address or a network is wanted"))
+    first = page.driver.find_element(By.CSS_SELECTOR, "#clients td.client a")
+    address = first.text
+    first.click()
+    page.wait(lambda: page.text("found-address") == address)
+    page.browser.look(800)
+    page.next_event()
+    page.browser.picture(PICTURES / "found.png")
+    held.close()
+
+
+def test_releases_and_penalties_are_listed_and_taken_back(served, open_page):
+    """field notes 21"""
+    m = served(tarpit=HELD)
+    who = "192.0.2.7"
+    assert m.control("penalise", who, "--offences", "3").returncode == 0
+
+    def offences():
+        done = m.control("--json", "show", who)
+        return json.loads(done.stdout)["client"]["offences"] if done.returncode == 0 else 0
+
+    page = open_page(m)
+    page.wait(lambda: f"penalty of {who}" in page.text("changes"))
+    assert not any(b.is_displayed() for b in page.driver.find_elements(By.CSS_SELECTOR, "#changes button"))
+    page.unlock()
+    page.button("release", who).click()
+    page.wait(lambda: f"release of {who}" in page.text("changes"))
+    assert offences() == 0
+    page.button("take back the release of", who).click()
+    page.wait(lambda: "is taken back" in page.text("said"))
+    assert offences() > 2.9
+    page.button("take back the penalty of", who).click()
+    page.wait(lambda: not page.one("changed").is_displayed())
+    assert offences() == 0
+
+
+def test_recipients_that_are_refused_are_told_by_number_to_who_has_the_token(served, open_page):
+    """field notes 21"""
+    m = served(tarpit="time = 0 pace = false")
+    for name, times in (("alise", 3), ("<i>bobb</i>", 1)):
+        for _ in range(times):
+            with Client(m.port) as client:
+                client.ehlo()
+                client.must("MAIL FROM:<a@b.test>")
+                client.say(f'RCPT TO:<"{name}"@example.test>')
+                client.quit()
+    page = open_page(m)
+    page.wait(lambda: page.text("told-of") == "0 recipients taken, 4 refused")
+    assert not page.one("refusing").is_displayed()
+    page.unlock()
+    page.wait(lambda: page.one("refusing").is_displayed())
+    rows = page.texts("#refused tr")
+    assert len(rows) == 2 and "alise" in rows[0] and rows[0].split()[0] == "3" and "unknown" in rows[0]
+    assert "<i>bobb</i>" in rows[1]
+    page.one("lock").click()
+    page.wait(lambda: not page.one("refusing").is_displayed())
+
+
 def test_it_says_why_each_client_waits(served, open_page):
     m = served(config='suspect = { "127.18.1.0/24" }', tarpit=HELD + ' good_ratio = 1 traps = { "trap@example.test" }')
     shielded, paced, indebted, good, suspect = (f"127.18.{n}.9" for n in (4, 5, 6, 7, 1))

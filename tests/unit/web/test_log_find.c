@@ -86,11 +86,38 @@ static void test_a_line_s_session_is_its_id_field_and_no_client_can_write_one(vo
     }
 }
 
+static void test_a_field_s_value_is_found_and_is_only_its_own(void **state)
+{
+    static const struct {
+        const char *line, *key, *value;
+    } rows[] = {
+        {"event=refused client=192.0.2.1 to=a@b.test why=unknown", "event", "refused"},
+        {"event=refused client=192.0.2.1 to=a@b.test why=unknown", "why", "unknown"},
+        {"event=refused to=\"a b\"@c why=x", "to", "a b"},
+        {"event=refused from=\"x to=forged\" to=a@b.test", "to", "a@b.test"},
+        {"event=refused from=\"x\\\" to=forged\" to=a@b.test", "to", "a@b.test"},
+        {"event=refused into=x", "to", ""},
+        {"event=refused to=", "to", ""},
+        {"{\"event\":\"refused\",\"to\":\"a@b.test\",\"code\":550}", "event", "refused"},
+        {"{\"event\":\"refused\",\"to\":\"a@b.test\",\"code\":550}", "to", "a@b.test"},
+        {"{\"event\":\"refused\",\"to\":\"a@b.test\",\"code\":550}", "code", "550"},
+        {"{\"a\":\"x,\\\"to\\\":\\\"forged\",\"to\":\"b\"}", "to", "b"},
+    };
+
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct span v = log_value(span_of(rows[i].line), rows[i].key);
+        if (!span_equal(v, span_of(rows[i].value)))
+            fail_msg("%s of %s is \"%.*s\"", rows[i].key, rows[i].line, (int)v.len,
+                     v.len ? v.at : "");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_address_is_found_as_a_whole_word),
         cmocka_unit_test(test_nothing_and_what_is_too_long_is_not_looked_for),
+        cmocka_unit_test(test_a_field_s_value_is_found_and_is_only_its_own),
         cmocka_unit_test(test_a_line_s_session_is_its_id_field_and_no_client_can_write_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
