@@ -3,13 +3,16 @@
  *   | one page: head, zeros | body, shared by all who map it |
  *
  * The head is written once, last of all when the file is begun, and never changed: a file whose
- * beginning was interrupted has none and is set aside like any other that does not fit. Space is
- * reserved when the file is begun (a sparse one: as it is used), for a full disk would later kill
- * whoever writes to the mapping. */
+ * beginning was interrupted has none and is set aside like any other that does not fit; only that
+ * of a file which was cut short while it was mapped is written again, as it was. Space is reserved
+ * when the file is begun (a sparse one: as it is used), for a full disk would later kill whoever
+ * writes to the mapping. */
 #include "base/mapfile.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -133,6 +136,133 @@ static int begin(const char *path, const struct head *h, bool sparse)
     return fd;
 }
 
+/* ---- files that are cut short under their mapping ---- */
+
+/* The files that this process maps: its own, and those that it had when it was forked. */
+static struct guarded {
+    char *at;
+    size_t size;
+    int fd;
+    dev_t device; /* whose it is: the number may have been closed, and be another's */
+    ino_t inode;
+    _Atomic uint32_t *cut; /* two, shared: how often it has been mended; how many were told of */
+    struct head head;
+    char path[256]; /* for what is told */
+} guarded[MAPFILE_GUARDED_MAX];
+
+static bool is_short(const struct guarded *g)
+{
+    struct stat st;
+
+    return fstat(g->fd, &st) == 0 && st.st_dev == g->device && st.st_ino == g->inode &&
+           (uint64_t)st.st_size < page_size() + g->size;
+}
+
+/* In the signal handler, so nothing but system calls: the file as long as it was, or else a page of
+ * our own in place of the one that is not there. */
+static bool mend(struct guarded *g, const char *where)
+{
+    size_t page = page_size();
+    bool mended = is_short(g) && ftruncate(g->fd, (off_t)(page + g->size)) == 0;
+
+    if (!mended) {
+        char *begin = g->at + (size_t)(where - g->at) / page * page;
+        mended = mmap(begin, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
+                      -1, 0) != MAP_FAILED;
+    }
+    atomic_fetch_add(g->cut, 1);
+    return mended;
+}
+
+static void on_bus_error(int number, siginfo_t *info, void *context)
+{
+    const char *where = info->si_addr;
+    int before = errno;
+    bool mended = false;
+
+    for (size_t i = 0; i < MAPFILE_GUARDED_MAX && !mended; i++)
+        if (guarded[i].at && where >= guarded[i].at && where < guarded[i].at + guarded[i].size)
+            mended = mend(&guarded[i], where);
+    errno = before;
+    if (!mended)
+        signal(SIGBUS, SIG_DFL); /* and it comes again */
+}
+
+static void guard(struct mapfile *m, int fd, const struct head *h, const char *path)
+{
+    struct sigaction action = {.sa_sigaction = on_bus_error, .sa_flags = SA_SIGINFO};
+    struct guarded *g = guarded;
+    struct stat st;
+
+    while (g < guarded + MAPFILE_GUARDED_MAX && g->at)
+        g++;
+    if (g == guarded + MAPFILE_GUARDED_MAX)
+        return;
+    void *cut =
+        mmap(NULL, 2 * sizeof *g->cut, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    int own = cut == MAP_FAILED ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    if (own < 0 || fstat(own, &st) < 0) {
+        if (own >= 0)
+            close(own);
+        if (cut != MAP_FAILED)
+            munmap(cut, 2 * sizeof *g->cut);
+        return;
+    }
+    *g = (struct guarded){.size = m->body_size,
+                          .fd = own,
+                          .device = st.st_dev,
+                          .inode = st.st_ino,
+                          .cut = cut,
+                          .head = *h};
+    snprintf(g->path, sizeof g->path, "%s", path);
+    g->at = m->body;
+    m->cut = g->cut;
+    sigemptyset(&action.sa_mask);
+    sigaction(SIGBUS, &action, NULL);
+}
+
+static void unguard(const struct mapfile *m)
+{
+    for (struct guarded *g = guarded; g < guarded + MAPFILE_GUARDED_MAX; g++) {
+        if (!g->at || g->at != m->body)
+            continue;
+        g->at = NULL;
+        close(g->fd);
+        munmap(g->cut, 2 * sizeof *g->cut);
+    }
+}
+
+/* The first process to see that a file has been mended tells of it. */
+static bool tend(struct guarded *g, bool look)
+{
+    struct head there;
+
+    if (look && is_short(g) && ftruncate(g->fd, (off_t)(page_size() + g->size)) == 0)
+        atomic_fetch_add(g->cut, 1);
+    uint32_t cut = atomic_load_explicit(g->cut, memory_order_relaxed);
+    uint32_t told = atomic_load_explicit(g->cut + 1, memory_order_relaxed);
+    if (cut == told || !atomic_compare_exchange_strong(g->cut + 1, &told, cut))
+        return false;
+    bool whole = pread(g->fd, &there, sizeof there, 0) == (ssize_t)sizeof there;
+    if (!whole || memcmp(&there, &g->head, sizeof there) != 0)
+        whole = pwrite(g->fd, &g->head, sizeof g->head, 0) == (ssize_t)sizeof g->head;
+    log_warn("%s was cut short by somebody while it was in use: what stood there is forgotten, and "
+             "it is %s",
+             g->path, whole ? "used on" : "used in memory only");
+    return true;
+}
+
+bool mapfile_tend(bool look)
+{
+    bool any = false;
+
+    for (struct guarded *g = guarded; g < guarded + MAPFILE_GUARDED_MAX; g++)
+        any |= g->at && tend(g, look);
+    return any;
+}
+
+/* ---- opening ---- */
+
 static int map(struct mapfile *m, int fd, const struct head *h)
 {
     int flags = fd < 0 ? MAP_SHARED | MAP_ANONYMOUS : MAP_SHARED;
@@ -168,11 +298,23 @@ static int open_or_begin(struct mapfile *m, const char *path, const char magic[8
     }
 
     int error = map(m, fd, &h);
+    if (fd >= 0 && !error)
+        guard(m, fd, &h, path);
     if (sparse && !error)
         m->fd = fd;
     else if (fd >= 0)
         close(fd);
     return error;
+}
+
+size_t mapfile_descriptors(int fd[MAPFILE_GUARDED_MAX])
+{
+    size_t n = 0;
+
+    for (const struct guarded *g = guarded; g < guarded + MAPFILE_GUARDED_MAX; g++)
+        if (g->at)
+            fd[n++] = g->fd;
+    return n;
 }
 
 bool mapfile_is_one(int fd)
@@ -223,6 +365,7 @@ void mapfile_trim(struct mapfile *m, size_t octets)
 void mapfile_close(struct mapfile *m)
 {
     if (m->body) {
+        unguard(m);
         munmap(m->body, m->body_size);
         if (m->fd >= 0)
             close(m->fd);

@@ -22,6 +22,7 @@
 #include "base/haste.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/mapfile.h"
 #include "base/metrics.h"
 #include "config/config.h"
 #include "freezer/freezer.h"
@@ -452,6 +453,29 @@ static int open_all(struct freezer *f)
     return loop_watch(&f->loop, &f->control);
 }
 
+/* What is left of a table whose file has been cut short is looked over as after a crash. */
+static void open_again_if_cut(struct freezer *f)
+{
+    struct frozen_table *whole;
+    char path[4096];
+
+    if (!f->table || !table_is_cut(f->table))
+        return;
+    mapfile_tend(true);
+    snprintf(path, sizeof path, "%s/frozen", f->kit->config->state);
+    int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
+    if (r < 0) {
+        log_error("frozen holds cannot be looked over: %s", strerror(-r));
+        f->loop.stop = true; /* the master begins another freezer */
+        return;
+    }
+    log_warn("%u of %u frozen holds are left", table_count(whole), table_count(f->table));
+    table_close(f->table);
+    f->table = whole;
+    set_gauge(f);
+    set_due(f);
+}
+
 static void close_all(struct freezer *f)
 {
     if (f->table)
@@ -483,7 +507,10 @@ int freezer_run(const struct freezer_kit *kit)
     }
     kit->shared->waiting++;
     channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
-    loop_run(&f->loop);
+    while (!f->loop.stop) {
+        loop_turn(&f->loop, -1);
+        open_again_if_cut(f);
+    }
     close_all(f);
     return 0;
 }

@@ -9,7 +9,11 @@
 
 #include "freezer/table_part.h"
 
-enum { VERSION = 4, IN_NO_LIST = UINT16_MAX };
+enum {
+    VERSION = 4,
+    IN_NO_LIST = UINT16_MAX,
+    LATEST_MS = 86400000, /* no hold is so long: a file that says so is damaged */
+};
 
 /* ---- lists of what is due ---- */
 
@@ -75,7 +79,8 @@ static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
         struct record *r = record_at(t, id);
         if (r->state != RECORD_HOLD)
             continue;
-        if (r->due_ms + keep_ms < now || !records_claim(t, id, wanted)) {
+        if (r->due_ms + keep_ms < now || r->due_ms > now + LATEST_MS ||
+            !records_claim(t, id, wanted)) {
             record_set_state(r, RECORD_FREE);
             continue;
         }
@@ -112,6 +117,7 @@ int table_open(struct frozen_table **out, const char *path, uint32_t records, ui
         free(t);
         return r;
     }
+    t->cut = t->file.cut ? *t->file.cut : 0;
     if ((r = index_open(&t->index, records)) < 0) {
         table_close(t);
         return r;
@@ -127,6 +133,11 @@ int table_open(struct frozen_table **out, const char *path, uint32_t records, ui
     }
     *out = t;
     return 0;
+}
+
+bool table_is_cut(const struct frozen_table *t)
+{
+    return t->damaged || (t->file.cut && *t->file.cut != t->cut);
 }
 
 void table_close(struct frozen_table *t)
@@ -194,14 +205,14 @@ static void put_further(struct frozen_table *t, uint32_t id)
 bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen_hold *h,
                char room[FROZEN_ROOM])
 {
-    while (t->tick <= now / TABLE_TICK_MS) {
+    while (t->tick <= now / TABLE_TICK_MS && !table_is_cut(t)) {
         uint32_t first = t->ring[t->tick % TABLE_RING];
         if (!first) {
             t->tick++;
         } else if (record_at(t, first)->due_ms > now + TABLE_TICK_MS) {
             put_further(t, first);
         } else if (!records_read(t, first, h, room)) {
-            table_drop(t, first);
+            t->damaged = true; /* its links are as little to be believed */
         } else {
             unlink_due(t, first);
             *id = first;

@@ -44,6 +44,11 @@ int table_open(struct frozen_table **t, const char *path, uint32_t records, uint
                uint64_t keep_ms);
 void table_close(struct frozen_table *t);
 
+/* Whether the file has been cut short since (mapfile.h), or a hold in it has turned out damaged:
+ * what stands in it may be anything or nothing. Nothing is due then; the table is to be opened
+ * anew, which looks at all of it. */
+bool table_is_cut(const struct frozen_table *t);
+
 /* Puts a hold in. One with the same four addresses and ports that is there already is forgotten:
  * the newcomer wins. 0, or -ENOSPC or -E2BIG (the session is too long). */
 int table_put(struct frozen_table *t, const struct frozen_hold *h);

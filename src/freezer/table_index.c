@@ -87,7 +87,8 @@ void index_remove(struct frozen_table *t, uint32_t id)
     struct table_index *x = &t->index;
     uint32_t *p = bucket_of(x, x->link[id].hash);
 
-    while (*p != id)
+    while (*p && *p != id)
         p = &x->link[*p].next;
-    *p = x->link[id].next;
+    if (*p) /* else it was dropped before: only of a damaged table */
+        *p = x->link[id].next;
 }

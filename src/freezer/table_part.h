@@ -71,6 +71,8 @@ struct frozen_table {
     uint32_t free;           /* list through .more */
     struct table_index index;
     uint32_t ring[TABLE_RING];
+    uint32_t cut;     /* file.cut when it was opened */
+    bool damaged;     /* a hold that is due cannot be read: somebody has written to the file */
     uint64_t tick;    /* the next list to be looked at */
     uint64_t nothing; /* no list before this tick has any */
 };

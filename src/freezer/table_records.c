@@ -103,9 +103,11 @@ static uint32_t take(struct frozen_table *t)
     return id;
 }
 
+/* A chain has been validated when the file was opened; but if it is cut short meanwhile, a link may
+ * be anything. */
 void records_give(struct frozen_table *t, uint32_t id)
 {
-    while (id) {
+    while (id && id < t->used_below) {
         struct record *r = record_at(t, id);
         uint32_t more = r->more;
         record_set_state(r, RECORD_FREE);
@@ -191,6 +193,7 @@ bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_ho
     return true;
 }
 
+/* The whole chain is looked at, its end too: it is followed to there when it is given back. */
 bool records_claim(const struct frozen_table *t, uint32_t first, uint8_t *wanted)
 {
     const struct record *r = record_at(t, first);
@@ -198,11 +201,19 @@ bool records_claim(const struct frozen_table *t, uint32_t first, uint8_t *wanted
     if (!is_sound(r))
         return false;
     uint32_t id = r->more;
-    for (size_t room = INLINE; room < r->len; room += MORE_ROOM) {
-        if (id == 0 || id >= t->used_below || record_at(t, id)->state != RECORD_MORE || wanted[id])
-            return false;
+    size_t room = INLINE;
+    for (; room < r->len && id != 0; room += MORE_ROOM) {
+        if (id >= t->used_below || record_at(t, id)->state != RECORD_MORE || wanted[id])
+            break;
         wanted[id] = 1;
         id = record_at(t, id)->more;
     }
-    return true;
+    if (id == 0 && room >= r->len)
+        return true;
+    uint32_t taken = r->more; /* as far as it was sound: another's, maybe */
+    for (size_t back = INLINE; back < room; back += MORE_ROOM) {
+        wanted[taken] = 0;
+        taken = record_at(t, taken)->more;
+    }
+    return false;
 }

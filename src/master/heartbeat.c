@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #include "base/log.h"
+#include "base/mapfile.h"
 #include "config/config.h"
 #include "master/master.h"
 #include "master/notify.h"
@@ -50,6 +51,7 @@ static void beat(struct loop *loop, struct alarm *a)
 {
     struct master *m = master_of(loop);
 
+    mapfile_tend(true);
     if (notify_watchdog_ms())
         notify_tell("WATCHDOG=1");
     for (struct child *c = m->children; c && !m->stopping; c = c->next)

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/mapfile.h"
 #include "clerk/clerk.h"
 #include "config/config.h"
 #include "directory/cache.h"
@@ -95,9 +96,16 @@ static void limit_precedence(const struct child *c)
 
 /* Gives up what is not this child's: descriptors, identity, capabilities but those of `needs`. 0 or
  * -errno. */
-static int settle_in(struct master *m, const struct child *c, int *keep, size_t n, uint64_t needs)
+static int settle_in(struct master *m, const struct child *c, const int *keep, size_t n,
+                     uint64_t needs)
 {
-    close_others(keep, n);
+    int *all = calloc(n + MAPFILE_GUARDED_MAX, sizeof *all);
+
+    if (!all)
+        return -ENOMEM;
+    memcpy(all, keep, n * sizeof *all);
+    close_others(all, n + mapfile_descriptors(all + n));
+    free(all);
     forget_keys(m, c);
     forget_answers(m, c);
     limit_precedence(c);

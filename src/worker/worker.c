@@ -17,6 +17,7 @@
 #include "base/channel.h"
 #include "base/haste.h"
 #include "base/log.h"
+#include "base/mapfile.h"
 #include "base/metrics.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
@@ -459,6 +460,7 @@ int worker_run(const struct worker_kit *kit)
         freeze_flush(w);
         guard_grow(w);
         tell_idle(w);
+        mapfile_tend(false);
     }
     close_all(w);
     return 0;

@@ -10,8 +10,11 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -211,6 +214,108 @@ static void test_without_a_path_it_is_memory_that_children_share(void **state)
     assert_null(m.body);
 }
 
+/* field notes 29: whatever is left of the file, whoever touches it next lives, and all share it. */
+static void test_a_file_that_is_cut_short_while_it_is_mapped_is_mended(void **state)
+{
+    static const off_t sizes[] = {0, 1, 100, 4095, 4096, 4097, 4096 + BODY / 2};
+
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct mapfile m = opened();
+        char *body = m.body;
+        int status;
+
+        memset(body, 'x', BODY);
+        assert_false(mapfile_tend(true));
+        assert_int_equal(truncate(path, sizes[i]), 0);
+        pid_t child = fork();
+        if (child == 0) {
+            body[BODY - 1] = 'c'; /* the last page is gone in every case */
+            body[BODY - 2] = body[BODY - 3];
+            _exit(0);
+        }
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_int_equal(status, 0);
+        assert_int_equal(body[BODY - 1], 'c');
+        off_t left = sizes[i] > 4096 ? sizes[i] - 4096 : 0;
+        for (off_t at = 0; at < BODY - 2; at++)
+            if (body[at] != (at < left ? 'x' : 0))
+                fail_msg("cut to %ld: octet %ld is %d", (long)sizes[i], (long)at, body[at]);
+        assert_true(mapfile_tend(true)); /* told of once */
+        assert_false(mapfile_tend(true));
+        assert_int_equal(*m.cut, 1);
+        mapfile_close(&m);
+        m = opened();
+        assert_false(m.fresh); /* its head is good again */
+        assert_int_equal(((char *)m.body)[BODY - 1], 'c');
+        mapfile_close(&m);
+        assert_false(exists(aside));
+        unlink(path);
+    }
+}
+
+static void test_a_cut_that_nobody_has_touched_is_found_by_looking(void **state)
+{
+    struct mapfile m = opened();
+    struct stat st;
+
+    strcpy(m.body, "kept");
+    assert_int_equal(truncate(path, 4096 + 100), 0);
+    assert_false(mapfile_tend(false));
+    assert_true(mapfile_tend(true));
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_size, 4096 + BODY);
+    assert_string_equal(m.body, "kept");
+    mapfile_close(&m);
+}
+
+/* It is not there, and cannot be made so: memory of the process's own does. */
+static void test_without_its_file_a_process_goes_on_by_itself(void **state)
+{
+    struct mapfile m = opened();
+    char *body = m.body;
+    int status;
+
+    assert_int_equal(truncate(path, 0), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        signal(SIGXFSZ, SIG_IGN);
+        setrlimit(RLIMIT_FSIZE, &none); /* stretching fails, as on a full disk */
+        strcpy(body, "alone");
+        _exit(strcmp(body, "alone") != 0 || *m.cut != 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    assert_true(mapfile_tend(true));
+    assert_int_equal(body[0], 0);
+    mapfile_close(&m);
+}
+
+static void test_a_bus_error_elsewhere_still_kills(void **state)
+{
+    struct mapfile m = opened();
+    char other[160];
+    int status;
+
+    snprintf(other, sizeof other, "%s.other", path);
+    int fd = open(other, O_RDWR | O_CREAT, 0600);
+    unlink(other);
+    char *at = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    assert_true(at != MAP_FAILED);
+    pid_t child = fork();
+    if (child == 0) {
+        struct rlimit none = {0, 0};
+        setrlimit(RLIMIT_CORE, &none);
+        *(volatile char *)at = 1;
+        _exit(0);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGBUS);
+    munmap(at, 4096);
+    close(fd);
+    mapfile_close(&m);
+}
+
 #define IN_A_FOLDER(test) cmocka_unit_test_setup_teardown(test, make_folder, remove_folder)
 
 int main(void)
@@ -224,6 +329,10 @@ int main(void)
         IN_A_FOLDER(test_any_damaged_octet_of_the_header_is_noticed),
         IN_A_FOLDER(test_a_truncated_an_empty_and_a_grown_file_are_set_aside),
         IN_A_FOLDER(test_what_is_not_a_plain_file_is_set_aside),
+        IN_A_FOLDER(test_a_file_that_is_cut_short_while_it_is_mapped_is_mended),
+        IN_A_FOLDER(test_a_cut_that_nobody_has_touched_is_found_by_looking),
+        IN_A_FOLDER(test_without_its_file_a_process_goes_on_by_itself),
+        IN_A_FOLDER(test_a_bus_error_elsewhere_still_kills),
         cmocka_unit_test(test_a_folder_that_is_missing_is_an_error),
         cmocka_unit_test(test_without_a_path_it_is_memory_that_children_share),
     };

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
+#include "base/mapfile.h"
 #include "freezer/table.h"
 
 enum { NOW = 1000000, KEEP = 60000 };
@@ -502,6 +505,145 @@ static void test_who_is_behind_a_balancer_is_known_by_his_own_address(void **sta
     table_close(t);
 }
 
+/* Where in the file a field of a record stands. */
+static off_t place(uint32_t id, size_t field)
+{
+    return 4096 + (off_t)id * FROZEN_RECORD + (off_t)field;
+}
+
+static void damage(off_t at, const void *with, size_t len)
+{
+    int fd = open(path, O_RDWR);
+    assert_int_equal(pwrite(fd, with, len, at), len);
+    close(fd);
+}
+
+enum { AT_STATE = 0, AT_FLAGS = 1, AT_LEN = 2, AT_MORE = 4, AT_DUE = 16, LONG = 900 };
+
+/* field notes 29: three holds of several records each, and one link, length or state that is wrong.
+ * The others come back, and nothing is followed to where it must not go. */
+static void test_a_damaged_chain_costs_its_own_hold_only(void **state)
+{
+    static const struct {
+        size_t field;
+        uint32_t id, with;
+        unsigned left; /* of three */
+    } cases[] = {
+        {AT_MORE, 1, 0, 2},          /* too short */
+        {AT_MORE, 1, 0x7fffffff, 2}, /* far outside */
+        {AT_MORE, 1, 1000, 2},       /* just outside */
+        {AT_MORE, 1, 1, 2},          /* itself */
+        {AT_MORE, 4, 0xffffffff, 2}, /* a link beyond the last octet, followed when it is given back
+                                      */
+        {AT_MORE, 4, 2, 2},          /* and round in a circle */
+        {AT_MORE, 5, 6, 2},          /* into another hold's chain */
+        {AT_MORE, 4, 5, 2},          /* on to what is no further record */
+        {AT_STATE, 2, 0, 2},
+        {AT_STATE, 3, 'H', 2},
+        {AT_LEN, 1, 0, 2},
+        {AT_LEN, 1, 0xffff, 2},
+        {AT_LEN, 1, 40, 2},
+        {AT_FLAGS, 5, 0xff, 3}, /* what is unknown is passed over, what is claimed is read */
+        {AT_DUE, 9, 0xffffffff, 3},
+    };
+    static char session[LONG];
+
+    memset(session, 's', sizeof session);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct frozen_table *t = open_at(NOW);
+        unsigned left = 0;
+        size_t width = cases[i].field == AT_MORE  ? 4
+                       : cases[i].field == AT_DUE ? 4
+                       : cases[i].field == AT_LEN ? 2
+                                                  : 1;
+        for (uint16_t port = 1; port <= 3; port++) /* records 1-4 (or 5), and so on */
+            put(t, port, NOW + 1000, (struct span){session, sizeof session});
+        table_close(t);
+        damage(place(cases[i].id, cases[i].field), &cases[i].with, width);
+        t = open_at(NOW);
+        assert_in_range(table_count(t), 0, 3);
+        while (take(t, NOW + 2000))
+            left++;
+        if (left < cases[i].left)
+            fail_msg("case %zu: %u holds are left", i, left);
+        assert_int_equal(table_count(t), 0);
+        for (uint16_t port = 1; port <= 100; port++) /* and it is of use still */
+            put(t, port, NOW + 3000, (struct span){session, sizeof session});
+        for (left = 0; take(t, NOW + 4000); left++)
+            ;
+        if (left != 100)
+            fail_msg("case %zu: %u of 100 new holds come out", i, left);
+        table_close(t);
+        unlink(path);
+    }
+}
+
+/* Any octet of a used file may be anything. */
+static void test_no_damage_is_followed_out_of_the_file(void **state)
+{
+    static char session[LONG];
+
+    srand(29);
+    for (int i = 0; i < 3000; i++) {
+        struct frozen_table *t = open_at_with(NOW, 40);
+        for (uint16_t port = 1; port <= 6; port++)
+            put(t, port, NOW + 1000, (struct span){session, (size_t)(rand() % LONG)});
+        table_close(t);
+        for (int k = rand() % 6; k >= 0; k--) {
+            uint32_t with = rand() & 1 ? (uint32_t)rand() : (uint32_t)(rand() % 45);
+            damage(place((uint32_t)(rand() % 30), (size_t)(rand() % (k & 1 ? 24 : 228))), &with, 4);
+        }
+        t = open_at_with(NOW, 40);
+        char room[FROZEN_ROOM];
+        struct frozen_hold h;
+        struct network n;
+        uint32_t id;
+        assert_true(network_parse(SPAN("192.0.2.0/24"), &n));
+        (void)table_count_of(t, &n);
+        (void)table_release(t, &n, NOW + 500);
+        while (table_due(t, NOW + 2000, &id, &h, room))
+            table_drop(t, id);
+        put(t, 9, NOW + 1000, SPAN("x"));
+        table_close(t);
+        unlink(path);
+    }
+}
+
+/* field notes 29 */
+static void test_a_table_whose_file_is_cut_short_is_opened_anew(void **state)
+{
+    static const off_t sizes[] = {0, 4096, 4096 + 2 * FROZEN_RECORD, 4096 + 4096, 4096 + 5000};
+    static char session[LONG];
+    char room[FROZEN_ROOM];
+    struct frozen_hold h;
+    uint32_t id;
+
+    log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        struct frozen_table *t = open_at(NOW), *whole;
+        for (uint16_t port = 1; port <= 50; port++)
+            put(t, port, NOW + 1000 + port, (struct span){session, sizeof session});
+        assert_false(table_is_cut(t));
+        assert_int_equal(truncate(path, sizes[i]), 0);
+        while (table_due(t, NOW + 5000, &id, &h, room))
+            table_drop(t, id);
+        assert_true(table_is_cut(t));
+        table_forget(t, &(struct frozen_hold){.tcp = {.family = 4}});
+        assert_true(mapfile_tend(true));
+        assert_int_equal(table_open(&whole, path, 1000, NOW, KEEP), 0);
+        table_close(t);
+        assert_false(table_is_cut(whole));
+        put(whole, 99, NOW + 1000, SPAN("x"));
+        bool found = false;
+        for (uint16_t port; (port = take(whole, NOW + 5000)) != 0;)
+            found |= port == 99;
+        assert_true(found);
+        table_close(whole);
+        unlink(path);
+    }
+    log_to(2);
+}
+
 /* Random puts, takes, releases and reopenings against a plain array. */
 static void test_it_agrees_with_a_plain_array(void **state)
 {
@@ -566,6 +708,9 @@ int main(void)
         cmocka_unit_test_teardown(test_a_release_makes_a_networks_holds_due, remove_file),
         cmocka_unit_test_teardown(test_who_is_behind_a_balancer_is_known_by_his_own_address,
                                   remove_file),
+        cmocka_unit_test_teardown(test_a_damaged_chain_costs_its_own_hold_only, remove_file),
+        cmocka_unit_test_teardown(test_no_damage_is_followed_out_of_the_file, remove_file),
+        cmocka_unit_test_teardown(test_a_table_whose_file_is_cut_short_is_opened_anew, remove_file),
         cmocka_unit_test_teardown(test_it_agrees_with_a_plain_array, remove_file),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
