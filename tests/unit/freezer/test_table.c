@@ -584,7 +584,7 @@ static void test_no_damage_is_followed_out_of_the_file(void **state)
     static char session[LONG];
 
     srand(29);
-    for (int i = 0; i < 3000; i++) {
+    for (int i = 0; i < 800; i++) {
         struct frozen_table *t = open_at_with(NOW, 40);
         for (uint16_t port = 1; port <= 6; port++)
             put(t, port, NOW + 1000, (struct span){session, (size_t)(rand() % LONG)});
