@@ -348,18 +348,15 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
 
 static int set_rule(const struct config *config)
 {
-    uint16_t ports[256];
-    size_t n = 0;
+    struct addr *listen = calloc(config->listen_count + 1, sizeof *listen);
     char why[256] = "";
 
-    for (size_t i = 0; i < config->listen_count && n < 256; i++) {
-        bool there = false;
-        for (size_t k = 0; k < n; k++)
-            there = there || ports[k] == config->listen[i].addr.port;
-        if (!there)
-            ports[n++] = config->listen[i].addr.port;
-    }
-    int r = rule_set(ports, n, why);
+    if (!listen)
+        return -ENOMEM;
+    for (size_t i = 0; i < config->listen_count; i++)
+        listen[i] = config->listen[i].addr;
+    int r = rule_set(listen, config->listen_count, why);
+    free(listen);
     if (r < 0)
         log_warn("connections are not frozen, holds stay ordinary ones: nftables: %s", why);
     return r;

@@ -58,6 +58,35 @@ static bool ttl_is_ip4(const struct tcp_frozen *f)
     return f->family == 4 || is_mapped(f);
 }
 
+enum { SCOPE_AT = 4 };
+
+static bool is_link_local(const uint8_t octets[16])
+{
+    return octets[0] == 0xfe && (octets[1] & 0xc0) == 0x80;
+}
+
+static void note_ip6(const struct sockaddr_in6 *from, uint8_t to[16])
+{
+    uint32_t scope = from->sin6_scope_id;
+
+    memcpy(to, &from->sin6_addr, 16);
+    if (is_link_local(to))
+        memcpy(to + SCOPE_AT, &scope, sizeof scope);
+}
+
+/* Returns the scope, or 0. */
+static uint32_t take_ip6(const uint8_t from[16], uint8_t to[16])
+{
+    uint32_t scope = 0;
+
+    memcpy(to, from, 16);
+    if (is_link_local(to)) {
+        memcpy(&scope, from + SCOPE_AT, sizeof scope);
+        memset(to + SCOPE_AT, 0, sizeof scope);
+    }
+    return scope;
+}
+
 static int endpoints(int fd, struct tcp_frozen *f)
 {
     union {
@@ -77,8 +106,8 @@ static int endpoints(int fd, struct tcp_frozen *f)
         memcpy(f->remote, &remote.in.sin_addr, 4);
     } else {
         f->family = 6;
-        memcpy(f->local, &local.in6.sin6_addr, 16);
-        memcpy(f->remote, &remote.in6.sin6_addr, 16);
+        note_ip6(&local.in6, f->local);
+        note_ip6(&remote.in6, f->remote);
     }
     return 0;
 }
@@ -210,8 +239,8 @@ static void fill_ends(const struct tcp_frozen *f, struct thaw *t)
     } else {
         t->local.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = local};
         t->remote.in6 = (struct sockaddr_in6){.sin6_family = AF_INET6, .sin6_port = remote};
-        memcpy(&t->local.in6.sin6_addr, f->local, 16);
-        memcpy(&t->remote.in6.sin6_addr, f->remote, 16);
+        t->local.in6.sin6_scope_id = take_ip6(f->local, t->local.in6.sin6_addr.s6_addr);
+        t->remote.in6.sin6_scope_id = take_ip6(f->remote, t->remote.in6.sin6_addr.s6_addr);
         t->len = sizeof t->local.in6;
     }
 }
@@ -314,8 +343,13 @@ void tcp_ends(const struct tcp_frozen *f, struct addr *local, struct addr *remot
 
     *local = (struct addr){.port = f->local_port, .family = is_ip4 ? ADDR_IP4 : ADDR_IP6};
     *remote = (struct addr){.port = f->remote_port, .family = local->family};
-    memcpy(local->octets, f->local + from, n);
-    memcpy(remote->octets, f->remote + from, n);
+    if (n == 16) {
+        (void)take_ip6(f->local, local->octets);
+        (void)take_ip6(f->remote, remote->octets);
+    } else {
+        memcpy(local->octets, f->local + from, n);
+        memcpy(remote->octets, f->remote + from, n);
+    }
 }
 
 int tcp_repair_works(void)

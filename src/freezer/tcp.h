@@ -25,7 +25,9 @@ struct tcp_frozen {
     /* From here on: which connection it is. */
     uint8_t family; /* 4 or 6; IPv4 on an IPv6 socket is kept as it was: 6, mapped */
     uint16_t local_port, remote_port; /* host order */
-    uint8_t local[16], remote[16];    /* network order; IPv4 uses the first four octets */
+    /* Network order; IPv4 uses the first four octets. A link-local IPv6 address is of one link
+     * only: that link's index stands in its octets 4 to 7, which are 0 on the wire. */
+    uint8_t local[16], remote[16];
 };
 
 enum tcp_option { TCP_HAS_SACK = 1, TCP_HAS_TIMESTAMPS = 2, TCP_HAS_SCALE = 4 };

@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import struct
+import subprocess
 import time
 
 import pytest
@@ -309,6 +310,99 @@ def test_resets_of_others_and_of_live_sockets_pass(frozen, cable):
         while time.monotonic() < until:
             live.socket.sendall(b"NOOP\r\n" * 1000)
     told(client)
+
+
+def test_resets_of_others_at_other_addresses_pass(frozen, cable):
+    """field notes 30: the same port, another address, another server or none."""
+    m = frozen(host=netns.SERVER)
+    client = ask(m.port)
+    wait_frozen(cable, 4)
+    rules = cable.ruleset()
+    assert f"{netns.SERVER} . {m.port}" in rules and rules.count("drop") == 1
+    cable.at_server(lambda: subprocess.run(["ip", "address", "add", "10.77.0.9/24", "dev", "server"], check=True))
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("10.77.0.9", m.port), timeout=5)
+    other = cable.at_server(lambda: socket.create_server(("10.77.0.9", m.port)))
+    to_other = socket.create_connection(("10.77.0.9", m.port), timeout=5)
+    taken, _ = other.accept()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    taken.close()
+    with pytest.raises(ConnectionResetError):
+        to_other.recv(1)
+    told(client)
+
+
+@pytest.mark.parametrize("listen", ["", 'listen "[::]:@PORT@" { }', f'listen "[{netns.SERVER6}]:@PORT@" {{ }}'])
+def test_the_rule_names_what_is_listened_at(frozen, cable, listen):
+    """field notes 30"""
+    port = ports.free()
+    m = frozen(config=listen.replace("@PORT@", str(port)))
+    wait_until(lambda: "table inet mired" in cable.ruleset())
+    rules = cable.ruleset()
+    assert re.search(rf"set any4 {{\s+type inet_service\s+elements = {{[^}}]*\b{m.port}\b", rules), rules
+    assert ("set any6" in rules) == ("[::]" in listen)
+    assert ("set own6" in rules) == (netns.SERVER6 in listen) and "set own4" not in rules
+    if "[::]" in listen:
+        assert re.search(rf"set any6 {{\s+type inet_service\s+elements = {{ {port} }}", rules), rules
+    if netns.SERVER6 in listen:
+        assert f"{netns.SERVER6} . {port}" in rules
+
+
+def test_a_link_local_client_is_answered(frozen, cable):
+    """field notes 30: its address is of one link, which the kernel wants to know again."""
+    m = frozen(host="::")
+    show = ["ip", "-6", "-o", "address", "show", "dev", "server", "scope", "link"]
+    wait_until(lambda: "tentative" not in cable.at_server(lambda: subprocess.check_output(show, text=True)))
+    address = cable.at_server(lambda: subprocess.check_output(show, text=True)).split()[3].split("/")[0]
+    wait_until(lambda: "tentative" not in subprocess.check_output([*show[:6], "clients", *show[7:]], text=True))
+    client = ask(m.port, host=f"{address}%clients")
+    wait_until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
+    own = client.socket.getsockname()[0].split("%")[0]
+    assert json.loads(m.control("--json", "show", own).stdout)["frozen"] == 1
+    assert told(client).seconds > 2.9
+    client.must("RCPT TO:<alice@example.test>", 250)
+    assert client.data(b"Subject: x\r\n\r\nx\r\n").code == 250
+    assert f"[IPv6:{own}]".encode() in m.delivered("alice@example.test")[0]
+
+
+@pytest.mark.parametrize("address", ["64:ff9b::198.51.100.7", "64:ff9b::198.51.100.8"])
+def test_a_client_behind_nat64_is_its_ipv4_address_frozen_too(frozen, cable, address):
+    """field notes 30"""
+    inner = address.rsplit(":", 1)[1]
+    subprocess.run(["ip", "address", "add", f"{address}/128", "dev", "clients", "nodad"], check=True)
+    cable.at_server(lambda: subprocess.run(["ip", "route", "add", "64:ff9b::/96", "dev", "server"], check=True))
+    m = frozen(host="::")
+    client = ask(m.port, host=netns.SERVER6, origin=address)
+    wait_until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
+    for spelling in (inner, address):
+        shown = json.loads(m.control("--json", "show", spelling).stdout)
+        assert shown["client"]["address"] == inner and shown["frozen"] == 1
+    assert m.control("release", inner).returncode == 0
+    told(client)
+    client.must("RCPT TO:<alice@example.test>", 250)
+    assert client.data(b"Subject: x\r\n\r\nx\r\n").code == 250
+    assert f"[{inner}]".encode() in m.delivered("alice@example.test")[0]
+    client.close()
+    m.log.wait(rf"event=session client={re.escape(inner)} ")
+
+
+@pytest.mark.parametrize(
+    "tunnel", ["2001:0:4136:e378:8000:63bf:39cc:9bf8", "2002:c633:6407::1", "2002:c633:6407:9::77"]
+)
+def test_who_comes_through_a_tunnel_is_one_client_with_its_ipv4_address(frozen, cable, tunnel):
+    """field notes 30: 198.51.100.7 by Teredo and 6to4; its own address stays what is logged."""
+    subprocess.run(["ip", "address", "add", f"{tunnel}/128", "dev", "clients", "nodad"], check=True)
+    cable.at_server(lambda: subprocess.run(["ip", "route", "add", "2001::/16", "dev", "server"], check=True))
+    cable.at_server(lambda: subprocess.run(["ip", "route", "add", "2002::/16", "dev", "server"], check=True))
+    m = frozen(host="::")
+    client = ask(m.port, host=netns.SERVER6, origin=tunnel)
+    wait_until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
+    shown = json.loads(m.control("--json", "show", "198.51.100.7").stdout)
+    assert shown["client"]["offences"] > 0.5 and shown["frozen"] == 1
+    assert m.control("release", "198.51.100.7").returncode == 0
+    told(client)
+    client.close()
+    m.log.wait(rf"event=session client={re.escape(tunnel)} ")
 
 
 def segments(pcap):
