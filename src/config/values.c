@@ -85,7 +85,7 @@ static const char *unit_text(double v, const struct unit *units, const char *bar
     const struct unit *best = NULL;
 
     for (; units->name; units++)
-        if (v >= units->factor && fmod(v, units->factor) == 0)
+        if (v >= units->factor && fmod(v, units->factor) == 0 && units->name[0] != 'w') /* 7d */
             best = units;
     if (best && v > 0)
         snprintf(out, 32, "%.0f%s", v / best->factor, best->name);

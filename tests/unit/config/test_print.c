@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "config/print.h"
+#include "config/reader.h"
 
 static char path[] = "/tmp/test-print-XXXXXX";
 
@@ -97,11 +98,94 @@ static void test_what_is_as_by_default_says_so(void **state)
     buf_free(&text);
 }
 
+/* ---- the documents ---- */
+
+static char *read_document(void)
+{
+    FILE *f = fopen(SOURCE_ROOT "/docs/configuration.md", "r");
+    char *text = calloc(1, 1 << 20);
+
+    assert_non_null(f);
+    assert_non_null(text);
+    assert_true(fread(text, 1, (1 << 20) - 1, f) > 0);
+    fclose(f);
+    return text;
+}
+
+/* The value of `key = value` in what is printed, without what stands behind it. */
+static struct span value_of(const struct buf *printed, const char *key)
+{
+    char line[128];
+
+    snprintf(line, sizeof line, "%s = ", key);
+    for (struct span rest = buf_span(printed); rest.len;) {
+        struct span one = span_trim(span_first(rest, span_find(rest, '\n')));
+        rest = span_after(rest, span_find(rest, '\n') + 1);
+        if (span_starts_fold(one, span_of(line))) {
+            struct span value = span_after(one, strlen(line));
+            const char *mark = memmem(value.at, value.len, "  #", 3);
+            return span_first(value, mark ? (size_t)(mark - value.at) : value.len);
+        }
+    }
+    return (struct span){0};
+}
+
+/* Words may stand in quotes or not. */
+static struct span unquoted(struct span text)
+{
+    bool quoted = text.len >= 2 && text.at[0] == '"' && text.at[text.len - 1] == '"';
+
+    return quoted ? span_first(span_after(text, 1), text.len - 2) : text;
+}
+
+/* Of defaults that are a value (and not "none" or "the machine's") the document has the very one.
+ */
+static unsigned compare(const char *part, const char *end, const struct key *keys,
+                        const struct buf *printed)
+{
+    unsigned compared = 0;
+
+    for (; keys->name; keys++) {
+        char row[128];
+        snprintf(row, sizeof row, "\n| `%s` | `", keys->name);
+        const char *at = strstr(part, row);
+        if (!at || at > end)
+            continue;
+        at += strlen(row);
+        struct span told = {at, strcspn(at, "`")}, is = value_of(printed, keys->name);
+        if (strncmp(at + told.len, "` |", 3) != 0)
+            continue;
+        if (!span_equal(unquoted(told), unquoted(is)))
+            fail_msg("%s: the document says %.*s, the default is %.*s", keys->name, (int)told.len,
+                     told.at, (int)is.len, is.at);
+        compared++;
+    }
+    return compared;
+}
+
+static void test_the_document_has_the_defaults(void **state)
+{
+    struct config *usual = config_defaults("mired.conf");
+    struct buf text = {0};
+    char *document = read_document();
+    const char *tarpit = strstr(document, "\n## `tarpit`");
+
+    assert_non_null(usual);
+    assert_non_null(tarpit);
+    assert_int_equal(config_print(usual, &text), 0);
+    assert_true(compare(document, strstr(document, "\n## `listen`"), keys_main, &text) > 12);
+    assert_true(compare(tarpit, strstr(tarpit + 4, "\n## "), keys_tarpit, &text) > 15);
+    free(document);
+    buf_free(&text);
+    config_free(usual);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_printed_means_the_same),
         cmocka_unit_test(test_what_is_as_by_default_says_so),
+        cmocka_unit_test(test_the_document_has_the_defaults),
     };
 
     return cmocka_run_group_tests(tests, make_file, remove_file);
