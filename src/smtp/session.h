@@ -25,7 +25,8 @@ enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
  * `size_max`, `offer` and `able`, which follow what the backends have. */
 struct smtp_service {
     const char *hostname;
-    uint64_t size_max;       /* octets; 0: no limit */
+    uint64_t size_max;  /* octets; 0: no limit */
+    uint64_t size_free; /* up to here it is a backend's limit, and beyond it no offence (R24) */
     uint32_t recipients_max; /* 1,000 */
     bool lmtp;               /* LHLO, and the reply after the data once for each recipient */
     bool submission;         /* no MAIL without AUTH */

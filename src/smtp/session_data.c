@@ -33,11 +33,27 @@ void session_message_begun(struct turn *t)
     session_say(s, REPLY_START_INPUT);
 }
 
+struct reply session_too_large(const struct smtp_session *s, const struct smtp_service *service)
+{
+    struct reply r = reply_make(REPLY_TOO_LARGE, (struct span){0});
+    if (s->size <= service->size_free)
+        r.offence = OFFENCE_NONE;
+    return r;
+}
+
+/* Why the message in hand is refused. */
+static struct reply refusal(const struct turn *t)
+{
+    return t->s->refusal == REPLY_TOO_LARGE
+               ? session_too_large(t->s, t->service)
+               : reply_make((enum reply_id)t->s->refusal, (struct span){0});
+}
+
 void session_message_whole(struct turn *t)
 {
     struct smtp_session *s = t->s;
     if (s->flags & SMTP_DATA_VOID) {
-        struct reply r = reply_make((enum reply_id)s->refusal, (struct span){0});
+        struct reply r = refusal(t);
         session_message_over(s, &r);
         return;
     }
@@ -154,7 +170,8 @@ static void chunk_refused(struct turn *t)
     } else {
         s->flags &= ~SMTP_DATA_VOID;
         s->state = STATE_BROKEN;
-        session_say(s, (enum reply_id)s->refusal);
+        struct reply r = refusal(t);
+        session_tell(s, &r);
     }
 }
 

@@ -136,6 +136,12 @@ static void keep(struct kept *k, struct span word)
     k->len += word.len;
 }
 
+static void say_too_large(struct turn *t)
+{
+    struct reply r = session_too_large(t->s, t->service);
+    session_tell(t->s, &r);
+}
+
 /* Checks one parameter; replies if it is not fine. `seen` is a set of rows: none comes twice. */
 static bool take_parameter(struct turn *t, struct span word, unsigned of, unsigned *seen,
                            struct kept *kept)
@@ -158,7 +164,7 @@ static bool take_parameter(struct turn *t, struct span word, unsigned of, unsign
     if (outcome == PARAM_WRONG)
         session_say_with(t->s, REPLY_BAD_ARGUMENT, span_of(p->keyword));
     else if (outcome == PARAM_TOO_LARGE)
-        session_say(t->s, REPLY_TOO_LARGE);
+        say_too_large(t);
     else if (outcome == PARAM_LACKING)
         session_say(t->s, REPLY_LACKING);
     else if (p->flags & KEPT)

@@ -69,6 +69,9 @@ void session_message_over(struct smtp_session *s, const struct reply *r);
 /* From now on the octets of the message that is being read are dropped; `id` is its reply. */
 void session_void(struct smtp_session *s, enum reply_id id);
 
+/* The reply to a message of s->size octets, or so many declared, that is too large. */
+struct reply session_too_large(const struct smtp_session *s, const struct smtp_service *service);
+
 /* Lines of the command in hand; `max` as for smtp_command_line(), `too_long` what is said beyond.
  */
 enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long,

@@ -273,6 +273,7 @@ static void backend_changed(void *arg, const struct relay_offer *offer)
         w->service[i].offer = offer->all;
         w->service[i].able = offer->any;
         w->service[i].size_max = size;
+        w->service[i].size_free = offer->size_max ? w->config->size_max : 0;
     }
     w->offers = w->offers || offer->settled;
     if (w->offers && w->called)

@@ -101,7 +101,7 @@ def test_the_size_is_the_backends_where_that_is_smaller(mired, sizes, told):
             backend.__exit__()
 
 
-def test_a_message_beyond_the_backends_size_is_refused_before_its_data(mired, postfix):
+def test_a_message_beyond_the_backends_size_is_refused_before_its_data_and_is_no_offence(mired, postfix):
     """field notes 7: size_max 50M before a Postfix with 20 MB."""
     backend = postfix()
     m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ }}', workers=1, tarpit="time = 0")
@@ -110,6 +110,7 @@ def test_a_message_beyond_the_backends_size_is_refused_before_its_data(mired, po
         client.ehlo()
         assert client.say("MAIL FROM:<a@b.test> SIZE=20000001").code == 552
         client.must("MAIL FROM:<a@b.test> SIZE=20000000", 250)
+    m.log.wait(r"event=session .*offences=0")
 
 
 def test_a_message_that_is_too_large_for_one_goes_to_the_other(mired):

@@ -246,6 +246,38 @@ static void test_a_message_over_the_limit_is_dropped_and_refused_at_its_end(void
     codes(t, "MAIL FROM:<>\r\n", "250");
 }
 
+/* field notes 7: SIZE is a backend's, and the client need not know that it is smaller than ours. */
+static void test_a_message_beyond_a_backends_size_alone_is_no_offence(void **state)
+{
+    static const struct {
+        uint64_t size_free;
+        size_t offences;
+    } table[] = {{0, 1}, {99, 1}, {150, 0}, {1000, 0}};
+    static const char *const ways[][2] = {
+        {"MAIL FROM:<a@example.net> SIZE=150\r\n", NULL},
+        {"MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n", ".\r\n"},
+        {"MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nBDAT 150 LAST\r\n", ""},
+        {"MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nBDAT 150\r\n", ""},
+    };
+    struct talk *t = *state;
+    greet(t);
+    t->service.size_max = 100;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
+            struct buf all = {0};
+            talk_send(t, SPAN("RSET\r\n"), 0);
+            t->service.size_free = table[i].size_free;
+            t->offences = 0;
+            buf_addf(&all, "%s", ways[k][0]);
+            if (ways[k][1])
+                buf_addf(&all, "%0148d\r\n%s", 0, ways[k][1]);
+            talk_send(t, buf_span(&all), 0);
+            buf_free(&all);
+            if (t->offences != table[i].offences)
+                fail_msg("row %zu, way %zu", i, k);
+        }
+}
+
 static void test_stuffing_dots_do_not_count_for_the_size(void **state)
 {
     struct talk *t = *state;
@@ -441,6 +473,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TALK_TEST(test_data_passes_octets_as_they_come),
+        TALK_TEST(test_a_message_beyond_a_backends_size_alone_is_no_offence),
         TALK_TEST(test_a_bare_lf_never_ends_the_data),
         TALK_TEST(test_nul_makes_a_message_bad),
         TALK_TEST(test_nul_passes_where_it_is_allowed),
