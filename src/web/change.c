@@ -4,15 +4,12 @@
  * The token comes in the X-Mired-Token header: a header, so that no other site's form can send it.
  * Every change is logged with where it came from; its answer is a sentence for the page to show. */
 #include <errno.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/sockaddr.h"
 #include "config/config.h"
 #include "web/http_part.h"
 #include "web/web_part.h"
@@ -167,15 +164,10 @@ static const struct {
 
 static void put_page(struct log_line *l, struct MHD_Connection *c)
 {
-    const union MHD_ConnectionInfo *info =
-        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+    struct addr from = http_client(c);
 
-    if (!info || !info->client_addr)
-        return;
-    bool six = info->client_addr->sa_family == AF_INET6;
-    struct addr from = addr_from_sockaddr(info->client_addr, six ? sizeof(struct sockaddr_in6)
-                                                                 : sizeof(struct sockaddr_in));
-    log_addr(l, "by_page", &from);
+    if (from.family != ADDR_NONE)
+        log_addr(l, "by_page", &from);
 }
 
 static void log_change(struct MHD_Connection *c, const char *what, const char *name)

@@ -4,6 +4,7 @@
  *
  * No file is read while serving: the page is built in, Debian's Chart.js with it. */
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sockaddr.h"
 #include "config/config.h"
 #include "web/http_part.h"
 #include "web/page.h"
@@ -142,6 +144,18 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
     if (strcmp(path, "/client") == 0)
         return find_begin(h, c, state);
     return get(h, c, path);
+}
+
+struct addr http_client(struct MHD_Connection *c)
+{
+    const union MHD_ConnectionInfo *info =
+        MHD_get_connection_info(c, MHD_CONNECTION_INFO_CLIENT_ADDRESS);
+
+    if (!info || !info->client_addr)
+        return (struct addr){0};
+    bool six = info->client_addr->sa_family == AF_INET6;
+    return addr_from_sockaddr(info->client_addr,
+                              six ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in));
 }
 
 /* ---- exchanges ---- */

@@ -82,6 +82,9 @@ enum MHD_Result http_json(struct MHD_Connection *c, json_t *body);
 /* Tells all open pages at once how things stand now. */
 void http_tell_now(struct http *h);
 
+/* Whose connection it is; ADDR_NONE: that cannot be told. */
+struct addr http_client(struct MHD_Connection *c);
+
 /* Lets the library do all that it can do now. */
 void http_run(struct door *d);
 void http_run_all(struct http *h);

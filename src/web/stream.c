@@ -7,12 +7,13 @@
 
 #include "web/http_part.h"
 
-enum { STREAMS_MAX = 32, BLOCK = 16384 };
+enum { STREAMS_MAX = 32, STREAMS_OF_ONE = 16, BLOCK = 16384 };
 
 struct stream {
     struct stream *next;
     struct http *http;
     struct MHD_Connection *connection;
+    struct addr from;
     struct event *event; /* being sent; NULL: waits */
     size_t sent;         /* of it */
     uint64_t tick;       /* of the last event */
@@ -61,13 +62,25 @@ static void end_stream(void *arg)
     free(s);
 }
 
+static unsigned count_of(const struct http *h, const struct addr *from)
+{
+    unsigned n = 0;
+
+    for (const struct stream *s = h->stream; s; s = s->next)
+        n += addr_equal(&s->from, from);
+    return n;
+}
+
 enum MHD_Result stream_open(struct http *h, struct MHD_Connection *c)
 {
-    struct stream *s = h->streams < STREAMS_MAX ? calloc(1, sizeof *s) : NULL;
+    struct addr from = http_client(c);
+    bool room = h->streams < STREAMS_MAX && count_of(h, &from) < STREAMS_OF_ONE;
+    struct stream *s = room ? calloc(1, sizeof *s) : NULL;
 
     if (!s)
         return http_say(c, MHD_HTTP_SERVICE_UNAVAILABLE, "too many pages are open\n");
-    *s = (struct stream){.next = h->stream, .http = h, .connection = c, .tick = UINT64_MAX};
+    *s = (struct stream){
+        .next = h->stream, .http = h, .connection = c, .from = from, .tick = UINT64_MAX};
     h->stream = s;
     h->streams++;
     http_is_endless(c);

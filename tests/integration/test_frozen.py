@@ -58,6 +58,8 @@ def test_the_conversation_goes_on_after_the_thaw(frozen, cable, host):
     assert client.data(b"Subject: x\r\n\r\n" + b"still here\r\n" * 20000).code == 250
     assert client.quit().code == 221
     line = m.log.wait("event=session")
+    session = re.search(r" id=(\w+) ", line).group(1)  # field notes 15: the same before, during and after
+    assert f" id={session} " in m.log.wait("event=refused") and f" id={session}-" in m.log.wait("event=message")
     assert "messages=1" in line and float(re.search(r"open=([\d.]+)s", line).group(1)) >= 3
 
 

@@ -127,6 +127,39 @@ def test_clients_that_drip_their_header_keep_nobody_out(paged):
         s.close()
 
 
+def test_streams_of_one_address_leave_room_for_others(paged):
+    m = paged()
+    streams = [socket.create_connection(("127.0.0.1", m.web), timeout=10) for _ in range(17)]
+    for s in streams:
+        s.sendall(request("/events", "Host: localhost").encode())
+    statuses = [int(s.recv(64).split(b" ")[1]) for s in streams]
+    assert statuses.count(200) == 16 and statuses.count(503) == 1
+    other = socket.create_connection(("127.0.0.1", m.web), timeout=10, source_address=("127.0.0.9", 0))
+    other.sendall(request("/events", "Host: localhost").encode())
+    assert other.recv(64).startswith(b"HTTP/1.1 200")
+    for s in streams + [other]:
+        s.close()
+
+
+def test_a_body_that_drips_is_cut_off(paged):
+    """An exchange has half a minute; the page itself and its events go on."""
+    m = paged()
+    with socket.create_connection(("127.0.0.1", m.web), timeout=60) as s:
+        begun = time.monotonic()
+        s.sendall(request("/unlock", "Host: localhost", "Content-Length: 60000", method="POST").encode())
+        s.settimeout(1)
+        while time.monotonic() - begun < 50:
+            try:
+                s.sendall(b"y")
+                if s.recv(1) == b"":
+                    break
+            except socket.timeout:
+                continue
+            except OSError:
+                break
+        assert 25 < time.monotonic() - begun < 40
+
+
 def test_a_header_has_ten_seconds(paged):
     m = paged()
     with socket.create_connection(("127.0.0.1", m.web), timeout=20) as s:
