@@ -18,7 +18,7 @@ struct place {
 };
 
 struct rations {
-    struct place place[SETS][WAYS];
+    struct place place[SETS * WAYS];
     struct ration_sum others; /* those without a place */
     uint64_t all_full_ms_x; /* when all of everybody's tokens are there, in RATION_ALL_SECOND-ths */
     uint32_t workers;
@@ -49,7 +49,7 @@ static struct place *set_of(struct rations *r, const struct addr *client)
 {
     static const struct sipkey key; /* who fills a set on purpose is counted among the others */
 
-    return r->place[siphash(&key, client->octets, sizeof client->octets) % SETS];
+    return r->place + siphash(&key, client->octets, sizeof client->octets) % SETS * WAYS;
 }
 
 /* The client's place, or with `now` a free one made its own; NULL: there is none. */
@@ -138,7 +138,7 @@ static uint64_t least_told(const struct rations *r, int *ties)
 {
     uint64_t top[RATION_TOLD_MAX] = {0}; /* sorted, the least first */
 
-    for (const struct place *p = r->place[0]; p < r->place[SETS]; p++) {
+    for (const struct place *p = r->place; p < r->place + SETS * WAYS; p++) {
         uint64_t n = lines_of(p);
         int i = 0;
         if (n <= top[0])
@@ -160,7 +160,7 @@ void ration_tell(struct rations *r, void (*tell)(void *arg, const struct ration_
     uint64_t least = least_told(r, &ties);
     struct ration_sum others = r->others;
 
-    for (struct place *p = r->place[0]; p < r->place[SETS]; p++) {
+    for (struct place *p = r->place; p < r->place + SETS * WAYS; p++) {
         uint64_t n = lines_of(p);
         if (!n)
             continue;
