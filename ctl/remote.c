@@ -71,6 +71,18 @@ static json_t *args_penalise(int argc, char **argv)
     return words_take(argc, argv, options, "address", "", 1, 1);
 }
 
+/* "flush", and perhaps what. */
+static json_t *args_cache(int argc, char **argv)
+{
+    json_t *args = words_take(argc, argv, no_options, "what", "of", 1, 2);
+    const char *what = json_string_value(json_object_get(args, "what"));
+
+    if (what && strcmp(what, "flush") == 0)
+        return args;
+    json_decref(args);
+    return NULL;
+}
+
 /* "dump", or "load FILE". */
 static json_t *args_ledger(int argc, char **argv)
 {
@@ -100,6 +112,7 @@ static const struct use {
     [COMMAND_EXEMPT] = {args_exempt, show_exempt, 10000},
     [COMMAND_PENALISE] = {args_penalise, show_text, 5000},
     [COMMAND_RECIPIENT] = {args_address, show_recipient, 25000},
+    [COMMAND_CACHE] = {args_cache, show_text, 10000},
     [COMMAND_LEDGER] = {args_ledger, show_line, 10000, .exact = true},
     [COMMAND_CONFIG] = {args_none, show_config, 5000},
     [COMMAND_ADVISE] = {args_none, show_advice, 30000},

@@ -101,6 +101,9 @@ static bool answer_to(struct clerk *c, const struct ask *q, struct answer *a)
         else
             auth_scram_begin(c->auth, q->head.slot, first, second, &q->head.client, a);
         break;
+    case ASK_FORGET:
+        a->result = directory_forget(c->directory, first) ? ANSWER_YES : ANSWER_NO;
+        break;
     case ASK_KINDS: break;
     }
     return now;

@@ -16,7 +16,12 @@
  * turns out to be less patient, the next ones end earlier. */
 enum { REFUSED_MOST = 8, ASKED_MOST = 80, SLOW_MS = 400 };
 
+/* A server process that serves a conversation knows the people of when that began: Postfix reads
+ * its tables then. "No such user" counts only over one that is younger. */
+enum { YOUNG_MS = 2000 };
+
 struct conversation {
+    uint64_t begun_ms; /* monotonic */
     int asked, refused;
     bool slow; /* a reply to the last question was */
 };
@@ -220,13 +225,17 @@ static enum answer_result ask_one(struct backend_directory *b, size_t i, struct 
     for (int tries = 0; tries < 2 && a.result == ANSWER_SILENCE && !a.fresh; tries++) {
         a.fresh = a.talk->fd < 0;
         if (a.fresh)
-            *c = (struct conversation){0};
+            *c = (struct conversation){.begun_ms = clock_mono_ms()};
         c->slow = false;
         a.last = c->refused + 1 >= patience_of(b, i);
         ask(&a);
         *lacks = a.utf8 && a.talk->fd >= 0 && !talk_can(a.talk, CAP_SMTPUTF8);
         if (*lacks)
             break;
+        if (a.result == ANSWER_NO && !a.fresh && clock_mono_ms() > c->begun_ms + YOUNG_MS) {
+            a.result = ANSWER_SILENCE; /* somebody may have come since: a fresh one decides */
+            hang_up(a.talk);
+        }
     }
     if (a.result != ANSWER_SILENCE)
         count(b, i, a.result);

@@ -32,8 +32,17 @@ struct source_state {
     _Atomic uint64_t until;
 };
 
+/* Of a source: what was got up to then does not count. */
+struct source_since {
+    _Atomic uint64_t id;
+    _Atomic uint64_t since;
+};
+
 struct body {
     struct source_state source[SOURCES];
+    struct source_since forgotten[SOURCES];
+    _Atomic uint64_t no_since; /* the same for all that say NO */
+    uint64_t unused[7];        /* sets are whole cache lines */
     struct set set[];
 };
 
@@ -52,7 +61,7 @@ int cache_open(struct cache **out, const char *path, uint32_t places)
     c->sets = 1;
     while (c->sets * WAYS < places)
         c->sets *= 2;
-    int error = mapfile_open(&c->file, path, "MRDANSWR", 1,
+    int error = mapfile_open(&c->file, path, "MRDANSWR", 2,
                              sizeof(struct body) + c->sets * sizeof(struct set));
     if (error) {
         free(c);
@@ -105,6 +114,12 @@ static struct place *find(struct set *set, uint64_t key, uint64_t *answer)
     return NULL;
 }
 
+/* A time of the future, for the clock has been set back, forgets nothing. */
+static bool is_before(uint64_t got, uint64_t since, uint64_t now)
+{
+    return got <= since && since <= now + CLOCK_SLACK_MS;
+}
+
 static enum answer_result result_of(uint64_t answer)
 {
     return (enum answer_result)(answer & 3);
@@ -125,12 +140,28 @@ static uint64_t life_of(const struct cache_source *s, uint64_t answer)
     return result_of(answer) == ANSWER_YES ? s->good_ms : s->bad_ms;
 }
 
+static struct source_since *since_of(const struct cache *c, const struct cache_source *s)
+{
+    return &c->body->forgotten[s->id % SOURCES];
+}
+
+static bool is_forgotten(const struct cache *c, const struct cache_source *s, uint64_t answer,
+                         uint64_t now)
+{
+    const struct source_since *f = since_of(c, s);
+    uint64_t got = answer >> 2;
+
+    return (result_of(answer) == ANSWER_NO &&
+            is_before(got, atomic_load(&c->body->no_since), now)) ||
+           (atomic_load(&f->id) == s->id && is_before(got, atomic_load(&f->since), now));
+}
+
 enum cache_age cache_find(const struct cache *c, const struct cache_source *s, struct span key,
                           uint64_t now, enum answer_result *result)
 {
     uint64_t hash = key_of(c, s, key), answer;
 
-    if (!find(set_of(c, hash), hash, &answer))
+    if (!find(set_of(c, hash), hash, &answer) || is_forgotten(c, s, answer, now))
         return CACHE_NONE;
     *result = result_of(answer);
     uint64_t age = age_of(answer, now), life = life_of(s, answer);
@@ -194,6 +225,33 @@ void cache_put(struct cache *c, const struct cache_source *s, struct span key, u
     atomic_store(&to->answer, answer);
     atomic_store(&to->mixed, hash ^ answer);
     atomic_store(&to->claimed, 0);
+}
+
+/* ---- forgetting ---- */
+
+void cache_forget(struct cache *c, const struct cache_source *s, struct span key)
+{
+    uint64_t hash = key_of(c, s, key), answer;
+    struct place *p = find(set_of(c, hash), hash, &answer);
+
+    if (p)
+        atomic_compare_exchange_strong(&p->answer, &answer, 0);
+}
+
+/* Sources are few; of two that share a place only the one that was forgotten last is. The other's
+ * answers count again, as old as they are. */
+void cache_forget_source(struct cache *c, const struct cache_source *s, uint64_t now)
+{
+    struct source_since *f = since_of(c, s);
+
+    atomic_store(&f->since, now);
+    atomic_store(&f->id, s->id);
+    (void)cache_source_was(c, s, false, now);
+}
+
+void cache_forget_unknown(struct cache *c, uint64_t now)
+{
+    atomic_store(&c->body->no_since, now);
 }
 
 /* ---- sources that are down ---- */

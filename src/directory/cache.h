@@ -52,6 +52,12 @@ enum cache_age cache_find(const struct cache *c, const struct cache_source *s, s
 /* True for the one who is to renew an answer that is there; false: somebody else is at it. */
 bool cache_claim(struct cache *c, const struct cache_source *s, struct span key, uint64_t now);
 
+/* Forgetting: what was got up to `now` is as if it had never been asked. The answer for one key;
+ * all of a source, its being down as well; all that say NO, of every source. */
+void cache_forget(struct cache *c, const struct cache_source *s, struct span key);
+void cache_forget_source(struct cache *c, const struct cache_source *s, uint64_t now);
+void cache_forget_unknown(struct cache *c, uint64_t now);
+
 /* Without room, what is old goes first, then who does not exist, then who does. */
 void cache_put(struct cache *c, const struct cache_source *s, struct span key, uint64_t now,
                enum answer_result result);

@@ -53,6 +53,8 @@ struct directory *directory_open(const struct directory_kit *kit)
     d->cache = kit->cache;
     d->answered = kit->answered;
     d->arg = kit->arg;
+    if (kit->confirmed) /* by a reload, behind which somebody may have come */
+        cache_forget_unknown(d->cache, clock_wall_ms());
     d->room = d->most = (kit->config->lookups + clerks - 1) / clerks;
     if (!open_all(d, kit->places, kit->confirmed)) {
         directory_close(d);
@@ -130,7 +132,20 @@ static bool wants(const struct directory *d, const struct source *s, struct span
  * answer. */
 static enum answer_result rather_old(const struct inquiry *q, enum answer_result r)
 {
-    return r == ANSWER_LATER && q->known == ANSWER_YES ? ANSWER_YES : r;
+    return r == ANSWER_LATER ? q->known : r;
+}
+
+enum { SURE_MS = 2000 };
+
+/* The lives of answers for who asks. Whom we have nothing against is not told for minutes that
+ * somebody does not exist who has just come: it is asked anew. Harvesters are in debt soon. */
+struct cache_source source_cached_for(const struct source *s, enum fair_rank rank)
+{
+    struct cache_source cached = s->cached;
+
+    if (rank != FAIR_DEBT && cached.bad_ms > SURE_MS)
+        cached.bad_ms = SURE_MS;
+    return cached;
 }
 
 /* One form of one remote source: from the cache while that is fresh. False: it is being asked, and
@@ -140,7 +155,8 @@ static bool consult(struct directory *d, struct source *s, struct span form, str
 {
     uint64_t now = clock_wall_ms();
     enum answer_result known = ANSWER_LATER;
-    enum cache_age age = cache_find(d->cache, &s->cached, form, now, &known);
+    const struct cache_source cached = source_cached_for(s, q->asker.rank);
+    enum cache_age age = cache_find(d->cache, &cached, form, now, &known);
 
     q->known = ANSWER_LATER;
     *result = known;
@@ -149,7 +165,9 @@ static bool consult(struct directory *d, struct source *s, struct span form, str
         (void)errand_send(d, s, form, NULL);
     if (age == CACHE_FRESH || age == CACHE_DUE)
         return true;
-    if (age == CACHE_OLD)
+    bool stands =
+        age == CACHE_OLD && cache_find(d->cache, &s->cached, form, now, &known) != CACHE_OLD;
+    if (age == CACHE_OLD && (known == ANSWER_YES || stands))
         q->known = known;
     if (!cache_is_down(d->cache, &s->cached)) {
         if (errand_send(d, s, form, q))
@@ -217,6 +235,35 @@ void inquiry_go_on(struct directory *d, struct inquiry *q, enum answer_result r)
         d->answered(d->arg, &q->asker, &q->answer);
         free(q);
     }
+}
+
+static void forget_address(struct directory *d, struct span address)
+{
+    char room[ASK_TEXT_MAX];
+    struct span form[FORMS];
+    int forms = make_forms(d, address, room, form);
+
+    for (struct source *s = d->source; s < d->source + d->sources; s++)
+        for (int i = 0; i < forms && !source_is_file(s); i++)
+            cache_forget(d->cache, &s->cached, form[i]);
+}
+
+bool directory_forget(struct directory *d, struct span what)
+{
+    bool found = false;
+
+    if (address_sign(what) < what.len) {
+        if (what.len <= ASK_TEXT_MAX)
+            forget_address(d, what);
+        return true;
+    }
+    for (struct source *s = d->source; s < d->source + d->sources; s++)
+        if (!source_is_file(s) &&
+            (what.len == 0 || span_equal(what, span_of(config_recipients_name(s->config->kind))))) {
+            cache_forget_source(d->cache, &s->cached, clock_wall_ms());
+            found = true;
+        }
+    return found || what.len == 0;
 }
 
 bool directory_ask(struct directory *d, const struct directory_asker *asker, struct span address,

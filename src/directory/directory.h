@@ -58,6 +58,10 @@ void directory_close(struct directory *d);
 bool directory_ask(struct directory *d, const struct directory_asker *asker, struct span address,
                    struct answer *out);
 
+/* Forgets what remote sources said: of an address (folded), of the sources of a kind ("ldap"), or,
+ * of nothing, all. False: there is no such source. */
+bool directory_forget(struct directory *d, struct span what);
+
 /* Readable when sources have answered; then directory_read() tells whom they have answered. */
 int directory_fd(const struct directory *d);
 void directory_read(struct directory *d);

@@ -92,6 +92,9 @@ bool source_is_file(const struct source *s);
 /* Whether a file has changed, and whether its newest version is kept back. */
 void source_look(struct source *s);
 
+/* For how long answers count for who asks. In directory.c. */
+struct cache_source source_cached_for(const struct source *s, enum fair_rank rank);
+
 /* Up or down, as far as this clerk's gauge goes. */
 void source_know(struct source *s, bool down);
 /* It could not be asked for `form`, and will be tried with it. */

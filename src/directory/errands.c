@@ -112,7 +112,8 @@ static bool is_settled(struct directory *d, const struct errand *e, enum answer_
 
     if (!e->inquiry)
         return false;
-    if (cache_find(d->cache, &s->cached, form, clock_wall_ms(), &known) == CACHE_FRESH) {
+    const struct cache_source cached = source_cached_for(s, e->inquiry->asker.rank);
+    if (cache_find(d->cache, &cached, form, clock_wall_ms(), &known) == CACHE_FRESH) {
         *result = known;
         return true;
     }

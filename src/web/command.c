@@ -50,8 +50,9 @@ static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *ar
     [COMMAND_CLIENTS] = run_clients,   [COMMAND_SHOW] = run_show,
     [COMMAND_RELEASE] = run_release,   [COMMAND_EXEMPT] = run_exempt,
     [COMMAND_PENALISE] = run_penalise, [COMMAND_RECIPIENT] = run_recipient,
-    [COMMAND_LEDGER] = run_ledger,     [COMMAND_ADVISE] = run_advise,
-    [COMMAND_LOG] = run_log,           [COMMAND_CONFIG] = run_config,
+    [COMMAND_CACHE] = run_cache,       [COMMAND_LEDGER] = run_ledger,
+    [COMMAND_ADVISE] = run_advise,     [COMMAND_LOG] = run_log,
+    [COMMAND_CONFIG] = run_config,
 };
 
 void control_run(struct control *c, const struct request *r)

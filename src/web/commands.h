@@ -47,6 +47,9 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
       "mirectl penalise 192.0.2.7 --offences 3")                                                   \
     C(RECIPIENT, "recipient", "ADDRESS", "what the directories say of an address",                 \
       "mirectl recipient alice@example.org")                                                       \
+    C(CACHE, "cache", "flush [ADDRESS|SOURCE]",                                                    \
+      "forget what directories said: of an address, of ldap, socketmap or backend, or all",        \
+      "mirectl cache flush alice@example.org")                                                     \
     C(LEDGER, "ledger", "dump | load FILE",                                                        \
       "all that the ledger knows, a line of JSON each; or take such lines in",                     \
       "mirectl ledger dump >ledger.json")                                                          \

@@ -26,6 +26,7 @@ struct control {
     void *state;
     void (*drop)(void *state);
     bool asked;       /* has made a request */
+    bool asked_cache; /* `cache flush` */
     bool asked_route; /* `recipient`: of an address whose local part is a route */
     bool over;        /* no more requests; closed when all is written */
 };

@@ -98,6 +98,16 @@ static void wait_for(struct control *c, uint64_t tag)
     c->drop = drop;
 }
 
+static void forgotten(struct control *c, const struct answer *a)
+{
+    if (a->result == ANSWER_YES)
+        control_done(c, json_pack("{s:s}", "text", "forgotten: what was cached is asked anew"));
+    else
+        control_fail(c, CONTROL_MISSING,
+                     "there are no such `recipients`; right would be an address, or one of "
+                     "\"ldap\", \"socketmap\" and \"backend\" that is configured");
+}
+
 static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct web *w = web_of(loop);
@@ -109,7 +119,10 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
         if (!c || c->given_up != give_up) /* a clerk answers whom it was asked by, nobody else */
             continue;
         stop_waiting(c);
-        control_done(c, described(w, c, &a));
+        if (c->asked_cache)
+            forgotten(c, &a);
+        else
+            control_done(c, described(w, c, &a));
         control_resume(c);
     }
     if (r == 0)
@@ -120,6 +133,19 @@ int recipient_open(struct web *w)
 {
     w->answers = (struct watch){.fd = w->kit->answer, .events = EPOLLIN, .ready = answer_ready};
     return loop_watch(&w->loop, &w->answers);
+}
+
+static void ask(struct control *c, enum ask_kind kind, struct span text)
+{
+    const struct web *w = c->web;
+    uint64_t tag = ++c->web->last_tag;
+    struct ask_head head = {.id = tag, .slot = w->kit->answer_slot, .kind = (uint16_t)kind};
+    int error = ask_send(w->kit->ask, &head, text, (struct span){0});
+
+    if (error < 0)
+        control_fail(c, CONTROL_REFUSED, "the clerks cannot be asked: %s", strerrordesc_np(-error));
+    else
+        wait_for(c, tag);
 }
 
 void run_recipient(struct control *c, const json_t *args)
@@ -153,12 +179,25 @@ void run_recipient(struct control *c, const json_t *args)
         control_done(c, route_denied());
         return;
     }
-    uint64_t tag = ++c->web->last_tag;
-    struct ask_head head = {.id = tag, .slot = w->kit->answer_slot, .kind = ASK_RECIPIENT};
-    int error = ask_send(w->kit->ask, &head, whole, (struct span){0});
-    if (error < 0) {
-        control_fail(c, CONTROL_REFUSED, "the clerks cannot be asked: %s", strerrordesc_np(-error));
-        return;
+    c->asked_cache = false;
+    ask(c, ASK_RECIPIENT, whole);
+}
+
+void run_cache(struct control *c, const json_t *args)
+{
+    const char *text = request_text(args, "of"), *sign = text ? strrchr(text, '@') : NULL;
+    char folded[ADDRESS_MAX * 4];
+    struct span of = span_of(text);
+
+    if (sign) {
+        struct mailbox box = {{text, (size_t)(sign - text)}, span_of(sign + 1)};
+        of = (struct span){folded, mailbox_fold(&box, folded, sizeof folded)};
+        if (of.len == 0 || sign == text) {
+            control_fail(c, CONTROL_USAGE, "\"%.80s\" is no address", text);
+            return;
+        }
     }
-    wait_for(c, tag);
+    control_log(c, "cache flush", text);
+    c->asked_cache = true;
+    ask(c, ASK_FORGET, of);
 }

@@ -68,6 +68,7 @@ void control_run(struct control *c, const struct request *r);
 /* recipient.c: begins to take clerks' answers (0 or -errno), and asks. */
 int recipient_open(struct web *w);
 void run_recipient(struct control *c, const json_t *args);
+void run_cache(struct control *c, const json_t *args);
 
 /* held.c: counts the connections of a network that are held, wherever they are, adds their number
  * to `answer` (taken over) and gives it to `then`, or, if that is NULL, to `c` as its result. */

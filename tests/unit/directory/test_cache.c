@@ -55,6 +55,63 @@ static void test_answers_are_fresh_then_due_then_old(void **state)
     cache_close(c);
 }
 
+/* field notes 11 */
+static void test_what_says_no_is_forgotten_and_what_says_yes_is_not(void **state)
+{
+    struct cache *c = cache_of(64);
+
+    cache_put(c, &one, SPAN("alice@example.test"), 5000, ANSWER_YES);
+    cache_put(c, &one, SPAN("late@example.test"), 5000, ANSWER_NO);
+    cache_forget_unknown(c, 5000);
+    found(c, "alice@example.test", 5001, CACHE_FRESH, ANSWER_YES);
+    found(c, "late@example.test", 5001, CACHE_NONE, 0);
+    cache_put(c, &one, SPAN("late@example.test"), 5002, ANSWER_NO);
+    found(c, "late@example.test", 5002, CACHE_FRESH, ANSWER_NO);
+    cache_close(c);
+}
+
+static void test_one_address_is_forgotten(void **state)
+{
+    struct cache *c = cache_of(64);
+
+    cache_put(c, &one, SPAN("alice@example.test"), 5000, ANSWER_YES);
+    cache_put(c, &one, SPAN("bob@example.test"), 5000, ANSWER_YES);
+    cache_forget(c, &one, SPAN("alice@example.test"));
+    cache_forget(c, &one, SPAN("nobody@example.test"));
+    cache_forget(c, &other, SPAN("bob@example.test"));
+    found(c, "alice@example.test", 5001, CACHE_NONE, 0);
+    found(c, "bob@example.test", 5001, CACHE_FRESH, ANSWER_YES);
+    cache_close(c);
+}
+
+static void test_one_source_is_forgotten_and_is_no_longer_down(void **state)
+{
+    struct cache *c = cache_of(64);
+    enum answer_result r;
+
+    cache_put(c, &one, SPAN("alice@example.test"), 5000, ANSWER_YES);
+    cache_put(c, &other, SPAN("alice@example.test"), 5000, ANSWER_YES);
+    cache_source_was(c, &one, true, 5000);
+    cache_forget_source(c, &one, 5000);
+    assert_false(cache_is_down(c, &one));
+    found(c, "alice@example.test", 5001, CACHE_NONE, 0);
+    assert_int_equal(cache_find(c, &other, SPAN("alice@example.test"), 5001, &r), CACHE_FRESH);
+    cache_put(c, &one, SPAN("alice@example.test"), 5001, ANSWER_NO);
+    found(c, "alice@example.test", 5002, CACHE_FRESH, ANSWER_NO);
+    cache_close(c);
+}
+
+static void test_a_clock_that_is_set_back_does_not_go_on_forgetting(void **state)
+{
+    struct cache *c = cache_of(64);
+
+    cache_forget_unknown(c, LONG_AGO);
+    cache_forget_source(c, &one, LONG_AGO);
+    cache_put(c, &one, SPAN("late@example.test"), 5000, ANSWER_NO);
+    found(c, "late@example.test", 5001, CACHE_FRESH, ANSWER_NO);
+    cache_close(c);
+}
+
 static void test_a_clock_that_is_set_back_makes_answers_old(void **state)
 {
     struct cache *c = cache_of(64);
@@ -234,6 +291,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers_are_fresh_then_due_then_old),
+        cmocka_unit_test(test_what_says_no_is_forgotten_and_what_says_yes_is_not),
+        cmocka_unit_test(test_one_address_is_forgotten),
+        cmocka_unit_test(test_one_source_is_forgotten_and_is_no_longer_down),
+        cmocka_unit_test(test_a_clock_that_is_set_back_does_not_go_on_forgetting),
         cmocka_unit_test(test_a_clock_that_is_set_back_makes_answers_old),
         cmocka_unit_test(test_each_source_has_its_own_answers),
         cmocka_unit_test(test_a_new_answer_takes_the_old_ones_place),
