@@ -184,8 +184,6 @@ static void work_free(struct worker *w, struct conn *c)
     if (!c->work)
         return;
     message_forget(c);
-    if (!w->stopping)
-        login_dropped(w, c, false);
     if (c->work->question)
         asks_drop(w, c->work->question);
     login_forget(c);
@@ -218,6 +216,7 @@ void conn_close(struct worker *w, struct conn *c, const char *why)
 {
     if (c->phase == CONN_HELD)
         hold_end(w, c); /* so that the line has all of its held time */
+    login_dropped(w, c, false);
     journal_session(w, c, why);
     close(conn_detach(w, c));
 }
@@ -228,6 +227,8 @@ void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
         hold_end(w, c);
     if (c->phase != CONN_SHAKING && c->phase != CONN_PROXY) /* there nothing can be said */
         io_last_words(w, c, id);
+    if (c->work && id != REPLY_TIMEOUT)
+        login_forget(c); /* it is we who leave */
     c->phase = CONN_CLOSING;
     conn_close(w, c,
                id == REPLY_TIMEOUT   ? "timeout"

@@ -240,9 +240,11 @@ static bool first_message(struct worker *w, struct conn *c, const struct smtp_st
 void login_dropped(struct worker *w, struct conn *c, bool booked)
 {
     struct login *l = c->work ? c->work->login : NULL;
-    struct tarpit_who who = conn_who(w, c);
 
-    if (l && l->talk && l->leave.stranger_to && !booked) {
+    if (!l)
+        return;
+    struct tarpit_who who = conn_who(w, c);
+    if (l->talk && l->leave.stranger_to && !booked) {
         metric_add(METRIC_AUTH_FAILED, 1);
         (void)tarpit_verdict(&w->tarpit, &who, account_of(w, c, span_of(l->user)), &l->leave,
                              OFFENCE_AUTH, w->loop.wall);
