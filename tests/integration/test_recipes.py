@@ -201,7 +201,7 @@ def stands_before(mired, others, name, kind, **options):
 
 def test_before_exim(mired, others):
     exim, source = stands_before(mired, others, "exim", "exim-heavy", block="exim.conf", greets=False)
-    exim.wait_log(rf"<= a@b\.test H=\S* ?\(?mx\.example\.test\)? \[{re.escape(source)}\]")
+    exim.wait_log(rf"<= a@b\.test H=\S* ?\(?client\.elsewhere\.test\)? \[{re.escape(source)}\]")
 
 
 def test_before_opensmtpd(mired, others):
