@@ -74,8 +74,9 @@ def test_a_folder_of_the_user_leads_to_no_folder_of_roots(mired):
     for path in (users, users / "link"):
         os.chown(path, NOBODY.pw_uid, NOBODY.pw_gid, follow_symlinks=False)
     m.file.write_text(m.file.read_text().replace(f"{m.folder}/state", f"{users}/link/state"))
-    with pytest.raises(AssertionError, match="cannot make the folder.*Permission denied"):
+    with pytest.raises(AssertionError, match="it does not serve"):
         m.start()
+    m.log.wait("cannot make the folder.*Permission denied")
     m.daemon.process.wait()
     m.daemon = None
     assert not list(roots.iterdir())
