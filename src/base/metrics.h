@@ -71,7 +71,11 @@
     M(DNS_SKIPPED, COUNTER, "mired_dns_skipped_total", "",                                         \
       "Clients that were not looked up for want of room, or of a resolver.")                       \
     M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "",                                 \
-      "Held connections closed to make room.")                                                     \
+      "Connections closed to make room: held ones, or silent ones.")                                                     \
+    M(BUDGET_CONNECTIONS, COUNTER, "mired_budget_refusals_total", "kind=\"connections\"",           \
+      "What one client was put off for (421, 452), because it had its share of what is short.")    \
+    M(BUDGET_SPOOL, COUNTER, "mired_budget_refusals_total", "kind=\"spool\"", "")                  \
+    M(BUDGET_ENVELOPES, COUNTER, "mired_budget_refusals_total", "kind=\"envelopes\"", "")          \
     M(LOOP_IDLE, COUNTER, "mired_loop_idle_total", "",                                             \
       "Events that workers were called for and that moved nothing.")                               \
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \

@@ -481,6 +481,7 @@ struct config *config_defaults(const char *path)
     c->recipient_delimiter = strdup("+");
     c->clerks = 2;
     c->lookups = 32;
+    c->data_rate = 100;
     c->log_level = LOG_INFO;
     c->size_max = (uint64_t)50 << 20;
     c->spool_max = (uint64_t)1 << 30;

@@ -20,7 +20,13 @@ struct envelope {
     uint32_t recipients; /* private: records of recipients */
 };
 
-enum { ENVELOPE_RECIPIENTS_MAX = 1000 };
+/* A session takes no more recipients than that, or when the envelope has that many octets, but
+ * ENVELOPE_RECIPIENTS_LEAST in any case (RFC 5321 4.5.3.1.8). */
+enum {
+    ENVELOPE_RECIPIENTS_MAX = 1000,
+    ENVELOPE_RECIPIENTS_LEAST = 100,
+    ENVELOPE_OCTETS_MAX = 256 * 1024
+};
 
 /* No text in it is longer; no line of a client is (SMTP_AUTH_LINE_MAX). */
 enum { ENVELOPE_TEXT_MAX = (1 << 14) - 1 };

@@ -8,7 +8,7 @@
 #include "smtp/session_part.h"
 #include "smtp/text.h"
 
-enum { ENVID_MAX = 100, ORCPT_MAX = 500 };
+enum { ENVID_MAX = 100, ORCPT_MAX = 500, NOTIFY_WORDS = 3 };
 
 enum { OF_MAIL = 1, OF_RCPT = 2, KEPT = 4, LONE = 8 };
 
@@ -66,13 +66,15 @@ static enum outcome check_envid(struct turn *t, struct span value)
     return fine_if(value.len && value.len <= ENVID_MAX && text_is_xtext(value, false));
 }
 
-/* NEVER alone, or a list of the others. */
+/* NEVER alone, or a list of the others; a longer one than there are only repeats them. */
 static enum outcome check_notify(struct turn *t, struct span value)
 {
     if (span_equal_fold(value, SPAN("NEVER")))
         return PARAM_FINE;
-    for (;;) {
+    for (int words = 1;; words++) {
         struct span word = span_first(value, span_find(value, ','));
+        if (words > NOTIFY_WORDS)
+            return PARAM_WRONG;
         if (!span_equal_fold(word, SPAN("SUCCESS")) && !span_equal_fold(word, SPAN("FAILURE")) &&
             !span_equal_fold(word, SPAN("DELAY")))
             return PARAM_WRONG;
@@ -265,6 +267,14 @@ static uint32_t recipients_max(const struct smtp_service *service)
     return max && max < ENVELOPE_RECIPIENTS_MAX ? max : ENVELOPE_RECIPIENTS_MAX;
 }
 
+/* The sender has the remaining recipients in another message, as after the largest number of them
+ * (RFC 5321 4.5.3.1.10). Longer addresses and parameters are no reason for more memory. */
+static bool is_full(const struct envelope *e)
+{
+    return envelope_recipients(e) >= ENVELOPE_RECIPIENTS_LEAST &&
+           envelope_block(e).len >= ENVELOPE_OCTETS_MAX;
+}
+
 static void ask(struct turn *t, const struct mailbox *box, const struct kept *kept)
 {
     struct smtp_session *s = t->s;
@@ -291,7 +301,8 @@ void session_rcpt(struct turn *t, struct span arg)
         return;
     else if (path == PATH_NON_ASCII && !(t->s->flags & SMTP_UTF8))
         session_say(t->s, REPLY_NEEDS_UTF8);
-    else if (envelope_recipients(&t->s->envelope) >= recipients_max(t->service))
+    else if (envelope_recipients(&t->s->envelope) >= recipients_max(t->service) ||
+             is_full(&t->s->envelope))
         session_say(t->s, REPLY_TOO_MANY);
     else
         ask(t, &box, &kept);

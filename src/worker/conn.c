@@ -122,6 +122,7 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
     }
     ring_add(&w->awake, &c->link);
     w->open++;
+    room_count(w, c, 1);
     metric_add(METRIC_CONNECTIONS_OPEN, 1);
     return c;
 }
@@ -144,7 +145,7 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
     struct conn *c = NULL;
 
     metric_add(METRIC_CONNECTIONS_TOTAL, 1);
-    if (guard_admit(w, peer, exempt))
+    if (guard_admit(w, peer, exempt || proxied_is_balancer(w, listener, peer)))
         c = conn_new(w, fd, listener, peer, exempt);
     if (!c) {
         refuse(fd, config->hostname);
@@ -183,7 +184,7 @@ static void work_free(struct worker *w, struct conn *c)
 {
     if (!c->work)
         return;
-    message_forget(c);
+    message_forget(w, c);
     if (c->work->question)
         asks_drop(w, c->work->question);
     login_forget(c);
@@ -203,6 +204,8 @@ int conn_detach(struct worker *w, struct conn *c)
     loop_forget(&w->loop, &c->watch);
     tls_free(w, c);
     work_free(w, c);
+    room_count_envelope(w, c, 0);
+    room_count(w, c, -1);
     smtp_free(&c->smtp);
     ring_remove(&c->link);
     w->open--;
@@ -302,7 +305,7 @@ static enum go serve(struct worker *w, struct conn *c, enum smtp_want want, stru
     case SMTP_SCRAM: return login_scram(w, c, step) ? GO_ON : GO_WAIT;
     case SMTP_MESSAGE: return message_begin(w, c) ? GO_ON : GO_WAIT;
     case SMTP_BODY: message_add(w, c, step->body); return GO_ON;
-    case SMTP_MESSAGE_VOID: message_void(c); return GO_ON;
+    case SMTP_MESSAGE_VOID: message_void(w, c); return GO_ON;
     case SMTP_MESSAGE_END: return message_end(w, c) ? GO_ON : GO_WAIT;
     case SMTP_END: return finish(w, c);
     case SMTP_START_TLS: return tls_begin(w, c, false) ? GO_WAIT : GO_GONE;
@@ -346,6 +349,9 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
         conn_close(w, c, "no memory");
         return;
     }
+    room_count_envelope(w, c, (uint32_t)envelope_block(&c->smtp.envelope).len);
+    if (at && c->phase == CONN_READING && !smtp_in_data(&c->smtp)) /* a part of a line is nothing */
+        loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms);
     if (!io_flush(w, c))
         return;
     if (w->stopping && c->phase == CONN_READING) { /* its hand-over has ended; see stop() */
@@ -385,7 +391,10 @@ void conn_due(struct loop *loop, struct alarm *a)
     struct conn *c = (struct conn *)((char *)a - offsetof(struct conn, alarm));
 
     switch ((enum conn_phase)c->phase) {
-    case CONN_READING: conn_shut(w, c, REPLY_TIMEOUT); break;
+    case CONN_READING:
+        if (!io_keeps_pace(w, c))
+            conn_shut(w, c, REPLY_TIMEOUT);
+        break;
     case CONN_HELD: hold_due(w, c); break;
     case CONN_ASKING: question_answered(w, c, NULL); break;
     case CONN_HANDING: message_due(w, c); break;

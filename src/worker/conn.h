@@ -12,9 +12,9 @@
  *   ration.c    how many lines a client is worth   ident.c  names of sessions and messages
  *   crowd.c     strangers who ask about one account    accounts.c  what verifiers call accounts
  *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
- *   proxied.c   clients behind a balancer
+ *   proxied.c   clients behind a balancer               room.c     what one client may take
  *   suspects.c  networks that start with offences    lists.c  what the DNS says of a client
- *   tls.c       handshakes, octets under TLS    tls_server.c  certificates
+ *   tls.c       handshakes, octets under TLS    tls_server.c  certificates    shakes.c  their pace
  *   worker.c    the process: listeners, control, ending */
 #ifndef MIRED_WORKER_CONN_H
 #define MIRED_WORKER_CONN_H
@@ -38,7 +38,9 @@
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 #include "worker/accounts.h"
+#include "worker/budget.h"
 #include "worker/crowd.h"
+#include "worker/shakes.h"
 #include "worker/suspects.h"
 #include "worker/worker.h"
 
@@ -87,6 +89,7 @@ struct work {
     struct login *login;   /* a SCRAM login has begun */
     struct worker *worker; /* for the relay's call back */
     struct spool *spool;
+    uint64_t window; /* octets of the message since the timer was set; see io_keeps_pace() */
     struct handover *handover;
     uint32_t declared;  /* SIZE of the message in hand */
     uint64_t handed_us; /* when the hand-over began */
@@ -113,9 +116,10 @@ struct conn {
     uint32_t drip_after_ms : 20; /* from since_ms on: when its first line may; 0: no drip */
     uint32_t drip_lines : 6;     /* that have gone out */
     uint32_t phase : 3;          /* enum conn_phase */
+    uint32_t envelope : 3;       /* what is counted of its envelope; see room_count_envelope() */
 };
 
-enum { CONN_HOLD_MAX_MS = (1 << 20) - 1, CONN_SHAKES = 1024 };
+enum { CONN_HOLD_MAX_MS = (1 << 20) - 1 };
 static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES < 1 << 6,
               "fields hold it");
 
@@ -154,6 +158,8 @@ struct worker {
     struct accounts *accounts;
     uint32_t auth; /* enum smtp_auth: what the services offer now */
     struct guard guard;
+    struct budget *budget;
+    bool spool_is_short; /* see room_look_after() */
     struct suspects suspects;
     struct rations *rations; /* of lines of the log; see journal.c */
     struct alarm ration_alarm;
@@ -163,7 +169,7 @@ struct worker {
     struct spool_room spool_room;
     SSL **tls; /* by descriptor; NULL where there is none */
     size_t tls_places;
-    uint64_t next_shake[CONN_SHAKES]; /* loop ms, by a hash of the client; see tls.c */
+    struct shakes shakes;
     struct watch *listeners;
     struct watch control;
     struct alarm stop_alarm, accept_alarm, offer_alarm;
@@ -266,6 +272,9 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events);
 bool io_flush(struct worker *w, struct conn *c);
 /* Asks epoll for what the phase needs. */
 void io_want(struct worker *w, struct conn *c);
+/* The timer of a client that sends a message: whether it has sent enough of it since the timer was
+ * set (`data_rate`). It is set again then. */
+bool io_keeps_pace(struct worker *w, struct conn *c);
 /* Nothing more comes from us: says so, under TLS too. */
 void io_end(struct worker *w, struct conn *c);
 /* Sends a last line regardless of the connection's state, as far as the socket takes it. */
@@ -315,7 +324,8 @@ ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room);
 ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len);
 /* Whether TLS could not read on for want of room to write (as after a client's KeyUpdate). */
 bool tls_waits_to_write(const struct worker *w, const struct conn *c);
-/* The client has left, or time is up: a handshake that nothing has come of is an offence. */
+/* The client has left: a handshake that nothing has come of counts for the pace of the next ones.
+ */
 void tls_left(struct worker *w, struct conn *c);
 /* Tells the client that nothing more comes (close_notify). */
 void tls_end(struct worker *w, struct conn *c);
@@ -402,8 +412,31 @@ void guard_grow(struct worker *w);
 void guard_gather(struct worker *w, const struct network *n, struct ring *to);
 /* How many held connections a network has. Goes through all that are held and moves none. */
 uint32_t guard_count(const struct worker *w, const struct network *n);
-/* Closes the held connection of the client deepest in debt; false when none is held. */
+/* Closes the held connection of the client deepest in debt, or, when none is held, one whose client
+ * has been silent; false when there is no such. */
 bool guard_evict(struct worker *w);
+
+/* ---- room.c ---- */
+
+/* False without memory. */
+bool room_open(struct worker *w);
+void room_close(struct worker *w);
+/* Whether this client may have one more connection. */
+bool room_for_connection(const struct worker *w, const struct addr *peer);
+/* A connection of c->peer has come (1) or gone (-1). */
+void room_count(struct worker *w, const struct conn *c, int by);
+/* Closes a connection whose client has been silent; false when there is none. Not while a
+ * connection is at work: that may be the one. */
+bool room_evict(struct worker *w);
+/* Whether the message may have that many octets more; and they have come, or gone. */
+bool room_for_octets(struct worker *w, struct conn *c, uint64_t octets);
+void room_count_octets(struct worker *w, const struct conn *c, int64_t octets);
+/* At the end of a turn: when the spool is short of room, a client that has stopped in the middle of
+ * its message makes some. */
+void room_look_after(struct worker *w);
+/* The envelope has so many octets; and whether one more recipient may be taken. */
+void room_count_envelope(struct worker *w, struct conn *c, uint32_t octets);
+bool room_for_recipient(struct worker *w, const struct conn *c);
 
 /* ---- asks.c ---- */
 
@@ -480,12 +513,12 @@ void login_offers(struct worker *w);
 
 bool message_begin(struct worker *w, struct conn *c);
 void message_add(struct worker *w, struct conn *c, struct span body);
-void message_void(struct conn *c);
+void message_void(struct worker *w, struct conn *c);
 /* True when the outcome is known already (nothing to wait for). */
 bool message_end(struct worker *w, struct conn *c);
 /* The timer of CONN_HANDING: a message that has waited for its client's names goes on. */
 void message_due(struct worker *w, struct conn *c);
-void message_forget(struct conn *c);
+void message_forget(struct worker *w, struct conn *c);
 
 /* ---- journal.c ---- */
 

@@ -57,6 +57,10 @@ void guard_grow(struct worker *w)
 
 bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)
 {
+    if (!exempt && !room_for_connection(w, peer)) {
+        metric_add(METRIC_BUDGET_CONNECTIONS, 1);
+        return false;
+    }
     if (w->open < w->open_reserve_from)
         return true;
     struct tarpit_who who = tarpit_who(&w->tarpit, peer, exempt);
@@ -145,7 +149,7 @@ bool guard_evict(struct worker *w)
     struct ring *worst = deepest(&w->guard);
 
     if (!worst)
-        return false;
+        return room_evict(w);
     metric_add(METRIC_GUARD_EVICTIONS, 1);
     conn_shut(w, conn_of_link(worst->next), REPLY_EVICTED);
     return true;

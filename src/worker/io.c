@@ -99,6 +99,18 @@ void io_last_words(struct worker *w, struct conn *c, enum reply_id id)
     io_end(w, c);
 }
 
+bool io_keeps_pace(struct worker *w, struct conn *c)
+{
+    uint64_t timeout_ms = w->config->timeout_ms;
+
+    if (!smtp_in_data(&c->smtp) || !c->work || !w->config->data_rate ||
+        c->work->window * 1000 < w->config->data_rate * timeout_ms)
+        return false;
+    c->work->window = 0;
+    loop_alarm(&w->loop, &c->alarm, w->loop.now + timeout_ms);
+    return true;
+}
+
 static void read_some(struct worker *w, struct conn *c)
 {
     size_t kept = c->work ? c->work->in.len : 0;
@@ -123,7 +135,8 @@ static void read_some(struct worker *w, struct conn *c)
         memcpy(w->input, c->work->in.at, kept);
         buf_free(&c->work->in);
     }
-    loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms);
+    if (smtp_in_data(&c->smtp) && conn_work(c))
+        c->work->window += (size_t)n;
     conn_run_input(w, c, kept + (size_t)n);
 }
 

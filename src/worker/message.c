@@ -22,29 +22,35 @@ bool message_begin(struct worker *w, struct conn *c)
         return true; /* message_add() will say so */
     c->work->handed_us = 0;
     c->work->spool = spool_new(&w->spool_room, settle_key(w->kit->settle));
+    c->work->window = 0;
+    loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms); /* io_keeps_pace() */
     c->work->declared = smtp_declared_size(&c->smtp);
     return true;
 }
 
 void message_add(struct worker *w, struct conn *c, struct span body)
 {
-    if (!c->work || !c->work->spool || spool_add(c->work->spool, body) < 0) {
-        message_void(c);
+    if (!c->work || !c->work->spool || !room_for_octets(w, c, body.len) ||
+        spool_add(c->work->spool, body) < 0) {
+        message_void(w, c);
         smtp_body_failed(&c->smtp);
+    } else {
+        room_count_octets(w, c, (int64_t)body.len);
     }
 }
 
-void message_void(struct conn *c)
+void message_void(struct worker *w, struct conn *c)
 {
     if (c->work && c->work->spool) {
+        room_count_octets(w, c, -(int64_t)spool_size(c->work->spool));
         spool_free(c->work->spool);
         c->work->spool = NULL;
     }
 }
 
-void message_forget(struct conn *c)
+void message_forget(struct worker *w, struct conn *c)
 {
-    message_void(c);
+    message_void(w, c);
     if (c->work->handover) {
         relay_abandon(c->work->handover);
         c->work->handover = NULL;
@@ -62,10 +68,10 @@ static void tell(struct conn *c, const struct reply *r)
     smtp_message_is(&c->smtp, r);
 }
 
-static bool tell_row(struct conn *c, enum reply_id id)
+static bool tell_row(struct worker *w, struct conn *c, enum reply_id id)
 {
     struct reply r = reply_make(id, (struct span){0});
-    message_void(c);
+    message_void(w, c);
     tell(c, &r);
     return true;
 }
@@ -167,24 +173,25 @@ bool message_end(struct worker *w, struct conn *c)
     };
 
     if (!k || !k->spool)
-        return tell_row(c, REPLY_NO_SPACE);
+        return tell_row(w, c, REPLY_NO_SPACE);
     if (spool_received(k->spool) > RECEIVED_MAX)
-        return tell_row(c, REPLY_LOOP);
+        return tell_row(w, c, REPLY_LOOP);
     if (waits_for_names(w, c, &m.names))
         return false;
     if (!(c->flags & CONN_PROXIED)) /* else it is the balancer that came here */
         m.server = addr_of_socket(c->watch.fd);
     if (make_header(w, c, &m.header) < 0) {
         buf_free(&m.header);
-        return tell_row(c, REPLY_NO_SPACE);
+        return tell_row(w, c, REPLY_NO_SPACE);
     }
     m.declared = k->declared;
+    room_count_octets(w, c, -(int64_t)spool_size(k->spool)); /* the backend's now to be slow with */
     m.spool = k->spool;
     k->spool = NULL;
     k->worker = w;
     k->handover = relay_send(w->relay, &m, done, c);
     if (!k->handover)
-        return tell_row(c, REPLY_BACKEND_DOWN);
+        return tell_row(w, c, REPLY_BACKEND_DOWN);
     conn_phase(w, c, CONN_HANDING, 0);
     return false;
 }

@@ -31,7 +31,9 @@ static void wait_for_more_than(struct conn *c, size_t there)
 static void begin(struct worker *w, struct conn *c, const struct addr *client)
 {
     if (client) {
+        room_count(w, c, -1);
         c->peer = addr_of_peer(client);
+        room_count(w, c, 1);
         c->flags &= ~(uint32_t)CONN_EXEMPT;
         if (conn_is_exempt(w, &c->peer))
             c->flags |= CONN_EXEMPT;

@@ -151,6 +151,11 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
     struct tarpit_leave leave = {0};
     char text[ADDRESS_MAX * 4];
 
+    if (!room_for_recipient(w, c)) {
+        struct reply r = reply_make(REPLY_TOO_MANY, (struct span){0});
+        smtp_recipient_is(&c->smtp, RECIPIENT_OTHER, step->address, &r);
+        return true;
+    }
     if (has_leave(c)) {
         struct tarpit_who who = conn_who(w, c);
         leave = tarpit_ask(&w->tarpit, &who, (struct span){0}, w->loop.wall);

@@ -3,8 +3,12 @@
  * A connection's SSL stands in a table of the worker's by descriptor, so that the many that are
  * held without TLS pay nothing for it. Handshakes are steps of the loop like all else. With TLS on
  * port 465 a client in debt waits before its handshake, which is the dearest thing that it can ask
- * for; with STARTTLS it has waited for the 220. A handshake that fails, or after which the client
- * leaves without a word, is an offence: else a flood of them would cost nothing. */
+ * for; with STARTTLS it has waited for the 220.
+ *
+ * Nothing is spent on a client before its whole ClientHello is here. What it does not like of our
+ * versions, ciphers or certificate is no offence, nor is a look at the certificate; a flood of such
+ * handshakes is met by their pace (shakes.h). What is no TLS, or stops in the middle, is one. */
+#include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -19,7 +23,8 @@
 
 enum {
     HANDSHAKE_MS = 60000,
-    SHAKES_APART_MS = 100, /* of a client in debt, in this worker */
+    SHAKES_AT_ONCE = 64,   /* begun and not finished, of one client in this worker */
+    SHAKES_LATER_MS = 200, /* then: for the next ones */
     WAIT_MOST_MS = POLICY_HOLD_MAX,
     RECORD_MAX = 16384,
 };
@@ -51,19 +56,14 @@ static SSL *of(const struct worker *w, const struct conn *c)
 }
 
 /* When a hold ends all connections of its client may go on, and each could want a handshake at that
- * moment. Those of who is in debt begin one after the other. Returns how long this one waits. */
+ * moment: those of who is in debt begin one after the other. Returns how long this one waits. */
 static uint64_t spaced(struct worker *w, const struct tarpit_who *who, uint64_t wait_ms)
 {
-    uint64_t *next = &w->next_shake[who->client % CONN_SHAKES];
-    uint64_t at = w->loop.now + wait_ms;
+    bool in_debt = tarpit_debt(&w->tarpit, who, w->loop.wall) > 0;
 
-    if (tarpit_debt(&w->tarpit, who, w->loop.wall) <= 0)
+    if (who->exempt)
         return wait_ms;
-    if (at < *next)
-        at = *next;
-    if (at - w->loop.now < WAIT_MOST_MS)
-        *next = at + SHAKES_APART_MS;
-    return at - w->loop.now;
+    return shakes_wait(&w->shakes, who->client, in_debt, wait_ms, WAIT_MOST_MS, w->loop.now);
 }
 
 bool tls_begin(struct worker *w, struct conn *c, bool waits)
@@ -81,31 +81,6 @@ bool tls_begin(struct worker *w, struct conn *c, bool waits)
     return true;
 }
 
-void tls_due(struct worker *w, struct conn *c)
-{
-    if (!(c->flags & CONN_TLS_LATER)) {
-        metric_add(METRIC_TLS_FAILED, 1);
-        tls_left(w, c);
-        conn_close(w, c, "timeout");
-        return;
-    }
-    c->flags &= ~(uint32_t)CONN_TLS_LATER;
-    conn_phase(w, c, CONN_SHAKING, HANDSHAKE_MS);
-}
-
-static bool start(struct worker *w, struct conn *c)
-{
-    if (c->flags & CONN_TLS)
-        return true;
-    SSL *ssl = make_place(w, c->watch.fd) ? tls_server_new(w->kit->tls, c->watch.fd) : NULL;
-    if (!ssl)
-        return false;
-    SSL_set_accept_state(ssl);
-    w->tls[c->watch.fd] = ssl;
-    c->flags |= CONN_TLS;
-    return true;
-}
-
 static void book(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
@@ -117,18 +92,88 @@ static void book(struct worker *w, struct conn *c)
     (void)tarpit_offence(&w->tarpit, &who, OFFENCE_TLS, w->loop.wall);
 }
 
-/* Who has sent nothing at all (a balancer that looks whether somebody is here) has cost nothing. */
-static bool has_begun(const struct worker *w, const struct conn *c)
+void tls_due(struct worker *w, struct conn *c)
 {
-    SSL *ssl = of(w, c);
-
-    return ssl && BIO_number_read(SSL_get_rbio(ssl)) > 0;
+    if (!(c->flags & CONN_TLS_LATER)) {
+        metric_add(METRIC_TLS_FAILED, 1);
+        if (of(w, c))
+            book(w, c);
+        tls_left(w, c);
+        conn_close(w, c, "timeout");
+        return;
+    }
+    c->flags &= ~(uint32_t)CONN_TLS_LATER;
+    conn_phase(w, c, CONN_SHAKING, HANDSHAKE_MS);
 }
 
-static void failed(struct worker *w, struct conn *c)
+static bool start(struct worker *w, struct conn *c)
+{
+    SSL *ssl = make_place(w, c->watch.fd) ? tls_server_new(w->kit->tls, c->watch.fd) : NULL;
+    if (!ssl)
+        return false;
+    SSL_set_accept_state(ssl);
+    w->tls[c->watch.fd] = ssl;
+    c->flags |= CONN_TLS;
+    SSL_set_app_data(ssl, w); /* until it is counted no more */
+    budget_count(w->budget, BUDGET_HANDSHAKES, &c->peer, 1);
+    return true;
+}
+
+static void count_no_more(struct worker *w, const struct conn *c, SSL *ssl)
+{
+    if (!SSL_get_app_data(ssl))
+        return;
+    SSL_set_app_data(ssl, NULL);
+    budget_count(w->budget, BUDGET_HANDSHAKES, &c->peer, -1);
+}
+
+/* What is not said of the client's octets, but of what either side has and likes: the protocol's
+ * version, ciphers, curves, signatures, the certificate. Alerts are the client's word for that. */
+static bool is_disagreement(unsigned long error)
+{
+    static const int reasons[] = {SSL_R_UNSUPPORTED_PROTOCOL,
+                                  SSL_R_VERSION_TOO_LOW,
+                                  SSL_R_VERSION_TOO_HIGH,
+                                  SSL_R_WRONG_SSL_VERSION,
+                                  SSL_R_UNSUPPORTED_SSL_VERSION,
+                                  SSL_R_UNKNOWN_PROTOCOL,
+                                  SSL_R_NO_PROTOCOLS_AVAILABLE,
+                                  SSL_R_INAPPROPRIATE_FALLBACK,
+                                  SSL_R_NO_SHARED_CIPHER,
+                                  SSL_R_NO_CIPHERS_AVAILABLE,
+                                  SSL_R_NO_SHARED_GROUPS,
+                                  SSL_R_NO_SUITABLE_GROUPS,
+                                  SSL_R_NO_SUITABLE_KEY_SHARE,
+                                  SSL_R_NO_SUITABLE_SIGNATURE_ALGORITHM,
+                                  SSL_R_NO_SHARED_SIGNATURE_ALGORITHMS,
+                                  SSL_R_UNSUPPORTED_ELLIPTIC_CURVE,
+                                  SSL_R_UNSUPPORTED_COMPRESSION_ALGORITHM,
+                                  SSL_R_NO_COMPRESSION_SPECIFIED,
+                                  SSL_R_UNEXPECTED_EOF_WHILE_READING};
+    int reason = ERR_GET_REASON(error);
+
+    if (error == 0) /* it has closed or reset the connection */
+        return true;
+    if (ERR_GET_LIB(error) != ERR_LIB_SSL)
+        return false;
+    for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
+        if (reasons[i] == reason)
+            return true;
+    return reason >= SSL_AD_REASON_OFFSET && reason < SSL_AD_REASON_OFFSET + 256;
+}
+
+static void fruitless(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    shakes_fruitless(&w->shakes, who.client, w->loop.now);
+}
+
+static void failed(struct worker *w, struct conn *c, unsigned long error)
 {
     metric_add(METRIC_TLS_FAILED, 1);
-    if (has_begun(w, c))
+    fruitless(w, c);
+    if (!is_disagreement(error))
         book(w, c);
     conn_close(w, c, "handshake failed");
 }
@@ -138,13 +183,14 @@ void tls_left(struct worker *w, struct conn *c)
 {
     bool said = c->phase != CONN_SHAKING && envelope_helo(&c->smtp.envelope).len > 0;
 
-    if (has_begun(w, c) && !said)
-        book(w, c);
+    if (of(w, c) && !said)
+        fruitless(w, c);
 }
 
 static void shaken(struct worker *w, struct conn *c)
 {
     metric_add(METRIC_TLS_OK, 1);
+    count_no_more(w, c, of(w, c));
     if (tls_client_is_known(of(w, c)))
         c->flags |= CONN_EXEMPT;
     smtp_tls_is_on(&c->smtp, SSL_version(of(w, c)) >= TLS1_3_VERSION);
@@ -176,7 +222,70 @@ static void shake(struct worker *w, struct conn *c)
     else if (why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE)
         io_want(w, c);
     else
-        failed(w, c);
+        failed(w, c, ERR_peek_error());
+}
+
+/* ---- before the handshake ---- */
+
+enum { RECORD_HEAD = 5, RECORD_HANDSHAKE = 22 };
+
+/* epoll is to tell when so many octets are there. */
+static void wait_for(struct conn *c, int octets)
+{
+    setsockopt(c->watch.fd, SOL_SOCKET, SO_RCVLOWAT, &octets, sizeof octets);
+}
+
+/* How many octets make the client's first record; fewer than RECORD_HEAD do not tell. What is no
+ * such record is OpenSSL's to judge at once. */
+static size_t first_record(const char *at, size_t have)
+{
+    if (have && at[0] != RECORD_HANDSHAKE)
+        return have;
+    if (have < RECORD_HEAD)
+        return RECORD_HEAD;
+    size_t len = (size_t)(unsigned char)at[3] << 8 | (unsigned char)at[4];
+    return len > RECORD_MAX ? have : RECORD_HEAD + len;
+}
+
+/* Half a ClientHello takes nothing but its place in the socket: an SSL is made for a whole one. */
+static bool has_hello(struct worker *w, struct conn *c, bool ended, bool *gone)
+{
+    ssize_t n = recv(c->watch.fd, w->input, RECORD_HEAD + RECORD_MAX, MSG_PEEK | MSG_DONTWAIT);
+    size_t have = n > 0 ? (size_t)n : 0, whole = first_record(w->input, have);
+
+    *gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || (ended && have < whole);
+    if (n < 0 || have < whole) {
+        wait_for(c, (int)whole);
+        return false;
+    }
+    wait_for(c, 1);
+    return true;
+}
+
+/* A client that has many handshakes going waits with the next ones. */
+static bool has_too_many(const struct worker *w, const struct conn *c)
+{
+    return !(c->flags & CONN_EXEMPT) &&
+           budget_of(w->budget, BUDGET_HANDSHAKES, &c->peer) >= SHAKES_AT_ONCE;
+}
+
+static void begin(struct worker *w, struct conn *c, bool ended)
+{
+    bool gone = false;
+
+    if (!has_hello(w, c, ended, &gone)) {
+        if (gone)
+            conn_close(w, c, "hung up");
+        else
+            io_want(w, c);
+    } else if (has_too_many(w, c)) {
+        c->flags |= CONN_TLS_LATER;
+        conn_phase(w, c, CONN_SHAKING, SHAKES_LATER_MS);
+    } else if (!start(w, c)) {
+        conn_close(w, c, "no memory");
+    } else {
+        shake(w, c);
+    }
 }
 
 void tls_step(struct worker *w, struct conn *c, bool ended)
@@ -187,14 +296,16 @@ void tls_step(struct worker *w, struct conn *c, bool ended)
         conn_close(w, c, "hung up");
         return;
     }
-    if (!(c->flags & CONN_TLS) && !io_flush(w, c)) /* the 220 goes out as it is */
-        return;
-    if (waits || (!(c->flags & CONN_TLS) && c->work && c->work->out.len))
-        io_want(w, c);
-    else if (!start(w, c))
-        conn_close(w, c, "no memory");
-    else
+    if (c->flags & CONN_TLS) {
         shake(w, c);
+        return;
+    }
+    if (!io_flush(w, c)) /* the 220 goes out as it is */
+        return;
+    if (waits || (c->work && c->work->out.len))
+        io_want(w, c);
+    else
+        begin(w, c, ended);
 }
 
 /* A part of a record is progress, too. */
@@ -241,6 +352,7 @@ void tls_free(struct worker *w, struct conn *c)
         return;
     w->tls[c->watch.fd] = NULL;
     c->flags &= ~(uint32_t)CONN_TLS;
+    count_no_more(w, c, ssl);
     SSL_free(ssl);
 }
 

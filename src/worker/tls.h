@@ -28,7 +28,8 @@ int tls_server_open(const struct config_tls *config, struct tls_server **out, st
 void tls_server_close(struct tls_server *t);
 
 /* A server's side of a connection over `fd`, which stays the caller's; NULL without memory. Its
- * certificate is the one that the client's SNI asks for (RFC 6066), else the first. */
+ * certificate is the one that the client's SNI asks for (RFC 6066), else the first; where there are
+ * several for that name with different kinds of key, the one that the client can use. */
 SSL *tls_server_new(const struct tls_server *t, int fd);
 
 /* What SCRAM binds to: 32 octets that only the two ends of this connection know (RFC 9266), and a

@@ -111,19 +111,62 @@ static void harden(SSL_CTX *context, int minimum)
 
 /* ---- SNI ---- */
 
+static bool is_for(SSL_CTX *context, const char *name)
+{
+    return X509_check_host(SSL_CTX_get0_certificate(context), name, 0, 0, NULL) == 1;
+}
+
+/* Whether both certificates are for one of the first one's names. */
+static bool share_a_name(SSL_CTX *a, SSL_CTX *b)
+{
+    GENERAL_NAMES *names =
+        X509_get_ext_d2i(SSL_CTX_get0_certificate(a), NID_subject_alt_name, NULL, NULL);
+    bool shared = false;
+
+    for (int i = 0; i < sk_GENERAL_NAME_num(names) && !shared; i++) {
+        const GENERAL_NAME *name = sk_GENERAL_NAME_value(names, i);
+        if (name->type == GEN_DNS)
+            shared = is_for(b, (const char *)ASN1_STRING_get0_data(name->d.dNSName));
+    }
+    GENERAL_NAMES_free(names);
+    return shared;
+}
+
+/* The connection has this certificate as well, and uses it where the client cannot use the first
+ * one's kind of key. */
+static void add(SSL *ssl, const SSL_CTX *context)
+{
+    STACK_OF(X509) *chain = NULL;
+
+    SSL_CTX_get0_chain_certs((SSL_CTX *)context, &chain);
+    (void)SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(context),
+                               SSL_CTX_get0_privatekey(context), chain, 0);
+    ERR_clear_error(); /* it has one of this kind */
+}
+
+/* The certificate for the name that the client asks for, else the first; and with it those for the
+ * same name that have another kind of key (ECDSA and RSA), of each kind one. */
 static int choose(SSL *ssl, int *alert, void *arg)
 {
     const struct tls_server *t = arg;
     const char *name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    size_t first = 0;
 
-    for (size_t i = 0; name && i < t->count; i++) {
-        X509 *certificate = SSL_CTX_get0_certificate(t->context[i]);
-        if (X509_check_host(certificate, name, 0, 0, NULL) == 1) {
-            SSL_set_SSL_CTX(ssl, t->context[i]);
-            break;
-        }
+    while (name && first < t->count && !is_for(t->context[first], name))
+        first++;
+    if (first == t->count) { /* names that we have not are no reason to refuse mail either */
+        first = 0;
+        name = NULL;
     }
-    return SSL_TLSEXT_ERR_OK; /* names that we have not are no reason to refuse mail either */
+    if (first)
+        SSL_set_SSL_CTX(ssl, t->context[first]);
+    for (size_t i = 0; i < t->count; i++) {
+        bool same_name =
+            name ? is_for(t->context[i], name) : share_a_name(t->context[first], t->context[i]);
+        if (i != first && same_name)
+            add(ssl, t->context[i]);
+    }
+    return SSL_TLSEXT_ERR_OK;
 }
 
 int tls_server_open(const struct config_tls *config, struct tls_server **out, struct buf *errors)

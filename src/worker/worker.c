@@ -356,7 +356,8 @@ static bool open_all(struct worker *w)
     slab_init(&w->conns, sizeof(struct conn));
     ring_init(&w->awake);
     w->tarpit = (struct tarpit){.rules = kit->config->tarpit, .ledger = kit->ledger};
-    if (!guard_open(&w->guard) || !suspects_open(&w->suspects, &kit->config->suspect))
+    if (!guard_open(&w->guard) || !room_open(w) ||
+        !suspects_open(&w->suspects, &kit->config->suspect))
         return false;
     w->listeners = calloc(kit->listeners ? kit->listeners : 1, sizeof *w->listeners);
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
@@ -413,6 +414,7 @@ static void close_all(struct worker *w)
     free(w->tls);
     suspects_close(&w->suspects);
     guard_close(&w->guard);
+    room_close(w);
     free(w);
 }
 
@@ -460,6 +462,7 @@ int worker_run(const struct worker_kit *kit)
         more = crowd_move(w->crowd, w);
         freeze_flush(w);
         guard_grow(w);
+        room_look_after(w);
         tell_idle(w);
         mapfile_tend(false);
     }

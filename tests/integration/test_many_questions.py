@@ -110,6 +110,7 @@ class Slow(socketserver.ThreadingMixIn, socketserver.TCPServer):
 
     daemon_threads = True
     request_queue_size = 256
+    allow_reuse_address = True
 
     def __init__(self, delay, most=10**6, people=()):
         self.delay, self.most, self.people = delay, most, people

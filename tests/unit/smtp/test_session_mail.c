@@ -216,6 +216,7 @@ static void test_parameter_values_are_checked(void **state)
         "RCPT TO:<b@c.org> NOTIFY=NEVER,DELAY\r\n",
         "RCPT TO:<b@c.org> NOTIFY=\r\n",
         "RCPT TO:<b@c.org> NOTIFY=SUCCESS,\r\n",
+        "RCPT TO:<b@c.org> NOTIFY=DELAY,DELAY,DELAY,DELAY\r\n", /* field notes 26 */
         "RCPT TO:<b@c.org> ORCPT=b@c.org\r\n",
         "RCPT TO:<b@c.org> ORCPT=;b\r\n",
         "RCPT TO:<b@c.org> ORCPT=rfc822;\r\n",
@@ -294,6 +295,35 @@ static void test_more_recipients_than_allowed_get_452(void **state)
     codes(t, "RCPT TO:<c@d.org>\r\n", "452");
 }
 
+/* Field notes 26: a thousand recipients with all that may stand behind them are no megabyte; and a
+ * hundred of the longest are taken (RFC 5321 4.5.3.1.8). */
+static void test_an_envelope_takes_so_many_octets(void **state)
+{
+    struct talk *t = *state;
+    char line[1100], local[65], original[401];
+    int taken = 0;
+
+    memset(local, 'l', 64);
+    memset(original, 'o', 400);
+    local[64] = original[400] = '\0';
+    snprintf(line, sizeof line,
+             "RCPT TO:<%s@d.org> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%s\r\n", local, original);
+    greet(t);
+    begin_mail(t);
+    for (; taken < ENVELOPE_RECIPIENTS_MAX; taken++) {
+        t->replies.len = 0;
+        talk_send(t, span_of(line), 0);
+        assert_true(t->replies.len > 3);
+        if (memcmp(t->replies.at, "452", 3) == 0)
+            break;
+        assert_memory_equal(t->replies.at, "250", 3);
+    }
+    t->replies.len = 0;
+    assert_in_range(taken, ENVELOPE_RECIPIENTS_LEAST, ENVELOPE_RECIPIENTS_MAX - 1);
+    assert_true(envelope_block(&t->session.envelope).len < ENVELOPE_OCTETS_MAX + sizeof line);
+    codes(t, "DATA\r\n.\r\n", "354 250");
+}
+
 static void test_submission_needs_auth_before_mail(void **state)
 {
     struct talk *t = *state;
@@ -327,6 +357,7 @@ int main(void)
         TALK_TEST(test_non_ascii_addresses_need_smtputf8),
         TALK_TEST(test_a_refused_mail_leaves_no_flags),
         TALK_TEST(test_more_recipients_than_allowed_get_452),
+        TALK_TEST(test_an_envelope_takes_so_many_octets),
         TALK_TEST(test_submission_needs_auth_before_mail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,186 @@
+/* Room for everybody: what one client may take of a worker (budget.h), and who makes room when it
+ * runs short (field notes 26).
+ *
+ * Who is exempt or logged in is counted and never limited. Refusals are temporary: 421 to a
+ * connection, 452 to a recipient or a message. */
+#include <sys/random.h>
+
+#include "base/metrics.h"
+#include "config/config.h"
+#include "worker/conn.h"
+
+enum {
+    CONNECTIONS_LEAST = 16, /* of one client's in a worker, however little room there is */
+    ENVELOPES_MAX = 64 * 1024 * 1024,  /* octets of long envelopes in a worker */
+    ENVELOPES_LEAST = 4 * 1024 * 1024, /* one client's */
+    IDLE_MS = 10000,                   /* who has been silent for so long makes room */
+    LOOK_AT = 128,                     /* connections that are looked at for that at a time */
+};
+
+/* What is counted of an envelope, by conn.envelope; short ones are not. */
+static const uint32_t envelope_steps[] = {0,          8 * 1024,   32 * 1024, 64 * 1024,
+                                          128 * 1024, 192 * 1024, 256 * 1024};
+enum { ENVELOPE_STEPS = sizeof envelope_steps / sizeof envelope_steps[0] };
+static_assert((int)ENVELOPE_STEPS <= 1 << 3, "conn.envelope holds it");
+
+bool room_open(struct worker *w)
+{
+    struct sipkey key;
+
+    if (getrandom(&key, sizeof key, 0) != (ssize_t)sizeof key)
+        return false;
+    w->budget = budget_open(&key);
+    if (!w->budget)
+        return false;
+    budget_limit(w->budget, BUDGET_CONNECTIONS, w->open_max, CONNECTIONS_LEAST);
+    budget_limit(w->budget, BUDGET_SPOOL, w->config->spool_max,
+                 w->config->size_max + w->config->size_max / 4);
+    budget_limit(w->budget, BUDGET_ENVELOPES, ENVELOPES_MAX, ENVELOPES_LEAST);
+    return true;
+}
+
+void room_close(struct worker *w)
+{
+    budget_close(w->budget);
+}
+
+static bool is_free(const struct conn *c)
+{
+    return c->flags & CONN_EXEMPT || c->smtp.flags & SMTP_AUTHENTICATED;
+}
+
+/* ---- connections ---- */
+
+bool room_for_connection(const struct worker *w, const struct addr *peer)
+{
+    return budget_allows(w->budget, BUDGET_CONNECTIONS, peer, 1, w->open);
+}
+
+void room_count(struct worker *w, const struct conn *c, int by)
+{
+    budget_count(w->budget, BUDGET_CONNECTIONS, &c->peer, by);
+}
+
+/* Since when the client has sent nothing of use, for connections that wait for it. */
+static uint64_t silent_ms(const struct worker *w, const struct conn *c)
+{
+    uint64_t left = c->alarm.timer.at > w->loop.now ? c->alarm.timer.at - w->loop.now : 0;
+
+    return left < w->config->timeout_ms ? w->config->timeout_ms - left : 0;
+}
+
+static bool may_make_room(const struct worker *w, const struct conn *c, enum budget_kind kind)
+{
+    bool spools = c->work && c->work->spool;
+
+    return c->phase == CONN_READING && !is_free(c) && !(c->flags & CONN_RUNNING) &&
+           spools == (kind == BUDGET_SPOOL) && silent_ms(w, c) >= IDLE_MS;
+}
+
+/* Looks at the connections in turn, some at each call: of those the silent one whose client has the
+ * most. */
+static struct conn *silent_one(struct worker *w, enum budget_kind kind)
+{
+    struct conn *worst = NULL;
+    uint64_t most = 0;
+
+    for (int i = 0; i < LOOK_AT && !ring_is_empty(&w->awake); i++) {
+        struct conn *c = conn_of_link(w->awake.next);
+        ring_remove(&c->link);
+        ring_add(&w->awake, &c->link);
+        if (!may_make_room(w, c, kind))
+            continue;
+        uint64_t has = budget_of(w->budget, kind, &c->peer);
+        if (!worst || has > most) {
+            worst = c;
+            most = has;
+        }
+    }
+    return worst;
+}
+
+static bool evict(struct worker *w, enum budget_kind kind)
+{
+    struct conn *c = silent_one(w, kind);
+
+    if (!c)
+        return false;
+    metric_add(METRIC_GUARD_EVICTIONS, 1);
+    conn_shut(w, c, REPLY_EVICTED);
+    return true;
+}
+
+bool room_evict(struct worker *w)
+{
+    return evict(w, BUDGET_CONNECTIONS);
+}
+
+/* ---- messages ---- */
+
+static bool is_in_debt(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    return tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0;
+}
+
+/* Of the spool all workers' octets count, of a client's those of this worker: it comes to each of
+ * them with about as many. */
+bool room_for_octets(struct worker *w, struct conn *c, uint64_t octets)
+{
+    uint64_t max = w->config->spool_max;
+    uint64_t taken = w->kit->spool_used ? atomic_load(w->kit->spool_used) : 0;
+    bool good;
+
+    if (taken + octets > max / 4 * 3)
+        w->spool_is_short = true;
+    if (is_free(c))
+        good = true;
+    else if (taken + octets > max / 4 * 3 && is_in_debt(w, c))
+        good = false;
+    else
+        good = budget_allows(w->budget, BUDGET_SPOOL, &c->peer, octets, taken);
+    if (!good)
+        metric_add(METRIC_BUDGET_SPOOL, 1);
+    return good;
+}
+
+void room_count_octets(struct worker *w, const struct conn *c, int64_t octets)
+{
+    budget_count(w->budget, BUDGET_SPOOL, &c->peer, octets);
+}
+
+/* While a connection is at work nobody else's may be closed. */
+void room_look_after(struct worker *w)
+{
+    if (!w->spool_is_short)
+        return;
+    w->spool_is_short = false;
+    (void)evict(w, BUDGET_SPOOL);
+}
+
+/* ---- envelopes ---- */
+
+void room_count_envelope(struct worker *w, struct conn *c, uint32_t octets)
+{
+    unsigned step = ENVELOPE_STEPS - 1;
+
+    while (octets < envelope_steps[step])
+        step--;
+    if (step == c->envelope)
+        return;
+    budget_count(w->budget, BUDGET_ENVELOPES, &c->peer,
+                 (int64_t)envelope_steps[step] - envelope_steps[c->envelope]);
+    c->envelope = step;
+}
+
+bool room_for_recipient(struct worker *w, const struct conn *c)
+{
+    bool good = c->envelope == 0 || is_free(c) ||
+                budget_allows(w->budget, BUDGET_ENVELOPES, &c->peer, 0,
+                              budget_taken(w->budget, BUDGET_ENVELOPES));
+
+    if (!good)
+        metric_add(METRIC_BUDGET_ENVELOPES, 1);
+    return good;
+}

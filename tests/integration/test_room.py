@@ -1,0 +1,257 @@
+"""Nobody takes everything: one budget a client for connections, messages, envelopes, handshakes and time (field notes 26)."""
+
+import pathlib
+import re
+import ssl
+import tempfile
+import time
+
+import pytest
+
+from lib import ports, processes
+from lib.certificates import Authority
+from lib.smtp import Client, Hung
+
+QUIET = "time = 0"
+
+
+def connect(port, source):
+    """A connection with its greeting; None when it is refused."""
+    try:
+        c = Client(port, source=source)
+    except (Hung, OSError):
+        return None
+    if c.greeting.code != 220:
+        c.close()
+        return None
+    return c
+
+
+def open_many(port, sources):
+    return [c for source in sources if (c := connect(port, source))]
+
+
+def close(clients):
+    for c in clients:
+        c.close()
+
+
+@pytest.mark.parametrize("flood", ["one address", "one network"])
+def test_a_client_that_only_connects_does_not_take_all_connections(mired, flood):
+    m = mired(tarpit='time = 0 reserve = "0%"', workers=1, config="connections_max = 100")
+    one = ports.stranger()
+    sources = [one] * 120 if flood == "one address" else [f"127.8.8.{1 + n}" for n in range(120)]
+    taken = open_many(m.port, sources)
+    others = open_many(m.port, [ports.stranger() for _ in range(30)])
+    try:
+        assert 40 <= len(taken) <= 60  # nobody is limited while half of it is free
+        assert len(others) == 30
+        with Client(m.port, source=ports.stranger()) as c:
+            c.ehlo()
+            assert c.message("a@b.test", ["alice@example.test"]).code == 250
+    finally:
+        close(taken + others)
+
+
+def test_exempt_clients_and_balancers_may_take_all(mired):
+    m = mired(tarpit='time = 0 reserve = "0%"', workers=1, config='connections_max = 60\nexempt = { "127.8.9.0/24" }')
+    taken = open_many(m.port, ["127.8.9.1"] * 58)
+    try:
+        assert len(taken) == 58
+    finally:
+        close(taken)
+
+
+def test_who_has_been_silent_makes_room(mired):
+    """From very many networks: each has less than its share, and nothing is free."""
+    m = mired(tarpit='time = 0 reserve = "0%"', workers=1, config="connections_max = 40")
+    silent = open_many(m.port, [ports.stranger() for _ in range(40)])
+    try:
+        assert len(silent) == 40
+        assert connect(m.port, ports.stranger()) is None  # nobody has been silent for 10 s
+        until = time.monotonic() + 20
+        while not (served := connect(m.port, ports.stranger())) and time.monotonic() < until:
+            time.sleep(0.5)
+        assert served
+        served.ehlo()
+        assert served.message("a@b.test", ["alice@example.test"]).code == 250
+        served.close()
+    finally:
+        close(silent)
+
+
+def unfinished(port, source, octets):
+    """A message of which all but the end has been sent; the code when it is refused meanwhile."""
+    c = Client(port, source=source)
+    c.ehlo()
+    c.must("MAIL FROM:<a@b.test>")
+    c.must("RCPT TO:<alice@example.test>")
+    c.must("DATA", 354)
+    line = b"x" * 78 + b"\r\n"
+    c.send(line * (octets // len(line)))
+    return c
+
+
+def test_unfinished_messages_of_one_client_do_not_take_the_spool(mired):
+    m = mired(tarpit=QUIET, workers=1, config="size_max = 300K\nspool_max = 3M")
+    one = ports.stranger()
+    stalled = [unfinished(m.port, one, 250_000) for _ in range(14)]
+    try:
+        for _ in range(4):
+            with Client(m.port, source=ports.stranger()) as c:
+                c.ehlo()
+                assert c.message("a@b.test", ["alice@example.test"], b"y" * 70 + b"\r\n" + b"z\r\n" * 60000).code == 250
+        ends = []
+        for c in stalled:
+            c.send(".\r\n")
+            ends.append(c.reply().code)
+        assert ends.count(452) >= 3 and ends.count(250) >= 5, ends
+    finally:
+        close(stalled)
+
+
+def drip(c, octets, seconds, for_s):
+    """Sends a piece at a time; how long it was listened to, and the last reply."""
+    begun = time.monotonic()
+    c.socket.settimeout(seconds)
+    while time.monotonic() - begun < for_s:
+        try:
+            c.socket.sendall(octets)
+            if c.socket.recv(1024).startswith(b"421"):
+                return time.monotonic() - begun
+            return None
+        except TimeoutError:
+            pass
+        except OSError:
+            return time.monotonic() - begun
+    return None
+
+
+@pytest.mark.parametrize("what", ["a command", "a message", "a chunk"])
+def test_time_without_progress_ends(mired, what):
+    """An octet now and then keeps no connection: neither a line that is never ended nor a message that hardly comes."""
+    m = mired(tarpit=QUIET, config="timeout = 2s\ndata_rate = 100")
+    with Client(m.port, source=ports.stranger()) as c:
+        c.ehlo()
+        if what != "a command":
+            c.must("MAIL FROM:<a@b.test>")
+            c.must("RCPT TO:<alice@example.test>")
+            c.must("DATA", 354) if what == "a message" else c.send("BDAT 100000 LAST\r\n")
+        ended = drip(c, b"x", 0.2, 8)
+        assert ended and 1.5 < ended < 7
+
+
+@pytest.mark.parametrize("rate", [100, 250])
+def test_a_slow_message_that_comes_on_is_taken(mired, rate):
+    """The slowest link has more than 100 octets a second (2G: some 1,000); the timer does not run while they come."""
+    m = mired(tarpit=QUIET, config=f"timeout = 2s\ndata_rate = {rate // 2}")
+    with Client(m.port, source=ports.stranger()) as c:
+        c.ehlo()
+        c.must("MAIL FROM:<a@b.test>")
+        c.must("RCPT TO:<alice@example.test>")
+        c.must("DATA", 354)
+        assert drip(c, b"x" * (rate // 5 - 2) + b"\r\n", 0.2, 6) is None
+        assert c.say("\r\n.").code == 250
+
+
+# ---- handshakes ----
+
+
+@pytest.fixture(scope="module")
+def authority():
+    with tempfile.TemporaryDirectory(prefix="mired-room-") as path:
+        pathlib.Path(path).chmod(0o755)
+        yield Authority(pathlib.Path(path))
+
+
+@pytest.fixture
+def encrypted(mired, authority):
+    certificate, key = authority.issue("mx.example.test")
+    return mired(tarpit=QUIET, workers=1, config=f'tls {{ certificate = "{certificate}" key = "{key}" }}')
+
+
+def hello(authority):
+    """A TLS client that has not got an answer, and its ClientHello."""
+    context = ssl.create_default_context(cafile=authority.file)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = context.wrap_bio(incoming, outgoing, server_hostname="mx.example.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        tls.do_handshake()
+    return tls, incoming, outgoing, outgoing.read()
+
+
+def starttls(port, source):
+    c = Client(port, source=source)
+    c.ehlo()
+    c.must("STARTTLS", 220)
+    return c
+
+
+def private_kb(m):
+    (worker,) = m.processes("worker")
+    return int(re.search(r"Pss_Anon:\s+(\d+)", pathlib.Path(f"/proc/{worker}/smaps_rollup").read_text())[1])
+
+
+def test_half_a_client_hello_costs_nothing(encrypted, authority):
+    octets = hello(authority)[3]
+    halves, memory = [], []
+    for _ in range(2):
+        for _ in range(200):
+            c = starttls(encrypted.port, ports.stranger())
+            c.send(octets[: len(octets) // 2])
+            halves.append(c)
+        memory.append(private_kb(encrypted))
+    close(halves)
+    assert memory[1] - memory[0] < 200 * 8  # it was 49.5 KB each
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 4, 6, 50])
+def test_a_client_hello_in_pieces_is_answered(encrypted, authority, pieces):
+    tls, incoming, outgoing, octets = hello(authority)
+    with starttls(encrypted.port, ports.stranger()) as c:
+        size = -(-len(octets) // pieces) if pieces != 6 else 1
+        at = 0
+        for _ in range(pieces - 1):
+            c.send(octets[at : at + size])
+            at += size
+            time.sleep(0.01)  # so that they come apart
+        c.send(octets[at:])
+        while True:
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                c.socket.sendall(outgoing.read())
+                incoming.write(c.socket.recv(65536))
+        assert tls.getpeercert()
+
+
+def test_a_client_that_begins_many_handshakes_waits_and_others_do_not(encrypted, authority):
+    one = ports.stranger()
+    begun = []
+    for _ in range(100):
+        tls, incoming, _, octets = hello(authority)
+        c = starttls(encrypted.port, one)
+        c.send(octets)
+        begun.append(c)
+    try:
+        context = ssl.create_default_context(cafile=authority.file)
+        at = time.monotonic()
+        with starttls(encrypted.port, ports.stranger()) as c:
+            context.wrap_socket(c.socket, server_hostname="mx.example.test").close()
+        assert time.monotonic() - at < 2
+        for c in begun:
+            c.socket.settimeout(0.2)
+
+        def is_answered(c):
+            try:
+                return bool(c.socket.recv(1))
+            except TimeoutError:
+                return False
+
+        assert sum(map(is_answered, begun)) == 64
+        for c in begun[:50]:
+            c.close()
+        processes.wait_until(lambda: is_answered(begun[99]), 10)
+    finally:
+        close(begun)
