@@ -378,8 +378,8 @@ def test_it_says_why_each_client_waits(served, open_page):
     wanted = {
         shielded: ("shielded", "60 offences: no verdicts at all, 450 to every recipient"),
         paced: ("paced", "5 offences: verdicts take turns, the next may come now"),
-        indebted: ("in debt", "1 offence: each 5xx is held; its network 127.18.6.0/24 has 8 offences"),
-        good: ("fine", "1 offence, covered by 2 good recipients"),
+        indebted: ("in debt", "1 offence: each 5xx is held"),  # a penalty is its client's alone
+        good: ("fine", "1 offence, covered by 1 good recipient"),  # of two: the other has paid
     }
     for address, (standing, why) in wanted.items():
         row = page.wait(lambda: page.row(address))
