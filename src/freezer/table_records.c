@@ -149,7 +149,8 @@ void records_write(struct frozen_table *t, uint32_t first, struct span packed, s
 
     r->len = (uint16_t)(packed.len + session.len);
     memcpy(r->octets, packed.at, packed.len);
-    memcpy(r->octets + packed.len, session.at, n);
+    if (n) /* an empty span may point nowhere, which memcpy() must not be told */
+        memcpy(r->octets + packed.len, session.at, n);
     for (uint32_t id = r->more; id; id = record_at(t, id)->more) {
         size_t here = least(session.len - n, MORE_ROOM);
         memcpy((char *)record_at(t, id) + 8, session.at + n, here);

@@ -263,7 +263,8 @@ struct question *question_new(enum ask_kind kind, const struct tarpit_leave *lea
     q->second_len = (uint16_t)second.len;
     if (kept.len)
         memcpy(q->text, kept.at, kept.len);
-    memcpy(q->text + kept.len, first.at, first.len);
+    if (first.len)
+        memcpy(q->text + kept.len, first.at, first.len);
     if (second.len)
         memcpy(q->text + kept.len + first.len, second.at, second.len);
     return q;
