@@ -109,6 +109,16 @@ static void deliver(struct adversary *a, const struct delivery *d)
             earn(&a->pair[network_of(a, d->address)][d->domain], day_of(d->who.pair, d->due), d);
 }
 
+/* The directory answers what was asked first. */
+static void answer_first(struct adversary *a)
+{
+    struct question q = a->open[0];
+
+    memmove(&a->open[0], &a->open[1], --a->questions * sizeof a->open[0]);
+    board_decide(a, &q.who, (struct span){0}, &q.leave, OFFENCE_RECIPIENT);
+}
+
+/* Lets the time pass; messages and answers that are due meanwhile arrive. */
 static void advance(struct adversary *a, uint64_t to)
 {
     for (;;) {
@@ -116,6 +126,12 @@ static void advance(struct adversary *a, uint64_t to)
         for (uint32_t i = 0; i < a->deliveries; i++)
             if (a->delivery[i].due <= to && (first == NULL || a->delivery[i].due < first->due))
                 first = &a->delivery[i];
+        bool answer = a->questions > 0 && a->open[0].due <= to;
+        if (answer && (first == NULL || a->open[0].due < first->due)) {
+            a->now = a->open[0].due > a->now ? a->open[0].due : a->now;
+            answer_first(a);
+            continue;
+        }
         if (first == NULL)
             break;
         struct delivery d = *first;
@@ -143,7 +159,7 @@ static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login
             if (verdict == 0)
                 leave[i] = tarpit_ask(&a->tarpit, &a->who[a->address], user, a->now);
             else if (!leave[i].masked)
-                board_decide(a, user, &leave[i], bad);
+                board_decide(a, &a->who[a->address], user, &leave[i], bad);
             else
                 board_holds(a, leave[i].hold.ms);
         }
@@ -151,6 +167,28 @@ static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login
             advance(a, a->now + latency);
     }
     a->moves += many - 1;
+}
+
+/* Asks and lets the directory take its time, while other moves are made. */
+static void leave_open(struct adversary *a, uint32_t many)
+{
+    a->asked |= (uint8_t)(1U << a->address);
+    for (uint32_t i = 0; i < many && a->questions < QUESTIONS; i++) {
+        struct question *q = &a->open[a->questions];
+        *q = (struct question){.due = a->now + OPEN_MS, .who = a->who[a->address]};
+        q->leave = tarpit_ask(&a->tarpit, &q->who, (struct span){0}, a->now);
+        a->moves += i > 0;
+        if (q->leave.masked)
+            board_holds(a, q->leave.hold.ms);
+        else
+            a->questions++;
+    }
+}
+
+static void answer_open(struct adversary *a)
+{
+    while (a->questions > 0)
+        answer_first(a);
 }
 
 /* ---- messages ---- */
@@ -249,6 +287,8 @@ static void make(struct adversary *a, const struct adversary_move *m)
     switch ((enum adversary_kind)m->kind) {
     case MOVE_ASK: ask(a, many, 0, false, false); break;
     case MOVE_ASK_SLOW: ask(a, many, SLOW_MS, false, false); break;
+    case MOVE_OPEN: leave_open(a, many); break;
+    case MOVE_ANSWER: answer_open(a); break;
     case MOVE_GUESS: ask(a, many, 0, true, false); break;
     case MOVE_GUESS_MANY: ask(a, many, 0, true, true); break;
     case MOVE_KNOWN: write_to(a, 0, least(many, 100), false, false); break;
@@ -282,7 +322,7 @@ static void set_up(struct adversary *a, bool ip6)
     memset(a->pair, 0, sizeof a->pair);
     a->now = a->last_reply = BEGIN;
     a->moves = a->leaked = 0;
-    a->deliveries = a->last_minute = a->next_mailbox = a->new_domains = 0;
+    a->deliveries = a->questions = a->last_minute = a->next_mailbox = a->new_domains = 0;
     a->asked = 0;
     a->ip6 = ip6;
     for (int i = 0; i < ADVERSARY_ADDRESSES; i++) {
@@ -347,6 +387,7 @@ void adversary_play(struct adversary *a, const struct adversary_plan *plan, doub
         if (++i == count && plan->again > 0)
             i = plan->once;
     }
+    answer_open(a);
     advance(a, a->now + 5 * MINUTE_MS); /* what is still held */
     sum_up(a, out);
 }

@@ -37,6 +37,8 @@ enum {
 #define ADVERSARY_MOVES_TABLE(M)                                                                   \
     M(ASK, "ask for %u unknown names at once", many)                                               \
     M(ASK_SLOW, "ask for %u unknown names at once; the directory takes 2 s", many)                 \
+    M(OPEN, "ask for %u unknown names at once; the directory does not answer yet", many)           \
+    M(ANSWER, "now the directory answers all that is open", none)                                  \
     M(GUESS, "try %u passwords of one account at once", many)                                      \
     M(GUESS_MANY, "try a password of each of %u accounts at once", many)                           \
     M(KNOWN, "ask for %u known mailboxes and send nothing", many)                                  \

@@ -57,10 +57,9 @@ static void learn(struct adversary *a, uint64_t at, double paid)
 
 /* How many verdicts the purse of client and pair pays for: each mailbox earns for both, and an
  * offence costs both (R8, R21). */
-static double purse(const struct adversary *a)
+static double purse(const struct adversary *a, const struct tarpit_who *who)
 {
     const struct tarpit_rules *r = &a->tarpit.rules;
-    const struct tarpit_who *who = &a->who[a->address];
     const struct ledger_key k[2] = {{who->client, who->client_label, LEDGER_CLIENT},
                                     {who->pair, who->network_label, LEDGER_PAIR}};
     struct ledger_decay d = {r->half_life, r->good_half_life};
@@ -84,10 +83,10 @@ struct sights {
     bool masked;
 };
 
-static struct sights look_elsewhere(struct adversary *a)
+static struct sights look_elsewhere(struct adversary *a, struct tarpit_who who)
 {
     uint64_t at = a->now + STEP_MS;
-    struct tarpit_who who = a->who[a->address], nobody = who;
+    struct tarpit_who nobody = who;
     struct sights s;
 
     before_mail(&nobody);
@@ -115,22 +114,21 @@ static uint64_t sights_apart(const struct sights *good, const struct sights *bad
     return first == UINT64_MAX ? first : STEP_MS + first;
 }
 
-void board_decide(struct adversary *a, struct span user, const struct tarpit_leave *leave,
-                  enum offence bad_offence)
+void board_decide(struct adversary *a, const struct tarpit_who *who, struct span user,
+                  const struct tarpit_leave *leave, enum offence bad_offence)
 {
-    const struct tarpit_who *who = &a->who[a->address];
     struct tarpit_hold good, bad;
     struct sights with_good, with_bad;
 
     board_copy(a, a->before);
     good = tarpit_verdict(&a->tarpit, who, user, leave, OFFENCE_NONE, a->now);
-    with_good = look_elsewhere(a);
+    with_good = look_elsewhere(a, *who);
     board_put_back(a, a->before);
-    double paid = purse(a);
+    double paid = purse(a, who);
     bad = tarpit_verdict(&a->tarpit, who, user, leave, bad_offence, a->now);
-    paid -= purse(a);
+    paid -= purse(a, who);
     board_copy(a, a->after);
-    with_bad = look_elsewhere(a);
+    with_bad = look_elsewhere(a, *who);
     board_put_back(a, a->after);
 
     uint64_t good_at = board_first_octet(&good), bad_at = board_first_octet(&bad);

@@ -9,6 +9,7 @@
 enum {
     STEP_MS = 50,     /* a move's round trip */
     SILENCE_MS = 500, /* so much of it tells */
+    OPEN_MS = 30000,  /* and this at the most */
     SLOW_MS = 2000,   /* what a slow directory takes */
     SLOTS = 192,      /* of the ledger */
     MINUTE_MS = 60000,
@@ -17,6 +18,7 @@ enum {
     HOURS_MOST = 24 * 14,
     MINUTES = HOURS_MOST * 60 + 10,
     DELIVERIES = 16, /* messages whose recipients are held */
+    QUESTIONS = 64,  /* that stay open */
     TOGETHER = 1000, /* questions at once */
 };
 
@@ -38,6 +40,13 @@ struct delivery {
     bool same; /* `count` times the one mailbox */
 };
 
+/* A question whose verdict is not known yet. */
+struct question {
+    uint64_t due; /* no directory takes longer */
+    struct tarpit_leave leave;
+    struct tarpit_who who;
+};
+
 struct minute {
     uint32_t learnt;
     uint32_t by_client, by_pair; /* mailboxes reached anew */
@@ -57,7 +66,8 @@ struct adversary {
     uint32_t next_mailbox, new_domains;
     struct earned client[ADVERSARY_ADDRESSES], pair[ADVERSARY_ADDRESSES][ADVERSARY_DOMAINS + 2];
     struct delivery delivery[DELIVERIES];
-    uint32_t deliveries, last_minute;
+    struct question open[QUESTIONS];
+    uint32_t deliveries, questions, last_minute;
     struct minute minute[MINUTES];
 };
 
@@ -81,9 +91,8 @@ uint64_t board_first_octet(const struct tarpit_hold *h);
 /* Something is held until then. */
 void board_holds(struct adversary *a, uint64_t ms);
 
-/* The verdict of a question of the client whose turn it is. It was bad; notes when that is learnt,
- * and what credit paid for it. */
-void board_decide(struct adversary *a, struct span user, const struct tarpit_leave *leave,
-                  enum offence offence);
+/* The verdict of a question. It was bad; notes when that is learnt, and what credit paid for it. */
+void board_decide(struct adversary *a, const struct tarpit_who *who, struct span user,
+                  const struct tarpit_leave *leave, enum offence offence);
 
 #endif

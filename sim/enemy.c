@@ -10,7 +10,7 @@
 #include "tarpit/tarpit.h"
 
 enum {
-    SLOTS = 4096,
+    SLOTS = 2048, /* a flood fills it */
     RTT_MS = 50,
     LATE_MS = 1000,
     TALKS = 256, /* conversations of the innocent's at once */
@@ -34,7 +34,7 @@ struct enemy {
     size_t size;
     uint8_t *empty;
     struct talk talk[TALKS];
-    uint32_t talks, mailboxes;
+    uint32_t talks, mailboxes, strangers;
     uint64_t now, last_wait_ends;
     bool ip6;
     struct enemy_result *result;
@@ -195,6 +195,22 @@ static void ask(struct enemy *e, const struct enemy_move *m, const struct tarpit
     }
 }
 
+/* Strangers that nobody has seen before, to push out what is known of the innocent. */
+static void flood(struct enemy *e, uint32_t many)
+{
+    for (uint32_t i = 0; i < many * 100; i++) {
+        uint32_t n = e->strangers++;
+        struct addr a = {.family = ADDR_IP4,
+                         .octets = {10, (uint8_t)(n >> 16), (uint8_t)(n >> 8), (uint8_t)n}};
+        if (e->ip6)
+            a = (struct addr){.family = ADDR_IP6,
+                              .octets = {0x20, 0x01, 0x0d, 0xb9, 0, (uint8_t)(n >> 16),
+                                         (uint8_t)(n >> 8), (uint8_t)n}};
+        struct tarpit_who who = tarpit_who(&e->tarpit, &a, false);
+        tarpit_offence(&e->tarpit, &who, OFFENCE_SYNTAX, e->now);
+    }
+}
+
 static void move(struct enemy *e, const struct enemy_move *m)
 {
     struct tarpit_who who = who_is(e, m->address);
@@ -222,6 +238,7 @@ static void move(struct enemy *e, const struct enemy_move *m)
         break;
     case ENEMY_GIVE_UP: tarpit_gave_up(&e->tarpit, &who, m->many * 100u, e->now); break;
     case ENEMY_LISTED: tarpit_listed(&e->tarpit, &who, m->many, e->now); break;
+    case ENEMY_FLOOD: flood(e, m->many); break;
     case ENEMY_MAIL:
     case ENEMY_BOUNCE:
     case ENEMY_BOUNCE_TRAP:
@@ -236,7 +253,7 @@ void enemy_play(struct enemy *e, const struct enemy_plan *plan, struct enemy_res
     memcpy(e->tarpit.ledger->file.body, e->empty, e->size);
     e->result = out;
     e->ip6 = plan->ip6;
-    e->talks = e->mailboxes = 0;
+    e->talks = e->mailboxes = e->strangers = 0;
     e->last_wait_ends = 0;
     e->now = BEGIN;
     struct tarpit_who innocent = who_is(e, 0);

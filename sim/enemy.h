@@ -32,7 +32,8 @@ enum { ENEMY_MOVES = 600 };
     M(OFFEND, "offends")                                                                           \
     M(TRAP, "writes to a trap")                                                                    \
     M(GIVE_UP, "hangs up while it is held")                                                        \
-    M(LISTED, "is found on a list")
+    M(LISTED, "is found on a list")                                                                \
+    M(FLOOD, "sends a hundred strangers from elsewhere, with an offence each")
 
 enum enemy_kind {
 #define ENEMY_ID(id, text) ENEMY_##id,

@@ -19,6 +19,8 @@ static struct enemy_move random_move(uint64_t *s, uint32_t addresses, uint32_t p
     m.gap = draw(s, 1 + gaps[draw(s, 1 + pace)]);
     if (draw(s, 3) == 0)
         m.kind = draw(s, 3) ? ENEMY_ASK : ENEMY_MAIL;
+    if (m.kind == ENEMY_FLOOD && draw(s, 50) != 0) /* it takes the simulator long */
+        m.kind = ENEMY_OFFEND;
     m.sender = (uint8_t)draw(s, SENDERS);
     m.offence = (uint8_t)(OFFENCE_NONE + 1 + draw(s, OFFENCE_COUNT - 1));
     m.address = (uint8_t)(1 + draw(s, addresses));

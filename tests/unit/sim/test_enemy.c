@@ -98,6 +98,22 @@ static void test_in_a_bad_network_a_newcomer_waits_once(void **state)
     assert_int_equal(r.late, 0);
 }
 
+/* G7 of issue 12: twenty times what the ledger holds. */
+static void test_a_flood_of_strangers_does_not_push_out_good_mail(void **state)
+{
+    for (int ip6 = 0; ip6 < 2; ip6++) {
+        struct enemy_plan plan = {.ip6 = ip6, .credit = true, .count = 41};
+        plan.move[0] = by(ENEMY_FLOOD, 0, 1, 400);
+        for (uint8_t i = 1; i < 39; i++)
+            plan.move[i] = by(ENEMY_OFFEND, 100, i, 50);
+        plan.move[39] = by(ENEMY_MAIL, 1000, 0, 1);
+        plan.move[40] = by(ENEMY_MAIL, 60000, 0, 1);
+        struct enemy_result r = play(&plan);
+        assert_int_equal(r.messages, 2);
+        assert_int_equal(r.late, 0);
+    }
+}
+
 /* G3 of issue 12: forged senders make the innocent's server bounce to nobody and to traps. */
 static void test_bounces_do_not_slow_the_mail_beside_them(void **state)
 {
@@ -138,6 +154,7 @@ int main(void)
         cmocka_unit_test(test_ten_thousand_enemies_do_an_innocent_no_harm),
         cmocka_unit_test(test_one_neighbour_however_loud_makes_nobody_wait),
         cmocka_unit_test(test_in_a_bad_network_a_newcomer_waits_once),
+        cmocka_unit_test(test_a_flood_of_strangers_does_not_push_out_good_mail),
         cmocka_unit_test(test_bounces_do_not_slow_the_mail_beside_them),
         cmocka_unit_test(test_harm_is_called_harm),
     };
