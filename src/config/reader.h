@@ -43,6 +43,10 @@ unsigned explain_shape(struct reader *r, const char *file, struct span text);
  * meant, or the section that has it. Empty when there is nothing to say. */
 const char *explain_unknown(const char *section, const char *key, char out[256]);
 
+/* Takes the title of a section, the i-th of its kind. False: it is wrong, and that has been told.
+ */
+bool reader_begin_section(struct reader *r, enum section_kind s, size_t i, const char *title);
+
 /* What the keys of a section go into: the i-th of its kind. */
 void *config_section(struct config *c, enum section_kind s, size_t i);
 
