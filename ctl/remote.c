@@ -83,6 +83,12 @@ static json_t *args_cache(int argc, char **argv)
     return NULL;
 }
 
+static json_t *args_observe(int argc, char **argv)
+{
+    static const struct word_option options[] = {{"--since", "since"}, {0}};
+    return words_take(argc, argv, options, "", "", 0, 0);
+}
+
 /* "dump", or "load FILE". */
 static json_t *args_ledger(int argc, char **argv)
 {
@@ -116,6 +122,7 @@ static const struct use {
     [COMMAND_LEDGER] = {args_ledger, show_line, 10000, .exact = true},
     [COMMAND_CONFIG] = {args_none, show_config, 5000},
     [COMMAND_ADVISE] = {args_none, show_advice, 30000},
+    [COMMAND_OBSERVE] = {args_observe, show_observed, 30000},
 };
 
 struct printing {

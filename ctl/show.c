@@ -129,8 +129,11 @@ void show_status(const json_t *result)
 
     strftime(when, sizeof when, "%Y-%m-%d %H:%M:%S", localtime(&since));
     show_span(json_number_value(json_object_get(result, "up_seconds")), up, sizeof up);
-    printf("mired %s at %s, up %s (since %s)\n\n", text(result, "version"),
-           text(result, "hostname"), up, when);
+    printf("mired %s at %s, up %s (since %s)%s\n\n", text(result, "version"),
+           text(result, "hostname"), up, when,
+           json_is_true(json_object_get(result, "observing"))
+               ? ", observing: nothing waits; `mirectl observe` says what would"
+               : "");
     printf("%-18s%lld of %lld open connections, %lld of them without a socket\n", "held now",
            number(result, "held") + number(result, "frozen"),
            number(result, "open") + number(result, "frozen"), number(result, "frozen"));

@@ -17,6 +17,7 @@ void show_exempt(const json_t *result);
 void show_line(const json_t *part);
 
 void show_advice(const json_t *result);
+void show_observed(const json_t *result);
 
 /* One client of `clients` as a row, and what stands above its columns. */
 const char *show_client_title(void);

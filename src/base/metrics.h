@@ -40,6 +40,20 @@
     M(CORRESPONDENT_GOOD, COUNTER, "mired_correspondent_verdicts_total", "result=\"good\"",        \
       "Verdicts to clients in debt whose correspondent's good mail covers them.")                  \
     M(CORRESPONDENT_BAD, COUNTER, "mired_correspondent_verdicts_total", "result=\"bad\"", "")      \
+    M(WOULD_HOLD_MS, COUNTER_MS, "mired_would_hold_seconds_total", "",                             \
+      "With observe: seconds that clients would have spent held.")                                 \
+    M(WOULD_HOLD, COUNTER, "mired_would_hold_total", "rule=\"none\"",                              \
+      "With observe: replies that would have waited.")                                             \
+    M(WOULD_HOLD_OFFENCE, COUNTER, "mired_would_hold_total", "rule=\"R1\"", "")                    \
+    M(WOULD_HOLD_DEBT, COUNTER, "mired_would_hold_total", "rule=\"R3\"", "")                       \
+    M(WOULD_HOLD_TURN, COUNTER, "mired_would_hold_total", "rule=\"R4\"", "")                       \
+    M(WOULD_HOLD_MASK, COUNTER, "mired_would_hold_total", "rule=\"R5\"", "")                       \
+    M(WOULD_HOLD_SHIELD, COUNTER, "mired_would_hold_total", "rule=\"R7\"", "")                     \
+    M(WOULD_HOLD_COVERED, COUNTER, "mired_would_hold_total", "rule=\"R8\"", "")                    \
+    M(WOULD_HOLD_NETWORK, COUNTER, "mired_would_hold_total", "rule=\"R10\"", "")                   \
+    M(WOULD_HOLD_CORRESPONDENT, COUNTER, "mired_would_hold_total", "rule=\"R21\"", "")             \
+    M(WOULD_BE_LATE, COUNTER, "mired_would_be_late_total", "",                                     \
+      "With observe: messages that would have been late or put off.")                              \
     M(REPLIES_2, COUNTER, "mired_replies_total", "class=\"2xx\"", "Replies sent.")                 \
     M(REPLIES_3, COUNTER, "mired_replies_total", "class=\"3xx\"", "")                              \
     M(REPLIES_4, COUNTER, "mired_replies_total", "class=\"4xx\"", "")                              \

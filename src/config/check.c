@@ -111,6 +111,23 @@ static void check_traps(struct reader *r)
     }
 }
 
+static void check_observe(struct reader *r)
+{
+    struct config *c = r->config;
+    char folded[256];
+
+    for (size_t i = 0; i < c->observe_domains.count; i++) {
+        const char *text = c->observe_domains.at[i];
+        if (!value_domain(text, folded) || !config_is_local(c, span_of(folded))) {
+            reader_wrong(r, reader_place(r, SECTION_TARPIT, 0, "observe_domains"),
+                         "observe_domains: \"%.80s\" is none of `domains`", text);
+            continue;
+        }
+        free(c->observe_domains.at[i]);
+        c->observe_domains.at[i] = strdup(folded);
+    }
+}
+
 static void check_suspect(struct reader *r)
 {
     struct config *c = r->config;
@@ -387,6 +404,7 @@ void config_check(struct reader *r)
     check_domains(r);
     check_relay(r);
     check_traps(r);
+    check_observe(r);
     check_suspect(r);
     check_tarpit(r);
     config_check_dns(r);

@@ -130,7 +130,9 @@ struct config {
     size_t listen_count;
     struct config_tls tls;
     struct tarpit_rules tarpit;
-    struct config_strings traps; /* folded addresses */
+    struct config_strings traps;           /* folded addresses */
+    bool observe;                          /* R20 */
+    struct config_strings observe_domains; /* folded */
     uint64_t ledger_size;
     struct config_recipients *recipients;
     size_t recipients_count;

@@ -66,6 +66,8 @@ const struct key keys_tls[] = {
     END};
 
 const struct key keys_tarpit[] = {
+    {"observe", KEY_BOOL, AT(config, observe)},
+    {"observe_domains", KEY_TEXTS, AT(config, observe_domains)},
     {"time", KEY_DURATION, AT(config, tarpit.time), 0, 285e3},
     {"growth", KEY_NUMBER, AT(config, tarpit.growth), 1, 10},
     {"max", KEY_DURATION, AT(config, tarpit.max), 0, 285e3},

@@ -30,6 +30,7 @@
 #include "master/folder.h"
 #include "relay/settle.h"
 #include "tarpit/ledger.h"
+#include "tarpit/observed.h"
 
 static int wrong(struct buf *errors, const char *what, const char *where, int error)
 {
@@ -203,6 +204,10 @@ static int open_files(struct house *h, const struct config *config, struct buf *
     int error = ledger_open(&h->ledger, path, config->ledger_size);
     if (error)
         return wrong(errors, "cannot open the ledger", path, error);
+    snprintf(path, sizeof path, "%s/observed", h->state);
+    error = observed_open(&h->observed, path);
+    if (error)
+        return wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/settled", h->state);
     error = settle_open(&h->settle, path, config->settle_ms);
     if (error)
@@ -258,7 +263,7 @@ static void give_file(const struct house *h, int folder, const char *name)
 
 static void give_files(const struct house *h)
 {
-    static const char *const name[] = {"ledger", "settled", "answers", "decoys"};
+    static const char *const name[] = {"ledger", "observed", "settled", "answers", "decoys"};
     struct borrowed b;
 
     if (!h->identity.drop)
@@ -359,6 +364,7 @@ void house_close(struct house *h)
     cache_close(h->answers);
     mapfile_close(&h->decoys);
     settle_close(h->settle);
+    observed_close(h->observed);
     ledger_close(h->ledger);
     metrics_use(NULL);
     log_keep(NULL);

@@ -17,6 +17,7 @@ struct cache;
 struct config;
 struct ledger;
 struct log_ring;
+struct observed;
 struct settle;
 
 /* A row for each living child; draining workers of earlier generations keep theirs, so many more
@@ -44,6 +45,7 @@ struct house {
     struct log_ring *log; /* the last lines of all processes; NULL without memory */
     struct house_shared *shared;
     struct ledger *ledger;
+    struct observed *observed;
     struct settle *settle;
     struct cache *answers; /* of directories; clerks keep it */
     struct mapfile decoys; /* state/decoys: its key, and struct scram_shapes; see clerk.h */

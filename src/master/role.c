@@ -176,6 +176,7 @@ static int run_worker(struct master *m, const struct child *c)
                                  count_freezers(g->config) ? m->house.handoff[c->index][0] : -1,
                              .freezer_shared = &m->house.shared->freezer,
                              .ledger = m->house.ledger,
+                             .observed = m->house.observed,
                              .tls = g->tls,
                              .settle = m->house.settle,
                              .places = g->places,
@@ -314,6 +315,7 @@ static int run_web(struct master *m, const struct child *c)
                                      .generation = g->id,
                                      .metrics = &m->house.metrics,
                                      .ledger = m->house.ledger,
+                                     .observed = m->house.observed,
                                      .log = m->house.log,
                                      .started_ms = m->house.started_ms});
 }

@@ -208,3 +208,9 @@ double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_
 {
     return standing_of(t, who, now).debt;
 }
+
+bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    struct standing s = standing_of(t, who, now);
+    return s.delivered && !s.free;
+}

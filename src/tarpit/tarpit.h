@@ -91,6 +91,7 @@ struct tarpit_leave {
                                       from, by its key; 0: none */
     bool masked, shielded;
     bool once;          /* private: R10, a newcomer's one wait */
+    bool unjudged, would_mask; /* R20: for the caller, see worker/judge.h */
     bool correspondent; /* R21 lets a client in debt pass */
 };
 struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
@@ -132,6 +133,9 @@ void tarpit_suspect(struct tarpit *t, const struct tarpit_who *who, double offen
 
 /* R16: a list says that it is bad. At least so many live offences, however often it is said. */
 void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now);
+
+/* Whether good mail has come from it in the last weeks. */
+bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 /* Live offences that good mail, of the client or of its correspondent, does not cover; 0: not in
  * debt. For the guard (R17). */

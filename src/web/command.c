@@ -52,7 +52,7 @@ static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *ar
     [COMMAND_PENALISE] = run_penalise, [COMMAND_RECIPIENT] = run_recipient,
     [COMMAND_CACHE] = run_cache,       [COMMAND_LEDGER] = run_ledger,
     [COMMAND_ADVISE] = run_advise,     [COMMAND_LOG] = run_log,
-    [COMMAND_CONFIG] = run_config,
+    [COMMAND_OBSERVE] = run_observe,   [COMMAND_CONFIG] = run_config,
 };
 
 void control_run(struct control *c, const struct request *r)

@@ -57,6 +57,9 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
       "the log's last 10,000 lines, or those about one client, sender, recipient or id",           \
       "mirectl log --follow alice@example.org")                                                    \
     C(CONFIG, "config", "", "the configuration that holds, with all defaults", "mirectl config")   \
+    C(OBSERVE, "observe", "[--since 7d]",                                                          \
+      "what would have waited while `observe` is on: good mail first, then attackers",             \
+      "mirectl observe --since 7d")                                                                \
     C(ADVISE, "advise", "", "settings that what was seen suggests, each with its reason",          \
       "mirectl advise")
 

@@ -141,7 +141,7 @@ json_t *status_json(const struct web *w)
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
         "s:I, "
-        "s:o, s:o, s:o, s:o, s:b, s:s?}",
+        "s:o, s:o, s:o, s:o, s:b, s:s?, s:b}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)w->kit->started_ms, "up_seconds", (double)(now - w->kit->started_ms) / 1000.0,
         "workers", (int)config->workers, "generation", (int)w->kit->generation, "connections",
@@ -152,5 +152,6 @@ json_t *status_json(const struct web *w)
         "verdicts", family(w, "mired_verdicts_total"), "auth", family(w, "mired_auth_total"),
         "worker_restarts", sum(w, METRIC_WORKER_RESTARTS), "ledger", ledger(w), "backends",
         backends(w), "directories", directories(w), "lists", lists(w), "mail_passes",
-        status_mail_waits(w) == NULL, "mail_waits_for", status_mail_waits(w));
+        status_mail_waits(w) == NULL, "mail_waits_for", status_mail_waits(w), "observing",
+        config->observe);
 }

@@ -7,6 +7,7 @@
 struct config;
 struct metrics;
 struct ledger;
+struct observed;
 struct log_ring;
 
 struct web_kit {
@@ -18,6 +19,7 @@ struct web_kit {
     uint32_t generation; /* of the configuration */
     const struct metrics *metrics;
     struct ledger *ledger;
+    struct observed *observed;
     const struct log_ring *log; /* NULL: there is none */
     uint64_t started_ms;        /* wall time of the master's start */
 };

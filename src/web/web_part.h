@@ -117,6 +117,8 @@ void run_ledger(struct control *c, const json_t *args);
 
 /* advise.c: settings that what was seen suggests. */
 void run_advise(struct control *c, const json_t *args);
+/* observe.c: R20's report. */
+void run_observe(struct control *c, const json_t *args);
 
 /* log.c: lines of the log out of the ring. */
 void run_log(struct control *c, const json_t *args);

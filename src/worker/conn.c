@@ -49,13 +49,14 @@ bool conn_is_exempt(const struct worker *w, const struct addr *peer)
            lists_trust(w, peer);
 }
 
-static struct span domain_of(struct span address)
+struct span conn_sender_domain(const struct conn *c)
 {
-    size_t at = address.len;
+    struct span sender = envelope_sender(&c->smtp.envelope);
+    size_t at = sender.len;
 
-    while (at > 0 && address.at[at - 1] != '@')
+    while (at > 0 && sender.at[at - 1] != '@')
         at--;
-    return span_after(address, at);
+    return span_after(sender, at);
 }
 
 bool conn_is_spared(struct worker *w, const struct conn *c)
@@ -78,7 +79,7 @@ struct tarpit_who conn_who(struct worker *w, struct conn *c)
     struct tarpit_who who = tarpit_who(&w->tarpit, &c->peer, c->flags & CONN_EXEMPT);
     who.authenticated = c->smtp.flags & SMTP_AUTHENTICATED;
     if (envelope_has_sender(&c->smtp.envelope))
-        tarpit_sender(&w->tarpit, &who, domain_of(envelope_sender(&c->smtp.envelope)));
+        tarpit_sender(&w->tarpit, &who, conn_sender_domain(c));
     return who;
 }
 

@@ -262,6 +262,9 @@ bool conn_is_spared(struct worker *w, const struct conn *c);
 /* Who it is, by what is known now: a connection may become exempt at any reply. */
 struct tarpit_who conn_who(struct worker *w, struct conn *c);
 
+/* The domain of MAIL FROM; empty for <>, and before MAIL. */
+struct span conn_sender_domain(const struct conn *c);
+
 /* The connection's work, made when there is none; NULL without memory. */
 struct work *conn_work(struct conn *c);
 

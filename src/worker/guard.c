@@ -64,7 +64,7 @@ bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)
     if (w->open < w->open_reserve_from)
         return true;
     struct tarpit_who who = tarpit_who(&w->tarpit, peer, exempt);
-    if (!who.exempt && tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0)
+    if (!who.exempt && !w->config->observe && tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0)
         return false; /* the reserve is not for it */
     return w->open < w->open_max || guard_evict(w);
 }

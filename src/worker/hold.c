@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "tarpit/policy.h"
 #include "worker/conn.h"
+#include "worker/judge.h"
 
 enum { FREEZE_AGAIN_MS = 1000, FREEZE_WORTH_MS = 500, FREEZE_TOGETHER_MS = 64 };
 
@@ -47,11 +48,10 @@ static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct 
         c->flags &= ~(uint32_t)CONN_HOLD_SET;
         return c->work->hold;
     }
-    struct tarpit_who who = conn_who(w, c);
     if (r->offence != OFFENCE_NONE)
-        return tarpit_offence(&w->tarpit, &who, (enum offence)r->offence, w->loop.wall);
+        return judge_offence(w, c, (enum offence)r->offence);
     if (is_conversation(r))
-        return tarpit_wait(&w->tarpit, &who, w->loop.wall);
+        return judge_wait(w, c);
     return none;
 }
 

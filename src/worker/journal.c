@@ -142,7 +142,7 @@ void journal_session(struct worker *w, struct conn *c, const char *why)
     lists_journal(w, &c->peer, &l);
     log_int(&l, "messages", c->messages);
     log_int(&l, "offences", c->offences);
-    log_seconds(&l, "held", c->held_ms);
+    log_seconds(&l, w->config->observe ? "would_hold" : "held", c->held_ms);
     log_seconds(&l, "open", w->loop.wall - (uint64_t)c->opened_s * 1000);
     log_end(&l);
 }

@@ -17,6 +17,7 @@
 #include "clerk/ask.h"
 #include "config/config.h"
 #include "worker/conn.h"
+#include "worker/judge.h"
 
 enum { BINDING_MAX = 64 };
 
@@ -69,9 +70,7 @@ static struct span account_of(const struct worker *w, const struct conn *c, stru
 
 static struct tarpit_leave ask_leave(struct worker *w, struct conn *c, struct span typed)
 {
-    struct tarpit_who who = conn_who(w, c);
-
-    return tarpit_ask(&w->tarpit, &who, account_of(w, c, typed), w->loop.wall);
+    return judge_ask(w, c, account_of(w, c, typed), (struct span){0});
 }
 
 /* A question to a clerk, in the line of strangers that fits what the client typed. */
@@ -107,17 +106,16 @@ struct verdict_of {
 static struct tarpit_hold book(struct worker *w, struct conn *c, const struct verdict_of *of,
                                struct span account, bool right)
 {
-    struct tarpit_who who = conn_who(w, c);
     const struct tarpit_leave *leave = of->leave;
     struct tarpit_leave again;
 
     if (leave->stranger_to &&
         leave->stranger_to != ledger_key_account(w->tarpit.ledger, account).hash) {
-        again = tarpit_ask(&w->tarpit, &who, account, w->loop.wall);
+        again = judge_ask(w, c, account, (struct span){0});
         leave = &again;
     }
-    struct tarpit_hold hold = tarpit_verdict(&w->tarpit, &who, account, leave,
-                                             right ? OFFENCE_NONE : OFFENCE_AUTH, w->loop.wall);
+    struct tarpit_hold hold =
+        judge_verdict(w, c, account, (struct span){0}, leave, right ? OFFENCE_NONE : OFFENCE_AUTH);
     uint64_t waited = w->loop.now - of->asked_ms;
     if (hold.masked && of->asked_ms && waited < LOOKED_UP_MS)
         hold.ms += LOOKED_UP_MS - waited;
@@ -246,8 +244,8 @@ void login_dropped(struct worker *w, struct conn *c, bool booked)
     struct tarpit_who who = conn_who(w, c);
     if (l->talk && l->leave.stranger_to && !booked) {
         metric_add(METRIC_AUTH_FAILED, 1);
-        (void)tarpit_verdict(&w->tarpit, &who, account_of(w, c, span_of(l->user)), &l->leave,
-                             OFFENCE_AUTH, w->loop.wall);
+        (void)judge_verdict(w, c, account_of(w, c, span_of(l->user)), (struct span){0}, &l->leave,
+                            OFFENCE_AUTH);
         c->offences++;
     }
     login_forget(c);
@@ -303,7 +301,8 @@ static void hold_first(struct worker *w, struct conn *c, const struct question *
 
     if (leave->stranger_to && a->wait_ms > waited && a->wait_ms - waited > ms)
         ms = a->wait_ms - waited;
-    recipient_hold(c, (struct tarpit_hold){.ms = ms});
+    if (!w->config->observe)
+        recipient_hold(c, (struct tarpit_hold){.ms = ms});
 }
 
 static struct span answered_name(const struct answer *a)

@@ -11,6 +11,7 @@
 #include "smtp/received.h"
 #include "worker/conn.h"
 #include "worker/ident.h"
+#include "worker/judge.h"
 
 enum { GOOD_AT_ONCE = 64 };
 enum { NAMES_WAIT_MS = 1000, NAMES_LOOK_MS = 20 };
@@ -111,6 +112,7 @@ static void done(void *arg, const struct relay_result *result)
     metric_took(METRIC_TIME_MESSAGE, us);
     journal_message(w, c, result, us);
     if (result->reply.code < 300) {
+        judge_delivered(w, c);
         note_good(w, c, result->accepted);
         c->messages++;
     }

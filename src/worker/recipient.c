@@ -14,6 +14,7 @@
 #include "relay/settling.h"
 #include "smtp/verdict.h"
 #include "worker/conn.h"
+#include "worker/judge.h"
 
 static bool is_postmaster(struct span local)
 {
@@ -88,14 +89,14 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
                                            [RECIPIENT_RELAYING] = OFFENCE_RELAY,
                                            [RECIPIENT_TRAP] = OFFENCE_TRAP,
                                            [RECIPIENT_OTHER] = OFFENCE_NONE};
-    struct tarpit_who who = conn_who(w, c);
     struct tarpit_hold hold = {0};
     enum offence o = v == RECIPIENT_OTHER ? (enum offence)other->offence : offence[v];
 
     if (v == RECIPIENT_LATER) {
         metric_add(METRIC_VERDICT_UNKNOWN, 1);
     } else if (has_leave(c)) {
-        hold = tarpit_verdict(&w->tarpit, &who, (struct span){0}, leave, o, w->loop.wall);
+        hold = judge_verdict(w, c, (struct span){0}, span_after(address, address_sign(address) + 1),
+                             leave, o);
         if (hold.masked)
             v = RECIPIENT_MASKED;
         metric_add(hold.masked           ? METRIC_VERDICT_MASKED
@@ -157,8 +158,7 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
         return true;
     }
     if (has_leave(c)) {
-        struct tarpit_who who = conn_who(w, c);
-        leave = tarpit_ask(&w->tarpit, &who, (struct span){0}, w->loop.wall);
+        leave = judge_ask(w, c, (struct span){0}, step->box.domain);
         if (leave.masked) {
             recipient_masked(c, &leave);
             tell(w, c, RECIPIENT_MASKED, step->address, NULL, leave.hold, leave.shielded);

@@ -19,6 +19,7 @@
 #include "base/tls_octets.h"
 #include "config/config.h"
 #include "worker/conn.h"
+#include "worker/judge.h"
 #include "worker/tls.h"
 
 enum {
@@ -69,7 +70,10 @@ static uint64_t spaced(struct worker *w, const struct tarpit_who *who, uint64_t 
 bool tls_begin(struct worker *w, struct conn *c, bool waits)
 {
     struct tarpit_who who = conn_who(w, c);
-    uint64_t wait_ms = spaced(w, &who, waits ? tarpit_wait(&w->tarpit, &who, w->loop.wall).ms : 0);
+    uint64_t wait_ms = waits ? judge_wait(w, c).ms : 0;
+
+    if (!w->config->observe)
+        wait_ms = spaced(w, &who, wait_ms);
 
     if (wait_ms >= WAIT_MOST_MS) {
         conn_close(w, c, "evicted");
@@ -83,13 +87,11 @@ bool tls_begin(struct worker *w, struct conn *c, bool waits)
 
 static void book(struct worker *w, struct conn *c)
 {
-    struct tarpit_who who = conn_who(w, c);
-
     if (conn_is_spared(w, c))
         return;
     metric_add(METRIC_OFFENCE_TLS, 1);
     c->offences++;
-    (void)tarpit_offence(&w->tarpit, &who, OFFENCE_TLS, w->loop.wall);
+    (void)judge_offence(w, c, OFFENCE_TLS);
 }
 
 void tls_due(struct worker *w, struct conn *c)

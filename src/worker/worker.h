@@ -11,6 +11,7 @@
 struct config;
 struct freezer_shared;
 struct ledger;
+struct observed;
 struct places;
 struct settle;
 struct tls_server;
@@ -36,6 +37,7 @@ struct worker_kit {
     int freezer;                  /* hand-off pair to the freezer; -1: there is none */
     struct freezer_shared *freezer_shared;
     struct ledger *ledger;
+    struct observed *observed;    /* R20; written to with `observe` only */
     const struct tls_server *tls; /* NULL: no certificate */
     struct settle *settle;
     const struct places *places;  /* where backends with a name are; NULL: none has one */

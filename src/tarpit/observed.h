@@ -1,0 +1,65 @@
+/* R20: what would have waited while `observe` is on: totals of each day, and a line for each client
+ * and sender domain whose good mail or typos would have been late. What `mirectl observe` tells.
+ *
+ * A mapped file of fixed size (OBSERVED_LINES lines of about 1 KB, `state`/observed), so it
+ * survives restarts and cannot grow: a full set gives up the line that says least. Only clients
+ * that have delivered good mail get lines, so a flood of strangers does not push them out. Counts
+ * are plain atomic words; two processes that meet in one may lose a count, never more.
+ *
+ * `now` is wall ms. All functions are safe from any process that mapped the file; none blocks. */
+#ifndef MIRED_TARPIT_OBSERVED_H
+#define MIRED_TARPIT_OBSERVED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+#include "tarpit/tarpit.h"
+
+struct observed; /* opaque */
+
+enum { OBSERVED_DAYS = 31, OBSERVED_LINES = 2048, OBSERVED_DOMAIN = 64 };
+
+/* path NULL: memory only. 0 or -errno. Before the processes that share it are started. */
+int observed_open(struct observed **out, const char *path);
+void observed_close(struct observed *o);
+
+/* A reply that would have been held, or masked. `first`: the first of its connection. */
+void observed_hold(struct observed *o, const struct tarpit_hold *hold, bool first, uint64_t now);
+
+/* Good mail of a client that would have been `late_ms` late, or put off with a 450 (R5, R7). */
+struct observed_mail {
+    struct addr client;
+    struct span domain; /* of MAIL FROM; empty for <> */
+    uint64_t late_ms;
+    bool put_off;
+    uint8_t rule; /* enum tarpit_rule: what decided at last */
+};
+void observed_good(struct observed *o, const struct observed_mail *mail, uint64_t now);
+
+/* A typo of such a client, which would have heard its 5xx so much later. */
+void observed_typo(struct observed *o, const struct addr *client, struct span domain, uint64_t ms,
+                   uint64_t now);
+
+struct observed_line {
+    struct addr client;
+    char domain[OBSERVED_DOMAIN];
+    uint64_t late, put_off, typos;    /* messages, messages, replies */
+    uint64_t late_s, worst_s, typo_s; /* seconds in all, the worst message's, of typos in all */
+    uint8_t rule;
+};
+
+/* Goes over the lines, summed from the day of `since` on; *at is 0 at first. False at the end. */
+bool observed_next(const struct observed *o, uint32_t *at, uint64_t since, uint64_t now,
+                   struct observed_line *out);
+
+struct observed_sums {
+    uint64_t first_day_ms;                          /* of what is known, wall ms; 0: nothing is */
+    uint64_t replies, seconds, connections, untold; /* untold: masked, or on the shield */
+    uint64_t by_rule[RULE_COUNT];
+};
+void observed_sums(const struct observed *o, uint64_t since, uint64_t now,
+                   struct observed_sums *out);
+
+#endif
