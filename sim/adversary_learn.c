@@ -5,6 +5,7 @@
 
 #include "adversary_part.h"
 #include "tarpit/ledger_table.h"
+#include "tarpit/policy.h"
 
 void board_copy(struct adversary *a, uint8_t *copy)
 {
@@ -63,14 +64,16 @@ static double purse(const struct adversary *a, const struct tarpit_who *who)
     const struct ledger_key k[2] = {{who->client, who->client_label, LEDGER_CLIENT},
                                     {who->pair, who->network_label, LEDGER_PAIR}};
     struct ledger_decay d = {r->half_life, r->good_half_life};
-    double good = 0;
+    double good[2] = {0, 0};
 
-    for (int i = 0; i < (who->pair ? 2 : 1) && r->good_ratio > 0; i++) {
+    for (int i = 0; i < (who->pair ? 2 : 1); i++) {
         struct ledger_entry e;
         if (ledger_get(a->tarpit.ledger, &k[i], &d, a->now, &e))
-            good += e.good / r->good_ratio;
+            good[i] = e.good;
     }
-    return r->correspondents ? good / 2 : good;
+    if (r->good_ratio <= 0)
+        return 0;
+    return (r->correspondents ? policy_credit(good[0], good[1]) : good[0]) / r->good_ratio;
 }
 
 /* What can be seen on other connections: how long a greeting waits, MAIL of the same sender, MAIL

@@ -44,29 +44,39 @@ static void book_network(struct tarpit *t, const struct tarpit_who *who,
     book_wider(t, who, around, now);
 }
 
-/* R8: what good mail pays for. Credit is spent, not looked at. Where there are pairs (R21) each
- * mailbox earned twice, for the client and for the pair, so an offence costs `good_ratio` of both,
- * or twice that of one; else one delivery could pay twice. What a correspondent pays for stays
- * booked on the client, whose debt is not its own. Returns the offences that are left. */
+/* Takes what `most` of credit is worth off an amount of which one is worth `share`. Returns how
+ * much credit that was. */
+static double spend(struct tarpit *t, const struct ledger_key *k, double most, double share,
+                    uint64_t now)
+{
+    struct ledger_decay d = tarpit_decay(t);
+
+    return most > 0 ? share * ledger_spend_good(t->ledger, k, &d, now, 0, most / share) : 0;
+}
+
+/* R8: what good mail pays for. Credit is spent, not looked at. Where there are pairs (R21) a
+ * mailbox has earned for client and pair both, so each pays its share of `good_ratio`, and what one
+ * of them cannot pay the other does: so one delivery never pays twice. What a correspondent pays
+ * for stays booked on the client, whose debt is not its own. Returns the offences that are left. */
 static double pay(struct tarpit *t, const struct tarpit_who *who, bool correspondent,
                   const struct ledger_key *on, double weight, double offences, uint64_t now)
 {
     const struct tarpit_rules *r = &t->rules;
     struct ledger_key client = tarpit_client_key(who), pair = tarpit_pair_key(who);
     struct ledger_decay d = tarpit_decay(t);
-    double price = r->correspondents ? 2 * r->good_ratio : r->good_ratio, paid = 0;
+    bool pairs = r->correspondents;
+    double of_pair = pairs ? POLICY_PAIR_SHARE : 0, price = r->good_ratio * weight, paid = 0;
 
-    if (price <= 0)
+    if (r->good_ratio <= 0)
         return offences;
-    if (r->correspondents && who->pair)
-        paid = ledger_spend_good(t->ledger, &pair, &d, now, 0,
-                                 (correspondent ? price : price / 2) * weight);
+    if (pairs && who->pair)
+        paid = spend(t, &pair, correspondent ? price : of_pair * price, of_pair, now);
     if (correspondent)
         return offences;
-    paid += ledger_spend_good(t->ledger, &client, &d, now, 0, price * offences - paid);
-    if (r->correspondents && who->pair && paid < price * weight)
-        paid += ledger_spend_good(t->ledger, &pair, &d, now, 0, price * weight - paid);
-    return paid > 0 ? ledger_add_offences(t->ledger, on, &d, now, -paid / price) : offences;
+    paid += spend(t, &client, r->good_ratio * offences - paid, 1 - of_pair, now);
+    if (pairs && who->pair && paid < price)
+        paid += spend(t, &pair, price - paid, of_pair, now);
+    return paid > 0 ? ledger_add_offences(t->ledger, on, &d, now, -paid / r->good_ratio) : offences;
 }
 
 void book_offence(struct tarpit *t, const struct tarpit_who *who, const struct standing *s,

@@ -47,6 +47,11 @@ double policy_debt(const struct tarpit_rules *r, double offences, double good)
     return debt > 0 ? debt : 0;
 }
 
+double policy_credit(double of_client, double of_pair)
+{
+    return (1 - POLICY_PAIR_SHARE) * of_client + POLICY_PAIR_SHARE * of_pair;
+}
+
 double policy_most(const struct tarpit_rules *r, enum offence offence)
 {
     double most = r->shield > 0 ? 1.2 * r->shield : MOST_UNSHIELDED;

@@ -35,6 +35,14 @@ bool policy_is_verdict(enum offence offence);
 /* R8: the debt of a client with these live amounts. */
 double policy_debt(const struct tarpit_rules *r, double offences, double good);
 
+/* R21: a mailbox earns for client and pair both; the pair's is worth this share of it, the client's
+ * the rest. The larger it is, the better a correspondent stands beside a harvester that has spent
+ * the client's; the smaller, the better a client of many small domains pays for its typos. */
+#define POLICY_PAIR_SHARE 0.75
+
+/* R8, R21: what credit of a client and of its pair come to. */
+double policy_credit(double of_client, double of_pair);
+
 /* R9: where offences of this kind stop to add up. Ordinary ones do a little above the shield, where
  * more would change nothing but how long it lasts. What others can cause or what may be an accident
  * of protocols (a backend that refuses forwarded mail, a failed handshake) stops far below it. */

@@ -124,9 +124,9 @@ static double pair_credit(const struct tarpit *t, const struct tarpit_who *who, 
     return who->pair && ledger_get(t->ledger, &pair, &d, now, &e) ? e.good : 0;
 }
 
-/* R8: a mailbox earns for the client and for the pair, and an offence costs `good_ratio` of both,
- * or twice that of one: so what counts is the mean. Before MAIL FROM the pair is given the benefit
- * of the doubt. It is not looked up where it makes no difference. */
+/* R8: a mailbox earns for the client and for the pair, and each has its share of what an offence
+ * costs. Before MAIL FROM the pair is given the benefit of the doubt. It is not looked up where it
+ * makes no difference. */
 static double credit_of(const struct tarpit *t, const struct tarpit_who *who, double offences,
                         double good, double *of_pair, uint64_t now)
 {
@@ -134,9 +134,9 @@ static double credit_of(const struct tarpit *t, const struct tarpit_who *who, do
 
     if (!r->correspondents || !who->sender_known || r->good_ratio <= 0)
         return good;
-    if (good < 2 * r->good_ratio * (offences + 1))
+    if (policy_debt(r, offences + 1, policy_credit(good, 0)) > 0)
         *of_pair = pair_credit(t, who, now);
-    return (good + *of_pair) / 2;
+    return policy_credit(good, *of_pair);
 }
 
 struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
@@ -167,7 +167,8 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
         .network = bad_network(t, who, n.offences, now),
     };
     bool trapped = c.flags & LEDGER_TRAPPED && policy_shielded(r, s.own);
-    s.correspondent = s.own > 0 && !trapped && of_pair > 0 && policy_debt(r, 1, of_pair / 2) == 0;
+    s.correspondent =
+        s.own > 0 && !trapped && of_pair > 0 && policy_debt(r, 1, policy_credit(0, of_pair)) == 0;
     s.debt = s.correspondent ? 0 : s.own;
     s.covered = s.correspondent || policy_debt(r, offences + 1, credit) == 0;
     s.guilty = s.debt >= GUILTY;

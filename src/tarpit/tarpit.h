@@ -90,9 +90,9 @@ struct tarpit_leave {
     uint64_t stranger_to;          /* R14: the account that does not know where the client comes
                                       from, by its key; 0: none */
     bool masked, shielded;
-    bool once;          /* private: R10, a newcomer's one wait */
+    bool once;                 /* private: R10, a newcomer's one wait */
     bool unjudged, would_mask; /* R20: for the caller, see worker/judge.h */
-    bool correspondent; /* R21 lets a client in debt pass */
+    bool correspondent;        /* R21 lets a client in debt pass */
 };
 struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
                                uint64_t now);

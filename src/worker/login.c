@@ -241,7 +241,6 @@ void login_dropped(struct worker *w, struct conn *c, bool booked)
 
     if (!l)
         return;
-    struct tarpit_who who = conn_who(w, c);
     if (l->talk && l->leave.stranger_to && !booked) {
         metric_add(METRIC_AUTH_FAILED, 1);
         (void)judge_verdict(w, c, account_of(w, c, span_of(l->user)), (struct span){0}, &l->leave,

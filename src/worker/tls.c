@@ -60,7 +60,7 @@ static SSL *of(const struct worker *w, const struct conn *c)
  * moment: those of who is in debt begin one after the other. Returns how long this one waits. */
 static uint64_t spaced(struct worker *w, const struct tarpit_who *who, uint64_t wait_ms)
 {
-    bool in_debt = tarpit_debt(&w->tarpit, who, w->loop.wall) > 0;
+    bool in_debt = !w->config->observe && tarpit_debt(&w->tarpit, who, w->loop.wall) > 0;
 
     if (who->exempt)
         return wait_ms;
@@ -72,9 +72,7 @@ bool tls_begin(struct worker *w, struct conn *c, bool waits)
     struct tarpit_who who = conn_who(w, c);
     uint64_t wait_ms = waits ? judge_wait(w, c).ms : 0;
 
-    if (!w->config->observe)
-        wait_ms = spaced(w, &who, wait_ms);
-
+    wait_ms = spaced(w, &who, wait_ms);
     if (wait_ms >= WAIT_MOST_MS) {
         conn_close(w, c, "evicted");
         return false;
