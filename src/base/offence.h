@@ -16,7 +16,7 @@
     O(BACKEND, "backend", 1.0, 0)     /* the backend's own 5xx */                                  \
     O(EARLY, "early", 1.0, 0)         /* talked before the greeting */                             \
     O(TRAP, "trap", 1.0, 0)           /* mail to a trap address */                                 \
-    O(TLS, "tls", 0.25, 0)            /* a handshake that came to nothing */
+    O(TLS, "tls", 0.25, 0)            /* no TLS at all, or a handshake that stops */
 
 enum offence {
     OFFENCE_NONE,
