@@ -159,7 +159,7 @@ const struct sim_population sim_senders[] = {
      .about =
          "48 addresses, 200 domains in Zipf's proportions, a week of mail before, 10,000 "
          "messages in an hour, 1 % typos; behind the same addresses 10 spammers (30 % dead), 3 "
-         "harvesters and one that sends spam in its largest neighbour's name",
+         "harvesters of 10 connections and one that sends spam in its largest neighbour's name",
      .hours = 1,
      .dictionary = DICTIONARY,
      .group =
@@ -171,7 +171,12 @@ const struct sim_population sim_senders[] = {
            .domain_base = 1000,
            .missing = 0.3,
            .recipients = 20},
-          {.role = SIM_HARVEST, POOL, .agents = 3, .missing = 0.98, .recipients = 1, .hasty = true},
+          {.role = SIM_HARVEST,
+           POOL,
+           .agents = 30,
+           .missing = 0.98,
+           .recipients = 1,
+           .hasty = true},
           {.role = SIM_SPAM, POOL, .agents = 1, .domains = 1, .missing = 0.3, .recipients = 20}}},
     {.name = "beside a loud host",
      .about = "a server new to us, 100 messages in 12 hours; a neighbour in its /24 talks early on "
