@@ -125,8 +125,8 @@ static uint64_t after(uint64_t at, uint64_t n)
 /* The two entries of the event that begins with client `at`. */
 static void expect(uint64_t at)
 {
-    ledger_expect(ledger, &keys[at]);
-    ledger_expect(ledger, &keys[after(at, 1)]);
+    ledger_prefetch(ledger, &keys[at]);
+    ledger_prefetch(ledger, &keys[after(at, 1)]);
 }
 
 static void do_two(enum operation what, uint64_t at)

@@ -1,11 +1,11 @@
-/* All of mirectl's commands in one list: those of the control socket (web/commands.h), and those
- * that mirectl does itself. Help, completions and the tests go by it. */
+/* All of mirectl's commands in one list: those of the control socket (control/commands.h), and
+ * those that mirectl does itself. Help, completions and the tests go by it. */
 #ifndef MIRED_CTL_ABOUT_H
 #define MIRED_CTL_ABOUT_H
 
 #include <stdio.h>
 
-#include "web/commands.h"
+#include "control/commands.h"
 
 /* L(identifier, name, arguments, help, example) */
 #define LOCALS(L)                                                                                  \

@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "control/commands.h"
 #include "link.h"
-#include "web/commands.h"
 
 enum { FILE_MAX = 4 << 20 };
 

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "web/commands.h"
+#include "control/commands.h"
 
 enum { SEND_MS = 5000, TRIES = 3, AGAIN_MS = 100 };
 

@@ -10,7 +10,7 @@
 /* Exit statuses of mirectl. */
 enum { CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
 
-/* "code" of an error that mirectl finds by itself, beside those of web/commands.h. */
+/* "code" of an error that mirectl finds by itself, beside those of control/commands.h. */
 #define CTL_CODE_UNREACHABLE "unreachable"
 
 struct link {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/commands.h"
 #include "link.h"
-#include "web/commands.h"
 
 enum { LINE_MAX_LOAD = 4096, REQUEST_MAX = CONTROL_LINE_MAX / 2, WAIT_MS = 30000, NAMED_MAX = 100 };
 

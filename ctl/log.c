@@ -5,8 +5,8 @@
 #include <stdio.h>
 #include <time.h>
 
+#include "control/commands.h"
 #include "link.h"
-#include "web/commands.h"
 #include "words.h"
 
 enum { WAIT_MS = 10000, PAUSE_MS = 500 };

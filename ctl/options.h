@@ -20,7 +20,7 @@ void print_json(const json_t *line);
 void print_rounded(json_t *line);
 
 /* What went wrong: the sentence to standard error, and with --json an object like those of
- * web/commands.h to standard output. Returns `status`. */
+ * control/commands.h to standard output. Returns `status`. */
 int report(const struct options *o, int status, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

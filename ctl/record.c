@@ -13,8 +13,8 @@
 #include <time.h>
 
 #include "base/addr.h"
+#include "control/commands.h"
 #include "link.h"
-#include "web/commands.h"
 
 enum { FIELD = 256, WAIT_MS = 30000, COUNT_MOST = 1000000 };
 

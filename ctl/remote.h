@@ -2,8 +2,8 @@
 #ifndef MIRED_CTL_REMOTE_H
 #define MIRED_CTL_REMOTE_H
 
+#include "control/commands.h"
 #include "options.h"
-#include "web/commands.h"
 
 /* Asks, and prints the result. An exit status. */
 int remote_run(const struct options *o, enum control_command command, int argc, char **argv);

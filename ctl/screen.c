@@ -9,9 +9,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "control/commands.h"
 #include "picture.h"
 #include "show.h"
-#include "web/commands.h"
 
 enum { CHANGE_WAIT_MS = 10000, TABLE_AT = PICTURE_LINES + 1, BELOW = 2, ADDRESS_ROOM = 64 };
 

@@ -115,7 +115,7 @@ static void answer_first(struct adversary *a)
     struct question q = a->open[0];
 
     memmove(&a->open[0], &a->open[1], --a->questions * sizeof a->open[0]);
-    board_decide(a, &q.who, (struct span){0}, &q.leave, OFFENCE_RECIPIENT);
+    board_decide(a, &q.who, (struct span){0}, &q.permit, OFFENCE_RECIPIENT);
 }
 
 /* Lets the time pass; messages and answers that are due meanwhile arrive. */
@@ -146,7 +146,7 @@ static void advance(struct adversary *a, uint64_t to)
 /* `many` questions at the same moment, each on its own connection. */
 static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login, bool accounts)
 {
-    static struct tarpit_leave leave[TOGETHER];
+    static struct tarpit_permit permit[TOGETHER];
     enum offence bad = login ? OFFENCE_AUTH : OFFENCE_RECIPIENT;
     char name[16] = "bob";
     struct span user = {name, login ? 3 : 0};
@@ -157,11 +157,11 @@ static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login
             if (login && accounts)
                 user.len = (size_t)snprintf(name, sizeof name, "user%u", i);
             if (verdict == 0)
-                leave[i] = tarpit_ask(&a->tarpit, &a->who[a->address], user, a->now);
-            else if (!leave[i].masked)
-                board_decide(a, &a->who[a->address], user, &leave[i], bad);
+                permit[i] = tarpit_ask(&a->tarpit, &a->who[a->address], user, a->now);
+            else if (!permit[i].masked)
+                board_decide(a, &a->who[a->address], user, &permit[i], bad);
             else
-                board_holds(a, leave[i].hold.ms);
+                board_holds(a, permit[i].hold.ms);
         }
         if (verdict == 0)
             advance(a, a->now + latency);
@@ -176,10 +176,10 @@ static void leave_open(struct adversary *a, uint32_t many)
     for (uint32_t i = 0; i < many && a->questions < QUESTIONS; i++) {
         struct question *q = &a->open[a->questions];
         *q = (struct question){.due = a->now + OPEN_MS, .who = a->who[a->address]};
-        q->leave = tarpit_ask(&a->tarpit, &q->who, (struct span){0}, a->now);
+        q->permit = tarpit_ask(&a->tarpit, &q->who, (struct span){0}, a->now);
         a->moves += i > 0;
-        if (q->leave.masked)
-            board_holds(a, q->leave.hold.ms);
+        if (q->permit.masked)
+            board_holds(a, q->permit.hold.ms);
         else
             a->questions++;
     }
@@ -205,10 +205,10 @@ static void write_to(struct adversary *a, uint32_t first, uint32_t many, bool sa
     uint64_t longest = 0;
 
     for (uint32_t i = 0; i < many; i++) {
-        struct tarpit_leave leave = tarpit_ask(&a->tarpit, &d.who, (struct span){0}, a->now);
-        struct tarpit_hold h = leave.hold;
-        if (!leave.masked)
-            h = tarpit_verdict(&a->tarpit, &d.who, (struct span){0}, &leave, OFFENCE_NONE, a->now);
+        struct tarpit_permit permit = tarpit_ask(&a->tarpit, &d.who, (struct span){0}, a->now);
+        struct tarpit_hold h = permit.hold;
+        if (!permit.masked)
+            h = tarpit_verdict(&a->tarpit, &d.who, (struct span){0}, &permit, OFFENCE_NONE, a->now);
         if (h.masked)
             break; /* the others would be as well, and are not asked for */
         longest = h.ms > longest ? h.ms : longest;

@@ -97,10 +97,10 @@ static struct sights look_elsewhere(struct adversary *a, struct tarpit_who who)
     s.ms[1] = tarpit_wait(&a->tarpit, &who, at).ms;
     tarpit_sender(&a->tarpit, &nobody, (struct span){0});
     s.ms[2] = tarpit_wait(&a->tarpit, &nobody, at).ms;
-    struct tarpit_leave leave = tarpit_ask(&a->tarpit, &who, (struct span){0}, at);
-    struct tarpit_hold h = leave.hold;
-    if (!leave.masked)
-        h = tarpit_verdict(&a->tarpit, &who, (struct span){0}, &leave, OFFENCE_NONE, at);
+    struct tarpit_permit permit = tarpit_ask(&a->tarpit, &who, (struct span){0}, at);
+    struct tarpit_hold h = permit.hold;
+    if (!permit.masked)
+        h = tarpit_verdict(&a->tarpit, &who, (struct span){0}, &permit, OFFENCE_NONE, at);
     s.ms[3] = board_first_octet(&h);
     s.masked = h.masked;
     return s;
@@ -118,17 +118,17 @@ static uint64_t sights_apart(const struct sights *good, const struct sights *bad
 }
 
 void board_decide(struct adversary *a, const struct tarpit_who *who, struct span user,
-                  const struct tarpit_leave *leave, enum offence bad_offence)
+                  const struct tarpit_permit *permit, enum offence bad_offence)
 {
     struct tarpit_hold good, bad;
     struct sights with_good, with_bad;
 
     board_copy(a, a->before);
-    good = tarpit_verdict(&a->tarpit, who, user, leave, OFFENCE_NONE, a->now);
+    good = tarpit_verdict(&a->tarpit, who, user, permit, OFFENCE_NONE, a->now);
     with_good = look_elsewhere(a, *who);
     board_put_back(a, a->before);
     double paid = purse(a, who);
-    bad = tarpit_verdict(&a->tarpit, who, user, leave, bad_offence, a->now);
+    bad = tarpit_verdict(&a->tarpit, who, user, permit, bad_offence, a->now);
     paid -= purse(a, who);
     board_copy(a, a->after);
     with_bad = look_elsewhere(a, *who);

@@ -43,7 +43,7 @@ struct delivery {
 /* A question whose verdict is not known yet. */
 struct question {
     uint64_t due; /* no directory takes longer */
-    struct tarpit_leave leave;
+    struct tarpit_permit permit;
     struct tarpit_who who;
 };
 
@@ -93,6 +93,6 @@ void board_holds(struct adversary *a, uint64_t ms);
 
 /* The verdict of a question. It was bad; notes when that is learnt, and what credit paid for it. */
 void board_decide(struct adversary *a, const struct tarpit_who *who, struct span user,
-                  const struct tarpit_leave *leave, enum offence offence);
+                  const struct tarpit_permit *permit, enum offence offence);
 
 #endif

@@ -135,7 +135,7 @@ static struct tarpit_hold verdict(struct world *w, struct agent *a, bool exists,
     enum offence bad = is_login(a)       ? OFFENCE_AUTH
                        : a->group->traps ? OFFENCE_TRAP
                                          : OFFENCE_RECIPIENT;
-    struct tarpit_leave l = tarpit_ask(t, &a->who, user, now);
+    struct tarpit_permit l = tarpit_ask(t, &a->who, user, now);
     return l.masked ? l.hold
                     : tarpit_verdict(t, &a->who, user, &l, exists ? OFFENCE_NONE : bad, now);
 }

@@ -119,11 +119,11 @@ static struct tarpit_hold recipient(struct enemy *e, struct talk *t)
 {
     static const enum offence offence[ENEMY_KINDS] = {
         [ENEMY_BOUNCE] = OFFENCE_RECIPIENT, [ENEMY_BOUNCE_TRAP] = OFFENCE_TRAP};
-    struct tarpit_leave leave = tarpit_ask(&e->tarpit, &t->who, (struct span){0}, t->at);
+    struct tarpit_permit permit = tarpit_ask(&e->tarpit, &t->who, (struct span){0}, t->at);
 
-    if (leave.masked)
-        return leave.hold;
-    return tarpit_verdict(&e->tarpit, &t->who, (struct span){0}, &leave, offence[t->kind], t->at);
+    if (permit.masked)
+        return permit.hold;
+    return tarpit_verdict(&e->tarpit, &t->who, (struct span){0}, &permit, offence[t->kind], t->at);
 }
 
 /* One command of a conversation; what was delivered with its last step is booked in the next. */
@@ -189,9 +189,9 @@ static void ask(struct enemy *e, const struct enemy_move *m, const struct tarpit
                        : m->kind == ENEMY_TRAP  ? OFFENCE_TRAP
                                                 : OFFENCE_RECIPIENT;
     for (uint32_t i = 0; i < m->many; i++) {
-        struct tarpit_leave leave = tarpit_ask(&e->tarpit, who, user, e->now);
-        if (!leave.masked)
-            tarpit_verdict(&e->tarpit, who, user, &leave, bad, e->now);
+        struct tarpit_permit permit = tarpit_ask(&e->tarpit, who, user, e->now);
+        if (!permit.masked)
+            tarpit_verdict(&e->tarpit, who, user, &permit, bad, e->now);
     }
 }
 

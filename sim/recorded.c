@@ -107,7 +107,7 @@ static void ask(struct tarpit *t, struct tarpit_who *who, const struct recorded_
     enum offence offence = e->kind == RECORDED_KNOWN ? OFFENCE_NONE
                            : login                   ? OFFENCE_AUTH
                                                      : OFFENCE_RECIPIENT;
-    struct tarpit_leave l = tarpit_ask(t, who, user, BEGIN + e->ms);
+    struct tarpit_permit l = tarpit_ask(t, who, user, BEGIN + e->ms);
     struct tarpit_hold h = l.hold;
 
     out->verdicts++;

@@ -1,6 +1,6 @@
 /* The verifiers in order: the first that knows the password right wins; one that cannot tell makes
  * it "later". With SCRAM it is the first that knows the name, for the answer to the client's first
- * message is that verifier's. See scram_talks.h for what happens between the two messages. */
+ * message is that verifier's. See scram_logins.h for what happens between the two messages. */
 #include "auth/auth.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 
 #include "auth/file.h"
 #include "auth/remote.h"
-#include "auth/scram_talks.h"
+#include "auth/scram_logins.h"
 #include "base/clock.h"
 #include "config/config.h"
 #include "smtp/scram.h"
@@ -32,20 +32,20 @@ struct verifier {
 };
 
 struct auth {
-    struct auth_kit kit;
-    struct scram_talks talks;
+    struct auth_params params;
+    struct scram_logins logins;
     size_t count;
     struct verifier verifier[];
 };
 
-static bool verifier_open(struct verifier *v, const struct auth_kit *kit,
+static bool verifier_open(struct verifier *v, const struct auth_params *params,
                           const struct config_auth *c)
 {
     v->kind = c->kind;
     switch (c->kind) {
-    case AUTH_FILE: v->at.file = file_auth_open(c->path, &kit->decoys); break;
+    case AUTH_FILE: v->at.file = file_auth_open(c->path, &params->decoys); break;
     case AUTH_DOVECOT: v->at.dovecot = dovecot_auth_open(c); break;
-    case AUTH_BACKEND: v->at.backend = backend_auth_open(kit->config, kit->places); break;
+    case AUTH_BACKEND: v->at.backend = backend_auth_open(params->config, params->addresses); break;
     }
     return v->at.any;
 }
@@ -59,16 +59,16 @@ static void verifier_close(struct verifier *v)
     }
 }
 
-struct auth *auth_open(const struct auth_kit *kit)
+struct auth *auth_open(const struct auth_params *params)
 {
-    const struct config *config = kit->config;
+    const struct config *config = params->config;
     struct auth *a = calloc(1, sizeof *a + config->auth_count * sizeof a->verifier[0]);
 
     if (a)
-        a->kit = *kit;
+        a->params = *params;
     for (size_t i = 0; a && i < config->auth_count; i++) {
         a->count++;
-        if (!verifier_open(&a->verifier[i], kit, &config->auth[i])) {
+        if (!verifier_open(&a->verifier[i], params, &config->auth[i])) {
             auth_close(a);
             return NULL;
         }
@@ -80,7 +80,7 @@ void auth_close(struct auth *a)
 {
     if (!a)
         return;
-    scram_talks_close(&a->talks);
+    scram_logins_close(&a->logins);
     for (size_t i = 0; i < a->count; i++)
         verifier_close(&a->verifier[i]);
     free(a);
@@ -200,7 +200,7 @@ bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user
 struct opening {
     struct span message, binding, user;
     const struct addr *client;
-    struct scram_talk *talk;
+    struct scram_pending *pending;
     struct scram_secret
         secret; /* of a verifier that does not know the name: what a decoy is like */
     bool has_secret;
@@ -213,7 +213,7 @@ struct opening {
 static enum answer_result begin_here(struct opening *o)
 {
     char ours[SCRAM_OURS_MAX];
-    struct scram_login *login = &o->talk->login;
+    struct scram_login *login = &o->pending->login;
 
     login->secret = o->secret;
     if (scram_nonce(ours, sizeof ours) < 0)
@@ -229,7 +229,7 @@ static bool falls_to(const struct auth *a, const struct opening *o, size_t lines
 {
     struct siphash h;
 
-    siphash_start(&h, &a->kit.decoys);
+    siphash_start(&h, &a->params.decoys);
     siphash_add(&h, &o->lines, sizeof o->lines);
     siphash_add(&h, o->user.at, o->user.len);
     return (double)(siphash_end(&h) >> 11) * 0x1p-53 * (double)o->lines < (double)lines;
@@ -248,7 +248,7 @@ static enum answer_result begin_file(const struct auth *a, struct opening *o, st
         return r;
     o->secret = secret;
     o->has_secret = true;
-    if (r == ANSWER_YES && buf_add_span(&o->talk->name, name) < 0)
+    if (r == ANSWER_YES && buf_add_span(&o->pending->name, name) < 0)
         return ANSWER_LATER;
     return r == ANSWER_YES ? begin_here(o) : r;
 }
@@ -259,17 +259,17 @@ static enum answer_result begin_file(const struct auth *a, struct opening *o, st
 static enum answer_result begin_dovecot(const struct auth *a, struct opening *o,
                                         struct dovecot_auth *d)
 {
-    struct scram_shapes *shapes = a->kit.shapes;
+    struct scram_shapes *shapes = a->params.shapes;
     uint64_t begun = clock_mono_ms();
 
     if (o->binding.len)
         return ANSWER_LATER; /* it was not offered */
     enum answer_result r =
-        dovecot_scram_begin(d, o->message, o->client, &o->talk->dovecot, &o->answer);
+        dovecot_scram_begin(d, o->message, o->client, &o->pending->dovecot, &o->answer);
     uint64_t took = clock_mono_ms() - begun, most = atomic_load(&shapes->unknown_ms);
     if (r == ANSWER_MORE) {
-        o->talk->at = d;
-        scram_shapes_note(shapes, &a->kit.decoys, o->user, buf_span(&o->answer));
+        o->pending->at = d;
+        scram_shapes_note(shapes, &a->params.decoys, o->user, buf_span(&o->answer));
     }
     if (r == ANSWER_NO) { /* the longest of the last ones */
         most = took > most ? took : most - most / 8;
@@ -278,7 +278,7 @@ static enum answer_result begin_dovecot(const struct auth *a, struct opening *o,
     }
     o->wait_ms = most < UNKNOWN_MS ? UNKNOWN_MS : (uint32_t)most + UNKNOWN_JITTER_MS;
     if (r == ANSWER_NO && !o->has_secret)
-        o->has_secret = scram_shapes_like(shapes, &a->kit.decoys, o->user, &o->secret);
+        o->has_secret = scram_shapes_like(shapes, &a->params.decoys, o->user, &o->secret);
     return r;
 }
 
@@ -297,8 +297,8 @@ static enum answer_result begin_decoy(struct auth *a, struct opening *o)
 {
     struct scram_secret like = o->secret;
 
-    scram_secret_decoy(&a->kit.decoys, o->user, o->has_secret ? &like : NULL, &o->secret);
-    o->talk->login.decoy = true;
+    scram_secret_decoy(&a->params.decoys, o->user, o->has_secret ? &like : NULL, &o->secret);
+    o->pending->login.decoy = true;
     return begin_here(o);
 }
 
@@ -334,27 +334,27 @@ void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct
     struct opening o = {.message = message, .binding = binding, .client = client};
 
     answer->result = ANSWER_LATER;
-    o.talk = scram_talks_begin(&a->talks, slot);
-    if (!o.talk)
+    o.pending = scram_logins_begin(&a->logins, slot);
+    if (!o.pending)
         return;
     answer->result = (uint16_t)begin_any(a, &o);
-    answer->talk = talk_of(a->kit.clerk, o.talk->number);
+    answer->login_id = scram_id(a->params.clerk, o.pending->number);
     answer->wait_ms = (uint16_t)o.wait_ms;
     put_text(answer, &o.answer);
     explicit_bzero(&o.secret, sizeof o.secret);
     if (answer->result != ANSWER_MORE)
-        scram_talks_end(&a->talks, o.talk);
+        scram_logins_end(&a->logins, o.pending);
 }
 
-bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t talk,
+bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t login_id,
                       struct span message, struct answer *answer)
 {
-    struct scram_talk *t = scram_talks_find(&a->talks, asker->slot, (uint32_t)talk);
+    struct scram_pending *t = scram_logins_find(&a->logins, asker->slot, (uint32_t)login_id);
     struct buf text = {0};
     bool now = true;
 
     answer->result = ANSWER_LATER;
-    if (!t || talk_clerk(talk) != a->kit.clerk)
+    if (!t || scram_id_clerk(login_id) != a->params.clerk)
         return true;
     if (t->at)
         now = !dovecot_scram_end(t->at, &t->dovecot, message, asker);
@@ -363,6 +363,6 @@ bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t t
     answer_set_name(answer, buf_span(&t->name));
     put_text(answer, &text);
     t->at = NULL; /* nothing to be cancelled */
-    scram_talks_end(&a->talks, t);
+    scram_logins_end(&a->logins, t);
     return now;
 }

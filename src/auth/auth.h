@@ -9,22 +9,22 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/siphash.h"
-#include "clerk/ask.h"
+#include "query/query.h"
 
 struct config;
 struct auth;
-struct places;
+struct addresses;
 
-struct auth_kit {
+struct auth_params {
     const struct config *config;
-    const struct places *places; /* where backends with a name are; NULL: none has one */
-    uint32_t clerk;              /* whose it is: part of each talk's number */
-    struct sipkey decoys;        /* what made-up salts are made of */
-    struct scram_shapes *shapes; /* what they are like where Dovecot has the others */
+    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
+    uint32_t clerk;                    /* whose it is: part of each talk's number */
+    struct sipkey decoys;              /* what made-up salts are made of */
+    struct scram_shapes *shapes;       /* what they are like where Dovecot has the others */
 };
 
 /* NULL without memory. */
-struct auth *auth_open(const struct auth_kit *kit);
+struct auth *auth_open(const struct auth_params *params);
 void auth_close(struct auth *a);
 
 /* Of enum smtp_auth, what can be offered to clients now. PLAIN and LOGIN where any verifier can do
@@ -52,7 +52,7 @@ bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user
 void auth_scram_begin(struct auth *a, uint16_t slot, struct span message, struct span binding,
                       const struct addr *client, struct answer *answer);
 /* False: the answer comes later, as with auth_check(). */
-bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t talk,
+bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t login_id,
                       struct span message, struct answer *answer);
 
 #endif

@@ -6,26 +6,27 @@
 #include <string.h>
 
 #include "auth/remote.h"
+#include "backend/client.h"
 #include "config/config.h"
-#include "relay/talk.h"
 #include "smtp/verdict.h"
 
 struct backend_auth {
     size_t count;
-    struct talk talk[];
+    struct backend_client backend[];
 };
 
-struct backend_auth *backend_auth_open(const struct config *config, const struct places *places)
+struct backend_auth *backend_auth_open(const struct config *config,
+                                       const struct addresses *addresses)
 {
-    struct backend_auth *b = calloc(1, sizeof *b + config->backend_count * sizeof b->talk[0]);
+    struct backend_auth *b = calloc(1, sizeof *b + config->backend_count * sizeof b->backend[0]);
 
     if (!b)
         return NULL;
     for (size_t i = 0; i < config->backend_count; i++)
         if (config->backend[i].kind == BACKEND_SMTP) {
-            struct talk *t = &b->talk[b->count++];
-            talk_init(t, config, i, places);
-            talk_is_secret(t);
+            struct backend_client *t = &b->backend[b->count++];
+            backend_client_init(t, config, i, addresses);
+            backend_client_is_secret(t);
         }
     return b;
 }
@@ -35,22 +36,23 @@ void backend_auth_close(struct backend_auth *b)
     if (!b)
         return;
     for (size_t i = 0; i < b->count; i++)
-        talk_free(&b->talk[i]);
+        backend_client_free(&b->backend[i]);
     free(b);
 }
 
-static enum answer_result ask(struct talk *t, struct span line)
+static enum answer_result ask(struct backend_client *t, struct span line)
 {
     enum answer_result result = ANSWER_LATER;
     struct reply r;
 
-    if (talk_ready(t) == 0 && talk_say(t, line) == 0 && talk_reply(t, &r) == 0) {
+    if (backend_client_ready(t) == 0 && backend_client_say(t, line) == 0 &&
+        backend_client_reply(t, &r) == 0) {
         bool us = reply_about(STAGE_LOGIN, SPEAKER_RELAY, &r) == REPLY_ABOUT_US;
         if (us)
             talk_tell(t, STAGE_LOGIN, &r);
         result = us ? ANSWER_LATER : r.code == 235 ? ANSWER_YES : ANSWER_NO;
     }
-    talk_close(t);
+    backend_client_close(t);
     return result;
 }
 
@@ -63,7 +65,7 @@ enum answer_result backend_auth_check(struct backend_auth *b, struct span user,
 
     if (response && buf_addf(&line, "AUTH PLAIN %s\r\n", response) == 0)
         for (size_t i = 0; i < b->count && result == ANSWER_LATER; i++)
-            result = ask(&b->talk[i], buf_span(&line));
+            result = ask(&b->backend[i], buf_span(&line));
     if (response)
         explicit_bzero(response, strlen(response));
     if (line.at)

@@ -313,7 +313,7 @@ struct question {
     const struct addr *client;
 };
 
-static int send_question(struct dovecot_auth *d, const struct question *q)
+static int send_query(struct dovecot_auth *d, const struct question *q)
 {
     char ip[ADDR_TEXT];
     struct buf line = {0};
@@ -335,7 +335,7 @@ static int send_question(struct dovecot_auth *d, const struct question *q)
 static int ask(struct dovecot_auth *d, const struct question *q, enum answer_result *result,
                struct buf *answer, struct buf *name)
 {
-    int error = send_question(d, q);
+    int error = send_query(d, q);
 
     if (!error)
         error = read_verdict(d, d->id, result, answer, name);
@@ -407,7 +407,7 @@ bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span pass
         return false;
     if (has_ended(d))
         hang_up(d);
-    int error = send_question(d, &q);
+    int error = send_query(d, &q);
     if (error)
         hang_up(d);
     else
@@ -421,7 +421,7 @@ bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span pass
 /* ---- SCRAM ---- */
 
 enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span message,
-                                       const struct addr *client, struct dovecot_talk *talk,
+                                       const struct addr *client, struct dovecot_login *pending,
                                        struct buf *answer)
 {
     struct buf response = {0};
@@ -433,18 +433,18 @@ enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span messa
     struct question q = {"SCRAM-SHA-256", "final-resp-ok\t", buf_span(&response), client};
     enum answer_result result = ask_surely(d, &q, answer, NULL);
     buf_free(&response);
-    *talk = (struct dovecot_talk){d->connection, d->id};
+    *pending = (struct dovecot_login){d->connection, d->id};
     return result == ANSWER_YES ? ANSWER_LATER : result; /* it has proven nothing yet */
 }
 
-bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_talk *talk, struct span message,
-                       const struct auth_asker *asker)
+bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pending,
+                       struct span message, const struct auth_asker *asker)
 {
     struct buf line = {0};
 
-    if (d->fd < 0 || talk->connection != d->connection)
+    if (d->fd < 0 || pending->connection != d->connection)
         return false;
-    int error = buf_addf(&line, "CONT\t%u\t", talk->id);
+    int error = buf_addf(&line, "CONT\t%u\t", pending->id);
     char *room = error ? NULL : buf_room(&line, BASE64_LEN(message.len) + 1);
     if (room) {
         size_t len = base64_encode(message, room);
@@ -454,20 +454,20 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_talk *talk, 
         if (error)
             hang_up(d);
         else
-            wait_for(d, talk->id, asker);
+            wait_for(d, pending->id, asker);
         tell(d, error);
     }
     buf_free(&line);
     return room && !error;
 }
 
-void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_talk *talk)
+void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending)
 {
     char line[32];
 
-    if (d->fd < 0 || talk->connection != d->connection)
+    if (d->fd < 0 || pending->connection != d->connection)
         return;
-    snprintf(line, sizeof line, "CANCEL\t%u\n", talk->id);
+    snprintf(line, sizeof line, "CANCEL\t%u\n", pending->id);
     if (dial_send(d->fd, line, strlen(line)) < 0)
         hang_up(d);
 }

@@ -7,7 +7,7 @@
 #include "auth/scram.h"
 #include "base/bytes.h"
 #include "base/siphash.h"
-#include "clerk/ask.h"
+#include "query/query.h"
 
 struct file_auth;
 

@@ -7,13 +7,13 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
-#include "clerk/ask.h"
+#include "query/query.h"
 
 struct config;
 struct config_auth;
 struct dovecot_auth;
 struct backend_auth;
-struct places;
+struct addresses;
 
 /* Who waits for an answer, and how it comes. `text` is what to tell the client, if anything; `name`
  * what the verifier calls the account, if it says so. */
@@ -49,24 +49,25 @@ void dovecot_auth_read(struct dovecot_auth *d);
 uint32_t dovecot_auth_offers(struct dovecot_auth *d, uint64_t now_ms);
 
 /* A login in Dovecot's hands, which ends with the connection that it was begun on. */
-struct dovecot_talk {
+struct dovecot_login {
     uint32_t connection, id;
 };
 
 /* The client's first SCRAM message: MORE (what to tell it is appended to *answer, the login stands
- * in *talk), NO or LATER. Dovecot says NO to names that it does not know. */
+ * in *pending), NO or LATER. Dovecot says NO to names that it does not know. */
 enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span message,
-                                       const struct addr *client, struct dovecot_talk *talk,
+                                       const struct addr *client, struct dovecot_login *pending,
                                        struct buf *answer);
 /* The second, without waiting, as dovecot_auth_ask(): YES (with what to tell the client), NO or
  * LATER. */
-bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_talk *talk, struct span message,
-                       const struct auth_asker *asker);
+bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pending,
+                       struct span message, const struct auth_asker *asker);
 /* The client will not come back to it. */
-void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_talk *talk);
+void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending);
 
 /* AUTH PLAIN to the first backend that can be asked (RFC 4954, 4616). */
-struct backend_auth *backend_auth_open(const struct config *config, const struct places *places);
+struct backend_auth *backend_auth_open(const struct config *config,
+                                       const struct addresses *addresses);
 void backend_auth_close(struct backend_auth *b);
 enum answer_result backend_auth_check(struct backend_auth *b, struct span user,
                                       struct span password);

@@ -101,16 +101,16 @@ static void ask_for(const struct loop *loop, int at)
     enum { CACHE_LINE = 64 };
     const char *watch = (const char *)watch_at(loop, at);
 
-    for (size_t octets = 0; watch && octets < loop->expect_octets; octets += CACHE_LINE)
+    for (size_t octets = 0; watch && octets < loop->prefetch_octets; octets += CACHE_LINE)
         __builtin_prefetch(watch + octets);
 }
 
-static void expect(struct loop *loop, int at)
+static void prefetch(struct loop *loop, int at)
 {
     const struct watch *w = watch_at(loop, at);
 
     if (w)
-        loop->expect(loop, w);
+        loop->prefetch(loop, w);
 }
 
 /* Waiting for memory that no cache has takes as long as a thousand instructions, and for many
@@ -119,12 +119,12 @@ static void expect(struct loop *loop, int at)
  * the rest is found through them. */
 static void look_ahead(struct loop *loop)
 {
-    if (!loop->expect || loop->batch_len < 2 || loop->batch_at % LOOP_GROUP)
+    if (!loop->prefetch || loop->batch_len < 2 || loop->batch_at % LOOP_GROUP)
         return;
     for (int i = loop->batch_at ? LOOP_GROUP : 0; i < 2 * LOOP_GROUP; i++)
         ask_for(loop, loop->batch_at + i);
     for (int i = 0; i < LOOP_GROUP; i++)
-        expect(loop, loop->batch_at + i);
+        prefetch(loop, loop->batch_at + i);
 }
 
 void loop_turn(struct loop *loop, int wait_ms)

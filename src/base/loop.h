@@ -30,7 +30,7 @@ struct watch {
 
 enum {
     LOOP_BATCH = 256,
-    LOOP_GROUP = 16, /* see loop->expect */
+    LOOP_GROUP = 16, /* see loop->prefetch */
 };
 
 struct loop {
@@ -41,9 +41,9 @@ struct loop {
     bool stop;          /* loop_run() returns at the end of the turn in which this is set */
     /* NULL, or told of each watch of a group, up to LOOP_GROUP of a turn's, before the first of
      * them is called: to ask memory for what they will want. It changes nothing. For the first
-     * expect_octets of the watch and what it is part of, memory has been asked before. */
-    void (*expect)(struct loop *loop, const struct watch *w);
-    size_t expect_octets;
+     * prefetch_octets of the watch and what it is part of, memory has been asked before. */
+    void (*prefetch)(struct loop *loop, const struct watch *w);
+    size_t prefetch_octets;
     uint64_t moved, idle;    /* loop_moved() so far; events that came to nothing */
     int batch_at, batch_len; /* private: the events of this turn */
     struct epoll_event batch[LOOP_BATCH];

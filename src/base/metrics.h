@@ -85,8 +85,8 @@
     M(DNS_SKIPPED, COUNTER, "mired_dns_skipped_total", "",                                         \
       "Clients that were not looked up for want of room, or of a resolver.")                       \
     M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "",                                 \
-      "Connections closed to make room: held ones, or silent ones.")                                                     \
-    M(BUDGET_CONNECTIONS, COUNTER, "mired_budget_refusals_total", "kind=\"connections\"",           \
+      "Connections closed to make room: held ones, or silent ones.")                               \
+    M(BUDGET_CONNECTIONS, COUNTER, "mired_budget_refusals_total", "kind=\"connections\"",          \
       "What one client was put off for (421, 452), because it had its share of what is short.")    \
     M(BUDGET_SPOOL, COUNTER, "mired_budget_refusals_total", "kind=\"spool\"", "")                  \
     M(BUDGET_ENVELOPES, COUNTER, "mired_budget_refusals_total", "kind=\"envelopes\"", "")          \

@@ -18,21 +18,21 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
+#include "backend/addresses.h"
 #include "base/channel.h"
 #include "base/clock.h"
-#include "base/haste.h"
 #include "base/log.h"
-#include "clerk/ask.h"
+#include "base/scheduling.h"
 #include "config/config.h"
 #include "directory/directory.h"
-#include "relay/places.h"
+#include "query/query.h"
 
 enum { ANSWER_WAIT_MS = 1000, LOOK_MS = 2000, FIRST_LOOK_UP_S = 2 };
 
 enum { TOGETHER_US = 1000 }; /* see answer_from() */
 
 struct clerk {
-    const struct clerk_kit *kit;
+    const struct clerk_params *params;
     struct directory *directory;
     struct auth *auth;
     uint64_t looked_ms; /* monotonic: when the verifiers were looked at */
@@ -41,9 +41,9 @@ struct clerk {
 
 static void send_answer(const struct clerk *c, uint16_t slot, const struct answer *a)
 {
-    if (slot >= c->kit->slots)
+    if (slot >= c->params->slots)
         return;
-    int fd = c->kit->answer[slot];
+    int fd = c->params->answer[slot];
     int r = answer_send(fd, a);
     if (r == -EAGAIN) { /* that worker is behind: it gets a moment, then its own time-out */
         poll(&(struct pollfd){fd, POLLOUT, 0}, 1, ANSWER_WAIT_MS);
@@ -72,7 +72,7 @@ static bool check_password(struct clerk *c, const struct auth_asker *asker, stru
     return now;
 }
 
-static bool ask_directory(struct clerk *c, const struct ask *q, struct span address,
+static bool ask_directory(struct clerk *c, const struct query_packet *q, struct span address,
                           struct answer *a)
 {
     struct directory_asker asker = {.id = q->head.id,
@@ -85,31 +85,31 @@ static bool ask_directory(struct clerk *c, const struct ask *q, struct span addr
 }
 
 /* False: the answer comes later. */
-static bool answer_to(struct clerk *c, const struct ask *q, struct answer *a)
+static bool answer_to(struct clerk *c, const struct query_packet *q, struct answer *a)
 {
     struct span first = {q->text, q->head.first},
                 second = {q->text + q->head.first, q->head.second};
     struct auth_asker asker = {q->head.id, q->head.slot};
     bool now = true;
 
-    switch ((enum ask_kind)q->head.kind) {
-    case ASK_RECIPIENT: now = ask_directory(c, q, first, a); break;
-    case ASK_PASSWORD: now = check_password(c, &asker, first, second, &q->head.client, a); break;
-    case ASK_SCRAM:
-        if (q->head.talk)
-            now = auth_scram_go_on(c->auth, &asker, q->head.talk, first, a);
+    switch ((enum query_kind)q->head.kind) {
+    case QUERY_RECIPIENT: now = ask_directory(c, q, first, a); break;
+    case QUERY_PASSWORD: now = check_password(c, &asker, first, second, &q->head.client, a); break;
+    case QUERY_SCRAM:
+        if (q->head.login_id)
+            now = auth_scram_go_on(c->auth, &asker, q->head.login_id, first, a);
         else
             auth_scram_begin(c->auth, q->head.slot, first, second, &q->head.client, a);
         break;
     case ASK_FORGET:
         a->result = directory_forget(c->directory, first) ? ANSWER_YES : ANSWER_NO;
         break;
-    case ASK_KINDS: break;
+    case QUERY_KINDS: break;
     }
     return now;
 }
 
-static void answer_one(struct clerk *c, struct ask *q)
+static void answer_one(struct clerk *c, struct query_packet *q)
 {
     struct answer a = {.id = q->head.id};
     bool now = answer_to(c, q, &a);
@@ -163,8 +163,8 @@ static void look(struct clerk *c)
         return;
     c->looked_ms = now;
     uint32_t offers = auth_offers(c->auth);
-    if (offers != atomic_load(c->kit->auth))
-        atomic_store(c->kit->auth, offers);
+    if (offers != atomic_load(c->params->auth))
+        atomic_store(c->params->auth, offers);
 }
 
 /* How long to wait for a question. */
@@ -193,9 +193,9 @@ static bool watch(int set, int fd, enum source source)
 
 static bool watch_all(const struct clerk *c, int set)
 {
-    return watch(set, c->kit->control, CONTROL) && watch(set, c->kit->own, OWN) &&
-           watch(set, c->kit->ask[ASK_FIRST], FIRST) &&
-           watch(set, c->kit->ask[ASK_STRANGERS], STRANGERS) &&
+    return watch(set, c->params->control, CONTROL) && watch(set, c->params->own, OWN) &&
+           watch(set, c->params->ask[QUERY_FIRST], FIRST) &&
+           watch(set, c->params->ask[QUERY_STRANGERS], STRANGERS) &&
            watch(set, directory_fd(c->directory), DIRECTORIES);
 }
 
@@ -217,13 +217,13 @@ static bool wait_for(int set, int ms, uint32_t ready[SOURCES])
  * seen after an upgrade only, when these workers' own generation is nobody's any more. */
 static bool answer_from(struct clerk *c, int fd, uint32_t ready)
 {
-    static struct ask q;
+    static struct query_packet q;
     uint64_t until = clock_mono_us() + TOGETHER_US;
     int r;
 
     if (!ready)
         return true;
-    while ((r = ask_read(fd, &q)) == 1) { /* another clerk may have been quicker: no waiting */
+    while ((r = query_read(fd, &q)) == 1) { /* another clerk may have been quicker: no waiting */
         answer_one(c, &q);
         if (clock_mono_us() >= until)
             return true;
@@ -233,7 +233,7 @@ static bool answer_from(struct clerk *c, int fd, uint32_t ready)
 
 static void serve(struct clerk *c, int set)
 {
-    const struct clerk_kit *kit = c->kit;
+    const struct clerk_params *params = c->params;
     uint32_t ready[SOURCES];
 
     for (;;) {
@@ -242,16 +242,16 @@ static void serve(struct clerk *c, int set)
          * watched: closing ended that. */
         if (!watch(set, auth_fd(c->auth), VERIFIER) || !wait_for(set, wait, ready))
             return;
-        if (ready[CONTROL] && told_to_stop(kit->control))
+        if (ready[CONTROL] && told_to_stop(params->control))
             return;
         if (ready[VERIFIER])
             auth_read(c->auth);
         if (ready[DIRECTORIES])
             directory_read(c->directory);
         /* Of each, what can be taken within a moment. */
-        if (!answer_from(c, kit->own, ready[OWN]) ||
-            !answer_from(c, kit->ask[ASK_FIRST], ready[FIRST]) ||
-            !answer_from(c, kit->ask[ASK_STRANGERS], ready[STRANGERS]))
+        if (!answer_from(c, params->own, ready[OWN]) ||
+            !answer_from(c, params->ask[QUERY_FIRST], ready[FIRST]) ||
+            !answer_from(c, params->ask[QUERY_STRANGERS], ready[STRANGERS]))
             return;
     }
 }
@@ -262,27 +262,27 @@ static sem_t looked_up; /* once */
 
 static void *look_up_again_and_again(void *arg)
 {
-    const struct clerk_kit *kit = arg;
+    const struct clerk_params *params = arg;
 
     for (;;) {
-        size_t unknown = places_look_up(kit->places, kit->config);
+        size_t unknown = addresses_look_up(params->addresses, params->config);
         sem_post(&looked_up);
-        sleep(unknown ? PLACES_AGAIN_S : PLACES_LOOK_UP_S);
+        sleep(unknown ? ADDRESSES_AGAIN_S : ADDRESSES_LOOK_UP_S);
     }
     return NULL;
 }
 
 /* A thread's task, for the DNS may take longer than whoever asks this clerk will wait. At the start
  * it gets a moment, so that the first message finds its way. */
-static bool keep_looking_up(const struct clerk_kit *kit)
+static bool keep_looking_up(const struct clerk_params *params)
 {
     struct timespec until;
     pthread_t thread;
 
-    if (!kit->places)
+    if (!params->addresses)
         return true;
     if (sem_init(&looked_up, 0, 0) < 0 ||
-        pthread_create(&thread, NULL, look_up_again_and_again, (void *)kit) != 0)
+        pthread_create(&thread, NULL, look_up_again_and_again, (void *)params) != 0)
         return false;
     pthread_detach(thread);
     clock_gettime(CLOCK_REALTIME, &until);
@@ -292,27 +292,29 @@ static bool keep_looking_up(const struct clerk_kit *kit)
     return true;
 }
 
-int clerk_run(const struct clerk_kit *kit)
+int clerk_run(const struct clerk_params *params)
 {
-    struct auth_kit auth = {kit->config, kit->places, kit->index, kit->decoys, kit->shapes};
-    struct clerk c = {.kit = kit, .auth = auth_open(&auth), .nice = getpriority(PRIO_PROCESS, 0)};
-    struct directory_kit directory = {.config = kit->config,
-                                      .cache = kit->cache,
-                                      .places = kit->places,
-                                      .confirmed = kit->confirmed,
-                                      .answered = recipient_answered,
-                                      .arg = &c};
+    struct auth_params auth = {params->config, params->addresses, params->index, params->decoys,
+                               params->shapes};
+    struct clerk c = {
+        .params = params, .auth = auth_open(&auth), .nice = getpriority(PRIO_PROCESS, 0)};
+    struct directory_params directory = {.config = params->config,
+                                         .cache = params->cache,
+                                         .addresses = params->addresses,
+                                         .confirmed = params->confirmed,
+                                         .answered = recipient_answered,
+                                         .arg = &c};
     int set = epoll_create1(EPOLL_CLOEXEC);
     c.directory = directory_open(&directory);
     bool ready = c.directory && c.auth && set >= 0 && watch_all(&c, set) &&
-                 (kit->index > 0 || keep_looking_up(kit));
+                 (params->index > 0 || keep_looking_up(params));
 
     if (ready) {
         auth_tell(c.auth, answered, &c);
         look(&c);
-        haste_usual();
+        sched_normal();
         go_first(&c, true);
-        channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+        channel_tell(params->control, NOTE_READY, 0, 0, NULL);
         serve(&c, set);
     }
     close(set);

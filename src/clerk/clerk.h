@@ -8,21 +8,22 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
-#include "clerk/ask.h"
+#include "query/query.h"
 
 struct cache;
 struct config;
-struct places;
+struct addresses;
 struct scram_shapes;
 
-struct clerk_kit {
+struct clerk_params {
     const struct config *config;
-    struct cache *cache;   /* what directories said; shared by all clerks */
-    struct places *places; /* where backends with a name are, or NULL; the first clerk looks */
+    struct cache *cache; /* what directories said; shared by all clerks */
+    struct addresses
+        *addresses;        /* where backends with a name are, or NULL; the first clerk looks */
     uint32_t index;        /* which clerk */
     bool confirmed;        /* begun by a reload: files are right as they are */
     int control;           /* channel to the master */
-    int ask[ASK_QUEUES];   /* questions, to whichever clerk is idle; -1: others take those */
+    int ask[QUERY_QUEUES]; /* questions, to whichever clerk is idle; -1: others take those */
     int own;               /* questions to this one */
     const int *answer;     /* one for each worker slot */
     uint32_t slots;
@@ -34,6 +35,6 @@ struct clerk_kit {
 enum { CLERK_PRECEDENCE = 5 }; /* steps of `nice` before others, as far as RLIMIT_NICE allows */
 
 /* The body of the process; returns its exit status when the master says stop or is gone. */
-int clerk_run(const struct clerk_kit *kit);
+int clerk_run(const struct clerk_params *params);
 
 #endif

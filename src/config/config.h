@@ -77,7 +77,7 @@ struct config_backend {
     char *name; /* as written: "smtp://127.0.0.1:10025", "lmtp:/run/dovecot/lmtp", "maildir" */
     struct addr addr; /* ADDR_UNIX: see path; ADDR_NONE: the port of `host` */
     char *path;
-    char *host; /* a name, to be looked up (relay/places.h); NULL: addr or path */
+    char *host; /* a name, to be looked up (backend/addresses.h); NULL: addr or path */
     bool xclient, xforward;
     int proxy_protocol; /* 0, 1, 2 */
     enum tls_mode tls;
@@ -113,7 +113,7 @@ struct config {
     uint64_t spool_max;
     uint64_t timeout_ms;
     uint64_t data_rate; /* octets a second, over `timeout`; 0: any */
-    uint64_t settle_ms;
+    uint64_t partial_ms;
     struct config_networks exempt;
     struct config_networks relay; /* own machines: may send anywhere that the backend takes it */
     struct config_strings exempt_names; /* ".outbound.example.com", folded */

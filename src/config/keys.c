@@ -36,7 +36,7 @@ const struct key keys_main[] = {
     {"spool_max", KEY_SIZE, AT(config, spool_max), 1024, 1e15},
     {"data_rate", KEY_SIZE, AT(config, data_rate), 0, 1e9},
     {"timeout", KEY_DURATION, AT(config, timeout_ms), 1000, 3600e3},
-    {"settle", KEY_DURATION, AT(config, settle_ms), 60e3, 30 * 86400e3},
+    {"settle", KEY_DURATION, AT(config, partial_ms), 60e3, 30 * 86400e3},
     {"exempt", KEY_TEXTS, AT(config, exempt_names)}, /* sorted into networks and names by check.c */
     {"relay", KEY_NETWORKS, AT(config, relay)},
     {"suspect", KEY_TEXTS, AT(config, suspect)},

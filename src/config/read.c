@@ -360,7 +360,7 @@ struct config *config_defaults(const char *path)
     c->spool_max = (uint64_t)1 << 30;
     c->ledger_size = (uint64_t)64 << 20;
     c->timeout_ms = 300 * 1000;
-    c->settle_ms = 86400 * 1000;
+    c->partial_ms = 86400 * 1000;
     c->tarpit = tarpit_rules_default();
     return c;
 }

@@ -23,7 +23,7 @@ struct asker {
 };
 
 struct askers {
-    struct askers_kit kit;
+    struct askers_params params;
     pthread_mutex_t lock; /* of all below */
     struct asker *idle;   /* the one to use next first */
     struct task *done;
@@ -51,7 +51,7 @@ static bool wait_for_task(struct asker *me)
         } else if (pthread_cond_timedwait(&me->wake, &a->lock, &until) != 0 && !me->task) {
             rested = true; /* still idle: a task may come while the lock is open, and waits */
             pthread_mutex_unlock(&a->lock);
-            a->kit.rest(a->kit.arg, me->number);
+            a->params.rest(a->params.arg, me->number);
             pthread_mutex_lock(&a->lock);
         }
     }
@@ -78,7 +78,7 @@ static void *serve(void *arg)
     while (wait_for_task(me)) {
         struct task *t = me->task;
         pthread_mutex_unlock(&a->lock);
-        bool well = a->kit.run(a->kit.arg, me->number, t);
+        bool well = a->params.run(a->params.arg, me->number, t);
         pthread_mutex_lock(&a->lock);
         me->task = NULL;
         t->next = a->done;
@@ -92,13 +92,13 @@ static void *serve(void *arg)
 
 /* ---- in the clerk's ---- */
 
-struct askers *askers_open(const struct askers_kit *kit)
+struct askers *askers_open(const struct askers_params *params)
 {
-    struct askers *a = calloc(1, sizeof *a + kit->most * sizeof a->asker[0]);
+    struct askers *a = calloc(1, sizeof *a + params->most * sizeof a->asker[0]);
 
     if (!a)
         return NULL;
-    a->kit = *kit;
+    a->params = *params;
     a->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (a->event < 0) {
         free(a);
@@ -154,7 +154,7 @@ static struct asker *make(struct askers *a, struct task *t)
 {
     pthread_condattr_t clock;
 
-    if (a->made == a->kit.most)
+    if (a->made == a->params.most)
         return NULL;
     struct asker *me = &a->asker[a->made];
     *me = (struct asker){.all = a, .number = a->made, .task = t};

@@ -20,7 +20,7 @@ struct task {
     struct task *next; /* private */
 };
 
-struct askers_kit {
+struct askers_params {
     uint32_t most; /* threads at most; made as they are needed */
     void *arg;
     /* Both run in thread number `asker` (0..most-1). False: it went wrong, and other threads are to
@@ -30,7 +30,7 @@ struct askers_kit {
 };
 
 /* NULL without memory or descriptors. */
-struct askers *askers_open(const struct askers_kit *kit);
+struct askers *askers_open(const struct askers_params *params);
 
 /* Ends the threads that have nothing to do. True: all have ended and *a is freed. False: one is
  * busy, and what it uses must stay until the process ends. */

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "backend/client.h"
 #include "base/clock.h"
 #include "config/config.h"
 #include "directory/remote.h"
-#include "relay/talk.h"
 
 /* Servers slow down and then hang up on a client that only asks: Postfix waits before each reply
  * behind the 10th refusal of a conversation (smtpd_soft_error_limit), and counts RSET as an error
@@ -28,15 +28,17 @@ struct conversation {
 
 struct backend_directory {
     size_t count;
-    struct conversation *conversation; /* of each talk, the one that it is in */
-    _Atomic int *patience; /* borrowed: of each talk, refusals in a conversation; 0: not known */
-    struct talk talk[];
+    struct conversation *conversation; /* of each backend, the one that it is in */
+    _Atomic int *patience; /* borrowed: of each backend, refusals in a conversation; 0: not known */
+    struct backend_client backend[];
 };
 
 struct backend_directory *backend_directory_open(const struct config *config,
-                                                 const struct places *places, _Atomic int *patience)
+                                                 const struct addresses *addresses,
+                                                 _Atomic int *patience)
 {
-    struct backend_directory *b = calloc(1, sizeof *b + config->backend_count * sizeof b->talk[0]);
+    struct backend_directory *b =
+        calloc(1, sizeof *b + config->backend_count * sizeof b->backend[0]);
 
     if (!b)
         return NULL;
@@ -48,20 +50,20 @@ struct backend_directory *backend_directory_open(const struct config *config,
     }
     for (size_t i = 0; i < config->backend_count; i++)
         if (config->backend[i].kind != BACKEND_STORE)
-            talk_init(&b->talk[b->count++], config, i, places);
+            backend_client_init(&b->backend[b->count++], config, i, addresses);
     return b;
 }
 
-static void hang_up(struct talk *t)
+static void hang_up(struct backend_client *t)
 {
-    if (t->fd >= 0 && talk_say(t, SPAN("QUIT\r\n")) == 0)
-        talk_close(t);
+    if (t->fd >= 0 && backend_client_say(t, SPAN("QUIT\r\n")) == 0)
+        backend_client_close(t);
 }
 
 void backend_directory_rest(struct backend_directory *b)
 {
     for (size_t i = 0; i < b->count; i++)
-        hang_up(&b->talk[i]);
+        hang_up(&b->backend[i]);
 }
 
 void backend_directory_close(struct backend_directory *b)
@@ -69,14 +71,14 @@ void backend_directory_close(struct backend_directory *b)
     if (!b)
         return;
     for (size_t i = 0; i < b->count; i++)
-        talk_free(&b->talk[i]);
+        backend_client_free(&b->backend[i]);
     free(b->conversation);
     free(b);
 }
 
 /* One try to ask. */
 struct attempt {
-    struct talk *talk;
+    struct backend_client *backend;
     struct conversation *conversation;
     struct span address;
     bool utf8;  /* the address is beyond ASCII: RFC 6531 */
@@ -92,11 +94,11 @@ static int on_mail(struct attempt *a, const struct reply *r)
     if (r->code < 300)
         return 0;
     if (a->fresh) {
-        talk_tell(a->talk, STAGE_MAIL, r);
+        talk_tell(a->backend, STAGE_MAIL, r);
         if (r->code >= 400 && r->code < 500)
             a->result = ANSWER_LATER;
     }
-    talk_close(a->talk);
+    backend_client_close(a->backend);
     return -ECONNREFUSED;
 }
 
@@ -119,7 +121,7 @@ static int on_rcpt(struct attempt *a, const struct reply *r)
     bool us = reply_about(STAGE_RCPT, SPEAKER_PROBE, r) == REPLY_ABOUT_US;
 
     if (us && a->fresh)
-        talk_tell(a->talk, STAGE_RCPT, r);
+        talk_tell(a->backend, STAGE_RCPT, r);
     if (r->code < 300)
         a->result = ANSWER_YES;
     else if (!us && r->code >= 500)
@@ -129,8 +131,8 @@ static int on_rcpt(struct attempt *a, const struct reply *r)
     bool out_of_step = r->code == 421 || (r->code >= 300 && r->code < 400);
     bool tired = a->last && a->result != ANSWER_YES;
     if (out_of_step || tired || a->result == ANSWER_SILENCE)
-        talk_close(a->talk);
-    return a->talk->fd < 0 ? -ECONNRESET : 0;
+        backend_client_close(a->backend);
+    return a->backend->fd < 0 ? -ECONNRESET : 0;
 }
 
 enum { STEP_MAIL, STEP_RCPT, STEP_RSET, STEPS };
@@ -144,16 +146,16 @@ static int step_through(struct attempt *a, const struct span say[STEPS], bool to
     for (int step = STEP_MAIL; step < STEPS && !error; step++) {
         uint64_t since_ms = clock_mono_ms();
         if (!together)
-            error = talk_say(a->talk, say[step]);
+            error = backend_client_say(a->backend, say[step]);
         if (!error)
-            error = talk_reply(a->talk, &r);
+            error = backend_client_reply(a->backend, &r);
         c->slow = c->slow || clock_mono_ms() - since_ms >= SLOW_MS;
         if (!error && step == STEP_MAIL)
             error = on_mail(a, &r);
         else if (!error && step == STEP_RCPT)
             error = on_rcpt(a, &r);
         else if (!error && r.code >= 300)
-            talk_close(a->talk);
+            backend_client_close(a->backend);
     }
     return error;
 }
@@ -162,20 +164,20 @@ static int step_through(struct attempt *a, const struct span say[STEPS], bool to
 static void ask(struct attempt *a)
 {
     struct buf rcpt = {0}, all = {0};
-    int error = talk_ready(a->talk);
+    int error = backend_client_ready(a->backend);
 
-    if (!error && a->utf8 && !talk_can(a->talk, CAP_SMTPUTF8))
+    if (!error && a->utf8 && !talk_can(a->backend, CAP_SMTPUTF8))
         return;
     if (!error)
         error = buf_addf(&rcpt, "RCPT TO:<%.*s>\r\n", (int)a->address.len, a->address.at);
     const struct span say[STEPS] = {a->utf8 ? SPAN("MAIL FROM:<> SMTPUTF8\r\n")
                                             : SPAN("MAIL FROM:<>\r\n"),
                                     buf_span(&rcpt), SPAN("RSET\r\n")};
-    bool together = !error && talk_pipelines(a->talk);
+    bool together = !error && backend_client_pipelines(a->backend);
     for (int i = 0; i < STEPS && together && !error; i++)
         error = buf_add_span(&all, say[i]);
     if (together && !error)
-        error = talk_say(a->talk, buf_span(&all));
+        error = backend_client_say(a->backend, buf_span(&all));
     if (!error)
         (void)step_through(a, say, together);
     buf_free(&rcpt);
@@ -199,7 +201,7 @@ static void count(struct backend_directory *b, size_t i, enum answer_result resu
     if (c->slow && c->refused && c->refused < patience_of(b, i))
         b->patience[i] = c->refused;
     if (c->asked >= ASKED_MOST || c->refused >= patience_of(b, i))
-        hang_up(&b->talk[i]);
+        hang_up(&b->backend[i]);
 }
 
 static bool beyond_ascii(struct span s)
@@ -216,25 +218,25 @@ static enum answer_result ask_one(struct backend_directory *b, size_t i, struct 
                                   struct answer *out, bool *lacks)
 {
     struct conversation *c = &b->conversation[i];
-    struct attempt a = {.talk = &b->talk[i],
+    struct attempt a = {.backend = &b->backend[i],
                         .conversation = c,
                         .address = address,
                         .utf8 = beyond_ascii(address),
                         .out = out};
 
     for (int tries = 0; tries < 2 && a.result == ANSWER_SILENCE && !a.fresh; tries++) {
-        a.fresh = a.talk->fd < 0;
+        a.fresh = a.backend->fd < 0;
         if (a.fresh)
             *c = (struct conversation){.begun_ms = clock_mono_ms()};
         c->slow = false;
         a.last = c->refused + 1 >= patience_of(b, i);
         ask(&a);
-        *lacks = a.utf8 && a.talk->fd >= 0 && !talk_can(a.talk, CAP_SMTPUTF8);
+        *lacks = a.utf8 && a.backend->fd >= 0 && !talk_can(a.backend, CAP_SMTPUTF8);
         if (*lacks)
             break;
         if (a.result == ANSWER_NO && !a.fresh && clock_mono_ms() > c->begun_ms + YOUNG_MS) {
             a.result = ANSWER_SILENCE; /* somebody may have come since: a fresh one decides */
-            hang_up(a.talk);
+            hang_up(a.backend);
         }
     }
     if (a.result != ANSWER_SILENCE)

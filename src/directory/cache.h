@@ -17,7 +17,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "clerk/ask.h"
+#include "query/query.h"
 
 struct cache;
 

@@ -24,39 +24,40 @@
 
 enum { WAITING_MAX = 4096 /* errands that wait in one clerk */ };
 
-static bool open_all(struct directory *d, const struct places *places, bool confirmed)
+static bool open_all(struct directory *d, const struct addresses *addresses, bool confirmed)
 {
     const struct config *config = d->config;
-    struct askers_kit kit = {.most = d->most, .arg = d, .run = errand_run, .rest = errand_rest};
+    struct askers_params params = {
+        .most = d->most, .arg = d, .run = errand_run, .rest = errand_rest};
 
     d->source = calloc(config->recipients_count + 1, sizeof *d->source);
     d->fair = fair_open(d->most, WAITING_MAX);
-    d->askers = askers_open(&kit);
+    d->askers = askers_open(&params);
     if (!d->source || !d->fair || !d->askers)
         return false;
     for (size_t i = 0; i < config->recipients_count; i++) {
         d->sources++;
-        if (!source_open(&d->source[i], d, places, &config->recipients[i], confirmed))
+        if (!source_open(&d->source[i], d, addresses, &config->recipients[i], confirmed))
             return false;
     }
     return true;
 }
 
-struct directory *directory_open(const struct directory_kit *kit)
+struct directory *directory_open(const struct directory_params *params)
 {
     struct directory *d = calloc(1, sizeof *d);
-    uint32_t clerks = kit->config->clerks;
+    uint32_t clerks = params->config->clerks;
 
     if (!d)
         return NULL;
-    d->config = kit->config;
-    d->cache = kit->cache;
-    d->answered = kit->answered;
-    d->arg = kit->arg;
-    if (kit->confirmed) /* by a reload, behind which somebody may have come */
+    d->config = params->config;
+    d->cache = params->cache;
+    d->answered = params->answered;
+    d->arg = params->arg;
+    if (params->confirmed) /* by a reload, behind which somebody may have come */
         cache_forget_unknown(d->cache, clock_wall_ms());
-    d->room = d->most = (kit->config->lookups + clerks - 1) / clerks;
-    if (!open_all(d, kit->places, kit->confirmed)) {
+    d->room = d->most = (params->config->lookups + clerks - 1) / clerks;
+    if (!open_all(d, params->addresses, params->confirmed)) {
         directory_close(d);
         return NULL;
     }
@@ -207,7 +208,7 @@ static bool go_through_forms(struct directory *d, struct source *s, const struct
 /* On through the sources. False: one is being asked. */
 static bool go_on(struct directory *d, struct inquiry *q)
 {
-    char room[ASK_TEXT_MAX];
+    char room[QUERY_TEXT_MAX];
     struct span form[FORMS];
     int forms = make_forms(d, (struct span){q->address, q->len}, room, form);
 
@@ -239,7 +240,7 @@ void inquiry_go_on(struct directory *d, struct inquiry *q, enum answer_result r)
 
 static void forget_address(struct directory *d, struct span address)
 {
-    char room[ASK_TEXT_MAX];
+    char room[QUERY_TEXT_MAX];
     struct span form[FORMS];
     int forms = make_forms(d, address, room, form);
 
@@ -253,7 +254,7 @@ bool directory_forget(struct directory *d, struct span what)
     bool found = false;
 
     if (address_sign(what) < what.len) {
-        if (what.len <= ASK_TEXT_MAX)
+        if (what.len <= QUERY_TEXT_MAX)
             forget_address(d, what);
         return true;
     }
@@ -276,7 +277,7 @@ bool directory_ask(struct directory *d, const struct directory_asker *asker, str
         out->result = is_route(d, address) ? ANSWER_NO : ANSWER_YES;
         return true;
     }
-    if (address.len > ASK_TEXT_MAX)
+    if (address.len > QUERY_TEXT_MAX)
         return true;
     q = calloc(1, sizeof *q + address.len);
     if (!q) {
@@ -285,7 +286,7 @@ bool directory_ask(struct directory *d, const struct directory_asker *asker, str
     }
     q->asker = *asker;
     q->answer.id = asker->id;
-    q->until_ms = clock_mono_ms() + ASK_TIMEOUT_MS;
+    q->until_ms = clock_mono_ms() + QUERY_TIMEOUT_MS;
     q->of_source = ANSWER_NO;
     q->len = address.len;
     memcpy(q->address, address.at, address.len);

@@ -12,12 +12,12 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
-#include "clerk/ask.h"
 #include "directory/fair.h"
+#include "query/query.h"
 
 struct cache;
 struct config;
-struct places;
+struct addresses;
 struct directory; /* all configured sources, in order */
 
 /* Who asks, for whom: where the answer goes, and how the question is queued. */
@@ -32,19 +32,19 @@ struct directory_asker {
 typedef void directory_answered(void *arg, const struct directory_asker *asker,
                                 const struct answer *answer);
 
-struct directory_kit {
+struct directory_params {
     const struct config *config;
-    struct cache *cache;         /* shared with the other clerks */
-    const struct places *places; /* where backends with a name are; NULL: none has one */
+    struct cache *cache;               /* shared with the other clerks */
+    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
     bool confirmed; /* by a reload: files are right as they are, also if they are much shorter */
     directory_answered *answered;
     void *arg;
 };
 
-/* What the kit points to outlives the directory. Never fails for what a source lacks (an unreadable
- * file is a warning, and its answers ANSWER_LATER until it can be read). NULL without memory, or
- * when a password_file cannot be read. */
-struct directory *directory_open(const struct directory_kit *kit);
+/* What the params points to outlives the directory. Never fails for what a source lacks (an
+ * unreadable file is a warning, and its answers ANSWER_LATER until it can be read). NULL without
+ * memory, or when a password_file cannot be read. */
+struct directory *directory_open(const struct directory_params *params);
 
 /* What is being asked is not waited for: it is left to the end of the process. */
 void directory_close(struct directory *d);
@@ -53,7 +53,8 @@ void directory_close(struct directory *d);
  * backend's own (OTHER) ends it; LATER anywhere without a YES is LATER (a directory that is down
  * gives 451, never 550). `address` is local@domain, folded. True: what the files and the cache know
  * has been enough, and result, source, and code/enhanced/text for ANSWER_OTHER are in *out. False:
- * kit->answered is called once, now or later. Nobody is told an answer later than ASK_TIMEOUT_MS.
+ * params->answered is called once, now or later. Nobody is told an answer later than
+ * QUERY_TIMEOUT_MS.
  */
 bool directory_ask(struct directory *d, const struct directory_asker *asker, struct span address,
                    struct answer *out);

@@ -33,11 +33,11 @@ struct source {
     union line *line;            /* else: one for each thread */
     _Atomic int *found;          /* shared by its lines: what one finds out for all (remote.h) */
     struct cache_source cached;
-    uint32_t running;         /* errands with threads */
-    uint64_t spoke_us;        /* monotonic: when it last answered anybody */
-    bool kept;                /* a file's newest version is not taken */
-    bool down;                /* as this clerk knows it; the cache knows better */
-    char probe[ASK_TEXT_MAX]; /* what it was asked for when it could not be */
+    uint32_t running;           /* errands with threads */
+    uint64_t spoke_us;          /* monotonic: when it last answered anybody */
+    bool kept;                  /* a file's newest version is not taken */
+    bool down;                  /* as this clerk knows it; the cache knows better */
+    char probe[QUERY_TEXT_MAX]; /* what it was asked for when it could not be */
     size_t probe_len;
 };
 
@@ -84,7 +84,7 @@ struct directory {
 /* ---- source.c ---- */
 
 /* False without memory, or when its password_file cannot be read. */
-bool source_open(struct source *s, const struct directory *d, const struct places *places,
+bool source_open(struct source *s, const struct directory *d, const struct addresses *addresses,
                  const struct config_recipients *r, bool confirmed);
 void source_close(const struct directory *d, struct source *s);
 bool source_is_file(const struct source *s);

@@ -104,7 +104,7 @@ static bool is_late(const struct errand *e)
 
 /* Whether an errand that has waited need not be run any more, for what has become known meanwhile;
  * *result is its end then. */
-static bool is_settled(struct directory *d, const struct errand *e, enum answer_result *result)
+static bool has_outcome(struct directory *d, const struct errand *e, enum answer_result *result)
 {
     struct source *s = e->source;
     struct span form = {e->form, e->len};
@@ -131,7 +131,7 @@ void errands_go(struct directory *d)
 
     while (fair_asked(d->fair) < d->room && (item = fair_take(d->fair))) {
         struct errand *e = errand_of(item);
-        bool late = is_late(e), settled = !late && is_settled(d, e, &result);
+        bool late = is_late(e), settled = !late && has_outcome(d, e, &result);
         if (!late && !settled && askers_put(d->askers, &e->task)) {
             e->source->running++;
             continue;

@@ -33,10 +33,10 @@ struct file_directory {
     struct lines_mark mark;
     struct table table;
     struct sipkey key;
-    uint64_t settling_ms; /* monotonic: since when a newer version settles; 0: none does */
-    bool loaded;          /* a version has been taken */
-    bool kept;            /* ... and the newest was not */
-    bool confirmed;       /* the next one may be shorter */
+    uint64_t outcome_ms; /* monotonic: since when a newer version settles; 0: none does */
+    bool loaded;         /* a version has been taken */
+    bool kept;           /* ... and the newest was not */
+    bool confirmed;      /* the next one may be shorter */
 };
 
 static void table_free(struct table *t)
@@ -340,7 +340,7 @@ void file_directory_look(struct file_directory *f, uint64_t now_ms, uint64_t wal
 
     if (look == LINES_CHANGED)
         reread(f);
-    f->settling_ms = look == LINES_SETTLING ? f->mark.changed_ms : 0;
+    f->outcome_ms = look == LINES_SETTLING ? f->mark.changed_ms : 0;
 }
 
 enum answer_result file_directory_has(struct file_directory *f, struct span line, uint64_t now_ms,
@@ -351,7 +351,7 @@ enum answer_result file_directory_has(struct file_directory *f, struct span line
         return ANSWER_LATER;
     if (*find(&f->table, &f->key, line))
         return ANSWER_YES;
-    return f->settling_ms && now_ms < f->settling_ms + PENDING_MS ? ANSWER_LATER : ANSWER_NO;
+    return f->outcome_ms && now_ms < f->outcome_ms + PENDING_MS ? ANSWER_LATER : ANSWER_NO;
 }
 
 bool file_directory_keeps(const struct file_directory *f)

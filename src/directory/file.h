@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
-#include "clerk/ask.h"
+#include "query/query.h"
 
 struct file_directory;
 

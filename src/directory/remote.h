@@ -9,7 +9,7 @@
 #define MIRED_DIRECTORY_REMOTE_H
 
 #include "base/bytes.h"
-#include "clerk/ask.h"
+#include "query/query.h"
 
 #define ANSWER_SILENCE ((enum answer_result)0) /* never sent to anybody */
 
@@ -18,12 +18,12 @@ struct config_recipients;
 struct backend_directory;
 struct socketmap_directory;
 struct ldap_directory;
-struct places;
+struct addresses;
 
 /* The backend itself: MAIL FROM:<>, RCPT TO, RSET (RFC 5321). `patience` has a place for each
  * backend, 0 at first: what is found out about it, by whichever connection. */
 struct backend_directory *backend_directory_open(const struct config *config,
-                                                 const struct places *places,
+                                                 const struct addresses *addresses,
                                                  _Atomic int *patience);
 void backend_directory_close(struct backend_directory *b);
 void backend_directory_rest(struct backend_directory *b);

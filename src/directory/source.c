@@ -47,14 +47,14 @@ static void line_close(enum recipients_kind kind, union line line)
 }
 
 static union line line_open(const struct source *s, const struct directory *d,
-                            const struct places *places)
+                            const struct addresses *addresses)
 {
     union line line = {0};
 
     switch (s->config->kind) {
     case RECIPIENTS_FILE: break;
     case RECIPIENTS_BACKEND:
-        line.backend = backend_directory_open(d->config, places, s->found);
+        line.backend = backend_directory_open(d->config, addresses, s->found);
         break;
     case RECIPIENTS_SOCKETMAP: line.socketmap = socketmap_directory_open(s->config); break;
     case RECIPIENTS_LDAP: line.ldap = ldap_directory_open(s->config, s->found); break;
@@ -67,19 +67,20 @@ bool source_is_file(const struct source *s)
     return s->config->kind == RECIPIENTS_FILE;
 }
 
-static bool lines_open(struct source *s, const struct directory *d, const struct places *places)
+static bool lines_open(struct source *s, const struct directory *d,
+                       const struct addresses *addresses)
 {
     s->line = calloc(d->most, sizeof *s->line);
     s->found = calloc(s->config->url.count + d->config->backend_count + 1, sizeof *s->found);
     bool good = s->line && s->found;
     for (uint32_t i = 0; i < d->most && good; i++) {
-        s->line[i] = line_open(s, d, places);
+        s->line[i] = line_open(s, d, addresses);
         good = s->line[i].any;
     }
     return good;
 }
 
-bool source_open(struct source *s, const struct directory *d, const struct places *places,
+bool source_open(struct source *s, const struct directory *d, const struct addresses *addresses,
                  const struct config_recipients *r, bool confirmed)
 {
     struct buf text = {0};
@@ -87,7 +88,7 @@ bool source_open(struct source *s, const struct directory *d, const struct place
     s->config = r;
     if (source_is_file(s))
         s->file = file_directory_open(r->path, d->config->state, confirmed, clock_wall_ms());
-    bool good = (source_is_file(s) ? s->file != NULL : lines_open(s, d, places)) &&
+    bool good = (source_is_file(s) ? s->file != NULL : lines_open(s, d, addresses)) &&
                 describe(&text, d->config, r) == 0;
     if (good)
         s->cached = (struct cache_source){.id = cache_source_id(d->cache, buf_span(&text)),

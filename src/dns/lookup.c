@@ -38,7 +38,7 @@ static struct lookup **find(struct lookups *l, const struct addr *client)
 
 static uint64_t seconds(const struct lookups *l)
 {
-    return l->kit.loop->now / 1000;
+    return l->params.loop->now / 1000;
 }
 
 bool lookup_counts(const struct lookups *l, size_t list)
@@ -49,10 +49,10 @@ bool lookup_counts(const struct lookups *l, size_t list)
 /* Without what lists say that have not passed their test. */
 static void leave_out(const struct lookups *l, struct dns_finding *f)
 {
-    for (size_t i = 0; i < l->kit.blocked_count; i++)
+    for (size_t i = 0; i < l->params.blocked_count; i++)
         if (!lookup_counts(l, i))
             f->listed &= ~((uint32_t)1 << i);
-    if (f->trust == DNS_TRUST_LIST && !lookup_counts(l, l->kit.blocked_count + f->by))
+    if (f->trust == DNS_TRUST_LIST && !lookup_counts(l, l->params.blocked_count + f->by))
         f->trust = DNS_TRUST_NONE;
 }
 
@@ -65,7 +65,7 @@ static void tell(const struct lookup *u)
 {
     const struct lookups *l = u->all;
 
-    l->kit.found(l->kit.arg, u->owner, &u->client, &u->finding);
+    l->params.found(l->params.arg, u->owner, &u->client, &u->finding);
 }
 
 /* What has been found so far is told as far as it is sure; the look-up ends with its last question.
@@ -106,9 +106,9 @@ static void give_place(struct lookup *u, const struct question *q)
 {
     struct lookups *l = u->all;
 
-    if (question_is_list(q) && --u->lists == 0)
+    if (query_is_list(q) && --u->lists == 0)
         shares_give(l->list_places, &u->client, seconds(l), false);
-    if (question_is_list(q) || --u->names > 0)
+    if (query_is_list(q) || --u->names > 0)
         return;
     shares_give(l->name_places, &u->client, seconds(l), u->silent);
     if (u->own && !l->closing)
@@ -143,7 +143,7 @@ void lookup_ask(struct lookup *u, const char *name, enum dns_type type, struct q
     if (!q)
         return;
     *q = about;
-    *(question_is_list(q) ? &u->lists : &u->names) += 1;
+    *(query_is_list(q) ? &u->lists : &u->names) += 1;
     u->open++;
     if (q->kind != ASK_BLOCKED)
         u->trusting++;
@@ -164,7 +164,7 @@ static void ask_lists(struct lookup *u, const struct lookup_list *list, size_t c
 static void ask_all(struct lookup *u, bool lists, bool names)
 {
     struct lookups *l = u->all;
-    const struct lookup_kit *kit = &l->kit;
+    const struct lookup_params *params = &l->params;
     char name[DNS_NAME_ROOM];
 
     u->open++;
@@ -177,8 +177,8 @@ static void ask_all(struct lookup *u, bool lists, bool names)
         u->trusting++;
     }
     if (lists) {
-        ask_lists(u, kit->allowed, kit->allowed_count, ASK_ALLOWED);
-        ask_lists(u, kit->blocked, kit->blocked_count, ASK_BLOCKED);
+        ask_lists(u, params->allowed, params->allowed_count, ASK_ALLOWED);
+        ask_lists(u, params->blocked, params->blocked_count, ASK_BLOCKED);
         give_place(u, &(struct question){.kind = ASK_BLOCKED});
     }
     if (names) {
@@ -210,14 +210,14 @@ bool lookups_start(struct lookups *l, const struct addr *peer, uint32_t what, vo
     if (client->family != ADDR_IP4 && client->family != ADDR_IP6)
         return false;
     struct lookup **p = find(l, client);
-    bool want_lists = what & LOOKUP_TRUST && l->kit.blocked_count + l->kit.allowed_count > 0;
+    bool want_lists = what & LOOKUP_TRUST && l->params.blocked_count + l->params.allowed_count > 0;
     if (*p) {
         if (want_lists && !((*p)->what & LOOKUP_TRUST))
             join(*p);
         return false;
     }
-    bool want_names =
-        (what & LOOKUP_TRUST && l->kit.name_count > 0) || (what & LOOKUP_CLIENT_NAMES && l->names);
+    bool want_names = (what & LOOKUP_TRUST && l->params.name_count > 0) ||
+                      (what & LOOKUP_CLIENT_NAMES && l->names);
     bool up = !health_is_down(&l->health);
     struct lookup *u = up ? slab_take(&l->slab) : NULL;
     bool lists = u && want_lists && shares_take(l->list_places, client, seconds(l));
@@ -280,8 +280,8 @@ static void tell_state(void *arg, size_t list, enum list_state now)
 {
     const struct lookups *l = arg;
 
-    if (l->kit.tried)
-        l->kit.tried(l->kit.arg, l->list[list].zone, now);
+    if (l->params.tried)
+        l->params.tried(l->params.arg, l->list[list].zone, now);
 }
 
 struct trial *lookups_trial(const struct lookups *l)
@@ -291,7 +291,7 @@ struct trial *lookups_trial(const struct lookups *l)
 
 void lookups_tell_again(const struct lookups *l)
 {
-    for (size_t i = 0; i < l->kit.blocked_count + l->kit.allowed_count; i++)
+    for (size_t i = 0; i < l->params.blocked_count + l->params.allowed_count; i++)
         tell_state((void *)l, i, trial_state(l->trial, i));
 }
 
@@ -312,8 +312,8 @@ static void tried(void *arg)
 
     while ((u = first_that_waits(l))) {
         u->waits = false;
-        for (uint8_t i = 0; i < l->kit.allowed_count; i++)
-            if (u->allowed >> i & 1 && lookup_counts(l, l->kit.blocked_count + i))
+        for (uint8_t i = 0; i < l->params.allowed_count; i++)
+            if (u->allowed >> i & 1 && lookup_counts(l, l->params.blocked_count + i))
                 lookup_trusted(u, DNS_TRUST_LIST, i);
         u->open--;
         u->trusting--;
@@ -323,19 +323,19 @@ static void tried(void *arg)
 
 static int open_trial(struct lookups *l)
 {
-    size_t blocked = l->kit.blocked_count, all = blocked + l->kit.allowed_count;
+    size_t blocked = l->params.blocked_count, all = blocked + l->params.allowed_count;
 
     l->list = calloc(all + 1, sizeof *l->list);
     for (size_t i = 0; l->list && i < all; i++)
-        l->list[i] = i < blocked ? l->kit.blocked[i] : l->kit.allowed[i - blocked];
+        l->list[i] = i < blocked ? l->params.blocked[i] : l->params.allowed[i - blocked];
     if (l->list)
-        l->trial = trial_open(&(struct trial_kit){.loop = l->kit.loop,
-                                                  .resolver = l->resolver,
-                                                  .list = l->list,
-                                                  .count = all,
-                                                  .changed = tell_state,
-                                                  .tried = tried,
-                                                  .arg = l});
+        l->trial = trial_open(&(struct trial_params){.loop = l->params.loop,
+                                                     .resolver = l->resolver,
+                                                     .list = l->list,
+                                                     .count = all,
+                                                     .changed = tell_state,
+                                                     .tried = tried,
+                                                     .arg = l});
     return l->trial ? 0 : -ENOMEM;
 }
 
@@ -352,33 +352,33 @@ static void close_tables(struct lookups *l)
     free(l);
 }
 
-int lookups_open(struct lookups **out, const struct lookup_kit *kit)
+int lookups_open(struct lookups **out, const struct lookup_params *params)
 {
     struct lookups *l = calloc(1, sizeof *l);
 
     if (!l)
         return -ENOMEM;
-    l->kit = *kit;
+    l->params = *params;
     slab_init(&l->slab, sizeof(struct lookup));
     slab_init(&l->questions, sizeof(struct question));
     l->known = known_open(LOOKUP_KNOWN);
-    l->names = kit->client_names ? names_open(LOOKUP_NAMES) : NULL;
+    l->names = params->client_names ? names_open(LOOKUP_NAMES) : NULL;
     l->list_places = shares_open(LOOKUP_OPEN_MAX);
     l->name_places = shares_open(LOOKUP_OPEN_MAX);
-    int error = l->known && (l->names || !kit->client_names) && l->list_places && l->name_places
+    int error = l->known && (l->names || !params->client_names) && l->list_places && l->name_places
                     ? 0
                     : -ENOMEM;
     if (!error && getrandom(&l->key, sizeof l->key, 0) != sizeof l->key)
         error = -EAGAIN;
     if (!error)
-        error = resolver_open(&l->resolver, kit->loop, kit->server, kit->server_count);
+        error = resolver_open(&l->resolver, params->loop, params->server, params->server_count);
     if (!error && (error = open_trial(l)))
         resolver_close(l->resolver);
     if (error) {
         close_tables(l);
         return error;
     }
-    health_open(&l->health, kit->loop, l->resolver);
+    health_open(&l->health, params->loop, l->resolver);
     *out = l;
     return 0;
 }

@@ -39,7 +39,7 @@ struct lookup_list {
     bool untested; /* it has no test entries: see trial.h */
 };
 
-struct lookup_kit {
+struct lookup_params {
     struct loop *loop;
     const struct lookup_list *blocked, *allowed; /* dnsbl, dnswl */
     size_t blocked_count, allowed_count;         /* at most LOOKUP_LISTS_MAX */
@@ -59,8 +59,8 @@ struct lookup_kit {
 
 struct lookups;
 
-/* 0 or -errno. The kit's lists stay the caller's. */
-int lookups_open(struct lookups **out, const struct lookup_kit *kit);
+/* 0 or -errno. The params's lists stay the caller's. */
+int lookups_open(struct lookups **out, const struct lookup_params *params);
 void lookups_close(struct lookups *l);
 
 /* What is known of a client, as known_find() tells it; never asks. */

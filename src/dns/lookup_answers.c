@@ -16,7 +16,7 @@ static struct list_record *state_of(struct lookups *l, const struct question *q)
 
 static const struct lookup_list *list_of(const struct lookups *l, const struct question *q)
 {
-    return &(q->kind == ASK_ALLOWED ? l->kit.allowed : l->kit.blocked)[q->by];
+    return &(q->kind == ASK_ALLOWED ? l->params.allowed : l->params.blocked)[q->by];
 }
 
 /* Nothing has come of a question. A list that does not answer is told of once, until it answers
@@ -24,7 +24,7 @@ static const struct lookup_list *list_of(const struct lookups *l, const struct q
 static void missed(struct lookups *l, const struct question *q, int status)
 {
     metric_add(METRIC_DNS_FAILED, 1);
-    if (!question_is_list(q) || !health_is_sound(&l->health))
+    if (!query_is_list(q) || !health_is_sound(&l->health))
         return;
     struct list_record *s = state_of(l, q);
     if (s->missed < LOOKUP_SILENT_AFTER && ++s->missed == LOOKUP_SILENT_AFTER)
@@ -33,7 +33,7 @@ static void missed(struct lookups *l, const struct question *q, int status)
 
 static void answers(struct lookups *l, const struct question *q)
 {
-    if (!question_is_list(q))
+    if (!query_is_list(q))
         return;
     struct list_record *s = state_of(l, q);
     if (s->missed >= LOOKUP_SILENT_AFTER)
@@ -80,7 +80,7 @@ static void list_said(struct lookup *u, const struct question *q, const unsigned
         metric_add(allowed ? METRIC_DNS_TRUSTED : METRIC_DNS_LISTED, 1);
         if (allowed && u->waits)
             u->allowed |= (uint32_t)1 << q->by;
-        else if (allowed && lookup_counts(l, l->kit.blocked_count + q->by))
+        else if (allowed && lookup_counts(l, l->params.blocked_count + q->by))
             lookup_trusted(u, DNS_TRUST_LIST, q->by);
         else if (!allowed)
             u->finding.listed |= (uint32_t)1 << q->by;
@@ -91,10 +91,10 @@ static void list_said(struct lookup *u, const struct question *q, const unsigned
 }
 
 /* Which trusted name it is; NOBODY: none. */
-static uint8_t trusted_by(const struct lookup_kit *kit, struct span name)
+static uint8_t trusted_by(const struct lookup_params *params, struct span name)
 {
-    for (size_t i = 0; i < kit->name_count; i++)
-        if (dns_name_matches(kit->name[i], name))
+    for (size_t i = 0; i < params->name_count; i++)
+        if (dns_name_matches(params->name[i], name))
             return (uint8_t)i;
     return NOBODY;
 }
@@ -109,9 +109,9 @@ static void no_name(struct lookup *u)
 /* Follows a pointer where a name is wanted, or one that is trusted. */
 static bool follow(struct lookup *u, const char *name, int nth)
 {
-    const struct lookup_kit *kit = &u->all->kit;
+    const struct lookup_params *params = &u->all->params;
     struct span text = span_of(name);
-    uint8_t by = dns_name_is_valid(text) ? trusted_by(kit, text) : NOBODY;
+    uint8_t by = dns_name_is_valid(text) ? trusted_by(params, text) : NOBODY;
     bool told = u->own && names_may_tell(text);
 
     if (by == NOBODY && !told)
@@ -182,7 +182,7 @@ void lookup_hear(struct lookup *u, const struct question *q, int status,
 
     if (!something && status != ARES_ENOTFOUND && status != ARES_ENODATA) {
         missed(u->all, q, status);
-        u->silent = u->silent || !question_is_list(q);
+        u->silent = u->silent || !query_is_list(q);
         if (q->kind == ASK_ADDRESS && u->own && u->own->found.confirmed == NAME_NONE)
             u->own->found.confirmed = NAME_LATER;
         u->ttl_s = u->ttl_s < LOOKUP_AGAIN_S ? u->ttl_s : LOOKUP_AGAIN_S;

@@ -51,7 +51,7 @@ struct question {
 };
 
 struct lookups {
-    struct lookup_kit kit;
+    struct lookup_params params;
     struct resolver *resolver;
     struct known *known;
     struct names *names; /* NULL: not wanted */
@@ -69,7 +69,7 @@ struct lookups {
     } blocked[LOOKUP_LISTS_MAX], allowed[LOOKUP_LISTS_MAX];
 };
 
-static inline bool question_is_list(const struct question *q)
+static inline bool query_is_list(const struct question *q)
 {
     return q->kind == ASK_ALLOWED || q->kind == ASK_BLOCKED;
 }

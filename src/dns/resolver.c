@@ -180,8 +180,7 @@ static void answered(void *arg, ares_status_t status, size_t timeouts,
     ares_free_string(answer);
 }
 
-static void send_question(struct resolver *r, const char *name, enum dns_type type,
-                          struct question *q)
+static void send_query(struct resolver *r, const char *name, enum dns_type type, struct question *q)
 {
     (void)ares_query_dnsrec(r->channel, name, ARES_CLASS_IN, (ares_dns_rec_type_t)type, answered, q,
                             NULL);
@@ -192,8 +191,7 @@ static void answered(void *arg, int status, int timeouts, unsigned char *answer,
     pass_on(arg, status, answer, len > 0 ? (size_t)len : 0);
 }
 
-static void send_question(struct resolver *r, const char *name, enum dns_type type,
-                          struct question *q)
+static void send_query(struct resolver *r, const char *name, enum dns_type type, struct question *q)
 {
     ares_query(r->channel, name, C_IN, (int)type, answered, q);
 }
@@ -211,7 +209,7 @@ void resolver_ask(struct resolver *r, const char *name, enum dns_type type, reso
     *q = (struct question){r, answer, arg};
     if (r->open++ == 0)
         loop_alarm(r->loop, &r->tick, r->loop->now + TICK_MS);
-    send_question(r, name, type, q);
+    send_query(r, name, type, q);
 }
 
 const char *resolver_status(int status)

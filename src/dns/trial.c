@@ -25,7 +25,7 @@ struct entry {
 };
 
 struct trial {
-    struct trial_kit kit;
+    struct trial_params params;
     struct alarm again;
     unsigned open; /* lists, in this round */
     bool tried, closing;
@@ -92,13 +92,13 @@ static void round_over(struct trial *t, size_t i)
 
     l->state = trial_judge(l->round.answer, before);
     if (l->state != before) {
-        say(t->kit.list[i].zone, before, l->state);
-        t->kit.changed(t->kit.arg, i, l->state);
+        say(t->params.list[i].zone, before, l->state);
+        t->params.changed(t->params.arg, i, l->state);
     }
     if (--t->open || t->tried)
         return;
     t->tried = true;
-    t->kit.tried(t->kit.arg);
+    t->params.tried(t->params.arg);
 }
 
 static enum trial_answer judge(int status, const unsigned char *answer, size_t len)
@@ -146,8 +146,8 @@ static void ask(struct trial *t, size_t i)
     l->round = (struct round){.open = TRIAL_ENTRIES};
     for (unsigned n = 0; n < TRIAL_ENTRIES; n++) {
         l->entry[n] = (struct entry){t, i, n};
-        if (dns_name_reverse(&entry[n], t->kit.list[i].zone, name))
-            resolver_ask(t->kit.resolver, name, DNS_A, answered, &l->entry[n]);
+        if (dns_name_reverse(&entry[n], t->params.list[i].zone, name))
+            resolver_ask(t->params.resolver, name, DNS_A, answered, &l->entry[n]);
         else
             answered(&l->entry[n], ARES_EBADNAME, NULL, 0);
     }
@@ -160,33 +160,33 @@ static void begin(struct loop *loop, struct alarm *a)
     uint64_t next = TRIAL_EACH_S;
 
     t->open++; /* an answer that comes at once is not the last */
-    for (size_t i = 0; i < t->kit.count; i++)
-        if (!t->kit.list[i].untested && t->list[i].round.open == 0) {
+    for (size_t i = 0; i < t->params.count; i++)
+        if (!t->params.list[i].untested && t->list[i].round.open == 0) {
             t->open++;
             ask(t, i);
         }
     if (--t->open == 0 && !t->tried) {
         t->tried = true;
-        t->kit.tried(t->kit.arg);
+        t->params.tried(t->params.arg);
     }
-    for (size_t i = 0; i < t->kit.count; i++)
-        if (!t->kit.list[i].untested && t->list[i].state != LIST_SOUND)
+    for (size_t i = 0; i < t->params.count; i++)
+        if (!t->params.list[i].untested && t->list[i].state != LIST_SOUND)
             next = TRIAL_AGAIN_S;
     loop_alarm(loop, a, loop->now + next * 1000);
 }
 
-struct trial *trial_open(const struct trial_kit *kit)
+struct trial *trial_open(const struct trial_params *params)
 {
-    struct trial *t = calloc(1, sizeof *t + kit->count * sizeof t->list[0]);
+    struct trial *t = calloc(1, sizeof *t + params->count * sizeof t->list[0]);
 
     if (!t)
         return NULL;
-    t->kit = *kit;
+    t->params = *params;
     t->again.due = begin;
     t->tried = true;
-    for (size_t i = 0; i < kit->count; i++)
-        t->tried = t->tried && kit->list[i].untested;
-    loop_alarm(kit->loop, &t->again, kit->loop->now);
+    for (size_t i = 0; i < params->count; i++)
+        t->tried = t->tried && params->list[i].untested;
+    loop_alarm(params->loop, &t->again, params->loop->now);
     return t;
 }
 
@@ -195,7 +195,7 @@ void trial_close(struct trial *t)
     if (!t)
         return;
     t->closing = true;
-    loop_alarm_off(t->kit.loop, &t->again);
+    loop_alarm_off(t->params.loop, &t->again);
 }
 
 void trial_free(struct trial *t)
@@ -205,7 +205,7 @@ void trial_free(struct trial *t)
 
 void trial_begin_again(struct trial *t)
 {
-    begin(t->kit.loop, &t->again);
+    begin(t->params.loop, &t->again);
 }
 
 bool trial_is_open(const struct trial *t)

@@ -41,7 +41,7 @@ enum trial_answer { TRIAL_NOTHING /* no answer */, TRIAL_NO, TRIAL_YES, TRIAL_RE
 /* What the four come to: 127.0.0.2, 127.0.0.1, ::ffff:127.0.0.2, ::ffff:127.0.0.1. */
 enum list_state trial_judge(const enum trial_answer a[TRIAL_ENTRIES], enum list_state before);
 
-struct trial_kit {
+struct trial_params {
     struct loop *loop;
     struct resolver *resolver;
     const struct lookup_list *list; /* borrowed */
@@ -56,7 +56,7 @@ struct trial_kit {
 struct trial;
 
 /* NULL without memory. Begins at once; `tried` comes later. */
-struct trial *trial_open(const struct trial_kit *kit);
+struct trial *trial_open(const struct trial_params *params);
 /* Before the resolver is closed, whose last answers go to nobody. trial_free() after that. */
 void trial_close(struct trial *t);
 void trial_free(struct trial *t);

@@ -19,16 +19,16 @@
 
 #include "base/channel.h"
 #include "base/clock.h"
-#include "base/haste.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "base/mapfile.h"
 #include "base/metrics.h"
+#include "base/scheduling.h"
 #include "config/config.h"
 #include "freezer/freezer.h"
+#include "freezer/return_channels.h"
 #include "freezer/rule.h"
 #include "freezer/table.h"
-#include "freezer/ways.h"
 
 enum {
     THAW_BATCHES = 8,      /* in one turn, so that freezing gets its turn too */
@@ -50,21 +50,21 @@ struct coming {
 /* and out of it. */
 struct leaving {
     struct frozen_hold hold;
-    struct way *way;
+    struct return_channel *way;
     uint32_t id;
     char room[FROZEN_ROOM];
 };
 
 struct freezer {
     struct loop loop;
-    const struct freezer_kit *kit;
+    const struct freezer_params *params;
     struct frozen_table *table;
     struct calls *calls;
     struct watch control;
     struct alarm due, begin;
     int lock;       /* held by who has the table */
     bool said_full; /* that the disk has no room for it */
-    struct ways ways;
+    struct return_channels ways;
     uint64_t begun_ms;
     struct handoff in;
     struct coming coming[TCP_JOBS];
@@ -126,10 +126,10 @@ static bool take_due(struct freezer *f, size_t *n)
         struct leaving *l = &f->leaving[*n];
         if (!table_due(f->table, f->loop.wall, &l->id, &l->hold, l->room))
             return false;
-        l->way = ways_find(&f->ways, l->hold.slot, l->hold.way);
+        l->way = return_channels_find(&f->ways, l->hold.slot, l->hold.way);
         if (is_given_up(f, l)) {
             l->way = NULL;
-        } else if (!l->way || !way_promise(l->way, l->hold.session.len)) {
+        } else if (!l->way || !return_channel_promise(l->way, l->hold.session.len)) {
             table_again(f->table, l->id, f->loop.wall + AGAIN_MS);
             continue;
         }
@@ -147,7 +147,7 @@ static void give(struct freezer *f, const struct leaving *l, int fd)
     tcp_ends(&h->tcp, &item.local, &item.remote);
     if (h->client.family != ADDR_NONE)
         item.remote = h->client;
-    way_give(l->way, &item);
+    return_channel_give(l->way, &item);
     f->thawed++;
 }
 
@@ -168,7 +168,7 @@ static void end_thaw(struct freezer *f, const struct leaving *l, const struct tc
             close(job->fd);
     }
     if (l->way)
-        way_excuse(l->way, l->hold.session.len);
+        return_channel_excuse(l->way, l->hold.session.len);
 }
 
 /* Whether more may be due. */
@@ -195,7 +195,7 @@ static void due(struct loop *loop, struct alarm *a)
 
     for (int i = 0; i < THAW_BATCHES && thaw_some(f); i++)
         ;
-    ways_flush(&f->ways);
+    return_channels_flush(&f->ways);
     set_gauge(f);
     set_due(f);
 }
@@ -207,7 +207,7 @@ static void say_full(struct freezer *f)
 {
     if (!f->said_full)
         log_warn("connections are not frozen while %s/frozen has no room, holds stay ordinary ones",
-                 f->kit->config->state);
+                 f->params->config->state);
     f->said_full = true;
 }
 
@@ -220,7 +220,7 @@ static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[T
     for (uint32_t i = 0; i < f->in.count; i++) {
         const struct handoff_item *item = &f->in.item[i];
         if (item->kind == HANDOFF_WAY) {
-            ways_add(&f->ways, item);
+            return_channels_add(&f->ways, item);
             continue;
         }
         struct coming *c = &f->coming[n];
@@ -257,7 +257,7 @@ static void stay_ordinary(struct freezer *f, const struct coming *c, int why)
     log_debug("a hold stays an ordinary one: %s", strerror(-why));
     if (c->noted)
         table_forget(f->table, &c->hold);
-    if (!ways_return(&f->ways, c->hold.slot, c->item)) {
+    if (!return_channels_return(&f->ways, c->hold.slot, c->item)) {
         f->lost++;
         close(c->item->fd);
     }
@@ -268,7 +268,7 @@ static void freeze_batch(struct freezer *f, uint16_t slot)
     struct tcp_job job[TCP_JOBS];
     size_t n = take_coming(f, slot, job);
 
-    if (f->kit->shared->working)
+    if (f->params->shared->working)
         tcp_freeze(f->calls, job, n);
     else
         for (size_t i = 0; i < n; i++)
@@ -285,14 +285,14 @@ static void freeze_batch(struct freezer *f, uint16_t slot)
 static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct freezer *f = freezer_of(loop);
-    struct way *way = (struct way *)watch;
+    struct return_channel *way = (struct return_channel *)watch;
 
     if (events & EPOLLOUT)
-        way_flush(way);
+        return_channel_flush(way);
     /* A batch is taken only while there is room to give all of it back. */
     if (events & EPOLLIN && way->out.count == 0 && handoff_read(watch->fd, &f->in) == 1) {
         freeze_batch(f, (uint16_t)(way - f->ways.slot));
-        ways_flush(&f->ways);
+        return_channels_flush(&f->ways);
         set_gauge(f);
         set_due(f);
     }
@@ -313,13 +313,13 @@ static void count(const struct freezer *f, const struct note *question)
     struct network n;
 
     if (network_parse((struct span){question->text, question->len}, &n))
-        channel_tell(f->kit->control, NOTE_COUNTED, (int32_t)table_count_of(f->table, &n),
+        channel_tell(f->params->control, NOTE_COUNTED, (int32_t)table_count_of(f->table, &n),
                      question->tag, NULL);
 }
 
 static void stop(struct freezer *f)
 {
-    if (f->table && f->kit->shared->waiting == 0)
+    if (f->table && f->params->shared->waiting == 0)
         rule_unset();
     f->loop.stop = true;
 }
@@ -375,23 +375,23 @@ static bool can_work(const struct config *config)
 
 static int begin_serving(struct freezer *f)
 {
-    const struct freezer_kit *kit = f->kit;
+    const struct freezer_params *params = f->params;
     char path[4096];
 
-    snprintf(path, sizeof path, "%s/frozen", kit->config->state);
+    snprintf(path, sizeof path, "%s/frozen", params->config->state);
     int r = table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0)
         return r;
-    kit->shared->waiting--;
+    params->shared->waiting--;
     f->begun_ms = f->loop.wall;
-    for (uint32_t i = 0; i < kit->slots && r == 0; i++) {
+    for (uint32_t i = 0; i < params->slots && r == 0; i++) {
         f->ways.slot[i].watch.ready = slot_ready;
         r = loop_watch(&f->loop, &f->ways.slot[i].watch);
     }
     if (r < 0)
         return r;
-    bool works = can_work(kit->config);
-    kit->shared->working = works;
+    bool works = can_work(params->config);
+    params->shared->working = works;
     if (works)
         log_debug("connections are frozen %s",
                   calls_have_ring(f->calls) ? "in batches, by io_uring" : "call by call");
@@ -413,7 +413,7 @@ static void begin(struct loop *loop, struct alarm *a)
         return;
     }
     int r = begin_serving(f);
-    haste_usual();
+    sched_normal();
     if (r == -ENOSPC && !f->table) {
         say_full(f);
         loop_alarm(loop, a, loop->now + ROOM_MS);
@@ -428,17 +428,17 @@ static void begin(struct loop *loop, struct alarm *a)
 
 static int open_all(struct freezer *f)
 {
-    const struct freezer_kit *kit = f->kit;
+    const struct freezer_params *params = f->params;
     char path[4096];
     int r = loop_open(&f->loop);
 
     if (r < 0)
         return r;
-    snprintf(path, sizeof path, "%s/frozen.lock", kit->config->state);
+    snprintf(path, sizeof path, "%s/frozen.lock", params->config->state);
     f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (f->lock < 0)
         return -errno;
-    if ((r = ways_open(&f->ways, &f->loop, kit)) < 0)
+    if ((r = return_channels_open(&f->ways, &f->loop, params)) < 0)
         return r;
     f->calls = calls_open();
     if (!f->calls)
@@ -446,7 +446,7 @@ static int open_all(struct freezer *f)
     f->due.due = due;
     f->begin.due = begin;
     loop_alarm(&f->loop, &f->begin, f->loop.now);
-    f->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
+    f->control = (struct watch){.fd = params->control, .events = EPOLLIN, .ready = control_ready};
     return loop_watch(&f->loop, &f->control);
 }
 
@@ -459,7 +459,7 @@ static void open_again_if_cut(struct freezer *f)
     if (!f->table || !table_is_cut(f->table))
         return;
     mapfile_tend(true);
-    snprintf(path, sizeof path, "%s/frozen", f->kit->config->state);
+    snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
     int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0) {
         log_error("frozen holds cannot be looked over: %s", strerror(-r));
@@ -476,12 +476,12 @@ static void open_again_if_cut(struct freezer *f)
 static void close_all(struct freezer *f)
 {
     if (f->table)
-        ways_flush(&f->ways);
-    ways_close(&f->ways);
+        return_channels_flush(&f->ways);
+    return_channels_close(&f->ways);
     if (f->table)
-        f->kit->shared->working = 0;
+        f->params->shared->working = 0;
     else
-        f->kit->shared->waiting--;
+        f->params->shared->waiting--;
     log_debug("the freezer ends: %lu frozen, %lu thawed, %lu lost", (unsigned long)f->frozen,
               (unsigned long)f->thawed, (unsigned long)(f->lost + f->ways.lost));
     table_close(f->table);
@@ -491,19 +491,19 @@ static void close_all(struct freezer *f)
     free(f);
 }
 
-int freezer_run(const struct freezer_kit *kit)
+int freezer_run(const struct freezer_params *params)
 {
     struct freezer *f = calloc(1, sizeof *f);
     if (!f)
         return 1;
-    f->kit = kit;
+    f->params = params;
     int r = open_all(f);
     if (r < 0) {
         log_error("the freezer cannot start: %s", strerror(-r));
         return 1;
     }
-    kit->shared->waiting++;
-    channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+    params->shared->waiting++;
+    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     while (!f->loop.stop) {
         loop_turn(&f->loop, -1);
         open_again_if_cut(f);

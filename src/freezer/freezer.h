@@ -11,7 +11,7 @@
 
 struct config;
 
-struct freezer_kit {
+struct freezer_params {
     const struct config *config;
     int control;     /* channel to the master */
     const int *slot; /* its ends of the workers' hand-off pairs */
@@ -25,6 +25,6 @@ enum { FREEZER_RECORDS = 16 * 1024 * 1024, FREEZER_KEEP_MS = 120000 };
  * until then (a reload starts the new one first). NOTE_STOP takes the rule away, unless another
  * freezer waits. Where it cannot work (no CAP_NET_ADMIN, no nftables) it says so once and only
  * waits for its end: all holds are then ordinary ones. */
-int freezer_run(const struct freezer_kit *kit);
+int freezer_run(const struct freezer_params *params);
 
 #endif

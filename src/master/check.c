@@ -18,9 +18,9 @@
 #include "config/config.h"
 #include "directory/file.h"
 #include "master/privileges.h"
+#include "tls/check.h"
+#include "tls/server.h"
 #include "worker/suspects.h"
-#include "worker/tls.h"
-#include "worker/tls_check.h"
 
 enum { FILE_MAX = 1 << 30 };
 

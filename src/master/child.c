@@ -13,9 +13,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/haste.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/scheduling.h"
 #include "config/config.h"
 #include "master/master.h"
 #include "master/title.h"
@@ -47,10 +47,10 @@ static __attribute__((noreturn)) void run(struct master *m, struct child *c)
         snprintf(name, sizeof name, "%s", role->name);
     title_set(name);
     log_open(config->log, config->log_level, name);
-    metrics_use(house_row(&m->house, c->row));
+    metrics_use(runtime_row(&m->runtime, c->row));
     set_signals();
     int status = role->body(m, c);
-    haste_none(); /* to take a process down is work, too */
+    sched_background(); /* to take a process down is work, too */
     _exit(status);
 }
 
@@ -90,7 +90,7 @@ static int start(struct master *m, struct child *c)
     if (error)
         return error;
     c->channel = (struct watch){.fd = pair[0], .events = EPOLLIN, .ready = channel_ready};
-    c->row = house_row_take(&m->house);
+    c->row = runtime_row_take(&m->runtime);
     pid_t pid = fork();
     if (pid == 0) {
         c->channel.fd = pair[1];
@@ -103,7 +103,7 @@ static int start(struct master *m, struct child *c)
     if (error) {
         close(pair[0]);
         c->channel.fd = -1;
-        house_row_give(&m->house, c->row);
+        runtime_row_give(&m->runtime, c->row);
         return error;
     }
     c->pid = pid;
@@ -173,7 +173,7 @@ int child_adopt(struct master *m, struct generation *g, const struct child *know
     c->restart.due = restart;
     c->started_ms = m->loop.now;
     if (c->row >= 0 && c->row < HOUSE_ROWS)
-        m->house.row_taken[c->row] = true;
+        m->runtime.row_taken[c->row] = true;
     else
         c->row = -1;
     return list(m, c, c->channel.fd < 0 ? 0 : loop_watch(&m->loop, &c->channel));
@@ -238,10 +238,10 @@ static void ended(struct master *m, struct child *c, int status)
     bool expected = leaving && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 
     forget_channel(m, c);
-    house_row_give(&m->house, c->row);
+    runtime_row_give(&m->runtime, c->row);
     if (c->role == ROLE_FREEZER && !expected) { /* what it had said of itself is no longer so */
-        m->house.shared->freezer.working = 0;
-        m->house.shared->freezer.waiting = 0;
+        m->runtime.shared->freezer.working = 0;
+        m->runtime.shared->freezer.waiting = 0;
     }
     if (!expected)
         log_death(c, status);

@@ -22,16 +22,16 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "backend/addresses.h"
 #include "base/clock.h"
 #include "base/log.h"
-#include "clerk/ask.h"
 #include "config/config.h"
 #include "master/master.h"
 #include "master/notify.h"
-#include "relay/places.h"
+#include "query/query.h"
 #include "smtp/session.h"
-#include "worker/tls.h"
-#include "worker/tls_check.h"
+#include "tls/check.h"
+#include "tls/server.h"
 
 enum {
     COMING_MS = 20000, /* to become ready */
@@ -83,8 +83,8 @@ static int open_pairs(struct generation *g)
 {
     int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
-    g->ask = new_pairs(ASK_QUEUES, type);
-    for (int i = 0; g->ask && i < ASK_QUEUES; i++)
+    g->ask = new_pairs(QUERY_QUEUES, type);
+    for (int i = 0; g->ask && i < QUERY_QUEUES; i++)
         make_room(g->ask[i][1]);
     g->answer = new_pairs(g->slots, type);
     g->own = new_pairs(g->clerks, type);
@@ -113,13 +113,13 @@ static void release(struct master *m, struct generation *g)
     if (*p)
         *p = g->next;
     loop_alarm_off(&m->loop, &g->deadline);
-    free_pairs(g->ask, ASK_QUEUES);
+    free_pairs(g->ask, QUERY_QUEUES);
     free_pairs(g->answer, g->slots);
     free_pairs(g->own, g->clerks);
     if (g->auth)
         munmap(g->auth, sizeof *g->auth);
     tls_server_close(g->tls);
-    places_close(g->places);
+    addresses_close(g->addresses);
     config_free(g->config);
     free(g);
 }
@@ -283,7 +283,7 @@ static void log_ready(const struct master *m, const struct generation *g)
     log_span(&l, "listen", buf_span(&where));
     log_int(&l, "workers", config->workers);
     log_int(&l, "generation", g->id);
-    log_int(&l, "ms", (int64_t)(clock_wall_ms() - m->house.started_ms));
+    log_int(&l, "ms", (int64_t)(clock_wall_ms() - m->runtime.started_ms));
     log_end(&l);
     buf_free(&where);
 }
@@ -429,9 +429,9 @@ int generation_start(struct master *m, struct config *config, struct asker asker
     }
     warn_of_dates(config);
     if (!error)
-        error = house_handoffs(&m->house, config->workers);
+        error = runtime_handoffs(&m->runtime, config->workers);
     if (!error)
-        error = places_open(&g->places, config);
+        error = addresses_open(&g->addresses, config);
     if (error)
         buf_addf(errors, "cannot make sockets or mappings: %s\n", strerrordesc_np(-error));
     if (error || listeners_add(&m->listeners, config, patience_ms, errors) < 0) {

@@ -16,8 +16,8 @@
 #include <unistd.h>
 
 #include "base/clock.h"
-#include "base/haste.h"
 #include "base/log.h"
+#include "base/scheduling.h"
 #include "config/config.h"
 #include "master/activation.h"
 #include "master/check.h"
@@ -75,9 +75,9 @@ static void keep_fixed(struct master *m, struct config *config)
         const char *key;
         char **now;
         const char *was;
-    } fixed[] = {{"state", &config->state, m->house.state},
-                 {"run", &config->run, m->house.run},
-                 {"user", &config->user, m->house.user}};
+    } fixed[] = {{"state", &config->state, m->runtime.state},
+                 {"run", &config->run, m->runtime.run},
+                 {"user", &config->user, m->runtime.user}};
 
     for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
         if (strcmp(*fixed[i].now, fixed[i].was) == 0)
@@ -154,7 +154,7 @@ void master_stop(struct master *m, int status)
     notify_tell("STOPPING=1");
     if (m->children) {
         log_begin(&l, LOG_INFO, "stop");
-        log_seconds(&l, "up", clock_wall_ms() - m->house.started_ms);
+        log_seconds(&l, "up", clock_wall_ms() - m->runtime.started_ms);
         log_end(&l);
     }
     for (struct child *c = m->children, *next; c; c = next) {
@@ -236,7 +236,7 @@ static void log_start(const struct master *m, const struct config *config)
     log_text(&l, "version", MIRED_VERSION);
     log_text(&l, "config", m->config_file);
     log_int(&l, "pid", getpid());
-    if (geteuid() == 0 && !m->house.identity.drop)
+    if (geteuid() == 0 && !m->runtime.identity.drop)
         log_text(&l, "warning", "all processes stay root");
     log_end(&l);
 }
@@ -254,7 +254,7 @@ static int open_all(struct master *m, struct config *config)
         config_free(config);
         return -1;
     }
-    house_init(&m->house);
+    runtime_init(&m->runtime);
     int inherited = upgrade_inherit(m);
     if (inherited < 0) {
         log_error("cannot take over from the program before: %s", strerrordesc_np(-inherited));
@@ -263,12 +263,12 @@ static int open_all(struct master *m, struct config *config)
     }
     if (!inherited)
         activation_take(&m->listeners, config);
-    if (house_open(&m->house, config, &errors) < 0) {
+    if (runtime_open(&m->runtime, config, &errors) < 0) {
         config_free(config);
         error = -1;
     } else {
-        metrics_use(house_row(&m->house, HOUSE_MASTER_ROW));
-        log_keep(m->house.log);
+        metrics_use(runtime_row(&m->runtime, HOUSE_MASTER_ROW));
+        log_keep(m->runtime.log);
         log_start(m, config);
         error = generation_start(m, config, m->upgrade_asker, START_PATIENCE_MS, &errors);
     }
@@ -302,7 +302,7 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
     log_open(config->log, config->log_level, "master");
     master_log_lines(LOG_WARN, warnings);
     raise_descriptors();
-    haste_none(); /* for us and for children, until they serve */
+    sched_background(); /* for us and for children, until they serve */
     if (open_all(m, config) < 0)
         master_stop(m, 1);
     child_reap(m); /* who ended while we became another program */
@@ -316,7 +316,7 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
     int status = m->status;
     generation_release_all(m);
     listeners_close(&m->listeners);
-    house_close(&m->house);
+    runtime_close(&m->runtime);
     close(m->signals.fd);
     loop_close(&m->loop);
     free(m);

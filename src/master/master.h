@@ -4,7 +4,7 @@
  * What is here is shared by the files of this room; the rest of the house sees master_run() only.
  *
  *   master.c      the process: signals, start, end
- *   house.c       what all generations share: folders, lock, mappings, unix sockets
+ *   runtime.c       what all generations share: folders, lock, mappings, unix sockets
  *   listener.c    listening sockets
  *   generation.c  one reading of the configuration and the children made from it
  *   child.c       one child: fork, notes, death, restart
@@ -25,8 +25,8 @@
 #include "base/log.h"
 #include "base/loop.h"
 #include "master/backoff.h"
-#include "master/house.h"
 #include "master/listener.h"
+#include "master/runtime.h"
 
 struct config;
 
@@ -72,10 +72,10 @@ struct generation {
     struct generation *next;
     uint32_t id;
     enum generation_state state;
-    struct config *config;  /* NULL: an earlier program's, taken in by an upgrade */
-    struct tls_server *tls; /* NULL: no certificate */
-    struct places *places;  /* NULL: no backend has a name */
-    int (*ask)[2];          /* enum ask_queue: workers write to [1], clerks read from [0] */
+    struct config *config;       /* NULL: an earlier program's, taken in by an upgrade */
+    struct tls_server *tls;      /* NULL: no certificate */
+    struct addresses *addresses; /* NULL: no backend has a name */
+    int (*ask)[2];               /* enum query_queue: workers write to [1], clerks read from [0] */
     int (*answer)[2]; /* for each answer slot: clerks write to [1], the asker reads from [0] */
     uint32_t slots;   /* one a worker, and web's */
     int (*own)[2];    /* for each clerk: workers write to [1], it reads from [0] */
@@ -94,7 +94,7 @@ struct master {
     const char *program; /* its path, for an upgrade */
     pid_t pid;
     struct asker upgrade_asker; /* of the upgrade that made us */
-    struct house house;
+    struct runtime runtime;
     struct listeners listeners;
     struct generation *generations; /* newest first */
     struct generation *current, *coming, *parting;

@@ -1,8 +1,8 @@
 /* What each child does: the table of roles, and how each is given exactly what it needs. All of it
  * but the counts runs in the child, between fork and the role's own body.
  *
- * A body here gathers the kit, names the descriptors that it keeps, gives up everything else
- * (settle_in) and then runs. To add a role: a row in the table, and a body. */
+ * A body here gathers the params, names the descriptors that it keeps, gives up everything else
+ * (partial_in) and then runs. To add a role: a row in the table, and a body. */
 #include <errno.h>
 #include <linux/capability.h>
 #include <signal.h>
@@ -21,8 +21,8 @@
 #include "master/master.h"
 #include "master/slots.h"
 #include "store/store.h"
+#include "tls/server.h"
 #include "web/web.h"
-#include "worker/tls.h"
 #include "worker/worker.h"
 
 enum { ORPHAN_S = 3 }; /* what an orphan gets to say good-bye to its clients */
@@ -81,8 +81,8 @@ static void forget_answers(struct master *m, const struct child *c)
 {
     if (c->role == ROLE_CLERK)
         return;
-    cache_close(m->house.answers);
-    m->house.answers = NULL;
+    cache_close(m->runtime.answers);
+    m->runtime.answers = NULL;
 }
 
 /* Clerks may go before others (clerk_run() has the reason), and nobody else may. Where we cannot
@@ -96,8 +96,8 @@ static void limit_precedence(const struct child *c)
 
 /* Gives up what is not this child's: descriptors, identity, capabilities but those of `needs`. 0 or
  * -errno. */
-static int settle_in(struct master *m, const struct child *c, const int *keep, size_t n,
-                     uint64_t needs)
+static int partial_in(struct master *m, const struct child *c, const int *keep, size_t n,
+                      uint64_t needs)
 {
     int *all = calloc(n + MAPFILE_GUARDED_MAX, sizeof *all);
 
@@ -109,7 +109,7 @@ static int settle_in(struct master *m, const struct child *c, const int *keep, s
     forget_keys(m, c);
     forget_answers(m, c);
     limit_precedence(c);
-    int error = privileges_drop(&m->house.identity, needs);
+    int error = privileges_drop(&m->runtime.identity, needs);
     if (!error && role_table[c->role].secrets &&
         (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
          setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0))
@@ -155,46 +155,46 @@ static int run_worker(struct master *m, const struct child *c)
     const struct generation *g = c->generation;
     size_t most = m->listeners.count, n = 0;
     struct worker_listener *listener = calloc(most + 1, sizeof *listener);
-    int *keep = calloc(most + 3 + ASK_QUEUES + g->clerks, sizeof *keep);
+    int *keep = calloc(most + 3 + QUERY_QUEUES + g->clerks, sizeof *keep);
     int *own = calloc(g->clerks, sizeof *own);
 
     if (!listener || !keep || !own)
         return 1;
-    struct worker_kit kit = {.config = g->config,
-                             .slot = c->index,
-                             .slots = g->config->workers,
-                             .listener = listener,
-                             .listeners = gather_listeners(m, c, listener),
-                             .control = c->channel.fd,
-                             .ask = {g->ask[ASK_FIRST][1], g->ask[ASK_STRANGERS][1]},
-                             .answer = g->answer[c->index][0],
-                             .own = own,
-                             .clerks = g->clerks,
-                             .auth = g->auth,
-                             .store_path = m->house.store_path,
-                             .freezer =
-                                 count_freezers(g->config) ? m->house.handoff[c->index][0] : -1,
-                             .freezer_shared = &m->house.shared->freezer,
-                             .ledger = m->house.ledger,
-                             .observed = m->house.observed,
-                             .tls = g->tls,
-                             .settle = m->house.settle,
-                             .places = g->places,
-                             .spool_used = &m->house.shared->spool_used};
-    for (; n < kit.listeners; n++)
+    struct worker_params params = {
+        .config = g->config,
+        .slot = c->index,
+        .slots = g->config->workers,
+        .listener = listener,
+        .listeners = gather_listeners(m, c, listener),
+        .control = c->channel.fd,
+        .ask = {g->ask[QUERY_FIRST][1], g->ask[QUERY_STRANGERS][1]},
+        .answer = g->answer[c->index][0],
+        .own = own,
+        .clerks = g->clerks,
+        .auth = g->auth,
+        .store_path = m->runtime.store_path,
+        .freezer = count_freezers(g->config) ? m->runtime.handoff[c->index][0] : -1,
+        .freezer_shared = &m->runtime.shared->freezer,
+        .ledger = m->runtime.ledger,
+        .observed = m->runtime.observed,
+        .tls = g->tls,
+        .partial = m->runtime.partial,
+        .addresses = g->addresses,
+        .spool_used = &m->runtime.shared->spool_used};
+    for (; n < params.listeners; n++)
         keep[n] = listener[n].fd;
-    keep[n++] = kit.control;
-    for (int i = 0; i < ASK_QUEUES; i++)
-        keep[n++] = kit.ask[i];
-    keep[n++] = kit.answer;
-    if (kit.freezer >= 0)
-        keep[n++] = kit.freezer;
+    keep[n++] = params.control;
+    for (int i = 0; i < QUERY_QUEUES; i++)
+        keep[n++] = params.ask[i];
+    keep[n++] = params.answer;
+    if (params.freezer >= 0)
+        keep[n++] = params.freezer;
     for (uint32_t i = 0; i < g->clerks; i++)
         keep[n++] = own[i] = g->own[i][1];
-    if (settle_in(m, c, keep, n, 0) < 0)
+    if (partial_in(m, c, keep, n, 0) < 0)
         return 1;
     free(keep);
-    return worker_run(&kit);
+    return worker_run(&params);
 }
 
 /* ---- freezer ---- */
@@ -202,24 +202,24 @@ static int run_worker(struct master *m, const struct child *c)
 static int run_freezer(struct master *m, const struct child *c)
 {
     const uint64_t needs = (uint64_t)1 << CAP_NET_ADMIN | (uint64_t)1 << CAP_NET_BIND_SERVICE;
-    uint32_t slots = m->house.handoffs;
+    uint32_t slots = m->runtime.handoffs;
     int *slot = calloc(slots, sizeof *slot);
     int *keep = calloc(slots + 1, sizeof *keep);
 
     if (!slot || !keep)
         return 1;
     for (uint32_t i = 0; i < slots; i++)
-        keep[i] = slot[i] = m->house.handoff[i][1];
+        keep[i] = slot[i] = m->runtime.handoff[i][1];
     keep[slots] = c->channel.fd;
-    if (settle_in(m, c, keep, slots + 1, needs) < 0)
+    if (partial_in(m, c, keep, slots + 1, needs) < 0)
         return 1;
     free(keep);
-    m->house.shared->freezer.slots = c->generation->config->workers;
-    return freezer_run(&(struct freezer_kit){.config = c->generation->config,
-                                             .control = c->channel.fd,
-                                             .slot = slot,
-                                             .slots = slots,
-                                             .shared = &m->house.shared->freezer});
+    m->runtime.shared->freezer.slots = c->generation->config->workers;
+    return freezer_run(&(struct freezer_params){.config = c->generation->config,
+                                                .control = c->channel.fd,
+                                                .slot = slot,
+                                                .slots = slots,
+                                                .shared = &m->runtime.shared->freezer});
 }
 
 /* ---- clerk ---- */
@@ -234,7 +234,7 @@ static int run_clerk(struct master *m, const struct child *c)
     const struct generation *g = c->generation;
     bool for_strangers = c->index > 0 || g->clerks == 1;
     int *answer = calloc(g->slots, sizeof *answer);
-    int *keep = calloc(g->slots + 2 + ASK_QUEUES, sizeof *keep);
+    int *keep = calloc(g->slots + 2 + QUERY_QUEUES, sizeof *keep);
     size_t n = 0;
 
     if (!answer || !keep)
@@ -242,26 +242,26 @@ static int run_clerk(struct master *m, const struct child *c)
     for (uint32_t i = 0; i < g->slots; i++)
         keep[n++] = answer[i] = g->answer[i][1];
     keep[n++] = c->channel.fd;
-    keep[n++] = g->ask[ASK_FIRST][0];
+    keep[n++] = g->ask[QUERY_FIRST][0];
     if (for_strangers)
-        keep[n++] = g->ask[ASK_STRANGERS][0];
+        keep[n++] = g->ask[QUERY_STRANGERS][0];
     keep[n++] = g->own[c->index][0];
-    if (settle_in(m, c, keep, n, 0) < 0)
+    if (partial_in(m, c, keep, n, 0) < 0)
         return 1;
     free(keep);
-    return clerk_run(&(struct clerk_kit){
+    return clerk_run(&(struct clerk_params){
         .config = g->config,
-        .cache = m->house.answers,
-        .places = g->places,
+        .cache = m->runtime.answers,
+        .addresses = g->addresses,
         .index = c->index,
         .confirmed = g->state == GENERATION_COMING && m->current && m->current->config,
         .control = c->channel.fd,
-        .ask = {g->ask[ASK_FIRST][0], for_strangers ? g->ask[ASK_STRANGERS][0] : -1},
+        .ask = {g->ask[QUERY_FIRST][0], for_strangers ? g->ask[QUERY_STRANGERS][0] : -1},
         .own = g->own[c->index][0],
         .answer = answer,
         .slots = g->slots,
-        .decoys = m->house.decoys.key,
-        .shapes = m->house.decoys.body,
+        .decoys = m->runtime.decoys.key,
+        .shapes = m->runtime.decoys.body,
         .auth = g->auth});
 }
 
@@ -282,13 +282,13 @@ static bool keeps_store(const struct config *before, const struct config *now)
 
 static int run_store(struct master *m, const struct child *c)
 {
-    int keep[] = {c->channel.fd, m->house.store_listen};
+    int keep[] = {c->channel.fd, m->runtime.store_listen};
 
-    if (settle_in(m, c, keep, 2, 0) < 0)
+    if (partial_in(m, c, keep, 2, 0) < 0)
         return 1;
-    return store_run(&(struct store_kit){.config = c->generation->config,
-                                         .control = c->channel.fd,
-                                         .listen = m->house.store_listen});
+    return store_run(&(struct store_params){.config = c->generation->config,
+                                            .control = c->channel.fd,
+                                            .listen = m->runtime.store_listen});
 }
 
 /* ---- web ---- */
@@ -302,22 +302,23 @@ static int run_web(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
     uint32_t slot = g->slots - 1;
-    int keep[] = {c->channel.fd, m->house.control_listen, g->ask[ASK_FIRST][1], g->answer[slot][0]};
+    int keep[] = {c->channel.fd, m->runtime.control_listen, g->ask[QUERY_FIRST][1],
+                  g->answer[slot][0]};
 
-    if (settle_in(m, c, keep, 4, 0) < 0)
+    if (partial_in(m, c, keep, 4, 0) < 0)
         return 1;
-    return web_run(&(struct web_kit){.config = g->config,
-                                     .control = c->channel.fd,
-                                     .control_listen = m->house.control_listen,
-                                     .ask = g->ask[ASK_FIRST][1],
-                                     .answer = g->answer[slot][0],
-                                     .answer_slot = (uint16_t)slot,
-                                     .generation = g->id,
-                                     .metrics = &m->house.metrics,
-                                     .ledger = m->house.ledger,
-                                     .observed = m->house.observed,
-                                     .log = m->house.log,
-                                     .started_ms = m->house.started_ms});
+    return web_run(&(struct web_params){.config = g->config,
+                                        .control = c->channel.fd,
+                                        .control_listen = m->runtime.control_listen,
+                                        .ask = g->ask[QUERY_FIRST][1],
+                                        .answer = g->answer[slot][0],
+                                        .answer_slot = (uint16_t)slot,
+                                        .generation = g->id,
+                                        .metrics = &m->runtime.metrics,
+                                        .ledger = m->runtime.ledger,
+                                        .observed = m->runtime.observed,
+                                        .log = m->runtime.log,
+                                        .started_ms = m->runtime.started_ms});
 }
 
 const struct role role_table[ROLE_COUNT] = {

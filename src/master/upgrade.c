@@ -35,7 +35,7 @@ enum { FORMAT = 1 };
  * back. */
 static void each_descriptor(const struct master *m, bool keep)
 {
-    const struct house *h = &m->house;
+    const struct runtime *h = &m->runtime;
     int flag = keep ? 0 : FD_CLOEXEC;
     int fd[] = {h->lock,       h->store_listen, h->control_listen,
                 h->metrics_fd, h->shared_fd,    h->log_fd};
@@ -52,7 +52,7 @@ static void each_descriptor(const struct master *m, bool keep)
             fcntl(c->channel.fd, F_SETFD, flag);
 }
 
-static json_t *house_down(const struct house *h)
+static json_t *runtime_down(const struct runtime *h)
 {
     return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:I}", "lock", h->lock, "store",
                      h->store_listen, "control", h->control_listen, "metrics", h->metrics_fd,
@@ -62,7 +62,7 @@ static json_t *house_down(const struct house *h)
 
 static json_t *write_down(const struct master *m, struct asker asker)
 {
-    const struct house *h = &m->house;
+    const struct runtime *h = &m->runtime;
     json_t *handoffs = json_array(), *listeners = json_array(), *children = json_array();
     char text[ADDR_TEXT];
 
@@ -79,7 +79,7 @@ static json_t *write_down(const struct master *m, struct asker asker)
                                                       (int)c->index, (int)c->pid, c->row,
                                                       c->state == CHILD_LEAVING, c->channel.fd));
     return json_pack("{s:i, s:o, s:i, s:I, s:i, s:o, s:o, s:o}", "format", FORMAT, "house",
-                     house_down(h), "asker", (int)asker.pid, "tag", (json_int_t)asker.tag,
+                     runtime_down(h), "asker", (int)asker.pid, "tag", (json_int_t)asker.tag,
                      "generation", (int)m->last_generation, "handoffs", handoffs, "listeners",
                      listeners, "children", children);
 }
@@ -181,9 +181,9 @@ static int keep_private(int fd)
     return fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : -errno;
 }
 
-static int take_house(struct heir *heir, json_t *will)
+static int take_runtime(struct heir *heir, json_t *will)
 {
-    struct house *h = &heir->m->house;
+    struct runtime *h = &heir->m->runtime;
     struct asker *asker = &heir->m->upgrade_asker;
     json_int_t started, tag;
     int pid, generation;
@@ -206,7 +206,7 @@ static int take_house(struct heir *heir, json_t *will)
 
 static int take_handoff(struct heir *heir, json_t *row)
 {
-    struct house *h = &heir->m->house;
+    struct runtime *h = &heir->m->runtime;
     int fd[2];
     int(*pair)[2] = realloc(h->handoff, (h->handoffs + 1) * sizeof *pair);
 
@@ -275,7 +275,7 @@ static int take_will(struct heir *heir, json_t *will)
 
     if (json_unpack(will, "{s:i}", "format", &format) < 0 || format != FORMAT)
         return -EPROTONOSUPPORT;
-    int error = take_house(heir, will);
+    int error = take_runtime(heir, will);
     if (!error)
         error = take_each(heir, json_object_get(will, "handoffs"), take_handoff);
     if (!error)

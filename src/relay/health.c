@@ -2,7 +2,7 @@
 #include "relay/health.h"
 
 #include "base/log.h"
-#include "relay/settle.h"
+#include "relay/partial_delivery.h"
 
 /* `why` it is down; NULL: not known, or told already. */
 static void set_up(struct backend *b, bool up, const char *why)
@@ -20,9 +20,9 @@ static void set_up(struct backend *b, bool up, const char *why)
     if (!changed)
         return;
     relay_changed(b->relay);
-    const struct relay_kit *kit = &b->relay->kit;
-    if (kit->reached && !b->relay->closing)
-        kit->reached(kit->arg, b->config->name, up);
+    const struct relay_params *params = &b->relay->params;
+    if (params->reached && !b->relay->closing)
+        params->reached(params->arg, b->config->name, up);
 }
 
 void health_down(struct backend *b, const char *why)
@@ -33,7 +33,7 @@ void health_down(struct backend *b, const char *why)
     if (b->backoff_ms > POOL_RETRY_MAX_MS)
         b->backoff_ms = POOL_RETRY_MAX_MS;
     if (!b->relay->closing)
-        loop_alarm(b->relay->kit.loop, &b->retry, b->relay->kit.loop->now + b->backoff_ms);
+        loop_alarm(b->relay->params.loop, &b->retry, b->relay->params.loop->now + b->backoff_ms);
 }
 
 void health_up(struct backend *b)
@@ -45,7 +45,7 @@ void health_up(struct backend *b)
  * (R24). */
 void health_complain(struct backend *b, struct outbound *o)
 {
-    uint64_t now = b->relay->kit.loop->now;
+    uint64_t now = b->relay->params.loop->now;
     struct reply r = kept_get(&o->complaint);
 
     if (r.code == 0)
@@ -64,23 +64,24 @@ void health_complain(struct backend *b, struct outbound *o)
  * moment on. */
 void health_learn(struct backend *b, const struct ability *a)
 {
-    const struct relay_kit *kit = &b->relay->kit;
+    const struct relay_params *params = &b->relay->params;
 
     b->ability = *a;
     b->learnt = true;
-    settle_note_backend(kit->settle, span_of(b->config->name), ability_word(a), kit->loop->wall);
+    partial_note_backend(params->partial, span_of(b->config->name), ability_word(a),
+                         params->loop->wall);
 }
 
 /* The built-in store's abilities are our own. */
 void health_recall(struct backend *b)
 {
-    const struct relay_kit *kit = &b->relay->kit;
+    const struct relay_params *params = &b->relay->params;
     uint64_t word;
 
     b->learnt = true;
     if (b->config->kind == BACKEND_STORE)
         b->ability.caps = CAP_8BITMIME | CAP_SMTPUTF8 | CAP_DSN;
-    else if (settle_backend(kit->settle, span_of(b->config->name), kit->loop->wall, &word))
+    else if (partial_backend(params->partial, span_of(b->config->name), params->loop->wall, &word))
         b->ability = ability_of_word(word);
     else
         b->learnt = false;

@@ -6,8 +6,8 @@
 #ifndef MIRED_RELAY_HEALTH_H
 #define MIRED_RELAY_HEALTH_H
 
-#include "relay/outbound.h"
-#include "relay/pool.h"
+#include "backend/pool.h"
+#include "smtp/client.h"
 
 /* At a backend's first use: what it was able to do last time. */
 void health_recall(struct backend *b);

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "relay/pool.h"
-#include "relay/settling.h"
+#include "backend/pool.h"
+#include "relay/outcome.h"
 
 static void handover_free(struct handover *h)
 {
-    loop_alarm_off(h->relay->kit.loop, &h->alarm);
+    loop_alarm_off(h->relay->params.loop, &h->alarm);
     for (uint32_t i = 0; i < h->job.recipients; i++)
         kept_free(&h->job.recipient[i].reply);
     free(h->job.recipient);
@@ -67,7 +67,7 @@ static bool can_take(const struct relay *r, const struct backend *b, struct hand
  * in turn with round_robin. False: there is none left. */
 static bool place(struct relay *r, struct handover *h)
 {
-    size_t first = r->kit.config->balance == BALANCE_ROUND_ROBIN ? r->turn++ : 0;
+    size_t first = r->params.config->balance == BALANCE_ROUND_ROBIN ? r->turn++ : 0;
 
     for (int down = 0; down < 2; down++)
         for (size_t i = 0; i < r->backends; i++) {
@@ -117,9 +117,9 @@ void handover_over(struct handover *h)
         return;
     }
 
-    result.reply = settling_end(&h->job, r->kit.settle, r->kit.loop->wall, &result.accepted);
+    result.reply = outcome_end(&h->job, r->params.partial, r->params.loop->wall, &result.accepted);
     if (h->abandoned)
-        settling_unheard(&h->job, r->kit.settle, r->kit.loop->wall);
+        outcome_unheard(&h->job, r->params.partial, r->params.loop->wall);
     tell(h, &result);
 }
 
@@ -129,7 +129,7 @@ void handover_broke(struct handover *h, bool started)
     uint32_t accepted;
 
     if (h->job.sent) { /* the backend may have it: whoever it told of is not told again */
-        settling_end(&h->job, r->kit.settle, r->kit.loop->wall, &accepted);
+        outcome_end(&h->job, r->params.partial, r->params.loop->wall, &accepted);
         tell_later(h, true);
         return;
     }
@@ -219,9 +219,9 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
     h->job.named = spool_is_named(m->spool);
     h->done = done;
     h->arg = arg;
-    if (settling_begin(&h->job, r->kit.settle, r->kit.loop->wall) == 0 || !place(r, h)) {
+    if (outcome_begin(&h->job, r->params.partial, r->params.loop->wall) == 0 || !place(r, h)) {
         h->backend = NULL;
-        loop_alarm(r->kit.loop, &h->alarm, r->kit.loop->now);
+        loop_alarm(r->params.loop, &h->alarm, r->params.loop->now);
     }
     return h;
 }
@@ -274,18 +274,18 @@ void relay_changed(struct relay *r)
         o.all = told++ ? o.all & offer_of(b) : offer_of(b);
         o.any |= offer_of(b);
     }
-    if (r->kit.changed)
-        r->kit.changed(r->kit.arg, &o);
+    if (r->params.changed)
+        r->params.changed(r->params.arg, &o);
 }
 
-struct relay *relay_open(const struct relay_kit *kit)
+struct relay *relay_open(const struct relay_params *params)
 {
     struct relay *r = calloc(1, sizeof *r);
 
     if (!r)
         return NULL;
-    r->kit = *kit;
-    r->backends = kit->config->backend_count;
+    r->params = *params;
+    r->backends = params->config->backend_count;
     r->backend = calloc(r->backends + 1, sizeof *r->backend);
     if (!r->backend) {
         free(r);
@@ -312,8 +312,8 @@ void relay_tell_again(const struct relay *r)
 {
     for (size_t i = 0; i < r->backends; i++) {
         const struct backend *b = &r->backend[i];
-        if (b->known && r->kit.reached)
-            r->kit.reached(r->kit.arg, b->config->name, b->up);
+        if (b->known && r->params.reached)
+            r->params.reached(r->params.arg, b->config->name, b->up);
     }
 }
 

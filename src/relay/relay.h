@@ -15,14 +15,14 @@
 #include "base/addr.h"
 #include "base/loop.h"
 #include "dns/names.h"
-#include "relay/settle.h"
+#include "relay/partial_delivery.h"
 #include "relay/spool.h"
 #include "smtp/envelope.h"
 #include "smtp/reply.h"
 #include "smtp/session.h"
 
 struct config;
-struct places;
+struct addresses;
 struct relay;
 
 /* What clients may be offered, by what backends told last. */
@@ -34,13 +34,13 @@ struct relay_offer {
     bool settled;      /* each backend has told, or is known to be down */
 };
 
-struct relay_kit {
+struct relay_params {
     const struct config *config;
     struct loop *loop;
     const char *store_path;
-    struct settle *settle;
-    const struct places *places; /* where backends with a name are; NULL: none has one */
-    uint32_t slots;              /* workers that share each backend's `connections` */
+    struct partial_delivery *partial;
+    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
+    uint32_t slots;                    /* workers that share each backend's `connections` */
     /* A backend went up or down, or its abilities are known. */
     void (*changed)(void *arg, const struct relay_offer *offer);
     /* Whether a backend can be reached: when that is first known, and whenever it changes. */
@@ -49,7 +49,7 @@ struct relay_kit {
 };
 
 /* Opens one connection to each backend at once, to learn what it has. NULL without memory. */
-struct relay *relay_open(const struct relay_kit *kit);
+struct relay *relay_open(const struct relay_params *params);
 
 /* Calls `reached` again for each backend of which it has been called. */
 void relay_tell_again(const struct relay *r);

@@ -37,7 +37,7 @@
     R(MASKED, 450, 4, 7, 1, NONE, "Try again later")                                               \
     R(DIRECTORY_DOWN, 451, 4, 3, 0, NONE, "Cannot look up the recipient now, try again")           \
     R(BACKEND_DOWN, 451, 4, 3, 0, NONE, "Mail cannot be handed on now, try again")                 \
-    R(SETTLE_LATER, 451, 4, 3, 0, NONE, "Recipients answered differently, try again")              \
+    R(PARTIAL_LATER, 451, 4, 3, 0, NONE, "Recipients answered differently, try again")             \
     R(TOO_MANY, 452, 4, 5, 3, NONE, "Too many recipients")                                         \
     R(LACKING, 451, 4, 3, 3, NONE, "The server behind lacks an extension asked for, try again")    \
     R(APART, 452, 4, 5, 3, NONE, "Send to this recipient apart from the others")                   \

@@ -30,7 +30,7 @@ enum {
 };
 
 struct lmtp {
-    const struct lmtp_house *house;
+    const struct lmtp_context *context;
     struct smtp_service service;
     struct smtp_session session;
     struct smtp_step step;
@@ -70,7 +70,7 @@ static enum input wait_input(struct lmtp *l)
 {
     bool idle = !smtp_in_data(&l->session) && envelope_helo(&l->session.envelope).len > 0;
     struct pollfd p[2] = {{.fd = l->fd, .events = POLLIN},
-                          {.fd = idle ? l->house->stop : -1, .events = POLLIN}};
+                          {.fd = idle ? l->context->stop : -1, .events = POLLIN}};
     int n;
     do {
         n = poll(p, 2, idle ? -1 : STALL_MS);
@@ -110,8 +110,8 @@ static bool fold(const struct lmtp *l, struct span address, char out[ADDRESS_MAX
     for (size_t i = 0; i < address.len; i++)
         if (address.at[i] == '@')
             box = (struct mailbox){span_first(address, i), span_after(address, i + 1)};
-    if (box.domain.len == 0 && l->house->config->domains.count > 0)
-        box.domain = span_of(l->house->config->domains.at[0]);
+    if (box.domain.len == 0 && l->context->config->domains.count > 0)
+        box.domain = span_of(l->context->config->domains.at[0]);
     return mailbox_fold(&box, out, ADDRESS_MAX + LOCAL_MAX) > 0;
 }
 
@@ -125,7 +125,8 @@ static void judge_recipient(struct lmtp *l)
 {
     char folded[ADDRESS_MAX + LOCAL_MAX];
     struct span address = l->step.address;
-    bool ours = fold(l, address, folded) && config_is_local(l->house->config, split(folded).domain);
+    bool ours =
+        fold(l, address, folded) && config_is_local(l->context->config, split(folded).domain);
     smtp_recipient_is(&l->session, ours ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
 }
 
@@ -136,7 +137,7 @@ static int add_mailbox(struct lmtp *l, struct span address)
     if (!fold(l, address, folded))
         return -EINVAL;
     struct mailbox box = split(folded);
-    const char *delimiters = l->house->config->recipient_delimiter;
+    const char *delimiters = l->context->config->recipient_delimiter;
     if (delimiters && *delimiters && *folded != '"')
         box.local = local_without_tag(box.local, delimiters);
     return maildir_add(&l->message, box.local, box.domain);
@@ -161,7 +162,7 @@ static void begin_message(struct lmtp *l)
     l->line_start = true;
     l->failure = 0;
     l->in_message = true;
-    maildir_begin(&l->message, l->house->root, l->house->config->hostname);
+    maildir_begin(&l->message, l->context->root, l->context->config->hostname);
     while (!l->failure && envelope_next(&l->session.envelope, &r))
         l->failure = add_mailbox(l, r.address);
     if (!l->failure)
@@ -251,14 +252,14 @@ static bool serve_step(struct lmtp *l)
     return go_on;
 }
 
-void lmtp_serve(const struct lmtp_house *house, int fd)
+void lmtp_serve(const struct lmtp_context *context, int fd)
 {
     struct timeval stall = {.tv_sec = STALL_MS / 1000};
     struct lmtp *l = calloc(1, sizeof *l);
     if (l) {
-        l->house = house;
+        l->context = context;
         l->fd = fd;
-        l->service = (struct smtp_service){.hostname = house->config->hostname,
+        l->service = (struct smtp_service){.hostname = context->config->hostname,
                                            .recipients_max = ENVELOPE_RECIPIENTS_MAX,
                                            .lmtp = true,
                                            .allow_nul = true, /* workers judge */

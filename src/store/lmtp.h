@@ -5,7 +5,7 @@
 struct config;
 
 /* What all connections share; never changed while they run. */
-struct lmtp_house {
+struct lmtp_context {
     const struct config *config;
     int root; /* the open folder of all mailboxes */
     int stop; /* readable once the store is to end: sessions then end as soon as no message is being
@@ -13,6 +13,6 @@ struct lmtp_house {
 };
 
 /* Serves `fd` and closes it. */
-void lmtp_serve(const struct lmtp_house *house, int fd);
+void lmtp_serve(const struct lmtp_context *context, int fd);
 
 #endif

@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 #include "base/channel.h"
-#include "base/haste.h"
 #include "base/log.h"
+#include "base/scheduling.h"
 #include "config/config.h"
 #include "store/lmtp.h"
 #include "store/store.h"
@@ -34,8 +34,8 @@ enum {
 };
 
 struct store {
-    const struct store_kit *kit;
-    struct lmtp_house house;
+    const struct store_params *params;
+    struct lmtp_context context;
     pthread_attr_t thread;
     pthread_mutex_t lock;
     pthread_cond_t all_gone;
@@ -60,7 +60,7 @@ static void *serve_guest(void *arg)
 {
     struct guest guest = *(struct guest *)arg;
     free(arg);
-    lmtp_serve(&guest.store->house, guest.fd);
+    lmtp_serve(&guest.store->context, guest.fd);
     count_connection(guest.store, -1);
     return NULL;
 }
@@ -83,7 +83,7 @@ static int start_thread(struct store *s, int fd)
 
 static void accept_guest(struct store *s)
 {
-    int fd = accept4(s->kit->listen, NULL, NULL, SOCK_CLOEXEC), error = fd < 0 ? -errno : 0;
+    int fd = accept4(s->params->listen, NULL, NULL, SOCK_CLOEXEC), error = fd < 0 ? -errno : 0;
     if (error == -EAGAIN || error == -EINTR || error == -ECONNABORTED)
         return;
     if (!error) {
@@ -107,12 +107,12 @@ static bool told_to_stop(int control)
 
 static void accept_until_told(struct store *s)
 {
-    struct pollfd p[2] = {{.fd = s->kit->control, .events = POLLIN},
-                          {.fd = s->kit->listen, .events = POLLIN}};
+    struct pollfd p[2] = {{.fd = s->params->control, .events = POLLIN},
+                          {.fd = s->params->listen, .events = POLLIN}};
     for (;;) {
         if (poll(p, 2, -1) < 0)
             continue;
-        if (p[0].revents && told_to_stop(s->kit->control))
+        if (p[0].revents && told_to_stop(s->params->control))
             return;
         if (p[1].revents)
             accept_guest(s);
@@ -171,13 +171,14 @@ bool store_is_same(const struct config *a, const struct config *b)
            a->log_level == b->log_level;
 }
 
-int store_run(const struct store_kit *kit)
+int store_run(const struct store_params *params)
 {
-    struct store s = {.kit = kit, .house = {.config = kit->config, .root = -1}};
-    s.house.root = open_root(kit->config->state);
-    s.house.stop = eventfd(0, EFD_CLOEXEC);
-    if (s.house.root < 0 || s.house.stop < 0) {
-        log_error("cannot open %s/mail: %s", kit->config->state, strerrordesc_np(-s.house.root));
+    struct store s = {.params = params, .context = {.config = params->config, .root = -1}};
+    s.context.root = open_root(params->config->state);
+    s.context.stop = eventfd(0, EFD_CLOEXEC);
+    if (s.context.root < 0 || s.context.stop < 0) {
+        log_error("cannot open %s/mail: %s", params->config->state,
+                  strerrordesc_np(-s.context.root));
         return 1;
     }
     mallopt(M_ARENA_MAX, 1); /* threads wait for the disk: a heap for each is only pages to touch */
@@ -186,11 +187,11 @@ int store_run(const struct store_kit *kit)
     pthread_attr_init(&s.thread);
     pthread_attr_setstacksize(&s.thread, THREAD_STACK);
     pthread_attr_setdetachstate(&s.thread, PTHREAD_CREATE_DETACHED);
-    fcntl(kit->listen, F_SETFL, fcntl(kit->listen, F_GETFL) | O_NONBLOCK);
-    haste_usual();
-    channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+    fcntl(params->listen, F_SETFL, fcntl(params->listen, F_GETFL) | O_NONBLOCK);
+    sched_normal();
+    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     accept_until_told(&s);
-    eventfd_write(s.house.stop, 1);
+    eventfd_write(s.context.stop, 1);
     wait_for_deliveries(&s);
     return 0;
 }

@@ -7,7 +7,7 @@
 
 struct config;
 
-struct store_kit {
+struct store_params {
     const struct config *config;
     int control; /* channel to the master */
     int listen;  /* the unix socket, listening; the master's */
@@ -17,6 +17,6 @@ struct store_kit {
 bool store_is_same(const struct config *a, const struct config *b);
 
 /* The body of the process. One thread a connection, for fsync blocks. */
-int store_run(const struct store_kit *kit);
+int store_run(const struct store_params *params);
 
 #endif

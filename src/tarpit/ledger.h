@@ -75,7 +75,7 @@ uint64_t ledger_mailbox(const struct ledger *l, struct span folded);
  * caller goes on with something else. In a large ledger that wait is most of what a look-up costs,
  * and two entries that are expected together cost one. A hint: changes nothing, waits for nothing.
  */
-void ledger_expect(const struct ledger *l, const struct ledger_key *k);
+void ledger_prefetch(const struct ledger *l, const struct ledger_key *k);
 
 /* A snapshot of one entry, amounts decayed to `now`. All zero when there is none. */
 struct ledger_entry {

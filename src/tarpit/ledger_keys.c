@@ -87,9 +87,9 @@ struct ledger_key ledger_key_account_network(const struct ledger *l, struct span
     return k;
 }
 
-void ledger_expect(const struct ledger *l, const struct ledger_key *k)
+void ledger_prefetch(const struct ledger *l, const struct ledger_key *k)
 {
-    ledger_prefetch(l, k->hash);
+    ledger_prefetch_lines(l, k->hash);
 }
 
 static bool is_level(const struct ledger_key *k)

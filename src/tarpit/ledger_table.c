@@ -51,7 +51,7 @@ static unsigned first_way(uint64_t hash)
 
 /* Half of the entries of a filled table stand in the second place or further on. That line is asked
  * of memory together with the first one's, not after it. */
-void ledger_prefetch(const struct ledger *l, uint64_t hash)
+void ledger_prefetch_lines(const struct ledger *l, uint64_t hash)
 {
     const struct ledger_slot *set = set_of(l, hash);
     unsigned first = first_way(hash);
@@ -65,7 +65,7 @@ struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash)
     struct ledger_slot *set = set_of(l, hash);
     unsigned first = first_way(hash);
 
-    ledger_prefetch(l, hash);
+    ledger_prefetch_lines(l, hash);
     for (unsigned i = 0; i < LEDGER_WAYS; i++) {
         struct ledger_slot *slot = &set[(first + i) % LEDGER_WAYS];
         if (atomic_load(&slot->word[WORD_KEY]) == hash)

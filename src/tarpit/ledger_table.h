@@ -89,7 +89,7 @@ static inline bool ledger_is_sketch(uint64_t key_word)
 bool ledger_in_use(uint64_t key_word);
 
 /* Asks memory for the lines in which `hash` is looked for first. */
-void ledger_prefetch(const struct ledger *l, uint64_t hash);
+void ledger_prefetch_lines(const struct ledger *l, uint64_t hash);
 
 /* The slot that holds `hash`, or NULL. */
 struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash);

@@ -32,9 +32,9 @@ bool tarpit_is_free(const struct tarpit_who *who)
 struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bool exempt)
 {
     struct ledger_key client = ledger_key_client(t->ledger, peer);
-    ledger_expect(t->ledger, &client);
+    ledger_prefetch(t->ledger, &client);
     struct ledger_key network = ledger_key_network(t->ledger, peer);
-    ledger_expect(t->ledger, &network);
+    ledger_prefetch(t->ledger, &network);
     return (struct tarpit_who){
         .client = client.hash,
         .network = network.hash,
@@ -64,7 +64,7 @@ struct ledger_key tarpit_pair_key(const struct tarpit_who *who)
     return (struct ledger_key){who->pair, who->network_label, LEDGER_PAIR};
 }
 
-void tarpit_expect(const struct tarpit *t, const struct addr *peer)
+void tarpit_prefetch(const struct tarpit *t, const struct addr *peer)
 {
     (void)tarpit_who(t, peer, false);
 }
@@ -194,8 +194,8 @@ struct account account_of(const struct tarpit *t, const struct tarpit_who *who, 
     struct ledger_key network = tarpit_network_key(who);
     struct addr from = ledger_key_addr(&network);
     struct ledger_key known = ledger_key_account_network(t->ledger, user, &from);
-    ledger_expect(t->ledger, &known);
-    ledger_expect(t->ledger, &a.key);
+    ledger_prefetch(t->ledger, &known);
+    ledger_prefetch(t->ledger, &a.key);
     if (ledger_get(t->ledger, &known, &d, now, &e) && e.flags & LEDGER_KNOWN) {
         a.known = true;
         return a;

@@ -153,38 +153,38 @@ static uint64_t once_until(struct tarpit *t, const struct tarpit_who *who, const
     return until;
 }
 
-static struct tarpit_leave ask(struct tarpit *t, const struct tarpit_who *who,
-                               const struct standing *s, const struct account *a, uint64_t now)
+static struct tarpit_permit ask(struct tarpit *t, const struct tarpit_who *who,
+                                const struct standing *s, const struct account *a, uint64_t now)
 {
     const struct tarpit_rules *r = &t->rules;
-    struct tarpit_leave leave = {
+    struct tarpit_permit permit = {
         .offences = s->debt, .cap = s->cap, .correspondent = s->correspondent};
 
     if (!s->free && a->any && !a->known)
-        leave.stranger_to = a->key.hash;
+        permit.stranger_to = a->key.hash;
 
     if (s->free || r->time == 0)
-        return leave;
-    leave.shielded = policy_shielded(r, s->debt);
-    if (!leave.shielded && !s->paced && !policy_paced(r, a->offences)) {
-        leave.once = s->newcomer && !a->any;
-        if (leave.once)
-            leave.turn_begin = leave.turn_end = once_until(t, who, s, now);
-        return leave;
+        return permit;
+    permit.shielded = policy_shielded(r, s->debt);
+    if (!permit.shielded && !s->paced && !policy_paced(r, a->offences)) {
+        permit.once = s->newcomer && !a->any;
+        if (permit.once)
+            permit.turn_begin = permit.turn_end = once_until(t, who, s, now);
+        return permit;
     }
     struct turn turn = {0};
-    if (!leave.shielded)
+    if (!permit.shielded)
         turn = early_turn(t, who, s, a, now);
-    leave.turn_begin = turn.begin;
-    leave.turn_end = turn.end;
-    leave.masked = turn.end == 0;
-    if (leave.masked)
-        leave.hold = hold_masked(t, s, leave.shielded);
-    return leave;
+    permit.turn_begin = turn.begin;
+    permit.turn_end = turn.end;
+    permit.masked = turn.end == 0;
+    if (permit.masked)
+        permit.hold = hold_masked(t, s, permit.shielded);
+    return permit;
 }
 
-struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
-                               uint64_t now)
+struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
+                                uint64_t now)
 {
     struct standing s = standing_of(t, who, now);
     struct account a = account_of(t, who, user, now);
@@ -253,42 +253,42 @@ static struct tarpit_hold book_and_hold(struct tarpit *t, const struct tarpit_wh
 
 /* A turn that was taken before: told at its end, or sooner for the impatient, but not before it
  * begins. */
-static struct tarpit_hold hold_turn(const struct tarpit *t, const struct tarpit_leave *leave,
+static struct tarpit_hold hold_turn(const struct tarpit *t, const struct tarpit_permit *permit,
                                     uint64_t now)
 {
-    uint64_t until_begin = leave->turn_begin > now ? leave->turn_begin - now : 0;
-    uint64_t until_end = leave->turn_end > now ? leave->turn_end - now : 0;
-    uint64_t cap = leave->cap > until_begin ? leave->cap : until_begin;
-    return hold_for(t, leave->once ? RULE_NETWORK : RULE_TURN, leave->offences,
-                    least(until_end, cap), (int64_t)leave->turn_begin - (int64_t)now);
+    uint64_t until_begin = permit->turn_begin > now ? permit->turn_begin - now : 0;
+    uint64_t until_end = permit->turn_end > now ? permit->turn_end - now : 0;
+    uint64_t cap = permit->cap > until_begin ? permit->cap : until_begin;
+    return hold_for(t, permit->once ? RULE_NETWORK : RULE_TURN, permit->offences,
+                    least(until_end, cap), (int64_t)permit->turn_begin - (int64_t)now);
 }
 
 /* What is told in a turn makes other conversations wait until its end (R3), be it good or bad: if
  * only an offence did, a second connection's greeting would tell them apart before (R6). */
 struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who, struct span user,
-                                  const struct tarpit_leave *leave, enum offence offence,
+                                  const struct tarpit_permit *permit, enum offence offence,
                                   uint64_t now)
 {
     struct standing s = standing_of(t, who, now);
     struct account a = account_of(t, who, user, now);
-    struct tarpit_leave late;
+    struct tarpit_permit late;
 
     if (s.free)
         return (struct tarpit_hold){0};
     if (offence == OFFENCE_TRAP)
         tarpit_trapped(t, who, now);
-    if ((leave->turn_end == 0 && !leave->masked) || (leave->once && s.guilty)) {
+    if ((permit->turn_end == 0 && !permit->masked) || (permit->once && s.guilty)) {
         late = ask(t, who, &s, &a, now);
-        leave = &late;
+        permit = &late;
     }
-    if (leave->masked)
-        return leave->hold;
-    if (leave->turn_end == 0 && offence == OFFENCE_NONE)
+    if (permit->masked)
+        return permit->hold;
+    if (permit->turn_end == 0 && offence == OFFENCE_NONE)
         return hold_waiting(t, &s, now);
-    if (leave->turn_end == 0)
+    if (permit->turn_end == 0)
         return book_and_hold(t, who, &s, &a, offence, now);
 
-    struct tarpit_hold hold = hold_turn(t, leave, now);
+    struct tarpit_hold hold = hold_turn(t, permit, now);
     if (offence != OFFENCE_NONE)
         book_offence(t, who, &s, &a, offence, now);
     owe_until(t, who, now, hold.ms);

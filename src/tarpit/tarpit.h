@@ -39,7 +39,7 @@ void tarpit_sender(const struct tarpit *t, struct tarpit_who *who, struct span d
 
 /* Asks memory for what is known of that address, and returns at once: for a caller that will soon
  * ask about it, and has something else to do until then. */
-void tarpit_expect(const struct tarpit *t, const struct addr *peer);
+void tarpit_prefetch(const struct tarpit *t, const struct addr *peer);
 
 /* T(identifier, the rule's number, what it does, for people) */
 #define TARPIT_RULES(T)                                                                            \
@@ -82,7 +82,7 @@ struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *
  * empty for RCPT). What it returns is kept until the verdict is known and passed to
  * tarpit_verdict(). With `masked` set the directory must not even be asked: the reply is the masked
  * one, held for hold.ms. */
-struct tarpit_leave {
+struct tarpit_permit {
     struct tarpit_hold hold;       /* when masked */
     uint64_t turn_begin, turn_end; /* wall ms; 0: no turn was taken yet */
     double offences;               /* live offences when it was asked for */
@@ -94,12 +94,12 @@ struct tarpit_leave {
     bool unjudged, would_mask; /* R20: for the caller, see worker/judge.h */
     bool correspondent;        /* R21 lets a client in debt pass */
 };
-struct tarpit_leave tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
-                               uint64_t now);
+struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
+                                uint64_t now);
 
 /* The verdict is known: `offence` is OFFENCE_NONE for a good one. Books it and returns its hold. */
 struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who, struct span user,
-                                  const struct tarpit_leave *leave, enum offence offence,
+                                  const struct tarpit_permit *permit, enum offence offence,
                                   uint64_t now);
 
 /* Any other 5xx (R1). */

@@ -9,13 +9,13 @@
 
 static struct advise_facts facts(const struct web *w)
 {
-    const struct config *config = w->kit->config;
+    const struct config *config = w->params->config;
     const struct tarpit_rules *rules = &config->tarpit;
-    const struct metrics *m = w->kit->metrics;
+    const struct metrics *m = w->params->metrics;
     double may = (double)config->connections_max * (1.0 - rules->reserve);
 
     return (struct advise_facts){
-        .ledger = ledger_stats(w->kit->ledger),
+        .ledger = ledger_stats(w->params->ledger),
         .ledger_size = config->ledger_size,
         .held = metrics_sum(m, METRIC_HELD),
         .held_most = rules->held_max ? rules->held_max : (uint64_t)may,
@@ -32,14 +32,14 @@ static void look_at_all(const struct web *w, struct advise *a)
     struct ledger_entry entry, network;
     struct addr who;
 
-    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &who, &entry)) {
+    while (ledger_next(w->params->ledger, &at, &d, now, &key, &who, &entry)) {
         if (key.kind == LEDGER_NETWORK)
             advise_network(a, &who, &entry);
         if (key.kind != LEDGER_CLIENT)
             continue;
-        struct ledger_key around = ledger_key_network(w->kit->ledger, &who);
-        ledger_get(w->kit->ledger, &around, &d, now, &network);
-        if (!networks_contain(w->kit->config->exempt.at, w->kit->config->exempt.count, &who))
+        struct ledger_key around = ledger_key_network(w->params->ledger, &who);
+        ledger_get(w->params->ledger, &around, &d, now, &network);
+        if (!networks_contain(w->params->config->exempt.at, w->params->config->exempt.count, &who))
             advise_client(a, &who, &entry, &network);
     }
 }
@@ -55,7 +55,7 @@ void run_advise(struct control *c, const json_t *args)
         control_fail(c, CONTROL_REFUSED, "not enough memory");
         json_decref(list);
     } else {
-        advise_begin(a, &c->web->kit->config->tarpit, &known);
+        advise_begin(a, &c->web->params->config->tarpit, &known);
         look_at_all(c->web, a);
         size_t n = advise_end(a, advice);
         for (size_t i = 0; i < n; i++)

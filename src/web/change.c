@@ -63,7 +63,7 @@ static double offences_of(const struct asked *a)
     struct ledger_decay d = decay_of(a->web);
     struct ledger_entry e;
 
-    return ledger_get(a->web->kit->ledger, &key, &d, a->now, &e) ? e.offences : 0;
+    return ledger_get(a->web->params->ledger, &key, &d, a->now, &e) ? e.offences : 0;
 }
 
 /* Each writes what it did, or returns what would be right. */
@@ -94,7 +94,7 @@ static const char *exempt(const struct asked *a, char said[SENTENCE])
                "into `exempt` of mired.conf";
     if (a->lasts && (!config_duration(span_of(a->lasts), &ms) || ms == 0))
         return "a duration is wanted, as 1h or 7d";
-    ledger_exempt(a->web->kit->ledger, &key, a->now, ms ? a->now + ms : 0);
+    ledger_exempt(a->web->params->ledger, &key, a->now, ms ? a->now + ms : 0);
     web_release(a->web, &a->who.network);
     snprintf(said, SENTENCE, "%s is never delayed from now on%s%s; its holds are answered now",
              a->name, ms ? ", for " : "", ms ? a->lasts : "");
@@ -107,14 +107,14 @@ static const char *unexempt(const struct asked *a, char said[SENTENCE])
 
     if (!a->who.client && !a->who.own)
         return "the ledger knows clients and their /24 or /48 only";
-    ledger_set_flags(a->web->kit->ledger, &key, a->now, 0, LEDGER_EXEMPT);
+    ledger_set_flags(a->web->params->ledger, &key, a->now, 0, LEDGER_EXEMPT);
     snprintf(said, SENTENCE, "%s is treated like all others again", a->name);
     return NULL;
 }
 
 static const char *penalise(const struct asked *a, char said[SENTENCE])
 {
-    struct ledger *l = a->web->kit->ledger;
+    struct ledger *l = a->web->params->ledger;
     struct ledger_key client = whom_key(a->web, &a->who);
     struct ledger_decay d = decay_of(a->web);
 

@@ -52,20 +52,20 @@ static void forgive(struct web *w, const struct ledger_key *key, uint64_t now, s
     struct ledger_decay d = decay_of(w);
     struct ledger_entry e;
 
-    if (!ledger_get(w->kit->ledger, key, &d, now, &e))
+    if (!ledger_get(w->params->ledger, key, &d, now, &e))
         return;
     if (e.offences > 0) {
         r->entries++;
         r->offences += key->kind == LEDGER_CLIENT ? e.offences : 0;
         undo_keep(w->undo, key, &e, now);
     }
-    ledger_forget(w->kit->ledger, key);
+    ledger_forget(w->params->ledger, key);
     if (e.good > 0)
-        ledger_add_good(w->kit->ledger, key, &d, now, e.good);
+        ledger_add_good(w->params->ledger, key, &d, now, e.good);
     if (e.delivered_ms)
-        ledger_delivered(w->kit->ledger, key, now);
+        ledger_delivered(w->params->ledger, key, now);
     if (e.flags & LEDGER_EXEMPT)
-        ledger_exempt(w->kit->ledger, key, now, e.exempt_until_ms);
+        ledger_exempt(w->params->ledger, key, now, e.exempt_until_ms);
 }
 
 static void forgive_all(struct web *w, const struct network *n, uint64_t now, struct released *r)
@@ -76,7 +76,7 @@ static void forgive_all(struct web *w, const struct network *n, uint64_t now, st
     struct addr who;
     uint64_t at = 0;
 
-    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &who, &e))
+    while (ledger_next(w->params->ledger, &at, &d, now, &key, &who, &e))
         if ((key.kind == LEDGER_CLIENT || key.kind == LEDGER_NETWORK ||
              key.kind == LEDGER_BOUNCES) &&
             network_contains(n, &who) && e.offences > 0)
@@ -86,9 +86,9 @@ static void forgive_all(struct web *w, const struct network *n, uint64_t now, st
 struct released web_release(struct web *w, const struct network *n)
 {
     struct released r = {0};
-    struct ledger_key client = ledger_key_client(w->kit->ledger, &n->base);
-    struct ledger_key bounces = ledger_key_bounces(w->kit->ledger, &n->base);
-    struct ledger_key around = ledger_key_network(w->kit->ledger, &n->base);
+    struct ledger_key client = ledger_key_client(w->params->ledger, &n->base);
+    struct ledger_key bounces = ledger_key_bounces(w->params->ledger, &n->base);
+    struct ledger_key around = ledger_key_network(w->params->ledger, &n->base);
     uint64_t now = clock_wall_ms();
     char text[ADDR_TEXT];
 
@@ -101,7 +101,7 @@ struct released web_release(struct web *w, const struct network *n)
     }
     forgive(w, &around, now, &r); /* or the client would wait as a newcomer (R10) at once */
     network_format(n, text);
-    channel_tell(w->kit->control, NOTE_RELEASE, 0, 0, text);
+    channel_tell(w->params->control, NOTE_RELEASE, 0, 0, text);
     return r;
 }
 
@@ -218,7 +218,7 @@ static void list_exempt(struct control *c)
     struct ledger_key key;
     struct row r;
 
-    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry))
+    while (ledger_next(w->params->ledger, &at, &d, now, &key, &r.who, &r.entry))
         add_exempt(list, SIZE_MAX, &key, &r);
     control_done(c, json_pack("{s:o}", "exempt", list));
 }
@@ -232,13 +232,13 @@ static void remove_exemption(struct control *c, const json_t *args, const struct
     char text[TEXT];
 
     control_log(c, "exempt --remove", request_text(args, "address"));
-    if (!ledger_get(c->web->kit->ledger, &key, &d, now, &e) || !(e.flags & LEDGER_EXEMPT)) {
+    if (!ledger_get(c->web->params->ledger, &key, &d, now, &e) || !(e.flags & LEDGER_EXEMPT)) {
         control_fail(c, CONTROL_MISSING,
                      "%s was not made exempt here; what `exempt` of mired.conf names stays exempt",
                      named(args, who, text));
         return;
     }
-    ledger_set_flags(c->web->kit->ledger, &key, now, 0, LEDGER_EXEMPT);
+    ledger_set_flags(c->web->params->ledger, &key, now, 0, LEDGER_EXEMPT);
     done_with(c, "%s is treated like all others", named(args, who, text));
 }
 
@@ -271,7 +271,7 @@ void run_exempt(struct control *c, const json_t *args)
     }
     struct ledger_key key = whom_key(c->web, &who);
     control_log_with(c, "exempt", request_text(args, "address"), "for", lasts);
-    ledger_exempt(c->web->kit->ledger, &key, now, ms ? now + ms : 0);
+    ledger_exempt(c->web->params->ledger, &key, now, ms ? now + ms : 0);
     web_release(c->web, &who.network);
     done_with(c, "%s is never delayed%s%.40s", named(args, &who, text), lasts ? ", for " : "",
               lasts ? lasts : "");
@@ -285,7 +285,7 @@ static double book(struct web *w, const struct ledger_key *key, double offences,
     struct ledger_entry added = {.offences = offences};
 
     undo_keep(w->undo, key, &added, now);
-    return ledger_add_offences(w->kit->ledger, key, &d, now, offences);
+    return ledger_add_offences(w->params->ledger, key, &d, now, offences);
 }
 
 void run_penalise(struct control *c, const json_t *args)

@@ -18,7 +18,7 @@ enum { CLIENTS_MOST = 10000, CLIENTS_DEFAULT = 20 };
 
 struct ledger_decay decay_of(const struct web *w)
 {
-    const struct tarpit_rules *r = &w->kit->config->tarpit;
+    const struct tarpit_rules *r = &w->params->config->tarpit;
     return (struct ledger_decay){r->half_life, r->good_half_life};
 }
 
@@ -39,7 +39,7 @@ static double left_s(uint64_t at, uint64_t now)
 
 json_t *entry_json(const struct web *w, const struct row *r, uint64_t now)
 {
-    const struct tarpit_rules *rules = &w->kit->config->tarpit;
+    const struct tarpit_rules *rules = &w->params->config->tarpit;
     const struct ledger_entry *e = &r->entry;
     double own = policy_debt(rules, e->offences, e->good);
     bool bad = r->network && policy_network_bad(rules, e->offences);
@@ -62,15 +62,15 @@ json_t *entry_json(const struct web *w, const struct row *r, uint64_t now)
 /* A client as the rules see it, with its network beside it (R10). */
 static json_t *client_json(const struct web *w, const struct row *r, uint64_t now)
 {
-    const struct tarpit_rules *rules = &w->kit->config->tarpit;
-    const struct config_networks *exempt = &w->kit->config->exempt;
+    const struct tarpit_rules *rules = &w->params->config->tarpit;
+    const struct config_networks *exempt = &w->params->config->exempt;
     const struct ledger_entry *e = &r->entry;
     struct ledger_decay d = decay_of(w);
-    struct ledger_key around = ledger_key_network(w->kit->ledger, &r->who);
+    struct ledger_key around = ledger_key_network(w->params->ledger, &r->who);
     struct row n = {.who = ledger_key_addr(&around), .network = true};
     json_t *about = entry_json(w, r, now);
 
-    ledger_get(w->kit->ledger, &around, &d, now, &n.entry);
+    ledger_get(w->params->ledger, &around, &d, now, &n.entry);
     double debt = policy_debt(rules, e->offences, e->good);
     bool in_turns = rules->pace && debt > 0 && e->paced && e->turn_ms > now;
     bool is_exempt = (e->flags | n.entry.flags) & LEDGER_EXEMPT ||
@@ -175,7 +175,7 @@ static bool gather(const struct web *w, struct best *b, json_t *exempt, uint64_t
     b->row = malloc(b->most * sizeof *b->row);
     if (!b->row)
         return false;
-    while (ledger_next(w->kit->ledger, &at, &d, now, &key, &r.who, &r.entry)) {
+    while (ledger_next(w->params->ledger, &at, &d, now, &key, &r.who, &r.entry)) {
         if (exempt)
             add_exempt(exempt, b->most, &key, &r);
         r.network = false;
@@ -254,8 +254,8 @@ bool read_whom(struct control *c, const json_t *args, struct whom *who)
 
 struct ledger_key whom_key(const struct web *w, const struct whom *who)
 {
-    return who->client ? ledger_key_client(w->kit->ledger, &who->network.base)
-                       : ledger_key_network(w->kit->ledger, &who->network.base);
+    return who->client ? ledger_key_client(w->params->ledger, &who->network.base)
+                       : ledger_key_network(w->params->ledger, &who->network.base);
 }
 
 /* ---- show ---- */
@@ -265,7 +265,7 @@ enum { RECENT_MOST = 3 };
 /* The last lines of the log about a client: what it did, and to whom it wrote. */
 static json_t *recent_json(const struct web *w, const struct addr *who)
 {
-    const struct log_ring *ring = w->kit->log;
+    const struct log_ring *ring = w->params->log;
     struct log_wanted wanted;
     struct log_kept line;
     char text[ADDR_TEXT];
@@ -287,7 +287,7 @@ json_t *known_json(const struct web *w, const struct whom *who, uint64_t now)
     struct ledger_key key = whom_key(w, who);
     struct row r = {.who = ledger_key_addr(&key), .network = !who->client};
 
-    ledger_get(w->kit->ledger, &key, &d, now, &r.entry);
+    ledger_get(w->params->ledger, &key, &d, now, &r.entry);
     return who->client ? client_json(w, &r, now) : entry_json(w, &r, now);
 }
 
@@ -306,9 +306,9 @@ void run_show(struct control *c, const json_t *args)
     }
     struct ledger_key key = whom_key(w, &who), around;
     struct row r = {.network = !who.client}, n = {.network = true};
-    bool known = ledger_get(w->kit->ledger, &key, &d, now, &r.entry);
-    around = ledger_key_network(w->kit->ledger, &who.network.base);
-    known |= ledger_get(w->kit->ledger, &around, &d, now, &n.entry);
+    bool known = ledger_get(w->params->ledger, &key, &d, now, &r.entry);
+    around = ledger_key_network(w->params->ledger, &who.network.base);
+    known |= ledger_get(w->params->ledger, &around, &d, now, &n.entry);
     if (!known) {
         control_fail(c, CONTROL_MISSING, "nothing is known of %s", request_text(args, "address"));
         return;
@@ -320,6 +320,6 @@ void run_show(struct control *c, const json_t *args)
     held_answer(c, &who.network,
                 json_pack("{s:o, s:o, s:o, s:f}", "recent", recent_json(w, &who.network.base),
                           "client", about, "network", entry_json(w, &n, now), "basic_hold_seconds",
-                          (double)w->kit->config->tarpit.time / 1000),
+                          (double)w->params->config->tarpit.time / 1000),
                 NULL);
 }

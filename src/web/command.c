@@ -5,7 +5,7 @@
  * answer. */
 #include "base/channel.h"
 #include "config/print.h"
-#include "web/commands.h"
+#include "control/commands.h"
 #include "web/web_part.h"
 
 static void run_status(struct control *c, const json_t *args)
@@ -17,7 +17,7 @@ static void run_config(struct control *c, const json_t *args)
 {
     struct buf text = {0};
 
-    if (config_print(c->web->kit->config, &text) < 0)
+    if (config_print(c->web->params->config, &text) < 0)
         control_fail(c, CONTROL_REFUSED, "not enough memory");
     else
         control_done(c, json_pack("{s:s%}", "config", text.at, (size_t)text.len));

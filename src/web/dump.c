@@ -22,7 +22,7 @@ static bool more_of_dump(struct control *c)
     struct ledger_key key;
     struct row r;
 
-    while (ledger_next(c->web->kit->ledger, at, &d, now, &key, &r.who, &r.entry)) {
+    while (ledger_next(c->web->params->ledger, at, &d, now, &key, &r.who, &r.entry)) {
         if (key.kind > LEDGER_NETWORK)
             continue;
         r.network = key.kind == LEDGER_NETWORK;
@@ -126,8 +126,8 @@ static const char *take_entry(const struct web *w, const json_t *o, uint64_t now
     bool wider = !four && (n.bits == 40 || n.bits == 32);
     if (network ? n.bits != (four ? 24 : 48) && !wider : n.bits < (four ? 32 : 64))
         return "a client is one address, a network a /24 or (IPv6) a /48, /40 or /32";
-    l->key = network ? ledger_key_level(w->kit->ledger, &n.base, n.bits)
-                     : ledger_key_client(w->kit->ledger, &n.base);
+    l->key = network ? ledger_key_level(w->params->ledger, &n.base, n.bits)
+                     : ledger_key_client(w->params->ledger, &n.base);
     const char *wrong = take_amounts(o, &l->entry, &l->at_ms, now);
     return wrong ? wrong : take_flags(o, &l->entry);
 }
@@ -151,7 +151,7 @@ static void load(struct control *c, const json_t *entries)
                 wrong, json_pack("{s:O*, s:s}", "line", json_object_get(o, "line"), "error", why));
             continue;
         }
-        ledger_merge(c->web->kit->ledger, &l.key, &d, now, &l.entry, l.at_ms);
+        ledger_merge(c->web->params->ledger, &l.key, &d, now, &l.entry, l.at_ms);
         loaded++;
     }
     snprintf(about, sizeof about, "%lld entries", loaded);

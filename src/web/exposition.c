@@ -18,7 +18,7 @@ static void counters(const struct web *w, struct buf *out)
 
     for (int id = 0; id < METRIC_COUNT; id++) {
         const struct metric_about *about = &metric_table[id];
-        uint64_t value = metrics_sum(w->kit->metrics, (enum metric)id);
+        uint64_t value = metrics_sum(w->params->metrics, (enum metric)id);
         if (strcmp(about->family, family) != 0)
             head(out, about->family, about->kind == METRIC_GAUGE ? "gauge" : "counter",
                  about->help);
@@ -63,7 +63,7 @@ static void histograms(const struct web *w, struct buf *out)
         if (strcmp(about->family, family) != 0)
             head(out, about->family, "histogram", about->help);
         family = about->family;
-        metrics_sum_time(w->kit->metrics, (enum metric_time)id, bucket, &us);
+        metrics_sum_time(w->params->metrics, (enum metric_time)id, bucket, &us);
         histogram(out, about, bucket, us);
     }
 }
@@ -92,7 +92,7 @@ static void backends(const struct web *w, struct buf *out)
 
 static void directories(const struct web *w, struct buf *out)
 {
-    const struct config *config = w->kit->config;
+    const struct config *config = w->params->config;
     unsigned told = 0;
 
     if (config->recipients_count == 0)
@@ -109,7 +109,7 @@ static void directories(const struct web *w, struct buf *out)
 
 void exposition(const struct web *w, struct buf *out)
 {
-    struct ledger_stats ledger = ledger_stats(w->kit->ledger);
+    struct ledger_stats ledger = ledger_stats(w->params->ledger);
 
     counters(w, out);
     histograms(w, out);

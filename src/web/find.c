@@ -117,7 +117,7 @@ static json_t *most_of(json_t *seen)
 
 enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c)
 {
-    const struct log_ring *ring = h->web->kit->log;
+    const struct log_ring *ring = h->web->params->log;
     json_t *seen = json_object();
     struct log_kept line;
 

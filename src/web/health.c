@@ -23,12 +23,12 @@ static enum MHD_Result tell(struct MHD_Connection *c, unsigned status, json_t *b
 
 enum MHD_Result health_send(const struct http *h, struct MHD_Connection *c)
 {
-    const struct web_kit *kit = h->web->kit;
-    double up = (double)(clock_wall_ms() - kit->started_ms) / 1000.0;
+    const struct web_params *params = h->web->params;
+    double up = (double)(clock_wall_ms() - params->started_ms) / 1000.0;
 
     return tell(c, MHD_HTTP_OK,
                 json_pack("{s:b, s:s, s:i, s:f}", "healthy", 1, "version", MIRED_VERSION,
-                          "generation", (int)kit->generation, "up_seconds", up));
+                          "generation", (int)params->generation, "up_seconds", up));
 }
 
 enum MHD_Result ready_send(const struct http *h, struct MHD_Connection *c)

@@ -119,7 +119,7 @@ static struct counting *ask_all(struct web *w, const struct network *n)
     uint64_t tag = ++w->last_tag;
 
     network_format(n, text);
-    if (!k || channel_tell(w->kit->control, NOTE_COUNT, 0, tag, text) < 0) {
+    if (!k || channel_tell(w->params->control, NOTE_COUNT, 0, tag, text) < 0) {
         free(k);
         return NULL;
     }

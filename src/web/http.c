@@ -318,7 +318,7 @@ static bool gather_names(struct http *h, const struct config *config)
 
 int http_open(struct web *w)
 {
-    const struct config *config = w->kit->config;
+    const struct config *config = w->params->config;
 
     if (config->web_listen.count == 0)
         return 0;

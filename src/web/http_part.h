@@ -13,7 +13,7 @@
 #include "base/loop.h"
 #include "base/ring.h"
 #include "web/history.h"
-#include "web/pulse.h"
+#include "web/rates.h"
 
 enum { HTTP_DOORS = 8, HTTP_TOKEN = 256, HTTP_TICK_MS = 1000 };
 
@@ -60,7 +60,7 @@ struct http {
     char token[HTTP_TOKEN]; /* empty: nobody may change anything */
 
     struct history history;
-    struct pulse pulse;
+    struct rates rates;
     json_t *clients, *exempt; /* as they stood when the ledger was last gone through */
     uint64_t look_ms;         /* when it may be again; mono */
     struct event *event;      /* of event_tick */

@@ -1,4 +1,4 @@
-/* What the page is told: status, good mail's pulse, the worst clients, who is exempt, and the past.
+/* What the page is told: status, good mail's rates, the worst clients, who is exempt, and the past.
  * In the web process.
  *
  * Counters and ledger in, JSON out; who gets it is stream.c's and http.c's business. Going through
@@ -22,7 +22,7 @@ int live_open(struct http *h)
 {
     char path[4096];
 
-    snprintf(path, sizeof path, "%s/history", h->web->kit->config->state);
+    snprintf(path, sizeof path, "%s/history", h->web->params->config->state);
     int error = history_open(&h->history, path);
     if (!error)
         live_tick(h);
@@ -42,19 +42,19 @@ void live_close(struct http *h)
 
 void live_tick(struct http *h)
 {
-    const struct metrics *m = h->web->kit->metrics;
-    struct pulse_mark mark = {.at_ms = clock_mono_ms(),
+    const struct metrics *m = h->web->params->metrics;
+    struct rates_mark mark = {.at_ms = clock_mono_ms(),
                               .passed = metrics_sum(m, METRIC_MESSAGES_PASSED)};
     uint64_t now = clock_wall_ms(), us;
 
     metrics_sum_time(m, METRIC_TIME_MESSAGE, mark.bucket, &us);
-    pulse_mark(&h->pulse, &mark);
+    rates_mark(&h->rates, &mark);
     if (history_is_due(&h->history, now))
         history_put(&h->history, now,
                     (struct history_sample){.held = metrics_sum(m, METRIC_HELD),
                                             .frozen = metrics_sum(m, METRIC_FROZEN),
-                                            .per_second = pulse_per_second(&h->pulse),
-                                            .p99_ms = pulse_p99_ms(&h->pulse)});
+                                            .per_second = rates_per_second(&h->rates),
+                                            .p99_ms = rates_p99_ms(&h->rates)});
 }
 
 /* JSON knows no NAN. */
@@ -101,8 +101,8 @@ json_t *live_json(struct http *h)
 {
     look(h);
     return json_pack("{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b}", "status", status_json(h->web),
-                     "mail", "per_second", real_or_null(pulse_per_second(&h->pulse)), "p99_ms",
-                     real_or_null(pulse_p99_ms(&h->pulse)), "clients", h->clients, "exempt",
+                     "mail", "per_second", real_or_null(rates_per_second(&h->rates)), "p99_ms",
+                     real_or_null(rates_p99_ms(&h->rates)), "clients", h->clients, "exempt",
                      h->exempt, "changes", undo_json(h->web), "may_change", h->token[0] != '\0');
 }
 

@@ -116,7 +116,7 @@ void run_log(struct control *c, const json_t *args)
 {
     const char *about = request_text(args, "about");
     const json_t *after = json_object_get(args, "after"), *limit = json_object_get(args, "limit");
-    const struct log_ring *ring = c->web->kit->log;
+    const struct log_ring *ring = c->web->params->log;
     struct reading *r = ring ? calloc(1, sizeof *r) : NULL;
 
     if (!r) {

@@ -39,7 +39,7 @@ static json_t *senders(const struct web *w, uint64_t since, uint64_t now, bool *
     uint32_t at = 0;
     size_t n = 0;
 
-    while (line && observed_next(w->kit->observed, &at, since, now, &line[n]))
+    while (line && observed_next(w->params->observed, &at, since, now, &line[n]))
         n++;
     if (line)
         qsort(line, n, sizeof *line, by_harm);
@@ -66,7 +66,7 @@ void run_observe(struct control *c, const json_t *args)
         return;
     }
     uint64_t since = ms < now ? now - ms : 0;
-    observed_sums(w->kit->observed, since, now, &sums);
+    observed_sums(w->params->observed, since, now, &sums);
     for (int i = 1; i < RULE_COUNT; i++)
         json_object_set_new(rules, tarpit_rule_name((enum tarpit_rule)i),
                             json_integer((json_int_t)sums.by_rule[i]));
@@ -74,9 +74,9 @@ void run_observe(struct control *c, const json_t *args)
     bool long_enough = sums.first_day_ms && sums.first_day_ms + DAY_MS < now;
     control_done(c,
                  json_pack("{s:b, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:b}", "observing",
-                           w->kit->config->observe, "since_ms", (json_int_t)since, "first_day_ms",
-                           (json_int_t)sums.first_day_ms, "senders", list, "replies",
-                           (json_int_t)sums.replies, "seconds", (json_int_t)sums.seconds,
+                           w->params->config->observe, "since_ms", (json_int_t)since,
+                           "first_day_ms", (json_int_t)sums.first_day_ms, "senders", list,
+                           "replies", (json_int_t)sums.replies, "seconds", (json_int_t)sums.seconds,
                            "connections", (json_int_t)sums.connections, "untold",
                            (json_int_t)sums.untold, "rules", rules, "ready", long_enough && !late));
 }

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "clerk/ask.h"
+#include "query/query.h"
 #include "smtp/address.h"
 #include "web/web_part.h"
 
@@ -21,7 +21,7 @@ static json_t *described(const struct web *w, const struct control *c, const str
                                         [ANSWER_NO] = "unknown",
                                         [ANSWER_LATER] = "cannot be told now",
                                         [ANSWER_OTHER] = "refused by the backend"};
-    const struct config *config = w->kit->config;
+    const struct config *config = w->params->config;
     const char *source = a->source < config->recipients_count
                              ? config_recipients_name(config->recipients[a->source].kind)
                              : "none configured: every local address is taken";
@@ -131,16 +131,16 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
 
 int recipient_open(struct web *w)
 {
-    w->answers = (struct watch){.fd = w->kit->answer, .events = EPOLLIN, .ready = answer_ready};
+    w->answers = (struct watch){.fd = w->params->answer, .events = EPOLLIN, .ready = answer_ready};
     return loop_watch(&w->loop, &w->answers);
 }
 
-static void ask(struct control *c, enum ask_kind kind, struct span text)
+static void ask(struct control *c, enum query_kind kind, struct span text)
 {
     const struct web *w = c->web;
     uint64_t tag = ++c->web->last_tag;
-    struct ask_head head = {.id = tag, .slot = w->kit->answer_slot, .kind = (uint16_t)kind};
-    int error = ask_send(w->kit->ask, &head, text, (struct span){0});
+    struct query_head head = {.id = tag, .slot = w->params->answer_slot, .kind = (uint16_t)kind};
+    int error = query_send(w->params->ask, &head, text, (struct span){0});
 
     if (error < 0)
         control_fail(c, CONTROL_REFUSED, "the clerks cannot be asked: %s", strerrordesc_np(-error));
@@ -166,21 +166,21 @@ void run_recipient(struct control *c, const json_t *args)
         control_fail(c, CONTROL_USAGE, "\"%.80s\" is no address", text);
         return;
     }
-    if (!config_is_local(w->kit->config, span_after(whole, address_sign(whole) + 1))) {
+    if (!config_is_local(w->params->config, span_after(whole, address_sign(whole) + 1))) {
         control_done(
             c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
                          "none: the domain is not one of `domains`; who logs in, and machines "
                          "in `relay`, may send there"));
         return;
     }
-    c->asked_route = !w->kit->config->routing_addresses &&
+    c->asked_route = !w->params->config->routing_addresses &&
                      local_is_routing(span_first(whole, address_sign(whole)));
-    if (c->asked_route && !config_names_addresses(w->kit->config)) {
+    if (c->asked_route && !config_names_addresses(w->params->config)) {
         control_done(c, route_denied());
         return;
     }
     c->asked_cache = false;
-    ask(c, ASK_RECIPIENT, whole);
+    ask(c, QUERY_RECIPIENT, whole);
 }
 
 void run_cache(struct control *c, const json_t *args)

@@ -11,7 +11,7 @@
 
 static json_int_t sum(const struct web *w, enum metric id)
 {
-    return (json_int_t)metrics_sum(w->kit->metrics, id);
+    return (json_int_t)metrics_sum(w->params->metrics, id);
 }
 
 /* All rows of a family, by the value of their label: {"recipient": 12, ...}. */
@@ -33,7 +33,7 @@ static json_t *family(const struct web *w, const char *name)
 
 static json_t *backends(const struct web *w)
 {
-    const struct config *config = w->kit->config;
+    const struct config *config = w->params->config;
     json_t *list = json_array();
 
     for (size_t i = 0; i < config->backend_count; i++) {
@@ -76,7 +76,7 @@ static void add_lists(const struct web *w, json_t *to, const char *kind,
 
 static json_t *lists(const struct web *w)
 {
-    const struct config *c = w->kit->config;
+    const struct config *c = w->params->config;
     json_t *list = json_array();
 
     add_lists(w, list, "dnsbl", c->dnsbl, c->dnsbl_count);
@@ -87,12 +87,12 @@ static json_t *lists(const struct web *w)
 bool web_directory_is_up(const struct web *w, enum recipients_kind kind)
 {
     enum metric down = METRIC_DIRECTORY_DOWN_FILE + (enum metric)kind;
-    return metrics_sum(w->kit->metrics, down) == 0;
+    return metrics_sum(w->params->metrics, down) == 0;
 }
 
 static json_t *directories(const struct web *w)
 {
-    const struct config *config = w->kit->config;
+    const struct config *config = w->params->config;
     json_t *list = json_array();
 
     for (size_t i = 0; i < config->recipients_count; i++) {
@@ -107,7 +107,7 @@ static json_t *directories(const struct web *w)
 
 static json_t *ledger(const struct web *w)
 {
-    struct ledger_stats stats = ledger_stats(w->kit->ledger);
+    struct ledger_stats stats = ledger_stats(w->params->ledger);
 
     return json_pack("{s:I, s:I, s:I}", "entries", (json_int_t)stats.entries, "capacity",
                      (json_int_t)stats.capacity, "evictions", (json_int_t)stats.evictions);
@@ -115,7 +115,7 @@ static json_t *ledger(const struct web *w)
 
 const char *status_mail_waits(const struct web *w)
 {
-    const struct config *config = w->kit->config;
+    const struct config *config = w->params->config;
     size_t down = 0;
 
     for (size_t i = 0; i < config->backend_count; i++)
@@ -134,7 +134,7 @@ const char *status_mail_waits(const struct web *w)
 
 json_t *status_json(const struct web *w)
 {
-    const struct config *config = w->kit->config;
+    const struct config *config = w->params->config;
     uint64_t now = clock_wall_ms();
     json_int_t held_ms = sum(w, METRIC_HOLD_MS);
 
@@ -143,15 +143,15 @@ json_t *status_json(const struct web *w)
         "s:I, "
         "s:o, s:o, s:o, s:o, s:b, s:s?, s:b}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
-        (json_int_t)w->kit->started_ms, "up_seconds", (double)(now - w->kit->started_ms) / 1000.0,
-        "workers", (int)config->workers, "generation", (int)w->kit->generation, "connections",
-        sum(w, METRIC_CONNECTIONS_TOTAL), "open", sum(w, METRIC_CONNECTIONS_OPEN), "held",
-        sum(w, METRIC_HELD), "frozen", sum(w, METRIC_FROZEN), "hold_seconds",
-        (double)held_ms / 1000.0, "attacker_hours", (double)held_ms / 3600000.0, "messages",
-        family(w, "mired_messages_total"), "offences", family(w, "mired_offences_total"),
-        "verdicts", family(w, "mired_verdicts_total"), "auth", family(w, "mired_auth_total"),
-        "worker_restarts", sum(w, METRIC_WORKER_RESTARTS), "ledger", ledger(w), "backends",
-        backends(w), "directories", directories(w), "lists", lists(w), "mail_passes",
-        status_mail_waits(w) == NULL, "mail_waits_for", status_mail_waits(w), "observing",
-        config->observe);
+        (json_int_t)w->params->started_ms, "up_seconds",
+        (double)(now - w->params->started_ms) / 1000.0, "workers", (int)config->workers,
+        "generation", (int)w->params->generation, "connections", sum(w, METRIC_CONNECTIONS_TOTAL),
+        "open", sum(w, METRIC_CONNECTIONS_OPEN), "held", sum(w, METRIC_HELD), "frozen",
+        sum(w, METRIC_FROZEN), "hold_seconds", (double)held_ms / 1000.0, "attacker_hours",
+        (double)held_ms / 3600000.0, "messages", family(w, "mired_messages_total"), "offences",
+        family(w, "mired_offences_total"), "verdicts", family(w, "mired_verdicts_total"), "auth",
+        family(w, "mired_auth_total"), "worker_restarts", sum(w, METRIC_WORKER_RESTARTS), "ledger",
+        ledger(w), "backends", backends(w), "directories", directories(w), "lists", lists(w),
+        "mail_passes", status_mail_waits(w) == NULL, "mail_waits_for", status_mail_waits(w),
+        "observing", config->observe);
 }

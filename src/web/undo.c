@@ -87,11 +87,11 @@ static void take_off(struct web *w, const struct ledger_key *k, double offences,
     struct ledger_decay d = decay_of(w);
     struct ledger_entry e;
 
-    if (!ledger_get(w->kit->ledger, k, &d, now, &e))
+    if (!ledger_get(w->params->ledger, k, &d, now, &e))
         return;
     e.offences = e.offences > offences ? e.offences - offences : 0;
-    ledger_forget(w->kit->ledger, k);
-    ledger_merge(w->kit->ledger, k, &d, now, &e, now);
+    ledger_forget(w->params->ledger, k);
+    ledger_merge(w->params->ledger, k, &d, now, &e, now);
 }
 
 static void take_back(struct web *w, const struct change *c, const struct kept *kept, uint64_t now)
@@ -100,7 +100,7 @@ static void take_back(struct web *w, const struct change *c, const struct kept *
     double age = now > c->at ? (double)(now - c->at) : 0;
 
     if (c->kind == UNDO_RELEASE)
-        ledger_merge(w->kit->ledger, &kept->key, &d, now, &kept->entry, c->at);
+        ledger_merge(w->params->ledger, &kept->key, &d, now, &kept->entry, c->at);
     else
         take_off(w, &kept->key,
                  kept->entry.offences * (d.half_life ? exp2(-age / (double)d.half_life) : 1), now);

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "base/channel.h"
-#include "base/haste.h"
 #include "base/log.h"
+#include "base/scheduling.h"
 #include "web/web_part.h"
 
 enum { FINISH_MS = 1500 }; /* for answers in progress at the end; the master waits 2 s */
@@ -18,7 +18,7 @@ enum { FINISH_MS = 1500 }; /* for answers in progress at the end; the master wai
 void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg, const char *text)
 {
     uint64_t tag = ++w->last_tag;
-    int error = channel_tell(w->kit->control, kind, arg, tag, text);
+    int error = channel_tell(w->params->control, kind, arg, tag, text);
 
     if (error)
         control_fail(c, CONTROL_REFUSED, "the master cannot be asked: %s", strerrordesc_np(-error));
@@ -144,29 +144,30 @@ static int open_all(struct web *w)
     int error = loop_open(&w->loop);
 
     if (!error)
-        error = control_open(w, w->kit->control_listen);
+        error = control_open(w, w->params->control_listen);
     if (!error)
         error = http_open(w);
     if (!error)
         error = recipient_open(w);
-    w->channel = (struct watch){.fd = w->kit->control, .events = EPOLLIN, .ready = channel_ready};
+    w->channel =
+        (struct watch){.fd = w->params->control, .events = EPOLLIN, .ready = channel_ready};
     return error ? error : loop_watch(&w->loop, &w->channel);
 }
 
-int web_run(const struct web_kit *kit)
+int web_run(const struct web_params *params)
 {
     struct web *w = calloc(1, sizeof *w);
     if (!w)
         return 1;
-    w->kit = kit;
+    w->params = params;
     w->undo = undo_open();
     int error = open_all(w);
     if (error) {
         log_error("the web process cannot start: %s", strerrordesc_np(-error));
         return 1;
     }
-    haste_usual();
-    channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+    sched_normal();
+    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     loop_run(&w->loop);
     http_close(w);
     control_close(w);

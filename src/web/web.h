@@ -10,7 +10,7 @@ struct ledger;
 struct observed;
 struct log_ring;
 
-struct web_kit {
+struct web_params {
     const struct config *config;
     int control;        /* channel to the master */
     int control_listen; /* the control socket, listening; the master's */
@@ -26,6 +26,6 @@ struct web_kit {
 
 /* The body of the process; ends when the master says so or is gone, once the answers that are owed
  * have been given. */
-int web_run(const struct web_kit *kit);
+int web_run(const struct web_params *params);
 
 #endif

@@ -7,9 +7,9 @@
 #include "base/addr.h"
 #include "base/loop.h"
 #include "config/config.h"
+#include "control/request.h"
 #include "tarpit/ledger.h"
 #include "web/control.h"
-#include "web/request.h"
 #include "web/web.h"
 
 enum { WEB_BACKENDS = 64, WEB_LISTS = 64 };
@@ -30,7 +30,7 @@ struct whom;
 
 struct web {
     struct loop loop; /* first */
-    const struct web_kit *kit;
+    const struct web_params *params;
     struct watch channel;
     struct watch answers; /* of clerks */
     struct watch listen;

@@ -34,7 +34,7 @@ void conn_rest(struct conn *c)
     buf_fit(&k->in);
     if (k->login && !smtp_in_scram(&c->smtp))
         login_forget(c);
-    if (k->in.len || k->out.len || k->question || k->login || k->spool || k->handover ||
+    if (k->in.len || k->out.len || k->query || k->login || k->spool || k->handover ||
         (c->flags & CONN_HOLD_SET))
         return;
     buf_free(&k->in);
@@ -62,7 +62,7 @@ struct span conn_sender_domain(const struct conn *c)
 bool conn_is_spared(struct worker *w, const struct conn *c)
 {
     const struct ledger_decay d = {w->tarpit.rules.half_life, w->tarpit.rules.good_half_life};
-    const struct ledger *l = w->kit->ledger;
+    const struct ledger *l = w->params->ledger;
     struct ledger_key client = ledger_key_client(l, &c->peer);
     struct ledger_key network = ledger_key_network(l, &c->peer);
     struct ledger_entry e;
@@ -128,7 +128,7 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
     return c;
 }
 
-void conn_expect(struct loop *loop, const struct watch *watch)
+void conn_prefetch(struct loop *loop, const struct watch *watch)
 {
     const struct conn *c =
         (const struct conn *)((const char *)watch - offsetof(struct conn, watch));
@@ -136,7 +136,7 @@ void conn_expect(struct loop *loop, const struct watch *watch)
     if (watch->ready != io_ready || c->phase != CONN_READING || c->flags & CONN_EXEMPT ||
         c->smtp.flags & SMTP_AUTHENTICATED)
         return;
-    tarpit_expect(&worker_of(loop)->tarpit, &c->peer);
+    tarpit_prefetch(&worker_of(loop)->tarpit, &c->peer);
 }
 
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer)
@@ -186,8 +186,8 @@ static void work_free(struct worker *w, struct conn *c)
     if (!c->work)
         return;
     message_forget(w, c);
-    if (c->work->question)
-        asks_drop(w, c->work->question);
+    if (c->work->query)
+        queries_drop(w, c->work->query);
     login_forget(c);
     buf_free(&c->work->in);
     buf_free(&c->work->out);
@@ -397,7 +397,7 @@ void conn_due(struct loop *loop, struct alarm *a)
             conn_shut(w, c, REPLY_TIMEOUT);
         break;
     case CONN_HELD: hold_due(w, c); break;
-    case CONN_ASKING: question_answered(w, c, NULL); break;
+    case CONN_ASKING: query_answered(w, c, NULL); break;
     case CONN_HANDING: message_due(w, c); break;
     case CONN_CLOSING: conn_close(w, c, "timeout"); break;
     case CONN_SHAKING: tls_due(w, c); break;

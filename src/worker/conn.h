@@ -10,8 +10,8 @@
  *   freeze.c    to the freezer and back                 parked.c   TLS states of frozen ones
  *   recipient.c verdicts on RCPT   login.c  on AUTH     asks.c     questions to the clerks
  *   ration.c    how many lines a client is worth   ident.c  names of sessions and messages
- *   crowd.c     strangers who ask about one account    accounts.c  what verifiers call accounts
- *   message.c   spool, hand-over, what became of it     journal.c  the session's log line
+ *   auth_queue.c     strangers who ask about one account    accounts.c  what verifiers call
+ * accounts message.c   spool, hand-over, what became of it     journal.c  the session's log line
  *   proxied.c   clients behind a balancer               room.c     what one client may take
  *   suspects.c  networks that start with offences    lists.c  what the DNS says of a client
  *   tls.c       handshakes, octets under TLS    tls_server.c  certificates    shakes.c  their pace
@@ -30,16 +30,16 @@
 #include "base/loop.h"
 #include "base/ring.h"
 #include "base/slab.h"
-#include "clerk/ask.h"
 #include "dns/names.h"
+#include "query/query.h"
 #include "relay/relay.h"
 #include "relay/spool.h"
 #include "smtp/session.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 #include "worker/accounts.h"
+#include "worker/auth_queue.h"
 #include "worker/budget.h"
-#include "worker/crowd.h"
 #include "worker/shakes.h"
 #include "worker/suspects.h"
 #include "worker/worker.h"
@@ -48,7 +48,7 @@ struct config;
 struct freezing;
 struct lists;
 struct log_line;
-struct parked;
+struct stashed_tls;
 struct rations;
 struct worker;
 
@@ -78,14 +78,14 @@ enum conn_flag {
 };
 
 struct login;
-struct question;
+struct query;
 
 /* What a connection has only while something is in flight. */
 struct work {
     struct buf in;           /* read and not yet used */
     struct buf out;          /* to be sent */
     struct tarpit_hold hold; /* with CONN_HOLD_SET */
-    struct question *question;
+    struct query *query;
     struct login *login;   /* a SCRAM login has begun */
     struct worker *worker; /* for the relay's call back */
     struct spool *spool;
@@ -139,22 +139,22 @@ struct guard {
 };
 
 /* TLS states whose connections are frozen. */
-struct parking {
-    struct parked **at;
+struct tls_stash {
+    struct stashed_tls **at;
     uint32_t *spare; /* places that are free, `spares` of them */
     uint32_t places, spares, count, serial;
 };
 
 struct worker {
     struct loop loop;
-    const struct worker_kit *kit;
+    const struct worker_params *params;
     const struct config *config;
     struct slab conns;
     struct smtp_service *service; /* one for each `listen` */
     struct tarpit tarpit;
     struct relay *relay;
-    struct asks *asks;
-    struct crowd *crowd;
+    struct queries *queries;
+    struct auth_queue *auth_queue;
     struct accounts *accounts;
     uint32_t auth; /* enum smtp_auth: what the services offer now */
     struct guard guard;
@@ -165,7 +165,7 @@ struct worker {
     struct alarm ration_alarm;
     struct lists *lists;       /* NULL: nothing is asked of the DNS */
     struct freezing *freezing; /* NULL: no freezer */
-    struct parking parking;
+    struct tls_stash stash;
     struct spool_room spool_room;
     SSL **tls; /* by descriptor; NULL where there is none */
     size_t tls_places;
@@ -205,7 +205,7 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
 
 /* The loop's look ahead (loop.h): asks memory for what is known of the client, whose words come
  * soon. */
-void conn_expect(struct loop *loop, const struct watch *watch);
+void conn_prefetch(struct loop *loop, const struct watch *watch);
 
 /* Takes over an accepted descriptor. Closes it when there is no room. */
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer);
@@ -386,16 +386,16 @@ void freeze_close(struct worker *w);
 
 /* ---- parked.c ---- */
 
-struct parked_handle {
+struct tls_stash_handle {
     uint32_t place, serial;
 };
 
 /* Keeps a TLS state, which is the caller's until then, up to `until` (loop time). False without
  * memory. */
-bool parked_put(struct worker *w, SSL *ssl, uint64_t until, struct parked_handle *out);
+bool tls_stash_put(struct worker *w, SSL *ssl, uint64_t until, struct tls_stash_handle *out);
 /* Gives it to the caller; NULL when this handle's is not here (any more). */
-SSL *parked_take(struct worker *w, struct parked_handle h);
-void parked_close(struct worker *w);
+SSL *tls_stash_take(struct worker *w, struct tls_stash_handle h);
+void tls_stash_close(struct worker *w);
 
 /* ---- guard.c ---- */
 
@@ -443,19 +443,19 @@ bool room_for_recipient(struct worker *w, const struct conn *c);
 
 /* ---- asks.c ---- */
 
-struct question {
+struct query {
     uint64_t id;
-    uint64_t talk; /* ASK_SCRAM: 0, or whom it goes on with */
+    uint64_t login_id; /* QUERY_SCRAM: 0, or whom it goes on with */
     struct conn *conn;
-    struct question *next_waiting; /* the queue to the clerks was full */
-    struct ring standing;          /* CROWD_STANDS */
-    uint16_t kind;                 /* enum ask_kind */
-    uint64_t strangers;            /* crowd.c: the line of a stranger to an account */
-    uint64_t asked_ms;             /* loop ms: when the client asked */
-    uint8_t queue;                 /* enum ask_queue */
-    uint8_t crowd, line;           /* crowd.c: enum crowd_place, and where */
+    struct query *next_waiting; /* the queue to the clerks was full */
+    struct ring standing;       /* AUTH_QUEUE_STANDS */
+    uint16_t kind;              /* enum query_kind */
+    uint64_t strangers;         /* auth_queue.c: the line of a stranger to an account */
+    uint64_t asked_ms;          /* loop ms: when the client asked */
+    uint8_t queue;              /* enum query_queue */
+    uint8_t auth_queue, line;   /* auth_queue.c: enum auth_queue_place, and where */
     bool placed, sent;
-    struct tarpit_leave leave;
+    struct tarpit_permit permit;
     uint16_t kept_len;              /* for ourselves: the address as written, or the user */
     uint16_t first_len, second_len; /* what is asked: see ask.h */
     char text[];                    /* these three */
@@ -463,47 +463,47 @@ struct question {
 
 /* A question of these texts (the second may be a password: it is wiped with it); NULL without
  * memory. */
-struct question *question_new(enum ask_kind kind, const struct tarpit_leave *leave,
-                              struct span kept, struct span first, struct span second);
+struct query *query_new(enum query_kind kind, const struct tarpit_permit *permit, struct span kept,
+                        struct span first, struct span second);
 
 /* Asks it, or lets it stand in line, and waits; false, and it is freed, when that cannot be done.
  */
-bool question_ask(struct worker *w, struct conn *c, struct question *q);
+bool query_ask(struct worker *w, struct conn *c, struct query *q);
 /* It has stood in line, and is the next. May free its connection. */
-void question_next(struct worker *w, struct question *q);
+void query_next(struct worker *w, struct query *q);
 
-struct asks *asks_open(struct worker *w);
-void asks_close(struct asks *a);
+struct queries *queries_open(struct worker *w);
+void queries_close(struct queries *a);
 /* Sends the question, or queues it. False without memory, or when the one clerk that could answer
  * has too much to do. */
-bool asks_put(struct worker *w, struct question *q);
+bool queries_put(struct worker *w, struct query *q);
 /* Forgets a question whose connection goes, and frees it. */
-void asks_drop(struct worker *w, struct question *q);
+void queries_drop(struct worker *w, struct query *q);
 
-/* A clerk's answer (NULL: none came in time) to c->work->question. */
-void question_answered(struct worker *w, struct conn *c, const struct answer *a);
+/* A clerk's answer (NULL: none came in time) to c->work->query. */
+void query_answered(struct worker *w, struct conn *c, const struct answer *a);
 
 /* ---- recipient.c ---- */
 
 /* Answers SMTP_RECIPIENT; true when the answer is there already. */
 bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *step);
-void recipient_answered(struct worker *w, struct conn *c, const struct question *q,
+void recipient_answered(struct worker *w, struct conn *c, const struct query *q,
                         const struct answer *a);
 /* The hold of a verdict's reply, which comes next. */
-void recipient_hold(struct conn *c, struct tarpit_hold hold);
+void verdict_hold(struct conn *c, struct tarpit_hold hold);
 /* The tarpit has given no leave to look: counts that, and holds the masked reply. */
-void recipient_masked(struct conn *c, const struct tarpit_leave *leave);
+void verdict_masked(struct conn *c, const struct tarpit_permit *permit);
 
 /* ---- login.c ---- */
 
 /* Answer SMTP_PASSWORD and SMTP_SCRAM; true when the answer is there already. */
 bool login_begin(struct worker *w, struct conn *c, struct smtp_step *step);
 bool login_scram(struct worker *w, struct conn *c, struct smtp_step *step);
-void login_answered(struct worker *w, struct conn *c, const struct question *q,
+void login_answered(struct worker *w, struct conn *c, const struct query *q,
                     const struct answer *a);
 /* A question has stood in line: what has become of its account meanwhile? False: it is not to be
  * asked any more, and the session has its answer. */
-bool login_judged(struct worker *w, struct conn *c, struct question *q);
+bool login_judged(struct worker *w, struct conn *c, struct query *q);
 /* Frees what there is of a SCRAM login. */
 void login_forget(struct conn *c);
 /* Before the next reply, or the end: a SCRAM login that its client has dropped after our first

@@ -36,7 +36,7 @@ struct freeze_record {
 
 enum record_flag {
     RECORD_GREETING = 1,
-    RECORD_TLS = 2,     /* a struct parked_handle follows */
+    RECORD_TLS = 2,     /* a struct tls_stash_handle follows */
     RECORD_PROXIED = 4, /* the client is behind a balancer */
 };
 
@@ -94,7 +94,7 @@ static bool offer_way(struct worker *w)
 
 /* The freezer has not taken it, or has gone: whoever comes after it is told, if only for the sake
  * of those that are frozen already. */
-static void way_is_lost(struct worker *w)
+static void return_channel_is_lost(struct worker *w)
 {
     struct freezing *f = w->freezing;
 
@@ -103,7 +103,7 @@ static void way_is_lost(struct worker *w)
     loop_forget(&w->loop, &f->own);
     close(f->own.fd);
     f->own.fd = -1;
-    if (w->parking.count)
+    if (w->stash.count)
         loop_alarm(&w->loop, &f->again, w->loop.now + AGAIN_MS);
 }
 
@@ -117,7 +117,7 @@ static void offer_again(struct loop *loop, struct alarm *a)
 
 /* ---- there ---- */
 
-static int make_record(const struct worker *w, const struct conn *c, struct parked_handle *tls,
+static int make_record(const struct worker *w, const struct conn *c, struct tls_stash_handle *tls,
                        struct buf *out)
 {
     struct freeze_record r = {
@@ -138,7 +138,7 @@ static int make_record(const struct worker *w, const struct conn *c, struct park
 }
 
 /* Puts a connection into the batch; under TLS with `tls`. */
-static bool put(struct worker *w, struct conn *c, uint64_t left, struct parked_handle *tls)
+static bool put(struct worker *w, struct conn *c, uint64_t left, struct tls_stash_handle *tls)
 {
     struct freezing *f = w->freezing;
 
@@ -158,13 +158,13 @@ static bool put(struct worker *w, struct conn *c, uint64_t left, struct parked_h
 
 static bool put_with_tls(struct worker *w, struct conn *c, uint64_t left)
 {
-    struct parked_handle handle;
+    struct tls_stash_handle handle;
     SSL *ssl = offer_way(w) ? tls_at_rest(w, c) : NULL;
 
-    if (!ssl || !parked_put(w, ssl, w->loop.now + left + LATE_MS, &handle))
+    if (!ssl || !tls_stash_put(w, ssl, w->loop.now + left + LATE_MS, &handle))
         return false;
     if (!put(w, c, left, &handle)) {
-        parked_take(w, handle);
+        tls_stash_take(w, handle);
         return false;
     }
     tls_let_go(w, c);
@@ -178,7 +178,7 @@ bool freeze_try(struct worker *w, struct conn *c)
     uint64_t left = c->hold_ms > waited ? c->hold_ms - waited : 0;
 
     /* Input that waits here, or output that does not go out, is for a socket. */
-    if (!f || !w->kit->freezer_shared->working || c->work || c->flags & CONN_READ_OFF)
+    if (!f || !w->params->freezer_shared->working || c->work || c->flags & CONN_READ_OFF)
         return false;
     if (!(c->flags & CONN_TLS ? put_with_tls(w, c, left) : put(w, c, left, NULL)))
         return false;
@@ -211,7 +211,7 @@ void freeze_flush(struct worker *w)
             adopt(w, &f->out.item[i]);
         } else {
             close(fd[i]);
-            way_is_lost(w);
+            return_channel_is_lost(w);
         }
     }
 }
@@ -255,7 +255,7 @@ static bool read_part(struct span *rest, void *to, size_t len)
 }
 
 /* The record's fixed part and what follows it; *rest is left with the session's own. */
-static bool read_record(struct span *rest, struct freeze_record *r, struct parked_handle *tls)
+static bool read_record(struct span *rest, struct freeze_record *r, struct tls_stash_handle *tls)
 {
     return read_part(rest, r, sizeof *r) && r->version == FREEZE_VERSION &&
            (!(r->flags & RECORD_TLS) || read_part(rest, tls, sizeof *tls));
@@ -265,7 +265,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
 {
     struct addr local = item->local, peer = item->remote;
     struct span rest = item->session;
-    struct parked_handle tls = {0};
+    struct tls_stash_handle tls = {0};
     struct freeze_record r = {0};
     SSL *ssl = NULL;
 
@@ -276,7 +276,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
     peer = addr_of_peer(&peer);
     if (!read_record(&rest, &r, &tls) || peer.family == ADDR_NONE)
         return NULL;
-    if (r.flags & RECORD_TLS && !(ssl = parked_take(w, tls)))
+    if (r.flags & RECORD_TLS && !(ssl = tls_stash_take(w, tls)))
         return NULL;
     struct conn *c = conn_new(w, item->fd, listener_of(w, &local), &peer, conn_is_exempt(w, &peer));
     if (!c) {
@@ -327,7 +327,7 @@ static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
             continue;
         if (r != 1) {
             if (r != -EAGAIN && watch == &f->own)
-                way_is_lost(w);
+                return_channel_is_lost(w);
             else if (r != -EAGAIN) /* its other end is the master's: nothing comes any more */
                 loop_forget(loop, watch);
             return;
@@ -339,7 +339,7 @@ static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
 
 int freeze_open(struct worker *w)
 {
-    if (w->kit->freezer < 0)
+    if (w->params->freezer < 0)
         return 0;
     struct freezing *f = calloc(1, sizeof *f);
     if (!f)
@@ -351,7 +351,7 @@ int freeze_open(struct worker *w)
         return -EIO;
     }
     f->name |= 1; /* 0 is none */
-    f->watch = (struct watch){.fd = w->kit->freezer, .events = EPOLLIN, .ready = take_back};
+    f->watch = (struct watch){.fd = w->params->freezer, .events = EPOLLIN, .ready = take_back};
     w->freezing = f;
     return 0;
 }

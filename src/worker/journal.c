@@ -38,7 +38,7 @@ static void tell_sums(struct loop *loop, struct alarm *a)
 
 bool journal_open(struct worker *w)
 {
-    w->rations = rations_open(w->kit->slots);
+    w->rations = rations_open(w->params->slots);
     w->ration_alarm.due = tell_sums;
     return w->rations != NULL;
 }

@@ -53,7 +53,7 @@ static void note(struct worker *w, struct conn *c, const struct tarpit_hold *hol
     }
     metric_add(METRIC_WOULD_HOLD_MS, (int64_t)hold->ms);
     metric_add(METRIC_WOULD_HOLD + (enum metric)hold->rule, 1);
-    observed_hold(w->kit->observed, hold, first, w->loop.wall);
+    observed_hold(w->params->observed, hold, first, w->loop.wall);
 }
 
 static const struct tarpit_hold nothing = {0};
@@ -83,22 +83,22 @@ struct tarpit_hold judge_wait(struct worker *w, struct conn *c)
     return nothing;
 }
 
-struct tarpit_leave judge_ask(struct worker *w, struct conn *c, struct span user,
-                              struct span domain)
+struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user,
+                               struct span domain)
 {
     struct tarpit_who who = conn_who(w, c);
 
     if (!observes(w, domain))
         return tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
     if (would_wait(w, c))
-        return (struct tarpit_leave){.unjudged = true};
-    struct tarpit_leave leave = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
-    leave.stranger_to = 0; /* nobody stands in line */
-    if (leave.masked) {
-        note(w, c, &leave.hold);
-        leave = (struct tarpit_leave){.unjudged = true, .would_mask = true};
+        return (struct tarpit_permit){.unjudged = true};
+    struct tarpit_permit permit = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
+    permit.stranger_to = 0; /* nobody stands in line */
+    if (permit.masked) {
+        note(w, c, &permit.hold);
+        permit = (struct tarpit_permit){.unjudged = true, .would_mask = true};
     }
-    return leave;
+    return permit;
 }
 
 /* A client whose good mail is known is told of when it mistypes. */
@@ -106,20 +106,20 @@ static void note_typo(struct worker *w, struct conn *c, const struct tarpit_who 
                       const struct tarpit_hold *hold)
 {
     if (hold->ms && !hold->masked && tarpit_has_delivered(&w->tarpit, who, w->loop.wall))
-        observed_typo(w->kit->observed, &c->peer, conn_sender_domain(c), hold->ms, w->loop.wall);
+        observed_typo(w->params->observed, &c->peer, conn_sender_domain(c), hold->ms, w->loop.wall);
 }
 
 struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span user,
-                                 struct span domain, const struct tarpit_leave *leave,
+                                 struct span domain, const struct tarpit_permit *permit,
                                  enum offence offence)
 {
     struct tarpit_who who = conn_who(w, c);
-    struct tarpit_hold hold = {.masked = leave->would_mask};
+    struct tarpit_hold hold = {.masked = permit->would_mask};
 
     if (!observes(w, domain))
-        return tarpit_verdict(&w->tarpit, &who, user, leave, offence, w->loop.wall);
-    if (!leave->unjudged && !would_wait(w, c)) {
-        hold = tarpit_verdict(&w->tarpit, &who, user, leave, offence, w->loop.wall);
+        return tarpit_verdict(&w->tarpit, &who, user, permit, offence, w->loop.wall);
+    if (!permit->unjudged && !would_wait(w, c)) {
+        hold = tarpit_verdict(&w->tarpit, &who, user, permit, offence, w->loop.wall);
         note(w, c, &hold);
     }
     if (offence == OFFENCE_RECIPIENT)
@@ -147,7 +147,7 @@ void judge_delivered(struct worker *w, struct conn *c)
 
     if (!(c->smtp.flags & SMTP_AUTHENTICATED) && (mail.late_ms > LATE_MS || mail.put_off)) {
         metric_add(METRIC_WOULD_BE_LATE, 1);
-        observed_good(w->kit->observed, &mail, w->loop.wall);
+        observed_good(w->params->observed, &mail, w->loop.wall);
     }
     c->drip_after_ms = c->held_ms / STEP_MS & STEP_MASK;
     c->drip_lines = 0;

@@ -13,12 +13,12 @@
 
 /* R14, R4..R7: as tarpit_ask(). `domain` is the recipient's; empty for AUTH. Observed, it is never
  * masked, and `unjudged` says that tarpit_verdict() is not to be called. */
-struct tarpit_leave judge_ask(struct worker *w, struct conn *c, struct span user,
-                              struct span domain);
+struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user,
+                               struct span domain);
 
 /* As tarpit_verdict(). Observed, it holds nothing. */
 struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span user,
-                                 struct span domain, const struct tarpit_leave *leave,
+                                 struct span domain, const struct tarpit_permit *permit,
                                  enum offence offence);
 
 /* As tarpit_offence() and tarpit_wait(). */

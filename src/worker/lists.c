@@ -181,7 +181,7 @@ static void tried(void *arg, const char *zone, enum list_state now)
     char text[NOTE_TEXT];
 
     snprintf(text, sizeof text, "%s %s", zone, list_state_name(now));
-    channel_tell(w->kit->control, NOTE_LIST, 0, 0, text);
+    channel_tell(w->params->control, NOTE_LIST, 0, 0, text);
 }
 
 void lists_tell_again(const struct worker *w)
@@ -210,19 +210,19 @@ static int open_lookups(struct worker *w, struct lists *s)
     if (!s->blocked || !s->allowed)
         return -ENOMEM;
     return lookups_open(&s->lookups,
-                        &(struct lookup_kit){.loop = &w->loop,
-                                             .blocked = s->blocked,
-                                             .blocked_count = c->dnsbl_count,
-                                             .allowed = s->allowed,
-                                             .allowed_count = c->dnswl_count,
-                                             .name = (const char *const *)c->exempt_names.at,
-                                             .name_count = c->exempt_names.count,
-                                             .client_names = s->names,
-                                             .server = c->resolvers,
-                                             .server_count = c->resolver.count,
-                                             .found = found,
-                                             .tried = tried,
-                                             .arg = w});
+                        &(struct lookup_params){.loop = &w->loop,
+                                                .blocked = s->blocked,
+                                                .blocked_count = c->dnsbl_count,
+                                                .allowed = s->allowed,
+                                                .allowed_count = c->dnswl_count,
+                                                .name = (const char *const *)c->exempt_names.at,
+                                                .name_count = c->exempt_names.count,
+                                                .client_names = s->names,
+                                                .server = c->resolvers,
+                                                .server_count = c->resolver.count,
+                                                .found = found,
+                                                .tried = tried,
+                                                .arg = w});
 }
 
 bool lists_open(struct worker *w)

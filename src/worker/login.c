@@ -1,11 +1,11 @@
 /* Verdicts on AUTH: is this password right?
  *
- * As with recipients (recipient.c) the tarpit is asked for leave before anyone looks, here for the
- * account too (R14), and books what came of it. PLAIN and LOGIN are one question to a clerk. SCRAM
- * is two, between which the leave is kept: the first tells nothing, for a name that nobody has is
- * answered like any other, and when a turn was taken not before it begins. A login that is dropped
- * after it is booked like a wrong password. What comes of the second is the verdict, and the
- * reply that tells it waits, be it 535 or the 334 with our own proof.
+ * As with recipients (recipient.c) the tarpit is asked for a permit before anyone looks, here for
+ * the account too (R14), and books what came of it. PLAIN and LOGIN are one question to a clerk.
+ * SCRAM is two, between which the leave is kept: the first tells nothing, for a name that nobody
+ * has is answered like any other, and when a turn was taken not before it begins. A login that is
+ * dropped after it is booked like a wrong password. What comes of the second is the verdict, and
+ * the reply that tells it waits, be it 535 or the 334 with our own proof.
  *
  * R14 counts by the name that the verifier has for the account. Before it has spoken that name is
  * taken from what it said earlier (accounts.c); when it then turns out that the question was about
@@ -14,8 +14,8 @@
 #include <string.h>
 
 #include "base/metrics.h"
-#include "clerk/ask.h"
 #include "config/config.h"
+#include "query/query.h"
 #include "worker/conn.h"
 #include "worker/judge.h"
 
@@ -27,8 +27,8 @@ enum { LOOKED_UP_MS = 3000 };
 
 /* A SCRAM login between its messages. */
 struct login {
-    struct tarpit_leave leave;
-    uint64_t talk; /* 0: the first message has not been answered */
+    struct tarpit_permit permit;
+    uint64_t login_id; /* 0: the first message has not been answered */
     char user[256];
 };
 
@@ -40,7 +40,7 @@ void login_forget(struct conn *c)
 
 void login_offers(struct worker *w)
 {
-    uint32_t auth = atomic_load_explicit(w->kit->auth, memory_order_relaxed);
+    uint32_t auth = atomic_load_explicit(w->params->auth, memory_order_relaxed);
 
     if (auth == w->auth)
         return;
@@ -68,17 +68,17 @@ static struct span account_of(const struct worker *w, const struct conn *c, stru
     return name.at == typed.at || !is_known(w, c, typed) ? name : typed;
 }
 
-static struct tarpit_leave ask_leave(struct worker *w, struct conn *c, struct span typed)
+static struct tarpit_permit ask_permit(struct worker *w, struct conn *c, struct span typed)
 {
     return judge_ask(w, c, account_of(w, c, typed), (struct span){0});
 }
 
 /* A question to a clerk, in the line of strangers that fits what the client typed. */
-static struct question *new_question(struct worker *w, enum ask_kind kind,
-                                     const struct tarpit_leave *leave, struct span typed,
-                                     struct span first, struct span second)
+static struct query *new_query(struct worker *w, enum query_kind kind,
+                               const struct tarpit_permit *permit, struct span typed,
+                               struct span first, struct span second)
 {
-    struct question *q = question_new(kind, leave, (struct span){0}, first, second);
+    struct query *q = query_new(kind, permit, (struct span){0}, first, second);
 
     if (q)
         q->strangers = accounts_line(w->accounts, typed);
@@ -99,23 +99,23 @@ static void note_login(struct worker *w, struct conn *c, struct span typed, stru
 /* What a verdict is about. */
 struct verdict_of {
     struct span typed, name; /* by the client; by the verifier, or empty */
-    const struct tarpit_leave *leave;
+    const struct tarpit_permit *permit;
     uint64_t asked_ms; /* loop ms; 0: nobody was asked */
 };
 
 static struct tarpit_hold book(struct worker *w, struct conn *c, const struct verdict_of *of,
                                struct span account, bool right)
 {
-    const struct tarpit_leave *leave = of->leave;
-    struct tarpit_leave again;
+    const struct tarpit_permit *permit = of->permit;
+    struct tarpit_permit again;
 
-    if (leave->stranger_to &&
-        leave->stranger_to != ledger_key_account(w->tarpit.ledger, account).hash) {
+    if (permit->stranger_to &&
+        permit->stranger_to != ledger_key_account(w->tarpit.ledger, account).hash) {
         again = judge_ask(w, c, account, (struct span){0});
-        leave = &again;
+        permit = &again;
     }
     struct tarpit_hold hold =
-        judge_verdict(w, c, account, (struct span){0}, leave, right ? OFFENCE_NONE : OFFENCE_AUTH);
+        judge_verdict(w, c, account, (struct span){0}, permit, right ? OFFENCE_NONE : OFFENCE_AUTH);
     uint64_t waited = w->loop.now - of->asked_ms;
     if (hold.masked && of->asked_ms && waited < LOOKED_UP_MS)
         hold.ms += LOOKED_UP_MS - waited;
@@ -137,7 +137,7 @@ static enum password_verdict decide(struct worker *w, struct conn *c, enum passw
     struct tarpit_hold hold = book(w, c, of, account, v == PASSWORD_RIGHT);
     if (hold.masked)
         v = PASSWORD_LATER;
-    recipient_hold(c, hold);
+    verdict_hold(c, hold);
     if (v != PASSWORD_RIGHT)
         return v;
     if (of->name.len) /* the verifier's own name for it: what others are told, too */
@@ -163,14 +163,14 @@ static void password_is(struct worker *w, struct conn *c, enum password_verdict 
 bool login_begin(struct worker *w, struct conn *c, struct smtp_step *step)
 {
     struct span user = span_of(step->login.user), password = span_of(step->login.response);
-    struct tarpit_leave leave = ask_leave(w, c, user);
+    struct tarpit_permit permit = ask_permit(w, c, user);
     bool asked = false;
 
-    if (leave.masked) {
-        recipient_masked(c, &leave);
+    if (permit.masked) {
+        verdict_masked(c, &permit);
         smtp_password_is(&c->smtp, PASSWORD_LATER);
     } else {
-        asked = question_ask(w, c, new_question(w, ASK_PASSWORD, &leave, user, user, password));
+        asked = query_ask(w, c, new_query(w, QUERY_PASSWORD, &permit, user, user, password));
         if (!asked)
             password_is(w, c, PASSWORD_LATER, &(struct verdict_of){.typed = user});
     }
@@ -193,18 +193,18 @@ static void scram_is(struct worker *w, struct conn *c, enum password_verdict v, 
 static bool ask_scram(struct worker *w, struct conn *c, struct span message, struct span binding)
 {
     struct login *l = c->work->login;
-    struct question *q = new_question(w, ASK_SCRAM, &l->leave, span_of(l->user), message, binding);
+    struct query *q = new_query(w, QUERY_SCRAM, &l->permit, span_of(l->user), message, binding);
 
     if (q)
-        q->talk = l->talk;
-    if (question_ask(w, c, q))
+        q->login_id = l->login_id;
+    if (query_ask(w, c, q))
         return true;
     scram_is(w, c, PASSWORD_LATER, (struct span){0}, &(struct verdict_of){0});
     return false;
 }
 
 /* True when there may be a first message. */
-static bool new_login(struct conn *c, const struct tarpit_leave *leave, const char *user)
+static bool new_login(struct conn *c, const struct tarpit_permit *permit, const char *user)
 {
     struct work *k = conn_work(c);
 
@@ -214,20 +214,20 @@ static bool new_login(struct conn *c, const struct tarpit_leave *leave, const ch
     k->login = calloc(1, sizeof *k->login);
     if (!k->login)
         return false;
-    k->login->leave = *leave;
+    k->login->permit = *permit;
     strcpy(k->login->user, user);
     return true;
 }
 
 static bool first_message(struct worker *w, struct conn *c, const struct smtp_step *step)
 {
-    struct tarpit_leave leave = ask_leave(w, c, span_of(step->login.user));
+    struct tarpit_permit permit = ask_permit(w, c, span_of(step->login.user));
     char bound[BINDING_MAX];
     size_t len = tls_binding(w, c, step->login.binding, bound, sizeof bound);
 
-    if (leave.masked)
-        recipient_masked(c, &leave);
-    if (leave.masked || !new_login(c, &leave, step->login.user)) {
+    if (permit.masked)
+        verdict_masked(c, &permit);
+    if (permit.masked || !new_login(c, &permit, step->login.user)) {
         smtp_scram_is(&c->smtp, PASSWORD_LATER, (struct span){0});
         return true;
     }
@@ -241,9 +241,9 @@ void login_dropped(struct worker *w, struct conn *c, bool booked)
 
     if (!l)
         return;
-    if (l->talk && l->leave.stranger_to && !booked) {
+    if (l->login_id && l->permit.stranger_to && !booked) {
         metric_add(METRIC_AUTH_FAILED, 1);
-        (void)judge_verdict(w, c, account_of(w, c, span_of(l->user)), (struct span){0}, &l->leave,
+        (void)judge_verdict(w, c, account_of(w, c, span_of(l->user)), (struct span){0}, &l->permit,
                             OFFENCE_AUTH);
         c->offences++;
     }
@@ -266,18 +266,18 @@ bool login_scram(struct worker *w, struct conn *c, struct smtp_step *step)
 
 /* ---- out of the line ---- */
 
-bool login_judged(struct worker *w, struct conn *c, struct question *q)
+bool login_judged(struct worker *w, struct conn *c, struct query *q)
 {
-    bool scram = q->kind == ASK_SCRAM;
+    bool scram = q->kind == QUERY_SCRAM;
     struct span user = scram ? span_of(c->work->login->user) : (struct span){q->text, q->first_len};
-    struct tarpit_leave leave = ask_leave(w, c, user);
+    struct tarpit_permit permit = ask_permit(w, c, user);
 
-    q->leave = leave;
+    q->permit = permit;
     if (scram)
-        c->work->login->leave = leave;
-    if (!leave.masked)
+        c->work->login->permit = permit;
+    if (!permit.masked)
         return true;
-    recipient_masked(c, &leave);
+    verdict_masked(c, &permit);
     if (scram) {
         smtp_scram_is(&c->smtp, PASSWORD_LATER, (struct span){0});
         login_forget(c);
@@ -291,17 +291,17 @@ bool login_judged(struct worker *w, struct conn *c, struct question *q)
 
 /* The reply to SCRAM's first message is not told before the turn that was taken for it begins, and
  * to strangers not sooner than it could be for a name that nobody has. */
-static void hold_first(struct worker *w, struct conn *c, const struct question *q,
+static void hold_first(struct worker *w, struct conn *c, const struct query *q,
                        const struct answer *a)
 {
-    const struct tarpit_leave *leave = &c->work->login->leave;
+    const struct tarpit_permit *permit = &c->work->login->permit;
     uint64_t waited = w->loop.now - q->asked_ms;
-    uint64_t ms = leave->turn_begin > w->loop.wall ? leave->turn_begin - w->loop.wall : 0;
+    uint64_t ms = permit->turn_begin > w->loop.wall ? permit->turn_begin - w->loop.wall : 0;
 
-    if (leave->stranger_to && a->wait_ms > waited && a->wait_ms - waited > ms)
+    if (permit->stranger_to && a->wait_ms > waited && a->wait_ms - waited > ms)
         ms = a->wait_ms - waited;
     if (!w->config->observe)
-        recipient_hold(c, (struct tarpit_hold){.ms = ms});
+        verdict_hold(c, (struct tarpit_hold){.ms = ms});
 }
 
 static struct span answered_name(const struct answer *a)
@@ -309,36 +309,35 @@ static struct span answered_name(const struct answer *a)
     return a ? answer_name(a) : (struct span){0};
 }
 
-static void scram_answered(struct worker *w, struct conn *c, const struct question *q,
+static void scram_answered(struct worker *w, struct conn *c, const struct query *q,
                            const struct answer *a, enum password_verdict v)
 {
-    bool more = a && a->result == ANSWER_MORE && !q->talk && a->talk &&
-                talk_clerk(a->talk) < w->kit->clerks;
+    bool more = a && a->result == ANSWER_MORE && !q->login_id && a->login_id &&
+                scram_id_clerk(a->login_id) < w->params->clerks;
     struct span text = {a ? a->text : "", a ? a->len : 0};
 
     if (more) {
-        c->work->login->talk = a->talk;
+        c->work->login->login_id = a->login_id;
         hold_first(w, c, q, a);
         smtp_scram_is(&c->smtp, PASSWORD_MORE, text);
     } else {
         scram_is(w, c, v, text,
                  &(struct verdict_of){span_of(c->work->login->user), answered_name(a),
-                                      &c->work->login->leave, q->asked_ms});
+                                      &c->work->login->permit, q->asked_ms});
     }
 }
 
-void login_answered(struct worker *w, struct conn *c, const struct question *q,
-                    const struct answer *a)
+void login_answered(struct worker *w, struct conn *c, const struct query *q, const struct answer *a)
 {
     uint16_t result = a ? a->result : ANSWER_LATER;
     enum password_verdict v = result == ANSWER_YES  ? PASSWORD_RIGHT
                               : result == ANSWER_NO ? PASSWORD_WRONG
                                                     : PASSWORD_LATER;
 
-    if (q->kind == ASK_SCRAM)
+    if (q->kind == QUERY_SCRAM)
         scram_answered(w, c, q, a, v);
     else
         password_is(w, c, v,
                     &(struct verdict_of){(struct span){q->text, q->first_len}, answered_name(a),
-                                         &q->leave, q->asked_ms});
+                                         &q->permit, q->asked_ms});
 }

@@ -6,7 +6,7 @@
 #include "base/metrics.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
-#include "relay/settle.h"
+#include "relay/partial_delivery.h"
 #include "smtp/address.h"
 #include "smtp/received.h"
 #include "worker/conn.h"
@@ -22,7 +22,7 @@ bool message_begin(struct worker *w, struct conn *c)
     if (!conn_work(c))
         return true; /* message_add() will say so */
     c->work->handed_us = 0;
-    c->work->spool = spool_new(&w->spool_room, settle_key(w->kit->settle));
+    c->work->spool = spool_new(&w->spool_room, partial_key(w->params->partial));
     c->work->window = 0;
     loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms); /* io_keeps_pace() */
     c->work->declared = smtp_declared_size(&c->smtp);

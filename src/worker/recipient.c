@@ -1,17 +1,17 @@
 /* Verdicts: is this recipient one of ours?
  *
- * The tarpit is asked for leave first: a client whose turn is too far away gets the masked answer
- * without anyone having looked, so that neither words nor timing can tell what the look would have
- * found (R5, R6). Then what is known here answers (domains, traps), then a clerk. When the verdict
- * is known the tarpit books it and says how long its reply waits. A good recipient that a mixed
- * answer has parted from the transaction's others is told 452 (docs/settling.md). */
+ * The tarpit is asked for a permit first: a client whose turn is too far away gets the masked
+ * answer without anyone having looked, so that neither words nor timing can tell what the look
+ * would have found (R5, R6). Then what is known here answers (domains, traps), then a clerk. When
+ * the verdict is known the tarpit books it and says how long its reply waits. A good recipient that
+ * a mixed answer has parted from the transaction's others is told 452 (docs/settling.md). */
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/metrics.h"
-#include "clerk/ask.h"
 #include "config/config.h"
-#include "relay/settling.h"
+#include "query/query.h"
+#include "relay/outcome.h"
 #include "smtp/verdict.h"
 #include "worker/conn.h"
 #include "worker/judge.h"
@@ -36,12 +36,12 @@ static bool is_route(const struct config *config, struct span folded)
     return !config->routing_addresses && local_is_routing(span_first(folded, address_sign(folded)));
 }
 
-static bool has_leave(const struct conn *c)
+static bool needs_permit(const struct conn *c)
 {
     return !(c->smtp.flags & SMTP_AUTHENTICATED);
 }
 
-void recipient_hold(struct conn *c, struct tarpit_hold hold)
+void verdict_hold(struct conn *c, struct tarpit_hold hold)
 {
     if (hold.ms && conn_work(c)) {
         c->work->hold = hold;
@@ -49,10 +49,10 @@ void recipient_hold(struct conn *c, struct tarpit_hold hold)
     }
 }
 
-void recipient_masked(struct conn *c, const struct tarpit_leave *leave)
+void verdict_masked(struct conn *c, const struct tarpit_permit *permit)
 {
-    metric_add(leave->shielded ? METRIC_VERDICT_SHIELD : METRIC_VERDICT_MASKED, 1);
-    recipient_hold(c, leave->hold);
+    metric_add(permit->shielded ? METRIC_VERDICT_SHIELD : METRIC_VERDICT_MASKED, 1);
+    verdict_hold(c, permit->hold);
 }
 
 /* The line of a recipient that is not taken. */
@@ -82,7 +82,7 @@ static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, str
 }
 
 /* The recipient's verdict is known: books it and tells the session. */
-static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_leave *leave,
+static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_permit *permit,
                          enum recipient_verdict v, struct span address, const struct reply *other)
 {
     static const enum offence offence[] = {[RECIPIENT_UNKNOWN] = OFFENCE_RECIPIENT,
@@ -94,9 +94,9 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
 
     if (v == RECIPIENT_LATER) {
         metric_add(METRIC_VERDICT_UNKNOWN, 1);
-    } else if (has_leave(c)) {
+    } else if (needs_permit(c)) {
         hold = judge_verdict(w, c, (struct span){0}, span_after(address, address_sign(address) + 1),
-                             leave, o);
+                             permit, o);
         if (hold.masked)
             v = RECIPIENT_MASKED;
         metric_add(hold.masked           ? METRIC_VERDICT_MASKED
@@ -106,12 +106,12 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
         if (hold.rule == RULE_CORRESPONDENT)
             metric_add(v == RECIPIENT_TAKE ? METRIC_CORRESPONDENT_GOOD : METRIC_CORRESPONDENT_BAD,
                        1);
-        recipient_hold(c, hold);
+        verdict_hold(c, hold);
     }
     struct reply apart = reply_make(REPLY_APART, (struct span){0});
     if (v == RECIPIENT_TAKE &&
-        settling_apart(&c->smtp.envelope, address, smtp_declared_size(&c->smtp), w->kit->settle,
-                       w->loop.wall)) {
+        outcome_apart(&c->smtp.envelope, address, smtp_declared_size(&c->smtp), w->params->partial,
+                      w->loop.wall)) {
         v = RECIPIENT_OTHER;
         other = &apart;
     }
@@ -120,7 +120,7 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_l
 }
 
 /* What can be told without asking anyone; false: a clerk must be asked. */
-static bool known_here(struct worker *w, struct conn *c, const struct tarpit_leave *leave,
+static bool known_here(struct worker *w, struct conn *c, const struct tarpit_permit *permit,
                        struct span address, struct span folded)
 {
     const struct config *config = w->config;
@@ -130,17 +130,17 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_lea
 
     if (sign == folded.len &&
         is_postmaster(local)) { /* RFC 5321 4.5.1: <postmaster> is always taken */
-        recipient_is(w, c, leave, RECIPIENT_TAKE, address, NULL);
+        recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
     } else if (!config_is_local(config, domain)) {
         bool may = (c->smtp.flags & SMTP_AUTHENTICATED) ||
                    networks_contain(config->relay.at, config->relay.count, &c->peer);
-        recipient_is(w, c, leave, may ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
+        recipient_is(w, c, permit, may ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
     } else if (is_postmaster(local)) {
-        recipient_is(w, c, leave, RECIPIENT_TAKE, address, NULL);
+        recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
     } else if (is_trap(config, folded)) {
-        recipient_is(w, c, leave, RECIPIENT_TRAP, address, NULL);
+        recipient_is(w, c, permit, RECIPIENT_TRAP, address, NULL);
     } else if (is_route(config, folded) && !config_names_addresses(config)) {
-        recipient_is(w, c, leave, RECIPIENT_RELAYING, address, NULL);
+        recipient_is(w, c, permit, RECIPIENT_RELAYING, address, NULL);
     } else {
         return false;
     }
@@ -149,7 +149,7 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_lea
 
 bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *step)
 {
-    struct tarpit_leave leave = {0};
+    struct tarpit_permit permit = {0};
     char text[ADDRESS_MAX * 4];
 
     if (!room_for_recipient(w, c)) {
@@ -157,32 +157,32 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
         smtp_recipient_is(&c->smtp, RECIPIENT_OTHER, step->address, &r);
         return true;
     }
-    if (has_leave(c)) {
-        leave = judge_ask(w, c, (struct span){0}, step->box.domain);
-        if (leave.masked) {
-            recipient_masked(c, &leave);
-            tell(w, c, RECIPIENT_MASKED, step->address, NULL, leave.hold, leave.shielded);
+    if (needs_permit(c)) {
+        permit = judge_ask(w, c, (struct span){0}, step->box.domain);
+        if (permit.masked) {
+            verdict_masked(c, &permit);
+            tell(w, c, RECIPIENT_MASKED, step->address, NULL, permit.hold, permit.shielded);
             smtp_recipient_is(&c->smtp, RECIPIENT_MASKED, step->address, NULL);
             return true;
         }
     }
     size_t len = mailbox_fold(&step->box, text, sizeof text);
     if (len == 0) { /* no domain that could be ours, or anyone's */
-        recipient_is(w, c, &leave, RECIPIENT_UNKNOWN, step->address, NULL);
+        recipient_is(w, c, &permit, RECIPIENT_UNKNOWN, step->address, NULL);
         return true;
     }
     struct span folded = {text, len};
-    if (known_here(w, c, &leave, step->address, folded))
+    if (known_here(w, c, &permit, step->address, folded))
         return true;
 
-    if (question_ask(w, c,
-                     question_new(ASK_RECIPIENT, &leave, step->address, folded, (struct span){0})))
+    if (query_ask(w, c,
+                  query_new(QUERY_RECIPIENT, &permit, step->address, folded, (struct span){0})))
         return false;
-    recipient_is(w, c, &leave, RECIPIENT_LATER, step->address, NULL);
+    recipient_is(w, c, &permit, RECIPIENT_LATER, step->address, NULL);
     return true;
 }
 
-void recipient_answered(struct worker *w, struct conn *c, const struct question *q,
+void recipient_answered(struct worker *w, struct conn *c, const struct query *q,
                         const struct answer *a)
 {
     struct span address = {q->text, q->kept_len};
@@ -190,9 +190,9 @@ void recipient_answered(struct worker *w, struct conn *c, const struct question 
     struct reply other = {.id = REPLY_OTHER};
 
     switch (a ? (enum answer_result)a->result : ANSWER_LATER) {
-    case ANSWER_YES: recipient_is(w, c, &q->leave, RECIPIENT_TAKE, address, NULL); break;
+    case ANSWER_YES: recipient_is(w, c, &q->permit, RECIPIENT_TAKE, address, NULL); break;
     case ANSWER_NO:
-        recipient_is(w, c, &q->leave,
+        recipient_is(w, c, &q->permit,
                      is_route(w->config, folded) ? RECIPIENT_RELAYING : RECIPIENT_UNKNOWN, address,
                      NULL);
         break;
@@ -204,9 +204,9 @@ void recipient_answered(struct worker *w, struct conn *c, const struct question 
             other.offence = OFFENCE_BACKEND;
         if (other.enhanced[0] == 0) /* ENHANCEDSTATUSCODES is offered: X.0.0 (RFC 2034 4) */
             other.enhanced[0] = (uint8_t)(other.code / 100);
-        recipient_is(w, c, &q->leave, RECIPIENT_OTHER, address, &other);
+        recipient_is(w, c, &q->permit, RECIPIENT_OTHER, address, &other);
         break;
     case ANSWER_MORE:
-    case ANSWER_LATER: recipient_is(w, c, &q->leave, RECIPIENT_LATER, address, NULL); break;
+    case ANSWER_LATER: recipient_is(w, c, &q->permit, RECIPIENT_LATER, address, NULL); break;
     }
 }

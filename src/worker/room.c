@@ -129,7 +129,7 @@ static bool is_in_debt(struct worker *w, struct conn *c)
 bool room_for_octets(struct worker *w, struct conn *c, uint64_t octets)
 {
     uint64_t max = w->config->spool_max;
-    uint64_t taken = w->kit->spool_used ? atomic_load(w->kit->spool_used) : 0;
+    uint64_t taken = w->params->spool_used ? atomic_load(w->params->spool_used) : 0;
     bool good;
 
     if (taken + octets > max / 4 * 3)

@@ -2,7 +2,7 @@
  *
  * Handshakes of a client in debt begin SHAKES_APART_MS apart. So do those of a client that has let
  * many come to nothing: that is no offence, for senders that are too old for our TLS, or do not
- * like our certificate, try it with each message, and monitors look at the certificate and leave.
+ * like our certificate, try it with each message, and monitors look at the certificate and permit.
  * Who does that once a second is slowed down by nothing.
  *
  * Clients are told apart by a hash of the address. Pure: time is an argument. One thread. */

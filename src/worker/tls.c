@@ -16,11 +16,11 @@
 #include <sys/socket.h>
 
 #include "base/metrics.h"
-#include "base/tls_octets.h"
 #include "config/config.h"
+#include "tls/octets.h"
+#include "tls/server.h"
 #include "worker/conn.h"
 #include "worker/judge.h"
-#include "worker/tls.h"
 
 enum {
     HANDSHAKE_MS = 60000,
@@ -108,7 +108,7 @@ void tls_due(struct worker *w, struct conn *c)
 
 static bool start(struct worker *w, struct conn *c)
 {
-    SSL *ssl = make_place(w, c->watch.fd) ? tls_server_new(w->kit->tls, c->watch.fd) : NULL;
+    SSL *ssl = make_place(w, c->watch.fd) ? tls_server_new(w->params->tls, c->watch.fd) : NULL;
     if (!ssl)
         return false;
     SSL_set_accept_state(ssl);

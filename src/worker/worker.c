@@ -15,10 +15,10 @@
 #include <unistd.h>
 
 #include "base/channel.h"
-#include "base/haste.h"
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/metrics.h"
+#include "base/scheduling.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
 #include "worker/conn.h"
@@ -68,7 +68,7 @@ static bool accept_one(struct worker *w, int listener, struct accepted *out, boo
 
 static void watch_listeners(struct worker *w, uint32_t events)
 {
-    for (uint32_t i = 0; i < w->kit->listeners; i++)
+    for (uint32_t i = 0; i < w->params->listeners; i++)
         loop_want(&w->loop, &w->listeners[i], events);
 }
 
@@ -89,14 +89,14 @@ static void accept_later(struct worker *w)
 static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);
-    uint16_t index = w->kit->listener[watch - w->listeners].index;
+    uint16_t index = w->params->listener[watch - w->listeners].index;
     struct accepted a[ACCEPT_TOGETHER];
     int n = ACCEPT_TOGETHER;
     bool full = false;
 
     for (int round = 0; round < ACCEPT_ROUNDS && n == ACCEPT_TOGETHER; round++) {
         for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n], &full); n++)
-            tarpit_expect(&w->tarpit, &a[n].peer);
+            tarpit_prefetch(&w->tarpit, &a[n].peer);
         for (int i = 0; i < n; i++)
             conn_accept(w, a[i].fd, index, &a[i].peer);
     }
@@ -112,9 +112,9 @@ static void start_accepting(struct worker *w)
         return;
     loop_alarm_off(&w->loop, &w->offer_alarm);
     w->serving = true;
-    haste_usual();
+    sched_normal();
     int error = freeze_start_taking(w);
-    for (uint32_t i = 0; i < w->kit->listeners && !error; i++)
+    for (uint32_t i = 0; i < w->params->listeners && !error; i++)
         error = loop_watch(&w->loop, &w->listeners[i]);
     if (error) {
         log_error("clients cannot be taken: %s", strerrordesc_np(-error));
@@ -144,14 +144,14 @@ static void stop_accepting(struct worker *w)
 {
     loop_alarm_off(&w->loop, &w->accept_alarm);
     loop_alarm_off(&w->loop, &w->offer_alarm);
-    for (uint32_t i = 0; i < w->kit->listeners; i++)
+    for (uint32_t i = 0; i < w->params->listeners; i++)
         loop_forget(&w->loop, &w->listeners[i]);
     freeze_stop_taking(w);
 }
 
 void worker_may_end(struct worker *w)
 {
-    if (w->draining && w->open == 0 && (w->parking.count == 0 || w->stopping))
+    if (w->draining && w->open == 0 && (w->stash.count == 0 || w->stopping))
         w->loop.stop = true;
 }
 
@@ -225,7 +225,7 @@ static void count(const struct worker *w, const struct note *question)
     if (n.bits == addr_bits(&n.base))
         lists_names(w, &n.base, &names);
     bool whole = names.len < NOTE_TEXT && buf_add(&names, "", 1) == 0;
-    channel_tell(w->kit->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), question->tag,
+    channel_tell(w->params->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), question->tag,
                  whole ? names.at : NULL);
     buf_free(&names);
 }
@@ -286,7 +286,7 @@ static void backend_reached(void *arg, const char *backend, bool up)
     char text[NOTE_TEXT];
 
     snprintf(text, sizeof text, "%s %s", backend, up ? "up" : "down");
-    channel_tell(w->kit->control, NOTE_BACKEND, 0, 0, text);
+    channel_tell(w->params->control, NOTE_BACKEND, 0, 0, text);
 }
 
 static bool make_services(struct worker *w)
@@ -329,7 +329,7 @@ static void set_limits(struct worker *w)
 {
     const struct config *config = w->config;
     const struct tarpit_rules *rules = &config->tarpit;
-    uint32_t slots = w->kit->slots;
+    uint32_t slots = w->params->slots;
     struct rlimit files = {1024, 1024};
 
     getrlimit(RLIMIT_NOFILE, &files);
@@ -350,46 +350,46 @@ static void set_limits(struct worker *w)
 
 static bool open_all(struct worker *w)
 {
-    const struct worker_kit *kit = w->kit;
+    const struct worker_params *params = w->params;
     int on = 1;
 
     slab_init(&w->conns, sizeof(struct conn));
     ring_init(&w->awake);
-    w->tarpit = (struct tarpit){.rules = kit->config->tarpit, .ledger = kit->ledger};
+    w->tarpit = (struct tarpit){.rules = params->config->tarpit, .ledger = params->ledger};
     if (!guard_open(&w->guard) || !room_open(w) ||
-        !suspects_open(&w->suspects, &kit->config->suspect))
+        !suspects_open(&w->suspects, &params->config->suspect))
         return false;
-    w->listeners = calloc(kit->listeners ? kit->listeners : 1, sizeof *w->listeners);
+    w->listeners = calloc(params->listeners ? params->listeners : 1, sizeof *w->listeners);
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
         return false;
-    w->loop.expect = conn_expect;
-    w->loop.expect_octets = sizeof(struct conn);
-    w->asks = asks_open(w);
-    w->crowd = crowd_open(kit->slots);
+    w->loop.prefetch = conn_prefetch;
+    w->loop.prefetch_octets = sizeof(struct conn);
+    w->queries = queries_open(w);
+    w->auth_queue = auth_queue_open(params->slots);
     w->accounts = accounts_open();
-    if (!w->asks || !w->crowd || !w->accounts)
+    if (!w->queries || !w->auth_queue || !w->accounts)
         return false;
-    struct relay_kit relay = {.config = kit->config,
-                              .loop = &w->loop,
-                              .store_path = kit->store_path,
-                              .settle = kit->settle,
-                              .places = kit->places,
-                              .slots = kit->slots,
-                              .changed = backend_changed,
-                              .reached = backend_reached,
-                              .arg = w};
+    struct relay_params relay = {.config = params->config,
+                                 .loop = &w->loop,
+                                 .store_path = params->store_path,
+                                 .partial = params->partial,
+                                 .addresses = params->addresses,
+                                 .slots = params->slots,
+                                 .changed = backend_changed,
+                                 .reached = backend_reached,
+                                 .arg = w};
     w->relay = relay_open(&relay);
     if (!w->relay)
         return false;
     if (freeze_open(w) < 0 || !lists_open(w) || !journal_open(w))
         return false;
     w->accept_alarm.due = accept_again;
-    w->control = (struct watch){.fd = kit->control, .events = EPOLLIN, .ready = control_ready};
+    w->control = (struct watch){.fd = params->control, .events = EPOLLIN, .ready = control_ready};
     if (loop_watch(&w->loop, &w->control) < 0)
         return false;
-    for (uint32_t i = 0; i < kit->listeners; i++) {
+    for (uint32_t i = 0; i < params->listeners; i++) {
         struct watch *l = &w->listeners[i];
-        *l = (struct watch){.fd = kit->listener[i].fd, .events = EPOLLIN, .ready = accept_ready};
+        *l = (struct watch){.fd = params->listener[i].fd, .events = EPOLLIN, .ready = accept_ready};
         setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited on accept */
     }
     return true;
@@ -403,10 +403,10 @@ static void close_all(struct worker *w)
     freeze_close(w);
     lists_close(w);
     journal_close(w);
-    parked_close(w);
+    tls_stash_close(w);
     relay_close(w->relay);
-    asks_close(w->asks);
-    crowd_close(w->crowd);
+    queries_close(w->queries);
+    auth_queue_close(w->auth_queue);
     accounts_close(w->accounts);
     loop_close(&w->loop);
     free(w->service);
@@ -439,27 +439,27 @@ static void tell_idle(struct worker *w)
     }
 }
 
-int worker_run(const struct worker_kit *kit)
+int worker_run(const struct worker_params *params)
 {
     struct worker *w = calloc(1, sizeof *w);
     bool more = false;
     if (!w)
         return 1;
-    w->kit = kit;
-    w->config = kit->config;
+    w->params = params;
+    w->config = params->config;
     set_limits(w);
     char folder[4096];
-    snprintf(folder, sizeof folder, "%s/spool", kit->config->state);
+    snprintf(folder, sizeof folder, "%s/spool", params->config->state);
     w->spool_room = (struct spool_room){
-        .folder = folder, .used = kit->spool_used, .max = kit->config->spool_max};
+        .folder = folder, .used = params->spool_used, .max = params->config->spool_max};
     if (!open_all(w)) {
         log_error("worker cannot start: %s", strerror(errno));
         return 1;
     }
-    channel_tell(kit->control, NOTE_READY, 0, 0, NULL);
+    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     while (!w->loop.stop) {
         loop_turn(&w->loop, more ? 0 : -1);
-        more = crowd_move(w->crowd, w);
+        more = auth_queue_move(w->auth_queue, w);
         freeze_flush(w);
         guard_grow(w);
         room_look_after(w);

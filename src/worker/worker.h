@@ -6,14 +6,14 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#include "clerk/ask.h"
+#include "query/query.h"
 
 struct config;
 struct freezer_shared;
 struct ledger;
 struct observed;
-struct places;
-struct settle;
+struct addresses;
+struct partial_delivery;
 struct tls_server;
 
 /* A listening socket of this worker's slot. */
@@ -22,15 +22,15 @@ struct worker_listener {
     uint16_t index; /* into config->listen */
 };
 
-struct worker_kit {
+struct worker_params {
     const struct config *config;
     uint32_t slot, slots;
     const struct worker_listener *listener;
     uint32_t listeners;
-    int control;         /* channel to the master */
-    int ask[ASK_QUEUES]; /* questions to the clerks */
-    int answer;          /* their answers */
-    const int *own;      /* questions to one of them, by its index */
+    int control;           /* channel to the master */
+    int ask[QUERY_QUEUES]; /* questions to the clerks */
+    int answer;            /* their answers */
+    const int *own;        /* questions to one of them, by its index */
     uint32_t clerks;
     const _Atomic uint32_t *auth; /* what they can check (enum smtp_auth); follows the verifiers */
     const char *store_path;       /* the built-in store's socket */
@@ -39,13 +39,13 @@ struct worker_kit {
     struct ledger *ledger;
     struct observed *observed;    /* R20; written to with `observe` only */
     const struct tls_server *tls; /* NULL: no certificate */
-    struct settle *settle;
-    const struct places *places;  /* where backends with a name are; NULL: none has one */
-    _Atomic uint64_t *spool_used; /* octets in all workers' spools; shared */
+    struct partial_delivery *partial;
+    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
+    _Atomic uint64_t *spool_used;      /* octets in all workers' spools; shared */
 };
 
 /* The body of the process. Ends (0) with its last connection after NOTE_DRAIN, within 2 s of
  * NOTE_STOP or of the master's death. */
-int worker_run(const struct worker_kit *kit);
+int worker_run(const struct worker_params *params);
 
 #endif

@@ -4,7 +4,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "relay/outbound.h"
+#include "smtp/client.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

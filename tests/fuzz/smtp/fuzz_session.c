@@ -7,17 +7,17 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "dialogue.h"
 #include "naive.h"
-#include "talk.h"
 #include "wire.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { HEAD = 3 };
 
-static void begin(struct talk *t, const uint8_t *head, bool tls)
+static void begin(struct dialogue *t, const uint8_t *head, bool tls)
 {
-    talk_open(t);
+    dialogue_open(t);
     t->service.tls = tls;
     t->service.auth = head[0] & 2 ? SMTP_AUTH_ALL : 0;
     t->service.submission = head[0] & 4;
@@ -31,17 +31,17 @@ static void begin(struct talk *t, const uint8_t *head, bool tls)
     t->spool_room = head[1] & 16 ? 32 : SIZE_MAX;
     if (head[1] & 32)
         t->verdict = reply_make(REPLY_NO_RELAY, SPAN("x\r\ny"));
-    talk_restart(t, head[1] & 64);
+    dialogue_restart(t, head[1] & 64);
     if ((head[1] & 12) == 4)
         smtp_mend(&t->session);
 }
 
-static void send_in_pieces(struct talk *t, struct span octets, uint32_t seed)
+static void send_in_pieces(struct dialogue *t, struct span octets, uint32_t seed)
 {
     while (octets.len) {
         seed = seed * 1664525 + 1013904223;
         struct span some = span_first(octets, seed >> 28 ? (seed >> 28) : 100);
-        talk_send(t, some, 0);
+        dialogue_send(t, some, 0);
         octets = span_after(octets, some.len);
     }
 }
@@ -64,7 +64,7 @@ static void check_replies(struct span replies)
     }
 }
 
-static void check_body(const struct talk *t)
+static void check_body(const struct dialogue *t)
 {
     struct buf all = {0};
     struct scanned s;
@@ -76,7 +76,7 @@ static void check_body(const struct talk *t)
     buf_free(&all);
 }
 
-static void check_same(const struct talk *a, const struct talk *b)
+static void check_same(const struct dialogue *a, const struct dialogue *b)
 {
     assert(span_equal(buf_span(&a->replies), buf_span(&b->replies)));
     assert(span_equal(buf_span(&a->asked), buf_span(&b->asked)));
@@ -86,14 +86,14 @@ static void check_same(const struct talk *a, const struct talk *b)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct talk whole, pieces, frozen;
+    struct dialogue whole, pieces, frozen;
     if (size < HEAD)
         return 0;
     struct span octets = {(const char *)data + HEAD, size - HEAD};
     bool tls = data[0] & 1;
 
     begin(&whole, data, tls);
-    talk_send(&whole, octets, 0);
+    dialogue_send(&whole, octets, 0);
     check_replies(buf_span(&whole.replies));
     check_body(&whole);
 
@@ -106,14 +106,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     begin(&frozen, data, tls);
     frozen.freeze = true;
-    talk_send(&frozen, octets, 0);
+    dialogue_send(&frozen, octets, 0);
     check_same(&whole, &frozen);
 
     smtp_shut(&whole.session, REPLY_SHUTDOWN);
-    talk_go_on(&whole);
+    dialogue_go_on(&whole);
     assert(whole.ended && !whole.spool_open);
-    talk_close(&whole);
-    talk_close(&pieces);
-    talk_close(&frozen);
+    dialogue_close(&whole);
+    dialogue_close(&pieces);
+    dialogue_close(&frozen);
     return 0;
 }

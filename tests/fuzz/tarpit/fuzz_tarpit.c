@@ -61,11 +61,11 @@ static struct tarpit_hold ask(struct tarpit *t, const struct tarpit_who *who, st
 {
     enum offence offence = what % OFFENCE_COUNT;
     bool covered = tarpit_debt(t, who, now) == 0;
-    struct tarpit_leave leave = tarpit_ask(t, who, user, now);
-    assert(leave.turn_end >= leave.turn_begin);
-    assert(leave.masked == (leave.turn_end == 0 && leave.hold.masked));
+    struct tarpit_permit permit = tarpit_ask(t, who, user, now);
+    assert(permit.turn_end >= permit.turn_begin);
+    assert(permit.masked == (permit.turn_end == 0 && permit.hold.masked));
     covered = covered && tarpit_debt(t, who, later) == 0;
-    struct tarpit_hold h = tarpit_verdict(t, who, user, &leave, offence, later);
+    struct tarpit_hold h = tarpit_verdict(t, who, user, &permit, offence, later);
     assert(!(covered && offence == OFFENCE_NONE && user.len == 0) ||
            (!h.masked &&
             (h.ms == 0 || (h.rule == RULE_NETWORK && h.ms <= policy_time(&t->rules, 1)))));

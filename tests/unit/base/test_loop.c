@@ -128,77 +128,79 @@ static void test_a_watch_that_cannot_be_watched_is_told(void **state)
 
 enum { CROWD = 3 * LOOP_GROUP - 1 };
 
-static struct ear crowd[CROWD];
-static int crowd_called, crowd_expected,
-    crowd_early; /* expected before its turn by so many calls */
+static struct ear auth_queue[CROWD];
+static int auth_queue_called, auth_queue_expected,
+    auth_queue_early; /* expected before its turn by so many calls */
 
-static void crowd_heard(struct loop *l, struct watch *w, uint32_t events)
+static void auth_queue_heard(struct loop *l, struct watch *w, uint32_t events)
 {
     struct ear *e = (struct ear *)w;
 
     assert_true(e->calls == 1); /* expected once */
     e->calls++;
-    crowd_called++;
+    auth_queue_called++;
     if (e->forgets) {
         loop_forget(l, &e->forgets->watch);
         e->forgets = NULL;
     }
 }
 
-static void crowd_expect(struct loop *l, const struct watch *w)
+static void auth_queue_expect(struct loop *l, const struct watch *w)
 {
     struct ear *e = (struct ear *)w;
 
     assert_int_equal(e->calls, 0);
     e->calls++;
-    crowd_expected++;
-    if (crowd_expected - crowd_called > crowd_early)
-        crowd_early = crowd_expected - crowd_called;
+    auth_queue_expected++;
+    if (auth_queue_expected - auth_queue_called > auth_queue_early)
+        auth_queue_early = auth_queue_expected - auth_queue_called;
 }
 
-static void open_crowd(void)
+static void open_auth_queue(void)
 {
-    memset(crowd, 0, sizeof crowd);
-    crowd_called = crowd_expected = crowd_early = 0;
+    memset(auth_queue, 0, sizeof auth_queue);
+    auth_queue_called = auth_queue_expected = auth_queue_early = 0;
     for (int i = 0; i < CROWD; i++) {
         int fd[2];
         assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
-        crowd[i].other = fd[1];
-        crowd[i].watch = (struct watch){.ready = crowd_heard, .fd = fd[0], .events = EPOLLIN};
-        assert_int_equal(loop_watch(&loop, &crowd[i].watch), 0);
-        say(&crowd[i]);
+        auth_queue[i].other = fd[1];
+        auth_queue[i].watch =
+            (struct watch){.ready = auth_queue_heard, .fd = fd[0], .events = EPOLLIN};
+        assert_int_equal(loop_watch(&loop, &auth_queue[i].watch), 0);
+        say(&auth_queue[i]);
     }
-    loop.expect = crowd_expect;
-    loop.expect_octets = sizeof crowd[0];
+    loop.prefetch = auth_queue_expect;
+    loop.prefetch_octets = sizeof auth_queue[0];
 }
 
-static void close_crowd(void)
+static void close_auth_queue(void)
 {
     for (int i = 0; i < CROWD; i++) {
-        close(crowd[i].watch.fd);
-        close(crowd[i].other);
+        close(auth_queue[i].watch.fd);
+        close(auth_queue[i].other);
     }
 }
 
 static void test_of_many_that_are_ready_each_is_expected_once_with_its_group(void **state)
 {
-    open_crowd();
+    open_auth_queue();
     loop_turn(&loop, -1);
-    assert_int_equal(crowd_called, CROWD);
-    assert_int_equal(crowd_expected, CROWD);
-    assert_int_equal(crowd_early, LOOP_GROUP);
-    close_crowd();
+    assert_int_equal(auth_queue_called, CROWD);
+    assert_int_equal(auth_queue_expected, CROWD);
+    assert_int_equal(auth_queue_early, LOOP_GROUP);
+    close_auth_queue();
 }
 
 static void test_who_is_forgotten_before_is_not_expected(void **state)
 {
-    open_crowd();
-    crowd[0].forgets = &crowd[CROWD - 1]; /* far behind in the same turn, or far ahead of it */
-    crowd[CROWD - 1].forgets = &crowd[0];
+    open_auth_queue();
+    auth_queue[0].forgets =
+        &auth_queue[CROWD - 1]; /* far behind in the same turn, or far ahead of it */
+    auth_queue[CROWD - 1].forgets = &auth_queue[0];
     loop_turn(&loop, -1);
-    assert_int_equal(crowd_called, CROWD - 1);
-    assert_int_equal(crowd_expected, CROWD - 1);
-    close_crowd();
+    assert_int_equal(auth_queue_called, CROWD - 1);
+    assert_int_equal(auth_queue_expected, CROWD - 1);
+    close_auth_queue();
 }
 
 struct bell {

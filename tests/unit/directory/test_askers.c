@@ -40,12 +40,12 @@ static void rest(void *arg, uint32_t asker)
 
 static int setup(void **state)
 {
-    struct askers_kit kit = {.most = MOST, .run = run, .rest = rest};
+    struct askers_params params = {.most = MOST, .run = run, .rest = rest};
 
     waits = false;
     sem_init(&begun, 0, 0);
     sem_init(&may_end, 0, 0);
-    *state = askers_open(&kit);
+    *state = askers_open(&params);
     return *state ? 0 : -1;
 }
 

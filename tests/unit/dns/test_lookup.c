@@ -67,18 +67,18 @@ static void open_with(size_t blocked_count, size_t allowed_count, size_t name_co
     len = sizeof sa;
     assert_int_equal(getsockname(t.resolver, (struct sockaddr *)&sa, &len), 0);
     server = addr_from_sockaddr((struct sockaddr *)&sa, len);
-    struct lookup_kit kit = {.loop = &t.loop,
-                             .blocked = blocked,
-                             .blocked_count = blocked_count,
-                             .allowed = allowed,
-                             .allowed_count = allowed_count,
-                             .name = names,
-                             .name_count = name_count,
-                             .client_names = client_names,
-                             .server = &server,
-                             .server_count = 1,
-                             .found = found};
-    assert_int_equal(lookups_open(&t.lookups, &kit), 0);
+    struct lookup_params params = {.loop = &t.loop,
+                                   .blocked = blocked,
+                                   .blocked_count = blocked_count,
+                                   .allowed = allowed,
+                                   .allowed_count = allowed_count,
+                                   .name = names,
+                                   .name_count = name_count,
+                                   .client_names = client_names,
+                                   .server = &server,
+                                   .server_count = 1,
+                                   .found = found};
+    assert_int_equal(lookups_open(&t.lookups, &params), 0);
 }
 
 static void close_all(void)

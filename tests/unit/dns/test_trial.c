@@ -94,16 +94,16 @@ static void open_with(enum behaviour blocked, enum behaviour allowed)
     len = sizeof sa;
     assert_int_equal(getsockname(t.resolver, (struct sockaddr *)&sa, &len), 0);
     server = addr_from_sockaddr((struct sockaddr *)&sa, len);
-    struct lookup_kit kit = {.loop = &t.loop,
-                             .blocked = bl,
-                             .blocked_count = 1,
-                             .allowed = wl,
-                             .allowed_count = 1,
-                             .server = &server,
-                             .server_count = 1,
-                             .found = found,
-                             .tried = tried};
-    assert_int_equal(lookups_open(&t.lookups, &kit), 0);
+    struct lookup_params params = {.loop = &t.loop,
+                                   .blocked = bl,
+                                   .blocked_count = 1,
+                                   .allowed = wl,
+                                   .allowed_count = 1,
+                                   .server = &server,
+                                   .server_count = 1,
+                                   .found = found,
+                                   .tried = tried};
+    assert_int_equal(lookups_open(&t.lookups, &params), 0);
 }
 
 static void close_all(void)

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "relay/introduce.h"
+#include "smtp/xclient.h"
 
 #define POSTFIX "NAME ADDR PROTO HELO REVERSE_NAME PORT LOGIN DESTADDR DESTPORT"
 
@@ -21,7 +21,7 @@ static struct addr addr(const char *text)
 static void expect(const struct introduction *who, const char *words, const char *wanted)
 {
     struct buf out = {0};
-    assert_int_equal(introduce_xclient(&out, who, introduce_attributes(span_of(words))), 0);
+    assert_int_equal(xclient_command(&out, who, xclient_attributes(span_of(words))), 0);
     if (!span_equal(buf_span(&out), span_of(wanted)))
         fail_msg("got %.*s, wanted %s", (int)out.len, out.at, wanted);
     buf_free(&out);
@@ -70,7 +70,7 @@ static void test_a_login_is_for_xclient_and_a_source_for_xforward(void **state)
 {
     struct introduction who = {.user = SPAN("alice")};
     struct buf out = {0};
-    assert_int_equal(introduce_xforward(&out, &who, ~UINT32_C(0)), 0);
+    assert_int_equal(xclient_forward_command(&out, &who, ~UINT32_C(0)), 0);
     assert_null(memmem(out.at, out.len, "LOGIN", 5));
     assert_non_null(memmem(out.at, out.len, "SOURCE=REMOTE", 13));
     buf_free(&out);

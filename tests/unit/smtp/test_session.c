@@ -27,7 +27,7 @@ static void test_the_greeting_is_the_first_thing_said(void **state)
 
 static void test_nothing_is_parsed_while_a_reply_waits(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct smtp_step step;
     size_t used;
     struct span in = SPAN("NOOP\r\nQUIT\r\n");
@@ -49,7 +49,7 @@ static void test_nothing_is_parsed_while_a_reply_waits(void **state)
 
 static void test_pipelined_commands_are_answered_in_order(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     expect(t,
            "EHLO c.example.net\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\n"
            "RCPT TO:<nobody@example.org>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n",
@@ -64,9 +64,9 @@ static void test_pipelined_commands_are_answered_in_order(void **state)
 
 static void test_one_octet_at_a_time_is_the_same(void **state)
 {
-    struct talk *t = *state;
-    talk_send(t, SPAN("HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n..\r\n.\r\n"),
-              1);
+    struct dialogue *t = *state;
+    dialogue_send(
+        t, SPAN("HELO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\n..\r\n.\r\n"), 1);
     expect_span(buf_span(&t->replies), "250 mx.example.org\r\n250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n"
                                        "354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok\r\n");
     expect_span(buf_span(&t->body), "..\r\n");
@@ -86,15 +86,15 @@ static void test_each_command_is_refused_where_the_table_does_not_allow_it(void 
         {STATE_RECIPIENTS, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\n"},
         {STATE_CHUNKS, "EHLO c\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nBDAT 1\r\nx"},
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
         for (unsigned i = 0; smtp_command_at(i); i++) {
             const struct command *c = smtp_command_at(i);
             struct buf line = {0};
             if (c->flags & COMMAND_LMTP_ONLY)
                 continue;
-            talk_restart(t, true);
-            talk_send(t, span_of(ways[w].way), 0);
+            dialogue_restart(t, true);
+            dialogue_send(t, span_of(ways[w].way), 0);
             assert_int_equal(t->session.state, ways[w].state);
             buf_free(&t->replies);
             assert_int_equal(buf_addf(&line, "%s%s\r\n", c->verb,
@@ -102,7 +102,7 @@ static void test_each_command_is_refused_where_the_table_does_not_allow_it(void 
                                       : c->flags & COMMAND_CHUNK ? " 0"
                                                                  : " x"),
                              0);
-            talk_send(t, buf_span(&line), 0);
+            dialogue_send(t, buf_span(&line), 0);
             buf_free(&line);
             bool refused = span_starts_fold(buf_span(&t->replies), SPAN("503 5.5.1 "));
             bool none = span_starts_fold(buf_span(&t->replies), SPAN("554 5.5.1 "));
@@ -116,14 +116,14 @@ static void test_each_command_is_refused_where_the_table_does_not_allow_it(void 
 
 static void test_mail_needs_ehlo_or_helo(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     expect(t, "MAIL FROM:<a@example.net>\r\n", "503 5.5.1 EHLO first\r\n");
     codes(t, "HELO c\r\nMAIL FROM:<a@example.net>\r\n", "250 250");
 }
 
 static void test_out_of_order_says_what_is_missing(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     expect(t, "RCPT TO:<b@example.org>\r\n", "503 5.5.1 MAIL first\r\n");
     expect(t, "DATA\r\n", "503 5.5.1 MAIL first\r\n");
@@ -135,7 +135,7 @@ static void test_out_of_order_says_what_is_missing(void **state)
 
 static void test_what_was_pipelined_behind_a_refusal_is_no_offence(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     codes(t, "MAIL FROM:<a@example.net>\r\nRCPT TO:<nobody@example.org>\r\nDATA\r\n",
           "250 550 554");
@@ -153,7 +153,7 @@ static void test_what_was_pipelined_behind_a_refusal_is_no_offence(void **state)
 
 static void test_unknown_commands_and_empty_lines_are_500(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     expect(t, "FROB x\r\n", "500 5.5.2 Unknown command\r\n");
     expect(t, "\r\n", "500 5.5.2 Unknown command\r\n");
     expect(t, " EHLO x\r\n", "500 5.5.2 Unknown command\r\n");
@@ -164,7 +164,7 @@ static void test_unknown_commands_and_empty_lines_are_500(void **state)
 
 static void test_vrfy_tells_nothing_and_expn_is_not_there(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     expect(t, "VRFY alice\r\n", "252 2.5.2 Cannot VRFY; send some mail, I will try my best\r\n");
     codes(t, "VRFY\r\n", "501");
     expect(t, "EXPN staff\r\n", "502 5.5.1 EXPN is not offered\r\n");
@@ -174,7 +174,7 @@ static void test_vrfy_tells_nothing_and_expn_is_not_there(void **state)
 
 static void test_commands_without_arguments_take_none(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     codes(t, "RSET x\r\nQUIT now\r\nNOOP\r\n", "501 501 250");
     codes(t, "RSET  \r\n", "250");
     assert_false(t->ended);
@@ -182,7 +182,7 @@ static void test_commands_without_arguments_take_none(void **state)
 
 static void test_a_line_of_2048_octets_is_taken_and_one_more_is_not(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     char line[SMTP_LINE_MAX + 1];
     memset(line, 'x', sizeof line);
     memcpy(line, "NOOP ", 5);
@@ -194,11 +194,11 @@ static void test_a_line_of_2048_octets_is_taken_and_one_more_is_not(void **state
 
 static void test_a_line_without_end_is_swallowed_and_answered_once(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     char junk[5000];
     memset(junk, 'j', sizeof junk);
     for (int i = 0; i < 100; i++) {
-        talk_send(t, (struct span){junk, sizeof junk}, 700);
+        dialogue_send(t, (struct span){junk, sizeof junk}, 700);
         assert_true(t->input.len < SMTP_LINE_MAX);
     }
     assert_int_equal(t->replies.len, 0);
@@ -207,7 +207,7 @@ static void test_a_line_without_end_is_swallowed_and_answered_once(void **state)
 
 static void test_a_bare_cr_lf_or_nul_makes_the_line_bad_up_to_its_lf(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     const char *const bad = "500 5.5.2 Bare CR, LF or NUL\r\n250 2.0.0 Ok\r\n";
     expect(t, "NOOP\nNOOP\r\n", bad);
     expect(t, "NOOP\rRSET\r\nNOOP\r\n", bad);
@@ -219,7 +219,7 @@ static void test_a_bare_cr_lf_or_nul_makes_the_line_bad_up_to_its_lf(void **stat
 
 static void test_ehlo_and_rset_reset_the_transaction(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     begin_mail(t);
     codes(t, "RSET\r\nRCPT TO:<c@example.org>\r\n", "250 503");
@@ -233,7 +233,7 @@ static void test_ehlo_and_rset_reset_the_transaction(void **state)
 
 static void test_after_a_message_the_next_may_begin(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     for (int i = 0; i < 3; i++) {
         begin_mail(t);
@@ -245,7 +245,7 @@ static void test_after_a_message_the_next_may_begin(void **state)
 
 static void test_shutting_drops_the_reply_in_waiting_and_ends(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct smtp_step step;
     size_t used;
     greet(t);
@@ -259,34 +259,34 @@ static void test_shutting_drops_the_reply_in_waiting_and_ends(void **state)
 
 static void test_shutting_in_the_data_gives_the_spool_up(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     begin_mail(t);
     codes(t, "DATA\r\nabc\r\n", "354");
     assert_true(smtp_in_data(&t->session));
     smtp_shut(&t->session, REPLY_TIMEOUT);
     assert_false(smtp_in_data(&t->session));
-    talk_go_on(t);
+    dialogue_go_on(t);
     expect_asked(t, "message\nvoid\n");
     expect_span(buf_span(&t->replies), "421 4.4.2 mx.example.org Idle for too long\r\n");
 }
 
 static void test_an_answer_that_comes_after_the_end_is_ignored(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     codes(t, "MAIL FROM:<a@example.net>\r\nRCPT TO:<wait@example.org>\r\n", "250");
     expect_span(smtp_asked(&t->session), "wait@example.org");
     smtp_shut(&t->session, REPLY_SHUTDOWN);
     smtp_recipient_is(&t->session, RECIPIENT_TAKE, SPAN("wait@example.org"), NULL);
-    talk_go_on(t);
+    dialogue_go_on(t);
     assert_int_equal(memcmp(t->replies.at, "421", 3), 0);
     assert_int_equal(envelope_recipients(&t->session.envelope), 0);
 }
 
 static void test_nothing_happens_while_a_question_is_open(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     codes(t, "MAIL FROM:<a@example.net>\r\nRCPT TO:<wait@example.org>\r\n", "250");
     codes(t, "QUIT\r\n", "");
@@ -296,12 +296,12 @@ static void test_nothing_happens_while_a_question_is_open(void **state)
 
 static void test_lmtp_greets_with_lhlo_only(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.lmtp = true;
     t->service.tls = false;
     t->service.auth = 0;
     t->service.size_max = 0;
-    talk_restart(t, true);
+    dialogue_restart(t, true);
     expect(t, "EHLO c\r\nHELO c\r\n", "500 5.5.2 Unknown command\r\n500 5.5.2 Unknown command\r\n");
     expect(t, "LHLO c\r\n",
            "250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
@@ -310,9 +310,9 @@ static void test_lmtp_greets_with_lhlo_only(void **state)
 
 static void test_lmtp_replies_to_the_data_once_for_each_recipient(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.lmtp = true;
-    talk_restart(t, true);
+    dialogue_restart(t, true);
     codes(t, "LHLO c\r\nMAIL FROM:<a@example.net>\r\nDATA\r\n", "250 250 503");
     codes(t,
           "RCPT TO:<b@example.org>\r\nRCPT TO:<nobody@example.org>\r\nRCPT TO:<c@example.org>\r\n",

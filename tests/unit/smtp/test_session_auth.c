@@ -15,7 +15,7 @@
 #define USER        "YQ=="         /* a */
 #define PASSWORD    "cmlnaHQ="     /* right */
 
-/* SCRAM's messages, in base64; talk.h has the other side. */
+/* SCRAM's messages, in base64; dialogue.h has the other side. */
 #define SCRAM_FIRST   "biwsbj1hLHI9eA=="                 /* n,,n=a,r=x */
 #define SCRAM_FIRST_Y "eSwsbj1hLHI9eA=="                 /* y,,n=a,r=x */
 #define SCRAM_PLUS    "cD10bHMtZXhwb3J0ZXIsLG49YSxyPXg=" /* p=tls-exporter,,n=a,r=x */
@@ -32,15 +32,15 @@
 #define SIGNATURE     "334 dj1lQT09\r\n"
 
 /* On loopback, so that it may. */
-static void local(struct talk *t)
+static void local(struct dialogue *t)
 {
-    talk_restart(t, true);
+    dialogue_restart(t, true);
     greet(t);
 }
 
 static void test_plain_with_initial_response(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH PLAIN " PLAIN_WRONG "\r\n", "535 5.7.8 Authentication failed\r\n");
     assert_int_equal(t->offences, 1);
@@ -51,7 +51,7 @@ static void test_plain_with_initial_response(void **state)
 
 static void test_plain_without_initial_response(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH PLAIN\r\n", "334 \r\n");
     expect(t, PLAIN_RIGHT "\r\n", "235 2.7.0 Authentication successful\r\n");
@@ -60,7 +60,7 @@ static void test_plain_without_initial_response(void **state)
 
 static void test_login_asks_for_user_and_password(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH LOGIN\r\n", "334 VXNlcm5hbWU6\r\n");
     expect(t, USER "\r\n", "334 UGFzc3dvcmQ6\r\n");
@@ -70,7 +70,7 @@ static void test_login_asks_for_user_and_password(void **state)
 
 static void test_login_with_the_user_at_once(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH LOGIN " USER "\r\n", "334 UGFzc3dvcmQ6\r\n");
     expect(t, PASSWORD "\r\nNOOP\r\n", "235 2.7.0 Authentication successful\r\n250 2.0.0 Ok\r\n");
@@ -80,7 +80,7 @@ static void test_login_with_the_user_at_once(void **state)
 
 static void test_a_verifier_that_is_down_is_454_and_no_offence(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH PLAIN AGEAbGF0ZXI=\r\n", "454 4.7.0 Temporary authentication failure\r\n");
     assert_int_equal(t->offences, 0);
@@ -89,7 +89,7 @@ static void test_a_verifier_that_is_down_is_454_and_no_offence(void **state)
 
 static void test_a_star_cancels(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH PLAIN\r\n*\r\n", "334 \r\n501 5.7.0 Authentication cancelled\r\n");
     codes(t, "AUTH LOGIN " USER "\r\n*\r\nNOOP\r\n", "334 501 250");
@@ -101,7 +101,7 @@ static void test_what_is_not_base64_is_501(void **state)
     static const char *const wrong[] = {"AUTH PLAIN AGEAcmlnaHQ\r\n", "AUTH PLAIN ====\r\n",
                                         "AUTH PLAIN A===\r\n", "AUTH PLAIN AGE!\r\n",
                                         "AUTH PLAIN AG=AcmlnaHQ=\r\n"};
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         expect_octets(t, span_of(wrong[i]), "501 5.5.2 Not base64\r\n");
@@ -118,7 +118,7 @@ static void test_no_name_or_no_password_is_no_login(void **state)
         "AUTH PLAIN YgBhAHJpZ2h0\r\n", /* b for a */
         "AUTH PLAIN AGEAcmkAZ2h0\r\n", /* NUL in the password */
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
         expect_octets(t, span_of(wrong[i]), "535 5.7.8 Authentication failed\r\n");
@@ -130,7 +130,7 @@ static void test_no_name_or_no_password_is_no_login(void **state)
 
 static void test_a_response_of_12288_octets_is_read_and_one_more_swallowed(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     static char line[SMTP_AUTH_LINE_MAX + 100];
     memset(line, 'A', sizeof line);
     local(t);
@@ -138,7 +138,7 @@ static void test_a_response_of_12288_octets_is_read_and_one_more_swallowed(void 
         codes(t, "AUTH PLAIN\r\n", "334");
         bool fits = n <= SMTP_AUTH_LINE_MAX;
         size_t at = n - 2;
-        talk_send(t, (struct span){line, at}, 1000);
+        dialogue_send(t, (struct span){line, at}, 1000);
         assert_true(t->input.len <= SMTP_AUTH_LINE_MAX);
         if (fits)
             codes(t, "\r\n", at % 4 ? "501" : "535");
@@ -150,7 +150,7 @@ static void test_a_response_of_12288_octets_is_read_and_one_more_swallowed(void 
 
 static void test_auth_from_afar_needs_tls(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     expect(t, "AUTH PLAIN " PLAIN_RIGHT "\r\n",
            "538 5.7.11 Encryption required for authentication\r\n");
@@ -162,7 +162,7 @@ static void test_auth_from_afar_needs_tls(void **state)
 
 static void test_auth_from_afar_without_tls_can_be_allowed(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.auth_plain_from_afar = true;
     greet(t);
     codes(t, "AUTH PLAIN " PLAIN_RIGHT "\r\n", "235");
@@ -170,7 +170,7 @@ static void test_auth_from_afar_without_tls_can_be_allowed(void **state)
 
 static void test_unknown_mechanisms_are_504(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH CRAM-MD5\r\n", "504 5.5.4 No such authentication mechanism\r\n");
     codes(t, "AUTH\r\n", "501");
@@ -181,8 +181,8 @@ static void test_unknown_mechanisms_are_504(void **state)
 
 static void test_auth_once_and_not_within_a_transaction_and_after_ehlo(void **state)
 {
-    struct talk *t = *state;
-    talk_restart(t, true);
+    struct dialogue *t = *state;
+    dialogue_restart(t, true);
     codes(t, "AUTH PLAIN " PLAIN_RIGHT "\r\n", "503");
     codes(t, "HELO c\r\nAUTH PLAIN " PLAIN_RIGHT "\r\n", "250 503");
     greet(t);
@@ -194,7 +194,7 @@ static void test_auth_once_and_not_within_a_transaction_and_after_ehlo(void **st
 
 static void test_the_session_keeps_no_password(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct smtp_step step;
     size_t used;
     local(t);
@@ -211,7 +211,7 @@ static void test_the_session_keeps_no_password(void **state)
 
 static void test_scram_in_two_messages_and_an_empty_one(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n", CHALLENGE);
     assert_true(smtp_in_scram(&t->session));
@@ -226,7 +226,7 @@ static void test_scram_in_two_messages_and_an_empty_one(void **state)
 
 static void test_scram_without_initial_response(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     expect(t, "AUTH SCRAM-SHA-256\r\n", "334 \r\n");
     expect(t, SCRAM_AUTHZID "\r\n" SCRAM_PROOF "\r\n\r\nNOOP\r\n",
@@ -235,7 +235,7 @@ static void test_scram_without_initial_response(void **state)
 
 static void test_a_wrong_proof_is_an_offence_and_a_verifier_that_is_down_is_none(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n" SCRAM_NOT "\r\nNOOP\r\n", "334 535 250");
     assert_int_equal(t->offences, 1);
@@ -246,7 +246,7 @@ static void test_a_wrong_proof_is_an_offence_and_a_verifier_that_is_down_is_none
 
 static void test_scram_can_be_cancelled_at_each_step(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     codes(t, "AUTH SCRAM-SHA-256\r\n*\r\n", "334 501");
     codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST "\r\n*\r\n", "334 501");
@@ -258,7 +258,7 @@ static void test_scram_can_be_cancelled_at_each_step(void **state)
 
 static void test_what_is_no_scram_is_refused_before_anyone_is_asked(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     codes(t, "AUTH SCRAM-SHA-256 " SCRAM_OTHER "\r\n", "535"); /* for somebody else */
     codes(t, "AUTH SCRAM-SHA-256 " SCRAM_PLUS "\r\n", "535");
@@ -273,7 +273,7 @@ static void test_what_is_no_scram_is_refused_before_anyone_is_asked(void **state
 
 static void test_plus_binds_to_tls_and_a_downgrade_is_noticed(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     local(t);
     codes(t, "AUTH SCRAM-SHA-256-PLUS " SCRAM_PLUS "\r\n", "504"); /* without TLS */
     codes(t, "AUTH SCRAM-SHA-256 " SCRAM_FIRST_Y "\r\n*\r\n", "334 501");
@@ -293,7 +293,7 @@ static void test_plus_binds_to_tls_and_a_downgrade_is_noticed(void **state)
 
 static void test_only_what_is_offered_may_be_used(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.auth = SMTP_AUTH_PLAIN | SMTP_AUTH_SCRAM;
     local(t);
     expect(t, "AUTH LOGIN\r\n", "504 5.5.4 No such authentication mechanism\r\n");

@@ -10,7 +10,7 @@
 
 #include "expect.h"
 
-static void ready(struct talk *t)
+static void ready(struct dialogue *t)
 {
     greet(t);
     begin_mail(t);
@@ -18,7 +18,7 @@ static void ready(struct talk *t)
 
 static void test_data_passes_octets_as_they_come(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     ready(t);
     codes(t, "DATA\r\n", "354");
     codes(t, "Subject: x\r\n\r\n..dot\r\n\xff\x7f\x01\r\n.\r\nNOOP\r\n", "250 250");
@@ -30,7 +30,7 @@ static void test_data_passes_octets_as_they_come(void **state)
 static void test_a_bare_lf_never_ends_the_data(void **state)
 {
     static const char *const endings[] = {"x\n.\n", "x\n.\r\n", "x\r\n.\n", "x\r.\r\n", "x\r\n.\r"};
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++) {
         begin_mail(t);
@@ -44,7 +44,7 @@ static void test_a_bare_lf_never_ends_the_data(void **state)
 }
 
 /* What a session makes of a message that comes in so large pieces. */
-static void send_message(struct talk *t, struct span message, bool chunk, size_t piece)
+static void send_message(struct dialogue *t, struct span message, bool chunk, size_t piece)
 {
     struct buf all = {0};
 
@@ -58,7 +58,7 @@ static void send_message(struct talk *t, struct span message, bool chunk, size_t
     if (!chunk)
         buf_add_span(&all, SPAN("\r\n.\r\n"));
     t->replies.len = 0;
-    talk_send(t, buf_span(&all), piece);
+    dialogue_send(t, buf_span(&all), piece);
     buf_free(&all);
 }
 
@@ -85,7 +85,7 @@ static void test_nul_makes_a_message_bad(void **state)
         HERE("\xff\xfe\0"),
         HERE("x\r\n\r\ny\0"),
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     const char *const said = "554 5.5.2 NUL in the message\r\n";
 
     greet(t);
@@ -106,7 +106,7 @@ static void test_nul_makes_a_message_bad(void **state)
 
 static void test_nul_passes_where_it_is_allowed(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.allow_nul = true;
     greet(t);
     for (int chunk = 0; chunk < 2; chunk++) {
@@ -134,7 +134,7 @@ static void test_a_bare_lf_in_a_chunk_can_be_mended(void **state)
         {HERE("a\n\r\nb"), "a\r\n\r\nb\r\n"},
         {HERE("a"), "a\r\n"},
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
 
     smtp_mend(&t->session);
     greet(t);
@@ -156,7 +156,7 @@ static void test_a_bare_lf_in_a_chunk_can_be_mended(void **state)
     expect_span(buf_span(&t->replies),
                 "354 End data with <CR><LF>.<CR><LF>\r\n"
                 "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n");
-    talk_restart(t, false);
+    dialogue_restart(t, false);
     greet(t);
     send_message(t, SPAN("a\nb"), true, 0);
     expect_span(buf_span(&t->replies),
@@ -166,9 +166,9 @@ static void test_a_bare_lf_in_a_chunk_can_be_mended(void **state)
 /* field notes 10 */
 static void test_chunks_can_be_left_out(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.no_chunking = true;
-    talk_send(t, SPAN("EHLO c\r\n"), 0);
+    dialogue_send(t, SPAN("EHLO c\r\n"), 0);
     assert_null(memmem(t->replies.at, t->replies.len, "CHUNKING", 8));
     t->replies.len = 0;
     begin_mail(t);
@@ -190,7 +190,7 @@ static void test_the_reply_does_not_depend_on_the_cuts(void **state)
         HERE("0123456789\r\n0123456789\n"),
         HERE(".\r\n.\r\n0123456789\n"),
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
 
     for (size_t room = 0; room < 24; room += 3) {
         for (size_t i = 0; i < sizeof messages / sizeof messages[0]; i++) {
@@ -200,16 +200,16 @@ static void test_the_reply_does_not_depend_on_the_cuts(void **state)
                     for (size_t piece = 0; piece < 8; piece++) {
                         t->service.size_max = (uint64_t)size_max;
                         t->spool_room = room;
-                        talk_restart(t, false);
+                        dialogue_restart(t, false);
                         greet(t);
                         if (how == 2) {
                             begin_mail(t);
                             t->replies.len = 0;
                             char bdat[32];
                             snprintf(bdat, sizeof bdat, "BDAT %zu\r\n", messages[i].len);
-                            talk_send(t, span_of(bdat), 0);
-                            talk_send(t, messages[i], piece);
-                            talk_send(t, SPAN("BDAT 2 LAST\r\nz\n"), piece);
+                            dialogue_send(t, span_of(bdat), 0);
+                            dialogue_send(t, messages[i], piece);
+                            dialogue_send(t, SPAN("BDAT 2 LAST\r\nz\n"), piece);
                         } else {
                             send_message(t, messages[i], how == 1, piece);
                         }
@@ -230,16 +230,16 @@ static void test_the_reply_does_not_depend_on_the_cuts(void **state)
 
 static void test_a_message_over_the_limit_is_dropped_and_refused_at_its_end(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     char line[1000];
     memset(line, 'x', sizeof line);
     memcpy(line + sizeof line - 2, "\r\n", 2);
     ready(t);
     codes(t, "DATA\r\n", "354");
     for (int i = 0; i < 1000; i++)
-        talk_send(t, (struct span){line, sizeof line}, 0);
+        dialogue_send(t, (struct span){line, sizeof line}, 0);
     expect_asked(t, "message\n");
-    talk_send(t, (struct span){line, sizeof line}, 0);
+    dialogue_send(t, (struct span){line, sizeof line}, 0);
     expect_asked(t, "void\n");
     assert_int_equal(t->body.len, 0);
     expect(t, "x\r\n.\r\n", "552 5.3.4 Message exceeds the size limit\r\n");
@@ -259,19 +259,19 @@ static void test_a_message_beyond_a_backends_size_alone_is_no_offence(void **sta
         {"MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nBDAT 150 LAST\r\n", ""},
         {"MAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\nBDAT 150\r\n", ""},
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     t->service.size_max = 100;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         for (size_t k = 0; k < sizeof ways / sizeof *ways; k++) {
             struct buf all = {0};
-            talk_send(t, SPAN("RSET\r\n"), 0);
+            dialogue_send(t, SPAN("RSET\r\n"), 0);
             t->service.size_free = table[i].size_free;
             t->offences = 0;
             buf_addf(&all, "%s", ways[k][0]);
             if (ways[k][1])
                 buf_addf(&all, "%0148d\r\n%s", 0, ways[k][1]);
-            talk_send(t, buf_span(&all), 0);
+            dialogue_send(t, buf_span(&all), 0);
             buf_free(&all);
             if (t->offences != table[i].offences)
                 fail_msg("row %zu, way %zu", i, k);
@@ -280,7 +280,7 @@ static void test_a_message_beyond_a_backends_size_alone_is_no_offence(void **sta
 
 static void test_stuffing_dots_do_not_count_for_the_size(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.size_max = 6;
     ready(t);
     codes(t, "DATA\r\n..x\r\n..\r\n.\r\n", "354 552");
@@ -291,7 +291,7 @@ static void test_stuffing_dots_do_not_count_for_the_size(void **state)
 
 static void test_a_full_spool_is_452_at_the_end(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->spool_room = 10;
     ready(t);
     codes(t, "DATA\r\n0123456789\r\nmore\r\n", "354");
@@ -305,7 +305,7 @@ static void test_a_full_spool_is_452_at_the_end(void **state)
 
 static void test_no_spool_is_452_in_place_of_354(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->no_spool = true;
     ready(t);
     expect(t, "DATA\r\n", "452 4.3.1 No room for the message now\r\n");
@@ -316,7 +316,7 @@ static void test_no_spool_is_452_in_place_of_354(void **state)
 
 static void test_the_backends_words_are_the_reply(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->verdict = reply_make(REPLY_OTHER, SPAN("Spam\nSee https://example.org/spam"));
     t->verdict.code = 554;
     memcpy(t->verdict.enhanced, (uint8_t[]){5, 7, 1}, 3);
@@ -330,7 +330,7 @@ static void test_the_backends_words_are_the_reply(void **state)
 
 static void test_chunks_make_one_message(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     ready(t);
     expect(t, "BDAT 5\r\nab\r\n.", "250 2.0.0 Chunk taken\r\n");
     expect(t, "BDAT 6\r\nc\r\n..d", "250 2.0.0 Chunk taken\r\n");
@@ -342,7 +342,7 @@ static void test_chunks_make_one_message(void **state)
 
 static void test_a_dot_line_in_a_chunk_is_no_end(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     ready(t);
     codes(t, "BDAT 22 LAST\r\na\r\n.\r\nQUIT\r\n.\r\nb\r\n..\r\nNOOP\r\n", "250 250");
     expect_span(buf_span(&t->body), "a\r\n..\r\nQUIT\r\n..\r\nb\r\n...\r\n");
@@ -350,7 +350,7 @@ static void test_a_dot_line_in_a_chunk_is_no_end(void **state)
 
 static void test_an_empty_message_may_be_one_chunk(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     ready(t);
     codes(t, "BDAT 0 LAST\r\nNOOP\r\n", "250 250");
     assert_int_equal(t->body.len, 0);
@@ -359,7 +359,7 @@ static void test_an_empty_message_may_be_one_chunk(void **state)
 
 static void test_a_crlf_may_stand_in_two_chunks(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     ready(t);
     codes(t, "BDAT 2\r\na\rBDAT 2 LAST\r\n\nb", "250 250");
     expect_span(buf_span(&t->body), "a\r\nb\r\n");
@@ -367,7 +367,7 @@ static void test_a_crlf_may_stand_in_two_chunks(void **state)
 
 static void test_bad_line_ends_in_chunks_are_told_at_the_last(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     const char *const bad = "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n";
     ready(t);
     codes(t, "BDAT 3\r\na\nbBDAT 3\r\nxyz", "250 250");
@@ -381,7 +381,7 @@ static void test_bad_line_ends_in_chunks_are_told_at_the_last(void **state)
 
 static void test_octets_of_a_refused_chunk_are_not_commands(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     codes(t, "BDAT 6\r\nQUIT\r\nNOOP\r\n", "503 250");
     codes(t, "HELO c\r\nBDAT 6 LAST\r\nQUIT\r\nNOOP\r\n", "250 503 250");
     greet(t);
@@ -394,7 +394,7 @@ static void test_octets_of_a_refused_chunk_are_not_commands(void **state)
 
 static void test_a_refusal_waits_until_its_chunk_is_read(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     codes(t, "BDAT 3\r\nab", "");
     assert_true(smtp_in_data(&t->session));
@@ -404,7 +404,7 @@ static void test_a_refusal_waits_until_its_chunk_is_read(void **state)
 
 static void test_a_failed_chunk_breaks_the_message_until_rset(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.size_max = 4;
     ready(t);
     expect(t, "BDAT 5\r\nabcde", "552 5.3.4 Message exceeds the size limit\r\n");
@@ -421,7 +421,7 @@ static void test_a_failed_chunk_breaks_the_message_until_rset(void **state)
 
 static void test_a_spool_that_fails_breaks_the_chunk(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->spool_room = 3;
     ready(t);
     codes(t, "BDAT 3\r\nabcBDAT 3\r\ndefBDAT 1 LAST\r\nx", "250 452 503");
@@ -434,7 +434,7 @@ static void test_a_spool_that_fails_breaks_the_chunk(void **state)
 
 static void test_rset_between_chunks_gives_the_spool_up(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     ready(t);
     codes(t, "BDAT 3\r\nabc", "250");
     assert_true(smtp_in_data(&t->session));
@@ -452,9 +452,9 @@ static void test_a_chunk_whose_size_cannot_be_told_ends_the_connection(void **st
                                         "BDAT -1\r\n",        "BDAT 5 FIRST\r\n",
                                         "BDAT 5 LAST x\r\n",  "BDAT 99999999999999999999\r\n",
                                         "BDAT 4294967296\r\n"};
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        talk_restart(t, false);
+        dialogue_restart(t, false);
         ready(t);
         expect_octets(t, span_of(wrong[i]), "501 5.5.4 Syntax: BDAT size [LAST]\r\n");
         assert_true(t->ended);
@@ -463,7 +463,7 @@ static void test_a_chunk_whose_size_cannot_be_told_ends_the_connection(void **st
 
 static void test_the_largest_chunk_size_is_only_a_number(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     ready(t);
     codes(t, "BDAT 4294967295\r\nQUIT\r\n", "");
     assert_true(t->session.chunk_left == UINT32_MAX - 6);

@@ -11,7 +11,7 @@
 #include "expect.h"
 
 /* A reply to RCPT is being told, and not yet sent. */
-static void hold_at_rcpt(struct talk *t, struct smtp_step *step)
+static void hold_at_rcpt(struct dialogue *t, struct smtp_step *step)
 {
     size_t used;
     greet(t);
@@ -25,7 +25,7 @@ static void hold_at_rcpt(struct talk *t, struct smtp_step *step)
 
 static void test_a_held_session_comes_back_as_it_was(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct smtp_step step;
     struct buf record = {0};
     struct reply again;
@@ -45,9 +45,9 @@ static void test_a_held_session_comes_back_as_it_was(void **state)
 
 static void test_a_whole_talk_may_be_frozen_at_each_reply(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->freeze = true;
-    talk_restart(t, true);
+    dialogue_restart(t, true);
     expect(
         t,
         "EHLO c\r\nAUTH PLAIN AGEAd3Jvbmc=\r\nMAIL FROM:<a@example.net>\r\n"
@@ -63,9 +63,9 @@ static void test_a_whole_talk_may_be_frozen_at_each_reply(void **state)
 
 static void test_what_is_in_the_middle_of_something_is_not_frozen(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct buf record = {0};
-    talk_restart(t, true);
+    dialogue_restart(t, true);
     greet(t);
     codes(t, "AUTH LOGIN\r\n", "334");
     assert_int_equal(session_freeze(&t->session, &record), -EBUSY);
@@ -78,7 +78,7 @@ static void test_what_is_in_the_middle_of_something_is_not_frozen(void **state)
 
 static void test_a_damaged_record_is_refused(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct smtp_session other;
     struct smtp_step step;
     struct buf record = {0};

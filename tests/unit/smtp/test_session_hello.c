@@ -9,10 +9,10 @@
 
 #include "expect.h"
 
-static bool offers(struct talk *t, const char *keyword)
+static bool offers(struct dialogue *t, const char *keyword)
 {
     buf_free(&t->replies);
-    talk_send(t, SPAN("EHLO c\r\n"), 0);
+    dialogue_send(t, SPAN("EHLO c\r\n"), 0);
     bool there = memmem(t->replies.at, t->replies.len, keyword, strlen(keyword)) != NULL;
     buf_free(&t->replies);
     return there;
@@ -20,22 +20,22 @@ static bool offers(struct talk *t, const char *keyword)
 
 static void test_auth_is_offered_only_where_it_may_be_used(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     assert_false(offers(t, "AUTH"));
-    talk_restart(t, true);
+    dialogue_restart(t, true);
     assert_true(offers(t, "AUTH PLAIN LOGIN SCRAM-SHA-256\r\n"));
     codes(t, "AUTH PLAIN AGEAcmlnaHQ=\r\n", "235");
     assert_false(offers(t, "AUTH"));
     t->service.auth = 0;
-    talk_restart(t, true);
+    dialogue_restart(t, true);
     assert_false(offers(t, "AUTH"));
     t->service.auth = SMTP_AUTH_ALL;
-    talk_restart(t, false);
+    dialogue_restart(t, false);
     greet(t);
     codes(t, "STARTTLS\r\n", "220");
     assert_true(offers(t, "AUTH PLAIN LOGIN SCRAM-SHA-256 SCRAM-SHA-256-PLUS\r\n"));
     t->tls_12 = true;
-    talk_restart(t, false);
+    dialogue_restart(t, false);
     greet(t);
     codes(t, "STARTTLS\r\n", "220");
     assert_true(offers(t, "AUTH PLAIN LOGIN SCRAM-SHA-256\r\n"));
@@ -43,7 +43,7 @@ static void test_auth_is_offered_only_where_it_may_be_used(void **state)
 
 static void test_what_the_backend_has_not_is_not_offered(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     assert_true(offers(t, "8BITMIME\r\n"));
     t->service.offer = SMTP_OFFER_DSN;
     assert_false(offers(t, "8BITMIME\r\n"));
@@ -56,7 +56,7 @@ static void test_what_the_backend_has_not_is_not_offered(void **state)
 
 static void test_names_are_taken_when_they_can_be_shown(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     char line[300];
     codes(t, "EHLO [192.0.2.1]\r\nEHLO not_a-name\r\nHELO my computer\r\n", "250 250 250");
     expect_span(envelope_helo(&t->session.envelope), "my");
@@ -69,7 +69,7 @@ static void test_names_are_taken_when_they_can_be_shown(void **state)
 
 static void test_a_refused_ehlo_changes_nothing(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     begin_mail(t);
     codes(t, "EHLO\r\nDATA\r\n.\r\n", "501 354 250");
@@ -77,8 +77,8 @@ static void test_a_refused_ehlo_changes_nothing(void **state)
 
 static void test_starttls_resets_everything_but_the_connection(void **state)
 {
-    struct talk *t = *state;
-    talk_restart(t, true);
+    struct dialogue *t = *state;
+    dialogue_restart(t, true);
     greet(t);
     codes(t, "AUTH PLAIN AGEAcmlnaHQ=\r\n", "235");
     begin_mail(t);
@@ -93,11 +93,11 @@ static void test_starttls_resets_everything_but_the_connection(void **state)
 
 static void test_tls_may_be_there_before_the_greeting(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     smtp_free(&t->session);
     smtp_start(&t->session, false);
     smtp_tls_is_on(&t->session, true);
-    talk_go_on(t);
+    dialogue_go_on(t);
     expect_span(buf_span(&t->replies), "220 mx.example.org ESMTP mired\r\n");
     assert_false(offers(t, "STARTTLS"));
     assert_true(offers(t, "AUTH"));
@@ -120,10 +120,10 @@ static void test_what_is_pipelined_behind_starttls_ends_the_session(void **state
         "AUTH PLAIN AGEAYg==\r\n",
         "RSET\r\nSTARTTLS\r\n",
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     for (size_t i = 0; i < sizeof behind / sizeof *behind; i++) {
         char octets[128];
-        talk_restart(t, false);
+        dialogue_restart(t, false);
         greet(t);
         snprintf(octets, sizeof octets, "STARTTLS\r\n%s", behind[i]);
         expect_octets(t, span_of(octets), "554 5.5.1 Commands pipelined behind STARTTLS\r\n");
@@ -136,7 +136,7 @@ static void test_what_is_pipelined_behind_starttls_ends_the_session(void **state
 /* field notes 10: what needs EHLO says so behind HELO. */
 static void test_behind_helo_the_refusal_says_ehlo_first(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     codes(t, "HELO c\r\n", "250");
     expect(t, "AUTH PLAIN AGEAYg==\r\n", "503 5.5.1 EHLO first\r\n");
     expect(t, "AUTH\r\n", "503 5.5.1 EHLO first\r\n");
@@ -150,7 +150,7 @@ static void test_behind_helo_the_refusal_says_ehlo_first(void **state)
 
 static void test_what_comes_between_the_220_and_the_handshake_is_thrown_away(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct smtp_step step;
     size_t used;
     greet(t);
@@ -167,7 +167,7 @@ static void test_what_comes_between_the_220_and_the_handshake_is_thrown_away(voi
 
 static void test_starttls_needs_ehlo_and_a_certificate(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     codes(t, "STARTTLS\r\nHELO c\r\nSTARTTLS\r\n", "503 250 503");
     greet(t);
     codes(t, "STARTTLS now\r\n", "501");

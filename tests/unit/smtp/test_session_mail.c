@@ -11,7 +11,7 @@
 
 static void test_a_sender_and_recipients_are_kept_as_written(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct envelope_recipient r = {0};
     greet(t);
     codes(t, "MAIL FROM:<Alice@Example.NET> SIZE=5 BODY=8BITMIME RET=hdrs ENVID=a+2Bb\r\n", "250");
@@ -34,7 +34,7 @@ static void test_a_sender_and_recipients_are_kept_as_written(void **state)
 
 static void test_the_null_sender_is_a_sender(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     codes(t, "MAIL FROM:<>\r\n", "250");
     assert_true(t->session.flags & SMTP_NULL_SENDER);
@@ -57,7 +57,7 @@ static void test_bad_paths_are_501(void **state)
         "MAIL TO:<a@b.net>\r\n",
         "MAIL FROM:<a@b.net><c@d.net>\r\n",
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     for (size_t i = 0; i < sizeof lines / sizeof *lines; i++)
         expect_octets(t, span_of(lines[i]), "501 5.1.7 Bad sender address\r\n");
@@ -68,7 +68,7 @@ static void test_bad_paths_are_501(void **state)
 
 static void test_verdicts_become_replies(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     codes(t, "MAIL FROM:<a@example.net>\r\n", "250");
     expect(t, "RCPT TO:<nobody@example.org>\r\n",
@@ -89,7 +89,7 @@ static void test_verdicts_become_replies(void **state)
 
 static void test_a_refused_recipient_costs_little_memory(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct smtp_step step;
     size_t used;
     greet(t);
@@ -105,7 +105,7 @@ static void test_a_refused_recipient_costs_little_memory(void **state)
 
 static void test_postmaster_needs_no_domain(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     struct smtp_step step;
     size_t used;
     greet(t);
@@ -117,13 +117,13 @@ static void test_postmaster_needs_no_domain(void **state)
     expect_span(step.box.domain, "");
     expect_span(step.address, "PostMaster");
     smtp_recipient_is(&t->session, RECIPIENT_TAKE, SPAN("PostMaster"), NULL);
-    talk_go_on(t);
+    dialogue_go_on(t);
     assert_int_equal(envelope_recipients(&t->session.envelope), 1);
 }
 
 static void test_source_routes_are_skipped(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     codes(t, "MAIL FROM:<@one.test,@two.test:a@example.net>\r\n", "250");
     expect_span(envelope_sender(&t->session.envelope), "a@example.net");
@@ -133,7 +133,7 @@ static void test_source_routes_are_skipped(void **state)
 
 static void test_a_size_over_the_limit_is_refused_early(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     expect(t, "MAIL FROM:<a@example.net> SIZE=1000001\r\n",
            "552 5.3.4 Message exceeds the size limit\r\n");
@@ -148,7 +148,7 @@ static void test_a_size_over_the_limit_is_refused_early(void **state)
 
 static void test_parameters_that_are_not_offered_are_555(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     expect(t, "MAIL FROM:<a@example.net> FROB=1\r\n",
            "555 5.5.4 Parameter not known or not allowed: FROB\r\n");
@@ -175,7 +175,7 @@ static void test_what_was_offered_is_not_taken_back_within_the_session(void **st
                  {"RET=FULL", SMTP_OFFER_DSN},
                  {"ENVID=x", SMTP_OFFER_DSN},
                  {"body=7bit", SMTP_OFFER_8BITMIME}};
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     char line[100];
     greet(t);
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
@@ -195,7 +195,7 @@ static void test_what_was_offered_is_not_taken_back_within_the_session(void **st
 
 static void test_a_parameter_is_repeated_sanitised(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     expect(t, "MAIL FROM:<a@example.net> \x1b[31m\xff\t\r\n",
            "555 5.5.4 Parameter not known or not allowed: ?[31m?\r\n");
@@ -223,7 +223,7 @@ static void test_parameter_values_are_checked(void **state)
         "RCPT TO:<b@c.org> ORCPT=rfc822;\xc3\xa4@c.org\r\n",
         "RCPT TO:<b@c.org> ORCPT=utf-8;\xc3\xa4@c.org\r\n", /* SMTPUTF8 was not asked for */
     };
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
         codes(t, "RSET\r\n", "250");
@@ -235,7 +235,7 @@ static void test_parameter_values_are_checked(void **state)
 
 static void test_envid_is_at_most_100_octets_and_orcpt_500(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     char line[700];
     greet(t);
     for (int n = 100; n <= 101; n++) {
@@ -252,7 +252,7 @@ static void test_envid_is_at_most_100_octets_and_orcpt_500(void **state)
 
 static void test_non_ascii_addresses_need_smtputf8(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     expect(t, "MAIL FROM:<j\xc3\xb6rg@example.net>\r\n",
            "553 5.6.7 Non-ASCII address needs SMTPUTF8\r\n");
@@ -271,7 +271,7 @@ static void test_non_ascii_addresses_need_smtputf8(void **state)
 
 static void test_a_refused_mail_leaves_no_flags(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     greet(t);
     codes(t, "MAIL FROM:<a@b.net> SMTPUTF8 BODY=8BITMIME FROB\r\n", "555");
     codes(t, "MAIL FROM:<a@b.net>\r\n", "250");
@@ -280,7 +280,7 @@ static void test_a_refused_mail_leaves_no_flags(void **state)
 
 static void test_more_recipients_than_allowed_get_452(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.recipients_max = 3;
     greet(t);
     begin_mail(t);
@@ -299,7 +299,7 @@ static void test_more_recipients_than_allowed_get_452(void **state)
  * hundred of the longest are taken (RFC 5321 4.5.3.1.8). */
 static void test_an_envelope_takes_so_many_octets(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     char line[1100], local[65], original[401];
     int taken = 0;
 
@@ -307,12 +307,13 @@ static void test_an_envelope_takes_so_many_octets(void **state)
     memset(original, 'o', 400);
     local[64] = original[400] = '\0';
     snprintf(line, sizeof line,
-             "RCPT TO:<%s@d.org> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%s\r\n", local, original);
+             "RCPT TO:<%s@d.org> NOTIFY=SUCCESS,FAILURE,DELAY ORCPT=rfc822;%s\r\n", local,
+             original);
     greet(t);
     begin_mail(t);
     for (; taken < ENVELOPE_RECIPIENTS_MAX; taken++) {
         t->replies.len = 0;
-        talk_send(t, span_of(line), 0);
+        dialogue_send(t, span_of(line), 0);
         assert_true(t->replies.len > 3);
         if (memcmp(t->replies.at, "452", 3) == 0)
             break;
@@ -326,13 +327,13 @@ static void test_an_envelope_takes_so_many_octets(void **state)
 
 static void test_submission_needs_auth_before_mail(void **state)
 {
-    struct talk *t = *state;
+    struct dialogue *t = *state;
     t->service.submission = true;
     greet(t);
     expect(t, "MAIL FROM:<a@b.net>\r\n", "530 5.7.0 Issue STARTTLS first\r\n");
     t->service.tls = false;
     expect(t, "MAIL FROM:nonsense\r\n", "530 5.7.0 Authentication required\r\n");
-    talk_restart(t, true);
+    dialogue_restart(t, true);
     greet(t);
     codes(t, "MAIL FROM:<a@b.net>\r\nAUTH PLAIN AGEAcmlnaHQ=\r\nMAIL FROM:<a@b.net>\r\n",
           "530 235 250");

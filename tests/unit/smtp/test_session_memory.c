@@ -17,13 +17,13 @@ static size_t allocations, fails; /* the session's own; the number of the one th
 
 void *__wrap_realloc(void *at, size_t size)
 {
-    if (talk_in_session && ++allocations == fails)
+    if (dialogue_in_session && ++allocations == fails)
         return NULL;
     return __real_realloc(at, size);
 }
 
 /* All that makes the session keep something. */
-static const char talk_text[] =
+static const char dialogue_text[] =
     "EHLO client-with-a-long-name.example.net\r\nFROB\r\nRCPT TO:<a@b>\r\n"
     "AUTH LOGIN "
     "YWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFhYWFh\r\nd3Jvbmc=\r\n"
@@ -35,25 +35,25 @@ static const char talk_text[] =
     "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nx\r\n.\r\n"
     "BDAT 3\r\nabcQUIT\r\n";
 
-static void run(struct talk *t, size_t which)
+static void run(struct dialogue *t, size_t which)
 {
     allocations = 0;
     fails = which;
-    talk_open(t);
+    dialogue_open(t);
     t->verdict = reply_make(REPLY_OTHER, SPAN("a backend's word or two, long enough to need room"));
     t->verdict.code = 250;
     t->fit = true;
-    talk_restart(t, true);
-    talk_send(t, span_of(talk_text), 0);
+    dialogue_restart(t, true);
+    dialogue_send(t, span_of(dialogue_text), 0);
 }
 
 static void test_each_allocation_may_fail(void **state)
 {
-    struct talk t;
+    struct dialogue t;
     run(&t, 0);
     expect_span(span_after(buf_span(&t.replies), t.replies.len - 15), "221 2.0.0 Bye\r\n");
     const size_t all = allocations;
-    talk_close(&t);
+    dialogue_close(&t);
     assert_true(all >= 10);
     for (size_t i = 1; i <= all; i++) {
         run(&t, i);
@@ -64,7 +64,7 @@ static void test_each_allocation_may_fail(void **state)
         struct span replies = buf_span(&t.replies);
         assert_true(replies.len >= last.len);
         assert_true(span_equal(span_after(replies, replies.len - last.len), last));
-        talk_close(&t);
+        dialogue_close(&t);
     }
 }
 

@@ -16,10 +16,10 @@
 #include "store/lmtp.h"
 
 /* A worker's end of a connection whose other end is served by a thread. */
-struct talk {
+struct backend_client {
     struct sandbox *sandbox;
     struct config config;
-    struct lmtp_house house;
+    struct lmtp_context context;
     pthread_t thread;
     bool joined; /* a test has waited for the thread itself */
     int fd, served;
@@ -28,8 +28,8 @@ struct talk {
 
 static void *serve(void *arg)
 {
-    struct talk *t = arg;
-    lmtp_serve(&t->house, t->served);
+    struct backend_client *t = arg;
+    lmtp_serve(&t->context, t->served);
     return NULL;
 }
 
@@ -38,7 +38,7 @@ static int talk_open(void **state)
     static char first[] = "example.test", second[] = "other.test", host[] = "mx.example.test",
                 plus[] = "+";
     static char *domains[] = {first, second};
-    struct talk *t = calloc(1, sizeof *t);
+    struct backend_client *t = calloc(1, sizeof *t);
     struct timeval patience = {.tv_sec = 10};
     int pair[2];
     log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
@@ -46,7 +46,7 @@ static int talk_open(void **state)
     t->config.hostname = host;
     t->config.domains = (struct config_strings){domains, 2};
     t->config.recipient_delimiter = plus;
-    t->house = (struct lmtp_house){&t->config, t->sandbox->root, eventfd(0, EFD_CLOEXEC)};
+    t->context = (struct lmtp_context){&t->config, t->sandbox->root, eventfd(0, EFD_CLOEXEC)};
     if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair) < 0)
         return -1;
     t->fd = pair[0];
@@ -56,20 +56,20 @@ static int talk_open(void **state)
     return pthread_create(&t->thread, NULL, serve, t);
 }
 
-static int talk_close(void **state)
+static int backend_client_close(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     close(t->fd);
     if (!t->joined)
         pthread_join(t->thread, NULL);
-    close(t->house.stop);
+    close(t->context.stop);
     sandbox_close((void **)&t->sandbox);
     free(t);
     return 0;
 }
 
 /* Reads until `replies` complete replies have come; returns all of them. */
-static const char *hear(struct talk *t, int replies)
+static const char *hear(struct backend_client *t, int replies)
 {
     size_t len = 0, line = 0;
     while (replies > 0) {
@@ -88,13 +88,13 @@ static const char *hear(struct talk *t, int replies)
     return t->heard;
 }
 
-static void say(struct talk *t, const char *text)
+static void say(struct backend_client *t, const char *text)
 {
     assert_int_equal(send(t->fd, text, strlen(text), MSG_NOSIGNAL), strlen(text));
 }
 
 /* Says `text`, which earns `replies` replies of which the last begins with `expected`. */
-static void ask(struct talk *t, const char *text, int replies, const char *expected)
+static void ask(struct backend_client *t, const char *text, int replies, const char *expected)
 {
     say(t, text);
     const char *heard = hear(t, replies), *last = heard;
@@ -103,13 +103,13 @@ static void ask(struct talk *t, const char *text, int replies, const char *expec
     assert_memory_equal(last, expected, strlen(expected));
 }
 
-static void greet(struct talk *t)
+static void greet(struct backend_client *t)
 {
     hear(t, 1);
     ask(t, "LHLO worker\r\n", 1, "250");
 }
 
-static void file_is(struct talk *t, const char *folder, const char *expected)
+static void file_is(struct backend_client *t, const char *folder, const char *expected)
 {
     size_t len = 0;
     char *text = sandbox_read(t->sandbox, folder, &len);
@@ -120,7 +120,7 @@ static void file_is(struct talk *t, const char *folder, const char *expected)
 
 static void test_a_burst_is_delivered_and_each_recipient_answered(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
     ask(t,
         "MAIL FROM:<a@elsewhere.test>\r\nRCPT TO:<Alice@Example.test>\r\nRCPT "
@@ -135,7 +135,7 @@ static void test_a_burst_is_delivered_and_each_recipient_answered(void **state)
 
 static void test_a_bounce_has_an_empty_return_path(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
     ask(t, "MAIL FROM:<>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
     ask(t, "x\r\n.\r\n", 1, "250");
@@ -144,7 +144,7 @@ static void test_a_bounce_has_an_empty_return_path(void **state)
 
 static void test_chunks_are_delivered_unstuffed(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
     ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\n", 2, "250");
     ask(t, "BDAT 7\r\n.one\r\n.", 1, "250");
@@ -154,7 +154,7 @@ static void test_chunks_are_delivered_unstuffed(void **state)
 
 static void test_a_tag_is_delivered_to_its_owner(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
     ask(t,
         "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice+lists@example.test>\r\nRCPT "
@@ -167,7 +167,7 @@ static void test_a_tag_is_delivered_to_its_owner(void **state)
 
 static void test_a_bare_postmaster_is_the_first_domains(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
     ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<Postmaster>\r\nDATA\r\n", 3, "354");
     ask(t, "x\r\n.\r\n", 1, "250");
@@ -176,14 +176,14 @@ static void test_a_bare_postmaster_is_the_first_domains(void **state)
 
 static void test_a_foreign_domain_cannot_be_stored(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
     ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@foreign.test>\r\n", 2, "550 5.7.1");
 }
 
 static void test_a_quoted_path_stays_inside(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
     ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<\"../../x y\"@example.test>\r\nDATA\r\n", 3, "354");
     ask(t, "x\r\n.\r\n", 1, "250");
@@ -193,7 +193,7 @@ static void test_a_quoted_path_stays_inside(void **state)
 
 static void test_a_large_message_with_long_lines_is_whole(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     enum { LINES = 40, LENGTH = 50000 };
     char *line = malloc(LENGTH + 3);
     memset(line, 'x', LENGTH);
@@ -213,7 +213,7 @@ static void test_a_large_message_with_long_lines_is_whole(void **state)
 
 static void test_a_connection_cut_within_a_message_leaves_nothing(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     char big[20000];
     greet(t);
     ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
@@ -230,7 +230,7 @@ static void test_a_connection_cut_within_a_message_leaves_nothing(void **state)
 
 static void test_a_mailbox_that_fails_fails_all(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     char path[512];
     snprintf(path, sizeof path, "%s/other.test", t->sandbox->path);
     close(open(path, O_CREAT | O_WRONLY, 0600)); /* a file where the folder should be */
@@ -246,19 +246,19 @@ static void test_a_mailbox_that_fails_fails_all(void **state)
 
 static void test_an_idle_session_ends_when_the_store_does(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
-    eventfd_write(t->house.stop, 1);
+    eventfd_write(t->context.stop, 1);
     assert_memory_equal(hear(t, 1), "421 ", 4);
     assert_int_equal(recv(t->fd, t->heard, 1, 0), 0);
 }
 
 static void test_a_message_in_progress_is_finished_before_the_end(void **state)
 {
-    struct talk *t = *state;
+    struct backend_client *t = *state;
     greet(t);
     ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nDATA\r\n", 3, "354");
-    eventfd_write(t->house.stop, 1);
+    eventfd_write(t->context.stop, 1);
     say(t, "x\r\n.\r\n");
     const char *heard = hear(t, 2);
     assert_memory_equal(heard, "250", 3);
@@ -266,7 +266,7 @@ static void test_a_message_in_progress_is_finished_before_the_end(void **state)
     file_is(t, "example.test/alice/new", "Return-Path: <a@b.test>\nx\n");
 }
 
-#define IN_TALK(test) cmocka_unit_test_setup_teardown(test, talk_open, talk_close)
+#define IN_TALK(test) cmocka_unit_test_setup_teardown(test, talk_open, backend_client_close)
 
 int main(void)
 {

@@ -120,7 +120,7 @@ static struct span account_of(enum event_kind k)
 struct pending {
     struct outcome *outcome;
     struct tarpit_who who;
-    struct tarpit_leave leave;
+    struct tarpit_permit permit;
     enum event_kind kind;
 };
 
@@ -146,20 +146,20 @@ static void decide(struct run *run, struct pending *p)
     uint64_t before = turn_end(run->t, &p->who, o->decided);
 
     o->debt_decided = tarpit_debt(run->t, &p->who, o->decided);
-    struct tarpit_hold hold = tarpit_verdict(run->t, &p->who, account_of(p->kind), &p->leave,
+    struct tarpit_hold hold = tarpit_verdict(run->t, &p->who, account_of(p->kind), &p->permit,
                                              offence[p->kind], o->decided);
     show(o, hold);
     o->account = account_of(p->kind).len != 0;
     uint64_t after = turn_end(run->t, &p->who, o->decided);
-    o->begin = p->leave.turn_begin;
-    o->end = p->leave.turn_end;
+    o->begin = p->permit.turn_begin;
+    o->end = p->permit.turn_end;
     if (o->begin == 0 && after != before) {
         o->begin = before > o->decided ? before : o->decided;
         o->end = after;
     }
     const struct tarpit_rules *r = &run->t->rules;
     o->paced = r->pace && o->debt_decided > 0 &&
-               (p->leave.turn_begin != 0 || p->leave.masked || o->debt_decided >= r->pace_after);
+               (p->permit.turn_begin != 0 || p->permit.masked || o->debt_decided >= r->pace_after);
     o->early = o->end > o->decided + hold.ms;
 }
 
@@ -187,9 +187,9 @@ static void ask(struct run *run, struct outcome *o, enum event_kind kind, struct
     struct pending p = {.outcome = o, .who = who, .kind = kind};
     if (kind == EVENT_CALL_OUT)
         tarpit_sender(run->t, &p.who, (struct span){0});
-    p.leave = tarpit_ask(run->t, &p.who, account_of(kind), o->asked);
-    o->decided = o->asked + (p.leave.masked ? 0 : o->event->latency);
-    if (p.leave.masked)
+    p.permit = tarpit_ask(run->t, &p.who, account_of(kind), o->asked);
+    o->decided = o->asked + (p.permit.masked ? 0 : o->event->latency);
+    if (p.permit.masked)
         decide(run, &p);
     else
         run->pending[run->waiting++] = p;

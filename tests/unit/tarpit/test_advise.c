@@ -67,10 +67,10 @@ static struct tarpit_hold happen(struct tarpit *t, const struct addr *who, int e
         return tarpit_wait(t, &w, now);
     if (event == EVENT_SYNTAX)
         return tarpit_offence(t, &w, OFFENCE_SYNTAX, now);
-    struct tarpit_leave leave = tarpit_ask(t, &w, nobody, now);
-    if (leave.masked)
-        return leave.hold;
-    return tarpit_verdict(t, &w, nobody, &leave,
+    struct tarpit_permit permit = tarpit_ask(t, &w, nobody, now);
+    if (permit.masked)
+        return permit.hold;
+    return tarpit_verdict(t, &w, nobody, &permit,
                           event == EVENT_GOOD ? OFFENCE_NONE : OFFENCE_RECIPIENT, now);
 }
 

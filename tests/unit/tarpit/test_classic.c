@@ -30,9 +30,9 @@ static struct tarpit classic(struct tarpit_who *who)
 static struct tarpit_hold rcpt(struct tarpit *t, const struct tarpit_who *w, enum offence o,
                                uint64_t now)
 {
-    struct tarpit_leave leave = tarpit_ask(t, w, (struct span){0}, now);
-    assert_false(leave.masked);
-    return tarpit_verdict(t, w, (struct span){0}, &leave, o, now);
+    struct tarpit_permit permit = tarpit_ask(t, w, (struct span){0}, now);
+    assert_false(permit.masked);
+    return tarpit_verdict(t, w, (struct span){0}, &permit, o, now);
 }
 
 static void test_each_5xx_is_delayed_by_the_same_time_however_many_there_are(void **state)

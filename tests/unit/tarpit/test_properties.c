@@ -229,8 +229,8 @@ static bool shares_turns(const struct tarpit *t, const struct tarpit_who *who, u
 
 static struct tarpit_hold typo(struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
-    struct tarpit_leave leave = tarpit_ask(t, who, (struct span){0}, now);
-    return tarpit_verdict(t, who, (struct span){0}, &leave, OFFENCE_RECIPIENT, now);
+    struct tarpit_permit permit = tarpit_ask(t, who, (struct span){0}, now);
+    return tarpit_verdict(t, who, (struct span){0}, &permit, OFFENCE_RECIPIENT, now);
 }
 
 static uint64_t longest_silence(const struct tarpit_rules *r, const struct tarpit_hold *hold)

@@ -45,15 +45,15 @@ static struct tarpit_who attacker(const struct tarpit *t)
 static struct tarpit_hold rcpt(struct tarpit *t, const struct tarpit_who *w, enum offence o,
                                uint64_t now)
 {
-    struct tarpit_leave leave = tarpit_ask(t, w, nobody, now);
-    return tarpit_verdict(t, w, nobody, &leave, o, now);
+    struct tarpit_permit permit = tarpit_ask(t, w, nobody, now);
+    return tarpit_verdict(t, w, nobody, &permit, o, now);
 }
 
 static struct tarpit_hold login(struct tarpit *t, const struct tarpit_who *w, const char *user,
                                 enum offence o, uint64_t now)
 {
-    struct tarpit_leave leave = tarpit_ask(t, w, span_of(user), now);
-    return tarpit_verdict(t, w, span_of(user), &leave, o, now);
+    struct tarpit_permit permit = tarpit_ask(t, w, span_of(user), now);
+    return tarpit_verdict(t, w, span_of(user), &permit, o, now);
 }
 
 static void owe(struct tarpit *t, const struct tarpit_who *w, double offences, uint64_t now)
@@ -178,13 +178,13 @@ static void test_r4_questions_asked_at_the_same_moment_are_judged_when_answered(
 {
     struct tarpit t = pit();
     struct tarpit_who w = attacker(&t);
-    struct tarpit_leave leave[20];
+    struct tarpit_permit permit[20];
     int told = 0;
     for (int i = 0; i < 20; i++)
-        leave[i] = tarpit_ask(&t, &w, nobody, T0);
+        permit[i] = tarpit_ask(&t, &w, nobody, T0);
     for (int i = 0; i < 20; i++)
-        told += !tarpit_verdict(&t, &w, nobody, &leave[i], i < 5 ? OFFENCE_RECIPIENT : OFFENCE_NONE,
-                                T0 + 3)
+        told += !tarpit_verdict(&t, &w, nobody, &permit[i],
+                                i < 5 ? OFFENCE_RECIPIENT : OFFENCE_NONE, T0 + 3)
                      .masked;
     assert_int_equal(told,
                      3); /* not the fifteen existing ones, although all were free when asked */
@@ -199,9 +199,9 @@ static void test_r5_a_turn_too_far_away_is_masked_and_leaves_no_trace(void **sta
     rcpt(&t, &w, OFFENCE_RECIPIENT, T0);
     rcpt(&t, &w, OFFENCE_RECIPIENT, T0);
     double before = tarpit_debt(&t, &w, T0);
-    struct tarpit_leave leave = tarpit_ask(&t, &w, nobody, T0);
-    assert_true(leave.masked && !leave.shielded);
-    struct tarpit_hold h = tarpit_verdict(&t, &w, nobody, &leave, OFFENCE_RECIPIENT, T0);
+    struct tarpit_permit permit = tarpit_ask(&t, &w, nobody, T0);
+    assert_true(permit.masked && !permit.shielded);
+    struct tarpit_hold h = tarpit_verdict(&t, &w, nobody, &permit, OFFENCE_RECIPIENT, T0);
     assert_true(h.masked);
     assert_int_equal(h.ms, 90 * SECOND);
     assert_int_equal(h.drip_at_ms, 0);
@@ -240,9 +240,9 @@ static void test_r7_the_shield_gives_no_verdicts(void **state)
     struct tarpit t = pit();
     struct tarpit_who w = attacker(&t);
     owe(&t, &w, 51, T0);
-    struct tarpit_leave leave = tarpit_ask(&t, &w, nobody, T0);
-    assert_true(leave.masked && leave.shielded);
-    assert_int_equal(leave.hold.ms, 90 * SECOND);
+    struct tarpit_permit permit = tarpit_ask(&t, &w, nobody, T0);
+    assert_true(permit.masked && permit.shielded);
+    assert_int_equal(permit.hold.ms, 90 * SECOND);
     t.rules.shield = 0;
     assert_false(tarpit_ask(&t, &w, nobody, T0).masked);
     ledger_close(t.ledger);
@@ -369,12 +369,12 @@ static void test_r10_questions_of_a_newcomer_are_judged_again_when_the_first_was
     struct tarpit t = pit();
     spoil_network(&t, 80, T0);
     struct tarpit_who fresh = who(&t, "198.51.100.200");
-    struct tarpit_leave leave[50];
+    struct tarpit_permit permit[50];
     int told = 0;
     for (int i = 0; i < 50; i++)
-        leave[i] = tarpit_ask(&t, &fresh, nobody, T0);
+        permit[i] = tarpit_ask(&t, &fresh, nobody, T0);
     for (int i = 0; i < 50; i++)
-        told += !tarpit_verdict(&t, &fresh, nobody, &leave[i],
+        told += !tarpit_verdict(&t, &fresh, nobody, &permit[i],
                                 i % 2 ? OFFENCE_NONE : OFFENCE_RECIPIENT, T0 + 3)
                      .masked;
     assert_true(told <= 3);

@@ -1,0 +1,138 @@
+/* Addresses of backends by name; see places.h. */
+#include "backend/addresses.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/log.h"
+#include "base/sockaddr.h"
+#include "config/config.h"
+
+struct address_set {
+    uint32_t count;
+    struct addr at[ADDRESSES_EACH];
+};
+
+struct place {
+    _Atomic uint32_t writes; /* 0: never; the current one is version[writes % 2] */
+    int told;                /* the error that has been logged */
+    struct address_set version[2];
+};
+
+struct addresses {
+    size_t count;
+    struct place place[];
+};
+
+static size_t size_of(size_t count)
+{
+    return sizeof(struct addresses) + count * sizeof(struct place);
+}
+
+int addresses_open(struct addresses **out, const struct config *config)
+{
+    bool named = false;
+
+    *out = NULL;
+    for (size_t i = 0; i < config->backend_count; i++)
+        named = named || config->backend[i].host;
+    if (!named)
+        return 0;
+    struct addresses *p = mmap(NULL, size_of(config->backend_count), PROT_READ | PROT_WRITE,
+                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    p->count = config->backend_count;
+    *out = p;
+    return 0;
+}
+
+void addresses_close(struct addresses *p)
+{
+    if (p)
+        munmap(p, size_of(p->count));
+}
+
+/* getaddrinfo()'s code; 0 with at least one address. */
+static int look_up(const struct config_backend *backend, struct address_set *found)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list;
+    int error = getaddrinfo(backend->host, NULL, &hints, &list);
+
+    if (error)
+        return error;
+    *found = (struct address_set){0};
+    for (const struct addrinfo *i = list; i && found->count < ADDRESSES_EACH; i = i->ai_next) {
+        struct addr *a = &found->at[found->count];
+        *a = addr_from_sockaddr(i->ai_addr, i->ai_addrlen);
+        if (a->family == ADDR_NONE)
+            continue;
+        a->port = backend->addr.port;
+        found->count++;
+    }
+    freeaddrinfo(list);
+    return found->count ? 0 : EAI_NONAME;
+}
+
+static bool same(const struct address_set *a, const struct address_set *b)
+{
+    bool equal = a->count == b->count;
+
+    for (uint32_t i = 0; equal && i < a->count; i++)
+        equal = addr_equal(&a->at[i], &b->at[i]);
+    return equal;
+}
+
+static void publish(struct place *place, const struct address_set *found)
+{
+    uint32_t writes = atomic_load(&place->writes);
+
+    if (writes && same(&place->version[writes % 2], found))
+        return;
+    place->version[(writes + 1) % 2] = *found;
+    atomic_store(&place->writes, writes + 1 ? writes + 1 : 2);
+}
+
+size_t addresses_look_up(struct addresses *p, const struct config *config)
+{
+    size_t unknown = 0;
+
+    for (size_t i = 0; i < p->count; i++) {
+        const struct config_backend *backend = &config->backend[i];
+        struct place *place = &p->place[i];
+        struct address_set found;
+
+        if (!backend->host)
+            continue;
+        int error = look_up(backend, &found);
+        if (error && error != place->told)
+            log_warn("backend %s: its name cannot be looked up: %s", backend->name,
+                     gai_strerror(error));
+        place->told = error;
+        if (!error)
+            publish(place, &found);
+        unknown += atomic_load(&place->writes) == 0;
+    }
+    return unknown;
+}
+
+bool addresses_find(const struct addresses *p, const struct config_backend *backend, size_t index,
+                    unsigned turn, struct addr *addr)
+{
+    if (!backend->host) {
+        *addr = backend->addr;
+        return true;
+    }
+    if (!p || index >= p->count)
+        return false;
+    const struct place *place = &p->place[index];
+    uint32_t writes = atomic_load(&place->writes);
+    const struct address_set *known = &place->version[writes % 2];
+    if (!writes || !known->count)
+        return false;
+    *addr = known->at[turn % known->count];
+    return true;
+}

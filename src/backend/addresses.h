@@ -1,0 +1,39 @@
+/* Where backends that are configured by a name are: a table that one process looks up and all who
+ * connect to backends read.
+ *
+ * A clerk looks names up, for that blocks; workers never do. An entry is written beside the one
+ * that is read and then made the current one, by one writer at a time: who reads gets addresses
+ * that belong together, and whoever dies leaves no lock. */
+#ifndef MIRED_BACKEND_ADDRESSES_H
+#define MIRED_BACKEND_ADDRESSES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/addr.h"
+
+struct config;
+struct config_backend;
+struct addresses;
+
+enum {
+    ADDRESSES_EACH = 8, /* addresses of one name that are used */
+    ADDRESSES_LOOK_UP_S = 60,
+    ADDRESSES_AGAIN_S = 2, /* while a name cannot be looked up */
+};
+
+/* A table for the backends of `config`, shared with processes that are forked later. *out is NULL
+ * when none of them has a name. 0 or -errno. */
+int addresses_open(struct addresses **out, const struct config *config);
+void addresses_close(struct addresses *p);
+
+/* Looks all names up, blocking. A name that is not found keeps the addresses it had, and is logged
+ * once. Returns how many have no address at all. One caller at a time. */
+size_t addresses_look_up(struct addresses *p, const struct config *config);
+
+/* Where to connect to backend number `index`: its configured address, or number `turn` (counted
+ * round) of the addresses of its name. False: none is known yet. `p` may be NULL. */
+bool addresses_find(const struct addresses *p, const struct config_backend *backend, size_t index,
+                    unsigned turn, struct addr *addr);
+
+#endif

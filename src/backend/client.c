@@ -1,0 +1,257 @@
+/* A clerk's conversation with a backend; see backend.h. */
+#include "backend/client.h"
+
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "backend/addresses.h"
+#include "base/clock.h"
+#include "base/dial.h"
+#include "base/log.h"
+#include "base/proxy.h"
+#include "base/sockaddr.h"
+#include "config/config.h"
+#include "tls/client.h"
+#include "tls/octets.h"
+
+static const struct config_backend *backend_of(const struct backend_client *t)
+{
+    return &t->config->backend[t->index];
+}
+
+void backend_client_init(struct backend_client *t, const struct config *config, size_t index,
+                         const struct addresses *addresses)
+{
+    *t =
+        (struct backend_client){.config = config, .addresses = addresses, .index = index, .fd = -1};
+}
+
+void backend_client_is_secret(struct backend_client *t)
+{
+    t->secret = true;
+}
+
+void backend_client_close(struct backend_client *t)
+{
+    SSL_free(t->ssl);
+    t->ssl = NULL;
+    if (t->fd >= 0)
+        close(t->fd);
+    t->fd = -1;
+    outbound_free(&t->outbound);
+    t->outbound = (struct outbound){0};
+    t->left = (struct span){0};
+}
+
+void backend_client_free(struct backend_client *t)
+{
+    backend_client_close(t);
+    SSL_CTX_free(t->context);
+    t->context = NULL;
+}
+
+static int failed(struct backend_client *t, int error)
+{
+    backend_client_close(t);
+    return error;
+}
+
+/* ---- octets, clear or not ---- */
+
+/* An SSL on a blocking socket has nothing to say when the socket's time is up. */
+static int tls_error(void)
+{
+    return errno == EAGAIN ? -ETIMEDOUT : -errno;
+}
+
+static int give(struct backend_client *t, struct span out)
+{
+    if (!t->ssl)
+        return dial_send(t->fd, out.at, out.len);
+    while (out.len) {
+        ssize_t n = tls_octets_out(t->ssl, out.at, out.len);
+        if (n <= 0)
+            return n ? tls_error() : -ECONNRESET;
+        out = span_after(out, (size_t)n);
+    }
+    return 0;
+}
+
+/* Reads into t->left. */
+static int take(struct backend_client *t)
+{
+    ssize_t n = t->ssl ? tls_octets_in(t->ssl, t->input, sizeof t->input)
+                       : dial_recv(t->fd, t->input, sizeof t->input);
+
+    if (n <= 0)
+        return n == 0 ? -ECONNRESET : t->ssl ? tls_error() : (int)n;
+    t->left = (struct span){t->input, (size_t)n};
+    return 0;
+}
+
+/* ---- what it says of us ---- */
+
+enum { TELL_MS = 60000, TOLD_MOST = 64 };
+
+void talk_tell(const struct backend_client *t, enum reply_stage stage, const struct reply *r)
+{
+    static _Atomic uint64_t told[TOLD_MOST]; /* by backend; beyond that many they share */
+    _Atomic uint64_t *last = &told[t->index % TOLD_MOST];
+    uint64_t now = clock_mono_ms() + TELL_MS, before = atomic_load(last);
+
+    if (now < before + TELL_MS || !atomic_compare_exchange_strong(last, &before, now))
+        return;
+    log_warn("backend %s refuses mired's questions at %s: %u %u.%u.%u %.*s", backend_of(t)->name,
+             reply_stage_text(stage), r->code, r->enhanced[0], r->enhanced[1], r->enhanced[2],
+             (int)r->arg.len, r->arg.at ? r->arg.at : "");
+}
+
+static void tell_complaint(struct backend_client *t)
+{
+    struct outbound *o = &t->outbound;
+    struct reply r = kept_get(&o->complaint);
+
+    if (r.code)
+        talk_tell(t, (enum reply_stage)o->complained_of, &r);
+    kept_free(&o->complaint);
+    o->complaint.code = 0;
+}
+
+/* ---- the beginning ---- */
+
+static int shake_hands(struct backend_client *t)
+{
+    const struct config_backend *backend = backend_of(t);
+
+    if (!t->context)
+        t->context = tls_client_open(backend);
+    t->ssl = t->context ? tls_client_new(t->context, backend, t->fd) : NULL;
+    if (!t->ssl)
+        return -ENOMEM;
+    if (tls_client_shake(t->ssl) != 1) {
+        log_warn("backend %s: TLS: %s", backend->name, tls_client_error(t->ssl));
+        t->plain = t->outbound.tls == OUTBOUND_TLS_OFFERED;
+        return -EPROTO;
+    }
+    if (backend->tls == TLS_IMPLICIT) {
+        t->outbound.secure = true;
+        t->outbound.state = OUTBOUND_GREETING;
+    } else {
+        outbound_secured(&t->outbound);
+    }
+    return 0;
+}
+
+/* Up to where it may be asked. */
+static int greet(struct backend_client *t)
+{
+    struct outbound *o = &t->outbound;
+    int error = 0;
+
+    while (!error) {
+        if (o->out.len) {
+            error = give(t, buf_span(&o->out));
+            buf_drop(&o->out, o->out.len);
+        } else if (o->state == OUTBOUND_IDLE) {
+            tell_complaint(t);
+            return 0;
+        } else if (o->state == OUTBOUND_DEAD) {
+            if (t->secret && o->tls == OUTBOUND_TLS_NEEDED && !o->secure)
+                log_warn("backend %s: no STARTTLS, and without it no passwords go there",
+                         backend_of(t)->name);
+            tell_complaint(t);
+            error = -ECONNREFUSED;
+        } else if (o->state == OUTBOUND_SHAKE) {
+            error = shake_hands(t);
+        } else {
+            error = take(t);
+            if (!error)
+                outbound_input(o, t->left);
+            t->left = (struct span){0};
+        }
+    }
+    return failed(t, error);
+}
+
+static enum outbound_tls wanted_tls(const struct backend_client *t, const struct addr *to)
+{
+    enum tls_mode mode = backend_of(t)->tls;
+
+    if (mode == TLS_OFF)
+        return OUTBOUND_TLS_NONE;
+    if (mode == TLS_VERIFIED || (t->secret && !addr_is_loopback(to)))
+        return OUTBOUND_TLS_NEEDED;
+    return t->plain ? OUTBOUND_TLS_NONE : OUTBOUND_TLS_OFFERED;
+}
+
+static int begin(struct backend_client *t)
+{
+    const struct config_backend *backend = backend_of(t);
+    struct outbound *o = &t->outbound;
+    struct addr addr;
+
+    if (!addresses_find(t->addresses, backend, t->index, t->turn, &addr))
+        return -EHOSTUNREACH;
+    t->fd = dial(&addr, backend->path, BACKEND_CLIENT_MS);
+    if (t->fd < 0) {
+        int error = t->fd;
+        t->fd = -1;
+        t->turn++; /* the next of its addresses may be better */
+        return error;
+    }
+    outbound_start(o, backend->kind != BACKEND_SMTP, t->config->hostname, 0);
+    if (backend->tls == TLS_IMPLICIT)
+        o->state = OUTBOUND_SHAKE;
+    else
+        o->tls = wanted_tls(t, &addr);
+    struct addr own = addr_of_socket(t->fd);
+    if (backend->proxy_protocol && proxy_write(&o->out, backend->proxy_protocol, &own, &addr) < 0)
+        return failed(t, -ENOMEM);
+    return greet(t);
+}
+
+int backend_client_ready(struct backend_client *t)
+{
+    bool plain = t->plain;
+
+    if (t->fd >= 0)
+        return 0;
+    int error = begin(t);
+    return error && t->plain && !plain ? begin(t) : error; /* it was its TLS that did not work */
+}
+
+/* ---- questions and answers ---- */
+
+bool backend_client_pipelines(const struct backend_client *t)
+{
+    return talk_can(t, CAP_PIPELINING);
+}
+
+bool talk_can(const struct backend_client *t, uint32_t cap)
+{
+    return (t->outbound.ability.caps & cap) == cap;
+}
+
+int backend_client_say(struct backend_client *t, struct span out)
+{
+    int error = give(t, out);
+
+    return error ? failed(t, error) : 0;
+}
+
+int backend_client_reply(struct backend_client *t, struct reply *r)
+{
+    for (;;) {
+        switch (reader_take(&t->outbound.reader, &t->left, r)) {
+        case READER_REPLY: return 0;
+        case READER_BROKEN: return failed(t, -EBADMSG);
+        case READER_MORE: break;
+        }
+        int error = take(t);
+        if (error)
+            return failed(t, error);
+    }
+}

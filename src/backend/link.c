@@ -1,0 +1,158 @@
+/* Octets between a worker and a backend (link.h). */
+#include "backend/link.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <openssl/ssl.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "backend/addresses.h"
+#include "base/log.h"
+#include "base/sockaddr.h"
+#include "tls/client.h"
+#include "tls/octets.h"
+
+int link_connect(const struct backend *b, struct addr *to)
+{
+    const struct config_backend *c = b->config;
+    const char *path = c->kind == BACKEND_STORE ? b->relay->params.store_path : c->path;
+    struct sockaddr_storage sa = {0};
+    socklen_t len;
+    int on = 1;
+
+    if (!addresses_find(b->relay->params.addresses, c, b->index, b->turn, to))
+        return -EHOSTUNREACH;
+    if (to->family == ADDR_UNIX) {
+        struct sockaddr_un *un = (struct sockaddr_un *)&sa;
+        un->sun_family = AF_UNIX;
+        if (strlen(path) >= sizeof un->sun_path)
+            return -ENAMETOOLONG;
+        strcpy(un->sun_path, path);
+        len = sizeof *un;
+    } else {
+        len = addr_to_sockaddr(to, &sa);
+    }
+    int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return -errno;
+    if (sa.ss_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (connect(fd, (struct sockaddr *)&sa, len) < 0 && errno != EINPROGRESS) {
+        int e = errno;
+        close(fd);
+        return -e;
+    }
+    return fd;
+}
+
+/* Fills in what of the message has not gone out; returns how many parts, -1 when the spool cannot
+ * be read. */
+static int body_parts(struct link *l, struct iovec part[3])
+{
+    struct handover *h = l->handover;
+    uint64_t size = spool_size(h->spool), at = l->body_at;
+    int n = 0;
+
+    if (at < h->header.len) {
+        part[n++] = (struct iovec){h->header.at + at, h->header.len - at};
+        at = h->header.len;
+    }
+    uint64_t offset = at - h->header.len;
+    if (offset < size) {
+        struct span s = spool_read(h->spool, offset);
+        if (!s.at || s.len == 0)
+            return -1;
+        part[n++] = (struct iovec){(void *)s.at, s.len};
+        offset += s.len;
+    }
+    if (offset >= size) {
+        size_t dot = offset > size ? (size_t)(offset - size) : 0;
+        part[n++] = (struct iovec){(void *)&".\r\n"[dot], 3 - dot};
+    }
+    return n;
+}
+
+/* As writev(); under TLS a part at a time. */
+static ssize_t give(struct link *l, const struct iovec *part, int n)
+{
+    return l->ssl ? tls_octets_out(l->ssl, part[0].iov_base, part[0].iov_len)
+                  : writev(l->watch.fd, part, n);
+}
+
+static bool write_body(struct link *l)
+{
+    struct handover *h = l->handover;
+    uint64_t end = h->header.len + spool_size(h->spool) + 3;
+
+    while (l->body_at < end) {
+        struct iovec part[3];
+        int n = body_parts(l, part);
+        ssize_t done = n < 0 ? -1 : give(l, part, n);
+        if (done < 0)
+            return n >= 0 && (errno == EAGAIN || errno == EINTR);
+        l->body_at += (uint64_t)done;
+        /* From the last octet of the final dot on, and only from there, the backend may have it. */
+        if (l->body_at == end)
+            outbound_sent(&l->outbound);
+        link_timer(l, l->body_at == end ? POOL_FINAL_MS : POOL_WRITE_MS);
+    }
+    return true;
+}
+
+bool link_write(struct link *l)
+{
+    struct buf *out = &l->outbound.out;
+
+    while (out->len) {
+        struct iovec all = {out->at, out->len};
+        ssize_t n = give(l, &all, 1);
+        if (n < 0)
+            return errno == EAGAIN || errno == EINTR;
+        buf_drop(out, (size_t)n);
+    }
+    return l->outbound.state != OUTBOUND_BODY || write_body(l);
+}
+
+void link_read(struct link *l)
+{
+    char octets[16 * 1024];
+    ssize_t n = l->ssl ? tls_octets_in(l->ssl, octets, sizeof octets)
+                       : recv(l->watch.fd, octets, sizeof octets, MSG_DONTWAIT);
+
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    if (n <= 0) {
+        l->why = n == 0 ? "it closed the connection" : strerrordesc_np(errno);
+        l->outbound.state = OUTBOUND_DEAD;
+    } else {
+        outbound_input(&l->outbound, (struct span){octets, (size_t)n});
+    }
+}
+
+bool link_shake(struct link *l)
+{
+    struct backend *b = l->backend;
+
+    if (!link_is_shaking(l))
+        return true;
+    if (!l->ssl)
+        l->ssl = tls_client_new(b->tls, b->config, l->watch.fd);
+    int done = l->ssl ? tls_client_shake(l->ssl) : -1;
+    if (done < 0) {
+        log_warn("backend %s: TLS: %s", b->config->name,
+                 l->ssl ? tls_client_error(l->ssl) : "no memory");
+        b->plain = b->config->tls == TLS_STARTTLS;
+    } else if (done > 0 && b->config->tls == TLS_IMPLICIT) {
+        l->outbound.secure = true;
+        l->outbound.state = OUTBOUND_GREETING;
+    } else if (done > 0) {
+        outbound_secured(&l->outbound);
+        return link_write(l);
+    }
+    return done >= 0;
+}

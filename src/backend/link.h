@@ -1,0 +1,57 @@
+/* One connection to a backend: its octets, in and out, under TLS or not. Private to src/relay.
+ *
+ * What is said and what an answer means is outbound.h's; when a link is opened, what it is given to
+ * do and what its end means is pool.c's. All within the worker's loop, nothing blocks. */
+#ifndef MIRED_BACKEND_LINK_H
+#define MIRED_BACKEND_LINK_H
+
+#include "backend/pool.h"
+#include "base/loop.h"
+#include "smtp/client.h"
+
+struct link {
+    struct watch watch;
+    struct alarm alarm;
+    struct outbound outbound;
+    struct backend *backend;
+    struct handover *handover;
+    struct link *next, **prev;
+    char hello[256];  /* the client's HELO, where this connection is taken for the client's */
+    SSL *ssl;         /* NULL: not, or not yet, under TLS */
+    uint64_t body_at; /* octets of header, message and final dot that have gone out */
+    const char *why;  /* it is of no use any more, static; NULL: not known */
+    bool connecting;
+    bool used;     /* has had another message before the one in hand */
+    bool reserved; /* opened for the handover that it has, and not yet begun: PROXY */
+};
+
+static inline struct loop *link_loop(const struct link *l)
+{
+    return l->backend->relay->params.loop;
+}
+
+static inline void link_timer(struct link *l, uint64_t ms)
+{
+    loop_alarm(link_loop(l), &l->alarm, link_loop(l)->now + ms);
+}
+
+/* The handshake's octets are OpenSSL's to read, not ours. */
+static inline bool link_is_shaking(const struct link *l)
+{
+    return l->outbound.state == OUTBOUND_SHAKE && l->outbound.out.len == 0;
+}
+
+/* Begins to connect: the descriptor, and where it leads in *to; -errno. */
+int link_connect(const struct backend *b, struct addr *to);
+
+/* Sends what there is to send, as far as it goes: commands, then the message, of which it notes
+ * when its last octet has gone. False: the link is of no use any more. */
+bool link_write(struct link *l);
+
+/* Takes in what has come; the end of the connection makes it OUTBOUND_DEAD. */
+void link_read(struct link *l);
+
+/* Does what there is to do of a handshake, if it is time for one. False: it has failed. */
+bool link_shake(struct link *l);
+
+#endif

@@ -1,0 +1,81 @@
+/* The commands of the control socket: names, arguments, help. One table that the web process (which
+ * carries them out), mirectl (which sends and explains them) and the tests read.
+ *
+ * The protocol: mirectl sends one line of JSON,
+ *     {"v":1,"command":"show","args":{"address":"192.0.2.7"}}
+ * and gets one or several lines. The last one has "ok": {"v":1,"ok":true,...} with the result, or
+ * {"v":1,"ok":false,"code":"refused","error":"a sentence"}; lines before it are parts of a long
+ * result. "code" is one of those below. A request or a line of another "v" is not understood: what
+ * gets it says so, for the two programs are then not of one installation. */
+#ifndef MIRED_CONTROL_COMMANDS_H
+#define MIRED_CONTROL_COMMANDS_H
+
+#ifndef CONTROL_VERSION /* another one: a test's, to see what becomes of it */
+#define CONTROL_VERSION 1
+#endif
+
+enum { CONTROL_LINE_MAX = 256 * 1024 };
+
+#define CONTROL_REFUSED "refused" /* it was understood, and is not done; mirectl exits 1 */
+#define CONTROL_MISSING "missing" /* there is no such client, address...; 1 */
+#define CONTROL_USAGE   "usage"   /* the request is wrong; 2 */
+#define CONTROL_OTHER   "version" /* asked by a mirectl of another version; 3 */
+
+/* C(identifier, name, arguments, help, example) */
+#define COMMANDS(C)                                                                                \
+    C(STATUS, "status", "", "what mired is doing, and what attackers have paid so far",            \
+      "mirectl status")                                                                            \
+    C(RELOAD, "reload", "", "read the configuration again; a broken one changes nothing",          \
+      "mirectl reload")                                                                            \
+    C(UPGRADE, "upgrade", "",                                                                      \
+      "become the version that is installed now; no connection is refused or dropped",             \
+      "mirectl upgrade")                                                                           \
+    C(STOP, "stop", "[--drain]",                                                                   \
+      "end mired; with --drain, once those that are connected have finished",                      \
+      "mirectl stop --drain")                                                                      \
+    C(CLIENTS, "clients", "[--limit N] [--sort held|offences|good]", "the worst clients",          \
+      "mirectl clients --limit 5")                                                                 \
+    C(SHOW, "show", "ADDRESS", "what is known of one client and its network",                      \
+      "mirectl show 192.0.2.7")                                                                    \
+    C(RELEASE, "release", "[ADDRESS|NETWORK] [--undo] [--all]",                                    \
+      "forget its offences, answer its holds now; --undo takes that back, --all is for everybody", \
+      "mirectl release 192.0.2.7")                                                                 \
+    C(EXEMPT, "exempt", "ADDRESS|NETWORK [--for 1d | --remove] | --list",                          \
+      "never delay it, without touching the configuration", "mirectl exempt 192.0.2.7 --for 1d")   \
+    C(PENALISE, "penalise", "ADDRESS [--offences N] [--undo]",                                     \
+      "book offences, or take that back: for a content filter or a log watcher",                   \
+      "mirectl penalise 192.0.2.7 --offences 3")                                                   \
+    C(RECIPIENT, "recipient", "ADDRESS", "what the directories say of an address",                 \
+      "mirectl recipient alice@example.org")                                                       \
+    C(CACHE, "cache", "flush [ADDRESS|SOURCE]",                                                    \
+      "forget what directories said: of an address, of ldap, socketmap or backend, or all",        \
+      "mirectl cache flush alice@example.org")                                                     \
+    C(LEDGER, "ledger", "dump | load FILE",                                                        \
+      "all that the ledger knows, a line of JSON each; or take such lines in",                     \
+      "mirectl ledger dump >ledger.json")                                                          \
+    C(LOG, "log", "[ADDRESS|SENDER|RECIPIENT] [--follow] [--limit N]",                             \
+      "the log's last 10,000 lines, or those about one client, sender, recipient or id",           \
+      "mirectl log --follow alice@example.org")                                                    \
+    C(CONFIG, "config", "", "the configuration that holds, with all defaults", "mirectl config")   \
+    C(OBSERVE, "observe", "[--since 7d]",                                                          \
+      "what would have waited while `observe` is on: good mail first, then attackers",             \
+      "mirectl observe --since 7d")                                                                \
+    C(ADVISE, "advise", "", "settings that what was seen suggests, each with its reason",          \
+      "mirectl advise")
+
+enum control_command {
+#define COMMAND_ID(id, name, arguments, help, example) COMMAND_##id,
+    COMMANDS(COMMAND_ID)
+#undef COMMAND_ID
+        COMMAND_COUNT
+};
+
+struct control_about {
+    const char *name, *arguments, *help, *example;
+};
+extern const struct control_about control_commands[COMMAND_COUNT];
+
+/* COMMAND_COUNT when there is none of that name. */
+enum control_command command_by_name(const char *name);
+
+#endif

@@ -1,0 +1,68 @@
+/* Parses requests of the control socket. Pure; used by the web process, and by tests.
+ *
+ * Who may connect was decided before (control.c), but what they send is checked all the same: a
+ * line that is not understood is answered with a sentence and changes nothing. */
+#include "control/request.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static char sentence[256];
+
+static const char *fields(json_t *line, struct request *r)
+{
+    const char *command;
+    int version;
+    json_t *args = NULL;
+
+    if (json_unpack(line, "{s:i, s:s, s?:o}", "v", &version, "command", &command, "args", &args) <
+        0)
+        return "a request is {\"v\":1,\"command\":NAME,\"args\":{...}}";
+    if (version != CONTROL_VERSION) {
+        snprintf(sentence, sizeof sentence,
+                 "this mired (%s) speaks version %d of the control protocol, and the mirectl that "
+                 "asks version %d; use the mirectl that was installed with it, or restart mired if "
+                 "that one is gone",
+                 MIRED_VERSION, CONTROL_VERSION, version);
+        r->code = CONTROL_OTHER;
+        return sentence;
+    }
+    r->command = command_by_name(command);
+    if (r->command == COMMAND_COUNT) {
+        snprintf(sentence, sizeof sentence,
+                 "this mired (%s) knows no command \"%.40s\"; a newer mirectl asks it: `mirectl "
+                 "upgrade` makes mired the version that is installed",
+                 MIRED_VERSION, command);
+        r->code = CONTROL_OTHER;
+        return sentence;
+    }
+    if (args && !json_is_object(args))
+        return "\"args\" is not an object";
+    r->args = args ? json_incref(args) : json_object();
+    return r->args ? NULL : "not enough memory";
+}
+
+const char *request_parse(struct span line, struct request *r)
+{
+    json_error_t error;
+    json_t *parsed = json_loadb(line.at, line.len, JSON_REJECT_DUPLICATES, &error);
+
+    *r = (struct request){.command = COMMAND_COUNT, .code = CONTROL_USAGE};
+    if (!parsed) {
+        snprintf(sentence, sizeof sentence, "this is not JSON: %.160s", error.text);
+        return sentence;
+    }
+    const char *wrong = fields(parsed, r);
+    json_decref(parsed);
+    return wrong;
+}
+
+const char *request_text(const json_t *args, const char *key)
+{
+    return json_string_value(json_object_get(args, key));
+}
+
+bool request_flag(const json_t *args, const char *key)
+{
+    return json_is_true(json_object_get(args, key));
+}

@@ -1,0 +1,411 @@
+/* Makes and keeps what outlives any child and any generation. Master only.
+ *
+ * Order: folders, then the lock (so that two mireds with one run folder never touch each other's
+ * sockets or files), then sockets and mappings. Children inherit the mappings and get the sockets
+ * they need from role.c. The ledger, what was settled and what directories said are files in the
+ * state folder; counters and the shared page live in memory files, which an upgrade hands on. In
+ * both folders the master works as the user that they belong to (folder.h). */
+#include "master/runtime.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "auth/scram.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/log_ring.h"
+#include "config/config.h"
+#include "directory/cache.h"
+#include "master/folder.h"
+#include "relay/partial_delivery.h"
+#include "tarpit/ledger.h"
+#include "tarpit/observed.h"
+
+static int wrong(struct buf *errors, const char *what, const char *where, int error)
+{
+    buf_addf(errors, "%s %s: %s\n", what, where, strerrordesc_np(-error));
+    return -1;
+}
+
+/* ---- folders and the lock ---- */
+
+/* Makes the folder where it is missing, and works in it as who may: folder_leave() follows. */
+static int enter(const struct runtime *h, struct borrowed *b, const char *path, mode_t mode,
+                 struct buf *errors)
+{
+    int error = folder_enter(b, path, &h->identity, mode);
+
+    if (error)
+        return wrong(errors, "cannot make the folder", path, error);
+    return 0;
+}
+
+/* The same for folders that the children write. */
+static int enter_own(const struct runtime *h, struct borrowed *b, const char *path, mode_t mode,
+                     struct buf *errors)
+{
+    struct stat st;
+
+    if (enter(h, b, path, mode, errors) < 0)
+        return -1;
+    if (!h->identity.drop || stat(path, &st) < 0 || st.st_uid == h->identity.uid)
+        return 0;
+    buf_addf(errors, "%s belongs to another user; chown -R %s %s\n", path, h->identity.name, path);
+    return -1;
+}
+
+/* The lock's file. One that root made, in a folder that is the user's (earlier versions did), is
+ * replaced while it is locked, so that it is never locked twice. */
+static int open_lock(const char *path)
+{
+    int flags = O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+    int fd = open(path, O_RDWR | O_CREAT | flags, 0644);
+
+    if (fd >= 0 || errno != EACCES)
+        return fd < 0 ? -errno : fd;
+    int before = open(path, O_RDONLY | flags);
+    if (before < 0)
+        return -errno;
+    if (flock(before, LOCK_EX | LOCK_NB) < 0)
+        return before; /* taken: whoever locks it next hears so */
+    fd = unlink(path) < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0644);
+    int error = fd < 0 ? -errno : 0;
+    close(before);
+    return error ? error : fd;
+}
+
+static int take_lock(struct runtime *h, struct buf *errors)
+{
+    char path[4096], pid[32] = "";
+
+    if (h->lock >= 0) /* inherited */
+        return 0;
+    snprintf(path, sizeof path, "%s/lock", h->run);
+    h->lock = open_lock(path);
+    if (h->lock < 0)
+        return wrong(errors, "cannot open", path, h->lock);
+    if (flock(h->lock, LOCK_EX | LOCK_NB) < 0) {
+        ssize_t n = pread(h->lock, pid, sizeof pid - 1, 0);
+        buf_addf(errors,
+                 "another mired (process %.*s) runs with run = \"%s\"; stop it, or give this one a "
+                 "folder of its own\n",
+                 n > 0 ? (int)strcspn(pid, "\n") : 1, n > 0 ? pid : "?", h->run);
+        return -1;
+    }
+    int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
+    if (ftruncate(h->lock, 0) < 0 || pwrite(h->lock, pid, (size_t)n, 0) != n)
+        return wrong(errors, "cannot write", path, -errno);
+    return 0;
+}
+
+/* ---- unix sockets ---- */
+
+static int bind_unix(const struct runtime *h, const char *path, mode_t mode)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    size_t len = strlen(path);
+
+    if (len >= sizeof sa.sun_path)
+        return -ENAMETOOLONG;
+    memcpy(sa.sun_path, path, len);
+    if (unlink(path) < 0 && errno != ENOENT) /* what an earlier one left; we hold the lock */
+        return -errno;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    mode_t before = umask(0777); /* nobody may connect before it is whose it should be */
+    int bound = bind(fd, (struct sockaddr *)&sa, sizeof sa), error = bound < 0 ? -errno : 0;
+    umask(before);
+    bool give = h->identity.drop && geteuid() == 0; /* in a folder that is root's alone */
+    if (!error && ((give && lchown(path, h->identity.uid, h->identity.gid) < 0) ||
+                   chmod(path, mode) < 0 || listen(fd, SOMAXCONN) < 0))
+        error = -errno;
+    if (error)
+        close(fd);
+    return error ? error : fd;
+}
+
+static int open_sockets(struct runtime *h, struct buf *errors)
+{
+    if (h->store_listen < 0)
+        h->store_listen = bind_unix(h, h->store_path, 0600);
+    if (h->store_listen < 0)
+        return wrong(errors, "cannot listen on", h->store_path, h->store_listen);
+    if (h->control_listen < 0)
+        h->control_listen = bind_unix(h, h->control_path, 0660);
+    if (h->control_listen < 0)
+        return wrong(errors, "cannot listen on", h->control_path, h->control_listen);
+    return 0;
+}
+
+/* ---- mappings ---- */
+
+/* A memory file of that size, mapped; NULL without memory. One that was inherited is used, if this
+ * program means the same by it. */
+static void *map_memory(const char *name, size_t size, int *fd)
+{
+    struct stat st;
+
+    if (*fd >= 0 && (fstat(*fd, &st) < 0 || (size_t)st.st_size != size)) {
+        close(*fd);
+        *fd = -1;
+    }
+    if (*fd < 0)
+        *fd = memfd_create(name, MFD_CLOEXEC);
+    if (*fd < 0)
+        return NULL;
+    void *at = ftruncate(*fd, (off_t)size) < 0
+                   ? MAP_FAILED
+                   : mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+    return at == MAP_FAILED ? NULL : at;
+}
+
+enum { DECOYS_SIZE = 4096 };
+
+static int open_decoys(struct runtime *h, struct buf *errors)
+{
+    char path[4096];
+
+    static_assert(sizeof(struct scram_shapes) <= DECOYS_SIZE, "the body of state/decoys");
+    snprintf(path, sizeof path, "%s/decoys", h->state);
+    int error = mapfile_open(&h->decoys, path, "mireddec", 1, DECOYS_SIZE);
+    return error ? wrong(errors, "cannot open", path, error) : 0;
+}
+
+static int open_memory(struct runtime *h, struct buf *errors)
+{
+    h->metrics.rows = HOUSE_ROWS;
+    h->metrics.row =
+        map_memory("mired metrics", HOUSE_ROWS * sizeof(struct metrics_row), &h->metrics_fd);
+    h->shared = map_memory("mired shared", sizeof *h->shared, &h->shared_fd);
+    h->log = log_ring_open(map_memory("mired log", log_ring_size(), &h->log_fd));
+    if (!h->metrics.row || !h->shared)
+        return wrong(errors, "cannot map", "shared memory", -errno);
+    h->row_taken[HOUSE_MASTER_ROW] = true;
+    return 0;
+}
+
+static int open_files(struct runtime *h, const struct config *config, struct buf *errors)
+{
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/ledger", h->state);
+    int error = ledger_open(&h->ledger, path, config->ledger_size);
+    if (error)
+        return wrong(errors, "cannot open the ledger", path, error);
+    snprintf(path, sizeof path, "%s/observed", h->state);
+    error = observed_open(&h->observed, path);
+    if (error)
+        return wrong(errors, "cannot open", path, error);
+    snprintf(path, sizeof path, "%s/settled", h->state);
+    error = partial_open(&h->partial, path, config->partial_ms);
+    if (error)
+        return wrong(errors, "cannot open", path, error);
+    snprintf(path, sizeof path, "%s/answers", h->state);
+    error = cache_open(&h->answers, path, CACHE_PLACES);
+    return error ? wrong(errors, "cannot open", path, error) : open_decoys(h, errors);
+}
+
+static int open_run(struct runtime *h, struct buf *errors)
+{
+    struct borrowed b;
+    int r = enter(h, &b, h->run, 0755, errors);
+
+    if (r == 0)
+        r = take_lock(h, errors);
+    if (r == 0)
+        r = open_sockets(h, errors);
+    folder_leave(&b);
+    return r;
+}
+
+static int make_state(const struct runtime *h, struct buf *errors)
+{
+    struct borrowed b;
+    char spool[4096];
+
+    snprintf(spool, sizeof spool, "%s/spool", h->state);
+    int r = enter_own(h, &b, h->state, 0750, errors);
+    folder_leave(&b);
+    if (r < 0)
+        return r;
+    r = enter_own(h, &b, spool, 0700, errors);
+    folder_leave(&b);
+    return r;
+}
+
+/* Earlier versions made the state files as root. The user gets those that are mired's by their
+ * heads: nobody else can have given a file of root's such a head. */
+static void give_file(const struct runtime *h, int folder, const char *name)
+{
+    struct stat st;
+    int fd = openat(folder, name, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && st.st_uid == 0 && mapfile_is_one(fd) &&
+        fchown(fd, h->identity.uid, h->identity.gid) < 0)
+        log_warn("%s/%s: cannot be given to %s: %s", h->state, name, h->identity.name,
+                 strerror(errno));
+    close(fd);
+}
+
+static void give_files(const struct runtime *h)
+{
+    static const char *const name[] = {"ledger", "observed", "settled", "answers", "decoys"};
+    struct borrowed b;
+
+    if (!h->identity.drop)
+        return;
+    int folder = folder_enter(&b, h->state, &h->identity, 0750) == 0
+                     ? open(h->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+                     : -1;
+    folder_leave(&b);
+    if (folder < 0)
+        return;
+    for (size_t i = 0; i < sizeof name / sizeof name[0]; i++)
+        give_file(h, folder, name[i]);
+    close(folder);
+}
+
+static int open_state(struct runtime *h, const struct config *config, struct buf *errors)
+{
+    struct borrowed b;
+    int r = enter_own(h, &b, h->state, 0750, errors);
+
+    if (r == 0)
+        r = open_files(h, config, errors);
+    folder_leave(&b);
+    return r;
+}
+
+static void remove_sockets(const struct runtime *h)
+{
+    struct borrowed b;
+
+    if (folder_enter(&b, h->run, &h->identity, 0755) == 0) {
+        if (h->store_listen >= 0)
+            unlink(h->store_path);
+        if (h->control_listen >= 0)
+            unlink(h->control_path);
+    }
+    folder_leave(&b);
+}
+
+/* ---- the whole ---- */
+
+void runtime_init(struct runtime *h)
+{
+    *h = (struct runtime){.lock = -1,
+                          .store_listen = -1,
+                          .control_listen = -1,
+                          .metrics_fd = -1,
+                          .shared_fd = -1,
+                          .log_fd = -1,
+                          .started_ms = clock_wall_ms()};
+}
+
+int runtime_open(struct runtime *h, const struct config *config, struct buf *errors)
+{
+    int error = identity_find(&h->identity, config->user);
+    if (error == -ENOENT) {
+        buf_addf(errors, "there is no user \"%s\"; create it, or set `user` to one that is there\n",
+                 config->user);
+        return -1;
+    }
+    if (error)
+        return wrong(errors, "cannot look up the user", config->user, error);
+    h->state = strdup(config->state);
+    h->run = strdup(config->run);
+    h->user = strdup(config->user);
+    if (!h->state || !h->run || !h->user || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
+        asprintf(&h->control_path, "%s/control", h->run) < 0)
+        return wrong(errors, "cannot start", "mired", -ENOMEM);
+    if (make_state(h, errors) < 0 || open_run(h, errors) < 0 || open_memory(h, errors) < 0)
+        return -1;
+    give_files(h);
+    return open_state(h, config, errors);
+}
+
+int runtime_handoffs(struct runtime *h, uint32_t slots)
+{
+    if (slots <= h->handoffs)
+        return 0;
+    int(*pair)[2] = realloc(h->handoff, slots * sizeof *pair);
+    if (!pair)
+        return -ENOMEM;
+    h->handoff = pair;
+    for (; h->handoffs < slots; h->handoffs++)
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
+                       pair[h->handoffs]) < 0)
+            return -errno;
+    return 0;
+}
+
+void runtime_close(struct runtime *h)
+{
+    for (uint32_t i = 0; i < h->handoffs; i++) {
+        close(h->handoff[i][0]);
+        close(h->handoff[i][1]);
+    }
+    free(h->handoff);
+    remove_sockets(h);
+    cache_close(h->answers);
+    mapfile_close(&h->decoys);
+    partial_close(h->partial);
+    observed_close(h->observed);
+    ledger_close(h->ledger);
+    metrics_use(NULL);
+    log_keep(NULL);
+    if (h->log)
+        munmap(h->log, log_ring_size());
+    munmap(h->shared, sizeof *h->shared);
+    munmap(h->metrics.row, HOUSE_ROWS * sizeof(struct metrics_row));
+    int fd[] = {h->store_listen, h->control_listen, h->metrics_fd,
+                h->shared_fd,    h->log_fd,         h->lock};
+    for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
+        if (fd[i] >= 0)
+            close(fd[i]);
+    free(h->store_path);
+    free(h->control_path);
+    free(h->state);
+    free(h->run);
+    free(h->user);
+    *h = (struct runtime){.lock = -1};
+}
+
+/* ---- metrics rows ---- */
+
+int runtime_row_take(struct runtime *h)
+{
+    for (int row = 0; row < HOUSE_ROWS; row++)
+        if (!h->row_taken[row]) {
+            h->row_taken[row] = true;
+            return row;
+        }
+    return -1;
+}
+
+void runtime_row_give(struct runtime *h, int row)
+{
+    if (row < 0)
+        return;
+    metrics_reset_gauges(runtime_row(h, row));
+    h->row_taken[row] = false;
+}
+
+struct metrics_row *runtime_row(const struct runtime *h, int row)
+{
+    return row < 0 ? NULL : &h->metrics.row[row];
+}

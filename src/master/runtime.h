@@ -1,0 +1,74 @@
+/* The house: what all generations share, made once before the first child is started and kept for
+ * as long as the master lives, over upgrades too: lock, folders, unix sockets, mappings. */
+#ifndef MIRED_MASTER_RUNTIME_H
+#define MIRED_MASTER_RUNTIME_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/mapfile.h"
+#include "base/metrics.h"
+#include "freezer/handoff.h"
+#include "master/privileges.h"
+
+struct cache;
+struct config;
+struct ledger;
+struct log_ring;
+struct observed;
+struct partial_delivery;
+
+/* A row for each living child; draining workers of earlier generations keep theirs, so many more
+ * than a site has processes. Rows that were never used cost no memory. */
+enum { HOUSE_ROWS = 4096, HOUSE_MASTER_ROW = 0 };
+
+/* A page that all processes map, of this generation and of those before it. */
+struct runtime_shared {
+    _Atomic uint64_t spool_used;
+    struct freezer_shared freezer;
+};
+
+struct runtime {
+    char *state, *run, *user; /* as they stood in the first configuration */
+    struct identity identity; /* of children */
+    int lock;                 /* run/lock, held for as long as we live */
+    int store_listen;         /* run/store */
+    int control_listen;       /* run/control */
+    char *store_path, *control_path;
+    int metrics_fd, shared_fd,
+        log_fd;        /* what the mappings stand on, to be handed on by an upgrade */
+    int (*handoff)[2]; /* a pair for each worker slot: workers' end [0], freezer's [1] */
+    uint32_t handoffs;
+    struct metrics metrics;
+    struct log_ring *log; /* the last lines of all processes; NULL without memory */
+    struct runtime_shared *shared;
+    struct ledger *ledger;
+    struct observed *observed;
+    struct partial_delivery *partial;
+    struct cache *answers; /* of directories; clerks keep it */
+    struct mapfile decoys; /* state/decoys: its key, and struct scram_shapes; see clerk.h */
+    bool row_taken[HOUSE_ROWS];
+    uint64_t started_ms; /* wall */
+};
+
+/* An empty runtime. An upgrade puts into it what it has inherited. */
+void runtime_init(struct runtime *h);
+
+/* Makes all of it that is not there. 0, or -1 with what is wrong, as sentences, in *errors. */
+int runtime_open(struct runtime *h, const struct config *config, struct buf *errors);
+
+/* Removes the socket files and lets go of everything. */
+void runtime_close(struct runtime *h);
+
+/* A metrics row for a child, and back again (its gauges are then 0); -1: none is free. */
+int runtime_row_take(struct runtime *h);
+void runtime_row_give(struct runtime *h, int row);
+struct metrics_row *runtime_row(const struct runtime *h, int row);
+
+/* Makes the pairs between worker slots and the freezer that are missing. They outlive all
+ * generations: what is under way in them survives the death of either side. 0 or -errno. */
+int runtime_handoffs(struct runtime *h, uint32_t slots);
+
+#endif

@@ -1,0 +1,93 @@
+/* What workers ask clerks, and how: SOCK_SEQPACKET pairs that all workers of a generation write to
+ * and its clerks read from, so that whichever clerk is idle takes the next question; and one pair
+ * for each worker slot, on which the clerks answer. A packet is one of the structs below with its
+ * texts behind it. A question whose clerk died is not answered: the asker has a timer.
+ *
+ * Logins from networks that the account is not known to log in from have a pair of their own, which
+ * the first of several clerks does not read: passwords that are being guessed keep nobody else
+ * waiting, however many they are and however long a verifier takes to say no.
+ *
+ * A SCRAM login is two questions, and the second must come to the clerk that answered the first:
+ * each clerk has a pair of its own for that, and `login_id` says which. */
+#ifndef MIRED_QUERY_QUERY_H
+#define MIRED_QUERY_QUERY_H
+
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+enum query_queue { QUERY_FIRST, QUERY_STRANGERS, QUERY_QUEUES };
+
+enum query_kind { QUERY_RECIPIENT = 1, QUERY_PASSWORD, QUERY_SCRAM, ASK_FORGET, QUERY_KINDS };
+
+enum { QUERY_TEXT_MAX = 4096, QUERY_TIMEOUT_MS = 20000 };
+
+struct query_head {
+    uint64_t id;       /* the asker's; comes back */
+    uint64_t login_id; /* QUERY_SCRAM: 0, or as the answer to the first message had it */
+    uint16_t slot;     /* which worker slot to answer */
+    uint16_t kind;     /* enum query_kind */
+    uint16_t first;    /* octets of the first text: folded address | user | message */
+    uint16_t second;   /* octets of the second: nothing | password | what TLS has to bind to */
+    uint32_t rank;     /* QUERY_RECIPIENT: enum fair_rank, how it is queued */
+    struct addr client;
+};
+
+struct query_packet {
+    struct query_head head;
+    char text[QUERY_TEXT_MAX];
+};
+
+/* A login_id is a clerk's index above a number of its own that is never 0. */
+static inline uint64_t scram_id(uint32_t clerk, uint32_t number)
+{
+    return (uint64_t)clerk << 32 | number;
+}
+
+static inline uint32_t scram_id_clerk(uint64_t login_id)
+{
+    return (uint32_t)(login_id >> 32);
+}
+
+enum answer_result {
+    ANSWER_YES = 1,
+    ANSWER_NO,
+    ANSWER_LATER,
+    ANSWER_OTHER,
+    ANSWER_MORE /* QUERY_SCRAM: `text` goes to the client, and what it says comes with `login_id` */
+};
+
+struct answer {
+    uint64_t id;
+    uint64_t login_id; /* ANSWER_MORE */
+    uint16_t wait_ms;  /* ANSWER_MORE: strangers are not told before so long after the question */
+    uint16_t result;   /* enum answer_result */
+    uint16_t code;     /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
+    uint8_t enhanced[3];
+    uint8_t source; /* index of the `recipients` or `auth` section that answered */
+    uint16_t len, name_len;
+    char text[512];
+    char name[256]; /* what the verifier calls the account; empty: it did not say */
+};
+
+static inline struct span answer_name(const struct answer *a)
+{
+    return (struct span){a->name, a->name_len};
+}
+
+/* A name that does not fit is left out. */
+void answer_set_name(struct answer *a, struct span name);
+
+/* Packs and sends (the lengths are taken from the spans); 0, or -EAGAIN when the queue is full (try
+ * again when `fd` is writable), or -errno. */
+int query_send(int fd, const struct query_head *head, struct span first, struct span second);
+
+/* Reads and checks one question (blocking or not, as fd is); 1, 0 at the end, or -errno (-EBADMSG:
+ * malformed, skip it). */
+int query_read(int fd, struct query_packet *a);
+
+int answer_send(int fd, const struct answer *a);
+int answer_read(int fd, struct answer *a);
+
+#endif

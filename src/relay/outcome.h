@@ -1,0 +1,32 @@
+/* Settling: from what a backend said of each recipient to the one reply that the client hears
+ * (docs/settling.md). Pure but for what it remembers in the settle table. */
+#ifndef MIRED_RELAY_OUTCOME_H
+#define MIRED_RELAY_OUTCOME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "relay/partial_delivery.h"
+#include "smtp/client.h"
+
+/* Marks recipients that have this message already; returns how many are left to be tried. */
+uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now);
+
+/* After the envelope: may the data be sent? Not when nobody was taken, nor when some were taken and
+ * others refused for good: the retry has them apart. */
+bool outcome_may_send(const struct job *j);
+
+/* The job's end: the client's reply (its arg lives in the job), and what must be remembered is.
+ * *accepted: recipients that have the message now, earlier tries included. */
+struct reply outcome_end(const struct job *j, struct partial_delivery *s, uint64_t now,
+                         uint32_t *accepted);
+
+/* The client will not hear how the job ended, and comes again: who has the message is remembered,
+ * where its Message-ID says that nothing else is taken for it. */
+void outcome_unheard(const struct job *j, struct partial_delivery *s, uint64_t now);
+
+/* Whether a mixed answer has parted this recipient from those that the transaction has already. */
+bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t declared,
+                   const struct partial_delivery *s, uint64_t now);
+
+#endif

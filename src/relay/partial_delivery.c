@@ -1,0 +1,184 @@
+/* Settling's memory; see settle.h. A mapped table of 32-octet entries that all workers share.
+ *
+ * An entry is found by a hash of who wrote what to whom; its place is its hash's set. It is
+ * written field by field and its key last, and the key is checked again after it has been read, so
+ * a reader sees a whole entry or none. Two writers that meet in one place leave one of the two, or
+ * an entry whose check does not fit, which is none: then a retry is treated as a first try, which
+ * is safe before the data and a duplicate, never a loss, after it. */
+#include "relay/partial_delivery.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mapfile.h"
+
+enum { SETS = 8192, WAYS = 8 };
+
+enum what { DELIVERED = 1, MIXED, GROUP, BACKEND };
+
+#define BACKEND_MS (UINT64_C(30) * 86400 * 1000)
+
+struct entry {
+    _Atomic uint64_t key;   /* 0: none */
+    _Atomic uint64_t until; /* wall ms */
+    uint64_t value;         /* enum partial_group, or a backend's word */
+    uint32_t check;         /* of key and value, so that a mixture of two is known */
+    uint32_t unused;
+};
+
+_Static_assert(sizeof(struct entry) == 32, "two in a cache line");
+
+struct partial_delivery {
+    struct mapfile file;
+    struct entry *entry;
+    uint64_t keep_ms;
+};
+
+int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_ms)
+{
+    struct partial_delivery *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return -ENOMEM;
+    int r = mapfile_open(&s->file, path, "MRDSETTL", 2, sizeof(struct entry) * SETS * WAYS);
+    if (r < 0) {
+        free(s);
+        return r;
+    }
+    s->entry = s->file.body;
+    s->keep_ms = keep_ms;
+    *out = s;
+    return 0;
+}
+
+void partial_close(struct partial_delivery *s)
+{
+    if (!s)
+        return;
+    mapfile_close(&s->file);
+    free(s);
+}
+
+const struct sipkey *partial_key(const struct partial_delivery *s)
+{
+    return &s->file.key;
+}
+
+static uint64_t make_key(const struct partial_delivery *s, enum what what, struct span sender,
+                         struct span recipient, uint64_t message)
+{
+    uint64_t lens[3] = {(uint64_t)what, sender.len, message};
+    struct siphash h;
+
+    siphash_start(&h, &s->file.key);
+    siphash_add(&h, lens, sizeof lens);
+    siphash_add(&h, sender.at, sender.len);
+    siphash_add(&h, recipient.at, recipient.len);
+    uint64_t key = siphash_end(&h);
+    return key ? key : 1;
+}
+
+static uint32_t check_of(const struct partial_delivery *s, uint64_t key, uint64_t value)
+{
+    uint64_t fields[2] = {key, value};
+
+    return (uint32_t)siphash(&s->file.key, fields, sizeof fields);
+}
+
+static struct entry *set_of(const struct partial_delivery *s, uint64_t key)
+{
+    return &s->entry[(key >> 20) % SETS * WAYS];
+}
+
+static void put(struct partial_delivery *s, uint64_t key, uint64_t value, uint64_t until)
+{
+    struct entry *set = set_of(s, key), *best = &set[0];
+
+    for (int i = 0; i < WAYS; i++) {
+        if (set[i].key == key) {
+            best = &set[i];
+            break;
+        }
+        if (set[i].until < best->until)
+            best = &set[i];
+    }
+    atomic_store(&best->key, 0);
+    best->value = value;
+    best->check = check_of(s, key, value);
+    atomic_store(&best->until, until);
+    atomic_store(&best->key, key);
+}
+
+static bool get(const struct partial_delivery *s, uint64_t key, uint64_t now, uint64_t *value)
+{
+    struct entry *set = set_of(s, key);
+
+    for (int i = 0; i < WAYS; i++) {
+        if (atomic_load(&set[i].key) != key)
+            continue;
+        uint64_t found = set[i].value;
+        uint32_t check = set[i].check;
+        *value = found;
+        return atomic_load(&set[i].until) > now && atomic_load(&set[i].key) == key &&
+               check == check_of(s, key, found);
+    }
+    return false;
+}
+
+void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
+                       uint64_t message, uint64_t now)
+{
+    put(s, make_key(s, DELIVERED, sender, recipient, message), 0, now + s->keep_ms);
+}
+
+bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
+                           struct span recipient, uint64_t message, uint64_t now)
+{
+    uint64_t value;
+    return get(s, make_key(s, DELIVERED, sender, recipient, message), now, &value);
+}
+
+bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t message,
+                       uint64_t now)
+{
+    uint64_t key = make_key(s, MIXED, sender, (struct span){0}, message);
+    uint64_t value;
+    bool before = get(s, key, now, &value);
+
+    put(s, key, 0, now + s->keep_ms);
+    return before;
+}
+
+void partial_put_in_group(struct partial_delivery *s, struct span sender, struct span recipient,
+                          int64_t size, enum partial_group group, uint64_t now)
+{
+    uint64_t key = make_key(s, GROUP, sender, recipient, (uint64_t)size);
+    uint64_t value;
+
+    if (group != PARTIAL_TAKEN || get(s, key, now, &value)) /* the first group is those unknown */
+        put(s, key, (uint64_t)group, now + s->keep_ms);
+}
+
+enum partial_group partial_group_of(const struct partial_delivery *s, struct span sender,
+                                    struct span recipient, int64_t size, uint64_t now)
+{
+    uint64_t value;
+
+    if (get(s, make_key(s, GROUP, sender, recipient, (uint64_t)size), now, &value) ||
+        get(s, make_key(s, GROUP, sender, recipient, (uint64_t)PARTIAL_ANY_SIZE), now, &value))
+        return value <= PARTIAL_REFUSED ? (enum partial_group)value : PARTIAL_TAKEN;
+    return PARTIAL_TAKEN;
+}
+
+void partial_note_backend(struct partial_delivery *s, struct span name, uint64_t word, uint64_t now)
+{
+    put(s, make_key(s, BACKEND, name, (struct span){0}, 0), word, now + BACKEND_MS);
+}
+
+bool partial_backend(const struct partial_delivery *s, struct span name, uint64_t now,
+                     uint64_t *word)
+{
+    return get(s, make_key(s, BACKEND, name, (struct span){0}, 0), now, word);
+}

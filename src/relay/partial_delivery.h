@@ -1,0 +1,55 @@
+/* The memory of mixed answers (docs/settling.md): which recipients have a message already, and
+ * which of a sender's recipients are asked apart from the others when it tries again. A mapped,
+ * set-associative table that all workers share.
+ *
+ * Senders retry from other hosts and networks, so no key has the client in it. What a backend said
+ * of a message is not here: nobody is told it but the client that sent that message, by the backend
+ * itself. */
+#ifndef MIRED_RELAY_PARTIAL_DELIVERY_H
+#define MIRED_RELAY_PARTIAL_DELIVERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "base/siphash.h"
+
+struct partial_delivery;
+
+/* path NULL: memory only. 0 or -errno. Before the workers are started. */
+int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_ms);
+void partial_close(struct partial_delivery *s);
+
+/* A recipient has the message already: the retry skips it. `message` is spool_hash(). */
+void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
+                       uint64_t message, uint64_t now);
+bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
+                           struct span recipient, uint64_t message, uint64_t now);
+
+/* Whether this message was answered in mixture before; remembers that it was. */
+bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t message,
+                       uint64_t now);
+
+/* Recipients that were answered alike, and so may share a transaction. */
+enum partial_group { PARTIAL_TAKEN, PARTIAL_LATER, PARTIAL_REFUSED };
+
+/* What a message is known by at RCPT, before its octets: the SIZE that MAIL declared (0: none).
+ * Other messages of the sender to the same people are not split because of this one. */
+enum { PARTIAL_ANY_SIZE = -1 }; /* for a sender that declares another SIZE each time */
+
+void partial_put_in_group(struct partial_delivery *s, struct span sender, struct span recipient,
+                          int64_t size, enum partial_group group, uint64_t now);
+/* PARTIAL_TAKEN for those of whom nothing is known. */
+enum partial_group partial_group_of(const struct partial_delivery *s, struct span sender,
+                                    struct span recipient, int64_t size, uint64_t now);
+
+/* What is known of a backend over restarts: a word of the caller's, kept for 30 days. */
+void partial_note_backend(struct partial_delivery *s, struct span name, uint64_t word,
+                          uint64_t now);
+bool partial_backend(const struct partial_delivery *s, struct span name, uint64_t now,
+                     uint64_t *word);
+
+/* The key of spool hashes: the same for all workers and over restarts. */
+const struct sipkey *partial_key(const struct partial_delivery *s);
+
+#endif

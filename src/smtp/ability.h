@@ -1,0 +1,35 @@
+/* What a backend's EHLO (LHLO) says that it is able to do. Pure. */
+#ifndef MIRED_SMTP_ABILITY_H
+#define MIRED_SMTP_ABILITY_H
+
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+enum outbound_cap {
+    CAP_PIPELINING = 1,
+    CAP_SIZE = 2,
+    CAP_8BITMIME = 4,
+    CAP_SMTPUTF8 = 8,
+    CAP_DSN = 16,
+    CAP_ENHANCED = 32,
+    CAP_XCLIENT = 64,
+    CAP_XFORWARD = 128,
+    CAP_STARTTLS = 256,
+};
+
+struct ability {
+    uint32_t caps;              /* enum outbound_cap */
+    uint32_t xclient, xforward; /* the attributes that it takes, enum xclient_attribute */
+    uint64_t size_max;          /* octets of a message; 0: it names no limit */
+};
+
+/* Capabilities and size as one word, to be kept over a restart, and back. */
+uint64_t ability_word(const struct ability *a);
+struct ability ability_of_word(uint64_t word);
+
+/* From the text of the reply, its lines parted by '\n'. What it does not name of XCLIENT's and
+ * XFORWARD's attributes stays as it is: behind XCLIENT servers name none. */
+void ability_learn(struct ability *a, struct span text);
+
+#endif

@@ -1,0 +1,516 @@
+/* A backend's other end; see outbound.h.
+ *
+ * With PIPELINING the whole envelope and DATA go out in one burst, without it one command at a
+ * time; the replies come in the same order either way, so one state machine reads both. */
+#include "smtp/client.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "relay/outcome.h"
+
+/* ---- what we say ---- */
+
+static bool pipelining(const struct outbound *o)
+{
+    return o->ability.caps & CAP_PIPELINING;
+}
+
+static void die(struct outbound *o)
+{
+    o->state = OUTBOUND_DEAD;
+}
+
+static void over(struct outbound *o)
+{
+    o->over = true;
+    o->job = NULL;
+}
+
+static void say(struct outbound *o, const char *line)
+{
+    if (buf_addf(&o->out, "%s\r\n", line) < 0)
+        die(o);
+}
+
+static int say_mail(struct outbound *o)
+{
+    const struct job *j = o->job;
+    struct span sender = envelope_sender(j->envelope);
+    struct span params = envelope_sender_params(j->envelope);
+    int r = buf_addf(&o->out, "MAIL FROM:<%.*s>", (int)sender.len, sender.at);
+
+    if (r == 0 && o->ability.caps & CAP_SIZE)
+        r = buf_addf(&o->out, " SIZE=%lu", (unsigned long)j->size);
+    if (r == 0 && j->eightbit && o->ability.caps & CAP_8BITMIME)
+        r = buf_addf(&o->out, " BODY=8BITMIME");
+    if (r == 0 && j->utf8 && o->ability.caps & CAP_SMTPUTF8)
+        r = buf_addf(&o->out, " SMTPUTF8");
+    if (r == 0 && params.len && o->ability.caps & CAP_DSN)
+        r = buf_addf(&o->out, " %.*s", (int)params.len, params.at);
+    return r == 0 ? buf_addf(&o->out, "\r\n") : r;
+}
+
+static int say_rcpt(struct outbound *o, const struct envelope_recipient *to)
+{
+    int r = buf_addf(&o->out, "RCPT TO:<%.*s>", (int)to->address.len, to->address.at);
+
+    if (r == 0 && to->params.len && o->ability.caps & CAP_DSN)
+        r = buf_addf(&o->out, " %.*s", (int)to->params.len, to->params.at);
+    return r == 0 ? buf_addf(&o->out, "\r\n") : r;
+}
+
+/* The RCPT of recipient number `n`, or of all from there on. */
+static int say_recipients(struct outbound *o, uint32_t n, bool all)
+{
+    struct envelope_recipient to = {0};
+
+    for (uint32_t i = 0; envelope_next(o->job->envelope, &to); i++) {
+        if (i < n || o->job->recipient[i].fate == FATE_HAS_IT)
+            continue;
+        int r = say_rcpt(o, &to);
+        if (r < 0 || !all)
+            return r;
+    }
+    return 0;
+}
+
+/* The next recipient that a reply is due for, from `n` on. */
+static uint32_t next_recipient(const struct job *j, uint32_t n)
+{
+    while (n < j->recipients && j->recipient[n].fate == FATE_HAS_IT)
+        n++;
+    return n;
+}
+
+uint32_t outbound_needs(const struct job *j)
+{
+    struct envelope_recipient to = {0};
+    bool dsn = envelope_sender_params(j->envelope).len > 0;
+
+    while (!dsn && envelope_next(j->envelope, &to))
+        dsn = to.params.len > 0;
+    return (j->utf8 ? CAP_SMTPUTF8 : 0) | (j->eightbit ? CAP_8BITMIME : 0) | (dsn ? CAP_DSN : 0);
+}
+
+/* XCLIENT may have changed what the backend offers, and a restart what it offered before. */
+static int say_envelope(struct outbound *o)
+{
+    if (outbound_needs(o->job) & ~o->ability.caps) {
+        o->job->lacking = true;
+        over(o);
+        o->state = OUTBOUND_IDLE;
+        return 0;
+    }
+    int r = say_mail(o);
+
+    o->state = OUTBOUND_MAIL;
+    if (r == 0 && pipelining(o))
+        r = say_recipients(o, 0, true);
+    if (r == 0 && pipelining(o))
+        r = buf_addf(&o->out, "DATA\r\n");
+    return r;
+}
+
+/* Whose message it is, as far as the backend wants to know; then the envelope. */
+int outbound_begin(struct outbound *o, struct job *job)
+{
+    o->job = job;
+    o->at = next_recipient(job, 0);
+    o->go = false;
+    if (o->introduce & o->ability.caps & CAP_XCLIENT) {
+        o->state = OUTBOUND_XCLIENT;
+        return xclient_command(&o->out, &job->who, o->ability.xclient);
+    }
+    if (o->introduce & o->ability.caps & CAP_XFORWARD) {
+        o->state = OUTBOUND_XFORWARD;
+        return xclient_forward_command(&o->out, &job->who, o->ability.xforward);
+    }
+    return say_envelope(o);
+}
+
+void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce)
+{
+    *o = (struct outbound){
+        .lmtp = lmtp, .hostname = hostname, .introduce = introduce, .state = OUTBOUND_GREETING};
+}
+
+bool outbound_is_spent(const struct outbound *o)
+{
+    return o->introduced && !(o->ability.caps & CAP_XCLIENT);
+}
+
+void outbound_free(struct outbound *o)
+{
+    reader_free(&o->reader);
+    kept_free(&o->complaint);
+    buf_free(&o->out);
+}
+
+/* ---- what we hear ---- */
+
+/* Keeps the words for the log. */
+static void complain(struct outbound *o, enum reply_stage stage, const struct reply *r)
+{
+    o->complained_of = (uint8_t)stage;
+    (void)kept_set(&o->complaint, r);
+}
+
+/* What the client is told of this reply to MAIL, RCPT, DATA or the message. A reply about our own
+ * conversation is 451 to the client, and no offence of the client's (R24); true then. */
+static bool translate(struct outbound *o, enum reply_stage stage, struct reply *r)
+{
+    enum reply_speaker speaker = o->introduced || o->proxied ? SPEAKER_CLIENT : SPEAKER_RELAY;
+
+    if (reply_about(stage, speaker, r) == REPLY_ABOUT_US) {
+        complain(o, stage, r);
+        *r = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
+        return true;
+    }
+    r->offence = reply_is_offence(stage, speaker, r) ? OFFENCE_BACKEND : OFFENCE_NONE;
+    return false;
+}
+
+/* Ends the job with what was said of the whole message, before its final dot. */
+static bool keep_whole(struct outbound *o, const struct reply *r)
+{
+    if (kept_set(&o->job->whole, r) == 0)
+        return true;
+    die(o);
+    return false;
+}
+
+/* The job is over before its data; the connection is good for another. */
+static void over_and_reset(struct outbound *o)
+{
+    over(o);
+    say(o, "RSET");
+    o->state = OUTBOUND_RSET;
+}
+
+static void say_hello(struct outbound *o, struct span name, enum outbound_state next)
+{
+    char line[300];
+    int len = name.len < 255 ? (int)name.len : 255;
+
+    snprintf(line, sizeof line, "%s %.*s", o->lmtp ? "LHLO" : "EHLO", len, name.at);
+    say(o, line);
+    if (o->state != OUTBOUND_DEAD)
+        o->state = (uint8_t)next;
+}
+
+/* The connection is of no use any more; the log is told why. */
+static void refused(struct outbound *o, enum reply_stage stage, const struct reply *r)
+{
+    complain(o, stage, r);
+    die(o);
+}
+
+/* Behind a PROXY header the backend takes us for the client. */
+static struct span own_hello(const struct outbound *o)
+{
+    return span_of(o->client_hello ? o->client_hello : o->hostname);
+}
+
+static void on_greeting(struct outbound *o, const struct reply *r)
+{
+    if (r->code == 220)
+        say_hello(o, own_hello(o), OUTBOUND_HELLO);
+    else
+        refused(o, STAGE_GREETING, r);
+}
+
+static void go_to_envelope(struct outbound *o)
+{
+    if (say_envelope(o) < 0)
+        die(o);
+}
+
+/* With 220 the backend takes us for the client and begins anew: so it is the client's own name that
+ * it hears now. If it will not, the mail is not to suffer for it; but it must not go as that of
+ * the client before either. With 4xx a backend whose access rules act at once (Postfix with
+ * smtpd_delay_reject = no) puts the client off, and has begun anew. */
+static void on_xclient(struct outbound *o, const struct reply *r)
+{
+    struct span helo = o->job->who.helo;
+
+    if (r->code == 220) {
+        o->introduced = true;
+        say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
+    } else if (o->introduced || r->code < 500) {
+        refused(o, STAGE_INTRODUCE, r);
+    } else {
+        complain(o, STAGE_INTRODUCE, r);
+        go_to_envelope(o);
+    }
+}
+
+static void on_xforward(struct outbound *o, const struct reply *r)
+{
+    if (r->code >= 300)
+        complain(o, STAGE_INTRODUCE, r);
+    go_to_envelope(o);
+}
+
+static void on_xhello(struct outbound *o, const struct reply *r)
+{
+    if (r->code != 250) {
+        refused(o, STAGE_HELLO, r);
+        return;
+    }
+    ability_learn(&o->ability, r->arg);
+    go_to_envelope(o);
+}
+
+static void be_ready(struct outbound *o)
+{
+    o->state = OUTBOUND_IDLE;
+    o->served = true;
+}
+
+/* What it has is known: STARTTLS, where that is wanted, or work. */
+static void known(struct outbound *o)
+{
+    bool wanted = o->tls != OUTBOUND_TLS_NONE && !o->secure;
+
+    if (wanted && o->ability.caps & CAP_STARTTLS) {
+        say(o, "STARTTLS");
+        o->state = o->state == OUTBOUND_DEAD ? OUTBOUND_DEAD : OUTBOUND_STARTTLS;
+    } else if (wanted && o->tls == OUTBOUND_TLS_NEEDED) {
+        die(o);
+    } else {
+        be_ready(o);
+    }
+}
+
+static void on_starttls(struct outbound *o, const struct reply *r)
+{
+    if (r->code == 220) {
+        o->state = OUTBOUND_SHAKE;
+        return;
+    }
+    complain(o, STAGE_TLS, r);
+    if (o->tls == OUTBOUND_TLS_NEEDED)
+        die(o);
+    else
+        be_ready(o);
+}
+
+void outbound_secured(struct outbound *o)
+{
+    o->secure = true;
+    say_hello(o, own_hello(o), OUTBOUND_HELLO);
+}
+
+static void on_hello(struct outbound *o, const struct reply *r)
+{
+    char line[300];
+
+    if (r->code == 250) {
+        ability_learn(&o->ability, r->arg);
+        known(o);
+    } else if (r->code >= 500 && o->client_hello) { /* it dislikes the client's name, maybe */
+        o->client_hello = NULL;
+        say_hello(o, own_hello(o), OUTBOUND_HELLO);
+    } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
+        snprintf(line, sizeof line, "HELO %.255s", o->hostname);
+        say(o, line);
+        o->state = OUTBOUND_HELO;
+    } else {
+        refused(o, STAGE_HELLO, r);
+    }
+}
+
+/* All of the envelope has been answered: may the data go? */
+static void on_envelope(struct outbound *o)
+{
+    o->go = o->job->whole.code < 400 && outcome_may_send(o->job);
+    if (pipelining(o)) {
+        o->state = OUTBOUND_DATA;
+    } else if (o->go) {
+        say(o, "DATA");
+        o->state = OUTBOUND_DATA;
+    } else {
+        over_and_reset(o);
+    }
+}
+
+static void next_rcpt(struct outbound *o)
+{
+    o->at = next_recipient(o->job, o->at);
+    if (o->at == o->job->recipients) {
+        on_envelope(o);
+        return;
+    }
+    o->state = OUTBOUND_RCPT;
+    if (!pipelining(o) && say_recipients(o, o->at, false) < 0)
+        die(o);
+}
+
+/* What is about us may be cured by another connection, or by another backend. */
+static void on_mail(struct outbound *o, struct reply *r)
+{
+    if (translate(o, STAGE_MAIL, r)) {
+        die(o);
+        return;
+    }
+    if (r->code >= 300 && !keep_whole(o, r))
+        return;
+    if (r->code >= 300 && !pipelining(o))
+        over_and_reset(o);
+    else
+        next_rcpt(o);
+}
+
+static void on_rcpt(struct outbound *o, struct reply *r)
+{
+    struct job_recipient *to = &o->job->recipient[o->at++];
+    bool stray = r->code >= 300 && r->code < 400; /* no reply to RCPT: whose replies follow it? */
+
+    translate(o, STAGE_RCPT, r);
+    to->fate = r->code < 300 ? FATE_TAKEN : r->code < 500 ? FATE_LATER : FATE_REFUSED;
+    if (stray || (to->fate != FATE_TAKEN && kept_set(&to->reply, r) < 0))
+        die(o);
+    else
+        next_rcpt(o);
+}
+
+static void on_data(struct outbound *o, struct reply *r)
+{
+    if (r->code == 354 && o->go) {
+        o->state = OUTBOUND_BODY;
+    } else if (r->code == 354) { /* there is no way back but to hang up */
+        over(o);
+        die(o);
+    } else if (!o->go) {
+        over_and_reset(o);
+    } else if (r->code < 400) {
+        refused(o, STAGE_DATA, r);
+    } else if (translate(o, STAGE_DATA, r)) {
+        die(o);
+    } else if (keep_whole(o, r)) {
+        over_and_reset(o);
+    }
+}
+
+/* A reply amid the message: it has too many octets, say. It holds for the whole message, and what
+ * is left of that cannot be taken back but by hanging up. */
+static void on_body(struct outbound *o, struct reply *r)
+{
+    bool refusal = r->code >= 400;
+
+    if (!translate(o, STAGE_MESSAGE, r) && refusal && keep_whole(o, r))
+        over(o);
+    die(o);
+}
+
+/* LMTP: the next recipient that RCPT had taken. */
+static uint32_t next_taken(const struct job *j, uint32_t n)
+{
+    while (n < j->recipients && j->recipient[n].fate != FATE_TAKEN)
+        n++;
+    return n;
+}
+
+void outbound_sent(struct outbound *o)
+{
+    o->job->sent = true;
+    o->at = next_taken(o->job, 0);
+    o->state = OUTBOUND_FINAL;
+}
+
+/* Behind a reply that is none to the final dot, or with which the backend's connection ends, the
+ * next message gets another connection. */
+static void on_final(struct outbound *o, struct reply *r)
+{
+    struct job *j = o->job;
+    bool going = r->code == 421 || (r->code >= 300 && r->code < 400);
+
+    translate(o, STAGE_MESSAGE, r);
+    enum fate fate = r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
+
+    if (kept_set(&j->whole, r) < 0) {
+        die(o);
+        return;
+    }
+    if (!o->lmtp) {
+        for (uint32_t i = next_taken(j, 0); i < j->recipients; i = next_taken(j, i + 1)) {
+            j->recipient[i].fate = (uint8_t)fate;
+            if (fate != FATE_DONE)
+                kept_set(&j->recipient[i].reply, r);
+        }
+    } else {
+        j->recipient[o->at].fate = (uint8_t)fate;
+        if (fate != FATE_DONE)
+            kept_set(&j->recipient[o->at].reply, r);
+        o->at = next_taken(j, o->at);
+        if (o->at < j->recipients)
+            return;
+    }
+    over(o);
+    o->state = going ? OUTBOUND_DEAD : OUTBOUND_IDLE;
+}
+
+/* The stage of the conversation that a reply in this state belongs to. */
+static enum reply_stage stage_of(enum outbound_state state)
+{
+    static const uint8_t stage[] = {
+        [OUTBOUND_GREETING] = STAGE_GREETING,  [OUTBOUND_HELLO] = STAGE_HELLO,
+        [OUTBOUND_HELO] = STAGE_HELLO,         [OUTBOUND_STARTTLS] = STAGE_TLS,
+        [OUTBOUND_XCLIENT] = STAGE_INTRODUCE,  [OUTBOUND_XHELLO] = STAGE_HELLO,
+        [OUTBOUND_XFORWARD] = STAGE_INTRODUCE, [OUTBOUND_MAIL] = STAGE_MAIL,
+        [OUTBOUND_RCPT] = STAGE_RCPT,          [OUTBOUND_DATA] = STAGE_DATA,
+        [OUTBOUND_BODY] = STAGE_MESSAGE,       [OUTBOUND_FINAL] = STAGE_MESSAGE,
+        [OUTBOUND_DEAD] = STAGE_MESSAGE};
+
+    return (enum reply_stage)stage[state];
+}
+
+static void on_reply(struct outbound *o, struct reply *r)
+{
+    bool asked = o->state != OUTBOUND_IDLE && o->state != OUTBOUND_RSET;
+
+    if (r->code == 421 && o->state != OUTBOUND_FINAL) { /* it is going: as if it had gone already */
+        if (asked)
+            complain(o, stage_of((enum outbound_state)o->state), r);
+        die(o);
+        return;
+    }
+    switch ((enum outbound_state)o->state) {
+    case OUTBOUND_GREETING: on_greeting(o, r); break;
+    case OUTBOUND_HELLO:
+    case OUTBOUND_HELO: on_hello(o, r); break;
+    case OUTBOUND_STARTTLS: on_starttls(o, r); break;
+    case OUTBOUND_XCLIENT: on_xclient(o, r); break;
+    case OUTBOUND_XHELLO: on_xhello(o, r); break;
+    case OUTBOUND_XFORWARD: on_xforward(o, r); break;
+    case OUTBOUND_MAIL: on_mail(o, r); break;
+    case OUTBOUND_RCPT: on_rcpt(o, r); break;
+    case OUTBOUND_DATA: on_data(o, r); break;
+    case OUTBOUND_BODY: on_body(o, r); break;
+    case OUTBOUND_FINAL: on_final(o, r); break;
+    case OUTBOUND_RSET: o->state = r->code == 250 ? OUTBOUND_IDLE : OUTBOUND_DEAD; break;
+    case OUTBOUND_IDLE: /* it speaks unasked */
+    case OUTBOUND_SHAKE:
+    case OUTBOUND_DEAD: die(o); break;
+    }
+}
+
+void outbound_input(struct outbound *o, struct span in)
+{
+    struct reply r;
+
+    while (o->state != OUTBOUND_DEAD) {
+        if (o->state == OUTBOUND_SHAKE) { /* what came behind the 220 in clear text is nobody's */
+            if (in.len)
+                die(o);
+            return;
+        }
+        switch (reader_take(&o->reader, &in, &r)) {
+        case READER_MORE: return;
+        case READER_BROKEN: die(o); return;
+        case READER_REPLY: on_reply(o, &r); break;
+        }
+    }
+}

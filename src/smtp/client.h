@@ -1,0 +1,126 @@
+/* The client's side of SMTP and LMTP without I/O: one connection to a backend, one job at a time
+ * (RFC 5321, 2033, 2920).
+ *
+ * Octets in, octets out, time nowhere. What the backend says of each recipient is gathered in the
+ * job; settling.h turns it into the one reply that the client hears. */
+#ifndef MIRED_SMTP_CLIENT_H
+#define MIRED_SMTP_CLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "smtp/ability.h"
+#include "smtp/envelope.h"
+#include "smtp/kept.h"
+#include "smtp/reader.h"
+#include "smtp/reply.h"
+#include "smtp/verdict.h"
+#include "smtp/xclient.h"
+
+enum fate {
+    FATE_OPEN,    /* nothing heard yet */
+    FATE_HAS_IT,  /* delivered by an earlier try: left out of this one */
+    FATE_TAKEN,   /* RCPT was taken, the data not yet */
+    FATE_LATER,   /* 4xx */
+    FATE_REFUSED, /* 5xx */
+    FATE_DONE,    /* delivered */
+};
+
+struct job_recipient {
+    struct kept_reply reply; /* LATER, REFUSED */
+    uint8_t fate;            /* enum fate */
+};
+
+/* One message for one backend. */
+struct job {
+    const struct envelope *envelope;
+    struct introduction who; /* spans are the caller's, for as long as the job lives */
+    uint64_t size;           /* octets of header and body, for SIZE= */
+    uint32_t declared;       /* the SIZE that the client declared, or 0 */
+    uint64_t hash;           /* what a retry is known by: spool_hash() ... */
+    bool named;              /* ... and whether that is a Message-ID */
+    bool utf8, eightbit;
+    struct job_recipient *recipient;
+    uint32_t recipients;
+    struct kept_reply whole; /* what was said to MAIL, to DATA, or to the message by SMTP */
+    bool sent;               /* the final dot is on its way: it may have been taken */
+    bool lacking; /* the backend does not have what this message needs: nothing was said of it */
+};
+
+enum outbound_state {
+    OUTBOUND_GREETING,
+    OUTBOUND_HELLO,
+    OUTBOUND_HELO,
+    OUTBOUND_STARTTLS,
+    OUTBOUND_SHAKE,   /* the caller shakes hands, then outbound_secured() */
+    OUTBOUND_IDLE,    /* may be given a job */
+    OUTBOUND_XCLIENT, /* who it is from has been told */
+    OUTBOUND_XHELLO,  /* ... and the session begins anew */
+    OUTBOUND_XFORWARD,
+    OUTBOUND_MAIL,
+    OUTBOUND_RCPT,
+    OUTBOUND_DATA,
+    OUTBOUND_BODY, /* the caller sends header, message and final dot, then outbound_sent() */
+    OUTBOUND_FINAL,
+    OUTBOUND_RSET,
+    OUTBOUND_DEAD, /* close it */
+};
+
+enum outbound_tls {
+    OUTBOUND_TLS_NONE,
+    OUTBOUND_TLS_OFFERED, /* STARTTLS where it is offered */
+    OUTBOUND_TLS_NEEDED,  /* or nothing */
+};
+
+struct outbound {
+    struct reply_reader reader;
+    struct buf out; /* to be sent */
+    struct job *job;
+    const char *hostname;
+    const char *client_hello; /* NULL, or what to say in EHLO instead: PROXY */
+    struct ability ability;
+    struct kept_reply complaint; /* about us, not about the mail: for the log; code 0: none */
+    uint8_t complained_of;       /* enum reply_stage */
+    uint32_t introduce; /* of CAP_XCLIENT, CAP_XFORWARD: what is to be used where it is had */
+    uint32_t at;        /* the recipient whose reply comes next */
+    uint8_t state;      /* enum outbound_state */
+    bool lmtp;
+    bool served;     /* has been ready for work */
+    bool introduced; /* by XCLIENT: the backend takes this connection for some client's */
+    bool proxied;    /* ... or by a PROXY header */
+    bool secure;     /* under TLS */
+    uint8_t tls;     /* enum outbound_tls */
+    bool over;       /* the job has come to its end: take it and reset this */
+    bool go;         /* the data may be sent, if the backend wants it */
+};
+
+/* A new connection, before the backend's greeting. `introduce` is of CAP_XCLIENT and CAP_XFORWARD;
+ * `hostname` is borrowed for its life. */
+void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce);
+
+/* What the backend must have for this message (enum outbound_cap): a parameter of the client is
+ * never left out (RFC 6531 3.2, RFC 6152 3, RFC 3461 5.2). */
+uint32_t outbound_needs(const struct job *j);
+
+/* In OUTBOUND_IDLE only. Returns 0 or -ENOMEM. A backend without what the message needs ends the
+ * job at once: job.lacking. */
+int outbound_begin(struct outbound *o, struct job *job);
+
+/* Whether the backend takes this connection for one client's for good: Postfix goes by the address
+ * that it was told when it says who may tell, so the second client cannot be. Not to be given
+ * another job. */
+bool outbound_is_spent(const struct outbound *o);
+
+/* The handshake of OUTBOUND_SHAKE is done: the session begins anew. */
+void outbound_secured(struct outbound *o);
+
+/* Octets from the backend; the state and `over` tell what came of them. */
+void outbound_input(struct outbound *o, struct span in);
+
+/* The final dot has gone out. */
+void outbound_sent(struct outbound *o);
+
+void outbound_free(struct outbound *o);
+
+#endif

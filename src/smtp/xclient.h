@@ -1,0 +1,53 @@
+/* Telling a backend whose message comes next: XCLIENT and XFORWARD, Postfix's extensions that
+ * others have taken up (XCLIENT_README and XFORWARD_README of Postfix 3.7).
+ *
+ * XCLIENT makes the backend treat the connection as the client's own (it greets again, and its
+ * access rules and filters see the client); XFORWARD only tells it what to log. A backend names the
+ * attributes that it takes. Pure: no I/O, no state. */
+#ifndef MIRED_SMTP_XCLIENT_H
+#define MIRED_SMTP_XCLIENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+#include "dns/names.h"
+
+enum xclient_attribute {
+    ATTRIBUTE_NAME = 1,
+    ATTRIBUTE_ADDR = 2,
+    ATTRIBUTE_PORT = 4,
+    ATTRIBUTE_PROTO = 8,
+    ATTRIBUTE_HELO = 16,
+    ATTRIBUTE_LOGIN = 32,
+    ATTRIBUTE_SOURCE = 64,
+    ATTRIBUTE_REVERSE_NAME = 128,
+    ATTRIBUTE_DESTADDR = 256,
+    ATTRIBUTE_DESTPORT = 512,
+};
+
+/* Whose message it is. */
+struct introduction {
+    struct addr client;
+    struct addr server;               /* where it came to; ADDR_NONE: not known */
+    const struct client_names *names; /* NULL: not looked up */
+    struct span helo;                 /* or empty */
+    struct span user;                 /* authenticated as, or empty */
+    bool esmtp;
+};
+
+/* What of " NAME ADDR ..." behind the keyword we know; enum xclient_attribute. */
+uint32_t xclient_attributes(struct span words);
+
+/* Copies a client's HELO as a string that may be said as one; false: it is none that a server
+ * takes.
+ */
+bool introduce_hello(struct span helo, char *out, size_t room);
+
+/* Appends the command with those attributes, and CRLF; values as xtext (RFC 3461 4). 0 or
+ * -ENOMEM. */
+int xclient_command(struct buf *out, const struct introduction *who, uint32_t attributes);
+int xclient_forward_command(struct buf *out, const struct introduction *who, uint32_t attributes);
+
+#endif

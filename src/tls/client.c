@@ -1,0 +1,78 @@
+/* TLS towards backends; see tls_client.h. */
+#include "tls/client.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+
+#include "base/addr.h"
+#include "config/config.h"
+
+SSL_CTX *tls_client_open(const struct config_backend *backend)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+    if (!context)
+        return NULL;
+    SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
+    SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+                                  SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    if (backend->tls == TLS_VERIFIED) {
+        SSL_CTX_set_default_verify_paths(context);
+        SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    }
+    return context;
+}
+
+/* Whose certificate it must be. */
+static bool expect(SSL *ssl, const struct config_backend *backend)
+{
+    char address[ADDR_TEXT];
+
+    if (backend->host) {
+        SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+        return SSL_set1_host(ssl, backend->host) == 1;
+    }
+    return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
+                                         addr_format(&backend->addr, address)) == 1;
+}
+
+SSL *tls_client_new(SSL_CTX *context, const struct config_backend *backend, int fd)
+{
+    SSL *ssl = SSL_new(context);
+
+    if (!ssl)
+        return NULL;
+    bool good = SSL_set_fd(ssl, fd) == 1;
+    if (good && backend->host)
+        good = SSL_set_tlsext_host_name(ssl, backend->host) == 1;
+    if (good && backend->tls == TLS_VERIFIED)
+        good = expect(ssl, backend);
+    if (good) {
+        SSL_set_connect_state(ssl);
+        return ssl;
+    }
+    SSL_free(ssl);
+    return NULL;
+}
+
+int tls_client_shake(SSL *ssl)
+{
+    ERR_clear_error();
+    int done = SSL_do_handshake(ssl);
+    if (done == 1)
+        return 1;
+    int why = SSL_get_error(ssl, done);
+    return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : -1;
+}
+
+const char *tls_client_error(const SSL *ssl)
+{
+    long verdict = SSL_get_verify_result(ssl);
+    const char *why = ERR_reason_error_string(ERR_peek_last_error());
+
+    if (verdict != X509_V_OK)
+        return X509_verify_cert_error_string(verdict);
+    return why ? why : "the connection ended";
+}

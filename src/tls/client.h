@@ -1,0 +1,26 @@
+/* TLS towards backends (RFC 3207), over OpenSSL: the client's side.
+ *
+ * `starttls` is opportunistic: used where it is offered, whoever answers. `implicit` is TLS from
+ * the first octet. `verified` asks for STARTTLS, and for a certificate that an authority of this
+ * machine (OpenSSL's default store, or $SSL_CERT_FILE) has issued for the backend's name, or for
+ * its address where it is configured by that. A name is sent along (SNI) in any case. */
+#ifndef MIRED_TLS_CLIENT_H
+#define MIRED_TLS_CLIENT_H
+
+#include <openssl/types.h>
+
+struct config_backend;
+
+/* What a backend's connections share; NULL without memory. */
+SSL_CTX *tls_client_open(const struct config_backend *backend);
+
+/* One connection's, over `fd`, which stays the caller's; NULL without memory. */
+SSL *tls_client_new(SSL_CTX *context, const struct config_backend *backend, int fd);
+
+/* A step of the handshake: 1 when it is done, 0 when it waits for the socket, or -1. */
+int tls_client_shake(SSL *ssl);
+
+/* Why it failed, as words; static or OpenSSL's. */
+const char *tls_client_error(const SSL *ssl);
+
+#endif

@@ -1,0 +1,32 @@
+/* Good mail's pulse: how many messages a second passed lately, and the time that 99 of 100 of them
+ * did not exceed. Made from the counters as they stood a few seconds ago and as they stand now, as
+ * Prometheus' rate() and histogram_quantile() would. Pure: time and counters are arguments. */
+#ifndef MIRED_WEB_RATES_H
+#define MIRED_WEB_RATES_H
+
+#include <stdint.h>
+
+#include "base/metrics.h"
+
+enum { PULSE_BACK = 10 }; /* marks to look back, one a second */
+
+struct rates_mark {
+    uint64_t at_ms; /* of a clock that never steps */
+    uint64_t passed;
+    uint64_t bucket[METRIC_BUCKETS + 1];
+};
+
+struct rates {
+    struct rates_mark mark[PULSE_BACK + 1]; /* a ring */
+    unsigned count, last;
+};
+
+/* The counters as they stand now. */
+void rates_mark(struct rates *p, const struct rates_mark *now);
+
+/* Over the last PULSE_BACK marks, or as many as there are. NAN where nothing can be said: the rate
+ * before the second mark, the p99 while nothing passed. */
+double rates_per_second(const struct rates *p);
+double rates_p99_ms(const struct rates *p);
+
+#endif

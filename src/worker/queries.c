@@ -1,0 +1,324 @@
+/* Questions to the clerks, and their answers.
+ *
+ * A question belongs to one connection; it is found again by its id (a place in a table, and a
+ * count that tells an old use of that place from a new one), so an answer that comes after its
+ * connection is gone, or after the time-out, is simply nobody's. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "directory/fair.h"
+#include "query/query.h"
+#include "worker/conn.h"
+
+struct place {
+    struct query *query;
+    uint32_t uses;
+    uint32_t next_free;
+};
+
+/* To the clerks, and what waits because it is full. */
+struct queue {
+    struct watch watch; /* first */
+    struct query *waiting, **tail;
+    bool watched; /* see wait_for_room() */
+};
+
+struct queries {
+    struct worker *worker;
+    struct watch answer;
+    struct queue queue[QUERY_QUEUES];
+    struct place *place;
+    uint32_t places, free; /* free: places when none is */
+};
+
+static struct queries *queries_of(struct loop *loop)
+{
+    return worker_of(loop)->queries;
+}
+
+/* Counts begin with the time, in us: no place is used that often, so an answer to the worker that
+ * was in this slot before, and died, never fits a question of ours. */
+static bool grow(struct queries *a)
+{
+    uint32_t places = a->places ? a->places * 2 : 64;
+    struct place *place = realloc(a->place, places * sizeof *place);
+    if (!place)
+        return false;
+    for (uint32_t i = a->places; i < places; i++)
+        place[i] = (struct place){.next_free = i + 1, .uses = (uint32_t)clock_mono_us()};
+    a->place = place;
+    a->free = a->places;
+    a->places = places;
+    return true;
+}
+
+/* How a question is queued among others'. */
+static enum fair_rank rank_of(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    if (who.exempt || who.authenticated)
+        return FAIR_FIRST;
+    return tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0 ? FAIR_DEBT : FAIR_USUAL;
+}
+
+static int send_query(struct queries *a, struct query *q)
+{
+    const struct worker_params *params = a->worker->params;
+    struct query_head head = {.id = q->id,
+                              .login_id = q->login_id,
+                              .slot = (uint16_t)params->slot,
+                              .kind = q->kind,
+                              .rank = rank_of(a->worker, q->conn),
+                              .client = q->conn->peer};
+    struct span first = {q->text + q->kept_len, q->first_len};
+    struct span second = {first.at + first.len, q->second_len};
+
+    return query_send(q->login_id ? params->own[scram_id_clerk(q->login_id)]
+                                  : params->ask[q->queue],
+                      &head, first, second);
+}
+
+/* Takes `q` out of the waiting list, if it is there. */
+static void unqueue(struct queries *a, struct query *q)
+{
+    struct queue *queue = &a->queue[q->queue];
+
+    for (struct query **p = &queue->waiting; *p; p = &(*p)->next_waiting)
+        if (*p == q) {
+            *p = q->next_waiting;
+            if (!*p)
+                queue->tail = p;
+            break;
+        }
+}
+
+static void give_place(struct queries *a, struct query *q)
+{
+    uint32_t at = (uint32_t)q->id;
+
+    a->place[at].query = NULL;
+    a->place[at].next_free = a->free;
+    a->free = at;
+    q->placed = false;
+}
+
+static void query_free(struct query *q)
+{
+    if (q && q->second_len)
+        explicit_bzero(q->text + q->kept_len + q->first_len, q->second_len);
+    free(q);
+}
+
+/* All workers write to the same queues, and whenever a question is taken from one the kernel calls
+ * upon everyone who watches for room there, whether he has something to send or not. So one is
+ * watched only for as long as questions wait. Failing that, those are answered by their time-out.
+ */
+static void wait_for_room(struct loop *loop, struct queue *queue)
+{
+    if (!queue->watched)
+        queue->watched = loop_watch(loop, &queue->watch) == 0;
+}
+
+static void wait_no_more(struct loop *loop, struct queue *queue)
+{
+    if (queue->watched)
+        loop_forget(loop, &queue->watch);
+    queue->watched = false;
+}
+
+static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct queries *a = queries_of(loop);
+    struct queue *queue = (struct queue *)watch;
+
+    if (events & (EPOLLHUP | EPOLLERR)) { /* no clerk is left, nor comes: time-outs answer */
+        wait_no_more(loop, queue);
+        return;
+    }
+    while (queue->waiting) {
+        struct query *q = queue->waiting;
+        int r = send_query(a, q);
+        if (r == -EAGAIN)
+            return;
+        loop_moved(loop);
+        q->sent = true;
+        unqueue(a, q); /* what failed otherwise is answered by its time-out */
+    }
+    wait_no_more(loop, queue);
+}
+
+static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct queries *a = queries_of(loop);
+    struct answer answer;
+
+    for (;;) {
+        int r = answer_read(watch->fd, &answer);
+        if (r != -EAGAIN)
+            loop_moved(loop);
+        if (r == -EBADMSG)
+            continue;
+        if (r <= 0) {
+            if (r == 0)
+                loop_forget(loop, watch);
+            return;
+        }
+        uint32_t at = (uint32_t)answer.id;
+        if (at >= a->places || !a->place[at].query || a->place[at].query->id != answer.id)
+            continue;
+        query_answered(a->worker, a->place[at].query->conn, &answer);
+    }
+}
+
+struct queries *queries_open(struct worker *w)
+{
+    struct queries *a = calloc(1, sizeof *a);
+    if (!a)
+        return NULL;
+    a->worker = w;
+    a->answer = (struct watch){.fd = w->params->answer, .events = EPOLLIN, .ready = answer_ready};
+    for (int i = 0; i < QUERY_QUEUES; i++) {
+        struct queue *queue = &a->queue[i];
+        queue->watch =
+            (struct watch){.fd = w->params->ask[i], .events = EPOLLOUT, .ready = ask_ready};
+        queue->tail = &queue->waiting;
+    }
+    if (loop_watch(&w->loop, &a->answer) < 0) {
+        free(a);
+        return NULL;
+    }
+    return a;
+}
+
+void queries_close(struct queries *a)
+{
+    if (!a)
+        return;
+    loop_forget(&a->worker->loop, &a->answer);
+    for (int i = 0; i < QUERY_QUEUES; i++)
+        wait_no_more(&a->worker->loop, &a->queue[i]);
+    free(a->place);
+    free(a);
+}
+
+bool queries_put(struct worker *w, struct query *q)
+{
+    struct queries *a = w->queries;
+    struct queue *queue;
+
+    if (a->free == a->places && !grow(a))
+        return false;
+    uint32_t at = a->free;
+    struct place *place = &a->place[at];
+    a->free = place->next_free;
+    place->query = q;
+    q->id = (uint64_t)++place->uses << 32 | at;
+    q->placed = true;
+    q->queue = q->permit.stranger_to ? QUERY_STRANGERS : QUERY_FIRST;
+    queue = &a->queue[q->queue];
+
+    int r = queue->waiting && !q->login_id ? -EAGAIN : send_query(a, q);
+    if (r < 0 && q->login_id) {
+        give_place(a, q);
+        return false;
+    }
+    if (r == -EAGAIN) {
+        q->next_waiting = NULL;
+        *queue->tail = q;
+        queue->tail = &q->next_waiting;
+        wait_for_room(&w->loop, queue);
+    } else {
+        q->sent = true;
+        if (r < 0)
+            log_warn("the clerks cannot be asked: error %d", -r);
+    }
+    return true;
+}
+
+void queries_drop(struct worker *w, struct query *q)
+{
+    auth_queue_leave(w->auth_queue, q);
+    if (q->placed && !q->sent)
+        unqueue(w->queries, q);
+    if (q->placed)
+        give_place(w->queries, q);
+    query_free(q);
+}
+
+/* ---- questions ---- */
+
+struct query *query_new(enum query_kind kind, const struct tarpit_permit *permit, struct span kept,
+                        struct span first, struct span second)
+{
+    struct query *q = calloc(1, sizeof *q + kept.len + first.len + second.len);
+    if (!q)
+        return NULL;
+    q->kind = (uint16_t)kind;
+    q->permit = *permit;
+    q->kept_len = (uint16_t)kept.len;
+    q->first_len = (uint16_t)first.len;
+    q->second_len = (uint16_t)second.len;
+    if (kept.len)
+        memcpy(q->text, kept.at, kept.len);
+    if (first.len)
+        memcpy(q->text + kept.len, first.at, first.len);
+    if (second.len)
+        memcpy(q->text + kept.len + first.len, second.at, second.len);
+    return q;
+}
+
+bool query_ask(struct worker *w, struct conn *c, struct query *q)
+{
+    if (!q || !conn_work(c)) {
+        query_free(q);
+        return false;
+    }
+    q->conn = c;
+    q->asked_ms = w->loop.now;
+    if ((q->login_id || auth_queue_enter(w->auth_queue, q)) && !queries_put(w, q)) {
+        queries_drop(w, q);
+        return false;
+    }
+    c->work->query = q;
+    conn_phase(w, c, CONN_ASKING, QUERY_TIMEOUT_MS);
+    return true;
+}
+
+/* The session has its answer and goes on. */
+static void query_done(struct worker *w, struct conn *c, struct query *q)
+{
+    queries_drop(w, q);
+    conn_run(w, c);
+}
+
+void query_next(struct worker *w, struct query *q)
+{
+    struct conn *c = q->conn;
+
+    if (login_judged(w, c, q)) {
+        if (!queries_put(w, q))
+            query_answered(w, c, NULL);
+        return;
+    }
+    c->work->query = NULL;
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    query_done(w, c, q);
+}
+
+void query_answered(struct worker *w, struct conn *c, const struct answer *a)
+{
+    struct query *q = c->work->query;
+
+    c->work->query = NULL;
+    conn_phase(w, c, CONN_READING, w->config->timeout_ms);
+    if (q->kind == QUERY_RECIPIENT)
+        recipient_answered(w, c, q, a);
+    else
+        login_answered(w, c, q, a);
+    query_done(w, c, q);
+}
