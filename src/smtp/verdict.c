@@ -18,8 +18,9 @@ enum subject {
     OPEN, /* not decided here */
     MAIL,
     NOBODY,
-    SENDER, /* about us where the sender is ours */
-    CLIENT, /* about us unless the server takes us for the client */
+    SENDER,          /* about us where the sender is ours */
+    CLIENT,          /* about us unless the server takes us for the client */
+    US_UNLESS_NAMED, /* about us, unless the words name another */
     US
 };
 
@@ -30,13 +31,13 @@ static const struct {
     int8_t subject, detail;
     enum subject about;
 } codes[] = {
-    {500, ANY, ANY, US}, /* command unrecognised */
-    {501, 1, ANY, MAIL}, /* of an address: 5.1.3, 5.1.7 */
-    {501, ANY, ANY, US},
+    {500, ANY, ANY, US},              /* command unrecognised */
+    {501, 1, ANY, MAIL},              /* of an address: 5.1.3, 5.1.7 */
+    {501, ANY, ANY, US_UNLESS_NAMED}, /* Postfix: Helo command rejected: Invalid name */
     {502, ANY, ANY, US},
     {503, ANY, ANY, US},
-    {504, ANY, ANY, US},
-    {521, ANY, ANY, CLIENT}, /* takes no mail from this host (RFC 7504) */
+    {504, ANY, ANY, US_UNLESS_NAMED}, /* ... need fully-qualified hostname */
+    {521, ANY, ANY, CLIENT},          /* takes no mail from this host (RFC 7504) */
     {523, ANY, ANY, US},
     {524, 2, 4, NOBODY}, /* OpenSMTPD: leads to no mailbox */
     {530, ANY, ANY, US}, /* log in, or STARTTLS, first */
@@ -203,9 +204,13 @@ static enum subject by_words(struct span text)
 /* The words behind a message are its filter's, and speak of hosts that it found in the message. */
 static enum subject subject_of(enum reply_stage stage, const struct reply *r)
 {
-    enum subject about = by_code(r);
+    enum subject about = by_code(r), named = OPEN;
 
-    return about == OPEN && stage != STAGE_MESSAGE ? by_words(r->arg) : about;
+    if ((about == OPEN || about == US_UNLESS_NAMED) && stage != STAGE_MESSAGE)
+        named = by_words(r->arg);
+    if (named != OPEN)
+        return named;
+    return about == US_UNLESS_NAMED ? US : about;
 }
 
 const char *reply_stage_text(enum reply_stage stage)
@@ -238,6 +243,7 @@ enum reply_about reply_about(enum reply_stage stage, enum reply_speaker speaker,
     if (stage < STAGE_MAIL || r->code < 400 || r->code == 421)
         return REPLY_ABOUT_US;
     switch (subject_of(stage, r)) {
+    case US_UNLESS_NAMED:
     case US: return REPLY_ABOUT_US;
     case CLIENT: return speaker == SPEAKER_CLIENT ? REPLY_ABOUT_MAIL : REPLY_ABOUT_US;
     case SENDER: return speaker == SPEAKER_PROBE ? REPLY_ABOUT_US : REPLY_ABOUT_MAIL;

@@ -43,7 +43,7 @@ static void test_what_is_said_of_our_conversation_is_about_us(void **state)
         "502 5.5.1 Command not implemented",
         "503 EHLO first",
         "503 5.5.1 Error: send HELO/EHLO first",
-        "504 5.5.2 <mx>: Helo command rejected: need fully-qualified hostname",
+        "504 5.5.4 Command parameter not implemented",
         "523 Encryption needed",
         "530 Must issue a STARTTLS command first",
         "530 5.7.0 Must issue a STARTTLS command first",
@@ -103,6 +103,8 @@ static void test_a_refused_host_is_the_one_that_the_server_sees(void **state)
         "550 5.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.1]",
         "550 5.7.25 The IP address sending this message does not have a PTR record",
         "550 5.7.1 <mx.example>: Helo command rejected: Host not found",
+        "504 5.5.2 <mx>: Helo command rejected: need fully-qualified hostname",
+        "501 5.5.2 <mx_1>: Helo command rejected: Invalid name",
         "550 Access denied",
         "550 5.7.1 Access denied",
         "550 Administrative prohibition",
@@ -134,6 +136,7 @@ static void test_a_refused_sender_is_ours_in_a_probe(void **state)
         "550 5.7.1 <>: Sender address rejected: Access denied",
         "550 5.7.1 We do not accept bounces",
         "554 null sender is not taken here",
+        "504 5.5.2 <root>: Sender address rejected: need fully-qualified address",
     };
 
     for (size_t i = 0; i < sizeof replies / sizeof *replies; i++) {
@@ -179,6 +182,7 @@ static void test_unknown_recipients_are_recognised_in_the_words_of_many_servers(
         "551 User not local; please try <alice@example.org>",
         "553 5.1.3 Invalid address",
         "556 5.1.10 Recipient address has null MX",
+        "550 5.1.2 <x@foreign.test>: no mail to other domains from here", /* our own store */
         "550 <client host@example.test>: user unknown", /* what is quoted decides nothing */
         "550 relay@example.test: unknown user",
         "550 <bounces@example.test>: User unknown",
@@ -193,6 +197,8 @@ static void test_unknown_recipients_are_recognised_in_the_words_of_many_servers(
 
 static void test_a_refused_recipient_is_not_an_unknown_one(void **state)
 {
+    expect_at_rcpt("504 5.5.2 <bob>: Recipient address rejected: need fully-qualified address",
+                   false, false);
     expect_at_rcpt("552 5.2.2 <bob@example.test>: mailbox is full", false, false);
     expect_at_rcpt("552 Mailbox full", false, false);
     expect_at_rcpt("550 5.2.1 The account is disabled", false, true);
