@@ -62,6 +62,7 @@
     R(AUTH_NEEDS_TLS, 538, 5, 7, 11, POLICY, "Encryption required for authentication")             \
     R(NO_USER, 550, 5, 1, 1, RECIPIENT, "<%s>: user unknown")                                      \
     R(NO_RELAY, 550, 5, 7, 1, RELAY, "<%s>: relaying denied")                                      \
+    R(NOT_HERE, 550, 5, 1, 2, RELAY, "<%s>: no mail to other domains from here")                   \
     R(TRAP, 550, 5, 7, 1, TRAP, "<%s>: refused")                                                   \
     R(TOO_LARGE, 552, 5, 3, 4, POLICY, "Message exceeds the size limit")                           \
     R(NEEDS_UTF8, 553, 5, 6, 7, SYNTAX, "Non-ASCII address needs SMTPUTF8")                        \

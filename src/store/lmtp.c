@@ -127,7 +127,10 @@ static void judge_recipient(struct lmtp *l)
     struct span address = l->step.address;
     bool ours =
         fold(l, address, folded) && config_is_local(l->context->config, split(folded).domain);
-    smtp_recipient_is(&l->session, ours ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
+    /* 5.1.2 is about the address for every worker. It may not take 5.7.1 for a final refusal: that
+     * may be a server behind that does not trust mired (R24). */
+    struct reply other = reply_make(REPLY_NOT_HERE, address);
+    smtp_recipient_is(&l->session, ours ? RECIPIENT_TAKE : RECIPIENT_OTHER, address, &other);
 }
 
 /* user+tag is delivered to user. A quoted local part is one name, whatever it holds. */

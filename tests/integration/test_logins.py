@@ -109,7 +109,10 @@ def test_the_store_cannot_send_abroad(m):
     with Client(m.submission) as c:
         c.ehlo()
         assert c.login(USER, PASSWORD).code == 235
-        assert c.message(USER, "someone@foreign.test").code in (550, 554)
+        reply = c.message(USER, "someone@foreign.test")
+        assert reply.code == 550 and "5.1.2" in reply
+    m.log.wait("event=session")
+    assert "level=warn" not in m.log.text
 
 
 def test_no_password_stands_in_the_log(mired):
