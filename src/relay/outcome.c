@@ -1,4 +1,4 @@
-/* Settling mixed answers; see settling.h and docs/settling.md.
+/* The outcome of mixed answers; see outcome.h and docs/mixed-answers.md.
  *
  * SMTP has one reply for all recipients. 250 may be said only when every recipient has the message,
  * 5xx only when none has it and none will. Everything between is 451, with what happened to each

@@ -1,5 +1,5 @@
 /* Settling: from what a backend said of each recipient to the one reply that the client hears
- * (docs/settling.md). Pure but for what it remembers in the settle table. */
+ * (docs/mixed-answers.md). Pure but for what it remembers in the settle table. */
 #ifndef MIRED_RELAY_OUTCOME_H
 #define MIRED_RELAY_OUTCOME_H
 

@@ -1,4 +1,4 @@
-/* The memory of mixed answers (docs/settling.md): which recipients have a message already, and
+/* The memory of mixed answers (docs/mixed-answers.md): which recipients have a message already, and
  * which of a sender's recipients are asked apart from the others when it tries again. A mapped,
  * set-associative table that all workers share.
  *

@@ -4,7 +4,7 @@
  * answer without anyone having looked, so that neither words nor timing can tell what the look
  * would have found (R5, R6). Then what is known here answers (domains, traps), then a clerk. When
  * the verdict is known the tarpit books it and says how long its reply waits. A good recipient that
- * a mixed answer has parted from the transaction's others is told 452 (docs/settling.md). */
+ * a mixed answer has parted from the transaction's others is told 452 (docs/mixed-answers.md). */
 #include <stdlib.h>
 #include <string.h>
 

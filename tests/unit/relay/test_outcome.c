@@ -1,4 +1,4 @@
-/* Every mixture of answers, and the one reply that the client hears (docs/settling.md). */
+/* Every mixture of answers, and the one reply that the client hears (docs/mixed-answers.md). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
