@@ -256,6 +256,15 @@ static uint64_t queue_ends(const struct adversary *a)
     return a->now + 1000;
 }
 
+/* A message has a hundred recipients at most, unless they are one and the same. */
+uint32_t adversary_count(const struct adversary_move *m)
+{
+    uint32_t many = adversary_many[m->a % ADVERSARY_MANY];
+    bool bounded = m->kind == MOVE_KNOWN || m->kind == MOVE_DELIVER ||
+                   m->kind == MOVE_DELIVER_NEXT || m->kind == MOVE_OFFEND || m->kind == MOVE_OPEN;
+    return bounded && many > 100 ? 100 : many;
+}
+
 enum offence adversary_offence(const struct adversary_move *m)
 {
     /* Verdicts have moves of their own. */
@@ -268,7 +277,6 @@ enum offence adversary_offence(const struct adversary_move *m)
 static void offend(struct adversary *a, uint32_t many, enum offence o)
 {
 
-    many = many > 100 ? 100 : many;
     if (o == OFFENCE_TRAP)
         tarpit_trapped(&a->tarpit, &a->who[a->address], a->now);
     for (uint32_t i = 0; i < many; i++) {
@@ -280,7 +288,7 @@ static void offend(struct adversary *a, uint32_t many, enum offence o)
 
 static void make(struct adversary *a, const struct adversary_move *m)
 {
-    uint32_t many = adversary_many[m->a % ADVERSARY_MANY];
+    uint32_t many = adversary_count(m);
     uint32_t ms = adversary_time[m->a % ADVERSARY_TIMES];
 
     a->moves++;
@@ -291,11 +299,11 @@ static void make(struct adversary *a, const struct adversary_move *m)
     case MOVE_ANSWER: answer_open(a); break;
     case MOVE_GUESS: ask(a, many, 0, true, false); break;
     case MOVE_GUESS_MANY: ask(a, many, 0, true, true); break;
-    case MOVE_KNOWN: write_to(a, 0, least(many, 100), false, false); break;
-    case MOVE_DELIVER: write_to(a, 0, least(many, 100), false, true); break;
+    case MOVE_KNOWN: write_to(a, 0, many, false, false); break;
+    case MOVE_DELIVER: write_to(a, 0, many, false, true); break;
     case MOVE_DELIVER_NEXT:
-        write_to(a, a->next_mailbox, least(many, 100), false, true);
-        a->next_mailbox = (a->next_mailbox + least(many, 100)) % ADVERSARY_MAILBOXES;
+        write_to(a, a->next_mailbox, many, false, true);
+        a->next_mailbox = (a->next_mailbox + many) % ADVERSARY_MAILBOXES;
         break;
     case MOVE_REPEAT: write_to(a, 0, many, true, true); break;
     case MOVE_OFFEND: offend(a, many, adversary_offence(m)); break;

@@ -45,7 +45,7 @@ enum {
     M(DELIVER, "deliver one message to the same %u known mailboxes", many)                         \
     M(DELIVER_NEXT, "deliver one message to the next %u known mailboxes", many)                    \
     M(REPEAT, "deliver one message with %u times the same recipient", many)                        \
-    M(OFFEND, "%u times: %s", many)                                                                \
+    M(OFFEND, "offend %u times (%s)", many)                                                        \
     M(GIVE_UP, "hang up after %s", time)                                                           \
     M(SLEEP, "wait %s", time)                                                                      \
     M(TURN, "wait until the client's queue of turns is empty", none)                               \
@@ -72,6 +72,7 @@ enum { ADVERSARY_MANY = 10, ADVERSARY_TIMES = 14 };
 extern const uint16_t adversary_many[ADVERSARY_MANY];
 extern const uint32_t adversary_time[ADVERSARY_TIMES]; /* ms */
 
+uint32_t adversary_count(const struct adversary_move *m); /* how many, where the text has it */
 enum offence adversary_offence(const struct adversary_move *m); /* of MOVE_OFFEND */
 
 struct adversary_plan {

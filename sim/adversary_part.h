@@ -18,7 +18,7 @@ enum {
     HOURS_MOST = 24 * 14,
     MINUTES = HOURS_MOST * 60 + 10,
     DELIVERIES = 16, /* messages whose recipients are held */
-    QUESTIONS = 64,  /* that stay open */
+    QUESTIONS = 100, /* that stay open */
     TOGETHER = 1000, /* questions at once */
 };
 

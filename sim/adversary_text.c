@@ -36,7 +36,7 @@ static void duration(uint32_t ms, char text[16])
 const char *adversary_text(const struct adversary_move *m, char text[ADVERSARY_TEXT])
 {
     const char *form = words[m->kind].text;
-    unsigned many = adversary_many[m->a % ADVERSARY_MANY];
+    unsigned many = adversary_count(m);
     char time[16];
 
     switch (words[m->kind].unit) {

@@ -71,6 +71,28 @@ static void test_a_game_is_played_the_same_way_each_time(void **state)
     adversary_close(board);
 }
 
+/* G1 of issue 12 on a simulated clock: messages with a thousand times the same recipient, then
+ * guesses as fast as can be, or one as each turn ends. */
+static void test_one_mailbox_named_a_thousand_times_buys_nothing(void **state)
+{
+    struct tarpit_rules rules = tarpit_rules_default();
+    struct adversary *board = adversary_open(&rules);
+    struct adversary_plan plan = {.once = 20, .again = 2};
+    struct adversary_result r;
+
+    assert_non_null(board);
+    for (int i = 0; i < 20; i++)
+        plan.move[i] = (struct adversary_move){.kind = MOVE_REPEAT, .a = 9};
+    for (int fast = 0; fast < 2; fast++) {
+        plan.move[20] = (struct adversary_move){.kind = MOVE_ASK, .a = fast ? 8 : 0};
+        plan.move[21] = (struct adversary_move){.kind = fast ? MOVE_SLEEP : MOVE_TURN, .a = 1};
+        adversary_play(board, &plan, 1, 1000000, &r);
+        assert_true(r.hours >= 1);
+        assert_in_range(r.learnt, 30, 60);
+    }
+    adversary_close(board);
+}
+
 /* Without delays each question is a verdict; that is how the board counts. */
 static void test_without_the_tarpit_every_question_is_a_verdict(void **state)
 {
@@ -118,6 +140,7 @@ int main(void)
         cmocka_unit_test(test_no_plan_gains_more_than_a_quarter_over_a_plain_harvest),
         cmocka_unit_test(test_a_plain_harvest_is_told_what_the_table_says),
         cmocka_unit_test(test_a_game_is_played_the_same_way_each_time),
+        cmocka_unit_test(test_one_mailbox_named_a_thousand_times_buys_nothing),
         cmocka_unit_test(test_without_the_tarpit_every_question_is_a_verdict),
         cmocka_unit_test(test_the_search_finds_nothing_better),
         cmocka_unit_test(test_the_search_finds_a_hole),
