@@ -219,7 +219,7 @@ static uint32_t part(const struct fair *f, uint32_t quarters)
     return n ? n : 1;
 }
 
-/* How much of what is asked at once one client, one network, one rank may have. */
+/* How much of what is asked at once one client, one network may have. */
 static uint32_t client_most(const struct fair *f, int rank)
 {
     return rank == FAIR_FIRST ? UINT32_MAX : part(f, rank == FAIR_USUAL ? 2 : 1);
@@ -230,9 +230,10 @@ static uint32_t network_most(const struct fair *f, int rank)
     return rank == FAIR_FIRST ? UINT32_MAX : part(f, rank == FAIR_USUAL ? 3 : 2);
 }
 
-static uint32_t rank_most(const struct fair *f, int rank)
+/* All clients in debt together have half of it. */
+static bool rank_is_full(const struct fair *f, int rank)
 {
-    return rank == FAIR_DEBT ? part(f, 2) : UINT32_MAX;
+    return rank >= FAIR_SLIP && f->rank[FAIR_SLIP].asked + f->rank[FAIR_DEBT].asked >= part(f, 2);
 }
 
 /* The first client of a network that may be asked for; NULL: none may. */
@@ -248,7 +249,7 @@ static struct fair_item *first_of(struct fair *f, int rank)
 {
     struct level *level = &f->rank[rank];
 
-    if (level->asked >= rank_most(f, rank))
+    if (rank_is_full(f, rank))
         return NULL;
     for (struct ring *link = level->networks.next; link != &level->networks; link = link->next) {
         struct fair_node *network = node_of(link);

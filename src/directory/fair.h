@@ -18,6 +18,7 @@
 enum fair_rank {
     FAIR_FIRST, /* logged in, exempt, or our own */
     FAIR_USUAL, /* not in debt */
+    FAIR_SLIP,  /* in debt for a mistake or two: less than twice pace_after (R4) */
     FAIR_DEBT,  /* in debt */
     FAIR_RANKS
 };

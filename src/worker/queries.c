@@ -63,7 +63,10 @@ static enum fair_rank rank_of(struct worker *w, struct conn *c)
 
     if (who.exempt || who.authenticated)
         return FAIR_FIRST;
-    return tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0 ? FAIR_DEBT : FAIR_USUAL;
+    double debt = tarpit_debt(&w->tarpit, &who, w->loop.wall);
+    if (debt <= 0)
+        return FAIR_USUAL;
+    return debt < 2 * w->tarpit.rules.pace_after ? FAIR_SLIP : FAIR_DEBT;
 }
 
 static int send_query(struct queries *a, struct query *q)

@@ -61,6 +61,18 @@ def test_who_has_just_come_is_known_within_five_seconds(pinned):
     assert until(m, LATE, 250, seconds=15) < 5
 
 
+def test_a_sender_that_has_heard_no_tries_again_and_is_let_in(pinned):
+    """The usual way: a customer's mail bounces, the administrator adds the address, and the customer tries again."""
+    server, m = pinned
+    customer = ports.stranger()
+    assert ask(m, source=customer) == 550
+    time.sleep(2.1)  # the conversation that said no is no longer young
+    assert ask(m, source=customer) == 550
+    server.people.add(LATE)
+    time.sleep(2.1)
+    assert ask(m, source=customer) == 250
+
+
 def test_a_kept_conversation_pins_nobody(pinned):
     """It is kept busy with good mail, so it does not end by itself."""
     server, m = pinned

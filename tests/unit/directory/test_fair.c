@@ -92,6 +92,9 @@ static const struct order {
     {"who is in debt goes last",
      {{"192.0.2.1", FAIR_DEBT, 2}, {"198.51.100.1", FAIR_USUAL, 1}},
      "198.51.100.1 192.0.2.1 192.0.2.1"},
+    {"a mistake or two go behind none, and before those that are paced",
+     {{"192.0.2.1", FAIR_DEBT, 1}, {"198.51.100.1", FAIR_SLIP, 2}, {"203.0.113.1", FAIR_USUAL, 1}},
+     "203.0.113.1 198.51.100.1 198.51.100.1 192.0.2.1"},
     {"who is logged in goes first",
      {{"192.0.2.1", FAIR_DEBT, 1}, {"198.51.100.1", FAIR_USUAL, 1}, {"203.0.113.1", FAIR_FIRST, 1}},
      "203.0.113.1 198.51.100.1 192.0.2.1"},
@@ -143,6 +146,8 @@ static const struct part {
 } parts[] = {
     {"one client: half", "192.0.2.1", FAIR_USUAL, 8},
     {"one client in debt: a quarter", "192.0.2.1", FAIR_DEBT, 4},
+    {"one client after a mistake: a quarter", "192.0.2.1", FAIR_SLIP, 4},
+    {"many networks after a mistake: half", "192.0.%d.1", FAIR_SLIP, 8},
     {"one network: three quarters", "192.0.2.%d", FAIR_USUAL, 12},
     {"one network in debt: half", "192.0.2.%d", FAIR_DEBT, 8},
     {"many networks: all", "192.0.%d.1", FAIR_USUAL, 16},
@@ -179,6 +184,21 @@ static void test_nobody_has_more_than_a_part_of_what_is_asked_at_once(void **sta
             ;
         fair_close(f);
     }
+}
+
+static void test_all_in_debt_together_have_half(void **state)
+{
+    struct fair *f = fair_open(16, ITEMS);
+
+    for (int n = 1; n <= 50; n++) {
+        char client[64];
+        snprintf(client, sizeof client, "192.0.%d.1", n);
+        put(f, client, n % 2 ? FAIR_SLIP : FAIR_DEBT);
+    }
+    assert_int_equal(take_all(f), 8);
+    while (fair_any(f))
+        ;
+    fair_close(f);
 }
 
 static void test_a_part_is_never_nothing(void **state)
@@ -249,6 +269,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_questions_are_asked_in_a_fair_order, setup),
         cmocka_unit_test_setup(test_nobody_has_more_than_a_part_of_what_is_asked_at_once, setup),
+        cmocka_unit_test_setup(test_all_in_debt_together_have_half, setup),
         cmocka_unit_test_setup(test_a_part_is_never_nothing, setup),
         cmocka_unit_test_setup(test_the_longest_client_of_the_worst_rank_loses_its_newest, setup),
         cmocka_unit_test_setup(test_a_good_question_is_asked_soon_behind_any_flood, setup),
