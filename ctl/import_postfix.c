@@ -68,6 +68,8 @@ static void expand_default(struct postfix *p, struct span name, struct buf *out,
         expand(p, SPAN("$myhostname"), out, depth);
     } else if (span_equal(name, SPAN("mydestination"))) {
         expand(p, SPAN("$myhostname, localhost.$mydomain, localhost"), out, depth);
+    } else if (span_equal(name, SPAN("mynetworks"))) { /* of mynetworks_style = host */
+        expand(p, SPAN("127.0.0.0/8 [::1]/128"), out, depth);
     } else if (span_equal(name, SPAN("smtpd_tls_key_file"))) {
         expand(p, SPAN("$smtpd_tls_cert_file"), out, depth);
     } else if (span_equal(name, SPAN("mydomain"))) {
@@ -248,18 +250,26 @@ static void take_logins(struct postfix *p, struct span name, struct span value)
     p->im->found++;
     expand(p, SPAN("$smtpd_sasl_path"), &path, 0);
     struct span where = buf_span(&path);
-    if (!span_equal(value, SPAN("yes")) || !import_is_plain(where) || !dovecot)
-        import_note(p->im, "logins: auth \"backend\" { } hands them through to Postfix");
-    else if (where.at[0] == '/')
+    if (!span_equal(value, SPAN("yes"))) {
+        import_note(p->im, "logins: there are none on Postfix's port 25, and mired offers none");
+    } else if (dovecot && where.len && where.at[0] == '/' && import_is_plain(where)) {
         import_set(p->im, "smtpd_sasl_path: Dovecot checks logins",
                    "auth \"dovecot\" { path = \"%.*s\" }", (int)where.len, where.at);
-    else if (span_find(where, ':') == where.len)
-        import_set(p->im, "smtpd_sasl_path: Dovecot checks logins; a path below queue_directory",
-                   "auth \"dovecot\" { path = \"/var/spool/postfix/%.*s\" }", (int)where.len,
-                   where.at);
-    else
-        import_note(p->im, "logins: auth \"dovecot\" wants a path, not %.*s", (int)where.len,
-                    where.at);
+    } else {
+        import_set(p->im, "logins: Postfix checks them, as before", "auth \"backend\" { }");
+        if (dovecot)
+            import_note(p->im,
+                        "better, where Dovecot has a socket for mired (smtpd_sasl_path is open to "
+                        "Postfix alone): auth \"dovecot\" { path = \"/run/dovecot/auth-client\" }, "
+                        "see recipes/dovecot.md");
+    }
+    if (span_equal(value, SPAN("yes"))) {
+        import_note(p->im,
+                    "ports 587 and 465 stay with Postfix. To move 587 here, take its submission "
+                    "lines out of master.cf, and add:");
+        import_note(p->im, "  listen \"0.0.0.0:587\" { submission = true }");
+        import_note(p->im, "  listen \"[::]:587\" { submission = true }");
+    }
     buf_free(&path);
 }
 
@@ -399,7 +409,8 @@ static void take_all(struct postfix *p)
         p->steps = 0;
         if (one)
             expand(p, buf_span(&one->value), &value, 0);
-        else if (named && span_equal(name, SPAN("mydestination")))
+        else if (named &&
+                 (span_equal(name, SPAN("mydestination")) || span_equal(name, SPAN("mynetworks"))))
             expand_default(p, name, &value, 0);
         else
             continue;
@@ -472,10 +483,12 @@ void import_postfix(struct import *im, struct span text)
         import_note(im, "  127.0.0.1:10025 inet n - y - - smtpd");
         import_note(im, "    -o smtpd_authorized_xclient_hosts=static:all");
         import_note(im, "    -o smtpd_error_sleep_time=0");
+        import_note(im, "    -o smtpd_tls_auth_only=no");
         import_note(im,
                     "static:all is no more than 127.0.0.1, from where alone that listener can be "
                     "reached; with sleeps Postfix would keep mired's lookups of good mail "
-                    "waiting after others' errors");
+                    "waiting after others' errors; mired, not this listener, wants TLS before "
+                    "logins");
     }
     for (size_t i = 0; i < p.count; i++)
         buf_free(&p.at[i].value);

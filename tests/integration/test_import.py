@@ -177,7 +177,7 @@ smtpd_sasl_path = private/auth
     for line in ("time = 120s  max = 120s", '"192.0.2.0/24"', 'hostname = "mx1.example.org"',
                  '"localhost.example.org"', '"example.org"', '"example.com", "example.net"', "size_max = 4000000000",
                  'recipients "backend"', 'recipients "socketmap" { path = "/run/users.sock"  map = "people" }',
-                 'auth "dovecot" { path = "/var/spool/postfix/private/auth" }',
+                 'auth "backend" { }',
                  f'tls {{ certificate = "{tmp_path}/cert.pem"  key = "{tmp_path}/key.pem" }}'):  # fmt: skip
         assert line in done.stdout, done.stdout
     for note in ("hash:/etc/postfix/domains", "ldap:/etc/postfix/ldap.cf", "smtpd_hard_error_limit", "master.cf",
@@ -185,6 +185,26 @@ smtpd_sasl_path = private/auth
         assert any(note in line for line in done.stdout.splitlines() if line.startswith("# ")), note
     for line in done.stdout.splitlines():
         assert line.startswith("# ") or "=" in line or "{ }" in line, line
+    is_taken(tmp_path, done.stdout)
+
+
+@pytest.mark.parametrize(
+    "path, line",
+    [("private/auth", 'auth "backend" { }'),  # Postfix's folder is closed to mired's user
+     ("inet:127.0.0.1:12345", 'auth "backend" { }'),
+     ("/run/dovecot/auth-client", 'auth "dovecot" { path = "/run/dovecot/auth-client" }')],
+)  # fmt: skip
+def test_logins_work_as_they_are_carried_over(tmp_path, path, line):
+    lines = f"smtpd_sasl_auth_enable = yes\nsmtpd_sasl_type = dovecot\nsmtpd_sasl_path = {path}\n"
+    done = imported(tmp_path, (POSTFIX + lines).encode())
+    assert line in done.stdout.splitlines() and done.stdout.count("\nauth ") == 1
+    assert '#   listen "0.0.0.0:587" { submission = true }' in done.stdout.splitlines()
+    is_taken(tmp_path, done.stdout)
+
+
+def test_without_mynetworks_postfix_relays_for_its_own_machine(tmp_path):
+    done = imported(tmp_path, b"myhostname = mx1.example.org\nmynetworks_style = host\n")
+    assert 'relay = { "127.0.0.0/8", "::1/128" }' in done.stdout.splitlines()
     is_taken(tmp_path, done.stdout)
 
 
