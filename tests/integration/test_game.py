@@ -81,6 +81,10 @@ def talk_early(port, source, times):
             s.sendall(b"EHLO early.test\r\n")
 
 
+def debt(m, address):
+    return json.loads(m.control("show", address, "--json").stdout)["client"]["debt"]
+
+
 def test_a_loud_neighbour_costs_nothing(mired, sink):
     """G2: one host in debt talks before the greeting, again and again; a neighbour in its /24 has never sent."""
     m = mired(tarpit="", backend=sink, config='log_level = "warn"')
@@ -91,8 +95,11 @@ def test_a_loud_neighbour_costs_nothing(mired, sink):
         c.reply()
         with pytest.raises(Hung):  # from now on its greetings wait
             Client(m.port, source=loud, timeout=2)
-        talk_early(m.port, loud, 500)
-    assert json.loads(m.control("show", loud, "--json").stdout)["client"]["debt"] > 20
+        for _ in range(20):  # one that has hung up before it is looked at counts for nothing
+            talk_early(m.port, loud, 200)
+            if debt(m, loud) > 20:
+                break
+    assert debt(m, loud) > 20
     started = time.monotonic()
     assert deliver(m.port, "a@good.test", "alice@example.test", source=neighbour).ok
     assert time.monotonic() - started < 5

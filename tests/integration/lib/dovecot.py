@@ -1,17 +1,13 @@
 """A real Dovecot of the test's own: LMTP delivery, users and the socket for AUTH. Needs root."""
 
-import os
-import pathlib
 import pwd
 import shutil
 import socket
-import tempfile
 import time
 
-import pytest
 
-from .daemon import Daemon
 from .mired import PASSWORDS, PEOPLE, read_maildir
+from .service import Service
 
 PROGRAM = "/usr/sbin/dovecot"
 
@@ -64,16 +60,11 @@ def listens(path):
         return s.connect_ex(str(path)) == 0
 
 
-class Dovecot:
+class Dovecot(Service):
     """auth, lmtp: paths of its sockets. users: what is stored of passwords, by name."""
 
     def __init__(self, extra="", mechanisms="plain login", users=None):
-        if not os.path.exists(PROGRAM):
-            pytest.skip("Dovecot is not installed")
-        if os.geteuid() != 0:
-            pytest.skip("Dovecot with users of its own starts as root only")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-dovecot-"))
-        self.folder.chmod(0o755)
+        super().__init__("Dovecot", PROGRAM, root=True)
         user = pwd.getpwnam("nobody")
         self.mail = self.folder / "mail"
         self.mail.mkdir()
@@ -83,10 +74,9 @@ class Dovecot:
         self.file = self.folder / "dovecot.conf"
         self.file.write_text(CONF.format(folder=self.folder, uid=user.pw_uid, gid=user.pw_gid, mechanisms=mechanisms, extra=extra))
         self.auth, self.lmtp = self.folder / "run" / "auth-client", self.folder / "run" / "lmtp"
-        self.daemon = None
 
     def start(self):
-        self.daemon = Daemon([PROGRAM, "-F", "-c", self.file])
+        self.run([PROGRAM, "-F", "-c", self.file])
         until = time.monotonic() + 20
         while not (listens(self.auth) and listens(self.lmtp)):
             assert self.daemon.running and time.monotonic() < until, self.log
@@ -97,14 +87,6 @@ class Dovecot:
     def log(self):
         path = self.folder / "log"
         return path.read_text(errors="backslashreplace") if path.exists() else self.daemon.output.text
-
-    def stop(self):
-        if self.daemon:
-            self.daemon.stop()
-        self.daemon = None
-
-    def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def delivered(self, address, timeout=10, count=1):
         local, domain = address.split("@")

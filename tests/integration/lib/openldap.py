@@ -1,15 +1,10 @@
 """A real slapd of the test's own, with people in it."""
 
-import os
-import pathlib
-import shutil
 import subprocess
-import tempfile
 
-import pytest
 
 from . import ports
-from .daemon import Daemon
+from .service import Service
 
 PROGRAM = "/usr/sbin/slapd"
 BASE = "dc=example,dc=test"
@@ -48,13 +43,11 @@ objectclass ( 1.3.6.1.4.1.4203.666.1.92 NAME 'mailRecipient' SUP top AUXILIARY
 """
 
 
-class OpenLDAP:
+class OpenLDAP(Service):
     """url: where it listens. People are added before it starts, with slapadd."""
 
     def __init__(self, certificates=None, scheme="ldap"):
-        if not os.path.exists(PROGRAM):
-            pytest.skip("slapd is not installed")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-ldap-"))
+        super().__init__("slapd", PROGRAM)
         self.port = ports.free()
         self.url = f"{scheme}://127.0.0.1:{self.port}"
         (self.folder / "data").mkdir()
@@ -68,7 +61,6 @@ class OpenLDAP:
         )
         self.secret = self.folder / "secret"
         self.secret.write_text(PASSWORD + "\n")
-        self.daemon = None
 
     def fill(self, people):
         """people: (name, [proxyAddresses], account control)"""
@@ -85,14 +77,5 @@ class OpenLDAP:
         return self
 
     def start(self):
-        self.daemon = Daemon([PROGRAM, "-d", "0", "-f", self.folder / "slapd.conf", "-h", self.url])
-        self.daemon.wait_listening(self.port, greets=False)
-        return self
-
-    def stop(self):
-        if self.daemon:
-            self.daemon.stop()
-        self.daemon = None
-
-    def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        command = [PROGRAM, "-d", "0", "-f", self.folder / "slapd.conf", "-h", self.url]
+        return self.run(command, self.port, greets=False)

@@ -1,19 +1,16 @@
 """A real Postfix of the test's own: configuration, queue and ports apart from the machine's. Needs root."""
 
 import os
-import pathlib
 import pwd
 import re
 import shutil
 import signal
-import tempfile
 import time
 
-import pytest
 
 from . import ports, processes
-from .daemon import Daemon
 from .mired import PEOPLE, read_maildir
+from .service import Service
 
 PROGRAM = "/usr/sbin/postfix"
 MASTER_PROGRAM = "/usr/lib/postfix/sbin/master"
@@ -99,24 +96,14 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
-def needed():
-    """Skips the test where a Postfix cannot be run."""
-    if not os.path.exists(PROGRAM):
-        pytest.skip("Postfix is not installed")
-    if os.geteuid() != 0:
-        pytest.skip("Postfix starts as root only")
-
-
-class Postfix:
+class Postfix(Service):
     """port: its smtpd. Mail for `domains` lands in a Maildir each; all else goes where `extra` says.
 
     `boxes` are the addresses that exist there; `options` are lines for its smtpd in master.cf."""
 
     def __init__(self, hostname="backend.test", domains="example.test", extra="", boxes=PEOPLE, greets=True, options=""):
         self.greets = greets  # False: it waits for a PROXY header first
-        needed()
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-postfix-"))
-        self.folder.chmod(0o755)
+        super().__init__("Postfix", PROGRAM, root=True)
         self.port = ports.free()
         self.mail = self.folder / "mail"
         box = pwd.getpwnam(BOX_USER)
@@ -143,7 +130,6 @@ class Postfix:
         }
         (self.folder / "conf" / "main.cf").write_text(MAIN.format(extra=extra, **text))
         (self.folder / "conf" / "master.cf").write_text(MASTER.format(**text))
-        self.daemon = None
 
     def start(self):
         """The first time without `postfix start`, whose shell scripts take a second of processor to make what stands
@@ -153,9 +139,7 @@ class Postfix:
             command = [PROGRAM, "-c", self.folder / "conf", "start-fg"]  # after a kill: the queue is to be put in order
         else:
             self._make_queue()
-        self.daemon = Daemon(command)
-        self.daemon.wait_listening(self.port, greets=self.greets)
-        return self
+        return self.run(command, self.port, greets=self.greets)
 
     def _make_queue(self):
         yesterday = time.time() - 86400
@@ -186,8 +170,7 @@ class Postfix:
         except (OSError, ValueError):
             pass
         processes.kill_all(processes.wait_gone(left, 3))
-        self.daemon.stop()
-        self.daemon = None
+        super().stop()
 
     def kill(self):
         """kill -9 of all of it at once. start() brings it back, with what was in its queue."""
@@ -195,11 +178,7 @@ class Postfix:
         left = [*processes.in_session(self.daemon.pid), master, *processes.children(master)]
         processes.kill_all(left)
         processes.wait_gone(left, 5)
-        self.daemon.stop()
-        self.daemon = None
-
-    def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        super().stop()
 
     @property
     def log(self):

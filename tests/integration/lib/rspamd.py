@@ -1,15 +1,11 @@
 """A real Rspamd of the test's own, with Debian's configuration but for ports, folders and the DNS. Needs root."""
 
-import os
-import pathlib
 import shutil
 import socket
-import tempfile
 
-import pytest
 
 from . import ports
-from .daemon import Daemon
+from .service import Service
 
 PROGRAM = "/usr/bin/rspamd"
 
@@ -23,17 +19,12 @@ OVERRIDES = {
 }
 
 
-class Rspamd:
+class Rspamd(Service):
     """milter: the port where it speaks the milter protocol."""
 
     def __init__(self, local=()):
         """`local` are files of local.d, name and text."""
-        if not os.path.exists(PROGRAM):
-            pytest.skip("Rspamd is not installed")
-        if os.geteuid() != 0:
-            pytest.skip("Rspamd takes a user of its own as root only")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-rspamd-"))
-        self.folder.chmod(0o755)
+        super().__init__("Rspamd", PROGRAM, root=True)
         self.milter = ports.free()
         self.silent = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)  # a name server that answers nothing
         self.silent.bind(("127.0.0.1", 0))
@@ -47,16 +38,12 @@ class Rspamd:
         for name, text in dict(local).items():
             (self.folder / "local.d" / name).write_text(text)
         shutil.chown(self.folder / "data", "_rspamd", "_rspamd")
-        self.daemon = None
 
     def start(self):
         data = self.folder / "data"
         places = {"LOCAL_CONFDIR": self.folder, "DBDIR": data, "RUNDIR": data, "LOGDIR": data}
-        self.daemon = Daemon(
-            [PROGRAM, "-f", "-u", "_rspamd", "-g", "_rspamd", *(f"--var={k}={v}" for k, v in places.items())]
-        )
-        self.daemon.wait_listening(self.milter, timeout=60, greets=False)
-        return self
+        command = [PROGRAM, "-f", "-u", "_rspamd", "-g", "_rspamd", *(f"--var={k}={v}" for k, v in places.items())]
+        return self.run(command, self.milter, timeout=60, greets=False)
 
     @property
     def log(self):
@@ -64,10 +51,10 @@ class Rspamd:
 
     def stop(self):
         if self.daemon:
-            self.daemon.stop()
-            print(f"--- Rspamd's log\n{self.log.text[-20000:]}")
-        self.daemon = None
+            log = self.log
+            super().stop()
+            print(f"--- Rspamd's log\n{log.text[-20000:]}")
 
     def remove(self):
         self.silent.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        super().remove()

@@ -1,19 +1,14 @@
 """A real unbound of the test's own, which serves the zones that it is given and asks nobody."""
 
 import ipaddress
-import os
-import pathlib
-import shutil
 import signal
 import socket
 import struct
-import tempfile
 import time
 
-import pytest
 
 from . import ports
-from .daemon import Daemon
+from .service import Service
 
 PROGRAM = "/usr/sbin/unbound"
 
@@ -44,17 +39,14 @@ def reverse(address, zone):
     return pointer.replace("in-addr.arpa", zone).replace("ip6.arpa", zone)
 
 
-class Unbound:
+class Unbound(Service):
     """port: where it answers. Zones are given before it starts."""
 
     def __init__(self):
-        if not os.path.exists(PROGRAM):
-            pytest.skip("unbound is not installed")
-        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-unbound-"))
+        super().__init__("unbound", PROGRAM)
         self.port = ports.free()
         self.records = []
         self.zones = []
-        self.daemon = None
 
     @property
     def resolver(self):
@@ -87,7 +79,7 @@ class Unbound:
     def start(self):
         conf = self.folder / "unbound.conf"
         conf.write_text(CONF.format(folder=self.folder, port=self.port, data="".join(self.records)))
-        self.daemon = Daemon([PROGRAM, "-d", "-c", conf])
+        self.run([PROGRAM, "-d", "-c", conf])
         self._wait_answers()
         return self
 
@@ -121,11 +113,6 @@ class Unbound:
         self.daemon.process.wait()
 
     def stop(self):
-        if self.daemon:
-            if self.daemon.running:
-                self.go_on()
-            self.daemon.stop()
-        self.daemon = None
-
-    def remove(self):
-        shutil.rmtree(self.folder, ignore_errors=True)
+        if self.daemon and self.daemon.running:
+            self.go_on()
+        super().stop()

@@ -1,0 +1,39 @@
+"""What the real servers of the tests have in common: a folder of their own, a foreground process, an end."""
+
+import os
+import pathlib
+import shutil
+import tempfile
+
+import pytest
+
+from .daemon import Daemon
+
+
+class Service:
+    """A server of Debian's that a test runs for itself. A subclass writes its configuration below `folder` in its
+    constructor and calls run() in start(). The test is skipped where the program is missing, or root is needed."""
+
+    def __init__(self, name, program, root=False):
+        if not os.path.exists(program):
+            pytest.skip(f"{name} is not installed")
+        if root and os.geteuid() != 0:
+            pytest.skip(f"{name} takes a user of its own as root only")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"mired-{name.lower()}-"))
+        self.folder.chmod(0o755)
+        self.daemon = None
+
+    def run(self, arguments, port=None, **wait):
+        """Starts the process and, with a port, waits until it serves there."""
+        self.daemon = Daemon(arguments)
+        if port:
+            self.daemon.wait_listening(port, **wait)
+        return self
+
+    def stop(self):
+        if self.daemon:
+            self.daemon.stop()
+        self.daemon = None
+
+    def remove(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
