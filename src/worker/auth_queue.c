@@ -13,7 +13,7 @@
 
 #include <stdlib.h>
 
-#include "worker/conn.h"
+#include "worker/queries.h"
 
 enum {
     LINES = 256,     /* as many as question.line can tell */

@@ -13,6 +13,20 @@
 #include "base/metrics.h"
 #include "config/config.h"
 #include "worker/conn.h"
+#include "worker/guard.h"
+#include "worker/hold.h"
+#include "worker/io.h"
+#include "worker/journal.h"
+#include "worker/lists.h"
+#include "worker/login.h"
+#include "worker/message.h"
+#include "worker/proxied.h"
+#include "worker/queries.h"
+#include "worker/recipient.h"
+#include "worker/room.h"
+#include "worker/suspects.h"
+#include "worker/tls.h"
+#include "worker/worker_part.h"
 
 /* Replies of a pipelined group are sent together, but never more than this is kept for it. */
 enum { OUT_ENOUGH = 16 * 1024 };

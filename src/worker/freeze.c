@@ -23,6 +23,11 @@
 #include "config/config.h"
 #include "freezer/handoff.h"
 #include "worker/conn.h"
+#include "worker/freeze.h"
+#include "worker/hold.h"
+#include "worker/tls.h"
+#include "worker/tls_stash.h"
+#include "worker/worker_part.h"
 
 /* In front of the session's own record; its TLS state's handle follows where there is one. */
 struct freeze_record {

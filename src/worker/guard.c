@@ -11,6 +11,9 @@
 #include "base/metrics.h"
 #include "config/config.h"
 #include "worker/conn.h"
+#include "worker/guard.h"
+#include "worker/room.h"
+#include "worker/worker_part.h"
 
 /* Counters follow what is held, half to as many: few clients share one, and a held connection pays
  * for two octets at most. */

@@ -10,7 +10,14 @@
 #include "config/config.h"
 #include "tarpit/policy.h"
 #include "worker/conn.h"
+#include "worker/freeze.h"
+#include "worker/guard.h"
+#include "worker/hold.h"
+#include "worker/io.h"
+#include "worker/journal.h"
 #include "worker/judge.h"
+#include "worker/login.h"
+#include "worker/worker_part.h"
 
 enum { FREEZE_AGAIN_MS = 1000, FREEZE_WORTH_MS = 500, FREEZE_TOGETHER_MS = 64 };
 

@@ -11,6 +11,11 @@
 
 #include "config/config.h"
 #include "worker/conn.h"
+#include "worker/hold.h"
+#include "worker/io.h"
+#include "worker/proxied.h"
+#include "worker/tls.h"
+#include "worker/worker_part.h"
 
 static bool has_output(const struct conn *c)
 {

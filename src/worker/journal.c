@@ -4,15 +4,18 @@
  * Sessions and refused recipients are rationed (ration.h): a flood's are told as sums. A session
  * that has said nothing (a health check) is a debug line. All lines of a session have its `id`, a
  * message's goes on behind it (ident.h). */
-#include "base/log.h"
-
 #include <string.h>
 
+#include "base/log.h"
 #include "config/config.h"
 #include "relay/queue_id.h"
-#include "worker/conn.h"
+#include "relay/relay.h"
 #include "worker/ident.h"
+#include "worker/journal.h"
+#include "worker/lists.h"
 #include "worker/ration.h"
+#include "worker/tls.h"
+#include "worker/worker_part.h"
 
 /* ---- rations ---- */
 

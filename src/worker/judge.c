@@ -9,6 +9,8 @@
 #include "base/metrics.h"
 #include "config/config.h"
 #include "tarpit/observed.h"
+#include "worker/conn.h"
+#include "worker/worker_part.h"
 
 enum { STEP_MS = 64, STEP_MASK = CONN_HOLD_MAX_MS, PUT_OFF_MAX = 63, LATE_MS = 1000 };
 

@@ -9,7 +9,12 @@
 #ifndef MIRED_WORKER_JUDGE_H
 #define MIRED_WORKER_JUDGE_H
 
-#include "worker/conn.h"
+#include "base/bytes.h"
+#include "base/offence.h"
+#include "tarpit/tarpit.h"
+
+struct conn;
+struct worker;
 
 /* R14, R4..R7: as tarpit_ask(). `domain` is the recipient's; empty for AUTH. Observed, it is never
  * masked, and `unjudged` says that tarpit_verdict() is not to be called. */

@@ -16,6 +16,9 @@
 #include "config/config.h"
 #include "dns/lookup.h"
 #include "worker/conn.h"
+#include "worker/hold.h"
+#include "worker/lists.h"
+#include "worker/worker_part.h"
 
 struct lists {
     struct lookups *lookups;

@@ -16,8 +16,14 @@
 #include "base/metrics.h"
 #include "config/config.h"
 #include "query/query.h"
+#include "worker/accounts.h"
 #include "worker/conn.h"
 #include "worker/judge.h"
+#include "worker/login.h"
+#include "worker/queries.h"
+#include "worker/tls.h"
+#include "worker/verdict.h"
+#include "worker/worker_part.h"
 
 enum { BINDING_MAX = 64 };
 

@@ -7,11 +7,18 @@
 #include "base/sockaddr.h"
 #include "config/config.h"
 #include "relay/partial_delivery.h"
+#include "relay/relay.h"
 #include "smtp/address.h"
 #include "smtp/received.h"
 #include "worker/conn.h"
 #include "worker/ident.h"
+#include "worker/io.h"
+#include "worker/journal.h"
 #include "worker/judge.h"
+#include "worker/lists.h"
+#include "worker/message.h"
+#include "worker/room.h"
+#include "worker/worker_part.h"
 
 enum { GOOD_AT_ONCE = 64 };
 enum { NAMES_WAIT_MS = 1000, NAMES_LOOK_MS = 20 };

@@ -12,6 +12,10 @@
 #include "base/proxy.h"
 #include "config/config.h"
 #include "worker/conn.h"
+#include "worker/guard.h"
+#include "worker/proxied.h"
+#include "worker/room.h"
+#include "worker/worker_part.h"
 
 bool proxied_is_balancer(const struct worker *w, uint16_t listener, const struct addr *peer)
 {

@@ -12,7 +12,12 @@
 #include "config/config.h"
 #include "directory/fair.h"
 #include "query/query.h"
+#include "worker/auth_queue.h"
 #include "worker/conn.h"
+#include "worker/login.h"
+#include "worker/queries.h"
+#include "worker/recipient.h"
+#include "worker/worker_part.h"
 
 struct place {
     struct query *query;

@@ -14,7 +14,13 @@
 #include "relay/outcome.h"
 #include "smtp/verdict.h"
 #include "worker/conn.h"
+#include "worker/journal.h"
 #include "worker/judge.h"
+#include "worker/queries.h"
+#include "worker/recipient.h"
+#include "worker/room.h"
+#include "worker/verdict.h"
+#include "worker/worker_part.h"
 
 static bool is_postmaster(struct span local)
 {
@@ -39,20 +45,6 @@ static bool is_route(const struct config *config, struct span folded)
 static bool needs_permit(const struct conn *c)
 {
     return !(c->smtp.flags & SMTP_AUTHENTICATED);
-}
-
-void verdict_hold(struct conn *c, struct tarpit_hold hold)
-{
-    if (hold.ms && conn_work(c)) {
-        c->work->hold = hold;
-        c->flags |= CONN_HOLD_SET;
-    }
-}
-
-void verdict_masked(struct conn *c, const struct tarpit_permit *permit)
-{
-    metric_add(permit->shielded ? METRIC_VERDICT_SHIELD : METRIC_VERDICT_MASKED, 1);
-    verdict_hold(c, permit->hold);
 }
 
 /* The line of a recipient that is not taken. */

@@ -7,7 +7,10 @@
 
 #include "base/metrics.h"
 #include "config/config.h"
+#include "worker/budget.h"
 #include "worker/conn.h"
+#include "worker/room.h"
+#include "worker/worker_part.h"
 
 enum {
     CONNECTIONS_LEAST = 16, /* of one client's in a worker, however little room there is */

@@ -19,8 +19,12 @@
 #include "config/config.h"
 #include "tls/octets.h"
 #include "tls/server.h"
+#include "worker/budget.h"
 #include "worker/conn.h"
+#include "worker/io.h"
 #include "worker/judge.h"
+#include "worker/tls.h"
+#include "worker/worker_part.h"
 
 enum {
     HANDSHAKE_MS = 60000,

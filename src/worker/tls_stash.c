@@ -3,10 +3,12 @@
  * A TLS state cannot be written down, so it stays in its worker while the socket is gone, under a
  * handle that the connection's record carries. Handles are never used twice: what comes back late,
  * after its state has been given up, must not find another's. */
+#include "worker/tls_stash.h"
+
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
-#include "worker/conn.h"
+#include "worker/worker_part.h"
 
 struct stashed_tls {
     struct alarm alarm; /* it has not come back, and will not any more */

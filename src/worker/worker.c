@@ -21,7 +21,20 @@
 #include "base/scheduling.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
+#include "relay/relay.h"
+#include "worker/accounts.h"
+#include "worker/auth_queue.h"
 #include "worker/conn.h"
+#include "worker/freeze.h"
+#include "worker/guard.h"
+#include "worker/hold.h"
+#include "worker/journal.h"
+#include "worker/lists.h"
+#include "worker/queries.h"
+#include "worker/room.h"
+#include "worker/tls_stash.h"
+#include "worker/worker.h"
+#include "worker/worker_part.h"
 
 enum {
     ACCEPT_ROUNDS = 4, /* in one turn, so that the connections that are open get theirs */

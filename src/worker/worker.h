@@ -48,4 +48,9 @@ struct worker_params {
  * NOTE_STOP or of the master's death. */
 int worker_run(const struct worker_params *params);
 
+/* Within the process: a connection has gone, or will not come back from the freezer. A draining
+ * worker ends with its last one. */
+struct worker;
+void worker_may_end(struct worker *w);
+
 #endif

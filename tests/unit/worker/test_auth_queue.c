@@ -7,7 +7,8 @@
 
 #include <cmocka.h>
 
-#include "worker/conn.h"
+#include "worker/auth_queue.h"
+#include "worker/queries.h"
 
 enum { MANY = 100, ALICE = 7, BOB = 8 };
 

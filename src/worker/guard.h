@@ -1,0 +1,59 @@
+/* The guard (R17): held connections never crowd out clients that are not in debt.
+ *
+ * Keeps held connections in order of their clients' debt, and counts how many each client has in
+ * this worker. The limits are this worker's share (struct worker: open_max, open_reserve_from,
+ * held_max, held_per_client). Owns no connection; closes some to make room, by conn_shut(). */
+#ifndef MIRED_WORKER_GUARD_H
+#define MIRED_WORKER_GUARD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/ring.h"
+
+struct conn;
+struct worker;
+
+enum { GUARD_LEVELS = 64 };
+
+struct guard {
+    struct ring level[GUARD_LEVELS]; /* by live offences, rounded up; the oldest hold first */
+    uint64_t busy; /* a bit for each level with a connection in it; may be set for empty ones */
+    uint32_t held;
+    uint16_t *client; /* held connections by a hash of the client: 2^client_bits counters */
+    unsigned client_bits;
+};
+
+/* False without memory. */
+bool guard_open(struct guard *g);
+void guard_close(struct guard *g);
+
+/* Whether there is room for one more connection of this client; if not, it hears 421. The last
+ * `reserve` of the connections is for clients without debt; when all are taken, the held one
+ * deepest in debt is closed. */
+bool guard_admit(struct worker *w, const struct addr *peer, bool exempt);
+
+/* Takes a connection among the held ones. May close the one deepest in debt to make room. False:
+ * its client holds `held_per_client` already, or all that are held owe less than it does. */
+bool guard_hold(struct worker *w, struct conn *c);
+
+/* Takes a connection out, back to worker->awake. Each guard_hold() that succeeded needs one. */
+void guard_release(struct worker *w, struct conn *c);
+
+/* At the end of a turn, when no connection is in a ring that guard_gather() filled: makes more
+ * counters when more connections are held. */
+void guard_grow(struct worker *w);
+
+/* Moves the held connections of a network (NULL: all) into `to`, for a caller that ends their
+ * holds. A connection that ends meanwhile leaves that ring as it would leave the guard's. */
+void guard_gather(struct worker *w, const struct network *n, struct ring *to);
+
+/* How many held connections a network has. Looks at all that are held and moves none. */
+uint32_t guard_count(const struct worker *w, const struct network *n);
+
+/* Closes the held connection of the client deepest in debt, the oldest of them; with none held, a
+ * connection whose client is silent (room_evict()). False: there is none to close. */
+bool guard_evict(struct worker *w);
+
+#endif

@@ -1,0 +1,43 @@
+/* What a session leaves in the log: a line when it ends, one for each message, one for each refused
+ * recipient; holds at debug level. Sessions and refused recipients are rationed (ration.h). Values
+ * are escaped by the log. */
+#ifndef MIRED_WORKER_JOURNAL_H
+#define MIRED_WORKER_JOURNAL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+#include "tarpit/tarpit.h"
+
+struct conn;
+struct relay_result;
+struct reply;
+struct worker;
+
+/* False without memory. */
+bool journal_open(struct worker *w);
+/* Writes the sums of what was not written. */
+void journal_close(struct worker *w);
+
+/* The session ends; `why` is the line's `result`. */
+void journal_session(struct worker *w, struct conn *c, const char *why);
+
+/* A reply is held for `ms`. */
+void journal_hold(struct worker *w, const struct conn *c, const struct reply *reply, uint64_t ms);
+
+/* A recipient that is not taken: `code` is what the client hears, `why` one word. */
+struct refusal {
+    struct span address;
+    int code;
+    const char *why;
+    struct span text; /* the backend's words, or empty */
+    struct tarpit_hold hold;
+};
+void journal_refused(struct worker *w, const struct conn *c, const struct refusal *r);
+
+/* A message's hand-over ended after `us` microseconds. */
+void journal_message(struct worker *w, const struct conn *c, const struct relay_result *result,
+                     uint64_t us);
+
+#endif

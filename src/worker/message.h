@@ -1,0 +1,33 @@
+/* Messages: spooled whole, then handed to a backend whose reply becomes the client's. The client
+ * hears 250 only after the backend has said so. */
+#ifndef MIRED_WORKER_MESSAGE_H
+#define MIRED_WORKER_MESSAGE_H
+
+#include <stdbool.h>
+
+#include "base/bytes.h"
+
+struct conn;
+struct worker;
+
+/* Answers SMTP_MESSAGE: begins a spool. Always true; without memory message_add() fails. */
+bool message_begin(struct worker *w, struct conn *c);
+
+/* Answers SMTP_BODY: adds octets. Without room for them the session is told, which says 452. */
+void message_add(struct worker *w, struct conn *c, struct span body);
+
+/* Answers SMTP_MESSAGE_VOID: frees the spool. */
+void message_void(struct worker *w, struct conn *c);
+
+/* Answers SMTP_MESSAGE_END: hands the message over. True: the outcome is known already. False: the
+ * connection is CONN_HANDING. */
+bool message_end(struct worker *w, struct conn *c);
+
+/* The timer of CONN_HANDING: a message that waited for its client's names goes on. May free the
+ * connection. */
+void message_due(struct worker *w, struct conn *c);
+
+/* The connection ends: frees the spool and abandons the hand-over. */
+void message_forget(struct worker *w, struct conn *c);
+
+#endif

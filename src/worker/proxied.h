@@ -1,0 +1,21 @@
+/* Clients behind a balancer that speaks the PROXY protocol (versions 1 and 2). */
+#ifndef MIRED_WORKER_PROXIED_H
+#define MIRED_WORKER_PROXIED_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+
+struct conn;
+struct worker;
+
+/* Whether this peer is a balancer that this listener believes (`proxy_protocol`). */
+bool proxied_is_balancer(const struct worker *w, uint16_t listener, const struct addr *peer);
+
+/* CONN_PROXY, and the balancer has sent something: takes its header and greets the client that it
+ * names; waits for more; or closes. `ended`: the balancer ended its side. May free the connection.
+ */
+void proxied_ready(struct worker *w, struct conn *c, bool ended);
+
+#endif

@@ -1,0 +1,20 @@
+/* Hands the decision on a reply from the verdict to the hold (verdict.h). */
+#include "worker/verdict.h"
+
+#include "base/metrics.h"
+#include "worker/conn.h"
+#include "worker/worker_part.h"
+
+void verdict_hold(struct conn *c, struct tarpit_hold hold)
+{
+    if (hold.ms && conn_work(c)) {
+        c->work->hold = hold;
+        c->flags |= CONN_HOLD_SET;
+    }
+}
+
+void verdict_masked(struct conn *c, const struct tarpit_permit *permit)
+{
+    metric_add(permit->shielded ? METRIC_VERDICT_SHIELD : METRIC_VERDICT_MASKED, 1);
+    verdict_hold(c, permit->hold);
+}

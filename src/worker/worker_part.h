@@ -1,0 +1,166 @@
+/* Private to src/worker: the worker and a connection as its files see them. Functions are declared
+ * in the header of their file.
+ *
+ * A connection is made to wait cheaply. What every one has is `struct conn` (a slab object); what
+ * only a busy one needs (unread input, unsent output, a query, a message) hangs on it as `struct
+ * work` and is given back when nothing is in flight. A held harvester is thus a conn and its
+ * envelope's few words.
+ *
+ *   worker.c      the process: listeners, control channel, end
+ *   conn.c        accept, the stepping loop, close       io.c         octets in and out
+ *   hold.c        replies kept back, drip, release       verdict.c    the hold of a verdict's reply
+ *   guard.c       room for clients without debt (R17)    room.c       what one client may take
+ *   freeze.c      to the freezer and back                tls_stash.c  TLS states of frozen ones
+ *   recipient.c   verdicts on RCPT                       login.c      verdicts on AUTH
+ *   judge.c       what the tarpit says; `observe`        queries.c    queries to the clerks
+ *   auth_queue.c  strangers to an account stand in line  accounts.c   what verifiers call accounts
+ *   message.c     spool, hand-over, outcome              proxied.c    clients behind a balancer
+ *   tls.c         handshakes, octets under TLS           shakes.c     the pace of handshakes
+ *   lists.c       what the DNS says of a client          suspects.c   networks that start in debt
+ *   journal.c     lines of the log                       ration.c     how many a client is worth
+ *   budget.c      counters of what clients take          ident.c      ids of sessions, messages */
+#ifndef MIRED_WORKER_WORKER_PART_H
+#define MIRED_WORKER_WORKER_PART_H
+
+#include <assert.h>
+#include <openssl/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+#include "base/loop.h"
+#include "base/ring.h"
+#include "base/slab.h"
+#include "relay/spool.h"
+#include "smtp/session.h"
+#include "tarpit/policy.h"
+#include "tarpit/tarpit.h"
+#include "worker/conn_state.h"
+#include "worker/guard.h"
+#include "worker/shakes.h"
+#include "worker/suspects.h"
+#include "worker/tls_stash.h"
+#include "worker/worker.h"
+
+struct accounts;
+struct auth_queue;
+struct budget;
+struct config;
+struct freezing;
+struct handover;
+struct lists;
+struct login;
+struct queries;
+struct query;
+struct rations;
+struct relay;
+struct worker;
+
+/* What a connection has only while something is in flight. */
+struct work {
+    struct buf in;           /* read and not yet used */
+    struct buf out;          /* to be sent */
+    struct tarpit_hold hold; /* with CONN_HOLD_SET */
+    struct query *query;
+    struct login *login;   /* a SCRAM login has begun */
+    struct worker *worker; /* for the relay's call back */
+    struct spool *spool;
+    uint64_t window; /* octets of the message since the timer was set; see io_keeps_pace() */
+    struct handover *handover;
+    uint32_t declared;  /* SIZE of the message in hand */
+    uint64_t handed_us; /* when the hand-over began */
+    uint32_t handed_recipients;
+};
+
+struct conn {
+    struct watch watch;
+    struct alarm alarm;
+    struct smtp_session smtp;
+    struct ring link;  /* in a ring of the guard while CONN_HELD, else in worker->awake */
+    struct work *work; /* NULL while nothing is in flight */
+    struct addr peer;
+    uint32_t since_ms; /* when this phase began: the low bits of loop->now, see conn_waited() */
+    uint32_t opened_s; /* wall seconds; with `peer` the session's name, see ident.h */
+    uint32_t held_ms;  /* in all */
+    uint16_t listener; /* into worker->service */
+    uint16_t offences;
+    uint16_t messages;
+    uint16_t
+        last_code; /* of the last reply to RCPT or the data, or of a refusal since; for the log */
+    uint32_t hold_ms : 20;       /* from since_ms on: when the held reply goes out */
+    uint32_t flags : 12;         /* enum conn_flag */
+    uint32_t drip_after_ms : 20; /* from since_ms on: when its first line may; 0: no drip */
+    uint32_t drip_lines : 6;     /* that have gone out */
+    uint32_t phase : 3;          /* enum conn_phase */
+    uint32_t envelope : 3;       /* what is counted of its envelope; see room_count_envelope() */
+};
+
+enum { CONN_HOLD_MAX_MS = (1 << 20) - 1 };
+static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES < 1 << 6,
+              "fields hold it");
+
+/* The budget is 256 octets a held connection (DESIGN section 11): this, and the envelope's block,
+ * which for a harvester (HELO, MAIL, the refused address) is 48 to 64. */
+static_assert(sizeof(struct conn) <= 176, "a held connection must stay within its budget");
+
+struct worker {
+    struct loop loop;
+    const struct worker_params *params;
+    const struct config *config;
+    struct slab conns;
+    struct smtp_service *service; /* one for each `listen` */
+    struct tarpit tarpit;
+    struct relay *relay;
+    struct queries *queries;
+    struct auth_queue *auth_queue;
+    struct accounts *accounts;
+    uint32_t auth; /* enum smtp_auth: what the services offer now */
+    struct guard guard;
+    struct budget *budget;
+    bool spool_is_short; /* see room_look_after() */
+    struct suspects suspects;
+    struct rations *rations; /* of lines of the log; see journal.c */
+    struct alarm ration_alarm;
+    struct lists *lists;       /* NULL: nothing is asked of the DNS */
+    struct freezing *freezing; /* NULL: no freezer */
+    struct tls_stash stash;
+    struct spool_room spool_room;
+    SSL **tls; /* by descriptor; NULL where there is none */
+    size_t tls_places;
+    struct shakes shakes;
+    struct watch *listeners;
+    struct watch control;
+    struct alarm stop_alarm, accept_alarm, offer_alarm;
+    uint64_t warn_of_proxy; /* loop ms: not before */
+    /* Events without progress: those that the metric has, and those of a second; see tell_idle().
+     */
+    uint64_t idle_told, idle_before, idle_since, warn_of_idle;
+    struct ring awake; /* the connections that are not held */
+    uint32_t open;
+    uint32_t open_max, held_max, held_per_client, open_reserve_from;
+    bool called; /* to serve: it does as soon as it knows what to offer */
+    bool offers; /* ... and that it knows */
+    bool serving, draining, stopping;
+    size_t input_in_use;   /* octets of `input` that the connection at work goes by */
+    char input[64 * 1024]; /* read into by whichever connection is at work */
+};
+
+static inline struct worker *worker_of(struct loop *loop)
+{
+    return (struct worker *)((char *)loop - offsetof(struct worker, loop));
+}
+
+static inline struct conn *conn_of_link(struct ring *link)
+{
+    return (struct conn *)((char *)link - offsetof(struct conn, link));
+}
+
+/* How long the connection has been in its phase, in ms. */
+static inline uint64_t conn_waited(const struct worker *w, const struct conn *c)
+{
+    return (uint32_t)w->loop.now - c->since_ms;
+}
+
+#endif
