@@ -33,14 +33,16 @@ class Session(socketserver.StreamRequestHandler):
     def begin(self):
         self.sender, self.recipients = None, []
 
-    def tell(self, verb, argument, usual):
-        """Says what the test wants, or what is usual; False: the connection is closed."""
+    def tell(self, verb, argument, usual, before=lambda: None):
+        """Says what the test wants, or what is usual; False: the connection is closed. `before` is done before the
+        other side can know what is said."""
         wanted = self.server.backend.answer(verb, argument, self)
         said = usual if wanted is None else wanted
         if said is CLOSE:
             return False
-        self.wfile.write(said if isinstance(said, bytes) else f"{said}\r\n".encode())
         self.said = said if isinstance(said, str) else ""
+        before()
+        self.wfile.write(said if isinstance(said, bytes) else f"{said}\r\n".encode())
         return True
 
     def command(self, verb, argument):
@@ -83,11 +85,14 @@ class Session(socketserver.StreamRequestHandler):
             return False
         whole = b"".join(lines)
         for recipient in self.recipients if self.server.backend.lmtp else [", ".join(self.recipients)]:
-            if not self.tell(".", recipient, "250 2.0.0 taken"):
+
+            def keep():
+                if self.said.startswith("250"):
+                    for one in recipient.split(", "):
+                        self.server.backend.keep(one, whole)
+
+            if not self.tell(".", recipient, "250 2.0.0 taken", keep):
                 return False
-            if self.said.startswith("250"):
-                for one in recipient.split(", "):
-                    self.server.backend.keep(one, whole)
         self.begin()
         return True
 
