@@ -73,7 +73,7 @@ static bool read_rules(const char *file, struct tarpit_rules *rules)
     struct config *config;
     struct buf said = {0};
 
-    *rules = tarpit_rules_default();
+    *rules = config_default_rules();
     if (!file)
         return true;
     bool right = config_read(file, &config, &said) == 0;

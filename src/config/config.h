@@ -1,9 +1,9 @@
-/* The configuration as the rest of the house sees it: checked values, never strings to be parsed
+/* The configuration as all other rooms see it: checked values, never strings to be parsed
  * again.
  *
  * Read by the master (and `mired -t`) with libconfuse; children inherit it over fork() and never
- * change it. Durations are ms, sizes octets. The keys, their defaults and their limits stand in
- * docs/configuration.md and in one table each in the .c files. */
+ * change it. Durations are ms, sizes octets. keys.h has one row a key, with its
+ * default and bounds. */
 #ifndef MIRED_CONFIG_CONFIG_H
 #define MIRED_CONFIG_CONFIG_H
 
@@ -156,6 +156,17 @@ struct config {
 int config_read(const char *path, struct config **config, struct buf *errors);
 
 void config_free(struct config *config);
+
+/* Gives the keys of `to` that a reload does not take up (`restart` in keys.h) the values of `from`.
+ * Calls `told`, if not NULL, for each whose value was another: with the key and the value that it
+ * keeps, as text. False without memory. */
+bool config_keep_fixed(struct config *to, const struct config *from,
+                       void (*told)(const char *key, const char *keeps));
+
+/* A configuration of nothing but defaults, before any check; NULL without memory. */
+struct config *config_defaults(const char *path);
+/* The defaults of tarpit { }, as the rows of the schema have them. */
+struct tarpit_rules config_default_rules(void);
 
 /* Checked values, used for keys and by tools: "20s", "500ms", "1h"; a bare number is seconds. */
 bool config_duration(struct span text, uint64_t *ms);

@@ -1,8 +1,9 @@
-/* The keys of mired.conf, as tables: name, type, limits, and where the value goes. Private to
- * src/config.
+/* The schema of mired.conf: one row a key. Private to src/config and to tools that print it.
  *
- * One table for each section drives the reading, the checks and the docs test. A key with `later`
- * set is known but refused: "not yet supported". */
+ * A row says the key's name, type, bounds, default, unit, whether a reload takes a change up, and
+ * one line of help. Reading (read.c), checks (values.c), `mirectl config` (print.c), `mired --keys`
+ * and the tables of docs/configuration.md (and so mired.conf(5)) all come from it: to add a key,
+ * add its row and a field in config.h, and run scripts/key-tables. */
 #ifndef MIRED_CONFIG_KEYS_H
 #define MIRED_CONFIG_KEYS_H
 
@@ -31,7 +32,12 @@ struct key {
     size_t offset; /* into the section's struct */
     double min, max;
     const char *const *choices; /* KEY_CHOICE; NULL-terminated */
-    const char *later;          /* not NULL: refused; says what it is for */
+    const char *preset;         /* the default as it would be written; NULL: `otherwise` */
+    const char *otherwise;      /* a default that is no constant, in words; NULL: "none" */
+    const char *unit;           /* of a number, or what a text names; NULL: none */
+    bool restart;               /* a reload keeps the earlier value, and warns */
+    const char *later;          /* not NULL: refused, "not yet supported"; says what it is for */
+    const char *help;           /* one line */
 };
 
 extern const struct key keys_main[], keys_listen[], keys_tls[], keys_tarpit[], keys_recipients[],

@@ -78,6 +78,35 @@ static bool print_value(struct buf *out, const struct config *c, const struct ke
     return true;
 }
 
+/* The values of the texts, numbers and times among `keys` in `to`, copied from `from`. */
+static bool keep_keys(const struct key *keys, struct config *to, const struct config *from,
+                      void (*told)(const char *key, const char *keeps))
+{
+    bool room = true;
+
+    for (; keys->name; keys++) {
+        struct buf was = {0}, now = {0};
+        if (!keys->restart || !print_value(&was, from, keys, from))
+            continue;
+        print_value(&now, to, keys, to);
+        room = room && buf_add(&was, "", 1) == 0 && buf_add(&now, "", 1) == 0;
+        if (room && strcmp(was.at, now.at) != 0) {
+            room = value_copy(keys, to, from);
+            if (told)
+                told(keys->name, was.at);
+        }
+        buf_free(&was);
+        buf_free(&now);
+    }
+    return room;
+}
+
+bool config_keep_fixed(struct config *to, const struct config *from,
+                       void (*told)(const char *key, const char *keeps))
+{
+    return keep_keys(keys_main, to, from, told) && keep_keys(keys_tarpit, to, from, told);
+}
+
 /* `usual` is the same struct with all defaults, or NULL. */
 static void print_keys(struct buf *out, const struct config *c, const struct key *keys,
                        const void *base, const struct config *usual, const char *indent)

@@ -312,6 +312,12 @@ void *config_section(struct config *c, enum section_kind s, size_t i)
     }
 }
 
+static bool begin_section(struct reader *r, enum section_kind s, size_t i, const char *title)
+{
+    return values_preset(sections[s].keys, config_section(r->config, s, i)) &&
+           reader_begin_section(r, s, i, title);
+}
+
 static bool read_sections(struct reader *r, cfg_t *cfg)
 {
     for (int s = 0; s < SECTION_COUNT; s++) {
@@ -329,7 +335,7 @@ static bool read_sections(struct reader *r, cfg_t *cfg)
             if (sections[s].later)
                 reader_wrong(r, r->section[s][i], "%s is not yet supported (%s)", sections[s].name,
                              sections[s].later);
-            else if (reader_begin_section(r, (enum section_kind)s, i, cfg_title(sec)))
+            else if (begin_section(r, (enum section_kind)s, i, cfg_title(sec)))
                 read_keys(r, sec, sections[s].keys,
                           config_section(r->config, (enum section_kind)s, i), r->value[s][i]);
             else
@@ -340,30 +346,6 @@ static bool read_sections(struct reader *r, cfg_t *cfg)
 }
 
 /* ---- reading ---- */
-
-struct config *config_defaults(const char *path)
-{
-    struct config *c = calloc(1, sizeof *c);
-
-    if (!c)
-        return NULL;
-    c->file = strdup(path);
-    c->user = strdup("mired");
-    c->state = strdup("/var/lib/mired");
-    c->run = strdup("/run/mired");
-    c->recipient_delimiter = strdup("+");
-    c->clerks = 2;
-    c->lookups = 32;
-    c->data_rate = 100;
-    c->log_level = LOG_INFO;
-    c->size_max = (uint64_t)50 << 20;
-    c->spool_max = (uint64_t)1 << 30;
-    c->ledger_size = (uint64_t)64 << 20;
-    c->timeout_ms = 300 * 1000;
-    c->partial_ms = 86400 * 1000;
-    c->tarpit = tarpit_rules_default();
-    return c;
-}
 
 /* libconfuse stops at the first word that it did not expect, which may stand long behind the
  * mistake, and takes a file whose last brace is open: the look at the shape goes first. */
@@ -474,48 +456,4 @@ bool reader_is_set(const struct reader *r, enum section_kind s, size_t number, c
 struct place reader_main(const struct reader *r, const char *key)
 {
     return key_place(keys_main, r->main, key);
-}
-
-/* ---- freeing ---- */
-
-static void free_lists(struct config_list *list, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        free(list[i].zone);
-        free(list[i].patterns.at);
-        strings_free(&list[i].reply);
-    }
-    free(list);
-}
-
-void config_free(struct config *c)
-{
-    if (!c)
-        return;
-    values_free(keys_main, c);
-    values_free(keys_tls, &c->tls);
-    free(c->tls.place);
-    values_free(keys_web, c);
-    values_free(keys_tarpit, c);
-    for (size_t i = 0; i < c->listen_count; i++)
-        values_free(keys_listen, &c->listen[i]);
-    for (size_t i = 0; i < c->recipients_count; i++)
-        values_free(keys_recipients, &c->recipients[i]);
-    for (size_t i = 0; i < c->auth_count; i++)
-        values_free(keys_auth, &c->auth[i]);
-    for (size_t i = 0; i < c->backend_count; i++) {
-        free(c->backend[i].name);
-        free(c->backend[i].path);
-        free(c->backend[i].host);
-    }
-    free_lists(c->dnsbl, c->dnsbl_count);
-    free_lists(c->dnswl, c->dnswl_count);
-    free(c->resolvers);
-    free(c->exempt.at);
-    free(c->listen);
-    free(c->recipients);
-    free(c->auth);
-    free(c->backend);
-    free(c->file);
-    free(c);
 }

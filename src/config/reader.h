@@ -50,9 +50,6 @@ bool reader_begin_section(struct reader *r, enum section_kind s, size_t i, const
 /* What the keys of a section go into: the i-th of its kind. */
 void *config_section(struct config *c, enum section_kind s, size_t i);
 
-/* A configuration of nothing but defaults, before the checks; NULL without memory. */
-struct config *config_defaults(const char *path);
-
 /* Defaults that depend on the machine, and everything that more than one value decides. */
 void config_check(struct reader *r);
 /* The part of it that is about clients and the DNS: exempt, dnsbl, dnswl, resolver. */

@@ -1,5 +1,4 @@
-/* What stands between a section's name and its brace: an address, a kind, a backend, a zone; and
- * the defaults that a section of that title begins with. */
+/* What stands between a section's name and its brace: an address, a kind, a backend, a zone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,9 +42,6 @@ static bool begin_kind(struct reader *r, struct place at, const char *what, cons
 static bool begin_listen(struct reader *r, struct place at, const char *title,
                          struct config_listen *l)
 {
-    l->auth = true;
-    l->chunking = true;
-    l->tls = TLS_OFF;
     if (addr_parse_port(span_of(title), &l->addr) && l->addr.port)
         return true;
     reader_wrong(r, at, "listen \"%.80s\" is wrong; right would be \"0.0.0.0:25\" or \"[::]:25\"",
@@ -79,7 +75,6 @@ static bool begin_backend(struct reader *r, struct place at, const char *title,
     struct span t = span_of(title);
 
     b->name = strdup(title);
-    b->connections = 64;
     if (strcmp(title, "maildir") == 0) {
         b->kind = BACKEND_STORE;
         b->addr.family = ADDR_UNIX;
@@ -116,15 +111,13 @@ bool reader_begin_section(struct reader *r, enum section_kind s, size_t i, const
     case SECTION_RECIPIENTS:
         ok = begin_kind(r, at, "recipients", title, recipients_kinds, &kind);
         c->recipients[i].kind = (enum recipients_kind)kind;
-        c->recipients[i].cache_ms = 3600 * 1000;
-        c->recipients[i].negative_cache_ms = 300 * 1000;
         return ok;
     case SECTION_AUTH:
         ok = begin_kind(r, at, "auth", title, auth_kinds, &kind);
         c->auth[i].kind = (enum auth_kind)kind;
         return ok;
-    case SECTION_DNSBL: c->dnsbl[i].test = true; return (c->dnsbl[i].zone = strdup(title)) != NULL;
-    case SECTION_DNSWL: c->dnswl[i].test = true; return (c->dnswl[i].zone = strdup(title)) != NULL;
+    case SECTION_DNSBL: return (c->dnsbl[i].zone = strdup(title)) != NULL;
+    case SECTION_DNSWL: return (c->dnswl[i].zone = strdup(title)) != NULL;
     default: return true;
     }
 }

@@ -2,6 +2,7 @@
  * limits. */
 #include "config/values.h"
 
+#include <assert.h>
 #include <idn2.h>
 #include <math.h>
 #include <stdio.h>
@@ -371,6 +372,33 @@ bool value_read(const struct key *key, void *base, char *const *text, size_t cou
     case KEY_AUTO: return read_number(key, place, text[0], right);
     }
     return false;
+}
+
+bool values_preset(const struct key *keys, void *base)
+{
+    char right[256];
+
+    for (; keys->name; keys++)
+        if (keys->preset && !value_read(keys, base, (char *[]){(char *)keys->preset}, 1, right)) {
+            assert(!right[0]); /* a default is within its bounds */
+            return false;
+        }
+    return true;
+}
+
+bool value_copy(const struct key *key, void *to, const void *from)
+{
+    void *place = (char *)to + key->offset;
+    const void *was = (const char *)from + key->offset;
+
+    switch (key->type) {
+    case KEY_DURATION:
+    case KEY_SIZE: *(uint64_t *)place = *(const uint64_t *)was; return true;
+    case KEY_TEXT:
+        free(*(char **)place);
+        return (*(char **)place = strdup(*(char *const *)was)) != NULL;
+    default: assert(!"such a key is taken up by a reload"); return false;
+    }
 }
 
 void values_free(const struct key *keys, void *base)

@@ -10,6 +10,14 @@
 bool value_read(const struct key *key, void *base, char *const *text, size_t count,
                 char right[256]);
 
+/* Gives each key of `keys` in the struct at `base` the default of its row, if it has one. False
+ * without memory. */
+bool values_preset(const struct key *keys, void *base);
+
+/* Copies the value of a key that is a text, a duration or a size (no list: those a reload takes
+ * up). False without memory. */
+bool value_copy(const struct key *key, void *to, const void *from);
+
 /* Frees what value_read() made in the struct at `base`. */
 void values_free(const struct key *keys, void *base);
 

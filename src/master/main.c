@@ -1,6 +1,6 @@
 /* mired: options, and then either a check of the configuration or the master.
  *
- *   mired [-c FILE] [-t [--quick]] [-V]
+ *   mired [-c FILE] [-t [--quick]] [--keys] [-V]
  *
  * Exit status: 0 done, 1 the configuration is wrong or something failed, 2 usage. */
 #include <getopt.h>
@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "config/describe.h"
 #include "master/check.h"
 #include "master/master.h"
 #include "master/title.h"
@@ -16,11 +17,13 @@
 #define CONFIG_FILE "/etc/mired/mired.conf"
 
 static const char usage[] =
-    "usage: mired [-c FILE] [-t [--quick]] [-V]\n"
+    "usage: mired [-c FILE] [-t [--quick]] [--keys] [-V]\n"
     "  -c FILE        the configuration (" CONFIG_FILE ")\n"
     "  -t             check it, with every file that it names, and exit: 0 and\n"
     "                 \"configuration OK\", or 1 and the errors\n"
     "      --quick    with -t: the configuration only, not the lines of files\n"
+    "      --keys     list the keys of the configuration: default, values, whether a\n"
+    "                 reload takes a change up, and what each is\n"
     "  -V, --version  print the version\n"
     "  -h, --help     print this\n"
     "It runs in the foreground; `mirectl` steers it. See mired(8) and mired.conf(5).\n";
@@ -30,10 +33,20 @@ struct options {
     bool check, quick;
 };
 
+static int list_keys(void)
+{
+    struct buf text = {0};
+    bool told = config_describe(&text) == 0 && fwrite(text.at, 1, text.len, stdout) == text.len;
+
+    buf_free(&text);
+    return !told;
+}
+
 /* -1: go on; otherwise the exit status. */
 static int read_options(int argc, char **argv, struct options *o)
 {
     static const struct option names[] = {{"quick", no_argument, NULL, 'q'},
+                                          {"keys", no_argument, NULL, 'k'},
                                           {"version", no_argument, NULL, 'V'},
                                           {"help", no_argument, NULL, 'h'},
                                           {0}};
@@ -44,6 +57,7 @@ static int read_options(int argc, char **argv, struct options *o)
         case 'q': o->quick = true; break;
         case 'c': o->file = optarg; break;
         case 't': o->check = true; break;
+        case 'k': return list_keys();
         case 'V': return puts("mired " MIRED_VERSION) < 0;
         case 'h': return fputs(usage, stdout) < 0;
         default: fputs(usage, stderr); return 2;

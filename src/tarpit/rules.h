@@ -1,5 +1,6 @@
 /* The numbers of tarpit { }: all that the rules R1..R18 of docs/tarpit.md can be told to do
- * differently. Times in ms. tarpit_rules_default() is the table of defaults. */
+ * differently. Times in ms. The defaults stand in
+ * src/config/keys.c. */
 #ifndef MIRED_TARPIT_RULES_H
 #define MIRED_TARPIT_RULES_H
 
@@ -28,7 +29,5 @@ struct tarpit_rules {
     enum freeze_mode freeze; /* R18 */
     uint64_t freeze_after;
 };
-
-struct tarpit_rules tarpit_rules_default(void);
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "config/config.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 
@@ -26,7 +27,7 @@ static uint64_t ms(uint8_t octet)
 
 static struct tarpit_rules rules_of(const uint8_t *d)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     r.time = ms(d[0]);
     r.max = ms(d[1]);
     r.growth = step(d[2]);

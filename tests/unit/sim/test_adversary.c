@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "adversary.h"
+#include "config/config.h"
 
 /* Verdicts an hour and address: a quarter more than what a plain harvest is told. */
 #define BOUND (1.25 * 42)
@@ -38,7 +39,7 @@ static const struct adversary_plan *named(const char *name)
 
 static void test_no_plan_gains_more_than_a_quarter_over_a_plain_harvest(void **state)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
 
     for (size_t i = 0; i < adversary_plans_count; i++) {
         struct adversary_result r = play(&rules, &adversary_plans[i]);
@@ -49,7 +50,7 @@ static void test_no_plan_gains_more_than_a_quarter_over_a_plain_harvest(void **s
 
 static void test_a_plain_harvest_is_told_what_the_table_says(void **state)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
     struct adversary_result r = play(&rules, named("patient"));
 
     assert_in_range((int)r.gain, 40, 43);
@@ -57,7 +58,7 @@ static void test_a_plain_harvest_is_told_what_the_table_says(void **state)
 
 static void test_a_game_is_played_the_same_way_each_time(void **state)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
     struct adversary *board = adversary_open(&rules);
     struct adversary_result first, again;
 
@@ -96,7 +97,7 @@ static void test_one_mailbox_named_a_thousand_times_buys_nothing(void **state)
 /* Without delays each question is a verdict; that is how the board counts. */
 static void test_without_the_tarpit_every_question_is_a_verdict(void **state)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
     struct adversary_result r;
 
     rules.time = 0;
@@ -106,7 +107,7 @@ static void test_without_the_tarpit_every_question_is_a_verdict(void **state)
 
 static void test_the_search_finds_nothing_better(void **state)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
     struct adversary_plan best;
     struct adversary_result r;
 
@@ -122,7 +123,7 @@ static void test_the_search_finds_a_hole(void **state)
 {
     struct tarpit_rules hole[2];
 
-    hole[0] = hole[1] = tarpit_rules_default();
+    hole[0] = hole[1] = config_default_rules();
     hole[0].pace = false;          /* turns of one connection say nothing about another */
     hole[1].half_life = 60 * 1000; /* debts are forgotten in a minute */
     for (int i = 0; i < 2; i++) {

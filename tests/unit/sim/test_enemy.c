@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/offence.h"
+#include "config/config.h"
 #include "enemy.h"
 
 enum { ENEMIES = 10000 };
@@ -22,7 +23,7 @@ static struct enemy *place_of(const struct tarpit_rules *rules)
 
 static void test_ten_thousand_enemies_do_an_innocent_no_harm(void **state)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
     struct enemy *place = place_of(&rules);
     uint64_t messages = 0;
 
@@ -55,7 +56,7 @@ static struct enemy_move by(enum enemy_kind kind, uint32_t gap, uint8_t address,
 
 static struct enemy_result play(const struct enemy_plan *plan)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
     struct enemy *place = place_of(&rules);
     struct enemy_result r;
 
@@ -131,7 +132,7 @@ static void test_bounces_do_not_slow_the_mail_beside_them(void **state)
 
 static void test_harm_is_called_harm(void **state)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
     struct enemy *place = place_of(&rules);
     struct enemy_plan plan = {.credit = true};
     struct enemy_result late = {.messages = 1, .late = 1, .waits = 1, .worst_ms = 5000},

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "config/config.h"
 #include "recorded.h"
 
 static int read_text(const char *text, struct recorded *r)
@@ -53,7 +54,7 @@ static void test_a_wrong_line_is_named(void **state)
 
 static void test_a_harvest_is_put_off_where_mired_stands(void **state)
 {
-    struct tarpit_rules off = tarpit_rules_default(), mired = off;
+    struct tarpit_rules off = config_default_rules(), mired = off;
     struct recorded_result without, with;
     struct recorded r;
 

@@ -8,11 +8,12 @@
 
 #include <cmocka.h>
 
+#include "config/config.h"
 #include "populations.h"
 
 static struct sim_result run_seed(const struct sim_population *p, uint64_t seed)
 {
-    struct tarpit_rules mired = tarpit_rules_default();
+    struct tarpit_rules mired = config_default_rules();
     struct sim_result out;
 
     assert_true(sim_run(p, &mired, seed, &out));

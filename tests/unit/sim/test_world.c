@@ -7,11 +7,12 @@
 
 #include <cmocka.h>
 
+#include "config/config.h"
 #include "populations.h"
 
 static struct sim_result run(struct sim_population p, enum sim_setting s, uint64_t seed)
 {
-    struct tarpit_rules mired = tarpit_rules_default(), r = sim_rules(s, &mired);
+    struct tarpit_rules mired = config_default_rules(), r = sim_rules(s, &mired);
     struct sim_result out;
 
     assert_true(sim_run(&p, &r, seed, &out));

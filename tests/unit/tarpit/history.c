@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "config/config.h"
 #include "tarpit/ledger_table.h"
 
 #define T0 UINT64_C(1800000000000)
@@ -24,7 +25,7 @@ static uint32_t draw(uint64_t *state, uint32_t below)
 
 static struct tarpit_rules random_rules(uint64_t *s)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     if (draw(s, 3) == 0)
         return r;
     r.time = (uint64_t)PICK(s, 0, 1, 5, 20, 20, 60, 150) * SECOND;
@@ -305,7 +306,7 @@ static bool simpler(property_fn *property, struct history *h, uint32_t i)
 static void shrink(property_fn *property, struct history *h)
 {
     struct history plain = *h;
-    plain.rules = tarpit_rules_default();
+    plain.rules = config_default_rules();
     if (fails(property, &plain))
         *h = plain;
     for (uint32_t n = h->count / 2; n > 0; n /= 2)

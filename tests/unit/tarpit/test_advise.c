@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "config/config.h"
 #include "tarpit/advise.h"
 #include "tarpit/tarpit.h"
 
@@ -38,7 +39,7 @@ static struct addr client_addr(unsigned i)
 static struct tarpit_rules random_rules(struct dice *d)
 {
     static const uint64_t times[] = {0, 5000, 20000, 60000};
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
 
     r.time = times[roll(d, 4)];
     r.max = r.time + roll(d, 90000);
@@ -206,7 +207,7 @@ static struct seen *begin(void)
 {
     static struct seen s;
 
-    s = (struct seen){.rules = tarpit_rules_default()};
+    s = (struct seen){.rules = config_default_rules()};
     return &s;
 }
 

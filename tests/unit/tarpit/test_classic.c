@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "config/config.h"
 #include "tarpit/tarpit.h"
 
 enum { SECOND = 1000 };
@@ -14,7 +15,7 @@ enum { SECOND = 1000 };
 
 static struct tarpit classic(struct tarpit_who *who)
 {
-    struct tarpit t = {.rules = tarpit_rules_default()};
+    struct tarpit t = {.rules = config_default_rules()};
     struct addr a;
     t.rules.growth = 1;
     t.rules.pace = false;

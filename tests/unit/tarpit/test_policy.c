@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "config/config.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 
@@ -13,7 +14,7 @@ enum { SECOND = 1000 };
 
 static void test_r1_holds_grow_from_time_to_max(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_int_equal(policy_time(&r, 1), 20 * SECOND);
     assert_int_equal(policy_time(&r, 2), 30 * SECOND);
     assert_int_equal(policy_time(&r, 3), 45 * SECOND);
@@ -23,21 +24,21 @@ static void test_r1_holds_grow_from_time_to_max(void **state)
 
 static void test_r1_less_than_one_offence_is_held_like_one(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_int_equal(policy_time(&r, 0), 20 * SECOND);
     assert_int_equal(policy_time(&r, 0.25), 20 * SECOND);
 }
 
 static void test_r1_max_bounds_time_itself(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     r.time = 600 * SECOND;
     assert_int_equal(policy_time(&r, 1), 90 * SECOND);
 }
 
 static void test_r2_time_0_is_no_hold_whatever_the_offences(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     r.time = 0;
     assert_int_equal(policy_time(&r, 1), 0);
     assert_int_equal(policy_time(&r, 1000), 0);
@@ -45,7 +46,7 @@ static void test_r2_time_0_is_no_hold_whatever_the_offences(void **state)
 
 static void test_r8_ten_good_recipients_cover_one_offence(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_true(policy_debt(&r, 2, 20) == 0);
     assert_true(policy_debt(&r, 2, 10) == 1);
     r.good_ratio = 0;
@@ -54,7 +55,7 @@ static void test_r8_ten_good_recipients_cover_one_offence(void **state)
 
 static void test_r9_offences_saturate_a_little_above_the_shield(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_true(policy_most(&r, OFFENCE_RECIPIENT) == 60);
     assert_true(policy_most(&r, OFFENCE_EARLY) == 60);
     assert_true(policy_most(&r, OFFENCE_BACKEND) == 5);
@@ -71,21 +72,21 @@ static void test_r9_offences_saturate_a_little_above_the_shield(void **state)
 
 static void test_r10_a_network_counts_its_clients_not_their_offences(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_true(policy_part(&r, 1) == 1);
     assert_true(policy_part(&r, 1000) == 3);
     assert_false(policy_network_bad(&r, 15));
     assert_true(policy_network_bad(&r, 16));
     r.network_share = 0;
     assert_false(policy_network_bad(&r, 1e6));
-    r = tarpit_rules_default();
+    r = config_default_rules();
     r.pace = false;
     assert_false(policy_network_bad(&r, 1e6));
 }
 
 static void test_r4_a_client_out_of_debt_is_never_paced(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     r.pace_after = 0;
     assert_false(policy_paced(&r, 0));
     assert_true(policy_paced(&r, 0.1));
@@ -95,7 +96,7 @@ static void test_r4_a_client_out_of_debt_is_never_paced(void **state)
 
 static void test_r12_patience_counts_only_for_small_offenders(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_int_equal(policy_cap(&r, 1, 30 * SECOND, false), 24 * SECOND);
     assert_true(policy_cap(&r, 1, 0, false) == POLICY_NEVER);
     assert_true(policy_cap(&r, 5, 30 * SECOND, false) == POLICY_NEVER);
@@ -105,7 +106,7 @@ static void test_r12_patience_counts_only_for_small_offenders(void **state)
 
 static void test_r13_call_outs_wait_five_seconds_at_most(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_int_equal(policy_cap(&r, 1, 0, true), 5 * SECOND);
     assert_int_equal(policy_cap(&r, 1, 4 * SECOND, true), 3200);
     assert_true(policy_cap(&r, 5, 0, true) == POLICY_NEVER);
@@ -113,7 +114,7 @@ static void test_r13_call_outs_wait_five_seconds_at_most(void **state)
 
 static void test_r18_only_debtors_beyond_patience_are_frozen(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_false(policy_freezes(&r, 4.9, 90 * SECOND));
     assert_true(policy_freezes(&r, 5, 90 * SECOND));
     assert_false(policy_freezes(&r, 5, SECOND));
@@ -134,7 +135,7 @@ static void test_offences_weigh_what_their_table_says(void **state)
 
 static void test_r11_a_line_goes_out_each_drip_seconds_of_the_turn(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     struct tarpit_hold hold = {.ms = 90 * SECOND, .drip_at_ms = 20 * SECOND};
     assert_int_equal(drip_next(&r, 1000, &hold, 0, 1000), 21 * SECOND);
     assert_int_equal(drip_next(&r, 1000, &hold, 1, 21000), 41 * SECOND);
@@ -144,7 +145,7 @@ static void test_r11_a_line_goes_out_each_drip_seconds_of_the_turn(void **state)
 
 static void test_r11_a_late_line_is_due_at_once_and_does_not_move_the_next(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     struct tarpit_hold hold = {.ms = 90 * SECOND, .drip_at_ms = 20 * SECOND};
     assert_int_equal(drip_next(&r, 0, &hold, 0, 33 * SECOND), 33 * SECOND);
     assert_int_equal(drip_next(&r, 0, &hold, 1, 33 * SECOND), 40 * SECOND);
@@ -153,7 +154,7 @@ static void test_r11_a_late_line_is_due_at_once_and_does_not_move_the_next(void 
 
 static void test_r11_a_reply_never_has_more_lines_than_senders_bear(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     r.drip = 1 * SECOND;
     struct tarpit_hold hold = {.ms = POLICY_HOLD_MAX, .drip_at_ms = 1 * SECOND};
     uint32_t lines = 0;
@@ -168,7 +169,7 @@ static void test_r11_a_reply_never_has_more_lines_than_senders_bear(void **state
 
 static void test_r11_short_holds_do_not_drip(void **state)
 {
-    struct tarpit_rules r = tarpit_rules_default();
+    struct tarpit_rules r = config_default_rules();
     assert_int_equal(policy_drip_at(&r, 20 * SECOND, 0), 0);
     assert_int_equal(policy_drip_at(&r, 21 * SECOND, 0), 20 * SECOND);
     assert_int_equal(policy_drip_at(&r, 90 * SECOND, 60 * SECOND), 80 * SECOND);

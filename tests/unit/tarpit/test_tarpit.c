@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "config/config.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 
@@ -25,7 +26,7 @@ static struct addr addr(const char *text)
 
 static struct tarpit pit(void)
 {
-    struct tarpit t = {.rules = tarpit_rules_default()};
+    struct tarpit t = {.rules = config_default_rules()};
     assert_int_equal(ledger_open(&t.ledger, NULL, 1 << 18), 0);
     return t;
 }
