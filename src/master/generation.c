@@ -319,6 +319,7 @@ static void become_current(struct master *m, struct generation *g)
         if (c->generation == g)
             let_serve(c);
     listeners_drop(&m->listeners, g->config);
+    log_open(g->config->log, g->config->log_level, "master");
     if (before) {
         retire(m, before);
         return;

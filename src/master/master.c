@@ -68,30 +68,9 @@ static void answer_errors(struct master *m, struct asker asker, const char *even
     master_answer(m, asker, false, event, text);
 }
 
-/* What stands on the house's own files and folders cannot change under it. */
-static void keep_fixed(struct master *m, struct config *config)
+static void tell_fixed(const char *key, const char *keeps)
 {
-    const struct {
-        const char *key;
-        char **now;
-        const char *was;
-    } fixed[] = {{"state", &config->state, m->runtime.state},
-                 {"run", &config->run, m->runtime.run},
-                 {"user", &config->user, m->runtime.user}};
-
-    for (size_t i = 0; i < sizeof fixed / sizeof fixed[0]; i++) {
-        if (strcmp(*fixed[i].now, fixed[i].was) == 0)
-            continue;
-        char *copy = strdup(fixed[i].was);
-        if (!copy)
-            return;
-        log_warn("`%s` changes with the next start only; it stays \"%s\"", fixed[i].key,
-                 fixed[i].was);
-        free(*fixed[i].now);
-        *fixed[i].now = copy;
-    }
-    if (m->current->config && config->ledger_size != m->current->config->ledger_size)
-        log_warn("`ledger_size` changes with the next start only");
+    log_warn("`%s` changes with the next start only; it stays %s", key, keeps);
 }
 
 void master_reload(struct master *m, struct asker asker)
@@ -114,7 +93,7 @@ void master_reload(struct master *m, struct asker asker)
     if (read == 0) {
         master_log_lines(LOG_WARN, &errors);
         buf_free(&errors);
-        keep_fixed(m, config);
+        (void)config_keep_fixed(config, m->runtime.fixed, tell_fixed);
     }
     if (read == 0 && check_lists(config, &errors) > 0) {
         config_free(config);

@@ -329,7 +329,9 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
     h->state = strdup(config->state);
     h->run = strdup(config->run);
     h->user = strdup(config->user);
-    if (!h->state || !h->run || !h->user || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
+    h->fixed = config_defaults(config->file);
+    if (!h->fixed || !config_keep_fixed(h->fixed, config, NULL) || !h->state || !h->run ||
+        !h->user || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
         asprintf(&h->control_path, "%s/control", h->run) < 0)
         return wrong(errors, "cannot start", "mired", -ENOMEM);
     if (make_state(h, errors) < 0 || open_run(h, errors) < 0 || open_memory(h, errors) < 0)
@@ -382,6 +384,7 @@ void runtime_close(struct runtime *h)
     free(h->state);
     free(h->run);
     free(h->user);
+    config_free(h->fixed);
     *h = (struct runtime){.lock = -1};
 }
 

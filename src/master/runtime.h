@@ -32,6 +32,7 @@ struct runtime_shared {
 
 struct runtime {
     char *state, *run, *user; /* as they stood in the first configuration */
+    struct config *fixed;     /* the same, with all other keys that a reload does not take up */
     struct identity identity; /* of children */
     int lock;                 /* run/lock, held for as long as we live */
     int store_listen;         /* run/store */
