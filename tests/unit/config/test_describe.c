@@ -85,8 +85,8 @@ static void test_the_document_agrees_on_every_default_bound_and_unit(void **stat
 {
     char *document = read_document();
 
-    assert_int_equal(compare(document, "\n## Everything else", keys_main),
-                     rows_of(document, "\n## Everything else"));
+    assert_int_equal(compare(document, "\n## General", keys_main),
+                     rows_of(document, "\n## General"));
     for (int s = 0; s < SECTION_COUNT; s++) {
         char heading[64];
         snprintf(heading, sizeof heading, "\n## `%s`", sections[s].name);

@@ -76,7 +76,7 @@ static void test_a_game_is_played_the_same_way_each_time(void **state)
  * guesses as fast as can be, or one as each turn ends. */
 static void test_one_mailbox_named_a_thousand_times_buys_nothing(void **state)
 {
-    struct tarpit_rules rules = tarpit_rules_default();
+    struct tarpit_rules rules = config_default_rules();
     struct adversary *board = adversary_open(&rules);
     struct adversary_plan plan = {.once = 20, .again = 2};
     struct adversary_result r;
