@@ -8,13 +8,13 @@
 #include <unistd.h>
 
 #include "backend/addresses.h"
+#include "backend/tls.h"
 #include "base/clock.h"
 #include "base/dial.h"
 #include "base/log.h"
 #include "base/proxy.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
-#include "tls/client.h"
 #include "tls/octets.h"
 
 static const struct config_backend *backend_of(const struct backend_client *t)
@@ -125,10 +125,11 @@ static void tell_complaint(struct backend_client *t)
 static int shake_hands(struct backend_client *t)
 {
     const struct config_backend *backend = backend_of(t);
+    struct tls_client_params params = backend_tls(backend);
 
     if (!t->context)
-        t->context = tls_client_open(backend);
-    t->ssl = t->context ? tls_client_new(t->context, backend, t->fd) : NULL;
+        t->context = tls_client_open(&params);
+    t->ssl = t->context ? tls_client_new(t->context, &params, t->fd) : NULL;
     if (!t->ssl)
         return -ENOMEM;
     if (tls_client_shake(t->ssl) != 1) {

@@ -12,20 +12,20 @@
 #include <unistd.h>
 
 #include "backend/addresses.h"
+#include "backend/tls.h"
 #include "base/log.h"
 #include "base/sockaddr.h"
-#include "tls/client.h"
 #include "tls/octets.h"
 
 int link_connect(const struct backend *b, struct addr *to)
 {
     const struct config_backend *c = b->config;
-    const char *path = c->kind == BACKEND_STORE ? b->relay->params.store_path : c->path;
+    const char *path = c->kind == BACKEND_STORE ? b->pool->params.store_path : c->path;
     struct sockaddr_storage sa = {0};
     socklen_t len;
     int on = 1;
 
-    if (!addresses_find(b->relay->params.addresses, c, b->index, b->turn, to))
+    if (!addresses_find(b->pool->params.addresses, c, b->index, b->turn, to))
         return -EHOSTUNREACH;
     if (to->family == ADDR_UNIX) {
         struct sockaddr_un *un = (struct sockaddr_un *)&sa;
@@ -54,17 +54,17 @@ int link_connect(const struct backend *b, struct addr *to)
  * be read. */
 static int body_parts(struct link *l, struct iovec part[3])
 {
-    struct handover *h = l->handover;
-    uint64_t size = spool_size(h->spool), at = l->body_at;
+    struct delivery *d = l->delivery;
+    uint64_t size = d->job.size - d->header.len, at = l->body_at;
     int n = 0;
 
-    if (at < h->header.len) {
-        part[n++] = (struct iovec){h->header.at + at, h->header.len - at};
-        at = h->header.len;
+    if (at < d->header.len) {
+        part[n++] = (struct iovec){(void *)(d->header.at + at), d->header.len - at};
+        at = d->header.len;
     }
-    uint64_t offset = at - h->header.len;
+    uint64_t offset = at - d->header.len;
     if (offset < size) {
-        struct span s = spool_read(h->spool, offset);
+        struct span s = d->read(d->message, offset);
         if (!s.at || s.len == 0)
             return -1;
         part[n++] = (struct iovec){(void *)s.at, s.len};
@@ -86,8 +86,8 @@ static ssize_t give(struct link *l, const struct iovec *part, int n)
 
 static bool write_body(struct link *l)
 {
-    struct handover *h = l->handover;
-    uint64_t end = h->header.len + spool_size(h->spool) + 3;
+    struct delivery *d = l->delivery;
+    uint64_t end = d->job.size + 3;
 
     while (l->body_at < end) {
         struct iovec part[3];
@@ -137,11 +137,12 @@ void link_read(struct link *l)
 bool link_shake(struct link *l)
 {
     struct backend *b = l->backend;
+    struct tls_client_params params = backend_tls(b->config);
 
     if (!link_is_shaking(l))
         return true;
     if (!l->ssl)
-        l->ssl = tls_client_new(b->tls, b->config, l->watch.fd);
+        l->ssl = tls_client_new(b->tls, &params, l->watch.fd);
     int done = l->ssl ? tls_client_shake(l->ssl) : -1;
     if (done < 0) {
         log_warn("backend %s: TLS: %s", b->config->name,

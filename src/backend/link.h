@@ -1,7 +1,7 @@
-/* One connection to a backend: its octets, in and out, under TLS or not. Private to src/relay.
+/* One connection to a backend: its octets, in and out, under TLS or not. Private to src/backend.
  *
- * What is said and what an answer means is outbound.h's; when a link is opened, what it is given to
- * do and what its end means is pool.c's. All within the worker's loop, nothing blocks. */
+ * What is said and what an answer means is smtp/client.h's; when a link is opened, what it is given
+ * to do and what its end means is pool.c's. All within the worker's loop, nothing blocks. */
 #ifndef MIRED_BACKEND_LINK_H
 #define MIRED_BACKEND_LINK_H
 
@@ -14,7 +14,7 @@ struct link {
     struct alarm alarm;
     struct outbound outbound;
     struct backend *backend;
-    struct handover *handover;
+    struct delivery *delivery;
     struct link *next, **prev;
     char hello[256];  /* the client's HELO, where this connection is taken for the client's */
     SSL *ssl;         /* NULL: not, or not yet, under TLS */
@@ -22,12 +22,12 @@ struct link {
     const char *why;  /* it is of no use any more, static; NULL: not known */
     bool connecting;
     bool used;     /* has had another message before the one in hand */
-    bool reserved; /* opened for the handover that it has, and not yet begun: PROXY */
+    bool reserved; /* opened for the delivery that it has, and not yet begun: PROXY */
 };
 
 static inline struct loop *link_loop(const struct link *l)
 {
-    return l->backend->relay->params.loop;
+    return l->backend->pool->params.loop;
 }
 
 static inline void link_timer(struct link *l, uint64_t ms)

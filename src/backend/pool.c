@@ -1,4 +1,4 @@
-/* Links to one backend and the hand-overs that wait for them; see pool.h. When a link is opened,
+/* Links to one backend and the deliveries that wait for them; see pool.h. When a link is opened,
  * what it does next and what its end means stands here, its octets in link.c. All within the
  * worker's loop, nothing blocks. */
 #include "backend/pool.h"
@@ -10,12 +10,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "backend/health.h"
 #include "backend/link.h"
+#include "backend/tls.h"
 #include "base/log.h"
 #include "base/proxy.h"
 #include "base/sockaddr.h"
-#include "relay/health.h"
-#include "tls/client.h"
 
 /* ---- links ---- */
 
@@ -35,17 +35,17 @@ static bool is_spent(const struct link *l)
 }
 
 /* What we want to know ourselves is asked in our own name: Postfix takes no PROXY UNKNOWN. */
-static int add_proxy_header(struct link *l, const struct handover *h, const struct addr *to)
+static int add_proxy_header(struct link *l, const struct delivery *d, const struct addr *to)
 {
     int version = l->backend->config->proxy_protocol;
     struct addr own = addr_of_socket(l->watch.fd);
 
-    return version ? proxy_write(&l->outbound.out, version, h ? &h->client : &own, to) : 0;
+    return version ? proxy_write(&l->outbound.out, version, d ? &d->client : &own, to) : 0;
 }
 
 /* Opens a connection; `h`, where that is not NULL, is what it is for. When it cannot, the backend
  * is down. */
-static int link_open(struct backend *b, struct handover *h)
+static int link_open(struct backend *b, struct delivery *d)
 {
     struct link *l = calloc(1, sizeof *l);
     struct addr to;
@@ -61,19 +61,19 @@ static int link_open(struct backend *b, struct handover *h)
         (struct watch){.fd = fd, .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP, .ready = link_ready};
     l->alarm.due = link_due;
     l->connecting = true;
-    outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->relay->params.config->hostname,
+    outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->pool->params.config->hostname,
                    (b->config->xclient ? CAP_XCLIENT : 0) |
                        (b->config->xforward ? CAP_XFORWARD : 0));
-    if (is_single(b) && h && introduce_hello(h->job.who.helo, l->hello, sizeof l->hello))
+    if (is_single(b) && d && introduce_hello(d->job.who.helo, l->hello, sizeof l->hello))
         l->outbound.client_hello = l->hello;
     if (b->tls && !b->plain)
         l->outbound.tls =
             b->config->tls == TLS_STARTTLS ? OUTBOUND_TLS_OFFERED : OUTBOUND_TLS_NEEDED;
     if (b->config->tls == TLS_IMPLICIT)
         l->outbound.state = OUTBOUND_SHAKE;
-    int r = add_proxy_header(l, h, &to);
+    int r = add_proxy_header(l, d, &to);
     if (r == 0)
-        r = loop_watch(b->relay->params.loop, &l->watch);
+        r = loop_watch(b->pool->params.loop, &l->watch);
     if (r < 0) {
         close(fd);
         outbound_free(&l->outbound);
@@ -81,12 +81,12 @@ static int link_open(struct backend *b, struct handover *h)
         health_down(b, strerrordesc_np(-r));
         return r;
     }
-    if (h) {
-        l->handover = h;
+    if (d) {
+        l->delivery = d;
         l->reserved = true;
         l->outbound.proxied = true; /* only with a PROXY header is a link opened for one client */
-        h->link = l;
-        h->backend = b;
+        d->link = l;
+        d->backend = b;
     }
     l->next = b->links;
     l->prev = &b->links;
@@ -117,29 +117,29 @@ static void link_close(struct link *l)
     free(l);
 }
 
-static struct handover *dequeue(struct backend *b)
+static struct delivery *dequeue(struct backend *b)
 {
-    struct handover *h = b->queue;
+    struct delivery *d = b->queue;
 
-    if (h) {
-        b->queue = h->next;
+    if (d) {
+        b->queue = d->next;
         if (!b->queue)
             b->queue_tail = &b->queue;
     }
-    return h;
+    return d;
 }
 
 static void more_links(struct backend *b)
 {
     bool room = b->open < b->open_max;
 
-    if (!b->queue || !room || b->relay->closing)
+    if (!b->queue || !room || b->pool->closing)
         return;
     if (is_single(b)) {
-        struct handover *h = dequeue(b);
-        loop_alarm_off(b->relay->params.loop, &h->alarm);
-        if (link_open(b, h) < 0)
-            handover_broke(h, false);
+        struct delivery *d = dequeue(b);
+        loop_alarm_off(b->pool->params.loop, &d->alarm);
+        if (link_open(b, d) < 0)
+            b->pool->params.broke(d, false);
     } else if (b->connecting == 0) {
         link_open(b, NULL);
     }
@@ -149,7 +149,7 @@ static void close_idle(struct backend *b)
 {
     for (struct link *l = b->links, *next; l; l = next) {
         next = l->next;
-        if (l->outbound.state == OUTBOUND_IDLE && !l->handover)
+        if (l->outbound.state == OUTBOUND_IDLE && !l->delivery)
             link_close(l);
     }
 }
@@ -157,13 +157,13 @@ static void close_idle(struct backend *b)
 /* The link is of no use any more, and who had it, or waits for one, must be told. */
 static void link_broke(struct link *l)
 {
-    struct handover *h = l->handover;
+    struct delivery *d = l->delivery;
     struct backend *b = l->backend;
 
     if (l->outbound.complaint.code)
         l->why = "it refuses mired";
-    if (h) /* on a connection that served others it may have been the connection's fault */
-        h->refused = l->outbound.complaint.code && !l->used;
+    if (d) /* on a connection that served others it may have been the connection's fault */
+        d->refused = l->outbound.complaint.code && !l->used;
     health_complain(b, &l->outbound);
     /* It served a moment ago, and may only be changing places with its successor: one more try at
      * once. But one that takes connections and serves nobody is left alone until its retry. */
@@ -172,22 +172,21 @@ static void link_broke(struct link *l)
 
     if (never_served)
         health_down(b, l->why);
-    bool idle = !h && !never_served;
+    bool idle = !d && !never_served;
     link_close(l);
     if (idle && b->open == 0 && b->up) /* has it gone, or does it only keep nothing open? */
-        loop_alarm(b->relay->params.loop, &b->retry,
-                   b->relay->params.loop->now + POOL_RETRY_MAX_MS);
-    if (h) {
-        h->link = NULL;
+        loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + POOL_RETRY_MAX_MS);
+    if (d) {
+        d->link = NULL;
         close_idle(b); /* the others may be as dead: a second try gets a fresh one */
-        handover_broke(h, true);
+        b->pool->params.broke(d, true);
     }
     if (!hopeless)
         more_links(b);
     while (b->queue && b->open == 0) { /* nobody is left to serve them */
-        struct handover *waiting = b->queue;
+        struct delivery *waiting = b->queue;
         pool_drop(waiting);
-        handover_broke(waiting, false);
+        b->pool->params.broke(waiting, false);
     }
 }
 
@@ -204,28 +203,28 @@ static void link_want(struct link *l)
 
 /* ---- what a link does next ---- */
 
-static void start(struct link *l, struct handover *h)
+static void start(struct link *l, struct delivery *d)
 {
-    l->handover = h;
+    l->delivery = d;
     l->body_at = 0;
-    h->link = l;
-    h->backend = l->backend;
-    loop_alarm_off(link_loop(l), &h->alarm);
+    d->link = l;
+    d->backend = l->backend;
+    loop_alarm_off(link_loop(l), &d->alarm);
     link_timer(l, POOL_REPLY_MS);
-    if (outbound_begin(&l->outbound, &h->job) < 0)
+    if (outbound_begin(&l->outbound, &d->job) < 0)
         l->outbound.state = OUTBOUND_DEAD;
 }
 
-/* The hand-over that an idle link takes up now, or NULL. */
-static struct handover *next_of(struct link *l)
+/* The delivery that an idle link takes up now, or NULL. */
+static struct delivery *next_of(struct link *l)
 {
     if (l->outbound.state != OUTBOUND_IDLE)
         return NULL;
     if (l->reserved) {
         l->reserved = false;
-        return l->handover;
+        return l->delivery;
     }
-    return l->handover || is_spent(l) ? NULL : dequeue(l->backend);
+    return l->delivery || is_spent(l) ? NULL : dequeue(l->backend);
 }
 
 static void say_quit(const struct link *l)
@@ -241,14 +240,14 @@ static void go_on(struct link *l)
 
     for (;;) {
         if (l->outbound.over) {
-            struct handover *h = l->handover;
+            struct delivery *d = l->delivery;
             l->outbound.over = false;
-            l->handover = NULL;
+            l->delivery = NULL;
             l->used = true;
-            h->link = NULL;
+            d->link = NULL;
             if (l->outbound.state == OUTBOUND_IDLE)
                 link_timer(l, POOL_IDLE_MS);
-            handover_over(h);
+            b->pool->params.over(d);
         }
         if (l->outbound.state == OUTBOUND_DEAD) {
             link_broke(l);
@@ -272,15 +271,15 @@ static void go_on(struct link *l)
                                                                                 : "XFORWARD");
                 b->told_missing = true;
             }
-            relay_changed(b->relay);
+            b->pool->params.changed(b->pool->params.arg);
             link_timer(l, POOL_IDLE_MS);
         }
-        struct handover *h = next_of(l);
-        if (!h)
+        struct delivery *d = next_of(l);
+        if (!d)
             break;
-        start(l, h);
+        start(l, d);
     }
-    if (is_spent(l) && l->outbound.state == OUTBOUND_IDLE && !l->handover) {
+    if (is_spent(l) && l->outbound.state == OUTBOUND_IDLE && !l->delivery) {
         say_quit(l);
         link_close(l); /* it was for one message, or to learn what the backend has */
     } else {
@@ -305,7 +304,7 @@ static void link_due(struct loop *loop, struct alarm *a)
 
     if (l->outbound.over)
         go_on(l);
-    else if (l->outbound.state == OUTBOUND_IDLE && !l->handover)
+    else if (l->outbound.state == OUTBOUND_IDLE && !l->delivery)
         link_close(l);
     else {
         l->why = "no answer in time";
@@ -321,67 +320,69 @@ static void retry(struct loop *loop, struct alarm *a)
         link_open(b, NULL);
 }
 
-/* ---- for relay.c ---- */
+/* ---- for the owner ---- */
 
-void pool_open(struct relay *r, struct backend *b, uint32_t index)
+void pool_open(struct pool *p, struct backend *b, uint32_t index)
 {
-    uint32_t slots = r->params.slots ? r->params.slots : 1;
+    uint32_t slots = p->params.slots ? p->params.slots : 1;
 
-    b->relay = r;
+    b->pool = p;
     b->index = index;
-    b->config = &r->params.config->backend[index];
+    b->config = &p->params.config->backend[index];
     b->open_max = b->config->connections / slots;
     if (b->open_max == 0)
         b->open_max = 1;
     b->queue_tail = &b->queue;
     b->retry.due = retry;
     health_recall(b);
-    if (b->config->tls != TLS_OFF)
-        b->tls = tls_client_open(b->config);
+    if (b->config->tls != TLS_OFF) {
+        struct tls_client_params params = backend_tls(b->config);
+        b->tls = tls_client_open(&params);
+    }
     link_open(b, NULL);
 }
 
 void pool_close(struct backend *b)
 {
-    loop_alarm_off(b->relay->params.loop, &b->retry);
+    loop_alarm_off(b->pool->params.loop, &b->retry);
     SSL_CTX_free(b->tls); /* its connections hold it as long as they need it */
     b->tls = NULL;
     while (b->links) {
         struct link *l = b->links;
-        struct handover *h = l->handover;
+        struct delivery *d = l->delivery;
         if (l->outbound.state == OUTBOUND_IDLE)
             say_quit(l);
         link_close(l);
-        if (h) {
-            h->link = NULL;
-            handover_broke(h, true);
+        if (d) {
+            d->link = NULL;
+            b->pool->params.broke(d, true);
         }
     }
     while (b->queue) {
-        struct handover *h = b->queue;
-        pool_drop(h);
-        handover_broke(h, false);
+        struct delivery *d = b->queue;
+        pool_drop(d);
+        b->pool->params.broke(d, false);
     }
 }
 
 static struct link *idle_link(struct backend *b)
 {
     for (struct link *l = b->links; l; l = l->next)
-        if (l->outbound.state == OUTBOUND_IDLE && !l->handover && !is_spent(l))
+        if (l->outbound.state == OUTBOUND_IDLE && !l->delivery && !is_spent(l))
             return l;
     return NULL;
 }
 
-bool pool_put(struct backend *b, struct handover *h)
+bool pool_put(struct backend *b, struct delivery *d)
 {
     struct link *l = is_single(b) ? NULL : idle_link(b);
 
-    h->backend = b;
+    d->backend = b;
     if (is_single(b) && b->open < b->open_max) {
-        return link_open(b, h) == 0;
+        return link_open(b, d) == 0;
     }
     if (l) {
-        start(l, h);
+        start(l, d);
         if (l->outbound.state == OUTBOUND_DEAD || !link_write(l)) {
             l->outbound.state = OUTBOUND_DEAD;
         }
@@ -394,27 +395,27 @@ bool pool_put(struct backend *b, struct handover *h)
         link_open(b, NULL);
     if (b->open == 0)
         return false;
-    h->next = NULL;
-    *b->queue_tail = h;
-    b->queue_tail = &h->next;
-    loop_alarm(b->relay->params.loop, &h->alarm, b->relay->params.loop->now + POOL_WAIT_MS);
+    d->next = NULL;
+    *b->queue_tail = d;
+    b->queue_tail = &d->next;
+    loop_alarm(b->pool->params.loop, &d->alarm, b->pool->params.loop->now + POOL_WAIT_MS);
     return true;
 }
 
-void pool_drop(struct handover *h)
+void pool_drop(struct delivery *d)
 {
-    struct backend *b = h->backend;
+    struct backend *b = d->backend;
 
-    loop_alarm_off(h->relay->params.loop, &h->alarm);
-    if (h->link) {
-        h->link->handover = NULL;
-        link_close(h->link);
-        h->link = NULL;
+    loop_alarm_off(b->pool->params.loop, &d->alarm);
+    if (d->link) {
+        d->link->delivery = NULL;
+        link_close(d->link);
+        d->link = NULL;
         return;
     }
-    for (struct handover **p = &b->queue; *p; p = &(*p)->next)
-        if (*p == h) {
-            *p = h->next;
+    for (struct delivery **p = &b->queue; *p; p = &(*p)->next)
+        if (*p == d) {
+            *p = d->next;
             if (!*p)
                 b->queue_tail = p;
             break;

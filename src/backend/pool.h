@@ -1,6 +1,6 @@
-/* Connections to backends, kept open and shared by a worker's hand-overs. Private to src/relay.
+/* Connections to backends, kept open and shared by all messages of a worker.
  *
- * A backend has links (connections) and a queue of hand-overs that wait for one. A link is busy for
+ * A backend has links (connections) and a queue of deliveries that wait for one. A link is busy for
  * the milliseconds of one burst. What is not known of a backend (is it up, what can it do) is
  * learnt by connecting to it. */
 #ifndef MIRED_BACKEND_POOL_H
@@ -10,10 +10,10 @@
 
 #include "base/loop.h"
 #include "config/config.h"
-#include "relay/relay.h"
 #include "smtp/client.h"
 
-struct relay;
+struct addresses;
+struct backend;
 struct link;
 
 enum {
@@ -24,43 +24,67 @@ enum {
         540000, /* to the final dot: below the client's own 10 minutes (RFC 5321 4.5.3.2.6) */
     POOL_WRITE_MS = 60000, /* without progress */
     POOL_IDLE_MS = 60000,  /* kept open unused */
-    POOL_WAIT_MS = 60000,  /* a hand-over for a free link */
+    POOL_WAIT_MS = 60000,  /* a delivery for a free link */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 10000,
     POOL_BREAKS_MAX =
-        3, /* of one hand-over before its data, for a store or server that changes places */
+        3, /* of one delivery before its data, for a store or server that changes places */
 };
 
-struct handover {
-    struct relay *relay;
-    struct handover *next;   /* in its backend's queue */
+/* One message for a backend. Embedded, as the first member, in what the owner of the pool keeps of
+ * it. */
+struct delivery {
+    struct delivery *next;   /* in its backend's queue */
     struct backend *backend; /* where it waits or runs; NULL: nowhere */
-    struct link *link;       /* which has it in hand; NULL: it waits */
-    struct alarm alarm;      /* waiting for too long; or an end that is told from the loop */
+    struct link *link;       /* which sends it; NULL: it waits */
+    struct alarm alarm;      /* `due` is the owner's: it has waited for too long */
     struct job job;
-    struct envelope envelope;
-    struct spool *spool;
-    struct buf header;
     struct addr client;
-    struct client_names names;
-    struct buf user; /* authenticated as, or empty */
-    uint32_t tried;  /* a bit for each backend that broke with it */
-    uint8_t breaks;  /* of connections under it, so far */
+    struct span header; /* goes before the message */
+    /* Octets of the message from `offset` on, as spool_read(). */
+    struct span (*read)(void *message, uint64_t offset);
+    void *message;
     bool refused; /* the last connection was refused as ours: the same backend will do so again */
-    bool lacking; /* a backend could not take it for want of an extension */
-    bool abandoned;
-    void (*done)(void *arg, const struct relay_result *result);
+};
+
+/* What all backends of one owner share, and what the owner is told. */
+struct pool_params {
+    const struct config *config;
+    struct loop *loop;
+    const char *store_path;
+    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
+    uint32_t slots;                    /* workers that share each backend's `connections` */
+
+    /* The job has come to its end. */
+    void (*over)(struct delivery *d);
+    /* The link broke under it (`started`), or none could be had. job.sent tells whether the backend
+     * may have the message. */
+    void (*broke)(struct delivery *d, bool started);
+
+    /* A backend's state or abilities have changed. */
+    void (*changed)(void *arg);
+    /* Whether a backend can be reached: when that is first known, and whenever it changes; or NULL.
+     */
+    void (*reached)(void *arg, const char *backend, bool up);
+    /* A backend's abilities (ability_word()), kept over restarts. False: none are known. */
+    void (*remember)(void *arg, const char *backend, uint64_t word);
+    bool (*recall)(void *arg, const char *backend, uint64_t *word);
     void *arg;
+};
+
+struct pool {
+    struct pool_params params;
+    bool closing;
 };
 
 struct backend {
     SSL_CTX *tls; /* NULL: none is spoken */
-    struct relay *relay;
+    struct pool *pool;
     const struct config_backend *config;
     uint32_t index;
     struct link *links;
     uint32_t open, connecting, open_max;
-    struct handover *queue, **queue_tail;
+    struct delivery *queue, **queue_tail;
     struct alarm retry;
     uint64_t backoff_ms;
     unsigned turn;          /* which address of its name is tried */
@@ -72,32 +96,14 @@ struct backend {
     bool told_missing; /* that it has no XCLIENT or XFORWARD */
 };
 
-struct relay {
-    struct relay_params params;
-    struct backend *backend;
-    size_t backends;
-    uint32_t turn; /* round robin */
-    bool closing;
-};
-
-void pool_open(struct relay *r, struct backend *b, uint32_t index);
+void pool_open(struct pool *p, struct backend *b, uint32_t index);
 void pool_close(struct backend *b);
 
-/* Lets a hand-over run on this backend: at once, or when a link is free. False: it cannot be
+/* Lets a delivery run on this backend: at once, or when a link is free. False: it cannot be
  * reached, and nothing has been begun. */
-bool pool_put(struct backend *b, struct handover *h);
+bool pool_put(struct backend *b, struct delivery *d);
 
 /* Takes it out of the queue, or away from its link, which is then closed. */
-void pool_drop(struct handover *h);
-
-/* ---- told by the pool, in relay.c ---- */
-
-/* The job has come to its end. */
-void handover_over(struct handover *h);
-/* The link broke under it (`started`), or none could be had. job.sent tells whether the backend may
- * have the message. */
-void handover_broke(struct handover *h, bool started);
-/* A backend's state or abilities have changed. */
-void relay_changed(struct relay *r);
+void pool_drop(struct delivery *d);
 
 #endif

@@ -1,5 +1,5 @@
-/* Channels: notes over a SOCK_SEQPACKET pair. Master and children; neither side ever waits for the
- * other.
+/* Channels: notes over a SOCK_SEQPACKET pair. In the master and its children; neither side ever
+ * waits for the other.
  *
  * A packet is a fixed head and the text behind it; descriptors ride along as SCM_RIGHTS. What a
  * child sends is checked like anything from outside, for a child may have been taken over by what

@@ -19,12 +19,12 @@
 
 #include "auth/auth.h"
 #include "backend/addresses.h"
-#include "base/channel.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "directory/directory.h"
+#include "query/notes.h"
 #include "query/query.h"
 
 enum { ANSWER_WAIT_MS = 1000, LOOK_MS = 2000, FIRST_LOOK_UP_S = 2 };
@@ -77,8 +77,8 @@ static bool ask_directory(struct clerk *c, const struct query_packet *q, struct 
 {
     struct directory_asker asker = {.id = q->head.id,
                                     .slot = q->head.slot,
-                                    .rank = q->head.rank < FAIR_RANKS ? (enum fair_rank)q->head.rank
-                                                                      : FAIR_DEBT,
+                                    .rank = q->head.rank < RANKS ? (enum query_rank)q->head.rank
+                                                                 : RANK_DEBT,
                                     .client = q->head.client};
 
     return directory_ask(c->directory, &asker, address, a);

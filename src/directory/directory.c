@@ -142,11 +142,11 @@ enum { SURE_MS = 2000 };
  * somebody does not exist who has just been added: the source is asked anew. This holds after a
  * mistake or two, so that a sender that was told "unknown" may try again once the administrator has
  * added the address. Harvesters are deeper in debt soon. */
-struct cache_source source_cached_for(const struct source *s, enum fair_rank rank)
+struct cache_source source_cached_for(const struct source *s, enum query_rank rank)
 {
     struct cache_source cached = s->cached;
 
-    if (rank != FAIR_DEBT && cached.bad_ms > SURE_MS)
+    if (rank != RANK_DEBT && cached.bad_ms > SURE_MS)
         cached.bad_ms = SURE_MS;
     return cached;
 }

@@ -24,7 +24,7 @@ struct directory; /* all configured sources, in order */
 struct directory_asker {
     uint64_t id;
     uint16_t slot;
-    enum fair_rank rank;
+    enum query_rank rank;
     struct addr client; /* ADDR_NONE: our own */
 };
 

@@ -93,7 +93,7 @@ bool source_is_file(const struct source *s);
 void source_look(struct source *s);
 
 /* For how long answers count for who asks. In directory.c. */
-struct cache_source source_cached_for(const struct source *s, enum fair_rank rank);
+struct cache_source source_cached_for(const struct source *s, enum query_rank rank);
 
 /* Up or down, as far as this clerk's gauge goes. */
 void source_know(struct source *s, bool down);

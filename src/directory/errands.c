@@ -148,7 +148,7 @@ static void enqueue(struct directory *d, struct errand *e, const struct director
 {
     static const struct addr nobody;
     struct fair_item *lost = fair_put(d->fair, &e->item, asker ? &asker->client : &nobody,
-                                      asker ? asker->rank : FAIR_FIRST);
+                                      asker ? asker->rank : RANK_FIRST);
 
     if (lost) {
         metric_add(METRIC_QUESTIONS_DROPPED, 1);

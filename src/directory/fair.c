@@ -29,7 +29,7 @@ struct level {
 struct fair {
     uint32_t asked_most, waiting_most;
     uint32_t waiting, asked;
-    struct level rank[FAIR_RANKS];
+    struct level rank[RANKS];
     struct fair_node *bucket[BUCKETS];
 };
 
@@ -51,7 +51,7 @@ struct fair *fair_open(uint32_t asked, uint32_t waiting)
         return NULL;
     f->asked_most = asked;
     f->waiting_most = waiting;
-    for (int i = 0; i < FAIR_RANKS; i++)
+    for (int i = 0; i < RANKS; i++)
         ring_init(&f->rank[i].networks);
     return f;
 }
@@ -79,7 +79,7 @@ uint32_t fair_asked(const struct fair *f)
 /* ---- nodes ---- */
 
 static struct fair_node **bucket_of(struct fair *f, const struct addr *addr, bool network,
-                                    enum fair_rank rank)
+                                    enum query_rank rank)
 {
     uint32_t hash = 2166136261u ^ (uint32_t)rank ^ (uint32_t)network << 8;
 
@@ -89,7 +89,7 @@ static struct fair_node **bucket_of(struct fair *f, const struct addr *addr, boo
 }
 
 static struct fair_node *node_get(struct fair *f, const struct addr *addr, struct fair_node *parent,
-                                  enum fair_rank rank)
+                                  enum query_rank rank)
 {
     struct fair_node **bucket = bucket_of(f, addr, !parent, rank);
 
@@ -110,7 +110,7 @@ static struct fair_node *node_get(struct fair *f, const struct addr *addr, struc
 /* Frees a node of which nothing is left. */
 static void node_let_go(struct fair *f, struct fair_node *n)
 {
-    struct fair_node **at = bucket_of(f, &n->addr, !n->parent, (enum fair_rank)n->rank);
+    struct fair_node **at = bucket_of(f, &n->addr, !n->parent, (enum query_rank)n->rank);
 
     if (n->waiting || n->asked)
         return;
@@ -180,7 +180,7 @@ static struct fair_node *longest(struct ring *ring)
 
 static struct fair_item *lose_one(struct fair *f)
 {
-    int rank = FAIR_RANKS - 1;
+    int rank = RANKS - 1;
 
     while (rank > 0 && f->rank[rank].waiting == 0)
         rank--;
@@ -189,7 +189,7 @@ static struct fair_item *lose_one(struct fair *f)
 }
 
 struct fair_item *fair_put(struct fair *f, struct fair_item *item, const struct addr *client,
-                           enum fair_rank rank)
+                           enum query_rank rank)
 {
     struct addr own = addr_client(client), whole = addr_network(client);
 
@@ -222,18 +222,18 @@ static uint32_t part(const struct fair *f, uint32_t quarters)
 /* How much of what is asked at once one client, one network may have. */
 static uint32_t client_most(const struct fair *f, int rank)
 {
-    return rank == FAIR_FIRST ? UINT32_MAX : part(f, rank == FAIR_USUAL ? 2 : 1);
+    return rank == RANK_FIRST ? UINT32_MAX : part(f, rank == RANK_USUAL ? 2 : 1);
 }
 
 static uint32_t network_most(const struct fair *f, int rank)
 {
-    return rank == FAIR_FIRST ? UINT32_MAX : part(f, rank == FAIR_USUAL ? 3 : 2);
+    return rank == RANK_FIRST ? UINT32_MAX : part(f, rank == RANK_USUAL ? 3 : 2);
 }
 
 /* All clients in debt together have half of it. */
 static bool rank_is_full(const struct fair *f, int rank)
 {
-    return rank >= FAIR_SLIP && f->rank[FAIR_SLIP].asked + f->rank[FAIR_DEBT].asked >= part(f, 2);
+    return rank >= RANK_SLIP && f->rank[RANK_SLIP].asked + f->rank[RANK_DEBT].asked >= part(f, 2);
 }
 
 /* The first client of a network that may be asked for; NULL: none may. */
@@ -267,7 +267,7 @@ struct fair_item *fair_take(struct fair *f)
 
     if (f->asked >= f->asked_most)
         return NULL;
-    for (int rank = 0; rank < FAIR_RANKS && !item; rank++)
+    for (int rank = 0; rank < RANKS && !item; rank++)
         item = first_of(f, rank);
     if (!item)
         return NULL;
@@ -293,7 +293,7 @@ void fair_done(struct fair *f, struct fair_item *item)
 
 struct fair_item *fair_any(struct fair *f)
 {
-    for (int rank = 0; rank < FAIR_RANKS; rank++)
+    for (int rank = 0; rank < RANKS; rank++)
         if (f->rank[rank].waiting)
             return item_lost(
                 f,

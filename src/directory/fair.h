@@ -3,7 +3,7 @@
  * A better rank goes first. Within a rank networks take turns, within a network its clients, and a
  * client's own questions keep their order. So that what is being asked leaves room for others, a
  * client, a network and all clients in debt together may have only a part of what is asked at once;
- * FAIR_FIRST has no such limits. When too many wait, the newest question of the client that has the
+ * RANK_FIRST has no such limits. When too many wait, the newest question of the client that has the
  * most waiting loses its place, and the worst rank loses first.
  *
  * Pure: no clock, no I/O, one thread. Items are embedded in what they stand for. */
@@ -14,14 +14,7 @@
 
 #include "base/addr.h"
 #include "base/ring.h"
-
-enum fair_rank {
-    FAIR_FIRST, /* logged in, exempt, or our own */
-    FAIR_USUAL, /* not in debt */
-    FAIR_SLIP,  /* in debt for a mistake or two: less than twice pace_after (R4) */
-    FAIR_DEBT,  /* in debt */
-    FAIR_RANKS
-};
+#include "query/query.h"
 
 struct fair_node;
 
@@ -41,7 +34,7 @@ void fair_close(struct fair *f);
 /* The item waits. Returns the one that has lost its place for it (it may be the item itself, also
  * without memory), or NULL. */
 struct fair_item *fair_put(struct fair *f, struct fair_item *item, const struct addr *client,
-                           enum fair_rank rank);
+                           enum query_rank rank);
 
 /* The item to ask next, which counts as asked until fair_done(); NULL: none waits that may be. */
 struct fair_item *fair_take(struct fair *f);

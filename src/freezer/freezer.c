@@ -17,7 +17,6 @@
 #include <sys/file.h>
 #include <unistd.h>
 
-#include "base/channel.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/loop.h"
@@ -29,6 +28,7 @@
 #include "freezer/return_channels.h"
 #include "freezer/rule.h"
 #include "freezer/table.h"
+#include "query/notes.h"
 
 enum {
     THAW_BATCHES = 8,      /* in one turn, so that freezing gets its turn too */

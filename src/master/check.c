@@ -17,8 +17,8 @@
 #include "auth/file.h"
 #include "config/config.h"
 #include "directory/file.h"
+#include "master/certificates.h"
 #include "master/privileges.h"
-#include "tls/check.h"
 #include "tls/server.h"
 #include "worker/suspects.h"
 
@@ -179,10 +179,10 @@ static void check_certificates(struct check *c)
 {
     struct tls_server *tls;
 
-    if (tls_server_open(&c->config->tls, &tls, c->said) < 0)
+    if (certificates_open(&c->config->tls, &tls, c->said) < 0)
         c->wrong++;
     tls_server_close(tls);
-    unsigned expired = tls_check_dates(&c->config->tls, time(NULL), c->said);
+    unsigned expired = certificates_check_dates(&c->config->tls, c->said);
     if (!c->quick)
         c->wrong += expired;
 }

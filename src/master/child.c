@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "master/master.h"
 #include "master/title.h"
+#include "query/notes.h"
 
 /* ---- in the child ---- */
 

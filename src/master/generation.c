@@ -26,11 +26,12 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "master/certificates.h"
 #include "master/master.h"
 #include "master/notify.h"
+#include "query/notes.h"
 #include "query/query.h"
 #include "smtp/session.h"
-#include "tls/check.h"
 #include "tls/server.h"
 
 enum {
@@ -400,7 +401,7 @@ static void warn_of_dates(const struct config *config)
 {
     struct buf said = {0};
 
-    (void)tls_check_dates(&config->tls, time(NULL), &said);
+    (void)certificates_check_dates(&config->tls, &said);
     master_log_lines(LOG_WARN, &said);
     buf_free(&said);
 }
@@ -424,7 +425,7 @@ int generation_start(struct master *m, struct config *config, struct asker asker
     int error = open_pairs(g);
     if (!error)
         error = share_auth(g);
-    if (!error && tls_server_open(&config->tls, &g->tls, errors) < 0) {
+    if (!error && certificates_open(&config->tls, &g->tls, errors) < 0) {
         release(m, g);
         return -1;
     }

@@ -15,6 +15,7 @@
 #include "config/config.h"
 #include "master/master.h"
 #include "master/notify.h"
+#include "query/notes.h"
 
 enum { PERIOD_MS = 10000, MISSED_MOST = 3 };
 

@@ -22,6 +22,7 @@
 #include "master/activation.h"
 #include "master/check.h"
 #include "master/notify.h"
+#include "query/notes.h"
 
 enum {
     STOP_MS = 2000,

@@ -21,12 +21,12 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "base/channel.h"
 #include "base/log.h"
 #include "base/loop.h"
 #include "master/backoff.h"
 #include "master/listener.h"
 #include "master/runtime.h"
+#include "query/notes.h"
 
 struct config;
 

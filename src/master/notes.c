@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "master/master.h"
+#include "query/notes.h"
 
 /* A web process that was begun again knows nothing of what workers told its predecessor. */
 static void ask_for_backends(const struct master *m, const struct generation *g)

@@ -21,6 +21,15 @@ enum query_queue { QUERY_FIRST, QUERY_STRANGERS, QUERY_QUEUES };
 
 enum query_kind { QUERY_RECIPIENT = 1, QUERY_PASSWORD, QUERY_SCRAM, ASK_FORGET, QUERY_KINDS };
 
+/* In which order clerks ask: directory/fair.h. */
+enum query_rank {
+    RANK_FIRST, /* logged in, exempt, or our own */
+    RANK_USUAL, /* not in debt */
+    RANK_SLIP,  /* in debt for a mistake or two: less than twice pace_after (R4) */
+    RANK_DEBT,  /* in debt */
+    RANKS
+};
+
 enum { QUERY_TEXT_MAX = 4096, QUERY_TIMEOUT_MS = 20000 };
 
 struct query_head {
@@ -30,7 +39,7 @@ struct query_head {
     uint16_t kind;     /* enum query_kind */
     uint16_t first;    /* octets of the first text: folded address | user | message */
     uint16_t second;   /* octets of the second: nothing | password | what TLS has to bind to */
-    uint32_t rank;     /* QUERY_RECIPIENT: enum fair_rank, how it is queued */
+    uint32_t rank;     /* QUERY_RECIPIENT: enum query_rank, how it is queued */
     struct addr client;
 };
 

@@ -48,12 +48,6 @@ uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now)
     return left;
 }
 
-bool outcome_may_send(const struct job *j)
-{
-    struct tally t = count(j);
-    return t.taken > 0 && t.refused == 0;
-}
-
 static void remember_delivered(const struct job *j, struct partial_delivery *s, uint64_t now)
 {
     struct envelope_recipient to = {0};

@@ -12,10 +12,6 @@
 /* Marks recipients that have this message already; returns how many are left to be tried. */
 uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now);
 
-/* After the envelope: may the data be sent? Not when nobody was taken, nor when some were taken and
- * others refused for good: the retry has them apart. */
-bool outcome_may_send(const struct job *j);
-
 /* The job's end: the client's reply (its arg lives in the job), and what must be remembered is.
  * *accepted: recipients that have the message now, earlier tries included. */
 struct reply outcome_end(const struct job *j, struct partial_delivery *s, uint64_t now,

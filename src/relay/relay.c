@@ -1,8 +1,8 @@
 /* Hand-overs: a message's way from the worker to a backend and its outcome back; see relay.h.
  *
  * Here is decided which backend gets it, what happens when a connection breaks, and what the client
- * is told. Which words are said on the wire is outbound.c's, when and over which connection
- * pool.c's, what mixed answers come to settling.c's. */
+ * is told. smtp/client.c has the words on the wire, backend/pool.c the connections, outcome.c what
+ * mixed answers come to. */
 #include "relay/relay.h"
 
 #include <stdlib.h>
@@ -11,13 +11,37 @@
 #include "backend/pool.h"
 #include "relay/outcome.h"
 
+struct handover {
+    struct delivery delivery; /* first */
+    struct relay *relay;
+    struct envelope envelope;
+    struct spool *spool;
+    struct buf header;
+    struct client_names names;
+    struct buf user; /* authenticated as, or empty */
+    uint32_t tried;  /* a bit for each backend that broke with it */
+    uint8_t breaks;  /* of connections under it, so far */
+    bool lacking;    /* a backend could not take it for want of an extension */
+    bool abandoned;
+    void (*done)(void *arg, const struct relay_result *result);
+    void *arg;
+};
+
+struct relay {
+    struct relay_params params;
+    struct pool pool;
+    struct backend *backend;
+    size_t backends;
+    uint32_t turn; /* round robin */
+};
+
 static void handover_free(struct handover *h)
 {
-    loop_alarm_off(h->relay->params.loop, &h->alarm);
-    for (uint32_t i = 0; i < h->job.recipients; i++)
-        kept_free(&h->job.recipient[i].reply);
-    free(h->job.recipient);
-    kept_free(&h->job.whole);
+    loop_alarm_off(h->relay->params.loop, &h->delivery.alarm);
+    for (uint32_t i = 0; i < h->delivery.job.recipients; i++)
+        kept_free(&h->delivery.job.recipient[i].reply);
+    free(h->delivery.job.recipient);
+    kept_free(&h->delivery.job.whole);
     envelope_free(&h->envelope);
     buf_free(&h->header);
     buf_free(&h->user);
@@ -36,7 +60,7 @@ static void tell_later(struct handover *h, bool duplicate)
 {
     struct relay_result result = {
         .reply = reply_make(h->lacking ? REPLY_LACKING : REPLY_BACKEND_DOWN, (struct span){0}),
-        .backend = h->backend ? h->backend->config->name : "-",
+        .backend = h->delivery.backend ? h->delivery.backend->config->name : "-",
         .duplicate_possible = duplicate,
     };
     tell(h, &result);
@@ -46,7 +70,7 @@ static void tell_later(struct handover *h, bool duplicate)
 
 static bool fits(const struct backend *b, const struct handover *h)
 {
-    return b->ability.size_max == 0 || h->job.size <= b->ability.size_max;
+    return b->ability.size_max == 0 || h->delivery.job.size <= b->ability.size_max;
 }
 
 /* A message that is too large for this backend is another's, even if that is down now; one that is
@@ -57,7 +81,7 @@ static bool can_take(const struct relay *r, const struct backend *b, struct hand
         for (size_t i = 0; i < r->backends; i++)
             if (fits(&r->backend[i], h))
                 return false;
-    if (!b->known || !b->up || (outbound_needs(&h->job) & ~b->ability.caps) == 0)
+    if (!b->known || !b->up || (outbound_needs(&h->delivery.job) & ~b->ability.caps) == 0)
         return true;
     h->lacking = true;
     return false;
@@ -75,7 +99,7 @@ static bool place(struct relay *r, struct handover *h)
             if (h->tried >> (b->index % 32) & 1 || (b->known && !b->up) != down ||
                 !can_take(r, b, h))
                 continue;
-            if (pool_put(b, h))
+            if (pool_put(b, &h->delivery))
                 return true;
             h->tried |= (uint32_t)1 << (b->index % 32);
         }
@@ -87,11 +111,11 @@ static bool place(struct relay *r, struct handover *h)
 /* Forgets what a backend said before. */
 static void begin_again(struct handover *h)
 {
-    for (uint32_t i = 0; i < h->job.recipients; i++)
-        if (h->job.recipient[i].fate != FATE_HAS_IT)
-            h->job.recipient[i].fate = FATE_OPEN;
-    h->job.whole.code = 0;
-    h->job.lacking = false;
+    for (uint32_t i = 0; i < h->delivery.job.recipients; i++)
+        if (h->delivery.job.recipient[i].fate != FATE_HAS_IT)
+            h->delivery.job.recipient[i].fate = FATE_OPEN;
+    h->delivery.job.whole.code = 0;
+    h->delivery.job.lacking = false;
 }
 
 /* The backend has lost what the message needs since its last connection: another one may have it.
@@ -102,48 +126,51 @@ static void lacks(struct handover *h)
 
     begin_again(h);
     h->lacking = true;
-    h->tried |= (uint32_t)1 << (h->backend->index % 32);
-    if (h->abandoned || r->closing || !place(r, h))
+    h->tried |= (uint32_t)1 << (h->delivery.backend->index % 32);
+    if (h->abandoned || r->pool.closing || !place(r, h))
         tell_later(h, false);
 }
 
-void handover_over(struct handover *h)
+static void over(struct delivery *d)
 {
+    struct handover *h = (struct handover *)d;
     struct relay *r = h->relay;
-    struct relay_result result = {.backend = h->backend->config->name};
+    struct relay_result result = {.backend = h->delivery.backend->config->name};
 
-    if (h->job.lacking) {
+    if (h->delivery.job.lacking) {
         lacks(h);
         return;
     }
 
-    result.reply = outcome_end(&h->job, r->params.partial, r->params.loop->wall, &result.accepted);
+    result.reply =
+        outcome_end(&h->delivery.job, r->params.partial, r->params.loop->wall, &result.accepted);
     if (h->abandoned)
-        outcome_unheard(&h->job, r->params.partial, r->params.loop->wall);
+        outcome_unheard(&h->delivery.job, r->params.partial, r->params.loop->wall);
     tell(h, &result);
 }
 
-void handover_broke(struct handover *h, bool started)
+static void broke(struct delivery *d, bool started)
 {
+    struct handover *h = (struct handover *)d;
     struct relay *r = h->relay;
     uint32_t accepted;
 
-    if (h->job.sent) { /* the backend may have it: whoever it told of is not told again */
-        outcome_end(&h->job, r->params.partial, r->params.loop->wall, &accepted);
+    if (h->delivery.job.sent) { /* the backend may have it: whoever it told of is not told again */
+        outcome_end(&h->delivery.job, r->params.partial, r->params.loop->wall, &accepted);
         tell_later(h, true);
         return;
     }
-    uint32_t mine = (uint32_t)1 << (h->backend->index % 32);
+    uint32_t mine = (uint32_t)1 << (h->delivery.backend->index % 32);
     bool again = !started || h->breaks < POOL_BREAKS_MAX;
     begin_again(h);
-    if (again && !h->abandoned && !r->closing) {
+    if (again && !h->abandoned && !r->pool.closing) {
         h->tried |= mine;
         h->breaks = (uint8_t)(h->breaks + started);
         if (place(r, h))
             return;
-        if (!h->refused)
+        if (!h->delivery.refused)
             h->tried &= ~mine; /* nobody else has it: a fresh connection to the same one */
-        if (started && !h->refused && place(r, h))
+        if (started && !h->delivery.refused && place(r, h))
             return;
     }
     tell_later(h, false);
@@ -152,21 +179,50 @@ void handover_broke(struct handover *h, bool started)
 /* It waited for too long, or an end that was known at once is told from the loop. */
 static void due(struct loop *loop, struct alarm *a)
 {
-    struct handover *h = (struct handover *)((char *)a - offsetof(struct handover, alarm));
+    struct handover *h = (struct handover *)((char *)a - offsetof(struct handover, delivery.alarm));
     struct relay_result result = {.backend = "-"};
 
-    if (h->backend && !h->link)
-        pool_drop(h);
-    bool all_have_it = h->job.recipients > 0;
-    for (uint32_t i = 0; i < h->job.recipients; i++)
-        all_have_it = all_have_it && h->job.recipient[i].fate == FATE_HAS_IT;
+    if (h->delivery.backend && !h->delivery.link)
+        pool_drop(&h->delivery);
+    bool all_have_it = h->delivery.job.recipients > 0;
+    for (uint32_t i = 0; i < h->delivery.job.recipients; i++)
+        all_have_it = all_have_it && h->delivery.job.recipient[i].fate == FATE_HAS_IT;
     if (all_have_it) {
         result.reply = reply_make(REPLY_OK, (struct span){0});
-        result.accepted = h->job.recipients;
+        result.accepted = h->delivery.job.recipients;
         tell(h, &result);
     } else {
         tell_later(h, false);
     }
+}
+
+/* ---- what the pool asks ---- */
+
+static struct span read_spool(void *spool, uint64_t offset)
+{
+    return spool_read(spool, offset);
+}
+
+static void remember(void *arg, const char *backend, uint64_t word)
+{
+    const struct relay_params *p = &((struct relay *)arg)->params;
+
+    partial_note_backend(p->partial, span_of(backend), word, p->loop->wall);
+}
+
+static bool recall(void *arg, const char *backend, uint64_t *word)
+{
+    const struct relay_params *p = &((struct relay *)arg)->params;
+
+    return partial_backend(p->partial, span_of(backend), p->loop->wall, word);
+}
+
+static void reached(void *arg, const char *backend, bool up)
+{
+    const struct relay_params *p = &((struct relay *)arg)->params;
+
+    if (p->reached)
+        p->reached(p->arg, backend, up);
 }
 
 /* ---- for the worker ---- */
@@ -178,27 +234,28 @@ static struct handover *handover_new(struct relay *r, struct relay_message *m)
     if (!h)
         return NULL;
     h->relay = r;
-    h->alarm.due = due;
-    h->job.recipients = envelope_recipients(m->envelope);
-    h->job.recipient = calloc(h->job.recipients + 1, sizeof *h->job.recipient);
-    if (!h->job.recipient || envelope_copy(&h->envelope, m->envelope) < 0 ||
+    h->delivery.alarm.due = due;
+    h->delivery.job.recipients = envelope_recipients(m->envelope);
+    h->delivery.job.recipient =
+        calloc(h->delivery.job.recipients + 1, sizeof *h->delivery.job.recipient);
+    if (!h->delivery.job.recipient || envelope_copy(&h->envelope, m->envelope) < 0 ||
         buf_add_span(&h->user, m->user) < 0) {
-        h->job.recipients = h->job.recipient ? h->job.recipients : 0;
+        h->delivery.job.recipients = h->delivery.job.recipient ? h->delivery.job.recipients : 0;
         handover_free(h);
         return NULL;
     }
-    h->job.envelope = &h->envelope;
-    h->job.declared = m->declared;
-    h->job.utf8 = m->utf8;
-    h->job.eightbit = m->eightbit;
-    h->client = m->client;
+    h->delivery.job.envelope = &h->envelope;
+    h->delivery.job.declared = m->declared;
+    h->delivery.job.utf8 = m->utf8;
+    h->delivery.job.eightbit = m->eightbit;
+    h->delivery.client = m->client;
     h->names = m->names;
-    h->job.who = (struct introduction){.client = m->client,
-                                       .server = m->server,
-                                       .names = &h->names,
-                                       .helo = envelope_helo(&h->envelope),
-                                       .user = buf_span(&h->user),
-                                       .esmtp = m->esmtp};
+    h->delivery.job.who = (struct introduction){.client = m->client,
+                                                .server = m->server,
+                                                .names = &h->names,
+                                                .helo = envelope_helo(&h->envelope),
+                                                .user = buf_span(&h->user),
+                                                .esmtp = m->esmtp};
     return h;
 }
 
@@ -214,14 +271,18 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
     }
     h->spool = m->spool;
     h->header = m->header;
-    h->job.size = m->header.len + spool_size(m->spool);
-    h->job.hash = spool_hash(m->spool);
-    h->job.named = spool_is_named(m->spool);
+    h->delivery.header = buf_span(&h->header);
+    h->delivery.message = m->spool;
+    h->delivery.read = read_spool;
+    h->delivery.job.size = m->header.len + spool_size(m->spool);
+    h->delivery.job.hash = spool_hash(m->spool);
+    h->delivery.job.named = spool_is_named(m->spool);
     h->done = done;
     h->arg = arg;
-    if (outcome_begin(&h->job, r->params.partial, r->params.loop->wall) == 0 || !place(r, h)) {
-        h->backend = NULL;
-        loop_alarm(r->params.loop, &h->alarm, r->params.loop->now);
+    if (outcome_begin(&h->delivery.job, r->params.partial, r->params.loop->wall) == 0 ||
+        !place(r, h)) {
+        h->delivery.backend = NULL;
+        loop_alarm(r->params.loop, &h->delivery.alarm, r->params.loop->now);
     }
     return h;
 }
@@ -229,10 +290,10 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
 void relay_abandon(struct handover *h)
 {
     h->abandoned = true;
-    if (h->job.sent)
+    if (h->delivery.job.sent)
         return; /* its outcome is still wanted, by settling */
-    if (h->backend)
-        pool_drop(h);
+    if (h->delivery.backend)
+        pool_drop(&h->delivery);
     handover_free(h);
 }
 
@@ -260,8 +321,9 @@ static uint64_t size_offered(const struct relay *r)
     return max;
 }
 
-void relay_changed(struct relay *r)
+static void changed(void *arg)
 {
+    const struct relay *r = arg;
     struct relay_offer o = {.size_max = size_offered(r), .settled = true};
     bool up = relay_is_up(r);
     size_t told = 0;
@@ -291,9 +353,21 @@ struct relay *relay_open(const struct relay_params *params)
         free(r);
         return NULL;
     }
+    r->pool.params = (struct pool_params){.config = params->config,
+                                          .loop = params->loop,
+                                          .store_path = params->store_path,
+                                          .addresses = params->addresses,
+                                          .slots = params->slots,
+                                          .over = over,
+                                          .broke = broke,
+                                          .changed = changed,
+                                          .reached = reached,
+                                          .remember = remember,
+                                          .recall = recall,
+                                          .arg = r};
     for (size_t i = 0; i < r->backends; i++)
-        pool_open(r, &r->backend[i], (uint32_t)i);
-    relay_changed(r);
+        pool_open(&r->pool, &r->backend[i], (uint32_t)i);
+    changed(r);
     return r;
 }
 
@@ -301,7 +375,7 @@ void relay_close(struct relay *r)
 {
     if (!r)
         return;
-    r->closing = true;
+    r->pool.closing = true;
     for (size_t i = 0; i < r->backends; i++)
         pool_close(&r->backend[i]);
     free(r->backend);

@@ -5,8 +5,8 @@
  * elsewhere; what breaks behind it is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client:
  * the message is whole when it comes here.
  *
- * The protocol is in outbound.c (sans-I/O), the connections in pool.c. One thread; callbacks come
- * from the loop, never from within relay_send(). */
+ * The protocol is in smtp/client.c (sans-I/O), the connections in backend/pool.c. One thread;
+ * callbacks come from the loop, never from within relay_send(). */
 #ifndef MIRED_RELAY_RELAY_H
 #define MIRED_RELAY_RELAY_H
 

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "relay/outcome.h"
-
 /* ---- what we say ---- */
 
 static bool pipelining(const struct outbound *o)
@@ -82,6 +80,18 @@ static uint32_t next_recipient(const struct job *j, uint32_t n)
     while (n < j->recipients && j->recipient[n].fate == FATE_HAS_IT)
         n++;
     return n;
+}
+
+bool job_may_send(const struct job *j)
+{
+    bool taken = false;
+
+    for (uint32_t i = 0; i < j->recipients; i++) {
+        if (j->recipient[i].fate == FATE_REFUSED)
+            return false;
+        taken = taken || j->recipient[i].fate == FATE_TAKEN;
+    }
+    return taken;
 }
 
 uint32_t outbound_needs(const struct job *j)
@@ -325,7 +335,7 @@ static void on_hello(struct outbound *o, const struct reply *r)
 /* All of the envelope has been answered: may the data go? */
 static void on_envelope(struct outbound *o)
 {
-    o->go = o->job->whole.code < 400 && outcome_may_send(o->job);
+    o->go = o->job->whole.code < 400 && job_may_send(o->job);
     if (pipelining(o)) {
         o->state = OUTBOUND_DATA;
     } else if (o->go) {

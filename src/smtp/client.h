@@ -2,7 +2,7 @@
  * (RFC 5321, 2033, 2920).
  *
  * Octets in, octets out, time nowhere. What the backend says of each recipient is gathered in the
- * job; settling.h turns it into the one reply that the client hears. */
+ * job; relay/outcome.h makes of it the one reply that the client hears. */
 #ifndef MIRED_SMTP_CLIENT_H
 #define MIRED_SMTP_CLIENT_H
 
@@ -47,6 +47,10 @@ struct job {
     bool sent;               /* the final dot is on its way: it may have been taken */
     bool lacking; /* the backend does not have what this message needs: nothing was said of it */
 };
+
+/* After the envelope: may the data be sent? Not when no recipient was taken, nor when some were
+ * taken and others refused for good: the retry has them apart. */
+bool job_may_send(const struct job *j);
 
 enum outbound_state {
     OUTBOUND_GREETING,

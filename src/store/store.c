@@ -20,10 +20,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/channel.h"
 #include "base/log.h"
 #include "base/scheduling.h"
 #include "config/config.h"
+#include "query/notes.h"
 #include "store/lmtp.h"
 #include "store/store.h"
 

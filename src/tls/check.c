@@ -7,8 +7,6 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#include "config/config.h"
-
 enum { WEEK_S = 7 * 86400 };
 
 static const char *date_text(const ASN1_TIME *t, char out[64])
@@ -44,16 +42,17 @@ static bool check_one(X509 *x, const char *place, const char *file, time_t now, 
     return false;
 }
 
-unsigned tls_check_dates(const struct config_tls *config, time_t now, struct buf *said)
+unsigned tls_check_dates(char *const files[], size_t count, const char *place, time_t now,
+                         struct buf *said)
 {
     unsigned wrong = 0;
 
-    for (size_t i = 0; i < config->certificate.count; i++) {
-        const char *file = config->certificate.at[i];
+    for (size_t i = 0; i < count; i++) {
+        const char *file = files[i];
         BIO *in = BIO_new_file(file, "r");
         X509 *x;
         for (bool told = false; in && !told && (x = PEM_read_bio_X509(in, NULL, NULL, NULL));) {
-            told = check_one(x, config->place, file, now, said);
+            told = check_one(x, place, file, now, said);
             wrong += told;
             X509_free(x);
         }

@@ -1,14 +1,11 @@
-/* TLS towards backends; see tls_client.h. */
+/* TLS towards backends; see client.h. */
 #include "tls/client.h"
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
-#include "base/addr.h"
-#include "config/config.h"
-
-SSL_CTX *tls_client_open(const struct config_backend *backend)
+SSL_CTX *tls_client_open(const struct tls_client_params *params)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 
@@ -18,7 +15,7 @@ SSL_CTX *tls_client_open(const struct config_backend *backend)
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    if (backend->tls == TLS_VERIFIED) {
+    if (params->verified) {
         SSL_CTX_set_default_verify_paths(context);
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     }
@@ -26,29 +23,29 @@ SSL_CTX *tls_client_open(const struct config_backend *backend)
 }
 
 /* Whose certificate it must be. */
-static bool expect(SSL *ssl, const struct config_backend *backend)
+static bool expect(SSL *ssl, const struct tls_client_params *params)
 {
     char address[ADDR_TEXT];
 
-    if (backend->host) {
+    if (params->host) {
         SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-        return SSL_set1_host(ssl, backend->host) == 1;
+        return SSL_set1_host(ssl, params->host) == 1;
     }
     return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl),
-                                         addr_format(&backend->addr, address)) == 1;
+                                         addr_format(&params->addr, address)) == 1;
 }
 
-SSL *tls_client_new(SSL_CTX *context, const struct config_backend *backend, int fd)
+SSL *tls_client_new(SSL_CTX *context, const struct tls_client_params *params, int fd)
 {
     SSL *ssl = SSL_new(context);
 
     if (!ssl)
         return NULL;
     bool good = SSL_set_fd(ssl, fd) == 1;
-    if (good && backend->host)
-        good = SSL_set_tlsext_host_name(ssl, backend->host) == 1;
-    if (good && backend->tls == TLS_VERIFIED)
-        good = expect(ssl, backend);
+    if (good && params->host)
+        good = SSL_set_tlsext_host_name(ssl, params->host) == 1;
+    if (good && params->verified)
+        good = expect(ssl, params);
     if (good) {
         SSL_set_connect_state(ssl);
         return ssl;

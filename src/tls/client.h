@@ -9,13 +9,22 @@
 
 #include <openssl/types.h>
 
-struct config_backend;
+#include <stdbool.h>
+
+#include "base/addr.h"
+
+/* Borrowed for each call. */
+struct tls_client_params {
+    bool verified;
+    const char *host; /* the backend's name; NULL: it is configured by `addr` */
+    struct addr addr;
+};
 
 /* What a backend's connections share; NULL without memory. */
-SSL_CTX *tls_client_open(const struct config_backend *backend);
+SSL_CTX *tls_client_open(const struct tls_client_params *params);
 
 /* One connection's, over `fd`, which stays the caller's; NULL without memory. */
-SSL *tls_client_new(SSL_CTX *context, const struct config_backend *backend, int fd);
+SSL *tls_client_new(SSL_CTX *context, const struct tls_client_params *params, int fd);
 
 /* A step of the handshake: 1 when it is done, 0 when it waits for the socket, or -1. */
 int tls_client_shake(SSL *ssl);

@@ -1,4 +1,4 @@
-/* Certificates, keys and what is offered with them; see tls.h. */
+/* Certificates, keys and what is offered with them; see server.h. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -6,7 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config.h"
 #include "tls/server.h"
 
 struct tls_server {
@@ -22,7 +21,7 @@ static const char ciphers_12[] =
 /* ---- reading ---- */
 
 struct reading {
-    const struct config_tls *config;
+    const struct tls_server_params *params;
     struct buf *errors;
 };
 
@@ -32,7 +31,7 @@ static void wrong(struct reading *r, const char *what, const char *path)
     const char *why = ERR_GET_LIB(code) == ERR_LIB_SYS ? strerror(ERR_GET_REASON(code))
                                                        : ERR_reason_error_string(code);
 
-    (void)buf_addf(r->errors, "%s: tls: %s \"%s\": %s\n", r->config->place, what, path,
+    (void)buf_addf(r->errors, "%s: tls: %s \"%s\": %s\n", r->params->place, what, path,
                    why ? why : "unusable");
     ERR_clear_error();
 }
@@ -48,8 +47,8 @@ static bool load(struct reading *r, SSL_CTX *context, size_t i)
 {
     bool asked = false;
 
-    const char *certificate = r->config->certificate.at[i];
-    const char *key = i < r->config->key.count ? r->config->key.at[i] : certificate;
+    const char *certificate = r->params->certificate[i];
+    const char *key = i < r->params->keys ? r->params->key[i] : certificate;
 
     if (SSL_CTX_use_certificate_chain_file(context, certificate) != 1) {
         wrong(r, "certificate", certificate);
@@ -65,7 +64,7 @@ static bool load(struct reading *r, SSL_CTX *context, size_t i)
         buf_addf(r->errors,
                  "%s: tls: key \"%s\" is encrypted, and nobody is there to give its passphrase; "
                  "right would be a key without one: openssl pkey -in %s -out KEY\n",
-                 r->config->place, key, key);
+                 r->params->place, key, key);
         ERR_clear_error();
     } else {
         wrong(r, "key", key);
@@ -82,7 +81,7 @@ static int take_any(int good, X509_STORE_CTX *store)
 
 static bool ask_clients(struct reading *r, SSL_CTX *context)
 {
-    const char *ca = r->config->client_ca;
+    const char *ca = r->params->client_ca;
 
     if (!ca)
         return true;
@@ -169,10 +168,11 @@ static int choose(SSL *ssl, int *alert, void *arg)
     return SSL_TLSEXT_ERR_OK;
 }
 
-int tls_server_open(const struct config_tls *config, struct tls_server **out, struct buf *errors)
+int tls_server_open(const struct tls_server_params *params, struct tls_server **out,
+                    struct buf *errors)
 {
-    struct reading r = {config, errors};
-    size_t n = config->certificate.count;
+    struct reading r = {params, errors};
+    size_t n = params->certificates;
     bool good = true;
 
     *out = NULL;
@@ -188,7 +188,7 @@ int tls_server_open(const struct config_tls *config, struct tls_server **out, st
             break;
         }
         t->context[t->count++] = context;
-        harden(context, config->minimum);
+        harden(context, params->minimum);
         good = load(&r, context, i) && ask_clients(&r, context) && good;
         SSL_CTX_set_tlsext_servername_callback(context, choose);
         SSL_CTX_set_tlsext_servername_arg(context, t);

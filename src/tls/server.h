@@ -17,12 +17,22 @@
 
 #include "base/bytes.h"
 
-struct config_tls;
 struct tls_server;
 
-/* Reads what `config` names. 0 and the caller's *out (NULL when there is no certificate), or -1 and
+/* Borrowed for the call. */
+struct tls_server_params {
+    char *const *certificate, *const
+                                  *key; /* paths; a certificate without a key has it in its file */
+    size_t certificates, keys;
+    const char *client_ca; /* optional client certificates; NULL: none are asked for */
+    const char *place;     /* "FILE:LINE", which each line of *errors begins with */
+    int minimum;           /* 12 or 13 for TLS 1.2 or 1.3 */
+};
+
+/* Reads what `params` names. 0 and the caller's *out (NULL when there is no certificate), or -1 and
  * a line for each mistake in *errors. */
-int tls_server_open(const struct config_tls *config, struct tls_server **out, struct buf *errors);
+int tls_server_open(const struct tls_server_params *params, struct tls_server **out,
+                    struct buf *errors);
 
 /* Wipes and frees; NULL is nothing. */
 void tls_server_close(struct tls_server *t);

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/channel.h"
 #include "base/clock.h"
 #include "config/config.h"
+#include "query/notes.h"
 #include "web/web_part.h"
 
 enum { TEXT = 512 };

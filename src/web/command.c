@@ -3,9 +3,9 @@
  * What the web process can do itself (read the counters and the ledger, which it has mapped) it
  * does at once; what is the master's is asked of it with a note, whose NOTE_RESULT becomes the
  * answer. */
-#include "base/channel.h"
 #include "config/print.h"
 #include "control/commands.h"
+#include "query/notes.h"
 #include "web/web_part.h"
 
 static void run_status(struct control *c, const json_t *args)

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/channel.h"
+#include "query/notes.h"
 #include "web/web_part.h"
 
 enum { PATIENCE_MS = 300 };

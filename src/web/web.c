@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/channel.h"
 #include "base/log.h"
 #include "base/scheduling.h"
+#include "query/notes.h"
 #include "web/web_part.h"
 
 enum { FINISH_MS = 1500 }; /* for answers in progress at the end; the master waits 2 s */

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/channel.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "dns/lookup.h"
+#include "query/notes.h"
 #include "worker/conn.h"
 #include "worker/hold.h"
 #include "worker/lists.h"

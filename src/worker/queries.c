@@ -10,7 +10,6 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "config/config.h"
-#include "directory/fair.h"
 #include "query/query.h"
 #include "worker/auth_queue.h"
 #include "worker/conn.h"
@@ -62,16 +61,16 @@ static bool grow(struct queries *a)
 }
 
 /* How a question is queued among others'. */
-static enum fair_rank rank_of(struct worker *w, struct conn *c)
+static enum query_rank rank_of(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
 
     if (who.exempt || who.authenticated)
-        return FAIR_FIRST;
+        return RANK_FIRST;
     double debt = tarpit_debt(&w->tarpit, &who, w->loop.wall);
     if (debt <= 0)
-        return FAIR_USUAL;
-    return debt < 2 * w->tarpit.rules.pace_after ? FAIR_SLIP : FAIR_DEBT;
+        return RANK_USUAL;
+    return debt < 2 * w->tarpit.rules.pace_after ? RANK_SLIP : RANK_DEBT;
 }
 
 static int send_query(struct queries *a, struct query *q)

@@ -14,13 +14,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/channel.h"
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/metrics.h"
 #include "base/scheduling.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
+#include "query/notes.h"
 #include "relay/relay.h"
 #include "worker/accounts.h"
 #include "worker/auth_queue.h"

@@ -14,6 +14,8 @@
 
 #include "base/channel.h"
 
+enum { KIND_FIRST = 1, KIND_SECOND };
+
 static int end[2];
 
 static int open_pair(void **state)
@@ -32,24 +34,24 @@ static void test_a_note_arrives_as_it_was_sent(void **state)
 {
     struct note n;
 
-    assert_int_equal(channel_tell(end[0], NOTE_RELEASE, -3, 0x123456789a, "192.0.2.0/24"), 0);
-    assert_int_equal(channel_tell(end[0], NOTE_READY, 0, 0, NULL), 0);
+    assert_int_equal(channel_tell(end[0], KIND_SECOND, -3, 0x123456789a, "192.0.2.0/24"), 0);
+    assert_int_equal(channel_tell(end[0], KIND_FIRST, 0, 0, NULL), 0);
     assert_int_equal(channel_read(end[1], &n), 1);
-    assert_int_equal(n.kind, NOTE_RELEASE);
+    assert_int_equal(n.kind, KIND_SECOND);
     assert_int_equal(n.arg, -3);
     assert_int_equal(n.tag, 0x123456789a);
     assert_int_equal(n.len, 12);
     assert_int_equal(n.fds, 0);
     assert_string_equal(n.text, "192.0.2.0/24");
     assert_int_equal(channel_read(end[1], &n), 1);
-    assert_int_equal(n.kind, NOTE_READY);
+    assert_int_equal(n.kind, KIND_FIRST);
     assert_string_equal(n.text, "");
     assert_int_equal(channel_read(end[1], &n), -EAGAIN);
 }
 
 static void test_descriptors_come_along_and_stay_with_the_sender(void **state)
 {
-    struct note sent = {.kind = NOTE_UPGRADE, .fds = NOTE_FDS}, got;
+    struct note sent = {.kind = KIND_SECOND, .fds = NOTE_FDS}, got;
     int pipe_end[2];
 
     assert_int_equal(pipe(pipe_end), 0);
@@ -77,11 +79,11 @@ static void test_the_end_of_the_channel_is_told(void **state)
     int own[2];
 
     assert_int_equal(channel_pair(own), 0);
-    assert_int_equal(channel_tell(own[0], NOTE_STOP, 0, 0, NULL), 0);
+    assert_int_equal(channel_tell(own[0], KIND_FIRST, 0, 0, NULL), 0);
     close(own[0]);
     assert_int_equal(channel_read(own[1], &n), 1); /* what was sent before is still read */
     assert_int_equal(channel_read(own[1], &n), 0);
-    assert_int_equal(channel_tell(own[1], NOTE_READY, 0, 0, NULL), -EPIPE);
+    assert_int_equal(channel_tell(own[1], KIND_FIRST, 0, 0, NULL), -EPIPE);
     close(own[1]);
 }
 
@@ -91,7 +93,7 @@ static void test_a_peer_that_left_notes_unread_has_ended_too(void **state)
     int own[2];
 
     assert_int_equal(channel_pair(own), 0);
-    assert_int_equal(channel_tell(own[1], NOTE_STOP, 0, 0, NULL), 0);
+    assert_int_equal(channel_tell(own[1], KIND_FIRST, 0, 0, NULL), 0);
     close(own[0]);
     assert_int_equal(channel_read(own[1], &n), 0);
     close(own[1]);
@@ -101,7 +103,7 @@ static void test_a_full_channel_refuses_instead_of_waiting(void **state)
 {
     int sent = 0, error;
 
-    while ((error = channel_tell(end[0], NOTE_BACKEND, 0, 0, "smtp://127.0.0.1:10025 up")) == 0)
+    while ((error = channel_tell(end[0], KIND_FIRST, 0, 0, "smtp://127.0.0.1:10025 up")) == 0)
         sent++;
     assert_int_equal(error, -EAGAIN);
     assert_true(sent > 5);
@@ -113,7 +115,7 @@ static void test_text_is_cut_to_its_room_and_a_note_too_large_is_refused(void **
     struct note n = {.len = NOTE_TEXT}, many = {.fds = NOTE_FDS + 1};
 
     memset(text, 'x', sizeof text - 1);
-    assert_int_equal(channel_tell(end[0], NOTE_RESULT, 0, 0, text), 0);
+    assert_int_equal(channel_tell(end[0], KIND_FIRST, 0, 0, text), 0);
     assert_int_equal(channel_send(end[0], &n), -EMSGSIZE);
     assert_int_equal(channel_send(end[0], &many), -EMSGSIZE);
     assert_int_equal(channel_read(end[1], &n), 1);

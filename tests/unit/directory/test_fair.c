@@ -36,7 +36,7 @@ static struct addr addr_of(const char *text)
     return a;
 }
 
-static struct fair_item *put(struct fair *f, const char *client, enum fair_rank rank)
+static struct fair_item *put(struct fair *f, const char *client, enum query_rank rank)
 {
     struct named *n = &all[used++];
     struct addr a = addr_of(client);
@@ -69,47 +69,47 @@ static const struct order {
     const char *about;
     struct {
         const char *client;
-        enum fair_rank rank;
+        enum query_rank rank;
         int times;
     } put[6];
     const char *order;
 } orders[] = {
     {"a client's own questions keep their order",
-     {{"192.0.2.1", FAIR_USUAL, 2}},
+     {{"192.0.2.1", RANK_USUAL, 2}},
      "192.0.2.1 192.0.2.1"},
     {"one question of a newcomer is second behind many of another",
-     {{"192.0.2.1", FAIR_USUAL, 4}, {"198.51.100.1", FAIR_USUAL, 1}},
+     {{"192.0.2.1", RANK_USUAL, 4}, {"198.51.100.1", RANK_USUAL, 1}},
      "192.0.2.1 198.51.100.1 192.0.2.1 192.0.2.1 192.0.2.1"},
     {"networks take turns, not addresses: many of one network are one",
-     {{"192.0.2.1", FAIR_USUAL, 1},
-      {"192.0.2.2", FAIR_USUAL, 1},
-      {"192.0.2.3", FAIR_USUAL, 1},
-      {"198.51.100.1", FAIR_USUAL, 2}},
+     {{"192.0.2.1", RANK_USUAL, 1},
+      {"192.0.2.2", RANK_USUAL, 1},
+      {"192.0.2.3", RANK_USUAL, 1},
+      {"198.51.100.1", RANK_USUAL, 2}},
      "192.0.2.1 198.51.100.1 192.0.2.2 198.51.100.1 192.0.2.3"},
     {"within a network its clients take turns",
-     {{"192.0.2.1", FAIR_USUAL, 3}, {"192.0.2.2", FAIR_USUAL, 1}},
+     {{"192.0.2.1", RANK_USUAL, 3}, {"192.0.2.2", RANK_USUAL, 1}},
      "192.0.2.1 192.0.2.2 192.0.2.1 192.0.2.1"},
     {"who is in debt goes last",
-     {{"192.0.2.1", FAIR_DEBT, 2}, {"198.51.100.1", FAIR_USUAL, 1}},
+     {{"192.0.2.1", RANK_DEBT, 2}, {"198.51.100.1", RANK_USUAL, 1}},
      "198.51.100.1 192.0.2.1 192.0.2.1"},
     {"a mistake or two go behind none, and before those that are paced",
-     {{"192.0.2.1", FAIR_DEBT, 1}, {"198.51.100.1", FAIR_SLIP, 2}, {"203.0.113.1", FAIR_USUAL, 1}},
+     {{"192.0.2.1", RANK_DEBT, 1}, {"198.51.100.1", RANK_SLIP, 2}, {"203.0.113.1", RANK_USUAL, 1}},
      "203.0.113.1 198.51.100.1 198.51.100.1 192.0.2.1"},
     {"who is logged in goes first",
-     {{"192.0.2.1", FAIR_DEBT, 1}, {"198.51.100.1", FAIR_USUAL, 1}, {"203.0.113.1", FAIR_FIRST, 1}},
+     {{"192.0.2.1", RANK_DEBT, 1}, {"198.51.100.1", RANK_USUAL, 1}, {"203.0.113.1", RANK_FIRST, 1}},
      "203.0.113.1 198.51.100.1 192.0.2.1"},
     {"a client in debt does not hold up what it asked before",
-     {{"192.0.2.1", FAIR_DEBT, 1}, {"192.0.2.1", FAIR_USUAL, 1}},
+     {{"192.0.2.1", RANK_DEBT, 1}, {"192.0.2.1", RANK_USUAL, 1}},
      "192.0.2.1 192.0.2.1"},
     {"an IPv6 client is its /64",
-     {{"2001:db8:0:1::1", FAIR_USUAL, 1},
-      {"2001:db8:0:1::2", FAIR_USUAL, 1},
-      {"2001:db8:0:2::1", FAIR_USUAL, 1}},
+     {{"2001:db8:0:1::1", RANK_USUAL, 1},
+      {"2001:db8:0:1::2", RANK_USUAL, 1},
+      {"2001:db8:0:2::1", RANK_USUAL, 1}},
      "2001:db8:0:1::1 2001:db8:0:2::1 2001:db8:0:1::2"},
     {"an IPv6 network is its /48",
-     {{"2001:db8:0:1::1", FAIR_USUAL, 1},
-      {"2001:db8:0:2::1", FAIR_USUAL, 1},
-      {"2001:db8:1::1", FAIR_USUAL, 1}},
+     {{"2001:db8:0:1::1", RANK_USUAL, 1},
+      {"2001:db8:0:2::1", RANK_USUAL, 1},
+      {"2001:db8:1::1", RANK_USUAL, 1}},
      "2001:db8:0:1::1 2001:db8:1::1 2001:db8:0:2::1"},
     {"nobody waits", {{0}}, ""},
 };
@@ -141,21 +141,21 @@ static uint32_t take_all(struct fair *f)
 static const struct part {
     const char *about;
     const char *client; /* with %d for a number, or not */
-    enum fair_rank rank;
+    enum query_rank rank;
     uint32_t asked; /* of 16, when very many wait */
 } parts[] = {
-    {"one client: half", "192.0.2.1", FAIR_USUAL, 8},
-    {"one client in debt: a quarter", "192.0.2.1", FAIR_DEBT, 4},
-    {"one client after a mistake: a quarter", "192.0.2.1", FAIR_SLIP, 4},
-    {"many networks after a mistake: half", "192.0.%d.1", FAIR_SLIP, 8},
-    {"one network: three quarters", "192.0.2.%d", FAIR_USUAL, 12},
-    {"one network in debt: half", "192.0.2.%d", FAIR_DEBT, 8},
-    {"many networks: all", "192.0.%d.1", FAIR_USUAL, 16},
-    {"many networks, all in debt: half", "192.0.%d.1", FAIR_DEBT, 8},
-    {"one client that is exempt: all", "192.0.2.1", FAIR_FIRST, 16},
-    {"one IPv6 client of many addresses: half", "2001:db8::%d", FAIR_USUAL, 8},
-    {"one IPv6 network: three quarters", "2001:db8:0:%d::1", FAIR_USUAL, 12},
-    {"one IPv6 network in debt: half", "2001:db8:0:%d::1", FAIR_DEBT, 8},
+    {"one client: half", "192.0.2.1", RANK_USUAL, 8},
+    {"one client in debt: a quarter", "192.0.2.1", RANK_DEBT, 4},
+    {"one client after a mistake: a quarter", "192.0.2.1", RANK_SLIP, 4},
+    {"many networks after a mistake: half", "192.0.%d.1", RANK_SLIP, 8},
+    {"one network: three quarters", "192.0.2.%d", RANK_USUAL, 12},
+    {"one network in debt: half", "192.0.2.%d", RANK_DEBT, 8},
+    {"many networks: all", "192.0.%d.1", RANK_USUAL, 16},
+    {"many networks, all in debt: half", "192.0.%d.1", RANK_DEBT, 8},
+    {"one client that is exempt: all", "192.0.2.1", RANK_FIRST, 16},
+    {"one IPv6 client of many addresses: half", "2001:db8::%d", RANK_USUAL, 8},
+    {"one IPv6 network: three quarters", "2001:db8:0:%d::1", RANK_USUAL, 12},
+    {"one IPv6 network in debt: half", "2001:db8:0:%d::1", RANK_DEBT, 8},
 };
 
 static void test_nobody_has_more_than_a_part_of_what_is_asked_at_once(void **state)
@@ -175,7 +175,7 @@ static void test_nobody_has_more_than_a_part_of_what_is_asked_at_once(void **sta
         print_message("%s\n", p->about);
         assert_int_equal(take_all(f), p->asked);
         /* There is room for somebody else, unless all of it may be taken. */
-        assert_null(put(f, "203.0.113.9", FAIR_USUAL));
+        assert_null(put(f, "203.0.113.9", RANK_USUAL));
         if (p->asked < 16)
             assert_string_equal(name_of(fair_take(f)), "203.0.113.9");
         else
@@ -193,7 +193,7 @@ static void test_all_in_debt_together_have_half(void **state)
     for (int n = 1; n <= 50; n++) {
         char client[64];
         snprintf(client, sizeof client, "192.0.%d.1", n);
-        put(f, client, n % 2 ? FAIR_SLIP : FAIR_DEBT);
+        put(f, client, n % 2 ? RANK_SLIP : RANK_DEBT);
     }
     assert_int_equal(take_all(f), 8);
     while (fair_any(f))
@@ -205,7 +205,7 @@ static void test_a_part_is_never_nothing(void **state)
 {
     struct fair *f = fair_open(1, ITEMS);
 
-    put(f, "192.0.2.1", FAIR_DEBT);
+    put(f, "192.0.2.1", RANK_DEBT);
     assert_non_null(fair_take(f));
     fair_close(f);
 }
@@ -215,18 +215,18 @@ static void test_the_longest_client_of_the_worst_rank_loses_its_newest(void **st
     struct fair *f = fair_open(1, 6);
 
     for (int i = 0; i < 3; i++)
-        assert_null(put(f, "192.0.2.1", FAIR_DEBT));
-    assert_null(put(f, "198.51.100.1", FAIR_DEBT));
-    assert_null(put(f, "203.0.113.1", FAIR_USUAL));
-    assert_null(put(f, "203.0.113.1", FAIR_USUAL));
+        assert_null(put(f, "192.0.2.1", RANK_DEBT));
+    assert_null(put(f, "198.51.100.1", RANK_DEBT));
+    assert_null(put(f, "203.0.113.1", RANK_USUAL));
+    assert_null(put(f, "203.0.113.1", RANK_USUAL));
     struct fair_item *newest = &all[2].item;
-    assert_ptr_equal(put(f, "203.0.113.2", FAIR_USUAL), newest);
+    assert_ptr_equal(put(f, "203.0.113.2", RANK_USUAL), newest);
     /* The flood's own next question finds no room. */
-    struct fair_item *lost = put(f, "192.0.2.1", FAIR_DEBT);
+    struct fair_item *lost = put(f, "192.0.2.1", RANK_DEBT);
     assert_ptr_equal(lost, &all[used - 1].item);
     /* With nobody in debt left, the longest of the others. */
     for (int i = 0; i < 3; i++)
-        assert_non_null(put(f, "203.0.113.1", FAIR_USUAL));
+        assert_non_null(put(f, "203.0.113.1", RANK_USUAL));
     assert_null(fair_take(f)->link.next);
     fair_close(f);
 }
@@ -237,11 +237,11 @@ static void test_a_good_question_is_asked_soon_behind_any_flood(void **state)
 {
     static const struct {
         const char *flood;
-        enum fair_rank rank;
+        enum query_rank rank;
         uint32_t before;
-    } floods[] = {{"192.0.2.1", FAIR_USUAL, 1},    {"192.0.2.%d", FAIR_USUAL, 1},
-                  {"192.0.2.%d", FAIR_DEBT, 0},    {"192.0.%d.1", FAIR_DEBT, 0},
-                  {"192.0.%d.1", FAIR_USUAL, 200}, {"2001:db8:0:%d::1", FAIR_USUAL, 1}};
+    } floods[] = {{"192.0.2.1", RANK_USUAL, 1},    {"192.0.2.%d", RANK_USUAL, 1},
+                  {"192.0.2.%d", RANK_DEBT, 0},    {"192.0.%d.1", RANK_DEBT, 0},
+                  {"192.0.%d.1", RANK_USUAL, 200}, {"2001:db8:0:%d::1", RANK_USUAL, 1}};
 
     for (size_t i = 0; i < sizeof floods / sizeof floods[0]; i++) {
         struct fair *f = fair_open(16, ITEMS);
@@ -255,7 +255,7 @@ static void test_a_good_question_is_asked_soon_behind_any_flood(void **state)
 #pragma GCC diagnostic pop
             assert_null(put(f, client, floods[i].rank));
         }
-        assert_null(put(f, "203.0.113.1", FAIR_USUAL));
+        assert_null(put(f, "203.0.113.1", RANK_USUAL));
         for (struct fair_item *item;
              (item = fair_take(f)) && strcmp(name_of(item), "203.0.113.1") != 0; before++)
             fair_done(f, item);

@@ -91,7 +91,7 @@ static void test_data_goes_only_when_nobody_was_refused_for_good(void **state)
     for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
         t->recipient[0].fate = table[i].one;
         t->recipient[1].fate = table[i].two;
-        assert_int_equal(outcome_may_send(&t->job), table[i].may);
+        assert_int_equal(job_may_send(&t->job), table[i].may);
     }
 }
 
@@ -256,7 +256,7 @@ static void test_when_all_have_it_nothing_is_sent_and_the_client_hears_250(void 
 
     answer(t, 0, FATE_HAS_IT, 0, "");
     answer(t, 1, FATE_HAS_IT, 0, "");
-    assert_false(outcome_may_send(&t->job));
+    assert_false(job_may_send(&t->job));
     assert_int_equal(end(t, T0, &accepted), 250);
     assert_int_equal(accepted, 2);
 }

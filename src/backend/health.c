@@ -1,8 +1,7 @@
 /* Whether backends are up, and what is known of them; see health.h. */
-#include "relay/health.h"
+#include "backend/health.h"
 
 #include "base/log.h"
-#include "relay/partial_delivery.h"
 
 /* `why` it is down; NULL: not known, or told already. */
 static void set_up(struct backend *b, bool up, const char *why)
@@ -19,9 +18,9 @@ static void set_up(struct backend *b, bool up, const char *why)
         b->backoff_ms = 0;
     if (!changed)
         return;
-    relay_changed(b->relay);
-    const struct relay_params *params = &b->relay->params;
-    if (params->reached && !b->relay->closing)
+    b->pool->params.changed(b->pool->params.arg);
+    const struct pool_params *params = &b->pool->params;
+    if (params->reached && !b->pool->closing)
         params->reached(params->arg, b->config->name, up);
 }
 
@@ -32,8 +31,8 @@ void health_down(struct backend *b, const char *why)
     b->backoff_ms = b->backoff_ms ? b->backoff_ms * 2 : POOL_RETRY_MS;
     if (b->backoff_ms > POOL_RETRY_MAX_MS)
         b->backoff_ms = POOL_RETRY_MAX_MS;
-    if (!b->relay->closing)
-        loop_alarm(b->relay->params.loop, &b->retry, b->relay->params.loop->now + b->backoff_ms);
+    if (!b->pool->closing)
+        loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + b->backoff_ms);
 }
 
 void health_up(struct backend *b)
@@ -45,7 +44,7 @@ void health_up(struct backend *b)
  * (R24). */
 void health_complain(struct backend *b, struct outbound *o)
 {
-    uint64_t now = b->relay->params.loop->now;
+    uint64_t now = b->pool->params.loop->now;
     struct reply r = kept_get(&o->complaint);
 
     if (r.code == 0)
@@ -64,24 +63,23 @@ void health_complain(struct backend *b, struct outbound *o)
  * moment on. */
 void health_learn(struct backend *b, const struct ability *a)
 {
-    const struct relay_params *params = &b->relay->params;
+    const struct pool_params *params = &b->pool->params;
 
     b->ability = *a;
     b->learnt = true;
-    partial_note_backend(params->partial, span_of(b->config->name), ability_word(a),
-                         params->loop->wall);
+    params->remember(params->arg, b->config->name, ability_word(a));
 }
 
 /* The built-in store's abilities are our own. */
 void health_recall(struct backend *b)
 {
-    const struct relay_params *params = &b->relay->params;
+    const struct pool_params *params = &b->pool->params;
     uint64_t word;
 
     b->learnt = true;
     if (b->config->kind == BACKEND_STORE)
         b->ability.caps = CAP_8BITMIME | CAP_SMTPUTF8 | CAP_DSN;
-    else if (partial_backend(params->partial, span_of(b->config->name), params->loop->wall, &word))
+    else if (params->recall(params->arg, b->config->name, &word))
         b->ability = ability_of_word(word);
     else
         b->learnt = false;

@@ -1,10 +1,10 @@
 /* What is known of a backend: up or down and why, what it is able to do, what it says of us.
- * Private to src/relay.
+ * Private to src/backend.
  *
  * A backend that is down is tried again with growing pauses, of POOL_RETRY_MAX_MS at most, whether
  * there is mail for it or not. */
-#ifndef MIRED_RELAY_HEALTH_H
-#define MIRED_RELAY_HEALTH_H
+#ifndef MIRED_BACKEND_HEALTH_H
+#define MIRED_BACKEND_HEALTH_H
 
 #include "backend/pool.h"
 #include "smtp/client.h"

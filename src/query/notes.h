@@ -1,0 +1,36 @@
+/* What the master and its children tell each other: the kinds of note (base/channel.h).
+ *
+ * One list for all rooms, in a room above all processes: the master passes notes on between
+ * children, and after an upgrade (master/upgrade.c) children of the earlier version talk to the new
+ * master. So a number keeps its meaning for ever, and new kinds go to the end. */
+#ifndef MIRED_QUERY_NOTES_H
+#define MIRED_QUERY_NOTES_H
+
+#include "base/channel.h"
+
+enum note_kind {
+    NOTE_READY = 1, /* child -> master: serving */
+    NOTE_DRAIN,     /* master -> worker: accept no more, end with the last connection */
+    NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
+    NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT */
+    NOTE_RESULT,    /* master -> web: arg 0 is success; text says what happened */
+    NOTE_RELEASE, /* web -> master -> workers: text is an address or a network: answer its holds now
+                   */
+    NOTE_SHUTDOWN, /* web -> master: stop; arg 1: drain first */
+    NOTE_UPGRADE,  /* web -> master: run the new binary; answered by NOTE_RESULT */
+    NOTE_BACKEND,  /* worker -> master -> web: text "NAME up|down" */
+    NOTE_PING,     /* master -> worker, freezer, web: is your loop still turning? */
+    NOTE_PONG,     /* the answer */
+    NOTE_COUNT,    /* web -> master -> workers, freezer: text is a network: how many connections of
+                      it are held? The master sends it back to web: arg is how many it asked */
+    NOTE_COUNTED,  /* worker, freezer -> master -> web: arg is how many; text is what lists name a
+                      single address, and the master puts before it what they are, as `status`
+                      calls them: "held " or "frozen " */
+    NOTE_SERVE,    /* master -> worker: take clients from now on */
+    NOTE_BACKENDS, /* master -> worker: say NOTE_BACKEND and NOTE_LIST again, for who knew has died
+                    */
+    NOTE_LIST,     /* worker -> master -> web: text "ZONE what its test has come to" */
+    NOTE_DRAINING, /* worker -> master: the answer to NOTE_DRAIN; it has taken its last client */
+};
+
+#endif
