@@ -267,11 +267,11 @@ uint32_t adversary_count(const struct adversary_move *m)
 
 enum offence adversary_offence(const struct adversary_move *m)
 {
-    /* Verdicts have moves of their own. */
-    static const enum offence offences[] = {OFFENCE_RELAY,  OFFENCE_SYNTAX,  OFFENCE_SEQUENCE,
-                                            OFFENCE_POLICY, OFFENCE_BACKEND, OFFENCE_EARLY,
-                                            OFFENCE_TRAP,   OFFENCE_TLS};
-    return offences[m->b % (sizeof offences / sizeof *offences)];
+    unsigned o = m->b % OFFENCE_COUNT;
+
+    while (o == OFFENCE_NONE || policy_is_verdict((enum offence)o)) /* these are moves themselves */
+        o = (o + 1) % OFFENCE_COUNT;
+    return (enum offence)o;
 }
 
 static void offend(struct adversary *a, uint32_t many, enum offence o)

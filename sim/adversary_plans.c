@@ -6,7 +6,6 @@
 enum { N1, N2, N3, N5, N10, N20, N30, N50, N100, N1000 };
 enum { S05, S1, S2, S5, S10, S20, S30, S90, M5, M20, H1, H3, H12, D1 };
 
-#define ONCE(...) __VA_ARGS__
 #define MOVE(k, x)                                                                                 \
     {                                                                                              \
         .kind = MOVE_##k, .a = (x)                                                                 \
@@ -17,7 +16,7 @@ enum { S05, S1, S2, S5, S10, S20, S30, S90, M5, M20, H1, H3, H12, D1 };
     }
 #define BAD(x, o)                                                                                  \
     {                                                                                              \
-        .kind = MOVE_OFFEND, .a = (x), .b = OFFENCE_##o - 1                                        \
+        .kind = MOVE_OFFEND, .a = (x), .b = OFFENCE_##o                                            \
     }
 
 const struct adversary_plan adversary_plans[] = {
@@ -47,7 +46,7 @@ const struct adversary_plan adversary_plans[] = {
      .again = 2,
      .move = {MOVE(REPEAT, N1000), MOVE(REPEAT, N1000), MOVE(REPEAT, N1000), MOVE(REPEAT, N1000),
               MOVE(REPEAT, N1000), MOVE(REPEAT, N1000), MOVE(REPEAT, N1000), MOVE(REPEAT, N1000),
-              MOVE(REPEAT, N1000), MOVE(REPEAT, N1000), MOVE(ASK, N100), MOVE(SLEEP, S1)}},
+              MOVE(REPEAT, N1000), MOVE(REPEAT, N1000), MOVE(ASK, N100), MOVE(SLEEP, S2)}},
     {.name = "many mailboxes",
      .about = "mail to 200 known mailboxes, then guesses",
      .once = 2,

@@ -6,7 +6,7 @@
 #include "report.h"
 
 /* A plan of the table is played for so long. */
-enum { PLAN_HOURS = 200, PLAN_MOVES = 20000 };
+enum { PLAN_HOURS = 200, PLAN_MOVES = 300000 };
 
 static const struct column plan_columns[] = {{"strategy", "strategy", false},
                                              {"verdicts, best hour", "gain", true},

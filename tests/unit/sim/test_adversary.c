@@ -14,7 +14,7 @@
 /* Verdicts an hour and address: a quarter more than what a plain harvest is told. */
 #define BOUND (1.25 * 42)
 
-enum { PLAN_HOURS = 200, PLAN_MOVES = 20000, SEARCH_MOVES = 2000000 };
+enum { PLAN_HOURS = 200, PLAN_MOVES = 300000, SEARCH_MOVES = 2000000 };
 
 static struct adversary_result play(const struct tarpit_rules *rules,
                                     const struct adversary_plan *plan)
