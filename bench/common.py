@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 SOURCE = pathlib.Path(__file__).resolve().parents[1]
 TICKS = os.sysconf("SC_CLK_TCK")
@@ -197,7 +198,7 @@ class Table:
 
         rule = ["---"] + ["---:"] * (len(self.columns) - 1)
         lines = [f"## {self.title}", "", line(self.columns), line(rule), *map(line, self.rows), ""]
-        return "\n".join([*lines, *(f"{note}\n" for note in self.notes), ""])
+        return "\n".join([*lines, *(textwrap.fill(note, 100) + "\n" for note in self.notes), ""])
 
     def show(self, markdown=None):
         print(self.text(), flush=True)
