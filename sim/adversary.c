@@ -57,7 +57,7 @@ void adversary_close(struct adversary *a)
 
 static struct addr address_of(bool ip6, uint8_t i)
 {
-    uint8_t near = i < ADVERSARY_ADDRESSES / 2;
+    uint8_t near = i < ADVERSARY_NEAR;
 
     if (ip6)
         return (struct addr){.family = ADDR_IP6,
@@ -90,7 +90,7 @@ static uint32_t earn(struct earned *e, uint64_t day, const struct delivery *d)
 /* Addresses of one network share their pairs. */
 static uint8_t network_of(const struct adversary *a, uint8_t address)
 {
-    return address < ADVERSARY_ADDRESSES / 2 ? 0 : a->ip6 ? address : ADVERSARY_ADDRESSES / 2;
+    return address < ADVERSARY_NEAR ? 0 : a->ip6 ? address : ADVERSARY_NEAR;
 }
 
 static void deliver(struct adversary *a, const struct delivery *d)
@@ -151,7 +151,7 @@ static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login
     char name[16] = "bob";
     struct span user = {name, login ? 3 : 0};
 
-    a->asked |= (uint8_t)(1U << a->address);
+    a->asked |= 1U << a->address;
     for (int verdict = 0; verdict < 2; verdict++) {
         for (uint32_t i = 0; i < many; i++) {
             if (login && accounts)
@@ -172,7 +172,7 @@ static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login
 /* Asks and lets the directory take its time, while other moves are made. */
 static void leave_open(struct adversary *a, uint32_t many)
 {
-    a->asked |= (uint8_t)(1U << a->address);
+    a->asked |= 1U << a->address;
     for (uint32_t i = 0; i < many && a->questions < QUESTIONS; i++) {
         struct question *q = &a->open[a->questions];
         *q = (struct question){.due = a->now + OPEN_MS, .who = a->who[a->address]};

@@ -26,8 +26,9 @@
 #include "tarpit/tarpit.h"
 
 enum {
-    ADVERSARY_ADDRESSES = 8,   /* the first four in one network, the others in another (IPv4), or in
-                                  a /48 each of one /40 */
+    ADVERSARY_ADDRESSES = 12,
+    ADVERSARY_NEAR = 8,        /* so many in one network, enough to make it bad (R10); the others in
+                                  another (IPv4), or in a /48 each of one /40 */
     ADVERSARY_MAILBOXES = 256, /* real ones, which it knows */
     ADVERSARY_DOMAINS = 6,     /* made-up ones, which it uses again */
     ADVERSARY_MOVES = 32,      /* of a plan */

@@ -11,7 +11,7 @@ enum {
     SILENCE_MS = 500, /* so much of it tells */
     OPEN_MS = 30000,  /* and this at the most */
     SLOW_MS = 2000,   /* what a slow directory takes */
-    SLOTS = 192,      /* of the ledger */
+    SLOTS = 320,      /* of the ledger */
     MINUTE_MS = 60000,
     HOUR_MS = 60 * MINUTE_MS,
     DAY_MS = 24 * HOUR_MS,
@@ -61,7 +61,8 @@ struct adversary {
     uint64_t mailbox[ADVERSARY_MAILBOXES];
     uint64_t now, last_reply, moves, leaked;
     struct tarpit_who who[ADVERSARY_ADDRESSES];
-    uint8_t address, domain[ADVERSARY_ADDRESSES], asked; /* asked: a bit each */
+    uint8_t address, domain[ADVERSARY_ADDRESSES];
+    uint32_t asked; /* a bit each */
     bool ip6;
     uint32_t next_mailbox, new_domains;
     struct earned client[ADVERSARY_ADDRESSES], pair[ADVERSARY_ADDRESSES][ADVERSARY_DOMAINS + 2];
