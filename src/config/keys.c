@@ -43,7 +43,7 @@ const struct key keys_main[] = {
      .help = "form of the log on standard error"},
     {"log_level", KEY_CHOICE, AT(config, log_level), .choices = levels, .preset = "info",
      .help = "the least important lines that the log has"},
-    {"size_max", KEY_SIZE, AT(config, size_max), 1024, 3814.0 * MB, .preset = "50M",
+    {"size_max", KEY_SIZE, AT(config, size_max), 1024, 3815.0 * MB, .preset = "50M",
      .help = "largest message"},
     {"connections_max", KEY_LONG_COUNT, AT(config, connections_max), 0, 1e8, .preset = "0",
      .unit = "connections",
