@@ -17,7 +17,7 @@ enum conn_flag {
     CONN_READ_OFF = 2,     /* input has come that is not wanted yet; EPOLLIN is off */
     CONN_SEEN_END = 4,     /* the client has ended its side */
     CONN_GREETING = 8,     /* the greeting has not gone out yet */
-    CONN_HOLD_SET = 16,    /* work->hold is the decision for the reply that comes next */
+    CONN_HOLD_SET = 16,    /* the next reply is decided: it waits work->hold.ms, without work 0 */
     CONN_LOOKED_UP = 32,   /* a look-up may still know it: see lists_forget() */
     CONN_RUNNING = 64,     /* conn_run() is on the stack */
     CONN_FREEZE = 128,     /* this hold may be frozen */

@@ -53,7 +53,7 @@ static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct 
     }
     if (c->flags & CONN_HOLD_SET) { /* a verdict: decided, and booked, when it was known */
         c->flags &= ~(uint32_t)CONN_HOLD_SET;
-        return c->work->hold;
+        return c->work ? c->work->hold : none;
     }
     if (r->offence != OFFENCE_NONE)
         return judge_offence(w, c, (enum offence)r->offence);

@@ -126,13 +126,9 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
     }
     if (offence == OFFENCE_RECIPIENT)
         note_typo(w, c, &who, &hold);
-    if (everywhere(w)) {
-        if (offence == OFFENCE_NONE && hold.masked && domain.len && c->drip_lines < PUT_OFF_MAX)
-            c->drip_lines++;
-    } else if (conn_work(c)) { /* decided: its reply is not judged once more */
-        c->work->hold = nothing;
-        c->flags |= CONN_HOLD_SET;
-    }
+    if (everywhere(w) && offence == OFFENCE_NONE && hold.masked && domain.len &&
+        c->drip_lines < PUT_OFF_MAX)
+        c->drip_lines++;
     return nothing;
 }
 

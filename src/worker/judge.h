@@ -21,7 +21,8 @@ struct worker;
 struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user,
                                struct span domain);
 
-/* As tarpit_verdict(). Observed, it holds nothing. */
+/* As tarpit_verdict(). Observed, it holds nothing. The caller hands the hold to verdict_hold(), so
+ * that the reply which tells the verdict is not judged once more, whether it waits or not. */
 struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span user,
                                  struct span domain, const struct tarpit_permit *permit,
                                  enum offence offence);

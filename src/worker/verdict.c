@@ -7,10 +7,9 @@
 
 void verdict_hold(struct conn *c, struct tarpit_hold hold)
 {
-    if (hold.ms && conn_work(c)) {
+    c->flags |= CONN_HOLD_SET;
+    if (hold.ms ? conn_work(c) != NULL : c->work != NULL)
         c->work->hold = hold;
-        c->flags |= CONN_HOLD_SET;
-    }
 }
 
 void verdict_masked(struct conn *c, const struct tarpit_permit *permit)
