@@ -1,6 +1,7 @@
 /* A worker without its process (fake.h). */
 #include "fake.h"
 
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -93,7 +94,7 @@ static void configure(struct fake *f)
         .spool_max = 100000000,
         .listen = &f->listen,
         .listen_count = 1,
-        .tarpit = tarpit_rules_default(),
+        .tarpit = config_default_rules(),
     };
     f->config.tarpit.drip = 0;
     f->config.tarpit.freeze = FREEZE_OFF;
@@ -285,7 +286,11 @@ void fake_hang_up(struct fake *f, struct fake_client *client)
 
 bool fake_is_open(const struct fake *f, const struct fake_client *client)
 {
-    return conn_of(f, client->worker_fd) == client->c && client->c;
+    struct pollfd end = {.fd = client->fd, .events = POLLIN};
+
+    if (client->fd < 0)
+        return client->c && conn_of(f, client->worker_fd) == client->c;
+    return client->c && poll(&end, 1, 0) >= 0 && !(end.revents & POLLHUP);
 }
 
 struct fake_client fake_in_mail(struct fake *f, const char *address)
