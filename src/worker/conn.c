@@ -278,7 +278,12 @@ bool conn_say_end(struct conn *c, const struct reply *r)
 }
 
 /* What a step came to. */
-enum go { GO_ON, GO_WAIT, GO_GONE };
+enum go {
+    GO_ON,
+    GO_WAIT,
+    GO_FULL, /* waits until the output has gone out */
+    GO_GONE,
+};
 
 static enum go say(struct worker *w, struct conn *c, const struct reply *r)
 {
@@ -295,7 +300,7 @@ static enum go say(struct worker *w, struct conn *c, const struct reply *r)
         return GO_ON;
     if (!io_flush(w, c))
         return GO_GONE;
-    return c->work->out.len >= OUT_ENOUGH ? GO_WAIT : GO_ON;
+    return c->work->out.len >= OUT_ENOUGH ? GO_FULL : GO_ON;
 }
 
 static enum go finish(struct worker *w, struct conn *c)
@@ -367,7 +372,7 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
     room_count_envelope(w, c, (uint32_t)envelope_block(&c->smtp.envelope).len);
     if (at && c->phase == CONN_READING && !smtp_in_data(&c->smtp)) /* a part of a line is nothing */
         loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms);
-    if (!io_flush(w, c))
+    if (go != GO_FULL && !io_flush(w, c)) /* a full output goes on from EPOLLOUT, with the input */
         return;
     if (w->stopping && c->phase == CONN_READING) { /* its hand-over has ended; see stop() */
         conn_shut(w, c, REPLY_SHUTDOWN);

@@ -1,0 +1,115 @@
+/* A connection's life: pipelined input is answered whole, and in order. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include <cmocka.h>
+
+#include "fake.h"
+
+enum { MANY = 4000, SMALL = 4096, LARGE = 1 << 20 };
+
+static struct fake f;
+
+/* What the client has read between two calls of send(); NULL: it reads nothing meanwhile. */
+static const struct fake_client *reads_at_once;
+static struct buf heard;
+static bool was_full;
+
+static void hear(const struct fake_client *client)
+{
+    const char *text;
+
+    while (*(text = fake_heard(client)))
+        assert_int_equal(buf_add(&heard, text, strlen(text)), 0);
+}
+
+/* Takes the place of libc's: the client makes room just after the worker has found none. */
+ssize_t send(int fd, const void *at, size_t len, int flags)
+{
+    static const int large = LARGE;
+
+    if (reads_at_once && fd == reads_at_once->worker_fd && was_full) {
+        setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &large, sizeof large);
+        hear(reads_at_once);
+    }
+    ssize_t n = sendto(fd, at, len, flags, NULL, 0);
+    if (reads_at_once && fd == reads_at_once->worker_fd)
+        was_full = n < 0;
+    return n;
+}
+
+static int setup(void **state)
+{
+    reads_at_once = NULL;
+    was_full = false;
+    fake_open(&f);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    reads_at_once = NULL;
+    buf_free(&heard);
+    fake_close(&f);
+    return 0;
+}
+
+static size_t count(struct span text, const char *what)
+{
+    size_t n = 0, len = strlen(what);
+
+    for (size_t i = 0; i + len <= text.len; i++)
+        n += memcmp(text.at + i, what, len) == 0;
+    return n;
+}
+
+/* The commands of a client that reads its replies late, and of one that reads them at the very
+ * moment at which the worker stops for want of room. */
+static void all_are_answered(bool at_once)
+{
+    static char commands[MANY * 6 + 1];
+    static const int small = SMALL;
+    struct fake_client client = fake_connect(&f, "192.0.2.7");
+
+    fake_say(&f, &client, "EHLO client.example\r\n");
+    fake_heard(&client);
+    for (int i = 0; i < MANY; i++)
+        strcpy(commands + (size_t)i * 6, "NOOP\r\n");
+    assert_return_code(setsockopt(client.worker_fd, SOL_SOCKET, SO_SNDBUF, &small, sizeof small),
+                       0);
+    if (at_once)
+        reads_at_once = &client;
+    fake_say(&f, &client, commands);
+    for (size_t before = 1; before != heard.len;) {
+        before = heard.len;
+        hear(&client);
+        fake_turn(&f);
+    }
+    assert_int_equal(count(buf_span(&heard), "250 2.0.0"), MANY);
+    assert_int_equal(client.c->phase, CONN_READING);
+}
+
+static void test_a_client_that_reads_late_gets_all_its_replies(void **state)
+{
+    all_are_answered(false);
+}
+
+static void test_a_client_that_makes_room_at_the_last_moment_gets_all_its_replies(void **state)
+{
+    all_are_answered(true);
+}
+
+int main(void)
+{
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(test_a_client_that_reads_late_gets_all_its_replies),
+        TEST(test_a_client_that_makes_room_at_the_last_moment_gets_all_its_replies),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
