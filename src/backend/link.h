@@ -16,10 +16,11 @@ struct link {
     struct backend *backend;
     struct delivery *delivery;
     struct link *next, **prev;
-    char hello[256];  /* the client's HELO, where this connection is taken for the client's */
-    SSL *ssl;         /* NULL: not, or not yet, under TLS */
-    uint64_t body_at; /* octets of header, message and final dot that have gone out */
-    const char *why;  /* it is of no use any more, static; NULL: not known */
+    char hello[256];   /* the client's HELO, where this connection is taken for the client's */
+    SSL *ssl;          /* NULL: not, or not yet, under TLS */
+    uint64_t body_at;  /* octets of header, message and final dot that have gone out */
+    const char *why;   /* it is of no use any more, static; NULL: not known */
+    uint64_t ready_ms; /* since when it takes messages; 0: not yet */
     bool connecting;
     bool used;     /* has had another message before the one in hand */
     bool reserved; /* opened for the delivery that it has, and not yet begun: PROXY */

@@ -34,6 +34,33 @@ static bool is_spent(const struct link *l)
     return is_single(l->backend) || outbound_is_spent(&l->outbound);
 }
 
+/* Postfix knows on a connection who was there when it began. */
+static bool is_old(const struct link *l)
+{
+    return l->ready_ms && link_loop(l)->now > l->ready_ms + POOL_YOUNG_MS;
+}
+
+/* ... and the next message is for somebody who may have been added since. */
+static bool is_stale(const struct link *l)
+{
+    const struct delivery *next = l->backend->queue;
+    return next && next->doubted && is_old(l);
+}
+
+/* Whether "no such user" may be said of somebody who has just been added. */
+static bool is_doubtful(const struct link *l, const struct delivery *d)
+{
+    if (d->doubted || d->job.sent || !is_old(l))
+        return false;
+    for (uint32_t i = 0; i < d->job.recipients; i++) {
+        const struct job_recipient *to = &d->job.recipient[i];
+        struct reply said = kept_get(&to->reply);
+        if (to->fate == FATE_REFUSED && reply_means_nobody(&said))
+            return true;
+    }
+    return false;
+}
+
 /* What we want to know ourselves is asked in our own name: Postfix takes no PROXY UNKNOWN. */
 static int add_proxy_header(struct link *l, const struct delivery *d, const struct addr *to)
 {
@@ -224,13 +251,28 @@ static struct delivery *next_of(struct link *l)
         l->reserved = false;
         return l->delivery;
     }
-    return l->delivery || is_spent(l) ? NULL : dequeue(l->backend);
+    return l->delivery || is_spent(l) || is_stale(l) ? NULL : dequeue(l->backend);
 }
 
 static void say_quit(const struct link *l)
 {
     if (!l->ssl)
         (void)!send(l->watch.fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+/* Every connection that is as old goes, and a young one gets the message. */
+static void ask_young(struct link *l, struct delivery *d)
+{
+    struct backend *b = l->backend;
+
+    d->doubted = true;
+    d->link = NULL;
+    if (l->outbound.state == OUTBOUND_IDLE)
+        say_quit(l);
+    link_close(l);
+    close_idle(b);
+    b->pool->params.doubted(d);
+    more_links(b);
 }
 
 /* Moves a link on as far as it goes; it may be gone afterwards. */
@@ -243,6 +285,10 @@ static void go_on(struct link *l)
             struct delivery *d = l->delivery;
             l->outbound.over = false;
             l->delivery = NULL;
+            if (is_doubtful(l, d)) {
+                ask_young(l, d);
+                return;
+            }
             l->used = true;
             d->link = NULL;
             if (l->outbound.state == OUTBOUND_IDLE)
@@ -262,6 +308,7 @@ static void go_on(struct link *l)
         health_complain(b, &l->outbound);
         if (l->connecting && l->outbound.state == OUTBOUND_IDLE) {
             l->connecting = false;
+            l->ready_ms = link_loop(l)->now;
             b->connecting--;
             health_learn(b, &l->outbound.ability);
             health_up(b);
@@ -279,7 +326,7 @@ static void go_on(struct link *l)
             break;
         start(l, d);
     }
-    if (is_spent(l) && l->outbound.state == OUTBOUND_IDLE && !l->delivery) {
+    if ((is_spent(l) || is_stale(l)) && l->outbound.state == OUTBOUND_IDLE && !l->delivery) {
         say_quit(l);
         link_close(l); /* it was for one message, or to learn what the backend has */
     } else {
@@ -365,17 +412,18 @@ void pool_close(struct backend *b)
     }
 }
 
-static struct link *idle_link(struct backend *b)
+static struct link *idle_link(struct backend *b, const struct delivery *d)
 {
     for (struct link *l = b->links; l; l = l->next)
-        if (l->outbound.state == OUTBOUND_IDLE && !l->delivery && !is_spent(l))
+        if (l->outbound.state == OUTBOUND_IDLE && !l->delivery && !is_spent(l) &&
+            !(d->doubted && is_old(l)))
             return l;
     return NULL;
 }
 
 bool pool_put(struct backend *b, struct delivery *d)
 {
-    struct link *l = is_single(b) ? NULL : idle_link(b);
+    struct link *l = is_single(b) ? NULL : idle_link(b, d);
 
     d->backend = b;
     if (is_single(b) && b->open < b->open_max) {

@@ -25,6 +25,7 @@ enum {
     POOL_WRITE_MS = 60000, /* without progress */
     POOL_IDLE_MS = 60000,  /* kept open unused */
     POOL_WAIT_MS = 60000,  /* a delivery for a free link */
+    POOL_YOUNG_MS = 2000,  /* a younger connection knows who has just been added */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 10000,
     POOL_BREAKS_MAX =
@@ -44,6 +45,7 @@ struct delivery {
     /* Octets of the message from `offset` on, as spool_read(). */
     struct span (*read)(void *message, uint64_t offset);
     void *message;
+    bool doubted; /* an old connection said "no such user": only a young one is believed */
     bool refused; /* the last connection was refused as ours: the same backend will do so again */
 };
 
@@ -57,6 +59,9 @@ struct pool_params {
 
     /* The job has come to its end. */
     void (*over)(struct delivery *d);
+    /* An old connection says that there is no such user, and is closed: the delivery is to be put
+     * again, on a young one. */
+    void (*doubted)(struct delivery *d);
     /* The link broke under it (`started`), or none could be had. job.sent tells whether the backend
      * may have the message. */
     void (*broke)(struct delivery *d, bool started);

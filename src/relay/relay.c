@@ -149,6 +149,16 @@ static void over(struct delivery *d)
     tell(h, &result);
 }
 
+static void doubted(struct delivery *d)
+{
+    struct handover *h = (struct handover *)d;
+    struct relay *r = h->relay;
+
+    begin_again(h);
+    if (r->pool.closing || (!pool_put(d->backend, d) && !place(r, h)))
+        tell_later(h, false);
+}
+
 static void broke(struct delivery *d, bool started)
 {
     struct handover *h = (struct handover *)d;
@@ -359,6 +369,7 @@ struct relay *relay_open(const struct relay_params *params)
                                           .addresses = params->addresses,
                                           .slots = params->slots,
                                           .over = over,
+                                          .doubted = doubted,
                                           .broke = broke,
                                           .changed = changed,
                                           .reached = reached,

@@ -86,6 +86,50 @@ def test_a_kept_conversation_pins_nobody(pinned):
     assert ask(m) == 250
 
 
+# ---- the connection that delivers ----
+
+
+@pytest.fixture
+def delivering(mired):
+    """As `pinned`, with a file that says who exists, and one connection for mail that is kept."""
+    server = Pinned()
+    with Scripted(server) as backend:
+        server.backend = backend
+        people = ("alice@example.test", LATE)
+        yield server, mired(
+            recipients=people, backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ connections = 1 }}', workers=1, tarpit="time = 0"
+        )
+
+
+def send(m, *recipients):
+    with Client(m.port) as client:
+        client.ehlo()
+        return client.message("a@b.test", list(recipients)).code
+
+
+def test_a_kept_connection_refuses_nobody_who_is_new(delivering):
+    """Its "no such user" was passed on: the mail was bounced after the directory had said that there is somebody."""
+    server, m = delivering
+    assert send(m, "alice@example.test") == 250
+    server.people.add(LATE)
+    time.sleep(2.5)
+    assert send(m, LATE) == 250
+    server.people.remove(LATE)
+    time.sleep(2.5)
+    assert send(m, "alice@example.test") == 250
+
+
+@pytest.mark.parametrize("recipients, code", [((LATE,), 550), (("alice@example.test", LATE), 451)])
+def test_a_young_connection_is_believed(delivering, recipients, code):
+    """One more question, not one a message for ever; and of those together that are answered apart each hears its own."""
+    server, m = delivering
+    assert send(m, "alice@example.test") == 250
+    time.sleep(2.5)
+    before = server.questions
+    assert send(m, *recipients) == code
+    assert server.questions == before + 2 * len(recipients)
+
+
 def test_who_is_in_debt_hears_the_cached_no(pinned):
     """A harvester makes no more questions than before."""
     server, m = pinned
