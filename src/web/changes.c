@@ -57,7 +57,9 @@ static void forgive(struct web *w, const struct ledger_key *key, uint64_t now, s
     if (e.offences > 0) {
         r->entries++;
         r->offences += key->kind == LEDGER_CLIENT ? e.offences : 0;
-        undo_keep(w->undo, key, &e, now);
+        struct ledger_entry kept = e; /* the exemption stays, and may be taken away by itself */
+        kept.flags &= ~(uint32_t)LEDGER_EXEMPT;
+        undo_keep(w->undo, key, &kept, now);
     }
     ledger_forget(w->params->ledger, key);
     if (e.good > 0)

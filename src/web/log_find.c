@@ -16,8 +16,10 @@ bool log_want(struct log_wanted *w, struct span wanted)
     struct addr a;
     size_t n = 0;
 
-    if (addr_parse(wanted, &a))
+    if (addr_parse(wanted, &a)) { /* as lines have it */
+        a = addr_of_peer(&a);
         wanted = span_of(addr_format(&a, canonical));
+    }
     if (wanted.len > 2 && wanted.at[0] == '<' && wanted.at[wanted.len - 1] == '>')
         wanted = (struct span){wanted.at + 1, wanted.len - 2};
     if (wanted.len == 0 || wanted.len * 4 >= sizeof w->escaped)

@@ -62,6 +62,21 @@ def test_a_release_says_what_was_known_and_held(mired):
         assert c.reply().code == 550
 
 
+def test_a_release_that_is_taken_back_brings_no_exemption_back(mired):
+    """Exempting releases, too; the exemption that was taken away since then stays away."""
+    m = mired()
+    m.control("penalise", "192.0.2.7", "--offences", "5")
+    assert m.control("exempt", "192.0.2.7").returncode == 0
+    assert m.control("exempt", "--remove", "192.0.2.7").returncode == 0
+    assert m.control("release", "192.0.2.7", "--undo").returncode == 0
+    assert known(m, "192.0.2.7")["offences"] > 4.9 and not known(m, "192.0.2.7")["exempt"]
+    assert m.control("exempt", "192.0.2.8").returncode == 0
+    m.control("penalise", "192.0.2.8", "--offences", "5")
+    assert m.control("release", "192.0.2.8").returncode == 0
+    assert m.control("release", "192.0.2.8", "--undo").returncode == 0
+    assert known(m, "192.0.2.8")["exempt"]  # a release has never taken it away
+
+
 # ---- taking back ----
 
 

@@ -151,6 +151,31 @@ def test_a_mapped_address_in_a_dump_is_the_ipv4_address(m, tmp_path):
     assert json.loads(m.control("--json", "show", source).stdout)["client"]["offences"] > 2
 
 
+@pytest.mark.parametrize("spelling", ["::ffff:{}", "[::ffff:{}]", "::ffff:{}/128", "::FFFF:{}", "0:0:0:0:0:ffff:{}", "64:ff9b::{}"])
+def test_a_mapped_address_to_mirectl_is_the_ipv4_address(mired, spelling):
+    """field notes 1, 30: the way in that an administrator takes, who copies from a balancer's log."""
+    m = mired(tarpit="time = 0")
+    written, plain = spelling.format("198.51.100.7"), "198.51.100.7"
+
+    def known():
+        return json.loads(m.control("--json", "show", plain).stdout)["client"]
+
+    assert m.control("penalise", written, "--offences", "3").returncode == 0
+    assert known()["offences"] > 2.9
+    assert m.control("penalise", "--undo", written).returncode == 0
+    assert m.control("penalise", plain, "--offences", "4").returncode == 0
+    assert m.control("release", written).returncode == 0
+    assert m.control("show", plain).returncode == 1
+    assert m.control("release", "--undo", written).returncode == 0
+    assert known()["offences"] > 3.9
+    assert m.control("exempt", written).returncode == 0
+    assert known()["exempt"]
+    assert m.control("exempt", "--remove", written).returncode == 0
+    assert not known()["exempt"]
+    assert m.control("penalise", plain).returncode == 0
+    assert plain in m.control("log", written).stdout
+
+
 def say_header(port, header, source="127.0.0.1", pieces=1):
     """A connection that says `header` first, in so many pieces; whose greeting has not been read."""
     client = Client(port, source=source, greet=False)
