@@ -44,9 +44,9 @@ void about_all(FILE *to)
 {
     fprintf(to, "usage: mirectl [-s SOCKET] [--json] COMMAND [ARGUMENTS]\n\n"
                 "  -s SOCKET  mired's control socket (" CONTROL_SOCKET ")\n"
-                "  --json     the result as JSON, and what goes wrong too\n"
-                "  --help     this; with a command: more about it, and an example\n"
-                "  --version  the version\n\ncommands:\n");
+                "  --json     print results and errors as JSON\n"
+                "  --help     print this; after a command: its help and an example\n"
+                "  --version  print the version\n\ncommands:\n");
     for (int i = 0; i < ABOUT_COUNT; i++) {
         const struct control_about *about = about_at(i);
         char what[128];

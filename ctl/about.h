@@ -14,12 +14,12 @@
     L(SIMULATE, "simulate", "[-c FILE] [--attack FILE] [--seed N]",                                \
       "the policy against synthetic or recorded attacks, in virtual time", "mirectl simulate")     \
     L(RECORD, "record", "[FILE]",                                                                  \
-      "a log of mired (\"-\": standard input; without: the running mired's last lines) as what "   \
-      "simulate --attack takes",                                                                   \
+      "convert a log of mired (\"-\": standard input; default: the running mired's last lines) "   \
+      "to the input of simulate --attack",                                                         \
       "mirectl record >attack")                                                                    \
     L(IMPORT, "import", "FILE",                                                                    \
-      "settings of Windows (.reg), Exchange (Get-ReceiveConnector | fl) or Postfix (postconf -n) " \
-      "as lines of mired.conf",                                                                    \
+      "convert settings of Windows (.reg), Exchange (Get-ReceiveConnector | fl) or Postfix "       \
+      "(postconf -n) to lines of mired.conf",                                                      \
       "mirectl import tarpit.reg")
 
 enum local_command {

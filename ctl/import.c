@@ -64,9 +64,8 @@ int import_file(const struct options *o, const char *path)
     json_decref(lines);
     if (found > 0)
         return CTL_DONE;
-    return report(
-        o, CTL_REFUSED, CONTROL_REFUSED,
-        "nothing in %s is known; right would be a registry export with \"TarpitTime\", the "
-        "output of Get-ReceiveConnector | fl, or that of postconf -n",
-        path);
+    return report(o, CTL_REFUSED, CONTROL_REFUSED,
+                  "no known setting in %s; expected a registry export with \"TarpitTime\", the "
+                  "output of Get-ReceiveConnector | fl, or that of postconf -n",
+                  path);
 }

@@ -83,17 +83,17 @@ void import_list(struct import *im, const char *kind, struct span list, const ch
     struct span zone = span_first(whole, sign), reply = span_after(whole, sign + 1);
 
     if (!is_zone(zone) || im->lists >= LISTS_MAX || (sign < whole.len && !is_pattern(reply))) {
-        import_note(im, "%s: the list %.*s is not carried over", from, (int)list.len, list.at);
+        import_note(im, "%s: the list %.*s is not converted", from, (int)list.len, list.at);
         return;
     }
     if (!is_new(im, kind, zone))
         return;
     im->lists++;
     char why[256];
-    snprintf(why, sizeof why, "%s: here a list refuses nobody, %s%s", from,
+    snprintf(why, sizeof why, "%s: mired refuses no client for a list: %s%s", from,
              strcmp(kind, "dnsbl") == 0 ? "its clients start with offences"
                                         : "its clients are never delayed",
-             star < list.len ? "; its weight is not carried over" : "");
+             star < list.len ? "; its weight is not converted" : "");
     if (sign < whole.len)
         import_set(im, why, "%s \"%.*s\" { reply = \"%.*s\" }", kind, (int)zone.len, zone.at,
                    (int)reply.len, reply.at);

@@ -141,8 +141,8 @@ static void take_time(struct postfix *p, struct span name, struct span value)
 {
     import_time(p->im, "smtpd_error_sleep_time", seconds_of(value));
     import_note(p->im,
-                "-o smtpd_error_sleep_time=0 for mired's listener in master.cf: mired waits "
-                "now, and Postfix would keep mired's lookups waiting, those of good mail too");
+                "set -o smtpd_error_sleep_time=0 for mired's listener in master.cf: mired delays "
+                "clients now, and Postfix's sleeps would also delay mired's lookups for good mail");
 }
 
 static void take_networks(struct postfix *p, struct span name, struct span value)
@@ -169,18 +169,18 @@ static void take_size(struct postfix *p, struct span name, struct span value)
 
     p->im->found++;
     if (size == 0 || size > 4000000000UL)
-        import_set(p->im, "message_size_limit is none there; this is as much as mired takes",
+        import_set(p->im, "message_size_limit is unlimited there; this is mired's maximum",
                    "size_max = 4000000000");
     else if (size >= 1024)
-        import_set(p->im, "message_size_limit: told early, with SIZE", "size_max = %lu", size);
+        import_set(p->im, "message_size_limit: announced with SIZE", "size_max = %lu", size);
 }
 
 static void take_delimiter(struct postfix *p, struct span name, struct span value)
 {
     p->im->found++;
     if (import_is_plain(value) && value.len < 16 && !import_contains(value, "@"))
-        import_set(p->im, "user+tag is user", "recipient_delimiter = \"%.*s\"", (int)value.len,
-                   value.at);
+        import_set(p->im, "user+tag is delivered to user", "recipient_delimiter = \"%.*s\"",
+                   (int)value.len, value.at);
 }
 
 /* socketmap:unix:PATH:NAME, socketmap:inet:HOST:PORT:NAME. */
@@ -200,7 +200,7 @@ static bool take_socketmap(struct postfix *p, struct span table)
         path = span_after(path, sizeof "unix:" - 1);
     if (local ? path.len == 0 || path.at[0] != '/' : !span_starts_fold(path, SPAN("inet:")))
         return false;
-    import_set(p->im, "the same socketmap is asked who exists",
+    import_set(p->im, "mired asks the same socketmap which recipients exist",
                "recipients \"socketmap\" { path = \"%.*s\"  map = \"%.*s\" }", (int)path.len,
                path.at, (int)map.len, map.at);
     return true;
@@ -213,14 +213,13 @@ static void take_recipients(struct postfix *p, struct span name, struct span val
     p->im->found++;
     if (value.len == 0) {
         import_note(p->im,
-                    "%.*s is empty: Postfix takes mail for every name there, so mired can "
-                    "know no better",
+                    "%.*s is empty: Postfix accepts mail for every name there, and so does mired",
                     (int)name.len, name.at);
         return;
     }
     for (struct span table; (table = import_word(&value, ", \t")).len;)
         if (!span_starts_fold(table, SPAN("socketmap:")) || !take_socketmap(p, table))
-            import_note(p->im, "%.*s: Postfix is asked, and looks into %.*s", (int)name.len,
+            import_note(p->im, "%.*s: mired asks Postfix, which looks into %.*s", (int)name.len,
                         name.at, (int)table.len, table.at);
 }
 
@@ -251,22 +250,22 @@ static void take_logins(struct postfix *p, struct span name, struct span value)
     expand(p, SPAN("$smtpd_sasl_path"), &path, 0);
     struct span where = buf_span(&path);
     if (!span_equal(value, SPAN("yes"))) {
-        import_note(p->im, "logins: there are none on Postfix's port 25, and mired offers none");
+        import_note(p->im, "logins: Postfix offers none on port 25, so mired offers none");
     } else if (dovecot && where.len && where.at[0] == '/' && import_is_plain(where)) {
         import_set(p->im, "smtpd_sasl_path: Dovecot checks logins",
                    "auth \"dovecot\" { path = \"%.*s\" }", (int)where.len, where.at);
     } else {
         import_set(p->im, "logins: Postfix checks them, as before", "auth \"backend\" { }");
         if (dovecot)
-            import_note(p->im,
-                        "better, where Dovecot has a socket for mired (smtpd_sasl_path is open to "
-                        "Postfix alone): auth \"dovecot\" { path = \"/run/dovecot/auth-client\" }, "
-                        "see recipes/dovecot.md");
+            import_note(
+                p->im,
+                "better, if Dovecot has a socket for mired (only Postfix may use smtpd_sasl_path): "
+                "auth \"dovecot\" { path = \"/run/dovecot/auth-client\" }, "
+                "see recipes/dovecot.md");
     }
     if (span_equal(value, SPAN("yes"))) {
-        import_note(p->im,
-                    "ports 587 and 465 stay with Postfix. To move 587 here, take its submission "
-                    "lines out of master.cf, and add:");
+        import_note(p->im, "ports 587 and 465 stay with Postfix. To move 587 here, remove its "
+                           "submission lines from master.cf, and add:");
         import_note(p->im, "  listen \"0.0.0.0:587\" { submission = true }");
         import_note(p->im, "  listen \"[::]:587\" { submission = true }");
     }
@@ -277,14 +276,14 @@ static void take_limits(struct postfix *p, struct span name, struct span value)
 {
     p->im->found++;
     import_note(p->im,
-                "%.*s has no like: mired spaces what a client hears over all of its "
-                "connections (pace) and ends nobody's session for errors",
+                "%.*s has no equivalent: mired spaces a client's verdicts over all of its "
+                "connections (pace) and ends no session for errors",
                 (int)name.len, name.at);
 }
 
 static void take_names_list(struct postfix *p, const char *from, struct span word, struct span list)
 {
-    import_note(p->im, "%s: %.*s %.*s is not carried over: it is about names, not clients", from,
+    import_note(p->im, "%s: %.*s %.*s is not converted: it is about names, not clients", from,
                 (int)word.len, word.at, (int)list.len, list.at);
 }
 
@@ -308,7 +307,8 @@ static void take_restrictions(struct postfix *p, struct span name, struct span v
     }
     if (other)
         import_note(p->im,
-                    "%s: its other restrictions stay Postfix's, which sees the client by XCLIENT",
+                    "%s: Postfix keeps applying its other restrictions; XCLIENT tells it the "
+                    "client's address",
                     from);
 }
 
@@ -334,7 +334,7 @@ static void take_chains(struct postfix *p, struct span name, struct span value)
                    "tls { certificate = \"%.*s\" }", (int)file.len, file.at);
     else
         import_note(p->im,
-                    "smtpd_tls_chain_files = %.*s is not carried over: mired wants each key in its "
+                    "smtpd_tls_chain_files = %.*s is not converted: mired needs each key in its "
                     "certificate's file, or in `key`",
                     (int)value.len, value.at);
 }
@@ -358,7 +358,7 @@ static void take_interfaces(struct postfix *p, struct span name, struct span val
             import_listen(p->im, shown, "inet_interfaces");
         } else {
             import_note(p->im,
-                        "inet_interfaces: %.*s is not carried over: a `listen` has an address",
+                        "inet_interfaces: %.*s is not converted: a `listen` needs an address",
                         (int)word.len, word.at);
         }
     }
@@ -457,9 +457,8 @@ static void name_rest(struct postfix *p)
             import_rest(p->im, name);
     }
     if (screen)
-        import_note(p->im,
-                    "postscreen: mired stands in its place, so its lines in master.cf go: a second "
-                    "front door would see mired as every client");
+        import_note(p->im, "postscreen: mired replaces it; remove its lines from master.cf, "
+                           "because behind mired it would see mired's address for every client");
 }
 
 void import_postfix(struct import *im, struct span text)
@@ -473,22 +472,20 @@ void import_postfix(struct import *im, struct span text)
     if (im->found)
         name_rest(&p);
     if (im->domains.len)
-        import_set(im, "who exists is Postfix's to say; its answers are kept for a while",
+        import_set(im, "mired asks Postfix which recipients exist and caches the answers",
                    "recipients \"backend\" { }");
     if (im->domains.len) {
         import_backend(im, "smtp://127.0.0.1:10025", "xclient = true ",
-                       "Postfix, behind mired, sees each client by XCLIENT");
-        import_note(im,
-                    "mired takes port 25. In master.cf these lines stand in place of smtp inet:");
+                       "XCLIENT tells Postfix, behind mired, each client's address");
+        import_note(im, "mired takes port 25. In master.cf replace the smtp inet line with these:");
         import_note(im, "  127.0.0.1:10025 inet n - y - - smtpd");
         import_note(im, "    -o smtpd_authorized_xclient_hosts=static:all");
         import_note(im, "    -o smtpd_error_sleep_time=0");
         import_note(im, "    -o smtpd_tls_auth_only=no");
-        import_note(im,
-                    "static:all is no more than 127.0.0.1, from where alone that listener can be "
-                    "reached; with sleeps Postfix would keep mired's lookups of good mail "
-                    "waiting after others' errors; mired, not this listener, wants TLS before "
-                    "logins");
+        import_note(
+            im, "static:all means 127.0.0.1 here, because only this machine reaches that listener; "
+                "with error sleeps Postfix would delay mired's lookups for good mail after other "
+                "clients' errors; mired requires TLS before logins, this listener does not");
     }
     for (size_t i = 0; i < p.count; i++)
         buf_free(&p.at[i].value);

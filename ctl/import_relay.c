@@ -113,8 +113,8 @@ void import_relay_list(struct import *im, struct span text)
     }
     if (im->found == before) {
         im->found++;
-        import_note(im, "RelayIpList names no address that may relay; machines of yours that send "
-                        "without a login belong into relay");
+        import_note(im, "RelayIpList lists no address that may relay; add your own machines that "
+                        "send without a login to relay");
     }
     buf_free(&block);
 }

@@ -153,8 +153,9 @@ void import_time(struct import *im, const char *from, unsigned long seconds)
 {
     im->found++;
     if (im->timed && im->seconds != seconds)
-        import_note(im, "%s is %lu s there and %lu s elsewhere: mired has one, the longer", from,
-                    seconds, im->seconds);
+        import_note(
+            im, "%s is %lu s there and %lu s elsewhere: mired has one setting and uses the longer",
+            from, seconds, im->seconds);
     else
         import_note(im, "%s is %lu s", from, seconds);
     if (!im->timed || seconds > im->seconds)
@@ -184,14 +185,14 @@ static void take_networks(struct import *im, struct span list, bool relay)
         bool good = network_parse(word, &n) && n.bits > 0;
         bool wide = good && n.bits < (n.base.family == ADDR_IP6 ? 7 : 8);
         if (!good) {
-            import_note(im, "left out of exempt%s: %.*s", relay ? " and relay" : "", (int)word.len,
+            import_note(im, "not added to exempt%s: %.*s", relay ? " and relay" : "", (int)word.len,
                         word.at);
             continue;
         }
         add_word(&im->exempt, span_of(network_format(&n, text)));
         if (relay && wide)
-            import_note(im, "left out of relay, for it is half of the world: %.*s", (int)word.len,
-                        word.at);
+            import_note(im, "not added to relay, because it is half of the Internet: %.*s",
+                        (int)word.len, word.at);
         else if (relay)
             add_word(&im->relay, span_of(network_format(&n, text)));
     }
@@ -214,7 +215,7 @@ void import_domains(struct import *im, struct span list)
         if (import_is_domain(word))
             add_word(&im->domains, word);
         else
-            import_note(im, "left out of domains: %.*s", (int)word.len, word.at);
+            import_note(im, "not added to domains: %.*s", (int)word.len, word.at);
 }
 
 static void end_time(struct import *im)
@@ -229,9 +230,9 @@ static void end_time(struct import *im)
         s = TIME_MOST;
     }
     if (s == 0)
-        import_set(im, "no delays; recipients are filtered all the same", "tarpit { time = 0 }");
+        import_set(im, "no delays; recipients are still filtered", "tarpit { time = 0 }");
     else if (s > TIME_USUAL)
-        import_set(im, "the basic hold; max must not be shorter, and senders wait no longer",
+        import_set(im, "the basic hold; max must not be shorter, and senders do not wait longer",
                    "tarpit { time = %lus  max = %lus }", s, s);
     else
         import_set(im, "the basic hold of each refusal", "tarpit { time = %lus }", s);
@@ -259,7 +260,7 @@ static void end_rest(struct import *im)
 
     for (struct span word; (word = import_word(&rest, " ")).len;) {
         if (n + word.len + 2 > 100) {
-            import_note(im, "not carried over: %s", line);
+            import_note(im, "not converted: %s", line);
             n = 0;
         }
         int m =
@@ -267,7 +268,7 @@ static void end_rest(struct import *im)
         n += m > 0 ? (size_t)m : 0;
     }
     if (n)
-        import_note(im, "not carried over: %s", line);
+        import_note(im, "not converted: %s", line);
     buf_free(&im->rest);
 }
 
@@ -299,10 +300,9 @@ static void end_needs(struct import *im)
     if (!im->backed)
         import_backend(
             im, "smtp://127.0.0.1:10025", "",
-            "the server that mail goes on to: move it to another port, or put its address "
-            "here");
+            "the server that receives the mail: move it to another port, or set its address here");
     if (!im->domains.len)
-        import_note(im, "still to be said: domains = { ... }, what mail is taken for");
+        import_note(im, "still missing: domains = { ... }, the domains to accept mail for");
 }
 
 void import_end(struct import *im)
@@ -319,10 +319,11 @@ void import_end(struct import *im)
     if (im->relay.len) {
         import_set(im, "your own machines may send to any domain without a login",
                    "relay = { %.*s }", (int)im->relay.len, im->relay.at);
-        import_note(im, "take out of relay each gateway or balancer behind which strangers come");
+        import_note(im, "remove from relay each gateway or load balancer that passes on strangers' "
+                        "connections");
     }
     if (im->domains.len)
-        import_set(im, "what mail is taken for", "domains = { %.*s }", (int)im->domains.len,
+        import_set(im, "the domains to accept mail for", "domains = { %.*s }", (int)im->domains.len,
                    im->domains.at);
     buf_free(&im->exempt);
     buf_free(&im->relay);

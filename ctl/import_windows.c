@@ -20,7 +20,7 @@ void import_registry(struct import *im, struct span text)
     }
     import_note(im,
                 "the SMTP service's relay list, domains and size are in its metabase, which this "
-                "export does not have; mirectl import MetaBase.xml takes the relay list");
+                "export does not have; mirectl import MetaBase.xml converts the relay list");
 }
 
 /* "00:00:05", with days in front of a dot perhaps. */
@@ -55,7 +55,7 @@ static void take_bindings(struct import *im, struct span list)
     im->found++;
     for (struct span word; (word = import_word(&list, ", \t{}")).len;) {
         if (!addr_parse_port(word, &a) || a.port != 25) {
-            import_note(im, "the binding %.*s is not carried over: only port 25 is moved here",
+            import_note(im, "the binding %.*s is not converted: only port 25 is converted",
                         (int)word.len, word.at);
             continue;
         }
@@ -75,7 +75,7 @@ static void take_size(struct import *im, struct span value)
         if (value.at[i] >= '0' && value.at[i] <= '9')
             octets = octets * 10 + (unsigned long)(value.at[i] - '0');
     if (octets < 1024 || octets > 4000000000UL)
-        import_note(im, "MaxMessageSize %.*s is not carried over", (int)value.len, value.at);
+        import_note(im, "MaxMessageSize %.*s is not converted", (int)value.len, value.at);
     else if (octets > im->size)
         im->size = octets;
 }
@@ -89,8 +89,8 @@ static void take_fqdn(struct import *im, struct span value)
     im->found++;
     snprintf(title, sizeof title, "smtp://%.*s:25", (int)value.len, value.at);
     import_backend(im, title, "",
-                   "its Fqdn: Exchange, where mired runs on a machine of its own. On the same one "
-                   "give the connector another port, and put smtp://127.0.0.1:PORT here");
+                   "its Fqdn: Exchange, if mired runs on another machine. On the same machine give "
+                   "the connector another port and set smtp://127.0.0.1:PORT here");
 }
 
 static const char *const others[] = {"PermissionGroups",        "RequireTLS",
@@ -144,15 +144,15 @@ void import_exchange(struct import *im, struct span text)
         }
     }
     if (logins)
-        import_set(im, "BasicAuth: logins are handed through to Exchange", "auth \"backend\" { }");
+        import_set(im, "BasicAuth: logins are passed through to Exchange", "auth \"backend\" { }");
     if (im->size)
-        import_set(im, "MaxMessageSize, of several connectors the largest: told early, with SIZE",
+        import_set(im, "the largest MaxMessageSize of all connectors: announced with SIZE",
                    "size_max = %lu", im->size);
-    import_note(im,
-                "still to be said: recipients, such as \"ldap\"; docs/recipes/exchange.md has it");
+    import_note(im, "still missing: recipients, such as \"ldap\"; see docs/recipes/exchange.md");
     if (named)
-        import_note(im, "networks of connectors that take mail for any recipient without a login "
-                        "(ms-Exch-SMTP-Accept-Any-Recipient) belong into relay, too");
+        import_note(im, "networks of connectors that accept mail for any recipient without a login "
+                        "(ms-Exch-SMTP-Accept-Any-Recipient) belong in relay, too");
     if (delayed)
-        import_note(im, "and there: Set-ReceiveConnector -TarpitInterval 0, for mired waits now");
+        import_note(im, "on Exchange: Set-ReceiveConnector -TarpitInterval 0, because mired delays "
+                        "clients now");
 }

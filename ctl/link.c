@@ -32,8 +32,8 @@ static int unreachable(struct link *l, int error)
     else if (error == EACCES || error == EPERM)
         hint = "; be root, or a member of mired's group";
     else if (error == EAGAIN)
-        hint = "; mired does not take connections: does it hang?";
-    snprintf(l->error, sizeof l->error, "mired cannot be reached at %s: %s%s", l->path,
+        hint = "; mired does not accept connections; it may hang";
+    snprintf(l->error, sizeof l->error, "cannot reach mired at %s: %s%s", l->path,
              strerrordesc_np(error), hint);
     return failed(l, CTL_UNREACHABLE, CTL_CODE_UNREACHABLE);
 }
@@ -77,7 +77,7 @@ static int silent(struct link *l, int ms)
 {
     snprintf(l->error, sizeof l->error,
              "mired at %s has not answered for %d s: it hangs or is very busy; `journalctl -u "
-             "mired` may tell why, and `systemctl restart mired` ends it",
+             "mired` may say why, and `systemctl restart mired` restarts it",
              l->path, ms / 1000);
     return failed(l, CTL_UNREACHABLE, CTL_CODE_UNREACHABLE);
 }
@@ -113,8 +113,8 @@ int link_send(struct link *l, const char *command, json_t *args)
 static int of_another_version(struct link *l, const char *speaks)
 {
     snprintf(l->error, sizeof l->error,
-             "what answers at %s %s, and this mirectl (%s) version %d of the control protocol; use "
-             "the mirectl that was installed with it, or restart mired if that one is gone",
+             "the program at %s %s, but this mirectl (%s) speaks version %d of the control "
+             "protocol; use the mirectl that was installed with it, or restart mired",
              l->path, speaks, MIRED_VERSION, CONTROL_VERSION);
     return failed(l, CTL_UNREACHABLE, CONTROL_OTHER);
 }
@@ -130,7 +130,7 @@ static int judge(struct link *l, json_t *line, bool *last)
         json_unpack(line, "{s?:s, s?:s}", "error", &error, "code", &code);
     if (strcmp(code, CONTROL_OTHER) != 0 && json_integer_value(version) != CONTROL_VERSION) {
         snprintf(speaks, sizeof speaks, "speaks version %lld", json_integer_value(version));
-        return of_another_version(l, json_is_integer(version) ? speaks : "is no mired");
+        return of_another_version(l, json_is_integer(version) ? speaks : "is not mired");
     }
     if (!ok || json_is_true(ok))
         return CTL_DONE;
@@ -172,14 +172,14 @@ int link_read(struct link *l, int wait_ms, json_t **line, bool *last)
         } else if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
             l->unanswered = !l->heard;
             snprintf(l->error, sizeof l->error,
-                     "mired at %s ended before it answered; `mirectl status` tells whether another "
-                     "has taken its place",
+                     "mired at %s stopped before it answered; `mirectl status` shows whether a new "
+                     "one has replaced it",
                      l->path);
             return failed(l, CTL_UNREACHABLE, CTL_CODE_UNREACHABLE);
         }
     }
     if (!json_is_object(*line))
-        return of_another_version(l, "is no mired");
+        return of_another_version(l, "is not mired");
     return judge(l, *line, last);
 }
 

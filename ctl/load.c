@@ -112,13 +112,13 @@ static int tell(const struct load *l, int status)
                       "loaded", l->loaded, "wrong_lines", l->wrong_count, "wrong", l->wrong);
         if (l->wrong_count) {
             json_object_set_new(line, "code", json_string(CONTROL_REFUSED));
-            json_object_set_new(line, "error", json_string("some lines are wrong"));
+            json_object_set_new(line, "error", json_string("some lines are invalid"));
         }
         print_json(line);
         json_decref(line);
     } else {
         printf("%lld entries loaded%s\n", l->loaded,
-               l->wrong_count ? "; the lines named were left out: mend them and load again" : "");
+               l->wrong_count ? "; invalid lines were skipped: correct them and load again" : "");
     }
     return l->wrong_count ? CTL_REFUSED : CTL_DONE;
 }

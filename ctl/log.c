@@ -83,6 +83,6 @@ int log_run(const struct options *o, int argc, char **argv)
     if (status != CTL_DONE)
         return report(o, status, l.code, "%s", l.error);
     if (!shown.lines && !o->json)
-        fputs("mirectl: none of mired's last 10,000 lines says anything about that\n", stderr);
+        fputs("mirectl: no match in mired's last 10,000 lines\n", stderr);
     return CTL_DONE;
 }

@@ -113,8 +113,8 @@ static int run_simulate(const struct options *o, int argc, char **argv)
     execvp(name, words);
     free(words);
     return report(o, CTL_REFUSED, CONTROL_REFUSED,
-                  "%s cannot be run: %s; it is a part of mired, and stands where mirectl does",
-                  name, strerror(errno));
+                  "%s cannot be run: %s; it is part of mired and installed beside mirectl", name,
+                  strerror(errno));
 }
 
 /* An exit status; -1: the words are wrong. */
@@ -132,7 +132,7 @@ static int run_local(const struct options *o, enum local_command command, int ar
     if (status >= 0)
         return status;
     about_one(stderr, about_at(COMMAND_COUNT + (int)command));
-    return report(o, CTL_USAGE, CONTROL_USAGE, "these words behind `%s` are not understood",
+    return report(o, CTL_USAGE, CONTROL_USAGE, "%s: invalid arguments",
                   about_at(COMMAND_COUNT + (int)command)->name);
 }
 
@@ -150,7 +150,7 @@ static int help(const struct options *o, const char *command)
 
     if (command && !about)
         return report(o, CTL_USAGE, CONTROL_USAGE,
-                      "there is no command \"%s\"; `mirectl --help` lists them", command);
+                      "unknown command \"%s\"; `mirectl --help` lists all commands", command);
     if (about)
         about_one(stdout, about);
     else
@@ -182,8 +182,8 @@ static int read_options(int argc, char **argv, struct options *o, int *status)
     if (i < argc && argv[i][0] != '-')
         return i;
     about_all(stderr);
-    *status = i < argc ? report(o, CTL_USAGE, CONTROL_USAGE, "\"%s\" is not an option", argv[i])
-                       : report(o, CTL_USAGE, CONTROL_USAGE, "a command is missing");
+    *status = i < argc ? report(o, CTL_USAGE, CONTROL_USAGE, "unknown option \"%s\"", argv[i])
+                       : report(o, CTL_USAGE, CONTROL_USAGE, "missing command");
     return 0;
 }
 

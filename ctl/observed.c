@@ -97,6 +97,6 @@ void show_observed(const json_t *result)
     print_typos(senders);
     print_paid(result);
     if (json_is_true(json_object_get(result, "ready")))
-        printf("Nothing speaks against turning observe off: tarpit { observe = false }, then "
+        printf("observe can be turned off: tarpit { observe = false }, then "
                "mirectl reload.\n");
 }

@@ -190,7 +190,7 @@ int record_run(const struct options *o, int argc, char **argv)
     json_decref(r.refused);
     if (status == CTL_DONE && r.events == 0 && argc)
         return report(o, CTL_REFUSED, CONTROL_MISSING,
-                      "no line tells what a client did; right would be the output of `mirectl log` "
+                      "no line describes a client; expected the output of `mirectl log` "
                       "or of `journalctl -u mired -o short-unix`");
     return status;
 }

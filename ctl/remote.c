@@ -156,7 +156,7 @@ int remote_run(const struct options *o, enum control_command command, int argc, 
 
     if (!args) {
         about_one(stderr, &control_commands[command]);
-        return report(o, CTL_USAGE, CONTROL_USAGE, "these words behind `%s` are not understood",
+        return report(o, CTL_USAGE, CONTROL_USAGE, "%s: invalid arguments",
                       control_commands[command].name);
     }
     if (command == COMMAND_LEDGER && file) {

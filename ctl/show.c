@@ -86,7 +86,7 @@ static void print_sources(const char *title, const json_t *list, const char *nam
                                    : "",
                colour_off(colour),
                json_is_true(json_object_get(item, "kept"))
-                   ? ", but an earlier version is used; see the log"
+                   ? ", but using an earlier version; see the log"
                    : "");
     }
 }
@@ -112,9 +112,8 @@ static void print_lists(const json_t *lists)
     {
         bool counts = json_is_true(json_object_get(l, "counts"));
         if (!counts)
-            printf("%-18s%s%s %s %s: counts for nothing%s\n", i ? "" : "lists",
-                   colour_on(COLOUR_BAD), text(l, "kind"), text(l, "zone"), text(l, "state"),
-                   colour_off(COLOUR_BAD));
+            printf("%-18s%s%s %s %s: ignored%s\n", i ? "" : "lists", colour_on(COLOUR_BAD),
+                   text(l, "kind"), text(l, "zone"), text(l, "state"), colour_off(COLOUR_BAD));
         else
             printf("%-18s%s %s %s\n", i ? "" : "lists", text(l, "kind"), text(l, "zone"),
                    text(l, "state"));
@@ -260,14 +259,13 @@ static void print_next_verdict(const json_t *result, const json_t *c)
     if (is(c, "exempt"))
         printf("%-18sat once: it is exempt\n", "next verdict");
     else if (is(c, "shielded"))
-        printf("%-18snone while it has so many offences; it hears 450\n", "next verdict");
+        printf("%-18snone while it has so many offences; recipients get 450\n", "next verdict");
     else if (wait > 0)
         printf("%-18sin %.0f s: its turn comes then\n", "next verdict", wait);
     else if (real(c, "debt") > 0)
-        printf(
-            "%-18sat once, but it is in debt: each conversation begins with a wait, and a refusal "
-            "is held for %.0f s or more\n",
-            "next verdict", real(result, "basic_hold_seconds"));
+        printf("%-18sat once, but it is in debt: each session begins with a wait, and a refusal is "
+               "held for %.0f s or more\n",
+               "next verdict", real(result, "basic_hold_seconds"));
     else
         printf("%-18sat once; a refusal is held for %.0f s or more\n", "next verdict",
                real(result, "basic_hold_seconds"));
@@ -293,7 +291,7 @@ void show_client(const json_t *result)
     show_seen(c, seen, sizeof seen);
     printf("%s is %s%s%s\n\n", text(c, "address"), colour_on(colour_of(c)), standing(c),
            colour_off(colour_of(c)));
-    printf("%-18s%.1f live, of which good mail (%.0f recipients) leaves %.1f\n", "offences",
+    printf("%-18s%.1f live; good mail (%.0f recipients) reduces them to %.1f\n", "offences",
            real(c, "offences"), real(c, "good"), real(c, "debt"));
     print_next_verdict(result, c);
     printf("%-18s%s\n", "last seen", seen);
@@ -351,7 +349,6 @@ void show_advice(const json_t *result)
         printf("%s%s\n    # %s\n", i ? "\n" : "", text(a, "setting"), text(a, "reason"));
     }
     if (i == 0)
-        printf("Nothing to change: %lld clients are known, and no rule found one that another "
-               "setting would serve better.\n",
+        printf("Nothing to change: %lld clients are known, and no rule suggests another setting.\n",
                number(result, "clients"));
 }

@@ -64,14 +64,14 @@ export async function post(path) {
     const answer = await fetch(path, { method: "POST", headers: { "X-Mired-Token": token } });
     return { ok: answer.ok, refused: answer.status === 403, text: (await answer.text()).trim() };
   } catch {
-    return { ok: false, refused: false, text: "mired cannot be reached" };
+    return { ok: false, refused: false, text: "cannot reach mired" };
   }
 }
 
 const UNDO = {
   exempt: { text: "end the exemption of", what: "unexempt" },
-  release: { text: "take back the release of", what: "unrelease" },
-  penalise: { text: "take back the penalty of", what: "unpenalise" },
+  release: { text: "the release of", what: "unrelease" },
+  penalise: { text: "the penalty of", what: "unpenalise" },
 };
 
 async function change(what, address) {
@@ -156,7 +156,7 @@ function fill(parts, client) {
 function gone(parts) {
   parts.badge.className = "badge gone";
   say(parts.badge, "gone");
-  say(parts.why, "nothing is held against it any more");
+  say(parts.why, "no offences left");
   say(parts.offences, "");
   say(parts.good, "");
 }

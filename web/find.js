@@ -13,7 +13,7 @@ function heldWords(known) {
   const frozen = known.frozen ? `, ${count(known.frozen)} of them without a socket` : "";
   const missing = known.unanswered ? ` (${plural(known.unanswered, "process")} did not answer)` : "";
   const lists = known.listed && known.listed.length ? `; listed by ${known.listed.join(", ")}` : "";
-  if (known.held === undefined) return "Nobody could be asked what is held of it";
+  if (known.held === undefined) return "No process could say what is held of it";
   return `${plural(all, "connection")} held now${frozen}${missing}${lists}`;
 }
 
@@ -26,7 +26,7 @@ function show(known) {
   say($("found-address"), known.address);
   $("found-badge").className = `badge ${state.replace(" ", "-")}`;
   say($("found-badge"), isKnown(known) ? state : "");
-  say($("found-why"), isKnown(known) ? reason({ debt: 0, ...known }) : "nothing is known of it");
+  say($("found-why"), isKnown(known) ? reason({ debt: 0, ...known }) : "no entry in the ledger");
   say($("found-held"), heldWords(known));
   $("found").hidden = false;
 }
@@ -46,7 +46,7 @@ async function look(address) {
     if (answer.ok) show(await answer.json());
     else fail(address, await answer.text());
   } catch {
-    fail(address, "mired cannot be reached");
+    fail(address, "cannot reach mired");
   }
 }
 
@@ -65,8 +65,8 @@ export function drawChanges(changes) {
     ...changes.slice(0, CHANGES_SHOWN).map(({ what, address, at_ms }) => {
       const [words, undo] = CHANGES[what];
       const back = press(undo, address);
-      back.textContent = "Take back";
-      back.setAttribute("aria-label", `take back the ${words} ${address}`);
+      back.textContent = "Undo";
+      back.setAttribute("aria-label", `undo the ${words} ${address}`);
       return make("li", {}, `${clock(at_ms / 1000, true)} ${words} `, make("code", { textContent: address }), " ", back);
     }),
   );

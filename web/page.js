@@ -24,7 +24,7 @@ function partsOf(status) {
   for (const d of status.directories)
     parts.push({ kind: UP[d.up], name: `recipients ${d.kind}`, is: UP_WORDS[d.up], more: d.path });
   for (const l of status.lists)
-    parts.push({ kind: l.counts ? "ok" : "bad", name: `${l.kind} ${l.zone}`, is: l.counts ? l.state : `${l.state}, counts for nothing` });
+    parts.push({ kind: l.counts ? "ok" : "bad", name: `${l.kind} ${l.zone}`, is: l.counts ? l.state : `${l.state}, ignored` });
   const full = (100 * status.ledger.entries) / status.ledger.capacity;
   const died = status.worker_restarts;
   parts.push({
@@ -55,7 +55,7 @@ function drawParts(parts) {
 function drawSummary(parts) {
   const down = parts.filter((p) => p.kind === "bad").map((p) => p.name);
   if (down.length) state($("parts-state"), "bad", `Down: ${down.join(", ")}`);
-  else if (parts.some((p) => p.kind === "wait")) state($("parts-state"), "wait", "What is known is up");
+  else if (parts.some((p) => p.kind === "wait")) state($("parts-state"), "wait", "All known parts up");
   else state($("parts-state"), "ok", "All parts up");
 }
 

@@ -194,14 +194,14 @@ static const char *wrong_with_hash(struct span hash)
     if (hash.at[0] == '!' || hash.at[0] == '*')
         return NULL;
     if (is_scram(hash))
-        return read_scram(hash, &secret) ? NULL : "has a {SCRAM-SHA-256} hash that is damaged";
+        return read_scram(hash, &secret) ? NULL : "has a damaged {SCRAM-SHA-256} hash";
     if (hash.len >= sizeof setting)
         return "has a hash that is too long";
     memcpy(setting, hash.at, hash.len);
     setting[hash.len] = '\0';
     bool old = hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13; /* DES is of 13 letters */
     return old || crypt_checksalt(setting) == CRYPT_SALT_INVALID
-               ? "has no hash that crypt(3) knows; right would be one of `doveadm pw` or `mkpasswd`"
+               ? "has no hash that crypt(3) supports; create one with `doveadm pw` or `mkpasswd`"
                : NULL;
 }
 
@@ -216,7 +216,7 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
         struct span name = span_first(line, colon);
         const char *why = NULL;
         if (colon == line.len) {
-            why = "is no NAME:HASH";
+            why = "is not NAME:HASH";
             name = (struct span){0}; /* it may be a password */
         } else if (colon == 0) {
             why = "has no name before the colon";
@@ -229,7 +229,7 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
                      name.len ? "\" " : " ", why);
     }
     if (wrong > TOLD_MAX)
-        buf_addf(said, "%s: %u more lines are wrong\n", path, wrong - TOLD_MAX);
+        buf_addf(said, "%s: %u more lines are invalid\n", path, wrong - TOLD_MAX);
     return wrong;
 }
 
@@ -247,7 +247,7 @@ static void forget(struct buf *text)
 static void refuse(const struct file_auth *f, unsigned line, const char *why)
 {
     const char *what = f->loaded ? "keeping the previous version"
-                                 : "there is no earlier version, so logins are put off (454)";
+                                 : "no earlier version, so logins are deferred (454)";
 
     if (line)
         log_warn("%s:%u: the line %s; %s", f->path, line, why, what);
@@ -269,7 +269,7 @@ static const char *wrong_form(struct span *text, unsigned *number, uint32_t *lin
     while (list_next(&rest, number, &line)) {
         size_t colon = span_find(line, ':');
         if (colon == 0 || colon == line.len)
-            return "is no login; right would be NAME:HASH";
+            return "is not a login; expected NAME:HASH";
         ++*lines;
     }
     return NULL;
@@ -300,7 +300,8 @@ static void reread(struct file_auth *f)
     if (r == -EAGAIN)
         return;
     if (!wrong && f->loaded && !lines_may_shrink(f->logins, lines)) {
-        wrong = "less than half of its logins are left; `mirectl reload` takes it if that is right";
+        wrong = "fewer than half of its logins are left; if that is intended, `mirectl reload` "
+                "accepts it";
         number = 0;
     }
     if (wrong) {

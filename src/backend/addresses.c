@@ -109,8 +109,7 @@ size_t addresses_look_up(struct addresses *p, const struct config *config)
             continue;
         int error = look_up(backend, &found);
         if (error && error != place->told)
-            log_warn("backend %s: its name cannot be looked up: %s", backend->name,
-                     gai_strerror(error));
+            log_warn("backend %s: cannot look up its name: %s", backend->name, gai_strerror(error));
         place->told = error;
         if (!error)
             publish(place, &found);

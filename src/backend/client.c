@@ -104,7 +104,7 @@ void talk_tell(const struct backend_client *t, enum reply_stage stage, const str
 
     if (now < before + TELL_MS || !atomic_compare_exchange_strong(last, &before, now))
         return;
-    log_warn("backend %s refuses mired's questions at %s: %u %u.%u.%u %.*s", backend_of(t)->name,
+    log_warn("backend %s refuses mired's queries at %s: %u %u.%u.%u %.*s", backend_of(t)->name,
              reply_stage_text(stage), r->code, r->enhanced[0], r->enhanced[1], r->enhanced[2],
              (int)r->arg.len, r->arg.at ? r->arg.at : "");
 }
@@ -161,7 +161,7 @@ static int greet(struct backend_client *t)
             return 0;
         } else if (o->state == OUTBOUND_DEAD) {
             if (t->secret && o->tls == OUTBOUND_TLS_NEEDED && !o->secure)
-                log_warn("backend %s: no STARTTLS, and without it no passwords go there",
+                log_warn("backend %s: STARTTLS not offered; not sending credentials",
                          backend_of(t)->name);
             tell_complaint(t);
             error = -ECONNREFUSED;

@@ -313,7 +313,7 @@ static void go_on(struct link *l)
             health_learn(b, &l->outbound.ability);
             health_up(b);
             if ((l->outbound.introduce & ~b->ability.caps) && !b->told_missing) {
-                log_warn("backend %s does not take %s from us", b->config->name,
+                log_warn("backend %s does not accept %s from mired", b->config->name,
                          b->config->xclient && !(b->ability.caps & CAP_XCLIENT) ? "XCLIENT"
                                                                                 : "XFORWARD");
                 b->told_missing = true;

@@ -55,18 +55,18 @@ static const char *misfit(int fd, const char magic[8], uint32_t version, size_t 
     struct stat st;
 
     if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        return "it is not a plain file";
+        return "not a regular file";
     if (st.st_uid != geteuid() && geteuid() != 0)
-        return "it belongs to another user";
+        return "owned by another user";
     if (pread(fd, h, sizeof *h, 0) != (ssize_t)sizeof *h || h->check != head_check(h))
-        return "its header is damaged";
+        return "damaged header";
     if (memcmp(h->magic, magic, sizeof h->magic) != 0)
-        return "it is a file of another kind";
+        return "a file of another kind";
     if (h->version != version)
-        return "it is of another version";
+        return "a file of another version";
     uint64_t most = page_size() + body_size, size = (uint64_t)st.st_size;
     if (h->body_size != body_size || size > most || (sparse ? size < page_size() : size != most))
-        return "it is of another size";
+        return "a file of another size";
     return NULL;
 }
 
@@ -79,7 +79,7 @@ static int set_aside(const char *path, const char *why)
         return -ENAMETOOLONG;
     if (rename(path, aside) < 0)
         return -errno;
-    log_warn("%s: %s; renamed to %s, a new one is begun", path, why, aside);
+    log_warn("%s: %s; renamed to %s, starting with a new one", path, why, aside);
     return 0;
 }
 
@@ -246,9 +246,8 @@ static bool tend(struct guarded *g, bool look)
     bool whole = pread(g->fd, &there, sizeof there, 0) == (ssize_t)sizeof there;
     if (!whole || memcmp(&there, &g->head, sizeof there) != 0)
         whole = pwrite(g->fd, &g->head, sizeof g->head, 0) == (ssize_t)sizeof g->head;
-    log_warn("%s was cut short by somebody while it was in use: what stood there is forgotten, and "
-             "it is %s",
-             g->path, whole ? "used on" : "used in memory only");
+    log_warn("%s was truncated while in use: its content is lost; %s", g->path,
+             whole ? "still using the file" : "continuing in memory only");
     return true;
 }
 
@@ -359,7 +358,7 @@ void mapfile_trim(struct mapfile *m, size_t octets)
 {
     if (m->fd >= 0 && octets < mapfile_present(m) &&
         ftruncate(m->fd, (off_t)(page_size() + octets)) < 0)
-        log_warn("a state file cannot be made shorter: %s", strerror(errno));
+        log_warn("cannot truncate a state file: %s", strerror(errno));
 }
 
 void mapfile_close(struct mapfile *m)

@@ -94,12 +94,12 @@ static enum proxy_result read_line(struct span line, struct proxy_header *h)
         return PROXY_LOCAL;
     bool four = span_equal(family, SPAN("TCP4"));
     if (!four && !span_equal(family, SPAN("TCP6")))
-        return bad(h, "its protocol is none of TCP4, TCP6, UNKNOWN");
+        return bad(h, "its protocol is not TCP4, TCP6 or UNKNOWN");
     struct span from = word(&line), to = word(&line), from_port = word(&line);
     if (!read_address(from, four, &h->client) || !read_address(to, four, &server))
         return bad(h, four ? "TCP4 without two IPv4 addresses" : "TCP6 without two IPv6 addresses");
     if (!read_port(from_port, &h->client.port) || !read_port(line, &port))
-        return bad(h, "its ports are none");
+        return bad(h, "its ports are invalid");
     return PROXY_KNOWN;
 }
 

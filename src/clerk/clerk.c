@@ -50,7 +50,7 @@ static void send_answer(const struct clerk *c, uint16_t slot, const struct answe
         r = answer_send(fd, a);
     }
     if (r < 0)
-        log_warn("an answer to worker %u was not taken: %s", slot, strerror(-r));
+        log_warn("cannot send an answer to worker %u: %s", slot, strerror(-r));
 }
 
 /* A machine may have many more workers at work than cores, and two clerks then get two processes'

@@ -39,7 +39,7 @@ static void check_hostname(struct reader *r)
     }
     if (!value_domain(c->hostname, folded)) {
         reader_wrong(r, reader_main(r, "hostname"),
-                     "hostname = \"%.80s\" is wrong; right would be a name such as mx1.example.org",
+                     "hostname = \"%.80s\" is not valid; expected a name such as mx1.example.org",
                      c->hostname);
         return;
     }
@@ -55,20 +55,19 @@ static void check_domains(struct reader *r)
 
     if (c->domains.count == 0)
         reader_wrong(r, at,
-                     "domains is not set; right would be what you take mail for: domains = { "
+                     "domains is not set; list what you accept mail for: domains = { "
                      "\"example.org\" }");
     for (size_t i = 0; i < c->domains.count; i++) {
         const char *text = c->domains.at[i];
         if (strncmp(text, "*.", 2) == 0) {
             reader_wrong(r, at,
-                         "domains: \"%.80s\" is a pattern, which matches nothing; right would be "
-                         "each domain by its name",
+                         "domains: \"%.80s\" is a pattern, and patterns match nothing; list each "
+                         "domain by its name",
                          text);
             continue;
         }
         if (!value_domain(text, folded) || !dns_name_is_valid(span_of(folded))) {
-            reader_wrong(r, at, "domains: \"%.80s\" is no domain; right would be example.org",
-                         text);
+            reader_wrong(r, at, "domains: \"%.80s\" is not a domain; expected example.org", text);
             continue;
         }
         free(c->domains.at[i]);
@@ -87,7 +86,7 @@ static void check_relay(struct reader *r)
         const struct network *n = &relay->at[i];
         if (n->bits < (n->base.family == ADDR_IP6 ? 7 : 8))
             reader_wrong(r, reader_main(r, "relay"),
-                         "relay: \"%s\" would let strangers send anywhere; right would be the "
+                         "relay: \"%s\" would let strangers send anywhere; expected the "
                          "networks of your own machines, such as 10.0.0.0/8",
                          network_format(n, text));
     }
@@ -103,7 +102,7 @@ static void check_traps(struct reader *r)
         char folded[ADDRESS_MAX * 4];
         if (list_address(span_of(text), false, folded, sizeof folded, &right) == 0) {
             reader_wrong(r, reader_place(r, SECTION_TARPIT, 0, "traps"),
-                         "traps: \"%.80s\" is no address; right would be %s", text, right);
+                         "traps: \"%.80s\" is not an address; expected %s", text, right);
             continue;
         }
         free(c->traps.at[i]);
@@ -120,7 +119,7 @@ static void check_observe(struct reader *r)
         const char *text = c->observe_domains.at[i];
         if (!value_domain(text, folded) || !config_is_local(c, span_of(folded))) {
             reader_wrong(r, reader_place(r, SECTION_TARPIT, 0, "observe_domains"),
-                         "observe_domains: \"%.80s\" is none of `domains`", text);
+                         "observe_domains: \"%.80s\" is not in `domains`", text);
             continue;
         }
         free(c->observe_domains.at[i]);
@@ -141,7 +140,7 @@ static void check_suspect(struct reader *r)
             check_file(r, at, "suspect", text + 5);
         else if (!network_parse(span_of(text), &n))
             reader_wrong(
-                r, at, "suspect: \"%.80s\" is wrong; right would be %s", text,
+                r, at, "suspect: \"%.80s\" is not valid; expected %s", text,
                 value_network_right(text, "\"file:/etc/mired/suspects\" or a network", right));
     }
 }
@@ -151,11 +150,10 @@ static void check_tarpit(struct reader *r)
     struct tarpit_rules *t = &r->config->tarpit;
 
     if (t->time > t->max)
-        reader_wrong(
-            r,
-            r->section[SECTION_TARPIT][0].line ? reader_place(r, SECTION_TARPIT, 0, "time")
-                                               : (struct place){0},
-            "tarpit: time is longer than max; right would be max at least as long as time");
+        reader_wrong(r,
+                     r->section[SECTION_TARPIT][0].line ? reader_place(r, SECTION_TARPIT, 0, "time")
+                                                        : (struct place){0},
+                     "tarpit: time is longer than max; set max to at least time");
 }
 
 static void set_machine(struct config *c)
@@ -178,7 +176,7 @@ static void check_listen(struct reader *r)
 
     if (c->listen_count == 0)
         reader_wrong(r, (struct place){0},
-                     "no listen section; right would be listen \"0.0.0.0:25\" { } and listen "
+                     "no listen section; expected listen \"0.0.0.0:25\" { } and listen "
                      "\"[::]:25\" { }");
     for (size_t i = 0; i < c->listen_count; i++) {
         struct config_listen *l = &c->listen[i];
@@ -187,20 +185,19 @@ static void check_listen(struct reader *r)
         for (size_t k = 0; k < i; k++)
             if (addr_equal(&c->listen[k].addr, &l->addr) && c->listen[k].addr.port == l->addr.port)
                 reader_wrong(r, r->section[SECTION_LISTEN][i],
-                             "the same listen stands in line %d already",
+                             "the same listen is in line %d already",
                              r->section[SECTION_LISTEN][k].line);
         struct place tls = reader_place(r, SECTION_LISTEN, i, "tls");
         if (l->tls != TLS_OFF && c->tls.certificate.count == 0)
             reader_wrong(r, tls,
-                         "tls needs a certificate; right would be tls { certificate = "
+                         "tls needs a certificate; expected tls { certificate = "
                          "\"/etc/mired/tls.pem\"  key = \"/etc/mired/tls.key\" }");
         if (!reader_is_set(r, SECTION_LISTEN, i, "tls") && c->tls.certificate.count)
             l->tls = TLS_STARTTLS;
         if (l->submission && c->auth_count == 0)
-            reader_wrong(
-                r, reader_place(r, SECTION_LISTEN, i, "submission"),
-                "submission = true needs an auth section, for it takes no mail without AUTH; right "
-                "would be auth \"file\" { path = \"/etc/mired/passwd\" }");
+            reader_wrong(r, reader_place(r, SECTION_LISTEN, i, "submission"),
+                         "submission = true needs an auth section, because it accepts no mail "
+                         "without AUTH; add auth \"file\" { path = \"/etc/mired/passwd\" }");
         if (l->submission && !l->auth)
             reader_wrong(r, reader_place(r, SECTION_LISTEN, i, "auth"),
                          "submission = true and auth = false clash: nobody could send");
@@ -215,7 +212,7 @@ static void check_bare_newline(struct reader *r)
 
     if (set && c->bare_newline_networks.count == 0)
         reader_wrong(r, reader_main(r, "bare_newline"),
-                     "bare_newline = \"normalise\" needs bare_newline_networks; right would be "
+                     "bare_newline = \"normalise\" needs bare_newline_networks; expected "
                      "bare_newline_networks = { \"40.92.0.0/15\" }");
     if (!set && c->bare_newline_networks.count)
         reader_wrong(r, reader_main(r, "bare_newline_networks"),
@@ -234,12 +231,12 @@ static void check_tls(struct reader *r)
     t->place = strdup(text);
     if (t->certificate.count == 0)
         reader_wrong(r, at,
-                     "tls has no certificate; right would be certificate = "
+                     "tls has no certificate; expected certificate = "
                      "\"/etc/mired/tls.pem\"");
     if (t->key.count && t->key.count != t->certificate.count)
         reader_wrong(r, reader_place(r, SECTION_TLS, 0, "key"),
-                     "tls: %zu keys for %zu certificates; right would be one each, or no key where "
-                     "the certificate's file has it",
+                     "tls: %zu keys for %zu certificates; expected one each, or no key if the "
+                     "certificate's file contains it",
                      t->key.count, t->certificate.count);
     for (size_t i = 0; i < t->certificate.count; i++)
         check_file(r, reader_place(r, SECTION_TLS, 0, "certificate"), "certificate",
@@ -256,12 +253,12 @@ static void check_socketmap(struct reader *r, const struct config_recipients *d,
 
     if (!d->path || !d->map)
         reader_wrong(r, r->section[SECTION_RECIPIENTS][i],
-                     "recipients \"socketmap\" needs path and map; right would be path = "
+                     "recipients \"socketmap\" needs path and map; expected path = "
                      "\"/run/users.sock\"  map = \"users\"");
     else if (d->path[0] != '/' && !(strncmp(d->path, "inet:", 5) == 0 &&
                                     addr_parse_port(span_of(d->path + 5), &a) && a.port))
         reader_wrong(r, reader_place(r, SECTION_RECIPIENTS, i, "path"),
-                     "path = \"%.80s\" is wrong; right would be \"/run/users.sock\" or "
+                     "path = \"%.80s\" is not valid; expected \"/run/users.sock\" or "
                      "\"inet:127.0.0.1:4000\"",
                      d->path);
 }
@@ -270,16 +267,16 @@ static void check_ldap(struct reader *r, const struct config_recipients *d, size
 {
     if (d->url.count == 0 || !d->base || !d->filter)
         reader_wrong(r, r->section[SECTION_RECIPIENTS][i],
-                     "recipients \"ldap\" needs url, base and filter; right would be url = "
+                     "recipients \"ldap\" needs url, base and filter; expected url = "
                      "\"ldaps://dc1.example.org\"  base = \"dc=example,dc=org\"  filter = "
                      "\"(mail=%%s)\"");
     else if (!strstr(d->filter, "%s"))
         reader_wrong(r, reader_place(r, SECTION_RECIPIENTS, i, "filter"),
-                     "filter has no %%s, where the address goes; right would be \"(mail=%%s)\"");
+                     "filter has no %%s for the address; expected \"(mail=%%s)\"");
     for (size_t k = 0; k < d->url.count; k++)
         if (strncmp(d->url.at[k], "ldap", 4) != 0 || !strstr(d->url.at[k], "://"))
             reader_wrong(r, reader_place(r, SECTION_RECIPIENTS, i, "url"),
-                         "url = \"%.80s\" is wrong; right would be \"ldaps://dc1.example.org\"",
+                         "url = \"%.80s\" is not valid; expected \"ldaps://dc1.example.org\"",
                          d->url.at[k]);
     if (d->password_file)
         check_file(r, reader_place(r, SECTION_RECIPIENTS, i, "password_file"), "password_file",
@@ -303,7 +300,7 @@ static void check_remote(struct reader *r, const struct config_recipients *d, si
         check_ldap(r, d, i);
     else if (!has_server(r->config))
         reader_wrong(r, r->section[SECTION_RECIPIENTS][i],
-                     "recipients \"backend\" needs a mail server to ask; right would be backend "
+                     "recipients \"backend\" needs a mail server to ask; expected backend "
                      "\"smtp://127.0.0.1:10025\" { }");
 }
 
@@ -313,8 +310,8 @@ static void check_recipients(struct reader *r)
 
     if (c->recipients_count == 0)
         reader_warn(r, (struct place){0},
-                    "no recipients section: every address of your domains is taken, and "
-                    "nobody who guesses is made to wait");
+                    "no recipients section: every address of your domains is accepted, and guesses "
+                    "are never delayed");
     for (size_t i = 0; i < c->recipients_count; i++) {
         struct config_recipients *d = &c->recipients[i];
         if (r->section[SECTION_RECIPIENTS][i].line == 0)
@@ -327,7 +324,7 @@ static void check_recipients(struct reader *r)
         if (!d->path)
             reader_wrong(
                 r, at,
-                "recipients \"file\" has no path; right would be path = \"/etc/mired/recipients\"");
+                "recipients \"file\" has no path; expected path = \"/etc/mired/recipients\"");
         else
             check_file(r, at, "recipients", d->path);
     }
@@ -344,20 +341,19 @@ static void check_auth(struct reader *r)
         if (c->auth[i].kind == AUTH_BACKEND) {
             if (!has_server(c))
                 reader_wrong(r, r->section[SECTION_AUTH][i],
-                             "auth \"backend\" needs a mail server to ask; right would be backend "
+                             "auth \"backend\" needs a mail server to ask; expected backend "
                              "\"smtp://127.0.0.1:10025\" { }");
             continue;
         }
         if (c->auth[i].kind == AUTH_DOVECOT) {
             if (!c->auth[i].path)
                 reader_wrong(r, at,
-                             "auth \"dovecot\" has no path; right would be path = "
+                             "auth \"dovecot\" has no path; expected path = "
                              "\"/run/dovecot/auth-client\"");
             continue;
         }
         if (!c->auth[i].path)
-            reader_wrong(r, at,
-                         "auth \"file\" has no path; right would be path = \"/etc/mired/passwd\"");
+            reader_wrong(r, at, "auth \"file\" has no path; expected path = \"/etc/mired/passwd\"");
         else
             check_file(r, at, "auth", c->auth[i].path);
     }
@@ -371,10 +367,10 @@ static void check_backend(struct reader *r)
         if (c->backend[i].tls != TLS_OFF && c->backend[i].addr.family == ADDR_UNIX)
             reader_wrong(
                 r, reader_place(r, SECTION_BACKEND, i, "tls"),
-                "tls = ... is for smtp:// and lmtp://; what stays on this machine needs none");
+                "tls = ... is for smtp:// and lmtp:// only; delivery on this machine needs none");
     if (c->backend_count == 0)
         reader_wrong(r, (struct place){0},
-                     "no backend section, so mail has nowhere to go; right would be backend "
+                     "no backend section, so mail has nowhere to go; expected backend "
                      "\"smtp://127.0.0.1:10025\" { }, or backend \"maildir\" { } for the built-in "
                      "store");
 }
@@ -387,8 +383,7 @@ static void check_web(struct reader *r)
     for (size_t i = 0; i < c->web_listen.count; i++) {
         struct place at = reader_place(r, SECTION_WEB, 0, "listen");
         if (!addr_parse_port(span_of(c->web_listen.at[i]), &a) || !a.port)
-            reader_wrong(r, at,
-                         "web: listen = \"%.80s\" is wrong; right would be \"127.0.0.1:8025\"",
+            reader_wrong(r, at, "web: listen = \"%.80s\" is not valid; expected \"127.0.0.1:8025\"",
                          c->web_listen.at[i]);
         else if (!addr_is_loopback(&a) && !c->web_token_file)
             reader_wrong(r, at, "web: a listen that is not loopback needs token_file");

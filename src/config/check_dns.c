@@ -42,7 +42,7 @@ static void check_exempt(struct reader *r)
         if (network_parse(span_of(text), &n))
             (void)networks_add(&c->exempt, &n);
         else if (!add_name(&names, text))
-            reader_wrong(r, at, "exempt: \"%.80s\" is neither network nor name; right would be %s",
+            reader_wrong(r, at, "exempt: \"%.80s\" is neither a network nor a name; expected %s",
                          text,
                          value_network_right(text,
                                              "10.0.0.0/8, 192.0.2.7, [2001:db8::]/32, "
@@ -50,7 +50,7 @@ static void check_exempt(struct reader *r)
                                              right));
     }
     if (names.count > NAMES_MAX)
-        reader_wrong(r, at, "exempt: %zu names; right would be at most %d", names.count, NAMES_MAX);
+        reader_wrong(r, at, "exempt: %zu names; at most %d are allowed", names.count, NAMES_MAX);
     strings_free(&c->exempt_names);
     c->exempt_names = names;
 }
@@ -63,7 +63,7 @@ static void check_reply(struct reader *r, enum section_kind s, size_t i, struct 
     for (size_t k = 0; k < l->reply.count; k++)
         if (!listing_pattern_read(span_of(l->reply.at[k]), &l->patterns.at[l->patterns.count++]))
             reader_wrong(r, reader_place(r, s, i, "reply"),
-                         "reply: \"%.80s\" is wrong; right would be \"127.0.0.2\", "
+                         "reply: \"%.80s\" is not valid; expected \"127.0.0.2\", "
                          "\"127.0.0.[2..11]\" or \"127.0.[0;1].[2;4..6]\"",
                          l->reply.at[k]);
 }
@@ -75,16 +75,16 @@ static void check_lists(struct reader *r, enum section_kind s, struct config_lis
     char zone[256];
 
     if (count > LISTS_MAX)
-        reader_wrong(r, r->section[s][LISTS_MAX], "%zu %s sections; right would be at most %d",
-                     count, kind, LISTS_MAX);
+        reader_wrong(r, r->section[s][LISTS_MAX], "%zu %s sections; at most %d are allowed", count,
+                     kind, LISTS_MAX);
     for (size_t i = 0; i < count; i++) {
         if (read_name(list[i].zone, DNS_ZONE_MAX, zone)) {
             free(list[i].zone);
             list[i].zone = strdup(zone);
         } else {
             reader_wrong(r, r->section[s][i],
-                         "%s \"%.80s\" is no zone; right would be %s \"list.example.org\" { }",
-                         kind, list[i].zone, kind);
+                         "%s \"%.80s\" is not a zone; expected %s \"list.example.org\" { }", kind,
+                         list[i].zone, kind);
         }
         check_reply(r, s, i, &list[i]);
         if (s == SECTION_DNSBL && !reader_is_set(r, s, i, "weight"))
@@ -105,12 +105,12 @@ static void check_resolver(struct reader *r)
         struct addr *a = &c->resolvers[i];
         if (!addr_parse(text, a) && !(addr_parse_port(text, a) && a->port))
             reader_wrong(r, at,
-                         "resolver: \"%.80s\" is wrong; right would be an address, \"127.0.0.1\", "
+                         "resolver: \"%.80s\" is not valid; expected an address, \"127.0.0.1\", "
                          "\"::1\" or, with a port, \"127.0.0.1:5353\", \"[::1]:5353\"",
                          c->resolver.at[i]);
     }
     if (c->resolver.count > RESOLVERS_MAX)
-        reader_wrong(r, at, "resolver: %zu of them; right would be at most %d", c->resolver.count,
+        reader_wrong(r, at, "resolver: %zu of them; at most %d are allowed", c->resolver.count,
                      RESOLVERS_MAX);
 }
 

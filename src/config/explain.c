@@ -75,7 +75,7 @@ unsigned explain_shape(struct reader *r, const char *file, struct span text)
 
     if (memchr(text.at, '\0', text.len)) {
         reader_wrong(r, (struct place){file, 0},
-                     "holds NUL octets: it is half written, or no text");
+                     "contains NUL bytes: it is incomplete or not text");
         return 1;
     }
     return scan_text(text, &hooks);

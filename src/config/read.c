@@ -71,10 +71,10 @@ static void unknown_key(const cfg_t *cfg, struct place at, const char *quoted)
     explain_unknown(section, key, hint);
     if (section)
         reader_wrong(reading, at, "%s has no key %s; %s", section, key,
-                     hint[0] ? hint : "mired.conf(5) lists them all");
+                     hint[0] ? hint : "mired.conf(5) lists all keys");
     else
         reader_wrong(reading, at, "unknown key %s; %s", key,
-                     hint[0] ? hint : "mired.conf(5) lists them all");
+                     hint[0] ? hint : "mired.conf(5) lists all keys");
 }
 
 static __attribute__((format(printf, 2, 0))) void parse_error(cfg_t *cfg, const char *format,
@@ -151,7 +151,7 @@ static int include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
     glob_t found;
 
     if (argc != 1) {
-        cfg_error(cfg, "include wants one file or pattern: include(\"conf.d/*.conf\")");
+        cfg_error(cfg, "include needs one file or pattern: include(\"conf.d/*.conf\")");
         return -1;
     }
     snprintf(copy, sizeof copy, "%s", file_now);
@@ -260,7 +260,7 @@ static void read_value(struct reader *r, const struct key *key, cfg_opt_t *opt, 
         text[i] = cfg_opt_getnstr(opt, i);
     bool list = key->type == KEY_TEXTS || key->type == KEY_NETWORKS;
     if ((!list && !text[0]) || !value_read(key, base, text, count, right))
-        reader_wrong(r, at, "%s = \"%.80s\" is wrong; right would be %s", key->name,
+        reader_wrong(r, at, "%s = \"%.80s\" is not valid; expected %s", key->name,
                      text[0] ? text[0] : "", right[0] ? right : "a text");
     free(text);
 }

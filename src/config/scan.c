@@ -100,7 +100,7 @@ static bool skip_blank(struct scan *s)
             skip(s, 1);
         } else if (c == '#' || starts(s, "//") || starts(s, "/*")) {
             if (!skip_comment(s)) {
-                wrong(s, line, "the comment that begins here with /* is not closed");
+                wrong(s, line, "the comment /* that begins here is not closed");
                 return false;
             }
         } else {
@@ -232,7 +232,7 @@ static bool scan_value(struct scan *s, const struct token *name)
 {
     if (s->now.kind == OPEN && s->hooks->is_section(s->hooks->arg, name->text) &&
         !s->hooks->is_key(s->hooks->arg, name->text)) {
-        wrong(s, name->line, "%.*s is a section and has no =; right would be %.*s { ... }",
+        wrong(s, name->line, "%.*s is a section and has no =; expected %.*s { ... }",
               shown(name->text), name->text.at, shown(name->text), name->text.at);
         return false;
     }
@@ -249,7 +249,7 @@ static bool scan_value(struct scan *s, const struct token *name)
     struct token value = s->now;
     advance(s);
     if (s->now.kind == COMMA) {
-        wrong(s, s->now.line, "several values stand in braces; right would be %.*s = { ..., ... }",
+        wrong(s, s->now.line, "several values need braces; expected %.*s = { ..., ... }",
               shown(name->text), name->text.at);
         return false;
     }
@@ -300,7 +300,7 @@ static bool scan_statement(struct scan *s)
             wrong(s, name.line, "this } closes nothing");
         else if (name.kind != BROKEN)
             wrong(s, name.line,
-                  "a key or a section should stand here, such as domains = { "
+                  "expected a key or a section, such as domains = { "
                   "\"example.org\" }");
         return false;
     }
@@ -320,8 +320,8 @@ static bool scan_statement(struct scan *s)
     if (s->now.kind != BROKEN)
         wrong(s, name.line,
               s->hooks->is_section(s->hooks->arg, name.text)
-                  ? "%.*s has no { }; every section has"
-                  : "%.*s has no =; right would be KEY = VALUE",
+                  ? "%.*s has no { }; every section needs them"
+                  : "%.*s has no =; expected KEY = VALUE",
               shown(name.text), name.text.at);
     return false;
 }

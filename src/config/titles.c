@@ -35,7 +35,7 @@ static bool begin_kind(struct reader *r, struct place at, const char *what, cons
                          kinds[k]);
         n += m > 0 && (size_t)m < sizeof all - n ? (size_t)m : 0;
     }
-    reader_wrong(r, at, "%s \"%.80s\" is wrong; right would be %s", what, title, all);
+    reader_wrong(r, at, "%s \"%.80s\" is not valid; expected %s", what, title, all);
     return false;
 }
 
@@ -44,7 +44,7 @@ static bool begin_listen(struct reader *r, struct place at, const char *title,
 {
     if (addr_parse_port(span_of(title), &l->addr) && l->addr.port)
         return true;
-    reader_wrong(r, at, "listen \"%.80s\" is wrong; right would be \"0.0.0.0:25\" or \"[::]:25\"",
+    reader_wrong(r, at, "listen \"%.80s\" is not valid; expected \"0.0.0.0:25\" or \"[::]:25\"",
                  title);
     return false;
 }
@@ -91,7 +91,7 @@ static bool begin_backend(struct reader *r, struct place at, const char *title,
         return true;
     reader_wrong(
         r, at,
-        "backend \"%.80s\" is wrong; right would be \"smtp://127.0.0.1:10025\", "
+        "backend \"%.80s\" is not valid; expected \"smtp://127.0.0.1:10025\", "
         "\"smtp://mx.example.org:25\", \"lmtp:/run/dovecot/lmtp\", \"lmtp://127.0.0.1:24\" or "
         "\"maildir\"",
         title);

@@ -158,7 +158,7 @@ const char *value_network_right(const char *text, const char *otherwise, char ou
     char right[ADDR_TEXT];
 
     if (network_has_host_bits(span_of(text), &n))
-        snprintf(out, 256, "%s, for %.80s has host bits", network_format(&n, right), text);
+        snprintf(out, 256, "%s, because %.80s has host bits", network_format(&n, right), text);
     else
         snprintf(out, 256, "%s", otherwise);
     return out;

@@ -23,45 +23,44 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
 
 /* C(identifier, name, arguments, help, example) */
 #define COMMANDS(C)                                                                                \
-    C(STATUS, "status", "", "what mired is doing, and what attackers have paid so far",            \
+    C(STATUS, "status", "", "what mired is doing, and how long attackers have waited so far",      \
       "mirectl status")                                                                            \
     C(RELOAD, "reload", "", "read the configuration again; a broken one changes nothing",          \
       "mirectl reload")                                                                            \
     C(UPGRADE, "upgrade", "",                                                                      \
-      "become the version that is installed now; no connection is refused or dropped",             \
-      "mirectl upgrade")                                                                           \
-    C(STOP, "stop", "[--drain]",                                                                   \
-      "end mired; with --drain, once those that are connected have finished",                      \
+      "switch to the installed version; no connection is refused or dropped", "mirectl upgrade")   \
+    C(STOP, "stop", "[--drain]", "stop mired; with --drain, once connected clients have finished", \
       "mirectl stop --drain")                                                                      \
     C(CLIENTS, "clients", "[--limit N] [--sort held|offences|good]", "the worst clients",          \
       "mirectl clients --limit 5")                                                                 \
     C(SHOW, "show", "ADDRESS", "what is known of one client and its network",                      \
       "mirectl show 192.0.2.7")                                                                    \
     C(RELEASE, "release", "[ADDRESS|NETWORK] [--undo] [--all]",                                    \
-      "forget its offences, answer its holds now; --undo takes that back, --all is for everybody", \
+      "forget a client's offences and answer its holds now; --undo reverts that, --all releases "  \
+      "every client",                                                                              \
       "mirectl release 192.0.2.7")                                                                 \
     C(EXEMPT, "exempt", "ADDRESS|NETWORK [--for 1d | --remove] | --list",                          \
-      "never delay it, without touching the configuration", "mirectl exempt 192.0.2.7 --for 1d")   \
+      "never delay a client, without a change of the configuration",                               \
+      "mirectl exempt 192.0.2.7 --for 1d")                                                         \
     C(PENALISE, "penalise", "ADDRESS [--offences N] [--undo]",                                     \
-      "book offences, or take that back: for a content filter or a log watcher",                   \
+      "book offences, or revert that: for a content filter or a log watcher",                      \
       "mirectl penalise 192.0.2.7 --offences 3")                                                   \
     C(RECIPIENT, "recipient", "ADDRESS", "what the directories say of an address",                 \
       "mirectl recipient alice@example.org")                                                       \
     C(CACHE, "cache", "flush [ADDRESS|SOURCE]",                                                    \
-      "forget what directories said: of an address, of ldap, socketmap or backend, or all",        \
+      "forget cached answers: of an address, of ldap, socketmap or backend, or all",               \
       "mirectl cache flush alice@example.org")                                                     \
     C(LEDGER, "ledger", "dump | load FILE",                                                        \
-      "all that the ledger knows, a line of JSON each; or take such lines in",                     \
+      "write the whole ledger as lines of JSON, or load such lines",                               \
       "mirectl ledger dump >ledger.json")                                                          \
     C(LOG, "log", "[ADDRESS|SENDER|RECIPIENT] [--follow] [--limit N]",                             \
       "the log's last 10,000 lines, or those about one client, sender, recipient or id",           \
       "mirectl log --follow alice@example.org")                                                    \
-    C(CONFIG, "config", "", "the configuration that holds, with all defaults", "mirectl config")   \
+    C(CONFIG, "config", "", "the configuration in effect, with all defaults", "mirectl config")    \
     C(OBSERVE, "observe", "[--since 7d]",                                                          \
       "what would have waited while `observe` is on: good mail first, then attackers",             \
       "mirectl observe --since 7d")                                                                \
-    C(ADVISE, "advise", "", "settings that what was seen suggests, each with its reason",          \
-      "mirectl advise")
+    C(ADVISE, "advise", "", "suggested settings, each with its reason", "mirectl advise")
 
 enum control_command {
 #define COMMAND_ID(id, name, arguments, help, example) COMMAND_##id,

@@ -20,9 +20,8 @@ static const char *fields(json_t *line, struct request *r)
         return "a request is {\"v\":1,\"command\":NAME,\"args\":{...}}";
     if (version != CONTROL_VERSION) {
         snprintf(sentence, sizeof sentence,
-                 "this mired (%s) speaks version %d of the control protocol, and the mirectl that "
-                 "asks version %d; use the mirectl that was installed with it, or restart mired if "
-                 "that one is gone",
+                 "this mired (%s) speaks version %d of the control protocol, but the mirectl "
+                 "speaks version %d; use the mirectl that was installed with it, or restart mired",
                  MIRED_VERSION, CONTROL_VERSION, version);
         r->code = CONTROL_OTHER;
         return sentence;
@@ -30,8 +29,8 @@ static const char *fields(json_t *line, struct request *r)
     r->command = command_by_name(command);
     if (r->command == COMMAND_COUNT) {
         snprintf(sentence, sizeof sentence,
-                 "this mired (%s) knows no command \"%.40s\"; a newer mirectl asks it: `mirectl "
-                 "upgrade` makes mired the version that is installed",
+                 "this mired (%s) has no command \"%.40s\"; this mirectl is newer: `mirectl "
+                 "upgrade` switches mired to the installed version",
                  MIRED_VERSION, command);
         r->code = CONTROL_OTHER;
         return sentence;

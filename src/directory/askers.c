@@ -165,7 +165,7 @@ static struct asker *make(struct askers *a, struct task *t)
     int error = begin(me);
     if (error) {
         if (!a->told)
-            log_warn("no more than %u lookups at once: no thread can be made: %s", a->made,
+            log_warn("only %u lookups at once: cannot create another thread: %s", a->made,
                      strerror(error));
         a->told = true;
         pthread_cond_destroy(&me->wake);

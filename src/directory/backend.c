@@ -249,7 +249,7 @@ static enum answer_result needs_utf8(struct answer *out)
 {
     struct reply r = {.code = 553,
                       .enhanced = {5, 6, 7},
-                      .arg = SPAN("The server here takes no internationalised addresses")};
+                      .arg = SPAN("This server does not accept internationalised addresses")};
 
     return pass_on(&r, out);
 }

@@ -84,7 +84,7 @@ static int fold_all(struct table *t, struct span text, struct refusal *why)
         size_t len = list_address(line, true, folded, sizeof folded - 1, &right);
         if (len == 0) {
             why->line = number;
-            snprintf(why->text, sizeof why->text, "\"%.*s\" is no address; right would be %s",
+            snprintf(why->text, sizeof why->text, "\"%.*s\" is not an address; expected %s",
                      (int)(line.len < 80 ? line.len : 80), line.at, right);
             return -EINVAL;
         }
@@ -116,13 +116,13 @@ unsigned file_directory_check_lines(struct span text, const char *path, struct b
             buf_addf(said, "%s:%u: \"", path, number);
             for (size_t i = 0; i < line.len && i < 80; i++)
                 buf_addf(said, "%c", line.at[i] >= ' ' && line.at[i] < 127 ? line.at[i] : '?');
-            buf_addf(said, "\" is no address; right would be %s\n", right);
+            buf_addf(said, "\" is not an address; expected %s\n", right);
         }
     }
     if (wrong > TOLD_MAX)
-        buf_addf(said, "%s: %u more lines are wrong\n", path, wrong - TOLD_MAX);
+        buf_addf(said, "%s: %u more lines are invalid\n", path, wrong - TOLD_MAX);
     if (!wrong && !good)
-        buf_addf(said, "%s: warning: there is no address in it\n", path);
+        buf_addf(said, "%s: warning: it has no address\n", path);
     return wrong;
 }
 
@@ -222,8 +222,7 @@ static void keep_copy(struct file_directory *f)
     if (!error && !is_copied(f, buf_span(&text)))
         error = write_copy(f->copy, part, buf_span(&text));
     if (error)
-        log_warn("%s cannot be written: %s; after a restart there is no earlier version of %s to "
-                 "fall back on",
+        log_warn("%s cannot be written: %s; after a restart there is no earlier version of %s",
                  f->copy, strerror(-error), f->path);
     buf_free(&text);
 }
@@ -247,7 +246,7 @@ static void load_copy(struct file_directory *f)
 static void take(struct file_directory *f, struct table *fresh)
 {
     if (f->loaded && f->mark.looked_ms)
-        log_info("%s has changed: %u recipients now", f->path, fresh->lines);
+        log_info("%s has changed: %u recipients", f->path, fresh->lines);
     table_free(&f->table);
     f->table = *fresh;
     f->loaded = true;
@@ -264,8 +263,8 @@ static void refuse(struct file_directory *f, const struct refusal *why)
     if (f->loaded)
         log_warn("%s%s: %s; keeping the previous version", f->path, where, why->text);
     else
-        log_error("%s%s: %s; there is no earlier version, so its recipients are put off (451)",
-                  f->path, where, why->text);
+        log_error("%s%s: %s; no earlier version, so its recipients are deferred (451)", f->path,
+                  where, why->text);
     f->kept = true;
 }
 
@@ -278,11 +277,11 @@ static bool has_shrunk(const struct file_directory *f, const struct table *fresh
         return false;
     if (f->loaded)
         snprintf(why->text, sizeof why->text,
-                 "%u addresses after %u; `mirectl reload` takes it if that is right", fresh->lines,
-                 f->table.lines);
+                 "%u addresses after %u; if that is intended, `mirectl reload` accepts it",
+                 fresh->lines, f->table.lines);
     else
         snprintf(why->text, sizeof why->text,
-                 "no address in it; `mirectl reload` takes it if that is right");
+                 "it has no address; if that is intended, `mirectl reload` accepts it");
     return true;
 }
 

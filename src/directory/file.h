@@ -12,7 +12,7 @@
 struct file_directory;
 
 /* Appends to *said what is wrong with the lines of a file, at most some of them, and a warning when
- * there is no address in it. Returns how many lines are wrong: one is enough to refuse the file. */
+ * it has no address. Returns how many lines are wrong: one is enough to refuse the file. */
 unsigned file_directory_check_lines(struct span text, const char *path, struct buf *said);
 
 /* Reads the file. A version that is taken is copied into folder `state` (NULL: not), so that the

@@ -27,7 +27,7 @@ static void is_there(struct health *h)
     if (!h->down)
         return;
     h->down = false;
-    log_warn("DNS: answers come again");
+    log_warn("DNS: servers answer again");
 }
 
 static void probe_answered(void *arg, int status, const unsigned char *answer, size_t len)
@@ -42,8 +42,7 @@ static void probe_answered(void *arg, int status, const unsigned char *answer, s
         return;
     }
     if (!h->down)
-        log_warn("DNS: no answers (%s): until they come again clients are served as if on no list",
-                 resolver_status(status));
+        log_warn("DNS: no answers (%s): treating clients as not listed", resolver_status(status));
     h->down = true;
     loop_alarm(h->loop, &h->again, h->loop->now + HEALTH_AGAIN_MS);
 }

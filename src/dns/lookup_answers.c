@@ -47,8 +47,7 @@ static void refuses(struct lookups *l, const struct question *q)
 
     metric_add(METRIC_DNS_BLOCKED, 1);
     if (!s->refuses)
-        log_warn("DNS: %s does not serve this resolver (127.255.255.0/24): its answers count for "
-                 "nothing",
+        log_warn("DNS: %s does not serve this resolver (127.255.255.0/24); ignoring its answers",
                  list_of(l, q)->zone);
     s->refuses = true;
 }

@@ -61,25 +61,22 @@ enum list_state trial_judge(const enum trial_answer a[TRIAL_ENTRIES], enum list_
 
 static void say(const char *zone, enum list_state before, enum list_state now)
 {
-    static const char counts[] = "until it does its answers count for nothing";
+    static const char counts[] = "ignoring it until it does";
 
     switch (now) {
     case LIST_WORLD:
-        log_warn(
-            "DNS: %s lists 127.0.0.1, and so everybody: until it does not its answers count for "
-            "nothing",
-            zone);
+        log_warn("DNS: %s lists 127.0.0.1 and so every address; ignoring it until it does not",
+                 zone);
         break;
     case LIST_DEAD:
-        log_warn(
-            "DNS: %s does not list its test entry 127.0.0.2 (RFC 5782): %s; a list of your own "
-            "that has none is told by `test = false`",
-            zone, counts);
+        log_warn("DNS: %s does not list its test entry 127.0.0.2 (RFC 5782); %s. For your own list "
+                 "without one set `test = false`",
+                 zone, counts);
         break;
-    case LIST_REFUSES: log_warn("DNS: %s does not serve this resolver: %s", zone, counts); break;
+    case LIST_REFUSES: log_warn("DNS: %s does not serve this resolver; %s", zone, counts); break;
     case LIST_SOUND:
         if (!list_counts(before))
-            log_warn("DNS: %s passes its test again, and counts", zone);
+            log_warn("DNS: %s passes its test again; using it", zone);
         break;
     default: break;
     }

@@ -206,7 +206,7 @@ static void due(struct loop *loop, struct alarm *a)
 static void say_full(struct freezer *f)
 {
     if (!f->said_full)
-        log_warn("connections are not frozen while %s/frozen has no room, holds stay ordinary ones",
+        log_warn("not freezing connections, holds keep their sockets: %s/frozen has no room",
                  f->params->config->state);
     f->said_full = true;
 }
@@ -254,7 +254,7 @@ static void note_frozen(struct freezer *f, struct tcp_job *job, size_t n)
 
 static void stay_ordinary(struct freezer *f, const struct coming *c, int why)
 {
-    log_debug("a hold stays an ordinary one: %s", strerror(-why));
+    log_debug("cannot freeze a hold, it keeps its socket: %s", strerror(-why));
     if (c->noted)
         table_forget(f->table, &c->hold);
     if (!return_channels_return(&f->ways, c->hold.slot, c->item)) {
@@ -358,7 +358,7 @@ static int set_rule(const struct config *config)
     int r = rule_set(listen, config->listen_count, why);
     free(listen);
     if (r < 0)
-        log_warn("connections are not frozen, holds stay ordinary ones: nftables: %s", why);
+        log_warn("not freezing connections, holds keep their sockets: nftables: %s", why);
     return r;
 }
 
@@ -366,7 +366,7 @@ static bool can_work(const struct config *config)
 {
     int r = tcp_repair_works();
     if (r < 0) {
-        log_warn("connections are not frozen, holds stay ordinary ones: TCP_REPAIR: %s",
+        log_warn("not freezing connections, holds keep their sockets: TCP_REPAIR: %s",
                  strerror(-r));
         return false;
     }
@@ -393,7 +393,7 @@ static int begin_serving(struct freezer *f)
     bool works = can_work(params->config);
     params->shared->working = works;
     if (works)
-        log_debug("connections are frozen %s",
+        log_debug("freezing connections %s",
                   calls_have_ring(f->calls) ? "in batches, by io_uring" : "call by call");
     if (works && table_count(f->table))
         log_info("%u frozen holds found", table_count(f->table));
@@ -418,10 +418,10 @@ static void begin(struct loop *loop, struct alarm *a)
         say_full(f);
         loop_alarm(loop, a, loop->now + ROOM_MS);
     } else if (r < 0) {
-        log_error("connections are not frozen: %s", strerror(-r));
+        log_error("not freezing connections: %s", strerror(-r));
         loop->stop = true;
     } else if (f->said_full) {
-        log_info("there is room for frozen holds again");
+        log_info("freezing connections again: there is room");
         f->said_full = false;
     }
 }
@@ -462,7 +462,7 @@ static void open_again_if_cut(struct freezer *f)
     snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
     int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0) {
-        log_error("frozen holds cannot be looked over: %s", strerror(-r));
+        log_error("cannot check the frozen holds: %s", strerror(-r));
         f->loop.stop = true; /* the master begins another freezer */
         return;
     }
@@ -482,7 +482,7 @@ static void close_all(struct freezer *f)
         f->params->shared->working = 0;
     else
         f->params->shared->waiting--;
-    log_debug("the freezer ends: %lu frozen, %lu thawed, %lu lost", (unsigned long)f->frozen,
+    log_debug("the freezer stops: %lu frozen, %lu thawed, %lu lost", (unsigned long)f->frozen,
               (unsigned long)f->thawed, (unsigned long)(f->lost + f->ways.lost));
     table_close(f->table);
     close(f->lock);

@@ -64,8 +64,8 @@ static void take_one(struct listeners *l, const struct config *config, int fd)
     if (at)
         l->at = at;
     if (!at || !is_wanted(config, &one) || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
-        log_warn("the service manager passed a socket (%s port %u) that no `listen` of the "
-                 "configuration is for; it is not served",
+        log_warn("the service manager passed a socket (%s port %u) that no `listen` section names; "
+                 "ignored",
                  one.addr.family ? addr_format(&one.addr, text) : "not a TCP listener",
                  one.addr.port);
         close(fd);

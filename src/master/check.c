@@ -44,8 +44,7 @@ static bool check_user(struct check *c)
 
     if (geteuid() != 0) { /* we do not become anybody else, so this matters to root only */
         if (!getpwnam(user))
-            buf_addf(c->said,
-                     "%s: warning: there is no user \"%s\"; mired started as root needs it\n",
+            buf_addf(c->said, "%s: warning: no user \"%s\"; mired started as root needs it\n",
                      c->config->file, user);
         return true;
     }
@@ -53,11 +52,11 @@ static bool check_user(struct check *c)
         return true;
     if (error == -ENOENT)
         buf_addf(c->said,
-                 "%s: there is no user \"%s\"; create it (adduser --system --group %s), or set "
-                 "`user` to one that exists\n",
+                 "%s: no user \"%s\"; create it (adduser --system --group %s), or set `user` to an "
+                 "existing one\n",
                  c->config->file, user, user);
     else
-        buf_addf(c->said, "%s: the user \"%s\" cannot be looked up: %s\n", c->config->file, user,
+        buf_addf(c->said, "%s: cannot look up the user \"%s\": %s\n", c->config->file, user,
                  strerrordesc_np(-error));
     c->wrong++;
     return false;
@@ -114,7 +113,7 @@ static bool read_file(struct check *c, const char *path, struct buf *text)
     if (error)
         cannot_read(c, path, error);
     else if (!plain)
-        file_wrong(c, path, "is no plain file");
+        file_wrong(c, path, "is not a regular file");
     return !error && plain;
 }
 
@@ -124,7 +123,7 @@ static const char *misread(struct span text)
     if (span_starts_fold(text, SPAN("\xff\xfe")) || span_starts_fold(text, SPAN("\xfe\xff")))
         return "is UTF-16; save it as UTF-8";
     if (span_find(text, '\0') < text.len)
-        return "holds NUL octets: it is half written, or no text";
+        return "contains NUL bytes: it is incomplete or not text";
     return NULL;
 }
 

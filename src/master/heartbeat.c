@@ -38,7 +38,7 @@ static bool is_watched(const struct child *c)
 static void ask(const struct master *m, struct child *c)
 {
     if (c->unanswered >= MISSED_MOST) {
-        log_error("%s %u (process %d) has not answered for %lu s: it hangs, and is killed",
+        log_error("%s %u (process %d) has not answered for %lu s; killing it",
                   role_table[c->role].name, c->index, (int)c->pid,
                   (unsigned long)(c->unanswered * period_ms() / 1000));
         kill(c->pid, SIGKILL);

@@ -26,7 +26,7 @@ static const char usage[] =
     "                 reload takes a change up, and what each is\n"
     "  -V, --version  print the version\n"
     "  -h, --help     print this\n"
-    "It runs in the foreground; `mirectl` steers it. See mired(8) and mired.conf(5).\n";
+    "It runs in the foreground; `mirectl` controls it. See mired(8) and mired.conf(5).\n";
 
 struct options {
     const char *file;
@@ -64,7 +64,7 @@ static int read_options(int argc, char **argv, struct options *o)
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "mired: \"%s\" is not an option\n%s", argv[optind], usage);
+        fprintf(stderr, "mired: unknown option \"%s\"\n%s", argv[optind], usage);
         return 2;
     }
     return -1;

@@ -71,7 +71,7 @@ static void answer_errors(struct master *m, struct asker asker, const char *even
 
 static void tell_fixed(const char *key, const char *keeps)
 {
-    log_warn("`%s` changes with the next start only; it stays %s", key, keeps);
+    log_warn("`%s` changes only with a restart; keeping %s", key, keeps);
 }
 
 void master_reload(struct master *m, struct asker asker)
@@ -118,7 +118,7 @@ static void kill_all(struct loop *loop, struct alarm *a)
 
     for (struct child *c = m->children; c; c = c->next)
         if (c->pid) {
-            log_warn("%s %u did not end in time and is killed", role_table[c->role].name, c->index);
+            log_warn("%s %u did not stop in time; killing it", role_table[c->role].name, c->index);
             kill(c->pid, SIGKILL);
         }
 }
@@ -151,7 +151,7 @@ void master_drain(struct master *m)
         return;
     m->draining = true;
     notify_tell("STOPPING=1\nSTATUS=draining");
-    log_info("draining: new clients are refused, those that are here may finish");
+    log_info("draining: refusing new clients; connected clients may finish");
     listeners_close(&m->listeners);
     for (struct child *c = m->children, *next; c; c = next) {
         next = c->next;
@@ -237,7 +237,7 @@ static int open_all(struct master *m, struct config *config)
     runtime_init(&m->runtime);
     int inherited = upgrade_inherit(m);
     if (inherited < 0) {
-        log_error("cannot take over from the program before: %s", strerrordesc_np(-inherited));
+        log_error("cannot take over from the previous program: %s", strerrordesc_np(-inherited));
         config_free(config);
         return -1;
     }

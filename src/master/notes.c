@@ -134,6 +134,6 @@ void note_from_child(struct master *m, struct child *c, const struct note *n)
             notes[i].take(m, c, n);
             return;
         }
-    log_warn("%s %u sent a note of kind %u, which is not its to send", role_table[c->role].name,
+    log_warn("%s %u sent a note of kind %u: unexpected from this process", role_table[c->role].name,
              c->index, n->kind);
 }

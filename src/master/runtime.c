@@ -256,7 +256,7 @@ static void give_file(const struct runtime *h, int folder, const char *name)
         return;
     if (fstat(fd, &st) == 0 && st.st_uid == 0 && mapfile_is_one(fd) &&
         fchown(fd, h->identity.uid, h->identity.gid) < 0)
-        log_warn("%s/%s: cannot be given to %s: %s", h->state, name, h->identity.name,
+        log_warn("%s/%s: cannot change its owner to %s: %s", h->state, name, h->identity.name,
                  strerror(errno));
     close(fd);
 }
@@ -320,7 +320,7 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
 {
     int error = identity_find(&h->identity, config->user);
     if (error == -ENOENT) {
-        buf_addf(errors, "there is no user \"%s\"; create it, or set `user` to one that is there\n",
+        buf_addf(errors, "no user \"%s\"; create it, or set `user` to an existing one\n",
                  config->user);
         return -1;
     }

@@ -12,10 +12,10 @@ const char *list_begin(struct span *text)
         size_t length;
         const char *wrong;
     } marks[] = {
-        {"\xff\xfe\0\0", 4, "this is UTF-32; right would be UTF-8"},
-        {"\0\0\xfe\xff", 4, "this is UTF-32; right would be UTF-8"},
-        {"\xff\xfe", 2, "this is UTF-16; right would be UTF-8 (PowerShell: -Encoding utf8)"},
-        {"\xfe\xff", 2, "this is UTF-16; right would be UTF-8 (PowerShell: -Encoding utf8)"},
+        {"\xff\xfe\0\0", 4, "this is UTF-32; expected UTF-8"},
+        {"\0\0\xfe\xff", 4, "this is UTF-32; expected UTF-8"},
+        {"\xff\xfe", 2, "this is UTF-16; expected UTF-8 (PowerShell: -Encoding utf8)"},
+        {"\xfe\xff", 2, "this is UTF-16; expected UTF-8 (PowerShell: -Encoding utf8)"},
         {"\xef\xbb\xbf", 3, NULL},
     };
 
@@ -28,7 +28,7 @@ const char *list_begin(struct span *text)
         break;
     }
     return text->len && memchr(text->at, 0, text->len)
-               ? "it holds NUL octets, as UTF-16 and broken files do; right would be UTF-8 text"
+               ? "it contains NUL bytes, as UTF-16 and damaged files do; expected UTF-8 text"
                : NULL;
 }
 

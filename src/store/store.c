@@ -92,7 +92,7 @@ static void accept_guest(struct store *s)
             close(fd);
     }
     if (error) {
-        log_warn("the store cannot take a connection now: %s", strerrordesc_np(-error));
+        log_warn("the store cannot accept a connection: %s", strerrordesc_np(-error));
         poll(NULL, 0, SHORTAGE_MS);
     }
 }
@@ -134,7 +134,7 @@ static void wait_for_deliveries(struct store *s)
         if (pthread_cond_timedwait(&s->all_gone, &s->lock, &until) != 0)
             break;
     if (s->connections > 0)
-        log_warn("%u deliveries were cut short; their senders will try again", s->connections);
+        log_warn("%u deliveries were interrupted; their senders will retry", s->connections);
     pthread_mutex_unlock(&s->lock);
 }
 

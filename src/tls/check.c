@@ -31,8 +31,7 @@ static bool check_one(X509 *x, const char *place, const char *file, time_t now, 
         return true;
     }
     if (X509_cmp_time(from, &now) > 0) {
-        buf_addf(said,
-                 "%s: tls: certificate \"%s\" is valid from %s on only; is the clock right?\n",
+        buf_addf(said, "%s: tls: certificate \"%s\" is not valid before %s; is the clock right?\n",
                  place, file, date_text(from, date));
         return true;
     }

@@ -62,8 +62,8 @@ static bool load(struct reading *r, SSL_CTX *context, size_t i)
         return true;
     if (asked) {
         buf_addf(r->errors,
-                 "%s: tls: key \"%s\" is encrypted, and nobody is there to give its passphrase; "
-                 "right would be a key without one: openssl pkey -in %s -out KEY\n",
+                 "%s: tls: key \"%s\" is encrypted; use a key without a passphrase: openssl pkey "
+                 "-in %s -out KEY\n",
                  r->params->place, key, key);
         ERR_clear_error();
     } else {

@@ -24,7 +24,7 @@ void change_read_token(struct http *h, const char *path)
 
     if (!f) {
         if (path)
-            log_warn("%s: %s; the page can be looked at only", path, strerror(errno));
+            log_warn("%s: %s; the page is read-only", path, strerror(errno));
         return;
     }
     if (!fgets(h->token, sizeof h->token, f))
@@ -71,7 +71,7 @@ static double offences_of(const struct asked *a)
 static const char *release(const struct asked *a, char said[SENTENCE])
 {
     if (release_is_wide(&a->who.network))
-        return "that is wider than a /8 (IPv6: /32): `mirectl release NETWORK --all` does it";
+        return "that is wider than a /8 (IPv6: /32): use `mirectl release NETWORK --all`";
     if (a->who.client || a->who.own)
         snprintf(said, SENTENCE,
                  "%s is released: %.1f offences are forgotten, and its network's; its holds are "
@@ -90,10 +90,10 @@ static const char *exempt(const struct asked *a, char said[SENTENCE])
     uint64_t ms = 0;
 
     if (!a->who.client && !a->who.own)
-        return "a client or its /24 (IPv6: /48) can be made exempt here; other networks belong "
-               "into `exempt` of mired.conf";
+        return "only a client or its /24 (IPv6: /48) can be exempted here; other networks belong "
+               "in `exempt` of mired.conf";
     if (a->lasts && (!config_duration(span_of(a->lasts), &ms) || ms == 0))
-        return "a duration is wanted, as 1h or 7d";
+        return "expected a duration such as 1h or 7d";
     ledger_exempt(a->web->params->ledger, &key, a->now, ms ? a->now + ms : 0);
     web_release(a->web, &a->who.network);
     snprintf(said, SENTENCE, "%s is never delayed from now on%s%s; its holds are answered now",
@@ -106,9 +106,9 @@ static const char *unexempt(const struct asked *a, char said[SENTENCE])
     struct ledger_key key = whom_key(a->web, &a->who);
 
     if (!a->who.client && !a->who.own)
-        return "the ledger knows clients and their /24 or /48 only";
+        return "the ledger has only clients and their /24 or /48";
     ledger_set_flags(a->web->params->ledger, &key, a->now, 0, LEDGER_EXEMPT);
-    snprintf(said, SENTENCE, "%s is treated like all others again", a->name);
+    snprintf(said, SENTENCE, "%s is no longer exempt", a->name);
     return NULL;
 }
 
@@ -119,12 +119,12 @@ static const char *penalise(const struct asked *a, char said[SENTENCE])
     struct ledger_decay d = decay_of(a->web);
 
     if (!a->who.client)
-        return "one address is penalised, not a network";
+        return "cannot penalise a network, only one address";
     struct ledger_entry added = {.offences = 1};
     undo_begin(a->web->undo, UNDO_PENALISE, &a->who.network);
     undo_keep(a->web->undo, &client, &added, a->now);
     double live = ledger_add_offences(l, &client, &d, a->now, 1);
-    snprintf(said, SENTENCE, "%s has one offence more: %.1f", a->name, live);
+    snprintf(said, SENTENCE, "%s has one more offence: %.1f", a->name, live);
     return NULL;
 }
 
@@ -134,8 +134,8 @@ static const char *take_back(const struct asked *a, enum undo_kind kind, const c
     int entries = undo_take(a->web, kind, &a->who.network, a->now);
 
     if (entries < 0)
-        return "there is nothing to take back: changes are remembered until the next reload";
-    snprintf(said, SENTENCE, "%s of %s is taken back", what, a->name);
+        return "nothing to undo: changes are remembered until the next reload";
+    snprintf(said, SENTENCE, "%s of %s is undone", what, a->name);
     return NULL;
 }
 
@@ -211,7 +211,7 @@ static enum MHD_Result carry_out(struct http *h, struct MHD_Connection *c, int i
 
     if (!address || !network_parse(span_of(address), &n))
         return http_say(c, MHD_HTTP_BAD_REQUEST,
-                        "an address or a network is wanted: 192.0.2.7, 192.0.2.0/24, 2001:db8::1");
+                        "expected an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::1");
     a.who = whom_of(&n);
     a.lasts = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "for");
     snprintf(a.name, sizeof a.name, "%.63s", address);
@@ -231,15 +231,15 @@ enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *wha
     if (!has_token(h, c)) {
         log_wrong_token(h, c, what);
         return http_say(c, MHD_HTTP_FORBIDDEN,
-                        h->token[0] ? "this is not the token" : "no token_file is configured");
+                        h->token[0] ? "wrong token" : "no token_file is configured");
     }
     if (strcmp(what, "refused") == 0)
         return refused_send(h, c);
     if (strcmp(what, "unlock") == 0)
-        return http_say(c, MHD_HTTP_OK, "the token is right");
+        return http_say(c, MHD_HTTP_OK, "token accepted");
     while (changes[i].name && strcmp(changes[i].name, what) != 0)
         i++;
     if (!changes[i].name)
-        return http_say(c, MHD_HTTP_NOT_FOUND, "there is no such change");
+        return http_say(c, MHD_HTTP_NOT_FOUND, "unknown change");
     return carry_out(h, c, i);
 }

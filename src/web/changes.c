@@ -175,8 +175,8 @@ static void undo(struct control *c, const json_t *args, enum undo_kind kind, con
                      what, request_text(args, "address"));
         return;
     }
-    done_with(c, "the %s of %s is taken back: %d entr%s changed", what, named(args, who, text),
-              entries, entries == 1 ? "y is" : "ies are");
+    done_with(c, "the %s of %s is undone: %d entr%s changed", what, named(args, who, text), entries,
+              entries == 1 ? "y is" : "ies are");
 }
 
 void run_release(struct control *c, const json_t *args)
@@ -236,12 +236,12 @@ static void remove_exemption(struct control *c, const json_t *args, const struct
     control_log(c, "exempt --remove", request_text(args, "address"));
     if (!ledger_get(c->web->params->ledger, &key, &d, now, &e) || !(e.flags & LEDGER_EXEMPT)) {
         control_fail(c, CONTROL_MISSING,
-                     "%s was not made exempt here; what `exempt` of mired.conf names stays exempt",
+                     "%s was not exempted here; entries of `exempt` in mired.conf stay exempt",
                      named(args, who, text));
         return;
     }
     ledger_set_flags(c->web->params->ledger, &key, now, 0, LEDGER_EXEMPT);
-    done_with(c, "%s is treated like all others", named(args, who, text));
+    done_with(c, "%s is no longer exempt", named(args, who, text));
 }
 
 void run_exempt(struct control *c, const json_t *args)
@@ -259,12 +259,12 @@ void run_exempt(struct control *c, const json_t *args)
         return;
     if (!who.client && !who.own) {
         control_fail(c, CONTROL_REFUSED,
-                     "a client or its /24 (IPv6: /48) can be made exempt here; other networks "
+                     "only a client or its /24 (IPv6: /48) can be exempted here; other networks "
                      "belong in `exempt` of mired.conf");
         return;
     }
     if (lasts && (!config_duration(span_of(lasts), &ms) || ms == 0)) {
-        control_fail(c, CONTROL_USAGE, "\"%.40s\" is no duration; right would be 1d", lasts);
+        control_fail(c, CONTROL_USAGE, "\"%.40s\" is not a duration; expected 1d", lasts);
         return;
     }
     if (request_flag(args, "remove")) {
@@ -301,7 +301,7 @@ void run_penalise(struct control *c, const json_t *args)
     if (!read_whom(c, args, &who))
         return;
     if (!who.client || !(offences > 0 && offences <= 1000)) {
-        control_fail(c, CONTROL_USAGE, "one address is penalised, with 0 to 1000 offences");
+        control_fail(c, CONTROL_USAGE, "expected one address and 0 to 1000 offences");
         return;
     }
     if (request_flag(args, "undo")) {

@@ -210,10 +210,10 @@ void run_clients(struct control *c, const json_t *args)
     json_int_t most = json_is_integer(limit) ? json_integer_value(limit) : CLIENTS_DEFAULT;
 
     if (most < 1 || most > CLIENTS_MOST)
-        control_fail(c, CONTROL_USAGE, "a limit is 1 to %d", CLIENTS_MOST);
+        control_fail(c, CONTROL_USAGE, "limit must be 1 to %d", CLIENTS_MOST);
     else if (by && strcmp(by, "held") != 0 && strcmp(by, "offences") != 0 &&
              strcmp(by, "good") != 0)
-        control_fail(c, CONTROL_USAGE, "clients are sorted by held, offences or good");
+        control_fail(c, CONTROL_USAGE, "sort must be held, offences or good");
     else
         control_done(c,
                      json_pack("{s:o}", "clients", clients_json(c->web, (size_t)most, by, NULL)));
@@ -301,7 +301,7 @@ void run_show(struct control *c, const json_t *args)
     if (!read_whom(c, args, &who))
         return;
     if (!who.client && !who.own) {
-        control_fail(c, CONTROL_USAGE, "the ledger knows clients and their /24 or /48 only");
+        control_fail(c, CONTROL_USAGE, "the ledger has only clients and their /24 or /48");
         return;
     }
     struct ledger_key key = whom_key(w, &who), around;

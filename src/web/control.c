@@ -261,7 +261,7 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
         return;
     control_log(c, "refused", NULL);
     control_fail(c, CONTROL_REFUSED,
-                 "only root, the user that mired runs as and members of its group may steer it");
+                 "only root, the user that mired runs as and members of its group may control it");
     c->over = true;
     go_on(c);
 }

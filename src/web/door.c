@@ -143,9 +143,9 @@ static void judge(struct guest *g, struct span head)
         refuse(g, "400 Bad Request", wrong);
     else if (!request_head_is_for_us(r.host, &reached, h->names, h->name_count))
         refuse(g, "400 Bad Request",
-               "this Host is none of mired's names; web { names = { ... } } lists others");
+               "this Host is not one of mired's names; add it to web { names = { ... } }");
     else if (r.body > BODY_MAX)
-        refuse(g, "413 Content Too Large", "no body is wanted here");
+        refuse(g, "413 Content Too Large", "no body is allowed here");
     else
         hand_over(g);
 }

@@ -169,5 +169,5 @@ void run_ledger(struct control *c, const json_t *args)
     else if (what && strcmp(what, "load") == 0 && json_is_array(entries))
         load(c, entries);
     else
-        control_fail(c, CONTROL_USAGE, "`ledger dump` and `ledger load FILE` are what there is");
+        control_fail(c, CONTROL_USAGE, "expected `ledger dump` or `ledger load FILE`");
 }

@@ -47,11 +47,11 @@ enum MHD_Result find_begin(struct http *h, struct MHD_Connection *c, void **stat
 
     if (!text || !network_parse(span_of(text), &n))
         return http_say(c, MHD_HTTP_BAD_REQUEST,
-                        "an address or a network is wanted: 192.0.2.7, 192.0.2.0/24, 2001:db8::1");
+                        "expected an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::1");
     struct whom who = whom_of(&n);
     if (!who.client && !who.own)
         return http_say(c, MHD_HTTP_BAD_REQUEST,
-                        "the ledger knows clients and their /24 or /48 only");
+                        "the ledger has only clients and their /24 or /48");
     struct finding *f = calloc(1, sizeof *f);
     if (!f)
         return MHD_NO;

@@ -33,7 +33,7 @@ enum MHD_Result health_send(const struct http *h, struct MHD_Connection *c)
 
 enum MHD_Result ready_send(const struct http *h, struct MHD_Connection *c)
 {
-    const char *why = h->finishing ? "mired is ending" : status_mail_waits(h->web);
+    const char *why = h->finishing ? "mired is stopping" : status_mail_waits(h->web);
 
     return tell(c, why ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK,
                 json_pack("{s:b, s:s*}", "ready", why == NULL, "why", why));

@@ -22,7 +22,7 @@ int history_open(struct history *h, const char *path)
     int error = mapfile_open(&h->file, path, "MRDHISTO", 1, size);
 
     if (error && path) {
-        log_warn("%s: %s; the page's past begins now", path, strerrordesc_np(-error));
+        log_warn("%s: %s; the page's history starts empty", path, strerrordesc_np(-error));
         error = mapfile_open(&h->file, NULL, "MRDHISTO", 1, size);
     }
     h->sample = h->file.body;

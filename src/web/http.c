@@ -94,7 +94,7 @@ static enum MHD_Result send_file(struct MHD_Connection *c, const char *path)
     while (f->path && strcmp(f->path, path) != 0)
         f++;
     if (!f->path)
-        return http_say(c, MHD_HTTP_NOT_FOUND, "there is nothing here\n");
+        return http_say(c, MHD_HTTP_NOT_FOUND, "not found\n");
     return http_send(
         c, MHD_HTTP_OK,
         MHD_create_response_from_buffer(f->len, (void *)(uintptr_t)f->at, MHD_RESPMEM_PERSISTENT),
@@ -283,7 +283,7 @@ static bool open_door(struct http *h, const char *listen)
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, exchange_changes, h,
         MHD_OPTION_END);
     if (!d->daemon) {
-        log_error("the page cannot be served at %s: %s", listen, strerror(errno));
+        log_error("cannot serve the page at %s: %s", listen, strerror(errno));
         return false;
     }
     h->doors++;
@@ -293,7 +293,7 @@ static bool open_door(struct http *h, const char *listen)
     if (!error)
         error = door_listen(d, &a);
     if (error)
-        log_error("the page cannot be served at %s: %s", listen, strerrordesc_np(-error));
+        log_error("cannot serve the page at %s: %s", listen, strerrordesc_np(-error));
     return !error;
 }
 

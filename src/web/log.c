@@ -120,14 +120,14 @@ void run_log(struct control *c, const json_t *args)
     struct reading *r = ring ? calloc(1, sizeof *r) : NULL;
 
     if (!r) {
-        control_fail(c, CONTROL_REFUSED, "there is no memory for the log");
+        control_fail(c, CONTROL_REFUSED, "not enough memory for the log");
         return;
     }
     *r = (struct reading){.ring = ring, .all = !about || !*about, .end = log_ring_next(ring)};
     r->at = log_ring_first(ring);
     if (!r->all && !log_want(&r->wanted, span_of(about))) {
         drop(r);
-        control_fail(c, CONTROL_USAGE, "an address of a client, sender or recipient is wanted");
+        control_fail(c, CONTROL_USAGE, "expected an address of a client, sender or recipient");
         return;
     }
     if (!r->all && !find_sessions(r)) {

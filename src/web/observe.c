@@ -62,7 +62,7 @@ void run_observe(struct control *c, const json_t *args)
 
     if (text && (!config_duration(span_of(text), &ms) || ms == 0)) {
         json_decref(rules);
-        control_fail(c, CONTROL_USAGE, "a duration is wanted, as 1d or 7d; 31d are kept");
+        control_fail(c, CONTROL_USAGE, "expected a duration such as 1d or 7d; 31d are kept");
         return;
     }
     uint64_t since = ms < now ? now - ms : 0;

@@ -11,7 +11,7 @@
 static json_t *route_denied(void)
 {
     return json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
-                     "none names this very address, and with %, ! or @ in its local part a server "
+                     "none lists this exact address, and with %, ! or @ in its local part a server "
                      "may send it on to another domain (routing_addresses)");
 }
 
@@ -78,7 +78,7 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     control_fail(
         c, CONTROL_REFUSED,
         "the directories have not answered for %d s: they are slow, or many questions wait "
-        "before this one. Mail is put off meanwhile, not refused; `mirectl status` says "
+        "before this one. Mail is deferred meanwhile, not refused; `mirectl status` says "
         "which directory is down",
         PATIENCE_MS / 1000);
     control_resume(c);
@@ -101,11 +101,11 @@ static void wait_for(struct control *c, uint64_t tag)
 static void forgotten(struct control *c, const struct answer *a)
 {
     if (a->result == ANSWER_YES)
-        control_done(c, json_pack("{s:s}", "text", "forgotten: what was cached is asked anew"));
+        control_done(c, json_pack("{s:s}", "text", "forgotten: mired asks the directories again"));
     else
         control_fail(c, CONTROL_MISSING,
-                     "there are no such `recipients`; right would be an address, or one of "
-                     "\"ldap\", \"socketmap\" and \"backend\" that is configured");
+                     "unknown `recipients`; expected an address, or \"ldap\", \"socketmap\" or "
+                     "\"backend\" if configured");
 }
 
 static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -143,7 +143,7 @@ static void ask(struct control *c, enum query_kind kind, struct span text)
     int error = query_send(w->params->ask, &head, text, (struct span){0});
 
     if (error < 0)
-        control_fail(c, CONTROL_REFUSED, "the clerks cannot be asked: %s", strerrordesc_np(-error));
+        control_fail(c, CONTROL_REFUSED, "cannot query the clerks: %s", strerrordesc_np(-error));
     else
         wait_for(c, tag);
 }
@@ -156,21 +156,20 @@ void run_recipient(struct control *c, const json_t *args)
     char folded[ADDRESS_MAX * 4];
 
     if (!sign || sign == text) {
-        control_fail(c, CONTROL_USAGE, "an address such as alice@example.org is needed");
+        control_fail(c, CONTROL_USAGE, "expected an address such as alice@example.org");
         return;
     }
     struct mailbox box = {{text, (size_t)(sign - text)}, span_of(sign + 1)};
     size_t len = mailbox_fold(&box, folded, sizeof folded);
     struct span whole = {folded, len};
     if (len == 0) {
-        control_fail(c, CONTROL_USAGE, "\"%.80s\" is no address", text);
+        control_fail(c, CONTROL_USAGE, "\"%.80s\" is not an address", text);
         return;
     }
     if (!config_is_local(w->params->config, span_after(whole, address_sign(whole) + 1))) {
-        control_done(
-            c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
-                         "none: the domain is not one of `domains`; who logs in, and machines "
-                         "in `relay`, may send there"));
+        control_done(c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
+                                  "none: the domain is not in `domains`; users that log in and "
+                                  "machines in `relay` may send there"));
         return;
     }
     c->asked_route = !w->params->config->routing_addresses &&
@@ -193,7 +192,7 @@ void run_cache(struct control *c, const json_t *args)
         struct mailbox box = {{text, (size_t)(sign - text)}, span_of(sign + 1)};
         of = (struct span){folded, mailbox_fold(&box, folded, sizeof folded)};
         if (of.len == 0 || sign == text) {
-            control_fail(c, CONTROL_USAGE, "\"%.80s\" is no address", text);
+            control_fail(c, CONTROL_USAGE, "\"%.80s\" is not an address", text);
             return;
         }
     }

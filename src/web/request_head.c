@@ -57,13 +57,13 @@ static const char *request_line(struct span line, bool *host_needed)
     struct span version = span_after(rest, target.len + 1);
 
     if (!is_token(method) || target.len == 0 || target.len + 1 >= rest.len)
-        return "this is no request line";
+        return "invalid request line";
     for (size_t i = 0; i < target.len; i++)
         if (target.at[i] <= ' ' || target.at[i] > '~')
-            return "this is no request target";
+            return "invalid request target";
     *host_needed = span_equal(version, SPAN("HTTP/1.1"));
     if (!*host_needed && !span_equal(version, SPAN("HTTP/1.0")))
-        return "HTTP/1.1 or HTTP/1.0 is spoken here";
+        return "only HTTP/1.1 and HTTP/1.0 are supported";
     return NULL;
 }
 
@@ -169,7 +169,7 @@ const char *request_head_parse(struct span head, struct request_head *out)
     if (host_needed && !seen.hosts)
         return "a Host is needed (RFC 9112 3.2)";
     if (seen.codings)
-        return "no body is wanted here";
+        return "no body is allowed here";
     return NULL;
 }
 

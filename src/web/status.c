@@ -128,7 +128,7 @@ const char *status_mail_waits(const struct web *w)
         if (web_directory_is_up(w, config->recipients[i].kind))
             return NULL;
     if (config->recipients_count)
-        return "no directory can be asked who exists";
+        return "no directory can be reached";
     return NULL;
 }
 

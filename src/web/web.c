@@ -21,7 +21,7 @@ void web_ask_master(struct web *w, struct control *c, uint32_t kind, int32_t arg
     int error = channel_tell(w->params->control, kind, arg, tag, text);
 
     if (error)
-        control_fail(c, CONTROL_REFUSED, "the master cannot be asked: %s", strerrordesc_np(-error));
+        control_fail(c, CONTROL_REFUSED, "cannot reach the master: %s", strerrordesc_np(-error));
     else
         c->tag = tag;
 }

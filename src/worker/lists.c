@@ -243,7 +243,7 @@ bool lists_open(struct worker *w)
     w->lists->names = names;
     int error = open_lookups(w, w->lists);
     if (error) { /* mail is not to wait for a list */
-        log_warn("DNS: %s: clients are served as if on no list", strerrordesc_np(-error));
+        log_warn("DNS: %s: treating clients as not listed", strerrordesc_np(-error));
         lists_close(w);
     }
     return true;

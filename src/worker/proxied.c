@@ -65,7 +65,7 @@ static void refuse(struct worker *w, struct conn *c, const char *why)
         log_text(&l, "text", why);
         log_end(&l);
     }
-    snprintf(text, sizeof text, "no PROXY header: %s", why);
+    snprintf(text, sizeof text, "invalid PROXY header: %s", why);
     conn_close(w, c, text);
 }
 

@@ -242,7 +242,7 @@ bool queries_put(struct worker *w, struct query *q)
     } else {
         q->sent = true;
         if (r < 0)
-            log_warn("the clerks cannot be asked: error %d", -r);
+            log_warn("cannot query the clerks: error %d", -r);
     }
     return true;
 }

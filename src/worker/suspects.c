@@ -88,7 +88,7 @@ static bool add_file(struct suspects *s, const char *path)
         if (network_parse(text, &n))
             room = add(s, &n);
         else
-            log_warn("%s:%u: \"%.80s\" is no network and left out", path, number, line);
+            log_warn("%s:%u: \"%.80s\" is not a network, ignored", path, number, line);
     }
     fclose(f);
     return room;
@@ -112,14 +112,14 @@ unsigned suspects_check_lines(struct span text, const char *path, struct buf *sa
             continue;
         char right[ADDR_TEXT];
         if (network_has_host_bits(line, &n))
-            buf_addf(said, "%s:%u: \"%.*s\" has host bits; right would be %s\n", path, number,
+            buf_addf(said, "%s:%u: \"%.*s\" has host bits; expected %s\n", path, number,
                      (int)line.len, line.at, network_format(&n, right));
         else
-            buf_addf(said, "%s:%u: \"%.*s\" is no network; right would be 192.0.2.0/24\n", path,
+            buf_addf(said, "%s:%u: \"%.*s\" is not a network; expected 192.0.2.0/24\n", path,
                      number, (int)(line.len < 80 ? line.len : 80), line.at);
     }
     if (wrong > TOLD_MAX)
-        buf_addf(said, "%s: %u more lines are wrong\n", path, wrong - TOLD_MAX);
+        buf_addf(said, "%s: %u more lines are invalid\n", path, wrong - TOLD_MAX);
     return wrong;
 }
 

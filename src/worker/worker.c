@@ -130,7 +130,7 @@ static void start_accepting(struct worker *w)
     for (uint32_t i = 0; i < w->params->listeners && !error; i++)
         error = loop_watch(&w->loop, &w->listeners[i]);
     if (error) {
-        log_error("clients cannot be taken: %s", strerrordesc_np(-error));
+        log_error("cannot accept clients: %s", strerrordesc_np(-error));
         w->loop.stop = true; /* the master begins another worker */
     }
 }
@@ -447,8 +447,7 @@ static void tell_idle(struct worker *w)
         w->idle_before = w->loop.idle;
     } else if (w->loop.idle - w->idle_before >= MANY && w->loop.now >= w->warn_of_idle) {
         w->warn_of_idle = w->loop.now + AGAIN_MS;
-        log_warn("this process is called for nothing, %d times within a second: please report it",
-                 MANY);
+        log_warn("busy loop: %d wake-ups without work within a second; please report it", MANY);
     }
 }
 

@@ -69,7 +69,7 @@ def frozen(mired, cable):
         config = f'log_level = "debug"\n{config}'
         tarpit = f"{FROZEN.format(time=time)} {tarpit}"
         m = cable.at_server(lambda: mired(tarpit=tarpit, host=host, config=config, **options))
-        m.log.wait("connections are (not )?frozen")  # clients are served before there is a freezer
+        m.log.wait("(not )?freezing connections")  # clients are served before there is a freezer
         return m
 
     return start

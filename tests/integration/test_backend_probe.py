@@ -78,9 +78,9 @@ def test_what_is_about_us_is_451_and_no_offence(mired, stage, reply):
         told = ask(m)
         assert told.code == 451 and "4.3.0" in told and told.seconds < 15
         m.log.wait(r"event=session .*offences=0")
-        m.log.wait(rf"backend {re.escape('smtp://127.0.0.1')}\S+ refuses mired's questions at \S+.*: {reply[:3]} ")
+        m.log.wait(rf"backend {re.escape('smtp://127.0.0.1')}\S+ refuses mired's queries at \S+.*: {reply[:3]} ")
         ask(m, "bob@example.test")
-        assert m.log.text.count("refuses mired's questions") == 1  # once a minute
+        assert m.log.text.count("refuses mired's queries") == 1  # once a minute
 
 
 OF_THE_RECIPIENT = [
@@ -135,7 +135,7 @@ def test_421_to_the_question_puts_off_and_is_no_directory_that_is_down(mired, he
         m = start(mired, backend, tarpit="time = 0")
         assert ask(m, "bob@example.test").code == 451
         assert ask(m).code == 250
-        m.log.wait("refuses mired's questions at RCPT: 421 4.7.0 too busy")
+        m.log.wait("refuses mired's queries at RCPT: 421 4.7.0 too busy")
         assert "directory backend is down" not in m.log.text
 
 
@@ -188,5 +188,5 @@ def test_a_password_question_that_is_refused_for_us_is_named_and_no_offence(mire
             client.ehlo()
             reply = client.login(ALICE, "wonderland")
             assert reply.code == 454 and reply.seconds < 10
-        m.log.wait(r"refuses mired's questions at AUTH: 538 5\.7\.11 Encryption required")
+        m.log.wait(r"refuses mired's queries at AUTH: 538 5\.7\.11 Encryption required")
         assert "wonderland" not in m.log.text

@@ -189,7 +189,7 @@ def test_a_client_is_shown_with_what_it_did_last(mired):
     m.control("penalise", "127.0.3.9", "--offences", "20")
     said = m.control("show", "127.0.3.9").stdout
     assert re.search(r"last seen +\d+ s ago", said) and "to=alice@example.test" in said, said
-    assert "in debt: each conversation begins with a wait" in said, said
+    assert "in debt: each session begins with a wait" in said, said
     assert "last seen" in m.control("clients").stdout
 
 

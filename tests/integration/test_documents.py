@@ -86,7 +86,7 @@ def test_every_document_is_linked_and_every_link_leads_somewhere():
 def test_what_the_symptoms_quote_of_the_log_is_what_the_log_says():
     """A line of the log that was reworded must not be searched for in vain."""
     sources = "".join(file.read_text() for file in sorted((SOURCE / "src").rglob("*.c")))
-    said = re.sub(r'"\s*\n\s*"', "", sources).replace("%s from us", "XCLIENT from us")
+    said = re.sub(r'"\s*\n\s*"', "", sources).replace("%s from mired", "XCLIENT from mired")
     said += "".join(f" event={name} " for name in re.findall(r'log_begin\(&\w+, \w+, "(\w+)"\)', sources))
     quoted = re.findall(r'^\| [`"]([^`"]+)[`"] in the log', read("docs/operations.md"), re.M)
     assert len(quoted) >= 6

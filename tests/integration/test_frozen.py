@@ -461,4 +461,4 @@ def test_without_the_right_there_is_one_warning_and_holds_are_ordinary(mired, ca
     m = cable.at_server(lambda: mired(tarpit=FROZEN.format(time=2), host="0.0.0.0", prefix=rightless))
     client = ask(m.port)
     assert told(client).seconds < 4
-    assert m.log.text.count("not frozen") == 1
+    assert m.log.text.count("not freezing connections") == 1

@@ -53,7 +53,7 @@ def printed(tool, mired, cable, folder, freeze):
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, stdin=subprocess.DEVNULL)
     log = m.log
     m.stop()
-    frozen = re.search(r"the freezer ends: (\d+) frozen", log.text)
+    frozen = re.search(r"the freezer stops: (\d+) frozen", log.text)
     text = f"{done.stdout}{done.stderr}exit {done.returncode}"
     for what, name in VARIES:
         text = re.sub(what, name, text)

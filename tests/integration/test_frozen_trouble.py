@@ -111,7 +111,7 @@ def test_without_room_on_the_disk_holds_are_ordinary_until_there_is(frozen, cabl
     assert held(m, "frozen") == 0
     assert m.log.text.count("has no room") == 1
     resize(m, plenty)
-    m.log.wait("room for frozen holds again")
+    m.log.wait("freezing connections again")
     client = ask(m.port, 1)
     wait_until(lambda: held(m, "frozen") == 1)
     told(client)

@@ -268,9 +268,9 @@ def test_nobody_waits_for_a_resolver_that_says_nothing_and_nobody_is_punished(mi
     assert m.log.text.count("DNS: no answers") == 1
     assert typo(m, bad).seconds < FOURTH  # its first error is anybody's first
     u.go_on() if how == "stopped" else u.start()
-    until(lambda: greeted(m, ports.stranger()) and "DNS: answers come again" in m.log.text)
+    until(lambda: greeted(m, ports.stranger()) and "DNS: servers answer again" in m.log.text)
     until(lambda: greeted(m, bad) and offences(m, bad) > 2.9)
-    assert m.log.text.count("DNS: answers come again") == 1
+    assert m.log.text.count("DNS: servers answer again") == 1
 
 
 def memory(pid):
@@ -350,7 +350,7 @@ def test_a_list_that_does_not_pass_its_test_counts_for_nothing_and_is_named(mire
     lists = until(lambda: all(l["state"] != "not tried yet" for l in lists_of(m).values()) and lists_of(m))
     assert lists["world.test"] == {"kind": kind, "zone": "world.test", "state": state, "counts": False}
     assert lists["sound.test"]["counts"] is True and lists["sound.test"]["state"] == "sound"
-    assert re.search(rf"lists +.*world\.test {state}: counts for nothing|{kind} world\.test {state}: counts", m.control("status").stdout)
+    assert re.search(rf"lists +.*world\.test {state}: ignored|{kind} world\.test {state}: counts", m.control("status").stdout)
     innocent = ports.stranger()
     greeted(m, innocent)
     greeted(m, bad)

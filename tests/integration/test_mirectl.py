@@ -42,7 +42,7 @@ def assert_error(done, status, code, *words):
 
 def test_a_mired_that_never_ran(tmp_path):
     done = run("-s", tmp_path / "control", "--json", "status")
-    assert_error(done, 3, "unreachable", "cannot be reached", "is mired running", "-s SOCKET")
+    assert_error(done, 3, "unreachable", "cannot reach mired", "is mired running", "-s SOCKET")
 
 
 def test_a_mired_that_is_stopped_and_one_that_was_killed(mired):
@@ -120,8 +120,8 @@ def answering(path, line):
     [
         (b'{"v":2,"ok":true,"version":"9.9"}\n', ("speaks version 2", "version 1", "installed with it")),
         (b'{"v":2,"ok":false,"code":"version","error":"this mired (9.9) speaks version 2"}\n', ("speaks version 2",)),
-        (b"220 mx.example.org ESMTP\r\n", ("is no mired",)),
-        (b"[]\n", ("is no mired",)),
+        (b"220 mx.example.org ESMTP\r\n", ("is not mired",)),
+        (b"[]\n", ("is not mired",)),
     ],
 )
 def test_an_answer_that_is_of_another_version_or_no_mired_at_all(tmp_path, line, words):

@@ -275,13 +275,13 @@ def test_an_exemption_has_its_time_is_listed_and_can_be_undone(served, open_page
     assert abs(until - time.time() - 7 * 86400) < 300
     page.wait(lambda: "192.0.2.0/24 until " in page.text("exempt"))
     page.one("undo").click()
-    page.wait(lambda: "treated like all others" in page.text("said"))
+    page.wait(lambda: "no longer exempt" in page.text("said"))
     page.wait(lambda: not page.one("exempted").is_displayed())
     assert json.loads(m.control("--json", "exempt", "--list").stdout)["exempt"] == []
     page.expected = REFUSED
     page.one("address").clear()
     page.one("address").send_keys("<b>nonsense", Keys.ENTER)
-    page.wait(lambda: "an address or a network is wanted" in page.text("said"))
+    page.wait(lambda: "expected an address or a network" in page.text("said"))
 
 
 def test_any_client_is_looked_up_and_its_holds_are_counted(served, open_page):
@@ -300,10 +300,10 @@ def test_any_client_is_looked_up_and_its_holds_are_counted(served, open_page):
     assert page.text("found-address") == source and "offence" in page.text("found-why")
     page.one("who").clear()
     page.one("who").send_keys("203.0.113.77", Keys.ENTER)
-    page.wait(lambda: page.text("found-why") == "nothing is known of it")
+    page.wait(lambda: page.text("found-why") == "no entry in the ledger")
     page.one("who").clear()
     page.one("who").send_keys("<b>nonsense", Keys.ENTER)
-    page.wait(lambda: page.text("found-why").startswith("an address or a network is wanted"))
+    page.wait(lambda: page.text("found-why").startswith("expected an address or a network"))
     first = page.driver.find_element(By.CSS_SELECTOR, "#clients td.client a")
     address = first.text
     first.click()
@@ -331,10 +331,10 @@ def test_releases_and_penalties_are_listed_and_taken_back(served, open_page):
     page.button("release", who).click()
     page.wait(lambda: f"release of {who}" in page.text("changes"))
     assert offences() == 0
-    page.button("take back the release of", who).click()
-    page.wait(lambda: "is taken back" in page.text("said"))
+    page.button("undo the release of", who).click()
+    page.wait(lambda: "is undone" in page.text("said"))
     assert offences() > 2.9
-    page.button("take back the penalty of", who).click()
+    page.button("undo the penalty of", who).click()
     page.wait(lambda: not page.one("changed").is_displayed())
     assert offences() == 0
 

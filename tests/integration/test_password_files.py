@@ -26,12 +26,12 @@ def write(m, octets):
 FOUR = {**PASSWORDS, "carol@example.test": "x", "dave@example.test": "y"}
 LINES = password_file(FOUR).encode()
 WRONG = {
-    "empty": (b"", "less than half of its logins are left"),
-    "less than half": (b"bob@example.test:x\n" + b"#\n", "less than half of its logins are left"),
-    "no login": (LINES + b"half a li", ":5: the line is no login"),
-    "no name": (b":x\n" + LINES, ":1: the line is no login"),
+    "empty": (b"", "fewer than half of its logins are left"),
+    "less than half": (b"bob@example.test:x\n" + b"#\n", "fewer than half of its logins are left"),
+    "no login": (LINES + b"half a li", ":5: the line is not a login"),
+    "no name": (b":x\n" + LINES, ":1: the line is not a login"),
     "UTF-16": (LINES.decode().encode("utf-16"), "UTF-16"),
-    "NUL octets": (LINES + bytes(4096), "NUL octets"),
+    "NUL octets": (LINES + bytes(4096), "NUL bytes"),
 }
 
 

@@ -117,7 +117,7 @@ def test_however_it_is_written_the_exempt_client_is_exempt(m, header):
     [
         (b"PROXY TCP6 192.0.2.8 192.0.2.1 4711 25\r\n", "TCP6 without two IPv6 addresses"),
         (b"PROXY TCP4 2001:db8::8 2001:db8::1 4711 25\r\n", "TCP4 without two IPv4 addresses"),
-        (b"PROXY TCP4 192.0.2.8 192.0.2.1 4711\r\n", "its ports are none"),
+        (b"PROXY TCP4 192.0.2.8 192.0.2.1 4711\r\n", "its ports are invalid"),
         (V2 + b"\x21\x11\xff\xff", "it is longer than 4096 octets"),
         (b"EHLO x\r\n", "the connection begins with something else"),
     ],
@@ -127,7 +127,7 @@ def test_a_header_that_is_refused_is_logged_with_the_reason(m, header, why):
     with say_header(m.behind, header) as client:
         assert client.is_closed()
     m.log.wait(rf'event=proxy_header level=warn balancer=127\.0\.0\.1 result=refused text="{why}"')
-    m.log.wait(rf'event=session client=127\.0\.0\.1 .*result="no PROXY header: {why}"')
+    m.log.wait(rf'event=session client=127\.0\.0\.1 .*result="invalid PROXY header: {why}"')
 
 
 @pytest.mark.parametrize("spelling", ["::ffff:{}", "::ffff:{}/128", "[::ffff:{}]"])

@@ -92,12 +92,12 @@ WRONG = {
     "a pattern": (text(MANY) + "*@example.test\n", ":41: ", "@example.org for all of a domain"),
     "UTF-16": (text(MANY).encode("utf-16"), ": ", "UTF-16"),
     "UTF-16, big end first": (b"\xfe\xff" + text(MANY).encode("utf-16-be"), ": ", "UTF-16"),
-    "UTF-16 without its mark": (text(MANY).encode("utf-16-le"), ": ", "NUL octets"),
-    "a hole after a crash": (text(MANY).encode() + bytes(4096), ": ", "NUL octets"),
-    "Latin-1": (text(MANY).encode() + b"m\xfcller@example.test\n", ":41: ", "is no address"),
-    "cut in a line": (text(MANY) + "alice@exam\nuser@", ":42: ", "is no address"),
-    "an error of the export": ("psql: error: connection to server failed\n", ":1: ", "is no address"),
-    "a page of the web": ("<!DOCTYPE html>\n<html>\n", ":1: ", "is no address"),
+    "UTF-16 without its mark": (text(MANY).encode("utf-16-le"), ": ", "NUL bytes"),
+    "a hole after a crash": (text(MANY).encode() + bytes(4096), ": ", "NUL bytes"),
+    "Latin-1": (text(MANY).encode() + b"m\xfcller@example.test\n", ":41: ", "is not an address"),
+    "cut in a line": (text(MANY) + "alice@exam\nuser@", ":42: ", "is not an address"),
+    "an error of the export": ("psql: error: connection to server failed\n", ":1: ", "is not an address"),
+    "a page of the web": ("<!DOCTYPE html>\n<html>\n", ":1: ", "is not an address"),
 }
 
 
@@ -110,7 +110,7 @@ def test_a_version_with_much_fewer_people_waits_until_it_is_confirmed(mired, how
     m.log.wait(r"level=warn.*addresses after 40; .*mirectl reload.*; keeping the previous version", since=since)
     assert [verdict(m, p) for p in (MANY[0], MANY[39], "nobody@example.test")] == [250, 250, 550]
     status = m.control("status").stdout
-    assert "an earlier version is used" in status, status
+    assert "using an earlier version" in status, status
     assert m.control("reload").returncode == 0
     wait_verdict(m, MANY[39], 550)
     until = time.monotonic() + 10
@@ -158,7 +158,7 @@ def test_at_first_start_a_wrong_file_is_an_error_and_puts_off(mired, octets):
     m.recipients.write_bytes(octets)
     m.start()
     try:
-        m.log.wait("level=error.*there is no earlier version, so its recipients are put off")
+        m.log.wait("level=error.*no earlier version, so its recipients are deferred")
         assert verdict(m, "alice@example.test") == 451
         write(m, text(PEOPLE))
         wait_verdict(m, "alice@example.test", 250)

@@ -40,7 +40,7 @@ def test_long_holds_end_with_the_real_reason(mired, name, seconds, freeze):
     if freeze == "auto" and not netns.unable():
         log = m.log
         assert m.stop() == []
-        frozen, thawed, lost = re.search(r"the freezer ends: (\d+) frozen, (\d+) thawed, (\d+) lost", log.text).groups()
+        frozen, thawed, lost = re.search(r"the freezer stops: (\d+) frozen, (\d+) thawed, (\d+) lost", log.text).groups()
         print(f"{frozen} frozen, {thawed} thawed, {lost} lost")
         assert frozen == thawed and lost == "0"
         assert frozen != "0" or name != "opensmtpd", "it says one thing at a time, so nothing is unread"

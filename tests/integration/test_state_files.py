@@ -52,7 +52,7 @@ def test_a_file_that_is_cut_short_costs_no_connection(m, names, left):
     for _ in range(10):
         assert deliver(m.port, "a@b.test", USER).code == 250
     assert m.control("status").returncode == 0
-    m.log.wait(rf"level=warn .*state/{names[0]} was cut short")
+    m.log.wait(rf"level=warn .*state/{names[0]} was truncated while in use")
     assert "child_died" not in m.log.text
     for name in names:
         if name == "ledger":  # what nobody has touched yet is found by the master, sooner or later
@@ -69,7 +69,7 @@ def test_what_is_mended_is_taken_over_by_the_next_start(m):
         os.truncate(m.folder / "state" / "ledger", 0)
         talk(client)
         source = client.source
-    m.log.wait("was cut short")
+    m.log.wait("was truncated while in use")
     assert m.stop() == []
     m.start()
     assert json.loads(m.control("--json", "show", source).stdout)["client"]["offences"] > 0.5

@@ -122,7 +122,7 @@ def test_a_small_terminal_scrolls_and_a_mired_that_went_is_said_to_have(mired, t
     t.wait(addresses[20])
     assert t.selected() == addresses[20]
     m.stop()
-    t.wait("mired cannot be reached")
+    t.wait("cannot reach mired")
     m.start()
     t.wait("held 0 of")
     t.key("q")
@@ -153,4 +153,4 @@ def test_into_a_pipe_that_ends_it_ends_too_and_so_when_mired_goes(mired):
         assert "mired" in following.stdout.readline()
         m.stop()
         _, said = following.communicate(timeout=10)
-        assert following.returncode == 3 and "cannot be reached" in said or "ended before" in said
+        assert following.returncode == 3 and "cannot reach mired" in said or "stopped before" in said

@@ -108,7 +108,7 @@ static void test_each_default_is_a_value_that_the_key_takes(void **state)
             char right[256];
             here.offset = 0;
             if (k->preset && !value_read(&here, &value, (char *[]){(char *)k->preset}, 1, right))
-                fail_msg("%s: %s; right would be %s", k->name, k->preset, right);
+                fail_msg("%s: %s; expected %s", k->name, k->preset, right);
             if (k->preset && k->type == KEY_TEXT)
                 free(value.text);
         }

@@ -95,7 +95,7 @@ static void test_an_open_brace_is_told_where_it_was_opened(void **state)
         {"hostname = \"mx\nworkers = 3\n", 5, "the \" that opens here is not closed"},
         {"domains = { \"a.test, \"b.test\" }\n", 5, "the \" that opens here is not closed"},
         {"log = 'json\n", 5, "the ' that opens here is not closed"},
-        {"/* workers = 3\n", 5, "the comment that begins here"},
+        {"/* workers = 3\n", 5, "the comment /* that begins here"},
         {"workers = 3 }\n", 5, "this } closes nothing"},
         {"tarpit { }\n}\n", 6, "this } closes nothing"},
     };
@@ -115,7 +115,7 @@ static void test_a_missing_comma_or_mark_is_named(void **state)
         {"size_max 25M\n", 5, "size_max has no ="},
         {"size_max = 25 M\n", 5, "has \"M\" behind it"},
         {"size_max =\n", 5, "has no value"},
-        {"\"workers\" = 3\n", 5, "a key or a section should stand here"},
+        {"\"workers\" = 3\n", 5, "expected a key or a section"},
     };
     EXPECT_EACH(list);
     expect_one_message("\xef\xbb\xbf" BASE, &(struct mistake){"", 1, "byte order mark"});
@@ -136,7 +136,7 @@ static void test_a_near_key_is_suggested(void **state)
         {"certificate = \"x\"\n", 5, "it belongs in tls { }"},
         {"tarpit { workers = 3 }\n", 5, "it belongs outside of tarpit { }"},
         {"tarpit { xclient = true }\n", 5, "it belongs in backend { }"},
-        {"frobnicate = 3\n", 5, "mired.conf(5) lists them all"},
+        {"frobnicate = 3\n", 5, "mired.conf(5) lists all keys"},
     };
     EXPECT_EACH(list);
 }
@@ -144,27 +144,27 @@ static void test_a_near_key_is_suggested(void **state)
 static void test_a_value_that_is_nearly_right_is_put_right(void **state)
 {
     static const struct mistake list[] = {
-        {"size_max = 25MB\n", 5, "right would be 25M"},
-        {"size_max = 25mb\n", 5, "right would be 25M"},
-        {"size_max = 25MiB\n", 5, "right would be 25M"},
-        {"size_max = 25m\n", 5, "right would be 25M"},
-        {"spool_max = 2GB\n", 5, "right would be 2G"},
-        {"spool_max = \"65536 bytes\"\n", 5, "right would be 65536"},
+        {"size_max = 25MB\n", 5, "expected 25M"},
+        {"size_max = 25mb\n", 5, "expected 25M"},
+        {"size_max = 25MiB\n", 5, "expected 25M"},
+        {"size_max = 25m\n", 5, "expected 25M"},
+        {"spool_max = 2GB\n", 5, "expected 2G"},
+        {"spool_max = \"65536 bytes\"\n", 5, "expected 65536"},
         {"size_max = 9TB\n", 5, "a size from"},
-        {"timeout = 5min\n", 5, "right would be 5m"},
-        {"timeout = \"90 seconds\"\n", 5, "right would be 90s"},
-        {"timeout = 1Hour\n", 5, "right would be 1h"},
-        {"tarpit { time = 20sec }\n", 5, "right would be 20s"},
+        {"timeout = 5min\n", 5, "expected 5m"},
+        {"timeout = \"90 seconds\"\n", 5, "expected 90s"},
+        {"timeout = 1Hour\n", 5, "expected 1h"},
+        {"tarpit { time = 20sec }\n", 5, "expected 20s"},
         {"tarpit { time = 20parsec }\n", 5, "a duration from"},
         {"exempt = { \"10.0.0.5/8\" }\n", 5,
-         "right would be 10.0.0.0/8, for 10.0.0.5/8 has host bits"},
-        {"suspect = { \"192.0.2.7/24\" }\n", 5, "right would be 192.0.2.0/24"},
-        {"exempt = { \"2001:db8::1/32\" }\n", 5, "right would be 2001:db8::/32"},
-        {"exempt = { \"::ffff:10.0.0.5/104\" }\n", 5, "right would be 10.0.0.0/8"},
+         "expected 10.0.0.0/8, because 10.0.0.5/8 has host bits"},
+        {"suspect = { \"192.0.2.7/24\" }\n", 5, "expected 192.0.2.0/24"},
+        {"exempt = { \"2001:db8::1/32\" }\n", 5, "expected 2001:db8::/32"},
+        {"exempt = { \"::ffff:10.0.0.5/104\" }\n", 5, "expected 10.0.0.0/8"},
         {"listen \"127.0.0.1:26\" { proxy_protocol = \"10.1.2.3/16\" }\n", 5,
-         "right would be 10.1.0.0/16"},
+         "expected 10.1.0.0/16"},
         {"domains = { \"*.example.org\" }\n", 5, "is a pattern"},
-        {"domains = { \"exa mple.org\" }\n", 5, "is no domain"},
+        {"domains = { \"exa mple.org\" }\n", 5, "is not a domain"},
         {"# one\nexempt = { # two\n # three\n \"10.0.0.0/8\" }\nworkers = x\n", 9, "workers"},
         {"/* one\n two */ workers = x\n", 6, "workers"},
     };
