@@ -76,9 +76,8 @@ static double purse(const struct adversary *a, const struct tarpit_who *who)
     return (r->correspondents ? policy_credit(good[0], good[1]) : good[0]) / r->good_ratio;
 }
 
-/* What can be seen on other connections: how long a greeting waits, MAIL of the same sender, MAIL
- * of
- * <>, and a known mailbox's RCPT. Books; the ledger is put back afterwards. */
+/* What other connections see: how long a greeting waits, MAIL of the same sender, MAIL FROM:<>, and
+ * RCPT of a known mailbox. It books; the caller puts the ledger back. */
 enum { SIGHTS = 4 };
 
 struct sights {

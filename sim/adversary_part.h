@@ -8,8 +8,8 @@
 
 enum {
     STEP_MS = 50,     /* a move's round trip */
-    SILENCE_MS = 500, /* so much of it tells */
-    OPEN_MS = 30000,  /* and this at the most */
+    SILENCE_MS = 500, /* a silence this long tells */
+    OPEN_MS = 30000,  /* the longest that a directory takes */
     SLOW_MS = 2000,   /* what a slow directory takes */
     SLOTS = 320,      /* of the ledger */
     MINUTE_MS = 60000,
@@ -42,7 +42,7 @@ struct delivery {
 
 /* A question whose verdict is not known yet. */
 struct question {
-    uint64_t due; /* no directory takes longer */
+    uint64_t due; /* when the directory answers at the latest */
     struct tarpit_permit permit;
     struct tarpit_who who;
 };
@@ -57,12 +57,11 @@ struct adversary {
     struct tarpit tarpit;
     size_t size;
     uint8_t *empty, *before, *after;
-    struct ledger_stats stats;
     uint64_t mailbox[ADVERSARY_MAILBOXES];
     uint64_t now, last_reply, moves, leaked;
     struct tarpit_who who[ADVERSARY_ADDRESSES];
     uint8_t address, domain[ADVERSARY_ADDRESSES];
-    uint32_t asked; /* a bit each */
+    uint32_t asked; /* addresses that asked, a bit each */
     bool ip6;
     uint32_t next_mailbox, new_domains;
     struct earned client[ADVERSARY_ADDRESSES], pair[ADVERSARY_ADDRESSES][ADVERSARY_DOMAINS + 2];
