@@ -21,6 +21,7 @@ struct link {
     uint64_t body_at;  /* octets of header, message and final dot that have gone out */
     const char *why;   /* it is of no use any more, static; NULL: not known */
     uint64_t ready_ms; /* since when it takes messages; 0: not yet */
+    uint8_t lived_in;  /* the last enum outbound_state before OUTBOUND_DEAD, for the log */
     bool connecting;
     bool used;     /* has had another message before the one in hand */
     bool reserved; /* opened for the delivery that it has, and not yet begun: PROXY */

@@ -181,6 +181,27 @@ static void close_idle(struct backend *b)
     }
 }
 
+/* Notes the state, which OUTBOUND_DEAD is about to take the place of. */
+static void note_state(struct link *l)
+{
+    if (l->outbound.state != OUTBOUND_DEAD)
+        l->lived_in = l->outbound.state;
+}
+
+static void log_broken(const struct link *l)
+{
+    struct log_line line;
+
+    log_begin(&line, LOG_DEBUG, "backend_connection");
+    if (!line.on)
+        return;
+    log_text(&line, "backend", l->backend->config->name);
+    log_text(&line, "result", "broken");
+    log_text(&line, "state", outbound_state_name((enum outbound_state)l->lived_in));
+    log_text(&line, "why", l->why ? l->why : "an unexpected reply");
+    log_end(&line);
+}
+
 /* The link is of no use any more, and who had it, or waits for one, must be told. */
 static void link_broke(struct link *l)
 {
@@ -189,6 +210,7 @@ static void link_broke(struct link *l)
 
     if (l->outbound.complaint.code)
         l->why = "it refuses mired";
+    log_broken(l);
     if (d) /* on a connection that served others it may have been the connection's fault */
         d->refused = l->outbound.complaint.code && !l->used;
     health_complain(b, &l->outbound);
@@ -238,6 +260,7 @@ static void start(struct link *l, struct delivery *d)
     d->backend = l->backend;
     loop_alarm_off(link_loop(l), &d->alarm);
     link_timer(l, POOL_REPLY_MS);
+    note_state(l);
     if (outbound_begin(&l->outbound, &d->job) < 0)
         l->outbound.state = OUTBOUND_DEAD;
 }
@@ -340,6 +363,7 @@ static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
     struct link *l = (struct link *)watch;
 
     loop_moved(loop); /* a backend's connection reads whatever comes on it */
+    note_state(l);
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !link_is_shaking(l))
         link_read(l);
     go_on(l);
@@ -355,6 +379,7 @@ static void link_due(struct loop *loop, struct alarm *a)
         link_close(l);
     else {
         l->why = "no answer in time";
+        note_state(l);
         link_broke(l);
     }
 }
@@ -368,6 +393,12 @@ static void retry(struct loop *loop, struct alarm *a)
 }
 
 /* ---- for the owner ---- */
+
+const char *pool_state_name(const struct delivery *d)
+{
+    return d->link ? outbound_state_name((enum outbound_state)d->link->outbound.state)
+                   : "a free connection";
+}
 
 void pool_open(struct pool *p, struct backend *b, uint32_t index)
 {

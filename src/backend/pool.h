@@ -108,6 +108,10 @@ void pool_close(struct backend *b);
  * reached, and nothing has been begun. */
 bool pool_put(struct backend *b, struct delivery *d);
 
+/* What a delivery waits for: the state of its connection by name, or "a free connection". Static.
+ */
+const char *pool_state_name(const struct delivery *d);
+
 /* Takes it out of the queue, or away from its link, which is then closed. */
 void pool_drop(struct delivery *d);
 

@@ -11,12 +11,19 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
+#include "base/close_reason.h"
+
+#define METRIC_SESSIONS(M, id, name)                                                               \
+    M(SESSIONS_##id, COUNTER, "mired_sessions_total", "result=\"" name "\"",                       \
+      "Connections of clients that ended, by how.")
+
 /* M(identifier, kind, family, label, help): family without label and with are written as Prometheus
  * wants them; rows of one family stand together. */
 #define METRICS(M)                                                                                 \
     M(CONNECTIONS_TOTAL, COUNTER, "mired_connections_total", "", "Connections accepted.")          \
     M(CONNECTIONS_OPEN, GAUGE, "mired_connections_open", "",                                       \
       "Connections open now, held ones included.")                                                 \
+    CLOSE_REASONS(METRIC_SESSIONS, M)                                                              \
     M(HELD, GAUGE, "mired_held_connections", "", "Connections with a reply held back now.")        \
     M(FROZEN, GAUGE, "mired_frozen_connections", "", "Held connections without a socket now.")     \
     M(HOLD_MS, COUNTER_MS, "mired_hold_seconds_total", "", "Seconds that clients spent held.")     \

@@ -307,6 +307,14 @@ void relay_abandon(struct handover *h)
     handover_free(h);
 }
 
+const char *relay_waits_for(const struct handover *h, const char **backend)
+{
+    const struct backend *b = h->delivery.backend;
+
+    *backend = b ? b->config->name : NULL;
+    return b ? pool_state_name(&h->delivery) : "no backend";
+}
+
 static uint32_t offer_of(const struct backend *b)
 {
     uint32_t caps = b->ability.caps;

@@ -88,6 +88,10 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
  * rest ends by itself (its outcome is remembered by settling). */
 void relay_abandon(struct handover *h);
 
+/* What the hand-over waits for: the backend's name in *backend (NULL: none has it) and the state of
+ * its connection. Both static or as long-lived as the configuration. */
+const char *relay_waits_for(const struct handover *h, const char **backend);
+
 /* For `status`: is any backend up; their names and states by index. */
 bool relay_is_up(const struct relay *r);
 

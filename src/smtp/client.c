@@ -8,6 +8,17 @@
 #include <stdio.h>
 #include <string.h>
 
+static const char *const state_names[] = {
+#define STATE_ROW(id, name) [OUTBOUND_##id] = (name),
+    OUTBOUND_STATES(STATE_ROW)
+#undef STATE_ROW
+};
+
+const char *outbound_state_name(enum outbound_state state)
+{
+    return (unsigned)state < sizeof state_names / sizeof state_names[0] ? state_names[state] : "?";
+}
+
 /* ---- what we say ---- */
 
 static bool pipelining(const struct outbound *o)

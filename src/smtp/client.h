@@ -52,24 +52,34 @@ struct job {
  * taken and others refused for good: the retry has them apart. */
 bool job_may_send(const struct job *j);
 
+/* S(identifier, name): what a connection to a backend waits for, or does. */
+#define OUTBOUND_STATES(S)                                                                         \
+    S(GREETING, "greeting") /* the backend's 220 */                                                \
+    S(HELLO, "ehlo")        /* the reply to EHLO or LHLO; the others accordingly */                \
+    S(HELO, "helo")                                                                                \
+    S(STARTTLS, "starttls")                                                                        \
+    S(SHAKE, "handshake")     /* the caller shakes hands, then outbound_secured() */               \
+    S(IDLE, "idle")           /* may be given a job */                                             \
+    S(XCLIENT, "xclient")     /* the client has been named */                                      \
+    S(XHELLO, "xclient ehlo") /* ... and the session begins anew */                                \
+    S(XFORWARD, "xforward")                                                                        \
+    S(MAIL, "mail")                                                                                \
+    S(RCPT, "rcpt")                                                                                \
+    S(DATA, "data")                                                                                \
+    S(BODY, "message") /* the caller sends header, message and final dot, then                     \
+                          outbound_sent() */                                                       \
+    S(FINAL, "final dot")                                                                          \
+    S(RSET, "rset")                                                                                \
+    S(DEAD, "dead") /* close it */
+
 enum outbound_state {
-    OUTBOUND_GREETING,
-    OUTBOUND_HELLO,
-    OUTBOUND_HELO,
-    OUTBOUND_STARTTLS,
-    OUTBOUND_SHAKE,   /* the caller shakes hands, then outbound_secured() */
-    OUTBOUND_IDLE,    /* may be given a job */
-    OUTBOUND_XCLIENT, /* who it is from has been told */
-    OUTBOUND_XHELLO,  /* ... and the session begins anew */
-    OUTBOUND_XFORWARD,
-    OUTBOUND_MAIL,
-    OUTBOUND_RCPT,
-    OUTBOUND_DATA,
-    OUTBOUND_BODY, /* the caller sends header, message and final dot, then outbound_sent() */
-    OUTBOUND_FINAL,
-    OUTBOUND_RSET,
-    OUTBOUND_DEAD, /* close it */
+#define OUTBOUND_STATE_ID(id, name) OUTBOUND_##id,
+    OUTBOUND_STATES(OUTBOUND_STATE_ID)
+#undef OUTBOUND_STATE_ID
 };
+
+/* "final dot". Static. */
+const char *outbound_state_name(enum outbound_state state);
 
 enum outbound_tls {
     OUTBOUND_TLS_NONE,

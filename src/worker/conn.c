@@ -31,6 +31,9 @@
 /* Replies of a pipelined group are sent together, but never more than this is kept for it. */
 enum { OUT_ENOUGH = 16 * 1024 };
 
+static_assert((int)METRIC_SESSIONS_NO_MEMORY == (int)METRIC_SESSIONS_QUIT + (int)CLOSE_NO_MEMORY,
+              "a counter for each reason, in their order");
+
 enum { PROXY_MS = 10000 /* a balancer says it at once */ };
 
 struct work *conn_work(struct conn *c)
@@ -230,13 +233,29 @@ int conn_detach(struct worker *w, struct conn *c)
     return fd;
 }
 
-void conn_close(struct worker *w, struct conn *c, const char *why)
+void conn_close_with(struct worker *w, struct conn *c, enum close_reason reason, const char *detail)
 {
+    metric_add(METRIC_SESSIONS_QUIT + (enum metric)reason, 1);
     if (c->phase == CONN_HELD)
         hold_end(w, c); /* so that the line has all of its held time */
     login_dropped(w, c, false);
-    journal_session(w, c, why);
+    journal_session(w, c, reason, detail);
     close(conn_detach(w, c));
+}
+
+void conn_close(struct worker *w, struct conn *c, enum close_reason reason)
+{
+    conn_close_with(w, c, reason, NULL);
+}
+
+static enum close_reason reason_of(enum reply_id id)
+{
+    switch (id) {
+    case REPLY_TIMEOUT: return CLOSE_TIMEOUT;
+    case REPLY_EVICTED: return CLOSE_EVICTED;
+    case REPLY_BUSY: return CLOSE_BUSY;
+    default: return CLOSE_SHUTDOWN;
+    }
 }
 
 void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
@@ -248,10 +267,7 @@ void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
     if (c->work && id != REPLY_TIMEOUT)
         login_forget(c); /* it is we who leave */
     c->phase = CONN_CLOSING;
-    conn_close(w, c,
-               id == REPLY_TIMEOUT   ? "timeout"
-               : id == REPLY_EVICTED ? "evicted"
-                                     : "shutdown");
+    conn_close(w, c, reason_of(id));
 }
 
 static void count_reply(struct conn *c, const struct reply *r)
@@ -293,7 +309,7 @@ static enum go say(struct worker *w, struct conn *c, const struct reply *r)
     case HOLD_NONE: break;
     }
     if (!conn_say(c, r)) {
-        conn_close(w, c, "no memory");
+        conn_close(w, c, CLOSE_NO_MEMORY);
         return GO_GONE;
     }
     if (c->work->out.len < OUT_ENOUGH)
@@ -312,7 +328,7 @@ static enum go finish(struct worker *w, struct conn *c)
         return GO_WAIT;
     }
     io_end(w, c);
-    conn_close(w, c, "quit");
+    conn_close(w, c, CLOSE_QUIT);
     return GO_GONE;
 }
 
@@ -366,7 +382,7 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
         return;
     c->flags &= ~(uint32_t)CONN_RUNNING;
     if (!keep_input(w, c, at, have)) {
-        conn_close(w, c, "no memory");
+        conn_close(w, c, CLOSE_NO_MEMORY);
         return;
     }
     room_count_envelope(w, c, (uint32_t)envelope_block(&c->smtp.envelope).len);
@@ -392,7 +408,7 @@ void conn_run(struct worker *w, struct conn *c)
     if (c->work && c->work->in.len) {
         assert(c->work->in.len <= sizeof w->input);
         if (w->input_in_use && buf_add(&aside, w->input, w->input_in_use) < 0) {
-            conn_close(w, c, "no memory");
+            conn_close(w, c, CLOSE_NO_MEMORY);
             return;
         }
         have = c->work->in.len;
@@ -418,8 +434,8 @@ void conn_due(struct loop *loop, struct alarm *a)
     case CONN_HELD: hold_due(w, c); break;
     case CONN_ASKING: query_answered(w, c, NULL); break;
     case CONN_HANDING: message_due(w, c); break;
-    case CONN_CLOSING: conn_close(w, c, "timeout"); break;
+    case CONN_CLOSING: conn_close(w, c, CLOSE_TIMEOUT); break;
     case CONN_SHAKING: tls_due(w, c); break;
-    case CONN_PROXY: conn_close(w, c, "timeout"); break;
+    case CONN_PROXY: conn_close(w, c, CLOSE_TIMEOUT); break;
     }
 }

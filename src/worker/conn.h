@@ -68,8 +68,12 @@ void conn_rest(struct conn *c);
 /* Frees the connection without a line in the log; its descriptor stays open and is returned. */
 int conn_detach(struct worker *w, struct conn *c);
 
-/* Logs the session, closes the descriptor, frees everything. `why` is the line's `result`. */
-void conn_close(struct worker *w, struct conn *c, const char *why);
+/* Logs and counts the session, closes the descriptor, frees everything. */
+void conn_close(struct worker *w, struct conn *c, enum close_reason reason);
+
+/* The same with what more there is to say in the log: "REASON: DETAIL". */
+void conn_close_with(struct worker *w, struct conn *c, enum close_reason reason,
+                     const char *detail);
 
 /* Tells the client `id` (421 ...) whatever the phase, and closes. */
 void conn_shut(struct worker *w, struct conn *c, enum reply_id id);

@@ -1,30 +1,69 @@
-/* The phases and flags of a connection. */
+/* The phases and flags of a connection, with the names that logs and `mirectl connections` show.
+ * The tables are the one place where they are named. Pure. */
 #ifndef MIRED_WORKER_CONN_STATE_H
 #define MIRED_WORKER_CONN_STATE_H
 
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/close_reason.h"
+
+/* P(identifier, name, what the connection waits for) */
+#define CONN_PHASES(P)                                                                             \
+    P(READING, "reading", "input from the client")                                                 \
+    P(HELD, "held", "the end of its hold")                                                         \
+    P(ASKING, "asking", "a clerk's answer")                                                        \
+    P(HANDING, "delivering", "the backend's reply to the message")                                 \
+    P(CLOSING, "closing", "the client to take the last reply")                                     \
+    P(SHAKING, "handshake", "the client's part of the TLS handshake")                              \
+    P(PROXY, "proxy", "the balancer's PROXY header")
+
 enum conn_phase {
-    CONN_READING, /* waits for the client's octets */
-    CONN_HELD,    /* a ready reply is kept back */
-    CONN_ASKING,  /* a clerk has been asked */
-    CONN_HANDING, /* a backend has the message */
-    CONN_CLOSING, /* ends as soon as its output is out */
-    CONN_SHAKING, /* TLS is being agreed on */
-    CONN_PROXY,   /* a balancer is to say who the client is */
+#define CONN_PHASE_ID(id, name, waits_for) CONN_##id,
+    CONN_PHASES(CONN_PHASE_ID)
+#undef CONN_PHASE_ID
 };
 
-enum conn_flag {
-    CONN_EXEMPT = 1,       /* by configuration, or by what the DNS says (lists.c) */
-    CONN_READ_OFF = 2,     /* input has come that is not wanted yet; EPOLLIN is off */
-    CONN_SEEN_END = 4,     /* the client has ended its side */
-    CONN_GREETING = 8,     /* the greeting has not gone out yet */
-    CONN_HOLD_SET = 16,    /* the next reply is decided: it waits work->hold.ms, without work 0 */
-    CONN_LOOKED_UP = 32,   /* a look-up may still know it: see lists_forget() */
-    CONN_RUNNING = 64,     /* conn_run() is on the stack */
-    CONN_FREEZE = 128,     /* this hold may be frozen */
-    CONN_TLS = 256,        /* octets go through worker->tls */
-    CONN_TLS_LATER = 512,  /* CONN_SHAKING, and not to begin before its timer */
-    CONN_TLS_WRITE = 1024, /* TLS waits for room to write before it reads on */
-    CONN_PROXIED = 2048,   /* its socket is a balancer's */
+enum {
+#define CONN_PHASE_ONE(id, name, waits_for) +1
+    CONN_PHASE_COUNT = 0 CONN_PHASES(CONN_PHASE_ONE)
+#undef CONN_PHASE_ONE
 };
+
+/* F(identifier, bit, name) */
+#define CONN_FLAGS(F)                                                                              \
+    F(EXEMPT, 0, "exempt")        /* by configuration, or by what the DNS says (lists.c) */        \
+    F(READ_OFF, 1, "read-off")    /* input has come that is not wanted yet; EPOLLIN is off */      \
+    F(SEEN_END, 2, "ended")       /* the client has ended its side */                              \
+    F(GREETING, 3, "greeting")    /* the greeting has not gone out yet */                          \
+    F(HOLD_SET, 4, "decided")     /* the next reply is decided: it waits work->hold.ms, or 0 */    \
+    F(LOOKED_UP, 5, "looked-up")  /* a look-up may still know it: see lists_forget() */            \
+    F(RUNNING, 6, "running")      /* conn_run() is on the stack */                                 \
+    F(FREEZE, 7, "freeze")        /* this hold may be frozen */                                    \
+    F(TLS, 8, "tls")              /* octets go through worker->tls */                              \
+    F(TLS_LATER, 9, "tls-later")  /* CONN_SHAKING, which begins with its timer */                  \
+    F(TLS_WRITE, 10, "tls-write") /* TLS waits for room to write before it reads on */             \
+    F(PROXIED, 11, "proxied")     /* its socket is a balancer's */
+
+enum conn_flag {
+#define CONN_FLAG_ID(id, bit, name) CONN_##id = 1 << (bit),
+    CONN_FLAGS(CONN_FLAG_ID)
+#undef CONN_FLAG_ID
+};
+
+/* "held", and "the end of its hold". Static; "?" for what is no phase. */
+const char *conn_phase_name(enum conn_phase phase);
+const char *conn_phase_waits_for(enum conn_phase phase);
+
+/* The phase of that name; CONN_PHASE_COUNT: there is none. */
+unsigned conn_phase_by_name(const char *name);
+
+enum { CONN_FLAGS_TEXT = 112 };
+
+/* "exempt,tls,proxied": the names of all flags that are set; empty for none. Returns `out`. */
+const char *conn_flags_text(uint32_t flags, char out[CONN_FLAGS_TEXT]);
+
+/* "gave up". Static. */
+const char *close_reason_name(enum close_reason reason);
 
 #endif

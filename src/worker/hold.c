@@ -165,7 +165,7 @@ void hold_release(struct worker *w, struct conn *c)
 
     hold_end(w, c);
     if (!(c->drip_lines ? conn_say_end(c, &r) : conn_say(c, &r))) {
-        conn_close(w, c, "no memory");
+        conn_close(w, c, CLOSE_NO_MEMORY);
         return;
     }
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);
@@ -177,7 +177,7 @@ static void drip(struct worker *w, struct conn *c)
     struct reply r = held_reply(w, c);
 
     if (!conn_work(c) || reply_drip(&r, c->drip_lines == 0, &c->work->out) < 0) {
-        conn_close(w, c, "no memory");
+        conn_close(w, c, CLOSE_NO_MEMORY);
         return;
     }
     c->drip_lines++;
@@ -212,7 +212,7 @@ static void note_patience(struct worker *w, struct conn *c)
 void hold_gave_up(struct worker *w, struct conn *c)
 {
     note_patience(w, c);
-    conn_close(w, c, "gave up");
+    conn_close(w, c, CLOSE_GAVE_UP);
 }
 
 /* Some say QUIT when they have waited long enough, and wait once more for the answer to that

@@ -87,7 +87,7 @@ bool io_flush(struct worker *w, struct conn *c)
     if (n < 0) {
         if (errno == EAGAIN || errno == EINTR)
             return true;
-        conn_close(w, c, "hung up");
+        conn_close(w, c, CLOSE_HUNG_UP);
         return false;
     }
     buf_drop(out, (size_t)n);
@@ -133,7 +133,7 @@ static void read_some(struct worker *w, struct conn *c)
         tls_left(w, c);
         if (n == 0)
             io_end(w, c); /* a close_notify is answered by one (RFC 5246 7.2.1, RFC 8446 6.1) */
-        conn_close(w, c, "hung up");
+        conn_close(w, c, CLOSE_HUNG_UP);
         return;
     }
     if (kept) {
@@ -151,7 +151,7 @@ static void write_rest(struct worker *w, struct conn *c)
         return;
     if (c->phase == CONN_CLOSING) {
         io_end(w, c);
-        conn_close(w, c, "quit");
+        conn_close(w, c, CLOSE_QUIT);
     } else if (c->phase == CONN_READING) {
         conn_run(w, c); /* it had stopped stepping for want of room */
     } else {
@@ -182,7 +182,7 @@ static void ended(struct worker *w, struct conn *c, bool broken)
     case CONN_PROXY:
         if (broken) {
             tls_left(w, c);
-            conn_close(w, c, "hung up");
+            conn_close(w, c, CLOSE_HUNG_UP);
         } else { /* what came before the end is still to be read and answered */
             c->flags |= CONN_SEEN_END | CONN_READ_OFF;
             io_want(w, c);

@@ -4,6 +4,7 @@
  * Sessions and refused recipients are rationed (ration.h): a flood's are told as sums. A session
  * that has said nothing (a health check) is a debug line. All lines of a session have its `id`, a
  * message's goes on behind it (ident.h). */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -106,19 +107,19 @@ static void put_recipients(struct log_line *l, const struct envelope *e)
 /* ---- lines ---- */
 
 /* Nothing but a greeting, a name and a goodbye: a health check, or a port scan. */
-static bool said_nothing(const struct conn *c, const char *why)
+static bool said_nothing(const struct conn *c, enum close_reason reason)
 {
     return !c->offences && !c->messages && !c->held_ms && !c->last_code &&
            !(c->smtp.flags & SMTP_AUTHENTICATED) && !envelope_has_sender(&c->smtp.envelope) &&
-           (strcmp(why, "quit") == 0 || strcmp(why, "hung up") == 0);
+           (reason == CLOSE_QUIT || reason == CLOSE_HUNG_UP);
 }
 
-void journal_session(struct worker *w, struct conn *c, const char *why)
+void journal_session(struct worker *w, struct conn *c, enum close_reason reason, const char *detail)
 {
-    enum log_level level = said_nothing(c, why) ? LOG_DEBUG : LOG_INFO;
+    enum log_level level = said_nothing(c, reason) ? LOG_DEBUG : LOG_INFO;
     bool good = c->messages || c->smtp.flags & SMTP_AUTHENTICATED;
     struct envelope_recipient to = {0};
-    char id[IDENT_MAX];
+    char id[IDENT_MAX], result[160];
     struct log_line l;
 
     if (!log_wants(level))
@@ -135,7 +136,9 @@ void journal_session(struct worker *w, struct conn *c, const char *why)
         log_span(&l, "from", envelope_sender(&c->smtp.envelope));
     if (envelope_next(&c->smtp.envelope, &to))
         log_span(&l, "to", to.address);
-    log_text(&l, "result", why);
+    if (detail)
+        snprintf(result, sizeof result, "%s: %s", close_reason_name(reason), detail);
+    log_text(&l, "result", detail ? result : close_reason_name(reason));
     if (c->smtp.flags & SMTP_AUTHENTICATED)
         log_text(&l, "auth", "yes");
     if (c->smtp.flags & SMTP_TLS_ON)

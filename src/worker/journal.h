@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "base/close_reason.h"
 #include "tarpit/tarpit.h"
 
 struct conn;
@@ -20,8 +21,9 @@ bool journal_open(struct worker *w);
 /* Writes the sums of what was not written. */
 void journal_close(struct worker *w);
 
-/* The session ends; `why` is the line's `result`. */
-void journal_session(struct worker *w, struct conn *c, const char *why);
+/* The session ends; `detail` (or NULL) goes behind the reason's name. */
+void journal_session(struct worker *w, struct conn *c, enum close_reason reason,
+                     const char *detail);
 
 /* A reply is held for `ms`. */
 void journal_hold(struct worker *w, const struct conn *c, const struct reply *reply, uint64_t ms);

@@ -5,7 +5,6 @@
  * whole nothing has been said; then the connection is that client's as if it had come by itself.
  * A header that cannot be taken stops all mail behind that balancer, so its reason is a warning. */
 #include <errno.h>
-#include <stdio.h>
 #include <sys/socket.h>
 
 #include "base/log.h"
@@ -54,7 +53,6 @@ enum { WARN_AGAIN_MS = 10000 };
 
 static void refuse(struct worker *w, struct conn *c, const char *why)
 {
-    char text[128];
     struct log_line l;
 
     if (w->loop.now >= w->warn_of_proxy) {
@@ -65,8 +63,7 @@ static void refuse(struct worker *w, struct conn *c, const char *why)
         log_text(&l, "text", why);
         log_end(&l);
     }
-    snprintf(text, sizeof text, "invalid PROXY header: %s", why);
-    conn_close(w, c, text);
+    conn_close_with(w, c, CLOSE_NO_PROXY, why);
 }
 
 void proxied_ready(struct worker *w, struct conn *c, bool ended)
@@ -81,7 +78,7 @@ void proxied_ready(struct worker *w, struct conn *c, bool ended)
     if (r == PROXY_BAD) {
         refuse(w, c, header.why);
     } else if (r == PROXY_MORE && (n <= 0 || ended)) {
-        conn_close(w, c, "hung up"); /* the rest will not come */
+        conn_close(w, c, CLOSE_HUNG_UP); /* the rest will not come */
     } else if (r == PROXY_MORE) {
         wait_for_more_than(c, (size_t)n);
     } else {

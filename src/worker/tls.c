@@ -78,7 +78,7 @@ bool tls_begin(struct worker *w, struct conn *c, bool waits)
 
     wait_ms = spaced(w, &who, wait_ms);
     if (wait_ms >= WAIT_MOST_MS) {
-        conn_close(w, c, "evicted");
+        conn_close(w, c, CLOSE_EVICTED);
         return false;
     }
     if (wait_ms)
@@ -103,7 +103,7 @@ void tls_due(struct worker *w, struct conn *c)
         if (of(w, c))
             book(w, c);
         tls_left(w, c);
-        conn_close(w, c, "timeout");
+        conn_close(w, c, CLOSE_TIMEOUT);
         return;
     }
     c->flags &= ~(uint32_t)CONN_TLS_LATER;
@@ -179,7 +179,7 @@ static void failed(struct worker *w, struct conn *c, unsigned long error)
     fruitless(w, c);
     if (!is_disagreement(error))
         book(w, c);
-    conn_close(w, c, "handshake failed");
+    conn_close(w, c, CLOSE_HANDSHAKE);
 }
 
 /* Behind a handshake the session begins anew: without a name no EHLO has been said since. */
@@ -279,14 +279,14 @@ static void begin(struct worker *w, struct conn *c, bool ended)
 
     if (!has_hello(w, c, ended, &gone)) {
         if (gone)
-            conn_close(w, c, "hung up");
+            conn_close(w, c, CLOSE_HUNG_UP);
         else
             io_want(w, c);
     } else if (has_too_many(w, c)) {
         c->flags |= CONN_TLS_LATER;
         conn_phase(w, c, CONN_SHAKING, SHAKES_LATER_MS);
     } else if (!start(w, c)) {
-        conn_close(w, c, "no memory");
+        conn_close(w, c, CLOSE_NO_MEMORY);
     } else {
         shake(w, c);
     }
@@ -297,7 +297,7 @@ void tls_step(struct worker *w, struct conn *c, bool ended)
     bool waits = c->flags & CONN_TLS_LATER;
 
     if (ended && waits) {
-        conn_close(w, c, "hung up");
+        conn_close(w, c, CLOSE_HUNG_UP);
         return;
     }
     if (c->flags & CONN_TLS) {
