@@ -34,7 +34,8 @@ enum ledger_kind {
     LEDGER_MAILBOXES, /* R8: the mailboxes that a client has delivered to today */
 };
 
-/* A question's key, made once per connection. */
+/* Says which entry a function is about. Keys are cheap (one hash or two), so callers make them for
+ * each call and keep none beside the ledger that made them. */
 struct ledger_key {
     uint64_t hash;
     uint64_t label; /* the address itself, so that a person can read the table; 0 for accounts */
@@ -49,8 +50,10 @@ void ledger_close(struct ledger *l);
 struct ledger_key ledger_key_client(const struct ledger *l, const struct addr *a);
 struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *a);
 
-/* The network of `bits` around an address: 24 (IPv4) and 48 (IPv6) are ledger_key_network()'s; IPv6
- * has 40 and 32 beside it (R10). */
+/* The network of `bits` around addr_inner(a). 24 and 48 give ledger_key_network()'s key; an IPv6
+ * address also has networks of 40 and 32 bits (R10). Any other combination, such as 40 bits of a
+ * 6to4 or Teredo client, which counts as IPv4, gives a key with hash 0: there is no such entry, and
+ * the key must not be used. */
 struct ledger_key ledger_key_level(const struct ledger *l, const struct addr *a, unsigned bits);
 
 /* The client's network and the domain of MAIL FROM, which is taken without regard to case. */

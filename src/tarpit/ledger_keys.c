@@ -49,9 +49,11 @@ struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *
 
 struct ledger_key ledger_key_level(const struct ledger *l, const struct addr *a, unsigned bits)
 {
-    struct addr network = addr_cut(a, bits);
-    if (a->family == ADDR_IP6 && bits < 48)
-        network.octets[LEVEL_OCTET] = (uint8_t)bits;
+    struct addr inner = addr_inner(a);
+    if (inner.family != ADDR_IP6 || bits == 48)
+        return bits == 24 || bits == 48 ? ledger_key_network(l, a) : (struct ledger_key){0};
+    struct addr network = addr_cut(&inner, bits);
+    network.octets[LEVEL_OCTET] = (uint8_t)bits;
     return make_key(l, LEDGER_NETWORK, &network, (struct span){0});
 }
 

@@ -121,13 +121,15 @@ static const char *take_entry(const struct web *w, const json_t *o, uint64_t now
     if (!kind || (!network && strcmp(kind, "client") != 0))
         return "kind is \"client\" or \"network\"";
     if (!address || !network_parse(span_of(address), &n))
-        return "address is not one (192.0.2.7, or 192.0.2.0/24 of a network)";
+        return "address is not valid; expected 192.0.2.7, or 192.0.2.0/24 of a network";
     bool four = n.base.family == ADDR_IP4;
     bool wider = !four && (n.bits == 40 || n.bits == 32);
     if (network ? n.bits != (four ? 24 : 48) && !wider : n.bits < (four ? 32 : 64))
         return "a client is one address, a network a /24 or (IPv6) a /48, /40 or /32";
     l->key = network ? ledger_key_level(w->params->ledger, &n.base, n.bits)
                      : ledger_key_client(w->params->ledger, &n.base);
+    if (!l->key.hash)
+        return "a tunnel's or NAT64 network is kept as the IPv4 network behind it";
     const char *wrong = take_amounts(o, &l->entry, &l->at_ms, now);
     return wrong ? wrong : take_flags(o, &l->entry);
 }

@@ -205,6 +205,37 @@ static void test_r10_networks_of_ipv6_are_apart_from_one_another(void **state)
     ledger_close(l);
 }
 
+/* A tunnel's address counts as the IPv4 client behind it: its prefix is shared by strangers. */
+static void test_r10_a_tunnelled_client_has_no_wide_ipv6_networks(void **state)
+{
+    static const struct {
+        const char *address;
+        bool inner; /* IPv4 */
+    } table[] = {
+        {"2001:0:53aa:64c:0:0:f7f7:f7f7", true}, /* Teredo of 8.8.8.8 */
+        {"2001:0:1234:5678:8000:0:fefe:fefe", true},
+        {"2002:808:808::1", true}, /* 6to4 of 8.8.8.8 */
+        {"2002:101:101:1:2:3:4:5", true},
+        {"64:ff9b::808:808", true}, /* NAT64 */
+        {"::ffff:8.8.8.8", true},   /* mapped */
+        {"8.8.8.8", true},
+        {"2001:db8::1", false},
+        {"2002:a00:1::1", false}, /* 6to4 of 10.0.0.1: not public */
+        {"2a00:1450::25", false},
+    };
+    struct ledger *l = open_memory(1 << 16);
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        struct addr a = addr(table[i].address), inner = addr_inner(&a);
+        struct ledger_key network = ledger_key_network(l, &a), same = ledger_key_level(l, &a, 48);
+        struct ledger_key wide = ledger_key_level(l, &a, 40), wider = ledger_key_level(l, &a, 32);
+        assert_int_equal(inner.family == ADDR_IP4, table[i].inner);
+        assert_true(same.hash == network.hash);
+        assert_int_equal(wide.hash == 0, table[i].inner);
+        assert_int_equal(wider.hash == 0, table[i].inner);
+    }
+    ledger_close(l);
+}
+
 static void test_sketches_read_as_credit_only(void **state)
 {
     struct ledger *l = open_memory(1 << 16);
@@ -290,6 +321,7 @@ int main(void)
         cmocka_unit_test(test_strangers_never_push_out_good_mail),
         cmocka_unit_test(test_good_mail_takes_no_more_than_half_of_a_set),
         cmocka_unit_test(test_r10_networks_of_ipv6_are_apart_from_one_another),
+        cmocka_unit_test(test_r10_a_tunnelled_client_has_no_wide_ipv6_networks),
         cmocka_unit_test(test_sketches_read_as_credit_only),
         cmocka_unit_test(test_the_last_delivery_is_known_for_48_days_and_leaves_the_debt_alone),
         cmocka_unit_test(test_a_ledger_of_version_0_1_is_taken_over),
