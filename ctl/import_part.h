@@ -19,6 +19,8 @@ struct import {
     struct buf zones;                  /* of dnsbl and dnswl sections */
     unsigned lists;                    /* how many */
     bool backed;                       /* there is a `backend` */
+    bool only_ip4, only_ip6;           /* what `listen` is for where no address is said */
+    bool some_unknown;                 /* domains stand in a table that was not read */
 };
 
 /* A note; or a line of mired.conf with its reason. Both in printf's way. What comes from the text

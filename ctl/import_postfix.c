@@ -364,6 +364,13 @@ static void take_interfaces(struct postfix *p, struct span name, struct span val
     }
 }
 
+static void take_protocols(struct postfix *p, struct span name, struct span value)
+{
+    p->im->found++;
+    p->im->only_ip4 = span_equal(value, SPAN("ipv4"));
+    p->im->only_ip6 = span_equal(value, SPAN("ipv6"));
+}
+
 static const struct {
     const char *name;
     void (*take)(struct postfix *p, struct span name, struct span value);
@@ -385,6 +392,7 @@ static const struct {
     {"message_size_limit", take_size},
     {"smtpd_tls_chain_files", take_chains},
     {"smtpd_tls_cert_file", take_certificate},
+    {"inet_protocols", take_protocols},
     {"inet_interfaces", take_interfaces},
     {"smtpd_client_restrictions", take_restrictions},
     {"smtpd_helo_restrictions", take_restrictions},

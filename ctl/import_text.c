@@ -13,7 +13,7 @@
 #include "import.h"
 #include "import_part.h"
 
-enum { TIME_MOST = 285, TIME_USUAL = 90, NOTE_MAX = 512, LIST_MAX = 65536 };
+enum { TIME_MOST = 285, TIME_USUAL = 90, NOTE_MAX = 512, LIST_MAX = 65536, HOLES_MAX = 64 };
 
 /* ---- reading ---- */
 
@@ -175,26 +175,67 @@ static void add_word(struct buf *list, struct span word)
     buf_addf(list, "%s%s", list->len ? ", " : "", quoted);
 }
 
-static void take_networks(struct import *im, struct span list, bool relay)
+/* Networks that are not meant, though a wider one behind them is: Postfix's "!10.0.0.5". */
+struct holes {
+    struct network at[HOLES_MAX];
+    size_t count;
+};
+
+static void add_network(struct import *im, const struct network *n, bool relay)
 {
     char text[ADDR_TEXT];
+
+    network_format(n, text);
+    add_word(&im->exempt, span_of(text));
+    if (relay && n->bits < (n->base.family == ADDR_IP6 ? 7 : 8))
+        import_note(im, "not added to relay, because it is half of the Internet: %s", text);
+    else if (relay)
+        add_word(&im->relay, span_of(text));
+}
+
+/* What is left of a network around the holes: halves of halves. */
+static void add_around(struct import *im, const struct network *n, const struct holes *h,
+                       bool relay)
+{
+    bool touched = false;
+
+    for (size_t i = 0; i < h->count; i++) {
+        const struct network *hole = &h->at[i];
+        if (hole->bits <= n->bits && network_contains(hole, &n->base))
+            return;
+        touched = touched || network_contains(n, &hole->base);
+    }
+    if (!touched) {
+        add_network(im, n, relay);
+        return;
+    }
+    struct network half = {n->base, (uint8_t)(n->bits + 1)};
+    add_around(im, &half, h, relay);
+    half.base.octets[n->bits / 8] |= (uint8_t)(0x80 >> n->bits % 8);
+    add_around(im, &half, h, relay);
+}
+
+static void take_networks(struct import *im, struct span list, bool relay)
+{
+    struct holes holes = {0};
     struct network n;
 
     im->found++;
     for (struct span word; (word = import_word(&list, ", \t{}")).len;) {
-        bool good = network_parse(word, &n) && n.bits > 0;
-        bool wide = good && n.bits < (n.base.family == ADDR_IP6 ? 7 : 8);
-        if (!good) {
+        bool hole = word.at[0] == '!';
+        bool good = network_parse(hole ? span_after(word, 1) : word, &n) && n.bits > 0;
+        if (good && hole && holes.count < HOLES_MAX) {
+            holes.at[holes.count++] = n;
+        } else if (good && !hole) {
+            add_around(im, &n, &holes, relay);
+        } else if (hole) { /* whatever it may leave out of the others, none of them is trusted */
+            import_note(im, "%.*s cannot be read, so nothing after it is added to exempt%s: %.*s",
+                        (int)word.len, word.at, relay ? " and relay" : "", (int)list.len, list.at);
+            return;
+        } else {
             import_note(im, "not added to exempt%s: %.*s", relay ? " and relay" : "", (int)word.len,
                         word.at);
-            continue;
         }
-        add_word(&im->exempt, span_of(network_format(&n, text)));
-        if (relay && wide)
-            import_note(im, "not added to relay, because it is half of the Internet: %.*s",
-                        (int)word.len, word.at);
-        else if (relay)
-            add_word(&im->relay, span_of(network_format(&n, text)));
     }
 }
 
@@ -211,11 +252,14 @@ void import_relay(struct import *im, struct span list)
 void import_domains(struct import *im, struct span list)
 {
     im->found++;
-    for (struct span word; (word = import_word(&list, ", \t")).len;)
-        if (import_is_domain(word))
+    for (struct span word; (word = import_word(&list, ", \t")).len;) {
+        if (import_is_domain(word)) {
             add_word(&im->domains, word);
-        else
+        } else {
             import_note(im, "not added to domains: %.*s", (int)word.len, word.at);
+            im->some_unknown = true;
+        }
+    }
 }
 
 static void end_time(struct import *im)
@@ -294,13 +338,20 @@ void import_backend(struct import *im, const char *title, const char *more, cons
 static void end_needs(struct import *im)
 {
     if (!im->listening.len) {
-        import_listen(im, "0.0.0.0", "mired takes the server's place on port 25");
-        import_listen(im, "[::]", "and on IPv6");
+        if (!im->only_ip6)
+            import_listen(im, "0.0.0.0", "mired takes the server's place on port 25");
+        if (!im->only_ip4)
+            import_listen(im, "[::]",
+                          im->only_ip6 ? "mired takes the server's place on port 25"
+                                       : "and on IPv6");
     }
     if (!im->backed)
         import_backend(
             im, "smtp://127.0.0.1:10025", "",
             "the server that receives the mail: move it to another port, or set its address here");
+    if (im->some_unknown)
+        import_note(im, "still missing: the domains that the tables above hold; mail for a domain "
+                        "that is not in domains is refused");
     if (!im->domains.len)
         import_note(im, "still missing: domains = { ... }, the domains to accept mail for");
 }

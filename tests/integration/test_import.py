@@ -202,6 +202,43 @@ def test_logins_work_as_they_are_carried_over(tmp_path, path, line):
     is_taken(tmp_path, done.stdout)
 
 
+@pytest.mark.parametrize(
+    "mynetworks, relay",
+    [
+        ("!10.0.0.5 10.0.0.0/30", '"10.0.0.0/30"'),
+        ("!10.0.0.1, 10.0.0.0/30", '"10.0.0.0/32", "10.0.0.2/31"'),
+        ("!10.0.0.64/26 10.0.0.0/24", '"10.0.0.0/26", "10.0.0.128/25"'),
+        ("!10.0.0.0/24 10.0.0.0/25, 10.0.1.0/24", '"10.0.1.0/24"'),
+        ("10.0.0.0/24 !10.0.0.5", '"10.0.0.0/24"'),  # the first that fits decides
+        ("!10.0.0.0 !10.0.0.3 10.0.0.0/30", '"10.0.0.1/32", "10.0.0.2/32"'),
+        ("!10.0.0.9 10.0.0.9 10.1.0.0/16", '"10.1.0.0/16"'),
+        ("![2001:db8::]/33 [2001:db8::]/32", '"2001:db8:8000::/33"'),
+        ("10.2.0.0/16 !cidr:/etc/postfix/not 10.0.0.0/8", '"10.2.0.0/16"'),
+        ("10.2.0.0/16 !/etc/postfix/not 10.0.0.0/8", '"10.2.0.0/16"'),
+    ],
+)
+def test_what_is_taken_out_of_mynetworks_does_not_relay(tmp_path, mynetworks, relay):
+    """field notes 14: the exclusion was left out with a note, and the gateway that it named relayed."""
+    done = imported(tmp_path, POSTFIX.replace("127.0.0.0/8 [::1]/128, 10.0.0.0/8 cidr:/etc/postfix/more", mynetworks).encode())
+    assert f"relay = {{ {relay} }}" in done.stdout.splitlines(), done.stdout
+    assert f"exempt = {{ {relay} }}" in done.stdout.splitlines(), done.stdout
+    is_taken(tmp_path, done.stdout)
+
+
+@pytest.mark.parametrize("protocols, listen", [("ipv4", ["0.0.0.0"]), ("ipv6", ["[::]"]), ("all", ["0.0.0.0", "[::]"]), ("ipv4, ipv6", ["0.0.0.0", "[::]"])])
+def test_mired_listens_where_postfix_did(tmp_path, protocols, listen):
+    """field notes 19: where IPv6 is off a listener on [::] keeps mired from starting."""
+    done = imported(tmp_path, (POSTFIX + f"inet_protocols = {protocols}\n").encode())
+    assert [line.split('"')[1] for line in done.stdout.splitlines() if line.startswith("listen ")] == [f"{a}:25" for a in listen]
+
+
+def test_domains_in_a_table_are_still_to_be_said(tmp_path):
+    done = imported(tmp_path, (POSTFIX + "virtual_mailbox_domains = mysql:/etc/postfix/domains.cf\n").encode())
+    assert "not added to domains: mysql:/etc/postfix/domains.cf" in notes(done.stdout)
+    assert "still missing: the domains that the tables above hold" in notes(done.stdout)
+    assert "still missing" not in imported(tmp_path, POSTFIX.encode()).stdout
+
+
 def test_without_mynetworks_postfix_relays_for_its_own_machine(tmp_path):
     done = imported(tmp_path, b"myhostname = mx1.example.org\nmynetworks_style = host\n")
     assert 'relay = { "127.0.0.0/8", "::1/128" }' in done.stdout.splitlines()
