@@ -92,3 +92,51 @@ def test_what_the_symptoms_quote_of_the_log_is_what_the_log_says():
     assert len(quoted) >= 6
     for words in quoted:
         assert words.removeprefix("... ") in said, words
+
+
+DOCUMENTS = [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", SOURCE / "CHANGES.md", *sorted((SOURCE / "docs").rglob("*.md"))]
+
+
+def prose(document):
+    """(number, line) of what is neither in a block nor in a table."""
+    fenced = False
+    for number, line in enumerate(document.read_text().splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            fenced = not fenced
+        elif not fenced and not line.startswith("|"):
+            yield number, line
+
+
+def test_prose_wraps_at_100_columns():
+    """Issue 14, 5. A link or a code span that is longer by itself stands alone on its line."""
+    for document in DOCUMENTS:
+        for number, line in prose(document):
+            alone = re.fullmatch(r"!?\[[^]]*\]\([^)]*\)|\(?`[^`]*`[).:,]*", line.strip())
+            assert len(line) <= 100 or alone, f"{document.name}:{number}: {len(line)} columns"
+
+
+def test_anchors_and_files_that_documents_name_exist():
+    """Issue 14, 4 and 6: a heading that is renamed or a file that moves takes its mentions along."""
+
+    def anchors(path):
+        heads = re.findall(r"^#+ (.*)", path.read_text(), re.M)
+        return {re.sub(r"[^\w\- ]", "", head.lower()).replace(" ", "-") for head in heads}
+
+    for document in DOCUMENTS:
+        text = document.read_text()
+        for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", text):
+            page = (document.parent / target).resolve() if target else document
+            assert anchor in anchors(page), f"{document.name}: {target}#{anchor}"
+        for name in re.findall(r"`((?:[a-z_]+/)+[a-z_0-9]+\.[ch])`", text):
+            assert any((SOURCE / folder / name).exists() for folder in ("", "src", "tests")), f"{document.name}: {name}"
+
+
+def test_old_words_are_gone_from_the_documents():
+    """Issue 14, 4: one word an idea; docs/glossary.md has those that are left."""
+    old = re.compile(r"\b(whoever|whomever|haste|crowd|parked|settling|pulse|through the house)\b", re.I)
+    pages = [*DOCUMENTS, *sorted((SOURCE / "man").glob("*.scd"))]
+    for page in pages:
+        for number, line in enumerate(page.read_text().splitlines(), 1):
+            assert not old.search(line), f"{page.name}:{number}: {line}"
+    for page in ("README.md", "CONTRIBUTING.md", "docs/architecture.md", "docs/tarpit.md"):
+        assert "glossary.md" in read(page), page
