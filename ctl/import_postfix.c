@@ -291,7 +291,7 @@ static void take_names_list(struct postfix *p, const char *from, struct span wor
 static void take_restrictions(struct postfix *p, struct span name, struct span value)
 {
     char from[128];
-    bool other = false;
+    bool other = false, trusted = false;
 
     p->im->found++;
     snprintf(from, sizeof from, "%.*s", (int)name.len, name.at);
@@ -304,6 +304,13 @@ static void take_restrictions(struct postfix *p, struct span name, struct span v
             take_names_list(p, from, word, import_word(&value, ", \t"));
         else
             other = true;
+        trusted = trusted || span_equal(word, SPAN("permit_mynetworks"));
+        if (!trusted && span_equal(word, SPAN("check_policy_service")))
+            import_note(p->im,
+                        "%s: check_policy_service sees mired's recipient lookups too, from "
+                        "127.0.0.1 with an empty sender; put permit_mynetworks before it, or a "
+                        "greylist delays new senders twice",
+                        from);
     }
     if (other)
         import_note(p->im,

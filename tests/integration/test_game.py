@@ -65,7 +65,7 @@ def told_in_time(port, source, names, seconds, patience=0.5):
 
 
 def test_one_mailbox_a_thousand_times_buys_no_names(mired, sink):
-    """G1: credit is mailboxes, not words. On the first edition all twenty real names were told within 20 s."""
+    """Field notes G1: credit is mailboxes, not words. On the first edition all twenty real names were told within 20 s."""
     m = mired(tarpit="", recipients=["postmaster@example.test", *REAL], backend=sink, config='log_level = "warn"')
     source = ports.stranger()
     pour(m.port, source, ["postmaster@example.test"] * 1000, 5)
@@ -86,7 +86,7 @@ def debt(m, address):
 
 
 def test_a_loud_neighbour_costs_nothing(mired, sink):
-    """G2: one host in debt talks before the greeting, again and again; a neighbour in its /24 has never sent."""
+    """Field notes G2: one host in debt talks before the greeting, again and again; a neighbour in its /24 has never sent."""
     m = mired(tarpit="", backend=sink, config='log_level = "warn"')
     network = ports.stranger().rsplit(".", 1)[0]
     loud, neighbour = f"{network}.7", f"{network}.200"
@@ -106,7 +106,7 @@ def test_a_loud_neighbour_costs_nothing(mired, sink):
 
 
 def test_bounces_to_forged_senders_do_not_slow_a_servers_own_mail(mired, sink):
-    """G3: somebody forges a trap and unknown people of ours as senders; a good server's bounces come to us."""
+    """Field notes G3: somebody forges a trap and unknown people of ours as senders; a good server's bounces come to us."""
     m = mired(tarpit='traps = { "trap@example.test" }', backend=sink, config='log_level = "warn"')
     source = ports.stranger()
     clients = [Client(m.port, source=source) for _ in range(20)]

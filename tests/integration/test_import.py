@@ -299,6 +299,7 @@ CARRIED = [  # (lines of main.cf, a line of mired.conf, words of a note)
     ("smtpd_recipient_restrictions = reject_rbl_client bl.example.net=127.0.0.[9..2]", None, "the list bl.example.net=127.0.0.[9..2] is not converted"),
     ("smtpd_sender_restrictions = reject_rhsbl_sender dbl.example.net", None, "reject_rhsbl_sender dbl.example.net is not converted"),
     ("smtpd_recipient_restrictions = check_policy_service unix:private/grey", None, "Postfix keeps applying its other restrictions"),
+    ("smtpd_recipient_restrictions = check_policy_service unix:private/grey", None, "put permit_mynetworks before it"),
     ("postscreen_dnsbl_sites = bl.example.net*2, wl.example.net=127.0.0.2*-4", 'dnsbl "bl.example.net" { }', "its weight is not converted"),
     ("postscreen_dnsbl_sites = bl.example.net*2, wl.example.net=127.0.0.2*-4", 'dnswl "wl.example.net" { reply = "127.0.0.2" }', "postscreen"),
     ("postscreen_greet_action = enforce", None, "remove its lines from master.cf"),
@@ -320,6 +321,11 @@ def test_what_a_postfix_has_is_carried_over_or_named(tmp_path, lines, setting, n
         assert setting in done.stdout.splitlines(), done.stdout
     assert note in notes(done.stdout), done.stdout
     is_taken(tmp_path, done.stdout)
+
+
+def test_a_policy_service_behind_permit_mynetworks_is_fine(tmp_path):
+    lines = "smtpd_recipient_restrictions = permit_mynetworks, check_policy_service unix:private/grey\n"
+    assert "put permit_mynetworks" not in imported(tmp_path, (POSTFIX + lines).encode()).stdout
 
 
 def test_a_single_chain_file_is_a_certificate(tmp_path):

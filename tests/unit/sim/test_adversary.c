@@ -72,7 +72,7 @@ static void test_a_game_is_played_the_same_way_each_time(void **state)
     adversary_close(board);
 }
 
-/* G1 of issue 12 on a simulated clock: messages with a thousand times the same recipient, then
+/* Field notes G1 on a simulated clock: messages with a thousand times the same recipient, then
  * guesses as fast as can be, or one as each turn ends. */
 static void test_one_mailbox_named_a_thousand_times_buys_nothing(void **state)
 {

@@ -66,7 +66,7 @@ static struct enemy_result play(const struct enemy_plan *plan)
     return r;
 }
 
-/* G2 of issue 12: one loud neighbour. */
+/* Field notes G2: one loud neighbour. */
 static void test_one_neighbour_however_loud_makes_nobody_wait(void **state)
 {
     for (int ip6 = 0; ip6 < 2; ip6++) {
@@ -99,7 +99,7 @@ static void test_in_a_bad_network_a_newcomer_waits_once(void **state)
     assert_int_equal(r.late, 0);
 }
 
-/* G7 of issue 12: twenty times what the ledger holds. */
+/* Field notes G7: twenty times what the ledger holds. */
 static void test_a_flood_of_strangers_does_not_push_out_good_mail(void **state)
 {
     for (int ip6 = 0; ip6 < 2; ip6++) {
@@ -115,7 +115,7 @@ static void test_a_flood_of_strangers_does_not_push_out_good_mail(void **state)
     }
 }
 
-/* G3 of issue 12: forged senders make the innocent's server bounce to nobody and to traps. */
+/* Field notes G3: forged senders make the innocent's server bounce to nobody and to traps. */
 static void test_bounces_do_not_slow_the_mail_beside_them(void **state)
 {
     for (int credit = 0; credit < 2; credit++) {

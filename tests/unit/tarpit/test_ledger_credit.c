@@ -130,7 +130,7 @@ static void test_r9_an_amount_does_not_grow_beyond_its_limit_and_is_not_lowered_
     ledger_close(l);
 }
 
-/* G7 of issue 6: fresh addresses with turns and debts ahead, which nothing was known of before. */
+/* Field notes G7: fresh addresses with turns and debts ahead, which nothing was known of before. */
 static void test_strangers_never_push_out_good_mail(void **state)
 {
     struct ledger *l = open_memory(256 * LEDGER_WAYS * 64);

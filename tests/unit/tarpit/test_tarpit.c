@@ -275,7 +275,7 @@ static void test_r9_debts_fade(void **state)
     ledger_close(t.ledger);
 }
 
-/* G1 of issue 6: a thousand RCPT of one address are one mailbox. */
+/* Field notes G1: a thousand RCPT of one address are one mailbox. */
 static void test_r8_the_same_mailbox_earns_once_a_day(void **state)
 {
     struct tarpit t = pit();
@@ -325,7 +325,7 @@ static void test_r8_credit_is_spent_and_buys_no_second_time(void **state)
     ledger_close(t.ledger);
 }
 
-/* G2: one that is as loud as it can be. */
+/* Field notes G2: one that is as loud as it can be. */
 static void test_r9_r10_a_loud_client_costs_its_neighbour_nothing(void **state)
 {
     struct tarpit t = pit();
@@ -398,7 +398,7 @@ static void test_r10_the_guilty_of_a_bad_network_share_one_queue_of_turns(void *
     ledger_close(t.ledger);
 }
 
-/* G4: 1,500 /64 of one /48, in fifteen /48 of one /40. */
+/* Field notes G4: 1,500 /64 of one /48, in fifteen /48 of one /40. */
 static void test_r10_ipv6_networks_count_in_wider_ones(void **state)
 {
     struct tarpit t = pit();
@@ -501,7 +501,7 @@ static void test_r13_a_call_out_hears_its_5xx_in_five_seconds(void **state)
     ledger_close(t.ledger);
 }
 
-/* G3: bounces of mail with a forged sender, to a hundred unknown people and a trap. */
+/* Field notes G3: bounces of mail with a forged sender, to a hundred unknown people and a trap. */
 static void test_r13_what_forged_senders_cause_never_slows_a_servers_own_mail(void **state)
 {
     struct tarpit t = pit();
@@ -606,7 +606,7 @@ static void test_r16_a_suspect_starts_in_debt_once_a_half_life(void **state)
     ledger_close(t.ledger);
 }
 
-/* G9: one address, a harvester and a company behind it. */
+/* Field notes G9: one address, a harvester and a company behind it. */
 static void test_r21_a_correspondent_goes_through_beside_a_harvester(void **state)
 {
     struct tarpit t = pit();
