@@ -25,6 +25,7 @@
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "freezer/freezer.h"
+#include "freezer/releases.h"
 #include "freezer/return_channels.h"
 #include "freezer/rule.h"
 #include "freezer/table.h"
@@ -70,6 +71,7 @@ struct freezer {
     struct coming coming[TCP_JOBS];
     struct leaving leaving[TCP_JOBS];
     uint64_t frozen, thawed, lost;
+    struct releases releases;
 };
 
 _Static_assert((int)TCP_JOBS >= (int)HANDOFF_BATCH, "what comes together is frozen together");
@@ -87,9 +89,13 @@ static void set_gauge(struct freezer *f)
 static void set_due(struct freezer *f)
 {
     uint64_t next = table_next(f->table);
-    if (next == UINT64_MAX)
+    bool telling = releases_under_way(&f->releases);
+
+    if (next == UINT64_MAX && !telling)
         return;
     uint64_t wait = next > f->loop.wall ? next - f->loop.wall : 1;
+    if (telling && wait > RELEASE_TELL_MS)
+        wait = RELEASE_TELL_MS;
     loop_alarm(&f->loop, &f->due, f->loop.now + wait);
 }
 
@@ -158,8 +164,10 @@ static void end_thaw(struct freezer *f, const struct leaving *l, const struct tc
     if (again) {
         table_again(f->table, l->id, f->loop.wall + again);
     } else {
+        bool given = job->result == 0 && l->way;
         table_drop(f->table, l->id);
-        if (job->result == 0 && l->way) {
+        releases_thawed(&f->releases, l->hold.due_ms, given);
+        if (given) {
             give(f, l, job->fd);
             return;
         }
@@ -196,6 +204,7 @@ static void due(struct loop *loop, struct alarm *a)
     for (int i = 0; i < THAW_BATCHES && thaw_some(f); i++)
         ;
     return_channels_flush(&f->ways);
+    releases_tell(&f->releases, f->loop.wall);
     set_gauge(f);
     set_due(f);
 }
@@ -300,11 +309,29 @@ static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
 
 /* ---- the process ---- */
 
-static void release(struct freezer *f, struct span whom)
+static void tell_released(void *arg, uint64_t tag, uint32_t answered, bool done)
+{
+    const struct freezer *f = arg;
+
+    channel_tell(f->params->control, NOTE_RELEASED, (int32_t)answered, tag, done ? "done" : "more");
+}
+
+/* Makes the holds of an address or a network due; that all are answered is told from due(). */
+static void release(struct freezer *f, const struct note *asked)
 {
     struct network n;
-    if (network_parse(whom, &n) && table_release(f->table, &n, f->loop.wall))
-        set_due(f);
+
+    if (!f->table) { /* the freezer before us has it still, or the disk has no room for it */
+        channel_tell(f->params->control, NOTE_RELEASED, -EINPROGRESS, asked->tag, "done");
+        return;
+    }
+    if (!network_parse((struct span){asked->text, asked->len}, &n))
+        return;
+    tell_released(f, asked->tag, 0, false); /* to look at all of a large table takes a second */
+    uint64_t when = releases_due(&f->releases, f->loop.wall);
+    uint32_t count = table_release(f->table, &n, when);
+    releases_begin(&f->releases, asked->tag, &n, when, count, f->loop.wall);
+    set_due(f);
 }
 
 /* Says how many of them are frozen. */
@@ -331,8 +358,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     int r;
 
     while ((r = channel_read(watch->fd, &n)) == 1) {
-        if (n.kind == NOTE_RELEASE && f->table)
-            release(f, (struct span){n.text, n.len});
+        if (n.kind == NOTE_RELEASE)
+            release(f, &n);
         if (n.kind == NOTE_COUNT && f->table) /* without it we know of none, which is no number */
             count(f, &n);
         if (n.kind == NOTE_STOP)
@@ -444,6 +471,8 @@ static int open_all(struct freezer *f)
     if (!f->calls)
         return -ENOMEM;
     f->due.due = due;
+    f->releases.tell = tell_released;
+    f->releases.arg = f;
     f->begin.due = begin;
     loop_alarm(&f->loop, &f->begin, f->loop.now);
     f->control = (struct watch){.fd = params->control, .events = EPOLLIN, .ready = control_ready};

@@ -1,5 +1,6 @@
 /* What children tell the master and ask of it: a table of notes and of who may send them. A child
  * may have been taken over by what it parses, so a note from the wrong role is only logged. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -50,14 +51,6 @@ static bool holds_connections(const struct child *c)
     return (c->role == ROLE_WORKER || c->role == ROLE_FREEZER) && c->channel.fd >= 0;
 }
 
-/* Also to those of earlier generations: their connections are held as well. */
-static void release(struct master *m, struct child *c, const struct note *n)
-{
-    for (struct child *w = m->children; w; w = w->next)
-        if (holds_connections(w))
-            channel_send(w->channel.fd, n);
-}
-
 static void pong(struct master *m, struct child *c, const struct note *n)
 {
     c->unanswered = 0;
@@ -78,22 +71,102 @@ static void backend(struct master *m, struct child *c, const struct note *n)
             channel_send(w->channel.fd, n);
 }
 
-/* Those that are asked answer by way of us and know nothing of who asked: two web processes may
- * choose the same tag, so what goes round has the asker's process id in it as well. One that cannot
- * be told (a full channel; a freezer that has died, whose holds have not) counts as asked, so that
- * its number is missed. */
-static void count(struct master *m, struct child *c, const struct note *n)
+static bool is_asked(const struct child *c)
+{
+    return holds_connections(c) || c->role == ROLE_FREEZER;
+}
+
+/* To all workers and freezers, also those of earlier generations: their connections are held as
+ * well. They answer by way of us and know nothing of who asked: two web processes may choose the
+ * same tag, so what goes round has the asker's process id in it as well. */
+static int pass_on(const struct child *asker, const struct child *c, const struct note *n)
 {
     struct note question = *n;
+
+    if (!holds_connections(c))
+        return -ENOTCONN;
+    question.tag = (uint64_t)(uint32_t)asker->pid << 32 | (uint32_t)n->tag;
+    return channel_send(c->channel.fd, &question);
+}
+
+/* One that cannot be told (a full channel; a freezer that has died, whose holds have not) counts as
+ * asked, so that its number is missed. */
+static void count(struct master *m, struct child *c, const struct note *n)
+{
     int32_t asked = 0;
 
-    question.tag = (uint64_t)(uint32_t)c->pid << 32 | (uint32_t)n->tag;
-    for (struct child *w = m->children; w; w = w->next)
-        if (holds_connections(w) || w->role == ROLE_FREEZER) {
+    for (const struct child *w = m->children; w; w = w->next)
+        if (is_asked(w)) {
             asked++;
-            channel_send(w->channel.fd, &question);
+            pass_on(c, w, n);
         }
     channel_tell(c->channel.fd, NOTE_COUNT, asked, n->tag, NULL);
+}
+
+/* ---- release ---- */
+
+/* Which child it is, for people: "worker 1 [4711]". */
+static void name_of(const struct child *c, char out[48])
+{
+    if (c->role == ROLE_FREEZER)
+        snprintf(out, 48, "the freezer");
+    else
+        snprintf(out, 48, "%s %u", role_table[c->role].name, c->index);
+    size_t len = strlen(out);
+    if (c->pid)
+        snprintf(out + len, 48 - len, " [%d]", (int)c->pid);
+}
+
+static void tell_released(const struct child *asker, const struct child *c, int32_t answered,
+                          const char *state, uint64_t tag)
+{
+    char text[128], name[48];
+
+    name_of(c, name);
+    snprintf(text, sizeof text, "%s %.8s %s", c->role == ROLE_FREEZER ? "frozen" : "held", state,
+             name);
+    channel_tell(asker->channel.fd, NOTE_RELEASED, answered, tag, text);
+}
+
+static void add_name(struct note *names, const struct child *c)
+{
+    char name[48];
+
+    name_of(c, name);
+    size_t len = strlen(name);
+    if (names->len + len + 1 >= NOTE_TEXT)
+        return;
+    if (names->len)
+        names->text[names->len++] = ',';
+    memcpy(names->text + names->len, name, len);
+    names->len += (uint32_t)len;
+}
+
+/* The asker hears whom we ask, and at once of each that cannot be told. */
+static void release(struct master *m, struct child *c, const struct note *n)
+{
+    struct note names = {.kind = NOTE_RELEASE, .tag = n->tag};
+
+    for (const struct child *w = m->children; w; w = w->next)
+        if (is_asked(w)) {
+            names.arg++;
+            add_name(&names, w);
+        }
+    channel_send(c->channel.fd, &names);
+    for (const struct child *w = m->children; w; w = w->next) {
+        int error = is_asked(w) ? pass_on(c, w, n) : 0;
+        if (error)
+            tell_released(c, w, error, "done", n->tag);
+    }
+}
+
+static void released(struct master *m, struct child *c, const struct note *n)
+{
+    const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
+
+    if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
+        tell_released(asker, c, n->arg, strcmp(n->text, "done") == 0 ? "done" : "more",
+                      (uint32_t)n->tag);
 }
 
 static void counted(struct master *m, struct child *c, const struct note *n)
@@ -124,7 +197,7 @@ static const struct {
     {NOTE_BACKEND, FROM_WORKER, backend},   {NOTE_LIST, FROM_WORKER, backend},
     {NOTE_UPGRADE, FROM_WEB, upgrade},      {NOTE_PONG, FROM_ALL, pong},
     {NOTE_COUNT, FROM_WEB, count},          {NOTE_COUNTED, FROM_WORKER | FROM_FREEZER, counted},
-    {NOTE_DRAINING, FROM_WORKER, draining},
+    {NOTE_DRAINING, FROM_WORKER, draining}, {NOTE_RELEASED, FROM_WORKER | FROM_FREEZER, released},
 };
 
 void note_from_child(struct master *m, struct child *c, const struct note *n)

@@ -14,8 +14,9 @@ enum note_kind {
     NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
     NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT */
     NOTE_RESULT,    /* master -> web: arg 0 is success; text says what happened */
-    NOTE_RELEASE, /* web -> master -> workers: text is an address or a network: answer its holds now
-                   */
+    NOTE_RELEASE, /* web -> master -> workers, freezers: text is an address or a network: answer its
+                     holds now. The master sends it back to web: arg is how many it asked, text
+                     their names, "NAME,NAME" */
     NOTE_SHUTDOWN, /* web -> master: stop; arg 1: drain first */
     NOTE_UPGRADE,  /* web -> master: run the new binary; answered by NOTE_RESULT */
     NOTE_BACKEND,  /* worker -> master -> web: text "NAME up|down" */
@@ -31,6 +32,9 @@ enum note_kind {
                     */
     NOTE_LIST,     /* worker -> master -> web: text "ZONE what its test has come to" */
     NOTE_DRAINING, /* worker -> master: the answer to NOTE_DRAIN; it has taken its last client */
+    NOTE_RELEASED, /* worker, freezer -> master -> web: arg is how many holds it has answered so
+                      far, or -errno; text is "more" at once and twice a second, "done" at the end.
+                      The master makes of it "held more NAME", "frozen done NAME" */
 };
 
 #endif

@@ -26,7 +26,7 @@ static struct advise_facts facts(const struct web *w)
 
 static void look_at_all(const struct web *w, struct advise *a)
 {
-    struct ledger_decay d = decay_of(w);
+    struct ledger_decay d = steering_decay(&w->steering);
     uint64_t now = clock_wall_ms(), at = 0;
     struct ledger_key key;
     struct ledger_entry entry, network;

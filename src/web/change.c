@@ -8,13 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/clock.h"
 #include "base/log.h"
-#include "config/config.h"
+#include "control/actions.h"
 #include "web/http_part.h"
 #include "web/web_part.h"
 
-enum { SENTENCE = 256, WRONG_EVERY_MS = 1000 };
+enum { WRONG_EVERY_MS = 1000 };
 
 /* ---- the token ---- */
 
@@ -49,109 +48,66 @@ static bool has_token(const struct http *h, struct MHD_Connection *c)
 
 /* ---- the changes ---- */
 
+/* A change that was asked for; it sleeps while holds are being answered. */
 struct asked {
-    struct web *web;
+    struct sleeper sleeper; /* first */
+    struct http *http;
+    struct MHD_Connection *connection;
     struct whom who;
     char name[ADDR_TEXT];
     const char *lasts; /* for=, as it came; NULL: was not given */
-    uint64_t now;
+    struct action_result result;
 };
 
-static double offences_of(const struct asked *a)
+static void told(void *arg, const struct action_result *r)
 {
-    struct ledger_key key = whom_key(a->web, &a->who);
-    struct ledger_decay d = decay_of(a->web);
-    struct ledger_entry e;
+    struct asked *a = arg;
+    struct http *h = a->http;
 
-    return ledger_get(a->web->params->ledger, &key, &d, a->now, &e) ? e.offences : 0;
+    a->result = *r;
+    MHD_resume_connection(a->connection);
+    http_run_all(h); /* where wake() frees `a` */
 }
 
-/* Each writes what it did, or returns what would be right. */
+/* Each begins one: NULL when the result is there at once. */
 
-static const char *release(const struct asked *a, char said[SENTENCE])
+static struct action *release(struct steering *s, struct asked *a)
 {
-    if (release_is_wide(&a->who.network))
-        return "that is wider than a /8 (IPv6: /32): use `mirectl release NETWORK --all`";
-    if (a->who.client || a->who.own)
-        snprintf(said, SENTENCE,
-                 "%s is released: %.1f offences are forgotten, and its network's; its holds are "
-                 "answered now",
-                 a->name, offences_of(a));
-    else
-        snprintf(said, SENTENCE, "%s is released: offences are forgotten, holds answered now",
-                 a->name);
-    web_release(a->web, &a->who.network);
+    return action_release(s, &a->who, a->name, false, told, a, &a->result);
+}
+
+static struct action *exempt(struct steering *s, struct asked *a)
+{
+    return action_exempt(s, &a->who, a->name, a->lasts, told, a, &a->result);
+}
+
+static struct action *unexempt(struct steering *s, struct asked *a)
+{
+    action_end_exemption(s, &a->who, a->name, &a->result);
     return NULL;
 }
 
-static const char *exempt(const struct asked *a, char said[SENTENCE])
+static struct action *penalise(struct steering *s, struct asked *a)
 {
-    struct ledger_key key = whom_key(a->web, &a->who);
-    uint64_t ms = 0;
-
-    if (!a->who.client && !a->who.own)
-        return "only a client or its /24 (IPv6: /48) can be exempted here; other networks belong "
-               "in `exempt` of mired.conf";
-    if (a->lasts && (!config_duration(span_of(a->lasts), &ms) || ms == 0))
-        return "expected a duration such as 1h or 7d";
-    ledger_exempt(a->web->params->ledger, &key, a->now, ms ? a->now + ms : 0);
-    web_release(a->web, &a->who.network);
-    snprintf(said, SENTENCE, "%s is never delayed from now on%s%s; its holds are answered now",
-             a->name, ms ? ", for " : "", ms ? a->lasts : "");
+    action_penalise(s, &a->who, a->name, 1, &a->result);
     return NULL;
 }
 
-static const char *unexempt(const struct asked *a, char said[SENTENCE])
+static struct action *unrelease(struct steering *s, struct asked *a)
 {
-    struct ledger_key key = whom_key(a->web, &a->who);
-
-    if (!a->who.client && !a->who.own)
-        return "the ledger has only clients and their /24 or /48";
-    ledger_set_flags(a->web->params->ledger, &key, a->now, 0, LEDGER_EXEMPT);
-    snprintf(said, SENTENCE, "%s is no longer exempt", a->name);
+    action_take_back(s, UNDO_RELEASE, &a->who, a->name, &a->result);
     return NULL;
 }
 
-static const char *penalise(const struct asked *a, char said[SENTENCE])
+static struct action *unpenalise(struct steering *s, struct asked *a)
 {
-    struct ledger *l = a->web->params->ledger;
-    struct ledger_key client = whom_key(a->web, &a->who);
-    struct ledger_decay d = decay_of(a->web);
-
-    if (!a->who.client)
-        return "cannot penalise a network, only one address";
-    struct ledger_entry added = {.offences = 1};
-    undo_begin(a->web->undo, UNDO_PENALISE, &a->who.network);
-    undo_keep(a->web->undo, &client, &added, a->now);
-    double live = ledger_add_offences(l, &client, &d, a->now, 1);
-    snprintf(said, SENTENCE, "%s has one more offence: %.1f", a->name, live);
+    action_take_back(s, UNDO_PENALISE, &a->who, a->name, &a->result);
     return NULL;
-}
-
-static const char *take_back(const struct asked *a, enum undo_kind kind, const char *what,
-                             char said[SENTENCE])
-{
-    int entries = undo_take(a->web, kind, &a->who.network, a->now);
-
-    if (entries < 0)
-        return "nothing to undo: changes are remembered until the next reload";
-    snprintf(said, SENTENCE, "%s of %s is undone", what, a->name);
-    return NULL;
-}
-
-static const char *unrelease(const struct asked *a, char said[SENTENCE])
-{
-    return take_back(a, UNDO_RELEASE, "the release", said);
-}
-
-static const char *unpenalise(const struct asked *a, char said[SENTENCE])
-{
-    return take_back(a, UNDO_PENALISE, "the penalty", said);
 }
 
 static const struct {
     const char *name;
-    const char *(*make)(const struct asked *a, char said[SENTENCE]);
+    struct action *(*begin)(struct steering *s, struct asked *a);
 } changes[] = {{"release", release},
                {"exempt", exempt},
                {"unexempt", unexempt},
@@ -202,29 +158,53 @@ static void log_wrong_token(struct http *h, struct MHD_Connection *c, const char
     h->wrong = 0;
 }
 
-static enum MHD_Result carry_out(struct http *h, struct MHD_Connection *c, int i)
+static enum MHD_Result give(struct http *h, struct MHD_Connection *c, const struct action_result *r)
+{
+    live_look_again(h);
+    http_tell_now(h);
+    unsigned status = r->unreached ? MHD_HTTP_SERVICE_UNAVAILABLE
+                      : r->code    ? MHD_HTTP_BAD_REQUEST
+                                   : MHD_HTTP_OK;
+    return http_say(c, status, r->text);
+}
+
+static enum MHD_Result wake(struct http *h, struct MHD_Connection *c, void *state)
+{
+    struct asked *a = state;
+    enum MHD_Result done = give(h, c, &a->result);
+
+    free(a);
+    return done;
+}
+
+static enum MHD_Result carry_out(struct http *h, struct MHD_Connection *c, int i, void **state)
 {
     const char *address = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "address");
-    struct asked a = {.web = h->web, .now = clock_wall_ms()};
-    char said[SENTENCE] = "";
     struct network n;
 
     if (!address || !network_parse(span_of(address), &n))
         return http_say(c, MHD_HTTP_BAD_REQUEST,
                         "expected an address or a network: 192.0.2.7, 192.0.2.0/24, 2001:db8::1");
-    a.who = whom_of(&n);
-    a.lasts = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "for");
-    snprintf(a.name, sizeof a.name, "%.63s", address);
-    const char *wrong = changes[i].make(&a, said);
-    if (wrong)
-        return http_say(c, MHD_HTTP_BAD_REQUEST, wrong);
-    log_change(c, changes[i].name, a.name);
-    live_look_again(h);
-    http_tell_now(h);
-    return http_say(c, MHD_HTTP_OK, said);
+    struct asked *a = calloc(1, sizeof *a);
+    if (!a)
+        return MHD_NO;
+    *a = (struct asked){.sleeper = {wake},
+                        .http = h,
+                        .connection = c,
+                        .who = whom_of(&n),
+                        .lasts = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "for")};
+    snprintf(a->name, sizeof a->name, "%.63s", address);
+    bool later = changes[i].begin(&h->web->steering, a);
+    if (later || !a->result.code)
+        log_change(c, changes[i].name, a->name);
+    if (!later)
+        return wake(h, c, a);
+    *state = a;
+    MHD_suspend_connection(c);
+    return MHD_YES;
 }
 
-enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *what)
+enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *what, void **state)
 {
     int i = 0;
 
@@ -241,5 +221,5 @@ enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *wha
         i++;
     if (!changes[i].name)
         return http_say(c, MHD_HTTP_NOT_FOUND, "unknown change");
-    return carry_out(h, c, i);
+    return carry_out(h, c, i, state);
 }

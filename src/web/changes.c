@@ -1,17 +1,14 @@
-/* The commands that change the ledger: release, exempt, penalise. In the web process; each change
- * is logged with who asked for it, and each answer says what was found, not only what was asked. */
-#include <stdarg.h>
+/* The commands that change the ledger: release, exempt, penalise. In the web process; each is
+ * logged with who asked for it. What they do is control/actions.h's. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
-#include "config/config.h"
-#include "query/notes.h"
+#include "control/actions.h"
 #include "web/web_part.h"
 
-enum { TEXT = 512 };
-
-/* ---- words ---- */
+enum { TEXT = 160 };
 
 /* Of IPv6 a whole /64 is one client, which is not what was written: then the answer says so. */
 static const char *named(const json_t *args, const struct whom *who, char out[TEXT])
@@ -21,168 +18,114 @@ static const char *named(const json_t *args, const struct whom *who, char out[TE
 
     if (who->client && who->network.base.family == ADDR_IP6 &&
         strcmp(network_format(&who->network, network), text) != 0)
-        snprintf(out, TEXT, "%.80s, which is part of the client %s,", text, network);
+        snprintf(out, TEXT, "%.60s, which is part of the client %s,", text, network);
     else
         snprintf(out, TEXT, "%.80s", text);
     return out;
 }
 
-static __attribute__((format(printf, 2, 3))) void done_with(struct control *c, const char *format,
-                                                            ...)
-{
-    char text[TEXT * 2];
-    va_list args;
+/* ---- answers ---- */
 
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    control_done(c, json_pack("{s:s}", "text", text));
+static void give(struct control *c, const struct action_result *r, json_t *more)
+{
+    if (r->code) {
+        control_fail(c, r->code, "%s", r->text);
+    } else {
+        json_t *body = json_pack("{s:s}", "text", r->text);
+        json_object_update(body, more);
+        control_done(c, body);
+    }
+    json_decref(more);
+}
+
+/* A command whose answer comes later. */
+struct waiting {
+    struct control *control;
+    struct action *action;
+    char network[ADDR_TEXT]; /* of a release; else empty */
+};
+
+static json_t *numbers(const struct waiting *w, const struct action_result *r)
+{
+    if (!w->network[0])
+        return NULL;
+    return json_pack("{s:s, s:i, s:f, s:I, s:I, s:i}", "network", w->network, "entries",
+                     (int)r->entries, "offences", r->offences, "held", (json_int_t)r->held,
+                     "frozen", (json_int_t)r->frozen, "unanswered", 0);
+}
+
+static void told(void *arg, const struct action_result *r)
+{
+    struct waiting *w = arg;
+    struct control *c = w->control;
+
+    give(c, r, numbers(w, r));
+    free(w);
+    control_waited(c);
+}
+
+static void drop(void *state)
+{
+    struct waiting *w = state;
+
+    action_drop(w->action);
+    free(w);
+}
+
+/* `a` is NULL when *r is the answer already. */
+static void wait_for(struct control *c, struct waiting *w, struct action *a,
+                     const struct action_result *r)
+{
+    if (a) {
+        w->action = a;
+        control_wait(c, w, drop);
+        return;
+    }
+    give(c, r, NULL);
+    free(w);
+}
+
+static struct waiting *waiting_new(struct control *c)
+{
+    struct waiting *w = calloc(1, sizeof *w);
+
+    if (w)
+        w->control = c;
+    else
+        control_fail(c, CONTROL_REFUSED, "not enough memory; nothing is changed");
+    return w;
+}
+
+static void take_back(struct control *c, const json_t *args, enum undo_kind kind,
+                      const char *command, const struct whom *who)
+{
+    struct action_result r;
+    char text[TEXT];
+
+    control_log(c, command, request_text(args, "address"));
+    action_take_back(&c->web->steering, kind, who, named(args, who, text), &r);
+    give(c, &r, NULL);
 }
 
 /* ---- release ---- */
 
-bool release_is_wide(const struct network *n)
-{
-    return n->bits < (n->base.family == ADDR_IP4 ? 8 : 32);
-}
-
-/* Forgets offences and keeps good mail and an exemption. */
-static void forgive(struct web *w, const struct ledger_key *key, uint64_t now, struct released *r)
-{
-    struct ledger_decay d = decay_of(w);
-    struct ledger_entry e;
-
-    if (!ledger_get(w->params->ledger, key, &d, now, &e))
-        return;
-    if (e.offences > 0) {
-        r->entries++;
-        r->offences += key->kind == LEDGER_CLIENT ? e.offences : 0;
-        struct ledger_entry kept = e; /* the exemption stays, and may be taken away by itself */
-        kept.flags &= ~(uint32_t)LEDGER_EXEMPT;
-        undo_keep(w->undo, key, &kept, now);
-    }
-    ledger_forget(w->params->ledger, key);
-    if (e.good > 0)
-        ledger_add_good(w->params->ledger, key, &d, now, e.good);
-    if (e.delivered_ms)
-        ledger_delivered(w->params->ledger, key, now);
-    if (e.flags & LEDGER_EXEMPT)
-        ledger_exempt(w->params->ledger, key, now, e.exempt_until_ms);
-}
-
-static void forgive_all(struct web *w, const struct network *n, uint64_t now, struct released *r)
-{
-    struct ledger_decay d = decay_of(w);
-    struct ledger_entry e;
-    struct ledger_key key;
-    struct addr who;
-    uint64_t at = 0;
-
-    while (ledger_next(w->params->ledger, &at, &d, now, &key, &who, &e))
-        if ((key.kind == LEDGER_CLIENT || key.kind == LEDGER_NETWORK ||
-             key.kind == LEDGER_BOUNCES) &&
-            network_contains(n, &who) && e.offences > 0)
-            forgive(w, &key, now, r);
-}
-
-struct released web_release(struct web *w, const struct network *n)
-{
-    struct released r = {0};
-    struct ledger_key client = ledger_key_client(w->params->ledger, &n->base);
-    struct ledger_key bounces = ledger_key_bounces(w->params->ledger, &n->base);
-    struct ledger_key around = ledger_key_network(w->params->ledger, &n->base);
-    uint64_t now = clock_wall_ms();
-    char text[ADDR_TEXT];
-
-    undo_begin(w->undo, UNDO_RELEASE, n);
-    if (whom_of(n).client) {
-        forgive(w, &client, now, &r);
-        forgive(w, &bounces, now, &r);
-    } else {
-        forgive_all(w, n, now, &r);
-    }
-    forgive(w, &around, now, &r); /* or the client would wait as a newcomer (R10) at once */
-    network_format(n, text);
-    channel_tell(w->params->control, NOTE_RELEASE, 0, 0, text);
-    return r;
-}
-
-/* Their number is known now, so the holds can be let go. */
-static void release_counted(struct control *c, json_t *answer)
-{
-    const char *name = json_string_value(json_object_get(answer, "name"));
-    const char *network = json_string_value(json_object_get(answer, "network"));
-    json_int_t held = json_integer_value(json_object_get(answer, "held")) +
-                      json_integer_value(json_object_get(answer, "frozen"));
-    json_int_t missing = json_integer_value(json_object_get(answer, "unanswered"));
-    char text[TEXT * 2], more[128] = "";
-    struct network n;
-
-    if (!network || !network_parse(span_of(network), &n)) {
-        json_decref(answer);
-        control_fail(c, CONTROL_REFUSED, "not enough memory");
-        return;
-    }
-    struct released r = web_release(c->web, &n);
-    if (missing)
-        snprintf(more, sizeof more, "; %lld process%s did not say what it holds", missing,
-                 missing == 1 ? "" : "es");
-    if (r.entries == 0 && held == 0) {
-        control_fail(c, CONTROL_MISSING,
-                     "no offences of %s are known, and none of its connections is held%s", name,
-                     more);
-        json_decref(answer);
-        return;
-    }
-    snprintf(
-        text, sizeof text,
-        "%s is released: %.1f offences are forgotten (entries: %u, networks included), and %lld "
-        "held connection%s answered%s",
-        name, r.offences, r.entries, held, held == 1 ? " is" : "s are", more);
-    json_object_set_new(answer, "text", json_string(text));
-    json_object_set_new(answer, "entries", json_integer(r.entries));
-    json_object_set_new(answer, "offences", json_real(r.offences));
-    json_object_del(answer, "name");
-    json_object_del(answer, "listed");
-    control_done(c, answer);
-}
-
 static void release_everybody(struct control *c)
 {
-    static const char *const all[] = {"0.0.0.0/0", "::/0"};
-    struct released r[2];
-    struct network n;
+    struct waiting *w = waiting_new(c);
+    struct action_result r;
 
-    control_log(c, "release --all", NULL);
-    for (int i = 0; i < 2; i++) {
-        network_parse(span_of(all[i]), &n);
-        r[i] = web_release(c->web, &n);
-    }
-    done_with(c,
-              "everybody is released: offences of %u clients and networks are forgotten, and all "
-              "holds are answered",
-              r[0].entries + r[1].entries);
-}
-
-static void undo(struct control *c, const json_t *args, enum undo_kind kind, const char *what,
-                 const struct whom *who)
-{
-    char text[TEXT];
-    int entries = undo_take(c->web, kind, &who->network, clock_wall_ms());
-
-    if (entries < 0) {
-        control_fail(c, CONTROL_MISSING, "no %s of %.80s since the last reload can be taken back",
-                     what, request_text(args, "address"));
+    if (!w)
         return;
-    }
-    done_with(c, "the %s of %s is undone: %d entr%s changed", what, named(args, who, text), entries,
-              entries == 1 ? "y is" : "ies are");
+    control_log(c, "release --all", NULL);
+    struct action *a = action_release_everybody(&c->web->steering, told, w, &r);
+    wait_for(c, w, a, &r);
 }
 
 void run_release(struct control *c, const json_t *args)
 {
     bool all = request_flag(args, "all");
-    char text[TEXT], network[ADDR_TEXT];
+    struct action_result r;
+    char text[TEXT];
     struct whom who;
 
     if (all && !json_object_get(args, "address")) {
@@ -192,21 +135,18 @@ void run_release(struct control *c, const json_t *args)
     if (!read_whom(c, args, &who))
         return;
     if (request_flag(args, "undo")) {
-        control_log(c, "release --undo", request_text(args, "address"));
-        undo(c, args, UNDO_RELEASE, "release", &who);
+        take_back(c, args, UNDO_RELEASE, "release --undo", &who);
         return;
     }
-    if (release_is_wide(&who.network) && !all) {
-        control_fail(c, CONTROL_REFUSED,
-                     "%s is wider than a /8 (IPv6: /32): all of it is forgotten only with --all",
-                     network_format(&who.network, network));
+    struct waiting *w = waiting_new(c);
+    if (!w)
         return;
-    }
-    control_log(c, all ? "release --all" : "release", request_text(args, "address"));
-    held_answer(c, &who.network,
-                json_pack("{s:s, s:s}", "name", named(args, &who, text), "network",
-                          network_format(&who.network, network)),
-                release_counted);
+    network_format(&who.network, w->network);
+    if (all || !whom_is_wide(&who))
+        control_log(c, all ? "release --all" : "release", request_text(args, "address"));
+    struct action *a =
+        action_release(&c->web->steering, &who, named(args, &who, text), all, told, w, &r);
+    wait_for(c, w, a, &r);
 }
 
 /* ---- exempt ---- */
@@ -214,7 +154,7 @@ void run_release(struct control *c, const json_t *args)
 static void list_exempt(struct control *c)
 {
     const struct web *w = c->web;
-    struct ledger_decay d = decay_of(w);
+    struct ledger_decay d = steering_decay(&w->steering);
     uint64_t now = clock_wall_ms(), at = 0;
     json_t *list = json_array();
     struct ledger_key key;
@@ -225,30 +165,11 @@ static void list_exempt(struct control *c)
     control_done(c, json_pack("{s:o}", "exempt", list));
 }
 
-static void remove_exemption(struct control *c, const json_t *args, const struct whom *who)
-{
-    struct ledger_key key = whom_key(c->web, who);
-    struct ledger_decay d = decay_of(c->web);
-    uint64_t now = clock_wall_ms();
-    struct ledger_entry e;
-    char text[TEXT];
-
-    control_log(c, "exempt --remove", request_text(args, "address"));
-    if (!ledger_get(c->web->params->ledger, &key, &d, now, &e) || !(e.flags & LEDGER_EXEMPT)) {
-        control_fail(c, CONTROL_MISSING,
-                     "%s was not exempted here; entries of `exempt` in mired.conf stay exempt",
-                     named(args, who, text));
-        return;
-    }
-    ledger_set_flags(c->web->params->ledger, &key, now, 0, LEDGER_EXEMPT);
-    done_with(c, "%s is no longer exempt", named(args, who, text));
-}
-
 void run_exempt(struct control *c, const json_t *args)
 {
     const char *lasts = request_text(args, "for");
+    struct action_result r;
     char text[TEXT];
-    uint64_t now = clock_wall_ms(), ms = 0;
     struct whom who;
 
     if (request_flag(args, "list")) {
@@ -257,65 +178,42 @@ void run_exempt(struct control *c, const json_t *args)
     }
     if (!read_whom(c, args, &who))
         return;
-    if (!who.client && !who.own) {
-        control_fail(c, CONTROL_REFUSED,
-                     "only a client or its /24 (IPv6: /48) can be exempted here; other networks "
-                     "belong in `exempt` of mired.conf");
-        return;
-    }
-    if (lasts && (!config_duration(span_of(lasts), &ms) || ms == 0)) {
-        control_fail(c, CONTROL_USAGE, "\"%.40s\" is not a duration; expected 1d", lasts);
-        return;
-    }
     if (request_flag(args, "remove")) {
-        remove_exemption(c, args, &who);
+        control_log(c, "exempt --remove", request_text(args, "address"));
+        action_end_exemption(&c->web->steering, &who, named(args, &who, text), &r);
+        give(c, &r, NULL);
         return;
     }
-    struct ledger_key key = whom_key(c->web, &who);
-    control_log_with(c, "exempt", request_text(args, "address"), "for", lasts);
-    ledger_exempt(c->web->params->ledger, &key, now, ms ? now + ms : 0);
-    web_release(c->web, &who.network);
-    done_with(c, "%s is never delayed%s%.40s", named(args, &who, text), lasts ? ", for " : "",
-              lasts ? lasts : "");
+    struct waiting *w = waiting_new(c);
+    if (!w)
+        return;
+    struct action *a =
+        action_exempt(&c->web->steering, &who, named(args, &who, text), lasts, told, w, &r);
+    if (a || !r.code)
+        control_log_with(c, "exempt", request_text(args, "address"), "for", lasts);
+    wait_for(c, w, a, &r);
 }
 
 /* ---- penalise ---- */
-
-static double book(struct web *w, const struct ledger_key *key, double offences, uint64_t now)
-{
-    struct ledger_decay d = decay_of(w);
-    struct ledger_entry added = {.offences = offences};
-
-    undo_keep(w->undo, key, &added, now);
-    return ledger_add_offences(w->params->ledger, key, &d, now, offences);
-}
 
 void run_penalise(struct control *c, const json_t *args)
 {
     const json_t *number = json_object_get(args, "offences");
     double offences = number ? json_number_value(number) : 1;
-    uint64_t now = clock_wall_ms();
     char text[TEXT], amount[32];
+    struct action_result r;
     struct whom who;
 
     if (!read_whom(c, args, &who))
         return;
-    if (!who.client || !(offences > 0 && offences <= 1000)) {
-        control_fail(c, CONTROL_USAGE, "expected one address and 0 to 1000 offences");
+    if (who.client && request_flag(args, "undo")) {
+        take_back(c, args, UNDO_PENALISE, "penalise --undo", &who);
         return;
     }
-    if (request_flag(args, "undo")) {
-        control_log(c, "penalise --undo", request_text(args, "address"));
-        undo(c, args, UNDO_PENALISE, "penalty", &who);
-        return;
+    action_penalise(&c->web->steering, &who, named(args, &who, text), offences, &r);
+    if (!r.code) {
+        snprintf(amount, sizeof amount, "%g", offences);
+        control_log_with(c, "penalise", request_text(args, "address"), "offences", amount);
     }
-    struct ledger_key client = whom_key(c->web, &who);
-    snprintf(amount, sizeof amount, "%g", offences);
-    control_log_with(c, "penalise", request_text(args, "address"), "offences", amount);
-    undo_begin(c->web->undo, UNDO_PENALISE, &who.network);
-    double live = book(c->web, &client, offences, now);
-    char said[TEXT * 2];
-    snprintf(said, sizeof said, "%s has %g offence%s more: %.1f are live", named(args, &who, text),
-             offences, offences == 1 ? "" : "s", live);
-    control_done(c, json_pack("{s:s, s:f}", "text", said, "offences", live));
+    give(c, &r, r.code ? NULL : json_pack("{s:f}", "offences", r.offences));
 }

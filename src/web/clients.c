@@ -16,12 +16,6 @@
 
 enum { CLIENTS_MOST = 10000, CLIENTS_DEFAULT = 20 };
 
-struct ledger_decay decay_of(const struct web *w)
-{
-    const struct tarpit_rules *r = &w->params->config->tarpit;
-    return (struct ledger_decay){r->half_life, r->good_half_life};
-}
-
 /* ---- one entry in words ---- */
 
 static const char *name_of(const struct row *r, char text[ADDR_TEXT])
@@ -65,7 +59,7 @@ static json_t *client_json(const struct web *w, const struct row *r, uint64_t no
     const struct tarpit_rules *rules = &w->params->config->tarpit;
     const struct config_networks *exempt = &w->params->config->exempt;
     const struct ledger_entry *e = &r->entry;
-    struct ledger_decay d = decay_of(w);
+    struct ledger_decay d = steering_decay(&w->steering);
     struct ledger_key around = ledger_key_network(w->params->ledger, &r->who);
     struct row n = {.who = ledger_key_addr(&around), .network = true};
     json_t *about = entry_json(w, r, now);
@@ -167,7 +161,7 @@ void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct 
 /* Goes through the ledger once for both lists; `exempt` may be NULL. */
 static bool gather(const struct web *w, struct best *b, json_t *exempt, uint64_t now)
 {
-    struct ledger_decay d = decay_of(w);
+    struct ledger_decay d = steering_decay(&w->steering);
     struct ledger_key key;
     struct row r = {0};
     uint64_t at = 0;
@@ -221,21 +215,6 @@ void run_clients(struct control *c, const json_t *args)
 
 /* ---- whom a command is about ---- */
 
-struct whom whom_of(const struct network *n)
-{
-    uint8_t client = n->base.family == ADDR_IP4 ? 32 : 64, own = client == 32 ? 24 : 48;
-
-    /* Who names one address of a client means the client: IPv6's are /64, and those with an IPv4
-     * address in them are that address. */
-    if (n->bits == addr_bits(&n->base)) {
-        struct addr who = addr_client(&n->base);
-        return (struct whom){.network = {who, who.family == ADDR_IP4 ? 32 : 64}, .client = true};
-    }
-    if (n->bits > client)
-        return (struct whom){.network = {addr_client(&n->base), client}, .client = true};
-    return (struct whom){.network = *n, .client = n->bits == client, .own = n->bits == own};
-}
-
 bool read_whom(struct control *c, const json_t *args, struct whom *who)
 {
     const char *text = request_text(args, "address");
@@ -252,13 +231,24 @@ bool read_whom(struct control *c, const json_t *args, struct whom *who)
     return true;
 }
 
-struct ledger_key whom_key(const struct web *w, const struct whom *who)
-{
-    return who->client ? ledger_key_client(w->params->ledger, &who->network.base)
-                       : ledger_key_network(w->params->ledger, &who->network.base);
-}
-
 /* ---- show ---- */
+
+json_t *held_json(const struct held *h)
+{
+    json_t *names = json_array(), *any;
+    const char *name;
+
+    if (!h->known) {
+        json_decref(names);
+        return NULL;
+    }
+    json_object_foreach((json_t *)h->listed, name, any)
+    {
+        json_array_append_new(names, json_string(name));
+    }
+    return json_pack("{s:I, s:I, s:i, s:o}", "held", (json_int_t)h->held, "frozen",
+                     (json_int_t)h->frozen, "unanswered", (int)h->missing, "listed", names);
+}
 
 enum { RECENT_MOST = 3 };
 
@@ -283,18 +273,45 @@ static json_t *recent_json(const struct web *w, const struct addr *who)
 
 json_t *known_json(const struct web *w, const struct whom *who, uint64_t now)
 {
-    struct ledger_decay d = decay_of(w);
-    struct ledger_key key = whom_key(w, who);
+    struct ledger_decay d = steering_decay(&w->steering);
+    struct ledger_key key = whom_key(w->params->ledger, who);
     struct row r = {.who = ledger_key_addr(&key), .network = !who->client};
 
     ledger_get(w->params->ledger, &key, &d, now, &r.entry);
     return who->client ? client_json(w, &r, now) : entry_json(w, &r, now);
 }
 
+struct showing {
+    struct control *control;
+    json_t *answer;
+};
+
+static void showing_drop(void *state)
+{
+    struct showing *s = state;
+
+    holders_forget(&s->control->web->steering.holders, s);
+    json_decref(s->answer);
+    free(s);
+}
+
+static void counted(void *arg, const struct held *h)
+{
+    struct showing *s = arg;
+    struct control *c = s->control;
+    json_t *numbers = held_json(h);
+
+    json_object_update(s->answer, numbers);
+    json_decref(numbers);
+    control_done(c, s->answer);
+    free(s);
+    control_waited(c);
+}
+
 void run_show(struct control *c, const json_t *args)
 {
     const struct web *w = c->web;
-    struct ledger_decay d = decay_of(w);
+    struct ledger_decay d = steering_decay(&w->steering);
     uint64_t now = clock_wall_ms();
     struct whom who;
 
@@ -304,7 +321,7 @@ void run_show(struct control *c, const json_t *args)
         control_fail(c, CONTROL_USAGE, "the ledger has only clients and their /24 or /48");
         return;
     }
-    struct ledger_key key = whom_key(w, &who), around;
+    struct ledger_key key = whom_key(w->params->ledger, &who), around;
     struct row r = {.network = !who.client}, n = {.network = true};
     bool known = ledger_get(w->params->ledger, &key, &d, now, &r.entry);
     around = ledger_key_network(w->params->ledger, &who.network.base);
@@ -317,9 +334,15 @@ void run_show(struct control *c, const json_t *args)
     n.who = ledger_key_addr(&around);
     json_t *about = who.client ? client_json(w, &r, now) : entry_json(w, &r, now);
     json_object_del(about, "network");
-    held_answer(c, &who.network,
-                json_pack("{s:o, s:o, s:o, s:f}", "recent", recent_json(w, &who.network.base),
-                          "client", about, "network", entry_json(w, &n, now), "basic_hold_seconds",
-                          (double)w->params->config->tarpit.time / 1000),
-                NULL);
+    struct showing *showing = calloc(1, sizeof *showing);
+    json_t *answer = json_pack("{s:o, s:o, s:o, s:f}", "recent", recent_json(w, &who.network.base),
+                               "client", about, "network", entry_json(w, &n, now),
+                               "basic_hold_seconds", (double)w->params->config->tarpit.time / 1000);
+    if (!showing || holders_count(&c->web->steering.holders, &who.network, counted, showing) < 0) {
+        free(showing);
+        control_done(c, answer); /* nothing is said of connections when nobody could be asked */
+        return;
+    }
+    *showing = (struct showing){c, answer};
+    control_wait(c, showing, showing_drop);
 }

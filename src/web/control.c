@@ -92,7 +92,7 @@ static void end(struct control *c)
 
 static bool is_busy(const struct control *c)
 {
-    return c->tag || c->more;
+    return c->tag || c->more || c->waits;
 }
 
 /* Writes what can be written; false when the connection has broken. */
@@ -180,6 +180,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     }
     if (events & EPOLLRDHUP && !(events & EPOLLIN)) {
         c->over = true;
+        c->waits = false;
         if (c->given_up)
             c->given_up(c);
     }
@@ -222,6 +223,21 @@ void control_fail(struct control *c, const char *code, const char *format, ...)
     va_end(args);
     write_line(c, json_pack("{s:i, s:b, s:s, s:s}", "v", CONTROL_VERSION, "ok", 0, "code", code,
                             "error", text));
+}
+
+void control_wait(struct control *c, void *state, void (*drop)(void *state))
+{
+    c->state = state;
+    c->drop = drop;
+    c->waits = true;
+}
+
+void control_waited(struct control *c)
+{
+    c->state = NULL;
+    c->drop = NULL;
+    c->waits = false;
+    go_on(c);
 }
 
 void control_resume(struct control *c)

@@ -25,6 +25,7 @@ struct control {
     bool (*more)(struct control *c);
     void *state;
     void (*drop)(void *state);
+    bool waits;       /* for what comes later; see control_wait() */
     bool asked;       /* has made a request */
     bool asked_cache; /* `cache flush` */
     bool asked_route; /* `recipient`: of an address whose local part is a route */
@@ -50,6 +51,11 @@ void control_log(const struct control *c, const char *command, const char *about
 /* The same with one of its options. */
 void control_log_with(const struct control *c, const char *command, const char *about,
                       const char *key, const char *value);
+
+/* The result comes later; `drop` frees `state` if the asker hangs up before. */
+void control_wait(struct control *c, void *state, void (*drop)(void *state));
+/* It has been given now; `c` may be gone afterwards. */
+void control_waited(struct control *c);
 
 /* Goes on after a result that came later than its request; `c` may be gone afterwards. */
 void control_resume(struct control *c);

@@ -17,7 +17,7 @@
 
 static bool more_of_dump(struct control *c)
 {
-    struct ledger_decay d = decay_of(c->web);
+    struct ledger_decay d = steering_decay(&c->web->steering);
     uint64_t *at = c->state, now = clock_wall_ms();
     struct ledger_key key;
     struct row r;
@@ -136,7 +136,7 @@ static const char *take_entry(const struct web *w, const json_t *o, uint64_t now
 
 static void load(struct control *c, const json_t *entries)
 {
-    struct ledger_decay d = decay_of(c->web);
+    struct ledger_decay d = steering_decay(&c->web->steering);
     uint64_t now = clock_wall_ms();
     json_t *wrong = json_array();
     json_int_t loaded = 0;

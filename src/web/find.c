@@ -1,8 +1,8 @@
 /* What the page looks up: any client, with how many of its connections are held, and the recipients
  * that were refused most. In the web process.
  *
- * The connections are in workers and in the freezer, which are asked (held.c); the request sleeps
- * until they have told. */
+ * The connections are in workers and in the freezer, which are asked (control/holders.h); the
+ * request sleeps until they have told. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,15 +15,17 @@
 /* ---- a client ---- */
 
 struct finding {
+    struct sleeper sleeper; /* first */
     struct http *http;
     struct MHD_Connection *connection;
     json_t *answer;
 };
 
-static void counted(void *arg, json_t *numbers)
+static void counted(void *arg, const struct held *held)
 {
     struct finding *f = arg;
     struct http *h = f->http;
+    json_t *numbers = held_json(held);
 
     json_object_update(f->answer, numbers);
     json_decref(numbers);
@@ -31,7 +33,7 @@ static void counted(void *arg, json_t *numbers)
     http_run_all(h); /* where find_end() frees `f` */
 }
 
-enum MHD_Result find_end(struct http *h, struct MHD_Connection *c, void *state)
+static enum MHD_Result find_end(struct http *h, struct MHD_Connection *c, void *state)
 {
     struct finding *f = state;
     json_t *answer = f->answer;
@@ -55,9 +57,9 @@ enum MHD_Result find_begin(struct http *h, struct MHD_Connection *c, void **stat
     struct finding *f = calloc(1, sizeof *f);
     if (!f)
         return MHD_NO;
-    *f = (struct finding){h, c, known_json(h->web, &who, clock_wall_ms())};
+    *f = (struct finding){{find_end}, h, c, known_json(h->web, &who, clock_wall_ms())};
     *state = f;
-    if (!f->answer || !held_count(h->web, &who.network, counted, f))
+    if (!f->answer || holders_count(&h->web->steering.holders, &who.network, counted, f) < 0)
         return find_end(h, c, f);
     MHD_suspend_connection(c);
     return MHD_YES;

@@ -132,13 +132,13 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
         return MHD_YES;
     }
     if (*state != &seen) /* it has slept */
-        return find_end(h, c, *state);
+        return ((struct sleeper *)*state)->wake(h, c, *state);
     if (*upload_len) { /* nothing here takes a body */
         *upload_len = 0;
         return MHD_YES;
     }
     if (strcmp(method, "POST") == 0)
-        return change(h, c, path + 1);
+        return change(h, c, path + 1, state);
     if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
         return http_say(c, MHD_HTTP_METHOD_NOT_ALLOWED, "GET, HEAD or POST\n");
     if (strcmp(path, "/client") == 0)
@@ -375,7 +375,7 @@ void http_close(struct web *w)
     if (!h)
         return;
     loop_alarm_off(&w->loop, &h->tick);
-    held_close(w);
+    holders_close(&w->steering.holders);
     stream_wake_all(h); /* the library will not stop with one asleep */
     http_run_all(h);
     door_see_off(h);

@@ -67,6 +67,12 @@ struct http {
     uint64_t event_tick;
 };
 
+/* A request whose connection is suspended: *state, the library's word for it, points to this, and
+ * `wake` answers when the connection has been resumed. Embedded as the first member. */
+struct sleeper {
+    enum MHD_Result (*wake)(struct http *h, struct MHD_Connection *c, void *state);
+};
+
 /* ---- http.c ---- */
 
 /* Answers with a copy of the text, under the headers that all answers have. */
@@ -138,10 +144,8 @@ enum MHD_Result ready_send(const struct http *h, struct MHD_Connection *c);
 
 /* ---- find.c ---- */
 
-/* Answers /client?address=...; the connection sleeps until workers and freezer have counted. *state
- * is the library's word for this request: what find_begin() puts there comes to find_end(). */
+/* Answers /client?address=...; the connection sleeps until workers and freezer have counted. */
 enum MHD_Result find_begin(struct http *h, struct MHD_Connection *c, void **state);
-enum MHD_Result find_end(struct http *h, struct MHD_Connection *c, void *state);
 
 /* Answers with the recipients that were refused most: [{"address", "times", "why"}, ...]. */
 enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c);
@@ -151,7 +155,7 @@ enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c);
 /* Reads the token; a file that cannot be read is warned about, and nobody may change anything. */
 void change_read_token(struct http *h, const char *path);
 
-/* Answers a POST to /`what`. */
-enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *what);
+/* Answers a POST to /`what`, at once or after a sleep. */
+enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *what, void **state);
 
 #endif

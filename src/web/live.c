@@ -103,7 +103,8 @@ json_t *live_json(struct http *h)
     return json_pack("{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b}", "status", status_json(h->web),
                      "mail", "per_second", real_or_null(rates_per_second(&h->rates)), "p99_ms",
                      real_or_null(rates_p99_ms(&h->rates)), "clients", h->clients, "exempt",
-                     h->exempt, "changes", undo_json(h->web), "may_change", h->token[0] != '\0');
+                     h->exempt, "changes", undo_json(h->web->steering.undo), "may_change",
+                     h->token[0] != '\0');
 }
 
 /* ---- events ---- */

@@ -126,8 +126,10 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         case NOTE_RESULT: take_result(w, &n); break;
         case NOTE_BACKEND: take_backend(w, &n); break;
         case NOTE_LIST: take_list(w, &n); break;
-        case NOTE_COUNT: held_asked(w, &n); break;
-        case NOTE_COUNTED: held_counted(w, &n); break;
+        case NOTE_COUNT:
+        case NOTE_COUNTED:
+        case NOTE_RELEASE:
+        case NOTE_RELEASED: holders_note(&w->steering.holders, &n); break;
         case NOTE_STOP: finish(w); break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         default: break;
@@ -160,7 +162,10 @@ int web_run(const struct web_params *params)
     if (!w)
         return 1;
     w->params = params;
-    w->undo = undo_open();
+    w->steering = (struct steering){.ledger = params->ledger,
+                                    .config = params->config,
+                                    .undo = undo_open(),
+                                    .holders = {.loop = &w->loop, .channel = params->control}};
     int error = open_all(w);
     if (error) {
         log_error("the web process cannot start: %s", strerrordesc_np(-error));
@@ -171,7 +176,7 @@ int web_run(const struct web_params *params)
     loop_run(&w->loop);
     http_close(w);
     control_close(w);
-    undo_close(w->undo);
+    undo_close(w->steering.undo);
     loop_close(&w->loop);
     free(w);
     return 0;

@@ -7,6 +7,7 @@
 #include "base/addr.h"
 #include "base/loop.h"
 #include "config/config.h"
+#include "control/actions.h"
 #include "control/request.h"
 #include "tarpit/ledger.h"
 #include "web/control.h"
@@ -24,9 +25,7 @@ struct web_list {
     char zone[256], state[40];
 };
 
-struct counting;
 struct http;
-struct whom;
 
 struct web {
     struct loop loop; /* first */
@@ -41,9 +40,8 @@ struct web {
     unsigned backends;
     struct web_list list[WEB_LISTS]; /* those that were heard of */
     unsigned lists;
-    struct counting *countings; /* of held.c, under way */
-    struct http *http;          /* NULL: no page */
-    struct undo *undo;          /* NULL without memory: nothing can be taken back */
+    struct steering steering;
+    struct http *http; /* NULL: no page */
     struct alarm finish;
     bool finishing;
 };
@@ -70,22 +68,6 @@ int recipient_open(struct web *w);
 void run_recipient(struct control *c, const json_t *args);
 void run_cache(struct control *c, const json_t *args);
 
-/* held.c: counts the connections of a network that are held, wherever they are, adds their number
- * to `answer` (taken over) and gives it to `then`, or, if that is NULL, to `c` as its result. */
-typedef void held_then(struct control *c, json_t *answer);
-void held_answer(struct control *c, const struct network *n, json_t *answer, held_then *then);
-/* The same for others than a control connection: `told` gets {"held", "frozen", "unanswered",
- * "listed"} (its own), or NULL when nobody could be asked; it is called once. False: it will not
- * be. */
-typedef void held_told(void *arg, json_t *counted);
-bool held_count(struct web *w, const struct network *n, held_told *told, void *arg);
-/* Tells all that still wait what is known so far. */
-void held_close(struct web *w);
-/* NOTE_COUNT and NOTE_COUNTED from the master. */
-struct note;
-void held_asked(const struct web *w, const struct note *n);
-void held_counted(const struct web *w, const struct note *n);
-
 /* One entry of the ledger, of a client or a network. */
 struct row {
     struct addr who;
@@ -94,11 +76,12 @@ struct row {
     struct ledger_entry entry;
 };
 
-/* How fast amounts fade by the configuration. */
-struct ledger_decay decay_of(const struct web *w);
-
 /* The entry as mirectl and the page get it; as it is at `now`. */
 json_t *entry_json(const struct web *w, const struct row *r, uint64_t now);
+
+/* clients.c: what was counted, as {"held", "frozen", "unanswered", "listed"}; NULL: nobody could
+ * be asked. */
+json_t *held_json(const struct held *h);
 
 /* clients.c: the ledger's commands. */
 void run_clients(struct control *c, const json_t *args);
@@ -127,53 +110,11 @@ void run_log(struct control *c, const json_t *args);
  * of those whom the ledger (not the configuration) exempts. Goes through all of the ledger. */
 json_t *clients_json(const struct web *w, size_t most, const char *sort_by, json_t *exempt);
 
-/* What a release found in the ledger. */
-struct released {
-    unsigned entries; /* clients and networks whose offences are forgotten */
-    double offences;
-};
-
-/* Forgets the offences of a network's clients and has their holds answered. */
-struct released web_release(struct web *w, const struct network *n);
-
-/* A network too wide to be released without a second thought: a typing error would let everybody
- * go. */
-bool release_is_wide(const struct network *n);
-
-/* undo.c: what changes found, so that they can be taken back for as long as this web process lives
- * (until the next reload or restart). */
-enum undo_kind { UNDO_RELEASE, UNDO_PENALISE, UNDO_KINDS };
-struct undo;
-struct undo *undo_open(void);
-void undo_close(struct undo *u);
-/* Begins a change of `n`, of which undo_keep() remembers each entry as it was (in a penalty, how
- * much is added). Of very many entries not all are kept. */
-void undo_begin(struct undo *u, enum undo_kind kind, const struct network *n);
-void undo_keep(struct undo *u, const struct ledger_key *k, const struct ledger_entry *e,
-               uint64_t now);
-/* Those that can be taken back, the last first: [{"what": "release", "address": ..., "at_ms": ...,
- * "entries": ...}, ...]. */
-json_t *undo_json(const struct web *w);
-/* Takes the last such change of `n` back. How many entries were changed; -1: there is none. */
-int undo_take(struct web *w, enum undo_kind kind, const struct network *n, uint64_t now);
-
 /* Adds an entry that the ledger exempts to the list, while there are less than `most`. */
 void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct row *r);
 
-struct whom;
 /* Whom the command's "address" is about; false: that is no address, and has been said. */
 bool read_whom(struct control *c, const json_t *args, struct whom *who);
-
-/* Whom a command is about. */
-struct whom {
-    struct network network;
-    bool client; /* one client: an IPv4 address, an IPv6 /64 */
-    bool own;    /* the size of a client's network, which has an entry of its own */
-};
-struct whom whom_of(const struct network *n);
-
-/* The ledger's entry of a client or of the network around it. */
-struct ledger_key whom_key(const struct web *w, const struct whom *who);
 
 /* http.c: the page and /metrics. 0 or -errno; an address that cannot be listened on is logged. */
 int http_open(struct web *w);

@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/metrics.h"
@@ -213,18 +214,35 @@ static void stop(struct worker *w)
     loop_alarm(&w->loop, &w->stop_alarm, w->loop.now + STOP_WITHIN_MS);
 }
 
-/* Answers the holds of an address or a network now. */
-static void release(struct worker *w, struct span whom)
+enum { RELEASE_TELL_MS = 500, RELEASE_LOOK_EACH = 64 }; /* progress, while a release goes on */
+
+static void tell_released(const struct worker *w, const struct note *asked, uint32_t answered,
+                          const char *state)
 {
+    channel_tell(w->params->control, NOTE_RELEASED, (int32_t)answered, asked->tag, state);
+}
+
+/* Answers the holds of an address or a network now, and says how many. */
+static void release(struct worker *w, const struct note *asked)
+{
+    uint32_t answered = 0;
     struct network n;
     struct ring theirs;
 
-    if (!network_parse(whom, &n))
+    if (!network_parse((struct span){asked->text, asked->len}, &n))
         return;
+    tell_released(w, asked, 0, "more");
+    uint64_t told_ms = clock_mono_ms();
     ring_init(&theirs);
     guard_gather(w, &n, &theirs);
-    while (!ring_is_empty(&theirs))
+    while (!ring_is_empty(&theirs)) {
         hold_release(w, conn_of_link(theirs.next));
+        if (++answered % RELEASE_LOOK_EACH || clock_mono_ms() < told_ms + RELEASE_TELL_MS)
+            continue;
+        tell_released(w, asked, answered, "more");
+        told_ms = clock_mono_ms();
+    }
+    tell_released(w, asked, answered, "done");
 }
 
 /* Says how many of them are held, and which lists name it, if it is a single address. */
@@ -263,7 +281,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
             lists_tell_again(w);
             break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
-        case NOTE_RELEASE: release(w, (struct span){n.text, n.len}); break;
+        case NOTE_RELEASE: release(w, &n); break;
         case NOTE_COUNT: count(w, &n); break;
         default: break;
         }

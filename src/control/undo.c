@@ -6,7 +6,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "web/web_part.h"
+#include "control/undo.h"
 
 enum { CHANGES = 64, ENTRIES_MOST = 100000 };
 
@@ -81,34 +81,40 @@ static bool is_about(const struct change *c, enum undo_kind kind, const struct n
            addr_equal(&c->about.base, &n->base);
 }
 
+struct taking {
+    struct ledger *ledger;
+    const struct ledger_decay *decay;
+    uint64_t now;
+};
+
 /* The entry with so much less, if it is there. */
-static void take_off(struct web *w, const struct ledger_key *k, double offences, uint64_t now)
+static void take_off(const struct taking *t, const struct ledger_key *k, double offences)
 {
-    struct ledger_decay d = decay_of(w);
     struct ledger_entry e;
 
-    if (!ledger_get(w->params->ledger, k, &d, now, &e))
+    if (!ledger_get(t->ledger, k, t->decay, t->now, &e))
         return;
     e.offences = e.offences > offences ? e.offences - offences : 0;
-    ledger_forget(w->params->ledger, k);
-    ledger_merge(w->params->ledger, k, &d, now, &e, now);
+    ledger_forget(t->ledger, k);
+    ledger_merge(t->ledger, k, t->decay, t->now, &e, t->now);
 }
 
-static void take_back(struct web *w, const struct change *c, const struct kept *kept, uint64_t now)
+static void take_back(const struct taking *t, const struct change *c, const struct kept *kept)
 {
-    struct ledger_decay d = decay_of(w);
-    double age = now > c->at ? (double)(now - c->at) : 0;
+    double age = t->now > c->at ? (double)(t->now - c->at) : 0;
+    uint64_t half_life = t->decay->half_life;
 
     if (c->kind == UNDO_RELEASE)
-        ledger_merge(w->params->ledger, &kept->key, &d, now, &kept->entry, c->at);
+        ledger_merge(t->ledger, &kept->key, t->decay, t->now, &kept->entry, c->at);
     else
-        take_off(w, &kept->key,
-                 kept->entry.offences * (d.half_life ? exp2(-age / (double)d.half_life) : 1), now);
+        take_off(t, &kept->key,
+                 kept->entry.offences * (half_life ? exp2(-age / (double)half_life) : 1));
 }
 
-int undo_take(struct web *w, enum undo_kind kind, const struct network *n, uint64_t now)
+int undo_take(struct undo *u, struct ledger *l, const struct ledger_decay *d, enum undo_kind kind,
+              const struct network *n, uint64_t now)
 {
-    struct undo *u = w->undo;
+    struct taking t = {l, d, now};
 
     for (unsigned i = 1; u && i <= CHANGES; i++) {
         struct change *c = &u->change[(u->next - i) % CHANGES];
@@ -116,18 +122,17 @@ int undo_take(struct web *w, enum undo_kind kind, const struct network *n, uint6
             continue;
         int count = (int)c->count;
         for (size_t k = 0; k < c->count; k++)
-            take_back(w, c, &c->kept[k], now);
+            take_back(&t, c, &c->kept[k]);
         drop(c);
         return count;
     }
     return -1;
 }
 
-json_t *undo_json(const struct web *w)
+json_t *undo_json(const struct undo *u)
 {
     static const char *const names[UNDO_KINDS] = {
         [UNDO_RELEASE] = "release", [UNDO_PENALISE] = "penalise"};
-    const struct undo *u = w->undo;
     json_t *list = json_array();
     char text[ADDR_TEXT];
 

@@ -1,0 +1,334 @@
+/* Carries out what administrators do to clients; see actions.h. */
+#include "control/actions.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "config/config.h"
+#include "control/commands.h"
+
+enum { NAME_TEXT = 160, LASTS_TEXT = 48 };
+
+struct action {
+    struct steering *steering;
+    action_told *told;
+    void *arg;
+    char name[NAME_TEXT];
+    char lasts[LASTS_TEXT]; /* exempt: "", or ", for 1d" */
+    bool exempt, everybody;
+    unsigned waiting;  /* releases that have not been told */
+    struct buf missed; /* processes that could not be reached, with the reasons */
+    struct action_result result;
+};
+
+struct ledger_decay steering_decay(const struct steering *s)
+{
+    const struct tarpit_rules *r = &s->config->tarpit;
+
+    return (struct ledger_decay){r->half_life, r->good_half_life};
+}
+
+static __attribute__((format(printf, 3, 4))) void say(struct action_result *r, const char *code,
+                                                      const char *format, ...)
+{
+    va_list args;
+
+    r->code = code;
+    va_start(args, format);
+    vsnprintf(r->text, sizeof r->text, format, args);
+    va_end(args);
+}
+
+/* ---- the ledger ---- */
+
+/* Forgets offences and keeps good mail and an exemption. */
+static void forgive(struct steering *s, const struct ledger_key *key, uint64_t now,
+                    struct action_result *r)
+{
+    struct ledger_decay d = steering_decay(s);
+    struct ledger_entry e;
+
+    if (!ledger_get(s->ledger, key, &d, now, &e))
+        return;
+    if (e.offences > 0) {
+        r->entries++;
+        r->offences += key->kind == LEDGER_CLIENT ? e.offences : 0;
+        struct ledger_entry kept = e; /* the exemption stays, and may be taken away by itself */
+        kept.flags &= ~(uint32_t)LEDGER_EXEMPT;
+        undo_keep(s->undo, key, &kept, now);
+    }
+    ledger_forget(s->ledger, key);
+    if (e.good > 0)
+        ledger_add_good(s->ledger, key, &d, now, e.good);
+    if (e.delivered_ms)
+        ledger_delivered(s->ledger, key, now);
+    if (e.flags & LEDGER_EXEMPT)
+        ledger_exempt(s->ledger, key, now, e.exempt_until_ms);
+}
+
+/* Goes through all of the ledger. */
+static void forgive_all(struct steering *s, const struct network *n, uint64_t now,
+                        struct action_result *r)
+{
+    struct ledger_decay d = steering_decay(s);
+    struct ledger_entry e;
+    struct ledger_key key;
+    struct addr who;
+    uint64_t at = 0;
+
+    while (ledger_next(s->ledger, &at, &d, now, &key, &who, &e))
+        if ((key.kind == LEDGER_CLIENT || key.kind == LEDGER_NETWORK ||
+             key.kind == LEDGER_BOUNCES) &&
+            network_contains(n, &who) && e.offences > 0)
+            forgive(s, &key, now, r);
+}
+
+/* One client is looked up; of a network's clients the ledger has no index. */
+static void forget_offences(struct steering *s, const struct whom *who, struct action_result *r)
+{
+    const struct network *n = &who->network;
+    struct ledger_key around = ledger_key_network(s->ledger, &n->base);
+    uint64_t now = clock_wall_ms();
+
+    undo_begin(s->undo, UNDO_RELEASE, n);
+    if (who->client) {
+        struct ledger_key client = ledger_key_client(s->ledger, &n->base);
+        struct ledger_key bounces = ledger_key_bounces(s->ledger, &n->base);
+        forgive(s, &client, now, r);
+        forgive(s, &bounces, now, r);
+    } else {
+        forgive_all(s, n, now, r);
+    }
+    forgive(s, &around, now, r); /* or the client would wait as a newcomer (R10) at once */
+}
+
+/* ---- release ---- */
+
+static void holds_text(int64_t n, char out[64])
+{
+    snprintf(out, 64, "%lld held connection%s answered", (long long)n, n == 1 ? " is" : "s are");
+}
+
+static void report_exempt(struct action *a, const char *part, const char *holds)
+{
+    struct action_result *r = &a->result;
+
+    say(r, part[0] ? CONTROL_REFUSED : NULL, "%s is never delayed from now on%s; %s%s", a->name,
+        a->lasts, holds, part);
+}
+
+static void report(struct action *a)
+{
+    struct action_result *r = &a->result;
+    int64_t n = r->held + r->frozen;
+    char holds[64], part[ACTION_TEXT / 2] = "";
+
+    holds_text(n, holds);
+    r->unreached = a->missed.len > 0;
+    if (a->missed.len)
+        snprintf(part, sizeof part, "; not reached: %.*s", (int)a->missed.len, a->missed.at);
+    const char *code = part[0] ? CONTROL_REFUSED : NULL;
+    const char *done = part[0] ? "released in part" : "released";
+    if (a->exempt)
+        report_exempt(a, part, holds);
+    else if (a->everybody)
+        say(r, code, "everybody is %s: offences of %u clients and networks are forgotten, and %s%s",
+            done, r->entries, holds, part);
+    else if (r->entries == 0 && n == 0)
+        say(r, CONTROL_MISSING,
+            "no offences of %s are known, and none of its connections is held%s", a->name, part);
+    else
+        say(r, code,
+            "%s is %s: %.1f offences are forgotten (entries: %u, networks included), and %s%s",
+            a->name, done, r->offences, r->entries, holds, part);
+}
+
+static void action_free(struct action *a)
+{
+    buf_free(&a->missed);
+    free(a);
+}
+
+static void released(void *arg, const struct held *h)
+{
+    struct action *a = arg;
+
+    a->result.held += h->held;
+    a->result.frozen += h->frozen;
+    if (h->missing)
+        (void)buf_addf(&a->missed, "%s%s", a->missed.len ? ", " : "", h->names);
+    if (--a->waiting)
+        return;
+    report(a);
+    if (a->told)
+        a->told(a->arg, &a->result);
+    action_free(a);
+}
+
+static struct action *begin(struct steering *s, const char *name, action_told *told, void *arg,
+                            struct action_result *r)
+{
+    struct action *a = calloc(1, sizeof *a);
+
+    if (!a) {
+        say(r, CONTROL_REFUSED, "not enough memory; nothing is changed");
+        return NULL;
+    }
+    a->steering = s;
+    a->told = told;
+    a->arg = arg;
+    snprintf(a->name, sizeof a->name, "%s", name);
+    return a;
+}
+
+/* Nobody is asked when the master cannot be: that is said at once. */
+static struct action *release(struct action *a, const struct whom who[], unsigned count,
+                              struct action_result *r)
+{
+    int error = 0;
+
+    for (unsigned i = 0; i < count; i++) {
+        forget_offences(a->steering, &who[i], &a->result);
+        int one = holders_release(&a->steering->holders, &who[i].network, released, a);
+        if (one == 0)
+            a->waiting++;
+        else
+            error = one;
+    }
+    if (error)
+        (void)buf_addf(&a->missed, "the master (%s)", strerrordesc_np(-error));
+    if (a->waiting)
+        return a;
+    report(a);
+    *r = a->result;
+    action_free(a);
+    return NULL;
+}
+
+struct action *action_release(struct steering *s, const struct whom *who, const char *name,
+                              bool all, action_told *told, void *arg, struct action_result *r)
+{
+    char network[ADDR_TEXT];
+
+    *r = (struct action_result){0};
+    if (whom_is_wide(who) && !all) {
+        say(r, CONTROL_REFUSED,
+            "%s is wider than a /8 (IPv6: /32): all of it is released only by `mirectl release "
+            "NETWORK --all`",
+            network_format(&who->network, network));
+        return NULL;
+    }
+    struct action *a = begin(s, name, told, arg, r);
+    return a ? release(a, who, 1, r) : NULL;
+}
+
+struct action *action_release_everybody(struct steering *s, action_told *told, void *arg,
+                                        struct action_result *r)
+{
+    struct whom all[2] = {0};
+
+    *r = (struct action_result){0};
+    struct action *a = begin(s, "everybody", told, arg, r);
+    if (!a)
+        return NULL;
+    a->everybody = true;
+    network_parse(SPAN("0.0.0.0/0"), &all[0].network);
+    network_parse(SPAN("::/0"), &all[1].network);
+    return release(a, all, 2, r);
+}
+
+void action_drop(struct action *a)
+{
+    holders_forget(&a->steering->holders, a);
+    action_free(a);
+}
+
+/* ---- exempt ---- */
+
+struct action *action_exempt(struct steering *s, const struct whom *who, const char *name,
+                             const char *lasts, action_told *told, void *arg,
+                             struct action_result *r)
+{
+    struct ledger_key key = whom_key(s->ledger, who);
+    uint64_t now = clock_wall_ms(), ms = 0;
+
+    *r = (struct action_result){0};
+    if (!who->client && !who->own) {
+        say(r, CONTROL_REFUSED,
+            "only a client or its /24 (IPv6: /48) can be exempted here; other networks belong in "
+            "`exempt` of mired.conf");
+        return NULL;
+    }
+    if (lasts && (!config_duration(span_of(lasts), &ms) || ms == 0)) {
+        say(r, CONTROL_USAGE, "\"%.40s\" is not a duration; expected 1d", lasts);
+        return NULL;
+    }
+    struct action *a = begin(s, name, told, arg, r);
+    if (!a)
+        return NULL;
+    a->exempt = true;
+    if (lasts)
+        snprintf(a->lasts, sizeof a->lasts, ", for %.40s", lasts);
+    ledger_exempt(s->ledger, &key, now, ms ? now + ms : 0);
+    return release(a, who, 1, r);
+}
+
+void action_end_exemption(struct steering *s, const struct whom *who, const char *name,
+                          struct action_result *r)
+{
+    struct ledger_key key = whom_key(s->ledger, who);
+    struct ledger_decay d = steering_decay(s);
+    uint64_t now = clock_wall_ms();
+    struct ledger_entry e;
+
+    *r = (struct action_result){0};
+    if ((!who->client && !who->own) || !ledger_get(s->ledger, &key, &d, now, &e) ||
+        !(e.flags & LEDGER_EXEMPT)) {
+        say(r, CONTROL_MISSING,
+            "%s was not exempted here; entries of `exempt` in mired.conf stay exempt", name);
+        return;
+    }
+    ledger_set_flags(s->ledger, &key, now, 0, LEDGER_EXEMPT);
+    say(r, NULL, "%s is no longer exempt", name);
+}
+
+/* ---- penalise ---- */
+
+void action_penalise(struct steering *s, const struct whom *who, const char *name, double offences,
+                     struct action_result *r)
+{
+    struct ledger_key client = whom_key(s->ledger, who);
+    struct ledger_entry added = {.offences = offences};
+    struct ledger_decay d = steering_decay(s);
+    uint64_t now = clock_wall_ms();
+
+    *r = (struct action_result){0};
+    if (!who->client || !(offences > 0 && offences <= 1000)) {
+        say(r, CONTROL_USAGE, "expected one address and 0 to 1000 offences");
+        return;
+    }
+    undo_begin(s->undo, UNDO_PENALISE, &who->network);
+    undo_keep(s->undo, &client, &added, now);
+    r->offences = ledger_add_offences(s->ledger, &client, &d, now, offences);
+    say(r, NULL, "%s has %g offence%s more: %.1f are live", name, offences,
+        offences == 1 ? "" : "s", r->offences);
+}
+
+void action_take_back(struct steering *s, enum undo_kind kind, const struct whom *who,
+                      const char *name, struct action_result *r)
+{
+    const char *what = kind == UNDO_RELEASE ? "release" : "penalty";
+    struct ledger_decay d = steering_decay(s);
+    int entries = undo_take(s->undo, s->ledger, &d, kind, &who->network, clock_wall_ms());
+
+    *r = (struct action_result){0};
+    if (entries < 0)
+        say(r, CONTROL_MISSING, "no %s of %s since the last reload can be taken back", what, name);
+    else
+        say(r, NULL, "the %s of %s is undone: %d entr%s changed", what, name, entries,
+            entries == 1 ? "y is" : "ies are");
+}

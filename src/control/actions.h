@@ -1,0 +1,66 @@
+/* The actions behind commands and the page: release, exempt, penalise, and taking them back. In the
+ * web process, which has the ledger mapped.
+ *
+ * Each result says what has happened, not what was asked for: a release is told when workers and
+ * freezer have answered the holds, with their number and the processes that could not be reached.
+ * Callers log who asked. */
+#ifndef MIRED_CONTROL_ACTIONS_H
+#define MIRED_CONTROL_ACTIONS_H
+
+#include <stdint.h>
+
+#include "control/holders.h"
+#include "control/undo.h"
+#include "control/whom.h"
+#include "tarpit/ledger.h"
+
+enum { ACTION_TEXT = 2048 };
+
+struct config;
+struct action;
+
+struct steering {
+    struct ledger *ledger;
+    const struct config *config;
+    struct undo *undo;
+    struct holders holders;
+};
+
+struct ledger_decay steering_decay(const struct steering *s);
+
+struct action_result {
+    const char *code;       /* NULL: done; else one of commands.h, and `text` says why not */
+    char text[ACTION_TEXT]; /* a sentence for the asker */
+    unsigned entries;     /* of a release: clients and networks whose offences are forgotten ... */
+    double offences;      /* ... and how many those of clients were; penalise: that are live */
+    int64_t held, frozen; /* of a release: holds that have been answered */
+    bool unreached;       /* of a release: some process could not be reached */
+};
+
+typedef void action_told(void *arg, const struct action_result *r);
+
+/* Both forget offences (good mail and exemptions stay) and have holds answered. `name` is what the
+ * asker calls it. NULL: *r says at once what came of it; else `told` is called later, once. `all`:
+ * a network may be wider than a /8 (IPv6: /32). */
+struct action *action_release(struct steering *s, const struct whom *who, const char *name,
+                              bool all, action_told *told, void *arg, struct action_result *r);
+struct action *action_release_everybody(struct steering *s, action_told *told, void *arg,
+                                        struct action_result *r);
+
+/* Exempts a client or its network for so long (as config_duration() has it; NULL: for good), and
+ * releases it. As action_release(). */
+struct action *action_exempt(struct steering *s, const struct whom *who, const char *name,
+                             const char *lasts, action_told *told, void *arg,
+                             struct action_result *r);
+
+/* The asker has gone: `told` is not called any more. What has been begun goes on. */
+void action_drop(struct action *a);
+
+void action_end_exemption(struct steering *s, const struct whom *who, const char *name,
+                          struct action_result *r);
+void action_penalise(struct steering *s, const struct whom *who, const char *name, double offences,
+                     struct action_result *r);
+void action_take_back(struct steering *s, enum undo_kind kind, const struct whom *who,
+                      const char *name, struct action_result *r);
+
+#endif

@@ -1,0 +1,275 @@
+/* Asks workers and freezers by way of the master; see holders.h. */
+#include "control/holders.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+
+enum { NAME_MAX_OCTETS = 48 };
+
+/* One process that was asked to release. */
+struct holder {
+    char name[NAME_MAX_OCTETS];
+    uint64_t heard_ms; /* loop ms */
+    int64_t answered;
+    int error; /* < 0: why it could not */
+    bool frozen, done;
+};
+
+struct asking {
+    struct alarm alarm; /* first */
+    struct holders *holders;
+    struct asking *next;
+    uint64_t tag;
+    held_told *told;
+    void *arg;
+    struct held sum; /* of a count */
+    json_t *listed;
+    unsigned asked, said; /* of a count */
+    struct holder *holder;
+    unsigned count; /* of `holder` */
+    bool release;
+};
+
+static void asking_free(struct asking *k)
+{
+    struct asking **p = &k->holders->askings;
+
+    while (*p != k)
+        p = &(*p)->next;
+    *p = k->next;
+    loop_alarm_off(k->holders->loop, &k->alarm);
+    json_decref(k->listed);
+    free(k->holder);
+    free(k);
+}
+
+/* ---- the end ---- */
+
+static const char *reason(const struct holder *o)
+{
+    return o->error == 0              ? "no answer within 1.5 s"
+           : o->error == -EAGAIN      ? "its channel is full"
+           : o->error == -ENOTCONN    ? "it is not running"
+           : o->error == -EINPROGRESS ? "it is starting"
+                                      : strerrordesc_np(-o->error);
+}
+
+static void sum_up(const struct asking *k, struct held *h, struct buf *names)
+{
+    for (unsigned i = 0; i < k->count; i++) {
+        const struct holder *o = &k->holder[i];
+        *(o->frozen ? &h->frozen : &h->held) += o->answered;
+        if (o->done && o->error == 0)
+            continue;
+        h->missing++;
+        (void)buf_addf(names, "%s%s (%s)", names->len ? ", " : "", o->name, reason(o));
+    }
+}
+
+static void finish(struct asking *k)
+{
+    struct held h = k->sum;
+    struct buf names = {0};
+
+    h.listed = k->listed;
+    if (k->release)
+        sum_up(k, &h, &names);
+    else
+        h.missing = k->asked - k->said;
+    if (k->release && !h.known) {
+        h.missing = 1;
+        (void)buf_addf(&names, "the master (no answer within 1.5 s)");
+    }
+    (void)buf_add(&names, "", 1);
+    h.names = names.at ? names.at : "";
+    k->told(k->arg, &h);
+    buf_free(&names);
+    asking_free(k);
+}
+
+/* All have said that they are done, or have been silent for too long; else looks again when the
+ * next one would have been. */
+static void look(struct asking *k)
+{
+    struct loop *loop = k->holders->loop;
+    uint64_t next = UINT64_MAX;
+
+    for (unsigned i = 0; i < k->count; i++) {
+        const struct holder *o = &k->holder[i];
+        uint64_t until = o->heard_ms + HOLDERS_SILENT_MS;
+        if (!o->done && until > loop->now && until < next)
+            next = until;
+    }
+    if (next == UINT64_MAX)
+        finish(k);
+    else
+        loop_alarm(loop, &k->alarm, next);
+}
+
+static void time_is_up(struct loop *loop, struct alarm *a)
+{
+    struct asking *k = (struct asking *)a;
+
+    if (k->release && k->sum.known)
+        look(k);
+    else
+        finish(k);
+}
+
+/* ---- the beginning ---- */
+
+static int ask_all(struct holders *h, const struct network *n, bool release, held_told *told,
+                   void *arg)
+{
+    struct asking *k = calloc(1, sizeof *k);
+    uint64_t tag = ++h->last_tag;
+    char text[ADDR_TEXT];
+
+    if (!k)
+        return -ENOMEM;
+    network_format(n, text);
+    int error = channel_tell(h->channel, release ? NOTE_RELEASE : NOTE_COUNT, 0, tag, text);
+    if (error) {
+        free(k);
+        return error;
+    }
+    *k = (struct asking){.alarm = {.due = time_is_up},
+                         .holders = h,
+                         .next = h->askings,
+                         .tag = tag,
+                         .told = told,
+                         .arg = arg,
+                         .listed = json_object(),
+                         .release = release};
+    h->askings = k;
+    loop_alarm(h->loop, &k->alarm, h->loop->now + (release ? HOLDERS_SILENT_MS : HOLDERS_COUNT_MS));
+    return 0;
+}
+
+int holders_count(struct holders *h, const struct network *n, held_told *told, void *arg)
+{
+    return ask_all(h, n, false, told, arg);
+}
+
+int holders_release(struct holders *h, const struct network *n, held_told *told, void *arg)
+{
+    return ask_all(h, n, true, told, arg);
+}
+
+void holders_forget(struct holders *h, const void *arg)
+{
+    for (struct asking *k = h->askings, *next; k; k = next) {
+        next = k->next;
+        if (k->arg == arg)
+            asking_free(k);
+    }
+}
+
+void holders_close(struct holders *h)
+{
+    while (h->askings)
+        finish(h->askings);
+}
+
+/* ---- what is heard ---- */
+
+/* The processes that the master asked, as "NAME,NAME". */
+static void take_names(struct asking *k, const struct note *n)
+{
+    char names[NOTE_TEXT], *rest = names, *name;
+
+    k->holder = calloc((size_t)n->arg + 1, sizeof *k->holder);
+    snprintf(names, sizeof names, "%s", n->text);
+    while (k->holder && k->count < (unsigned)n->arg) {
+        struct holder *o = &k->holder[k->count++];
+        name = strsep(&rest, ","); /* NULL: more than a note has room for */
+        snprintf(o->name, sizeof o->name, "%s", name && *name ? name : "another process");
+        o->heard_ms = k->holders->loop->now;
+    }
+}
+
+static void take_asked(struct asking *k, const struct note *n)
+{
+    if (n->arg < 0 || k->sum.known)
+        return;
+    k->sum.known = true;
+    k->asked = (unsigned)n->arg;
+    if (k->release) {
+        take_names(k, n);
+        look(k);
+    } else if (k->said >= k->asked) {
+        finish(k);
+    }
+}
+
+/* Each worker tells what it knows, and most know the same. */
+static void add_names(json_t *object, const char *text)
+{
+    char names[NOTE_TEXT], *rest = names, *name;
+
+    snprintf(names, sizeof names, "%s", text);
+    while ((name = strsep(&rest, ",")))
+        if (*name)
+            json_object_set_new(object, name, json_true()); /* refuses what is no text */
+}
+
+/* "held LISTS" or "frozen ". */
+static void take_counted(struct asking *k, const struct note *n)
+{
+    size_t word = strcspn(n->text, " ");
+
+    if (n->arg < 0)
+        return;
+    *(strncmp(n->text, "frozen", word) == 0 ? &k->sum.frozen : &k->sum.held) += n->arg;
+    add_names(k->listed, n->text + word + (n->text[word] != '\0'));
+    k->said++;
+    if (k->sum.known && k->said >= k->asked)
+        finish(k);
+}
+
+/* "held|frozen more|done NAME". */
+static void take_released(struct asking *k, const struct note *n)
+{
+    char kind[8], state[8];
+    int at = 0;
+
+    if (!k->sum.known)
+        return;
+    if (sscanf(n->text, "%7s %7s %n", kind, state, &at) != 2)
+        return;
+    for (unsigned i = 0; i < k->count; i++) {
+        struct holder *o = &k->holder[i];
+        if (o->done || strcmp(o->name, n->text + at) != 0)
+            continue;
+        o->heard_ms = k->holders->loop->now;
+        o->frozen = strcmp(kind, "frozen") == 0;
+        o->done = n->arg < 0 || strcmp(state, "done") == 0;
+        if (n->arg < 0)
+            o->error = n->arg;
+        else
+            o->answered = n->arg;
+    }
+    look(k);
+}
+
+void holders_note(struct holders *h, const struct note *n)
+{
+    bool release = n->kind == NOTE_RELEASE || n->kind == NOTE_RELEASED;
+    struct asking *k = h->askings;
+
+    while (k && k->tag != n->tag)
+        k = k->next;
+    if (!k || k->release != release)
+        return;
+    switch (n->kind) {
+    case NOTE_COUNT:
+    case NOTE_RELEASE: take_asked(k, n); break;
+    case NOTE_COUNTED: take_counted(k, n); break;
+    case NOTE_RELEASED: take_released(k, n); break;
+    default: break;
+    }
+}

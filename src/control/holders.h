@@ -1,0 +1,60 @@
+/* The processes that hold connections: workers, and freezers. Counts what they hold of a network's
+ * clients, and has them answer it.
+ *
+ *   web --NOTE_COUNT or NOTE_RELEASE--> master --> every worker and freezer, of all generations
+ *   web <--the same note-- master: how many it asked (NOTE_RELEASE: and their names)
+ *   web <--NOTE_COUNTED or NOTE_RELEASED-- master <-- each of them
+ *
+ * A count is told after 300 ms at the latest, with what came. A release is told when every process
+ * has done it, or has been silent for 1.5 s: one that has died, hangs or is of a version that does
+ * not answer is named. In the web process, on its loop. */
+#ifndef MIRED_CONTROL_HOLDERS_H
+#define MIRED_CONTROL_HOLDERS_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/loop.h"
+#include "query/notes.h"
+
+enum { HOLDERS_COUNT_MS = 300, HOLDERS_SILENT_MS = 1500 };
+
+struct asking;
+
+struct holders {
+    struct loop *loop;
+    int channel; /* to the master */
+    uint64_t last_tag;
+    struct asking *askings; /* under way */
+};
+
+/* What came of it. Good during the call. */
+struct held {
+    int64_t held, frozen; /* connections with and without a socket: how many there are; or how many
+                             have been answered, and how many the freezer has given back to workers
+                             to be answered */
+    unsigned missing;     /* processes that did not say */
+    const char *names;    /* theirs, each with the reason; of a release only, else "" */
+    const json_t
+        *listed; /* an object with the name of each list that names the client; of a count */
+    bool known;  /* the master has said how many it asked */
+};
+
+typedef void held_told(void *arg, const struct held *h);
+
+/* Asks all; `told` is called once, later. Returns 0, or -errno: the master cannot be asked, and
+ * `told` will not be called. */
+int holders_count(struct holders *h, const struct network *n, held_told *told, void *arg);
+int holders_release(struct holders *h, const struct network *n, held_told *told, void *arg);
+
+/* `told` is not to be called with this `arg` any more. */
+void holders_forget(struct holders *h, const void *arg);
+
+/* Tells all that still wait what is known so far. */
+void holders_close(struct holders *h);
+
+/* A note of the kinds above, from the master. */
+void holders_note(struct holders *h, const struct note *n);
+
+#endif

@@ -1,0 +1,85 @@
+/* Accounts for releases; see releases.h. In the freezer. Pure. */
+#include "freezer/releases.h"
+
+#include <stddef.h>
+
+uint64_t releases_due(struct releases *r, uint64_t now)
+{
+    r->last_due_ms = now > r->last_due_ms ? now : r->last_due_ms + 1;
+    return r->last_due_ms;
+}
+
+static void end(struct releases *r, struct release *one)
+{
+    r->tell(r->arg, one->tag, one->answered, true);
+    *one = (struct release){0};
+}
+
+static bool overlap(const struct network *a, const struct network *b)
+{
+    return network_contains(a, &b->base) || network_contains(b, &a->base);
+}
+
+void releases_begin(struct releases *r, uint64_t tag, const struct network *n, uint64_t due_ms,
+                    uint32_t count, uint64_t now)
+{
+    struct release *place = &r->at[0];
+
+    for (size_t i = 0; i < RELEASES; i++) {
+        struct release *one = &r->at[i];
+        if (one->left && overlap(&one->network, n))
+            end(r, one);
+    }
+    for (size_t i = 0; i < RELEASES; i++)
+        if (r->at[i].begun_ms < place->begun_ms)
+            place = &r->at[i];
+    if (place->begun_ms) /* many at once: the oldest is told what it has */
+        end(r, place);
+    if (count == 0) {
+        r->tell(r->arg, tag, 0, true);
+        return;
+    }
+    *place = (struct release){.tag = tag,
+                              .network = *n,
+                              .due_ms = due_ms,
+                              .begun_ms = now,
+                              .told_ms = now,
+                              .left = count};
+}
+
+void releases_thawed(struct releases *r, uint64_t due_ms, bool given)
+{
+    for (size_t i = 0; i < RELEASES; i++) {
+        struct release *one = &r->at[i];
+        if (!one->left || one->due_ms != due_ms)
+            continue;
+        one->left--;
+        one->answered += given;
+        if (!one->left)
+            one->begun_ms = 1; /* over, and to be told: once what was given has been sent */
+        return;
+    }
+}
+
+bool releases_under_way(const struct releases *r)
+{
+    for (size_t i = 0; i < RELEASES; i++)
+        if (r->at[i].begun_ms)
+            return true;
+    return false;
+}
+
+void releases_tell(struct releases *r, uint64_t now)
+{
+    for (size_t i = 0; i < RELEASES; i++) {
+        struct release *one = &r->at[i];
+        if (!one->begun_ms)
+            continue;
+        if (!one->left || now > one->begun_ms + RELEASE_LAST_MS) {
+            end(r, one);
+        } else if (now >= one->told_ms + RELEASE_TELL_MS) {
+            r->tell(r->arg, one->tag, one->answered, false);
+            one->told_ms = now;
+        }
+    }
+}

@@ -1,0 +1,165 @@
+"""release says what has happened: it answers when workers and freezer have answered the holds (issue 14, item 7)."""
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import resource
+import select
+import signal
+import socket
+import time
+
+import pytest
+
+from lib import netns, ports
+from lib.frozen import ask, source, told, wait_frozen
+from lib.processes import wait_until
+from lib.smtp import Client
+
+LONG = "time = 60s max = 60s pace = off freeze_after = 280s"  # with a freezer that gets none
+HELD = int(os.environ.get("MIRED_RELEASED", "1500"))  # of one client
+
+
+def status(m):
+    return json.loads(m.control("--json", "status").stdout)
+
+
+def hold_many(m, stack, client, count):
+    """`count` connections of one client, each with a reply held."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 2 * count + 500)), hard))
+    all_of_them = []
+    for _ in range(count):
+        c = stack.enter_context(Client(m.port, source=client))
+        c.send("EHLO client.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<nobody@example.test>\r\n")
+        all_of_them.append(c)
+    wait_until(lambda: status(m)["held"] >= count, 60)
+    return all_of_them
+
+
+def paused(m, stack, role):
+    """The only process of that role stops, until the end of the test."""
+    (pid,) = m.processes(role)
+    stack.callback(os.kill, pid, signal.SIGCONT)
+    os.kill(pid, signal.SIGSTOP)
+    return pid
+
+
+@pytest.fixture
+def mired_with_many(mired):
+    return lambda **o: mired(
+        tarpit=f"time = 100s max = 100s pace = off freeze = off held_per_client = {2 * HELD + 100}",
+        config=f"timeout = 5m {o.pop('config', '')}", **o)
+
+
+def test_release_returns_when_all_holds_of_a_client_are_answered_with_their_number(mired_with_many):
+    m = mired_with_many()
+    with contextlib.ExitStack() as stack:
+        client = ports.stranger()
+        clients = hold_many(m, stack, client, HELD)
+        begun = time.monotonic()
+        done = m.control("release", client, timeout=60)
+        took = time.monotonic() - begun
+        assert done.returncode == 0, done.stderr
+        assert f" {HELD} held connections are answered" in done.stdout
+        readable = select.poll()  # at once: nothing is waited for any more
+        for c in clients:
+            readable.register(c.socket.fileno(), select.POLLIN)
+        assert len(readable.poll(0)) == HELD
+        assert all(c.reply().code for c in clients[:10])
+        print(f"{HELD} holds answered in {took:.2f} s")
+
+
+def test_release_names_the_freezer_that_is_stopped_within_two_seconds(mired):
+    m = mired(tarpit=LONG)
+    with contextlib.ExitStack() as stack:
+        wait_until(lambda: len(m.processes("freezer")) == 1)
+        client = ports.stranger()
+        c = hold_many(m, stack, client, 1)[0]
+        pid = paused(m, stack, "freezer")
+        begun = time.monotonic()
+        done = m.control("release", client)
+        took = time.monotonic() - begun
+        assert done.returncode == 1
+        assert f"the freezer [{pid}] (no answer within 1.5 s)" in done.stderr
+        assert "released in part" in done.stderr and "1 held connection is answered" in done.stderr
+        assert took < 2
+        assert c.reply().code == 250  # EHLO: what was held is answered all the same
+        done = m.control("--json", "release", client)
+        assert done.returncode == 1
+
+
+def test_release_names_the_worker_that_is_stopped_and_what_the_others_answered(mired):
+    m = mired(workers=1, tarpit=LONG)
+    with contextlib.ExitStack() as stack:
+        client = ports.stranger()
+        hold_many(m, stack, client, 1)
+        pid = paused(m, stack, "worker")
+        done = m.control("release", client)
+        assert done.returncode == 1 and re.search(rf"not reached: worker \d+ \[{pid}\] ", done.stderr)
+
+
+@pytest.mark.parametrize("command", [("exempt",), ("release", "--all")])
+def test_siblings_of_release_say_what_was_not_reached_too(mired, command):
+    m = mired(tarpit=LONG)
+    with contextlib.ExitStack() as stack:
+        client = ports.stranger()
+        hold_many(m, stack, client, 1)
+        paused(m, stack, "freezer")
+        words = command if "--all" in command else (*command, client)
+        done = m.control(*words)
+        assert done.returncode == 1 and "not reached: the freezer" in done.stderr, done.stdout
+
+
+def test_the_page_answers_a_release_as_the_command_does(mired, tmp_path):
+    token, port = tmp_path / "token", ports.free()
+    token.write_text("a long secret\n")
+    m = mired(config=f'web {{ listen = "127.0.0.1:{port}" token_file = "{token}" }}', tarpit=LONG)
+
+    def post(what, address):
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        c.request("POST", f"/{what}?address={address}", headers={"X-Mired-Token": "a long secret"})
+        answer = c.getresponse()
+        return answer.status, answer.read().decode()
+
+    with contextlib.ExitStack() as stack:
+        one, other = ports.stranger(), ports.stranger()
+        hold_many(m, stack, one, 3)
+        code, said = post("release", one)
+        assert code == 200 and "3 held connections are answered" in said
+        hold_many(m, stack, other, 2)
+        pid = paused(m, stack, "freezer")
+        code, said = post("release", other)
+        assert code == 503 and f"the freezer [{pid}]" in said and "2 held connections are answered" in said
+
+
+def test_a_release_goes_on_when_its_asker_hangs_up(mired):
+    m = mired(tarpit=LONG)
+    with contextlib.ExitStack() as stack:
+        client = ports.stranger()
+        c = hold_many(m, stack, client, 1)[0]
+        pid = paused(m, stack, "freezer")
+        with socket.socket(socket.AF_UNIX) as s:
+            s.connect(str(m.folder / "run" / "control"))
+            s.sendall(json.dumps({"v": 1, "command": "release", "args": {"address": client}}).encode() + b"\n")
+            assert c.reply().code == 250
+        assert m.control("status").returncode == 0  # the web process lives
+        os.kill(pid, signal.SIGCONT)
+        assert m.control("release", client).returncode in (0, 1)
+
+
+@pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
+def test_release_counts_the_frozen_holds_that_were_answered(frozen, cable):
+    m = frozen(time=60)
+    clients = [ask(m.port, n) for n in range(50)]
+    wait_frozen(cable, 4)
+    network = f"{source(0).rsplit('.', 1)[0]}.0/24"
+    done = m.control("--json", "release", network)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert (answer["held"], answer["frozen"], answer["unanswered"]) == (0, 50, 0)
+    assert "50 held connections are answered" in answer["text"]
+    for client in clients:
+        assert told(client).seconds < 50
