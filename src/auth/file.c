@@ -291,7 +291,7 @@ unsigned file_auth_check_form(struct span text, const char *path, struct buf *sa
 static void reread(struct file_auth *f)
 {
     struct buf text = {0};
-    uint32_t lines;
+    uint32_t lines = 0;
     unsigned number = 0;
     int r = lines_read(&f->mark, f->path, &text);
     struct span sound = buf_span(&text);

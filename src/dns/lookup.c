@@ -292,7 +292,8 @@ struct trial *lookups_trial(const struct lookups *l)
 void lookups_tell_again(const struct lookups *l)
 {
     for (size_t i = 0; i < l->params.blocked_count + l->params.allowed_count; i++)
-        tell_state((void *)l, i, trial_state(l->trial, i));
+        if (!l->list[i].untested)
+            tell_state((void *)l, i, trial_state(l->trial, i));
 }
 
 static struct lookup *first_that_waits(const struct lookups *l)
@@ -312,9 +313,9 @@ static void tried(void *arg)
 
     while ((u = first_that_waits(l))) {
         u->waits = false;
-        for (uint8_t i = 0; i < l->params.allowed_count; i++)
+        for (size_t i = 0; i < l->params.allowed_count; i++)
             if (u->allowed >> i & 1 && lookup_counts(l, l->params.blocked_count + i))
-                lookup_trusted(u, DNS_TRUST_LIST, i);
+                lookup_trusted(u, DNS_TRUST_LIST, (uint8_t)i);
         u->open--;
         u->trusting--;
         lookup_settle(u);

@@ -60,7 +60,9 @@ static uint32_t last_used(const struct frozen_table *t)
     const uint32_t *mark = t->file.body;
     size_t present = mapfile_present(&t->file) / FROZEN_RECORD;
     uint32_t used = *mark <= t->records && *mark > 0 ? *mark : 1;
-    return used <= present ? used : (uint32_t)present;
+    if (used > present)
+        used = (uint32_t)present;
+    return used ? used : 1;
 }
 
 static void mark_used(struct frozen_table *t)

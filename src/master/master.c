@@ -46,9 +46,9 @@ void master_answer(struct master *m, struct asker asker, bool done, const char *
 }
 
 /* Each line of *b as a sentence of its own in the log. */
-void master_log_lines(enum log_level level, const struct buf *b)
+void master_log_lines(enum log_level level, const struct buf *text)
 {
-    struct span rest = buf_span(b);
+    struct span rest = buf_span(text);
 
     while (rest.len) {
         size_t end = span_find(rest, '\n');
