@@ -1,5 +1,5 @@
-/* Messages: taken in whole, handed on whole (DESIGN section 6). The client's 250 is the backend's
- * own. */
+/* Messages: taken in whole, handed on whole (docs/architecture.md). The client's 250 is the
+ * backend's own. */
 #include <stdlib.h>
 
 #include "base/clock.h"

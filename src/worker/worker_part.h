@@ -101,7 +101,7 @@ enum { CONN_HOLD_MAX_MS = (1 << 20) - 1 };
 static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES < 1 << 6,
               "fields hold it");
 
-/* The budget is 256 octets a held connection (DESIGN section 11): this, and the envelope's block,
+/* The budget is 256 octets a held connection (docs/performance.md): this, and the envelope's block,
  * which for a harvester (HELO, MAIL, the refused address) is 48 to 64. */
 static_assert(sizeof(struct conn) <= 176, "a held connection must stay within its budget");
 
