@@ -92,14 +92,23 @@ static void check_relay(struct reader *r)
     }
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 static void check_traps(struct reader *r)
 {
     struct config *c = r->config;
 
     for (size_t i = 0; i < c->traps.count; i++) {
         const char *text = c->traps.at[i];
-        const char *right = NULL;
+        const char *right = NULL, *path = config_list_path(text);
         char folded[ADDRESS_MAX * 4];
+        if (path) {
+            check_file(r, reader_place(r, SECTION_TARPIT, 0, "traps"), "traps", path);
+            continue;
+        }
         if (list_address(span_of(text), false, folded, sizeof folded, &right) == 0) {
             reader_wrong(r, reader_place(r, SECTION_TARPIT, 0, "traps"),
                          "traps: \"%.80s\" is not an address; expected %s", text, right);
@@ -108,6 +117,8 @@ static void check_traps(struct reader *r)
         free(c->traps.at[i]);
         c->traps.at[i] = strdup(folded);
     }
+    if (c->traps.count)
+        qsort(c->traps.at, c->traps.count, sizeof *c->traps.at, by_text);
 }
 
 static void check_observe(struct reader *r)
@@ -136,8 +147,8 @@ static void check_suspect(struct reader *r)
 
     for (size_t i = 0; i < c->suspect.count; i++) {
         const char *text = c->suspect.at[i];
-        if (strncmp(text, "file:", 5) == 0)
-            check_file(r, at, "suspect", text + 5);
+        if (config_list_path(text))
+            check_file(r, at, "suspect", config_list_path(text));
         else if (!network_parse(span_of(text), &n))
             reader_wrong(
                 r, at, "suspect: \"%.80s\" is not valid; expected %s", text,
@@ -422,6 +433,26 @@ bool config_names_addresses(const struct config *c)
         if (c->recipients[i].kind != RECIPIENTS_BACKEND)
             return true;
     return false;
+}
+
+const char *config_list_path(const char *entry)
+{
+    return strncmp(entry, "file:", 5) == 0 ? entry + 5 : NULL;
+}
+
+static int compare_trap(const void *wanted, const void *entry)
+{
+    const struct span *w = wanted;
+    const char *text = *(char *const *)entry;
+    int order = strncmp(w->at, text, w->len);
+
+    return order ? order : text[w->len] ? -1 : 0;
+}
+
+bool config_is_trap(const struct config *c, struct span address)
+{
+    return c->traps.count && bsearch(&address, c->traps.at, c->traps.count, sizeof *c->traps.at,
+                                     compare_trap) != NULL;
 }
 
 bool config_is_local(const struct config *c, struct span domain)

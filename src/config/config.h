@@ -130,7 +130,7 @@ struct config {
     size_t listen_count;
     struct config_tls tls;
     struct tarpit_rules tarpit;
-    struct config_strings traps;           /* folded addresses */
+    struct config_strings traps;           /* folded addresses and "file:PATH", sorted */
     bool observe;                          /* R20 */
     struct config_strings observe_domains; /* folded */
     uint64_t ledger_size;
@@ -180,6 +180,12 @@ const char *config_auth_name(enum auth_kind kind);
 /* Whether a directory can name a single address: a file, LDAP, socketmap. A backend cannot: it may
  * take an address of ours as a route to somewhere else. */
 bool config_names_addresses(const struct config *c);
+
+/* PATH of "file:PATH", an entry of a list such as `traps`; NULL: it is none. */
+const char *config_list_path(const char *entry);
+
+/* Whether `address` (folded) stands in `traps` itself; the clerks know those of its files. */
+bool config_is_trap(const struct config *c, struct span address);
 
 /* True when `domain` (folded) is one of ours. */
 bool config_is_local(const struct config *c, struct span domain);

@@ -19,7 +19,8 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "directory/directory_part.h"
-#include "directory/file.h"
+#include "directory/list_file.h"
+#include "directory/traps.h"
 #include "smtp/address.h"
 
 enum { WAITING_MAX = 4096 /* errands that wait in one clerk */ };
@@ -30,10 +31,11 @@ static bool open_all(struct directory *d, const struct addresses *addresses, boo
     struct askers_params params = {
         .most = d->most, .arg = d, .run = errand_run, .rest = errand_rest};
 
+    d->traps = traps_open(config, confirmed);
     d->source = calloc(config->recipients_count + 1, sizeof *d->source);
     d->fair = fair_open(d->most, WAITING_MAX);
     d->askers = askers_open(&params);
-    if (!d->source || !d->fair || !d->askers)
+    if (!d->traps || !d->source || !d->fair || !d->askers)
         return false;
     for (size_t i = 0; i < config->recipients_count; i++) {
         d->sources++;
@@ -74,6 +76,7 @@ void directory_close(struct directory *d)
     for (size_t i = 0; i < d->sources; i++)
         source_close(d, &d->source[i]);
     free(d->source);
+    traps_close(d->traps);
     free(d);
 }
 
@@ -112,10 +115,10 @@ static int make_forms(const struct directory *d, struct span address, char *room
 static enum answer_result ask_file(struct source *s, struct span form)
 {
     uint64_t begun = clock_mono_us();
-    enum answer_result r = file_directory_has(s->file, form, clock_mono_ms(), clock_wall_ms());
+    enum answer_result r = list_file_has(s->file, form, clock_mono_ms(), clock_wall_ms());
 
     source_took(s, clock_mono_us() - begun);
-    source_know(s, !file_directory_loaded(s->file));
+    source_know(s, !list_file_loaded(s->file));
     return r;
 }
 
@@ -274,7 +277,9 @@ bool directory_ask(struct directory *d, const struct directory_asker *asker, str
 {
     struct inquiry *q;
 
-    out->result = ANSWER_NO;
+    out->result = traps_have(d->traps, address) ? ANSWER_TRAP : ANSWER_NO;
+    if (out->result == ANSWER_TRAP)
+        return true;
     if (d->sources == 0) { /* none configured: every local address is taken */
         out->result = is_route(d, address) ? ANSWER_NO : ANSWER_YES;
         return true;

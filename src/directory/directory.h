@@ -49,12 +49,12 @@ struct directory *directory_open(const struct directory_params *params);
 /* What is being asked is not waited for: it is left to the end of the process. */
 void directory_close(struct directory *d);
 
-/* Asks the sources in order: the first YES wins; a NO falls through to the next; a reply of the
- * backend's own (OTHER) ends it; LATER anywhere without a YES is LATER (a directory that is down
- * gives 451, never 550). `address` is local@domain, folded. True: what the files and the cache know
- * has been enough, and result, source, and code/enhanced/text for ANSWER_OTHER are in *out. False:
- * params->answered is called once, now or later. Nobody is told an answer later than
- * QUERY_TIMEOUT_MS.
+/* A trap is ANSWER_TRAP. Else asks the sources in order: the first YES wins; a NO falls through to
+ * the next; a reply of the backend's own (OTHER) ends it; LATER anywhere without a YES is LATER (a
+ * directory that is down gives 451, never 550). `address` is local@domain, folded. True: what the
+ * files and the cache know has been enough, and result, source, and code/enhanced/text for
+ * ANSWER_OTHER are in *out. False: params->answered is called once, now or later. Nobody is told an
+ * answer later than QUERY_TIMEOUT_MS.
  */
 bool directory_ask(struct directory *d, const struct directory_asker *asker, struct span address,
                    struct answer *out);

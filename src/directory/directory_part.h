@@ -1,8 +1,9 @@
 /* Inside the directories: inquiries, errands and sources. Private to src/directory.
  *
- *   directory.c  inquiries: one question on its way through the sources, and the forms of an
- * address errands.c    what files and cache do not know is asked of a source by a thread source.c
- * a source: its file or its connections, and whether it is down
+ *   directory.c  inquiries: one query on its way through the sources, and the forms of an address
+ *   errands.c    queries that files and cache cannot answer, sent to a source by a thread
+ *   source.c     a source: its file or its connections, and whether it is down
+ *   list_file.c  a file of lines      list_kinds.c  what its lines are     traps.c  files of traps
  *
  * All of it is the clerk's own thread's, but for errand_run() and errand_rest(). */
 #ifndef MIRED_DIRECTORY_DIRECTORY_PART_H
@@ -15,9 +16,10 @@
 
 struct config_recipients;
 struct backend_directory;
-struct file_directory;
+struct list_file;
 struct ldap_directory;
 struct socketmap_directory;
+struct traps;
 
 /* A connection of one thread's to a remote source; by config->kind. */
 union line {
@@ -29,9 +31,9 @@ union line {
 
 struct source {
     const struct config_recipients *config;
-    struct file_directory *file; /* RECIPIENTS_FILE */
-    union line *line;            /* else: one for each thread */
-    _Atomic int *found;          /* shared by its lines: what one finds out for all (remote.h) */
+    struct list_file *file; /* RECIPIENTS_FILE */
+    union line *line;       /* else: one for each thread */
+    _Atomic int *found;     /* shared by its lines: what one finds out for all (remote.h) */
     struct cache_source cached;
     uint32_t running;           /* errands with threads */
     uint64_t spoke_us;          /* monotonic: when it last answered anybody */
@@ -71,6 +73,7 @@ struct errand {
 struct directory {
     const struct config *config;
     struct cache *cache; /* a file needs none */
+    struct traps *traps;
     struct source *source;
     size_t sources;
     struct askers *askers;

@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "directory/directory_part.h"
 #include "directory/remote.h"
+#include "directory/traps.h"
 
 enum {
     LOOK_AFTER_MS = 250,
@@ -238,6 +239,7 @@ int directory_look_after(struct directory *d)
 {
     bool down = false;
 
+    traps_look(d->traps);
     for (struct source *s = d->source; s < d->source + d->sources; s++) {
         if (source_is_file(s))
             source_look(s);

@@ -9,7 +9,7 @@
 #include "base/metrics.h"
 #include "config/config.h"
 #include "directory/directory_part.h"
-#include "directory/file.h"
+#include "directory/list_file.h"
 #include "directory/remote.h"
 
 static int describe_strings(struct buf *out, const struct config_strings *list)
@@ -87,7 +87,8 @@ bool source_open(struct source *s, const struct directory *d, const struct addre
 
     s->config = r;
     if (source_is_file(s))
-        s->file = file_directory_open(r->path, d->config->state, confirmed, clock_wall_ms());
+        s->file =
+            list_file_open(&list_recipients, r->path, d->config->state, confirmed, clock_wall_ms());
     bool good = (source_is_file(s) ? s->file != NULL : lines_open(s, d, addresses)) &&
                 describe(&text, d->config, r) == 0;
     if (good)
@@ -101,7 +102,7 @@ bool source_open(struct source *s, const struct directory *d, const struct addre
 void source_close(const struct directory *d, struct source *s)
 {
     if (s->file)
-        file_directory_close(s->file);
+        list_file_close(s->file);
     for (uint32_t i = 0; s->line && i < d->most; i++)
         if (s->line[i].any)
             line_close(s->config->kind, s->line[i]);
@@ -113,8 +114,8 @@ void source_close(const struct directory *d, struct source *s)
 
 void source_look(struct source *s)
 {
-    file_directory_look(s->file, clock_mono_ms(), clock_wall_ms());
-    bool kept = file_directory_keeps(s->file);
+    list_file_look(s->file, clock_mono_ms(), clock_wall_ms());
+    bool kept = list_file_keeps(s->file);
     if (kept != s->kept)
         metric_add(METRIC_DIRECTORY_KEPT, kept ? 1 : -1);
     s->kept = kept;

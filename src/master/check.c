@@ -16,11 +16,10 @@
 
 #include "auth/file.h"
 #include "config/config.h"
-#include "directory/file.h"
+#include "directory/list_file.h"
 #include "master/certificates.h"
 #include "master/privileges.h"
 #include "tls/server.h"
-#include "worker/suspects.h"
 
 enum { FILE_MAX = 1 << 30 };
 
@@ -154,6 +153,17 @@ static unsigned check_secret(struct span text, const char *path, struct buf *sai
     return 1;
 }
 
+/* The files of `suspect` and `traps`. */
+static void check_listed(struct check *c)
+{
+    const struct config *config = c->config;
+
+    for (size_t i = 0; i < config->suspect.count; i++)
+        check_file(c, config_list_path(config->suspect.at[i]), list_check_suspects);
+    for (size_t i = 0; i < config->traps.count; i++)
+        check_file(c, config_list_path(config->traps.at[i]), list_check_traps);
+}
+
 static void check_files(struct check *c)
 {
     const struct config *config = c->config;
@@ -161,14 +171,12 @@ static void check_files(struct check *c)
     for (size_t i = 0; i < config->recipients_count; i++) {
         check_file(c, config->recipients[i].password_file, check_secret);
         if (config->recipients[i].kind == RECIPIENTS_FILE)
-            check_file(c, config->recipients[i].path, file_directory_check_lines);
+            check_file(c, config->recipients[i].path, list_check_recipients);
     }
     for (size_t i = 0; i < config->auth_count; i++)
         if (config->auth[i].kind == AUTH_FILE)
             check_file(c, config->auth[i].path, file_auth_check_lines);
-    for (size_t i = 0; i < config->suspect.count; i++)
-        if (strncmp(config->suspect.at[i], "file:", 5) == 0)
-            check_file(c, config->suspect.at[i] + 5, suspects_check_lines);
+    check_listed(c);
     check_file(c, config->web_token_file, check_secret);
 }
 
@@ -205,9 +213,10 @@ unsigned check_lists(const struct config *config, struct buf *said)
         return c.wrong;
     for (size_t i = 0; i < config->recipients_count; i++)
         if (config->recipients[i].kind == RECIPIENTS_FILE)
-            check_file(&c, config->recipients[i].path, file_directory_check_lines);
+            check_file(&c, config->recipients[i].path, list_check_recipients);
     for (size_t i = 0; i < config->auth_count; i++)
         if (config->auth[i].kind == AUTH_FILE)
             check_file(&c, config->auth[i].path, file_auth_check_form);
+    check_listed(&c);
     return c.wrong;
 }

@@ -14,8 +14,8 @@ struct config;
  * many lines are without that mark. */
 unsigned check_all(const struct config *config, bool quick, struct buf *said);
 
-/* Only what would make clerks refuse a file of recipients or passwords as a whole. A reload begins
- * clerks that have no earlier version of it. */
+/* Only what would make a new generation refuse a file of recipients, passwords, traps or suspects
+ * as a whole: the reload fails. */
 unsigned check_lists(const struct config *config, struct buf *said);
 
 #endif

@@ -71,7 +71,7 @@ int answer_read(int fd, struct answer *a)
         return n == 0 ? 0 : -errno;
     if (n < ANSWER_FIXED || a->len > sizeof a->text || a->name_len > sizeof a->name ||
         (size_t)n != (size_t)ANSWER_FIXED + a->len + a->name_len || a->result < ANSWER_YES ||
-        a->result > ANSWER_MORE)
+        a->result > ANSWER_TRAP)
         return -EBADMSG;
     memmove(a->name, a->text + a->len, a->name_len);
     return 1;

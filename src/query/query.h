@@ -64,7 +64,9 @@ enum answer_result {
     ANSWER_NO,
     ANSWER_LATER,
     ANSWER_OTHER,
-    ANSWER_MORE /* QUERY_SCRAM: `text` goes to the client, and what it says comes with `login_id` */
+    ANSWER_MORE, /* QUERY_SCRAM: `text` goes to the client, and what it says comes with `login_id`
+                  */
+    ANSWER_TRAP  /* QUERY_RECIPIENT: an address of `traps` */
 };
 
 struct answer {

@@ -20,13 +20,16 @@ static json_t *described(const struct web *w, const struct control *c, const str
     static const char *const words[] = {[ANSWER_YES] = "taken",
                                         [ANSWER_NO] = "unknown",
                                         [ANSWER_LATER] = "cannot be told now",
-                                        [ANSWER_OTHER] = "refused by the backend"};
+                                        [ANSWER_OTHER] = "refused by the backend",
+                                        [ANSWER_TRAP] = "a trap"};
     const struct config *config = w->params->config;
     const char *source = a->source < config->recipients_count
                              ? config_recipients_name(config->recipients[a->source].kind)
                              : "none configured: every local address is taken";
-    bool known = a->result >= ANSWER_YES && a->result <= ANSWER_OTHER;
+    bool known = a->result <= ANSWER_TRAP && words[a->result];
 
+    if (a->result == ANSWER_TRAP)
+        source = "none: it is one of `traps`";
     if (a->result == ANSWER_NO && c->asked_route)
         return route_denied();
     /* Of "unknown" no source is the author: all have been asked. */

@@ -27,14 +27,6 @@ static bool is_postmaster(struct span local)
     return span_equal(local, SPAN("postmaster"));
 }
 
-static bool is_trap(const struct config *config, struct span folded)
-{
-    for (size_t i = 0; i < config->traps.count; i++)
-        if (span_equal(folded, span_of(config->traps.at[i])))
-            return true;
-    return false;
-}
-
 /* An address of ours that a backend might send on to somewhere else. It is a recipient only where a
  * directory names it as it stands. */
 static bool is_route(const struct config *config, struct span folded)
@@ -129,7 +121,7 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_per
         recipient_is(w, c, permit, may ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
     } else if (is_postmaster(local)) {
         recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
-    } else if (is_trap(config, folded)) {
+    } else if (config_is_trap(config, folded)) {
         recipient_is(w, c, permit, RECIPIENT_TRAP, address, NULL);
     } else if (is_route(config, folded) && !config_names_addresses(config)) {
         recipient_is(w, c, permit, RECIPIENT_RELAYING, address, NULL);
@@ -183,6 +175,7 @@ void recipient_answered(struct worker *w, struct conn *c, const struct query *q,
 
     switch (a ? (enum answer_result)a->result : ANSWER_LATER) {
     case ANSWER_YES: recipient_is(w, c, &q->permit, RECIPIENT_TAKE, address, NULL); break;
+    case ANSWER_TRAP: recipient_is(w, c, &q->permit, RECIPIENT_TRAP, address, NULL); break;
     case ANSWER_NO:
         recipient_is(w, c, &q->permit,
                      is_route(w->config, folded) ? RECIPIENT_RELAYING : RECIPIENT_UNKNOWN, address,

@@ -1,5 +1,5 @@
-/* Whatever stands in a file of recipients: it is read or refused, and any line that was read is
- * found again. */
+/* Any file of recipients, traps or suspects is read or refused as a whole, and each line that was
+ * read is found again. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -7,11 +7,34 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "directory/file.h"
+#include "directory/list_file.h"
 #include "smtp/address.h"
 #include "smtp/address_list.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check_kind(const struct list_kind *kind, const char *path, struct span text)
+{
+    struct list_file *f = list_file_open(kind, path, NULL, true, (uint64_t)1 << 60);
+    struct span line;
+    char folded[ADDRESS_MAX * 4], right[LIST_RIGHT];
+    unsigned number = 0;
+    struct buf said = {0};
+
+    if (!f)
+        return;
+    bool sound = list_check(kind, text, path, &said) == 0;
+    buf_free(&said);
+    if (sound != list_file_loaded(f))
+        __builtin_trap(); /* -t and the reader judge alike */
+    (void)list_begin(&text);
+    while (sound && list_next(&text, &number, &line)) {
+        size_t len = kind->fold(line, folded, sizeof folded - 1, right);
+        if (list_file_has(f, (struct span){folded, len}, 5000, 1005000) != ANSWER_YES)
+            __builtin_trap();
+    }
+    list_file_close(f);
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -28,26 +51,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    struct file_directory *f = file_directory_open(path, NULL, true, (uint64_t)1 << 60);
-    if (f) {
-        struct span text = {(const char *)data, size}, line;
-        const char *right;
-        char folded[ADDRESS_MAX * 4];
-        unsigned number = 0;
-        struct buf said = {0};
-        bool sound = file_directory_check_lines(text, path, &said) == 0;
-        buf_free(&said);
-
-        if (sound != file_directory_loaded(f))
-            __builtin_trap(); /* -t and the clerk judge alike */
-        (void)list_begin(&text);
-        while (sound && list_next(&text, &number, &line)) {
-            size_t len = list_address(line, true, folded, sizeof folded - 1, &right);
-            if (file_directory_has(f, (struct span){folded, len}, 5000, 1005000) != ANSWER_YES)
-                __builtin_trap();
-        }
-        file_directory_close(f);
-    }
+    check_kind(&list_recipients, path, (struct span){(const char *)data, size});
+    check_kind(&list_traps, path, (struct span){(const char *)data, size});
+    check_kind(&list_suspects, path, (struct span){(const char *)data, size});
     close(fd);
     return 0;
 }

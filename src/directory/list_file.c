@@ -1,10 +1,8 @@
-/* The `file` directory: a hash table of the file's own octets, made anew when the file changes.
+/* A file of lines as a hash table of its own octets, made anew when the file changes.
  *
- * The text stays in one block; the table holds where each line begins. A version that cannot be
- * read, has a line that is no address, or has less than half of the addresses of the one before,
- * changes nothing: the old table answers on, and one warning says why. What has been taken is
- * copied into the state folder, so that a restart beside a broken file finds it. */
-#include "directory/file.h"
+ * The text stays in one block; the table holds where each line begins. What a version must be to be
+ * taken, see list_file.h. Runs in clerks and workers, blocking while it reads. */
+#include "directory/list_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -28,15 +26,17 @@ struct table {
     uint32_t lines;
 };
 
-struct file_directory {
+struct list_file {
+    const struct list_kind *kind;
     char *path, *copy; /* copy NULL: none is kept */
     struct lines_mark mark;
     struct table table;
     struct sipkey key;
-    uint64_t outcome_ms; /* monotonic: since when a newer version settles; 0: none does */
-    bool loaded;         /* a version has been taken */
-    bool kept;           /* ... and the newest was not */
-    bool confirmed;      /* the next one may be shorter */
+    uint64_t changing_ms; /* monotonic: since when a newer version settles; 0: none does */
+    bool changing;        /* a newer version is waited for */
+    bool loaded;          /* a version has been taken */
+    bool kept;            /* ... and the newest was not */
+    bool confirmed;       /* the next one may be shorter */
 };
 
 static void table_free(struct table *t)
@@ -69,7 +69,8 @@ struct refusal {
     char text[320];
 };
 
-static int fold_all(struct table *t, struct span text, struct refusal *why)
+static int fold_all(const struct list_kind *kind, struct table *t, struct span text,
+                    struct refusal *why)
 {
     char folded[ADDRESS_MAX * 4];
     const char *right = list_begin(&text);
@@ -81,11 +82,12 @@ static int fold_all(struct table *t, struct span text, struct refusal *why)
         return -EINVAL;
     }
     while (list_next(&text, &number, &line)) {
-        size_t len = list_address(line, true, folded, sizeof folded - 1, &right);
+        char other[LIST_RIGHT] = "";
+        size_t len = kind->fold(line, folded, sizeof folded - 1, other);
         if (len == 0) {
             why->line = number;
-            snprintf(why->text, sizeof why->text, "\"%.*s\" is not an address; expected %s",
-                     (int)(line.len < 80 ? line.len : 80), line.at, right);
+            snprintf(why->text, sizeof why->text, "\"%.*s\" %s; expected %s",
+                     (int)(line.len < 80 ? line.len : 80), line.at, kind->wrong, other);
             return -EINVAL;
         }
         folded[len] = '\n';
@@ -98,7 +100,8 @@ static int fold_all(struct table *t, struct span text, struct refusal *why)
 
 enum { TOLD_MAX = 20 };
 
-unsigned file_directory_check_lines(struct span text, const char *path, struct buf *said)
+unsigned list_check(const struct list_kind *kind, struct span text, const char *path,
+                    struct buf *said)
 {
     char folded[ADDRESS_MAX * 4];
     const char *right = list_begin(&text);
@@ -110,19 +113,20 @@ unsigned file_directory_check_lines(struct span text, const char *path, struct b
         return 1;
     }
     while (list_next(&text, &number, &line)) {
-        if (list_address(line, true, folded, sizeof folded - 1, &right)) {
+        char other[LIST_RIGHT] = "";
+        if (kind->fold(line, folded, sizeof folded - 1, other)) {
             good++;
         } else if (++wrong <= TOLD_MAX) {
             buf_addf(said, "%s:%u: \"", path, number);
             for (size_t i = 0; i < line.len && i < 80; i++)
                 buf_addf(said, "%c", line.at[i] >= ' ' && line.at[i] < 127 ? line.at[i] : '?');
-            buf_addf(said, "\" is not an address; expected %s\n", right);
+            buf_addf(said, "\" %s; expected %s\n", kind->wrong, other);
         }
     }
     if (wrong > TOLD_MAX)
         buf_addf(said, "%s: %u more lines are invalid\n", path, wrong - TOLD_MAX);
     if (!wrong && !good)
-        buf_addf(said, "%s: warning: it has no address\n", path);
+        buf_addf(said, "%s: warning: it has no %s\n", path, kind->entry);
     return wrong;
 }
 
@@ -143,7 +147,7 @@ static int index_all(struct table *t, const struct sipkey *key)
 }
 
 /* A table of what `path` holds. 0, -EAGAIN (it is being written), or -errno and why. */
-static int read_table(struct file_directory *f, struct lines_mark *mark, const char *path,
+static int read_table(struct list_file *f, struct lines_mark *mark, const char *path,
                       struct table *fresh, struct refusal *why)
 {
     struct buf text = {0};
@@ -151,7 +155,7 @@ static int read_table(struct file_directory *f, struct lines_mark *mark, const c
 
     if (r < 0)
         snprintf(why->text, sizeof why->text, "%s", strerror(-r));
-    else if ((r = fold_all(fresh, buf_span(&text), why)) == 0)
+    else if ((r = fold_all(f->kind, fresh, buf_span(&text), why)) == 0)
         r = index_all(fresh, &f->key);
     buf_free(&text);
     if (r < 0)
@@ -161,19 +165,19 @@ static int read_table(struct file_directory *f, struct lines_mark *mark, const c
 
 /* ---- the copy ---- */
 
-static char *copy_path(const char *state, const char *path)
+static char *copy_path(const char *state, const char *name, const char *path)
 {
     static const struct sipkey key = {0}; /* for a name only */
     char *made = NULL;
 
-    if (!state || asprintf(&made, "%s/recipients-%016llx", state,
+    if (!state || asprintf(&made, "%s/%s-%016llx", state, name,
                            (unsigned long long)siphash(&key, path, strlen(path))) < 0)
         return NULL;
     return made;
 }
 
 /* Whether the copy is of this version already, as another clerk has made it. */
-static bool is_copied(struct file_directory *f, struct span wanted)
+static bool is_copied(struct list_file *f, struct span wanted)
 {
     struct lines_mark mark = {0};
     struct buf text = {0};
@@ -208,7 +212,7 @@ static int write_copy(const char *to, const char *part, struct span text)
     return error;
 }
 
-static void keep_copy(struct file_directory *f)
+static void keep_copy(struct list_file *f)
 {
     struct buf text = {0};
     char part[4200];
@@ -227,7 +231,7 @@ static void keep_copy(struct file_directory *f)
     buf_free(&text);
 }
 
-static void load_copy(struct file_directory *f)
+static void load_copy(struct list_file *f)
 {
     struct lines_mark mark = {0};
     struct table copy = {0};
@@ -243,10 +247,10 @@ static void load_copy(struct file_directory *f)
 
 /* ---- versions ---- */
 
-static void take(struct file_directory *f, struct table *fresh)
+static void take(struct list_file *f, struct table *fresh)
 {
     if (f->loaded && f->mark.looked_ms)
-        log_info("%s has changed: %u recipients", f->path, fresh->lines);
+        log_info("%s has changed: %u %s", f->path, fresh->lines, f->kind->name);
     table_free(&f->table);
     f->table = *fresh;
     f->loaded = true;
@@ -254,7 +258,7 @@ static void take(struct file_directory *f, struct table *fresh)
     keep_copy(f);
 }
 
-static void refuse(struct file_directory *f, const struct refusal *why)
+static void refuse(struct list_file *f, const struct refusal *why)
 {
     char where[16] = "";
 
@@ -263,67 +267,70 @@ static void refuse(struct file_directory *f, const struct refusal *why)
     if (f->loaded)
         log_warn("%s%s: %s; keeping the previous version", f->path, where, why->text);
     else
-        log_error("%s%s: %s; no earlier version, so its recipients are deferred (451)", f->path,
-                  where, why->text);
+        log_error("%s%s: %s; no earlier version, so %s", f->path, where, why->text,
+                  f->kind->without);
     f->kept = true;
 }
 
 /* Less than half of the addresses, or none where none were known: an export that failed. */
-static bool has_shrunk(const struct file_directory *f, const struct table *fresh,
-                       struct refusal *why)
+static bool has_shrunk(const struct list_file *f, const struct table *fresh, struct refusal *why)
 {
     if (f->confirmed ||
         (f->loaded ? lines_may_shrink(f->table.lines, fresh->lines) : fresh->lines > 0))
         return false;
     if (f->loaded)
         snprintf(why->text, sizeof why->text,
-                 "%u addresses after %u; if that is intended, `mirectl reload` accepts it",
-                 fresh->lines, f->table.lines);
+                 "%u %s after %u; if that is intended, `mirectl reload` accepts it", fresh->lines,
+                 f->kind->entries, f->table.lines);
     else
         snprintf(why->text, sizeof why->text,
-                 "it has no address; if that is intended, `mirectl reload` accepts it");
+                 "it has no %s; if that is intended, `mirectl reload` accepts it", f->kind->entry);
     return true;
 }
 
-static void reread(struct file_directory *f)
+/* True: the version has been taken. */
+static bool reread(struct list_file *f)
 {
     struct table fresh = {0};
     struct refusal why = {0};
     int r = read_table(f, &f->mark, f->path, &fresh, &why);
 
-    if (r == -EAGAIN)
-        return;
-    if (r < 0) {
-        refuse(f, &why);
-    } else if (has_shrunk(f, &fresh, &why)) {
-        refuse(f, &why);
-        table_free(&fresh);
-    } else {
+    f->changing = r == -EAGAIN;
+    if (f->changing)
+        return false;
+    if (r == 0 && !has_shrunk(f, &fresh, &why)) {
         take(f, &fresh);
+        return true;
     }
+    refuse(f, &why);
+    table_free(&fresh);
+    return false;
 }
 
-struct file_directory *file_directory_open(const char *path, const char *state, bool confirmed,
-                                           uint64_t wall_ms)
+struct list_file *list_file_open(const struct list_kind *kind, const char *path, const char *state,
+                                 bool confirmed, uint64_t wall_ms)
 {
-    struct file_directory *f = calloc(1, sizeof *f);
+    struct list_file *f = calloc(1, sizeof *f);
 
     if (!f)
         return NULL;
+    f->kind = kind;
     f->path = strdup(path);
-    f->copy = copy_path(state, path);
+    f->copy = copy_path(state, kind->name, path);
     if (!f->path) {
-        file_directory_close(f);
+        list_file_close(f);
         return NULL;
     }
     f->confirmed = confirmed;
     load_copy(f);
-    if (lines_look_now(&f->mark, f->path, wall_ms) == LINES_CHANGED)
-        reread(f); /* now: what breaks later leaves something to use on */
+    enum lines_look look = lines_look_now(&f->mark, f->path, wall_ms);
+    f->changing = look == LINES_SETTLING;
+    if (look == LINES_CHANGED)
+        (void)reread(f); /* now: what breaks later leaves something to use on */
     return f;
 }
 
-void file_directory_close(struct file_directory *f)
+void list_file_close(struct list_file *f)
 {
     if (!f)
         return;
@@ -333,32 +340,45 @@ void file_directory_close(struct file_directory *f)
     free(f);
 }
 
-void file_directory_look(struct file_directory *f, uint64_t now_ms, uint64_t wall_ms)
+bool list_file_look(struct list_file *f, uint64_t now_ms, uint64_t wall_ms)
 {
     enum lines_look look = lines_look(&f->mark, f->path, now_ms, wall_ms);
+    bool taken = false;
 
+    f->changing = look == LINES_SETTLING;
     if (look == LINES_CHANGED)
-        reread(f);
-    f->outcome_ms = look == LINES_SETTLING ? f->mark.changed_ms : 0;
+        taken = reread(f);
+    f->changing_ms = look == LINES_SETTLING ? f->mark.changed_ms : 0;
+    return taken;
 }
 
-enum answer_result file_directory_has(struct file_directory *f, struct span line, uint64_t now_ms,
-                                      uint64_t wall_ms)
+enum answer_result list_file_has(struct list_file *f, struct span entry, uint64_t now_ms,
+                                 uint64_t wall_ms)
 {
-    file_directory_look(f, now_ms, wall_ms);
+    list_file_look(f, now_ms, wall_ms);
     if (!f->loaded)
         return ANSWER_LATER;
-    if (*find(&f->table, &f->key, line))
+    if (*find(&f->table, &f->key, entry))
         return ANSWER_YES;
-    return f->outcome_ms && now_ms < f->outcome_ms + PENDING_MS ? ANSWER_LATER : ANSWER_NO;
+    return f->changing_ms && now_ms < f->changing_ms + PENDING_MS ? ANSWER_LATER : ANSWER_NO;
 }
 
-bool file_directory_keeps(const struct file_directory *f)
+struct span list_file_entries(const struct list_file *f)
+{
+    return f->loaded ? buf_span(&f->table.text) : (struct span){0};
+}
+
+bool list_file_keeps(const struct list_file *f)
 {
     return f->kept;
 }
 
-bool file_directory_loaded(const struct file_directory *f)
+bool list_file_loaded(const struct list_file *f)
 {
     return f->loaded;
+}
+
+bool list_file_is_changing(const struct list_file *f)
+{
+    return f->changing;
 }

@@ -1,0 +1,80 @@
+/* What the lines of each kind of list are; see list_file.h. Pure. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/addr.h"
+#include "directory/list_file.h"
+#include "smtp/address_list.h"
+
+static size_t fold_address(struct span line, bool domains, char *out, size_t room,
+                           char right[LIST_RIGHT])
+{
+    const char *why = NULL;
+    size_t len = list_address(line, domains, out, room, &why);
+
+    if (len == 0)
+        snprintf(right, LIST_RIGHT, "%s", why);
+    return len;
+}
+
+static size_t fold_recipient(struct span line, char *out, size_t room, char right[LIST_RIGHT])
+{
+    return fold_address(line, true, out, room, right);
+}
+
+static size_t fold_trap(struct span line, char *out, size_t room, char right[LIST_RIGHT])
+{
+    return fold_address(line, false, out, room, right);
+}
+
+static size_t fold_network(struct span line, char *out, size_t room, char right[LIST_RIGHT])
+{
+    struct network n;
+    char text[ADDR_TEXT];
+
+    line = span_trim(span_first(line, span_find(line, '#')));
+    if (network_parse(line, &n)) {
+        network_format(&n, text);
+        size_t len = strlen(text);
+        if (len >= room)
+            return 0;
+        memcpy(out, text, len + 1);
+        return len;
+    }
+    if (network_has_host_bits(line, &n))
+        snprintf(right, LIST_RIGHT, "%s", network_format(&n, text));
+    else
+        snprintf(right, LIST_RIGHT, "192.0.2.0/24");
+    return 0;
+}
+
+const struct list_kind list_recipients = {
+    "recipients",
+    "is not an address",
+    "address",
+    "addresses",
+    "its recipients are deferred (451)",
+    fold_recipient,
+};
+const struct list_kind list_traps = {
+    "traps", "is not an address", "address", "addresses", "its addresses are no traps", fold_trap,
+};
+const struct list_kind list_suspects = {
+    "suspects",   "is not a network", "network", "networks", "its networks are not suspect",
+    fold_network,
+};
+
+unsigned list_check_recipients(struct span text, const char *path, struct buf *said)
+{
+    return list_check(&list_recipients, text, path, said);
+}
+
+unsigned list_check_traps(struct span text, const char *path, struct buf *said)
+{
+    return list_check(&list_traps, text, path, said);
+}
+
+unsigned list_check_suspects(struct span text, const char *path, struct buf *said)
+{
+    return list_check(&list_suspects, text, path, said);
+}

@@ -1,0 +1,25 @@
+/* The files of `traps` (R15): addresses that only harvesters know, one a line. Private to
+ * src/directory. Runs in clerks. */
+#ifndef MIRED_DIRECTORY_TRAPS_H
+#define MIRED_DIRECTORY_TRAPS_H
+
+#include <stdbool.h>
+
+#include "base/bytes.h"
+
+struct config;
+struct traps;
+
+/* Reads the files that `config->traps` names. `confirmed`: see list_file_open(). NULL without
+ * memory. */
+struct traps *traps_open(const struct config *config, bool confirmed);
+void traps_close(struct traps *t);
+
+/* Whether `address` (folded) is a trap. Constant in the number of traps of files. A file that
+ * cannot be read, or has a wrong line, makes nobody wait: its earlier version counts, or none. */
+bool traps_have(struct traps *t, struct span address);
+
+/* Looks whether files have changed. */
+void traps_look(struct traps *t);
+
+#endif
