@@ -150,6 +150,12 @@ static uint32_t gather_listeners(const struct master *m, const struct child *c,
     return n;
 }
 
+/* By a reload, which says that files are right as they are. */
+static bool is_confirmed(const struct master *m, const struct generation *g)
+{
+    return g->state == GENERATION_COMING && m->current && m->current->config;
+}
+
 static int run_worker(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
@@ -162,6 +168,7 @@ static int run_worker(struct master *m, const struct child *c)
         return 1;
     struct worker_params params = {
         .config = g->config,
+        .confirmed = is_confirmed(m, g),
         .slot = c->index,
         .slots = g->config->workers,
         .listener = listener,
@@ -254,7 +261,7 @@ static int run_clerk(struct master *m, const struct child *c)
         .cache = m->runtime.answers,
         .addresses = g->addresses,
         .index = c->index,
-        .confirmed = g->state == GENERATION_COMING && m->current && m->current->config,
+        .confirmed = is_confirmed(m, g),
         .control = c->channel.fd,
         .ask = {g->ask[QUERY_FIRST][0], for_strangers ? g->ask[QUERY_STRANGERS][0] : -1},
         .own = g->own[c->index][0],

@@ -1,14 +1,13 @@
 /* A hash set of networks: an address is looked up once for each length of prefix that occurs, of
- * which lists have a handful. Read when the worker starts; a reload reads it anew. */
+ * which lists have a handful. Read when the worker starts; a reload starts another one. */
 #include "worker/suspects.h"
 
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/log.h"
+#include "base/clock.h"
 #include "base/siphash.h"
+#include "directory/list_file.h"
 
 enum { EMPTY = 255, FIRST_SIZE = 64 };
 
@@ -69,81 +68,112 @@ static bool add(struct suspects *s, const struct network *n)
     return true;
 }
 
-static bool add_file(struct suspects *s, const char *path)
+static bool add_entries(struct suspects *s, struct span entries)
 {
-    FILE *f = fopen(path, "re");
-    char line[256];
-    bool room = true;
-
-    if (!f) {
-        log_warn("suspects: %s cannot be read: %s", path, strerror(errno));
-        return true;
-    }
-    for (unsigned number = 1; room && fgets(line, sizeof line, f); number++) {
-        struct network n;
-        line[strcspn(line, "#\r\n")] = '\0';
-        struct span text = span_trim(span_of(line));
-        if (text.len == 0)
-            continue;
-        if (network_parse(text, &n))
-            room = add(s, &n);
-        else
-            log_warn("%s:%u: \"%.80s\" is not a network, ignored", path, number, line);
-    }
-    fclose(f);
-    return room;
-}
-
-enum { TOLD_MAX = 20 };
-
-unsigned suspects_check_lines(struct span text, const char *path, struct buf *said)
-{
-    unsigned wrong = 0;
     struct network n;
-
-    for (unsigned number = 1; text.len; number++) {
-        size_t end = span_find(text, '\n');
-        struct span line = span_first(text, end);
-        text = span_after(text, end + 1);
-        line = span_trim(span_first(line, span_find(line, '#')));
-        if (line.len && line.at[line.len - 1] == '\r')
-            line = span_trim(span_first(line, line.len - 1));
-        if (line.len == 0 || network_parse(line, &n) || ++wrong > TOLD_MAX)
-            continue;
-        char right[ADDR_TEXT];
-        if (network_has_host_bits(line, &n))
-            buf_addf(said, "%s:%u: \"%.*s\" has host bits; expected %s\n", path, number,
-                     (int)line.len, line.at, network_format(&n, right));
-        else
-            buf_addf(said, "%s:%u: \"%.*s\" is not a network; expected 192.0.2.0/24\n", path,
-                     number, (int)(line.len < 80 ? line.len : 80), line.at);
-    }
-    if (wrong > TOLD_MAX)
-        buf_addf(said, "%s: %u more lines are invalid\n", path, wrong - TOLD_MAX);
-    return wrong;
-}
-
-bool suspects_open(struct suspects *s, const struct config_strings *list)
-{
     bool room = true;
 
-    *s = (struct suspects){0};
-    for (size_t i = 0; room && i < list->count; i++) {
-        struct network n;
-        if (strncmp(list->at[i], "file:", 5) == 0)
-            room = add_file(s, list->at[i] + 5);
-        else if (network_parse(span_of(list->at[i]), &n))
+    while (room && entries.len) {
+        struct span line = span_first(entries, span_find(entries, '\n'));
+        entries = span_after(entries, line.len + 1);
+        if (network_parse(line, &n))
             room = add(s, &n);
     }
-    if (!room)
-        suspects_close(s);
     return room;
+}
+
+static void forget(struct suspects *s)
+{
+    free(s->slot);
+    s->slot = NULL;
+    s->count = s->size = 0;
+    memset(s->has4, 0, sizeof s->has4);
+    memset(s->has6, 0, sizeof s->has6);
+}
+
+/* Makes the table of the configuration's networks and of what the files hold. */
+static bool build(struct suspects *s)
+{
+    const struct config_strings *list = &s->config->suspect;
+    struct network n;
+    bool room = true;
+
+    forget(s);
+    for (size_t i = 0; room && i < list->count; i++)
+        if (!config_list_path(list->at[i]) && network_parse(span_of(list->at[i]), &n))
+            room = add(s, &n);
+    for (size_t i = 0; room && i < s->files; i++)
+        room = add_entries(s, list_file_entries(s->file[i]));
+    return room;
+}
+
+static bool files_open(struct suspects *s, bool confirmed)
+{
+    const struct config_strings *list = &s->config->suspect;
+
+    s->file = calloc(list->count + 1, sizeof *s->file);
+    for (size_t i = 0; s->file && i < list->count; i++) {
+        const char *path = config_list_path(list->at[i]);
+        if (!path)
+            continue;
+        s->file[s->files] =
+            list_file_open(&list_suspects, path, s->config->state, confirmed, clock_wall_ms());
+        if (!s->file[s->files])
+            return false;
+        s->files++;
+    }
+    return s->file != NULL;
+}
+
+static void files_close(struct suspects *s)
+{
+    for (size_t i = 0; i < s->files; i++)
+        list_file_close(s->file[i]);
+    free(s->file);
+    s->file = NULL;
+    s->files = 0;
+}
+
+static bool is_changing(const struct suspects *s)
+{
+    for (size_t i = 0; i < s->files; i++)
+        if (list_file_is_changing(s->file[i]))
+            return true;
+    return false;
+}
+
+bool suspects_open(struct suspects *s, const struct config *config, bool confirmed)
+{
+    *s = (struct suspects){.config = config};
+    if (!files_open(s, confirmed) || !build(s)) {
+        suspects_close(s);
+        return false;
+    }
+    if (!is_changing(s))
+        files_close(s);
+    return true;
+}
+
+bool suspects_look(struct suspects *s, uint64_t now_ms, uint64_t wall_ms)
+{
+    bool taken = false;
+
+    for (size_t i = 0; i < s->files; i++)
+        taken =
+            (list_file_is_changing(s->file[i]) && list_file_look(s->file[i], now_ms, wall_ms)) ||
+            taken;
+    if (taken && !build(s)) /* without memory nobody is suspect */
+        forget(s);
+    if (is_changing(s))
+        return true;
+    files_close(s);
+    return false;
 }
 
 void suspects_close(struct suspects *s)
 {
-    free(s->slot);
-    *s = (struct suspects){0};
+    files_close(s);
+    forget(s);
 }
 
 static struct network cut(const struct addr *a, unsigned bits)

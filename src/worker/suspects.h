@@ -8,21 +8,26 @@
 #include "base/addr.h"
 #include "config/config.h"
 
+struct list_file;
+
 struct suspects {
     struct network *slot; /* private: a hash table; bits 255: empty */
     uint32_t count, size;
     bool has4[33], has6[129]; /* private: which lengths of prefix there are */
+    const struct config *config;
+    struct list_file **file; /* private: open until each is whole; NULL: none is */
+    size_t files;
 };
 
-/* Reads all that `list` names: networks, and "file:PATH" with one a line and # comments. What
- * cannot be read is warned about and left out: mail is not to wait for a list. False without
- * memory. */
-bool suspects_open(struct suspects *s, const struct config_strings *list);
+/* Reads all that `config->suspect` names: networks, and "file:PATH" with one a line. A file with a
+ * wrong line, or one that is being written, is not taken: its earlier version counts (list_file.h),
+ * or none, for mail does not wait for a list. `confirmed`: by a reload. False without memory. */
+bool suspects_open(struct suspects *s, const struct config *config, bool confirmed);
 void suspects_close(struct suspects *s);
 
-/* Adds a line to *said for each line of such a file's text that is no network, up to a few. Returns
- * how many there are. */
-unsigned suspects_check_lines(struct span text, const char *path, struct buf *said);
+/* Looks again at files that were being written, at monotonic `now_ms`. True: call it again in a
+ * second. Files that were whole are read at start and reload only. */
+bool suspects_look(struct suspects *s, uint64_t now_ms, uint64_t wall_ms);
 
 /* The widest network of them that has it; NULL: none. Constant in their number. */
 const struct network *suspects_find(const struct suspects *s, const struct addr *a);

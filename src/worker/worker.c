@@ -43,6 +43,7 @@ enum {
     STOP_WITHIN_MS = 1500,        /* for hand-overs in progress; the master waits 2 s */
     OFFERS_WITHIN_MS = 1000,      /* for the first word of the backends */
     DESCRIPTOR_MARGIN = 64,       /* epoll, channels, spool files */
+    SUSPECTS_LOOK_MS = 1000,      /* while one of their files is being written */
     ACCEPT_AGAIN_MS = 100,        /* when the kernel has no room for another connection */
 };
 
@@ -158,6 +159,7 @@ static void stop_accepting(struct worker *w)
 {
     loop_alarm_off(&w->loop, &w->accept_alarm);
     loop_alarm_off(&w->loop, &w->offer_alarm);
+    loop_alarm_off(&w->loop, &w->suspects_alarm);
     for (uint32_t i = 0; i < w->params->listeners; i++)
         loop_forget(&w->loop, &w->listeners[i]);
     freeze_stop_taking(w);
@@ -379,6 +381,15 @@ static void set_limits(struct worker *w)
               w->open_max, w->open_reserve_from, w->held_max, w->held_per_client);
 }
 
+/* Lists that were being written when this worker started. */
+static void look_at_suspects(struct loop *loop, struct alarm *a)
+{
+    struct worker *w = worker_of(loop);
+
+    if (suspects_look(&w->suspects, loop->now, loop->wall))
+        loop_alarm(loop, a, loop->now + SUSPECTS_LOOK_MS);
+}
+
 static bool open_all(struct worker *w)
 {
     const struct worker_params *params = w->params;
@@ -388,7 +399,7 @@ static bool open_all(struct worker *w)
     ring_init(&w->awake);
     w->tarpit = (struct tarpit){.rules = params->config->tarpit, .ledger = params->ledger};
     if (!guard_open(&w->guard) || !room_open(w) ||
-        !suspects_open(&w->suspects, &params->config->suspect))
+        !suspects_open(&w->suspects, params->config, params->confirmed))
         return false;
     w->listeners = calloc(params->listeners ? params->listeners : 1, sizeof *w->listeners);
     if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
@@ -415,6 +426,9 @@ static bool open_all(struct worker *w)
     if (freeze_open(w) < 0 || !lists_open(w) || !journal_open(w))
         return false;
     w->accept_alarm.due = accept_again;
+    w->suspects_alarm.due = look_at_suspects;
+    if (w->suspects.files)
+        loop_alarm(&w->loop, &w->suspects_alarm, w->loop.now + SUSPECTS_LOOK_MS);
     w->control = (struct watch){.fd = params->control, .events = EPOLLIN, .ready = control_ready};
     if (loop_watch(&w->loop, &w->control) < 0)
         return false;

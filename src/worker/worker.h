@@ -4,6 +4,7 @@
 #define MIRED_WORKER_WORKER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "query/query.h"
@@ -24,6 +25,7 @@ struct worker_listener {
 
 struct worker_params {
     const struct config *config;
+    bool confirmed; /* by a reload: files are right as they are, also if they are much shorter */
     uint32_t slot, slots;
     const struct worker_listener *listener;
     uint32_t listeners;

@@ -121,6 +121,7 @@ struct worker {
     struct budget *budget;
     bool spool_is_short; /* see room_look_after() */
     struct suspects suspects;
+    struct alarm suspects_alarm;
     struct rations *rations; /* of lines of the log; see journal.c */
     struct alarm ration_alarm;
     struct lists *lists;       /* NULL: nothing is asked of the DNS */

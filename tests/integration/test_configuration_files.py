@@ -36,13 +36,14 @@ def check(tmp_path):
 
 
 def test_all_that_is_right_is_ok(check):
-    files = {"passwd": b"\xef\xbb\xbf# people\nalice:$6$mired$x\nbob:!\ncarol:*:locked\n", "suspects": b"# \n192.0.2.0/24 # a\n2001:db8::/32\r\n"}  # fmt: skip
-    status, said = check('auth "file" { path = "@FOLDER@/passwd" }\nsuspect = "file:@FOLDER@/suspects"\n', files)
+    files = {"passwd": b"\xef\xbb\xbf# people\nalice:$6$mired$x\nbob:!\ncarol:*:locked\n", "suspects": b"\xef\xbb\xbf# \n192.0.2.0/24 # a\n2001:db8::/32\r\n", "traps": b"\xef\xbb\xbf# planted\r\nbait@example.test\r\n"}  # fmt: skip
+    status, said = check('auth "file" { path = "@FOLDER@/passwd" }\nsuspect = "file:@FOLDER@/suspects"\ntarpit { traps = "file:@FOLDER@/traps" }\n', files)
     assert status == 0 and said == "configuration OK\n", said
 
 
 PASSWD = 'auth "file" { path = "@FOLDER@/file" }\n'
 SUSPECTS = 'suspect = "file:@FOLDER@/file"\n'
+TRAPS = 'tarpit { traps = "file:@FOLDER@/file" }\n'
 TOKEN = 'web { listen = "127.0.0.1:8025" token_file = "@FOLDER@/file" }\n'
 LDAP = 'recipients "ldap" { url = "ldap://127.0.0.1" base = "o=a" filter = "(mail=%s)" password_file = "@FOLDER@/file" }\n'
 LINES = [
@@ -57,7 +58,13 @@ LINES = [
     (SUSPECTS, b"192.0.2.0/24\nexample.org\n", 2, '"example.org" is not a network'),
     (SUSPECTS, b"192.0.2.7/24\n", 1, "expected 192.0.2.0/24"),
     (SUSPECTS, b"192.0.2.0/24 spammer\n", 1, "is not a network"),
-    (SUSPECTS, b"\xef\xbb\xbf192.0.2.0/24\n", 1, "is not a network"),
+    (SUSPECTS, b"\xef\xbb\xbf192.0.2.0/33\n", 1, "is not a network"),
+    (TRAPS, b"bait@example.test\nnobody\n", 2, '"nobody" is not an address; expected an address with its domain'),
+    (TRAPS, b"@example.test\n", 1, "is not an address"),
+    (TRAPS, b"bait@example.test OK\n", 1, "the address alone"),
+    (TRAPS, b"bait@example.test\nbait@", 2, "is not an address"),
+    (TRAPS, "bait@example.test\n".encode("utf-16"), 0, "UTF-16"),
+    (TRAPS, b"bait@example.test\n\0\0", 0, "incomplete"),
     (TOKEN, b"", 1, "first line is empty"),
     (TOKEN, b"\r\nsecret\r\n", 1, "first line is empty"),
     (LDAP, b"\nsecret\n", 1, "first line is empty"),
@@ -89,7 +96,7 @@ def test_what_is_no_plain_file_is_said_at_once(check, kind):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="root looks with another's eyes")
-@pytest.mark.parametrize("config", [PASSWD, SUSPECTS, TOKEN, LDAP])
+@pytest.mark.parametrize("config", [PASSWD, SUSPECTS, TRAPS, TOKEN, LDAP])
 def test_a_file_that_the_user_cannot_read_is_named(check, config):
     check.folder.chmod(0o755)
     check.folder.parent.chmod(0o755)

@@ -141,7 +141,7 @@ static void open_parts(struct fake *f)
     assert_non_null(w->auth_queue);
     assert_non_null(w->accounts);
     assert_true(guard_open(&w->guard) && room_open(w) && journal_open(w));
-    assert_true(suspects_open(&w->suspects, &f->config.suspect));
+    assert_true(suspects_open(&w->suspects, &f->config, true));
 }
 
 void fake_open(struct fake *f)
