@@ -1,10 +1,10 @@
 /* Internet addresses as mired counts clients by them (docs/tarpit.md, "client" and "network").
  *
- * An IPv4 address may come in IPv6's clothes. IPv4-mapped (::ffff:a.b.c.d) is the IPv4 address
- * everywhere: addr_* make it so on the way in. What NAT64 makes of an IPv4 client
- * (64:ff9b::a.b.c.d) is one for us to talk to and an IPv4 client to judge: addr_of_peer(). Teredo
- * and 6to4 are tunnels: the client is who is at the IPv4 address in it, the address its own.
- * Knows no sockets; base/sockaddr.h converts to and from the kernel's form. Pure, thread-safe. */
+ * An IPv6 address may contain an IPv4 address. IPv4-mapped addresses (::ffff:a.b.c.d) become IPv4
+ * in every addr_* function that reads one. A NAT64 address (64:ff9b::a.b.c.d) is an IPv6 peer to
+ * talk to and an IPv4 client to judge: addr_of_peer(). A Teredo or 6to4 address keeps its own form,
+ * but the client counts as the IPv4 address in it: addr_inner(). Knows no sockets; base/sockaddr.h
+ * converts to and from the kernel's form. Pure, thread-safe. */
 #ifndef MIRED_BASE_ADDR_H
 #define MIRED_BASE_ADDR_H
 
@@ -29,13 +29,13 @@ struct addr {
 /* Sixteen octets in network order, without a port; IPv4-mapped ones are IPv4. */
 struct addr addr_from_ip6(const uint8_t octets[16]);
 
-/* The address of a client as it is to be known: of NAT64's well-known prefix (RFC 6052) with a
- * public IPv4 address in it that IPv4 address, any other as it is. The port is kept. */
+/* The address by which a client is logged and shown: the IPv4 address in NAT64's well-known prefix
+ * (RFC 6052) if that is public, else the address itself. Keeps the port. */
 struct addr addr_of_peer(const struct addr *a);
 
-/* Who answers for an address: for NAT64, Teredo (RFC 4380) and 6to4 (RFC 3056) the public IPv4
- * address in it, for any other the address itself. Each of these is routed to its IPv4 address: who
- * speaks from it is there. The port is kept. */
+/* The address that is responsible: the public IPv4 address in a NAT64, Teredo (RFC 4380) or 6to4
+ * (RFC 3056) address, else the address itself. Packets to each of these are routed to its IPv4
+ * address, so the client is there. Keeps the port. */
 struct addr addr_inner(const struct addr *a);
 
 /* Reads "192.0.2.7", "2001:db8::1" or "[2001:db8::1]" (no port); false when it is neither. */
@@ -55,13 +55,13 @@ bool addr_equal(const struct addr *a, const struct addr *b);
 
 bool addr_is_loopback(const struct addr *a);
 
-/* How many bits its family's addresses have: 32 or 128; 0 for what is no such address. */
+/* The number of bits in addresses of its family: 32 or 128; 0 if it is not an IP address. */
 unsigned addr_bits(const struct addr *a);
 
 /* The address with all but its first `bits` bits 0, and no port. */
 struct addr addr_cut(const struct addr *a, unsigned bits);
 
-/* What a *client* is: IPv4 /32, IPv6 /64, of addr_inner(); the port is gone. */
+/* The *client* of an address: IPv4 /32 or IPv6 /64 of addr_inner(), without a port. */
 struct addr addr_client(const struct addr *a);
 
 /* The client's *network*: IPv4 /24, IPv6 /48, of addr_inner(). */
@@ -72,21 +72,21 @@ struct network {
     uint8_t bits;     /* of the family's own: 0..32 or 0..128 */
 };
 
-/* Reads "10.0.0.0/8", "[2001:db8::]/32", "2001:db8::/32" or a bare address (all bits). Host bits
- * that are set are an error, for the writer may have meant another network. */
+/* Reads "10.0.0.0/8", "[2001:db8::]/32", "2001:db8::/32" or a bare address (all bits). Set host
+ * bits are an error, because the author may have meant another network. */
 bool network_parse(struct span text, struct network *n);
 
-/* True when host bits are all that is wrong; *right is then the network without them. */
+/* True when set host bits are the only error; *right is then the network without them. */
 bool network_has_host_bits(struct span text, struct network *right);
 
 const char *network_format(const struct network *n, char text[ADDR_TEXT]);
 
 bool network_contains(const struct network *n, const struct addr *a);
 
-/* Whether the network holds the address, or the IPv4 address in it: is that client meant? */
+/* Whether the network contains the address or its addr_inner(). */
 bool network_concerns(const struct network *n, const struct addr *a);
 
-/* True when any of `count` networks holds the address. Linear: for lists that a person wrote. */
+/* True when any of `count` networks holds the address. Linear: for short, configured lists. */
 bool networks_contain(const struct network *list, size_t count, const struct addr *a);
 
 #endif

@@ -164,7 +164,7 @@ void buf_fit(struct buf *b)
     if (b->len == 0) {
         buf_free(b);
     } else if (b->len < b->cap) {
-        /* Not realloc(), which would leave a hole behind it that nobody fits into. */
+        /* Not realloc(), which would leave a hole in the heap that no later block fits into. */
         char *at = malloc(b->len);
         if (at) {
             memcpy(at, b->at, b->len);

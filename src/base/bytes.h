@@ -1,8 +1,8 @@
 /* Octets: borrowed runs of them (spans) and owned, growing ones (bufs).
  *
- * Nothing here is NUL-terminated by contract, for what a client sends may hold NULs. A span never
- * owns; it is good as long as what it points into is. A buf owns one heap block, and none while it
- * is empty, so that an idle connection with two empty bufs costs 32 bytes and no allocation.
+ * Nothing here is NUL-terminated by contract, because clients may send NULs. A span never owns its
+ * octets; it is valid as long as they are. A buf owns one heap block, and none while it is empty,
+ * so that an idle connection with two empty bufs costs 32 bytes and no allocation.
  *
  * Not safe to share between threads without a lock. No function here aborts on lack of memory. */
 #ifndef MIRED_BASE_BYTES_H

@@ -1,9 +1,9 @@
-/* Notes between two processes: a SOCK_SEQPACKET pair, one note a packet. What a kind of note means
- * is the processes' to agree on: query/notes.h.
+/* Notes between two processes: a SOCK_SEQPACKET pair, one note a packet. The kinds of notes and
+ * their meaning are in query/notes.h.
  *
- * A note may carry descriptors. Both sides use it without blocking; a note that finds the channel
- * full is dropped and -EAGAIN returned, for no process may wait for another. The end of the channel
- * (0 from channel_read) tells a process that the other one is gone. */
+ * A note may carry descriptors. Both ends are non-blocking, because no process may wait for
+ * another: when the channel is full, the note is dropped and -EAGAIN returned. channel_read()
+ * returns 0 when the other process is gone. */
 #ifndef MIRED_BASE_CHANNEL_H
 #define MIRED_BASE_CHANNEL_H
 

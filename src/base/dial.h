@@ -1,4 +1,4 @@
-/* Blocking connections to servers of our own side, for clerks. */
+/* Blocking connections to the administrator's own servers, for clerks. */
 #ifndef MIRED_BASE_DIAL_H
 #define MIRED_BASE_DIAL_H
 

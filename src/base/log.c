@@ -1,5 +1,5 @@
 /* The log: builds a line on its caller's stack and writes it with one write(2). Every process logs
- * this way; nobody else writes to standard error.
+ * this way; no other code writes to standard error.
  *
  *   text      event=session client=192.0.2.7 result=sent role="worker 3"
  *   terminal  14:03:22 session client=192.0.2.7 result=sent            (in colour)
@@ -355,7 +355,7 @@ void log_end(struct log_line *l)
     if (l->level < out.level)
         return;
     if (write(out.fd, l->text, l->len + n + 1) < 0)
-        return; /* nobody is left to tell */
+        return; /* there is no further place to report it */
 }
 
 /* ---- Sentences ---- */

@@ -1,12 +1,12 @@
 /* The log: one event a line on standard error, as key=value text or JSON (docs: log fields).
  *
- * Client octets are escaped here, so that no caller can forget it: in text form a value with
- * anything but printable ASCII without space, '"' and '\\' is quoted, control and non-ASCII octets
- * as \xHH. In JSON invalid UTF-8 is escaped the same way. A line is one write(2), at most
- * LOG_LINE_MAX octets (longer values are cut and end in "..."), so lines of several processes never
- * mix. Colour when text goes to a terminal. Passwords and message content never reach this file.
+ * Values are escaped here, so that no caller can forget it: in text form a value with anything but
+ * printable ASCII without space, '"' and '\\' is quoted, control and non-ASCII octets as \xHH. In
+ * JSON invalid UTF-8 is escaped the same way. A line is one write(2), at most LOG_LINE_MAX octets
+ * (longer values are cut and end in "..."), so lines of several processes never mix. Colour when
+ * text goes to a terminal. Passwords and message content never reach this file.
  *
- * Not thread-safe but for log_end() itself; each thread builds its own line on its own stack. */
+ * Only log_end() is thread-safe; each thread builds its own line on its own stack. */
 #ifndef MIRED_BASE_LOG_H
 #define MIRED_BASE_LOG_H
 
@@ -31,18 +31,18 @@ struct log_line {
 /* Sets format, level and the process's role ("master", "worker 3"), which each line carries. */
 void log_open(enum log_format format, enum log_level level, const char *role);
 
-/* Lines of LOG_INFO and above are kept in this ring too, whatever the level; NULL: in none. */
+/* Also keeps lines of LOG_INFO and above in this ring, whatever the level; NULL: in none. */
 struct log_ring;
 void log_keep(struct log_ring *ring);
 
-/* Whether a line of this level would be written or kept; to spare the work of gathering its fields.
- */
+/* Whether a line of this level would be written or kept. Saves gathering its fields otherwise. */
 bool log_wants(enum log_level level);
 
 /* Where lines go; 2 (standard error) from the start. For tests. */
 void log_to(int fd);
 
-/* A line is begun, given fields in order, and ended (written). Keys are literals of [a-z_]. */
+/* Begin a line, add its fields in order, and end it, which writes it. Keys are literals of [a-z_].
+ */
 void log_begin(struct log_line *l, enum log_level level, const char *event);
 void log_span(struct log_line *l, const char *key, struct span value);
 void log_text(struct log_line *l, const char *key, const char *value);
@@ -52,7 +52,7 @@ void log_addr(struct log_line *l, const char *key, const struct addr *value);
 void log_seconds(struct log_line *l, const char *key, uint64_t ms);
 void log_end(struct log_line *l);
 
-/* A line with a sentence only: event=notice text="...". */
+/* Write a line that has only a sentence: event=notice text="...". */
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -3,8 +3,8 @@
  * Each process writes its lines here too (log_keep() of log.h), the web process reads them. A line
  * has a slot of fixed size: a writer takes the next number, and the slot's stamp tells whether the
  * line in it is whole. No lock: a process that is killed while it writes leaves one slot that
- * readers skip. A writer that sleeps while 10,000 lines pass may mix its line with another; what is
- * read is never longer than a slot. Readers trust nothing else. */
+ * readers skip. A writer that sleeps while 10,000 lines pass may mix its line with another. A line
+ * is never longer than a slot; readers rely on nothing else. */
 #ifndef MIRED_BASE_LOG_RING_H
 #define MIRED_BASE_LOG_RING_H
 
@@ -21,8 +21,8 @@ struct log_ring;
 /* Octets of the mapping; all zero is an empty ring. Pages that were never written cost nothing. */
 size_t log_ring_size(void);
 
-/* A mapping of log_ring_size() octets, zero or an earlier program's, made ready for use. One of
- * another layout is emptied. NULL stays NULL. */
+/* Prepares a mapping of log_ring_size() octets, zero or from an earlier program, for use. A mapping
+ * with another layout is emptied. NULL stays NULL. */
 struct log_ring *log_ring_open(void *mapping);
 
 /* Keeps a line (cut at LOG_RING_TEXT octets). Never blocks. */

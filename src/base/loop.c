@@ -1,5 +1,5 @@
-/* The event loop. One in each worker, in web and in the master; it knows descriptors and times,
- * nobody else.
+/* The event loop. One in each worker, in web and in the master; it knows descriptors and times, no
+ * other code.
  *
  * A turn: sleep until something is ready or due, read the clocks once, call what is ready, then
  * what is due. What is ready comes first so that octets which arrived in time count before the

@@ -1,10 +1,10 @@
 /* The event loop: one epoll set, one timing wheel, no threads. Workers, web and master run one
  * each.
  *
- * Events are level-triggered: what is armed and not consumed is told again at once, and a process
- * spins. So who is called either moves something on (octets, a message, a connection) and says so
- * with loop_moved(), or changes what is watched; an event after which neither has happened is
- * counted as idle.
+ * Events are level-triggered: an event that is armed and not consumed is reported again at once,
+ * and the process spins. So a callback either makes progress (octets, a message, a connection) and
+ * calls loop_moved(), or changes what is watched. An event after which neither has happened counts
+ * as idle.
  *
  * A watch is embedded in what it watches; the loop allocates nothing per descriptor. Time is
  * sampled once a turn (loop->now, monotonic ms): code that runs within a turn sees one time. */

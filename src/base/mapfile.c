@@ -1,12 +1,12 @@
 /* Mapped files: opened or begun by the master, inherited by its children, kept over restarts.
  *
- *   | one page: head, zeros | body, shared by all who map it |
+ *   | one page: head, zeros | body, shared by all processes |
  *
- * The head is written once, last of all when the file is begun, and never changed: a file whose
- * beginning was interrupted has none and is set aside like any other that does not fit; only that
- * of a file which was cut short while it was mapped is written again, as it was. Space is reserved
- * when the file is begun (a sparse one: as it is used), for a full disk would later kill whoever
- * writes to the mapping. */
+ * The head is written once, as the last step when the file is created, and never changes: a file
+ * whose creation was interrupted has no head and is set aside like any other that does not match.
+ * Only after a truncation is the same head written again. Space is reserved at creation (for a
+ * sparse file: as it is used), because a full disk would later kill any process that writes to the
+ * mapping. */
 #include "base/mapfile.h"
 
 #include <errno.h>
@@ -40,7 +40,7 @@ static size_t page_size(void)
     return (size_t)sysconf(_SC_PAGESIZE);
 }
 
-/* Finds damage, not forgery: who can write the file needs no forged head. */
+/* Finds damage, not forgery: an attacker that can write the file needs no forged head. */
 static uint64_t head_check(const struct head *h)
 {
     static const struct sipkey public_key = {0x6d69726564, 1};
@@ -143,7 +143,7 @@ static struct guarded {
     char *at;
     size_t size;
     int fd;
-    dev_t device; /* whose it is: the number may have been closed, and be another's */
+    dev_t device; /* identifies the file: the descriptor may have been closed and reused */
     ino_t inode;
     _Atomic uint32_t *cut; /* two, shared: how often it has been mended; how many were told of */
     struct head head;

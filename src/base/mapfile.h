@@ -1,16 +1,16 @@
-/* Files of a fixed size that several processes map and that outlive them all: the ledger, what has
- * been settled, frozen holds.
+/* Files of a fixed size that several processes map and that outlive them all: the ledger, partial
+ * deliveries, frozen holds.
  *
  * A file opens with one page: magic, the version of its layout, its size, a random host key and a
- * check over these. One that does not fit (another version, size or magic, a damaged header, not
- * ours) is renamed to NAME.set-aside with a warning, and a new one is begun: mired starts in any
- * case.
+ * check over these. A file that does not match (another version, size, magic or owner, a damaged
+ * header) is renamed to NAME.set-aside with a warning, and a new one takes its place: mired always
+ * starts.
  *
- * A file that somebody cuts short while it is mapped (a restored backup, `> ledger`) would kill
- * with SIGBUS whoever touches it next, and each one begun after. It is mended instead, where it is:
- * stretched to its size again, so that all who map it share what is left and zeros behind it, or,
- * where the disk has no room, with memory of this process's own. Nobody dies, and mapfile_tend()
- * tells of it. So whoever keeps anything in such a file must take zeros for "nothing is known". */
+ * If a mapped file is truncated (a restored backup, `> ledger`), the next process to touch it would
+ * get SIGBUS, and so would its successors. The SIGBUS handler repairs the file in place: it extends
+ * the file to its size again, so that all processes share what is left, followed by zeros; if the
+ * disk has no room, it maps private memory instead. No process dies, and mapfile_tend() reports the
+ * repair. So all data in such files must read zeros as "nothing is known". */
 #ifndef MIRED_BASE_MAPFILE_H
 #define MIRED_BASE_MAPFILE_H
 
@@ -21,16 +21,16 @@
 #include "base/siphash.h"
 
 struct mapfile {
-    void *body; /* page-aligned, body_size octets, shared between all who map it */
+    void *body; /* page-aligned, body_size octets, shared between all processes that map it */
     size_t body_size;
     struct sipkey key;           /* this file's own, made when it was begun */
     uint64_t origin_ms;          /* wall time at which it was begun */
     int fresh;                   /* 1 when this call began it (all zero) */
     int fd;                      /* private: of a sparse one, else -1 */
-    const _Atomic uint32_t *cut; /* how often the file has been mended, by any process; or NULL */
+    const _Atomic uint32_t *cut; /* how often any process has repaired the file; or NULL */
 };
 
-enum { MAPFILE_GUARDED_MAX = 16 }; /* files that one process maps; more are not mended */
+enum { MAPFILE_GUARDED_MAX = 16 }; /* files that one process maps; further files are not repaired */
 
 /* Opens or begins `path`, whose body has `body_size` octets. `magic` names the kind, 8 octets. path
  * NULL: an anonymous mapping, shared with children only. Returns 0 or -errno (the folder cannot be
@@ -39,29 +39,30 @@ int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint3
                  size_t body_size);
 
 /* The same for a file that grows into its size: it is as long as mapfile_reserve() has made it,
- * which must come before the first touch there (what lies beyond the file's end kills who reads
- * it). One process uses it. */
+ * which must come before the first touch there (an access beyond the file's end kills the process).
+ * Only one process may use it. */
 int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                         size_t body_size);
 
 /* Space on the disk for these octets of a sparse file's body: 0, or -ENOSPC and kin. */
 int mapfile_reserve(struct mapfile *m, size_t from, size_t octets);
 
-/* Warns of files that have been cut short and mended, and makes their heads good again. With `look`
- * files that are short and that nobody has touched yet are found, too. Cheap without it: for each
- * turn of a loop. True when there was one. */
+/* Logs a warning for each file that was truncated and repaired, and restores its head. With `look`
+ * it also finds truncated files that no process has touched yet. Cheap without `look`: call it in
+ * each turn of a loop. True when it found one. */
 bool mapfile_tend(bool look);
 
-/* Descriptors that mending needs, for who closes all that a child does not need: how many. */
+/* Writes the descriptors that repairs need, so that a child keeps them open; returns their number.
+ */
 size_t mapfile_descriptors(int fd[MAPFILE_GUARDED_MAX]);
 
-/* Whether the open file has the head of a mapped file, of whatever kind. */
+/* Whether the open file has the head of a mapped file of any kind. */
 bool mapfile_is_one(int fd);
 
-/* How many octets of the body can be touched. */
+/* The number of octets of the body that can be accessed. */
 size_t mapfile_present(const struct mapfile *m);
 
-/* Makes a sparse file as short as that; what is beyond it must not be touched any more. */
+/* Truncates a sparse file's body to `octets`; the rest must not be accessed any more. */
 void mapfile_trim(struct mapfile *m, size_t octets);
 
 void mapfile_close(struct mapfile *m);

@@ -1,5 +1,6 @@
-/* The PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt, 2020/03/05): who the client
- * is, told by a balancer in front or to a server behind. Pure; trusts nothing that it reads. */
+/* The PROXY protocol, versions 1 and 2 (HAProxy's proxy-protocol.txt, 2020/03/05): its client's
+ * address, told by a balancer in front or to a server behind. Pure; trusts nothing that it reads.
+ */
 #ifndef MIRED_BASE_PROXY_H
 #define MIRED_BASE_PROXY_H
 

@@ -1,20 +1,20 @@
-/* How the kernel's scheduler is to treat this process, beside those that carry mail.
+/* Scheduling hints for the kernel: low priority while a process is starting or ending.
  *
- * A process that is only beginning, or ending, has time: it is to have the processor when nobody
- * who serves wants it. `nice` would do that, but only root may take it back. What anybody may take
- * back is a batch process's place (Linux) and the length of its turns (from 6.12 on): one who asks
- * for long turns waits longer for each, and is interrupted by whoever asks for short ones.
+ * A process that starts or ends should run only when no serving process needs the processor. `nice`
+ * would do that, but only root may undo it. Any process may switch between SCHED_BATCH and
+ * SCHED_OTHER and set its time slice (from Linux 6.12 on): a process with a long slice waits longer
+ * for it and is preempted by those with short ones.
  *
- * Children inherit it. An administrator's own choice (a real-time or idle policy) is left alone.
- * Both may be called at any time, and cannot fail: where the kernel does not know it, or a sandbox
- * forbids it, all stays as it was. */
+ * Children inherit the setting. A policy that the administrator has set (real-time or idle) stays.
+ * Both functions may be called at any time and cannot fail: if the kernel does not support the call
+ * or a sandbox forbids it, nothing changes. */
 #ifndef MIRED_BASE_SCHEDULING_H
 #define MIRED_BASE_SCHEDULING_H
 
-/* There is time. */
+/* Low priority: this process is starting or ending. */
 void sched_background(void);
 
-/* As usual: this process serves. */
+/* Normal priority: this process serves. */
 void sched_normal(void);
 
 #endif

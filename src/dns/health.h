@@ -1,9 +1,8 @@
 /* Whether the resolver answers at all.
  *
- * Questions about clients do not tell: whoever comes from an address may let the name servers of
- * its names be silent. So after several that were not answered a question that is nobody's (the
- * root's name servers) is asked, and only when that stays without an answer, too, is the resolver
- * taken for down; from then on it alone is asked, until it is answered. One thread. */
+ * Queries about clients cannot tell: clients control their own zones and can make them time out. So
+ * after several unanswered queries mired probes the root's name servers. Only when the probe times
+ * out too is the resolver down; then only the probe is sent until it is answered. One thread. */
 #ifndef MIRED_DNS_HEALTH_H
 #define MIRED_DNS_HEALTH_H
 
@@ -15,8 +14,8 @@
 struct resolver;
 
 enum {
-    HEALTH_MISSES = 5,      /* questions in a row without an answer */
-    HEALTH_AGAIN_MS = 1000, /* between two questions to one that is down */
+    HEALTH_MISSES = 5,      /* queries in a row without an answer */
+    HEALTH_AGAIN_MS = 1000, /* between two probes while the resolver is down */
 };
 
 struct health {
@@ -29,20 +28,20 @@ struct health {
 
 void health_open(struct health *h, struct loop *loop, struct resolver *resolver);
 
-/* Before the resolver is closed; what is open then is answered into the void. */
+/* Call it before the resolver is closed; later answers are ignored. */
 void health_close(struct health *h);
 
-/* A question has ended with this status of resolver_ask(). That a server cannot find out is an
- * answer, too. */
+/* Reports the status with which a query of resolver_ask() ended. A server's failure (SERVFAIL)
+ * counts as an answer. */
 void health_heard(struct health *h, int status);
 
-/* Nothing but its own question is to be asked now. */
+/* True: send no query but the probe. */
 static inline bool health_is_down(const struct health *h)
 {
     return h->down;
 }
 
-/* Whether lately something has been answered. */
+/* Whether a recent query was answered. */
 static inline bool health_is_sound(const struct health *h)
 {
     return h->missed < HEALTH_MISSES;

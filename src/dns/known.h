@@ -1,8 +1,8 @@
-/* What lists and names have said of clients lately: a table of fixed size, one for each worker.
+/* Recent findings from lists and names about clients: a table of fixed size in each worker.
  *
  * An entry is of one address (not of a /64: lists and names speak of addresses). A full set gives
- * up the entry that ends first, so a flood of new addresses costs memory to nobody, and look-ups to
- * those that it pushes out. One thread. */
+ * up the entry that ends first, so a flood of new addresses costs no memory, only repeated look-ups
+ * of evicted addresses. One thread. */
 #ifndef MIRED_DNS_KNOWN_H
 #define MIRED_DNS_KNOWN_H
 

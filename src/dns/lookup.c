@@ -305,7 +305,8 @@ static struct lookup *first_that_waits(const struct lookups *l)
     return NULL;
 }
 
-/* The lists have been tried: what they have said of those who wait for it counts, or not. */
+/* The first tests are over: now the answers of lists for the waiting look-ups count or are dropped.
+ */
 static void tried(void *arg)
 {
     struct lookups *l = arg;

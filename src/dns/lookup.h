@@ -1,17 +1,17 @@
 /* One client looked up in all lists, and by its name: questions out, findings in.
  *
- * Everything is asked at once, nobody waits, and what comes is told when it is sure: that a client
- * is trusted (an allow-list names it, or a name of it that is trusted leads back to it) at once;
- * that it is listed when nothing that could say it is trusted is still open. What is known stays in
- * a table (known.h).
+ * All queries go out at once, and no session waits for them. A finding is reported when it is
+ * certain: "trusted" (an allow-list names the client, or a trusted name resolves back to it) at
+ * once; "listed" when no query that could still make the client trusted is open. Findings stay in a
+ * table (known.h).
  *
- * Asked about, and told of, is who answers for the address (addr_inner()).
+ * Queries and findings are about addr_inner() of the client's address.
  *
- * Bounded: so many clients are looked up at a time, an IPv6 /64 being one, in fair shares of their
- * networks (shares.h). Lists and names have places of their own: names are asked of zones that the
- * client's own network has, which may be silent, and that keeps nobody from being asked about in
- * lists. What finds no room, or comes while the resolver is down (health.h), is not asked. One
- * thread; the caller's loop. */
+ * The number of clients in flight is bounded, with fair shares for their networks (shares.h); an
+ * IPv6 /64 is one client. Lists and names have separate quotas, because clients control the zones
+ * of their own names and can make them time out; that must not block queries to lists. A client
+ * that finds no room, or comes while the resolver is down (health.h), is not looked up. One thread;
+ * the caller's loop. */
 #ifndef MIRED_DNS_LOOKUP_H
 #define MIRED_DNS_LOOKUP_H
 
@@ -30,7 +30,8 @@ enum {
     LOOKUP_NAMES = 2048,      /* clients whose names are: 600 KiB */
     LOOKUP_NEGATIVE_S = 300,  /* for a "no" that does not say how long it holds */
     LOOKUP_AGAIN_S = 60,      /* until what has not been answered is asked again */
-    LOOKUP_SILENT_AFTER = 5, /* questions to a list in a row that are not answered: it is told of */
+    LOOKUP_SILENT_AFTER =
+        5, /* questions to a list in a row that are not answered: then it is logged */
 };
 
 struct lookup_list {
@@ -45,12 +46,12 @@ struct lookup_params {
     size_t blocked_count, allowed_count;         /* at most LOOKUP_LISTS_MAX */
     const char *const *name;                     /* trusted; see dns_name_matches() */
     size_t name_count;                           /* at most 255 */
-    bool client_names;                           /* clients' names are wanted, whatever they are */
+    bool client_names;                           /* look up each client's names */
     const struct addr *server;                   /* the resolver; none: the system's */
     size_t server_count;
-    /* Something has been found out: `owner` is who lookups_start() was told, or NULL since
-     * lookups_disown(). Comes from the loop, or from within lookups_start(); not from
-     * lookups_close(). */
+    /* Reports a finding. `owner` is the one given to lookups_start(), or NULL after
+     * lookups_disown(). Called from the loop or within lookups_start(), never from lookups_close().
+     */
     void (*found)(void *arg, void *owner, const struct addr *client, const struct dns_finding *f);
     /* A list has passed its test, or not; see trial.h. */
     void (*tried)(void *arg, const char *zone, enum list_state now);
@@ -59,30 +60,29 @@ struct lookup_params {
 
 struct lookups;
 
-/* 0 or -errno. The params's lists stay the caller's. */
+/* 0 or -errno. The lists in `params` stay owned by the caller. */
 int lookups_open(struct lookups **out, const struct lookup_params *params);
 void lookups_close(struct lookups *l);
 
-/* What is known of a client, as known_find() tells it; never asks. */
+/* The stored finding of a client, as known_find() returns it; sends no query. */
 bool lookups_known(const struct lookups *l, const struct addr *client, struct dns_finding *f,
                    bool *fresh);
 
-/* What to look up: what lists say and whether a trusted name does; the client's own names. */
+/* What to look up: lists and trusted names; the client's own names. */
 enum lookup_what { LOOKUP_TRUST = 1, LOOKUP_CLIENT_NAMES = 2 };
 
-/* Looks the client up; does nothing when that is being done already, or when there is no room.
- * True: `owner` is kept until it is disowned or all has been found out. `what`: of enum
- * lookup_what. */
+/* Starts a look-up; does nothing when one is in flight already or when there is no room. True:
+ * `owner` is kept until it is disowned or the look-up ends. `what`: bits of enum lookup_what. */
 bool lookups_start(struct lookups *l, const struct addr *client, uint32_t what, void *owner);
 
-/* The client's names, as far as they are known; nothing known is NAME_LATER. *open tells whether
- * that is being looked up. True: known. */
+/* The client's names as far as they are known, else NAME_LATER. *open: a look-up is in flight.
+ * True: known. */
 bool lookups_names(const struct lookups *l, const struct addr *client, struct client_names *out,
                    bool *open);
 /* The tests of its lists. */
 struct trial *lookups_trial(const struct lookups *l);
 
-/* Calls `tried` again for each list that has been. */
+/* Calls `tried` again for each list that has been tested. */
 void lookups_tell_again(const struct lookups *l);
 
 void lookups_disown(struct lookups *l, const struct addr *client, const void *owner);

@@ -20,7 +20,7 @@ static const struct lookup_list *list_of(const struct lookups *l, const struct q
 }
 
 /* Nothing has come of a question. A list that does not answer is told of once, until it answers
- * again; when nobody answers it is not to blame. */
+ * again; when no server answers, the resolver is down and the list is not at fault. */
 static void missed(struct lookups *l, const struct question *q, int status)
 {
     metric_add(METRIC_DNS_FAILED, 1);
@@ -89,7 +89,7 @@ static void list_said(struct lookup *u, const struct question *q, const unsigned
     }
 }
 
-/* Which trusted name it is; NOBODY: none. */
+/* The index of the trusted name; NOBODY: none. */
 static uint8_t trusted_by(const struct lookup_params *params, struct span name)
 {
     for (size_t i = 0; i < params->name_count; i++)
@@ -126,8 +126,8 @@ static bool follow(struct lookup *u, const char *name, int nth)
     return true;
 }
 
-/* Whoever has the address has written its names as he likes: they are worth a question to the
- * name's own zone, no more. */
+/* The owner of an address chooses its PTR names freely: they are worth a query to the name's own
+ * zone, no more. */
 static void pointer_said(struct lookup *u, const unsigned char *answer, size_t len)
 {
     struct dns_name name[NAMES_MAX];

@@ -1,5 +1,5 @@
-/* What the two halves of a look-up share: lookup.c asks, lookup_answers.c hears. Private to
- * src/dns. */
+/* Shared by the two halves of a look-up: lookup.c sends queries, lookup_answers.c handles answers.
+ * Private to src/dns. */
 #ifndef MIRED_DNS_LOOKUP_PART_H
 #define MIRED_DNS_LOOKUP_PART_H
 
@@ -11,7 +11,7 @@
 
 enum {
     BUCKETS = 256,
-    ADDRESSES_MAX = 64, /* of one name that are looked at */
+    ADDRESSES_MAX = 64, /* of one name that are examined */
     NAMES_MAX = 32,     /* of one address */
     NOBODY = 255
 };
@@ -74,16 +74,16 @@ static inline bool query_is_list(const struct question *q)
     return q->kind == ASK_ALLOWED || q->kind == ASK_BLOCKED;
 }
 
-/* Whether what that list says counts: blocked ones first, then allowed ones. */
+/* Whether that list's answers count. `list`: dnsbl lists first, then dnswl lists. */
 bool lookup_counts(const struct lookups *l, size_t list);
 
-/* The client is trusted: that is known and told at once. */
+/* Records and reports at once that the client is trusted. */
 void lookup_trusted(struct lookup *u, enum dns_trust trust, uint8_t by);
 
-/* Asks a question of a look-up. */
+/* Sends one query of a look-up. */
 void lookup_ask(struct lookup *u, const char *name, enum dns_type type, struct question about);
 
-/* A question has ended: notes what came of it, and asks what follows. */
+/* Handles the end of a query: records the result and sends the queries that follow from it. */
 void lookup_hear(struct lookup *u, const struct question *q, int status,
                  const unsigned char *answer, size_t len);
 

@@ -1,8 +1,8 @@
-/* Names to ask for, and names that have been answered: built, checked and compared. Pure.
+/* DNS names, in queries and answers: built, checked and compared. Pure.
  *
- * What a list is asked is the client's address written backwards in front of the list's zone (RFC
- * 5782, 2.1 and 2.4); what a client calls itself is asked the same way in in-addr.arpa or ip6.arpa
- * (RFC 1035, RFC 3596). */
+ * A query to a list is the client's address written backwards in front of the list's zone (RFC
+ * 5782, 2.1 and 2.4); a query for a client's name is the same in in-addr.arpa or ip6.arpa (RFC
+ * 1035, RFC 3596). */
 #ifndef MIRED_DNS_NAME_H
 #define MIRED_DNS_NAME_H
 
@@ -21,15 +21,15 @@ enum {
  * most DNS_NAME_MAX octets. */
 bool dns_name_is_valid(struct span name);
 
-/* "7.2.0.192.ZONE", or 32 nibbles and the zone; NUL-terminated. False for what is no IP address,
- * and when it does not fit. */
+/* "7.2.0.192.ZONE", or 32 nibbles and the zone; NUL-terminated. False if `a` is not an IP address
+ * or the name does not fit. */
 bool dns_name_reverse(const struct addr *a, const char *zone, char out[DNS_NAME_ROOM]);
 
-/* The name that the PTR records of an address stand at. */
+/* The name of the address's PTR records. */
 bool dns_name_of_pointer(const struct addr *a, char out[DNS_NAME_ROOM]);
 
-/* Whether an entry speaks of `name` (a dot at its end is ignored, letters are folded):
- * ".example.org" of example.org and all below it, "mail.example.org" of nothing else. */
+/* Whether an entry matches `name` (a final dot is ignored, letters are folded): ".example.org"
+ * matches example.org and all names below it, "mail.example.org" only itself. */
 bool dns_name_matches(const char *entry, struct span name);
 
 #endif

@@ -1,5 +1,5 @@
-/* The names of clients, as a mail server behind wants to hear them: a table of fixed size, one for
- * each worker. What they are is looked up by lookup.h.
+/* The names of clients, as backends want them in XCLIENT: a table of fixed size in each worker.
+ * lookup.h finds them.
  *
  * A client's reverse name is what its PTR record says. It is the client's name when that name has
  * the client's address among its own (forward-confirmed). One thread. */
@@ -25,21 +25,21 @@ struct client_names {
 
 struct names;
 
-/* Room for so many clients (rounded up to a power of two); NULL without memory. */
+/* Room for `places` clients (rounded up to a power of two); NULL without memory. */
 struct names *names_open(uint32_t places);
 void names_close(struct names *n);
 
-/* Puts it there for ttl_s seconds, a minute at least and a day at most. now_s: monotonic seconds.
- */
+/* Stores the names for ttl_s seconds, at least a minute and at most a day. now_s: monotonic
+ * seconds. */
 void names_put(struct names *n, const struct addr *a, uint64_t now_s, uint32_t ttl_s,
                const struct client_names *c);
 
-/* False: nothing is known, or not any more. */
+/* False: not known, or expired. */
 bool names_find(const struct names *n, const struct addr *a, uint64_t now_s,
                 struct client_names *out);
 
-/* Whether a name may be told as a host's: labels of letters, digits, '-' and '_', none with '-' at
- * an end, and not all digits. */
+/* Whether a name is a valid host name: labels of letters, digits, '-' and '_', none with '-' at an
+ * end, and not all digits. */
 bool names_may_tell(struct span name);
 
 #endif

@@ -1,7 +1,7 @@
-/* Questions to the DNS that nobody waits for: c-ares within the caller's loop.
+/* Asynchronous DNS queries: c-ares within the caller's loop.
  *
- * c-ares makes and reads the packets, tries again, and goes from server to server; here its sockets
- * and its time are the loop's. One thread. */
+ * c-ares builds and parses the packets, retries, and switches servers; this module runs its sockets
+ * and timers in the loop. One thread. */
 #ifndef MIRED_DNS_RESOLVER_H
 #define MIRED_DNS_RESOLVER_H
 
@@ -27,19 +27,19 @@ enum {
  * The octets are borrowed for the call. */
 typedef void resolver_answer(void *arg, int status, const unsigned char *answer, size_t len);
 
-/* `server` and `count`: whom to ask (port 0 is 53); none: those of /etc/resolv.conf, which is read
- * now. Returns 0 or -errno. */
+/* `server` and `count`: the servers to ask (port 0 means 53); with none, those of /etc/resolv.conf,
+ * which is read now. Returns 0 or -errno. */
 int resolver_open(struct resolver **out, struct loop *loop, const struct addr *server,
                   size_t count);
 
-/* Answers all that is open with ARES_EDESTRUCTION. */
+/* Ends all open queries with ARES_EDESTRUCTION. */
 void resolver_close(struct resolver *r);
 
-/* Asks; `answer` is called exactly once, maybe before this returns. */
+/* Sends a query; `answer` is called exactly once, possibly before this returns. */
 void resolver_ask(struct resolver *r, const char *name, enum dns_type type, resolver_answer *answer,
                   void *arg);
 
-/* What a status is called. */
+/* The status as text. */
 const char *resolver_status(int status);
 
 #endif

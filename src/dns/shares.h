@@ -1,12 +1,11 @@
-/* Fair shares of a number of places among the networks of clients (a /24, a /48): for questions to
- * the DNS, which clients can have asked and can leave without an answer.
+/* Fair shares of a number of places among the networks of clients (a /24, a /48): for DNS queries,
+ * which clients can trigger and can make time out.
  *
  * A network may hold a quarter of the room that is left: one gets a fifth of all, and many divide
  * it among themselves. A network that has nothing gets one place in any case, up to SHARES_BEYOND
  * times as many places as there are. A network whose questions were not answered SHARES_SILENT
  * times in a row has one place until SHARES_SILENT_S have passed without another. Pure, one thread;
- * memory is fixed.
- */
+ * memory is fixed. */
 #ifndef MIRED_DNS_SHARES_H
 #define MIRED_DNS_SHARES_H
 
@@ -19,14 +18,14 @@ enum { SHARES_BEYOND = 4, SHARES_SILENT = 3, SHARES_SILENT_S = 60 };
 
 struct shares;
 
-/* So many places; NULL without memory. */
+/* Opens `places` places; NULL without memory. */
 struct shares *shares_open(uint32_t places);
 void shares_close(struct shares *s);
 
-/* Takes a place for a client; false: its network has its share. now_s: monotonic seconds. */
+/* Takes a place for a client; false: its network uses its whole share. now_s: monotonic seconds. */
 bool shares_take(struct shares *s, const struct addr *client, uint64_t now_s);
 
-/* Gives it back. `silent`: what was asked has not been answered. */
+/* Gives a place back. `silent`: the query was not answered. */
 void shares_give(struct shares *s, const struct addr *client, uint64_t now_s, bool silent);
 
 #endif

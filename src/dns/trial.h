@@ -1,9 +1,9 @@
-/* Are lists lists? Their test entries (RFC 5782 section 5), asked at start and each hour.
+/* Tests whether DNS lists work, by their test entries (RFC 5782 section 5), at start and each hour.
  *
- * A list has 127.0.0.2 in it and never 127.0.0.1, nor their IPv6 forms ::ffff:127.0.0.2 and
+ * A working list has 127.0.0.2 and never 127.0.0.1, nor their IPv6 forms ::ffff:127.0.0.2 and
  * ::ffff:127.0.0.1. One whose zone has expired into a wildcard, or a resolver that answers "no such
- * name" with an address, has 127.0.0.1 too, and with it all the world; one that has been given up
- * has neither. What such a list says counts for nothing until it passes again. One thread. */
+ * name" with an address, lists 127.0.0.1 too, and so every address; an abandoned list has neither.
+ * The answers of such a list are ignored until it passes again. One thread. */
 #ifndef MIRED_DNS_TRIAL_H
 #define MIRED_DNS_TRIAL_H
 
@@ -17,7 +17,7 @@ struct resolver;
 struct lookup_list;
 
 enum list_state {
-    LIST_UNTRIED, /* not asked, or not answered, yet: it counts */
+    LIST_UNTRIED, /* not tested yet: its answers count */
     LIST_SOUND,
     LIST_WORLD,   /* has 127.0.0.1 */
     LIST_DEAD,    /* has not 127.0.0.2 */
@@ -35,10 +35,10 @@ static inline bool list_counts(enum list_state s)
 
 enum { TRIAL_ENTRIES = 4, TRIAL_EACH_S = 3600, TRIAL_AGAIN_S = 300 /* one that is not sound */ };
 
-/* What was answered about an entry. */
+/* The answer for one test entry. */
 enum trial_answer { TRIAL_NOTHING /* no answer */, TRIAL_NO, TRIAL_YES, TRIAL_REFUSED };
 
-/* What the four come to: 127.0.0.2, 127.0.0.1, ::ffff:127.0.0.2, ::ffff:127.0.0.1. */
+/* The verdict from four answers: 127.0.0.2, 127.0.0.1, ::ffff:127.0.0.2, ::ffff:127.0.0.1. */
 enum list_state trial_judge(const enum trial_answer a[TRIAL_ENTRIES], enum list_state before);
 
 struct trial_params {
@@ -46,22 +46,22 @@ struct trial_params {
     struct resolver *resolver;
     const struct lookup_list *list; /* borrowed */
     size_t count;
-    /* A list's state has changed. */
+    /* Called when a list's state has changed. */
     void (*changed)(void *arg, size_t list, enum list_state now);
-    /* The first round is over: all lists have been tried once. */
+    /* Called when the first round is over: all lists have been tested once. */
     void (*tried)(void *arg);
     void *arg;
 };
 
 struct trial;
 
-/* NULL without memory. Begins at once; `tried` comes later. */
+/* Starts the first round at once; calls `tried` later. NULL without memory. */
 struct trial *trial_open(const struct trial_params *params);
-/* Before the resolver is closed, whose last answers go to nobody. trial_free() after that. */
+/* Call it before the resolver is closed, and trial_free() after that; late answers are ignored. */
 void trial_close(struct trial *t);
 void trial_free(struct trial *t);
 
-/* The next round, now. */
+/* Starts the next round now. */
 void trial_begin_again(struct trial *t);
 
 /* True until `tried` has been called. */

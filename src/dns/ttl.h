@@ -1,4 +1,4 @@
-/* For how long an answer holds. Pure. */
+/* How long a DNS answer is valid. Pure. */
 #ifndef MIRED_DNS_TTL_H
 #define MIRED_DNS_TTL_H
 
