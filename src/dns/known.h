@@ -32,12 +32,12 @@ enum {
 struct known *known_open(uint32_t places);
 void known_close(struct known *k);
 
-/* Puts it there for ttl_s seconds, within the bounds above. now_s: monotonic seconds. */
+/* Stores a finding for ttl_s seconds, limited to the bounds above. now_s: monotonic seconds. */
 void known_put(struct known *k, const struct addr *a, uint64_t now_s, uint32_t ttl_s,
                const struct dns_finding *f);
 
-/* False when nothing is known, or nothing that ended less than KNOWN_STALE_S ago; *fresh tells
- * whether it has ended. */
+/* False when nothing is known, or only an entry that ended KNOWN_STALE_S ago or earlier. *fresh:
+ * the entry has not ended yet. */
 bool known_find(const struct known *k, const struct addr *a, uint64_t now_s, struct dns_finding *f,
                 bool *fresh);
 

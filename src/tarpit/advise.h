@@ -1,9 +1,9 @@
-/* What the ledger and the counters suggest to set otherwise (`mirectl advise`). Pure: entries in,
- * settings with their reasons out; no clock, no ledger, nothing is changed.
+/* Suggests settings from the ledger and the counters (`mirectl advise`). Pure: entries in, settings
+ * with their reasons out; no clock, no ledger, and it changes nothing.
  *
- * Law 2 stands above each rule: advice may spare clients, or cost those that have no good mail. It
- * never makes a client with good mail wait longer, nor masks an answer to it that it gets now
- * (tests/unit/tarpit/test_advise.c holds this over random ledgers). So nothing here proposes a
+ * Law 2 limits each rule: advice may spare clients, or cost clients without good mail. It never
+ * makes a client with good mail wait longer, nor masks an answer to it that it gets now
+ * (tests/unit/tarpit/test_advise.c checks this with random ledgers). So nothing here proposes a
  * longer `time` or `max`: a stranger's first typo would pay for it.
  *
  * Use: advise_begin(), then every client (with its network's entry) and every network in any order,
@@ -19,7 +19,7 @@
 #include "tarpit/ledger.h"
 #include "tarpit/rules.h"
 
-/* From so many live accepted recipients on a client has good mail. */
+/* A client with at least this many live accepted recipients has good mail. */
 #define ADVISE_GOOD 0.5
 
 enum {
@@ -36,7 +36,7 @@ struct advice {
     char reason[384];
 };
 
-/* What is known beside the ledger's entries. */
+/* Facts that are not in the ledger's entries. */
 struct advise_facts {
     struct ledger_stats ledger;
     uint64_t ledger_size;     /* octets */
@@ -51,10 +51,11 @@ struct advise_named {
 };
 
 struct advise {
-    struct tarpit_rules rules, after; /* after: with all proposals taken */
+    struct tarpit_rules rules, after; /* after: with all proposals accepted */
     struct advise_facts facts;
     uint64_t clients, with_good;
-    uint32_t patience[ADVISE_SECONDS]; /* of clients with good mail: how many hung up after s */
+    uint32_t patience[ADVISE_SECONDS]; /* of clients with good mail: how many hung up after that
+                                          many seconds */
     uint32_t ratio[ADVISE_LEVELS];     /* of those in debt: accepted recipients an offence */
     uint32_t debts[ADVISE_LEVELS];     /* of clients without good mail */
     double worst_good;                 /* the deepest debt of a client with good mail */
@@ -68,7 +69,7 @@ void advise_client(struct advise *a, const struct addr *who, const struct ledger
                    const struct ledger_entry *network);
 void advise_network(struct advise *a, const struct addr *who, const struct ledger_entry *network);
 
-/* Writes the proposals, returns how many, and leaves the rules that they come to in a->after. */
+/* Writes the proposals, returns their number, and leaves the resulting rules in a->after. */
 size_t advise_end(struct advise *a, struct advice out[ADVISE_MOST]);
 
 #endif

@@ -1,6 +1,6 @@
 /* The ledger: what is known of each client, network and account (ledger.h), on top of the table
  * that finds an entry its slot (ledger_table.h). Runs in every process; a call is a search of one
- * set and a few compare-and-swaps, and returns what it did without waiting for anybody.
+ * set and a few compare-and-swaps, and returns what it did without waiting for another process.
  *
  * Amounts. A word holds tag 8 | stamp 25 | value 31: a positive IEEE single, as it was at its stamp
  * (units of 8 s of wall time, modulo 8.5 years). A booking does not decay what is there and add to

@@ -1,11 +1,11 @@
-/* The ledger: what is known of each client, network, account and correspondent, in one mapped file
+/* The ledger: the history of each client, network, account and correspondent, in one mapped file
  * that all processes share (docs/tarpit.md, "The ledger").
  *
- * A set-associative table of 64-octet entries. An amount (offences, good mail) decays by halves; it
- * is kept with the time of its last change and decayed when read. Every field is one 64-bit word
- * that carries a tag of its entry's key and is changed by compare-and-swap: there is no lock that a
- * dead process could keep, and one killed in the middle leaves at worst its one booking undone.
- * Keys are SipHashes under the file's own random key.
+ * A set-associative table of 64-octet entries. An amount (offences, good mail) decays
+ * exponentially; it is stored with the time of its last change and decayed when read. Every field
+ * is one 64-bit word that carries a tag of its entry's key and changes by compare-and-swap. So
+ * there is no lock that a dead process could keep; a process killed in the middle loses at most its
+ * one booking. Keys are SipHashes under the file's own random key.
  *
  * All functions are safe from any process that mapped the file; none blocks, allocates or fails (a
  * full set evicts its weakest entry). `now` is wall time in ms and may go back by up to
@@ -42,8 +42,8 @@ struct ledger_key {
     uint8_t kind;
 };
 
-/* Opens or begins the file (NULL: memory only) with room for size/64 entries. Returns 0 or -errno.
- * Before the processes that share it are started. */
+/* Opens or creates the file (NULL: memory only) with room for size/64 entries. Call it before the
+ * processes that share the ledger start. Returns 0 or -errno. */
 int ledger_open(struct ledger **out, const char *path, uint64_t size);
 void ledger_close(struct ledger *l);
 
@@ -56,7 +56,7 @@ struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *
  * the key must not be used. */
 struct ledger_key ledger_key_level(const struct ledger *l, const struct addr *a, unsigned bits);
 
-/* The client's network and the domain of MAIL FROM, which is taken without regard to case. */
+/* The client's network with the domain of MAIL FROM; case does not matter. */
 struct ledger_key ledger_key_pair(const struct ledger *l, const struct addr *a, struct span domain);
 struct ledger_key ledger_key_bounces(const struct ledger *l, const struct addr *a);
 struct ledger_key ledger_key_mailboxes(const struct ledger *l, const struct addr *a);
@@ -64,20 +64,19 @@ struct ledger_key ledger_key_account(const struct ledger *l, struct span user);
 struct ledger_key ledger_key_account_network(const struct ledger *l, struct span user,
                                              const struct addr *a);
 
-/* The address or network that a key is of; ADDR_NONE for accounts and mailboxes. */
+/* The address or network of a key; ADDR_NONE for accounts and mailboxes. */
 struct addr ledger_key_addr(const struct ledger_key *k);
 
 /* The length of that network's prefix: 32 and 64 for clients, 24, 48, 40 or 32 for networks. */
 unsigned ledger_key_bits(const struct ledger_key *k);
 
-/* A recipient as the mailbox sketches know it, from its folded address. What stands behind a '+' in
- * the local part does not count: all sub-addresses are one mailbox. */
+/* The hash of a recipient for the mailbox sketches, from its folded address. Ignores what follows a
+ * '+' in the local part: all sub-addresses are one mailbox. */
 uint64_t ledger_mailbox(const struct ledger *l, struct span folded);
 
-/* Says that the entry is soon to be looked up or booked on: memory is asked for its lines while the
- * caller goes on with something else. In a large ledger that wait is most of what a look-up costs,
- * and two entries that are expected together cost one. A hint: changes nothing, waits for nothing.
- */
+/* Prefetches the entry's cache lines for a look-up or booking that follows soon. In a large ledger
+ * the wait for memory is most of a look-up's cost, and two prefetches wait once. A hint: it changes
+ * nothing and does not wait. */
 void ledger_prefetch(const struct ledger *l, const struct ledger_key *k);
 
 /* A snapshot of one entry, amounts decayed to `now`. All zero when there is none. */
@@ -119,20 +118,20 @@ double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
                               const struct ledger_decay *d, uint64_t now, double weight,
                               double most);
 
-/* Takes up to `most` of the good amount away, or nothing when there is less than `least`. Returns
- * what it took. Of several processes that spend at once no two get the same. */
+/* Takes up to `most` from the good amount, or nothing when there is less than `least`. Returns the
+ * amount taken. Concurrent calls never take the same amount twice. */
 double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                          uint64_t now, double least, double most);
 
-/* R8: notes that `mailbox` (ledger_mailbox()) was delivered to, in the sketch of a LEDGER_PAIR or
- * LEDGER_MAILBOXES entry, and returns what it earns: 0 when the sketch has it today, else 1, and up
- * to 4 in a sketch that is fuller, to make up for those that it takes for known. So a thousand
- * mailboxes a day earn a few hundred, and nothing earns more than LEDGER_EARN_MOST. The day of each
- * entry begins at a moment that only the ledger's key tells. */
+/* R8: records a delivery to `mailbox` (ledger_mailbox()) in the sketch of a LEDGER_PAIR or
+ * LEDGER_MAILBOXES entry, and returns the credit: 0 if the sketch has the mailbox today, else 1,
+ * and up to 4 in a fuller sketch, which corrects for false positives. So a thousand mailboxes a day
+ * earn a few hundred, and no entry earns more than LEDGER_EARN_MOST. The day of each entry begins
+ * at a secret time that depends on the ledger's key. */
 enum { LEDGER_EARN_MOST = 512 };
 double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t mailbox);
 
-/* Good mail has come from it just now. */
+/* Records that good mail was delivered at `now`. */
 void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now);
 
 /* Raises the offences to `to` live ones; never lowers them. Returns the amount after it. */
@@ -144,8 +143,8 @@ double ledger_raise_good(struct ledger *l, const struct ledger_key *k, const str
 
 /* Takes the next turn of `length` ms: it begins at the later of `now` and the end of the last one
  * taken. When it would begin after `latest`, none is taken and 0 is returned; else its beginning
- * (wall ms; `now` must not be 0). An end more than LEDGER_HORIZON_MS away is one from before the
- * clock was set back, and is not believed. */
+ * (wall ms; `now` must not be 0). An end more than LEDGER_HORIZON_MS away dates from before the
+ * clock was set back and is ignored. */
 uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
                           uint64_t length, uint64_t latest);
 
@@ -165,34 +164,32 @@ void ledger_set_patience(struct ledger *l, const struct ledger_key *k, uint64_t 
 void ledger_set_flags(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t set,
                       uint32_t clear);
 
-/* Sets `flag` unless that was done within the last `period` ms (to about a minute; 0: ever), and
- * tells whether it did: of several processes that ask at the same time, one is told true. One such
- * flag an entry. */
+/* Sets `flag` unless it was set within the last `period` ms (to about a minute; 0: ever). True if
+ * it did; of several concurrent calls only one gets true. Each entry can have one such flag. */
 bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t flag,
                  uint64_t period);
 
-/* LEDGER_EXEMPT until that wall time, in steps of 256 s; 0: for good. ledger_set_flags() takes it
- * back. */
+/* Sets LEDGER_EXEMPT until that wall time, in steps of 256 s; 0: for good. ledger_set_flags()
+ * clears it. */
 void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until);
 
-/* Takes in what another ledger, or this one earlier, knew of the same key at `at` (wall ms; its
- * amounts are decayed from then on). Of two amounts, ends and exemptions the larger stays, of two
- * patiences the shorter, and flags of both; so nothing is lowered, the order of merges does not
- * matter, and a second time changes nothing. ledger_merge.c. */
+/* Merges an entry for the same key from another ledger, or from this one at an earlier time `at`
+ * (wall ms; its amounts decay from then on). The larger of two amounts, ends and exemptions stays,
+ * the shorter of two patiences, and the flags of both. So a merge lowers nothing, the order does
+ * not matter, and a repeated merge changes nothing. ledger_merge.c. */
 void ledger_merge(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                   uint64_t now, const struct ledger_entry *other, uint64_t at);
 
-/* Removes the entry: as if it had never been seen. */
+/* Removes the entry. */
 void ledger_forget(struct ledger *l, const struct ledger_key *k);
 
-/* Goes over all entries (in no order, others may change them meanwhile). *at is 0 at first; false
- * at the end. `who` is the address or network for those kinds. */
+/* Iterates over all entries, in no order; other processes may change them meanwhile. *at is 0 at
+ * first; false at the end. `who` is the address or network for those kinds. */
 bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay *d, uint64_t now,
                  struct ledger_key *key, struct addr *who, struct ledger_entry *out);
 
 struct ledger_stats {
-    uint64_t capacity, entries,
-        evictions; /* entries may be off by as many as were claimed by the killed */
+    uint64_t capacity, entries, evictions; /* off by the slots that killed processes had claimed */
 };
 struct ledger_stats ledger_stats(const struct ledger *l);
 

@@ -85,7 +85,7 @@ struct ledger_key ledger_key_account_network(const struct ledger *l, struct span
 {
     struct addr network = addr_network(a);
     struct ledger_key k = make_key(l, LEDGER_ACCOUNT_NETWORK, &network, user);
-    k.label = 0; /* where a person logs in from is nobody's business */
+    k.label = 0; /* private: where a user logs in from */
     return k;
 }
 

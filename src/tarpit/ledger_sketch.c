@@ -36,7 +36,7 @@ static bool swap_word(struct ledger_slot *slot, int i, uint64_t hash, uint64_t o
                                           ledger_tag(hash) | new);
 }
 
-/* Whoever turns the first word to the new day clears the others. */
+/* The process that sets the first word to the new day clears the others. */
 static void begin_day(struct ledger_slot *slot, uint64_t hash, uint64_t today)
 {
     uint64_t first = read_word(slot, 0, hash);

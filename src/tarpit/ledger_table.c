@@ -176,7 +176,7 @@ static struct ledger_slot *choose(struct ledger_slot *set, uint64_t hash, uint64
     return weakest[of_kept];
 }
 
-/* With our mark standing in `mine`: may we go on, or is somebody else bringing the same key into
+/* With our mark standing in `mine`: may we go on, or is another process inserting the same key into
  * the set? Two claimers cannot both miss each other's marks. Of two, the one further back gives
  * way, and the other waits a moment for it to do so. */
 static bool alone(struct ledger_slot *set, const struct ledger_slot *mine, uint64_t hash,

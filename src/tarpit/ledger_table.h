@@ -11,7 +11,7 @@
  * in three steps: the key word is swapped for the claiming mark, the words are cleared under the
  * new tag, the mark is swapped for the new key. So a writer that found its entry and lost it to an
  * eviction fails its compare-and-swap (its tag is gone), and a claimer that is killed leaves a mark
- * that anybody may take over a second later. */
+ * that any process may take over a second later. */
 #ifndef MIRED_TARPIT_LEDGER_TABLE_H
 #define MIRED_TARPIT_LEDGER_TABLE_H
 
@@ -22,7 +22,7 @@
 
 enum ledger_word {
     WORD_KEY,
-    WORD_LABEL,    /* the address, to be read by people; written once, when claimed */
+    WORD_LABEL,    /* the address, readable for people; written once, when claimed */
     WORD_OFFENCES, /* amounts: see ledger.c */
     WORD_GOOD,
     WORD_TURN,  /* tag 8 | paced 1 | end, wall ms 55 */

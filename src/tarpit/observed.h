@@ -1,5 +1,5 @@
 /* R20: what would have waited while `observe` is on: totals of each day, and a line for each client
- * and sender domain whose good mail or typos would have been late. What `mirectl observe` tells.
+ * and sender domain whose good mail or typos would have been late. The source of `mirectl observe`.
  *
  * A mapped file of fixed size (OBSERVED_LINES lines of about 1 KB, `state`/observed), so it
  * survives restarts and cannot grow: a full set gives up the line that says least. Only clients

@@ -1,6 +1,5 @@
-/* The numbers of tarpit { }: all that the rules R1..R18 of docs/tarpit.md can be told to do
- * differently. Times in ms. The defaults stand in
- * src/config/keys.c. */
+/* The numbers of tarpit { }: the parameters of the rules R1..R18 in docs/tarpit.md. Times in ms.
+ * The defaults are in src/config/keys.c. */
 #ifndef MIRED_TARPIT_RULES_H
 #define MIRED_TARPIT_RULES_H
 

@@ -343,7 +343,7 @@ void tarpit_gave_up(struct tarpit *t, const struct tarpit_who *who, uint64_t wai
 {
     enum {
         A_WAIT = 1000
-    }; /* who leaves sooner did not wait, and no mail server is that impatient */
+    }; /* a client that leaves sooner did not wait, and no mail server is that impatient */
     struct ledger_key client = tarpit_client_key(who);
     struct ledger_decay d = tarpit_decay(t);
     struct ledger_entry c;

@@ -1,8 +1,8 @@
 /* The tarpit: offences in, holds out. Rules R1..R16 and R21 of docs/tarpit.md over the ledger.
  *
- * The caller (a worker, or the simulator in virtual time) owns the clock and the connections; here
- * stands what is decided. The pure arithmetic is in policy.h; this file ties it to the ledger.
- * `now` is wall ms. Safe from any process that mapped the ledger. Nothing blocks or fails. */
+ * The caller (a worker, or the simulator in virtual time) owns the clock and the connections; this
+ * module decides. policy.h has the pure arithmetic; this file connects it to the ledger. `now` is
+ * wall ms. Safe from any process that mapped the ledger. Nothing blocks or fails. */
 #ifndef MIRED_TARPIT_TARPIT_H
 #define MIRED_TARPIT_TARPIT_H
 
@@ -20,25 +20,25 @@ struct tarpit {
     struct ledger *ledger; /* borrowed */
 };
 
-/* Who asks. Made anew for each question with tarpit_who() and, once MAIL FROM is known,
- * tarpit_sender(): it costs two hashes, less than keeping it in each connection would. */
+/* The client that a decision is about. Callers make it anew for each decision with tarpit_who()
+ * and, once MAIL FROM is known, tarpit_sender(): it costs two hashes, less than keeping it in each
+ * connection would. */
 struct tarpit_who {
     uint64_t client, network; /* the ledger's keys */
     uint64_t client_label, network_label;
-    uint64_t pair;      /* R21: the network and the sender's domain; 0: none, or <> */
-    bool exempt;        /* by configuration; what the ledger exempts is seen with every question */
+    uint64_t pair; /* R21: the network and the sender's domain; 0: none, or <> */
+    bool exempt;   /* by configuration; exemptions in the ledger are looked up for each decision */
     bool authenticated; /* R19 */
-    bool sender_known;  /* MAIL FROM has been heard */
-    bool null_sender;   /* R13: the envelope in hand is from <> */
+    bool sender_known;  /* MAIL FROM was received */
+    bool null_sender;   /* R13: the current envelope is from <> */
 };
 
 struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bool exempt);
 
-/* The domain of the envelope in hand's sender; empty for <>. */
+/* Sets the domain of the current envelope's sender; empty for <>. */
 void tarpit_sender(const struct tarpit *t, struct tarpit_who *who, struct span domain);
 
-/* Asks memory for what is known of that address, and returns at once: for a caller that will soon
- * ask about it, and has something else to do until then. */
+/* Prefetches the client's ledger entries and returns at once, for a caller that soon needs them. */
 void tarpit_prefetch(const struct tarpit *t, const struct addr *peer);
 
 /* T(identifier, the rule's number, what it does, for people) */
@@ -65,23 +65,23 @@ const char *tarpit_rule_name(enum tarpit_rule rule);
 
 /* What to do with a reply. */
 struct tarpit_hold {
-    uint64_t ms;         /* keep the reply back for so long from now; 0: send it */
+    uint64_t ms;         /* hold the reply for this long from now; 0: send it */
     uint64_t drip_at_ms; /* from now: when the first drip line goes out (drip_next() of policy.h
                           has the rest): `drip` after the turn's begin; 0: no drip */
-    bool masked;         /* the verdict must not be told: 450 4.7.1 (454 to AUTH) takes its place */
+    bool masked;         /* do not reveal the verdict: send 450 4.7.1 (454 to AUTH) instead */
     bool freeze;         /* R18: may be frozen */
-    uint8_t rule;        /* enum tarpit_rule: what decided */
+    uint8_t rule;        /* enum tarpit_rule: the rule that decided */
 };
 
 /* R3: how long a greeting, or a reply without offence to EHLO, MAIL or RCPT, waits for a client in
- * debt. One that has delivered good mail lately waits at MAIL, where R21 may know better, and not
- * before. */
+ * debt. A client that has delivered good mail recently waits at MAIL and not before, because R21
+ * may spare it there. */
 struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 /* R4..R7: before a verdict is looked up (RCPT, AUTH), for the account `user` too with AUTH (R14;
  * empty for RCPT). What it returns is kept until the verdict is known and passed to
- * tarpit_verdict(). With `masked` set the directory must not even be asked: the reply is the masked
- * one, held for hold.ms. */
+ * tarpit_verdict(). With `masked` set the caller must not query the directory; it sends the masked
+ * reply, held for hold.ms. */
 struct tarpit_permit {
     struct tarpit_hold hold;       /* when masked */
     uint64_t turn_begin, turn_end; /* wall ms; 0: no turn was taken yet */
@@ -109,32 +109,32 @@ struct tarpit_hold tarpit_offence(struct tarpit *t, const struct tarpit_who *who
 /* A recipient of a delivered message, from its folded address, as tarpit_good() wants it. */
 uint64_t tarpit_mailbox(const struct tarpit *t, struct span folded);
 
-/* A message was taken by the backend for these mailboxes (R8): each earns once a day for the
- * client, and for the pair if it is new today for both. So one client's pairs together never earn
- * more than the client did, whatever sender domains it makes up. The same mailbox may stand there
- * more than once. */
+/* The backend accepted a message for these mailboxes (R8). Each mailbox earns credit once a day for
+ * the client, and for the pair if it is new today for both. So a client's pairs together never earn
+ * more than the client, whatever sender domains it uses. Duplicates in `mailbox` are allowed. */
 void tarpit_good(struct tarpit *t, const struct tarpit_who *who, const uint64_t *mailbox,
                  uint32_t count, uint64_t now);
 
-/* The client hung up, or went on without its reply, after having been held for `waited` ms (R12).
- * Less than a second is no sign of patience. The least that was seen counts: of several programs
- * behind one address the one that needs it is answered. */
+/* The client hung up, or continued without its reply, after a hold of `waited` ms (R12). Less than
+ * a second says nothing about patience. The shortest patience counts, so that the least patient of
+ * several programs behind one address still gets its reply. */
 void tarpit_gave_up(struct tarpit *t, const struct tarpit_who *who, uint64_t waited, uint64_t now);
 
-/* R14: `user` has logged in from here. */
+/* R14: `user` has logged in from `peer`. */
 void tarpit_logged_in(struct tarpit *t, const struct tarpit_who *who, const struct addr *peer,
                       struct span user, uint64_t now);
 
-/* R15: straight to the shield; one that has delivered good mail lately pays for some offences
- * instead, for its users' mail can be made to reach a trap by anybody. As <> it counts with the
- * bounces.  R16: live offences to start with (once per half-life). */
+/* R15: raises the client to the shield. A client that has delivered good mail recently pays for
+ * some offences instead, because any attacker can make its users' mail reach a trap. As <> it
+ * counts with the bounces. R16: gives a suspect client its first offences (once per half-life). */
 void tarpit_trapped(struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 void tarpit_suspect(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now);
 
-/* R16: a list says that it is bad. At least so many live offences, however often it is said. */
+/* R16: a DNS list lists the client. Raises its live offences to at least `offences`; repeated calls
+ * add nothing. */
 void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now);
 
-/* Whether good mail has come from it in the last weeks. */
+/* Whether the client has delivered good mail in the last weeks. */
 bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 /* Live offences that good mail, of the client or of its correspondent, does not cover; 0: not in

@@ -1,14 +1,14 @@
-/* Private to the tarpit: what is known of the client that asks (standing.c), and how an offence is
- * booked (booking.c). tarpit.c decides with them. */
+/* Private to the tarpit: the standing of a client (standing.c) and the booking of offences
+ * (booking.c). tarpit.c decides with them. */
 #ifndef MIRED_TARPIT_TARPIT_PART_H
 #define MIRED_TARPIT_TARPIT_PART_H
 
 #include "tarpit/tarpit.h"
 
-/* What the rules need to know of a client. */
+/* A client's state as the rules need it. */
 struct standing {
     double own;       /* live offences that its own good mail does not cover */
-    double debt;      /* what it is judged by: own, but 0 where its correspondent covers it (R21) */
+    double debt;      /* the debt that counts: own, or 0 if its correspondent covers it (R21) */
     uint64_t debt_ms; /* wall ms: when its last offence's hold ends */
     uint64_t turn_ms; /* wall ms: when its last turn ends */
     uint64_t cap;     /* R12, R13 */
@@ -17,15 +17,16 @@ struct standing {
     bool covered;       /* R8, R21: one more offence would still leave it out of debt */
     bool correspondent; /* R21 has made its debt 0 */
     bool newcomer;      /* R10: waits once */
-    bool shares;        /* R10: takes turns with the guilty of its network */
+    bool shares;        /* R10: shares turns with the guilty clients of its network */
     bool as_null;       /* R13: judged by what it did as <> as well */
     bool paced;         /* R4 */
-    bool secret; /* R6: turns are still to come, so nothing may depend on how their verdicts are */
-    bool delivered; /* good mail, lately */
+    bool secret;        /* R6: turns are pending, so no reply may depend on their verdicts */
+    bool delivered;     /* has delivered good mail recently */
     bool free;
 };
 
-/* R14: an account that is being guessed at. `offences` is 0 where it has logged in before. */
+/* R14: an account whose password is being guessed. `offences` is 0 if the account has logged in
+ * from here before. */
 struct account {
     struct ledger_key key;
     double offences;
@@ -36,7 +37,7 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
 struct account account_of(const struct tarpit *t, const struct tarpit_who *who, struct span user,
                           uint64_t now);
 
-/* Keys of what the client's questions are booked on. */
+/* The ledger keys that a client's offences are booked on. */
 struct ledger_decay tarpit_decay(const struct tarpit *t);
 struct addr tarpit_address(const struct tarpit_who *who);
 struct ledger_key tarpit_client_key(const struct tarpit_who *who);
@@ -46,10 +47,11 @@ struct ledger_key tarpit_pair_key(const struct tarpit_who *who);
 /* Which entry a client's offences go to: as <>, one of their own (R13). */
 struct ledger_key tarpit_offender(const struct tarpit *t, const struct tarpit_who *who);
 
-/* R19 and the exempt list: neither delayed nor booked. */
+/* R19 and the exempt list: the client is neither delayed nor booked. */
 bool tarpit_is_free(const struct tarpit_who *who);
 
-/* Books an offence on the client, its network and the account, and has good mail pay for it. */
+/* Books an offence on the client, its network and the account, and takes the cost from good mail.
+ */
 void book_offence(struct tarpit *t, const struct tarpit_who *who, const struct standing *s,
                   const struct account *a, enum offence offence, uint64_t now);
 
