@@ -293,7 +293,10 @@ void action_end_exemption(struct steering *s, const struct whom *who, const char
         return;
     }
     ledger_set_flags(s->ledger, &key, now, 0, LEDGER_EXEMPT);
-    say(r, NULL, "%s is no longer exempt", name);
+    say(r, NULL, "%s is no longer exempt%s", name,
+        undo_has(s->undo, UNDO_RELEASE, &who->network)
+            ? "; the exemption also forgot its offences: release --undo restores them"
+            : "");
 }
 
 /* ---- penalise ---- */

@@ -111,6 +111,14 @@ static void take_back(const struct taking *t, const struct change *c, const stru
                  kept->entry.offences * (half_life ? exp2(-age / (double)half_life) : 1));
 }
 
+bool undo_has(const struct undo *u, enum undo_kind kind, const struct network *n)
+{
+    for (unsigned i = 0; u && i < CHANGES; i++)
+        if (is_about(&u->change[i], kind, n))
+            return true;
+    return false;
+}
+
 int undo_take(struct undo *u, struct ledger *l, const struct ledger_decay *d, enum undo_kind kind,
               const struct network *n, uint64_t now)
 {

@@ -23,6 +23,8 @@ void undo_begin(struct undo *u, enum undo_kind kind, const struct network *n);
 void undo_keep(struct undo *u, const struct ledger_key *k, const struct ledger_entry *e,
                uint64_t now);
 
+/* Whether there is such a change of `n` to take back. */
+bool undo_has(const struct undo *u, enum undo_kind kind, const struct network *n);
 /* Takes the last such change of `n` back. How many entries were changed; -1: there is none. */
 int undo_take(struct undo *u, struct ledger *l, const struct ledger_decay *d, enum undo_kind kind,
               const struct network *n, uint64_t now);

@@ -67,7 +67,8 @@ def test_a_release_that_is_taken_back_brings_no_exemption_back(mired):
     m = mired()
     m.control("penalise", "192.0.2.7", "--offences", "5")
     assert m.control("exempt", "192.0.2.7").returncode == 0
-    assert m.control("exempt", "--remove", "192.0.2.7").returncode == 0
+    done = m.control("exempt", "--remove", "192.0.2.7")
+    assert done.returncode == 0 and "release --undo restores them" in done.stdout
     assert m.control("release", "192.0.2.7", "--undo").returncode == 0
     assert known(m, "192.0.2.7")["offences"] > 4.9 and not known(m, "192.0.2.7")["exempt"]
     assert m.control("exempt", "192.0.2.8").returncode == 0
@@ -75,6 +76,8 @@ def test_a_release_that_is_taken_back_brings_no_exemption_back(mired):
     assert m.control("release", "192.0.2.8").returncode == 0
     assert m.control("release", "192.0.2.8", "--undo").returncode == 0
     assert known(m, "192.0.2.8")["exempt"]  # a release has never taken it away
+    assert m.control("exempt", "192.0.2.9").returncode == 0
+    assert m.control("exempt", "--remove", "192.0.2.9").stdout == "192.0.2.9 is no longer exempt\n"
 
 
 # ---- taking back ----
