@@ -32,6 +32,13 @@ static json_t *args_clients(int argc, char **argv)
     return words_take(argc, argv, options, "", "", 0, 0);
 }
 
+static json_t *args_connections(int argc, char **argv)
+{
+    static const struct word_option options[] = {
+        {"--phase", "phase", false, false}, {"--client", "client", false, false}, {0}};
+    return words_take(argc, argv, options, "", "", 0, 0);
+}
+
 static json_t *args_address(int argc, char **argv)
 {
     return words_take(argc, argv, no_options, "address", "", 1, 1);
@@ -113,6 +120,7 @@ static const struct use {
     [COMMAND_UPGRADE] = {args_none, show_text, 60000},
     [COMMAND_STOP] = {args_stop, show_text, 5000},
     [COMMAND_CLIENTS] = {args_clients, show_clients, 10000},
+    [COMMAND_CONNECTIONS] = {args_connections, show_connections, 5000},
     [COMMAND_SHOW] = {args_address, show_client, 5000},
     [COMMAND_RELEASE] = {args_release, show_text, 90000},
     [COMMAND_EXEMPT] = {args_exempt, show_exempt, 90000},

@@ -16,6 +16,7 @@ void show_exempt(const json_t *result);
 /* One part of a long result, as JSON; the empty last line is not shown. */
 void show_line(const json_t *part);
 
+void show_connections(const json_t *result);
 void show_advice(const json_t *result);
 void show_observed(const json_t *result);
 

@@ -33,6 +33,11 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
       "mirectl stop --drain")                                                                      \
     C(CLIENTS, "clients", "[--limit N] [--sort held|offences|good]", "the worst clients",          \
       "mirectl clients --limit 5")                                                                 \
+    C(CONNECTIONS, "connections",                                                                  \
+      "[--phase reading|held|asking|delivering|closing|handshake|proxy] [--client "                \
+      "ADDRESS|NETWORK]",                                                                          \
+      "open connections: phase, flags, age, what each waits for",                                  \
+      "mirectl connections --phase asking")                                                        \
     C(SHOW, "show", "ADDRESS", "what is known of one client and its network",                      \
       "mirectl show 192.0.2.7")                                                                    \
     C(RELEASE, "release", "[ADDRESS|NETWORK] [--undo] [--all]",                                    \

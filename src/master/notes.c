@@ -71,8 +71,11 @@ static void backend(struct master *m, struct child *c, const struct note *n)
             channel_send(w->channel.fd, n);
 }
 
-static bool is_asked(const struct child *c)
+/* Holds are in workers and in the freezer, open connections in workers only. */
+static bool is_asked(const struct child *c, uint32_t kind)
 {
+    if (kind == NOTE_CONNECTIONS)
+        return c->role == ROLE_WORKER && holds_connections(c);
     return holds_connections(c) || c->role == ROLE_FREEZER;
 }
 
@@ -96,11 +99,20 @@ static void count(struct master *m, struct child *c, const struct note *n)
     int32_t asked = 0;
 
     for (const struct child *w = m->children; w; w = w->next)
-        if (is_asked(w)) {
+        if (is_asked(w, n->kind)) {
             asked++;
             pass_on(c, w, n);
         }
-    channel_tell(c->channel.fd, NOTE_COUNT, asked, n->tag, NULL);
+    channel_tell(c->channel.fd, n->kind, asked, n->tag, NULL);
+}
+
+/* As it came. */
+static void connections_told(struct master *m, struct child *c, const struct note *n)
+{
+    const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
+
+    if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
+        channel_tell(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, n->text);
 }
 
 /* ---- release ---- */
@@ -148,13 +160,13 @@ static void release(struct master *m, struct child *c, const struct note *n)
     struct note names = {.kind = NOTE_RELEASE, .tag = n->tag};
 
     for (const struct child *w = m->children; w; w = w->next)
-        if (is_asked(w)) {
+        if (is_asked(w, n->kind)) {
             names.arg++;
             add_name(&names, w);
         }
     channel_send(c->channel.fd, &names);
     for (const struct child *w = m->children; w; w = w->next) {
-        int error = is_asked(w) ? pass_on(c, w, n) : 0;
+        int error = is_asked(w, n->kind) ? pass_on(c, w, n) : 0;
         if (error)
             tell_released(c, w, error, "done", n->tag);
     }
@@ -198,6 +210,7 @@ static const struct {
     {NOTE_UPGRADE, FROM_WEB, upgrade},      {NOTE_PONG, FROM_ALL, pong},
     {NOTE_COUNT, FROM_WEB, count},          {NOTE_COUNTED, FROM_WORKER | FROM_FREEZER, counted},
     {NOTE_DRAINING, FROM_WORKER, draining}, {NOTE_RELEASED, FROM_WORKER | FROM_FREEZER, released},
+    {NOTE_CONNECTIONS, FROM_WEB, count},    {NOTE_CONNECTIONS_TOLD, FROM_WORKER, connections_told},
 };
 
 void note_from_child(struct master *m, struct child *c, const struct note *n)

@@ -35,6 +35,12 @@ enum note_kind {
     NOTE_RELEASED, /* worker, freezer -> master -> web: arg is how many holds it has answered so
                       far, or -errno; text is "more" at once and twice a second, "done" at the end.
                       The master makes of it "held more NAME", "frozen done NAME" */
+    NOTE_CONNECTIONS,      /* web -> master -> workers: text is "NETWORK PHASE", "-" for any: which
+                              connections are open? The master sends it back to web: arg is how many it
+                              asked */
+    NOTE_CONNECTIONS_TOLD, /* worker -> master -> web: text has a line a connection (see
+                              worker/connections.h); arg is how many there are, told or not, in a
+                              worker's last note, and -1 in those before it */
 };
 
 #endif

@@ -130,6 +130,8 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         case NOTE_COUNTED:
         case NOTE_RELEASE:
         case NOTE_RELEASED: holders_note(&w->steering.holders, &n); break;
+        case NOTE_CONNECTIONS: connections_asked(w, &n); break;
+        case NOTE_CONNECTIONS_TOLD: connections_told(w, &n); break;
         case NOTE_STOP: finish(w); break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         default: break;

@@ -26,6 +26,7 @@ struct web_list {
 };
 
 struct http;
+struct overview;
 
 struct web {
     struct loop loop; /* first */
@@ -41,7 +42,8 @@ struct web {
     struct web_list list[WEB_LISTS]; /* those that were heard of */
     unsigned lists;
     struct steering steering;
-    struct http *http; /* NULL: no page */
+    struct overview *overviews; /* of connections.c, under way */
+    struct http *http;          /* NULL: no page */
     struct alarm finish;
     bool finishing;
 };
@@ -67,6 +69,12 @@ void control_run(struct control *c, const struct request *r);
 int recipient_open(struct web *w);
 void run_recipient(struct control *c, const json_t *args);
 void run_cache(struct control *c, const json_t *args);
+
+/* connections.c: which connections are open; NOTE_CONNECTIONS and NOTE_CONNECTIONS_TOLD. */
+struct note;
+void run_connections(struct control *c, const json_t *args);
+void connections_asked(const struct web *w, const struct note *n);
+void connections_told(const struct web *w, const struct note *n);
 
 /* One entry of the ledger, of a client or a network. */
 struct row {

@@ -26,6 +26,7 @@
 #include "worker/accounts.h"
 #include "worker/auth_queue.h"
 #include "worker/conn.h"
+#include "worker/connections.h"
 #include "worker/freeze.h"
 #include "worker/guard.h"
 #include "worker/hold.h"
@@ -285,6 +286,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         case NOTE_RELEASE: release(w, &n); break;
         case NOTE_COUNT: count(w, &n); break;
+        case NOTE_CONNECTIONS: connections_tell(w, &n); break;
         default: break;
         }
     }

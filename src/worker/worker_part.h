@@ -17,6 +17,7 @@
  *   message.c     spool, hand-over, outcome              proxied.c    clients behind a balancer
  *   tls.c         handshakes, octets under TLS           shakes.c     the pace of handshakes
  *   lists.c       what the DNS says of a client          suspects.c   networks that start in debt
+ *   connections.c what is open, for mirectl              conn_state.h names of phases and flags
  *   journal.c     lines of the log                       ration.c     how many a client is worth
  *   budget.c      counters of what clients take          ident.c      ids of sessions, messages */
 #ifndef MIRED_WORKER_WORKER_PART_H

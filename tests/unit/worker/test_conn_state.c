@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/metrics.h"
+#include "control/commands.h"
 #include "fake.h"
 #include "smtp/client.h"
 #include "worker/conn.h"
@@ -46,6 +47,21 @@ static void test_each_state_of_a_backends_connection_has_a_name(void **state)
     assert_string_equal(outbound_state_name(OUTBOUND_FINAL), "final dot");
 }
 
+/* mirectl's help and completion list the phases. */
+static void test_the_command_lists_all_phases(void **state)
+{
+    const char *at = strstr(control_commands[COMMAND_CONNECTIONS].arguments, "--phase ");
+
+    assert_non_null(at);
+    at += strlen("--phase ");
+    for (unsigned i = 0; i < CONN_PHASE_COUNT; i++) {
+        const char *name = conn_phase_name((enum conn_phase)i);
+        assert_memory_equal(at, name, strlen(name));
+        at += strlen(name);
+        assert_int_equal(*at++, i + 1 < CONN_PHASE_COUNT ? '|' : ']');
+    }
+}
+
 /* One table for the log and for the counters. */
 static void test_each_reason_is_counted_under_its_own_name(void **state)
 {
@@ -74,6 +90,7 @@ int main(void)
         cmocka_unit_test(test_each_phase_has_a_name_of_its_own),
         cmocka_unit_test(test_flags_are_written_in_order),
         cmocka_unit_test(test_each_state_of_a_backends_connection_has_a_name),
+        cmocka_unit_test(test_the_command_lists_all_phases),
         cmocka_unit_test(test_each_reason_is_counted_under_its_own_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
