@@ -39,7 +39,7 @@ bench: build ## measure against the budgets, next to HAProxy and Postfix
 fuzz: ## each fuzz target for FUZZ_SECONDS
 	@scripts/fuzz
 
-check: ## clang-format, clang-tidy and cppcheck
+check: ## clang-format, clang-tidy, cppcheck, and the form of the commits
 	@scripts/check
 
 format: ## put every C file into the project's layout
@@ -59,4 +59,4 @@ fresh: ## prove that a clean clone runs and passes on a fresh Debian 12, and bui
 	@SUITE=trixie scripts/fresh-root unit
 
 clean: ## remove what building and running made
-	rm -rf build build-asan build-fuzz demo/run
+	rm -rf build build-asan build-o3 build-clang build-fuzz demo/run

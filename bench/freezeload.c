@@ -37,6 +37,7 @@
 #include "base/loop.h"
 #include "base/sockaddr.h"
 #include "freezer/tcp.h"
+#include "options.h"
 
 enum {
     PORTS = 50000, /* of one address, from FIRST_PORT on */
@@ -76,7 +77,7 @@ struct live { /* one that has a socket */
 
 static struct {
     long connections, processes, at_once, hold_s, opening_s;
-    bool keep, bare;
+    bool keep;
     struct addr server;
 } o = {.connections = 1000, .processes = 1, .at_once = 128, .hold_s = 10};
 
@@ -450,38 +451,22 @@ static void report(bool final)
     fflush(stdout);
 }
 
-static bool options(int argc, char **argv)
-{
-    int c;
-
-    while ((c = getopt(argc, argv, "n:j:o:h:s:kb")) != -1) {
-        switch (c) {
-        case 'n': o.connections = atol(optarg); break;
-        case 'j': o.processes = atol(optarg); break;
-        case 'o': o.at_once = atol(optarg); break;
-        case 'h': o.hold_s = atol(optarg); break;
-        case 's': o.opening_s = atol(optarg); break;
-        case 'k': o.keep = true; break;
-        case 'b': o.bare = true; return true;
-        default: return false;
-        }
-    }
-    return optind + 1 == argc && addr_parse_port(span_of(argv[optind]), &o.server) &&
-           addr_is_loopback(&o.server) && o.server.family == ADDR_IP4 && o.connections > 0 &&
-           o.processes > 0 && o.at_once > 0 && o.hold_s > 1;
-}
+static const struct option_row rows[] = {{'n', OPTION_COUNT, "N", &o.connections, 1},
+                                         {'j', OPTION_COUNT, "N", &o.processes, 1},
+                                         {'o', OPTION_COUNT, "N", &o.at_once, 1},
+                                         {'h', OPTION_COUNT, "S", &o.hold_s, 2},
+                                         {'s', OPTION_COUNT, "S", &o.opening_s, 0},
+                                         {'k', OPTION_FLAG, NULL, &o.keep},
+                                         {0}};
 
 int main(int argc, char **argv)
 {
     struct rlimit limit;
 
-    if (!options(argc, argv)) {
-        fprintf(stderr, "usage: freezeload [-n N] [-j N] [-o N] [-h S] [-s S] [-k] 127.x.y.z:PORT\n"
-                        "       freezeload -b\n");
+    if (argc == 2 && strcmp(argv[1], "-b") == 0)
+        return bare(); /* what the calls cost by themselves; nothing is sent */
+    if (!options_read(argc, argv, rows, &o.server))
         return 2;
-    }
-    if (o.bare)
-        return bare();
     getrlimit(RLIMIT_NOFILE, &limit);
     limit.rlim_cur = limit.rlim_max;
     setrlimit(RLIMIT_NOFILE, &limit);

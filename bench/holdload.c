@@ -28,6 +28,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/sockaddr.h"
+#include "options.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -53,8 +54,7 @@ struct client {
 };
 
 static struct {
-    long connections, processes, addresses, at_once;
-    int seconds;
+    long connections, processes, addresses, at_once, seconds;
     bool harvest;
     struct addr server, source;
     const char *domain;
@@ -254,32 +254,15 @@ static void report(bool final)
     fflush(stdout);
 }
 
-static bool options(int argc, char **argv)
-{
-    int c;
-
-    addr_parse(SPAN("127.1.0.1"), &o.source);
-    while ((c = getopt(argc, argv, "n:j:a:c:t:o:r:H")) != -1) {
-        switch (c) {
-        case 'n': o.connections = atol(optarg); break;
-        case 'j': o.processes = atol(optarg); break;
-        case 'c': o.addresses = atol(optarg); break;
-        case 't': o.seconds = atoi(optarg); break;
-        case 'o': o.at_once = atol(optarg); break;
-        case 'r': o.domain = optarg; break;
-        case 'H': o.harvest = true; break;
-        case 'a':
-            if (!addr_parse(span_of(optarg), &o.source))
-                return false;
-            break;
-        default: return false;
-        }
-    }
-    return optind + 1 == argc && addr_parse_port(span_of(argv[optind]), &o.server) &&
-           addr_is_loopback(&o.server) && o.server.family == ADDR_IP4 &&
-           addr_is_loopback(&o.source) && o.source.family == ADDR_IP4 && o.connections > 0 &&
-           o.addresses > 0 && o.seconds > 0 && o.at_once > 0;
-}
+static const struct option_row rows[] = {{'n', OPTION_COUNT, "N", &o.connections, 1},
+                                         {'j', OPTION_COUNT, "N", &o.processes, 1},
+                                         {'a', OPTION_ADDRESS, "ADDRESS", &o.source},
+                                         {'c', OPTION_COUNT, "N", &o.addresses, 1},
+                                         {'t', OPTION_COUNT, "S", &o.seconds, 1},
+                                         {'o', OPTION_COUNT, "N", &o.at_once, 1},
+                                         {'r', OPTION_TEXT, "DOMAIN", &o.domain},
+                                         {'H', OPTION_FLAG, NULL, &o.harvest},
+                                         {0}};
 
 /* The soft limit goes up to the hard one; the number of processes follows from it. */
 static void share_out(void)
@@ -296,12 +279,9 @@ static void share_out(void)
 
 int main(int argc, char **argv)
 {
-    if (!options(argc, argv)) {
-        fprintf(stderr,
-                "usage: holdload [-n N] [-j N] [-a ADDRESS] [-c N] [-t S] [-o N] [-r DOMAIN] [-H] "
-                "127.x.y.z:PORT\n");
+    addr_parse(SPAN("127.1.0.1"), &o.source);
+    if (!options_read(argc, argv, rows, &o.server))
         return 2;
-    }
     share_out();
     count = mmap(NULL, sizeof *count, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     pid_t *child = calloc((size_t)o.processes, sizeof *child);

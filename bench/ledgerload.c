@@ -18,6 +18,7 @@
 
 #include "base/clock.h"
 #include "base/loop.h"
+#include "options.h"
 #include "tarpit/ledger.h"
 
 /* LOOK_UP and BOOK go as in a worker whose loop has a group of events: each wants two entries, a
@@ -40,8 +41,7 @@ enum operation {
 enum { GROUP = 2 * LOOP_GROUP, AT_ONCE = 128 * GROUP, WARMING_UP = 125000 * GROUP };
 
 static struct {
-    uint64_t entries;
-    int processes, seconds;
+    long entries, processes, seconds;
     double size_factor;
 } o = {.entries = 10000000, .processes = 2, .seconds = 3, .size_factor = 2};
 
@@ -119,7 +119,8 @@ static void do_one(enum operation what, uint64_t i)
 
 static uint64_t after(uint64_t at, uint64_t n)
 {
-    return at + n < o.entries ? at + n : at + n - o.entries;
+    uint64_t entries = (uint64_t)o.entries;
+    return at + n < entries ? at + n : at + n - entries;
 }
 
 /* The two entries of the event that begins with client `at`. */
@@ -181,32 +182,19 @@ static double measure(enum operation what, struct result *result)
     return (double)result[what].nanoseconds / (double)result[what].operations;
 }
 
-static bool options(int argc, char **argv)
-{
-    int c;
-
-    while ((c = getopt(argc, argv, "n:j:t:s:")) != -1) {
-        switch (c) {
-        case 'n': o.entries = strtoull(optarg, NULL, 10); break;
-        case 'j': o.processes = atoi(optarg); break;
-        case 't': o.seconds = atoi(optarg); break;
-        case 's': o.size_factor = atof(optarg); break;
-        default: return false;
-        }
-    }
-    return optind == argc && o.entries && o.processes > 0 && o.seconds > 0 && o.size_factor > 0;
-}
+static const struct option_row rows[] = {{'n', OPTION_COUNT, "ENTRIES", &o.entries, 1},
+                                         {'j', OPTION_COUNT, "PROCESSES", &o.processes, 1},
+                                         {'t', OPTION_COUNT, "SECONDS", &o.seconds, 1},
+                                         {'s', OPTION_NUMBER, "SIZE_FACTOR", &o.size_factor, 0.01},
+                                         {0}};
 
 int main(int argc, char **argv)
 {
     struct result *result = mmap(NULL, OPERATIONS * sizeof *result, PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-    if (!options(argc, argv)) {
-        fprintf(stderr,
-                "usage: ledgerload [-n ENTRIES] [-j PROCESSES] [-t SECONDS] [-s SIZE_FACTOR]\n");
+    if (!options_read(argc, argv, rows, NULL))
         return 2;
-    }
     size = (uint64_t)((double)o.entries * 64 * o.size_factor);
     plain = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     keys = malloc(o.entries * sizeof *keys);
@@ -216,7 +204,7 @@ int main(int argc, char **argv)
         return 1;
     }
     now = clock_wall_ms();
-    for (uint64_t i = 0; i < o.entries; i++) {
+    for (long i = 0; i < o.entries; i++) {
         struct addr a = client(i);
         keys[i] = ledger_key_client(ledger, &a);
         ledger_add_offences(ledger, &keys[i], &decay, now, 1.0);
@@ -226,8 +214,8 @@ int main(int argc, char **argv)
     double ns[OPERATIONS];
     for (int what = 0; what < OPERATIONS; what++)
         ns[what] = measure((enum operation)what, result);
-    printf("{\"asked\":%lu,\"entries\":%lu,\"evictions\":%lu,\"capacity\":%lu,\"bytes\":%lu,"
-           "\"processes\":%d,"
+    printf("{\"asked\":%ld,\"entries\":%lu,\"evictions\":%lu,\"capacity\":%lu,\"bytes\":%lu,"
+           "\"processes\":%ld,"
            "\"look_up_ns\":%.1f,\"book_ns\":%.1f,\"look_up_pair_ns\":%.1f,\"book_pair_ns\":%.1f,"
            "\"look_up_alone_ns\":%.1f,\"book_alone_ns\":%.1f,"
            "\"turn_ns\":%.1f,\"key_ns\":%.1f,"

@@ -31,6 +31,7 @@
 #include "base/clock.h"
 #include "base/loop.h"
 #include "base/sockaddr.h"
+#include "options.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -51,11 +52,11 @@ struct session {
 };
 
 static struct {
-    int sessions, size, seconds, warm;
-    long count, rate;
+    long sessions, size, seconds, warm, count, rate;
     bool keep, pipeline;
     struct addr server, source;
     const char *from, *to;
+    const char *outcomes_path;
     FILE *outcomes;
 } o = {.sessions = 20,
        .size = 4096,
@@ -365,38 +366,27 @@ static void enough(int signal)
     told_to_end = 1;
 }
 
-static bool options(int argc, char **argv)
-{
-    int c;
+static const struct option_row rows[] = {{'s', OPTION_COUNT, "N", &o.sessions, 1},
+                                         {'z', OPTION_COUNT, "OCTETS", &o.size, 257},
+                                         {'t', OPTION_COUNT, "S", &o.seconds, 1},
+                                         {'w', OPTION_COUNT, "S", &o.warm, 0},
+                                         {'n', OPTION_COUNT, "N", &o.count, 0},
+                                         {'k', OPTION_FLAG, NULL, &o.keep},
+                                         {'p', OPTION_FLAG, NULL, &o.pipeline},
+                                         {'a', OPTION_ADDRESS, "ADDRESS", &o.source},
+                                         {'f', OPTION_TEXT, "FROM", &o.from},
+                                         {'r', OPTION_TEXT, "TO", &o.to},
+                                         {'b', OPTION_COUNT, "RATE", &o.rate, 0},
+                                         {'u', OPTION_TEXT, "FILE", &o.outcomes_path},
+                                         {0}};
 
-    addr_parse(SPAN("127.0.2.1"), &o.source);
-    while ((c = getopt(argc, argv, "s:z:t:w:n:ka:f:r:pb:u:")) != -1) {
-        switch (c) {
-        case 's': o.sessions = atoi(optarg); break;
-        case 'z': o.size = atoi(optarg); break;
-        case 't': o.seconds = atoi(optarg); break;
-        case 'w': o.warm = atoi(optarg); break;
-        case 'n': o.count = atol(optarg); break;
-        case 'b': o.rate = atol(optarg); break;
-        case 'k': o.keep = true; break;
-        case 'p': o.pipeline = true; break;
-        case 'f': o.from = optarg; break;
-        case 'r': o.to = optarg; break;
-        case 'u':
-            o.outcomes = fopen(optarg, "w");
-            if (!o.outcomes || setvbuf(o.outcomes, NULL, _IOLBF, 0))
-                return false;
-            break;
-        case 'a':
-            if (!addr_parse(span_of(optarg), &o.source))
-                return false;
-            break;
-        default: return false;
-        }
-    }
-    return optind + 1 == argc && addr_parse_port(span_of(argv[optind]), &o.server) &&
-           addr_is_loopback(&o.server) && o.server.family == ADDR_IP4 &&
-           o.source.family == ADDR_IP4 && o.sessions > 0 && o.size > 256 && o.seconds > 0;
+/* -u: a line for each message, written as it ends. */
+static bool open_outcomes(void)
+{
+    if (!o.outcomes_path)
+        return true;
+    o.outcomes = fopen(o.outcomes_path, "w");
+    return o.outcomes && setvbuf(o.outcomes, NULL, _IOLBF, 0) == 0;
 }
 
 static void too_long(int signal)
@@ -408,12 +398,9 @@ static void too_long(int signal)
 
 int main(int argc, char **argv)
 {
-    if (!options(argc, argv)) {
-        fprintf(stderr, "usage: mailload [-s N] [-z OCTETS] [-t S] [-w S] [-n N] [-k] [-p] [-a "
-                        "ADDRESS] [-f FROM] "
-                        "[-r TO] [-b RATE] [-u FILE] 127.x.y.z:PORT\n");
+    addr_parse(SPAN("127.0.2.1"), &o.source);
+    if (!options_read(argc, argv, rows, &o.server) || !open_outcomes())
         return 2;
-    }
     struct session *sessions = calloc((size_t)o.sessions, sizeof *sessions);
     if (!sessions || loop_open(&loop) < 0)
         return 1;
