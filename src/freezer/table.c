@@ -74,7 +74,7 @@ static void mark_used(struct frozen_table *t)
 static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
 {
     t->used_below = last_used(t);
-    uint8_t *wanted = calloc(1, t->used_below);
+    uint8_t *wanted = calloc(1, (size_t)t->used_below + 1);
     if (!wanted)
         return -ENOMEM;
     for (uint32_t id = 1; id < t->used_below; id++) {

@@ -164,8 +164,8 @@ static void expect_at_rcpt(const char *text, bool nobody, bool offence)
 static void test_unknown_recipients_are_recognised_in_the_words_of_many_servers(void **state)
 {
     static const char *const replies[] = {
-        "550 5.1.1 <alicia@example.test>: Recipient address rejected: User unknown in local "
-        "recipient table",
+        ("550 5.1.1 <alicia@example.test>: Recipient address rejected: User unknown in local "
+         "recipient table"),
         "550 5.1.1 <alicia@example.test>... User unknown",
         "550 5.1.1 <alicia@example.test> User doesn't exist: alicia@example.test",
         "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
