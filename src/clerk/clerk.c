@@ -1,4 +1,4 @@
-/* The clerk process: takes questions, asks whoever knows, answers.
+/* The clerk process: takes queries, asks directories and verifiers, answers.
  *
  * Directories are asked many questions at once (directory.h): a clerk takes what there is to take
  * and never waits for one of them. Passwords are checked one at a time. The first clerk also has a
@@ -213,8 +213,8 @@ static bool wait_for(int set, int ms, uint32_t ready[SOURCES])
 }
 
 /* As long as they are answered in no time, several: to look at all queues is as dear as an answer.
- * False: there is nobody left who could ask. The master keeps both ends of the queues, so that is
- * seen after an upgrade only, when these workers' own generation is nobody's any more. */
+ * False: no worker is left that could send queries. The master keeps both ends of the queues, so
+ * that is seen after an upgrade only, when these workers' own generation has ended. */
 static bool answer_from(struct clerk *c, int fd, uint32_t ready)
 {
     static struct query_packet q;
@@ -272,7 +272,7 @@ static void *look_up_again_and_again(void *arg)
     return NULL;
 }
 
-/* A thread's task, for the DNS may take longer than whoever asks this clerk will wait. At the start
+/* A thread's task, because the DNS may take longer than a worker waits for this clerk. At the start
  * it gets a moment, so that the first message finds its way. */
 static bool keep_looking_up(const struct clerk_params *params)
 {

@@ -1,4 +1,4 @@
-/* The clerk: a process that asks directories, many questions at once, and checks passwords, one at
+/* The clerk: a process that queries directories, many queries at once, and checks passwords, one at
  * a time. */
 #ifndef MIRED_CLERK_CLERK_H
 #define MIRED_CLERK_CLERK_H

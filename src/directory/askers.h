@@ -1,10 +1,10 @@
-/* Threads that ask directories, so that the clerk itself never waits for one.
+/* Threads that query directories, so that the clerk's own thread never waits for one.
  *
- * They block and the clerk does not: connecting, TLS and binding cannot be done without blocking
- * with libldap, and one way for all kinds is simpler than three. A thread knows nothing of
- * questions, the cache or metrics: it runs one task at a time with connections of its own, and the
- * clerk's thread does all that is shared. The thread that was busy last gets the next task, so few
- * connections are used while few suffice; one without a task for ASKERS_REST_S closes its own. */
+ * Threads may block: libldap cannot connect, negotiate TLS or bind asynchronously, and one method
+ * for all kinds is simpler than three. A thread knows nothing of queries, the cache or metrics: it
+ * runs one task at a time with connections of its own, and the clerk's thread does all that is
+ * shared. The thread that was busy last gets the next task, so few connections are used while few
+ * suffice; one without a task for ASKERS_REST_S closes its own. */
 #ifndef MIRED_DIRECTORY_ASKERS_H
 #define MIRED_DIRECTORY_ASKERS_H
 
@@ -15,7 +15,7 @@ enum { ASKERS_REST_S = 30 };
 
 struct askers;
 
-/* The first member of what is to be run. */
+/* The first member of a task. */
 struct task {
     struct task *next; /* private */
 };
@@ -23,8 +23,7 @@ struct task {
 struct askers_params {
     uint32_t most; /* threads at most; made as they are needed */
     void *arg;
-    /* Both run in thread number `asker` (0..most-1). False: it went wrong, and other threads are to
-     * be preferred. */
+    /* Both run in thread number `asker` (0..most-1). False: it failed; prefer other threads. */
     bool (*run)(void *arg, uint32_t asker, struct task *t);
     void (*rest)(void *arg, uint32_t asker);
 };

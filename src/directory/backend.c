@@ -235,7 +235,7 @@ static enum answer_result ask_one(struct backend_directory *b, size_t i, struct 
         if (*lacks)
             break;
         if (a.result == ANSWER_NO && !a.fresh && clock_mono_ms() > c->begun_ms + YOUNG_MS) {
-            a.result = ANSWER_SILENCE; /* somebody may have come since: a fresh one decides */
+            a.result = ANSWER_SILENCE; /* the account may be new: a fresh connection decides */
             hang_up(a.backend);
         }
     }
@@ -244,7 +244,7 @@ static enum answer_result ask_one(struct backend_directory *b, size_t i, struct 
     return a.result;
 }
 
-/* No backend takes such addresses: that is no fault of who writes to one. */
+/* No backend accepts such addresses: that is not the client's fault. */
 static enum answer_result needs_utf8(struct answer *out)
 {
     struct reply r = {.code = 553,

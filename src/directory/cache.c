@@ -1,10 +1,9 @@
 /* Remembered answers; see cache.h.
  *
  * Sets of eight places. A place is three words: the answer with the time it was got, that word
- * xored with the key, and until when somebody renews it. Two writers that meet in one place, or one
- * that is killed between its words, leave two words that do not fit each other: nobody's answer.
- * Keys are 64 bits of a keyed hash over source and address: nobody outside can aim for a collision.
- */
+ * xored with the key, and until when a clerk renews it. Two writers that meet in one place, or one
+ * that is killed between its words, leave two words that do not match: no answer. Keys are 64 bits
+ * of a keyed hash over source and address: no outsider can aim for a collision. */
 #include "directory/cache.h"
 
 #include <errno.h>
@@ -28,7 +27,7 @@ _Static_assert(sizeof(struct set) % 64 == 0, "whole cache lines");
 
 /* A source that has ever been down. `until`: 0 is up; else when it may be asked again. */
 struct source_state {
-    _Atomic uint64_t id; /* 0: nobody's */
+    _Atomic uint64_t id; /* 0: empty */
     _Atomic uint64_t until;
 };
 

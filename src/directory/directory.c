@@ -56,7 +56,7 @@ struct directory *directory_open(const struct directory_params *params)
     d->cache = params->cache;
     d->answered = params->answered;
     d->arg = params->arg;
-    if (params->confirmed) /* by a reload, behind which somebody may have come */
+    if (params->confirmed) /* by a reload, after which new accounts may exist */
         cache_forget_unknown(d->cache, clock_wall_ms());
     d->room = d->most = (params->config->lookups + clerks - 1) / clerks;
     if (!open_all(d, params->addresses, params->confirmed)) {
@@ -122,7 +122,8 @@ static enum answer_result ask_file(struct source *s, struct span form)
     return r;
 }
 
-/* A backend sees to tags and whole domains itself, and nobody keeps "@domain" in LDAP. */
+/* A backend sees to tags and whole domains itself, and LDAP directories have no "@domain" entries.
+ */
 static bool wants(const struct directory *d, const struct source *s, struct span form, int number)
 {
     switch (s->config->kind) {

@@ -1,4 +1,4 @@
-/* Directories: who is a recipient. Used by clerks (and `mirectl recipient` through them).
+/* Directories: which recipients exist. Used by clerks (and by `mirectl recipient` through them).
  *
  * A directory is opened once per clerk from its section of the configuration and asked for folded
  * addresses, many at a time: nothing here waits for a remote source, threads of its own do
@@ -20,7 +20,7 @@ struct config;
 struct addresses;
 struct directory; /* all configured sources, in order */
 
-/* Who asks, for whom: where the answer goes, and how the question is queued. */
+/* Where an answer goes, and how its query is queued. */
 struct directory_asker {
     uint64_t id;
     uint16_t slot;
@@ -41,34 +41,33 @@ struct directory_params {
     void *arg;
 };
 
-/* What the params points to outlives the directory. Never fails for what a source lacks (an
+/* What `params` points to must outlive the directory. Never fails because of a source (an
  * unreadable file is a warning, and its answers ANSWER_LATER until it can be read). NULL without
  * memory, or when a password_file cannot be read. */
 struct directory *directory_open(const struct directory_params *params);
 
-/* What is being asked is not waited for: it is left to the end of the process. */
+/* Does not wait for queries in flight: they end with the process. */
 void directory_close(struct directory *d);
 
 /* A trap is ANSWER_TRAP. Else asks the sources in order: the first YES wins; a NO falls through to
  * the next; a reply of the backend's own (OTHER) ends it; LATER anywhere without a YES is LATER (a
- * directory that is down gives 451, never 550). `address` is local@domain, folded. True: what the
- * files and the cache know has been enough, and result, source, and code/enhanced/text for
- * ANSWER_OTHER are in *out. False: params->answered is called once, now or later. Nobody is told an
- * answer later than QUERY_TIMEOUT_MS.
- */
+ * directory that is down gives 451, never 550). `address` is local@domain, folded. True: the files
+ * and the cache had the answer; *out has its result and source, and code/enhanced/text for
+ * ANSWER_OTHER. False: params->answered is called once, now or later, but not for answers later
+ * than QUERY_TIMEOUT_MS. */
 bool directory_ask(struct directory *d, const struct directory_asker *asker, struct span address,
                    struct answer *out);
 
-/* Forgets what remote sources said: of an address (folded), of the sources of a kind ("ldap"), or,
- * of nothing, all. False: there is no such source. */
+/* Forgets cached answers of remote sources: about an address (folded), from sources of a kind
+ * ("ldap"), or all if `what` is empty. False: there is no such source. */
 bool directory_forget(struct directory *d, struct span what);
 
-/* Readable when sources have answered; then directory_read() tells whom they have answered. */
+/* Readable when sources have answered; directory_read() then calls params->answered. */
 int directory_fd(const struct directory *d);
 void directory_read(struct directory *d);
 
-/* Looks whether files have changed, and tries sources that are down again, without waiting to be
- * asked. Returns in how many ms to call it again; -1: when somebody has been asked. */
+/* Checks files for changes and retries sources that are down. Returns in how many ms to call it
+ * again; -1: after the next query. */
 int directory_look_after(struct directory *d);
 
 #endif

@@ -36,18 +36,18 @@ struct source {
     _Atomic int *found;     /* shared by its lines: what one finds out for all (remote.h) */
     struct cache_source cached;
     uint32_t running;           /* errands with threads */
-    uint64_t spoke_us;          /* monotonic: when it last answered anybody */
-    bool kept;                  /* a file's newest version is not taken */
-    bool down;                  /* as this clerk knows it; the cache knows better */
+    uint64_t spoke_us;          /* monotonic: time of its last answer */
+    bool kept;                  /* the newest version of a file is rejected */
+    bool down;                  /* as this clerk knows it; the cache is authoritative */
     char probe[QUERY_TEXT_MAX]; /* what it was asked for when it could not be */
     size_t probe_len;
 };
 
-/* One question on its way through the sources. */
+/* One query on its way through the sources. */
 struct inquiry {
     struct directory_asker asker;
     struct answer answer;
-    uint64_t until_ms; /* monotonic: nobody waits for the answer after that */
+    uint64_t until_ms; /* monotonic: the asker does not wait longer */
     size_t source;     /* where it stands */
     int form;
     enum answer_result of_source; /* what its forms have come to there */
@@ -95,7 +95,7 @@ bool source_is_file(const struct source *s);
 /* Whether a file has changed, and whether its newest version is kept back. */
 void source_look(struct source *s);
 
-/* For how long answers count for who asks. In directory.c. */
+/* How long answers are valid for an asker of that rank. In directory.c. */
 struct cache_source source_cached_for(const struct source *s, enum query_rank rank);
 
 /* Up or down, as far as this clerk's gauge goes. */

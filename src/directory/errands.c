@@ -86,7 +86,7 @@ static void finish(struct directory *d, struct errand *e, enum answer_result res
         inquiry_go_on(d, q, result);
 }
 
-/* The errand has lost its place, or nobody waits for it any more: its inquiry ends with it. */
+/* The errand has lost its place, or its asker no longer waits: its inquiry ends with it. */
 static void give_up(struct directory *d, struct errand *e)
 {
     struct inquiry *q = e->inquiry;

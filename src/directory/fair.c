@@ -137,7 +137,7 @@ static void add_waiting(struct fair_node *n, struct ring *ring)
         ring_add(ring, &n->link);
 }
 
-/* One fewer waits in the node. If others do, it goes behind those who have not had a turn. */
+/* One fewer waits in the node. If others do, it goes behind those that have not had a turn. */
 static void drop_waiting(struct fair_node *n, struct ring *ring)
 {
     ring_remove(&n->link);

@@ -1,10 +1,10 @@
-/* The order in which waiting questions are asked: fair by rank, then by network, then by client.
+/* The order of waiting queries: fair by rank, then by network, then by client.
  *
  * A better rank goes first. Within a rank networks take turns, within a network its clients, and a
- * client's own questions keep their order. So that what is being asked leaves room for others, a
- * client, a network and all clients in debt together may have only a part of what is asked at once;
- * RANK_FIRST has no such limits. When too many wait, the newest question of the client that has the
- * most waiting loses its place, and the worst rank loses first.
+ * client's own queries keep their order. A client, a network, and all clients in debt together may
+ * each use only a part of the queries in flight, so that others find room; RANK_FIRST has no such
+ * limits. When too many wait, the worst rank loses first: the newest query of its client with the
+ * most waiting.
  *
  * Pure: no clock, no I/O, one thread. Items are embedded in what they stand for. */
 #ifndef MIRED_DIRECTORY_FAIR_H
@@ -28,7 +28,7 @@ struct fair;
 /* `asked`: how many may be asked at once; `waiting`: how many may wait. NULL without memory. */
 struct fair *fair_open(uint32_t asked, uint32_t waiting);
 
-/* Waiting and asked items are only forgotten. */
+/* Does not free waiting and asked items; their owner does. */
 void fair_close(struct fair *f);
 
 /* The item waits. Returns the one that has lost its place for it (it may be the item itself, also

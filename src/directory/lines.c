@@ -10,7 +10,7 @@
 #include "base/log.h"
 
 enum {
-    YOUNG_MS = 2000, /* lines_look_now(): older files are nobody's work in progress */
+    YOUNG_MS = 2000, /* lines_look_now(): older files are complete */
     TWICE_MS = 20,   /* how long it looks away, and how often */
     TWICE_TIMES = 5,
 };

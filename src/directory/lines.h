@@ -1,9 +1,9 @@
 /* Files of lines that clerks reread when they change: recipients, passwords. Private to directory
  * and auth.
  *
- * A file may be looked at while somebody writes it. A new version is read when it has been renamed
- * into place, or has not changed for LINES_SETTLE_MS; until then the earlier one answers on. What
- * the new version says is the caller's to judge: it takes it or keeps the earlier one. */
+ * A file may be read while another process writes it. A new version is read when it has been
+ * renamed into place, or has not changed for LINES_SETTLE_MS; until then the earlier one answers
+ * on. What the new version says is the caller's to judge: it takes it or keeps the earlier one. */
 #ifndef MIRED_DIRECTORY_LINES_H
 #define MIRED_DIRECTORY_LINES_H
 
@@ -15,7 +15,7 @@
 
 enum {
     LINES_LOOK_MS = 1000,   /* a file is looked at this often at most */
-    LINES_SETTLE_MS = 3000, /* unchanged for so long: nobody is writing it any more */
+    LINES_SETTLE_MS = 3000, /* unchanged for so long: the writer has finished */
 };
 
 /* What a file looked like; zero at first. Times are ms. */
@@ -39,7 +39,7 @@ enum lines_look {
 enum lines_look lines_look(struct lines_mark *m, const char *path, uint64_t now_ms,
                            uint64_t wall_ms);
 
-/* The same without waiting, for who has no earlier version, or has been told that this one is
+/* The same without waiting, for callers that have no earlier version, or know that this one is
  * right: only a file that changes while it is looked at, for a tenth of a second, settles. */
 enum lines_look lines_look_now(struct lines_mark *m, const char *path, uint64_t wall_ms);
 

@@ -11,7 +11,7 @@
 #include "base/bytes.h"
 #include "query/query.h"
 
-#define ANSWER_SILENCE ((enum answer_result)0) /* never sent to anybody */
+#define ANSWER_SILENCE ((enum answer_result)0) /* never sent to a worker */
 
 struct config;
 struct config_recipients;

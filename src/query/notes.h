@@ -20,7 +20,7 @@ enum note_kind {
     NOTE_SHUTDOWN, /* web -> master: stop; arg 1: drain first */
     NOTE_UPGRADE,  /* web -> master: run the new binary; answered by NOTE_RESULT */
     NOTE_BACKEND,  /* worker -> master -> web: text "NAME up|down" */
-    NOTE_PING,     /* master -> worker, freezer, web: is your loop still turning? */
+    NOTE_PING,     /* master -> worker, freezer, web: does your loop still run? */
     NOTE_PONG,     /* the answer */
     NOTE_COUNT,    /* web -> master -> workers, freezer: text is a network: how many connections of
                       it are held? The master sends it back to web: arg is how many it asked */
@@ -28,7 +28,7 @@ enum note_kind {
                       single address, and the master puts before it what they are, as `status`
                       calls them: "held " or "frozen " */
     NOTE_SERVE,    /* master -> worker: take clients from now on */
-    NOTE_BACKENDS, /* master -> worker: say NOTE_BACKEND and NOTE_LIST again, for who knew has died
+    NOTE_BACKENDS, /* master -> worker: send NOTE_BACKEND and NOTE_LIST again: web has restarted
                     */
     NOTE_LIST,     /* worker -> master -> web: text "ZONE what its test has come to" */
     NOTE_DRAINING, /* worker -> master: the answer to NOTE_DRAIN; it has taken its last client */

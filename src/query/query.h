@@ -1,14 +1,14 @@
-/* What workers ask clerks, and how: SOCK_SEQPACKET pairs that all workers of a generation write to
- * and its clerks read from, so that whichever clerk is idle takes the next question; and one pair
- * for each worker slot, on which the clerks answer. A packet is one of the structs below with its
- * texts behind it. A question whose clerk died is not answered: the asker has a timer.
+/* Queries from workers to clerks: SOCK_SEQPACKET pairs that all workers of a generation write to
+ * and its clerks read from, so that an idle clerk takes the next query; and one pair for each
+ * worker slot, on which the clerks answer. A packet is one of the structs below with its texts
+ * behind it. If a clerk dies, its queries get no answer: the worker has a timer.
  *
- * Logins from networks that the account is not known to log in from have a pair of their own, which
- * the first of several clerks does not read: passwords that are being guessed keep nobody else
- * waiting, however many they are and however long a verifier takes to say no.
+ * Logins from networks that are new for the account have a pair of their own, which the first of
+ * several clerks does not read: so password guessing does not delay other queries, however many
+ * guesses there are and however slowly a verifier refuses them.
  *
- * A SCRAM login is two questions, and the second must come to the clerk that answered the first:
- * each clerk has a pair of its own for that, and `login_id` says which. */
+ * A SCRAM login is two queries, and the second must reach the clerk that answered the first: each
+ * clerk has a pair of its own for that, and `login_id` identifies the clerk. */
 #ifndef MIRED_QUERY_QUERY_H
 #define MIRED_QUERY_QUERY_H
 
@@ -21,7 +21,7 @@ enum query_queue { QUERY_FIRST, QUERY_STRANGERS, QUERY_QUEUES };
 
 enum query_kind { QUERY_RECIPIENT = 1, QUERY_PASSWORD, QUERY_SCRAM, ASK_FORGET, QUERY_KINDS };
 
-/* In which order clerks ask: directory/fair.h. */
+/* The order in which clerks serve queries: directory/fair.h. */
 enum query_rank {
     RANK_FIRST, /* logged in, exempt, or our own */
     RANK_USUAL, /* not in debt */
@@ -72,14 +72,15 @@ enum answer_result {
 struct answer {
     uint64_t id;
     uint64_t login_id; /* ANSWER_MORE */
-    uint16_t wait_ms;  /* ANSWER_MORE: strangers are not told before so long after the question */
-    uint16_t result;   /* enum answer_result */
-    uint16_t code;     /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
+    uint16_t
+        wait_ms; /* ANSWER_MORE: for strangers: delay the reply until this long after the query */
+    uint16_t result; /* enum answer_result */
+    uint16_t code;   /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
     uint8_t enhanced[3];
     uint8_t source; /* index of the `recipients` or `auth` section that answered */
     uint16_t len, name_len;
     char text[512];
-    char name[256]; /* what the verifier calls the account; empty: it did not say */
+    char name[256]; /* the verifier's name for the account; empty: unknown */
 };
 
 static inline struct span answer_name(const struct answer *a)
@@ -94,7 +95,7 @@ void answer_set_name(struct answer *a, struct span name);
  * again when `fd` is writable), or -errno. */
 int query_send(int fd, const struct query_head *head, struct span first, struct span second);
 
-/* Reads and checks one question (blocking or not, as fd is); 1, 0 at the end, or -errno (-EBADMSG:
+/* Reads and checks one query (blocking or not, as fd is); 1, 0 at the end, or -errno (-EBADMSG:
  * malformed, skip it). */
 int query_read(int fd, struct query_packet *a);
 

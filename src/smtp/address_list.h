@@ -2,8 +2,8 @@
  *
  * Validation is not folding: a line counts only when all of it is one address (or, where that is
  * allowed, @domain). "alice@example.org OK", a line of CSV and "smtp:alice@example.org" would fold
- * to something that no mail is ever for, and everybody on such a list would be unknown. Pure; any
- * process. */
+ * to something that no mail is ever for, and every recipient on such a list would be unknown. Pure;
+ * any process. */
 #ifndef MIRED_SMTP_ADDRESS_LIST_H
 #define MIRED_SMTP_ADDRESS_LIST_H
 

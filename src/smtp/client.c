@@ -523,7 +523,7 @@ void outbound_input(struct outbound *o, struct span in)
     struct reply r;
 
     while (o->state != OUTBOUND_DEAD) {
-        if (o->state == OUTBOUND_SHAKE) { /* what came behind the 220 in clear text is nobody's */
+        if (o->state == OUTBOUND_SHAKE) { /* what came behind the 220 in clear text is ignored */
             if (in.len)
                 die(o);
             return;

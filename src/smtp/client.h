@@ -1,8 +1,8 @@
 /* The client's side of SMTP and LMTP without I/O: one connection to a backend, one job at a time
  * (RFC 5321, 2033, 2920).
  *
- * Octets in, octets out, time nowhere. What the backend says of each recipient is gathered in the
- * job; relay/outcome.h makes of it the one reply that the client hears. */
+ * Octets in, octets out; no clock. The job collects the backend's replies for each recipient;
+ * relay/outcome.h derives the client's one reply from them. */
 #ifndef MIRED_SMTP_CLIENT_H
 #define MIRED_SMTP_CLIENT_H
 
@@ -43,13 +43,13 @@ struct job {
     bool utf8, eightbit;
     struct job_recipient *recipient;
     uint32_t recipients;
-    struct kept_reply whole; /* what was said to MAIL, to DATA, or to the message by SMTP */
+    struct kept_reply whole; /* the reply to MAIL, to DATA, or (SMTP) to the message */
     bool sent;               /* the final dot is on its way: it may have been taken */
-    bool lacking; /* the backend does not have what this message needs: nothing was said of it */
+    bool lacking; /* the backend lacks an extension that this message needs; it was not offered */
 };
 
-/* After the envelope: may the data be sent? Not when no recipient was taken, nor when some were
- * taken and others refused for good: the retry has them apart. */
+/* After the envelope: whether the data may be sent. False when no recipient was accepted, or when
+ * some were accepted and others refused with 5xx: the retry then asks each group separately. */
 bool job_may_send(const struct job *j);
 
 /* S(identifier, name): what a connection to a backend waits for, or does. */

@@ -59,7 +59,7 @@ enum line_result {
 };
 
 /* Takes a line off *in. Of one longer than `max` octets (CRLF counted) all that is there is taken
- * and *swallow set until its end has been seen, so that nobody has to keep it. */
+ * and *swallow set until its end has been seen, so that the caller need not keep it. */
 enum line_result smtp_command_line(struct span *in, size_t max, bool *swallow, struct span *line);
 
 #endif

@@ -2,10 +2,11 @@
  * 3030).
  *
  * Strict: only CRLF ends a line and only CRLF "." CRLF ends the data; a bare CR or LF anywhere
- * makes the whole message bad (nobody's idea of a line end can smuggle a second one). Lines are
- * passed on up to DATA_LINE_MAX octets. A NUL is as bad: who is behind us may drop it before it
- * looks for the final dot, and CRLF NUL "." CRLF would be one. Octets stay dot-stuffed as they
- * came: the relay sends them so. Pure, restartable at any octet, no allocation. */
+ * makes the whole message bad (so that a server with another idea of line ends cannot be made to
+ * see a second message). Lines are passed on up to DATA_LINE_MAX octets. A NUL is as bad: the
+ * backend may drop it before it looks for the final dot, and CRLF NUL "." CRLF would be one. Octets
+ * stay dot-stuffed as they came: the relay sends them so. Pure, restartable at any octet, no
+ * allocation. */
 #ifndef MIRED_SMTP_DATA_H
 #define MIRED_SMTP_DATA_H
 

@@ -1,9 +1,10 @@
-/* An envelope: who a message is from and for, with its ESMTP parameters, in one block of octets.
+/* An envelope: a message's sender and recipients with their ESMTP parameters, in one block of
+ * octets.
  *
  * It is also where a session keeps HELO's name, the account that has logged in, and the argument of
- * the reply in waiting, for all of a held session's text is to stand in one small heap block (about
- * 60 octets for a harvester). Layout is private; it holds no pointers, so a frozen session's record
- * is a copy of it. A zeroed envelope is a valid, empty one.
+ * the reply in waiting, so that all text of a held session fits in one small heap block (about 60
+ * octets for a harvester). Layout is private; it holds no pointers, so a frozen session's record is
+ * a copy of it. A zeroed envelope is a valid, empty one.
  *
  * Spans that are passed in may point into the envelope itself (a note becomes a sender, say). */
 #ifndef MIRED_SMTP_ENVELOPE_H

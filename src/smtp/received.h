@@ -14,7 +14,8 @@ struct received_from {
     const char *hostname;       /* ours */
     uint16_t flags;             /* enum smtp_flag of the session: how the message came */
     const char *id;             /* ours, as in the log; an atom */
-    struct span only_recipient; /* empty when there are several, which is nobody's business */
+    struct span only_recipient; /* empty when there are several, because each must not learn of the
+                                   others */
 };
 
 /* "ESMTPSA" and its kin (RFC 3848, 6531) for a session's flags. Static. */

@@ -13,8 +13,8 @@
 #include "base/offence.h"
 
 /* R(identifier, code, class-subject-detail or 0,0,0 for none, offence, text). One %s at most stands
- * for the argument. REPLY_OTHER has code, enhanced code and offence filled in by who makes it and
- * the argument as its whole text (a backend's words; '\n' parts lines). */
+ * for the argument. REPLY_OTHER has code, enhanced code and offence filled in by its maker and the
+ * argument as its whole text (a backend's words; '\n' parts lines). */
 #define REPLIES(R)                                                                                 \
     R(GREETING, 220, 0, 0, 0, NONE, "%s ESMTP mired")                                              \
     R(BYE, 221, 2, 0, 0, NONE, "Bye")                                                              \
@@ -88,7 +88,7 @@ struct reply {
     uint8_t enhanced[3]; /* class 0: none */
     uint8_t offence;     /* enum offence; what it is to an anonymous session */
     bool last;           /* the connection is closed behind it */
-    struct span arg;     /* borrowed; lives as long as who made the reply says */
+    struct span arg;     /* borrowed; valid as long as the maker of the reply says */
 };
 
 /* A reply from its row. */

@@ -9,7 +9,7 @@
 
 #include "base/bytes.h"
 
-/* A nonce beyond that is nobody's: those in use have 18 to 64 characters. */
+/* The longest nonce accepted; real ones have 18 to 64 characters. */
 enum { SCRAM_NONCE_MAX = 256 };
 
 /* n,a=AUTHZID,n=USER,r=NONCE */

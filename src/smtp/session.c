@@ -77,7 +77,7 @@ void session_message_over(struct smtp_session *s, const struct reply *r)
     session_tell(s, r);
 }
 
-/* Replies whose argument is not in the note. */
+/* Replies that do not have their argument in the note. */
 static bool takes_hostname(uint16_t id)
 {
     return id == REPLY_GREETING || id == REPLY_HELO || id == REPLY_SHUTDOWN ||

@@ -1,4 +1,4 @@
-/* A server's SMTP session without I/O, clock or globals: octets in, wishes out (RFC 5321, 1870,
+/* A server's SMTP session without I/O, clock or globals: octets in, requests out (RFC 5321, 1870,
  * 2920, 3030, 3461, 4954, 6152, 6531, 2033).
  *
  * The caller loops: smtp_step() consumes what it can of the input and returns the first thing it
@@ -21,8 +21,8 @@
 
 enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
 
-/* What a listener offers; shared by all of its sessions, never changed while they run but for
- * `size_max`, `offer` and `able`, which follow what the backends have. */
+/* What a listener offers; shared by all of its sessions. While they run only `size_max`, `offer`
+ * and `able` change, with the backends' abilities. */
 struct smtp_service {
     const char *hostname;
     uint64_t size_max;  /* octets; 0: no limit */
@@ -36,7 +36,7 @@ struct smtp_service {
     bool no_chunking;          /* BDAT is not offered, and refused */
     bool allow_nul;            /* in messages */
     uint32_t offer;            /* of enum smtp_offer: what EHLO is told */
-    uint32_t able;             /* what can be done now of what EHLO has been told before */
+    uint32_t able;             /* the extensions that work now, of those that EHLO has announced */
 };
 
 enum smtp_auth {
@@ -102,7 +102,7 @@ static_assert(sizeof(struct smtp_session) <= 56, "a held connection's memory is 
 enum smtp_want {
     SMTP_INPUT,     /* more octets: call again with what was not used and what has come */
     SMTP_REPLY,     /* send step.reply (held or not), then call again */
-    SMTP_RECIPIENT, /* is step.box one of ours? answer with smtp_recipient_is() */
+    SMTP_RECIPIENT, /* is step.box a recipient? answer with smtp_recipient_is() */
     SMTP_PASSWORD,  /* is step.login right? answer with smtp_password_is() */
     SMTP_SCRAM,     /* a message of SCRAM's: answer with smtp_scram_is() */
     SMTP_START_TLS, /* the 220 has been sent: shake hands, then smtp_tls_is_on(). Input that was
@@ -151,32 +151,32 @@ enum password_verdict {
 /* A new session; its first step is the greeting. */
 void smtp_start(struct smtp_session *s, bool local);
 
-/* Behind smtp_start(): lines of this client's chunks may end in a bare LF. */
+/* After smtp_start(): accept lines that end in a bare LF in this client's chunks. */
 void smtp_mend(struct smtp_session *s);
 
 /* One step, as described above. `in` is all input that is there and was not used by earlier calls;
  * *used tells how much of it this call is done with. What step's spans point to lives until the
- * next call. Only what belongs to the result is set in *step. While a question is not answered it
+ * next call. Only what belongs to the result is set in *step. While a request is not answered it
  * returns SMTP_INPUT and uses nothing. Input that holds less than SMTP_AUTH_LINE_MAX octets is
  * enough for any step: what cannot be a line is used up. */
 enum smtp_want smtp_step(struct smtp_session *s, const struct smtp_service *service, struct span in,
                          size_t *used, struct smtp_step *step);
 
-/* The reply that is being told (held) again, for who has not kept it since the step; false when
- * there is none. Same life as the step's. */
+/* Returns the current (held) reply again, for callers that have not kept it since the step; false
+ * when there is none. Valid as long as the step's. */
 bool smtp_reply_again(const struct smtp_session *s, const struct smtp_service *service,
                       struct reply *reply);
 
 /* The answers. `other` is used with RECIPIENT_OTHER only; its arg is copied. Each makes the session
  * ready for smtp_step(), which then returns the reply. `address` is the one that was asked about,
- * as the step had it (the session has kept it: smtp_asked()). An answer that nobody waits for any
- * more (smtp_shut) is ignored. */
+ * as the step had it (the session has kept it: smtp_asked()). A late answer, after smtp_shut(), is
+ * ignored. */
 void smtp_recipient_is(struct smtp_session *s, enum recipient_verdict v, struct span address,
                        const struct reply *other);
 void smtp_password_is(struct smtp_session *s, enum password_verdict v);
 
 /* The same for SCRAM, with the server's message: MORE to the client's first, RIGHT to its second
- * (the reply that tells is then a 334, for the client wants to know who we are, too). */
+ * (the reply is then a 334, because SCRAM also authenticates the server to the client). */
 void smtp_scram_is(struct smtp_session *s, enum password_verdict v, struct span message);
 
 /* The account that the client is logged in as; empty: it is not. Until the session is next called.
@@ -186,8 +186,8 @@ struct span smtp_login(const struct smtp_session *s);
 /* True while SCRAM has begun and not ended. */
 bool smtp_in_scram(const struct smtp_session *s);
 
-/* The handshake is done: the client begins anew. Said between smtp_start() and the first step it
- * means that TLS was there before the greeting (port 465). `binds`: SCRAM can be bound to it. */
+/* The handshake is done: the client starts over with EHLO. Called between smtp_start() and the
+ * first step it means implicit TLS (port 465). `binds`: SCRAM can be bound to it. */
 void smtp_tls_is_on(struct smtp_session *s, bool binds);
 
 /* Ends the transaction: the envelope's sender and recipients are gone when it returns. In LMTP the
@@ -204,7 +204,7 @@ struct span smtp_asked(const struct smtp_session *s);
 void smtp_body_failed(struct smtp_session *s);
 
 /* The next step is this reply (421 and kin; its argument is the host name), after which the session
- * ends. A reply in waiting is dropped, a question to the caller forgotten, a message given up. */
+ * ends. Drops a held reply, a pending request to the caller and a message in progress. */
 void smtp_shut(struct smtp_session *s, enum reply_id id);
 
 /* The SIZE that MAIL declared for this transaction, or 0; until SMTP_MESSAGE has been answered. */

@@ -1,10 +1,10 @@
-/* AUTH (RFC 4954): PLAIN (RFC 4616) with or without initial response, LOGIN, and SCRAM-SHA-256
- * with and without -PLUS (RFC 5802, 7677).
+/* AUTH (RFC 4954): PLAIN (RFC 4616) with or without initial response, LOGIN, and SCRAM-SHA-256 with
+ * and without -PLUS (RFC 5802, 7677).
  *
  * Responses are decoded on the stack, copied into the step's login and wiped; the session itself
  * never holds a password (LOGIN's user name waits as the envelope's note for the password to come).
- * Who checks it is the caller's matter, and so is what SCRAM signs: here its messages are handed to
- * and fro, and what can be seen to be wrong without a secret is refused. See session.c for how
+ * The caller has the password checked and SCRAM's messages computed: here its messages are handed
+ * to and fro, and what can be seen to be wrong without a secret is refused. See session.c for how
  * handlers are called. */
 #include <string.h>
 
@@ -61,7 +61,7 @@ static void ask(struct turn *t)
     t->want = SMTP_PASSWORD;
 }
 
-/* [authzid] NUL authcid NUL password; nobody may act for another. */
+/* [authzid] NUL authcid NUL password; one account may not act for another. */
 static void take_plain(struct turn *t, struct span response)
 {
     struct span identity = span_first(response, span_find(response, 0));

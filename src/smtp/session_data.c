@@ -115,7 +115,7 @@ static bool chunk_parse(struct span arg, uint32_t *size, bool *last)
 }
 
 /* Begins to read a chunk. When its size cannot be told (or is beyond 4 GiB, and so beyond any
- * size_max), nobody can tell its octets from commands: the connection ends. */
+ * size_max), its octets cannot be told from commands: the connection ends. */
 static bool chunk_begin(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;

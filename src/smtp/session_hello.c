@@ -103,9 +103,10 @@ void session_helo(struct turn *t, struct span arg)
         session_say(t->s, REPLY_HELO);
 }
 
-/* What has come along with STARTTLS was written by who could not know whether there will be TLS: by
- * an attacker in between, or to try whether it is believed inside (RFC 3207 section 6). It is
- * thrown away, and with it the session ends: the rest of it may yet come, a part of a command. */
+/* What has come along with STARTTLS was written by a party that could not know whether there will
+ * be TLS: by an attacker in between, or to try whether it is believed inside (RFC 3207 section 6).
+ * It is thrown away, and with it the session ends: the rest of it may yet come, a part of a
+ * command. */
 void session_starttls(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;

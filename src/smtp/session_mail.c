@@ -212,7 +212,7 @@ static struct span address_of(const struct mailbox *box)
     return (struct span){box->local.at, box->local.len + domain};
 }
 
-/* Who may not send at all is told before anything else (RFC 4954 section 6). */
+/* A client that may not send at all gets that reply first (RFC 4954 section 6). */
 static bool may_send(struct turn *t)
 {
     if (!t->service->submission || t->s->flags & SMTP_AUTHENTICATED)

@@ -251,7 +251,7 @@ enum reply_about reply_about(enum reply_stage stage, enum reply_speaker speaker,
     case MAIL:
     case NOBODY: break;
     }
-    /* MAIL FROM:<> of our own says nothing of anybody's mail */
+    /* MAIL FROM:<> of our own says nothing about a client's mail */
     return stage == STAGE_MAIL && speaker == SPEAKER_PROBE ? REPLY_ABOUT_US : REPLY_ABOUT_MAIL;
 }
 

@@ -1,10 +1,10 @@
-/* What a server's reply is about: the mail that was put to it, or our own conversation with it.
+/* What a server's reply is about: the mail that was offered, or mired's own session with the
+ * server.
  *
  * A server that refuses us (its certificate, our address, our EHLO, a command that it does not take
  * from us) says nothing about the mail of a client. Such a reply must never reach the client as a
- * final refusal, and is no offence of the client's: rule R24. The relay, the directory that asks
- * the backend and the verifier that logs in at the backend all judge by these functions. Pure; any
- * process. */
+ * final refusal, and is no offence of the client's: rule R24. The relay, the backend directory and
+ * the backend verifier all use these functions. Pure; any process. */
 #ifndef MIRED_SMTP_VERDICT_H
 #define MIRED_SMTP_VERDICT_H
 
@@ -26,7 +26,7 @@ enum reply_stage {
     STAGE_COUNT
 };
 
-/* Whom the server takes us for. Decides whether "client host rejected" and "sender rejected" are
+/* Which identity the server sees. Decides whether "client host rejected" and "sender rejected" are
  * about us. */
 enum reply_speaker {
     SPEAKER_PROBE,  /* ourselves, with MAIL FROM:<> of our own */
@@ -49,8 +49,7 @@ enum reply_about reply_about(enum reply_stage stage, enum reply_speaker speaker,
                              const struct reply *r);
 
 /* Whether the client that brought the mail has done wrong: a 5xx about the mail with an enhanced
- * code of 5.1.x, 5.2.1, 5.7.x or none. A full mailbox or too large a message is nobody's offence.
- */
+ * code of 5.1.x, 5.2.1, 5.7.x or none. A full mailbox or too large a message is no offence. */
 bool reply_is_offence(enum reply_stage stage, enum reply_speaker speaker, const struct reply *r);
 
 /* Whether a reply to RCPT that is about the mail says that there is no such recipient. */

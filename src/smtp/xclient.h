@@ -1,9 +1,9 @@
-/* Telling a backend whose message comes next: XCLIENT and XFORWARD, Postfix's extensions that
- * others have taken up (XCLIENT_README and XFORWARD_README of Postfix 3.7).
+/* Tells a backend which client a message comes from: XCLIENT and XFORWARD, extensions of Postfix
+ * that other servers have adopted (XCLIENT_README and XFORWARD_README of Postfix 3.7).
  *
  * XCLIENT makes the backend treat the connection as the client's own (it greets again, and its
- * access rules and filters see the client); XFORWARD only tells it what to log. A backend names the
- * attributes that it takes. Pure: no I/O, no state. */
+ * access rules and filters see the client); XFORWARD only tells it what to log. A backend announces
+ * the attributes that it accepts. Pure: no I/O, no state. */
 #ifndef MIRED_SMTP_XCLIENT_H
 #define MIRED_SMTP_XCLIENT_H
 
@@ -27,10 +27,10 @@ enum xclient_attribute {
     ATTRIBUTE_DESTPORT = 512,
 };
 
-/* Whose message it is. */
+/* The client of a message. */
 struct introduction {
     struct addr client;
-    struct addr server;               /* where it came to; ADDR_NONE: not known */
+    struct addr server;               /* the address that it connected to; ADDR_NONE: not known */
     const struct client_names *names; /* NULL: not looked up */
     struct span helo;                 /* or empty */
     struct span user;                 /* authenticated as, or empty */
@@ -40,9 +40,8 @@ struct introduction {
 /* What of " NAME ADDR ..." behind the keyword we know; enum xclient_attribute. */
 uint32_t xclient_attributes(struct span words);
 
-/* Copies a client's HELO as a string that may be said as one; false: it is none that a server
- * takes.
- */
+/* Copies a client's HELO as a string that mired may send as its own; false: servers would refuse
+ * it. */
 bool introduce_hello(struct span helo, char *out, size_t room);
 
 /* Appends the command with those attributes, and CRLF; values as xtext (RFC 3461 4). 0 or
