@@ -142,6 +142,18 @@ const struct adversary_plan adversary_plans[] = {
      .again = 2,
      .move = {MOVE(DELIVER_NEXT, N100), MOVE(DELIVER_NEXT, N100), MOVE(GUESS_MANY, N10),
               MOVE(SLEEP, S1)}},
+    {.name = "sprays accounts on a neighbour's credit",
+     .about =
+         "credit of a neighbour's mail for one verdict, and a password of each of ten accounts "
+         "while it lasts",
+     .once = 1,
+     .again = 7,
+     .move = {DO(NO_SENDER), MOVE(GUESS_MANY, N10), MOVE(ADDRESS, 3), MOVE(SENDER, 3),
+              MOVE(DELIVER_NEXT, N20), MOVE(ADDRESS, 0), DO(TURN), MOVE(SENDER, 3)}},
+    {.name = "sprays accounts on credit",
+     .about = "mail to twenty mailboxes and a password of each of a thousand accounts, by turns",
+     .again = 4,
+     .move = {MOVE(SENDER, 0), MOVE(DELIVER_NEXT, N20), MOVE(GUESS_MANY, N1000), DO(TURN)}},
     {.name = "asks for known ones in between",
      .about = "known mailboxes beside each guess, to hear how it waits",
      .again = 4,

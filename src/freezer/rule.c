@@ -93,7 +93,7 @@ static int add_elements(struct buf *b, const struct set *s, const struct addr *l
 
 static int write_rules(struct buf *b, const struct addr *listen, size_t count)
 {
-    int n[SETS];
+    int n[SETS] = {0};
     int r = buf_addf(b, "table inet mired\n"
                         "delete table inet mired\n"
                         "table inet mired {\n");

@@ -72,7 +72,7 @@ void tarpit_prefetch(const struct tarpit *t, const struct addr *peer)
 const char *tarpit_rule_name(enum tarpit_rule rule)
 {
     static const char *const name[RULE_COUNT] = {
-#define TARPIT_RULE_NAME(id, number, about) [RULE_##id] = number,
+#define TARPIT_RULE_NAME(id, number, about) [RULE_##id] = (number),
         TARPIT_RULES(TARPIT_RULE_NAME)
 #undef TARPIT_RULE_NAME
     };

@@ -177,6 +177,7 @@ static struct tarpit_permit ask(struct tarpit *t, const struct tarpit_who *who,
         turn = early_turn(t, who, s, a, now);
     permit.turn_begin = turn.begin;
     permit.turn_end = turn.end;
+    permit.covered = turn.end != 0 && s->covered;
     permit.masked = turn.end == 0;
     if (permit.masked)
         permit.hold = hold_masked(t, s, permit.shielded);
@@ -277,7 +278,8 @@ struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who
         return (struct tarpit_hold){0};
     if (offence == OFFENCE_TRAP)
         tarpit_trapped(t, who, now);
-    if ((permit->turn_end == 0 && !permit->masked) || (permit->once && s.guilty)) {
+    if ((permit->turn_end == 0 && !permit->masked) || (permit->once && s.guilty) ||
+        (permit->covered && !s.covered)) {
         late = ask(t, who, &s, &a, now);
         permit = &late;
     }

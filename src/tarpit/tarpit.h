@@ -93,6 +93,7 @@ struct tarpit_permit {
     bool once;                 /* private: R10, a newcomer's one wait */
     bool unjudged, would_mask; /* R20: for the caller, see worker/judge.h */
     bool correspondent;        /* R21 lets a client in debt pass */
+    bool covered; /* private: R8, given on credit, without a turn of the client's own */
 };
 struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
                                 uint64_t now);

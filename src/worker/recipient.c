@@ -74,7 +74,7 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
                                            [RECIPIENT_TRAP] = OFFENCE_TRAP,
                                            [RECIPIENT_OTHER] = OFFENCE_NONE};
     struct tarpit_hold hold = {0};
-    enum offence o = v == RECIPIENT_OTHER ? (enum offence)other->offence : offence[v];
+    enum offence o = v == RECIPIENT_OTHER && other ? (enum offence)other->offence : offence[v];
 
     if (v == RECIPIENT_LATER) {
         metric_add(METRIC_VERDICT_UNKNOWN, 1);
