@@ -27,7 +27,7 @@ struct action {
 
 struct ledger_decay steering_decay(const struct steering *s)
 {
-    const struct tarpit_rules *r = &s->config->tarpit;
+    const struct tarpit_rules *r = &s->params->config->tarpit;
 
     return (struct ledger_decay){r->half_life, r->good_half_life};
 }
@@ -52,7 +52,7 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
     struct ledger_decay d = steering_decay(s);
     struct ledger_entry e;
 
-    if (!ledger_get(s->ledger, key, &d, now, &e))
+    if (!ledger_get(s->params->ledger, key, &d, now, &e))
         return;
     if (e.offences > 0) {
         r->entries++;
@@ -61,13 +61,13 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
         kept.flags &= ~(uint32_t)LEDGER_EXEMPT;
         undo_keep(s->undo, key, &kept, now);
     }
-    ledger_forget(s->ledger, key);
+    ledger_forget(s->params->ledger, key);
     if (e.good > 0)
-        ledger_add_good(s->ledger, key, &d, now, e.good);
+        ledger_add_good(s->params->ledger, key, &d, now, e.good);
     if (e.delivered_ms)
-        ledger_delivered(s->ledger, key, now);
+        ledger_delivered(s->params->ledger, key, now);
     if (e.flags & LEDGER_EXEMPT)
-        ledger_exempt(s->ledger, key, now, e.exempt_until_ms);
+        ledger_exempt(s->params->ledger, key, now, e.exempt_until_ms);
 }
 
 /* Goes through all of the ledger. */
@@ -80,7 +80,7 @@ static void forgive_all(struct steering *s, const struct network *n, uint64_t no
     struct addr who;
     uint64_t at = 0;
 
-    while (ledger_next(s->ledger, &at, &d, now, &key, &who, &e))
+    while (ledger_next(s->params->ledger, &at, &d, now, &key, &who, &e))
         if ((key.kind == LEDGER_CLIENT || key.kind == LEDGER_NETWORK ||
              key.kind == LEDGER_BOUNCES) &&
             network_contains(n, &who) && e.offences > 0)
@@ -91,13 +91,13 @@ static void forgive_all(struct steering *s, const struct network *n, uint64_t no
 static void forget_offences(struct steering *s, const struct whom *who, struct action_result *r)
 {
     const struct network *n = &who->network;
-    struct ledger_key around = ledger_key_network(s->ledger, &n->base);
+    struct ledger_key around = ledger_key_network(s->params->ledger, &n->base);
     uint64_t now = clock_wall_ms();
 
     undo_begin(s->undo, UNDO_RELEASE, n);
     if (who->client) {
-        struct ledger_key client = ledger_key_client(s->ledger, &n->base);
-        struct ledger_key bounces = ledger_key_bounces(s->ledger, &n->base);
+        struct ledger_key client = ledger_key_client(s->params->ledger, &n->base);
+        struct ledger_key bounces = ledger_key_bounces(s->params->ledger, &n->base);
         forgive(s, &client, now, r);
         forgive(s, &bounces, now, r);
     } else {
@@ -253,7 +253,7 @@ struct action *action_exempt(struct steering *s, const struct whom *who, const c
                              const char *lasts, action_told *told, void *arg,
                              struct action_result *r)
 {
-    struct ledger_key key = whom_key(s->ledger, who);
+    struct ledger_key key = whom_key(s->params->ledger, who);
     uint64_t now = clock_wall_ms(), ms = 0;
 
     *r = (struct action_result){0};
@@ -273,26 +273,26 @@ struct action *action_exempt(struct steering *s, const struct whom *who, const c
     a->exempt = true;
     if (lasts)
         snprintf(a->lasts, sizeof a->lasts, ", for %.40s", lasts);
-    ledger_exempt(s->ledger, &key, now, ms ? now + ms : 0);
+    ledger_exempt(s->params->ledger, &key, now, ms ? now + ms : 0);
     return release(a, who, 1, r);
 }
 
 void action_end_exemption(struct steering *s, const struct whom *who, const char *name,
                           struct action_result *r)
 {
-    struct ledger_key key = whom_key(s->ledger, who);
+    struct ledger_key key = whom_key(s->params->ledger, who);
     struct ledger_decay d = steering_decay(s);
     uint64_t now = clock_wall_ms();
     struct ledger_entry e;
 
     *r = (struct action_result){0};
-    if ((!who->client && !who->own) || !ledger_get(s->ledger, &key, &d, now, &e) ||
+    if ((!who->client && !who->own) || !ledger_get(s->params->ledger, &key, &d, now, &e) ||
         !(e.flags & LEDGER_EXEMPT)) {
         say(r, CONTROL_MISSING,
             "%s was not exempted here; entries of `exempt` in mired.conf stay exempt", name);
         return;
     }
-    ledger_set_flags(s->ledger, &key, now, 0, LEDGER_EXEMPT);
+    ledger_set_flags(s->params->ledger, &key, now, 0, LEDGER_EXEMPT);
     say(r, NULL, "%s is no longer exempt%s", name,
         undo_has(s->undo, UNDO_RELEASE, &who->network)
             ? "; the exemption also forgot its offences: release --undo restores them"
@@ -304,7 +304,7 @@ void action_end_exemption(struct steering *s, const struct whom *who, const char
 void action_penalise(struct steering *s, const struct whom *who, const char *name, double offences,
                      struct action_result *r)
 {
-    struct ledger_key client = whom_key(s->ledger, who);
+    struct ledger_key client = whom_key(s->params->ledger, who);
     struct ledger_entry added = {.offences = offences};
     struct ledger_decay d = steering_decay(s);
     uint64_t now = clock_wall_ms();
@@ -316,7 +316,7 @@ void action_penalise(struct steering *s, const struct whom *who, const char *nam
     }
     undo_begin(s->undo, UNDO_PENALISE, &who->network);
     undo_keep(s->undo, &client, &added, now);
-    r->offences = ledger_add_offences(s->ledger, &client, &d, now, offences);
+    r->offences = ledger_add_offences(s->params->ledger, &client, &d, now, offences);
     say(r, NULL, "%s has %g offence%s more: %.1f are live", name, offences,
         offences == 1 ? "" : "s", r->offences);
 }
@@ -326,7 +326,7 @@ void action_take_back(struct steering *s, enum undo_kind kind, const struct whom
 {
     const char *what = kind == UNDO_RELEASE ? "release" : "penalty";
     struct ledger_decay d = steering_decay(s);
-    int entries = undo_take(s->undo, s->ledger, &d, kind, &who->network, clock_wall_ms());
+    int entries = undo_take(s->undo, s->params->ledger, &d, kind, &who->network, clock_wall_ms());
 
     *r = (struct action_result){0};
     if (entries < 0)

@@ -9,24 +9,11 @@
 
 #include <stdint.h>
 
-#include "control/holders.h"
-#include "control/undo.h"
-#include "control/whom.h"
-#include "tarpit/ledger.h"
+#include "control/steering.h"
 
 enum { ACTION_TEXT = 2048 };
 
-struct config;
 struct action;
-
-struct steering {
-    struct ledger *ledger;
-    const struct config *config;
-    struct undo *undo;
-    struct holders holders;
-};
-
-struct ledger_decay steering_decay(const struct steering *s);
 
 struct action_result {
     const char *code;       /* NULL: done; else one of commands.h, and `text` says why not */

@@ -16,6 +16,7 @@
 #include "base/mapfile.h"
 #include "clerk/clerk.h"
 #include "config/config.h"
+#include "control/steering.h"
 #include "directory/cache.h"
 #include "freezer/freezer.h"
 #include "master/master.h"
@@ -314,18 +315,18 @@ static int run_web(struct master *m, const struct child *c)
 
     if (partial_in(m, c, keep, 4, 0) < 0)
         return 1;
-    return web_run(&(struct web_params){.config = g->config,
-                                        .control = c->channel.fd,
-                                        .control_listen = m->runtime.control_listen,
-                                        .ask = g->ask[QUERY_FIRST][1],
-                                        .answer = g->answer[slot][0],
-                                        .answer_slot = (uint16_t)slot,
-                                        .generation = g->id,
-                                        .metrics = &m->runtime.metrics,
-                                        .ledger = m->runtime.ledger,
-                                        .observed = m->runtime.observed,
-                                        .log = m->runtime.log,
-                                        .started_ms = m->runtime.started_ms});
+    return web_run(&(struct steering_params){.config = g->config,
+                                             .control = c->channel.fd,
+                                             .control_listen = m->runtime.control_listen,
+                                             .ask = g->ask[QUERY_FIRST][1],
+                                             .answer = g->answer[slot][0],
+                                             .answer_slot = (uint16_t)slot,
+                                             .generation = g->id,
+                                             .metrics = &m->runtime.metrics,
+                                             .ledger = m->runtime.ledger,
+                                             .observed = m->runtime.observed,
+                                             .log = m->runtime.log,
+                                             .started_ms = m->runtime.started_ms});
 }
 
 const struct role role_table[ROLE_COUNT] = {

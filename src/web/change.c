@@ -140,7 +140,7 @@ static void log_change(struct MHD_Connection *c, const char *what, const char *n
 /* Somebody guesses at the token: a line a second, with how many there were since the last. */
 static void log_wrong_token(struct http *h, struct MHD_Connection *c, const char *what)
 {
-    uint64_t now = h->web->loop.now;
+    uint64_t now = h->web->steering.loop.now;
     struct log_line l;
 
     if (now < h->next_wrong_ms) {

@@ -53,8 +53,8 @@ static int leave(struct guest *g)
     struct http *h = g->door->http;
     int fd = g->watch.fd;
 
-    loop_alarm_off(&h->web->loop, &g->alarm);
-    loop_forget(&h->web->loop, &g->watch);
+    loop_alarm_off(&h->web->steering.loop, &g->alarm);
+    loop_forget(&h->web->steering.loop, &g->watch);
     ring_remove(&g->link);
     h->guest_count--;
     free(g);
@@ -94,7 +94,7 @@ static void make_room(struct http *h, const struct addr *from)
  * socket that is closed with something unread takes the answer back. */
 static void refuse(struct guest *g, const char *status, const char *why)
 {
-    struct loop *loop = &g->door->http->web->loop;
+    struct loop *loop = &g->door->http->web->steering.loop;
     char text[512];
     int n = snprintf(text, sizeof text,
                      "HTTP/1.1 %s\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: "
@@ -110,7 +110,7 @@ static void refuse(struct guest *g, const char *status, const char *why)
 
 static void drain(struct guest *g)
 {
-    struct loop *loop = &g->door->http->web->loop;
+    struct loop *loop = &g->door->http->web->steering.loop;
     char away[4096];
     ssize_t n = recv(g->watch.fd, away, sizeof away, MSG_DONTWAIT);
 
@@ -179,7 +179,7 @@ static void guest_ready(struct loop *loop, struct watch *watch, uint32_t events)
 
 static void take_in(struct door *d, int fd, const struct addr *from)
 {
-    struct loop *loop = &d->http->web->loop;
+    struct loop *loop = &d->http->web->steering.loop;
     const int on = 1;
 
     make_room(d->http, from);
@@ -214,7 +214,7 @@ static void accept_all(struct door *d)
         if (fd < 0)
             return;
         struct addr from = addr_from_sockaddr((struct sockaddr *)&sa, len);
-        loop_moved(&d->http->web->loop);
+        loop_moved(&d->http->web->steering.loop);
         take_in(d, fd, &from);
     }
 }
@@ -255,7 +255,7 @@ int door_listen(struct door *d, const struct addr *a)
     if (fd < 0)
         return fd;
     d->listening = (struct watch){.fd = fd, .events = EPOLLIN, .ready = accept_ready};
-    return loop_watch(&d->http->web->loop, &d->listening);
+    return loop_watch(&d->http->web->steering.loop, &d->listening);
 }
 
 void door_shut(struct door *d)
@@ -263,7 +263,7 @@ void door_shut(struct door *d)
     if (d->listening.fd < 0)
         return;
     accept_all(d);
-    loop_forget(&d->http->web->loop, &d->listening);
+    loop_forget(&d->http->web->steering.loop, &d->listening);
     close(d->listening.fd);
     d->listening.fd = -1;
 }

@@ -18,7 +18,7 @@ static void counters(const struct web *w, struct buf *out)
 
     for (int id = 0; id < METRIC_COUNT; id++) {
         const struct metric_about *about = &metric_table[id];
-        uint64_t value = metrics_sum(w->params->metrics, (enum metric)id);
+        uint64_t value = metrics_sum(w->steering.params->metrics, (enum metric)id);
         if (strcmp(about->family, family) != 0)
             head(out, about->family, about->kind == METRIC_GAUGE ? "gauge" : "counter",
                  about->help);
@@ -63,7 +63,7 @@ static void histograms(const struct web *w, struct buf *out)
         if (strcmp(about->family, family) != 0)
             head(out, about->family, "histogram", about->help);
         family = about->family;
-        metrics_sum_time(w->params->metrics, (enum metric_time)id, bucket, &us);
+        metrics_sum_time(w->steering.params->metrics, (enum metric_time)id, bucket, &us);
         histogram(out, about, bucket, us);
     }
 }
@@ -80,19 +80,19 @@ static void label_value(struct buf *out, const char *text)
 
 static void backends(const struct web *w, struct buf *out)
 {
-    if (w->backends == 0)
+    if (w->steering.backends == 0)
         return;
     head(out, "mired_backend_up", "gauge", "Whether the backend can be reached.");
-    for (unsigned i = 0; i < w->backends; i++) {
+    for (unsigned i = 0; i < w->steering.backends; i++) {
         buf_addf(out, "mired_backend_up{backend=\"");
-        label_value(out, w->backend[i].name);
-        buf_addf(out, "\"} %d\n", w->backend[i].up);
+        label_value(out, w->steering.backend[i].name);
+        buf_addf(out, "\"} %d\n", w->steering.backend[i].up);
     }
 }
 
 static void directories(const struct web *w, struct buf *out)
 {
-    const struct config *config = w->params->config;
+    const struct config *config = w->steering.params->config;
     unsigned told = 0;
 
     if (config->recipients_count == 0)
@@ -102,14 +102,14 @@ static void directories(const struct web *w, struct buf *out)
         enum recipients_kind kind = config->recipients[i].kind;
         if (!(told & 1u << kind))
             buf_addf(out, "mired_directory_up{source=\"%s\"} %d\n", config_recipients_name(kind),
-                     web_directory_is_up(w, kind));
+                     status_directory_is_up(&w->steering, kind));
         told |= 1u << kind;
     }
 }
 
 void exposition(const struct web *w, struct buf *out)
 {
-    struct ledger_stats ledger = ledger_stats(w->params->ledger);
+    struct ledger_stats ledger = ledger_stats(w->steering.params->ledger);
 
     counters(w, out);
     histograms(w, out);

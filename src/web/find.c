@@ -8,8 +8,8 @@
 
 #include "base/clock.h"
 #include "base/log_ring.h"
+#include "control/log_find.h"
 #include "web/http_part.h"
-#include "web/log_find.h"
 #include "web/web_part.h"
 
 /* ---- a client ---- */
@@ -57,7 +57,7 @@ enum MHD_Result find_begin(struct http *h, struct MHD_Connection *c, void **stat
     struct finding *f = calloc(1, sizeof *f);
     if (!f)
         return MHD_NO;
-    *f = (struct finding){{find_end}, h, c, known_json(h->web, &who, clock_wall_ms())};
+    *f = (struct finding){{find_end}, h, c, known_json(&h->web->steering, &who, clock_wall_ms())};
     *state = f;
     if (!f->answer || holders_count(&h->web->steering.holders, &who.network, counted, f) < 0)
         return find_end(h, c, f);
@@ -119,7 +119,7 @@ static json_t *most_of(json_t *seen)
 
 enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c)
 {
-    const struct log_ring *ring = h->web->params->log;
+    const struct log_ring *ring = h->web->steering.params->log;
     json_t *seen = json_object();
     struct log_kept line;
 

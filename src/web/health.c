@@ -23,7 +23,7 @@ static enum MHD_Result tell(struct MHD_Connection *c, unsigned status, json_t *b
 
 enum MHD_Result health_send(const struct http *h, struct MHD_Connection *c)
 {
-    const struct web_params *params = h->web->params;
+    const struct steering_params *params = h->web->steering.params;
     double up = (double)(clock_wall_ms() - params->started_ms) / 1000.0;
 
     return tell(c, MHD_HTTP_OK,
@@ -33,7 +33,7 @@ enum MHD_Result health_send(const struct http *h, struct MHD_Connection *c)
 
 enum MHD_Result ready_send(const struct http *h, struct MHD_Connection *c)
 {
-    const char *why = h->finishing ? "mired is stopping" : status_mail_waits(h->web);
+    const char *why = h->finishing ? "mired is stopping" : status_mail_waits(&h->web->steering);
 
     return tell(c, why ? MHD_HTTP_SERVICE_UNAVAILABLE : MHD_HTTP_OK,
                 json_pack("{s:b, s:s*}", "ready", why == NULL, "why", why));

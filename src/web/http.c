@@ -165,7 +165,7 @@ static void cut(struct http *h, bool oldest)
 {
     for (struct ring *r = h->exchanges.next; r != &h->exchanges; r = r->next) {
         struct exchange *e = (struct exchange *)r; /* link is first */
-        if (e->endless || (!oldest && e->until > h->web->loop.now))
+        if (e->endless || (!oldest && e->until > h->web->steering.loop.now))
             continue;
         shutdown(e->fd, SHUT_RDWR);
         if (oldest)
@@ -184,7 +184,8 @@ static void exchange_begins(struct http *h, struct MHD_Connection *c, void **con
         return;
     if (h->exchange_count >= EXCHANGES_ROOM)
         cut(h, true);
-    *e = (struct exchange){.fd = info->connect_fd, .until = h->web->loop.now + EXCHANGE_MS};
+    *e =
+        (struct exchange){.fd = info->connect_fd, .until = h->web->steering.loop.now + EXCHANGE_MS};
     ring_add(&h->exchanges, &e->link);
     h->exchange_count++;
 }
@@ -224,11 +225,11 @@ void http_run(struct door *d)
 
     for (int i = 0; i < RUNS_MAX; i++) {
         MHD_run(d->daemon);
-        loop_moved(&d->http->web->loop);
+        loop_moved(&d->http->web->steering.loop);
         if (MHD_get_timeout(d->daemon, &ms) != MHD_YES || ms > 0)
             return;
     }
-    loop_alarm(&d->http->web->loop, &d->again, d->http->web->loop.now);
+    loop_alarm(&d->http->web->steering.loop, &d->again, d->http->web->steering.loop.now);
 }
 
 static void run_again(struct loop *loop, struct alarm *a)
@@ -289,7 +290,7 @@ static bool open_door(struct http *h, const char *listen)
     h->doors++;
     const union MHD_DaemonInfo *info = MHD_get_daemon_info(d->daemon, MHD_DAEMON_INFO_EPOLL_FD);
     d->watch = (struct watch){.fd = info->epoll_fd, .events = EPOLLIN, .ready = door_ready};
-    int error = loop_watch(&h->web->loop, &d->watch);
+    int error = loop_watch(&h->web->steering.loop, &d->watch);
     if (!error)
         error = door_listen(d, &a);
     if (error)
@@ -318,7 +319,7 @@ static bool gather_names(struct http *h, const struct config *config)
 
 int http_open(struct web *w)
 {
-    const struct config *config = w->params->config;
+    const struct config *config = w->steering.params->config;
 
     if (config->web_listen.count == 0)
         return 0;
@@ -338,7 +339,7 @@ int http_open(struct web *w)
     for (size_t i = 0; i < config->web_listen.count && h->doors < HTTP_DOORS; i++)
         open_door(h, config->web_listen.at[i]);
     h->tick.due = tick;
-    loop_alarm(&w->loop, &h->tick, w->loop.now + HTTP_TICK_MS);
+    loop_alarm(&w->steering.loop, &h->tick, w->steering.loop.now + HTTP_TICK_MS);
     return 0;
 }
 
@@ -374,7 +375,7 @@ void http_close(struct web *w)
 
     if (!h)
         return;
-    loop_alarm_off(&w->loop, &h->tick);
+    loop_alarm_off(&w->steering.loop, &h->tick);
     holders_close(&w->steering.holders);
     stream_wake_all(h); /* the library will not stop with one asleep */
     http_run_all(h);
@@ -382,8 +383,8 @@ void http_close(struct web *w)
     for (unsigned i = 0; i < h->doors; i++) {
         door_shut(&h->door[i]);
         door_see_off(h);
-        loop_alarm_off(&w->loop, &h->door[i].again);
-        loop_forget(&w->loop, &h->door[i].watch);
+        loop_alarm_off(&w->steering.loop, &h->door[i].again);
+        loop_forget(&w->steering.loop, &h->door[i].watch);
         MHD_stop_daemon(h->door[i].daemon);
     }
     live_close(h);

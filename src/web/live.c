@@ -22,7 +22,7 @@ int live_open(struct http *h)
 {
     char path[4096];
 
-    snprintf(path, sizeof path, "%s/history", h->web->params->config->state);
+    snprintf(path, sizeof path, "%s/history", h->web->steering.params->config->state);
     int error = history_open(&h->history, path);
     if (!error)
         live_tick(h);
@@ -42,7 +42,7 @@ void live_close(struct http *h)
 
 void live_tick(struct http *h)
 {
-    const struct metrics *m = h->web->params->metrics;
+    const struct metrics *m = h->web->steering.params->metrics;
     struct rates_mark mark = {.at_ms = clock_mono_ms(),
                               .passed = metrics_sum(m, METRIC_MESSAGES_PASSED)};
     uint64_t now = clock_wall_ms(), us;
@@ -88,7 +88,7 @@ static void look(struct http *h)
     json_decref(h->clients);
     json_decref(h->exempt);
     h->exempt = json_array();
-    h->clients = clients_json(h->web, WORST, "offences", h->exempt);
+    h->clients = clients_json(&h->web->steering, WORST, "offences", h->exempt);
     h->look_ms = (begun + (clock_mono_us() - begun) * LOOK_SHARE) / 1000;
 }
 
@@ -100,11 +100,11 @@ void live_look_again(struct http *h)
 json_t *live_json(struct http *h)
 {
     look(h);
-    return json_pack("{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b}", "status", status_json(h->web),
-                     "mail", "per_second", real_or_null(rates_per_second(&h->rates)), "p99_ms",
-                     real_or_null(rates_p99_ms(&h->rates)), "clients", h->clients, "exempt",
-                     h->exempt, "changes", undo_json(h->web->steering.undo), "may_change",
-                     h->token[0] != '\0');
+    return json_pack(
+        "{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b}", "status", status_json(&h->web->steering), "mail",
+        "per_second", real_or_null(rates_per_second(&h->rates)), "p99_ms",
+        real_or_null(rates_p99_ms(&h->rates)), "clients", h->clients, "exempt", h->exempt,
+        "changes", undo_json(h->web->steering.undo), "may_change", h->token[0] != '\0');
 }
 
 /* ---- events ---- */

@@ -35,7 +35,7 @@ def hold_many(m, stack, client, count):
         c = stack.enter_context(Client(m.port, source=client))
         c.send("EHLO client.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<nobody@example.test>\r\n")
         all_of_them.append(c)
-    wait_until(lambda: status(m)["held"] >= count, 60)
+    wait_until(lambda: status(m)["held"] >= count, 120)
     return all_of_them
 
 
@@ -50,7 +50,7 @@ def paused(m, stack, role):
 @pytest.fixture
 def mired_with_many(mired):
     return lambda **o: mired(
-        tarpit=f"time = 100s max = 100s pace = off freeze = off held_per_client = {2 * HELD + 100}",
+        tarpit=f"time = 280s max = 280s pace = off freeze = off held_per_client = {2 * HELD + 100}",
         config=f"timeout = 5m {o.pop('config', '')}", **o)
 
 

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdint.h>
 
-#include "web/log_find.h"
+#include "control/log_find.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

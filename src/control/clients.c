@@ -9,10 +9,10 @@
 #include "base/clock.h"
 #include "base/log_ring.h"
 #include "config/config.h"
+#include "control/control_part.h"
+#include "control/log_find.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
-#include "web/log_find.h"
-#include "web/web_part.h"
 
 enum { CLIENTS_MOST = 10000, CLIENTS_DEFAULT = 20 };
 
@@ -31,9 +31,9 @@ static double left_s(uint64_t at, uint64_t now)
     return at > now ? (double)(at - now) / 1000 : 0;
 }
 
-json_t *entry_json(const struct web *w, const struct row *r, uint64_t now)
+json_t *entry_json(const struct steering *s, const struct row *r, uint64_t now)
 {
-    const struct tarpit_rules *rules = &w->params->config->tarpit;
+    const struct tarpit_rules *rules = &s->params->config->tarpit;
     const struct ledger_entry *e = &r->entry;
     double own = policy_debt(rules, e->offences, e->good);
     bool bad = r->network && policy_network_bad(rules, e->offences);
@@ -54,17 +54,17 @@ json_t *entry_json(const struct web *w, const struct row *r, uint64_t now)
 }
 
 /* A client as the rules see it, with its network beside it (R10). */
-static json_t *client_json(const struct web *w, const struct row *r, uint64_t now)
+static json_t *client_json(const struct steering *s, const struct row *r, uint64_t now)
 {
-    const struct tarpit_rules *rules = &w->params->config->tarpit;
-    const struct config_networks *exempt = &w->params->config->exempt;
+    const struct tarpit_rules *rules = &s->params->config->tarpit;
+    const struct config_networks *exempt = &s->params->config->exempt;
     const struct ledger_entry *e = &r->entry;
-    struct ledger_decay d = steering_decay(&w->steering);
-    struct ledger_key around = ledger_key_network(w->params->ledger, &r->who);
+    struct ledger_decay d = steering_decay(s);
+    struct ledger_key around = ledger_key_network(s->params->ledger, &r->who);
     struct row n = {.who = ledger_key_addr(&around), .network = true};
-    json_t *about = entry_json(w, r, now);
+    json_t *about = entry_json(s, r, now);
 
-    ledger_get(w->params->ledger, &around, &d, now, &n.entry);
+    ledger_get(s->params->ledger, &around, &d, now, &n.entry);
     double debt = policy_debt(rules, e->offences, e->good);
     bool in_turns = rules->pace && debt > 0 && e->paced && e->turn_ms > now;
     bool is_exempt = (e->flags | n.entry.flags) & LEDGER_EXEMPT ||
@@ -72,7 +72,7 @@ static json_t *client_json(const struct web *w, const struct row *r, uint64_t no
     json_t *more =
         json_pack("{s:f, s:b, s:b, s:b, s:b, s:o}", "debt", debt, "in_debt", debt > 0, "paced",
                   in_turns || policy_paced(rules, debt), "shielded", policy_shielded(rules, debt),
-                  "exempt", is_exempt, "network", entry_json(w, &n, now));
+                  "exempt", is_exempt, "network", entry_json(s, &n, now));
     json_object_update(about, more);
     json_decref(more);
     return about;
@@ -159,9 +159,9 @@ void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct 
 }
 
 /* Goes through the ledger once for both lists; `exempt` may be NULL. */
-static bool gather(const struct web *w, struct best *b, json_t *exempt, uint64_t now)
+static bool gather(const struct steering *s, struct best *b, json_t *exempt, uint64_t now)
 {
-    struct ledger_decay d = steering_decay(&w->steering);
+    struct ledger_decay d = steering_decay(s);
     struct ledger_key key;
     struct row r = {0};
     uint64_t at = 0;
@@ -169,7 +169,7 @@ static bool gather(const struct web *w, struct best *b, json_t *exempt, uint64_t
     b->row = malloc(b->most * sizeof *b->row);
     if (!b->row)
         return false;
-    while (ledger_next(w->params->ledger, &at, &d, now, &key, &r.who, &r.entry)) {
+    while (ledger_next(s->params->ledger, &at, &d, now, &key, &r.who, &r.entry)) {
         if (exempt)
             add_exempt(exempt, b->most, &key, &r);
         r.network = false;
@@ -180,7 +180,7 @@ static bool gather(const struct web *w, struct best *b, json_t *exempt, uint64_t
     return true;
 }
 
-json_t *clients_json(const struct web *w, size_t most, const char *sort_by, json_t *exempt)
+json_t *clients_json(const struct steering *s, size_t most, const char *sort_by, json_t *exempt)
 {
     struct best b = {.most = most};
     uint64_t now = clock_wall_ms();
@@ -189,10 +189,10 @@ json_t *clients_json(const struct web *w, size_t most, const char *sort_by, json
     b.order = !sort_by || strcmp(sort_by, "offences") == 0 ? BY_OFFENCES
               : strcmp(sort_by, "good") == 0               ? BY_GOOD
                                                            : BY_HELD;
-    if (!list || !gather(w, &b, exempt, now))
+    if (!list || !gather(s, &b, exempt, now))
         return list;
     for (size_t i = 0; i < b.count; i++)
-        json_array_append_new(list, client_json(w, &b.row[i], now));
+        json_array_append_new(list, client_json(s, &b.row[i], now));
     free(b.row);
     return list;
 }
@@ -209,8 +209,8 @@ void run_clients(struct control *c, const json_t *args)
              strcmp(by, "good") != 0)
         control_fail(c, CONTROL_USAGE, "sort must be held, offences or good");
     else
-        control_done(c,
-                     json_pack("{s:o}", "clients", clients_json(c->web, (size_t)most, by, NULL)));
+        control_done(
+            c, json_pack("{s:o}", "clients", clients_json(c->steering, (size_t)most, by, NULL)));
 }
 
 /* ---- whom a command is about ---- */
@@ -253,9 +253,9 @@ json_t *held_json(const struct held *h)
 enum { RECENT_MOST = 3 };
 
 /* The last lines of the log about a client: what it did, and to whom it wrote. */
-static json_t *recent_json(const struct web *w, const struct addr *who)
+static json_t *recent_json(const struct steering *s, const struct addr *who)
 {
-    const struct log_ring *ring = w->params->log;
+    const struct log_ring *ring = s->params->log;
     struct log_wanted wanted;
     struct log_kept line;
     char text[ADDR_TEXT];
@@ -271,14 +271,14 @@ static json_t *recent_json(const struct web *w, const struct addr *who)
     return list;
 }
 
-json_t *known_json(const struct web *w, const struct whom *who, uint64_t now)
+json_t *known_json(const struct steering *s, const struct whom *who, uint64_t now)
 {
-    struct ledger_decay d = steering_decay(&w->steering);
-    struct ledger_key key = whom_key(w->params->ledger, who);
+    struct ledger_decay d = steering_decay(s);
+    struct ledger_key key = whom_key(s->params->ledger, who);
     struct row r = {.who = ledger_key_addr(&key), .network = !who->client};
 
-    ledger_get(w->params->ledger, &key, &d, now, &r.entry);
-    return who->client ? client_json(w, &r, now) : entry_json(w, &r, now);
+    ledger_get(s->params->ledger, &key, &d, now, &r.entry);
+    return who->client ? client_json(s, &r, now) : entry_json(s, &r, now);
 }
 
 struct showing {
@@ -290,7 +290,7 @@ static void showing_drop(void *state)
 {
     struct showing *s = state;
 
-    holders_forget(&s->control->web->steering.holders, s);
+    holders_forget(&s->control->steering->holders, s);
     json_decref(s->answer);
     free(s);
 }
@@ -310,8 +310,8 @@ static void counted(void *arg, const struct held *h)
 
 void run_show(struct control *c, const json_t *args)
 {
-    const struct web *w = c->web;
-    struct ledger_decay d = steering_decay(&w->steering);
+    const struct steering *s = c->steering;
+    struct ledger_decay d = steering_decay(s);
     uint64_t now = clock_wall_ms();
     struct whom who;
 
@@ -321,24 +321,24 @@ void run_show(struct control *c, const json_t *args)
         control_fail(c, CONTROL_USAGE, "the ledger has only clients and their /24 or /48");
         return;
     }
-    struct ledger_key key = whom_key(w->params->ledger, &who), around;
+    struct ledger_key key = whom_key(s->params->ledger, &who), around;
     struct row r = {.network = !who.client}, n = {.network = true};
-    bool known = ledger_get(w->params->ledger, &key, &d, now, &r.entry);
-    around = ledger_key_network(w->params->ledger, &who.network.base);
-    known |= ledger_get(w->params->ledger, &around, &d, now, &n.entry);
+    bool known = ledger_get(s->params->ledger, &key, &d, now, &r.entry);
+    around = ledger_key_network(s->params->ledger, &who.network.base);
+    known |= ledger_get(s->params->ledger, &around, &d, now, &n.entry);
     if (!known) {
         control_fail(c, CONTROL_MISSING, "nothing is known of %s", request_text(args, "address"));
         return;
     }
     r.who = ledger_key_addr(&key);
     n.who = ledger_key_addr(&around);
-    json_t *about = who.client ? client_json(w, &r, now) : entry_json(w, &r, now);
+    json_t *about = who.client ? client_json(s, &r, now) : entry_json(s, &r, now);
     json_object_del(about, "network");
     struct showing *showing = calloc(1, sizeof *showing);
-    json_t *answer = json_pack("{s:o, s:o, s:o, s:f}", "recent", recent_json(w, &who.network.base),
-                               "client", about, "network", entry_json(w, &n, now),
-                               "basic_hold_seconds", (double)w->params->config->tarpit.time / 1000);
-    if (!showing || holders_count(&c->web->steering.holders, &who.network, counted, showing) < 0) {
+    json_t *answer = json_pack("{s:o, s:o, s:o, s:f}", "recent", recent_json(s, &who.network.base),
+                               "client", about, "network", entry_json(s, &n, now),
+                               "basic_hold_seconds", (double)s->params->config->tarpit.time / 1000);
+    if (!showing || holders_count(&c->steering->holders, &who.network, counted, showing) < 0) {
         free(showing);
         control_done(c, answer); /* nothing is said of connections when nobody could be asked */
         return;

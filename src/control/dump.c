@@ -11,23 +11,23 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "web/web_part.h"
+#include "control/control_part.h"
 
 /* ---- out ---- */
 
 static bool more_of_dump(struct control *c)
 {
-    struct ledger_decay d = steering_decay(&c->web->steering);
+    struct ledger_decay d = steering_decay(c->steering);
     uint64_t *at = c->state, now = clock_wall_ms();
     struct ledger_key key;
     struct row r;
 
-    while (ledger_next(c->web->params->ledger, at, &d, now, &key, &r.who, &r.entry)) {
+    while (ledger_next(c->steering->params->ledger, at, &d, now, &key, &r.who, &r.entry)) {
         if (key.kind > LEDGER_NETWORK)
             continue;
         r.network = key.kind == LEDGER_NETWORK;
         r.bits = (uint8_t)ledger_key_bits(&key);
-        control_part(c, entry_json(c->web, &r, now));
+        control_part(c, entry_json(c->steering, &r, now));
         return true;
     }
     control_done(c, json_object());
@@ -111,7 +111,8 @@ static const char *take_flags(const json_t *o, struct ledger_entry *e)
     return NULL;
 }
 
-static const char *take_entry(const struct web *w, const json_t *o, uint64_t now, struct loaded *l)
+static const char *take_entry(const struct steering *s, const json_t *o, uint64_t now,
+                              struct loaded *l)
 {
     const char *address = request_text(o, "address"), *kind = request_text(o, "kind");
     bool network = kind && strcmp(kind, "network") == 0;
@@ -126,8 +127,8 @@ static const char *take_entry(const struct web *w, const json_t *o, uint64_t now
     bool wider = !four && (n.bits == 40 || n.bits == 32);
     if (network ? n.bits != (four ? 24 : 48) && !wider : n.bits < (four ? 32 : 64))
         return "a client is one address, a network a /24 or (IPv6) a /48, /40 or /32";
-    l->key = network ? ledger_key_level(w->params->ledger, &n.base, n.bits)
-                     : ledger_key_client(w->params->ledger, &n.base);
+    l->key = network ? ledger_key_level(s->params->ledger, &n.base, n.bits)
+                     : ledger_key_client(s->params->ledger, &n.base);
     if (!l->key.hash)
         return "a tunnel's or NAT64 network is kept as the IPv4 network behind it";
     const char *wrong = take_amounts(o, &l->entry, &l->at_ms, now);
@@ -136,7 +137,7 @@ static const char *take_entry(const struct web *w, const json_t *o, uint64_t now
 
 static void load(struct control *c, const json_t *entries)
 {
-    struct ledger_decay d = steering_decay(&c->web->steering);
+    struct ledger_decay d = steering_decay(c->steering);
     uint64_t now = clock_wall_ms();
     json_t *wrong = json_array();
     json_int_t loaded = 0;
@@ -147,13 +148,13 @@ static void load(struct control *c, const json_t *entries)
 
     json_array_foreach(entries, i, o)
     {
-        const char *why = take_entry(c->web, o, now, &l);
+        const char *why = take_entry(c->steering, o, now, &l);
         if (why) {
             json_array_append_new(
                 wrong, json_pack("{s:O*, s:s}", "line", json_object_get(o, "line"), "error", why));
             continue;
         }
-        ledger_merge(c->web->params->ledger, &l.key, &d, now, &l.entry, l.at_ms);
+        ledger_merge(c->steering->params->ledger, &l.key, &d, now, &l.entry, l.at_ms);
         loaded++;
     }
     snprintf(about, sizeof about, "%lld entries", loaded);

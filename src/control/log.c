@@ -12,8 +12,8 @@
 #include "base/log.h"
 #include "base/log_ring.h"
 #include "base/siphash.h"
-#include "web/log_find.h"
-#include "web/web_part.h"
+#include "control/control_part.h"
+#include "control/log_find.h"
 
 struct reading {
     const struct log_ring *ring;
@@ -116,7 +116,7 @@ void run_log(struct control *c, const json_t *args)
 {
     const char *about = request_text(args, "about");
     const json_t *after = json_object_get(args, "after"), *limit = json_object_get(args, "limit");
-    const struct log_ring *ring = c->web->params->log;
+    const struct log_ring *ring = c->steering->params->log;
     struct reading *r = ring ? calloc(1, sizeof *r) : NULL;
 
     if (!r) {

@@ -6,7 +6,7 @@
 
 #include "base/clock.h"
 #include "control/actions.h"
-#include "web/web_part.h"
+#include "control/control_part.h"
 
 enum { TEXT = 160 };
 
@@ -103,7 +103,7 @@ static void take_back(struct control *c, const json_t *args, enum undo_kind kind
     char text[TEXT];
 
     control_log(c, command, request_text(args, "address"));
-    action_take_back(&c->web->steering, kind, who, named(args, who, text), &r);
+    action_take_back(c->steering, kind, who, named(args, who, text), &r);
     give(c, &r, NULL);
 }
 
@@ -117,7 +117,7 @@ static void release_everybody(struct control *c)
     if (!w)
         return;
     control_log(c, "release --all", NULL);
-    struct action *a = action_release_everybody(&c->web->steering, told, w, &r);
+    struct action *a = action_release_everybody(c->steering, told, w, &r);
     wait_for(c, w, a, &r);
 }
 
@@ -144,8 +144,7 @@ void run_release(struct control *c, const json_t *args)
     network_format(&who.network, w->network);
     if (all || !whom_is_wide(&who))
         control_log(c, all ? "release --all" : "release", request_text(args, "address"));
-    struct action *a =
-        action_release(&c->web->steering, &who, named(args, &who, text), all, told, w, &r);
+    struct action *a = action_release(c->steering, &who, named(args, &who, text), all, told, w, &r);
     wait_for(c, w, a, &r);
 }
 
@@ -153,14 +152,14 @@ void run_release(struct control *c, const json_t *args)
 
 static void list_exempt(struct control *c)
 {
-    const struct web *w = c->web;
-    struct ledger_decay d = steering_decay(&w->steering);
+    const struct steering *s = c->steering;
+    struct ledger_decay d = steering_decay(s);
     uint64_t now = clock_wall_ms(), at = 0;
     json_t *list = json_array();
     struct ledger_key key;
     struct row r;
 
-    while (ledger_next(w->params->ledger, &at, &d, now, &key, &r.who, &r.entry))
+    while (ledger_next(s->params->ledger, &at, &d, now, &key, &r.who, &r.entry))
         add_exempt(list, SIZE_MAX, &key, &r);
     control_done(c, json_pack("{s:o}", "exempt", list));
 }
@@ -180,7 +179,7 @@ void run_exempt(struct control *c, const json_t *args)
         return;
     if (request_flag(args, "remove")) {
         control_log(c, "exempt --remove", request_text(args, "address"));
-        action_end_exemption(&c->web->steering, &who, named(args, &who, text), &r);
+        action_end_exemption(c->steering, &who, named(args, &who, text), &r);
         give(c, &r, NULL);
         return;
     }
@@ -188,7 +187,7 @@ void run_exempt(struct control *c, const json_t *args)
     if (!w)
         return;
     struct action *a =
-        action_exempt(&c->web->steering, &who, named(args, &who, text), lasts, told, w, &r);
+        action_exempt(c->steering, &who, named(args, &who, text), lasts, told, w, &r);
     if (a || !r.code)
         control_log_with(c, "exempt", request_text(args, "address"), "for", lasts);
     wait_for(c, w, a, &r);
@@ -210,7 +209,7 @@ void run_penalise(struct control *c, const json_t *args)
         take_back(c, args, UNDO_PENALISE, "penalise --undo", &who);
         return;
     }
-    action_penalise(&c->web->steering, &who, named(args, &who, text), offences, &r);
+    action_penalise(c->steering, &who, named(args, &who, text), offences, &r);
     if (!r.code) {
         snprintf(amount, sizeof amount, "%g", offences);
         control_log_with(c, "penalise", request_text(args, "address"), "offences", amount);

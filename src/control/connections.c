@@ -11,16 +11,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/control_part.h"
 #include "query/notes.h"
-#include "web/web_part.h"
 #include "worker/conn_state.h"
 
 enum { PATIENCE_MS = 1000, FIELDS = 7 };
 
 struct overview {
     struct alarm alarm; /* first */
-    struct web *web;
-    struct overview *next; /* in web->overviews */
+    struct steering *steering;
+    struct overview *next; /* in steering->overviews */
     uint64_t tag;
     struct control *control;
     json_t *lines;
@@ -30,12 +30,12 @@ struct overview {
 
 static void drop(void *state)
 {
-    struct overview *l = state, **p = &l->web->overviews;
+    struct overview *l = state, **p = &l->steering->overviews;
 
     while (*p != l)
         p = &(*p)->next;
     *p = l->next;
-    loop_alarm_off(&l->web->loop, &l->alarm);
+    loop_alarm_off(&l->steering->loop, &l->alarm);
     json_decref(l->lines);
     free(l);
 }
@@ -90,18 +90,18 @@ static json_t *line_of(char *line)
                      "waits_for", field[6]);
 }
 
-static struct overview *overview_of(const struct web *w, const struct note *n)
+static struct overview *overview_of(const struct steering *s, const struct note *n)
 {
-    struct overview *l = w->overviews;
+    struct overview *l = s->overviews;
 
     while (l && l->tag != n->tag)
         l = l->next;
     return l && l->control->tag ? l : NULL;
 }
 
-void connections_asked(const struct web *w, const struct note *n)
+void connections_asked(const struct steering *s, const struct note *n)
 {
-    struct overview *l = overview_of(w, n);
+    struct overview *l = overview_of(s, n);
 
     if (!l)
         return;
@@ -111,9 +111,9 @@ void connections_asked(const struct web *w, const struct note *n)
         finish(l);
 }
 
-void connections_told(const struct web *w, const struct note *n)
+void connections_told(const struct steering *s, const struct note *n)
 {
-    struct overview *l = overview_of(w, n);
+    struct overview *l = overview_of(s, n);
     char text[NOTE_TEXT + 1], *rest = text, *line;
 
     if (!l)
@@ -154,26 +154,26 @@ static bool read_filter(struct control *c, const json_t *args, char *out, size_t
 
 void run_connections(struct control *c, const json_t *args)
 {
-    struct web *w = c->web;
+    struct steering *s = c->steering;
     char filter[ADDR_TEXT + 40];
 
     if (!read_filter(c, args, filter, sizeof filter))
         return;
     struct overview *l = calloc(1, sizeof *l);
-    uint64_t tag = ++w->last_tag;
-    if (!l || channel_tell(w->params->control, NOTE_CONNECTIONS, 0, tag, filter) < 0) {
+    uint64_t tag = ++s->last_tag;
+    if (!l || channel_tell(s->params->control, NOTE_CONNECTIONS, 0, tag, filter) < 0) {
         free(l);
         control_fail(c, CONTROL_REFUSED, "the workers cannot be asked now");
         return;
     }
     *l = (struct overview){.alarm = {.due = time_is_up},
-                           .web = w,
-                           .next = w->overviews,
+                           .steering = s,
+                           .next = s->overviews,
                            .tag = tag,
                            .control = c,
                            .lines = json_array()};
-    w->overviews = l;
-    loop_alarm(&w->loop, &l->alarm, w->loop.now + PATIENCE_MS);
+    s->overviews = l;
+    loop_alarm(&s->loop, &l->alarm, s->loop.now + PATIENCE_MS);
     c->tag = tag;
     c->given_up = give_up;
     c->state = l;

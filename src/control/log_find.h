@@ -1,6 +1,6 @@
 /* What a line of the log is about, for `mirectl log`. Pure; in the web process. */
-#ifndef MIRED_WEB_LOG_FIND_H
-#define MIRED_WEB_LOG_FIND_H
+#ifndef MIRED_CONTROL_LOG_FIND_H
+#define MIRED_CONTROL_LOG_FIND_H
 
 #include <stdbool.h>
 #include <stdint.h>

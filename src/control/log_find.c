@@ -1,6 +1,6 @@
 /* Finds words and fields in lines of the log; see log_find.h. Lines come from log.c, which has
  * escaped what clients said; nothing is changed here. */
-#include "web/log_find.h"
+#include "control/log_find.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* Connections of the control socket. */
-#ifndef MIRED_WEB_CONTROL_H
-#define MIRED_WEB_CONTROL_H
+#ifndef MIRED_CONTROL_SOCKET_H
+#define MIRED_CONTROL_SOCKET_H
 
 #include <jansson.h>
 #include <stdbool.h>
@@ -9,11 +9,11 @@
 #include "base/bytes.h"
 #include "base/loop.h"
 
-struct web;
+struct steering;
 
 struct control {
     struct watch watch; /* first */
-    struct web *web;
+    struct steering *steering;
     struct control *next;
     struct buf in, out;
     uid_t uid;
@@ -33,8 +33,8 @@ struct control {
 };
 
 /* Begins to take connections. 0 or -errno. */
-int control_open(struct web *w, int listen_fd);
-void control_close(struct web *w);
+int control_open(struct steering *s, int listen_fd);
+void control_close(struct steering *s);
 
 /* The last line of a result: `body` (taken over; an object) with "v" and "ok":true. */
 void control_done(struct control *c, json_t *body);
@@ -61,6 +61,6 @@ void control_waited(struct control *c);
 void control_resume(struct control *c);
 
 /* Takes no more connections; those that are owed an answer stay until they have it. */
-void control_finish(struct web *w);
+void control_finish(struct steering *s);
 
 #endif

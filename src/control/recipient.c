@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "control/control_part.h"
 #include "query/query.h"
 #include "smtp/address.h"
-#include "web/web_part.h"
 
 static json_t *route_denied(void)
 {
@@ -15,14 +15,14 @@ static json_t *route_denied(void)
                      "may send it on to another domain (routing_addresses)");
 }
 
-static json_t *described(const struct web *w, const struct control *c, const struct answer *a)
+static json_t *described(const struct steering *s, const struct control *c, const struct answer *a)
 {
     static const char *const words[] = {[ANSWER_YES] = "taken",
                                         [ANSWER_NO] = "unknown",
                                         [ANSWER_LATER] = "cannot be told now",
                                         [ANSWER_OTHER] = "refused by the backend",
                                         [ANSWER_TRAP] = "a trap"};
-    const struct config *config = w->params->config;
+    const struct config *config = s->params->config;
     const char *source = a->source < config->recipients_count
                              ? config_recipients_name(config->recipients[a->source].kind)
                              : "none configured: every local address is taken";
@@ -53,7 +53,7 @@ static void drop(void *state)
 {
     struct waiting *wait = state;
 
-    loop_alarm_off(&wait->control->web->loop, &wait->alarm);
+    loop_alarm_off(&wait->control->steering->loop, &wait->alarm);
     free(wait);
 }
 
@@ -96,7 +96,7 @@ static void wait_for(struct control *c, uint64_t tag)
     if (!wait) /* mirectl's own time-out ends it */
         return;
     *wait = (struct waiting){.alarm = {.due = time_is_up}, .control = c};
-    loop_alarm(&c->web->loop, &wait->alarm, c->web->loop.now + PATIENCE_MS);
+    loop_alarm(&c->steering->loop, &wait->alarm, c->steering->loop.now + PATIENCE_MS);
     c->state = wait;
     c->drop = drop;
 }
@@ -113,37 +113,37 @@ static void forgotten(struct control *c, const struct answer *a)
 
 static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
-    struct web *w = web_of(loop);
+    struct steering *s = steering_of(loop);
     struct answer a;
     int r;
 
     while ((r = answer_read(watch->fd, &a)) == 1 || r == -EBADMSG) {
-        struct control *c = r == 1 ? web_asker(w, a.id) : NULL;
+        struct control *c = r == 1 ? steering_asker(s, a.id) : NULL;
         if (!c || c->given_up != give_up) /* a clerk answers whom it was asked by, nobody else */
             continue;
         stop_waiting(c);
         if (c->asked_cache)
             forgotten(c, &a);
         else
-            control_done(c, described(w, c, &a));
+            control_done(c, described(s, c, &a));
         control_resume(c);
     }
     if (r == 0)
         loop_forget(loop, watch);
 }
 
-int recipient_open(struct web *w)
+int recipient_open(struct steering *s)
 {
-    w->answers = (struct watch){.fd = w->params->answer, .events = EPOLLIN, .ready = answer_ready};
-    return loop_watch(&w->loop, &w->answers);
+    s->answers = (struct watch){.fd = s->params->answer, .events = EPOLLIN, .ready = answer_ready};
+    return loop_watch(&s->loop, &s->answers);
 }
 
 static void ask(struct control *c, enum query_kind kind, struct span text)
 {
-    const struct web *w = c->web;
-    uint64_t tag = ++c->web->last_tag;
-    struct query_head head = {.id = tag, .slot = w->params->answer_slot, .kind = (uint16_t)kind};
-    int error = query_send(w->params->ask, &head, text, (struct span){0});
+    const struct steering *s = c->steering;
+    uint64_t tag = ++c->steering->last_tag;
+    struct query_head head = {.id = tag, .slot = s->params->answer_slot, .kind = (uint16_t)kind};
+    int error = query_send(s->params->ask, &head, text, (struct span){0});
 
     if (error < 0)
         control_fail(c, CONTROL_REFUSED, "cannot query the clerks: %s", strerrordesc_np(-error));
@@ -153,7 +153,7 @@ static void ask(struct control *c, enum query_kind kind, struct span text)
 
 void run_recipient(struct control *c, const json_t *args)
 {
-    const struct web *w = c->web;
+    const struct steering *s = c->steering;
     const char *text = request_text(args, "address");
     const char *sign = text ? strrchr(text, '@') : NULL;
     char folded[ADDRESS_MAX * 4];
@@ -169,15 +169,15 @@ void run_recipient(struct control *c, const json_t *args)
         control_fail(c, CONTROL_USAGE, "\"%.80s\" is not an address", text);
         return;
     }
-    if (!config_is_local(w->params->config, span_after(whole, address_sign(whole) + 1))) {
+    if (!config_is_local(s->params->config, span_after(whole, address_sign(whole) + 1))) {
         control_done(c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
                                   "none: the domain is not in `domains`; users that log in and "
                                   "machines in `relay` may send there"));
         return;
     }
-    c->asked_route = !w->params->config->routing_addresses &&
+    c->asked_route = !s->params->config->routing_addresses &&
                      local_is_routing(span_first(whole, address_sign(whole)));
-    if (c->asked_route && !config_names_addresses(w->params->config)) {
+    if (c->asked_route && !config_names_addresses(s->params->config)) {
         control_done(c, route_denied());
         return;
     }

@@ -5,7 +5,6 @@
  * and SO_PEERGROUPS; the file's mode says the same, but a folder's mode is easily changed). A
  * connection has one request in hand at a time; the next line is looked at when its result is
  * written, so nothing grows without bound. */
-#include "web/control.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -16,7 +15,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "web/web_part.h"
+#include "control/control_part.h"
 
 enum {
     CONTROLS_MAX = 64,
@@ -73,21 +72,21 @@ void control_log_with(const struct control *c, const char *command, const char *
 
 static void end(struct control *c)
 {
-    struct web *w = c->web;
-    struct control **p = &w->controls;
+    struct steering *s = c->steering;
+    struct control **p = &s->controls;
 
     while (*p != c)
         p = &(*p)->next;
     *p = c->next;
-    w->count--;
+    s->count--;
     if (c->drop)
         c->drop(c->state);
-    loop_forget(&w->loop, &c->watch);
+    loop_forget(&s->loop, &c->watch);
     close(c->watch.fd);
     buf_free(&c->in);
     buf_free(&c->out);
     free(c);
-    web_end_when_done(w);
+    s->ended(&s->loop);
 }
 
 static bool is_busy(const struct control *c)
@@ -133,7 +132,7 @@ static bool take_line(struct control *c)
     }
     const char *wrong = request_parse(span_first(in, len), &r);
     c->asked = true;
-    c->over = c->over || c->web->finishing;
+    c->over = c->over || c->steering->finishing;
     if (wrong)
         control_fail(c, r.code, "%s", wrong);
     else
@@ -159,7 +158,7 @@ static void go_on(struct control *c)
     uint32_t want = c->out.len ? EPOLLOUT : 0;
     if (!c->over) /* its end would be told again and again */
         want |= is_busy(c) ? EPOLLRDHUP : c->in.len < CONTROL_LINE_MAX ? EPOLLIN : 0;
-    loop_want(&c->web->loop, &c->watch, want);
+    loop_want(&c->steering->loop, &c->watch, want);
 }
 
 static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -249,21 +248,21 @@ void control_resume(struct control *c)
 
 static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
-    struct web *w = web_of(loop);
+    struct steering *s = steering_of(loop);
     struct ucred who = {0};
 
     int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
-    struct control *c = w->count < CONTROLS_MAX ? calloc(1, sizeof *c) : NULL;
+    struct control *c = s->count < CONTROLS_MAX ? calloc(1, sizeof *c) : NULL;
     if (!c) {
         close(fd);
         return;
     }
     bool allowed = may_ask(fd, &who);
     *c = (struct control){.watch = {.fd = fd, .events = EPOLLIN, .ready = control_ready},
-                          .web = w,
-                          .next = w->controls,
+                          .steering = s,
+                          .next = s->controls,
                           .uid = who.uid,
                           .pid = who.pid};
     if (loop_watch(loop, &c->watch) < 0) {
@@ -271,8 +270,8 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
         free(c);
         return;
     }
-    w->controls = c;
-    w->count++;
+    s->controls = c;
+    s->count++;
     if (allowed)
         return;
     control_log(c, "refused", NULL);
@@ -282,24 +281,24 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
     go_on(c);
 }
 
-int control_open(struct web *w, int listen_fd)
+int control_open(struct steering *s, int listen_fd)
 {
-    w->listen = (struct watch){.fd = listen_fd, .events = EPOLLIN, .ready = accept_ready};
-    return loop_watch(&w->loop, &w->listen);
+    s->listen = (struct watch){.fd = listen_fd, .events = EPOLLIN, .ready = accept_ready};
+    return loop_watch(&s->loop, &s->listen);
 }
 
-void control_finish(struct web *w)
+void control_finish(struct steering *s)
 {
-    loop_forget(&w->loop, &w->listen);
-    for (struct control *c = w->controls, *next; c; c = next) {
+    loop_forget(&s->loop, &s->listen);
+    for (struct control *c = s->controls, *next; c; c = next) {
         next = c->next;
         c->over = c->asked; /* who has just come gets an answer yet */
         go_on(c);
     }
 }
 
-void control_close(struct web *w)
+void control_close(struct steering *s)
 {
-    while (w->controls)
-        end(w->controls);
+    while (s->controls)
+        end(s->controls);
 }

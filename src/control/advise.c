@@ -4,18 +4,18 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "control/control_part.h"
 #include "tarpit/advise.h"
-#include "web/web_part.h"
 
-static struct advise_facts facts(const struct web *w)
+static struct advise_facts facts(const struct steering *s)
 {
-    const struct config *config = w->params->config;
+    const struct config *config = s->params->config;
     const struct tarpit_rules *rules = &config->tarpit;
-    const struct metrics *m = w->params->metrics;
+    const struct metrics *m = s->params->metrics;
     double may = (double)config->connections_max * (1.0 - rules->reserve);
 
     return (struct advise_facts){
-        .ledger = ledger_stats(w->params->ledger),
+        .ledger = ledger_stats(s->params->ledger),
         .ledger_size = config->ledger_size,
         .held = metrics_sum(m, METRIC_HELD),
         .held_most = rules->held_max ? rules->held_max : (uint64_t)may,
@@ -24,22 +24,22 @@ static struct advise_facts facts(const struct web *w)
     };
 }
 
-static void look_at_all(const struct web *w, struct advise *a)
+static void look_at_all(const struct steering *s, struct advise *a)
 {
-    struct ledger_decay d = steering_decay(&w->steering);
+    struct ledger_decay d = steering_decay(s);
     uint64_t now = clock_wall_ms(), at = 0;
     struct ledger_key key;
     struct ledger_entry entry, network;
     struct addr who;
 
-    while (ledger_next(w->params->ledger, &at, &d, now, &key, &who, &entry)) {
+    while (ledger_next(s->params->ledger, &at, &d, now, &key, &who, &entry)) {
         if (key.kind == LEDGER_NETWORK)
             advise_network(a, &who, &entry);
         if (key.kind != LEDGER_CLIENT)
             continue;
-        struct ledger_key around = ledger_key_network(w->params->ledger, &who);
-        ledger_get(w->params->ledger, &around, &d, now, &network);
-        if (!networks_contain(w->params->config->exempt.at, w->params->config->exempt.count, &who))
+        struct ledger_key around = ledger_key_network(s->params->ledger, &who);
+        ledger_get(s->params->ledger, &around, &d, now, &network);
+        if (!networks_contain(s->params->config->exempt.at, s->params->config->exempt.count, &who))
             advise_client(a, &who, &entry, &network);
     }
 }
@@ -48,15 +48,15 @@ void run_advise(struct control *c, const json_t *args)
 {
     struct advise *a = malloc(sizeof *a);
     struct advice *advice = calloc(ADVISE_MOST, sizeof *advice);
-    struct advise_facts known = facts(c->web);
+    struct advise_facts known = facts(c->steering);
     json_t *list = json_array();
 
     if (!a || !advice || !list) {
         control_fail(c, CONTROL_REFUSED, "not enough memory");
         json_decref(list);
     } else {
-        advise_begin(a, &c->web->params->config->tarpit, &known);
-        look_at_all(c->web, a);
+        advise_begin(a, &c->steering->params->config->tarpit, &known);
+        look_at_all(c->steering, a);
         size_t n = advise_end(a, advice);
         for (size_t i = 0; i < n; i++)
             json_array_append_new(list,

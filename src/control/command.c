@@ -5,19 +5,19 @@
  * answer. */
 #include "config/print.h"
 #include "control/commands.h"
+#include "control/control_part.h"
 #include "query/notes.h"
-#include "web/web_part.h"
 
 static void run_status(struct control *c, const json_t *args)
 {
-    control_done(c, status_json(c->web));
+    control_done(c, status_json(c->steering));
 }
 
 static void run_config(struct control *c, const json_t *args)
 {
     struct buf text = {0};
 
-    if (config_print(c->web->params->config, &text) < 0)
+    if (config_print(c->steering->params->config, &text) < 0)
         control_fail(c, CONTROL_REFUSED, "not enough memory");
     else
         control_done(c, json_pack("{s:s%}", "config", text.at, (size_t)text.len));
@@ -27,13 +27,13 @@ static void run_config(struct control *c, const json_t *args)
 static void run_reload(struct control *c, const json_t *args)
 {
     control_log(c, "reload", NULL);
-    web_ask_master(c->web, c, NOTE_RELOAD, 0, NULL);
+    steering_ask_master(c->steering, c, NOTE_RELOAD, 0, NULL);
 }
 
 static void run_upgrade(struct control *c, const json_t *args)
 {
     control_log(c, "upgrade", NULL);
-    web_ask_master(c->web, c, NOTE_UPGRADE, 0, NULL);
+    steering_ask_master(c->steering, c, NOTE_UPGRADE, 0, NULL);
 }
 
 static void run_stop(struct control *c, const json_t *args)
@@ -41,7 +41,7 @@ static void run_stop(struct control *c, const json_t *args)
     bool drain = request_flag(args, "drain");
 
     control_log(c, "stop", drain ? "drain" : NULL);
-    web_ask_master(c->web, c, NOTE_SHUTDOWN, drain, NULL);
+    steering_ask_master(c->steering, c, NOTE_SHUTDOWN, drain, NULL);
 }
 
 static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *args) = {

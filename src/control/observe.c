@@ -8,7 +8,7 @@
 #include "base/clock.h"
 #include "config/config.h"
 #include "config/values.h"
-#include "web/web_part.h"
+#include "control/control_part.h"
 
 enum { DAY_MS = 24 * 3600 * 1000, SINCE_DAYS = 7, LINES_MOST = 1000 };
 
@@ -32,14 +32,14 @@ static json_t *line_json(const struct observed_line *l)
                      tarpit_rule_name((enum tarpit_rule)l->rule));
 }
 
-static json_t *senders(const struct web *w, uint64_t since, uint64_t now, bool *late)
+static json_t *senders(const struct steering *s, uint64_t since, uint64_t now, bool *late)
 {
     struct observed_line *line = calloc(OBSERVED_LINES, sizeof *line);
     json_t *list = json_array();
     uint32_t at = 0;
     size_t n = 0;
 
-    while (line && observed_next(w->params->observed, &at, since, now, &line[n]))
+    while (line && observed_next(s->params->observed, &at, since, now, &line[n]))
         n++;
     if (line)
         qsort(line, n, sizeof *line, by_harm);
@@ -53,7 +53,7 @@ static json_t *senders(const struct web *w, uint64_t since, uint64_t now, bool *
 
 void run_observe(struct control *c, const json_t *args)
 {
-    const struct web *w = c->web;
+    const struct steering *s = c->steering;
     const char *text = request_text(args, "since");
     uint64_t now = clock_wall_ms(), ms = SINCE_DAYS * (uint64_t)DAY_MS;
     struct observed_sums sums;
@@ -66,15 +66,15 @@ void run_observe(struct control *c, const json_t *args)
         return;
     }
     uint64_t since = ms < now ? now - ms : 0;
-    observed_sums(w->params->observed, since, now, &sums);
+    observed_sums(s->params->observed, since, now, &sums);
     for (int i = 1; i < RULE_COUNT; i++)
         json_object_set_new(rules, tarpit_rule_name((enum tarpit_rule)i),
                             json_integer((json_int_t)sums.by_rule[i]));
-    json_t *list = senders(w, since, now, &late);
+    json_t *list = senders(s, since, now, &late);
     bool long_enough = sums.first_day_ms && sums.first_day_ms + DAY_MS < now;
     control_done(c,
                  json_pack("{s:b, s:I, s:I, s:o, s:I, s:I, s:I, s:I, s:o, s:b}", "observing",
-                           w->params->config->observe, "since_ms", (json_int_t)since,
+                           s->params->config->observe, "since_ms", (json_int_t)since,
                            "first_day_ms", (json_int_t)sums.first_day_ms, "senders", list,
                            "replies", (json_int_t)sums.replies, "seconds", (json_int_t)sums.seconds,
                            "connections", (json_int_t)sums.connections, "untold",

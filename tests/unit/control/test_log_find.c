@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "web/log_find.h"
+#include "control/log_find.h"
 
 static void test_an_address_is_found_as_a_whole_word(void **state)
 {

@@ -1,0 +1,68 @@
+/* Private to src/control: what its files want of each other. */
+#ifndef MIRED_CONTROL_CONTROL_PART_H
+#define MIRED_CONTROL_CONTROL_PART_H
+
+#include "control/request.h"
+#include "control/socket.h"
+#include "control/steering.h"
+
+/* command.c: carries out a request, now or later. */
+void control_run(struct control *c, const struct request *r);
+
+/* Sends a note to the master whose NOTE_RESULT becomes the answer to `c`. */
+void steering_ask_master(struct steering *s, struct control *c, uint32_t kind, int32_t arg,
+                         const char *text);
+
+/* The connection that waits for the answer with this tag; NULL: nobody does any more. */
+struct control *steering_asker(const struct steering *s, uint64_t tag);
+
+/* recipient.c: begins to take clerks' answers (0 or -errno), and asks. */
+int recipient_open(struct steering *s);
+void run_recipient(struct control *c, const json_t *args);
+void run_cache(struct control *c, const json_t *args);
+
+/* connections.c: which connections are open; NOTE_CONNECTIONS and NOTE_CONNECTIONS_TOLD. */
+struct note;
+void run_connections(struct control *c, const json_t *args);
+void connections_asked(const struct steering *s, const struct note *n);
+void connections_told(const struct steering *s, const struct note *n);
+
+/* One entry of the ledger, of a client or a network. */
+struct row {
+    struct addr who;
+    bool network;
+    uint8_t bits; /* of a network's prefix; 0: the one that clients are booked with */
+    struct ledger_entry entry;
+};
+
+/* The entry as mirectl and the page get it; as it is at `now`. */
+json_t *entry_json(const struct steering *s, const struct row *r, uint64_t now);
+
+/* Adds an entry that the ledger exempts to the list, while there are less than `most`. */
+void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct row *r);
+
+/* Whom the command's "address" is about; false: that is no address, and has been said. */
+bool read_whom(struct control *c, const json_t *args, struct whom *who);
+
+/* clients.c: the ledger's commands. */
+void run_clients(struct control *c, const json_t *args);
+void run_show(struct control *c, const json_t *args);
+
+/* changes.c: the commands that change it. */
+void run_release(struct control *c, const json_t *args);
+void run_exempt(struct control *c, const json_t *args);
+void run_penalise(struct control *c, const json_t *args);
+
+/* dump.c: the ledger as lines of JSON, out and in. */
+void run_ledger(struct control *c, const json_t *args);
+
+/* advise.c: settings that what was seen suggests. */
+void run_advise(struct control *c, const json_t *args);
+
+/* observe.c: R20's report. */
+void run_observe(struct control *c, const json_t *args);
+
+/* log.c: lines of the log out of the ring. */
+void run_log(struct control *c, const json_t *args);
+
+#endif

@@ -1,0 +1,158 @@
+/* `status`: what mired is doing, gathered from the counters, the ledger and what the master told.
+ * In the web process. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "config/config.h"
+#include "control/control_part.h"
+#include "dns/trial.h"
+#include "tarpit/ledger.h"
+
+static json_int_t sum(const struct steering *s, enum metric id)
+{
+    return (json_int_t)metrics_sum(s->params->metrics, id);
+}
+
+/* All rows of a family, by the value of their label: {"recipient": 12, ...}. */
+static json_t *family(const struct steering *s, const char *name)
+{
+    json_t *o = json_object();
+
+    for (int id = 0; id < METRIC_COUNT; id++) {
+        const struct metric_about *about = &metric_table[id];
+        if (strcmp(about->family, name) != 0)
+            continue;
+        const char *value = strchr(about->label, '"');
+        if (value)
+            json_object_setn_new(o, value + 1, strcspn(value + 1, "\""),
+                                 json_integer(sum(s, (enum metric)id)));
+    }
+    return o;
+}
+
+static json_t *backends(const struct steering *s)
+{
+    const struct config *config = s->params->config;
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < config->backend_count; i++) {
+        json_t *up = json_null();
+        const char *state = "not tried yet";
+        for (unsigned k = 0; k < s->backends; k++)
+            if (strcmp(s->backend[k].name, config->backend[i].name) == 0) {
+                up = json_boolean(s->backend[k].up);
+                state = s->backend[k].up ? "up" : "down";
+            }
+        json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "name", config->backend[i].name,
+                                              "up", up, "state", state));
+    }
+    return list;
+}
+
+static const char *state_of_list(const struct steering *s, const struct config_list *l)
+{
+    for (unsigned i = 0; i < s->lists; i++)
+        if (strcmp(s->list[i].zone, l->zone) == 0)
+            return s->list[i].state;
+    return l->test ? list_state_name(LIST_UNTRIED) : "not tested";
+}
+
+/* One that does not pass its test counts for nothing. */
+static void add_lists(const struct steering *s, json_t *to, const char *kind,
+                      const struct config_list *l, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const char *state = state_of_list(s, &l[i]);
+        bool counts = true;
+        for (int k = 0; k < LIST_STATES; k++)
+            if (!list_counts((enum list_state)k) &&
+                strcmp(state, list_state_name((enum list_state)k)) == 0)
+                counts = false;
+        json_array_append_new(to, json_pack("{s:s, s:s, s:s, s:b}", "kind", kind, "zone", l[i].zone,
+                                            "state", state, "counts", counts));
+    }
+}
+
+static json_t *lists(const struct steering *s)
+{
+    const struct config *c = s->params->config;
+    json_t *list = json_array();
+
+    add_lists(s, list, "dnsbl", c->dnsbl, c->dnsbl_count);
+    add_lists(s, list, "dnswl", c->dnswl, c->dnswl_count);
+    return list;
+}
+
+bool status_directory_is_up(const struct steering *s, enum recipients_kind kind)
+{
+    enum metric down = METRIC_DIRECTORY_DOWN_FILE + (enum metric)kind;
+    return metrics_sum(s->params->metrics, down) == 0;
+}
+
+static json_t *directories(const struct steering *s)
+{
+    const struct config *config = s->params->config;
+    json_t *list = json_array();
+
+    for (size_t i = 0; i < config->recipients_count; i++) {
+        const struct config_recipients *r = &config->recipients[i];
+        bool kept = r->kind == RECIPIENTS_FILE && sum(s, METRIC_DIRECTORY_KEPT) > 0;
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s*, s:b, s:b}", "kind",
+                                        config_recipients_name(r->kind), "path", r->path, "up",
+                                        status_directory_is_up(s, r->kind), "kept", kept));
+    }
+    return list;
+}
+
+static json_t *ledger(const struct steering *s)
+{
+    struct ledger_stats stats = ledger_stats(s->params->ledger);
+
+    return json_pack("{s:I, s:I, s:I}", "entries", (json_int_t)stats.entries, "capacity",
+                     (json_int_t)stats.capacity, "evictions", (json_int_t)stats.evictions);
+}
+
+const char *status_mail_waits(const struct steering *s)
+{
+    const struct config *config = s->params->config;
+    size_t down = 0;
+
+    for (size_t i = 0; i < config->backend_count; i++)
+        for (unsigned k = 0; k < s->backends; k++)
+            if (strcmp(s->backend[k].name, config->backend[i].name) == 0 && !s->backend[k].up)
+                down++;
+    if (config->backend_count && down == config->backend_count)
+        return config->backend_count == 1 ? "the backend is down" : "all backends are down";
+    for (size_t i = 0; i < config->recipients_count; i++)
+        if (status_directory_is_up(s, config->recipients[i].kind))
+            return NULL;
+    if (config->recipients_count)
+        return "no directory can be reached";
+    return NULL;
+}
+
+json_t *status_json(const struct steering *s)
+{
+    const struct config *config = s->params->config;
+    uint64_t now = clock_wall_ms();
+    json_int_t held_ms = sum(s, METRIC_HOLD_MS);
+
+    return json_pack(
+        "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
+        "s:I, "
+        "s:o, s:o, s:o, s:o, s:b, s:s?, s:b}",
+        "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
+        (json_int_t)s->params->started_ms, "up_seconds",
+        (double)(now - s->params->started_ms) / 1000.0, "workers", (int)config->workers,
+        "generation", (int)s->params->generation, "connections", sum(s, METRIC_CONNECTIONS_TOTAL),
+        "open", sum(s, METRIC_CONNECTIONS_OPEN), "held", sum(s, METRIC_HELD), "frozen",
+        sum(s, METRIC_FROZEN), "hold_seconds", (double)held_ms / 1000.0, "attacker_hours",
+        (double)held_ms / 3600000.0, "messages", family(s, "mired_messages_total"), "offences",
+        family(s, "mired_offences_total"), "verdicts", family(s, "mired_verdicts_total"), "auth",
+        family(s, "mired_auth_total"), "worker_restarts", sum(s, METRIC_WORKER_RESTARTS), "ledger",
+        ledger(s), "backends", backends(s), "directories", directories(s), "lists", lists(s),
+        "mail_passes", status_mail_waits(s) == NULL, "mail_waits_for", status_mail_waits(s),
+        "observing", config->observe);
+}

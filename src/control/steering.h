@@ -1,0 +1,112 @@
+/* Steering: what an administrator sees of mired and does to it, for the control socket and for the
+ * page. The part of the web process that knows no HTTP.
+ *
+ * One loop. A command that is the master's goes there as a note with a tag; the note that comes
+ * back with that tag is the answer. */
+#ifndef MIRED_CONTROL_STEERING_H
+#define MIRED_CONTROL_STEERING_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/loop.h"
+#include "config/config.h"
+#include "control/holders.h"
+#include "control/undo.h"
+#include "control/whom.h"
+#include "tarpit/ledger.h"
+
+enum { STEERING_BACKENDS = 64, STEERING_LISTS = 64 };
+
+struct control;
+struct log_ring;
+struct metrics;
+struct observed;
+struct overview;
+
+struct steering_params {
+    const struct config *config;
+    int control;        /* channel to the master */
+    int control_listen; /* the control socket, listening; the master's */
+    int ask, answer;    /* to the clerks, as workers have it */
+    uint16_t answer_slot;
+    uint32_t generation; /* of the configuration */
+    const struct metrics *metrics;
+    struct ledger *ledger;
+    struct observed *observed;
+    const struct log_ring *log; /* NULL: there is none */
+    uint64_t started_ms;        /* wall time of the master's start */
+};
+
+struct steering_backend {
+    char name[128];
+    bool up;
+};
+
+/* A `dnsbl` or `dnswl`, and what its test has come to. */
+struct steering_list {
+    char zone[256], state[40];
+};
+
+struct steering {
+    struct loop loop; /* first */
+    const struct steering_params *params;
+    struct watch answers; /* of clerks */
+    struct watch listen;
+    struct control *controls;
+    unsigned count; /* of them */
+    uint64_t last_tag;
+    struct steering_backend backend[STEERING_BACKENDS]; /* those that were heard of */
+    unsigned backends;
+    struct steering_list list[STEERING_LISTS]; /* those that were heard of */
+    unsigned lists;
+    struct undo *undo; /* NULL without memory: nothing can be taken back */
+    struct holders holders;
+    struct overview *overviews; /* of connections.c, under way */
+    bool finishing;
+    void (*ended)(struct loop *loop); /* a connection of the control socket has ended */
+};
+
+static inline struct steering *steering_of(struct loop *loop)
+{
+    return (struct steering *)loop;
+}
+
+/* Begins to take connections and clerks' answers, on s->loop, which is open. 0 or -errno. */
+int steering_open(struct steering *s, const struct steering_params *params,
+                  void (*ended)(struct loop *loop));
+void steering_close(struct steering *s);
+
+/* Takes no more connections; those that are owed an answer stay until they have it. */
+void steering_finish(struct steering *s);
+
+/* A note from the master. */
+void steering_note(struct steering *s, const struct note *n);
+
+/* ---- what is shown ---- */
+
+/* How fast amounts fade by the configuration. */
+struct ledger_decay steering_decay(const struct steering *s);
+
+/* `status` as an object, or NULL without memory. */
+json_t *status_json(const struct steering *s);
+
+/* Why mail to people who exist is put off now; NULL: it passes. A backend that was never tried
+ * counts as up. Static. */
+const char *status_mail_waits(const struct steering *s);
+
+/* Whether all clerks could ask the directories of that kind. */
+bool status_directory_is_up(const struct steering *s, enum recipients_kind kind);
+
+/* The worst clients as a list of objects, at most so many. `exempt`, an array or NULL, gets as many
+ * of those whom the ledger (not the configuration) exempts. Goes through all of the ledger. */
+json_t *clients_json(const struct steering *s, size_t most, const char *sort_by, json_t *exempt);
+
+/* A client or network as the rules see it, whether anything is known of it or not. */
+json_t *known_json(const struct steering *s, const struct whom *who, uint64_t now);
+
+/* What was counted, as {"held", "frozen", "unanswered", "listed"}; NULL: nobody could be asked. */
+json_t *held_json(const struct held *h);
+
+#endif
