@@ -1,95 +1,42 @@
-/* Records of an answer; see answer.h. Names are stepped over, and followed only where a PTR record
- * is one. */
+/* Records of an answer; see answer.h. A name is followed only where a PTR record is one. */
 #include "dns/answer.h"
 
 #include <stdbool.h>
 #include <string.h>
 
+#include "dns/walk.h"
+
 enum {
-    HEADER = 12,
-    RECORD_HEAD = 10,
     CLASS_IN = 1,
     TYPE_A = 1,
     TYPE_PTR = 12,
     TYPE_AAAA = 28,
     JUMPS_MAX = 32,
-    RECORDS_MAX = 256
+    RECORDS_MAX = 256 /* looked at */
 };
 
-struct walk {
-    const uint8_t *message, *at, *end;
-    uint32_t left; /* records of the answer */
-};
-
-struct record {
-    uint32_t type;
-    const uint8_t *data;
-    size_t len;
-};
-
-static uint32_t number(const uint8_t *at)
+static bool begin(struct dns_walk *w, const uint8_t *message, size_t len)
 {
-    return (uint32_t)at[0] << 8 | at[1];
+    bool right = dns_walk_begin(w, message, len);
+
+    w->answers = w->answers < RECORDS_MAX ? w->answers : RECORDS_MAX;
+    return right;
 }
 
-static bool skip(struct walk *w, size_t n)
+/* The next record of the answer that is of the Internet's class; false at the end. */
+static bool next(struct dns_walk *w, struct dns_record *r)
 {
-    if ((size_t)(w->end - w->at) < n)
-        return false;
-    w->at += n;
-    return true;
-}
-
-static bool skip_name(struct walk *w)
-{
-    while (w->at < w->end) {
-        uint8_t label = *w->at;
-        if (label == 0)
-            return skip(w, 1);
-        if (label >= 0xc0)
-            return skip(w, 2);
-        if (!skip(w, 1 + (size_t)label))
-            return false;
-    }
-    return false;
-}
-
-static bool begin(struct walk *w, const uint8_t *message, size_t len)
-{
-    *w = (struct walk){.message = message, .at = message, .end = message + len};
-    if (len == 0 || !skip(w, HEADER))
-        return false;
-    uint32_t questions = number(message + 4);
-    w->left = number(message + 6);
-    w->left = w->left < RECORDS_MAX ? w->left : RECORDS_MAX;
-    while (questions--)
-        if (!skip_name(w) || !skip(w, 4))
-            return false;
-    return true;
-}
-
-/* The next record of the Internet's class; false at the end. */
-static bool next(struct walk *w, struct record *r)
-{
-    while (w->left) {
-        w->left--;
-        if (!skip_name(w) || (size_t)(w->end - w->at) < RECORD_HEAD)
-            return false;
-        const uint8_t *head = w->at;
-        *r = (struct record){number(head), head + RECORD_HEAD, number(head + 8)};
-        if (!skip(w, RECORD_HEAD + r->len))
-            return false;
-        if (number(head + 2) == CLASS_IN)
+    while (dns_walk_next(w, &w->answers, r) == DNS_RECORD)
+        if (r->class == CLASS_IN)
             return true;
-    }
     return false;
 }
 
 size_t dns_addresses(const uint8_t *message, size_t len, size_t octets, uint8_t *out, size_t most)
 {
     uint32_t type = octets == 4 ? TYPE_A : TYPE_AAAA;
-    struct walk w;
-    struct record r;
+    struct dns_walk w;
+    struct dns_record r;
     size_t n = 0;
 
     if (!begin(&w, message, len))
@@ -114,7 +61,7 @@ static bool add_label(struct dns_name *name, size_t *n, const uint8_t *label, si
 }
 
 /* Follows compression (RFC 1035, 4.1.4), a number of times. */
-static bool read_name(const struct walk *w, const uint8_t *at, struct dns_name *name)
+static bool read_name(const struct dns_walk *w, const uint8_t *at, struct dns_name *name)
 {
     size_t n = 0;
 
@@ -126,7 +73,7 @@ static bool read_name(const struct walk *w, const uint8_t *at, struct dns_name *
         if (label >= 0xc0) {
             if (w->end - at < 2)
                 return false;
-            at = w->message + (number(at) & 0x3fff);
+            at = w->message + (dns_number2(at) & 0x3fff);
             jumps++;
         } else if (label >= 0x40 || (size_t)(w->end - at) < 1 + (size_t)label ||
                    !add_label(name, &n, at + 1, label)) {
@@ -142,8 +89,8 @@ static bool read_name(const struct walk *w, const uint8_t *at, struct dns_name *
 
 size_t dns_names(const uint8_t *message, size_t len, struct dns_name *out, size_t most)
 {
-    struct walk w;
-    struct record r;
+    struct dns_walk w;
+    struct dns_record r;
     size_t n = 0;
 
     if (!begin(&w, message, len))
