@@ -3,8 +3,8 @@
  *
  *   text      event=session client=192.0.2.7 result=sent role="worker 3"
  *   terminal  14:03:22 session client=192.0.2.7 result=sent            (in colour)
- *   JSON      {"time":"...","level":"info","event":"session","role":"worker
- * 3","client":"192.0.2.7",...}
+ *   JSON      {"time":"...","level":"info","event":"session","role":"worker 3",
+ *              "client":"192.0.2.7",...}
  *
  * Text carries no time, for journald stamps it. A value longer than LOG_VALUE_MAX is cut, so that
  * one hostile word cannot push the rest of the line out; a field for which no room is left at all

@@ -66,8 +66,7 @@ bool job_may_send(const struct job *j);
     S(MAIL, "mail")                                                                                \
     S(RCPT, "rcpt")                                                                                \
     S(DATA, "data")                                                                                \
-    S(BODY, "message") /* the caller sends header, message and final dot, then                     \
-                          outbound_sent() */                                                       \
+    S(BODY, "message") /* the caller sends all of it, then outbound_sent() */                      \
     S(FINAL, "final dot")                                                                          \
     S(RSET, "rset")                                                                                \
     S(DEAD, "dead") /* close it */
