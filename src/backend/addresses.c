@@ -1,4 +1,4 @@
-/* Addresses of backends by name; see places.h. */
+/* Addresses of backends by name; see addresses.h. */
 #include "backend/addresses.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-/* A clerk's conversation with a backend; see backend.h. */
+/* A clerk's conversation with a backend; see client.h. */
 #include "backend/client.h"
 
 #include <errno.h>

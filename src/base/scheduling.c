@@ -1,4 +1,4 @@
-/* The scheduling policy, by the one system call that knows the length of turns; see haste.h. */
+/* The scheduling policy, by the one system call that sets the length of turns; see scheduling.h. */
 #include "base/scheduling.h"
 
 #include <sched.h>

@@ -1,4 +1,4 @@
-/* Ways to the workers; see ways.h. Runs in the freezer. */
+/* Return channels to the workers; see return_channels.h. Runs in the freezer. */
 #include <errno.h>
 #include <stdlib.h>
 #include <unistd.h>

@@ -4,9 +4,10 @@
  * A hold is a record of FROZEN_RECORD octets: the connection's TCP state, the session as the worker
  * packed it, and when its reply is due. What does not fit one record goes on in further ones. Disk
  * and memory are taken as records are first used, from the beginning of the file; a full disk is a
- * full table. Links (free list, index by addresses, due
- * lists) stand in the records but are made anew by table_open(): after a crash only each record's
- * state counts, which is set last when a hold is put in and first when it is taken out.
+ * full table. The links of free list and due lists stand in the records; the index by addresses is
+ * apart from them, in memory (table_part.h). table_open() makes all of them anew: after a crash
+ * only each record's state counts, which is set last when a hold is put in and first when it is
+ * taken out.
  *
  * One process (the freezer). Time is an argument: wall ms. */
 #ifndef MIRED_FREEZER_TABLE_H

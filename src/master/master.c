@@ -1,9 +1,9 @@
 /* The master process: from a checked configuration to the last child's end.
  *
  * One loop over signals, the children's channels and a few alarms. It starts as root where that is
- * needed and stays it, for a reload may have to bind a port below 1024 and read files that only
- * root may; so it reads nothing that a stranger wrote, and its children are not what it is.
- * docs/processes.md tells what it keeps. */
+ * needed and stays root, for a reload may have to bind a port below 1024 and read files that only
+ * root may read. So it reads nothing that a stranger wrote, and its children drop root's rights.
+ * docs/architecture.md (Processes, Reload and upgrade) has the picture. */
 #include "master/master.h"
 
 #include <errno.h>

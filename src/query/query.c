@@ -1,4 +1,4 @@
-/* Questions and answers between workers and clerks; see ask.h. Both sides use it.
+/* Queries and answers between workers and clerks; see query.h. Both sides use it.
  *
  * A packet is the fixed part of its struct with only as much text as there is. What comes in is
  * checked before it is used: a worker may be in a stranger's hands. */

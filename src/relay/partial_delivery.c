@@ -1,4 +1,5 @@
-/* Settling's memory; see settle.h. A mapped table of 32-octet entries that all workers share.
+/* What is remembered of mixed answers; see partial_delivery.h. A mapped table of 32-octet entries
+ * that all workers share.
  *
  * An entry is found by a hash of who wrote what to whom; its place is its hash's set. It is
  * written field by field and its key last, and the key is checked again after it has been read, so

@@ -1,4 +1,4 @@
-/* A backend's other end; see outbound.h.
+/* A backend's other end; see client.h.
  *
  * With PIPELINING the whole envelope and DATA go out in one burst, without it one command at a
  * time; the replies come in the same order either way, so one state machine reads both. */

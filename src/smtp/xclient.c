@@ -1,4 +1,4 @@
-/* XCLIENT and XFORWARD; see introduce.h. */
+/* XCLIENT and XFORWARD; see xclient.h. */
 #include "smtp/xclient.h"
 
 #include <errno.h>

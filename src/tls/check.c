@@ -1,4 +1,4 @@
-/* The dates of certificates; see tls_check.h. Clients that verify refuse an expired one, and mail
+/* The dates of certificates; see check.h. Clients that verify refuse an expired one, and mail
  * then comes in clear text or not at all, which nobody notices here. */
 #include "tls/check.h"
 

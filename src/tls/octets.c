@@ -1,4 +1,4 @@
-/* Octets through an SSL; see tls_octets.h. */
+/* Octets through an SSL; see octets.h. */
 #include "tls/octets.h"
 
 #include <errno.h>

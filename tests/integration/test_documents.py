@@ -131,6 +131,38 @@ def test_anchors_and_files_that_documents_name_exist():
             assert any((SOURCE / folder / name).exists() for folder in ("", "src", "tests")), f"{document.name}: {name}"
 
 
+def mentions(path):
+    """Names of files in the comments of a C file: "hold.c", "docs/tarpit.md"."""
+    for comment in re.findall(r"/\*.*?\*/", path.read_text(), re.S):
+        text = re.sub(r"\s*\n\s*\*? *", " ", comment)
+        yield from re.findall(r"(?<![\w./<-])((?:[\w.-]+/)*[a-z_][\w-]*\.(?:[ch]|md|py))(?![\w/])", text)
+
+
+def test_files_that_comments_name_exist():
+    """Issue 14, 6: a comment that sends its reader to another file sends to one that is there."""
+    others = ("linux/", "netinet/", "sys/")  # the system's headers
+    ours = [p for folder in ("src", "ctl", "sim", "bench", "tests", "docs") for p in (SOURCE / folder).rglob("*")]
+    there = {f"/{p.relative_to(SOURCE)}" for p in [*ours, *SOURCE.glob("*.md")]}
+    named = {}
+    for path in there:
+        named.setdefault(path.rsplit("/", 1)[1], []).append(path)
+    looked = 0
+    for path in ours:
+        for name in mentions(path) if path.suffix in (".c", ".h") else ():
+            looked += 1
+            known = any(p.endswith(f"/{name}") for p in named.get(name.rsplit("/", 1)[-1], []))
+            assert known or name.startswith(others) or name == "cmocka.h", f"{path.relative_to(SOURCE)}: {name}"
+    assert looked > 300
+
+
+def test_comments_and_documents_do_not_name_what_users_do_not_have():
+    """Issue 14, 6: the design that engineers work from is no document of mired."""
+    places = [*DOCUMENTS, *(p for d in ("src", "ctl", "sim", "bench", "tests", "man") for p in (SOURCE / d).rglob("*.[chs]*"))]
+    for path in places:
+        if path.is_file():
+            assert not re.search(r"\bDESIGN(\.md)?\b", path.read_text(errors="replace")), path
+
+
 def test_old_words_are_gone_from_the_documents():
     """Issue 14, 4: one word an idea; docs/glossary.md has those that are left."""
     old = re.compile(r"\b(whoever|whomever|haste|crowd|parked|settling|pulse|through the house)\b", re.I)

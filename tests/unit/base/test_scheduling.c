@@ -1,4 +1,4 @@
-/* haste.c: what one has time for, the kernel knows; and what an administrator chose stays. */
+/* scheduling.c: children inherit the policy, and what an administrator chose stays. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
