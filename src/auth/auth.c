@@ -253,9 +253,9 @@ static enum answer_result begin_file(const struct auth *a, struct opening *o, st
     return r == ANSWER_YES ? begin_here(o) : r;
 }
 
-/* Dovecot says at once what a client needs to prove that it is somebody, and keeps "no such user"
- * back for a while (half a second, or its auth_failure_delay). What it told of others is what a
- * decoy is like, and no stranger is told either before that time has passed. */
+/* Dovecot sends a known user's challenge at once, and delays "no such user" (by half a
+ * second, or its auth_failure_delay). A decoy looks like the challenges that it sent for others, and
+ * no stranger gets either answer before that time has passed. */
 static enum answer_result begin_dovecot(const struct auth *a, struct opening *o,
                                         struct dovecot_auth *d)
 {
@@ -292,7 +292,7 @@ static enum answer_result begin(const struct auth *a, struct verifier *v, struct
     return ANSWER_LATER;
 }
 
-/* Nobody knows the name: which must not be seen before there is a proof to be wrong. */
+/* Unknown name: the client must not see that before its proof, which then is wrong. */
 static enum answer_result begin_decoy(struct auth *a, struct opening *o)
 {
     struct scram_secret like = o->secret;

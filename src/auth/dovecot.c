@@ -26,7 +26,7 @@
 enum { DOVECOT_MS = 10000, LINE_MAX_LEN = 8192, LOOK_MS = 2000, WAITING_MAX = 1024 };
 
 struct waiting {
-    uint32_t number; /* 0: nobody */
+    uint32_t number; /* 0: none */
     struct auth_asker asker;
 };
 
@@ -238,7 +238,7 @@ static struct span name_in(const char *line)
     return field_value(line, "user=");
 }
 
-/* An answer to who did not wait for it here. */
+/* An answer for an asker that did not wait here. */
 static void hand_on(struct dovecot_auth *d, const char *line, uint32_t number,
                     enum answer_result result)
 {

@@ -14,7 +14,7 @@
 
 enum { PASSWORD_MAX = 512, KIND_MAX = 64, PENDING_MS = 10000 /* see settling */ };
 
-/* Lines whose passwords are checked in the same way and at the same cost. */
+/* Lines with the same hash method and cost. */
 struct kind {
     char text[KIND_MAX]; /* "$6$rounds=5000$", "$2b$12$", "SCRAM 4096 16" */
     struct span hash;    /* of the first of them */

@@ -19,30 +19,30 @@ unsigned file_auth_check_form(struct span text, const char *path, struct buf *sa
 struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys);
 void file_auth_close(struct file_auth *f);
 
-/* Adds a line to *said for each line of a password file's text that is none, up to a few, naming
- * `path`, the line's number and, never the hash, the name. Returns how many there are. */
+/* Adds a message to *said for each invalid line of a password file's text, up to a few, with
+ * `path`, the line's number and the name, never the hash. Returns the number of invalid lines. */
 unsigned file_auth_check_lines(struct span text, const char *path, struct buf *said);
 
 /* Computes one hash whatever the name. For an unknown one it is of a line's kind and cost, always
  * the same for that name; of many unknown names as many get each kind as the file has lines of it.
- * So neither the time nor a sample of times tells who is in the file. now_ms is monotonic. LATER:
+ * So neither one duration nor many reveal which names are in the file. now_ms is monotonic. LATER:
  * the file could never be read. *name (NULL: not wanted) is the name as the file has it, valid
- * until the next call; it stays as it was when the file has no such line. Names are told apart
- * without case, but a line with the very letters goes first. */
+ * until the next call; it stays as it was when the file has no such line. Case does not matter in
+ * names, but a line with the exact letters is preferred. */
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
                                    uint64_t now_ms, struct span *name);
 
-/* Whether SCRAM can be offered: every line has what it takes. (Clients choose the strongest
- * mechanism that is offered, and one whose line has another hash would be told that his password
- * is wrong.) */
+/* Whether SCRAM can be offered: every line has a {SCRAM-SHA-256} hash. (Clients choose the
+ * strongest mechanism on offer, and a user whose line has another hash would be told that the
+ * password is wrong.) */
 bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms);
 
 /* How many lines the file has. */
 size_t file_auth_lines(const struct file_auth *f);
 size_t file_auth_kinds(const struct file_auth *f); /* of methods and costs */
 
-/* What is kept of a user's password. YES: it is in *out; NO: there is none; LATER as above. With NO
- * it is what a decoy of that name is to be like. */
+/* The SCRAM secret of a user. YES: it is in *out; NO: there is none, and *out is the form of a
+ * decoy for that name; LATER as above. */
 enum answer_result file_auth_secret(struct file_auth *f, struct span user, uint64_t now_ms,
                                     struct scram_secret *out, struct span *name);
 

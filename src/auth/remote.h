@@ -1,5 +1,5 @@
-/* Verifiers that are asked over a connection. Each blocks for a few seconds at most, serves one
- * clerk, and answers YES, NO or LATER. Passwords are wiped from what they send. */
+/* Verifiers behind a connection. Each blocks for a few seconds at most, serves one clerk, and
+ * answers YES, NO or LATER. Passwords are wiped from what they send. */
 #ifndef MIRED_AUTH_REMOTE_H
 #define MIRED_AUTH_REMOTE_H
 
@@ -15,8 +15,8 @@ struct dovecot_auth;
 struct backend_auth;
 struct addresses;
 
-/* Who waits for an answer, and how it comes. `text` is what to tell the client, if anything; `name`
- * what the verifier calls the account, if it says so. */
+/* The receiver of an answer, and the callback. `text` is for the client, if not empty; `name` is
+ * the verifier's name for the account, if it says it. */
 struct auth_asker {
     uint64_t id;
     uint16_t slot;
@@ -33,14 +33,14 @@ enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
                                       struct span password, const struct addr *client,
                                       struct buf *name);
 
-/* Without waiting: Dovecot keeps a "no" back for half a second, whatever it is told, and whoever
- * asks next is not to wait for that. `answered` is called once for each question that was taken
- * (true), from dovecot_auth_read() or from any other call here. */
+/* Without waiting: Dovecot always delays a "no" by half a second, and the next query must not wait
+ * for that. `answered` is called once for each query that was accepted (true), from
+ * dovecot_auth_read() or from any other call here. */
 void dovecot_auth_tell(struct dovecot_auth *d, auth_answered *answered, void *arg);
 bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span password,
                       const struct addr *client, const struct auth_asker *asker);
 
-/* Where answers will come, for poll(); -1: nowhere. Takes those that are there. */
+/* The descriptor to poll() for answers (-1: none), and reading those that are there. */
 int dovecot_auth_fd(const struct dovecot_auth *d);
 void dovecot_auth_read(struct dovecot_auth *d);
 
@@ -48,7 +48,7 @@ void dovecot_auth_read(struct dovecot_auth *d);
  * Connects when it is not connected, now and then. */
 uint32_t dovecot_auth_offers(struct dovecot_auth *d, uint64_t now_ms);
 
-/* A login in Dovecot's hands, which ends with the connection that it was begun on. */
+/* A login that Dovecot handles; it ends with the connection on which it began. */
 struct dovecot_login {
     uint32_t connection, id;
 };
@@ -62,7 +62,7 @@ enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span messa
  * LATER. */
 bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pending,
                        struct span message, const struct auth_asker *asker);
-/* The client will not come back to it. */
+/* Cancels a login that the client has abandoned. */
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending);
 
 /* AUTH PLAIN to the first backend that can be asked (RFC 4954, 4616). */
@@ -72,8 +72,8 @@ void backend_auth_close(struct backend_auth *b);
 enum answer_result backend_auth_check(struct backend_auth *b, struct span user,
                                       struct span password);
 
-/* "\0user\0password" as base64 (RFC 4616), a string of the caller's, who wipes and frees it; NULL
- * without memory. */
+/* "\0user\0password" as base64 (RFC 4616), a string that the caller wipes and frees; NULL without
+ * memory. */
 char *auth_plain_response(struct span user, struct span password);
 
 #endif

@@ -187,8 +187,8 @@ int scram_login_begin(struct scram_login *l, struct span message, struct span bi
     return error;
 }
 
-/* `c=` is the first message's header again, so that nobody has changed it on the way, and what this
- * connection's TLS has, so that it is the client's own connection. */
+/* `c=` is the first message's header again, which proves that it was not changed on the way, and
+ * what this connection's TLS has, so that it is the client's own connection. */
 static bool is_bound(const struct scram_login *l, struct span channel)
 {
     struct buf plain = {0}, want = {0};

@@ -1,4 +1,4 @@
-/* The server's side of SCRAM-SHA-256 (RFC 5802, 7677): what is stored of a password, and what both
+/* The server's side of SCRAM-SHA-256 (RFC 5802, 7677): the stored form of a password, and what both
  * sides sign. Clerks only; no I/O, never blocks. */
 #ifndef MIRED_AUTH_SCRAM_H
 #define MIRED_AUTH_SCRAM_H
@@ -19,7 +19,7 @@ enum {
     SCRAM_SHAPES = 64
 };
 
-/* What a server knows of a password: enough to check one, not enough to log in with. */
+/* The stored form of a password: enough to check a login, not enough to log in. */
 struct scram_secret {
     uint32_t iterations;
     uint32_t salt_len;
@@ -31,11 +31,11 @@ struct scram_secret {
  * {SCRAM-SHA-256} where `doveadm pw -s SCRAM-SHA-256` has written it. */
 bool scram_secret_read(struct span text, struct scram_secret *out);
 
-/* Whether it is of that password. Takes as long as its iterations take, right or wrong. */
+/* Whether the secret is of that password. Takes the same time for right and wrong ones. */
 bool scram_secret_is_of(const struct scram_secret *s, struct span password);
 
-/* One that nothing opens, for a name that nobody has: always the same for one key and name, with
- * as many iterations and as long a salt as `like` (NULL: as Dovecot makes them). */
+/* A secret that no password matches, for an unknown name: always the same for one key and name,
+ * with the iterations and salt length of `like` (NULL: those of Dovecot's defaults). */
 void scram_secret_decoy(const struct sipkey *key, struct span user, const struct scram_secret *like,
                         struct scram_secret *out);
 
@@ -54,7 +54,7 @@ void scram_shapes_note(struct scram_shapes *s, const struct sipkey *key, struct 
 bool scram_shapes_like(const struct scram_shapes *s, const struct sipkey *key, struct span user,
                        struct scram_secret *like);
 
-/* One login, between its two messages. Wiped by who ends it. */
+/* One login, between its two messages. The code that ends it wipes it. */
 struct scram_login {
     struct scram_secret secret;
     bool decoy; /* nothing is right */

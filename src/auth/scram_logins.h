@@ -1,8 +1,8 @@
 /* SCRAM logins between their two messages: a clerk's own table.
  *
- * A client may never say its second message, and a worker may be in a stranger's hands: there are
- * SCRAM_LOGINS_MAX places, the oldest pending gives way to a new one, and only the worker that
- * began a pending can go on with it. Whose pending has gone is told "later". */
+ * A client may never send its second message, and a worker may be compromised: so there are
+ * SCRAM_LOGINS_MAX places, a new login replaces the oldest, and only the worker that began a login
+ * can continue it. A login that was replaced is answered "later". */
 #ifndef MIRED_AUTH_SCRAM_LOGINS_H
 #define MIRED_AUTH_SCRAM_LOGINS_H
 
@@ -17,8 +17,8 @@ struct scram_pending {
     uint32_t number; /* never 0 */
     uint16_t slot;
     struct scram_login login;     /* with `at` NULL */
-    struct buf name;              /* then: what the verifier calls the account, or empty */
-    struct dovecot_auth *at;      /* borrowed; not NULL: it is in Dovecot's hands */
+    struct buf name;              /* then: the verifier's name for the account, or empty */
+    struct dovecot_auth *at;      /* borrowed; not NULL: Dovecot handles the login */
     struct dovecot_login dovecot; /* then */
 };
 
@@ -27,14 +27,14 @@ struct scram_logins {
     struct scram_pending *place[SCRAM_LOGINS_MAX];
 };
 
-/* A pending without anything in it; NULL without memory. */
+/* Creates an empty pending login; NULL without memory. */
 struct scram_pending *scram_logins_begin(struct scram_logins *t, uint16_t slot);
 
-/* NULL when there is none of that number, or it is another's. */
+/* NULL when there is none with that number, or another worker began it. */
 struct scram_pending *scram_logins_find(const struct scram_logins *t, uint16_t slot,
                                         uint32_t number);
 
-/* Wipes and frees it; what Dovecot has of it is cancelled there. */
+/* Wipes and frees the login, and cancels it at Dovecot. */
 void scram_logins_end(struct scram_logins *t, struct scram_pending *pending);
 
 void scram_logins_close(struct scram_logins *t);

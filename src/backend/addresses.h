@@ -1,9 +1,9 @@
-/* Where backends that are configured by a name are: a table that one process looks up and all who
- * connect to backends read.
+/* The addresses of backends that are configured by name: a table that one process fills and all
+ * processes that connect to backends read.
  *
- * A clerk looks names up, for that blocks; workers never do. An entry is written beside the one
- * that is read and then made the current one, by one writer at a time: who reads gets addresses
- * that belong together, and whoever dies leaves no lock. */
+ * A clerk looks names up, because that blocks; workers never do. The one writer fills a second copy
+ * of an entry and then makes it current. So readers get a consistent set of addresses, and a
+ * process that dies leaves no lock. */
 #ifndef MIRED_BACKEND_ADDRESSES_H
 #define MIRED_BACKEND_ADDRESSES_H
 

@@ -1,8 +1,8 @@
-/* Asking a backend, in a clerk: one blocking conversation, kept open between questions.
+/* Queries from a clerk to a backend: one blocking SMTP session, kept open between queries.
  *
- * The relay's own connections (pool.h) carry mail and wait for nobody; this is for what clerks ask
- * on the side: is there such a recipient, is this password right. SMTP or LMTP, under TLS as mail
- * to that backend is. */
+ * The relay's own connections (pool.h) carry mail and never block; this module is for clerks'
+ * queries: does this recipient exist, is this password right. SMTP or LMTP, with the same TLS
+ * settings as mail to that backend. */
 #ifndef MIRED_BACKEND_CLIENT_H
 #define MIRED_BACKEND_CLIENT_H
 
@@ -39,36 +39,35 @@ struct backend_client {
 void backend_client_init(struct backend_client *t, const struct config *config, size_t index,
                          const struct addresses *addresses);
 
-/* What will be said is for nobody else's ears: where the backend is configured with TLS at all, and
- * is not this machine, it is not talked to without, whoever stands between. */
+/* Marks the session as secret, for passwords: if the backend is configured with TLS and is not on
+ * this machine, it requires TLS, so that an attacker on the path cannot strip it. */
 void backend_client_is_secret(struct backend_client *t);
 
-/* Ends the conversation, if there is one; the next backend_client_ready() begins another. */
+/* Ends the session, if there is one; the next backend_client_ready() begins another. */
 void backend_client_close(struct backend_client *t);
 
-/* Closes, and frees what conversations share. */
+/* Closes, and frees what sessions share. */
 void backend_client_free(struct backend_client *t);
 
-/* Connects, says EHLO (LHLO) and does what there is to do for TLS, where that has not been done. 0
- * or -errno. */
+/* Connects, sends EHLO (LHLO) and negotiates TLS unless that is done already. 0 or -errno. */
 int backend_client_ready(struct backend_client *t);
 
 /* Whether several commands may go out at once (RFC 2920). */
 bool backend_client_pipelines(const struct backend_client *t);
 
-/* Whether it has an extension (enum outbound_cap). */
+/* Whether the backend has an extension (enum outbound_cap). */
 bool talk_can(const struct backend_client *t, uint32_t cap);
 
-/* What it says of us, not of what it was asked, is for the administrator: a line in the log with
- * its words, once a minute for each backend and process (R24). Before backend_client_close(), which
- * frees them. Any thread. */
+/* Logs a reply that is about mired, not about the query (R24), at most once a minute for each
+ * backend and process. Call it before backend_client_close(), which frees the reply's text. Any
+ * thread. */
 void talk_tell(const struct backend_client *t, enum reply_stage stage, const struct reply *r);
 
-/* Sends what is in `out` as it stands. 0 or -errno; the conversation is closed then. */
+/* Sends `out` as it is. 0, or -errno with the session closed. */
 int backend_client_say(struct backend_client *t, struct span out);
 
-/* The next reply, its arg valid until the next call. 0 or -errno; closed then. Behind a 421 the
- * other side closes, and the caller should. */
+/* Reads the next reply; its arg is valid until the next call. 0, or -errno with the session closed.
+ * After a 421 the backend closes, and the caller should too. */
 int backend_client_reply(struct backend_client *t, struct reply *r);
 
 #endif

@@ -1,28 +1,28 @@
-/* What is known of a backend: up or down and why, what it is able to do, what it says of us.
- * Private to src/backend.
+/* The state of a backend: up or down and why, its abilities, its complaints about mired. Private to
+ * src/backend.
  *
- * A backend that is down is tried again with growing pauses, of POOL_RETRY_MAX_MS at most, whether
- * there is mail for it or not. */
+ * Retries a backend that is down with growing pauses, up to POOL_RETRY_MAX_MS, with or without mail
+ * for it. */
 #ifndef MIRED_BACKEND_HEALTH_H
 #define MIRED_BACKEND_HEALTH_H
 
 #include "backend/pool.h"
 #include "smtp/client.h"
 
-/* At a backend's first use: what it was able to do last time. */
+/* At a backend's first use: loads its abilities of the last run. */
 void health_recall(struct backend *b);
 
-/* EHLO has told. */
+/* Stores the abilities that EHLO announced. */
 void health_learn(struct backend *b, const struct ability *a);
 
-/* It takes mail. */
+/* The backend accepts mail. */
 void health_up(struct backend *b);
 
-/* It cannot be reached, or serves nobody; `why` is for the log, NULL where it is not known. Its
- * `retry` alarm is set. */
+/* The backend cannot be reached or refuses service; `why` is for the log, NULL if not known. Sets
+ * its `retry` alarm. */
 void health_down(struct backend *b, const char *why);
 
-/* Tells the log, once a minute, what this conversation's replies said of us, and forgets it. */
+/* Logs, at most once a minute, what this session's replies said about mired, and clears it. */
 void health_complain(struct backend *b, struct outbound *o);
 
 #endif

@@ -1,7 +1,7 @@
 /* One connection to a backend: its octets, in and out, under TLS or not. Private to src/backend.
  *
- * What is said and what an answer means is smtp/client.h's; when a link is opened, what it is given
- * to do and what its end means is pool.c's. All within the worker's loop, nothing blocks. */
+ * smtp/client.h has the protocol; pool.c opens links, gives them deliveries and handles their end.
+ * All within the worker's loop, nothing blocks. */
 #ifndef MIRED_BACKEND_LINK_H
 #define MIRED_BACKEND_LINK_H
 
@@ -19,11 +19,11 @@ struct link {
     char hello[256];   /* the client's HELO, where this connection is taken for the client's */
     SSL *ssl;          /* NULL: not, or not yet, under TLS */
     uint64_t body_at;  /* octets of header, message and final dot that have gone out */
-    const char *why;   /* it is of no use any more, static; NULL: not known */
-    uint64_t ready_ms; /* since when it takes messages; 0: not yet */
+    const char *why;   /* the reason why it is unusable, static; NULL: not known */
+    uint64_t ready_ms; /* since when it accepts messages; 0: not yet */
     uint8_t lived_in;  /* the last enum outbound_state before OUTBOUND_DEAD, for the log */
     bool connecting;
-    bool used;     /* has had another message before the one in hand */
+    bool used;     /* has carried another message before the current one */
     bool reserved; /* opened for the delivery that it has, and not yet begun: PROXY */
 };
 
@@ -43,17 +43,17 @@ static inline bool link_is_shaking(const struct link *l)
     return l->outbound.state == OUTBOUND_SHAKE && l->outbound.out.len == 0;
 }
 
-/* Begins to connect: the descriptor, and where it leads in *to; -errno. */
+/* Starts to connect. Returns the descriptor, with the peer's address in *to, or -errno. */
 int link_connect(const struct backend *b, struct addr *to);
 
-/* Sends what there is to send, as far as it goes: commands, then the message, of which it notes
- * when its last octet has gone. False: the link is of no use any more. */
+/* Sends as much as the socket takes: commands, then the message; notes when its last octet has been
+ * sent. False: the link is unusable. */
 bool link_write(struct link *l);
 
-/* Takes in what has come; the end of the connection makes it OUTBOUND_DEAD. */
+/* Reads what has come; the end of the connection makes it OUTBOUND_DEAD. */
 void link_read(struct link *l);
 
-/* Does what there is to do of a handshake, if it is time for one. False: it has failed. */
+/* Continues a TLS handshake, if one is due. False: it has failed. */
 bool link_shake(struct link *l);
 
 #endif

@@ -34,20 +34,20 @@ static bool is_spent(const struct link *l)
     return is_single(l->backend) || outbound_is_spent(&l->outbound);
 }
 
-/* Postfix knows on a connection who was there when it began. */
+/* Postfix caches the existing users at the start of a connection. */
 static bool is_old(const struct link *l)
 {
     return l->ready_ms && link_loop(l)->now > l->ready_ms + POOL_YOUNG_MS;
 }
 
-/* ... and the next message is for somebody who may have been added since. */
+/* ... and the next message may be for a user that was added since. */
 static bool is_stale(const struct link *l)
 {
     const struct delivery *next = l->backend->queue;
     return next && next->doubted && is_old(l);
 }
 
-/* Whether "no such user" may be said of somebody who has just been added. */
+/* Whether "no such user" may be about a user that was just added. */
 static bool is_doubtful(const struct link *l, const struct delivery *d)
 {
     if (d->doubted || d->job.sent || !is_old(l))
@@ -202,7 +202,7 @@ static void log_broken(const struct link *l)
     log_end(&line);
 }
 
-/* The link is of no use any more, and who had it, or waits for one, must be told. */
+/* The link is unusable: tells the delivery that had it, or waits for one. */
 static void link_broke(struct link *l)
 {
     struct delivery *d = l->delivery;
@@ -215,7 +215,7 @@ static void link_broke(struct link *l)
         d->refused = l->outbound.complaint.code && !l->used;
     health_complain(b, &l->outbound);
     /* It served a moment ago, and may only be changing places with its successor: one more try at
-     * once. But one that takes connections and serves nobody is left alone until its retry. */
+     * once. But one that accepts connections and refuses service is left alone until its retry. */
     bool never_served = l->connecting && !l->outbound.served;
     bool hopeless = never_served && b->known && !b->up;
 
@@ -232,7 +232,7 @@ static void link_broke(struct link *l)
     }
     if (!hopeless)
         more_links(b);
-    while (b->queue && b->open == 0) { /* nobody is left to serve them */
+    while (b->queue && b->open == 0) { /* no link is left to serve them */
         struct delivery *waiting = b->queue;
         pool_drop(waiting);
         b->pool->params.broke(waiting, false);

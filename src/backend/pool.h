@@ -1,8 +1,8 @@
 /* Connections to backends, kept open and shared by all messages of a worker.
  *
  * A backend has links (connections) and a queue of deliveries that wait for one. A link is busy for
- * the milliseconds of one burst. What is not known of a backend (is it up, what can it do) is
- * learnt by connecting to it. */
+ * the milliseconds of one burst. The pool learns a backend's state and abilities by connecting to
+ * it. */
 #ifndef MIRED_BACKEND_POOL_H
 #define MIRED_BACKEND_POOL_H
 
@@ -17,7 +17,7 @@ struct backend;
 struct link;
 
 enum {
-    POOL_COMPLAINT_MS = 60000, /* between two lines of the log on what a backend says of us */
+    POOL_COMPLAINT_MS = 60000, /* between two log lines about a backend's complaints */
     POOL_CONNECT_MS = 10000,
     POOL_REPLY_MS = 60000, /* to anything before the final dot */
     POOL_FINAL_MS =
@@ -25,7 +25,7 @@ enum {
     POOL_WRITE_MS = 60000, /* without progress */
     POOL_IDLE_MS = 60000,  /* kept open unused */
     POOL_WAIT_MS = 60000,  /* a delivery for a free link */
-    POOL_YOUNG_MS = 2000,  /* a younger connection knows who has just been added */
+    POOL_YOUNG_MS = 2000,  /* a backend's answers on a younger connection are current */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 10000,
     POOL_BREAKS_MAX =
@@ -38,18 +38,18 @@ struct delivery {
     struct delivery *next;   /* in its backend's queue */
     struct backend *backend; /* where it waits or runs; NULL: nowhere */
     struct link *link;       /* which sends it; NULL: it waits */
-    struct alarm alarm;      /* `due` is the owner's: it has waited for too long */
+    struct alarm alarm;      /* the owner's callback: it has waited for too long */
     struct job job;
     struct addr client;
     struct span header; /* goes before the message */
     /* Octets of the message from `offset` on, as spool_read(). */
     struct span (*read)(void *message, uint64_t offset);
     void *message;
-    bool doubted; /* an old connection said "no such user": only a young one is believed */
-    bool refused; /* the last connection was refused as ours: the same backend will do so again */
+    bool doubted; /* an old connection said "no such user": only a young one counts */
+    bool refused; /* the backend refused mired on the last connection, and would do so again */
 };
 
-/* What all backends of one owner share, and what the owner is told. */
+/* Parameters that all backends of one owner share, and its callbacks. */
 struct pool_params {
     const struct config *config;
     struct loop *loop;
@@ -57,10 +57,10 @@ struct pool_params {
     const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
     uint32_t slots;                    /* workers that share each backend's `connections` */
 
-    /* The job has come to its end. */
+    /* The job has ended. */
     void (*over)(struct delivery *d);
-    /* An old connection says that there is no such user, and is closed: the delivery is to be put
-     * again, on a young one. */
+    /* An old connection said that there is no such user and was closed: put the delivery again, for
+     * a young connection. */
     void (*doubted)(struct delivery *d);
     /* The link broke under it (`started`), or none could be had. job.sent tells whether the backend
      * may have the message. */
@@ -94,7 +94,7 @@ struct backend {
     uint64_t backoff_ms;
     unsigned turn;          /* which address of its name is tried */
     struct ability ability; /* as the last of its connections told */
-    uint64_t complained_ms; /* when the log was told last what it says of us; 0: never */
+    uint64_t complained_ms; /* when its complaint was last logged; 0: never */
     bool known, up;
     bool learnt;       /* `ability` has been told, in this process or an earlier one */
     bool plain;        /* its TLS does not work, and is not insisted on */
@@ -104,15 +104,15 @@ struct backend {
 void pool_open(struct pool *p, struct backend *b, uint32_t index);
 void pool_close(struct backend *b);
 
-/* Lets a delivery run on this backend: at once, or when a link is free. False: it cannot be
- * reached, and nothing has been begun. */
+/* Queues a delivery for this backend; it starts at once or when a link is free. False: the backend
+ * cannot be reached, and nothing was started. */
 bool pool_put(struct backend *b, struct delivery *d);
 
 /* What a delivery waits for: the state of its connection by name, or "a free connection". Static.
  */
 const char *pool_state_name(const struct delivery *d);
 
-/* Takes it out of the queue, or away from its link, which is then closed. */
+/* Removes a delivery from the queue, or from its link, which is then closed. */
 void pool_drop(struct delivery *d);
 
 #endif

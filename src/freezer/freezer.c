@@ -35,7 +35,7 @@ enum {
     THAW_BATCHES = 8,      /* in one turn, so that freezing gets its turn too */
     AGAIN_MS = 20,         /* a worker that has too much to do is tried again */
     ELSEWHERE_MS = 2000,   /* a local address or a route that is not there now is tried again */
-    DROP_AFTER_MS = 60000, /* nobody took it for so long: given up */
+    DROP_AFTER_MS = 60000, /* no worker took it for so long: dropped */
     LOCK_MS = 20,          /* between looks whether the freezer before us has ended */
     WAYS_MS = 5000,        /* after which all workers have told a new freezer their ways */
     ROOM_MS = 2000,        /* between looks whether the disk has room for the table again */
@@ -63,7 +63,7 @@ struct freezer {
     struct calls *calls;
     struct watch control;
     struct alarm due, begin;
-    int lock;       /* held by who has the table */
+    int lock;       /* held by the freezer that has the table */
     bool said_full; /* that the disk has no room for it */
     struct return_channels ways;
     uint64_t begun_ms;
@@ -171,7 +171,7 @@ static void end_thaw(struct freezer *f, const struct leaving *l, const struct tc
             give(f, l, job->fd);
             return;
         }
-        f->lost++; /* a newer connection has its addresses, or nobody takes it: told by an end */
+        f->lost++; /* a newer connection has its addresses, or no worker takes it: it ends */
         if (job->fd >= 0)
             close(job->fd);
     }
@@ -245,7 +245,7 @@ static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[T
     return n;
 }
 
-/* Into the table with those whose state is known. */
+/* Puts those with known state into the table. */
 static void note_frozen(struct freezer *f, struct tcp_job *job, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -367,7 +367,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         if (n.kind == NOTE_PING)
             channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL);
     }
-    if (r != -EAGAIN) { /* the master is gone: the rule stays for who comes after it */
+    if (r != -EAGAIN) { /* the master is gone: the rule stays for its successor */
         loop_forget(loop, watch);
         loop->stop = true;
     }
@@ -479,7 +479,7 @@ static int open_all(struct freezer *f)
     return loop_watch(&f->loop, &f->control);
 }
 
-/* What is left of a table whose file has been cut short is looked over as after a crash. */
+/* After its file was truncated, the rest of a table is checked as after a crash. */
 static void open_again_if_cut(struct freezer *f)
 {
     struct frozen_table *whole;

@@ -21,10 +21,10 @@ struct freezer_params {
 
 enum { FREEZER_RECORDS = 16 * 1024 * 1024, FREEZER_KEEP_MS = 120000 };
 
-/* The body of the process. One at a time has the table: another waits for its end and serves nobody
- * until then (a reload starts the new one first). NOTE_STOP takes the rule away, unless another
- * freezer waits. Where it cannot work (no CAP_NET_ADMIN, no nftables) it says so once and only
- * waits for its end: all holds are then ordinary ones. */
+/* The body of the process. Only one freezer at a time has the table: a new one waits for the old
+ * one to end (a reload starts the new one first). NOTE_STOP removes the nftables rule, unless
+ * another freezer waits. If it cannot work (no CAP_NET_ADMIN, no nftables), it logs that once and
+ * waits to be stopped: all holds then keep their sockets. */
 int freezer_run(const struct freezer_params *params);
 
 #endif

@@ -1,11 +1,11 @@
 /* Connections handed between workers and the freezer: descriptors with what belongs to each, in
  * batches.
  *
- * Each worker slot has one SOCK_SEQPACKET pair for it, kept by the master, so that what is under
- * way survives the death of either side. A worker that keeps something of a connection (its TLS
- * state) gives the freezer a way of its own for it, which ends with the worker. A packet is a
- * header, its items and their sessions' octets; the descriptors come as SCM_RIGHTS in the same
- * order. The freezer never reads from a descriptor. */
+ * Each worker slot has one SOCK_SEQPACKET pair for it, kept by the master, so that items in flight
+ * survive the death of either side. A worker that keeps part of a connection (its TLS state) gives
+ * the freezer a return channel of its own for it, which ends with the worker. A packet is a header,
+ * its items and their sessions' octets; the descriptors come as SCM_RIGHTS in the same order. The
+ * freezer never reads from a descriptor. */
 #ifndef MIRED_FREEZER_HANDOFF_H
 #define MIRED_FREEZER_HANDOFF_H
 
@@ -29,9 +29,9 @@ struct handoff_item {
                             whichever worker has the slot */
     uint64_t due_ms;     /* wall: when the held reply is due */
     struct span session; /* the worker's own record */
-    /* To the freezer: `remote` is who the client is if it is behind a balancer. To workers: the
-     * connection's ends, so that they need not ask the kernel, and again who the client is. Else
-     * ADDR_NONE. */
+    /* To the freezer: `remote` is the client's address if it is behind a load balancer. To workers:
+     * the connection's two addresses, so that they need not ask the kernel, and again the client's
+     * address. Else ADDR_NONE. */
     struct addr local, remote;
 };
 

@@ -35,7 +35,8 @@ struct frozen_hold {
     uint64_t due_ms, frozen_ms; /* wall */
     uint16_t slot;              /* of the worker that froze it */
     uint32_t way;               /* on which alone it goes back; 0: any */
-    struct addr client;  /* who is behind a balancer; ADDR_NONE: the other end is the client */
+    struct addr
+        client; /* the client behind a load balancer; ADDR_NONE: the other end is the client */
     struct span session; /* borrowed */
 };
 
@@ -45,13 +46,12 @@ int table_open(struct frozen_table **t, const char *path, uint32_t records, uint
                uint64_t keep_ms);
 void table_close(struct frozen_table *t);
 
-/* Whether the file has been cut short since (mapfile.h), or a hold in it has turned out damaged:
- * what stands in it may be anything or nothing. Nothing is due then; the table is to be opened
- * anew, which looks at all of it. */
+/* Whether the file was truncated since (mapfile.h), or a hold in it is damaged: its content is then
+ * not reliable. No hold is due then; open the table anew, which checks all of it. */
 bool table_is_cut(const struct frozen_table *t);
 
 /* Puts a hold in. One with the same four addresses and ports that is there already is forgotten:
- * the newcomer wins. 0, or -ENOSPC or -E2BIG (the session is too long). */
+ * the new one replaces it. 0, or -ENOSPC or -E2BIG (the session is too long). */
 int table_put(struct frozen_table *t, const struct frozen_hold *h);
 
 /* Forgets the hold with these addresses and ports, if there is one. */
@@ -62,7 +62,7 @@ void table_forget(struct frozen_table *t, const struct frozen_hold *h);
 bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen_hold *h,
                char room[FROZEN_ROOM]);
 
-/* Not now: comes out again at `when`. When it was due stays as it was. */
+/* Makes the hold due again at `when`. Its own due time does not change. */
 void table_again(struct frozen_table *t, uint32_t id, uint64_t when);
 void table_drop(struct frozen_table *t, uint32_t id);
 

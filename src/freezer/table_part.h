@@ -72,7 +72,7 @@ struct frozen_table {
     struct table_index index;
     uint32_t ring[TABLE_RING];
     uint32_t cut;     /* file.cut when it was opened */
-    bool damaged;     /* a hold that is due cannot be read: somebody has written to the file */
+    bool damaged;     /* a due hold cannot be read: the file was changed from outside */
     uint64_t tick;    /* the next list to be looked at */
     uint64_t nothing; /* no list before this tick has any */
 };

@@ -260,7 +260,7 @@ static size_t fill_options(const struct tcp_frozen *f, struct tcp_repair_opt opt
     return n;
 }
 
-/* The clock went on while nobody looked. Its lowest bit tells the kernel the unit: 0 is ms. */
+/* The clock went on meanwhile. Its lowest bit tells the kernel the unit: 0 is ms. */
 static uint32_t timestamp_after(uint32_t then, uint64_t slept_ms)
 {
     return then + ((uint32_t)(then & 1 ? slept_ms * 1000 : slept_ms) & ~1u);

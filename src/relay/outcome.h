@@ -1,5 +1,5 @@
-/* Settling: from what a backend said of each recipient to the one reply that the client hears
- * (docs/mixed-answers.md). Pure but for what it remembers in the settle table. */
+/* Mixed answers: from the backend's reply for each recipient to the one reply that the client hears
+ * (docs/mixed-answers.md). Pure except for the partial_delivery table. */
 #ifndef MIRED_RELAY_OUTCOME_H
 #define MIRED_RELAY_OUTCOME_H
 
@@ -9,16 +9,16 @@
 #include "relay/partial_delivery.h"
 #include "smtp/client.h"
 
-/* Marks recipients that have this message already; returns how many are left to be tried. */
+/* Marks recipients that have this message already; returns the number of the others. */
 uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now);
 
-/* The job's end: the client's reply (its arg lives in the job), and what must be remembered is.
+/* The job's end: returns the client's reply (its arg lives in the job), and records the deliveries.
  * *accepted: recipients that have the message now, earlier tries included. */
 struct reply outcome_end(const struct job *j, struct partial_delivery *s, uint64_t now,
                          uint32_t *accepted);
 
-/* The client will not hear how the job ended, and comes again: who has the message is remembered,
- * where its Message-ID says that nothing else is taken for it. */
+/* The client does not hear how the job ended and will retry: records the recipients that have the
+ * message, if it has a Message-ID, so that no other message is taken for it. */
 void outcome_unheard(const struct job *j, struct partial_delivery *s, uint64_t now);
 
 /* Whether a mixed answer has parted this recipient from those that the transaction has already. */

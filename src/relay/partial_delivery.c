@@ -1,7 +1,7 @@
 /* What is remembered of mixed answers; see partial_delivery.h. A mapped table of 32-octet entries
  * that all workers share.
  *
- * An entry is found by a hash of who wrote what to whom; its place is its hash's set. It is
+ * An entry is found by a hash of sender, message and recipient, which also selects its set. It is
  * written field by field and its key last, and the key is checked again after it has been read, so
  * a reader sees a whole entry or none. Two writers that meet in one place leave one of the two, or
  * an entry whose check does not fit, which is none: then a retry is treated as a first try, which

@@ -2,8 +2,8 @@
  * which of a sender's recipients are asked apart from the others when it tries again. A mapped,
  * set-associative table that all workers share.
  *
- * Senders retry from other hosts and networks, so no key has the client in it. What a backend said
- * of a message is not here: nobody is told it but the client that sent that message, by the backend
+ * Senders retry from other hosts and networks, so no key contains the client. The table does not
+ * store replies of backends: only the client that sends a message learns them, from the backend
  * itself. */
 #ifndef MIRED_RELAY_PARTIAL_DELIVERY_H
 #define MIRED_RELAY_PARTIAL_DELIVERY_H
@@ -16,21 +16,21 @@
 
 struct partial_delivery;
 
-/* path NULL: memory only. 0 or -errno. Before the workers are started. */
+/* path NULL: memory only. 0 or -errno. Call it before the workers start. */
 int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_ms);
 void partial_close(struct partial_delivery *s);
 
-/* A recipient has the message already: the retry skips it. `message` is spool_hash(). */
+/* Records that a recipient has the message: a retry skips it. `message` is spool_hash(). */
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
                        uint64_t message, uint64_t now);
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
                            struct span recipient, uint64_t message, uint64_t now);
 
-/* Whether this message was answered in mixture before; remembers that it was. */
+/* Whether this message has had a mixed answer before; records that it has one now. */
 bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t message,
                        uint64_t now);
 
-/* Recipients that were answered alike, and so may share a transaction. */
+/* Groups of recipients with the same kind of answer, which may share a transaction. */
 enum partial_group { PARTIAL_TAKEN, PARTIAL_LATER, PARTIAL_REFUSED };
 
 /* What a message is known by at RCPT, before its octets: the SIZE that MAIL declared (0: none).
@@ -39,11 +39,11 @@ enum { PARTIAL_ANY_SIZE = -1 }; /* for a sender that declares another SIZE each 
 
 void partial_put_in_group(struct partial_delivery *s, struct span sender, struct span recipient,
                           int64_t size, enum partial_group group, uint64_t now);
-/* PARTIAL_TAKEN for those of whom nothing is known. */
+/* PARTIAL_TAKEN for recipients that are not in the table. */
 enum partial_group partial_group_of(const struct partial_delivery *s, struct span sender,
                                     struct span recipient, int64_t size, uint64_t now);
 
-/* What is known of a backend over restarts: a word of the caller's, kept for 30 days. */
+/* Stores a word about a backend over restarts, for 30 days; its meaning is the caller's. */
 void partial_note_backend(struct partial_delivery *s, struct span name, uint64_t word,
                           uint64_t now);
 bool partial_backend(const struct partial_delivery *s, struct span name, uint64_t now,

@@ -165,7 +165,8 @@ static void broke(struct delivery *d, bool started)
     struct relay *r = h->relay;
     uint32_t accepted;
 
-    if (h->delivery.job.sent) { /* the backend may have it: whoever it told of is not told again */
+    if (h->delivery.job
+            .sent) { /* the backend may have it: do not offer it to these recipients again */
         outcome_end(&h->delivery.job, r->params.partial, r->params.loop->wall, &accepted);
         tell_later(h, true);
         return;
@@ -179,7 +180,8 @@ static void broke(struct delivery *d, bool started)
         if (place(r, h))
             return;
         if (!h->delivery.refused)
-            h->tried &= ~mine; /* nobody else has it: a fresh connection to the same one */
+            h->tried &=
+                ~mine; /* no other backend is left: use a fresh connection to the same one */
         if (started && !h->delivery.refused && place(r, h))
             return;
     }

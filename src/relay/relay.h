@@ -1,8 +1,8 @@
 /* The relay: hands whole messages to backends over pooled connections, within a worker's loop.
  *
- * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message; the backend's words become
- * the client's. What was the backend's before its final dot went out may be tried once more
- * elsewhere; what breaks behind it is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client:
+ * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message; the client gets the
+ * backend's reply. A hand-over that breaks before the final dot may be retried once on another
+ * backend; one that breaks after it is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client:
  * the message is whole when it comes here.
  *
  * The protocol is in smtp/client.c (sans-I/O), the connections in backend/pool.c. One thread;
@@ -25,7 +25,7 @@ struct config;
 struct addresses;
 struct relay;
 
-/* What clients may be offered, by what backends told last. */
+/* The extensions that clients may be offered, from the backends' last EHLO replies. */
 struct relay_offer {
     uint32_t all;      /* enum smtp_offer: what each backend that is up has; is none up, each that
                           has ever told; nothing until one has */
@@ -84,8 +84,8 @@ struct handover;
 struct handover *relay_send(struct relay *r, struct relay_message *m,
                             void (*done)(void *arg, const struct relay_result *result), void *arg);
 
-/* The client is gone: `done` will not be called. What has not reached a backend is dropped, the
- * rest ends by itself (its outcome is remembered by settling). */
+/* The client is gone: `done` will not be called. A message that has not reached a backend is
+ * dropped; a hand-over in flight ends by itself, and partial_delivery records its outcome. */
 void relay_abandon(struct handover *h);
 
 /* What the hand-over waits for: the backend's name in *backend (NULL: none has it) and the state of

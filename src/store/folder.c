@@ -3,7 +3,7 @@
  * A local part may hold nearly any octet (RFC 5321 quoted strings, RFC 6531 UTF-8), and a file
  * system gives meaning to some of them. Instead of looking for what is dangerous, folder_name()
  * passes what is known to be harmless and percent-escapes the rest, '%' included, so that two
- * addresses never share a folder. Octets above 127 pass, for they are letters to whoever reads the
+ * addresses never share a folder. Octets above 127 pass, because they are letters to readers of the
  * folder.
  *
  * Runs in the store; knows no files. */
@@ -25,8 +25,8 @@ static bool is_harmless(unsigned char c)
            c >= 0x80 || (c != 0 && strchr(".-_+=~!#$&'*^{}", c));
 }
 
-/* Collisions in 128 bits are out of reach for whoever knows these keys; they must not change, for
- * they name folders that are there. */
+/* Collisions in 128 bits are infeasible even for an attacker that knows these keys; they must not
+ * change, for they name folders that are there. */
 static size_t append_hash(struct span part, char *out, size_t room)
 {
     static const struct sipkey first = {0x6d697265642d6d61, 0x696c646972000001};

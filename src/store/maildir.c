@@ -4,7 +4,7 @@
  * gets a hard link to it (a copy, where a mailbox is on another file system). A link, unlike a
  * rename, never replaces a file that is there. Each folder that changed is flushed before anyone is
  * told that the message is safe, and folders made on the way are flushed in their parents. When a
- * mailbox fails, the links made so far are taken back: the sender will try again, and nobody is to
+ * mailbox fails, the links made so far are taken back: the sender will retry, and no mailbox must
  * get the message twice.
  *
  * Runs in the store, in a thread of its own for each connection. Decides nothing about who is a

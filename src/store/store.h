@@ -13,10 +13,10 @@ struct store_params {
     int listen;  /* the unix socket, listening; the master's */
 };
 
-/* Whether a store that was begun with one of these configurations does all that the other asks. */
+/* Whether a store that was started with one of these configurations also fits the other. */
 bool store_is_same(const struct config *a, const struct config *b);
 
-/* The body of the process. One thread a connection, for fsync blocks. */
+/* The body of the process. One thread for each connection, because fsync blocks. */
 int store_run(const struct store_params *params);
 
 #endif

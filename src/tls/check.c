@@ -1,5 +1,5 @@
 /* The dates of certificates; see check.h. Clients that verify refuse an expired one, and mail
- * then comes in clear text or not at all, which nobody notices here. */
+ * then comes in clear text or not at all, which goes unnoticed here. */
 #include "tls/check.h"
 
 #include <openssl/bio.h>

@@ -1,4 +1,4 @@
-/* What is wrong with certificates that can be loaded. For `mired -t`, and at start. */
+/* Checks the dates of certificates that can be loaded. For `mired -t`, and at start. */
 #ifndef MIRED_TLS_CHECK_H
 #define MIRED_TLS_CHECK_H
 

@@ -1,9 +1,9 @@
 /* TLS towards backends (RFC 3207), over OpenSSL: the client's side.
  *
- * `starttls` is opportunistic: used where it is offered, whoever answers. `implicit` is TLS from
- * the first octet. `verified` asks for STARTTLS, and for a certificate that an authority of this
- * machine (OpenSSL's default store, or $SSL_CERT_FILE) has issued for the backend's name, or for
- * its address where it is configured by that. A name is sent along (SNI) in any case. */
+ * `starttls` is opportunistic: TLS if the server offers it, without verification. `implicit` is TLS
+ * from the first octet. `verified` asks for STARTTLS, and for a certificate that an authority of
+ * this machine (OpenSSL's default store, or $SSL_CERT_FILE) has issued for the backend's name, or
+ * for its address where it is configured by that. A name is sent along (SNI) in any case. */
 #ifndef MIRED_TLS_CLIENT_H
 #define MIRED_TLS_CLIENT_H
 

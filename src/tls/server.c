@@ -10,7 +10,8 @@
 
 struct tls_server {
     size_t count;
-    SSL_CTX *context[]; /* one for each certificate; the first is for who asks for none of them */
+    SSL_CTX *context[]; /* one for each certificate; the first is for clients that ask for none of
+                           them */
 };
 
 /* Forward secrecy and authenticated encryption only. A client too old for that is as well off

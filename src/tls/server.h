@@ -1,9 +1,9 @@
 /* Certificates and keys of the TLS that clients are offered (RFC 3207, 8314), over OpenSSL.
  *
- * They are read once, by the master, so that a broken file is told where the configuration is read
- * and keys may be root's alone; workers inherit them over fork() and use them, nobody else does.
- * Renewed certificates are taken up with a reload: the workers that it starts have the new ones,
- * and connections on the old ones keep theirs.
+ * They are read once, by the master, so that a broken file is reported with the configuration's
+ * errors and keys may be readable by root only. Workers inherit them over fork(); no other process
+ * uses them. Renewed certificates are taken up with a reload: the workers that it starts have the
+ * new ones, and connections on the old ones keep theirs.
  *
  * No session cache, no tickets, buffers only while octets are on their way: a held connection keeps
  * what OpenSSL cannot do without. */
