@@ -34,6 +34,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/loop.h"
 #include "base/sockaddr.h"
 #include "freezer/tcp.h"
@@ -166,7 +167,7 @@ static void try_freeze(struct live *l)
 
 static void alarm_due(struct loop *lp, struct alarm *a)
 {
-    struct live *l = (struct live *)((char *)a - offsetof(struct live, alarm));
+    struct live *l = container_of(a, struct live, alarm);
 
     if (l->step == ASKED && !o.keep &&
         now_ms() + LEAD_MS < clients[l->id].asked_ms + (uint32_t)o.hold_s * 1000)

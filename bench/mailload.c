@@ -29,6 +29,7 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/loop.h"
 #include "base/sockaddr.h"
 #include "options.h"
@@ -128,7 +129,7 @@ static uint64_t next_turn_us(void)
 
 static void turn_has_come(struct loop *l, struct alarm *a)
 {
-    struct session *s = (struct session *)((char *)a - offsetof(struct session, alarm));
+    struct session *s = container_of(a, struct session, alarm);
 
     open_sessions--;
     if (may_begin())

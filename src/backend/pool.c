@@ -13,6 +13,7 @@
 #include "backend/health.h"
 #include "backend/link.h"
 #include "backend/tls.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/proxy.h"
 #include "base/sockaddr.h"
@@ -371,7 +372,7 @@ static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
 
 static void link_due(struct loop *loop, struct alarm *a)
 {
-    struct link *l = (struct link *)((char *)a - offsetof(struct link, alarm));
+    struct link *l = container_of(a, struct link, alarm);
 
     if (l->outbound.over)
         go_on(l);
@@ -386,7 +387,7 @@ static void link_due(struct loop *loop, struct alarm *a)
 
 static void retry(struct loop *loop, struct alarm *a)
 {
-    struct backend *b = (struct backend *)((char *)a - offsetof(struct backend, retry));
+    struct backend *b = container_of(a, struct backend, retry);
 
     if ((!b->up || b->open == 0) && b->connecting == 0)
         link_open(b, NULL);

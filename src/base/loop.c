@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/container.h"
 
 static void read_clocks(struct loop *loop)
 {
@@ -85,7 +86,7 @@ static int sleep_ms(const struct loop *loop, int wait_ms)
 
 static void alarm_due(struct timer *t, void *arg)
 {
-    struct alarm *a = (struct alarm *)((char *)t - offsetof(struct alarm, timer));
+    struct alarm *a = container_of(t, struct alarm, timer);
 
     a->due(arg, a);
 }

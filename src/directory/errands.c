@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/metrics.h"
 #include "config/config.h"
 #include "directory/directory_part.h"
@@ -68,7 +69,7 @@ static void errand_free(struct errand *e)
 
 static struct errand *errand_of(struct fair_item *item)
 {
-    return (struct errand *)((char *)item - offsetof(struct errand, item));
+    return container_of(item, struct errand, item);
 }
 
 /* Its inquiry goes on with the result. */

@@ -4,6 +4,7 @@
  * in its parent's ring while something of it waits, and lives as long as something of it waits or
  * is asked. Ranks are apart: a client that has questions of two ranks has two nodes. */
 #include "directory/fair.h"
+#include "base/container.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -35,12 +36,12 @@ struct fair {
 
 static struct fair_node *node_of(struct ring *link)
 {
-    return (struct fair_node *)((char *)link - offsetof(struct fair_node, link));
+    return container_of(link, struct fair_node, link);
 }
 
 static struct fair_item *item_of(struct ring *link)
 {
-    return (struct fair_item *)((char *)link - offsetof(struct fair_item, link));
+    return container_of(link, struct fair_item, link);
 }
 
 struct fair *fair_open(uint32_t asked, uint32_t waiting)

@@ -4,6 +4,7 @@
 #include <ares.h>
 #include <stddef.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "dns/resolver.h"
 
@@ -55,7 +56,7 @@ static void probe(struct health *h)
 
 static void probe_again(struct loop *loop, struct alarm *a)
 {
-    struct health *h = (struct health *)((char *)a - offsetof(struct health, again));
+    struct health *h = container_of(a, struct health, again);
 
     if (h->down && !h->asking)
         probe(h);

@@ -4,6 +4,7 @@
  * a few times a second while a question is open. Nothing of it blocks: /etc/resolv.conf is read
  * when the resolver is opened, and /etc/hosts never. */
 #include "dns/resolver.h"
+#include "base/container.h"
 
 #include <ares.h>
 #include <arpa/nameser.h>
@@ -76,7 +77,7 @@ static void socket_wants(void *arg, ares_socket_t fd, int readable, int writable
 
 static void tick(struct loop *loop, struct alarm *a)
 {
-    struct resolver *r = (struct resolver *)((char *)a - offsetof(struct resolver, tick));
+    struct resolver *r = container_of(a, struct resolver, tick);
 
     ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
     if (r->open)

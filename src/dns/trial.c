@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "dns/answer.h"
 #include "dns/lookup.h"
@@ -153,7 +154,7 @@ static void ask(struct trial *t, size_t i)
 /* A round of all lists; those that are not sound are asked more often. */
 static void begin(struct loop *loop, struct alarm *a)
 {
-    struct trial *t = (struct trial *)((char *)a - offsetof(struct trial, again));
+    struct trial *t = container_of(a, struct trial, again);
     uint64_t next = TRIAL_EACH_S;
 
     t->open++; /* an answer that comes at once is not the last */

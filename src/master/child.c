@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/scheduling.h"
@@ -127,7 +128,7 @@ static void restart_later(struct master *m, struct child *c)
 
 static void restart(struct loop *loop, struct alarm *a)
 {
-    struct child *c = (struct child *)((char *)a - offsetof(struct child, restart));
+    struct child *c = container_of(a, struct child, restart);
     struct master *m = master_of(loop);
 
     int error = start(m, c);

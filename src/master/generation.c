@@ -24,6 +24,7 @@
 
 #include "backend/addresses.h"
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "master/certificates.h"
@@ -212,7 +213,7 @@ static void part(struct master *m, struct generation *g)
 
 static void parting_is_over(struct loop *loop, struct alarm *a)
 {
-    part(master_of(loop), (struct generation *)((char *)a - offsetof(struct generation, deadline)));
+    part(master_of(loop), container_of(a, struct generation, deadline));
 }
 
 void generation_child_drains(struct master *m, struct generation *g)
@@ -391,7 +392,7 @@ void generation_child_died(struct master *m, struct generation *g)
 
 static void time_is_up(struct loop *loop, struct alarm *a)
 {
-    struct generation *g = (struct generation *)((char *)a - offsetof(struct generation, deadline));
+    struct generation *g = container_of(a, struct generation, deadline);
 
     give_up(master_of(loop), g, "its processes were not ready in time; see the log");
 }

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "backend/pool.h"
+#include "base/container.h"
 #include "relay/outcome.h"
 
 struct handover {
@@ -191,7 +192,7 @@ static void broke(struct delivery *d, bool started)
 /* It waited for too long, or an end that was known at once is told from the loop. */
 static void due(struct loop *loop, struct alarm *a)
 {
-    struct handover *h = (struct handover *)((char *)a - offsetof(struct handover, delivery.alarm));
+    struct handover *h = container_of(a, struct handover, delivery.alarm);
     struct relay_result result = {.backend = "-"};
 
     if (h->delivery.backend && !h->delivery.link)

@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
@@ -44,7 +45,7 @@ struct guest {
 
 static struct guest *guest_of(struct ring *link)
 {
-    return (struct guest *)((char *)link - offsetof(struct guest, link));
+    return container_of(link, struct guest, link);
 }
 
 /* Takes it out; its descriptor stays open and is returned. */
@@ -63,7 +64,7 @@ static int leave(struct guest *g)
 
 static void time_is_up(struct loop *loop, struct alarm *a)
 {
-    close(leave((struct guest *)((char *)a - offsetof(struct guest, alarm))));
+    close(leave(container_of(a, struct guest, alarm)));
     web_end_when_done(web_of(loop));
 }
 
@@ -221,7 +222,7 @@ static void accept_all(struct door *d)
 
 static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
-    accept_all((struct door *)((char *)watch - offsetof(struct door, listening)));
+    accept_all(container_of(watch, struct door, listening));
 }
 
 /* ---- opening and closing ---- */

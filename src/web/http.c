@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
@@ -234,7 +235,7 @@ void http_run(struct door *d)
 
 static void run_again(struct loop *loop, struct alarm *a)
 {
-    http_run((struct door *)((char *)a - offsetof(struct door, again)));
+    http_run(container_of(a, struct door, again));
     web_end_when_done(web_of(loop));
 }
 

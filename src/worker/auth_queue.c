@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "worker/queries.h"
 
 enum {
@@ -91,7 +92,7 @@ static struct query *first_of(struct auth_queue *auth_queue)
     for (int i = 0; i < LINES; i++) {
         struct line *line = &auth_queue->line[i];
         if (has_room(auth_queue, line) && !ring_is_empty(&line->standing))
-            return (struct query *)((char *)line->standing.next - offsetof(struct query, standing));
+            return container_of(line->standing.next, struct query, standing);
     }
     return NULL;
 }

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "config/config.h"
@@ -147,8 +148,7 @@ struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct 
 
 void conn_prefetch(struct loop *loop, const struct watch *watch)
 {
-    const struct conn *c =
-        (const struct conn *)((const char *)watch - offsetof(struct conn, watch));
+    const struct conn *c = container_of(watch, struct conn, watch);
 
     if (watch->ready != io_ready || c->phase != CONN_READING || c->flags & CONN_EXEMPT ||
         c->smtp.flags & SMTP_AUTHENTICATED)
@@ -424,7 +424,7 @@ void conn_run(struct worker *w, struct conn *c)
 void conn_due(struct loop *loop, struct alarm *a)
 {
     struct worker *w = worker_of(loop);
-    struct conn *c = (struct conn *)((char *)a - offsetof(struct conn, alarm));
+    struct conn *c = container_of(a, struct conn, alarm);
 
     switch ((enum conn_phase)c->phase) {
     case CONN_READING:

@@ -9,6 +9,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/container.h"
 #include "config/config.h"
 #include "worker/conn.h"
 #include "worker/hold.h"
@@ -194,7 +195,7 @@ static void ended(struct worker *w, struct conn *c, bool broken)
 void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);
-    struct conn *c = (struct conn *)((char *)watch - offsetof(struct conn, watch));
+    struct conn *c = container_of(watch, struct conn, watch);
 
     if (events & (EPOLLERR | EPOLLHUP)) {
         ended(w, c, true);

@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <stdlib.h>
 
+#include "base/container.h"
 #include "worker/worker_part.h"
 
 struct stashed_tls {
@@ -50,7 +51,7 @@ static void given_up(struct loop *loop, struct alarm *a)
 {
     struct worker *w = worker_of(loop);
 
-    SSL_free(leave(w, (struct stashed_tls *)((char *)a - offsetof(struct stashed_tls, alarm))));
+    SSL_free(leave(w, container_of(a, struct stashed_tls, alarm)));
     worker_may_end(w);
 }
 

@@ -31,6 +31,7 @@
 
 #include "base/addr.h"
 #include "base/bytes.h"
+#include "base/container.h"
 #include "base/loop.h"
 #include "base/ring.h"
 #include "base/slab.h"
@@ -151,12 +152,12 @@ struct worker {
 
 static inline struct worker *worker_of(struct loop *loop)
 {
-    return (struct worker *)((char *)loop - offsetof(struct worker, loop));
+    return container_of(loop, struct worker, loop);
 }
 
 static inline struct conn *conn_of_link(struct ring *link)
 {
-    return (struct conn *)((char *)link - offsetof(struct conn, link));
+    return container_of(link, struct conn, link);
 }
 
 /* How long the connection has been in its phase, in ms. */
