@@ -5,7 +5,7 @@
 #include "options.h"
 
 /* "-": standard input. Good lines are taken in, wrong ones named by their numbers; 1 when there
- * were any. Loading the same file again changes nothing (mired merges, src/web/dump.c), so a file
+ * were any. Loading the same file again changes nothing (mired merges, src/control/dump.c), so a file
  * may be mended and loaded again. An exit status. */
 int load_file(const struct options *o, const char *path);
 

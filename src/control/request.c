@@ -1,6 +1,6 @@
 /* Parses requests of the control socket. Pure; used by the web process, and by tests.
  *
- * Who may connect was decided before (control.c), but what they send is checked all the same: a
+ * Who may connect was decided before (socket.c), but what they send is checked all the same: a
  * line that is not understood is answered with a sentence and changes nothing. */
 #include "control/request.h"
 
