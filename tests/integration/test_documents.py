@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from lib.mired import CONTROL
+from lib.mired import CONTROL, PROGRAM
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
@@ -29,6 +29,22 @@ def test_every_key_is_described():
     assert len(found) > 50
     for table, name in found:
         assert re.search(rf"\| `{name}`", document), f"{name} of {table}"
+
+
+def test_the_manual_page_has_every_key_with_its_default_and_values():
+    """Issue 14, proof 4: mired.conf(5) is made of the document, whose cells come from the schema."""
+    page = subprocess.run(
+        [SOURCE / "scripts/manpage", "mired.conf", "5", "x", SOURCE / "docs/configuration.md"], capture_output=True, text=True, check=True
+    ).stdout  # fmt: skip
+    plain = re.sub(r"\\(.)", r"\1", page)
+    shown = subprocess.run([PROGRAM, "--keys"], capture_output=True, text=True, timeout=10, check=True).stdout
+    assert len(shown.splitlines()) > 70
+    for line in shown.splitlines():
+        name, default, values, when, _ = line.split("\t")
+        default = default[1:-1].replace("`", "*") if default.startswith("(") else f"*{default}*"
+        values += "; from the next start" if when == "start" else ""
+        row = f"*{name.rsplit('.')[-1]}*\n\n\tdefault: {default}\n\n\tvalues: {values}\n"
+        assert row in plain, row
 
 
 def test_every_command_is_described_and_has_an_example():
