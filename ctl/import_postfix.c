@@ -206,8 +206,8 @@ static bool take_socketmap(struct postfix *p, struct span table)
     return true;
 }
 
-/* Who exists: Postfix itself is asked, and looks into all of its tables; a socketmap can be asked
- * by mired too, and spares Postfix the questions. */
+/* Recipients: mired asks Postfix, which looks into all of its tables; mired can also ask a
+ * socketmap, which saves Postfix those queries. */
 static void take_recipients(struct postfix *p, struct span name, struct span value)
 {
     p->im->found++;

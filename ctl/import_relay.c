@@ -1,4 +1,4 @@
-/* The relay list of Windows' SMTP service: who may send anywhere without a login; see
+/* The relay list of Windows' SMTP service: the hosts that may send anywhere without a login; see
  * import_part.h. */
 #include <stdint.h>
 #include <stdio.h>

@@ -35,10 +35,11 @@ int link_send(struct link *l, const char *command, json_t *args);
  * CTL_UNREACHABLE with l->error, and *line too. */
 int link_read(struct link *l, int wait_ms, json_t **line, bool *last);
 
-/* All of that: asks whoever listens at `path` and gives every line but that of an error to `take`
- * (it may keep a reference). A web process that leaves for its successor (a reload, an upgrade) may
- * have taken the connection and not the request: the successor is asked then. `args` stays the
- * caller's. An exit status; l->code and l->error when it is not CTL_DONE. Nothing is left open. */
+/* Does all of that: sends the command to the process that listens at `path` and passes every line
+ * but that of an error to `take` (it may keep a reference). A web process that leaves for its
+ * successor (a reload, an upgrade) may have taken the connection and not the request: the successor
+ * is asked then. `args` stays the caller's. An exit status; l->code and l->error when it is not
+ * CTL_DONE. Nothing is left open. */
 int link_ask(struct link *l, const char *path, const char *command, json_t *args, int wait_ms,
              void (*take)(json_t *line, void *arg), void *arg);
 

@@ -1,10 +1,10 @@
-/* mirectl: steers and watches a running mired over its control socket.
+/* mirectl: controls and watches a running mired over its control socket.
  *
  *   mirectl [-s SOCKET] [--json] COMMAND [ARGUMENTS]
  *
- * This file reads what stands before the command and gives the rest to whoever does it: remote.c
- * what mired does, and the table below what mirectl does itself. Exit status: 0 done, 1 refused or
- * not found, 2 usage, 3 mired cannot be reached (or is of another version). */
+ * This file parses the options before the command and dispatches the rest: remote.c has the
+ * commands that mired runs, the table below those that mirectl runs itself. Exit status: 0 done, 1
+ * refused or not found, 2 usage, 3 mired cannot be reached (or is of another version). */
 #include <errno.h>
 #include <math.h>
 #include <stdarg.h>

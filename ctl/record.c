@@ -2,9 +2,9 @@
  *
  *     SECONDS ADDRESS known|unknown|relay|message [COUNT]
  *
- * A message tells of recipients who exist, a refusal of one who does not, a session's end of the
- * offences that no line of their own told of. Of a password the log does not say for which
- * account, so guesses count as unknown recipients: the tarpit weighs them the same. */
+ * A message becomes known recipients, a refusal an unknown one, a session's end the offences
+ * without lines of their own. The log does not name the account of a password, so guesses count as
+ * unknown recipients: the tarpit weighs them the same. */
 #include "record.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* What mirectl prints: results in words, for a person who has ten seconds. --json prints the same
- * result as it came (mirectl.c). */
+/* What mirectl prints: results in words, for a reader in a hurry. --json prints the same result as
+ * it came (mirectl.c). */
 #include "show.h"
 
 #include <inttypes.h>
@@ -223,7 +223,7 @@ void show_clients(const json_t *result)
     }
 }
 
-/* Nothing when nobody could be asked. */
+/* Prints nothing when no process answered. */
 static void print_held(const json_t *result)
 {
     long long frozen = number(result, "frozen"), all = number(result, "held") + frozen;

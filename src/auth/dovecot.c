@@ -1,12 +1,12 @@
 /* Dovecot as the verifier: a kept connection to its auth-client socket.
  *
- * Questions have numbers, and answers come in whatever order: a right password's at once, a wrong
- * one's after half a second. So what is asked is noted (`waiting`) and the clerk goes on; only who
- * needs an answer to know what to ask next waits for it here, and hands on what else comes
- * meanwhile. SCRAM's two messages are two questions; between them Dovecot keeps the login under its
+ * Requests have numbers, and answers come in any order: a right password's at once, a wrong one's
+ * after half a second. So a request is recorded (`waiting`) and the clerk goes on. Only a caller
+ * that needs the answer for its next request waits here, and passes on other answers that come
+ * meanwhile. SCRAM's two messages are two requests; between them Dovecot keeps the login under its
  * number on that connection.
  *
- * "no-penalty": waiting is the tarpit's business; Dovecot's own delay would keep a clerk. */
+ * "no-penalty": the tarpit delays clients; Dovecot's own delay would occupy a clerk. */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -387,8 +387,7 @@ void dovecot_auth_tell(struct dovecot_auth *d, auth_answered *answered, void *ar
     d->arg = arg;
 }
 
-/* The answer to that question goes to `asker`. Nobody else is at its place, or has been for long.
- */
+/* The answer to that request goes to `asker`. An earlier entry in the same place has expired. */
 static void wait_for(struct dovecot_auth *d, uint32_t number, const struct auth_asker *asker)
 {
     struct waiting *w = &d->waiting[number % WAITING_MAX];

@@ -14,7 +14,7 @@ enum { PROXY_HEADER_MAX = 4096 };
 
 enum proxy_result {
     PROXY_MORE,  /* so far it may be one; more octets are needed */
-    PROXY_KNOWN, /* .client is who it is */
+    PROXY_KNOWN, /* .client is the client's address */
     PROXY_LOCAL, /* the balancer speaks for itself (LOCAL, UNKNOWN, a family that is no IP) */
     PROXY_BAD,   /* this is none, or none that can be taken: .why says what is wrong */
 };

@@ -142,10 +142,10 @@ static enum answer_result rather_old(const struct inquiry *q, enum answer_result
 
 enum { SURE_MS = 2000 };
 
-/* The lives of answers for this client. Unless it is deep in debt, it is not told for minutes that
- * somebody does not exist who has just been added: the source is asked anew. This holds after a
- * mistake or two, so that a sender that was told "unknown" may try again once the administrator has
- * added the address. Harvesters are deeper in debt soon. */
+/* How long answers are valid for this client. Unless it is deep in debt, a cached NO is not used
+ * for minutes, because the user may have just been added: the source is asked again. This holds
+ * after a mistake or two, so that a sender that was told "unknown" may try again once the
+ * administrator has added the address. Harvesters are deeper in debt soon. */
 struct cache_source source_cached_for(const struct source *s, enum query_rank rank)
 {
     struct cache_source cached = s->cached;

@@ -26,8 +26,8 @@ static bool same(const struct stat *a, const struct stat *b)
            same_time(&a->st_mtim, &b->st_mtim) && same_time(&a->st_ctim, &b->st_ctim);
 }
 
-/* Another file than before, whose name or owner was given to it after its last octet: somebody has
- * written it elsewhere and moved it here. While it is written both times are the same. */
+/* Another file than before, whose name or owner was given to it after its last octet: it was
+ * written elsewhere and moved here. While it is written both times are the same. */
 static bool was_moved_here(const struct stat *before, const struct stat *now)
 {
     return (before->st_ino != now->st_ino || before->st_dev != now->st_dev) &&

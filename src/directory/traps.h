@@ -16,10 +16,10 @@ struct traps *traps_open(const struct config *config, bool confirmed);
 void traps_close(struct traps *t);
 
 /* Whether `address` (folded) is a trap. Constant in the number of traps of files. A file that
- * cannot be read, or has a wrong line, makes nobody wait: its earlier version counts, or none. */
+ * cannot be read, or has a wrong line, delays no client: its earlier version counts, or none. */
 bool traps_have(struct traps *t, struct span address);
 
-/* Looks whether files have changed. */
+/* Checks the files for changes. */
 void traps_look(struct traps *t);
 
 #endif

@@ -7,7 +7,7 @@
 enum {
     BACKOFF_FIRST_MS = 100,
     BACKOFF_MAX_MS = 10000,
-    BACKOFF_RESET_MS = 60000, /* one that ran for so long is taken for healthy again */
+    BACKOFF_RESET_MS = 60000, /* a child that ran for so long counts as healthy again */
 };
 
 struct backoff {

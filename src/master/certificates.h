@@ -1,4 +1,4 @@
-/* The certificates that the configuration names: read for clients, and their dates looked at. */
+/* The certificates that the configuration names: loads them and checks their dates. */
 #ifndef MIRED_MASTER_CERTIFICATES_H
 #define MIRED_MASTER_CERTIFICATES_H
 

@@ -41,7 +41,7 @@ static bool check_user(struct check *c)
     const char *user = c->config->user;
     int error = identity_find(&c->identity, user);
 
-    if (geteuid() != 0) { /* we do not become anybody else, so this matters to root only */
+    if (geteuid() != 0) { /* the user does not change, so this matters to root only */
         if (!getpwnam(user))
             buf_addf(c->said, "%s: warning: no user \"%s\"; mired started as root needs it\n",
                      c->config->file, user);

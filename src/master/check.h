@@ -1,4 +1,4 @@
-/* `mired -t`: what reading the configuration alone does not show. */
+/* `mired -t`: errors that reading the configuration alone does not find. */
 #ifndef MIRED_MASTER_CHECK_H
 #define MIRED_MASTER_CHECK_H
 
@@ -9,9 +9,9 @@
 struct config;
 
 /* Looks at the user, the certificates and, unless `quick`, at every line of every file that the
- * configuration names, as the user who will read them. Adds a line for each mistake to *said, and
- * lines marked "warning:" for what works and is probably not meant. Changes nothing. Returns how
- * many lines are without that mark. */
+ * configuration names, with the rights of the user that will read them. Adds a line for each
+ * mistake to *said, and lines marked "warning:" for what works and is probably a mistake. Changes
+ * nothing. Returns the number of lines without that mark. */
 unsigned check_all(const struct config *config, bool quick, struct buf *said);
 
 /* Only what would make a new generation refuse a file of recipients, passwords, traps or suspects

@@ -234,8 +234,8 @@ static void log_death(const struct child *c, int status)
 static void ended(struct master *m, struct child *c, int status)
 {
     struct generation *g = c->generation;
-    /* What an earlier program began cannot be begun again by this one, and its clerks end by
-     * themselves with the last who may ask them. */
+    /* This program cannot restart children of the earlier program, and the earlier clerks end by
+     * themselves with the last worker that uses them. */
     bool leaving = c->state == CHILD_LEAVING || !g->config;
     bool expected = leaving && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 

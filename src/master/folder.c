@@ -1,12 +1,12 @@
-/* Folders of the master's, entered without being led elsewhere.
+/* The master's folders, entered without following links of other users.
  *
- * The service's user can replace whatever stands in its own folders, at any moment, by a link to a
- * folder of root's. So nothing is made, given away or removed there by path with root's rights. The
- * path is walked a component at a time, each opened without following it. As long as every folder
- * on the way is root's and nobody else can write in it, what was looked at stays what it is, and
- * root acts. From the first folder on that others can change, the process acts as the user, who
- * gains nothing from replacing what the user may replace. Links are followed the same way: root
- * follows root's links only. */
+ * The service's user can at any moment replace a name in its own folders by a link to a folder of
+ * root's. So the master never creates, chowns or removes files there by path with root's rights.
+ * The path is walked a component at a time, each opened without following it. As long as every
+ * folder on the way belongs to root and no other user can write to it, what was checked cannot
+ * change, and root acts. From the first folder on that others can change, the process acts as the
+ * user, who gains nothing from replacing what the user may replace. Links are followed the same
+ * way: root follows root's links only. */
 #include "master/folder.h"
 
 #include <errno.h>
@@ -26,8 +26,8 @@ struct walk {
     unsigned links;
 };
 
-/* Whether nobody but root can put something else in the place of what is in this folder. In a
- * sticky one (/tmp) others can only add. */
+/* Whether only root can replace the files in this folder. In a sticky one (/tmp) others can only
+ * add. */
 static bool is_roots(const struct stat *st)
 {
     return st->st_uid == 0 && ((st->st_mode & 022) == 0 || (st->st_mode & S_ISVTX));
@@ -116,7 +116,7 @@ static int make(struct walk *w, const char *part, mode_t mode)
     bool last = is_last(w);
 
     if (mkdirat(w->dir, part, last ? 0700 : 0755) < 0)
-        return -errno; /* EEXIST: somebody puts things there at the same time */
+        return -errno; /* EEXIST: another process creates files there at the same time */
     int dir = openat(w->dir, part, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (dir < 0)
         return -errno;

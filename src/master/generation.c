@@ -70,9 +70,9 @@ static int (*new_pairs(uint32_t n, int type))[2]
     return pair;
 }
 
-/* Room for what workers ask while a flood opens connections: it is answered in the order in which
- * it was asked, whoever asks, which is not so where workers must wait for room. Without the
- * privilege the machine's own limit (net.core.wmem_max) stays. */
+/* Enlarges the queues for workers' queries, so that even in a flood of connections they are
+ * answered in order of arrival; workers that must wait for room would be served in random order.
+ * Without the privilege the machine's own limit (net.core.wmem_max) stays. */
 static void make_room(int fd)
 {
     int octets = 4 << 20; /* some 10,000 questions, as the kernel counts, which doubles it */
@@ -193,9 +193,9 @@ static void tell_serves(const struct generation *g, char text[SERVES_TEXT])
     notify_tell("READY=1\nSTATUS=%s", text);
 }
 
-/* Who asked for the next generation hears that it serves when nobody else does any more: whoever
- * comes after the answer meets the new configuration. Only then goes what the workers' last clients
- * may have needed (the store), and the web process, by way of which the answer goes. */
+/* The asker of a reload gets its answer when only the new generation serves: a client that connects
+ * after the answer meets the new configuration. Only then the old store, which the last clients may
+ * need, and the old web process, which passes the answer on, are stopped. */
 static void part(struct master *m, struct generation *g)
 {
     const struct generation *next = m->current;
@@ -354,8 +354,8 @@ static bool nth_child(const struct master *m, const struct generation *g, uint32
     return false;
 }
 
-/* All at once, if nobody serves yet. Otherwise one when the one before is ready: whoever serves is
- * to have the other processors meanwhile. */
+/* Starts all children at once if no generation serves yet. Otherwise it starts one when the
+ * previous one is ready, which leaves the other processors to the serving processes. */
 static int start_children(struct master *m, struct generation *g)
 {
     enum role_id role;

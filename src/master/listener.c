@@ -48,7 +48,7 @@ static int bind_tcp(const struct addr *addr, bool shared)
     return fd;
 }
 
-/* Whether nobody else has the address; 0 or -errno. */
+/* Whether the address is free; 0 or -errno. */
 static int try_address(const struct addr *addr, uint64_t until)
 {
     for (;;) {
@@ -151,7 +151,7 @@ int listeners_add(struct listeners *l, const struct config *config, uint64_t pat
 static void close_one(const struct listener *l)
 {
     /* Workers of an earlier generation have this socket too: close alone would leave clients in a
-     * queue that nobody empties. */
+     * queue that no process empties. */
     if (!l->passed)
         shutdown(l->fd, SHUT_RDWR);
     close(l->fd);

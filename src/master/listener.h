@@ -33,8 +33,9 @@ int listeners_add(struct listeners *l, const struct config *config, uint64_t pat
 /* Closes the last ones until `count` are left: takes listeners_add() back. */
 void listeners_cut(struct listeners *l, size_t count);
 
-/* Closes those that `config` has no address for: clients are refused from now on, whoever else
- * still has the descriptor; but for those that were passed, whose clients queue. */
+/* Closes those that `config` has no address for: clients are refused from now on, even if other
+ * processes still have the descriptor. Sockets that were passed are only closed: their clients
+ * queue. */
 void listeners_drop(struct listeners *l, const struct config *config);
 
 /* Closes all: clients are refused from now on (of those that were passed: queue). */

@@ -252,7 +252,7 @@ static int open_all(struct master *m, struct config *config)
         log_start(m, config);
         error = generation_start(m, config, m->upgrade_asker, START_PATIENCE_MS, &errors);
     }
-    if (error && inherited) { /* who served before the upgrade does so still */
+    if (error && inherited) { /* the processes from before the upgrade still serve */
         answer_errors(m, m->upgrade_asker, "upgrade", &errors);
         error = 0;
     }
@@ -285,7 +285,7 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
     sched_background(); /* for us and for children, until they serve */
     if (open_all(m, config) < 0)
         master_stop(m, 1);
-    child_reap(m); /* who ended while we became another program */
+    child_reap(m); /* children that ended during execve */
     heartbeat_start(m);
     while (!(m->stopping && !m->children)) {
         if (m->draining && !generation_count(m, NULL, ROLE_WORKER))

@@ -1,7 +1,7 @@
 /* The master: binds, starts the others, restarts what dies, and never parses an octet from the
  * network.
  *
- * What is here is shared by the files of this room; the rest of the house sees master_run() only.
+ * This header is shared by the files of this folder; others use only master_run().
  *
  *   master.c      the process: signals, start, end
  *   runtime.c       what all generations share: folders, lock, mappings, unix sockets
@@ -11,9 +11,8 @@
  *   role.c        what a child does: the table of roles
  *   heartbeat.c   whether children still answer; the service manager's watchdog
  *   activation.c  sockets that a service manager has made
- *   notes.c       what children tell and ask
- *   upgrade.c     becoming another version of the program
- */
+ *   notes.c       notes from children
+ *   upgrade.c     switching to another version of the program */
 #ifndef MIRED_MASTER_MASTER_H
 #define MIRED_MASTER_MASTER_H
 
@@ -55,7 +54,7 @@ struct child {
     uint32_t unanswered; /* heartbeat.c */
 };
 
-/* Who waits for an answer: a child, by its process id, and the tag it chose. 0: nobody. */
+/* The receiver of an answer: a child, by its process id, and the tag that it chose. pid 0: none. */
 struct asker {
     pid_t pid;
     uint64_t tag;
@@ -124,17 +123,17 @@ void master_stop(struct master *m, int status);
 void master_drain(struct master *m);
 
 /* Reads the configuration again and starts a generation from it; the asker gets NOTE_RESULT when it
- * serves, or when that came to nothing. */
+ * serves, or when it failed. */
 void master_reload(struct master *m, struct asker asker);
 
-/* Becomes the program that stands at m->program now. Does not return, unless that came to nothing:
- * the asker gets NOTE_RESULT then, and from the new program when it serves. */
+/* Replaces the process by the program now at m->program. Returns only on failure: then the asker
+ * gets NOTE_RESULT; on success it gets it from the new program, when that serves. */
 void master_upgrade(struct master *m, struct asker asker);
 
 /* ---- upgrade.c ---- */
 
-/* Takes over from the program that this process was before, if it was one: listeners, what of the
- * house there is, children (as the current generation). 1; 0 when there was none; -errno. */
+/* Takes over from the program that this process was before, if it was one: listeners, the inherited
+ * runtime, children (as the current generation). 1; 0 when there was none; -errno. */
 int upgrade_inherit(struct master *m);
 
 /* NOTE_RESULT to the asker, if it still lives, and a line in the log. */
@@ -143,8 +142,8 @@ void master_answer(struct master *m, struct asker asker, bool done, const char *
 
 /* ---- generation.c ---- */
 
-/* Starts the children of a new generation from `config` (taken over). 0; or -1 with what is wrong
- * in *errors: nothing has then changed. */
+/* Starts the children of a new generation from `config` (takes ownership). 0; or -1 with messages
+ * in *errors, and nothing has changed. */
 int generation_start(struct master *m, struct config *config, struct asker asker,
                      uint64_t patience_ms, struct buf *errors);
 

@@ -1,5 +1,6 @@
-/* What children tell the master and ask of it: a table of notes and of who may send them. A child
- * may have been taken over by what it parses, so a note from the wrong role is only logged. */
+/* Notes from children to the master: a table of their kinds and of the roles that may send them. A
+ * child may have been compromised by what it parses, so a note from the wrong role is only logged.
+ */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -80,8 +81,8 @@ static bool is_asked(const struct child *c, uint32_t kind)
 }
 
 /* To all workers and freezers, also those of earlier generations: their connections are held as
- * well. They answer by way of us and know nothing of who asked: two web processes may choose the
- * same tag, so what goes round has the asker's process id in it as well. */
+ * well. They answer through the master and do not know the asker. Two web processes may choose the
+ * same tag, so the notes in between also carry the asker's process id. */
 static int pass_on(const struct child *asker, const struct child *c, const struct note *n)
 {
     struct note question = *n;
@@ -154,7 +155,7 @@ static void add_name(struct note *names, const struct child *c)
     names->len += (uint32_t)len;
 }
 
-/* The asker hears whom we ask, and at once of each that cannot be told. */
+/* Tells the asker which processes it asks, and at once which it cannot reach. */
 static void release(struct master *m, struct child *c, const struct note *n)
 {
     struct note names = {.kind = NOTE_RELEASE, .tag = n->tag};

@@ -1,4 +1,4 @@
-/* What systemd is told (sd_notify(3)'s protocol, without its library). */
+/* Notifications to systemd (sd_notify(3)'s protocol, without its library). */
 #ifndef MIRED_MASTER_NOTIFY_H
 #define MIRED_MASTER_NOTIFY_H
 

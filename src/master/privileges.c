@@ -117,7 +117,7 @@ int privileges_borrow(struct borrowed *b, const struct identity *id)
     return error;
 }
 
-/* Half a way back would be an identity that nobody has thought of: better none at all. */
+/* A partial return would leave an undefined identity, so an error ends the process. */
 void privileges_return(struct borrowed *b)
 {
     if (!b->active)

@@ -1,4 +1,4 @@
-/* Who a process is, and what it may do. */
+/* The identity and privileges of a process. */
 #ifndef MIRED_MASTER_PRIVILEGES_H
 #define MIRED_MASTER_PRIVILEGES_H
 
@@ -9,13 +9,13 @@
 
 /* What children become; looked up once, by the master, before it forks. */
 struct identity {
-    bool drop; /* false: stay who we are (not root, or `user = "root"`) */
+    bool drop; /* false: keep the identity (not root, or `user = "root"`) */
     uid_t uid;
     gid_t gid;
     char name[64];
 };
 
-/* 0, or -ENOENT when there is no such user, or another -errno. Not root: whoever we are. */
+/* 0, or -ENOENT when there is no such user, or another -errno. If not root, the identity stays. */
 int identity_find(struct identity *id, const char *user);
 
 /* Becomes `id` for good. `keep` is a set of capabilities (1 << CAP_...) that survive, 0 for none;
@@ -24,7 +24,7 @@ int privileges_drop(const struct identity *id, uint64_t keep);
 
 enum { BORROWED_GROUPS = 64 };
 
-/* What root was before it became the user for a while. */
+/* Root's identity while it acts as the user. */
 struct borrowed {
     gid_t group[BORROWED_GROUPS];
     size_t groups;
@@ -34,11 +34,11 @@ struct borrowed {
 };
 
 /* Root acts as `id` until privileges_return(): files are opened, made and removed with the user's
- * rights. Nothing happens where there is nothing to drop. 0 or -errno. The process must have one
- * thread. */
+ * rights. Does nothing if there is nothing to drop. 0 or -errno. The process must have one thread.
+ */
 int privileges_borrow(struct borrowed *b, const struct identity *id);
 
-/* Takes back what privileges_borrow() did; ends the process if it cannot. */
+/* Undoes privileges_borrow(); ends the process if it cannot. */
 void privileges_return(struct borrowed *b);
 
 #endif

@@ -77,7 +77,8 @@ static void forget_keys(struct master *m, const struct child *c)
     }
 }
 
-/* What directories said is for clerks: nobody else could otherwise be made to change it. */
+/* Only clerks keep the directories' answers mapped, so that a compromised process of another role
+ * cannot change them. */
 static void forget_answers(struct master *m, const struct child *c)
 {
     if (c->role == ROLE_CLERK)
@@ -86,8 +87,8 @@ static void forget_answers(struct master *m, const struct child *c)
     m->runtime.answers = NULL;
 }
 
-/* Clerks may go before others (clerk_run() has the reason), and nobody else may. Where we cannot
- * grant it, it stands as the administrator has it. */
+/* Only clerks may raise their priority (clerk_run() has the reason). If the master cannot grant
+ * that, the administrator's limit stays. */
 static void limit_precedence(const struct child *c)
 {
     rlim_t most = c->role == ROLE_CLERK ? CLERK_PRECEDENCE + 20 : 0;

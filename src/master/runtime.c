@@ -40,7 +40,8 @@ static int wrong(struct buf *errors, const char *what, const char *where, int er
 
 /* ---- folders and the lock ---- */
 
-/* Makes the folder where it is missing, and works in it as who may: folder_leave() follows. */
+/* Creates the folder if it is missing and enters it with the safe identity: folder_leave() follows.
+ */
 static int enter(const struct runtime *h, struct borrowed *b, const char *path, mode_t mode,
                  struct buf *errors)
 {
@@ -78,7 +79,7 @@ static int open_lock(const char *path)
     if (before < 0)
         return -errno;
     if (flock(before, LOCK_EX | LOCK_NB) < 0)
-        return before; /* taken: whoever locks it next hears so */
+        return before; /* taken: the next process to lock it gets this message */
     fd = unlink(path) < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0644);
     int error = fd < 0 ? -errno : 0;
     close(before);
@@ -124,7 +125,7 @@ static int bind_unix(const struct runtime *h, const char *path, mode_t mode)
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return -errno;
-    mode_t before = umask(0777); /* nobody may connect before it is whose it should be */
+    mode_t before = umask(0777); /* no client may connect before it has its owner and mode */
     int bound = bind(fd, (struct sockaddr *)&sa, sizeof sa), error = bound < 0 ? -errno : 0;
     umask(before);
     bool give = h->identity.drop && geteuid() == 0; /* in a folder that is root's alone */
@@ -245,8 +246,8 @@ static int make_state(const struct runtime *h, struct buf *errors)
     return r;
 }
 
-/* Earlier versions made the state files as root. The user gets those that are mired's by their
- * heads: nobody else can have given a file of root's such a head. */
+/* Earlier versions made the state files as root. Gives the user those that have the head of a state
+ * file: only mired can have written such a head to a file of root's. */
 static void give_file(const struct runtime *h, int folder, const char *name)
 {
     struct stat st;

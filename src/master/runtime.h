@@ -1,5 +1,5 @@
-/* The house: what all generations share, made once before the first child is started and kept for
- * as long as the master lives, over upgrades too: lock, folders, unix sockets, mappings. */
+/* The runtime: resources that all generations share, created once before the first child starts and
+ * kept while the master lives, over upgrades too: lock, folders, unix sockets, mappings. */
 #ifndef MIRED_MASTER_RUNTIME_H
 #define MIRED_MASTER_RUNTIME_H
 
@@ -31,15 +31,14 @@ struct runtime_shared {
 };
 
 struct runtime {
-    char *state, *run, *user; /* as they stood in the first configuration */
+    char *state, *run, *user; /* as in the first configuration */
     struct config *fixed;     /* the same, with all other keys that a reload does not take up */
     struct identity identity; /* of children */
-    int lock;                 /* run/lock, held for as long as we live */
+    int lock;                 /* run/lock, held while the master lives */
     int store_listen;         /* run/store */
     int control_listen;       /* run/control */
     char *store_path, *control_path;
-    int metrics_fd, shared_fd,
-        log_fd;        /* what the mappings stand on, to be handed on by an upgrade */
+    int metrics_fd, shared_fd, log_fd; /* the mappings' files, passed on by an upgrade */
     int (*handoff)[2]; /* a pair for each worker slot: workers' end [0], freezer's [1] */
     uint32_t handoffs;
     struct metrics metrics;
@@ -54,13 +53,13 @@ struct runtime {
     uint64_t started_ms; /* wall */
 };
 
-/* An empty runtime. An upgrade puts into it what it has inherited. */
+/* Initialises an empty runtime. An upgrade fills it with what it inherits. */
 void runtime_init(struct runtime *h);
 
-/* Makes all of it that is not there. 0, or -1 with what is wrong, as sentences, in *errors. */
+/* Creates everything that is missing. 0, or -1 with messages in *errors. */
 int runtime_open(struct runtime *h, const struct config *config, struct buf *errors);
 
-/* Removes the socket files and lets go of everything. */
+/* Removes the socket files and releases everything. */
 void runtime_close(struct runtime *h);
 
 /* A metrics row for a child, and back again (its gauges are then 0); -1: none is free. */
@@ -68,8 +67,8 @@ int runtime_row_take(struct runtime *h);
 void runtime_row_give(struct runtime *h, int row);
 struct metrics_row *runtime_row(const struct runtime *h, int row);
 
-/* Makes the pairs between worker slots and the freezer that are missing. They outlive all
- * generations: what is under way in them survives the death of either side. 0 or -errno. */
+/* Creates the missing pairs between worker slots and the freezer. They outlive all generations:
+ * items in flight survive the death of either side. 0 or -errno. */
 int runtime_handoffs(struct runtime *h, uint32_t slots);
 
 #endif

@@ -120,9 +120,8 @@ uint32_t outbound_needs(const struct job *j);
  * job at once: job.lacking. */
 int outbound_begin(struct outbound *o, struct job *job);
 
-/* Whether the backend takes this connection for one client's for good: Postfix goes by the address
- * that it was told when it says who may tell, so the second client cannot be. Not to be given
- * another job. */
+/* Whether the backend ties this connection to one client: after XCLIENT, Postfix decides by the new
+ * address whether XCLIENT is allowed, so a second client is refused. Do not give it another job. */
 bool outbound_is_spent(const struct outbound *o);
 
 /* The handshake of OUTBOUND_SHAKE is done: the session begins anew. */

@@ -61,7 +61,7 @@ static struct record sender_of(const struct envelope *e)
     return r.size && r.kind == KIND_SENDER ? r : (struct record){.size = 0};
 }
 
-/* Where `s` stands in the envelope's own block; SIZE_MAX when it is somebody else's. */
+/* Where `s` stands in the envelope's own block; SIZE_MAX when it is not in it. */
 static size_t own_offset(const struct envelope *e, struct span s)
 {
     uintptr_t at = (uintptr_t)s.at, block = (uintptr_t)e->text.at;

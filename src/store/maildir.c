@@ -7,8 +7,8 @@
  * mailbox fails, the links made so far are taken back: the sender will retry, and no mailbox must
  * get the message twice.
  *
- * Runs in the store, in a thread of its own for each connection. Decides nothing about who is a
- * recipient. */
+ * Runs in the store, in a thread of its own for each connection. Does not decide which recipients
+ * exist. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

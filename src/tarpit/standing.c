@@ -6,7 +6,7 @@
 
 _Static_assert(sizeof(struct tarpit_who) <= 48, "passed by value in workers");
 
-/* ---- who ---- */
+/* ---- clients ---- */
 
 struct ledger_key tarpit_client_key(const struct tarpit_who *who)
 {
