@@ -156,6 +156,17 @@ void conn_prefetch(struct loop *loop, const struct watch *watch)
     tarpit_prefetch(&worker_of(loop)->tarpit, &c->peer);
 }
 
+static void log_no_room(const struct addr *peer)
+{
+    struct log_line l;
+
+    log_begin(&l, LOG_DEBUG, "decision");
+    log_addr(&l, "client", peer);
+    log_text(&l, "what", "refused with 421");
+    log_text(&l, "about", "no room for its connection");
+    log_end(&l);
+}
+
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer)
 {
     const struct config *config = w->config;
@@ -166,10 +177,12 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
     if (guard_admit(w, peer, exempt || proxied_is_balancer(w, listener, peer)))
         c = conn_new(w, fd, listener, peer, exempt);
     if (!c) {
+        log_no_room(peer);
         refuse(fd, config->hostname);
     } else if (proxied_is_balancer(w, listener, peer)) {
         c->flags |= CONN_PROXIED;
         conn_phase(w, c, CONN_PROXY, PROXY_MS);
+        journal_step(c, "accepted", "from a balancer");
     } else {
         conn_greet(w, c);
     }
@@ -185,6 +198,7 @@ void conn_greet(struct worker *w, struct conn *c)
     }
     lists_greet(w, c);
     c->flags |= CONN_GREETING;
+    journal_step(c, "greets", "%s", c->flags & CONN_EXEMPT ? "an exempt client" : "");
     smtp_start(&c->smtp, addr_is_loopback(&c->peer));
     if (config->bare_newline == BARE_NEWLINE_NORMALISE &&
         networks_contain(config->bare_newline_networks.at, config->bare_newline_networks.count,

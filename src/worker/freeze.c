@@ -25,6 +25,7 @@
 #include "worker/conn.h"
 #include "worker/freeze.h"
 #include "worker/hold.h"
+#include "worker/journal.h"
 #include "worker/tls.h"
 #include "worker/tls_stash.h"
 #include "worker/worker_part.h"
@@ -176,17 +177,32 @@ static bool put_with_tls(struct worker *w, struct conn *c, uint64_t left)
     return true;
 }
 
+/* Why this hold cannot be frozen now; NULL: it can. Input that waits here, or output that does not
+ * go out, is for a socket. */
+static const char *obstacle(const struct worker *w, const struct conn *c)
+{
+    if (!w->freezing || !w->params->freezer_shared->working)
+        return "the freezer does not work";
+    if (c->work && c->work->out.len)
+        return "the client does not take what was sent";
+    if (c->work || c->flags & CONN_READ_OFF)
+        return "the client has sent more";
+    return NULL;
+}
+
 bool freeze_try(struct worker *w, struct conn *c)
 {
-    struct freezing *f = w->freezing;
     uint64_t waited = conn_waited(w, c);
     uint64_t left = c->hold_ms > waited ? c->hold_ms - waited : 0;
+    const char *why = obstacle(w, c);
 
-    /* Input that waits here, or output that does not go out, is for a socket. */
-    if (!f || !w->params->freezer_shared->working || c->work || c->flags & CONN_READ_OFF)
+    if (!why && !(c->flags & CONN_TLS ? put_with_tls(w, c, left) : put(w, c, left, NULL)))
+        why = c->flags & CONN_TLS ? "TLS has octets in flight, or no memory" : "no memory";
+    if (why) {
+        journal_step(c, "is not frozen", "%s", why);
         return false;
-    if (!(c->flags & CONN_TLS ? put_with_tls(w, c, left) : put(w, c, left, NULL)))
-        return false;
+    }
+    journal_step(c, "freezes", "for %.1f s", (double)left / 1000);
     conn_detach(w, c);
     return true;
 }
@@ -315,6 +331,7 @@ static void adopt(struct worker *w, const struct handoff_item *item)
         return;
     }
     uint64_t left = item->due_ms > w->loop.wall ? item->due_ms - w->loop.wall : 0;
+    journal_step(c, "thaws", "%.1f s are left of its hold", (double)left / 1000);
     hold_resume(w, c, left);
 }
 

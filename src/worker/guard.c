@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "worker/conn.h"
 #include "worker/guard.h"
+#include "worker/journal.h"
 #include "worker/room.h"
 #include "worker/worker_part.h"
 
@@ -154,6 +155,8 @@ bool guard_evict(struct worker *w)
     if (!worst)
         return room_evict(w);
     metric_add(METRIC_GUARD_EVICTIONS, 1);
+    journal_step(conn_of_link(worst->next), "makes room", "the deepest in debt of %u held",
+                 w->guard.held);
     conn_shut(w, conn_of_link(worst->next), REPLY_EVICTED);
     return true;
 }

@@ -163,6 +163,8 @@ void hold_release(struct worker *w, struct conn *c)
 {
     struct reply r = held_reply(w, c);
 
+    journal_step(c, "releases the reply", "%u after %.1f s of %.1f s", r.code,
+                 (double)conn_waited(w, c) / 1000, (double)c->hold_ms / 1000);
     hold_end(w, c);
     if (!(c->drip_lines ? conn_say_end(c, &r) : conn_say(c, &r))) {
         conn_close(w, c, CLOSE_NO_MEMORY);
@@ -181,6 +183,7 @@ static void drip(struct worker *w, struct conn *c)
         return;
     }
     c->drip_lines++;
+    journal_step(c, "drips", "line %u of %u", (unsigned)c->drip_lines, r.code);
     if (!io_flush(w, c))
         return;
     if (!c->work->out.len)
@@ -231,6 +234,7 @@ void hold_spoken(struct worker *w, struct conn *c)
         return;
     }
     c->flags &= ~(uint32_t)CONN_GREETING;
+    journal_step(c, "talks too early", "before the held greeting");
     hold_end(w, c);
     smtp_shut(&c->smtp, REPLY_EARLY_TALKER);
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);

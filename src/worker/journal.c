@@ -4,6 +4,7 @@
  * Sessions and refused recipients are rationed (ration.h): a flood's are told as sums. A session
  * that has said nothing (a health check) is a debug line. All lines of a session have its `id`, a
  * message's goes on behind it (ident.h). */
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -150,6 +151,28 @@ void journal_session(struct worker *w, struct conn *c, enum close_reason reason,
     log_int(&l, "offences", c->offences);
     log_seconds(&l, w->config->observe ? "would_hold" : "held", c->held_ms);
     log_seconds(&l, "open", w->loop.wall - (uint64_t)c->opened_s * 1000);
+    log_end(&l);
+}
+
+void journal_step(const struct conn *c, const char *what, const char *format, ...)
+{
+    char id[IDENT_MAX], about[512];
+    struct log_line l;
+    va_list args;
+
+    if (!log_wants(LOG_DEBUG))
+        return;
+    log_begin(&l, LOG_DEBUG, "decision");
+    if (!l.on)
+        return;
+    put_client(&l, c, ident_session(&c->peer, c->opened_s, id));
+    log_text(&l, "phase", conn_phase_name((enum conn_phase)c->phase));
+    log_text(&l, "what", what);
+    va_start(args, format);
+    vsnprintf(about, sizeof about, format, args);
+    va_end(args);
+    if (about[0])
+        log_text(&l, "about", about);
     log_end(&l);
 }
 

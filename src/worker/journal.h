@@ -25,6 +25,11 @@ void journal_close(struct worker *w);
 void journal_session(struct worker *w, struct conn *c, enum close_reason reason,
                      const char *detail);
 
+/* A decision of the connection's life, a line at debug level: `what` is a word or two, the format
+ * tells why or about what ("" for nothing). Never a password, nor a message's content. */
+void journal_step(const struct conn *c, const char *what, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
 /* A reply is held for `ms`. */
 void journal_hold(struct worker *w, const struct conn *c, const struct reply *reply, uint64_t ms);
 

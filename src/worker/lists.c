@@ -17,6 +17,7 @@
 #include "query/notes.h"
 #include "worker/conn.h"
 #include "worker/hold.h"
+#include "worker/journal.h"
 #include "worker/lists.h"
 #include "worker/worker_part.h"
 
@@ -55,6 +56,7 @@ static void found(void *arg, void *owner, const struct addr *client, const struc
         book(w, client, f->listed);
     } else if (c) {
         c->flags |= CONN_EXEMPT;
+        journal_step(c, "becomes exempt", "a list or its name speaks for it");
         if (c->phase == CONN_HELD)
             hold_release(w, c); /* it may be gone now */
     }

@@ -18,6 +18,7 @@
 #include "query/query.h"
 #include "worker/accounts.h"
 #include "worker/conn.h"
+#include "worker/journal.h"
 #include "worker/judge.h"
 #include "worker/login.h"
 #include "worker/queries.h"
@@ -141,6 +142,10 @@ static enum password_verdict decide(struct worker *w, struct conn *c, enum passw
     accounts_learn(w->accounts, of->typed, of->name);
     struct span account = account_of(w, c, of->typed);
     struct tarpit_hold hold = book(w, c, of, account, v == PASSWORD_RIGHT);
+    journal_step(c, v == PASSWORD_RIGHT ? "password right" : "password wrong",
+                 "%.*s, rule %s, held %.1f s%s", (int)account.len, account.at,
+                 hold.rule ? tarpit_rule_name(hold.rule) : "none", (double)hold.ms / 1000,
+                 hold.masked ? ", masked" : "");
     if (hold.masked)
         v = PASSWORD_LATER;
     verdict_hold(c, hold);

@@ -202,5 +202,7 @@ bool message_end(struct worker *w, struct conn *c)
     if (!k->handover)
         return tell_row(w, c, REPLY_BACKEND_DOWN);
     conn_phase(w, c, CONN_HANDING, 0);
+    journal_step(c, "delivers", "%lu octets, %u recipients", (unsigned long)c->smtp.size,
+                 (unsigned)envelope_recipients(&c->smtp.envelope));
     return false;
 }

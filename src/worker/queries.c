@@ -13,6 +13,7 @@
 #include "query/query.h"
 #include "worker/auth_queue.h"
 #include "worker/conn.h"
+#include "worker/journal.h"
 #include "worker/login.h"
 #include "worker/queries.h"
 #include "worker/recipient.h"
@@ -279,6 +280,24 @@ struct query *query_new(enum query_kind kind, const struct tarpit_permit *permit
     return q;
 }
 
+/* For the log. */
+static const char *kind_name(const struct query *q)
+{
+    return q->kind == QUERY_RECIPIENT  ? "recipient"
+           : q->kind == QUERY_PASSWORD ? "password"
+                                       : "SCRAM";
+}
+
+static const char *result_name(uint16_t result)
+{
+    static const char *const names[] = {[ANSWER_YES] = "yes",
+                                        [ANSWER_NO] = "no",
+                                        [ANSWER_LATER] = "later",
+                                        [ANSWER_OTHER] = "its source's own reply",
+                                        [ANSWER_MORE] = "more"};
+    return result && result < sizeof names / sizeof names[0] ? names[result] : "?";
+}
+
 bool query_ask(struct worker *w, struct conn *c, struct query *q)
 {
     if (!q || !conn_work(c)) {
@@ -293,6 +312,8 @@ bool query_ask(struct worker *w, struct conn *c, struct query *q)
     }
     c->work->query = q;
     conn_phase(w, c, CONN_ASKING, QUERY_TIMEOUT_MS);
+    journal_step(c, "asks a clerk", "%s%s", kind_name(q),
+                 q->auth_queue == AUTH_QUEUE_STANDS ? ", when its turn among strangers comes" : "");
     return true;
 }
 
@@ -321,6 +342,9 @@ void query_answered(struct worker *w, struct conn *c, const struct answer *a)
 {
     struct query *q = c->work->query;
 
+    journal_step(c, a ? "a clerk answers" : "no clerk answers", "%s, after %.1f s%s%s",
+                 kind_name(q), (double)(w->loop.now - q->asked_ms) / 1000, a ? ": " : "",
+                 a ? result_name(a->result) : "");
     c->work->query = NULL;
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);
     if (q->kind == QUERY_RECIPIENT)

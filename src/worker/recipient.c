@@ -61,6 +61,10 @@ static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, str
                         .hold = hold};
 
     c->last_code = (uint16_t)r.code;
+    if (r.code < 300)
+        journal_step(c, "accepts recipient", "%.*s, rule %s, held %.1f s", (int)address.len,
+                     address.at, hold.rule ? tarpit_rule_name(hold.rule) : "none",
+                     (double)hold.ms / 1000);
     if (r.code >= 300)
         journal_refused(w, c, &r);
 }

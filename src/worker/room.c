@@ -9,6 +9,7 @@
 #include "config/config.h"
 #include "worker/budget.h"
 #include "worker/conn.h"
+#include "worker/journal.h"
 #include "worker/room.h"
 #include "worker/worker_part.h"
 
@@ -109,6 +110,7 @@ static bool evict(struct worker *w, enum budget_kind kind)
     if (!c)
         return false;
     metric_add(METRIC_GUARD_EVICTIONS, 1);
+    journal_step(c, "makes room", "silent for %.0f s", (double)silent_ms(w, c) / 1000);
     conn_shut(w, c, REPLY_EVICTED);
     return true;
 }

@@ -22,6 +22,7 @@
 #include "worker/budget.h"
 #include "worker/conn.h"
 #include "worker/io.h"
+#include "worker/journal.h"
 #include "worker/judge.h"
 #include "worker/tls.h"
 #include "worker/worker_part.h"
@@ -84,6 +85,7 @@ bool tls_begin(struct worker *w, struct conn *c, bool waits)
     if (wait_ms)
         c->flags |= CONN_TLS_LATER;
     conn_phase(w, c, CONN_SHAKING, wait_ms ? wait_ms : HANDSHAKE_MS);
+    journal_step(c, "begins a handshake", "in %.1f s", (double)wait_ms / 1000);
     return true;
 }
 
@@ -177,6 +179,8 @@ static void failed(struct worker *w, struct conn *c, unsigned long error)
 {
     metric_add(METRIC_TLS_FAILED, 1);
     fruitless(w, c);
+    journal_step(c, "fails the handshake", "%s",
+                 is_disagreement(error) ? "no agreement, no offence" : "an offence");
     if (!is_disagreement(error))
         book(w, c);
     conn_close(w, c, CLOSE_HANDSHAKE);
@@ -197,6 +201,8 @@ static void shaken(struct worker *w, struct conn *c)
     count_no_more(w, c, of(w, c));
     if (tls_client_is_known(of(w, c)))
         c->flags |= CONN_EXEMPT;
+    journal_step(c, "has shaken hands", "%s%s", tls_version(w, c),
+                 c->flags & CONN_EXEMPT ? ", exempt" : "");
     smtp_tls_is_on(&c->smtp, SSL_version(of(w, c)) >= TLS1_3_VERSION);
     conn_rest(c);
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);

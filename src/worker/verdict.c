@@ -1,5 +1,6 @@
 /* Hands the decision on a reply from the verdict to the hold (verdict.h). */
 #include "worker/verdict.h"
+#include "worker/journal.h"
 
 #include "base/metrics.h"
 #include "worker/conn.h"
@@ -14,6 +15,9 @@ void verdict_hold(struct conn *c, struct tarpit_hold hold)
 
 void verdict_masked(struct conn *c, const struct tarpit_permit *permit)
 {
+    journal_step(c, "masks the verdict", "%s; nothing is looked up",
+                 permit->shielded ? "the client is on the shield (R7)"
+                                  : "its turn is too far away (R5)");
     metric_add(permit->shielded ? METRIC_VERDICT_SHIELD : METRIC_VERDICT_MASKED, 1);
     verdict_hold(c, permit->hold);
 }
