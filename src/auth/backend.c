@@ -49,7 +49,7 @@ static enum answer_result ask(struct backend_client *t, struct span line)
         backend_client_reply(t, &r) == 0) {
         bool us = reply_about(STAGE_LOGIN, SPEAKER_RELAY, &r) == REPLY_ABOUT_US;
         if (us)
-            talk_tell(t, STAGE_LOGIN, &r);
+            backend_client_log(t, STAGE_LOGIN, &r);
         result = us ? ANSWER_LATER : r.code == 235 ? ANSWER_YES : ANSWER_NO;
     }
     backend_client_close(t);

@@ -96,7 +96,8 @@ static int take(struct backend_client *t)
 
 enum { TELL_MS = 60000, TOLD_MOST = 64 };
 
-void talk_tell(const struct backend_client *t, enum reply_stage stage, const struct reply *r)
+void backend_client_log(const struct backend_client *t, enum reply_stage stage,
+                        const struct reply *r)
 {
     static _Atomic uint64_t told[TOLD_MOST]; /* by backend; beyond that many they share */
     _Atomic uint64_t *last = &told[t->index % TOLD_MOST];
@@ -115,7 +116,7 @@ static void tell_complaint(struct backend_client *t)
     struct reply r = kept_get(&o->complaint);
 
     if (r.code)
-        talk_tell(t, (enum reply_stage)o->complained_of, &r);
+        backend_client_log(t, (enum reply_stage)o->complained_of, &r);
     kept_free(&o->complaint);
     o->complaint.code = 0;
 }
@@ -228,10 +229,10 @@ int backend_client_ready(struct backend_client *t)
 
 bool backend_client_pipelines(const struct backend_client *t)
 {
-    return talk_can(t, CAP_PIPELINING);
+    return backend_client_can(t, CAP_PIPELINING);
 }
 
-bool talk_can(const struct backend_client *t, uint32_t cap)
+bool backend_client_can(const struct backend_client *t, uint32_t cap)
 {
     return (t->outbound.ability.caps & cap) == cap;
 }

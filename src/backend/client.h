@@ -56,12 +56,13 @@ int backend_client_ready(struct backend_client *t);
 bool backend_client_pipelines(const struct backend_client *t);
 
 /* Whether the backend has an extension (enum outbound_cap). */
-bool talk_can(const struct backend_client *t, uint32_t cap);
+bool backend_client_can(const struct backend_client *t, uint32_t cap);
 
 /* Logs a reply that is about mired, not about the query (R24), at most once a minute for each
  * backend and process. Call it before backend_client_close(), which frees the reply's text. Any
  * thread. */
-void talk_tell(const struct backend_client *t, enum reply_stage stage, const struct reply *r);
+void backend_client_log(const struct backend_client *t, enum reply_stage stage,
+                        const struct reply *r);
 
 /* Sends `out` as it is. 0, or -errno with the session closed. */
 int backend_client_say(struct backend_client *t, struct span out);

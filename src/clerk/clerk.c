@@ -101,7 +101,7 @@ static bool answer_to(struct clerk *c, const struct query_packet *q, struct answ
         else
             auth_scram_begin(c->auth, q->head.slot, first, second, &q->head.client, a);
         break;
-    case ASK_FORGET:
+    case QUERY_FORGET:
         a->result = directory_forget(c->directory, first) ? ANSWER_YES : ANSWER_NO;
         break;
     case QUERY_KINDS: break;

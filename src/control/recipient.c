@@ -201,5 +201,5 @@ void run_cache(struct control *c, const json_t *args)
     }
     control_log(c, "cache flush", text);
     c->asked_cache = true;
-    ask(c, ASK_FORGET, of);
+    ask(c, QUERY_FORGET, of);
 }

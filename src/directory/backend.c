@@ -94,7 +94,7 @@ static int on_mail(struct attempt *a, const struct reply *r)
     if (r->code < 300)
         return 0;
     if (a->fresh) {
-        talk_tell(a->backend, STAGE_MAIL, r);
+        backend_client_log(a->backend, STAGE_MAIL, r);
         if (r->code >= 400 && r->code < 500)
             a->result = ANSWER_LATER;
     }
@@ -121,7 +121,7 @@ static int on_rcpt(struct attempt *a, const struct reply *r)
     bool us = reply_about(STAGE_RCPT, SPEAKER_PROBE, r) == REPLY_ABOUT_US;
 
     if (us && a->fresh)
-        talk_tell(a->backend, STAGE_RCPT, r);
+        backend_client_log(a->backend, STAGE_RCPT, r);
     if (r->code < 300)
         a->result = ANSWER_YES;
     else if (!us && r->code >= 500)
@@ -166,7 +166,7 @@ static void ask(struct attempt *a)
     struct buf rcpt = {0}, all = {0};
     int error = backend_client_ready(a->backend);
 
-    if (!error && a->utf8 && !talk_can(a->backend, CAP_SMTPUTF8))
+    if (!error && a->utf8 && !backend_client_can(a->backend, CAP_SMTPUTF8))
         return;
     if (!error)
         error = buf_addf(&rcpt, "RCPT TO:<%.*s>\r\n", (int)a->address.len, a->address.at);
@@ -231,7 +231,7 @@ static enum answer_result ask_one(struct backend_directory *b, size_t i, struct 
         c->slow = false;
         a.last = c->refused + 1 >= patience_of(b, i);
         ask(&a);
-        *lacks = a.utf8 && a.backend->fd >= 0 && !talk_can(a.backend, CAP_SMTPUTF8);
+        *lacks = a.utf8 && a.backend->fd >= 0 && !backend_client_can(a.backend, CAP_SMTPUTF8);
         if (*lacks)
             break;
         if (a.result == ANSWER_NO && !a.fresh && clock_mono_ms() > c->begun_ms + YOUNG_MS) {

@@ -11,7 +11,7 @@
 #include <sys/uio.h>
 
 enum {
-    ASK_FIXED = offsetof(struct query_packet, text),
+    QUERY_FIXED = offsetof(struct query_packet, text),
     ANSWER_FIXED = offsetof(struct answer, text)
 };
 
@@ -43,7 +43,7 @@ int query_read(int fd, struct query_packet *a)
 
     if (n <= 0)
         return n == 0 ? 0 : -errno;
-    if (n < ASK_FIXED || (size_t)n != (size_t)ASK_FIXED + a->head.first + a->head.second ||
+    if (n < QUERY_FIXED || (size_t)n != (size_t)QUERY_FIXED + a->head.first + a->head.second ||
         a->head.kind < QUERY_RECIPIENT || a->head.kind >= QUERY_KINDS)
         return -EBADMSG;
     return 1;

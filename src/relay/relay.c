@@ -304,7 +304,7 @@ void relay_abandon(struct handover *h)
 {
     h->abandoned = true;
     if (h->delivery.job.sent)
-        return; /* its outcome is still wanted, by settling */
+        return; /* partial_delivery.c still wants its outcome */
     if (h->delivery.backend)
         pool_drop(&h->delivery);
     handover_free(h);
