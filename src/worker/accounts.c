@@ -2,7 +2,7 @@
  *
  * A verifier may take many spellings for one account: Dovecot with auth_username_format = %Ln drops
  * the domain, an SQL query resolves aliases or "+detail". R14 books on the verifier's own name,
- * which its answer carries. But leave to ask is needed before the verifier has spoken. So each
+ * which its answer carries. But a permit is needed before the verifier has spoken. So each
  * worker remembers what verifiers said:
  *
  *   - spelling -> name, where they differ;

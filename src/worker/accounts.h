@@ -19,7 +19,7 @@ void accounts_learn(struct accounts *a, struct span typed, struct span name);
  * else is. Valid until the next accounts_learn(). */
 struct span accounts_name(const struct accounts *a, struct span typed);
 
-/* Which line of strangers a question about that name stands in: never 0. Names that may turn out to
+/* Which line of strangers a query about that name stands in: never 0. Names that may turn out to
  * be one account have one line. */
 uint64_t accounts_line(const struct accounts *a, struct span typed);
 

@@ -1,8 +1,8 @@
 /* Strangers who ask about one account at the same time stand in line (R14).
  *
- * An account is under attack once passwords for it have been found wrong; whoever asks then gets a
+ * An account is under attack once passwords for it have been found wrong; a login then gets a
  * turn, or none. Of a thousand who all ask before that is known each would be looked at. Therefore
- * a few questions about an account, of those who come from networks that it is not known to log in
+ * a few queries about an account, of those who come from networks that it is not known to log in
  * from, are with the clerks at a time. The others stand in line here, and are judged anew when it
  * is their turn to be asked. Who is known stands in no line.
  *
@@ -17,8 +17,8 @@
 #include "worker/queries.h"
 
 enum {
-    LINES = 256,     /* as many as question.line can tell */
-    WITH_CLERKS = 4, /* questions about an account, of all workers; each has one at least */
+    LINES = 256,     /* as many as query.line can tell */
+    WITH_CLERKS = 4, /* queries about an account, of all workers; each has one at least */
     BATCH = 64,      /* that leave their lines in one turn of the loop */
 };
 

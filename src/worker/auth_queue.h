@@ -20,7 +20,7 @@ void auth_queue_close(struct auth_queue *auth_queue);
 /* True: it may be asked now. False: it stands in line, and query_next() will be called. */
 bool auth_queue_enter(struct auth_queue *auth_queue, struct query *q);
 
-/* The question is answered, or nobody's any more. */
+/* The query is answered, or its connection is gone. */
 void auth_queue_leave(struct auth_queue *auth_queue, struct query *q);
 
 /* Called at the end of each turn of the loop: lets those go on who can. True: there are more, and

@@ -2,7 +2,7 @@
  * messages and of envelopes.
  *
  * A budget limits nobody while there is plenty of room. When half of what there is is taken, a
- * client may have an eighth of it and a network a quarter; whoever has more gets no more. So one
+ * client may have an eighth of it and a network a quarter; a client that has more gets no more. So one
  * client never takes more than about half, and no sender that comes with less than an eighth ever
  * notices.
  *

@@ -1,7 +1,7 @@
 /* A connection's life: accepted, stepped, closed.
  *
  * The session (src/smtp) says what it wants next; this file gets it: input from io.c, verdicts from
- * recipient.c, a backend's word from message.c, and leave to speak from hold.c. Whatever has to be
+ * recipient.c, a backend's reply from message.c; hold.c decides when a reply goes out. Whatever has to be
  * waited for returns to the loop and comes back here through conn_run(). Nothing else steps a
  * session. */
 #include <stdlib.h>
@@ -279,7 +279,7 @@ void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
     if (c->phase != CONN_SHAKING && c->phase != CONN_PROXY) /* there nothing can be said */
         io_last_words(w, c, id);
     if (c->work && id != REPLY_TIMEOUT)
-        login_forget(c); /* it is we who leave */
+        login_forget(c); /* the worker ends the session, not the client */
     c->phase = CONN_CLOSING;
     conn_close(w, c, reason_of(id));
 }

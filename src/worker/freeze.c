@@ -7,7 +7,7 @@
  * all in it, and the client's debt is in the ledger.
  *
  * Any worker of its slot takes a connection back. Under TLS only this one can, which keeps the TLS
- * state meanwhile: it gives the freezer a way of its own for those, and gives it again to a freezer
+ * state meanwhile: it gives the freezer a return channel of its own, and gives it again to a freezer
  * that comes after. */
 #include <errno.h>
 #include <openssl/ssl.h>
@@ -54,14 +54,14 @@ enum {
     WORTH_FREEZING_MS = 500,
     TAKE_BATCHES = 8,
     LATE_MS = 75000, /* a TLS state waits so long for a connection that is overdue */
-    AGAIN_MS = 200,  /* to tell the freezer our way */
+    AGAIN_MS = 200,  /* to offer our return channel again */
 };
 
 struct freezing {
     struct watch watch; /* the slot's */
     struct watch own;   /* for those under TLS; no descriptor (-1) until there is one */
     struct alarm again;
-    uint32_t name; /* of our own way */
+    uint32_t name; /* of our own return channel */
     struct handoff out, in;
     struct buf record;
 };
@@ -74,10 +74,10 @@ bool freeze_may(const struct worker *w, const struct conn *c)
            c->hold_ms > w->tarpit.rules.freeze_after + WORTH_FREEZING_MS;
 }
 
-/* ---- our own way ---- */
+/* ---- our own return channel ---- */
 
 /* Makes one, if there is none, and puts it into the batch. */
-static bool offer_way(struct worker *w)
+static bool offer_return_channel(struct worker *w)
 {
     struct freezing *f = w->freezing;
     int pair[2];
@@ -98,8 +98,8 @@ static bool offer_way(struct worker *w)
     return false;
 }
 
-/* The freezer has not taken it, or has gone: whoever comes after it is told, if only for the sake
- * of those that are frozen already. */
+/* The freezer has not taken it, or has gone. The next freezer is told again, for the sake of those
+ * that are frozen already. */
 static void return_channel_is_lost(struct worker *w)
 {
     struct freezing *f = w->freezing;
@@ -117,7 +117,7 @@ static void offer_again(struct loop *loop, struct alarm *a)
 {
     struct worker *w = worker_of(loop);
 
-    if (!offer_way(w))
+    if (!offer_return_channel(w))
         loop_alarm(loop, a, loop->now + AGAIN_MS);
 }
 
@@ -165,7 +165,7 @@ static bool put(struct worker *w, struct conn *c, uint64_t left, struct tls_stas
 static bool put_with_tls(struct worker *w, struct conn *c, uint64_t left)
 {
     struct tls_stash_handle handle;
-    SSL *ssl = offer_way(w) ? tls_at_rest(w, c) : NULL;
+    SSL *ssl = offer_return_channel(w) ? tls_at_rest(w, c) : NULL;
 
     if (!ssl || !tls_stash_put(w, ssl, w->loop.now + left + LATE_MS, &handle))
         return false;
@@ -335,7 +335,7 @@ static void adopt(struct worker *w, const struct handoff_item *item)
     hold_resume(w, c, left);
 }
 
-/* From the slot's way or our own. */
+/* From the slot's channel or our own. */
 static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);

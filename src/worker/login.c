@@ -1,15 +1,15 @@
 /* Verdicts on AUTH: is this password right?
  *
  * As with recipients (recipient.c) the tarpit is asked for a permit before anyone looks, here for
- * the account too (R14), and books what came of it. PLAIN and LOGIN are one question to a clerk.
- * SCRAM is two, between which the leave is kept: the first tells nothing, for a name that nobody
+ * the account too (R14), and books what came of it. PLAIN and LOGIN are one query to a clerk.
+ * SCRAM is two, between which the permit is kept: the first tells nothing, for a name that nobody
  * has is answered like any other, and when a turn was taken not before it begins. A login that is
  * dropped after it is booked like a wrong password. What comes of the second is the verdict, and
  * the reply that tells it waits, be it 535 or the 334 with our own proof.
  *
  * R14 counts by the name that the verifier has for the account. Before it has spoken that name is
- * taken from what it said earlier (accounts.c); when it then turns out that the question was about
- * another account, leave is asked for again, for that one, before anything is told. */
+ * taken from what it said earlier (accounts.c); when the query turns out to be about
+ * another account, a permit is asked for again, for that one, before anything is told. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,7 +29,7 @@
 enum { BINDING_MAX = 64 };
 
 /* Verifiers say yes sooner than no. A verdict that was looked up and may not be told is masked
- * until so long after the question, plus the hold: the time tells nothing. */
+ * until so long after the query, plus the hold: the time tells nothing. */
 enum { LOOKED_UP_MS = 3000 };
 
 /* A SCRAM login between its messages. */
@@ -80,7 +80,7 @@ static struct tarpit_permit ask_permit(struct worker *w, struct conn *c, struct 
     return judge_ask(w, c, account_of(w, c, typed), (struct span){0});
 }
 
-/* A question to a clerk, in the line of strangers that fits what the client typed. */
+/* A query to a clerk, in the line of strangers that fits what the client typed. */
 static struct query *new_query(struct worker *w, enum query_kind kind,
                                const struct tarpit_permit *permit, struct span typed,
                                struct span first, struct span second)

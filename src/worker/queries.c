@@ -1,6 +1,6 @@
 /* Questions to the clerks, and their answers.
  *
- * A question belongs to one connection; it is found again by its id (a place in a table, and a
+ * A query belongs to one connection; it is found again by its id (a place in a table, and a
  * count that tells an old use of that place from a new one), so an answer that comes after its
  * connection is gone, or after the time-out, is simply nobody's. */
 #include <errno.h>
@@ -46,7 +46,7 @@ static struct queries *queries_of(struct loop *loop)
 }
 
 /* Counts begin with the time, in us: no place is used that often, so an answer to the worker that
- * was in this slot before, and died, never fits a question of ours. */
+ * was in this slot before, and died, never fits a query of ours. */
 static bool grow(struct queries *a)
 {
     uint32_t places = a->places ? a->places * 2 : 64;
@@ -61,7 +61,7 @@ static bool grow(struct queries *a)
     return true;
 }
 
-/* How a question is queued among others'. */
+/* How a query is queued among others'. */
 static enum query_rank rank_of(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
@@ -122,9 +122,8 @@ static void query_free(struct query *q)
     free(q);
 }
 
-/* All workers write to the same queues, and whenever a question is taken from one the kernel calls
- * upon everyone who watches for room there, whether he has something to send or not. So one is
- * watched only for as long as questions wait. Failing that, those are answered by their time-out.
+/* All workers write to the same queues, and EPOLLOUT wakes every watcher when a query is taken from
+ * one, so a queue is watched only while queries wait. Without the watch their time-out answers them.
  */
 static void wait_for_room(struct loop *loop, struct queue *queue)
 {
@@ -258,7 +257,7 @@ void queries_drop(struct worker *w, struct query *q)
     query_free(q);
 }
 
-/* ---- questions ---- */
+/* ---- queries ---- */
 
 struct query *query_new(enum query_kind kind, const struct tarpit_permit *permit, struct span kept,
                         struct span first, struct span second)

@@ -30,9 +30,9 @@ struct worker_params {
     const struct worker_listener *listener;
     uint32_t listeners;
     int control;           /* channel to the master */
-    int ask[QUERY_QUEUES]; /* questions to the clerks */
+    int ask[QUERY_QUEUES]; /* queries to the clerks */
     int answer;            /* their answers */
-    const int *own;        /* questions to one of them, by its index */
+    const int *own;        /* queries to one of them, by its index */
     uint32_t clerks;
     const _Atomic uint32_t *auth; /* what they can check (enum smtp_auth); follows the verifiers */
     const char *store_path;       /* the built-in store's socket */
