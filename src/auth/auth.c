@@ -253,9 +253,9 @@ static enum answer_result begin_file(const struct auth *a, struct opening *o, st
     return r == ANSWER_YES ? begin_here(o) : r;
 }
 
-/* Dovecot sends a known user's challenge at once, and delays "no such user" (by half a
- * second, or its auth_failure_delay). A decoy looks like the challenges that it sent for others, and
- * no stranger gets either answer before that time has passed. */
+/* Dovecot sends a known user's challenge at once, and delays "no such user" (by half a second, or
+ * its auth_failure_delay). A decoy looks like the challenges that it sent for others, and no
+ * stranger gets either answer before that time has passed. */
 static enum answer_result begin_dovecot(const struct auth *a, struct opening *o,
                                         struct dovecot_auth *d)
 {

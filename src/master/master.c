@@ -221,7 +221,7 @@ static void log_start(const struct master *m, const struct config *config)
     log_end(&l);
 }
 
-/* Makes the house and its first generation. */
+/* Creates the runtime and its first generation. */
 static int open_all(struct master *m, struct config *config)
 {
     struct buf errors = {0};

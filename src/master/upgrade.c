@@ -4,7 +4,7 @@
  * Before that the new program is asked to check the configuration (`-t`): one that does not run, or
  * does not like it, changes nothing. Lines of files are not looked at: a wrong one keeps what was
  * read before, and is no reason to stay with the old program. What the new program must know stands
- * in a memory file whose number is in the environment: descriptors of the house and of listeners,
+ * in a memory file whose number is in the environment: descriptors of the runtime and of listeners,
  * and the children. These are taken in as a generation without a configuration: it serves until the
  * new program's own generation does, and then leaves as any generation leaves at a reload: no
  * listener is ever closed, no held connection is touched.

@@ -27,9 +27,9 @@ enum path_result path_parse(struct span text, size_t *used, struct mailbox *box)
  * controllers write it; never PATH_NULL or PATH_POSTMASTER. */
 enum path_result path_parse_bare(struct span text, size_t *used, struct mailbox *box);
 
-/* Writes the one form by which directories, settling and the ledger know an address into out:
- * quotes that are not needed removed, the domain in lower case as A-labels (libidn2), the local
- * part ASCII-folded to lower case (mired treats local parts as most sites do: case does not
+/* Writes the one form by which directories, partial_delivery and the ledger know an address into
+ * out: quotes that are not needed removed, the domain in lower case as A-labels (libidn2), the
+ * local part ASCII-folded to lower case (mired treats local parts as most sites do: case does not
  * matter). Returns its length, or 0 when it does not fit or the domain is no domain. out is
  * NUL-terminated. */
 size_t mailbox_fold(const struct mailbox *box, char *out, size_t room);
