@@ -206,7 +206,7 @@ def test_without_the_token_nothing_can_be_pressed_and_a_wrong_one_is_refused(ser
     page.wait(lambda: page.row(held.source))
     assert not any(b.is_displayed() for b in page.driver.find_elements(By.CSS_SELECTOR, "#clients button"))
     page.unlock("a wrong one")
-    assert page.text("said") == "Refused: this is not the token"
+    assert page.text("said") == "Refused: wrong token"
     assert not any(b.is_displayed() for b in page.driver.find_elements(By.CSS_SELECTOR, "#clients button"))
     page.one("token").clear()
     page.unlock()
