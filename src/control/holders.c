@@ -58,12 +58,23 @@ static const char *reason(const struct holder *o)
                                       : strerrordesc_np(-o->error);
 }
 
+static bool has_answered(const struct holder *o)
+{
+    return o->done && o->error == 0;
+}
+
+/* One freezer at a time has the table: when one has answered, another one has no holds (it is
+ * starting, or ending after a reload). */
 static void sum_up(const struct asking *k, struct held *h, struct buf *names)
 {
+    bool thawed = false;
+
+    for (unsigned i = 0; i < k->count; i++)
+        thawed |= k->holder[i].frozen && has_answered(&k->holder[i]);
     for (unsigned i = 0; i < k->count; i++) {
         const struct holder *o = &k->holder[i];
         *(o->frozen ? &h->frozen : &h->held) += o->answered;
-        if (o->done && o->error == 0)
+        if (has_answered(o) || (o->frozen && thawed))
             continue;
         h->missing++;
         (void)buf_addf(names, "%s%s (%s)", names->len ? ", " : "", o->name, reason(o));
@@ -188,6 +199,7 @@ static void take_names(struct asking *k, const struct note *n)
         struct holder *o = &k->holder[k->count++];
         name = strsep(&rest, ","); /* NULL: more than a note has room for */
         snprintf(o->name, sizeof o->name, "%s", name && *name ? name : "another process");
+        o->frozen = strncmp(o->name, "the freezer", strlen("the freezer")) == 0;
         o->heard_ms = k->holders->loop->now;
     }
 }

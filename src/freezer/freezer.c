@@ -72,6 +72,8 @@ struct freezer {
     struct leaving leaving[TCP_JOBS];
     uint64_t frozen, thawed, lost;
     struct releases releases;
+    struct note asked[RELEASES]; /* releases that wait until this freezer has the table */
+    unsigned asked_count;
 };
 
 _Static_assert((int)TCP_JOBS >= (int)HANDOFF_BATCH, "what comes together is frozen together");
@@ -316,13 +318,25 @@ static void tell_released(void *arg, uint64_t tag, uint32_t answered, bool done)
     channel_tell(f->params->control, NOTE_RELEASED, (int32_t)answered, tag, done ? "done" : "more");
 }
 
+/* While the freezer before this one still has the table, a release waits for it: during a reload
+ * the one may be gone before it has answered. Not while the disk has no room for the table. */
+static void wait_for_table(struct freezer *f, const struct note *asked)
+{
+    if (f->said_full || f->asked_count == RELEASES) {
+        channel_tell(f->params->control, NOTE_RELEASED, -EINPROGRESS, asked->tag, "done");
+        return;
+    }
+    tell_released(f, asked->tag, 0, false);
+    f->asked[f->asked_count++] = *asked;
+}
+
 /* Makes the holds of an address or a network due; that all are answered is told from due(). */
 static void release(struct freezer *f, const struct note *asked)
 {
     struct network n;
 
-    if (!f->table) { /* the freezer before us has it still, or the disk has no room for it */
-        channel_tell(f->params->control, NOTE_RELEASED, -EINPROGRESS, asked->tag, "done");
+    if (!f->table) {
+        wait_for_table(f, asked);
         return;
     }
     if (!network_parse((struct span){asked->text, asked->len}, &n))
@@ -427,6 +441,9 @@ static int begin_serving(struct freezer *f)
     set_gauge(f);
     if (works)
         set_due(f);
+    for (unsigned i = 0; i < f->asked_count; i++)
+        release(f, &f->asked[i]);
+    f->asked_count = 0;
     return 0;
 }
 

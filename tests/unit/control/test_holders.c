@@ -151,6 +151,29 @@ static void test_those_that_could_not_be_told_are_named_at_once_with_the_reason(
     }
 }
 
+/* During a reload there are two, and one of them has the table. */
+static void test_one_freezer_that_has_answered_speaks_for_the_other(void **state)
+{
+    static const int errors[] = {-ENOTCONN, -EPIPE, -EINPROGRESS};
+
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        memset(&came, 0, sizeof came);
+        uint64_t tag = asked(NOTE_RELEASE);
+        say(NOTE_RELEASE, 2, tag, "the freezer [12],the freezer [13]");
+        say(NOTE_RELEASED, errors[i], tag, "frozen done the freezer [12]");
+        say(NOTE_RELEASED, 3, tag, "frozen done the freezer [13]");
+        assert_int_equal(came.told, 1);
+        assert_int_equal(came.frozen, 3);
+        assert_int_equal(came.missing, 0);
+    }
+    memset(&came, 0, sizeof came);
+    uint64_t tag = asked(NOTE_RELEASE);
+    say(NOTE_RELEASE, 2, tag, "the freezer [12],the freezer [13]");
+    say(NOTE_RELEASED, -EPIPE, tag, "frozen done the freezer [12]");
+    say(NOTE_RELEASED, -EINPROGRESS, tag, "frozen done the freezer [13]");
+    assert_int_equal(came.missing, 2);
+}
+
 static void test_a_full_channel_to_the_master_is_an_error_that_the_asker_hears(void **state)
 {
     struct network n = client();
@@ -222,6 +245,8 @@ int main(void)
                                         setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_those_that_could_not_be_told_are_named_at_once_with_the_reason, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_one_freezer_that_has_answered_speaks_for_the_other,
+                                        setup, teardown),
         cmocka_unit_test_setup_teardown(
             test_a_full_channel_to_the_master_is_an_error_that_the_asker_hears, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_master_that_says_nothing_is_named, setup, teardown),
