@@ -81,13 +81,14 @@ static void pair(int type, int fd[2])
     assert_return_code(socketpair(AF_UNIX, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd), 0);
 }
 
-static char *domains[] = {(char[]){"example.org"}};
+static char hostname[] = "mx.example.org", domain[] = "example.org";
+static char *domains[] = {domain};
 
 static void configure(struct fake *f)
 {
     f->listen = (struct config_listen){.auth = true, .chunking = true};
     f->config = (struct config){
-        .hostname = (char[]){"mx.example.org"},
+        .hostname = hostname,
         .domains = {domains, 1},
         .timeout_ms = 300000,
         .size_max = 1000000,
