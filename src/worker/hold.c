@@ -7,6 +7,7 @@
 #include <assert.h>
 
 #include "base/metrics.h"
+#include "base/probe.h"
 #include "config/config.h"
 #include "tarpit/policy.h"
 #include "worker/conn.h"
@@ -109,6 +110,7 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
         conn_shut(w, c, REPLY_EVICTED);
         return HOLD_GONE;
     }
+    PROBE(hold, c->watch.fd, r->code, hold.ms, hold.rule, hold.masked);
     journal_hold(w, c, r, hold.ms);
     smtp_fit(&c->smtp);
     metric_add(METRIC_HELD, 1);

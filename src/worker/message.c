@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/probe.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
 #include "relay/partial_delivery.h"
@@ -198,6 +199,7 @@ bool message_end(struct worker *w, struct conn *c)
     m.spool = k->spool;
     k->spool = NULL;
     k->worker = w;
+    PROBE(handover, c->watch.fd, c->smtp.size, envelope_recipients(&c->smtp.envelope));
     k->handover = relay_send(w->relay, &m, done, c);
     if (!k->handover)
         return tell_row(w, c, REPLY_BACKEND_DOWN);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/metrics.h"
+#include "base/probe.h"
 #include "config/config.h"
 #include "query/query.h"
 #include "relay/outcome.h"
@@ -103,6 +104,7 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
         v = RECIPIENT_OTHER;
         other = &apart;
     }
+    PROBE(verdict, c->watch.fd, v, hold.ms, hold.rule);
     tell(w, c, v, address, v == RECIPIENT_OTHER ? other : NULL, hold, false);
     smtp_recipient_is(&c->smtp, v, address, other);
 }
