@@ -2,7 +2,7 @@
  * at no cost while nobody looks (one `nop` each). Without <sys/sdt.h> (Debian: systemtap-sdt-dev)
  * they compile to nothing.
  *
- *     PROBE(name, ...)    provider "mired"; up to six arguments, integers or pointers
+ *     PROBEn(name, ...)    provider "mired", n arguments: integers or pointers
  *
  * docs/debugging.md lists the probes with their arguments; a test compares it with the program. */
 #ifndef MIRED_BASE_PROBE_H
@@ -15,11 +15,16 @@
 #endif
 
 #ifdef MIRED_PROBES
-#define SDT_USE_VARIADIC 1
 #include <sys/sdt.h>
-#define PROBE(name, ...) STAP_PROBEV(mired, name, ##__VA_ARGS__)
+#define PROBE2(name, a, b)          STAP_PROBE2(mired, name, a, b)
+#define PROBE3(name, a, b, c)       STAP_PROBE3(mired, name, a, b, c)
+#define PROBE4(name, a, b, c, d)    STAP_PROBE4(mired, name, a, b, c, d)
+#define PROBE5(name, a, b, c, d, e) STAP_PROBE5(mired, name, a, b, c, d, e)
 #else
-#define PROBE(name, ...) ((void)0)
+#define PROBE2(name, a, b)          ((void)0)
+#define PROBE3(name, a, b, c)       ((void)0)
+#define PROBE4(name, a, b, c, d)    ((void)0)
+#define PROBE5(name, a, b, c, d, e) ((void)0)
 #endif
 
 #endif

@@ -178,7 +178,7 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
     if (guard_admit(w, peer, exempt || proxied_is_balancer(w, listener, peer)))
         c = conn_new(w, fd, listener, peer, exempt);
     if (!c) {
-        PROBE(accept, fd, peer->octets, peer->family, 0);
+        PROBE4(accept, fd, peer->octets, peer->family, 0);
         log_no_room(peer);
         refuse(fd, config->hostname);
     } else if (proxied_is_balancer(w, listener, peer)) {
@@ -194,7 +194,7 @@ void conn_greet(struct worker *w, struct conn *c)
 {
     const struct config *config = w->config;
 
-    PROBE(accept, c->watch.fd, c->peer.octets, c->peer.family, 1);
+    PROBE4(accept, c->watch.fd, c->peer.octets, c->peer.family, 1);
 
     if (suspects_contain(&w->suspects, &c->peer)) {
         struct tarpit_who who = conn_who(w, c);
@@ -254,7 +254,7 @@ int conn_detach(struct worker *w, struct conn *c)
 void conn_close_with(struct worker *w, struct conn *c, enum close_reason reason, const char *detail)
 {
     metric_add(METRIC_SESSIONS_QUIT + (enum metric)reason, 1);
-    PROBE(close, c->watch.fd, reason, c->offences, c->messages, c->held_ms);
+    PROBE5(close, c->watch.fd, reason, c->offences, c->messages, c->held_ms);
     if (c->phase == CONN_HELD)
         hold_end(w, c); /* so that the line has all of its held time */
     login_dropped(w, c, false);

@@ -203,7 +203,7 @@ bool freeze_try(struct worker *w, struct conn *c)
         journal_step(c, "is not frozen", "%s", why);
         return false;
     }
-    PROBE(freeze, c->watch.fd, left);
+    PROBE2(freeze, c->watch.fd, left);
     journal_step(c, "freezes", "for %.1f s", (double)left / 1000);
     conn_detach(w, c);
     return true;
@@ -333,7 +333,7 @@ static void adopt(struct worker *w, const struct handoff_item *item)
         return;
     }
     uint64_t left = item->due_ms > w->loop.wall ? item->due_ms - w->loop.wall : 0;
-    PROBE(thaw, c->watch.fd, left);
+    PROBE2(thaw, c->watch.fd, left);
     journal_step(c, "thaws", "%.1f s are left of its hold", (double)left / 1000);
     hold_resume(w, c, left);
 }

@@ -110,7 +110,7 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
         conn_shut(w, c, REPLY_EVICTED);
         return HOLD_GONE;
     }
-    PROBE(hold, c->watch.fd, r->code, hold.ms, hold.rule, hold.masked);
+    PROBE5(hold, c->watch.fd, r->code, hold.ms, hold.rule, hold.masked);
     journal_hold(w, c, r, hold.ms);
     smtp_fit(&c->smtp);
     metric_add(METRIC_HELD, 1);

@@ -199,7 +199,7 @@ bool message_end(struct worker *w, struct conn *c)
     m.spool = k->spool;
     k->spool = NULL;
     k->worker = w;
-    PROBE(handover, c->watch.fd, c->smtp.size, envelope_recipients(&c->smtp.envelope));
+    PROBE3(handover, c->watch.fd, c->smtp.size, envelope_recipients(&c->smtp.envelope));
     k->handover = relay_send(w->relay, &m, done, c);
     if (!k->handover)
         return tell_row(w, c, REPLY_BACKEND_DOWN);

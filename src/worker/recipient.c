@@ -104,7 +104,7 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
         v = RECIPIENT_OTHER;
         other = &apart;
     }
-    PROBE(verdict, c->watch.fd, v, hold.ms, hold.rule);
+    PROBE4(verdict, c->watch.fd, v, hold.ms, hold.rule);
     tell(w, c, v, address, v == RECIPIENT_OTHER ? other : NULL, hold, false);
     smtp_recipient_is(&c->smtp, v, address, other);
 }
