@@ -205,7 +205,7 @@ def test_a_balancer_that_speaks_for_itself_is_its_own_client(m):
 def test_who_sends_no_header_is_not_served_there(m):
     with say_header(m.behind, b"EHLO x\r\n") as client:
         assert client.is_closed()
-    m.log.wait(r'result="no PROXY header: ')
+    m.log.wait(r'result="invalid PROXY header: ')
 
 
 def test_a_header_from_anyone_else_is_not_believed(m):
