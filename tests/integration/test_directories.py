@@ -104,7 +104,7 @@ ACTIVE_DIRECTORY = (
 
 def test_active_directory_is_asked_for_mail_and_proxy_addresses_and_its_disabled_accounts_are_out(mired, ldap):
     """With the filter that docs/configuration.md has; slapd knows the rule for single bits as AD does."""
-    assert ACTIVE_DIRECTORY in (SOURCE / "docs" / "configuration.md").read_text()
+    assert ACTIVE_DIRECTORY in (SOURCE / "docs" / "configuration.md").read_text().replace(r"\|", "|")  # a table's
     server = ldap(PEOPLE + [("dora", [], 66048), ("eve", ["smtp:eve@example.test"], 66050)])
     m = mired(
         tarpit="time = 0", recipients=None,

@@ -178,7 +178,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(mired, monkeypa
         other.ehlo()
         workers = m.processes("worker")
         os.kill(workers[0], signal.SIGSTOP)
-        m.log.wait(rf"worker \d \(process {workers[0]}\) has not answered .* killed", timeout=30)
+        m.log.wait(rf"worker \d \(process {workers[0]}\) has not answered .*; killing it", timeout=30)
         m.log.wait("child_died.*child=worker", timeout=10)
         until = time.monotonic() + 15
         while len(left := m.processes("worker")) != 2 or workers[0] in left:
