@@ -114,7 +114,7 @@ static inline struct master *master_of(struct loop *loop)
 int master_run(const char *config_file, struct config *config, struct buf *warnings);
 
 /* Logs each line of the text by itself. */
-void master_log_lines(enum log_level level, const struct buf *b);
+void master_log_lines(enum log_level level, const struct buf *text);
 
 /* Ends the process: tells all, waits, kills. `status` is the exit status. */
 void master_stop(struct master *m, int status);

@@ -20,9 +20,9 @@ static const char *const flag_names[] = {
 enum { FLAG_COUNT = sizeof flag_names / sizeof flag_names[0] };
 
 /* All names with a comma each fit. */
-#define FLAG_SIZE(id, bit, name) +sizeof(name)
-static_assert(0 CONN_FLAGS(FLAG_SIZE) <= CONN_FLAGS_TEXT, "all flags fit");
-#undef FLAG_SIZE
+#define FLAG_ROOM(id, bit, name) char of_##id[sizeof(name)];
+static_assert(sizeof(struct {CONN_FLAGS(FLAG_ROOM)}) <= CONN_FLAGS_TEXT, "all flags fit");
+#undef FLAG_ROOM
 
 static const char *const reasons[] = {
 #define REASON_ROW(unused, id, name) [CLOSE_##id] = (name),

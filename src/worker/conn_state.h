@@ -25,8 +25,8 @@ enum conn_phase {
 };
 
 enum {
-#define CONN_PHASE_ONE(id, name, waits_for) +1
-    CONN_PHASE_COUNT = 0 CONN_PHASES(CONN_PHASE_ONE)
+#define CONN_PHASE_ONE(id, name, waits_for) 1,
+    CONN_PHASE_COUNT = sizeof((char[]){CONN_PHASES(CONN_PHASE_ONE)})
 #undef CONN_PHASE_ONE
 };
 
