@@ -93,7 +93,7 @@ class Daemon:
                 ) as s:
                     if not greets or s.recv(1):
                         return
-            except ConnectionError:
+            except (ConnectionError, TimeoutError):
                 pass
             time.sleep(0.005)
         raise AssertionError(f"nothing serves port {port}:\n{self.output.text}")

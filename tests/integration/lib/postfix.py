@@ -96,6 +96,20 @@ postlog unix-dgram n - n - 1 postlogd
 """
 
 
+def last_of_each(main_cf):
+    """main.cf with each parameter once, as it is set last. Of one that is set twice every process of Postfix warns at its
+    start; postlogd warns to itself, and when its queue is full by then, it and all others wait for ever."""
+    entries = {}
+    for line in main_cf.splitlines():
+        if line[:1].isspace() and line.strip() and entries:
+            entries[next(reversed(entries))] += "\n" + line
+        elif "=" in line and not line.startswith("#"):
+            name = line.split("=")[0].strip()
+            entries.pop(name, None)
+            entries[name] = line
+    return "\n".join(entries.values()) + "\n"
+
+
 class Postfix(Service):
     """port: its smtpd. Mail for `domains` lands in a Maildir each; all else goes where `extra` says.
 
@@ -128,7 +142,7 @@ class Postfix(Service):
             "port": self.port,
             "options": options,
         }
-        (self.folder / "conf" / "main.cf").write_text(MAIN.format(extra=extra, **text))
+        (self.folder / "conf" / "main.cf").write_text(last_of_each(MAIN.format(extra=extra, **text)))
         (self.folder / "conf" / "master.cf").write_text(MASTER.format(**text))
 
     def start(self):
