@@ -185,6 +185,7 @@ def test_a_directory_that_is_back_is_found_so_without_being_asked(mired, ldap):
     m = mired(tarpit="time = 0", recipients=None, config="clerks = 3\n" + ldap_section(server))
     server.stop()
     assert codes(m, *(f"u{n}@example.test" for n in range(12))) == [451] * 12
+    m.log.wait("directory ldap is down")
     assert m.log.text.count("directory ldap is down") == 1  # one clerk found out for all
     server.start()
     begun = time.monotonic()
