@@ -128,11 +128,12 @@ static uint64_t amount_change(uint64_t word, uint64_t half_life, uint64_t now, d
         age = halvings(word, half_life, now);
         value *= exp2(age);
     }
-    by *= exp2(age);
+    double scale = exp2(age);
+    by *= scale;
     double after = raise ? fmax(value, by) : value + by;
     if (!raise && by > 0)
-        after = fmax(value, fmin(after, limit * exp2(age)));
-    double most = AMOUNT_MAX * exp2(age);
+        after = fmax(value, fmin(after, limit * scale));
+    double most = AMOUNT_MAX * scale;
     return amount_word(word >> VALUE_BITS, after < most ? after : most);
 }
 
