@@ -210,9 +210,9 @@ def test_without_the_token_nothing_can_be_pressed_and_a_wrong_one_is_refused(ser
     assert not any(b.is_displayed() for b in page.driver.find_elements(By.CSS_SELECTOR, "#clients button"))
     page.one("token").clear()
     page.unlock()
-    assert page.button("release", held.source).is_displayed()
+    page.wait(lambda: page.button("release", held.source).is_displayed())
     page.one("lock").click()
-    assert not page.button("release", held.source).is_displayed()
+    page.wait(lambda: not page.button("release", held.source).is_displayed())
     held.close()
 
 
