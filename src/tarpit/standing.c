@@ -91,11 +91,6 @@ struct ledger_key tarpit_offender(const struct tarpit *t, const struct tarpit_wh
 /* A client that has an offence of its own which is not half forgotten is guilty (R10). */
 #define GUILTY 0.5
 
-static double more(double a, double b)
-{
-    return a > b ? a : b;
-}
-
 /* R10: the widest network around the client that is bad. Networks wider than a /48 are booked only
  * by bad networks within them. */
 static struct ledger_key bad_network(const struct tarpit *t, const struct tarpit_who *who,

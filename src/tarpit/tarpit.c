@@ -76,11 +76,6 @@ struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *
 
 /* ---- turns ---- */
 
-static double more(double a, double b)
-{
-    return a > b ? a : b;
-}
-
 struct turn {
     uint64_t begin, end; /* wall ms; 0: not to be had before `latest` */
 };

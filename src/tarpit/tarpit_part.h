@@ -33,6 +33,11 @@ struct account {
     bool any, known;
 };
 
+static inline double more(double a, double b)
+{
+    return a > b ? a : b;
+}
+
 struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 struct account account_of(const struct tarpit *t, const struct tarpit_who *who, struct span user,
                           uint64_t now);
