@@ -66,6 +66,8 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
         ledger_add_good(s->params->ledger, key, &d, now, e.good);
     if (e.delivered_ms)
         ledger_delivered(s->params->ledger, key, now);
+    if (e.pass_ms)
+        ledger_pass(s->params->ledger, key, now, e.pass_ms);
     if (e.flags & LEDGER_EXEMPT)
         ledger_exempt(s->params->ledger, key, now, e.exempt_until_ms);
 }

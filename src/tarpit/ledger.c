@@ -283,14 +283,21 @@ static uint64_t believable(uint64_t end, uint64_t now)
     return end > now + LEDGER_HORIZON_MS ? 0 : end;
 }
 
+/* What else stands in the word stays. */
+static uint64_t turn_word(uint64_t old, uint64_t end, bool paced)
+{
+    return (old & ~(LEDGER_TURN_PACED | LEDGER_END)) | (end & LEDGER_END) |
+           (paced ? LEDGER_TURN_PACED : 0);
+}
+
 /* a: length; b: latest; raise: paced. */
 static bool change_turn(struct change *c)
 {
-    uint64_t begin = believable(c->old & ~LEDGER_TURN_PACED, c->now);
+    uint64_t begin = believable(c->old & LEDGER_END, c->now);
     bool paced = c->raise || (begin > c->now && c->old & LEDGER_TURN_PACED);
     if (begin < c->from)
         begin = c->from;
-    c->new = (begin + c->a) | (paced ? LEDGER_TURN_PACED : 0);
+    c->new = turn_word(c->old, begin + c->a, paced);
     return begin <= c->b;
 }
 
@@ -298,7 +305,7 @@ uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uin
                                uint64_t from, uint64_t length, uint64_t latest, bool paced)
 {
     struct change c = {.now = now, .from = from, .a = length, .b = latest, .raise = paced};
-    return book(l, k, WORD_TURN, change_turn, &c) ? (c.new & ~LEDGER_TURN_PACED) - length : 0;
+    return book(l, k, WORD_TURN, change_turn, &c) ? (c.new &LEDGER_END) - length : 0;
 }
 
 uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
@@ -310,9 +317,9 @@ uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t
 /* a: the end; raise: paced. */
 static bool change_turn_end(struct change *c)
 {
-    uint64_t end = believable(c->old & ~LEDGER_TURN_PACED, c->now);
+    uint64_t end = believable(c->old & LEDGER_END, c->now);
     bool paced = c->raise || (end > c->now && c->old & LEDGER_TURN_PACED);
-    c->new = (c->a > end ? c->a : end) | (paced ? LEDGER_TURN_PACED : 0);
+    c->new = turn_word(c->old, c->a > end ? c->a : end, paced);
     return c->new != c->old;
 }
 
@@ -325,8 +332,8 @@ void ledger_raise_turn(struct ledger *l, const struct ledger_key *k, uint64_t no
 
 static bool change_debt(struct change *c)
 {
-    c->new = (c->old & ~LEDGER_DEBT_END) | (c->a & LEDGER_DEBT_END);
-    return c->a > believable(c->old & LEDGER_DEBT_END, c->now);
+    c->new = (c->old & ~LEDGER_END) | (c->a & LEDGER_END);
+    return c->a > believable(c->old & LEDGER_END, c->now);
 }
 
 void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until)
@@ -346,7 +353,7 @@ static uint64_t delivered_step(uint64_t now)
 
 static bool change_delivered(struct change *c)
 {
-    c->new = (c->old & LEDGER_DEBT_END) | delivered_step(c->now) << LEDGER_DEBT_BITS;
+    c->new = (c->old & LEDGER_END) | delivered_step(c->now) << LEDGER_END_BITS;
     return c->new != c->old;
 }
 
@@ -360,12 +367,46 @@ void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now
  * booked on for so long has none. */
 static uint64_t delivered_at(uint64_t debt_word, uint64_t seen_ms, uint64_t now)
 {
-    uint64_t stamp = debt_word >> LEDGER_DEBT_BITS & DELIVERED_MASK;
+    uint64_t stamp = debt_word >> LEDGER_END_BITS & DELIVERED_MASK;
     uint64_t age = (now / DELIVERED_STEP_MS - stamp) & DELIVERED_MASK;
     bool old = seen_ms + (uint64_t)DELIVERED_STEP_MS * (DELIVERED_MASK / 2) < now;
     if (stamp == 0 || age > DELIVERED_MASK / 2 || old)
         return 0;
     uint64_t ago = age * DELIVERED_STEP_MS;
+    return ago < now ? now - ago : 1;
+}
+
+/* R22: when the client passed the greeting, in the 13 bits above a turn's end: a step of an hour; 0
+ * says never. The stamp repeats itself after 341 days; half of that is the past. */
+enum { PASS_STEP_MS = 3600 * 1000, PASS_MASK = (1 << 13) - 1 };
+
+static uint64_t pass_age(uint64_t turn_word, uint64_t now)
+{
+    return (now / PASS_STEP_MS - (turn_word >> LEDGER_END_BITS)) & PASS_MASK;
+}
+
+/* a: when. */
+static bool change_pass(struct change *c)
+{
+    uint64_t step = c->a / PASS_STEP_MS & PASS_MASK;
+    c->new = (c->old & (LEDGER_TURN_PACED | LEDGER_END)) | (step ? step : 1) << LEDGER_END_BITS;
+    return !(c->old >> LEDGER_END_BITS & PASS_MASK) ||
+           pass_age(c->new, c->now) < pass_age(c->old, c->now);
+}
+
+void ledger_pass(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t at)
+{
+    struct change c = {.now = now, .a = at};
+    book(l, k, WORD_TURN, change_pass, &c);
+}
+
+static uint64_t pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now)
+{
+    uint64_t stamp = turn_word >> LEDGER_END_BITS & PASS_MASK, age = pass_age(turn_word, now);
+    bool old = seen_ms + (uint64_t)PASS_STEP_MS * (PASS_MASK / 2) < now;
+    if (stamp == 0 || age > PASS_MASK / 2 || old)
+        return 0;
+    uint64_t ago = age * PASS_STEP_MS;
     return ago < now ? now - ago : 1;
 }
 
@@ -452,9 +493,10 @@ static void read_entry(const struct ledger_slot *slot, uint64_t hash, const stru
     if (ledger_is_sketch(hash))
         return;
     e->offences = amount_now(payload(slot, WORD_OFFENCES, hash), d->half_life, now);
-    e->turn_ms = believable(turn & ~LEDGER_TURN_PACED, now);
+    e->turn_ms = believable(turn & LEDGER_END, now);
     e->paced = turn & LEDGER_TURN_PACED;
-    e->debt_ms = believable(debt & LEDGER_DEBT_END, now);
+    e->pass_ms = pass_at(turn, e->seen_ms, now);
+    e->debt_ms = believable(debt & LEDGER_END, now);
     e->delivered_ms = delivered_at(debt, e->seen_ms, now);
     e->patience_ms = flags & PATIENCE_MASK;
     e->flags = flags >> FLAGS_SHIFT & 0xff;

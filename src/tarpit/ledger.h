@@ -87,6 +87,7 @@ struct ledger_entry {
     uint64_t seen_ms;         /* wall ms of the last change */
     uint64_t exempt_until_ms; /* with LEDGER_EXEMPT: wall ms; 0: for good */
     uint64_t delivered_ms; /* wall ms, to about 9 minutes: the last good mail; 0: none in 48 days */
+    uint64_t pass_ms;      /* wall ms, to an hour: R22, the last pass; 0: none in 170 days */
     uint32_t patience_ms;  /* 0: not known */
     uint32_t flags;        /* enum ledger_flag; LEDGER_EXEMPT only while it lasts */
     bool paced;            /* R4: one of the turns up to turn_ms was taken whatever its verdict */
@@ -134,6 +135,10 @@ double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, u
 /* Records that good mail was delivered at `now`. */
 void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now);
 
+/* R22: records that the client has waited for a greeting at `at` (wall ms, not after `now`). A later
+ * pass stays. */
+void ledger_pass(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t at);
+
 /* Raises the offences to `to` live ones; never lowers them. Returns the amount after it. */
 double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,
                              const struct ledger_decay *d, uint64_t now, double to);
@@ -175,7 +180,7 @@ void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, u
 
 /* Merges an entry for the same key from another ledger, or from this one at an earlier time `at`
  * (wall ms; its amounts decay from then on). The larger of two amounts, ends and exemptions stays,
- * the shorter of two patiences, and the flags of both. So a merge lowers nothing, the order does
+ * the later of two passes, the shorter of two patiences, and the flags of both. So a merge lowers nothing, the order does
  * not matter, and a repeated merge changes nothing. ledger_merge.c. */
 void ledger_merge(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                   uint64_t now, const struct ledger_entry *other, uint64_t at);

@@ -42,6 +42,8 @@ void ledger_merge(struct ledger *l, const struct ledger_key *k, const struct led
         ledger_set_debt(l, k, now, other->debt_ms);
     if (other->patience_ms && (!here.patience_ms || other->patience_ms < here.patience_ms))
         ledger_set_patience(l, k, now, other->patience_ms);
+    if (other->pass_ms > here.pass_ms)
+        ledger_pass(l, k, now, other->pass_ms < now ? other->pass_ms : now);
     if (flags)
         ledger_set_flags(l, k, now, flags, 0);
     if (other->flags & LEDGER_SUSPECT)

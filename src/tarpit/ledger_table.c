@@ -119,8 +119,8 @@ uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
     strength += (uint64_t)(16 * good_of(slot)) >> halvings(age, WEEK_S);
     if (flags & LEDGER_KNOWN)
         strength += UINT64_C(1) << 20 >> halvings(age, WEEK_S);
-    if ((atomic_load(&slot->word[WORD_TURN]) & (LEDGER_TURN_PACED - 1)) > now ||
-        (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_DEBT_END) > now)
+    if ((atomic_load(&slot->word[WORD_TURN]) & LEDGER_END) > now ||
+        (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_END) > now)
         strength += UINT64_C(1) << 14;
     if (flags & LEDGER_EXEMPT)
         strength += UINT64_C(1) << 50;
@@ -139,7 +139,7 @@ bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now)
     if (ledger_is_sketch(key_word))
         return good;
     uint64_t flags = atomic_load(&slot->word[WORD_FLAGS]) >> 48 & 0xff;
-    bool delivered = (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_PAYLOAD) >> LEDGER_DEBT_BITS;
+    bool delivered = (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_PAYLOAD) >> LEDGER_END_BITS;
     return good || flags & (LEDGER_KNOWN | LEDGER_EXEMPT) || (delivered && weeks < 4);
 }
 

@@ -25,7 +25,7 @@ enum ledger_word {
     WORD_LABEL,    /* the address, readable for people; written once, when claimed */
     WORD_OFFENCES, /* amounts: see ledger.c */
     WORD_GOOD,
-    WORD_TURN,  /* tag 8 | paced 1 | end, wall ms 55 */
+    WORD_TURN,  /* tag 8 | paced 1 | pass 13 | end, wall ms 42 */
     WORD_DEBT,  /* tag 8 | delivered 14 | end, wall ms 42 */
     WORD_FLAGS, /* tag 8 | enum ledger_flag 8 | mark 24 | patience, ms 24 */
     WORD_SEEN,  /* tag 8 | exempt until 24 | last change, wall s 32 */
@@ -65,11 +65,12 @@ struct ledger {
 };
 
 enum { LEDGER_TAG_SHIFT = 56 };
-#define LEDGER_TURN_PACED (UINT64_C(1) << 55)
-#define LEDGER_PAYLOAD    ((UINT64_C(1) << LEDGER_TAG_SHIFT) - 1)
+#define LEDGER_PAYLOAD ((UINT64_C(1) << LEDGER_TAG_SHIFT) - 1)
 
-enum { LEDGER_DEBT_BITS = 42 };
-#define LEDGER_DEBT_END ((UINT64_C(1) << LEDGER_DEBT_BITS) - 1)
+/* An end of a turn or a debt has so many bits; what stands above it is another field. */
+enum { LEDGER_END_BITS = 42 };
+#define LEDGER_END        ((UINT64_C(1) << LEDGER_END_BITS) - 1)
+#define LEDGER_TURN_PACED (UINT64_C(1) << 55)
 
 static inline uint64_t ledger_tag(uint64_t hash)
 {

@@ -274,6 +274,35 @@ static void test_the_last_delivery_is_known_for_48_days_and_leaves_the_debt_alon
     ledger_close(l);
 }
 
+static void test_r22_a_pass_is_known_for_170_days_and_leaves_the_turn_alone(void **state)
+{
+    struct ledger *l = open_memory(1 << 16);
+    struct addr a = addr("192.0.2.7");
+    struct ledger_key k = ledger_key_client(l, &a);
+    struct ledger_entry e;
+    assert_true(ledger_take_turn_from(l, &k, T0, T0, 45 * SECOND, T0, true) == T0);
+    ledger_get(l, &k, &hourly, T0, &e);
+    assert_true(e.pass_ms == 0);
+    ledger_pass(l, &k, T0, T0);
+    ledger_get(l, &k, &hourly, T0, &e);
+    assert_true(e.pass_ms > T0 - HOUR && e.pass_ms <= T0);
+    assert_true(e.turn_ms == T0 + 45 * SECOND && e.paced);
+    assert_true(ledger_take_turn(l, &k, T0, 20 * SECOND, T0 + 50 * SECOND) == T0 + 45 * SECOND);
+    ledger_raise_turn(l, &k, T0, T0 + 80 * SECOND, false);
+    ledger_pass(l, &k, T0, T0 - 40 * DAY); /* an earlier one changes nothing */
+    ledger_get(l, &k, &hourly, T0, &e);
+    assert_true(e.turn_ms == T0 + 80 * SECOND && e.paced && e.pass_ms > T0 - HOUR);
+    for (uint64_t days = 0; days < 700; days++) {
+        ledger_get(l, &k, &hourly, T0 + days * DAY, &e);
+        assert_true((e.pass_ms != 0) == (days <= 170));
+        assert_true(!e.pass_ms || (e.pass_ms + HOUR > T0 && e.pass_ms < T0 + HOUR));
+    }
+    ledger_pass(l, &k, T0 + 20 * DAY, T0 + 20 * DAY);
+    ledger_get(l, &k, &hourly, T0 + 21 * DAY, &e);
+    assert_true(e.pass_ms > T0 + 19 * DAY && e.pass_ms <= T0 + 20 * DAY + HOUR);
+    ledger_close(l);
+}
+
 /* What version 0.1 wrote: an edition of 0, the network's account the sum of its clients'. */
 static void test_a_ledger_of_version_0_1_is_taken_over(void **state)
 {
@@ -324,6 +353,7 @@ int main(void)
         cmocka_unit_test(test_r10_a_tunnelled_client_has_no_wide_ipv6_networks),
         cmocka_unit_test(test_sketches_read_as_credit_only),
         cmocka_unit_test(test_the_last_delivery_is_known_for_48_days_and_leaves_the_debt_alone),
+        cmocka_unit_test(test_r22_a_pass_is_known_for_170_days_and_leaves_the_turn_alone),
         cmocka_unit_test(test_a_ledger_of_version_0_1_is_taken_over),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

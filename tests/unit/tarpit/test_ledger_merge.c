@@ -36,6 +36,7 @@ static const struct ledger_entry known = {.offences = 8,
                                           .good = 40,
                                           .turn_ms = NOW + 50000,
                                           .debt_ms = NOW + 60000,
+                                          .pass_ms = NOW - 5 * HOUR,
                                           .patience_ms = 30000,
                                           .paced = true,
                                           .flags = LEDGER_SUSPECT | LEDGER_TRAPPED | LEDGER_EXEMPT};
@@ -46,6 +47,7 @@ static void assert_is_known(struct ledger_entry e)
     assert_true(e.good > 39.9 && e.good < 40.1);
     assert_int_equal(e.turn_ms, known.turn_ms);
     assert_int_equal(e.debt_ms, known.debt_ms);
+    assert_in_range(e.pass_ms, NOW - 6 * HOUR, NOW - 4 * HOUR);
     assert_int_equal(e.patience_ms, known.patience_ms);
     assert_int_equal(e.flags, known.flags);
     assert_int_equal(e.exempt_until_ms, 0);
