@@ -139,14 +139,6 @@ static uint64_t amount_change(uint64_t word, uint64_t half_life, uint64_t now, d
 
 /* ---- words ---- */
 
-/* Reads one of the tagged words. One under another tag (the slot is changing hands, or the file was
- * damaged) counts as nothing. */
-static uint64_t payload(const struct ledger_slot *slot, enum ledger_word w, uint64_t hash)
-{
-    uint64_t word = atomic_load(&slot->word[w]);
-    return ledger_tag(word) == ledger_tag(hash) ? word & LEDGER_PAYLOAD : 0;
-}
-
 /* How a word changes: from its payload to a new one. Returns false to leave it as it is. */
 struct change {
     uint64_t now;
@@ -483,16 +475,17 @@ void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, u
 static void read_entry(const struct ledger_slot *slot, uint64_t hash, const struct ledger_decay *d,
                        uint64_t now, struct ledger_entry *e)
 {
-    uint64_t seen = payload(slot, WORD_SEEN, hash), flags = payload(slot, WORD_FLAGS, hash);
-    uint64_t turn = payload(slot, WORD_TURN, hash), debt = payload(slot, WORD_DEBT, hash);
+    uint64_t seen = ledger_payload(slot, WORD_SEEN, hash),
+             flags = ledger_payload(slot, WORD_FLAGS, hash);
+    uint64_t turn = ledger_payload(slot, WORD_TURN, hash),
+             debt = ledger_payload(slot, WORD_DEBT, hash);
 
-    *e = (struct ledger_entry){
-        .good = amount_now(payload(slot, WORD_GOOD, hash), d->good_half_life, now),
-        .seen_ms = (seen & UINT32_MAX) * 1000,
-    };
-    if (ledger_is_sketch(hash))
+    *e = (struct ledger_entry){.seen_ms = (seen & UINT32_MAX) * 1000};
+    if (ledger_kind(hash) != LEDGER_ALLOWANCE)
+        e->good = amount_now(ledger_payload(slot, WORD_GOOD, hash), d->good_half_life, now);
+    if (!ledger_is_common(hash))
         return;
-    e->offences = amount_now(payload(slot, WORD_OFFENCES, hash), d->half_life, now);
+    e->offences = amount_now(ledger_payload(slot, WORD_OFFENCES, hash), d->half_life, now);
     e->turn_ms = believable(turn & LEDGER_END, now);
     e->paced = turn & LEDGER_TURN_PACED;
     e->pass_ms = pass_at(turn, e->seen_ms, now);
@@ -538,7 +531,7 @@ bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay
             continue;
         *key = (struct ledger_key){.hash = hash,
                                    .label = atomic_load(&slot->word[WORD_LABEL]),
-                                   .kind = hash & LEDGER_KIND_BITS};
+                                   .kind = (uint8_t)ledger_kind(hash)};
         *who = ledger_key_addr(key);
         read_entry(slot, hash, d, now, out);
         if (atomic_load(&slot->word[WORD_KEY]) == hash)

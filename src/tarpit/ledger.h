@@ -32,13 +32,15 @@ enum ledger_kind {
     LEDGER_PAIR,      /* R21: a network and a sender's domain: credit, and today's mailboxes */
     LEDGER_BOUNCES,   /* R13: what a client did as <> */
     LEDGER_MAILBOXES, /* R8: the mailboxes that a client has delivered to today */
+    LEDGER_ALLOWANCE = LEDGER_ACCOUNT | 8, /* R23: what an account has sent (ledger_allowance.h) */
 };
 
 /* Says which entry a function is about. Keys are cheap (one hash or two), so callers make them for
  * each call and keep none beside the ledger that made them. */
 struct ledger_key {
     uint64_t hash;
-    uint64_t label; /* the address itself, so that a person can read the table; 0 for accounts */
+    uint64_t label; /* the address or network itself, so that a person can read the table; 0 for
+                       accounts */
     uint8_t kind;
 };
 
@@ -63,8 +65,14 @@ struct ledger_key ledger_key_mailboxes(const struct ledger *l, const struct addr
 struct ledger_key ledger_key_account(const struct ledger *l, struct span user);
 struct ledger_key ledger_key_account_network(const struct ledger *l, struct span user,
                                              const struct addr *a);
+struct ledger_key ledger_key_allowance(const struct ledger *l, struct span user);
 
-/* The address or network of a key; ADDR_NONE for accounts and mailboxes. */
+/* Whether `k`, from ledger_next(), is a network that `user` has logged in from, and then which one.
+ * Entries of earlier versions do not say which one: false. */
+bool ledger_key_is_login(const struct ledger *l, const struct ledger_key *k, struct span user,
+                         struct addr *network);
+
+/* The address or network of a key; ADDR_NONE for all that is about accounts, and for mailboxes. */
 struct addr ledger_key_addr(const struct ledger_key *k);
 
 /* The length of that network's prefix: 32 and 64 for clients, 24, 48, 40 or 32 for networks. */

@@ -28,7 +28,7 @@ void ledger_convert(struct ledger *l)
         return;
     for (uint64_t i = 0; i < l->sets * LEDGER_WAYS && !l->file.fresh; i++) {
         uint64_t key_word = atomic_load(&l->slot[i].word[WORD_KEY]);
-        if (ledger_in_use(key_word) && !ledger_is_sketch(key_word))
+        if (ledger_in_use(key_word) && ledger_is_common(key_word))
             convert(&l->slot[i], key_word);
     }
     atomic_store(&l->head->edition, EDITION);

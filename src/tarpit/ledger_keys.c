@@ -84,9 +84,30 @@ struct ledger_key ledger_key_account_network(const struct ledger *l, struct span
                                              const struct addr *a)
 {
     struct addr network = addr_network(a);
-    struct ledger_key k = make_key(l, LEDGER_ACCOUNT_NETWORK, &network, user);
-    k.label = 0; /* private: where a user logs in from */
-    return k;
+    return make_key(l, LEDGER_ACCOUNT_NETWORK, &network, user);
+}
+
+struct ledger_key ledger_key_allowance(const struct ledger *l, struct span user)
+{
+    return make_key(l, LEDGER_ALLOWANCE, NULL, user);
+}
+
+static struct addr label_addr(const struct ledger_key *k)
+{
+    struct addr a = {.family = k->hash & LEDGER_KIND_IP6 ? ADDR_IP6 : ADDR_IP4};
+
+    for (int i = 0; i < 8; i++)
+        a.octets[i] = (uint8_t)(k->label >> (56 - 8 * i));
+    return a;
+}
+
+bool ledger_key_is_login(const struct ledger *l, const struct ledger_key *k, struct span user,
+                         struct addr *network)
+{
+    if (k->kind != LEDGER_ACCOUNT_NETWORK || k->label == 0)
+        return false;
+    *network = label_addr(k);
+    return make_key(l, LEDGER_ACCOUNT_NETWORK, network, user).hash == k->hash;
 }
 
 void ledger_prefetch(const struct ledger *l, const struct ledger_key *k)
@@ -101,16 +122,14 @@ static bool is_level(const struct ledger_key *k)
 
 struct addr ledger_key_addr(const struct ledger_key *k)
 {
-    struct addr a = {0};
-    uint64_t label = is_level(k) ? k->label & ~UINT64_C(0xff) : k->label;
+    struct ledger_key plain = *k;
 
     if (k->kind != LEDGER_CLIENT && k->kind != LEDGER_NETWORK && k->kind != LEDGER_PAIR &&
         k->kind != LEDGER_BOUNCES)
-        return a;
-    a.family = k->hash & LEDGER_KIND_IP6 ? ADDR_IP6 : ADDR_IP4;
-    for (int i = 0; i < 8; i++)
-        a.octets[i] = (uint8_t)(label >> (56 - 8 * i));
-    return a;
+        return (struct addr){0};
+    if (is_level(k))
+        plain.label &= ~UINT64_C(0xff);
+    return label_addr(&plain);
 }
 
 unsigned ledger_key_bits(const struct ledger_key *k)

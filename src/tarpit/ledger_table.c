@@ -74,6 +74,23 @@ struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash)
     return NULL;
 }
 
+bool ledger_change(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
+                   ledger_change_fn *fn, void *arg)
+{
+    uint64_t word = atomic_load(&slot->word[w]), new;
+
+    for (;;) {
+        bool ours = ledger_tag(word) == ledger_tag(hash);
+        if (!ours && atomic_load(&slot->word[WORD_KEY]) != hash)
+            return false;
+        if (!fn(ours ? word & LEDGER_PAYLOAD : 0, &new, arg))
+            return false;
+        if (atomic_compare_exchange_weak(&slot->word[w], &word,
+                                         ledger_tag(hash) | (new &LEDGER_PAYLOAD)))
+            return true;
+    }
+}
+
 enum { HOUR_S = 3600, DAY_S = 24 * HOUR_S, WEEK_S = 7 * DAY_S, HALVINGS_MAX = 63 };
 
 static uint64_t age_s(const struct ledger_slot *slot, uint64_t now)
@@ -91,6 +108,10 @@ static double good_of(const struct ledger_slot *slot)
 {
     return ledger_amount_raw(atomic_load(&slot->word[WORD_GOOD]));
 }
+
+/* More than a login's network: with a stolen password from many networks nobody pushes out what the
+ * account has sent. */
+#define ALLOWANCE_STRENGTH (UINT64_C(1) << 30)
 
 /* Of an entry that keeps a sketch: a pair is worth its good mail, a day's mailboxes their day. */
 static uint64_t sketch_strength(const struct ledger_slot *slot, uint64_t key_word, uint64_t now)
@@ -112,15 +133,19 @@ uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
         return sketch_strength(slot, key_word, now);
 
     uint64_t age = age_s(slot, now);
+    if (ledger_kind(key_word) == LEDGER_ALLOWANCE)
+        return ALLOWANCE_STRENGTH >> halvings(age, WEEK_S);
     uint64_t flags = atomic_load(&slot->word[WORD_FLAGS]) >> 48 & 0xff;
     double offences = ledger_amount_raw(atomic_load(&slot->word[WORD_OFFENCES]));
 
     uint64_t strength = (uint64_t)(64 * (1 + offences)) >> halvings(age, HOUR_S);
     strength += (uint64_t)(16 * good_of(slot)) >> halvings(age, WEEK_S);
+    uint64_t turn = atomic_load(&slot->word[WORD_TURN]) & LEDGER_END;
     if (flags & LEDGER_KNOWN)
         strength += UINT64_C(1) << 20 >> halvings(age, WEEK_S);
-    if ((atomic_load(&slot->word[WORD_TURN]) & LEDGER_END) > now ||
-        (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_END) > now)
+    if (flags & LEDGER_KNOWN && turn + DAY_S * UINT64_C(1000) <= now) /* R23: no longer new */
+        strength += UINT64_C(1) << 22 >> halvings(age, WEEK_S);
+    if (turn > now || (atomic_load(&slot->word[WORD_DEBT]) & LEDGER_END) > now)
         strength += UINT64_C(1) << 14;
     if (flags & LEDGER_EXEMPT)
         strength += UINT64_C(1) << 50;
@@ -132,6 +157,8 @@ bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now)
 {
     uint64_t key_word = atomic_load(&slot->word[WORD_KEY]);
     uint64_t age = age_s(slot, now), weeks = halvings(age, WEEK_S);
+    if (ledger_kind(key_word) == LEDGER_ALLOWANCE)
+        return true;
     bool good = good_of(slot) >= (double)(UINT64_C(1) << weeks);
 
     if ((key_word & LEDGER_KIND_BITS) == LEDGER_MAILBOXES)

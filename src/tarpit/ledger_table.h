@@ -7,6 +7,9 @@
  *     hash | kind       in use; the lowest four bits hold enum ledger_kind and the address family
  *     since << 4 | 15   being claimed since that time (ms)
  *
+ * An allowance's kind has the bit of the address family too (it has no address), because the three
+ * bits of the kind are used up.
+ *
  * Words 2 to 7 carry the key's highest eight bits as a tag; 56 bits are left. A slot changes hands
  * in three steps: the key word is swapped for the claiming mark, the words are cleared under the
  * new tag, the mark is swapped for the new key. So a writer that found its entry and lost it to an
@@ -32,7 +35,12 @@ enum ledger_word {
     WORD_COUNT
 };
 
-/* LEDGER_PAIR and LEDGER_MAILBOXES entries keep a sketch of a day's mailboxes instead of offences,
+/* LEDGER_ACCOUNT_NETWORK entries have the time of the first login in WORD_TURN, and LEDGER_ALLOWANCE
+ * entries have a layout of their own (ledger_allowance.c). No edition of the file tells of them:
+ * where an earlier version has written the file they are missing, and an earlier version that gets
+ * the file back leaves them alone.
+ *
+ * LEDGER_PAIR and LEDGER_MAILBOXES entries keep a sketch of a day's mailboxes instead of offences,
  * turn, debt and flags: tag 8 | day 16 | bits 40, and three times tag 8 | bits 56. */
 enum { LEDGER_SKETCH_DAY_SHIFT = 40, LEDGER_SKETCH_BITS = 40 + 3 * 56 };
 
@@ -86,6 +94,18 @@ static inline bool ledger_is_sketch(uint64_t key_word)
     return kind == LEDGER_PAIR || kind == LEDGER_MAILBOXES;
 }
 
+static inline enum ledger_kind ledger_kind(uint64_t key_word)
+{
+    bool allowance = (key_word & (LEDGER_KIND_BITS | LEDGER_KIND_IP6)) == LEDGER_ALLOWANCE;
+    return allowance ? LEDGER_ALLOWANCE : (enum ledger_kind)(key_word & LEDGER_KIND_BITS);
+}
+
+/* Whether an entry has the words as enum ledger_word names them. */
+static inline bool ledger_is_common(uint64_t key_word)
+{
+    return !ledger_is_sketch(key_word) && ledger_kind(key_word) != LEDGER_ALLOWANCE;
+}
+
 /* Whether a key word is an entry's, not empty and not a mark. */
 bool ledger_in_use(uint64_t key_word);
 
@@ -112,6 +132,21 @@ void ledger_convert(struct ledger *l);
  * same stamp (ledger.c). For strength and for files of earlier editions. */
 double ledger_amount_raw(uint64_t word);
 uint64_t ledger_amount_with(uint64_t word, double value);
+
+/* What a word holds for this entry; 0 under another entry's tag. */
+static inline uint64_t ledger_payload(const struct ledger_slot *slot, enum ledger_word w,
+                                      uint64_t hash)
+{
+    uint64_t word = atomic_load(&slot->word[w]);
+    return ledger_tag(word) == ledger_tag(hash) ? word & LEDGER_PAYLOAD : 0;
+}
+
+/* Changes one word's payload to what `fn` makes of it, in one step that no other process can come
+ * between. `fn` may be called several times; false from it leaves the word as it is. True when the
+ * word was changed; false too when the slot has become another key's. */
+typedef bool ledger_change_fn(uint64_t old, uint64_t *new, void *arg);
+bool ledger_change(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
+                   ledger_change_fn *fn, void *arg);
 
 /* Notes in the entry that something was booked on it (ledger.c). */
 void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now);
