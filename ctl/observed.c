@@ -1,5 +1,5 @@
 /* `mirectl observe` as a person reads it: first the good mail that would have been late, then
- * typos, then what attackers would have paid, and whether anything speaks against going on. */
+ * typos, then what attackers would have paid, and what to do next. */
 #include <stdbool.h>
 #include <stdio.h>
 
@@ -16,30 +16,61 @@ static const char *text(const json_t *o, const char *key)
     return s ? s : "-";
 }
 
-static void print_late(const json_t *senders)
+static const char *plural(long long n)
+{
+    return n == 1 ? "" : "s";
+}
+
+static bool is(const json_t *o, const char *key)
+{
+    return json_is_true(json_object_get(o, key));
+}
+
+static void print_sender(const json_t *l)
+{
+    char late[64], worst[64];
+    long long n = number(l, "late"), off = number(l, "put_off"), clients = number(l, "clients");
+
+    printf("  %s from %s", *text(l, "domain") ? text(l, "domain") : "<>", text(l, "address"));
+    if (clients > 1)
+        printf(" (%lld clients)", clients);
+    printf(":");
+    if (n) {
+        show_span((double)number(l, "late_seconds"), late, sizeof late);
+        show_span((double)number(l, "worst_seconds"), worst, sizeof worst);
+        printf(" %lld message%s late, %s in all, %s at worst%s", n, plural(n), late, worst,
+               off ? ";" : "");
+    }
+    if (off)
+        printf(" %lld message%s deferred with a 450 until the sender retries", off, plural(off));
+    printf("\n    why: %s, %s\n", text(l, "rule"), text(l, "why"));
+    if (is(l, "exempt"))
+        printf("    it is exempt by now\n");
+    else if (is(l, "dubious"))
+        printf("    %lld wrong recipients: spare it only if you know it\n", number(l, "typos"));
+    else
+        printf("    to spare it: %s in mired.conf, then mirectl reload\n", text(l, "setting"));
+}
+
+static void print_late(const json_t *result)
 {
     bool any = false;
     size_t i;
     json_t *l;
 
-    json_array_foreach(senders, i, l)
+    json_array_foreach(json_object_get(result, "senders"), i, l)
     {
-        char late[64], worst[64];
         if (!number(l, "late") && !number(l, "put_off"))
             continue;
         if (!any)
-            printf("Good mail that would have been late:\n");
+            printf("Good mail that would have been late (of %lld messages):\n",
+                   number(result, "messages"));
         any = true;
-        show_span((double)number(l, "late_seconds"), late, sizeof late);
-        show_span((double)number(l, "worst_seconds"), worst, sizeof worst);
-        printf("  %s from %s: %lld messages late, %s in all, %s at worst; %lld put off with a 450 "
-               "(%s)\n    to spare it: exempt = { \"%s\" } in mired.conf, or mirectl exempt %s\n",
-               *text(l, "domain") ? text(l, "domain") : "<>", text(l, "address"), number(l, "late"),
-               late, worst, number(l, "put_off"), text(l, "rule"), text(l, "address"),
-               text(l, "address"));
+        print_sender(l);
     }
     if (!any)
-        printf("No good mail would have been late.\n");
+        printf("No good mail would have been late (of %lld messages).\n",
+               number(result, "messages"));
 }
 
 static void print_typos(const json_t *senders)
@@ -50,13 +81,15 @@ static void print_typos(const json_t *senders)
 
     json_array_foreach(senders, i, l)
     {
+        if (is(l, "dubious"))
+            continue;
         typos += number(l, "typos");
         seconds += number(l, "typo_seconds");
     }
     if (typos)
-        printf("%lld typos of senders of good mail would have been answered %lld s later on "
+        printf("\n%lld typo%s of senders of good mail would have been answered %lld s later on "
                "average.\n",
-               typos, seconds / typos);
+               typos, plural(typos), seconds / typos);
 }
 
 static void print_paid(const json_t *result)
@@ -67,8 +100,8 @@ static void print_paid(const json_t *result)
     bool any = false;
 
     show_span((double)number(result, "seconds"), paid, sizeof paid);
-    printf("Attackers would have waited %s on %lld connections; %lld verdicts would not have been "
-           "told.\n",
+    printf("\nAttackers would have waited %s on %lld connections; %lld verdicts would not have "
+           "been told.\n",
            paid, number(result, "connections"), number(result, "untold"));
     json_object_foreach(json_object_get(result, "rules"), rule, count)
     {
@@ -84,19 +117,16 @@ static void print_paid(const json_t *result)
 
 void show_observed(const json_t *result)
 {
-    const json_t *senders = json_object_get(result, "senders");
-
-    if (!json_is_true(json_object_get(result, "observing")))
+    if (!is(result, "observing"))
         printf("mired is not observing: `observe` is off, and replies wait. What follows is from "
                "before.\n");
-    if (!number(result, "first_day_ms")) {
+    if (json_array_size(json_object_get(result, "days")) == 0) {
         printf("Nothing has been observed in that time.\n");
         return;
     }
-    print_late(senders);
-    print_typos(senders);
+    print_late(result);
+    print_typos(json_object_get(result, "senders"));
     print_paid(result);
-    if (json_is_true(json_object_get(result, "ready")))
-        printf("observe can be turned off: tarpit { observe = false }, then "
-               "mirectl reload.\n");
+    if (is(result, "observing"))
+        printf("\nNext: %s.\n", text(result, "next"));
 }

@@ -1,6 +1,6 @@
 // The two charts, by Chart.js: an hour at most, from the web process' own memory, and a point for now that moves on
 // with every event. Nothing is animated. Beside each canvas stands what it shows in words, and a table.
-import { $, amount, clock, count, make, milliseconds, say } from "./words.js";
+import { $, amount, clock, colour, count, make, milliseconds, say } from "./words.js";
 
 const HOUR = 3600;
 const LEAST = 60; // seconds that the time axis shows at least
@@ -10,8 +10,6 @@ let every = 5;
 let samples = []; // [time, held in all, frozen, messages a second or null, p99 in ms or null]
 let now = null; // the same for this moment
 const charts = {};
-
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
 function line(label, axis, dash, fill) {
   return {

@@ -71,7 +71,8 @@ function drawNumbers(status, mail) {
   const { passed, deferred, refused } = status.messages;
   const rate = mail.per_second === null ? "–" : `${amount(mail.per_second)}/s`;
   const quick = mail.p99_ms === null ? "" : `, p99 ${milliseconds(mail.p99_ms)}`;
-  say($("headline"), `${plural(held, "connection")} held; good mail ${rate}${quick}`);
+  say($("headline"), status.observing ? `Observing, nothing waits; good mail ${rate}${quick}` : `${plural(held, "connection")} held; good mail ${rate}${quick}`);
+  $("observed").hidden = !status.observing;
   say($("held"), count(held));
   say($("frozen"), status.frozen ? `${count(status.frozen)} of them without a socket` : "each with a socket");
   say($("hours"), hours(status.attacker_hours));

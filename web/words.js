@@ -31,6 +31,9 @@ export const clock = (seconds, exact) =>
     hourCycle: "h23",
   });
 
+// One of the page's colours, such as "--one".
+export const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+
 // Changes a text only when it is another one: what is being read out or selected stays.
 export function say(element, text) {
   if (element.textContent !== text) element.textContent = text;

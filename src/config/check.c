@@ -124,8 +124,13 @@ static void check_traps(struct reader *r)
 static void check_observe(struct reader *r)
 {
     struct config *c = r->config;
-    char folded[256];
+    char folded[256], place[4096 + 16];
 
+    if (c->observe) {
+        struct place at = reader_place(r, SECTION_TARPIT, 0, "observe");
+        snprintf(place, sizeof place, "%s:%d", at.file ? at.file : c->file, at.line);
+        c->observe_place = strdup(place);
+    }
     for (size_t i = 0; i < c->observe_domains.count; i++) {
         const char *text = c->observe_domains.at[i];
         if (!value_domain(text, folded) || !config_is_local(c, span_of(folded))) {

@@ -132,6 +132,7 @@ struct config {
     struct tarpit_rules tarpit;
     struct config_strings traps;           /* folded addresses and "file:PATH", sorted */
     bool observe;                          /* R20 */
+    char *observe_place;                   /* with observe: "FILE:LINE" */
     struct config_strings observe_domains; /* folded */
     uint64_t ledger_size;
     struct config_recipients *recipients;

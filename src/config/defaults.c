@@ -46,6 +46,7 @@ void config_free(struct config *c)
     values_free(keys_main, c);
     values_free(keys_tls, &c->tls);
     free(c->tls.place);
+    free(c->observe_place);
     values_free(keys_web, c);
     values_free(keys_tarpit, c);
     for (size_t i = 0; i < c->listen_count; i++)

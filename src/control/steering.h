@@ -92,6 +92,13 @@ struct ledger_decay steering_decay(const struct steering *s);
 /* `status` as an object, or NULL without memory. */
 json_t *status_json(const struct steering *s);
 
+/* What would have waited since `since` (wall ms) while `observe` was on (R20); NULL without
+ * memory. Goes through all of state/observed. */
+json_t *observed_json(const struct steering *s, uint64_t since, uint64_t now);
+
+/* "7d" (NULL: that) before `now`; false: that is no duration. */
+bool observed_since(const char *text, uint64_t now, uint64_t *since);
+
 /* Why mail to people who exist is put off now; NULL: it passes. A backend that was never tried
  * counts as up. Static. */
 const char *status_mail_waits(const struct steering *s);

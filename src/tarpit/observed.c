@@ -27,7 +27,7 @@ struct line {
 };
 
 struct total_day {
-    _Atomic uint32_t day;
+    _Atomic uint32_t day, messages;
     _Atomic uint64_t replies, ms, connections, untold;
     _Atomic uint64_t by_rule[RULE_COUNT];
 };
@@ -84,6 +84,7 @@ static struct total_day *total_of(struct observed *o, uint64_t now)
     uint32_t was = atomic_load(&d->day), today = day_of(now);
 
     if (was != today && atomic_compare_exchange_strong(&d->day, &was, today)) {
+        d->messages = 0;
         d->replies = d->ms = d->connections = d->untold = 0;
         for (int i = 0; i < RULE_COUNT; i++)
             d->by_rule[i] = 0;
@@ -101,6 +102,11 @@ void observed_hold(struct observed *o, const struct tarpit_hold *hold, bool firs
     atomic_fetch_add_explicit(&d->untold, hold->masked, memory_order_relaxed);
     if (hold->rule < RULE_COUNT)
         atomic_fetch_add_explicit(&d->by_rule[hold->rule], 1, memory_order_relaxed);
+}
+
+void observed_message(struct observed *o, uint64_t now)
+{
+    add32(&total_of(o, now)->messages, 1);
 }
 
 static bool within(uint32_t day, uint64_t since, uint64_t now)
@@ -122,6 +128,7 @@ void observed_sums(const struct observed *o, uint64_t since, uint64_t now,
             continue;
         if (!out->first_day_ms || (uint64_t)day * DAY_MS < out->first_day_ms)
             out->first_day_ms = (uint64_t)day * DAY_MS;
+        out->messages += d->messages;
         out->replies += d->replies;
         ms += d->ms;
         out->connections += d->connections;
@@ -170,10 +177,11 @@ static void begin(struct line *l, const struct addr *client, struct span domain)
 }
 
 /* The line of these; NULL while another process makes room in the set. */
-static struct line *line_of(struct observed *o, const struct addr *client, struct span domain,
+static struct line *line_of(struct observed *o, const struct addr *peer, struct span domain,
                             uint64_t now)
 {
-    uint64_t key = key_of(o, client, domain), least = UINT64_MAX;
+    struct addr client = addr_client(peer);
+    uint64_t key = key_of(o, &client, domain), least = UINT64_MAX;
     struct line *set = o->body->line + (key >> 20) % (OBSERVED_LINES / WAYS) * WAYS;
     struct line *weakest = NULL;
 
@@ -194,7 +202,7 @@ static struct line *line_of(struct observed *o, const struct addr *client, struc
     uint64_t was = weakest->key;
     if (!atomic_compare_exchange_strong(&weakest->key, &was, 1))
         return NULL;
-    begin(weakest, client, domain);
+    begin(weakest, &client, domain);
     atomic_store(&weakest->key, key);
     return weakest;
 }
@@ -210,6 +218,16 @@ static struct line_day *today_of(struct line *l, uint64_t now)
     return d;
 }
 
+static uint32_t worst_of(const struct line *l, uint64_t now)
+{
+    uint32_t worst = 0;
+
+    for (int i = 0; i < OBSERVED_DAYS; i++)
+        if (within(l->day[i].day, 0, now) && l->day[i].worst_s > worst)
+            worst = l->day[i].worst_s;
+    return worst;
+}
+
 void observed_good(struct observed *o, const struct observed_mail *mail, uint64_t now)
 {
     struct line *l = line_of(o, &mail->client, mail->domain, now);
@@ -218,7 +236,8 @@ void observed_good(struct observed *o, const struct observed_mail *mail, uint64_
     if (!l)
         return;
     struct line_day *d = today_of(l, now);
-    l->rule = mail->rule;
+    if (mail->put_off || (seconds >= worst_of(l, now) && !d->put_off))
+        l->rule = mail->rule;
     if (mail->put_off) {
         add32(&d->put_off, 1);
         return;
@@ -241,6 +260,21 @@ void observed_typo(struct observed *o, const struct addr *client, struct span do
     add32(&d->typo_s, (ms + 500) / 1000);
 }
 
+static void add_day(struct observed_line *out, const struct line_day *d)
+{
+    uint64_t ms = (uint64_t)d->day * DAY_MS;
+
+    out->late += d->late;
+    out->put_off += d->put_off;
+    out->typos += d->typos;
+    out->late_s += d->late_s;
+    out->typo_s += d->typo_s;
+    if (d->worst_s > out->worst_s)
+        out->worst_s = d->worst_s;
+    if (ms > out->last_day_ms)
+        out->last_day_ms = ms;
+}
+
 bool observed_next(const struct observed *o, uint32_t *at, uint64_t since, uint64_t now,
                    struct observed_line *out)
 {
@@ -250,20 +284,46 @@ bool observed_next(const struct observed *o, uint32_t *at, uint64_t since, uint6
             continue;
         *out = (struct observed_line){.client = l->client, .rule = (uint8_t)l->rule};
         memcpy(out->domain, l->domain, OBSERVED_DOMAIN - 1);
-        for (int i = 0; i < OBSERVED_DAYS; i++) {
-            const struct line_day *d = &l->day[i];
-            if (!within(d->day, since, now))
-                continue;
-            out->late += d->late;
-            out->put_off += d->put_off;
-            out->typos += d->typos;
-            out->late_s += d->late_s;
-            out->typo_s += d->typo_s;
-            if (d->worst_s > out->worst_s)
-                out->worst_s = d->worst_s;
-        }
+        for (int i = 0; i < OBSERVED_DAYS; i++)
+            if (within(l->day[i].day, since, now))
+                add_day(out, &l->day[i]);
         if (out->late || out->put_off || out->typos)
             return true;
     }
     return false;
+}
+
+/* ---- by day ---- */
+
+static void add_lines(const struct observed *o, struct observed_day *of, uint32_t day)
+{
+    for (const struct line *l = o->body->line; l < o->body->line + OBSERVED_LINES; l++) {
+        const struct line_day *d = &l->day[day % OBSERVED_DAYS];
+        if (l->key <= 1 || d->day != day)
+            continue;
+        of->late += d->late;
+        of->put_off += d->put_off;
+        of->typos += d->typos;
+    }
+}
+
+unsigned observed_days(const struct observed *o, uint64_t since, uint64_t now,
+                       struct observed_day out[OBSERVED_DAYS])
+{
+    uint32_t today = day_of(now), first = today >= OBSERVED_DAYS ? today - OBSERVED_DAYS + 1 : 0;
+    unsigned n = 0;
+
+    for (uint32_t day = first; day <= today; day++) {
+        const struct total_day *d = &o->body->day[day % OBSERVED_DAYS];
+        if (d->day != day || !within(day, since, now))
+            continue;
+        out[n] = (struct observed_day){.day_ms = (uint64_t)day * DAY_MS,
+                                       .messages = d->messages,
+                                       .replies = d->replies,
+                                       .seconds = d->ms / 1000,
+                                       .connections = d->connections,
+                                       .untold = d->untold};
+        add_lines(o, &out[n++], day);
+    }
+    return n;
 }

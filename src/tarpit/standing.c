@@ -79,6 +79,16 @@ const char *tarpit_rule_name(enum tarpit_rule rule)
     return (unsigned)rule < RULE_COUNT ? name[rule] : "";
 }
 
+const char *tarpit_rule_about(enum tarpit_rule rule)
+{
+    static const char *const about_rule[RULE_COUNT] = {
+#define TARPIT_RULE_ABOUT(id, number, about) [RULE_##id] = (about),
+        TARPIT_RULES(TARPIT_RULE_ABOUT)
+#undef TARPIT_RULE_ABOUT
+    };
+    return (unsigned)rule < RULE_COUNT ? about_rule[rule] : "";
+}
+
 /* Which entry a client's offences go to: as <>, one of their own (R13). */
 struct ledger_key tarpit_offender(const struct tarpit *t, const struct tarpit_who *who)
 {

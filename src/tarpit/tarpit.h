@@ -62,6 +62,8 @@ enum tarpit_rule {
 
 /* Its number, as docs/tarpit.md counts: "R4"; "" for RULE_NONE. */
 const char *tarpit_rule_name(enum tarpit_rule rule);
+/* What it does, in words: "the verdict waits for its turn". */
+const char *tarpit_rule_about(enum tarpit_rule rule);
 
 /* What to do with a reply. */
 struct tarpit_hold {
@@ -71,6 +73,8 @@ struct tarpit_hold {
     bool masked;         /* do not reveal the verdict: send 450 4.7.1 (454 to AUTH) instead */
     bool freeze;         /* R18: may be frozen */
     uint8_t rule;        /* enum tarpit_rule: the rule that decided */
+    bool would_mask;     /* R20: with would_ms, for the caller; see worker/judge.h */
+    uint32_t would_ms;
 };
 
 /* R3: how long a greeting, or a reply without offence to EHLO, MAIL or RCPT, waits for a client in

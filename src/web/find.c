@@ -1,5 +1,5 @@
-/* What the page looks up: any client, with how many of its connections are held, and the recipients
- * that were refused most. In the web process.
+/* What the page looks up: any client, with how many of its connections are held; the recipients that
+ * were refused most; what would have waited with `observe`. In the web process.
  *
  * The connections are in workers and in the freezer, which are asked (control/holders.h); the
  * request sleeps until they have told. */
@@ -129,4 +129,20 @@ enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c)
     json_t *list = most_of(seen);
     json_decref(seen);
     return http_json(c, list);
+}
+
+/* ---- observe ---- */
+
+enum MHD_Result observed_send(const struct http *h, struct MHD_Connection *c)
+{
+    const char *text = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "since");
+    const struct steering *s = &h->web->steering;
+    uint64_t now = clock_wall_ms(), since;
+
+    if (!observed_since(text, now, &since))
+        return http_say(c, MHD_HTTP_BAD_REQUEST, "expected a duration such as 7d\n");
+    json_t *told = observed_json(s, since, now);
+    if (told)
+        json_object_set_new(told, "hostname", json_string(s->params->config->hostname));
+    return http_json(c, told);
 }

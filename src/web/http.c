@@ -116,6 +116,8 @@ static enum MHD_Result get(struct http *h, struct MHD_Connection *c, const char 
         return http_json(c, live_json(h));
     if (strcmp(path, "/history") == 0)
         return http_json(c, live_past_json(h));
+    if (strcmp(path, "/observed") == 0)
+        return observed_send(h, c);
     if (strcmp(path, "/events") == 0)
         return stream_open(h, c);
     return send_file(c, path);

@@ -150,6 +150,9 @@ enum MHD_Result find_begin(struct http *h, struct MHD_Connection *c, void **stat
 /* Answers with the recipients that were refused most: [{"address", "times", "why"}, ...]. */
 enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c);
 
+/* Answers /observed?since=7d with what would have waited (R20). */
+enum MHD_Result observed_send(const struct http *h, struct MHD_Connection *c);
+
 /* ---- change.c ---- */
 
 /* Reads the token; a file that cannot be read is warned about, and nobody may change anything. */

@@ -105,6 +105,17 @@ static void put_recipients(struct log_line *l, const struct envelope *e)
         log_span(l, "also", (struct span){also, n});
 }
 
+/* R20: a message that would have been late, or put off with a 450 (which would_mask says). */
+static void put_would(struct log_line *l, const struct tarpit_hold *would)
+{
+    if (!would->would_ms && !would->would_mask)
+        return;
+    log_seconds(l, "would_hold", would->would_ms);
+    if (would->would_mask)
+        log_text(l, "would_defer", "yes");
+    log_text(l, "rule", tarpit_rule_name(would->rule));
+}
+
 /* ---- lines ---- */
 
 /* Nothing but a greeting, a name and a goodbye: a health check, or a port scan. */
@@ -213,11 +224,13 @@ void journal_refused(struct worker *w, const struct conn *c, const struct refusa
     if (r->text.len)
         log_span(&l, "text", r->text);
     log_seconds(&l, "hold", r->hold.ms);
+    if (r->hold.would_ms)
+        log_seconds(&l, "would_hold", r->hold.would_ms);
     log_end(&l);
 }
 
 void journal_message(struct worker *w, const struct conn *c, const struct relay_result *result,
-                     uint64_t us)
+                     uint64_t us, const struct tarpit_hold *would)
 {
     struct span name = queue_id(result->reply.arg);
     char id[IDENT_MAX];
@@ -242,5 +255,6 @@ void journal_message(struct worker *w, const struct conn *c, const struct relay_
     else if (result->reply.arg.len)
         log_span(&l, "text", result->reply.arg);
     log_seconds(&l, "took", us / 1000);
+    put_would(&l, would);
     log_end(&l);
 }

@@ -3,7 +3,8 @@
  * An observed connection is never held, so the fields of `struct conn` that tell of a hold tell
  * of the waits that would have been: held_ms is their sum, hold_ms the end of the last one, in
  * steps of 64 ms of the loop's clock; drip_after_ms is what the sum was when the message in hand
- * began, in such steps; drip_lines counts its recipients that would have been put off. */
+ * began, in such steps; drip_lines says whether a recipient of it would have been put off, and the
+ * rule that decided last about it (WHY_SHIFT). */
 #include "worker/judge.h"
 
 #include "base/metrics.h"
@@ -12,7 +13,8 @@
 #include "worker/conn.h"
 #include "worker/worker_part.h"
 
-enum { STEP_MS = 64, STEP_MASK = CONN_HOLD_MAX_MS, PUT_OFF_MAX = 63, LATE_MS = 1000 };
+enum { STEP_MS = 64, STEP_MASK = CONN_HOLD_MAX_MS, PUT_OFF = 1, WHY_SHIFT = 1, LATE_MS = 1000 };
+static_assert(RULE_COUNT <= 1 << (6 - WHY_SHIFT), "drip_lines holds it");
 
 static bool observes(const struct worker *w, struct span domain)
 {
@@ -44,7 +46,7 @@ static bool would_wait(const struct worker *w, struct conn *c)
 
 static void note(struct worker *w, struct conn *c, const struct tarpit_hold *hold)
 {
-    bool first = c->held_ms == 0;
+    bool first = everywhere(w) ? c->held_ms == 0 : c->offences == 0;
 
     if (hold->ms == 0)
         return;
@@ -52,6 +54,8 @@ static void note(struct worker *w, struct conn *c, const struct tarpit_hold *hol
         uint32_t end = (uint32_t)((w->loop.now + hold->ms) / STEP_MS) & STEP_MASK;
         c->held_ms += (uint32_t)hold->ms;
         c->hold_ms = end ? end : 1;
+        if (!(c->drip_lines & PUT_OFF))
+            c->drip_lines = (hold->rule << WHY_SHIFT) & 63u;
     }
     metric_add(METRIC_WOULD_HOLD_MS, (int64_t)hold->ms);
     metric_add(METRIC_WOULD_HOLD + (enum metric)hold->rule, 1);
@@ -59,6 +63,13 @@ static void note(struct worker *w, struct conn *c, const struct tarpit_hold *hol
 }
 
 static const struct tarpit_hold nothing = {0};
+
+/* What is done in place of `hold`: nothing, and what it would have been is kept for the log. */
+static struct tarpit_hold observed(const struct tarpit_hold *hold)
+{
+    return (struct tarpit_hold){
+        .rule = hold->rule, .would_ms = (uint32_t)hold->ms, .would_mask = hold->masked};
+}
 
 struct tarpit_hold judge_offence(struct worker *w, struct conn *c, enum offence offence)
 {
@@ -98,7 +109,7 @@ struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span use
     permit.stranger_to = 0; /* nobody stands in line */
     if (permit.masked) {
         note(w, c, &permit.hold);
-        permit = (struct tarpit_permit){.unjudged = true, .would_mask = true};
+        permit = (struct tarpit_permit){.unjudged = true, .would_mask = true, .hold = permit.hold};
     }
     return permit;
 }
@@ -107,8 +118,15 @@ struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span use
 static void note_typo(struct worker *w, struct conn *c, const struct tarpit_who *who,
                       const struct tarpit_hold *hold)
 {
-    if (hold->ms && !hold->masked && tarpit_has_delivered(&w->tarpit, who, w->loop.wall))
+    if (hold->ms && tarpit_has_delivered(&w->tarpit, who, w->loop.wall))
         observed_typo(w->params->observed, &c->peer, conn_sender_domain(c), hold->ms, w->loop.wall);
+}
+
+/* A good recipient would have heard 450: its message would have been put off. */
+static void note_put_off(const struct worker *w, struct conn *c, const struct tarpit_hold *hold)
+{
+    if (everywhere(w))
+        c->drip_lines = ((hold->rule << WHY_SHIFT) | PUT_OFF) & 63u;
 }
 
 struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span user,
@@ -116,37 +134,46 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
                                  enum offence offence)
 {
     struct tarpit_who who = conn_who(w, c);
-    struct tarpit_hold hold = {.masked = permit->would_mask};
+    struct tarpit_hold hold = {0};
 
     if (!observes(w, domain))
         return tarpit_verdict(&w->tarpit, &who, user, permit, offence, w->loop.wall);
-    if (!permit->unjudged && !would_wait(w, c)) {
+    if (permit->would_mask) {
+        hold = permit->hold;
+    } else if (!permit->unjudged && !would_wait(w, c)) {
         hold = tarpit_verdict(&w->tarpit, &who, user, permit, offence, w->loop.wall);
         note(w, c, &hold);
     }
     if (offence == OFFENCE_RECIPIENT)
         note_typo(w, c, &who, &hold);
-    if (everywhere(w) && offence == OFFENCE_NONE && hold.masked && domain.len &&
-        c->drip_lines < PUT_OFF_MAX)
-        c->drip_lines++;
-    return nothing;
+    if (offence == OFFENCE_NONE && hold.masked && domain.len)
+        note_put_off(w, c, &hold);
+    return observed(&hold);
 }
 
-void judge_delivered(struct worker *w, struct conn *c)
+struct tarpit_hold judge_delivered(struct worker *w, struct conn *c)
 {
-    if (!everywhere(w))
-        return;
     uint32_t before = c->drip_after_ms * STEP_MS;
     struct observed_mail mail = {.client = c->peer,
                                  .domain = conn_sender_domain(c),
                                  .late_ms = c->held_ms > before ? c->held_ms - before : 0,
-                                 .put_off = c->drip_lines > 0,
-                                 .rule = c->drip_lines > 0 ? RULE_MASK : RULE_DEBT};
+                                 .put_off = (c->drip_lines & PUT_OFF) != 0,
+                                 .rule = c->drip_lines >> WHY_SHIFT};
+    struct tarpit_hold hold = {0};
 
-    if (!(c->smtp.flags & SMTP_AUTHENTICATED) && (mail.late_ms > LATE_MS || mail.put_off)) {
-        metric_add(METRIC_WOULD_BE_LATE, 1);
-        observed_good(w->params->observed, &mail, w->loop.wall);
+    if (!everywhere(w))
+        return hold;
+    if (!(c->smtp.flags & SMTP_AUTHENTICATED)) {
+        bool late = mail.late_ms > LATE_MS || mail.put_off;
+        hold = (struct tarpit_hold){
+            .rule = mail.rule, .would_ms = (uint32_t)mail.late_ms, .would_mask = mail.put_off};
+        observed_message(w->params->observed, w->loop.wall);
+        if (late) {
+            metric_add(METRIC_WOULD_BE_LATE, 1);
+            observed_good(w->params->observed, &mail, w->loop.wall);
+        }
     }
     c->drip_after_ms = c->held_ms / STEP_MS & STEP_MASK;
     c->drip_lines = 0;
+    return hold;
 }

@@ -21,7 +21,8 @@ struct worker;
 struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user,
                                struct span domain);
 
-/* As tarpit_verdict(). Observed, it holds nothing. The caller hands the hold to verdict_hold(), so
+/* As tarpit_verdict(). Observed, it holds nothing: `rule`, `would_ms` and `would_mask` say what
+ * would have been, for the log; a reply within an earlier wait has none. The caller hands the hold to verdict_hold(), so
  * that the reply which tells the verdict is not judged once more, whether it waits or not. */
 struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span user,
                                  struct span domain, const struct tarpit_permit *permit,
@@ -31,7 +32,8 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
 struct tarpit_hold judge_offence(struct worker *w, struct conn *c, enum offence offence);
 struct tarpit_hold judge_wait(struct worker *w, struct conn *c);
 
-/* A message has been delivered: had it been late, that is noted. */
-void judge_delivered(struct worker *w, struct conn *c);
+/* A message has been delivered: had it been late, that is noted. Returns how late (would_ms), and
+ * the rule, for the log; nothing where not everything is observed. */
+struct tarpit_hold judge_delivered(struct worker *w, struct conn *c);
 
 #endif

@@ -118,9 +118,11 @@ static void done(void *arg, const struct relay_result *result)
 
     c->work->handover = NULL;
     metric_took(METRIC_TIME_MESSAGE, us);
-    journal_message(w, c, result, us);
+    struct tarpit_hold would = {0};
+    if (result->reply.code < 300)
+        would = judge_delivered(w, c);
+    journal_message(w, c, result, us, &would);
     if (result->reply.code < 300) {
-        judge_delivered(w, c);
         note_good(w, c, result->accepted);
         c->messages++;
     }

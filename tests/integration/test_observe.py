@@ -1,11 +1,14 @@
 """R20: with `observe` nothing waits and nothing is masked, and what would have is told."""
 
 import json
+import re
+import struct
 import time
 
 from lib import ports
 from lib.smtp import Client, deliver
 
+TOTAL_DAY = 112  # octets of a day in state/observed: see struct total_day
 PEOPLE = [f"p{n}@example.test" for n in range(30)]
 
 
@@ -51,22 +54,112 @@ def test_debts_do_not_explode_while_nobody_waits(mired):
     assert "observing" in m.control("status").stdout.splitlines()[0]
 
 
+def mistype(m, source, sender="a@good.test", times=1):
+    """A typo, for which no good mail pays yet: the next message would wait for it at MAIL."""
+    with Client(m.port, source=source) as c:
+        c.ehlo()
+        c.must(f"MAIL FROM:<{sender}>")
+        for n in range(times):
+            assert guess(c, n).code == 550
+
+
 def test_good_mail_that_would_have_been_late_is_told_first(mired):
     m = mired(tarpit="observe = true", recipients=PEOPLE)
     source = ports.stranger()
     assert deliver(m.port, "a@good.test", PEOPLE[0], source=source).ok
-    with Client(m.port, source=source) as c:  # a typo, for which no good mail pays yet
-        c.ehlo()
-        c.must("MAIL FROM:<a@good.test>")
-        assert guess(c, 0).code == 550
-    assert deliver(m.port, "a@good.test", PEOPLE[1], source=source).ok  # would wait for it at MAIL
-    (line,) = report(m)["senders"]
-    assert (line["address"], line["domain"]) == (source, "good.test")
+    mistype(m, source)
+    assert deliver(m.port, "a@good.test", PEOPLE[1], source=source).ok
+    told = report(m)
+    (line,) = told["senders"]
+    assert (line["address"], line["domain"], line["clients"]) == (source, "good.test", 1)
     assert line["late"] == 1 and 10 <= line["late_seconds"] <= 20 and line["typos"] == 1
+    assert line["rule"] == "R3" and not line["dubious"] and told["messages"] == 2
     text = m.control("observe").stdout
-    assert text.index("good.test") < text.index("Attackers")
-    assert f'exempt = {{ "{source}" }}' in text
-    assert "would_hold=" in m.log.text
+    assert text.index("good.test") < text.index("typo") < text.index("Attackers") < text.index("Next:")
+    assert f'exempt += {{ "{source}" }}' in text and "1 sender of good mail would still wait" in text
+    # The log says so of each: the reply, the message, the session.
+    assert re.search(r"event=refused .*to=nobody0@example.test .* rule=R1 hold=0.0s would_hold=20.0s", m.log.text)
+    assert re.search(r"event=message .*to=p1@.* would_hold=\d+\.\ds rule=R3", m.log.text)
+    assert re.search(r"event=session .*would_hold=20\.0s", m.log.text)
+
+
+def test_the_line_that_it_names_spares_the_sender(mired):
+    """The one line of configuration, as it is written, behind whatever `exempt` there was."""
+    m = mired(tarpit="observe = true", recipients=PEOPLE, config='exempt = { "192.0.2.0/24" }')
+    source = ports.stranger()
+    assert deliver(m.port, "a@good.test", PEOPLE[0], source=source).ok
+    mistype(m, source)
+    assert deliver(m.port, "a@good.test", PEOPLE[1], source=source).ok
+    setting = report(m)["senders"][0]["setting"]
+    m.file.write_text(m.file.read_text() + setting + "\n")
+    assert m.control("reload").returncode == 0
+    assert f'exempt = {{ "192.0.2.0/24", "{source}/32" }}' in m.control("config").stdout
+    assert deliver(m.port, "a@good.test", PEOPLE[2], source=source).ok
+    told = report(m)
+    assert told["senders"][0]["late"] == 1 and told["senders"][0]["exempt"] and told["waiting"] == 0
+    assert "it is exempt by now" in m.control("observe").stdout
+
+
+def test_three_servers_of_a_network_that_write_for_a_domain_are_one_sender(mired):
+    m = mired(tarpit="observe = true", recipients=PEOPLE)
+    network = ports.stranger().rsplit(".", 1)[0]
+    for n in range(11, 14):
+        source = f"{network}.{n}"
+        assert deliver(m.port, "a@pool.test", PEOPLE[0], source=source).ok
+        mistype(m, source, "a@pool.test")
+        assert deliver(m.port, "a@pool.test", PEOPLE[n], source=source).ok
+    for n in range(21, 23):
+        source = f"{network}.{n}"
+        assert deliver(m.port, "a@two.test", PEOPLE[0], source=source).ok
+        mistype(m, source, "a@two.test")
+        assert deliver(m.port, "a@two.test", PEOPLE[n - 10], source=source).ok
+    senders = {(s["domain"], s["address"]): s for s in report(m)["senders"]}
+    pool = senders.pop(("pool.test", f"{network}.0/24"))
+    assert pool["clients"] == 3 and pool["late"] == 3 and pool["typos"] == 3
+    assert set(senders) == {("two.test", f"{network}.21"), ("two.test", f"{network}.22")}
+
+
+def test_a_harvester_that_has_delivered_something_is_not_commended(mired):
+    """The enemy reads the report too: it shall not be told to exempt the enemy, nor be kept from its end by it."""
+    m = mired(tarpit="observe = true time = 100ms growth = 1 max = 100ms pace = false", recipients=PEOPLE)
+    source = ports.stranger()
+    assert deliver(m.port, "a@spam.test", PEOPLE[0], source=source).ok
+    for n in range(13):
+        mistype(m, source, "a@spam.test")
+        time.sleep(0.11)  # its wait would be over
+    m.file.write_text(m.file.read_text().replace("time = 100ms growth = 1 max = 100ms pace = false", "time = 20s"))
+    assert m.control("reload").returncode == 0
+    mistype(m, source, "a@spam.test")
+    assert deliver(m.port, "a@spam.test", PEOPLE[1], source=source).ok
+    told = report(m)
+    (line,) = told["senders"]
+    assert line["late"] == 1 and line["typos"] >= 10 and line["dubious"] and told["waiting"] == 0
+    assert "exempt +=" not in m.control("observe").stdout
+
+
+def test_it_says_when_and_where_to_turn_it_off(mired, tmp_path):
+    """Not before a week has been observed; then the file and the line, and `mirectl reload` that does it."""
+    m = mired(tarpit="observe = true", recipients=PEOPLE)
+    text = m.control("observe").stdout
+    assert "Nothing has been observed in that time" in text
+    assert deliver(m.port, "a@good.test", PEOPLE[0]).ok
+    assert "so far, but 0 days have been observed" in m.control("observe").stdout and not report(m)["ready"]
+    m.stop()
+    state = m.folder / "state" / "observed"
+    assert state.stat().st_size < 2.2e6
+    week_ago = int(time.time() // 86400) - 8
+    body = bytearray(state.read_bytes())
+    at = 4096 + (week_ago % 31) * TOTAL_DAY
+    struct.pack_into("<II", body, at, week_ago, 5)
+    state.write_bytes(body)
+    m.start()
+    told = report(m)
+    line = next(n for n, text in enumerate(m.file.read_text().splitlines(), 1) if "observe = true" in text)
+    assert told["ready"] and told["place"] == f"{m.file}:{line}"
+    assert f"at {m.file}:{line} write `observe = false`, then run `mirectl reload`" in m.control("observe").stdout
+    m.file.write_text(m.file.read_text().replace("observe = true", "observe = false"))
+    assert m.control("reload").returncode == 0
+    assert "observe is off" in report(m)["next"]
 
 
 def test_some_domains_are_observed(mired):

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lib import ports, processes
-from lib.browser import Browser
+from lib.browser import CONTRAST, DRAWN, Browser
 from lib.mired import BUILD
 from lib.smtp import Client, deliver
 
@@ -399,34 +399,6 @@ def test_what_is_down_stands_in_the_first_lines(served, open_page):
     page.wait(lambda: page.text("parts-state") == f"Down: backend smtp://127.0.0.1:{port}")
     assert "fleet" not in page.text("parts")  # field notes 21: nobody has one yet
     assert "recipients file" in page.text("parts")
-
-
-CONTRAST = """
-const channels = (text) => text.match(/[\\d.]+/g).map(Number);
-const light = (c) => c.slice(0, 3).map((x) => x / 255).map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4))
-  .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
-const behind = (e) => { for (; e; e = e.parentElement) { const c = channels(getComputedStyle(e).backgroundColor);
-  if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
-const bad = [];
-for (const e of document.querySelectorAll("body *")) {
-  const own = [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.textContent.trim());
-  if (!own || !e.checkVisibility()) continue;
-  const [a, b] = [light(channels(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
-  if ((a + 0.05) / (b + 0.05) < 4.5) bad.push(e.id + "." + e.className + ": " + e.textContent);
-}
-return bad;
-"""
-
-
-# How many points of a canvas have the colour of its first line.
-DRAWN = """
-const line = getComputedStyle(document.documentElement).getPropertyValue("--one").match(/\\w\\w/g).map((x) => parseInt(x, 16));
-const canvas = document.getElementById(arguments[0]);
-const points = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
-let n = 0;
-for (let i = 0; i < points.length; i += 4) n += line.every((x, k) => Math.abs(points[i + k] - x) < 3) && points[i + 3] > 250;
-return n;
-"""
 
 
 def test_it_fits_a_telephone_and_a_wide_screen_in_light_and_dark(served, open_page):

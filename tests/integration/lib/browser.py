@@ -34,6 +34,34 @@ SWITCHES = (
 )
 
 
+# Texts whose contrast with what is behind them is below 4.5 to 1.
+CONTRAST = """
+const channels = (text) => text.match(/[\\d.]+/g).map(Number);
+const light = (c) => c.slice(0, 3).map((x) => x / 255).map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4))
+  .reduce((sum, x, i) => sum + x * [0.2126, 0.7152, 0.0722][i], 0);
+const behind = (e) => { for (; e; e = e.parentElement) { const c = channels(getComputedStyle(e).backgroundColor);
+  if (c.length === 3 || c[3] === 1) return c; } return [255, 255, 255]; };
+const bad = [];
+for (const e of document.querySelectorAll("body *")) {
+  const own = [...e.childNodes].some((n) => n.nodeType === Node.TEXT_NODE && n.textContent.trim());
+  if (!own || !e.checkVisibility()) continue;
+  const [a, b] = [light(channels(getComputedStyle(e).color)), light(behind(e))].sort((x, y) => y - x);
+  if ((a + 0.05) / (b + 0.05) < 4.5) bad.push(e.id + "." + e.className + ": " + e.textContent);
+}
+return bad;
+"""
+
+# How many points of a canvas have the colour of its first line.
+DRAWN = """
+const line = getComputedStyle(document.documentElement).getPropertyValue("--one").match(/\\w\\w/g).map((x) => parseInt(x, 16));
+const canvas = document.getElementById(arguments[0]);
+const points = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data;
+let n = 0;
+for (let i = 0; i < points.length; i += 4) n += line.every((x, k) => Math.abs(points[i + k] - x) < 3) && points[i + 3] > 250;
+return n;
+"""
+
+
 class Browser:
     """`driver` is Selenium's; what it loads and complains of is kept."""
 

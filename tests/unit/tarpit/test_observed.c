@@ -79,6 +79,69 @@ static void test_r20_totals_are_told_by_day_and_rule(void **state)
     observed_close(o);
 }
 
+static void test_r20_a_month_is_told_day_by_day(void **state)
+{
+    struct observed *o = open_memory();
+    struct observed_day day[OBSERVED_DAYS];
+    struct tarpit_hold turn = {.ms = 45000, .rule = RULE_TURN};
+    for (uint64_t d = 0; d < 40; d++) {
+        for (uint64_t k = 0; k <= d; k++)
+            observed_message(o, T0 + d * DAY);
+        observed_hold(o, &turn, true, T0 + d * DAY);
+        if (d % 2)
+            late(o, 1, SPAN("a.example"), 20000, T0 + d * DAY);
+    }
+    unsigned n = observed_days(o, 0, T0 + 39 * DAY, day);
+    assert_int_equal(n, OBSERVED_DAYS); /* the month before, and no more */
+    for (unsigned i = 0; i < n; i++) {
+        uint64_t d = 39 - (n - 1) + i;
+        assert_true(day[i].day_ms <= T0 + d * DAY && day[i].day_ms + DAY > T0 + d * DAY);
+        assert_int_equal(day[i].messages, d + 1);
+        assert_true(day[i].seconds == 45 && day[i].connections == 1 && day[i].late == d % 2);
+    }
+    assert_int_equal(observed_days(o, T0 + 37 * DAY, T0 + 39 * DAY, day), 3);
+    struct observed_sums s;
+    observed_sums(o, T0 + 38 * DAY, T0 + 39 * DAY, &s);
+    assert_int_equal(s.messages, 39 + 40);
+    observed_close(o);
+}
+
+/* Why it was late, for the report: the worst message tells. */
+static void test_r20_the_rule_is_that_of_the_worst_message(void **state)
+{
+    struct observed *o = open_memory();
+    struct observed_line l;
+    uint32_t at = 0;
+    struct observed_mail m[] = {{client(1), SPAN("a.example"), 3000, false, RULE_NETWORK},
+                                {client(1), SPAN("a.example"), 80000, false, RULE_TURN},
+                                {client(1), SPAN("a.example"), 5000, false, RULE_DEBT}};
+    for (int i = 0; i < 3; i++)
+        observed_good(o, &m[i], T0);
+    assert_true(observed_next(o, &at, 0, T0, &l));
+    assert_true(l.rule == RULE_TURN && l.worst_s == 80 && l.late == 3);
+    assert_true(l.last_day_ms <= T0 && l.last_day_ms + DAY > T0);
+    observed_close(o);
+}
+
+static void test_r20_an_ipv6_sender_has_one_line(void **state)
+{
+    struct observed *o = open_memory();
+    struct observed_line l;
+    uint32_t at = 0;
+    for (uint8_t n = 1; n < 5; n++) {
+        struct observed_mail m = {{.family = ADDR_IP6, .octets = {0x2a, 1, [15] = n}},
+                                  SPAN("a.example"),
+                                  20000,
+                                  false,
+                                  RULE_TURN};
+        observed_good(o, &m, T0);
+    }
+    assert_true(observed_next(o, &at, 0, T0, &l));
+    assert_true(l.late == 4 && l.client.octets[15] == 0);
+    assert_false(observed_next(o, &at, 0, T0, &l));
+    observed_close(o);
+}
+
 static void test_r20_a_full_table_keeps_those_of_whom_it_says_most(void **state)
 {
     struct observed *o = open_memory();
@@ -123,6 +186,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_r20_good_mail_is_told_by_client_and_domain),
         cmocka_unit_test(test_r20_totals_are_told_by_day_and_rule),
+        cmocka_unit_test(test_r20_a_month_is_told_day_by_day),
+        cmocka_unit_test(test_r20_the_rule_is_that_of_the_worst_message),
+        cmocka_unit_test(test_r20_an_ipv6_sender_has_one_line),
         cmocka_unit_test(test_r20_a_full_table_keeps_those_of_whom_it_says_most),
         cmocka_unit_test(test_r20_it_survives_a_restart),
     };
