@@ -34,8 +34,8 @@ struct addr addr_from_ip6(const uint8_t octets[16]);
 struct addr addr_of_peer(const struct addr *a);
 
 /* The address that is responsible: the public IPv4 address in a NAT64, Teredo (RFC 4380) or 6to4
- * (RFC 3056) address, else the address itself. Packets to each of these are routed to its IPv4
- * address, so the client is there. Keeps the port. */
+ * (RFC 3056) address, else the address itself. Packets to such an address are routed to its IPv4
+ * address, so that is where the client is. Keeps the port. */
 struct addr addr_inner(const struct addr *a);
 
 /* Reads "192.0.2.7", "2001:db8::1" or "[2001:db8::1]" (no port); false when it is neither. */
@@ -86,7 +86,7 @@ bool network_contains(const struct network *n, const struct addr *a);
 /* Whether the network contains the address or its addr_inner(). */
 bool network_concerns(const struct network *n, const struct addr *a);
 
-/* True when any of `count` networks holds the address. Linear: for short, configured lists. */
+/* True when any of `count` networks contains the address. Linear: for short, configured lists. */
 bool networks_contain(const struct network *list, size_t count, const struct addr *a);
 
 #endif

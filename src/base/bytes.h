@@ -64,7 +64,7 @@ char *buf_room(struct buf *b, size_t n);
  * left. */
 void buf_drop(struct buf *b, size_t n);
 
-/* Gives back what the block holds beyond b->len. For bufs that are about to be held for long. */
+/* Frees the part of the block beyond b->len. For bufs that will be kept for long. */
 void buf_fit(struct buf *b);
 
 /* Frees the block; the buf is empty and usable again. */

@@ -15,7 +15,7 @@ enum { NOTE_TEXT = 4096, NOTE_FDS = 4 };
 struct note {
     uint32_t kind; /* enum note_kind of query/notes.h */
     int32_t arg;
-    uint64_t tag; /* what the asker chose; comes back in the answer */
+    uint64_t tag; /* chosen by the process that asks; the answer has the same */
     uint32_t len; /* of text */
     uint32_t fds; /* descriptors in fd[] */
     int fd[NOTE_FDS];
@@ -25,8 +25,8 @@ struct note {
 /* Both ends, non-blocking and close-on-exec. Returns 0 or -errno. */
 int channel_pair(int fd[2]);
 
-/* Sends kind, arg, tag and text[len] (fds > 0: fd[] too, which stay open here). Returns 0 or
- * -errno. */
+/* Sends kind, arg, tag and text[len], and copies of fd[] if fds > 0; the caller keeps its
+ * descriptors. Returns 0 or -errno; -EAGAIN when the channel is full. */
 int channel_send(int fd, const struct note *n);
 
 /* Shorthand without descriptors; text may be NULL. */

@@ -3,8 +3,8 @@
 #ifndef MIRED_BASE_CLOSE_REASON_H
 #define MIRED_BASE_CLOSE_REASON_H
 
-/* R(..., identifier, name): what comes before the identifier is passed on, so that another table
- * can take these rows in (METRICS). */
+/* R(..., identifier, name): the arguments before the identifier are passed on, so that another
+ * table can contain these rows (METRICS). */
 #define CLOSE_REASONS(R, ...)                                                                      \
     R(__VA_ARGS__, QUIT, "quit")                  /* the client said QUIT, or its 5xx ends it */   \
     R(__VA_ARGS__, HUNG_UP, "hung up")            /* the client closed or reset it */              \

@@ -1,4 +1,5 @@
-/* Blocking connections to the administrator's own servers, for clerks. */
+/* Blocking connections to the administrator's own servers, for clerks. Each thread may have its
+ * own. */
 #ifndef MIRED_BASE_DIAL_H
 #define MIRED_BASE_DIAL_H
 
@@ -8,14 +9,16 @@
 
 #include "base/addr.h"
 
-/* A connected stream to `addr`, or to the socket `path` when that is not NULL. Connecting, and each
- * read and write after it, gives up after `ms`. The caller's descriptor, or -errno. */
+/* Connects a stream to `addr`, or to the unix socket `path` if that is not NULL. Connecting, and
+ * each read and write after it, gives up after `ms`. Returns a descriptor that the caller closes,
+ * or -errno. */
 int dial(const struct addr *addr, const char *path, uint32_t ms);
 
-/* Sends all of it: 0 or -errno (-ETIMEDOUT, -EPIPE, ...). */
+/* Sends all `len` octets. Returns 0 or -errno (-ETIMEDOUT, -EPIPE, ...). */
 int dial_send(int fd, const void *at, size_t len);
 
-/* Some octets, at least one; -errno, -ECONNRESET at the end. */
+/* Reads up to `room` octets and returns how many, at least one; or -errno, -ECONNRESET when the
+ * other end has closed. */
 ssize_t dial_recv(int fd, void *at, size_t room);
 
 #endif

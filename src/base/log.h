@@ -35,10 +35,11 @@ void log_open(enum log_format format, enum log_level level, const char *role);
 struct log_ring;
 void log_keep(struct log_ring *ring);
 
-/* Whether a line of this level would be written or kept. Saves gathering its fields otherwise. */
+/* Whether a line of this level would be written or kept. If not, callers need not gather its
+ * fields. */
 bool log_wants(enum log_level level);
 
-/* Where lines go; 2 (standard error) from the start. For tests. */
+/* Sets the descriptor that lines are written to; the default is 2 (standard error). For tests. */
 void log_to(int fd);
 
 /* Begin a line, add its fields in order, and end it, which writes it. Keys are literals of [a-z_].

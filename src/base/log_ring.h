@@ -1,10 +1,10 @@
 /* The last lines of the log in memory, for `mirectl log`: one mapping that all processes share.
  *
- * Each process writes its lines here too (log_keep() of log.h), the web process reads them. A line
- * has a slot of fixed size: a writer takes the next number, and the slot's stamp tells whether the
- * line in it is whole. No lock: a process that is killed while it writes leaves one slot that
- * readers skip. A writer that sleeps while 10,000 lines pass may mix its line with another. A line
- * is never longer than a slot; readers rely on nothing else. */
+ * Each process also writes its lines here (log_keep() of log.h), and the web process reads them. A
+ * line has a slot of fixed size: a writer takes the next number, and the slot's stamp tells whether
+ * the line in it is complete. There is no lock: a process that is killed while it writes leaves one
+ * slot that readers skip. If a writer sleeps while 10,000 lines pass, its line may be mixed with
+ * another. So readers rely only on this: a line is never longer than a slot. */
 #ifndef MIRED_BASE_LOG_RING_H
 #define MIRED_BASE_LOG_RING_H
 

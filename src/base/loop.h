@@ -2,12 +2,12 @@
  * each.
  *
  * Events are level-triggered: an event that is armed and not consumed is reported again at once,
- * and the process spins. So a callback either makes progress (octets, a message, a connection) and
- * calls loop_moved(), or changes what is watched. An event after which neither has happened counts
- * as idle.
+ * and the process spins. So a callback must either make progress (octets, a message, a connection)
+ * and call loop_moved(), or change what is watched. If it does neither, the event counts as idle.
  *
- * A watch is embedded in what it watches; the loop allocates nothing per descriptor. Time is
- * sampled once a turn (loop->now, monotonic ms): code that runs within a turn sees one time. */
+ * A watch is embedded in the object that owns the descriptor; the loop allocates nothing for it.
+ * The loop reads the clock once a turn (loop->now, monotonic ms), so all code within a turn sees
+ * one time. */
 #ifndef MIRED_BASE_LOOP_H
 #define MIRED_BASE_LOOP_H
 
@@ -39,17 +39,18 @@ struct loop {
     uint64_t wall;      /* ms since 1970 of this turn */
     struct wheel wheel; /* of alarms, and nothing else */
     bool stop;          /* loop_run() returns at the end of the turn in which this is set */
-    /* NULL, or told of each watch of a group, up to LOOP_GROUP of a turn's, before the first of
-     * them is called: to ask memory for what they will want. It changes nothing. For the first
-     * prefetch_octets of the watch and what it is part of, memory has been asked before. */
+    /* NULL, or a function that prefetches what a watch's callback will read. The loop divides a
+     * turn's watches into groups of up to LOOP_GROUP, and calls prefetch() for each watch of a
+     * group before it calls the first callback. prefetch() must change nothing. The loop itself has
+     * already prefetched the first prefetch_octets of the object that contains the watch. */
     void (*prefetch)(struct loop *loop, const struct watch *w);
     size_t prefetch_octets;
-    uint64_t moved, idle;    /* loop_moved() so far; events that came to nothing */
+    uint64_t moved, idle;    /* calls of loop_moved(); events after which nothing had changed */
     int batch_at, batch_len; /* private: the events of this turn */
     struct epoll_event batch[LOOP_BATCH];
 };
 
-/* A timer of the loop's wheel with what to do when it is due. */
+/* A timer of the loop's wheel, with the function to call when it is due. */
 struct alarm {
     struct timer timer;
     void (*due)(struct loop *loop, struct alarm *a);
@@ -64,16 +65,16 @@ static inline void loop_moved(struct loop *loop)
 /* Returns 0 or -errno. */
 int loop_open(struct loop *loop);
 
-/* Closes the epoll descriptor; watches and alarms are only forgotten. */
+/* Closes the epoll descriptor. It frees neither watches nor alarms, which belong to the caller. */
 void loop_close(struct loop *loop);
 
 /* Begins to watch w->fd for w->events; w->ready must be set. Returns 0 or -errno. */
 int loop_watch(struct loop *loop, struct watch *w);
 
-/* Changes what is asked for; a call that changes nothing costs no system call. */
+/* Changes the events that are watched for; a call that changes nothing makes no system call. */
 void loop_want(struct loop *loop, struct watch *w, uint32_t events);
 
-/* Stops watching; events of this turn that are still to come for it are dropped. Does not close. */
+/* Stops watching, and drops the events for it that are left in this turn. Does not close w->fd. */
 void loop_forget(struct loop *loop, struct watch *w);
 
 static inline void loop_alarm(struct loop *loop, struct alarm *a, uint64_t at)

@@ -1,7 +1,7 @@
 /* Offences and verdicts: the two words that the protocol and the tarpit both speak.
  *
  * An offence is a 5xx reply to an anonymous session, or an act that earns one (docs/tarpit.md). The
- * table is the one place where kinds, names and weights stand. */
+ * table below is the one place for kinds, names and weights. */
 #ifndef MIRED_BASE_OFFENCE_H
 #define MIRED_BASE_OFFENCE_H
 

@@ -1,6 +1,6 @@
-/* Probes for production (USDT): places where a tracer such as bpftrace can look into a running mired,
- * at no cost while nobody looks (one `nop` each). Without <sys/sdt.h> (Debian: systemtap-sdt-dev)
- * they compile to nothing.
+/* Probes for production (USDT): places where a tracer such as bpftrace can look into a running
+ * mired, at the cost of one `nop` each while no tracer is attached. Without <sys/sdt.h> (Debian:
+ * systemtap-sdt-dev) they compile to nothing.
  *
  *     PROBEn(name, ...)    provider "mired", n arguments: integers or pointers
  *

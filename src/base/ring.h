@@ -1,7 +1,7 @@
 /* Rings: circular doubly linked lists, the links embedded in what they link.
  *
- * A ring's head is a link itself. An element needs no knowledge of the ring that it stands in to
- * leave it. Nothing is allocated or owned. One thread. */
+ * A ring's head is a link itself. An element can leave its ring without knowing the head. Nothing
+ * is allocated, owned or able to fail. Not thread-safe. */
 #ifndef MIRED_BASE_RING_H
 #define MIRED_BASE_RING_H
 
@@ -12,7 +12,7 @@ struct ring {
     struct ring *next, *prev;
 };
 
-/* An empty ring. */
+/* Makes an empty ring. */
 static inline void ring_init(struct ring *head)
 {
     head->next = head->prev = head;
@@ -23,7 +23,7 @@ static inline bool ring_is_empty(const struct ring *head)
     return head->next == head;
 }
 
-/* Puts `link`, which stands in no ring, in as the last. */
+/* Adds `link`, which must not be in a ring, at the end. */
 static inline void ring_add(struct ring *head, struct ring *link)
 {
     link->next = head;
@@ -32,7 +32,7 @@ static inline void ring_add(struct ring *head, struct ring *link)
     head->prev = link;
 }
 
-/* Takes `link` out of whichever ring it stands in. */
+/* Removes `link` from the ring that it is in. It must be in one. */
 static inline void ring_remove(struct ring *link)
 {
     link->prev->next = link->next;
@@ -40,7 +40,7 @@ static inline void ring_remove(struct ring *link)
     link->next = link->prev = NULL;
 }
 
-/* Puts all of `from` in behind what `head` has; `from` is empty then. */
+/* Moves all elements of `from` to the end of `head`; `from` is empty then. */
 static inline void ring_move_all(struct ring *head, struct ring *from)
 {
     if (ring_is_empty(from))

@@ -1,8 +1,9 @@
-/* Fixed-size objects in large chunks: what exists once per connection lives here and is counted.
+/* Memory for objects of one size, such as connections, in chunks of SLAB_CHUNK octets. It is
+ * counted.
  *
- * Objects are zeroed when given out and never move. Chunks are given back to the kernel when the
- * last object in them is freed (a wave of attackers leaves no memory behind), but for one. One
- * thread. */
+ * Objects are zeroed when they are given out, and never move. When the last object of a chunk is
+ * freed, the chunk goes back to the kernel, so that no memory stays in use after an attack; one
+ * empty chunk is kept. Not thread-safe. */
 #ifndef MIRED_BASE_SLAB_H
 #define MIRED_BASE_SLAB_H
 
@@ -21,9 +22,11 @@ struct slab {
 
 #define SLAB_CHUNK ((size_t)64 * 1024)
 
+/* `object_size` is in octets; one object must fit into a chunk. */
 void slab_init(struct slab *s, size_t object_size);
 
-/* Zeroed memory for one object, or NULL. */
+/* Returns zeroed memory for one object, which the caller gives back with slab_give(); NULL without
+ * memory. */
 void *slab_take(struct slab *s);
 
 void slab_give(struct slab *s, void *at);

@@ -1,4 +1,4 @@
-/* Between struct addr and the kernel's socket addresses. */
+/* Converts between struct addr and the kernel's socket addresses. Thread-safe. */
 #ifndef MIRED_BASE_SOCKADDR_H
 #define MIRED_BASE_SOCKADDR_H
 
@@ -12,7 +12,7 @@ struct addr addr_from_sockaddr(const struct sockaddr *sa, socklen_t len);
 /* Fills *out and returns its length; 0 for ADDR_NONE and ADDR_UNIX. */
 socklen_t addr_to_sockaddr(const struct addr *a, struct sockaddr_storage *out);
 
-/* This end of a connected socket; ADDR_NONE when that cannot be told. */
+/* The local address of a connected socket; ADDR_NONE when the kernel does not say. */
 struct addr addr_of_socket(int fd);
 
 #endif

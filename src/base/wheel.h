@@ -2,11 +2,12 @@
  * time.
  *
  * Time is an argument, in ms of any one clock that does not go back; tests own it. Timers are
- * embedded in what they time and linked in place: the wheel allocates nothing. Resolution is 1 ms;
- * a timer never fires early, and fires at the first wheel_run() whose `now` has reached it. Reach:
- * 2^36 ms (two years); what is set further away fires there.
+ * embedded in the caller's objects: the wheel allocates nothing, and no function can fail. The
+ * resolution is 1 ms. A timer never fires early; it fires in the first wheel_run() with a `now` of
+ * its time or later. The wheel reaches 2^36 ms (two years) ahead; a timer that is set further away
+ * fires then.
  *
- * One thread. */
+ * Not thread-safe. */
 #ifndef MIRED_BASE_WHEEL_H
 #define MIRED_BASE_WHEEL_H
 
@@ -31,11 +32,11 @@ struct wheel {
 
 void wheel_init(struct wheel *w, uint64_t now);
 
-/* Sets, or moves, a timer. `at` in the past means the next wheel_run(). A zeroed timer is a valid
- * one that is not set. */
+/* Sets a timer, or moves one that is set. `at` in the past means the next wheel_run(). A zeroed
+ * timer is valid and not set. The timer's memory must stay until it has fired or is cancelled. */
 void wheel_set(struct wheel *w, struct timer *t, uint64_t at);
 
-/* Does nothing when it is not set. */
+/* Cancels a timer; does nothing when it is not set. */
 void wheel_cancel(struct wheel *w, struct timer *t);
 
 static inline bool wheel_is_set(const struct timer *t)
@@ -43,17 +44,17 @@ static inline bool wheel_is_set(const struct timer *t)
     return t->prev != 0;
 }
 
-/* Moves the wheel to `now` and calls `due` for each timer that has become due, in order of their
- * slots, already unset: `due` may set it again, set and cancel others, and free the memory it
- * stands in. A timer set within `due` for `now` or before is called in the next run, so a run
- * always ends. */
+/* Moves the wheel to `now` and calls `due` for each timer that has become due, in the order of
+ * their slots. The timer is no longer set then: `due` may set it again, set and cancel others, and
+ * free the memory that the timer is in. A timer that `due` sets for `now` or before fires in the
+ * next run, so a run always ends. */
 void wheel_run(struct wheel *w, uint64_t now, void (*due)(struct timer *t, void *arg), void *arg);
 
-/* The time at which wheel_run() should next be called: never later than the first timer, maybe
- * earlier; WHEEL_IDLE when no timer is set. */
+/* The time at which wheel_run() should next be called: at the first timer or earlier; WHEEL_IDLE
+ * when no timer is set. */
 uint64_t wheel_next(const struct wheel *w);
 
-/* For tests: asserts that every timer stands where it belongs. */
+/* For tests: asserts that every timer is in the right slot. */
 void wheel_validate(const struct wheel *w);
 
 #endif

@@ -2,9 +2,9 @@
  * with their reasons out; no clock, no ledger, and it changes nothing.
  *
  * Law 2 limits each rule: advice may spare clients, or cost clients without good mail. It never
- * makes a client with good mail wait longer, nor masks an answer to it that it gets now
+ * makes a client with good mail wait longer, and never masks a reply that such a client gets now
  * (tests/unit/tarpit/test_advise.c checks this with random ledgers). So nothing here proposes a
- * longer `time` or `max`: a stranger's first typo would pay for it.
+ * longer `time` or `max`, which would delay a stranger's first typo.
  *
  * Use: advise_begin(), then every client (with its network's entry) and every network in any order,
  * then advise_end(). The state is a few KB, whatever the ledger's size. */
@@ -42,7 +42,7 @@ struct advise_facts {
     uint64_t ledger_size;     /* octets */
     uint64_t held, held_most; /* connections held now, and how many there may be; 0: not known */
     uint64_t guard_evictions; /* R17, since the start */
-    uint64_t shielded;        /* verdicts that the shield kept, since the start */
+    uint64_t shielded;        /* verdicts that the shield withheld, since the start */
 };
 
 struct advise_named {

@@ -35,8 +35,8 @@ enum ledger_kind {
     LEDGER_ALLOWANCE = LEDGER_ACCOUNT | 8, /* R23: what an account has sent (ledger_allowance.h) */
 };
 
-/* Says which entry a function is about. Keys are cheap (one hash or two), so callers make them for
- * each call and keep none beside the ledger that made them. */
+/* Names one entry. A key is cheap (one hash or two), so callers make it for each call. It is valid
+ * only with the ledger that made it. */
 struct ledger_key {
     uint64_t hash;
     uint64_t label; /* the address or network itself, so that a person can read the table; 0 for
@@ -72,19 +72,19 @@ struct ledger_key ledger_key_allowance(const struct ledger *l, struct span user)
 bool ledger_key_is_login(const struct ledger *l, const struct ledger_key *k, struct span user,
                          struct addr *network);
 
-/* The address or network of a key; ADDR_NONE for all that is about accounts, and for mailboxes. */
+/* The address or network of a key; ADDR_NONE for accounts and mailboxes. */
 struct addr ledger_key_addr(const struct ledger_key *k);
 
 /* The length of that network's prefix: 32 and 64 for clients, 24, 48, 40 or 32 for networks. */
 unsigned ledger_key_bits(const struct ledger_key *k);
 
-/* The hash of a recipient for the mailbox sketches, from its folded address. Ignores what follows a
- * '+' in the local part: all sub-addresses are one mailbox. */
+/* The hash of a recipient for the mailbox sketches, from its folded address. Ignores everything
+ * from a '+' on in the local part: all sub-addresses are one mailbox. */
 uint64_t ledger_mailbox(const struct ledger *l, struct span folded);
 
 /* Prefetches the entry's cache lines for a look-up or booking that follows soon. In a large ledger
- * the wait for memory is most of a look-up's cost, and two prefetches wait once. A hint: it changes
- * nothing and does not wait. */
+ * most of a look-up's cost is the wait for memory, and several prefetches together wait only once.
+ * It changes nothing and does not wait. */
 void ledger_prefetch(const struct ledger *l, const struct ledger_key *k);
 
 /* A snapshot of one entry, amounts decayed to `now`. All zero when there is none. */
@@ -116,7 +116,7 @@ struct ledger_decay {
 bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                 uint64_t now, struct ledger_entry *out);
 
-/* Adds and returns the amount after it. */
+/* Adds to the amount, and returns the new one. */
 double ledger_add_offences(struct ledger *l, const struct ledger_key *k,
                            const struct ledger_decay *d, uint64_t now, double weight);
 double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,

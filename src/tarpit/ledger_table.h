@@ -51,7 +51,7 @@ _Static_assert(sizeof(struct ledger_slot) == 64, "an entry is one cache line");
 
 enum { LEDGER_WAYS = 8 };
 
-/* Of these so many are for entries that ledger_is_kept() is true of. */
+/* How many of the LEDGER_WAYS slots are reserved for entries for which ledger_is_kept() is true. */
 enum { LEDGER_KEPT = 4 };
 
 /* A claiming mark older than this may be taken over. */
@@ -75,7 +75,7 @@ struct ledger {
 enum { LEDGER_TAG_SHIFT = 56 };
 #define LEDGER_PAYLOAD ((UINT64_C(1) << LEDGER_TAG_SHIFT) - 1)
 
-/* An end of a turn or a debt has so many bits; what stands above it is another field. */
+/* The end of a turn or a debt has so many bits; the bits above it are other fields. */
 enum { LEDGER_END_BITS = 42 };
 #define LEDGER_END        ((UINT64_C(1) << LEDGER_END_BITS) - 1)
 #define LEDGER_TURN_PACED (UINT64_C(1) << 55)
@@ -109,31 +109,31 @@ static inline bool ledger_is_common(uint64_t key_word)
 /* Whether a key word is an entry's, not empty and not a mark. */
 bool ledger_in_use(uint64_t key_word);
 
-/* Asks memory for the lines in which `hash` is looked for first. */
+/* Prefetches the lines that a look-up of `hash` reads first. */
 void ledger_prefetch_lines(const struct ledger *l, uint64_t hash);
 
 /* The slot that holds `hash`, or NULL. */
 struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash);
 
 /* The slot that holds the key, claimed for it if need be. NULL only while all slots of its set are
- * being claimed by others at this very moment: the caller then leaves its booking undone. */
+ * being claimed by other processes at this moment; the caller then books nothing. */
 struct ledger_slot *ledger_claim(struct ledger *l, const struct ledger_key *k, uint64_t now);
 
-/* What a slot is worth keeping for: the weakest of a set makes room for a newcomer. */
+/* How much a slot is worth: the weakest of a set makes room for a new entry. */
 uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now);
 
-/* Whether it holds what only good mail, a login or a person can have put there. */
+/* Whether the entry has something that only good mail, a login or an administrator can cause. */
 bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now);
 
 /* Brings the amounts of an earlier edition's file to this one's. Called once, by ledger_open(). */
 void ledger_convert(struct ledger *l);
 
-/* Of an amount word, as it stood at its stamp, not decayed; and the word with another value at the
- * same stamp (ledger.c). For strength and for files of earlier editions. */
+/* The amount in a word at the time of its stamp, not decayed; and the word with another amount at
+ * the same stamp (ledger.c). For ledger_strength() and for files of earlier editions. */
 double ledger_amount_raw(uint64_t word);
 uint64_t ledger_amount_with(uint64_t word, double value);
 
-/* What a word holds for this entry; 0 under another entry's tag. */
+/* The payload of a word; 0 if the word has another entry's tag. */
 static inline uint64_t ledger_payload(const struct ledger_slot *slot, enum ledger_word w,
                                       uint64_t hash)
 {
@@ -141,14 +141,14 @@ static inline uint64_t ledger_payload(const struct ledger_slot *slot, enum ledge
     return ledger_tag(word) == ledger_tag(hash) ? word & LEDGER_PAYLOAD : 0;
 }
 
-/* Changes one word's payload to what `fn` makes of it, in one step that no other process can come
- * between. `fn` may be called several times; false from it leaves the word as it is. True when the
- * word was changed; false too when the slot has become another key's. */
+/* Changes one word's payload atomically: `fn` computes the new value from the old one. `fn` may be
+ * called several times; if it returns false, the word stays as it is. Returns true if the word was
+ * changed, false also if the slot belongs to another key by now. */
 typedef bool ledger_change_fn(uint64_t old, uint64_t *new, void *arg);
 bool ledger_change(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
                    ledger_change_fn *fn, void *arg);
 
-/* Notes in the entry that something was booked on it (ledger.c). */
+/* Records in the entry that it was changed at `now` (ledger.c). */
 void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now);
 
 #endif

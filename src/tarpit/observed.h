@@ -2,9 +2,10 @@
  * and sender domain whose good mail or typos would have been late. The source of `mirectl observe`.
  *
  * A mapped file of fixed size (2,048 lines of about 1 KB: 2 MB in all, `state`/observed), so it
- * survives restarts and cannot grow: a full set gives up the line that says least. Only clients
- * that have delivered good mail get lines, so a flood of strangers does not push them out. Counts
- * are plain atomic words; two processes that meet in one may lose a count, never more.
+ * survives restarts and cannot grow: if a set of lines is full, a new line replaces the one with
+ * the least delay. Only clients that have delivered good mail get lines, so a flood of strangers
+ * does not push them out. Counts are plain atomic words. If two processes change one at the same
+ * moment, at most one count is lost.
  *
  * `now` is wall ms. All functions are safe from any process that mapped the file; none blocks. */
 #ifndef MIRED_TARPIT_OBSERVED_H
@@ -21,7 +22,8 @@ struct observed; /* opaque */
 
 enum { OBSERVED_DAYS = 31, OBSERVED_LINES = 2048, OBSERVED_DOMAIN = 64 };
 
-/* path NULL: memory only. 0 or -errno. Before the processes that share it are started. */
+/* Opens or creates the file (NULL: memory only). Call it before the processes that share it start.
+ * Returns 0 or -errno. The caller closes it with observed_close(), which keeps the file. */
 int observed_open(struct observed **out, const char *path);
 void observed_close(struct observed *o);
 
@@ -41,7 +43,7 @@ struct observed_mail {
 };
 void observed_good(struct observed *o, const struct observed_mail *mail, uint64_t now);
 
-/* A typo of such a client, which would have heard its 5xx so much later. */
+/* Counts a typo of such a client, which would have heard its 5xx `ms` later. */
 void observed_typo(struct observed *o, const struct addr *client, struct span domain, uint64_t ms,
                    uint64_t now);
 
@@ -54,7 +56,8 @@ struct observed_line {
     uint8_t rule;                     /* of the worst: put off, or the latest message */
 };
 
-/* Goes over the lines, summed from the day of `since` on; *at is 0 at first. False at the end. */
+/* Iterates over the lines; counts are sums from the day of `since` (wall ms) on. *at is 0 at first.
+ * Returns false at the end. */
 bool observed_next(const struct observed *o, uint32_t *at, uint64_t since, uint64_t now,
                    struct observed_line *out);
 

@@ -20,9 +20,9 @@ struct tarpit {
     struct ledger *ledger; /* borrowed */
 };
 
-/* The client that a decision is about. Callers make it anew for each decision with tarpit_who()
- * and, once MAIL FROM is known, tarpit_sender(): it costs two hashes, less than keeping it in each
- * connection would. */
+/* The client that a decision is about. For each decision callers make a new one with tarpit_who()
+ * and, once MAIL FROM is known, tarpit_sender(). That costs two hashes, which is cheaper than
+ * keeping it in each connection. */
 struct tarpit_who {
     uint64_t client, network; /* the ledger's keys */
     uint64_t client_label, network_label;
@@ -60,9 +60,9 @@ enum tarpit_rule {
         RULE_COUNT
 };
 
-/* Its number, as docs/tarpit.md counts: "R4"; "" for RULE_NONE. */
+/* The rule's number in docs/tarpit.md: "R4"; "" for RULE_NONE. */
 const char *tarpit_rule_name(enum tarpit_rule rule);
-/* What it does, in words: "the verdict waits for its turn". */
+/* What the rule does, in words: "the verdict waits for its turn". */
 const char *tarpit_rule_about(enum tarpit_rule rule);
 
 /* What to do with a reply. */
@@ -82,10 +82,10 @@ struct tarpit_hold {
  * may spare it there. */
 struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
-/* R4..R7: before a verdict is looked up (RCPT, AUTH), for the account `user` too with AUTH (R14;
- * empty for RCPT). What it returns is kept until the verdict is known and passed to
- * tarpit_verdict(). With `masked` set the caller must not query the directory; it sends the masked
- * reply, held for hold.ms. */
+/* R4..R7: asks before a verdict is looked up (RCPT, AUTH). `user` is the account that AUTH names
+ * (R14); empty for RCPT. The caller keeps the permit until the verdict is known, and passes it to
+ * tarpit_verdict(). If `masked` is set, the caller must not query the directory; it sends the
+ * masked reply, held for hold.ms. */
 struct tarpit_permit {
     struct tarpit_hold hold;       /* when masked */
     uint64_t turn_begin, turn_end; /* wall ms; 0: no turn was taken yet */
@@ -111,7 +111,7 @@ struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who
 struct tarpit_hold tarpit_offence(struct tarpit *t, const struct tarpit_who *who,
                                   enum offence offence, uint64_t now);
 
-/* A recipient of a delivered message, from its folded address, as tarpit_good() wants it. */
+/* The mailbox of a folded address, for tarpit_good(). */
 uint64_t tarpit_mailbox(const struct tarpit *t, struct span folded);
 
 /* The backend accepted a message for these mailboxes (R8). Each mailbox earns credit once a day for
