@@ -1,14 +1,15 @@
 /* The command table, and lines of input.
  *
  * What a client may say when is all in `table`: handlers are called only when the state and the
- * flags of their row allow it, and need not ask. Lines end at CRLF; one with a bare CR, a bare LF
- * or a NUL is bad as a whole, and reading goes on behind its LF. No state of its own; used by
+ * flags of their row allow it, and need not ask. Lines end at CRLF; one with a bare CR or a NUL
+ * is bad as a whole, one that a bare LF ends is told apart, and reading goes on behind the LF. No state of its own; used by
  * session.c. */
 #include "smtp/command.h"
 
 #include <string.h>
 
 #include "smtp/session_part.h"
+#include "smtp/text.h"
 
 #define IN_ANY         ((1u << STATE_COUNT) - 1)
 #define IN_TRANSACTION (IN(SENDER) | IN(RECIPIENTS))
@@ -17,11 +18,11 @@
 static const struct command table[] = {
     /* verb      handler, or reply         allowed in                    503: what to do instead */
     {"EHLO",     session_ehlo,     0,      IN_ANY,                       NULL,
-        COMMAND_SMTP_ONLY},
+        COMMAND_SMTP_ONLY | COMMAND_CHECK},
     {"HELO",     session_helo,     0,      IN_ANY,                       NULL,
-        COMMAND_SMTP_ONLY},
+        COMMAND_SMTP_ONLY | COMMAND_CHECK},
     {"LHLO",     session_lhlo,     0,      IN_ANY,                       NULL,
-        COMMAND_LMTP_ONLY},
+        COMMAND_LMTP_ONLY | COMMAND_CHECK},
     {"MAIL",     session_mail,     0,      IN(READY),                    "The sender is known",
         0},
     {"RCPT",     session_rcpt,     0,      IN_TRANSACTION,               "MAIL first",
@@ -31,14 +32,14 @@ static const struct command table[] = {
     {"BDAT",     session_bdat,     0,      IN_TRANSACTION | IN(CHUNKS),  "MAIL first",
         COMMAND_ESMTP | COMMAND_RECIPIENTS | COMMAND_CHUNK | COMMAND_FOLLOWS},
     {"RSET",     session_rset,     0,      IN_ANY,                       NULL,
-        COMMAND_BARE},
+        COMMAND_BARE | COMMAND_CHECK},
     {"QUIT",     session_quit,     0,      IN_ANY,                       NULL,
-        COMMAND_BARE},
+        COMMAND_BARE | COMMAND_CHECK},
     {"STARTTLS", session_starttls, 0,      IN(READY) | IN_TRANSACTION,   NULL,
         COMMAND_ESMTP | COMMAND_BARE},
     {"AUTH",     session_auth,     0,      IN(READY),                    "Not in a transaction",
         COMMAND_ESMTP | COMMAND_ARGUMENT},
-    {"NOOP",     NULL, REPLY_OK,           IN_ANY,                       NULL, 0},
+    {"NOOP",     NULL, REPLY_OK,           IN_ANY,                       NULL, COMMAND_CHECK},
     {"VRFY",     NULL, REPLY_VRFY,         IN_ANY,                       NULL, COMMAND_ARGUMENT},
     {"EXPN",     NULL, REPLY_NO_EXPN,      IN_ANY,                       NULL, 0},
     {"HELP",     NULL, REPLY_HELP,         IN_ANY,                       NULL, 0},
@@ -73,11 +74,15 @@ const char *smtp_command_refusal(const struct command *c, enum smtp_state state)
     return c->instead ? c->instead : "EHLO first";
 }
 
-/* Whether a line that ends in LF is a sound one: CRLF at its end, no other CR, no NUL. */
-static bool line_is_sound(struct span line)
+/* What a line that ends in LF is: one without CR (but for one before its LF) and NUL, or none. */
+static enum line_result line_of(struct span whole, struct span *line)
 {
-    size_t cr = span_find(line, '\r');
-    return cr + 2 == line.len && !memchr(line.at, 0, line.len);
+    size_t cr = span_find(whole, '\r');
+
+    if (memchr(whole.at, 0, whole.len) || (cr < whole.len && cr + 2 != whole.len))
+        return LINE_BAD;
+    *line = span_first(whole, cr < whole.len ? cr : whole.len - 1);
+    return cr < whole.len ? LINE_WHOLE : LINE_BARE;
 }
 
 enum line_result smtp_command_line(struct span *in, size_t max, bool *swallow, struct span *line)
@@ -95,8 +100,28 @@ enum line_result smtp_command_line(struct span *in, size_t max, bool *swallow, s
         *swallow = false;
         return LINE_LONG;
     }
-    if (!line_is_sound(whole))
-        return LINE_BAD;
-    *line = span_first(whole, whole.len - 2);
-    return LINE_WHOLE;
+    return line_of(whole, line);
+}
+
+/* A TLS ClientHello's record. */
+bool smtp_is_tls(struct span in)
+{
+    return in.len >= 2 && in.at[0] == 0x16 && in.at[1] == 0x03;
+}
+
+enum smtp_early smtp_early(struct span in)
+{
+    bool swallow = false, quit = false;
+    struct span line = {0};
+
+    if (smtp_is_tls(in))
+        return SMTP_EARLY_CHECK;
+    while (in.len && !quit) {
+        enum line_result r = smtp_command_line(&in, SMTP_LINE_MAX, &swallow, &line);
+        const struct command *c = smtp_command_find(text_word(&line), false);
+        if ((r != LINE_WHOLE && r != LINE_BARE) || !c || !(c->flags & COMMAND_CHECK))
+            return SMTP_EARLY_TALK;
+        quit = c->run == session_quit;
+    }
+    return quit ? SMTP_EARLY_CHECK : SMTP_EARLY_TALK;
 }

@@ -31,6 +31,7 @@ enum command_flag {
     COMMAND_CHUNK = 32,      /* octets follow it, even when it is refused */
     COMMAND_ARGUMENT = 64,   /* needs an argument */
     COMMAND_FOLLOWS = 128,   /* may have been pipelined behind a MAIL or RCPT that it depends on */
+    COMMAND_CHECK = 256,     /* what check tools say: tells nothing, and may end in a bare LF */
 };
 
 struct command {
@@ -55,11 +56,15 @@ enum line_result {
     LINE_WHOLE, /* *line is one, without CRLF */
     LINE_MORE,  /* nothing, or not all of one, is there */
     LINE_LONG,  /* longer than `max`, now swallowed to its end */
-    LINE_BAD,   /* holds a bare CR, a bare LF or NUL; swallowed up to LF */
+    LINE_BARE,  /* the same, but LF alone ends it */
+    LINE_BAD,   /* holds a bare CR or NUL; swallowed up to LF */
 };
 
 /* Takes a line off *in. Of one longer than `max` octets (CRLF counted) all that is there is taken
  * and *swallow set until its end has been seen, so that the caller need not keep it. */
 enum line_result smtp_command_line(struct span *in, size_t max, bool *swallow, struct span *line);
+
+/* Whether the octets begin as a TLS handshake does. */
+bool smtp_is_tls(struct span in);
 
 #endif

@@ -43,6 +43,13 @@ void session_say_with(struct smtp_session *s, enum reply_id id, struct span arg)
     session_tell(s, &r);
 }
 
+void session_say_kindly(struct smtp_session *s, enum reply_id id, struct span arg)
+{
+    struct reply r = reply_make(id, arg);
+    r.offence = OFFENCE_NONE;
+    session_tell(s, &r);
+}
+
 void session_say(struct smtp_session *s, enum reply_id id)
 {
     session_say_with(s, id, (struct span){0});
@@ -145,7 +152,9 @@ static void run_command(struct turn *t, struct span line)
     struct span arg = line, verb = text_word(&arg);
     const struct command *c = smtp_command_find(verb, t->service->lmtp);
     arg = span_trim(arg);
-    if (!c)
+    if (!line.len)
+        session_say_kindly(t->s, REPLY_UNKNOWN_COMMAND, line); /* a key pressed, not a try */
+    else if (!c)
         session_say(t->s, REPLY_UNKNOWN_COMMAND);
     else if (!is_in_turn(t->s, c))
         refuse(t, c, arg);
@@ -159,6 +168,18 @@ static void run_command(struct turn *t, struct span line)
         session_say(t->s, c->reply);
 }
 
+/* A line that a bare LF ends is taken where it can do no harm: shells and check tools (`echo QUIT |
+ * nc`, `echo | openssl s_client`) write such lines. No mail has begun, and what the command tells
+ * is nothing. */
+static bool is_check(const struct smtp_session *s, struct span line)
+{
+    bool empty = !line.len;
+    const struct command *c = smtp_command_find(text_word(&line), s->flags & SMTP_LMTP);
+
+    return (s->state == STATE_FRESH || s->state == STATE_READY) &&
+           (empty || (c && c->flags & COMMAND_CHECK));
+}
+
 enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long, struct span *line)
 {
     bool swallow = t->s->flags & SMTP_SWALLOW;
@@ -170,14 +191,23 @@ enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long
         session_say(t->s, too_long);
     else if (result == LINE_BAD)
         session_say(t->s, REPLY_BAD_LINE);
+    else if (result == LINE_BARE && !(t->s->reading == READ_COMMAND && is_check(t->s, *line)))
+        session_say(t->s, REPLY_BAD_LINE);
+    else
+        return LINE_WHOLE;
     return result;
 }
 
 static void read_command(struct turn *t)
 {
     struct span line;
-    if (session_line(t, SMTP_LINE_MAX, REPLY_LINE_TOO_LONG, &line) == LINE_WHOLE)
+    if (t->s->state == STATE_FRESH && !(t->s->flags & SMTP_TLS_ON) && smtp_is_tls(t->in)) {
+        t->in = span_after(t->in, t->in.len);
+        session_say_kindly(t->s, REPLY_NO_TLS_YET, (struct span){0});
+        t->s->after = AFTER_END;
+    } else if (session_line(t, SMTP_LINE_MAX, REPLY_LINE_TOO_LONG, &line) == LINE_WHOLE) {
         run_command(t, line);
+    }
 }
 
 static void read_octets(struct turn *t)

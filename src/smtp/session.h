@@ -148,6 +148,15 @@ enum password_verdict {
     PASSWORD_MORE /* smtp_scram_is() only: the client has to say more */
 };
 
+/* What a client has said before it was greeted. */
+enum smtp_early {
+    SMTP_EARLY_TALK,
+    SMTP_EARLY_CHECK, /* what a check tool says: HELO and kin, then QUIT; or a TLS handshake, which
+                         the session refuses. It learns nothing. */
+};
+enum { SMTP_EARLY_MAX = 512 };
+enum smtp_early smtp_early(struct span in);
+
 /* A new session; its first step is the greeting. */
 void smtp_start(struct smtp_session *s, bool local);
 

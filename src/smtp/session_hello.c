@@ -23,7 +23,11 @@ static bool hello(struct turn *t, struct span arg, uint16_t flags)
         rest = span_after(rest, n);
     }
     if (!good) {
-        session_say_with(s, REPLY_BAD_ARGUMENT, SPAN("a host name is needed"));
+        struct span needed = SPAN("a host name is needed");
+        if (name.len)
+            session_say_with(s, REPLY_BAD_ARGUMENT, needed);
+        else
+            session_say_kindly(s, REPLY_BAD_ARGUMENT, needed);
         return false;
     }
     session_reset(s);

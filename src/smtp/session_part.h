@@ -58,6 +58,10 @@ void session_tell(struct smtp_session *s, const struct reply *r);
 void session_say(struct smtp_session *s, enum reply_id id);
 void session_say_with(struct smtp_session *s, enum reply_id id, struct span arg);
 
+/* The same for a 5xx that is no offence here: a check tool or a misconfigured client causes it, and
+ * it tells an attacker nothing. */
+void session_say_kindly(struct smtp_session *s, enum reply_id id, struct span arg);
+
 /* Back to STATE_READY (or STATE_FRESH): no sender, no recipients, no message; the caller forgets
  * its spool. */
 void session_reset(struct smtp_session *s);

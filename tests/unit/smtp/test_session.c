@@ -209,12 +209,86 @@ static void test_a_bare_cr_lf_or_nul_makes_the_line_bad_up_to_its_lf(void **stat
 {
     struct dialogue *t = *state;
     const char *const bad = "500 5.5.2 Bare CR, LF or NUL\r\n250 2.0.0 Ok\r\n";
-    expect(t, "NOOP\nNOOP\r\n", bad);
+    expect(t, "VRFY a\nNOOP\r\n", bad);
     expect(t, "NOOP\rRSET\r\nNOOP\r\n", bad);
     expect(t, "NOOP\r\r\nNOOP\r\n", bad);
     expect(t, "NO\0OP\r\nNOOP\r\n", bad);
-    expect(t, "\nNOOP\r\n", bad);
+    expect(t, "MAIL FROM:<>\nNOOP\r\n", bad);
     assert_int_equal(t->offences, 5);
+}
+
+/* `echo QUIT | nc`, `echo | openssl s_client`: taken where nothing depends on it, and no offence. */
+static void test_what_a_shell_sends_to_check_a_server_is_no_offence(void **state)
+{
+    static const struct {
+        const char *says, *codes;
+    } checks[] = {
+        {"QUIT\n", "221"},
+        {"EHLO x\nQUIT\n", "250 221"},
+        {"HELO x\nNOOP\nRSET\nQUIT\n", "250 250 250 221"},
+        {"EHLO\r\nQUIT\r\n", "501 221"},
+        {"HELO \nQUIT\n", "501 221"},
+        {"\nQUIT\r\n", "500 221"},
+        {"\r\n\r\nQUIT\n", "500 500 221"},
+        {"EHLO x\r\n\nQUIT\n", "250 500 221"},
+        {"\x16\x03\x01\x01\n\x01\r\n", "554"},
+        {"\x16\x03\x03", "554"},
+    };
+    struct dialogue *t = *state;
+
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++) {
+        dialogue_restart(t, false);
+        expect_codes(t, span_of(checks[i].says), checks[i].codes);
+        assert_true(t->ended);
+        assert_int_equal(t->offences, 0);
+    }
+}
+
+/* Within a mail transaction, and for what could be part of one, LF alone ends no line. */
+static void test_a_bare_lf_ends_no_line_of_a_transaction(void **state)
+{
+    static const char *const lines[] = {"QUIT\n", "RSET\n", "NOOP\n", "EHLO x\n", "\n"};
+    static const char *const mail[] = {"MAIL FROM:<>\n", "STARTTLS\n", "AUTH PLAIN\n",
+                                       "HELP\n",         "VRFY a\n",   "RCPT\n",
+                                       "DATA\n",         "QUITE\n",    "NOOP\r\r\n"};
+    struct dialogue *t = *state;
+
+    dialogue_restart(t, false);
+    greet(t);
+    for (size_t i = 0; i < sizeof mail / sizeof mail[0]; i++)
+        expect_codes(t, span_of(mail[i]), "500");
+    begin_mail(t);
+    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++)
+        expect_codes(t, span_of(lines[i]), "500");
+    assert_int_equal(t->offences, sizeof mail / sizeof mail[0] + sizeof lines / sizeof lines[0]);
+}
+
+/* R22: what may be said before the greeting without being an early talker. */
+static void test_r22_only_what_ends_with_quit_or_begins_tls_is_a_check(void **state)
+{
+    static const char *const checks[] = {"QUIT\r\n",
+                                         "quit\n",
+                                         "EHLO x\r\nQUIT\r\n",
+                                         "HELO x\nNOOP\nRSET\nQUIT\n",
+                                         "QUIT\r\nMAIL FROM:<a@b.example>\r\n",
+                                         "\x16\x03\x01\x02"};
+    static const char *const talk[] = {"Q",
+                                       "QUIT",
+                                       "\n",
+                                       "EHLO x\r\n",
+                                       "EHLO x\r\nMAIL FROM:<>\r\nQUIT\r\n",
+                                       "GET / HTTP/1.1\r\n",
+                                       "NO\rOP\nQUIT\n",
+                                       "\x16",
+                                       "\x16\x02",
+                                       "STARTTLS\r\nQUIT\r\n",
+                                       "AUTH PLAIN\r\nQUIT\r\n"};
+
+    for (size_t i = 0; i < sizeof checks / sizeof checks[0]; i++)
+        assert_int_equal(smtp_early(span_of(checks[i])), SMTP_EARLY_CHECK);
+    for (size_t i = 0; i < sizeof talk / sizeof talk[0]; i++)
+        assert_int_equal(smtp_early(span_of(talk[i])), SMTP_EARLY_TALK);
+    assert_int_equal(smtp_early((struct span){0}), SMTP_EARLY_TALK);
 }
 
 static void test_ehlo_and_rset_reset_the_transaction(void **state)
@@ -343,6 +417,9 @@ int main(void)
         TALK_TEST(test_a_line_of_2048_octets_is_taken_and_one_more_is_not),
         TALK_TEST(test_a_line_without_end_is_swallowed_and_answered_once),
         TALK_TEST(test_a_bare_cr_lf_or_nul_makes_the_line_bad_up_to_its_lf),
+        TALK_TEST(test_what_a_shell_sends_to_check_a_server_is_no_offence),
+        TALK_TEST(test_a_bare_lf_ends_no_line_of_a_transaction),
+        TALK_TEST(test_r22_only_what_ends_with_quit_or_begins_tls_is_a_check),
         TALK_TEST(test_ehlo_and_rset_reset_the_transaction),
         TALK_TEST(test_after_a_message_the_next_may_begin),
         TALK_TEST(test_shutting_drops_the_reply_in_waiting_and_ends),
