@@ -1,8 +1,8 @@
 /* Internet addresses: text in, text out, clients and networks. Pure; used by every process.
  *
- * The C library's inet_pton() and inet_ntop() know the grammar; this file adds what mired means by
- * an address: IPv4-mapped is IPv4, brackets only around IPv6, no zones, no host bits in a network;
- * and it is the one place that knows where IPv6 addresses carry IPv4's. */
+ * The C library's inet_pton() and inet_ntop() know the grammar. This file adds mired's own rules:
+ * IPv4-mapped is IPv4, brackets only around IPv6, no zones, no host bits in a network. It is the
+ * one place that knows which IPv6 addresses contain an IPv4 address, and where. */
 #include "base/addr.h"
 
 #include <arpa/inet.h>
@@ -32,9 +32,9 @@ struct addr addr_from_ip6(const uint8_t octets[16])
     return a;
 }
 
-/* Addresses that are not routed on the internet stand in no tunnel's address that is (RFC 6052 3.1,
- * RFC 3056 2): with one of these inside it is what it says on the outside, and is not believed to
- * be of our own network. */
+/* A tunnel's address never contains an IPv4 address that is not routed on the internet (RFC 6052
+ * 3.1, RFC 3056 2). An IPv6 address with such octets in that place counts as itself, so that nobody
+ * can pretend to be in our own network. */
 static bool is_public_ip4(const uint8_t o[4])
 {
     bool private = o[0] == 10 || (o[0] == 172 && (o[1] & 0xf0) == 16) ||
@@ -63,7 +63,7 @@ struct addr addr_inner(const struct addr *a)
     if (begins_with(a, to4_prefix, sizeof to4_prefix))
         return inner_or_own(a, a->octets + 2);
     if (begins_with(a, teredo_prefix, sizeof teredo_prefix)) {
-        uint8_t ip4[4]; /* stands there with all bits turned over */
+        uint8_t ip4[4]; /* stored with all bits inverted */
         for (size_t i = 0; i < sizeof ip4; i++)
             ip4[i] = a->octets[12 + i] ^ 0xff;
         return inner_or_own(a, ip4);
@@ -190,7 +190,7 @@ struct addr addr_network(const struct addr *a)
     return addr_cut(&who, who.family == ADDR_IP6 ? 48 : who.family == ADDR_IP4 ? 24 : 0);
 }
 
-/* What is before and behind the slash, host bits and all. */
+/* Reads the address and the prefix length on both sides of the slash; host bits may be set. */
 static bool read_network(struct span text, struct addr *base, unsigned *bits)
 {
     size_t slash = span_find(text, '/');

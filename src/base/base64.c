@@ -1,5 +1,5 @@
-/* Base64; see base64.h. What is decoded may come from strangers, and may be a password: nothing of
- * it stays here. */
+/* Base64; see base64.h. The input may come from strangers and may be a password, so no copy of it
+ * stays here. */
 #include "base/base64.h"
 
 #include <stdint.h>

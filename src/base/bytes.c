@@ -1,8 +1,7 @@
-/* Octets: what bytes.h promises, for every process.
+/* Spans and bufs; see bytes.h. Used in every process.
  *
- * Spans are looked at in place; bufs are one malloc'd block that doubles as it grows and goes away
- * when it is emptied. ASCII is folded by hand, for the locale's idea of a letter has no place in a
- * protocol. */
+ * A buf is one malloc'd block that doubles as it grows and is freed when it becomes empty. ASCII is
+ * folded by hand, because a protocol's letters do not depend on the locale. */
 #include "base/bytes.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
-/* Channels: notes over a SOCK_SEQPACKET pair. In the master and its children; neither side ever
- * waits for the other.
+/* Channels: notes over a SOCK_SEQPACKET pair, between the master and its children. Neither side
+ * ever waits for the other.
  *
- * A packet is a fixed head and the text behind it; descriptors ride along as SCM_RIGHTS. What a
- * child sends is checked like anything from outside, for a child may have been taken over by what
- * it parses. */
+ * A packet is a fixed head followed by the text; descriptors are sent with it as SCM_RIGHTS. Notes
+ * from a child are checked like all outside input, because an attacker may have taken over the
+ * child. */
 #include "base/channel.h"
 
 #include <errno.h>

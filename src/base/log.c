@@ -1,14 +1,14 @@
-/* The log: builds a line on its caller's stack and writes it with one write(2). Every process logs
- * this way; no other code writes to standard error.
+/* The log: builds a line on its caller's stack and writes it with one write(2). Every process uses
+ * it; no other code writes to standard error.
  *
  *   text      event=session client=192.0.2.7 result=sent role="worker 3"
  *   terminal  14:03:22 session client=192.0.2.7 result=sent            (in colour)
  *   JSON      {"time":"...","level":"info","event":"session","role":"worker 3",
  *              "client":"192.0.2.7",...}
  *
- * Text carries no time, for journald stamps it. A value longer than LOG_VALUE_MAX is cut, so that
- * one hostile word cannot push the rest of the line out; a field for which no room is left at all
- * is dropped. */
+ * Text lines have no time, because journald adds it. A value longer than LOG_VALUE_MAX is cut, so
+ * that one hostile word cannot push the rest out of the line. A field without any room left is
+ * dropped. */
 #include "base/log.h"
 
 #include <inttypes.h>
@@ -23,8 +23,9 @@
 #include "base/log_ring.h"
 
 enum {
-    LOG_VALUE_MAX = 512, /* octets of a value as written; sentences may fill the line */
-    LOG_TAIL = 96, /* kept free for what log_end() adds: the role, the closing brace, the newline */
+    LOG_VALUE_MAX = 512, /* octets of a value as written; sentences may be as long as the line */
+    LOG_TAIL =
+        96, /* reserved for the role, the closing brace and the newline, which log_end() adds */
     ROLE_MAX = 32,
 };
 
@@ -62,7 +63,7 @@ void log_open(enum log_format format, enum log_level level, const char *role)
     out.format = format;
     out.level = level;
     snprintf(out.role, sizeof out.role, "%s", role ? role : "");
-    tzset(); /* reads /etc/localtime, which a sandbox will not let us do later */
+    tzset(); /* reads /etc/localtime now, because a sandbox may forbid that later */
     look_at_output();
 }
 
@@ -89,12 +90,12 @@ static size_t room_left(const struct log_line *l)
     return l->len < LOG_LINE_MAX - LOG_TAIL ? (size_t)(LOG_LINE_MAX - LOG_TAIL - l->len) : 0;
 }
 
-/* All of it or nothing. */
+/* Adds all of it, or nothing if it does not fit. */
 static bool put(struct log_line *l, const char *at, size_t n)
 {
     if (n > room_left(l))
         return false;
-    if (n == 0) /* an empty span may point nowhere, which memcpy() must not be told */
+    if (n == 0) /* an empty span may have a null pointer, which memcpy() does not allow */
         return true;
     // cppcheck-suppress uninitvar ; a row of its callers that it follows wrongly
     memcpy(l->text + l->len, at, n);
@@ -134,8 +135,8 @@ static size_t utf8_length(struct span s)
     return 0;
 }
 
-/* Writes the first character of `s` as it stands inside quotes and returns how many octets of `s`
- * that was. */
+/* Writes the first character of `s` as it must be inside quotes, and returns how many octets of `s`
+ * it is. */
 static size_t escape_one(struct span s, char word[8], size_t *len)
 {
     unsigned char c = (unsigned char)s.at[0];
@@ -164,8 +165,8 @@ static bool is_plain(struct span s)
     return s.len != 0;
 }
 
-/* A value cut at `max` octets as written: escaped and within `quote`s, or as it is when there are
- * none. */
+/* Writes a value, cut at `max` octets as written: escaped and in `quote`s, or unchanged if there
+ * are no quotes. */
 static void put_value(struct log_line *l, struct span value, size_t max, bool escape,
                       const char *quote)
 {
@@ -175,7 +176,8 @@ static void put_value(struct log_line *l, struct span value, size_t max, bool es
     if (max > room)
         max = room;
     size_t end =
-        l->len + max - strlen("\"...\""); /* of the value proper; these must fit behind it */
+        l->len + max -
+        strlen("\"...\""); /* the limit of the value itself, with room for these after it */
     put_string(l, quote);
     while (value.len) {
         size_t len = 1, used = 1;
@@ -192,9 +194,11 @@ static void put_value(struct log_line *l, struct span value, size_t max, bool es
     put_string(l, quote);
 }
 
-enum { VALUE_LEAST = 32 }; /* room below which a field is dropped rather than cut to nothing */
+enum {
+    VALUE_LEAST = 32
+}; /* with less room than this, drop the field instead of cutting its value */
 
-/* The key and what stands between it and the value; false when the field has no place. */
+/* Writes the key and the separator before the value; false when there is no room for the field. */
 static bool put_key(struct log_line *l, const char *key)
 {
     size_t begin = l->len;
@@ -313,8 +317,9 @@ void log_seconds(struct log_line *l, const char *key, uint64_t ms)
         put_string(l, text);
 }
 
-/* Keeps the line (without its newline) in the ring. One for a terminal is made plain first: colours
- * go, and the clock gives way to "event=" (log_begin()). No field holds an escape octet. */
+/* Keeps the line (without its newline) in the ring. A line for a terminal becomes plain first:
+ * colours are removed, and "event=" replaces the time (see log_begin()). No field contains an
+ * escape octet. */
 static void keep(const struct log_line *l, size_t len)
 {
     char plain[LOG_LINE_MAX] = "event=";

@@ -1,5 +1,6 @@
 /* The log's last lines; see log_ring.h. A slot is a sequence lock: its stamp is odd while a writer
- * is in it, and tells which line it holds. In every process; pure but for the mapping itself. */
+ * changes it, and says which line it has. Used in every process; touches nothing but the
+ * mapping. */
 #include "base/log_ring.h"
 
 #include <assert.h>
@@ -9,7 +10,8 @@
 enum { LAYOUT = 0x6d6c7231 }; /* changes with the structs below */
 
 struct slot {
-    _Atomic uint64_t stamp; /* 0: never used; 2n+1: line n is being written; 2n+2: it is whole */
+    _Atomic uint64_t
+        stamp; /* 0: never used; 2n+1: line n is being written; 2n+2: line n is complete */
     uint64_t wall_ms;
     uint32_t len;
     uint32_t level;

@@ -1,10 +1,9 @@
-/* The event loop. One in each worker, in web and in the master; it knows descriptors and times, no
- * other code.
+/* The event loop. Each worker, web and the master have one. It knows only descriptors and times.
  *
- * A turn: sleep until something is ready or due, read the clocks once, call what is ready, then
- * what is due. What is ready comes first so that octets which arrived in time count before the
- * timer that waits for them. With no alarm set the loop sleeps in the kernel for as long as nothing
- * happens. */
+ * A turn: sleep until a descriptor is ready or an alarm is due, read the clocks once, call the
+ * watches that are ready, then the alarms that are due. Watches come first, so that octets that
+ * arrived in time are read before their time-out fires. Without alarms the loop sleeps in the
+ * kernel until something happens. */
 #include "base/loop.h"
 
 #include <assert.h>
@@ -96,7 +95,7 @@ static const struct watch *watch_at(const struct loop *loop, int at)
     return at < loop->batch_len ? loop->batch[at].data.ptr : NULL;
 }
 
-/* Asks memory for the watch at that place of the batch. */
+/* Prefetches the watch at that place of the batch. */
 static void ask_for(const struct loop *loop, int at)
 {
     enum { CACHE_LINE = 64 };
@@ -114,10 +113,10 @@ static void prefetch(struct loop *loop, int at)
         loop->prefetch(loop, w);
 }
 
-/* Waiting for memory that no cache has takes as long as a thousand instructions, and for many
- * places that were asked for together hardly longer than for one. So events are handled in groups,
- * and what a group will want is asked for before its first. The watches come a group earlier, for
- * the rest is found through them. */
+/* A wait for uncached memory takes as long as a thousand instructions, and many prefetches together
+ * take hardly longer than one. So the loop handles events in groups, and prefetches everything that
+ * a group will read before it calls the group's first watch. It prefetches the watches themselves a
+ * group earlier, because they point to the rest. */
 static void look_ahead(struct loop *loop)
 {
     if (!loop->prefetch || loop->batch_len < 2 || loop->batch_at % LOOP_GROUP)

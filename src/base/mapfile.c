@@ -2,10 +2,10 @@
  *
  *   | one page: head, zeros | body, shared by all processes |
  *
- * The head is written once, as the last step when the file is created, and never changes: a file
- * whose creation was interrupted has no head and is set aside like any other that does not match.
- * Only after a truncation is the same head written again. Space is reserved at creation (for a
- * sparse file: as it is used), because a full disk would later kill any process that writes to the
+ * The head is written once, as the last step of creation, and never changes. If creation was
+ * interrupted, the file has no head, and is set aside like any other file that does not match. Only
+ * after a truncation is the same head written again. Space is reserved at creation (for a sparse
+ * file: as it is used), because a full disk would later kill any process that writes to the
  * mapping. */
 #include "base/mapfile.h"
 
@@ -48,7 +48,7 @@ static uint64_t head_check(const struct head *h)
     return siphash(&public_key, h, offsetof(struct head, check));
 }
 
-/* What keeps an existing file from being used, as a person would say it; NULL when nothing does. */
+/* Why an existing file cannot be used, in words for the log; NULL if it can. */
 static const char *misfit(int fd, const char magic[8], uint32_t version, size_t body_size,
                           bool sparse, struct head *h)
 {
@@ -83,7 +83,8 @@ static int set_aside(const char *path, const char *why)
     return 0;
 }
 
-/* The descriptor of a file that fits, -ENOENT when there is none (any more), or another -errno. */
+/* Opens a file that fits, and returns its descriptor; -ENOENT if there is none (or none any more),
+ * or another -errno. */
 static int open_existing(const char *path, const char magic[8], uint32_t version, size_t body_size,
                          bool sparse, struct head *h)
 {
@@ -110,7 +111,8 @@ static int make_head(struct head *h, const char magic[8], uint32_t version, size
     return 0;
 }
 
-/* The file in its full length, or, of a sparse one, its head; 0 or an errno. */
+/* Gives the file its full length, or the length of the head if it is sparse; returns 0 or an
+ * errno. */
 static int stretch(int fd, size_t size, bool sparse)
 {
     if (!sparse)
@@ -136,18 +138,19 @@ static int begin(const char *path, const struct head *h, bool sparse)
     return fd;
 }
 
-/* ---- files that are cut short under their mapping ---- */
+/* ---- files that are truncated while they are mapped ---- */
 
-/* The files that this process maps: its own, and those that it had when it was forked. */
+/* The files that this process maps: those that it opened, and those that it inherited. */
 static struct guarded {
     char *at;
     size_t size;
     int fd;
     dev_t device; /* identifies the file: the descriptor may have been closed and reused */
     ino_t inode;
-    _Atomic uint32_t *cut; /* two, shared: how often it has been mended; how many were told of */
+    _Atomic uint32_t
+        *cut; /* two, shared: how often it was repaired; how many repairs were reported */
     struct head head;
-    char path[256]; /* for what is told */
+    char path[256]; /* for the report */
 } guarded[MAPFILE_GUARDED_MAX];
 
 static bool is_short(const struct guarded *g)
@@ -158,8 +161,8 @@ static bool is_short(const struct guarded *g)
            (uint64_t)st.st_size < page_size() + g->size;
 }
 
-/* In the signal handler, so nothing but system calls: the file as long as it was, or else a page of
- * our own in place of the one that is not there. */
+/* Runs in the signal handler, so it makes only system calls. Extends the file to its former length;
+ * if that fails, maps private memory in place of the missing page. */
 static bool mend(struct guarded *g, const char *where)
 {
     size_t page = page_size();
@@ -185,7 +188,7 @@ static void on_bus_error(int number, siginfo_t *info, void *context)
             mended = mend(&guarded[i], where);
     errno = before;
     if (!mended)
-        signal(SIGBUS, SIG_DFL); /* and it comes again */
+        signal(SIGBUS, SIG_DFL); /* the access faults again, and ends the process */
 }
 
 static void guard(struct mapfile *m, int fd, const struct head *h, const char *path)
@@ -232,7 +235,7 @@ static void unguard(const struct mapfile *m)
     }
 }
 
-/* The first process to see that a file has been mended tells of it. */
+/* The first process that notices a repair reports it. */
 static bool tend(struct guarded *g, bool look)
 {
     struct head there;

@@ -77,7 +77,7 @@ static bool read_port(struct span text, uint16_t *port)
     return value <= UINT16_MAX;
 }
 
-/* An address of that family as it is written; one of IPv6's may be IPv4-mapped. */
+/* Reads the text of an address of that family; an IPv6 address may be IPv4-mapped. */
 static bool read_address(struct span text, bool four, struct addr *a)
 {
     return addr_parse(text, a) && (span_find(text, ':') == text.len) == four;

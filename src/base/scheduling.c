@@ -1,4 +1,4 @@
-/* The scheduling policy, by the one system call that sets the length of turns; see scheduling.h. */
+/* Sets the scheduling policy and the time slice in one system call; see scheduling.h. */
 #include "base/scheduling.h"
 
 #include <sched.h>
@@ -8,13 +8,14 @@
 
 enum { LONG_TURN_NS = 100 * 1000 * 1000 }; /* the longest that the kernel grants */
 
-/* The kernel's struct sched_attr, in its first size: its header cannot stand beside <sched.h>. */
+/* The kernel's struct sched_attr in its first size. Its own header conflicts with <sched.h>. */
 struct attributes {
     uint32_t size, policy;
     uint64_t flags;
     int32_t nice;
     uint32_t priority;
-    uint64_t turn_ns, deadline_ns, period_ns; /* "runtime" is the length of turns for us */
+    uint64_t turn_ns, deadline_ns,
+        period_ns; /* sched_runtime: the time slice under these policies */
 };
 _Static_assert(sizeof(struct attributes) == 48, "SCHED_ATTR_SIZE_VER0");
 
@@ -25,7 +26,7 @@ static void change(uint32_t from, uint32_t to, uint64_t turn_ns)
     if (syscall(SYS_sched_getattr, 0, &a, sizeof a, 0) < 0 || a.policy != from)
         return;
     a.policy = to;
-    a.turn_ns = turn_ns; /* 0: the usual length */
+    a.turn_ns = turn_ns; /* 0: the default slice */
     syscall(SYS_sched_setattr, 0, &a, 0);
 }
 

@@ -1,5 +1,5 @@
 /* SipHash-2-4, written from its paper ("SipHash: a fast short-input PRF"): two rounds for each
- * 64-bit word, four to end. Pure; used wherever a client chooses what is hashed. */
+ * 64-bit word, and four at the end. Pure; used wherever a client chooses the data. */
 #include "base/siphash.h"
 
 #include <string.h>

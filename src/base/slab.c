@@ -1,10 +1,10 @@
-/* Slabs: fixed-size objects cut from chunks of 64 KiB. One thread; any process.
+/* Slabs: fixed-size objects in chunks of 64 KiB. Not thread-safe; used in any process.
  *
- * A chunk is aligned to its size, so that an object finds its chunk by masking its own address, and
- * comes straight from the kernel, so that giving it back really frees it. Objects are cut from the
- * chunk one after another, and only those that come back are linked: a page of a chunk is not
- * touched before it is needed. Under AddressSanitizer free objects are poisoned as malloc's would
- * be. */
+ * A chunk is aligned to its size, so that masking an object's address gives its chunk. It comes
+ * straight from the kernel, so that giving it back really frees the memory. New objects are taken
+ * from the chunk one after another, and only returned ones are linked: a page of a chunk is not
+ * touched before it is needed. Under AddressSanitizer free objects are poisoned, as malloc does
+ * it. */
 #include "base/slab.h"
 
 #include <assert.h>
@@ -31,10 +31,11 @@ struct free_object {
 };
 
 struct slab_chunk {
-    struct slab_chunk *next, **prev; /* in free_chunks; prev is NULL when it is not there */
-    struct free_object *free;        /* objects that came back */
-    uint32_t used;                   /* objects given out */
-    uint32_t cut;                    /* objects ever given out: those behind are still zero */
+    struct slab_chunk *next,
+        **prev;               /* in free_chunks; prev is NULL if the chunk is not in the list */
+    struct free_object *free; /* objects that were given back */
+    uint32_t used;            /* objects given out */
+    uint32_t cut;             /* objects ever given out; the ones after them are still zero */
 };
 
 enum { OBJECT_ALIGN = 8, CHUNK_HEAD = 48 };
@@ -68,7 +69,7 @@ static void unlist_chunk(struct slab_chunk *c)
     c->prev = NULL;
 }
 
-/* Twice the size is mapped, for somewhere in it an aligned chunk lies; the rest goes back. */
+/* Maps twice the size, which contains an aligned chunk, and unmaps the rest. */
 static struct slab_chunk *map_chunk(void)
 {
     char *at =
@@ -89,7 +90,7 @@ static void unmap_chunk(struct slab *s, struct slab_chunk *c)
     s->chunks--;
 }
 
-/* A chunk with a free object, in the list; the spare is used only when all others are full. */
+/* Returns a chunk of the list with a free object; uses the spare only when all others are full. */
 static struct slab_chunk *chunk_with_room(struct slab *s)
 {
     struct slab_chunk *c = s->free_chunks;

@@ -1,4 +1,5 @@
-/* Socket addresses to struct addr and back: the only place where the kernel's form is known. */
+/* Converts socket addresses to struct addr and back: the only place that knows the kernel's
+ * form. */
 #include "base/sockaddr.h"
 
 #include <netinet/in.h>

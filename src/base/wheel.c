@@ -1,10 +1,10 @@
-/* The timing wheel: six levels of 64 slots, a slot of level n covering 64^n ms. Used by every loop.
+/* The timing wheel: six levels of 64 slots; a slot of level n covers 64^n ms. Used by every loop.
  *
- * A timer stands on the lowest level on which it and the wheel's time share all higher digits (in
- * base 64), in the slot of its own digit there. So all of a level lies within the current slot of
- * the level above, the lowest level that is not empty holds the earliest timer, and its first busy
- * slot is one bit scan away. When time reaches a slot of a higher level, its timers move down. The
- * top level alone wraps around: there a slot may stand for the next round.
+ * A timer is on the lowest level at which its time and the wheel's time share all higher digits (in
+ * base 64), in the slot of its own digit. So a whole level lies within the current slot of the
+ * level above, the lowest level that is not empty has the earliest timer, and one bit scan finds
+ * its first busy slot. When time reaches a slot of a higher level, its timers move down. Only the
+ * top level wraps around: there a slot may belong to the next round.
  *
  *   wheel_set -> slot -> (time passes: lower slot)* -> expired list -> due()
  *
@@ -64,7 +64,7 @@ void wheel_set(struct wheel *w, struct timer *t, uint64_t at)
     w->count++;
 }
 
-/* The busy bit of the slot that `head` is, when that slot has become empty. */
+/* Clears the busy bit if `head` is the head of a slot that has become empty. */
 static void clear_busy(struct wheel *w, struct timer **head)
 {
     uintptr_t offset = (uintptr_t)head - (uintptr_t)w->slot;
@@ -91,7 +91,7 @@ void wheel_cancel(struct wheel *w, struct timer *t)
     w->count--;
 }
 
-/* The level and slot that come first, and when that slot begins; WHEEL_IDLE when all are empty. */
+/* Finds the earliest busy slot, and returns when it begins; WHEEL_IDLE when all are empty. */
 static uint64_t first_slot(const struct wheel *w, unsigned *level, unsigned *slot)
 {
     unsigned l = 0;
@@ -108,7 +108,7 @@ static uint64_t first_slot(const struct wheel *w, unsigned *level, unsigned *slo
         *slot = (unsigned)__builtin_ctzll(w->busy[l]);
         return (w->now >> (shift + DIGIT_BITS) << DIGIT_BITS | *slot) << shift;
     }
-    /* From the slot after the current one, all the way round to the current one itself. */
+    /* Searches from the slot after the current one round to the current one. */
     unsigned after = (digit(w->now, TOP) + 1) % WHEEL_SLOTS;
     uint64_t turned = w->busy[TOP] >> after | w->busy[TOP] << (WHEEL_SLOTS - after) % WHEEL_SLOTS;
     unsigned ahead = (unsigned)__builtin_ctzll(turned);
@@ -132,7 +132,7 @@ static struct timer *take_slot(struct wheel *w, unsigned level, unsigned slot)
     return list;
 }
 
-/* Moves everything that is due by `now` to the list whose end is *tail, in order of slots. */
+/* Moves all timers that are due by `now` to the end (*tail) of a list, in the order of slots. */
 static void collect(struct wheel *w, uint64_t now, struct timer **tail)
 {
     unsigned level, slot;
@@ -159,8 +159,8 @@ void wheel_run(struct wheel *w, uint64_t now, void (*due)(struct timer *t, void 
 {
     struct timer *expired = NULL, *t;
 
-    /* Collected first and called then, so that what `due` sets for now or before waits for the next
-     * run; what it cancels of the rest leaves this list like any other. */
+    /* Collect first, then call: a timer that `due` sets for now or before waits for the next run,
+     * and one that `due` cancels leaves this list like any other list. */
     collect(w, now, &expired);
     while ((t = expired)) {
         wheel_cancel(w, t);

@@ -9,11 +9,11 @@
 #include "tarpit/policy.h"
 
 enum {
-    SOME = 3,         /* clients; fewer are an accident */
+    SOME = 3,         /* clients; fewer may be chance */
     EXEMPT_GOOD = 50, /* accepted recipients of a client worth an exemption */
-    EXEMPT_RATIO = 4, /* of them for each offence, at least */
+    EXEMPT_RATIO = 4, /* at least so many of them for each offence */
     SUSPECT_OFFENCES = 50,
-    RATIO_LEAST = 3, /* below it spam to one known address would pay for a harvest */
+    RATIO_LEAST = 3, /* with less, spam to one known address would pay for a harvest */
     PATIENCE_OFFENCES = 5,
     SHIELD_LEAST = 10,
     TIME_LEAST_S = 5,
@@ -108,7 +108,7 @@ static uint64_t total(const uint32_t *histogram, size_t from, size_t room)
     return n;
 }
 
-/* The least value that `share` of all are not above. */
+/* The least value such that `share` of all are at most that. */
 static size_t quantile(const uint32_t *histogram, size_t room, double share)
 {
     double wanted = share * (double)total(histogram, 0, room), so_far = 0;
@@ -151,7 +151,8 @@ static __attribute__((format(printf, 2, 3))) void because(struct advice *one, co
     va_end(args);
 }
 
-/* One in ten of the good ones would not hear the reason, even now: it must come before they go. */
+/* Proposes a shorter `time` if one in ten clients with good mail hangs up before it hears the
+ * reason. */
 static void judge_time(struct proposals *p)
 {
     struct advise *a = p->advise;
@@ -198,7 +199,8 @@ static void judge_ratio(struct proposals *p)
             (unsigned long)owing, half);
 }
 
-/* Twice as deep as any client with good mail, so that it meets none of them. */
+/* Proposes a shield at twice the deepest debt of a client with good mail, so that it affects
+ * none. */
 static void judge_shield(struct proposals *p)
 {
     struct advise *a = p->advise;

@@ -7,8 +7,8 @@
 #include "tarpit/policy.h"
 #include "tarpit/tarpit_part.h"
 
-/* R10: a network that has become bad counts in the next wider one as a client at the pace would,
- * once in a half-life. */
+/* R10: a network that has become bad counts in the next wider one, once in a half-life, like one
+ * client with `pace_after` offences. */
 static void book_wider(struct tarpit *t, const struct tarpit_who *who, double around, uint64_t now)
 {
     static const unsigned wider[] = {40, 32};
@@ -25,8 +25,9 @@ static void book_wider(struct tarpit *t, const struct tarpit_who *who, double ar
     }
 }
 
-/* R10: a client's part in its network's account. It grows with the client's first offences only,
- * and is kept up while the client goes on: so the account says how many misbehave, not how much. */
+/* R10: books a client's part in its network's entry. The part grows with the client's first
+ * offences only, and is kept up while the client goes on. So the entry says how many clients
+ * misbehave, not how much. */
 static void book_network(struct tarpit *t, const struct tarpit_who *who,
                          const struct ledger_entry *before, double after, uint64_t now)
 {
@@ -35,7 +36,7 @@ static void book_network(struct tarpit *t, const struct tarpit_who *who,
     struct ledger_decay d = tarpit_decay(t);
     double had = policy_part(r, before->offences), part = policy_part(r, after) - had;
 
-    uint64_t now_s = now / 1000 * 1000; /* as fine as the ledger's own note of the time */
+    uint64_t now_s = now / 1000 * 1000; /* the ledger stores this time in seconds */
     if (had >= policy_part(r, INFINITY) && d.half_life && before->seen_ms < now_s)
         part += had * (1 - exp2(-(double)(now_s - before->seen_ms) / (double)d.half_life));
     if (part <= 0)
@@ -44,8 +45,8 @@ static void book_network(struct tarpit *t, const struct tarpit_who *who,
     book_wider(t, who, around, now);
 }
 
-/* Takes what `most` of credit is worth off an amount of which one is worth `share`. Returns how
- * much credit that was. */
+/* Takes up to `most` of credit from an amount in which one is worth `share` of credit. Returns the
+ * credit taken. */
 static double spend(struct tarpit *t, const struct ledger_key *k, double most, double share,
                     uint64_t now)
 {
@@ -54,10 +55,11 @@ static double spend(struct tarpit *t, const struct ledger_key *k, double most, d
     return most > 0 ? share * ledger_spend_good(t->ledger, k, &d, now, 0, most / share) : 0;
 }
 
-/* R8: what good mail pays for. Credit is spent, not looked at. Where there are pairs (R21) a
- * mailbox has earned for client and pair both, so each pays its share of `good_ratio`, and what one
- * of them cannot pay the other does: so one delivery never pays twice. What a correspondent pays
- * for stays booked on the client, whose debt is not its own. Returns the offences that are left. */
+/* R8: pays for offences with good mail; the credit is spent. With pairs (R21) a mailbox has earned
+ * for both client and pair, so each pays its share of `good_ratio`, and if one cannot pay its
+ * share, the other does. So one delivery never pays twice. An offence that a correspondent pays for
+ * stays booked on the client, because the correspondent is not responsible for the client's debt.
+ * Returns the offences that are left. */
 static double pay(struct tarpit *t, const struct tarpit_who *who, bool correspondent,
                   const struct ledger_key *on, double weight, double offences, uint64_t now)
 {
@@ -98,11 +100,12 @@ void book_offence(struct tarpit *t, const struct tarpit_who *who, const struct s
         ledger_add_offences_to(t->ledger, &a->key, &d, now, weight, policy_most(r, offence));
 }
 
-/* What a trap costs a client whose mail is wanted otherwise, beside the offence itself. */
+/* What a trap costs a client that has delivered good mail, in addition to the offence itself. */
 #define TRAP_COSTS 5.0
 
-/* To twice what the shield asks for beside what good mail covers, so that it lasts for a half-life.
- * With `shield = 0` there is none to go to, and the offence itself is all. */
+/* Raises the offences to twice the shield, plus those that good mail covers, so that the client
+ * stays there for a half-life. With `shield = 0` there is no shield, and only the offence itself is
+ * booked. */
 void book_trap(struct tarpit *t, const struct tarpit_who *who, const struct standing *s,
                uint64_t now)
 {

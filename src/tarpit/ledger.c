@@ -1,12 +1,12 @@
 /* The ledger: what is known of each client, network and account (ledger.h), on top of the table
- * that finds an entry its slot (ledger_table.h). Runs in every process; a call is a search of one
- * set and a few compare-and-swaps, and returns what it did without waiting for another process.
+ * that finds the slot of an entry (ledger_table.h). Runs in every process; a call is a search of
+ * one set and a few compare-and-swaps, and returns what it did without waiting for another process.
  *
  * Amounts. A word holds tag 8 | stamp 25 | value 31: a positive IEEE single, as it was at its stamp
- * (units of 8 s of wall time, modulo 8.5 years). A booking does not decay what is there and add to
- * it, which would lose the decay to rounding when bookings are frequent; it adds the booking *as it
- * would have been at the stamp*, and moves the stamp only once a half-life. So a hundred bookings a
- * second for an hour are as exact as one.
+ * (units of 8 s of wall time, modulo 8.5 years). A booking does not decay the amount and add to it:
+ * with frequent bookings, rounding would lose the decay. It adds the booking *as it would have been
+ * at the stamp*, and moves the stamp only once a half-life. So a hundred bookings a second for an
+ * hour are as exact as one.
  *
  * Ends of turns and debts are wall ms. Patience, flags and small times share the other words. Keys
  * are made in ledger_keys.c, sketches of mailboxes kept in ledger_sketch.c. */
@@ -61,12 +61,12 @@ void ledger_close(struct ledger *l)
 enum { STAMP_MS = 8000, STAMP_BITS = 25, VALUE_BITS = 31 };
 enum { STAMP_MASK = (1 << STAMP_BITS) - 1, HALF_LIFE_LEAST_MS = 1000 };
 
-/* After so many half-lives a booking moves the stamp. Small, so that a reload with another
- * half_life finds no amount far from what it was. */
+/* After so many half-lives a booking moves the stamp. It is small, so that a reload with another
+ * half_life changes no amount by much. */
 #define RESTAMP_AFTER 1.0
 
-/* Nothing that a client can do in earnest reaches it, and a single still counts single steps there.
- */
+/* Far above what any client can reach, and still small enough that an IEEE single counts in steps
+ * of one. */
 #define AMOUNT_MAX 8e6
 
 static float clamp(double value)
@@ -95,7 +95,7 @@ uint64_t ledger_amount_with(uint64_t word, double value)
     return ledger_tag(word) | amount_word((word & LEDGER_PAYLOAD) >> VALUE_BITS, value);
 }
 
-/* Half-lives from the word's stamp to now; 0 when the stamp lies ahead (the clock went back a
+/* Half-lives from the word's stamp to now; 0 if the stamp is in the future (the clock went back a
  * little). */
 static double halvings(uint64_t word, uint64_t half_life, uint64_t now)
 {
@@ -142,7 +142,7 @@ static uint64_t amount_change(uint64_t word, uint64_t half_life, uint64_t now, d
 /* How a word changes: from its payload to a new one. Returns false to leave it as it is. */
 struct change {
     uint64_t now;
-    uint64_t a, b, from; /* what the function below wants */
+    uint64_t a, b, from; /* arguments of the function below */
     double amount, limit, taken;
     bool raise;
     uint64_t old, new; /* payloads, after the change */
@@ -150,8 +150,8 @@ struct change {
 
 typedef bool change_fn(struct change *c);
 
-/* Applies `fn` to the word until no other process came between. False when fn declined, or when the
- * slot is no longer this key's. */
+/* Applies `fn` to the word, again if another process has changed the word meanwhile. False if fn
+ * returned false, or if the slot is no longer this key's. */
 static bool change_word(struct ledger_slot *slot, enum ledger_word w, uint64_t hash, change_fn *fn,
                         struct change *c)
 {
@@ -185,7 +185,7 @@ void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now)
     change_word(slot, WORD_SEEN, hash, change_seen, &seen);
 }
 
-/* Finds or begins the entry, notes the time, and changes one of its words. */
+/* Finds or creates the entry, records the time, and changes one of its words. */
 static bool book(struct ledger *l, const struct ledger_key *k, enum ledger_word w, change_fn *fn,
                  struct change *c)
 {
@@ -275,7 +275,7 @@ static uint64_t believable(uint64_t end, uint64_t now)
     return end > now + LEDGER_HORIZON_MS ? 0 : end;
 }
 
-/* What else stands in the word stays. */
+/* The other fields of the word stay. */
 static uint64_t turn_word(uint64_t old, uint64_t end, bool paced)
 {
     return (old & ~(LEDGER_TURN_PACED | LEDGER_END)) | (end & LEDGER_END) |
@@ -336,7 +336,7 @@ void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now,
 
 enum { DELIVERED_STEP_MS = 512 * 1000, DELIVERED_MASK = (1 << 14) - 1 };
 
-/* The step of the last delivery; its lowest value, 0, says that there was none. */
+/* The step of the last delivery; 0 means that there was none. */
 static uint64_t delivered_step(uint64_t now)
 {
     uint64_t step = now / DELIVERED_STEP_MS & DELIVERED_MASK;
@@ -355,8 +355,8 @@ void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now
     book(l, k, WORD_DEBT, change_delivered, &c);
 }
 
-/* The stamp repeats itself after 97 days; half of that is the past. An entry that nothing was
- * booked on for so long has none. */
+/* The stamp repeats itself after 97 days, and half of that range counts as past. If nothing was
+ * booked on an entry for longer, it has no last delivery. */
 static uint64_t delivered_at(uint64_t debt_word, uint64_t seen_ms, uint64_t now)
 {
     uint64_t stamp = debt_word >> LEDGER_END_BITS & DELIVERED_MASK;

@@ -1,12 +1,12 @@
-/* Files of earlier editions. Up to version 0.1 a client's offences had no bound and a network's
- * were the sum of all its clients': amounts that say nothing under today's rules, where a network
- * counts how many of it misbehave. So a network begins anew, and a client or account keeps its
- * offences up to a bound; good mail, exemptions, known networks and patience stay as they are. */
+/* Files of earlier editions. Up to version 0.1 a client's offences had no bound, and a network's
+ * offences were the sum of its clients' offences. Today a network counts how many of its clients
+ * misbehave. So a network starts with no offences, and a client or account keeps its offences up to
+ * a bound; good mail, exemptions, known networks and patience stay as they are. */
 #include "tarpit/ledger_table.h"
 
 enum { EDITION = 2 };
 
-/* What the default shield makes of a client that goes on and on. */
+/* Where offences stop adding up with the default shield. */
 #define OFFENCES_KEPT 60
 
 static void convert(struct ledger_slot *slot, uint64_t key_word)
@@ -18,7 +18,7 @@ static void convert(struct ledger_slot *slot, uint64_t key_word)
         changed = ledger_tag(word);
     else if (ledger_amount_raw(word) > OFFENCES_KEPT)
         changed = ledger_amount_with(word, OFFENCES_KEPT);
-    if (changed != word) /* a booking that comes between, of a program still serving, stands */
+    if (changed != word) /* if a program that still serves books in between, its booking stays */
         atomic_compare_exchange_strong(&slot->word[WORD_OFFENCES], &word, changed);
 }
 

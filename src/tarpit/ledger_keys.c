@@ -5,8 +5,8 @@
 
 #include "tarpit/ledger_table.h"
 
-/* The widest IPv6 networks (R10) have no other octets behind their prefix, so the last one says how
- * long it is. */
+/* The widest IPv6 networks (R10) use no octets after their prefix, so the last octet says how long
+ * the prefix is. */
 enum { LEVEL_OCTET = 7 };
 
 static struct ledger_key make_key(const struct ledger *l, enum ledger_kind kind,

@@ -1,7 +1,6 @@
-/* What two ledgers know of one key, as one entry (ledger_merge() of ledger.h). On top of the
- * ledger's own functions, each of which only raises; so a booking that comes in between is not
- * lost. Any process that mapped the ledger may run it; `mirectl ledger load` has the web process do
- * so. */
+/* Merges what two ledgers know of one key (ledger_merge() of ledger.h). It uses only functions of
+ * the ledger that raise a value, so a booking in between is not lost. Any process that mapped the
+ * ledger may run it; `mirectl ledger load` has the web process do so. */
 #include <math.h>
 
 #include "tarpit/ledger.h"

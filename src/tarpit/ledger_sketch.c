@@ -1,8 +1,8 @@
 /* Sketches of the mailboxes that a client or a pair has delivered to today (ledger_earn() of
  * ledger.h): a bit a mailbox, chosen by its hash, in the words that other entries have for
- * offences, turns and flags (ledger_table.h). Linear counting: what is lost to mailboxes that share
- * a bit is made up for by a little more for each new bit of a fuller sketch, so that the sum is
- * about the number of mailboxes whatever their names are.
+ * offences, turns and flags (ledger_table.h). Linear counting: some mailboxes share a bit and are
+ * not counted; in return, each new bit of a fuller sketch counts a little more. So the sum is about
+ * the number of mailboxes, whatever their names are.
  *
  * Runs in every process that mapped the file. Each word is changed by compare-and-swap; a process
  * that is killed while a day changes leaves bits of the day before, which cost some credit and
@@ -16,7 +16,7 @@ enum { SKETCH_WORDS = sizeof sketch_word / sizeof sketch_word[0] };
 
 #define FIRST_BITS ((UINT64_C(1) << LEDGER_SKETCH_DAY_SHIFT) - 1)
 
-/* The day of this entry: each entry's begins at a time of its own. */
+/* The number of the day for this entry; the day of each entry begins at a different time. */
 static uint64_t day_of(uint64_t hash, uint64_t now)
 {
     return (now + hash % DAY_MS) / DAY_MS & DAY_MASK;

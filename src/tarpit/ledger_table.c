@@ -1,15 +1,14 @@
 /* The ledger's table: finds a key's slot in its set, or claims one for it (ledger_table.h has the
  * layout and why a race or a kill does no harm). Runs in every process that mapped the file, at the
- * same time; the only synchronisation is the compare-and-swap of single words. Knows nothing of
- * what the words mean but for ledger_strength(), which weighs a whole slot against the others of
- * its set. */
+ * same time; the only synchronisation is the compare-and-swap of single words. Only
+ * ledger_strength(), which compares a slot with the others of its set, knows what the words
+ * mean. */
 #include "tarpit/ledger_table.h"
 
 enum { KEY_NIBBLE = 15, KEY_CLAIMING = 15 };
 
-/* How often a claim is tried, and how often a claimer looks whether another one has finished,
- * before it goes on regardless: microseconds in all. What may come of it is a second slot for one
- * key. */
+/* How often a claim is tried, and how often a claimer checks whether another one has finished
+ * before it goes on anyway: microseconds in all. At worst one key gets a second slot. */
 enum { CLAIM_TRIES = 32, CLAIM_SPINS = 256 };
 
 static void pause_a_moment(void)
@@ -24,7 +23,7 @@ static bool is_claiming(uint64_t key_word)
     return (key_word & KEY_NIBBLE) == KEY_CLAIMING;
 }
 
-/* A mark from the future is one from before the clock was set back. */
+/* A mark from the future dates from before the clock was set back. */
 static bool is_stale(uint64_t key_word, uint64_t now)
 {
     uint64_t since = key_word >> 4;
@@ -42,15 +41,15 @@ static struct ledger_slot *set_of(const struct ledger *l, uint64_t hash)
     return l->slot + set * LEDGER_WAYS;
 }
 
-/* Where a key's search begins in its set: most entries of a table that is not full stand there, so
- * that a look-up touches one cache line. */
+/* The slot of a set at which a key's search begins. In a table that is not full most entries are in
+ * this slot, so a look-up touches one cache line. */
 static unsigned first_way(uint64_t hash)
 {
     return (unsigned)(hash >> 4) % LEDGER_WAYS;
 }
 
-/* Half of the entries of a filled table stand in the second place or further on. That line is asked
- * of memory together with the first one's, not after it. */
+/* In a filled table half of the entries are in the second slot of the search or further on. So both
+ * lines are prefetched together. */
 void ledger_prefetch_lines(const struct ledger *l, uint64_t hash)
 {
     const struct ledger_slot *set = set_of(l, hash);
@@ -113,7 +112,8 @@ static double good_of(const struct ledger_slot *slot)
  * account has sent. */
 #define ALLOWANCE_STRENGTH (UINT64_C(1) << 30)
 
-/* Of an entry that keeps a sketch: a pair is worth its good mail, a day's mailboxes their day. */
+/* The strength of an entry with a sketch: of a pair its good mail, of a day's mailboxes their
+ * day. */
 static uint64_t sketch_strength(const struct ledger_slot *slot, uint64_t key_word, uint64_t now)
 {
     uint64_t age = age_s(slot, now);
@@ -122,10 +122,10 @@ static uint64_t sketch_strength(const struct ledger_slot *slot, uint64_t key_wor
     return (uint64_t)(16 * (1 + good_of(slot))) >> halvings(age, WEEK_S);
 }
 
-/* Offences fade within hours and good mail within days whatever the rules say; halving by shifts is
- * near enough to compare with. A turn or debt that still lies ahead weighs as much as 256 offences,
- * so that an attacker's newest addresses do not push out its own debts. What a person or a login
- * put there outweighs both. */
+/* For this comparison offences fade within hours and good mail within days, whatever the rules are,
+ * and shifts are exact enough. A turn or debt in the future counts as much as 256 offences, so that
+ * an attacker's newest addresses do not push out its own debts. Entries that an administrator or a
+ * login made outweigh both. */
 uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
 {
     uint64_t key_word = atomic_load(&slot->word[WORD_KEY]);
@@ -152,7 +152,7 @@ uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now)
     return strength;
 }
 
-/* What only good mail, a login or a person can have put there. */
+/* Entries that only good mail, a login or an administrator can cause. */
 bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now)
 {
     uint64_t key_word = atomic_load(&slot->word[WORD_KEY]);
@@ -170,13 +170,13 @@ bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now)
     return good || flags & (LEDGER_KNOWN | LEDGER_EXEMPT) || (delivered && weeks < 4);
 }
 
-/* A slot to be had: an empty one or a mark left by the dead, else the weakest entry. Good mail,
- * pairs, logins and exemptions have LEDGER_KEPT slots of each set to themselves: strangers push one
- * another out, however many come, and of those only what is beyond that many. */
+/* Chooses a slot for a new entry: an empty one or one with a stale mark, else the weakest entry.
+ * LEDGER_KEPT slots of each set are reserved for good mail, pairs, logins and exemptions. So
+ * strangers, however many, push out only each other and such entries beyond that number. */
 static struct ledger_slot *choose(struct ledger_slot *set, uint64_t hash, uint64_t now,
                                   uint64_t *key_word)
 {
-    struct ledger_slot *weakest[2] = {NULL, NULL}; /* of the others; of those that are kept */
+    struct ledger_slot *weakest[2] = {NULL, NULL}; /* of the other entries; of the kept entries */
     uint64_t least[2] = {UINT64_MAX, UINT64_MAX}, word_of[2] = {0, 0};
     unsigned first = first_way(hash), kept = 0;
 
@@ -203,9 +203,9 @@ static struct ledger_slot *choose(struct ledger_slot *set, uint64_t hash, uint64
     return weakest[of_kept];
 }
 
-/* With our mark standing in `mine`: may we go on, or is another process inserting the same key into
- * the set? Two claimers cannot both miss each other's marks. Of two, the one further back gives
- * way, and the other waits a moment for it to do so. */
+/* Our mark is in `mine`. Checks whether another process is inserting the same key into the set; two
+ * claimers cannot both miss each other's marks. If so, the one with the later slot gives way, and
+ * the other waits a moment for that. */
 static bool alone(struct ledger_slot *set, const struct ledger_slot *mine, uint64_t hash,
                   uint64_t now)
 {
@@ -233,7 +233,7 @@ static void clear(struct ledger_slot *slot, const struct ledger_key *k)
         atomic_store_explicit(&slot->word[w], ledger_tag(k->hash), memory_order_relaxed);
 }
 
-/* One try; NULL when another claimer was in the way. */
+/* Tries once; NULL if another claimer was first. */
 static struct ledger_slot *claim_once(struct ledger *l, struct ledger_slot *set,
                                       const struct ledger_key *k, uint64_t now)
 {

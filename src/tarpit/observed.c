@@ -1,6 +1,5 @@
-/* What would have waited (observed.h): a table in a mapped file, sets of eight lines, each with a
- * place for each of the last 31 days. Runs in workers, which write, and in the web process, which
- * reads. */
+/* What would have waited (observed.h): a table in a mapped file, in sets of eight lines; a line has
+ * counts for each of the last 31 days. Workers write it, the web process reads it. */
 #include "tarpit/observed.h"
 
 #include <errno.h>
@@ -151,8 +150,8 @@ static uint64_t key_of(const struct observed *o, const struct addr *client, stru
     return siphash_end(&h) | 2;
 }
 
-/* What a line says in all: the one that says least goes first. One of more than a month ago says
- * nothing. */
+/* The weight of a line by its counts: a new line replaces the one with the least. A line without a
+ * day of the last month has weight 0. */
 static uint64_t weight_of(const struct line *l, uint64_t now)
 {
     uint64_t sum = 0;
@@ -176,7 +175,8 @@ static void begin(struct line *l, const struct addr *client, struct span domain)
     memset(l->day, 0, sizeof l->day);
 }
 
-/* The line of these; NULL while another process makes room in the set. */
+/* Finds or makes the line of a client and a domain; NULL while another process makes room in the
+ * set. */
 static struct line *line_of(struct observed *o, const struct addr *peer, struct span domain,
                             uint64_t now)
 {

@@ -1,5 +1,5 @@
 /* The tarpit's arithmetic (docs/tarpit.md). Pure: each function is a rule or a part of one, and
- * nothing is kept from call to call, so that workers, tests, fuzzers and the simulator compute the
+ * keeps nothing between calls, so that workers, tests, fuzzers and the simulator compute the
  * same. */
 #include "tarpit/policy.h"
 
@@ -32,13 +32,13 @@ bool policy_is_verdict(enum offence offence)
     return (unsigned)offence < OFFENCE_COUNT && offence_table[offence].verdict;
 }
 
-/* Offences beyond it change nothing when there is no shield. */
+/* Without a shield, more offences than this change nothing. */
 #define MOST_UNSHIELDED 60.0
 
-/* Enough for the longest hold and a turn for each verdict, and gone within hours. */
+/* Enough for the longest hold and for the pace; fades within hours. */
 #define MOST_BACKEND 5.0
 
-/* Below the pace: handshakes alone never slow a client's verdicts. */
+/* Below `pace_after`, so that failed handshakes alone never slow a client's verdicts. */
 #define MOST_TLS 2.0
 
 double policy_debt(const struct tarpit_rules *r, double offences, double good)
@@ -91,7 +91,8 @@ uint64_t policy_time(const struct tarpit_rules *r, double n)
     return ms < (double)max ? (uint64_t)(ms + 0.5) : max;
 }
 
-/* The ledger keeps amounts in single precision: three offences of a moment are three. */
+/* The ledger keeps amounts in single precision; three offences at one moment must still count as
+ * three. */
 #define ROUNDING 1e-5
 
 bool policy_paced(const struct tarpit_rules *r, double debt)

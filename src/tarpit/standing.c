@@ -1,5 +1,5 @@
-/* What is known of the client that asks: its own offences and what good mail covers of them, its
- * network, its correspondent, the account it tries (tarpit_part.h). Reads the ledger and changes
+/* The standing of a client: its own offences, those that good mail covers, its network, its
+ * correspondent, and the account that it tries (tarpit_part.h). Reads the ledger and changes
  * nothing; runs in workers and in the simulator. */
 #include "tarpit/policy.h"
 #include "tarpit/tarpit_part.h"
@@ -98,7 +98,7 @@ struct ledger_key tarpit_offender(const struct tarpit *t, const struct tarpit_wh
 
 /* ---- standing ---- */
 
-/* A client that has an offence of its own which is not half forgotten is guilty (R10). */
+/* A client is guilty if it has an offence of its own that is not yet half faded (R10). */
 #define GUILTY 0.5
 
 /* R10: the widest network around the client that is bad. Networks wider than a /48 are booked only
@@ -119,7 +119,7 @@ static struct ledger_key bad_network(const struct tarpit *t, const struct tarpit
     return policy_network_bad(&t->rules, around) ? tarpit_network_key(who) : (struct ledger_key){0};
 }
 
-/* R21: what the pair has. */
+/* R21: the credit of the pair. */
 static double pair_credit(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     struct ledger_key pair = tarpit_pair_key(who);
@@ -130,8 +130,8 @@ static double pair_credit(const struct tarpit *t, const struct tarpit_who *who, 
 }
 
 /* R8: a mailbox earns for the client and for the pair, and each has its share of what an offence
- * costs. Before MAIL FROM the pair is given the benefit of the doubt. It is not looked up where it
- * makes no difference. */
+ * costs. Before MAIL FROM the pair counts as one that can pay. It is not looked up where it makes
+ * no difference. */
 static double credit_of(const struct tarpit *t, const struct tarpit_who *who, double offences,
                         double good, double *of_pair, uint64_t now)
 {

@@ -2,17 +2,17 @@
  * known of the client (ledger.h). Runs in the worker, and in the simulator; owns no state of its
  * own.
  *
- * What is known of the client is looked up in standing.c, and booked in booking.c.
+ * standing.c looks up what is known of the client; booking.c books offences.
  *
- * The way of a verdict: tarpit_ask() looks up the client's debt. Below `pace_after` the question is
- * free; from there on a turn is taken before anything is looked up, whatever the answer will be.
- * tarpit_verdict() then books an offence and says how long the reply waits: to the end of its turn,
- * or, for a free 5xx, of the turn that it takes now. A free question is judged again when its
- * verdict comes: of a thousand that were asked at the same moment only the first few are still free
- * by then.
+ * The life of a verdict: tarpit_ask() looks up the client's debt. Below `pace_after` the query is
+ * free; from there on it takes a turn before anything is looked up, whatever the answer will be.
+ * tarpit_verdict() then books an offence and says how long the reply waits: until the end of its
+ * turn, or, for a free 5xx, until the end of the turn that it takes now. A free query is judged
+ * again when its verdict is known: of a thousand that were made at the same moment only the first
+ * few are still free then.
  *
- * A turn's verdict is told at the turn's end, good and bad alike, or by a drip within it; never
- * before it begins. */
+ * A verdict with a turn, good or bad, is told at the end of the turn, or by a drip during the turn;
+ * never before the turn begins. */
 #include "tarpit/policy.h"
 #include "tarpit/tarpit_part.h"
 
@@ -23,7 +23,7 @@ static uint64_t least(uint64_t a, uint64_t b)
     return a < b ? a : b;
 }
 
-/* A reply that waits `ms` from now, its turn beginning in `turn_in` ms (negative: it has begun). */
+/* A reply that waits `ms` from now; its turn begins in `turn_in` ms (negative: it has begun). */
 static struct tarpit_hold hold_for(const struct tarpit *t, enum tarpit_rule rule, double debt,
                                    uint64_t ms, int64_t turn_in)
 {
@@ -36,8 +36,8 @@ static struct tarpit_hold hold_for(const struct tarpit *t, enum tarpit_rule rule
     };
 }
 
-/* R5, R7: nothing is told, and nothing was booked. It does not drip: there is no turn to drip from.
- */
+/* R5, R7: a masked reply, for which nothing was booked. It does not drip, because it has no
+ * turn. */
 static struct tarpit_hold hold_masked(const struct tarpit *t, const struct standing *s,
                                       bool shielded)
 {
@@ -48,8 +48,8 @@ static struct tarpit_hold hold_masked(const struct tarpit *t, const struct stand
                                 .rule = shielded ? RULE_SHIELD : RULE_MASK};
 }
 
-/* R3: what is left of the last offence's hold. With `pace = false` nothing waits but the connection
- * that holds the offence's own reply, and that one answers nothing else meanwhile. */
+/* R3: what is left of the last offence's hold. With `pace = false` only the connection with the
+ * offence's own reply waits, and that one answers nothing else meanwhile. */
 static uint64_t wait_of(const struct tarpit *t, const struct standing *s, uint64_t now)
 {
     if (s->free || s->debt <= 0 || !t->rules.pace || t->rules.time == 0 || s->debt_ms <= now)
@@ -77,12 +77,13 @@ struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *
 /* ---- turns ---- */
 
 struct turn {
-    uint64_t begin, end; /* wall ms; 0: not to be had before `latest` */
+    uint64_t begin, end; /* wall ms; 0: there is no turn that begins by `latest` */
 };
 
-/* A turn of `length` with each of these (NULL: not with this one). It begins with the client no
- * earlier than with the others, so that a client's turns never overlap. Turns taken as <> stand in
- * the client's queue, but that it is paced by them is noted with its bounces (R13). */
+/* Takes a turn of `length` in each of these queues (NULL: not in this one). In the client's queue
+ * it begins no earlier than in the others, so that a client's turns never overlap. Turns taken as
+ * <> are in the client's queue too, but the bounces' entry records that they pace the client
+ * (R13). */
 struct queues {
     const struct ledger_key *account, *network, *bounces, *client;
 };
@@ -104,8 +105,8 @@ static struct turn take_turn(struct tarpit *t, struct queues q, uint64_t now, ui
     return (struct turn){begin, begin + length};
 }
 
-/* T(n) of the next offence. The guilty of a bad network take the longest turns: theirs is one queue
- * for all of them, and what each did alone says little (R10). */
+/* T(n) of the next offence. The guilty clients of a bad network take the longest turns, because all
+ * of them share one queue and the offences of each one alone say little (R10). */
 static uint64_t next_time(const struct tarpit *t, const struct standing *s, const struct account *a)
 {
     if (s->shares)
@@ -113,8 +114,8 @@ static uint64_t next_time(const struct tarpit *t, const struct standing *s, cons
     return policy_time(&t->rules, more(s->debt, a->offences) + 1);
 }
 
-/* The turn of a question that is not free. One that would find the client's queue too long does not
- * trouble the others'. */
+/* Takes the turn of a query that is not free. If the client's queue is too long, the other queues
+ * are left alone. */
 static struct turn early_turn(struct tarpit *t, const struct tarpit_who *who,
                               const struct standing *s, const struct account *a, uint64_t now)
 {
@@ -134,8 +135,8 @@ static struct turn early_turn(struct tarpit *t, const struct tarpit_who *who,
     return take_turn(t, q, now, length, latest, s->paced);
 }
 
-/* R10: until when a newcomer waits. Its first question begins the wait, and all others before its
- * end share it. */
+/* R10: until when a newcomer waits. Its first query begins the wait; all queries before the end of
+ * the wait share it. */
 static uint64_t once_until(struct tarpit *t, const struct tarpit_who *who, const struct standing *s,
                            uint64_t now)
 {
@@ -195,8 +196,8 @@ static void owe_until(struct tarpit *t, const struct tarpit_who *who, uint64_t n
     ledger_set_debt(t->ledger, &on, now, now + ms);
 }
 
-/* The turn of a free verdict that came out bad, with `n` offences then. One that is told before its
- * end anyway (R12, R13) may have a turn that lies further away. */
+/* Takes the turn of a free verdict that turned out bad. If the reply is told before the end of the
+ * turn anyway (R12, R13), the turn may be further away. */
 static struct turn late_turn(struct tarpit *t, const struct tarpit_who *who,
                              const struct standing *s, const struct account *a, uint64_t length,
                              uint64_t now)
@@ -210,10 +211,10 @@ static struct turn late_turn(struct tarpit *t, const struct tarpit_who *who,
     return take_turn(t, q, now, length, now + reach, false);
 }
 
-/* Books a 5xx that has no turn yet and holds it T(n): at once when it takes no turn, else at the
- * end of the turn that it takes now. One whose turn is too far away is not told (R5), but booked:
- * a good one would have been told by now, so silence has told this one. R8, R21: a covered client's
- * waits by itself and owes nothing. */
+/* Books a 5xx that has no turn yet, and holds it: for T(n) if it takes no turn, else until the end
+ * of the turn that it takes now. If its turn is too far away it is masked (R5), but booked: a good
+ * verdict would have been told by now, so silence has revealed this one. R8, R21: the reply to a
+ * covered client is held alone, and makes no other reply wait. */
 static struct tarpit_hold book_and_hold(struct tarpit *t, const struct tarpit_who *who,
                                         const struct standing *s, const struct account *a,
                                         enum offence offence, uint64_t now)
@@ -233,7 +234,7 @@ static struct tarpit_hold book_and_hold(struct tarpit *t, const struct tarpit_wh
         ms = turn.end - now;
         turn_in = (int64_t)(turn.begin - now);
     } else if (s->secret) {
-        ms = policy_masked_time(r); /* not T(n), for n would tell */
+        ms = policy_masked_time(r); /* not T(n), which would reveal n */
     }
     book_offence(t, who, s, a, offence, now);
     if (r->time == 0)
@@ -247,8 +248,8 @@ static struct tarpit_hold book_and_hold(struct tarpit *t, const struct tarpit_wh
     return hold;
 }
 
-/* A turn that was taken before: told at its end, or sooner for the impatient, but not before it
- * begins. */
+/* The hold for a turn that was taken before: the reply is told at the turn's end, sooner to an
+ * impatient client (R12), but never before the turn begins. */
 static struct tarpit_hold hold_turn(const struct tarpit *t, const struct tarpit_permit *permit,
                                     uint64_t now)
 {
@@ -259,8 +260,9 @@ static struct tarpit_hold hold_turn(const struct tarpit *t, const struct tarpit_
                     least(until_end, cap), (int64_t)permit->turn_begin - (int64_t)now);
 }
 
-/* What is told in a turn makes other conversations wait until its end (R3), be it good or bad: if
- * only an offence did, a second connection's greeting would tell them apart before (R6). */
+/* A verdict in a turn, good or bad, makes other conversations wait until the turn's end (R3). If
+ * only an offence did, the greeting of a second connection would reveal the verdict earlier
+ * (R6). */
 struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who, struct span user,
                                   const struct tarpit_permit *permit, enum offence offence,
                                   uint64_t now)
@@ -302,7 +304,7 @@ struct tarpit_hold tarpit_offence(struct tarpit *t, const struct tarpit_who *who
     return book_and_hold(t, who, &s, &nobody, offence, now);
 }
 
-/* ---- what else is noted ---- */
+/* ---- other bookings ---- */
 
 uint64_t tarpit_mailbox(const struct tarpit *t, struct span folded)
 {
@@ -340,7 +342,7 @@ void tarpit_gave_up(struct tarpit *t, const struct tarpit_who *who, uint64_t wai
 {
     enum {
         A_WAIT = 1000
-    }; /* a client that leaves sooner did not wait, and no mail server is that impatient */
+    }; /* a client that leaves sooner did not wait at all; no mail server is that impatient */
     struct ledger_key client = tarpit_client_key(who);
     struct ledger_decay d = tarpit_decay(t);
     struct ledger_entry c;
@@ -367,7 +369,8 @@ void tarpit_trapped(struct tarpit *t, const struct tarpit_who *who, uint64_t now
         book_trap(t, who, &s, now);
 }
 
-/* Marks it, to be seen, once a half-life. Its offences are raised then, or `always`. */
+/* Marks the client as a suspect, once a half-life, so that people can see it. Raises its offences
+ * at the same time, or at each call with `always`. */
 static void suspect(struct tarpit *t, const struct tarpit_who *who, double offences, uint64_t now,
                     bool always)
 {
