@@ -1,4 +1,4 @@
-/* Records of an answer; see answer.h. A name is followed only where a PTR record is one. */
+/* Records of an answer; see answer.h. Compressed names are followed only in PTR records. */
 #include "dns/answer.h"
 
 #include <stdbool.h>
@@ -23,7 +23,7 @@ static bool begin(struct dns_walk *w, const uint8_t *message, size_t len)
     return right;
 }
 
-/* The next record of the answer that is of the Internet's class; false at the end. */
+/* Goes to the next record of class IN; false at the end. */
 static bool next(struct dns_walk *w, struct dns_record *r)
 {
     while (dns_walk_next(w, &w->answers, r) == DNS_RECORD)
@@ -47,7 +47,7 @@ size_t dns_addresses(const uint8_t *message, size_t len, size_t octets, uint8_t 
     return n;
 }
 
-/* One label as text. A dot in it would make two of it, so it makes the name invalid. */
+/* Adds one label as text. A dot in it would make two labels, so it makes the name invalid. */
 static bool add_label(struct dns_name *name, size_t *n, const uint8_t *label, size_t len)
 {
     if (*n + len + 2 > sizeof name->text)
@@ -60,7 +60,7 @@ static bool add_label(struct dns_name *name, size_t *n, const uint8_t *label, si
     return true;
 }
 
-/* Follows compression (RFC 1035, 4.1.4), a number of times. */
+/* Reads a name, and follows compression (RFC 1035, 4.1.4) a limited number of times. */
 static bool read_name(const struct dns_walk *w, const uint8_t *at, struct dns_name *name)
 {
     size_t n = 0;

@@ -1,4 +1,4 @@
-/* Is the resolver there? See health.h. Each change is told once. */
+/* Whether the resolver answers; see health.h. Each change is logged once. */
 #include "dns/health.h"
 
 #include <ares.h>

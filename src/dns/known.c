@@ -1,5 +1,4 @@
-/* A set-associative table under a key of its own, so that no attacker can aim at a set; see
- * known.h. */
+/* A set-associative table with a random key, so that no attacker can aim at a set; see known.h. */
 #include "dns/known.h"
 
 #include <stdlib.h>

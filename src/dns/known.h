@@ -1,8 +1,8 @@
 /* Recent findings from lists and names about clients: a table of fixed size in each worker.
  *
- * An entry is of one address (not of a /64: lists and names speak of addresses). A full set gives
- * up the entry that ends first, so a flood of new addresses costs no memory, only repeated look-ups
- * of evicted addresses. One thread. */
+ * An entry is about one address, not about a /64, because lists and names are about addresses. In a
+ * full set a new entry replaces the one that expires first, so a flood of new addresses costs no
+ * memory, only repeated look-ups of evicted addresses. Not thread-safe. */
 #ifndef MIRED_DNS_KNOWN_H
 #define MIRED_DNS_KNOWN_H
 
@@ -25,7 +25,7 @@ enum dns_trust { DNS_TRUST_NONE, DNS_TRUST_LIST, DNS_TRUST_NAME };
 enum {
     KNOWN_TTL_LEAST_S = 60,
     KNOWN_TTL_MOST_S = 86400,
-    KNOWN_STALE_S = 86400, /* for so long past its end an entry can be found */
+    KNOWN_STALE_S = 86400, /* how long an expired entry can still be found */
 };
 
 /* Room for `places` clients (rounded up to a power of two) of 32 octets; NULL without memory. */
@@ -36,8 +36,8 @@ void known_close(struct known *k);
 void known_put(struct known *k, const struct addr *a, uint64_t now_s, uint32_t ttl_s,
                const struct dns_finding *f);
 
-/* False when nothing is known, or only an entry that ended KNOWN_STALE_S ago or earlier. *fresh:
- * the entry has not ended yet. */
+/* False when nothing is known, or only an entry that expired KNOWN_STALE_S ago or earlier. *fresh
+ * says whether the entry has not expired yet. */
 bool known_find(const struct known *k, const struct addr *a, uint64_t now_s, struct dns_finding *f,
                 bool *fresh);
 

@@ -1,4 +1,4 @@
-/* Patterns of replies, and what a reply comes to; see listing.h. */
+/* Patterns of replies, and the meaning of a reply; see listing.h. */
 #include "dns/listing.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
-/* What an address that a list answered with means (RFC 5782, 2.3). Pure; used by the configuration
- * too.
+/* Says what the address in a list's answer means (RFC 5782, 2.3). Pure, thread-safe; used by
+ * workers and by the configuration.
  *
  * A pattern is written as Postfix writes its filters: four octets, each a number or, in brackets,
  * numbers and ranges: "127.0.0.4", "127.0.0.[2..11]", "127.0.[1;3..5].[2;4]". */
@@ -21,17 +21,18 @@ struct listing_patterns {
     size_t count;
 };
 
-/* False when it is not written as above; *p is then of no use. */
+/* Reads a pattern. False if it is not written as above; *p is then undefined. */
 bool listing_pattern_read(struct span text, struct listing_pattern *p);
 
 enum listing {
     LISTING_NO,
     LISTING_YES,
-    LISTING_BLOCKED, /* 127.255.255.0/24: the list serves this resolver nothing, or no more */
+    LISTING_BLOCKED, /* 127.255.255.0/24: the list does not serve this resolver, or not any more */
 };
 
-/* One A record (network order) of an answer. Without patterns every address of 127.0.0.0/8 counts:
- * one outside it is a domain for sale that answers to everything, not a list. */
+/* Judges one A record (network order) of an answer. Without patterns (`count` 0) every address of
+ * 127.0.0.0/8 counts. An address outside it comes from a domain for sale that answers every query,
+ * not from a list. Never fails. */
 enum listing listing_judge(const struct listing_patterns *patterns, const uint8_t ip[4]);
 
 #endif

@@ -1,8 +1,8 @@
 /* One client's look-up; see lookup.h. Runs in workers.
  *
- * A look-up is a slab object with one question for each list, one for the client's name, and one
- * for each such name that is trusted: is the client's address among its own? Each question is a
- * slab object that c-ares holds while it is open. */
+ * A look-up is a slab object. It has one query for each list, one for the client's names, and for
+ * each trusted one among these a query that checks whether the client's address is one of its
+ * addresses. Each query is a slab object that c-ares keeps while it is open. */
 #include "dns/lookup.h"
 
 #include <errno.h>
@@ -46,7 +46,7 @@ bool lookup_counts(const struct lookups *l, size_t list)
     return list_counts(trial_state(l->trial, list));
 }
 
-/* Without what lists say that have not passed their test. */
+/* Removes the findings of lists that have not passed their test. */
 static void leave_out(const struct lookups *l, struct dns_finding *f)
 {
     for (size_t i = 0; i < l->params.blocked_count; i++)
@@ -68,8 +68,7 @@ static void tell(const struct lookup *u)
     l->params.found(l->params.arg, u->owner, &u->client, &u->finding);
 }
 
-/* What has been found so far is told as far as it is sure; the look-up ends with its last question.
- */
+/* Reports what is certain so far; ends the look-up when its last query has ended. */
 static void lookup_settle(struct lookup *u)
 {
     struct lookups *l = u->all;
@@ -96,12 +95,12 @@ void lookup_trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
         return;
     u->finding.trust = (uint8_t)trust;
     u->finding.by = by;
-    remember(u); /* so that its other connections know at once */
+    remember(u); /* so that the client's other connections know it at once */
     tell(u);
 }
 
-/* A question of a kind has ended, and with the last of its kind the place. What lists do not answer
- * is not the client's doing. */
+/* A query has ended. With the last query of a kind the look-up gives its place back. That a list
+ * does not answer is not held against the client. */
 static void give_place(struct lookup *u, const struct question *q)
 {
     struct lookups *l = u->all;
@@ -160,7 +159,8 @@ static void ask_lists(struct lookup *u, const struct lookup_list *list, size_t c
             lookup_ask(u, name, DNS_A, (struct question){u, (uint8_t)kind, (uint8_t)i, 0});
 }
 
-/* What there are places for. An answer that comes at once is not the last of anything. */
+/* Sends the queries that there are places for. An answer that comes before this returns is not the
+ * last one. */
 static void ask_all(struct lookup *u, bool lists, bool names)
 {
     struct lookups *l = u->all;
@@ -191,7 +191,7 @@ static void ask_all(struct lookup *u, bool lists, bool names)
     lookup_settle(u);
 }
 
-/* A look-up that was begun for the client's names only is to find out about lists, too. */
+/* Lets a look-up that was started for the client's names only query the lists, too. */
 static void join(struct lookup *u)
 {
     struct lookups *l = u->all;
@@ -239,7 +239,7 @@ bool lookups_start(struct lookups *l, const struct addr *peer, uint32_t what, vo
     u->own = names && l->names ? calloc(1, sizeof *u->own) : NULL;
     u->next = NULL;
     *p = u;
-    ask_all(u, lists, names); /* it may have ended with that */
+    ask_all(u, lists, names); /* the look-up may have ended with that */
     return true;
 }
 
@@ -305,8 +305,7 @@ static struct lookup *first_that_waits(const struct lookups *l)
     return NULL;
 }
 
-/* The first tests are over: now the answers of lists for the waiting look-ups count or are dropped.
- */
+/* The first tests are over: for waiting look-ups, the answers of lists now count or are dropped. */
 static void tried(void *arg)
 {
     struct lookups *l = arg;
@@ -341,7 +340,7 @@ static int open_trial(struct lookups *l)
     return l->trial ? 0 : -ENOMEM;
 }
 
-/* ---- the whole ---- */
+/* ---- opening and closing ---- */
 
 static void close_tables(struct lookups *l)
 {
@@ -392,6 +391,6 @@ void lookups_close(struct lookups *l)
     l->closing = true;
     trial_close(l->trial);
     health_close(&l->health);
-    resolver_close(l->resolver); /* ends all that is open */
+    resolver_close(l->resolver); /* ends all open queries */
     close_tables(l);
 }

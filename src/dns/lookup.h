@@ -1,4 +1,4 @@
-/* One client looked up in all lists, and by its name: questions out, findings in.
+/* Looks a client up in all lists, and by its names.
  *
  * All queries go out at once, and no session waits for them. A finding is reported when it is
  * certain: "trusted" (an allow-list names the client, or a trusted name resolves back to it) at
@@ -9,9 +9,9 @@
  *
  * The number of clients in flight is bounded, with fair shares for their networks (shares.h); an
  * IPv6 /64 is one client. Lists and names have separate quotas, because clients control the zones
- * of their own names and can make them time out; that must not block queries to lists. A client
- * that finds no room, or comes while the resolver is down (health.h), is not looked up. One thread;
- * the caller's loop. */
+ * of their own names and can make them time out; that must not block queries to lists. When there
+ * is no room, or while the resolver is down (health.h), a client is not looked up. Runs in the
+ * caller's loop; not thread-safe. */
 #ifndef MIRED_DNS_LOOKUP_H
 #define MIRED_DNS_LOOKUP_H
 
@@ -24,14 +24,13 @@
 
 enum {
     LOOKUP_LISTS_MAX = 32,    /* of each kind: a bit each in a finding */
-    LOOKUP_OPEN_MAX = 256,    /* clients being looked up in lists; and by their names */
+    LOOKUP_OPEN_MAX = 256,    /* clients looked up at a time in lists; the same by names */
     LOOKUP_POINTERS_MAX = 4,  /* names of one client that are followed */
     LOOKUP_KNOWN = 16 * 1024, /* clients that are remembered: 512 KiB */
-    LOOKUP_NAMES = 2048,      /* clients whose names are: 600 KiB */
-    LOOKUP_NEGATIVE_S = 300,  /* for a "no" that does not say how long it holds */
-    LOOKUP_AGAIN_S = 60,      /* until what has not been answered is asked again */
-    LOOKUP_SILENT_AFTER =
-        5, /* questions to a list in a row that are not answered: then it is logged */
+    LOOKUP_NAMES = 2048,      /* clients with names that are remembered: 600 KiB */
+    LOOKUP_NEGATIVE_S = 300,  /* for a "no" without a TTL */
+    LOOKUP_AGAIN_S = 60,      /* until an unanswered query is sent again */
+    LOOKUP_SILENT_AFTER = 5,  /* unanswered queries to a list in a row: then that is logged */
 };
 
 struct lookup_list {
@@ -53,14 +52,14 @@ struct lookup_params {
      * lookups_disown(). Called from the loop or within lookups_start(), never from lookups_close().
      */
     void (*found)(void *arg, void *owner, const struct addr *client, const struct dns_finding *f);
-    /* A list has passed its test, or not; see trial.h. */
+    /* Reports whether a list has passed its test; see trial.h. */
     void (*tried)(void *arg, const char *zone, enum list_state now);
     void *arg;
 };
 
 struct lookups;
 
-/* 0 or -errno. The lists in `params` stay owned by the caller. */
+/* Returns 0 or -errno. The caller keeps the lists of `params`, and closes *out. */
 int lookups_open(struct lookups **out, const struct lookup_params *params);
 void lookups_close(struct lookups *l);
 
@@ -79,7 +78,7 @@ bool lookups_start(struct lookups *l, const struct addr *client, uint32_t what, 
  * True: known. */
 bool lookups_names(const struct lookups *l, const struct addr *client, struct client_names *out,
                    bool *open);
-/* The tests of its lists. */
+/* The tests of the lists; owned by `l`. */
 struct trial *lookups_trial(const struct lookups *l);
 
 /* Calls `tried` again for each list that has been tested. */

@@ -1,4 +1,4 @@
-/* What the answers to a look-up's questions mean; see lookup_part.h. Runs in workers. */
+/* Handles the answers to a look-up's queries; see lookup_part.h. Runs in workers. */
 #include <ares.h>
 #include <stdio.h>
 #include <string.h>
@@ -19,8 +19,8 @@ static const struct lookup_list *list_of(const struct lookups *l, const struct q
     return &(q->kind == ASK_ALLOWED ? l->params.allowed : l->params.blocked)[q->by];
 }
 
-/* Nothing has come of a question. A list that does not answer is told of once, until it answers
- * again; when no server answers, the resolver is down and the list is not at fault. */
+/* A query was not answered. If a list does not answer, this is logged once, until it answers again.
+ * If no server answers, the resolver is down and not the list. */
 static void missed(struct lookups *l, const struct question *q, int status)
 {
     metric_add(METRIC_DNS_FAILED, 1);
@@ -52,7 +52,7 @@ static void refuses(struct lookups *l, const struct question *q)
     s->refuses = true;
 }
 
-/* What a list's A records come to: one that counts is enough. */
+/* Judges a list's A records: one that counts is enough. */
 static enum listing judge(const struct lookup_list *list, const unsigned char *answer, size_t len)
 {
     uint8_t a[ADDRESSES_MAX][4];
@@ -89,7 +89,7 @@ static void list_said(struct lookup *u, const struct question *q, const unsigned
     }
 }
 
-/* The index of the trusted name; NOBODY: none. */
+/* The index of the trusted name that matches; NOBODY: none. */
 static uint8_t trusted_by(const struct lookup_params *params, struct span name)
 {
     for (size_t i = 0; i < params->name_count; i++)
@@ -98,14 +98,14 @@ static uint8_t trusted_by(const struct lookup_params *params, struct span name)
     return NOBODY;
 }
 
-/* The name server has said which names there are. */
+/* Notes that the reverse zone has answered: the client has no name unless one follows. */
 static void no_name(struct lookup *u)
 {
     if (u->own)
         u->own->found.reverse = u->own->found.confirmed = NAME_NONE;
 }
 
-/* Follows a pointer where a name is wanted, or one that is trusted. */
+/* Looks up the addresses of a PTR name, if the client's names are wanted or the name is trusted. */
 static bool follow(struct lookup *u, const char *name, int nth)
 {
     const struct lookup_params *params = &u->all->params;
@@ -126,8 +126,8 @@ static bool follow(struct lookup *u, const char *name, int nth)
     return true;
 }
 
-/* The owner of an address chooses its PTR names freely: they are worth a query to the name's own
- * zone, no more. */
+/* The owner of an address chooses its PTR names freely, so a name counts only after a query to its
+ * own zone. */
 static void pointer_said(struct lookup *u, const unsigned char *answer, size_t len)
 {
     struct dns_name name[NAMES_MAX];

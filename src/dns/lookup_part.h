@@ -11,14 +11,14 @@
 
 enum {
     BUCKETS = 256,
-    ADDRESSES_MAX = 64, /* of one name that are examined */
-    NAMES_MAX = 32,     /* of one address */
+    ADDRESSES_MAX = 64, /* addresses of one name that are examined */
+    NAMES_MAX = 32,     /* names of one address */
     NOBODY = 255
 };
 
 enum kind { ASK_BLOCKED, ASK_ALLOWED, ASK_POINTER, ASK_ADDRESS };
 
-/* A client's names while they are being found out. */
+/* A client's names while they are being looked up. */
 struct own_names {
     struct client_names found;
     char pointer[LOOKUP_POINTERS_MAX][DNS_NAME_ROOM]; /* those that are followed */
@@ -30,24 +30,24 @@ struct lookup {
     struct addr client;
     void *owner;
     struct dns_finding finding;
-    uint32_t told;         /* finding.listed as it was told last */
+    uint32_t told;         /* finding.listed as last reported */
     uint32_t ttl_s;        /* the least so far */
-    uint16_t open;         /* questions, and one while they are being asked */
-    uint16_t trusting;     /* those of them that could say it is trusted */
-    uint16_t heard;        /* that have been answered */
-    uint16_t lists, names; /* open ones of either kind; with a place each while there are any */
-    bool silent;           /* one of the names' has not been answered */
+    uint16_t open;         /* open queries, plus one while they are being sent */
+    uint16_t trusting;     /* those that could still make the client trusted */
+    uint16_t heard;        /* answered queries */
+    uint16_t lists, names; /* open queries of each kind; while there are any, it has a place */
+    bool silent;           /* a query for names was not answered */
     uint8_t what;          /* enum lookup_what */
-    bool waits;            /* open until the lists have been tried for the first time */
-    uint32_t allowed;      /* a bit for each list that trusts it, and has not been tried */
+    bool waits;            /* open until the lists have been tested for the first time */
+    uint32_t allowed;      /* a bit for each untested list that trusts the client */
     struct own_names *own; /* NULL: the client's names are not wanted, or there is no memory */
 };
 
 struct question {
     struct lookup *of;
     uint8_t kind; /* enum kind */
-    uint8_t by;   /* which list; which name, NOBODY: no trusted one */
-    uint8_t nth;  /* ASK_ADDRESS: of the pointers */
+    uint8_t by;   /* which list, or which trusted name; NOBODY: no trusted name */
+    uint8_t nth;  /* ASK_ADDRESS: the index in own_names.pointer */
 };
 
 struct lookups {
@@ -65,7 +65,7 @@ struct lookups {
     struct health health;
     struct list_record {
         uint16_t missed; /* questions in a row */
-        bool refuses;    /* this resolver; told already */
+        bool refuses;    /* it does not serve this resolver; already logged */
     } blocked[LOOKUP_LISTS_MAX], allowed[LOOKUP_LISTS_MAX];
 };
 

@@ -1,4 +1,4 @@
-/* A set-associative table under a key of its own; see names.h. */
+/* A set-associative table with a random key; see names.h. */
 #include "dns/names.h"
 
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* The names of clients, as backends want them in XCLIENT: a table of fixed size in each worker.
  * lookup.h finds them.
  *
- * A client's reverse name is what its PTR record says. It is the client's name when that name has
- * the client's address among its own (forward-confirmed). One thread. */
+ * A client's reverse name is the one in its PTR record. It is the client's confirmed name if one of
+ * that name's addresses is the client's. Not thread-safe. */
 #ifndef MIRED_DNS_NAMES_H
 #define MIRED_DNS_NAMES_H
 
@@ -13,14 +13,14 @@
 #include "dns/name.h"
 
 enum name_state {
-    NAME_LATER, /* the DNS did not say, or has not been asked */
+    NAME_LATER, /* not known: the DNS did not answer, or was not asked */
     NAME_NONE,  /* there is none */
     NAME_IS,
 };
 
 struct client_names {
     uint8_t confirmed, reverse; /* enum name_state */
-    char text[DNS_NAME_ROOM];   /* with reverse NAME_IS; the confirmed one where one is */
+    char text[DNS_NAME_ROOM];   /* if reverse is NAME_IS; the confirmed name if there is one */
 };
 
 struct names;

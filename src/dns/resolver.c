@@ -1,8 +1,8 @@
 /* c-ares in an event loop; see resolver.h.
  *
- * c-ares says which of its sockets it wants to hear of, and is told; for its time-outs it is called
- * a few times a second while a question is open. Nothing of it blocks: /etc/resolv.conf is read
- * when the resolver is opened, and /etc/hosts never. */
+ * c-ares says which of its sockets to watch, and the loop calls it when they are ready. For its
+ * time-outs the loop calls it a few times a second while a query is open. Nothing blocks:
+ * /etc/resolv.conf is read when the resolver is opened, and /etc/hosts is never read. */
 #include "dns/resolver.h"
 #include "base/container.h"
 
@@ -40,7 +40,7 @@ static void socket_ready(struct loop *loop, struct watch *watch, uint32_t events
 {
     const struct socket *s = (struct socket *)watch;
 
-    loop_moved(loop); /* c-ares reads until nothing is left */
+    loop_moved(loop); /* c-ares reads until the socket is empty */
     int in = events & (EPOLLIN | EPOLLERR | EPOLLHUP) ? watch->fd : ARES_SOCKET_BAD;
     int out = events & EPOLLOUT ? watch->fd : ARES_SOCKET_BAD;
 
@@ -55,7 +55,7 @@ static struct socket *socket_of(struct resolver *r, int fd)
     return NULL;
 }
 
-/* What c-ares wants to hear of a socket; nothing: it is about to close it. */
+/* c-ares says what to watch a socket for; nothing means that it is about to close it. */
 static void socket_wants(void *arg, ares_socket_t fd, int readable, int writable)
 {
     struct resolver *r = arg;
@@ -71,7 +71,7 @@ static void socket_wants(void *arg, ares_socket_t fd, int readable, int writable
         s->watch.fd = fd;
         s->watch.events = events;
         if (loop_watch(r->loop, &s->watch) < 0)
-            s->watch.fd = -1; /* its question ends with its time */
+            s->watch.fd = -1; /* its query ends with its time-out */
     }
 }
 
@@ -102,8 +102,8 @@ static int set_servers(struct resolver *r, const struct addr *server, size_t cou
 static int open_channel(struct resolver *r, const struct addr *server, size_t count)
 {
     static char from_dns[] = "b"; /* c-ares would look into /etc/hosts otherwise */
-    /* NOCHECKRESP: that a server cannot find out is an answer. c-ares would ask again, and then say
-     * that there was none. */
+    /* NOCHECKRESP: a server's failure counts as an answer. Without the flag c-ares would ask again,
+     * and then report that there was no answer. */
     struct ares_options options = {.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_NOCHECKRESP,
                                    .timeout = RESOLVER_TRY_MS,
                                    .tries = RESOLVER_TRIES,
@@ -114,7 +114,7 @@ static int open_channel(struct resolver *r, const struct addr *server, size_t co
                ARES_OPT_SOCK_STATE_CB;
 
 #ifdef ARES_OPT_QUERY_CACHE
-    options.qcache_max_ttl = 0; /* what was said is remembered by client (known.h) */
+    options.qcache_max_ttl = 0; /* known.h has a cache by client */
     mask |= ARES_OPT_QUERY_CACHE;
 #endif
     int status = ares_init_options(&r->channel, &options, mask);
@@ -167,7 +167,7 @@ static void pass_on(void *arg, int status, const unsigned char *answer, size_t l
     q.answer(q.arg, status, answer, answer ? len : 0);
 }
 
-/* From 1.28 on answers come parsed, and the other way of asking is deprecated. */
+/* From 1.28 on c-ares returns parsed answers, and the older function is deprecated. */
 #if ARES_VERSION >= 0x011c00
 static void answered(void *arg, ares_status_t status, size_t timeouts,
                      const ares_dns_record_t *record)

@@ -16,15 +16,15 @@ struct resolver;
 enum dns_type { DNS_A = 1, DNS_NS = 2, DNS_PTR = 12, DNS_AAAA = 28 };
 
 enum {
-    RESOLVER_TRY_MS = 1500, /* the second and last try is given twice that */
+    RESOLVER_TRY_MS = 1500, /* the second and last try gets twice that */
     RESOLVER_TRIES = 2,
     RESOLVER_SERVERS_MAX = 8,
 };
 
-/* status is c-ares's: ARES_SUCCESS with the answer as it came; ARES_ENOTFOUND and ARES_ENODATA,
- * with it too, when there is no such record; ARES_EDESTRUCTION when the resolver is being closed;
- * another when a server could not find out (ARES_ESERVFAIL), or none has answered (ARES_ETIMEOUT).
- * The octets are borrowed for the call. */
+/* Receives the end of a query. `status` is c-ares's: ARES_SUCCESS with the answer as received;
+ * ARES_ENOTFOUND or ARES_ENODATA, with the answer too, if there is no such record;
+ * ARES_EDESTRUCTION if the resolver is being closed; ARES_ESERVFAIL if a server could not find out;
+ * ARES_ETIMEOUT if no server has answered. `answer` is valid during the call. */
 typedef void resolver_answer(void *arg, int status, const unsigned char *answer, size_t len);
 
 /* `server` and `count`: the servers to ask (port 0 means 53); with none, those of /etc/resolv.conf,

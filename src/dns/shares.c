@@ -1,5 +1,5 @@
-/* A set-associative table of networks under a key of its own; see shares.h. An entry with a place
- * is never pushed out; when a set has no other, its newcomer gets no place. */
+/* A set-associative table of networks with a random key; see shares.h. An entry that uses a place
+ * is never evicted. If all entries of a set use places, a new network gets none. */
 #include "dns/shares.h"
 
 #include <assert.h>
@@ -9,14 +9,14 @@
 
 #include "base/siphash.h"
 
-enum { WAYS = 16, PARTS = 4, SPARE = 4 /* entries for each place that can be taken */ };
+enum { WAYS = 16, PARTS = 4, SPARE = 4 /* entries for each place */ };
 
 struct entry {
     uint8_t octets[8];
-    uint32_t silent_s, seen_s; /* when the last one was silent, or came */
+    uint32_t silent_s, seen_s; /* when its last query was not answered; when its last client came */
     uint16_t open;
     uint8_t family; /* ADDR_NONE: free */
-    uint8_t silent; /* in a row, up to SHARES_SILENT */
+    uint8_t silent; /* unanswered queries in a row, up to SHARES_SILENT */
 };
 
 struct shares {
@@ -72,7 +72,8 @@ static struct entry *find(struct shares *s, const struct addr *network)
     return NULL;
 }
 
-/* The network's, or one in the place of the network without places that was seen last long ago. */
+/* The entry of the network; a new one replaces that of the network without places that was seen
+ * longest ago. */
 static struct entry *make(struct shares *s, const struct addr *network)
 {
     struct entry *e = find(s, network), *set = set_of(s, network);

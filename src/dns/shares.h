@@ -1,11 +1,11 @@
 /* Fair shares of a number of places among the networks of clients (a /24, a /48): for DNS queries,
  * which clients can trigger and can make time out.
  *
- * A network may hold a quarter of the room that is left: one gets a fifth of all, and many divide
- * it among themselves. A network that has nothing gets one place in any case, up to SHARES_BEYOND
- * times as many places as there are. A network whose questions were not answered SHARES_SILENT
- * times in a row has one place until SHARES_SILENT_S have passed without another. Pure, one thread;
- * memory is fixed. */
+ * A network may use a quarter as many places as are free. So one network alone gets a fifth of all,
+ * and many networks divide the places among themselves. A network without a place gets one in any
+ * case, up to SHARES_BEYOND times as many places as there are. If SHARES_SILENT queries of a
+ * network in a row were not answered, it has one place until SHARES_SILENT_S have passed without
+ * another unanswered query. Pure, not thread-safe; the memory is fixed. */
 #ifndef MIRED_DNS_SHARES_H
 #define MIRED_DNS_SHARES_H
 

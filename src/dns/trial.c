@@ -1,4 +1,4 @@
-/* Test entries asked and judged; see trial.h. */
+/* Queries test entries and judges the answers; see trial.h. */
 #include "dns/trial.h"
 
 #include <ares.h>
@@ -57,7 +57,7 @@ enum list_state trial_judge(const enum trial_answer a[TRIAL_ENTRIES], enum list_
         return LIST_DEAD;
     if (a[LISTED] == TRIAL_YES && a[NOT_LISTED] == TRIAL_NO)
         return LIST_SOUND;
-    return before; /* it has not answered: no news */
+    return before; /* no answer: the state stays */
 }
 
 static void say(const char *zone, enum list_state before, enum list_state now)
@@ -151,7 +151,7 @@ static void ask(struct trial *t, size_t i)
     }
 }
 
-/* A round of all lists; those that are not sound are asked more often. */
+/* Tests all lists; those that fail are tested more often. */
 static void begin(struct loop *loop, struct alarm *a)
 {
     struct trial *t = container_of(a, struct trial, again);

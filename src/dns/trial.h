@@ -1,9 +1,10 @@
 /* Tests whether DNS lists work, by their test entries (RFC 5782 section 5), at start and each hour.
  *
- * A working list has 127.0.0.2 and never 127.0.0.1, nor their IPv6 forms ::ffff:127.0.0.2 and
- * ::ffff:127.0.0.1. One whose zone has expired into a wildcard, or a resolver that answers "no such
- * name" with an address, lists 127.0.0.1 too, and so every address; an abandoned list has neither.
- * The answers of such a list are ignored until it passes again. One thread. */
+ * A working list has 127.0.0.2 and does not have 127.0.0.1; the same holds for ::ffff:127.0.0.2 and
+ * ::ffff:127.0.0.1. If a list's zone has expired and become a wildcard, or if the resolver turns
+ * "no such name" into an address, then 127.0.0.1 and every other address seems to be listed. An
+ * abandoned list has neither. The answers of a list that fails are ignored until it passes again.
+ * Not thread-safe. */
 #ifndef MIRED_DNS_TRIAL_H
 #define MIRED_DNS_TRIAL_H
 
@@ -20,7 +21,7 @@ enum list_state {
     LIST_UNTRIED, /* not tested yet: its answers count */
     LIST_SOUND,
     LIST_WORLD,   /* has 127.0.0.1 */
-    LIST_DEAD,    /* has not 127.0.0.2 */
+    LIST_DEAD,    /* does not have 127.0.0.2 */
     LIST_REFUSES, /* does not serve this resolver */
     LIST_STATES
 };
@@ -33,7 +34,7 @@ static inline bool list_counts(enum list_state s)
     return s == LIST_UNTRIED || s == LIST_SOUND;
 }
 
-enum { TRIAL_ENTRIES = 4, TRIAL_EACH_S = 3600, TRIAL_AGAIN_S = 300 /* one that is not sound */ };
+enum { TRIAL_ENTRIES = 4, TRIAL_EACH_S = 3600, TRIAL_AGAIN_S = 300 /* for a list that fails */ };
 
 /* The answer for one test entry. */
 enum trial_answer { TRIAL_NOTHING /* no answer */, TRIAL_NO, TRIAL_YES, TRIAL_REFUSED };

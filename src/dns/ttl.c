@@ -1,5 +1,5 @@
-/* The TTL of an answer. c-ares reads what an answer says; it does not tell how long the absence of
- * one holds, nor a PTR record's TTL, so its records are walked here. */
+/* The TTL of an answer. c-ares does not tell how long a negative answer is valid, nor the TTL of a
+ * PTR record, so the records are read here. */
 #include "dns/ttl.h"
 
 #include "dns/walk.h"
@@ -11,7 +11,7 @@ static uint32_t least(uint32_t a, uint32_t b)
     return a < b ? a : b;
 }
 
-/* What a record of the authorities allows (RFC 2308, 5). */
+/* The time for a negative answer that a SOA record of the authority section gives (RFC 2308, 5). */
 static uint32_t ttl_of_absence(const struct dns_record *r)
 {
     return r->type == TYPE_SOA && r->len >= SOA_TAIL

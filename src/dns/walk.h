@@ -1,5 +1,5 @@
-/* Walks over the records of an answer as it came (RFC 1035, 4.1). Pure; the octets are hostile.
- * Names are stepped over, never followed. Private to src/dns. */
+/* Walks over the records of an answer as received (RFC 1035, 4.1). Pure; the octets are hostile.
+ * Names are skipped, never followed. Private to src/dns. */
 #ifndef MIRED_DNS_WALK_H
 #define MIRED_DNS_WALK_H
 
@@ -21,13 +21,14 @@ struct dns_record {
 
 enum dns_step { DNS_RECORD, DNS_END, DNS_BROKEN };
 
-/* Steps over header and questions; false: they cannot be read. */
+/* Skips header and questions; false if they cannot be read. */
 bool dns_walk_begin(struct dns_walk *w, const uint8_t *message, size_t len);
 
-/* The next record of a section: `left` is w->answers, until that is 0, or then w->authorities. */
+/* Reads the next record of a section. `left` is &w->answers until that is 0, then
+ * &w->authorities. */
 enum dns_step dns_walk_next(struct dns_walk *w, uint32_t *left, struct dns_record *r);
 
-/* Numbers of two and four octets, the high one first. */
+/* Numbers of two and four octets, big-endian. */
 uint32_t dns_number2(const uint8_t *at);
 uint32_t dns_ttl_at(const uint8_t *at);
 

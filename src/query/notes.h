@@ -1,6 +1,6 @@
-/* What the master and its children tell each other: the kinds of note (base/channel.h).
+/* The kinds of notes between the master and its children (base/channel.h).
  *
- * One list for all rooms, in a room above all processes: the master passes notes on between
+ * One list for all rooms, in a room that all processes may use: the master passes notes on between
  * children, and after an upgrade (master/upgrade.c) children of the earlier version talk to the new
  * master. So a number keeps its meaning for ever, and new kinds go to the end. */
 #ifndef MIRED_QUERY_NOTES_H
@@ -10,7 +10,7 @@
 
 enum note_kind {
     NOTE_READY = 1, /* child -> master: serving */
-    NOTE_DRAIN,     /* master -> worker: accept no more, end with the last connection */
+    NOTE_DRAIN,     /* master -> worker: stop accepting, end with the last connection */
     NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
     NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT */
     NOTE_RESULT,    /* master -> web: arg 0 is success; text says what happened */
@@ -24,18 +24,18 @@ enum note_kind {
     NOTE_PONG,     /* the answer */
     NOTE_COUNT,    /* web -> master -> workers, freezer: text is a network: how many connections of
                       it are held? The master sends it back to web: arg is how many it asked */
-    NOTE_COUNTED,  /* worker, freezer -> master -> web: arg is how many; text is what lists name a
-                      single address, and the master puts before it what they are, as `status`
-                      calls them: "held " or "frozen " */
-    NOTE_SERVE,    /* master -> worker: take clients from now on */
-    NOTE_BACKENDS, /* master -> worker: send NOTE_BACKEND and NOTE_LIST again: web has restarted
+    NOTE_COUNTED, /* worker, freezer -> master -> web: arg is how many; text has the lists that name
+                      a single address. The master puts before it which connections these are:
+                      "held " or "frozen " */
+    NOTE_SERVE,   /* master -> worker: start accepting */
+    NOTE_BACKENDS,    /* master -> worker: send NOTE_BACKEND and NOTE_LIST again: web has restarted
                     */
-    NOTE_LIST,     /* worker -> master -> web: text "ZONE what its test has come to" */
-    NOTE_DRAINING, /* worker -> master: the answer to NOTE_DRAIN; it has taken its last client */
-    NOTE_RELEASED, /* worker, freezer -> master -> web: arg is how many holds it has answered so
+    NOTE_LIST,        /* worker -> master -> web: text "ZONE STATE", the state by its test */
+    NOTE_DRAINING,    /* worker -> master: the answer to NOTE_DRAIN: it has stopped accepting */
+    NOTE_RELEASED,    /* worker, freezer -> master -> web: arg is how many holds it has answered so
                       far, or -errno; text is "more" at once and twice a second, "done" at the end.
-                      The master makes of it "held more NAME", "frozen done NAME" */
-    NOTE_CONNECTIONS,      /* web -> master -> workers: text is "NETWORK PHASE", "-" for any: which
+                      The master turns this into "held more NAME" or "frozen done NAME" */
+    NOTE_CONNECTIONS, /* web -> master -> workers: text is "NETWORK PHASE", "-" for any: which
                               connections are open? The master sends it back to web: arg is how many it
                               asked */
     NOTE_CONNECTIONS_TOLD, /* worker -> master -> web: text has a line a connection (see

@@ -1,7 +1,7 @@
 /* Queries and answers between workers and clerks; see query.h. Both sides use it.
  *
- * A packet is the fixed part of its struct with only as much text as there is. What comes in is
- * checked before it is used: a worker may be in a stranger's hands. */
+ * A packet is the fixed part of its struct, followed by its texts without padding. Each packet is
+ * checked before it is used, because an attacker may control a worker. */
 #include "query/query.h"
 
 #include <errno.h>

@@ -1,10 +1,10 @@
-/* Queries from workers to clerks: SOCK_SEQPACKET pairs that all workers of a generation write to
- * and its clerks read from, so that an idle clerk takes the next query; and one pair for each
- * worker slot, on which the clerks answer. A packet is one of the structs below with its texts
- * behind it. If a clerk dies, its queries get no answer: the worker has a timer.
+/* Queries from workers to clerks, and the answers. All workers of a generation write queries to the
+ * same SOCK_SEQPACKET pairs and all its clerks read from them, so an idle clerk takes the next
+ * query. Clerks answer on a pair for each worker slot. A packet is one of the structs below,
+ * followed by its texts. If a clerk dies, its queries get no answer; the worker has a timer.
  *
- * Logins from networks that are new for the account have a pair of their own, which the first of
- * several clerks does not read: so password guessing does not delay other queries, however many
+ * Logins from networks that are new to the account have a pair of their own, which the first of
+ * several clerks does not read. So password guessing does not delay other queries, however many
  * guesses there are and however slowly a verifier refuses them.
  *
  * A SCRAM login is two queries, and the second must reach the clerk that answered the first: each
@@ -33,12 +33,12 @@ enum query_rank {
 enum { QUERY_TEXT_MAX = 4096, QUERY_TIMEOUT_MS = 20000 };
 
 struct query_head {
-    uint64_t id;       /* the asker's; comes back */
-    uint64_t login_id; /* QUERY_SCRAM: 0, or as the answer to the first message had it */
+    uint64_t id;       /* chosen by the worker; the answer has the same */
+    uint64_t login_id; /* QUERY_SCRAM: 0, or the login_id of the answer to the first message */
     uint16_t slot;     /* which worker slot to answer */
     uint16_t kind;     /* enum query_kind */
     uint16_t first;    /* octets of the first text: folded address | user | message */
-    uint16_t second;   /* octets of the second: nothing | password | what TLS has to bind to */
+    uint16_t second;   /* octets of the second: nothing | password | channel binding data */
     uint32_t rank;     /* QUERY_RECIPIENT: enum query_rank, how it is queued */
     struct addr client;
 };
@@ -48,7 +48,8 @@ struct query_packet {
     char text[QUERY_TEXT_MAX];
 };
 
-/* A login_id is a clerk's index above a number of its own that is never 0. */
+/* A login_id has the clerk's index in its upper half, and in its lower half a number that is never
+ * 0. */
 static inline uint64_t scram_id(uint32_t clerk, uint32_t number)
 {
     return (uint64_t)clerk << 32 | number;
@@ -64,8 +65,7 @@ enum answer_result {
     ANSWER_NO,
     ANSWER_LATER,
     ANSWER_OTHER,
-    ANSWER_MORE, /* QUERY_SCRAM: `text` goes to the client, and what it says comes with `login_id`
-                  */
+    ANSWER_MORE, /* QUERY_SCRAM: send `text` to the client, and its answer back with `login_id` */
     ANSWER_TRAP  /* QUERY_RECIPIENT: an address of `traps` */
 };
 
@@ -91,11 +91,11 @@ static inline struct span answer_name(const struct answer *a)
 /* A name that does not fit is left out. */
 void answer_set_name(struct answer *a, struct span name);
 
-/* Packs and sends (the lengths are taken from the spans); 0, or -EAGAIN when the queue is full (try
+/* Sends a query; the lengths are those of the spans. Returns 0, -EAGAIN when the queue is full (try
  * again when `fd` is writable), or -errno. */
 int query_send(int fd, const struct query_head *head, struct span first, struct span second);
 
-/* Reads and checks one query (blocking or not, as fd is); 1, 0 at the end, or -errno (-EBADMSG:
+/* Reads and checks one query; blocks if `fd` does. Returns 1, 0 at the end, or -errno (-EBADMSG:
  * malformed, skip it). */
 int query_read(int fd, struct query_packet *a);
 

@@ -1,8 +1,8 @@
 /* The outcome of mixed answers; see outcome.h and docs/mixed-answers.md.
  *
- * SMTP has one reply for all recipients. 250 may be said only when every recipient has the message,
- * 5xx only when none has it and none will. Everything between is 451, with what happened to each
- * remembered for the retry, which is split (outcome_apart()). */
+ * SMTP has one reply for all recipients. It may be 250 only if every recipient has the message, and
+ * 5xx only if no recipient has it or will get it. In all other cases it is 451; the fate of each
+ * recipient is remembered, and the retry is split (outcome_apart()). */
 #include "relay/outcome.h"
 
 struct tally {
@@ -73,8 +73,8 @@ static void split(const struct job *j, struct partial_delivery *s, int64_t size,
                              group_of((enum fate)j->recipient[i].fate), now);
 }
 
-/* A message that comes back in mixture again has another SIZE than it had: then SIZE does not
- * count. */
+/* If the same message gets a mixed answer again, its sender declares another SIZE each time, so
+ * SIZE does not count from then on. */
 static void remember(const struct job *j, struct partial_delivery *s, uint64_t now)
 {
     remember_delivered(j, s, now);
@@ -108,7 +108,7 @@ struct reply outcome_end(const struct job *j, struct partial_delivery *s, uint64
     *accepted = have;
     if (j->recipients && have == j->recipients)
         return t.done ? kept_get(&j->whole) : reply_make(REPLY_OK, (struct span){0});
-    if (!j->sent && j->whole.code >= 400) /* said to MAIL or DATA: it is for all of them */
+    if (!j->sent && j->whole.code >= 400) /* a reply to MAIL or DATA is for all recipients */
         return have ? reply_make(REPLY_BACKEND_DOWN, (struct span){0}) : kept_get(&j->whole);
     if (have == 0 && t.refused == j->recipients)
         return kept_get(t.first_refused);

@@ -17,11 +17,13 @@ uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now);
 struct reply outcome_end(const struct job *j, struct partial_delivery *s, uint64_t now,
                          uint32_t *accepted);
 
-/* The client does not hear how the job ended and will retry: records the recipients that have the
- * message, if it has a Message-ID, so that no other message is taken for it. */
+/* The client does not hear how the job ended, and will retry. Records the recipients that have the
+ * message. Only for a message with a Message-ID, because otherwise another message might look the
+ * same. */
 void outcome_unheard(const struct job *j, struct partial_delivery *s, uint64_t now);
 
-/* Whether a mixed answer has parted this recipient from those that the transaction has already. */
+/* Whether this recipient must have a transaction of its own, because after a mixed answer it is in
+ * another group than the recipients that the transaction already has. */
 bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t declared,
                    const struct partial_delivery *s, uint64_t now);
 

@@ -1,11 +1,11 @@
-/* What is remembered of mixed answers; see partial_delivery.h. A mapped table of 32-octet entries
- * that all workers share.
+/* The memory of mixed answers; see partial_delivery.h. A mapped table of 32-octet entries that all
+ * workers share.
  *
- * An entry is found by a hash of sender, message and recipient, which also selects its set. It is
- * written field by field and its key last, and the key is checked again after it has been read, so
- * a reader sees a whole entry or none. Two writers that meet in one place leave one of the two, or
- * an entry whose check does not fit, which is none: then a retry is treated as a first try, which
- * is safe before the data and a duplicate, never a loss, after it. */
+ * An entry is found by a hash of sender, message and recipient, which also selects its set. A
+ * writer writes the key last, and a reader checks the key again after reading, so a reader sees a
+ * complete entry or none. If two writers write the same place, one of the two entries remains, or
+ * one with a wrong check, which counts as none. A retry is then treated as a first try: before the
+ * data that does no harm, after it there may be a duplicate, but never a loss. */
 #include "relay/partial_delivery.h"
 
 #include <errno.h>
@@ -25,7 +25,7 @@ struct entry {
     _Atomic uint64_t key;   /* 0: none */
     _Atomic uint64_t until; /* wall ms */
     uint64_t value;         /* enum partial_group, or a backend's word */
-    uint32_t check;         /* of key and value, so that a mixture of two is known */
+    uint32_t check;         /* over key and value, so that a mixture of two entries is recognised */
     uint32_t unused;
 };
 

@@ -1,5 +1,5 @@
 /* The memory of mixed answers (docs/mixed-answers.md): which recipients have a message already, and
- * which of a sender's recipients are asked apart from the others when it tries again. A mapped,
+ * which recipients get a transaction of their own when the sender tries again. A mapped,
  * set-associative table that all workers share.
  *
  * Senders retry from other hosts and networks, so no key contains the client. The table does not
@@ -16,7 +16,8 @@
 
 struct partial_delivery;
 
-/* path NULL: memory only. 0 or -errno. Call it before the workers start. */
+/* Opens or creates the table (path NULL: memory only). Entries are valid for `keep_ms`. Call it
+ * before the workers start. Returns 0 or -errno. */
 int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_ms);
 void partial_close(struct partial_delivery *s);
 
@@ -33,8 +34,8 @@ bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t 
 /* Groups of recipients with the same kind of answer, which may share a transaction. */
 enum partial_group { PARTIAL_TAKEN, PARTIAL_LATER, PARTIAL_REFUSED };
 
-/* What a message is known by at RCPT, before its octets: the SIZE that MAIL declared (0: none).
- * Other messages of the sender to the same people are not split because of this one. */
+/* At RCPT, before its octets, a message is recognised by the SIZE that MAIL declared (0: none). So
+ * other messages of the sender to the same people are not split because of this one. */
 enum { PARTIAL_ANY_SIZE = -1 }; /* for a sender that declares another SIZE each time */
 
 void partial_put_in_group(struct partial_delivery *s, struct span sender, struct span recipient,
@@ -43,7 +44,7 @@ void partial_put_in_group(struct partial_delivery *s, struct span sender, struct
 enum partial_group partial_group_of(const struct partial_delivery *s, struct span sender,
                                     struct span recipient, int64_t size, uint64_t now);
 
-/* Stores a word about a backend over restarts, for 30 days; its meaning is the caller's. */
+/* Stores a word about a backend for 30 days, over restarts; the caller decides what it means. */
 void partial_note_backend(struct partial_delivery *s, struct span name, uint64_t word,
                           uint64_t now);
 bool partial_backend(const struct partial_delivery *s, struct span name, uint64_t now,

@@ -1,6 +1,6 @@
-/* Queue ids in backends' replies; see queue_id.h. A row for each way of saying it, tried in order:
- * what stands before the id, and what it may hold. A backend's words are believed for the log
- * only. */
+/* Queue ids in backends' replies; see queue_id.h. The table has a row for each form of reply, tried
+ * in order: the words before the id, and the characters that it may have. The result is used for
+ * the log only. */
 #include "relay/queue_id.h"
 
 #include <stdbool.h>
@@ -8,7 +8,7 @@
 
 enum { ID_MIN = 3, ID_MAX = 128 };
 
-/* The position behind `word` in `text`, without regard to capitals; SIZE_MAX: it is not there. */
+/* The position after `word` in `text`, ignoring case; SIZE_MAX if it is not there. */
 static size_t behind(struct span text, const char *word)
 {
     size_t len = strlen(word);

@@ -1,8 +1,8 @@
-/* Hand-overs: a message's way from the worker to a backend and its outcome back; see relay.h.
+/* Hand-overs: a message goes from the worker to a backend, and the outcome back; see relay.h.
  *
- * Here is decided which backend gets it, what happens when a connection breaks, and what the client
- * is told. smtp/client.c has the words on the wire, backend/pool.c the connections, outcome.c what
- * mixed answers come to. */
+ * This file decides which backend gets a message, what happens when a connection breaks, and what
+ * the client hears. smtp/client.c has the protocol, backend/pool.c the connections, and outcome.c
+ * turns mixed answers into one reply. */
 #include "relay/relay.h"
 
 #include <stdlib.h>
@@ -20,9 +20,9 @@ struct handover {
     struct buf header;
     struct client_names names;
     struct buf user; /* authenticated as, or empty */
-    uint32_t tried;  /* a bit for each backend that broke with it */
-    uint8_t breaks;  /* of connections under it, so far */
-    bool lacking;    /* a backend could not take it for want of an extension */
+    uint32_t tried;  /* a bit for each backend with which it broke */
+    uint8_t breaks;  /* connections that broke during it */
+    bool lacking;    /* a backend lacked an extension that the message needs */
     bool abandoned;
     void (*done)(void *arg, const struct relay_result *result);
     void *arg;
@@ -74,8 +74,8 @@ static bool fits(const struct backend *b, const struct handover *h)
     return b->ability.size_max == 0 || h->delivery.job.size <= b->ability.size_max;
 }
 
-/* A message that is too large for this backend is another's, even if that is down now; one that is
- * too large for all is refused in a backend's own words. */
+/* A message that is too large for this backend waits for another one, even if that is down now. If
+ * it is too large for all, a backend refuses it with its own reply. */
 static bool can_take(const struct relay *r, const struct backend *b, struct handover *h)
 {
     if (!fits(b, h))
@@ -88,8 +88,8 @@ static bool can_take(const struct relay *r, const struct backend *b, struct hand
     return false;
 }
 
-/* Gives the hand-over to the first backend that is up, or else to one that may have come up again;
- * in turn with round_robin. False: there is none left. */
+/* Gives the hand-over to the first backend that is up, or to one that may be up again; with
+ * round_robin, to each in turn. False if none is left. */
 static bool place(struct relay *r, struct handover *h)
 {
     size_t first = r->params.config->balance == BALANCE_ROUND_ROBIN ? r->turn++ : 0;
@@ -109,7 +109,7 @@ static bool place(struct relay *r, struct handover *h)
 
 /* ---- ends ---- */
 
-/* Forgets what a backend said before. */
+/* Forgets what a backend has said so far. */
 static void begin_again(struct handover *h)
 {
     for (uint32_t i = 0; i < h->delivery.job.recipients; i++)
@@ -119,8 +119,8 @@ static void begin_again(struct handover *h)
     h->delivery.job.lacking = false;
 }
 
-/* The backend has lost what the message needs since its last connection: another one may have it.
- * When the client comes again it is not offered that any more. */
+/* The backend no longer has an extension that the message needs. Another backend may have it. When
+ * the client retries, the extension is not offered any more. */
 static void lacks(struct handover *h)
 {
     struct relay *r = h->relay;
@@ -189,7 +189,8 @@ static void broke(struct delivery *d, bool started)
     tell_later(h, false);
 }
 
-/* It waited for too long, or an end that was known at once is told from the loop. */
+/* The hand-over has waited too long; or its end was known at once, and is reported here, from the
+ * loop. */
 static void due(struct loop *loop, struct alarm *a)
 {
     struct handover *h = container_of(a, struct handover, delivery.alarm);
@@ -209,7 +210,7 @@ static void due(struct loop *loop, struct alarm *a)
     }
 }
 
-/* ---- what the pool asks ---- */
+/* ---- called by the pool ---- */
 
 static struct span read_spool(void *spool, uint64_t offset)
 {
@@ -238,7 +239,7 @@ static void reached(void *arg, const char *backend, bool up)
         p->reached(p->arg, backend, up);
 }
 
-/* ---- for the worker ---- */
+/* ---- called by the worker ---- */
 
 static struct handover *handover_new(struct relay *r, struct relay_message *m)
 {
@@ -304,7 +305,7 @@ void relay_abandon(struct handover *h)
 {
     h->abandoned = true;
     if (h->delivery.job.sent)
-        return; /* partial_delivery.c still wants its outcome */
+        return; /* its outcome must still be recorded (partial_delivery.c) */
     if (h->delivery.backend)
         pool_drop(&h->delivery);
     handover_free(h);
@@ -326,8 +327,8 @@ static uint32_t offer_of(const struct backend *b)
            (caps & CAP_SMTPUTF8 ? SMTP_OFFER_SMTPUTF8 : 0) | (caps & CAP_DSN ? SMTP_OFFER_DSN : 0);
 }
 
-/* A message beyond a backend's limit can wait for another one that takes it, so the largest counts.
- */
+/* A message that is too large for one backend can wait for another one, so the largest limit
+ * counts. */
 static uint64_t size_offered(const struct relay *r)
 {
     uint64_t max = 0;

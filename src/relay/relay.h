@@ -2,8 +2,8 @@
  *
  * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message; the client gets the
  * backend's reply. A hand-over that breaks before the final dot may be retried once on another
- * backend; one that breaks after it is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client:
- * the message is whole when it comes here.
+ * backend; one that breaks after it is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client,
+ * because the message is complete before the hand-over begins.
  *
  * The protocol is in smtp/client.c (sans-I/O), the connections in backend/pool.c. One thread;
  * callbacks come from the loop, never from within relay_send(). */
@@ -27,11 +27,12 @@ struct relay;
 
 /* The extensions that clients may be offered, from the backends' last EHLO replies. */
 struct relay_offer {
-    uint32_t all;      /* enum smtp_offer: what each backend that is up has; is none up, each that
-                          has ever told; nothing until one has */
-    uint32_t any;      /* what one of them has, at least */
-    uint64_t size_max; /* octets that one of all backends takes, up or not; 0: no limit is known */
-    bool settled;      /* each backend has told, or is known to be down */
+    /* enum smtp_offer: what every backend that is up has; if none is up, what every backend with a
+     * known EHLO has; nothing until one is known. */
+    uint32_t all;
+    uint32_t any;      /* what at least one of them has */
+    uint64_t size_max; /* octets: the largest limit of all backends, up or not; 0: none known */
+    bool settled;      /* of each backend the EHLO is known, or that it is down */
 };
 
 struct relay_params {
@@ -39,19 +40,20 @@ struct relay_params {
     struct loop *loop;
     const char *store_path;
     struct partial_delivery *partial;
-    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
+    const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     uint32_t slots;                    /* workers that share each backend's `connections` */
-    /* A backend went up or down, or its abilities are known. */
+    /* Called when a backend goes up or down, or when its EHLO is known. */
     void (*changed)(void *arg, const struct relay_offer *offer);
-    /* Whether a backend can be reached: when that is first known, and whenever it changes. */
+    /* Says whether a backend can be reached: when that is first known, and whenever it changes. */
     void (*reached)(void *arg, const char *backend, bool up);
     void *arg;
 };
 
-/* Opens one connection to each backend at once, to learn what it has. NULL without memory. */
+/* Opens one connection to each backend at once, to learn its extensions. The caller closes the
+ * relay. NULL without memory. */
 struct relay *relay_open(const struct relay_params *params);
 
-/* Calls `reached` again for each backend of which it has been called. */
+/* Calls `reached` again for each backend for which it was called before. */
 void relay_tell_again(const struct relay *r);
 
 /* Closes idle connections; hand-overs in progress end with 451. */
@@ -61,7 +63,7 @@ struct relay_message {
     struct envelope *envelope; /* taken: copied before the call returns */
     struct spool *spool;       /* taken over: freed by the relay */
     struct addr client;        /* for XCLIENT and PROXY */
-    struct addr server;        /* where the client came to; ADDR_NONE: not known */
+    struct addr server;        /* the address that the client connected to; ADDR_NONE: not known */
     struct client_names names; /* the client's, for XCLIENT and XFORWARD */
     struct span user;          /* authenticated as, or empty; borrowed for the call */
     struct buf header;         /* taken over: the Received: line(s) that go before the message */
@@ -74,13 +76,13 @@ struct relay_result {
     struct reply reply;      /* for the client; arg valid during the call */
     uint32_t accepted;       /* recipients that the backend has now (or had already) */
     const char *backend;     /* its name, or "-" */
-    bool duplicate_possible; /* broke behind the final dot */
+    bool duplicate_possible; /* the connection broke after the final dot */
 };
 
 struct handover;
 
-/* Begins a hand-over; `done` is called once, later. NULL without memory (all is freed; tell the
- * client 451). */
+/* Begins a hand-over; `done` is called once, later. Returns NULL without memory: everything is
+ * freed, and the client should hear 451. The handle is valid until `done` or relay_abandon(). */
 struct handover *relay_send(struct relay *r, struct relay_message *m,
                             void (*done)(void *arg, const struct relay_result *result), void *arg);
 
@@ -88,11 +90,11 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
  * dropped; a hand-over in flight ends by itself, and partial_delivery records its outcome. */
 void relay_abandon(struct handover *h);
 
-/* What the hand-over waits for: the backend's name in *backend (NULL: none has it) and the state of
- * its connection. Both static or as long-lived as the configuration. */
+/* What the hand-over waits for: the backend's name in *backend (NULL: no backend has it yet) and
+ * the state of its connection. Both strings live as long as the configuration. */
 const char *relay_waits_for(const struct handover *h, const char **backend);
 
-/* For `status`: is any backend up; their names and states by index. */
+/* Whether any backend is up; for `status`. */
 bool relay_is_up(const struct relay *r);
 
 #endif

@@ -1,5 +1,5 @@
-/* The spool; see spool.h. Runs in workers: writes go to the page cache, so a large message costs
- * memory of the system's, not of the worker's, and no wait worth the name. */
+/* The spool; see spool.h. Runs in workers. Writes go to the page cache, so a large message uses the
+ * system's memory and not the worker's, and the worker hardly waits. */
 #include "relay/spool.h"
 
 #include <errno.h>
@@ -13,8 +13,8 @@ enum { CHUNK = 64 * 1024 };
 
 struct spool {
     struct spool_room *room;
-    struct buf memory; /* all of it, until it goes to the file */
-    char *chunk;       /* what spool_read() lends from the file */
+    struct buf memory; /* the whole message, until it moves to the file */
+    char *chunk;       /* the part of the file that spool_read() returned last */
     int fd;            /* -1: in memory */
     uint64_t size;
     uint64_t counted; /* in room->used */

@@ -1,6 +1,7 @@
-/* The spool: one message while it comes in and is handed on. Memory up to SPOOL_MEMORY octets, then
- * an unlinked file in state/spool (O_TMPFILE). Counted against spool_max over all workers by a
- * shared counter. Never a queue: it is gone when the client has been told. */
+/* The spool: holds one message while it comes in and is handed over. It is in memory up to
+ * SPOOL_MEMORY octets, then in an unlinked file in state/spool (O_TMPFILE). A shared counter limits
+ * all spools of all workers to spool_max. The spool is not a queue: the message is gone when the
+ * client has its reply. A spool belongs to one worker; not thread-safe. */
 #ifndef MIRED_RELAY_SPOOL_H
 #define MIRED_RELAY_SPOOL_H
 
@@ -22,23 +23,27 @@ struct spool_room {         /* one for a worker */
 
 struct spool;
 
-struct spool *spool_new(struct spool_room *room, const struct sipkey *key); /* NULL: no memory */
+/* `room` must outlive the spool; `key` is for spool_hash(). The caller frees the spool. NULL without
+ * memory. */
+struct spool *spool_new(struct spool_room *room, const struct sipkey *key);
 void spool_free(struct spool *s);
 
-/* 0, or -ENOSPC (spool_max, disk), -ENOMEM, -EIO. After a failure only spool_free() makes sense. */
+/* Appends octets. Returns 0, -ENOSPC (spool_max, or a full disk), -ENOMEM or -EIO. After a failure
+ * only spool_free() may be called. */
 int spool_add(struct spool *s, struct span octets);
 
 uint64_t spool_size(const struct spool *s);
-/* What a retry is known by (smtp/sameness.h), and whether that is a Message-ID. */
+/* The hash by which a retry is recognised (smtp/sameness.h), and whether the message has a
+ * Message-ID. */
 uint64_t spool_hash(const struct spool *s);
 bool spool_is_named(const struct spool *s);
-/* Received: lines in the message's header. */
+/* The number of Received: lines in the message's header. */
 uint16_t spool_received(const struct spool *s);
-/* True when the last line is ended by CRLF (or it is empty). */
+/* True if the message ends with CRLF or is empty. */
 bool spool_line_ended(const struct spool *s);
 
-/* Up to a chunk of octets from `offset` on, borrowed until the next call; empty at the end; .at
- * NULL when the file cannot be read. */
+/* Returns up to a chunk of octets from `offset` on, valid until the next call; empty at the end;
+ * .at is NULL if the file cannot be read. */
 struct span spool_read(struct spool *s, uint64_t offset);
 
 #endif

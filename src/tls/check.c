@@ -1,5 +1,6 @@
-/* The dates of certificates; see check.h. Clients that verify refuse an expired one, and mail
- * then comes in clear text or not at all, which goes unnoticed here. */
+/* The dates of certificates; see check.h. A client that verifies certificates refuses an expired
+ * one. Its mail then comes in clear text or not at all, and nothing in mired's log would show
+ * it. */
 #include "tls/check.h"
 
 #include <openssl/bio.h>
@@ -18,7 +19,7 @@ static const char *date_text(const ASN1_TIME *t, char out[64])
     return out;
 }
 
-/* The message about one certificate; true: one was added that is no warning. */
+/* Adds the message about one certificate; true if it is more than a warning. */
 static bool check_one(X509 *x, const char *place, const char *file, time_t now, struct buf *said)
 {
     const ASN1_TIME *from = X509_get0_notBefore(x), *until = X509_get0_notAfter(x);

@@ -22,7 +22,7 @@ SSL_CTX *tls_client_open(const struct tls_client_params *params)
     return context;
 }
 
-/* The name that the certificate must have. */
+/* Sets the name that the certificate must have. */
 static bool expect(SSL *ssl, const struct tls_client_params *params)
 {
     char address[ADDR_TEXT];

@@ -1,9 +1,10 @@
 /* TLS towards backends (RFC 3207), over OpenSSL: the client's side.
  *
  * `starttls` is opportunistic: TLS if the server offers it, without verification. `implicit` is TLS
- * from the first octet. `verified` asks for STARTTLS, and for a certificate that an authority of
- * this machine (OpenSSL's default store, or $SSL_CERT_FILE) has issued for the backend's name, or
- * for its address where it is configured by that. A name is sent along (SNI) in any case. */
+ * from the first octet. `verified` requires STARTTLS, and a certificate that an authority of this
+ * machine (OpenSSL's default store, or $SSL_CERT_FILE) has issued for the backend's name, or for
+ * its address if it is configured by address. A backend's name is always sent (SNI). Not
+ * thread-safe for one SSL; used by workers and by the threads of clerks. */
 #ifndef MIRED_TLS_CLIENT_H
 #define MIRED_TLS_CLIENT_H
 
@@ -20,16 +21,19 @@ struct tls_client_params {
     struct addr addr;
 };
 
-/* What a backend's connections share; NULL without memory. */
+/* Makes the context that a backend's connections share; the caller frees it with SSL_CTX_free().
+ * NULL without memory. */
 SSL_CTX *tls_client_open(const struct tls_client_params *params);
 
-/* One connection's, over `fd`, which stays the caller's; NULL without memory. */
+/* Makes the SSL of one connection over `fd`. The caller keeps `fd`, and frees the SSL with
+ * SSL_free(). NULL without memory. */
 SSL *tls_client_new(SSL_CTX *context, const struct tls_client_params *params, int fd);
 
-/* A step of the handshake: 1 when it is done, 0 when it waits for the socket, or -1. */
+/* Goes on with the handshake. Returns 1 when it is done, 0 when it waits for the socket, -1 when it
+ * has failed. */
 int tls_client_shake(SSL *ssl);
 
-/* Why it failed, as words; static or OpenSSL's. */
+/* Why the handshake failed, in words; a static string of ours or OpenSSL's. */
 const char *tls_client_error(const SSL *ssl);
 
 #endif

@@ -25,7 +25,7 @@ static ssize_t told(SSL *ssl, int n)
 
 ssize_t tls_octets_in(SSL *ssl, void *at, size_t room)
 {
-    ERR_clear_error(); /* of another connection of this thread, which would be taken for ours */
+    ERR_clear_error(); /* an error of another connection of this thread would count as ours */
     return told(ssl, SSL_read(ssl, at, bounded(room)));
 }
 

@@ -1,5 +1,5 @@
-/* Octets through an established SSL, as recv() and send() have them: for the loops of workers and
- * of their links to backends. One thread. */
+/* Reads and writes octets through an established SSL, with results like those of recv() and send().
+ * For the event loops of workers. Not thread-safe. */
 #ifndef MIRED_TLS_OCTETS_H
 #define MIRED_TLS_OCTETS_H
 
@@ -7,8 +7,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
-/* Octets read or taken; 0 when the other side has said that it ends; -1 with errno EAGAIN (nothing
- * can be done now) or ECONNRESET (nothing ever again). `ssl` stands on a non-blocking socket. */
+/* Return how many octets were read or written; 0 when the other side has ended the connection; -1
+ * with errno EAGAIN (not possible now) or ECONNRESET (not possible any more). The socket of `ssl`
+ * is non-blocking. */
 ssize_t tls_octets_in(SSL *ssl, void *at, size_t room);
 ssize_t tls_octets_out(SSL *ssl, const void *at, size_t len);
 

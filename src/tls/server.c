@@ -1,4 +1,4 @@
-/* Certificates, keys and what is offered with them; see server.h. */
+/* Certificates and keys, and the TLS that is offered with them; see server.h. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -14,8 +14,8 @@ struct tls_server {
                            them */
 };
 
-/* Forward secrecy and authenticated encryption only. A client too old for that is as well off
- * without TLS, which is what it falls back to on port 25. */
+/* Forward secrecy and authenticated encryption only. A client that is too old for that falls back
+ * to no TLS on port 25, which is hardly less secure. */
 static const char ciphers_12[] =
     "ECDHE+AESGCM:ECDHE+CHACHA20:!aNULL:!eNULL:!PSK:!CAMELLIA:!ARIA:!AESCCM";
 
@@ -37,7 +37,7 @@ static void wrong(struct reading *r, const char *what, const char *path)
     ERR_clear_error();
 }
 
-/* Instead of OpenSSL's own, which asks the terminal. */
+/* Replaces OpenSSL's function, which would ask for the passphrase at the terminal. */
 static int no_passphrase(char *out, int room, int encrypting, void *asked)
 {
     *(bool *)asked = true;
@@ -73,8 +73,8 @@ static bool load(struct reading *r, SSL_CTX *context, size_t i)
     return false;
 }
 
-/* Whether a client's certificate is good enough is asked later; a bad one is no reason to refuse
- * mail. */
+/* Accepts any client certificate, because a bad one is no reason to refuse mail.
+ * tls_client_is_known() checks it later. */
 static int take_any(int good, X509_STORE_CTX *store)
 {
     return 1;
@@ -116,7 +116,7 @@ static bool is_for(SSL_CTX *context, const char *name)
     return X509_check_host(SSL_CTX_get0_certificate(context), name, 0, 0, NULL) == 1;
 }
 
-/* Whether both certificates are for one of the first one's names. */
+/* Whether both certificates are valid for one of the names in the first. */
 static bool share_a_name(SSL_CTX *a, SSL_CTX *b)
 {
     GENERAL_NAMES *names =
@@ -132,8 +132,8 @@ static bool share_a_name(SSL_CTX *a, SSL_CTX *b)
     return shared;
 }
 
-/* The connection has this certificate as well, and uses it where the client cannot use the first
- * one's kind of key. */
+/* Adds this certificate to a connection, which uses it if the client cannot use the first
+ * certificate's kind of key. */
 static void add(SSL *ssl, const SSL_CTX *context)
 {
     STACK_OF(X509) *chain = NULL;
@@ -141,11 +141,11 @@ static void add(SSL *ssl, const SSL_CTX *context)
     SSL_CTX_get0_chain_certs((SSL_CTX *)context, &chain);
     (void)SSL_use_cert_and_key(ssl, SSL_CTX_get0_certificate(context),
                                SSL_CTX_get0_privatekey(context), chain, 0);
-    ERR_clear_error(); /* it has one of this kind */
+    ERR_clear_error(); /* it has a certificate of this kind */
 }
 
-/* The certificate for the name that the client asks for, else the first; and with it those for the
- * same name that have another kind of key (ECDSA and RSA), of each kind one. */
+/* Chooses the certificate for the name that the client asks for, else the first; and adds those for
+ * the same name with another kind of key (ECDSA and RSA), one of each kind. */
 static int choose(SSL *ssl, int *alert, void *arg)
 {
     const struct tls_server *t = arg;
@@ -154,7 +154,7 @@ static int choose(SSL *ssl, int *alert, void *arg)
 
     while (name && first < t->count && !is_for(t->context[first], name))
         first++;
-    if (first == t->count) { /* names that we have not are no reason to refuse mail either */
+    if (first == t->count) { /* an unknown name is no reason to refuse mail either */
         first = 0;
         name = NULL;
     }
@@ -232,8 +232,8 @@ size_t tls_exported(SSL *ssl, void *out, size_t room)
     return LEN;
 }
 
-/* By the hash that the certificate is signed with, but SHA-256 where that is weaker (or where the
- * signature has none of its own, as Ed25519's). */
+/* Uses the hash of the certificate's signature, but SHA-256 if that hash is weaker (or if the
+ * signature has none, as with Ed25519). */
 size_t tls_end_point(const SSL *ssl, void *out, size_t room)
 {
     X509 *certificate = SSL_get_certificate(ssl);
