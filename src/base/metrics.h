@@ -59,8 +59,13 @@
     M(WOULD_HOLD_COVERED, COUNTER, "mired_would_hold_total", "rule=\"R8\"", "")                    \
     M(WOULD_HOLD_NETWORK, COUNTER, "mired_would_hold_total", "rule=\"R10\"", "")                   \
     M(WOULD_HOLD_CORRESPONDENT, COUNTER, "mired_would_hold_total", "rule=\"R21\"", "")             \
+    M(WOULD_HOLD_GREET, COUNTER, "mired_would_hold_total", "rule=\"R22\"", "")                     \
     M(WOULD_BE_LATE, COUNTER, "mired_would_be_late_total", "",                                     \
       "With observe: messages that would have been late or put off.")                              \
+    M(GREETING_PAUSES, COUNTER, "mired_greeting_pauses_total", "",                                 \
+      "Greetings that waited because the client was not known.")                                   \
+    M(EARLY_TALKERS, COUNTER, "mired_early_talkers_total", "",                                     \
+      "Clients that talked before they were greeted.")                                             \
     M(REPLIES_2, COUNTER, "mired_replies_total", "class=\"2xx\"", "Replies sent.")                 \
     M(REPLIES_3, COUNTER, "mired_replies_total", "class=\"3xx\"", "")                              \
     M(REPLIES_4, COUNTER, "mired_replies_total", "class=\"4xx\"", "")                              \

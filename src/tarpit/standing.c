@@ -144,6 +144,19 @@ static double credit_of(const struct tarpit *t, const struct tarpit_who *who, do
     return policy_credit(good, *of_pair);
 }
 
+/* R22: whether the client is known, itself or by the good mail of its network. That says nothing of
+ * a client with an offence of its own, nor while the network's good mail does not cover the
+ * network's offences. */
+static bool is_met(const struct tarpit_rules *r, const struct ledger_entry *client,
+                   const struct ledger_entry *network, double own, uint64_t now)
+{
+    bool passed = client->pass_ms && client->pass_ms + r->greet_pass > now;
+    bool mail = network->delivered_ms && network->delivered_ms + r->greet_pass > now;
+
+    return passed || client->delivered_ms || client->good >= 1 ||
+           (mail && own < GUILTY && policy_debt(r, network->offences, network->good) < GUILTY);
+}
+
 struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     const struct tarpit_rules *r = &t->rules;
@@ -177,6 +190,7 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
     s.debt = s.correspondent ? 0 : s.own;
     s.covered = s.correspondent || policy_debt(r, offences + 1, credit) == 0;
     s.guilty = s.debt >= GUILTY;
+    s.met = is_met(r, &c, &n, s.own, now);
     s.shares = s.network.hash && s.guilty;
     s.newcomer = s.network.hash && r->time && offences == 0 && credit < 0.5 && !s.delivered &&
                  (c.debt_ms == 0 || c.debt_ms > now);

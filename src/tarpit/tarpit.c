@@ -74,6 +74,27 @@ struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *
     return hold_waiting(t, &s, now);
 }
 
+/* R22: a delay as any other, so `time = 0` turns it off too. */
+struct tarpit_hold tarpit_greet(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    struct standing s = standing_of(t, who, now);
+    struct tarpit_hold hold = tarpit_wait(t, who, now);
+    uint64_t pause = s.free || s.met || t->rules.time == 0 ? 0 : least(t->rules.greet, s.cap);
+
+    if (pause <= hold.ms)
+        return hold;
+    return (struct tarpit_hold){
+        .ms = pause, .freeze = policy_freezes(&t->rules, s.debt, pause), .rule = RULE_GREET};
+}
+
+void tarpit_greeted(struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    struct ledger_key client = tarpit_client_key(who);
+
+    if (!standing_of(t, who, now).free)
+        ledger_pass(t->ledger, &client, now, now);
+}
+
 /* ---- turns ---- */
 
 struct turn {
@@ -330,6 +351,7 @@ void tarpit_good(struct tarpit *t, const struct tarpit_who *who, const uint64_t 
             of_pair += ledger_earn(t->ledger, &pair, now, mailbox[i]);
     }
     ledger_delivered(t->ledger, &client, now);
+    ledger_delivered(t->ledger, &network, now);
     if (earned > 0) {
         ledger_add_good(t->ledger, &client, &d, now, earned);
         ledger_add_good(t->ledger, &network, &d, now, earned);

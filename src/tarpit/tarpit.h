@@ -1,4 +1,4 @@
-/* The tarpit: offences in, holds out. Rules R1..R16 and R21 of docs/tarpit.md over the ledger.
+/* The tarpit: offences in, holds out. Rules R1..R16, R21 and R22 of docs/tarpit.md over the ledger.
  *
  * The caller (a worker, or the simulator in virtual time) owns the clock and the connections; this
  * module decides. policy.h has the pure arithmetic; this file connects it to the ledger. `now` is
@@ -51,7 +51,8 @@ void tarpit_prefetch(const struct tarpit *t, const struct addr *peer);
     T(SHIELD, "R7", "the client is on the shield")                                                 \
     T(COVERED, "R8", "good mail pays for the offence")                                             \
     T(NETWORK, "R10", "a newcomer in a bad network waits once")                                    \
-    T(CORRESPONDENT, "R21", "the client is in debt, its correspondent is not")
+    T(CORRESPONDENT, "R21", "the client is in debt, its correspondent is not")                     \
+    T(GREET, "R22", "the client is not known and waits for its greeting")
 
 enum tarpit_rule {
 #define TARPIT_RULE_ID(id, number, about) RULE_##id,
@@ -81,6 +82,13 @@ struct tarpit_hold {
  * debt. A client that has delivered good mail recently waits at MAIL and not before, because R21
  * may spare it there. */
 struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
+
+/* The same for a greeting, and R22: a client that the ledger does not know waits `greet`. Nothing is
+ * noted: see tarpit_greeted(). */
+struct tarpit_hold tarpit_greet(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
+
+/* R22: the client has waited for its greeting and said nothing. For `greet_pass` it is known. */
+void tarpit_greeted(struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 /* R4..R7: asks before a verdict is looked up (RCPT, AUTH). `user` is the account that AUTH names
  * (R14); empty for RCPT. The caller keeps the permit until the verdict is known, and passes it to

@@ -22,6 +22,7 @@ struct standing {
     bool paced;         /* R4 */
     bool secret;        /* R6: turns are pending, so no reply may depend on their verdicts */
     bool delivered;     /* has delivered good mail recently */
+    bool met;           /* R22: its greeting need not wait */
     bool free;
 };
 

@@ -29,6 +29,12 @@ ssize_t tls_octets_in(SSL *ssl, void *at, size_t room)
     return told(ssl, SSL_read(ssl, at, bounded(room)));
 }
 
+ssize_t tls_octets_peek(SSL *ssl, void *at, size_t room)
+{
+    ERR_clear_error();
+    return told(ssl, SSL_peek(ssl, at, bounded(room)));
+}
+
 ssize_t tls_octets_out(SSL *ssl, const void *at, size_t len)
 {
     ERR_clear_error();

@@ -114,6 +114,12 @@ bool guard_hold(struct worker *w, struct conn *c)
     return true;
 }
 
+bool guard_has_room(struct worker *w, struct conn *c)
+{
+    return w->guard.held < w->held_max && w->open < w->open_reserve_from &&
+           *client_count(w, c) < w->held_per_client;
+}
+
 void guard_release(struct worker *w, struct conn *c)
 {
     ring_remove(&c->link);

@@ -38,6 +38,9 @@ bool guard_admit(struct worker *w, const struct addr *peer, bool exempt);
  * its client holds `held_per_client` already, or all that are held owe less than it does. */
 bool guard_hold(struct worker *w, struct conn *c);
 
+/* Whether guard_hold() would take it without closing another, and the reserve is untouched. */
+bool guard_has_room(struct worker *w, struct conn *c);
+
 /* Takes a connection out, back to worker->awake. Each guard_hold() that succeeded needs one. */
 void guard_release(struct worker *w, struct conn *c);
 

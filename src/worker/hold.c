@@ -5,6 +5,7 @@
  * connection's one timer. The offence was booked when the reply was decided, so however the hold
  * ends, nothing is owed to the ledger but the client's patience. */
 #include <assert.h>
+#include <sys/socket.h>
 
 #include "base/metrics.h"
 #include "base/probe.h"
@@ -18,6 +19,7 @@
 #include "worker/journal.h"
 #include "worker/judge.h"
 #include "worker/login.h"
+#include "worker/tls.h"
 #include "worker/worker_part.h"
 
 enum { FREEZE_AGAIN_MS = 1000, FREEZE_WORTH_MS = 500, FREEZE_TOGETHER_MS = 64 };
@@ -32,7 +34,6 @@ static const enum metric offence_metric[OFFENCE_COUNT] = {
 static bool is_conversation(const struct reply *r)
 {
     switch ((enum reply_id)r->id) {
-    case REPLY_GREETING:
     case REPLY_HELO:
     case REPLY_EHLO:
     case REPLY_START_TLS:
@@ -58,6 +59,8 @@ static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct 
     }
     if (r->offence != OFFENCE_NONE)
         return judge_offence(w, c, (enum offence)r->offence);
+    if (r->id == REPLY_GREETING)
+        return judge_greet(w, c);
     if (is_conversation(r))
         return judge_wait(w, c);
     return none;
@@ -161,9 +164,20 @@ void hold_end(struct worker *w, struct conn *c)
     c->phase = CONN_READING;
 }
 
+/* R22: the client has waited for its greeting to the end and said nothing. */
+static void note_pass(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    if (w->tarpit.rules.greet && c->flags & CONN_GREETING && conn_waited(w, c) >= c->hold_ms)
+        tarpit_greeted(&w->tarpit, &who, w->loop.wall);
+}
+
 void hold_release(struct worker *w, struct conn *c)
 {
     struct reply r = held_reply(w, c);
+
+    note_pass(w, c);
 
     journal_step(c, "releases the reply", "%u after %.1f s of %.1f s", r.code,
                  (double)conn_waited(w, c) / 1000, (double)c->hold_ms / 1000);
@@ -229,14 +243,60 @@ static void spoken_while_waiting(struct worker *w, struct conn *c)
     io_want(w, c);
 }
 
+static bool is_early(const struct conn *c)
+{
+    return c->flags & CONN_GREETING && !(c->flags & CONN_EXEMPT);
+}
+
+static ssize_t peek(struct worker *w, struct conn *c, char *at, size_t room)
+{
+    return c->flags & CONN_TLS ? tls_peek(w, c, at, room)
+                               : recv(c->watch.fd, at, room, MSG_PEEK | MSG_DONTWAIT);
+}
+
+bool hold_may_be_early(struct worker *w, struct conn *c)
+{
+    char one;
+
+    return c->phase == CONN_HELD && is_early(c) && peek(w, c, &one, 1) > 0;
+}
+
+/* Checks (smtp_early()) learn nothing, so one of a client that owes nothing is answered at once,
+ * and one of a client in debt at the end of its hold. Neither is an offence, and neither a pass. */
+static void check_while_waiting(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    if (tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0)
+        io_want(w, c);
+    else
+        hold_release(w, c);
+}
+
 void hold_spoken(struct worker *w, struct conn *c)
 {
-    if (!(c->flags & CONN_GREETING) || c->flags & CONN_EXEMPT) {
+    char early[SMTP_EARLY_MAX];
+
+    if (!is_early(c)) {
         spoken_while_waiting(w, c);
+        return;
+    }
+    ssize_t n = peek(w, c, early, sizeof early);
+    if (n < 0) { /* a part of a TLS record */
+        c->flags &= ~(uint32_t)CONN_READ_OFF;
+        return;
+    }
+    if (n == 0) {
+        hold_gave_up(w, c);
+        return;
+    }
+    if (!(c->flags & CONN_TLS) && smtp_early((struct span){early, (size_t)n}) == SMTP_EARLY_CHECK) {
+        check_while_waiting(w, c);
         return;
     }
     c->flags &= ~(uint32_t)CONN_GREETING;
     journal_step(c, "talks too early", "before the held greeting");
+    metric_add(METRIC_EARLY_TALKERS, !conn_is_spared(w, c));
     hold_end(w, c);
     smtp_shut(&c->smtp, REPLY_EARLY_TALKER);
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);

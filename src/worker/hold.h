@@ -6,6 +6,7 @@
 #ifndef MIRED_WORKER_HOLD_H
 #define MIRED_WORKER_HOLD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct conn;
@@ -39,8 +40,11 @@ void hold_release(struct worker *w, struct conn *c);
 void hold_gave_up(struct worker *w, struct conn *c);
 
 /* The client sent something while it was held. Before the greeting that is an offence (early
- * talker), and a 554 takes the greeting's place. May free the connection. */
+ * talker), and a 554 takes the greeting's place; but see smtp_early(). May free the connection. */
 void hold_spoken(struct worker *w, struct conn *c);
+
+/* Whether the client may have talked before its held greeting, although it has ended its side. */
+bool hold_may_be_early(struct worker *w, struct conn *c);
 
 /* Ends the hold without its reply: takes the connection out of the guard and adds up the time.
  * Sends and frees nothing. The connection is CONN_READING afterwards. */

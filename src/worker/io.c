@@ -222,7 +222,8 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
         read_some(w, c); /* the end, too, is read when all before it has been */
         return;
     }
-    if (events & EPOLLIN && !(c->flags & CONN_READ_OFF) && !(events & EPOLLRDHUP)) {
+    if (events & EPOLLIN && !(c->flags & CONN_READ_OFF) &&
+        (!(events & EPOLLRDHUP) || hold_may_be_early(w, c))) {
         c->flags |= CONN_READ_OFF;
         if (c->phase == CONN_HELD)
             hold_spoken(w, c);

@@ -11,6 +11,8 @@
 #include "config/config.h"
 #include "tarpit/observed.h"
 #include "worker/conn.h"
+#include "worker/guard.h"
+#include "worker/proxied.h"
 #include "worker/worker_part.h"
 
 enum { STEP_MS = 64, STEP_MASK = CONN_HOLD_MAX_MS, PUT_OFF = 1, WHY_SHIFT = 1, LATE_MS = 1000 };
@@ -93,6 +95,34 @@ struct tarpit_hold judge_wait(struct worker *w, struct conn *c)
         return hold;
     if (!would_wait(w, c))
         note(w, c, &hold);
+    return nothing;
+}
+
+/* R22: where users log in there is no pause (a client of an implicit TLS port speaks first, too),
+ * nor for a balancer's own checks. When there is little room nobody is paused: a pause is worth no
+ * other client's place. */
+static bool pauses(struct worker *w, struct conn *c)
+{
+    const struct config_listen *listen = &w->config->listen[c->listener];
+
+    return !listen->submission && listen->tls != TLS_IMPLICIT &&
+           !proxied_is_balancer(w, c->listener, &c->peer) && guard_has_room(w, c);
+}
+
+/* Observed, a client counts as one that would have waited, and passed. */
+struct tarpit_hold judge_greet(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+    struct tarpit_hold hold = pauses(w, c) ? tarpit_greet(&w->tarpit, &who, w->loop.wall)
+                                           : tarpit_wait(&w->tarpit, &who, w->loop.wall);
+
+    if (!everywhere(w)) {
+        metric_add(METRIC_GREETING_PAUSES, hold.rule == RULE_GREET);
+        return hold;
+    }
+    note(w, c, &hold);
+    if (hold.rule == RULE_GREET)
+        tarpit_greeted(&w->tarpit, &who, w->loop.wall);
     return nothing;
 }
 

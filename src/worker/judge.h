@@ -32,6 +32,9 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
 struct tarpit_hold judge_offence(struct worker *w, struct conn *c, enum offence offence);
 struct tarpit_hold judge_wait(struct worker *w, struct conn *c);
 
+/* The same for the greeting: R22, as tarpit_greet(), where this listener's clients are paused. */
+struct tarpit_hold judge_greet(struct worker *w, struct conn *c);
+
 /* A message has been delivered: had it been late, that is noted. Returns how late (would_ms), and
  * the rule, for the log; nothing where not everything is observed. */
 struct tarpit_hold judge_delivered(struct worker *w, struct conn *c);

@@ -332,6 +332,11 @@ ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room)
     return n;
 }
 
+ssize_t tls_peek(struct worker *w, struct conn *c, char *at, size_t room)
+{
+    return tls_octets_peek(of(w, c), at, room);
+}
+
 bool tls_waits_to_write(const struct worker *w, const struct conn *c)
 {
     SSL *ssl = of(w, c);

@@ -32,6 +32,9 @@ void tls_step(struct worker *w, struct conn *c, bool ended);
 ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room);
 ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len);
 
+/* As tls_recv(), and the octets are read again by the next call; see tls_octets_peek(). */
+ssize_t tls_peek(struct worker *w, struct conn *c, char *at, size_t room);
+
 /* Whether TLS could not read on for want of room to write (as after a client's KeyUpdate). */
 bool tls_waits_to_write(const struct worker *w, const struct conn *c);
 

@@ -40,15 +40,18 @@ static struct tarpit_rules random_rules(uint64_t *s)
     r.drip = (uint64_t)PICK(s, 0, 5, 20, 40) * SECOND;
     r.patience_offences = PICK(s, 0, 2, 5);
     r.null_sender_max = (uint64_t)PICK(s, 0, 5) * SECOND;
+    r.greet = (uint64_t)PICK(s, 0, 2, 10, 30) * SECOND;
+    r.greet_pass = (uint64_t)PICK(s, 1, 24, 720) * HOUR;
     return r;
 }
 
 static struct event random_event(uint64_t *s)
 {
-    static const uint8_t kinds[] = {
-        EVENT_GOOD,    EVENT_GOOD,     EVENT_GOOD,   EVENT_BAD,     EVENT_BAD,     EVENT_BAD,
-        EVENT_BAD,     EVENT_CALL_OUT, EVENT_SYNTAX, EVENT_CONNECT, EVENT_CONNECT, EVENT_PASSED,
-        EVENT_GAVE_UP, EVENT_LOGIN,    EVENT_GUESS,  EVENT_SUSPECT, EVENT_TRAPPED};
+    static const uint8_t kinds[] = {EVENT_GOOD,    EVENT_GOOD,    EVENT_GOOD,    EVENT_BAD,
+                                    EVENT_BAD,     EVENT_BAD,     EVENT_BAD,     EVENT_CALL_OUT,
+                                    EVENT_SYNTAX,  EVENT_CONNECT, EVENT_CONNECT, EVENT_PASSED,
+                                    EVENT_GAVE_UP, EVENT_LOGIN,   EVENT_GUESS,   EVENT_SUSPECT,
+                                    EVENT_GREET,   EVENT_GREET,   EVENT_TRAPPED};
     static const uint32_t gaps[] = {1, 10, 1000, 30 * SECOND, 10 * MINUTE, 3 * HOUR};
     uint32_t most = gaps[draw(s, 6)];
     return (struct event){
@@ -152,8 +155,10 @@ static void decide(struct run *run, struct pending *p)
     show(o, hold);
     o->account = account_of(p->kind).len != 0;
     uint64_t after = turn_end(run->t, &p->who, o->decided);
-    o->begin = p->permit.turn_begin;
-    o->end = p->permit.turn_end;
+    /* A newcomer that has become guilty meanwhile takes a turn instead of its one wait (R10). */
+    bool again = p->permit.once && hold.rule != RULE_NETWORK;
+    o->begin = again ? 0 : p->permit.turn_begin;
+    o->end = again ? 0 : p->permit.turn_end;
     if (o->begin == 0 && after != before) {
         o->begin = before > o->decided ? before : o->decided;
         o->end = after;
@@ -205,6 +210,17 @@ static void deliver(struct tarpit *t, const struct tarpit_who *who, uint32_t cou
     }
 }
 
+static void wait_for_greeting(struct tarpit *t, struct outcome *o, unsigned client)
+{
+    struct tarpit_who who = history_who(t, client);
+
+    show(o, tarpit_greet(t, &who, o->asked));
+    if (o->hold.ms > 0 && o->event->amount % 2)
+        (void)tarpit_offence(t, &who, OFFENCE_EARLY, o->asked);
+    else if (o->hold.ms > 0)
+        tarpit_greeted(t, &who, o->asked + o->hold.ms);
+}
+
 static void note(struct tarpit *t, struct outcome *o, const struct tarpit_who *who)
 {
     const struct event *e = o->event;
@@ -215,6 +231,7 @@ static void note(struct tarpit *t, struct outcome *o, const struct tarpit_who *w
     case EVENT_GAVE_UP: tarpit_gave_up(t, who, e->amount * 100u, o->asked); break;
     case EVENT_SUSPECT: tarpit_suspect(t, who, t->rules.suspect_offences, o->asked); break;
     case EVENT_TRAPPED: tarpit_trapped(t, who, o->asked); break;
+    case EVENT_GREET: wait_for_greeting(t, o, e->client); break;
     default: break;
     }
 }
@@ -330,21 +347,23 @@ static void print(const struct history *h)
                                                   "AUTH, right",
                                                   "AUTH, wrong",
                                                   "is a suspect",
-                                                  "wrote to a trap"};
+                                                  "wrote to a trap",
+                                                  "waits for the greeting; odd: talks before"};
     const struct tarpit_rules *r = &h->rules;
     uint64_t at = 0;
     fprintf(stderr,
             "time %.0fs growth %g max %.0fs pace %d after %g shield %g ratio %g half-life %.0fs "
-            "share %g drip %.0fs patience %g null %.0fs\n",
+            "share %g drip %.0fs patience %g null %.0fs greet %.0fs pass %.0fs\n",
             (double)r->time / 1e3, r->growth, (double)r->max / 1e3, r->pace, r->pace_after,
             r->shield, r->good_ratio, (double)r->half_life / 1e3, r->network_share,
-            (double)r->drip / 1e3, r->patience_offences, (double)r->null_sender_max / 1e3);
+            (double)r->drip / 1e3, r->patience_offences, (double)r->null_sender_max / 1e3,
+            (double)r->greet / 1e3, (double)r->greet_pass / 1e3);
     for (uint32_t i = 0; i < h->count; i++) {
         const struct event *e = &h->event[i];
         at += e->gap;
         fprintf(stderr, "%12.3fs  client %d, domain %d  %s", (double)at / 1e3, e->client, e->domain,
                 name[e->kind]);
-        if (e->kind == EVENT_PASSED || e->kind == EVENT_GAVE_UP)
+        if (e->kind == EVENT_PASSED || e->kind == EVENT_GAVE_UP || e->kind == EVENT_GREET)
             fprintf(stderr, " %d", e->amount);
         if (asks(e->kind) && e->latency != 0)
             fprintf(stderr, "  (directory takes %d ms)", e->latency);

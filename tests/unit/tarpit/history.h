@@ -15,13 +15,14 @@ enum event_kind {
     EVENT_BAD,      /* RCPT of one who does not */
     EVENT_CALL_OUT, /* the same from <> */
     EVENT_SYNTAX,
-    EVENT_CONNECT, /* is greeted */
+    EVENT_CONNECT, /* goes on with a conversation */
     EVENT_PASSED,  /* a message for `amount` recipients was taken */
     EVENT_GAVE_UP, /* hung up after `amount` tenths of a second */
     EVENT_LOGIN,   /* right */
     EVENT_GUESS,   /* a wrong password */
     EVENT_SUSPECT,
     EVENT_TRAPPED,
+    EVENT_GREET, /* waits for the greeting; with an odd `amount` it talks before that */
     EVENT_KINDS
 };
 

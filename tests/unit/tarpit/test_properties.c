@@ -382,6 +382,43 @@ static void test_p6_holds_lines_and_entries_stay_bounded(void **state)
     assert_true(history_check(everything_is_bounded, HISTORIES, 600001));
 }
 
+/* ---- R22: the greeting pauses an unknown client only, for `greet` at most, once ---- */
+
+static bool greetings_pause_the_unknown_once(const struct history *h, char why[256])
+{
+    enum { HOUR = 3600 * SECOND };
+    const struct tarpit_rules *r = &h->rules;
+    uint64_t known_until[HISTORY_CLIENTS] = {0}, now;
+    struct tarpit t;
+    struct outcome o[HISTORY_EVENTS];
+
+    history_run(h, EVENT_KINDS, &t, o, &now);
+    history_end(&t);
+    for (uint32_t i = 0; i < h->count; i++) {
+        const struct event *e = o[i].event;
+        if (e->kind == EVENT_PASSED && e->amount > 0) /* for longer than a history lasts */
+            known_until[e->client] = UINT64_MAX;
+        if (e->kind != EVENT_GREET || o[i].hold.ms == 0)
+            continue;
+        bool pause = o[i].hold.rule == RULE_GREET;
+        if (pause && (o[i].hold.ms > r->greet || o[i].asked < known_until[e->client] ||
+                      r->time == 0 || e->client == HISTORY_EXEMPT)) {
+            snprintf(why, 256, "event %u: client %u pauses for %.3fs", i, e->client,
+                     (double)o[i].hold.ms / 1e3);
+            return false;
+        }
+        uint64_t until = o[i].asked + o[i].hold.ms + r->greet_pass;
+        if (e->amount % 2 == 0 && known_until[e->client] + HOUR < until)
+            known_until[e->client] = until - HOUR; /* the ledger notes the hour */
+    }
+    return true;
+}
+
+static void test_r22_a_client_pauses_once_and_never_when_it_has_delivered(void **state)
+{
+    assert_true(history_check(greetings_pause_the_unknown_once, HISTORIES, 700001));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +429,7 @@ int main(void)
         cmocka_unit_test(test_p5_a_sender_that_waits_30_s_for_each_line_gets_the_real_5xx),
         cmocka_unit_test(test_p5_any_small_offender_gets_the_real_5xx_on_its_second_try),
         cmocka_unit_test(test_p6_holds_lines_and_entries_stay_bounded),
+        cmocka_unit_test(test_r22_a_client_pauses_once_and_never_when_it_has_delivered),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
