@@ -123,11 +123,18 @@ bool addr_parse_port(struct span text, struct addr *a)
 
 const char *addr_format(const struct addr *a, char text[ADDR_TEXT])
 {
-    int family = a->family == ADDR_IP4 ? AF_INET : AF_INET6;
+    char *at = text;
 
-    if (a->family == ADDR_UNIX)
+    if (a->family ==
+        ADDR_IP4) { /* in every line of the log; inet_ntop() takes five times as long */
+        for (int i = 0; i < 4; i++) {
+            at = write_decimal(a->octets[i], 1, at);
+            *at++ = '.';
+        }
+        at[-1] = '\0';
+    } else if (a->family == ADDR_UNIX)
         strcpy(text, "unix");
-    else if (a->family == ADDR_NONE || !inet_ntop(family, a->octets, text, ADDR_TEXT))
+    else if (a->family == ADDR_NONE || !inet_ntop(AF_INET6, a->octets, text, ADDR_TEXT))
         strcpy(text, "-");
     return text;
 }
@@ -136,8 +143,8 @@ const char *addr_format_literal(const struct addr *a, char text[ADDR_TEXT])
 {
     char plain[ADDR_TEXT];
 
-    snprintf(text, ADDR_TEXT, a->family == ADDR_IP6 ? "[IPv6:%.45s]" : "[%.45s]",
-             addr_format(a, plain));
+    addr_format(a, plain);
+    stpcpy(stpcpy(stpcpy(text, a->family == ADDR_IP6 ? "[IPv6:" : "["), plain), "]");
     return text;
 }
 

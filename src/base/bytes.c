@@ -43,18 +43,6 @@ bool span_starts_fold(struct span s, struct span prefix)
     return true;
 }
 
-struct span span_after(struct span s, size_t n)
-{
-    if (n > s.len)
-        n = s.len;
-    return n ? (struct span){s.at + n, s.len - n} : s;
-}
-
-struct span span_first(struct span s, size_t n)
-{
-    return (struct span){s.at, n < s.len ? n : s.len};
-}
-
 static bool is_blank(char c)
 {
     return c == ' ' || c == '\t';
@@ -69,12 +57,6 @@ struct span span_trim(struct span s)
         s.len--;
     }
     return s;
-}
-
-size_t span_find(struct span s, char c)
-{
-    const char *found = s.len ? memchr(s.at, c, s.len) : NULL;
-    return found ? (size_t)(found - s.at) : s.len;
 }
 
 bool span_number(struct span s, uint64_t *value)
@@ -130,20 +112,47 @@ int buf_add_span(struct buf *b, struct span s)
     return buf_add(b, s.at, s.len);
 }
 
+char *write_decimal(uint64_t number, unsigned places, char *out)
+{
+    char digits[20];
+    unsigned n = 0;
+
+    do
+        digits[n++] = (char)('0' + number % 10);
+    while ((number /= 10) || (n < places && n < sizeof digits));
+    while (n)
+        *out++ = digits[--n];
+    return out;
+}
+
+int buf_add_number(struct buf *b, uint64_t number, unsigned places)
+{
+    char text[20];
+
+    return buf_add(b, text, (size_t)(write_decimal(number, places, text) - text));
+}
+
+/* Most texts fit into the block as it is and are formatted once. */
 int buf_addf(struct buf *b, const char *format, ...)
 {
     va_list args;
 
-    va_start(args, format);
-    int n = vsnprintf(NULL, 0, format, args);
-    va_end(args);
-    char *room = n >= 0 ? buf_room(b, (size_t)n + 1) : NULL; /* vsnprintf ends with a NUL */
-    if (!room)
+    if (!buf_room(b, 1))
         return -ENOMEM;
-
+    size_t have = b->cap - b->len;
     va_start(args, format);
-    vsnprintf(room, (size_t)n + 1, format, args);
+    int n = vsnprintf(b->at + b->len, have, format, args);
     va_end(args);
+    if (n < 0)
+        return -ENOMEM;
+    if ((size_t)n >= have) {
+        char *room = buf_room(b, (size_t)n + 1); /* vsnprintf ends with a NUL */
+        if (!room)
+            return -ENOMEM;
+        va_start(args, format);
+        vsnprintf(room, (size_t)n + 1, format, args);
+        va_end(args);
+    }
     b->len += (uint32_t)n;
     return 0;
 }

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 struct span {
     const char *at;
@@ -31,16 +32,28 @@ bool span_equal_fold(struct span a, struct span b);
 bool span_starts_fold(struct span s, struct span prefix);
 
 /* The part of `s` after its first `n` octets; empty when there are fewer. */
-struct span span_after(struct span s, size_t n);
+static inline struct span span_after(struct span s, size_t n)
+{
+    if (n > s.len)
+        n = s.len;
+    return n ? (struct span){s.at + n, s.len - n} : s;
+}
 
 /* The first `n` octets of `s`, or all of it when it has fewer. */
-struct span span_first(struct span s, size_t n);
+static inline struct span span_first(struct span s, size_t n)
+{
+    return (struct span){s.at, n < s.len ? n : s.len};
+}
 
 /* Without spaces and tabs at both ends. */
 struct span span_trim(struct span s);
 
 /* Offset of the first `c` in `s`, or s.len when there is none. */
-size_t span_find(struct span s, char c);
+static inline size_t span_find(struct span s, char c)
+{
+    const char *found = s.len ? (const char *)memchr(s.at, c, s.len) : NULL;
+    return found ? (size_t)(found - s.at) : s.len;
+}
 
 /* Reads all of `s` as an unsigned decimal number; false when it is empty, holds anything but digits
  * or does not fit, and *value is then untouched. */
@@ -56,6 +69,13 @@ struct buf {
 int buf_add(struct buf *b, const void *octets, size_t n);
 int buf_add_span(struct buf *b, struct span s);
 int buf_addf(struct buf *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* Appends a number in decimal digits, at least `places` of them (at most 20). As above. */
+int buf_add_number(struct buf *b, uint64_t number, unsigned places);
+
+/* Writes a number in decimal digits, at least `places` of them (at most 20) and no NUL, and returns
+ * where they end. */
+char *write_decimal(uint64_t number, unsigned places, char *out);
 
 /* Makes room for `n` more octets and returns where they go (the caller adds to b->len), or NULL. */
 char *buf_room(struct buf *b, size_t n);

@@ -11,7 +11,6 @@
  * dropped. */
 #include "base/log.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,6 +34,8 @@ static struct {
     int fd;
     bool colour;
     char role[ROLE_MAX];
+    char tail[LOG_TAIL]; /* what every line ends with */
+    size_t tail_len;
     struct log_ring *ring; /* NULL: none */
 } out = {.level = LOG_INFO, .fd = STDERR_FILENO};
 
@@ -50,12 +51,27 @@ static const struct {
 #define DIM   "\033[2m"
 #define PLAIN "\033[0m"
 
+static void make_tail(void)
+{
+    int n = 0;
+
+    if (out.format == LOG_JSON)
+        n = snprintf(out.tail, sizeof out.tail, "}");
+    else if (out.role[0] && out.colour)
+        n = snprintf(out.tail, sizeof out.tail, " " DIM "%s" PLAIN, out.role);
+    else if (out.role[0])
+        n = snprintf(out.tail, sizeof out.tail, strchr(out.role, ' ') ? " role=\"%s\"" : " role=%s",
+                     out.role);
+    out.tail_len = (size_t)n;
+}
+
 static void look_at_output(void)
 {
     const char *term = getenv("TERM");
 
     out.colour = out.format == LOG_TEXT && !getenv("NO_COLOR") && isatty(out.fd) &&
                  !(term && strcmp(term, "dumb") == 0);
+    make_tail();
 }
 
 void log_open(enum log_format format, enum log_level level, const char *role)
@@ -165,6 +181,16 @@ static bool is_plain(struct span s)
     return s.len != 0;
 }
 
+/* The octets at the start of `s` that stand for themselves inside quotes. */
+static size_t plain_run(struct span s)
+{
+    size_t n = 0;
+
+    while (n < s.len && s.at[n] >= ' ' && s.at[n] <= '~' && s.at[n] != '"' && s.at[n] != '\\')
+        n++;
+    return n;
+}
+
 /* Writes a value, cut at `max` octets as written: escaped and in `quote`s, or unchanged if there
  * are no quotes. */
 static void put_value(struct log_line *l, struct span value, size_t max, bool escape,
@@ -180,15 +206,19 @@ static void put_value(struct log_line *l, struct span value, size_t max, bool es
         strlen("\"...\""); /* the limit of the value itself, with room for these after it */
     put_string(l, quote);
     while (value.len) {
-        size_t len = 1, used = 1;
-        word[0] = value.at[0];
-        if (escape)
+        const char *at = value.at;
+        size_t used = escape ? plain_run(value) : value.len, len = used, left = end - l->len;
+        if (len > left && left > 0) {
+            len = used = left;
+        } else if (len == 0) {
             used = escape_one(value, word, &len);
+            at = word;
+        }
         if (l->len + len > end) {
             put_string(l, "...");
             break;
         }
-        put(l, word, len);
+        put(l, at, len);
         value = span_after(value, used);
     }
     put_string(l, quote);
@@ -292,11 +322,11 @@ void log_text(struct log_line *l, const char *key, const char *value)
 
 void log_int(struct log_line *l, const char *key, int64_t value)
 {
-    char text[24];
+    char text[24] = "-", *at = text + (value < 0);
+    uint64_t size = value < 0 ? 0 - (uint64_t)value : (uint64_t)value;
 
-    snprintf(text, sizeof text, "%" PRId64, value);
     if (put_key(l, key))
-        put_string(l, text);
+        put(l, text, (size_t)(write_decimal(size, 1, at) - text));
 }
 
 void log_addr(struct log_line *l, const char *key, const struct addr *value)
@@ -308,13 +338,16 @@ void log_addr(struct log_line *l, const char *key, const struct addr *value)
 
 void log_seconds(struct log_line *l, const char *key, uint64_t ms)
 {
-    char text[32];
+    char text[32], *at = text;
     uint64_t tenths = ms / 100 + (ms % 100 >= 50);
 
-    snprintf(text, sizeof text, "%" PRIu64 ".%u%s", tenths / 10, (unsigned)(tenths % 10),
-             out.format == LOG_JSON ? "" : "s");
+    at = write_decimal(tenths / 10, 1, at);
+    *at++ = '.';
+    at = write_decimal(tenths % 10, 1, at);
+    if (out.format != LOG_JSON)
+        *at++ = 's';
     if (put_key(l, key))
-        put_string(l, text);
+        put(l, text, (size_t)(at - text));
 }
 
 /* Keeps the line (without its newline) in the ring. A line for a terminal becomes plain first:
@@ -342,18 +375,11 @@ static void keep(const struct log_line *l, size_t len)
 
 void log_end(struct log_line *l)
 {
-    char tail[LOG_TAIL] = "";
+    size_t n = out.tail_len;
 
     if (!l->on)
         return;
-    if (out.format == LOG_JSON)
-        snprintf(tail, sizeof tail, "}");
-    else if (out.role[0] && out.colour)
-        snprintf(tail, sizeof tail, " " DIM "%s" PLAIN, out.role);
-    else if (out.role[0])
-        snprintf(tail, sizeof tail, strchr(out.role, ' ') ? " role=\"%s\"" : " role=%s", out.role);
-    size_t n = strlen(tail);
-    memcpy(l->text + l->len, tail, n);
+    memcpy(l->text + l->len, out.tail, n);
     l->text[l->len + n] = '\n';
     if (out.ring && l->level >= LOG_INFO)
         keep(l, l->len + n);

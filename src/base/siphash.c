@@ -64,8 +64,12 @@ void siphash_add(struct siphash *h, const void *octets, size_t n)
             h->tail = 0;
         }
     }
-    for (; n >= 8; n -= 8, at += 8, h->len += 8)
-        sip_word(h, read_word(at));
+    if (n >= 8) { /* in a copy, which the compiler may keep in registers */
+        struct siphash now = *h;
+        for (; n >= 8; n -= 8, at += 8, now.len += 8)
+            sip_word(&now, read_word(at));
+        *h = now;
+    }
     for (; n; n--)
         h->tail |= (uint64_t)*at++ << (h->len++ % 8 * 8);
 }

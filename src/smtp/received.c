@@ -4,7 +4,7 @@
 #include "smtp/received.h"
 
 #include <errno.h>
-#include <stdio.h>
+#include <string.h>
 
 #include "smtp/session.h"
 #include "smtp/text.h"
@@ -41,8 +41,14 @@ const char *received_date(uint64_t wall_ms, char text[RECEIVED_DATE])
     unsigned month = (5 * doy + 2) / 153;
     unsigned mday = doy - (153 * month + 2) / 5 + 1;
     uint64_t year = era * 400 + yoe + (month >= 10 ? 1 : 0);
-    snprintf(text, RECEIVED_DATE, "%s, %u %s %04llu %02u:%02u:%02u +0000", weekdays[day % 7], mday,
-             months[month], (unsigned long long)year, of_day / 3600, of_day / 60 % 60, of_day % 60);
+    char *at = stpcpy(text, weekdays[day % 7]);
+    at = write_decimal(mday, 1, stpcpy(at, ", "));
+    at = stpcpy(stpcpy(at, " "), months[month]);
+    at = write_decimal(year, 4, stpcpy(at, " "));
+    at = write_decimal(of_day / 3600, 2, stpcpy(at, " "));
+    at = write_decimal(of_day / 60 % 60, 2, stpcpy(at, ":"));
+    at = write_decimal(of_day % 60, 2, stpcpy(at, ":"));
+    strcpy(at, " +0000");
     return text;
 }
 
@@ -100,20 +106,26 @@ static int add_recipient(struct span address, struct buf *out)
     return buf_add_span(out, SPAN(">"));
 }
 
+static int add(const char *text, struct buf *out)
+{
+    return buf_add_span(out, span_of(text));
+}
+
 static int add_all(const struct received_from *from, uint64_t wall_ms, struct buf *out)
 {
     char client[ADDR_TEXT], date[RECEIVED_DATE];
-    if (buf_add_span(out, SPAN("Received: from ")) || add_helo(from->helo, out))
-        return -ENOMEM;
-    if (buf_addf(out, " (%s)", addr_format_literal(&from->client, client)) ||
+    if (add("Received: from ", out) || add_helo(from->helo, out) || add(" (", out) ||
+        add(addr_format_literal(&from->client, client), out) || add(")", out) ||
         add_login(from->login, out))
         return -ENOMEM;
-    if (buf_addf(out, "\r\n\tby %s with %s id %s", from->hostname, received_protocol(from->flags),
-                 from->id))
+    if (add("\r\n\tby ", out) || add(from->hostname, out) || add(" with ", out) ||
+        add(received_protocol(from->flags), out) || add(" id ", out) || add(from->id, out))
         return -ENOMEM;
     if (add_recipient(from->only_recipient, out))
         return -ENOMEM;
-    return buf_addf(out, ";\r\n\t%s\r\n", received_date(wall_ms, date));
+    return add(";\r\n\t", out) || add(received_date(wall_ms, date), out) || add("\r\n", out)
+               ? -ENOMEM
+               : 0;
 }
 
 int received_header(const struct received_from *from, uint64_t wall_ms, struct buf *out)

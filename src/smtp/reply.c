@@ -8,7 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "smtp/text.h"
@@ -64,21 +63,33 @@ static struct span take_line(struct span *rest)
     return line;
 }
 
+enum { HEAD_MAX = 32 };
+
+/* The code and the enhanced code, as a line begins with them. */
+static size_t write_head(const struct reply *r, bool more, char out[HEAD_MAX])
+{
+    char *at = write_decimal(r->code, 3, out);
+
+    *at++ = more ? '-' : ' ';
+    for (int i = 0; r->enhanced[0] && i < 3; i++) {
+        at = write_decimal(r->enhanced[i], 1, at);
+        *at++ = i < 2 ? '.' : ' ';
+    }
+    return (size_t)(at - out);
+}
+
 static size_t head_length(const struct reply *r)
 {
-    char head[32];
-    return 4 + (r->enhanced[0] ? (size_t)snprintf(head, sizeof head, "%u.%u.%u ", r->enhanced[0],
-                                                  r->enhanced[1], r->enhanced[2])
-                               : 0);
+    char head[HEAD_MAX];
+
+    return write_head(r, false, head);
 }
 
 static int add_head(const struct reply *r, bool more, struct buf *out)
 {
-    if (buf_addf(out, "%03u%c", r->code, more ? '-' : ' '))
-        return -ENOMEM;
-    return r->enhanced[0]
-               ? buf_addf(out, "%u.%u.%u ", r->enhanced[0], r->enhanced[1], r->enhanced[2])
-               : 0;
+    char head[HEAD_MAX];
+
+    return buf_add(out, head, write_head(r, more, head));
 }
 
 /* At most `room` octets of what a stranger said, made printable; never half of a UTF-8 sequence. */

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -146,6 +147,42 @@ static void test_formatted_text_is_added_without_its_nul(void **state)
     buf_free(&b);
 }
 
+/* Text that fits into the block is formatted once, other text twice; at each length around that. */
+static void test_formatted_text_of_any_length_is_whole_and_ends_with_a_nul(void **state)
+{
+    char text[500];
+
+    for (int before = 0; before < 130; before++)
+        for (int len = 0; len < 300; len += before % 3 ? 7 : 1) {
+            struct buf b = {0};
+            memset(text, 'x', sizeof text);
+            assert_int_equal(buf_add(&b, text, (size_t)before), 0);
+            assert_int_equal(buf_addf(&b, "%.*s|", len, text), 0);
+            assert_int_equal(b.len, before + len + 1);
+            assert_int_equal(b.at[b.len - 1], '|');
+            assert_memory_equal(b.at, text, b.len - 1);
+            assert_int_equal(strlen(b.at), b.len);
+            buf_free(&b);
+        }
+}
+
+static void test_numbers_are_written_in_decimal_with_leading_zeros(void **state)
+{
+    static const uint64_t numbers[] = {0, 7, 10, 99, 100, 12345, UINT32_MAX, UINT64_MAX};
+    char ours[24], theirs[24];
+
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        for (unsigned places = 0; places <= 20; places++) {
+            struct buf b = {0};
+            snprintf(theirs, sizeof theirs, "%0*llu", (int)places, (unsigned long long)numbers[i]);
+            *write_decimal(numbers[i], places, ours) = '\0';
+            assert_string_equal(ours, theirs);
+            assert_int_equal(buf_add_number(&b, numbers[i], places), 0);
+            assert_true(span_equal(buf_span(&b), span_of(theirs)));
+            buf_free(&b);
+        }
+}
+
 static void test_more_than_2_31_octets_are_refused(void **state)
 {
     struct buf b = {0};
@@ -171,6 +208,8 @@ int main(void)
         cmocka_unit_test(test_dropping_keeps_the_rest),
         cmocka_unit_test(test_a_fitted_buf_has_no_slack_and_can_grow_again),
         cmocka_unit_test(test_formatted_text_is_added_without_its_nul),
+        cmocka_unit_test(test_formatted_text_of_any_length_is_whole_and_ends_with_a_nul),
+        cmocka_unit_test(test_numbers_are_written_in_decimal_with_leading_zeros),
         cmocka_unit_test(test_more_than_2_31_octets_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
