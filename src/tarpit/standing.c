@@ -32,9 +32,7 @@ bool tarpit_is_free(const struct tarpit_who *who)
 struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bool exempt)
 {
     struct ledger_key client = ledger_key_client(t->ledger, peer);
-    ledger_prefetch(t->ledger, &client);
     struct ledger_key network = ledger_key_network(t->ledger, peer);
-    ledger_prefetch(t->ledger, &network);
     return (struct tarpit_who){
         .client = client.hash,
         .network = network.hash,
@@ -64,9 +62,12 @@ struct ledger_key tarpit_pair_key(const struct tarpit_who *who)
     return (struct ledger_key){who->pair, who->network_label, LEDGER_PAIR};
 }
 
-void tarpit_prefetch(const struct tarpit *t, const struct addr *peer)
+void tarpit_prefetch(const struct tarpit *t, const struct tarpit_who *who)
 {
-    (void)tarpit_who(t, peer, false);
+    struct ledger_key client = tarpit_client_key(who), network = tarpit_network_key(who);
+
+    ledger_prefetch(t->ledger, &client);
+    ledger_prefetch(t->ledger, &network);
 }
 
 const char *tarpit_rule_name(enum tarpit_rule rule)
@@ -102,20 +103,25 @@ struct ledger_key tarpit_offender(const struct tarpit *t, const struct tarpit_wh
 #define GUILTY 0.5
 
 /* R10: the widest network around the client that is bad. Networks wider than a /48 are booked only
- * by bad networks within them. */
+ * by bad networks within them. Both are prefetched before the first is read. */
 static struct ledger_key bad_network(const struct tarpit *t, const struct tarpit_who *who,
                                      double around, uint64_t now)
 {
-    static const unsigned wider[] = {32, 40};
+    enum { WIDER = 2 };
+    static const unsigned wider[WIDER] = {32, 40};
     struct addr a = tarpit_address(who);
     struct ledger_decay d = tarpit_decay(t);
+    struct ledger_key k[WIDER];
     struct ledger_entry e;
+    size_t n = a.family == ADDR_IP6 ? WIDER : 0;
 
-    for (size_t i = 0; a.family == ADDR_IP6 && i < sizeof wider / sizeof *wider; i++) {
-        struct ledger_key k = ledger_key_level(t->ledger, &a, wider[i]);
-        if (ledger_get(t->ledger, &k, &d, now, &e) && policy_network_bad(&t->rules, e.offences))
-            return k;
+    for (size_t i = 0; i < n; i++) {
+        k[i] = ledger_key_level(t->ledger, &a, wider[i]);
+        ledger_prefetch(t->ledger, &k[i]);
     }
+    for (size_t i = 0; i < n; i++)
+        if (ledger_get(t->ledger, &k[i], &d, now, &e) && policy_network_bad(&t->rules, e.offences))
+            return k[i];
     return policy_network_bad(&t->rules, around) ? tarpit_network_key(who) : (struct ledger_key){0};
 }
 
@@ -166,6 +172,7 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
 
     if (tarpit_is_free(who))
         return (struct standing){.free = true};
+    ledger_prefetch(t->ledger, &network);
     ledger_get(t->ledger, &client, &d, now, &c);
     ledger_get(t->ledger, &network, &d, now, &n);
     if ((c.flags | n.flags) & LEDGER_EXEMPT)
@@ -182,7 +189,6 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
         .debt_ms = c.debt_ms > as_null.debt_ms ? c.debt_ms : as_null.debt_ms,
         .turn_ms = c.turn_ms,
         .delivered = c.delivered_ms != 0,
-        .network = bad_network(t, who, n.offences, now),
     };
     bool trapped = c.flags & LEDGER_TRAPPED && policy_shielded(r, s.own);
     s.correspondent =
@@ -191,9 +197,12 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
     s.covered = s.correspondent || policy_debt(r, offences + 1, credit) == 0;
     s.guilty = s.debt >= GUILTY;
     s.met = is_met(r, &c, &n, s.own, now);
+    bool unproven = r->time && offences == 0 && credit < 0.5 && !s.delivered &&
+                    (c.debt_ms == 0 || c.debt_ms > now);
+    if (s.guilty || unproven) /* its network makes no difference to others */
+        s.network = bad_network(t, who, n.offences, now);
     s.shares = s.network.hash && s.guilty;
-    s.newcomer = s.network.hash && r->time && offences == 0 && credit < 0.5 && !s.delivered &&
-                 (c.debt_ms == 0 || c.debt_ms > now);
+    s.newcomer = s.network.hash && unproven;
     s.secret = r->pace && s.debt > 0 &&
                ((c.paced && c.turn_ms > now) || (as_null.paced && as_null.turn_ms > now));
     s.paced = s.secret || s.shares || policy_paced(r, s.debt);

@@ -20,9 +20,9 @@ struct tarpit {
     struct ledger *ledger; /* borrowed */
 };
 
-/* The client that a decision is about. For each decision callers make a new one with tarpit_who()
- * and, once MAIL FROM is known, tarpit_sender(). That costs two hashes, which is cheaper than
- * keeping it in each connection. */
+/* The client that a decision is about, as tarpit_who() and, once MAIL FROM is known,
+ * tarpit_sender() make it. They cost two hashes and one; the same arguments give the same keys as
+ * long as the ledger is open, so callers may keep them (worker/who.h). */
 struct tarpit_who {
     uint64_t client, network; /* the ledger's keys */
     uint64_t client_label, network_label;
@@ -39,7 +39,7 @@ struct tarpit_who tarpit_who(const struct tarpit *t, const struct addr *peer, bo
 void tarpit_sender(const struct tarpit *t, struct tarpit_who *who, struct span domain);
 
 /* Prefetches the client's ledger entries and returns at once, for a caller that soon needs them. */
-void tarpit_prefetch(const struct tarpit *t, const struct addr *peer);
+void tarpit_prefetch(const struct tarpit *t, const struct tarpit_who *who);
 
 /* T(identifier, the rule's number, what it does, for people) */
 #define TARPIT_RULES(T)                                                                            \

@@ -12,7 +12,8 @@ struct standing {
     uint64_t debt_ms; /* wall ms: when its last offence's hold ends */
     uint64_t turn_ms; /* wall ms: when its last turn ends */
     uint64_t cap;     /* R12, R13 */
-    struct ledger_key network; /* the widest bad network around it (R10); hash 0: none */
+    struct ledger_key network; /* the widest bad network around it (R10); hash 0: none, or it
+                                  makes no difference to this client */
     bool guilty;
     bool covered;       /* R8, R21: one more offence would still leave it out of debt */
     bool correspondent; /* R21 has made its debt 0 */

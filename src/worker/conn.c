@@ -28,6 +28,7 @@
 #include "worker/room.h"
 #include "worker/suspects.h"
 #include "worker/tls.h"
+#include "worker/who.h"
 #include "worker/worker_part.h"
 
 /* Replies of a pipelined group are sent together, but never more than this is kept for it. */
@@ -95,10 +96,11 @@ struct tarpit_who conn_who(struct worker *w, struct conn *c)
 {
     if (!(c->flags & CONN_EXEMPT) && lists_trust(w, &c->peer))
         c->flags |= CONN_EXEMPT;
-    struct tarpit_who who = tarpit_who(&w->tarpit, &c->peer, c->flags & CONN_EXEMPT);
+    bool exempt = c->flags & CONN_EXEMPT;
+    struct tarpit_who who = envelope_has_sender(&c->smtp.envelope)
+                                ? who_sends(w, &c->peer, exempt, conn_sender_domain(c))
+                                : who_of(w, &c->peer, exempt);
     who.authenticated = c->smtp.flags & SMTP_AUTHENTICATED;
-    if (envelope_has_sender(&c->smtp.envelope))
-        tarpit_sender(&w->tarpit, &who, conn_sender_domain(c));
     return who;
 }
 
@@ -154,7 +156,9 @@ void conn_prefetch(struct loop *loop, const struct watch *watch)
     if (watch->ready != io_ready || c->phase != CONN_READING || c->flags & CONN_EXEMPT ||
         c->smtp.flags & SMTP_AUTHENTICATED)
         return;
-    tarpit_prefetch(&worker_of(loop)->tarpit, &c->peer);
+    struct worker *w = worker_of(loop);
+    struct tarpit_who who = who_of(w, &c->peer, false);
+    tarpit_prefetch(&w->tarpit, &who);
 }
 
 static void log_no_room(const struct addr *peer)

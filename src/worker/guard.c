@@ -15,6 +15,7 @@
 #include "worker/journal.h"
 #include "worker/room.h"
 #include "worker/worker_part.h"
+#include "worker/who.h"
 
 /* Counters follow what is held, half to as many: few clients share one, and a held connection pays
  * for two octets at most. */
@@ -67,7 +68,7 @@ bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)
     }
     if (w->open < w->open_reserve_from)
         return true;
-    struct tarpit_who who = tarpit_who(&w->tarpit, peer, exempt);
+    struct tarpit_who who = who_of(w, peer, exempt);
     if (!who.exempt && !w->config->observe && tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0)
         return false; /* the reserve is not for it */
     return w->open < w->open_max || guard_evict(w);

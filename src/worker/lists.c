@@ -19,6 +19,7 @@
 #include "worker/hold.h"
 #include "worker/journal.h"
 #include "worker/lists.h"
+#include "worker/who.h"
 #include "worker/worker_part.h"
 
 struct lists {
@@ -37,7 +38,7 @@ static bool is_this_machine(const struct addr *a)
 
 static void book(struct worker *w, const struct addr *client, uint32_t listed)
 {
-    struct tarpit_who who = tarpit_who(&w->tarpit, client, conn_is_exempt(w, client));
+    struct tarpit_who who = who_of(w, client, conn_is_exempt(w, client));
     double weight = 0;
 
     for (size_t i = 0; i < w->config->dnsbl_count; i++)
@@ -63,7 +64,7 @@ static void found(void *arg, void *owner, const struct addr *client, const struc
 }
 
 /* Whether a backend is told whose message it is. */
-static bool wants_names(const struct config *c)
+static bool introduces(const struct config *c)
 {
     for (size_t i = 0; i < c->backend_count; i++)
         if (c->backend[i].xclient || c->backend[i].xforward)
@@ -235,14 +236,14 @@ bool lists_open(struct worker *w)
     const struct config *c = w->config;
 
     bool judges = c->dnsbl_count + c->dnswl_count + c->exempt_names.count > 0;
-    bool names = wants_names(c);
-    if (!judges && !names)
+    w->introduces = introduces(c);
+    if (!judges && !w->introduces)
         return true;
     w->lists = calloc(1, sizeof *w->lists);
     if (!w->lists)
         return false;
     w->lists->judges = judges;
-    w->lists->names = names;
+    w->lists->names = w->introduces;
     int error = open_lookups(w, w->lists);
     if (error) { /* mail is not to wait for a list */
         log_warn("DNS: %s: treating clients as not listed", strerrordesc_np(-error));

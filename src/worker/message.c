@@ -190,7 +190,7 @@ bool message_end(struct worker *w, struct conn *c)
         return tell_row(w, c, REPLY_LOOP);
     if (waits_for_names(w, c, &m.names))
         return false;
-    if (!(c->flags & CONN_PROXIED)) /* else it is the balancer that came here */
+    if (w->introduces && !(c->flags & CONN_PROXIED)) /* it is the balancer that came here */
         m.server = addr_of_socket(c->watch.fd);
     if (make_header(w, c, &m.header) < 0) {
         buf_free(&m.header);

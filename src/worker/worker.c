@@ -35,6 +35,7 @@
 #include "worker/queries.h"
 #include "worker/room.h"
 #include "worker/tls_stash.h"
+#include "worker/who.h"
 #include "worker/worker.h"
 #include "worker/worker_part.h"
 
@@ -111,8 +112,10 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
     bool full = false;
 
     for (int round = 0; round < ACCEPT_ROUNDS && n == ACCEPT_TOGETHER; round++) {
-        for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n], &full); n++)
-            tarpit_prefetch(&w->tarpit, &a[n].peer);
+        for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n], &full); n++) {
+            struct tarpit_who who = who_of(w, &a[n].peer, false);
+            tarpit_prefetch(&w->tarpit, &who);
+        }
         for (int i = 0; i < n; i++)
             conn_accept(w, a[i].fd, index, &a[i].peer);
     }

@@ -44,6 +44,7 @@
 #include "worker/shakes.h"
 #include "worker/suspects.h"
 #include "worker/tls_stash.h"
+#include "worker/who.h"
 #include "worker/worker.h"
 
 struct accounts;
@@ -114,6 +115,7 @@ struct worker {
     struct slab conns;
     struct smtp_service *service; /* one for each `listen` */
     struct tarpit tarpit;
+    struct whos whos;
     struct relay *relay;
     struct queries *queries;
     struct auth_queue *auth_queue;
@@ -143,8 +145,9 @@ struct worker {
     struct ring awake; /* the connections that are not held */
     uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
-    bool called; /* to serve: it does as soon as it knows what to offer */
-    bool offers; /* ... and that it knows */
+    bool introduces; /* a backend is told whose message it is: XCLIENT, XFORWARD */
+    bool called;     /* to serve: it does as soon as it knows what to offer */
+    bool offers;     /* ... and that it knows */
     bool serving, draining, stopping;
     size_t input_in_use;   /* octets of `input` that the connection at work goes by */
     char input[64 * 1024]; /* read into by whichever connection is at work */
