@@ -184,8 +184,8 @@ static enum colour colour_of(const json_t *c)
 
 const char *show_client_title(void)
 {
-    return "client                                    offences      good standing  next verdict  "
-           " hold left  last seen";
+    return "client                                    offences      good standing     held  "
+           "next verdict   hold left  last seen";
 }
 
 /* How long ago the entry was changed last. */
@@ -198,14 +198,24 @@ static void show_seen(const json_t *c, char *out, size_t room)
     snprintf(out, room, seen ? "%s ago" : "-", span);
 }
 
+/* Its held connections, with a socket and without; "-" when they were not counted. */
+static void show_held(const json_t *c, char *out, size_t room)
+{
+    if (json_object_get(c, "held"))
+        snprintf(out, room, "%lld", number(c, "held") + number(c, "frozen"));
+    else
+        snprintf(out, room, "-");
+}
+
 void show_client_row(const json_t *c, char *row, size_t room)
 {
-    char seen[64];
+    char seen[64], held[24];
 
     show_seen(c, seen, sizeof seen);
-    snprintf(row, room, "%-40s %9.1f %9.1f %-9s %11.0f s %7.0f s  %s", text(c, "address"),
-             real(c, "offences"), real(c, "good"), standing(c), real(c, "next_verdict_seconds"),
-             real(c, "hold_left_seconds"), seen);
+    show_held(c, held, sizeof held);
+    snprintf(row, room, "%-40s %9.1f %9.1f %-9s %7s %11.0f s %7.0f s  %s", text(c, "address"),
+             real(c, "offences"), real(c, "good"), standing(c), held,
+             real(c, "next_verdict_seconds"), real(c, "hold_left_seconds"), seen);
 }
 
 void show_clients(const json_t *result)
@@ -221,6 +231,9 @@ void show_clients(const json_t *result)
         show_client_row(c, row, sizeof row);
         printf("%s%s%s\n", colour_on(colour_of(c)), row, colour_off(colour_of(c)));
     }
+    if (number(result, "unanswered"))
+        printf("held: without those of %lld process%s that did not answer\n",
+               number(result, "unanswered"), number(result, "unanswered") == 1 ? "" : "es");
 }
 
 /* Prints nothing when no process answered. */

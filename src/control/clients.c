@@ -197,6 +197,61 @@ json_t *clients_json(const struct steering *s, size_t most, const char *sort_by,
     return list;
 }
 
+/* A list that waits for the numbers of held connections. */
+struct held_list {
+    struct control *control;
+    json_t *clients;
+};
+
+static void held_list_drop(void *state)
+{
+    struct held_list *l = state;
+
+    holders_forget(&l->control->steering->holders, l);
+    json_decref(l->clients);
+    free(l);
+}
+
+static void tallied(void *arg, const struct held *h)
+{
+    struct held_list *l = arg;
+    struct control *c = l->control;
+
+    for (uint32_t i = 0; h->known && i < h->tally[0]->count; i++) {
+        json_t *row = json_array_get(l->clients, i);
+        json_object_set_new(row, "held", json_integer(h->tally[0]->held[i]));
+        json_object_set_new(row, "frozen", json_integer(h->tally[1]->held[i]));
+    }
+    control_done(c, json_pack("{s:o, s:i}", "clients", l->clients, "unanswered", (int)h->missing));
+    free(l);
+    control_waited(c);
+}
+
+/* Tells the list, with how many connections of each client are held: of the first TALLY_CLIENTS,
+ * and of none when no process can be asked. */
+static void list(struct control *c, json_t *clients)
+{
+    struct held_list *l = calloc(1, sizeof *l);
+    struct tally t = {0};
+    json_t *row;
+    size_t i;
+
+    json_array_foreach(clients, i, row)
+    {
+        struct addr a;
+        if (!addr_parse(span_of(json_string_value(json_object_get(row, "address"))), &a) ||
+            !tally_add(&t, &a))
+            break;
+    }
+    if (!l || t.count == 0 || holders_tally(&c->steering->holders, &t, tallied, l) < 0) {
+        free(l);
+        control_done(c, json_pack("{s:o}", "clients", clients));
+        return;
+    }
+    *l = (struct held_list){c, clients};
+    control_wait(c, l, held_list_drop);
+}
+
 void run_clients(struct control *c, const json_t *args)
 {
     const char *by = request_text(args, "sort");
@@ -209,8 +264,7 @@ void run_clients(struct control *c, const json_t *args)
              strcmp(by, "good") != 0)
         control_fail(c, CONTROL_USAGE, "sort must be held, offences or good");
     else
-        control_done(
-            c, json_pack("{s:o}", "clients", clients_json(c->steering, (size_t)most, by, NULL)));
+        list(c, clients_json(c->steering, (size_t)most, by, NULL));
 }
 
 /* ---- whom a command is about ---- */

@@ -28,10 +28,11 @@ struct asking {
     void *arg;
     struct held sum; /* of a count */
     json_t *listed;
-    unsigned asked, said; /* of a count */
+    unsigned asked, said; /* of a count or tally */
+    struct tally *tally;  /* of a tally, two: with a socket, and without */
     struct holder *holder;
     unsigned count; /* of `holder` */
-    bool release;
+    uint32_t kind;  /* NOTE_COUNT, NOTE_TALLY or NOTE_RELEASE */
 };
 
 static void asking_free(struct asking *k)
@@ -43,6 +44,7 @@ static void asking_free(struct asking *k)
     *p = k->next;
     loop_alarm_off(k->holders->loop, &k->alarm);
     json_decref(k->listed);
+    free(k->tally);
     free(k->holder);
     free(k);
 }
@@ -87,11 +89,13 @@ static void finish(struct asking *k)
     struct buf names = {0};
 
     h.listed = k->listed;
-    if (k->release)
+    for (int i = 0; k->tally && i < 2; i++)
+        h.tally[i] = &k->tally[i];
+    if (k->kind == NOTE_RELEASE)
         sum_up(k, &h, &names);
     else
-        h.missing = k->asked - k->said;
-    if (k->release && !h.known) {
+        h.missing += k->asked - k->said;
+    if (k->kind == NOTE_RELEASE && !h.known) {
         h.missing = 1;
         (void)buf_addf(&names, "the master (no answer within 1.5 s)");
     }
@@ -125,7 +129,7 @@ static void time_is_up(struct loop *loop, struct alarm *a)
 {
     struct asking *k = (struct asking *)a;
 
-    if (k->release && k->sum.known)
+    if (k->kind == NOTE_RELEASE && k->sum.known)
         look(k);
     else
         finish(k);
@@ -133,17 +137,15 @@ static void time_is_up(struct loop *loop, struct alarm *a)
 
 /* ---- the beginning ---- */
 
-static int ask_all(struct holders *h, const struct network *n, bool release, held_told *told,
-                   void *arg)
+static int ask_all(struct holders *h, uint32_t kind, const char *text, held_told *told, void *arg,
+                   struct asking **out)
 {
     struct asking *k = calloc(1, sizeof *k);
     uint64_t tag = ++h->last_tag;
-    char text[ADDR_TEXT];
 
     if (!k)
         return -ENOMEM;
-    network_format(n, text);
-    int error = channel_tell(h->channel, release ? NOTE_RELEASE : NOTE_COUNT, 0, tag, text);
+    int error = channel_tell(h->channel, kind, 0, tag, text);
     if (error) {
         free(k);
         return error;
@@ -155,20 +157,49 @@ static int ask_all(struct holders *h, const struct network *n, bool release, hel
                          .told = told,
                          .arg = arg,
                          .listed = json_object(),
-                         .release = release};
+                         .kind = kind};
     h->askings = k;
-    loop_alarm(h->loop, &k->alarm, h->loop->now + (release ? HOLDERS_SILENT_MS : HOLDERS_COUNT_MS));
+    loop_alarm(h->loop, &k->alarm,
+               h->loop->now + (kind == NOTE_RELEASE ? HOLDERS_SILENT_MS : HOLDERS_COUNT_MS));
+    *out = k;
     return 0;
+}
+
+static int ask_of_network(struct holders *h, uint32_t kind, const struct network *n,
+                          held_told *told, void *arg)
+{
+    char text[ADDR_TEXT];
+    struct asking *k;
+
+    return ask_all(h, kind, network_format(n, text), told, arg, &k);
 }
 
 int holders_count(struct holders *h, const struct network *n, held_told *told, void *arg)
 {
-    return ask_all(h, n, false, told, arg);
+    return ask_of_network(h, NOTE_COUNT, n, told, arg);
 }
 
 int holders_release(struct holders *h, const struct network *n, held_told *told, void *arg)
 {
-    return ask_all(h, n, true, told, arg);
+    return ask_of_network(h, NOTE_RELEASE, n, told, arg);
+}
+
+int holders_tally(struct holders *h, const struct tally *clients, held_told *told, void *arg)
+{
+    struct tally *both = calloc(2, sizeof *both);
+    char text[NOTE_TEXT];
+    struct asking *k;
+
+    if (!both)
+        return -ENOMEM;
+    both[0] = both[1] = *clients;
+    tally_format(clients, text, sizeof text);
+    int error = ask_all(h, NOTE_TALLY, text, told, arg, &k);
+    if (error)
+        free(both);
+    else
+        k->tally = both;
+    return error;
 }
 
 void holders_forget(struct holders *h, const void *arg)
@@ -210,7 +241,7 @@ static void take_asked(struct asking *k, const struct note *n)
         return;
     k->sum.known = true;
     k->asked = (unsigned)n->arg;
-    if (k->release) {
+    if (k->kind == NOTE_RELEASE) {
         take_names(k, n);
         look(k);
     } else if (k->said >= k->asked) {
@@ -229,6 +260,13 @@ static void add_names(json_t *object, const char *text)
             json_object_set_new(object, name, json_true()); /* refuses what is no text */
 }
 
+static void said(struct asking *k)
+{
+    k->said++;
+    if (k->sum.known && k->said >= k->asked)
+        finish(k);
+}
+
 /* "held LISTS" or "frozen ". */
 static void take_counted(struct asking *k, const struct note *n)
 {
@@ -238,9 +276,19 @@ static void take_counted(struct asking *k, const struct note *n)
         return;
     *(strncmp(n->text, "frozen", word) == 0 ? &k->sum.frozen : &k->sum.held) += n->arg;
     add_names(k->listed, n->text + word + (n->text[word] != '\0'));
-    k->said++;
-    if (k->sum.known && k->said >= k->asked)
-        finish(k);
+    said(k);
+}
+
+/* "held NUMBERS" or "frozen NUMBERS". One that could not count has said so: it counts as missing. */
+static void take_tallied(struct asking *k, const struct note *n)
+{
+    size_t word = strcspn(n->text, " ");
+    bool frozen = strncmp(n->text, "frozen", word) == 0;
+
+    if (n->arg < 0 || n->text[word] == '\0' ||
+        !tally_add_counts(&k->tally[frozen], n->text + word + 1))
+        k->sum.missing++;
+    said(k);
 }
 
 /* "held|frozen more|done NAME". */
@@ -270,17 +318,22 @@ static void take_released(struct asking *k, const struct note *n)
 
 void holders_note(struct holders *h, const struct note *n)
 {
-    bool release = n->kind == NOTE_RELEASE || n->kind == NOTE_RELEASED;
+    uint32_t kind = n->kind == NOTE_RELEASED  ? NOTE_RELEASE
+                    : n->kind == NOTE_COUNTED ? NOTE_COUNT
+                    : n->kind == NOTE_TALLIED ? NOTE_TALLY
+                                              : n->kind;
     struct asking *k = h->askings;
 
     while (k && k->tag != n->tag)
         k = k->next;
-    if (!k || k->release != release)
+    if (!k || k->kind != kind)
         return;
     switch (n->kind) {
     case NOTE_COUNT:
+    case NOTE_TALLY:
     case NOTE_RELEASE: take_asked(k, n); break;
     case NOTE_COUNTED: take_counted(k, n); break;
+    case NOTE_TALLIED: take_tallied(k, n); break;
     case NOTE_RELEASED: take_released(k, n); break;
     default: break;
     }

@@ -1,11 +1,12 @@
 /* The processes that hold connections: workers, and freezers. Counts what they hold of a network's
- * clients, and has them answer it.
+ * clients or of several clients, and has them answer it.
  *
- *   web --NOTE_COUNT or NOTE_RELEASE--> master --> every worker and freezer, of all generations
+ *   web --NOTE_COUNT, NOTE_TALLY, NOTE_RELEASE--> master --> every worker and freezer, of all
+ *                                                            generations
  *   web <--the same note-- master: how many it asked (NOTE_RELEASE: and their names)
- *   web <--NOTE_COUNTED or NOTE_RELEASED-- master <-- each of them
+ *   web <--NOTE_COUNTED, NOTE_TALLIED, NOTE_RELEASED-- master <-- each of them
  *
- * A count is told after 300 ms at the latest, with what came. A release is told when every process
+ * Counts are told after 300 ms at the latest, with what came. A release is told when every process
  * has done it, or has been silent for 1.5 s: one that has died, hangs or is of a version that does
  * not answer is named. In the web process, on its loop. */
 #ifndef MIRED_CONTROL_HOLDERS_H
@@ -17,6 +18,7 @@
 #include "base/addr.h"
 #include "base/loop.h"
 #include "query/notes.h"
+#include "query/tally.h"
 
 enum { HOLDERS_COUNT_MS = 300, HOLDERS_SILENT_MS = 1500 };
 
@@ -38,7 +40,9 @@ struct held {
     const char *names;    /* theirs, each with the reason; of a release only, else "" */
     const json_t
         *listed; /* an object with the name of each list that names the client; of a count */
-    bool known;  /* the master has said how many it asked */
+    const struct tally
+        *tally[2]; /* of a tally, else NULL: connections with a socket, and without */
+    bool known;    /* the master has said how many it asked */
 };
 
 typedef void held_told(void *arg, const struct held *h);
@@ -46,6 +50,7 @@ typedef void held_told(void *arg, const struct held *h);
 /* Asks all; `told` is called once, later. Returns 0, or -errno: the master cannot be asked, and
  * `told` will not be called. */
 int holders_count(struct holders *h, const struct network *n, held_told *told, void *arg);
+int holders_tally(struct holders *h, const struct tally *clients, held_told *told, void *arg);
 int holders_release(struct holders *h, const struct network *n, held_told *told, void *arg);
 
 /* `told` is not to be called with this `arg` any more. */

@@ -91,6 +91,8 @@ void steering_note(struct steering *s, const struct note *n)
     case NOTE_LIST: take_list(s, n); break;
     case NOTE_COUNT:
     case NOTE_COUNTED:
+    case NOTE_TALLY:
+    case NOTE_TALLIED:
     case NOTE_RELEASE:
     case NOTE_RELEASED: holders_note(&s->holders, n); break;
     case NOTE_CONNECTIONS: connections_asked(s, n); break;

@@ -30,6 +30,7 @@
 #include "freezer/rule.h"
 #include "freezer/table.h"
 #include "query/notes.h"
+#include "query/tally.h"
 
 enum {
     THAW_BATCHES = 8,      /* in one turn, so that freezing gets its turn too */
@@ -358,6 +359,20 @@ static void count(const struct freezer *f, const struct note *question)
                      question->tag, NULL);
 }
 
+/* Says how many of each client are frozen. */
+static void tally(const struct freezer *f, const struct note *question)
+{
+    char text[NOTE_TEXT] = "";
+    struct tally t;
+    int error = tally_parse(&t, (struct span){question->text, question->len})
+                    ? table_tally(f->table, &t)
+                    : -EINVAL;
+
+    if (!error)
+        tally_format_counts(&t, text, sizeof text);
+    channel_tell(f->params->control, NOTE_TALLIED, error, question->tag, text);
+}
+
 static void stop(struct freezer *f)
 {
     if (f->table && f->params->shared->waiting == 0)
@@ -376,6 +391,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
             release(f, &n);
         if (n.kind == NOTE_COUNT && f->table) /* without it we know of none, which is no number */
             count(f, &n);
+        if (n.kind == NOTE_TALLY && f->table)
+            tally(f, &n);
         if (n.kind == NOTE_STOP)
             stop(f);
         if (n.kind == NOTE_PING)

@@ -8,10 +8,12 @@
 #include <string.h>
 
 #include "freezer/table_part.h"
+#include "query/tally.h"
 
 enum {
     VERSION = 4,
     IN_NO_LIST = UINT16_MAX,
+    TALLY_MOST = 1000000, /* holds that are looked at for a tally */
     LATEST_MS = 86400000, /* no hold is so long: a file that says so is damaged */
 };
 
@@ -263,16 +265,26 @@ static void release(struct frozen_table *t, uint32_t id, uint64_t now)
     table_again(t, id, now);
 }
 
-static bool is_hold_of(const struct record *r, const struct network *n)
+/* Whose hold it is; false: the record is none. */
+static bool peer_of(const struct record *r, struct addr *peer)
 {
     struct frozen_hold h;
-    struct addr local, remote;
+    struct addr local;
 
     if (r->state != RECORD_HOLD)
         return false;
     record_unpack(r, &h);
-    tcp_ends(&h.tcp, &local, &remote);
-    return network_concerns(n, h.client.family == ADDR_NONE ? &remote : &h.client);
+    tcp_ends(&h.tcp, &local, peer);
+    if (h.client.family != ADDR_NONE)
+        *peer = h.client;
+    return true;
+}
+
+static bool is_hold_of(const struct record *r, const struct network *n)
+{
+    struct addr peer;
+
+    return peer_of(r, &peer) && network_concerns(n, &peer);
 }
 
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now)
@@ -300,4 +312,16 @@ uint32_t table_count_of(const struct frozen_table *t, const struct network *n)
     for (uint32_t id = 1; id < t->used_below; id++)
         count += is_hold_of(record_at(t, id), n);
     return count;
+}
+
+int table_tally(const struct frozen_table *t, struct tally *tally)
+{
+    struct addr peer;
+
+    if (t->used_below > TALLY_MOST)
+        return -E2BIG;
+    for (uint32_t id = 1; id < t->used_below; id++)
+        if (peer_of(record_at(t, id), &peer))
+            tally_count(tally, &peer);
+    return 0;
 }

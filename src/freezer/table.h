@@ -28,6 +28,7 @@ enum {
 };
 
 struct frozen_table;
+struct tally;
 
 /* A hold as it goes in and comes out. */
 struct frozen_hold {
@@ -76,5 +77,9 @@ uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t
 /* How many holds there are, and how many of a network, which looks at all of them. */
 uint32_t table_count(const struct frozen_table *t);
 uint32_t table_count_of(const struct frozen_table *t, const struct network *n);
+
+/* Counts all holds into the tally. 0; or -E2BIG without looking: there are too many to look at often
+ * (a look at each takes about 0.1 us). */
+int table_tally(const struct frozen_table *t, struct tally *tally);
 
 #endif

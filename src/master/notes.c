@@ -182,6 +182,7 @@ static void released(struct master *m, struct child *c, const struct note *n)
                       (uint32_t)n->tag);
 }
 
+/* Numbers, with what they are of in front. */
 static void counted(struct master *m, struct child *c, const struct note *n)
 {
     const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
@@ -190,7 +191,7 @@ static void counted(struct master *m, struct child *c, const struct note *n)
     snprintf(text, sizeof text, "%s %.*s", c->role == ROLE_FREEZER ? "frozen" : "held",
              NOTE_TEXT - 16, n->text);
     if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
-        channel_tell(asker->channel.fd, NOTE_COUNTED, n->arg, (uint32_t)n->tag, text);
+        channel_tell(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, text);
 }
 
 enum {
@@ -212,6 +213,7 @@ static const struct {
     {NOTE_COUNT, FROM_WEB, count},          {NOTE_COUNTED, FROM_WORKER | FROM_FREEZER, counted},
     {NOTE_DRAINING, FROM_WORKER, draining}, {NOTE_RELEASED, FROM_WORKER | FROM_FREEZER, released},
     {NOTE_CONNECTIONS, FROM_WEB, count},    {NOTE_CONNECTIONS_TOLD, FROM_WORKER, connections_told},
+    {NOTE_TALLY, FROM_WEB, count},          {NOTE_TALLIED, FROM_WORKER | FROM_FREEZER, counted},
 };
 
 void note_from_child(struct master *m, struct child *c, const struct note *n)

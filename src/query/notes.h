@@ -41,6 +41,11 @@ enum note_kind {
     NOTE_CONNECTIONS_TOLD, /* worker -> master -> web: text has a line a connection (see
                               worker/connections.h); arg is how many there are, told or not, in a
                               worker's last note, and -1 in those before it */
+    NOTE_TALLY,            /* web -> master -> workers, freezers: text is clients' addresses
+                              (query/tally.h): how many connections of each are held? The master sends it
+                              back to web: arg is how many it asked */
+    NOTE_TALLIED, /* worker, freezer -> master -> web: arg is 0 and text the numbers, or arg is
+                              -errno; the master puts before them "held " or "frozen " */
 };
 
 #endif

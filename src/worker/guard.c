@@ -10,12 +10,13 @@
 
 #include "base/metrics.h"
 #include "config/config.h"
+#include "query/tally.h"
 #include "worker/conn.h"
 #include "worker/guard.h"
 #include "worker/journal.h"
 #include "worker/room.h"
-#include "worker/worker_part.h"
 #include "worker/who.h"
+#include "worker/worker_part.h"
 
 /* Counters follow what is held, half to as many: few clients share one, and a held connection pays
  * for two octets at most. */
@@ -153,6 +154,15 @@ uint32_t guard_count(const struct worker *w, const struct network *n)
             count += network_concerns(n, &conn_of_link(link)->peer);
     }
     return count;
+}
+
+void guard_tally(const struct worker *w, struct tally *t)
+{
+    for (int i = 0; i < GUARD_LEVELS; i++) {
+        const struct ring *level = &w->guard.level[i];
+        for (struct ring *link = level->next; link != level; link = link->next)
+            tally_count(t, &conn_of_link(link)->peer);
+    }
 }
 
 bool guard_evict(struct worker *w)

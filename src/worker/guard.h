@@ -13,6 +13,7 @@
 #include "base/ring.h"
 
 struct conn;
+struct tally;
 struct worker;
 
 enum { GUARD_LEVELS = 64 };
@@ -54,6 +55,9 @@ void guard_gather(struct worker *w, const struct network *n, struct ring *to);
 
 /* How many held connections a network has. Looks at all that are held and moves none. */
 uint32_t guard_count(const struct worker *w, const struct network *n);
+
+/* Counts all that are held into the tally. */
+void guard_tally(const struct worker *w, struct tally *t);
 
 /* Closes the held connection of the client deepest in debt, the oldest of them; with none held, a
  * connection whose client is silent (room_evict()). False: there is none to close. */

@@ -29,7 +29,7 @@
 #include "worker/connections.h"
 #include "worker/freeze.h"
 #include "worker/guard.h"
-#include "worker/hold.h"
+#include "worker/held.h"
 #include "worker/journal.h"
 #include "worker/lists.h"
 #include "worker/queries.h"
@@ -220,53 +220,6 @@ static void stop(struct worker *w)
     loop_alarm(&w->loop, &w->stop_alarm, w->loop.now + STOP_WITHIN_MS);
 }
 
-enum { RELEASE_TELL_MS = 500, RELEASE_LOOK_EACH = 64 }; /* progress, while a release goes on */
-
-static void tell_released(const struct worker *w, const struct note *asked, uint32_t answered,
-                          const char *state)
-{
-    channel_tell(w->params->control, NOTE_RELEASED, (int32_t)answered, asked->tag, state);
-}
-
-/* Answers the holds of an address or a network now, and says how many. */
-static void release(struct worker *w, const struct note *asked)
-{
-    uint32_t answered = 0;
-    struct network n;
-    struct ring theirs;
-
-    if (!network_parse((struct span){asked->text, asked->len}, &n))
-        return;
-    tell_released(w, asked, 0, "more");
-    uint64_t told_ms = clock_mono_ms();
-    ring_init(&theirs);
-    guard_gather(w, &n, &theirs);
-    while (!ring_is_empty(&theirs)) {
-        hold_release(w, conn_of_link(theirs.next));
-        if (++answered % RELEASE_LOOK_EACH || clock_mono_ms() < told_ms + RELEASE_TELL_MS)
-            continue;
-        tell_released(w, asked, answered, "more");
-        told_ms = clock_mono_ms();
-    }
-    tell_released(w, asked, answered, "done");
-}
-
-/* Says how many of them are held, and which lists name it, if it is a single address. */
-static void count(const struct worker *w, const struct note *question)
-{
-    struct buf names = {0};
-    struct network n;
-
-    if (!network_parse((struct span){question->text, question->len}, &n))
-        return;
-    if (n.bits == addr_bits(&n.base))
-        lists_names(w, &n.base, &names);
-    bool whole = names.len < NOTE_TEXT && buf_add(&names, "", 1) == 0;
-    channel_tell(w->params->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), question->tag,
-                 whole ? names.at : NULL);
-    buf_free(&names);
-}
-
 static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);
@@ -287,8 +240,9 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
             lists_tell_again(w);
             break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
-        case NOTE_RELEASE: release(w, &n); break;
-        case NOTE_COUNT: count(w, &n); break;
+        case NOTE_RELEASE: held_release(w, &n); break;
+        case NOTE_COUNT: held_count(w, &n); break;
+        case NOTE_TALLY: held_tally(w, &n); break;
         case NOTE_CONNECTIONS: connections_tell(w, &n); break;
         default: break;
         }

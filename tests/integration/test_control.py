@@ -183,6 +183,10 @@ def test_show_counts_what_is_held_of_a_client_in_all_workers(mired):
         assert held(m, other) == (1, 0, 0)
         assert held(m, source.rsplit(".", 1)[0] + ".0/24") == (len(clients), 0, 0)
         assert re.search(rf"^held now +{len(clients)} connections$", m.control("show", source).stdout, re.M)
+        listed = {c["address"]: (c["held"], c["frozen"]) for c in ctl(m, "clients")["clients"]}
+        assert listed == {source: (len(clients), 0), other: (1, 0)}
+        shown = m.control("clients").stdout
+        assert re.search(rf"^{re.escape(source)} .*in debt +{len(clients)} ", shown, re.M), shown
         assert m.control("release", source).returncode == 0
         assert [client.reply().code for client in clients] == [550] + [220] * (len(clients) - 1)
         ctl(m, "penalise", source)  # or nothing would be known of it any more

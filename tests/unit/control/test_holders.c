@@ -19,7 +19,7 @@ static struct {
     int told;
     int64_t held, frozen;
     unsigned missing;
-    char names[512];
+    char names[512], held_each[64], frozen_each[64];
     bool known;
 } came;
 
@@ -237,6 +237,57 @@ static void test_a_count_is_told_with_what_came_in_time(void **state)
     assert_int_equal(came.missing, 1);
 }
 
+static void told_each(void *arg, const struct held *h)
+{
+    told(arg, h);
+    for (int i = 0; i < 2; i++) {
+        char *text = i ? came.frozen_each : came.held_each;
+        tally_format_counts(h->tally[i], text, sizeof came.held_each);
+    }
+}
+
+static uint64_t tally_asked(void)
+{
+    static struct tally clients;
+    struct note note;
+
+    assert_true(tally_parse(&clients, SPAN("192.0.2.7 2001:db8:0:1::")));
+    assert_int_equal(holders_tally(&holders, &clients, told_each, &came), 0);
+    assert_int_equal(channel_read(master, &note), 1);
+    assert_int_equal(note.kind, NOTE_TALLY);
+    assert_string_equal(note.text, "192.0.2.7 2001:db8:0:1::");
+    return note.tag;
+}
+
+static void test_a_tally_adds_what_each_process_holds_of_each_client(void **state)
+{
+    uint64_t tag = tally_asked();
+
+    say(NOTE_TALLIED, 0, tag, "held 3 0");
+    say(NOTE_TALLY, 3, tag, "");
+    say(NOTE_TALLIED, 0, tag, "frozen 0 100000");
+    assert_int_equal(came.told, 0);
+    say(NOTE_TALLIED, 0, tag, "held 4 1");
+    assert_int_equal(came.told, 1);
+    assert_string_equal(came.held_each, "7 1");
+    assert_string_equal(came.frozen_each, "0 100000");
+    assert_int_equal(came.missing, 0);
+}
+
+static void test_a_tally_names_how_many_could_not_count_or_said_nothing(void **state)
+{
+    uint64_t tag = tally_asked();
+
+    say(NOTE_TALLY, 5, tag, "");
+    say(NOTE_TALLIED, 0, tag, "held 3 0");
+    say(NOTE_TALLIED, -E2BIG, tag, "frozen ");
+    say(NOTE_TALLIED, 0, tag, "held 3");
+    say(NOTE_TALLIED, 0, tag, "nonsense");
+    wait_told();
+    assert_string_equal(came.held_each, "3 0");
+    assert_int_equal(came.missing, 4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -255,6 +306,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_an_asker_that_has_gone_is_not_told, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_count_is_told_with_what_came_in_time, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_a_tally_adds_what_each_process_holds_of_each_client,
+                                        setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_tally_names_how_many_could_not_count_or_said_nothing,
+                                        setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

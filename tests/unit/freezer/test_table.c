@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "freezer/table.h"
+#include "query/tally.h"
 
 enum { NOW = 1000000, KEEP = 60000 };
 
@@ -474,6 +475,11 @@ static void test_a_release_makes_a_networks_holds_due(void **state)
     assert_int_equal(table_count_of(t, &n), 0);
     assert_true(network_parse(SPAN("192.0.2.7"), &n));
     assert_int_equal(table_count_of(t, &n), 2);
+    struct tally tally;
+    assert_true(tally_parse(&tally, SPAN("198.51.100.1 192.0.2.7")));
+    assert_int_equal(table_tally(t, &tally), 0);
+    assert_int_equal(tally.held[0], 0);
+    assert_int_equal(tally.held[1], 2);
     assert_int_equal(table_release(t, &n, NOW), 2);
     assert_int_not_equal(take(t, NOW + 100), 0);
     assert_int_equal(table_count_of(t, &n), 1);
