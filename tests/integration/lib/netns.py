@@ -1,4 +1,4 @@
-"""Two network namespaces of a test's own, joined by a cable: mired in one, its clients in the other.
+"""Network namespaces of a test's own, joined by a cable: mired in one, its clients in the other; or behind the other.
 
 Needs root. The calling thread moves from one to the other; what it starts stays where it was started. Each side has
 a whole range of addresses, so that there can be many clients. Nothing of the machine's own network is touched, and
@@ -87,3 +87,44 @@ class Cable:
         self.enter(self.home)
         for fd in (self.home, self.server, self.clients):
             os.close(fd)
+
+
+INSIDE = ("10.79.0.2", "10.79.0.3")  # addresses that share one outside
+SHARED = "10.77.0.2"
+
+
+class Nat(Cable):
+    """The same, and a third namespace whose clients reach the server through the second one, all from one address."""
+
+    def __init__(self):
+        super().__init__()
+        self.inside = self._new()
+        _run("ip", "link", "add", "inside", "type", "veth", "peer", "name", "router")
+        self.enter(self.clients)
+        router = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+        self.enter(self.inside)
+        _run("ip", "link", "set", "router", "netns", f"/proc/self/fd/{router}", pass_fds=[router])
+        os.close(router)
+        for address in INSIDE:
+            _run("ip", "address", "add", f"{address}/24", "dev", "inside")
+        _run("ip", "link", "set", "inside", "up")
+        _run("ip", "route", "add", "default", "via", "10.79.0.1")
+        self.enter(self.clients)
+        _run("ip", "address", "add", "10.79.0.1/24", "dev", "router")
+        _run("ip", "link", "set", "router", "up")
+        pathlib.Path("/proc/sys/net/ipv4/ip_forward").write_text("1")
+        out = 'add chain ip nat out { type nat hook postrouting priority 100 ; }'
+        rule = f'add rule ip nat out oifname "clients" ip saddr 10.79.0.0/24 snat to {SHARED}'
+        _run("nft", "-f", "-", input=f"add table ip nat\n{out}\n{rule}\n", text=True)
+        self.enter(self.inside)
+
+    def at_server(self, do):
+        self.enter(self.server)
+        try:
+            return do()
+        finally:
+            self.enter(self.inside)
+
+    def close(self):
+        super().close()
+        os.close(self.inside)
