@@ -1,4 +1,4 @@
-/* What a backend's EHLO (LHLO) says that it is able to do. Pure. */
+/* The extensions that a backend announces in its reply to EHLO (LHLO). Pure. */
 #ifndef MIRED_SMTP_ABILITY_H
 #define MIRED_SMTP_ABILITY_H
 
@@ -24,12 +24,12 @@ struct ability {
     uint64_t size_max;          /* octets of a message; 0: it names no limit */
 };
 
-/* Capabilities and size as one word, to be kept over a restart, and back. */
+/* Capabilities and size as one word, which can be stored over a restart, and back. */
 uint64_t ability_word(const struct ability *a);
 struct ability ability_of_word(uint64_t word);
 
-/* From the text of the reply, its lines parted by '\n'. What it does not name of XCLIENT's and
- * XFORWARD's attributes stays as it is: behind XCLIENT servers name none. */
+/* Reads the text of the reply, with '\n' between lines. If it does not name attributes of XCLIENT
+ * or XFORWARD, the earlier ones stay, because after XCLIENT servers name none. */
 void ability_learn(struct ability *a, struct span text);
 
 #endif

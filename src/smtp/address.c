@@ -1,11 +1,11 @@
 /* The grammar of paths and mailboxes (RFC 5321 4.1.2, 4.1.3; RFC 6531 3.3), and the one folded form
  * of an address.
  *
- * Parsing looks at the client's octets in place and copies nothing. Four liberties are taken on
- * behalf of real senders: '_' is allowed in domains, local parts may be longer than 64 octets (RFC
- * 5321 4.5.3.1.1 asks for it), within the length of a path, their dots may stand anywhere (mobile
- * carriers have given out user..name@ and user.@), and a domain may end in a dot. Folding uses
- * libidn2. Pure; in workers, clerks and tests. */
+ * Parsing reads the client's octets in place and copies nothing. It is more lenient than the
+ * grammar in four points, because real senders need it: '_' is allowed in domains, local parts may
+ * be longer than 64 octets (RFC 5321 4.5.3.1.1 asks for it), within the length of a path, their
+ * dots may stand anywhere (mobile carriers have given out user..name@ and user.@), and a domain may
+ * end in a dot. Folding uses libidn2. Pure; in workers, clerks and tests. */
 #include "smtp/address.h"
 
 #include <idn2.h>
@@ -27,8 +27,8 @@ static bool is_domain_char(char c)
     return text_is_alnum(c) || c == '-' || c == '_';
 }
 
-/* Octets of one character at the start of `s`: a UTF-8 sequence beyond ASCII, or an ASCII one that
- * `allowed` takes; 0 otherwise. */
+/* The length of the first character of `s` if it is a UTF-8 sequence beyond ASCII, or an ASCII
+ * character for which `allowed` is true; else 0. */
 static size_t character(struct span s, bool (*allowed)(char))
 {
     if (!s.len)
@@ -38,8 +38,8 @@ static size_t character(struct span s, bool (*allowed)(char))
     return text_printable(s);
 }
 
-/* atom *("." atom): how far it goes from the start of `s`; 0 when there is none, or a dot stands
- * wrong. */
+/* atom *("." atom): its length at the start of `s`; 0 if there is none, or a dot is in a wrong
+ * place. */
 static size_t dot_string(struct span s, bool (*allowed)(char), size_t atom_max)
 {
     size_t at = 0;
@@ -56,8 +56,8 @@ static size_t dot_string(struct span s, bool (*allowed)(char), size_t atom_max)
     }
 }
 
-/* Characters of atoms and dots, in any order: how far they go from the start of `s`; 0 when there
- * are only dots. */
+/* Characters of atoms and dots, in any order: their number at the start of `s`; 0 if there are only
+ * dots. */
 static size_t loose_dots(struct span s)
 {
     size_t at = 0, n = 1, dots = 0;
@@ -70,7 +70,7 @@ static size_t loose_dots(struct span s)
     return dots < at ? at : 0;
 }
 
-/* DQUOTE *(qtextSMTP / quoted-pairSMTP) DQUOTE, quotes counted; 0 when it is not that. */
+/* DQUOTE *(qtextSMTP / quoted-pairSMTP) DQUOTE: its length with the quotes; 0 if there is none. */
 static size_t quoted_string(struct span s)
 {
     if (!s.len || s.at[0] != '"')
@@ -88,7 +88,7 @@ static size_t quoted_string(struct span s)
     return 0;
 }
 
-/* "[" ... "]" as RFC 5321 4.1.3 knows it; 0 when it is not that. */
+/* "[" ... "]" as in RFC 5321 4.1.3: its length; 0 if there is none. */
 static size_t literal(struct span s)
 {
     size_t end = span_find(s, ']');
@@ -116,7 +116,8 @@ static size_t literal(struct span s)
     return end + 1;
 }
 
-/* No label begins or ends with '-'; none of ASCII is too long (libidn2 looks at the others). */
+/* The length of a domain name. No label begins or ends with '-', and no ASCII label is too long
+ * (libidn2 checks the others). */
 static size_t domain_name(struct span s)
 {
     size_t length = dot_string(s, is_domain_char, DOMAIN_MAX);
@@ -137,8 +138,8 @@ static size_t domain(struct span s)
     return s.len && s.at[0] == '[' ? literal(s) : domain_name(s);
 }
 
-/* "@" domain *("," "@" domain) ":", which is accepted and ignored; 0 when there is none, s.len + 1
- * when something else begins with '@'. */
+/* "@" domain *("," "@" domain) ":", which is accepted and ignored: its length; 0 if there is none,
+ * s.len + 1 if something else begins with '@'. */
 static size_t source_route(struct span s)
 {
     size_t at = 0;
@@ -167,7 +168,7 @@ static size_t local_part(struct span s)
     return n <= LOCAL_MAX ? n : 0;
 }
 
-/* A domain that is written with its root's dot; its length without that dot, or 0. */
+/* A domain with a dot at its end: its length without that dot, or 0. */
 static size_t rooted_domain(struct span s)
 {
     size_t end = 0;
@@ -235,7 +236,7 @@ enum path_result path_parse_bare(struct span text, size_t *used, struct mailbox 
     return PATH_BAD;
 }
 
-/* Where folding writes; `full` once something did not fit. */
+/* The output of folding; `full` is set when something did not fit. */
 struct out {
     char *at;
     size_t len, room;
@@ -280,9 +281,9 @@ static void fold_local(struct span local, struct out *o)
         out_char(o, '"');
 }
 
-/* A domain with UTF-8 in it, as A-labels; false when IDNA2008 knows no such domain. The result is
- * looked at again, for mapping may make any ASCII out of compatibility characters (a full-width
- * "@", say). */
+/* Writes a domain with UTF-8 as A-labels; false if it is not valid in IDNA2008. The result is
+ * checked again, because mapping turns compatibility characters into any ASCII character (a
+ * full-width "@", for example). */
 static bool fold_idn(struct span name, struct out *o)
 {
     char text[DOMAIN_MAX + 1];

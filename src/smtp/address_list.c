@@ -56,7 +56,7 @@ static bool contains(struct span s, const char *any)
     return false;
 }
 
-/* The most likely mistake. */
+/* Says what is right, by the most likely mistake. */
 static const char *what_is_right(struct span line, bool domains)
 {
     if (span_starts_fold(line, SPAN("smtp:")) || span_starts_fold(line, SPAN("mailto:")))
@@ -74,7 +74,7 @@ static const char *what_is_right(struct span line, bool domains)
     return domains ? "alice@example.org, or @example.org" : "alice@example.org";
 }
 
-/* The path's grammar decides, so that nothing stands in a list that no RCPT could be for. */
+/* Uses the grammar of paths, so that a list has only addresses that a RCPT can have. */
 static bool parse(struct span line, struct mailbox *box)
 {
     char path[ADDRESS_MAX + 2];
@@ -89,7 +89,7 @@ static bool parse(struct span line, struct mailbox *box)
     enum path_result result = path_parse(whole, &used, box);
     if ((result != PATH_OK && result != PATH_NON_ASCII) || used != whole.len)
         return false;
-    /* as `line` has it: `path` goes */
+    /* point into `line`, because `path` goes out of scope */
     box->local = (struct span){line.at + (box->local.at - path - 1), box->local.len};
     box->domain = (struct span){line.at + (box->domain.at - path - 1), box->domain.len};
     return true;

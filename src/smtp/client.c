@@ -1,7 +1,7 @@
-/* A backend's other end; see client.h.
+/* The client's side of SMTP and LMTP; see client.h.
  *
- * With PIPELINING the whole envelope and DATA go out in one burst, without it one command at a
- * time; the replies come in the same order either way, so one state machine reads both. */
+ * With PIPELINING the whole envelope and DATA are sent in one burst, without it one command at a
+ * time. The replies come in the same order, so one state machine handles both. */
 #include "smtp/client.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ const char *outbound_state_name(enum outbound_state state)
     return (unsigned)state < sizeof state_names / sizeof state_names[0] ? state_names[state] : "?";
 }
 
-/* ---- what we say ---- */
+/* ---- commands ---- */
 
 static bool pipelining(const struct outbound *o)
 {
@@ -70,7 +70,7 @@ static int say_rcpt(struct outbound *o, const struct envelope_recipient *to)
     return r == 0 ? buf_addf(&o->out, "\r\n") : r;
 }
 
-/* The RCPT of recipient number `n`, or of all from there on. */
+/* Sends the RCPT of recipient number `n`, or of all from there on. */
 static int say_recipients(struct outbound *o, uint32_t n, bool all)
 {
     struct envelope_recipient to = {0};
@@ -85,7 +85,7 @@ static int say_recipients(struct outbound *o, uint32_t n, bool all)
     return 0;
 }
 
-/* The next recipient that a reply is due for, from `n` on. */
+/* The next recipient, from `n` on, that a reply is due for. */
 static uint32_t next_recipient(const struct job *j, uint32_t n)
 {
     while (n < j->recipients && j->recipient[n].fate == FATE_HAS_IT)
@@ -115,7 +115,8 @@ uint32_t outbound_needs(const struct job *j)
     return (j->utf8 ? CAP_SMTPUTF8 : 0) | (j->eightbit ? CAP_8BITMIME : 0) | (dsn ? CAP_DSN : 0);
 }
 
-/* XCLIENT may have changed what the backend offers, and a restart what it offered before. */
+/* Checks the extensions again, because XCLIENT or a restart of the backend may have changed
+ * them. */
 static int say_envelope(struct outbound *o)
 {
     if (outbound_needs(o->job) & ~o->ability.caps) {
@@ -134,7 +135,7 @@ static int say_envelope(struct outbound *o)
     return r;
 }
 
-/* Whose message it is, as far as the backend wants to know; then the envelope. */
+/* Names the client, if the backend supports that; then sends the envelope. */
 int outbound_begin(struct outbound *o, struct job *job)
 {
     o->job = job;
@@ -169,17 +170,18 @@ void outbound_free(struct outbound *o)
     buf_free(&o->out);
 }
 
-/* ---- what we hear ---- */
+/* ---- replies ---- */
 
-/* Keeps the words for the log. */
+/* Keeps a reply for the log. */
 static void complain(struct outbound *o, enum reply_stage stage, const struct reply *r)
 {
     o->complained_of = (uint8_t)stage;
     (void)kept_set(&o->complaint, r);
 }
 
-/* What the client is told of this reply to MAIL, RCPT, DATA or the message. A reply about our own
- * conversation is 451 to the client, and no offence of the client's (R24); true then. */
+/* Turns a reply to MAIL, RCPT, DATA or the message into the client's reply. If it is about our own
+ * session with the backend, the client hears 451, it is no offence of the client (R24), and this
+ * returns true. */
 static bool translate(struct outbound *o, enum reply_stage stage, struct reply *r)
 {
     enum reply_speaker speaker = o->introduced || o->proxied ? SPEAKER_CLIENT : SPEAKER_RELAY;
@@ -193,7 +195,7 @@ static bool translate(struct outbound *o, enum reply_stage stage, struct reply *
     return false;
 }
 
-/* Ends the job with what was said of the whole message, before its final dot. */
+/* Ends the job with a reply about the whole message, before the final dot. */
 static bool keep_whole(struct outbound *o, const struct reply *r)
 {
     if (kept_set(&o->job->whole, r) == 0)
@@ -202,7 +204,7 @@ static bool keep_whole(struct outbound *o, const struct reply *r)
     return false;
 }
 
-/* The job is over before its data; the connection is good for another. */
+/* Ends the job before its data; the connection can take another job. */
 static void over_and_reset(struct outbound *o)
 {
     over(o);
@@ -221,14 +223,14 @@ static void say_hello(struct outbound *o, struct span name, enum outbound_state 
         o->state = (uint8_t)next;
 }
 
-/* The connection is of no use any more; the log is told why. */
+/* Gives up the connection, and keeps the reason for the log. */
 static void refused(struct outbound *o, enum reply_stage stage, const struct reply *r)
 {
     complain(o, stage, r);
     die(o);
 }
 
-/* Behind a PROXY header the backend takes us for the client. */
+/* After a PROXY header the backend takes us for the client. */
 static struct span own_hello(const struct outbound *o)
 {
     return span_of(o->client_hello ? o->client_hello : o->hostname);
@@ -248,10 +250,10 @@ static void go_to_envelope(struct outbound *o)
         die(o);
 }
 
-/* With 220 the backend takes us for the client and begins anew: so it is the client's own name that
- * it hears now. If it will not, the mail is not to suffer for it; but it must not go as that of
- * the client before either. With 4xx a backend whose access rules act at once (Postfix with
- * smtpd_delay_reject = no) puts the client off, and has begun anew. */
+/* After a 220 the backend takes us for the client and starts the session again, so EHLO now says
+ * the client's own name. If the backend refuses XCLIENT, the mail is sent all the same, but never
+ * in the name of the previous client. With a 4xx a backend that applies its access rules at once
+ * (Postfix with smtpd_delay_reject = no) defers the client, and has started the session again. */
 static void on_xclient(struct outbound *o, const struct reply *r)
 {
     struct span helo = o->job->who.helo;
@@ -290,7 +292,7 @@ static void be_ready(struct outbound *o)
     o->served = true;
 }
 
-/* What it has is known: STARTTLS, where that is wanted, or work. */
+/* The backend's extensions are known: go on with STARTTLS, if that is wanted, or with the job. */
 static void known(struct outbound *o)
 {
     bool wanted = o->tls != OUTBOUND_TLS_NONE && !o->secure;
@@ -331,7 +333,7 @@ static void on_hello(struct outbound *o, const struct reply *r)
     if (r->code == 250) {
         ability_learn(&o->ability, r->arg);
         known(o);
-    } else if (r->code >= 500 && o->client_hello) { /* it dislikes the client's name, maybe */
+    } else if (r->code >= 500 && o->client_hello) { /* maybe it refuses the client's name */
         o->client_hello = NULL;
         say_hello(o, own_hello(o), OUTBOUND_HELLO);
     } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
@@ -343,7 +345,7 @@ static void on_hello(struct outbound *o, const struct reply *r)
     }
 }
 
-/* All of the envelope has been answered: may the data go? */
+/* The whole envelope has been answered: decides whether to send the data. */
 static void on_envelope(struct outbound *o)
 {
     o->go = o->job->whole.code < 400 && job_may_send(o->job);
@@ -369,7 +371,7 @@ static void next_rcpt(struct outbound *o)
         die(o);
 }
 
-/* What is about us may be cured by another connection, or by another backend. */
+/* If the refusal is about us, another connection or backend may help. */
 static void on_mail(struct outbound *o, struct reply *r)
 {
     if (translate(o, STAGE_MAIL, r)) {
@@ -387,7 +389,9 @@ static void on_mail(struct outbound *o, struct reply *r)
 static void on_rcpt(struct outbound *o, struct reply *r)
 {
     struct job_recipient *to = &o->job->recipient[o->at++];
-    bool stray = r->code >= 300 && r->code < 400; /* no reply to RCPT: whose replies follow it? */
+    bool stray =
+        r->code >= 300 &&
+        r->code < 400; /* not a reply to RCPT, so the replies after it cannot be assigned */
 
     translate(o, STAGE_RCPT, r);
     to->fate = r->code < 300 ? FATE_TAKEN : r->code < 500 ? FATE_LATER : FATE_REFUSED;
@@ -401,7 +405,7 @@ static void on_data(struct outbound *o, struct reply *r)
 {
     if (r->code == 354 && o->go) {
         o->state = OUTBOUND_BODY;
-    } else if (r->code == 354) { /* there is no way back but to hang up */
+    } else if (r->code == 354) { /* only closing the connection helps */
         over(o);
         die(o);
     } else if (!o->go) {
@@ -415,8 +419,8 @@ static void on_data(struct outbound *o, struct reply *r)
     }
 }
 
-/* A reply amid the message: it has too many octets, say. It holds for the whole message, and what
- * is left of that cannot be taken back but by hanging up. */
+/* A reply in the middle of the message, for example because it is too large. It is about the whole
+ * message. The transfer can be stopped only by closing the connection. */
 static void on_body(struct outbound *o, struct reply *r)
 {
     bool refusal = r->code >= 400;
@@ -426,7 +430,7 @@ static void on_body(struct outbound *o, struct reply *r)
     die(o);
 }
 
-/* LMTP: the next recipient that RCPT had taken. */
+/* LMTP: the next recipient whose RCPT was accepted. */
 static uint32_t next_taken(const struct job *j, uint32_t n)
 {
     while (n < j->recipients && j->recipient[n].fate != FATE_TAKEN)
@@ -441,8 +445,8 @@ void outbound_sent(struct outbound *o)
     o->state = OUTBOUND_FINAL;
 }
 
-/* Behind a reply that is none to the final dot, or with which the backend's connection ends, the
- * next message gets another connection. */
+/* If the reply is not one to the final dot, or if the backend ends the connection with it, the next
+ * message gets another connection. */
 static void on_final(struct outbound *o, struct reply *r)
 {
     struct job *j = o->job;
@@ -492,7 +496,8 @@ static void on_reply(struct outbound *o, struct reply *r)
 {
     bool asked = o->state != OUTBOUND_IDLE && o->state != OUTBOUND_RSET;
 
-    if (r->code == 421 && o->state != OUTBOUND_FINAL) { /* it is going: as if it had gone already */
+    if (r->code == 421 &&
+        o->state != OUTBOUND_FINAL) { /* the backend ends: treat the connection as closed */
         if (asked)
             complain(o, stage_of((enum outbound_state)o->state), r);
         die(o);
@@ -523,7 +528,7 @@ void outbound_input(struct outbound *o, struct span in)
     struct reply r;
 
     while (o->state != OUTBOUND_DEAD) {
-        if (o->state == OUTBOUND_SHAKE) { /* what came behind the 220 in clear text is ignored */
+        if (o->state == OUTBOUND_SHAKE) { /* ignore octets in clear text after the 220 */
             if (in.len)
                 die(o);
             return;

@@ -19,9 +19,9 @@
 #include "smtp/xclient.h"
 
 enum fate {
-    FATE_OPEN,    /* nothing heard yet */
-    FATE_HAS_IT,  /* delivered by an earlier try: left out of this one */
-    FATE_TAKEN,   /* RCPT was taken, the data not yet */
+    FATE_OPEN,    /* no reply yet */
+    FATE_HAS_IT,  /* delivered in an earlier try; skipped in this one */
+    FATE_TAKEN,   /* RCPT was accepted, the data not yet */
     FATE_LATER,   /* 4xx */
     FATE_REFUSED, /* 5xx */
     FATE_DONE,    /* delivered */
@@ -38,13 +38,13 @@ struct job {
     struct introduction who; /* spans are the caller's, for as long as the job lives */
     uint64_t size;           /* octets of header and body, for SIZE= */
     uint32_t declared;       /* the SIZE that the client declared, or 0 */
-    uint64_t hash;           /* what a retry is known by: spool_hash() ... */
-    bool named;              /* ... and whether that is a Message-ID */
+    uint64_t hash;           /* recognises a retry: spool_hash() */
+    bool named;              /* the message has a Message-ID */
     bool utf8, eightbit;
     struct job_recipient *recipient;
     uint32_t recipients;
     struct kept_reply whole; /* the reply to MAIL, to DATA, or (SMTP) to the message */
-    bool sent;               /* the final dot is on its way: it may have been taken */
+    bool sent;               /* the final dot was sent: the backend may have the message */
     bool lacking; /* the backend lacks an extension that this message needs; it was not offered */
 };
 
@@ -52,7 +52,7 @@ struct job {
  * some were accepted and others refused with 5xx: the retry then asks each group separately. */
 bool job_may_send(const struct job *j);
 
-/* S(identifier, name): what a connection to a backend waits for, or does. */
+/* S(identifier, name): the states of a connection to a backend, by what it waits for or does. */
 #define OUTBOUND_STATES(S)                                                                         \
     S(GREETING, "greeting") /* the backend's 220 */                                                \
     S(HELLO, "ehlo")        /* the reply to EHLO or LHLO; the others accordingly */                \
@@ -83,7 +83,7 @@ const char *outbound_state_name(enum outbound_state state);
 enum outbound_tls {
     OUTBOUND_TLS_NONE,
     OUTBOUND_TLS_OFFERED, /* STARTTLS where it is offered */
-    OUTBOUND_TLS_NEEDED,  /* or nothing */
+    OUTBOUND_TLS_NEEDED,  /* STARTTLS, or the connection is not used */
 };
 
 struct outbound {
@@ -95,42 +95,42 @@ struct outbound {
     struct ability ability;
     struct kept_reply complaint; /* about us, not about the mail: for the log; code 0: none */
     uint8_t complained_of;       /* enum reply_stage */
-    uint32_t introduce; /* of CAP_XCLIENT, CAP_XFORWARD: what is to be used where it is had */
-    uint32_t at;        /* the recipient whose reply comes next */
-    uint8_t state;      /* enum outbound_state */
+    uint32_t introduce;          /* CAP_XCLIENT, CAP_XFORWARD: use these if the backend has them */
+    uint32_t at;                 /* the recipient whose reply comes next */
+    uint8_t state;               /* enum outbound_state */
     bool lmtp;
     bool served;     /* has been ready for work */
     bool introduced; /* by XCLIENT: the backend takes this connection for some client's */
     bool proxied;    /* ... or by a PROXY header */
     bool secure;     /* under TLS */
     uint8_t tls;     /* enum outbound_tls */
-    bool over;       /* the job has come to its end: take it and reset this */
-    bool go;         /* the data may be sent, if the backend wants it */
+    bool over;       /* the job has ended: take it, and reset this flag */
+    bool go;         /* the data may be sent after the backend's 354 */
 };
 
-/* A new connection, before the backend's greeting. `introduce` is of CAP_XCLIENT and CAP_XFORWARD;
- * `hostname` is borrowed for its life. */
+/* Starts a new connection, before the backend's greeting. `introduce` has bits of CAP_XCLIENT and
+ * CAP_XFORWARD; `hostname` must outlive the connection. */
 void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce);
 
-/* What the backend must have for this message (enum outbound_cap): a parameter of the client is
- * never left out (RFC 6531 3.2, RFC 6152 3, RFC 3461 5.2). */
+/* The extensions that the backend must have for this message (enum outbound_cap): a parameter of
+ * the client is never dropped (RFC 6531 3.2, RFC 6152 3, RFC 3461 5.2). */
 uint32_t outbound_needs(const struct job *j);
 
-/* In OUTBOUND_IDLE only. Returns 0 or -ENOMEM. A backend without what the message needs ends the
- * job at once: job.lacking. */
+/* Begins a job; only in OUTBOUND_IDLE. Returns 0 or -ENOMEM. If the backend lacks an extension that
+ * the message needs, the job ends at once, with job.lacking set. */
 int outbound_begin(struct outbound *o, struct job *job);
 
 /* Whether the backend ties this connection to one client: after XCLIENT, Postfix decides by the new
  * address whether XCLIENT is allowed, so a second client is refused. Do not give it another job. */
 bool outbound_is_spent(const struct outbound *o);
 
-/* The handshake of OUTBOUND_SHAKE is done: the session begins anew. */
+/* The handshake of OUTBOUND_SHAKE is done: the session starts again with EHLO. */
 void outbound_secured(struct outbound *o);
 
-/* Octets from the backend; the state and `over` tell what came of them. */
+/* Reads octets from the backend; afterwards look at the state and at `over`. */
 void outbound_input(struct outbound *o, struct span in);
 
-/* The final dot has gone out. */
+/* The final dot has been sent. */
 void outbound_sent(struct outbound *o);
 
 void outbound_free(struct outbound *o);

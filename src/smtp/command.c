@@ -1,9 +1,9 @@
 /* The command table, and lines of input.
  *
- * What a client may say when is all in `table`: handlers are called only when the state and the
- * flags of their row allow it, and need not ask. Lines end at CRLF; one with a bare CR or a NUL
- * is bad as a whole, one that a bare LF ends is told apart, and reading goes on behind the LF. No state of its own; used by
- * session.c. */
+ * `table` says what a client may send in which state: a handler is called only if the state and the
+ * flags of its row allow it, so it need not check. Lines end with CRLF. A line with a bare CR or a
+ * NUL is bad. A line that a bare LF ends has a result of its own, and reading goes on after the LF.
+ * Keeps no state; used by session.c. */
 #include "smtp/command.h"
 
 #include <string.h>
@@ -46,7 +46,7 @@ static const struct command table[] = {
 };
 /* clang-format on */
 
-/* What comes first in a state, whatever the command; NULL: the command's own text. */
+/* The command that a state requires first; NULL: use the command's own text. */
 static const char *const first[STATE_COUNT] = {
     [STATE_FRESH] = "EHLO first",
     [STATE_CHUNKS] = "BDAT LAST or RSET first",
@@ -74,7 +74,7 @@ const char *smtp_command_refusal(const struct command *c, enum smtp_state state)
     return c->instead ? c->instead : "EHLO first";
 }
 
-/* What a line that ends in LF is: one without CR (but for one before its LF) and NUL, or none. */
+/* Judges a line that ends in LF: it may have a CR only before the LF, and no NUL. */
 static enum line_result line_of(struct span whole, struct span *line)
 {
     size_t cr = span_find(whole, '\r');
@@ -103,7 +103,7 @@ enum line_result smtp_command_line(struct span *in, size_t max, bool *swallow, s
     return line_of(whole, line);
 }
 
-/* A TLS ClientHello's record. */
+/* The record of a TLS ClientHello. */
 bool smtp_is_tls(struct span in)
 {
     return in.len >= 2 && in.at[0] == 0x16 && in.at[1] == 0x03;

@@ -1,4 +1,5 @@
-/* Commands: the table of what is allowed when, and what a line is. Private to src/smtp. */
+/* Commands: the table that says in which state each is allowed, and how lines are read. Pure; runs
+ * in workers and in the store. Private to src/smtp. */
 #ifndef MIRED_SMTP_COMMAND_H
 #define MIRED_SMTP_COMMAND_H
 
@@ -9,14 +10,14 @@
 
 struct turn;
 
-/* How far a session has come (RFC 5321 4.1.4, RFC 3030 4.2). */
+/* The states of a session (RFC 5321 4.1.4, RFC 3030 4.2). */
 enum smtp_state {
     STATE_FRESH,      /* no HELO yet, or TLS has just begun */
     STATE_READY,      /* HELO said, no mail transaction */
     STATE_SENDER,     /* MAIL taken, no recipient yet */
     STATE_RECIPIENTS, /* RCPT taken at least once */
     STATE_CHUNKS,     /* at least one BDAT taken, LAST not seen */
-    STATE_BROKEN,     /* a BDAT failed: nothing goes on before RSET or EHLO */
+    STATE_BROKEN,     /* a BDAT failed: RSET or EHLO must come first */
     STATE_COUNT
 };
 
@@ -30,41 +31,43 @@ enum command_flag {
     COMMAND_RECIPIENTS = 16, /* allowed, but refused as having no recipients in STATE_SENDER */
     COMMAND_CHUNK = 32,      /* octets follow it, even when it is refused */
     COMMAND_ARGUMENT = 64,   /* needs an argument */
-    COMMAND_FOLLOWS = 128,   /* may have been pipelined behind a MAIL or RCPT that it depends on */
-    COMMAND_CHECK = 256,     /* what check tools say: tells nothing, and may end in a bare LF */
+    COMMAND_FOLLOWS = 128,   /* may have been pipelined after a MAIL or RCPT that it depends on */
+    COMMAND_CHECK = 256, /* sent by check tools: its reply reveals nothing, a bare LF may end it */
 };
 
 struct command {
     const char *verb;
-    void (*run)(struct turn *t, struct span arg); /* NULL: `reply` is all */
-    uint16_t reply;                               /* enum reply_id, told when there is no run */
+    void (*run)(struct turn *t, struct span arg); /* the handler; NULL: only reply */
+    uint16_t reply;                               /* enum reply_id, if there is no handler */
     uint16_t allowed;                             /* set of IN(state) */
-    const char *instead; /* why not, or what first, in a state that does not allow it */
+    const char *instead; /* text of the 503 in other states: why not, or what must come first */
     uint16_t flags;      /* enum command_flag */
 };
 
-/* The command whose verb it is, letters of any case; NULL when there is none in this protocol. */
+/* Finds the command with this verb, in any case; NULL if the protocol (SMTP or LMTP) has none.
+ * Static. */
 const struct command *smtp_command_find(struct span verb, bool lmtp);
 
-/* Why a command is out of sequence: the text of the 503. */
+/* The text of the 503 for a command that this state does not allow. Static. */
 const char *smtp_command_refusal(const struct command *c, enum smtp_state state);
 
-/* Commands in order of the table, for tests: NULL behind the last. */
+/* The commands in the order of the table, for tests; NULL after the last. */
 const struct command *smtp_command_at(unsigned index);
 
 enum line_result {
-    LINE_WHOLE, /* *line is one, without CRLF */
-    LINE_MORE,  /* nothing, or not all of one, is there */
-    LINE_LONG,  /* longer than `max`, now swallowed to its end */
-    LINE_BARE,  /* the same, but LF alone ends it */
-    LINE_BAD,   /* holds a bare CR or NUL; swallowed up to LF */
+    LINE_WHOLE, /* *line is a complete line, without CRLF */
+    LINE_MORE,  /* there is no complete line yet */
+    LINE_LONG,  /* longer than `max`; dropped up to its end */
+    LINE_BARE,  /* as LINE_WHOLE, but LF alone ends it */
+    LINE_BAD,   /* has a bare CR or NUL; dropped up to LF */
 };
 
-/* Takes a line off *in. Of one longer than `max` octets (CRLF counted) all that is there is taken
- * and *swallow set until its end has been seen, so that the caller need not keep it. */
+/* Takes a line from the front of *in. If it is longer than `max` octets (CRLF included), takes all
+ * of it that is there, and sets *swallow until its end has come, so that the caller need not keep
+ * it. *line points into *in. */
 enum line_result smtp_command_line(struct span *in, size_t max, bool *swallow, struct span *line);
 
-/* Whether the octets begin as a TLS handshake does. */
+/* Whether the octets begin like a TLS handshake. */
 bool smtp_is_tls(struct span in);
 
 #endif

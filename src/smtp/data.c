@@ -1,9 +1,8 @@
-/* Scanners over message octets: where DATA ends, whether line ends are sound, where dots stuff.
+/* Scans the octets of a message: finds the end of DATA and stuffing dots, and checks line ends.
  *
- * data_scan() and data_scan_chunk() are the only judges of what a line is in a message; what they
- * let pass goes to the backend as it stands, so a doubt always makes the message bad. Octets are
- * looked at in place and never copied. Pure; runs in workers (scanning) and in the store (scanning,
- * unstuffing). */
+ * Only data_scan() and data_scan_chunk() decide what a line in a message is. The backend gets what
+ * they accept unchanged, so in case of doubt the message is bad. Octets are read in place and never
+ * copied. Pure; runs in workers (scanning) and in the store (scanning, unstuffing). */
 #include "smtp/data.h"
 
 #include <string.h>
@@ -12,11 +11,11 @@
 
 enum state {
     LINE_START,
-    DOT_PUT_IN, /* as LINE_START, and the dot that stuffs the next one has gone out (BDAT) */
-    DOT_DUE,    /* as LINE_START, and a dot is the next octet (BDAT) */
+    DOT_PUT_IN, /* as LINE_START; the stuffing dot for the next dot was added (BDAT) */
+    DOT_DUE,    /* as LINE_START; the next octet is a dot (BDAT) */
     IN_LINE,
     AFTER_CR,
-    CR_DUE /* a bare LF is the next octet, and is mended (BDAT) */
+    CR_DUE /* the next octet is a bare LF, which is mended (BDAT) */
 };
 
 void data_start(struct data_scan *d)
@@ -29,9 +28,9 @@ bool data_line_start(const struct data_scan *d)
     return d->state <= DOT_DUE;
 }
 
-/* Goes over the rest of a line, CRLF included, as far as it is there, or up to a bare LF that is to
- * be mended (CR_DUE), where `mend` allows that. Returns how many octets that were; of a non-empty
- * `in` at least one but for CR_DUE. */
+/* Scans the rest of a line, CRLF included, as far as it is there, or up to a bare LF that is mended
+ * (CR_DUE), if `mend` allows that. Returns the number of octets: at least one if `in` is not empty,
+ * except for CR_DUE. */
 static size_t scan_line(struct data_scan *d, struct span in, bool mend)
 {
     if (d->state == AFTER_CR) {
@@ -67,7 +66,7 @@ static void look_for_nul(struct data_scan *d, struct span in)
         d->bad = d->nul = true;
 }
 
-/* What a dot at the start of a line is. */
+/* The meaning of a dot at the start of a line. */
 enum dot { DOT_STUFFS, DOT_ENDS, DOT_UNDECIDED };
 
 static enum dot dot_means(struct span in)
@@ -150,7 +149,7 @@ size_t data_unstuff(bool *line_start, struct span in, char *out)
 
 enum { RECEIVED_MATCHING, RECEIVED_SKIPPING, RECEIVED_DONE };
 
-/* One octet of the header, at a place where the line may yet be a Received: line. */
+/* Matches one octet of the header; the line may still be a Received: line. */
 static void received_match(struct received_count *r, char c)
 {
     static const char name[] = "received:";

@@ -4,8 +4,8 @@
  *
  * At most one HELO (first: its name, second: the account of a login), then at most one SENDER and
  * any RECIPIENTs (first: address, second: parameters), then at most one NOTE or PROPOSED recipient,
- * which is always the last. So HELO and sender are found at once, the note from the end, and
- * recipients are gone over in order.
+ * which is always the last. So HELO and the sender are found at the beginning and the note at the
+ * end; recipients are read in order.
  *
  * Owns one heap block through its buf. No I/O. Runs in workers, the store and tests. */
 #include "smtp/envelope.h"
@@ -20,13 +20,13 @@ enum { HEAD = 4, KIND_BITS = 4, LENGTH_BITS = 14 };
 
 static_assert(ENVELOPE_TEXT_MAX < 1 << LENGTH_BITS, "a head holds it");
 
-/* A larger block, of a message to many, is given back when that message is over. */
+/* A larger block, as of a message to many recipients, is freed after that message. */
 enum { SPARE_MAX = 4096 };
 
 struct record {
     enum kind kind;
     struct span first, second;
-    uint32_t size; /* of all of it; 0: there is none */
+    uint32_t size; /* of the whole record; 0: no record */
 };
 
 /* The record at `at`; size 0 when the block ends before it does. */
@@ -61,7 +61,7 @@ static struct record sender_of(const struct envelope *e)
     return r.size && r.kind == KIND_SENDER ? r : (struct record){.size = 0};
 }
 
-/* Where `s` stands in the envelope's own block; SIZE_MAX when it is not in it. */
+/* The offset of `s` in the envelope's own block; SIZE_MAX if it is not in it. */
 static size_t own_offset(const struct envelope *e, struct span s)
 {
     uintptr_t at = (uintptr_t)s.at, block = (uintptr_t)e->text.at;
@@ -82,8 +82,8 @@ static void put_head(char *to, enum kind kind, struct span first, struct span se
     memcpy(to, &head, sizeof head);
 }
 
-/* Puts a record in the place of all that stands from `at` on. It is made behind the old end first:
- * the texts may stand in what goes, and nothing is lost when there is no memory. */
+/* Replaces everything from `at` on with one record. The record is first written after the old end,
+ * because its texts may be in the replaced part, and so that nothing is lost without memory. */
 static int rewrite(struct envelope *e, uint32_t at, enum kind kind, struct span first,
                    struct span second)
 {
@@ -102,7 +102,7 @@ static int rewrite(struct envelope *e, uint32_t at, enum kind kind, struct span 
     return 0;
 }
 
-/* Where the note begins, or would. */
+/* The offset of the note, or of the next one. */
 static uint32_t note_at(const struct envelope *e)
 {
     return e->text.len - e->note;
@@ -245,8 +245,7 @@ struct span envelope_block(const struct envelope *e)
     return buf_span(&e->text);
 }
 
-/* Counts and checks; a kind may follow itself only if it is a recipient, and no lower one may
- * follow. */
+/* Counts and checks records: only recipients may come more than once, and kinds never decrease. */
 static bool block_is_sound(struct span block, uint32_t *note, uint32_t *recipients)
 {
     enum kind last = 0;

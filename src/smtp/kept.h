@@ -1,4 +1,4 @@
-/* A backend's reply that is kept beyond the octets that it came in. */
+/* A backend's reply with a copy of its text. */
 #ifndef MIRED_SMTP_KEPT_H
 #define MIRED_SMTP_KEPT_H
 
@@ -14,8 +14,8 @@ struct kept_reply {
     struct buf text;
 };
 
-/* 0 or -ENOMEM; what was kept before is freed. A reply without an enhanced code gets X.0.0: mired
- * offers ENHANCEDSTATUSCODES (RFC 2034 4). */
+/* Copies a reply, and frees the one kept before. Returns 0 or -ENOMEM. A reply without an enhanced
+ * code gets X.0.0, because mired offers ENHANCEDSTATUSCODES (RFC 2034 4). */
 int kept_set(struct kept_reply *k, const struct reply *r);
 struct reply kept_get(const struct kept_reply *k);
 void kept_free(struct kept_reply *k);

@@ -8,7 +8,7 @@ static bool digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* "5.1.1 text" -> the code, and *text behind it. */
+/* "5.1.1 text" -> the code; *text is then the rest. */
 static bool take_enhanced(struct span *text, uint8_t enhanced[3])
 {
     size_t at = 0;
@@ -34,7 +34,7 @@ static bool take_enhanced(struct span *text, uint8_t enhanced[3])
     return true;
 }
 
-/* One line without its end: false when it is none of a reply's. */
+/* Reads one line of a reply, without its end; false if it is not one. */
 static bool take_line(struct reply_reader *r, struct span line, bool *last)
 {
     if (line.len && line.at[line.len - 1] == '\r')

@@ -1,6 +1,6 @@
-/* Formats the Received: line. Takes the time as an argument and does its own calendar, for this
- * room reads no clock and knows no time zone. What the client called itself is cut and cleaned
- * here. Pure; in workers. */
+/* Formats the Received: line. It computes the date from its argument, because this room reads no
+ * clock and knows no time zone. It cuts and cleans the name that the client gave. Pure; runs in
+ * workers. */
 #include "smtp/received.h"
 
 #include <errno.h>
@@ -52,8 +52,7 @@ const char *received_date(uint64_t wall_ms, char text[RECEIVED_DATE])
     return text;
 }
 
-/* What may stand in a domain or a literal stays, anything else becomes '?'; something always
- * stands. */
+/* Characters of domains and literals stay, all others become '?'. Never writes an empty name. */
 static int add_helo(struct span helo, struct buf *out)
 {
     char clean[HELO_SHOWN_MAX];
@@ -69,8 +68,8 @@ static int add_helo(struct span helo, struct buf *out)
     return buf_add(out, clean, helo.len);
 }
 
-/* Nothing that could end a line or a header; addresses come from path_parse(), so this is for all
- * others. */
+/* Whether the address has nothing that could end a line or a header. Addresses from path_parse()
+ * never do; this is for all others. */
 static bool may_be_shown(struct span address)
 {
     for (struct span rest = address; rest.len;) {
@@ -82,7 +81,7 @@ static bool may_be_shown(struct span address)
     return address.len > 0;
 }
 
-/* As a comment (RFC 5322 3.2.2), in which a few characters would end it. */
+/* Adds the account as a comment (RFC 5322 3.2.2), without the characters that would end it. */
 static int add_login(struct span login, struct buf *out)
 {
     if (!may_be_shown(login) || login.len > LOGIN_SHOWN_MAX)

@@ -1,9 +1,9 @@
-/* Replies as octets: the table of reply.h made into lines.
+/* Writes replies: turns the rows of reply.h into lines.
  *
- * A reply is its code, its enhanced code and a text with the argument in it; the argument may hold
- * what a client or a backend said, so it is made printable here, for all replies, and nowhere else.
- * The argument alone is cut when something would grow too long. Nothing here decides what is
- * replied. Pure, in workers and the store. */
+ * A reply is its code, its enhanced code and a text that contains the argument. The argument may
+ * have words of a client or a backend, so it is made printable here, for all replies, and nowhere
+ * else. If a reply would be too long, only the argument is cut. Pure; runs in workers and in the
+ * store. */
 #include "smtp/reply.h"
 
 #include <assert.h>
@@ -39,7 +39,7 @@ struct reply reply_make(enum reply_id id, struct span arg)
     return r;
 }
 
-/* The row's text around the argument. */
+/* The row's text before and after the argument. */
 struct frame {
     struct span before, after;
     bool takes_arg;
@@ -55,7 +55,7 @@ static struct frame frame_of(const struct reply *r)
     return (struct frame){{text, (size_t)(hole - text)}, span_of(hole + 2), true};
 }
 
-/* Takes the first of the argument's lines off *rest. */
+/* Takes the first line of the argument from *rest. */
 static struct span take_line(struct span *rest)
 {
     struct span line = span_first(*rest, span_find(*rest, '\n'));
@@ -92,7 +92,8 @@ static int add_head(const struct reply *r, bool more, struct buf *out)
     return buf_add(out, head, write_head(r, more, head));
 }
 
-/* At most `room` octets of what a stranger said, made printable; never half of a UTF-8 sequence. */
+/* Adds at most `room` octets of a stranger's words, made printable; never half of a UTF-8
+ * sequence. */
 static int add_sanitised(struct span s, size_t room, struct buf *out)
 {
     while (s.len) {
@@ -108,7 +109,7 @@ static int add_sanitised(struct span s, size_t room, struct buf *out)
     return 0;
 }
 
-/* Octets of a line, CRLF included, around `arg`, when nothing is cut. */
+/* The octets of a line without its argument, CRLF included. */
 static size_t line_length(const struct reply *r, const struct frame *f, struct span arg)
 {
     return head_length(r) + f->before.len + (f->takes_arg ? arg.len : 0) + f->after.len + 2;
@@ -125,7 +126,7 @@ static int add_line(const struct reply *r, const struct frame *f, struct span ar
     return buf_add_span(out, f->after) || buf_add_span(out, SPAN("\r\n")) ? -ENOMEM : 0;
 }
 
-/* How many of the argument's lines the limits leave room for; at least one. */
+/* How many lines of the argument the limits allow; at least one. */
 static unsigned lines_that_fit(const struct reply *r, const struct frame *f)
 {
     struct span rest = r->arg;

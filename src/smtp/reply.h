@@ -1,8 +1,8 @@
-/* Replies: one table of codes, enhanced codes (RFC 3463), offences and texts; written to octets
- * here.
+/* Replies: one table of codes, enhanced codes (RFC 3463), offences and texts, and the functions
+ * that write them.
  *
- * A reply in waiting is a few octets (its row and its argument), so that a held connection need not
- * keep its text. Pure. */
+ * A held reply is a few octets (its row and its argument), so a held connection need not keep its
+ * text. Pure, thread-safe. */
 #ifndef MIRED_SMTP_REPLY_H
 #define MIRED_SMTP_REPLY_H
 
@@ -12,9 +12,9 @@
 #include "base/bytes.h"
 #include "base/offence.h"
 
-/* R(identifier, code, class-subject-detail or 0,0,0 for none, offence, text). One %s at most stands
- * for the argument. REPLY_OTHER has code, enhanced code and offence filled in by its maker and the
- * argument as its whole text (a backend's words; '\n' parts lines). */
+/* R(identifier, code, class-subject-detail or 0,0,0 for none, offence, text). The text may have one
+ * %s, the argument. For REPLY_OTHER the caller sets code, enhanced code and offence, and the
+ * argument is the whole text (a backend's words, with '\n' between lines). */
 #define REPLIES(R)                                                                                 \
     R(GREETING, 220, 0, 0, 0, NONE, "%s ESMTP mired")                                              \
     R(BYE, 221, 2, 0, 0, NONE, "Bye")                                                              \
@@ -87,34 +87,34 @@ struct reply {
     uint16_t id;         /* enum reply_id */
     uint16_t code;       /* 220..559 */
     uint8_t enhanced[3]; /* class 0: none */
-    uint8_t offence;     /* enum offence; what it is to an anonymous session */
-    bool last;           /* the connection is closed behind it */
-    struct span arg;     /* borrowed; valid as long as the maker of the reply says */
+    uint8_t offence;     /* enum offence: what an anonymous session commits with it */
+    bool last;           /* the connection is closed after it */
+    struct span arg;     /* borrowed, for as long as the function that made the reply says */
 };
 
-/* A reply from its row. */
+/* Makes the reply of a row of the table. `arg` is borrowed. */
 struct reply reply_make(enum reply_id id, struct span arg);
 
-/* PEERS: Exim cuts a reply at about 940 octets, msmtp refuses more than 50 lines, RFC
- * 5321 4.5.3.1.5 allows lines of 512. EHLO's reply has only the line limit. */
+/* Measured: Exim cuts a reply at about 940 octets, msmtp refuses more than 50 lines. RFC 5321
+ * 4.5.3.1.5 allows lines of 512 octets. For the reply to EHLO only the last limit holds. */
 enum { REPLY_LINE_MAX = 512, REPLY_WHOLE_MAX = 900, REPLY_LINES_MAX = 50 };
 
-/* A dripped reply shares REPLY_WHOLE_MAX between its first drip, REPLY_DRIPS_MAX short ones (290 s
- * of one each 20 s) and its last line. */
+/* A dripped reply divides REPLY_WHOLE_MAX among its first drip, REPLY_DRIPS_MAX short ones (one
+ * every 20 s, for 290 s) and its last line. */
 enum { REPLY_DRIP_FIRST_MAX = 290, REPLY_DRIP_SHORT_MAX = 22, REPLY_DRIPS_MAX = 14 };
 
-/* Appends the reply as it goes over the wire: every line with code and enhanced code, CRLF at the
- * end; octets of the argument outside printable ASCII (and UTF-8) become '?'. No line is longer
- * than 512 octets, and the whole stays within 900 octets and 50 lines (EHLO excepted). What is too
- * long is cut within the argument, so that the row's own words always arrive. 0 or -ENOMEM. */
+/* Appends the reply as it is sent: each line with code, enhanced code and CRLF. Octets of the
+ * argument that are not printable ASCII or UTF-8 become '?'. No line is longer than 512 octets, and
+ * the whole reply has at most 900 octets and 50 lines (except EHLO's). If it would be longer, the
+ * argument is cut, so the row's own words are always sent. Returns 0 or -ENOMEM. */
 int reply_write(const struct reply *r, struct buf *out);
 
 /* Appends one continuation line ("550-5.1.1 ...") for a dripped hold: the whole first line of the
  * final reply when `first`, else a short one. 0 or -ENOMEM. */
 int reply_drip(const struct reply *r, bool first, struct buf *out);
 
-/* Appends the last line of a reply of which drips have gone out: its first line once more, and
- * nothing else. 0 or -ENOMEM. */
+/* Appends the last line of a reply after its drips: only its first line once more. Returns 0 or
+ * -ENOMEM. */
 int reply_end_drip(const struct reply *r, struct buf *out);
 
 #endif

@@ -1,14 +1,14 @@
-/* The hash by which a retry is known; see sameness.h. The header goes into two hashes, one of them
- * without the fields of the way; at its end one of the two is chosen and goes on alone, so that the
- * body is hashed once. */
+/* The hash that recognises a retry; see sameness.h. The header goes into two hashes, one of them
+ * without the fields that servers add in transit. At its end one of the two is chosen and goes on
+ * alone, so the body is hashed once. */
 #include "smtp/sameness.h"
 
 #include <string.h>
 
 enum {
     SAMENESS_NAME,     /* at a line's start, or within a field's name */
-    SAMENESS_REST,     /* behind the name, up to the line's end */
-    SAMENESS_LINE_END, /* ... which has come: what does the next line begin with? */
+    SAMENESS_REST,     /* after the name, up to the end of the line */
+    SAMENESS_LINE_END, /* after the end of a line; the next octet may continue the field */
     SAMENESS_BODY
 };
 
@@ -39,7 +39,7 @@ void sameness_start(struct sameness *s, const struct sipkey *key)
     siphash_start(&s->kept, key);
 }
 
-/* The field's name is whole: it begins to count, or not. */
+/* The field's name is complete: decides whether the field counts. */
 static void name_is_whole(struct sameness *s)
 {
     struct span name = {s->name, s->len};
@@ -59,14 +59,14 @@ static void header_is_over(struct sameness *s)
     s->state = SAMENESS_BODY;
 }
 
-/* One octet of a line's first ones; false: it belongs to the rest. */
+/* Takes an octet of a field's name; false if it belongs to the rest of the line. */
 static bool take_name(struct sameness *s, char c)
 {
     if (s->len == SAMENESS_NAME_MAX || c == ':' || c == ' ' || c == '\t') {
         name_is_whole(s);
         return false;
     }
-    if (c == '\n') { /* a line of no field: empty, it ends the header */
+    if (c == '\n') { /* an empty line ends the header */
         bool empty = s->len == 0 || (s->len == 1 && s->name[0] == '\r');
         name_is_whole(s);
         if (empty)
@@ -85,14 +85,14 @@ static void take_rest(struct sameness *s, struct span line)
         siphash_add(&s->kept, line.at, line.len);
 }
 
-/* Goes through header octets; returns how many of them it is. */
+/* Scans octets of the header, and returns how many they are. */
 static size_t scan(struct sameness *s, struct span in)
 {
     size_t at = 0;
 
     while (at < in.len && s->state != SAMENESS_BODY) {
         char c = in.at[at];
-        if (s->state == SAMENESS_LINE_END) /* folded lines belong to the field before */
+        if (s->state == SAMENESS_LINE_END) /* a folded line belongs to the field before it */
             s->state = c == ' ' || c == '\t' ? SAMENESS_REST : SAMENESS_NAME;
         if (s->state == SAMENESS_NAME) {
             at += take_name(s, c);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-/* The next attribute, up to a comma or the end; *rest is what is behind the comma. */
+/* The next attribute, up to a comma or the end; *rest is then what follows the comma. */
 static struct span next_part(struct span *rest)
 {
     size_t comma = span_find(*rest, ',');
@@ -12,7 +12,7 @@ static struct span next_part(struct span *rest)
     return part;
 }
 
-/* Whether it is "`key`=..."; *value is what is behind that, and not empty. */
+/* Whether it is "`key`=..." with a value that is not empty, which *value then is. */
 static bool is_attribute(struct span part, char key, struct span *value)
 {
     if (part.len < 3 || part.at[0] != key || part.at[1] != '=')
@@ -50,7 +50,7 @@ static bool is_binding(struct span s)
     return s.len > 0;
 }
 
-/* The rest of a message holds extensions only, none of which we know or need. */
+/* Whether the rest of a message has only extensions; we know and need none. */
 static bool are_extensions(struct span rest)
 {
     while (rest.len) {
@@ -90,7 +90,7 @@ bool scram_read_first(struct span message, struct scram_first *out)
            is_nonce(out->nonce, SCRAM_NONCE_MAX) && are_extensions(rest);
 }
 
-/* The proof is the last attribute, and what is before it is signed. */
+/* Separates the proof, which is the last attribute, from the signed part before it. */
 static bool cut_proof(struct span message, struct scram_final *out)
 {
     size_t comma = message.len;

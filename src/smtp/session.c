@@ -1,15 +1,15 @@
-/* A session's stepping: what is waited for, what octets mean, which command a line is, which reply
- * is told.
+/* The steps of a session: what it waits for, how octets are read, which command a line is, which
+ * reply is sent.
  *
- * smtp_step() goes round until something is needed of the caller. `wait` says why octets are not
- * looked at (a reply is on its way, a question is open); only with WAIT_NOTHING does the reader of
- * `reading` take some of them. Every reply goes through session_tell(): its head is kept in the
- * session, its argument as the envelope's note, so that a held session is this struct and one small
+ * smtp_step() loops until the session needs something from the caller. `wait` says why input is not
+ * read now (a reply is being sent, a query is open); only with WAIT_NOTHING does the reader of
+ * `reading` read some. Every reply goes through session_tell(), which keeps its head in the session
+ * and its argument as the envelope's note, so that a held session is this struct and one small
  * block.
  *
  * Commands are in session_hello.c, session_mail.c, session_auth.c, session_data.c, under the table
- * of command.c. No I/O, clock or globals: runs in workers, the store, the simulator, tests and
- * fuzzers alike. */
+ * of command.c. No I/O, clock or globals; runs in workers, in the store, and in tests and
+ * fuzzers. */
 #include "smtp/session.h"
 
 #include <string.h>
@@ -17,7 +17,7 @@
 #include "smtp/session_part.h"
 #include "smtp/text.h"
 
-/* Of a backend's or client's words no more is kept than a reply can tell. */
+/* The longest argument that is kept: no reply can have a longer one. */
 enum { ARG_MAX = 1024 };
 
 void session_tell(struct smtp_session *s, const struct reply *r)
@@ -84,7 +84,7 @@ void session_message_over(struct smtp_session *s, const struct reply *r)
     session_tell(s, r);
 }
 
-/* Replies that do not have their argument in the note. */
+/* Replies whose argument is not the note but the host name. */
 static bool takes_hostname(uint16_t id)
 {
     return id == REPLY_GREETING || id == REPLY_HELO || id == REPLY_SHUTDOWN ||
@@ -107,9 +107,9 @@ static struct reply pending_reply(const struct smtp_session *s, const struct smt
     return r;
 }
 
-/* A client that pipelines (RFC 2920, as it was offered to) has sent this before it could hear that
- * what it depends on is refused. That has been answered and is paid for; this is not one more
- * offence. */
+/* Whether a client that pipelines (RFC 2920) sent this command before it could hear that an earlier
+ * one, on which it depends, was refused. That refusal was an offence already, so this is not
+ * another one. */
 static bool is_consequence(const struct smtp_session *s, const struct command *c)
 {
     return c->flags & COMMAND_FOLLOWS && s->flags & SMTP_TRIED && s->state != STATE_CHUNKS;
@@ -127,7 +127,7 @@ static struct reply refusal(const struct smtp_session *s, const struct command *
     return reply_make(REPLY_NO_RECIPIENTS, (struct span){0});
 }
 
-/* The command is one, and this is no time for it. */
+/* Refuses a command that this state does not allow. */
 static void refuse(struct turn *t, const struct command *c, struct span arg)
 {
     struct reply r = refusal(t->s, c);
@@ -153,7 +153,8 @@ static void run_command(struct turn *t, struct span line)
     const struct command *c = smtp_command_find(verb, t->service->lmtp);
     arg = span_trim(arg);
     if (!line.len)
-        session_say_kindly(t->s, REPLY_UNKNOWN_COMMAND, line); /* a key pressed, not a try */
+        session_say_kindly(t->s, REPLY_UNKNOWN_COMMAND,
+                           line); /* a key was pressed; not an attack */
     else if (!c)
         session_say(t->s, REPLY_UNKNOWN_COMMAND);
     else if (!is_in_turn(t->s, c))
@@ -168,9 +169,9 @@ static void run_command(struct turn *t, struct span line)
         session_say(t->s, c->reply);
 }
 
-/* A line that a bare LF ends is taken where it can do no harm: shells and check tools (`echo QUIT |
- * nc`, `echo | openssl s_client`) write such lines. No mail has begun, and what the command tells
- * is nothing. */
+/* Whether a line that a bare LF ends is accepted. Shells and check tools (`echo QUIT | nc`, `echo |
+ * openssl s_client`) write such lines. It does no harm before any mail, with a command whose reply
+ * reveals nothing. */
 static bool is_check(const struct smtp_session *s, struct span line)
 {
     bool empty = !line.len;
@@ -228,7 +229,7 @@ static void tell(struct turn *t)
     t->want = SMTP_REPLY;
 }
 
-/* The reply has gone: what it leads to. */
+/* The reply has been sent: does what follows it. */
 static void sent(struct turn *t)
 {
     struct smtp_session *s = t->s;
@@ -238,7 +239,7 @@ static void sent(struct turn *t)
         return;
     }
     s->repeats = 0;
-    /* Behind a prompt the note is what LOGIN has said so far, or of no more use. */
+    /* After a prompt the note is LOGIN's user name, or not needed any more. */
     if (s->pending.id != REPLY_AUTH_PROMPT)
         envelope_drop_note(&s->envelope);
     if (s->after == AFTER_END) {

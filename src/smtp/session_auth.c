@@ -3,9 +3,9 @@
  *
  * Responses are decoded on the stack, copied into the step's login and wiped; the session itself
  * never holds a password (LOGIN's user name waits as the envelope's note for the password to come).
- * The caller has the password checked and SCRAM's messages computed: here its messages are handed
- * to and fro, and what can be seen to be wrong without a secret is refused. See session.c for how
- * handlers are called. */
+ * The caller checks the password and computes SCRAM's messages. This file passes SCRAM's messages
+ * on, and refuses those that are wrong without a look at any secret. See session.c for how handlers
+ * are called. */
 #include <string.h>
 
 #include "base/base64.h"
@@ -15,7 +15,7 @@
 
 /* PLAIN's longest message: two names, a password, two NULs. */
 enum { USER_MAX = 255, PASSWORD_MAX = 1023, RESPONSE_MAX = 2 * USER_MAX + PASSWORD_MAX + 2 };
-enum { SCRAM_MESSAGE_MAX = 512 }; /* ours; a clerk's answer holds no more */
+enum { SCRAM_MESSAGE_MAX = 512 }; /* of ours: the text of a clerk's answer is not longer */
 
 static_assert(sizeof((struct smtp_step){0}.login.user) == USER_MAX + 1, "with its NUL");
 static_assert(sizeof((struct smtp_step){0}.login.response) == PASSWORD_MAX + 1, "with its NUL");
@@ -28,8 +28,7 @@ uint32_t session_may_auth(const struct smtp_session *s, const struct smtp_servic
     return service->auth & ~(s->flags & SMTP_TLS_BINDS ? 0u : SMTP_AUTH_SCRAM_PLUS);
 }
 
-/* Copies a name or a password with a NUL behind it; false when it is empty, too long or holds a
- * NUL. */
+/* Copies a name or a password, NUL-terminated; false if it is empty, too long or has a NUL. */
 static bool copy_text(char *to, size_t max, struct span from)
 {
     if (!from.len || from.len > max || memchr(from.at, 0, from.len))
@@ -112,8 +111,9 @@ static enum scram_binding find_binding(struct span name)
                                                             : SCRAM_UNBOUND;
 }
 
-/* -PLUS needs a binding that we know, and the other none. A client that could bind and believes
- * that we cannot (y), when we have said so, has been lied to on the way (RFC 5802 section 6). */
+/* -PLUS requires a binding that we know; the other mechanism must not have one. If a client says
+ * that it can bind but that we did not offer it (y), although we did, somebody has changed our
+ * offer on the way (RFC 5802 section 6). */
 static bool is_bound_well(const struct turn *t, const struct scram_first *first)
 {
     if (t->s->mechanism == MECHANISM_SCRAM_PLUS)
@@ -152,7 +152,7 @@ static void take_scram_proof(struct turn *t, struct span response)
     }
 }
 
-/* The verdict has been told with our own signature; this says that the client has seen it. */
+/* The client has the verdict with our signature, and confirms it with an empty response. */
 static void take_scram_end(struct turn *t, struct span response)
 {
     if (!response.len)
@@ -160,8 +160,8 @@ static void take_scram_end(struct turn *t, struct span response)
     stop(t, response.len ? REPLY_AUTH_FAILED : REPLY_AUTH_OK);
 }
 
-/* What is asked for, in base64 as it is sent (NULL: the session's note), and what becomes of the
- * answer. */
+/* The prompt, in base64 as it is sent (NULL: the session's note), and the function for the
+ * response. */
 static const struct {
     const char *name; /* of the mechanism that begins here */
     uint32_t offer;   /* enum smtp_auth */
@@ -215,7 +215,7 @@ void session_read_auth(struct turn *t)
     switch (session_line(t, SMTP_AUTH_LINE_MAX, REPLY_AUTH_LINE_TOO_LONG, &line)) {
     case LINE_MORE: return;
     case LINE_WHOLE: break;
-    default: /* it has been replied to, and is no response */
+    default: /* the line has been answered, and is not a response */
         t->s->reading = READ_COMMAND;
         t->s->mechanism = MECHANISM_NONE;
         return;
@@ -234,8 +234,8 @@ static enum session_mechanism find_mechanism(struct span name)
     return MECHANISM_NONE;
 }
 
-/* What is not offered at all is not known (504); what is not offered here or now may not be
- * used. */
+/* A mechanism that is never offered gets 504; one that is not offered here or now gets another
+ * refusal. */
 void session_auth(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;
@@ -254,7 +254,7 @@ void session_auth(struct turn *t, struct span arg)
         prompt(t, mechanism);
     else {
         s->mechanism = (uint8_t)mechanism;
-        /* "=" is an initial response that is there and empty. */
+        /* "=" is an empty initial response. */
         take_response(t, span_equal(initial, SPAN("=")) ? SPAN("") : initial);
     }
 }
@@ -265,7 +265,7 @@ static void say_verdict(struct smtp_session *s, enum password_verdict v)
         [PASSWORD_RIGHT] = REPLY_AUTH_OK,
         [PASSWORD_WRONG] = REPLY_AUTH_FAILED,
         [PASSWORD_LATER] = REPLY_AUTH_LATER,
-        [PASSWORD_MORE] = REPLY_AUTH_LATER, /* there is no more to this */
+        [PASSWORD_MORE] = REPLY_AUTH_LATER, /* a password needs one message only */
     };
     s->mechanism = MECHANISM_NONE;
     session_say(s, (enum reply_id)replies[v]);
@@ -280,7 +280,7 @@ void smtp_password_is(struct smtp_session *s, enum password_verdict v)
     say_verdict(s, v);
 }
 
-/* Our message, as base64, is the note that the prompt is read from. */
+/* Stores our message in base64 as the note, which is the text of the prompt. */
 static void challenge(struct smtp_session *s, struct span message)
 {
     char text[BASE64_LEN(SCRAM_MESSAGE_MAX)];

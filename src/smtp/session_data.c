@@ -1,10 +1,10 @@
 /* DATA and BDAT: a message's octets from the client to the caller's spool.
  *
- * Octets are never copied: step.body points into the input. A message that is refused while it is
- * read (SMTP_DATA_VOID) is read on to its end, its octets dropped and its spool given up at once,
- * and the reply that was prepared for it is told then. A chunk is read even when its BDAT is
- * refused (RFC 3030), or its octets would be taken for commands. Chunks are made into what DATA
- * would have brought: dots stuffed, CRLF at the end. See session.c for how handlers are called. */
+ * Octets are never copied: step.body points into the input. If a message is refused while it is
+ * read (SMTP_DATA_VOID), its spool is freed at once, the rest is read and dropped, and the reply is
+ * sent at its end. A chunk is read even if its BDAT is refused (RFC 3030), because its octets would
+ * otherwise be read as commands. Chunks are turned into the form of DATA: dots stuffed, CRLF at the
+ * end. See session.c for how handlers are called. */
 #include "smtp/session_part.h"
 #include "smtp/text.h"
 
@@ -15,14 +15,14 @@ void session_data(struct turn *t, struct span arg)
     t->want = SMTP_MESSAGE;
 }
 
-/* The caller has a spool now, or has said that it has none. */
+/* The caller has made a spool, or has said that it cannot. */
 void session_message_begun(struct turn *t)
 {
     struct smtp_session *s = t->s;
     s->wait = WAIT_NOTHING;
     s->size = 0;
     if (s->reading == READ_CHUNK)
-        return; /* a chunk without a spool is read all the same */
+        return; /* a chunk is read even without a spool */
     if (s->flags & SMTP_DATA_VOID) {
         s->flags &= ~SMTP_DATA_VOID;
         session_say(s, (enum reply_id)s->refusal);
@@ -41,7 +41,7 @@ struct reply session_too_large(const struct smtp_session *s, const struct smtp_s
     return r;
 }
 
-/* Why the message in hand is refused. */
+/* Why the current message is refused. */
 static struct reply refusal(const struct turn *t)
 {
     return t->s->refusal == REPLY_TOO_LARGE
@@ -62,9 +62,9 @@ void session_message_whole(struct turn *t)
     t->want = SMTP_MESSAGE_END;
 }
 
-/* Counts octets that have been read, and refuses the message when they are too many or bad. All of
- * them are looked at, even when the spool has failed before: what is wrong with the message goes
- * before what we lack, whichever piece of it TCP has brought first. */
+/* Counts octets that have been read, and refuses the message if they are too many or bad. All
+ * octets are checked, even after the spool has failed: a fault of the message takes precedence over
+ * a lack of ours, so that the reply does not depend on how TCP has split the octets. */
 static void judge(struct turn *t, size_t octets)
 {
     struct smtp_session *s = t->s;
@@ -75,7 +75,7 @@ static void judge(struct turn *t, size_t octets)
         session_void(s, REPLY_TOO_LARGE);
 }
 
-/* Hands `body` to the caller, unless it is to be dropped. */
+/* Passes `body` to the caller, unless the message is refused. */
 static void pass(struct turn *t, struct span body)
 {
     if (t->s->flags & SMTP_DATA_VOID || !body.len)
@@ -114,8 +114,8 @@ static bool chunk_parse(struct span arg, uint32_t *size, bool *last)
     return true;
 }
 
-/* Begins to read a chunk. When its size cannot be told (or is beyond 4 GiB, and so beyond any
- * size_max), its octets cannot be told from commands: the connection ends. */
+/* Begins to read a chunk. If its size is not known (or is above 4 GiB, and so above any size_max),
+ * its octets cannot be told from commands, and the connection ends. */
 static bool chunk_begin(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;
@@ -157,8 +157,8 @@ void session_bdat(struct turn *t, struct span arg)
     t->want = SMTP_MESSAGE;
 }
 
-/* A chunk that was not taken has been read. One within a message ends that message, or breaks it;
- * for any other the reply has been waiting. */
+/* A refused chunk has been read. If it belongs to a message, it ends or breaks that message;
+ * otherwise the reply to it is waiting. */
 static void chunk_refused(struct turn *t)
 {
     struct smtp_session *s = t->s;
@@ -175,7 +175,8 @@ static void chunk_refused(struct turn *t)
     }
 }
 
-/* The message is whole. Its last line is ended, for it is to be sent on by DATA. */
+/* The message is complete. Its last line gets a CRLF if it lacks one, because the relay sends it
+ * with DATA. */
 static void last_chunk_taken(struct turn *t)
 {
     struct smtp_session *s = t->s;
@@ -186,7 +187,7 @@ static void last_chunk_taken(struct turn *t)
         pass(t, SPAN("\r\n"));
 }
 
-/* Line ends are judged over all chunks: a message that is bad by them is refused once. */
+/* Line ends are checked over all chunks, and a bad message is refused once. */
 static void chunk_end(struct turn *t)
 {
     struct smtp_session *s = t->s;
@@ -201,7 +202,7 @@ static void chunk_end(struct turn *t)
         last_chunk_taken(t);
 }
 
-/* Octets of a message's chunk. */
+/* Scans octets of a chunk. */
 static void scan_chunk(struct turn *t, struct span in)
 {
     struct smtp_session *s = t->s;

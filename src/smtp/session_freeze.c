@@ -1,8 +1,8 @@
-/* A session as a compact record, and back (frozen holds).
+/* Writes a session as a compact record, and restores it (frozen holds).
  *
- * The record is written and read on the same machine, maybe by another version of the program: it
- * carries the version of its layout, the length of the reply table (whose rows it refers to) and a
- * check against damage, and thawing believes no field that it has not looked at. Only a session
+ * The record is written and read on the same machine, but perhaps by another version of the
+ * program. So it has the version of its layout, the length of the reply table (because it refers to
+ * rows of that table) and a check against damage, and thawing validates every field. Only a session
  * that needs nothing but time can be frozen. */
 #include <errno.h>
 #include <string.h>
@@ -12,8 +12,8 @@
 enum { VERSION = 3 };
 
 struct record {
-    uint32_t check; /* of all that follows, envelope included */
-    uint32_t block; /* octets of the envelope, behind this */
+    uint32_t check; /* over everything after it, envelope included */
+    uint32_t block; /* octets of the envelope, which follows this */
     uint16_t version, replies;
     uint16_t flags, repeats;
     uint16_t id, code;
@@ -46,7 +46,7 @@ static uint32_t check(const struct record *r, struct span block)
     return check_of(sum, block.at, block.len);
 }
 
-/* Whether what the session needs next is time or input; the same for one and for its record. */
+/* Whether the session next needs time or input; used for sessions and for records. */
 static bool is_at_rest(uint16_t flags, uint8_t state, uint8_t wait)
 {
     return !(flags & ~FLAGS) && state < STATE_COUNT && state != STATE_CHUNKS &&
@@ -86,7 +86,7 @@ static bool is_sound(const struct record *r, struct span block)
            r->repeats <= ENVELOPE_RECIPIENTS_MAX;
 }
 
-/* The envelope has what the state says. */
+/* Whether the envelope has what the state requires. */
 static bool fits(const struct envelope *e, uint8_t state)
 {
     if (state == STATE_SENDER)

@@ -1,7 +1,7 @@
 /* How a session begins, begins again and ends: EHLO, HELO, LHLO, STARTTLS, RSET, QUIT.
  *
- * EHLO's reply is made here, of what applies at that moment and over that connection. See session.c
- * for how handlers are called. */
+ * This file makes the reply to EHLO, from what is offered at that moment on that connection. See
+ * session.c for how handlers are called. */
 #include <stdio.h>
 #include <string.h>
 
@@ -10,8 +10,8 @@
 
 enum { HELO_MAX = 255, KEYWORDS_MAX = 512 };
 
-/* A name is taken as it is if it can be shown: whether it is true is nothing to refuse mail for
- * (RFC 5321 4.1.4). What follows a space is not part of it. */
+/* Accepts any printable name: a wrong one is no reason to refuse mail (RFC 5321 4.1.4). The name
+ * ends at a space. */
 static bool hello(struct turn *t, struct span arg, uint16_t flags)
 {
     struct smtp_session *s = t->s;
@@ -40,7 +40,7 @@ static bool hello(struct turn *t, struct span arg, uint16_t flags)
     return true;
 }
 
-/* Lines of EHLO's reply while they are put together. */
+/* The lines of the reply to EHLO. */
 struct keywords {
     char text[KEYWORDS_MAX];
     size_t len;
@@ -107,10 +107,9 @@ void session_helo(struct turn *t, struct span arg)
         session_say(t->s, REPLY_HELO);
 }
 
-/* What has come along with STARTTLS was written by a party that could not know whether there will
- * be TLS: by an attacker in between, or to try whether it is believed inside (RFC 3207 section 6).
- * It is thrown away, and with it the session ends: the rest of it may yet come, a part of a
- * command. */
+/* Octets that come together with STARTTLS were sent before TLS began. They may be those of an
+ * attacker in between, who wants them to count as sent over TLS (RFC 3207 section 6). They are
+ * dropped, and the session ends, because the rest of a command may still follow. */
 void session_starttls(struct turn *t, struct span arg)
 {
     struct smtp_session *s = t->s;

@@ -1,8 +1,8 @@
-/* MAIL and RCPT: paths, and the parameters behind them (RFC 1870, 3461, 4954, 6152, 6531).
+/* MAIL and RCPT: paths, and the parameters after them (RFC 1870, 3461, 4954, 6152, 6531).
  *
- * Which parameters there are, to which command they belong and what must be offered for them is one
- * table; what DSN's say is checked here and kept as it was written, for the backend to act on.
- * Whether a recipient exists is asked of the caller. See session.c for how handlers are called. */
+ * One table has all parameters, with the command that each belongs to and the extension that it
+ * needs. Parameters of DSN are checked here and passed to the backend as written. The caller says
+ * whether a recipient exists. See session.c for how handlers are called. */
 #include <string.h>
 
 #include "smtp/session_part.h"
@@ -14,10 +14,10 @@ enum { OF_MAIL = 1, OF_RCPT = 2, KEPT = 4, LONE = 8 };
 
 enum outcome { PARAM_FINE, PARAM_WRONG, PARAM_TOO_LARGE, PARAM_LACKING };
 
-/* A parameter's checker says whether its value is fine, and takes notice of it. */
+/* A parameter's function checks its value, and uses it. */
 struct parameter {
     const char *keyword;
-    uint8_t flags; /* whose it is; KEPT: goes on to the backend; LONE: stands without a value */
+    uint8_t flags; /* its command; KEPT: passed on to the backend; LONE: has no value */
     uint8_t needs; /* of enum smtp_offer */
     enum outcome (*check)(struct turn *t, struct span value);
 };
@@ -66,7 +66,7 @@ static enum outcome check_envid(struct turn *t, struct span value)
     return fine_if(value.len && value.len <= ENVID_MAX && text_is_xtext(value, false));
 }
 
-/* NEVER alone, or a list of the others; a longer one than there are only repeats them. */
+/* NEVER alone, or a list of the other keywords; a longer list would only repeat them. */
 static enum outcome check_notify(struct turn *t, struct span value)
 {
     if (span_equal_fold(value, SPAN("NEVER")))
@@ -84,7 +84,7 @@ static enum outcome check_notify(struct turn *t, struct span value)
     }
 }
 
-/* addr-type ";" xtext; with type utf-8 also UTF-8, where the message asked for it (RFC 6533). */
+/* addr-type ";" xtext; with type utf-8 also UTF-8, if the message uses SMTPUTF8 (RFC 6533). */
 static enum outcome check_orcpt(struct turn *t, struct span value)
 {
     size_t type = span_find(value, ';');
@@ -111,7 +111,7 @@ static const struct parameter parameters[] = {
 
 enum { PARAMETERS = sizeof parameters / sizeof *parameters };
 
-/* The row for a keyword that this command may have in this session, or PARAMETERS. */
+/* The row of a keyword, if this command may have it in this session; else PARAMETERS. */
 static unsigned find_parameter(const struct turn *t, struct span keyword, unsigned of)
 {
     for (unsigned i = 0; i < PARAMETERS; i++) {
@@ -124,7 +124,7 @@ static unsigned find_parameter(const struct turn *t, struct span keyword, unsign
     return PARAMETERS;
 }
 
-/* Parameters that are to be passed on, as they were written, with a space between. */
+/* The parameters to pass on, as written, with a space between them. */
 struct kept {
     char text[SMTP_LINE_MAX];
     size_t len;
@@ -144,7 +144,8 @@ static void say_too_large(struct turn *t)
     session_tell(t->s, &r);
 }
 
-/* Checks one parameter; replies if it is not fine. `seen` is a set of rows: none comes twice. */
+/* Checks one parameter, and replies if it is wrong. `seen` is a set of rows: none may come
+ * twice. */
 static bool take_parameter(struct turn *t, struct span word, unsigned of, unsigned *seen,
                            struct kept *kept)
 {
@@ -161,7 +162,7 @@ static bool take_parameter(struct turn *t, struct span word, unsigned of, unsign
     if (!(*seen & (1u << row)) && has_value == !(p->flags & LONE))
         outcome = p->check(t, value);
     if (outcome == PARAM_FINE && p->needs & ~t->service->able)
-        outcome = PARAM_LACKING; /* the backend has lost it since EHLO */
+        outcome = PARAM_LACKING; /* the backends no longer have it */
     *seen |= 1u << row;
     if (outcome == PARAM_WRONG)
         session_say_with(t->s, REPLY_BAD_ARGUMENT, span_of(p->keyword));
@@ -174,7 +175,7 @@ static bool take_parameter(struct turn *t, struct span word, unsigned of, unsign
     return outcome == PARAM_FINE;
 }
 
-/* All of what stands behind a path; false when a reply says what is wrong with it. */
+/* Reads everything after a path; false if it was wrong, and a reply says so. */
 static bool take_parameters(struct turn *t, struct span text, unsigned of, struct kept *kept)
 {
     unsigned seen = 0;
@@ -185,9 +186,9 @@ static bool take_parameters(struct turn *t, struct span text, unsigned of, struc
     return true;
 }
 
-/* "FROM:" or "TO:" and a path, with nothing but a space or the end behind it. Spaces before the
- * path are not in the grammar, but in many programs. Devices of our own may leave the brackets out;
- * from anyone else that is the mark of a clumsy bot. */
+/* Reads "FROM:" or "TO:" and a path, followed by a space or the end. Spaces before the path are not
+ * in the grammar, but many programs send them. Our own devices may omit the brackets; other clients
+ * that do so are usually bots. */
 static enum path_result take_path(const struct smtp_session *s, struct span *arg,
                                   struct span keyword, struct mailbox *box)
 {
@@ -205,7 +206,7 @@ static enum path_result take_path(const struct smtp_session *s, struct span *arg
     return result;
 }
 
-/* local@domain in one piece, as it stands in the input; the local part alone for <postmaster>. */
+/* local@domain as one span of the input; the local part alone for <postmaster>. */
 static struct span address_of(const struct mailbox *box)
 {
     size_t domain = box->domain.len ? 1 + box->domain.len : 0;
@@ -267,8 +268,8 @@ static uint32_t recipients_max(const struct smtp_service *service)
     return max && max < ENVELOPE_RECIPIENTS_MAX ? max : ENVELOPE_RECIPIENTS_MAX;
 }
 
-/* The sender has the remaining recipients in another message, as after the largest number of them
- * (RFC 5321 4.5.3.1.10). Longer addresses and parameters are no reason for more memory. */
+/* Whether the envelope takes no more recipients; the sender sends the others in another message
+ * (RFC 5321 4.5.3.1.10). Long addresses and parameters do not get more memory. */
 static bool is_full(const struct envelope *e)
 {
     return envelope_recipients(e) >= ENVELOPE_RECIPIENTS_LEAST &&

@@ -6,26 +6,26 @@
 #include "smtp/command.h"
 #include "smtp/session.h"
 
-/* smtp_session.wait: why octets are not looked at; WAIT_NOTHING: they are. */
+/* smtp_session.wait: why input is not read now; WAIT_NOTHING: it is. */
 enum session_wait {
     WAIT_NOTHING,
-    WAIT_TELL,      /* a reply is ready to be told */
-    WAIT_SENT,      /* it was told; the next call means that it has been sent */
+    WAIT_TELL,      /* a reply is ready for the caller */
+    WAIT_SENT,      /* the caller has the reply; the next call means that it has been sent */
     WAIT_RECIPIENT, /* smtp_recipient_is() */
     WAIT_PASSWORD,  /* smtp_password_is() */
     WAIT_SCRAM,     /* smtp_scram_is() */
     WAIT_TLS,       /* smtp_tls_is_on() */
     WAIT_SPOOL,     /* the next call means that there is a spool */
-    WAIT_WHOLE,     /* the message is whole, and the caller not yet told */
+    WAIT_WHOLE,     /* the message is complete; the caller does not know it yet */
     WAIT_MESSAGE,   /* smtp_message_is() */
-    WAIT_END,       /* nothing comes any more */
+    WAIT_END,       /* the session has ended */
     WAIT_COUNT
 };
 
-/* smtp_session.reading: what octets are, when they are looked at. */
+/* smtp_session.reading: what the next octets are. */
 enum session_reading { READ_COMMAND, READ_AUTH, READ_DATA, READ_CHUNK, READ_COUNT };
 
-/* smtp_session.after: what a reply that has been sent leads to. */
+/* smtp_session.after: what follows when the reply has been sent. */
 enum session_after { AFTER_NOTHING, AFTER_TLS, AFTER_END, AFTER_COUNT };
 
 /* smtp_session.mechanism: which response of AUTH comes next. */
@@ -37,47 +37,48 @@ enum session_mechanism {
     MECHANISM_SCRAM,
     MECHANISM_SCRAM_PLUS,
     MECHANISM_SCRAM_PROOF, /* the second message */
-    MECHANISM_SCRAM_END,   /* an empty response to what shows that we know the password */
+    MECHANISM_SCRAM_END,   /* an empty response to our proof that we know the password */
     MECHANISM_COUNT
 };
 
-enum { GO_ON = -1 }; /* turn.want: nothing is needed of the caller yet */
+enum { GO_ON = -1 }; /* turn.want: the session needs nothing from the caller yet */
 
 /* One call of smtp_step(). */
 struct turn {
     struct smtp_session *s;
     const struct smtp_service *service;
-    struct span in; /* what has not been used */
+    struct span in; /* the unused input */
     struct smtp_step *step;
     int want; /* enum smtp_want or GO_ON */
 };
 
-/* Makes a reply the pending one, to be told next. Without memory for its argument the session ends
- * with REPLY_BUSY instead. */
+/* Makes a reply the pending one, which is sent next. Without memory for its argument the session
+ * ends with REPLY_BUSY instead. */
 void session_tell(struct smtp_session *s, const struct reply *r);
 void session_say(struct smtp_session *s, enum reply_id id);
 void session_say_with(struct smtp_session *s, enum reply_id id, struct span arg);
 
-/* The same for a 5xx that is no offence here: a check tool or a misconfigured client causes it, and
- * it tells an attacker nothing. */
+/* The same for a 5xx that is no offence here, because check tools or misconfigured clients cause
+ * it, and it reveals nothing to an attacker. */
 void session_say_kindly(struct smtp_session *s, enum reply_id id, struct span arg);
 
-/* Back to STATE_READY (or STATE_FRESH): no sender, no recipients, no message; the caller forgets
+/* Goes back to STATE_READY (or STATE_FRESH): no sender, no recipients, no message; the caller frees
  * its spool. */
 void session_reset(struct smtp_session *s);
 
-/* The end of a message, whatever became of it: the transaction is over and `r` is told, in LMTP
- * once for each recipient. */
+/* Ends a message, accepted or not: the transaction is over and `r` is sent, in LMTP once for each
+ * recipient. */
 void session_message_over(struct smtp_session *s, const struct reply *r);
 
-/* From now on the octets of the message that is being read are dropped; `id` is its reply. */
+/* Refuses the message that is being read: its octets are dropped from now on, and `id` is its
+ * reply. */
 void session_void(struct smtp_session *s, enum reply_id id);
 
-/* The reply to a message of s->size octets, or so many declared, that is too large. */
+/* The reply to a message that is too large, with s->size octets read or declared. */
 struct reply session_too_large(const struct smtp_session *s, const struct smtp_service *service);
 
-/* Lines of the command in hand; `max` as for smtp_command_line(), `too_long` what is said beyond.
- */
+/* Reads a line of the current command; `max` as for smtp_command_line(), `too_long` is the reply to
+ * a longer one. */
 enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long,
                               struct span *line);
 
@@ -85,7 +86,7 @@ enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long
 uint32_t session_may_auth(const struct smtp_session *s, const struct smtp_service *service);
 struct span session_auth_prompt(const struct smtp_session *s);
 
-/* Refuses a BDAT with what is pending, once its octets have been read. */
+/* Refuses a BDAT with the pending reply, after its octets have been read. */
 void session_refuse_chunk(struct turn *t, struct span arg);
 
 /* Readers of octets, by enum session_reading. */

@@ -1,7 +1,7 @@
-/* Octets and words as the grammars of SMTP see them: UTF-8, xtext, words between spaces.
+/* Octets and words of SMTP's grammars: UTF-8, xtext, words between spaces.
  *
- * Never asks the locale: what a client sent means the same on every machine. Pure functions without
- * state, used by the address, reply and session files of this room in whatever process they run. */
+ * Independent of the locale: what a client sends means the same on every machine. Pure functions
+ * without state, used in any process. */
 #include "smtp/text.h"
 
 #include <stdint.h>

@@ -1,4 +1,4 @@
-/* What several files of this room ask of single octets and words. Pure. */
+/* Functions for single octets and words that several files of this room need. Pure. */
 #ifndef MIRED_SMTP_TEXT_H
 #define MIRED_SMTP_TEXT_H
 
@@ -10,7 +10,7 @@
  * surrogates); 0 when there is none. */
 size_t utf8_length(struct span s);
 
-/* The same, and 0 for control characters too (C0, DEL, C1): what may be shown to a person. */
+/* The same, but 0 for control characters too (C0, DEL, C1), which must not be shown to a person. */
 size_t text_printable(struct span s);
 
 bool text_is_alnum(char c);
@@ -18,10 +18,10 @@ bool text_is_digit(char c);
 char text_lower(char c);
 
 /* xtext of RFC 3461: printable ASCII but '+' and '=', and "+" with two upper-case hex digits.
- * `utf8`: UTF-8 may stand in it too (RFC 6533). Empty is well formed. */
+ * `utf8`: UTF-8 is allowed too (RFC 6533). Empty is well formed. */
 bool text_is_xtext(struct span s, bool utf8);
 
-/* Takes the first word (up to a space) and the spaces behind it off *rest; empty at the end. */
+/* Takes the first word (up to a space) and the spaces after it from *rest; empty at the end. */
 struct span text_word(struct span *rest);
 
 #endif

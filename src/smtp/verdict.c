@@ -1,9 +1,9 @@
 /* Judging replies by code, enhanced code and words; see verdict.h.
  *
- * Two tables, each searched from its top; the first row that fits decides. Codes come first, for
- * they are the same in all languages. Words decide only where codes leave it open: 5.7.x and
- * replies without an enhanced code say both "this recipient is refused" and "this host is refused".
- * The words are those of Postfix, Exim, sendmail, qmail, OpenSMTPD and Exchange. */
+ * There are two tables; in each, the first row that fits decides. Codes come first, because they
+ * are the same in all languages. Words decide only where codes leave it open: 5.7.x and replies
+ * without an enhanced code say both "this recipient is refused" and "this host is refused". The
+ * words are those of Postfix, Exim, sendmail, qmail, OpenSMTPD and Exchange. */
 #include "smtp/verdict.h"
 
 #include <stddef.h>
@@ -18,14 +18,14 @@ enum subject {
     OPEN, /* not decided here */
     MAIL,
     NOBODY,
-    SENDER,          /* about us where the sender is ours */
+    SENDER,          /* about us if the sender is ours */
     CLIENT,          /* about us unless the server takes us for the client */
-    US_UNLESS_NAMED, /* about us, unless the words name another */
+    US_UNLESS_NAMED, /* about us, unless the words name something else */
     US
 };
 
-/* code 0: any; of the enhanced code, ANY is any number, and subject 0 with detail 0 stands for a
- * reply without one, too. */
+/* Code 0 is any code; ANY is any number in the enhanced code; subject 0 with detail 0 also means a
+ * reply without an enhanced code. */
 static const struct {
     uint16_t code;
     int8_t subject, detail;
@@ -37,21 +37,21 @@ static const struct {
     {502, ANY, ANY, US},
     {503, ANY, ANY, US},
     {504, ANY, ANY, US_UNLESS_NAMED}, /* ... need fully-qualified hostname */
-    {521, ANY, ANY, CLIENT},          /* takes no mail from this host (RFC 7504) */
+    {521, ANY, ANY, CLIENT},          /* accepts no mail from this host (RFC 7504) */
     {523, ANY, ANY, US},
     {524, 2, 4, NOBODY}, /* OpenSMTPD: leads to no mailbox */
     {530, ANY, ANY, US}, /* log in, or STARTTLS, first */
     {534, ANY, ANY, US},
     {535, ANY, ANY, US},
     {538, ANY, ANY, US},
-    {555, ANY, ANY, US},     /* a parameter that we chose to send */
+    {555, ANY, ANY, US},     /* a parameter that we have sent */
     {556, ANY, ANY, NOBODY}, /* the domain takes no mail (RFC 7504) */
     {0, 1, 7, SENDER},
     {0, 1, 8, SENDER},
     {0, 1, ANY, NOBODY},
     {0, 3, 5, US}, /* system incorrectly configured */
     {0, 5, ANY, US},
-    {0, 7, 9, US}, /* of logging in: mechanism too weak, encryption needed, no such account */
+    {0, 7, 9, US}, /* about the login: mechanism too weak, encryption needed, no such account */
     {0, 7, 11, US},
     {0, 7, 13, US},
     {0, 7, 25, CLIENT}, /* reverse DNS of the host (RFC 7372) */
@@ -150,8 +150,8 @@ static const struct {
     {"not permitted", CLIENT},
     {"not allowed", CLIENT},
     {"unauthorized", CLIENT},
-    {"administrative prohibition", CLIENT}, /* Exim, of a rule without words */
-    {"relay", CLIENT},                      /* whether a host may relay is a question of the host */
+    {"administrative prohibition", CLIENT}, /* Exim, if the rule has no message */
+    {"relay", CLIENT},                      /* the right to relay depends on the host */
     {"rcpthosts", CLIENT},
     {"#5.7.", CLIENT},
     {"service unavailable", CLIENT},
@@ -172,8 +172,8 @@ static enum subject by_code(const struct reply *r)
     return OPEN;
 }
 
-/* The words of a reply in lower case, without what it quotes: addresses stand in <...> or hold an
- * '@', and <client host@example.org> must not decide anything. Returns the length. */
+/* Copies the words of a reply in lower case, without the addresses that it quotes (in <...> or with
+ * an '@'), so that <client host@example.org> decides nothing. Returns the length. */
 static size_t own_words(struct span text, char out[WORDS_MAX])
 {
     size_t len = 0;
@@ -201,7 +201,8 @@ static enum subject by_words(struct span text)
     return OPEN;
 }
 
-/* The words behind a message are its filter's, and speak of hosts that it found in the message. */
+/* The words of a reply to the message come from a filter, and may name hosts that it found in the
+ * message. */
 static enum subject subject_of(enum reply_stage stage, const struct reply *r)
 {
     enum subject about = by_code(r), named = OPEN;
@@ -260,7 +261,7 @@ bool reply_is_offence(enum reply_stage stage, enum reply_speaker speaker, const 
     if (r->code < 500 || reply_about(stage, speaker, r) == REPLY_ABOUT_US)
         return false;
     switch (r->enhanced[1]) {
-    case 0: return r->code != 552; /* its words are of room: a mailbox's, or a message's size */
+    case 0: return r->code != 552; /* a 552 is about space: of a mailbox, or a message's size */
     case 1:
     case 7: return true;
     case 2: return r->enhanced[2] == 1;

@@ -1,10 +1,10 @@
-/* What a server's reply is about: the mail that was offered, or mired's own session with the
- * server.
+/* Decides what a server's reply is about: the mail that was offered, or mired's own session with
+ * the server.
  *
- * A server that refuses us (its certificate, our address, our EHLO, a command that it does not take
- * from us) says nothing about the mail of a client. Such a reply must never reach the client as a
- * final refusal, and is no offence of the client's: rule R24. The relay, the backend directory and
- * the backend verifier all use these functions. Pure; any process. */
+ * A server that refuses us (our address, our EHLO, one of our commands) says nothing about the mail
+ * of a client. Such a reply must never reach the client as a final refusal, and is no offence of
+ * the client: rule R24. The relay, the backend directory and the backend verifier all use these
+ * functions. Pure; any process. */
 #ifndef MIRED_SMTP_VERDICT_H
 #define MIRED_SMTP_VERDICT_H
 
@@ -12,7 +12,7 @@
 
 #include "smtp/reply.h"
 
-/* What the reply is the answer to. */
+/* What the server replies to. */
 enum reply_stage {
     STAGE_GREETING,  /* the connection */
     STAGE_HELLO,     /* EHLO, LHLO, HELO */
@@ -31,7 +31,7 @@ enum reply_stage {
 enum reply_speaker {
     SPEAKER_PROBE,  /* ourselves, with MAIL FROM:<> of our own */
     SPEAKER_RELAY,  /* ourselves, with the client's sender */
-    SPEAKER_CLIENT, /* the client: it has taken XCLIENT, or a PROXY header with the client in it */
+    SPEAKER_CLIENT, /* the client, after XCLIENT or a PROXY header */
     SPEAKER_COUNT
 };
 
@@ -43,13 +43,13 @@ enum reply_about {
 /* "RCPT", "the greeting": for the log. */
 const char *reply_stage_text(enum reply_stage stage);
 
-/* What the reply is about. 3xx and 421 are always about the conversation, 2xx about the mail. Of a
- * login only 235 and a refusal of name and password are about that. */
+/* What the reply is about. 3xx and 421 are always about our session, 2xx about the mail. To a
+ * login, only 235 and a refusal of name and password are about the login. */
 enum reply_about reply_about(enum reply_stage stage, enum reply_speaker speaker,
                              const struct reply *r);
 
-/* Whether the client that brought the mail has done wrong: a 5xx about the mail with an enhanced
- * code of 5.1.x, 5.2.1, 5.7.x or none. A full mailbox or too large a message is no offence. */
+/* Whether the reply is an offence of the client: a 5xx about the mail with an enhanced code of
+ * 5.1.x, 5.2.1, 5.7.x or none. A full mailbox or too large a message is no offence. */
 bool reply_is_offence(enum reply_stage stage, enum reply_speaker speaker, const struct reply *r);
 
 /* Whether a reply to RCPT that is about the mail says that there is no such recipient. */

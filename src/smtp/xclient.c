@@ -58,7 +58,7 @@ static int add(struct buf *out, uint32_t wanted, uint32_t attribute, struct span
     return add_xtext(out, value.len ? value : SPAN("[UNAVAILABLE]"));
 }
 
-/* An address and its port. What is not known of it is left out. */
+/* Adds an address and its port, as far as they are known. */
 static int add_addr(struct buf *out, const struct addr *a, uint32_t wanted, uint32_t addr,
                     uint32_t port)
 {
@@ -84,7 +84,7 @@ static int add_name(struct buf *out, uint32_t wanted, uint32_t attribute, uint8_
     return buf_addf(out, " %s=[TEMPUNAVAIL]", name_of(attribute));
 }
 
-/* The name that leads back to the client, and the one that does not need to. */
+/* Adds the confirmed name, and the reverse name, which need not be confirmed. */
 static int add_names(struct buf *out, uint32_t wanted, const struct client_names *names)
 {
     static const struct client_names not_done = {0};

@@ -37,10 +37,11 @@ struct introduction {
     bool esmtp;
 };
 
-/* What of " NAME ADDR ..." behind the keyword we know; enum xclient_attribute. */
+/* The attributes in " NAME ADDR ..." (the words after the keyword) that we know; enum
+ * xclient_attribute. */
 uint32_t xclient_attributes(struct span words);
 
-/* Copies a client's HELO as a string that mired may send as its own; false: servers would refuse
+/* Copies a client's HELO as a string that mired can send as its own; false if servers would refuse
  * it. */
 bool introduce_hello(struct span helo, char *out, size_t room);
 
