@@ -68,6 +68,7 @@ static void leave(struct world *w, struct agent *a, uint64_t now)
     if (is_attacker(a) && until > a->connected)
         w->result->hours_spent += (double)(until - a->connected) / SIM_HOUR;
     a->stage = STAGE_GREETING;
+    ask_left(w, a);
 }
 
 /* Postfix's way: five minutes, then twice as long each time. */
@@ -99,12 +100,11 @@ static uint64_t give_up(struct world *w, struct agent *a, uint64_t now, uint64_t
 
 static uint64_t connect_and_greet(struct world *w, struct agent *a, uint64_t now)
 {
-    const struct tarpit *t = &w->tarpit[a->server];
     const struct sim_group *g = a->group;
     if (a->stage == STAGE_GREETING) {
         if (g->roams) {
             struct addr from = agent_address(g, (uint32_t)(agent_chance(a) * g->addresses));
-            a->who = tarpit_who(t, &from, false);
+            a->who = tarpit_who(&w->tarpit[a->server], &from, false);
         }
         a->connected = now;
         a->asked = a->taken = 0;
@@ -113,7 +113,7 @@ static uint64_t connect_and_greet(struct world *w, struct agent *a, uint64_t now
         agent_says_sender(w, a);
     else
         before_mail(&a->who);
-    struct tarpit_hold h = tarpit_wait(t, &a->who, now);
+    struct tarpit_hold h = ask_wait(w, a, now);
     struct heard heard = wait_for(w, a, &h);
     if (heard.gave_up)
         return give_up(w, a, now, heard.ms);
@@ -130,14 +130,11 @@ static bool is_login(const struct agent *a)
 
 static struct tarpit_hold verdict(struct world *w, struct agent *a, bool exists, uint64_t now)
 {
-    struct tarpit *t = &w->tarpit[a->server];
     struct span user = is_login(a) ? SIM_ACCOUNT : (struct span){0};
     enum offence bad = is_login(a)       ? OFFENCE_AUTH
                        : a->group->traps ? OFFENCE_TRAP
                                          : OFFENCE_RECIPIENT;
-    struct tarpit_permit l = tarpit_ask(t, &a->who, user, now);
-    return l.masked ? l.hold
-                    : tarpit_verdict(t, &a->who, user, &l, exists ? OFFENCE_NONE : bad, now);
+    return ask_verdict(w, a, user, exists ? OFFENCE_NONE : bad, now);
 }
 
 /* A harvester's or password guesser's next. */
@@ -157,7 +154,7 @@ static uint64_t guess(struct world *w, struct agent *a, uint64_t now)
         if (--w->guesses_left == 0)
             r->exhausted_s = (double)(then - SIM_BEGIN) / SIM_SECOND;
     }
-    return heard.left ? come_again(w, a, then) : then + SIM_RTT_MS;
+    return heard.left || a->group->leaves ? come_again(w, a, then) : then + SIM_RTT_MS;
 }
 
 static void note_delivered(struct world *w, const struct agent *a, uint64_t now, uint32_t count)
@@ -167,6 +164,8 @@ static void note_delivered(struct world *w, const struct agent *a, uint64_t now,
     uint64_t late = took > a->own_ms ? took - a->own_ms : 0;
     double late_s = (double)late / SIM_SECOND;
 
+    if (w->fate && !w->shadows)
+        w->fate[a - w->agent].late_ms = late;
     r->delivered += count;
     r->delay_sum_s += late_s * count;
     r->late += late > SIM_SECOND ? count : 0;
@@ -209,6 +208,8 @@ static uint64_t recipient(struct world *w, struct agent *a, uint64_t now)
         return answered(w, a, now + heard.ms, h.masked);
     if (!h.masked && exists)
         a->taken |= bit;
+    if (h.masked && exists && w->fate && !w->shadows)
+        w->fate[a - w->agent].put_off = true;
     if (!h.masked && !exists) {
         a->todo &= ~bit;
         w->result->typos_told += a->group->role == SIM_MAIL;
@@ -220,6 +221,7 @@ static uint64_t data(struct world *w, struct agent *a, uint64_t now)
 {
     uint32_t count = (uint32_t)__builtin_popcountll(a->taken);
     agent_delivers(w, a, a->taken, now);
+    ask_delivered(w, a, now);
     a->todo &= ~a->taken;
     if (a->group->role == SIM_MAIL) {
         note_delivered(w, a, now, count);
@@ -239,7 +241,8 @@ uint64_t agent_step(struct world *w, struct agent *a, uint64_t now)
         return 0;
     }
     if (role == SIM_EARLY) {
-        (void)tarpit_offence(&w->tarpit[a->server], &a->who, OFFENCE_EARLY, now);
+        ask_offence(w, a, OFFENCE_EARLY, now);
+        ask_left(w, a);
         return 0;
     }
     a->own_ms += a->stage == STAGE_DATA ? 0 : SIM_RTT_MS;

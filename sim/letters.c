@@ -97,7 +97,7 @@ void agent_delivers(struct world *w, struct agent *a, uint64_t which, uint64_t n
     for (uint32_t i = 0; i < SIM_RECIPIENTS_MAX; i++)
         if (which >> i & 1)
             mailbox[count++] = mailbox_of(t, a->group, a->letter, i);
-    tarpit_good(t, &a->who, mailbox, count, now);
+    ask_earn(w, a, mailbox, count, now);
 }
 
 bool agent_is_correspondent(const struct world *w, const struct agent *a)

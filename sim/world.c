@@ -87,6 +87,7 @@ static void close_world(struct world *w)
         free(w->domains[g].sent);
     }
     heap_close(&w->heap);
+    shadows_close(w->shadows);
     free(w->agent);
 }
 
@@ -134,17 +135,18 @@ static bool open_world(struct world *w, const struct tarpit_rules *rules)
     return ok;
 }
 
-bool sim_run(const struct sim_population *p, const struct tarpit_rules *rules, uint64_t seed,
-             struct sim_result *out)
+bool sim_run_and_tell(const struct sim_population *p, const struct tarpit_rules *rules,
+                      uint64_t seed, bool observed, struct sim_fate *fate, struct sim_result *out)
 {
-    struct world w = {.population = p, .servers = p->servers > 0 ? p->servers : 1, .result = out};
+    struct world w = {
+        .population = p, .servers = p->servers > 0 ? p->servers : 1, .result = out, .fate = fate};
     struct heap_item next;
     uint32_t which = 0;
 
     *out = (struct sim_result){.attack_hours = p->hours};
     w.end = SIM_BEGIN + (uint64_t)(p->hours * SIM_HOUR);
     w.guesses_left = p->dictionary > 0 ? p->dictionary : UINT64_MAX;
-    if (!open_world(&w, rules)) {
+    if (!open_world(&w, rules) || (observed && shadows_open(&w.shadows, &w.tarpit[0]) < 0)) {
         close_world(&w);
         return false;
     }
@@ -152,10 +154,18 @@ bool sim_run(const struct sim_population *p, const struct tarpit_rules *rules, u
         for (uint32_t i = 0; i < p->group[g].agents; i++)
             make_agent(&w, &p->group[g], i, which++, seed);
     while (heap_next(&w.heap, &next) && next.at < w.end + AFTERWARDS_MS) {
+        ask_pass(&w, next.at);
         uint64_t again = agent_step(&w, &w.agent[next.agent], next.at);
         if (again != 0)
             heap_add(&w.heap, again, next.agent);
     }
+    ask_pass(&w, w.end + AFTERWARDS_MS);
     close_world(&w);
     return true;
+}
+
+bool sim_run(const struct sim_population *p, const struct tarpit_rules *rules, uint64_t seed,
+             struct sim_result *out)
+{
+    return sim_run_and_tell(p, rules, seed, false, NULL, out);
 }

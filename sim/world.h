@@ -43,6 +43,7 @@ struct sim_group {
     double bears_s;       /* gives up on a reply after so long; 0: never */
     double reads_s;       /* gives up on so long a silence; 0: never */
     bool hasty;           /* hangs up when the first line has told it the verdict */
+    bool leaves;          /* a harvester that makes a connection for each guess */
     bool traps;           /* whom it writes to that does not exist is a trap */
     uint32_t history;     /* mailboxes that each of its addresses has reached in the days before */
     uint32_t a_day;       /* so many of them a day; 0: SIM_HISTORY_A_DAY */
@@ -73,6 +74,18 @@ struct sim_result {
     uint64_t typos, typos_told;
     double attack_hours; /* that they had */
 };
+
+/* What became of an agent's message (SIM_MAIL): what the report of `observe` says of it, or what
+ * happened. */
+struct sim_fate {
+    bool put_off; /* masked for one of its good recipients */
+    uint64_t late_ms;
+};
+
+/* With `observed` nothing waits, and the shadows of R20 say what would have; `fate` has then what
+ * they say, else what happened: one for each agent, in the order of the groups, zero at first. */
+bool sim_run_and_tell(const struct sim_population *p, const struct tarpit_rules *rules,
+                      uint64_t seed, bool observed, struct sim_fate *fate, struct sim_result *out);
 
 /* False without memory. */
 bool sim_run(const struct sim_population *p, const struct tarpit_rules *rules, uint64_t seed,

@@ -5,6 +5,7 @@
 
 #include "before_mail.h"
 #include "heap.h"
+#include "tarpit/shadow.h"
 #include "tarpit/tarpit.h"
 #include "world.h"
 
@@ -29,6 +30,7 @@ struct agent {
     uint64_t letter;        /* the message's number: its recipients' mailboxes follow from it */
     uint32_t domain;        /* of its MAIL FROM */
     uint32_t tries;
+    uint32_t shadow; /* its handle, with `observed` */
     uint8_t stage, server;
 };
 
@@ -50,6 +52,8 @@ struct world {
     uint64_t end; /* of the attack */
     uint64_t guesses_left;
     struct sim_result *result;
+    struct shadows *shadows; /* NULL: the tarpit is asked, and what it says is done */
+    struct sim_fate *fate;   /* NULL: nobody asks */
 };
 
 /* 0..1, the agent's own. */
@@ -69,6 +73,19 @@ void agent_has_history(struct world *w, struct agent *a);
 
 /* Whether the message's domain had sent enough before to be a correspondent. */
 bool agent_is_correspondent(const struct world *w, const struct agent *a);
+
+/* What the tarpit says to the agent; with `observed` its shadow gets it, and nothing waits. */
+struct tarpit_hold ask_wait(struct world *w, struct agent *a, uint64_t now);
+struct tarpit_hold ask_verdict(struct world *w, struct agent *a, struct span user,
+                               enum offence offence, uint64_t now);
+void ask_offence(struct world *w, struct agent *a, enum offence offence, uint64_t now);
+void ask_earn(struct world *w, struct agent *a, const uint64_t *mailbox, uint32_t count,
+              uint64_t now);
+void ask_delivered(struct world *w, struct agent *a, uint64_t now);
+void ask_left(struct world *w, struct agent *a);
+
+/* Lets the shadows go on to `now`. */
+void ask_pass(struct world *w, uint64_t now);
 
 /* The group's address of that number. */
 struct addr agent_address(const struct sim_group *g, uint32_t index);

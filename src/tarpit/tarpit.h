@@ -102,10 +102,10 @@ struct tarpit_permit {
     uint64_t stranger_to;          /* R14: the account that does not know where the client comes
                                       from, by its key; 0: none */
     bool masked, shielded;
-    bool once;                 /* private: R10, a newcomer's one wait */
-    bool unjudged, would_mask; /* R20: for the caller, see worker/judge.h */
-    bool correspondent;        /* R21 lets a client in debt pass */
-    bool covered; /* private: R8, given on credit, without a turn of the client's own */
+    bool once;          /* private: R10, a newcomer's one wait */
+    bool would_mask;    /* R20: for the caller, see worker/judge.c */
+    bool correspondent; /* R21 lets a client in debt pass */
+    bool covered;       /* private: R8, given on credit, without a turn of the client's own */
 };
 struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
                                 uint64_t now);

@@ -19,6 +19,7 @@
 #include "worker/hold.h"
 #include "worker/io.h"
 #include "worker/journal.h"
+#include "worker/judge.h"
 #include "worker/lists.h"
 #include "worker/login.h"
 #include "worker/message.h"
@@ -238,6 +239,7 @@ int conn_detach(struct worker *w, struct conn *c)
     int fd = c->watch.fd;
 
     lists_forget(w, c);
+    judge_closed(w, c);
     if (c->phase == CONN_HELD)
         hold_end(w, c);
     loop_alarm_off(&w->loop, &c->alarm);

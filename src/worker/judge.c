@@ -1,22 +1,23 @@
-/* Asks the tarpit, and with `observe` notes what it says in place of doing it (judge.h).
+/* Asks the tarpit, and with `observe` gives what the connection does to its shadow instead
+ * (tarpit/shadow.h). What the shadows come to goes to the counters, the log and the report.
  *
- * An observed connection is never held, so the fields of `struct conn` that tell of a hold tell
- * of the waits that would have been: held_ms is their sum, hold_ms the end of the last one, in
- * steps of 64 ms of the loop's clock; drip_after_ms is what the sum was when the message in hand
- * began, in such steps; drip_lines says whether a recipient of it would have been put off, and the
- * rule that decided last about it (WHY_SHIFT). */
+ * An observed connection is never held, so two fields of `struct conn` that tell of a hold have
+ * another use: hold_ms is the handle of its shadow, held_ms is what it would have waited so far. */
 #include "worker/judge.h"
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "config/config.h"
 #include "tarpit/observed.h"
+#include "tarpit/shadow.h"
 #include "worker/conn.h"
 #include "worker/guard.h"
 #include "worker/proxied.h"
 #include "worker/worker_part.h"
 
-enum { STEP_MS = 64, STEP_MASK = CONN_HOLD_MAX_MS, PUT_OFF = 1, WHY_SHIFT = 1, LATE_MS = 1000 };
-static_assert(RULE_COUNT <= 1 << (6 - WHY_SHIFT), "drip_lines holds it");
+enum { LATE_MS = 1000 };
+
+static const struct tarpit_hold nothing = {0};
 
 static bool observes(const struct worker *w, struct span domain)
 {
@@ -28,44 +29,6 @@ static bool observes(const struct worker *w, struct span domain)
     return false;
 }
 
-static bool everywhere(const struct worker *w)
-{
-    return w->config->observe;
-}
-
-/* Whether the connection would still wait. Those of `observe_domains` are not followed: they may be
- * held for other domains, and then these fields tell of that. */
-static bool would_wait(const struct worker *w, struct conn *c)
-{
-    if (!everywhere(w))
-        return false;
-    uint32_t left = (c->hold_ms - (uint32_t)(w->loop.now / STEP_MS)) & STEP_MASK;
-
-    if (c->hold_ms && (left == 0 || left > STEP_MASK / 2))
-        c->hold_ms = 0;
-    return c->hold_ms != 0;
-}
-
-static void note(struct worker *w, struct conn *c, const struct tarpit_hold *hold)
-{
-    bool first = everywhere(w) ? c->held_ms == 0 : c->offences == 0;
-
-    if (hold->ms == 0)
-        return;
-    if (everywhere(w)) {
-        uint32_t end = (uint32_t)((w->loop.now + hold->ms) / STEP_MS) & STEP_MASK;
-        c->held_ms += (uint32_t)hold->ms;
-        c->hold_ms = end ? end : 1;
-        if (!(c->drip_lines & PUT_OFF))
-            c->drip_lines = (hold->rule << WHY_SHIFT) & 63u;
-    }
-    metric_add(METRIC_WOULD_HOLD_MS, (int64_t)hold->ms);
-    metric_add(METRIC_WOULD_HOLD + (enum metric)hold->rule, 1);
-    observed_hold(w->params->observed, hold, first, w->loop.wall);
-}
-
-static const struct tarpit_hold nothing = {0};
-
 /* What is done in place of `hold`: nothing, and what it would have been is kept for the log. */
 static struct tarpit_hold observed(const struct tarpit_hold *hold)
 {
@@ -73,28 +36,140 @@ static struct tarpit_hold observed(const struct tarpit_hold *hold)
         .rule = hold->rule, .would_ms = (uint32_t)hold->ms, .would_mask = hold->masked};
 }
 
+/* ---- what is noted ---- */
+
+static void note_hold(struct worker *w, const struct tarpit_hold *hold, bool first)
+{
+    if (hold->ms == 0)
+        return;
+    metric_add(METRIC_WOULD_HOLD_MS, (int64_t)hold->ms);
+    metric_add(METRIC_WOULD_HOLD + (enum metric)hold->rule, 1);
+    observed_hold(w->params->observed, hold, first, w->loop.wall);
+}
+
+static void tell_late(const struct shadow_note *n)
+{
+    struct log_line l;
+
+    if (!log_wants(LOG_INFO))
+        return;
+    log_begin(&l, LOG_INFO, "late");
+    log_addr(&l, "client", &n->client);
+    log_text(&l, "domain", n->domain[0] ? n->domain : "<>");
+    log_seconds(&l, "would_hold", n->late_ms);
+    log_text(&l, "rule", tarpit_rule_name((enum tarpit_rule)n->rule));
+    if (n->put_off)
+        log_text(&l, "would_defer", "yes");
+    log_end(&l);
+}
+
+static void note(struct worker *w, const struct shadow_note *n)
+{
+    struct observed_mail mail = {.client = n->client,
+                                 .domain = span_of(n->domain),
+                                 .late_ms = n->late_ms,
+                                 .put_off = n->put_off,
+                                 .rule = n->rule};
+
+    note_hold(w, &n->hold, n->first);
+    if (n->open) /* then its connection is, too */
+        ((struct conn *)(uintptr_t)n->owner)->held_ms += (uint32_t)n->hold.ms;
+    if (n->typo)
+        observed_typo(w->params->observed, &n->client, mail.domain, n->hold.ms, w->loop.wall);
+    if (n->mail && (n->late_ms > LATE_MS || n->put_off)) {
+        metric_add(METRIC_WOULD_BE_LATE, 1);
+        observed_good(w->params->observed, &mail, w->loop.wall);
+        tell_late(n);
+    }
+}
+
+/* ---- shadows ---- */
+
+static void wake(struct worker *w)
+{
+    uint64_t next = shadows_next(w->shadows);
+
+    if (next == UINT64_MAX)
+        loop_alarm_off(&w->loop, &w->shadow_alarm);
+    else
+        loop_alarm(&w->loop, &w->shadow_alarm,
+                   w->loop.now + (next > w->loop.wall ? next - w->loop.wall : 0));
+}
+
+/* A bounded number at once: after a jump of the clock all of them are due. */
+static void shadows_are_due(struct loop *loop, struct alarm *a)
+{
+    enum { AT_ONCE = 256 };
+    struct worker *w = worker_of(loop);
+    struct shadow_note n;
+
+    for (int i = 0; i < AT_ONCE && shadows_due(w->shadows, loop->wall, &n); i++)
+        note(w, &n);
+    wake(w);
+}
+
+static bool have_shadows(struct worker *w)
+{
+    if (!w->shadows && shadows_open(&w->shadows, &w->tarpit) == 0)
+        w->shadow_alarm.due = shadows_are_due;
+    return w->shadows != NULL;
+}
+
+/* Returns what it came to, if that is known already. */
+static struct shadow_note observe(struct worker *w, struct conn *c, struct shadow_step step)
+{
+    uint32_t handle = c->hold_ms;
+    struct shadow_note n = {0};
+
+    if (!have_shadows(w))
+        return n;
+    step.who = conn_who(w, c);
+    step.client = c->peer;
+    step.domain = conn_sender_domain(c);
+    if (shadow_step(w->shadows, &handle, (uintptr_t)c, &step, w->loop.wall, &n))
+        note(w, &n);
+    if (handle != c->hold_ms)
+        wake(w);
+    c->hold_ms = handle & CONN_HOLD_MAX_MS;
+    return n;
+}
+
+void judge_closed(struct worker *w, const struct conn *c)
+{
+    if (w->shadows)
+        shadow_leave(w->shadows, c->hold_ms, (uintptr_t)c);
+}
+
+void judge_close(struct worker *w)
+{
+    struct shadow_note n;
+
+    while (w->shadows && shadows_end(w->shadows, &n))
+        note(w, &n);
+    loop_alarm_off(&w->loop, &w->shadow_alarm);
+    shadows_close(w->shadows);
+    w->shadows = NULL;
+}
+
+/* ---- judging ---- */
+
 struct tarpit_hold judge_offence(struct worker *w, struct conn *c, enum offence offence)
 {
     struct tarpit_who who = conn_who(w, c);
 
-    if (!everywhere(w))
+    if (!w->config->observe)
         return tarpit_offence(&w->tarpit, &who, offence, w->loop.wall);
-    if (!would_wait(w, c)) {
-        struct tarpit_hold hold = tarpit_offence(&w->tarpit, &who, offence, w->loop.wall);
-        note(w, c, &hold);
-    }
+    observe(w, c, (struct shadow_step){.kind = SHADOW_OFFENCE, .offence = offence});
     return nothing;
 }
 
 struct tarpit_hold judge_wait(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
-    struct tarpit_hold hold = tarpit_wait(&w->tarpit, &who, w->loop.wall);
 
-    if (!everywhere(w))
-        return hold;
-    if (!would_wait(w, c))
-        note(w, c, &hold);
+    if (!w->config->observe)
+        return tarpit_wait(&w->tarpit, &who, w->loop.wall);
+    observe(w, c, (struct shadow_step){.kind = SHADOW_WAIT});
     return nothing;
 }
 
@@ -109,21 +184,19 @@ static bool pauses(struct worker *w, struct conn *c)
            !proxied_is_balancer(w, c->listener, &c->peer) && guard_has_room(w, c);
 }
 
-/* Observed, a client counts as one that would have waited, and passed. */
 struct tarpit_hold judge_greet(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
-    struct tarpit_hold hold = pauses(w, c) ? tarpit_greet(&w->tarpit, &who, w->loop.wall)
-                                           : tarpit_wait(&w->tarpit, &who, w->loop.wall);
+    bool paused = pauses(w, c);
 
-    if (!everywhere(w)) {
-        metric_add(METRIC_GREETING_PAUSES, hold.rule == RULE_GREET);
-        return hold;
+    if (w->config->observe) {
+        observe(w, c, (struct shadow_step){.kind = paused ? SHADOW_GREET : SHADOW_WAIT});
+        return nothing;
     }
-    note(w, c, &hold);
-    if (hold.rule == RULE_GREET)
-        tarpit_greeted(&w->tarpit, &who, w->loop.wall);
-    return nothing;
+    struct tarpit_hold hold = paused ? tarpit_greet(&w->tarpit, &who, w->loop.wall)
+                                     : tarpit_wait(&w->tarpit, &who, w->loop.wall);
+    metric_add(METRIC_GREETING_PAUSES, hold.rule == RULE_GREET);
+    return hold;
 }
 
 struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user,
@@ -131,32 +204,17 @@ struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span use
 {
     struct tarpit_who who = conn_who(w, c);
 
-    if (!observes(w, domain))
-        return tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
-    if (would_wait(w, c))
-        return (struct tarpit_permit){.unjudged = true};
+    if (w->config->observe)
+        return (struct tarpit_permit){0};
     struct tarpit_permit permit = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
+    if (!observes(w, domain))
+        return permit;
     permit.stranger_to = 0; /* nobody stands in line */
     if (permit.masked) {
-        note(w, c, &permit.hold);
-        permit = (struct tarpit_permit){.unjudged = true, .would_mask = true, .hold = permit.hold};
+        note_hold(w, &permit.hold, c->offences == 0);
+        permit = (struct tarpit_permit){.would_mask = true, .hold = permit.hold};
     }
     return permit;
-}
-
-/* A client whose good mail is known is told of when it mistypes. */
-static void note_typo(struct worker *w, struct conn *c, const struct tarpit_who *who,
-                      const struct tarpit_hold *hold)
-{
-    if (hold->ms && tarpit_has_delivered(&w->tarpit, who, w->loop.wall))
-        observed_typo(w->params->observed, &c->peer, conn_sender_domain(c), hold->ms, w->loop.wall);
-}
-
-/* A good recipient would have heard 450: its message would have been put off. */
-static void note_put_off(const struct worker *w, struct conn *c, const struct tarpit_hold *hold)
-{
-    if (everywhere(w))
-        c->drip_lines = ((hold->rule << WHY_SHIFT) | PUT_OFF) & 63u;
 }
 
 struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span user,
@@ -164,46 +222,45 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
                                  enum offence offence)
 {
     struct tarpit_who who = conn_who(w, c);
-    struct tarpit_hold hold = {0};
 
+    if (w->config->observe) {
+        struct shadow_note n = observe(
+            w, c, (struct shadow_step){.kind = SHADOW_VERDICT, .offence = offence, .user = user});
+        return observed(&n.hold);
+    }
     if (!observes(w, domain))
         return tarpit_verdict(&w->tarpit, &who, user, permit, offence, w->loop.wall);
-    if (permit->would_mask) {
-        hold = permit->hold;
-    } else if (!permit->unjudged && !would_wait(w, c)) {
+    struct tarpit_hold hold = permit->hold;
+    if (!permit->would_mask) {
         hold = tarpit_verdict(&w->tarpit, &who, user, permit, offence, w->loop.wall);
-        note(w, c, &hold);
+        note_hold(w, &hold, c->offences == 0);
     }
-    if (offence == OFFENCE_RECIPIENT)
-        note_typo(w, c, &who, &hold);
-    if (offence == OFFENCE_NONE && hold.masked && domain.len)
-        note_put_off(w, c, &hold);
+    if (offence == OFFENCE_RECIPIENT && hold.ms &&
+        tarpit_has_delivered(&w->tarpit, &who, w->loop.wall))
+        observed_typo(w->params->observed, &c->peer, conn_sender_domain(c), hold.ms, w->loop.wall);
     return observed(&hold);
+}
+
+void judge_good(struct worker *w, struct conn *c, const uint64_t *mailbox, uint32_t count)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    if (w->config->observe && have_shadows(w))
+        observe(w, c,
+                (struct shadow_step){.kind = SHADOW_GOOD, .mailbox = mailbox, .mailboxes = count});
+    else
+        tarpit_good(&w->tarpit, &who, mailbox, count, w->loop.wall);
 }
 
 struct tarpit_hold judge_delivered(struct worker *w, struct conn *c)
 {
-    uint32_t before = c->drip_after_ms * STEP_MS;
-    struct observed_mail mail = {.client = c->peer,
-                                 .domain = conn_sender_domain(c),
-                                 .late_ms = c->held_ms > before ? c->held_ms - before : 0,
-                                 .put_off = (c->drip_lines & PUT_OFF) != 0,
-                                 .rule = c->drip_lines >> WHY_SHIFT};
     struct tarpit_hold hold = {0};
 
-    if (!everywhere(w))
+    if (!w->config->observe || c->smtp.flags & SMTP_AUTHENTICATED)
         return hold;
-    if (!(c->smtp.flags & SMTP_AUTHENTICATED)) {
-        bool late = mail.late_ms > LATE_MS || mail.put_off;
-        hold = (struct tarpit_hold){
-            .rule = mail.rule, .would_ms = (uint32_t)mail.late_ms, .would_mask = mail.put_off};
-        observed_message(w->params->observed, w->loop.wall);
-        if (late) {
-            metric_add(METRIC_WOULD_BE_LATE, 1);
-            observed_good(w->params->observed, &mail, w->loop.wall);
-        }
-    }
-    c->drip_after_ms = c->held_ms / STEP_MS & STEP_MASK;
-    c->drip_lines = 0;
+    observed_message(w->params->observed, w->loop.wall);
+    (void)observe(w, c, (struct shadow_step){.kind = SHADOW_DELIVERED});
+    hold.would_ms =
+        (uint32_t)shadow_lag(w->shadows, c->hold_ms, (uintptr_t)c, w->loop.wall, &hold.rule);
     return hold;
 }

@@ -89,7 +89,6 @@ static bool tell_row(struct worker *w, struct conn *c, enum reply_id id)
  * only, so many are noted: which ones makes no difference to what they earn. */
 static void note_good(struct worker *w, struct conn *c, uint32_t accepted)
 {
-    struct tarpit_who who = conn_who(w, c);
     struct envelope_recipient r = {0};
     uint64_t mailbox[GOOD_AT_ONCE];
     uint32_t count = 0;
@@ -102,11 +101,11 @@ static void note_good(struct worker *w, struct conn *c, uint32_t accepted)
         mailbox[count++] = tarpit_mailbox(&w->tarpit, (struct span){folded, len});
         accepted--;
         if (count == GOOD_AT_ONCE || accepted == 0) {
-            tarpit_good(&w->tarpit, &who, mailbox, count, w->loop.wall);
+            judge_good(w, c, mailbox, count);
             count = 0;
         }
     }
-    tarpit_good(&w->tarpit, &who, mailbox, count, w->loop.wall);
+    judge_good(w, c, mailbox, count);
 }
 
 /* The backend has spoken. */
@@ -119,13 +118,12 @@ static void done(void *arg, const struct relay_result *result)
     c->work->handover = NULL;
     metric_took(METRIC_TIME_MESSAGE, us);
     struct tarpit_hold would = {0};
-    if (result->reply.code < 300)
-        would = judge_delivered(w, c);
-    journal_message(w, c, result, us, &would);
     if (result->reply.code < 300) {
         note_good(w, c, result->accepted);
+        would = judge_delivered(w, c);
         c->messages++;
     }
+    journal_message(w, c, result, us, &would);
     tell(c, &result->reply);
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);
     conn_run(w, c);

@@ -31,6 +31,7 @@
 #include "worker/guard.h"
 #include "worker/held.h"
 #include "worker/journal.h"
+#include "worker/judge.h"
 #include "worker/lists.h"
 #include "worker/queries.h"
 #include "worker/room.h"
@@ -406,6 +407,7 @@ static void close_all(struct worker *w)
         conn_shut(w, conn_of_link(w->awake.next), REPLY_SHUTDOWN);
     freeze_close(w);
     lists_close(w);
+    judge_close(w);
     journal_close(w);
     tls_stash_close(w);
     relay_close(w->relay);

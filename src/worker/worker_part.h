@@ -59,6 +59,7 @@ struct queries;
 struct query;
 struct rations;
 struct relay;
+struct shadows;
 struct worker;
 
 /* What a connection has only while something is in flight. */
@@ -92,7 +93,7 @@ struct conn {
     uint16_t messages;
     uint16_t
         last_code; /* of the last reply to RCPT or the data, or of a refusal since; for the log */
-    uint32_t hold_ms : 20;       /* from since_ms on: when the held reply goes out */
+    uint32_t hold_ms : 20;       /* from since_ms on: when the held reply goes out; see judge.c */
     uint32_t flags : 12;         /* enum conn_flag */
     uint32_t drip_after_ms : 20; /* from since_ms on: when its first line may; 0: no drip */
     uint32_t drip_lines : 6;     /* that have gone out */
@@ -130,6 +131,8 @@ struct worker {
     struct alarm ration_alarm;
     struct lists *lists;       /* NULL: nothing is asked of the DNS */
     struct freezing *freezing; /* NULL: no freezer */
+    struct shadows *shadows;   /* R20; NULL: nothing would have waited yet */
+    struct alarm shadow_alarm;
     struct tls_stash stash;
     struct spool_room spool_room;
     SSL **tls; /* by descriptor; NULL where there is none */

@@ -21,6 +21,7 @@
 #include "worker/freeze.h"
 #include "worker/guard.h"
 #include "worker/journal.h"
+#include "worker/judge.h"
 #include "worker/queries.h"
 #include "worker/room.h"
 
@@ -190,6 +191,7 @@ void fake_close(struct fake *f)
     while ((c = any_conn(w)))
         conn_shut(w, c, REPLY_SHUTDOWN);
     freeze_close(w);
+    judge_close(w);
     journal_close(w);
     tls_stash_close(w);
     queries_close(w->queries);

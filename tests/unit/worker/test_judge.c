@@ -50,7 +50,7 @@ static void test_nothing_waits_and_what_would_have_is_noted(void **state)
     assert_float_equal(fake_offences(&f, WHO), 1, 0.01);
 }
 
-/* A client that really waited could not have said it yet. */
+/* A client that really waited could not have said it yet; its shadow says it then. */
 static void test_until_its_wait_would_be_over_nothing_more_is_judged(void **state)
 {
     struct fake_client client = fake_in_mail(&f, WHO);
@@ -59,7 +59,18 @@ static void test_until_its_wait_would_be_over_nothing_more_is_judged(void **stat
         assert_non_null(strstr(unknown(&client), "550 5.1.1"));
     assert_float_equal(fake_offences(&f, WHO), 1, 0.01);
     fake_pass(&f, T1 + 64);
-    assert_non_null(strstr(unknown(&client), "550 5.1.1"));
+    assert_float_equal(fake_offences(&f, WHO), 2, 0.02);
+}
+
+static void test_what_a_closed_connection_has_said_is_judged_in_its_time(void **state)
+{
+    struct fake_client client = fake_in_mail(&f, WHO);
+
+    unknown(&client);
+    unknown(&client);
+    fake_hang_up(&f, &client);
+    assert_false(fake_is_open(&f, &client));
+    fake_pass(&f, T1 + 64);
     assert_float_equal(fake_offences(&f, WHO), 2, 0.02);
 }
 
@@ -102,6 +113,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_nothing_waits_and_what_would_have_is_noted),
         TEST(test_until_its_wait_would_be_over_nothing_more_is_judged),
+        TEST(test_what_a_closed_connection_has_said_is_judged_in_its_time),
         TEST(test_other_offences_within_that_wait_are_not_judged_either),
         TEST(test_a_shielded_client_is_told_the_truth),
         TEST(test_only_the_domains_of_observe_domains_are_observed),
