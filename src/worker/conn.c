@@ -263,7 +263,7 @@ void conn_close_with(struct worker *w, struct conn *c, enum close_reason reason,
     PROBE5(close, c->watch.fd, reason, c->offences, c->messages, c->held_ms);
     if (c->phase == CONN_HELD)
         hold_end(w, c); /* so that the line has all of its held time */
-    login_dropped(w, c, false);
+    login_dropped(w, c, false, &(struct tarpit_hold){0});
     journal_session(w, c, reason, detail);
     close(conn_detach(w, c));
 }

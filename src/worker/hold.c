@@ -46,9 +46,12 @@ static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct 
 {
     struct tarpit_hold none = {0};
 
-    if (c->work && c->work->login && !smtp_in_scram(&c->smtp))
-        login_dropped(w, c, r->offence == OFFENCE_AUTH);
+    struct tarpit_hold guess;
 
+    /* A cancelled SCRAM login is one guess; its 501 is not another offence. */
+    if (c->work && c->work->login && !smtp_in_scram(&c->smtp) &&
+        login_dropped(w, c, r->offence == OFFENCE_AUTH, &guess) && r->offence != OFFENCE_NONE)
+        return guess;
     if (r->offence != OFFENCE_NONE && !conn_is_spared(w, c)) {
         metric_add(offence_metric[r->offence], 1);
         c->offences++;

@@ -246,19 +246,21 @@ static bool first_message(struct worker *w, struct conn *c, const struct smtp_st
 }
 
 /* Who asks for names' first messages and leaves has guessed too. Who is known there has not. */
-void login_dropped(struct worker *w, struct conn *c, bool booked)
+bool login_dropped(struct worker *w, struct conn *c, bool booked, struct tarpit_hold *hold)
 {
     struct login *l = c->work ? c->work->login : NULL;
+    bool guess = l && l->login_id && l->permit.stranger_to && !booked;
 
-    if (!l)
-        return;
-    if (l->login_id && l->permit.stranger_to && !booked) {
+    if (guess) {
         metric_add(METRIC_AUTH_FAILED, 1);
-        (void)judge_verdict(w, c, account_of(w, c, span_of(l->user)), (struct span){0}, &l->permit,
-                            OFFENCE_AUTH);
+        metric_add(METRIC_OFFENCE_AUTH, 1);
+        *hold = judge_verdict(w, c, account_of(w, c, span_of(l->user)), (struct span){0},
+                              &l->permit, OFFENCE_AUTH);
         c->offences++;
     }
-    login_forget(c);
+    if (l)
+        login_forget(c);
+    return guess;
 }
 
 bool login_scram(struct worker *w, struct conn *c, struct smtp_step *step)

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#include "tarpit/tarpit.h"
+
 struct answer;
 struct conn;
 struct query;
@@ -29,8 +31,9 @@ bool login_judged(struct worker *w, struct conn *c, struct query *q);
 
 /* Before the next reply, or the connection's end: books a SCRAM login that a stranger dropped after
  * our first message like a wrong password, and frees it. `booked`: the reply that comes is an
- * offence of AUTH by itself. */
-void login_dropped(struct worker *w, struct conn *c, bool booked);
+ * offence of AUTH by itself. True: it was booked here, and *hold is how long the reply waits for
+ * it, which is then no offence of its own. */
+bool login_dropped(struct worker *w, struct conn *c, bool booked, struct tarpit_hold *hold);
 
 /* Frees the SCRAM login, if there is one, and books nothing. */
 void login_forget(struct conn *c);

@@ -203,12 +203,13 @@ static void test_an_answer_out_of_order_logs_nobody_in(void **state)
 static void test_a_scram_login_that_is_dropped_is_booked_as_a_guess(void **state)
 {
     static const struct {
-        const char *line;
+        const char *line, *reply;
         double offences;
     } cases[] = {
-        {NULL, 1},          /* hangs up */
-        {"*\r\n", 2},       /* cancels (RFC 4954 4): the guess, and the 501 */
-        {"A?not!b\r\n", 2}, /* no base64: the guess, and the 501 */
+        {NULL, "", 1},              /* hangs up */
+        {"*\r\n", "501 ", 1},       /* cancels (RFC 4954 4): the 501 is no offence of its own */
+        {"A?not!b\r\n", "501 ", 1}, /* no base64: the same */
+        {"QUIT\r\n", "535 ", 1},    /* base64, and no proof */
     };
     struct query_packet q;
 
@@ -228,6 +229,12 @@ static void test_a_scram_login_that_is_dropped_is_booked_as_a_guess(void **state
         if (fake_offences(&f, WHO) < cases[i].offences - 0.05 ||
             fake_offences(&f, WHO) > cases[i].offences + 0.05)
             fail_msg("case %zu: %f offences", i, fake_offences(&f, WHO));
+        if (cases[i].line) { /* and that reply waits for the guess */
+            assert_int_equal(client.c->phase, CONN_HELD);
+            assert_int_equal(client.c->offences, 1);
+            fake_pass(&f, 60 * SECOND);
+            assert_non_null(strstr(fake_heard(&client), cases[i].reply));
+        }
     }
 }
 
