@@ -3,6 +3,7 @@
 #include "show.h"
 
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -120,6 +121,17 @@ static void print_lists(const json_t *lists)
     }
 }
 
+static void print_allowance(const json_t *a)
+{
+    if (!json_is_true(json_object_get(a, "on")))
+        return;
+    printf("%-18s%lld recipients or messages put off, %lld accounts looked stolen%s\n",
+           "allowances", number(a, "refusals"), number(a, "stolen"),
+           json_is_true(json_object_get(a, "kept")) ? "; using an earlier version of the file, see "
+                                                      "the log"
+                                                    : "");
+}
+
 void show_status(const json_t *result)
 {
     const json_t *ledger = json_object_get(result, "ledger");
@@ -150,6 +162,7 @@ void show_status(const json_t *result)
     print_sources("backends", json_object_get(result, "backends"), "name", NULL);
     print_sources("directories", json_object_get(result, "directories"), "kind", "path");
     print_lists(json_object_get(result, "lists"));
+    print_allowance(json_object_get(result, "allowance"));
     printf("%-18s%lld, restarted %lld times; configuration %s, read %lld times\n", "workers",
            number(result, "workers"), number(result, "worker_restarts"), text(result, "config"),
            number(result, "generation"));
@@ -295,8 +308,64 @@ static void print_recent(const json_t *result)
     }
 }
 
+/* "7 of 20 recipients in this hour". */
+static void print_bucket(const json_t *account, const char *key, const char *title,
+                         const char *period)
+{
+    const json_t *b = json_object_get(account, key);
+
+    if (json_is_object(b))
+        printf("%-18s%.0f of %lld recipients %s\n", title, ceil(real(b, "used") - 0.01),
+               number(b, "allowed"), period);
+}
+
+static void print_networks(const json_t *account)
+{
+    const json_t *list = json_object_get(account, "networks"), *n;
+    long long all = number(account, "known_networks") + number(account, "new_networks");
+    size_t i;
+
+    json_array_foreach((json_t *)list, i, n)
+    {
+        time_t at = (time_t)(number(n, "known_from_ms") / 1000);
+        char when[64] = "", seen[64];
+        if (is(n, "new"))
+            strftime(when, sizeof when, ", new until %Y-%m-%d %H:%M", localtime(&at));
+        show_span((double)(number(account, "at_ms") - number(n, "seen_ms")) / 1000, seen,
+                  sizeof seen);
+        printf("%-18s%s%s, last login %s ago\n", i ? "" : "networks", text(n, "network"), when,
+               seen);
+    }
+    if (all > (long long)i)
+        printf("%-18sand %lld more; %lld of all are new\n", "", all - (long long)i,
+               number(account, "new_networks"));
+}
+
+static void show_account(const json_t *a)
+{
+    time_t until = (time_t)(number(a, "stolen_until_ms") / 1000);
+    char when[64];
+
+    printf("account %s%s\n\n", text(a, "name"), is(a, "limited") ? "" : " has no allowance");
+    if (is(a, "stolen")) {
+        strftime(when, sizeof when, "%Y-%m-%d %H:%M", localtime(&until));
+        printf("%-18s%slooks stolen%s until %s: change its password, then release it\n", "password",
+               colour_on(COLOUR_BAD), colour_off(COLOUR_BAD), when);
+    }
+    print_bucket(a, "per_hour", "sent", "an hour");
+    print_bucket(a, "per_day", "", "a day");
+    print_bucket(a, "new_per_hour", "from new networks", "an hour");
+    print_bucket(a, "new_per_day", "", "a day");
+    printf("%-18s%.1f\n", "wrong passwords", real(a, "guesses"));
+    print_networks(a);
+}
+
 void show_client(const json_t *result)
 {
+    if (json_object_get(result, "account")) {
+        show_account(json_object_get(result, "account"));
+        return;
+    }
     const json_t *c = json_object_get(result, "client"), *n = json_object_get(result, "network");
 
     char seen[64];

@@ -77,6 +77,12 @@
     M(AUTH_OK, COUNTER, "mired_auth_total", "result=\"ok\"", "AUTH attempts.")                     \
     M(AUTH_FAILED, COUNTER, "mired_auth_total", "result=\"failed\"", "")                           \
     M(AUTH_UNAVAILABLE, COUNTER, "mired_auth_total", "result=\"unavailable\"", "")                 \
+    M(ALLOWANCE_REFUSALS, COUNTER, "mired_allowance_refusals_total", "",                           \
+      "Recipients, messages and logins refused because of an account's allowance.")                \
+    M(ALLOWANCE_STOLEN, COUNTER, "mired_allowance_stolen_total", "",                               \
+      "Accounts that began to look stolen.")                                                       \
+    M(ALLOWANCE_KEPT, GAUGE, "mired_allowance_file_kept", "",                                      \
+      "Workers that go by an earlier version of the allowances' file, for the newest is wrong.")   \
     M(TLS_OK, COUNTER, "mired_tls_handshakes_total", "result=\"ok\"", "TLS handshakes.")           \
     M(TLS_FAILED, COUNTER, "mired_tls_handshakes_total", "result=\"failed\"", "")                  \
     M(DIRECTORY_DOWN_FILE, GAUGE, "mired_directory_clerks_down", "source=\"file\"",                \

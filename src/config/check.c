@@ -375,6 +375,18 @@ static void check_auth(struct reader *r)
     }
 }
 
+static void check_allowance(struct reader *r)
+{
+    const struct config *c = r->config;
+
+    if (c->allowance.file)
+        check_file(r, reader_place(r, SECTION_ALLOWANCE, 0, "file"), "allowance",
+                   c->allowance.file);
+    if (r->section[SECTION_ALLOWANCE][0].line && c->auth_count == 0)
+        reader_warn(r, r->section[SECTION_ALLOWANCE][0],
+                    "allowance limits accounts, and there is no auth section: nobody can log in");
+}
+
 static void check_backend(struct reader *r)
 {
     struct config *c = r->config;
@@ -424,6 +436,7 @@ void config_check(struct reader *r)
     check_bare_newline(r);
     check_recipients(r);
     check_auth(r);
+    check_allowance(r);
     check_backend(r);
     check_web(r);
     if (r->wrong)

@@ -87,6 +87,15 @@ struct config_backend {
 enum bare_newline { BARE_NEWLINE_REFUSE, BARE_NEWLINE_NORMALISE };
 enum nul { NUL_REFUSE, NUL_ALLOW }; /* in messages */
 
+enum allowance_stolen { ALLOWANCE_TELL, ALLOWANCE_REFUSE };
+
+/* R23. */
+struct config_allowance {
+    uint32_t per_hour, per_day; /* recipients of an account; 0: no limit */
+    char *file;                 /* of accounts with others; NULL: none */
+    enum allowance_stolen stolen;
+};
+
 enum balance { BALANCE_FIRST, BALANCE_ROUND_ROBIN };
 
 /* A list in the DNS: `dnsbl`, `dnswl`. */
@@ -139,6 +148,7 @@ struct config {
     size_t recipients_count;
     struct config_auth *auth;
     size_t auth_count;
+    struct config_allowance allowance;
     struct config_backend *backend;
     size_t backend_count;
     enum balance balance;

@@ -49,6 +49,7 @@ void config_free(struct config *c)
     free(c->observe_place);
     values_free(keys_web, c);
     values_free(keys_tarpit, c);
+    values_free(keys_allowance, c);
     for (size_t i = 0; i < c->listen_count; i++)
         values_free(keys_listen, &c->listen[i]);
     for (size_t i = 0; i < c->recipients_count; i++)

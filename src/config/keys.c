@@ -16,6 +16,7 @@ static const char *const tls_minimum[] = {"1.2", "1.3", NULL};
 static const char *const proxies[] = {"off", "v1", "v2", NULL};
 static const char *const bare_newlines[] = {"refuse", "normalise", NULL};
 static const char *const nuls[] = {"refuse", "allow", NULL};
+static const char *const stolens[] = {"tell", "refuse", NULL};
 static const char *const freezes[] = {"off", "auto", NULL};
 
 #define YEAR (366 * 86400e3) /* ms */
@@ -185,6 +186,17 @@ const struct key keys_auth[] = {{"path", KEY_TEXT, AT(config_auth, path), .other
                                  .unit = "file, socket", .help = "the file, or Dovecot's socket"},
                                 END};
 
+const struct key keys_allowance[] = {
+    {"recipients_per_hour", KEY_COUNT, AT(config, allowance.per_hour), 0, 1e6, .preset = "0",
+     .unit = "recipients", .help = "R23: recipients that an account may write to; 0 is no limit"},
+    {"recipients_per_day", KEY_COUNT, AT(config, allowance.per_day), 0, 1e6, .preset = "0",
+     .unit = "recipients", .help = "R23: the same for a day"},
+    {"file", KEY_TEXT, AT(config, allowance.file), .unit = "file",
+     .help = "R23: accounts with other allowances"},
+    {"stolen", KEY_CHOICE, AT(config, allowance.stolen), .choices = stolens, .preset = "tell",
+     .help = "R23: what new networks of an account get that looks stolen"},
+    END};
+
 const struct key keys_backend[] = {
     {"xclient", KEY_BOOL, AT(config_backend, xclient), .preset = "false",
      .help = "tell the backend who the client is (XCLIENT)"},
@@ -237,6 +249,7 @@ const struct section sections[SECTION_COUNT] = {
     [SECTION_TARPIT] = {"tarpit", keys_tarpit, false, NULL},
     [SECTION_RECIPIENTS] = {"recipients", keys_recipients, true, NULL},
     [SECTION_AUTH] = {"auth", keys_auth, true, NULL},
+    [SECTION_ALLOWANCE] = {"allowance", keys_allowance, false, NULL},
     [SECTION_BACKEND] = {"backend", keys_backend, true, NULL},
     [SECTION_DNSBL] = {"dnsbl", keys_dnsbl, true, NULL},
     [SECTION_DNSWL] = {"dnswl", keys_dnswl, true, NULL},

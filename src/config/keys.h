@@ -41,7 +41,8 @@ struct key {
 };
 
 extern const struct key keys_main[], keys_listen[], keys_tls[], keys_tarpit[], keys_recipients[],
-    keys_auth[], keys_backend[], keys_dnsbl[], keys_dnswl[], keys_web[], keys_fleet[];
+    keys_auth[], keys_allowance[], keys_backend[], keys_dnsbl[], keys_dnswl[], keys_web[],
+    keys_fleet[];
 
 enum section_kind {
     SECTION_LISTEN,
@@ -49,6 +50,7 @@ enum section_kind {
     SECTION_TARPIT,
     SECTION_RECIPIENTS,
     SECTION_AUTH,
+    SECTION_ALLOWANCE,
     SECTION_BACKEND,
     SECTION_DNSBL,
     SECTION_DNSWL,

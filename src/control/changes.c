@@ -132,6 +132,10 @@ void run_release(struct control *c, const json_t *args)
         release_everybody(c);
         return;
     }
+    if (!all && !request_flag(args, "undo") && is_account(request_text(args, "address"))) {
+        release_account(c, request_text(args, "address"));
+        return;
+    }
     if (!read_whom(c, args, &who))
         return;
     if (request_flag(args, "undo")) {

@@ -369,6 +369,10 @@ void run_show(struct control *c, const json_t *args)
     uint64_t now = clock_wall_ms();
     struct whom who;
 
+    if (is_account(request_text(args, "address"))) {
+        show_account_of(c, request_text(args, "address"));
+        return;
+    }
     if (!read_whom(c, args, &who))
         return;
     if (!who.client && !who.own) {

@@ -38,11 +38,12 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
       "ADDRESS|NETWORK]",                                                                          \
       "open connections: phase, flags, age, what each waits for",                                  \
       "mirectl connections --phase asking")                                                        \
-    C(SHOW, "show", "ADDRESS", "what is known of one client and its network",                      \
+    C(SHOW, "show", "ADDRESS|ACCOUNT",                                                             \
+      "what is known of one client and its network, or what an account has sent",                  \
       "mirectl show 192.0.2.7")                                                                    \
-    C(RELEASE, "release", "[ADDRESS|NETWORK] [--undo] [--all]",                                    \
+    C(RELEASE, "release", "[ADDRESS|NETWORK|ACCOUNT] [--undo] [--all]",                            \
       "forget a client's offences and answer its holds now; --undo reverts that, --all releases "  \
-      "every client",                                                                              \
+      "every client; of an account, forget what it has sent and that it looks stolen",             \
       "mirectl release 192.0.2.7")                                                                 \
     C(EXEMPT, "exempt", "ADDRESS|NETWORK [--for 1d | --remove] | --list",                          \
       "never delay a client, without a change of the configuration",                               \

@@ -48,6 +48,12 @@ bool read_whom(struct control *c, const json_t *args, struct whom *who);
 void run_clients(struct control *c, const json_t *args);
 void run_show(struct control *c, const json_t *args);
 
+/* account.c: `show` and `release` of an account (R23). False: the name is no account's, but a wrong
+ * address; then that has been said. */
+bool is_account(const char *text);
+void show_account_of(struct control *c, const char *name);
+void release_account(struct control *c, const char *name);
+
 /* changes.c: the commands that change it. */
 void run_release(struct control *c, const json_t *args);
 void run_exempt(struct control *c, const json_t *args);

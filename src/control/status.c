@@ -6,6 +6,7 @@
 #include "base/metrics.h"
 #include "config/config.h"
 #include "control/control_part.h"
+#include "directory/allowances.h"
 #include "dns/trial.h"
 #include "tarpit/ledger.h"
 
@@ -106,6 +107,16 @@ static json_t *directories(const struct steering *s)
     return list;
 }
 
+/* R23. */
+static json_t *allowance(const struct steering *s)
+{
+    const struct config_allowance *a = &s->params->config->allowance;
+
+    return json_pack("{s:b, s:s?, s:b, s:I, s:I}", "on", allowances_are_on(s->allowances), "file",
+                     a->file, "kept", sum(s, METRIC_ALLOWANCE_KEPT) > 0, "refusals",
+                     sum(s, METRIC_ALLOWANCE_REFUSALS), "stolen", sum(s, METRIC_ALLOWANCE_STOLEN));
+}
+
 static json_t *ledger(const struct steering *s)
 {
     struct ledger_stats stats = ledger_stats(s->params->ledger);
@@ -142,7 +153,7 @@ json_t *status_json(const struct steering *s)
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
         "s:I, "
-        "s:o, s:o, s:o, s:o, s:b, s:s?, s:b}",
+        "s:o, s:o, s:o, s:o, s:b, s:s?, s:b, s:o}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)s->params->started_ms, "up_seconds",
         (double)(now - s->params->started_ms) / 1000.0, "workers", (int)config->workers,
@@ -154,5 +165,5 @@ json_t *status_json(const struct steering *s)
         family(s, "mired_auth_total"), "worker_restarts", sum(s, METRIC_WORKER_RESTARTS), "ledger",
         ledger(s), "backends", backends(s), "directories", directories(s), "lists", lists(s),
         "mail_passes", status_mail_waits(s) == NULL, "mail_waits_for", status_mail_waits(s),
-        "observing", config->observe);
+        "observing", config->observe, "allowance", allowance(s));
 }

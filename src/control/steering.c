@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "control/control_part.h"
+#include "directory/allowances.h"
 #include "query/notes.h"
 
 void steering_ask_master(struct steering *s, struct control *c, uint32_t kind, int32_t arg,
@@ -103,6 +104,14 @@ void steering_note(struct steering *s, const struct note *n)
 
 /* ---- beginning and end ---- */
 
+static void look_at_allowances(struct loop *loop, struct alarm *a)
+{
+    struct steering *s = steering_of(loop);
+
+    allowances_look(s->allowances, loop->now, loop->wall);
+    loop_alarm(loop, a, loop->now + ALLOWANCES_LOOK_MS);
+}
+
 int steering_open(struct steering *s, const struct steering_params *params,
                   void (*ended)(struct loop *loop))
 {
@@ -110,6 +119,12 @@ int steering_open(struct steering *s, const struct steering_params *params,
     s->ended = ended;
     s->undo = undo_open();
     s->holders = (struct holders){.loop = &s->loop, .channel = params->control};
+    s->allowances = allowances_open(params->config, params->confirmed);
+    if (!s->allowances)
+        return -ENOMEM;
+    s->allowances_alarm.due = look_at_allowances;
+    if (allowances_has_file(s->allowances))
+        loop_alarm(&s->loop, &s->allowances_alarm, s->loop.now + ALLOWANCES_LOOK_MS);
     int error = control_open(s, params->control_listen);
     return error ? error : recipient_open(s);
 }
@@ -124,4 +139,6 @@ void steering_close(struct steering *s)
 {
     control_close(s);
     undo_close(s->undo);
+    loop_alarm_off(&s->loop, &s->allowances_alarm);
+    allowances_close(s->allowances);
 }

@@ -19,6 +19,7 @@
 
 enum { STEERING_BACKENDS = 64, STEERING_LISTS = 64 };
 
+struct allowances;
 struct control;
 struct log_ring;
 struct metrics;
@@ -37,6 +38,7 @@ struct steering_params {
     struct observed *observed;
     const struct log_ring *log; /* NULL: there is none */
     uint64_t started_ms;        /* wall time of the master's start */
+    bool confirmed;             /* files may be much shorter than before: see list_file_open() */
 };
 
 struct steering_backend {
@@ -63,6 +65,8 @@ struct steering {
     unsigned lists;
     struct undo *undo; /* NULL without memory: nothing can be taken back */
     struct holders holders;
+    struct allowances *allowances; /* NULL without memory */
+    struct alarm allowances_alarm;
     struct overview *overviews; /* of connections.c, under way */
     bool finishing;
     void (*ended)(struct loop *loop); /* a connection of the control socket has ended */
@@ -112,6 +116,10 @@ json_t *clients_json(const struct steering *s, size_t most, const char *sort_by,
 
 /* A client or network as the rules see it, whether anything is known of it or not. */
 json_t *known_json(const struct steering *s, const struct whom *who, uint64_t now);
+
+/* What is known of an account (R23), and whether anything is; NULL without memory. Goes through all
+ * of the ledger. */
+json_t *account_json(const struct steering *s, struct span name, bool *known);
 
 /* What was counted, as {"held", "frozen", "unanswered", "listed"}; NULL: nobody could be asked. */
 json_t *held_json(const struct held *h);

@@ -1,4 +1,4 @@
-/* A file with one entry a line: recipients, traps, suspects. "#" begins a comment. Private to the
+/* A file with one entry a line: recipients, traps, suspects, allowances. "#" begins a comment. Private to the
  * rooms that read such files.
  *
  * A version counts as a whole: one with a wrong line, or with less than half of the entries of the
@@ -29,6 +29,7 @@ struct list_kind {
 
 extern const struct list_kind list_recipients; /* addresses, and "@domain" for all of one */
 extern const struct list_kind list_traps;      /* addresses */
+extern const struct list_kind list_allowances; /* "name 500 5000"; see allowances.h */
 extern const struct list_kind list_suspects;   /* networks; a comment may follow on the line */
 
 /* Appends to *said what is wrong with the lines of a file's text, at most some of them, and a
@@ -39,6 +40,7 @@ unsigned list_check(const struct list_kind *kind, struct span text, const char *
 /* The same for one kind each; see master/check.c. */
 unsigned list_check_recipients(struct span text, const char *path, struct buf *said);
 unsigned list_check_traps(struct span text, const char *path, struct buf *said);
+unsigned list_check_allowances(struct span text, const char *path, struct buf *said);
 unsigned list_check_suspects(struct span text, const char *path, struct buf *said);
 
 struct list_file;

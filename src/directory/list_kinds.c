@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/addr.h"
+#include "directory/allowances.h"
 #include "directory/list_file.h"
 #include "smtp/address_list.h"
 
@@ -48,6 +49,49 @@ static size_t fold_network(struct span line, char *out, size_t room, char right[
     return 0;
 }
 
+/* Takes the last word off *line: a number of recipients. */
+static bool take_limit(struct span *line, uint32_t *limit)
+{
+    size_t at = line->len;
+    uint64_t n;
+
+    while (at > 0 && line->at[at - 1] != ' ' && line->at[at - 1] != '\t')
+        at--;
+    if (!span_number(span_after(*line, at), &n) || n > LEDGER_BUCKET_MOST)
+        return false;
+    *limit = (uint32_t)n;
+    *line = span_trim(span_first(*line, at));
+    return true;
+}
+
+bool allowance_line(struct span line, struct span *name, uint32_t *per_hour, uint32_t *per_day)
+{
+    line = span_trim(line);
+    if (!take_limit(&line, per_day) || !take_limit(&line, per_hour) || line.len == 0 ||
+        line.len > ALLOWANCE_NAME_MAX)
+        return false;
+    *name = line;
+    return true;
+}
+
+static size_t fold_allowance(struct span line, char *out, size_t room, char right[LIST_RIGHT])
+{
+    uint32_t per_hour, per_day;
+    struct span name;
+
+    if (!allowance_line(line, &name, &per_hour, &per_day)) {
+        snprintf(right, LIST_RIGHT,
+                 "an account, and its recipients an hour and a day up to 1000000: "
+                 "joe@example.org 500 5000");
+        return 0;
+    }
+    int n = snprintf(out, room, "%.*s %u %u", (int)name.len, name.at, per_hour, per_day);
+    for (size_t i = 0; i < name.len; i++)
+        if (out[i] >= 'A' && out[i] <= 'Z')
+            out[i] = (char)(out[i] - 'A' + 'a');
+    return n > 0 && (size_t)n < room ? (size_t)n : 0;
+}
+
 const struct list_kind list_recipients = {
     "recipients",
     "is not an address",
@@ -58,6 +102,14 @@ const struct list_kind list_recipients = {
 };
 const struct list_kind list_traps = {
     "traps", "is not an address", "address", "addresses", "its addresses are no traps", fold_trap,
+};
+const struct list_kind list_allowances = {
+    "allowances",
+    "is not an allowance",
+    "allowance",
+    "allowances",
+    "its accounts have the allowance of all others",
+    fold_allowance,
 };
 const struct list_kind list_suspects = {
     "suspects",   "is not a network", "network", "networks", "its networks are not suspect",
@@ -72,6 +124,11 @@ unsigned list_check_recipients(struct span text, const char *path, struct buf *s
 unsigned list_check_traps(struct span text, const char *path, struct buf *said)
 {
     return list_check(&list_traps, text, path, said);
+}
+
+unsigned list_check_allowances(struct span text, const char *path, struct buf *said)
+{
+    return list_check(&list_allowances, text, path, said);
 }
 
 unsigned list_check_suspects(struct span text, const char *path, struct buf *said)

@@ -153,7 +153,7 @@ static unsigned check_secret(struct span text, const char *path, struct buf *sai
     return 1;
 }
 
-/* The files of `suspect` and `traps`. */
+/* The files of `suspect`, `traps` and `allowance`. */
 static void check_listed(struct check *c)
 {
     const struct config *config = c->config;
@@ -162,6 +162,7 @@ static void check_listed(struct check *c)
         check_file(c, config_list_path(config->suspect.at[i]), list_check_suspects);
     for (size_t i = 0; i < config->traps.count; i++)
         check_file(c, config_list_path(config->traps.at[i]), list_check_traps);
+    check_file(c, config->allowance.file, list_check_allowances);
 }
 
 static void check_files(struct check *c)

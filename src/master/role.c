@@ -327,7 +327,8 @@ static int run_web(struct master *m, const struct child *c)
                                              .ledger = m->runtime.ledger,
                                              .observed = m->runtime.observed,
                                              .log = m->runtime.log,
-                                             .started_ms = m->runtime.started_ms});
+                                             .started_ms = m->runtime.started_ms,
+                                             .confirmed = is_confirmed(m, g)});
 }
 
 const struct role role_table[ROLE_COUNT] = {

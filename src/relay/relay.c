@@ -301,14 +301,15 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
     return h;
 }
 
-void relay_abandon(struct handover *h)
+bool relay_abandon(struct handover *h)
 {
     h->abandoned = true;
     if (h->delivery.job.sent)
-        return; /* its outcome must still be recorded (partial_delivery.c) */
+        return false; /* its outcome must still be recorded (partial_delivery.c) */
     if (h->delivery.backend)
         pool_drop(&h->delivery);
     handover_free(h);
+    return true;
 }
 
 const char *relay_waits_for(const struct handover *h, const char **backend)

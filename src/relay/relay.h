@@ -87,8 +87,9 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
                             void (*done)(void *arg, const struct relay_result *result), void *arg);
 
 /* The client is gone: `done` will not be called. A message that has not reached a backend is
- * dropped; a hand-over in flight ends by itself, and partial_delivery records its outcome. */
-void relay_abandon(struct handover *h);
+ * dropped (true); a hand-over in flight ends by itself, and partial_delivery records its outcome.
+ */
+bool relay_abandon(struct handover *h);
 
 /* What the hand-over waits for: the backend's name in *backend (NULL: no backend has it yet) and
  * the state of its connection. Both strings live as long as the configuration. */

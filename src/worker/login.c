@@ -22,6 +22,7 @@
 #include "worker/judge.h"
 #include "worker/login.h"
 #include "worker/queries.h"
+#include "worker/sending.h"
 #include "worker/tls.h"
 #include "worker/verdict.h"
 #include "worker/worker_part.h"
@@ -133,14 +134,17 @@ static struct tarpit_hold book(struct worker *w, struct conn *c, const struct ve
 static enum password_verdict decide(struct worker *w, struct conn *c, enum password_verdict v,
                                     const struct verdict_of *of)
 {
-    static const enum metric metric[] = {[PASSWORD_RIGHT] = METRIC_AUTH_OK,
-                                         [PASSWORD_WRONG] = METRIC_AUTH_FAILED,
-                                         [PASSWORD_LATER] = METRIC_AUTH_UNAVAILABLE};
-    metric_add(metric[v], 1);
-    if (v == PASSWORD_LATER)
+    if (v == PASSWORD_LATER) {
+        metric_add(METRIC_AUTH_UNAVAILABLE, 1);
         return v;
+    }
     accounts_learn(w->accounts, of->typed, of->name);
     struct span account = account_of(w, c, of->typed);
+    struct span name = of->name.len ? of->name : account; /* what others are told, too */
+    /* R23: who is refused hears, and waits, as for a wrong password. */
+    if (v == PASSWORD_RIGHT && !sending_may_log_in(w, c, name))
+        v = PASSWORD_WRONG;
+    metric_add(v == PASSWORD_RIGHT ? METRIC_AUTH_OK : METRIC_AUTH_FAILED, 1);
     struct tarpit_hold hold = book(w, c, of, account, v == PASSWORD_RIGHT);
     journal_step(c, v == PASSWORD_RIGHT ? "password right" : "password wrong",
                  "%.*s, rule %s, held %.1f s%s", (int)account.len, account.at,
@@ -151,10 +155,9 @@ static enum password_verdict decide(struct worker *w, struct conn *c, enum passw
     verdict_hold(c, hold);
     if (v != PASSWORD_RIGHT)
         return v;
-    if (of->name.len) /* the verifier's own name for it: what others are told, too */
-        account = of->name;
-    note_login(w, c, of->typed, account);
-    return envelope_set_login(&c->smtp.envelope, account) == 0 ? v : PASSWORD_LATER;
+    sending_logged_in(w, c, name); /* first: it notes when that network was new */
+    note_login(w, c, of->typed, name);
+    return envelope_set_login(&c->smtp.envelope, name) == 0 ? v : PASSWORD_LATER;
 }
 
 static void wipe(struct smtp_step *step)

@@ -19,6 +19,7 @@
 #include "worker/lists.h"
 #include "worker/message.h"
 #include "worker/room.h"
+#include "worker/sending.h"
 #include "worker/worker_part.h"
 
 enum { GOOD_AT_ONCE = 64 };
@@ -61,7 +62,8 @@ void message_forget(struct worker *w, struct conn *c)
 {
     message_void(w, c);
     if (c->work->handover) {
-        relay_abandon(c->work->handover);
+        bool dropped = relay_abandon(c->work->handover);
+        sending_over(w, c, dropped ? c->work->allowed : 0);
         c->work->handover = NULL;
         metric_add(METRIC_MESSAGES_DEFERRED, 1);
     }
@@ -116,6 +118,8 @@ static void done(void *arg, const struct relay_result *result)
     uint64_t us = clock_mono_us() - c->work->handed_us;
 
     c->work->handover = NULL;
+    if (!result->duplicate_possible)
+        sending_over(w, c, envelope_recipients(&c->smtp.envelope) - result->accepted);
     metric_took(METRIC_TIME_MESSAGE, us);
     struct tarpit_hold would = {0};
     if (result->reply.code < 300) {
@@ -182,6 +186,9 @@ bool message_end(struct worker *w, struct conn *c)
         .eightbit = c->smtp.flags & SMTP_8BIT,
     };
 
+    struct reply refusal;
+    char text[SENDING_TEXT];
+
     if (!k || !k->spool)
         return tell_row(w, c, REPLY_NO_SPACE);
     if (spool_received(k->spool) > RECEIVED_MAX)
@@ -194,6 +201,12 @@ bool message_end(struct worker *w, struct conn *c)
         buf_free(&m.header);
         return tell_row(w, c, REPLY_NO_SPACE);
     }
+    if (!sending_message(w, c, &refusal, text)) {
+        buf_free(&m.header);
+        message_void(w, c);
+        tell(c, &refusal);
+        return true;
+    }
     m.declared = k->declared;
     room_count_octets(w, c, -(int64_t)spool_size(k->spool)); /* the backend's now to be slow with */
     m.spool = k->spool;
@@ -201,8 +214,10 @@ bool message_end(struct worker *w, struct conn *c)
     k->worker = w;
     PROBE3(handover, c->watch.fd, c->smtp.size, envelope_recipients(&c->smtp.envelope));
     k->handover = relay_send(w->relay, &m, done, c);
-    if (!k->handover)
+    if (!k->handover) {
+        sending_over(w, c, k->allowed);
         return tell_row(w, c, REPLY_BACKEND_DOWN);
+    }
     conn_phase(w, c, CONN_HANDING, 0);
     journal_step(c, "delivers", "%lu octets, %u recipients", (unsigned long)c->smtp.size,
                  (unsigned)envelope_recipients(&c->smtp.envelope));

@@ -20,6 +20,7 @@
 #include "worker/queries.h"
 #include "worker/recipient.h"
 #include "worker/room.h"
+#include "worker/sending.h"
 #include "worker/verdict.h"
 #include "worker/worker_part.h"
 
@@ -40,9 +41,9 @@ static bool needs_permit(const struct conn *c)
     return !(c->smtp.flags & SMTP_AUTHENTICATED);
 }
 
-/* The line of a recipient that is not taken. */
+/* The line of a recipient that is not taken. `why` in one word; NULL: as the verdict says. */
 static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, struct span address,
-                 const struct reply *other, struct tarpit_hold hold, bool shielded)
+                 const struct reply *other, struct tarpit_hold hold, const char *why)
 {
     static const struct {
         int code;
@@ -55,9 +56,7 @@ static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, str
     };
     struct refusal r = {.address = address,
                         .code = other ? other->code : words[v].code,
-                        .why = shielded                            ? "shield"
-                               : other && other->id == REPLY_APART ? "apart"
-                                                                   : words[v].why,
+                        .why = why ? why : words[v].why,
                         .text = other ? other->arg : (struct span){0},
                         .hold = hold};
 
@@ -79,6 +78,9 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
                                            [RECIPIENT_TRAP] = OFFENCE_TRAP,
                                            [RECIPIENT_OTHER] = OFFENCE_NONE};
     struct tarpit_hold hold = {0};
+    struct reply beyond;
+    char text[SENDING_TEXT];
+    const char *why = NULL;
     enum offence o = v == RECIPIENT_OTHER && other ? (enum offence)other->offence : offence[v];
 
     if (v == RECIPIENT_LATER) {
@@ -103,9 +105,15 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
                       w->loop.wall)) {
         v = RECIPIENT_OTHER;
         other = &apart;
+        why = "apart";
+    }
+    if (v == RECIPIENT_TAKE && !sending_recipient(w, c, &beyond, text)) {
+        v = RECIPIENT_OTHER;
+        other = &beyond;
+        why = "allowance";
     }
     PROBE4(verdict, c->watch.fd, v, hold.ms, hold.rule);
-    tell(w, c, v, address, v == RECIPIENT_OTHER ? other : NULL, hold, false);
+    tell(w, c, v, address, v == RECIPIENT_OTHER ? other : NULL, hold, why);
     smtp_recipient_is(&c->smtp, v, address, other);
 }
 
@@ -151,7 +159,8 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
         permit = judge_ask(w, c, (struct span){0}, step->box.domain);
         if (permit.masked) {
             verdict_masked(c, &permit);
-            tell(w, c, RECIPIENT_MASKED, step->address, NULL, permit.hold, permit.shielded);
+            tell(w, c, RECIPIENT_MASKED, step->address, NULL, permit.hold,
+                 permit.shielded ? "shield" : NULL);
             smtp_recipient_is(&c->smtp, RECIPIENT_MASKED, step->address, NULL);
             return true;
         }

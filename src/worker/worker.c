@@ -35,6 +35,7 @@
 #include "worker/lists.h"
 #include "worker/queries.h"
 #include "worker/room.h"
+#include "worker/sending.h"
 #include "worker/tls_stash.h"
 #include "worker/who.h"
 #include "worker/worker.h"
@@ -385,6 +386,8 @@ static bool open_all(struct worker *w)
         return false;
     if (freeze_open(w) < 0 || !lists_open(w) || !journal_open(w))
         return false;
+    if (!sending_open(w))
+        return false;
     w->accept_alarm.due = accept_again;
     w->suspects_alarm.due = look_at_suspects;
     if (w->suspects.files)
@@ -414,6 +417,7 @@ static void close_all(struct worker *w)
     queries_close(w->queries);
     auth_queue_close(w->auth_queue);
     accounts_close(w->accounts);
+    sending_close(w);
     loop_close(&w->loop);
     free(w->service);
     free(w->listeners);

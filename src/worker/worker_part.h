@@ -14,6 +14,7 @@
  *   recipient.c   verdicts on RCPT                       login.c      verdicts on AUTH
  *   judge.c       what the tarpit says; `observe`        queries.c    queries to the clerks
  *   auth_queue.c  strangers to an account stand in line  accounts.c   what verifiers call accounts
+ *   sending.c     what accounts may send (R23)
  *   message.c     spool, hand-over, outcome              proxied.c    clients behind a balancer
  *   tls.c         handshakes, octets under TLS           shakes.c     the pace of handshakes
  *   lists.c       what the DNS says of a client          suspects.c   networks that start in debt
@@ -48,6 +49,7 @@
 #include "worker/worker.h"
 
 struct accounts;
+struct allowances;
 struct auth_queue;
 struct budget;
 struct config;
@@ -76,6 +78,8 @@ struct work {
     uint32_t declared;  /* SIZE of the message in hand */
     uint64_t handed_us; /* when the hand-over began */
     uint32_t handed_recipients;
+    uint32_t allowed; /* R23: recipients of the message in hand that were taken off an allowance */
+    bool allowed_new; /* ... of new networks */
 };
 
 struct conn {
@@ -101,6 +105,8 @@ struct conn {
     uint32_t envelope : 3;       /* what is counted of its envelope; see room_count_envelope() */
 };
 
+enum { WORKER_TOLD = 64 };
+
 enum { CONN_HOLD_MAX_MS = (1 << 20) - 1 };
 static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES < 1 << 6,
               "fields hold it");
@@ -125,6 +131,9 @@ struct worker {
     struct guard guard;
     struct budget *budget;
     bool spool_is_short; /* see room_look_after() */
+    struct allowances *allowances;
+    struct alarm allowances_alarm;
+    uint64_t told[WORKER_TOLD], told_until[WORKER_TOLD]; /* of sending.c: accounts, loop ms */
     struct suspects suspects;
     struct alarm suspects_alarm;
     struct rations *rations; /* of lines of the log; see journal.c */

@@ -13,6 +13,7 @@ import pytest
 
 from lib.certificates import Authority
 from lib.mired import PROGRAM
+from lib.smtp import Client
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", *sorted((SOURCE / "docs").rglob("*.md"))]
@@ -186,9 +187,12 @@ def test_every_line_of_every_shell_block_is_run_or_accounted_for(mired, tmp_path
 
 def test_every_command_in_running_text_is_run_or_accounted_for(mired, tmp_path):
     """What stands in backquotes and is a command; the words in capitals stand for something."""
-    stands_for = {"ADDRESS": "192.0.2.7", "NETWORK": "192.0.2.0/24"}
+    stands_for = {"ADDRESS": "192.0.2.7", "NETWORK": "192.0.2.0/24", "ACCOUNT": "alice@example.test"}
     m = mired(tarpit="time = 1s")
     assert m.control("penalise", "192.0.2.7").returncode == 0
+    with Client(m.submission) as client:
+        client.ehlo()
+        assert client.login("alice@example.test", "wonderland").code == 235
     needs_more = {"show", "release", "exempt", "penalise", "recipient", "import"}
     verbs = re.compile(r"(mirectl|mired|make|demo/\w+|systemctl|journalctl|apt|promtool|fail2ban-\w+|build/\S+|dig) \S")
     for document in DOCUMENTS:

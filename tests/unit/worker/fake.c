@@ -24,6 +24,7 @@
 #include "worker/judge.h"
 #include "worker/queries.h"
 #include "worker/room.h"
+#include "worker/sending.h"
 
 /* ---- the clock ---- */
 
@@ -144,6 +145,7 @@ static void open_parts(struct fake *f)
     assert_non_null(w->accounts);
     assert_true(guard_open(&w->guard) && room_open(w) && journal_open(w));
     assert_true(suspects_open(&w->suspects, &f->config, true));
+    assert_true(sending_open(w));
 }
 
 void fake_open(struct fake *f)
@@ -197,6 +199,7 @@ void fake_close(struct fake *f)
     queries_close(w->queries);
     auth_queue_close(w->auth_queue);
     accounts_close(w->accounts);
+    sending_close(w);
     suspects_close(&w->suspects);
     guard_close(&w->guard);
     room_close(w);

@@ -1,0 +1,174 @@
+/* Accounts (R23): what an account has sent, where it has logged in from, and forgetting that. In
+ * the web process, for `show`, `release` and the page.
+ *
+ * The ledger has no names of accounts, only keyed hashes of them. So an account is found by its
+ * name alone, as its verifier calls it, and its networks by trying each login in the ledger. */
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "control/control_part.h"
+#include "directory/allowances.h"
+
+bool is_account(const char *text)
+{
+    struct network n;
+
+    /* What has nothing but the signs of an address is a wrong address. */
+    return text && text[0] && strlen(text) <= ALLOWANCE_NAME_MAX &&
+           !network_parse(span_of(text), &n) && strspn(text, "0123456789./:%") < strlen(text);
+}
+
+static json_t *bucket_json(const struct allowance_state *state, enum ledger_bucket b)
+{
+    if (state->most[b] == 0)
+        return json_null();
+    return json_pack("{s:f, s:i}", "used", state->used[b], "allowed", (int)state->most[b]);
+}
+
+/* As many as a person reads, and an answer has room for. */
+enum { NETWORKS_SHOWN = 100 };
+
+/* The networks that an account has logged in from. */
+struct logins {
+    const struct steering *steering;
+    struct span account;
+    uint64_t now;
+    unsigned known, fresh; /* networks that the account knows, and new ones */
+    json_t *list;          /* of list_login() */
+};
+
+/* Calls `each` for all of them. */
+static void each_login(struct logins *l,
+                       void (*each)(struct logins *l, const struct ledger_key *k,
+                                    const struct addr *network, uint64_t known_from))
+{
+    struct ledger *ledger = l->steering->params->ledger;
+    struct ledger_decay d = steering_decay(l->steering);
+    struct addr who, network;
+    struct ledger_entry e;
+    struct ledger_key k;
+    uint64_t at = 0;
+
+    while (ledger_next(ledger, &at, &d, l->now, &k, &who, &e))
+        if (ledger_key_is_login(ledger, &k, l->account, &network)) {
+            struct allowance_who w = {l->account, &network, false};
+            each(l, &k, &network, allowance_known_from(ledger, &w, l->now));
+        }
+}
+
+static void list_login(struct logins *l, const struct ledger_key *k, const struct addr *network,
+                       uint64_t known_from)
+{
+    struct network n = {*network, network->family == ADDR_IP4 ? 24 : 48};
+    struct ledger_decay d = steering_decay(l->steering);
+    bool is_new = known_from == 0 || known_from > l->now;
+    struct ledger_entry e;
+    char text[ADDR_TEXT];
+
+    if ((is_new ? l->fresh++ : l->known++) >= NETWORKS_SHOWN)
+        return;
+    ledger_get(l->steering->params->ledger, k, &d, l->now, &e);
+    json_array_append_new(
+        l->list, json_pack("{s:s, s:b, s:I, s:I}", "network", network_format(&n, text), "new",
+                           is_new, "known_from_ms", is_new ? (json_int_t)known_from : (json_int_t)0,
+                           "seen_ms", (json_int_t)e.seen_ms));
+}
+
+json_t *account_json(const struct steering *s, struct span name, bool *known)
+{
+    const struct ledger *ledger = s->params->ledger;
+    char room[ALLOWANCE_NAME_MAX];
+    struct span account = allowances_name(s->allowances, name, room);
+    struct allowance_rules rules = allowances_of(s->allowances, account);
+    struct ledger_decay d = steering_decay(s);
+    uint64_t now = clock_wall_ms();
+    struct ledger_key guesses = ledger_key_account(ledger, name), sent;
+    struct allowance_state state = allowance_state(ledger, &rules, account, now);
+    struct logins logins = {s, account, now, 0, 0, json_array()};
+    struct ledger_entry g, any;
+
+    sent = ledger_key_allowance(ledger, account);
+    ledger_get(ledger, &guesses, &d, now, &g);
+    *known = ledger_get(ledger, &sent, &d, now, &any) || g.offences > 0;
+    each_login(&logins, list_login);
+    *known |= json_array_size(logins.list) > 0;
+    return json_pack("{s:s%, s:b, s:o, s:o, s:o, s:o, s:b, s:I, s:f, s:o, s:i, s:i, s:I}", "name",
+                     account.at, account.len, "limited", allowance_is_on(&rules), "per_hour",
+                     bucket_json(&state, BUCKET_HOUR), "per_day", bucket_json(&state, BUCKET_DAY),
+                     "new_per_hour", bucket_json(&state, BUCKET_NEW_HOUR), "new_per_day",
+                     bucket_json(&state, BUCKET_NEW_DAY), "stolen", state.stolen, "stolen_until_ms",
+                     state.stolen ? (json_int_t)state.signs.stolen_till : (json_int_t)0, "guesses",
+                     g.offences, "networks", logins.list, "known_networks", (int)logins.known,
+                     "new_networks", (int)logins.fresh, "at_ms", (json_int_t)now);
+}
+
+/* What stands for nothing: a mistyped address perhaps. */
+static void not_known(struct control *c, const char *name)
+{
+    if (strchr(name, '@'))
+        control_fail(c, CONTROL_MISSING,
+                     "nothing is known of an account \"%.80s\": it has not logged in, and nobody "
+                     "has guessed its password",
+                     name);
+    else
+        control_fail(c, CONTROL_USAGE,
+                     "\"%.80s\" is neither an address nor a network (192.0.2.7, 192.0.2.0/24, "
+                     "2001:db8::1), nor an account that has logged in",
+                     name);
+}
+
+void show_account_of(struct control *c, const char *name)
+{
+    bool known = false;
+    json_t *account = account_json(c->steering, span_of(name), &known);
+
+    if (!account) {
+        control_fail(c, CONTROL_REFUSED, "not enough memory");
+    } else if (!known) {
+        json_decref(account);
+        not_known(c, name);
+    } else {
+        control_done(c, json_pack("{s:o}", "account", account));
+    }
+}
+
+static void forget_new(struct logins *l, const struct ledger_key *k, const struct addr *network,
+                       uint64_t known_from)
+{
+    if (known_from && known_from <= l->now) {
+        l->known++;
+        return;
+    }
+    ledger_forget(l->steering->params->ledger, k);
+    l->fresh++;
+}
+
+/* Networks that the account knows stay: else whoever logs in next would be at home. */
+void release_account(struct control *c, const char *name)
+{
+    struct steering *s = c->steering;
+    char room[ALLOWANCE_NAME_MAX];
+    struct span account = allowances_name(s->allowances, span_of(name), room);
+    struct logins logins = {s, account, clock_wall_ms(), 0, 0, NULL};
+    bool known = false;
+    json_t *before = account_json(s, span_of(name), &known);
+
+    json_decref(before);
+    if (!known) {
+        not_known(c, name);
+        return;
+    }
+    control_log(c, "release", name);
+    each_login(&logins, forget_new);
+    struct ledger_key guesses = ledger_key_account(s->params->ledger, span_of(name));
+    ledger_forget(s->params->ledger, &guesses);
+    allowance_forget(s->params->ledger, account, logins.now, logins.known > 0);
+    char text[512];
+    snprintf(text, sizeof text,
+             "account %.*s is released: what it has sent, guesses against it and new networks (%u) "
+             "are forgotten; networks that it knows (%u) stay",
+             (int)account.len, account.at, logins.fresh, logins.known);
+    control_done(c, json_pack("{s:s, s:i, s:i}", "text", text, "networks_forgotten",
+                              (int)logins.fresh, "networks_known", (int)logins.known));
+}
