@@ -1,6 +1,7 @@
-/* The verifiers in order: the first that knows the password right wins; one that cannot tell makes
- * it "later". With SCRAM it is the first that knows the name, for the answer to the client's first
- * message is that verifier's. See scram_logins.h for what happens between the two messages. */
+/* The verifiers in order: the first that accepts the password wins; if one cannot decide and none
+ * accepts it, the result is "later". With SCRAM the first that knows the name decides, because the
+ * answer to the client's first message comes from that verifier. See scram_logins.h for what
+ * happens between the two messages. */
 #include "auth/auth.h"
 
 #include <errno.h>
@@ -18,7 +19,7 @@
 
 enum { USER_MAX = 255 };
 
-/* How long Dovecot is taken to keep a "no such user" back: at least, and at most. */
+/* How long Dovecot delays a "no such user": the bounds of our estimate. */
 enum { UNKNOWN_MS = 600, UNKNOWN_JITTER_MS = 100, UNKNOWN_MAX_MS = 5000 };
 
 struct verifier {
@@ -146,7 +147,7 @@ static enum answer_result check(struct verifier *v, struct span user, struct spa
     return ANSWER_LATER;
 }
 
-/* The one that may answer later: Dovecot, where it has the last word. */
+/* The verifier that may answer later: Dovecot, if it is the last one. */
 static struct dovecot_auth *last_word(const struct auth *a)
 {
     const struct verifier *last = a->count ? &a->verifier[a->count - 1] : NULL;
@@ -196,20 +197,19 @@ bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user
 
 /* ---- SCRAM ---- */
 
-/* A client's first message, and what has come of it so far. */
+/* A client's first message, and its result so far. */
 struct opening {
     struct span message, binding, user;
     const struct addr *client;
     struct scram_pending *pending;
-    struct scram_secret
-        secret; /* of a verifier that does not know the name: what a decoy is like */
+    struct scram_secret secret; /* if no verifier knows the name: what the decoy looks like */
     bool has_secret;
-    size_t lines;     /* that the files so far have */
-    uint32_t wait_ms; /* strangers are not told before */
+    size_t lines;     /* lines of all files so far */
+    uint32_t wait_ms; /* strangers do not get the answer earlier */
     struct buf answer;
 };
 
-/* The login is in our hands, with what is kept of the password or with a decoy. */
+/* Handles the login here, with the stored form of the password or with a decoy. */
 static enum answer_result begin_here(struct opening *o)
 {
     char ours[SCRAM_OURS_MAX];
@@ -223,8 +223,8 @@ static enum answer_result begin_here(struct opening *o)
     return error == -EBADMSG ? ANSWER_NO : error ? ANSWER_LATER : ANSWER_MORE;
 }
 
-/* Whether a decoy is to be like this file's lines and not like those of the files before: as often
- * as its share of all lines, and always the same for a name. */
+/* Whether the decoy for this name looks like a line of this file or like one of the files before:
+ * in proportion to their lines, and always the same for a name. */
 static bool falls_to(const struct auth *a, const struct opening *o, size_t lines)
 {
     struct siphash h;
@@ -292,7 +292,7 @@ static enum answer_result begin(const struct auth *a, struct verifier *v, struct
     return ANSWER_LATER;
 }
 
-/* Unknown name: the client must not see that before its proof, which then is wrong. */
+/* Unknown name: the client must not notice that before it sends its proof, which then is wrong. */
 static enum answer_result begin_decoy(struct auth *a, struct opening *o)
 {
     struct scram_secret like = o->secret;
@@ -316,7 +316,7 @@ static enum answer_result begin_any(struct auth *a, struct opening *o)
     return result == ANSWER_NO ? begin_decoy(a, o) : result;
 }
 
-/* What the client is to be told, where it fits. */
+/* Adds the text for the client, if it fits. */
 static void put_text(struct answer *answer, struct buf *text)
 {
     if (text->len > sizeof answer->text) {
@@ -362,7 +362,7 @@ bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t l
         answer->result = scram_login_end(&t->login, message, &text) ? ANSWER_YES : ANSWER_NO;
     answer_set_name(answer, buf_span(&t->name));
     put_text(answer, &text);
-    t->at = NULL; /* nothing to be cancelled */
+    t->at = NULL; /* there is nothing to cancel at Dovecot */
     scram_logins_end(&a->logins, t);
     return now;
 }

@@ -1,6 +1,6 @@
-/* The backend as the verifier: AUTH PLAIN is handed through.
+/* The backend as the verifier: AUTH PLAIN is passed on to it.
  *
- * A connection is used once: after a right password it is that user's. */
+ * A connection is used once, because after a right password it belongs to that user. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -33,15 +33,16 @@ struct waiting {
 struct dovecot_auth {
     const struct config_auth *config;
     int fd;
-    uint32_t id, connection; /* the last question's, of all connections; this connection's */
-    uint32_t offers;         /* enum smtp_auth */
-    uint64_t look_ms;        /* monotonic: not to be connected to for a look before */
+    uint32_t id,
+        connection;   /* numbers of the last query, over all connections, and of this connection */
+    uint32_t offers;  /* enum smtp_auth */
+    uint64_t look_ms; /* monotonic: do not connect before this, only to see what it offers */
     size_t have;
     char line[LINE_MAX_LEN];
-    bool told; /* that it cannot be asked */
+    bool told; /* logged that it cannot be reached */
     auth_answered *answered;
     void *arg;
-    struct waiting waiting[WAITING_MAX]; /* at the place that the number gives */
+    struct waiting waiting[WAITING_MAX]; /* indexed by the number */
 };
 
 struct dovecot_auth *dovecot_auth_open(const struct config_auth *config)
@@ -83,7 +84,7 @@ void dovecot_auth_close(struct dovecot_auth *d)
     free(d);
 }
 
-/* The next line that has come whole, without its end, as a string in `out`. */
+/* Copies the next complete line, without its end, as a string to `out`. */
 static bool take_line(struct dovecot_auth *d, char out[LINE_MAX_LEN])
 {
     char *end = memchr(d->line, '\n', d->have);
@@ -98,7 +99,7 @@ static bool take_line(struct dovecot_auth *d, char out[LINE_MAX_LEN])
     return true;
 }
 
-/* The same, waiting for it. 0 or -errno. */
+/* The same, but waits for a line. Returns 0 or -errno. */
 static int read_line(struct dovecot_auth *d, char out[LINE_MAX_LEN])
 {
     while (!take_line(d, out)) {
@@ -153,8 +154,8 @@ static uint32_t mechanism_of(const char *line)
     return 0;
 }
 
-/* Its greeting, up to DONE: the major version must be ours. LOGIN is between the client and us, and
- * what comes of it is asked as PLAIN. */
+/* Reads Dovecot's greeting up to DONE; the major version must be ours. For LOGIN we collect name
+ * and password ourselves, and send them as PLAIN. */
 static int greet(struct dovecot_auth *d)
 {
     char hello[64], line[LINE_MAX_LEN];
@@ -215,7 +216,7 @@ static int read_data(const char *line, bool more, struct buf *answer)
     return add_decoded(answer, field_value(line, "resp="));
 }
 
-/* What a line says, and to which question; false when it is no answer. */
+/* Reads the result in a line, and the number of the query; false if the line is not an answer. */
 static bool is_answer(const char *line, uint32_t *number, enum answer_result *result)
 {
     bool good = is_word(line, "OK"), more = is_word(line, "CONT"), bad = is_word(line, "FAIL");
@@ -231,14 +232,14 @@ static bool is_answer(const char *line, uint32_t *number, enum answer_result *re
     return true;
 }
 
-/* Dovecot's own name for the account, in OK and in FAIL: after auth_username_format, aliases and
- * whatever else its configuration does to what the client typed. */
+/* Dovecot's own name for the account, in OK and in FAIL: the client's name after
+ * auth_username_format, aliases and the rest of Dovecot's configuration. */
 static struct span name_in(const char *line)
 {
     return field_value(line, "user=");
 }
 
-/* An answer for an asker that did not wait here. */
+/* Passes on an answer for which nobody waits here. */
 static void hand_on(struct dovecot_auth *d, const char *line, uint32_t number,
                     enum answer_result result)
 {
@@ -253,7 +254,7 @@ static void hand_on(struct dovecot_auth *d, const char *line, uint32_t number,
     buf_free(&text);
 }
 
-/* The reply to question `number`. 0 or -errno. */
+/* Waits for the reply to query `number`. Returns 0 or -errno. */
 static int read_verdict(struct dovecot_auth *d, uint32_t number, enum answer_result *result,
                         struct buf *answer, struct buf *name)
 {
@@ -306,7 +307,7 @@ void dovecot_auth_read(struct dovecot_auth *d)
         hang_up(d);
 }
 
-/* What is asked: a mechanism and the client's first response, as base64. */
+/* A query: a mechanism and the client's first response, as base64. */
 struct question {
     const char *mechanism, *options;
     struct span response;
@@ -344,7 +345,7 @@ static int ask(struct dovecot_auth *d, const struct question *q, enum answer_res
     return error;
 }
 
-/* A connection that was there already may have been closed over there meanwhile: then once more. */
+/* Asks; and once more on a new connection if Dovecot had closed the kept one. */
 static enum answer_result ask_surely(struct dovecot_auth *d, const struct question *q,
                                      struct buf *answer, struct buf *name)
 {
@@ -373,7 +374,7 @@ enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
     return result == ANSWER_MORE ? ANSWER_LATER : result;
 }
 
-/* Closed over there: it may have been restarted, with another configuration. */
+/* Whether Dovecot has closed the connection; it may have restarted with another configuration. */
 static bool has_ended(const struct dovecot_auth *d)
 {
     char c;
@@ -387,7 +388,8 @@ void dovecot_auth_tell(struct dovecot_auth *d, auth_answered *answered, void *ar
     d->arg = arg;
 }
 
-/* The answer to that request goes to `asker`. An earlier entry in the same place has expired. */
+/* Records that the answer to that request goes to `asker`. An earlier entry in the same place has
+ * expired. */
 static void wait_for(struct dovecot_auth *d, uint32_t number, const struct auth_asker *asker)
 {
     struct waiting *w = &d->waiting[number % WAITING_MAX];
@@ -433,7 +435,7 @@ enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span messa
     enum answer_result result = ask_surely(d, &q, answer, NULL);
     buf_free(&response);
     *pending = (struct dovecot_login){d->connection, d->id};
-    return result == ANSWER_YES ? ANSWER_LATER : result; /* it has proven nothing yet */
+    return result == ANSWER_YES ? ANSWER_LATER : result; /* the client has proven nothing yet */
 }
 
 bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pending,
@@ -471,7 +473,7 @@ void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pe
         hang_up(d);
 }
 
-/* ---- what it offers ---- */
+/* ---- mechanisms ---- */
 
 uint32_t dovecot_auth_offers(struct dovecot_auth *d, uint64_t now_ms)
 {
@@ -483,7 +485,7 @@ uint32_t dovecot_auth_offers(struct dovecot_auth *d, uint64_t now_ms)
     if (error)
         hang_up(d);
     tell(d, error);
-    /* One that takes connections and then says nothing is not to keep a clerk for long. */
+    /* A Dovecot that accepts connections and never answers must not occupy a clerk for long. */
     d->look_ms = clock_mono_ms() + LOOK_MS + 10 * (clock_mono_ms() - now_ms);
     return d->offers;
 }

@@ -1,4 +1,4 @@
-/* Passwords in a file; see file.h. Runs in clerks, blocking: a good hash takes its time. */
+/* Passwords in a file; see file.h. Runs in clerks, and blocks, because a good hash takes time. */
 #include "auth/file.h"
 
 #include <crypt.h>
@@ -17,7 +17,7 @@ enum { PASSWORD_MAX = 512, KIND_MAX = 64, PENDING_MS = 10000 /* see settling */ 
 /* Lines with the same hash method and cost. */
 struct kind {
     char text[KIND_MAX]; /* "$6$rounds=5000$", "$2b$12$", "SCRAM 4096 16" */
-    struct span hash;    /* of the first of them */
+    struct span hash;    /* of the first such line */
     size_t lines;
 };
 
@@ -30,7 +30,7 @@ struct file_auth {
     size_t kinds, lines;
     uint32_t logins; /* lines, whatever their hashes are */
     bool loaded;
-    bool settling;  /* a newer version comes, and may have what this one has not */
+    bool settling;  /* a newer version is settling, and may have more names */
     bool all_scram; /* and there is one */
 };
 
@@ -46,8 +46,8 @@ static bool read_scram(struct span hash, struct scram_secret *out)
     return is_scram(hash) && scram_secret_read(span_after(hash, sizeof "{SCRAM-SHA-256}" - 1), out);
 }
 
-/* Without "{SCHEME}", for crypt(3) knows the scheme by the hash; but for SCRAM's. Passwd-like files
- * have more fields. */
+/* The hash without "{SCHEME}" (except SCRAM's), because crypt(3) knows the scheme by the hash.
+ * Passwd-like files have more fields. */
 static struct span hash_of(struct span value)
 {
     struct span hash = span_first(value, span_find(value, ':'));
@@ -58,7 +58,7 @@ static struct span hash_of(struct span value)
     return hash;
 }
 
-/* Goes on to the end of the file, found or not: the time tells nothing. */
+/* Always reads to the end of the file, so that the time reveals nothing. */
 static bool find(const struct file_auth *f, struct span user, struct span *hash, struct span *name)
 {
     struct span rest = buf_span(&f->text), line;
@@ -82,7 +82,7 @@ static bool find(const struct file_auth *f, struct span user, struct span *hash,
 
 /* ---- decoys ---- */
 
-/* The part of a crypt(3) setting that tells method and cost: what stands before the salt. */
+/* The part of a crypt(3) setting with method and cost, before the salt. */
 static struct span before_salt(struct span hash)
 {
     size_t dollars = 0, end = 0;
@@ -136,7 +136,7 @@ static bool count_line(struct file_auth *f, struct span hash)
     return true;
 }
 
-/* What the lines are like. */
+/* Counts the kinds of lines. */
 static void look_over(struct file_auth *f)
 {
     struct span rest = buf_span(&f->text), line;
@@ -158,9 +158,9 @@ static void look_over(struct file_auth *f)
             f->all_scram && is_scram(f->kind[i].hash) && strncmp(f->kind[i].text, "SCRAM ", 6) == 0;
 }
 
-/* The hash that stands for a name which the file does not have. The kinds lie in order on a line,
- * each as long as it has lines, and the name is a point on it: when a line is added or goes, few
- * names change their kind. */
+/* The hash for a name that the file does not have. The kinds divide a range in order, each with a
+ * part as long as its number of lines, and the name is a point in it. So when a line is added or
+ * removed, few names change their kind. */
 static struct span like(const struct file_auth *f, struct span user)
 {
     struct siphash h;
@@ -183,7 +183,7 @@ static struct span like(const struct file_auth *f, struct span user)
 
 enum { TOLD_MAX = 20 };
 
-/* "!" and "*" are how accounts are locked in files of this kind. */
+/* "!" and "*" mark locked accounts in such files. */
 static const char *wrong_with_hash(struct span hash)
 {
     struct scram_secret secret;
@@ -199,7 +199,8 @@ static const char *wrong_with_hash(struct span hash)
         return "has a hash that is too long";
     memcpy(setting, hash.at, hash.len);
     setting[hash.len] = '\0';
-    bool old = hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13; /* DES is of 13 letters */
+    bool old =
+        hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13; /* a DES hash has 13 letters */
     return old || crypt_checksalt(setting) == CRYPT_SALT_INVALID
                ? "has no hash that crypt(3) supports; create one with `doveadm pw` or `mkpasswd`"
                : NULL;
@@ -210,7 +211,7 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
     struct span line;
     unsigned number = 0, wrong = 0;
 
-    (void)list_begin(&text); /* a mark of UTF-8 is no part of the first name */
+    (void)list_begin(&text); /* a byte order mark is not part of the first name */
     while (list_next(&text, &number, &line)) {
         size_t colon = span_find(line, ':');
         struct span name = span_first(line, colon);
@@ -242,8 +243,8 @@ static void forget(struct buf *text)
     buf_free(text);
 }
 
-/* Why a version is not taken: a warning that names no more of a line than its number, for it may be
- * a password. */
+/* Warns why a version is rejected. The warning has only the number of the line, because the line
+ * may have a password. */
 static void refuse(const struct file_auth *f, unsigned line, const char *why)
 {
     const char *what = f->loaded ? "keeping the previous version"
@@ -255,8 +256,8 @@ static void refuse(const struct file_auth *f, unsigned line, const char *why)
         log_warn("%s: %s; %s", f->path, why, what);
 }
 
-/* Whether all of *text is name:hash; *line: the first that is not (0: all of it); *lines of them.
- */
+/* Whether all lines of *text are name:hash. *line is the first that is not (0: none, the fault is
+ * the whole text); *lines is their number. */
 static const char *wrong_form(struct span *text, unsigned *number, uint32_t *lines)
 {
     const char *wrong = list_begin(text);
@@ -318,7 +319,7 @@ static void reread(struct file_auth *f)
     forget(&text);
 }
 
-/* Equal, in a time that tells nothing of where they differ. */
+/* Compares in a time that does not depend on where the texts differ. */
 static bool same(const char *a, const char *b)
 {
     size_t n = strlen(a);
@@ -371,7 +372,7 @@ struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys)
     if (f)
         f->decoys = *decoys;
     if (f && lines_look_now(&f->mark, f->path, clock_wall_ms()) == LINES_CHANGED)
-        reread(f); /* now: what breaks later leaves something to use on */
+        reread(f); /* read it now: if the file breaks later, there is an earlier version */
     return f;
 }
 

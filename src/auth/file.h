@@ -1,6 +1,6 @@
-/* The `file` verifier: "name:hash" a line, reread when it changes. A hash is as crypt(3) makes it
- * (doveadm pw's {SCHEME} in front is taken where it says no more than the hash itself), or
- * {SCRAM-SHA-256} as doveadm pw makes it. */
+/* The `file` verifier: "name:hash" a line, reread when it changes. A hash is one of crypt(3) (with
+ * doveadm pw's {SCHEME} before it, if that only names the hash's own method), or {SCRAM-SHA-256} as
+ * doveadm pw writes it. Used by one clerk each; not thread-safe. */
 #ifndef MIRED_AUTH_FILE_H
 #define MIRED_AUTH_FILE_H
 
@@ -11,11 +11,12 @@
 
 struct file_auth;
 
-/* Of these only what makes a clerk refuse the file as a whole: a line that is no name:hash. */
+/* Like file_auth_check_lines(), but reports only lines that are not name:hash, because of which a
+ * clerk rejects the whole file. */
 unsigned file_auth_check_form(struct span text, const char *path, struct buf *said);
 
-/* `decoys`: names that the file does not have are treated like lines of it that this key chooses.
- */
+/* `decoys`: for a name that the file does not have, this key chooses a line of the file, and the
+ * name is treated like that line. NULL without memory. */
 struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys);
 void file_auth_close(struct file_auth *f);
 
@@ -23,26 +24,26 @@ void file_auth_close(struct file_auth *f);
  * `path`, the line's number and the name, never the hash. Returns the number of invalid lines. */
 unsigned file_auth_check_lines(struct span text, const char *path, struct buf *said);
 
-/* Computes one hash whatever the name. For an unknown one it is of a line's kind and cost, always
- * the same for that name; of many unknown names as many get each kind as the file has lines of it.
- * So neither one duration nor many reveal which names are in the file. now_ms is monotonic. LATER:
- * the file could never be read. *name (NULL: not wanted) is the name as the file has it, valid
- * until the next call; it stays as it was when the file has no such line. Case does not matter in
- * names, but a line with the exact letters is preferred. */
+/* Checks a password. It always computes one hash. For an unknown name the hash has the method and
+ * cost of a line, always the same line for that name; over many unknown names the methods are as
+ * frequent as in the file. So neither one duration nor many reveal which names are in the file.
+ * now_ms is monotonic. LATER: the file could never be read. *name (NULL: not wanted) becomes the
+ * name as the file has it, valid until the next call; it does not change if the file has no such
+ * line. The case of names does not matter, but a line with the same case is preferred. */
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,
                                    uint64_t now_ms, struct span *name);
 
 /* Whether SCRAM can be offered: every line has a {SCRAM-SHA-256} hash. (Clients choose the
- * strongest mechanism on offer, and a user whose line has another hash would be told that the
- * password is wrong.) */
+ * strongest mechanism on offer, and a user with another hash would hear that the password is
+ * wrong.) */
 bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms);
 
 /* How many lines the file has. */
 size_t file_auth_lines(const struct file_auth *f);
 size_t file_auth_kinds(const struct file_auth *f); /* of methods and costs */
 
-/* The SCRAM secret of a user. YES: it is in *out; NO: there is none, and *out is the form of a
- * decoy for that name; LATER as above. */
+/* Looks up the SCRAM secret of a user. YES: it is in *out; NO: there is none, and *out has the form
+ * of a decoy for that name; LATER as above. */
 enum answer_result file_auth_secret(struct file_auth *f, struct span user, uint64_t now_ms,
                                     struct scram_secret *out, struct span *name);
 

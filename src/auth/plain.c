@@ -1,4 +1,4 @@
-/* The one response of SASL PLAIN. */
+/* The response of SASL PLAIN. */
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>

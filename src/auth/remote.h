@@ -27,15 +27,15 @@ typedef void auth_answered(void *arg, const struct auth_asker *asker, enum answe
 /* Dovecot's auth-client protocol, version 1.1, mechanisms PLAIN and SCRAM-SHA-256. */
 struct dovecot_auth *dovecot_auth_open(const struct config_auth *config);
 void dovecot_auth_close(struct dovecot_auth *d);
-/* *name gets Dovecot's own name for the account (user=), which many spellings may have; what it was
- * stays when Dovecot does not say. */
+/* Checks a password and waits. *name becomes Dovecot's own name for the account (user=), which may
+ * have many spellings; it does not change if Dovecot names none. */
 enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
                                       struct span password, const struct addr *client,
                                       struct buf *name);
 
-/* Without waiting: Dovecot always delays a "no" by half a second, and the next query must not wait
- * for that. `answered` is called once for each query that was accepted (true), from
- * dovecot_auth_read() or from any other call here. */
+/* The same without waiting, because Dovecot delays each "no" by half a second, and the next query
+ * must not wait for that. `answered` is called once for each query for which dovecot_auth_ask()
+ * returned true, from dovecot_auth_read() or from any other call here. */
 void dovecot_auth_tell(struct dovecot_auth *d, auth_answered *answered, void *arg);
 bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span password,
                       const struct addr *client, const struct auth_asker *asker);
@@ -44,8 +44,8 @@ bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span pass
 int dovecot_auth_fd(const struct dovecot_auth *d);
 void dovecot_auth_read(struct dovecot_auth *d);
 
-/* Of enum smtp_auth, what it said last that it can do; PLAIN and LOGIN as long as it has not said.
- * Connects when it is not connected, now and then. */
+/* The mechanisms (enum smtp_auth) that Dovecot announced last; PLAIN and LOGIN until it has.
+ * Connects from time to time if there is no connection. */
 uint32_t dovecot_auth_offers(struct dovecot_auth *d, uint64_t now_ms);
 
 /* A login that Dovecot handles; it ends with the connection on which it began. */
@@ -53,13 +53,14 @@ struct dovecot_login {
     uint32_t connection, id;
 };
 
-/* The client's first SCRAM message: MORE (what to tell it is appended to *answer, the login stands
- * in *pending), NO or LATER. Dovecot says NO to names that it does not know. */
+/* Passes on the client's first SCRAM message. MORE: the message for the client is appended to
+ * *answer, and *pending identifies the login. NO or LATER otherwise; Dovecot says NO to unknown
+ * names. */
 enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span message,
                                        const struct addr *client, struct dovecot_login *pending,
                                        struct buf *answer);
-/* The second, without waiting, as dovecot_auth_ask(): YES (with what to tell the client), NO or
- * LATER. */
+/* Passes on the second message, without waiting, like dovecot_auth_ask(): the answer is YES (with a
+ * message for the client), NO or LATER. */
 bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pending,
                        struct span message, const struct auth_asker *asker);
 /* Cancels a login that the client has abandoned. */

@@ -6,8 +6,7 @@
  *   AuthMessage = client-first-bare "," server-first "," client-final-without-proof
  *   proof = ClientKey XOR HMAC(StoredKey, AuthMessage), v = HMAC(ServerKey, AuthMessage)
  *
- * We keep StoredKey and ServerKey; a proof gives us ClientKey back, whose hash is to be StoredKey.
- */
+ * We store StoredKey and ServerKey. A proof gives us ClientKey, and its hash must be StoredKey. */
 #include "auth/scram.h"
 
 #include <errno.h>
@@ -39,7 +38,7 @@ static bool is_same(const uint8_t *a, const uint8_t *b)
     return CRYPTO_memcmp(a, b, SCRAM_KEY) == 0;
 }
 
-/* ---- what is stored ---- */
+/* ---- secrets ---- */
 
 static struct span next_field(struct span *rest)
 {
@@ -132,8 +131,8 @@ void scram_shapes_note(struct scram_shapes *s, const struct sipkey *key, struct 
         atomic_store(&s->of[place_of(key, user, 'n')], iterations << 8 | len);
 }
 
-/* The first place from one of the name's own on that has something: another name's, so that of many
- * decoys as many are of each shape as of the names that were seen. */
+/* Searches from a place that depends on the name for one in use. That is the form of another name,
+ * so over many decoys each form is as frequent as among the names that were seen. */
 bool scram_shapes_like(const struct scram_shapes *s, const struct sipkey *key, struct span user,
                        struct scram_secret *like)
 {
@@ -187,8 +186,9 @@ int scram_login_begin(struct scram_login *l, struct span message, struct span bi
     return error;
 }
 
-/* `c=` is the first message's header again, which proves that it was not changed on the way, and
- * what this connection's TLS has, so that it is the client's own connection. */
+/* `c=` repeats the header of the first message, which proves that nobody changed it on the way, and
+ * the binding data of this connection's TLS, which proves that it is the client's own
+ * connection. */
 static bool is_bound(const struct scram_login *l, struct span channel)
 {
     struct buf plain = {0}, want = {0};
@@ -201,7 +201,7 @@ static bool is_bound(const struct scram_login *l, struct span channel)
     return same;
 }
 
-/* The proof gives the client's key. */
+/* Checks the proof, which contains the client's key. */
 static bool is_proven(const struct scram_login *l, struct span said, struct span proof)
 {
     uint8_t signature[SCRAM_KEY], client[SCRAM_KEY], stored[SCRAM_KEY];

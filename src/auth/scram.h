@@ -1,5 +1,5 @@
-/* The server's side of SCRAM-SHA-256 (RFC 5802, 7677): the stored form of a password, and what both
- * sides sign. Clerks only; no I/O, never blocks. */
+/* The server's side of SCRAM-SHA-256 (RFC 5802, 7677): the stored form of a password, and the
+ * proofs of both sides. Clerks only; no I/O, never blocks. */
 #ifndef MIRED_AUTH_SCRAM_H
 #define MIRED_AUTH_SCRAM_H
 
@@ -13,9 +13,9 @@
 enum {
     SCRAM_KEY = 32,         /* octets of SHA-256 */
     SCRAM_SALT_MAX = 64,    /* octets */
-    SCRAM_OURS_MAX = 64,    /* characters of our half of the nonce, as Dovecot has */
-    SCRAM_MESSAGE = 512,    /* of ours, at most: it fits an answer of a clerk's */
-    SCRAM_BINDING_MAX = 64, /* octets of what TLS has to bind to */
+    SCRAM_OURS_MAX = 64,    /* characters of our half of the nonce, as with Dovecot */
+    SCRAM_MESSAGE = 512,    /* our longest message: it fits into a clerk's answer */
+    SCRAM_BINDING_MAX = 64, /* octets of TLS's binding data */
     SCRAM_SHAPES = 64
 };
 
@@ -27,8 +27,8 @@ struct scram_secret {
     uint8_t stored_key[SCRAM_KEY], server_key[SCRAM_KEY];
 };
 
-/* "ITERATIONS,SALT,STOREDKEY,SERVERKEY", the last three as base64: what stands behind
- * {SCRAM-SHA-256} where `doveadm pw -s SCRAM-SHA-256` has written it. */
+/* Reads "ITERATIONS,SALT,STOREDKEY,SERVERKEY", the last three in base64: the text after
+ * {SCRAM-SHA-256} in the output of `doveadm pw -s SCRAM-SHA-256`. */
 bool scram_secret_read(struct span text, struct scram_secret *out);
 
 /* Whether the secret is of that password. Takes the same time for right and wrong ones. */
@@ -39,45 +39,44 @@ bool scram_secret_is_of(const struct scram_secret *s, struct span password);
 void scram_secret_decoy(const struct sipkey *key, struct span user, const struct scram_secret *like,
                         struct scram_secret *out);
 
-/* What the secrets of a verifier that keeps them to itself (Dovecot) look like from outside, as its
- * own answers have shown; mapped, shared by all clerks, kept over restarts. A zeroed one is valid.
- */
+/* The form of the secrets of a verifier that does not show them (Dovecot), learnt from its answers.
+ * Mapped, shared by all clerks, kept over restarts. A zeroed one is valid. */
 struct scram_shapes {
     _Atomic uint64_t of[SCRAM_SHAPES]; /* iterations << 8 | salt's octets, by a hash of the name */
-    _Atomic uint64_t unknown_ms;       /* how long it takes to say that it does not know a name */
+    _Atomic uint64_t unknown_ms;       /* how long its answer to an unknown name takes */
 };
 
-/* `message` is a server's first: what it says of that user's secret is noted. */
+/* Records the form of that user's secret from `message`, a server's first message. */
 void scram_shapes_note(struct scram_shapes *s, const struct sipkey *key, struct span user,
                        struct span message);
-/* Iterations and salt's length for a decoy of that name; false while nothing has been noted. */
+/* Iterations and salt length for a decoy of that name; false while nothing is recorded. */
 bool scram_shapes_like(const struct scram_shapes *s, const struct sipkey *key, struct span user,
                        struct scram_secret *like);
 
-/* One login, between its two messages. The code that ends it wipes it. */
+/* One login, between its two messages. The owner must end it with scram_login_wipe(). */
 struct scram_login {
     struct scram_secret secret;
-    bool decoy; /* nothing is right */
+    bool decoy; /* no proof is right */
     uint8_t binding[SCRAM_BINDING_MAX];
     uint32_t binding_len;
     struct buf header; /* the client's, to be repeated */
     struct buf nonce;  /* both halves */
-    struct buf said;   /* "client-first-bare,server-first," as it is signed */
+    struct buf said;   /* "client-first-bare,server-first,", part of the signed text */
 };
 
-/* Takes the client's first message and writes the answer to it, SCRAM_MESSAGE octets at most.
- * `binding` is what TLS has of the kind that the message names; `ours` is our half of the nonce.
- * 0, -EBADMSG (it is no such message) or -ENOMEM. */
+/* Reads the client's first message and writes the answer, SCRAM_MESSAGE octets at most. `binding`
+ * is TLS's binding data of the kind that the message names; `ours` is our half of the nonce.
+ * Returns 0, -EBADMSG (not such a message) or -ENOMEM. */
 int scram_login_begin(struct scram_login *l, struct span message, struct span binding,
                       struct span ours, struct buf *answer);
 
-/* Takes the second message. True when it shows that the client knows the password, and *answer then
- * shows the client that we do. */
+/* Reads the second message. True if it proves that the client knows the password; *answer then
+ * proves to the client that we know it. */
 bool scram_login_end(const struct scram_login *l, struct span message, struct buf *answer);
 
 void scram_login_wipe(struct scram_login *l);
 
-/* Random characters, as they may stand in a nonce. 0 or -errno. */
+/* Writes random characters that a nonce can have. Returns 0 or -errno. */
 int scram_nonce(char *out, size_t len);
 
 #endif

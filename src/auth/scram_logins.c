@@ -1,6 +1,5 @@
-/* The table of SCRAM logins; see scram_logins.h. A pending stands at the place that its number
- * gives.
- */
+/* The table of SCRAM logins; see scram_logins.h. A pending login is in the place that its number
+ * gives. */
 #include "auth/scram_logins.h"
 
 #include <stdlib.h>

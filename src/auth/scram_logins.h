@@ -1,8 +1,8 @@
-/* SCRAM logins between their two messages: a clerk's own table.
+/* SCRAM logins between their two messages: a table of one clerk. Not thread-safe.
  *
- * A client may never send its second message, and a worker may be compromised: so there are
+ * A client may never send its second message, and a worker may be compromised. So there are
  * SCRAM_LOGINS_MAX places, a new login replaces the oldest, and only the worker that began a login
- * can continue it. A login that was replaced is answered "later". */
+ * can continue it. A login that was replaced gets the answer "later". */
 #ifndef MIRED_AUTH_SCRAM_LOGINS_H
 #define MIRED_AUTH_SCRAM_LOGINS_H
 
@@ -16,10 +16,10 @@ enum { SCRAM_LOGINS_MAX = 1024 };
 struct scram_pending {
     uint32_t number; /* never 0 */
     uint16_t slot;
-    struct scram_login login;     /* with `at` NULL */
-    struct buf name;              /* then: the verifier's name for the account, or empty */
-    struct dovecot_auth *at;      /* borrowed; not NULL: Dovecot handles the login */
-    struct dovecot_login dovecot; /* then */
+    struct scram_login login; /* if `at` is NULL */
+    struct buf name;          /* if `at` is NULL: the verifier's name for the account, or empty */
+    struct dovecot_auth *at;  /* borrowed; if not NULL, Dovecot handles the login */
+    struct dovecot_login dovecot; /* if `at` is not NULL */
 };
 
 struct scram_logins {

@@ -56,7 +56,7 @@ void addresses_close(struct addresses *p)
         munmap(p, size_of(p->count));
 }
 
-/* getaddrinfo()'s code; 0 with at least one address. */
+/* Returns getaddrinfo()'s code; 0 means at least one address. */
 static int look_up(const struct config_backend *backend, struct address_set *found)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_ADDRCONFIG}, *list;

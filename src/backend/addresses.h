@@ -1,5 +1,5 @@
-/* The addresses of backends that are configured by name: a table that one process fills and all
- * processes that connect to backends read.
+/* The addresses of backends that are configured by name: one process fills the table, and all
+ * processes that connect to backends read it.
  *
  * A clerk looks names up, because that blocks; workers never do. The one writer fills a second copy
  * of an entry and then makes it current. So readers get a consistent set of addresses, and a
@@ -22,17 +22,17 @@ enum {
     ADDRESSES_AGAIN_S = 2, /* while a name cannot be looked up */
 };
 
-/* A table for the backends of `config`, shared with processes that are forked later. *out is NULL
- * when none of them has a name. 0 or -errno. */
+/* Makes a table for the backends of `config`, shared with processes that are forked later. *out is
+ * NULL if no backend has a name. Returns 0 or -errno. */
 int addresses_open(struct addresses **out, const struct config *config);
 void addresses_close(struct addresses *p);
 
-/* Looks all names up, blocking. A name that is not found keeps the addresses it had, and is logged
- * once. Returns how many have no address at all. One caller at a time. */
+/* Looks up all names, blocking. A name that is not found keeps its earlier addresses, and is logged
+ * once. Returns how many names have no address at all. One caller at a time. */
 size_t addresses_look_up(struct addresses *p, const struct config *config);
 
-/* Where to connect to backend number `index`: its configured address, or number `turn` (counted
- * round) of the addresses of its name. False: none is known yet. `p` may be NULL. */
+/* Finds the address of backend number `index`: the configured one, or of the addresses of its name
+ * number `turn` (modulo their count). False if none is known yet. `p` may be NULL. */
 bool addresses_find(const struct addresses *p, const struct config_backend *backend, size_t index,
                     unsigned turn, struct addr *addr);
 

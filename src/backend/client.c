@@ -1,4 +1,4 @@
-/* A clerk's conversation with a backend; see client.h. */
+/* A clerk's session with a backend; see client.h. */
 #include "backend/client.h"
 
 #include <errno.h>
@@ -61,7 +61,7 @@ static int failed(struct backend_client *t, int error)
 
 /* ---- octets, clear or not ---- */
 
-/* An SSL on a blocking socket has nothing to say when the socket's time is up. */
+/* On a blocking socket OpenSSL reports no error when the socket's time-out expires. */
 static int tls_error(void)
 {
     return errno == EAGAIN ? -ETIMEDOUT : -errno;
@@ -92,14 +92,14 @@ static int take(struct backend_client *t)
     return 0;
 }
 
-/* ---- what it says of us ---- */
+/* ---- replies about mired ---- */
 
 enum { TELL_MS = 60000, TOLD_MOST = 64 };
 
 void backend_client_log(const struct backend_client *t, enum reply_stage stage,
                         const struct reply *r)
 {
-    static _Atomic uint64_t told[TOLD_MOST]; /* by backend; beyond that many they share */
+    static _Atomic uint64_t told[TOLD_MOST]; /* by backend; if there are more, they share places */
     _Atomic uint64_t *last = &told[t->index % TOLD_MOST];
     uint64_t now = clock_mono_ms() + TELL_MS, before = atomic_load(last);
 
@@ -121,7 +121,7 @@ static void tell_complaint(struct backend_client *t)
     o->complaint.code = 0;
 }
 
-/* ---- the beginning ---- */
+/* ---- connecting ---- */
 
 static int shake_hands(struct backend_client *t)
 {
@@ -147,7 +147,7 @@ static int shake_hands(struct backend_client *t)
     return 0;
 }
 
-/* Up to where it may be asked. */
+/* Continues until the backend is ready for queries. */
 static int greet(struct backend_client *t)
 {
     struct outbound *o = &t->outbound;
@@ -201,7 +201,7 @@ static int begin(struct backend_client *t)
     if (t->fd < 0) {
         int error = t->fd;
         t->fd = -1;
-        t->turn++; /* the next of its addresses may be better */
+        t->turn++; /* another address of its name may work */
         return error;
     }
     outbound_start(o, backend->kind != BACKEND_SMTP, t->config->hostname, 0);
@@ -222,10 +222,10 @@ int backend_client_ready(struct backend_client *t)
     if (t->fd >= 0)
         return 0;
     int error = begin(t);
-    return error && t->plain && !plain ? begin(t) : error; /* it was its TLS that did not work */
+    return error && t->plain && !plain ? begin(t) : error; /* only its TLS did not work */
 }
 
-/* ---- questions and answers ---- */
+/* ---- queries and replies ---- */
 
 bool backend_client_pipelines(const struct backend_client *t)
 {

@@ -22,20 +22,20 @@ enum { BACKEND_CLIENT_MS = 5000 /* to connect, and for each reply */ };
 
 struct backend_client {
     const struct config *config;       /* borrowed */
-    const struct addresses *addresses; /* borrowed; where backends with a name are */
+    const struct addresses *addresses; /* borrowed; of backends with a name */
     size_t index;                      /* of config->backend */
-    unsigned turn;                     /* which of its addresses is tried */
+    unsigned turn;                     /* the index of the address that is tried */
     int fd;                            /* -1: not connected */
     SSL_CTX *context;                  /* NULL: no TLS yet */
     SSL *ssl;                          /* NULL: clear text */
     bool secret;                       /* see backend_client_is_secret() */
-    bool plain;                        /* its TLS does not work, and is not insisted on */
-    struct outbound outbound; /* greeting, EHLO and STARTTLS; then its reader and abilities */
+    bool plain;                        /* its TLS does not work and is not required */
+    struct outbound outbound; /* greeting, EHLO and STARTTLS; then its reader and extensions */
     char input[2048];
-    struct span left; /* of input, not read yet */
+    struct span left; /* the part of input that is not read yet */
 };
 
-/* For backend number `index`. */
+/* Prepares a client for backend number `index`; does not connect. */
 void backend_client_init(struct backend_client *t, const struct config *config, size_t index,
                          const struct addresses *addresses);
 
@@ -52,7 +52,7 @@ void backend_client_free(struct backend_client *t);
 /* Connects, sends EHLO (LHLO) and negotiates TLS unless that is done already. 0 or -errno. */
 int backend_client_ready(struct backend_client *t);
 
-/* Whether several commands may go out at once (RFC 2920). */
+/* Whether several commands may be sent at once (RFC 2920). */
 bool backend_client_pipelines(const struct backend_client *t);
 
 /* Whether the backend has an extension (enum outbound_cap). */
@@ -64,7 +64,7 @@ bool backend_client_can(const struct backend_client *t, uint32_t cap);
 void backend_client_log(const struct backend_client *t, enum reply_stage stage,
                         const struct reply *r);
 
-/* Sends `out` as it is. 0, or -errno with the session closed. */
+/* Sends `out` unchanged. Returns 0, or -errno with the session closed. */
 int backend_client_say(struct backend_client *t, struct span out);
 
 /* Reads the next reply; its arg is valid until the next call. 0, or -errno with the session closed.

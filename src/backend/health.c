@@ -1,9 +1,9 @@
-/* Whether backends are up, and what is known of them; see health.h. */
+/* The state of backends; see health.h. */
 #include "backend/health.h"
 
 #include "base/log.h"
 
-/* `why` it is down; NULL: not known, or told already. */
+/* `why` says why it is down; NULL: not known, or already logged. */
 static void set_up(struct backend *b, bool up, const char *why)
 {
     bool changed = !b->known || b->up != up;
@@ -27,7 +27,7 @@ static void set_up(struct backend *b, bool up, const char *why)
 void health_down(struct backend *b, const char *why)
 {
     set_up(b, false, why);
-    b->turn++; /* the next of its addresses may be better */
+    b->turn++; /* another address of its name may work */
     b->backoff_ms = b->backoff_ms ? b->backoff_ms * 2 : POOL_RETRY_MS;
     if (b->backoff_ms > POOL_RETRY_MAX_MS)
         b->backoff_ms = POOL_RETRY_MAX_MS;
@@ -40,7 +40,7 @@ void health_up(struct backend *b)
     set_up(b, true, NULL);
 }
 
-/* What a backend says of us, not of the mail, is for its administrator: the client hears 451
+/* A reply about us, not about the mail, is logged for the administrator; the client hears 451
  * (R24). */
 void health_complain(struct backend *b, struct outbound *o)
 {
@@ -59,8 +59,8 @@ void health_complain(struct backend *b, struct outbound *o)
     o->complaint.code = 0;
 }
 
-/* What a backend has is remembered over restarts, so that clients are offered it from the first
- * moment on. */
+/* A backend's extensions are stored over restarts, so that clients are offered them from the
+ * start. */
 void health_learn(struct backend *b, const struct ability *a)
 {
     const struct pool_params *params = &b->pool->params;
@@ -70,7 +70,7 @@ void health_learn(struct backend *b, const struct ability *a)
     params->remember(params->arg, b->config->name, ability_word(a));
 }
 
-/* The built-in store's abilities are our own. */
+/* The extensions of the built-in store are known. */
 void health_recall(struct backend *b)
 {
     const struct pool_params *params = &b->pool->params;

@@ -1,5 +1,5 @@
-/* The state of a backend: up or down and why, its abilities, its complaints about mired. Private to
- * src/backend.
+/* The state of a backend: up or down and why, its extensions, and its replies about mired. Private
+ * to src/backend.
  *
  * Retries a backend that is down with growing pauses, up to POOL_RETRY_MAX_MS, with or without mail
  * for it. */
@@ -9,10 +9,10 @@
 #include "backend/pool.h"
 #include "smtp/client.h"
 
-/* At a backend's first use: loads its abilities of the last run. */
+/* Loads the extensions that the backend had in an earlier run; called at its first use. */
 void health_recall(struct backend *b);
 
-/* Stores the abilities that EHLO announced. */
+/* Stores the extensions that its reply to EHLO announced. */
 void health_learn(struct backend *b, const struct ability *a);
 
 /* The backend accepts mail. */

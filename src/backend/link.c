@@ -1,4 +1,4 @@
-/* Octets between a worker and a backend (link.h). */
+/* Sends and receives octets between a worker and a backend (link.h). */
 #include "backend/link.h"
 
 #include <errno.h>
@@ -50,8 +50,8 @@ int link_connect(const struct backend *b, struct addr *to)
     return fd;
 }
 
-/* Fills in what of the message has not gone out; returns how many parts, -1 when the spool cannot
- * be read. */
+/* Fills in the parts of the message that have not been sent; returns how many, -1 if the spool
+ * cannot be read. */
 static int body_parts(struct link *l, struct iovec part[3])
 {
     struct delivery *d = l->delivery;
@@ -77,7 +77,7 @@ static int body_parts(struct link *l, struct iovec part[3])
     return n;
 }
 
-/* As writev(); under TLS a part at a time. */
+/* Like writev(); with TLS one part at a time. */
 static ssize_t give(struct link *l, const struct iovec *part, int n)
 {
     return l->ssl ? tls_octets_out(l->ssl, part[0].iov_base, part[0].iov_len)
@@ -96,7 +96,7 @@ static bool write_body(struct link *l)
         if (done < 0)
             return n >= 0 && (errno == EAGAIN || errno == EINTR);
         l->body_at += (uint64_t)done;
-        /* From the last octet of the final dot on, and only from there, the backend may have it. */
+        /* Only after the last octet of the final dot may the backend have the message. */
         if (l->body_at == end)
             outbound_sent(&l->outbound);
         link_timer(l, l->body_at == end ? POOL_FINAL_MS : POOL_WRITE_MS);

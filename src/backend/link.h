@@ -1,7 +1,8 @@
-/* One connection to a backend: its octets, in and out, under TLS or not. Private to src/backend.
+/* One connection to a backend: sends and receives its octets, with TLS or without. Private to
+ * src/backend.
  *
  * smtp/client.h has the protocol; pool.c opens links, gives them deliveries and handles their end.
- * All within the worker's loop, nothing blocks. */
+ * Everything runs in the worker's loop, and nothing blocks. */
 #ifndef MIRED_BACKEND_LINK_H
 #define MIRED_BACKEND_LINK_H
 
@@ -16,14 +17,14 @@ struct link {
     struct backend *backend;
     struct delivery *delivery;
     struct link *next, **prev;
-    char hello[256];   /* the client's HELO, where this connection is taken for the client's */
-    SSL *ssl;          /* NULL: not, or not yet, under TLS */
-    uint64_t body_at;  /* octets of header, message and final dot that have gone out */
-    const char *why;   /* the reason why it is unusable, static; NULL: not known */
+    char hello[256];  /* the client's HELO, if the backend takes this connection for the client's */
+    SSL *ssl;         /* NULL: not, or not yet, under TLS */
+    uint64_t body_at; /* octets of header, message and final dot that have been sent */
+    const char *why;  /* why it is unusable, static; NULL: not known */
     uint64_t ready_ms; /* since when it accepts messages; 0: not yet */
     uint8_t lived_in;  /* the last enum outbound_state before OUTBOUND_DEAD, for the log */
     bool connecting;
-    bool used;     /* has carried another message before the current one */
+    bool used;     /* it has sent another message before the current one */
     bool reserved; /* opened for the delivery that it has, and not yet begun: PROXY */
 };
 
@@ -37,7 +38,7 @@ static inline void link_timer(struct link *l, uint64_t ms)
     loop_alarm(link_loop(l), &l->alarm, link_loop(l)->now + ms);
 }
 
-/* The handshake's octets are OpenSSL's to read, not ours. */
+/* True during the handshake, when only OpenSSL may read octets. */
 static inline bool link_is_shaking(const struct link *l)
 {
     return l->outbound.state == OUTBOUND_SHAKE && l->outbound.out.len == 0;
@@ -46,11 +47,11 @@ static inline bool link_is_shaking(const struct link *l)
 /* Starts to connect. Returns the descriptor, with the peer's address in *to, or -errno. */
 int link_connect(const struct backend *b, struct addr *to);
 
-/* Sends as much as the socket takes: commands, then the message; notes when its last octet has been
- * sent. False: the link is unusable. */
+/* Sends as much as the socket takes: commands, then the message; tells the protocol when the last
+ * octet has been sent. False if the link is unusable. */
 bool link_write(struct link *l);
 
-/* Reads what has come; the end of the connection makes it OUTBOUND_DEAD. */
+/* Reads everything that has arrived; at the end of the connection the state is OUTBOUND_DEAD. */
 void link_read(struct link *l);
 
 /* Continues a TLS handshake, if one is due. False: it has failed. */

@@ -1,6 +1,6 @@
-/* Links to one backend and the deliveries that wait for them; see pool.h. When a link is opened,
- * what it does next and what its end means stands here, its octets in link.c. All within the
- * worker's loop, nothing blocks. */
+/* Links to one backend and the deliveries that wait for them; see pool.h. This file decides when to
+ * open a link, what it does next and what its end means; link.c sends and receives its octets.
+ * Everything runs in the worker's loop, and nothing blocks. */
 #include "backend/pool.h"
 
 #include <errno.h>
@@ -23,13 +23,14 @@
 static void link_ready(struct loop *loop, struct watch *watch, uint32_t events);
 static void link_due(struct loop *loop, struct alarm *a);
 
-/* A PROXY header names one client for the whole connection: each message has its own. */
+/* A PROXY header names one client for the whole connection, so each message has a connection of its
+ * own. */
 static bool is_single(const struct backend *b)
 {
     return b->config->proxy_protocol != 0;
 }
 
-/* ... or has come to be one client's. */
+/* ... or the backend ties the connection to one client. */
 static bool is_spent(const struct link *l)
 {
     return is_single(l->backend) || outbound_is_spent(&l->outbound);
@@ -62,7 +63,8 @@ static bool is_doubtful(const struct link *l, const struct delivery *d)
     return false;
 }
 
-/* What we want to know ourselves is asked in our own name: Postfix takes no PROXY UNKNOWN. */
+/* A link for our own queries names us as the client, because Postfix does not accept PROXY
+ * UNKNOWN. */
 static int add_proxy_header(struct link *l, const struct delivery *d, const struct addr *to)
 {
     int version = l->backend->config->proxy_protocol;
@@ -112,7 +114,7 @@ static int link_open(struct backend *b, struct delivery *d)
     if (d) {
         l->delivery = d;
         l->reserved = true;
-        l->outbound.proxied = true; /* only with a PROXY header is a link opened for one client */
+        l->outbound.proxied = true; /* a link is opened for one client only with a PROXY header */
         d->link = l;
         d->backend = b;
     }
@@ -182,7 +184,7 @@ static void close_idle(struct backend *b)
     }
 }
 
-/* Notes the state, which OUTBOUND_DEAD is about to take the place of. */
+/* Keeps the state for the log before OUTBOUND_DEAD replaces it. */
 static void note_state(struct link *l)
 {
     if (l->outbound.state != OUTBOUND_DEAD)
@@ -203,7 +205,7 @@ static void log_broken(const struct link *l)
     log_end(&line);
 }
 
-/* The link is unusable: tells the delivery that had it, or waits for one. */
+/* The link is unusable: reports that to its delivery, or to those that wait. */
 static void link_broke(struct link *l)
 {
     struct delivery *d = l->delivery;
@@ -212,11 +214,11 @@ static void link_broke(struct link *l)
     if (l->outbound.complaint.code)
         l->why = "it refuses mired";
     log_broken(l);
-    if (d) /* on a connection that served others it may have been the connection's fault */
+    if (d) /* it had served others, so the connection itself may be at fault */
         d->refused = l->outbound.complaint.code && !l->used;
     health_complain(b, &l->outbound);
-    /* It served a moment ago, and may only be changing places with its successor: one more try at
-     * once. But one that accepts connections and refuses service is left alone until its retry. */
+    /* The backend worked a moment ago and may be restarting: try once more at once. If it accepts
+     * connections and refuses service, wait for its retry. */
     bool never_served = l->connecting && !l->outbound.served;
     bool hopeless = never_served && b->known && !b->up;
 
@@ -224,16 +226,17 @@ static void link_broke(struct link *l)
         health_down(b, l->why);
     bool idle = !d && !never_served;
     link_close(l);
-    if (idle && b->open == 0 && b->up) /* has it gone, or does it only keep nothing open? */
+    if (idle && b->open == 0 &&
+        b->up) /* find out whether it is down or only closes idle connections */
         loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + POOL_RETRY_MAX_MS);
     if (d) {
         d->link = NULL;
-        close_idle(b); /* the others may be as dead: a second try gets a fresh one */
+        close_idle(b); /* the other idle links may be dead too: the next try uses a fresh one */
         b->pool->params.broke(d, true);
     }
     if (!hopeless)
         more_links(b);
-    while (b->queue && b->open == 0) { /* no link is left to serve them */
+    while (b->queue && b->open == 0) { /* no link is left for the queue */
         struct delivery *waiting = b->queue;
         pool_drop(waiting);
         b->pool->params.broke(waiting, false);
@@ -244,7 +247,7 @@ static void link_want(struct link *l)
 {
     bool writing = l->outbound.out.len || l->outbound.state == OUTBOUND_BODY;
 
-    if (l->ssl && link_is_shaking(l)) { /* what TLS waits for, and nothing that it does not read */
+    if (l->ssl && link_is_shaking(l)) { /* only what the handshake waits for */
         loop_want(link_loop(l), &l->watch, SSL_want_write(l->ssl) ? EPOLLOUT : EPOLLIN);
         return;
     }
@@ -266,7 +269,7 @@ static void start(struct link *l, struct delivery *d)
         l->outbound.state = OUTBOUND_DEAD;
 }
 
-/* The delivery that an idle link takes up now, or NULL. */
+/* The delivery that an idle link can take now, or NULL. */
 static struct delivery *next_of(struct link *l)
 {
     if (l->outbound.state != OUTBOUND_IDLE)
@@ -284,7 +287,7 @@ static void say_quit(const struct link *l)
         (void)!send(l->watch.fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-/* Every connection that is as old goes, and a young one gets the message. */
+/* Closes every connection that is too old, and gives the message to a new one. */
 static void ask_young(struct link *l, struct delivery *d)
 {
     struct backend *b = l->backend;
@@ -299,7 +302,7 @@ static void ask_young(struct link *l, struct delivery *d)
     more_links(b);
 }
 
-/* Moves a link on as far as it goes; it may be gone afterwards. */
+/* Moves a link on as far as possible; it may be freed afterwards. */
 static void go_on(struct link *l)
 {
     struct backend *b = l->backend;
@@ -325,7 +328,7 @@ static void go_on(struct link *l)
         }
         if (!link_write(l) || !link_shake(l)) {
             if (l->outbound.state == OUTBOUND_BODY)
-                link_read(l); /* it may have said why it takes no more of the message */
+                link_read(l); /* the backend may have said why it stopped reading the message */
             l->outbound.state = OUTBOUND_DEAD;
             continue;
         }
@@ -352,7 +355,7 @@ static void go_on(struct link *l)
     }
     if ((is_spent(l) || is_stale(l)) && l->outbound.state == OUTBOUND_IDLE && !l->delivery) {
         say_quit(l);
-        link_close(l); /* it was for one message, or to learn what the backend has */
+        link_close(l); /* it was for one message, or to learn the backend's extensions */
     } else {
         link_want(l);
     }
@@ -363,7 +366,7 @@ static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct link *l = (struct link *)watch;
 
-    loop_moved(loop); /* a backend's connection reads whatever comes on it */
+    loop_moved(loop); /* the link reads until the socket is empty */
     note_state(l);
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !link_is_shaking(l))
         link_read(l);
@@ -393,7 +396,7 @@ static void retry(struct loop *loop, struct alarm *a)
         link_open(b, NULL);
 }
 
-/* ---- for the owner ---- */
+/* ---- called by the owner ---- */
 
 const char *pool_state_name(const struct delivery *d)
 {
@@ -424,7 +427,7 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
 void pool_close(struct backend *b)
 {
     loop_alarm_off(b->pool->params.loop, &b->retry);
-    SSL_CTX_free(b->tls); /* its connections hold it as long as they need it */
+    SSL_CTX_free(b->tls); /* connections keep a reference of their own */
     b->tls = NULL;
     while (b->links) {
         struct link *l = b->links;
@@ -467,7 +470,7 @@ bool pool_put(struct backend *b, struct delivery *d)
             l->outbound.state = OUTBOUND_DEAD;
         }
         if (l->outbound.state == OUTBOUND_DEAD || l->outbound.over)
-            link_timer(l, 0); /* its end is told from the loop, not from within this call */
+            link_timer(l, 0); /* report its end from the loop, not from within this call */
         link_want(l);
         return true;
     }

@@ -1,8 +1,8 @@
 /* Connections to backends, kept open and shared by all messages of a worker.
  *
  * A backend has links (connections) and a queue of deliveries that wait for one. A link is busy for
- * the milliseconds of one burst. The pool learns a backend's state and abilities by connecting to
- * it. */
+ * the milliseconds of one burst. The pool learns a backend's state and extensions by connecting to
+ * it. Runs in a worker's loop; not thread-safe. */
 #ifndef MIRED_BACKEND_POOL_H
 #define MIRED_BACKEND_POOL_H
 
@@ -25,20 +25,20 @@ enum {
     POOL_WRITE_MS = 60000, /* without progress */
     POOL_IDLE_MS = 60000,  /* kept open unused */
     POOL_WAIT_MS = 60000,  /* a delivery for a free link */
-    POOL_YOUNG_MS = 2000,  /* a backend's answers on a younger connection are current */
+    POOL_YOUNG_MS = 2000,  /* on a younger connection "no such user" is current */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 10000,
     POOL_BREAKS_MAX =
-        3, /* of one delivery before its data, for a store or server that changes places */
+        3, /* broken connections of one delivery before its data, as when a server restarts */
 };
 
-/* One message for a backend. Embedded, as the first member, in what the owner of the pool keeps of
- * it. */
+/* One message for a backend. It is the first member of the struct that the pool's owner keeps for
+ * the message. */
 struct delivery {
     struct delivery *next;   /* in its backend's queue */
-    struct backend *backend; /* where it waits or runs; NULL: nowhere */
-    struct link *link;       /* which sends it; NULL: it waits */
-    struct alarm alarm;      /* the owner's callback: it has waited for too long */
+    struct backend *backend; /* the one it waits for or runs on; NULL: none */
+    struct link *link;       /* the link that sends it; NULL: it waits */
+    struct alarm alarm;      /* its callback belongs to the owner: it has waited too long */
     struct job job;
     struct addr client;
     struct span header; /* goes before the message */
@@ -46,7 +46,7 @@ struct delivery {
     struct span (*read)(void *message, uint64_t offset);
     void *message;
     bool doubted; /* an old connection said "no such user": only a young one counts */
-    bool refused; /* the backend refused mired on the last connection, and would do so again */
+    bool refused; /* on the last connection the backend refused mired, and would do so again */
 };
 
 /* Parameters that all backends of one owner share, and its callbacks. */
@@ -54,24 +54,24 @@ struct pool_params {
     const struct config *config;
     struct loop *loop;
     const char *store_path;
-    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
+    const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     uint32_t slots;                    /* workers that share each backend's `connections` */
-
     /* The job has ended. */
     void (*over)(struct delivery *d);
     /* An old connection said that there is no such user and was closed: put the delivery again, for
      * a young connection. */
     void (*doubted)(struct delivery *d);
-    /* The link broke under it (`started`), or none could be had. job.sent tells whether the backend
+    /* The link broke during it (`started`), or there was none. job.sent says whether the backend
      * may have the message. */
     void (*broke)(struct delivery *d, bool started);
 
-    /* A backend's state or abilities have changed. */
+    /* A backend's state or extensions have changed. */
     void (*changed)(void *arg);
     /* Whether a backend can be reached: when that is first known, and whenever it changes; or NULL.
      */
     void (*reached)(void *arg, const char *backend, bool up);
-    /* A backend's abilities (ability_word()), kept over restarts. False: none are known. */
+    /* Store and load a backend's extensions (ability_word()) over restarts. False: none are
+     * known. */
     void (*remember)(void *arg, const char *backend, uint64_t word);
     bool (*recall)(void *arg, const char *backend, uint64_t *word);
     void *arg;
@@ -83,7 +83,7 @@ struct pool {
 };
 
 struct backend {
-    SSL_CTX *tls; /* NULL: none is spoken */
+    SSL_CTX *tls; /* NULL: without TLS */
     struct pool *pool;
     const struct config_backend *config;
     uint32_t index;
@@ -92,13 +92,13 @@ struct backend {
     struct delivery *queue, **queue_tail;
     struct alarm retry;
     uint64_t backoff_ms;
-    unsigned turn;          /* which address of its name is tried */
-    struct ability ability; /* as the last of its connections told */
+    unsigned turn;          /* the index of the address of its name that is tried */
+    struct ability ability; /* as on its last connection */
     uint64_t complained_ms; /* when its complaint was last logged; 0: never */
     bool known, up;
-    bool learnt;       /* `ability` has been told, in this process or an earlier one */
-    bool plain;        /* its TLS does not work, and is not insisted on */
-    bool told_missing; /* that it has no XCLIENT or XFORWARD */
+    bool learnt;       /* `ability` is known, from this process or an earlier one */
+    bool plain;        /* its TLS does not work and is not required */
+    bool told_missing; /* the lack of XCLIENT or XFORWARD has been logged */
 };
 
 void pool_open(struct pool *p, struct backend *b, uint32_t index);
@@ -108,8 +108,7 @@ void pool_close(struct backend *b);
  * cannot be reached, and nothing was started. */
 bool pool_put(struct backend *b, struct delivery *d);
 
-/* What a delivery waits for: the state of its connection by name, or "a free connection". Static.
- */
+/* What a delivery waits for: the name of its connection's state, or "a free connection". Static. */
 const char *pool_state_name(const struct delivery *d);
 
 /* Removes a delivery from the queue, or from its link, which is then closed. */

@@ -1,4 +1,4 @@
-/* A backend's TLS as tls/client.h wants it. Private to src/backend. */
+/* The parameters of tls/client.h for a backend. Private to src/backend. */
 #ifndef MIRED_BACKEND_TLS_H
 #define MIRED_BACKEND_TLS_H
 

@@ -1,8 +1,8 @@
-/* The clerk process: takes queries, asks directories and verifiers, answers.
+/* The clerk process: reads queries, asks directories and verifiers, and answers.
  *
- * Directories are asked many questions at once (directory.h): a clerk takes what there is to take
- * and never waits for one of them. Passwords are checked one at a time. The first clerk also has a
- * thread that looks up where backends are that are configured by their names. */
+ * Directories get many queries at once (directory.h); the clerk never waits for one of them.
+ * Passwords are checked one at a time. The first clerk also has a thread that looks up the
+ * addresses of backends that are configured by name. */
 #include "clerk/clerk.h"
 
 #include <errno.h>
@@ -35,8 +35,8 @@ struct clerk {
     const struct clerk_params *params;
     struct directory *directory;
     struct auth *auth;
-    uint64_t looked_ms; /* monotonic: when the verifiers were looked at */
-    int nice;           /* as it was given to us */
+    uint64_t looked_ms; /* monotonic: when the verifiers were last checked */
+    int nice;           /* the value at the start */
 };
 
 static void send_answer(const struct clerk *c, uint16_t slot, const struct answer *a)
@@ -45,7 +45,8 @@ static void send_answer(const struct clerk *c, uint16_t slot, const struct answe
         return;
     int fd = c->params->answer[slot];
     int r = answer_send(fd, a);
-    if (r == -EAGAIN) { /* that worker is behind: it gets a moment, then its own time-out */
+    if (r ==
+        -EAGAIN) { /* that worker is slow: wait a moment; after that its own time-out handles it */
         poll(&(struct pollfd){fd, POLLOUT, 0}, 1, ANSWER_WAIT_MS);
         r = answer_send(fd, a);
     }
@@ -53,11 +54,11 @@ static void send_answer(const struct clerk *c, uint16_t slot, const struct answe
         log_warn("cannot send an answer to worker %u: %s", slot, strerror(-r));
 }
 
-/* A machine may have many more workers at work than cores, and two clerks then get two processes'
- * share, although a question costs a worker a dozen times what it costs a clerk: questions would
- * wait until they are given up. So clerks go first. But for passwords: checking one takes
- * milliseconds of computing, and anyone may have that done. Without leave from RLIMIT_NICE nothing
- * changes. */
+/* Raises or restores the priority. If many more workers are busy than there are cores, two clerks
+ * would get the CPU time of two processes, although a query costs a worker a dozen times what it
+ * costs a clerk, and queries would time out. So clerks go first, except while they check passwords:
+ * that takes milliseconds of CPU, and anyone can cause it. If RLIMIT_NICE does not allow it,
+ * nothing changes. */
 static void go_first(const struct clerk *c, bool first)
 {
     setpriority(PRIO_PROCESS, 0, c->nice - (first ? CLERK_PRECEDENCE : 0));
@@ -120,14 +121,14 @@ static void answer_one(struct clerk *c, struct query_packet *q)
         send_answer(c, q->head.slot, &a);
 }
 
-/* A directory's answer that has come later. */
+/* A later answer of a directory. */
 static void recipient_answered(void *arg, const struct directory_asker *asker,
                                const struct answer *answer)
 {
     send_answer(arg, asker->slot, answer);
 }
 
-/* An answer that has come later. */
+/* A later answer of a verifier. */
 static void answered(void *arg, const struct auth_asker *asker, enum answer_result result,
                      struct span text, struct span name)
 {
@@ -153,8 +154,8 @@ static bool told_to_stop(int control)
     return r != -EAGAIN;
 }
 
-/* What can be offered to clients changes with the verifiers: a file gets other lines, Dovecot comes
- * up. */
+/* Updates the mechanisms that clients are offered: a file may have other lines, or Dovecot may be
+ * up again. */
 static void look(struct clerk *c)
 {
     uint64_t now = clock_mono_ms();
@@ -167,7 +168,7 @@ static void look(struct clerk *c)
         atomic_store(c->params->auth, offers);
 }
 
-/* How long to wait for a question. */
+/* How long to wait for a query. */
 static int wait_ms(struct clerk *c)
 {
     int directory = directory_look_after(c->directory);
@@ -180,8 +181,8 @@ static int wait_ms(struct clerk *c)
 
 enum source { CONTROL, OWN, FIRST, STRANGERS, DIRECTORIES, VERIFIER, SOURCES };
 
-/* Adds what is to be waited for; -1 is nothing, and what is watched already stays so. The queues
- * are all clerks': a question wakes one clerk that waits, not every one (EPOLLEXCLUSIVE). */
+/* Adds a descriptor to wait for; -1 is ignored, and a descriptor that is already watched stays. All
+ * clerks share the queues, and a query wakes one waiting clerk, not all (EPOLLEXCLUSIVE). */
 static bool watch(int set, int fd, enum source source)
 {
     struct epoll_event e = {.events = EPOLLIN, .data.u32 = source};
@@ -199,7 +200,7 @@ static bool watch_all(const struct clerk *c, int set)
            watch(set, directory_fd(c->directory), DIRECTORIES);
 }
 
-/* What there is of each source. False: waiting fails. */
+/* Waits, and says which sources are readable. False if waiting fails. */
 static bool wait_for(int set, int ms, uint32_t ready[SOURCES])
 {
     struct epoll_event event[SOURCES];
@@ -212,9 +213,10 @@ static bool wait_for(int set, int ms, uint32_t ready[SOURCES])
     return n >= 0 || errno == EINTR;
 }
 
-/* As long as they are answered in no time, several: to look at all queues is as dear as an answer.
- * False: no worker is left that could send queries. The master keeps both ends of the queues, so
- * that is seen after an upgrade only, when these workers' own generation has ended. */
+/* Answers queries of one queue, several as long as they are quick, because polling all queues costs
+ * as much as an answer. False if no worker is left that could send queries. The master keeps both
+ * ends of the queues, so this happens only after an upgrade, when these workers' generation has
+ * ended. */
 static bool answer_from(struct clerk *c, int fd, uint32_t ready)
 {
     static struct query_packet q;
@@ -223,7 +225,8 @@ static bool answer_from(struct clerk *c, int fd, uint32_t ready)
 
     if (!ready)
         return true;
-    while ((r = query_read(fd, &q)) == 1) { /* another clerk may have been quicker: no waiting */
+    while ((r = query_read(fd, &q)) ==
+           1) { /* does not block, because another clerk may have taken it */
         answer_one(c, &q);
         if (clock_mono_us() >= until)
             return true;
@@ -238,8 +241,8 @@ static void serve(struct clerk *c, int set)
 
     for (;;) {
         int wait = wait_ms(c);
-        /* A verifier that has been connected to anew may have its old number, and is no longer
-         * watched: closing ended that. */
+        /* A reconnect may reuse the verifier's descriptor number; close() has removed it from
+         * epoll. */
         if (!watch(set, auth_fd(c->auth), VERIFIER) || !wait_for(set, wait, ready))
             return;
         if (ready[CONTROL] && told_to_stop(params->control))
@@ -248,7 +251,7 @@ static void serve(struct clerk *c, int set)
             auth_read(c->auth);
         if (ready[DIRECTORIES])
             directory_read(c->directory);
-        /* Of each, what can be taken within a moment. */
+        /* Answers each queue for a moment. */
         if (!answer_from(c, params->own, ready[OWN]) ||
             !answer_from(c, params->ask[QUERY_FIRST], ready[FIRST]) ||
             !answer_from(c, params->ask[QUERY_STRANGERS], ready[STRANGERS]))
@@ -256,7 +259,7 @@ static void serve(struct clerk *c, int set)
     }
 }
 
-/* ---- where backends are ---- */
+/* ---- addresses of backends ---- */
 
 static sem_t looked_up; /* once */
 
@@ -272,8 +275,9 @@ static void *look_up_again_and_again(void *arg)
     return NULL;
 }
 
-/* A thread's task, because the DNS may take longer than a worker waits for this clerk. At the start
- * it gets a moment, so that the first message finds its way. */
+/* Starts the thread that looks up addresses; it is a thread because the DNS may take longer than a
+ * worker waits for this clerk. At the start this waits a moment for the first addresses, so that
+ * the first message has one. */
 static bool keep_looking_up(const struct clerk_params *params)
 {
     struct timespec until;

@@ -19,22 +19,22 @@ struct clerk_params {
     const struct config *config;
     struct cache *cache; /* what directories said; shared by all clerks */
     struct addresses
-        *addresses;        /* where backends with a name are, or NULL; the first clerk looks */
+        *addresses;        /* of backends with a name, or NULL; the first clerk looks them up */
     uint32_t index;        /* which clerk */
-    bool confirmed;        /* begun by a reload: files are right as they are */
+    bool confirmed;        /* started by a reload: files are right as they are */
     int control;           /* channel to the master */
-    int ask[QUERY_QUEUES]; /* questions, to whichever clerk is idle; -1: others take those */
-    int own;               /* questions to this one */
+    int ask[QUERY_QUEUES]; /* queries to any idle clerk; -1: this clerk does not take them */
+    int own;               /* queries to this clerk */
     const int *answer;     /* one for each worker slot */
     uint32_t slots;
-    struct sipkey decoys;        /* what made-up salts are made of; the same for good */
-    struct scram_shapes *shapes; /* and how long they are, where Dovecot has the real ones */
-    _Atomic uint32_t *auth; /* enum smtp_auth: what the verifiers can do, told to the workers */
+    struct sipkey decoys;        /* the key of made-up salts; never changes */
+    struct scram_shapes *shapes; /* the form of Dovecot's real salts */
+    _Atomic uint32_t *auth;      /* enum smtp_auth: what the verifiers can do; workers read it */
 };
 
 enum { CLERK_PRECEDENCE = 5 }; /* steps of `nice` before others, as far as RLIMIT_NICE allows */
 
-/* The body of the process; returns its exit status when the master says stop or is gone. */
+/* The body of the process; returns its exit status when the master tells it to stop or is gone. */
 int clerk_run(const struct clerk_params *params);
 
 #endif

@@ -1,6 +1,6 @@
 /* Checks that need more than one value, files, and the defaults that depend on the machine.
  *
- * Files are only looked at, to see whether they can be read; who uses them reads them. */
+ * For files it only checks whether they can be read; the processes that use them read them. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -24,7 +24,7 @@ static void check_file(struct reader *r, struct place at, const char *what, cons
         close(fd);
 }
 
-/* ---- the whole ---- */
+/* ---- the main part ---- */
 
 static void check_hostname(struct reader *r)
 {
@@ -75,8 +75,8 @@ static void check_domains(struct reader *r)
     }
 }
 
-/* All the world in `relay` is an open relay. Of IPv6, fc00::/7 is what sites have for themselves.
- */
+/* With all networks in `relay`, mired would be an open relay. The widest IPv6 network that a site
+ * can own is fc00::/7. */
 static void check_relay(struct reader *r)
 {
     const struct config_networks *relay = &r->config->relay;
@@ -220,7 +220,7 @@ static void check_listen(struct reader *r)
     }
 }
 
-/* One key says that it is done, the other for whom: each is meant with the other. */
+/* One key turns the repair on, the other names the networks: neither makes sense alone. */
 static void check_bare_newline(struct reader *r)
 {
     const struct config *c = r->config;
@@ -299,7 +299,7 @@ static void check_ldap(struct reader *r, const struct config_recipients *d, size
                    d->password_file);
 }
 
-/* Somebody who can be asked: a mail server, not the built-in store. */
+/* Whether there is a backend that can be queried: a mail server, not the built-in store. */
 static bool has_server(const struct config *c)
 {
     for (size_t i = 0; i < c->backend_count; i++)

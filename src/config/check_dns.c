@@ -1,4 +1,4 @@
-/* Checks of what is asked of the DNS about clients: names in `exempt`, `dnsbl`, `dnswl`,
+/* Checks of the keys for DNS queries about clients: names in `exempt`, `dnsbl`, `dnswl`,
  * `resolver`. Called by check.c. */
 #include <stdlib.h>
 #include <string.h>
@@ -8,8 +8,8 @@
 
 enum { NAMES_MAX = 255, LISTS_MAX = 32, RESOLVERS_MAX = 8 };
 
-/* A name of at least two labels, the last of them not a number (that would be an address that is
- * wrong), folded into out. */
+/* Reads and folds a name of at least two labels. The last one must not be a number, because the
+ * text is then a wrong address. */
 static bool read_name(const char *text, size_t most, char out[256])
 {
     if (!value_domain(text, out))

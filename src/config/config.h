@@ -1,9 +1,8 @@
-/* The configuration as all other rooms see it: checked values, never strings to be parsed
- * again.
+/* The configuration for all other rooms: checked values, which need no further parsing.
  *
  * Read by the master (and `mired -t`) with libconfuse; children inherit it over fork() and never
- * change it. Durations are ms, sizes octets. keys.h has one row a key, with its
- * default and bounds. */
+ * change it. Durations are ms, sizes octets. keys.h has one row for each key, with its default and
+ * bounds. */
 #ifndef MIRED_CONFIG_CONFIG_H
 #define MIRED_CONFIG_CONFIG_H
 
@@ -40,13 +39,13 @@ struct config_listen {
     bool auth;     /* offered where there is an `auth` verifier */
     bool chunking; /* CHUNKING is offered, and BDAT taken */
     enum tls_mode tls;
-    struct config_networks proxy_protocol; /* who may send PROXY v1/v2; empty: nobody */
+    struct config_networks proxy_protocol; /* networks that may send PROXY v1/v2; empty: none */
 };
 
 struct config_tls {
     struct config_strings certificate, key; /* as many keys as certificates, or none: in the same
                                                files */
-    char *place;     /* "FILE:LINE" of the section, for what is wrong with the files */
+    char *place;     /* "FILE:LINE" of the section, for errors in the files */
     int minimum;     /* 12 or 13 for TLS 1.2 or 1.3 */
     char *client_ca; /* optional client certificates that make a session exempt; NULL: none */
 };
@@ -112,7 +111,7 @@ struct config {
     char *hostname;
     struct config_strings domains; /* folded: lower case, A-labels */
     uint32_t workers, clerks;      /* already resolved: never 0 */
-    uint32_t lookups;              /* questions that directories are asked at once; all clerks */
+    uint32_t lookups;              /* queries that directories get at once, from all clerks */
     char *user;
     char *state, *run;
     enum log_format log;
@@ -124,7 +123,7 @@ struct config {
     uint64_t data_rate; /* octets a second, over `timeout`; 0: any */
     uint64_t partial_ms;
     struct config_networks exempt;
-    struct config_networks relay; /* own machines: may send anywhere that the backend takes it */
+    struct config_networks relay;       /* own machines that may send to any domain */
     struct config_strings exempt_names; /* ".outbound.example.com", folded */
     struct config_strings suspect;
     struct config_list *dnsbl, *dnswl;
@@ -134,7 +133,7 @@ struct config {
         *resolvers; /* the same as addresses, port 0 where none is given; none: the system's */
     char *recipient_delimiter;
     bool routing_addresses; /* joe%evil@ours goes to the backend like any other address */
-    bool received_login;    /* Received: names the account that a message came by */
+    bool received_login;    /* Received: names the account that sent the message */
     struct config_listen *listen;
     size_t listen_count;
     struct config_tls tls;
@@ -157,26 +156,27 @@ struct config {
     enum nul nul;
     struct config_strings web_listen;
     char *web_token_file;
-    struct config_strings web_names; /* that Host may have, beside our own */
+    struct config_strings web_names; /* names that Host may have, in addition to our own */
 };
 
-/* Reads `path`. Returns 0 and the configuration (the caller's; config_free), or -1 with every error
- * found, a line each as "FILE:LINE: what is wrong; what would be right", in *errors (the caller's
- * buf). Warnings (no `recipients`: every local address is taken) go to *errors too, marked
- * "warning:", with return 0. Looks at files only to see whether they can be read. */
+/* Reads `path`. Returns 0 and sets *config, which the caller frees with config_free(); or returns
+ * -1 and adds a line for each error to *errors (the caller's buf): "FILE:LINE: what is wrong; what
+ * would be right". Warnings (no `recipients`: every local address is accepted) are lines with
+ * "warning:" in *errors, and the result is then 0. Only checks whether other files can be read. Not
+ * thread-safe; runs in the master. */
 int config_read(const char *path, struct config **config, struct buf *errors);
 
 void config_free(struct config *config);
 
-/* Gives the keys of `to` that a reload does not take up (`restart` in keys.h) the values of `from`.
- * Calls `told`, if not NULL, for each whose value was another: with the key and the value that it
- * keeps, as text. False without memory. */
+/* Copies the values of keys that a reload does not take up (`restart` in keys.h) from `from` to
+ * `to`. Calls `told`, if not NULL, for each key with a different value in `to`, with the key and
+ * the value that it keeps, as text. False without memory. */
 bool config_keep_fixed(struct config *to, const struct config *from,
                        void (*told)(const char *key, const char *keeps));
 
 /* A configuration of nothing but defaults, before any check; NULL without memory. */
 struct config *config_defaults(const char *path);
-/* The defaults of tarpit { }, as the rows of the schema have them. */
+/* The defaults of tarpit { }, from the rows of the schema. */
 struct tarpit_rules config_default_rules(void);
 
 /* Checked values, used for keys and by tools: "20s", "500ms", "1h"; a bare number is seconds. */
@@ -184,18 +184,18 @@ bool config_duration(struct span text, uint64_t *ms);
 /* "64K", "25M", "1G", or octets. */
 bool config_size(struct span text, uint64_t *octets);
 
-/* "file", "ldap", ...: as the section is titled. */
+/* The title of the section: "file", "ldap", ... Static. */
 const char *config_recipients_name(enum recipients_kind kind);
 const char *config_auth_name(enum auth_kind kind);
 
-/* Whether a directory can name a single address: a file, LDAP, socketmap. A backend cannot: it may
- * take an address of ours as a route to somewhere else. */
+/* Whether there is a directory that lists single addresses: a file, LDAP, socketmap. A backend does
+ * not count, because it may accept an address of ours as a route to another domain. */
 bool config_names_addresses(const struct config *c);
 
-/* PATH of "file:PATH", an entry of a list such as `traps`; NULL: it is none. */
+/* PATH, if an entry of a list such as `traps` is "file:PATH"; else NULL. */
 const char *config_list_path(const char *entry);
 
-/* Whether `address` (folded) stands in `traps` itself; the clerks know those of its files. */
+/* Whether `address` (folded) is in `traps` itself; the clerks know the addresses of its files. */
 bool config_is_trap(const struct config *c, struct span address);
 
 /* True when `domain` (folded) is one of ours. */

@@ -1,4 +1,4 @@
-/* A configuration of nothing but defaults, as the rows of the schema have them; and its end. */
+/* Makes a configuration of nothing but the schema's defaults, and frees configurations. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
-/* The schema as text: what each key takes, its default, and its line of help.
+/* The schema as text: the values of each key, its default, and its line of help. Pure.
  *
- * `mired --keys` prints it, and the tables of docs/configuration.md have its cells. */
+ * `mired --keys` prints it, and the tables of docs/configuration.md are made from it. */
 #ifndef MIRED_CONFIG_DESCRIBE_H
 #define MIRED_CONFIG_DESCRIBE_H
 
@@ -8,12 +8,12 @@
 
 struct key;
 
-/* The default as mired.conf would have it: "5m", "\"text\""; a default that is no constant stands
- * in parentheses: "(none)", "(the machine's)". */
+/* Appends the default in the form of mired.conf: "5m", "\"text\""; a default that is not a constant
+ * is in parentheses: "(none)", "(the machine's)". */
 void describe_default(const struct key *key, struct buf *out);
 
-/* The values that the key takes, with bounds and unit: "1s to 1h", "1 to 256 processes", "text,
- * json". */
+/* Appends the values that the key can have, with bounds and unit: "1s to 1h", "1 to 256 processes",
+ * "text, json". */
 void describe_values(const struct key *key, struct buf *out);
 
 /* "reload", or "start": when a change is taken up. */

@@ -90,7 +90,8 @@ static unsigned least(unsigned a, unsigned b)
     return a < b ? a : b;
 }
 
-/* Letters to change, add, leave out or exchange with their neighbour to make one of the other. */
+/* How many letters must be changed, added, removed or swapped with their neighbour to turn one text
+ * into the other. */
 static unsigned distance(const char *a, const char *b)
 {
     unsigned row[3][NAME_MAX_LEN + 1];

@@ -1,4 +1,4 @@
-/* The rows of the schema; see keys.h. docs/configuration.md says at length what a value means. */
+/* The rows of the schema; see keys.h. docs/configuration.md explains the values. */
 #include "config/keys.h"
 
 #define AT(type, field) offsetof(struct type, field)
@@ -234,7 +234,7 @@ const struct key keys_web[] = {{"listen", KEY_TEXTS, AT(config, web_listen), .un
                                 .help = "further names that Host may have"},
                                END};
 
-struct fleet_place { /* only its shape is used, until there is a fleet */
+struct fleet_place { /* only the layout is used, until there is a fleet */
     char *redis, *name;
 };
 const struct key keys_fleet[] = {

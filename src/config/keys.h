@@ -1,6 +1,6 @@
-/* The schema of mired.conf: one row a key. Private to src/config and to tools that print it.
+/* The schema of mired.conf: one row for each key. Private to src/config and to tools that print it.
  *
- * A row says the key's name, type, bounds, default, unit, whether a reload takes a change up, and
+ * A row has the key's name, type, bounds, default, unit, whether a reload takes up a change, and
  * one line of help. Reading (read.c), checks (values.c), `mirectl config` (print.c), `mired --keys`
  * and the tables of docs/configuration.md (and so mired.conf(5)) all come from it: to add a key,
  * add its row and a field in config.h, and run scripts/key-tables. */
@@ -32,9 +32,9 @@ struct key {
     size_t offset; /* into the section's struct */
     double min, max;
     const char *const *choices; /* KEY_CHOICE; NULL-terminated */
-    const char *preset;         /* the default as it would be written; NULL: `otherwise` */
-    const char *otherwise;      /* a default that is no constant, in words; NULL: "none" */
-    const char *unit;           /* of a number, or what a text names; NULL: none */
+    const char *preset;         /* the default, as written; NULL: see `otherwise` */
+    const char *otherwise;      /* a default that is not a constant, in words; NULL: "none" */
+    const char *unit;           /* the unit of a number, or what a text names; NULL: none */
     bool restart;               /* a reload keeps the earlier value, and warns */
     const char *later;          /* not NULL: refused, "not yet supported"; says what it is for */
     const char *help;           /* one line */

@@ -1,4 +1,5 @@
-/* The configuration from its values back to text, by the tables that it was read by (keys.h). */
+/* Turns the values of the configuration back into text, with the tables by which it was read
+ * (keys.h). */
 #include "config/print.h"
 
 #include <errno.h>
@@ -34,13 +35,13 @@ static void print_texts(struct buf *out, const struct config_strings *list,
     buf_addf(out, " }");
 }
 
-/* TLS 1.2 and 1.3 stand there as 12 and 13, and not as their place among the choices. */
+/* TLS 1.2 and 1.3 are stored as 12 and 13, not as their index among the choices. */
 static int choice_of(const struct key *key, int value)
 {
     return value == 12 || value == 13 ? value - 12 : value;
 }
 
-/* The value of a key; false: it has none. */
+/* Prints the value of a key; false if it has none. */
 static bool print_value(struct buf *out, const struct config *c, const struct key *key,
                         const void *base)
 {
@@ -78,7 +79,7 @@ static bool print_value(struct buf *out, const struct config *c, const struct ke
     return true;
 }
 
-/* The values of the texts, numbers and times among `keys` in `to`, copied from `from`. */
+/* Copies the values of those `keys` that are texts, numbers or times from `from` to `to`. */
 static bool keep_keys(const struct key *keys, struct config *to, const struct config *from,
                       void (*told)(const char *key, const char *keeps))
 {
@@ -139,7 +140,7 @@ static size_t section_count(const struct config *c, enum section_kind s)
     }
 }
 
-/* As it stands behind the section's name. */
+/* Prints the title of a section, which follows its name. */
 static void print_title(struct buf *out, const struct config *c, enum section_kind s, size_t i)
 {
     char text[ADDR_TEXT];

@@ -1,9 +1,9 @@
 /* Reading mired.conf: libconfuse parses, the tables of keys say what there may be, values.c reads
  * each value.
  *
- * Every value is taken from libconfuse as text, with the line it stands on, so that all wrong ones
- * can be told together and in mired's own words. Runs in the master (and `mired -t`); one reading
- * at a time, for libconfuse's call-backs have no room for a context. */
+ * Every value is taken from libconfuse as text, with its line, so that all wrong values can be
+ * reported together and in mired's own words. Runs in the master (and `mired -t`), one reading at a
+ * time, because libconfuse's callbacks have no argument for a context. */
 #include <confuse.h>
 #include <errno.h>
 #include <glob.h>
@@ -26,7 +26,7 @@ struct note {
 static struct reader *reading;
 static char *files[FILES_MAX]; /* the main file and what it includes, in order */
 static size_t file_count;
-static const char *file_now; /* libconfuse's own name of it is gone with the next file */
+static const char *file_now; /* libconfuse forgets the name with the next file */
 
 /* ---- telling ---- */
 
@@ -102,14 +102,14 @@ static int note_line(const void *what, int line)
     return 0;
 }
 
-/* Takes any value as its text. */
+/* Accepts any value as text. */
 static int take_text(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     *(const char **)result = value;
     return note_line(opt, cfg->line);
 }
 
-/* The line on which the section that ends at `end` begins: libconfuse knows only where it ends. */
+/* The first line of the section that ends at line `end`; libconfuse knows only the end. */
 static int first_line(const char *file, const char *name, const char *title, int end)
 {
     FILE *f = fopen(file, "re");
@@ -339,7 +339,7 @@ static bool read_sections(struct reader *r, cfg_t *cfg)
                 read_keys(r, sec, sections[s].keys,
                           config_section(r->config, (enum section_kind)s, i), r->value[s][i]);
             else
-                r->section[s][i] = (struct place){0}; /* has been told: no check looks at it */
+                r->section[s][i] = (struct place){0}; /* reported already: skip all checks of it */
         }
     }
     return true;
@@ -347,8 +347,8 @@ static bool read_sections(struct reader *r, cfg_t *cfg)
 
 /* ---- reading ---- */
 
-/* libconfuse stops at the first word that it did not expect, which may stand long behind the
- * mistake, and takes a file whose last brace is open: the look at the shape goes first. */
+/* libconfuse stops at the first unexpected word, which may be far after the mistake, and it accepts
+ * a file with an open brace at the end. So the form of the file is checked first. */
 static bool parse_file(struct reader *r, cfg_t *cfg, const char *file)
 {
     struct buf text = {0};

@@ -1,4 +1,4 @@
-/* One reading of mired.conf: what its parts share. Private to src/config. */
+/* What the parts of one reading of mired.conf share. Private to src/config. */
 #ifndef MIRED_CONFIG_READER_H
 #define MIRED_CONFIG_READER_H
 
@@ -10,7 +10,8 @@ struct place {
     int line;
 };
 
-/* What check.c needs to know of where things stand: by section and its number among its kind. */
+/* One reading. For check.c it has the places of sections and values: by kind of section, and by
+ * number within a kind. */
 struct reader {
     struct config *config;
     struct buf *errors;
@@ -22,7 +23,7 @@ struct reader {
     struct place main[64];                /* by key number in keys_main; line 0: not set */
 };
 
-/* "FILE:LINE: ..." onto the errors; a line of 0 leaves file and line to what is known. */
+/* Add "FILE:LINE: ..." to the errors; without a line (0) only what is known of the place. */
 void reader_wrong(struct reader *r, struct place at, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void reader_warn(struct reader *r, struct place at, const char *format, ...)
@@ -35,22 +36,22 @@ struct place reader_place(const struct reader *r, enum section_kind s, size_t nu
 bool reader_is_set(const struct reader *r, enum section_kind s, size_t number, const char *key);
 struct place reader_main(const struct reader *r, const char *key);
 
-/* All of a file, the caller's to free; 0 or -errno. */
+/* Reads a whole file into *text, which the caller frees. Returns 0 or -errno. */
 int explain_read(const char *file, struct buf *text);
-/* Tells what is wrong with the braces, quotes and commas of a file. Returns how many mistakes. */
+/* Reports mistakes in the braces, quotes and commas of a file. Returns how many there are. */
 unsigned explain_shape(struct reader *r, const char *file, struct span text);
-/* What to say of a key that `section` (NULL: the main one) does not have: the one that was probably
- * meant, or the section that has it. Empty when there is nothing to say. */
+/* Writes a hint for a key that `section` (NULL: the main part) does not have: the key that was
+ * probably meant, or the section that has it. Empty if there is no hint. Returns `out`. */
 const char *explain_unknown(const char *section, const char *key, char out[256]);
 
-/* Takes the title of a section, the i-th of its kind. False: it is wrong, and that has been told.
- */
+/* Reads the title of a section, the i-th of its kind. False if it is wrong, which has then been
+ * reported. */
 bool reader_begin_section(struct reader *r, enum section_kind s, size_t i, const char *title);
 
-/* What the keys of a section go into: the i-th of its kind. */
+/* The struct that the keys of a section are stored in: the i-th of its kind. */
 void *config_section(struct config *c, enum section_kind s, size_t i);
 
-/* Defaults that depend on the machine, and everything that more than one value decides. */
+/* Sets defaults that depend on the machine, and makes all checks that need more than one value. */
 void config_check(struct reader *r);
 /* The part of it that is about clients and the DNS: exempt, dnsbl, dnswl, resolver. */
 void config_check_dns(struct reader *r);

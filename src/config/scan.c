@@ -1,9 +1,8 @@
-/* A second look at a configuration file's text, for what libconfuse does not say: where the brace
- * was opened that is not closed (which it takes at the end of a file), between which two values a
- * comma is missing.
+/* Checks a configuration file's text for mistakes that libconfuse does not report well: the line of
+ * a brace that is not closed, and the two values between which a comma is missing.
  *
- * Sections never stand in sections and lists hold values only, so what belongs outside shows that
- * a brace was left open. It reads values for their ends only; read.c judges what they say. */
+ * Sections are never nested and lists have values only, so a word that belongs outside shows that a
+ * brace is open. Values are only skipped here; read.c checks them. */
 #include "config/scan.h"
 
 #include <stdarg.h>
@@ -19,17 +18,17 @@ struct token {
 };
 
 struct opened {
-    struct span name; /* of the section, or of the list's key */
+    struct span name; /* of the section, or of the key with the list */
     int line;
 };
 
 struct scan {
     const struct scan_hooks *hooks;
     const char *begin; /* of the text */
-    char *blank;       /* the same text, where comments are to be blanked; NULL: nowhere */
+    char *blank;       /* the same text, if comments must be blanked; else NULL */
     struct span rest;
     int line;
-    int long_text; /* line of the first quoted text that goes over several lines: 0 */
+    int long_text; /* line of the first quoted text with several lines; 0: none */
     unsigned wrong;
     struct token now, next;
     struct opened section; /* line 0: outside */
@@ -49,7 +48,7 @@ static __attribute__((format(printf, 3, 4))) void wrong(struct scan *s, int line
     s->wrong++;
 }
 
-/* For "%.*s": a name or value as far as a message has room for it. */
+/* For "%.*s": how much of a name or value a message shows. */
 static int shown(struct span text)
 {
     return (int)(text.len < 60 ? text.len : 60);
@@ -69,7 +68,7 @@ static bool starts(const struct scan *s, const char *with)
     return s->rest.len >= 2 && s->rest.at[0] == with[0] && s->rest.at[1] == with[1];
 }
 
-/* From the comment's first mark to behind its end; false: it is not closed. */
+/* Skips a comment; false if it is not closed. */
 static bool skip_comment(struct scan *s)
 {
     const char *from = s->rest.at;
@@ -90,7 +89,7 @@ static bool skip_comment(struct scan *s)
     return closed;
 }
 
-/* Blanks and comments. False: a comment is not closed. */
+/* Skips blanks and comments; false if a comment is not closed. */
 static bool skip_blank(struct scan *s)
 {
     while (s->rest.len) {
@@ -197,7 +196,7 @@ static void left_open(struct scan *s, struct opened list, const struct token *by
           list.name.at, what, shown(by->text), by->text.at ? by->text.at : "");
 }
 
-/* From behind the brace to behind its end; false: the rest cannot be understood. */
+/* Scans a list after its open brace; false if the rest cannot be understood. */
 static bool scan_list(struct scan *s, struct opened list)
 {
     for (;;) {
@@ -220,7 +219,7 @@ static bool scan_list(struct scan *s, struct opened list)
             return false;
         }
         if (s->now.kind == BROKEN || s->next.kind == BROKEN)
-            return false; /* a quote is open: what stands between two others is no value */
+            return false; /* a quote is open: the text between two later quotes is not a value */
         wrong(s, before.line, "a comma is missing between \"%.*s\" and \"%.*s\"",
               shown(before.text), before.text.at, shown(s->now.text), s->now.text.at);
     }
@@ -264,7 +263,7 @@ static bool scan_value(struct scan *s, const struct token *name)
     return true;
 }
 
-/* Behind the name (and title) of a section. */
+/* Scans a section after its name (and title). */
 static bool scan_section(struct scan *s, const struct token *name)
 {
     if (s->section.line) {

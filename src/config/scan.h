@@ -1,4 +1,4 @@
-/* What is wrong with the shape of a configuration file: braces, quotes, commas. Private to
+/* Finds mistakes in the form of a configuration file: braces, quotes, commas. Private to
  * src/config. */
 #ifndef MIRED_CONFIG_SCAN_H
 #define MIRED_CONFIG_SCAN_H
@@ -15,11 +15,11 @@ struct scan_hooks {
     void (*wrong)(void *arg, int line, const char *text);
 };
 
-/* Tells each mistake with its line, in the order of the text. One behind which the rest cannot be
- * understood (an open brace or quote) is the last. Pure. Returns how many there are. */
+/* Reports each mistake with its line, in the order of the text. It stops at a mistake after which
+ * the rest cannot be understood (an open brace or quote). Pure. Returns how many there are. */
 unsigned scan_text(struct span text, const struct scan_hooks *hooks);
 
-/* Puts spaces where comments are; quoted texts and lines stay as they are. */
+/* Replaces comments with spaces; quoted texts and line ends stay. */
 void scan_blank_comments(char *text, size_t len);
 
 #endif

@@ -1,4 +1,4 @@
-/* What stands between a section's name and its brace: an address, a kind, a backend, a zone. */
+/* Titles of sections, between the name and the brace: an address, a kind, a backend, a zone. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,7 +61,7 @@ static bool parse_host(const char *text, struct config_backend *b)
     host[colon - text] = '\0';
     unsigned long port = strtoul(colon + 1, &end, 10);
     bool numbers = strspn(host, "0123456789.") == strlen(host) || strchr(host, ':');
-    if (*end || port == 0 || port > UINT16_MAX || numbers /* an address gone wrong */ ||
+    if (*end || port == 0 || port > UINT16_MAX || numbers /* a wrong address */ ||
         !value_domain(host, folded))
         return false;
     b->addr = (struct addr){.family = ADDR_NONE, .port = (uint16_t)port};

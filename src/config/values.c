@@ -205,7 +205,7 @@ struct alias {
     const char *unit;
 };
 
-/* As people write units, in lower case. */
+/* Other names that people use for units, in lower case. */
 static const struct alias time_aliases[] = {{"msec", "ms"},
                                             {"msecs", "ms"},
                                             {"millisecond", "ms"},
@@ -238,7 +238,8 @@ static const struct alias size_aliases[] = {
     {"kib", "K"}, {"m", "M"},   {"mb", "M"},   {"mib", "M"},   {"g", "G"}, {"gb", "G"},
     {"gib", "G"}, {"t", "T"},   {"tb", "T"},   {"tib", "T"},   {0}};
 
-/* The value with the unit that was meant by another name, "25M" for "25MB"; false: none was. */
+/* Writes the value with the right name of its unit, "25M" for "25MB"; false if the unit is
+ * unknown. */
 static bool with_meant_unit(const char *text, const struct alias *aliases, char out[64])
 {
     size_t digits = strspn(text, "0123456789.");

@@ -30,7 +30,7 @@ struct askers {
     int event;
     uint32_t made;
     bool stop;
-    bool told; /* that no thread can be made */
+    bool told; /* logged that no thread can be made */
     struct asker asker[];
 };
 
@@ -49,7 +49,7 @@ static bool wait_for_task(struct asker *me)
         if (rested) {
             pthread_cond_wait(&me->wake, &a->lock);
         } else if (pthread_cond_timedwait(&me->wake, &a->lock, &until) != 0 && !me->task) {
-            rested = true; /* still idle: a task may come while the lock is open, and waits */
+            rested = true; /* still idle: a task that comes while the lock is free waits */
             pthread_mutex_unlock(&a->lock);
             a->params.rest(a->params.arg, me->number);
             pthread_mutex_lock(&a->lock);
@@ -90,7 +90,7 @@ static void *serve(void *arg)
     return NULL;
 }
 
-/* ---- in the clerk's ---- */
+/* ---- in the clerk's thread ---- */
 
 struct askers *askers_open(const struct askers_params *params)
 {
@@ -149,7 +149,7 @@ static int begin(struct asker *me)
     return error;
 }
 
-/* With the lock. NULL: there are enough, or the system allows no more. */
+/* Makes a thread; the lock is held. NULL: there are enough, or the system allows no more. */
 static struct asker *make(struct askers *a, struct task *t)
 {
     pthread_condattr_t clock;

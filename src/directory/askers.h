@@ -3,8 +3,8 @@
  * Threads may block: libldap cannot connect, negotiate TLS or bind asynchronously, and one method
  * for all kinds is simpler than three. A thread knows nothing of queries, the cache or metrics: it
  * runs one task at a time with connections of its own, and the clerk's thread does all that is
- * shared. The thread that was busy last gets the next task, so few connections are used while few
- * suffice; one without a task for ASKERS_REST_S closes its own. */
+ * shared. The thread that was busy last gets the next task, so only as many connections are open as
+ * are needed; a thread without a task for ASKERS_REST_S closes its own. */
 #ifndef MIRED_DIRECTORY_ASKERS_H
 #define MIRED_DIRECTORY_ASKERS_H
 
@@ -21,9 +21,10 @@ struct task {
 };
 
 struct askers_params {
-    uint32_t most; /* threads at most; made as they are needed */
+    uint32_t most; /* the most threads; they are started as needed */
     void *arg;
-    /* Both run in thread number `asker` (0..most-1). False: it failed; prefer other threads. */
+    /* Both run in thread number `asker` (0..most-1). run() returns false if it failed; other
+     * threads are then preferred. */
     bool (*run)(void *arg, uint32_t asker, struct task *t);
     void (*rest)(void *arg, uint32_t asker);
 };
@@ -31,8 +32,8 @@ struct askers_params {
 /* NULL without memory or descriptors. */
 struct askers *askers_open(const struct askers_params *params);
 
-/* Ends the threads that have nothing to do. True: all have ended and *a is freed. False: one is
- * busy, and what it uses must stay until the process ends. */
+/* Ends the idle threads. True: all have ended and *a is freed. False: a thread is busy, and
+ * everything that it uses must stay until the process ends. */
 bool askers_close(struct askers *a);
 
 /* Gives the task to a thread; false: all are busy, or no thread can be made. */

@@ -1,5 +1,5 @@
-/* Recipients as the backend knows them: it is asked as any client would ask it, and never given a
- * message. Every backend that can be asked is tried before the answer is "later". */
+/* Asks the backend which recipients exist, with the commands that any client would send, and never
+ * sends a message. Every backend that can be reached is tried before the answer is "later". */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -10,26 +10,27 @@
 #include "config/config.h"
 #include "directory/remote.h"
 
-/* Servers slow down and then hang up on a client that only asks: Postfix waits before each reply
- * behind the 10th refusal of a conversation (smtpd_soft_error_limit), and counts RSET as an error
- * from the 100th on (smtpd_junk_command_limit). A conversation ends before; and where a server
- * turns out to be less patient, the next ones end earlier. */
+/* Servers slow down and then disconnect a client that only asks: Postfix waits before each reply
+ * after the 10th refusal of a session (smtpd_soft_error_limit), and counts RSET as an error from
+ * the 100th on (smtpd_junk_command_limit). mired ends a session before that; if a server turns out
+ * to be less patient, the next sessions end earlier. */
 enum { REFUSED_MOST = 8, ASKED_MOST = 80, SLOW_MS = 400 };
 
-/* A server process that serves a conversation knows the people of when that began: Postfix reads
- * its tables then. "No such user" counts only over one that is younger. */
+/* In a session Postfix uses the tables that it read at the beginning. So "no such user" counts only
+ * in a session that is younger than this. */
 enum { YOUNG_MS = 2000 };
 
 struct conversation {
     uint64_t begun_ms; /* monotonic */
     int asked, refused;
-    bool slow; /* a reply to the last question was */
+    bool slow; /* a reply to the last query was slow */
 };
 
 struct backend_directory {
     size_t count;
-    struct conversation *conversation; /* of each backend, the one that it is in */
-    _Atomic int *patience; /* borrowed: of each backend, refusals in a conversation; 0: not known */
+    struct conversation *conversation; /* the session with each backend */
+    _Atomic int
+        *patience; /* borrowed: for each backend, the refusals that it tolerates; 0: not known */
     struct backend_client backend[];
 };
 
@@ -76,19 +77,19 @@ void backend_directory_close(struct backend_directory *b)
     free(b);
 }
 
-/* One try to ask. */
+/* One try of a query. */
 struct attempt {
     struct backend_client *backend;
     struct conversation *conversation;
     struct span address;
-    bool utf8;  /* the address is beyond ASCII: RFC 6531 */
-    bool last;  /* a refusal ends the conversation, and the reply to RSET is not waited for */
-    bool fresh; /* a conversation that begins with this question: nothing before can be at fault */
+    bool utf8;  /* the address is not ASCII: RFC 6531 */
+    bool last;  /* after a refusal the session ends, without waiting for the reply to RSET */
+    bool fresh; /* the session begins with this query, so nothing before it can be at fault */
     struct answer *out;
     enum answer_result result; /* ANSWER_SILENCE until it is known */
 };
 
-/* A refusal of MAIL FROM:<> is about us. A temporary one is an answer: it cannot tell now. */
+/* A refusal of MAIL FROM:<> is about us. A temporary refusal means "later". */
 static int on_mail(struct attempt *a, const struct reply *r)
 {
     if (r->code < 300)
@@ -114,8 +115,8 @@ static enum answer_result pass_on(const struct reply *r, struct answer *out)
     return ANSWER_OTHER;
 }
 
-/* What the reply to RCPT says of the recipient. A refusal that is not about its existence (a full
- * mailbox) is passed on as it is; what is about us is never one (R24). */
+/* Interprets the reply to RCPT. A refusal that is not about the recipient's existence (a full
+ * mailbox) is passed on unchanged; a reply about us is never a refusal (R24). */
 static int on_rcpt(struct attempt *a, const struct reply *r)
 {
     bool us = reply_about(STAGE_RCPT, SPEAKER_PROBE, r) == REPLY_ABOUT_US;
@@ -160,7 +161,7 @@ static int step_through(struct attempt *a, const struct span say[STEPS], bool to
     return error;
 }
 
-/* All three commands go at once where the backend has PIPELINING, else one by one. */
+/* Sends all three commands at once if the backend has PIPELINING, else one by one. */
 static void ask(struct attempt *a)
 {
     struct buf rcpt = {0}, all = {0};
@@ -191,7 +192,7 @@ static int patience_of(const struct backend_directory *b, size_t i)
     return known ? known : REFUSED_MOST;
 }
 
-/* The backend has answered: ends a conversation before the backend grows tired of it. */
+/* The backend has answered: ends the session before the backend slows down. */
 static void count(struct backend_directory *b, size_t i, enum answer_result result)
 {
     struct conversation *c = &b->conversation[i];
@@ -212,8 +213,8 @@ static bool beyond_ascii(struct span s)
     return false;
 }
 
-/* A conversation that was kept may have been closed over there, or have come to its end: then a
- * fresh one decides. *lacks: the backend has no SMTPUTF8, which the question needs. */
+/* Queries one backend. If the kept session was closed by the backend, or is used up, a fresh one
+ * decides. *lacks: the backend lacks SMTPUTF8, which the query needs. */
 static enum answer_result ask_one(struct backend_directory *b, size_t i, struct span address,
                                   struct answer *out, bool *lacks)
 {
@@ -235,7 +236,7 @@ static enum answer_result ask_one(struct backend_directory *b, size_t i, struct 
         if (*lacks)
             break;
         if (a.result == ANSWER_NO && !a.fresh && clock_mono_ms() > c->begun_ms + YOUNG_MS) {
-            a.result = ANSWER_SILENCE; /* the account may be new: a fresh connection decides */
+            a.result = ANSWER_SILENCE; /* the account may be new: a fresh session decides */
             hang_up(a.backend);
         }
     }

@@ -1,9 +1,10 @@
-/* Remembered answers; see cache.h.
+/* The cache of answers; see cache.h.
  *
- * Sets of eight places. A place is three words: the answer with the time it was got, that word
- * xored with the key, and until when a clerk renews it. Two writers that meet in one place, or one
- * that is killed between its words, leave two words that do not match: no answer. Keys are 64 bits
- * of a keyed hash over source and address: no outsider can aim for a collision. */
+ * A table of sets with eight places. A place has three words: the answer with the time at which it
+ * was received, that word XORed with the key, and until when a clerk renews it. If two writers
+ * write the same place, or one is killed between two words, the words do not match, which means no
+ * answer. Keys are 64 bits of a keyed hash over source and address, so that outsiders cannot cause
+ * collisions. */
 #include "directory/cache.h"
 
 #include <errno.h>
@@ -16,7 +17,7 @@ enum { WAYS = 8, SOURCES = 64, CLOCK_SLACK_MS = 60000 };
 
 struct place {
     _Atomic uint64_t mixed;  /* key ^ answer */
-    _Atomic uint64_t answer; /* when it was got << 2 | result; 0: empty */
+    _Atomic uint64_t answer; /* when it was received << 2 | result; 0: empty */
     _Atomic uint64_t claimed;
 };
 
@@ -25,13 +26,13 @@ struct set {
 };
 _Static_assert(sizeof(struct set) % 64 == 0, "whole cache lines");
 
-/* A source that has ever been down. `until`: 0 is up; else when it may be asked again. */
+/* A source that has ever been down. `until`: 0 means up; else when it may be tried again. */
 struct source_state {
     _Atomic uint64_t id; /* 0: empty */
     _Atomic uint64_t until;
 };
 
-/* Of a source: what was got up to then does not count. */
+/* Of a source: answers received up to this time do not count. */
 struct source_since {
     _Atomic uint64_t id;
     _Atomic uint64_t since;
@@ -113,7 +114,7 @@ static struct place *find(struct set *set, uint64_t key, uint64_t *answer)
     return NULL;
 }
 
-/* A time of the future, for the clock has been set back, forgets nothing. */
+/* If the time is in the future, because the clock was set back, nothing is forgotten. */
 static bool is_before(uint64_t got, uint64_t since, uint64_t now)
 {
     return got <= since && since <= now + CLOCK_SLACK_MS;
@@ -124,7 +125,7 @@ static enum answer_result result_of(uint64_t answer)
     return (enum answer_result)(answer & 3);
 }
 
-/* Older than anything when the clock has been set back. */
+/* The answer's age; the largest number if the clock was set back. */
 static uint64_t age_of(uint64_t answer, uint64_t now)
 {
     uint64_t got = answer >> 2;
@@ -182,8 +183,8 @@ bool cache_claim(struct cache *c, const struct cache_source *s, struct span key,
     return atomic_compare_exchange_strong(&p->claimed, &claimed, now + CACHE_CLAIM_MS);
 }
 
-/* What goes first has the highest. The lives of other sources are not known here: an answer is
- * taken for old by the life that its like has with the one that is just writing. */
+/* The place with the highest value is evicted first. The lifetimes of other sources are not known
+ * here, so the age of each answer is judged by the lifetimes of the source that is writing. */
 static uint64_t uselessness(const struct cache_source *s, uint64_t answer, uint64_t now)
 {
     const uint64_t empty = UINT64_MAX, class = UINT64_C(1) << 60;
@@ -237,8 +238,8 @@ void cache_forget(struct cache *c, const struct cache_source *s, struct span key
         atomic_compare_exchange_strong(&p->answer, &answer, 0);
 }
 
-/* Sources are few; of two that share a place only the one that was forgotten last is. The other's
- * answers count again, as old as they are. */
+/* There are few sources. If two share a place, only the one that was forgotten last stays
+ * forgotten; the answers of the other count again, with their age. */
 void cache_forget_source(struct cache *c, const struct cache_source *s, uint64_t now)
 {
     struct source_since *f = since_of(c, s);
@@ -255,7 +256,8 @@ void cache_forget_unknown(struct cache *c, uint64_t now)
 
 /* ---- sources that are down ---- */
 
-/* Its state; `take`: one is made for it, in the place of another if need be. Or NULL. */
+/* The state of the source, or NULL. With `take` one is made for it, in the place of another if
+ * necessary. */
 static struct source_state *state_of(const struct cache *c, const struct cache_source *s, bool take)
 {
     struct source_state *table = c->body->source;

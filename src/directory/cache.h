@@ -2,13 +2,13 @@
  * outlives restarts.
  *
  * An answer is fresh for its source's `cache` or `negative_cache`. In the last part of that time it
- * is due: still valid, but one clerk renews it (cache_claim()). After it the answer is old and used
- * only while the source is down. The table has only YES and NO, and addresses only as keyed hashes.
- * It also records which sources are down, so that one clerk at a time retries them.
+ * is due: still valid, but one clerk renews it (cache_claim()). After that time the answer is old,
+ * and used only while the source is down. The table has only YES and NO, and addresses only as
+ * keyed hashes. It also records which sources are down, so that one clerk at a time retries them.
  *
  * Times are wall ms, given by the caller. All functions may be called by several processes at once,
  * never block and leave no lock behind when a process dies in the middle: at worst an answer is
- * missing. */
+ * lost. */
 #ifndef MIRED_DIRECTORY_CACHE_H
 #define MIRED_DIRECTORY_CACHE_H
 
@@ -29,30 +29,30 @@ struct cache_source {
 enum cache_age { CACHE_NONE, CACHE_FRESH, CACHE_DUE, CACHE_OLD };
 
 enum {
-    CACHE_PLACES = 1 << 19, /* 12 MiB, as far as they are used */
+    CACHE_PLACES = 1 << 19, /* 12 MiB when all are in use */
     CACHE_DUE_PART = 5,     /* the last fifth of an answer's time */
     CACHE_CLAIM_MS = 20000, /* a clerk that dies after a claim delays the renewal by this long */
-    CACHE_DOWN_MS = 500,    /* a source that could not be asked is left alone for so long */
-    CACHE_PROBE_MS = 15000, /* ... and by all the others while one of them tries */
+    CACHE_DOWN_MS = 500,    /* between two tries of a source that is down */
+    CACHE_PROBE_MS = 15000, /* while one clerk tries it, the others wait for so long at most */
 };
 
 /* Opens or creates the table at `path` (NULL: memory only) with room for `places` answers, rounded
- * up to a power of two. Before the processes that share it are started. 0 or -errno. */
+ * up to a power of two. Call it before the processes that share it start. Returns 0 or -errno. */
 int cache_open(struct cache **out, const char *path, uint32_t places);
 void cache_close(struct cache *c);
 
-/* An id for the source that `description` describes: the same one as long as it is the same. */
+/* An id for the source with this description; the same description has the same id. */
 uint64_t cache_source_id(const struct cache *c, struct span description);
 
-/* How old the answer for that key is, and the answer unless there is none. */
+/* Returns the age of the answer for that key, and sets *result unless there is none. */
 enum cache_age cache_find(const struct cache *c, const struct cache_source *s, struct span key,
                           uint64_t now, enum answer_result *result);
 
 /* True: this caller must renew the answer; false: another clerk is renewing it. */
 bool cache_claim(struct cache *c, const struct cache_source *s, struct span key, uint64_t now);
 
-/* Forgetting: removes answers received up to `now`. The answer for one key; all of a source, its
- * being down as well; all that say NO, of every source. */
+/* Remove answers that were received up to `now`: the answer for one key; all answers of a source,
+ * and that it is down; all NO answers of every source. */
 void cache_forget(struct cache *c, const struct cache_source *s, struct span key);
 void cache_forget_source(struct cache *c, const struct cache_source *s, uint64_t now);
 void cache_forget_unknown(struct cache *c, uint64_t now);

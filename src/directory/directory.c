@@ -1,15 +1,16 @@
 /* The directories in order, and the forms of an address that each is asked for. Runs in clerks.
  *
- * user+tag@domain is asked for as it stands, without its tag, and as @domain. The first source that
- * knows one of them wins. One that cannot tell makes the whole answer "later" unless another one
- * knows: a directory that is down must never turn a recipient into an unknown one.
+ * For user+tag@domain a source is queried for that address, for the address without the tag, and
+ * for @domain. The first source that knows one of these forms wins. If a source cannot answer, the
+ * whole answer is "later" unless another source knows the address: a directory that is down must
+ * never turn a recipient into an unknown one.
  *
- * A question is an inquiry, which goes through the sources as far as files and the cache know. What
- * they do not know is an errand: one form asked of one remote source by a thread of its own
- * (askers.h), in the order of fair.h. All but that asking happens in the clerk's own thread.
+ * A query is an inquiry, which goes from source to source as long as files and the cache have the
+ * answers. If they do not, an errand queries one remote source for one form, in a thread
+ * (askers.h), in the order of fair.h. Everything else runs in the clerk's own thread.
  *
- * What a remote source said is remembered in the cache that all clerks share (cache.h), form by
- * form. There stands as well whether it is down: then no question waits for it, and one clerk at a
+ * The answers of remote sources are in a cache that all clerks share (cache.h), form by form. The
+ * cache also knows which sources are down: no query waits for such a source, and one clerk at a
  * time tries whether it is up again, however long that takes. */
 #include "directory/directory.h"
 
@@ -56,7 +57,7 @@ struct directory *directory_open(const struct directory_params *params)
     d->cache = params->cache;
     d->answered = params->answered;
     d->arg = params->arg;
-    if (params->confirmed) /* by a reload, after which new accounts may exist */
+    if (params->confirmed) /* a reload: there may be new accounts */
         cache_forget_unknown(d->cache, clock_wall_ms());
     d->room = d->most = (params->config->lookups + clerks - 1) / clerks;
     if (!open_all(d, params->addresses, params->confirmed)) {
@@ -69,7 +70,7 @@ struct directory *directory_open(const struct directory_params *params)
 void directory_close(struct directory *d)
 {
     if (!d || !askers_close(d->askers))
-        return; /* a thread still waits for a source: the process ends with it */
+        return; /* a thread still waits for a source; it ends with the process */
     if (d->fair)
         errands_forget(d);
     fair_close(d->fair);
@@ -82,15 +83,15 @@ void directory_close(struct directory *d)
 
 enum { FORMS = 3 };
 
-/* A local part that a server behind may read as a route to another domain: a directory must name
- * the very address, and the backend is not asked, for it would take it. */
+/* Whether a server behind may read the local part as a route to another domain. Then a directory
+ * must have exactly that address, and the backend is not queried, because it would accept it. */
 static bool is_route(const struct directory *d, struct span address)
 {
     return !d->config->routing_addresses &&
            local_is_routing(span_first(address, address_sign(address)));
 }
 
-/* The forms under which an address may stand in a directory; returns how many. */
+/* Makes the forms in which a directory may have an address; returns how many. */
 static int make_forms(const struct directory *d, struct span address, char *room,
                       struct span form[FORMS])
 {
@@ -122,8 +123,8 @@ static enum answer_result ask_file(struct source *s, struct span form)
     return r;
 }
 
-/* A backend sees to tags and whole domains itself, and LDAP directories have no "@domain" entries.
- */
+/* A backend handles tags and whole domains itself, and LDAP directories have no "@domain"
+ * entries. */
 static bool wants(const struct directory *d, const struct source *s, struct span form, int number)
 {
     switch (s->config->kind) {
@@ -133,8 +134,8 @@ static bool wants(const struct directory *d, const struct source *s, struct span
     }
 }
 
-/* When the source cannot tell, who was known to exist still does; but nobody is refused for an old
- * answer. */
+/* If a source cannot answer, a recipient that was known to exist still does; but an old answer
+ * refuses none. */
 static enum answer_result rather_old(const struct inquiry *q, enum answer_result r)
 {
     return r == ANSWER_LATER ? q->known : r;
@@ -155,8 +156,8 @@ struct cache_source source_cached_for(const struct source *s, enum query_rank ra
     return cached;
 }
 
-/* One form of one remote source: from the cache while that is fresh. False: it is being asked, and
- * the inquiry is the errand's. */
+/* Looks up one form at one remote source: in the cache if that is fresh. False: the source is being
+ * queried, and an errand owns the inquiry. */
 static bool consult(struct directory *d, struct source *s, struct span form, struct inquiry *q,
                     enum answer_result *result)
 {
@@ -186,7 +187,7 @@ static bool consult(struct directory *d, struct source *s, struct span form, str
     return true;
 }
 
-/* What a form has come to. A source is done with when it knows one. */
+/* Records the result of a form. A source that knows one form need not be queried for others. */
 static void note(struct inquiry *q, enum answer_result r)
 {
     if (r != ANSWER_NO)
@@ -194,7 +195,8 @@ static void note(struct inquiry *q, enum answer_result r)
     q->form = r == ANSWER_YES ? FORMS : q->form + 1;
 }
 
-/* The forms that are left of the source where the inquiry stands. False: one is being asked. */
+/* Looks up the remaining forms at the current source. False: the source is being queried for
+ * one. */
 static bool go_through_forms(struct directory *d, struct source *s, const struct span *form,
                              int forms, struct inquiry *q)
 {
@@ -211,7 +213,7 @@ static bool go_through_forms(struct directory *d, struct source *s, const struct
     return true;
 }
 
-/* On through the sources. False: one is being asked. */
+/* Goes on to the next sources. False: one is being queried. */
 static bool go_on(struct directory *d, struct inquiry *q)
 {
     char room[QUERY_TEXT_MAX];
@@ -281,7 +283,7 @@ bool directory_ask(struct directory *d, const struct directory_asker *asker, str
     out->result = traps_have(d->traps, address) ? ANSWER_TRAP : ANSWER_NO;
     if (out->result == ANSWER_TRAP)
         return true;
-    if (d->sources == 0) { /* none configured: every local address is taken */
+    if (d->sources == 0) { /* no directory: every local address is accepted */
         out->result = is_route(d, address) ? ANSWER_NO : ANSWER_YES;
         return true;
     }

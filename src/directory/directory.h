@@ -1,9 +1,9 @@
 /* Directories: which recipients exist. Used by clerks (and by `mirectl recipient` through them).
  *
- * A directory is opened once per clerk from its section of the configuration and asked for folded
- * addresses, many at a time: nothing here waits for a remote source, threads of its own do
- * (askers.h). Which addresses are tried (with and without the tag, @domain) is decided in
- * directory.c for all sources alike. All functions are for one thread. */
+ * A clerk opens all directories once, and queries them for folded addresses, many at a time. These
+ * functions never wait for a remote source: threads do (askers.h). For all sources, directory.c
+ * decides which forms of an address are tried (with and without the tag, @domain). All functions
+ * must be called from one thread. */
 #ifndef MIRED_DIRECTORY_DIRECTORY_H
 #define MIRED_DIRECTORY_DIRECTORY_H
 
@@ -35,26 +35,26 @@ typedef void directory_answered(void *arg, const struct directory_asker *asker,
 struct directory_params {
     const struct config *config;
     struct cache *cache;               /* shared with the other clerks */
-    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
-    bool confirmed; /* by a reload: files are right as they are, also if they are much shorter */
+    const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
+    bool confirmed; /* after a reload: files are right even if they are much shorter */
     directory_answered *answered;
     void *arg;
 };
 
-/* What `params` points to must outlive the directory. Never fails because of a source (an
- * unreadable file is a warning, and its answers ANSWER_LATER until it can be read). NULL without
- * memory, or when a password_file cannot be read. */
+/* Everything that `params` points to must outlive the directory. An unreadable file is only a
+ * warning; its answers are ANSWER_LATER until it can be read. Returns NULL without memory, or if a
+ * password_file cannot be read. */
 struct directory *directory_open(const struct directory_params *params);
 
 /* Does not wait for queries in flight: they end with the process. */
 void directory_close(struct directory *d);
 
-/* A trap is ANSWER_TRAP. Else asks the sources in order: the first YES wins; a NO falls through to
- * the next; a reply of the backend's own (OTHER) ends it; LATER anywhere without a YES is LATER (a
- * directory that is down gives 451, never 550). `address` is local@domain, folded. True: the files
- * and the cache had the answer; *out has its result and source, and code/enhanced/text for
- * ANSWER_OTHER. False: params->answered is called once, now or later, but not for answers later
- * than QUERY_TIMEOUT_MS. */
+/* Looks up `address` (local@domain, folded). A trap gives ANSWER_TRAP. Otherwise queries the
+ * sources in order: the first YES wins; after a NO comes the next source; a reply of the backend's
+ * own (OTHER) is final; if no source says YES and one says LATER, the result is LATER (a directory
+ * that is down gives 451, never 550). True: the files and the cache had the answer; *out has its
+ * result and source, and code, enhanced and text for ANSWER_OTHER. False: params->answered is
+ * called once, now or later, but not after QUERY_TIMEOUT_MS. */
 bool directory_ask(struct directory *d, const struct directory_asker *asker, struct span address,
                    struct answer *out);
 

@@ -1,11 +1,11 @@
 /* Inside the directories: inquiries, errands and sources. Private to src/directory.
  *
- *   directory.c  inquiries: one query on its way through the sources, and the forms of an address
+ * directory.c inquiries: one query to all sources, and the forms of an address
  *   errands.c    queries that files and cache cannot answer, sent to a source by a thread
  *   source.c     a source: its file or its connections, and whether it is down
  *   list_file.c  a file of lines      list_kinds.c  what its lines are     traps.c  files of traps
  *
- * All of it is the clerk's own thread's, but for errand_run() and errand_rest(). */
+ * Only errand_run() and errand_rest() run in other threads than the clerk's own. */
 #ifndef MIRED_DIRECTORY_DIRECTORY_PART_H
 #define MIRED_DIRECTORY_DIRECTORY_PART_H
 
@@ -21,7 +21,7 @@ struct ldap_directory;
 struct socketmap_directory;
 struct traps;
 
-/* A connection of one thread's to a remote source; by config->kind. */
+/* The connection of one thread to a remote source; by config->kind. */
 union line {
     struct backend_directory *backend;
     struct socketmap_directory *socketmap;
@@ -33,35 +33,35 @@ struct source {
     const struct config_recipients *config;
     struct list_file *file; /* RECIPIENTS_FILE */
     union line *line;       /* else: one for each thread */
-    _Atomic int *found;     /* shared by its lines: what one finds out for all (remote.h) */
+    _Atomic int *found;     /* shared by its lines: see remote.h */
     struct cache_source cached;
-    uint32_t running;           /* errands with threads */
+    uint32_t running;           /* errands that threads run now */
     uint64_t spoke_us;          /* monotonic: time of its last answer */
     bool kept;                  /* the newest version of a file is rejected */
     bool down;                  /* as this clerk knows it; the cache is authoritative */
-    char probe[QUERY_TEXT_MAX]; /* what it was asked for when it could not be */
+    char probe[QUERY_TEXT_MAX]; /* the query that failed, for the next try */
     size_t probe_len;
 };
 
-/* One query on its way through the sources. */
+/* One query, which goes to one source after another. */
 struct inquiry {
     struct directory_asker asker;
     struct answer answer;
-    uint64_t until_ms; /* monotonic: the asker does not wait longer */
-    size_t source;     /* where it stands */
+    uint64_t until_ms; /* monotonic: the worker does not wait longer */
+    size_t source;     /* the current source */
     int form;
-    enum answer_result of_source; /* what its forms have come to there */
-    enum answer_result known;     /* an old answer of the cache's; ANSWER_LATER: none */
-    bool later;                   /* a source could not tell */
+    enum answer_result of_source; /* the result of its forms at that source */
+    enum answer_result known;     /* an old answer in the cache; ANSWER_LATER: none */
+    bool later;                   /* a source could not answer */
     size_t len;
     char address[]; /* folded */
 };
 
-/* One form, asked of one remote source. */
+/* One form of an address, for one remote source. */
 struct errand {
     struct task task; /* first */
     struct fair_item item;
-    struct inquiry *inquiry; /* NULL: for the cache, or to see whether the source is up */
+    struct inquiry *inquiry; /* NULL: only to renew the cache, or to try whether the source is up */
     struct source *source;
     struct answer answer; /* ANSWER_OTHER's */
     uint64_t begun_us, took_us;
@@ -78,7 +78,7 @@ struct directory {
     size_t sources;
     struct askers *askers;
     struct fair *fair;
-    uint32_t most, room; /* lookups at once: allowed, and what the sources have taken so far */
+    uint32_t most, room; /* lookups at once: the limit, and what the sources have accepted so far */
     uint64_t grow_ms;
     directory_answered *answered;
     void *arg;
@@ -86,35 +86,35 @@ struct directory {
 
 /* ---- source.c ---- */
 
-/* False without memory, or when its password_file cannot be read. */
+/* Opens a source. False without memory, or if its password_file cannot be read. */
 bool source_open(struct source *s, const struct directory *d, const struct addresses *addresses,
                  const struct config_recipients *r, bool confirmed);
 void source_close(const struct directory *d, struct source *s);
 bool source_is_file(const struct source *s);
 
-/* Whether a file has changed, and whether its newest version is kept back. */
+/* Checks whether a file has changed, and whether its newest version is rejected. */
 void source_look(struct source *s);
 
 /* How long answers are valid for an asker of that rank. In directory.c. */
 struct cache_source source_cached_for(const struct source *s, enum query_rank rank);
 
-/* Up or down, as far as this clerk's gauge goes. */
+/* Records in this clerk's gauge whether the source is down. */
 void source_know(struct source *s, bool down);
-/* It could not be asked for `form`, and will be tried with it. */
+/* Records that the source is down; the next try queries `form`. */
 void source_know_down(struct source *s, struct span form);
-/* It has been asked for `form`. */
+/* Records the end of a query for `form`. */
 void source_was_asked(struct directory *d, struct source *s, struct span form, bool down);
-/* It took so long. */
+/* Records how long a query took. */
 void source_took(const struct source *s, uint64_t us);
 
 /* ---- errands.c ---- */
 
-/* Asks a source for that form, for an inquiry (whose owner the errand is then) or for the cache.
- * False without memory. It begins with errands_go(). */
+/* Queues a query to a source for that form, for an inquiry (which the errand then owns) or for the
+ * cache. False without memory. errands_go() starts it. */
 bool errand_send(struct directory *d, struct source *s, struct span form, struct inquiry *q);
-/* Gives threads what may be asked now. */
+/* Gives threads the errands that may run now. */
 void errands_go(struct directory *d);
-/* All that wait are freed. */
+/* Frees all waiting errands. */
 void errands_forget(struct directory *d);
 
 /* In threads; see askers.h. */
@@ -123,8 +123,8 @@ void errand_rest(void *arg, uint32_t asker);
 
 /* ---- directory.c ---- */
 
-/* What one form has come to at the source where the inquiry stands: it goes on, and is freed when
- * it has been answered. */
+/* Continues an inquiry with the result of one form at its current source; frees it when it is
+ * answered. */
 void inquiry_go_on(struct directory *d, struct inquiry *q, enum answer_result r);
 
 #endif

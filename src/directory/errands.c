@@ -1,9 +1,9 @@
-/* Errands: what files and the cache do not know is asked of a source by a thread; see
+/* Errands: a thread queries a source for an answer that files and the cache do not have; see
  * directory_part.h.
  *
- * Errands wait in the order of fair.h, for as many threads as the sources have connections for: one
- * that refuses a connection while it answers over others is not down, it takes no more. Runs in
- * clerks. */
+ * Errands wait in the order of fair.h, for as many threads as the sources accept connections. A
+ * source that refuses a connection while it answers on others is not down; it only accepts no more.
+ * Runs in clerks. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,10 +17,10 @@
 
 enum {
     LOOK_AFTER_MS = 250,
-    GROW_MS = 5000, /* more connections are tried so long after one was refused */
+    GROW_MS = 5000, /* how long after a refused connection more are tried */
 };
 
-/* ---- in a thread: asking ---- */
+/* ---- in a thread: the query ---- */
 
 static enum answer_result ask_line(const struct source *s, union line line, struct span form,
                                    struct answer *out)
@@ -45,7 +45,7 @@ bool errand_run(void *arg, uint32_t asker, struct task *t)
     return e->result != ANSWER_SILENCE;
 }
 
-/* An idle thread gives its connections back. */
+/* Closes the connections of an idle thread. */
 void errand_rest(void *arg, uint32_t asker)
 {
     const struct directory *d = arg;
@@ -72,7 +72,7 @@ static struct errand *errand_of(struct fair_item *item)
     return container_of(item, struct errand, item);
 }
 
-/* Its inquiry goes on with the result. */
+/* Ends an errand; its inquiry goes on with the result. */
 static void finish(struct directory *d, struct errand *e, enum answer_result result)
 {
     struct inquiry *q = e->inquiry;
@@ -87,7 +87,7 @@ static void finish(struct directory *d, struct errand *e, enum answer_result res
         inquiry_go_on(d, q, result);
 }
 
-/* The errand has lost its place, or its asker no longer waits: its inquiry ends with it. */
+/* Ends an errand, and its inquiry, because it has lost its place or the worker no longer waits. */
 static void give_up(struct directory *d, struct errand *e)
 {
     struct inquiry *q = e->inquiry;
@@ -104,8 +104,8 @@ static bool is_late(const struct errand *e)
     return e->inquiry && clock_mono_ms() > e->inquiry->until_ms;
 }
 
-/* Whether an errand that has waited need not be run any more, for what has become known meanwhile;
- * *result is its end then. */
+/* Whether an errand need not run any more, because the answer has become known while it waited;
+ * *result is then its result. */
 static bool has_outcome(struct directory *d, const struct errand *e, enum answer_result *result)
 {
     struct source *s = e->source;
@@ -172,19 +172,19 @@ bool errand_send(struct directory *d, struct source *s, struct span form, struct
     return true;
 }
 
-/* A connection could not be had, or broke, while the source has others: it takes no more than those
- * for now. True: the errand waits for one of them. */
+/* A connection was refused or broke while the source has others, so it accepts no more for now.
+ * True: the errand waits for one of the others. */
 static bool make_do(struct directory *d, struct errand *e)
 {
     if (e->result != ANSWER_SILENCE || e->source->running == 0 || !e->inquiry)
         return false;
-    d->room = fair_asked(d->fair); /* this one is not among them any more */
+    d->room = fair_asked(d->fair); /* this one no longer counts */
     d->grow_ms = clock_mono_ms() + GROW_MS;
     enqueue(d, e, &e->inquiry->asker);
     return true;
 }
 
-/* The sources answer: some more may be asked. */
+/* The sources answer: allow some more queries at once. */
 static void grow(struct directory *d)
 {
     uint64_t now = clock_mono_ms();
@@ -197,7 +197,7 @@ static void grow(struct directory *d)
     d->grow_ms = now + GROW_MS;
 }
 
-/* A thread has run it. */
+/* Handles the end of an errand that a thread has run. */
 static void was_run(struct directory *d, struct errand *e)
 {
     struct source *s = e->source;

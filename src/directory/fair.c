@@ -1,8 +1,9 @@
-/* The order of waiting questions; see fair.h.
+/* The order of waiting queries; see fair.h.
  *
- * Two levels of the same node: a network has clients as members, a client has items. A node stands
- * in its parent's ring while something of it waits, and lives as long as something of it waits or
- * is asked. Ranks are apart: a client that has questions of two ranks has two nodes. */
+ * There are two levels of the same kind of node: a network has clients as members, a client has
+ * items. A node is in its parent's ring while something of it waits, and exists as long as
+ * something of it waits or is in flight. Ranks are separate: a client with queries of two ranks has
+ * two nodes. */
 #include "directory/fair.h"
 #include "base/container.h"
 
@@ -108,7 +109,7 @@ static struct fair_node *node_get(struct fair *f, const struct addr *addr, struc
     return *bucket = n;
 }
 
-/* Frees a node of which nothing is left. */
+/* Frees a node without any items. */
 static void node_let_go(struct fair *f, struct fair_node *n)
 {
     struct fair_node **at = bucket_of(f, &n->addr, !n->parent, (enum query_rank)n->rank);
@@ -131,14 +132,15 @@ static void client_let_go(struct fair *f, struct fair_node *client)
 
 /* ---- in and out ---- */
 
-/* One more waits in the node; the first one brings it into its ring. */
+/* Counts one more waiting item; with the first, the node enters its ring. */
 static void add_waiting(struct fair_node *n, struct ring *ring)
 {
     if (n->waiting++ == 0)
         ring_add(ring, &n->link);
 }
 
-/* One fewer waits in the node. If others do, it goes behind those that have not had a turn. */
+/* Counts one waiting item less. If others wait, the node goes to the end of its ring, so that the
+ * others have their turn first. */
 static void drop_waiting(struct fair_node *n, struct ring *ring)
 {
     ring_remove(&n->link);
@@ -168,7 +170,7 @@ static struct fair_item *item_lost(struct fair *f, struct fair_item *item)
     return item;
 }
 
-/* The member of a ring that has the most waiting. */
+/* The member of a ring with the most waiting items. */
 static struct fair_node *longest(struct ring *ring)
 {
     struct fair_node *most = node_of(ring->next);
@@ -220,7 +222,7 @@ static uint32_t part(const struct fair *f, uint32_t quarters)
     return n ? n : 1;
 }
 
-/* How much of what is asked at once one client, one network may have. */
+/* How many of the queries in flight one client or one network may have. */
 static uint32_t client_most(const struct fair *f, int rank)
 {
     return rank == RANK_FIRST ? UINT32_MAX : part(f, rank == RANK_USUAL ? 2 : 1);
@@ -237,7 +239,7 @@ static bool rank_is_full(const struct fair *f, int rank)
     return rank >= RANK_SLIP && f->rank[RANK_SLIP].asked + f->rank[RANK_DEBT].asked >= part(f, 2);
 }
 
-/* The first client of a network that may be asked for; NULL: none may. */
+/* The first client of a network that may have one more in flight; NULL: none. */
 static struct fair_node *client_of(const struct fair *f, struct fair_node *network)
 {
     for (struct ring *link = network->members.next; link != &network->members; link = link->next)

@@ -1,9 +1,8 @@
-/* LDAP, OpenLDAP's library: one bound connection, made anew when it breaks; each thread that asks
- * has one.
+/* LDAP, with OpenLDAP's library: one bound connection for each thread, opened again when it breaks.
  *
- * The password is read from its file when the clerk starts and stands in this process only. Of
- * several servers the one that answered last is asked first. The library could go through a list
- * of them by itself, but would stay with one that takes connections and then says nothing. */
+ * The password is read from its file when the clerk starts, and only this process has it. If there
+ * are several servers, the one that answered last is queried first. The library could try a list of
+ * servers itself, but it would stay with a server that accepts connections and never answers. */
 #include <errno.h>
 #include <ldap.h>
 #include <stdatomic.h>
@@ -23,7 +22,7 @@ struct ldap_directory {
     const struct config_recipients *config;
     char password[PASSWORD_MAX];
     LDAP *ldap;        /* NULL: not bound */
-    size_t server;     /* of config->url: where it is, or will be tried first */
+    size_t server;     /* index in config->url: the server that is connected, or is tried first */
     _Atomic int *told; /* borrowed: of each server, the error that has been logged; it is not
                           repeated */
 };
@@ -39,7 +38,7 @@ static bool read_password(struct ldap_directory *l)
         log_error("password_file %s cannot be read: %s", path, strerror(errno));
         return false;
     }
-    setvbuf(f, NULL, _IONBF, 0); /* it is to stand in one place only */
+    setvbuf(f, NULL, _IONBF, 0); /* no second copy of the password in a buffer */
     if (!fgets(l->password, sizeof l->password, f))
         l->password[0] = '\0';
     l->password[strcspn(l->password, "\r\n")] = '\0';
@@ -89,7 +88,7 @@ static void tell(struct ldap_directory *l, const char *what, int error)
     char *more = NULL;
 
     if (error != atomic_exchange(&l->told[l->server], error)) {
-        if (l->ldap) /* of TLS above all: what is wrong with the certificate */
+        if (l->ldap) /* above all for TLS: says what is wrong with the certificate */
             ldap_get_option(l->ldap, LDAP_OPT_DIAGNOSTIC_MESSAGE, &more);
         log_warn("ldap: %s: %s: %s%s%s", l->config->url.at[l->server], what, ldap_err2string(error),
                  more && *more ? ": " : "", more ? more : "");
@@ -104,7 +103,8 @@ static int set_options(LDAP *ldap)
 
     ldap_set_option(ldap, LDAP_OPT_NETWORK_TIMEOUT, &limit);
     ldap_set_option(ldap, LDAP_OPT_TIMEOUT, &limit);
-    ldap_set_option(ldap, LDAP_OPT_REFERRALS, LDAP_OPT_OFF); /* Active Directory's lead astray */
+    ldap_set_option(ldap, LDAP_OPT_REFERRALS,
+                    LDAP_OPT_OFF); /* those of Active Directory do not work */
     ldap_set_option(ldap, LDAP_OPT_RESTART, LDAP_OPT_ON);
     ldap_set_option(ldap, LDAP_OPT_X_KEEPALIVE_IDLE, &idle); /* firewalls forget */
     return ldap_set_option(ldap, LDAP_OPT_PROTOCOL_VERSION, &version);
@@ -139,7 +139,7 @@ static void next_server(struct ldap_directory *l)
     l->server = (l->server + 1) % l->config->url.count;
 }
 
-/* A connection to the first server that lets us in. */
+/* Connects to the first server that accepts our bind. */
 static int bind_somewhere(struct ldap_directory *l)
 {
     int error = LDAP_SUCCESS;
@@ -152,7 +152,8 @@ static int bind_somewhere(struct ldap_directory *l)
     return error;
 }
 
-/* The filter with each %s replaced by the address, escaped; the caller's. NULL without memory. */
+/* The filter with each %s replaced by the escaped address; the caller frees it. NULL without
+ * memory. */
 static char *make_filter(const char *pattern, struct span address)
 {
     struct berval plain = {address.len, (char *)address.at}, escaped = {0};
@@ -184,7 +185,7 @@ static int search(struct ldap_directory *l, const char *filter, int *found)
         return error;
     error = ldap_search_ext_s(l->ldap, l->config->base, LDAP_SCOPE_SUBTREE, filter, attributes, 1,
                               NULL, NULL, &limit, 1, &answer);
-    if (error == LDAP_SIZELIMIT_EXCEEDED) /* more than the one that was asked for */
+    if (error == LDAP_SIZELIMIT_EXCEEDED) /* there is more than the one entry that was requested */
         error = LDAP_SUCCESS;
     if (error == LDAP_SUCCESS) {
         *found = ldap_count_entries(l->ldap, answer);

@@ -11,7 +11,7 @@
 
 enum {
     YOUNG_MS = 2000, /* lines_look_now(): older files are complete */
-    TWICE_MS = 20,   /* how long it looks away, and how often */
+    TWICE_MS = 20,   /* the time between two checks, and their number */
     TWICE_TIMES = 5,
 };
 
@@ -26,15 +26,15 @@ static bool same(const struct stat *a, const struct stat *b)
            same_time(&a->st_mtim, &b->st_mtim) && same_time(&a->st_ctim, &b->st_ctim);
 }
 
-/* Another file than before, whose name or owner was given to it after its last octet: it was
- * written elsewhere and moved here. While it is written both times are the same. */
+/* Whether another file was moved here: its name or owner changed after its last octet was written.
+ * While a file is written, both times are the same. */
 static bool was_moved_here(const struct stat *before, const struct stat *now)
 {
     return (before->st_ino != now->st_ino || before->st_dev != now->st_dev) &&
            !same_time(&now->st_ctim, &now->st_mtim);
 }
 
-/* How old the last change is; 0 for one of the future. */
+/* The age of the last change; 0 if it is in the future. */
 static uint64_t age_ms(const struct stat *s, uint64_t wall_ms)
 {
     uint64_t changed = (uint64_t)s->st_mtim.tv_sec * 1000 + (uint64_t)s->st_mtim.tv_nsec / 1000000;
@@ -52,7 +52,7 @@ static bool look(struct lines_mark *m, const char *path, struct stat *now)
     return false;
 }
 
-/* What a look at `now` comes to. */
+/* Decides the result of a check. */
 static enum lines_look judge(struct lines_mark *m, const struct stat *now, uint64_t now_ms,
                              uint64_t wall_ms)
 {
@@ -134,7 +134,7 @@ int lines_read(struct lines_mark *m, const char *path, struct buf *text)
         r = -errno;
     if (r == 0 && !same(&before, &after))
         r = -EAGAIN;
-    if (r != -EAGAIN) { /* what cannot be read is not tried again until it changes */
+    if (r != -EAGAIN) { /* do not try again until the file changes */
         if (fd >= 0 || stat(path, &before) == 0)
             m->seen = before;
         m->coming_ms = 0;

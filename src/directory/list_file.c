@@ -1,7 +1,7 @@
-/* A file of lines as a hash table of its own octets, made anew when the file changes.
+/* A file of lines as a hash table over its own octets; a new table is made when the file changes.
  *
- * The text stays in one block; the table holds where each line begins. What a version must be to be
- * taken, see list_file.h. Runs in clerks and workers, blocking while it reads. */
+ * The text stays in one block; the table has the offset of each line. list_file.h says which
+ * versions are accepted. Runs in clerks and workers, and blocks while it reads. */
 #include "directory/list_file.h"
 
 #include <errno.h>
@@ -17,7 +17,7 @@
 #include "smtp/address.h"
 #include "smtp/address_list.h"
 
-enum { PENDING_MS = 10000 /* a NO is a LATER for so long while a newer version settles */ };
+enum { PENDING_MS = 10000 /* how long LATER replaces NO while a newer version settles */ };
 
 struct table {
     struct buf text; /* folded lines, each "address\n" */
@@ -32,11 +32,11 @@ struct list_file {
     struct lines_mark mark;
     struct table table;
     struct sipkey key;
-    uint64_t changing_ms; /* monotonic: since when a newer version settles; 0: none does */
-    bool changing;        /* a newer version is waited for */
-    bool loaded;          /* a version has been taken */
+    uint64_t changing_ms; /* monotonic: since when a newer version has been settling; 0: none is */
+    bool changing;        /* a newer version is settling */
+    bool loaded;          /* a version has been accepted */
     bool kept;            /* ... and the newest was not */
-    bool confirmed;       /* the next one may be shorter */
+    bool confirmed;       /* the next version may be shorter */
 };
 
 static void table_free(struct table *t)
@@ -63,9 +63,9 @@ static uint32_t *find(const struct table *t, const struct sipkey *key, struct sp
     }
 }
 
-/* Why a version is not taken. */
+/* Why a version is rejected. */
 struct refusal {
-    unsigned line; /* 0: not one line's fault */
+    unsigned line; /* 0: not because of one line */
     char text[320];
 };
 
@@ -146,7 +146,8 @@ static int index_all(struct table *t, const struct sipkey *key)
     return 0;
 }
 
-/* A table of what `path` holds. 0, -EAGAIN (it is being written), or -errno and why. */
+/* Makes a table of the file at `path`. Returns 0, -EAGAIN (it is being written), or -errno and the
+ * reason. */
 static int read_table(struct list_file *f, struct lines_mark *mark, const char *path,
                       struct table *fresh, struct refusal *why)
 {
@@ -176,7 +177,7 @@ static char *copy_path(const char *state, const char *name, const char *path)
     return made;
 }
 
-/* Whether the copy is of this version already, as another clerk has made it. */
+/* Whether the copy is already of this version, because another clerk has made it. */
 static bool is_copied(struct list_file *f, struct span wanted)
 {
     struct lines_mark mark = {0};
@@ -272,7 +273,7 @@ static void refuse(struct list_file *f, const struct refusal *why)
     f->kept = true;
 }
 
-/* Less than half of the addresses, or none where none were known: an export that failed. */
+/* Whether less than half of the addresses are left, or none at all: a failed export. */
 static bool has_shrunk(const struct list_file *f, const struct table *fresh, struct refusal *why)
 {
     if (f->confirmed ||
@@ -288,7 +289,7 @@ static bool has_shrunk(const struct list_file *f, const struct table *fresh, str
     return true;
 }
 
-/* True: the version has been taken. */
+/* Reads the file; true if the version is accepted. */
 static bool reread(struct list_file *f)
 {
     struct table fresh = {0};
@@ -326,7 +327,7 @@ struct list_file *list_file_open(const struct list_kind *kind, const char *path,
     enum lines_look look = lines_look_now(&f->mark, f->path, wall_ms);
     f->changing = look == LINES_SETTLING;
     if (look == LINES_CHANGED)
-        (void)reread(f); /* now: what breaks later leaves something to use on */
+        (void)reread(f); /* read it now: if the file breaks later, there is an earlier version */
     return f;
 }
 

@@ -1,4 +1,4 @@
-/* What the lines of each kind of list are; see list_file.h. Pure. */
+/* Reads the lines of each kind of list; see list_file.h. Pure. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,10 +1,10 @@
-/* Directories that are asked over a connection: what each of them is to directory.c.
+/* Directories that are queried over a connection: their functions for directory.c.
  *
- * All block, for no longer than a few seconds, and are used by one of a clerk's threads each: they
- * touch nothing that is shared but the log. ..._rest() gives up connections until they are needed.
- * They answer YES, NO, LATER (it says itself that it cannot tell now), SILENCE (it cannot be
- * asked), or OTHER with the reply in *out. Caching, and leaving a source alone that has just
- * failed, is directory.c's. */
+ * All of them block, for a few seconds at most. Each object is used by one thread of a clerk, and
+ * shares only the log with others. ..._rest() closes connections until they are needed again. They
+ * return YES, NO, LATER (the directory says that it cannot answer now), SILENCE (the directory
+ * cannot be reached), or OTHER with the reply in *out. Caching, and pauses after a failure, are in
+ * directory.c. */
 #ifndef MIRED_DIRECTORY_REMOTE_H
 #define MIRED_DIRECTORY_REMOTE_H
 
@@ -21,7 +21,8 @@ struct ldap_directory;
 struct addresses;
 
 /* The backend itself: MAIL FROM:<>, RCPT TO, RSET (RFC 5321). `patience` has a place for each
- * backend, 0 at first: what is found out about it, by whichever connection. */
+ * backend, shared by all connections and 0 at first: how many refusals in one session the backend
+ * tolerates. */
 struct backend_directory *backend_directory_open(const struct config *config,
                                                  const struct addresses *addresses,
                                                  _Atomic int *patience);
@@ -38,7 +39,7 @@ void socketmap_directory_rest(struct socketmap_directory *s);
 enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct span key);
 
 /* LDAP v3: YES when the filter, with %s replaced by the address, finds an entry (RFC 4515 escapes).
- * `told` has a place for each server: the error that has been logged, by whichever connection. */
+ * `told` has a place for each server, shared by all connections: the last error that was logged. */
 struct ldap_directory *ldap_directory_open(const struct config_recipients *config,
                                            _Atomic int *told);
 void ldap_directory_close(struct ldap_directory *l);

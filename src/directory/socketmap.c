@@ -1,4 +1,4 @@
-/* socketmap: a question and an answer as netstrings over a kept connection. */
+/* socketmap: queries and answers as netstrings over a kept connection. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,8 +53,8 @@ void socketmap_directory_close(struct socketmap_directory *s)
     free(s);
 }
 
-/* "LENGTH:" of a netstring, octet by octet, for nothing behind it may be taken. -errno when it is
- * none. */
+/* Reads "LENGTH:" of a netstring octet by octet, so as to read nothing after it. -errno if it is
+ * not valid. */
 static int read_length(int fd)
 {
     size_t length = 0;
@@ -75,7 +75,8 @@ static int read_length(int fd)
     return -EBADMSG;
 }
 
-/* Reads a reply; its first octets, which say what it is, into `word`. 0 or -errno. */
+/* Reads a reply, and writes its first octets, which are its kind, into `word`. Returns 0 or
+ * -errno. */
 static int read_reply(int fd, char word[10])
 {
     char rest[4096];
@@ -122,7 +123,7 @@ enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct
                  (int)key.len, key.at) < 0)
         return ANSWER_LATER;
     int error = ask(s, buf_span(&question), word);
-    if (error && kept) /* it may have been closed over there meanwhile */
+    if (error && kept) /* the server may have closed it meanwhile */
         error = ask(s, buf_span(&question), word);
     buf_free(&question);
     if (error)

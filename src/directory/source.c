@@ -21,7 +21,8 @@ static int describe_strings(struct buf *out, const struct config_strings *list)
     return error;
 }
 
-/* All that makes the source another one, so that nothing is remembered of the one before. */
+/* Describes everything that identifies a source, so that a changed source uses no cached answers of
+ * the earlier one. */
 static int describe(struct buf *out, const struct config *config, const struct config_recipients *r)
 {
     const char *text[] = {

@@ -15,8 +15,8 @@ struct traps;
 struct traps *traps_open(const struct config *config, bool confirmed);
 void traps_close(struct traps *t);
 
-/* Whether `address` (folded) is a trap. Constant in the number of traps of files. A file that
- * cannot be read, or has a wrong line, delays no client: its earlier version counts, or none. */
+/* Whether `address` (folded) is a trap. The time does not depend on the number of traps. If a file
+ * cannot be read or has a wrong line, its earlier version counts, or no address of it is a trap. */
 bool traps_have(struct traps *t, struct span address);
 
 /* Checks the files for changes. */

@@ -1,14 +1,13 @@
 /* One LMTP connection of the store: the sans-I/O session of src/smtp on one side, a Maildir message
  * on the other.
  *
- * The worker that connects has filtered recipients already; what is checked here is only that the
- * domain is ours, for the store cannot relay. Octets come dot-stuffed with CRLF line ends, as the
- * session passes them on, and become what a Maildir holds: unstuffed, with LF. The reply after the
- * data is one for all recipients (the session repeats it for each), and a positive one means that
- * every copy is on the disk.
+ * The worker that connects has checked recipients already; here only the domain is checked, because
+ * the store cannot relay. Octets come from the session dot-stuffed and with CRLF, and go into the
+ * Maildir unstuffed and with LF. There is one reply after the data for all recipients (the session
+ * repeats it for each), and a positive one means that every copy is on the disk.
  *
- * Runs in the store, one thread a connection, and may block on anything but an idle client: see
- * wait_input(). */
+ * Runs in the store, one thread for each connection. It may block on anything except an idle
+ * client: see wait_input(). */
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -38,7 +37,7 @@ struct lmtp {
     bool in_message; /* `message` is begun */
     int failure;     /* -errno of the message being read; its octets are dropped from then on */
     bool line_start; /* of data_unstuff() */
-    bool closing;    /* the 421 has been asked for */
+    bool closing;    /* the session was told to send a 421 */
     int fd;
     struct buf out;
     size_t len; /* octets in `input` */
@@ -63,9 +62,10 @@ static int send_all(int fd, struct buf *out)
 
 enum input { INPUT_COME, INPUT_STOP, INPUT_GONE };
 
-/* Waits for octets. An idle session ends when the store does; one within a message first reads it
- * to its end, which the worker, having it whole, sends in milliseconds. One that has not said LHLO
- * is no idle one: turned away at the greeting, the worker would take the store to be down. */
+/* Waits for octets. When the store ends, an idle session ends at once. A session within a message
+ * first reads the rest, which takes milliseconds because the worker has the whole message. A
+ * session before LHLO does not count as idle: if it ended at the greeting, the worker would think
+ * that the store is down. */
 static enum input wait_input(struct lmtp *l)
 {
     bool idle = !smtp_in_data(&l->session) && envelope_helo(&l->session.envelope).len > 0;
@@ -80,8 +80,7 @@ static enum input wait_input(struct lmtp *l)
     return p[0].revents ? INPUT_COME : INPUT_STOP;
 }
 
-/* Replies go out only now, when there is nothing left to answer: one write for a pipelined burst.
- */
+/* Sends the replies only now, when all input is answered: one write for a pipelined burst. */
 static bool read_input(struct lmtp *l)
 {
     if (send_all(l->fd, &l->out) < 0 || l->len == sizeof l->input)
@@ -102,8 +101,8 @@ static bool read_input(struct lmtp *l)
     return false;
 }
 
-/* An address as envelope and step have it, in the form that names folders. A bare <postmaster> is
- * the first domain's. */
+/* Folds an address into the form that names folders. A bare <postmaster> belongs to the first
+ * domain. */
 static bool fold(const struct lmtp *l, struct span address, char out[ADDRESS_MAX + LOCAL_MAX])
 {
     struct mailbox box = {.local = address};
@@ -127,13 +126,13 @@ static void judge_recipient(struct lmtp *l)
     struct span address = l->step.address;
     bool ours =
         fold(l, address, folded) && config_is_local(l->context->config, split(folded).domain);
-    /* 5.1.2 is about the address for every worker. It may not take 5.7.1 for a final refusal: that
-     * may be a server behind that does not trust mired (R24). */
+    /* For a worker 5.1.2 is always about the address. 5.7.1 would not be, because it may mean that
+     * a server does not trust mired (R24). */
     struct reply other = reply_make(REPLY_NOT_HERE, address);
     smtp_recipient_is(&l->session, ours ? RECIPIENT_TAKE : RECIPIENT_OTHER, address, &other);
 }
 
-/* user+tag is delivered to user. A quoted local part is one name, whatever it holds. */
+/* user+tag is delivered to user. A quoted local part is one name, whatever it contains. */
 static int add_mailbox(struct lmtp *l, struct span address)
 {
     char folded[ADDRESS_MAX + LOCAL_MAX];
@@ -172,7 +171,7 @@ static void begin_message(struct lmtp *l)
         l->failure = write_return_path(l);
 }
 
-/* A CR is always half of a line end here: the session refuses messages with any other. */
+/* Here a CR is always part of a line end, because the session refuses messages with a bare CR. */
 static size_t drop_returns(char *text, size_t len)
 {
     size_t kept = 0;

@@ -1,11 +1,10 @@
-/* Maildir: a message becomes one file in `new` of each mailbox, or of none.
+/* Maildir: a message becomes one file in `new` of each mailbox, or of no mailbox.
  *
  * It is written once, into `tmp` of the first mailbox, and flushed to the disk; then each `new`
  * gets a hard link to it (a copy, where a mailbox is on another file system). A link, unlike a
- * rename, never replaces a file that is there. Each folder that changed is flushed before anyone is
- * told that the message is safe, and folders made on the way are flushed in their parents. When a
- * mailbox fails, the links made so far are taken back: the sender will retry, and no mailbox must
- * get the message twice.
+ * rename, never replaces a file that is there. Each changed folder is flushed before the message
+ * counts as safe, and new folders are flushed in their parents. If a mailbox fails, the links made
+ * so far are removed: the sender will retry, and no mailbox must get the message twice.
  *
  * Runs in the store, in a thread of its own for each connection. Does not decide which recipients
  * exist. */
@@ -57,7 +56,7 @@ int maildir_add(struct maildir_message *m, struct span local, struct span domain
     return 0;
 }
 
-/* Flushes a folder's entries: what was made, linked or removed in it. */
+/* Flushes the entries of a folder. */
 static int sync_folder(int root, const char *path)
 {
     int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -68,7 +67,7 @@ static int sync_folder(int root, const char *path)
     return error;
 }
 
-/* Makes one folder where there is none, and its entry in `parent` lasting. */
+/* Makes a folder if there is none, and flushes its entry in `parent`. */
 static int make_folder(int root, const char *parent, const char *path)
 {
     if (mkdirat(root, path, 0700) == 0)
@@ -108,7 +107,7 @@ static int create_file(int root, const char *path)
     return fd < 0 ? -errno : fd;
 }
 
-/* The common case of a mailbox that is there costs one system call. */
+/* If the mailbox exists, as it usually does, this is one system call. */
 static int create_in_tmp(const struct maildir_message *m, size_t box)
 {
     struct file_path tmp = path_in(m, box, "tmp");
@@ -159,7 +158,7 @@ int maildir_write(struct maildir_message *m, struct span octets)
     return 0;
 }
 
-/* A copy of the file in this mailbox's own tmp, for a mailbox that a link cannot reach. */
+/* Copies the file into this mailbox's own tmp, for a mailbox on another file system. */
 static int copy_to_tmp(const struct maildir_message *m, size_t box)
 {
     struct file_path source = path_in(m, 0, "tmp");
@@ -194,7 +193,7 @@ static int deliver_copy(struct maildir_message *m, size_t box, struct file_path 
     return error;
 }
 
-/* Puts the file into one mailbox's `new` and makes that last. */
+/* Puts the file into one mailbox's `new`, and flushes that. */
 static int deliver(struct maildir_message *m, size_t box)
 {
     struct file_path tmp = path_in(m, 0, "tmp"), new = path_in(m, box, "new");

@@ -1,9 +1,9 @@
-/* One message on its way into one or several Maildirs: all of them, or none.
+/* Delivers one message into one or several Maildirs: into all of them, or into none.
  *
- * Begun, given its recipients and its octets in any order, then committed or dropped. Blocking
- * (fsync); one thread a message. Errors are -errno: -ENOSPC and -EDQUOT are a full disk, anything
- * else is the machine's fault too; none of them is the message's. After an error only
- * maildir_drop() makes sense. */
+ * Use: maildir_begin(), then recipients and octets in any order, then maildir_commit() or
+ * maildir_drop(). Blocking (fsync); one thread for each message. Errors are -errno: -ENOSPC and
+ * -EDQUOT mean a full disk; all others are faults of the machine too, never of the message. After
+ * an error only maildir_drop() may be called. */
 #ifndef MIRED_STORE_MAILDIR_H
 #define MIRED_STORE_MAILDIR_H
 
@@ -39,8 +39,8 @@ int maildir_add(struct maildir_message *m, struct span local, struct span domain
 /* Appends octets as they are. At least one mailbox must have been added. 0 or -errno. */
 int maildir_write(struct maildir_message *m, struct span octets);
 
-/* On return of 0 the message is on the disk, in `new` of every mailbox, and will be after a power
- * cut. On -errno it is in none. Either way the message is done with. */
+/* Returns 0 when the message is on the disk, in `new` of every mailbox, and survives a power cut.
+ * On -errno it is in none. In both cases the message is finished. */
 int maildir_commit(struct maildir_message *m);
 
 /* Leaves nothing behind but folders. */

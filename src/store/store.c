@@ -1,9 +1,10 @@
 /* The store's process: accepts the workers' connections and gives each a thread.
  *
  * Blocking threads, not a loop, because a delivery is mostly waiting for fsync, and there are at
- * most as many connections as the workers' pools hold. The listening socket is the master's, so
- * connections made while the store is being restarted wait in its queue. The end: an eventfd that
- * becomes readable and stays so wakes every idle session; those within a message finish it first.
+ * most as many connections as the workers' pools hold. The listening socket belongs to the master,
+ * so connections that are made while the store restarts wait in its queue. At the end an eventfd
+ * becomes readable and stays so; it wakes every idle session, and sessions within a message finish
+ * it first.
  *
  * Data flow: socket -> lmtp.c -> maildir.c -> state/mail/DOMAIN/LOCALPART/new/. */
 #include <errno.h>
@@ -138,7 +139,8 @@ static void wait_for_deliveries(struct store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* The folder of all mailboxes, made when it is not there. Returns its descriptor or -errno. */
+/* Opens the folder of all mailboxes, and makes it if it does not exist. Returns its descriptor or
+ * -errno. */
 static int open_root(const char *state)
 {
     int above = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -181,7 +183,8 @@ int store_run(const struct store_params *params)
                   strerrordesc_np(-s.context.root));
         return 1;
     }
-    mallopt(M_ARENA_MAX, 1); /* threads wait for the disk: a heap for each is only pages to touch */
+    mallopt(M_ARENA_MAX,
+            1); /* threads wait for the disk, so a heap for each would only waste memory */
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.all_gone, NULL);
     pthread_attr_init(&s.thread);
