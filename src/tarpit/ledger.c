@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tarpit/ledger_others.h"
 #include "tarpit/ledger_table.h"
 
 static const char LEDGER_MAGIC[8] = {'M', 'I', 'R', 'L', 'E', 'D', 'G', 'R'};
@@ -53,6 +54,7 @@ void ledger_close(struct ledger *l)
     if (l == NULL)
         return;
     mapfile_close(&l->file);
+    free(l->told);
     free(l);
 }
 
@@ -137,6 +139,21 @@ static uint64_t amount_change(uint64_t word, uint64_t half_life, uint64_t now, d
     return amount_word(word >> VALUE_BITS, after < most ? after : most);
 }
 
+double ledger_amount_now(uint64_t payload, uint64_t half_life, uint64_t now)
+{
+    return amount_now(payload, half_life, now);
+}
+
+uint64_t ledger_amount_of(uint64_t half_life, uint64_t now, double value)
+{
+    return amount_change(0, half_life, now, value, 0, true);
+}
+
+uint64_t ledger_amount_plus(uint64_t payload, uint64_t half_life, uint64_t now, double by)
+{
+    return amount_change(payload, half_life, now, by, AMOUNT_MAX, false);
+}
+
 /* ---- words ---- */
 
 /* How a word changes: from its payload to a new one. Returns false to leave it as it is. */
@@ -193,7 +210,29 @@ static bool book(struct ledger *l, const struct ledger_key *k, enum ledger_word 
     if (slot == NULL)
         return false;
     ledger_seen(slot, k->hash, c->now);
-    return change_word(slot, w, k->hash, fn, c);
+    bool changed = change_word(slot, w, k->hash, fn, c);
+    if (changed)
+        ledger_tell(l, k, OTHERS_CHANGED);
+    return changed;
+}
+
+/* What others know of the key; all zero without a fleet. */
+static struct ledger_share others_of(const struct ledger *l, const struct ledger_key *k,
+                                     const struct ledger_decay *d, uint64_t now, double *spent_here)
+{
+    struct ledger_share theirs = {0};
+
+    *spent_here = 0;
+    if (l->others)
+        ledger_others_get(l, k, d, now, &theirs, spent_here);
+    return theirs;
+}
+
+/* What is left of all good mail when `own` is left of what was earned here: members spend what they
+ * have earned themselves first, then what others have. */
+static double good_in_all(double own, const struct ledger_share *theirs, double spent_here)
+{
+    return fmax(0, own + theirs->good - theirs->spent - spent_here);
 }
 
 /* ---- amounts, turns, debts ---- */
@@ -204,70 +243,112 @@ static bool change_amount(struct change *c)
     return true;
 }
 
+/* `theirs`: what others have of it. A raise to `amount` raises the sum. */
 static double book_amount(struct ledger *l, const struct ledger_key *k, enum ledger_word w,
-                          uint64_t half_life, uint64_t now, double amount, bool raise)
+                          uint64_t half_life, uint64_t now, double amount, bool raise,
+                          double theirs)
 {
     struct change c = {
         .now = now, .a = half_life, .amount = amount, .limit = AMOUNT_MAX, .raise = raise};
+    if (raise && theirs != 0)
+        c.amount = fmax(0, amount - theirs);
     if (!book(l, k, w, change_amount, &c))
-        return amount > 0 ? amount : 0;
-    return amount_now(c.new, half_life, now);
+        return fmax(amount, 0);
+    return fmax(0, amount_now(c.new, half_life, now) + theirs);
+}
+
+static double offences_of_others(const struct ledger *l, const struct ledger_key *k,
+                                 const struct ledger_decay *d, uint64_t now)
+{
+    double spent_here;
+    return others_of(l, k, d, now, &spent_here).offences;
+}
+
+static double good_of_others(const struct ledger *l, const struct ledger_key *k,
+                             const struct ledger_decay *d, uint64_t now)
+{
+    double spent_here;
+    struct ledger_share theirs = others_of(l, k, d, now, &spent_here);
+    return theirs.good - theirs.spent - spent_here;
 }
 
 double ledger_add_offences(struct ledger *l, const struct ledger_key *k,
                            const struct ledger_decay *d, uint64_t now, double weight)
 {
-    return book_amount(l, k, WORD_OFFENCES, d->half_life, now, weight, false);
+    return book_amount(l, k, WORD_OFFENCES, d->half_life, now, weight, false,
+                       offences_of_others(l, k, d, now));
 }
 
 double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
                               const struct ledger_decay *d, uint64_t now, double weight,
                               double most)
 {
-    struct change c = {.now = now, .a = d->half_life, .amount = weight, .limit = most};
+    double theirs = offences_of_others(l, k, d, now);
+    struct change c = {
+        .now = now, .a = d->half_life, .amount = weight, .limit = fmax(0, most - theirs)};
     if (!book(l, k, WORD_OFFENCES, change_amount, &c))
         return weight < most ? weight : most;
-    return amount_now(c.new, d->half_life, now);
+    return amount_now(c.new, d->half_life, now) + theirs;
 }
 
-/* a: half-life; limit: the least to take; amount: the most. */
+/* a: half-life; amount: the most to take. */
 static bool change_spend(struct change *c)
 {
-    double there = amount_now(c->old, c->a, c->now);
-    if (there < c->limit || there <= 0)
+    c->taken = fmin(amount_now(c->old, c->a, c->now), c->amount);
+    if (c->taken <= 0)
         return false;
-    double take = fmin(there, c->amount);
-    c->new = amount_change(c->old, c->a, c->now, -take, 0, false);
-    c->taken = take;
+    c->new = amount_change(c->old, c->a, c->now, -c->taken, 0, false);
     return true;
 }
 
+/* The look at the sum and the change of this member's part are two steps: of two processes that
+ * spend at the same time both may find enough in the sum. Neither takes what the other one took
+ * of the part. */
 double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                          uint64_t now, double least, double most)
 {
     struct ledger_slot *slot = ledger_find(l, k->hash);
-    struct change c = {.now = now, .a = d->good_half_life, .amount = most, .limit = least};
-    if (slot == NULL || !change_word(slot, WORD_GOOD, k->hash, change_spend, &c))
+    double spent_here = 0, own = 0, taken = 0;
+    struct ledger_share theirs = others_of(l, k, d, now, &spent_here);
+
+    if (slot != NULL)
+        own = amount_now(payload(slot, WORD_GOOD, k->hash), d->good_half_life, now);
+    double there = good_in_all(own, &theirs, spent_here);
+    if (there < least || there <= 0 || most <= 0)
         return 0;
-    return c.taken;
+    most = fmin(most, there);
+    struct change c = {.now = now, .a = d->good_half_life, .amount = most};
+    if (slot != NULL && change_word(slot, WORD_GOOD, k->hash, change_spend, &c)) {
+        taken = c.taken;
+        ledger_tell(l, k, OTHERS_CHANGED);
+    }
+    double rest = fmin(most - taken, theirs.good);
+    if (rest > 0) {
+        ledger_others_spend(l, k, d, now, rest);
+        taken += rest;
+    }
+    return taken;
 }
 
 double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,
                              const struct ledger_decay *d, uint64_t now, double to)
 {
-    return book_amount(l, k, WORD_OFFENCES, d->half_life, now, to, true);
+    return book_amount(l, k, WORD_OFFENCES, d->half_life, now, to, true,
+                       offences_of_others(l, k, d, now));
 }
 
 double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                        uint64_t now, double amount)
 {
-    return book_amount(l, k, WORD_GOOD, d->good_half_life, now, amount, false);
+    return book_amount(l, k, WORD_GOOD, d->good_half_life, now, amount, false,
+                       good_of_others(l, k, d, now));
 }
 
 double ledger_raise_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                          uint64_t now, double to)
 {
-    return book_amount(l, k, WORD_GOOD, d->good_half_life, now, to, true);
+    return book_amount(l, k, WORD_GOOD, d->good_half_life, now, to, true,
+                       good_of_others(l, k, d, now));
 }
 
 static uint64_t believable(uint64_t end, uint64_t now)
@@ -280,6 +361,11 @@ static uint64_t turn_word(uint64_t old, uint64_t end, bool paced)
 {
     return (old & ~(LEDGER_TURN_PACED | LEDGER_END)) | (end & LEDGER_END) |
            (paced ? LEDGER_TURN_PACED : 0);
+}
+
+uint64_t ledger_believable(uint64_t end, uint64_t now)
+{
+    return believable(end, now);
 }
 
 /* a: length; b: latest; raise: paced. */
@@ -296,6 +382,12 @@ static bool change_turn(struct change *c)
 uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uint64_t now,
                                uint64_t from, uint64_t length, uint64_t latest, bool paced)
 {
+    static const struct ledger_decay none;
+    double spent_here;
+    struct ledger_share theirs = others_of(l, k, &none, now, &spent_here);
+
+    if (theirs.turn_ms > from)
+        from = theirs.turn_ms; /* R4 for the fleet: a turn that another member gave */
     struct change c = {.now = now, .from = from, .a = length, .b = latest, .raise = paced};
     return book(l, k, WORD_TURN, change_turn, &c) ? (c.new &LEDGER_END) - length : 0;
 }
@@ -341,6 +433,11 @@ static uint64_t delivered_step(uint64_t now)
 {
     uint64_t step = now / DELIVERED_STEP_MS & DELIVERED_MASK;
     return step ? step : 1;
+}
+
+uint64_t ledger_delivered_bits(uint64_t at_ms)
+{
+    return at_ms ? delivered_step(at_ms) << LEDGER_END_BITS : 0;
 }
 
 static bool change_delivered(struct change *c)
@@ -400,6 +497,11 @@ static uint64_t pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now)
         return 0;
     uint64_t ago = age * PASS_STEP_MS;
     return ago < now ? now - ago : 1;
+}
+
+uint64_t ledger_delivered_at(uint64_t payload, uint64_t seen_ms, uint64_t now)
+{
+    return delivered_at(payload, seen_ms, now);
 }
 
 /* ---- flags, marks, patience, exemption ---- */
@@ -500,8 +602,8 @@ static void read_entry(const struct ledger_slot *slot, uint64_t hash, const stru
     }
 }
 
-bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
-                uint64_t now, struct ledger_entry *out)
+bool ledger_get_alone(const struct ledger *l, const struct ledger_key *k,
+                      const struct ledger_decay *d, uint64_t now, struct ledger_entry *out)
 {
     const struct ledger_slot *slot = ledger_find(l, k->hash);
     if (slot != NULL) {
@@ -513,12 +615,43 @@ bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct
     return false;
 }
 
+/* Adds what others know. */
+static bool add_others(const struct ledger *l, const struct ledger_key *k,
+                       const struct ledger_decay *d, uint64_t now, struct ledger_entry *e)
+{
+    struct ledger_share theirs;
+    double spent_here;
+
+    if (!ledger_others_get(l, k, d, now, &theirs, &spent_here))
+        return false;
+    e->offences += theirs.offences;
+    e->good = good_in_all(e->good, &theirs, spent_here);
+    bool theirs_last = theirs.turn_ms > e->turn_ms;
+    e->paced = (e->paced && e->turn_ms > now) || (theirs.paced && theirs.turn_ms > now);
+    if (theirs_last)
+        e->turn_ms = theirs.turn_ms;
+    if (theirs.debt_ms > e->debt_ms)
+        e->debt_ms = theirs.debt_ms;
+    if (theirs.delivered_ms > e->delivered_ms)
+        e->delivered_ms = theirs.delivered_ms;
+    e->flags |= theirs.flags;
+    return true;
+}
+
+bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                uint64_t now, struct ledger_entry *out)
+{
+    bool any = ledger_get_alone(l, k, d, now, out);
+    return (l->others && add_others(l, k, d, now, out)) || any;
+}
+
 void ledger_forget(struct ledger *l, const struct ledger_key *k)
 {
     struct ledger_slot *slot = ledger_find(l, k->hash);
     uint64_t hash = k->hash;
     if (slot != NULL && atomic_compare_exchange_strong(&slot->word[WORD_KEY], &hash, 0))
         atomic_fetch_sub_explicit(&l->head->entries, 1, memory_order_relaxed);
+    ledger_others_forget(l, k);
 }
 
 bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay *d, uint64_t now,
@@ -534,6 +667,8 @@ bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay
                                    .kind = (uint8_t)ledger_kind(hash)};
         *who = ledger_key_addr(key);
         read_entry(slot, hash, d, now, out);
+        if (l->others)
+            add_others(l, key, d, now, out);
         if (atomic_load(&slot->word[WORD_KEY]) == hash)
             return true;
     }

@@ -3,6 +3,7 @@
  * pure but for that key. */
 #include <string.h>
 
+#include "tarpit/ledger_others.h"
 #include "tarpit/ledger_table.h"
 
 /* The widest IPv6 networks (R10) use no octets after their prefix, so the last octet says how long
@@ -32,6 +33,8 @@ static struct ledger_key make_key(const struct ledger *l, enum ledger_kind kind,
     k.hash = (siphash_end(&h) & ~UINT64_C(15)) | kind;
     if (a != NULL && a->family == ADDR_IP6 && kind != LEDGER_MAILBOXES)
         k.hash |= LEDGER_KIND_IP6;
+    if (user.len != 0 && ledger_is_shared(l))
+        k.common = ledger_common(l, k.hash & (LEDGER_KIND_BITS | LEDGER_KIND_IP6), a, user);
     return k;
 }
 
@@ -113,6 +116,8 @@ bool ledger_key_is_login(const struct ledger *l, const struct ledger_key *k, str
 void ledger_prefetch(const struct ledger *l, const struct ledger_key *k)
 {
     ledger_prefetch_lines(l, k->hash);
+    if (l->others)
+        ledger_others_prefetch(l, k);
 }
 
 static bool is_level(const struct ledger_key *k)
@@ -161,4 +166,15 @@ uint64_t ledger_mailbox(const struct ledger *l, struct span folded)
         siphash_add(&h, folded.at, folded.len);
     }
     return siphash_end(&h);
+}
+
+struct ledger_key ledger_key_named(const struct ledger *l, const struct ledger_name *n)
+{
+    struct addr a = {.family = n->kind & LEDGER_NAME_IP6 ? ADDR_IP6 : ADDR_IP4};
+
+    if (!ledger_name_is_label(n->kind))
+        return (struct ledger_key){0};
+    for (int i = 0; i < 8; i++)
+        a.octets[i] = (uint8_t)(n->id >> (56 - 8 * i));
+    return make_key(l, n->kind & LEDGER_KIND_BITS, &a, (struct span){0});
 }

@@ -37,15 +37,14 @@ bool ledger_in_use(uint64_t key_word)
 
 static struct ledger_slot *set_of(const struct ledger *l, uint64_t hash)
 {
-    uint64_t set = (((hash >> 24) & UINT32_MAX) * l->sets) >> 32;
-    return l->slot + set * LEDGER_WAYS;
+    return l->slot + ledger_set_index(hash, l->sets) * LEDGER_WAYS;
 }
 
 /* The slot of a set at which a key's search begins. In a table that is not full most entries are in
  * this slot, so a look-up touches one cache line. */
 static unsigned first_way(uint64_t hash)
 {
-    return (unsigned)(hash >> 4) % LEDGER_WAYS;
+    return ledger_first_way(hash);
 }
 
 /* In a filled table half of the entries are in the second slot of the search or further on. So both

@@ -65,11 +65,21 @@ struct ledger_head {
     _Atomic uint64_t edition;
 };
 
+/* The last events that a process has written, by key, and their numbers: what the reader has not
+ * come to yet need not be told again (ledger_others.c). */
+enum { OTHERS_TOLD = 16 };
+struct others_told {
+    uint64_t hash[OTHERS_TOLD], number[OTHERS_TOLD];
+    uint8_t what[OTHERS_TOLD];
+};
+
 struct ledger {
     struct mapfile file;
     struct ledger_head *head;
     struct ledger_slot *slot;
-    uint64_t sets; /* of LEDGER_WAYS slots */
+    uint64_t sets;                /* of LEDGER_WAYS slots */
+    struct ledger_others *others; /* R25; NULL: none */
+    struct others_told *told;     /* this process' last events for the fleet; NULL without */
 };
 
 enum { LEDGER_TAG_SHIFT = 56 };
@@ -147,6 +157,60 @@ static inline uint64_t ledger_payload(const struct ledger_slot *slot, enum ledge
 typedef bool ledger_change_fn(uint64_t old, uint64_t *new, void *arg);
 bool ledger_change(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
                    ledger_change_fn *fn, void *arg);
+
+/* Of an amount's payload: what is left of it now; and the payload of an amount that is `value` now.
+ */
+double ledger_amount_now(uint64_t payload, uint64_t half_life, uint64_t now);
+uint64_t ledger_amount_of(uint64_t half_life, uint64_t now, double value);
+
+/* The payload after adding `by`, which may be negative. */
+uint64_t ledger_amount_plus(uint64_t payload, uint64_t half_life, uint64_t now, double by);
+
+/* Of a payload of WORD_DEBT and of WORD_TURN: the last delivery as wall ms, and back; and an end
+ * that can be believed, else 0 (ledger.c). */
+uint64_t ledger_delivered_at(uint64_t payload, uint64_t seen_ms, uint64_t now);
+uint64_t ledger_delivered_bits(uint64_t at_ms);
+uint64_t ledger_believable(uint64_t end, uint64_t now);
+
+/* Where the set and the way of a hash are; for both tables. */
+static inline uint64_t ledger_set_index(uint64_t hash, uint64_t sets)
+{
+    return (((hash >> 24) & UINT32_MAX) * sets) >> 32;
+}
+static inline unsigned ledger_first_way(uint64_t hash)
+{
+    return (unsigned)(hash >> 4) % LEDGER_WAYS;
+}
+
+/* ---- ledger_others.c ---- */
+
+/* ledger_get() without what others know. */
+bool ledger_get_alone(const struct ledger *l, const struct ledger_key *k,
+                      const struct ledger_decay *d, uint64_t now, struct ledger_entry *out);
+
+struct ledger_share;
+
+/* Whether there is a fleet. */
+bool ledger_is_shared(const struct ledger *l);
+
+/* What others know of the key; false and all zero: nothing. `spent_here` is what this member has
+ * spent of their good mail. */
+bool ledger_others_get(const struct ledger *l, const struct ledger_key *k,
+                       const struct ledger_decay *d, uint64_t now, struct ledger_share *theirs,
+                       double *spent_here);
+
+/* Notes that this member has spent so much of what others earned. */
+void ledger_others_spend(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                         uint64_t now, double amount);
+void ledger_others_forget(struct ledger *l, const struct ledger_key *k);
+void ledger_others_prefetch(const struct ledger *l, const struct ledger_key *k);
+
+/* Tells the fleet process that the key has changed, or (enum others_what) why else it matters. */
+void ledger_tell(const struct ledger *l, const struct ledger_key *k, uint8_t what);
+
+/* The common hash of what is no address alone. */
+uint64_t ledger_common(const struct ledger *l, uint8_t kind, const struct addr *a,
+                       struct span folded_user);
 
 /* Records in the entry that it was changed at `now` (ledger.c). */
 void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now);

@@ -1,21 +1,22 @@
 /* The standing of a client: its own offences, those that good mail covers, its network, its
  * correspondent, and the account that it tries (tarpit_part.h). Reads the ledger and changes
  * nothing; runs in workers and in the simulator. */
+#include "tarpit/ledger_others.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit_part.h"
 
-_Static_assert(sizeof(struct tarpit_who) <= 48, "passed by value in workers");
+_Static_assert(sizeof(struct tarpit_who) <= 56, "passed by value in workers");
 
 /* ---- clients ---- */
 
 struct ledger_key tarpit_client_key(const struct tarpit_who *who)
 {
-    return (struct ledger_key){who->client, who->client_label, LEDGER_CLIENT};
+    return (struct ledger_key){who->client, who->client_label, 0, LEDGER_CLIENT};
 }
 
 struct ledger_key tarpit_network_key(const struct tarpit_who *who)
 {
-    return (struct ledger_key){who->network, who->network_label, LEDGER_NETWORK};
+    return (struct ledger_key){who->network, who->network_label, 0, LEDGER_NETWORK};
 }
 
 struct ledger_decay tarpit_decay(const struct tarpit *t)
@@ -54,12 +55,19 @@ void tarpit_sender(const struct tarpit *t, struct tarpit_who *who, struct span d
 
     who->sender_known = true;
     who->null_sender = domain.len == 0;
-    who->pair = domain.len ? ledger_key_pair(t->ledger, &peer, domain).hash : 0;
+    if (domain.len == 0) {
+        who->pair = who->pair_common = 0;
+        return;
+    }
+    struct ledger_key pair = ledger_key_pair(t->ledger, &peer, domain);
+    who->pair = pair.hash;
+    who->pair_common = pair.common;
+    ledger_sight(t->ledger, &pair);
 }
 
 struct ledger_key tarpit_pair_key(const struct tarpit_who *who)
 {
-    return (struct ledger_key){who->pair, who->network_label, LEDGER_PAIR};
+    return (struct ledger_key){who->pair, who->network_label, who->pair_common, LEDGER_PAIR};
 }
 
 void tarpit_prefetch(const struct tarpit *t, const struct tarpit_who *who)
@@ -68,6 +76,12 @@ void tarpit_prefetch(const struct tarpit *t, const struct tarpit_who *who)
 
     ledger_prefetch(t->ledger, &client);
     ledger_prefetch(t->ledger, &network);
+}
+
+void tarpit_sight(const struct tarpit *t, const struct addr *peer)
+{
+    struct ledger_key client = ledger_key_client(t->ledger, peer);
+    ledger_sight(t->ledger, &client);
 }
 
 const char *tarpit_rule_name(enum tarpit_rule rule)
@@ -224,6 +238,8 @@ struct account account_of(const struct tarpit *t, const struct tarpit_who *who, 
     struct ledger_key known = ledger_key_account_network(t->ledger, user, &from);
     ledger_prefetch(t->ledger, &known);
     ledger_prefetch(t->ledger, &a.key);
+    ledger_sight(t->ledger, &known);
+    ledger_sight(t->ledger, &a.key);
     if (ledger_get(t->ledger, &known, &d, now, &e) && e.flags & LEDGER_KNOWN) {
         a.known = true;
         return a;

@@ -26,8 +26,9 @@ struct tarpit {
 struct tarpit_who {
     uint64_t client, network; /* the ledger's keys */
     uint64_t client_label, network_label;
-    uint64_t pair; /* R21: the network and the sender's domain; 0: none, or <> */
-    bool exempt;   /* by configuration; exemptions in the ledger are looked up for each decision */
+    uint64_t pair;        /* R21: the network and the sender's domain; 0: none, or <> */
+    uint64_t pair_common; /* R25: its name in the fleet; 0: none */
+    bool exempt; /* by configuration; exemptions in the ledger are looked up for each decision */
     bool authenticated; /* R19 */
     bool sender_known;  /* MAIL FROM was received */
     bool null_sender;   /* R13: the current envelope is from <> */
@@ -40,6 +41,10 @@ void tarpit_sender(const struct tarpit *t, struct tarpit_who *who, struct span d
 
 /* Prefetches the client's ledger entries and returns at once, for a caller that soon needs them. */
 void tarpit_prefetch(const struct tarpit *t, const struct tarpit_who *who);
+
+/* R25: a client has connected. The fleet process asks what other members know of it and of its
+ * network, while the greeting is on its way; nobody waits for the answer. */
+void tarpit_sight(const struct tarpit *t, const struct addr *peer);
 
 /* T(identifier, the rule's number, what it does, for people) */
 #define TARPIT_RULES(T)                                                                            \

@@ -206,6 +206,7 @@ void conn_greet(struct worker *w, struct conn *c)
         tarpit_suspect(&w->tarpit, &who, w->tarpit.rules.suspect_offences, w->loop.wall);
     }
     lists_greet(w, c);
+    tarpit_sight(&w->tarpit, &c->peer);
     c->flags |= CONN_GREETING;
     journal_step(c, "greets", "%s", c->flags & CONN_EXEMPT ? "an exempt client" : "");
     smtp_start(&c->smtp, addr_is_loopback(&c->peer));

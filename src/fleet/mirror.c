@@ -1,0 +1,82 @@
+/* Between ledger, table and book (mirror.h). Runs in the fleet process and in the tests. */
+#include "fleet/mirror.h"
+
+static struct ledger_decay decay_of(const struct mirror *m)
+{
+    return (struct ledger_decay){m->rules.half_life, m->rules.good_half_life};
+}
+
+static struct ledger_key key_of(const struct mirror *m, const struct ledger_name *n, uint64_t hash)
+{
+    struct ledger_key k = ledger_key_named(m->ledger, n);
+
+    if (!k.hash)
+        k = (struct ledger_key){
+            .hash = hash, .common = n->id, .kind = n->kind & (uint8_t)~LEDGER_NAME_IP6};
+    return k;
+}
+
+void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, uint64_t now,
+                struct share *s, uint64_t *seen_ms)
+{
+    struct ledger_key k = key_of(m, n, hash);
+    struct ledger_decay d = decay_of(m);
+
+    m->last_stamp = now > m->last_stamp ? now : m->last_stamp + 1;
+    *s = (struct share){.name = *n, .at_ms = m->last_stamp};
+    ledger_own(m->ledger, &k, n, &d, now, &s->is, seen_ms);
+}
+
+/* What others know has changed: the table gets their new sum. */
+static void sum_again(struct mirror *m, const struct ledger_name *n, uint64_t now)
+{
+    struct ledger_decay d = decay_of(m);
+    struct ledger_key k = key_of(m, n, 0);
+    struct ledger_share own = {0}, sum;
+    uint64_t seen_ms;
+
+    if (k.hash)
+        ledger_own(m->ledger, &k, n, &d, now, &own, &seen_ms);
+    book_sum(m->book, n, &own, &m->rules, now, &sum);
+    others_set(m->others, n, &d, now, &sum);
+}
+
+bool mirror_take(struct mirror *m, uint16_t member, const struct share *s, uint64_t now)
+{
+    if (!book_take(m->book, member, s, &m->rules, now))
+        return false;
+    sum_again(m, &s->name, now);
+    return true;
+}
+
+/* The ledger notes its last change to the second. */
+enum { SEEN_MS = 1000 };
+
+void mirror_take_own(struct mirror *m, const struct share *s, uint64_t hash, uint64_t now)
+{
+    struct ledger_key k = key_of(m, &s->name, hash);
+    struct ledger_decay d = decay_of(m);
+    struct ledger_share own;
+    uint64_t seen_ms;
+
+    if (!k.hash)
+        return;
+    ledger_own(m->ledger, &k, &s->name, &d, now, &own, &seen_ms);
+    if (seen_ms + SEEN_MS > s->at_ms)
+        return;
+    struct share aged = *s; /* decayed to now */
+    double age = now > s->at_ms ? (double)(now - s->at_ms) : 0;
+    if (d.half_life)
+        aged.is.offences *= __builtin_exp2(-age / (double)d.half_life);
+    if (d.good_half_life) {
+        aged.is.good *= __builtin_exp2(-age / (double)d.good_half_life);
+        aged.is.spent *= __builtin_exp2(-age / (double)d.good_half_life);
+    }
+    ledger_own_again(m->ledger, &k, &s->name, &d, now, &aged.is);
+}
+
+void mirror_forget(struct mirror *m, const struct ledger_name *n, uint64_t at, uint64_t now)
+{
+    if (book_forget(m->book, n, at))
+        sum_again(m, n, now);
+}

@@ -1,0 +1,512 @@
+/* What others know, and what they are to hear of: the table and the ring of ledger_others.h. Runs
+ * in every process that mapped them.
+ *
+ * The table is as the ledger's (ledger_table.h): sets of eight cache lines, words under a tag of
+ * the key. One process writes it; where two do for a moment, during a reload, a key may stand in
+ * two places and the first one counts. A place is claimed by clearing its key word, filling the
+ * words and setting the key word, so a reader sees a whole entry, or none, or amounts under another
+ * tag, which count as nothing.
+ *
+ * The ring is a log of fixed length (base/log_ring.h has the same protocol): an event's stamp says
+ * whether it is whole. A process leaves out an event that it has written before and that the reader
+ * has not come to: the reader reads the ledger after the event, so it will see both changes. */
+#include "tarpit/ledger_others.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "tarpit/ledger_table.h"
+
+enum { RING_EVENTS = 1 << 16, LAYOUT = 0x6d6f7431 };
+
+struct event {
+    _Atomic uint64_t stamp; /* 0: never used; 2n+1: being written; 2n+2: it is event n */
+    _Atomic uint64_t id, hash, what;
+};
+
+enum place_word {
+    PLACE_KEY,
+    PLACE_OFFENCES,
+    PLACE_GOOD,
+    PLACE_SPENT,      /* by others, of what they did not earn */
+    PLACE_SPENT_HERE, /* by this member, of what it did not earn */
+    PLACE_TURN,       /* as the ledger's words */
+    PLACE_DEBT,
+    PLACE_FLAGS, /* tag 8 | enum ledger_flag 8 | unused 16 | last change, wall s 32 */
+};
+
+struct place {
+    _Alignas(64) _Atomic uint64_t word[8];
+};
+static_assert(sizeof(struct place) == 64, "an entry is one cache line");
+
+struct ledger_others {
+    uint64_t layout, sets;
+    _Atomic uint64_t owner; /* 0: nobody maintains it, and it is not looked at */
+    _Atomic uint64_t k0, k1;
+    _Alignas(64) _Atomic uint64_t next; /* of the ring */
+    _Alignas(64) _Atomic uint64_t read; /* how far the owner has read */
+    _Alignas(64) struct event ring[RING_EVENTS];
+    struct place place[];
+};
+
+/* ---- the mapping ---- */
+
+size_t others_size(uint64_t places)
+{
+    uint64_t sets = places / LEDGER_WAYS ? places / LEDGER_WAYS : 1;
+    return sizeof(struct ledger_others) + sets * LEDGER_WAYS * sizeof(struct place);
+}
+
+struct ledger_others *others_open(void *mapping, size_t size)
+{
+    struct ledger_others *o = mapping;
+
+    if (!o)
+        return NULL;
+    uint64_t sets = (size - sizeof *o) / (LEDGER_WAYS * sizeof(struct place));
+    if (o->layout != LAYOUT || o->sets != sets) {
+        if (o->layout)
+            memset(o, 0, size);
+        o->sets = sets;
+        o->layout = LAYOUT;
+    }
+    return o;
+}
+
+void ledger_share(struct ledger *l, struct ledger_others *o)
+{
+    free(l->told);
+    l->told = o ? calloc(1, sizeof *l->told) : NULL;
+    l->others = l->told ? o : NULL;
+}
+
+static void empty(struct ledger_others *o)
+{
+    for (uint64_t i = 0; i < o->sets * LEDGER_WAYS; i++)
+        if (atomic_load_explicit(&o->place[i].word[PLACE_KEY], memory_order_relaxed))
+            atomic_store(&o->place[i].word[PLACE_KEY], 0);
+}
+
+void others_activate(struct ledger_others *o, const struct sipkey *key, uint64_t owner)
+{
+    bool same = atomic_load(&o->k0) == key->k0 && atomic_load(&o->k1) == key->k1;
+
+    if (!same) {
+        atomic_store(&o->owner, 0);
+        empty(o);
+        atomic_store(&o->k0, key->k0);
+        atomic_store(&o->k1, key->k1);
+    }
+    atomic_store(&o->read, atomic_load(&o->next));
+    atomic_store(&o->owner, owner);
+}
+
+void others_rest(struct ledger_others *o, uint64_t owner)
+{
+    atomic_compare_exchange_strong(&o->owner, &owner, 0);
+}
+
+bool ledger_is_shared(const struct ledger *l)
+{
+    return l->others && atomic_load_explicit(&l->others->owner, memory_order_relaxed);
+}
+
+/* ---- names ---- */
+
+bool ledger_name_is_shared(uint8_t kind)
+{
+    if (kind == LEDGER_ALLOWANCE)
+        return false;
+    kind &= LEDGER_KIND_BITS;
+    return kind >= LEDGER_CLIENT && kind <= LEDGER_BOUNCES;
+}
+
+bool ledger_name_is_label(uint8_t kind)
+{
+    kind &= LEDGER_KIND_BITS;
+    return kind == LEDGER_CLIENT || kind == LEDGER_NETWORK || kind == LEDGER_BOUNCES;
+}
+
+static void start_hash(const struct ledger_others *o, struct siphash *h, uint8_t kind)
+{
+    struct sipkey key = {atomic_load_explicit(&o->k0, memory_order_relaxed),
+                         atomic_load_explicit(&o->k1, memory_order_relaxed)};
+    siphash_start(h, &key);
+    siphash_add(h, &kind, 1);
+}
+
+/* Where the table has a name: a hash of the label, or the name itself, which is a hash. */
+static uint64_t hash_of(const struct ledger_others *o, const struct ledger_name *n)
+{
+    struct siphash h;
+
+    if (!ledger_name_is_label(n->kind))
+        return n->id;
+    start_hash(o, &h, n->kind);
+    siphash_add(&h, &n->id, sizeof n->id);
+    return (siphash_end(&h) & ~UINT64_C(15)) | n->kind;
+}
+
+uint64_t ledger_common(const struct ledger *l, uint8_t kind, const struct addr *a,
+                       struct span folded_user)
+{
+    struct siphash h;
+
+    start_hash(l->others, &h, kind);
+    if (a)
+        siphash_add(&h, a->octets, 8);
+    for (size_t i = 0; i < folded_user.len; i++) {
+        char c = folded_user.at[i];
+        if (c >= 'A' && c <= 'Z')
+            c = (char)(c - 'A' + 'a');
+        siphash_add(&h, &c, 1);
+    }
+    return (siphash_end(&h) & ~UINT64_C(15)) | kind;
+}
+
+static bool name_of(const struct ledger_key *k, struct ledger_name *n)
+{
+    uint8_t kind = k->hash & (LEDGER_KIND_BITS | LEDGER_KIND_IP6);
+
+    *n = (struct ledger_name){ledger_name_is_label(kind) ? k->label : k->common, kind};
+    return k->hash && ledger_name_is_shared(kind) && (n->id || ledger_name_is_label(kind));
+}
+
+/* ---- the table ---- */
+
+static struct place *find(const struct ledger_others *o, uint64_t hash)
+{
+    const struct place *set = o->place + ledger_set_index(hash, o->sets) * LEDGER_WAYS;
+    unsigned first = ledger_first_way(hash);
+
+    for (unsigned i = 0; i < LEDGER_WAYS; i++) {
+        const struct place *p = &set[(first + i) % LEDGER_WAYS];
+        if (atomic_load(&p->word[PLACE_KEY]) == hash)
+            return (struct place *)p;
+    }
+    return NULL;
+}
+
+static uint64_t word_of(const struct place *p, enum place_word w, uint64_t hash)
+{
+    uint64_t word = atomic_load(&p->word[w]);
+    return ledger_tag(word) == ledger_tag(hash) ? word & LEDGER_PAYLOAD : 0;
+}
+
+enum { FLAGS_SHIFT = 48 };
+
+bool ledger_others_get(const struct ledger *l, const struct ledger_key *k,
+                       const struct ledger_decay *d, uint64_t now, struct ledger_share *theirs,
+                       double *spent_here)
+{
+    struct ledger_name n;
+    const struct place *p = NULL;
+
+    *theirs = (struct ledger_share){0};
+    *spent_here = 0;
+    if (!ledger_is_shared(l) || !name_of(k, &n))
+        return false;
+    uint64_t hash = hash_of(l->others, &n);
+    p = find(l->others, hash);
+    if (!p)
+        return false;
+    uint64_t turn = word_of(p, PLACE_TURN, hash), debt = word_of(p, PLACE_DEBT, hash);
+    uint64_t flags = word_of(p, PLACE_FLAGS, hash);
+    *theirs = (struct ledger_share){
+        .offences = ledger_amount_now(word_of(p, PLACE_OFFENCES, hash), d->half_life, now),
+        .good = ledger_amount_now(word_of(p, PLACE_GOOD, hash), d->good_half_life, now),
+        .spent = ledger_amount_now(word_of(p, PLACE_SPENT, hash), d->good_half_life, now),
+        .turn_ms = ledger_believable(turn & LEDGER_END, now),
+        .paced = turn & LEDGER_TURN_PACED,
+        .debt_ms = ledger_believable(debt & LEDGER_END, now),
+        .delivered_ms = ledger_delivered_at(debt, (flags & UINT32_MAX) * 1000, now),
+        .flags = flags >> FLAGS_SHIFT & 0xff,
+    };
+    *spent_here = ledger_amount_now(word_of(p, PLACE_SPENT_HERE, hash), d->good_half_life, now);
+    return atomic_load(&p->word[PLACE_KEY]) == hash;
+}
+
+/* What a place is worth keeping for, roughly as ledger_strength(). */
+static uint64_t strength(const struct place *p, uint64_t now)
+{
+    enum { HOUR_S = 3600, WEEK_S = 7 * 24 * HOUR_S, MOST = 63 };
+    uint64_t changed_s = atomic_load(&p->word[PLACE_FLAGS]) & UINT32_MAX;
+    uint64_t flags = atomic_load(&p->word[PLACE_FLAGS]) >> FLAGS_SHIFT & 0xff;
+    uint64_t age = now / 1000 > changed_s ? now / 1000 - changed_s : 0;
+    uint64_t hours = age / HOUR_S < MOST ? age / HOUR_S : MOST;
+    uint64_t weeks = age / WEEK_S < MOST ? age / WEEK_S : MOST;
+    double offences = ledger_amount_raw(atomic_load(&p->word[PLACE_OFFENCES]));
+    double good = ledger_amount_raw(atomic_load(&p->word[PLACE_GOOD]));
+
+    uint64_t s = (uint64_t)(64 * (1 + fmin(offences, 1e6))) >> hours;
+    s += (uint64_t)(16 * fmin(good, 1e6)) >> weeks;
+    return s + (flags & LEDGER_KNOWN ? UINT64_C(1) << 20 >> weeks : 0);
+}
+
+static struct place *claim(struct ledger_others *o, uint64_t hash, uint64_t now)
+{
+    struct place *set = o->place + ledger_set_index(hash, o->sets) * LEDGER_WAYS, *best = NULL;
+    unsigned first = ledger_first_way(hash);
+    uint64_t least = UINT64_MAX;
+
+    for (unsigned i = 0; i < LEDGER_WAYS; i++) {
+        struct place *p = &set[(first + i) % LEDGER_WAYS];
+        uint64_t key = atomic_load(&p->word[PLACE_KEY]);
+        uint64_t s = key ? strength(p, now) : 0;
+        if (!best || s < least) {
+            best = p;
+            least = s;
+        }
+        if (!key)
+            break;
+    }
+    atomic_store(&best->word[PLACE_KEY], 0);
+    for (int w = PLACE_OFFENCES; w <= PLACE_FLAGS; w++)
+        atomic_store(&best->word[w], ledger_tag(hash));
+    return best;
+}
+
+static bool is_nothing(const struct ledger_share *s)
+{
+    return s->offences <= 0 && s->good <= 0 && s->spent <= 0 && !s->turn_ms && !s->debt_ms &&
+           !s->delivered_ms && !s->flags;
+}
+
+void others_set(struct ledger_others *o, const struct ledger_name *n, const struct ledger_decay *d,
+                uint64_t now, const struct ledger_share *sum)
+{
+    uint64_t hash = hash_of(o, n), tag = ledger_tag(hash);
+    struct place *p = find(o, hash);
+
+    if (!p && is_nothing(sum))
+        return;
+    if (!p)
+        p = claim(o, hash, now);
+    const uint64_t word[] = {
+        [PLACE_OFFENCES] = ledger_amount_of(d->half_life, now, sum->offences),
+        [PLACE_GOOD] = ledger_amount_of(d->good_half_life, now, sum->good),
+        [PLACE_SPENT] = ledger_amount_of(d->good_half_life, now, sum->spent),
+        [PLACE_TURN] =
+            (sum->turn_ms & LEDGER_END) | (sum->paced ? LEDGER_TURN_PACED : 0),
+        [PLACE_DEBT] = (sum->debt_ms & LEDGER_END) | ledger_delivered_bits(sum->delivered_ms),
+        [PLACE_FLAGS] = (uint64_t)(sum->flags & 0xff) << FLAGS_SHIFT | (now / 1000 & UINT32_MAX),
+    };
+    for (int w = PLACE_OFFENCES; w <= PLACE_FLAGS; w++)
+        if (w != PLACE_SPENT_HERE)
+            atomic_store(&p->word[w], tag | word[w]);
+    atomic_store(&p->word[PLACE_KEY], hash);
+}
+
+void ledger_others_spend(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                         uint64_t now, double amount)
+{
+    struct ledger_name n;
+    struct place *p = NULL;
+
+    if (!ledger_is_shared(l) || !name_of(k, &n))
+        return;
+    uint64_t hash = hash_of(l->others, &n);
+    p = find(l->others, hash);
+    if (!p)
+        return;
+    uint64_t word = atomic_load(&p->word[PLACE_SPENT_HERE]), new;
+    do {
+        if (ledger_tag(word) != ledger_tag(hash))
+            return;
+        new = ledger_tag(hash) |
+              ledger_amount_plus(word & LEDGER_PAYLOAD, d->good_half_life, now, amount);
+    } while (!atomic_compare_exchange_weak(&p->word[PLACE_SPENT_HERE], &word, new));
+    ledger_tell(l, k, OTHERS_CHANGED);
+}
+
+void ledger_others_forget(struct ledger *l, const struct ledger_key *k)
+{
+    struct ledger_name n;
+
+    if (!ledger_is_shared(l) || !name_of(k, &n))
+        return;
+    struct place *p = find(l->others, hash_of(l->others, &n));
+    if (p)
+        atomic_store(&p->word[PLACE_KEY], 0);
+    ledger_tell(l, k, OTHERS_FORGOTTEN);
+}
+
+void ledger_others_prefetch(const struct ledger *l, const struct ledger_key *k)
+{
+    struct ledger_name n;
+
+    if (!ledger_is_shared(l) || !name_of(k, &n))
+        return;
+    uint64_t hash = hash_of(l->others, &n);
+    const struct place *set =
+        l->others->place + ledger_set_index(hash, l->others->sets) * LEDGER_WAYS;
+    __builtin_prefetch(&set[ledger_first_way(hash)]);
+}
+
+/* ---- the ring ---- */
+
+static void put(struct ledger_others *o, uint64_t n, const struct ledger_name *name, uint64_t hash,
+                uint8_t what)
+{
+    struct event *e = &o->ring[n % RING_EVENTS];
+
+    atomic_store_explicit(&e->stamp, 2 * n + 1, memory_order_relaxed);
+    atomic_thread_fence(memory_order_release);
+    atomic_store_explicit(&e->id, name->id, memory_order_relaxed);
+    atomic_store_explicit(&e->hash, hash, memory_order_relaxed);
+    atomic_store_explicit(&e->what, what, memory_order_relaxed);
+    atomic_store_explicit(&e->stamp, 2 * n + 2, memory_order_release);
+}
+
+void ledger_tell(const struct ledger *l, const struct ledger_key *k, uint8_t what)
+{
+    struct ledger_others *o = l->others;
+    struct ledger_name name;
+
+    if (!ledger_is_shared(l) || !name_of(k, &name))
+        return;
+    size_t at = (k->hash >> 40) % OTHERS_TOLD;
+    bool told = l->told->hash[at] == k->hash && l->told->what[at] == what &&
+                l->told->number[at] >= atomic_load(&o->read);
+    if (told && what != OTHERS_FORGOTTEN)
+        return;
+    uint64_t n = atomic_fetch_add(&o->next, 1);
+    put(o, n, &name, k->hash, what);
+    l->told->hash[at] = k->hash;
+    l->told->number[at] = n;
+    l->told->what[at] = what;
+}
+
+void ledger_sight(const struct ledger *l, const struct ledger_key *k)
+{
+    ledger_tell(l, k, OTHERS_SIGHT);
+}
+
+uint64_t others_next(const struct ledger_others *o)
+{
+    return atomic_load(&o->next);
+}
+
+int others_read(struct ledger_others *o, uint64_t owner, uint64_t *at, struct others_event *out)
+{
+    uint64_t next = atomic_load(&o->next);
+
+    if (*at >= next)
+        return 0;
+    if (next - *at > RING_EVENTS) {
+        *at = next - RING_EVENTS / 2; /* not the very oldest: writers are about to overtake it */
+        return -1;
+    }
+    struct event *e = &o->ring[*at % RING_EVENTS];
+    uint64_t stamp = atomic_load_explicit(&e->stamp, memory_order_acquire);
+    if (stamp < 2 * *at + 2)
+        return 0; /* its writer has not finished it; others_skip() if it never will */
+    uint64_t id = atomic_load_explicit(&e->id, memory_order_relaxed);
+    uint64_t hash = atomic_load_explicit(&e->hash, memory_order_relaxed);
+    uint64_t what = atomic_load_explicit(&e->what, memory_order_relaxed);
+    atomic_thread_fence(memory_order_acquire);
+    if (stamp != 2 * *at + 2 || atomic_load_explicit(&e->stamp, memory_order_relaxed) != stamp) {
+        *at = next - RING_EVENTS / 2 > *at ? next - RING_EVENTS / 2 : *at + 1;
+        return -1;
+    }
+    *out = (struct others_event){
+        .name = {id, hash & (LEDGER_KIND_BITS | LEDGER_KIND_IP6)},
+        .hash = hash,
+        .what = (uint8_t)what,
+    };
+    ++*at;
+    if (atomic_load_explicit(&o->owner, memory_order_relaxed) == owner)
+        atomic_store(&o->read, *at);
+    return 1;
+}
+
+void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at)
+{
+    if (*at < atomic_load(&o->next))
+        ++*at;
+    if (atomic_load_explicit(&o->owner, memory_order_relaxed) == owner)
+        atomic_store(&o->read, *at);
+}
+
+/* ---- what this member has booked ---- */
+
+bool ledger_own(const struct ledger *l, const struct ledger_key *k, const struct ledger_name *n,
+                const struct ledger_decay *d, uint64_t now, struct ledger_share *own,
+                uint64_t *seen_ms)
+{
+    enum { SHARED = LEDGER_TRAPPED | LEDGER_KNOWN | LEDGER_SUSPECT };
+    struct ledger_entry e;
+    uint64_t hash = hash_of(l->others, n);
+    const struct place *p = find(l->others, hash);
+    bool any = ledger_get_alone(l, k, d, now, &e);
+
+    *seen_ms = e.seen_ms;
+    *own = (struct ledger_share){
+        .offences = e.offences,
+        .good = e.good,
+        .turn_ms = e.turn_ms > now ? e.turn_ms : 0,
+        .paced = e.paced && e.turn_ms > now,
+        .debt_ms = e.debt_ms > now ? e.debt_ms : 0,
+        .delivered_ms = e.delivered_ms,
+        .flags = e.flags & SHARED,
+    };
+    if (p)
+        own->spent = ledger_amount_now(word_of(p, PLACE_SPENT_HERE, hash), d->good_half_life, now);
+    return any || own->spent > 0;
+}
+
+static void own_spent_again(struct ledger *l, const struct ledger_name *n,
+                            const struct ledger_decay *d, uint64_t now, double spent)
+{
+    uint64_t hash = hash_of(l->others, n);
+    struct place *p = find(l->others, hash);
+
+    if (!p || spent <= 0)
+        return;
+    uint64_t word = atomic_load(&p->word[PLACE_SPENT_HERE]);
+    if (ledger_tag(word) != ledger_tag(hash) ||
+        ledger_amount_now(word & LEDGER_PAYLOAD, d->good_half_life, now) >= spent)
+        return;
+    uint64_t raised = ledger_tag(hash) | ledger_amount_of(d->good_half_life, now, spent);
+    atomic_compare_exchange_strong(&p->word[PLACE_SPENT_HERE], &word, raised);
+}
+
+void ledger_own_again(struct ledger *l, const struct ledger_key *k, const struct ledger_name *n,
+                      const struct ledger_decay *d, uint64_t now, const struct ledger_share *was)
+{
+    struct ledger alone = *l; /* what others know is not part of it */
+
+    alone.others = NULL;
+    if (was->offences > 0)
+        ledger_raise_offences(&alone, k, d, now, was->offences);
+    if (was->good > 0)
+        ledger_raise_good(&alone, k, d, now, was->good);
+    if (was->turn_ms > now)
+        ledger_raise_turn(&alone, k, now, was->turn_ms, was->paced);
+    if (was->debt_ms > now)
+        ledger_set_debt(&alone, k, now, was->debt_ms);
+    if (was->flags & (LEDGER_TRAPPED | LEDGER_KNOWN))
+        ledger_set_flags(&alone, k, now, was->flags & (LEDGER_TRAPPED | LEDGER_KNOWN), 0);
+    own_spent_again(l, n, d, now, was->spent);
+}
+
+bool ledger_next_own(const struct ledger *l, uint64_t *at, struct ledger_key *key,
+                     struct ledger_name *name, uint64_t *seen_ms)
+{
+    while (*at < l->sets * LEDGER_WAYS) {
+        const struct ledger_slot *slot = &l->slot[(*at)++];
+        uint64_t hash = atomic_load(&slot->word[WORD_KEY]);
+        if (!ledger_in_use(hash) || !ledger_name_is_label((uint8_t)(hash & LEDGER_KIND_BITS)))
+            continue;
+        *key = (struct ledger_key){.hash = hash,
+                                   .label = atomic_load(&slot->word[WORD_LABEL]),
+                                   .kind = hash & LEDGER_KIND_BITS};
+        *seen_ms = (atomic_load(&slot->word[WORD_SEEN]) & UINT32_MAX) * 1000;
+        if (atomic_load(&slot->word[WORD_KEY]) == hash)
+            return name_of(key, name);
+    }
+    return false;
+}

@@ -1,0 +1,114 @@
+/* What the other members of a fleet (R25) know, beside the ledger: a mapping that all processes
+ * share, with two parts.
+ *
+ *   the table  what all other members together have booked on a key. The fleet process writes it;
+ *              the ledger's own functions add it to what this member has booked itself.
+ *   the ring   which keys have changed here, or are needed here. Each process writes it, the fleet
+ *              process reads it. A writer never waits: a reader that falls behind has lost events,
+ *              sees that, and repairs it by going through the ledger.
+ *
+ * A ledger hashes its keys with a key of its own, so members name an entry otherwise: a client or
+ * network by its address (the label), a pair or account by a hash under the fleet's key (its
+ * `common` name). The table is addressed by a hash under the fleet's key for all of them.
+ *
+ * Without a fleet (others_activate() was not called, or NULL) each call costs a branch. Nothing
+ * blocks, allocates or fails. Each word of the table changes atomically; no process keeps a lock.
+ * `now` is wall time in ms. */
+#ifndef MIRED_TARPIT_LEDGER_OTHERS_H
+#define MIRED_TARPIT_LEDGER_OTHERS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/siphash.h"
+#include "tarpit/ledger.h"
+
+struct ledger_others;
+
+/* Octets of a mapping with room for `places` keys; and the mapping, zero or from an earlier
+ * program, made ready. One with another layout or size is emptied. NULL stays NULL. */
+size_t others_size(uint64_t places);
+struct ledger_others *others_open(void *mapping, size_t size);
+
+/* From now on this process' ledger shares and adds what others know. Call it before processes that
+ * share the ledger start. NULL: no longer. */
+void ledger_share(struct ledger *l, struct ledger_others *o);
+
+/* ---- for the fleet process ---- */
+
+/* Begins to use the table under the fleet's key, for `owner` (not 0, no other fleet process' of
+ * this mired). Another key empties the table. others_rest() ends it, if it is still this owner's:
+ * every process then goes by its own ledger only. */
+void others_activate(struct ledger_others *o, const struct sipkey *key, uint64_t owner);
+void others_rest(struct ledger_others *o, uint64_t owner);
+
+/* What one member, or the sum of several, has booked on a key: live amounts at `now`. */
+struct ledger_share {
+    double offences, good;                   /* good: what is left of what was earned there */
+    double spent;                            /* of good mail that was earned at other members */
+    uint64_t turn_ms, debt_ms, delivered_ms; /* wall ms; 0: none */
+    uint32_t flags;                          /* LEDGER_TRAPPED, LEDGER_KNOWN, LEDGER_SUSPECT */
+    bool paced;
+};
+
+/* The name that members have for an entry in common. */
+struct ledger_name {
+    uint64_t id;  /* a label, or the common hash */
+    uint8_t kind; /* enum ledger_kind, with LEDGER_NAME_IP6 for an IPv6 address */
+};
+enum { LEDGER_NAME_IP6 = 8 };
+
+/* Whether members share entries of that kind, and whether `id` is the label. */
+bool ledger_name_is_shared(uint8_t kind);
+bool ledger_name_is_label(uint8_t kind);
+
+/* The ledger's key for a name that is a label; hash 0 for other names. */
+struct ledger_key ledger_key_named(const struct ledger *l, const struct ledger_name *n);
+
+/* Sets what the others know. All zero: nothing. */
+void others_set(struct ledger_others *o, const struct ledger_name *n, const struct ledger_decay *d,
+                uint64_t now, const struct ledger_share *sum);
+
+/* What this member has booked on the key itself, and when last (*seen_ms); false: nothing. */
+bool ledger_own(const struct ledger *l, const struct ledger_key *k, const struct ledger_name *n,
+                const struct ledger_decay *d, uint64_t now, struct ledger_share *own,
+                uint64_t *seen_ms);
+
+/* Raises what this member has booked itself to what it said of itself at an earlier time. */
+void ledger_own_again(struct ledger *l, const struct ledger_key *k, const struct ledger_name *n,
+                      const struct ledger_decay *d, uint64_t now, const struct ledger_share *was);
+
+/* The ledger's own entries with a label, as ledger_next(); what others know is not added. */
+bool ledger_next_own(const struct ledger *l, uint64_t *at, struct ledger_key *key,
+                     struct ledger_name *name, uint64_t *seen_ms);
+
+enum others_what {
+    OTHERS_CHANGED = 1, /* something was booked on it here */
+    OTHERS_SIGHT,       /* a decision about it comes: what do others know? */
+    OTHERS_FORGOTTEN,   /* ledger_forget() */
+};
+
+struct others_event {
+    struct ledger_name name;
+    uint64_t hash; /* the ledger's own, which finds the entry */
+    uint8_t what;
+};
+
+/* The number of the next event to be written: where a reader begins. */
+uint64_t others_next(const struct ledger_others *o);
+
+/* Reads event *at and goes on. 1: *out is it; 0: there is none (yet); -1: events were overwritten
+ * before they were read, and *at is now at the oldest one that is left. Writers use the owner's
+ * progress to leave out what it is still to read. */
+int others_read(struct ledger_others *o, uint64_t owner, uint64_t *at, struct others_event *out);
+
+/* Goes on behind event *at, whose writer was killed while it wrote it: the event is lost. */
+void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at);
+
+/* ---- for the ledger and the tarpit ---- */
+
+/* Tells the fleet process that a decision about this key comes. */
+void ledger_sight(const struct ledger *l, const struct ledger_key *k);
+
+#endif

@@ -1,0 +1,459 @@
+/* P8: members' ledgers converge, whatever order, loss, repetition, duplication, partition and
+ * restart with an older state file their messages meet. Five members in virtual time: the ledger,
+ * the table, the book and the octets on the wire are the serving ones; only the transport is made
+ * up, and it is hostile. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "fleet/mirror.h"
+#include "tarpit/tarpit.h"
+
+enum { MEMBERS = 5, CLIENTS = 12, PLACES = 1024, LEDGER_SIZE = 65536, FLIGHT = 4096 };
+#define START UINT64_C(1700000000000)
+
+struct message {
+    bool used;
+    uint8_t from, to, len;
+    uint64_t due;
+    uint8_t octets[SHARE_NAME + 1 + SHARE_VALUE_MOST];
+};
+
+struct member {
+    struct mirror mirror;
+    struct tarpit tarpit;
+    char path[64];
+    int64_t clock; /* its wall clock's error; it knows it, as a member measures it with Redis */
+    uint64_t read;
+    uint8_t of_key[CLIENTS * 4][1 + SHARE_VALUE_MOST]; /* Redis' field of it, a key each */
+};
+
+static struct member member[MEMBERS];
+static struct message flight[FLIGHT];
+static const struct sipkey fleet_key = {1, 2};
+static uint64_t now, seed;
+static uint32_t cut; /* a set of members that the rest cannot hear, nor they the rest */
+
+static uint32_t dice(uint32_t most)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (uint32_t)(seed >> 20) % most;
+}
+
+static struct addr client(unsigned n)
+{
+    return (struct addr){.family = ADDR_IP4, .octets = {192, 0, (uint8_t)(n / 4), (uint8_t)n}};
+}
+
+static uint64_t clock_of(const struct member *m)
+{
+    return (uint64_t)((int64_t)now + m->clock);
+}
+
+static void open_member(struct member *m)
+{
+    size_t size = others_size(PLACES);
+    void *mapping = aligned_alloc(64, (size + 63) / 64 * 64);
+
+    memset(mapping, 0, size);
+    m->mirror =
+        (struct mirror){.others = others_open(mapping, size), .rules = config_default_rules()};
+    assert_int_equal(ledger_open(&m->mirror.ledger, m->path, LEDGER_SIZE), 0);
+    assert_int_equal(book_open(&m->mirror.book, PLACES), 0);
+    ledger_share(m->mirror.ledger, m->mirror.others);
+    others_activate(m->mirror.others, &fleet_key, 1);
+    m->read = others_next(m->mirror.others);
+    m->tarpit = (struct tarpit){.rules = m->mirror.rules, .ledger = m->mirror.ledger};
+}
+
+static void close_member(struct member *m)
+{
+    ledger_close(m->mirror.ledger);
+    book_close(m->mirror.book);
+    free(m->mirror.others);
+}
+
+static void copy(const char *from, const char *to)
+{
+    char command[256];
+    snprintf(command, sizeof command, "cp %s %s", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+/* ---- transport ---- */
+
+static void post(uint8_t from, uint8_t to, const uint8_t *octets, size_t len, uint64_t due)
+{
+    for (unsigned i = 0; i < FLIGHT; i++) {
+        if (flight[i].used)
+            continue;
+        flight[i] = (struct message){true, from, to, (uint8_t)len, due, {0}};
+        memcpy(flight[i].octets, octets, len);
+        return;
+    }
+}
+
+static bool is_cut(uint8_t a, uint8_t b)
+{
+    return (cut >> a & 1) != (cut >> b & 1);
+}
+
+static void send_share(uint8_t from, const struct share *s, bool surely)
+{
+    uint8_t octets[SHARE_NAME + 1 + SHARE_VALUE_MOST];
+    size_t len = share_put(s, -member[from].clock, octets);
+
+    for (uint8_t to = 0; to < MEMBERS; to++) {
+        if (to == from || (!surely && (dice(4) == 0 || is_cut(from, to))))
+            continue;
+        post(from, to, octets, len, surely ? now : now + dice(60000));
+        if (dice(3) == 0)
+            post(from, to, octets, len, now + dice(600000));
+    }
+}
+
+static void deliver(const struct message *msg)
+{
+    struct member *m = &member[msg->to];
+    struct span batch = {(const char *)msg->octets, msg->len}, value;
+    struct share s;
+
+    assert_int_equal(share_next(&batch, &s.name, &value), 1);
+    assert_int_equal(share_read(&s, value, &m->mirror.rules, -m->clock, clock_of(m)), 0);
+    mirror_take(&m->mirror, msg->from + 1, &s, clock_of(m));
+}
+
+static void deliver_due(void)
+{
+    for (unsigned i = 0; i < FLIGHT; i++)
+        if (flight[i].used && flight[i].due <= now) {
+            flight[i].used = false;
+            deliver(&flight[i]);
+        }
+}
+
+static void send_changes(uint8_t from)
+{
+    struct member *m = &member[from];
+    struct others_event e;
+    struct share s;
+    uint64_t seen;
+
+    while (others_read(m->mirror.others, 1, &m->read, &e) == 1) {
+        if (e.what != OTHERS_CHANGED)
+            continue;
+        mirror_own(&m->mirror, &e.name, e.hash, clock_of(m), &s, &seen);
+        send_share(from, &s, false);
+    }
+}
+
+/* ---- what happens at members ---- */
+
+static void something_happens(void)
+{
+    struct member *m = &member[dice(MEMBERS)];
+    struct addr a = client(dice(CLIENTS));
+    struct tarpit_who who = tarpit_who(&m->tarpit, &a, false);
+    uint64_t t = clock_of(m), mailbox = dice(1000) * UINT64_C(0x10001000100013);
+
+    switch (dice(8)) {
+    case 0: tarpit_good(&m->tarpit, &who, &mailbox, 1, t); break;
+    case 1: tarpit_trapped(&m->tarpit, &who, t); break;
+    case 2: {
+        tarpit_sender(&m->tarpit, &who, SPAN("sender.example"));
+        tarpit_good(&m->tarpit, &who, &mailbox, 1, t);
+        break;
+    }
+    case 3: {
+        struct tarpit_permit p = tarpit_ask(&m->tarpit, &who, SPAN(""), t);
+        tarpit_verdict(&m->tarpit, &who, SPAN(""), &p, OFFENCE_RECIPIENT, t);
+        break;
+    }
+    default: tarpit_offence(&m->tarpit, &who, OFFENCE_SYNTAX, t);
+    }
+}
+
+static void each_key(void (*fn)(const struct ledger_name *n, void *arg), void *arg)
+{
+    for (unsigned i = 0; i < CLIENTS; i++) {
+        struct addr a = client(i);
+        struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+        fn(&(struct ledger_name){k.label, LEDGER_CLIENT}, arg);
+        k = ledger_key_network(member[0].mirror.ledger, &a);
+        fn(&(struct ledger_name){k.label, LEDGER_NETWORK}, arg);
+    }
+}
+
+static void send_whole(const struct ledger_name *n, void *arg)
+{
+    uint8_t from = *(uint8_t *)arg;
+    struct share s;
+    uint64_t seen;
+
+    mirror_own(&member[from].mirror, n, 0, clock_of(&member[from]), &s, &seen);
+    send_share(from, &s, true);
+}
+
+static bool near(double a, double b)
+{
+    return fabs(a - b) <= 1e-3 * (1 + fmax(fabs(a), fabs(b)));
+}
+
+static void compare(const struct ledger_name *n, void *arg)
+{
+    struct ledger_entry first = {0};
+
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        struct member *m = &member[i];
+        struct ledger_decay d = {m->mirror.rules.half_life, m->mirror.rules.good_half_life};
+        struct ledger_key k = ledger_key_named(m->mirror.ledger, n);
+        struct ledger_entry e;
+        ledger_get(m->mirror.ledger, &k, &d, clock_of(m), &e);
+        if (e.turn_ms)
+            e.turn_ms -= (uint64_t)m->clock;
+        if (e.debt_ms)
+            e.debt_ms -= (uint64_t)m->clock;
+        if (i == 0) {
+            first = e;
+            continue;
+        }
+        bool same = near(e.offences, first.offences) && near(e.good, first.good) &&
+                    (e.turn_ms == first.turn_ms || (e.turn_ms <= now && first.turn_ms <= now)) &&
+                    (e.debt_ms == first.debt_ms || (e.debt_ms <= now && first.debt_ms <= now)) &&
+                    ((e.flags ^ first.flags) & LEDGER_TRAPPED) == 0;
+        if (!same)
+            print_error("seed %lu, member %u, kind %u: offences %g and %g, good %g and %g, "
+                        "turn %+ld and %+ld, debt %+ld and %+ld\n",
+                        (unsigned long)*(uint64_t *)arg, i, n->kind, e.offences, first.offences,
+                        e.good, first.good, (long)(e.turn_ms - now), (long)(first.turn_ms - now),
+                        (long)(e.debt_ms - now), (long)(first.debt_ms - now));
+        assert_true(same);
+    }
+}
+
+static void run(uint64_t with, char folder[])
+{
+    uint64_t began = with;
+    char older[80];
+
+    seed = with * 2654435761 + 88172645463325252;
+    now = START + dice(100000);
+    cut = 0;
+    memset(flight, 0, sizeof flight);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        snprintf(member[i].path, sizeof member[i].path, "%s/%u", folder, i);
+        unlink(member[i].path);
+        member[i].clock = (int64_t)dice(4000) - 2000;
+        open_member(&member[i]);
+    }
+    snprintf(older, sizeof older, "%s/older", folder);
+    unsigned victim = dice(MEMBERS), steps = 400, copied = dice(200), restarts = 200 + dice(150);
+    for (unsigned i = 0; i < steps; i++) {
+        now += dice(8) ? dice(3000) : dice(120000);
+        something_happens();
+        if (dice(3) == 0)
+            send_changes((uint8_t)dice(MEMBERS));
+        if (dice(40) == 0)
+            cut = dice(1 << MEMBERS);
+        if (i == copied)
+            copy(member[victim].path, older);
+        if (i == restarts) {
+            close_member(&member[victim]);
+            copy(older, member[victim].path);
+            open_member(&member[victim]);
+        }
+        deliver_due();
+    }
+    /* All can hear each other again, and each says of each key what it has: once, and after all
+     * that was on its way has come, late and in any order. */
+    cut = 0;
+    for (uint8_t i = 0; i < MEMBERS; i++)
+        each_key(send_whole, &i);
+    while (dice(50)) /* out of order */
+        for (unsigned k = 0, at = dice(FLIGHT); k < 8; k++, at = (at + 1) % FLIGHT)
+            if (flight[at].used) {
+                flight[at].used = false;
+                deliver(&flight[at]);
+            }
+    now += 600000;
+    deliver_due();
+    each_key(compare, &began);
+    for (unsigned i = 0; i < MEMBERS; i++)
+        close_member(&member[i]);
+}
+
+static void test_members_converge_whatever_happens_to_their_messages(void **state)
+{
+    char folder[] = "/tmp/mired-merge-XXXXXX";
+
+    assert_non_null(mkdtemp(folder));
+    for (uint64_t i = 1; i <= 60; i++)
+        run(i, folder);
+    char command[64];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+/* ---- what one member can do to the others ---- */
+
+static void begin_alone(void)
+{
+    now = START;
+    member[0].path[0] = 0;
+    member[0].clock = 0;
+    size_t size = others_size(PLACES);
+    struct member *m = &member[0];
+    void *mapping = aligned_alloc(64, (size + 63) / 64 * 64);
+    memset(mapping, 0, size);
+    m->mirror =
+        (struct mirror){.others = others_open(mapping, size), .rules = config_default_rules()};
+    assert_int_equal(ledger_open(&m->mirror.ledger, NULL, LEDGER_SIZE), 0);
+    assert_int_equal(book_open(&m->mirror.book, PLACES), 0);
+    ledger_share(m->mirror.ledger, m->mirror.others);
+    others_activate(m->mirror.others, &fleet_key, 1);
+    m->read = 0;
+    m->tarpit = (struct tarpit){.rules = m->mirror.rules, .ledger = m->mirror.ledger};
+}
+
+static int say(uint16_t from, const struct share *lie)
+{
+    uint8_t octets[SHARE_VALUE_MOST];
+    struct share s = {.name = lie->name};
+    size_t len = share_write(lie, 0, octets);
+    int r = share_read(&s, (struct span){(char *)octets, len}, &member[0].mirror.rules, 0, now);
+
+    if (r == 0)
+        mirror_take(&member[0].mirror, from, &s, now);
+    return r;
+}
+
+static struct ledger_entry known_of(const struct ledger_key *k)
+{
+    struct ledger_decay d = {member[0].mirror.rules.half_life,
+                             member[0].mirror.rules.good_half_life};
+    struct ledger_entry e;
+    ledger_get(member[0].mirror.ledger, k, &d, now, &e);
+    return e;
+}
+
+/* docs/fleet.md: a lie of one member about one client counts as a trap would (100 live offences),
+ * and is below the pace 6 half-lives later. */
+static void test_the_lie_of_one_member_is_bounded(void **state)
+{
+    begin_alone();
+    struct addr a = client(1);
+    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+    struct share lie = {.name = {k.label, LEDGER_CLIENT},
+                        .at_ms = now,
+                        .is = {.offences = 3e38, .turn_ms = now + LEDGER_HORIZON_MS}};
+
+    assert_int_equal(say(1, &lie), 0);
+    assert_true(known_of(&k).offences <= 2 * member[0].mirror.rules.shield + 1);
+    now += 6 * member[0].mirror.rules.half_life;
+    assert_true(known_of(&k).offences < member[0].mirror.rules.pace_after);
+    close_member(&member[0]);
+}
+
+/* A share from the future would win over every later one. */
+static void test_a_share_from_the_future_is_refused(void **state)
+{
+    begin_alone();
+    struct addr a = client(1);
+    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+    struct share s = {
+        .name = {k.label, LEDGER_CLIENT}, .at_ms = now + SHARE_AHEAD_MS + 1, .is = {.offences = 7}};
+
+    assert_int_equal(say(1, &s), -ERANGE);
+    assert_true(known_of(&k).offences == 0);
+    s.at_ms = now;
+    assert_int_equal(say(1, &s), 0);
+    assert_true(near(known_of(&k).offences, 7));
+    close_member(&member[0]);
+}
+
+/* R16: the same list gives every member the same first offences. */
+static void test_what_a_list_says_counts_once_in_the_fleet(void **state)
+{
+    begin_alone();
+    struct addr a = client(1);
+    struct tarpit_who who = tarpit_who(&member[0].tarpit, &a, false);
+    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+
+    tarpit_listed(&member[0].tarpit, &who, 3, now);
+    for (uint16_t from = 1; from < 9; from++) {
+        struct share s = {.name = {k.label, LEDGER_CLIENT},
+                          .at_ms = now,
+                          .is = {.offences = 3, .flags = LEDGER_SUSPECT}};
+        assert_int_equal(say(from, &s), 0);
+    }
+    assert_true(near(known_of(&k).offences, 3));
+    close_member(&member[0]);
+}
+
+/* R8: what was earned at another member pays here, once. */
+static void test_good_mail_of_another_member_is_spent_and_not_only_looked_at(void **state)
+{
+    begin_alone();
+    struct addr a = client(1);
+    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+    struct ledger_name n = {k.label, LEDGER_CLIENT};
+    struct ledger_decay d = {member[0].mirror.rules.half_life,
+                             member[0].mirror.rules.good_half_life};
+    struct share s = {.name = n, .at_ms = now, .is = {.good = 25}}, own;
+    uint64_t seen;
+
+    assert_int_equal(say(1, &s), 0);
+    assert_true(near(ledger_spend_good(member[0].mirror.ledger, &k, &d, now, 0, 10), 10));
+    assert_true(near(known_of(&k).good, 15));
+    mirror_own(&member[0].mirror, &n, k.hash, now, &own, &seen);
+    assert_true(near(own.is.spent, 10));
+    s.at_ms = now + 1; /* the member says the same again */
+    assert_int_equal(say(1, &s), 0);
+    assert_true(near(ledger_spend_good(member[0].mirror.ledger, &k, &d, now, 0, 100), 15));
+    assert_true(ledger_spend_good(member[0].mirror.ledger, &k, &d, now, 0, 100) < 1e-3);
+    close_member(&member[0]);
+}
+
+/* R4: turns of one client do not overlap, whichever member gives them. */
+static void test_a_turn_begins_where_that_of_another_member_ends(void **state)
+{
+    begin_alone();
+    struct addr a = client(1);
+    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+    struct share s = {.name = {k.label, LEDGER_CLIENT},
+                      .at_ms = now,
+                      .is = {.offences = 5, .turn_ms = now + 30000}};
+
+    assert_int_equal(say(1, &s), 0);
+    assert_int_equal(ledger_take_turn(member[0].mirror.ledger, &k, now, 20000, now + 90000),
+                     now + 30000);
+    assert_int_equal(ledger_take_turn(member[0].mirror.ledger, &k, now, 20000, now + 90000),
+                     now + 50000);
+    close_member(&member[0]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_members_converge_whatever_happens_to_their_messages),
+        cmocka_unit_test(test_the_lie_of_one_member_is_bounded),
+        cmocka_unit_test(test_a_share_from_the_future_is_refused),
+        cmocka_unit_test(test_what_a_list_says_counts_once_in_the_fleet),
+        cmocka_unit_test(test_good_mail_of_another_member_is_spent_and_not_only_looked_at),
+        cmocka_unit_test(test_a_turn_begins_where_that_of_another_member_ends),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
