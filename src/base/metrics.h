@@ -110,6 +110,12 @@
     M(BUDGET_ENVELOPES, COUNTER, "mired_budget_refusals_total", "kind=\"envelopes\"", "")          \
     M(LOOP_IDLE, COUNTER, "mired_loop_idle_total", "",                                             \
       "Events that workers were called for and that moved nothing.")                               \
+    M(FLEET_UP, GAUGE, "mired_fleet_up", "",                                                       \
+      "Whether what this member books reaches the others: 0 alone, or without a fleet.")           \
+    M(FLEET_MEMBERS, GAUGE, "mired_fleet_members", "",                                             \
+      "Members heard of in the last 10 seconds, this one included.")                               \
+    M(FLEET_KEYS, GAUGE, "mired_fleet_keys", "",                                                   \
+      "What other members have told of clients, networks, accounts and pairs.")                    \
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \
       "Workers restarted after they died.")
 
@@ -120,7 +126,9 @@
       "What directories took to answer; what was cached is not counted.")                          \
     T(DIRECTORY_LDAP, "mired_directory_seconds", "source=\"ldap\"", "")                            \
     T(DIRECTORY_SOCKETMAP, "mired_directory_seconds", "source=\"socketmap\"", "")                  \
-    T(DIRECTORY_BACKEND, "mired_directory_seconds", "source=\"backend\"", "")
+    T(DIRECTORY_BACKEND, "mired_directory_seconds", "source=\"backend\"", "")                      \
+    T(FLEET_LAG, "mired_fleet_lag_seconds", "",                                                    \
+      "From a booking at another member until it counts here.")
 
 enum metric {
 #define METRIC_ID(id, kind, family, label, help) METRIC_##id,

@@ -439,6 +439,7 @@ void config_check(struct reader *r)
     check_allowance(r);
     check_backend(r);
     check_web(r);
+    config_check_fleet(r);
     if (r->wrong)
         return;
     set_machine(r->config);

@@ -97,6 +97,25 @@ struct config_allowance {
 
 enum balance { BALANCE_FIRST, BALANCE_ROUND_ROBIN };
 
+enum fleet_mode { FLEET_SINGLE, FLEET_SENTINEL, FLEET_CLUSTER };
+
+/* A server of `fleet`'s redis: "redis://user:password@host:port/db"; "rediss://" is TLS. */
+struct config_redis {
+    char *host, *user, *password; /* user and password NULL: none */
+    uint16_t port;
+    uint32_t db;
+    bool tls;
+};
+
+struct config_fleet {
+    struct config_strings redis; /* as written, without passwords; empty: no fleet */
+    struct config_redis *server; /* the same, read */
+    int mode;                    /* enum fleet_mode */
+    char *name, *member;
+    char *password_file, *ca;
+    bool tls;
+};
+
 /* A list in the DNS: `dnsbl`, `dnswl`. */
 struct config_list {
     char *zone;                       /* folded */
@@ -157,6 +176,7 @@ struct config {
     struct config_strings web_listen;
     char *web_token_file;
     struct config_strings web_names; /* names that Host may have, in addition to our own */
+    struct config_fleet fleet;       /* R25 */
 };
 
 /* Reads `path`. Returns 0 and sets *config, which the caller frees with config_free(); or returns
@@ -183,6 +203,9 @@ struct tarpit_rules config_default_rules(void);
 bool config_duration(struct span text, uint64_t *ms);
 /* "64K", "25M", "1G", or octets. */
 bool config_size(struct span text, uint64_t *octets);
+
+/* Overwrites the passwords of the fleet's servers, for processes that do not need them. */
+void config_forget_fleet(struct config *c);
 
 /* The title of the section: "file", "ldap", ... Static. */
 const char *config_recipients_name(enum recipients_kind kind);

@@ -13,7 +13,8 @@ struct config *config_defaults(const char *path)
         return NULL;
     c->file = strdup(path);
     if (c->file && values_preset(keys_main, c) && values_preset(keys_tls, &c->tls) &&
-        values_preset(keys_tarpit, c) && values_preset(keys_web, c))
+        values_preset(keys_tarpit, c) && values_preset(keys_web, c) &&
+        values_preset(keys_fleet, &c->fleet))
         return c;
     config_free(c);
     return NULL;
@@ -61,6 +62,8 @@ void config_free(struct config *c)
         free(c->backend[i].path);
         free(c->backend[i].host);
     }
+    config_free_fleet(c);
+    values_free(keys_fleet, &c->fleet);
     free_lists(c->dnsbl, c->dnsbl_count);
     free_lists(c->dnswl, c->dnswl_count);
     free(c->resolvers);

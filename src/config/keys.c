@@ -17,6 +17,7 @@ static const char *const proxies[] = {"off", "v1", "v2", NULL};
 static const char *const bare_newlines[] = {"refuse", "normalise", NULL};
 static const char *const nuls[] = {"refuse", "allow", NULL};
 static const char *const stolens[] = {"tell", "refuse", NULL};
+static const char *const fleet_modes[] = {"single", "sentinel", "cluster", NULL};
 static const char *const freezes[] = {"off", "auto", NULL};
 
 #define YEAR (366 * 86400e3) /* ms */
@@ -234,13 +235,21 @@ const struct key keys_web[] = {{"listen", KEY_TEXTS, AT(config, web_listen), .un
                                 .help = "further names that Host may have"},
                                END};
 
-struct fleet_place { /* only the layout is used, until there is a fleet */
-    char *redis, *name;
-};
 const struct key keys_fleet[] = {
-    {"redis", KEY_TEXT, AT(fleet_place, redis), .unit = "address",
-     .help = "where the shared ledger is"},
-    {"name", KEY_TEXT, AT(fleet_place, name), .unit = "name", .help = "of the fleet"},
+    {"redis", KEY_TEXTS, AT(config_fleet, redis), .unit = "URLs",
+     .help = "R25: where members share what they know; several of a cluster, or Sentinels"},
+    {"mode", KEY_CHOICE, AT(config_fleet, mode), .choices = fleet_modes, .preset = "single",
+     .help = "what answers at redis: one server, Sentinels, or nodes of a cluster"},
+    {"name", KEY_TEXT, AT(config_fleet, name), .preset = "mired", .unit = "name",
+     .help = "of the fleet, and of its master among Sentinels"},
+    {"member", KEY_TEXT, AT(config_fleet, member), .otherwise = "`hostname`", .unit = "name",
+     .help = "of this mired in the fleet; no other member has it"},
+    {"password_file", KEY_TEXT, AT(config_fleet, password_file), .unit = "file",
+     .help = "its first line is the password for redis"},
+    {"tls", KEY_BOOL, AT(config_fleet, tls), .preset = "false",
+     .help = "encrypt, and check the server's certificate"},
+    {"ca", KEY_TEXT, AT(config_fleet, ca), .otherwise = "the system's", .unit = "file",
+     .help = "authorities for that certificate"},
     END};
 
 const struct section sections[SECTION_COUNT] = {
@@ -254,5 +263,5 @@ const struct section sections[SECTION_COUNT] = {
     [SECTION_DNSBL] = {"dnsbl", keys_dnsbl, true, NULL},
     [SECTION_DNSWL] = {"dnswl", keys_dnswl, true, NULL},
     [SECTION_WEB] = {"web", keys_web, false, NULL},
-    [SECTION_FLEET] = {"fleet", keys_fleet, false, "a fleet"},
+    [SECTION_FLEET] = {"fleet", keys_fleet, false, NULL},
 };

@@ -136,6 +136,7 @@ static size_t section_count(const struct config *c, enum section_kind s)
     case SECTION_DNSBL: return c->dnsbl_count;
     case SECTION_DNSWL: return c->dnswl_count;
     case SECTION_WEB: return c->web_listen.count > 0;
+    case SECTION_FLEET: return c->fleet.redis.count > 0;
     default: return 1;
     }
 }

@@ -308,6 +308,7 @@ void *config_section(struct config *c, enum section_kind s, size_t i)
     case SECTION_BACKEND: return &c->backend[i];
     case SECTION_DNSBL: return &c->dnsbl[i];
     case SECTION_DNSWL: return &c->dnswl[i];
+    case SECTION_FLEET: return &c->fleet;
     default: return c;
     }
 }

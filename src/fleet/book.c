@@ -1,4 +1,4 @@
-/* What each member has said of each key (book.h): nodes of 48 octets, chained in a table of
+/* What each member has said of each key (book.h): nodes of 56 octets, chained in a table of
  * buckets. The shares of all members of one key are in one chain. */
 #include "fleet/book.h"
 
@@ -18,12 +18,13 @@ struct node {
     uint32_t next;
     uint16_t member; /* FREE: in the list of free nodes */
     uint8_t kind, flags;
-    uint64_t id, at_ms; /* of BOOK_SELF: at_ms is the ledger's hash, nothing else counts */
+    uint64_t id, stamp_ms,
+        at_ms; /* of BOOK_SELF: at_ms is the ledger's hash, nothing else counts */
     float offences, good, spent;
     uint32_t turn, debt; /* ms from at_ms; the highest bit of `turn` is `paced` */
     uint32_t delivered_s;
 };
-static_assert(sizeof(struct node) == 48, "docs/fleet.md counts with it");
+static_assert(sizeof(struct node) == 56, "docs/fleet.md counts with it");
 
 #define PACED (UINT32_C(1) << 31)
 
@@ -212,12 +213,13 @@ bool book_take(struct book *b, uint16_t member, const struct share *s, const str
 {
     struct node *n = find(b, member, &s->name);
 
-    if (n && n->at_ms >= s->at_ms)
+    if (n && n->stamp_ms >= s->stamp_ms)
         return false;
     if (!n)
         n = add(b, member, &s->name, r, now);
     uint64_t turn = s->is.turn_ms > s->at_ms ? s->is.turn_ms - s->at_ms : 0;
     uint64_t debt = s->is.debt_ms > s->at_ms ? s->is.debt_ms - s->at_ms : 0;
+    n->stamp_ms = s->stamp_ms;
     n->at_ms = s->at_ms;
     n->offences = (float)s->is.offences;
     n->good = (float)s->is.good;
@@ -276,15 +278,15 @@ unsigned book_sharers(const struct book *b, const struct ledger_name *name)
 }
 
 /* The register stays, so that what was said before and comes late is still older than it. */
-bool book_forget(struct book *b, const struct ledger_name *name, uint64_t until)
+bool book_forget(struct book *b, const struct ledger_name *name, uint64_t stamp_ms)
 {
     bool any = false;
 
     for (uint32_t i = *chain_of(b, name->id, name->kind); i != NONE; i = b->node[i].next) {
         struct node *n = &b->node[i];
-        if (n->member == BOOK_SELF || !is_of(n, name) || n->at_ms > until)
+        if (n->member == BOOK_SELF || !is_of(n, name) || n->stamp_ms > stamp_ms)
             continue;
-        n->at_ms = until;
+        n->stamp_ms = stamp_ms;
         n->offences = 0;
         n->turn = n->debt = 0;
         n->flags &= (uint8_t) ~(LEDGER_TRAPPED | LEDGER_SUSPECT);

@@ -33,8 +33,8 @@ void book_sum(const struct book *b, const struct ledger_name *n, const struct le
 /* How many members but BOOK_SELF have a share of the key. */
 unsigned book_sharers(const struct book *b, const struct ledger_name *n);
 
-/* Forgets what members have said of the key up to `until`. True: there was something. */
-bool book_forget(struct book *b, const struct ledger_name *n, uint64_t until);
+/* Forgets what members have said of the key up to `stamp_ms`. True: there was something. */
+bool book_forget(struct book *b, const struct ledger_name *n, uint64_t stamp_ms);
 
 /* Remembers which entry of this ledger a pair or account is, for a later repetition; and goes
  * through those: *at is 0 at first, false at the end. */

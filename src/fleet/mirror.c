@@ -6,6 +6,11 @@ static struct ledger_decay decay_of(const struct mirror *m)
     return (struct ledger_decay){m->rules.half_life, m->rules.good_half_life};
 }
 
+static uint64_t fleet_time(const struct mirror *m, uint64_t now)
+{
+    return (uint64_t)((int64_t)now + m->skew);
+}
+
 static struct ledger_key key_of(const struct mirror *m, const struct ledger_name *n, uint64_t hash)
 {
     struct ledger_key k = ledger_key_named(m->ledger, n);
@@ -22,8 +27,9 @@ void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, ui
     struct ledger_key k = key_of(m, n, hash);
     struct ledger_decay d = decay_of(m);
 
-    m->last_stamp = now > m->last_stamp ? now : m->last_stamp + 1;
-    *s = (struct share){.name = *n, .at_ms = m->last_stamp};
+    uint64_t stamp = fleet_time(m, now);
+    m->last_stamp = stamp > m->last_stamp ? stamp : m->last_stamp + 1;
+    *s = (struct share){.name = *n, .stamp_ms = m->last_stamp, .at_ms = now};
     ledger_own(m->ledger, &k, n, &d, now, &s->is, seen_ms);
 }
 
@@ -77,6 +83,6 @@ void mirror_take_own(struct mirror *m, const struct share *s, uint64_t hash, uin
 
 void mirror_forget(struct mirror *m, const struct ledger_name *n, uint64_t at, uint64_t now)
 {
-    if (book_forget(m->book, n, at))
+    if (book_forget(m->book, n, fleet_time(m, at)))
         sum_again(m, n, now);
 }

@@ -12,6 +12,7 @@ struct mirror {
     struct ledger_others *others;
     struct book *book;
     struct tarpit_rules rules;
+    int64_t skew;        /* the fleet's time less this machine's */
     uint64_t last_stamp; /* of own shares: each is later than the one before */
 };
 

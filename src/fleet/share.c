@@ -89,7 +89,7 @@ size_t share_write(const struct share *s, int64_t skew, uint8_t out[SHARE_VALUE_
 
     if (turn && is->paced)
         flags |= FLAG_PACED;
-    at = put_number(at, moved(s->at_ms, skew), 6);
+    at = put_number(at, s->stamp_ms, 6);
     if (is->offences > 0) {
         has |= HAS_OFFENCES;
         at = put_amount(at, is->offences);
@@ -172,6 +172,7 @@ int share_read(struct share *s, struct span v, const struct tarpit_rules *rules,
         return -ENOTSUP;
     if (!take_number(&v, &has, 1) || has > HAS_ALL || !take_number(&v, &at, 6))
         return -EINVAL;
+    s->stamp_ms = at;
     s->at_ms = moved(at, -skew);
     if (s->at_ms > now + SHARE_AHEAD_MS)
         return -ERANGE;

@@ -14,10 +14,12 @@
 #include "tarpit/ledger_others.h"
 #include "tarpit/rules.h"
 
-/* A share as it stands at `at_ms`, this machine's wall time. */
+/* A share as it stands at `at_ms`, this machine's wall time. `stamp_ms` is the same in the fleet's
+ * time, as its writer said: of two shares of one member the one with the later stamp is the later
+ * one. (The times of this machine would not do: a skew is measured anew each second.) */
 struct share {
     struct ledger_name name;
-    uint64_t at_ms;
+    uint64_t stamp_ms, at_ms;
     struct ledger_share is;
 };
 
@@ -28,7 +30,7 @@ enum {
     SHARE_AHEAD_MS = 5000, /* a share from further ahead than this is refused */
 };
 
-/* Writes the value; returns its length. */
+/* Writes the value, with its stamp; returns its length. */
 size_t share_write(const struct share *s, int64_t skew, uint8_t out[SHARE_VALUE_MOST]);
 
 /* Reads a value; s->name is the caller's. 0; -ENOTSUP: of a version that is not known; -ERANGE: its

@@ -179,6 +179,7 @@ static void check_files(struct check *c)
             check_file(c, config->auth[i].path, file_auth_check_lines);
     check_listed(c);
     check_file(c, config->web_token_file, check_secret);
+    check_file(c, config->fleet.password_file, check_secret);
 }
 
 /* ---- the whole ---- */

@@ -29,7 +29,15 @@
 
 struct config;
 
-enum role_id { ROLE_WORKER, ROLE_CLERK, ROLE_STORE, ROLE_FREEZER, ROLE_WEB, ROLE_COUNT };
+enum role_id {
+    ROLE_WORKER,
+    ROLE_CLERK,
+    ROLE_STORE,
+    ROLE_FREEZER,
+    ROLE_WEB,
+    ROLE_FLEET,
+    ROLE_COUNT
+};
 
 enum child_state {
     CHILD_STARTING, /* forked, not yet heard of */

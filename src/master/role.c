@@ -18,6 +18,7 @@
 #include "config/config.h"
 #include "control/steering.h"
 #include "directory/cache.h"
+#include "fleet/fleet.h"
 #include "freezer/freezer.h"
 #include "master/master.h"
 #include "master/slots.h"
@@ -87,6 +88,14 @@ static void forget_answers(struct master *m, const struct child *c)
     m->runtime.answers = NULL;
 }
 
+/* Only the fleet process talks to Redis. */
+static void forget_fleet(struct master *m, const struct child *c)
+{
+    for (struct generation *g = m->generations; g; g = g->next)
+        if (g->config && (c->role != ROLE_FLEET || g != c->generation))
+            config_forget_fleet(g->config);
+}
+
 /* Only clerks may raise their priority (clerk_run() has the reason). If the master cannot grant
  * that, the administrator's limit stays. */
 static void limit_precedence(const struct child *c)
@@ -110,6 +119,7 @@ static int partial_in(struct master *m, const struct child *c, const int *keep, 
     free(all);
     forget_keys(m, c);
     forget_answers(m, c);
+    forget_fleet(m, c);
     limit_precedence(c);
     int error = privileges_drop(&m->runtime.identity, needs);
     if (!error && role_table[c->role].secrets &&
@@ -331,10 +341,29 @@ static int run_web(struct master *m, const struct child *c)
                                              .confirmed = is_confirmed(m, g)});
 }
 
+/* ---- fleet ---- */
+
+static uint32_t count_fleets(const struct config *config)
+{
+    return config->fleet.redis.count > 0;
+}
+
+static int run_fleet(struct master *m, const struct child *c)
+{
+    if (!m->runtime.others || partial_in(m, c, &c->channel.fd, 1, 0) < 0)
+        return 1;
+    return fleet_run(&(struct fleet_params){.config = c->generation->config,
+                                            .control = c->channel.fd,
+                                            .generation = c->generation->id,
+                                            .ledger = m->runtime.ledger,
+                                            .others = m->runtime.others});
+}
+
 const struct role role_table[ROLE_COUNT] = {
     [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, true, NULL},
     [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, true, NULL},
     [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, false, keeps_store},
     [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, false, NULL},
     [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, false, NULL},
+    [ROLE_FLEET] = {"fleet", count_fleets, run_fleet, RETIRE_STOP, true, NULL},
 };

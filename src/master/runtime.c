@@ -30,6 +30,7 @@
 #include "master/folder.h"
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger.h"
+#include "tarpit/ledger_others.h"
 #include "tarpit/observed.h"
 
 static int wrong(struct buf *errors, const char *what, const char *where, int error)
@@ -206,6 +207,10 @@ static int open_files(struct runtime *h, const struct config *config, struct buf
     if (error)
         return wrong(errors, "cannot open the ledger", path, error);
     snprintf(path, sizeof path, "%s/observed", h->state);
+    h->others_size = others_size(config->ledger_size / 64);
+    h->others =
+        others_open(map_memory("mired others", h->others_size, &h->others_fd), h->others_size);
+    ledger_share(h->ledger, h->others);
     error = observed_open(&h->observed, path);
     if (error)
         return wrong(errors, "cannot open", path, error);
@@ -314,6 +319,7 @@ void runtime_init(struct runtime *h)
                           .metrics_fd = -1,
                           .shared_fd = -1,
                           .log_fd = -1,
+                          .others_fd = -1,
                           .started_ms = clock_wall_ms()};
 }
 
@@ -369,14 +375,16 @@ void runtime_close(struct runtime *h)
     partial_close(h->partial);
     observed_close(h->observed);
     ledger_close(h->ledger);
+    if (h->others)
+        munmap(h->others, h->others_size);
     metrics_use(NULL);
     log_keep(NULL);
     if (h->log)
         munmap(h->log, log_ring_size());
     munmap(h->shared, sizeof *h->shared);
     munmap(h->metrics.row, HOUSE_ROWS * sizeof(struct metrics_row));
-    int fd[] = {h->store_listen, h->control_listen, h->metrics_fd,
-                h->shared_fd,    h->log_fd,         h->lock};
+    int fd[] = {h->store_listen, h->control_listen, h->metrics_fd, h->shared_fd,
+                h->log_fd,       h->others_fd,      h->lock};
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
         if (fd[i] >= 0)
             close(fd[i]);

@@ -109,6 +109,11 @@ void others_rest(struct ledger_others *o, uint64_t owner)
     atomic_compare_exchange_strong(&o->owner, &owner, 0);
 }
 
+bool others_is_active(const struct ledger_others *o)
+{
+    return atomic_load(&o->owner) != 0;
+}
+
 bool ledger_is_shared(const struct ledger *l)
 {
     return l->others && atomic_load_explicit(&l->others->owner, memory_order_relaxed);

@@ -42,6 +42,7 @@ void ledger_share(struct ledger *l, struct ledger_others *o);
  * every process then goes by its own ledger only. */
 void others_activate(struct ledger_others *o, const struct sipkey *key, uint64_t owner);
 void others_rest(struct ledger_others *o, uint64_t owner);
+bool others_is_active(const struct ledger_others *o);
 
 /* What one member, or the sum of several, has booked on a key: live amounts at `now`. */
 struct ledger_share {

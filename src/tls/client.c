@@ -16,7 +16,12 @@ SSL_CTX *tls_client_open(const struct tls_client_params *params)
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (params->verified) {
-        SSL_CTX_set_default_verify_paths(context);
+        if (!params->ca) {
+            SSL_CTX_set_default_verify_paths(context);
+        } else if (SSL_CTX_load_verify_locations(context, params->ca, NULL) != 1) {
+            SSL_CTX_free(context);
+            return NULL;
+        }
         SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
     }
     return context;

@@ -17,12 +17,13 @@
 /* Borrowed for each call. */
 struct tls_client_params {
     bool verified;
+    const char *ca;   /* a file of authorities in place of the machine's; NULL: none */
     const char *host; /* the backend's name; NULL: it is configured by `addr` */
     struct addr addr;
 };
 
 /* Makes the context that a backend's connections share; the caller frees it with SSL_CTX_free().
- * NULL without memory. */
+ * NULL without memory, or when `ca` cannot be read. */
 SSL_CTX *tls_client_open(const struct tls_client_params *params);
 
 /* Makes the SSL of one connection over `fd`. The caller keeps `fd`, and frees the SSL with

@@ -74,18 +74,22 @@ SECTIONS = {
         "listen": ('{ "127.0.0.1:@WEB@" }', '{ "127.0.0.1:@WEB2@" }'), "token_file": ("@FOLDER@/one", "@FOLDER@/two"),
         "names": ('{ "one.test" }', '{ "two.test" }'),
     },
+    "fleet": {
+        "redis": ('{ "redis://127.0.0.1:9/0" }', '{ "redis://127.0.0.1:10/0" }'), "mode": ("sentinel", "cluster"),
+        "name": ("one", "two"), "member": ("one", "two"), "password_file": ("@FOLDER@/one", "@FOLDER@/two"),
+        "tls": ("false", "true"), "ca": ("@FOLDER@/one.pem", "@FOLDER@/two.pem"),
+    },
 }  # fmt: skip
 
 
 def schema():
-    """{(section, key): "reload" or "start"}, without `fleet`, which is refused."""
+    """{(section, key): "reload" or "start"}."""
     shown = subprocess.run([PROGRAM, "--keys"], capture_output=True, text=True, timeout=10, check=True).stdout
     keys = {}
     for line in shown.splitlines():
         name, _, _, when, _ = line.split("\t")
         section, _, key = name.rpartition(".")
-        if section != "fleet":
-            keys[section, key] = when
+        keys[section, key] = when
     return keys
 
 

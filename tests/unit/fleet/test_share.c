@@ -15,6 +15,7 @@
 #define NOW UINT64_C(1700000000000)
 
 static const struct share whole = {.name = {0xc000020700000000, LEDGER_CLIENT},
+                                   .stamp_ms = NOW,
                                    .at_ms = NOW,
                                    .is = {.offences = 7.5,
                                           .good = 40,
@@ -49,8 +50,9 @@ static void test_a_share_survives_the_wire(void **state)
 static void test_times_are_those_of_the_reader(void **state)
 {
     uint8_t octets[SHARE_VALUE_MOST];
-    size_t len = share_write(&whole, 70000, octets); /* the writer's clock is 70 s slow */
-    struct share s;
+    struct share theirs = whole, s; /* the writer's clock is 70 s slow */
+    theirs.stamp_ms += 70000;
+    size_t len = share_write(&theirs, 70000, octets);
 
     assert_int_equal(read_back(&s, octets, len, 71000), 0); /* the reader's 71 s */
     assert_true(s.at_ms == NOW - 1000 && s.is.turn_ms == NOW + 29000);
@@ -76,7 +78,7 @@ static void test_another_version_is_told_apart_from_damage(void **state)
 static void test_amounts_that_are_none_are_refused(void **state)
 {
     static const uint32_t bad[] = {0x7fc00000, 0x7f800000, 0xff800000, 0xbf800000};
-    struct share s, one = {.at_ms = NOW, .is = {.offences = 1}};
+    struct share s, one = {.stamp_ms = NOW, .at_ms = NOW, .is = {.offences = 1}};
     uint8_t octets[SHARE_VALUE_MOST];
     size_t len = share_write(&one, 0, octets);
 
@@ -106,7 +108,8 @@ static void test_a_batch_ends_at_the_first_record_that_is_none(void **state)
 /* docs/fleet.md: octets a client. */
 static void test_a_client_in_debt_takes_18_octets(void **state)
 {
-    struct share s = {.at_ms = NOW,
+    struct share s = {.stamp_ms = NOW,
+                      .at_ms = NOW,
                       .is = {.offences = 4, .turn_ms = NOW + 1000, .debt_ms = NOW + 1000}};
     uint8_t octets[SHARE_VALUE_MOST];
 

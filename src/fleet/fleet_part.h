@@ -1,0 +1,125 @@
+/* Private to the fleet process: its state, shared by
+ *
+ *   fleet.c    the process: joins, leaves, notes
+ *   send.c     from the ring and from sweeps of the ledger to Redis
+ *   receive.c  the stream, and answers about single keys */
+#ifndef MIRED_FLEET_FLEET_PART_H
+#define MIRED_FLEET_FLEET_PART_H
+
+#include "fleet/fleet.h"
+#include "fleet/members.h"
+#include "fleet/mirror.h"
+#include "fleet/outbox.h"
+#include "fleet/servers.h"
+
+enum {
+    KEY_TEXT_MOST = 160,
+    ASKED_PLACES = 1 << 18,
+    SENT_PLACES = 1 << 16,
+    EXPIRY_PLACES = 1 << 17,
+    BATCH_OCTETS = 16 * 1024,
+    WAITING_MOST = 1 << 15, /* commands without reply; fewer than SENT_PLACES */
+    UNSENT_MOST = 1 << 20,  /* octets */
+    STREAM_ENTRIES = 2000,  /* of BATCH_OCTETS at most: 32 MB */
+};
+
+enum fleet_state {
+    FLEET_AWAY,
+    FLEET_JOINING, /* connected; the key and the stream's ends are being asked for */
+    FLEET_UP,
+};
+
+struct fleet_sent {
+    struct ledger_name name;
+    uint64_t hash;
+};
+
+struct fleet {
+    struct loop loop; /* first */
+    const struct fleet_params *params;
+    struct watch control;
+    struct servers servers;
+    struct link_redis tail; /* waits for the stream */
+    struct mirror mirror;
+    struct outbox outbox;
+    struct members members;
+    struct sipkey key; /* the fleet's; both 0: not known yet */
+    char stream[KEY_TEXT_MOST], key_name[KEY_TEXT_MOST];
+    enum fleet_state state;
+    bool refused; /* Redis takes no writes */
+    bool said_away, joined, made_key, others_from_before, twin_said;
+    char why[256]; /* it is away */
+    uint64_t owner, instance;
+    uint64_t asked_time_us, away_since_ms;
+    struct stream_id last;           /* read of the stream */
+    struct stream_id newest, oldest; /* while joining */
+
+    /* send.c */
+    uint64_t ring_at, stuck_since_ms;
+    bool sweeping, sweep_noted;
+    uint64_t sweep_at, sweep_since_ms; /* entries that were changed since then; 0: all */
+    uint32_t noted_at;
+    uint64_t synced_ms; /* all that had changed by then is in Redis */
+    uint64_t resync_ms; /* a sweep from then on is wanted; UINT64_MAX: none */
+    struct fleet_sent *sent;
+    uint64_t sent_count;
+    uint64_t *expiry; /* by key: until when it lasts in Redis, at least; wall s 32 | tag 32 */
+    uint64_t bookings, batches;
+
+    /* receive.c */
+    uint64_t *asked; /* by key: asked for in this epoch */
+    uint32_t epoch;
+    uint64_t bad_shares;
+
+    struct alarm tick, second;
+};
+
+static inline struct fleet *fleet_of(struct loop *loop)
+{
+    return (struct fleet *)loop;
+}
+
+static inline struct fleet *fleet_of_link(struct link_redis *l)
+{
+    return (struct fleet *)l->params.loop;
+}
+
+/* The key in Redis of a name: "NAME:c192.0.2.7". Returns it as a span of `text`. */
+struct span fleet_key(const struct fleet *f, const struct ledger_name *n, char text[KEY_TEXT_MOST]);
+
+/* A command was refused: is it still useful to go on? */
+void fleet_refused(struct fleet *f, struct link_redis *l, const redisReply *r);
+
+/* ---- send.c ---- */
+
+int send_open(struct fleet *f);
+void send_close(struct fleet *f);
+
+/* Takes what stands in the ring and in the outbox and sends as much as is good now. True: there was
+ * something. */
+bool send_turn(struct fleet *f);
+
+/* Everything that has changed since then is sent (again); 0: everything. */
+void send_sweep(struct fleet *f, uint64_t since_ms);
+
+void send_hello(struct fleet *f);
+
+/* ---- receive.c ---- */
+
+int receive_open(struct fleet *f);
+void receive_close(struct fleet *f);
+
+/* Asks Redis for the key, unless that was done in this epoch. `again`: in any case. */
+void receive_ask(struct fleet *f, const struct ledger_name *n, uint64_t hash, bool again);
+
+/* A client is seen: its key, and those of its networks. */
+void receive_sight(struct fleet *f, const struct ledger_name *n, uint64_t hash);
+
+/* Waits for the stream, from f->last on. */
+void receive_follow(struct fleet *f);
+void receive_stop(struct fleet *f);
+
+/* Some of the stream was missed: keys are asked for again when they are seen. */
+void receive_missed(struct fleet *f);
+
+#endif

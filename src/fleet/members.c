@@ -1,0 +1,104 @@
+/* The members of a fleet (members.h). */
+#include "fleet/members.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int members_open(struct members *m, const char *self)
+{
+    m->at = calloc(MEMBERS_MOST, sizeof *m->at);
+    if (!m->at)
+        return -ENOMEM;
+    snprintf(m->at[0].name, sizeof m->at[0].name, "%s", self);
+    m->count = 1;
+    return 0;
+}
+
+void members_close(struct members *m)
+{
+    free(m->at);
+    *m = (struct members){0};
+}
+
+static bool is_name(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++) {
+        char c = s.at[i], low = (char)(c | 0x20);
+        bool good = (low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-' ||
+                    c == '_';
+        if (!good)
+            return false;
+    }
+    return s.len > 0 && s.len <= MEMBERS_NAME;
+}
+
+struct member *members_of(struct members *m, struct span name)
+{
+    for (uint16_t i = 0; i < m->count; i++)
+        if (span_equal(name, span_of(m->at[i].name)))
+            return &m->at[i];
+    if (m->count == MEMBERS_MOST || !is_name(name))
+        return NULL;
+    struct member *one = &m->at[m->count++];
+    memcpy(one->name, name.at, name.len);
+    return one;
+}
+
+unsigned members_present(const struct members *m, uint64_t now)
+{
+    unsigned n = 1;
+
+    for (uint16_t i = 1; i < m->count; i++)
+        n += m->at[i].heard_ms && m->at[i].heard_ms + MEMBERS_AWAY_MS > now;
+    return n;
+}
+
+/* ---- hello ---- */
+
+void hello_write(const struct hello *h, char text[HELLO_TEXT])
+{
+    snprintf(text, HELLO_TEXT,
+             "version=%" PRIu64 " instance=%" PRIu64 " half_life=%" PRIu64
+             " good_half_life=%" PRIu64 " keys=%" PRIu64 " skew=%" PRId64,
+             h->version, h->instance, h->half_life, h->good_half_life, h->keys, h->skew_ms);
+}
+
+static bool read_signed(struct span s, int64_t *n)
+{
+    bool minus = s.len && s.at[0] == '-';
+    uint64_t value;
+
+    if (!span_number(span_after(s, minus), &value) || value > INT64_MAX)
+        return false;
+    *n = minus ? -(int64_t)value : (int64_t)value;
+    return true;
+}
+
+struct hello hello_read(struct span text)
+{
+    struct hello h = {0};
+
+    while (text.len) {
+        size_t end = span_find(text, ' ');
+        struct span word = span_first(text, end);
+        size_t sign = span_find(word, '=');
+        struct span key = span_first(word, sign), value = span_after(word, sign + 1);
+        if (span_equal(key, SPAN("version")))
+            span_number(value, &h.version);
+        else if (span_equal(key, SPAN("instance")))
+            span_number(value, &h.instance);
+        else if (span_equal(key, SPAN("half_life")))
+            span_number(value, &h.half_life);
+        else if (span_equal(key, SPAN("good_half_life")))
+            span_number(value, &h.good_half_life);
+        else if (span_equal(key, SPAN("keys")))
+            span_number(value, &h.keys);
+        else if (span_equal(key, SPAN("skew")))
+            read_signed(value, &h.skew_ms);
+        text = span_after(text, end + 1);
+    }
+    return h;
+}

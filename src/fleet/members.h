@@ -1,0 +1,51 @@
+/* The members of a fleet, as this one has heard of them. Numbers are this process' own; 0 is this
+ * mired. What a member says of itself is hostile input. One thread. */
+#ifndef MIRED_FLEET_MEMBERS_H
+#define MIRED_FLEET_MEMBERS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+enum { MEMBERS_MOST = 1024, MEMBERS_NAME = 64, MEMBERS_AWAY_MS = 10000 };
+
+/* What a member says of itself once a second. */
+struct hello {
+    uint64_t version, instance, half_life, good_half_life, keys;
+    int64_t skew_ms; /* Redis' clock less the member's */
+};
+
+struct member {
+    char name[MEMBERS_NAME + 1];
+    uint64_t heard_ms; /* wall; 0: only its shares were met */
+    uint64_t lag_ms;   /* of the last batch */
+    uint64_t shares, refused;
+    struct hello hello;
+};
+
+struct members {
+    struct member *at;
+    uint16_t count;
+};
+
+/* 0 or -ENOMEM; `self` is number 0. */
+int members_open(struct members *m, const char *self);
+void members_close(struct members *m);
+
+/* The member of that name, new or not; NULL: the name is none, or there are too many. */
+struct member *members_of(struct members *m, struct span name);
+static inline uint16_t members_number(const struct members *m, const struct member *one)
+{
+    return (uint16_t)(one - m->at);
+}
+
+/* Those that were heard of within MEMBERS_AWAY_MS, this one included. */
+unsigned members_present(const struct members *m, uint64_t now);
+
+/* As text, NUL-terminated, and back; what is missing or wrong is 0. */
+enum { HELLO_TEXT = 192 };
+void hello_write(const struct hello *h, char text[HELLO_TEXT]);
+struct hello hello_read(struct span text);
+
+#endif

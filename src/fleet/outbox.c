@@ -1,0 +1,61 @@
+/* The keys to be sent (outbox.h): a circle, and an index that knows for most keys whether they
+ * stand in it already. A key that the index has forgotten is sent twice, which changes nothing. */
+#include "fleet/outbox.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+enum { PLACES = 4 * OUTBOX_MOST };
+
+int outbox_open(struct outbox *o)
+{
+    *o = (struct outbox){.item = calloc(OUTBOX_MOST, sizeof *o->item),
+                         .place = calloc(PLACES, sizeof *o->place)};
+    return o->item && o->place ? 0 : -ENOMEM;
+}
+
+void outbox_close(struct outbox *o)
+{
+    free(o->item);
+    free(o->place);
+    *o = (struct outbox){0};
+}
+
+static uint32_t *place_of(struct outbox *o, const struct ledger_name *n)
+{
+    uint64_t h = (n->id ^ (uint64_t)n->kind << 56) * UINT64_C(0x9e3779b97f4a7c15);
+    return &o->place[h >> 32 & (PLACES - 1)];
+}
+
+bool outbox_add(struct outbox *o, const struct outbox_item *item)
+{
+    uint32_t *place = place_of(o, &item->name);
+
+    if (*place) {
+        uint32_t at = *place - 1;
+        struct outbox_item *there = &o->item[at];
+        bool in = (at + OUTBOX_MOST - o->first) % OUTBOX_MOST < o->count;
+        if (in && there->name.id == item->name.id && there->name.kind == item->name.kind) {
+            there->forget |= item->forget;
+            there->ask = item->ask ? item->ask : there->ask;
+            there->hash = item->hash ? item->hash : there->hash;
+            return true;
+        }
+    }
+    if (o->count == OUTBOX_MOST)
+        return false;
+    uint32_t at = (o->first + o->count++) % OUTBOX_MOST;
+    o->item[at] = *item;
+    *place = at + 1;
+    return true;
+}
+
+const struct outbox_item *outbox_take(struct outbox *o)
+{
+    if (o->count == 0)
+        return NULL;
+    const struct outbox_item *item = &o->item[o->first];
+    o->first = (o->first + 1) % OUTBOX_MOST;
+    o->count--;
+    return item;
+}

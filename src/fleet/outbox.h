@@ -1,0 +1,37 @@
+/* Which keys are to be sent: each once, in the order in which they changed first. Of fixed size;
+ * what does not fit is found again by a sweep of the ledger. One thread. */
+#ifndef MIRED_FLEET_OUTBOX_H
+#define MIRED_FLEET_OUTBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "tarpit/ledger_others.h"
+
+enum { OUTBOX_MOST = 1 << 16 };
+
+struct outbox_item {
+    struct ledger_name name;
+    uint64_t hash;     /* of the ledger; 0: the label's */
+    uint64_t since_ms; /* wall: when it changed */
+    uint16_t ask;      /* a cluster is moving the key: the node to ask, plus 1; 0: none */
+    bool forget;       /* a person has had it forgotten */
+};
+
+struct outbox {
+    struct outbox_item *item; /* a circle */
+    uint32_t *place;          /* by hash of the name: a position, plus 1, that may be another's */
+    uint32_t first, count;
+};
+
+/* 0 or -ENOMEM. */
+int outbox_open(struct outbox *o);
+void outbox_close(struct outbox *o);
+
+/* False: it is full. */
+bool outbox_add(struct outbox *o, const struct outbox_item *item);
+
+/* The next one; NULL: it is empty. Good until the next call. */
+const struct outbox_item *outbox_take(struct outbox *o);
+
+#endif

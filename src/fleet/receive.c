@@ -1,0 +1,256 @@
+/* From Redis to this mired: the stream that tells of changes, and whole keys where the stream does
+ * not help: when a client is seen for the first time, or after a gap. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "fleet/fleet_part.h"
+
+enum { TAIL_SILENCE_MS = 3000, BLOCK_MS = 1000, EPOCH_BITS = 20 };
+
+int receive_open(struct fleet *f)
+{
+    f->asked = calloc(ASKED_PLACES, sizeof *f->asked);
+    f->epoch = 1;
+    f->tail.watch.fd = -1;
+    return f->asked ? 0 : -ENOMEM;
+}
+
+void receive_close(struct fleet *f)
+{
+    link_close(&f->tail);
+    free(f->asked);
+}
+
+void receive_missed(struct fleet *f)
+{
+    f->epoch++;
+}
+
+/* ---- shares ---- */
+
+static void take_share(struct fleet *f, struct member *m, struct share *s, struct span value,
+                       uint64_t hash)
+{
+    int r = share_read(s, value, &f->mirror.rules, f->mirror.skew, f->loop.wall);
+
+    if (r < 0) {
+        m->refused++;
+        f->bad_shares++;
+        return;
+    }
+    m->shares++;
+    if (members_number(&f->members, m) == BOOK_SELF)
+        mirror_take_own(&f->mirror, s, hash, f->loop.wall);
+    else
+        mirror_take(&f->mirror, members_number(&f->members, m), s, f->loop.wall);
+}
+
+/* ---- single keys ---- */
+
+static uint64_t *asked_place(struct fleet *f, const struct ledger_name *n, uint64_t *value)
+{
+    uint64_t h = (n->id ^ (uint64_t)n->kind << 56) * UINT64_C(0x9e3779b97f4a7c15);
+
+    h ^= h >> 32;
+    *value = h << EPOCH_BITS | (f->epoch & ((1 << EPOCH_BITS) - 1));
+    return &f->asked[h & (ASKED_PLACES - 1)];
+}
+
+struct of_key {
+    struct fleet *f;
+    const struct fleet_sent *asked;
+};
+
+static void take_field(void *arg, struct span name, struct span value)
+{
+    const struct of_key *k = arg;
+    struct member *m = members_of(&k->f->members, name);
+    struct share s = {.name = k->asked->name};
+
+    if (m)
+        take_share(k->f, m, &s, value, k->asked->hash);
+}
+
+static void key_told(struct link_redis *l, uint64_t arg, const redisReply *r)
+{
+    struct fleet *f = fleet_of_link(l);
+    struct fleet_sent asked = f->sent[arg % SENT_PLACES];
+    uint64_t value;
+
+    if (r && r->type != REDIS_REPLY_ERROR) {
+        reply_fields(r, take_field, &(struct of_key){f, &asked});
+        return;
+    }
+    *asked_place(f, &asked.name, &value) = 0;
+    if (r)
+        servers_error(&f->servers, l, r);
+}
+
+void receive_ask(struct fleet *f, const struct ledger_name *n, uint64_t hash, bool again)
+{
+    char text[KEY_TEXT_MOST];
+    uint64_t value, *place = asked_place(f, n, &value);
+
+    if (f->state != FLEET_UP || (*place == value && !again))
+        return;
+    struct span key = fleet_key(f, n, text);
+    struct link_redis *l = servers_link(&f->servers, key);
+    if (!l || servers_waiting(&f->servers) >= WAITING_MOST)
+        return;
+    *place = value;
+    uint64_t number = f->sent_count++;
+    f->sent[number % SENT_PLACES] = (struct fleet_sent){*n, hash};
+    link_command(l, key_told, number, 2, (struct span[]){SPAN("HGETALL"), key});
+}
+
+void receive_sight(struct fleet *f, const struct ledger_name *n, uint64_t hash)
+{
+    static const unsigned levels[] = {48, 40, 32};
+    struct ledger_key k = ledger_key_named(f->params->ledger, n);
+
+    receive_ask(f, n, hash, false);
+    if (!k.hash || (n->kind & ~LEDGER_NAME_IP6) != LEDGER_CLIENT)
+        return;
+    struct addr a = ledger_key_addr(&k);
+    bool six = a.family == ADDR_IP6;
+    for (size_t i = 0; i < (six ? sizeof levels / sizeof *levels : 1); i++) {
+        struct ledger_key around = ledger_key_level(f->params->ledger, &a, six ? levels[i] : 24);
+        struct ledger_name name = {around.label,
+                                   (uint8_t)(LEDGER_NETWORK | (six ? LEDGER_NAME_IP6 : 0))};
+        if (around.hash)
+            receive_ask(f, &name, around.hash, false);
+    }
+    struct ledger_name bounces = {n->id, (uint8_t)(LEDGER_BOUNCES | (n->kind & LEDGER_NAME_IP6))};
+    receive_ask(f, &bounces, 0, false);
+}
+
+/* ---- the stream ---- */
+
+static void take_hello(struct fleet *f, struct member *m, const struct stream_entry *e)
+{
+    struct hello h = hello_read(e->hello);
+
+    if (members_number(&f->members, m) == BOOK_SELF) {
+        if (h.instance != f->instance && e->sent_ms && !f->twin_said &&
+            (int64_t)e->sent_ms - f->mirror.skew + 5000 > (int64_t)f->loop.wall &&
+            f->loop.now > f->away_since_ms + 30000) {
+            log_error("fleet: another member calls itself \"%s\"; give each its own `member`",
+                      m->name);
+            f->twin_said = true;
+        }
+        return;
+    }
+    if (h.version && h.version != SHARE_VERSION && h.version != m->hello.version)
+        log_warn("fleet: member %s has version %lu of the shares, this one has %d; shares of a "
+                 "version that is not known are ignored",
+                 m->name, (unsigned long)h.version, SHARE_VERSION);
+    if (h.half_life != f->mirror.rules.half_life && h.half_life != m->hello.half_life)
+        log_warn("fleet: member %s has half_life = %lus, this one %lus; amounts will differ",
+                 m->name, (unsigned long)(h.half_life / 1000),
+                 (unsigned long)(f->mirror.rules.half_life / 1000));
+    m->hello = h;
+    m->heard_ms = f->loop.wall;
+}
+
+static void take_batch(struct fleet *f, struct member *m, const struct stream_entry *e)
+{
+    struct span batch = e->shares, value;
+    struct share s;
+    int r;
+
+    while ((r = share_next(&batch, &s.name, &value)) == 1) {
+        /* An earlier process may have known more of it than this one's book does. */
+        bool partial = f->others_from_before && !book_sharers(f->mirror.book, &s.name);
+        take_share(f, m, &s, value, 0);
+        if (partial)
+            receive_ask(f, &s.name, 0, false);
+    }
+    m->refused += r < 0;
+    if (!e->sent_ms)
+        return;
+    int64_t lag = (int64_t)f->loop.wall + f->mirror.skew - (int64_t)e->sent_ms;
+    m->lag_ms = lag > 0 ? (uint64_t)lag : 0;
+    m->heard_ms = f->loop.wall;
+    metric_took(METRIC_TIME_FLEET_LAG, m->lag_ms * 1000);
+}
+
+static void take_entry(void *arg, const struct stream_entry *e)
+{
+    struct fleet *f = arg;
+    struct member *m = members_of(&f->members, e->member);
+
+    f->last = e->id;
+    if (!m)
+        return;
+    if (e->hello.len)
+        take_hello(f, m, e);
+    if (e->shares.len && members_number(&f->members, m) != BOOK_SELF)
+        take_batch(f, m, e);
+}
+
+static void read_on(struct fleet *f);
+
+static void entries_told(struct link_redis *l, uint64_t arg, const redisReply *r)
+{
+    struct fleet *f = fleet_of_link(l);
+
+    if (!r)
+        return;
+    if (r->type == REDIS_REPLY_ERROR) {
+        servers_error(&f->servers, l, r);
+        link_break(l, r->str);
+        return;
+    }
+    reply_entries(r, true, take_entry, f);
+    read_on(f);
+}
+
+static void read_on(struct fleet *f)
+{
+    char id[64], block[16];
+
+    snprintf(id, sizeof id, "%lu-%lu", (unsigned long)f->last.ms, (unsigned long)f->last.n);
+    snprintf(block, sizeof block, "%d", BLOCK_MS);
+    link_command(&f->tail, entries_told, 0, 8,
+                 (struct span[]){SPAN("XREAD"), SPAN("COUNT"), SPAN("256"), SPAN("BLOCK"),
+                                 span_of(block), SPAN("STREAMS"), span_of(f->stream), span_of(id)});
+    link_flush(&f->tail);
+}
+
+/* Without the stream there is no fleet: the home connection is made anew, and all with it. */
+static void tail_broken(struct link_redis *l, const char *why)
+{
+    struct fleet *f = fleet_of_link(l);
+    struct link_redis *home = servers_home(&f->servers);
+
+    if (home)
+        link_break(home, why);
+}
+
+void receive_follow(struct fleet *f)
+{
+    struct link_params params = servers_link_params(&f->servers);
+    const struct link_redis *home = servers_home(&f->servers);
+
+    link_close(&f->tail);
+    params.silence_ms = TAIL_SILENCE_MS;
+    params.broken = tail_broken;
+    link_init(&f->tail, &params);
+    if (!home)
+        return;
+    int error = link_open(&f->tail, home->host, home->port);
+    if (error) {
+        tail_broken(&f->tail, strerrordesc_np(-error));
+        return;
+    }
+    read_on(f);
+}
+
+void receive_stop(struct fleet *f)
+{
+    link_close(&f->tail);
+}

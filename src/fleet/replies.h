@@ -1,0 +1,88 @@
+/* What Redis' replies say, for the fleet process. hiredis parses the protocol; this reads the
+ * replies' parts. All of it is hostile input: a wrong type, length or count is an error or is left
+ * out, never believed. Pure; fuzzed. */
+#ifndef MIRED_FLEET_REPLIES_H
+#define MIRED_FLEET_REPLIES_H
+
+#include <hiredis/hiredis.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+enum {
+    REPLIES_ELEMENTS = 1 << 20, /* an array with more is an error of the connection */
+    REPLIES_OCTETS = 64 << 20,  /* likewise, a reply that is longer */
+    REPLIES_NAME = 64,          /* the longest name of a member */
+};
+
+/* A reader that refuses what is larger; NULL without memory. */
+redisReader *replies_reader(void);
+
+/* The octets of a string or status; empty for anything else. */
+struct span reply_text(const redisReply *r);
+
+/* What an error means for the connection that it came on. */
+enum reply_error {
+    REPLY_FINE,      /* it is none */
+    REPLY_MOVED,     /* MOVED, ASK: the slot is elsewhere */
+    REPLY_READ_ONLY, /* a replica, or a master that is cut off */
+    REPLY_FULL,      /* OOM, MISCONF: no writes now */
+    REPLY_BUSY,      /* LOADING, BUSY, TRYAGAIN, CLUSTERDOWN, MASTERDOWN: later */
+    REPLY_FORBIDDEN, /* NOAUTH, WRONGPASS, NOPERM */
+    REPLY_OTHER,
+};
+enum reply_error reply_error(const redisReply *r);
+
+/* Of "MOVED 3999 127.0.0.1:6381" or "ASK ...": false: it is none. An empty host is the host that
+ * said it. */
+struct reply_place {
+    uint32_t slot;
+    char host[256];
+    uint16_t port;
+    bool ask;
+};
+bool reply_moved(const redisReply *r, struct reply_place *to);
+
+/* ROLE: whether it is a master. */
+bool reply_is_master(const redisReply *r);
+
+/* TIME, in ms; 0: it is none. */
+uint64_t reply_time_ms(const redisReply *r);
+
+/* SENTINEL GET-MASTER-ADDR-BY-NAME. */
+bool reply_master(const redisReply *r, struct reply_place *at);
+
+/* CLUSTER SLOTS: calls `range` for each; false: it is no such reply. */
+bool reply_slots(const redisReply *r,
+                 void (*range)(void *arg, uint32_t first, uint32_t last,
+                               const struct reply_place *at),
+                 void *arg);
+
+/* HGETALL: calls `field` for each pair of strings. */
+void reply_fields(const redisReply *r,
+                  void (*field)(void *arg, struct span name, struct span value), void *arg);
+
+/* The id of a stream's entry. */
+struct stream_id {
+    uint64_t ms, n;
+};
+bool stream_id_read(struct span text, struct stream_id *id);
+int stream_id_compare(const struct stream_id *a, const struct stream_id *b);
+
+/* What stands in an entry of the fleet's stream; parts that are missing are empty. */
+struct stream_entry {
+    struct stream_id id;
+    struct span member, hello, shares, order;
+    uint64_t sent_ms; /* fleet time; 0: missing */
+};
+
+/* The entries of XRANGE, XREVRANGE or (`read`) of XREAD of one stream. Returns their number. */
+unsigned reply_entries(const redisReply *r, bool read,
+                       void (*entry)(void *arg, const struct stream_entry *e), void *arg);
+
+/* The slot of a key in a cluster (CRC-16/XMODEM of what is within the first braces). */
+uint32_t redis_slot(struct span key);
+enum { REDIS_SLOTS = 16384 };
+
+#endif

@@ -1,0 +1,307 @@
+/* From this mired to Redis: keys that the ring tells of, and sweeps of the ledger where the ring
+ * has lost some or Redis was away.
+ *
+ * A key's share goes to two places: a field of its hash, for members that see the client for the
+ * first time, and a batch in the stream, for all that listen. Both are whole states, so what is
+ * lost or sent twice changes nothing once a later one has come. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fleet/fleet_part.h"
+
+enum { RING_AT_ONCE = 1 << 16, SWEEP_AT_ONCE = 1 << 16, STUCK_MS = 1000, EXPIRY_LEAST_S = 60 };
+
+int send_open(struct fleet *f)
+{
+    f->sent = calloc(SENT_PLACES, sizeof *f->sent);
+    f->expiry = calloc(EXPIRY_PLACES, sizeof *f->expiry);
+    f->resync_ms = UINT64_MAX;
+    f->ring_at = others_next(f->params->others);
+    return f->sent && f->expiry ? outbox_open(&f->outbox) : -ENOMEM;
+}
+
+void send_close(struct fleet *f)
+{
+    outbox_close(&f->outbox);
+    free(f->sent);
+    free(f->expiry);
+}
+
+void send_sweep(struct fleet *f, uint64_t since_ms)
+{
+    if (f->sweeping && since_ms >= f->sweep_since_ms && f->sweep_at == 0)
+        return;
+    if (f->sweeping && f->sweep_since_ms < since_ms)
+        since_ms = f->sweep_since_ms;
+    f->sweeping = true;
+    f->sweep_since_ms = since_ms;
+    f->sweep_at = 0;
+    f->noted_at = 0;
+}
+
+static void want_resync(struct fleet *f, uint64_t since_ms)
+{
+    if (since_ms < f->resync_ms)
+        f->resync_ms = since_ms;
+}
+
+/* ---- the ring ---- */
+
+static void lost_events(struct fleet *f)
+{
+    want_resync(f, f->synced_ms);
+}
+
+static bool is_whole_name(const struct ledger_name *n)
+{
+    return ledger_name_is_label(n->kind) || n->id;
+}
+
+static void take_event(struct fleet *f, const struct others_event *e)
+{
+    if (!is_whole_name(&e->name))
+        return;
+    if (e->what == OTHERS_SIGHT) {
+        receive_sight(f, &e->name, e->hash);
+        return;
+    }
+    f->bookings++;
+    if (!ledger_name_is_label(e->name.kind))
+        book_note(f->mirror.book, &e->name, e->hash, f->loop.wall);
+    if (e->what == OTHERS_FORGOTTEN)
+        mirror_forget(&f->mirror, &e->name, f->loop.wall, f->loop.wall);
+    if (!outbox_add(&f->outbox, &(struct outbox_item){.name = e->name,
+                                                      .hash = e->hash,
+                                                      .since_ms = f->loop.wall,
+                                                      .forget = e->what == OTHERS_FORGOTTEN}))
+        lost_events(f);
+}
+
+static bool drain_ring(struct fleet *f)
+{
+    struct others_event e;
+    unsigned n = 0;
+    int r = 0;
+
+    while (n < RING_AT_ONCE && f->outbox.count < OUTBOX_MOST - 1 &&
+           (r = others_read(f->params->others, f->owner, &f->ring_at, &e)) != 0) {
+        n++;
+        if (r < 0)
+            lost_events(f);
+        else
+            take_event(f, &e);
+    }
+    bool stuck = r == 0 && f->ring_at < others_next(f->params->others);
+    if (!stuck || n) {
+        f->stuck_since_ms = 0;
+    } else if (!f->stuck_since_ms) {
+        f->stuck_since_ms = f->loop.now;
+    } else if (f->loop.now - f->stuck_since_ms > STUCK_MS) { /* its writer was killed */
+        others_skip(f->params->others, f->owner, &f->ring_at);
+        lost_events(f);
+    }
+    return n > 0;
+}
+
+/* ---- sweeps ---- */
+
+static bool sweep_one(struct fleet *f, struct outbox_item *item, uint64_t *seen_ms)
+{
+    struct ledger_key k;
+
+    if (ledger_next_own(f->params->ledger, &f->sweep_at, &k, &item->name, seen_ms)) {
+        item->hash = k.hash;
+        return true;
+    }
+    *seen_ms = UINT64_MAX; /* pairs and accounts that have changed while this process ran */
+    return book_next_noted(f->mirror.book, &f->noted_at, &item->name, &item->hash);
+}
+
+static void sweep(struct fleet *f)
+{
+    struct outbox_item item = {.since_ms = f->loop.wall};
+    uint64_t seen_ms;
+
+    if (f->resync_ms != UINT64_MAX && !f->sweeping) {
+        send_sweep(f, f->resync_ms);
+        f->resync_ms = UINT64_MAX;
+    }
+    for (unsigned n = 0; f->sweeping && n < SWEEP_AT_ONCE; n++) {
+        if (f->outbox.count >= OUTBOX_MOST / 2)
+            return;
+        if (!sweep_one(f, &item, &seen_ms)) {
+            f->sweeping = false;
+            return;
+        }
+        if (seen_ms + 1000 >= f->sweep_since_ms)
+            outbox_add(&f->outbox, &item);
+    }
+}
+
+/* ---- to Redis ---- */
+
+static void share_told(struct link_redis *l, uint64_t arg, const redisReply *r)
+{
+    struct fleet *f = fleet_of_link(l);
+
+    if (!r || r->type != REDIS_REPLY_ERROR)
+        return; /* a broken connection is told by servers' node_lost */
+    uint16_t node = servers_error(&f->servers, l, r);
+    struct fleet_sent *sent = &f->sent[arg % SENT_PLACES];
+    if (reply_error(r) == REPLY_MOVED)
+        outbox_add(&f->outbox,
+                   &(struct outbox_item){.name = sent->name,
+                                         .hash = sent->hash,
+                                         .since_ms = f->loop.wall,
+                                         .ask = node == SERVERS_NONE ? 0 : (uint16_t)(node + 1)});
+    else
+        fleet_refused(f, l, r);
+}
+
+static void other_told(struct link_redis *l, uint64_t arg, const redisReply *r)
+{
+    struct fleet *f = fleet_of_link(l);
+
+    if (!r || r->type != REDIS_REPLY_ERROR)
+        return;
+    servers_error(&f->servers, l, r);
+    if (reply_error(r) != REPLY_MOVED)
+        fleet_refused(f, l, r);
+}
+
+/* Of a key that lasts long enough in Redis nothing is said. NX and GT never shorten what another
+ * member wants. */
+static void keep_alive(struct fleet *f, struct link_redis *l, struct span key,
+                       const struct share *s)
+{
+    uint64_t now_s = f->loop.wall / 1000, lasts_s = share_lasts(s, &f->mirror.rules) / 1000;
+    uint64_t h = (s->name.id ^ s->name.kind) * UINT64_C(0x9e3779b97f4a7c15);
+    uint64_t *place = &f->expiry[h >> 32 & (EXPIRY_PLACES - 1)], tag = h & UINT32_MAX;
+    char ms[24];
+
+    if (lasts_s < EXPIRY_LEAST_S)
+        lasts_s = EXPIRY_LEAST_S;
+    if ((*place & UINT32_MAX) == tag && *place >> 32 >= now_s + lasts_s)
+        return;
+    lasts_s += lasts_s / 4;
+    snprintf(ms, sizeof ms, "%" PRIu64, lasts_s * 1000);
+    link_command(l, other_told, 0, 4,
+                 (struct span[]){SPAN("PEXPIRE"), key, span_of(ms), SPAN("NX")});
+    link_command(l, other_told, 0, 4,
+                 (struct span[]){SPAN("PEXPIRE"), key, span_of(ms), SPAN("GT")});
+    *place = (now_s + lasts_s) << 32 | tag;
+}
+
+static bool send_share(struct fleet *f, const struct outbox_item *item, struct share *s)
+{
+    char text[KEY_TEXT_MOST];
+    uint8_t value[SHARE_VALUE_MOST];
+    uint64_t seen_ms;
+    struct span key = fleet_key(f, &item->name, text);
+    struct span member = span_of(f->members.at[0].name);
+    struct link_redis *l = item->ask ? servers_node(&f->servers, (uint16_t)(item->ask - 1))
+                                     : servers_link(&f->servers, key);
+
+    mirror_own(&f->mirror, &item->name, item->hash, f->loop.wall, s, &seen_ms);
+    if (!l)
+        return false;
+    uint64_t number = f->sent_count++;
+    f->sent[number % SENT_PLACES] = (struct fleet_sent){item->name, item->hash};
+    if (item->ask)
+        link_command(l, other_told, 0, 1, (struct span[]){SPAN("ASKING")});
+    if (share_is_nothing(&s->is)) {
+        link_command(l, share_told, number, 3, (struct span[]){SPAN("HDEL"), key, member});
+        return true;
+    }
+    size_t len = share_write(s, f->mirror.skew, value);
+    link_command(l, share_told, number, 4,
+                 (struct span[]){SPAN("HSET"), key, member, {(const char *)value, len}});
+    if (!item->ask)
+        keep_alive(f, l, key, s);
+    return true;
+}
+
+static void send_entry(struct fleet *f, char part, struct span data, uint64_t sent_ms)
+{
+    struct link_redis *home = servers_home(&f->servers);
+    char entries[16], ms[24], name[2] = {part, 0};
+
+    if (!home)
+        return;
+    snprintf(entries, sizeof entries, "%d", STREAM_ENTRIES);
+    snprintf(ms, sizeof ms, "%" PRIu64, (uint64_t)((int64_t)sent_ms + f->mirror.skew));
+    link_command(home, other_told, 0, 12,
+                 (struct span[]){SPAN("XADD"), span_of(f->stream), SPAN("MAXLEN"), SPAN("~"),
+                                 span_of(entries), SPAN("*"), SPAN("m"),
+                                 span_of(f->members.at[0].name), SPAN("t"), span_of(ms),
+                                 span_of(name), data});
+}
+
+void send_hello(struct fleet *f)
+{
+    char text[HELLO_TEXT];
+    struct hello h = {.version = SHARE_VERSION,
+                      .instance = f->instance,
+                      .half_life = f->mirror.rules.half_life,
+                      .good_half_life = f->mirror.rules.good_half_life,
+                      .keys = book_count(f->mirror.book),
+                      .skew_ms = f->mirror.skew};
+
+    hello_write(&h, text);
+    f->members.at[0].hello = h;
+    send_entry(f, 'h', span_of(text), f->loop.wall);
+}
+
+static bool flush(struct fleet *f)
+{
+    static uint8_t batch[BATCH_OCTETS];
+    const struct outbox_item *item;
+    size_t len = 0;
+    uint64_t oldest = UINT64_MAX;
+    bool any = false, all_sent = true;
+    struct share s;
+
+    while (servers_waiting(&f->servers) < WAITING_MOST && f->servers.up &&
+           (item = outbox_take(&f->outbox)) != NULL) {
+        any = true;
+        all_sent &= send_share(f, item, &s);
+        oldest = item->since_ms < oldest ? item->since_ms : oldest;
+        len += share_put(&s, f->mirror.skew, batch + len);
+        if (len + SHARE_NAME + 1 + SHARE_VALUE_MOST > sizeof batch) {
+            send_entry(f, 's', (struct span){(char *)batch, len}, oldest);
+            servers_flush(&f->servers);
+            f->batches++;
+            len = 0;
+            oldest = UINT64_MAX;
+            if (servers_unsent(&f->servers) > UNSENT_MOST)
+                break;
+        }
+    }
+    if (len > 0) {
+        send_entry(f, 's', (struct span){(char *)batch, len}, oldest);
+        f->batches++;
+    }
+    if (!all_sent) /* a node of the cluster is away */
+        want_resync(f, f->synced_ms);
+    servers_flush(&f->servers);
+    return any;
+}
+
+bool send_turn(struct fleet *f)
+{
+    bool any = drain_ring(f);
+
+    if (f->state != FLEET_UP || f->refused)
+        return any;
+    sweep(f);
+    any |= flush(f);
+    if (!f->sweeping && f->outbox.count == 0 && f->resync_ms == UINT64_MAX &&
+        servers_waiting(&f->servers) == 0)
+        f->synced_ms = f->loop.wall;
+    return any;
+}
