@@ -312,7 +312,7 @@ double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const str
     struct ledger_share theirs = others_of(l, k, d, now, &spent_here);
 
     if (slot != NULL)
-        own = amount_now(payload(slot, WORD_GOOD, k->hash), d->good_half_life, now);
+        own = amount_now(ledger_payload(slot, WORD_GOOD, k->hash), d->good_half_life, now);
     double there = good_in_all(own, &theirs, spent_here);
     if (there < least || there <= 0 || most <= 0)
         return 0;

@@ -41,7 +41,8 @@ struct ledger_key {
     uint64_t hash;
     uint64_t label; /* the address or network itself, so that a person can read the table; 0 for
                        accounts */
-    uint64_t common; /* R25: the name of a pair or an account among the members of a fleet; 0: it has
+    uint64_t
+        common; /* R25: the name of a pair or an account among the members of a fleet; 0: it has
                         none, or the label is the name (ledger_others.h) */
     uint8_t kind;
 };

@@ -119,6 +119,11 @@ bool ledger_is_shared(const struct ledger *l)
     return l->others && atomic_load_explicit(&l->others->owner, memory_order_relaxed);
 }
 
+uint64_t ledger_naming(const struct ledger *l)
+{
+    return ledger_is_shared(l) ? atomic_load_explicit(&l->others->k0, memory_order_relaxed) | 1 : 0;
+}
+
 /* ---- names ---- */
 
 bool ledger_name_is_shared(uint8_t kind)
@@ -294,8 +299,7 @@ void others_set(struct ledger_others *o, const struct ledger_name *n, const stru
         [PLACE_OFFENCES] = ledger_amount_of(d->half_life, now, sum->offences),
         [PLACE_GOOD] = ledger_amount_of(d->good_half_life, now, sum->good),
         [PLACE_SPENT] = ledger_amount_of(d->good_half_life, now, sum->spent),
-        [PLACE_TURN] =
-            (sum->turn_ms & LEDGER_END) | (sum->paced ? LEDGER_TURN_PACED : 0),
+        [PLACE_TURN] = (sum->turn_ms & LEDGER_END) | (sum->paced ? LEDGER_TURN_PACED : 0),
         [PLACE_DEBT] = (sum->debt_ms & LEDGER_END) | ledger_delivered_bits(sum->delivered_ms),
         [PLACE_FLAGS] = (uint64_t)(sum->flags & 0xff) << FLAGS_SHIFT | (now / 1000 & UINT32_MAX),
     };

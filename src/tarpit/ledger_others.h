@@ -109,6 +109,9 @@ void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at);
 
 /* ---- for the ledger and the tarpit ---- */
 
+/* Changes when keys get other common names: a caller that keeps keys makes them anew then. */
+uint64_t ledger_naming(const struct ledger *l);
+
 /* Tells the fleet process that a decision about this key comes. */
 void ledger_sight(const struct ledger *l, const struct ledger_key *k);
 

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "tarpit/ledger_others.h"
 #include "worker/worker_part.h"
 
 static struct who_place *place_of(struct worker *w, const struct addr *peer)
@@ -39,7 +40,9 @@ struct tarpit_who who_sends(struct worker *w, const struct addr *peer, bool exem
         tarpit_sender(&w->tarpit, &who, domain);
         return who;
     }
-    if (!span_equal((struct span){p->domain, p->domain_len}, domain)) {
+    uint64_t naming = ledger_naming(w->tarpit.ledger);
+    if (naming != p->naming || !span_equal((struct span){p->domain, p->domain_len}, domain)) {
+        p->naming = naming;
         tarpit_sender(&w->tarpit, &p->who, domain);
         p->domain_len = (uint8_t)domain.len;
         memcpy(p->domain, domain.at, domain.len);

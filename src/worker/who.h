@@ -18,6 +18,7 @@ struct who_place {
     uint8_t domain_len;
     char domain[WHO_DOMAIN_MAX]; /* whose pair `who` has; none of length 0 */
     struct tarpit_who who;
+    uint64_t naming; /* ledger_naming() when the pair's key was made */
 };
 
 struct whos {
