@@ -199,8 +199,8 @@ static const char *wrong_with_hash(struct span hash)
         return "has a hash that is too long";
     memcpy(setting, hash.at, hash.len);
     setting[hash.len] = '\0';
-    bool old =
-        hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13; /* a DES hash has 13 letters */
+    /* a DES hash has 13 letters */
+    bool old = hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13;
     return old || crypt_checksalt(setting) == CRYPT_SALT_INVALID
                ? "has no hash that crypt(3) supports; create one with `doveadm pw` or `mkpasswd`"
                : NULL;

@@ -226,8 +226,8 @@ static void link_broke(struct link *l)
         health_down(b, l->why);
     bool idle = !d && !never_served;
     link_close(l);
-    if (idle && b->open == 0 &&
-        b->up) /* find out whether it is down or only closes idle connections */
+    /* find out whether it is down or only closes idle connections */
+    if (idle && b->open == 0 && b->up)
         loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + POOL_RETRY_MAX_MS);
     if (d) {
         d->link = NULL;

@@ -20,16 +20,16 @@ enum {
     POOL_COMPLAINT_MS = 60000, /* between two log lines about a backend's complaints */
     POOL_CONNECT_MS = 10000,
     POOL_REPLY_MS = 60000, /* to anything before the final dot */
-    POOL_FINAL_MS =
-        540000, /* to the final dot: below the client's own 10 minutes (RFC 5321 4.5.3.2.6) */
+    /* to the final dot: below the client's own 10 minutes (RFC 5321 4.5.3.2.6) */
+    POOL_FINAL_MS = 540000,
     POOL_WRITE_MS = 60000, /* without progress */
     POOL_IDLE_MS = 60000,  /* kept open unused */
     POOL_WAIT_MS = 60000,  /* a delivery for a free link */
     POOL_YOUNG_MS = 2000,  /* on a younger connection "no such user" is current */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 10000,
-    POOL_BREAKS_MAX =
-        3, /* broken connections of one delivery before its data, as when a server restarts */
+    /* broken connections of one delivery before its data, as when a server restarts */
+    POOL_BREAKS_MAX = 3,
 };
 
 /* One message for a backend. It is the first member of the struct that the pool's owner keeps for

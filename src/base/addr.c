@@ -125,8 +125,8 @@ const char *addr_format(const struct addr *a, char text[ADDR_TEXT])
 {
     char *at = text;
 
-    if (a->family ==
-        ADDR_IP4) { /* in every line of the log; inet_ntop() takes five times as long */
+    /* in every line of the log; inet_ntop() takes five times as long */
+    if (a->family == ADDR_IP4) {
         for (int i = 0; i < 4; i++) {
             at = write_decimal(a->octets[i], 1, at);
             *at++ = '.';

@@ -23,8 +23,8 @@
 
 enum {
     LOG_VALUE_MAX = 512, /* octets of a value as written; sentences may be as long as the line */
-    LOG_TAIL =
-        96, /* reserved for the role, the closing brace and the newline, which log_end() adds */
+    /* reserved for the role, the closing brace and the newline, which log_end() adds */
+    LOG_TAIL = 96,
     ROLE_MAX = 32,
 };
 
@@ -201,9 +201,8 @@ static void put_value(struct log_line *l, struct span value, size_t max, bool es
 
     if (max > room)
         max = room;
-    size_t end =
-        l->len + max -
-        strlen("\"...\""); /* the limit of the value itself, with room for these after it */
+    /* the limit of the value itself, with room for these after it */
+    size_t end = l->len + max - strlen("\"...\"");
     put_string(l, quote);
     while (value.len) {
         const char *at = value.at;

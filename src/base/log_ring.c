@@ -10,8 +10,8 @@
 enum { LAYOUT = 0x6d6c7231 }; /* changes with the structs below */
 
 struct slot {
-    _Atomic uint64_t
-        stamp; /* 0: never used; 2n+1: line n is being written; 2n+2: line n is complete */
+    /* 0: never used; 2n+1: line n is being written; 2n+2: line n is complete */
+    _Atomic uint64_t stamp;
     uint64_t wall_ms;
     uint32_t len;
     uint32_t level;

@@ -45,8 +45,8 @@ static void send_answer(const struct clerk *c, uint16_t slot, const struct answe
         return;
     int fd = c->params->answer[slot];
     int r = answer_send(fd, a);
-    if (r ==
-        -EAGAIN) { /* that worker is slow: wait a moment; after that its own time-out handles it */
+    /* that worker is slow: wait a moment; after that its own time-out handles it */
+    if (r == -EAGAIN) {
         poll(&(struct pollfd){fd, POLLOUT, 0}, 1, ANSWER_WAIT_MS);
         r = answer_send(fd, a);
     }
@@ -115,8 +115,8 @@ static void answer_one(struct clerk *c, struct query_packet *q)
     struct answer a = {.id = q->head.id};
     bool now = answer_to(c, q, &a);
 
-    explicit_bzero(q->text,
-                   (size_t)q->head.first + q->head.second); /* it may have been a password */
+    /* it may have been a password */
+    explicit_bzero(q->text, (size_t)q->head.first + q->head.second);
     if (now)
         send_answer(c, q->head.slot, &a);
 }
@@ -225,8 +225,8 @@ static bool answer_from(struct clerk *c, int fd, uint32_t ready)
 
     if (!ready)
         return true;
-    while ((r = query_read(fd, &q)) ==
-           1) { /* does not block, because another clerk may have taken it */
+    /* does not block, because another clerk may have taken it */
+    while ((r = query_read(fd, &q)) == 1) {
         answer_one(c, &q);
         if (clock_mono_us() >= until)
             return true;

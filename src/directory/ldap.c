@@ -103,8 +103,8 @@ static int set_options(LDAP *ldap)
 
     ldap_set_option(ldap, LDAP_OPT_NETWORK_TIMEOUT, &limit);
     ldap_set_option(ldap, LDAP_OPT_TIMEOUT, &limit);
-    ldap_set_option(ldap, LDAP_OPT_REFERRALS,
-                    LDAP_OPT_OFF); /* those of Active Directory do not work */
+    /* those of Active Directory do not work */
+    ldap_set_option(ldap, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
     ldap_set_option(ldap, LDAP_OPT_RESTART, LDAP_OPT_ON);
     ldap_set_option(ldap, LDAP_OPT_X_KEEPALIVE_IDLE, &idle); /* firewalls forget */
     return ldap_set_option(ldap, LDAP_OPT_PROTOCOL_VERSION, &version);

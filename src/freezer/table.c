@@ -234,8 +234,8 @@ void table_again(struct frozen_table *t, uint32_t id, uint64_t when)
 
 void table_drop(struct frozen_table *t, uint32_t id)
 {
-    record_set_state(record_at(t, id),
-                     RECORD_FREE); /* first: a crash from here on must not find it again */
+    /* first: a crash from here on must not find it again */
+    record_set_state(record_at(t, id), RECORD_FREE);
     unlink_due(t, id);
     index_remove(t, id);
     records_give(t, id);

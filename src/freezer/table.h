@@ -36,8 +36,8 @@ struct frozen_hold {
     uint64_t due_ms, frozen_ms; /* wall */
     uint16_t slot;              /* of the worker that froze it */
     uint32_t way;               /* on which alone it goes back; 0: any */
-    struct addr
-        client; /* the client behind a load balancer; ADDR_NONE: the other end is the client */
+    /* the client behind a load balancer; ADDR_NONE: the other end is the client */
+    struct addr client;
     struct span session; /* borrowed */
 };
 

@@ -130,8 +130,8 @@ uint32_t records_take(struct frozen_table *t, size_t len)
             records_give(t, first);
             return 0;
         }
-        record_at(t, id)->more =
-            r->more; /* order among them does not matter before they are written */
+        /* order among them does not matter before they are written */
+        record_at(t, id)->more = r->more;
         r->more = id;
     }
     return first;

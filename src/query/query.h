@@ -72,8 +72,8 @@ enum answer_result {
 struct answer {
     uint64_t id;
     uint64_t login_id; /* ANSWER_MORE */
-    uint16_t
-        wait_ms; /* ANSWER_MORE: for strangers: delay the reply until this long after the query */
+    /* ANSWER_MORE: for strangers: delay the reply until this long after the query */
+    uint16_t wait_ms;
     uint16_t result; /* enum answer_result */
     uint16_t code;   /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
     uint8_t enhanced[3];

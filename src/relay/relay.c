@@ -166,8 +166,8 @@ static void broke(struct delivery *d, bool started)
     struct relay *r = h->relay;
     uint32_t accepted;
 
-    if (h->delivery.job
-            .sent) { /* the backend may have it: do not offer it to these recipients again */
+    /* the backend may have it: do not offer it to these recipients again */
+    if (h->delivery.job.sent) {
         outcome_end(&h->delivery.job, r->params.partial, r->params.loop->wall, &accepted);
         tell_later(h, true);
         return;
@@ -180,9 +180,9 @@ static void broke(struct delivery *d, bool started)
         h->breaks = (uint8_t)(h->breaks + started);
         if (place(r, h))
             return;
+        /* no other backend is left: use a fresh connection to the same one */
         if (!h->delivery.refused)
-            h->tried &=
-                ~mine; /* no other backend is left: use a fresh connection to the same one */
+            h->tried &= ~mine;
         if (started && !h->delivery.refused && place(r, h))
             return;
     }

@@ -389,9 +389,8 @@ static void on_mail(struct outbound *o, struct reply *r)
 static void on_rcpt(struct outbound *o, struct reply *r)
 {
     struct job_recipient *to = &o->job->recipient[o->at++];
-    bool stray =
-        r->code >= 300 &&
-        r->code < 400; /* not a reply to RCPT, so the replies after it cannot be assigned */
+    /* not a reply to RCPT, so the replies after it cannot be assigned */
+    bool stray = r->code >= 300 && r->code < 400;
 
     translate(o, STAGE_RCPT, r);
     to->fate = r->code < 300 ? FATE_TAKEN : r->code < 500 ? FATE_LATER : FATE_REFUSED;
@@ -496,8 +495,8 @@ static void on_reply(struct outbound *o, struct reply *r)
 {
     bool asked = o->state != OUTBOUND_IDLE && o->state != OUTBOUND_RSET;
 
-    if (r->code == 421 &&
-        o->state != OUTBOUND_FINAL) { /* the backend ends: treat the connection as closed */
+    /* the backend ends: treat the connection as closed */
+    if (r->code == 421 && o->state != OUTBOUND_FINAL) {
         if (asked)
             complain(o, stage_of((enum outbound_state)o->state), r);
         die(o);

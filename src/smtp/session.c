@@ -152,9 +152,9 @@ static void run_command(struct turn *t, struct span line)
     struct span arg = line, verb = text_word(&arg);
     const struct command *c = smtp_command_find(verb, t->service->lmtp);
     arg = span_trim(arg);
+    /* a key was pressed; not an attack */
     if (!line.len)
-        session_say_kindly(t->s, REPLY_UNKNOWN_COMMAND,
-                           line); /* a key was pressed; not an attack */
+        session_say_kindly(t->s, REPLY_UNKNOWN_COMMAND, line);
     else if (!c)
         session_say(t->s, REPLY_UNKNOWN_COMMAND);
     else if (!is_in_turn(t->s, c))

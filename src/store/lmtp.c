@@ -24,8 +24,8 @@
 
 enum {
     INPUT_ROOM = 64 * 1024,
-    STALL_MS =
-        60000, /* a worker that does not read our replies, or stalls within a message, is broken */
+    /* a worker that does not read our replies, or stalls within a message, is broken */
+    STALL_MS = 60000,
 };
 
 struct lmtp {

@@ -183,8 +183,8 @@ int store_run(const struct store_params *params)
                   strerrordesc_np(-s.context.root));
         return 1;
     }
-    mallopt(M_ARENA_MAX,
-            1); /* threads wait for the disk, so a heap for each would only waste memory */
+    /* threads wait for the disk, so a heap for each would only waste memory */
+    mallopt(M_ARENA_MAX, 1);
     pthread_mutex_init(&s.lock, NULL);
     pthread_cond_init(&s.all_gone, NULL);
     pthread_attr_init(&s.thread);

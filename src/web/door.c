@@ -128,8 +128,8 @@ static void hand_over(struct guest *g)
     socklen_t len = addr_to_sockaddr(&g->from, &sa);
     struct door *d = g->door;
 
-    MHD_add_connection(d->daemon, leave(g), (struct sockaddr *)&sa,
-                       len); /* closes it if it fails */
+    /* closes it if it fails */
+    MHD_add_connection(d->daemon, leave(g), (struct sockaddr *)&sa, len);
     http_run(d);
 }
 

@@ -2,19 +2,20 @@
  *
  * A verifier may take many spellings for one account: Dovecot with auth_username_format = %Ln drops
  * the domain, an SQL query resolves aliases or "+detail". R14 books on the verifier's own name,
- * which its answer carries. But a permit is needed before the verifier has spoken. So each
- * worker remembers what verifiers said:
+ * which is in its answer. But a permit is needed before the answer. So each worker remembers the
+ * names that verifiers gave:
  *
  *   - spelling -> name, where they differ;
  *   - shorter spelling -> name, where the verifier has dropped the domain or the detail: the next
  *     spelling with another domain is then known before anyone asks about it.
  *
- * A name that a verifier keeps as typed is not stored, but for sites whose verifier changes others
- * (it corrects what a shorter spelling would predict). So a site with full addresses stores
- * nothing, and "info@a.example" is never taken for "info@b.example".
+ * A name that a verifier keeps as typed is stored only if the verifier changes other names (it then
+ * corrects what a shorter spelling would predict). So a site with full addresses stores nothing,
+ * and "info@a.example" never counts as "info@b.example".
  *
- * The table has a fixed size. An entry that was pushed out, or lost with a reload, costs one
- * question: its verdict is judged and booked by the verifier's name all the same (login.c). */
+ * The table has a fixed size. If an entry was evicted, or lost with a reload, one query asks for
+ * the permit of another name; its verdict is still judged and booked by the verifier's name
+ * (login.c). */
 #include "worker/accounts.h"
 
 #include <stdbool.h>
@@ -60,7 +61,7 @@ static char lower(char c)
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
 }
 
-/* Of both in a row, without case; never 0. */
+/* The hash of both texts one after the other, without case; never 0. */
 static uint64_t hash_of(const struct accounts *a, struct span first, struct span second)
 {
     struct siphash h;
@@ -74,7 +75,7 @@ static uint64_t hash_of(const struct accounts *a, struct span first, struct span
     return hash ? hash : 1;
 }
 
-/* A spelling in two parts, without what is dropped. */
+/* A spelling in two parts, without the dropped part. */
 struct spelling {
     struct span local, domain; /* the domain with its '@' */
 };
@@ -157,8 +158,8 @@ struct span accounts_name(const struct accounts *a, struct span typed)
     return found ? (struct span){found->name, found->len} : typed;
 }
 
-/* Nothing is known of the spelling: it stands with those that share its shortest one, unless the
- * site's names are known to be full addresses. */
+/* Nothing is known of the spelling: it shares a line with all that have the same shortest spelling,
+ * unless the site's names are known to be full addresses. */
 uint64_t accounts_line(const struct accounts *a, struct span typed)
 {
     struct spelling s[SHORTER_MAX];

@@ -1,4 +1,5 @@
-/* What verifiers call the accounts whose names clients type; see accounts.c. A worker's own. */
+/* Maps the names that clients type to the verifiers' own names for the accounts; see accounts.c.
+ * Each worker has one; not thread-safe. */
 #ifndef MIRED_WORKER_ACCOUNTS_H
 #define MIRED_WORKER_ACCOUNTS_H
 
@@ -12,15 +13,15 @@ struct accounts;
 struct accounts *accounts_open(void);
 void accounts_close(struct accounts *a);
 
-/* A verifier was asked about `typed` and calls that account `name` (empty: it did not say). */
+/* Records that a verifier's name for `typed` is `name` (empty: it gave none). */
 void accounts_learn(struct accounts *a, struct span typed, struct span name);
 
-/* The verifier's name for what a client typed, as far as it is known: `typed` itself where nothing
- * else is. Valid until the next accounts_learn(). */
+/* The verifier's name for what a client typed, if it is known; else `typed` itself. Valid until the
+ * next accounts_learn(). */
 struct span accounts_name(const struct accounts *a, struct span typed);
 
-/* Which line of strangers a query about that name stands in: never 0. Names that may turn out to
- * be one account have one line. */
+/* The line of strangers that a query about that name waits in; never 0. Names that may belong to
+ * the same account have the same line. */
 uint64_t accounts_line(const struct accounts *a, struct span typed);
 
 #endif

@@ -1,14 +1,14 @@
-/* Strangers who ask about one account at the same time stand in line (R14).
+/* Strangers that try passwords of one account at the same time wait in line (R14).
  *
- * An account is under attack once passwords for it have been found wrong; a login then gets a
- * turn, or none. Of a thousand who all ask before that is known each would be looked at. Therefore
- * a few queries about an account, of those who come from networks that it is not known to log in
- * from, are with the clerks at a time. The others stand in line here, and are judged anew when it
- * is their turn to be asked. Who is known stands in no line.
+ * An account counts as under attack after wrong passwords for it; a login then needs a turn. But if
+ * a thousand strangers try at the same moment, each password would be checked before that is known.
+ * So for each account, only a few queries from networks where it has never logged in are with the
+ * clerks at a time. The others wait in line here, and are judged again when they reach its front.
+ * Logins from networks that the account knows do not wait in line.
  *
- * Lines are found by a hash of the account, or of all that a spelling that nobody has asked about
- * yet may turn out to be (accounts.c). Two accounts may have one line: they wait for each other
- * then, and nothing else comes of it. */
+ * A hash of the account selects the line; for an unknown spelling, a hash of the accounts that it
+ * may belong to (accounts.c). If two accounts have the same line they wait for each other, which
+ * does no other harm. */
 #include "worker/auth_queue.h"
 
 #include <stdlib.h>
@@ -17,9 +17,10 @@
 #include "worker/queries.h"
 
 enum {
-    LINES = 256,     /* as many as query.line can tell */
-    WITH_CLERKS = 4, /* queries about an account, of all workers; each has one at least */
-    BATCH = 64,      /* that leave their lines in one turn of the loop */
+    LINES = 256, /* the range of query.line */
+    /* queries about one account, of all workers together; each may have at least one */
+    WITH_CLERKS = 4,
+    BATCH = 64, /* queries that leave their lines in one turn of the loop */
 };
 
 struct line {
@@ -28,7 +29,7 @@ struct line {
 };
 
 struct auth_queue {
-    uint32_t most; /* that a line may have with the clerks */
+    uint32_t most; /* how many queries of a line may be with the clerks */
     bool moves;    /* there may be a line that can move on */
     struct line line[LINES];
 };
@@ -86,7 +87,7 @@ void auth_queue_leave(struct auth_queue *auth_queue, struct query *q)
     q->auth_queue = AUTH_QUEUE_NOT;
 }
 
-/* The first of those who stand in a line that can move on; NULL: there is none. */
+/* The first query of a line that may send one; NULL if there is none. */
 static struct query *first_of(struct auth_queue *auth_queue)
 {
     for (int i = 0; i < LINES; i++) {

@@ -1,4 +1,4 @@
-/* What one client has of a worker's room; see budget.h. */
+/* Counters of what each client uses; see budget.h. */
 #include "worker/budget.h"
 
 #include <assert.h>
@@ -7,7 +7,7 @@
 struct budget {
     struct sipkey key;
     uint64_t whole[BUDGET_KINDS], least[BUDGET_KINDS], taken[BUDGET_KINDS];
-    /* Pages of it that nobody's counter stands in take no memory. */
+    /* Pages without a used counter take no memory. */
     uint64_t client[BUDGET_PLACES][BUDGET_KINDS];
     uint64_t network[BUDGET_PLACES][BUDGET_KINDS];
 };

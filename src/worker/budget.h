@@ -1,14 +1,14 @@
-/* What one client and one network have of a worker's room: connections, handshakes, octets of
+/* Counts what each client and each network uses of a worker: connections, handshakes, octets of
  * messages and of envelopes.
  *
- * A budget limits nobody while there is plenty of room. When half of what there is is taken, a
- * client may have an eighth of it and a network a quarter; a client that has more gets no more. So one
- * client never takes more than about half, and no sender that comes with less than an eighth ever
- * notices.
+ * While less than half of a resource is in use, there is no limit. Beyond that, a client may have
+ * an eighth of the whole and a network a quarter; a client that has more gets no more. So one
+ * client never uses more than about half, and a sender that needs less than an eighth is never
+ * limited.
  *
- * Clients are counted by a keyed hash of their address, in tables of fixed size: a stranger shares
- * a client's counter with a chance of one in BUDGET_PLACES, and cannot choose whose. Pure, one
- * thread. */
+ * Counters are selected by a keyed hash of the address, in tables of fixed size. A stranger shares
+ * a client's counter with a probability of one in BUDGET_PLACES, and cannot choose which. Pure, not
+ * thread-safe. */
 #ifndef MIRED_WORKER_BUDGET_H
 #define MIRED_WORKER_BUDGET_H
 
@@ -34,19 +34,20 @@ struct budget;
 struct budget *budget_open(const struct sipkey *key);
 void budget_close(struct budget *b);
 
-/* How much there is. `least` is what a client may have whatever its part is: one message, say. */
+/* Sets how much there is of a resource. `least` is what each client may have in any case, such as
+ * one message. */
 void budget_limit(struct budget *b, enum budget_kind kind, uint64_t whole, uint64_t least);
 
-/* Whether this client may have `amount` more, when `taken` of the whole is taken already (by all:
- * it may be known better than here). */
+/* Whether this client may have `amount` more while `taken` of the whole is in use. The caller
+ * passes `taken`, because it may know the use of other workers too. */
 bool budget_allows(const struct budget *b, enum budget_kind kind, const struct addr *client,
                    uint64_t amount, uint64_t taken);
 
-/* Counts; a negative amount gives back. */
+/* Counts `amount` for the client; a negative amount gives back. */
 void budget_count(struct budget *b, enum budget_kind kind, const struct addr *client,
                   int64_t amount);
 
-/* What is counted for the client, and for all. */
+/* The amount of the client, and of all clients. */
 uint64_t budget_of(const struct budget *b, enum budget_kind kind, const struct addr *client);
 uint64_t budget_taken(const struct budget *b, enum budget_kind kind);
 

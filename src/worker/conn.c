@@ -1,9 +1,8 @@
 /* A connection's life: accepted, stepped, closed.
  *
- * The session (src/smtp) says what it wants next; this file gets it: input from io.c, verdicts from
- * recipient.c, a backend's reply from message.c; hold.c decides when a reply goes out. Whatever has to be
- * waited for returns to the loop and comes back here through conn_run(). Nothing else steps a
- * session. */
+ * The session (src/smtp) says what it needs next, and this file gets it: input from io.c, verdicts
+ * from recipient.c, a backend's reply from message.c; hold.c decides when a reply is sent. To wait,
+ * a step returns to the loop, and continues later in conn_run(). Nothing else steps a session. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -32,7 +31,7 @@
 #include "worker/who.h"
 #include "worker/worker_part.h"
 
-/* Replies of a pipelined group are sent together, but never more than this is kept for it. */
+/* Replies of a pipelined group are sent together, but no more octets than this are collected. */
 enum { OUT_ENOUGH = 16 * 1024 };
 
 static_assert((int)METRIC_SESSIONS_NO_MEMORY == (int)METRIC_SESSIONS_QUIT + (int)CLOSE_NO_MEMORY,
@@ -288,7 +287,8 @@ void conn_shut(struct worker *w, struct conn *c, enum reply_id id)
 {
     if (c->phase == CONN_HELD)
         hold_end(w, c);
-    if (c->phase != CONN_SHAKING && c->phase != CONN_PROXY) /* there nothing can be said */
+    /* no reply can be sent in these phases */
+    if (c->phase != CONN_SHAKING && c->phase != CONN_PROXY)
         io_last_words(w, c, id);
     if (c->work && id != REPLY_TIMEOUT)
         login_forget(c); /* the worker ends the session, not the client */
@@ -319,11 +319,11 @@ bool conn_say_end(struct conn *c, const struct reply *r)
     return conn_work(c) && reply_end_drip(r, &c->work->out) == 0;
 }
 
-/* What a step came to. */
+/* The result of a step. */
 enum go {
     GO_ON,
     GO_WAIT,
-    GO_FULL, /* waits until the output has gone out */
+    GO_FULL, /* waits until the output has been sent */
     GO_GONE,
 };
 
@@ -376,7 +376,7 @@ static enum go serve(struct worker *w, struct conn *c, enum smtp_want want, stru
     return GO_WAIT;
 }
 
-/* Keeps what of w->input was not used, for the next run. */
+/* Keeps the unused part of w->input for the next run. */
 static bool keep_input(struct worker *w, struct conn *c, size_t at, size_t have)
 {
     if (at == have)
@@ -399,7 +399,7 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
         enum smtp_want want = smtp_step(&c->smtp, &w->service[c->listener],
                                         (struct span){w->input + at, have - at}, &used, &step);
         at += used;
-        if (want == SMTP_PASSWORD) /* its octets are not left lying in the buffer */
+        if (want == SMTP_PASSWORD) /* leave no password in the buffer */
             explicit_bzero(w->input + at - used, used);
         go = serve(w, c, want, &step);
     }
@@ -412,9 +412,11 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
         return;
     }
     room_count_envelope(w, c, (uint32_t)envelope_block(&c->smtp.envelope).len);
-    if (at && c->phase == CONN_READING && !smtp_in_data(&c->smtp)) /* a part of a line is nothing */
+    /* part of a line is no progress */
+    if (at && c->phase == CONN_READING && !smtp_in_data(&c->smtp))
         loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms);
-    if (go != GO_FULL && !io_flush(w, c)) /* a full output goes on from EPOLLOUT, with the input */
+    /* with a full output, EPOLLOUT continues, and reads the rest of the input */
+    if (go != GO_FULL && !io_flush(w, c))
         return;
     if (w->stopping && c->phase == CONN_READING) { /* its hand-over has ended; see stop() */
         conn_shut(w, c, REPLY_SHUTDOWN);
@@ -426,10 +428,11 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
 
 void conn_run(struct worker *w, struct conn *c)
 {
-    struct buf aside = {0}; /* of the connection in whose run this one's answer has come */
+    /* the octets of the outer connection, during whose run this answer has come */
+    struct buf aside = {0};
     size_t have = 0;
 
-    if (c->flags & CONN_RUNNING) /* an answer that came at once: the run that asked goes on */
+    if (c->flags & CONN_RUNNING) /* the answer came at once: the run that asked goes on */
         return;
     if (c->work && c->work->in.len) {
         assert(c->work->in.len <= sizeof w->input);

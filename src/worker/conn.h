@@ -1,5 +1,5 @@
-/* A connection's life: accepted, stepped, closed. The one file that steps a session; what a step
- * wants is the other files' to get, and they come back through conn_run(). */
+/* A connection's life: accepted, stepped, closed. Only this file steps a session. Other files get
+ * what a step needs, and continue with conn_run(). All functions run in the worker's loop. */
 #ifndef MIRED_WORKER_CONN_H
 #define MIRED_WORKER_CONN_H
 
@@ -20,38 +20,39 @@ struct worker;
 
 /* ---- beginning ---- */
 
-/* A connection of this descriptor, watched, CONN_READING, its session not started. NULL without
- * room for it: the descriptor is still the caller's. */
+/* Makes a connection for this descriptor: it is watched and CONN_READING, and its session is not
+ * started. NULL without room; the caller then keeps the descriptor. */
 struct conn *conn_new(struct worker *w, int fd, uint16_t listener, const struct addr *peer,
                       bool exempt);
 
-/* The loop's prefetch (loop.h): prefetches the ledger entry of a client whose input is about to be
+/* The loop's prefetch (loop.h): prefetches the ledger entry of a client before its input is
  * read. */
 void conn_prefetch(struct loop *loop, const struct watch *watch);
 
-/* Takes an accepted descriptor over: greets the client, or waits for its balancer's header. Without
- * room says 421 and closes it. */
+/* Takes over an accepted descriptor: greets the client, or waits for the balancer's header. Without
+ * room it sends 421 and closes the descriptor. */
 void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr *peer);
 
-/* The client's address is known: begins its session. May free the connection. */
+/* Begins the session of a client whose address is known. May free the connection. */
 void conn_greet(struct worker *w, struct conn *c);
 
 /* ---- stepping ---- */
 
-/* Steps the session as far as it goes without waiting. May free the connection. Within a run of the
- * same connection it does nothing: that run goes on. */
+/* Steps the session until it must wait. May free the connection. A call within a run of the same
+ * connection does nothing, because that run goes on. */
 void conn_run(struct worker *w, struct conn *c);
 
-/* The same with new input: w->input[0..have), what was kept from earlier reads in front of it. */
+/* The same with new input: w->input[0..have), which begins with the octets kept from earlier
+ * reads. */
 void conn_run_input(struct worker *w, struct conn *c, size_t have);
 
-/* Changes the phase, notes when it begins, and sets the connection's timer (0: none). */
+/* Changes the phase, records when it begins, and sets the connection's timer (ms; 0: none). */
 void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_t timer_ms);
 
 /* The connection's timer is due. May free the connection. */
 void conn_due(struct loop *loop, struct alarm *a);
 
-/* Puts the reply into the output and counts it; false without memory. */
+/* Adds the reply to the output and counts it; false without memory. */
 bool conn_say(struct conn *c, const struct reply *r);
 
 /* The same for the end of a reply that has dripped (R11). */
@@ -65,33 +66,32 @@ void conn_rest(struct conn *c);
 
 /* ---- end ---- */
 
-/* Frees the connection without a line in the log; its descriptor stays open and is returned. */
+/* Frees the connection without a line in the log. Returns its descriptor, which stays open. */
 int conn_detach(struct worker *w, struct conn *c);
 
 /* Logs and counts the session, closes the descriptor, frees everything. */
 void conn_close(struct worker *w, struct conn *c, enum close_reason reason);
 
-/* The same with what more there is to say in the log: "REASON: DETAIL". */
+/* The same with a detail for the log: "REASON: DETAIL". */
 void conn_close_with(struct worker *w, struct conn *c, enum close_reason reason,
                      const char *detail);
 
-/* Tells the client `id` (421 ...) whatever the phase, and closes. */
+/* Sends the reply `id` (421 ...), whatever the phase, and closes. */
 void conn_shut(struct worker *w, struct conn *c, enum reply_id id);
 
 /* ---- who the client is ---- */
 
-/* Whether clients of that address are never delayed: by `exempt`, or by what the DNS is known to
- * say. */
+/* Whether clients with that address are exempt, by `exempt` or by what is known from the DNS. */
 bool conn_is_exempt(const struct worker *w, const struct addr *peer);
 
-/* The same, or by the ledger, or authenticated: its offences are not booked. */
+/* Whether the client's offences are not booked: it is exempt, also by the ledger, or logged in. */
 bool conn_is_spared(struct worker *w, const struct conn *c);
 
-/* The client as the tarpit knows it, made anew at each call: a connection may become exempt at any
- * reply. */
+/* The client for the tarpit. It is computed at each call, because a connection may become exempt at
+ * any reply. */
 struct tarpit_who conn_who(struct worker *w, struct conn *c);
 
-/* The domain of MAIL FROM; empty for <>, and before MAIL. Good until the envelope changes. */
+/* The domain of MAIL FROM; empty for <>, and before MAIL. Valid until the envelope changes. */
 struct span conn_sender_domain(const struct conn *c);
 
 #endif

@@ -1,5 +1,5 @@
 /* The phases and flags of a connection, with the names that logs and `mirectl connections` show.
- * The tables are the one place where they are named. Pure. */
+ * These tables are the only place with the names. Pure. */
 #ifndef MIRED_WORKER_CONN_STATE_H
 #define MIRED_WORKER_CONN_STATE_H
 
@@ -33,11 +33,11 @@ enum {
 /* F(identifier, bit, name) */
 #define CONN_FLAGS(F)                                                                              \
     F(EXEMPT, 0, "exempt")        /* by configuration, or by what the DNS says (lists.c) */        \
-    F(READ_OFF, 1, "read-off")    /* input has come that is not wanted yet; EPOLLIN is off */      \
+    F(READ_OFF, 1, "read-off")    /* there is input that must wait; EPOLLIN is off */              \
     F(SEEN_END, 2, "ended")       /* the client has ended its side */                              \
-    F(GREETING, 3, "greeting")    /* the greeting has not gone out yet */                          \
+    F(GREETING, 3, "greeting")    /* the greeting has not been sent yet */                         \
     F(HOLD_SET, 4, "decided")     /* the next reply is decided: it waits work->hold.ms, or 0 */    \
-    F(LOOKED_UP, 5, "looked-up")  /* a look-up may still know it: see lists_forget() */            \
+    F(LOOKED_UP, 5, "looked-up")  /* a look-up may refer to it: see lists_forget() */              \
     F(RUNNING, 6, "running")      /* conn_run() is on the stack */                                 \
     F(FREEZE, 7, "freeze")        /* this hold may be frozen */                                    \
     F(TLS, 8, "tls")              /* octets go through worker->tls */                              \
@@ -51,11 +51,11 @@ enum conn_flag {
 #undef CONN_FLAG_ID
 };
 
-/* "held", and "the end of its hold". Static; "?" for what is no phase. */
+/* "held", and "the end of its hold". Static; "?" for an invalid phase. */
 const char *conn_phase_name(enum conn_phase phase);
 const char *conn_phase_waits_for(enum conn_phase phase);
 
-/* The phase of that name; CONN_PHASE_COUNT: there is none. */
+/* The phase with that name; CONN_PHASE_COUNT if there is none. */
 unsigned conn_phase_by_name(const char *name);
 
 enum { CONN_FLAGS_TEXT = 112 };

@@ -1,4 +1,4 @@
-/* Tells which connections are open (connections.h). */
+/* Lists the open connections (connections.h). */
 #include "worker/connections.h"
 
 #include <stdio.h>
@@ -79,7 +79,7 @@ struct telling {
     struct note note;
 };
 
-/* Sends what has been gathered; `arg` as notes.h has it. */
+/* Sends the lines that have been gathered; `arg` as in notes.h. */
 static void send_part(struct telling *t, int32_t arg)
 {
     t->note.text[t->note.len] = '\0';

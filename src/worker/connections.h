@@ -1,4 +1,4 @@
-/* Tells which connections are open, for `mirectl connections`. */
+/* Lists the open connections, for `mirectl connections`. */
 #ifndef MIRED_WORKER_CONNECTIONS_H
 #define MIRED_WORKER_CONNECTIONS_H
 
@@ -6,7 +6,7 @@ struct note;
 struct worker;
 
 enum {
-    CONNECTIONS_LINES = 200, /* in all, shared out over the workers; the rest is counted */
+    CONNECTIONS_LINES = 200, /* of all workers together; the others are counted */
     CONNECTIONS_LEAST = 20,  /* of one worker */
     CONNECTIONS_LINE = 320,  /* octets, at most */
 };

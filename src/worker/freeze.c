@@ -1,14 +1,14 @@
-/* To the freezer and back (docs/frozen.md).
+/* Moves holds to the freezer and back (docs/frozen.md).
  *
- * A hold that is to be frozen goes with the turn's batch: the session's record, when its reply is
- * due, and the descriptor, which is closed here once the batch is sent (the freezer has it then).
- * What comes back is a connection whose reply is due, or one that could not be frozen, which is
- * held on and tried again later. What a record does not hold is not needed: the session's words are
- * all in it, and the client's debt is in the ledger.
+ * The batch of a turn has, for each hold: the session's record, the time at which its reply is due,
+ * and the descriptor, which is closed here when the batch has been sent. A connection comes back
+ * when its reply is due, or when it could not be frozen; then it stays an ordinary hold and is
+ * tried again later. A record has all that is needed: the session's texts are in it, and the
+ * client's debt is in the ledger.
  *
- * Any worker of its slot takes a connection back. Under TLS only this one can, which keeps the TLS
- * state meanwhile: it gives the freezer a return channel of its own, and gives it again to a freezer
- * that comes after. */
+ * Any worker of the slot takes a connection back. With TLS only this worker can, because it keeps
+ * the TLS state: it gives the freezer a return channel of its own, and gives it again to the next
+ * freezer. */
 #include <errno.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -31,13 +31,14 @@
 #include "worker/tls_stash.h"
 #include "worker/worker_part.h"
 
-/* In front of the session's own record; its TLS state's handle follows where there is one. */
+/* Comes before the session's own record; the handle of a TLS state follows, if there is one. */
 struct freeze_record {
     uint8_t version;
     uint8_t flags; /* enum record_flag */
     uint16_t offences, messages, last_code;
     uint32_t held_ms;
-    uint32_t open_s;   /* conn.opened_s; earlier programs: for how long, when the hold began */
+    /* conn.opened_s; in records of earlier programs: how long it had been open when the hold began */
+    uint32_t open_s;
     uint64_t since_ms; /* wall: when the hold began */
 };
 
@@ -51,16 +52,16 @@ static_assert(sizeof(struct freeze_record) == 24, "a frozen hold is 256 octets i
 
 enum {
     FREEZE_VERSION = 4,
-    OPEN_IS_WHEN = 1000000000, /* open_s: from here on it is a time and not a span */
+    OPEN_IS_WHEN = 1000000000, /* open_s from here on is a time, not a duration */
     WORTH_FREEZING_MS = 500,
     TAKE_BATCHES = 8,
-    LATE_MS = 75000, /* a TLS state waits so long for a connection that is overdue */
+    LATE_MS = 75000, /* how long a TLS state waits for an overdue connection */
     AGAIN_MS = 200,  /* to offer our return channel again */
 };
 
 struct freezing {
     struct watch watch; /* the slot's */
-    struct watch own;   /* for those under TLS; no descriptor (-1) until there is one */
+    struct watch own;   /* for connections with TLS; its descriptor is -1 until it is open */
     struct alarm again;
     uint32_t name; /* of our own return channel */
     struct handoff out, in;
@@ -77,7 +78,7 @@ bool freeze_may(const struct worker *w, const struct conn *c)
 
 /* ---- our own return channel ---- */
 
-/* Makes one, if there is none, and puts it into the batch. */
+/* Opens our return channel, if it is not open, and puts it into the batch. */
 static bool offer_return_channel(struct worker *w)
 {
     struct freezing *f = w->freezing;
@@ -99,8 +100,8 @@ static bool offer_return_channel(struct worker *w)
     return false;
 }
 
-/* The freezer has not taken it, or has gone. The next freezer is told again, for the sake of those
- * that are frozen already. */
+/* The freezer has not taken our return channel, or is gone. The next freezer gets it again, because
+ * of the connections that are frozen already. */
 static void return_channel_is_lost(struct worker *w)
 {
     struct freezing *f = w->freezing;
@@ -144,7 +145,7 @@ static int make_record(const struct worker *w, const struct conn *c, struct tls_
     return e < 0 ? e : session_freeze(&c->smtp, out);
 }
 
-/* Puts a connection into the batch; under TLS with `tls`. */
+/* Puts a connection into the batch; `tls` is its TLS state's handle, or NULL. */
 static bool put(struct worker *w, struct conn *c, uint64_t left, struct tls_stash_handle *tls)
 {
     struct freezing *f = w->freezing;
@@ -178,8 +179,8 @@ static bool put_with_tls(struct worker *w, struct conn *c, uint64_t left)
     return true;
 }
 
-/* Why this hold cannot be frozen now; NULL: it can. Input that waits here, or output that does not
- * go out, is for a socket. */
+/* Why this hold cannot be frozen now; NULL if it can. Unread input and unsent output need the
+ * socket. */
 static const char *obstacle(const struct worker *w, const struct conn *c)
 {
     if (!w->freezing || !w->params->freezer_shared->working)
@@ -226,7 +227,7 @@ void freeze_flush(struct worker *w)
             close(fd[i]);
         return;
     }
-    /* The freezer has too much to do: these are ordinary holds again. */
+    /* The freezer is overloaded: these become ordinary holds again. */
     f->out.count = 0;
     f->out.used = 0;
     for (uint32_t i = 0; i < n; i++) {
@@ -277,7 +278,7 @@ static bool read_part(struct span *rest, void *to, size_t len)
     return true;
 }
 
-/* The record's fixed part and what follows it; *rest is left with the session's own. */
+/* Reads the record's fixed part and the handle after it; *rest is then the session's own record. */
 static bool read_record(struct span *rest, struct freeze_record *r, struct tls_stash_handle *tls)
 {
     return read_part(rest, r, sizeof *r) && r->version == FREEZE_VERSION &&
@@ -322,7 +323,7 @@ static struct conn *revive(struct worker *w, const struct handoff_item *item)
     return c;
 }
 
-/* A connection is ours again, its reply due at item->due_ms. */
+/* Takes back a connection, whose reply is due at item->due_ms. */
 static void adopt(struct worker *w, const struct handoff_item *item)
 {
     struct conn *c = revive(w, item);
@@ -353,7 +354,7 @@ static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
         if (r != 1) {
             if (r != -EAGAIN && watch == &f->own)
                 return_channel_is_lost(w);
-            else if (r != -EAGAIN) /* its other end is the master's: nothing comes any more */
+            else if (r != -EAGAIN) /* only the master has the other end now: nothing will come */
                 loop_forget(loop, watch);
             return;
         }

@@ -1,8 +1,8 @@
-/* Holds to the freezer and back (R18, docs/frozen.md).
+/* Moves holds to the freezer and back (R18, docs/frozen.md).
  *
- * A hold goes with the turn's batch; its descriptor is closed here once the freezer has it. Any
- * worker of the slot takes it back when its reply is due; under TLS only the one that keeps its TLS
- * state (tls_stash.h). */
+ * A hold is sent with the batch of this turn; its descriptor is closed here when the freezer has
+ * it. Any worker of the slot takes it back when its reply is due; with TLS only the worker that
+ * keeps its TLS state (tls_stash.h). */
 #ifndef MIRED_WORKER_FREEZE_H
 #define MIRED_WORKER_FREEZE_H
 
@@ -11,18 +11,18 @@
 struct conn;
 struct worker;
 
-/* 0 or -errno; 0 too when there is no freezer. */
+/* Returns 0 or -errno; 0 also if there is no freezer. */
 int freeze_open(struct worker *w);
-/* Sends the batch, and takes no more back. */
+/* Sends the batch, and takes back no more connections. */
 void freeze_close(struct worker *w);
 
 /* Whether a hold of this connection (c->hold_ms) is worth freezing: there is a freezer, the worker
  * does not stop, and the hold lasts 500 ms longer than `freeze_after`. */
 bool freeze_may(const struct worker *w, const struct conn *c);
 
-/* Hands a held connection to the freezer. True: it goes with this turn's batch, and the connection
+/* Gives a held connection to the freezer. True: it is in the batch of this turn, and the connection
  * is freed here. False: the freezer does not work, or the connection has input, output or TLS
- * records that need its socket; it is as it was. */
+ * records that need its socket; nothing has changed. */
 bool freeze_try(struct worker *w, struct conn *c);
 
 /* Sends the batch; called at the end of each turn. Connections that the freezer does not take are
@@ -31,7 +31,7 @@ void freeze_flush(struct worker *w);
 
 /* Begins to take connections back. 0 or -errno. */
 int freeze_start_taking(struct worker *w);
-/* Takes no more back: another worker has the slot, or soon will. */
+/* Takes back no more, because another worker has the slot or will have it soon. */
 void freeze_stop_taking(struct worker *w);
 
 #endif

@@ -1,10 +1,10 @@
-/* The guard (R17): held connections never crowd out clients that are not in debt.
+/* The guard (R17): held connections never take the room of clients without debt.
  *
- * Held connections stand in lists by their clients' debt; when there is no more room the oldest one
- * of the deepest list is told 421 and closed. A client's own held connections are counted by a hash
- * of its address. Limits for all workers are shared out evenly (the kernel spreads connections
- * evenly over the slots), so that a worker never has to ask another, and a dead one leaves no count
- * behind. */
+ * Held connections are in lists by the debt of their clients. When there is no more room, the
+ * oldest one of the list with the deepest debt hears 421 and is closed. A hash of the address
+ * counts each client's held connections. Limits are divided evenly among the workers (the kernel
+ * spreads connections evenly over the slots), so that a worker never has to ask another, and a
+ * worker that dies leaves no wrong count behind. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -18,8 +18,8 @@
 #include "worker/who.h"
 #include "worker/worker_part.h"
 
-/* Counters follow what is held, half to as many: few clients share one, and a held connection pays
- * for two octets at most. */
+/* There are half as many to as many counters as held connections: few clients share one, and a held
+ * connection costs two octets at most. */
 enum { CLIENT_BITS_FIRST = 10 };
 
 bool guard_open(struct guard *g)
@@ -52,7 +52,7 @@ void guard_grow(struct worker *w)
         return;
     uint16_t *more = calloc((size_t)2 << g->client_bits, sizeof *more);
     if (!more)
-        return; /* more clients share a counter, then */
+        return; /* then more clients share a counter */
     free(g->client);
     g->client = more;
     g->client_bits++;
@@ -71,11 +71,11 @@ bool guard_admit(struct worker *w, const struct addr *peer, bool exempt)
         return true;
     struct tarpit_who who = who_of(w, peer, exempt);
     if (!who.exempt && !w->config->observe && tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0)
-        return false; /* the reserve is not for it */
+        return false; /* the reserve is for clients without debt */
     return w->open < w->open_max || guard_evict(w);
 }
 
-/* The deepest level with someone in it; NULL when nobody is held. */
+/* The deepest level with a connection in it; NULL if none is held. */
 static struct ring *deepest(struct guard *g)
 {
     while (g->busy) {
@@ -104,7 +104,7 @@ bool guard_hold(struct worker *w, struct conn *c)
     unsigned level = level_of(w, c);
     if (g->held >= w->held_max) {
         struct ring *worst = deepest(g);
-        if (!worst || worst < &g->level[level]) /* nobody is worse than the newcomer */
+        if (!worst || worst < &g->level[level]) /* no held client has more debt than the new one */
             return false;
         guard_evict(w);
     }

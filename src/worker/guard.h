@@ -1,4 +1,4 @@
-/* The guard (R17): held connections never crowd out clients that are not in debt.
+/* The guard (R17): held connections never take the room of clients without debt.
  *
  * Keeps held connections in order of their clients' debt, and counts how many each client has in
  * this worker. The limits are this worker's share (struct worker: open_max, open_reserve_from,
@@ -31,36 +31,36 @@ bool guard_open(struct guard *g);
 void guard_close(struct guard *g);
 
 /* Whether there is room for one more connection of this client; if not, it hears 421. The last
- * `reserve` of the connections is for clients without debt; when all are taken, the held one
- * deepest in debt is closed. */
+ * `reserve` of the connections is for clients without debt. When all are in use, the held
+ * connection deepest in debt is closed. */
 bool guard_admit(struct worker *w, const struct addr *peer, bool exempt);
 
-/* Takes a connection among the held ones. May close the one deepest in debt to make room. False:
- * its client holds `held_per_client` already, or all that are held owe less than it does. */
+/* Adds a connection to the held ones. May close the one deepest in debt to make room. False: its
+ * client already has `held_per_client`, or all other held clients have less debt. */
 bool guard_hold(struct worker *w, struct conn *c);
 
 /* Whether guard_hold() would take it without closing another, and the reserve is untouched. */
 bool guard_has_room(struct worker *w, struct conn *c);
 
-/* Takes a connection out, back to worker->awake. Each guard_hold() that succeeded needs one. */
+/* Moves a connection back to worker->awake. Each successful guard_hold() needs one call. */
 void guard_release(struct worker *w, struct conn *c);
 
-/* At the end of a turn, when no connection is in a ring that guard_gather() filled: makes more
- * counters when more connections are held. */
+/* Makes more counters when more connections are held. Call it at the end of a turn, when no
+ * connection is in a ring that guard_gather() has filled. */
 void guard_grow(struct worker *w);
 
 /* Moves the held connections of a network (NULL: all) into `to`, for a caller that ends their
- * holds. A connection that ends meanwhile leaves that ring as it would leave the guard's. */
+ * holds. A connection that ends meanwhile leaves that ring like one of the guard's. */
 void guard_gather(struct worker *w, const struct network *n, struct ring *to);
 
-/* How many held connections a network has. Looks at all that are held and moves none. */
+/* How many held connections a network has. Reads all held connections. */
 uint32_t guard_count(const struct worker *w, const struct network *n);
 
 /* Counts all that are held into the tally. */
 void guard_tally(const struct worker *w, struct tally *t);
 
-/* Closes the held connection of the client deepest in debt, the oldest of them; with none held, a
- * connection whose client is silent (room_evict()). False: there is none to close. */
+/* Closes the oldest held connection of those deepest in debt; if none is held, a connection of a
+ * silent client (room_evict()). False: there is none to close. */
 bool guard_evict(struct worker *w);
 
 #endif

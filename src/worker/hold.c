@@ -1,9 +1,9 @@
-/* Holds: replies that are ready and kept back (docs/tarpit.md).
+/* Holds: replies that are ready and sent later (docs/tarpit.md).
  *
- * What to hold, and how long, is the tarpit's word; here it is carried out. A held connection keeps
- * its reply as a table row and a few octets of argument in the envelope's block; its timer is the
- * connection's one timer. The offence was booked when the reply was decided, so however the hold
- * ends, nothing is owed to the ledger but the client's patience. */
+ * The tarpit decides what to hold and for how long; this file carries it out. A held connection
+ * keeps its reply as the row of a table and a few octets of argument in the envelope's block, and
+ * uses the connection's only timer. The offence was booked when the reply was decided, so when the
+ * hold ends, only the client's patience is left to book. */
 #include <assert.h>
 #include <sys/socket.h>
 
@@ -30,7 +30,7 @@ static const enum metric offence_metric[OFFENCE_COUNT] = {
 #undef OFFENCE_METRIC
 };
 
-/* Replies without offence that a client in debt waits for all the same (R3). */
+/* Whether a client in debt waits for this reply although it is no offence (R3). */
 static bool is_conversation(const struct reply *r)
 {
     switch ((enum reply_id)r->id) {
@@ -48,7 +48,7 @@ static struct tarpit_hold decide(struct worker *w, struct conn *c, const struct 
 
     struct tarpit_hold guess;
 
-    /* A cancelled SCRAM login is one guess; its 501 is not another offence. */
+    /* A cancelled SCRAM login is one offence; its 501 is not a second one. */
     if (c->work && c->work->login && !smtp_in_scram(&c->smtp) &&
         login_dropped(w, c, r->offence == OFFENCE_AUTH, &guess) && r->offence != OFFENCE_NONE)
         return guess;
@@ -78,8 +78,8 @@ static struct reply held_reply(struct worker *w, const struct conn *c)
     return r;
 }
 
-/* When to freeze it: after freeze_after, and one that could not be frozen then when it has waited
- * twice as long. Rounded up, so that what is frozen at about the same time goes in one batch. */
+/* When to freeze it: after freeze_after; if that fails, when it has waited twice as long. Rounded
+ * up, so that connections that are frozen at about the same time go in one batch. */
 static uint64_t freeze_at(const struct worker *w, const struct conn *c, uint64_t since)
 {
     uint64_t waited = conn_waited(w, c), at = since + w->tarpit.rules.freeze_after;
@@ -110,7 +110,7 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
     struct tarpit_hold hold = decide(w, c, r);
     if (hold.ms == 0)
         return HOLD_NONE;
-    if (!io_flush(w, c)) /* the replies before it go out now */
+    if (!io_flush(w, c)) /* earlier replies are sent now */
         return HOLD_GONE;
     if (!guard_hold(w, c)) {
         conn_shut(w, c, REPLY_EVICTED);
@@ -125,7 +125,7 @@ enum hold_outcome hold_reply(struct worker *w, struct conn *c, const struct repl
     c->drip_after_ms = field(hold.drip_at_ms);
     c->drip_lines = 0;
     c->flags &= ~(uint32_t)CONN_FREEZE;
-    if (hold.freeze) { /* no drip then, frozen or not: see docs/frozen.md */
+    if (hold.freeze) { /* no drip, frozen or not: see docs/frozen.md */
         c->drip_after_ms = 0;
         if (freeze_may(w, c))
             c->flags |= CONN_FREEZE;
@@ -217,7 +217,7 @@ void hold_due(struct worker *w, struct conn *c)
         hold_release(w, c);
     } else if (c->flags & CONN_FREEZE) {
         c->flags &= ~(uint32_t)CONN_FREEZE;
-        if (!freeze_try(w, c)) /* then it is held as any other */
+        if (!freeze_try(w, c)) /* then it stays an ordinary hold */
             set_timer(w, c);
     } else {
         drip(w, c);
@@ -237,9 +237,9 @@ void hold_gave_up(struct worker *w, struct conn *c)
     conn_close(w, c, CLOSE_GAVE_UP);
 }
 
-/* Some say QUIT when they have waited long enough, and wait once more for the answer to that
- * (swaks, curl). What was pipelined comes at once, and is no sign of it: tarpit_gave_up() tells
- * them apart. */
+/* Some clients (swaks, curl) send QUIT when they have waited long enough, and then wait for the
+ * answer to that. Pipelined input comes at once and is no sign of impatience; tarpit_gave_up()
+ * tells them apart. */
 static void spoken_while_waiting(struct worker *w, struct conn *c)
 {
     note_patience(w, c);

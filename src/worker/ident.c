@@ -5,9 +5,10 @@
 
 #include "base/siphash.h"
 
-enum { HANDED_BITS = 30 }; /* 18 minutes of microseconds: no session has two messages alike */
+/* 18 minutes of microseconds, so that two messages of a session do not have the same id. */
+enum { HANDED_BITS = 30 };
 
-/* Without letters that are taken for one another, or vowels that would make words. */
+/* Without letters that look alike, and without vowels, so that no words appear. */
 static const char digits[] = "0123456789bcdfghjkmnpqrstvwxyz";
 
 static char *write_number(uint64_t n, int places, char *out)

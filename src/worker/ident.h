@@ -8,12 +8,13 @@
 
 enum { IDENT_SESSION = 10, IDENT_MAX = 24 };
 
-/* "k3v9x2m7qf": made of whose connection it is and when it was opened, so that it need not be kept,
- * and is the same after a hold without a socket. NUL-terminated; returns `out`. */
+/* "k3v9x2m7qf": computed from the client's address and the time at which the connection was opened,
+ * so that it need not be stored, and is the same after a frozen hold. NUL-terminated; returns
+ * `out`. */
 const char *ident_session(const struct addr *peer, uint32_t opened_s, char out[IDENT_MAX]);
 
-/* "k3v9x2m7qf-1c9a0k": of the message whose hand-over began at `handed_us` (any clock). An atom of
- * RFC 5322. */
+/* "k3v9x2m7qf-1c9a0k": the id of a message, whose hand-over began at `handed_us` (any clock). An
+ * atom of RFC 5322. */
 const char *ident_message(const struct addr *peer, uint32_t opened_s, uint64_t handed_us,
                           char out[IDENT_MAX]);
 

@@ -1,9 +1,9 @@
-/* Octets in and out of a connection, and what epoll is asked for meanwhile.
+/* Reads and writes the octets of a connection, and sets its epoll events.
  *
- * Input is read into the worker's one buffer and stepped from there; only what the session cannot
- * use yet is copied into the connection. While the connection waits for something else than input,
- * EPOLLIN stays armed until input really comes (most clients wait their turn, so most waits cost no
- * epoll_ctl). */
+ * Input is read into the worker's one buffer and stepped from there; only the part that the session
+ * cannot use yet is copied into the connection. While the connection waits for something else,
+ * EPOLLIN stays armed until input arrives (most clients send nothing while they wait, so most waits
+ * need no epoll_ctl()). */
 #include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -47,8 +47,8 @@ void io_end(struct worker *w, struct conn *c)
 
     tls_end(w, c);
     shutdown(c->watch.fd, SHUT_WR);
-    /* Unread input would turn the close into a reset, which can overtake what was sent last. It is
-     * thrown away by the kernel: w->input may be in use by the connection that made this one go. */
+    /* Unread input would turn the close into a reset, which can overtake the last reply. The kernel
+     * discards it; w->input may be in use by the connection that made this one close. */
     for (int i = 0; i < DRAINS; i++)
         if (recv(c->watch.fd, NULL, DRAIN_OCTETS, MSG_DONTWAIT | MSG_TRUNC) <= 0)
             break;
@@ -58,8 +58,8 @@ void io_want(struct worker *w, struct conn *c)
 {
     uint32_t events = 0;
 
-    /* What the client sends meanwhile, its end included, is not looked at before there has been
-     * room to write: it is not to be told of over and over. */
+    /* While TLS waits for room to write, input and the client's end are ignored, so they must not
+     * be reported again and again. */
     if (c->flags & CONN_TLS_WRITE || (c->phase == CONN_SHAKING && has_output(c))) {
         loop_want(&w->loop, &c->watch, EPOLLOUT);
         return;
@@ -120,11 +120,11 @@ bool io_keeps_pace(struct worker *w, struct conn *c)
 static void read_some(struct worker *w, struct conn *c)
 {
     size_t kept = c->work ? c->work->in.len : 0;
-    assert(kept < sizeof w->input); /* the session bounds what it leaves unused */
+    assert(kept < sizeof w->input); /* the session limits what it leaves unused */
 
     ssize_t n = take(w, c, w->input + kept, sizeof w->input - kept);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        if (tls_waits_to_write(w, c)) { /* an answer of its own, that reading has made it owe */
+        if (tls_waits_to_write(w, c)) { /* TLS itself must first send an answer */
             c->flags |= CONN_TLS_WRITE;
             io_want(w, c);
         }
@@ -154,7 +154,7 @@ static void write_rest(struct worker *w, struct conn *c)
         io_end(w, c);
         conn_close(w, c, CLOSE_QUIT);
     } else if (c->phase == CONN_READING) {
-        conn_run(w, c); /* it had stopped stepping for want of room */
+        conn_run(w, c); /* it had stopped because the output was full */
     } else {
         io_want(w, c);
     }
@@ -169,7 +169,7 @@ static void ended(struct worker *w, struct conn *c, bool broken)
             io_end(w, c);
         hold_gave_up(w, c);
         break;
-    case CONN_HANDING: /* the backend may have the message: hear what becomes of it */
+    case CONN_HANDING: /* the backend may have the message: wait for its reply */
         c->flags |= CONN_SEEN_END | CONN_READ_OFF;
         if (broken)
             loop_forget(&w->loop, &c->watch);
@@ -184,7 +184,7 @@ static void ended(struct worker *w, struct conn *c, bool broken)
         if (broken) {
             tls_left(w, c);
             conn_close(w, c, CLOSE_HUNG_UP);
-        } else { /* what came before the end is still to be read and answered */
+        } else { /* input before the end must still be read and answered */
             c->flags |= CONN_SEEN_END | CONN_READ_OFF;
             io_want(w, c);
         }
@@ -211,15 +211,15 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
     }
     if (events & EPOLLOUT && c->flags & CONN_TLS_WRITE) {
         c->flags &= ~(uint32_t)CONN_TLS_WRITE;
-        io_want(w, c); /* what is there is told at once, and read */
+        io_want(w, c); /* existing input is reported at once, and read */
         return;
     }
     if (events & EPOLLOUT) {
         write_rest(w, c);
-        return; /* it may be gone; input is reported again */
+        return; /* the connection may be freed; input is reported again */
     }
     if (events & EPOLLIN && c->phase == CONN_READING && !has_output(c)) {
-        read_some(w, c); /* the end, too, is read when all before it has been */
+        read_some(w, c); /* the end is read after all input before it */
         return;
     }
     if (events & EPOLLIN && !(c->flags & CONN_READ_OFF) &&

@@ -1,4 +1,4 @@
-/* Octets in and out of a connection, under TLS or not, and what epoll is asked for meanwhile. */
+/* Reads and writes the octets of a connection, with TLS or without, and sets its epoll events. */
 #ifndef MIRED_WORKER_IO_H
 #define MIRED_WORKER_IO_H
 
@@ -14,23 +14,23 @@ struct worker;
 /* The connection's watch.ready: reads, writes, or deals with the client's end. May free it. */
 void io_ready(struct loop *loop, struct watch *watch, uint32_t events);
 
-/* Sends what is in work->out as far as the socket takes it; the rest stays. False: the connection
- * is broken, closed and freed. */
+/* Sends as much of work->out as the socket takes; the rest stays. False: the connection was broken,
+ * and has been closed and freed. */
 bool io_flush(struct worker *w, struct conn *c);
 
-/* Asks epoll for what the phase needs. */
+/* Sets the epoll events that the phase needs. */
 void io_want(struct worker *w, struct conn *c);
 
-/* The timer of CONN_READING: whether the client sends a message and has kept `data_rate` octets a
- * second since the timer was set. The timer is set again then. */
+/* The timer of CONN_READING. True: the client is sending a message and has kept `data_rate` octets
+ * a second since the timer was set; the timer is set again. */
 bool io_keeps_pace(struct worker *w, struct conn *c);
 
-/* Nothing more comes from us: close_notify under TLS, then a shutdown of our side. Input that is
- * not read is thrown away, so that the close is no reset. */
+/* Ends our side: close_notify with TLS, then a shutdown. Unread input is discarded, so that the
+ * close is not a reset. */
 void io_end(struct worker *w, struct conn *c);
 
-/* Sends a last line (421 ...) whatever the session's state, as far as the socket takes it, and ends
- * our side. Frees nothing. */
+/* Sends a last line (421 ...), whatever the session's state is, as far as the socket takes it, and
+ * ends our side. Frees nothing. */
 void io_last_words(struct worker *w, struct conn *c, enum reply_id id);
 
 #endif

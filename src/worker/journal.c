@@ -1,9 +1,9 @@
-/* What a session leaves in the log: a line when it ends, one for each message and one for each
- * recipient that is not taken; holds at debug level.
+/* Writes the log lines of a session: one when it ends, one for each message and one for each
+ * refused recipient; holds at debug level.
  *
- * Sessions and refused recipients are rationed (ration.h): a flood's are told as sums. A session
- * that has said nothing (a health check) is a debug line. All lines of a session have its `id`, a
- * message's goes on behind it (ident.h). */
+ * Lines of sessions and refused recipients are rationed (ration.h); those of a flood become sums. A
+ * session that sent nothing (a health check) has a debug line. All lines of a session have its
+ * `id`; a message's id begins with it (ident.h). */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -75,8 +75,8 @@ static void count(struct worker *w, const struct conn *c, enum ration_kind kind,
 
 /* ---- fields that lines share ---- */
 
-/* Who, and in which session; in front of all that a client has said, so that log watchers can rely
- * on it. */
+/* Adds the client and the session. These come before all words of the client, so that log watchers
+ * can rely on them. */
 static void put_client(struct log_line *l, const struct conn *c, const char *id)
 {
     log_addr(l, "client", &c->peer);

@@ -1,6 +1,6 @@
-/* What a session leaves in the log: a line when it ends, one for each message, one for each refused
- * recipient; holds at debug level. Sessions and refused recipients are rationed (ration.h). Values
- * are escaped by the log. */
+/* Writes the log lines of a session: one when it ends, one for each message, one for each refused
+ * recipient; holds at debug level. Lines of sessions and refused recipients are rationed
+ * (ration.h). The log escapes all values. */
 #ifndef MIRED_WORKER_JOURNAL_H
 #define MIRED_WORKER_JOURNAL_H
 
@@ -18,22 +18,22 @@ struct worker;
 
 /* False without memory. */
 bool journal_open(struct worker *w);
-/* Writes the sums of what was not written. */
+/* Writes the sums of the lines that were not written. */
 void journal_close(struct worker *w);
 
-/* The session ends; `detail` (or NULL) goes behind the reason's name. */
+/* The session ends; `detail` (or NULL) follows the reason's name. */
 void journal_session(struct worker *w, struct conn *c, enum close_reason reason,
                      const char *detail);
 
-/* A decision of the connection's life, a line at debug level: `what` is a word or two, the format
- * tells why or about what ("" for nothing). Never a password, nor a message's content. */
+/* Writes a decision of the connection's life at debug level: `what` is a word or two, and the
+ * format says why or about what ("" for nothing). Never pass a password or a message's content. */
 void journal_step(const struct conn *c, const char *what, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
 /* A reply is held for `ms`. */
 void journal_hold(struct worker *w, const struct conn *c, const struct reply *reply, uint64_t ms);
 
-/* A recipient that is not taken: `code` is what the client hears, `why` one word. */
+/* A refused recipient: `code` is the code of the reply, `why` one word. */
 struct refusal {
     struct span address;
     int code;

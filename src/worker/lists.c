@@ -1,11 +1,10 @@
-/* What others say of a client (R16, docs/tarpit.md): lists that know it as bad (`dnsbl`) or good
- * (`dnswl`), and names that it can show to be its own (`exempt`); and the names that a server
- * behind is told (`xclient`, `xforward`).
+/* Looks up clients in the DNS (R16, docs/tarpit.md): block-lists (`dnsbl`), allow-lists (`dnswl`),
+ * confirmed names (`exempt`), and names for backends (`xclient`, `xforward`).
  *
- * A client that comes is looked up (src/dns) while its greeting is on its way, and nobody waits for
- * what comes back. Bad news goes into the ledger, where the next reply finds it. Good news goes
- * into the worker's table of what is known, which every reply that could be held asks first, and to
- * the one connection that a look-up was begun for: a reply of its that is held goes out at once. */
+ * A look-up (src/dns) starts when a client is greeted, and nothing waits for its answers. Listings
+ * go into the ledger, where the next reply finds them. Trust goes into the worker's table of
+ * findings, which each reply consults before it is held, and to the one connection that started the
+ * look-up: its held reply is sent at once. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,10 +24,10 @@
 struct lists {
     struct lookups *lookups;
     struct lookup_list *blocked, *allowed;
-    bool judges, names; /* something speaks of clients; their names are wanted */
+    bool judges, names; /* lists or trusted names are configured; clients' names are needed */
 };
 
-/* The machine itself. Other loopback addresses are no less clients than others. */
+/* Whether it is the machine itself. Other loopback addresses are ordinary clients. */
 static bool is_this_machine(const struct addr *a)
 {
     static const struct addr four = {.octets = {127, 0, 0, 1}, .family = ADDR_IP4};
@@ -59,11 +58,11 @@ static void found(void *arg, void *owner, const struct addr *client, const struc
         c->flags |= CONN_EXEMPT;
         journal_step(c, "becomes exempt", "a list or its name speaks for it");
         if (c->phase == CONN_HELD)
-            hold_release(w, c); /* it may be gone now */
+            hold_release(w, c); /* may free the connection */
     }
 }
 
-/* Whether a backend is told whose message it is. */
+/* Whether mired tells a backend the client of a message. */
 static bool introduces(const struct config *c)
 {
     for (size_t i = 0; i < c->backend_count; i++)
@@ -72,7 +71,7 @@ static bool introduces(const struct config *c)
     return false;
 }
 
-/* What is known of a client that lists and names may speak of; true: it is to be asked. */
+/* Applies what is known of a client; true: it must be looked up. */
 static bool is_to_be_judged(struct worker *w, struct conn *c)
 {
     struct dns_finding f;
@@ -131,7 +130,7 @@ void lists_forget(struct worker *w, const struct conn *c)
         lookups_disown(w->lists->lookups, &c->peer, c);
 }
 
-/* What the DNS is known to say of it; nothing when that is not known. */
+/* The stored finding of a client; empty if there is none. */
 static struct dns_finding known(const struct worker *w, const struct addr *peer)
 {
     struct dns_finding f;
@@ -196,7 +195,7 @@ void lists_tell_again(const struct worker *w)
         lookups_tell_again(w->lists->lookups);
 }
 
-/* ---- the whole ---- */
+/* ---- opening and closing ---- */
 
 static struct lookup_list *make_lists(const struct config_list *list, size_t count)
 {
@@ -245,7 +244,7 @@ bool lists_open(struct worker *w)
     w->lists->judges = judges;
     w->lists->names = w->introduces;
     int error = open_lookups(w, w->lists);
-    if (error) { /* mail is not to wait for a list */
+    if (error) { /* mail must not wait for lists */
         log_warn("DNS: %s: treating clients as not listed", strerrordesc_np(-error));
         lists_close(w);
     }

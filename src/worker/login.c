@@ -1,15 +1,16 @@
-/* Verdicts on AUTH: is this password right?
+/* Verdicts on AUTH: checks passwords.
  *
- * As with recipients (recipient.c) the tarpit is asked for a permit before anyone looks, here for
- * the account too (R14), and books what came of it. PLAIN and LOGIN are one query to a clerk.
- * SCRAM is two, between which the permit is kept: the first tells nothing, for a name that nobody
- * has is answered like any other, and when a turn was taken not before it begins. A login that is
- * dropped after it is booked like a wrong password. What comes of the second is the verdict, and
- * the reply that tells it waits, be it 535 or the 334 with our own proof.
+ * As with recipients (recipient.c) the tarpit is asked for a permit before the query, here for the
+ * account too (R14), and books the result. PLAIN and LOGIN are one query to a clerk. SCRAM is two,
+ * and the permit is kept between them. The answer to the first reveals nothing, because a name that
+ * does not exist gets one like any other; if a turn was taken, it is not sent before the turn
+ * begins. A login that is dropped after it is booked like a wrong password. The result of the
+ * second query is the verdict, and the reply that tells it is held, whether it is 535 or the 334
+ * with our own proof.
  *
- * R14 counts by the name that the verifier has for the account. Before it has spoken that name is
- * taken from what it said earlier (accounts.c); when the query turns out to be about
- * another account, a permit is asked for again, for that one, before anything is told. */
+ * R14 counts by the verifier's name for the account. Before the verifier has answered, that name
+ * comes from its earlier answers (accounts.c). If the query turns out to be about another account,
+ * the tarpit is asked for a permit for that account before anything is told. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +30,8 @@
 
 enum { BINDING_MAX = 64 };
 
-/* Verifiers say yes sooner than no. A verdict that was looked up and may not be told is masked
- * until so long after the query, plus the hold: the time tells nothing. */
+/* Verifiers answer yes sooner than no. So if a verdict was looked up and may not be told, the
+ * masked reply comes so long after the query, plus the hold, and its time reveals nothing. */
 enum { LOOKED_UP_MS = 3000 };
 
 /* A SCRAM login between its messages. */
@@ -57,7 +58,7 @@ void login_offers(struct worker *w)
         w->service[i].auth = w->config->listen[i].auth ? auth : 0;
 }
 
-/* ---- whose account ---- */
+/* ---- accounts ---- */
 
 static bool is_known(const struct worker *w, const struct conn *c, struct span name)
 {
@@ -68,7 +69,7 @@ static bool is_known(const struct worker *w, const struct conn *c, struct span n
            e.flags & LEDGER_KNOWN;
 }
 
-/* The account that R14 looks at. A network that has logged in by the typed name stays known. */
+/* The account for R14. A network that has logged in with the typed name stays known. */
 static struct span account_of(const struct worker *w, const struct conn *c, struct span typed)
 {
     struct span name = accounts_name(w->accounts, typed);
@@ -81,7 +82,7 @@ static struct tarpit_permit ask_permit(struct worker *w, struct conn *c, struct 
     return judge_ask(w, c, account_of(w, c, typed), (struct span){0});
 }
 
-/* A query to a clerk, in the line of strangers that fits what the client typed. */
+/* Makes a query to a clerk, with the line of strangers for the name that the client typed. */
 static struct query *new_query(struct worker *w, enum query_kind kind,
                                const struct tarpit_permit *permit, struct span typed,
                                struct span first, struct span second)
@@ -98,7 +99,7 @@ static void note_login(struct worker *w, struct conn *c, struct span typed, stru
     struct tarpit_who who = conn_who(w, c);
 
     tarpit_logged_in(&w->tarpit, &who, &c->peer, account, w->loop.wall);
-    if (!span_equal_fold(typed, account)) /* known before the verifier has spoken, too */
+    if (!span_equal_fold(typed, account)) /* known even before the verifier has answered */
         tarpit_logged_in(&w->tarpit, &who, &c->peer, typed, w->loop.wall);
 }
 
@@ -106,9 +107,9 @@ static void note_login(struct worker *w, struct conn *c, struct span typed, stru
 
 /* What a verdict is about. */
 struct verdict_of {
-    struct span typed, name; /* by the client; by the verifier, or empty */
+    struct span typed, name; /* the client's name for the account; the verifier's, or empty */
     const struct tarpit_permit *permit;
-    uint64_t asked_ms; /* loop ms; 0: nobody was asked */
+    uint64_t asked_ms; /* loop ms; 0: no query was made */
 };
 
 static struct tarpit_hold book(struct worker *w, struct conn *c, const struct verdict_of *of,
@@ -130,7 +131,7 @@ static struct tarpit_hold book(struct worker *w, struct conn *c, const struct ve
     return hold;
 }
 
-/* Books a verdict, and says what may be told of it. */
+/* Books a verdict, and returns the one that may be told. */
 static enum password_verdict decide(struct worker *w, struct conn *c, enum password_verdict v,
                                     const struct verdict_of *of)
 {
@@ -198,7 +199,7 @@ static void scram_is(struct worker *w, struct conn *c, enum password_verdict v, 
                      const struct verdict_of *of)
 {
     v = decide(w, c, v, of);
-    if (v == PASSWORD_RIGHT) /* a 334 has no lines to continue on */
+    if (v == PASSWORD_RIGHT) /* a 334 cannot have continuation lines */
         c->work->hold.drip_at_ms = 0;
     smtp_scram_is(&c->smtp, v, text);
     login_forget(c);
@@ -217,7 +218,7 @@ static bool ask_scram(struct worker *w, struct conn *c, struct span message, str
     return false;
 }
 
-/* True when there may be a first message. */
+/* True if a SCRAM login may begin. */
 static bool new_login(struct conn *c, const struct tarpit_permit *permit, const char *user)
 {
     struct work *k = conn_work(c);
@@ -248,7 +249,8 @@ static bool first_message(struct worker *w, struct conn *c, const struct smtp_st
     return !ask_scram(w, c, span_of(step->login.response), (struct span){bound, len});
 }
 
-/* Who asks for names' first messages and leaves has guessed too. Who is known there has not. */
+/* A client that requests the first message for a name and leaves has guessed too, unless the
+ * account knows its network. */
 bool login_dropped(struct worker *w, struct conn *c, bool booked, struct tarpit_hold *hold)
 {
     struct login *l = c->work ? c->work->login : NULL;
@@ -305,8 +307,8 @@ bool login_judged(struct worker *w, struct conn *c, struct query *q)
 
 /* ---- a clerk's answer ---- */
 
-/* The reply to SCRAM's first message is not told before the turn that was taken for it begins, and
- * to strangers not sooner than it could be for a name that nobody has. */
+/* Holds the reply to SCRAM's first message until its turn begins, and for strangers until the time
+ * at which the answer for an unknown name could come. */
 static void hold_first(struct worker *w, struct conn *c, const struct query *q,
                        const struct answer *a)
 {

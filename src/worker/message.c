@@ -1,5 +1,5 @@
-/* Messages: taken in whole, handed on whole (docs/architecture.md). The client's 250 is the
- * backend's own. */
+/* Messages: received as a whole and handed over as a whole (docs/architecture.md). The client's 250
+ * is the backend's own. */
 #include <stdlib.h>
 
 #include "base/clock.h"
@@ -29,7 +29,7 @@ enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
 bool message_begin(struct worker *w, struct conn *c)
 {
     if (!conn_work(c))
-        return true; /* message_add() will say so */
+        return true; /* message_add() will fail */
     c->work->handed_us = 0;
     c->work->spool = spool_new(&w->spool_room, partial_key(w->params->partial));
     c->work->window = 0;
@@ -87,8 +87,8 @@ static bool tell_row(struct worker *w, struct conn *c, enum reply_id id)
     return true;
 }
 
-/* R8: each mailbox that the message was delivered to. Where the backend took it for some of them
- * only, so many are noted: which ones makes no difference to what they earn. */
+/* R8: counts the mailboxes that the message was delivered to. If the backend took it for some of
+ * them only, that many are counted; it does not matter which ones. */
 static void note_good(struct worker *w, struct conn *c, uint32_t accepted)
 {
     struct envelope_recipient r = {0};
@@ -110,7 +110,7 @@ static void note_good(struct worker *w, struct conn *c, uint32_t accepted)
     judge_good(w, c, mailbox, count);
 }
 
-/* The backend has spoken. */
+/* Handles the end of a hand-over. */
 static void done(void *arg, const struct relay_result *result)
 {
     struct conn *c = arg;
@@ -151,8 +151,8 @@ static int make_header(struct worker *w, struct conn *c, struct buf *header)
     return received_header(&from, w->loop.wall, header);
 }
 
-/* A server behind that goes by the client's name is not to put good mail off because the DNS takes
- * a moment longer than the client: while it is asked the message waits a little. */
+/* A backend that checks the client's name must not defer good mail because the DNS is slower than
+ * the client. So the message waits a little while the name is looked up. */
 static bool waits_for_names(struct worker *w, struct conn *c, struct client_names *names)
 {
     struct work *k = c->work;
@@ -195,7 +195,8 @@ bool message_end(struct worker *w, struct conn *c)
         return tell_row(w, c, REPLY_LOOP);
     if (waits_for_names(w, c, &m.names))
         return false;
-    if (w->introduces && !(c->flags & CONN_PROXIED)) /* it is the balancer that came here */
+    /* the balancer connected to us, not the client */
+    if (w->introduces && !(c->flags & CONN_PROXIED))
         m.server = addr_of_socket(c->watch.fd);
     if (make_header(w, c, &m.header) < 0) {
         buf_free(&m.header);
@@ -208,7 +209,9 @@ bool message_end(struct worker *w, struct conn *c)
         return true;
     }
     m.declared = k->declared;
-    room_count_octets(w, c, -(int64_t)spool_size(k->spool)); /* the backend's now to be slow with */
+    room_count_octets(
+        w, c,
+        -(int64_t)spool_size(k->spool)); /* from now on the backend decides how long it takes */
     m.spool = k->spool;
     k->spool = NULL;
     k->worker = w;

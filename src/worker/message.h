@@ -1,5 +1,5 @@
-/* Messages: spooled whole, then handed to a backend whose reply becomes the client's. The client
- * hears 250 only after the backend has said so. */
+/* Messages: spooled as a whole, then handed over to a backend, whose reply becomes the client's.
+ * The client hears 250 only after the backend has said it. */
 #ifndef MIRED_WORKER_MESSAGE_H
 #define MIRED_WORKER_MESSAGE_H
 
@@ -13,7 +13,8 @@ struct worker;
 /* Answers SMTP_MESSAGE: begins a spool. Always true; without memory message_add() fails. */
 bool message_begin(struct worker *w, struct conn *c);
 
-/* Answers SMTP_BODY: adds octets. Without room for them the session is told, which says 452. */
+/* Answers SMTP_BODY: adds octets. Without room for them it calls smtp_body_failed(), and the
+ * session replies 452. */
 void message_add(struct worker *w, struct conn *c, struct span body);
 
 /* Answers SMTP_MESSAGE_VOID: frees the spool. */
@@ -23,7 +24,7 @@ void message_void(struct worker *w, struct conn *c);
  * connection is CONN_HANDING. */
 bool message_end(struct worker *w, struct conn *c);
 
-/* The timer of CONN_HANDING: a message that waited for its client's names goes on. May free the
+/* The timer of CONN_HANDING: hands over a message that waited for its client's names. May free the
  * connection. */
 void message_due(struct worker *w, struct conn *c);
 

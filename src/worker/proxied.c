@@ -1,9 +1,9 @@
 /* Clients behind a balancer that speaks the PROXY protocol.
  *
- * Only networks that the listener names are believed. The header is looked at where it lies in the
- * socket and then taken out, not an octet more: what stands behind it is the client's. Until it is
- * whole nothing has been said; then the connection is that client's as if it had come by itself.
- * A header that cannot be taken stops all mail behind that balancer, so its reason is a warning. */
+ * Only headers from the networks that the listener names count. A header is peeked at in the socket
+ * until it is complete and then read, not an octet more, because the client's octets follow it.
+ * Until then mired sends nothing; from then on the connection is the client's. A header that cannot
+ * be used stops all mail through that balancer, so the reason is logged as a warning. */
 #include <errno.h>
 #include <sys/socket.h>
 
@@ -23,7 +23,7 @@ bool proxied_is_balancer(const struct worker *w, uint16_t listener, const struct
     return networks_contain(n->at, n->count, peer);
 }
 
-/* With that many octets unread, epoll is to wait for one more. */
+/* Lets epoll report the socket only when it has more than `there` octets. */
 static void wait_for_more_than(struct conn *c, size_t there)
 {
     int least = (int)there + 1;

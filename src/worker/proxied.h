@@ -10,12 +10,12 @@
 struct conn;
 struct worker;
 
-/* Whether this peer is a balancer that this listener believes (`proxy_protocol`). */
+/* Whether this peer is a balancer of this listener (`proxy_protocol`). */
 bool proxied_is_balancer(const struct worker *w, uint16_t listener, const struct addr *peer);
 
-/* CONN_PROXY, and the balancer has sent something: takes its header and greets the client that it
- * names; waits for more; or closes. `ended`: the balancer ended its side. May free the connection.
- */
+/* Called in CONN_PROXY when the balancer has sent something: reads its header and greets the client
+ * that it names, waits for more, or closes. `ended`: the balancer has ended its side. May free the
+ * connection. */
 void proxied_ready(struct worker *w, struct conn *c, bool ended);
 
 #endif

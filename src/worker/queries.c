@@ -1,8 +1,8 @@
-/* Questions to the clerks, and their answers.
+/* Queries to the clerks, and their answers.
  *
- * A query belongs to one connection; it is found again by its id (a place in a table, and a
- * count that tells an old use of that place from a new one), so an answer that comes after its
- * connection is gone, or after the time-out, is simply nobody's. */
+ * A query belongs to one connection. Its answer finds it by its id (a place in a table, and a count
+ * that tells an old use of that place from a new one), so an answer that comes after the end of its
+ * connection, or after the time-out, is dropped. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,7 +25,7 @@ struct place {
     uint32_t next_free;
 };
 
-/* To the clerks, and what waits because it is full. */
+/* A queue to the clerks, and the queries that wait because it is full. */
 struct queue {
     struct watch watch; /* first */
     struct query *waiting, **tail;
@@ -37,7 +37,7 @@ struct queries {
     struct watch answer;
     struct queue queue[QUERY_QUEUES];
     struct place *place;
-    uint32_t places, free; /* free: places when none is */
+    uint32_t places, free; /* free: equal to places if none is free */
 };
 
 static struct queries *queries_of(struct loop *loop)
@@ -45,8 +45,8 @@ static struct queries *queries_of(struct loop *loop)
     return worker_of(loop)->queries;
 }
 
-/* Counts begin with the time, in us: no place is used that often, so an answer to the worker that
- * was in this slot before, and died, never fits a query of ours. */
+/* Counts begin with the time in us. No place is used so often, so an answer to a dead worker that
+ * had this slot before never matches one of our queries. */
 static bool grow(struct queries *a)
 {
     uint32_t places = a->places ? a->places * 2 : 64;
@@ -61,7 +61,7 @@ static bool grow(struct queries *a)
     return true;
 }
 
-/* How a query is queued among others'. */
+/* The rank of a connection's query. */
 static enum query_rank rank_of(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
@@ -91,7 +91,7 @@ static int send_query(struct queries *a, struct query *q)
                       &head, first, second);
 }
 
-/* Takes `q` out of the waiting list, if it is there. */
+/* Removes `q` from the waiting list, if it is in it. */
 static void unqueue(struct queries *a, struct query *q)
 {
     struct queue *queue = &a->queue[q->queue];
@@ -143,7 +143,8 @@ static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
     struct queries *a = queries_of(loop);
     struct queue *queue = (struct queue *)watch;
 
-    if (events & (EPOLLHUP | EPOLLERR)) { /* no clerk is left, nor comes: time-outs answer */
+    /* there is no clerk, and none will come: time-outs answer */
+    if (events & (EPOLLHUP | EPOLLERR)) {
         wait_no_more(loop, queue);
         return;
     }
@@ -154,7 +155,7 @@ static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
             return;
         loop_moved(loop);
         q->sent = true;
-        unqueue(a, q); /* what failed otherwise is answered by its time-out */
+        unqueue(a, q); /* after another error the time-out answers */
     }
     wait_no_more(loop, queue);
 }

@@ -1,8 +1,8 @@
 /* A worker's queries to the clerks, and their answers (query/query.h has the packets).
  *
- * One query a connection at a time. It is owned by c->work->query from query_ask() until its answer
- * or the connection's end, and freed here. An answer finds its query by an id that is never used
- * twice, so an answer that comes after the time-out (QUERY_TIMEOUT_MS) or the connection's end is
+ * A connection has one query at a time. c->work->query owns it from query_ask() until its answer or
+ * the connection's end; then it is freed here. An answer finds its query by an id that is never
+ * used twice, so an answer after the time-out (QUERY_TIMEOUT_MS) or the connection's end is
  * dropped. */
 #ifndef MIRED_WORKER_QUERIES_H
 #define MIRED_WORKER_QUERIES_H
@@ -22,41 +22,43 @@ struct query {
     uint64_t id;
     uint64_t login_id; /* QUERY_SCRAM: 0 for the first message, else the clerk's login */
     struct conn *conn;
-    struct query *next_waiting; /* the queue to the clerks was full */
+    struct query *next_waiting; /* in the list that waits while the queue to the clerks is full */
     struct ring standing;       /* AUTH_QUEUE_STANDS */
     uint16_t kind;              /* enum query_kind */
     uint64_t strangers;         /* auth_queue.c: the line of a stranger to an account */
     uint64_t asked_ms;          /* loop ms: when the client asked */
     uint8_t queue;              /* enum query_queue */
-    uint8_t auth_queue, line;   /* auth_queue.c: enum auth_queue_place, and where */
+    uint8_t auth_queue, line;   /* auth_queue.c: enum auth_queue_place, and which line */
     bool placed, sent;
     struct tarpit_permit permit;
-    uint16_t kept_len; /* stays here: the address as the client wrote it, or the account */
-    uint16_t first_len, second_len; /* go to the clerk: see query.h */
-    char text[];                    /* these three, one behind the other */
+    uint16_t kept_len; /* a text that stays here: the address as written, or the account */
+    uint16_t first_len, second_len; /* texts for the clerk: see query.h */
+    char text[];                    /* these three texts, one after another */
 };
 
 /* NULL without memory, or when the answers cannot be watched. Uses params->ask, own and answer. */
 struct queries *queries_open(struct worker *w);
 void queries_close(struct queries *a);
 
-/* A query of these texts, which are copied (`second` may be a password: it is wiped when the query
+/* Makes a query with copies of these texts (`second` may be a password, and is wiped when the query
  * is freed). NULL without memory. */
 struct query *query_new(enum query_kind kind, const struct tarpit_permit *permit, struct span kept,
                         struct span first, struct span second);
 
-/* Sends it, or lets it stand in line (auth_queue.h), and makes the connection CONN_ASKING. Takes
- * `q` over, which may be NULL. False: it cannot be sent, and is freed; the phase is as it was. */
+/* Sends the query, or lets it wait in line (auth_queue.h), and makes the connection CONN_ASKING.
+ * Takes over `q`, which may be NULL. False: it cannot be sent and is freed; the phase has not
+ * changed. */
 bool query_ask(struct worker *w, struct conn *c, struct query *q);
 
-/* It stood in line and is the next. May free its connection. */
+/* The query waited in line and is the next. May free its connection. */
 void query_next(struct worker *w, struct query *q);
 
-/* Gives it an id and sends it, or queues it while the clerks' queue is full. False without memory,
- * or when the one clerk that has the login cannot take it now. */
+/* Gives the query an id and sends it, or keeps it while the clerks' queue is full. False without
+ * memory, or if the one clerk that has the login cannot take it now. */
 bool queries_put(struct worker *w, struct query *q);
 
-/* Takes it out of every queue and frees it: its connection goes, or it is answered. */
+/* Removes the query from every queue and frees it; for a query that is answered, or whose
+ * connection ends. */
 void queries_drop(struct worker *w, struct query *q);
 
 /* A clerk's answer to c->work->query; NULL: none came in time, which is a temporary refusal. The

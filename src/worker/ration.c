@@ -1,6 +1,6 @@
-/* Rations of log lines; see ration.h. A table of fixed size, four places for each hash of a client:
- * a place is a bucket of tokens and the counts that are still to be told. A client for which no
- * place is free shares the sum of all others. */
+/* Rations of log lines; see ration.h. A table of fixed size, with four places for each hash of a
+ * client. A place has a bucket of tokens and the counts that are not reported yet. A client without
+ * a place is counted with all others. */
 #include "worker/ration.h"
 
 #include <stdlib.h>
@@ -12,15 +12,16 @@ enum { SETS = 1024, WAYS = 4 };
 
 struct place {
     struct addr client; /* ADDR_NONE: free */
-    uint64_t full_ms;   /* when all its tokens are there again */
+    uint64_t full_ms;   /* when its bucket is full again */
     uint32_t sessions, refused, offences;
     uint64_t held_ms;
 };
 
 struct rations {
     struct place place[SETS * WAYS];
-    struct ration_sum others; /* those without a place */
-    uint64_t all_full_ms_x; /* when all of everybody's tokens are there, in RATION_ALL_SECOND-ths */
+    struct ration_sum others; /* clients without a place */
+    /* when the bucket of all strangers is full again, in units of 1/RATION_ALL_SECOND ms */
+    uint64_t all_full_ms_x;
     uint32_t workers;
     bool owes;
 };
@@ -47,12 +48,13 @@ static bool is_idle(const struct place *p, uint64_t now)
 
 static struct place *set_of(struct rations *r, const struct addr *client)
 {
-    static const struct sipkey key; /* who fills a set on purpose is counted among the others */
+    /* no secret: a client that fills a set on purpose is counted with the others */
+    static const struct sipkey key;
 
     return r->place + siphash(&key, client->octets, sizeof client->octets) % SETS * WAYS;
 }
 
-/* The client's place, or with `now` a free one made its own; NULL: there is none. */
+/* The client's place; with `now` a free one becomes its place. NULL: there is none. */
 static struct place *find(struct rations *r, const struct addr *peer, const uint64_t *now)
 {
     struct addr client = addr_client(peer);
@@ -69,7 +71,8 @@ static struct place *find(struct rations *r, const struct addr *peer, const uint
     return idle;
 }
 
-/* A bucket of `burst` tokens, one of which comes back in `each` units of time. Empty: false. */
+/* Takes a token from a bucket of `burst`, which gets one back in `each` units of time. False if it
+ * is empty. */
 static bool take(uint64_t *full, uint64_t burst, uint64_t each, uint64_t now)
 {
     uint64_t from = *full > now ? *full : now;
@@ -90,7 +93,7 @@ bool ration_take(struct rations *r, const struct addr *client, bool stranger, ui
         return false;
     if (!stranger)
         return true;
-    /* in units of 1/RATION_ALL_SECOND ms, so that a token is a whole number of them */
+    /* units of 1/RATION_ALL_SECOND ms make a token a whole number of units */
     if (take(&r->all_full_ms_x, burst ? burst : 1, (uint64_t)1000 * r->workers,
              now_ms * RATION_ALL_SECOND))
         return true;
@@ -132,8 +135,8 @@ static uint64_t lines_of(const struct place *p)
     return (uint64_t)p->sessions + p->refused;
 }
 
-/* How many lines a client must have to be among the RATION_TOLD_MAX first; *ties: for how many that
- * have just so many there is room. */
+/* The number of lines that a client needs to be among the RATION_TOLD_MAX first; *ties: how many
+ * clients with exactly that number are among them. */
 static uint64_t least_told(const struct rations *r, int *ties)
 {
     uint64_t top[RATION_TOLD_MAX] = {0}; /* sorted, the least first */

@@ -1,10 +1,10 @@
-/* Verdicts: is this recipient one of ours?
+/* Verdicts on RCPT: whether a recipient is one of ours.
  *
- * The tarpit is asked for a permit first: a client whose turn is too far away gets the masked
- * answer without anyone having looked, so that neither words nor timing can tell what the look
- * would have found (R5, R6). Then what is known here answers (domains, traps), then a clerk. When
- * the verdict is known the tarpit books it and says how long its reply waits. A good recipient that
- * a mixed answer has parted from the transaction's others is told 452 (docs/mixed-answers.md). */
+ * The tarpit is first asked for a permit. If the client's turn is too far away, it gets the masked
+ * reply and nothing is looked up, so that neither words nor timing can reveal the verdict (R5, R6).
+ * Otherwise the worker decides what it can (domains, traps), and a clerk the rest. When the verdict
+ * is known, the tarpit books it and says how long its reply waits. A good recipient that must have
+ * a transaction of its own after a mixed answer hears 452 (docs/mixed-answers.md). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -29,8 +29,8 @@ static bool is_postmaster(struct span local)
     return span_equal(local, SPAN("postmaster"));
 }
 
-/* An address of ours that a backend might send on to somewhere else. It is a recipient only where a
- * directory names it as it stands. */
+/* Whether a backend might send mail for this address of ours on to another domain. Then it is a
+ * recipient only if a directory has exactly that address. */
 static bool is_route(const struct config *config, struct span folded)
 {
     return !config->routing_addresses && local_is_routing(span_first(folded, address_sign(folded)));
@@ -41,7 +41,7 @@ static bool needs_permit(const struct conn *c)
     return !(c->smtp.flags & SMTP_AUTHENTICATED);
 }
 
-/* The line of a recipient that is not taken. `why` in one word; NULL: as the verdict says. */
+/* Logs a refused recipient. `why` is one word; NULL: the verdict's. */
 static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, struct span address,
                  const struct reply *other, struct tarpit_hold hold, const char *why)
 {
@@ -69,7 +69,7 @@ static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, str
         journal_refused(w, c, &r);
 }
 
-/* The recipient's verdict is known: books it and tells the session. */
+/* Books a recipient's verdict and gives it to the session. */
 static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_permit *permit,
                          enum recipient_verdict v, struct span address, const struct reply *other)
 {
@@ -117,7 +117,7 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
     smtp_recipient_is(&c->smtp, v, address, other);
 }
 
-/* What can be told without asking anyone; false: a clerk must be asked. */
+/* Decides what needs no query; false: a clerk must be queried. */
 static bool known_here(struct worker *w, struct conn *c, const struct tarpit_permit *permit,
                        struct span address, struct span folded)
 {
@@ -126,8 +126,8 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_per
     struct span local = span_first(folded, sign);
     struct span domain = span_after(folded, sign + 1);
 
-    if (sign == folded.len &&
-        is_postmaster(local)) { /* RFC 5321 4.5.1: <postmaster> is always taken */
+    /* RFC 5321 4.5.1: <postmaster> is always accepted */
+    if (sign == folded.len && is_postmaster(local)) {
         recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
     } else if (!config_is_local(config, domain)) {
         bool may = (c->smtp.flags & SMTP_AUTHENTICATED) ||
@@ -166,7 +166,7 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
         }
     }
     size_t len = mailbox_fold(&step->box, text, sizeof text);
-    if (len == 0) { /* no domain that could be ours, or anyone's */
+    if (len == 0) { /* not a valid domain, so not one of ours */
         recipient_is(w, c, &permit, RECIPIENT_UNKNOWN, step->address, NULL);
         return true;
     }

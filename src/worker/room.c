@@ -1,8 +1,5 @@
-/* Room for everybody: what one client may take of a worker (budget.h), and who makes room when it
- * runs short (field notes 26).
- *
- * Who is exempt or logged in is counted and never limited. Refusals are temporary: 421 to a
- * connection, 452 to a recipient or a message. */
+/* Room for every client: what one client may use of a worker, and which connection makes room when
+ * it runs short; see room.h. */
 #include <sys/random.h>
 
 #include "base/metrics.h"
@@ -14,14 +11,14 @@
 #include "worker/worker_part.h"
 
 enum {
-    CONNECTIONS_LEAST = 16, /* of one client's in a worker, however little room there is */
+    CONNECTIONS_LEAST = 16, /* connections of one client in a worker that are always allowed */
     ENVELOPES_MAX = 64 * 1024 * 1024,  /* octets of long envelopes in a worker */
     ENVELOPES_LEAST = 4 * 1024 * 1024, /* one client's */
-    IDLE_MS = 10000,                   /* who has been silent for so long makes room */
-    LOOK_AT = 128,                     /* connections that are looked at for that at a time */
+    IDLE_MS = 10000,                   /* a client that is silent for so long makes room */
+    LOOK_AT = 128,                     /* how many connections one call examines for that */
 };
 
-/* What is counted of an envelope, by conn.envelope; short ones are not. */
+/* The octets that an envelope counts, by conn.envelope; short ones count 0. */
 static const uint32_t envelope_steps[] = {0,          8 * 1024,   32 * 1024, 64 * 1024,
                                           128 * 1024, 192 * 1024, 256 * 1024};
 enum { ENVELOPE_STEPS = sizeof envelope_steps / sizeof envelope_steps[0] };
@@ -65,7 +62,7 @@ void room_count(struct worker *w, const struct conn *c, int by)
     budget_count(w->budget, BUDGET_CONNECTIONS, &c->peer, by);
 }
 
-/* Since when the client has sent nothing of use, for connections that wait for it. */
+/* How long the client has sent nothing of use, if the connection waits for it. */
 static uint64_t silent_ms(const struct worker *w, const struct conn *c)
 {
     uint64_t left = c->alarm.timer.at > w->loop.now ? c->alarm.timer.at - w->loop.now : 0;
@@ -81,8 +78,8 @@ static bool may_make_room(const struct worker *w, const struct conn *c, enum bud
            spools == (kind == BUDGET_SPOOL) && silent_ms(w, c) >= IDLE_MS;
 }
 
-/* Looks at the connections in turn, some at each call: of those the silent one whose client has the
- * most. */
+/* Examines some of the connections in turn at each call, and returns the silent one whose client
+ * uses the most. */
 static struct conn *silent_one(struct worker *w, enum budget_kind kind)
 {
     struct conn *worst = NULL;
@@ -129,8 +126,8 @@ static bool is_in_debt(struct worker *w, struct conn *c)
     return tarpit_debt(&w->tarpit, &who, w->loop.wall) > 0;
 }
 
-/* Of the spool all workers' octets count, of a client's those of this worker: it comes to each of
- * them with about as many. */
+/* The spool counts the octets of all workers, a client's budget those of this worker: a client's
+ * connections spread evenly over the workers. */
 bool room_for_octets(struct worker *w, struct conn *c, uint64_t octets)
 {
     uint64_t max = w->config->spool_max;
@@ -155,7 +152,7 @@ void room_count_octets(struct worker *w, const struct conn *c, int64_t octets)
     budget_count(w->budget, BUDGET_SPOOL, &c->peer, octets);
 }
 
-/* While a connection is at work nobody else's may be closed. */
+/* Not during conn_run(): no other connection may be closed then. */
 void room_look_after(struct worker *w)
 {
     if (!w->spool_is_short)

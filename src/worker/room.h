@@ -1,6 +1,7 @@
-/* Room for every client: what one client may take of a worker (budget.h), and which connection
- * makes room when it runs short (field notes 26). Exempt and authenticated clients are counted and
- * never limited. Refusals are temporary: 421 to a connection, 452 to a recipient or a message. */
+/* Room for every client: limits what one client may use of a worker (budget.h), and decides which
+ * connection is closed when room runs short (field notes 26). Exempt and logged-in clients are
+ * counted but never limited. Refusals are temporary: 421 to a connection, 452 to a recipient or a
+ * message. */
 #ifndef MIRED_WORKER_ROOM_H
 #define MIRED_WORKER_ROOM_H
 
@@ -19,24 +20,24 @@ void room_close(struct worker *w);
 /* Whether this client may have one more connection. */
 bool room_for_connection(const struct worker *w, const struct addr *peer);
 
-/* A connection of c->peer has come (by 1) or gone (by -1). */
+/* Counts a new connection of c->peer (`by` is 1) or one that ended (-1). */
 void room_count(struct worker *w, const struct conn *c, int by);
 
-/* Closes a connection whose client has been silent for 10 s or more; false when there is none. Not
- * while a connection is at work (CONN_RUNNING): it could be that one. */
+/* Closes a connection whose client has been silent for 10 s or more; false if there is none. Do not
+ * call it during conn_run() (CONN_RUNNING), because it could close that connection. */
 bool room_evict(struct worker *w);
 
-/* Whether the message of this connection may have so many octets more. */
+/* Whether the message of this connection may have `octets` more. */
 bool room_for_octets(struct worker *w, struct conn *c, uint64_t octets);
 
-/* Octets of a message have come, or (negative) have been given back. */
+/* Counts octets of a message; negative when they are given back. */
 void room_count_octets(struct worker *w, const struct conn *c, int64_t octets);
 
-/* At the end of a turn: when the spool is short of room, closes one client that stopped in the
- * middle of its message. */
+/* Call it at the end of a turn: if the spool is short of room, closes a connection whose client has
+ * stopped in the middle of its message. */
 void room_look_after(struct worker *w);
 
-/* The envelope of this connection has so many octets now. */
+/* Counts the envelope of this connection, which has `octets` now. */
 void room_count_envelope(struct worker *w, struct conn *c, uint32_t octets);
 
 /* Whether the envelope may take one more recipient. */

@@ -1,5 +1,5 @@
-/* A hash set of networks: an address is looked up once for each length of prefix that occurs, of
- * which lists have a handful. Read when the worker starts; a reload starts another one. */
+/* A hash set of networks: an address is looked up once for each prefix length that occurs, and
+ * lists have only a few. It is read when the worker starts; a reload starts another worker. */
 #include "worker/suspects.h"
 
 #include <stdlib.h>
@@ -13,7 +13,8 @@ enum { EMPTY = 255, FIRST_SIZE = 64 };
 
 static uint32_t slot_of(const struct suspects *s, const struct network *n)
 {
-    static const struct sipkey key = {0}; /* the administrator's own list: nobody aims at it */
+    /* no secret: only the administrator chooses the entries */
+    static const struct sipkey key = {0};
     uint8_t text[18];
 
     memcpy(text, n->base.octets, 16);
@@ -22,7 +23,7 @@ static uint32_t slot_of(const struct suspects *s, const struct network *n)
     return (uint32_t)siphash(&key, text, sizeof text) & (s->size - 1);
 }
 
-/* Where `n` stands, or would. */
+/* The slot of `n`, or the free one for it. */
 static struct network *find(const struct suspects *s, const struct network *n)
 {
     uint32_t i = slot_of(s, n);
@@ -91,7 +92,7 @@ static void forget(struct suspects *s)
     memset(s->has6, 0, sizeof s->has6);
 }
 
-/* Makes the table of the configuration's networks and of what the files hold. */
+/* Makes the table from the networks of the configuration and of the files. */
 static bool build(struct suspects *s)
 {
     const struct config_strings *list = &s->config->suspect;
@@ -162,7 +163,7 @@ bool suspects_look(struct suspects *s, uint64_t now_ms, uint64_t wall_ms)
         taken =
             (list_file_is_changing(s->file[i]) && list_file_look(s->file[i], now_ms, wall_ms)) ||
             taken;
-    if (taken && !build(s)) /* without memory nobody is suspect */
+    if (taken && !build(s)) /* without memory there are no suspects */
         forget(s);
     if (is_changing(s))
         return true;

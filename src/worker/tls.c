@@ -1,13 +1,13 @@
-/* TLS on a connection: the handshake, and octets in and out.
+/* TLS on a connection: the handshake, and reading and writing octets.
  *
- * A connection's SSL stands in a table of the worker's by descriptor, so that the many that are
- * held without TLS pay nothing for it. Handshakes are steps of the loop like all else. With TLS on
- * port 465 a client in debt waits before its handshake, which is the dearest thing that it can ask
- * for; with STARTTLS it has waited for the 220.
+ * A connection's SSL is in a table of the worker, indexed by descriptor, so that held connections
+ * without TLS need no memory for it. Handshakes are steps of the loop. On port 465 a client in debt
+ * waits before its handshake, because that is expensive; with STARTTLS it has waited for the 220.
  *
- * Nothing is spent on a client before its whole ClientHello is here. What it does not like of our
- * versions, ciphers or certificate is no offence, nor is a look at the certificate; a flood of such
- * handshakes is met by their pace (shakes.h). What is no TLS, or stops in the middle, is one. */
+ * A client gets no TLS state before its whole ClientHello has arrived. A handshake that fails
+ * because of versions, ciphers or the certificate is no offence, and neither is one that only
+ * fetches the certificate; the pace (shakes.h) limits a flood of them. Octets that are not TLS, or
+ * a handshake that stops in the middle, are an offence. */
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -29,13 +29,14 @@
 
 enum {
     HANDSHAKE_MS = 60000,
-    SHAKES_AT_ONCE = 64,   /* begun and not finished, of one client in this worker */
-    SHAKES_LATER_MS = 200, /* then: for the next ones */
+    SHAKES_AT_ONCE = 64,   /* unfinished handshakes of one client in this worker */
+    SHAKES_LATER_MS = 200, /* how long further ones wait */
     WAIT_MOST_MS = POLICY_HOLD_MAX,
     RECORD_MAX = 16384,
 };
 
-/* read_some() must take a whole record, or its rest would lie where epoll does not see it. */
+/* read_some() must read a whole record, because epoll does not report octets that OpenSSL has
+ * buffered. */
 static_assert(sizeof((struct worker){0}.input) >= SMTP_AUTH_LINE_MAX + RECORD_MAX,
               "a record fits beside what the session leaves");
 
@@ -61,8 +62,9 @@ static SSL *of(const struct worker *w, const struct conn *c)
     return c->flags & CONN_TLS ? w->tls[c->watch.fd] : NULL;
 }
 
-/* When a hold ends all connections of its client may go on, and each could want a handshake at that
- * moment: those of who is in debt begin one after the other. Returns how long this one waits. */
+/* When a hold ends, all connections of its client may continue, each with a handshake at that
+ * moment. So the handshakes of a client in debt begin one after another. Returns how long this one
+ * waits. */
 static uint64_t spaced(struct worker *w, const struct tarpit_who *who, uint64_t wait_ms)
 {
     bool in_debt = !w->config->observe && tarpit_debt(&w->tarpit, who, w->loop.wall) > 0;
@@ -120,7 +122,7 @@ static bool start(struct worker *w, struct conn *c)
     SSL_set_accept_state(ssl);
     w->tls[c->watch.fd] = ssl;
     c->flags |= CONN_TLS;
-    SSL_set_app_data(ssl, w); /* until it is counted no more */
+    SSL_set_app_data(ssl, w); /* until it is no longer counted */
     budget_count(w->budget, BUDGET_HANDSHAKES, &c->peer, 1);
     return true;
 }
@@ -133,8 +135,8 @@ static void count_no_more(struct worker *w, const struct conn *c, SSL *ssl)
     budget_count(w->budget, BUDGET_HANDSHAKES, &c->peer, -1);
 }
 
-/* What is not said of the client's octets, but of what either side has and likes: the protocol's
- * version, ciphers, curves, signatures, the certificate. Alerts are the client's word for that. */
+/* Whether an error is not about the client's octets but about what both sides support and accept:
+ * version, ciphers, curves, signatures, the certificate. Alerts are how the client says so. */
 static bool is_disagreement(unsigned long error)
 {
     static const int reasons[] = {SSL_R_UNSUPPORTED_PROTOCOL,
@@ -158,7 +160,7 @@ static bool is_disagreement(unsigned long error)
                                   SSL_R_UNEXPECTED_EOF_WHILE_READING};
     int reason = ERR_GET_REASON(error);
 
-    if (error == 0) /* it has closed or reset the connection */
+    if (error == 0) /* the client has closed or reset the connection */
         return true;
     if (ERR_GET_LIB(error) != ERR_LIB_SSL)
         return false;
@@ -186,7 +188,7 @@ static void failed(struct worker *w, struct conn *c, unsigned long error)
     conn_close(w, c, CLOSE_HANDSHAKE);
 }
 
-/* Behind a handshake the session begins anew: without a name no EHLO has been said since. */
+/* After a handshake the session starts again: without a name the client has sent no EHLO since. */
 void tls_left(struct worker *w, struct conn *c)
 {
     bool said = c->phase != CONN_SHAKING && envelope_helo(&c->smtp.envelope).len > 0;
@@ -239,14 +241,14 @@ static void shake(struct worker *w, struct conn *c)
 
 enum { RECORD_HEAD = 5, RECORD_HANDSHAKE = 22 };
 
-/* epoll is to tell when so many octets are there. */
+/* Lets epoll report the socket only when it has so many octets. */
 static void wait_for(struct conn *c, int octets)
 {
     setsockopt(c->watch.fd, SOL_SOCKET, SO_RCVLOWAT, &octets, sizeof octets);
 }
 
-/* How many octets make the client's first record; fewer than RECORD_HEAD do not tell. What is no
- * such record is OpenSSL's to judge at once. */
+/* The length of the client's first record, as far as `have` octets show it; RECORD_HEAD octets are
+ * needed. If it is not a handshake record, OpenSSL judges it at once. */
 static size_t first_record(const char *at, size_t have)
 {
     if (have && at[0] != RECORD_HANDSHAKE)
@@ -257,7 +259,7 @@ static size_t first_record(const char *at, size_t have)
     return len > RECORD_MAX ? have : RECORD_HEAD + len;
 }
 
-/* Half a ClientHello takes nothing but its place in the socket: an SSL is made for a whole one. */
+/* An incomplete ClientHello stays in the socket; an SSL is made only for a complete one. */
 static bool has_hello(struct worker *w, struct conn *c, bool ended, bool *gone)
 {
     ssize_t n = recv(c->watch.fd, w->input, RECORD_HEAD + RECORD_MAX, MSG_PEEK | MSG_DONTWAIT);
@@ -272,7 +274,7 @@ static bool has_hello(struct worker *w, struct conn *c, bool ended, bool *gone)
     return true;
 }
 
-/* A client that has many handshakes going waits with the next ones. */
+/* Whether a client has so many unfinished handshakes that further ones must wait. */
 static bool has_too_many(const struct worker *w, const struct conn *c)
 {
     return !(c->flags & CONN_EXEMPT) &&
@@ -310,7 +312,7 @@ void tls_step(struct worker *w, struct conn *c, bool ended)
         shake(w, c);
         return;
     }
-    if (!io_flush(w, c)) /* the 220 goes out as it is */
+    if (!io_flush(w, c)) /* the 220 is sent in clear text */
         return;
     if (waits || (c->work && c->work->out.len))
         io_want(w, c);
@@ -318,7 +320,7 @@ void tls_step(struct worker *w, struct conn *c, bool ended)
         begin(w, c, ended);
 }
 
-/* A part of a record is progress, too. */
+/* Part of a record is progress, too. */
 ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room)
 {
     SSL *ssl = of(w, c);
@@ -371,8 +373,8 @@ void tls_free(struct worker *w, struct conn *c)
     SSL_free(ssl);
 }
 
-/* SCRAM-SHA-256-PLUS is offered with TLS 1.3: what older clients bind to there is broken
- * (tls-unique, RFC 9266 section 5), and with 1.3 each of these is sound. */
+/* SCRAM-SHA-256-PLUS is offered only with TLS 1.3, where both kinds of binding are sound. What
+ * clients bind to with older versions is broken (tls-unique, RFC 9266 section 5). */
 size_t tls_binding(const struct worker *w, const struct conn *c, enum scram_binding kind, void *out,
                    size_t room)
 {

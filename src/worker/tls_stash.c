@@ -1,8 +1,8 @@
-/* TLS states whose connections are frozen (docs/frozen.md).
+/* Keeps the TLS states of frozen connections (docs/frozen.md).
  *
- * A TLS state cannot be written down, so it stays in its worker while the socket is gone, under a
- * handle that the connection's record carries. Handles are never used twice: what comes back late,
- * after its state has been given up, must not find another's. */
+ * A TLS state cannot be written to a file, so it stays in its worker while the connection has no
+ * socket, under a handle that is in the connection's record. Handles are never used twice, so a
+ * connection that comes back after its state was freed cannot get another one's. */
 #include "worker/tls_stash.h"
 
 #include <openssl/ssl.h>
@@ -12,7 +12,7 @@
 #include "worker/worker_part.h"
 
 struct stashed_tls {
-    struct alarm alarm; /* it has not come back, and will not any more */
+    struct alarm alarm; /* frees the state of a connection that does not come back */
     SSL *ssl;
     struct tls_stash_handle handle;
 };

@@ -1,5 +1,6 @@
-/* TLS states whose connections are frozen (docs/frozen.md): a TLS state cannot be written down, so
- * it stays in its worker while the socket is gone. Owns what it keeps. */
+/* Keeps the TLS states of frozen connections (docs/frozen.md): a TLS state cannot be written to a
+ * file, so it stays in its worker while the connection has no socket. Owns the states that it
+ * keeps. */
 #ifndef MIRED_WORKER_TLS_STASH_H
 #define MIRED_WORKER_TLS_STASH_H
 
@@ -17,15 +18,15 @@ struct tls_stash_handle {
 
 struct tls_stash {
     struct stashed_tls **at;
-    uint32_t *spare; /* places that are free, `spares` of them */
+    uint32_t *spare; /* the free places, `spares` of them */
     uint32_t places, spares, count, serial;
 };
 
-/* Keeps a TLS state up to `until` (loop ms) and frees it then. False without memory: the state is
- * still the caller's. */
+/* Keeps a TLS state until `until` (loop ms), and frees it then. False without memory: the caller
+ * keeps the state. */
 bool tls_stash_put(struct worker *w, SSL *ssl, uint64_t until, struct tls_stash_handle *out);
 
-/* Gives it to the caller; NULL when this handle's state is not here (any more). */
+/* Gives the state to the caller; NULL if there is none with this handle (any more). */
 SSL *tls_stash_take(struct worker *w, struct tls_stash_handle h);
 
 /* Frees all. */

@@ -1,4 +1,4 @@
-/* Hands the decision on a reply from the verdict to the hold (verdict.h). */
+/* Passes the decision about a reply from the verdict to the hold (verdict.h). */
 #include "worker/verdict.h"
 #include "worker/journal.h"
 

@@ -1,8 +1,9 @@
-/* The worker process: its listeners, its line to the master, and its end.
+/* The worker process: its listeners, its channel to the master, and its end.
  *
- * One loop. Nothing here or below blocks: clerks look things up, backends are spoken to without
- * waiting, and time is the loop's. A worker ends in one of two ways: drained (accept no more, leave
- * with the last connection: reload and upgrade), or stopped (tell everyone 421, within 2 s). */
+ * It has one loop, and nothing in it blocks: clerks make look-ups, connections to backends are
+ * non-blocking, and time is the loop's. A worker ends in one of two ways: drained (it stops
+ * accepting and ends with its last connection: reload and upgrade), or stopped (all clients hear
+ * 421, within 2 s). */
 #include <errno.h>
 #include <math.h>
 #include <netinet/in.h>
@@ -42,12 +43,12 @@
 #include "worker/worker_part.h"
 
 enum {
-    ACCEPT_ROUNDS = 4, /* in one turn, so that the connections that are open get theirs */
+    ACCEPT_ROUNDS = 4,            /* in one turn, so that open connections get their turn too */
     ACCEPT_TOGETHER = LOOP_GROUP, /* connections of one round */
     STOP_WITHIN_MS = 1500,        /* for hand-overs in progress; the master waits 2 s */
-    OFFERS_WITHIN_MS = 1000,      /* for the first word of the backends */
+    OFFERS_WITHIN_MS = 1000,      /* how long to wait for the backends' first EHLO */
     DESCRIPTOR_MARGIN = 64,       /* epoll, channels, spool files */
-    SUSPECTS_LOOK_MS = 1000,      /* while one of their files is being written */
+    SUSPECTS_LOOK_MS = 1000,      /* how often to check a file that is being written */
     ACCEPT_AGAIN_MS = 100,        /* when the kernel has no room for another connection */
 };
 
@@ -61,7 +62,7 @@ static bool is_lack_of_room(int error)
     return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
-/* Takes a connection from the queue. False: there is none, or (*full) no room for one. */
+/* Accepts a connection. False: there is none, or (*full) no room for one. */
 static bool accept_one(struct worker *w, int listener, struct accepted *out, bool *full)
 {
     for (int i = 0; i < 2; i++) {
@@ -74,10 +75,9 @@ static bool accept_one(struct worker *w, int listener, struct accepted *out, boo
             loop_moved(&w->loop);
             return true;
         }
-        /* Out of descriptors: the worst held connection makes room, and the queue is looked at
-         * again. */
+        /* Out of descriptors: close the worst held connection, and try again. */
         if (errno != EAGAIN && !is_lack_of_room(errno))
-            loop_moved(&w->loop); /* it has gone before it was taken */
+            loop_moved(&w->loop); /* the client left before the accept */
         *full = is_lack_of_room(errno);
         if (!*full || !guard_evict(w))
             return false;
@@ -96,15 +96,15 @@ static void accept_again(struct loop *loop, struct alarm *a)
     watch_listeners(worker_of(loop), EPOLLIN);
 }
 
-/* Whoever is in the queues waits there; to be told of them all the time would make no room. */
+/* Pauses: clients wait in the queues, and to report them all the time would make no room. */
 static void accept_later(struct worker *w)
 {
     watch_listeners(w, 0);
     loop_alarm(&w->loop, &w->accept_alarm, w->loop.now + ACCEPT_AGAIN_MS);
 }
 
-/* Some are taken before the first is greeted, so that memory has been asked for what is known of
- * each. */
+/* Accepts a group of connections before it greets the first, so that the ledger entries of all are
+ * prefetched together. */
 static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct worker *w = worker_of(loop);
@@ -125,8 +125,8 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
         accept_later(w);
 }
 
-/* Not before all of its generation is ready: until then the earlier one serves, and goes on if this
- * one comes to nothing. */
+/* Called when all processes of the generation are ready. Until then the earlier generation serves,
+ * and goes on if this one fails. */
 static void start_accepting(struct worker *w)
 {
     if (w->serving || w->draining)
@@ -139,7 +139,7 @@ static void start_accepting(struct worker *w)
         error = loop_watch(&w->loop, &w->listeners[i]);
     if (error) {
         log_error("cannot accept clients: %s", strerrordesc_np(-error));
-        w->loop.stop = true; /* the master begins another worker */
+        w->loop.stop = true; /* the master starts another worker */
     }
 }
 
@@ -148,8 +148,8 @@ static void offers_come_late(struct loop *loop, struct alarm *a)
     start_accepting(worker_of(loop));
 }
 
-/* Clients wait in the queue for a moment while nothing at all is known of the backends: one that
- * is not offered SMTPUTF8 may bounce its message for want of it. */
+/* While nothing is known of the backends, clients wait in the queue for a moment: a client that is
+ * not offered SMTPUTF8 may bounce its message. */
 static void serve(struct worker *w)
 {
     w->called = true;
@@ -191,8 +191,7 @@ static void stop_now(struct loop *loop, struct alarm *a)
     loop->stop = true;
 }
 
-/* Tells everyone 421, but for those whose message a backend has: they are to hear what becomes of
- * it. */
+/* Sends 421 to all clients, except those whose message a backend has: these wait for its reply. */
 static void shut_all(struct worker *w)
 {
     struct ring ending;
@@ -255,7 +254,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     }
 }
 
-/* No session is offered what no backend is known to have, nor more octets than one takes. */
+/* Sessions are offered only extensions that a backend is known to have, and at most the size that
+ * one accepts. */
 static void backend_changed(void *arg, const struct relay_offer *offer)
 {
     struct worker *w = arg;
@@ -309,8 +309,8 @@ static uint32_t share(uint64_t whole, uint32_t slots)
     return part > UINT32_MAX ? UINT32_MAX : part ? (uint32_t)part : 1;
 }
 
-/* The kernel throws dice for each connection, so that one client's are not spread evenly: four
- * standard deviations on top, for it is not to be cut below what it may have. */
+/* The kernel picks a listener at random, so one client's connections are not spread evenly. Allow
+ * four standard deviations above an even share, so that a client gets at least its limit. */
 static uint32_t per_client(uint64_t whole, uint32_t slots)
 {
     uint32_t part = share(whole, slots);
@@ -342,7 +342,7 @@ static void set_limits(struct worker *w)
               w->open_max, w->open_reserve_from, w->held_max, w->held_per_client);
 }
 
-/* Lists that were being written when this worker started. */
+/* Checks lists that were being written when this worker started. */
 static void look_at_suspects(struct loop *loop, struct alarm *a)
 {
     struct worker *w = worker_of(loop);
@@ -406,7 +406,7 @@ static bool open_all(struct worker *w)
 static void close_all(struct worker *w)
 {
     shut_all(w);
-    while (!ring_is_empty(&w->awake)) /* their backend has taken too long */
+    while (!ring_is_empty(&w->awake)) /* these waited for a backend that has taken too long */
         conn_shut(w, conn_of_link(w->awake.next), REPLY_SHUTDOWN);
     freeze_close(w);
     lists_close(w);
@@ -428,8 +428,8 @@ static void close_all(struct worker *w)
     free(w);
 }
 
-/* Events that came to nothing: a few are races, many a second are a fault (loop.h), of which
- * somebody is to know while it costs no more than time. */
+/* Reports events that changed nothing (loop.h): a few are races, many a second are a fault, which
+ * the administrator should know of. */
 static void tell_idle(struct worker *w)
 {
     enum { MANY = 5000, AGAIN_MS = 60000 };

@@ -1,5 +1,5 @@
-/* The worker: the process in which sockets, sessions and holds meet. Hostile input lives here only.
- */
+/* The worker: the process that joins sockets, sessions and holds. Only workers parse hostile
+ * input. */
 #ifndef MIRED_WORKER_WORKER_H
 #define MIRED_WORKER_WORKER_H
 
@@ -25,16 +25,16 @@ struct worker_listener {
 
 struct worker_params {
     const struct config *config;
-    bool confirmed; /* by a reload: files are right as they are, also if they are much shorter */
+    bool confirmed; /* after a reload: files are right even if they are much shorter */
     uint32_t slot, slots;
     const struct worker_listener *listener;
     uint32_t listeners;
     int control;           /* channel to the master */
     int ask[QUERY_QUEUES]; /* queries to the clerks */
     int answer;            /* their answers */
-    const int *own;        /* queries to one of them, by its index */
+    const int *own;        /* queries to one clerk, by its index */
     uint32_t clerks;
-    const _Atomic uint32_t *auth; /* what they can check (enum smtp_auth); follows the verifiers */
+    const _Atomic uint32_t *auth; /* what the clerks can check (enum smtp_auth); may change */
     const char *store_path;       /* the built-in store's socket */
     int freezer;                  /* hand-off pair to the freezer; -1: there is none */
     struct freezer_shared *freezer_shared;
@@ -42,7 +42,7 @@ struct worker_params {
     struct observed *observed;    /* R20; written to with `observe` only */
     const struct tls_server *tls; /* NULL: no certificate */
     struct partial_delivery *partial;
-    const struct addresses *addresses; /* where backends with a name are; NULL: none has one */
+    const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     _Atomic uint64_t *spool_used;      /* octets in all workers' spools; shared */
 };
 
@@ -50,8 +50,8 @@ struct worker_params {
  * NOTE_STOP or of the master's death. */
 int worker_run(const struct worker_params *params);
 
-/* Within the process: a connection has gone, or will not come back from the freezer. A draining
- * worker ends with its last one. */
+/* Called within the process when a connection has ended, or will not come back from the freezer. A
+ * draining worker ends with its last one. */
 struct worker;
 void worker_may_end(struct worker *w);
 

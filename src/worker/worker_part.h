@@ -1,10 +1,10 @@
 /* Private to src/worker: the worker and a connection as its files see them. Functions are declared
  * in the header of their file.
  *
- * A connection is made to wait cheaply. What every one has is `struct conn` (a slab object); what
- * only a busy one needs (unread input, unsent output, a query, a message) hangs on it as `struct
- * work` and is given back when nothing is in flight. A held harvester is thus a conn and its
- * envelope's few words.
+ * A connection must be cheap while it waits. Every connection has a `struct conn` (a slab object).
+ * What only a busy one needs (unread input, unsent output, a query, a message) is in a `struct
+ * work`, which is freed when nothing is in flight. So a held harvester is a conn and the few words
+ * of its envelope.
  *
  *   worker.c      the process: listeners, control channel, end
  *   conn.c        accept, the stepping loop, close       io.c         octets in and out
@@ -66,16 +66,16 @@ struct worker;
 
 /* What a connection has only while something is in flight. */
 struct work {
-    struct buf in;           /* read and not yet used */
+    struct buf in;           /* octets that were read and not yet used */
     struct buf out;          /* to be sent */
     struct tarpit_hold hold; /* with CONN_HOLD_SET */
     struct query *query;
     struct login *login;   /* a SCRAM login has begun */
-    struct worker *worker; /* for the relay's call back */
+    struct worker *worker; /* for the relay's callback */
     struct spool *spool;
     uint64_t window; /* octets of the message since the timer was set; see io_keeps_pace() */
     struct handover *handover;
-    uint32_t declared;  /* SIZE of the message in hand */
+    uint32_t declared;  /* SIZE of the current message */
     uint64_t handed_us; /* when the hand-over began */
     uint32_t handed_recipients;
     uint32_t allowed; /* R23: recipients of the message in hand that were taken off an allowance */
@@ -90,19 +90,19 @@ struct conn {
     struct work *work; /* NULL while nothing is in flight */
     struct addr peer;
     uint32_t since_ms; /* when this phase began: the low bits of loop->now, see conn_waited() */
-    uint32_t opened_s; /* wall seconds; with `peer` the session's name, see ident.h */
+    uint32_t opened_s; /* wall seconds; gives the session's id, with `peer`: see ident.h */
     uint32_t held_ms;  /* in all */
     uint16_t listener; /* into worker->service */
     uint16_t offences;
     uint16_t messages;
-    uint16_t
-        last_code; /* of the last reply to RCPT or the data, or of a refusal since; for the log */
-    uint32_t hold_ms : 20;       /* from since_ms on: when the held reply goes out; see judge.c */
+    /* of the last reply to RCPT or the data, or of a refusal since; for the log */
+    uint16_t last_code;
+    uint32_t hold_ms : 20;       /* from since_ms on: when the held reply is sent; see judge.c */
     uint32_t flags : 12;         /* enum conn_flag */
-    uint32_t drip_after_ms : 20; /* from since_ms on: when its first line may; 0: no drip */
-    uint32_t drip_lines : 6;     /* that have gone out */
+    uint32_t drip_after_ms : 20; /* from since_ms on: when its first line is sent; 0: no drip */
+    uint32_t drip_lines : 6;     /* lines that have been sent */
     uint32_t phase : 3;          /* enum conn_phase */
-    uint32_t envelope : 3;       /* what is counted of its envelope; see room_count_envelope() */
+    uint32_t envelope : 3;       /* how its envelope is counted; see room_count_envelope() */
 };
 
 enum { WORKER_TOLD = 64 };
@@ -111,8 +111,8 @@ enum { CONN_HOLD_MAX_MS = (1 << 20) - 1 };
 static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES < 1 << 6,
               "fields hold it");
 
-/* The budget is 256 octets a held connection (docs/performance.md): this, and the envelope's block,
- * which for a harvester (HELO, MAIL, the refused address) is 48 to 64. */
+/* The budget is 256 octets for a held connection (docs/performance.md): this struct, and the
+ * envelope's block, which for a harvester (HELO, MAIL, the refused address) has 48 to 64. */
 static_assert(sizeof(struct conn) <= 176, "a held connection must stay within its budget");
 
 struct worker {
@@ -157,12 +157,12 @@ struct worker {
     struct ring awake; /* the connections that are not held */
     uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
-    bool introduces; /* a backend is told whose message it is: XCLIENT, XFORWARD */
-    bool called;     /* to serve: it does as soon as it knows what to offer */
-    bool offers;     /* ... and that it knows */
+    bool introduces; /* a backend is told the client of a message: XCLIENT, XFORWARD */
+    bool called;     /* the master has told it to serve; it does when it knows what to offer */
+    bool offers;     /* it knows what to offer */
     bool serving, draining, stopping;
-    size_t input_in_use;   /* octets of `input` that the connection at work goes by */
-    char input[64 * 1024]; /* read into by whichever connection is at work */
+    size_t input_in_use;   /* octets of `input` that the running connection uses */
+    char input[64 * 1024]; /* the input of the connection that is running */
 };
 
 static inline struct worker *worker_of(struct loop *loop)
