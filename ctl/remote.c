@@ -96,6 +96,18 @@ static json_t *args_observe(int argc, char **argv)
     return words_take(argc, argv, options, "", "", 0, 0);
 }
 
+/* There is nothing else that it does, yet --suggest says that it is no more than that. */
+static json_t *args_traps(int argc, char **argv)
+{
+    static const struct word_option options[] = {{"--suggest", "suggest", .flag = true}, {0}};
+    json_t *args = words_take(argc, argv, options, "", "", 0, 0);
+
+    if (args && json_object_get(args, "suggest"))
+        return args;
+    json_decref(args);
+    return NULL;
+}
+
 /* "dump", or "load FILE". */
 static json_t *args_ledger(int argc, char **argv)
 {
@@ -130,6 +142,7 @@ static const struct use {
     [COMMAND_LEDGER] = {args_ledger, show_line, 10000, .exact = true},
     [COMMAND_CONFIG] = {args_none, show_config, 5000},
     [COMMAND_ADVISE] = {args_none, show_advice, 30000},
+    [COMMAND_TRAPS] = {args_traps, show_traps, 60000},
     [COMMAND_OBSERVE] = {args_observe, show_observed, 30000},
 };
 

@@ -19,6 +19,7 @@ void show_line(const json_t *part);
 void show_connections(const json_t *result);
 void show_advice(const json_t *result);
 void show_observed(const json_t *result);
+void show_traps(const json_t *result);
 
 /* One client of `clients` as a row, and what stands above its columns. */
 const char *show_client_title(void);

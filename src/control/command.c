@@ -61,6 +61,7 @@ static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *ar
     [COMMAND_LOG] = run_log,
     [COMMAND_CONNECTIONS] = run_connections,
     [COMMAND_OBSERVE] = run_observe,
+    [COMMAND_TRAPS] = run_traps,
     [COMMAND_CONFIG] = run_config,
 };
 

@@ -66,6 +66,9 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
     C(OBSERVE, "observe", "[--since 7d]",                                                          \
       "what would have waited while `observe` is on: good mail first, then attackers",             \
       "mirectl observe --since 7d")                                                                \
+    C(TRAPS, "traps", "--suggest",                                                                 \
+      "unknown recipients that many strangers have tried and nobody with good mail",               \
+      "mirectl traps --suggest")                                                                   \
     C(ADVISE, "advise", "", "suggested settings, each with its reason", "mirectl advise")
 
 enum control_command {

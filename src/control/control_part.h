@@ -19,6 +19,17 @@ struct control *steering_asker(const struct steering *s, uint64_t tag);
 /* recipient.c: begins to take clerks' answers (0 or -errno), and asks. */
 int recipient_open(struct steering *s);
 void run_recipient(struct control *c, const json_t *args);
+
+/* Asks the directories for a folded address of a local domain; `answered` is called with the
+ * answer, from the loop, and may ask again. Where there will be none, the command has failed and
+ * `drop_arg` (or NULL) is called. */
+struct answer;
+typedef void recipient_answered(struct control *c, const struct answer *a, void *arg);
+void recipient_ask(struct control *c, struct span folded, recipient_answered *answered, void *arg,
+                   void (*drop_arg)(void *arg));
+
+/* traps.c: unknown recipients that many strangers try. */
+void run_traps(struct control *c, const json_t *args);
 void run_cache(struct control *c, const json_t *args);
 
 /* connections.c: which connections are open; NOTE_CONNECTIONS and NOTE_CONNECTIONS_TOLD. */

@@ -47,14 +47,24 @@ enum { PATIENCE_MS = 10000 };
 struct waiting {
     struct alarm alarm; /* first */
     struct control *control;
+    recipient_answered *answered;
+    void *arg;
+    void (*drop)(void *arg);
 };
+
+static void stop(struct waiting *wait)
+{
+    loop_alarm_off(&wait->control->steering->loop, &wait->alarm);
+    free(wait);
+}
 
 static void drop(void *state)
 {
     struct waiting *wait = state;
 
-    loop_alarm_off(&wait->control->steering->loop, &wait->alarm);
-    free(wait);
+    if (wait->drop)
+        wait->drop(wait->arg);
+    stop(wait);
 }
 
 static void give_up(struct control *c)
@@ -62,22 +72,23 @@ static void give_up(struct control *c)
     c->tag = 0;
 }
 
-/* The answer has come, or none will. */
-static void stop_waiting(struct control *c)
+/* The answer has come, or none will: what waited for it, which is the caller's to end. */
+static struct waiting *stop_waiting(struct control *c)
 {
+    struct waiting *wait = c->state;
+
     c->tag = 0;
     c->given_up = NULL;
     c->drop = NULL;
-    if (c->state)
-        drop(c->state);
     c->state = NULL;
+    return wait;
 }
 
 static void time_is_up(struct loop *loop, struct alarm *a)
 {
     struct control *c = ((struct waiting *)a)->control;
 
-    stop_waiting(c);
+    drop(stop_waiting(c));
     control_fail(
         c, CONTROL_REFUSED,
         "the directories have not answered for %d s: they are slow, or many questions wait "
@@ -87,21 +98,7 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     control_resume(c);
 }
 
-static void wait_for(struct control *c, uint64_t tag)
-{
-    struct waiting *wait = calloc(1, sizeof *wait);
-
-    c->tag = tag;
-    c->given_up = give_up;
-    if (!wait) /* mirectl's own time-out ends it */
-        return;
-    *wait = (struct waiting){.alarm = {.due = time_is_up}, .control = c};
-    loop_alarm(&c->steering->loop, &wait->alarm, c->steering->loop.now + PATIENCE_MS);
-    c->state = wait;
-    c->drop = drop;
-}
-
-static void forgotten(struct control *c, const struct answer *a)
+static void forgotten(struct control *c, const struct answer *a, void *arg)
 {
     if (a->result == ANSWER_YES)
         control_done(c, json_pack("{s:s}", "text", "forgotten: mired asks the directories again"));
@@ -109,6 +106,11 @@ static void forgotten(struct control *c, const struct answer *a)
         control_fail(c, CONTROL_MISSING,
                      "unknown `recipients`; expected an address, or \"ldap\", \"socketmap\" or "
                      "\"backend\" if configured");
+}
+
+static void told(struct control *c, const struct answer *a, void *arg)
+{
+    control_done(c, described(c->steering, c, a));
 }
 
 static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events)
@@ -121,12 +123,11 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
         struct control *c = r == 1 ? steering_asker(s, a.id) : NULL;
         if (!c || c->given_up != give_up) /* a clerk answers whom it was asked by, nobody else */
             continue;
-        stop_waiting(c);
-        if (c->asked_cache)
-            forgotten(c, &a);
-        else
-            control_done(c, described(s, c, &a));
-        control_resume(c);
+        struct waiting *wait = stop_waiting(c);
+        wait->answered(c, &a, wait->arg);
+        stop(wait);
+        if (!c->tag) /* else it has asked once more */
+            control_resume(c);
     }
     if (r == 0)
         loop_forget(loop, watch);
@@ -138,17 +139,36 @@ int recipient_open(struct steering *s)
     return loop_watch(&s->loop, &s->answers);
 }
 
-static void ask(struct control *c, enum query_kind kind, struct span text)
+static void ask(struct control *c, enum query_kind kind, struct span text, struct waiting with)
 {
     const struct steering *s = c->steering;
     uint64_t tag = ++c->steering->last_tag;
     struct query_head head = {.id = tag, .slot = s->params->answer_slot, .kind = (uint16_t)kind};
-    int error = query_send(s->params->ask, &head, text, (struct span){0});
+    struct waiting *wait = calloc(1, sizeof *wait);
+    int error = wait ? query_send(s->params->ask, &head, text, (struct span){0}) : -ENOMEM;
 
-    if (error < 0)
+    if (error < 0) {
+        free(wait);
+        if (with.drop)
+            with.drop(with.arg);
         control_fail(c, CONTROL_REFUSED, "cannot query the clerks: %s", strerrordesc_np(-error));
-    else
-        wait_for(c, tag);
+        return;
+    }
+    *wait = with;
+    wait->alarm.due = time_is_up;
+    wait->control = c;
+    loop_alarm(&c->steering->loop, &wait->alarm, c->steering->loop.now + PATIENCE_MS);
+    c->tag = tag;
+    c->given_up = give_up;
+    c->state = wait;
+    c->drop = drop;
+}
+
+void recipient_ask(struct control *c, struct span folded, recipient_answered *answered, void *arg,
+                   void (*drop_arg)(void *arg))
+{
+    ask(c, QUERY_RECIPIENT, folded,
+        (struct waiting){.answered = answered, .arg = arg, .drop = drop_arg});
 }
 
 void run_recipient(struct control *c, const json_t *args)
@@ -181,8 +201,7 @@ void run_recipient(struct control *c, const json_t *args)
         control_done(c, route_denied());
         return;
     }
-    c->asked_cache = false;
-    ask(c, QUERY_RECIPIENT, whole);
+    recipient_ask(c, whole, told, NULL, NULL);
 }
 
 void run_cache(struct control *c, const json_t *args)
@@ -200,6 +219,5 @@ void run_cache(struct control *c, const json_t *args)
         }
     }
     control_log(c, "cache flush", text);
-    c->asked_cache = true;
-    ask(c, QUERY_FORGET, of);
+    ask(c, QUERY_FORGET, of, (struct waiting){.answered = forgotten});
 }

@@ -27,7 +27,6 @@ struct control {
     void (*drop)(void *state);
     bool waits;       /* for what comes later; see control_wait() */
     bool asked;       /* has made a request */
-    bool asked_cache; /* `cache flush` */
     bool asked_route; /* `recipient`: of an address whose local part is a route */
     bool over;        /* no more requests; closed when all is written */
 };

@@ -24,6 +24,7 @@ struct control;
 struct log_ring;
 struct metrics;
 struct observed;
+struct tried;
 struct overview;
 
 struct steering_params {
@@ -36,6 +37,7 @@ struct steering_params {
     const struct metrics *metrics;
     struct ledger *ledger;
     struct observed *observed;
+    struct tried *tried;
     const struct log_ring *log; /* NULL: there is none */
     uint64_t started_ms;        /* wall time of the master's start */
     bool confirmed;             /* files may be much shorter than before: see list_file_open() */

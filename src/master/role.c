@@ -196,6 +196,7 @@ static int run_worker(struct master *m, const struct child *c)
         .freezer_shared = &m->runtime.shared->freezer,
         .ledger = m->runtime.ledger,
         .observed = m->runtime.observed,
+        .tried = m->runtime.tried,
         .tls = g->tls,
         .partial = m->runtime.partial,
         .addresses = g->addresses,
@@ -336,6 +337,7 @@ static int run_web(struct master *m, const struct child *c)
                                              .metrics = &m->runtime.metrics,
                                              .ledger = m->runtime.ledger,
                                              .observed = m->runtime.observed,
+                                             .tried = m->runtime.tried,
                                              .log = m->runtime.log,
                                              .started_ms = m->runtime.started_ms,
                                              .confirmed = is_confirmed(m, g)});

@@ -32,6 +32,7 @@
 #include "tarpit/ledger.h"
 #include "tarpit/ledger_others.h"
 #include "tarpit/observed.h"
+#include "tarpit/tried.h"
 
 static int wrong(struct buf *errors, const char *what, const char *where, int error)
 {
@@ -214,6 +215,10 @@ static int open_files(struct runtime *h, const struct config *config, struct buf
     error = observed_open(&h->observed, path);
     if (error)
         return wrong(errors, "cannot open", path, error);
+    snprintf(path, sizeof path, "%s/tried", h->state);
+    error = tried_open(&h->tried, path);
+    if (error)
+        return wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/settled", h->state);
     error = partial_open(&h->partial, path, config->partial_ms);
     if (error)
@@ -269,7 +274,8 @@ static void give_file(const struct runtime *h, int folder, const char *name)
 
 static void give_files(const struct runtime *h)
 {
-    static const char *const name[] = {"ledger", "observed", "settled", "answers", "decoys"};
+    static const char *const name[] = {"ledger",  "observed", "tried",
+                                       "settled", "answers",  "decoys"};
     struct borrowed b;
 
     if (!h->identity.drop)
@@ -374,6 +380,7 @@ void runtime_close(struct runtime *h)
     mapfile_close(&h->decoys);
     partial_close(h->partial);
     observed_close(h->observed);
+    tried_close(h->tried);
     ledger_close(h->ledger);
     if (h->others)
         munmap(h->others, h->others_size);

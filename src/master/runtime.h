@@ -20,6 +20,7 @@ struct ledger_others;
 struct log_ring;
 struct observed;
 struct partial_delivery;
+struct tried;
 
 /* A row for each living child; draining workers of earlier generations keep theirs, so many more
  * than a site has processes. Rows that were never used cost no memory. */
@@ -49,6 +50,7 @@ struct runtime {
     struct ledger_others *others; /* R25: what other members know; NULL without memory */
     size_t others_size;
     struct observed *observed;
+    struct tried *tried;
     struct partial_delivery *partial;
     struct cache *answers; /* of directories; clerks keep it */
     struct mapfile decoys; /* state/decoys: its key, and struct scram_shapes; see clerk.h */

@@ -259,3 +259,13 @@ bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, 
     struct standing s = standing_of(t, who, now);
     return s.delivered && !s.free;
 }
+
+bool tarpit_in_good_standing(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    struct standing s = standing_of(t, who, now);
+    struct ledger_key network = tarpit_network_key(who);
+    struct ledger_decay d = tarpit_decay(t);
+    struct ledger_entry n;
+
+    return s.free || s.delivered || (ledger_get(t->ledger, &network, &d, now, &n) && n.good >= 0.5);
+}

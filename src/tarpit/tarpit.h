@@ -155,6 +155,10 @@ void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offenc
 /* Whether the client has delivered good mail in the last weeks. */
 bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
+/* Whether its mail is wanted, as far as is known: it is exempt, has logged in, or it or its network
+ * has delivered good mail recently. */
+bool tarpit_in_good_standing(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
+
 /* Live offences that good mail, of the client or of its correspondent, does not cover; 0: not in
  * debt. For the guard (R17). */
 double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);

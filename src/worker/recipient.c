@@ -14,6 +14,7 @@
 #include "query/query.h"
 #include "relay/outcome.h"
 #include "smtp/verdict.h"
+#include "tarpit/tried.h"
 #include "worker/conn.h"
 #include "worker/journal.h"
 #include "worker/judge.h"
@@ -181,6 +182,23 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
     return true;
 }
 
+/* R15: who exists, and who tries what does not, for `mirectl traps --suggest`. Bounces of strangers
+ * say nothing: anybody can make a server send them. */
+static void note_tried(struct worker *w, struct conn *c, struct span folded, bool exists)
+{
+    struct tarpit_who who = conn_who(w, c);
+    uint64_t now = w->loop.wall;
+
+    if (w->config->recipients_count == 0)
+        return;
+    if (exists)
+        tried_exists(w->params->tried, folded, now);
+    else if (tarpit_in_good_standing(&w->tarpit, &who, now))
+        tried_by_good(w->params->tried, folded, now);
+    else if (!who.null_sender)
+        tried_by_stranger(w->params->tried, folded, &c->peer, now);
+}
+
 void recipient_answered(struct worker *w, struct conn *c, const struct query *q,
                         const struct answer *a)
 {
@@ -188,6 +206,8 @@ void recipient_answered(struct worker *w, struct conn *c, const struct query *q,
     struct span folded = {q->text + q->kept_len, q->first_len};
     struct reply other = {.id = REPLY_OTHER};
 
+    if (a && (a->result == ANSWER_YES || a->result == ANSWER_NO))
+        note_tried(w, c, folded, a->result == ANSWER_YES);
     switch (a ? (enum answer_result)a->result : ANSWER_LATER) {
     case ANSWER_YES: recipient_is(w, c, &q->permit, RECIPIENT_TAKE, address, NULL); break;
     case ANSWER_TRAP: recipient_is(w, c, &q->permit, RECIPIENT_TRAP, address, NULL); break;

@@ -13,6 +13,7 @@ struct config;
 struct freezer_shared;
 struct ledger;
 struct observed;
+struct tried;
 struct addresses;
 struct partial_delivery;
 struct tls_server;
@@ -40,6 +41,7 @@ struct worker_params {
     struct freezer_shared *freezer_shared;
     struct ledger *ledger;
     struct observed *observed;    /* R20; written to with `observe` only */
+    struct tried *tried;          /* R15 */
     const struct tls_server *tls; /* NULL: no certificate */
     struct partial_delivery *partial;
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */

@@ -15,6 +15,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "tarpit/observed.h"
+#include "tarpit/tried.h"
 #include "worker/accounts.h"
 #include "worker/auth_queue.h"
 #include "worker/conn.h"
@@ -163,6 +164,7 @@ void fake_open(struct fake *f)
     f->params.auth = &f->auth;
     assert_return_code(ledger_open(&f->params.ledger, NULL, 1 << 18), 0);
     assert_return_code(observed_open(&f->params.observed, NULL), 0);
+    assert_return_code(tried_open(&f->params.tried, NULL), 0);
     f->w = calloc(1, sizeof *f->w);
     assert_non_null(f->w);
     f->w->params = &f->params;
@@ -207,6 +209,7 @@ void fake_close(struct fake *f)
     free(w->service);
     ledger_close(f->params.ledger);
     observed_close(f->params.observed);
+    tried_close(f->params.tried);
     for (int i = 0; i < QUERY_QUEUES; i++) {
         close(f->params.ask[i]);
         close(f->clerk[i]);
