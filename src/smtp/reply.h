@@ -33,6 +33,7 @@
     R(SHUTDOWN, 421, 4, 3, 2, NONE, "%s Service is closing, try again")                            \
     R(TIMEOUT, 421, 4, 4, 2, NONE, "%s Idle for too long")                                         \
     R(BUSY, 421, 4, 3, 2, NONE, "%s Too many connections, try again later")                        \
+    R(TOO_MANY_MAILS, 421, 4, 7, 0, NONE, "%s Enough messages for one session, connect again")     \
     R(EVICTED, 421, 4, 7, 0, NONE, "%s Making room, try again later")                              \
     R(MASKED, 450, 4, 7, 1, NONE, "Try again later")                                               \
     R(DIRECTORY_DOWN, 451, 4, 3, 0, NONE, "Cannot look up the recipient now, try again")           \

@@ -88,7 +88,8 @@ void session_message_over(struct smtp_session *s, const struct reply *r)
 static bool takes_hostname(uint16_t id)
 {
     return id == REPLY_GREETING || id == REPLY_HELO || id == REPLY_SHUTDOWN ||
-           id == REPLY_TIMEOUT || id == REPLY_BUSY || id == REPLY_EVICTED;
+           id == REPLY_TIMEOUT || id == REPLY_BUSY || id == REPLY_EVICTED ||
+           id == REPLY_TOO_MANY_MAILS;
 }
 
 static struct reply pending_reply(const struct smtp_session *s, const struct smtp_service *service)

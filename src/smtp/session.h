@@ -21,13 +21,18 @@
 
 enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
 
+/* Enough for any sender: a client that does not know LIMITS and reaches it hears 421 between two
+ * messages. */
+enum { SMTP_MAILS_MAX = 50000 };
+
 /* What a listener offers; shared by all of its sessions. While they run, only `size_max`, `offer`
  * and `able` change, with the backends' extensions. */
 struct smtp_service {
     const char *hostname;
     uint64_t size_max;       /* octets; 0: no limit */
     uint64_t size_free;      /* a message above size_max and up to here is no offence (R24) */
-    uint32_t recipients_max; /* 1,000 */
+    uint32_t recipients_max; /* of a message; 0: ENVELOPE_RECIPIENTS_MAX */
+    uint16_t mails_max;      /* MAIL commands of a session, then 421; 0: any number */
     bool lmtp;               /* LHLO, and after the data a reply for each recipient */
     bool submission;         /* no MAIL without AUTH */
     uint32_t auth; /* enum smtp_auth: mechanisms, offered where AUTH is allowed; 0: none */
@@ -88,13 +93,14 @@ struct smtp_session {
     uint16_t flags;    /* enum smtp_flag */
     uint16_t refusal;  /* private: with SMTP_DATA_VOID, enum reply_id for the end of the message */
     uint16_t repeats;  /* private: how many more times the reply must be sent (LMTP) */
-    uint8_t state;     /* private: enum smtp_state of command.h */
-    uint8_t reading;   /* private: what the next octets are */
-    uint8_t wait;      /* private: enum session_wait, what it waits for */
-    uint8_t mechanism; /* private: enum session_mechanism, AUTH in progress */
-    uint8_t after;     /* private: enum session_after, what follows the reply */
-    bool trusted : 1;  /* set by the caller: paths may lack their brackets */
-    uint8_t offered : 3; /* private: enum smtp_offer, as announced in the reply to EHLO */
+    uint16_t mails;    /* private: MAIL commands so far; it counts up to mails_max */
+    uint8_t state : 4; /* private: enum smtp_state of command.h */
+    uint8_t reading : 4;   /* private: what the next octets are */
+    uint8_t wait : 4;      /* private: enum session_wait, what it waits for */
+    uint8_t mechanism : 4; /* private: enum session_mechanism, AUTH in progress */
+    uint8_t after : 4;     /* private: enum session_after, what follows the reply */
+    bool trusted : 1;      /* set by the caller: paths may lack their brackets */
+    uint8_t offered : 3;   /* private: enum smtp_offer, as announced in the reply to EHLO */
 };
 
 static_assert(sizeof(struct smtp_session) <= 56, "a held connection's memory is budgeted");

@@ -9,7 +9,10 @@
 
 #include "smtp/session_part.h"
 
-enum { VERSION = 3 };
+enum { VERSION = 4 };
+
+/* The record counts MAIL commands in steps, rounded down: a thawed session may have a few more. */
+enum { MAILS_STEP = 256 };
 
 struct record {
     uint32_t check; /* over everything after it, envelope included */
@@ -18,7 +21,7 @@ struct record {
     uint16_t flags, repeats;
     uint16_t id, code;
     uint8_t enhanced[3], offence;
-    uint8_t state, wait, after, offered;
+    uint8_t state, wait, after : 4, offered : 4, mails;
 };
 
 static_assert(sizeof(struct record) == 28, "a frozen hold is 256 octets in all");
@@ -70,7 +73,8 @@ int session_freeze(const struct smtp_session *s, struct buf *out)
                        .state = s->state,
                        .wait = s->wait,
                        .after = s->after,
-                       .offered = s->offered};
+                       .offered = s->offered,
+                       .mails = (uint8_t)(s->mails / MAILS_STEP)};
     memcpy(r.enhanced, s->pending.enhanced, sizeof r.enhanced);
     r.check = check(&r, block);
     if (!buf_room(out, sizeof r + block.len))
@@ -123,5 +127,6 @@ int session_thaw(struct smtp_session *s, struct span record)
     s->offered = r.offered & SMTP_OFFER_ALL;
     s->wait = r.wait;
     s->after = r.after;
+    s->mails = (uint16_t)(r.mails * MAILS_STEP);
     return 0;
 }

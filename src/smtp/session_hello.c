@@ -67,6 +67,17 @@ static void offer_auth(struct keywords *k, uint32_t mechanisms)
     offer(k, mechanisms, text);
 }
 
+/* RFC 9422: limits that this session enforces. */
+static void offer_limits(struct keywords *k, const struct smtp_service *service)
+{
+    char text[64], mails[24] = "";
+
+    if (service->mails_max)
+        snprintf(mails, sizeof mails, " MAILMAX=%u", service->mails_max);
+    snprintf(text, sizeof text, "LIMITS%s RCPTMAX=%u", mails, session_recipients_max(service));
+    offer(k, true, text);
+}
+
 static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
 {
     if (!hello(t, arg, flags))
@@ -86,6 +97,7 @@ static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
     offer(&k, true, "ENHANCEDSTATUSCODES");
     offer(&k, service->offer & SMTP_OFFER_DSN, "DSN");
     offer(&k, !service->no_chunking, "CHUNKING");
+    offer_limits(&k, service);
     offer(&k, service->tls && !(s->flags & SMTP_TLS_ON), "STARTTLS");
     offer_auth(&k, session_may_auth(s, service));
     session_say_with(t->s, REPLY_EHLO, (struct span){k.text, k.len});

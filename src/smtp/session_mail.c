@@ -256,16 +256,15 @@ void session_mail(struct turn *t, struct span arg)
     struct smtp_session *s = t->s;
     s->flags &= ~SMTP_TRIED;
     s->size = 0;
+    if (t->service->mails_max && s->mails >= t->service->mails_max) {
+        smtp_shut(s, REPLY_TOO_MANY_MAILS);
+        return;
+    }
+    s->mails++;
     if (may_send(t))
         take_sender(t, arg);
     if (s->state != STATE_SENDER)
         s->flags = (uint16_t)((s->flags & ~(SMTP_UTF8 | SMTP_8BIT)) | SMTP_TRIED);
-}
-
-static uint32_t recipients_max(const struct smtp_service *service)
-{
-    uint32_t max = service->recipients_max;
-    return max && max < ENVELOPE_RECIPIENTS_MAX ? max : ENVELOPE_RECIPIENTS_MAX;
 }
 
 /* Whether the envelope takes no more recipients; the sender sends the others in another message
@@ -302,7 +301,7 @@ void session_rcpt(struct turn *t, struct span arg)
         return;
     else if (path == PATH_NON_ASCII && !(t->s->flags & SMTP_UTF8))
         session_say(t->s, REPLY_NEEDS_UTF8);
-    else if (envelope_recipients(&t->s->envelope) >= recipients_max(t->service) ||
+    else if (envelope_recipients(&t->s->envelope) >= session_recipients_max(t->service) ||
              is_full(&t->s->envelope))
         session_say(t->s, REPLY_TOO_MANY);
     else

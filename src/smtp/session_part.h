@@ -41,6 +41,13 @@ enum session_mechanism {
     MECHANISM_COUNT
 };
 
+/* How many recipients a message may have. */
+static inline uint32_t session_recipients_max(const struct smtp_service *service)
+{
+    uint32_t max = service->recipients_max;
+    return max && max < ENVELOPE_RECIPIENTS_MAX ? max : ENVELOPE_RECIPIENTS_MAX;
+}
+
 enum { GO_ON = -1 }; /* turn.want: the session needs nothing from the caller yet */
 
 /* One call of smtp_step(). */

@@ -29,6 +29,26 @@ def test_the_greeting_names_the_host_and_ehlo_what_is_offered(mired):
     assert {"PIPELINING", "SIZE", "8BITMIME", "ENHANCEDSTATUSCODES", "CHUNKING"} <= words
 
 
+def test_the_limits_in_ehlo_are_those_of_a_connection(mired):
+    """RFC 9422. The count of recipients is tried here, that of messages too: all 50,000."""
+    m = mired(tarpit=QUIET)
+    with Client(m.port) as c:
+        limits = next(line for line in c.ehlo().lines if line[4:].startswith("LIMITS")).split()[1:]
+        recipients, mails = (int(limit.split("=")[1]) for limit in sorted(limits, reverse=True))
+        assert sorted(limits) == [f"MAILMAX={mails}", f"RCPTMAX={recipients}"]
+        codes = [r.code for r in c.envelope("a@b.test", ["alice@example.test"] * (recipients + 1))]
+        assert codes == [250] * recipients + [452]
+        c.must("RSET")
+        left = mails - 1
+        while left:  # pipelined
+            some = min(left, 500)
+            c.send("MAIL FROM:<a@b.test>\r\nRSET\r\n" * some)
+            assert [c.reply().code for _ in range(2 * some)] == [250] * 2 * some
+            left -= some
+        reply = c.say("MAIL FROM:<a@b.test>")
+        assert reply.code == 421 and c.is_closed()
+
+
 def test_the_store_offers_everything(mired):
     m = mired(tarpit=QUIET)
     with Client(m.port) as c:

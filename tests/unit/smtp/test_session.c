@@ -54,7 +54,8 @@ static void test_pipelined_commands_are_answered_in_order(void **state)
            "EHLO c.example.net\r\nMAIL FROM:<a@example.net>\r\nRCPT TO:<b@example.org>\r\n"
            "RCPT TO:<nobody@example.org>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n",
            "250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n"
-           "250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-CHUNKING\r\n250 STARTTLS\r\n"
+           "250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-CHUNKING\r\n"
+           "250-LIMITS RCPTMAX=1000\r\n250 STARTTLS\r\n"
            "250 2.1.0 Ok\r\n250 2.1.5 Ok\r\n550 5.1.1 <nobody@example.org>: user unknown\r\n"
            "354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n");
     expect_asked(t, "recipient b@example.org\nrecipient nobody@example.org\nmessage\nend\n");
@@ -379,7 +380,7 @@ static void test_lmtp_greets_with_lhlo_only(void **state)
     expect(t, "EHLO c\r\nHELO c\r\n", "500 5.5.2 Unknown command\r\n500 5.5.2 Unknown command\r\n");
     expect(t, "LHLO c\r\n",
            "250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n"
-           "250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250 CHUNKING\r\n");
+           "250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-CHUNKING\r\n250 LIMITS RCPTMAX=1000\r\n");
 }
 
 static void test_lmtp_replies_to_the_data_once_for_each_recipient(void **state)

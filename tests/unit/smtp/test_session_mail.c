@@ -278,6 +278,42 @@ static void test_a_refused_mail_leaves_no_flags(void **state)
     assert_false(t->session.flags & (SMTP_UTF8 | SMTP_8BIT));
 }
 
+/* RFC 9422: what EHLO says of limits is what the session enforces, with whatever numbers. */
+static void test_limits_in_ehlo_are_those_that_are_enforced(void **state)
+{
+    static const uint32_t cases[][2] = {{1, 1}, {3, 7}, {1000, 50000}, {5000, 0}};
+    struct dialogue *t = *state;
+
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        uint32_t recipients = cases[i][0] < 1000 ? cases[i][0] : 1000, mails = cases[i][1];
+        char line[80], max[24] = "";
+        t->service.recipients_max = cases[i][0];
+        t->service.mails_max = (uint16_t)mails;
+        dialogue_restart(t, true);
+        buf_free(&t->replies);
+        dialogue_send(t, SPAN("EHLO c\r\n"), 0);
+        if (mails)
+            snprintf(max, sizeof max, " MAILMAX=%u", mails);
+        snprintf(line, sizeof line, "-LIMITS%s RCPTMAX=%u\r\n", max, recipients);
+        assert_non_null(memmem(t->replies.at, t->replies.len, line, strlen(line)));
+        buf_free(&t->replies);
+
+        codes(t, "MAIL FROM:<a@b.net>\r\n", "250"); /* 1 */
+        for (uint32_t n = 0; n < recipients; n++)
+            codes(t, "RCPT TO:<c@d.org>\r\n", "250");
+        codes(t, "RCPT TO:<c@d.org>\r\nRSET\r\n", "452 250");
+        for (uint32_t n = 1; n < mails; n++) /* refused ones count, too */
+            if (n % 2)
+                codes(t, "MAIL FROM:<a@b.net>\r\nRSET\r\n", "250 250");
+            else
+                codes(t, "MAIL FROM:<\r\nRSET\r\n", "501 250");
+        if (mails)
+            expect(t, "MAIL FROM:<a@b.net>\r\nNOOP\r\n",
+                   "421 4.7.0 mx.example.org Enough messages for one session, connect again\r\n");
+        assert_int_equal(t->ended, mails != 0);
+    }
+}
+
 static void test_more_recipients_than_allowed_get_452(void **state)
 {
     struct dialogue *t = *state;
@@ -357,6 +393,7 @@ int main(void)
         TALK_TEST(test_envid_is_at_most_100_octets_and_orcpt_500),
         TALK_TEST(test_non_ascii_addresses_need_smtputf8),
         TALK_TEST(test_a_refused_mail_leaves_no_flags),
+        TALK_TEST(test_limits_in_ehlo_are_those_that_are_enforced),
         TALK_TEST(test_more_recipients_than_allowed_get_452),
         TALK_TEST(test_an_envelope_takes_so_many_octets),
         TALK_TEST(test_submission_needs_auth_before_mail),
