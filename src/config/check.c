@@ -75,23 +75,6 @@ static void check_domains(struct reader *r)
     }
 }
 
-/* With all networks in `relay`, mired would be an open relay. The widest IPv6 network that a site
- * can own is fc00::/7. */
-static void check_relay(struct reader *r)
-{
-    const struct config_networks *relay = &r->config->relay;
-    char text[ADDR_TEXT];
-
-    for (size_t i = 0; i < relay->count; i++) {
-        const struct network *n = &relay->at[i];
-        if (n->bits < (n->base.family == ADDR_IP6 ? 7 : 8))
-            reader_wrong(r, reader_main(r, "relay"),
-                         "relay: \"%s\" would let strangers send anywhere; expected the "
-                         "networks of your own machines, such as 10.0.0.0/8",
-                         network_format(n, text));
-    }
-}
-
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(char *const *)a, *(char *const *)b);
@@ -425,7 +408,7 @@ void config_check(struct reader *r)
 {
     check_hostname(r);
     check_domains(r);
-    check_relay(r);
+    config_check_relay(r);
     check_traps(r);
     check_observe(r);
     check_suspect(r);

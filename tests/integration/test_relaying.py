@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 
+from lib import ports
 from lib.dovecot import Dovecot
 from lib.mired import PEOPLE, PROGRAM
 from lib.receivers import Receiver
@@ -221,3 +222,77 @@ def test_all_the_world_in_relay_is_an_error(mired, tmp_path, wide):
     m.file.write_text(m.file.read_text() + f'relay = {{ "{wide}" }}\n')
     done = subprocess.run([PROGRAM, "-c", m.file, "-t", "--quick"], capture_output=True, text=True)
     assert done.returncode == 1 and "would let strangers send anywhere" in done.stderr, done.stderr
+
+
+@pytest.mark.parametrize(
+    "network, wide",
+    [("8.0.0.0/8", True), ("100.64.0.0/10", True), ("198.50.0.0/15", True), ("2001:db00::/24", True), ("172.0.0.0/8", True)]
+    + [("10.0.0.0/8", False), ("172.16.0.0/12", False), ("198.51.0.0/16", False), ("fc00::/7", False), ("2001:db8::/32", False)],
+)
+def test_a_wide_public_network_in_relay_is_a_warning(mired, network, wide):
+    m = mired(tarpit="time = 0")
+    m.file.write_text(m.file.read_text() + f'relay = {{ "{network}" }}\n')
+    done = subprocess.run([PROGRAM, "-c", m.file, "-t"], capture_output=True, text=True)
+    assert done.returncode == 0
+    assert ("warning" in done.stderr and "is a wide public network" in done.stderr) == wide, done.stderr
+
+
+def test_exempt_is_no_permission_to_relay(mired):
+    m = mired(tarpit="time = 0", config=f'exempt = {{ "{OWN}" }}')
+    with Client(m.port, source="127.66.7.9") as client:
+        client.ehlo()
+        assert client.envelope("a@b.test", ["joe@elsewhere.test"])[0].code == 550
+
+
+def test_own_machines_are_no_way_around_the_routes_that_a_backend_reads(mired, postfix):
+    """A printer may name any domain. An address of ours that means another domain is refused as it is from anybody."""
+    behind = postfix(extra=STOCK)
+    m = mired(tarpit="time = 0", config=f'relay = {{ "{OWN}" }}', backend=f'backend "smtp://127.0.0.1:{behind.port}" {{ }}')
+    for probe in PROBES[2:21]:
+        with Client(m.port, source="127.66.7.9") as client:
+            client.ehlo()
+            client.must("MAIL FROM:<printer@example.test>")
+            reply = client.say(f"RCPT TO:{probe}")
+            assert reply.code == 550 and "relaying denied" in reply, probe
+
+
+# Own machines, and addresses that only carry theirs: 6to4, Teredo, IPv4-compatible, a foreign NAT64's. The prefix
+# 64:ff9b::/96 is not routed in the Internet: the site's own translator has written it, in place of the client's address.
+BEHIND = [
+    ("TCP4", "198.51.100.7", 250),
+    ("TCP6", "::ffff:198.51.100.7", 250),
+    ("TCP4", "198.51.101.7", 550),
+    ("TCP6", "64:ff9b::198.51.100.7", 250),
+    ("TCP6", "64:ff9b::198.51.101.7", 550),
+    ("TCP6", "64:ff9b:1::198.51.100.7", 550),
+    ("TCP6", "2002:c633:6407::1", 550),
+    ("TCP6", "2001:0:c633:6407::1", 550),
+    ("TCP6", "::198.51.100.7", 550),
+    ("TCP6", "2001:db8:5::7", 250),
+    ("TCP6", "2001:db8:6::7", 550),
+]
+
+
+@pytest.mark.parametrize("family, address, code", BEHIND)
+def test_behind_a_balancer_it_is_the_clients_address_that_may_relay(mired, family, address, code):
+    front = ports.free()
+    m = mired(
+        tarpit="time = 0",
+        config='relay = { "198.51.100.0/24", "2001:db8:5::/48", "127.66.9.0/24" }\n'
+        f'listen "127.0.0.1:{front}" {{ proxy_protocol = {{ "127.66.9.0/24" }} }}',
+    )
+    server = "192.0.2.1" if family == "TCP4" else "2001:db8::1"
+    header = f"PROXY {family} {address} {server} 4000 25\r\n"
+    with Client(front, source="127.66.9.1", greet=False) as client:
+        client.send(header)
+        assert client.reply().code == 220
+        client.ehlo()
+        assert client.envelope("printer@example.test", ["joe@elsewhere.test"])[0].code == code
+
+
+def test_a_header_of_somebody_else_gives_no_permission(mired):
+    m = mired(tarpit="time = 0", config='relay = { "198.51.100.0/24" }')
+    with Client(m.port, source="127.66.8.1") as client:
+        assert client.say("PROXY TCP4 198.51.100.7 192.0.2.1 4000 25").code == 500
+        client.ehlo()
+        assert client.envelope("printer@example.test", ["joe@elsewhere.test"])[0].code == 550
