@@ -2,6 +2,7 @@
  * would ask it, and one reply, waited for as long as its kind of sender bears. */
 #include <assert.h>
 
+#include "schedules.h"
 #include "tarpit/policy.h"
 #include "world_part.h"
 
@@ -72,14 +73,30 @@ static void leave(struct world *w, struct agent *a, uint64_t now)
 }
 
 /* Postfix's way: five minutes, then twice as long each time. */
-static uint64_t retry_at(struct agent *a, uint64_t now)
+static uint64_t postfix_wait(const struct agent *a)
 {
     uint64_t wait = RETRY_FIRST;
-    for (uint32_t i = 0; i < a->tries && wait < RETRY_MOST; i++)
+    for (uint32_t i = 1; i < a->tries && wait < RETRY_MOST; i++)
         wait *= 2;
-    wait = wait < RETRY_MOST ? wait : RETRY_MOST;
+    return wait < RETRY_MOST ? wait : RETRY_MOST;
+}
+
+/* When a mail server tries again; 0: not any more. */
+static uint64_t retry_at(struct world *w, struct agent *a, uint64_t now)
+{
+    const struct sim_schedule *s = a->group->schedule;
+    uint64_t wait;
+
     a->tries++;
     a->own_ms += SIM_RTT_MS;
+    if (!s)
+        return now + postfix_wait(a);
+    wait = sim_schedule_wait(s, a->tries, (double)(now - a->began) / SIM_SECOND) *
+           (uint64_t)SIM_SECOND;
+    if (wait == 0) {
+        w->result->lost += (uint64_t)__builtin_popcountll(a->todo & a->exists);
+        return 0;
+    }
     return now + wait;
 }
 
@@ -89,7 +106,7 @@ static uint64_t come_again(struct world *w, struct agent *a, uint64_t now)
     leave(w, a, now);
     if (is_attacker(a))
         return now + SIM_RTT_MS;
-    return a->todo != 0 ? retry_at(a, now) : 0;
+    return a->todo != 0 ? retry_at(w, a, now) : 0;
 }
 
 static uint64_t give_up(struct world *w, struct agent *a, uint64_t now, uint64_t waited)

@@ -127,6 +127,8 @@ int main(int argc, char **argv)
     bool done = o.search > 0
                     ? report_adversary(&t, &rules, o.seed, o.search)
                     : report_attacks(&t, &rules, o.seed) && report_senders(&t, &rules, o.seed) &&
+                          report_returns(&t, &rules, o.seed) &&
+                          report_washing(&t, &rules, o.seed) &&
                           report_adversary(&t, &rules, o.seed, 0) &&
                           report_enemies(&t, &rules, o.seed, ENEMIES) &&
                           report_scaling(&t, &rules, o.seed, o.bots, o.charts) &&

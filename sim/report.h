@@ -31,6 +31,12 @@ bool report_adversary(struct table *t, const struct tarpit_rules *rules, uint64_
 bool report_enemies(struct table *t, const struct tarpit_rules *rules, uint64_t seed,
                     uint32_t enemies);
 
+/* Senders that come back as real ones do, and bots, in situations that delay them. */
+bool report_returns(struct table *t, const struct tarpit_rules *rules, uint64_t seed);
+
+/* Spammers that drop dead addresses when they are told of them, and those that keep them. */
+bool report_washing(struct table *t, const struct tarpit_rules *rules, uint64_t seed);
+
 bool report_recorded(struct table *t, const struct recorded *r, const struct tarpit_rules *rules);
 
 #endif

@@ -8,7 +8,7 @@
 #include "world_part.h"
 
 /* Legitimate senders are followed for so long after the attack. */
-#define AFTERWARDS_MS (24 * (uint64_t)SIM_HOUR)
+#define AFTERWARDS_MS (6 * 24 * (uint64_t)SIM_HOUR)
 
 struct addr agent_address(const struct sim_group *g, uint32_t index)
 {

@@ -24,6 +24,8 @@ enum sim_role {
     SIM_ROLES
 };
 
+struct sim_schedule; /* schedules.h */
+
 enum { SIM_GROUPS = 6, SIM_HISTORY_A_DAY = 100 };
 
 struct sim_group {
@@ -46,7 +48,8 @@ struct sim_group {
     bool leaves;          /* a harvester that makes a connection for each guess */
     bool traps;           /* whom it writes to that does not exist is a trap */
     uint32_t history;     /* mailboxes that each of its addresses has reached in the days before */
-    uint32_t a_day;       /* so many of them a day; 0: SIM_HISTORY_A_DAY */
+    const struct sim_schedule *schedule; /* when it tries again; NULL: as Postfix, without end */
+    uint32_t a_day;                      /* so many of them a day; 0: SIM_HISTORY_A_DAY */
 };
 
 struct sim_population {
@@ -72,6 +75,7 @@ struct sim_result {
     double delay_sum_s, delay_worst_s;
     uint64_t of_correspondents, correspondents_late; /* mails of domains that have sent before */
     uint64_t typos, typos_told;
+    uint64_t lost;       /* good recipients whose message was given up */
     double attack_hours; /* that they had */
 };
 

@@ -1,0 +1,78 @@
+/* No sender that comes back as real ones do loses a message, whatever situation it is in (law 1). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "config/config.h"
+#include "schedules.h"
+
+enum { SEEDS = 3, HOUR = 3600 };
+
+static void test_no_real_schedule_loses_a_message(void **state)
+{
+    struct tarpit_rules rules = config_default_rules();
+
+    for (size_t k = 0; k < sim_situations_count; k++)
+        for (size_t i = 0; i < sim_schedules_count; i++)
+            for (uint64_t seed = 11; seed < 11 + SEEDS; seed++) {
+                struct sim_population p = sim_returning(&sim_schedules[i], &sim_situations[k]);
+                struct sim_result r;
+                if (!sim_schedules[i].real || (sim_situations[k].pool && !sim_schedules[i].moves))
+                    continue;
+                assert_true(sim_run(&p, &rules, seed, &r));
+                assert_true(r.mails > 40);
+                if (r.lost || r.delivered != r.mails || r.typos_told != r.typos)
+                    fail_msg("%s, %s, seed %d: %d of %d delivered, %d lost, %d of %d typos told",
+                             sim_situations[k].name, sim_schedules[i].name, (int)seed,
+                             (int)r.delivered, (int)r.mails, (int)r.lost, (int)r.typos_told,
+                             (int)r.typos);
+            }
+}
+
+/* The test above can fail: a sender that does not come back loses what is put off. */
+static void test_bots_that_do_not_come_back_lose_what_is_put_off(void **state)
+{
+    struct tarpit_rules rules = config_default_rules();
+    uint64_t lost = 0;
+
+    for (size_t k = 0; k < sim_situations_count; k++)
+        for (size_t i = 0; i < sim_schedules_count; i++) {
+            struct sim_population p = sim_returning(&sim_schedules[i], &sim_situations[k]);
+            struct sim_result r;
+            if (sim_schedules[i].real || sim_situations[k].pool)
+                continue;
+            assert_true(sim_run(&p, &rules, 1, &r));
+            assert_int_equal(r.delivered + r.lost, r.mails);
+            lost += r.lost;
+        }
+    assert_in_range(lost, 100, 100000);
+}
+
+static void test_schedules_come_to_an_end(void **state)
+{
+    for (size_t i = 0; i < sim_schedules_count; i++) {
+        const struct sim_schedule *s = &sim_schedules[i];
+        double age = 0;
+        uint32_t tries = 1, wait;
+        while ((wait = sim_schedule_wait(s, tries, age)) > 0) {
+            age += wait;
+            tries++;
+        }
+        assert_true(age <= s->gives_up_s && age + 40000 >= s->gives_up_s * (s->real ? 1 : 0));
+    }
+    assert_int_equal(sim_schedule_wait(&sim_schedules[3], 1, 0), 300); /* Postfix */
+    assert_int_equal(sim_schedule_wait(&sim_schedules[3], 9, HOUR), 4000);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_no_real_schedule_loses_a_message),
+        cmocka_unit_test(test_bots_that_do_not_come_back_lose_what_is_put_off),
+        cmocka_unit_test(test_schedules_come_to_an_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
