@@ -20,7 +20,7 @@ struct action {
     char name[NAME_TEXT];
     char lasts[LASTS_TEXT]; /* exempt: "", or ", for 1d" */
     bool exempt, everybody;
-    unsigned waiting;  /* releases that have not been told */
+    unsigned waiting;  /* releases whose results have not come yet */
     struct buf missed; /* processes that could not be reached, with the reasons */
     struct action_result result;
 };
@@ -57,7 +57,7 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
     if (e.offences > 0) {
         r->entries++;
         r->offences += key->kind == LEDGER_CLIENT ? e.offences : 0;
-        struct ledger_entry kept = e; /* the exemption stays, and may be taken away by itself */
+        struct ledger_entry kept = e; /* the exemption stays; it can be ended separately */
         kept.flags &= ~(uint32_t)LEDGER_EXEMPT;
         undo_keep(s->undo, key, &kept, now);
     }
@@ -72,7 +72,7 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
         ledger_exempt(s->params->ledger, key, now, e.exempt_until_ms);
 }
 
-/* Goes through all of the ledger. */
+/* Reads the whole ledger. */
 static void forgive_all(struct steering *s, const struct network *n, uint64_t now,
                         struct action_result *r)
 {
@@ -89,7 +89,7 @@ static void forgive_all(struct steering *s, const struct network *n, uint64_t no
             forgive(s, &key, now, r);
 }
 
-/* One client is looked up; of a network's clients the ledger has no index. */
+/* A client has an entry to look up; for the clients of a network the ledger has no index. */
 static void forget_offences(struct steering *s, const struct whom *who, struct action_result *r)
 {
     const struct network *n = &who->network;
@@ -105,7 +105,7 @@ static void forget_offences(struct steering *s, const struct whom *who, struct a
     } else {
         forgive_all(s, n, now, r);
     }
-    forgive(s, &around, now, r); /* or the client would wait as a newcomer (R10) at once */
+    forgive(s, &around, now, r); /* otherwise the client would wait at once as a newcomer (R10) */
 }
 
 /* ---- release ---- */
@@ -187,7 +187,7 @@ static struct action *begin(struct steering *s, const char *name, action_told *t
     return a;
 }
 
-/* Nobody is asked when the master cannot be: that is said at once. */
+/* If the master cannot be reached, no process is asked, and the result says so at once. */
 static struct action *release(struct action *a, const struct whom who[], unsigned count,
                               struct action_result *r)
 {

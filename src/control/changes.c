@@ -1,5 +1,5 @@
 /* The commands that change the ledger: release, exempt, penalise. In the web process; each is
- * logged with who asked for it. What they do is control/actions.h's. */
+ * logged with the user who made it. control/actions.h carries them out. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 
 enum { TEXT = 160 };
 
-/* Of IPv6 a whole /64 is one client, which is not what was written: then the answer says so. */
+/* An IPv6 address stands for a whole /64, which is one client; the answer then says so. */
 static const char *named(const json_t *args, const struct whom *who, char out[TEXT])
 {
     const char *text = request_text(args, "address");
@@ -72,7 +72,7 @@ static void drop(void *state)
     free(w);
 }
 
-/* `a` is NULL when *r is the answer already. */
+/* Waits for an action; if `a` is NULL, *r is the answer already. */
 static void wait_for(struct control *c, struct waiting *w, struct action *a,
                      const struct action_result *r)
 {

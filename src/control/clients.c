@@ -1,8 +1,7 @@
 /* What the ledger knows of clients: clients, show. In the web process, which has the ledger mapped;
  * what changes it is in changes.c.
  *
- * "A client" is an address as the ledger counts it (IPv4 /32, IPv6 /64); its network (/24, /48) has
- * an entry of its own. */
+ * A client is an IPv4 address or an IPv6 /64; its network (/24, /48) has an entry of its own. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -53,7 +52,7 @@ json_t *entry_json(const struct steering *s, const struct row *r, uint64_t now)
         "seen_ms", (json_int_t)e->seen_ms, "at_ms", (json_int_t)now);
 }
 
-/* A client as the rules see it, with its network beside it (R10). */
+/* What the rules say of a client, together with its network (R10). */
 static json_t *client_json(const struct steering *s, const struct row *r, uint64_t now)
 {
     const struct tarpit_rules *rules = &s->params->config->tarpit;
@@ -134,7 +133,7 @@ static void offer(struct best *b, const struct row *r)
     }
 }
 
-/* Lightest first taken away: what is left in the array is in falling order. */
+/* Removes the lightest first, so that the array is in descending order. */
 static void sort(struct best *b)
 {
     size_t all = b->count;
@@ -158,7 +157,7 @@ void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct 
                                           (json_int_t)r->entry.exempt_until_ms));
 }
 
-/* Goes through the ledger once for both lists; `exempt` may be NULL. */
+/* Reads the ledger once for both lists; `exempt` may be NULL. */
 static bool gather(const struct steering *s, struct best *b, json_t *exempt, uint64_t now)
 {
     struct ledger_decay d = steering_decay(s);
@@ -267,7 +266,7 @@ void run_clients(struct control *c, const json_t *args)
         list(c, clients_json(c->steering, (size_t)most, by, NULL));
 }
 
-/* ---- whom a command is about ---- */
+/* ---- the client of a command ---- */
 
 bool read_whom(struct control *c, const json_t *args, struct whom *who)
 {
@@ -306,7 +305,7 @@ json_t *held_json(const struct held *h)
 
 enum { RECENT_MOST = 3 };
 
-/* The last lines of the log about a client: what it did, and to whom it wrote. */
+/* The last lines of the log about a client: what it did, and the recipients that it wrote to. */
 static json_t *recent_json(const struct steering *s, const struct addr *who)
 {
     const struct log_ring *ring = s->params->log;
@@ -398,7 +397,7 @@ void run_show(struct control *c, const json_t *args)
                                "basic_hold_seconds", (double)s->params->config->tarpit.time / 1000);
     if (!showing || holders_count(&c->steering->holders, &who.network, counted, showing) < 0) {
         free(showing);
-        control_done(c, answer); /* nothing is said of connections when nobody could be asked */
+        control_done(c, answer); /* without connections, because no process could be asked */
         return;
     }
     *showing = (struct showing){c, answer};

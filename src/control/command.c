@@ -1,8 +1,7 @@
-/* Carries out the commands of the control socket: a handler each. In the web process.
+/* Carries out the commands of the control socket; each has a handler. In the web process.
  *
- * What the web process can do itself (read the counters and the ledger, which it has mapped) it
- * does at once; what is the master's is asked of it with a note, whose NOTE_RESULT becomes the
- * answer. */
+ * The web process itself reads the counters and the ledger, which it has mapped. Commands for the
+ * master go to it as a note, and its NOTE_RESULT becomes the answer. */
 #include "config/print.h"
 #include "control/commands.h"
 #include "control/control_part.h"

@@ -2,11 +2,11 @@
  * carries them out), mirectl (which sends and explains them) and the tests read.
  *
  * The protocol: mirectl sends one line of JSON,
- *     {"v":1,"command":"show","args":{"address":"192.0.2.7"}}
- * and gets one or several lines. The last one has "ok": {"v":1,"ok":true,...} with the result, or
+ * {"v":1,"command":"show","args":{"address":"192.0.2.7"}} and gets one or several lines. The last
+ * one has "ok": {"v":1,"ok":true,...} with the result, or
  * {"v":1,"ok":false,"code":"refused","error":"a sentence"}; lines before it are parts of a long
- * result. "code" is one of those below. A request or a line of another "v" is not understood: what
- * gets it says so, for the two programs are then not of one installation. */
+ * result. "code" is one of those below. A program that gets a line with another "v" says that it
+ * does not understand it, because the two programs are of different versions. */
 #ifndef MIRED_CONTROL_COMMANDS_H
 #define MIRED_CONTROL_COMMANDS_H
 
@@ -16,7 +16,7 @@
 
 enum { CONTROL_LINE_MAX = 256 * 1024 };
 
-#define CONTROL_REFUSED "refused" /* it was understood, and is not done; mirectl exits 1 */
+#define CONTROL_REFUSED "refused" /* understood but not done; mirectl exits 1 */
 #define CONTROL_MISSING "missing" /* there is no such client, address...; 1 */
 #define CONTROL_USAGE   "usage"   /* the request is wrong; 2 */
 #define CONTROL_OTHER   "version" /* asked by a mirectl of another version; 3 */

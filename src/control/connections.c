@@ -1,12 +1,12 @@
-/* `connections`: which connections are open, and what each waits for. They are in the workers:
+/* `connections`: the open connections, and what each waits for. The workers have them:
  *
  *   web --NOTE_CONNECTIONS--> master --> every worker, of all generations
  *   web <--NOTE_CONNECTIONS-- master: how many it asked
  *   web <--NOTE_CONNECTIONS_TOLD-- master <-- each of them, in one or several notes
  *
- * Answers when all have told, or after PATIENCE_MS with what came: `unanswered` says how many
- * workers did not answer. Workers bound their lines (worker/connections.h); `more` says how many
- * connections are not among them. */
+ * The result comes when all workers have answered, or after PATIENCE_MS with the answers so far;
+ * `unanswered` says how many workers did not answer. Workers limit their lines
+ * (worker/connections.h); `more` says how many connections have none. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +42,7 @@ static void drop(void *state)
 
 static void give_up(struct control *c)
 {
-    c->tag = 0; /* what is listed for it goes with the connection */
+    c->tag = 0; /* its list ends with the connection */
 }
 
 static void finish(struct overview *l)
@@ -76,7 +76,7 @@ static json_t *flags_of(char *text)
     return flags;
 }
 
-/* A line of worker/connections.h as an object; it is cut up. */
+/* Turns a line of worker/connections.h into an object; changes the line. */
 static json_t *line_of(char *line)
 {
     char *field[FIELDS];
@@ -130,8 +130,8 @@ void connections_told(const struct steering *s, const struct note *n)
         finish(l);
 }
 
-/* The request as workers get it: "NETWORK PHASE". False: an argument is wrong, and has been said.
- */
+/* Makes the request for workers: "NETWORK PHASE". False if an argument is wrong, which has then
+ * been reported. */
 static bool read_filter(struct control *c, const json_t *args, char *out, size_t room)
 {
     const char *client = request_text(args, "client"), *phase = request_text(args, "phase");

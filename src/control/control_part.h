@@ -1,4 +1,4 @@
-/* Private to src/control: what its files want of each other. */
+/* Private to src/control: functions that its files share. */
 #ifndef MIRED_CONTROL_CONTROL_PART_H
 #define MIRED_CONTROL_CONTROL_PART_H
 
@@ -13,7 +13,7 @@ void control_run(struct control *c, const struct request *r);
 void steering_ask_master(struct steering *s, struct control *c, uint32_t kind, int32_t arg,
                          const char *text);
 
-/* The connection that waits for the answer with this tag; NULL: nobody does any more. */
+/* The connection that waits for the answer with this tag; NULL if none does any more. */
 struct control *steering_asker(const struct steering *s, uint64_t tag);
 
 /* recipient.c: begins to take clerks' answers (0 or -errno), and asks. */
@@ -46,13 +46,14 @@ struct row {
     struct ledger_entry entry;
 };
 
-/* The entry as mirectl and the page get it; as it is at `now`. */
+/* The entry for mirectl and the page, with its amounts at `now`. */
 json_t *entry_json(const struct steering *s, const struct row *r, uint64_t now);
 
 /* Adds an entry that the ledger exempts to the list, while there are less than `most`. */
 void add_exempt(json_t *list, size_t most, const struct ledger_key *key, struct row *r);
 
-/* Whom the command's "address" is about; false: that is no address, and has been said. */
+/* The client or network of the command's "address"; false if it is not an address, which has then
+ * been reported. */
 bool read_whom(struct control *c, const json_t *args, struct whom *who);
 
 /* clients.c: the ledger's commands. */
@@ -73,7 +74,7 @@ void run_penalise(struct control *c, const json_t *args);
 /* dump.c: the ledger as lines of JSON, out and in. */
 void run_ledger(struct control *c, const json_t *args);
 
-/* advise.c: settings that what was seen suggests. */
+/* advise.c: settings that the ledger and the counters suggest. */
 void run_advise(struct control *c, const json_t *args);
 
 /* observe.c: R20's report. */

@@ -1,10 +1,10 @@
-/* `ledger dump` and `ledger load`: what is known of clients and networks, as lines of JSON, out and
- * back in. In the web process.
+/* `ledger dump` and `ledger load`: write what is known of clients and networks as lines of JSON,
+ * and read it. In the web process.
  *
- * A line says of which moment it is (at_ms), so that its amounts go on fading while it lies in a
- * file. Loading merges (ledger_merge()): nothing that is known here is lowered. Accounts are
- * neither written nor read: the ledger knows them as hashes under its own key, and where people log
- * in from is nobody's business. */
+ * A line has the time that it describes (at_ms), so that its amounts also fade while it is in a
+ * file. Loading merges (ledger_merge()) and never lowers an amount. Accounts are neither written
+ * nor read: the ledger knows them as hashes with its own key, and the places from which people log
+ * in are private. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +53,7 @@ struct loaded {
     uint64_t at_ms;
 };
 
-/* Numbers of a line: 0 when they are not there; false when they are of another type or below 0. */
+/* Reads a number of a line: 0 if it is missing; false if it is of another type or negative. */
 static bool take_number(const json_t *o, const char *name, double most, double *out)
 {
     const json_t *n = json_object_get(o, name);

@@ -1,4 +1,4 @@
-/* Asks workers and freezers by way of the master; see holders.h. */
+/* Asks workers and freezers through the master; see holders.h. */
 #include "control/holders.h"
 
 #include <errno.h>
@@ -15,7 +15,7 @@ struct holder {
     char name[NAME_MAX_OCTETS];
     uint64_t heard_ms; /* loop ms */
     int64_t answered;
-    int error; /* < 0: why it could not */
+    int error; /* < 0: why it failed */
     bool frozen, done;
 };
 
@@ -65,7 +65,7 @@ static bool has_answered(const struct holder *o)
     return o->done && o->error == 0;
 }
 
-/* One freezer at a time has the table: when one has answered, another one has no holds (it is
+/* Only one freezer at a time has the table. If one has answered, others have no holds (they are
  * starting, or ending after a reload). */
 static void sum_up(const struct asking *k, struct held *h, struct buf *names)
 {
@@ -106,8 +106,8 @@ static void finish(struct asking *k)
     asking_free(k);
 }
 
-/* All have said that they are done, or have been silent for too long; else looks again when the
- * next one would have been. */
+/* Ends when all processes are done or have been silent for too long; else checks again when the
+ * next one could be too late. */
 static void look(struct asking *k)
 {
     struct loop *loop = k->holders->loop;
@@ -217,7 +217,7 @@ void holders_close(struct holders *h)
         finish(h->askings);
 }
 
-/* ---- what is heard ---- */
+/* ---- answers ---- */
 
 /* The processes that the master asked, as "NAME,NAME". */
 static void take_names(struct asking *k, const struct note *n)
@@ -228,7 +228,7 @@ static void take_names(struct asking *k, const struct note *n)
     snprintf(names, sizeof names, "%s", n->text);
     while (k->holder && k->count < (unsigned)n->arg) {
         struct holder *o = &k->holder[k->count++];
-        name = strsep(&rest, ","); /* NULL: more than a note has room for */
+        name = strsep(&rest, ","); /* NULL: the note had no room for more names */
         snprintf(o->name, sizeof o->name, "%s", name && *name ? name : "another process");
         o->frozen = strncmp(o->name, "the freezer", strlen("the freezer")) == 0;
         o->heard_ms = k->holders->loop->now;
@@ -249,7 +249,7 @@ static void take_asked(struct asking *k, const struct note *n)
     }
 }
 
-/* Each worker tells what it knows, and most know the same. */
+/* Each worker reports what it knows, and most know the same. */
 static void add_names(json_t *object, const char *text)
 {
     char names[NOTE_TEXT], *rest = names, *name;

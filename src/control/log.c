@@ -1,4 +1,5 @@
-/* `log`: lines out of the ring that all processes write to (base/log_ring.h). In the web process.
+/* `log`: reads lines from the ring that all processes write to (base/log_ring.h). In the web
+ * process.
  *
  *   args    "about" (what the lines mention; empty: all), "after" (a number: lines from there on),
  *           "limit" (the last so many)
@@ -20,7 +21,7 @@ struct reading {
     bool all;
     struct log_wanted wanted;
     uint64_t at, end;
-    uint64_t *session; /* hashes of sessions that are wanted, sorted */
+    uint64_t *session; /* sorted hashes of the sessions to show */
     size_t sessions;
     struct log_kept line;
 };
@@ -43,7 +44,7 @@ static struct span text_of(const struct reading *r)
     return (struct span){r->line.text, r->line.len};
 }
 
-/* Goes over all lines for the sessions that are wanted; false without memory. */
+/* Finds the sessions to show in all lines; false without memory. */
 static bool find_sessions(struct reading *r)
 {
     r->session = calloc(LOG_RING_LINES, sizeof *r->session);
@@ -102,7 +103,7 @@ static void drop(void *state)
     free(r);
 }
 
-/* Lets the reading begin where only the last `limit` wanted lines are left. */
+/* Skips lines until only the last `limit` matching ones are left. */
 static void skip_to_last(struct reading *r, uint64_t limit)
 {
     uint64_t n = r->end;
@@ -136,7 +137,7 @@ void run_log(struct control *c, const json_t *args)
         return;
     }
     uint64_t from = (uint64_t)json_integer_value(after);
-    if (from > r->at && from <= r->end) /* beyond the end: of a mired before this one */
+    if (from > r->at && from <= r->end) /* beyond the end: the number is from an earlier mired */
         r->at = from;
     if (limit && json_integer_value(limit) >= 0)
         skip_to_last(r, (uint64_t)json_integer_value(limit));

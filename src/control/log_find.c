@@ -39,7 +39,7 @@ static bool is_alnum(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c & 0x80;
 }
 
-/* Octets that make a longer address of what follows, or of what went before. */
+/* Octets that belong to a longer address if they come before, or after. */
 static bool joins_before(char c)
 {
     return is_alnum(c) || (c && strchr(".-_+:%", c));
@@ -74,7 +74,7 @@ bool log_mentions(struct span line, const struct log_wanted *wanted)
 
 /* ---- fields ---- */
 
-/* From `at` up to the quote that ends it, or to a blank. */
+/* The value from `at` up to its closing quote, or to a blank. */
 static struct span value_at(struct span line, size_t at)
 {
     bool quoted = at < line.len && line.at[at] == '"';

@@ -1,5 +1,5 @@
-/* `recipient`: what the directories say of an address, asked of a clerk as a worker would ask. In
- * the web process. */
+/* `recipient`: what the directories say of an address. Queries a clerk in the same way as a worker.
+ * In the web process. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,7 +32,7 @@ static json_t *described(const struct steering *s, const struct control *c, cons
         source = "none: it is one of `traps`";
     if (a->result == ANSWER_NO && c->asked_route)
         return route_denied();
-    /* Of "unknown" no source is the author: all have been asked. */
+    /* "Unknown" does not come from one source: all were queried. */
     if (a->result == ANSWER_NO && config->recipients_count > 1)
         source = "all directories";
     return json_pack("{s:s, s:s}", "result", known ? words[a->result] : "?", "directory", source);
@@ -40,8 +40,8 @@ static json_t *described(const struct steering *s, const struct control *c, cons
 
 /* ---- waiting ---- */
 
-/* A question whose clerk has died is never answered, and while a directory is slow others wait
- * before it. Either is said before mirectl gives mired up. */
+/* A query is never answered if its clerk has died, and it may wait behind others while a directory
+ * is slow. The user hears that before mirectl's own time-out. */
 enum { PATIENCE_MS = 10000 };
 
 struct waiting {

@@ -1,7 +1,7 @@
 /* Parses requests of the control socket. Pure; used by the web process, and by tests.
  *
- * Who may connect was decided before (socket.c), but what they send is checked all the same: a
- * line that is not understood is answered with a sentence and changes nothing. */
+ * socket.c decides which users may connect, but all input is still checked: a line that is not
+ * understood gets a sentence as the answer and changes nothing. */
 #include "control/request.h"
 
 #include <stdio.h>

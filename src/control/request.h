@@ -9,15 +9,15 @@
 
 struct request {
     enum control_command command;
-    json_t *args;     /* an object; the caller's, json_decref() */
-    const char *code; /* of what is wrong: one of commands.h */
+    json_t *args;     /* an object; the caller frees it with json_decref() */
+    const char *code; /* of an error: a code of commands.h */
 };
 
-/* Reads one line (without its end). NULL and *r; or a sentence that says what is wrong (good until
- * the next call). */
+/* Parses one line (without its end). Returns NULL and fills *r; or returns a sentence that says
+ * what is wrong (valid until the next call). */
 const char *request_parse(struct span line, struct request *r);
 
-/* Arguments: NULL or the default when they are not there or of another type. */
+/* Arguments; NULL or false if they are missing or of another type. */
 const char *request_text(const json_t *args, const char *key);
 bool request_flag(const json_t *args, const char *key);
 

@@ -1,10 +1,10 @@
 /* The control socket: one connection for each mirectl, a request a line, a result of one or more
  * lines. In the web process.
  *
- * Who may ask: root, the user that mired runs as, and members of the socket's group (SO_PEERCRED
- * and SO_PEERGROUPS; the file's mode says the same, but a folder's mode is easily changed). A
- * connection has one request in hand at a time; the next line is looked at when its result is
- * written, so nothing grows without bound. */
+ * Only root, the user that mired runs as, and members of the socket's group get an answer
+ * (SO_PEERCRED and SO_PEERGROUPS; the file's mode says the same, but a folder's mode is easily
+ * changed). A connection has one request at a time; the next line is read when the result has been
+ * written, so nothing grows without limit. */
 
 #include <errno.h>
 #include <stdarg.h>
@@ -19,10 +19,10 @@
 
 enum {
     CONTROLS_MAX = 64,
-    OUT_ENOUGH = 64 * 1024, /* of a long result in memory */
+    OUT_ENOUGH = 64 * 1024, /* octets of a long result in memory */
 };
 
-/* ---- who asks ---- */
+/* ---- users ---- */
 
 static bool is_in_group(int fd, gid_t group)
 {
@@ -94,7 +94,7 @@ static bool is_busy(const struct control *c)
     return c->tag || c->more || c->waits;
 }
 
-/* Writes what can be written; false when the connection has broken. */
+/* Writes as much as possible; false if the connection is broken. */
 static bool flush(struct control *c)
 {
     for (;;) {
@@ -114,7 +114,7 @@ static bool flush(struct control *c)
     }
 }
 
-/* Carries out the request that is first in c->in; false when there is no whole line. */
+/* Carries out the first request in c->in; false if there is no complete line. */
 static bool take_line(struct control *c)
 {
     struct span in = buf_span(&c->in);
@@ -142,7 +142,7 @@ static bool take_line(struct control *c)
     return true;
 }
 
-/* Goes on with a connection after anything has changed; it may be gone afterwards. */
+/* Continues a connection after any change; it may be freed. */
 static void go_on(struct control *c)
 {
     bool open = true;
@@ -156,7 +156,7 @@ static void go_on(struct control *c)
         return;
     }
     uint32_t want = c->out.len ? EPOLLOUT : 0;
-    if (!c->over) /* its end would be told again and again */
+    if (!c->over) /* its end would be reported again and again */
         want |= is_busy(c) ? EPOLLRDHUP : c->in.len < CONTROL_LINE_MAX ? EPOLLIN : 0;
     loop_want(&c->steering->loop, &c->watch, want);
 }
@@ -194,7 +194,7 @@ static void write_line(struct control *c, json_t *line)
 
     json_decref(line);
     if (!text || buf_add(&c->out, text, strlen(text)) < 0 || buf_add(&c->out, "\n", 1) < 0)
-        c->over = true; /* without memory; the asker sees the end of the connection */
+        c->over = true; /* without memory the client sees the end of the connection */
     free(text);
 }
 
@@ -292,7 +292,7 @@ void control_finish(struct steering *s)
     loop_forget(&s->loop, &s->listen);
     for (struct control *c = s->controls, *next; c; c = next) {
         next = c->next;
-        c->over = c->asked; /* who has just come gets an answer yet */
+        c->over = c->asked; /* a client that has just connected still gets an answer */
         go_on(c);
     }
 }

@@ -1,5 +1,5 @@
-/* `status`: what mired is doing, gathered from the counters, the ledger and what the master told.
- * In the web process. */
+/* `status`: what mired is doing, from the counters, the ledger and the master's notes. In the web
+ * process. */
 #include <string.h>
 
 #include "base/clock.h"
@@ -59,7 +59,7 @@ static const char *state_of_list(const struct steering *s, const struct config_l
     return l->test ? list_state_name(LIST_UNTRIED) : "not tested";
 }
 
-/* One that does not pass its test counts for nothing. */
+/* Adds the lists; the answers of one that fails its test do not count. */
 static void add_lists(const struct steering *s, json_t *to, const char *kind,
                       const struct config_list *l, size_t count)
 {

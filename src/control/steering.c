@@ -1,4 +1,4 @@
-/* The state behind commands and page, and the line to the master; see steering.h. */
+/* The state for commands and the page, and the channel to the master; see steering.h. */
 #include "control/steering.h"
 
 #include <errno.h>

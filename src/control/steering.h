@@ -1,8 +1,8 @@
-/* Steering: what an administrator sees of mired and does to it, for the control socket and for the
- * page. The part of the web process that knows no HTTP.
+/* Steering: everything that an administrator sees of mired and does to it, for the control socket
+ * and for the page. The part of the web process without HTTP.
  *
- * One loop. A command that is the master's goes there as a note with a tag; the note that comes
- * back with that tag is the answer. */
+ * It has one loop. A command for the master goes to it as a note with a tag; the note that comes
+ * back with the same tag is the answer. */
 #ifndef MIRED_CONTROL_STEERING_H
 #define MIRED_CONTROL_STEERING_H
 
@@ -31,7 +31,7 @@ struct steering_params {
     const struct config *config;
     int control;        /* channel to the master */
     int control_listen; /* the control socket, listening; the master's */
-    int ask, answer;    /* to the clerks, as workers have it */
+    int ask, answer;    /* queries to the clerks and their answers, as for workers */
     uint16_t answer_slot;
     uint32_t generation; /* of the configuration */
     const struct metrics *metrics;
@@ -48,7 +48,7 @@ struct steering_backend {
     bool up;
 };
 
-/* A `dnsbl` or `dnswl`, and what its test has come to. */
+/* A `dnsbl` or `dnswl`, and its state by its test. */
 struct steering_list {
     char zone[256], state[40];
 };
@@ -79,18 +79,19 @@ static inline struct steering *steering_of(struct loop *loop)
     return (struct steering *)loop;
 }
 
-/* Begins to take connections and clerks' answers, on s->loop, which is open. 0 or -errno. */
+/* Begins to accept connections and to read clerks' answers, on s->loop, which must be open. Returns
+ * 0 or -errno. */
 int steering_open(struct steering *s, const struct steering_params *params,
                   void (*ended)(struct loop *loop));
 void steering_close(struct steering *s);
 
-/* Takes no more connections; those that are owed an answer stay until they have it. */
+/* Accepts no more connections; those that wait for an answer stay until they have it. */
 void steering_finish(struct steering *s);
 
-/* A note from the master. */
+/* Handles a note from the master. */
 void steering_note(struct steering *s, const struct note *n);
 
-/* ---- what is shown ---- */
+/* ---- reports ---- */
 
 /* How fast amounts fade by the configuration. */
 struct ledger_decay steering_decay(const struct steering *s);
@@ -102,28 +103,28 @@ json_t *status_json(const struct steering *s);
  * memory. Goes through all of state/observed. */
 json_t *observed_json(const struct steering *s, uint64_t since, uint64_t now);
 
-/* "7d" (NULL: that) before `now`; false: that is no duration. */
+/* Computes the time `text` ("7d"; also for NULL) before `now`; false if it is not a duration. */
 bool observed_since(const char *text, uint64_t now, uint64_t *since);
 
-/* Why mail to people who exist is put off now; NULL: it passes. A backend that was never tried
+/* Why mail to existing people is deferred now; NULL if it passes. A backend that was never tried
  * counts as up. Static. */
 const char *status_mail_waits(const struct steering *s);
 
-/* Whether all clerks could ask the directories of that kind. */
+/* Whether all clerks could reach the directories of that kind. */
 bool status_directory_is_up(const struct steering *s, enum recipients_kind kind);
 
-/* The worst clients as a list of objects, at most so many. `exempt`, an array or NULL, gets as many
- * of those whom the ledger (not the configuration) exempts. Goes through all of the ledger. */
+/* The worst clients as a list of at most `most` objects. `exempt`, an array or NULL, gets as many
+ * of those that the ledger (not the configuration) exempts. Reads the whole ledger. */
 json_t *clients_json(const struct steering *s, size_t most, const char *sort_by, json_t *exempt);
 
-/* A client or network as the rules see it, whether anything is known of it or not. */
+/* What the rules say of a client or network, whether it is known or not. */
 json_t *known_json(const struct steering *s, const struct whom *who, uint64_t now);
 
 /* What is known of an account (R23), and whether anything is; NULL without memory. Goes through all
  * of the ledger. */
 json_t *account_json(const struct steering *s, struct span name, bool *known);
 
-/* What was counted, as {"held", "frozen", "unanswered", "listed"}; NULL: nobody could be asked. */
+/* A count as {"held", "frozen", "unanswered", "listed"}; NULL if no process could be asked. */
 json_t *held_json(const struct held *h);
 
 #endif

@@ -18,14 +18,14 @@ struct kept {
 struct change {
     enum undo_kind kind;
     struct network about;
-    uint64_t at; /* wall ms; 0: nothing is here, or it has been taken back */
+    uint64_t at; /* wall ms; 0: empty, or taken back */
     struct kept *kept;
     size_t count;
 };
 
 struct undo {
     struct change change[CHANGES];
-    unsigned next; /* where the next one goes */
+    unsigned next; /* the place of the next change */
     struct change *now;
 };
 
@@ -87,7 +87,7 @@ struct taking {
     uint64_t now;
 };
 
-/* The entry with so much less, if it is there. */
+/* Writes the entry with so much less, if it exists. */
 static void take_off(const struct taking *t, const struct ledger_key *k, double offences)
 {
     struct ledger_entry e;

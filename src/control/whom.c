@@ -5,8 +5,8 @@ struct whom whom_of(const struct network *n)
 {
     uint8_t client = n->base.family == ADDR_IP4 ? 32 : 64, own = client == 32 ? 24 : 48;
 
-    /* One address of a client stands for the client: IPv6's are /64, and those with an IPv4 address
-     * in them are that address. */
+    /* An address stands for its client: in IPv6 that is the /64, or the IPv4 address that is in
+     * it. */
     if (n->bits == addr_bits(&n->base)) {
         struct addr who = addr_client(&n->base);
         return (struct whom){.network = {who, who.family == ADDR_IP4 ? 32 : 64}, .client = true};

@@ -1,4 +1,4 @@
-/* Which client or network a command or the page is about. */
+/* The client or network that a command or the page is about. Pure. */
 #ifndef MIRED_CONTROL_WHOM_H
 #define MIRED_CONTROL_WHOM_H
 
@@ -15,11 +15,11 @@ struct whom {
 
 struct whom whom_of(const struct network *n);
 
-/* The ledger's entry of a client or of the network around it. */
+/* The key of the ledger's entry of a client or a network. */
 struct ledger_key whom_key(const struct ledger *l, const struct whom *who);
 
-/* A network too wide to be released without a second thought: a typing error would release
- * everybody. */
+/* Whether a network is so wide that a release needs --all, because a typing error would release all
+ * clients. */
 bool whom_is_wide(const struct whom *who);
 
 #endif

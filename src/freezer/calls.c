@@ -1,8 +1,8 @@
 /* Many system calls at once; see calls.h. Runs in the freezer.
  *
- * The kernel makes a ring's calls one after the other while they are submitted, unless one has to
- * wait, which is then set aside. None of ours has to; that it was so is seen by the order of the
- * results, and a kernel that does otherwise gets no ring again. */
+ * The kernel makes a ring's calls one after another while they are submitted, unless one has to
+ * wait, which is then postponed. None of ours has to wait. The order of the results shows whether
+ * that was so; if not, the ring is not used again. */
 #include <errno.h>
 #include <liburing.h>
 #include <linux/sockios.h>
@@ -17,7 +17,7 @@
 
 enum { CALLS_MANY = 512 };
 
-/* Of later kernels than Debian 12's headers are of (linux/io_uring.h). */
+/* Constants of kernels that are newer than Debian 12's headers (linux/io_uring.h). */
 enum { OP_BIND = 56, SOCKET_SIOCINQ = 0, SOCKET_SETSOCKOPT = 3 };
 
 struct calls {
@@ -38,7 +38,7 @@ static void note_errno(int *result, int r)
     note(result, r < 0 ? -errno : r);
 }
 
-/* A call's place in the ring; NULL: it is to be made at once, unless one before it has failed. */
+/* A call's place in the ring; NULL: make it at once, unless an earlier one has failed. */
 static struct io_uring_sqe *place(struct calls *c, int *result)
 {
     if (c->count == CALLS_MANY)
@@ -129,7 +129,7 @@ void calls_add_close(struct calls *c, int *result, int fd)
         note_errno(result, close(fd));
 }
 
-/* Takes the results; false when they are not what order and number promise. */
+/* Reads the results; false if their order or number is wrong. */
 static bool take_results(struct calls *c)
 {
     struct io_uring_cqe *cqe;
@@ -163,7 +163,8 @@ void calls_make(struct calls *c)
     c->count = 0;
 }
 
-/* Whether the ring makes these calls: an option set, and a port bound, seen from outside. */
+/* Tries whether the ring makes these calls: sets an option and binds a port, and checks both
+ * without the ring. */
 static bool works(struct calls *c)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};

@@ -1,20 +1,20 @@
-/* System calls, many on one way into the kernel (io_uring(7)).
+/* Makes many system calls with one entry into the kernel (io_uring(7)).
  *
- * A freeze and a thaw are a dozen system calls each that hardly do anything: most of what they cost
- * is the way into the kernel and back, and on a virtual machine it may be nearly all of it. So
- * calls for many connections are collected, and made together.
+ * A freeze and a thaw are a dozen system calls each, and most of these do little: most of their
+ * cost is entering and leaving the kernel, on a virtual machine nearly all of it. So calls for many
+ * connections are collected and made together.
  *
- * Calls that belong together name the same *result, which must be 0 when the first is added. It
- * stays 0 as long as each of them returns 0; else it is what the first that did not returned:
- * -errno, or a new descriptor, or a number of octets. Whether those after it were still made is
- * open: what must not happen after a failure belongs into the next round, after a look at *result.
+ * Calls that belong together have the same *result, which must be 0 when the first is added. It
+ * stays 0 as long as each of them returns 0; otherwise it is the first other value: -errno, a new
+ * descriptor, or a number of octets. The calls after that one may have been made or not. A call
+ * that must not be made after a failure must be added in the next round, when *result is known.
  *
- * They are made in the order in which they were added, by calls_make() at the latest; some, or all,
- * before that. What a pointer points to must stay until then. Where the kernel does not do all of
- * them in a ring (before Linux 6.11, or where it is switched off), each is made at once, the usual
- * way, and all of the above holds as well.
+ * Calls are made in the order in which they were added, at the latest by calls_make(), some or all
+ * of them earlier. Memory that a pointer refers to must stay until then. If the kernel does not
+ * support all of them in a ring (before Linux 6.11, or where io_uring is disabled), each call is
+ * made at once, and all of the above holds too.
  *
- * One process, one thread; not over a fork(). */
+ * Not thread-safe; must not be used across fork(). */
 #ifndef MIRED_FREEZER_CALLS_H
 #define MIRED_FREEZER_CALLS_H
 
@@ -23,7 +23,7 @@
 
 struct calls;
 
-/* NULL: no memory. Whether there is a ring is found out here, by trying it. */
+/* Opens a collection, and tries whether a ring works. NULL without memory. */
 struct calls *calls_open(void);
 void calls_close(struct calls *c);
 
@@ -38,11 +38,11 @@ void calls_add_connect(struct calls *c, int *result, int fd, const struct sockad
 void calls_add_unread(struct calls *c, int *result, int fd);
 void calls_add_close(struct calls *c, int *result, int fd);
 
-/* Makes what has been added and not been made. A call that the kernel did not take gives -ENOBUFS.
- */
+/* Makes all added calls that have not been made. If the kernel did not accept a call, its result is
+ * -ENOBUFS. */
 void calls_make(struct calls *c);
 
-/* Whether there is a ring, and no more of one: for tests of what goes without. */
+/* Whether there is a ring; and the end of the ring, for tests without one. */
 bool calls_have_ring(const struct calls *c);
 void calls_drop_ring(struct calls *c);
 

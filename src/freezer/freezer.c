@@ -5,9 +5,9 @@
  *   table_due(), tcp_thaw(), table_drop() --descriptors--> worker: sends the reply as if nothing
  *   had been
  *
- * A connection that cannot be frozen (something is under way on it) goes straight back and is held
- * as ordinary ones are. What is put in the table is complete before the socket goes, so that a
- * death at any point loses at most the connections in hand, a batch of which share their ways into
+ * A connection that cannot be frozen now (octets are in flight on it) goes straight back and
+ * becomes an ordinary hold. A record in the table is complete before its socket is closed, so if
+ * the freezer dies at any point, at most its current batch is lost. A batch shares its entries into
  * the kernel (calls.h). */
 #include <errno.h>
 #include <fcntl.h>
@@ -33,16 +33,16 @@
 #include "query/tally.h"
 
 enum {
-    THAW_BATCHES = 8,      /* in one turn, so that freezing gets its turn too */
-    AGAIN_MS = 20,         /* a worker that has too much to do is tried again */
-    ELSEWHERE_MS = 2000,   /* a local address or a route that is not there now is tried again */
-    DROP_AFTER_MS = 60000, /* no worker took it for so long: dropped */
-    LOCK_MS = 20,          /* between looks whether the freezer before us has ended */
-    WAYS_MS = 5000,        /* after which all workers have told a new freezer their ways */
-    ROOM_MS = 2000,        /* between looks whether the disk has room for the table again */
+    THAW_BATCHES = 8,      /* in one turn of the loop, so that freezing gets a turn too */
+    AGAIN_MS = 20,         /* when to try an overloaded worker again */
+    ELSEWHERE_MS = 2000,   /* when to try a missing local address or route again */
+    DROP_AFTER_MS = 60000, /* if no worker takes it for so long, it is dropped */
+    LOCK_MS = 20,          /* how often to check whether the earlier freezer has ended */
+    WAYS_MS = 5000, /* after this time all workers have given a new freezer their return channels */
+    ROOM_MS = 2000, /* how often to check whether the disk has room for the table again */
 };
 
-/* A hold on its way into the table, */
+/* A hold that goes into the table, */
 struct coming {
     struct frozen_hold hold;
     const struct handoff_item *item; /* as it came */
@@ -65,7 +65,7 @@ struct freezer {
     struct watch control;
     struct alarm due, begin;
     int lock;       /* held by the freezer that has the table */
-    bool said_full; /* that the disk has no room for it */
+    bool said_full; /* logged that the disk has no room for it */
     struct return_channels ways;
     uint64_t begun_ms;
     struct handoff in;
@@ -104,7 +104,7 @@ static void set_due(struct freezer *f)
 
 /* ---- thawing ---- */
 
-/* Whether what keeps a connection from being put back may pass: when to look again, or 0. */
+/* If the error that prevents a thaw may be temporary, when to try again; else 0. */
 static uint64_t passes_in_ms(int error)
 {
     switch (error) {
@@ -127,8 +127,8 @@ static bool is_given_up(const struct freezer *f, const struct leaving *l)
     return (!l->way && now > f->begun_ms + WAYS_MS) || now > l->hold.due_ms + DROP_AFTER_MS;
 }
 
-/* Looks at up to TCP_JOBS due holds, and takes those that a worker has room for, and those that
- * none will ever take: *n. Whether more may be due. */
+/* Takes up to TCP_JOBS due holds for which a worker has room, or which no worker will ever take; *n
+ * is their number. Returns whether more may be due. */
 static bool take_due(struct freezer *f, size_t *n)
 {
     for (size_t i = 0; i < TCP_JOBS; i++) {
@@ -174,7 +174,7 @@ static void end_thaw(struct freezer *f, const struct leaving *l, const struct tc
             give(f, l, job->fd);
             return;
         }
-        f->lost++; /* a newer connection has its addresses, or no worker takes it: it ends */
+        f->lost++; /* a newer connection has its addresses, or no worker takes it: drop it */
         if (job->fd >= 0)
             close(job->fd);
     }
@@ -182,7 +182,7 @@ static void end_thaw(struct freezer *f, const struct leaving *l, const struct tc
         return_channel_excuse(l->way, l->hold.session.len);
 }
 
-/* Whether more may be due. */
+/* Thaws a batch. Returns whether more may be due. */
 static bool thaw_some(struct freezer *f)
 {
     struct tcp_job job[TCP_JOBS];
@@ -223,8 +223,8 @@ static void say_full(struct freezer *f)
     f->said_full = true;
 }
 
-/* What comes from a worker: its own ways are taken up, connections are left to be frozen; returns
- * how many. */
+/* Handles a packet from a worker: adds its return channels, and keeps connections to freeze;
+ * returns how many. */
 static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[TCP_JOBS])
 {
     size_t n = 0;
@@ -248,7 +248,7 @@ static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[T
     return n;
 }
 
-/* Puts those with known state into the table. */
+/* Puts the connections with known state into the table. */
 static void note_frozen(struct freezer *f, struct tcp_job *job, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
@@ -301,7 +301,7 @@ static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
 
     if (events & EPOLLOUT)
         return_channel_flush(way);
-    /* A batch is taken only while there is room to give all of it back. */
+    /* Read a batch only if all of it could be given back. */
     if (events & EPOLLIN && way->out.count == 0 && handoff_read(watch->fd, &f->in) == 1) {
         freeze_batch(f, (uint16_t)(way - f->ways.slot));
         return_channels_flush(&f->ways);
@@ -319,8 +319,8 @@ static void tell_released(void *arg, uint64_t tag, uint32_t answered, bool done)
     channel_tell(f->params->control, NOTE_RELEASED, (int32_t)answered, tag, done ? "done" : "more");
 }
 
-/* While the freezer before this one still has the table, a release waits for it: during a reload
- * the one may be gone before it has answered. Not while the disk has no room for the table. */
+/* While the earlier freezer still has the table, a release waits: during a reload the earlier one
+ * may end before it has answered. It does not wait while the disk has no room for the table. */
 static void wait_for_table(struct freezer *f, const struct note *asked)
 {
     if (f->said_full || f->asked_count == RELEASES) {
@@ -331,7 +331,7 @@ static void wait_for_table(struct freezer *f, const struct note *asked)
     f->asked[f->asked_count++] = *asked;
 }
 
-/* Makes the holds of an address or a network due; that all are answered is told from due(). */
+/* Makes the holds of an address or a network due; due() reports when all are answered. */
 static void release(struct freezer *f, const struct note *asked)
 {
     struct network n;
@@ -342,14 +342,14 @@ static void release(struct freezer *f, const struct note *asked)
     }
     if (!network_parse((struct span){asked->text, asked->len}, &n))
         return;
-    tell_released(f, asked->tag, 0, false); /* to look at all of a large table takes a second */
+    tell_released(f, asked->tag, 0, false); /* reading all of a large table takes a second */
     uint64_t when = releases_due(&f->releases, f->loop.wall);
     uint32_t count = table_release(f->table, &n, when);
     releases_begin(&f->releases, asked->tag, &n, when, count, f->loop.wall);
     set_due(f);
 }
 
-/* Says how many of them are frozen. */
+/* Reports how many of them are frozen. */
 static void count(const struct freezer *f, const struct note *question)
 {
     struct network n;
@@ -389,7 +389,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     while ((r = channel_read(watch->fd, &n)) == 1) {
         if (n.kind == NOTE_RELEASE)
             release(f, &n);
-        if (n.kind == NOTE_COUNT && f->table) /* without it we know of none, which is no number */
+        if (n.kind == NOTE_COUNT && f->table) /* without the table the number is not known */
             count(f, &n);
         if (n.kind == NOTE_TALLY && f->table)
             tally(f, &n);
@@ -464,7 +464,7 @@ static int begin_serving(struct freezer *f)
     return 0;
 }
 
-/* Begins once the freezer before this one, if there is any, has let go of the table. */
+/* Opens the table when the earlier freezer, if there is one, has closed it. */
 static void begin(struct loop *loop, struct alarm *a)
 {
     struct freezer *f = freezer_of(loop);

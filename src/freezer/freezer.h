@@ -1,7 +1,7 @@
 /* The freezer: the process that holds connections without sockets (docs/frozen.md). It keeps
- * CAP_NET_ADMIN (and CAP_NET_BIND_SERVICE, to put back what listens below port 1024) and touches no
- * octet that a client sent: it takes descriptors from workers, keeps them frozen, and hands them
- * back when they are due. */
+ * CAP_NET_ADMIN (and CAP_NET_BIND_SERVICE, to bind ports below 1024 when it thaws) and reads no
+ * octet that a client sent: it takes descriptors from workers, keeps the connections frozen, and
+ * gives them back when they are due. */
 #ifndef MIRED_FREEZER_FREEZER_H
 #define MIRED_FREEZER_FREEZER_H
 
@@ -14,8 +14,8 @@ struct config;
 struct freezer_params {
     const struct config *config;
     int control;     /* channel to the master */
-    const int *slot; /* its ends of the workers' hand-off pairs */
-    uint32_t slots;  /* how many there are; shared->slots of them have a worker */
+    const int *slot; /* the freezer's ends of the hand-off pairs */
+    uint32_t slots;  /* their number; shared->slots of them have a worker */
     struct freezer_shared *shared;
 };
 

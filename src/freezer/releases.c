@@ -1,4 +1,4 @@
-/* Accounts for releases; see releases.h. In the freezer. Pure. */
+/* Keeps track of releases; see releases.h. In the freezer. Pure. */
 #include "freezer/releases.h"
 
 #include <stddef.h>
@@ -33,7 +33,7 @@ void releases_begin(struct releases *r, uint64_t tag, const struct network *n, u
     for (size_t i = 0; i < RELEASES; i++)
         if (r->at[i].begun_ms < place->begun_ms)
             place = &r->at[i];
-    if (place->begun_ms) /* many at once: the oldest is told what it has */
+    if (place->begun_ms) /* too many at once: the oldest ends with what it has */
         end(r, place);
     if (count == 0) {
         r->tell(r->arg, tag, 0, true);

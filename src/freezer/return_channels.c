@@ -32,7 +32,7 @@ void return_channel_flush(struct return_channel *way)
     for (uint32_t i = 0; i < n; i++)
         fd[i] = way->out.item[i].fd;
     int r = handoff_send(way->watch.fd, &way->out);
-    if (r == -EPIPE || r == -ECONNRESET) { /* a worker that has died with its way */
+    if (r == -EPIPE || r == -ECONNRESET) { /* the worker of this channel has died */
         w->lost += n;
         way->out.count = 0;
         way->out.used = 0;
@@ -94,7 +94,7 @@ void return_channel_excuse(struct return_channel *way, size_t octets)
 void return_channel_give(struct return_channel *way, const struct handoff_item *item)
 {
     return_channel_excuse(way, item->session.len);
-    handoff_add(&way->out, item); /* which has room: it was promised */
+    handoff_add(&way->out, item); /* there is room: it was reserved */
 }
 
 bool return_channels_return(struct return_channels *w, uint32_t slot,
@@ -108,7 +108,7 @@ bool return_channels_return(struct return_channels *w, uint32_t slot,
     return true;
 }
 
-/* ---- workers' own ---- */
+/* ---- workers' own channels ---- */
 
 static void forget(struct return_channel *way)
 {
@@ -130,7 +130,7 @@ static void own_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct return_channel *way = (struct return_channel *)watch;
 
-    if (events & ~(uint32_t)EPOLLOUT) /* nothing ever comes in on it but its end */
+    if (events & ~(uint32_t)EPOLLOUT) /* only its end can come in on it */
         forget(way);
     else
         return_channel_flush(way);

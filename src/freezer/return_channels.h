@@ -1,6 +1,6 @@
-/* Where the freezer's connections come from and go back to: the workers' slots, and the ways of
- * workers that keep a connection's TLS state and alone can take it back (handoff.h). One process
- * (the freezer). */
+/* The channels between the freezer and workers: one for each worker slot, and return channels of
+ * workers that keep a connection's TLS state and alone can take it back (handoff.h). In the
+ * freezer; not thread-safe. */
 #ifndef MIRED_FREEZER_RETURN_CHANNELS_H
 #define MIRED_FREEZER_RETURN_CHANNELS_H
 
@@ -10,10 +10,10 @@
 struct return_channel {
     struct watch watch;
     struct return_channels *of;
-    struct handoff out;          /* not yet sent; its descriptors are ours */
-    struct return_channel *next; /* of the workers' own */
-    uint32_t name;               /* of a worker's own */
-    uint32_t promised, octets;   /* to those that are being thawed: items, and their sessions */
+    struct handoff out;          /* not sent yet; we own its descriptors */
+    struct return_channel *next; /* in the list of workers' own channels */
+    uint32_t name;               /* of a worker's own channel */
+    uint32_t promised, octets;   /* reserved for holds that are being thawed: items, and sessions */
 };
 
 struct return_channels {
@@ -21,37 +21,38 @@ struct return_channels {
     const struct freezer_params *params;
     struct return_channel *slot; /* params->slots of them */
     struct return_channel *own;
-    uint64_t lost; /* connections, with the workers that they were for */
+    uint64_t lost; /* connections that were lost with the workers that they were for */
 };
 
-/* 0 or -ENOMEM. Listens to no slot yet. */
+/* Returns 0 or -ENOMEM. Does not read from slots yet. */
 int return_channels_open(struct return_channels *w, struct loop *loop,
                          const struct freezer_params *params);
-/* Ends workers' own ways. What has not been sent to a slot ends with the process. */
+/* Closes workers' own channels. Items that have not been sent to a slot end with the process. */
 void return_channels_close(struct return_channels *w);
 
-/* Takes a worker's offer of its own way; another of that name ends. The descriptor is its. */
+/* Adds a worker's own channel, and takes over its descriptor; another one with that name is
+ * closed. */
 void return_channels_add(struct return_channels *w, const struct handoff_item *item);
 
-/* The way to a slot (that of another if no worker has it now), or to the one worker that has that
- * name; NULL: it is not there. */
+/* The channel to a slot (to another slot if no worker has it now), or the worker's own channel with
+ * that name; NULL if there is none. */
 struct return_channel *return_channels_find(struct return_channels *w, uint32_t slot,
                                             uint32_t name);
 
-/* Keeps room for a connection with a session of so many octets; false: the worker has too much to
- * do. Each is followed by return_channel_give() or return_channel_excuse(). */
+/* Reserves room for a connection with a session of so many octets; false if the worker is
+ * overloaded. return_channel_give() or return_channel_excuse() must follow. */
 bool return_channel_promise(struct return_channel *way, size_t octets);
 void return_channel_excuse(struct return_channel *way, size_t octets);
 
-/* Hands over a connection for which room is kept; its descriptor is the way's then. */
+/* Gives a connection for which room is reserved; the channel takes over its descriptor. */
 void return_channel_give(struct return_channel *way, const struct handoff_item *item);
 
-/* Hands back one that could not be frozen; false when that worker has too much to do, or is not
- * there (the descriptor stays the caller's). */
+/* Gives back a connection that could not be frozen; false if that worker is overloaded or gone (the
+ * caller then keeps the descriptor). */
 bool return_channels_return(struct return_channels *w, uint32_t slot,
                             const struct handoff_item *item);
 
-/* Sends what is to be sent; what a worker has no room for now is sent when it has. */
+/* Sends all items; those for which a worker has no room now are sent later. */
 void return_channel_flush(struct return_channel *way);
 void return_channels_flush(struct return_channels *w);
 

@@ -23,7 +23,8 @@ static int run(const char *commands, char why[256])
     return failed ? -EPERM : 0;
 }
 
-/* A set of what `is_in` takes of the listeners, and the rule for it; nothing for none. */
+/* A set of those listeners for which `is_in` is true, and its rule; without such listeners there is
+ * neither. */
 struct set {
     const char *name, *type, *match;
     bool (*is_in)(const struct addr *a);

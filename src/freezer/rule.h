@@ -1,9 +1,8 @@
-/* The rule that keeps the kernel quiet: a segment for a frozen connection finds no socket, and the
- * kernel would answer it with RST. A table of our own, `inet mired`, drops the RSTs that come from
- * our addresses and ports, belong to no socket (meta skuid 0: the kernel's own; those of live
- * sockets carry our user's) and answer a segment of a conversation (they have no ACK; a socket that
- * gives up sends RST with ACK, so even a mired that runs as root keeps its own). Nothing else in
- * it. */
+/* The nftables rule for frozen connections. A segment for a frozen connection finds no socket, and
+ * the kernel would answer it with RST. The table `inet mired` drops an RST if it comes from our
+ * addresses and ports, belongs to no socket (meta skuid 0 is the kernel; RSTs of live sockets have
+ * our user), and answers a segment of a connection (it has no ACK; a socket that gives up sends RST
+ * with ACK, so this works even if all of mired runs as root). The table has nothing else. */
 #ifndef MIRED_FREEZER_RULE_H
 #define MIRED_FREEZER_RULE_H
 
@@ -11,13 +10,12 @@
 
 #include "base/addr.h"
 
-/* Puts the table for these listeners in place of whatever had its name, in one transaction: one at
- * an address means that address alone, 0.0.0.0 any of IPv4, :: any at all (a socket that was passed
- * to us may take both families). 0 or -errno; *why is a static or library text for the log. Needs
- * CAP_NET_ADMIN. */
+/* Replaces the table with one for these listeners, in one transaction. A listener at one address
+ * adds that address alone, 0.0.0.0 all of IPv4, :: all of both families (a socket that was passed
+ * to us may accept both). Returns 0, or -errno with the reason in `why`. Needs CAP_NET_ADMIN. */
 int rule_set(const struct addr *listen, size_t count, char why[256]);
 
-/* Takes it away; nothing is said when it is gone already. */
+/* Deletes the table; does nothing if there is none. */
 void rule_unset(void);
 
 #endif

@@ -1,8 +1,8 @@
 /* The frozen table; see table.h. Runs in the freezer.
  *
- * Due holds are kept in a ring of lists, one for each TICK_MS; a hold further away than the ring
- * reaches waits in the last list and is put further when that comes. Record 0 is never used, so 0
- * is "none" in every link. */
+ * A ring of lists has the holds by the time at which they are due, one list for each TICK_MS. A
+ * hold beyond the ring's range waits in the last list, and is moved on when that list is due.
+ * Record 0 is never used, so 0 means "none" in every link. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ enum {
     VERSION = 4,
     IN_NO_LIST = UINT16_MAX,
     TALLY_MOST = 1000000, /* holds that are looked at for a tally */
-    LATEST_MS = 86400000, /* no hold is so long: a file that says so is damaged */
+    LATEST_MS = 86400000, /* no hold is longer: otherwise the file is damaged */
 };
 
 /* ---- lists of what is due ---- */
@@ -57,8 +57,8 @@ static void unlink_due(struct frozen_table *t, uint32_t id)
 
 static uint32_t last_used(const struct frozen_table *t)
 {
-    /* Records are used from the file's beginning, and it is longer than what is used, so the count
-     * is kept in record 0. A file that was cut has less than that. */
+    /* Records are used from the file's beginning, and the file is longer than its used part, so
+     * record 0 has the count. A truncated file has fewer. */
     const uint32_t *mark = t->file.body;
     size_t present = mapfile_present(&t->file) / FROZEN_RECORD;
     uint32_t used = *mark <= t->records && *mark > 0 ? *mark : 1;
@@ -72,7 +72,7 @@ static void mark_used(struct frozen_table *t)
     *(uint32_t *)t->file.body = t->used_below;
 }
 
-/* Goes over what the file holds and links it in. */
+/* Reads all records of the file and links the holds in. */
 static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
 {
     t->used_below = last_used(t);
@@ -197,11 +197,11 @@ void table_forget(struct frozen_table *t, const struct frozen_hold *h)
     drop_same(t, packed);
 }
 
-/* A hold in the list that is due now, but itself due only later: the ring did not reach so far. */
+/* Moves on a hold whose list is due now but which is due later, beyond the ring's range. */
 static void put_further(struct frozen_table *t, uint32_t id)
 {
     unlink_due(t, id);
-    t->tick++; /* so that it goes into a later list, even if that is the same place in the ring */
+    t->tick++; /* so that it goes into a later list, which may be the same place in the ring */
     link_due(t, id, record_at(t, id)->due_ms);
     t->tick--;
 }
@@ -216,7 +216,7 @@ bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen
         } else if (record_at(t, first)->due_ms > now + TABLE_TICK_MS) {
             put_further(t, first);
         } else if (!records_read(t, first, h, room)) {
-            t->damaged = true; /* its links are as little to be believed */
+            t->damaged = true; /* its links are not reliable either */
         } else {
             unlink_due(t, first);
             *id = first;
@@ -265,7 +265,7 @@ static void release(struct frozen_table *t, uint32_t id, uint64_t now)
     table_again(t, id, now);
 }
 
-/* Whose hold it is; false: the record is none. */
+/* The client of a hold; false if the record is not a hold. */
 static bool peer_of(const struct record *r, struct addr *peer)
 {
     struct frozen_hold h;

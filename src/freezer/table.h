@@ -2,12 +2,12 @@
  * (docs/frozen.md).
  *
  * A hold is a record of FROZEN_RECORD octets: the connection's TCP state, the session as the worker
- * packed it, and when its reply is due. What does not fit one record goes on in further ones. Disk
- * and memory are taken as records are first used, from the beginning of the file; a full disk is a
- * full table. The links of free list and due lists stand in the records; the index by addresses is
- * apart from them, in memory (table_part.h). table_open() makes all of them anew: after a crash
- * only each record's state counts, which is set last when a hold is put in and first when it is
- * taken out.
+ * packed it, and when its reply is due. Longer data continues in further records. Disk and memory
+ * are used when records are first used, from the beginning of the file; if the disk is full, so is
+ * the table. The links of the free list and of the due lists are in the records; the index by
+ * addresses is separate, in memory (table_part.h). table_open() rebuilds all of them: after a crash
+ * only the state of each record counts, which is set last when a hold is put in and first when it
+ * is removed.
  *
  * One process (the freezer). Time is an argument: wall ms. */
 #ifndef MIRED_FREEZER_TABLE_H
@@ -30,36 +30,37 @@ enum {
 struct frozen_table;
 struct tally;
 
-/* A hold as it goes in and comes out. */
+/* A hold, for table_put() and from table_due(). */
 struct frozen_hold {
     struct tcp_frozen tcp;
     uint64_t due_ms, frozen_ms; /* wall */
     uint16_t slot;              /* of the worker that froze it */
-    uint32_t way;               /* on which alone it goes back; 0: any */
+    uint32_t way;               /* the only return channel that it goes back on; 0: any */
     /* the client behind a load balancer; ADDR_NONE: the other end is the client */
     struct addr client;
     struct span session; /* borrowed */
 };
 
-/* Opens or begins the file (NULL: memory only) with room for `records`; what it holds that was due
- * more than `keep_ms` before `now` is dropped. 0 or -errno. */
+/* Opens or creates the file (NULL: memory only) with room for `records`, and drops holds that were
+ * due more than `keep_ms` before `now`. Returns 0 or -errno. */
 int table_open(struct frozen_table **t, const char *path, uint32_t records, uint64_t now,
                uint64_t keep_ms);
 void table_close(struct frozen_table *t);
 
-/* Whether the file was truncated since (mapfile.h), or a hold in it is damaged: its content is then
- * not reliable. No hold is due then; open the table anew, which checks all of it. */
+/* Whether the file was truncated (mapfile.h), or a hold in it is damaged, so that its content is
+ * not reliable. No hold is due then; close the table and open it again, which checks all of it. */
 bool table_is_cut(const struct frozen_table *t);
 
-/* Puts a hold in. One with the same four addresses and ports that is there already is forgotten:
- * the new one replaces it. 0, or -ENOSPC or -E2BIG (the session is too long). */
+/* Puts a hold in; it replaces one with the same addresses and ports. Returns 0, -ENOSPC, or -E2BIG
+ * (the session is too long). */
 int table_put(struct frozen_table *t, const struct frozen_hold *h);
 
 /* Forgets the hold with these addresses and ports, if there is one. */
 void table_forget(struct frozen_table *t, const struct frozen_hold *h);
 
-/* The next hold that is due at `now`, if any: fills *h (session points into room[]) and *id. Each
- * comes once: it stays in the table until table_drop(), or table_again() makes it due again. */
+/* Finds the next hold that is due at `now`: fills *h (session points into room[]) and *id. False if
+ * there is none. Each hold is returned once; it stays in the table until table_drop(), or
+ * table_again() makes it due again. */
 bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen_hold *h,
                char room[FROZEN_ROOM]);
 
@@ -74,7 +75,7 @@ uint64_t table_next(struct frozen_table *t);
  * many. */
 uint32_t table_release(struct frozen_table *t, const struct network *n, uint64_t now);
 
-/* How many holds there are, and how many of a network, which looks at all of them. */
+/* How many holds there are; and how many of a network, which reads all of them. */
 uint32_t table_count(const struct frozen_table *t);
 uint32_t table_count_of(const struct frozen_table *t, const struct network *n);
 

@@ -1,7 +1,7 @@
 /* The frozen table's index by addresses and ports; see table_part.h. Runs in the freezer.
  *
- * A linear hash: it grows by one bucket at a time, so that its size follows the holds that there
- * are, whatever the table could take, and no put has to wait for it. 12 octets a hold. */
+ * A linear hash: it grows by one bucket at a time, so that its size follows the number of holds,
+ * and no put has to wait while it grows. 12 octets for each hold. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -38,7 +38,7 @@ static uint32_t *bucket_of(const struct table_index *x, uint32_t hash)
     return &x->bucket[b < x->buckets ? b : b - x->level];
 }
 
-/* One bucket more: those of an old one's chain that belong into it move. */
+/* Adds a bucket, and moves those links of an old bucket's chain that belong to it. */
 static void split_bucket(struct table_index *x)
 {
     uint32_t *from = &x->bucket[x->buckets - x->level], *to = &x->bucket[x->buckets];

@@ -103,8 +103,8 @@ static uint32_t take(struct frozen_table *t)
     return id;
 }
 
-/* A chain has been validated when the file was opened; but if it is cut short meanwhile, a link may
- * be anything. */
+/* Chains are validated when the file is opened. But if the file is truncated meanwhile, a link can
+ * have any value. */
 void records_give(struct frozen_table *t, uint32_t id)
 {
     while (id && id < t->used_below) {
@@ -149,7 +149,7 @@ void records_write(struct frozen_table *t, uint32_t first, struct span packed, s
 
     r->len = (uint16_t)(packed.len + session.len);
     memcpy(r->octets, packed.at, packed.len);
-    if (n) /* an empty span may point nowhere, which memcpy() must not be told */
+    if (n) /* an empty span may have a null pointer, which memcpy() does not allow */
         memcpy(r->octets + packed.len, session.at, n);
     for (uint32_t id = r->more; id; id = record_at(t, id)->more) {
         size_t here = least(session.len - n, MORE_ROOM);
@@ -159,7 +159,7 @@ void records_write(struct frozen_table *t, uint32_t first, struct span packed, s
     }
 }
 
-/* Whether a record, as a damaged file may have it, has a TCP state and a length that can be. */
+/* Whether a record, maybe of a damaged file, has a valid TCP state and length. */
 static bool is_sound(const struct record *r)
 {
     uint8_t family = r->octets[KEY_AT];
@@ -194,7 +194,7 @@ bool records_read(const struct frozen_table *t, uint32_t first, struct frozen_ho
     return true;
 }
 
-/* The whole chain is looked at, its end too: it is followed to there when it is given back. */
+/* Checks the whole chain with its end, because records_give() follows it to its end. */
 bool records_claim(const struct frozen_table *t, uint32_t first, uint8_t *wanted)
 {
     const struct record *r = record_at(t, first);
@@ -211,7 +211,7 @@ bool records_claim(const struct frozen_table *t, uint32_t first, uint8_t *wanted
     }
     if (id == 0 && room >= r->len)
         return true;
-    uint32_t taken = r->more; /* as far as it was sound: another's, maybe */
+    uint32_t taken = r->more; /* the part up to the fault may belong to another hold */
     for (size_t back = INLINE; back < room; back += MORE_ROOM) {
         wanted[taken] = 0;
         taken = record_at(t, taken)->more;

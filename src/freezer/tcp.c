@@ -1,16 +1,16 @@
 /* Freezing and thawing one TCP connection; runs in the freezer.
  *
- * A socket in repair mode still takes segments in, and one that came in between reading the
- * sequence number and closing would have been acknowledged and lost. So the socket is made deaf
- * first: it is told to take only segments with the highest TTL there is, which no router leaves and
- * no common system begins with (RFC 5082). What the client sends from then on is not acknowledged,
- * and its kernel sends it again until the connection is back. Whether anything is unread is asked
- * last of all, when the batch is about to be closed, so that a neighbour that does send with TTL
- * 255 finds no more of a gap than closing it takes. (A socket filter would leave none, and costs a
- * hundred times as much: the kernel compiles it.)
+ * A socket in repair mode still accepts segments. One that arrives between reading the sequence
+ * number and closing would be acknowledged and lost. So the socket first gets an option to accept
+ * only segments with the highest TTL, which no routed segment has and no common system uses (RFC
+ * 5082). Octets that the client sends from then on are not acknowledged, and its kernel sends them
+ * again until the connection is back. Right before the batch is closed, each socket is checked for
+ * unread octets, so that a neighbour that does send with TTL 255 has only the time that closing
+ * takes. (A socket filter would leave no gap, but costs a hundred times as much, because the kernel
+ * compiles it.)
  *
- * What one connection costs is its system calls, so none is made that another has answered, and
- * those of many connections that only set something are made together (calls.h). */
+ * The cost of a connection is its system calls, so there are no unnecessary ones, and those that
+ * only set an option are made together for many connections (calls.h). */
 #include <errno.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
@@ -27,7 +27,7 @@ enum { OPTION_MSS = 2, OPTION_SCALE = 3, OPTION_SACK = 4, OPTION_TIMESTAMPS = 8 
 enum { TIMESTAMP_OCTETS = 12 };
 
 #ifndef IPV6_MINHOPCOUNT
-#define IPV6_MINHOPCOUNT 73 /* linux/in6.h, which does not go with netinet/in.h */
+#define IPV6_MINHOPCOUNT 73 /* from linux/in6.h, which conflicts with netinet/in.h */
 #endif
 
 static int get(int fd, int name, void *value, socklen_t len)
@@ -35,7 +35,7 @@ static int get(int fd, int name, void *value, socklen_t len)
     return getsockopt(fd, IPPROTO_TCP, name, value, &len) < 0 ? -errno : 0;
 }
 
-/* What options are set to must last until the calls are made. */
+/* Values of options, which must exist until the calls are made. */
 static const int repair_on = TCP_REPAIR_ON, repair_off = TCP_REPAIR_OFF_NO_WP;
 static const int send_queue = TCP_SEND_QUEUE, recv_queue = TCP_RECV_QUEUE;
 static const int ttl_most = 255, ttl_any = 0, one = 1;
@@ -52,7 +52,7 @@ static bool is_mapped(const struct tcp_frozen *f)
     return f->family == 6 && memcmp(f->remote, mapped, sizeof mapped) == 0;
 }
 
-/* IPv6 has its own, but for what is IPv4 on an IPv6 socket. */
+/* Whether the IPv4 option applies; on an IPv6 socket it does for mapped IPv4. */
 static bool ttl_is_ip4(const struct tcp_frozen *f)
 {
     return f->family == 4 || is_mapped(f);
@@ -129,7 +129,7 @@ static void read_info(struct tcp_frozen *f, const struct tcp_info *info)
         f->options |= TCP_HAS_SCALE;
     if (info->tcpi_options & TCPI_OPT_TIMESTAMPS) {
         f->options |= TCP_HAS_TIMESTAMPS;
-        f->mss += TIMESTAMP_OCTETS; /* which the segment's size in use leaves room for */
+        f->mss += TIMESTAMP_OCTETS; /* the current segment size leaves room for it */
     }
 }
 
@@ -213,7 +213,7 @@ void tcp_unfreeze(int fd, const struct tcp_frozen *f)
         setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &ttl_any, sizeof ttl_any);
 }
 
-/* What the calls for one connection point to until they are made. */
+/* Data of one connection that the calls refer to until they are made. */
 struct thaw {
     union {
         struct sockaddr any;
@@ -223,7 +223,7 @@ struct thaw {
     socklen_t len;
     struct tcp_repair_opt option[4];
     uint32_t timestamp;
-    int connected; /* the result from connect() on: that of bind() must be told from it */
+    int connected; /* the result of connect() and later calls, apart from that of bind() */
 };
 
 static void fill_ends(const struct tcp_frozen *f, struct thaw *t)
@@ -260,14 +260,15 @@ static size_t fill_options(const struct tcp_frozen *f, struct tcp_repair_opt opt
     return n;
 }
 
-/* The clock went on meanwhile. Its lowest bit tells the kernel the unit: 0 is ms. */
+/* The time stamp after the time that has passed. Its lowest bit tells the kernel the unit: 0 is
+ * ms. */
 static uint32_t timestamp_after(uint32_t then, uint64_t slept_ms)
 {
     return then + ((uint32_t)(then & 1 ? slept_ms * 1000 : slept_ms) & ~1u);
 }
 
-/* All but the last step, the end of repair mode: a socket that does not have all of it is never to
- * speak. */
+/* Adds all steps but the last one, the end of repair mode: an incomplete socket must never send
+ * anything. */
 static void restore(struct calls *c, struct tcp_job *job, struct thaw *t)
 {
     const struct tcp_frozen *f = job->tcp;
@@ -292,7 +293,8 @@ static void restore(struct calls *c, struct tcp_job *job, struct thaw *t)
     calls_add_set(c, &t->connected, fd, tcp, TCP_NODELAY, &one, sizeof one);
 }
 
-/* When connect() has no address, the port is ours already: it is the four that are taken. */
+/* If connect() has no address, bind() has succeeded: another connection has the same addresses and
+ * ports. */
 static void take_result(struct tcp_job *job, const struct thaw *t)
 {
     if (job->result == 0)

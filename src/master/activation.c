@@ -1,9 +1,9 @@
 /* Takes the sockets that $LISTEN_FDS counts: descriptors from 3 on, meant for the process
  * $LISTEN_PID. Master only.
  *
- * Such a socket belongs to the service manager as much as to us: it is never shut down, so that
- * clients queue in it while no mired runs. It need not be SO_REUSEPORT; all workers accept from the
- * one queue (listener.c makes a slot for each of them). */
+ * The service manager has such a socket too, so it is never shut down, and clients queue in it
+ * while no mired runs. It may not have SO_REUSEPORT; all workers accept from the one queue
+ * (listener.c makes a slot for each of them). */
 #include "master/activation.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* The delays between a child's deaths and its restarts. Used by the master; knows neither clock nor
  * process.
  *
- * The first restart is immediate, because most deaths are one bad connection's and clients wait in
- * the accept queue meanwhile; from the second on the delay doubles, because a child that dies at
- * once would otherwise take the whole machine with it. */
+ * The first restart is immediate, because most deaths come from one bad connection, and clients
+ * wait in the accept queue meanwhile. From the second on the delay doubles, because a child that
+ * always dies at once would otherwise use up the machine. */
 #include "master/backoff.h"
 
 uint64_t backoff_next(struct backoff *b, uint64_t ran_ms)

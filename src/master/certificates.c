@@ -1,5 +1,5 @@
-/* Hands the configuration's values to tls/, which knows no configuration. In the master and in
- * `mired -t`. */
+/* Passes the configuration's values to tls/, which does not know the configuration. In the master
+ * and in `mired -t`. */
 #include "master/certificates.h"
 
 #include <time.h>

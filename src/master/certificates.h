@@ -1,4 +1,4 @@
-/* The certificates that the configuration names: loads them and checks their dates. */
+/* Loads the certificates of the configuration and checks their dates. */
 #ifndef MIRED_MASTER_CERTIFICATES_H
 #define MIRED_MASTER_CERTIFICATES_H
 

@@ -1,8 +1,8 @@
 /* `mired -t`; see check.h.
  *
- * Whether a line is right is said by the function that the reader of the file uses, too. Files are
- * opened without waiting (a named pipe has no end) and with the rights of mired's user, for root
- * can read what a clerk cannot. */
+ * Each line is checked by the function that the reader of the file uses too. Files are opened
+ * without waiting (a named pipe has no end) and with the rights of mired's user, because root can
+ * read files that a clerk cannot. */
 #include "master/check.h"
 
 #include <errno.h>
@@ -31,7 +31,7 @@ struct check {
     bool quick;
 };
 
-/* Tells what is wrong with each line of `text`, at most some of them, and how many there are. */
+/* Reports wrong lines of `text`, up to a few, and returns how many there are. */
 typedef unsigned check_lines(struct span text, const char *path, struct buf *said);
 
 /* ---- the user ---- */
@@ -93,7 +93,8 @@ static void cannot_read(struct check *c, const char *path, int error)
     file_wrong(c, path, why);
 }
 
-/* All of it, as mired's user reads it. False: that has been told. */
+/* Reads the whole file with the rights of mired's user. False if that fails, which has then been
+ * reported. */
 static bool read_file(struct check *c, const char *path, struct buf *text)
 {
     struct borrowed b;
@@ -116,7 +117,7 @@ static bool read_file(struct check *c, const char *path, struct buf *text)
     return !error && plain;
 }
 
-/* What no file of lines may hold, whatever its lines are. */
+/* What no text file may contain, whatever its lines are. */
 static const char *misread(struct span text)
 {
     if (span_starts_fold(text, SPAN("\xff\xfe")) || span_starts_fold(text, SPAN("\xfe\xff")))
@@ -182,7 +183,7 @@ static void check_files(struct check *c)
     check_file(c, config->fleet.password_file, check_secret);
 }
 
-/* ---- the whole ---- */
+/* ---- all checks ---- */
 
 static void check_certificates(struct check *c)
 {

@@ -1,4 +1,4 @@
-/* `mired -t`: errors that reading the configuration alone does not find. */
+/* `mired -t`: finds errors that reading the configuration alone does not find. */
 #ifndef MIRED_MASTER_CHECK_H
 #define MIRED_MASTER_CHECK_H
 
@@ -8,14 +8,14 @@
 
 struct config;
 
-/* Looks at the user, the certificates and, unless `quick`, at every line of every file that the
+/* Checks the user, the certificates and, unless `quick`, every line of every file that the
  * configuration names, with the rights of the user that will read them. Adds a line for each
- * mistake to *said, and lines marked "warning:" for what works and is probably a mistake. Changes
- * nothing. Returns the number of lines without that mark. */
+ * mistake to *said, and lines marked "warning:" for things that work but are probably mistakes.
+ * Changes nothing. Returns the number of lines without that mark. */
 unsigned check_all(const struct config *config, bool quick, struct buf *said);
 
-/* Only what would make a new generation refuse a file of recipients, passwords, traps or suspects
- * as a whole: the reload fails. */
+/* Checks only whether a new generation would reject a file of recipients, passwords, traps or
+ * suspects as a whole; the reload then fails. */
 unsigned check_lists(const struct config *config, struct buf *said);
 
 #endif

@@ -1,8 +1,8 @@
-/* One child of the master: how it begins, what is heard of it, how it ends, when it begins again.
+/* One child of the master: its start, its notes, its end, its restart.
  *
- * Children are forked, never executed: they inherit the configuration and the mappings. Each closes
- * every descriptor but its own at once, so that a channel's end means that the master is gone, and
- * so that a worker that was taken over holds nothing but what it needs. */
+ * Children are forked, never executed: they inherit the configuration and the mappings. Each of
+ * them at once closes all descriptors that it does not need. So the end of its channel means that
+ * the master is gone, and a compromised worker has only the descriptors that it needs. */
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -24,7 +24,8 @@
 
 /* ---- in the child ---- */
 
-/* The end is the master's to say: Ctrl-C and a service manager signal the whole group. */
+/* Ignores these signals, which Ctrl-C and a service manager send to the whole group: the master
+ * tells each child when to end. */
 static void set_signals(void)
 {
     static const int ignored[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGUSR2};
@@ -52,7 +53,7 @@ static __attribute__((noreturn)) void run(struct master *m, struct child *c)
     metrics_use(runtime_row(&m->runtime, c->row));
     set_signals();
     int status = role->body(m, c);
-    sched_background(); /* to take a process down is work, too */
+    sched_background(); /* to end a process takes CPU time, too */
     _exit(status);
 }
 
@@ -139,8 +140,8 @@ static void restart(struct loop *loop, struct alarm *a)
     }
 }
 
-/* Takes the child into the list, or frees it where `error` says that it could not be begun. Returns
- * the error. */
+/* Adds the child to the list, or frees it if `error` says that it could not be started. Returns the
+ * error. */
 static int list(struct master *m, struct child *c, int error)
 {
     if (error) {
@@ -201,7 +202,7 @@ void child_leave(struct master *m, struct child *c, enum note_kind note)
     c->state = CHILD_LEAVING;
     if (c->channel.fd >= 0 && channel_tell(c->channel.fd, note, 0, 0, NULL) == 0)
         return;
-    /* A full channel: it has not read for long, and cannot be asked. */
+    /* The channel is full: the child has not read for a long time. */
     if (note == NOTE_STOP)
         kill(c->pid, SIGKILL);
 }
@@ -241,7 +242,8 @@ static void ended(struct master *m, struct child *c, int status)
 
     forget_channel(m, c);
     runtime_row_give(&m->runtime, c->row);
-    if (c->role == ROLE_FREEZER && !expected) { /* what it had said of itself is no longer so */
+    /* what it reported about itself is no longer true */
+    if (c->role == ROLE_FREEZER && !expected) {
         m->runtime.shared->freezer.working = 0;
         m->runtime.shared->freezer.waiting = 0;
     }

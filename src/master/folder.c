@@ -1,12 +1,12 @@
 /* The master's folders, entered without following links of other users.
  *
  * The service's user can at any moment replace a name in its own folders by a link to a folder of
- * root's. So the master never creates, chowns or removes files there by path with root's rights.
- * The path is walked a component at a time, each opened without following it. As long as every
- * folder on the way belongs to root and no other user can write to it, what was checked cannot
- * change, and root acts. From the first folder on that others can change, the process acts as the
- * user, who gains nothing from replacing what the user may replace. Links are followed the same
- * way: root follows root's links only. */
+ * root's. So the master never creates, chowns or removes files there by path with root's rights. It
+ * walks the path a component at a time, and opens each without following links. As long as every
+ * folder so far belongs to root and no other user can write to it, checked names cannot change, and
+ * the process acts as root. From the first folder on that others can change, the process acts as
+ * the user. The user gains nothing then by replacing names that the user may replace anyway. Links
+ * are followed in the same way: root follows only root's links. */
 #include "master/folder.h"
 
 #include <errno.h>
@@ -22,18 +22,18 @@ struct walk {
     struct borrowed *borrowed;
     const struct identity *id;
     int dir;              /* where we are */
-    char rest[PATH_ROOM]; /* what is still to be walked */
+    char rest[PATH_ROOM]; /* the rest of the path */
     unsigned links;
 };
 
-/* Whether only root can replace the files in this folder. In a sticky one (/tmp) others can only
- * add. */
+/* Whether only root can replace files in this folder. In a sticky folder (/tmp) others can only add
+ * files. */
 static bool is_roots(const struct stat *st)
 {
     return st->st_uid == 0 && ((st->st_mode & 022) == 0 || (st->st_mode & S_ISVTX));
 }
 
-/* From here on as the user. */
+/* Acts as the user from here on. */
 static int become_user(struct walk *w)
 {
     return w->borrowed->active ? 0 : privileges_borrow(w->borrowed, w->id);
@@ -58,7 +58,7 @@ static int stand_at(struct walk *w, const char *path)
     return dir < 0 ? -errno : stand_in(w, dir);
 }
 
-/* Takes the next component off the rest. False: none is left. */
+/* Takes the next component from the rest; false if none is left. */
 static bool next_part(struct walk *w, char part[PATH_ROOM])
 {
     size_t skip = strspn(w->rest, "/");
@@ -75,7 +75,7 @@ static bool is_last(const struct walk *w)
     return w->rest[strspn(w->rest, "/")] == '\0';
 }
 
-/* Puts what the link says in front of the rest. */
+/* Puts the link's target before the rest. */
 static int follow(struct walk *w, int link, const struct stat *st)
 {
     char target[PATH_ROOM], rest[PATH_ROOM];
@@ -94,7 +94,7 @@ static int follow(struct walk *w, int link, const struct stat *st)
     return !error && target[0] == '/' ? stand_at(w, "/") : error;
 }
 
-/* Gives the folder, which only root can have made, to the user. */
+/* Gives the folder to the user; only root can have made it. */
 static int give(const struct walk *w, int dir, mode_t mode)
 {
     struct stat st;
@@ -110,7 +110,7 @@ static int give(const struct walk *w, int dir, mode_t mode)
     return 0;
 }
 
-/* Makes the folder and stands in it. The parents are the administrator's, not the user's. */
+/* Makes the folder and enters it. Parents belong to root, not to the user. */
 static int make(struct walk *w, const char *part, mode_t mode)
 {
     bool last = is_last(w);

@@ -1,4 +1,4 @@
-/* Generations: what one reading of the configuration made. Master only.
+/* Generations: the processes of one reading of the configuration. Master only.
  *
  *   coming --all its children are ready--> current --the next one is--> parting
  *      |                                                                   |
@@ -7,10 +7,10 @@
  *      +--its children keep dying,                                        old --its last child has
  *         or time is up--> gone; the current one was never touched             ended--> gone
  *
- * Workers of all generations share the listening sockets. Those of a coming one are ready but take
- * no clients; when it becomes the current one they are told to, and the earlier one's not to, so
- * that for a moment both do, and none is taken twice. An old generation's clerks stay until its
- * last worker has ended, for held sessions may still ask. */
+ * Workers of all generations share the listening sockets. The workers of a coming generation are
+ * ready but do not accept. When it becomes the current one, the new workers start accepting and the
+ * old ones stop; both overlap briefly. The clerks of an old generation stay until its last worker
+ * has ended, because held sessions may still make queries. */
 #include <errno.h>
 #include <malloc.h>
 #include <signal.h>
@@ -37,8 +37,9 @@
 
 enum {
     COMING_MS = 20000, /* to become ready */
-    COMING_DEATHS = 3, /* after which it is given up */
-    PARTING_MS = 2000, /* to take no more clients; the workers of a program may not tell */
+    COMING_DEATHS = 3, /* after so many deaths it is given up */
+    /* how long workers may take to stop accepting; those of an earlier program may not report it */
+    PARTING_MS = 2000,
 };
 
 /* ---- the pairs between workers and clerks ---- */
@@ -57,7 +58,7 @@ static void free_pairs(int (*pair)[2], uint32_t n)
     free(pair);
 }
 
-/* NULL, and errno, when they cannot all be had. */
+/* Makes n pairs; NULL, and errno, if that fails. */
 static int (*new_pairs(uint32_t n, int type))[2]
 {
     int(*pair)[2] = calloc(n, sizeof *pair);
@@ -75,7 +76,8 @@ static int (*new_pairs(uint32_t n, int type))[2]
  * Without the privilege the machine's own limit (net.core.wmem_max) stays. */
 static void make_room(int fd)
 {
-    int octets = 4 << 20; /* some 10,000 questions, as the kernel counts, which doubles it */
+    /* some 10,000 queries by the kernel's accounting, which doubles their size */
+    int octets = 4 << 20;
 
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &octets, sizeof octets) < 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &octets, sizeof octets);
@@ -93,7 +95,7 @@ static int open_pairs(struct generation *g)
     return g->ask && g->answer && g->own ? 0 : -errno;
 }
 
-/* Until the clerks have looked, each verifier is taken to do what they all can. */
+/* Until the clerks have checked, each verifier counts as able to do all mechanisms of its kind. */
 static int share_auth(struct generation *g)
 {
     void *at =
@@ -145,7 +147,7 @@ static bool has_children(const struct master *m, const struct generation *g)
     return false;
 }
 
-/* Whether all children that it has are. */
+/* Whether all of its children are ready. */
 static bool is_ready(const struct master *m, const struct generation *g)
 {
     for (const struct child *c = m->children; c; c = c->next)
@@ -154,7 +156,7 @@ static bool is_ready(const struct master *m, const struct generation *g)
     return true;
 }
 
-/* ---- the end of one ---- */
+/* ---- the end of a generation ---- */
 
 /* Tells the children of that generation and retirement, or all of them, to leave. */
 static void dismiss(struct master *m, struct generation *g, int retirement, enum note_kind note)
@@ -186,7 +188,7 @@ static bool may_accept(const struct master *m, const struct generation *g)
 
 enum { SERVES_TEXT = 128 };
 
-/* Tells systemd, and puts it into `text`. */
+/* Tells systemd that the generation serves, and writes that to `text`. */
 static void tell_serves(const struct generation *g, char text[SERVES_TEXT])
 {
     snprintf(text, SERVES_TEXT, "generation %u serves with %u workers", g->id, g->config->workers);
@@ -194,8 +196,8 @@ static void tell_serves(const struct generation *g, char text[SERVES_TEXT])
 }
 
 /* The asker of a reload gets its answer when only the new generation serves: a client that connects
- * after the answer meets the new configuration. Only then the old store, which the last clients may
- * need, and the old web process, which passes the answer on, are stopped. */
+ * after the answer meets the new configuration. The old store, which the last clients may need, and
+ * the old web process, which passes the answer on, are stopped only then. */
 static void part(struct master *m, struct generation *g)
 {
     const struct generation *next = m->current;
@@ -239,7 +241,7 @@ void generation_child_gone(struct master *m, struct generation *g)
 {
     if (g->state == GENERATION_PARTING) {
         generation_child_drains(m, g);
-        return; /* it may be gone */
+        return; /* the generation may be freed */
     }
     if (g->state == GENERATION_OLD && generation_count(m, g, ROLE_WORKER) == 0)
         dismiss(m, g, RETIRE_LAST, NOTE_STOP);
@@ -266,7 +268,7 @@ static void give_up(struct master *m, struct generation *g, const char *why)
     reload_if_asked(m);
 }
 
-/* ---- the beginning of one ---- */
+/* ---- the start of a generation ---- */
 
 static void log_ready(const struct master *m, const struct generation *g)
 {
@@ -290,7 +292,7 @@ static void log_ready(const struct master *m, const struct generation *g)
     buf_free(&where);
 }
 
-/* Whether the current generation's children of that role are to be the coming one's. */
+/* Whether the coming generation keeps the current one's children of that role. */
 static bool is_kept(const struct master *m, const struct generation *g, enum role_id role)
 {
     const struct generation *now = m->current;
@@ -299,11 +301,11 @@ static bool is_kept(const struct master *m, const struct generation *g, enum rol
            role_table[role].kept(now->config, g->config);
 }
 
-/* A worker takes clients from now on. */
+/* Lets a worker start accepting. */
 static void let_serve(const struct child *c)
 {
     if (c->role == ROLE_WORKER && channel_tell(c->channel.fd, NOTE_SERVE, 0, 0, NULL) < 0)
-        kill(c->pid, SIGKILL); /* it has not read for long: another one is begun */
+        kill(c->pid, SIGKILL); /* it has not read for a long time: start another one */
 }
 
 static void become_current(struct master *m, struct generation *g)
@@ -337,8 +339,8 @@ void generation_release_all(struct master *m)
         release(m, m->generations);
 }
 
-/* The role of the n-th child that is begun for a generation, and its place there; workers, who ask
- * the others, are the last. False: there are not so many. */
+/* The role and index of the n-th child that a generation starts; workers come last, because they
+ * use the others. False if there are fewer. */
 static bool nth_child(const struct master *m, const struct generation *g, uint32_t n,
                       enum role_id *role, uint32_t *index)
 {
@@ -397,7 +399,7 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     give_up(master_of(loop), g, "its processes were not ready in time; see the log");
 }
 
-/* Mail goes on with an expired certificate, so it is no reason to refuse a configuration. */
+/* Mail still passes with an expired certificate, so it is no reason to refuse a configuration. */
 static void warn_of_dates(const struct config *config)
 {
     struct buf said = {0};
@@ -445,8 +447,8 @@ int generation_start(struct master *m, struct config *config, struct asker asker
     m->generations = g;
     m->coming = g;
     loop_alarm(&m->loop, &g->deadline, m->loop.now + COMING_MS);
-    /* The many small pieces that reading the configuration has freed are put together here, or each
-     * child would do that with its first larger request, and have its own copy of every page. */
+    /* Joins the many small blocks that reading the configuration has freed. Otherwise each child
+     * would do so at its first larger allocation, and get its own copy of every page. */
     malloc_trim(0);
     error = start_children(m, g);
     if (error) {

@@ -1,10 +1,10 @@
-/* Whether the processes that never block still answer. Master only.
+/* Checks whether the processes that never block still answer. Master only.
  *
- * Every period each of them is sent NOTE_PING, and tells NOTE_PONG. One that has left several
- * unanswered does not turn its loop any more: it is killed, and begun again like any that died (its
- * accept queue is kept; what it held without sockets is too). So a hung worker costs its own
- * connections and nothing else, and the service manager's watchdog, which the master feeds from the
- * same alarm, ends all of mired only when the master itself hangs.
+ * In each period each of them gets NOTE_PING and answers NOTE_PONG. If a process leaves several
+ * unanswered, its loop does not run any more: the master kills it, and restarts it like any that
+ * died (its accept queue and its frozen holds are kept). So a hung worker loses only its own
+ * connections. The master also feeds the service manager's watchdog from the same alarm, so the
+ * watchdog ends mired only if the master itself hangs.
  *
  * Rounds are counted, not time: a machine that was halted for an hour has missed one. Clerks and
  * the store wait for others by design and have time-outs of their own. */
@@ -30,7 +30,7 @@ static bool is_watched(const struct child *c)
 {
     bool loops = c->role == ROLE_WORKER || c->role == ROLE_FREEZER || c->role == ROLE_WEB;
 
-    /* One of an earlier program may not know the question. */
+    /* A process of an earlier program may not know NOTE_PING. */
     return loops && c->pid && c->channel.fd >= 0 && c->generation->config &&
            c->state != CHILD_STARTING && c->state != CHILD_DEAD;
 }
@@ -44,7 +44,7 @@ static void ask(const struct master *m, struct child *c)
         kill(c->pid, SIGKILL);
         return;
     }
-    c->unanswered++; /* whether there was room for the question or not */
+    c->unanswered++; /* counts even if the channel had no room for the note */
     channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL);
 }
 

@@ -1,9 +1,9 @@
 /* Binds, keeps and closes listening sockets. Master only; it never accepts.
  *
- * SO_REUSEPORT lets one address have a socket a slot, but would also let a second mired of the same
- * user share the port in silence: a trial bind without it finds that (and a foreign server) before.
- * The trial is repeated for a moment, for the workers of a master that was killed hold their
- * sockets until they have said good-bye. */
+ * With SO_REUSEPORT an address has a socket for each slot, but a second mired of the same user
+ * could also silently share the port. A trial bind without the option first detects that (and other
+ * servers). The trial is repeated for a moment, because the workers of a killed master keep their
+ * sockets until they have sent 421. */
 #include "master/listener.h"
 
 #include <errno.h>
@@ -91,8 +91,8 @@ size_t listeners_find(const struct listeners *l, const struct addr *addr, size_t
     return n;
 }
 
-/* One more socket for an address that has `there` already; a passed one is shared by all workers,
- * for it may not be SO_REUSEPORT. Descriptor or -errno. */
+/* Makes one more socket for an address that has `there` already. All workers share a passed one,
+ * because it may not have SO_REUSEPORT. Returns a descriptor or -errno. */
 static int next_socket(const struct listeners *l, const struct addr *addr, size_t there,
                        bool *passed)
 {
@@ -150,7 +150,7 @@ int listeners_add(struct listeners *l, const struct config *config, uint64_t pat
 
 static void close_one(const struct listener *l)
 {
-    /* Workers of an earlier generation have this socket too: close alone would leave clients in a
+    /* Workers of an earlier generation have this socket too: close() alone would leave clients in a
      * queue that no process empties. */
     if (!l->passed)
         shutdown(l->fd, SHUT_RDWR);

@@ -16,7 +16,7 @@ struct listener {
     struct addr addr;
     uint32_t slot;
     int fd;
-    bool passed; /* by a service manager, which has it too: closed, but never shut down */
+    bool passed; /* by a service manager, which has it too: it is closed but never shut down */
 };
 
 struct listeners {
@@ -24,21 +24,20 @@ struct listeners {
     size_t count;
 };
 
-/* Binds what `config` listens on and is not there yet, waiting up to `patience_ms` for an address
- * that is in use. 0; or -1 with what is wrong, as sentences, in *errors: nothing has then changed.
- */
+/* Binds the addresses of `config` that are not bound yet, and waits up to `patience_ms` for an
+ * address that is in use. Returns 0; or -1 with sentences in *errors, and nothing has changed. */
 int listeners_add(struct listeners *l, const struct config *config, uint64_t patience_ms,
                   struct buf *errors);
 
-/* Closes the last ones until `count` are left: takes listeners_add() back. */
+/* Closes the last sockets until `count` are left: undoes listeners_add(). */
 void listeners_cut(struct listeners *l, size_t count);
 
-/* Closes those that `config` has no address for: clients are refused from now on, even if other
- * processes still have the descriptor. Sockets that were passed are only closed: their clients
- * queue. */
+/* Closes the sockets of addresses that `config` does not have: clients are refused from now on,
+ * even if other processes still have the descriptor. Passed sockets are only closed, so their
+ * clients queue. */
 void listeners_drop(struct listeners *l, const struct config *config);
 
-/* Closes all: clients are refused from now on (of those that were passed: queue). */
+/* Closes all sockets: clients are refused from now on (those of passed sockets queue). */
 void listeners_close(struct listeners *l);
 
 /* Sockets for the address, in order of their slots: writes up to `max` indices into l->at and

@@ -1,8 +1,8 @@
 /* The master process: from a checked configuration to the last child's end.
  *
- * One loop over signals, the children's channels and a few alarms. It starts as root where that is
- * needed and stays root, for a reload may have to bind a port below 1024 and read files that only
- * root may read. So it reads nothing that a stranger wrote, and its children drop root's rights.
+ * One loop over signals, the children's channels and a few alarms. If it is started as root it
+ * stays root, because a reload may have to bind a port below 1024 and read files that only root may
+ * read. So it reads nothing that a stranger wrote, and its children drop root's rights.
  * docs/architecture.md (Processes, Reload and upgrade) has the picture. */
 #include "master/master.h"
 
@@ -45,7 +45,7 @@ void master_answer(struct master *m, struct asker asker, bool done, const char *
         channel_tell(c->channel.fd, NOTE_RESULT, done ? 0 : 1, asker.tag, text);
 }
 
-/* Each line of *b as a sentence of its own in the log. */
+/* Logs each line of *b as a sentence of its own. */
 void master_log_lines(enum log_level level, const struct buf *text)
 {
     struct span rest = buf_span(text);
@@ -99,10 +99,10 @@ void master_reload(struct master *m, struct asker asker)
     if (read == 0 && check_lists(config, &errors) > 0) {
         config_free(config);
     } else if (read == 0) {
-        buf_free(&errors); /* warnings; whose files they are say so, too */
+        buf_free(&errors); /* warnings only; the processes that read these files log them, too */
         if (generation_start(m, config, asker, 0, &errors) == 0) {
             buf_free(&errors);
-            return; /* the answer comes when it serves */
+            return; /* the answer comes when the new generation serves */
         }
     }
     answer_errors(m, asker, "reload", &errors);
@@ -261,7 +261,7 @@ static int open_all(struct master *m, struct config *config)
     return error;
 }
 
-/* Where this program was found; a later version will stand there. */
+/* The path of this program, where a later version will be. */
 static const char *own_path(void)
 {
     static char path[4096];

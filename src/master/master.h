@@ -1,5 +1,5 @@
-/* The master: binds, starts the others, restarts what dies, and never parses an octet from the
- * network.
+/* The master: binds, starts the other processes, restarts those that die, and never parses an octet
+ * from the network.
  *
  * This header is shared by the files of this folder; others use only master_run().
  *
@@ -40,7 +40,7 @@ enum role_id {
 };
 
 enum child_state {
-    CHILD_STARTING, /* forked, not yet heard of */
+    CHILD_STARTING, /* forked, not ready yet */
     CHILD_READY,
     CHILD_LEAVING, /* told to drain or stop: its end is expected */
     CHILD_DEAD,    /* waits for its restart */
@@ -53,7 +53,7 @@ struct child {
     enum role_id role;
     uint32_t index; /* of its role in its generation; a worker's slot */
     enum child_state state;
-    bool accepts; /* a worker that has been told to take no more clients, and may still do it */
+    bool accepts; /* a worker that was told to stop accepting and may still accept */
     pid_t pid;
     int row;             /* of metrics */
     uint64_t started_ms; /* monotonic */
@@ -71,15 +71,15 @@ struct asker {
 enum generation_state {
     GENERATION_COMING,
     GENERATION_CURRENT,
-    GENERATION_PARTING, /* its workers have been told to take no more clients */
-    GENERATION_OLD,     /* ... and take none */
+    GENERATION_PARTING, /* its workers have been told to stop accepting */
+    GENERATION_OLD,     /* its workers have stopped accepting */
 };
 
 struct generation {
     struct generation *next;
     uint32_t id;
     enum generation_state state;
-    struct config *config;       /* NULL: an earlier program's, taken in by an upgrade */
+    struct config *config;       /* NULL: of an earlier program, inherited by an upgrade */
     struct tls_server *tls;      /* NULL: no certificate */
     struct addresses *addresses; /* NULL: no backend has a name */
     int (*ask)[2];               /* enum query_queue: workers write to [1], clerks read from [0] */
@@ -88,7 +88,7 @@ struct generation {
     int (*own)[2];    /* for each clerk: workers write to [1], it reads from [0] */
     uint32_t clerks;
     _Atomic uint32_t *auth;  /* what clerks can check (enum smtp_auth); shared */
-    uint32_t started;        /* children begun */
+    uint32_t started;        /* children that were started */
     uint32_t deaths;         /* while coming */
     size_t listeners_before; /* sockets beyond these were added for it, while coming */
     struct asker asker;      /* of the reload that made it */
@@ -121,30 +121,31 @@ static inline struct master *master_of(struct loop *loop)
 /* The process, from a checked configuration to the exit status. `warnings` are logged. */
 int master_run(const char *config_file, struct config *config, struct buf *warnings);
 
-/* Logs each line of the text by itself. */
+/* Logs each line of the text as a line of its own. */
 void master_log_lines(enum log_level level, const struct buf *text);
 
-/* Ends the process: tells all, waits, kills. `status` is the exit status. */
+/* Ends the process: tells all children to stop, waits, and kills the rest. `status` is the exit
+ * status. */
 void master_stop(struct master *m, int status);
 
 /* Lets workers end with their last connection, then stops. */
 void master_drain(struct master *m);
 
-/* Reads the configuration again and starts a generation from it; the asker gets NOTE_RESULT when it
- * serves, or when it failed. */
+/* Reads the configuration again and starts a generation from it. The asker gets NOTE_RESULT when
+ * the generation serves or has failed. */
 void master_reload(struct master *m, struct asker asker);
 
-/* Replaces the process by the program now at m->program. Returns only on failure: then the asker
- * gets NOTE_RESULT; on success it gets it from the new program, when that serves. */
+/* Replaces the process by the program that is now at m->program. Returns only on failure, after a
+ * NOTE_RESULT to the asker; on success the new program sends it when it serves. */
 void master_upgrade(struct master *m, struct asker asker);
 
 /* ---- upgrade.c ---- */
 
-/* Takes over from the program that this process was before, if it was one: listeners, the inherited
- * runtime, children (as the current generation). 1; 0 when there was none; -errno. */
+/* After an upgrade, takes over from the earlier program of this process: listeners, runtime, and
+ * children (as the current generation). Returns 1; 0 if there was no upgrade; or -errno. */
 int upgrade_inherit(struct master *m);
 
-/* NOTE_RESULT to the asker, if it still lives, and a line in the log. */
+/* Sends NOTE_RESULT to the asker, if it still runs, and writes a line in the log. */
 void master_answer(struct master *m, struct asker asker, bool done, const char *event,
                    const char *text);
 
@@ -160,7 +161,7 @@ void generation_child_ready(struct master *m, struct child *c);
 void generation_child_died(struct master *m, struct generation *g);
 void generation_child_gone(struct master *m, struct generation *g);
 
-/* ... or a worker takes no more clients. */
+/* ... or when a worker has stopped accepting. */
 void generation_child_drains(struct master *m, struct generation *g);
 
 /* At the end, when no child is left. */
@@ -174,14 +175,14 @@ uint32_t generation_count(const struct master *m, const struct generation *g, en
 /* Adds a child and starts it. 0 or -errno. */
 int child_add(struct master *m, struct generation *g, enum role_id role, uint32_t index);
 
-/* Takes in a child that an earlier program has started: role, index, pid, row, state and the
- * channel's descriptor are `known`. 0 or -errno. */
+/* Adds a child that an earlier program has started: `known` has role, index, pid, row, state and
+ * the channel's descriptor. Returns 0 or -errno. */
 int child_adopt(struct master *m, struct generation *g, const struct child *known);
 
-/* NOTE_DRAIN or NOTE_STOP: its end is expected from now on. One that is dead is forgotten. */
+/* Sends NOTE_DRAIN or NOTE_STOP: its end is expected from now on. A dead child is removed. */
 void child_leave(struct master *m, struct child *c, enum note_kind note);
 
-/* Takes note of every child that has ended. */
+/* Handles every child that has ended. */
 void child_reap(struct master *m);
 
 struct child *child_by_pid(const struct master *m, pid_t pid);
@@ -199,16 +200,15 @@ struct role {
     uint32_t (*count)(const struct config *config);
     int (*body)(struct master *m, const struct child *c); /* in the child; returns its status */
     enum retirement retirement;
-    bool secrets; /* holds passwords or keys: no core dumps, no debugger */
-    /* Whether the children that a reload finds do for the new configuration as well: they are then
-     * the next generation's. NULL: never. */
+    bool secrets; /* has passwords or keys: no core dumps, no debugger */
+    /* Whether the existing children also fit the new configuration at a reload; the next generation then keeps them. NULL: never. */
     bool (*kept)(const struct config *before, const struct config *now);
 };
 extern const struct role role_table[ROLE_COUNT];
 
 /* ---- heartbeat.c ---- */
 
-/* From now on. */
+/* Starts the heartbeat. */
 void heartbeat_start(struct master *m);
 
 /* ---- notes.c ---- */

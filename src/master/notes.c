@@ -9,7 +9,7 @@
 #include "master/master.h"
 #include "query/notes.h"
 
-/* A web process that was begun again knows nothing of what workers told its predecessor. */
+/* A restarted web process does not know what workers reported to the one before it. */
 static void ask_for_backends(const struct master *m, const struct generation *g)
 {
     for (const struct child *w = m->children; w; w = w->next)
@@ -63,8 +63,8 @@ static void draining(struct master *m, struct child *c, const struct note *n)
     generation_child_drains(m, c->generation);
 }
 
-/* Only to the web process beside it: another generation may have other backends, or reach them
- * otherwise. */
+/* Passed on only to the web process of the same generation: another generation may have other
+ * backends, or reach them in another way. */
 static void backend(struct master *m, struct child *c, const struct note *n)
 {
     for (struct child *w = m->children; w; w = w->next)
@@ -80,9 +80,9 @@ static bool is_asked(const struct child *c, uint32_t kind)
     return holds_connections(c) || c->role == ROLE_FREEZER;
 }
 
-/* To all workers and freezers, also those of earlier generations: their connections are held as
- * well. They answer through the master and do not know the asker. Two web processes may choose the
- * same tag, so the notes in between also carry the asker's process id. */
+/* Passes a note on to all workers and freezers, also those of earlier generations, which hold
+ * connections too. They answer through the master and do not know the asker. Two web processes may
+ * choose the same tag, so the notes in between also have the asker's process id. */
 static int pass_on(const struct child *asker, const struct child *c, const struct note *n)
 {
     struct note question = *n;
@@ -93,8 +93,8 @@ static int pass_on(const struct child *asker, const struct child *c, const struc
     return channel_send(c->channel.fd, &question);
 }
 
-/* One that cannot be told (a full channel; a freezer that has died, whose holds have not) counts as
- * asked, so that its number is missed. */
+/* A process that cannot be reached (its channel is full, or it is a freezer that died, whose holds
+ * still exist) counts as asked, so that its answer is missed. */
 static void count(struct master *m, struct child *c, const struct note *n)
 {
     int32_t asked = 0;
@@ -118,7 +118,7 @@ static void connections_told(struct master *m, struct child *c, const struct not
 
 /* ---- release ---- */
 
-/* Which child it is, for people: "worker 1 [4711]". */
+/* The name of a child for people: "worker 1 [4711]". */
 static void name_of(const struct child *c, char out[48])
 {
     if (c->role == ROLE_FREEZER)
@@ -155,7 +155,7 @@ static void add_name(struct note *names, const struct child *c)
     names->len += (uint32_t)len;
 }
 
-/* Tells the asker which processes it asks, and at once which it cannot reach. */
+/* Tells the asker which processes are asked, and at once which cannot be reached. */
 static void release(struct master *m, struct child *c, const struct note *n)
 {
     struct note names = {.kind = NOTE_RELEASE, .tag = n->tag};
@@ -182,7 +182,7 @@ static void released(struct master *m, struct child *c, const struct note *n)
                       (uint32_t)n->tag);
 }
 
-/* Numbers, with what they are of in front. */
+/* Adds before the numbers which connections they count. */
 static void counted(struct master *m, struct child *c, const struct note *n)
 {
     const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));

@@ -1,8 +1,7 @@
 /* Datagrams to the service manager. Used by the master only.
  *
  * One datagram a message, to the path or abstract name ('@' first) in $NOTIFY_SOCKET. The variables
- * stay in the environment, for the master that an upgrade puts in this one's place needs them too.
- */
+ * stay in the environment, because after an upgrade the new master needs them too. */
 #include "master/notify.h"
 
 #include <stdarg.h>

@@ -4,11 +4,11 @@
 
 #include <stdint.h>
 
-/* Sends lines such as "READY=1\nSTATUS=serving" to $NOTIFY_SOCKET; nothing happens without one.
- * Never blocks. */
+/* Sends lines such as "READY=1\nSTATUS=serving" to $NOTIFY_SOCKET; does nothing without it. Never
+ * blocks. */
 void notify_tell(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* How often "WATCHDOG=1" must be sent, in ms (half of $WATCHDOG_USEC); 0: not asked for. */
+/* How often "WATCHDOG=1" must be sent, in ms (half of $WATCHDOG_USEC); 0 if it is not required. */
 uint64_t notify_watchdog_ms(void);
 
 #endif

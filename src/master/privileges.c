@@ -56,7 +56,7 @@ static int get_permitted(uint64_t *caps)
 }
 
 /* A service manager may have started us as `user`, with a few capabilities (AmbientCapabilities=):
- * those that this process has no need of go. */
+ * drops those that this process does not need. */
 static int keep_only(uint64_t keep)
 {
     uint64_t have = 0;
@@ -69,8 +69,8 @@ static int keep_only(uint64_t keep)
     return set_capabilities(have & keep);
 }
 
-/* What an exec could give back; only its own limit takes that away. Unknown to older kernels: the
- * first number that is refused is the end. */
+/* Empties the bounding set, because exec() could otherwise give capabilities back. Older kernels
+ * know fewer: stop at the first number that is refused. */
 static void empty_bounding_set(void)
 {
     for (unsigned long cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)

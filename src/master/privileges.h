@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* What children become; looked up once, by the master, before it forks. */
+/* The identity of children; the master looks it up once, before it forks. */
 struct identity {
     bool drop; /* false: keep the identity (not root, or `user = "root"`) */
     uid_t uid;
@@ -15,11 +15,12 @@ struct identity {
     char name[64];
 };
 
-/* 0, or -ENOENT when there is no such user, or another -errno. If not root, the identity stays. */
+/* Looks up `user`. Returns 0, -ENOENT if there is no such user, or another -errno. If the process
+ * is not root, the identity stays. */
 int identity_find(struct identity *id, const char *user);
 
-/* Becomes `id` for good. `keep` is a set of capabilities (1 << CAP_...) that survive, 0 for none;
- * no process started from here gains any (no_new_privs). 0 or -errno. */
+/* Becomes `id` for good. `keep` is a set of capabilities to keep (1 << CAP_...), 0 for none;
+ * programs started from here gain none (no_new_privs). Returns 0 or -errno. */
 int privileges_drop(const struct identity *id, uint64_t keep);
 
 enum { BORROWED_GROUPS = 64 };
@@ -33,9 +34,9 @@ struct borrowed {
     bool active;
 };
 
-/* Root acts as `id` until privileges_return(): files are opened, made and removed with the user's
- * rights. Does nothing if there is nothing to drop. 0 or -errno. The process must have one thread.
- */
+/* Lets root act as `id` until privileges_return(): files are opened, made and removed with the
+ * user's rights. Does nothing if there is nothing to drop. Returns 0 or -errno. The process must
+ * have only one thread. */
 int privileges_borrow(struct borrowed *b, const struct identity *id);
 
 /* Undoes privileges_borrow(); ends the process if it cannot. */

@@ -1,5 +1,5 @@
-/* What each child does: the table of roles, and how each is given exactly what it needs. All of it
- * but the counts runs in the child, between fork and the role's own body.
+/* What each child does: the table of roles, and the code that gives each child exactly what it
+ * needs. Except for the counts, it runs in the child, between fork() and the role's own body.
  *
  * A body here gathers the params, names the descriptors that it keeps, gives up everything else
  * (partial_in) and then runs. To add a role: a row in the table, and a body. */
@@ -27,7 +27,7 @@
 #include "web/web.h"
 #include "worker/worker.h"
 
-enum { ORPHAN_S = 3 }; /* what an orphan gets to say good-bye to its clients */
+enum { ORPHAN_S = 3 }; /* how long an orphan has to send 421 to its clients */
 
 static int by_number(const void *a, const void *b)
 {
@@ -35,7 +35,7 @@ static int by_number(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* Closes all descriptors above standard error but those; sorts them. */
+/* Closes all descriptors above standard error except those in `keep`, which it sorts. */
 static void close_others(int *keep, size_t n)
 {
     unsigned from = STDERR_FILENO + 1;
@@ -51,7 +51,7 @@ static void close_others(int *keep, size_t n)
     close_range(from, ~0U, 0);
 }
 
-/* A child finds its channel ended when the master dies; one that is stuck in something is ended. */
+/* When the master dies, a child sees the end of its channel; this ends a child that is stuck. */
 static void orphaned(int signal_number)
 {
     signal(SIGALRM, SIG_DFL);
@@ -64,10 +64,10 @@ static int follow_master(pid_t master)
 
     sigaction(SIGUSR1, &action, NULL);
     prctl(PR_SET_PDEATHSIG, SIGUSR1, 0, 0, 0);
-    return getppid() == master ? 0 : -ESRCH; /* died before we asked to be told */
+    return getppid() == master ? 0 : -ESRCH; /* the master died before the prctl() call */
 }
 
-/* Keys are for workers, and each has those of its own generation. */
+/* Only workers keep keys, and each only those of its own generation. */
 static void forget_keys(struct master *m, const struct child *c)
 {
     for (struct generation *g = m->generations; g; g = g->next) {

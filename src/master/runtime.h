@@ -22,11 +22,11 @@ struct observed;
 struct partial_delivery;
 struct tried;
 
-/* A row for each living child; draining workers of earlier generations keep theirs, so many more
- * than a site has processes. Rows that were never used cost no memory. */
+/* Each living child has a row, also draining workers of earlier generations, so there are many more
+ * rows than a site has processes. Rows that were never used cost no memory. */
 enum { HOUSE_ROWS = 4096, HOUSE_MASTER_ROW = 0 };
 
-/* A page that all processes map, of this generation and of those before it. */
+/* A page that all processes of all generations map. */
 struct runtime_shared {
     _Atomic uint64_t spool_used;
     struct freezer_shared freezer;
@@ -34,7 +34,7 @@ struct runtime_shared {
 
 struct runtime {
     char *state, *run, *user; /* as in the first configuration */
-    struct config *fixed;     /* the same, with all other keys that a reload does not take up */
+    struct config *fixed; /* the first configuration, for the keys that a reload does not take up */
     struct identity identity; /* of children */
     int lock;                 /* run/lock, held while the master lives */
     int store_listen;         /* run/store */
@@ -67,7 +67,7 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
 /* Removes the socket files and releases everything. */
 void runtime_close(struct runtime *h);
 
-/* A metrics row for a child, and back again (its gauges are then 0); -1: none is free. */
+/* Take a metrics row for a child (-1 if none is free), and give it back (its gauges become 0). */
 int runtime_row_take(struct runtime *h);
 void runtime_row_give(struct runtime *h, int row);
 struct metrics_row *runtime_row(const struct runtime *h, int row);

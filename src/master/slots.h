@@ -1,16 +1,17 @@
-/* Which worker serves which listening socket. Pure.
+/* Assigns listening sockets to workers. Pure.
  *
- * Each listen address has one SO_REUSEPORT socket a slot, and the kernel deals new connections out
- * over all of them. So each socket must have a worker, also when there are fewer workers than
- * sockets (`workers` shrank with a reload): its accept queue would otherwise never be emptied. */
+ * Each listen address has one SO_REUSEPORT socket for each slot, and the kernel spreads new
+ * connections over all of them. So each socket must have a worker, even if there are fewer workers
+ * than sockets (a reload made `workers` smaller): otherwise its accept queue would never be
+ * emptied. */
 #ifndef MIRED_MASTER_SLOTS_H
 #define MIRED_MASTER_SLOTS_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Whether worker `worker` of `workers` serves listener slot `slot`. Each slot is served by exactly
- * one. */
+/* Whether worker `worker` of `workers` serves listener slot `slot`. Exactly one worker serves each
+ * slot. */
 static inline bool slot_is_served_by(uint32_t slot, uint32_t worker, uint32_t workers)
 {
     return slot % workers == worker;

@@ -1,11 +1,11 @@
-/* What `ps` and `top` call a process. */
+/* The name of a process in `ps` and `top`. */
 #ifndef MIRED_MASTER_TITLE_H
 #define MIRED_MASTER_TITLE_H
 
-/* Remembers where the arguments stand; once, first thing in main(). */
+/* Remembers where the arguments are; call it once, at the beginning of main(). */
 void title_init(int argc, char **argv);
 
-/* "mired: NAME" as the command line, "mired NAME" (cut) as the name. */
+/* Sets the command line to "mired: NAME", and the name to "mired NAME" (cut). */
 void title_set(const char *name);
 
 #endif

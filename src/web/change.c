@@ -1,8 +1,9 @@
-/* What may be changed from the page: release, exempt, unexempt, penalise; and /unlock, which only
- * tells whether the token is right. In the web process.
+/* Changes from the page: release, exempt, unexempt, penalise; and /unlock, which only says whether
+ * the token is right. In the web process.
  *
- * The token comes in the X-Mired-Token header: a header, so that no other site's form can send it.
- * Every change is logged with where it came from; its answer is a sentence for the page to show. */
+ * The token comes in the header X-Mired-Token, because a form on another site cannot send a header.
+ * Every change is logged with the client's address; the answer is a sentence that the page
+ * shows. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,14 +49,14 @@ static bool has_token(const struct http *h, struct MHD_Connection *c)
 
 /* ---- the changes ---- */
 
-/* A change that was asked for; it sleeps while holds are being answered. */
+/* A requested change; it sleeps while holds are being answered. */
 struct asked {
     struct sleeper sleeper; /* first */
     struct http *http;
     struct MHD_Connection *connection;
     struct whom who;
     char name[ADDR_TEXT];
-    const char *lasts; /* for=, as it came; NULL: was not given */
+    const char *lasts; /* for=, as received; NULL if missing */
     struct action_result result;
 };
 
@@ -69,7 +70,7 @@ static void told(void *arg, const struct action_result *r)
     http_run_all(h); /* where wake() frees `a` */
 }
 
-/* Each begins one: NULL when the result is there at once. */
+/* Each begins a change, and returns NULL if the result is there at once. */
 
 static struct action *release(struct steering *s, struct asked *a)
 {
@@ -137,7 +138,7 @@ static void log_change(struct MHD_Connection *c, const char *what, const char *n
     log_end(&l);
 }
 
-/* Somebody guesses at the token: a line a second, with how many there were since the last. */
+/* Logs wrong tokens: one line a second, with their number since the last line. */
 static void log_wrong_token(struct http *h, struct MHD_Connection *c, const char *what)
 {
     uint64_t now = h->web->steering.loop.now;

@@ -1,9 +1,9 @@
-/* The page's listening sockets, and clients whose request has not come yet. In the web process.
+/* The page's listening sockets, and clients without a complete request. In the web process.
  *
- * A client waits here until its whole header is in the socket: it is looked at with MSG_PEEK,
- * judged (request_head.h), and only then given to the library, which reads it again. So one that
- * sends its header drop by drop costs a descriptor for HEADER_MS at most, and is closed earlier
- * when others need the room; quick ones are served all the while. What is refused is told why.
+ * A client waits here until its whole header is in the socket: it is read with MSG_PEEK, checked
+ * (request_head.h), and only then given to the library, which reads it again. So a client that
+ * sends its header octet by octet costs one descriptor for HEADER_MS at most, and is closed earlier
+ * when others need the room; quick clients are served meanwhile. A refusal says why.
  *
  *   accept -> waiting (peek) -> judged -> the library (http.c)
  *                            \-> refused: answered, drained for LINGER_MS, closed */
@@ -28,7 +28,7 @@ enum {
     HEAD_MAX = 16384, /* octets of a header */
     HEADER_MS = 10000,
     LINGER_MS = 1000,
-    GUESTS_MAX = 128,   /* who wait, or are refused */
+    GUESTS_MAX = 128,   /* clients that wait, or are being refused */
     GUESTS_OF_ONE = 32, /* of one client */
     BODY_MAX = 65536,
     ACCEPT_ROUNDS = 64,
@@ -48,7 +48,7 @@ static struct guest *guest_of(struct ring *link)
     return container_of(link, struct guest, link);
 }
 
-/* Takes it out; its descriptor stays open and is returned. */
+/* Removes a guest, and returns its descriptor, which stays open. */
 static int leave(struct guest *g)
 {
     struct http *h = g->door->http;
@@ -68,8 +68,8 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     web_end_when_done(web_of(loop));
 }
 
-/* Makes room for one more of that client: the oldest goes that is its own, when it has too many, or
- * anybody's, when there are too many. */
+/* Makes room for one more connection of that client: closes its oldest one if it has too many, or
+ * the oldest of all if there are too many. */
 static void make_room(struct http *h, const struct addr *from)
 {
     struct addr client = addr_client(from);
@@ -91,8 +91,8 @@ static void make_room(struct http *h, const struct addr *from)
 
 /* ---- what has come ---- */
 
-/* Answers itself, and lets the client read that: what it still sends is read for a moment, for a
- * socket that is closed with something unread takes the answer back. */
+/* Answers here, without the library. Input is read for another moment, because closing a socket
+ * with unread input would discard the answer. */
 static void refuse(struct guest *g, const char *status, const char *why)
 {
     struct loop *loop = &g->door->http->web->steering.loop;
@@ -151,7 +151,7 @@ static void judge(struct guest *g, struct span head)
         hand_over(g);
 }
 
-/* Told of once for each arrival (EPOLLET), for what has come stays in the socket. */
+/* Edge-triggered (EPOLLET), because the octets stay in the socket. */
 static void guest_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     static char room[HEAD_MAX];
@@ -176,7 +176,7 @@ static void guest_ready(struct loop *loop, struct watch *watch, uint32_t events)
     }
 }
 
-/* ---- who comes ---- */
+/* ---- new clients ---- */
 
 static void take_in(struct door *d, int fd, const struct addr *from)
 {
@@ -227,8 +227,8 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
 
 /* ---- opening and closing ---- */
 
-/* A listening socket; -errno. The port is shared: at a reload the web process before this one still
- * listens. */
+/* Opens a listening socket; or -errno. The port is shared, because during a reload the earlier web
+ * process still listens. */
 static int listen_on(const struct addr *a)
 {
     struct sockaddr_storage sa;

@@ -1,8 +1,8 @@
-/* What the page looks up: any client, with how many of its connections are held; the recipients that
- * were refused most; what would have waited with `observe`. In the web process.
+/* Look-ups of the page: any client, with the number of its held connections; the most refused
+ * recipients; what would have waited with `observe`. In the web process.
  *
- * The connections are in workers and in the freezer, which are asked (control/holders.h); the
- * request sleeps until they have told. */
+ * Workers and the freezer have the connections and are asked (control/holders.h); the request
+ * sleeps until they have answered. */
 #include <stdlib.h>
 #include <string.h>
 

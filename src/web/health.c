@@ -1,5 +1,5 @@
-/* /health and /ready, for balancers, Kubernetes and monitors: a status that says it all, and one
- * line of JSON that says why. In the web process.
+/* /health and /ready, for balancers, Kubernetes and monitors: a status code, and one line of JSON
+ * that says why. In the web process.
  *
  *   /health  200 as long as mired runs: what is down elsewhere is not mended by a restart
  *   /ready   200 while mail to people who exist passes; 503 while it would be put off */

@@ -1,4 +1,4 @@
-/* The page's history: a ring of samples in a mapped file, each at the place that its time gives it
+/* The page's history: a ring of samples in a mapped file; a sample's time gives its place
  * (history.h). In the web process. */
 #include "web/history.h"
 

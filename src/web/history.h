@@ -1,10 +1,10 @@
-/* The last hour of what the page draws: connections held, good mail a second and its p99, a sample
- * every five seconds.
+/* The last hour of the page's charts: held connections, good mail a second and its p99, with a
+ * sample every five seconds.
  *
- * A mapped file (`state`/history), so that reloads, upgrades and restarts leave no gap but the time
- * that nobody served. A sample's place follows from its time, so the file has no beginning and no
- * end that could be damaged, and the two web processes of a reload write the same into the same
- * places: without a lock the worst is one sample that mixes theirs, in a picture. */
+ * A mapped file (`state`/history), so that there are no gaps after reloads, upgrades and restarts,
+ * except while no web process ran. A sample's time gives its place, so the file has no beginning
+ * and end that could be damaged, and during a reload two web processes write the same samples into
+ * the same places. Without a lock, at worst one sample of a chart is mixed. */
 #ifndef MIRED_WEB_HISTORY_H
 #define MIRED_WEB_HISTORY_H
 
@@ -26,19 +26,19 @@ struct history {
     struct history_sample *sample; /* HISTORY_SAMPLES, by time */
 };
 
-/* Opens or begins the file; where that cannot be (NULL: from the start) the history is this
- * process' own, and a warning says so. Returns 0 or -errno (no memory). */
+/* Opens or creates the file. If that fails, a warning says so, and the history is in memory only,
+ * as for a NULL path. Returns 0 or -errno (no memory). */
 int history_open(struct history *h, const char *path);
 void history_close(struct history *h);
 
-/* Whether the place of `now` (wall ms) is still to be filled. */
+/* Whether there is no sample for `now` (wall ms) yet. */
 bool history_is_due(const struct history *h, uint64_t now);
 
-/* Keeps a sample of `now`; its at_ms is set here. */
+/* Stores a sample for `now`, and sets its at_ms. */
 void history_put(struct history *h, uint64_t now, struct history_sample s);
 
-/* Goes over the samples of the hour before `now`, oldest first; *at is 0 at first. False at the
- * end. What lies in the future (the clock was set back) is left out. */
+/* Iterates over the samples of the hour before `now`, oldest first; *at is 0 at first. False at the
+ * end. Skips samples in the future (the clock was set back). */
 bool history_next(const struct history *h, uint64_t now, uint64_t *at, struct history_sample *out);
 
 #endif

@@ -1,6 +1,6 @@
 /* The page, /metrics and live numbers, over libmicrohttpd on the web process' own loop: routes, and
- * what all answers have in common. Sockets and the first look at a request are door.c's. The stream
- * of events is stream.c, what is told live.c, what may be changed change.c.
+ * the common parts of all answers. door.c has the sockets and the first check of a request,
+ * stream.c the stream of events, live.c the data, change.c the changes.
  *
  * No file is read while serving: the page is built in, Debian's Chart.js with it. */
 #include <errno.h>
@@ -20,16 +20,16 @@
 #include "web/web_part.h"
 
 enum {
-    RUNS_MAX = 64,       /* of the library in one turn of the loop */
-    EXCHANGE_MS = 30000, /* from the whole header to the last octet of the answer */
-    EXCHANGES_MAX = 128, /* that the library has at once */
-    EXCHANGES_ROOM = 96, /* beyond this the oldest has to go */
+    RUNS_MAX = 64,       /* runs of the library in one turn of the loop */
+    EXCHANGE_MS = 30000, /* from the complete header to the last octet of the answer */
+    EXCHANGES_MAX = 128, /* connections that the library has at a time */
+    EXCHANGES_ROOM = 96, /* with more than this, the oldest is closed */
 };
 
 /* ---- answers ---- */
 
-/* Nothing of another place is loaded, run or sent to, and nothing that stands in the page itself is
- * run; nobody else's page may show ours or make text of ours a script. */
+/* The page loads, runs and sends nothing of or to other sites, and runs no inline scripts; other
+ * sites may not frame our page or run our text as a script. */
 static const struct {
     const char *name, *value;
 } headers[] = {
@@ -41,7 +41,7 @@ static const struct {
     {"X-Content-Type-Options", "nosniff"},
     {"Referrer-Policy", "no-referrer"},
     {"Cache-Control", "no-store"},
-    {"Connection", "close"}, /* or a reload would have to wait for those that are kept */
+    {"Connection", "close"}, /* otherwise a reload would have to wait for kept connections */
     {0},
 };
 
@@ -130,13 +130,13 @@ static enum MHD_Result answer(void *arg, struct MHD_Connection *c, const char *p
     static int seen;
     struct http *h = arg;
 
-    if (!*state) { /* its header is there; the call that counts comes next */
+    if (!*state) { /* only the header is there; another call follows */
         *state = &seen;
         return MHD_YES;
     }
     if (*state != &seen) /* it has slept */
         return ((struct sleeper *)*state)->wake(h, c, *state);
-    if (*upload_len) { /* nothing here takes a body */
+    if (*upload_len) { /* no request has a body */
         *upload_len = 0;
         return MHD_YES;
     }
@@ -163,7 +163,7 @@ struct addr http_client(struct MHD_Connection *c)
 
 /* ---- exchanges ---- */
 
-/* Both sides are ended: the library finds that out, and closes. */
+/* Shuts down both sides; the library notices that and closes. */
 static void cut(struct http *h, bool oldest)
 {
     for (struct ring *r = h->exchanges.next; r != &h->exchanges; r = r->next) {
@@ -220,8 +220,8 @@ void http_is_endless(struct MHD_Connection *c)
 
 /* ---- ticks ---- */
 
-/* The library reads a buffer's worth at a time and then wants to be run again: once an event would
- * make a large request crawl. */
+/* The library reads one buffer at a time and must then be run again. Running it only once for each
+ * event would make a large request very slow. */
 void http_run(struct door *d)
 {
     MHD_UNSIGNED_LONG_LONG ms = 1;
@@ -301,7 +301,7 @@ static bool open_door(struct http *h, const char *listen)
     return !error;
 }
 
-/* What others may call us: `hostname`, the machine's name, and `names`. */
+/* Collects our names: `hostname`, the machine's name, and `names`. */
 static bool gather_names(struct http *h, const struct config *config)
 {
     char machine[256] = "";
@@ -380,7 +380,7 @@ void http_close(struct web *w)
         return;
     loop_alarm_off(&w->steering.loop, &h->tick);
     holders_close(&w->steering.holders);
-    stream_wake_all(h); /* the library will not stop with one asleep */
+    stream_wake_all(h); /* the library does not stop while a connection is suspended */
     http_run_all(h);
     door_see_off(h);
     for (unsigned i = 0; i < h->doors; i++) {

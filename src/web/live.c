@@ -1,9 +1,9 @@
-/* What the page is told: status, good mail's rates, the worst clients, who is exempt, and the past.
- * In the web process.
+/* The page's data: status, the rates of good mail, the worst clients, exemptions, and the past. In
+ * the web process.
  *
- * Counters and ledger in, JSON out; who gets it is stream.c's and http.c's business. Going through
- * a large ledger takes long enough to be noticed by a mirectl that waits behind it, so the list of
- * clients is made at most once a tick, and so seldom that it costs a tenth of a core. */
+ * It makes JSON from the counters and the ledger; stream.c and http.c send it. Reading a large
+ * ledger takes so long that a waiting mirectl would notice it, so the list of clients is made at
+ * most once a tick, and so seldom that it costs at most a tenth of a core. */
 #include <errno.h>
 #include <math.h>
 #include <stdio.h>
@@ -77,7 +77,7 @@ json_t *live_past_json(const struct http *h)
     return json_pack("{s:i, s:o}", "every_ms", HISTORY_EVERY_MS, "samples", samples);
 }
 
-/* ---- the page's numbers ---- */
+/* ---- the page's data ---- */
 
 static void look(struct http *h)
 {

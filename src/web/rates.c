@@ -1,4 +1,4 @@
-/* Good mail's rates, from differences of counters (rates.h). */
+/* The rates of good mail, from differences of counters (rates.h). */
 #include "web/rates.h"
 
 #include <math.h>
@@ -23,7 +23,7 @@ static const struct rates_mark *oldest(const struct rates *p)
     return &p->mark[(p->last + RING - (p->count ? p->count - 1 : 0)) % RING];
 }
 
-/* Counters never go back while the processes that share them live. */
+/* Counters never decrease while the processes that share them run. */
 double rates_per_second(const struct rates *p)
 {
     const struct rates_mark *from = oldest(p), *to = newest(p);

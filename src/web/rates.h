@@ -1,6 +1,6 @@
-/* Good mail's pulse: how many messages a second passed lately, and the time that 99 of 100 of them
- * did not exceed. Made from the counters as they stood a few seconds ago and as they stand now, as
- * Prometheus' rate() and histogram_quantile() would. Pure: time and counters are arguments. */
+/* The rates of good mail: how many messages a second passed lately, and their p99 in ms. Computed
+ * from the counters of a few seconds ago and of now, like Prometheus' rate() and
+ * histogram_quantile(). Pure: time and counters are arguments. */
 #ifndef MIRED_WEB_RATES_H
 #define MIRED_WEB_RATES_H
 
@@ -21,11 +21,11 @@ struct rates {
     unsigned count, last;
 };
 
-/* The counters as they stand now. */
+/* Adds the current counters. */
 void rates_mark(struct rates *p, const struct rates_mark *now);
 
-/* Over the last PULSE_BACK marks, or as many as there are. NAN where nothing can be said: the rate
- * before the second mark, the p99 while nothing passed. */
+/* Over the last PULSE_BACK marks, or as many as there are. NAN if unknown: the rate before the
+ * second mark, the p99 while no mail passed. */
 double rates_per_second(const struct rates *p);
 double rates_p99_ms(const struct rates *p);
 

@@ -1,5 +1,6 @@
-/* A request's header, judged before the library sees it; see request_head.h. What is not certain is
- * refused: nobody types these by hand, and what two parsers read differently is an attack. */
+/* Checks a request's header before the library sees it; see request_head.h. Anything doubtful is
+ * refused, because people do not type headers by hand, and a header that two parsers read
+ * differently is an attack. */
 #include "web/request_head.h"
 
 #include <stdbool.h>

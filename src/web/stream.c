@@ -1,7 +1,7 @@
 /* /events: an open page's stream of server-sent events, one a second. In the web process.
  *
- * The library asks for octets; where there are none the connection sleeps until the next tick. All
- * streams send the same events, and one whose reader is slow skips those that it missed. */
+ * The library asks for octets; if there are none, the connection sleeps until the next tick. All
+ * streams send the same events, and a stream with a slow reader skips events. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ struct stream {
     struct http *http;
     struct MHD_Connection *connection;
     struct addr from;
-    struct event *event; /* being sent; NULL: waits */
+    struct event *event; /* the event that is being sent; NULL: it waits */
     size_t sent;         /* of it */
     uint64_t tick;       /* of the last event */
     bool asleep;

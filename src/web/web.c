@@ -1,7 +1,7 @@
-/* The web process: control socket, and its line to the master. Never in the path of mail; when it
- * dies nothing but a picture is gone.
+/* The web process: the control socket, and the channel to the master. Never in the path of mail; if
+ * it dies, no mail is affected.
  *
- * One loop. control/ has the socket and what it steers, http.c the page. */
+ * It has one loop. control/ has the socket and its commands, http.c the page. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,7 +28,7 @@ void web_end_when_done(struct web *w)
         w->steering.loop.stop = true;
 }
 
-/* No more questions are taken; those that have been asked are answered. */
+/* Accepts no more requests; pending ones are answered. */
 static void finish(struct web *w)
 {
     if (w->steering.finishing)

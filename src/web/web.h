@@ -4,8 +4,8 @@
 
 struct steering_params;
 
-/* The body of the process; ends when the master says so or is gone, once the answers that are owed
- * have been given. */
+/* The body of the process. Ends when the master says so or is gone, after the pending answers have
+ * been sent. */
 int web_run(const struct steering_params *params);
 
 #endif

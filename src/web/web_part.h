@@ -1,4 +1,4 @@
-/* Private to src/web: the process as its files see it. */
+/* Private to src/web: the process, for its files. */
 #ifndef MIRED_WEB_WEB_PART_H
 #define MIRED_WEB_WEB_PART_H
 
@@ -22,12 +22,13 @@ static inline struct web *web_of(struct loop *loop)
     return (struct web *)loop;
 }
 
-/* Ends the process once it has been told to finish and nobody waits for an answer any more. */
+/* Ends the process if it has been told to finish and no client waits for an answer. */
 void web_end_when_done(struct web *w);
 
-/* http.c: the page and /metrics. 0 or -errno; an address that cannot be listened on is logged. */
+/* http.c: opens the page and /metrics. Returns 0 or -errno; logs each address that it cannot listen
+ * on. */
 int http_open(struct web *w);
-/* Listens no more and ends the streams; what has been asked is answered still. */
+/* Stops listening and ends the streams; pending requests are still answered. */
 void http_finish(struct web *w);
 bool http_is_busy(const struct web *w);
 void http_close(struct web *w);
