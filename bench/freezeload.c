@@ -8,6 +8,8 @@
  *     -h S   the server's hold in seconds (10)
  *     -s S   open none after so many seconds (0: all N, however long it takes)
  *     -k     keep the sockets: nothing is frozen on this side
+ *     -c     one client: all from 127.1.0.1, and to as many addresses of the server, from 127.x.y.z
+ *            on, as that takes
  *
  *   freezeload -b
  *     what the kernel asks for freezing and thawing at all, in CPU us a connection, call by call
@@ -78,7 +80,7 @@ struct live { /* one that has a socket */
 
 static struct {
     long connections, processes, at_once, hold_s, opening_s;
-    bool keep;
+    bool keep, one_client;
     struct addr server;
 } o = {.connections = 1000, .processes = 1, .at_once = 128, .hold_s = 10};
 
@@ -266,15 +268,20 @@ static bool open_client(uint32_t id)
     long number = first + id;
     struct sockaddr_in from = {.sin_family = AF_INET,
                                .sin_port = htons((uint16_t)(FIRST_PORT + number % PORTS)),
-                               .sin_addr.s_addr = htonl(0x7f010001u + (uint32_t)(number / PORTS))};
-    struct sockaddr_storage to;
-    socklen_t to_len = addr_to_sockaddr(&o.server, &to);
+                               .sin_addr.s_addr = htonl(0x7f010001u)};
+    struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(o.server.port)};
+    uint32_t further = (uint32_t)(number / PORTS), server;
+
+    memcpy(&server, o.server.octets, sizeof server);
+    to.sin_addr.s_addr = htonl(ntohl(server) + (o.one_client ? further : 0));
+    if (!o.one_client)
+        from.sin_addr.s_addr = htonl(0x7f010001u + further);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return false;
     if (bind(fd, (struct sockaddr *)&from, sizeof from) < 0 ||
-        (connect(fd, (struct sockaddr *)&to, to_len) < 0 && errno != EINPROGRESS)) {
+        (connect(fd, (struct sockaddr *)&to, sizeof to) < 0 && errno != EINPROGRESS)) {
         close(fd);
         return false;
     }
@@ -452,13 +459,11 @@ static void report(bool final)
     fflush(stdout);
 }
 
-static const struct option_row rows[] = {{'n', OPTION_COUNT, "N", &o.connections, 1},
-                                         {'j', OPTION_COUNT, "N", &o.processes, 1},
-                                         {'o', OPTION_COUNT, "N", &o.at_once, 1},
-                                         {'h', OPTION_COUNT, "S", &o.hold_s, 2},
-                                         {'s', OPTION_COUNT, "S", &o.opening_s, 0},
-                                         {'k', OPTION_FLAG, NULL, &o.keep},
-                                         {0}};
+static const struct option_row rows[] = {
+    {'n', OPTION_COUNT, "N", &o.connections, 1}, {'j', OPTION_COUNT, "N", &o.processes, 1},
+    {'o', OPTION_COUNT, "N", &o.at_once, 1},     {'h', OPTION_COUNT, "S", &o.hold_s, 2},
+    {'s', OPTION_COUNT, "S", &o.opening_s, 0},   {'k', OPTION_FLAG, NULL, &o.keep},
+    {'c', OPTION_FLAG, NULL, &o.one_client},     {0}};
 
 int main(int argc, char **argv)
 {

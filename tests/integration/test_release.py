@@ -1,5 +1,6 @@
 """release says what has happened: it answers when workers and freezer have answered the holds (issue 14, item 7)."""
 
+import concurrent.futures
 import contextlib
 import http.client
 import json
@@ -9,12 +10,14 @@ import resource
 import select
 import signal
 import socket
+import subprocess
 import time
 
 import pytest
 
 from lib import netns, ports
-from lib.frozen import ask, source, told, wait_frozen
+from lib.frozen import FROZEN, ask, source, told, wait_frozen
+from lib.mired import BUILD
 from lib.processes import wait_until
 from lib.smtp import Client
 
@@ -163,3 +166,83 @@ def test_release_counts_the_frozen_holds_that_were_answered(frozen, cable):
     assert "50 held connections are answered" in answer["text"]
     for client in clients:
         assert told(client).seconds < 50
+
+
+FROZEN_AT_ONCE = int(os.environ.get("MIRED_RELEASED_FROZEN", "100000"))
+FREEZELOAD = BUILD / "bench" / "freezeload"
+
+
+def silence(port):
+    """The load's clients are frozen too: their kernel must not answer for them."""
+    rule = (
+        "table inet load { chain output { type filter hook output priority filter\n"
+        f"tcp dport {port} tcp flags & (rst | ack) == rst drop\n}}\n}}"
+    )
+    subprocess.run(["nft", rule], check=True)
+
+
+def freeze_many(m, cable, stack, least):
+    """At least so many frozen holds of 127.1.0.1, whose clients have no sockets either; returns how many. A few more
+    are opened: some cannot have the port that they are to have."""
+    cable.at_server(lambda: silence(m.port))
+    count = least + least // 1000
+    load = cable.at_server(
+        lambda: subprocess.Popen(
+            [FREEZELOAD, "-n", str(count), "-c", "-o", "256", "-h", "280", f"127.0.0.1:{m.port}"],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+    )
+    stack.callback(lambda: (load.kill(), load.wait()))
+    for line in load.stdout:  # one a second
+        now = json.loads(line)
+        if now["frozen"] + now["failed"] == count:
+            break
+    assert now["frozen"] >= least, now
+    wait_until(lambda: status(m)["frozen"] == now["frozen"], 60)
+    return now["frozen"]
+
+
+@pytest.mark.soak
+@pytest.mark.alone
+@pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
+def test_a_hundred_thousand_frozen_holds_of_one_client_are_released_and_counted(mired, cable):
+    """While the freezer is stopped a release says so within 2 s. One that it hears when it goes on answers all."""
+    m = cable.at_server(
+        lambda: mired(
+            host="0.0.0.0",
+            workers=8,
+            tarpit=f"{FROZEN.format(time=280)} held_max = 1000000 reserve = 0%",
+            config='log_level = "warn"',
+        )
+    )
+    client = "127.1.0.1"
+    m.deaths_expected = True  # at its end each worker closes 12,500 connections, for which the master waits 2 s
+    with contextlib.ExitStack() as stack:
+        count = freeze_many(m, cable, stack, FROZEN_AT_ONCE)
+        # To an address of its own: from all others each port of this client is a frozen hold's.
+        own = [cable.at_server(lambda: ask(m.port, host="127.0.0.9", origin=client)) for _ in range(10)]
+        count += len(own)
+        wait_until(lambda: status(m)["frozen"] == count, 60)
+        (row,) = [c for c in json.loads(m.control("--json", "clients").stdout)["clients"] if c["address"] == client]
+        assert (row["held"], row["frozen"]) == (0, count)
+
+        pid = paused(m, stack, "freezer")
+        begun = time.monotonic()
+        done = m.control("release", client)
+        stopped = time.monotonic() - begun
+        assert done.returncode == 1 and f"the freezer [{pid}] (no answer within 1.5 s)" in done.stderr
+        assert stopped < 2
+
+        with concurrent.futures.ThreadPoolExecutor() as pool:
+            begun = time.monotonic()
+            release = pool.submit(m.control, "--json", "release", client, timeout=90)
+            os.kill(pid, signal.SIGCONT)
+            done = release.result()
+        took = time.monotonic() - begun
+        assert done.returncode == 0, done.stderr
+        answer = json.loads(done.stdout)
+        assert (answer["held"], answer["frozen"], answer["unanswered"]) == (0, count, 0)
+        assert status(m)["frozen"] == 0
+        assert all(told(c).seconds < 280 for c in own)
+        print(f"{count} frozen holds of one client released in {took:.2f} s; freezer stopped: said so in {stopped:.2f} s")
