@@ -70,7 +70,9 @@ struct auth *auth_open(const struct auth_params *params)
     for (size_t i = 0; a && i < config->auth_count; i++) {
         a->count++;
         if (!verifier_open(&a->verifier[i], params, &config->auth[i])) {
+            int error = errno;
             auth_close(a);
+            errno = error;
             return NULL;
         }
     }

@@ -24,7 +24,7 @@ struct auth_params {
     struct scram_shapes *shapes;       /* the form of Dovecot's real salts */
 };
 
-/* NULL without memory. */
+/* NULL, and errno, without memory. */
 struct auth *auth_open(const struct auth_params *params);
 void auth_close(struct auth *a);
 

@@ -278,42 +278,58 @@ static void *look_up_again_and_again(void *arg)
 /* Starts the thread that looks up addresses; it is a thread because the DNS may take longer than a
  * worker waits for this clerk. At the start this waits a moment for the first addresses, so that
  * the first message has one. */
-static bool keep_looking_up(const struct clerk_params *params)
+static int keep_looking_up(const struct clerk_params *params)
 {
     struct timespec until;
     pthread_t thread;
 
     if (!params->addresses)
-        return true;
-    if (sem_init(&looked_up, 0, 0) < 0 ||
-        pthread_create(&thread, NULL, look_up_again_and_again, (void *)params) != 0)
-        return false;
+        return 0;
+    if (sem_init(&looked_up, 0, 0) < 0)
+        return -errno;
+    int error = pthread_create(&thread, NULL, look_up_again_and_again, (void *)params);
+    if (error)
+        return -error;
     pthread_detach(thread);
     clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec += FIRST_LOOK_UP_S;
     while (sem_timedwait(&looked_up, &until) < 0 && errno == EINTR)
         ;
-    return true;
+    return 0;
+}
+
+/* Opens what the clerk needs, and *set. 0 or -errno. */
+static int open_all(struct clerk *c, const struct auth_params *auth,
+                    const struct directory_params *directory, int *set)
+{
+    c->auth = auth_open(auth);
+    if (!c->auth)
+        return -errno;
+    c->directory = directory_open(directory);
+    if (!c->directory)
+        return -errno;
+    *set = epoll_create1(EPOLL_CLOEXEC);
+    if (*set < 0 || !watch_all(c, *set))
+        return -errno;
+    return c->params->index > 0 ? 0 : keep_looking_up(c->params);
 }
 
 int clerk_run(const struct clerk_params *params)
 {
     struct auth_params auth = {params->config, params->addresses, params->index, params->decoys,
                                params->shapes};
-    struct clerk c = {
-        .params = params, .auth = auth_open(&auth), .nice = getpriority(PRIO_PROCESS, 0)};
+    struct clerk c = {.params = params, .nice = getpriority(PRIO_PROCESS, 0)};
     struct directory_params directory = {.config = params->config,
                                          .cache = params->cache,
                                          .addresses = params->addresses,
                                          .confirmed = params->confirmed,
                                          .answered = recipient_answered,
                                          .arg = &c};
-    int set = epoll_create1(EPOLL_CLOEXEC);
-    c.directory = directory_open(&directory);
-    bool ready = c.directory && c.auth && set >= 0 && watch_all(&c, set) &&
-                 (params->index > 0 || keep_looking_up(params));
+    int set = -1, error = open_all(&c, &auth, &directory, &set);
 
-    if (ready) {
+    if (error) {
+        log_error("a clerk cannot start: %s", strerrordesc_np(-error));
+    } else {
         auth_tell(c.auth, answered, &c);
         look(&c);
         sched_normal();
@@ -321,8 +337,9 @@ int clerk_run(const struct clerk_params *params)
         channel_tell(params->control, NOTE_READY, 0, 0, NULL);
         serve(&c, set);
     }
-    close(set);
+    if (set >= 0)
+        close(set);
     directory_close(c.directory);
     auth_close(c.auth);
-    return ready ? 0 : 1;
+    return error ? 1 : 0;
 }

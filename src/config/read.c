@@ -163,7 +163,8 @@ static int include(cfg_t *cfg, cfg_opt_t *opt, int argc, const char **argv)
     if (r == GLOB_NOMATCH && strpbrk(argv[0], "*?["))
         return 0; /* an empty conf.d is no mistake */
     if (r != 0) {
-        cfg_error(cfg, "include: \"%s\" cannot be read", pattern);
+        cfg_error(cfg, "include: \"%s\" cannot be read%s%s", pattern, r == GLOB_NOMATCH ? ": " : "",
+                  r == GLOB_NOMATCH ? strerror(ENOENT) : "");
         return -1;
     }
     for (size_t i = 0; i < found.gl_pathc && file_count < FILES_MAX; i++) {

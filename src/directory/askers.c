@@ -101,7 +101,7 @@ struct askers *askers_open(const struct askers_params *params)
     a->params = *params;
     a->event = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (a->event < 0) {
-        free(a);
+        free(a); /* keeps errno */
         return NULL;
     }
     pthread_mutex_init(&a->lock, NULL);

@@ -14,6 +14,7 @@
  * time tries whether it is up again, however long that takes. */
 #include "directory/directory.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,7 +62,9 @@ struct directory *directory_open(const struct directory_params *params)
         cache_forget_unknown(d->cache, clock_wall_ms());
     d->room = d->most = (params->config->lookups + clerks - 1) / clerks;
     if (!open_all(d, params->addresses, params->confirmed)) {
+        int error = errno;
         directory_close(d);
+        errno = error;
         return NULL;
     }
     return d;

@@ -42,8 +42,8 @@ struct directory_params {
 };
 
 /* Everything that `params` points to must outlive the directory. An unreadable file is only a
- * warning; its answers are ANSWER_LATER until it can be read. Returns NULL without memory, or if a
- * password_file cannot be read. */
+ * warning; its answers are ANSWER_LATER until it can be read. Returns NULL, and
+ * errno, without memory or descriptors, or if a password_file cannot be read. */
 struct directory *directory_open(const struct directory_params *params);
 
 /* Does not wait for queries in flight: they end with the process. */

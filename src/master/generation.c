@@ -65,7 +65,9 @@ static int (*new_pairs(uint32_t n, int type))[2]
 
     for (uint32_t i = 0; pair && i < n; i++)
         if (socketpair(AF_UNIX, type, 0, pair[i]) < 0) {
+            int error = errno;
             free_pairs(pair, i);
+            errno = error;
             return NULL;
         }
     return pair;
@@ -88,11 +90,15 @@ static int open_pairs(struct generation *g)
     int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
     g->ask = new_pairs(QUERY_QUEUES, type);
-    for (int i = 0; g->ask && i < QUERY_QUEUES; i++)
+    if (!g->ask)
+        return -errno;
+    for (int i = 0; i < QUERY_QUEUES; i++)
         make_room(g->ask[i][1]);
     g->answer = new_pairs(g->slots, type);
+    if (!g->answer)
+        return -errno;
     g->own = new_pairs(g->clerks, type);
-    return g->ask && g->answer && g->own ? 0 : -errno;
+    return g->own ? 0 : -errno;
 }
 
 /* Until the clerks have checked, each verifier counts as able to do all mechanisms of its kind. */

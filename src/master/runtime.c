@@ -78,8 +78,8 @@ static int open_lock(const char *path)
     if (fd >= 0 || errno != EACCES)
         return fd < 0 ? -errno : fd;
     int before = open(path, O_RDONLY | flags);
-    if (before < 0)
-        return -errno;
+    if (before < 0) /* there is none, and none may be made */
+        return errno == ENOENT ? -EACCES : -errno;
     if (flock(before, LOCK_EX | LOCK_NB) < 0)
         return before; /* taken: the next process to lock it gets this message */
     fd = unlink(path) < 0 ? -1 : open(path, O_RDWR | O_CREAT | O_EXCL | flags, 0644);
@@ -107,8 +107,9 @@ static int take_lock(struct runtime *h, struct buf *errors)
         return -1;
     }
     int n = snprintf(pid, sizeof pid, "%ld\n", (long)getpid());
-    if (ftruncate(h->lock, 0) < 0 || pwrite(h->lock, pid, (size_t)n, 0) != n)
-        return wrong(errors, "cannot write", path, -errno);
+    ssize_t written = ftruncate(h->lock, 0) < 0 ? -1 : pwrite(h->lock, pid, (size_t)n, 0);
+    if (written != n)
+        return wrong(errors, "cannot write", path, written < 0 ? -errno : -ENOSPC);
     return 0;
 }
 
@@ -154,8 +155,8 @@ static int open_sockets(struct runtime *h, struct buf *errors)
 
 /* ---- mappings ---- */
 
-/* A memory file of that size, mapped; NULL without memory. One that was inherited is used, if this
- * program means the same by it. */
+/* A memory file of that size, mapped; NULL, and errno, when there can be none. One that was
+ * inherited is used, if this program means the same by it. */
 static void *map_memory(const char *name, size_t size, int *fd)
 {
     struct stat st;
@@ -191,10 +192,15 @@ static int open_memory(struct runtime *h, struct buf *errors)
     h->metrics.rows = HOUSE_ROWS;
     h->metrics.row =
         map_memory("mired metrics", HOUSE_ROWS * sizeof(struct metrics_row), &h->metrics_fd);
+    if (!h->metrics.row)
+        return wrong(errors, "cannot map", "the counters", -errno);
     h->shared = map_memory("mired shared", sizeof *h->shared, &h->shared_fd);
-    h->log = log_ring_open(map_memory("mired log", log_ring_size(), &h->log_fd));
-    if (!h->metrics.row || !h->shared)
+    if (!h->shared)
         return wrong(errors, "cannot map", "shared memory", -errno);
+    h->log = log_ring_open(map_memory("mired log", log_ring_size(), &h->log_fd));
+    if (!h->log)
+        log_warn("cannot map the last lines of the log, `mirectl log` has none: %s",
+                 strerror(errno));
     h->row_taken[HOUSE_MASTER_ROW] = true;
     return 0;
 }

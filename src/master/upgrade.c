@@ -89,14 +89,16 @@ static int make_will(const struct master *m, struct asker asker)
 {
     json_t *will = write_down(m, asker);
     int fd = will ? memfd_create("mired upgrade", 0) : -1;
-    int error = fd < 0 ? -ENOMEM : json_dumpfd(will, fd, 0) < 0 || lseek(fd, 0, SEEK_SET) < 0;
+    int error = !will ? -ENOMEM : fd < 0 ? -errno : 0;
 
+    if (!error && json_dumpfd(will, fd, 0) < 0)
+        error = -ENOMEM;
+    if (!error && lseek(fd, 0, SEEK_SET) < 0)
+        error = -errno;
     json_decref(will);
-    if (!error)
-        return fd;
-    if (fd >= 0)
+    if (error && fd >= 0)
         close(fd);
-    return -ENOMEM;
+    return error ? error : fd;
 }
 
 /* Runs the new program with -t and waits for it (it only reads files). 0; or -1 with what it said.

@@ -178,7 +178,11 @@ int store_run(const struct store_params *params)
     struct store s = {.params = params, .context = {.config = params->config, .root = -1}};
     s.context.root = open_root(params->config->state);
     s.context.stop = eventfd(0, EFD_CLOEXEC);
-    if (s.context.root < 0 || s.context.stop < 0) {
+    if (s.context.stop < 0) {
+        log_error("the store cannot start: %s", strerror(errno));
+        return 1;
+    }
+    if (s.context.root < 0) {
         log_error("cannot open %s/mail: %s", params->config->state,
                   strerrordesc_np(-s.context.root));
         return 1;

@@ -1,10 +1,12 @@
 /* Certificates and keys, and the TLS that is offered with them; see server.h. */
 #include <errno.h>
 #include <openssl/err.h>
+#include <openssl/pem.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "tls/server.h"
 
@@ -26,11 +28,27 @@ struct reading {
     struct buf *errors;
 };
 
+/* OpenSSL puts the cause into its queue first, and then which of its parts have failed for it. It
+ * says nothing of a folder, which it can open and not read. */
+static const char *cause(const char *path)
+{
+    unsigned long code = ERR_peek_error();
+    int lib = ERR_GET_LIB(code), reason = ERR_GET_REASON(code);
+    struct stat st;
+
+    if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+        return strerrordesc_np(EISDIR);
+    if (lib == ERR_LIB_SYS)
+        return strerrordesc_np(reason);
+    if ((lib == ERR_LIB_PEM && reason == PEM_R_NO_START_LINE) ||
+        (lib == ERR_LIB_OSSL_DECODER && reason == ERR_R_UNSUPPORTED))
+        return "not in PEM format";
+    return ERR_reason_error_string(code);
+}
+
 static void wrong(struct reading *r, const char *what, const char *path)
 {
-    unsigned long code = ERR_peek_last_error();
-    const char *why = ERR_GET_LIB(code) == ERR_LIB_SYS ? strerror(ERR_GET_REASON(code))
-                                                       : ERR_reason_error_string(code);
+    const char *why = cause(path);
 
     (void)buf_addf(r->errors, "%s: tls: %s \"%s\": %s\n", r->params->place, what, path,
                    why ? why : "unusable");

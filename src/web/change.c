@@ -27,8 +27,11 @@ void change_read_token(struct http *h, const char *path)
             log_warn("%s: %s; the page is read-only", path, strerror(errno));
         return;
     }
-    if (!fgets(h->token, sizeof h->token, f))
+    if (!fgets(h->token, sizeof h->token, f)) {
+        int error = ferror(f) ? errno : 0;
         h->token[0] = '\0';
+        log_warn("%s: %s; the page is read-only", path, error ? strerror(error) : "is empty");
+    }
     h->token[strcspn(h->token, "\r\n")] = '\0';
     fclose(f);
 }

@@ -278,16 +278,20 @@ static bool open_door(struct http *h, const char *listen)
     struct door *d = &h->door[h->doors];
     struct addr a;
 
-    if (!addr_parse_port(span_of(listen), &a))
+    if (!addr_parse_port(span_of(listen), &a)) {
+        log_error("cannot serve the page at %s: not an address and port", listen);
         return false;
+    }
     *d = (struct door){.http = h, .listening.fd = -1, .again.due = run_again};
+    errno = 0;
     d->daemon = MHD_start_daemon(
         MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0, NULL, NULL, answer,
         h, MHD_OPTION_CONNECTION_LIMIT, (unsigned)EXCHANGES_MAX, MHD_OPTION_CONNECTION_TIMEOUT, 60u,
         MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_NOTIFY_CONNECTION, exchange_changes, h,
         MHD_OPTION_END);
     if (!d->daemon) {
-        log_error("cannot serve the page at %s: %s", listen, strerror(errno));
+        log_error("cannot serve the page at %s: libmicrohttpd does not start%s%s", listen,
+                  errno ? ": " : "", errno ? strerror(errno) : "");
         return false;
     }
     h->doors++;

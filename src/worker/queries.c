@@ -183,11 +183,11 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
     }
 }
 
-struct queries *queries_open(struct worker *w)
+int queries_open(struct worker *w)
 {
     struct queries *a = calloc(1, sizeof *a);
     if (!a)
-        return NULL;
+        return -ENOMEM;
     a->worker = w;
     a->answer = (struct watch){.fd = w->params->answer, .events = EPOLLIN, .ready = answer_ready};
     for (int i = 0; i < QUERY_QUEUES; i++) {
@@ -196,11 +196,12 @@ struct queries *queries_open(struct worker *w)
             (struct watch){.fd = w->params->ask[i], .events = EPOLLOUT, .ready = ask_ready};
         queue->tail = &queue->waiting;
     }
-    if (loop_watch(&w->loop, &a->answer) < 0) {
+    int error = loop_watch(&w->loop, &a->answer);
+    if (error)
         free(a);
-        return NULL;
-    }
-    return a;
+    else
+        w->queries = a;
+    return error;
 }
 
 void queries_close(struct queries *a)

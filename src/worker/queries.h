@@ -36,8 +36,8 @@ struct query {
     char text[];                    /* these three texts, one after another */
 };
 
-/* NULL without memory, or when the answers cannot be watched. Uses params->ask, own and answer. */
-struct queries *queries_open(struct worker *w);
+/* Opens w->queries, which uses params->ask, own and answer. 0 or -errno. */
+int queries_open(struct worker *w);
 void queries_close(struct queries *a);
 
 /* Makes a query with copies of these texts (`second` may be a password, and is wiped when the query

@@ -352,10 +352,10 @@ static void look_at_suspects(struct loop *loop, struct alarm *a)
         loop_alarm(loop, a, loop->now + SUSPECTS_LOOK_MS);
 }
 
-static bool open_all(struct worker *w)
+/* Opens what only lack of memory can keep from being opened. */
+static bool open_rooms(struct worker *w)
 {
     const struct worker_params *params = w->params;
-    int on = 1;
 
     slab_init(&w->conns, sizeof(struct conn));
     ring_init(&w->awake);
@@ -364,14 +364,9 @@ static bool open_all(struct worker *w)
         !suspects_open(&w->suspects, params->config, params->confirmed))
         return false;
     w->listeners = calloc(params->listeners ? params->listeners : 1, sizeof *w->listeners);
-    if (!w->listeners || !make_services(w) || loop_open(&w->loop) < 0)
-        return false;
-    w->loop.prefetch = conn_prefetch;
-    w->loop.prefetch_octets = sizeof(struct conn);
-    w->queries = queries_open(w);
     w->auth_queue = auth_queue_open(params->slots);
     w->accounts = accounts_open();
-    if (!w->queries || !w->auth_queue || !w->accounts)
+    if (!w->listeners || !w->auth_queue || !w->accounts || !make_services(w))
         return false;
     struct relay_params relay = {.config = params->config,
                                  .loop = &w->loop,
@@ -383,25 +378,35 @@ static bool open_all(struct worker *w)
                                  .reached = backend_reached,
                                  .arg = w};
     w->relay = relay_open(&relay);
-    if (!w->relay)
-        return false;
-    if (freeze_open(w) < 0 || !lists_open(w) || !journal_open(w))
-        return false;
-    if (!sending_open(w))
-        return false;
+    return w->relay && lists_open(w) && journal_open(w) && sending_open(w);
+}
+
+static int open_all(struct worker *w)
+{
+    const struct worker_params *params = w->params;
+    int on = 1, error = loop_open(&w->loop);
+
+    if (error)
+        return error;
+    w->loop.prefetch = conn_prefetch;
+    w->loop.prefetch_octets = sizeof(struct conn);
+    if (!open_rooms(w))
+        return -ENOMEM;
+    if ((error = queries_open(w)) || (error = freeze_open(w)))
+        return error;
     w->accept_alarm.due = accept_again;
     w->suspects_alarm.due = look_at_suspects;
     if (w->suspects.files)
         loop_alarm(&w->loop, &w->suspects_alarm, w->loop.now + SUSPECTS_LOOK_MS);
     w->control = (struct watch){.fd = params->control, .events = EPOLLIN, .ready = control_ready};
-    if (loop_watch(&w->loop, &w->control) < 0)
-        return false;
+    if ((error = loop_watch(&w->loop, &w->control)))
+        return error;
     for (uint32_t i = 0; i < params->listeners; i++) {
         struct watch *l = &w->listeners[i];
         *l = (struct watch){.fd = params->listener[i].fd, .events = EPOLLIN, .ready = accept_ready};
         setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited on accept */
     }
-    return true;
+    return 0;
 }
 
 static void close_all(struct worker *w)
@@ -462,8 +467,9 @@ int worker_run(const struct worker_params *params)
     snprintf(folder, sizeof folder, "%s/spool", params->config->state);
     w->spool_room = (struct spool_room){
         .folder = folder, .used = params->spool_used, .max = params->config->spool_max};
-    if (!open_all(w)) {
-        log_error("worker cannot start: %s", strerror(errno));
+    int error = open_all(w);
+    if (error) {
+        log_error("worker cannot start: %s", strerrordesc_np(-error));
         return 1;
     }
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);

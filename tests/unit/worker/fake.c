@@ -138,7 +138,7 @@ static void open_parts(struct fake *f)
                                         .size_max = f->config.size_max,
                                         .recipients_max = ENVELOPE_RECIPIENTS_MAX,
                                         .auth_plain_from_afar = true};
-    w->queries = queries_open(w);
+    assert_int_equal(queries_open(w), 0);
     w->auth_queue = auth_queue_open(1);
     w->accounts = accounts_open();
     assert_non_null(w->queries);
