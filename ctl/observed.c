@@ -2,6 +2,7 @@
  * typos, then what attackers would have paid, and what to do next. */
 #include <stdbool.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "show.h"
 
@@ -46,6 +47,8 @@ static void print_sender(const json_t *l)
     printf("\n    why: %s, %s\n", text(l, "rule"), text(l, "why"));
     if (is(l, "exempt"))
         printf("    it is exempt by now\n");
+    else if (strcmp(text(l, "rule"), "R22") == 0 && !off)
+        printf("    once: it is known afterwards\n");
     else if (is(l, "dubious"))
         printf("    %lld wrong recipients: spare it only if you know it\n", number(l, "typos"));
     else

@@ -13,6 +13,7 @@ const hours = (seconds) => (seconds < 3600 ? span(seconds) : `${amount(seconds /
 
 function remedy(sender) {
   if (sender.exempt) return make("span", { className: "badge exempt", textContent: "exempt by now" });
+  if (sender.rule === "R22" && !sender.put_off) return make("span", { textContent: "once: it is known afterwards" });
   if (sender.dubious) return make("span", { textContent: `${plural(sender.typos, "wrong recipient")}: spare it only if you know it` });
   return make("code", { textContent: sender.setting });
 }

@@ -26,9 +26,12 @@ struct sender {
     bool dubious; /* mostly wrong recipients: a harvester that has also delivered something */
 };
 
-static bool has_late_mail(const struct sender *s)
+/* Whether it would wait again. At worst the greeting's pause: that comes once. */
+static bool would_wait(const struct sender *s)
 {
-    return s->sum.late || s->sum.put_off;
+    bool late = s->sum.late && s->sum.rule != RULE_GREET;
+
+    return (late || s->sum.put_off) && !s->exempt && !s->dubious;
 }
 
 static bool is_exempt(const struct steering *s, const struct addr *client)
@@ -160,7 +163,7 @@ static json_t *senders(const struct steering *s, uint64_t since, uint64_t now, s
     json_t *out = json_array();
 
     for (size_t i = 0; i < n; i++) {
-        *waiting += has_late_mail(&list[i]) && !list[i].exempt && !list[i].dubious;
+        *waiting += would_wait(&list[i]);
         if (i < SENDERS_MOST)
             json_array_append_new(out, sender_json(&list[i]));
     }
