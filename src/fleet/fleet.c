@@ -352,8 +352,10 @@ static int open_all(struct fleet *f)
 
     if (r < 0)
         return r;
-    snprintf(f->stream, sizeof f->stream, "%s:stream", config->fleet.name);
-    snprintf(f->key_name, sizeof f->key_name, "%s:key", config->fleet.name);
+    /* What stands in braces decides the slot in a cluster: these two are on one node. */
+    const char *name = config->fleet.name;
+    snprintf(f->stream, sizeof f->stream, "%s:{%s}:stream", name, name);
+    snprintf(f->key_name, sizeof f->key_name, "%s:{%s}:key", name, name);
     if (getrandom(&f->instance, sizeof f->instance, 0) != sizeof f->instance)
         return -EIO;
     f->instance >>= 8;

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from lib import ports, scrape
-from lib.redis import Redis
+from lib.redis import Redis, cluster, sentinel_of
 from lib.smtp import Client, deliver
 
 ROUND_TRIP = 0.05  # of a client that is not on this machine
@@ -240,3 +240,92 @@ def test_a_reload_goes_on_with_what_is_known(redis, fleet):
     assert two.control("reload", timeout=60).returncode == 0
     until(lambda: offences(two, source) == 0)  # alone
     assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
+
+
+# ---- Sentinel and Cluster ----
+
+
+@pytest.fixture
+def several():
+    """several(things) ends them with the test."""
+    kept = []
+
+    def keep(things):
+        kept.extend(things)
+        return things
+
+    yield keep
+    for r in kept:
+        r.stop()
+        r.remove()
+
+
+def test_sentinels_name_another_master(several, redis, fleet):
+    """The master is killed, and comes back as a replica: nothing is written to it."""
+    first = redis()
+    second = redis(f"replicaof 127.0.0.1 {first.port}\n")
+    sentinels = several([sentinel_of("mx", first.port) for _ in range(3)])
+    for s in sentinels:
+        s.start()
+    for s in sentinels:  # each knows the replica and the two others
+        until(lambda s=s: known_to(s) == (1, 2), 20)
+    urls = '", "'.join(f"redis://127.0.0.1:{s.port}/0" for s in sentinels)
+    one, two = fleet(urls, more='mode = "sentinel"')
+    source = ports.stranger()
+    offend(one, source)
+    until(lambda: agree(source, one, two))
+    until(lambda: second.ask("HGET", f"mx:c{source}", "mx1"))
+    marks = [m.log.mark() for m in (one, two)]
+    first.kill()
+    for m, mark in zip((one, two), marks):
+        m.log.wait("fleet: Redis is away", since=mark)
+    other = ports.stranger()
+    offend(one, other)
+    assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
+    for m, mark in zip((one, two), marks):
+        m.log.wait("fleet: up", since=mark, timeout=30)
+    until(lambda: agree(source, one, two) and agree(other, one, two), 5)
+    until(lambda: second.ask("HGET", f"mx:c{other}", "mx1"), 5)
+    first.start()  # the Sentinels make it a replica
+    until(lambda: first.ask("ROLE")[0] == b"slave", 30)
+    third = ports.stranger()
+    offend(two, third)
+    until(lambda: agree(third, one, two), 5)
+    assert is_up(one) and is_up(two)
+
+
+def known_to(sentinel):
+    """How many replicas and other Sentinels it knows."""
+    (master,) = sentinel.ask("SENTINEL", "MASTERS")
+    shown = dict(zip(master[::2], master[1::2]))
+    return int(shown[b"num-slaves"]), int(shown[b"num-other-sentinels"])
+
+
+def test_a_cluster_loses_a_master(several, fleet):
+    """Keys of all slots reach the other member; then the master of the stream is killed."""
+    nodes = several(cluster())
+    urls = '", "'.join(f"redis://127.0.0.1:{n.port}/0" for n in nodes[:2])
+    one, two = fleet(urls, more='mode = "cluster"')
+    sources = [ports.stranger() for _ in range(8)]
+    for source in sources:
+        offend(one, source)
+    until(lambda: all(agree(source, one, two) for source in sources))
+    held = [n for n in nodes if any(b"mx:c127" in k for k in n.ask("KEYS", "*"))]
+    assert len(held) > 2  # several masters and their replicas
+    (stream,) = [n for n in nodes if n.ask("KEYS", "mx:{mx}:stream") and n.ask("ROLE")[0] == b"master"]
+    marks = [m.log.mark() for m in (one, two)]
+    stream.kill()
+    for m, mark in zip((one, two), marks):
+        m.log.wait("fleet: Redis is away", since=mark)
+    other = ports.stranger()
+    offend(one, other)
+    assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
+    for m, mark in zip((one, two), marks):
+        m.log.wait("fleet: up", since=mark, timeout=30)
+    until(lambda: all(agree(source, one, two) for source in [*sources, other]), 5)
+    stream.start()
+    until(lambda: stream.ask("ROLE")[0] == b"slave", 30)
+    third = ports.stranger()
+    offend(two, third)
+    until(lambda: agree(third, one, two), 5)
+    assert is_up(one) and is_up(two)
