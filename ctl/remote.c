@@ -142,6 +142,7 @@ static const struct use {
     [COMMAND_LEDGER] = {args_ledger, show_line, 10000, .exact = true},
     [COMMAND_CONFIG] = {args_none, show_config, 5000},
     [COMMAND_ADVISE] = {args_none, show_advice, 30000},
+    [COMMAND_FLEET] = {args_none, show_fleet, 5000},
     [COMMAND_TRAPS] = {args_traps, show_traps, 60000},
     [COMMAND_OBSERVE] = {args_observe, show_observed, 30000},
 };

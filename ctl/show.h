@@ -17,6 +17,8 @@ void show_exempt(const json_t *result);
 void show_line(const json_t *part);
 
 void show_connections(const json_t *result);
+/* fleet.c */
+void show_fleet(const json_t *result);
 void show_advice(const json_t *result);
 void show_observed(const json_t *result);
 void show_traps(const json_t *result);

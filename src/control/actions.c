@@ -20,8 +20,10 @@ struct action {
     char name[NAME_TEXT];
     char lasts[LASTS_TEXT]; /* exempt: "", or ", for 1d" */
     bool exempt, everybody;
+    uint64_t until;    /* exempt: wall ms; 0: for good */
     unsigned waiting;  /* releases whose results have not come yet */
     struct buf missed; /* processes that could not be reached, with the reasons */
+    char members[256]; /* R25: other members that have done the same, "mx2, mx3"; or "" */
     struct action_result result;
 };
 
@@ -54,6 +56,8 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
 
     if (!ledger_get(s->params->ledger, key, &d, now, &e))
         return;
+    struct ledger_entry here; /* what others have earned stays theirs */
+    ledger_get_alone(s->params->ledger, key, &d, now, &here);
     if (e.offences > 0) {
         r->entries++;
         r->offences += key->kind == LEDGER_CLIENT ? e.offences : 0;
@@ -62,9 +66,9 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
         undo_keep(s->undo, key, &kept, now);
     }
     ledger_forget(s->params->ledger, key);
-    if (e.good > 0)
-        ledger_add_good(s->params->ledger, key, &d, now, e.good);
-    if (e.delivered_ms)
+    if (here.good > 0)
+        ledger_add_good(s->params->ledger, key, &d, now, here.good);
+    if (here.delivered_ms)
         ledger_delivered(s->params->ledger, key, now);
     if (e.pass_ms)
         ledger_pass(s->params->ledger, key, now, e.pass_ms);
@@ -127,9 +131,13 @@ static void report(struct action *a)
 {
     struct action_result *r = &a->result;
     int64_t n = r->held + r->frozen;
-    char holds[64], part[ACTION_TEXT / 2] = "";
+    char holds[64 + sizeof a->members + 16], part[ACTION_TEXT / 2] = "";
 
     holds_text(n, holds);
+    if (a->members[0]) {
+        size_t len = strlen(holds);
+        snprintf(holds + len, sizeof holds - len, "; also at %s", a->members);
+    }
     r->unreached = a->missed.len > 0;
     if (a->missed.len)
         snprintf(part, sizeof part, "; not reached: %.*s", (int)a->missed.len, a->missed.at);
@@ -155,6 +163,16 @@ static void action_free(struct action *a)
     free(a);
 }
 
+static void one_told(struct action *a)
+{
+    if (--a->waiting)
+        return;
+    report(a);
+    if (a->told)
+        a->told(a->arg, &a->result);
+    action_free(a);
+}
+
 static void released(void *arg, const struct held *h)
 {
     struct action *a = arg;
@@ -163,12 +181,34 @@ static void released(void *arg, const struct held *h)
     a->result.frozen += h->frozen;
     if (h->missing)
         (void)buf_addf(&a->missed, "%s%s", a->missed.len ? ", " : "", h->names);
-    if (--a->waiting)
+    one_told(a);
+}
+
+/* R25: "mx2, mx3;mx4": who has done it, and who has not said so. */
+static void members_did(void *arg, const char *answer)
+{
+    struct action *a = arg;
+    size_t len = answer ? strcspn(answer, ";") : 0;
+    const char *missed = !answer ? "the other members" : answer[len] ? answer + len + 1 : "";
+
+    snprintf(a->members, sizeof a->members, "%.*s", (int)len, answer ? answer : "");
+    if (missed[0])
+        (void)buf_addf(&a->missed, "%s%s (no answer)", a->missed.len ? ", " : "", missed);
+    one_told(a);
+}
+
+/* Has the other members do the same. */
+static void pass_on(struct action *a, const char *verb, const struct whom *who, uint64_t until)
+{
+    struct steering *s = a->steering;
+    char text[128], network[ADDR_TEXT];
+
+    if (s->ordered || s->params->config->fleet.redis.count == 0)
         return;
-    report(a);
-    if (a->told)
-        a->told(a->arg, &a->result);
-    action_free(a);
+    snprintf(text, sizeof text, "order %s %s %llu", verb, network_format(&who->network, network),
+             (unsigned long long)until);
+    if (member_ask(&s->members, text, members_did, a) == 0)
+        a->waiting++;
 }
 
 static struct action *begin(struct steering *s, const char *name, action_told *told, void *arg,
@@ -200,6 +240,7 @@ static struct action *release(struct action *a, const struct whom who[], unsigne
             a->waiting++;
         else
             error = one;
+        pass_on(a, a->exempt ? "exempt" : "release", &who[i], a->until);
     }
     if (error)
         (void)buf_addf(&a->missed, "the master (%s)", strerrordesc_np(-error));
@@ -246,6 +287,7 @@ struct action *action_release_everybody(struct steering *s, action_told *told, v
 void action_drop(struct action *a)
 {
     holders_forget(&a->steering->holders, a);
+    member_ask_forget(&a->steering->members, a);
     action_free(a);
 }
 
@@ -275,7 +317,8 @@ struct action *action_exempt(struct steering *s, const struct whom *who, const c
     a->exempt = true;
     if (lasts)
         snprintf(a->lasts, sizeof a->lasts, ", for %.40s", lasts);
-    ledger_exempt(s->params->ledger, &key, now, ms ? now + ms : 0);
+    a->until = ms ? now + ms : 0;
+    ledger_exempt(s->params->ledger, &key, now, a->until);
     return release(a, who, 1, r);
 }
 
@@ -295,6 +338,10 @@ void action_end_exemption(struct steering *s, const struct whom *who, const char
         return;
     }
     ledger_set_flags(s->params->ledger, &key, now, 0, LEDGER_EXEMPT);
+    char text[128], network[ADDR_TEXT];
+    snprintf(text, sizeof text, "order unexempt %s 0", network_format(&who->network, network));
+    if (!s->ordered && s->params->config->fleet.redis.count)
+        member_ask(&s->members, text, NULL, NULL);
     say(r, NULL, "%s is no longer exempt%s", name,
         undo_has(s->undo, UNDO_RELEASE, &who->network)
             ? "; the exemption also forgot its offences: release --undo restores them"

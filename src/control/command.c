@@ -62,6 +62,7 @@ static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *ar
     [COMMAND_OBSERVE] = run_observe,
     [COMMAND_TRAPS] = run_traps,
     [COMMAND_CONFIG] = run_config,
+    [COMMAND_FLEET] = run_fleet,
 };
 
 void control_run(struct control *c, const struct request *r)

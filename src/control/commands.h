@@ -66,6 +66,8 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
     C(OBSERVE, "observe", "[--since 7d]",                                                          \
       "what would have waited while `observe` is on: good mail first, then attackers",             \
       "mirectl observe --since 7d")                                                                \
+    C(FLEET, "fleet", "", "members of the fleet: lag, clocks, keys, what is not shared now",       \
+      "mirectl fleet")                                                                             \
     C(TRAPS, "traps", "--suggest",                                                                 \
       "unknown recipients that many strangers have tried and nobody with good mail",               \
       "mirectl traps --suggest")                                                                   \

@@ -77,6 +77,10 @@ void run_ledger(struct control *c, const json_t *args);
 /* advise.c: settings that the ledger and the counters suggest. */
 void run_advise(struct control *c, const json_t *args);
 
+/* members.c: how the fleet is; and another member's order. */
+void run_fleet(struct control *c, const json_t *args);
+void steering_order(struct steering *s, const struct note *n);
+
 /* observe.c: R20's report. */
 void run_observe(struct control *c, const json_t *args);
 

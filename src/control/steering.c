@@ -96,6 +96,8 @@ void steering_note(struct steering *s, const struct note *n)
     case NOTE_TALLIED:
     case NOTE_RELEASE:
     case NOTE_RELEASED: holders_note(&s->holders, n); break;
+    case NOTE_FLEET_TOLD: member_asks_note(&s->members, n); break;
+    case NOTE_FLEET_DO: steering_order(s, n); break;
     case NOTE_CONNECTIONS: connections_asked(s, n); break;
     case NOTE_CONNECTIONS_TOLD: connections_told(s, n); break;
     default: break;
@@ -119,6 +121,7 @@ int steering_open(struct steering *s, const struct steering_params *params,
     s->ended = ended;
     s->undo = undo_open();
     s->holders = (struct holders){.loop = &s->loop, .channel = params->control};
+    s->members = (struct members_asks){.loop = &s->loop, .channel = params->control};
     s->allowances = allowances_open(params->config, params->confirmed);
     if (!s->allowances)
         return -ENOMEM;

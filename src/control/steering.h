@@ -13,6 +13,7 @@
 #include "base/loop.h"
 #include "config/config.h"
 #include "control/holders.h"
+#include "control/members.h"
 #include "control/undo.h"
 #include "control/whom.h"
 #include "tarpit/ledger.h"
@@ -67,6 +68,8 @@ struct steering {
     unsigned lists;
     struct undo *undo; /* NULL without memory: nothing can be taken back */
     struct holders holders;
+    struct members_asks members; /* R25 */
+    bool ordered; /* another member has ordered what is done now: it is not passed on */
     struct allowances *allowances; /* NULL without memory */
     struct alarm allowances_alarm;
     struct overview *overviews; /* of connections.c, under way */

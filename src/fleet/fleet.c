@@ -27,6 +27,7 @@ enum {
     BUSY_MS = 5,
     CALM_MS = 20,
     SECOND_MS = 1000,
+    MEMORY_S = 5,
     SURE_MS = 60000,        /* what was written before that has reached a master's replicas */
     ROUND_TRIP_US = 200000, /* a slower answer says nothing about the clock */
 };
@@ -281,6 +282,11 @@ static void present_told(struct link_redis *l, uint64_t arg, const redisReply *r
     begin_to_join(&f->servers);
 }
 
+static void memory_told(struct link_redis *l, uint64_t arg, const redisReply *r)
+{
+    fleet_of_link(l)->memory = reply_info(r, "used_memory");
+}
+
 /* Redis took no writes; whether it does now is told by writes that matter. */
 static void writable_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 {
@@ -299,6 +305,8 @@ static void each_second(struct loop *loop, struct alarm *a)
 
     if (f->state == FLEET_UP && home) {
         ask_time(f, home);
+        if (loop->now / SECOND_MS % MEMORY_S == 0)
+            link_command(home, memory_told, 0, 2, (struct span[]){SPAN("INFO"), SPAN("memory")});
         link_command(home, present_told, 0, 2, (struct span[]){SPAN("GET"), span_of(f->key_name)});
         if (f->refused)
             link_command(home, writable_told, 0, 12,
@@ -327,6 +335,7 @@ static void turn(struct loop *loop, struct alarm *a)
 
 static void control_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
+    struct fleet *f = fleet_of(loop);
     struct note n;
     int r;
 
@@ -334,6 +343,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         loop_moved(loop);
         if (n.kind == NOTE_STOP)
             loop->stop = true;
+        if (n.kind == NOTE_FLEET_ASK || n.kind == NOTE_FLEET_DONE)
+            orders_note(f, &n);
         if (n.kind == NOTE_PING)
             channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL);
     }

@@ -2,7 +2,8 @@
  *
  *   fleet.c    the process: joins, leaves, notes
  *   send.c     from the ring and from sweeps of the ledger to Redis
- *   receive.c  the stream, and answers about single keys */
+ *   receive.c  the stream, and answers about single keys
+ *   orders.c   what the web process asks: how the fleet is, and orders to other members */
 #ifndef MIRED_FLEET_FLEET_PART_H
 #define MIRED_FLEET_FLEET_PART_H
 
@@ -11,6 +12,7 @@
 #include "fleet/mirror.h"
 #include "fleet/outbox.h"
 #include "fleet/servers.h"
+#include "query/notes.h"
 
 enum {
     KEY_TEXT_MOST = 160,
@@ -27,6 +29,16 @@ enum fleet_state {
     FLEET_AWAY,
     FLEET_JOINING, /* connected; the key and the stream's ends are being asked for */
     FLEET_UP,
+};
+
+enum { FLEET_ORDERS = 8, FLEET_ORDERS_SEEN = 64, FLEET_ORDER_MEMBERS = MEMBERS_MOST };
+
+/* An order that other members are carrying out. */
+struct fleet_order {
+    uint64_t id;  /* 0: this place is free */
+    uint64_t tag; /* of the asker's note */
+    struct alarm alarm;
+    uint8_t did[FLEET_ORDER_MEMBERS / 8];
 };
 
 struct fleet_sent {
@@ -71,6 +83,12 @@ struct fleet {
     uint32_t epoch;
     uint64_t bad_shares;
 
+    /* orders.c */
+    struct fleet_order order[FLEET_ORDERS];
+    uint64_t seen_order[FLEET_ORDERS_SEEN];
+    uint32_t orders_seen;
+    uint64_t memory; /* that Redis uses; 0: not known */
+
     struct alarm tick, second;
 };
 
@@ -103,6 +121,16 @@ bool send_turn(struct fleet *f);
 void send_sweep(struct fleet *f, uint64_t since_ms);
 
 void send_hello(struct fleet *f);
+
+void send_order(struct fleet *f, const char *text);
+
+/* ---- orders.c ---- */
+
+/* A question of the web process, and its word that an order is carried out. */
+void orders_note(struct fleet *f, const struct note *n);
+
+/* An entry of the stream, of that member. */
+void orders_take(struct fleet *f, struct member *m, struct span text);
 
 /* ---- receive.c ---- */
 

@@ -188,6 +188,8 @@ static void take_entry(void *arg, const struct stream_entry *e)
         return;
     if (e->hello.len)
         take_hello(f, m, e);
+    if (e->order.len && members_number(&f->members, m) != BOOK_SELF)
+        orders_take(f, m, e->order);
     if (e->shares.len && members_number(&f->members, m) != BOOK_SELF)
         take_batch(f, m, e);
 }

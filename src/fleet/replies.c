@@ -118,6 +118,24 @@ uint64_t reply_time_ms(const redisReply *r)
     return s * 1000 + us / 1000;
 }
 
+uint64_t reply_info(const redisReply *r, const char *name)
+{
+    struct span text = reply_text(r), wanted = span_of(name);
+    uint64_t n = 0;
+
+    while (text.len) {
+        size_t end = span_find(text, '\n'), colon;
+        struct span line = span_first(text, end);
+        if (line.len && line.at[line.len - 1] == '\r')
+            line.len--;
+        colon = span_find(line, ':');
+        if (span_equal(span_first(line, colon), wanted))
+            span_number(span_after(line, colon + 1), &n);
+        text = span_after(text, end + 1);
+    }
+    return n;
+}
+
 static bool copy_host(struct span host, uint64_t port, struct reply_place *at)
 {
     if (host.len >= sizeof at->host || port == 0 || port > 65535 ||

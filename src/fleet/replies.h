@@ -50,6 +50,9 @@ bool reply_is_master(const redisReply *r);
 /* TIME, in ms; 0: it is none. */
 uint64_t reply_time_ms(const redisReply *r);
 
+/* INFO: the number in its line "NAME:number"; 0: there is none. */
+uint64_t reply_info(const redisReply *r, const char *name);
+
 /* SENTINEL GET-MASTER-ADDR-BY-NAME. */
 bool reply_master(const redisReply *r, struct reply_place *at);
 

@@ -242,6 +242,12 @@ static void send_entry(struct fleet *f, char part, struct span data, uint64_t se
                                  span_of(name), data});
 }
 
+void send_order(struct fleet *f, const char *text)
+{
+    send_entry(f, 'o', span_of(text), f->loop.wall);
+    servers_flush(&f->servers);
+}
+
 void send_hello(struct fleet *f)
 {
     char text[HELLO_TEXT];

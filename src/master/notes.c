@@ -194,7 +194,40 @@ static void counted(struct master *m, struct child *c, const struct note *n)
         channel_tell(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, text);
 }
 
+/* ---- fleet ---- */
+
+/* The one child of that role that serves now. */
+static struct child *current_of(const struct master *m, enum role_id role)
+{
+    for (struct child *c = m->children; c; c = c->next)
+        if (c->role == role && c->generation == m->current && c->channel.fd >= 0 &&
+            c->state == CHILD_READY)
+            return c;
+    return NULL;
+}
+
+/* Web's question, with its process id for the way back. */
+static void ask_fleet(struct master *m, struct child *c, const struct note *n)
+{
+    struct child *fleet = current_of(m, ROLE_FLEET);
+    struct note question = *n;
+
+    question.tag = (uint64_t)(uint32_t)c->pid << 32 | (uint32_t)n->tag;
+    if (!fleet || channel_send(fleet->channel.fd, &question) < 0)
+        channel_tell(c->channel.fd, NOTE_FLEET_TOLD, -1, n->tag, NULL);
+}
+
+/* To the other role's serving process, as it came. */
+static void order(struct master *m, struct child *c, const struct note *n)
+{
+    struct child *to = current_of(m, c->role == ROLE_FLEET ? ROLE_WEB : ROLE_FLEET);
+
+    if (to)
+        channel_send(to->channel.fd, n);
+}
+
 enum {
+    FROM_FLEET = 1 << ROLE_FLEET,
     FROM_WORKER = 1 << ROLE_WORKER,
     FROM_WEB = 1 << ROLE_WEB,
     FROM_FREEZER = 1 << ROLE_FREEZER,
@@ -213,6 +246,8 @@ static const struct {
     {NOTE_COUNT, FROM_WEB, count},          {NOTE_COUNTED, FROM_WORKER | FROM_FREEZER, counted},
     {NOTE_DRAINING, FROM_WORKER, draining}, {NOTE_RELEASED, FROM_WORKER | FROM_FREEZER, released},
     {NOTE_CONNECTIONS, FROM_WEB, count},    {NOTE_CONNECTIONS_TOLD, FROM_WORKER, connections_told},
+    {NOTE_FLEET_ASK, FROM_WEB, ask_fleet},  {NOTE_FLEET_TOLD, FROM_FLEET, connections_told},
+    {NOTE_FLEET_DO, FROM_FLEET, order},     {NOTE_FLEET_DONE, FROM_WEB, order},
     {NOTE_TALLY, FROM_WEB, count},          {NOTE_TALLIED, FROM_WORKER | FROM_FREEZER, counted},
 };
 

@@ -119,6 +119,10 @@ struct ledger_decay {
 bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                 uint64_t now, struct ledger_entry *out);
 
+/* The same without what other members of a fleet know (R25). */
+bool ledger_get_alone(const struct ledger *l, const struct ledger_key *k,
+                      const struct ledger_decay *d, uint64_t now, struct ledger_entry *out);
+
 /* Adds to the amount, and returns the new one. */
 double ledger_add_offences(struct ledger *l, const struct ledger_key *k,
                            const struct ledger_decay *d, uint64_t now, double weight);

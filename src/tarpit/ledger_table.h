@@ -184,10 +184,6 @@ static inline unsigned ledger_first_way(uint64_t hash)
 
 /* ---- ledger_others.c ---- */
 
-/* ledger_get() without what others know. */
-bool ledger_get_alone(const struct ledger *l, const struct ledger_key *k,
-                      const struct ledger_decay *d, uint64_t now, struct ledger_entry *out);
-
 struct ledger_share;
 
 /* Whether there is a fleet. */

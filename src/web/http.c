@@ -384,6 +384,7 @@ void http_close(struct web *w)
         return;
     loop_alarm_off(&w->steering.loop, &h->tick);
     holders_close(&w->steering.holders);
+    member_asks_close(&w->steering.members);
     stream_wake_all(h); /* the library does not stop while a connection is suspended */
     http_run_all(h);
     door_see_off(h);

@@ -329,3 +329,66 @@ def test_a_cluster_loses_a_master(several, fleet):
     offend(two, third)
     until(lambda: agree(third, one, two), 5)
     assert is_up(one) and is_up(two)
+
+
+# ---- what people do and see ----
+
+
+def test_a_release_reaches_all_members(redis, fleet):
+    one, two, three = fleet(redis(), 3)
+    source = ports.stranger()
+    offend(one, source)
+    offend(two, source)
+    until(lambda: agree(source, one, two, three) and offences(three, source) > 1.5)
+    done = one.control("release", source)
+    assert done.returncode == 0 and "also at mx2, mx3" in done.stdout, done.stdout + done.stderr
+    until(lambda: all(offences(m, source) == 0 for m in (one, two, three)), 5)
+    time.sleep(0.5)  # and nobody brings it back
+    assert all(offences(m, source) == 0 for m in (one, two, three))
+
+
+def test_a_release_says_which_member_was_not_reached(redis, fleet):
+    one, two, three = fleet(redis(), 3)
+    source = ports.stranger()
+    offend(one, source)
+    (pid,) = two.processes("fleet")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = one.control("release", source)
+        assert done.returncode == 1 and "not reached: mx2" in done.stdout + done.stderr
+        assert "also at mx3" in done.stdout + done.stderr
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_an_exemption_reaches_all_members_and_ends_at_all(redis, fleet):
+    one, two = fleet(redis())
+    source = ports.stranger()
+    done = one.control("exempt", source, "--for", "1h")
+    assert done.returncode == 0 and "also at mx2" in done.stdout, done.stdout + done.stderr
+    assert number(two, source, "exempt")
+    assert one.control("exempt", source, "--remove").returncode == 0
+    until(lambda: not number(two, source, "exempt"), 5)
+
+
+def test_mirectl_fleet_shows_the_members(redis, fleet):
+    r = redis()
+    one, two = fleet(r)
+    until(lambda: scrape.samples(one.web)["mired_fleet_members"] == 2)
+    source = ports.stranger()
+    offend(two, source)
+    until(lambda: offences(one, source) > 0.5)
+    shown = json.loads(one.control("fleet", "--json").stdout)
+    assert shown["up"] and shown["present"] == 2 and shown["redis"] == f"127.0.0.1:{r.port}"
+    assert [m["name"] for m in shown["members"]] == ["mx1", "mx2"]
+    assert abs(shown["members"][1]["skew_seconds"]) < 1 and shown["members"][1]["shares"] >= 1
+    text = one.control("fleet").stdout
+    assert "mx2" in text and "present" in text
+    r.stop()
+    until(lambda: not is_up(one))
+    assert "Redis is away" in one.control("fleet").stdout
+
+
+def test_without_a_fleet_mirectl_fleet_says_so(mired):
+    done = mired().control("fleet")
+    assert done.returncode == 1 and "is in no fleet" in done.stdout + done.stderr

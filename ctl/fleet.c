@@ -1,0 +1,58 @@
+/* `mirectl fleet` as a person reads it: whether it is up, and a line a member. */
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "show.h"
+
+static const char *text(const json_t *o, const char *key)
+{
+    const char *s = json_string_value(json_object_get(o, key));
+    return s ? s : "";
+}
+
+static double real(const json_t *o, const char *key)
+{
+    return json_number_value(json_object_get(o, key));
+}
+
+static long long whole(const json_t *o, const char *key)
+{
+    return json_integer_value(json_object_get(o, key));
+}
+
+static void print_member(const json_t *m)
+{
+    bool self = json_is_true(json_object_get(m, "self"));
+    bool present = json_is_true(json_object_get(m, "present"));
+    char heard[64];
+
+    show_span(real(m, "heard_seconds_ago"), heard, sizeof heard);
+    printf("%-24s %-16s %10.3f %12.3f %12lld %9lld %8lld\n", text(m, "name"),
+           self      ? "this one"
+           : present ? "present"
+                     : heard,
+           real(m, "lag_seconds"), real(m, "skew_seconds"), whole(m, "keys"), whole(m, "shares"),
+           whole(m, "refused"));
+}
+
+void show_fleet(const json_t *result)
+{
+    const json_t *members = json_object_get(result, "members");
+    bool up = json_is_true(json_object_get(result, "up"));
+
+    if (up)
+        printf("%-18s%s, up; Redis at %s\n", "fleet", text(result, "name"), text(result, "redis"));
+    else
+        printf("%-18s%s, Redis is away: %s\n", "fleet", text(result, "name"), text(result, "why"));
+    printf("%-18s%lld present\n", "members", whole(result, "present"));
+    printf("%-18s%lld of other members\n", "shares", whole(result, "keys"));
+    if (whole(result, "redis_memory"))
+        printf("%-18s%.1f MB\n", "Redis' memory", (double)whole(result, "redis_memory") / 1048576);
+    printf("%-18s%lld key%s%s\n", "not shared now", whole(result, "not_shared"),
+           whole(result, "not_shared") == 1 ? "" : "s",
+           json_is_true(json_object_get(result, "sweeping")) ? ", and what a sweep will find" : "");
+    printf("\n%-24s %-16s %10s %12s %12s %9s %8s\n", "member", "heard of", "lag (s)",
+           "clock off (s)", "keys", "shares", "refused");
+    for (size_t i = 0; i < json_array_size(members); i++)
+        print_member(json_array_get(members, i));
+}
