@@ -1,4 +1,4 @@
-/* What mirectl's commands are, and its help; see about.h. */
+/* The list of mirectl's commands, and its help; see about.h. */
 #include "about.h"
 
 #include <string.h>

@@ -1,5 +1,5 @@
 /* All of mirectl's commands in one list: those of the control socket (control/commands.h), and
- * those that mirectl does itself. Help, completions and the tests go by it. */
+ * those that mirectl does itself. Help, completions and the tests use it. */
 #ifndef MIRED_CTL_ABOUT_H
 #define MIRED_CTL_ABOUT_H
 
@@ -31,14 +31,14 @@ enum local_command {
 
 enum { ABOUT_COUNT = COMMAND_COUNT + LOCAL_COUNT };
 
-/* In the order of help; NULL when there is none of that name. */
+/* The commands in the order of the help; NULL after the last. */
 const struct control_about *about_at(int i);
 const struct control_about *about_by_name(const char *name);
 
-/* LOCAL_COUNT when it is not one of them. */
+/* The command with that name; LOCAL_COUNT if there is none. */
 enum local_command local_by_name(const char *name);
 
-/* More about one command, and an example; or all of them. */
+/* Prints more about one command, with an example; or a list of all. */
 void about_one(FILE *to, const struct control_about *about);
 void about_all(FILE *to);
 

@@ -4,8 +4,8 @@
 
 enum colour { COLOUR_NONE, COLOUR_GOOD, COLOUR_WARN, COLOUR_BAD };
 
-/* What begins and what ends a word of that colour on standard output: empty texts where it is no
- * terminal, or where the environment has NO_COLOR (https://no-color.org) or TERM=dumb. */
+/* The escape sequences before and after a word of that colour on standard output. Empty if that is
+ * not a terminal, or if the environment has NO_COLOR (https://no-color.org) or TERM=dumb. */
 const char *colour_on(enum colour colour);
 const char *colour_off(enum colour colour);
 

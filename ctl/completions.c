@@ -1,6 +1,7 @@
 /* Writes the shells' completions of mirectl: `completions bash|zsh`, at build time, from the same
- * table as help. The arguments of a command are read as they are written there: words behind dashes
- * are options, "a|b|c" behind one of them a choice, FILE a file, small letters a word to type. */
+ * table as help. It reads the arguments of a command in the form of the table: words after dashes
+ * are options, "a|b|c" after one of them is a choice, FILE is a file, and lower case is a word to
+ * type. */
 #include <ctype.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -44,8 +45,8 @@ static bool is_file(const char *token)
     return strcmp(token, "FILE") == 0;
 }
 
-/* The value of the option at i, or NULL: it is a flag. So a command's own words are written before
- * its flags. */
+/* The value of the option at i; NULL if it is a flag. This is why a command's own words must come
+ * before its flags. */
 static const char *value_of(const struct tokens *t, int i)
 {
     if (i + 1 == t->count || is_option(t->at[i + 1]))
@@ -126,7 +127,7 @@ static void bash(void)
 
 /* ---- zsh ---- */
 
-/* Text inside '...' and in front of a colon. */
+/* Prints text that is inside '...' and before a colon. */
 static void zsh_text(const char *text)
 {
     for (; *text; text++) {

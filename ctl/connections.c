@@ -1,4 +1,4 @@
-/* `mirectl connections` as a person reads it: a line a connection, the longest open first. */
+/* `mirectl connections` for people: a line for each connection, the oldest first. */
 #include <stdio.h>
 #include <stdlib.h>
 

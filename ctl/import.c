@@ -1,5 +1,5 @@
-/* The command: a file in, lines of mired.conf (or JSON) out. What the text means is import_text.c's
- * to say. */
+/* The command: reads a file and prints lines of mired.conf (or JSON). import_text.c interprets the
+ * text. */
 #include "import.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Lists in the DNS, as Postfix names them: "zone", "zone=127.0.0.[2..11]", with a weight behind "*"
- * in postscreen's. See import_part.h. */
+/* Lists in the DNS in Postfix's form: "zone", "zone=127.0.0.[2..11]", with a weight after "*" in
+ * postscreen's lists. See import_part.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 
 enum { LISTS_MAX = 32, ZONE_MAX = 189 };
 
-/* One octet of a pattern: "2", "[2..11]" or "[2;4;7]". Moves *at behind it. */
+/* Whether *at begins with one octet of a pattern: "2", "[2..11]" or "[2;4;7]"; skips it. */
 static bool is_octet(struct span *at)
 {
     bool set = at->len && at->at[0] == '[';
@@ -48,7 +48,7 @@ static bool is_pattern(struct span pattern)
     return pattern.len == 0;
 }
 
-/* A name of at least two labels whose last is no number. */
+/* Whether it is a name of at least two labels, the last of which is not a number. */
 static bool is_zone(struct span zone)
 {
     size_t last = zone.len;

@@ -1,4 +1,4 @@
-/* Private to import*.c: what is being gathered, and tools for reading. */
+/* Private to import*.c: the settings found so far, and functions for reading. */
 #ifndef MIRED_CTL_IMPORT_PART_H
 #define MIRED_CTL_IMPORT_PART_H
 
@@ -23,13 +23,13 @@ struct import {
     bool some_unknown;                 /* domains stand in a table that was not read */
 };
 
-/* A note; or a line of mired.conf with its reason. Both in printf's way. What comes from the text
- * is cleaned of all that could end a comment. */
+/* Adds a note; or a line of mired.conf with its reason. Formats are those of printf(). Words of the
+ * text are cleaned of everything that could end a comment. */
 void import_note(struct import *im, const char *reason, ...) __attribute__((format(printf, 2, 3)));
 void import_set(struct import *im, const char *reason, const char *setting, ...)
     __attribute__((format(printf, 3, 4)));
 
-/* A delay of so many seconds, which `from` was called there. */
+/* Adds a delay of so many seconds, from the setting named `from`. */
 void import_time(struct import *im, const char *from, unsigned long seconds);
 
 /* The words of a list, in braces perhaps: networks for `exempt`, domains for `domains`. Others are
@@ -37,22 +37,23 @@ void import_time(struct import *im, const char *from, unsigned long seconds);
 void import_exempt(struct import *im, struct span list);
 void import_domains(struct import *im, struct span list);
 
-/* Networks that may send anywhere: `relay`, and `exempt`, for they are your own. */
+/* Adds networks that may send to any domain: to `relay`, and to `exempt`, because they are your
+ * own. */
 void import_relay(struct import *im, struct span list);
 
-/* A setting that nothing comes of: all of them are named together at the end. */
+/* Adds a setting that is not converted; all of these are named together at the end. */
 void import_rest(struct import *im, struct span name);
 
-/* mired listens on port 25 there: an address as it stands in a `listen`, for IPv6 in brackets. */
+/* Adds an address to listen on, with port 25; in the form of `listen`, with brackets for IPv6. */
 void import_listen(struct import *im, const char *address, const char *reason);
-/* Where mail goes: the title of a `backend`, and what stands in its braces. */
+/* Adds a backend: its title, and the text in its braces. */
 void import_backend(struct import *im, const char *title, const char *more, const char *reason);
 
-/* A list in the DNS, "zone" or "zone=127.0.0.[2..11]", that `from` names. `kind` is dnsbl or dnswl.
- * One that cannot be taken over is named in a note. */
+/* Adds a list in the DNS, "zone" or "zone=127.0.0.[2..11]", from the setting `from`. `kind` is
+ * dnsbl or dnswl. If it cannot be converted, a note names it. */
 void import_list(struct import *im, const char *kind, struct span list, const char *from);
 
-/* Ends with what was gathered. */
+/* Adds the lines for everything that was found. */
 void import_end(struct import *im);
 
 /* The three kinds of text. */
@@ -75,7 +76,7 @@ bool import_is(struct span line, const char *name, char separator, struct span *
 bool import_contains(struct span text, const char *words);
 unsigned long import_number(struct span text, int base);
 
-/* Whether it may stand between quotes in mired.conf as it is. */
+/* Whether it can be between quotes in mired.conf unchanged. */
 bool import_is_plain(struct span text);
 bool import_is_domain(struct span text);
 

@@ -1,8 +1,8 @@
 /* Settings of Postfix (the output of postconf -n, or main.cf itself); see import_part.h.
  *
- * The text is read into a table of parameters first, for their values name each other ($myhostname)
- * and their order means nothing. Then a row for each parameter that mired has something for says
- * what becomes of it. */
+ * The text is first read into a table of parameters, because their values refer to each other
+ * ($myhostname) and may be in any order. Then the table at the end has a row for each parameter
+ * that can be converted. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,13 +28,13 @@ struct postfix {
 
 static const struct parameter *find(const struct postfix *p, struct span name)
 {
-    for (size_t i = p->count; i > 0; i--) /* the last one holds */
+    for (size_t i = p->count; i > 0; i--) /* the last one counts */
         if (span_equal(p->at[i - 1].name, name))
             return &p->at[i - 1];
     return NULL;
 }
 
-/* A line that begins with a space goes on with the one before. */
+/* Reads the parameters. A line that begins with a space continues the one before it. */
 static void read_table(struct postfix *p, struct span text)
 {
     while (text.len && p->count < PARAMETERS_MAX) {
@@ -61,7 +61,7 @@ static void read_table(struct postfix *p, struct span text)
 
 static void expand(struct postfix *p, struct span text, struct buf *out, int depth);
 
-/* What Postfix takes when nothing is set. */
+/* The values that Postfix uses when nothing is set. */
 static void expand_default(struct postfix *p, struct span name, struct buf *out, int depth)
 {
     if (span_equal(name, SPAN("myorigin"))) {
@@ -85,7 +85,7 @@ static void expand_default(struct postfix *p, struct span name, struct buf *out,
     }
 }
 
-/* $name, ${name} and $(name) become their values; what is not known keeps its sign. */
+/* Replaces $name, ${name} and $(name) with their values; unknown names stay with their sign. */
 static void expand(struct postfix *p, struct span text, struct buf *out, int depth)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
@@ -121,7 +121,7 @@ static void expand(struct postfix *p, struct span text, struct buf *out, int dep
     }
 }
 
-/* ---- what becomes of a parameter; `value` is expanded ---- */
+/* ---- conversion of each parameter; `value` is expanded ---- */
 
 static unsigned long seconds_of(struct span value)
 {
@@ -287,7 +287,8 @@ static void take_names_list(struct postfix *p, const char *from, struct span wor
                 (int)word.len, word.at, (int)list.len, list.at);
 }
 
-/* Lists that refuse, or let pass; what else stands there stays Postfix's, which sees the client. */
+/* Converts block-lists and allow-lists; the other restrictions stay in Postfix, which sees the
+ * client. */
 static void take_restrictions(struct postfix *p, struct span name, struct span value)
 {
     char from[128];
@@ -437,7 +438,7 @@ static void take_all(struct postfix *p)
     }
 }
 
-/* Parameters that another one's row looks at, or that only say how Postfix itself works. */
+/* Parameters that the row of another one uses, or that only say how Postfix itself works. */
 static bool is_looked_at(struct span name)
 {
     static const char *const names[] = {

@@ -1,16 +1,16 @@
-/* The relay list of Windows' SMTP service: the hosts that may send anywhere without a login; see
- * import_part.h. */
+/* The relay list of Windows' SMTP service: the hosts that may send to any domain without a login;
+ * see import_part.h. */
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "import_part.h"
 
-/* RelayIpList of the metabase is a block of octets: four offsets of lists, of which the second is
- * that of addresses that may. A list is a count of groups, a count of addresses, and for each group
- * its family, how many elements of how many octets, a flag and the offset of its elements: a
- * network mask, and addresses with it. Numbers are of 32 bits, the low octet first; offsets have
- * their high bit set. */
+/* RelayIpList of the metabase is a block of octets. It begins with four offsets of lists; the
+ * second is the list of permitted addresses. A list has a count of groups, a count of addresses,
+ * and for each group its family, the number and size of its elements, a flag and the offset of its
+ * elements: a network mask, and addresses with it. Numbers have 32 bits, little-endian; offsets
+ * have their high bit set. */
 enum { BLOCK_MAX = 65536, FAMILY_IP4 = 2, GROUPS_MAX = 32, MAY_LIST = 4, FIRST_OFFSET = 0x18 };
 
 static uint32_t number_at(const struct buf *block, size_t at)

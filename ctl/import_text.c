@@ -1,9 +1,9 @@
-/* Settings of others in memory; see import.h.
+/* Converts settings of other servers in memory; see import.h.
  *
  * Three kinds of text, told apart by what stands in them: a Windows registry export (UTF-16 as
  * regedit writes it, or plain), the output of Exchange's Get-ReceiveConnector | Format-List, and
- * that of Postfix's postconf -n. Whatever is not known is left out; nothing is guessed. Of the text
- * only what was checked gets between quotes, and only printable letters into comments. */
+ * that of Postfix's postconf -n. Unknown settings are left out; nothing is guessed. Only checked
+ * text gets between quotes, and only printable characters get into comments. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -112,7 +112,7 @@ bool import_is_domain(struct span text)
     return label > 0 && text.len < 254;
 }
 
-/* ---- what is gathered ---- */
+/* ---- what was found ---- */
 
 static void add_line(struct import *im, const char *setting, char *reason)
 {
@@ -175,7 +175,7 @@ static void add_word(struct buf *list, struct span word)
     buf_addf(list, "%s%s", list->len ? ", " : "", quoted);
 }
 
-/* Networks that are not meant, though a wider one behind them is: Postfix's "!10.0.0.5". */
+/* Networks that are excluded from a wider one after them: Postfix's "!10.0.0.5". */
 struct holes {
     struct network at[HOLES_MAX];
     size_t count;
@@ -193,7 +193,7 @@ static void add_network(struct import *im, const struct network *n, bool relay)
         add_word(&im->relay, span_of(text));
 }
 
-/* What is left of a network around the holes: halves of halves. */
+/* Adds the parts of a network around the holes, by halving it again and again. */
 static void add_around(struct import *im, const struct network *n, const struct holes *h,
                        bool relay)
 {
@@ -334,7 +334,7 @@ void import_backend(struct import *im, const char *title, const char *more, cons
     im->backed = true;
 }
 
-/* What a configuration must have, and the text did not say. */
+/* Adds a comment with what a configuration must have and the text did not contain. */
 static void end_needs(struct import *im)
 {
     if (!im->listening.len) {

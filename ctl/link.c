@@ -1,5 +1,5 @@
-/* The control socket as mirectl sees it. Blocking, but never for longer than it was told to: a
- * mired that hangs is reported, not waited for. */
+/* mirectl's side of the control socket. It blocks, but never longer than the caller allows: a mired
+ * that hangs is reported, not waited for. */
 #include "link.h"
 
 #include <errno.h>
@@ -100,7 +100,7 @@ int link_send(struct link *l, const char *command, json_t *args)
             buf_drop(&out, (size_t)n);
         } else if (errno != EAGAIN && errno != EINTR) {
             buf_free(&out);
-            /* It may have said why before it closed: link_read() tells. */
+            /* It may have said why before it closed: link_read() reads that. */
             return errno == EPIPE || errno == ECONNRESET ? CTL_DONE : unreachable(l, errno);
         } else if (!wait_for(l, POLLOUT, until)) {
             buf_free(&out);

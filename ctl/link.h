@@ -1,4 +1,5 @@
-/* mirectl's line to mired: a request out, the lines of its result in, with time-outs. */
+/* mirectl's connection to mired: sends a request and reads the lines of its result, with
+ * time-outs. */
 #ifndef MIRED_CTL_LINK_H
 #define MIRED_CTL_LINK_H
 
@@ -10,7 +11,7 @@
 /* Exit statuses of mirectl. */
 enum { CTL_DONE = 0, CTL_REFUSED = 1, CTL_USAGE = 2, CTL_UNREACHABLE = 3 };
 
-/* "code" of an error that mirectl finds by itself, beside those of control/commands.h. */
+/* "code" of an error that mirectl itself finds, in addition to those of control/commands.h. */
 #define CTL_CODE_UNREACHABLE "unreachable"
 
 struct link {
@@ -18,7 +19,7 @@ struct link {
     const char *path;
     struct buf in;
     bool heard;       /* something has come */
-    bool unanswered;  /* it ended before anything came: the request was not taken up */
+    bool unanswered;  /* it ended before any answer: the request was not read */
     char code[32];    /* of what went wrong, as --json names it */
     char error[5120]; /* the same as a sentence that says what to do */
 };
@@ -30,9 +31,9 @@ void link_close(struct link *l);
 /* Sends the command with `args` (taken over). */
 int link_send(struct link *l, const char *command, json_t *args);
 
-/* Reads one line of the result within `wait_ms`: CTL_DONE and *line (the caller's). *last tells
- * whether it was the last one. An "ok":false is CTL_REFUSED, CTL_USAGE or (of another version)
- * CTL_UNREACHABLE with l->error, and *line too. */
+/* Reads one line of the result within `wait_ms`. Returns CTL_DONE and sets *line, which the caller
+ * frees; *last says whether it was the last line. For an "ok":false it returns CTL_REFUSED,
+ * CTL_USAGE or (of another version) CTL_UNREACHABLE with l->error, and sets *line too. */
 int link_read(struct link *l, int wait_ms, json_t **line, bool *last);
 
 /* Does all of that: sends the command to the process that listens at `path` and passes every line

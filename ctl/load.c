@@ -1,5 +1,5 @@
-/* Reads a dump line by line and sends it in requests of many entries. What an entry must be is
- * mired's to judge: here only JSON is. */
+/* Reads a dump line by line and sends it in requests of many entries. Here only the JSON is
+ * checked; mired checks the entries. */
 #include "load.h"
 
 #include <errno.h>

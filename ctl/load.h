@@ -4,9 +4,9 @@
 
 #include "options.h"
 
-/* "-": standard input. Good lines are taken in, wrong ones named by their numbers; 1 when there
- * were any. Loading the same file again changes nothing (mired merges, src/control/dump.c), so a file
- * may be mended and loaded again. An exit status. */
+/* Loads a file ("-": standard input). Good lines are loaded, wrong ones are named by their numbers.
+ * Loading the same file again changes nothing (mired merges, src/control/dump.c), so a file may be
+ * corrected and loaded again. Returns an exit status: 1 if there were wrong lines. */
 int load_file(const struct options *o, const char *path);
 
 #endif

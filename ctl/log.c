@@ -1,5 +1,5 @@
-/* `mirectl log`: what mired's last 10,000 lines say, of all or of one address. With --follow it
- * asks again twice a second; a reload or an upgrade in between changes nothing. */
+/* `mirectl log`: the last 10,000 lines of mired's log, all or those about one address. With
+ * --follow it asks again twice a second; a reload or an upgrade in between changes nothing. */
 #include "log.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
-/* `mirectl observe` as a person reads it: first the good mail that would have been late, then
- * typos, then what attackers would have paid, and what to do next. */
+/* `mirectl observe` for people: first the good mail that would have been late, then typos, then
+ * what attackers would have paid, and what to do next. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* What stands before mirectl's command, and holds for all of them. */
+/* The options before mirectl's command, which apply to all commands. */
 #ifndef MIRED_CTL_OPTIONS_H
 #define MIRED_CTL_OPTIONS_H
 
@@ -19,8 +19,8 @@ void print_json(const json_t *line);
 /* The same with all its numbers rounded to a thousandth. The line is changed. */
 void print_rounded(json_t *line);
 
-/* What went wrong: the sentence to standard error, and with --json an object like those of
- * control/commands.h to standard output. Returns `status`. */
+/* Reports an error: the sentence on standard error, and with --json an object like those of
+ * control/commands.h on standard output. Returns `status`. */
 int report(const struct options *o, int status, const char *code, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

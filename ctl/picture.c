@@ -34,7 +34,7 @@ static double sum(const json_t *family, const char *only)
     return all;
 }
 
-/* How fast a family of counters grew; they begin anew with another mired. */
+/* How fast a family of counters grew; after a restart of mired they begin at 0. */
 static double rate(const struct picture *p, const json_t *status, const char *name,
                    const char *only, uint64_t now)
 {

@@ -1,4 +1,4 @@
-/* `mirectl record`: mired's own log as what `mirectl simulate --attack` replays. */
+/* `mirectl record`: turns mired's own log into input for `mirectl simulate --attack`. */
 #ifndef MIRED_CTL_RECORD_H
 #define MIRED_CTL_RECORD_H
 
@@ -16,8 +16,8 @@ struct record {
     unsigned long events;
 };
 
-/* One line of a log, as `mirectl log` prints it (with --json or without) or `journalctl -o
- * short-unix`: what it tells of a client is written to r->out. Other lines are left out. */
+/* Reads one line of a log, as printed by `mirectl log` (with --json or without) or `journalctl -o
+ * short-unix`, and writes the events of a client in it to r->out. Other lines are skipped. */
 void record_line(struct record *r, const char *line);
 
 #endif

@@ -1,5 +1,6 @@
-/* A row for each command of the control socket: how its words become arguments, how its result
- * becomes words, and how long an answer may take. What is done is done in mired's web process. */
+/* A table with a row for each command of the control socket: how its words become arguments, how
+ * its result is printed, and how long an answer may take. mired's web process carries the commands
+ * out. */
 #include "remote.h"
 
 #include <stdbool.h>

@@ -1,5 +1,5 @@
-/* The screen of `mirectl top`: draws pictures and takes keys, until it is left with q. A mired that
- * goes away is said so in the last line but one, and asked again. The selection stays with its
+/* The screen of `mirectl top`: draws pictures and takes keys, until it is left with q. If mired
+ * goes away, the last line but one says so, and mirectl asks again. The selection stays on its
  * client when the order changes. */
 #include "screen.h"
 

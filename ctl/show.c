@@ -1,5 +1,5 @@
-/* What mirectl prints: results in words, for a reader in a hurry. --json prints the same result as
- * it came (mirectl.c). */
+/* Prints results in words, for a reader in a hurry. --json prints the same result unchanged
+ * (mirectl.c). */
 #include "show.h"
 
 #include <inttypes.h>
@@ -103,7 +103,7 @@ void show_text(const json_t *result)
         puts(text(result, "text"));
 }
 
-/* Lists of the DNS, which count for nothing while they do not pass their tests. */
+/* Lists in the DNS; their answers do not count while they fail their tests. */
 static void print_lists(const json_t *lists)
 {
     size_t i;

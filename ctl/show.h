@@ -1,4 +1,4 @@
-/* Results as a person reads them. */
+/* Prints results for people. */
 #ifndef MIRED_CTL_SHOW_H
 #define MIRED_CTL_SHOW_H
 

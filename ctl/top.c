@@ -1,5 +1,5 @@
-/* `mirectl top`: chooses the form. In a terminal it is the screen (screen.c); into a pipe, or with
- * --count, a table each interval, or one and then the end when no interval was asked for. */
+/* `mirectl top`: chooses the form. In a terminal it is the screen (screen.c). Into a pipe, or with
+ * --count, it is a table for each interval, or one table without an interval. */
 #include "top.h"
 
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Words to JSON; see words.h. What the values mean is mired's to judge. */
+/* Turns words into JSON; see words.h. mired checks the values. */
 #include "words.h"
 
 #include <stdlib.h>

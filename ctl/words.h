@@ -1,4 +1,4 @@
-/* The words behind a command, as the arguments of its request. */
+/* Turns the words after a command into the arguments of its request. */
 #ifndef MIRED_CTL_WORDS_H
 #define MIRED_CTL_WORDS_H
 

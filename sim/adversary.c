@@ -1,5 +1,5 @@
-/* The adversary's board: plays a plan against the tarpit and sums up what was learnt (adversary.h).
- */
+/* The adversary's game: plays a plan against the tarpit and sums up the verdicts that it learnt
+ * (adversary.h). */
 #include "adversary_part.h"
 
 #include <stdlib.h>
@@ -53,7 +53,7 @@ void adversary_close(struct adversary *a)
     free(a);
 }
 
-/* ---- what is learnt and earned ---- */
+/* ---- verdicts and credit ---- */
 
 static struct addr address_of(bool ip6, uint8_t i)
 {
@@ -65,13 +65,14 @@ static struct addr address_of(bool ip6, uint8_t i)
     return (struct addr){.family = ADDR_IP4, .octets = {192, 0, near ? 2 : 3, (uint8_t)(1 + i)}};
 }
 
-/* The day of an address's credit, or of a pair's: the ledger begins each at a time of its own. */
+/* The day of the credit of an address or a pair; in the ledger the day of each entry begins at a
+ * different time. */
 static uint64_t day_of(uint64_t hash, uint64_t at)
 {
     return (at + hash % DAY_MS) / DAY_MS;
 }
 
-/* How many of these had earned nothing today, for the first time. */
+/* Counts how many of these mailboxes earn for the first time today. */
 static uint32_t earn(struct earned *e, uint64_t day, const struct delivery *d)
 {
     uint32_t fresh = 0;
@@ -109,7 +110,7 @@ static void deliver(struct adversary *a, const struct delivery *d)
             earn(&a->pair[network_of(a, d->address)][d->domain], day_of(d->who.pair, d->due), d);
 }
 
-/* The directory answers what was asked first. */
+/* The directory answers the first open query. */
 static void answer_first(struct adversary *a)
 {
     struct question q = a->open[0];
@@ -118,7 +119,7 @@ static void answer_first(struct adversary *a)
     board_decide(a, &q.who, (struct span){0}, &q.permit, OFFENCE_RECIPIENT);
 }
 
-/* Lets the time pass; messages and answers that are due meanwhile arrive. */
+/* Moves the time on; messages and answers that are due meanwhile arrive. */
 static void advance(struct adversary *a, uint64_t to)
 {
     for (;;) {
@@ -143,7 +144,7 @@ static void advance(struct adversary *a, uint64_t to)
 
 /* ---- questions ---- */
 
-/* `many` questions at the same moment, each on its own connection. */
+/* Makes `many` queries at the same moment, each on its own connection. */
 static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login, bool accounts)
 {
     static struct tarpit_permit permit[TOGETHER];
@@ -169,7 +170,7 @@ static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login
     a->moves += many - 1;
 }
 
-/* Asks and lets the directory take its time, while other moves are made. */
+/* Makes queries that the directory answers later, while other moves are made. */
 static void leave_open(struct adversary *a, uint32_t many)
 {
     a->asked |= 1U << a->address;
@@ -193,8 +194,8 @@ static void answer_open(struct adversary *a)
 
 /* ---- messages ---- */
 
-/* Asks for known mailboxes; those that are not put off get the message when the last of their
- * replies has come. */
+/* Makes queries for known mailboxes; those that are not deferred get the message when the last
+ * reply has come. */
 static void write_to(struct adversary *a, uint32_t first, uint32_t many, bool same, bool send)
 {
     struct delivery d = {.who = a->who[a->address],
@@ -210,7 +211,7 @@ static void write_to(struct adversary *a, uint32_t first, uint32_t many, bool sa
         if (!permit.masked)
             h = tarpit_verdict(&a->tarpit, &d.who, (struct span){0}, &permit, OFFENCE_NONE, a->now);
         if (h.masked)
-            break; /* the others would be as well, and are not asked for */
+            break; /* the others would be masked too, so they are skipped */
         longest = h.ms > longest ? h.ms : longest;
         d.count++;
     }
@@ -342,7 +343,7 @@ static void set_up(struct adversary *a, bool ip6)
     a->address = 0;
 }
 
-/* What the best hour had beyond what was bought until then and not spent before. */
+/* The verdicts of the best hour, without those that were bought until then and not used before. */
 static double best_hour(const struct adversary *a, double clients, double pairs)
 {
     double credit = 0, best = 0, sum = 0;

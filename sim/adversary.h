@@ -1,19 +1,19 @@
-/* An adversary who knows every rule, every constant and all that the ledger holds, but not its key,
- * and plays for verdicts about names that it does not know.
+/* An adversary that knows every rule, every constant and the whole ledger, but not its key, and
+ * tries to learn verdicts about names that it does not know.
  *
- * It plays a *plan*: moves that are made once, then moves that are repeated, against the tarpit as
- * it serves, in virtual time, over a ledger of a few KB. It is stronger than a real one: any number
- * of its connections stand ready behind MAIL at every moment, and it hears at once how a reply
- * waits.
+ * It plays a *plan*: moves that are made once, then moves that are repeated, against the serving
+ * tarpit code, in virtual time, with a ledger of a few KB. It is stronger than a real adversary:
+ * any number of its connections are ready after MAIL at every moment, and it learns at once how
+ * long a reply waits.
  *
- * A name's verdict is *learnt* as soon as what the adversary sees differs from what it would see if
- * the truth were the other way round: by the reply's text, by half a second of silence, or by how
- * long a greeting, MAIL or a known recipient waits on another connection. Each question is played
- * both ways to find out.
+ * A name's verdict is *learnt* as soon as the adversary sees anything that would be different if
+ * the verdict were the opposite: the reply's text, half a second of silence, or how long a
+ * greeting, MAIL or a known recipient waits on another connection. To find out, each query is
+ * played both ways.
  *
- * What good mail buys is not gain: a verdict that the rules take credit for is bought, as long as
- * the mailboxes that its messages reached come to `good_ratio` for each. What counts is the rest,
- * in the best hour of the game, by each address that asked. */
+ * Verdicts that good mail buys are not gain: a verdict is bought if the rules take credit for it,
+ * as long as the adversary's messages have reached `good_ratio` mailboxes for each. The gain is the
+ * rest, in the best hour of the game, for each address that made queries. */
 #ifndef MIRED_SIM_ADVERSARY_H
 #define MIRED_SIM_ADVERSARY_H
 
@@ -110,7 +110,7 @@ enum { ADVERSARY_TEXT = 100 };
 const char *adversary_text(const struct adversary_move *m, char text[ADVERSARY_TEXT]);
 void adversary_print(FILE *out, const struct adversary_plan *plan);
 
-/* Plans that people have thought of. */
+/* Plans that people have designed. */
 extern const struct adversary_plan adversary_plans[];
 extern const size_t adversary_plans_count;
 

@@ -1,6 +1,6 @@
-/* What a question tells the adversary (adversary_part.h). Each is played both ways over a copy of
- * the ledger, which is small, so that this costs less than the question: as it is if the name
- * exists, as it is if it does not, and what other connections see in both cases. */
+/* Finds out what a query reveals to the adversary (adversary_part.h). Each query is played twice on
+ * a copy of the small ledger: once as if the name exists, once as if it does not, each time with
+ * what other connections see. */
 #include <string.h>
 
 #include "adversary_part.h"
@@ -37,7 +37,8 @@ uint64_t board_first_octet(const struct tarpit_hold *h)
     return h->drip_at_ms != 0 ? h->drip_at_ms : h->ms;
 }
 
-/* When the two can be told apart by one who sees the bad one, in ms; UINT64_MAX: never. */
+/* After how many ms an adversary that sees the bad reply can tell it from the good one; UINT64_MAX:
+ * never. */
 static uint64_t told_apart(uint64_t good, bool good_masked, uint64_t bad, bool bad_masked)
 {
     uint64_t by_text = good_masked && bad_masked ? UINT64_MAX : bad;
@@ -56,7 +57,7 @@ static void learn(struct adversary *a, uint64_t at, double paid)
     m->paid += paid;
 }
 
-/* How many verdicts the purse of client and pair pays for: each mailbox earns for both, and an
+/* How many verdicts the credit of client and pair pays for: each mailbox earns for both, and an
  * offence costs both (R8, R21). */
 static double purse(const struct adversary *a, const struct tarpit_who *who)
 {
@@ -76,8 +77,8 @@ static double purse(const struct adversary *a, const struct tarpit_who *who)
     return (r->correspondents ? policy_credit(good[0], good[1]) : good[0]) / r->good_ratio;
 }
 
-/* What other connections see: how long a greeting waits, MAIL of the same sender, MAIL FROM:<>, and
- * RCPT of a known mailbox. It books; the caller puts the ledger back. */
+/* What other connections see: how long a greeting, MAIL of the same sender, MAIL FROM:<>, and RCPT
+ * of a known mailbox wait. This books offences; the caller restores the ledger. */
 enum { SIGHTS = 4 };
 
 struct sights {

@@ -1,5 +1,5 @@
-/* What people have thought of to get round the rules (adversary.h): the strategies of the table in
- * docs/tarpit.md. The search climbs from them, too. */
+/* Strategies against the rules that people have designed (adversary.h); docs/tarpit.md has them in
+ * a table. The search also starts from them. */
 #include "adversary.h"
 
 /* Indices into adversary_many and adversary_time. */

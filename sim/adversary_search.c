@@ -1,5 +1,6 @@
-/* Climbs towards the best plan (adversary.h): changes a plan a little, keeps the change when the
- * plan gains no less, and begins anew from another one when nothing has been better for a while. */
+/* Searches for the best plan by hill climbing (adversary.h): changes a plan a little, keeps the
+ * change if the plan does not gain less, and starts again from another plan when nothing has been
+ * better for a while. */
 #include <string.h>
 
 #include "adversary.h"
@@ -134,7 +135,7 @@ static double climb(struct climb *c, struct adversary_plan *p, struct adversary_
     return best;
 }
 
-/* Leaves out what the plan gains without, as long as there is something. */
+/* Removes moves that the plan does not need, as long as there are any. */
 static void shorten(struct climb *c, struct adversary_plan *p, double gain)
 {
     struct adversary_result r;

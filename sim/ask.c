@@ -1,6 +1,6 @@
-/* What the tarpit says to an agent, as a worker asks it; and with `observed`, as a worker does then:
- * what the agent does goes to its shadow (tarpit/shadow.h), and nothing waits. Part of the engine
- * (world_part.h). */
+/* Asks the tarpit about an agent in the same way as a worker does. With `observed` the agent's
+ * actions go to its shadow (tarpit/shadow.h), and nothing waits, also as in a worker. Part of the
+ * engine (world_part.h). */
 #include "world_part.h"
 
 static uint64_t owner_of(const struct world *w, const struct agent *a)

@@ -1,5 +1,5 @@
-/* What an agent does when its time comes: one command, for which the tarpit is asked as a worker
- * would ask it, and one reply, waited for as long as its kind of sender bears. */
+/* One step of an agent: one command, for which the tarpit is asked as in a worker, and one reply,
+ * for which the agent waits as long as its kind of sender does. */
 #include <assert.h>
 
 #include "schedules.h"
@@ -9,11 +9,11 @@
 /* When a mail server tries again: Postfix's times. */
 enum { RETRY_FIRST = 300 * SIM_SECOND, RETRY_MOST = 4000 * SIM_SECOND };
 
-/* How a reply came to the one who waited for it. */
+/* How an agent received a reply. */
 struct heard {
     uint64_t ms;  /* after the command */
     bool gave_up; /* before it came */
-    bool left;    /* with the first line, which said it all */
+    bool left;    /* it left after the first line, which had the verdict */
 };
 
 static bool is_attacker(const struct agent *a)
@@ -29,7 +29,7 @@ double agent_chance(struct agent *a)
 
 /* ---- waiting ---- */
 
-/* When a reader that bears `most` ms of silence gives up; UINT64_MAX: it hears the reply. */
+/* When a reader that tolerates `most` ms of silence gives up; UINT64_MAX: it gets the reply. */
 static uint64_t silence_ends_it(const struct tarpit_rules *r, const struct tarpit_hold *h,
                                 uint64_t most)
 {
@@ -193,7 +193,7 @@ static void note_delivered(struct world *w, const struct agent *a, uint64_t now,
     r->delay_worst_s = late_s > r->delay_worst_s ? late_s : r->delay_worst_s;
 }
 
-/* The end of a question that is all its asker came for: a call-out, a login. */
+/* The end of a connection that makes one query only: a call-out, a login. */
 static uint64_t answered(struct world *w, struct agent *a, uint64_t now, bool masked)
 {
     if (!masked) {
@@ -203,8 +203,8 @@ static uint64_t answered(struct world *w, struct agent *a, uint64_t now, bool ma
     return come_again(w, a, now);
 }
 
-/* The next recipient of a message, or what comes behind the last. One that is masked is asked for
- * again in another conversation. */
+/* The next recipient of a message, or the step after the last. A masked recipient is tried again in
+ * another conversation. */
 static uint64_t recipient(struct world *w, struct agent *a, uint64_t now)
 {
     uint64_t left = a->todo & ~a->asked, bit = left & -left;

@@ -1,5 +1,5 @@
-/* The innocent's place and what happens there (enemy.h). The innocent's conversations are steps
- * between which the enemy moves. */
+/* The game between an enemy and one innocent (enemy.h). The innocent's conversations are divided
+ * into steps, and the enemy moves between them. */
 #include "enemy.h"
 
 #include <stdlib.h>
@@ -195,7 +195,7 @@ static void ask(struct enemy *e, const struct enemy_move *m, const struct tarpit
     }
 }
 
-/* Strangers that nobody has seen before, to push out what is known of the innocent. */
+/* New strangers, to evict the innocent's entries from the ledger. */
 static void flood(struct enemy *e, uint32_t many)
 {
     for (uint32_t i = 0; i < many * 100; i++) {

@@ -1,14 +1,14 @@
 /* An enemy of one innocent: everything that others can do to a client that sends good mail only,
  * from its own network and from elsewhere, with whatever names they forge.
  *
- * The innocent stands in a /24 or /48 full of the enemy's addresses. Its messages go to people who
- * exist. The enemy asks, guesses, offends, walks into traps, delivers mail in the innocent's name,
- * and forges the innocent's people as senders elsewhere, so that the innocent's own server bounces
- * to names that nobody has. What is found out is whether any good message was put off, refused, or
- * late by more than one T(1).
+ * The innocent is in a /24 or /48 full of the enemy's addresses. Its messages go to people who
+ * exist. The enemy makes queries, guesses, commits offences, writes to traps, delivers mail in the
+ * innocent's name, and sends the innocent's server mail with forged senders, so that the server
+ * bounces to names that do not exist. The game shows whether any good message was deferred,
+ * refused, or late by more than one T(1).
  *
- * A plan is random, made from a seed; one that does harm is shrunk to the fewest moves that still
- * do it, and printed. Virtual time, the tarpit as it serves. */
+ * A plan is random, made from a seed. If it does harm, it is reduced to the fewest moves that still
+ * do, and printed. Virtual time, with the serving tarpit code. */
 #ifndef MIRED_SIM_ENEMY_H
 #define MIRED_SIM_ENEMY_H
 
@@ -77,11 +77,11 @@ void enemy_close(struct enemy *e);
 void enemy_random(uint64_t seed, struct enemy_plan *out);
 void enemy_play(struct enemy *e, const struct enemy_plan *plan, struct enemy_result *out);
 
-/* What is wrong with it, in a few words; NULL: nothing. */
+/* The harm that was done, in a few words; NULL: none. */
 const char *enemy_harm(const struct enemy *e, const struct enemy_plan *plan,
                        const struct enemy_result *r);
 
-/* Leaves out what the plan does harm without. */
+/* Removes moves without which the plan still does harm. */
 void enemy_shrink(struct enemy *e, struct enemy_plan *plan);
 void enemy_print(FILE *out, const struct enemy_plan *plan);
 

@@ -20,7 +20,7 @@ struct heap {
 bool heap_open(struct heap *h, uint32_t room);
 void heap_close(struct heap *h);
 
-/* There is always room: an agent stands in it once at most. */
+/* There is always room, because an agent is in the heap at most once. */
 void heap_add(struct heap *h, uint64_t at, uint32_t agent);
 
 /* Takes the earliest out; false when empty. */

@@ -1,5 +1,5 @@
-/* What is in the simulator's messages: from which domain, to which mailboxes, and what has been
- * sent in the days before the world begins. Part of the engine (world_part.h). */
+/* The simulator's messages: their domains, their mailboxes, and the messages of the days before the
+ * simulation. Part of the engine (world_part.h). */
 #include <assert.h>
 #include <stdio.h>
 

@@ -1,5 +1,4 @@
-/* mired-sim: the tarpit that serves, against attackers and senders that do not exist, in virtual
- * time.
+/* mired-sim: runs the serving tarpit code against simulated attackers and senders, in virtual time.
  *
  * Reads the tarpit's numbers from a configuration (or takes the defaults), and replays a
  * recorded attack, or looks for the best strategy against them, or runs every synthetic population

@@ -1,5 +1,6 @@
-/* The populations of the table in docs/tarpit.md. Numbers are those of PEERS.md where it has them:
- * mail servers bear 300 s, tools 30 s; call-outs 5 to 30 s; a harvester hangs up when it knows. */
+/* The populations of the table in docs/tarpit.md. Their patience was measured where possible: mail
+ * servers wait 300 s, tools 30 s, call-outs 5 to 30 s; a harvester hangs up when it knows the
+ * verdict. */
 #include "populations.h"
 
 enum { DICTIONARY = 1000000 };
@@ -17,7 +18,7 @@ enum { DICTIONARY = 1000000 };
                 .history = 200                                                                     \
     }
 
-/* A provider's shared addresses: 48 in 3 networks, and who sends through them. */
+/* A provider's shared addresses, 48 in 3 networks, and the senders behind them. */
 #define POOL .roams = true, .addresses = 48, .per_network = 16, .base = 0xc00000, .reads_s = 300
 #define POOL_SENDERS                                                                               \
     {                                                                                              \

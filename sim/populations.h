@@ -14,7 +14,7 @@ extern const size_t sim_attacks_count, sim_senders_count;
 struct sim_population sim_harvest(uint32_t connections);
 struct sim_population sim_botnet(uint32_t bots);
 
-/* One sender's list, of which that share is dead. */
+/* A sender's list, of which the share `dead` does not exist. */
 struct sim_population sim_list(double dead);
 
 /* Spammers that go round so many servers, which share what they know, or do not. */
@@ -24,8 +24,8 @@ enum sim_setting { SIM_OFF, SIM_CLASSIC, SIM_MIRED, SIM_SETTINGS };
 
 extern const char *const sim_setting_name[SIM_SETTINGS];
 
-/* `mired` as they are; the others made from them: no delay at all, and 20 s for each 5xx as Windows
- * has it. */
+/* The rules of a setting: `mired` uses the given rules unchanged; the others have no delay at all,
+ * or 20 s for each 5xx as in Windows. */
 struct tarpit_rules sim_rules(enum sim_setting s, const struct tarpit_rules *mired);
 
 #endif

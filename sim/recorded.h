@@ -1,10 +1,10 @@
-/* A recorded attack, replayed against the policy: what a log says that clients did, one event a
+/* Replays a recorded attack against the policy: the actions of clients from a log, one event a
  * line.
  *
  *     SECONDS ADDRESS known|unknown|relay|password|message [COUNT]
  *
  * in order of time, from any beginning; `#` begins a comment. The recorded clients do not react to
- * what they would have been told: it is a replay, not a game. */
+ * the replies that they would have got: it is a replay, not a game. */
 #ifndef MIRED_SIM_RECORDED_H
 #define MIRED_SIM_RECORDED_H
 

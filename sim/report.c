@@ -1,4 +1,4 @@
-/* Runs the populations under each setting and tables what came of it (report.h). */
+/* Runs the populations under each setting and makes tables of the results (report.h). */
 #include "report.h"
 
 #include <math.h>

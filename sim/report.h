@@ -22,12 +22,12 @@ bool report_scaling(struct table *t, const struct tarpit_rules *rules, uint64_t 
  * round several servers. */
 bool report_round(struct table *t, const struct tarpit_rules *rules, uint64_t seed);
 
-/* What adversaries that know the rules gain by the plans that people have thought of; and, with
- * `moves`, by the best plan that a search of so many moves finds. */
+/* What adversaries that know the rules gain with the plans that people have designed; and, with
+ * `moves`, with the best plan that a search of so many moves finds. */
 bool report_adversary(struct table *t, const struct tarpit_rules *rules, uint64_t seed,
                       uint64_t moves);
 
-/* What so many random enemies of one innocent can do to it. */
+/* What `count` random enemies can do to one innocent. */
 bool report_enemies(struct table *t, const struct tarpit_rules *rules, uint64_t seed,
                     uint32_t enemies);
 

@@ -1,7 +1,7 @@
-/* The simulator's engine (world.h): makes a population's agents and gives each its step when its
- * time comes.
+/* The simulator's engine (world.h): makes the agents of a population and runs the steps of each at
+ * its time.
  *
- * What it leaves out: the network's and the server's own limits (a step takes 50 ms, however many
+ * It leaves out the limits of network and server (a step takes 50 ms, however many connections
  * there are), the backend, and the guard. It measures the policy, not the machine. */
 #include <stdlib.h>
 

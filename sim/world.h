@@ -1,9 +1,9 @@
-/* A world of attackers and legitimate senders in virtual time, in front of the tarpit as it serves:
- * the very tarpit.c, policy.c and ledger.c of the workers, in memory.
+/* A world of attackers and legitimate senders in virtual time, with the serving tarpit code:
+ * tarpit.c, policy.c and ledger.c of the workers, in memory.
  *
  * An *agent* is one connection of an attacker, or one message (call-out, login) of a legitimate
  * sender with all its tries. Agents come in groups, groups make up a population (populations.h).
- * Every draw comes from the seed: the same call gives the same result. */
+ * All random numbers come from the seed: the same call gives the same result. */
 #ifndef MIRED_SIM_WORLD_H
 #define MIRED_SIM_WORLD_H
 

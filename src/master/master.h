@@ -201,7 +201,8 @@ struct role {
     int (*body)(struct master *m, const struct child *c); /* in the child; returns its status */
     enum retirement retirement;
     bool secrets; /* has passwords or keys: no core dumps, no debugger */
-    /* Whether the existing children also fit the new configuration at a reload; the next generation then keeps them. NULL: never. */
+    /* Whether the existing children also fit the new configuration at a reload; the next generation
+     * then keeps them. NULL: never. */
     bool (*kept)(const struct config *before, const struct config *now);
 };
 extern const struct role role_table[ROLE_COUNT];

@@ -185,7 +185,7 @@ def test_health_checks_that_say_nothing_are_debug_lines(mired):
         with Client(m.port) as client:
             for word in check.split("\n") if check else ():
                 client.say(word)
-    with Client(m.port) as client:  # whoever tries something has a line
+    with Client(m.port) as client:  # a client that tries something has a line
         client.ehlo()
         client.must("MAIL FROM:<a@elsewhere.test>")
         client.must("RCPT TO:<alice@example.test>")

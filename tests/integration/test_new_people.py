@@ -1,4 +1,4 @@
-"""Field notes 11: whoever has just been added to a directory is known within seconds, and soon after a flush or reload."""
+"""Field notes 11: a person who has just been added to a directory is known within seconds, and soon after a flush or reload."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""The page's HTTP: what is no request, whom it is for, clients that are slow. Field notes 20, 30, 32."""
+"""The page's HTTP: invalid requests, the Host that a request is for, slow clients. Field notes 20, 30, 32."""
 
 import json
 import os

@@ -54,7 +54,7 @@ def m(mired, tls):
 
 
 def ready(m, mechanism="SCRAM-SHA-256"):
-    """A client to whom it is offered (Dovecot may have to be asked first)."""
+    """A client that is offered it (Dovecot may have to be asked first)."""
     client = Client(m.submission)
     assert mechanism in client.ehlo().text.split()
     return client

@@ -1,4 +1,4 @@
-"""The backend never waits for a stranger, however slowly he speaks."""
+"""The backend never waits for a stranger, however slowly it sends."""
 
 import statistics
 import threading

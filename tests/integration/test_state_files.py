@@ -1,6 +1,6 @@
 """Files of `state` that somebody damages while mired serves (field notes 29).
 
-A restored backup, a `> ledger`, a full disk's clean-up: whoever touched such a file next was killed, and so was each
+A restored backup, a `> ledger`, a full disk's clean-up: the next process to touch such a file was killed, and so was each
 worker begun after. Now they are mended where they are, and no connection is lost.
 """
 

@@ -2,7 +2,7 @@
 
     pass_sockets.py HOST:PORT... -- COMMAND
 
-An address that is a path is a unix socket of somebody who keeps a socket and sends it to whoever connects."""
+An address that is a path is the unix socket of a process that keeps a socket and sends it to each client."""
 
 import os
 import socket

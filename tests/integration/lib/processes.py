@@ -82,7 +82,7 @@ def command(pid):
 
 def private_bytes(pid):
     """User memory that is this process's own: anonymous pages, its share of those that it still has in common with
-    its parent. What is mapped from files (the ledger) is one for all, whoever has touched it, and not counted."""
+    its parent. What is mapped from files (the ledger) is shared by all, whichever process has touched it, and not counted."""
     with open(f"/proc/{pid}/smaps_rollup") as f:
         for line in f:
             if line.startswith("Pss_Anon:"):

@@ -214,7 +214,8 @@ static void test_without_a_path_it_is_memory_that_children_share(void **state)
     assert_null(m.body);
 }
 
-/* field notes 29: whatever is left of the file, whoever touches it next lives, and all share it. */
+/* field notes 29: whatever is left of the file, the next process to touch it survives, and all
+ * share the file. */
 static void test_a_file_that_is_cut_short_while_it_is_mapped_is_mended(void **state)
 {
     static const off_t sizes[] = {0, 1, 100, 4095, 4096, 4097, 4096 + BODY / 2};

@@ -1,5 +1,5 @@
-/* What a release comes to, by what the master and the processes say, or do not say (issue 14, item
- * 7). The test is the master; the loop's time is its own. */
+/* The result of a release, by the notes that the master and the processes send or do not send
+ * (issue 14, item 7). The test plays the master and owns the loop's time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

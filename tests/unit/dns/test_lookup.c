@@ -470,7 +470,7 @@ static void test_without_a_resolver_nothing_is_asked_until_it_is_back(void **sta
     close_all();
 }
 
-/* Whoever has an address can let its name servers be silent, as often as he comes. */
+/* Clients control their own zones and can make them time out at each visit. */
 static void test_silent_names_do_not_make_the_resolver_one_that_is_down(void **state)
 {
     open_with(0, 0, 1);

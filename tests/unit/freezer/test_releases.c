@@ -1,4 +1,5 @@
-/* Releases under way in the freezer: what the asker is told, and when (issue 14, item 7). */
+/* Releases in progress in the freezer: what is reported to the asker, and when (issue 14, item
+ * 7). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -164,7 +164,8 @@ static void test_the_retry_of_a_mixed_answer_is_split_and_nothing_else_is(void *
     }
 }
 
-/* field notes 25: who is answered alike by the retry may come together again. */
+/* field notes 25: recipients that get the same answer in the retry may share a transaction
+ * again. */
 static void test_the_split_follows_the_last_answer(void **state)
 {
     struct backend_client *t = *state;

@@ -115,7 +115,7 @@ static void test_nul_passes_where_it_is_allowed(void **state)
     }
 }
 
-/* field notes 10: Exchange Online sends bare LF by BDAT to whoever offers CHUNKING. */
+/* field notes 10: Exchange Online sends bare LF by BDAT to servers that offer CHUNKING. */
 static void test_a_bare_lf_in_a_chunk_can_be_mended(void **state)
 {
     static const struct {
@@ -145,7 +145,7 @@ static void test_a_bare_lf_in_a_chunk_can_be_mended(void **state)
             expect_span(buf_span(&t->body), cases[i].body);
         }
     }
-    /* Never a CR, never in DATA, and the sender's wish is one of its address. */
+    /* Never a CR, never in DATA; whether it is mended depends on the client's address. */
     send_message(t, SPAN("a\rb"), true, 0);
     expect_span(buf_span(&t->replies),
                 "554 5.5.2 Bare CR or LF, or too long a line, in the message\r\n");

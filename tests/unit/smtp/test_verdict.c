@@ -32,7 +32,7 @@ static enum reply_about about(enum reply_stage stage, enum reply_speaker speaker
     return a;
 }
 
-/* field notes 5: never final for a stranger, whoever the server takes us for */
+/* field notes 5: never final for a stranger, whichever client the server takes us for */
 static void test_what_is_said_of_our_conversation_is_about_us(void **state)
 {
     static const char *const replies[] = {

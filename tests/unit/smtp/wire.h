@@ -1,4 +1,4 @@
-/* What a reply on the wire must be, whoever wrote it (RFC 5321 4.2.1): unit tests and fuzzers. */
+/* What every reply on the wire must be (RFC 5321 4.2.1): for unit tests and fuzzers. */
 #ifndef MIRED_TEST_WIRE_H
 #define MIRED_TEST_WIRE_H
 

@@ -1,5 +1,5 @@
 /* Advice (tarpit/advise.h): what each rule proposes and when, and above all that no client with
- * good mail ever waits longer, or is told less, when all of it is taken. */
+ * good mail ever waits longer, or hears less, when all proposals are followed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>

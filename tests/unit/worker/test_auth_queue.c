@@ -15,7 +15,7 @@ enum { MANY = 100, ALICE = 7, BOB = 8 };
 static struct query *next[MANY];
 static size_t nexts;
 static struct auth_queue
-    *leaves_at_once; /* there whoever is the next is answered without being asked */
+    *leaves_at_once; /* in this line the next query is answered without being sent */
 
 /* auth_queue.c calls it. */
 void query_next(struct worker *w, struct query *q)
@@ -97,7 +97,8 @@ static void test_another_account_and_who_is_known_or_has_a_turn_stand_in_no_line
     assert_int_equal(nexts, 0); /* neither was counted */
 }
 
-/* An account that comes to know the client while it stands in line leaves the line it entered. */
+/* A query leaves the line that it entered, even if the account has come to know its client
+ * meanwhile. */
 static void test_a_place_is_given_back_to_the_line_it_was_taken_from(void **state)
 {
     struct auth_queue *auth_queue = *state;

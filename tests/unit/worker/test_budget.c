@@ -1,4 +1,5 @@
-/* What one client may have (field notes 26): nobody is limited while there is room; then a part. */
+/* What one client may have (field notes 26): no limit while there is plenty of room; then a part of
+ * the whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

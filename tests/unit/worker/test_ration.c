@@ -1,6 +1,5 @@
-/* Rations of log lines: a flood is told as sums, and leaves nothing out of them. Field notes
- * 15, 31.
- */
+/* Rations of log lines: the lines of a flood become sums, and the sums are complete. Field notes
+ * 15, 31. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
