@@ -18,11 +18,11 @@
 static const struct command table[] = {
     /* verb      handler, or reply         allowed in                    503: what to do instead */
     {"EHLO",     session_ehlo,     0,      IN_ANY,                       NULL,
-        COMMAND_SMTP_ONLY | COMMAND_CHECK},
+        COMMAND_SMTP_ONLY | COMMAND_CHECK | COMMAND_BARE_LF},
     {"HELO",     session_helo,     0,      IN_ANY,                       NULL,
-        COMMAND_SMTP_ONLY | COMMAND_CHECK},
+        COMMAND_SMTP_ONLY | COMMAND_CHECK | COMMAND_BARE_LF},
     {"LHLO",     session_lhlo,     0,      IN_ANY,                       NULL,
-        COMMAND_LMTP_ONLY | COMMAND_CHECK},
+        COMMAND_LMTP_ONLY | COMMAND_CHECK | COMMAND_BARE_LF},
     {"MAIL",     session_mail,     0,      IN(READY),                    "The sender is known",
         0},
     {"RCPT",     session_rcpt,     0,      IN_TRANSACTION,               "MAIL first",
@@ -34,7 +34,7 @@ static const struct command table[] = {
     {"RSET",     session_rset,     0,      IN_ANY,                       NULL,
         COMMAND_BARE | COMMAND_CHECK},
     {"QUIT",     session_quit,     0,      IN_ANY,                       NULL,
-        COMMAND_BARE | COMMAND_CHECK},
+        COMMAND_BARE | COMMAND_CHECK | COMMAND_BARE_LF},
     {"STARTTLS", session_starttls, 0,      IN(READY) | IN_TRANSACTION,   NULL,
         COMMAND_ESMTP | COMMAND_BARE},
     {"AUTH",     session_auth,     0,      IN(READY),                    "Not in a transaction",
@@ -109,6 +109,14 @@ bool smtp_is_tls(struct span in)
     return in.len >= 2 && in.at[0] == 0x16 && in.at[1] == 0x03;
 }
 
+/* Whether the line is one of a check tool's. */
+static bool is_check(const struct command *c, enum line_result line)
+{
+    if (!c || !(c->flags & COMMAND_CHECK))
+        return false;
+    return line == LINE_WHOLE || (line == LINE_BARE && c->flags & COMMAND_BARE_LF);
+}
+
 enum smtp_early smtp_early(struct span in)
 {
     bool swallow = false, quit = false;
@@ -119,7 +127,7 @@ enum smtp_early smtp_early(struct span in)
     while (in.len && !quit) {
         enum line_result r = smtp_command_line(&in, SMTP_LINE_MAX, &swallow, &line);
         const struct command *c = smtp_command_find(text_word(&line), false);
-        if ((r != LINE_WHOLE && r != LINE_BARE) || !c || !(c->flags & COMMAND_CHECK))
+        if (!is_check(c, r))
             return SMTP_EARLY_TALK;
         quit = c->run == session_quit;
     }

@@ -32,7 +32,8 @@ enum command_flag {
     COMMAND_CHUNK = 32,      /* octets follow it, even when it is refused */
     COMMAND_ARGUMENT = 64,   /* needs an argument */
     COMMAND_FOLLOWS = 128,   /* may have been pipelined after a MAIL or RCPT that it depends on */
-    COMMAND_CHECK = 256, /* sent by check tools: its reply reveals nothing, a bare LF may end it */
+    COMMAND_CHECK = 256,     /* sent by check tools: its reply reveals nothing */
+    COMMAND_BARE_LF = 512,   /* a bare LF may end it while there is no transaction */
 };
 
 struct command {

@@ -70,6 +70,7 @@
     R(BAD_DATA, 554, 5, 5, 2, SYNTAX, "Bare CR or LF, or too long a line, in the message")         \
     R(NUL_DATA, 554, 5, 5, 2, SYNTAX, "NUL in the message")                                        \
     R(EARLY_TALKER, 554, 5, 5, 0, EARLY, "Talked before it was its turn")                          \
+    R(NO_HTTP, 554, 5, 5, 1, SYNTAX, "This is SMTP, not HTTP")                                     \
     R(NO_TLS_YET, 554, 5, 5, 1, SEQUENCE, "This port does not begin with TLS")                     \
     R(INJECTED, 554, 5, 5, 1, SEQUENCE, "Commands pipelined behind STARTTLS")                      \
     R(NO_RECIPIENTS, 554, 5, 5, 1, SEQUENCE, "No valid recipients")                                \

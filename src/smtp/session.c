@@ -148,6 +148,19 @@ static bool is_in_turn(const struct smtp_session *s, const struct command *c)
     return !(c->flags & COMMAND_RECIPIENTS && s->state == STATE_SENDER);
 }
 
+/* A certificate checker that takes every port for a web server's, a browser, a scanner. */
+static bool is_http(const struct smtp_session *s, struct span line)
+{
+    return s->state == STATE_FRESH && memmem(line.at, line.len, " HTTP/", 6);
+}
+
+/* Ends the session of a client that means another protocol: it has learnt nothing. */
+static void refuse_protocol(struct smtp_session *s, enum reply_id id)
+{
+    session_say_kindly(s, id, (struct span){0});
+    s->after = AFTER_END;
+}
+
 static void run_command(struct turn *t, struct span line)
 {
     struct span arg = line, verb = text_word(&arg);
@@ -156,6 +169,8 @@ static void run_command(struct turn *t, struct span line)
     /* a key was pressed; not an attack */
     if (!line.len)
         session_say_kindly(t->s, REPLY_UNKNOWN_COMMAND, line);
+    else if (!c && is_http(t->s, line))
+        refuse_protocol(t->s, REPLY_NO_HTTP);
     else if (!c)
         session_say(t->s, REPLY_UNKNOWN_COMMAND);
     else if (!is_in_turn(t->s, c))
@@ -170,16 +185,14 @@ static void run_command(struct turn *t, struct span line)
         session_say(t->s, c->reply);
 }
 
-/* Whether a line that a bare LF ends is accepted. Shells and check tools (`echo QUIT | nc`, `echo |
- * openssl s_client`) write such lines. It does no harm before any mail, with a command whose reply
- * reveals nothing. */
-static bool is_check(const struct smtp_session *s, struct span line)
+/* Whether a line that a bare LF ends is accepted. Shells and check tools (`echo QUIT | nc`) write
+ * such lines. It does no harm before any mail, with a command whose reply reveals nothing. */
+static bool may_be_bare(const struct smtp_session *s, struct span line)
 {
-    bool empty = !line.len;
     const struct command *c = smtp_command_find(text_word(&line), s->flags & SMTP_LMTP);
 
-    return (s->state == STATE_FRESH || s->state == STATE_READY) &&
-           (empty || (c && c->flags & COMMAND_CHECK));
+    return (s->state == STATE_FRESH || s->state == STATE_READY) && s->reading == READ_COMMAND &&
+           c && c->flags & COMMAND_BARE_LF;
 }
 
 enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long, struct span *line)
@@ -193,7 +206,9 @@ enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long
         session_say(t->s, too_long);
     else if (result == LINE_BAD)
         session_say(t->s, REPLY_BAD_LINE);
-    else if (result == LINE_BARE && !(t->s->reading == READ_COMMAND && is_check(t->s, *line)))
+    else if (result == LINE_BARE && !line->len) /* `echo | openssl s_client` */
+        session_say_kindly(t->s, REPLY_BAD_LINE, *line);
+    else if (result == LINE_BARE && !may_be_bare(t->s, *line))
         session_say(t->s, REPLY_BAD_LINE);
     else
         return LINE_WHOLE;
@@ -205,8 +220,7 @@ static void read_command(struct turn *t)
     struct span line;
     if (t->s->state == STATE_FRESH && !(t->s->flags & SMTP_TLS_ON) && smtp_is_tls(t->in)) {
         t->in = span_after(t->in, t->in.len);
-        session_say_kindly(t->s, REPLY_NO_TLS_YET, (struct span){0});
-        t->s->after = AFTER_END;
+        refuse_protocol(t->s, REPLY_NO_TLS_YET);
     } else if (session_line(t, SMTP_LINE_MAX, REPLY_LINE_TOO_LONG, &line) == LINE_WHOLE) {
         run_command(t, line);
     }

@@ -92,14 +92,15 @@ static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
     offer(&k, true, service->hostname);
     offer(&k, true, "PIPELINING");
     offer(&k, true, size);
+    offer(&k, service->tls && !(s->flags & SMTP_TLS_ON), "STARTTLS");
+    offer_auth(&k, session_may_auth(s, service));
     offer(&k, service->offer & SMTP_OFFER_8BITMIME, "8BITMIME");
     offer(&k, service->offer & SMTP_OFFER_SMTPUTF8, "SMTPUTF8");
-    offer(&k, true, "ENHANCEDSTATUSCODES");
     offer(&k, service->offer & SMTP_OFFER_DSN, "DSN");
     offer(&k, !service->no_chunking, "CHUNKING");
     offer_limits(&k, service);
-    offer(&k, service->tls && !(s->flags & SMTP_TLS_ON), "STARTTLS");
-    offer_auth(&k, session_may_auth(s, service));
+    /* Last what is always offered: check tools look for "250-STARTTLS" and "250-AUTH". */
+    offer(&k, true, "ENHANCEDSTATUSCODES");
     session_say_with(t->s, REPLY_EHLO, (struct span){k.text, k.len});
 }
 

@@ -137,7 +137,7 @@ static void count_no_more(struct worker *w, const struct conn *c, SSL *ssl)
 
 /* Whether an error is not about the client's octets but about what both sides support and accept:
  * version, ciphers, curves, signatures, the certificate. Alerts are how the client says so. */
-static bool is_disagreement(unsigned long error)
+static bool is_disagreement(const SSL *ssl, unsigned long error)
 {
     static const int reasons[] = {SSL_R_UNSUPPORTED_PROTOCOL,
                                   SSL_R_VERSION_TOO_LOW,
@@ -164,6 +164,8 @@ static bool is_disagreement(unsigned long error)
         return true;
     if (ERR_GET_LIB(error) != ERR_LIB_SSL)
         return false;
+    if (reason == SSL_R_WRONG_VERSION_NUMBER) /* of a record behind its ClientHello, or no TLS */
+        return SSL_get_state(ssl) != TLS_ST_BEFORE;
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
         if (reasons[i] == reason)
             return true;
@@ -181,9 +183,10 @@ static void failed(struct worker *w, struct conn *c, unsigned long error)
 {
     metric_add(METRIC_TLS_FAILED, 1);
     fruitless(w, c);
+    bool offence = !is_disagreement(of(w, c), error);
     journal_step(c, "fails the handshake", "%s",
-                 is_disagreement(error) ? "no agreement, no offence" : "an offence");
-    if (!is_disagreement(error))
+                 offence ? "an offence" : "no agreement, no offence");
+    if (offence)
         book(w, c);
     conn_close(w, c, CLOSE_HANDSHAKE);
 }

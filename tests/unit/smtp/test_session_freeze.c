@@ -48,16 +48,15 @@ static void test_a_whole_talk_may_be_frozen_at_each_reply(void **state)
     struct dialogue *t = *state;
     t->freeze = true;
     dialogue_restart(t, true);
-    expect(
-        t,
-        "EHLO c\r\nAUTH PLAIN AGEAd3Jvbmc=\r\nMAIL FROM:<a@example.net>\r\n"
-        "RCPT TO:<other@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n",
-        "250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250-8BITMIME\r\n"
-        "250-SMTPUTF8\r\n250-ENHANCEDSTATUSCODES\r\n250-DSN\r\n250-CHUNKING\r\n"
-        "250-LIMITS RCPTMAX=1000\r\n250-STARTTLS\r\n"
-        "250 AUTH PLAIN LOGIN SCRAM-SHA-256\r\n535 5.7.8 Authentication failed\r\n250 2.1.0 Ok\r\n"
-        "552-5.2.2 Mailbox full\r\n552 5.2.2 for a week now\r\n250 2.1.5 Ok\r\n"
-        "354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n");
+    expect(t,
+           "EHLO c\r\nAUTH PLAIN AGEAd3Jvbmc=\r\nMAIL FROM:<a@example.net>\r\n"
+           "RCPT TO:<other@example.org>\r\nRCPT TO:<b@example.org>\r\nDATA\r\nx\r\n.\r\nQUIT\r\n",
+           "250-mx.example.org\r\n250-PIPELINING\r\n250-SIZE 1000000\r\n250-STARTTLS\r\n"
+           "250-AUTH PLAIN LOGIN SCRAM-SHA-256\r\n250-8BITMIME\r\n250-SMTPUTF8\r\n250-DSN\r\n"
+           "250-CHUNKING\r\n250-LIMITS RCPTMAX=1000\r\n250 ENHANCEDSTATUSCODES\r\n"
+           "535 5.7.8 Authentication failed\r\n250 2.1.0 Ok\r\n"
+           "552-5.2.2 Mailbox full\r\n552 5.2.2 for a week now\r\n250 2.1.5 Ok\r\n"
+           "354 End data with <CR><LF>.<CR><LF>\r\n250 2.0.0 Ok\r\n221 2.0.0 Bye\r\n");
     assert_true(t->ended);
     assert_int_equal(t->frozen, 8); /* all replies, the greeting too, but 354 */
 }
