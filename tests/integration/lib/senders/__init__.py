@@ -15,8 +15,8 @@ FOLDER = pathlib.Path(os.environ.get("SENDERS", SOURCE / "build" / "senders"))
 NAMES = ("exim", "opensmtpd", "sendmail")
 
 
-def send(name, port, *recipients, timeout=60):
-    """One message from writer@sender.test; (what the writer hears of it, seconds until it was heard)."""
+def send(name, port, *recipients, timeout=60, until=lambda: False):
+    """One message from writer@sender.test; (what the writer hears of it, seconds until it was heard, or `until` held)."""
     if os.geteuid() != 0:
         pytest.skip("mount name spaces need root")
     if not (FOLDER / name).is_dir():
@@ -34,7 +34,7 @@ def send(name, port, *recipients, timeout=60):
             )  # fmt: skip
         try:
             while not (folder / "box").exists() or not (folder / "box").stat().st_size:
-                if process.poll() is not None or time.monotonic() - begun > timeout:
+                if process.poll() is not None or until() or time.monotonic() - begun > timeout:
                     break
                 time.sleep(0.05)
             seconds = time.monotonic() - begun
