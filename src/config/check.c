@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include "config/reader.h"
-#include "dns/name.h"
 #include "smtp/address.h"
 #include "smtp/address_list.h"
 
@@ -51,27 +50,19 @@ static void check_domains(struct reader *r)
 {
     struct config *c = r->config;
     struct place at = reader_main(r, "domains");
-    char folded[256];
 
     if (c->domains.count == 0)
         reader_wrong(r, at,
                      "domains is not set; list what you accept mail for: domains = { "
                      "\"example.org\" }");
     for (size_t i = 0; i < c->domains.count; i++) {
-        const char *text = c->domains.at[i];
-        if (strncmp(text, "*.", 2) == 0) {
-            reader_wrong(r, at,
-                         "domains: \"%.80s\" is a pattern, and patterns match nothing; list each "
-                         "domain by its name",
-                         text);
-            continue;
-        }
-        if (!value_domain(text, folded) || !dns_name_is_valid(span_of(folded))) {
-            reader_wrong(r, at, "domains: \"%.80s\" is not a domain; expected example.org", text);
-            continue;
-        }
-        free(c->domains.at[i]);
-        c->domains.at[i] = strdup(folded);
+        if (config_fold_domain(r, at, "domains", &c->domains.at[i]) && c->domains.at[i][0] == '.' &&
+            !strchr(c->domains.at[i] + 1, '.'))
+            reader_wrong(
+                r, at,
+                "domains: \"%.80s\" would take mail for a whole top-level domain; expected "
+                "\".example.org\"",
+                c->domains.at[i]);
     }
 }
 
@@ -282,25 +273,12 @@ static void check_ldap(struct reader *r, const struct config_recipients *d, size
                    d->password_file);
 }
 
-/* Whether there is a backend that can be queried: a mail server, not the built-in store. */
-static bool has_server(const struct config *c)
-{
-    for (size_t i = 0; i < c->backend_count; i++)
-        if (c->backend[i].kind != BACKEND_STORE)
-            return true;
-    return false;
-}
-
 static void check_remote(struct reader *r, const struct config_recipients *d, size_t i)
 {
     if (d->kind == RECIPIENTS_SOCKETMAP)
         check_socketmap(r, d, i);
     else if (d->kind == RECIPIENTS_LDAP)
         check_ldap(r, d, i);
-    else if (!has_server(r->config))
-        reader_wrong(r, r->section[SECTION_RECIPIENTS][i],
-                     "recipients \"backend\" needs a mail server to ask; expected backend "
-                     "\"smtp://127.0.0.1:10025\" { }");
 }
 
 static void check_recipients(struct reader *r)
@@ -337,13 +315,8 @@ static void check_auth(struct reader *r)
         struct place at = reader_place(r, SECTION_AUTH, i, "path");
         if (r->section[SECTION_AUTH][i].line == 0)
             continue;
-        if (c->auth[i].kind == AUTH_BACKEND) {
-            if (!has_server(c))
-                reader_wrong(r, r->section[SECTION_AUTH][i],
-                             "auth \"backend\" needs a mail server to ask; expected backend "
-                             "\"smtp://127.0.0.1:10025\" { }");
+        if (c->auth[i].kind == AUTH_BACKEND)
             continue;
-        }
         if (c->auth[i].kind == AUTH_DOVECOT) {
             if (!c->auth[i].path)
                 reader_wrong(r, at,
@@ -408,6 +381,7 @@ void config_check(struct reader *r)
 {
     check_hostname(r);
     check_domains(r);
+    config_make_routes(r);
     config_check_relay(r);
     check_traps(r);
     check_observe(r);
@@ -423,18 +397,11 @@ void config_check(struct reader *r)
     check_backend(r);
     check_web(r);
     config_check_fleet(r);
+    config_check_routes(r);
     if (r->wrong)
         return;
     set_machine(r->config);
     r->config->tls.minimum = r->config->tls.minimum == 1 ? 13 : 12;
-}
-
-bool config_names_addresses(const struct config *c)
-{
-    for (size_t i = 0; i < c->recipients_count; i++)
-        if (c->recipients[i].kind != RECIPIENTS_BACKEND)
-            return true;
-    return false;
 }
 
 const char *config_list_path(const char *entry)
@@ -455,12 +422,4 @@ bool config_is_trap(const struct config *c, struct span address)
 {
     return c->traps.count && bsearch(&address, c->traps.at, c->traps.count, sizeof *c->traps.at,
                                      compare_trap) != NULL;
-}
-
-bool config_is_local(const struct config *c, struct span domain)
-{
-    for (size_t i = 0; i < c->domains.count; i++)
-        if (span_equal(domain, span_of(c->domains.at[i])))
-            return true;
-    return false;
 }

@@ -13,6 +13,7 @@
 #include "base/addr.h"
 #include "base/bytes.h"
 #include "base/log.h"
+#include "config/routes.h"
 #include "dns/listing.h"
 #include "tarpit/rules.h"
 
@@ -54,6 +55,7 @@ enum recipients_kind { RECIPIENTS_FILE, RECIPIENTS_LDAP, RECIPIENTS_SOCKETMAP, R
 
 struct config_recipients {
     enum recipients_kind kind;
+    struct config_strings domains; /* folded; none: those that no other section names */
     uint64_t cache_ms, negative_cache_ms;
     char *path;                /* file, socketmap (unix path or inet:HOST:PORT) */
     char *map;                 /* socketmap */
@@ -66,13 +68,15 @@ enum auth_kind { AUTH_FILE, AUTH_DOVECOT, AUTH_BACKEND };
 
 struct config_auth {
     enum auth_kind kind;
-    char *path; /* file, dovecot */
+    struct config_strings domains; /* as in config_recipients */
+    char *path;                    /* file, dovecot */
 };
 
 enum backend_kind { BACKEND_SMTP, BACKEND_LMTP, BACKEND_STORE };
 
 struct config_backend {
     enum backend_kind kind;
+    struct config_strings domains; /* as in config_recipients */
     char *name; /* as written: "smtp://127.0.0.1:10025", "lmtp:/run/dovecot/lmtp", "maildir" */
     struct addr addr; /* ADDR_UNIX: see path; ADDR_NONE: the port of `host` */
     char *path;
@@ -128,7 +132,8 @@ struct config_list {
 struct config {
     char *file; /* where it was read from */
     char *hostname;
-    struct config_strings domains; /* folded: lower case, A-labels */
+    struct config_strings domains; /* folded: lower case, A-labels; ".example.org": and below */
+    struct routes *routes;         /* which sections serve which domain */
     uint32_t workers, clerks;      /* already resolved: never 0 */
     uint32_t lookups;              /* queries that directories get at once, from all clerks */
     char *user;
@@ -211,9 +216,17 @@ void config_forget_fleet(struct config *c);
 const char *config_recipients_name(enum recipients_kind kind);
 const char *config_auth_name(enum auth_kind kind);
 
-/* Whether there is a directory that lists single addresses: a file, LDAP, socketmap. A backend does
+/* What serves a domain (folded). Domains that are not ours have backends, too: clients that log in
+ * send there. */
+struct route config_route(const struct config *c, enum route_kind kind, struct span domain);
+
+/* The domain of an address that has none, <postmaster>: the first of `domains` that is a name, or
+ * `hostname` where they are all suffixes. */
+struct span config_own_domain(const struct config *c);
+
+/* Whether a directory of the domain lists single addresses: a file, LDAP, socketmap. A backend does
  * not count, because it may accept an address of ours as a route to another domain. */
-bool config_names_addresses(const struct config *c);
+bool config_names_addresses(const struct config *c, struct span domain);
 
 /* PATH, if an entry of a list such as `traps` is "file:PATH"; else NULL. */
 const char *config_list_path(const char *entry);

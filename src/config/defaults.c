@@ -58,6 +58,7 @@ void config_free(struct config *c)
     for (size_t i = 0; i < c->auth_count; i++)
         values_free(keys_auth, &c->auth[i]);
     for (size_t i = 0; i < c->backend_count; i++) {
+        values_free(keys_backend, &c->backend[i]);
         free(c->backend[i].name);
         free(c->backend[i].path);
         free(c->backend[i].host);
@@ -72,6 +73,7 @@ void config_free(struct config *c)
     free(c->recipients);
     free(c->auth);
     free(c->backend);
+    routes_free(c->routes);
     free(c->file);
     free(c);
 }

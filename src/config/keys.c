@@ -162,6 +162,8 @@ const struct key keys_tarpit[] = {
     END};
 
 const struct key keys_recipients[] = {
+    {"domains", KEY_TEXTS, AT(config_recipients, domains), .otherwise = "all others",
+     .unit = "names", .help = "the domains whose recipients it knows"},
     {"path", KEY_TEXT, AT(config_recipients, path), .otherwise = "needed", .unit = "file, socket",
      .help = "the file, or the socketmap's socket"},
     {"map", KEY_TEXT, AT(config_recipients, map), .unit = "name",
@@ -183,7 +185,10 @@ const struct key keys_recipients[] = {
      .preset = "5m", .help = "how long \"unknown\" is remembered"},
     END};
 
-const struct key keys_auth[] = {{"path", KEY_TEXT, AT(config_auth, path), .otherwise = "needed",
+const struct key keys_auth[] = {{"domains", KEY_TEXTS, AT(config_auth, domains),
+                                 .otherwise = "all others", .unit = "names",
+                                 .help = "the domains whose logins it checks"},
+                                {"path", KEY_TEXT, AT(config_auth, path), .otherwise = "needed",
                                  .unit = "file, socket", .help = "the file, or Dovecot's socket"},
                                 END};
 
@@ -199,6 +204,8 @@ const struct key keys_allowance[] = {
     END};
 
 const struct key keys_backend[] = {
+    {"domains", KEY_TEXTS, AT(config_backend, domains), .otherwise = "all others", .unit = "names",
+     .help = "the domains whose mail it gets"},
     {"xclient", KEY_BOOL, AT(config_backend, xclient), .preset = "false",
      .help = "tell the backend who the client is (XCLIENT)"},
     {"xforward", KEY_BOOL, AT(config_backend, xforward), .preset = "false",

@@ -94,6 +94,10 @@ static __attribute__((format(printf, 2, 0))) void parse_error(cfg_t *cfg, const 
 
 static int note_line(const void *what, int line)
 {
+    if (reading->notes && reading->note[reading->notes - 1].what == what) { /* a list goes on */
+        reading->note[reading->notes - 1].at = (struct place){file_now, line};
+        return 0;
+    }
     struct note *note = realloc(reading->note, (reading->notes + 1) * sizeof *note);
     if (!note)
         return -1;
@@ -128,11 +132,36 @@ static int first_line(const char *file, const char *name, const char *title, int
     return found;
 }
 
+/* libconfuse keeps one section of each title. There may be several directories and verifiers of one
+ * kind, for other domains each: their titles get a number behind a line end, so that they differ. */
+static int number_title(const cfg_opt_t *opt, cfg_t *section)
+{
+    bool by_kind = strcmp(opt->name, "recipients") == 0 || strcmp(opt->name, "auth") == 0;
+    char *title;
+
+    if (!by_kind)
+        return 0;
+    if (asprintf(&title, "%s\n%u", section->title, cfg_opt_size((cfg_opt_t *)opt)) < 0)
+        return -1;
+    free(section->title);
+    section->title = title;
+    return 0;
+}
+
+static struct span title_of(cfg_t *section)
+{
+    struct span title = span_of(cfg_title(section));
+
+    return span_first(title, span_find(title, '\n'));
+}
+
 /* A section is complete. */
 static int take_section(cfg_t *cfg, cfg_opt_t *opt)
 {
     cfg_t *section = cfg_opt_getnsec(opt, cfg_opt_size(opt) - 1);
-    return note_line(section, first_line(file_now, opt->name, cfg_title(section), section->line));
+    int line = first_line(file_now, opt->name, cfg_title(section), section->line);
+
+    return number_title(opt, section) == 0 ? note_line(section, line) : -1;
 }
 
 static struct place line_of(const struct reader *r, const void *what)
@@ -314,10 +343,17 @@ void *config_section(struct config *c, enum section_kind s, size_t i)
     }
 }
 
-static bool begin_section(struct reader *r, enum section_kind s, size_t i, const char *title)
+static bool begin_section(struct reader *r, enum section_kind s, size_t i, struct span title)
 {
+    char text[512];
+
+    if (title.len >= sizeof text) {
+        reader_wrong(r, r->section[s][i], "the title of this %s is too long", sections[s].name);
+        return false;
+    }
+    snprintf(text, sizeof text, "%.*s", (int)title.len, title.len ? title.at : "");
     return values_preset(sections[s].keys, config_section(r->config, s, i)) &&
-           reader_begin_section(r, s, i, title);
+           reader_begin_section(r, s, i, text);
 }
 
 static bool read_sections(struct reader *r, cfg_t *cfg)
@@ -337,7 +373,7 @@ static bool read_sections(struct reader *r, cfg_t *cfg)
             if (sections[s].later)
                 reader_wrong(r, r->section[s][i], "%s is not yet supported (%s)", sections[s].name,
                              sections[s].later);
-            else if (begin_section(r, (enum section_kind)s, i, cfg_title(sec)))
+            else if (begin_section(r, (enum section_kind)s, i, title_of(sec)))
                 read_keys(r, sec, sections[s].keys,
                           config_section(r->config, (enum section_kind)s, i), r->value[s][i]);
             else

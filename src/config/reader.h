@@ -59,5 +59,12 @@ void config_check_relay(struct reader *r);
 /* The part about the fleet. Reads the URLs of its servers. */
 void config_check_fleet(struct reader *r);
 void config_free_fleet(struct config *c);
+/* Makes config->routes, of folded `domains` and those of sections. */
+void config_make_routes(struct reader *r);
+/* Says which domains and sections do not find each other. */
+void config_check_routes(struct reader *r);
+/* Folds a name, or a suffix with its dot, of a key in place; false: it is none, and that has been
+ * told. */
+bool config_fold_domain(struct reader *r, struct place at, const char *key, char **text);
 
 #endif

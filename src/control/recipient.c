@@ -189,7 +189,8 @@ void run_recipient(struct control *c, const json_t *args)
         control_fail(c, CONTROL_USAGE, "\"%.80s\" is not an address", text);
         return;
     }
-    if (!config_is_local(s->params->config, span_after(whole, address_sign(whole) + 1))) {
+    struct span domain = span_after(whole, address_sign(whole) + 1);
+    if (!config_is_local(s->params->config, domain)) {
         control_done(c, json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
                                   "none: the domain is not in `domains`; users that log in and "
                                   "machines in `relay` may send there"));
@@ -197,7 +198,7 @@ void run_recipient(struct control *c, const json_t *args)
     }
     c->asked_route = !s->params->config->routing_addresses &&
                      local_is_routing(span_first(whole, address_sign(whole)));
-    if (c->asked_route && !config_names_addresses(s->params->config)) {
+    if (c->asked_route && !config_names_addresses(s->params->config, domain)) {
         control_done(c, route_denied());
         return;
     }

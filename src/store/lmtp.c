@@ -109,8 +109,8 @@ static bool fold(const struct lmtp *l, struct span address, char out[ADDRESS_MAX
     for (size_t i = 0; i < address.len; i++)
         if (address.at[i] == '@')
             box = (struct mailbox){span_first(address, i), span_after(address, i + 1)};
-    if (box.domain.len == 0 && l->context->config->domains.count > 0)
-        box.domain = span_of(l->context->config->domains.at[0]);
+    if (box.domain.len == 0)
+        box.domain = config_own_domain(l->context->config);
     return mailbox_fold(&box, out, ADDRESS_MAX + LOCAL_MAX) > 0;
 }
 

@@ -138,7 +138,7 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_per
         recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
     } else if (config_is_trap(config, folded)) {
         recipient_is(w, c, permit, RECIPIENT_TRAP, address, NULL);
-    } else if (is_route(config, folded) && !config_names_addresses(config)) {
+    } else if (is_route(config, folded) && !config_names_addresses(config, domain)) {
         recipient_is(w, c, permit, RECIPIENT_RELAYING, address, NULL);
     } else {
         return false;

@@ -145,7 +145,7 @@ static void test_each_wrong_value_is_named_with_what_would_be_right(void **state
         {"tarpit { traps = { \"smtp:bait@x.test\" } }\n", "mired.conf:5", "before it"},
         {"tarpit { traps = { \"@example.test\" } }\n", "mired.conf:5", "alice@example.org"},
         {"tarpit { traps = { \"*@example.test\" } }\n", "mired.conf:5", "alice@example.org"},
-        {"domains = { \"*.example.test\" }\n", "mired.conf:5", "each domain by its name"},
+        {"domains = { \"*.example.test\" }\n", "mired.conf:5", "that domain and all below it"},
         {"tarpit { time = 60s max = 30s }\n", "mired.conf:5", "max"},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)
