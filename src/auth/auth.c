@@ -1,13 +1,16 @@
-/* The verifiers in order: the first that accepts the password wins; if one cannot decide and none
- * accepts it, the result is "later". With SCRAM the first that knows the name decides, because the
- * answer to the client's first message comes from that verifier. See scram_logins.h for what
- * happens between the two messages. */
+/* The verifiers of a login name's domain in order: the first that accepts the password wins; if one
+ * cannot decide and none accepts it, the result is "later". Verifiers of other domains never see
+ * the password. With SCRAM the first that knows the name decides, because the answer to the
+ * client's first message comes from that verifier. See scram_logins.h for what happens between the
+ * two messages. */
 #include "auth/auth.h"
 
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
 #include "auth/file.h"
 #include "auth/remote.h"
@@ -34,6 +37,7 @@ struct verifier {
 
 struct auth {
     struct auth_params params;
+    int answers; /* epoll: the verifiers that answer later; -1: there are none */
     struct scram_logins logins;
     size_t count;
     struct verifier verifier[];
@@ -65,8 +69,10 @@ struct auth *auth_open(const struct auth_params *params)
     const struct config *config = params->config;
     struct auth *a = calloc(1, sizeof *a + config->auth_count * sizeof a->verifier[0]);
 
-    if (a)
+    if (a) {
         a->params = *params;
+        a->answers = -1;
+    }
     for (size_t i = 0; a && i < config->auth_count; i++) {
         a->count++;
         if (!verifier_open(&a->verifier[i], params, &config->auth[i])) {
@@ -84,6 +90,8 @@ void auth_close(struct auth *a)
     if (!a)
         return;
     scram_logins_close(&a->logins);
+    if (a->answers >= 0)
+        close(a->answers);
     for (size_t i = 0; i < a->count; i++)
         verifier_close(&a->verifier[i]);
     free(a);
@@ -138,21 +146,32 @@ static enum answer_result check_dovecot(struct dovecot_auth *d, struct span user
     return r;
 }
 
-static enum answer_result check(struct verifier *v, struct span user, struct span password,
-                                const struct addr *client, struct answer *answer)
+/* The backends of the domain whose login it is. */
+static enum answer_result check_backend(const struct auth *a, struct backend_auth *b,
+                                        struct span user, struct span password)
+{
+    struct route backends = config_login_backends(a->params.config, user);
+
+    return backend_auth_check(b, &backends, user, password);
+}
+
+static enum answer_result check(const struct auth *a, struct verifier *v, struct span user,
+                                struct span password, const struct addr *client,
+                                struct answer *answer)
 {
     switch (v->kind) {
     case AUTH_FILE: return check_file(v->at.file, user, password, answer);
     case AUTH_DOVECOT: return check_dovecot(v->at.dovecot, user, password, client, answer);
-    case AUTH_BACKEND: return backend_auth_check(v->at.backend, user, password);
+    case AUTH_BACKEND: return check_backend(a, v->at.backend, user, password);
     }
     return ANSWER_LATER;
 }
 
-/* The verifier that may answer later: Dovecot, if it is the last one. */
-static struct dovecot_auth *last_word(const struct auth *a)
+/* The verifier that may answer later: Dovecot, if it is the last one of a domain. */
+static struct dovecot_auth *last_word(const struct auth *a, const struct route *route)
 {
-    const struct verifier *last = a->count ? &a->verifier[a->count - 1] : NULL;
+    const struct verifier *last =
+        route->count ? &a->verifier[route->section[route->count - 1]] : NULL;
 
     return last && last->kind == AUTH_DOVECOT ? last->at.dovecot : NULL;
 }
@@ -164,33 +183,63 @@ void auth_tell(struct auth *a, auth_answered *answered, void *arg)
             dovecot_auth_tell(a->verifier[i].at.dovecot, answered, arg);
 }
 
-int auth_fd(const struct auth *a)
+/* A verifier that has been connected to anew may have its old descriptor, and is no longer watched:
+ * closing ended that. */
+static void watch_answers(struct auth *a, int fd)
 {
-    struct dovecot_auth *d = last_word(a);
+    struct epoll_event e = {.events = EPOLLIN};
 
-    return d ? dovecot_auth_fd(d) : -1;
+    if (a->answers < 0)
+        a->answers = epoll_create1(EPOLL_CLOEXEC);
+    if (a->answers >= 0)
+        epoll_ctl(a->answers, EPOLL_CTL_ADD, fd, &e);
+}
+
+int auth_fd(struct auth *a)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        int fd =
+            a->verifier[i].kind == AUTH_DOVECOT ? dovecot_auth_fd(a->verifier[i].at.dovecot) : -1;
+        if (fd >= 0)
+            watch_answers(a, fd);
+    }
+    return a->answers;
 }
 
 void auth_read(struct auth *a)
 {
-    struct dovecot_auth *d = last_word(a);
+    for (size_t i = 0; i < a->count; i++)
+        if (a->verifier[i].kind == AUTH_DOVECOT)
+            dovecot_auth_read(a->verifier[i].at.dovecot);
+}
 
-    if (d)
-        dovecot_auth_read(d);
+/* A name of a domain that no verifier has. It takes as long as a wrong password that a file has;
+ * what the file thinks of it does not count. */
+static void check_nowhere(struct auth *a, struct span user, struct span password)
+{
+    for (size_t i = 0; i < a->count; i++)
+        if (a->verifier[i].kind == AUTH_FILE) {
+            (void)file_auth_check(a->verifier[i].at.file, user, password, clock_mono_ms(), NULL);
+            return;
+        }
 }
 
 bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
                 struct span password, const struct addr *client, struct answer *answer)
 {
-    struct dovecot_auth *last = last_word(a);
+    struct route route = config_login_route(a->params.config, user);
+    struct dovecot_auth *last = last_word(a, &route);
 
     answer->result = ANSWER_NO;
-    for (size_t i = 0; i < a->count && answer->result != ANSWER_YES; i++) {
-        bool may_come = a->verifier[i].at.any == last && answer->result == ANSWER_NO;
+    if (route.count == 0)
+        check_nowhere(a, user, password);
+    for (size_t i = 0; i < route.count && answer->result != ANSWER_YES; i++) {
+        struct verifier *v = &a->verifier[route.section[i]];
+        bool may_come = v->at.any == last && answer->result == ANSWER_NO;
         if (may_come && dovecot_auth_ask(last, user, password, client, asker))
             return false;
         enum answer_result r =
-            may_come ? ANSWER_LATER : check(&a->verifier[i], user, password, client, answer);
+            may_come ? ANSWER_LATER : check(a, v, user, password, client, answer);
         if (r != ANSWER_NO)
             answer->result = (uint16_t)r;
     }
@@ -304,6 +353,17 @@ static enum answer_result begin_decoy(struct auth *a, struct opening *o)
     return begin_here(o);
 }
 
+/* For a name that no verifier has: the decoy is like the lines of the first file. */
+static void look_like_a_file(struct auth *a, struct opening *o)
+{
+    struct span name = {0};
+
+    for (size_t i = 0; i < a->count && !o->has_secret; i++)
+        o->has_secret = a->verifier[i].kind == AUTH_FILE &&
+                        file_auth_secret(a->verifier[i].at.file, o->user, clock_mono_ms(),
+                                         &o->secret, &name) != ANSWER_LATER;
+}
+
 static enum answer_result begin_any(struct auth *a, struct opening *o)
 {
     struct scram_first first;
@@ -313,8 +373,11 @@ static enum answer_result begin_any(struct auth *a, struct opening *o)
     if (!scram_read_first(o->message, &first) || !scram_name(first.user, user, sizeof user))
         return ANSWER_NO;
     o->user = span_of(user);
-    for (size_t i = 0; i < a->count && result == ANSWER_NO; i++)
-        result = begin(a, &a->verifier[i], o);
+    struct route route = config_login_route(a->params.config, o->user);
+    if (route.count == 0)
+        look_like_a_file(a, o);
+    for (size_t i = 0; i < route.count && result == ANSWER_NO; i++)
+        result = begin(a, &a->verifier[route.section[i]], o);
     return result == ANSWER_NO ? begin_decoy(a, o) : result;
 }
 

@@ -29,15 +29,17 @@ struct auth *auth_open(const struct auth_params *params);
 void auth_close(struct auth *a);
 
 /* The mechanisms (enum smtp_auth) that clients can be offered now: PLAIN and LOGIN if any verifier
- * can do them, SCRAM if all can, because a client that sees SCRAM tries no other mechanism. Rereads
- * files and reconnects when due. Cheap; call it every few seconds. */
+ * can do them; SCRAM if the verifiers of all domains can, because mired does not know at EHLO who
+ * will log in, and a client that sees SCRAM tries no other mechanism. Rereads files and reconnects
+ * when due. Cheap; call it every few seconds. */
 uint32_t auth_offers(struct auth *a);
 
 /* Sets the callback for answers that come later; see below. */
 void auth_tell(struct auth *a, auth_answered *answered, void *arg);
 
-/* The descriptor to poll() for these answers (-1: none), and the function that reads them. */
-int auth_fd(const struct auth *a);
+/* The descriptor to poll() for these answers (-1: none), and the function that reads them. Call
+ * auth_fd() before each wait, because verifiers reconnect. */
+int auth_fd(struct auth *a);
 void auth_read(struct auth *a);
 
 /* Checks a password. True: *answer has the result, YES, NO or LATER (no verifier could decide), and

@@ -1,4 +1,4 @@
-/* The backend as the verifier: AUTH PLAIN is passed on to it.
+/* The backends of a login name's domain as the verifier: AUTH PLAIN is passed on to them.
  *
  * A connection is used once, because after a right password it belongs to that user. */
 #include <errno.h>
@@ -11,8 +11,10 @@
 #include "smtp/verdict.h"
 
 struct backend_auth {
+    const struct config *config;
     size_t count;
-    struct backend_client backend[];
+    struct backend_client
+        backend[]; /* of each in the configuration; those that speak SMTP are used */
 };
 
 struct backend_auth *backend_auth_open(const struct config *config,
@@ -22,12 +24,12 @@ struct backend_auth *backend_auth_open(const struct config *config,
 
     if (!b)
         return NULL;
-    for (size_t i = 0; i < config->backend_count; i++)
-        if (config->backend[i].kind == BACKEND_SMTP) {
-            struct backend_client *t = &b->backend[b->count++];
-            backend_client_init(t, config, i, addresses);
-            backend_client_is_secret(t);
-        }
+    b->config = config;
+    b->count = config->backend_count;
+    for (size_t i = 0; i < b->count; i++) {
+        backend_client_init(&b->backend[i], config, i, addresses);
+        backend_client_is_secret(&b->backend[i]);
+    }
     return b;
 }
 
@@ -56,16 +58,17 @@ static enum answer_result ask(struct backend_client *t, struct span line)
     return result;
 }
 
-enum answer_result backend_auth_check(struct backend_auth *b, struct span user,
-                                      struct span password)
+enum answer_result backend_auth_check(struct backend_auth *b, const struct route *backends,
+                                      struct span user, struct span password)
 {
     enum answer_result result = ANSWER_LATER;
     char *response = auth_plain_response(user, password);
     struct buf line = {0};
 
     if (response && buf_addf(&line, "AUTH PLAIN %s\r\n", response) == 0)
-        for (size_t i = 0; i < b->count && result == ANSWER_LATER; i++)
-            result = ask(&b->backend[i], buf_span(&line));
+        for (size_t i = 0; i < backends->count && result == ANSWER_LATER; i++)
+            if (b->config->backend[backends->section[i]].kind == BACKEND_SMTP)
+                result = ask(&b->backend[backends->section[i]], buf_span(&line));
     if (response)
         explicit_bzero(response, strlen(response));
     if (line.at)

@@ -11,6 +11,7 @@
 
 struct config;
 struct config_auth;
+struct route;
 struct dovecot_auth;
 struct backend_auth;
 struct addresses;
@@ -66,12 +67,12 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
 /* Cancels a login that the client has abandoned. */
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending);
 
-/* AUTH PLAIN to the first backend that can be asked (RFC 4954, 4616). */
+/* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616). */
 struct backend_auth *backend_auth_open(const struct config *config,
                                        const struct addresses *addresses);
 void backend_auth_close(struct backend_auth *b);
-enum answer_result backend_auth_check(struct backend_auth *b, struct span user,
-                                      struct span password);
+enum answer_result backend_auth_check(struct backend_auth *b, const struct route *backends,
+                                      struct span user, struct span password);
 
 /* "\0user\0password" as base64 (RFC 4616), a string that the caller wipes and frees; NULL without
  * memory. */

@@ -241,8 +241,6 @@ static void serve(struct clerk *c, int set)
 
     for (;;) {
         int wait = wait_ms(c);
-        /* A reconnect may reuse the verifier's descriptor number; close() has removed it from
-         * epoll. */
         if (!watch(set, auth_fd(c->auth), VERIFIER) || !wait_for(set, wait, ready))
             return;
         if (ready[CONTROL] && told_to_stop(params->control))

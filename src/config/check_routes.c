@@ -142,28 +142,57 @@ static bool has_server(const struct config *c, const struct route *backends)
     return false;
 }
 
-/* Sections that ask the backend need one, for each of their domains, that can be asked. */
-static void check_askable(struct reader *r, enum route_kind kind, size_t i)
+static void wants_server(struct telling *t, const char *section, struct span domain)
+{
+    if (may_tell(t))
+        reader_wrong(t->reader, t->at,
+                     "%s \"backend\" needs a mail server to ask%s%.*s; expected backend "
+                     "\"smtp://127.0.0.1:10025\" { }",
+                     section, domain.len ? " for " : "", (int)domain.len,
+                     domain.len ? domain.at : "");
+}
+
+/* A directory that asks the backend needs one that can be asked, for each domain of ours. */
+static void check_domain_askable(struct telling *t, size_t section, struct span domain)
+{
+    const struct config *c = t->reader->config;
+    struct route directory = config_route(c, ROUTE_RECIPIENTS, domain);
+    struct route backends = config_route(c, ROUTE_BACKEND, domain);
+
+    for (size_t i = 0; i < directory.count; i++)
+        if (directory.section[i] == section && !has_server(c, &backends))
+            wants_server(t, "recipients", domain);
+}
+
+/* The domains of ours that have a rule of their own. */
+static void check_directory_askable(struct reader *r, size_t section)
 {
     const struct config *c = r->config;
-    const struct config_strings *list = domains_of(c, kind, i);
-    struct telling t = {r, r->section[section_of[kind]][i], 0};
+    struct telling t = {r, r->section[SECTION_RECIPIENTS][section], 0};
+
+    for (size_t i = 0; i < c->domains.count; i++)
+        check_domain_askable(&t, section, span_of(c->domains.at[i]));
+    for (size_t i = 0; i < c->backend_count; i++)
+        for (size_t k = 0; k < c->backend[i].domains.count; k++) {
+            struct span domain = span_of(c->backend[i].domains.at[k]);
+            const char *rule = "";
+            if (routes_is_local(c->routes, domain, &rule) && !span_equal(span_of(rule), domain))
+                check_domain_askable(&t, section, domain);
+        }
+}
+
+/* A verifier that asks the backend needs one for each of its domains. */
+static void check_verifier_askable(struct reader *r, size_t section)
+{
+    const struct config *c = r->config;
+    const struct config_strings *list = &c->auth[section].domains;
+    struct telling t = {r, r->section[SECTION_AUTH][section], 0};
 
     for (size_t k = 0; k < list->count + (list->count == 0); k++) {
         struct span domain = list->count ? span_of(list->at[k]) : (struct span){0};
         struct route backends = config_route(c, ROUTE_BACKEND, domain);
-        bool good = has_server(c, &backends);
-        if (list->count == 0) /* others may be asked for the domains that it has */
-            for (uint32_t n = 0; n < routes_lists(c->routes, ROUTE_BACKEND) && !good; n++)
-                good =
-                    routes_list(c->routes, ROUTE_BACKEND, n, &backends) && has_server(c, &backends);
-        if (good || !may_tell(&t))
-            continue;
-        reader_wrong(r, t.at,
-                     "%s \"backend\" needs a mail server to ask%s%.*s; expected backend "
-                     "\"smtp://127.0.0.1:10025\" { }",
-                     sections[section_of[kind]].name, domain.len ? " for " : "", (int)domain.len,
-                     domain.len ? domain.at : "");
+        if (!has_server(c, &backends))
+            wants_server(&t, "auth", domain);
     }
 }
 
@@ -174,10 +203,10 @@ static void check_backends(struct reader *r)
 
     for (size_t i = 0; i < c->recipients_count; i++)
         if (c->recipients[i].kind == RECIPIENTS_BACKEND && r->section[SECTION_RECIPIENTS][i].line)
-            check_askable(r, ROUTE_RECIPIENTS, i);
+            check_directory_askable(r, i);
     for (size_t i = 0; i < c->auth_count; i++)
         if (c->auth[i].kind == AUTH_BACKEND && r->section[SECTION_AUTH][i].line)
-            check_askable(r, ROUTE_AUTH, i);
+            check_verifier_askable(r, i);
     for (uint32_t n = 0; n < routes_lists(c->routes, ROUTE_BACKEND); n++)
         if (routes_list(c->routes, ROUTE_BACKEND, n, &backends) && backends.count > BACKENDS_MAX)
             reader_wrong(r, r->section[SECTION_BACKEND][backends.section[BACKENDS_MAX]],
@@ -311,39 +340,4 @@ void config_check_routes(struct reader *r)
     if (!is_sent_elsewhere(c)) /* else it may be for other people's domains */
         warn_of_sections(r, ROUTE_BACKEND);
     warn_of_the_rest(r);
-}
-
-/* ---- for all rooms ---- */
-
-bool config_is_local(const struct config *c, struct span domain)
-{
-    if (c->routes)
-        return routes_is_local(c->routes, domain, NULL);
-    for (size_t i = 0; i < c->domains.count; i++)
-        if (span_equal(domain, span_of(c->domains.at[i])))
-            return true;
-    return false;
-}
-
-struct route config_route(const struct config *c, enum route_kind kind, struct span domain)
-{
-    return c->routes ? routes_find(c->routes, kind, domain) : (struct route){.rule = ""};
-}
-
-struct span config_own_domain(const struct config *c)
-{
-    for (size_t i = 0; i < c->domains.count; i++)
-        if (c->domains.at[i][0] != '.')
-            return span_of(c->domains.at[i]);
-    return span_of(c->hostname);
-}
-
-bool config_names_addresses(const struct config *c, struct span domain)
-{
-    struct route route = config_route(c, ROUTE_RECIPIENTS, domain);
-
-    for (size_t i = 0; i < route.count; i++)
-        if (c->recipients[route.section[i]].kind != RECIPIENTS_BACKEND)
-            return true;
-    return false;
 }

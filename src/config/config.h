@@ -220,6 +220,24 @@ const char *config_auth_name(enum auth_kind kind);
  * send there. */
 struct route config_route(const struct config *c, enum route_kind kind, struct span domain);
 
+/* What serves an address as a client writes it; for <postmaster>, what serves
+ * config_own_domain(). */
+struct route config_address_route(const struct config *c, enum route_kind kind,
+                                  struct span address);
+
+enum { CONFIG_LOGIN_DOMAIN_ROOM = 1024 };
+
+/* The domain behind the last @ of a login name, folded (without a last dot) into `room`; empty: it
+ * has none. */
+struct span config_login_domain(struct span user, char room[CONFIG_LOGIN_DOMAIN_ROOM]);
+
+/* The verifiers of a login name as a client types it: those of the domain behind its last @; for a
+ * name without a domain, those without `domains`. */
+struct route config_login_route(const struct config *c, struct span user);
+
+/* The backends that `auth "backend"` asks about a login name: those of its domain. */
+struct route config_login_backends(const struct config *c, struct span user);
+
 /* The domain of an address that has none, <postmaster>: the first of `domains` that is a name, or
  * `hostname` where they are all suffixes. */
 struct span config_own_domain(const struct config *c);

@@ -1,5 +1,6 @@
-/* Asks the backend which recipients exist, with the commands that any client would send, and never
- * sends a message. Every backend that can be reached is tried before the answer is "later". */
+/* Asks the backends of a domain which recipients exist, with the commands that any client would send,
+ * and never sends a message. Every backend that can be reached is tried before the answer is
+ * "later". */
 #include <errno.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -35,23 +36,23 @@ struct backend_directory {
 };
 
 struct backend_directory *backend_directory_open(const struct config *config,
+                                                 const struct route *backends,
                                                  const struct addresses *addresses,
                                                  _Atomic int *patience)
 {
-    struct backend_directory *b =
-        calloc(1, sizeof *b + config->backend_count * sizeof b->backend[0]);
+    struct backend_directory *b = calloc(1, sizeof *b + backends->count * sizeof b->backend[0]);
 
     if (!b)
         return NULL;
     b->patience = patience;
-    b->conversation = calloc(config->backend_count + 1, sizeof *b->conversation);
+    b->conversation = calloc(backends->count + 1, sizeof *b->conversation);
     if (!b->conversation) {
         free(b);
         return NULL;
     }
-    for (size_t i = 0; i < config->backend_count; i++)
-        if (config->backend[i].kind != BACKEND_STORE)
-            backend_client_init(&b->backend[b->count++], config, i, addresses);
+    for (size_t i = 0; i < backends->count; i++)
+        if (config->backend[backends->section[i]].kind != BACKEND_STORE)
+            backend_client_init(&b->backend[b->count++], config, backends->section[i], addresses);
     return b;
 }
 

@@ -1,4 +1,5 @@
-/* The directories in order, and the forms of an address that each is asked for. Runs in clerks.
+/* The directories of a domain in order, and the forms of an address that each is asked for. Runs in
+ * clerks.
  *
  * For user+tag@domain a source is queried for that address, for the address without the tag, and
  * for @domain. The first source that knows one of these forms wins. If a source cannot answer, the
@@ -26,25 +27,88 @@
 #include "smtp/address.h"
 
 enum { WAITING_MAX = 4096 /* errands that wait in one clerk */ };
+#define NO_SOURCE UINT32_MAX
 
-static bool open_all(struct directory *d, const struct addresses *addresses, bool confirmed)
+static bool has_server(const struct config *config, const struct route *backends)
+{
+    for (size_t i = 0; i < backends->count; i++)
+        if (config->backend[backends->section[i]].kind != BACKEND_STORE)
+            return true;
+    return false;
+}
+
+/* The sources of a section: one; or, where it asks backends, one for each list of backends that
+ * domains have, so that each is up or down by itself. `into` NULL: only counts. */
+static size_t sources_of(const struct directory *d, size_t section, uint32_t lists,
+                         struct source *into, bool confirmed, bool *good)
+{
+    const struct config_recipients *r = &d->config->recipients[section];
+    struct route backends = {.rule = ""};
+    size_t n = 0;
+
+    if (r->kind != RECIPIENTS_BACKEND) {
+        if (into)
+            *good = source_open(into, d, r, &backends, confirmed);
+        return 1;
+    }
+    for (uint32_t list = 0; list < lists && *good; list++) {
+        if (!routes_list(d->config->routes, ROUTE_BACKEND, list, &backends) ||
+            !has_server(d->config, &backends))
+            continue;
+        if (into) {
+            d->place[section * lists + list] = (uint32_t)(into + n - d->source);
+            *good = source_open(into + n, d, r, &backends, confirmed);
+        }
+        n++;
+    }
+    return n;
+}
+
+/* The source that a section asks for a domain; NULL: there is none, its backend is the store. */
+static struct source *source_of(const struct directory *d, size_t section, struct span domain)
+{
+    if (d->config->recipients[section].kind != RECIPIENTS_BACKEND)
+        return &d->source[d->first[section]];
+    uint32_t lists = routes_lists(d->config->routes, ROUTE_BACKEND);
+    uint32_t list = config_route(d->config, ROUTE_BACKEND, domain).list;
+    uint32_t place = d->place[section * lists + list];
+    return place == NO_SOURCE ? NULL : &d->source[place];
+}
+
+static bool open_sources(struct directory *d, bool confirmed)
+{
+    const struct config *config = d->config;
+    uint32_t lists = routes_lists(config->routes, ROUTE_BACKEND);
+    size_t count = 0;
+    bool good = true;
+
+    for (size_t i = 0; i < config->recipients_count; i++)
+        count += sources_of(d, i, lists, NULL, confirmed, &good);
+    d->source = calloc(count + 1, sizeof *d->source);
+    d->first = calloc(config->recipients_count + 1, sizeof *d->first);
+    d->place = reallocarray(NULL, config->recipients_count * lists + 1, sizeof *d->place);
+    if (!d->source || !d->first || !d->place)
+        return false;
+    memset(d->place, 0xff, (config->recipients_count * lists + 1) * sizeof *d->place);
+    d->sources = count; /* what is not open yet can be closed, too */
+    count = 0;
+    for (size_t i = 0; i < config->recipients_count && good; i++) {
+        d->first[i] = (uint32_t)count;
+        count += sources_of(d, i, lists, d->source + count, confirmed, &good);
+    }
+    return good;
+}
+
+static bool open_all(struct directory *d, bool confirmed)
 {
     const struct config *config = d->config;
     struct askers_params params = {
         .most = d->most, .arg = d, .run = errand_run, .rest = errand_rest};
 
     d->traps = traps_open(config, confirmed);
-    d->source = calloc(config->recipients_count + 1, sizeof *d->source);
     d->fair = fair_open(d->most, WAITING_MAX);
     d->askers = askers_open(&params);
-    if (!d->traps || !d->source || !d->fair || !d->askers)
-        return false;
-    for (size_t i = 0; i < config->recipients_count; i++) {
-        d->sources++;
-        if (!source_open(&d->source[i], d, addresses, &config->recipients[i], confirmed))
-            return false;
-    }
-    return true;
+    return d->traps && d->fair && d->askers && open_sources(d, confirmed);
 }
 
 struct directory *directory_open(const struct directory_params *params)
@@ -60,8 +124,9 @@ struct directory *directory_open(const struct directory_params *params)
     d->arg = params->arg;
     if (params->confirmed) /* a reload: there may be new accounts */
         cache_forget_unknown(d->cache, clock_wall_ms());
-    d->room = d->most = (params->config->lookups + clerks - 1) / clerks;
-    if (!open_all(d, params->addresses, params->confirmed)) {
+    d->addresses = params->addresses;
+    d->most = (params->config->lookups + clerks - 1) / clerks;
+    if (!open_all(d, params->confirmed)) {
         int error = errno;
         directory_close(d);
         errno = error;
@@ -80,6 +145,8 @@ void directory_close(struct directory *d)
     for (size_t i = 0; i < d->sources; i++)
         source_close(d, &d->source[i]);
     free(d->source);
+    free(d->first);
+    free(d->place);
     traps_close(d->traps);
     free(d);
 }
@@ -216,23 +283,33 @@ static bool go_through_forms(struct directory *d, struct source *s, const struct
     return true;
 }
 
-/* Goes on to the next sources. False: one is being queried. */
+static struct span domain_of(struct span address)
+{
+    return span_after(address, address_sign(address) + 1);
+}
+
+/* Goes on to the next sources of the domain. False: one is being queried. */
 static bool go_on(struct directory *d, struct inquiry *q)
 {
     char room[QUERY_TEXT_MAX];
     struct span form[FORMS];
-    int forms = make_forms(d, (struct span){q->address, q->len}, room, form);
+    struct span address = {q->address, q->len};
+    int forms = make_forms(d, address, room, form);
 
-    while (q->source < d->sources) {
-        if (!go_through_forms(d, &d->source[q->source], form, forms, q))
+    while (q->section < q->route.count) {
+        size_t section = q->route.section[q->section];
+        struct source *s = source_of(d, section, domain_of(address));
+        if (!s)
+            q->of_source = ANSWER_LATER;
+        else if (!go_through_forms(d, s, form, forms, q))
             return false;
-        q->answer.source = (uint8_t)q->source;
+        q->answer.source = (uint16_t)section;
         if (q->of_source == ANSWER_YES || q->of_source == ANSWER_OTHER) {
             q->answer.result = (uint16_t)q->of_source;
             return true;
         }
         q->later = q->later || q->of_source == ANSWER_LATER;
-        q->source++;
+        q->section++;
         q->form = 0;
         q->of_source = ANSWER_NO;
     }
@@ -255,9 +332,13 @@ static void forget_address(struct directory *d, struct span address)
     struct span form[FORMS];
     int forms = make_forms(d, address, room, form);
 
-    for (struct source *s = d->source; s < d->source + d->sources; s++)
-        for (int i = 0; i < forms && !source_is_file(s); i++)
+    struct route route = config_route(d->config, ROUTE_RECIPIENTS, domain_of(address));
+
+    for (size_t k = 0; k < route.count; k++) {
+        struct source *s = source_of(d, route.section[k], domain_of(address));
+        for (int i = 0; s && i < forms && !source_is_file(s); i++)
             cache_forget(d->cache, &s->cached, form[i]);
+    }
 }
 
 bool directory_forget(struct directory *d, struct span what)
@@ -286,7 +367,7 @@ bool directory_ask(struct directory *d, const struct directory_asker *asker, str
     out->result = traps_have(d->traps, address) ? ANSWER_TRAP : ANSWER_NO;
     if (out->result == ANSWER_TRAP)
         return true;
-    if (d->sources == 0) { /* no directory: every local address is accepted */
+    if (d->config->recipients_count == 0) { /* no directory: every local address is accepted */
         out->result = is_route(d, address) ? ANSWER_NO : ANSWER_YES;
         return true;
     }
@@ -301,6 +382,7 @@ bool directory_ask(struct directory *d, const struct directory_asker *asker, str
     q->answer.id = asker->id;
     q->until_ms = clock_mono_ms() + QUERY_TIMEOUT_MS;
     q->of_source = ANSWER_NO;
+    q->route = config_route(d->config, ROUTE_RECIPIENTS, domain_of(address));
     q->len = address.len;
     memcpy(q->address, address.at, address.len);
     bool now = go_on(d, q);

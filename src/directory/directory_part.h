@@ -9,11 +9,13 @@
 #ifndef MIRED_DIRECTORY_DIRECTORY_PART_H
 #define MIRED_DIRECTORY_DIRECTORY_PART_H
 
+#include "config/routes.h"
 #include "directory/askers.h"
 #include "directory/cache.h"
 #include "directory/directory.h"
 #include "directory/fair.h"
 
+struct addresses;
 struct config_recipients;
 struct backend_directory;
 struct list_file;
@@ -34,8 +36,11 @@ struct source {
     struct list_file *file; /* RECIPIENTS_FILE */
     union line *line;       /* else: one for each thread */
     _Atomic int *found;     /* shared by its lines: see remote.h */
+    struct route backends;  /* RECIPIENTS_BACKEND: the backends that it queries */
     struct cache_source cached;
     uint32_t running;           /* errands that threads run now */
+    uint32_t room;              /* queries at once that it has accepted so far */
+    uint64_t grow_ms;           /* monotonic: when to try more of them */
     uint64_t spoke_us;          /* monotonic: time of its last answer */
     bool kept;                  /* the newest version of a file is rejected */
     bool down;                  /* as this clerk knows it; the cache is authoritative */
@@ -47,8 +52,9 @@ struct source {
 struct inquiry {
     struct directory_asker asker;
     struct answer answer;
-    uint64_t until_ms; /* monotonic: the worker does not wait longer */
-    size_t source;     /* the current source */
+    uint64_t until_ms;  /* monotonic: the worker does not wait longer */
+    struct route route; /* the directories of its domain */
+    size_t section;     /* the current one of them */
     int form;
     enum answer_result of_source; /* the result of its forms at that source */
     enum answer_result known;     /* an old answer in the cache; ANSWER_LATER: none */
@@ -72,24 +78,29 @@ struct errand {
 
 struct directory {
     const struct config *config;
-    struct cache *cache; /* a file needs none */
+    struct cache *cache;               /* a file needs none */
+    const struct addresses *addresses; /* where backends with a name are */
     struct traps *traps;
     struct source *source;
     size_t sources;
+    uint32_t *first; /* of each section, its source; see source_of() */
+    uint32_t *place; /* of a section that asks backends, for each list of backends: its source */
     struct askers *askers;
     struct fair *fair;
-    uint32_t most, room; /* lookups at once: the limit, and what the sources have accepted so far */
-    uint64_t grow_ms;
+    uint32_t most; /* lookups at once */
     directory_answered *answered;
     void *arg;
 };
 
 /* ---- source.c ---- */
 
-/* Opens a source. False without memory, or if its password_file cannot be read. */
-bool source_open(struct source *s, const struct directory *d, const struct addresses *addresses,
-                 const struct config_recipients *r, bool confirmed);
+/* Opens a source. `backends` are those that a RECIPIENTS_BACKEND queries. False without memory, or if
+ * its password_file cannot be read. */
+bool source_open(struct source *s, const struct directory *d, const struct config_recipients *r,
+                 const struct route *backends, bool confirmed);
 void source_close(const struct directory *d, struct source *s);
+/* The connection of that thread, opened when it is first needed. For that thread only. */
+union line source_line(const struct directory *d, struct source *s, uint32_t asker);
 bool source_is_file(const struct source *s);
 
 /* Checks whether a file has changed, and whether its newest version is rejected. */

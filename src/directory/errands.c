@@ -1,9 +1,9 @@
 /* Errands: a thread queries a source for an answer that files and the cache do not have; see
  * directory_part.h.
  *
- * Errands wait in the order of fair.h, for as many threads as the sources accept connections. A
+ * Errands wait in the order of fair.h, for as many threads as their source accepts connections. A
  * source that refuses a connection while it answers on others is not down; it only accepts no more.
- * Runs in clerks. */
+ * A slow source leaves threads for the other sources. Runs in clerks. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -37,10 +37,12 @@ static enum answer_result ask_line(const struct source *s, union line line, stru
 bool errand_run(void *arg, uint32_t asker, struct task *t)
 {
     struct errand *e = (struct errand *)t;
-    const struct source *s = e->source;
+    struct source *s = e->source;
+    union line line = source_line(arg, s, asker);
 
     e->begun_us = clock_mono_us();
-    e->result = ask_line(s, s->line[asker], (struct span){e->form, e->len}, &e->answer);
+    e->result =
+        line.any ? ask_line(s, line, (struct span){e->form, e->len}, &e->answer) : ANSWER_SILENCE;
     e->took_us = clock_mono_us() - e->begun_us;
     return e->result != ANSWER_SILENCE;
 }
@@ -51,7 +53,7 @@ void errand_rest(void *arg, uint32_t asker)
     const struct directory *d = arg;
 
     for (const struct source *s = d->source; s < d->source + d->sources; s++)
-        switch (s->config->kind) {
+        switch (source_is_file(s) || !s->line[asker].any ? RECIPIENTS_FILE : s->config->kind) {
         case RECIPIENTS_FILE: break;
         case RECIPIENTS_BACKEND: backend_directory_rest(s->line[asker].backend); break;
         case RECIPIENTS_SOCKETMAP: socketmap_directory_rest(s->line[asker].socketmap); break;
@@ -126,12 +128,34 @@ static bool has_outcome(struct directory *d, const struct errand *e, enum answer
     return true;
 }
 
+/* Threads that stay free for sources that use none: one each, up to half of all. So a slow
+ * directory of one company delays nobody else's mail. */
+static uint32_t reserved_for_others(const struct directory *d, const struct source *s)
+{
+    uint32_t idle = 0;
+
+    for (const struct source *other = d->source; other < d->source + d->sources; other++)
+        idle += other != s && other->running == 0 && !source_is_file(other);
+    return idle < d->most / 2 ? idle : d->most / 2;
+}
+
+/* Whether its source takes one more. Where nothing is asked at all, it may. */
+static bool may_go(const void *arg, const struct fair_item *item)
+{
+    const struct directory *d = arg;
+    const struct source *s = container_of(item, const struct errand, item)->source;
+
+    if (s->running >= s->room)
+        return false;
+    return s->running == 0 || fair_asked(d->fair) + 1 + reserved_for_others(d, s) <= d->most;
+}
+
 void errands_go(struct directory *d)
 {
     enum answer_result result;
     struct fair_item *item;
 
-    while (fair_asked(d->fair) < d->room && (item = fair_take(d->fair))) {
+    while (fair_asked(d->fair) < d->most && (item = fair_take(d->fair, may_go, d))) {
         struct errand *e = errand_of(item);
         bool late = is_late(e), settled = !late && has_outcome(d, e, &result);
         if (!late && !settled && askers_put(d->askers, &e->task)) {
@@ -176,25 +200,27 @@ bool errand_send(struct directory *d, struct source *s, struct span form, struct
  * True: the errand waits for one of the others. */
 static bool make_do(struct directory *d, struct errand *e)
 {
-    if (e->result != ANSWER_SILENCE || e->source->running == 0 || !e->inquiry)
+    struct source *s = e->source;
+
+    if (e->result != ANSWER_SILENCE || s->running == 0 || !e->inquiry)
         return false;
-    d->room = fair_asked(d->fair); /* this one no longer counts */
-    d->grow_ms = clock_mono_ms() + GROW_MS;
+    s->room = s->running; /* this one no longer counts */
+    s->grow_ms = clock_mono_ms() + GROW_MS;
     enqueue(d, e, &e->inquiry->asker);
     return true;
 }
 
-/* The sources answer: allow some more queries at once. */
-static void grow(struct directory *d)
+/* The source answers: allow some more queries at once. */
+static void grow(const struct directory *d, struct source *s)
 {
     uint64_t now = clock_mono_ms();
 
-    if (d->room == d->most || now < d->grow_ms)
+    if (s->room == d->most || now < s->grow_ms)
         return;
-    d->room += (d->room + 1) / 2;
-    if (d->room > d->most)
-        d->room = d->most;
-    d->grow_ms = now + GROW_MS;
+    s->room += (s->room + 1) / 2;
+    if (s->room > d->most)
+        s->room = d->most;
+    s->grow_ms = now + GROW_MS;
 }
 
 /* Handles the end of an errand that a thread has run. */
@@ -211,9 +237,9 @@ static void was_run(struct directory *d, struct errand *e)
         return;
     if (!silent) {
         if (s->down)
-            d->room = d->most;
+            s->room = d->most;
         s->spoke_us = clock_mono_us();
-        grow(d);
+        grow(d, s);
     }
     cache_put(d->cache, &s->cached, form, clock_wall_ms(), e->result);
     source_was_asked(d, s, form, silent && !answers_others);

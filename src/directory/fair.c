@@ -239,16 +239,34 @@ static bool rank_is_full(const struct fair *f, int rank)
     return rank >= RANK_SLIP && f->rank[RANK_SLIP].asked + f->rank[RANK_DEBT].asked >= part(f, 2);
 }
 
-/* The first client of a network that may have one more in flight; NULL: none. */
-static struct fair_node *client_of(const struct fair *f, struct fair_node *network)
+/* What the owner of the items allows. */
+struct choice {
+    fair_may *may;
+    const void *arg;
+};
+
+static struct fair_item *item_of_client(struct fair_node *client, const struct choice *c)
 {
-    for (struct ring *link = network->members.next; link != &network->members; link = link->next)
-        if (node_of(link)->asked < client_most(f, network->rank))
-            return node_of(link);
+    for (struct ring *link = client->members.next; link != &client->members; link = link->next)
+        if (!c->may || c->may(c->arg, item_of(link)))
+            return item_of(link);
     return NULL;
 }
 
-static struct fair_item *first_of(struct fair *f, int rank)
+/* The first item of a network that may be asked; NULL: none may. */
+static struct fair_item *item_of_network(const struct fair *f, struct fair_node *network,
+                                         const struct choice *c)
+{
+    struct fair_item *item = NULL;
+    struct ring *link = network->members.next;
+
+    for (; link != &network->members && !item; link = link->next)
+        if (node_of(link)->asked < client_most(f, network->rank))
+            item = item_of_client(node_of(link), c);
+    return item;
+}
+
+static struct fair_item *first_of(struct fair *f, int rank, const struct choice *c)
 {
     struct level *level = &f->rank[rank];
 
@@ -256,22 +274,23 @@ static struct fair_item *first_of(struct fair *f, int rank)
         return NULL;
     for (struct ring *link = level->networks.next; link != &level->networks; link = link->next) {
         struct fair_node *network = node_of(link);
-        struct fair_node *client =
-            network->asked < network_most(f, rank) ? client_of(f, network) : NULL;
-        if (client)
-            return item_of(client->members.next);
+        struct fair_item *item =
+            network->asked < network_most(f, rank) ? item_of_network(f, network, c) : NULL;
+        if (item)
+            return item;
     }
     return NULL;
 }
 
-struct fair_item *fair_take(struct fair *f)
+struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg)
 {
+    struct choice choice = {may, arg};
     struct fair_item *item = NULL;
 
     if (f->asked >= f->asked_most)
         return NULL;
     for (int rank = 0; rank < RANKS && !item; rank++)
-        item = first_of(f, rank);
+        item = first_of(f, rank, &choice);
     if (!item)
         return NULL;
     item_out(f, item);

@@ -10,6 +10,7 @@
 #ifndef MIRED_DIRECTORY_FAIR_H
 #define MIRED_DIRECTORY_FAIR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -36,9 +37,12 @@ void fair_close(struct fair *f);
 struct fair_item *fair_put(struct fair *f, struct fair_item *item, const struct addr *client,
                            enum query_rank rank);
 
-/* The next item, which is in flight until fair_done(); NULL if none waits or the limits allow
- * none. */
-struct fair_item *fair_take(struct fair *f);
+/* Whether the owner of the items allows this one to be in flight now. */
+typedef bool fair_may(const void *arg, const struct fair_item *item);
+
+/* The next item, which is in flight until fair_done(); NULL if none waits or the limits allow none.
+ * Items that `may` (if not NULL) does not allow are passed over. */
+struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg);
 
 void fair_done(struct fair *f, struct fair_item *item);
 

@@ -15,15 +15,16 @@
 
 struct config;
 struct config_recipients;
+struct route;
 struct backend_directory;
 struct socketmap_directory;
 struct ldap_directory;
 struct addresses;
 
-/* The backend itself: MAIL FROM:<>, RCPT TO, RSET (RFC 5321). `patience` has a place for each
- * backend, shared by all connections and 0 at first: how many refusals in one session the backend
- * tolerates. */
+/* Backends: MAIL FROM:<>, RCPT TO, RSET (RFC 5321). `patience` has a place for each backend, shared by
+ * all connections and 0 at first: how many refusals in one session the backend tolerates. */
 struct backend_directory *backend_directory_open(const struct config *config,
+                                                 const struct route *backends,
                                                  const struct addresses *addresses,
                                                  _Atomic int *patience);
 void backend_directory_close(struct backend_directory *b);

@@ -23,7 +23,8 @@ static int describe_strings(struct buf *out, const struct config_strings *list)
 
 /* Describes everything that identifies a source, so that a changed source uses no cached answers of
  * the earlier one. */
-static int describe(struct buf *out, const struct config *config, const struct config_recipients *r)
+static int describe(struct buf *out, const struct config *config, const struct config_recipients *r,
+                    const struct route *backends)
 {
     const char *text[] = {
         config_recipients_name(r->kind), r->path, r->map, r->base, r->filter, r->bind_dn};
@@ -31,9 +32,9 @@ static int describe(struct buf *out, const struct config *config, const struct c
 
     for (size_t i = 0; i < sizeof text / sizeof text[0] && !error; i++)
         error = buf_addf(out, "%s\n", text[i] ? text[i] : "");
-    for (size_t i = 0; i < config->backend_count && !error; i++)
+    for (size_t i = 0; i < backends->count && !error; i++)
         if (r->kind == RECIPIENTS_BACKEND)
-            error = buf_addf(out, "%s\n", config->backend[i].name);
+            error = buf_addf(out, "%s\n", config->backend[backends->section[i]].name);
     return error;
 }
 
@@ -47,15 +48,14 @@ static void line_close(enum recipients_kind kind, union line line)
     }
 }
 
-static union line line_open(const struct source *s, const struct directory *d,
-                            const struct addresses *addresses)
+static union line line_open(const struct source *s, const struct directory *d)
 {
     union line line = {0};
 
     switch (s->config->kind) {
     case RECIPIENTS_FILE: break;
     case RECIPIENTS_BACKEND:
-        line.backend = backend_directory_open(d->config, addresses, s->found);
+        line.backend = backend_directory_open(d->config, &s->backends, d->addresses, s->found);
         break;
     case RECIPIENTS_SOCKETMAP: line.socketmap = socketmap_directory_open(s->config); break;
     case RECIPIENTS_LDAP: line.ldap = ldap_directory_open(s->config, s->found); break;
@@ -68,30 +68,45 @@ bool source_is_file(const struct source *s)
     return s->config->kind == RECIPIENTS_FILE;
 }
 
-static bool lines_open(struct source *s, const struct directory *d,
-                       const struct addresses *addresses)
+/* A company's backends may be one of very many sources: their lines are opened when they are needed.
+ */
+static bool opens_late(const struct source *s)
+{
+    return s->config->kind == RECIPIENTS_BACKEND;
+}
+
+union line source_line(const struct directory *d, struct source *s, uint32_t asker)
+{
+    if (!s->line[asker].any)
+        s->line[asker] = line_open(s, d);
+    return s->line[asker];
+}
+
+static bool lines_open(struct source *s, const struct directory *d)
 {
     s->line = calloc(d->most, sizeof *s->line);
-    s->found = calloc(s->config->url.count + d->config->backend_count + 1, sizeof *s->found);
+    s->found = calloc(s->config->url.count + s->backends.count + 1, sizeof *s->found);
     bool good = s->line && s->found;
-    for (uint32_t i = 0; i < d->most && good; i++) {
-        s->line[i] = line_open(s, d, addresses);
+    for (uint32_t i = 0; i < d->most && good && !opens_late(s); i++) {
+        s->line[i] = line_open(s, d);
         good = s->line[i].any;
     }
     return good;
 }
 
-bool source_open(struct source *s, const struct directory *d, const struct addresses *addresses,
-                 const struct config_recipients *r, bool confirmed)
+bool source_open(struct source *s, const struct directory *d, const struct config_recipients *r,
+                 const struct route *backends, bool confirmed)
 {
     struct buf text = {0};
 
     s->config = r;
+    s->backends = *backends;
+    s->room = d->most;
     if (source_is_file(s))
         s->file =
             list_file_open(&list_recipients, r->path, d->config->state, confirmed, clock_wall_ms());
-    bool good = (source_is_file(s) ? s->file != NULL : lines_open(s, d, addresses)) &&
-                describe(&text, d->config, r) == 0;
+    bool good = (source_is_file(s) ? s->file != NULL : lines_open(s, d)) &&
+                describe(&text, d->config, r, backends) == 0;
     if (good)
         s->cached = (struct cache_source){.id = cache_source_id(d->cache, buf_span(&text)),
                                           .good_ms = r->cache_ms,
@@ -142,9 +157,13 @@ void source_know_down(struct source *s, struct span form)
 
 void source_was_asked(struct directory *d, struct source *s, struct span form, bool down)
 {
-    if (cache_source_was(d->cache, &s->cached, down, clock_wall_ms()))
-        log_warn("directory %s is %s", config_recipients_name(s->config->kind),
-                 down ? "down" : "up again");
+    if (cache_source_was(d->cache, &s->cached, down, clock_wall_ms())) {
+        const char *of = d->sources > 1 && s->backends.count
+                             ? d->config->backend[s->backends.section[0]].name
+                             : NULL;
+        log_warn("directory %s%s%s%s is %s", config_recipients_name(s->config->kind),
+                 of ? " (" : "", of ? of : "", of ? ")" : "", down ? "down" : "up again");
+    }
     if (down)
         source_know_down(s, form);
     else

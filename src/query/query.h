@@ -77,7 +77,7 @@ struct answer {
     uint16_t result; /* enum answer_result */
     uint16_t code;   /* ANSWER_OTHER: the source's own reply, e.g. a backend's 552 */
     uint8_t enhanced[3];
-    uint8_t source; /* index of the `recipients` or `auth` section that answered */
+    uint16_t source; /* index of the `recipients` section that answered */
     uint16_t len, name_len;
     char text[512];
     char name[256]; /* the verifier's name for the account; empty: unknown */

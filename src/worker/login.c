@@ -11,12 +11,14 @@
  * R14 counts by the verifier's name for the account. Before the verifier has answered, that name
  * comes from its earlier answers (accounts.c). If the query turns out to be about another account,
  * the tarpit is asked for a permit for that account before anything is told. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/metrics.h"
 #include "config/config.h"
 #include "query/query.h"
+#include "smtp/address.h"
 #include "worker/accounts.h"
 #include "worker/conn.h"
 #include "worker/journal.h"
@@ -322,9 +324,21 @@ static void hold_first(struct worker *w, struct conn *c, const struct query *q,
         verdict_hold(c, (struct tarpit_hold){.ms = ms});
 }
 
-static struct span answered_name(const struct answer *a)
+/* The verifier's name for the account. Verifiers of different domains may use one name for different
+ * people: the domain that chose the verifier belongs to a name without a domain. Valid until the
+ * next call. */
+static struct span answered_name(const struct worker *w, struct span typed, const struct answer *a)
 {
-    return a ? answer_name(a) : (struct span){0};
+    static char whole[256];
+    char room[CONFIG_LOGIN_DOMAIN_ROOM];
+    struct span name = a ? answer_name(a) : (struct span){0};
+
+    if (!name.len || address_sign(name) < name.len || !config_login_route(w->config, typed).rule[0])
+        return name;
+    struct span domain = config_login_domain(typed, room); /* one form, however it is typed */
+    int len = snprintf(whole, sizeof whole, "%.*s@%.*s", (int)name.len, name.at, (int)domain.len,
+                       domain.at);
+    return len > 0 && (size_t)len < sizeof whole ? (struct span){whole, (size_t)len} : typed;
 }
 
 static void scram_answered(struct worker *w, struct conn *c, const struct query *q,
@@ -340,7 +354,8 @@ static void scram_answered(struct worker *w, struct conn *c, const struct query 
         smtp_scram_is(&c->smtp, PASSWORD_MORE, text);
     } else {
         scram_is(w, c, v, text,
-                 &(struct verdict_of){span_of(c->work->login->user), answered_name(a),
+                 &(struct verdict_of){span_of(c->work->login->user),
+                                      answered_name(w, span_of(c->work->login->user), a),
                                       &c->work->login->permit, q->asked_ms});
     }
 }
@@ -356,6 +371,7 @@ void login_answered(struct worker *w, struct conn *c, const struct query *q, con
         scram_answered(w, c, q, a, v);
     else
         password_is(w, c, v,
-                    &(struct verdict_of){(struct span){q->text, q->first_len}, answered_name(a),
+                    &(struct verdict_of){(struct span){q->text, q->first_len},
+                                         answered_name(w, (struct span){q->text, q->first_len}, a),
                                          &q->permit, q->asked_ms});
 }

@@ -205,6 +205,12 @@ static void test_a_section_that_asks_the_backend_needs_one_for_its_domains(void 
         "domains = { \"a.test\", \"b.test\" }\nbackend \"maildir\" { domains = { \"a.test\" } }\n" A
         "{ }\nrecipients \"file\" { path = \"/dev/null\" domains = { \"a.test\" } }\n"
         "recipients \"backend\" { }\n");
+    bad("domains = { \".a.test\" }\nbackend \"maildir\" { domains = { \"x.a.test\" } }\n" A
+        "{ }\nrecipients \"backend\" { }\n",
+        "needs a mail server to ask for x.a.test");
+    bad("domains = { \"a.test\", \"b.test\" }\nbackend \"maildir\" { domains = { \"a.test\" } }\n" A
+        "{ }\nauth \"backend\" { domains = { \"a.test\" } }\n",
+        "auth \"backend\" needs a mail server to ask for a.test");
 }
 
 static void test_many_mistakes_of_a_kind_are_told_in_a_few_lines(void **state)

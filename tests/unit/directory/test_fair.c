@@ -57,7 +57,7 @@ static void assert_order(struct fair *f, const char *expected)
     char order[4096] = "";
     struct fair_item *item;
 
-    while ((item = fair_take(f))) {
+    while ((item = fair_take(f, NULL, NULL))) {
         snprintf(order + strlen(order), sizeof order - strlen(order), "%s%s", *order ? " " : "",
                  name_of(item));
         fair_done(f, item);
@@ -133,7 +133,7 @@ static uint32_t take_all(struct fair *f)
 {
     uint32_t n = 0;
 
-    while (fair_take(f))
+    while (fair_take(f, NULL, NULL))
         n++;
     return n;
 }
@@ -177,9 +177,9 @@ static void test_nobody_has_more_than_a_part_of_what_is_asked_at_once(void **sta
         /* There is room for somebody else, unless all of it may be taken. */
         assert_null(put(f, "203.0.113.9", RANK_USUAL));
         if (p->asked < 16)
-            assert_string_equal(name_of(fair_take(f)), "203.0.113.9");
+            assert_string_equal(name_of(fair_take(f, NULL, NULL)), "203.0.113.9");
         else
-            assert_null(fair_take(f));
+            assert_null(fair_take(f, NULL, NULL));
         while (fair_any(f))
             ;
         fair_close(f);
@@ -206,7 +206,7 @@ static void test_a_part_is_never_nothing(void **state)
     struct fair *f = fair_open(1, ITEMS);
 
     put(f, "192.0.2.1", RANK_DEBT);
-    assert_non_null(fair_take(f));
+    assert_non_null(fair_take(f, NULL, NULL));
     fair_close(f);
 }
 
@@ -227,7 +227,7 @@ static void test_the_longest_client_of_the_worst_rank_loses_its_newest(void **st
     /* With nobody in debt left, the longest of the others. */
     for (int i = 0; i < 3; i++)
         assert_non_null(put(f, "203.0.113.1", RANK_USUAL));
-    assert_null(fair_take(f)->link.next);
+    assert_null(fair_take(f, NULL, NULL)->link.next);
     fair_close(f);
 }
 
@@ -257,11 +257,34 @@ static void test_a_good_question_is_asked_soon_behind_any_flood(void **state)
         }
         assert_null(put(f, "203.0.113.1", RANK_USUAL));
         for (struct fair_item *item;
-             (item = fair_take(f)) && strcmp(name_of(item), "203.0.113.1") != 0; before++)
+             (item = fair_take(f, NULL, NULL)) && strcmp(name_of(item), "203.0.113.1") != 0;
+             before++)
             fair_done(f, item);
         assert_true(before <= floods[i].before);
         fair_close(f);
     }
+}
+
+static bool may_not_be(const void *arg, const struct fair_item *item)
+{
+    return strcmp(name_of(item), arg) != 0;
+}
+
+/* While a directory takes no more, its questions stand aside, and those behind them keep their
+ * order. */
+static void test_what_may_not_be_asked_lets_the_others_go_first(void **state)
+{
+    struct fair *f = fair_open(16, ITEMS);
+
+    assert_null(put(f, "192.0.2.1", RANK_FIRST));
+    assert_null(put(f, "192.0.2.2", RANK_FIRST));
+    assert_null(put(f, "203.0.113.9", RANK_DEBT));
+    assert_string_equal(name_of(fair_take(f, may_not_be, "192.0.2.1")), "192.0.2.2");
+    assert_string_equal(name_of(fair_take(f, may_not_be, "192.0.2.1")), "203.0.113.9");
+    assert_null(fair_take(f, may_not_be, "192.0.2.1"));
+    assert_int_equal(fair_waiting(f), 1);
+    assert_string_equal(name_of(fair_take(f, NULL, NULL)), "192.0.2.1");
+    fair_close(f);
 }
 
 int main(void)
@@ -272,6 +295,7 @@ int main(void)
         cmocka_unit_test_setup(test_all_in_debt_together_have_half, setup),
         cmocka_unit_test_setup(test_a_part_is_never_nothing, setup),
         cmocka_unit_test_setup(test_the_longest_client_of_the_worst_rank_loses_its_newest, setup),
+        cmocka_unit_test_setup(test_what_may_not_be_asked_lets_the_others_go_first, setup),
         cmocka_unit_test_setup(test_a_good_question_is_asked_soon_behind_any_flood, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

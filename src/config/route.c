@@ -1,0 +1,75 @@
+/* What serves a domain or a login name, for all rooms; routes.h has the table. */
+#include "config/config.h"
+#include "smtp/address.h"
+
+bool config_is_local(const struct config *c, struct span domain)
+{
+    if (c->routes)
+        return routes_is_local(c->routes, domain, NULL);
+    for (size_t i = 0; i < c->domains.count; i++)
+        if (span_equal(domain, span_of(c->domains.at[i])))
+            return true;
+    return false;
+}
+
+struct route config_route(const struct config *c, enum route_kind kind, struct span domain)
+{
+    return c->routes ? routes_find(c->routes, kind, domain) : (struct route){.rule = ""};
+}
+
+struct span config_own_domain(const struct config *c)
+{
+    for (size_t i = 0; i < c->domains.count; i++)
+        if (c->domains.at[i][0] != '.')
+            return span_of(c->domains.at[i]);
+    return span_of(c->hostname);
+}
+
+bool config_names_addresses(const struct config *c, struct span domain)
+{
+    struct route route = config_route(c, ROUTE_RECIPIENTS, domain);
+
+    for (size_t i = 0; i < route.count; i++)
+        if (c->recipients[route.section[i]].kind != RECIPIENTS_BACKEND)
+            return true;
+    return false;
+}
+
+struct span config_login_domain(struct span user, char room[CONFIG_LOGIN_DOMAIN_ROOM])
+{
+    size_t sign = address_sign(user);
+    struct mailbox box = {SPAN("x"), span_after(user, sign + 1)};
+
+    if (box.domain.len && box.domain.at[box.domain.len - 1] == '.')
+        box.domain.len--;
+    if (sign == user.len || box.domain.len == 0)
+        return (struct span){0};
+    size_t len = mailbox_fold(&box, room, CONFIG_LOGIN_DOMAIN_ROOM);
+    return len ? (struct span){room + 2, len - 2} : (struct span){0};
+}
+
+struct route config_login_route(const struct config *c, struct span user)
+{
+    char room[CONFIG_LOGIN_DOMAIN_ROOM];
+
+    return config_route(c, ROUTE_AUTH, config_login_domain(user, room));
+}
+
+struct route config_login_backends(const struct config *c, struct span user)
+{
+    char room[CONFIG_LOGIN_DOMAIN_ROOM];
+
+    return config_route(c, ROUTE_BACKEND, config_login_domain(user, room));
+}
+
+struct route config_address_route(const struct config *c, enum route_kind kind, struct span address)
+{
+    char folded[ADDRESS_MAX * 4];
+    size_t sign = address_sign(address);
+    struct mailbox box = {SPAN("x"), span_after(address, sign + 1)};
+
+    if (sign == address.len)
+        return config_route(c, kind, config_own_domain(c));
+    size_t len = mailbox_fold(&box, folded, sizeof folded);
+    return config_route(c, kind, len > 2 ? (struct span){folded + 2, len - 2} : (struct span){0});
+}
