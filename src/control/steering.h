@@ -18,10 +18,11 @@
 #include "control/whom.h"
 #include "tarpit/ledger.h"
 
-enum { STEERING_BACKENDS = 64, STEERING_LISTS = 64 };
+enum { STEERING_BACKENDS = 1024, STEERING_LISTS = 64 };
 
 struct allowances;
 struct control;
+struct counts;
 struct log_ring;
 struct metrics;
 struct observed;
@@ -36,6 +37,7 @@ struct steering_params {
     uint16_t answer_slot;
     uint32_t generation; /* of the configuration */
     const struct metrics *metrics;
+    const struct counts *counts; /* messages of each backend */
     struct ledger *ledger;
     struct observed *observed;
     struct tried *tried;

@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #include "backend/addresses.h"
+#include "backend/counts.h"
 #include "base/clock.h"
 #include "base/container.h"
 #include "base/log.h"
@@ -443,6 +444,8 @@ int generation_start(struct master *m, struct config *config, struct asker asker
         error = runtime_handoffs(&m->runtime, config->workers);
     if (!error)
         error = addresses_open(&g->addresses, config);
+    for (size_t i = 0; i < config->backend_count; i++)
+        counts_name(m->runtime.counts, config->backend[i].name);
     if (error)
         buf_addf(errors, "cannot make sockets or mappings: %s\n", strerrordesc_np(-error));
     if (error || listeners_add(&m->listeners, config, patience_ms, errors) < 0) {

@@ -200,6 +200,7 @@ static int run_worker(struct master *m, const struct child *c)
         .tls = g->tls,
         .partial = m->runtime.partial,
         .addresses = g->addresses,
+        .counts = m->runtime.counts,
         .spool_used = &m->runtime.shared->spool_used};
     for (; n < params.listeners; n++)
         keep[n] = listener[n].fd;
@@ -335,6 +336,7 @@ static int run_web(struct master *m, const struct child *c)
                                              .answer_slot = (uint16_t)slot,
                                              .generation = g->id,
                                              .metrics = &m->runtime.metrics,
+                                             .counts = m->runtime.counts,
                                              .ledger = m->runtime.ledger,
                                              .observed = m->runtime.observed,
                                              .tried = m->runtime.tried,

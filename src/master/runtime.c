@@ -22,6 +22,7 @@
 #include <unistd.h>
 
 #include "auth/scram.h"
+#include "backend/counts.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_ring.h"
@@ -195,7 +196,8 @@ static int open_memory(struct runtime *h, struct buf *errors)
     if (!h->metrics.row)
         return wrong(errors, "cannot map", "the counters", -errno);
     h->shared = map_memory("mired shared", sizeof *h->shared, &h->shared_fd);
-    if (!h->shared)
+    h->counts = map_memory("mired counts", sizeof *h->counts, &h->counts_fd);
+    if (!h->shared || !h->counts)
         return wrong(errors, "cannot map", "shared memory", -errno);
     h->log = log_ring_open(map_memory("mired log", log_ring_size(), &h->log_fd));
     if (!h->log)
@@ -332,6 +334,7 @@ void runtime_init(struct runtime *h)
                           .shared_fd = -1,
                           .log_fd = -1,
                           .others_fd = -1,
+                          .counts_fd = -1,
                           .started_ms = clock_wall_ms()};
 }
 
@@ -395,9 +398,10 @@ void runtime_close(struct runtime *h)
     if (h->log)
         munmap(h->log, log_ring_size());
     munmap(h->shared, sizeof *h->shared);
+    munmap(h->counts, sizeof *h->counts);
     munmap(h->metrics.row, HOUSE_ROWS * sizeof(struct metrics_row));
     int fd[] = {h->store_listen, h->control_listen, h->metrics_fd, h->shared_fd,
-                h->log_fd,       h->others_fd,      h->lock};
+                h->log_fd,       h->others_fd,      h->counts_fd,  h->lock};
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
         if (fd[i] >= 0)
             close(fd[i]);

@@ -15,6 +15,7 @@
 
 struct cache;
 struct config;
+struct counts;
 struct ledger;
 struct ledger_others;
 struct log_ring;
@@ -40,12 +41,14 @@ struct runtime {
     int store_listen;         /* run/store */
     int control_listen;       /* run/control */
     char *store_path, *control_path;
-    int metrics_fd, shared_fd, log_fd, others_fd; /* the mappings' files, passed on by an upgrade */
+    int metrics_fd, shared_fd, log_fd, others_fd,
+        counts_fd;     /* of the mappings, passed on by an upgrade */
     int (*handoff)[2]; /* a pair for each worker slot: workers' end [0], freezer's [1] */
     uint32_t handoffs;
     struct metrics metrics;
     struct log_ring *log; /* the last lines of all processes; NULL without memory */
     struct runtime_shared *shared;
+    struct counts *counts; /* messages of each backend */
     struct ledger *ledger;
     struct ledger_others *others; /* R25: what other members know; NULL without memory */
     size_t others_size;

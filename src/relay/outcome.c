@@ -2,36 +2,66 @@
  *
  * SMTP has one reply for all recipients. It may be 250 only if every recipient has the message, and
  * 5xx only if no recipient has it or will get it. In all other cases it is 451; the fate of each
- * recipient is remembered, and the retry is split (outcome_apart()). */
+ * recipient is remembered, and the retry is split (outcome_apart()). It makes no difference whether
+ * one backend answers recipients differently or several backends do. */
 #include "relay/outcome.h"
 
+/* What has become of a recipient when its job has ended. */
+static enum fate fate_of(const struct outcome_part *part, uint32_t i)
+{
+    const struct job *j = part->job;
+    enum fate fate = (enum fate)j->recipient[i].fate;
+
+    if (fate == FATE_HAS_IT || fate == FATE_DONE)
+        return fate;
+    if (!j->sent && j->whole.code >= 400) /* a reply to MAIL or DATA is for all recipients */
+        return j->whole.code < 500 ? FATE_LATER : FATE_REFUSED;
+    bool answered = fate == FATE_LATER || fate == FATE_REFUSED;
+    return part->unsettled && !answered ? FATE_LATER : fate;
+}
+
+/* What the client would hear of a recipient that does not have the message. */
+static struct reply reply_of(const struct outcome_part *part, uint32_t i)
+{
+    const struct job *j = part->job;
+
+    if (!j->sent && j->whole.code >= 400)
+        return kept_get(&j->whole);
+    if (j->recipient[i].reply.code)
+        return kept_get(&j->recipient[i].reply);
+    return reply_make(part->unsettled ? (enum reply_id)part->unsettled : REPLY_BACKEND_DOWN,
+                      (struct span){0});
+}
+
 struct tally {
-    uint32_t has, taken, later, refused, done;
-    const struct kept_reply *first_later, *first_refused;
+    uint32_t all, has, done, later, refused;
+    struct reply first_later, first_refused, first_done;
 };
 
-static struct tally count(const struct job *j)
+static void count(struct tally *t, const struct outcome_part *part)
 {
-    struct tally t = {0};
+    const struct job *j = part->job;
 
     for (uint32_t i = 0; i < j->recipients; i++) {
-        const struct job_recipient *r = &j->recipient[i];
-        switch ((enum fate)r->fate) {
-        case FATE_HAS_IT: t.has++; break;
-        case FATE_TAKEN: t.taken++; break;
-        case FATE_DONE: t.done++; break;
+        t->all++;
+        switch (fate_of(part, i)) {
+        case FATE_HAS_IT: t->has++; break;
+        case FATE_DONE:
+            if (t->done++ == 0)
+                t->first_done = kept_get(&j->whole);
+            break;
         case FATE_LATER:
-            t.later++;
-            t.first_later = t.first_later ? t.first_later : &r->reply;
+            if (t->later++ == 0)
+                t->first_later = reply_of(part, i);
             break;
         case FATE_REFUSED:
-            t.refused++;
-            t.first_refused = t.first_refused ? t.first_refused : &r->reply;
+            if (t->refused++ == 0)
+                t->first_refused = reply_of(part, i);
             break;
+        case FATE_TAKEN:
         case FATE_OPEN: break;
         }
     }
-    return t;
 }
 
 uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now)
@@ -48,13 +78,27 @@ uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now)
     return left;
 }
 
-static void remember_delivered(const struct job *j, struct partial_delivery *s, uint64_t now)
+static bool has_it(const struct job *j, uint32_t i)
+{
+    return j->recipient[i].fate == FATE_DONE || j->recipient[i].fate == FATE_HAS_IT;
+}
+
+void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
 {
     struct envelope_recipient to = {0};
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
-        if (j->recipient[i].fate == FATE_DONE || j->recipient[i].fate == FATE_HAS_IT)
+        if (has_it(j, i))
             partial_delivered(s, envelope_sender(j->envelope), to.address, j->hash, now);
+}
+
+static void forget(const struct job *j, struct partial_delivery *s)
+{
+    struct envelope_recipient to = {0};
+
+    for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
+        if (j->recipient[i].fate == FATE_DONE)
+            partial_forget(s, envelope_sender(j->envelope), to.address, j->hash);
 }
 
 static enum partial_group group_of(enum fate fate)
@@ -64,29 +108,39 @@ static enum partial_group group_of(enum fate fate)
                                   : PARTIAL_TAKEN;
 }
 
-static void split(const struct job *j, struct partial_delivery *s, int64_t size, uint64_t now)
+static void split(const struct outcome_part *part, struct partial_delivery *s, int64_t size,
+                  uint64_t now)
 {
+    const struct job *j = part->job;
     struct envelope_recipient to = {0};
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
         partial_put_in_group(s, envelope_sender(j->envelope), to.address, size,
-                             group_of((enum fate)j->recipient[i].fate), now);
+                             group_of(fate_of(part, i)), now);
 }
 
 /* If the same message gets a mixed answer again, its sender declares another SIZE each time, so
  * SIZE does not count from then on. */
-static void remember(const struct job *j, struct partial_delivery *s, uint64_t now)
+static void remember(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
+                     uint64_t now)
 {
-    remember_delivered(j, s, now);
-    split(j, s, j->declared, now);
-    if (partial_was_mixed(s, envelope_sender(j->envelope), j->hash, now))
-        split(j, s, PARTIAL_ANY_SIZE, now);
+    const struct job *first = part[0].job;
+    bool again = partial_was_mixed(s, envelope_sender(first->envelope), first->hash, now);
+
+    for (size_t i = 0; i < parts; i++) {
+        outcome_note(part[i].job, s, now);
+        split(&part[i], s, first->declared, now);
+        if (again)
+            split(&part[i], s, PARTIAL_ANY_SIZE, now);
+    }
 }
 
-void outcome_unheard(const struct job *j, struct partial_delivery *s, uint64_t now)
+void outcome_unheard(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
+                     uint64_t now)
 {
-    if (j->named)
-        remember_delivered(j, s, now);
+    for (size_t i = 0; i < parts; i++)
+        if (part[i].job->named)
+            outcome_note(part[i].job, s, now);
 }
 
 bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t declared,
@@ -99,21 +153,24 @@ bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t dec
                                            partial_group_of(s, sender, recipient, declared, now);
 }
 
-struct reply outcome_end(const struct job *j, struct partial_delivery *s, uint64_t now,
-                         uint32_t *accepted)
+struct reply outcome_end(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
+                         uint64_t now, uint32_t *accepted)
 {
-    struct tally t = count(j);
-    uint32_t have = t.has + t.done;
+    struct tally t = {0};
 
+    for (size_t i = 0; i < parts; i++)
+        count(&t, &part[i]);
+    uint32_t have = t.has + t.done;
     *accepted = have;
-    if (j->recipients && have == j->recipients)
-        return t.done ? kept_get(&j->whole) : reply_make(REPLY_OK, (struct span){0});
-    if (!j->sent && j->whole.code >= 400) /* a reply to MAIL or DATA is for all recipients */
-        return have ? reply_make(REPLY_BACKEND_DOWN, (struct span){0}) : kept_get(&j->whole);
-    if (have == 0 && t.refused == j->recipients)
-        return kept_get(t.first_refused);
-    if (have == 0 && t.later == j->recipients)
-        return kept_get(t.first_later);
-    remember(j, s, now);
+    if (t.all && have == t.all) {
+        for (size_t i = 0; i < parts && parts > 1; i++)
+            forget(part[i].job, s);
+        return t.done ? t.first_done : reply_make(REPLY_OK, (struct span){0});
+    }
+    if (have == 0 && t.refused == t.all)
+        return t.first_refused;
+    if (have == 0 && t.later == t.all)
+        return t.first_later;
+    remember(part, parts, s, now);
     return reply_make(REPLY_PARTIAL_LATER, (struct span){0});
 }

@@ -1,29 +1,46 @@
-/* Mixed answers: from the backend's reply for each recipient to the one reply that the client hears
- * (docs/mixed-answers.md). Pure except for the partial_delivery table. */
+/* Mixed answers: from the backends' replies for each recipient to the one reply that the client
+ * hears (docs/mixed-answers.md). Pure except for the partial_delivery table.
+ *
+ * A message has a job for each route that its recipients have; what came of them together is its
+ * outcome. */
 #ifndef MIRED_RELAY_OUTCOME_H
 #define MIRED_RELAY_OUTCOME_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "relay/partial_delivery.h"
 #include "smtp/client.h"
 
+/* How the job for one route ended. */
+struct outcome_part {
+    const struct job *job;
+    uint16_t unsettled; /* enum reply_id, a 4xx, for recipients of which no backend has said what
+                           becomes of them; 0: all have been answered */
+};
+
 /* Marks recipients that have this message already; returns the number of the others. */
 uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now);
 
-/* The job's end: returns the client's reply (its arg lives in the job), and records the deliveries.
- * *accepted: recipients that have the message now, earlier tries included. */
-struct reply outcome_end(const struct job *j, struct partial_delivery *s, uint64_t now,
-                         uint32_t *accepted);
+/* A job has ended while others of its message go on: records the recipients that have the message,
+ * so that they keep only one copy if this process dies before the others end. */
+void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now);
 
-/* The client does not hear how the job ended, and will retry. Records the recipients that have the
- * message. Only for a message with a Message-ID, because otherwise another message might look the
- * same. */
-void outcome_unheard(const struct job *j, struct partial_delivery *s, uint64_t now);
+/* The end of all jobs: returns the client's reply (its arg lives in the jobs), and records the
+ * deliveries unless all recipients have the message: then nothing is left of what outcome_note()
+ * recorded, for the next message with the same octets may be another one. *accepted: recipients that
+ * have the message now, earlier tries included. */
+struct reply outcome_end(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
+                         uint64_t now, uint32_t *accepted);
 
-/* Whether this recipient must have a transaction of its own, because after a mixed answer it is in
- * another group than the recipients that the transaction already has. */
+/* After outcome_end(): the client does not hear how the jobs ended, and will retry. Records the
+ * recipients that have the message. Only for a message with a Message-ID, because otherwise another
+ * message might look the same. */
+void outcome_unheard(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
+                     uint64_t now);
+
+/* Whether a mixed answer has parted this recipient from those that the transaction has already. */
 bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t declared,
                    const struct partial_delivery *s, uint64_t now);
 

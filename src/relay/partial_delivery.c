@@ -128,10 +128,27 @@ static bool get(const struct partial_delivery *s, uint64_t key, uint64_t now, ui
     return false;
 }
 
+static void drop(struct partial_delivery *s, uint64_t key)
+{
+    struct entry *set = set_of(s, key);
+
+    for (int i = 0; i < WAYS; i++)
+        if (atomic_load(&set[i].key) == key) {
+            atomic_store(&set[i].key, 0);
+            atomic_store(&set[i].until, 0); /* the next entry takes its place */
+        }
+}
+
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
                        uint64_t message, uint64_t now)
 {
     put(s, make_key(s, DELIVERED, sender, recipient, message), 0, now + s->keep_ms);
+}
+
+void partial_forget(struct partial_delivery *s, struct span sender, struct span recipient,
+                    uint64_t message)
+{
+    drop(s, make_key(s, DELIVERED, sender, recipient, message));
 }
 
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,

@@ -24,6 +24,9 @@ void partial_close(struct partial_delivery *s);
 /* Records that a recipient has the message: a retry skips it. `message` is spool_hash(). */
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
                        uint64_t message, uint64_t now);
+/* The recipient's copy does not count any more. */
+void partial_forget(struct partial_delivery *s, struct span sender, struct span recipient,
+                    uint64_t message);
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
                            struct span recipient, uint64_t message, uint64_t now);
 

@@ -1,7 +1,8 @@
 /* The relay: hands whole messages to backends over pooled connections, within a worker's loop.
  *
- * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message; the client gets the
- * backend's reply. A hand-over that breaks before the final dot may be retried once on another
+ * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message, to a backend of each route
+ * that the recipients have. The client gets the backend's reply, or, if there are several, what
+ * outcome.c makes of them. A hand-over that breaks before the final dot may be retried once on another
  * backend; one that breaks after it is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client,
  * because the message is complete before the hand-over begins.
  *
@@ -22,13 +23,15 @@
 #include "smtp/session.h"
 
 struct config;
+struct counts;
 struct addresses;
 struct relay;
 
 /* The extensions that clients may be offered, from the backends' last EHLO replies. */
 struct relay_offer {
-    /* enum smtp_offer: what every backend that is up has; if none is up, what every backend with a
-     * known EHLO has; nothing until one is known. */
+    /* enum smtp_offer: what every route has. A route has what each of its backends that is up has;
+     * if none is up, what each of them with a known EHLO has. A route without a known EHLO does not
+     * count. Nothing until one is known. */
     uint32_t all;
     uint32_t any;      /* what at least one of them has */
     uint64_t size_max; /* octets: the largest limit of all backends, up or not; 0: none known */
@@ -40,8 +43,10 @@ struct relay_params {
     struct loop *loop;
     const char *store_path;
     struct partial_delivery *partial;
-    const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
-    uint32_t slots;                    /* workers that share each backend's `connections` */
+    const struct addresses *addresses;  /* of backends with a name; NULL: none has a name */
+    uint32_t slots;                     /* workers that share each backend's `connections` */
+    struct counts *counts;              /* messages of each backend, shared; NULL: not counted */
+    const _Atomic uint64_t *spool_used; /* octets in all spools; NULL: not known */
     /* Called when a backend goes up or down, or when its EHLO is known. */
     void (*changed)(void *arg, const struct relay_offer *offer);
     /* Says whether a backend can be reached: when that is first known, and whenever it changes. */
@@ -75,9 +80,25 @@ struct relay_message {
 struct relay_result {
     struct reply reply;      /* for the client; arg valid during the call */
     uint32_t accepted;       /* recipients that the backend has now (or had already) */
-    const char *backend;     /* its name, or "-" */
+    const char *backend;     /* its name, or "-"; of several with commas between; for the call */
+    const char *route;       /* the rules that chose them (struct route), or "default"; likewise */
     bool duplicate_possible; /* the connection broke after the final dot */
 };
+
+/* What the route of a recipient says about a message before its data. */
+enum relay_fit {
+    RELAY_FITS,
+    RELAY_NO_ROUTE,  /* no backend serves its domain */
+    RELAY_TOO_LARGE, /* its backends take less than `size` */
+    RELAY_LACKS,     /* none of its backends has an extension that MAIL or RCPT asked for */
+    RELAY_APART,     /* its backends are down, and the first recipient has another route, whose mail
+                        need not wait for them */
+};
+
+/* `e` has the recipients before this one; `needs` is of enum smtp_offer; `size` is the SIZE of MAIL,
+ * or 0. If all domains have the same backends, MAIL has decided already, and everything fits. */
+enum relay_fit relay_fit(const struct relay *r, const struct envelope *e, struct span address,
+                         uint32_t needs, uint64_t size);
 
 struct handover;
 
@@ -86,9 +107,13 @@ struct handover;
 struct handover *relay_send(struct relay *r, struct relay_message *m,
                             void (*done)(void *arg, const struct relay_result *result), void *arg);
 
-/* The client is gone: `done` will not be called. A message that has not reached a backend is
- * dropped (true); a hand-over in flight ends by itself, and partial_delivery records its outcome.
- */
+/* The client has ended its side and may not hear the outcome: the recipients that get the message are
+ * recorded, if it has a Message-ID. `done` is called all the same. */
+void relay_unheard(struct handover *h);
+
+/* The client is gone: `done` will not be called. Parts of the message that have not reached a backend
+ * are dropped; parts in flight end by themselves, and partial_delivery records their outcome. True:
+ * no recipient has the message, or will get it. */
 bool relay_abandon(struct handover *h);
 
 /* What the hand-over waits for: the backend's name in *backend (NULL: no backend has it yet) and

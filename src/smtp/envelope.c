@@ -201,6 +201,11 @@ struct span envelope_sender_params(const struct envelope *e)
     return sender_of(e).second;
 }
 
+struct span envelope_note_params(const struct envelope *e)
+{
+    return e->note ? record_at(buf_span(&e->text), note_at(e)).second : (struct span){0};
+}
+
 struct span envelope_note(const struct envelope *e)
 {
     return e->note ? record_at(buf_span(&e->text), note_at(e)).first : (struct span){0};

@@ -66,6 +66,7 @@ bool envelope_has_sender(const struct envelope *e);
 struct span envelope_sender(const struct envelope *e);
 struct span envelope_sender_params(const struct envelope *e);
 struct span envelope_note(const struct envelope *e);
+struct span envelope_note_params(const struct envelope *e); /* of a proposed recipient */
 uint32_t envelope_recipients(const struct envelope *e);
 /* Iterates over the recipients in order; *r is zeroed at first. False after the last. */
 bool envelope_next(const struct envelope *e, struct envelope_recipient *r);

@@ -64,8 +64,11 @@
     R(NO_USER, 550, 5, 1, 1, RECIPIENT, "<%s>: user unknown")                                      \
     R(NO_RELAY, 550, 5, 7, 1, RELAY, "<%s>: relaying denied")                                      \
     R(NOT_HERE, 550, 5, 1, 2, RELAY, "<%s>: no mail to other domains from here")                   \
+    R(NO_ROUTE, 550, 5, 4, 4, NONE, "<%s>: no server behind takes mail for this domain")           \
     R(TRAP, 550, 5, 7, 1, TRAP, "<%s>: refused")                                                   \
     R(TOO_LARGE, 552, 5, 3, 4, POLICY, "Message exceeds the size limit")                           \
+    R(TOO_LARGE_THERE, 552, 5, 3, 4, NONE,                                                         \
+      "Message exceeds the size limit of this recipient's server")                                 \
     R(NEEDS_UTF8, 553, 5, 6, 7, SYNTAX, "Non-ASCII address needs SMTPUTF8")                        \
     R(BAD_DATA, 554, 5, 5, 2, SYNTAX, "Bare CR or LF, or too long a line, in the message")         \
     R(NUL_DATA, 554, 5, 5, 2, SYNTAX, "NUL in the message")                                        \

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "backend/counts.h"
 #include "base/metrics.h"
 #include "config/config.h"
 #include "tarpit/ledger.h"
@@ -90,6 +91,18 @@ static void backends(const struct web *w, struct buf *out)
     }
 }
 
+static void routes(const struct web *w, struct buf *out)
+{
+    const struct counts *counts = w->steering.params->counts;
+
+    head(out, "mired_route_messages_total", "counter", "Messages that each backend has taken.");
+    for (uint32_t i = 0; counts && i < COUNTS_PLACES && counts->at[i].name[0]; i++) {
+        buf_addf(out, "mired_route_messages_total{backend=\"");
+        label_value(out, counts->at[i].name);
+        buf_addf(out, "\"} %lu\n", (unsigned long)atomic_load(&counts->at[i].messages));
+    }
+}
+
 static void directories(const struct web *w, struct buf *out)
 {
     const struct config *config = w->steering.params->config;
@@ -114,6 +127,7 @@ void exposition(const struct web *w, struct buf *out)
     counters(w, out);
     histograms(w, out);
     backends(w, out);
+    routes(w, out);
     directories(w, out);
     head(out, "mired_ledger_entries", "gauge",
          "Clients, networks and accounts that are remembered.");

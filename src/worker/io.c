@@ -11,6 +11,7 @@
 
 #include "base/container.h"
 #include "config/config.h"
+#include "relay/relay.h"
 #include "worker/conn.h"
 #include "worker/hold.h"
 #include "worker/io.h"
@@ -171,6 +172,8 @@ static void ended(struct worker *w, struct conn *c, bool broken)
         break;
     case CONN_HANDING: /* the backend may have the message: wait for its reply */
         c->flags |= CONN_SEEN_END | CONN_READ_OFF;
+        if (c->work->handover)
+            relay_unheard(c->work->handover);
         if (broken)
             loop_forget(&w->loop, &c->watch);
         else

@@ -245,6 +245,7 @@ void journal_message(struct worker *w, const struct conn *c, const struct relay_
     log_int(&l, "recipients", envelope_recipients(&c->smtp.envelope));
     log_int(&l, "size", (int64_t)c->smtp.size);
     log_text(&l, "backend", result->backend);
+    log_text(&l, "route", result->route);
     log_text(&l, "result",
              result->reply.code < 300   ? "passed"
              : result->reply.code < 500 ? "deferred"

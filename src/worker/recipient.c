@@ -3,8 +3,9 @@
  * The tarpit is first asked for a permit. If the client's turn is too far away, it gets the masked
  * reply and nothing is looked up, so that neither words nor timing can reveal the verdict (R5, R6).
  * Otherwise the worker decides what it can (domains, traps), and a clerk the rest. When the verdict
- * is known, the tarpit books it and says how long its reply waits. A good recipient that must have
- * a transaction of its own after a mixed answer hears 452 (docs/mixed-answers.md). */
+ * is known, the tarpit books it and says how long its reply waits. A good recipient whose
+ * route does not take the message, or that must have a transaction of its own after a mixed answer,
+ * hears that instead of 250 (docs/mixed-answers.md). */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "config/config.h"
 #include "query/query.h"
 #include "relay/outcome.h"
+#include "relay/relay.h"
 #include "smtp/verdict.h"
 #include "tarpit/tried.h"
 #include "worker/conn.h"
@@ -70,6 +72,35 @@ static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, str
         journal_refused(w, c, &r);
 }
 
+/* What there is to say about a recipient that exists, and is not to be taken now: its route does not
+ * take this message, or not together with the recipients before it. */
+static bool is_not_taken(struct worker *w, const struct conn *c, struct span address,
+                         struct reply *reply, const char **why)
+{
+    static const struct {
+        enum reply_id id;
+        const char *why;
+    } replies[] = {[RELAY_NO_ROUTE] = {REPLY_NO_ROUTE, "no route"},
+                   [RELAY_TOO_LARGE] = {REPLY_TOO_LARGE_THERE, "size"},
+                   [RELAY_LACKS] = {REPLY_LACKING, "lacking"},
+                   [RELAY_APART] = {REPLY_APART, "apart"}};
+    const struct envelope *e = &c->smtp.envelope;
+    uint32_t size = smtp_declared_size(&c->smtp);
+    bool dsn = envelope_sender_params(e).len || envelope_note_params(e).len;
+    uint32_t needs = (c->smtp.flags & SMTP_UTF8 ? SMTP_OFFER_SMTPUTF8 : 0) |
+                     (c->smtp.flags & SMTP_8BIT ? SMTP_OFFER_8BITMIME : 0) |
+                     (dsn ? SMTP_OFFER_DSN : 0);
+    enum relay_fit fit = w->relay ? relay_fit(w->relay, e, address, needs, size) : RELAY_FITS;
+
+    if (fit == RELAY_FITS && outcome_apart(e, address, size, w->params->partial, w->loop.wall))
+        fit = RELAY_APART;
+    if (fit == RELAY_FITS)
+        return false;
+    *why = replies[fit].why;
+    *reply = reply_make(replies[fit].id, fit == RELAY_NO_ROUTE ? address : (struct span){0});
+    return true;
+}
+
 /* Books a recipient's verdict and gives it to the session. */
 static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_permit *permit,
                          enum recipient_verdict v, struct span address, const struct reply *other)
@@ -100,13 +131,10 @@ static void recipient_is(struct worker *w, struct conn *c, const struct tarpit_p
                        1);
         verdict_hold(c, hold);
     }
-    struct reply apart = reply_make(REPLY_APART, (struct span){0});
-    if (v == RECIPIENT_TAKE &&
-        outcome_apart(&c->smtp.envelope, address, smtp_declared_size(&c->smtp), w->params->partial,
-                      w->loop.wall)) {
+    struct reply instead;
+    if (v == RECIPIENT_TAKE && is_not_taken(w, c, address, &instead, &why)) {
         v = RECIPIENT_OTHER;
-        other = &apart;
-        why = "apart";
+        other = &instead;
     }
     if (v == RECIPIENT_TAKE && !sending_recipient(w, c, &beyond, text)) {
         v = RECIPIENT_OTHER;

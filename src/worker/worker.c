@@ -374,6 +374,8 @@ static bool open_rooms(struct worker *w)
                                  .partial = params->partial,
                                  .addresses = params->addresses,
                                  .slots = params->slots,
+                                 .counts = params->counts,
+                                 .spool_used = params->spool_used,
                                  .changed = backend_changed,
                                  .reached = backend_reached,
                                  .arg = w};

@@ -15,6 +15,7 @@ struct ledger;
 struct observed;
 struct tried;
 struct addresses;
+struct counts;
 struct partial_delivery;
 struct tls_server;
 
@@ -45,6 +46,7 @@ struct worker_params {
     const struct tls_server *tls; /* NULL: no certificate */
     struct partial_delivery *partial;
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
+    struct counts *counts;             /* messages of each backend; shared */
     _Atomic uint64_t *spool_used;      /* octets in all workers' spools; shared */
 };
 

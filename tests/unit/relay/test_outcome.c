@@ -73,7 +73,7 @@ static void whole(struct backend_client *t, unsigned code)
 
 static unsigned end(struct backend_client *t, uint64_t now, uint32_t *accepted)
 {
-    return outcome_end(&t->job, t->partial, now, accepted).code;
+    return outcome_end(&(struct outcome_part){&t->job, 0}, 1, t->partial, now, accepted).code;
 }
 
 static void test_data_goes_only_when_nobody_was_refused_for_good(void **state)
@@ -213,13 +213,13 @@ static void test_who_has_it_is_remembered_when_the_client_did_not_hear_it(void *
     answer(t, 1, FATE_DONE, 0, "");
     whole(t, 250);
     assert_int_equal(end(t, T0, &accepted), 250);
-    outcome_unheard(&t->job, t->partial, T0); /* without a Message-ID it may be another message */
+    outcome_unheard(&(struct outcome_part){&t->job, 0}, 1, t->partial, T0); /* without a Message-ID it may be another message */
     forget(t);
     assert_int_equal(outcome_begin(&t->job, t->partial, T0), 2);
     answer(t, 0, FATE_DONE, 0, "");
     answer(t, 1, FATE_DONE, 0, "");
     t->job.named = true;
-    outcome_unheard(&t->job, t->partial, T0);
+    outcome_unheard(&(struct outcome_part){&t->job, 0}, 1, t->partial, T0);
     forget(t);
     assert_int_equal(outcome_begin(&t->job, t->partial, T0), 0);
 }

@@ -1,0 +1,495 @@
+/* Hand-overs: a message's way from the worker to its backends and the outcome back.
+ *
+ * The recipients of each route are a part, with an envelope and a backend of its own. All parts are
+ * sent at once (PARTS_AT_ONCE of them, the others as these end); when the last has ended the client
+ * is told what came of them together (outcome.c). Here is decided which backend of its route a part
+ * gets and what happens when a connection breaks. Who has the message is recorded when each part
+ * ends, because the process may die before the last one does.
+ *
+ * smtp/client.c has the words on the wire, backend/pool.c the connections. */
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend/counts.h"
+#include "base/container.h"
+#include "config/config.h"
+#include "relay/outcome.h"
+#include "relay/relay_part.h"
+
+static void part_free(struct part *p)
+{
+    loop_alarm_off(p->handover->relay->params.loop, &p->delivery.alarm);
+    for (uint32_t i = 0; p->delivery.job.recipient && i < p->delivery.job.recipients; i++)
+        kept_free(&p->delivery.job.recipient[i].reply);
+    free(p->delivery.job.recipient);
+    kept_free(&p->delivery.job.whole);
+    envelope_free(&p->envelope);
+}
+
+static void handover_free(struct handover *h)
+{
+    for (uint32_t i = 0; i < h->parts; i++)
+        part_free(&h->part[i]);
+    buf_free(&h->header);
+    buf_free(&h->user);
+    spool_free(h->spool);
+    free(h);
+}
+
+/* ---- which backend ---- */
+
+static bool fits(const struct backend *b, const struct part *p)
+{
+    return b->ability.size_max == 0 || p->delivery.job.size <= b->ability.size_max;
+}
+
+/* A backend that is slow, or away, must not fill the spool with its own mail while others have
+ * theirs to hand over: beyond half of the spool, each gets a worker's share of the other half. */
+static bool has_its_share(const struct relay *r, const struct backend *b)
+{
+    const struct relay_params *params = &r->params;
+    uint64_t half = params->config->spool_max / 2;
+
+    if (r->in_use < 2 || !params->spool_used || atomic_load(params->spool_used) < half)
+        return false;
+    return r->held[b->index] > half / (params->slots ? params->slots : 1);
+}
+
+/* A message that is too large for this backend is another's, even if that is down now; one that is
+ * too large for all of the route is refused in a backend's own words. */
+static bool can_take(const struct relay *r, const struct backend *b, struct part *p)
+{
+    if (has_its_share(r, b))
+        return false;
+    if (!fits(b, p))
+        for (size_t i = 0; i < p->route.count; i++)
+            if (fits(&r->backend[p->route.section[i]], p))
+                return false;
+    if (!b->known || !b->up || (outbound_needs(&p->delivery.job) & ~b->ability.caps) == 0)
+        return true;
+    p->lacking = true;
+    return false;
+}
+
+static void leave(struct part *p)
+{
+    if (p->held)
+        p->handover->relay->held[p->delivery.backend->index] -= p->held;
+    p->held = 0;
+}
+
+static bool put(struct relay *r, struct part *p, struct backend *b)
+{
+    if (!pool_put(b, &p->delivery))
+        return false;
+    p->held = p->delivery.job.size;
+    r->held[b->index] += p->held;
+    return true;
+}
+
+/* Gives the part to the first backend of its route that is up, or else to one that may have come up
+ * again; in turn with round_robin. False: there is none left. */
+static bool place(struct part *p)
+{
+    struct relay *r = p->handover->relay;
+    size_t count = p->route.count;
+    bool in_turn = r->params.config->balance == BALANCE_ROUND_ROBIN;
+    size_t first = in_turn ? r->turn[p->route.list]++ : 0;
+
+    for (int down = 0; down < 2; down++)
+        for (size_t i = 0; i < count; i++) {
+            size_t at = (first + i) % count;
+            struct backend *b = &r->backend[p->route.section[at]];
+            if (p->tried >> at & 1 || (b->known && !b->up) != down || !can_take(r, b, p))
+                continue;
+            if (put(r, p, b))
+                return true;
+            p->tried |= UINT64_C(1) << at;
+        }
+    return false;
+}
+
+static uint64_t bit_of(const struct part *p, const struct backend *b)
+{
+    for (size_t i = 0; i < p->route.count; i++)
+        if (p->route.section[i] == b->index)
+            return UINT64_C(1) << i;
+    return 0;
+}
+
+/* ---- the end of all ---- */
+
+/* Adds a name to a list, where there is room. */
+static void add_name(char list[NAMES_ROOM], const char *name)
+{
+    size_t len = strlen(list);
+
+    if (len + strlen(name) + 2 <= NAMES_ROOM)
+        snprintf(list + len, NAMES_ROOM - len, "%s%s", len ? "," : "", name);
+}
+
+static void tell(struct handover *h, struct relay_result *result)
+{
+    char backends[NAMES_ROOM] = "", routes[NAMES_ROOM] = "";
+
+    for (uint32_t i = 0; i < h->parts; i++) {
+        const struct part *p = &h->part[i];
+        add_name(backends, p->delivery.backend ? p->delivery.backend->config->name : "-");
+        add_name(routes, p->route.rule[0] ? p->route.rule : "default");
+        result->duplicate_possible = result->duplicate_possible || p->duplicate;
+    }
+    result->backend = backends;
+    result->route = routes;
+    h->done(h->arg, result);
+}
+
+static void finish(struct handover *h)
+{
+    struct partial_delivery *partial = h->relay->params.partial;
+    uint64_t now = h->relay->params.loop->wall;
+    struct outcome_part one, *part = h->parts == 1 ? &one : calloc(h->parts, sizeof *part);
+    struct relay_result result = {.reply = reply_make(REPLY_BACKEND_DOWN, (struct span){0})};
+
+    for (uint32_t i = 0; part && i < h->parts; i++)
+        part[i] = (struct outcome_part){&h->part[i].delivery.job, h->part[i].unsettled};
+    if (part) {
+        result.reply = outcome_end(part, h->parts, partial, now, &result.accepted);
+        if (h->abandoned || h->unheard)
+            outcome_unheard(part, h->parts, partial, now);
+    }
+    if (!h->abandoned)
+        tell(h, &result);
+    if (part != &one)
+        free(part);
+    handover_free(h);
+}
+
+/* ---- the end of a part ---- */
+
+static void start_parts(struct handover *h);
+
+/* The part has ended, and with the last one the hand-over. */
+static void part_over(struct part *p)
+{
+    struct handover *h = p->handover;
+    const struct job *job = &p->delivery.job;
+    bool taken = false;
+
+    p->state = PART_OVER;
+    h->over++;
+    for (uint32_t i = 0; i < job->recipients && !taken; i++)
+        taken = job->recipient[i].fate == FATE_DONE;
+    if (taken)
+        counts_add(h->relay->params.counts, h->relay->count[p->delivery.backend->index]);
+    if (h->parts > 1)
+        outcome_note(job, h->relay->params.partial, h->relay->params.loop->wall);
+    if (h->over == h->parts)
+        finish(h);
+    else
+        start_parts(h);
+}
+
+static void part_later(struct part *p)
+{
+    p->unsettled = p->lacking ? REPLY_LACKING : REPLY_BACKEND_DOWN;
+    part_over(p);
+}
+
+/* Forgets what a backend said before. */
+static void begin_again(struct part *p)
+{
+    struct job *job = &p->delivery.job;
+
+    for (uint32_t i = 0; i < job->recipients; i++)
+        if (job->recipient[i].fate != FATE_HAS_IT) {
+            kept_free(&job->recipient[i].reply);
+            job->recipient[i] = (struct job_recipient){.fate = FATE_OPEN};
+        }
+    job->whole.code = 0;
+    job->lacking = false;
+}
+
+/* The backend has lost what the message needs since its last connection: another one may have it.
+ * When the client comes again it is not offered that any more. */
+static void lacks(struct part *p)
+{
+    struct handover *h = p->handover;
+
+    begin_again(p);
+    p->lacking = true;
+    p->tried |= bit_of(p, p->delivery.backend);
+    if (h->abandoned || h->relay->pool.closing || !place(p))
+        part_later(p);
+}
+
+void handover_over(struct delivery *d)
+{
+    struct part *p = (struct part *)d;
+
+    leave(p);
+    if (d->job.lacking)
+        lacks(p);
+    else
+        part_over(p);
+}
+
+void handover_doubted(struct delivery *d)
+{
+    struct part *p = (struct part *)d;
+    struct relay *r = p->handover->relay;
+
+    leave(p);
+    begin_again(p);
+    if (r->pool.closing || (!put(r, p, d->backend) && !place(p)))
+        part_later(p);
+}
+
+void handover_broke(struct delivery *d, bool started)
+{
+    struct part *p = (struct part *)d;
+    struct handover *h = p->handover;
+    bool closing = h->relay->pool.closing;
+
+    leave(p);
+    if (d->job.sent) { /* the backend may have it: do not offer it to these recipients again */
+        p->duplicate = true;
+        part_later(p);
+        return;
+    }
+    uint64_t mine = bit_of(p, d->backend);
+    bool again = !started || p->breaks < POOL_BREAKS_MAX;
+    begin_again(p);
+    if (again && !h->abandoned && !closing) {
+        p->tried |= mine;
+        p->breaks = (uint8_t)(p->breaks + started);
+        if (place(p))
+            return;
+        if (!d->refused)
+            p->tried &= ~mine; /* no other backend is left: a fresh connection to the same one */
+        if (started && !d->refused && place(p))
+            return;
+    }
+    part_later(p);
+}
+
+/* It waited for too long, or an end that was known at once is told from the loop. */
+static void due(struct loop *loop, struct alarm *a)
+{
+    struct part *p = container_of(a, struct part, delivery.alarm);
+    const struct job *job = &p->delivery.job;
+    bool all_have_it = job->recipients > 0;
+
+    if (p->delivery.backend && !p->delivery.link)
+        pool_drop(&p->delivery);
+    leave(p);
+    for (uint32_t i = 0; i < job->recipients; i++)
+        all_have_it = all_have_it && job->recipient[i].fate == FATE_HAS_IT;
+    if (all_have_it)
+        part_over(p);
+    else
+        part_later(p);
+}
+
+/* ---- the beginning ---- */
+
+/* Starts the parts that may run now. One that cannot is told so from the loop. */
+static void start_parts(struct handover *h)
+{
+    const struct relay_params *params = &h->relay->params;
+    bool late = params->loop->now > h->begun_ms + POOL_WAIT_MS || h->relay->pool.closing;
+
+    while (h->next < h->parts && h->next - h->over < PARTS_AT_ONCE) {
+        struct part *p = &h->part[h->next++];
+        uint32_t left = outcome_begin(&p->delivery.job, params->partial, params->loop->wall);
+        p->state = PART_RUNS;
+        if (left && !late && place(p))
+            continue;
+        p->delivery.backend = NULL;
+        loop_alarm(params->loop, &p->delivery.alarm, params->loop->now);
+    }
+}
+
+static struct span read_spool(void *spool, uint64_t offset)
+{
+    return spool_read(spool, offset);
+}
+
+/* The part's recipients are those of its envelope. */
+static int begin_part(struct part *p, const struct relay_message *m)
+{
+    struct handover *h = p->handover;
+    struct job *job = &p->delivery.job;
+
+    p->delivery.alarm.due = due;
+    p->delivery.header = buf_span(&h->header);
+    p->delivery.message = h->spool;
+    p->delivery.read = read_spool;
+    p->delivery.client = m->client;
+    job->envelope = &p->envelope;
+    job->size = h->header.len + spool_size(h->spool);
+    job->hash = spool_hash(h->spool);
+    job->named = spool_is_named(h->spool);
+    job->declared = m->declared;
+    job->utf8 = m->utf8;
+    job->eightbit = m->eightbit;
+    job->who = (struct introduction){.client = m->client,
+                                     .server = m->server,
+                                     .names = &h->names,
+                                     .helo = envelope_helo(&p->envelope),
+                                     .user = buf_span(&h->user),
+                                     .esmtp = m->esmtp};
+    job->recipients = envelope_recipients(&p->envelope);
+    job->recipient = calloc(job->recipients + 1, sizeof *job->recipient);
+    return job->recipient ? 0 : -1;
+}
+
+/* The routes of a message's recipients. */
+struct sorting {
+    uint32_t *part; /* of each list of backends: its part's number from 1 on; 0: none */
+    uint32_t parts;
+    struct route first;
+};
+
+static bool sort(const struct relay *r, const struct envelope *e, struct sorting *s)
+{
+    struct envelope_recipient to = {0};
+
+    *s = (struct sorting){.parts = 0};
+    if (r->simple && envelope_next(e, &to)) {
+        s->first = relay_route(r, to.address);
+        s->parts = 1;
+        return true;
+    }
+    s->part = calloc(r->lists, sizeof *s->part);
+    while (s->part && envelope_next(e, &to)) {
+        struct route route = relay_route(r, to.address);
+        if (s->part[route.list] == 0)
+            s->part[route.list] = ++s->parts;
+        if (s->parts == 1)
+            s->first = route;
+    }
+    return s->part;
+}
+
+/* An envelope for each part, with its recipients in their order. */
+static int fill_envelopes(struct handover *h, const struct envelope *e, const struct sorting *s)
+{
+    struct envelope_recipient to = {0};
+    int error = 0;
+
+    if (h->parts == 1) {
+        h->part[0].route = s->first;
+        return envelope_copy(&h->part[0].envelope, e);
+    }
+    for (uint32_t i = 0; i < h->parts && !error; i++) {
+        struct envelope *own = &h->part[i].envelope;
+        error = envelope_set_helo(own, envelope_helo(e));
+        if (!error)
+            error = envelope_set_sender(own, envelope_sender(e), envelope_sender_params(e));
+    }
+    while (!error && envelope_next(e, &to)) {
+        struct route route = relay_route(h->relay, to.address);
+        struct part *p = &h->part[s->part[route.list] - 1];
+        if (envelope_recipients(&p->envelope) == 0)
+            p->route = route;
+        error = envelope_add_recipient(&p->envelope, to.address, to.params);
+    }
+    return error;
+}
+
+static struct handover *handover_new(struct relay *r, const struct relay_message *m)
+{
+    struct sorting s;
+    struct handover *h = sort(r, m->envelope, &s) && s.parts
+                             ? calloc(1, sizeof *h + s.parts * sizeof h->part[0])
+                             : NULL;
+
+    if (h) {
+        h->relay = r;
+        h->parts = s.parts;
+        for (uint32_t i = 0; i < h->parts; i++)
+            h->part[i].handover = h;
+        if (fill_envelopes(h, m->envelope, &s) < 0 || buf_add_span(&h->user, m->user) < 0) {
+            handover_free(h);
+            h = NULL;
+        }
+    }
+    free(s.part);
+    return h;
+}
+
+struct handover *relay_send(struct relay *r, struct relay_message *m,
+                            void (*done)(void *arg, const struct relay_result *result), void *arg)
+{
+    struct handover *h = handover_new(r, m);
+    int error = 0;
+
+    if (!h) {
+        spool_free(m->spool);
+        buf_free(&m->header);
+        return NULL;
+    }
+    h->spool = m->spool;
+    h->header = m->header;
+    h->names = m->names;
+    h->begun_ms = r->params.loop->now;
+    h->done = done;
+    h->arg = arg;
+    for (uint32_t i = 0; i < h->parts && !error; i++)
+        error = begin_part(&h->part[i], m);
+    if (error) {
+        handover_free(h);
+        return NULL;
+    }
+    start_parts(h);
+    return h;
+}
+
+/* ---- for the worker ---- */
+
+void relay_unheard(struct handover *h)
+{
+    h->unheard = true;
+}
+
+/* What has not reached a backend is dropped; what has, ends by itself. */
+bool relay_abandon(struct handover *h)
+{
+    bool dropped = true;
+
+    h->abandoned = true;
+    for (uint32_t i = 0; i < h->parts; i++) {
+        struct part *p = &h->part[i];
+        if (p->state == PART_OVER || p->delivery.job.sent) {
+            dropped = dropped && !p->delivery.job.sent;
+            continue; /* the outcome must still be recorded (partial_delivery.c) */
+        }
+        if (p->delivery.backend)
+            pool_drop(&p->delivery);
+        leave(p);
+        loop_alarm_off(h->relay->params.loop, &p->delivery.alarm);
+        begin_again(p);
+        p->unsettled = REPLY_BACKEND_DOWN;
+        p->state = PART_OVER;
+        h->over++;
+    }
+    h->next = h->parts;
+    if (h->over == h->parts)
+        finish(h);
+    return dropped;
+}
+
+const char *relay_waits_for(const struct handover *h, const char **backend)
+{
+    for (uint32_t i = 0; i < h->parts; i++) {
+        const struct part *p = &h->part[i];
+        if (p->state != PART_RUNS || !p->delivery.backend)
+            continue;
+        *backend = p->delivery.backend->config->name;
+        return pool_state_name(&p->delivery);
+    }
+    *backend = NULL;
+    return "no backend";
+}

@@ -1,0 +1,72 @@
+/* Inside the relay: hand-overs and their parts. Private to src/relay.
+ *
+ *   relay.c     the relay: backends, what clients are offered, what a recipient's route takes
+ *   handover.c  a hand-over: its parts, their backends and their ends
+ *
+ * A part is the recipients of one route: of one list of backends. */
+#ifndef MIRED_RELAY_RELAY_PART_H
+#define MIRED_RELAY_RELAY_PART_H
+
+#include "backend/pool.h"
+#include "config/routes.h"
+#include "relay/relay.h"
+
+enum {
+    PARTS_AT_ONCE = 16, /* of a message: so many backends are busy with it */
+    NAMES_ROOM = 480,   /* octets of the names of a message's backends, for the log */
+};
+
+enum part_state { PART_WAITS, PART_RUNS, PART_OVER };
+
+struct part {
+    struct delivery delivery; /* first */
+    struct handover *handover;
+    struct envelope envelope;
+    struct route route;
+    uint64_t tried;     /* a bit for each backend of the route that broke with it */
+    uint64_t held;      /* octets that are counted for the backend where it is; 0: nowhere */
+    uint16_t unsettled; /* enum reply_id; see outcome.h */
+    uint8_t breaks;     /* of connections under it, so far */
+    uint8_t state;      /* enum part_state */
+    bool lacking;       /* a backend could not take it for want of an extension */
+    bool duplicate;     /* broke behind the final dot */
+};
+
+struct handover {
+    struct relay *relay;
+    struct spool *spool;
+    struct buf header;
+    struct client_names names;
+    struct buf user; /* authenticated as, or empty */
+    uint64_t begun_ms;
+    bool abandoned; /* nobody is to be told */
+    bool unheard;   /* ... or may hear it */
+    void (*done)(void *arg, const struct relay_result *result);
+    void *arg;
+    uint32_t parts, next, over; /* all; the first that waits; those that have ended */
+    struct part part[];
+};
+
+struct relay {
+    struct relay_params params;
+    struct pool pool;
+    struct backend *backend;
+    size_t backends;
+    uint64_t *held;  /* of each backend, octets of the messages that it has in hand */
+    uint32_t *turn;  /* round robin; of each list of backends */
+    uint32_t *count; /* of each backend, its place in params.counts */
+    uint32_t lists;  /* their numbers are below this */
+    uint32_t in_use; /* lists that domains have */
+    bool simple;     /* one list, which serves every domain */
+};
+
+/* What is said about a recipient's route: by the address as the client wrote it. */
+struct route relay_route(const struct relay *r, struct span address);
+
+/* ---- for the pool (handover.c) ---- */
+
+void handover_over(struct delivery *d);
+void handover_doubted(struct delivery *d);
+void handover_broke(struct delivery *d, bool started);
+
+#endif
