@@ -56,9 +56,22 @@ const char *describe_when(const struct key *key)
     return key->restart ? "start" : "reload";
 }
 
-static void describe_keys(const char *section, const struct key *keys, struct buf *out)
+static bool is_asked(const char *of, const char *section, const char *name)
+{
+    size_t len = strlen(section);
+
+    if (!of || strcmp(of, name) == 0 || (len && strcmp(of, section) == 0))
+        return true;
+    return len && strncmp(of, section, len) == 0 && of[len] == '.' &&
+           strcmp(of + len + 1, name) == 0;
+}
+
+static void describe_keys(const char *of, const char *section, const struct key *keys,
+                          struct buf *out)
 {
     for (; keys->name; keys++) {
+        if (!is_asked(of, section, keys->name))
+            continue;
         buf_addf(out, "%s%s%s\t", section, *section ? "." : "", keys->name);
         describe_default(keys, out);
         buf_addf(out, "\t");
@@ -67,10 +80,10 @@ static void describe_keys(const char *section, const struct key *keys, struct bu
     }
 }
 
-int config_describe(struct buf *out)
+int config_describe(const char *of, struct buf *out)
 {
-    describe_keys("", keys_main, out);
+    describe_keys(of, "", keys_main, out);
     for (int s = 0; s < SECTION_COUNT; s++)
-        describe_keys(sections[s].name, sections[s].keys, out);
-    return out->at ? 0 : -ENOMEM;
+        describe_keys(of, sections[s].name, sections[s].keys, out);
+    return out->len ? 0 : of ? -ENOENT : -ENOMEM;
 }

@@ -19,8 +19,9 @@ void describe_values(const struct key *key, struct buf *out);
 /* "reload", or "start": when a change is taken up. */
 const char *describe_when(const struct key *key);
 
-/* All keys, a line each: KEY or SECTION.KEY, default, values, when, help; tabs between them. 0 or
- * -ENOMEM. */
-int config_describe(struct buf *out);
+/* The keys of a section, the key of that name ("time", "tarpit.time"), or all (NULL), a line each:
+ * KEY or SECTION.KEY, default, values, when, help; tabs between them. 0, -ENOENT when there is none,
+ * or -ENOMEM. */
+int config_describe(const char *of, struct buf *out);
 
 #endif

@@ -1,8 +1,9 @@
 /* mired: options, and then either a check of the configuration or the master.
  *
- *   mired [-c FILE] [-t [--quick]] [--keys] [-V]
+ *   mired [-c FILE] [-t [--quick]] [--keys [SECTION|KEY]] [-V]
  *
  * Exit status: 0 done, 1 the configuration is wrong or something failed, 2 usage. */
+#include <errno.h>
 #include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,27 +18,31 @@
 #define CONFIG_FILE "/etc/mired/mired.conf"
 
 static const char usage[] =
-    "usage: mired [-c FILE] [-t [--quick]] [--keys] [-V]\n"
+    "usage: mired [-c FILE] [-t [--quick]] [--keys [KEY]] [-V]\n"
     "  -c FILE        the configuration (" CONFIG_FILE ")\n"
     "  -t             check it, with every file that it names, and exit: 0 and\n"
     "                 \"configuration OK\", or 1 and the errors\n"
     "      --quick    with -t: the configuration only, not the lines of files\n"
-    "      --keys     list the keys of the configuration: default, values, whether a\n"
-    "                 reload takes a change up, and what each is\n"
+    "      --keys [KEY]  list the keys of the configuration: default, values, whether\n"
+    "                 a reload takes a change up, and what each is; or those of a section\n"
+    "                 (tarpit), or one (tarpit.time)\n"
     "  -V, --version  print the version\n"
     "  -h, --help     print this\n"
     "It runs in the foreground; `mirectl` controls it. See mired(8) and mired.conf(5).\n";
 
 struct options {
     const char *file;
-    bool check, quick;
+    bool check, quick, keys;
 };
 
-static int list_keys(void)
+static int list_keys(const char *of)
 {
     struct buf text = {0};
-    bool told = config_describe(&text) == 0 && fwrite(text.at, 1, text.len, stdout) == text.len;
+    int error = config_describe(of, &text);
+    bool told = !error && fwrite(text.at, 1, text.len, stdout) == text.len;
 
+    if (error == -ENOENT)
+        fprintf(stderr, "mired: no key or section \"%s\"; `mired --keys` lists all\n", of);
     buf_free(&text);
     return !told;
 }
@@ -57,12 +62,14 @@ static int read_options(int argc, char **argv, struct options *o)
         case 'q': o->quick = true; break;
         case 'c': o->file = optarg; break;
         case 't': o->check = true; break;
-        case 'k': return list_keys();
+        case 'k': o->keys = true; break;
         case 'V': return puts("mired " MIRED_VERSION) < 0;
         case 'h': return fputs(usage, stdout) < 0;
         default: fputs(usage, stderr); return 2;
         }
     }
+    if (o->keys && optind + 1 >= argc)
+        return list_keys(argv[optind]);
     if (optind < argc) {
         fprintf(stderr, "mired: unknown option \"%s\"\n%s", argv[optind], usage);
         return 2;

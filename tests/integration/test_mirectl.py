@@ -249,10 +249,11 @@ def table():
         yield match[1], set(re.findall(r"(?<![\w-])--?[a-z]+", usage.split(match[1], 1)[1]))
 
 
-def complete(*words):
+def complete(*words, program="mirectl", file=COMPLETIONS / "mirectl.bash"):
     """What bash offers behind `mirectl WORDS`; the last word is the one being typed."""
+    function = "_" + program.replace("-", "_")
     script = (
-        f'source "{COMPLETIONS}/mirectl.bash"\nCOMP_WORDS=(mirectl "$@")\nCOMP_CWORD=$#\n_mirectl\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
+        f'source "{file}"\nCOMP_WORDS=({program} "$@")\nCOMP_CWORD=$#\n{function}\nprintf "%s\\n" "${{COMPREPLY[@]}}"'
     )
     done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, check=True)
     return set(done.stdout.split())
@@ -272,6 +273,23 @@ def test_bash_completes_every_command_and_option(tmp_path):
     assert complete("ledger", "l") == {"load"}
 
 
+def test_the_choices_that_are_completed_are_those_that_commands_take(mired):
+    """Choices stand in the table of commands; the names of phases, and of orders of clients, elsewhere in the code."""
+    m = mired()
+    asked = 0
+    for command in dict(table()):
+        usage = run(command, "--help").stdout.splitlines()[0]
+        for option, choices in re.findall(r"(--[a-z]+) ([a-z]+(?:\|[a-z]+)+)", usage):
+            assert complete(command, option, "") == set(choices.split("|"))
+            if command == "top":
+                continue
+            for choice in choices.split("|"):
+                assert m.control(command, option, choice).returncode == 0, (command, option, choice)
+                asked += 1
+            assert m.control(command, option, "beauty").returncode == 2
+    assert asked >= 10
+
+
 def test_zsh_completes_every_command_and_option():
     text = (COMPLETIONS / "_mirectl").read_text()
     for command, options in table():
@@ -281,3 +299,33 @@ def test_zsh_completes_every_command_and_option():
             assert re.search(rf"'{option}[:']", row), (command, option)
     if shutil.which("zsh"):
         assert subprocess.run(["zsh", "-n", COMPLETIONS / "_mirectl"]).returncode == 0
+
+
+@pytest.mark.parametrize("program", ["mired", "mired-sim"])
+def test_the_completion_of_the_other_programs_is_what_they_take(program, tmp_path):
+    """Made of --help at build time; each option that it offers is one that the program knows."""
+    offered = complete("-", program=program, file=BUILD / "dist" / program)
+    told = re.findall(r"^  +(-\w)?(?:, )?(--[\w-]+)?", run("--help", program=BUILD / program).stdout, re.M)
+    assert offered == {name for pair in told for name in pair if name}
+    for option in offered:
+        if option == "--json":
+            continue  # by itself it is all of the simulation
+        said = run(option, program=BUILD / program, cwd=tmp_path).stderr
+        assert not re.search(r"unrecogni[sz]ed option|invalid option|unknown option", said), (option, said)
+    zsh = (BUILD / "dist" / f"_{program}").read_text()
+    assert all(f"'{option}[" in zsh for option in offered)
+    if shutil.which("zsh"):
+        assert subprocess.run(["zsh", "-n", BUILD / "dist" / f"_{program}"]).returncode == 0
+
+
+def test_the_completion_of_mired_knows_every_key_and_section_of_the_configuration():
+    mired = BUILD / "mired"
+    keys = [line.split("\t")[0] for line in run("--keys", program=mired).stdout.splitlines()]
+    offered = complete("--keys", "", program="mired", file=BUILD / "dist" / "mired")
+    assert len(keys) > 70 and set(keys) <= offered
+    assert offered - set(keys) == {key.split(".")[0] for key in keys if "." in key}
+    assert complete("--keys", "tarpit.fr", program="mired", file=BUILD / "dist" / "mired") == {"tarpit.freeze", "tarpit.freeze_after"}
+    for name in offered:
+        shown = run("--keys", name, program=mired)
+        assert shown.returncode == 0 and shown.stdout, name
+    assert run("--keys", "tarpit.beauty", program=mired).returncode == 1

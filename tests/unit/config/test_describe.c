@@ -119,7 +119,7 @@ static void test_each_key_has_one_line_of_help(void **state)
     struct buf text = {0};
     unsigned count = 0;
 
-    assert_int_equal(config_describe(&text), 0);
+    assert_int_equal(config_describe(NULL, &text), 0);
     for (struct span rest = buf_span(&text); rest.len; count++) {
         struct span line = span_first(rest, span_find(rest, '\n'));
         unsigned tabs = 0;
@@ -130,6 +130,37 @@ static void test_each_key_has_one_line_of_help(void **state)
         assert_true(line.at[line.len - 1] != '\t' && line.len < 200);
     }
     assert_true(count > 70);
+    buf_free(&text);
+}
+
+static unsigned described(const char *of, struct buf *text)
+{
+    unsigned lines = 0;
+
+    buf_free(text);
+    if (config_describe(of, text) < 0)
+        return 0;
+    for (uint32_t i = 0; i < text->len; i++)
+        lines += text->at[i] == '\n';
+    return lines;
+}
+
+static void test_a_section_and_a_key_can_be_asked_for(void **state)
+{
+    struct buf text = {0};
+    unsigned of_tarpit = 0;
+
+    while (keys_tarpit[of_tarpit].name)
+        of_tarpit++;
+    assert_int_equal(described("tarpit", &text), of_tarpit);
+    assert_int_equal(described("tarpit.time", &text), 1);
+    assert_memory_equal(text.at, "tarpit.time\t20s\t", 16);
+    assert_int_equal(described("hostname", &text), 1);
+    assert_true(described("listen", &text) > 1); /* web.listen is one, too */
+    assert_int_equal(described("tarpit.", &text), 0);
+    assert_int_equal(described("tarpit.none", &text), 0);
+    assert_int_equal(described(".hostname", &text), 0);
+    assert_int_equal(described("", &text), 0);
     buf_free(&text);
 }
 
@@ -149,6 +180,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_document_agrees_on_every_default_bound_and_unit),
         cmocka_unit_test(test_each_default_is_a_value_that_the_key_takes),
+        cmocka_unit_test(test_a_section_and_a_key_can_be_asked_for),
         cmocka_unit_test(test_each_key_has_one_line_of_help),
         cmocka_unit_test(test_keys_of_the_next_start_are_texts_durations_or_sizes),
     };
