@@ -6,6 +6,7 @@ import re
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import threading
 import time
@@ -211,26 +212,38 @@ def change(m, program, count, pause):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+ROUNDS = 5  # a calm time, and then 4 reloads and an upgrade
+
+
 @pytest.mark.soak
+@pytest.mark.alone
 def test_twenty_reloads_and_five_upgrades_beside_five_thousand_held_and_five_hundred_messages_a_second(mired, program):
     """As an administrator would, 2 s after the one before has ended; and one straight after the other, of which the
-    times are only printed: there mail shares the processors with a reload at any moment."""
+    times are only printed: there mail shares the processors with a reload at any moment.
+
+    Each round compares with a calm time right before it, and the median round counts: what else the machine does
+    meets both alike, and a burst of it spoils one round."""
     rules = "growth = 1 pace = false drip = 0 shield = 0 patience_offences = 0 freeze = off held_max = 20000"
-    m = mired(program=program, tarpit=f"time = 200s max = 200s {rules}", workers=2)
-    waiting = Held(m.port, 5000, addresses=50, seconds=230)
+    m = mired(program=program, tarpit=f"time = 280s max = 280s {rules}", workers=2)
+    waiting = Held(m.port, 5000, addresses=50, seconds=320)
     assert waiting.until("held", 5000), waiting.last
-    streams = []
-    for count, pause in ((0, 0), (25, 2), (25, 0)):
-        with Stream(m.port, USER, 500) as stream:
-            time.sleep(0 if count else 15)  # calm, to compare with
+
+    def stream(count, pause):
+        with Stream(m.port, USER, 500) as told:
+            time.sleep(0 if count else 8)
             change(m, program, count, pause)
-        streams.append(stream)
-        print(f"{count} changes, {pause} s between: {stream.told['taken']} messages, {stream}")
+        print(f"{count} changes, {pause} s between: {told.told['taken']} messages, {told}")
+        return told
+
+    rounds = [(stream(0, 0), stream(5, 2)) for _ in range(ROUNDS)]
+    streams = [*(s for pair in rounds for s in pair), stream(25, 0)]
     assert all(s.told["broken"] == 0 and s.told["errors"] == 0 for s in streams), streams[-1].errors[-1000:]
     assert len(m.delivered(USER, count=0)) == sum(s.told["taken"] for s in streams)
-    calm, patient, _ = streams
-    assert patient.told["rate"] > 450
-    assert patient.told["p99_ms"] < 2 * calm.told["p99_ms"]
+    ratios = sorted(changing.told["p99_ms"] / calm.told["p99_ms"] for calm, changing in rounds)
+    print(f"p99 beside changes to that without: {', '.join(f'{r:.2f}' for r in ratios)}")
+    assert statistics.median(ratios) < 2, ratios
+    rates = [changing.told["rate"] / calm.told["rate"] for calm, changing in rounds]
+    assert statistics.median(rates) > 0.9, rates
     end = waiting.end()
     assert end["r5xx"] == 5000 and end["closed"] == 0 and end["refused"] == 0, end
 
