@@ -37,20 +37,27 @@ struct verifier {
 
 struct auth {
     struct auth_params params;
+    auth_answered *answered; /* see auth_tell() */
+    void *arg;
     int answers; /* epoll: the verifiers that answer later; -1: there are none */
     struct scram_logins logins;
     size_t count;
     struct verifier verifier[];
 };
 
-static bool verifier_open(struct verifier *v, const struct auth_params *params,
-                          const struct config_auth *c)
+static void backend_said(void *arg, struct auth_question *q, enum answer_result r);
+
+static bool verifier_open(struct auth *a, struct verifier *v, const struct config_auth *c)
 {
+    const struct auth_params *params = &a->params;
+
     v->kind = c->kind;
     switch (c->kind) {
     case AUTH_FILE: v->at.file = file_auth_open(c->path, &params->decoys); break;
     case AUTH_DOVECOT: v->at.dovecot = dovecot_auth_open(c); break;
-    case AUTH_BACKEND: v->at.backend = backend_auth_open(params->config, params->addresses); break;
+    case AUTH_BACKEND:
+        v->at.backend = backend_auth_open(params->config, params->addresses, backend_said, a);
+        break;
     }
     return v->at.any;
 }
@@ -75,7 +82,7 @@ struct auth *auth_open(const struct auth_params *params)
     }
     for (size_t i = 0; a && i < config->auth_count; i++) {
         a->count++;
-        if (!verifier_open(&a->verifier[i], params, &config->auth[i])) {
+        if (!verifier_open(a, &a->verifier[i], &config->auth[i])) {
             int error = errno;
             auth_close(a);
             errno = error;
@@ -146,28 +153,18 @@ static enum answer_result check_dovecot(struct dovecot_auth *d, struct span user
     return r;
 }
 
-/* The backends of the domain whose login it is. */
-static enum answer_result check_backend(const struct auth *a, struct backend_auth *b,
-                                        struct span user, struct span password)
-{
-    struct route backends = config_login_backends(a->params.config, user);
-
-    return backend_auth_check(b, &backends, user, password);
-}
-
-static enum answer_result check(const struct auth *a, struct verifier *v, struct span user,
-                                struct span password, const struct addr *client,
-                                struct answer *answer)
+static enum answer_result check(struct verifier *v, struct span user, struct span password,
+                                const struct addr *client, struct answer *answer)
 {
     switch (v->kind) {
     case AUTH_FILE: return check_file(v->at.file, user, password, answer);
     case AUTH_DOVECOT: return check_dovecot(v->at.dovecot, user, password, client, answer);
-    case AUTH_BACKEND: return check_backend(a, v->at.backend, user, password);
+    case AUTH_BACKEND: break; /* asked in a thread */
     }
     return ANSWER_LATER;
 }
 
-/* The verifier that may answer later: Dovecot, if it is the last one of a domain. */
+/* The verifier that may answer later besides backends: Dovecot, if it is the last one of a domain. */
 static struct dovecot_auth *last_word(const struct auth *a, const struct route *route)
 {
     const struct verifier *last =
@@ -178,6 +175,8 @@ static struct dovecot_auth *last_word(const struct auth *a, const struct route *
 
 void auth_tell(struct auth *a, auth_answered *answered, void *arg)
 {
+    a->answered = answered;
+    a->arg = arg;
     for (size_t i = 0; i < a->count; i++)
         if (a->verifier[i].kind == AUTH_DOVECOT)
             dovecot_auth_tell(a->verifier[i].at.dovecot, answered, arg);
@@ -198,8 +197,10 @@ static void watch_answers(struct auth *a, int fd)
 int auth_fd(struct auth *a)
 {
     for (size_t i = 0; i < a->count; i++) {
-        int fd =
-            a->verifier[i].kind == AUTH_DOVECOT ? dovecot_auth_fd(a->verifier[i].at.dovecot) : -1;
+        const struct verifier *v = &a->verifier[i];
+        int fd = v->kind == AUTH_DOVECOT   ? dovecot_auth_fd(v->at.dovecot)
+                 : v->kind == AUTH_BACKEND ? backend_auth_fd(v->at.backend)
+                                           : -1;
         if (fd >= 0)
             watch_answers(a, fd);
     }
@@ -211,6 +212,8 @@ void auth_read(struct auth *a)
     for (size_t i = 0; i < a->count; i++)
         if (a->verifier[i].kind == AUTH_DOVECOT)
             dovecot_auth_read(a->verifier[i].at.dovecot);
+        else if (a->verifier[i].kind == AUTH_BACKEND)
+            backend_auth_read(a->verifier[i].at.backend);
 }
 
 /* A name of a domain that no verifier has. It takes as long as a wrong password that a file has;
@@ -224,26 +227,55 @@ static void check_nowhere(struct auth *a, struct span user, struct span password
         }
 }
 
-bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
-                struct span password, const struct addr *client, struct answer *answer)
+/* Asks the verifiers of the name's domain from q->at on; answer->result is what those before have
+ * said. False: the answer comes later. */
+static bool check_from(struct auth *a, struct auth_question *q, struct answer *answer)
 {
-    struct route route = config_login_route(a->params.config, user);
+    struct route route = config_login_route(a->params.config, q->user);
     struct dovecot_auth *last = last_word(a, &route);
 
-    answer->result = ANSWER_NO;
     if (route.count == 0)
-        check_nowhere(a, user, password);
-    for (size_t i = 0; i < route.count && answer->result != ANSWER_YES; i++) {
-        struct verifier *v = &a->verifier[route.section[i]];
-        bool may_come = v->at.any == last && answer->result == ANSWER_NO;
-        if (may_come && dovecot_auth_ask(last, user, password, client, asker))
-            return false;
-        enum answer_result r =
-            may_come ? ANSWER_LATER : check(a, v, user, password, client, answer);
+        check_nowhere(a, q->user, q->password);
+    for (; q->at < route.count && answer->result != ANSWER_YES; q->at++) {
+        struct verifier *v = &a->verifier[route.section[q->at]];
+        enum answer_result r = ANSWER_LATER;
+        q->so_far = (enum answer_result)answer->result;
+        if (v->kind == AUTH_BACKEND) {
+            if (backend_auth_ask(v->at.backend, q))
+                return false;
+        } else if (v->at.any == last && answer->result == ANSWER_NO) {
+            if (dovecot_auth_ask(last, q->user, q->password, &q->client, &q->asker))
+                return false;
+        } else {
+            r = check(v, q->user, q->password, &q->client, answer);
+        }
         if (r != ANSWER_NO)
             answer->result = (uint16_t)r;
     }
     return true;
+}
+
+/* A backend has answered: the verifiers behind it are next. */
+static void backend_said(void *arg, struct auth_question *q, enum answer_result r)
+{
+    struct auth *a = arg;
+    struct answer answer = {.id = q->asker.id,
+                            .result = (uint16_t)(r == ANSWER_NO ? q->so_far : r)};
+
+    q->at++;
+    if (check_from(a, q, &answer) && a->answered)
+        a->answered(a->arg, &q->asker, (enum answer_result)answer.result, (struct span){0},
+                    answer_name(&answer));
+}
+
+bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
+                struct span password, const struct addr *client, struct answer *answer)
+{
+    struct auth_question q = {
+        .asker = *asker, .client = *client, .user = user, .password = password};
+
+    answer->result = ANSWER_NO;
+    return check_from(a, &q, answer);
 }
 
 /* ---- SCRAM ---- */

@@ -1,46 +1,45 @@
-/* The backends of a login name's domain as the verifier: AUTH PLAIN is passed on to them.
+/* The backends of a login name's domain as the verifier: mired passes AUTH PLAIN on to them.
  *
- * A connection is used once, because after a right password it belongs to that user. */
+ * A backend may take seconds to refuse a password, or hang. So threads ask it (directory/askers.h),
+ * and the clerk's own thread goes on with other logins and with directories. A thread uses each
+ * connection once, because after a right password it belongs to that user. Checks that find no free
+ * thread wait in the order in which they came, until the worker has stopped waiting for them. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/remote.h"
 #include "backend/client.h"
+#include "base/clock.h"
 #include "config/config.h"
+#include "directory/askers.h"
+#include "query/query.h"
 #include "smtp/verdict.h"
+
+enum { THREADS = 16, WAITING_MAX = 256 };
+
+/* One check of a password. */
+struct check {
+    struct task task; /* first */
+    struct auth_question question;
+    uint64_t until_ms; /* monotonic: the worker waits until then */
+    enum answer_result result;
+    struct check *next;
+    size_t size;
+    char text[]; /* of the question */
+};
 
 struct backend_auth {
     const struct config *config;
-    size_t count;
-    struct backend_client
-        backend[]; /* of each in the configuration; those that speak SMTP are used */
+    const struct addresses *addresses;
+    struct askers *askers;
+    backend_answered *answered;
+    void *arg;
+    struct check *waiting, **last;
+    unsigned waits;
 };
 
-struct backend_auth *backend_auth_open(const struct config *config,
-                                       const struct addresses *addresses)
-{
-    struct backend_auth *b = calloc(1, sizeof *b + config->backend_count * sizeof b->backend[0]);
-
-    if (!b)
-        return NULL;
-    b->config = config;
-    b->count = config->backend_count;
-    for (size_t i = 0; i < b->count; i++) {
-        backend_client_init(&b->backend[i], config, i, addresses);
-        backend_client_is_secret(&b->backend[i]);
-    }
-    return b;
-}
-
-void backend_auth_close(struct backend_auth *b)
-{
-    if (!b)
-        return;
-    for (size_t i = 0; i < b->count; i++)
-        backend_client_free(&b->backend[i]);
-    free(b);
-}
+/* ---- in a thread ---- */
 
 static enum answer_result ask(struct backend_client *t, struct span line)
 {
@@ -58,22 +57,162 @@ static enum answer_result ask(struct backend_client *t, struct span line)
     return result;
 }
 
-enum answer_result backend_auth_check(struct backend_auth *b, const struct route *backends,
-                                      struct span user, struct span password)
+static enum answer_result ask_one(const struct backend_auth *b, size_t index, struct span line)
 {
-    enum answer_result result = ANSWER_LATER;
-    char *response = auth_plain_response(user, password);
+    struct backend_client client;
+
+    backend_client_init(&client, b->config, index, b->addresses);
+    backend_client_is_secret(&client);
+    enum answer_result result = ask(&client, line);
+    backend_client_free(&client);
+    return result;
+}
+
+/* The first backend that can be asked decides. */
+static bool run(void *arg, uint32_t asker, struct task *t)
+{
+    const struct backend_auth *b = arg;
+    struct check *c = (struct check *)t;
+    char *response = auth_plain_response(c->question.user, c->question.password);
     struct buf line = {0};
 
+    struct route backends = config_login_backends(b->config, c->question.user);
+
+    c->result = ANSWER_LATER;
     if (response && buf_addf(&line, "AUTH PLAIN %s\r\n", response) == 0)
-        for (size_t i = 0; i < backends->count && result == ANSWER_LATER; i++)
-            if (b->config->backend[backends->section[i]].kind == BACKEND_SMTP)
-                result = ask(&b->backend[backends->section[i]], buf_span(&line));
+        for (size_t i = 0; i < backends.count && c->result == ANSWER_LATER; i++)
+            if (b->config->backend[backends.section[i]].kind == BACKEND_SMTP &&
+                clock_mono_ms() < c->until_ms)
+                c->result = ask_one(b, backends.section[i], buf_span(&line));
     if (response)
         explicit_bzero(response, strlen(response));
     if (line.at)
         explicit_bzero(line.at, line.len);
     free(response);
     buf_free(&line);
-    return result;
+    return c->result != ANSWER_LATER;
+}
+
+static void rest(void *arg, uint32_t asker)
+{
+}
+
+/* ---- in the clerk's thread ---- */
+
+struct backend_auth *backend_auth_open(const struct config *config,
+                                       const struct addresses *addresses,
+                                       backend_answered *answered, void *arg)
+{
+    struct backend_auth *b = calloc(1, sizeof *b);
+
+    if (!b)
+        return NULL;
+    *b = (struct backend_auth){
+        .config = config, .addresses = addresses, .answered = answered, .arg = arg};
+    b->last = &b->waiting;
+    b->askers = askers_open(&(struct askers_params){THREADS, b, run, rest});
+    if (!b->askers) {
+        free(b);
+        return NULL;
+    }
+    return b;
+}
+
+static void check_free(struct check *c)
+{
+    explicit_bzero(c->text, c->size);
+    free(c);
+}
+
+void backend_auth_close(struct backend_auth *b)
+{
+    if (!b)
+        return;
+    for (struct check *c = b->waiting, *next; c; c = next) {
+        next = c->next;
+        check_free(c);
+    }
+    b->waiting = NULL;
+    if (askers_close(b->askers)) /* else a thread uses it until the process ends */
+        free(b);
+}
+
+static struct check *check_new(const struct auth_question *q)
+{
+    size_t size = q->user.len + q->password.len;
+    struct check *c = calloc(1, sizeof *c + size);
+
+    if (!c)
+        return NULL;
+    c->question = *q;
+    c->size = size;
+    c->until_ms = clock_mono_ms() + QUERY_TIMEOUT_MS;
+    memcpy(c->text, q->user.at, q->user.len);
+    memcpy(c->text + q->user.len, q->password.at, q->password.len);
+    c->question.user = (struct span){c->text, q->user.len};
+    c->question.password = (struct span){c->text + q->user.len, q->password.len};
+    return c;
+}
+
+bool backend_auth_ask(struct backend_auth *b, const struct auth_question *q)
+{
+    struct check *c = b->waits < WAITING_MAX ? check_new(q) : NULL;
+
+    if (!c)
+        return false;
+    if (b->waiting || !askers_put(b->askers, &c->task)) {
+        *b->last = c;
+        b->last = &c->next;
+        b->waits++;
+    }
+    return true;
+}
+
+static struct check *take_waiting(struct backend_auth *b)
+{
+    struct check *c = b->waiting;
+
+    b->waiting = c->next;
+    if (!b->waiting)
+        b->last = &b->waiting;
+    b->waits--;
+    return c;
+}
+
+static void tell(struct backend_auth *b, struct check *c)
+{
+    b->answered(b->arg, &c->question, c->result);
+    check_free(c);
+}
+
+/* Gives threads those that wait; the worker of the oldest may have stopped waiting. */
+static void go_on(struct backend_auth *b)
+{
+    while (b->waiting) {
+        struct check *c = b->waiting;
+        bool late = clock_mono_ms() >= c->until_ms;
+        if (!late && !askers_put(b->askers, &c->task))
+            return;
+        (void)take_waiting(b);
+        if (late) {
+            c->result = ANSWER_LATER;
+            tell(b, c);
+        }
+    }
+}
+
+int backend_auth_fd(const struct backend_auth *b)
+{
+    return askers_fd(b->askers);
+}
+
+void backend_auth_read(struct backend_auth *b)
+{
+    struct task *done = askers_done(b->askers), *next;
+
+    for (; done; done = next) {
+        next = done->next;
+        tell(b, (struct check *)done);
+    }
+    go_on(b);
 }

@@ -1,5 +1,5 @@
-/* Verifiers behind a connection. Each blocks for a few seconds at most, serves one clerk, and
- * answers YES, NO or LATER. Passwords are wiped from what they send. */
+/* Verifiers behind a connection. Each serves one clerk, and answers YES, NO or LATER; Dovecot may
+ * block for a few seconds where it is not the last verifier. Passwords are wiped from what they send. */
 #ifndef MIRED_AUTH_REMOTE_H
 #define MIRED_AUTH_REMOTE_H
 
@@ -11,7 +11,6 @@
 
 struct config;
 struct config_auth;
-struct route;
 struct dovecot_auth;
 struct backend_auth;
 struct addresses;
@@ -67,12 +66,29 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
 /* Cancels a login that the client has abandoned. */
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending);
 
-/* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616). */
+/* A password that is checked; user and password are borrowed. `at` and `so_far` are the caller's:
+ * which verifier is asked, and what those before it have said. */
+struct auth_question {
+    struct auth_asker asker;
+    struct addr client;
+    struct span user, password;
+    size_t at;
+    enum answer_result so_far;
+};
+
+/* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616), in threads: a backend that is
+ * slow, or hangs, delays no other question of the clerk. `answered` is called from
+ * backend_auth_read(), once for each question that backend_auth_ask() has taken. */
+typedef void backend_answered(void *arg, struct auth_question *q, enum answer_result result);
 struct backend_auth *backend_auth_open(const struct config *config,
-                                       const struct addresses *addresses);
+                                       const struct addresses *addresses,
+                                       backend_answered *answered, void *arg);
 void backend_auth_close(struct backend_auth *b);
-enum answer_result backend_auth_check(struct backend_auth *b, const struct route *backends,
-                                      struct span user, struct span password);
+/* False: too many wait already, or no memory. Copies the question. */
+bool backend_auth_ask(struct backend_auth *b, const struct auth_question *q);
+/* The descriptor to poll() for answers, and reading those that are there. */
+int backend_auth_fd(const struct backend_auth *b);
+void backend_auth_read(struct backend_auth *b);
 
 /* "\0user\0password" as base64 (RFC 4616), a string that the caller wipes and frees; NULL without
  * memory. */

@@ -1,12 +1,16 @@
 """AUTH: who may send anywhere, and that nobody learns a password here."""
 
 import base64
+import contextlib
 import socket
 import statistics
+import threading
+import time
 
 import pytest
 
 from lib.mired import PASSWORDS
+from lib.scripted import HELLO, Scripted
 from lib.smtp import Client, deliver
 
 USER, PASSWORD = "alice@example.test", "wonderland"
@@ -14,6 +18,11 @@ USER, PASSWORD = "alice@example.test", "wonderland"
 
 def b64(text):
     return base64.b64encode(text.encode()).decode()
+
+
+def token(user, password):
+    """Of AUTH PLAIN."""
+    return b64(f"\0{user}\0{password}")
 
 
 @pytest.fixture
@@ -147,3 +156,90 @@ def test_a_password_is_not_taken_in_the_clear_from_afar(mired):
         assert "AUTH" not in c.ehlo()
         reply = c.login(USER, PASSWORD)
         assert reply.code == 538 and "5.7.11" in reply
+
+
+# ---- a server behind that checks passwords, and hangs ----
+
+SLOW = 12  # users whose logins the server behind never answers
+
+
+class Hanging:
+    """Answers AUTH by the user's name: "right" and "wrong" at once, "slow..." when the test lets it, "drip..." an octet
+    at a time."""
+
+    def __init__(self):
+        self.release = threading.Event()
+        self.asked = threading.Semaphore(0)
+
+    def __call__(self, verb, argument, session):
+        if verb != "AUTH":
+            return None
+        user = base64.b64decode(argument.split()[1]).split(b"\0")[1].decode()
+        if user.startswith("slow"):
+            self.asked.release()
+            self.release.wait(60)
+        if user.startswith("drip"):
+            self.asked.release()
+            while not self.release.wait(0.5):
+                session.connection.sendall(b"5")
+        return "235 2.7.0 yes" if user == "right" else "535 5.7.8 no"
+
+
+@pytest.mark.parametrize("kind", ["slow", "drip"])
+def test_a_server_behind_that_hangs_on_logins_delays_nobody_else(mired, kind):
+    hanging = Hanging()
+    with Scripted(hanging, hello=(*HELLO, "AUTH PLAIN")) as backend, contextlib.ExitStack() as clients:
+        m = mired(
+            backend=backend.block, config='clerks = 1\nauth "backend" { }', passwords={"bob@example.test": "builder"}, tarpit="time = 0"
+        )
+        for n in range(SLOW):
+            client = clients.enter_context(Client(m.submission))
+            client.ehlo()
+            client.send(f"AUTH PLAIN {token(f'{kind}{n}', 'x')}\r\n")
+        for _ in range(SLOW):
+            assert hanging.asked.acquire(timeout=20)
+        with Client(m.port) as client:
+            client.ehlo()
+            replies = client.envelope("a@b.test", ["alice@example.test", "nobody@example.test"])
+            assert [r.code for r in replies] == [250, 550] and max(r.seconds for r in replies) < 2
+        for user, code in (("right", 235), ("wrong", 535)):
+            with Client(m.submission) as client:
+                client.ehlo()
+                reply = client.say(f"AUTH PLAIN {token(user, 'x')}")
+                assert reply.code == code and reply.seconds < 2, (user, reply)
+        # The next verifier is asked after this one's no.
+        with Client(m.submission) as client:
+            client.ehlo()
+            reply = client.say(f"AUTH PLAIN {token('bob@example.test', 'builder')}")
+            assert reply.code == 235 and reply.seconds < 2
+        hanging.release.set()
+
+
+def test_more_logins_than_are_asked_at_once_wait_and_are_all_answered(mired):
+    hanging = Hanging()
+    many = 60
+    with Scripted(hanging, hello=(*HELLO, "AUTH PLAIN")) as backend, contextlib.ExitStack() as stack:
+        m = mired(backend=backend.block, config='clerks = 1\nauth "backend" { }', passwords=None, tarpit="time = 0")
+        clients = [stack.enter_context(Client(m.submission)) for _ in range(many)]
+        for n, client in enumerate(clients):
+            client.ehlo()
+            client.send(f"AUTH PLAIN {token(f'slow{n}', 'x')}\r\n")
+        for _ in range(16):
+            assert hanging.asked.acquire(timeout=20)
+        hanging.release.set()
+        assert [client.reply().code for client in clients] == [535] * many
+
+
+def test_a_server_behind_that_never_answers_a_login_is_454_in_time(mired):
+    hanging = Hanging()
+    with Scripted(hanging, hello=(*HELLO, "AUTH PLAIN")) as backend:
+        m = mired(backend=backend.block, config='clerks = 1\nauth "backend" { }', passwords=None, tarpit="time = 0")
+        with Client(m.submission) as client:
+            client.ehlo()
+            reply = client.say(f"AUTH PLAIN {token('slow', 'x')}")
+            assert reply.code == 454 and reply.seconds < 21
+            # A stop does not wait for the thread either.
+            begun = time.monotonic()
+            assert m.stop() == []
+            assert time.monotonic() - begun < 8
+        hanging.release.set()

@@ -103,6 +103,7 @@ CLOSE = object()
 class Server(socketserver.ThreadingTCPServer):
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 128
 
 
 class Scripted:
