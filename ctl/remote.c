@@ -139,6 +139,7 @@ static const struct use {
     [COMMAND_EXEMPT] = {args_exempt, show_exempt, 90000},
     [COMMAND_PENALISE] = {args_penalise, show_text, 5000},
     [COMMAND_RECIPIENT] = {args_address, show_recipient, 25000},
+    [COMMAND_ROUTE] = {args_address, show_route, 5000},
     [COMMAND_CACHE] = {args_cache, show_text, 10000},
     [COMMAND_LEDGER] = {args_ledger, show_line, 10000, .exact = true},
     [COMMAND_CONFIG] = {args_none, show_config, 5000},

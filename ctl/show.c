@@ -75,8 +75,9 @@ static void print_sources(const char *title, const json_t *list, const char *nam
     {
         const json_t *up = json_object_get(item, "up");
         printf("%-18s%s", i ? "" : title, text(item, name));
-        if (detail && json_is_string(json_object_get(item, detail)))
-            printf(" %s", text(item, detail));
+        const char *more = detail ? json_string_value(json_object_get(item, detail)) : NULL;
+        if (more && *more)
+            printf(" %s", more);
         enum colour colour = json_is_true(up)    ? COLOUR_GOOD
                              : json_is_false(up) ? COLOUR_BAD
                                                  : COLOUR_NONE;
@@ -95,6 +96,44 @@ static void print_sources(const char *title, const json_t *list, const char *nam
 void show_recipient(const json_t *result)
 {
     printf("%s (%s)\n", text(result, "result"), text(result, "directory"));
+}
+
+/* "backends", then each section on a line of its own, the first behind the rule. */
+static void print_served(const char *title, const json_t *served)
+{
+    const json_t *sections = json_object_get(served, "sections"), *section;
+    const char *rule = text(served, "rule");
+    size_t i;
+
+    json_array_foreach(sections, i, section)
+    {
+        const json_t *up = json_object_get(section, "up");
+        const char *path = json_string_value(json_object_get(section, "path"));
+        printf("%-12s%-30s %s%s%s%s\n", i ? "" : title,
+               i       ? ""
+               : *rule ? rule
+                       : "(no domains)",
+               text(section, "name"), path ? " " : "", path ? path : "",
+               json_is_true(up)    ? ": up"
+               : json_is_false(up) ? ": down"
+                                   : "");
+    }
+    if (json_array_size(sections) == 0)
+        printf("%-12s%-30s none\n", title, "");
+}
+
+void show_route(const json_t *result)
+{
+    const char *rule = text(result, "rule");
+
+    if (json_is_true(json_object_get(result, "local")))
+        printf("%-12s%-30s mail for it is accepted\n", "domains", rule);
+    else
+        printf("%-12s%-30s not ours: only clients that log in or relay send there\n", "domains",
+               "");
+    print_served("recipients", json_object_get(result, "recipients"));
+    print_served("backend", json_object_get(result, "backends"));
+    print_served("auth", json_object_get(result, "auth"));
 }
 
 void show_text(const json_t *result)
@@ -159,7 +198,7 @@ void show_status(const json_t *result)
     print_family("logins", json_object_get(result, "auth"), "none yet");
     printf("%-18s%lld known, room for %lld\n", "ledger", number(ledger, "entries"),
            number(ledger, "capacity"));
-    print_sources("backends", json_object_get(result, "backends"), "name", NULL);
+    print_sources("backends", json_object_get(result, "backends"), "name", "domains");
     print_sources("directories", json_object_get(result, "directories"), "kind", "path");
     print_lists(json_object_get(result, "lists"));
     print_allowance(json_object_get(result, "allowance"));

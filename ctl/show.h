@@ -7,6 +7,7 @@
 
 /* The last line of a result, to standard output. */
 void show_recipient(const json_t *result);
+void show_route(const json_t *result);
 void show_text(const json_t *result);
 void show_status(const json_t *result);
 void show_clients(const json_t *result);

@@ -20,7 +20,7 @@ const UP_WORDS = { true: "up", false: "down", null: "not tried yet" };
 
 function partsOf(status) {
   const parts = [];
-  for (const b of status.backends) parts.push({ kind: UP[b.up], name: `backend ${b.name}`, is: UP_WORDS[b.up] });
+  for (const b of status.backends) parts.push({ kind: UP[b.up], name: `backend ${b.name}`, is: UP_WORDS[b.up], more: b.domains });
   for (const d of status.directories)
     parts.push({ kind: UP[d.up], name: `recipients ${d.kind}`, is: UP_WORDS[d.up], more: d.path });
   for (const l of status.lists)

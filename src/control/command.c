@@ -44,25 +44,16 @@ static void run_stop(struct control *c, const json_t *args)
 }
 
 static void (*const handlers[COMMAND_COUNT])(struct control *c, const json_t *args) = {
-    [COMMAND_STATUS] = run_status,
-    [COMMAND_RELOAD] = run_reload,
-    [COMMAND_UPGRADE] = run_upgrade,
-    [COMMAND_STOP] = run_stop,
-    [COMMAND_CLIENTS] = run_clients,
-    [COMMAND_SHOW] = run_show,
-    [COMMAND_RELEASE] = run_release,
-    [COMMAND_EXEMPT] = run_exempt,
-    [COMMAND_PENALISE] = run_penalise,
-    [COMMAND_RECIPIENT] = run_recipient,
-    [COMMAND_CACHE] = run_cache,
-    [COMMAND_LEDGER] = run_ledger,
-    [COMMAND_ADVISE] = run_advise,
-    [COMMAND_LOG] = run_log,
-    [COMMAND_CONNECTIONS] = run_connections,
-    [COMMAND_OBSERVE] = run_observe,
-    [COMMAND_TRAPS] = run_traps,
-    [COMMAND_CONFIG] = run_config,
-    [COMMAND_FLEET] = run_fleet,
+    [COMMAND_STATUS] = run_status,     [COMMAND_RELOAD] = run_reload,
+    [COMMAND_UPGRADE] = run_upgrade,   [COMMAND_STOP] = run_stop,
+    [COMMAND_CLIENTS] = run_clients,   [COMMAND_SHOW] = run_show,
+    [COMMAND_RELEASE] = run_release,   [COMMAND_EXEMPT] = run_exempt,
+    [COMMAND_PENALISE] = run_penalise, [COMMAND_RECIPIENT] = run_recipient,
+    [COMMAND_ROUTE] = run_route,       [COMMAND_CACHE] = run_cache,
+    [COMMAND_LEDGER] = run_ledger,     [COMMAND_ADVISE] = run_advise,
+    [COMMAND_LOG] = run_log,           [COMMAND_CONNECTIONS] = run_connections,
+    [COMMAND_OBSERVE] = run_observe,   [COMMAND_TRAPS] = run_traps,
+    [COMMAND_CONFIG] = run_config,     [COMMAND_FLEET] = run_fleet,
 };
 
 void control_run(struct control *c, const struct request *r)

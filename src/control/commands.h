@@ -53,6 +53,9 @@ enum { CONTROL_LINE_MAX = 256 * 1024 };
       "mirectl penalise 192.0.2.7 --offences 3")                                                   \
     C(RECIPIENT, "recipient", "ADDRESS", "what the directories say of an address",                 \
       "mirectl recipient alice@example.org")                                                       \
+    C(ROUTE, "route", "ADDRESS",                                                                   \
+      "which directory, backend and verifier serve an address, and why",                           \
+      "mirectl route alice@example.org")                                                           \
     C(CACHE, "cache", "flush [ADDRESS|SOURCE]",                                                    \
       "forget cached answers: of an address, of ldap, socketmap or backend, or all",               \
       "mirectl cache flush alice@example.org")                                                     \

@@ -32,6 +32,9 @@ void recipient_ask(struct control *c, struct span folded, recipient_answered *an
 void run_traps(struct control *c, const json_t *args);
 void run_cache(struct control *c, const json_t *args);
 
+/* route.c: what serves an address. */
+void run_route(struct control *c, const json_t *args);
+
 /* connections.c: which connections are open; NOTE_CONNECTIONS and NOTE_CONNECTIONS_TOLD. */
 struct note;
 void run_connections(struct control *c, const json_t *args);

@@ -1,5 +1,6 @@
 /* `status`: what mired is doing, from the counters, the ledger and the master's notes. In the web
  * process. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -32,21 +33,46 @@ static json_t *family(const struct steering *s, const char *name)
     return o;
 }
 
+const struct steering_backend *steering_backend_of(const struct steering *s, const char *name)
+{
+    for (unsigned i = 0; i < s->backends; i++)
+        if (strncmp(s->backend[i].name, name, sizeof s->backend[i].name - 1) == 0)
+            return &s->backend[i];
+    return NULL;
+}
+
+enum { DOMAINS_SHOWN = 3 };
+
+/* "a.example, .branches.example and 12 more"; empty: the domains that no other backend names. */
+static json_t *domains_of(const struct config_backend *backend)
+{
+    const struct config_strings *list = &backend->domains;
+    struct buf text = {0};
+
+    for (size_t i = 0; i < list->count && i < DOMAINS_SHOWN; i++)
+        buf_addf(&text, "%s%s", i ? ", " : "", list->at[i]);
+    if (list->count > DOMAINS_SHOWN)
+        buf_addf(&text, " and %zu more", list->count - DOMAINS_SHOWN);
+    json_t *shown = json_stringn(text.len ? text.at : "", text.len);
+    buf_free(&text);
+    return shown;
+}
+
 static json_t *backends(const struct steering *s)
 {
     const struct config *config = s->params->config;
     json_t *list = json_array();
 
     for (size_t i = 0; i < config->backend_count; i++) {
-        json_t *up = json_null();
-        const char *state = "not tried yet";
-        for (unsigned k = 0; k < s->backends; k++)
-            if (strcmp(s->backend[k].name, config->backend[i].name) == 0) {
-                up = json_boolean(s->backend[k].up);
-                state = s->backend[k].up ? "up" : "down";
-            }
-        json_array_append_new(list, json_pack("{s:s, s:o, s:s}", "name", config->backend[i].name,
-                                              "up", up, "state", state));
+        const struct config_backend *b = &config->backend[i];
+        const struct steering_backend *known = steering_backend_of(s, b->name);
+        json_array_append_new(list,
+                              json_pack("{s:s, s:o, s:s, s:o}", "name", b->name, "up",
+                                        known ? json_boolean(known->up) : json_null(), "state",
+                                        !known      ? "not tried yet"
+                                        : known->up ? "up"
+                                                    : "down",
+                                        "domains", domains_of(b)));
     }
     return list;
 }
@@ -125,17 +151,63 @@ static json_t *ledger(const struct steering *s)
                      (json_int_t)stats.capacity, "evictions", (json_int_t)stats.evictions);
 }
 
+/* Whether all backends of a route are known to be down. */
+static bool is_down(const struct steering *s, const struct route *route)
+{
+    for (size_t i = 0; i < route->count; i++) {
+        const char *name = s->params->config->backend[route->section[i]].name;
+        const struct steering_backend *known = steering_backend_of(s, name);
+        if (!known || known->up)
+            return false;
+    }
+    return route->count > 0;
+}
+
+/* One of our domains whose mail goes to that list of backends; NULL: none of ours does. */
+static const char *domain_of_list(const struct config *config, uint32_t list)
+{
+    for (size_t i = 0; i < config->domains.count; i++) {
+        const char *domain = config->domains.at[i];
+        if (config_route(config, ROUTE_BACKEND, span_of(domain)).list == list)
+            return domain;
+    }
+    return NULL;
+}
+
+/* What is said of backends that are down; NULL: each domain of ours has one that is up. */
+static const char *backends_down(const struct steering *s)
+{
+    const struct config *config = s->params->config;
+    static char text[320];
+    struct route route;
+    size_t down = 0;
+
+    for (size_t i = 0; i < config->backend_count; i++) {
+        const struct steering_backend *known = steering_backend_of(s, config->backend[i].name);
+        down += known && !known->up;
+    }
+    if (config->backend_count && down == config->backend_count)
+        return config->backend_count == 1 ? "the backend is down" : "all backends are down";
+    for (uint32_t list = 0; down && list < routes_lists(config->routes, ROUTE_BACKEND); list++) {
+        const char *domain =
+            routes_list(config->routes, ROUTE_BACKEND, list, &route) && is_down(s, &route)
+                ? domain_of_list(config, list)
+                : NULL;
+        if (!domain)
+            continue;
+        snprintf(text, sizeof text, "all backends of %s are down", domain);
+        return text;
+    }
+    return NULL;
+}
+
 const char *status_mail_waits(const struct steering *s)
 {
     const struct config *config = s->params->config;
-    size_t down = 0;
+    const char *down = backends_down(s);
 
-    for (size_t i = 0; i < config->backend_count; i++)
-        for (unsigned k = 0; k < s->backends; k++)
-            if (strcmp(s->backend[k].name, config->backend[i].name) == 0 && !s->backend[k].up)
-                down++;
-    if (config->backend_count && down == config->backend_count)
-        return config->backend_count == 1 ? "the backend is down" : "all backends are down";
+    if (down)
+        return down;
     for (size_t i = 0; i < config->recipients_count; i++)
         if (status_directory_is_up(s, config->recipients[i].kind))
             return NULL;

@@ -115,6 +115,9 @@ bool observed_since(const char *text, uint64_t now, uint64_t *since);
  * counts as up. Static. */
 const char *status_mail_waits(const struct steering *s);
 
+/* What is known of a backend; NULL: nothing yet. */
+const struct steering_backend *steering_backend_of(const struct steering *s, const char *name);
+
 /* Whether all clerks could reach the directories of that kind. */
 bool status_directory_is_up(const struct steering *s, enum recipients_kind kind);
 

@@ -1,6 +1,7 @@
 """Routes: domains with directories, verifiers and backends of their own behind one mired."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -11,6 +12,7 @@ import time
 
 import pytest
 
+from lib import ports, scrape
 from lib.mired import password_file
 from lib.scripted import CLOSE, Scripted
 from lib.smtp import Client
@@ -460,6 +462,52 @@ def test_backends_of_one_domain_stand_in_for_each_other_and_for_nobody_else(mire
         assert send(m, [ALICE])[0] == {ALICE: 451}
         assert send(m, [BOB])[0] == {BOB: 250}
         assert not other.copies(ALICE)
+
+
+# ---- what an administrator sees ----
+
+
+def test_mirectl_route_says_what_serves_an_address_and_why(mired):
+    with three() as backends:
+        a, b, c = backends
+        m = house(mired, *backends)
+        assert send(m, PEOPLE)[0] == dict.fromkeys(PEOPLE, 250)
+        said = json.loads(m.control("route", "Alice@A.test", "--json").stdout)
+        assert said["local"] and said["rule"] == "a.test"
+        assert said["backends"] == {"rule": "a.test", "sections": [{"name": f"smtp://127.0.0.1:{a.port}", "up": True}]}
+        assert said["recipients"]["rule"] == "" and said["recipients"]["sections"][0]["path"] == str(m.recipients)
+        assert said["auth"]["sections"] == [{"name": "file", "path": str(m.passwords)}]
+        said = json.loads(m.control("route", "x@deep.branches.test", "--json").stdout)
+        assert (said["rule"], said["backends"]["sections"][0]["name"]) == (".branches.test", f"smtp://127.0.0.1:{c.port}")
+        assert not json.loads(m.control("route", "x@elsewhere.test", "--json").stdout)["local"]
+        shown = m.control("route", BOB).stdout
+        assert re.search(rf"^backend +b\.test +smtp://127\.0\.0\.1:{b.port}: up$", shown, re.M), shown
+        assert re.search(r"^auth +\(no domains\) +file ", shown, re.M), shown
+        assert m.control("route", "nonsense").returncode == 2
+
+
+def test_status_names_the_domain_whose_mail_waits(mired):
+    with three() as backends:
+        m = house(mired, *backends)
+        assert down(m, backends[1]) if backends[1].stop() is None else None
+        said = json.loads(m.control("status", "--json").stdout)
+        assert not said["mail_passes"] and said["mail_waits_for"] == "all backends of b.test are down"
+        assert [x["domains"] for x in said["backends"]] == ["a.test", "b.test", ""]
+        assert m.control("status").returncode == 1
+        assert f"backends          smtp://127.0.0.1:{backends[0].port} a.test: up" in m.control("status").stdout
+
+
+def test_messages_are_counted_by_backend_over_reloads(mired):
+    port = ports.free()
+    with three() as backends:
+        m = house(mired, *backends, config=f'web {{ listen = "127.0.0.1:{port}" }}')
+        for to in ([ALICE, BOB], [ALICE], [CAROL, "nobody@a.test"]):
+            send(m, to)
+        assert m.control("reload", timeout=40).returncode == 0
+        send(m, [ALICE])
+        samples = scrape.samples(port)
+        counted = [samples[f'mired_route_messages_total{{backend="smtp://127.0.0.1:{b.port}"}}'] for b in backends]
+        assert counted == [3, 1, 1]
 
 
 # ---- reload ----
