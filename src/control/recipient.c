@@ -8,7 +8,7 @@
 #include "query/query.h"
 #include "smtp/address.h"
 
-static json_t *route_denied(void)
+static json_t *routing_denied(void)
 {
     return json_pack("{s:s, s:s}", "result", "relaying denied", "directory",
                      "none lists this exact address, and with %, ! or @ in its local part a server "
@@ -30,8 +30,8 @@ static json_t *described(const struct steering *s, const struct control *c, cons
 
     if (a->result == ANSWER_TRAP)
         source = "none: it is one of `traps`";
-    if (a->result == ANSWER_NO && c->asked_route)
-        return route_denied();
+    if (a->result == ANSWER_NO && c->asked_routing)
+        return routing_denied();
     /* "Unknown" does not come from one source: all were queried. */
     if (a->result == ANSWER_NO && config->recipients_count > 1)
         source = "all directories";
@@ -196,10 +196,10 @@ void run_recipient(struct control *c, const json_t *args)
                                   "machines in `relay` may send there"));
         return;
     }
-    c->asked_route = !s->params->config->routing_addresses &&
-                     local_is_routing(span_first(whole, address_sign(whole)));
-    if (c->asked_route && !config_names_addresses(s->params->config, domain)) {
-        control_done(c, route_denied());
+    c->asked_routing = !s->params->config->routing_addresses &&
+                       local_is_routing(span_first(whole, address_sign(whole)));
+    if (c->asked_routing && !config_names_addresses(s->params->config, domain)) {
+        control_done(c, routing_denied());
         return;
     }
     recipient_ask(c, whole, told, NULL, NULL);

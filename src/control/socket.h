@@ -26,10 +26,10 @@ struct control {
     bool (*more)(struct control *c);
     void *state;
     void (*drop)(void *state);
-    bool waits;       /* for a later result; see control_wait() */
-    bool asked;       /* has made a request */
-    bool asked_route; /* `recipient`: of an address whose local part is a route */
-    bool over;        /* no more requests; closed when all is written */
+    bool waits;         /* for a later result; see control_wait() */
+    bool asked;         /* has made a request */
+    bool asked_routing; /* `recipient`: of an address whose local part is a route */
+    bool over;          /* no more requests; closed when all is written */
 };
 
 /* Begins to accept connections. Returns 0 or -errno. */

@@ -155,7 +155,7 @@ enum { FORMS = 3 };
 
 /* Whether a server behind may read the local part as a route to another domain. Then a directory
  * must have exactly that address, and the backend is not queried, because it would accept it. */
-static bool is_route(const struct directory *d, struct span address)
+static bool is_routing(const struct directory *d, struct span address)
 {
     return !d->config->routing_addresses &&
            local_is_routing(span_first(address, address_sign(address)));
@@ -169,7 +169,7 @@ static int make_forms(const struct directory *d, struct span address, char *room
     int n = 0;
 
     form[n++] = address;
-    if (sign == address.len || is_route(d, address))
+    if (sign == address.len || is_routing(d, address))
         return n;
     struct span local = span_first(address, sign);
     struct span domain = span_after(address, sign); /* with its @ */
@@ -198,7 +198,7 @@ static enum answer_result ask_file(struct source *s, struct span form)
 static bool wants(const struct directory *d, const struct source *s, struct span form, int number)
 {
     switch (s->config->kind) {
-    case RECIPIENTS_BACKEND: return number == 0 && !is_route(d, form);
+    case RECIPIENTS_BACKEND: return number == 0 && !is_routing(d, form);
     case RECIPIENTS_LDAP: return form.len && form.at[0] != '@';
     default: return true;
     }
@@ -368,7 +368,7 @@ bool directory_ask(struct directory *d, const struct directory_asker *asker, str
     if (out->result == ANSWER_TRAP)
         return true;
     if (d->config->recipients_count == 0) { /* no directory: every local address is accepted */
-        out->result = is_route(d, address) ? ANSWER_NO : ANSWER_YES;
+        out->result = is_routing(d, address) ? ANSWER_NO : ANSWER_YES;
         return true;
     }
     if (address.len > QUERY_TEXT_MAX)

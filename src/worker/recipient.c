@@ -34,7 +34,7 @@ static bool is_postmaster(struct span local)
 
 /* Whether a backend might send mail for this address of ours on to another domain. Then it is a
  * recipient only if a directory has exactly that address. */
-static bool is_route(const struct config *config, struct span folded)
+static bool is_routing(const struct config *config, struct span folded)
 {
     return !config->routing_addresses && local_is_routing(span_first(folded, address_sign(folded)));
 }
@@ -166,7 +166,7 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_per
         recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
     } else if (config_is_trap(config, folded)) {
         recipient_is(w, c, permit, RECIPIENT_TRAP, address, NULL);
-    } else if (is_route(config, folded) && !config_names_addresses(config, domain)) {
+    } else if (is_routing(config, folded) && !config_names_addresses(config, domain)) {
         recipient_is(w, c, permit, RECIPIENT_RELAYING, address, NULL);
     } else {
         return false;
@@ -241,8 +241,8 @@ void recipient_answered(struct worker *w, struct conn *c, const struct query *q,
     case ANSWER_TRAP: recipient_is(w, c, &q->permit, RECIPIENT_TRAP, address, NULL); break;
     case ANSWER_NO:
         recipient_is(w, c, &q->permit,
-                     is_route(w->config, folded) ? RECIPIENT_RELAYING : RECIPIENT_UNKNOWN, address,
-                     NULL);
+                     is_routing(w->config, folded) ? RECIPIENT_RELAYING : RECIPIENT_UNKNOWN,
+                     address, NULL);
         break;
     case ANSWER_OTHER:
         other.code = a->code;
