@@ -114,8 +114,8 @@ static void close_session(struct session *s)
         loop.stop = true;
 }
 
-/* When the next connection may be opened: -b messages a second, whoever sends them, and no burst
- * after a stall longer than a second's worth. */
+/* When the next connection may be opened: -b messages a second by all senders together, and no
+ * burst after a stall longer than a second's worth. */
 static uint64_t next_turn_us(void)
 {
     static uint64_t turn_us;

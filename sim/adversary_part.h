@@ -49,7 +49,7 @@ struct question {
 
 struct minute {
     uint32_t learnt;
-    uint32_t by_client, by_pair; /* mailboxes reached anew */
+    uint32_t by_client, by_pair; /* mailboxes reached for the first time */
     double paid;                 /* of what was learnt, by credit */
 };
 

@@ -6,7 +6,7 @@
 #include "adversary.h"
 
 enum {
-    PATIENCE = 400, /* plans without a better one, then anew */
+    PATIENCE = 400, /* plans without a better one, then it starts again */
     A_GAME = 600,   /* moves of one at first; the best are played on */
     A_LONG_GAME = 6000,
     A_GAMES_HOURS = 150,

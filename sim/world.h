@@ -46,7 +46,7 @@ struct sim_group {
     double reads_s;       /* gives up on so long a silence; 0: never */
     bool hasty;           /* hangs up when the first line has told it the verdict */
     bool leaves;          /* a harvester that makes a connection for each guess */
-    bool traps;           /* whom it writes to that does not exist is a trap */
+    bool traps;           /* its recipients that do not exist are traps */
     uint32_t history;     /* mailboxes that each of its addresses has reached in the days before */
     const struct sim_schedule *schedule; /* when it tries again; NULL: as Postfix, without end */
     uint32_t a_day;                      /* so many of them a day; 0: SIM_HISTORY_A_DAY */

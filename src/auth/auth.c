@@ -182,8 +182,8 @@ void auth_tell(struct auth *a, auth_answered *answered, void *arg)
             dovecot_auth_tell(a->verifier[i].at.dovecot, answered, arg);
 }
 
-/* A verifier that has been connected to anew may have its old descriptor, and is no longer watched:
- * closing ended that. */
+/* After a reconnect a verifier may have its old descriptor, and is no longer watched: closing ended
+ * that. */
 static void watch_answers(struct auth *a, int fd)
 {
     struct epoll_event e = {.events = EPOLLIN};

@@ -1,5 +1,5 @@
-/* Checks `relay`: whoever has an address in it may send anywhere, so a network that strangers have
- * addresses in makes mired an open relay. Pure but for what it tells the reader. */
+/* Checks `relay`: clients in it may send to any domain, so a network in which strangers have
+ * addresses makes mired an open relay. Pure except for its messages. */
 #include "config/reader.h"
 
 /* Of IPv6, fc00::/7 is the widest network that a site can own. */

@@ -1,8 +1,8 @@
 /* Accounts (R23): what an account has sent, where it has logged in from, and forgetting that. In
  * the web process, for `show`, `release` and the page.
  *
- * The ledger has no names of accounts, only keyed hashes of them. So an account is found by its
- * name alone, as its verifier calls it, and its networks by trying each login in the ledger. */
+ * The ledger has no names of accounts, only keyed hashes of them. So an account can be looked up
+ * only by the verifier's name for it, and its networks by trying each login in the ledger. */
 #include <stdio.h>
 #include <string.h>
 
@@ -14,7 +14,7 @@ bool is_account(const char *text)
 {
     struct network n;
 
-    /* What has nothing but the signs of an address is a wrong address. */
+    /* A text of nothing but characters of an address is a wrong address, not an account. */
     return text && text[0] && strlen(text) <= ALLOWANCE_NAME_MAX &&
            !network_parse(span_of(text), &n) && strspn(text, "0123456789./:%") < strlen(text);
 }
@@ -26,7 +26,7 @@ static json_t *bucket_json(const struct allowance_state *state, enum ledger_buck
     return json_pack("{s:f, s:i}", "used", state->used[b], "allowed", (int)state->most[b]);
 }
 
-/* As many as a person reads, and an answer has room for. */
+/* As many as people read, and as an answer has room for. */
 enum { NETWORKS_SHOWN = 100 };
 
 /* The networks that an account has logged in from. */
@@ -103,7 +103,7 @@ json_t *account_json(const struct steering *s, struct span name, bool *known)
                      "new_networks", (int)logins.fresh, "at_ms", (json_int_t)now);
 }
 
-/* What stands for nothing: a mistyped address perhaps. */
+/* Answers that nothing is known of that name: perhaps it is a mistyped address. */
 static void not_known(struct control *c, const char *name)
 {
     if (strchr(name, '@'))
@@ -144,7 +144,8 @@ static void forget_new(struct logins *l, const struct ledger_key *k, const struc
     l->fresh++;
 }
 
-/* Networks that the account knows stay: else whoever logs in next would be at home. */
+/* Networks that the account knows stay. Otherwise the network of the next login would be its first,
+ * and so known at once. */
 void release_account(struct control *c, const char *name)
 {
     struct steering *s = c->steering;

@@ -1,7 +1,7 @@
 /* `observe`: what would have waited while `observe` was on (R20), for `mirectl observe` and the
  * page. First the senders whose good mail would have been late, each with the setting that spares
- * it; then what attackers would have paid, also by day; and whether anything speaks against turning
- * `observe` off. In the web process; goes through the file once a request. */
+ * it; then what attackers would have paid, also by day; and whether there is a reason to keep
+ * `observe`. In the web process; reads the file once for each request. */
 #include "tarpit/observed.h"
 
 #include <stdio.h>
@@ -26,7 +26,8 @@ struct sender {
     bool dubious; /* mostly wrong recipients: a harvester that has also delivered something */
 };
 
-/* Whether it would wait again. At worst the greeting's pause: that comes once. */
+/* Whether it would wait again. A pause of the greeting does not count, because it comes only
+ * once. */
 static bool would_wait(const struct sender *s)
 {
     bool late = s->sum.late && s->sum.rule != RULE_GREET;
@@ -48,7 +49,7 @@ static bool is_exempt(const struct steering *s, const struct addr *client)
     return networks_contain(list->at, list->count, client);
 }
 
-/* By domain and network, so that those who belong together are neighbours. */
+/* Orders by domain and network, so that senders that belong together are adjacent. */
 static int by_network(const void *a, const void *b)
 {
     const struct sender *x = a, *y = b;
@@ -60,7 +61,7 @@ static int by_network(const void *a, const void *b)
     return order ? order : memcmp(n.octets, m.octets, sizeof n.octets);
 }
 
-/* Exempt ones and dubious ones behind the others, those that would wait longest first. */
+/* Orders by delay, longest first; exempt and dubious senders come after the others. */
 static int by_harm(const void *a, const void *b)
 {
     const struct sender *x = a, *y = b;
@@ -93,9 +94,9 @@ static void merge(struct sender *into, const struct sender *other)
     into->who.bits = addr_bits(&into->who.base) == 32 ? 24 : 48;
 }
 
-/* Three or more clients of one network that write for the same domain are one sender: a provider's
- * outgoing servers. Two are named each, so that nobody exempts 254 addresses for them. Returns how
- * many senders there are. */
+/* Joins three or more clients of one network that write for the same domain into one sender: they
+ * are a provider's outgoing servers. Two clients stay separate, so that no administrator exempts
+ * 254 addresses for them. Returns how many senders there are. */
 static size_t join(struct sender *list, size_t count)
 {
     size_t n = 0, next;
@@ -171,7 +172,7 @@ static json_t *senders(const struct steering *s, uint64_t since, uint64_t now, s
     return out;
 }
 
-/* ---- the whole ---- */
+/* ---- the report ---- */
 
 static json_t *days_json(const struct steering *s, uint64_t since, uint64_t now)
 {
@@ -201,7 +202,7 @@ static json_t *rules_json(const struct observed_sums *sums)
     return rules;
 }
 
-/* Since when something is known, whatever the report is about; 0: nothing is. */
+/* Since when there is any data, whatever the report is about; 0: none. */
 static uint64_t first_day(const struct steering *s, uint64_t now)
 {
     struct observed_sums all;

@@ -121,7 +121,7 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
 
     while ((r = answer_read(watch->fd, &a)) == 1 || r == -EBADMSG) {
         struct control *c = r == 1 ? steering_asker(s, a.id) : NULL;
-        if (!c || c->given_up != give_up) /* a clerk answers whom it was asked by, nobody else */
+        if (!c || c->given_up != give_up) /* a clerk answers only the process that asked */
             continue;
         struct waiting *wait = stop_waiting(c);
         wait->answered(c, &a, wait->arg);

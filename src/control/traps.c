@@ -1,8 +1,10 @@
-/* `traps --suggest`: unknown recipients that many strangers have tried and nobody with good mail
- * (R15), as candidates for `traps`. It proposes; an administrator adds. In the web process.
+/* `traps --suggest`: unknown recipients that many strangers have tried, but no client with good
+ * mail (R15), as candidates for `traps`. It only proposes; the administrator adds them. In the web
+ * process.
  *
- * What tarpit/tried.h has is asked of the directories once more, one address after the other: an
- * account that was made an hour ago is no candidate, and neither is what is a trap by now. */
+ * Each candidate of tarpit/tried.h is looked up in the directories again, one after another: an
+ * account that was made an hour ago is no candidate, and neither is an address that is a trap by
+ * now. */
 #include "tarpit/tried.h"
 
 #include <stdlib.h>
@@ -30,7 +32,8 @@ static void suggesting_free(void *arg)
     free(s);
 }
 
-/* What looks like a name last, then what most have tried on most days first. */
+/* Orders candidates: those that look like a name last, then by how many networks tried them on how
+ * many days. */
 static int by_promise(const void *a, const void *b)
 {
     const struct tried_address *x = a, *y = b;
@@ -69,7 +72,7 @@ static bool is_ours(const struct control *c, const char *address)
 
 static void answered(struct control *c, const struct answer *a, void *arg);
 
-/* Asks for the next one, or tells what has been found. */
+/* Looks up the next candidate, or sends the result. */
 static void go_on(struct control *c, struct suggesting *s)
 {
     while (s->at < s->count && !is_ours(c, s->list[s->at].address))

@@ -1,8 +1,8 @@
 /* The changes that can be taken back: a ring of the last ones, in the web process's memory.
  *
  * A release is taken back by merging what was forgotten with what is known now (ledger_merge()), so
- * offences that came since then stay; a penalty by forgetting the entry and writing it anew with
- * less. Amounts have gone on fading in between. */
+ * offences that came since then stay; a penalty by writing the entry again with less. Amounts have
+ * faded meanwhile. */
 #include <math.h>
 #include <stdlib.h>
 

@@ -42,7 +42,7 @@ static int by_wanted(const void *wanted, const void *line)
     return by_name(*(const struct span *)wanted, ((const struct line *)line)->name);
 }
 
-/* Keeps one line a name: the last of the file. */
+/* Keeps one line for each name: the last one of the file. */
 static void unite(struct allowances *a)
 {
     size_t kept = 0;
@@ -53,7 +53,7 @@ static void unite(struct allowances *a)
     a->count = kept;
 }
 
-/* The lines of the version that was taken. False without memory: then there are none. */
+/* Reads the lines of the accepted version. False without memory: there are no lines then. */
 static bool build(struct allowances *a)
 {
     struct span entries = list_file_entries(a->file);

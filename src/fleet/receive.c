@@ -223,7 +223,7 @@ static void read_on(struct fleet *f)
     link_flush(&f->tail);
 }
 
-/* Without the stream there is no fleet: the home connection is made anew, and all with it. */
+/* Without the stream there is no fleet: the home connection is made again, and everything on it. */
 static void tail_broken(struct link_redis *l, const char *why)
 {
     struct fleet *f = fleet_of_link(l);

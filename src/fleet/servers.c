@@ -44,7 +44,7 @@ static void try_again(struct servers *s, uint64_t in_ms)
     loop_alarm(s->loop, &s->again, s->loop->now + in_ms);
 }
 
-/* The first line of password_file, read anew for each search, so that it may change. */
+/* The first line of password_file, read again for each search because it may change. */
 static void read_password(struct servers *s)
 {
     s->password[0] = '\0';

@@ -16,7 +16,7 @@
 
 /* A share as it stands at `at_ms`, this machine's wall time. `stamp_ms` is the same in the fleet's
  * time, as its writer said: of two shares of one member the one with the later stamp is the later
- * one. (The times of this machine would not do: a skew is measured anew each second.) */
+ * one. (The times of this machine would not do, because a skew is measured again each second.) */
 struct share {
     struct ledger_name name;
     uint64_t stamp_ms, at_ms;

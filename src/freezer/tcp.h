@@ -1,5 +1,5 @@
-/* Takes TCP connections out of the kernel and puts them back (TCP_REPAIR; see Linux's
- * net/ipv4/tcp.c, and CRIU). All functions run in the freezer; `c` collects their system calls
+/* Takes TCP connections out of the kernel and puts them back (TCP_REPAIR, as CRIU uses it;
+ * linux/net/ipv4/tcp.c). All functions run in the freezer; `c` collects their system calls
  * (calls.h).
  *
  * The kept state is what the kernel needs to continue the connection: addresses, sequence numbers,

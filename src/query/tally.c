@@ -9,8 +9,8 @@
 
 static_assert(TALLY_CLIENTS < UINT8_MAX, "place[] holds an index plus 1");
 
-/* The client's place in the table, or the free one where it belongs. Clients are chosen by the
- * asker, not by those who connect, so a plain hash is enough. */
+/* The client's place in the table, or a free one for it. The administrator's process chooses the
+ * clients, not the clients themselves, so a plain hash is enough. */
 static uint8_t *place_of(struct tally *t, const struct addr *client)
 {
     uint64_t word;

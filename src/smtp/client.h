@@ -61,7 +61,7 @@ bool job_may_send(const struct job *j);
     S(SHAKE, "handshake")     /* the caller shakes hands, then outbound_secured() */               \
     S(IDLE, "idle")           /* may be given a job */                                             \
     S(XCLIENT, "xclient")     /* the client has been named */                                      \
-    S(XHELLO, "xclient ehlo") /* ... and the session begins anew */                                \
+    S(XHELLO, "xclient ehlo") /* ... and the session starts again */                               \
     S(XFORWARD, "xforward")                                                                        \
     S(MAIL, "mail")                                                                                \
     S(RCPT, "rcpt")                                                                                \

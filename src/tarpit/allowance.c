@@ -23,7 +23,7 @@ uint64_t allowance_known_from(const struct ledger *l, const struct allowance_who
     if (s.stolen_since && since + ALLOWANCE_NEW_MS > s.stolen_since && since < s.stolen_till)
         since = s.stolen_till;
     else if (since > now + LEDGER_HORIZON_MS)
-        return now; /* of before the clock was set back */
+        return now; /* dates from before the clock was set back */
     return since + ALLOWANCE_NEW_MS;
 }
 
@@ -45,7 +45,7 @@ void allowance_logged_in(struct ledger *l, const struct allowance_who *who, uint
     struct ledger_key network = ledger_key_account_network(l, who->account, who->from);
     struct ledger_key account = ledger_key_allowance(l, who->account);
 
-    /* The first one: known from the beginning of time. */
+    /* The account's first network is known from the beginning. */
     ledger_login(l, &network, now, ledger_settle(l, &account, now) ? 1 : now);
 }
 
@@ -85,7 +85,7 @@ static enum ledger_bucket day_of(bool of_new)
     return of_new ? BUCKET_NEW_DAY : BUCKET_DAY;
 }
 
-/* When `n` fit into the bucket; `now` or before: they do. */
+/* When `n` will fit into the bucket; `now` or earlier if they fit now. */
 static uint64_t fits_at(const struct ledger *l, const struct ledger_key *k,
                         enum ledger_bucket bucket, struct ledger_rate rate, uint64_t now,
                         uint32_t n)
@@ -93,11 +93,11 @@ static uint64_t fits_at(const struct ledger *l, const struct ledger_key *k,
     if (rate.most == 0)
         return 0;
     double over = ledger_bucket_level(l, k, bucket, rate, now) + n - rate.most;
-    /* A hundredth is rounding, which the bucket allows for, too. */
+    /* A hundredth may be rounding, which the bucket allows too. */
     return over <= 0.01 ? 0 : now + 1 + (uint64_t)(over * (double)rate.period_ms / rate.most);
 }
 
-/* What is in the way of `n` more: the limit that is so for longest. */
+/* The limit that `n` more would exceed; of several, the one that lasts longest. */
 static struct allowance_answer look(const struct ledger *l, const struct allowance_rules *r,
                                     const struct ledger_key *k, bool of_new, uint64_t now,
                                     uint32_t n)
@@ -152,7 +152,7 @@ struct allowance_answer allowance_take(struct ledger *l, const struct allowance_
         ledger_bucket_give(l, &k, hour_of(of_new), hour, now, n);
     if (in_day)
         return a;
-    /* Another connection was quicker: it has taken what there was. */
+    /* Another connection has taken the rest meanwhile. */
     a = look(l, r, &k, of_new, now, n);
     if (a.limit == ALLOWANCE_FITS)
         a = (struct allowance_answer){ALLOWANCE_HOUR, hour.most ? hour.most : day.most, now + 1000,

@@ -19,9 +19,9 @@
 
 enum { STAMP_SHIFT = 36, STAMP_STEP_MS = 32768, STAMP_MASK = (1 << 20) - 1 };
 #define VALUE_MASK ((UINT64_C(1) << STAMP_SHIFT) - 1)
-#define VALUE_ONE  32768.0 /* so many steps are one recipient */
+#define VALUE_ONE  32768.0 /* steps for one recipient */
 
-/* How often in a period the stamp moves, and what rounding may then have added. */
+/* How often in a period the stamp moves; this limits what rounding can add. */
 #define STAMPS_A_PERIOD 16
 #define ROUNDING        0.01
 
@@ -37,9 +37,10 @@ static double rate_of(struct ledger_rate r)
     return (double)r.most / (double)r.period_ms;
 }
 
-/* Ms since the stamp. One that lies ahead dates from before the clock was set back: by a little,
- * and nothing has leaked; by more, and nothing of it is believed (`over`). The stamp repeats itself
- * after 397 days; what is older than half of that lies ahead, too. */
+/* Ms since the stamp. A stamp in the future dates from before the clock was set back. If it is a
+ * little ahead, nothing has leaked; if it is further ahead, the bucket counts as empty (`over`).
+ * The stamp repeats itself after 397 days, so one that is older than half of that seems to be in
+ * the future, too. */
 static uint64_t age_of(uint64_t payload, uint64_t now, bool *over)
 {
     uint64_t steps = (now / STAMP_STEP_MS - (payload >> STAMP_SHIFT)) & STAMP_MASK;
@@ -54,8 +55,8 @@ static double value_of(uint64_t payload)
     return (double)(payload & VALUE_MASK) / VALUE_ONE;
 }
 
-/* A full bucket has this value at its stamp, at most. More is left of a higher rate, or of a
- * damaged file, and would take longer than a period to leak. */
+/* The largest value of a bucket at its stamp. A larger one comes from an earlier, higher rate or
+ * from a damaged file, and would take longer than a period to leak. */
 static double value_most(struct ledger_rate rate)
 {
     return rate.most * (1 + 1.0 / STAMPS_A_PERIOD) + rate_of(rate) * STAMP_STEP_MS;
@@ -125,7 +126,7 @@ bool ledger_bucket_take(struct ledger *l, const struct ledger_key *k, enum ledge
     struct booking b = {.rate = rate, .now = now, .by = n, .most = rate.most};
     struct ledger_slot *slot = ledger_claim(l, k, now);
 
-    /* Without a slot, or with one that was lost meanwhile, nobody could have counted it. */
+    /* Without a slot, or if it was lost meanwhile, no process could have counted this. */
     if (!slot)
         return true;
     ledger_seen(slot, k->hash, now);
@@ -168,7 +169,8 @@ static bool is_known(const struct ledger_slot *slot, uint64_t hash)
     return ledger_payload(slot, WORD_FLAGS, hash) >> 48 & LEDGER_KNOWN;
 }
 
-/* The time first: what is known without one was known before the ledger kept it. */
+/* Write the time first, because a known network without a time counts as known before the ledger
+ * kept times. */
 void ledger_login(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t since)
 {
     struct ledger_slot *slot = ledger_claim(l, k, now);
@@ -200,7 +202,7 @@ enum { FLAGS_SHIFT = 48, SINCE_SHIFT = 24, HOUR_SHIFT = 16, NETWORKS = 16 };
 enum { TILL_SHIFT = 32, TIME_BITS = (1 << 24) - 1, SINCE_STEP_MS = 64000, TILL_STEP_MS = 256000 };
 enum { HOUR_MS = 3600000, HOUR_BITS = 0xff };
 
-/* The latest time of these steps that is not after now by more than half of what they can say. */
+/* The latest time for these steps that is not more than half of their range after now. */
 static uint64_t time_near(uint64_t steps, uint64_t step_ms, uint64_t now)
 {
     uint64_t ago = (now / step_ms - steps) & TIME_BITS;
@@ -274,7 +276,7 @@ unsigned ledger_refused_from(struct ledger *l, const struct ledger_key *k, uint6
 }
 
 /* What ledger_looks_stolen() changes: the beginning and the end are in two words. A process that is
- * killed between them leaves an end without the right beginning: at worst the next call tells of it
+ * killed between them leaves an end without the right beginning: at worst the next call reports it
  * once more. */
 struct stolen {
     uint64_t now, until;

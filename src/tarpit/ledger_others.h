@@ -109,7 +109,7 @@ void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at);
 
 /* ---- for the ledger and the tarpit ---- */
 
-/* Changes when keys get other common names: a caller that keeps keys makes them anew then. */
+/* Changes when keys get other common names. A caller that keeps keys then computes them again. */
 uint64_t ledger_naming(const struct ledger *l);
 
 /* Tells the fleet process that a decision about this key comes. */

@@ -16,12 +16,12 @@ struct queued {
     struct queued *next;
     struct shadow_step step; /* its spans are in `text` */
     uint64_t at;             /* when the client really did it */
-    uint64_t mailbox[];      /* and behind it the text */
+    uint64_t mailbox[];      /* followed by the text */
 };
 
 struct shadow {
     bool used, attached, stranger, held, put_off, gone, brought;
-    uint32_t retry_ms; /* a message's that was put off: how long until its sender tries again */
+    uint32_t retry_ms; /* of a deferred message: how long until its sender retries */
     uint8_t rule;
     uint16_t steps;
     uint32_t next_of_client; /* index + 1 */
@@ -29,7 +29,7 @@ struct shadow {
     uint64_t owner, client;
     uint64_t end;     /* when the last step's hold ends */
     uint64_t at, due; /* the last judged step's real time; when the next one is judged */
-    uint64_t longest; /* hold of the message in hand */
+    uint64_t longest; /* of the current message's holds */
     struct queued *first, **last;
 };
 
@@ -64,7 +64,7 @@ static void put(struct shadows *s, uint32_t at, uint32_t index)
     s->at[index].heap_at = at;
 }
 
-/* Its `due` has changed, or it is new. */
+/* Restores the heap's order after a change of `due`, or for a new shadow. */
 static void sift(struct shadows *s, uint32_t index)
 {
     uint32_t at = s->at[index].heap_at;
@@ -103,7 +103,8 @@ static uint32_t *chain_of(struct shadows *s, uint64_t client)
     return &s->of_client[client % BUCKETS];
 }
 
-/* How many a client has; `idle`: how many of them have lost their connection and bring no message. */
+/* How many shadows a client has; `idle`: how many of these have no connection any more and no
+ * message. */
 static uint32_t count_of(struct shadows *s, uint64_t client, uint32_t *idle)
 {
     uint32_t n = 0;
@@ -117,7 +118,7 @@ static uint32_t count_of(struct shadows *s, uint64_t client, uint32_t *idle)
     return n;
 }
 
-/* Whether a client that really waited could have begun it. */
+/* Whether a client that really waited could have opened this connection. */
 static bool is_followed(struct shadows *s, const struct shadow_step *step)
 {
     uint32_t idle, all = count_of(s, step->who.client, &idle);
@@ -125,7 +126,7 @@ static bool is_followed(struct shadows *s, const struct shadow_step *step)
     return all < SHADOW_OF_CLIENT && (step->offence == OFFENCE_NONE || idle < SHADOW_IDLE);
 }
 
-/* NULL: there is no room for it. */
+/* Begins a shadow; NULL if there is no room for it. */
 static struct shadow *begin(struct shadows *s, uint64_t client, bool stranger)
 {
     if (!s->free || (stranger && s->strangers >= SHADOWS_MOST / 2))
@@ -158,7 +159,7 @@ static struct queued *take(struct shadows *s, struct shadow *x)
     return q;
 }
 
-/* A step that is not judged any more. What good mail has earned is kept. */
+/* Drops a step that will not be judged. The credit of good mail is booked. */
 static void let_go(const struct shadows *s, struct queued *q)
 {
     if (q->step.kind == SHADOW_GOOD)
@@ -264,7 +265,7 @@ static void begin_message(struct shadow *x)
 {
     x->put_off = false;
     x->longest = 0;
-    x->rule = RULE_DEBT; /* until a hold of its own, it is late by what was before it */
+    x->rule = RULE_DEBT; /* until it has a hold of its own, it is late because of earlier ones */
 }
 
 static void suffer(struct shadow *x, const struct shadow_step *step, const struct tarpit_hold *hold)
@@ -278,7 +279,7 @@ static void suffer(struct shadow *x, const struct shadow_step *step, const struc
         x->longest = hold->ms;
 }
 
-/* A message that is not followed to its end: late by what is known. */
+/* Reports a message without its end: its delay is what is known so far. */
 static void note_unfollowed(const struct shadow *x, const struct shadow_step *step, uint64_t at,
                             bool open, struct shadow_note *out)
 {
@@ -286,7 +287,7 @@ static void note_unfollowed(const struct shadow *x, const struct shadow_step *st
     note_mail(x, x->due > at ? x->due - at : 0, out);
 }
 
-/* When the step that comes next is judged; when the shadow ends if there is none. */
+/* Computes when the next step is judged, or when the shadow ends if there is none. */
 static void reckon(struct shadows *s, struct shadow *x)
 {
     x->due = x->end;
@@ -338,7 +339,7 @@ static bool queue(struct shadows *s, struct shadow *x, const struct shadow_step 
     return true;
 }
 
-/* The step of a connection that would not wait now. */
+/* Judges the step of a connection that would not wait now. */
 static bool step_now(struct shadows *s, uint32_t *handle, uint64_t owner,
                      const struct shadow_step *step, uint64_t now, struct shadow_note *out)
 {
@@ -406,15 +407,15 @@ uint64_t shadow_lag(struct shadows *s, uint32_t handle, uint64_t owner, uint64_t
     return x->end - now;
 }
 
-/* ---- as time passes ---- */
+/* ---- due steps ---- */
 
 uint64_t shadows_next(const struct shadows *s)
 {
     return s->count ? s->at[s->heap[0]].due : UINT64_MAX;
 }
 
-/* A message that would have been put off earns nothing before its sender has come through: a shadow
- * of that alone, which tries again as Postfix does. False: there is no room. */
+/* A deferred message earns credit only when its sender's retry succeeds. Makes a shadow only for
+ * that, which retries like Postfix. False if there is no room. */
 static bool earns_later(struct shadows *s, struct shadow *x, struct queued *q, uint64_t due)
 {
     struct shadow *retry = begin(s, x->client, x->stranger);
@@ -436,7 +437,7 @@ static bool earns_later(struct shadows *s, struct shadow *x, struct queued *q, u
     return retry != NULL;
 }
 
-/* Comes through, or waits twice as long. */
+/* A retry: it succeeds, or waits twice as long. */
 static void try_again(struct shadows *s, struct shadow *x)
 {
     const struct shadow_step *step = &x->first->step;

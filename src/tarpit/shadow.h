@@ -1,23 +1,24 @@
-/* R20: shadows. A client that is observed is answered at once. Its *shadow* is the same connection
- * as it would have gone if replies had waited: what the connection does is queued, and judged when
- * the client would have come to do it. So the ledger sees offences, turns and masks at the times
- * at which it would have seen them, and a message's delay is the sum of what it met.
+/* R20: shadows. An observed client is answered at once. Its *shadow* is the same connection as it
+ * would be if replies waited: each step of the connection is queued, and judged at the time when
+ * the client would have made it. So the ledger sees offences, turns and masks at the times at which
+ * it would have seen them, and a message's delay is the sum of its holds.
  *
  *   v(i) = max(t(i), v(i-1) + hold(i-1) + min(t(i) - t(i-1), 1 s))
  *
- * is when step i is judged, t(i) when the client really did it: a gap of up to a second is the
- * client's own and stays; a longer one is time in which the next message came to be, and makes up
- * for waiting.
+ * is when step i is judged; t(i) is when the client really made it. A gap of up to a second belongs
+ * to the client and stays; in a longer gap the client waited for its next message, and that time
+ * counts against the holds.
  *
- * A connection has a shadow only while it would wait; until then its steps are judged as they
- * come. A shadow outlives its connection. All is bounded: SHADOWS_MOST shadows, half of them for
- * clients that have delivered good mail, SHADOW_OF_CLIENT of one client; SHADOW_STEPS_MOST queued
- * steps in all and SHADOW_STEPS of one shadow. An attacker that is not slowed opens more
- * connections than it could if each of them waited: of a client's connections that are closed and
- * have delivered nothing, SHADOW_IDLE are followed (as many as Postfix opens to one server), so
- * debts do not pile up.
+ * A connection has a shadow only while it would wait; until then its steps are judged at once. A
+ * shadow may outlive its connection. There are limits: SHADOWS_MOST shadows, half of them for
+ * clients that have delivered good mail, and SHADOW_OF_CLIENT for one client; SHADOW_STEPS_MOST
+ * queued steps in all, and SHADOW_STEPS for one shadow. An attacker that is not slowed opens more
+ * connections than it could if each of them waited. So of a client's closed connections without a
+ * delivery only SHADOW_IDLE have a shadow (as many as Postfix opens to one server), and debts do
+ * not pile up.
  *
- * A shadow that has fallen SHADOW_LAG_MS behind its client gives up: few clients would have gone on.
+ * A shadow that is SHADOW_LAG_MS later than its client gives up, because few clients would have
+ * gone on.
  *
  * Time is an argument (`now`, wall ms), one process uses a set of shadows, nothing blocks. Out of
  * memory a step is not judged. */
@@ -68,7 +69,7 @@ struct shadow_step {
     uint32_t mailboxes;
 };
 
-/* What a step came to; all zero: nothing to tell. */
+/* The result of a step; all zero: nothing to report. */
 struct shadow_note {
     uint64_t owner;
     bool open; /* its connection is still open */
@@ -88,14 +89,14 @@ struct shadow_note {
 int shadows_open(struct shadows **out, struct tarpit *t);
 void shadows_close(struct shadows *s);
 
-/* The connection does this now. `handle` is the caller's word for the connection: 0 at first, then
- * changed by these calls only, below 2^20. `owner` is anything that tells it from all others that
- * are open. True: *out has a note. */
+/* The connection makes this step now. `handle` belongs to the connection: it is 0 at first, only
+ * these functions change it, and it stays below 2^20. `owner` is any value that no other open
+ * connection has. True: *out has a note. */
 bool shadow_step(struct shadows *s, uint32_t *handle, uint64_t owner,
                  const struct shadow_step *step, uint64_t now, struct shadow_note *out);
 
-/* How much later than now the connection would be as far as is known, in ms, and the rule behind it
- * (enum tarpit_rule; 0: it would not wait). */
+/* How much later than now the connection would be, as far as is known, in ms; and the rule that
+ * causes it (enum tarpit_rule; 0: it would not wait). */
 uint64_t shadow_lag(struct shadows *s, uint32_t handle, uint64_t owner, uint64_t now,
                     uint8_t *rule);
 
@@ -105,11 +106,11 @@ void shadow_leave(struct shadows *s, uint32_t handle, uint64_t owner);
 /* When the next step of any shadow is due; UINT64_MAX: there is none. */
 uint64_t shadows_next(const struct shadows *s);
 
-/* Judges the next step that is due. False: none is. A step may have nothing to tell. */
+/* Judges the next step that is due; false if none is. A step may have nothing to report. */
 bool shadows_due(struct shadows *s, uint64_t now, struct shadow_note *out);
 
-/* The process ends: takes the next message that still waits in a queue, as late as is known by now.
- * False: there are no more, and no shadows either. */
+/* For the end of the process: returns the next message that still waits in a queue, with the delay
+ * that is known by now. False: there are no more, and no shadows either. */
 bool shadows_end(struct shadows *s, struct shadow_note *out);
 
 #endif

@@ -3,9 +3,9 @@
  *
  * A table of names has a word for each: 40 bits of the address's hash, 8 bits of a network's, and
  * the day, in sets of eight that are a cache line. A candidate has its text, a bitmap of 64 bits
- * for the networks (linear counting), and days. Hashes are keyed with the file's own key, so nobody
- * can aim at a set. A candidate is read as valid only if its text hashes to its key: a slot that a
- * dying process has left half written counts as free. */
+ * for the networks (linear counting), and days. Hashes use the file's own key, so nobody can aim at
+ * a set. A candidate is valid only if the hash of its text is its key, so a slot that a dying
+ * process left half written counts as free. */
 #include "tarpit/tried.h"
 
 #include <errno.h>
@@ -114,8 +114,8 @@ static _Atomic uint64_t *name_find(_Atomic uint64_t *table, size_t size, uint64_
     return NULL;
 }
 
-/* Puts it in, or brings its day up to date. In a full set the oldest makes room. Returns the day
- * of what made room; 0: nothing has. */
+/* Adds a name, or updates its day. In a full set it replaces the oldest name. Returns the day of
+ * the replaced name; 0 if none was. */
 static uint16_t name_put(_Atomic uint64_t *table, size_t size, uint64_t hash, uint8_t network,
                          uint64_t now)
 {
@@ -127,7 +127,7 @@ static uint16_t name_put(_Atomic uint64_t *table, size_t size, uint64_t hash, ui
             *at = name;
         return 0;
     }
-    at = &set[hash >> 40 & (WAYS - 1)]; /* of several that are as old, any */
+    at = &set[hash >> 40 & (WAYS - 1)]; /* any of several that are equally old */
     for (int i = 0; i < WAYS; i++)
         if (name_day(set[i]) < name_day(*at) || set[i] == 0)
             at = &set[i];
@@ -184,7 +184,7 @@ uint64_t tried_overflowed(const struct tried *t)
 
 /* ---- candidates ---- */
 
-/* What anybody may write to without having seen it anywhere. */
+/* Whether anybody may write to it without having seen it anywhere. */
 static bool is_common(struct span local)
 {
     static const char *const names[] = {
@@ -213,7 +213,7 @@ static bool is_over(const struct candidate *c, uint64_t now)
     return (uint64_t)c->last_s * 1000 + (uint64_t)TRIED_FORGET_DAYS * DAY_MS < now;
 }
 
-/* How hard it was to get there; 0: free. */
+/* The weight of a candidate; 0: the place is free. */
 static unsigned weight_of(const struct candidate *c, uint64_t now)
 {
     enum { MOST = 62 };
@@ -245,7 +245,7 @@ static struct candidate *candidate_find(const struct tried *t, uint64_t hash)
     return NULL;
 }
 
-/* The place of a newcomer; NULL: it has to come again. */
+/* A place for a new candidate; NULL: not this time. */
 static struct candidate *make_room(struct tried *t, uint64_t hash, uint64_t now)
 {
     struct candidate *set = candidates_of(t, hash), *weakest = set;
@@ -334,7 +334,7 @@ static bool existed(const struct tried *t, uint64_t hash, uint64_t now)
     return name_within(t->body->existing, EXISTING, hash, TRIED_SPARED_DAYS, now);
 }
 
-/* Whether one typing error makes it of an address that existed: people make those. */
+/* Whether it differs from an address that existed by a single typing error, which people make. */
 static bool is_near(const struct tried *t, struct span address, uint64_t now)
 {
     static const char keys[] = "abcdefghijklmnopqrstuvwxyz0123456789.-_";
@@ -371,7 +371,7 @@ static bool is_name_like(struct span address)
     return marks <= 1;
 }
 
-/* A copy of the candidate that is whole; false: there is none. */
+/* Makes a consistent copy of the candidate; false if there is none. */
 static bool candidate_read(const struct tried *t, const struct candidate *c, uint64_t now,
                            uint64_t *hash, struct tried_address *out)
 {

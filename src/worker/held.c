@@ -1,4 +1,4 @@
-/* Answers what the master asks of held connections (held.h). */
+/* Carries out the master's requests about held connections (held.h). */
 #include "worker/held.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ static void tell_released(const struct worker *w, const struct note *asked, uint
     channel_tell(w->params->control, NOTE_RELEASED, (int32_t)answered, asked->tag, state);
 }
 
-/* Answers the holds of an address or a network now, and says how many. */
+/* Answers the holds of an address or a network now, and reports how many. */
 void held_release(struct worker *w, const struct note *asked)
 {
     uint32_t answered = 0;
@@ -42,7 +42,7 @@ void held_release(struct worker *w, const struct note *asked)
     tell_released(w, asked, answered, "done");
 }
 
-/* Says how many of them are held, and which lists name it, if it is a single address. */
+/* Reports how many of them are held, and, for a single address, the lists that have it. */
 void held_count(const struct worker *w, const struct note *question)
 {
     struct buf names = {0};

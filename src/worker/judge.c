@@ -1,5 +1,5 @@
-/* Asks the tarpit, and with `observe` gives what the connection does to its shadow instead
- * (tarpit/shadow.h). What the shadows come to goes to the counters, the log and the report.
+/* Asks the tarpit; with `observe` passes the connection's steps to its shadow instead
+ * (tarpit/shadow.h). The shadows' results go to the counters, the log and the report.
  *
  * An observed connection is never held, so two fields of `struct conn` that tell of a hold have
  * another use: hold_ms is the handle of its shadow, held_ms is what it would have waited so far. */
@@ -36,7 +36,7 @@ static struct tarpit_hold observed(const struct tarpit_hold *hold)
         .rule = hold->rule, .would_ms = (uint32_t)hold->ms, .would_mask = hold->masked};
 }
 
-/* ---- what is noted ---- */
+/* ---- results ---- */
 
 static void note_hold(struct worker *w, const struct tarpit_hold *hold, bool first)
 {
@@ -173,9 +173,9 @@ struct tarpit_hold judge_wait(struct worker *w, struct conn *c)
     return nothing;
 }
 
-/* R22: where users log in there is no pause (a client of an implicit TLS port speaks first, too),
- * nor for a balancer's own checks. When there is little room nobody is paused: a pause is worth no
- * other client's place. */
+/* R22: there is no pause on listeners where users log in (on an implicit TLS port the client also
+ * speaks first), and none for a balancer's own checks. When room is short no client is paused,
+ * because a pause must not cost another client its place. */
 static bool pauses(struct worker *w, struct conn *c)
 {
     const struct config_listen *listen = &w->config->listen[c->listener];
@@ -209,7 +209,7 @@ struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span use
     struct tarpit_permit permit = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
     if (!observes(w, domain))
         return permit;
-    permit.stranger_to = 0; /* nobody stands in line */
+    permit.stranger_to = 0; /* no queries wait in line */
     if (permit.masked) {
         note_hold(w, &permit.hold, c->offences == 0);
         permit = (struct tarpit_permit){.would_mask = true, .hold = permit.hold};

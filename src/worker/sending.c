@@ -1,9 +1,9 @@
 /* R23 in a worker; see sending.h.
  *
- * At RCPT nothing is booked: connections that ask at the same time may all hear yes. What counts is
- * taken when a message is whole, in one step for all workers, and given back for recipients that no
- * backend has. So a connection that goes away, or a worker that is killed, owes nothing but the
- * message that it was handing over. */
+ * At RCPT nothing is booked, so connections that ask at the same time may all be allowed.
+ * Recipients are counted when a message is complete, in one step for all workers, and given back if
+ * no backend has the message for them. So if a connection ends or a worker is killed, at most the
+ * message that was being handed over is counted wrongly. */
 #include "worker/sending.h"
 
 #include <stdio.h>
@@ -65,7 +65,7 @@ static bool is_limited(const struct worker *w, const struct conn *c)
     return c->smtp.flags & SMTP_AUTHENTICATED && allowances_are_on(w->allowances);
 }
 
-/* ---- what is told ---- */
+/* ---- replies and log lines ---- */
 
 static const char *in_words(uint64_t ms, char out[32])
 {
@@ -136,7 +136,8 @@ static void tell_stolen(const struct conn *c, struct span account)
     log_end(&l);
 }
 
-/* One line a minute of each account, and no more accounts than there are places. */
+/* Whether a line may be written: one a minute for each account, and for no more accounts than there
+ * are places. */
 static bool may_write(struct worker *w, struct span account)
 {
     enum { QUIET_MS = 60000 };

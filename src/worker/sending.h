@@ -1,8 +1,8 @@
-/* What accounts that are logged in may send (R23): asks tarpit/allowance.h at RCPT and when a
- * message is whole, tells the client when it goes on, and tells the administrator.
+/* Limits what logged-in accounts may send (R23): asks tarpit/allowance.h at RCPT and when a message
+ * is complete, tells the client when it may send again, and logs refusals for the administrator.
  *
- * Runs in a worker's loop. Of clients that are not logged in it knows nothing, and without
- * allowances it costs nothing. */
+ * Runs in a worker's loop. It does nothing for clients that have not logged in, and costs nothing
+ * without allowances. */
 #ifndef MIRED_WORKER_SENDING_H
 #define MIRED_WORKER_SENDING_H
 
@@ -15,28 +15,28 @@
 struct conn;
 struct worker;
 
-/* Opens the allowances' file, and looks at it again and again. False without memory. */
+/* Opens the file of allowances, and checks it regularly. False without memory. */
 bool sending_open(struct worker *w);
 void sending_close(struct worker *w);
 
 enum { SENDING_TEXT = 256 };
 
-/* Whether one more recipient beside those of the envelope fits. If not, the reply to it is in *r;
- * its argument stands in `text`. */
+/* Whether one more recipient fits, in addition to those of the envelope. If not, *r is the reply;
+ * its argument is in `text`. */
 bool sending_recipient(struct worker *w, struct conn *c, struct reply *r, char text[SENDING_TEXT]);
 
-/* A message is whole: takes its recipients from the allowance, or returns false and the reply as
- * above. sending_over() gives back what did not come of it. */
+/* Call it when a message is complete: takes its recipients from the allowance, or returns false and
+ * the reply as above. sending_over() gives back recipients that did not get the message. */
 bool sending_message(struct worker *w, struct conn *c, struct reply *r, char text[SENDING_TEXT]);
 
 /* The hand-over has ended. `unsent`: recipients of the message that no backend has. */
 void sending_over(struct worker *w, struct conn *c, uint32_t unsent);
 
-/* Whether a login with the right password is let in: it is not where the account looks stolen and
- * the client's network is new to it. */
+/* Whether a login with the right password is accepted. With `stolen = "refuse"` it is not if the
+ * account looks stolen and the client's network is new to it. */
 bool sending_may_log_in(struct worker *w, struct conn *c, struct span account);
 
-/* Such a login is told to the client: its network begins to be known to the account. */
+/* Records an accepted login: its network begins to become known to the account. */
 void sending_logged_in(struct worker *w, struct conn *c, struct span account);
 
 #endif

@@ -1,8 +1,8 @@
 /* The clients that this worker judged last: their ledger keys, and those with a sender's domain.
  *
- * A key is a hash, and a message asks for the same ones about ten times. A connection has no room
- * for them, so the worker keeps those of the last few clients. Which client has a place is decided
- * by its address alone; one that pushes another out costs the other the time of its hashes. */
+ * A key is a hash, and for a message the same keys are needed about ten times. A connection has no
+ * room for them, so the worker keeps those of the last few clients. The address alone selects the
+ * place; if another client replaces an entry, its hashes are computed again. */
 #ifndef MIRED_WORKER_WHO_H
 #define MIRED_WORKER_WHO_H
 
@@ -16,7 +16,7 @@ enum { WHO_PLACES = 128, WHO_DOMAIN_MAX = 47 };
 struct who_place {
     struct addr peer; /* ADDR_NONE: free */
     uint8_t domain_len;
-    char domain[WHO_DOMAIN_MAX]; /* whose pair `who` has; none of length 0 */
+    char domain[WHO_DOMAIN_MAX]; /* of the pair in `who`; length 0: no pair */
     struct tarpit_who who;
     uint64_t naming; /* ledger_naming() when the pair's key was made */
 };
@@ -25,10 +25,10 @@ struct whos {
     struct who_place place[WHO_PLACES];
 };
 
-/* As tarpit_who(). */
+/* Like tarpit_who(). */
 struct tarpit_who who_of(struct worker *w, const struct addr *peer, bool exempt);
 
-/* As tarpit_who() and then tarpit_sender(). */
+/* Like tarpit_who() followed by tarpit_sender(). */
 struct tarpit_who who_sends(struct worker *w, const struct addr *peer, bool exempt,
                             struct span domain);
 

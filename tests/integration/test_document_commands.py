@@ -96,7 +96,7 @@ def test_every_exception_is_needed():
 
 def complete(text, folder):
     """A configuration of a document with what this machine does not have put right: files, certificates."""
-    for path in ("recipients", "ldap.password", "passwd", "traps"):
+    for path in ("recipients", "recipients-a", "ldap.password", "passwd", "traps"):
         (folder / path).write_text("secret\n" if path == "ldap.password" else "")
     if "/etc/mired/tls.pem" in text:
         certificate, key = Authority(folder).issue("mx1.example.org", days=30)

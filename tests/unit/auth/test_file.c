@@ -21,7 +21,7 @@ static const struct sipkey key = {11, 12};
 
 static char path[64];
 
-/* Writes the file anew; it is opened by file_auth_open(). */
+/* Writes the file again; file_auth_open() opens it. */
 static FILE *begin(void)
 {
     strcpy(path, "/tmp/test-file-XXXXXX");

@@ -94,7 +94,7 @@ static void copy(const char *from, const char *to)
     assert_int_equal(system(command), 0);
 }
 
-/* Its skew is measured anew all the time, and a little different each time. */
+/* The skew is measured again all the time, and differs a little each time. */
 static void measure(struct member *m)
 {
     m->mirror.skew = -m->clock + (int64_t)dice(5) - 2;

@@ -456,8 +456,8 @@ static void test_refusals_of_the_conversation_are_kept_for_the_log(void **state)
     }
 }
 
-/* field notes 5: Postfix with smtpd_delay_reject = no puts a client off at XCLIENT, begins anew,
- * and would say 503 to MAIL. */
+/* field notes 5: Postfix with smtpd_delay_reject = no defers a client at XCLIENT, starts the
+ * session again, and would say 503 to MAIL. */
 static void test_a_client_that_is_put_off_at_xclient_hears_no_503(void **state)
 {
     struct backend_client *t = *state;
@@ -527,7 +527,8 @@ static void test_a_backend_without_what_the_message_needs_is_not_sent_it(void **
         }
 }
 
-/* field notes 6: XCLIENT begins anew, and the backend may offer that client less. */
+/* field notes 6: after XCLIENT the session starts again, and the backend may offer that client
+ * less. */
 static void test_what_is_offered_behind_xclient_counts(void **state)
 {
     struct backend_client *t = *state;

@@ -1,5 +1,5 @@
-/* R22, the greeting pause, in virtual time: whom it concerns, for how long, what makes a client
- * known; and what an attacker and an enemy get out of it. */
+/* R22, the greeting pause, in virtual time: which clients it applies to, for how long, what makes a
+ * client known, and what an attacker and an enemy gain. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
