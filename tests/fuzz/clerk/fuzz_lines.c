@@ -1,4 +1,4 @@
-/* Any file of recipients, traps or suspects is read or refused as a whole, and each line that was
+/* Any file of recipients, traps, suspects or allowances is read or refused as a whole, and each line that was
  * read is found again. */
 #include <stdint.h>
 #include <stdio.h>
@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "directory/allowances.h"
 #include "directory/list_file.h"
 #include "smtp/address.h"
 #include "smtp/address_list.h"
@@ -36,6 +37,25 @@ static void check_kind(const struct list_kind *kind, const char *path, struct sp
     list_file_close(f);
 }
 
+/* An allowance is kept as a line that says the same. */
+static void check_allowances(struct span text)
+{
+    char folded[ADDRESS_MAX * 4], right[LIST_RIGHT];
+    uint32_t hour, day, hour_again, day_again;
+    struct span line, name, again;
+    unsigned number = 0;
+
+    while (list_next(&text, &number, &line)) {
+        size_t len = list_allowances.fold(line, folded, sizeof folded - 1, right);
+        if ((len > 0) != allowance_line(line, &name, &hour, &day))
+            __builtin_trap();
+        if (len && (!allowance_line((struct span){folded, len}, &again, &hour_again, &day_again) ||
+                    !span_equal_fold(name, again) || hour != hour_again || day != day_again ||
+                    hour > LEDGER_BUCKET_MOST || day > LEDGER_BUCKET_MOST))
+            __builtin_trap();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static bool quiet;
@@ -54,6 +74,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_kind(&list_recipients, path, (struct span){(const char *)data, size});
     check_kind(&list_traps, path, (struct span){(const char *)data, size});
     check_kind(&list_suspects, path, (struct span){(const char *)data, size});
+    check_kind(&list_allowances, path, (struct span){(const char *)data, size});
+    check_allowances((struct span){(const char *)data, size});
     close(fd);
     return 0;
 }
