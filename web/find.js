@@ -72,34 +72,39 @@ export function drawChanges(changes) {
   );
 }
 
-// ---- refused recipients ----
+// ---- refused recipients, accounts beyond their allowance ----
 
-let asked = 0;
-
-export async function drawRefused() {
-  if (!isUnlocked()) {
-    $("refusing").hidden = true;
-    asked = 0;
-    return;
-  }
-  if (Date.now() - asked < REFUSED_MS) return;
-  asked = Date.now();
-  const answer = await post("/refused");
-  if (!answer.ok) return;
-  const rows = JSON.parse(answer.text);
-  $("refusing").hidden = rows.length === 0;
-  $("refused").replaceChildren(
-    ...rows.map(({ times, address, why }) =>
-      make(
-        "tr",
-        {},
-        make("td", { className: "number", textContent: count(times) }),
-        make("td", {}, make("code", { textContent: address })),
-        make("td", { textContent: why }),
+// A table of what the log names most, for who has the token. `box` is hidden while it is empty.
+function table(what, box, body) {
+  let asked = 0;
+  return async () => {
+    if (!isUnlocked()) {
+      $(box).hidden = true;
+      asked = 0;
+      return;
+    }
+    if (Date.now() - asked < REFUSED_MS) return;
+    asked = Date.now();
+    const answer = await post(`/${what}`);
+    if (!answer.ok) return;
+    const rows = JSON.parse(answer.text);
+    $(box).hidden = rows.length === 0;
+    $(body).replaceChildren(
+      ...rows.map(({ times, address, why }) =>
+        make(
+          "tr",
+          {},
+          make("td", { className: "number", textContent: count(times) }),
+          make("td", {}, make("code", { textContent: address })),
+          make("td", { textContent: why }),
+        ),
       ),
-    ),
-  );
+    );
+  };
 }
+
+export const drawRefused = table("refused", "refusing", "refused");
+export const drawAccounts = table("accounts", "beyond", "accounts");
 
 onLook(look);
 $("search").addEventListener("submit", (event) => {

@@ -1,7 +1,7 @@
 // The page: one event a second from /events, drawn. What is over time is charts.js, what is about clients clients.js.
 import { moment, remember } from "./charts.js";
 import { drawClients } from "./clients.js";
-import { drawChanges, drawRefused } from "./find.js";
+import { drawAccounts, drawChanges, drawRefused } from "./find.js";
 import { $, amount, clock, count, make, milliseconds, plural, say, span } from "./words.js";
 
 const RETRY_MS = 2000;
@@ -18,7 +18,7 @@ function state(element, kind, text) {
 const UP = { true: "ok", false: "bad", null: "wait" };
 const UP_WORDS = { true: "up", false: "down", null: "not tried yet" };
 
-function partsOf(status) {
+function partsOf(status, stolen) {
   const parts = [];
   for (const b of status.backends) parts.push({ kind: UP[b.up], name: `backend ${b.name}`, is: UP_WORDS[b.up], more: b.domains });
   for (const d of status.directories)
@@ -38,6 +38,14 @@ function partsOf(status) {
     is: `${count(status.ledger.entries)} known`,
     more: `room for ${count(status.ledger.capacity)}, ${full < 1 ? "less than 1" : Math.round(full)} % full`,
   });
+  const { on, kept, refusals } = status.allowance;
+  if (on)
+    parts.push({
+      kind: stolen || kept ? "warn" : "ok",
+      name: "allowances",
+      is: stolen ? `${plural(stolen, "account")} ${stolen === 1 ? "looks" : "look"} stolen` : `${plural(refusals, "refusal")}`,
+      more: kept ? "an earlier version of the file is used; the log says why" : "",
+    });
   return parts;
 }
 
@@ -52,9 +60,10 @@ function drawParts(parts) {
   );
 }
 
-function drawSummary(parts) {
+function drawSummary(parts, stolen) {
   const down = parts.filter((p) => p.kind === "bad").map((p) => p.name);
   if (down.length) state($("parts-state"), "bad", `Down: ${down.join(", ")}`);
+  else if (stolen) state($("parts-state"), "warn", `${plural(stolen, "account")} ${stolen === 1 ? "looks" : "look"} stolen`);
   else if (parts.some((p) => p.kind === "wait")) state($("parts-state"), "wait", "All known parts up");
   else state($("parts-state"), "ok", "All parts up");
 }
@@ -91,16 +100,17 @@ let version = null;
 function draw(live) {
   const status = live.status;
   const at = status.since_ms / 1000 + status.up_seconds;
-  const parts = partsOf(status);
+  const parts = partsOf(status, live.stolen);
   document.title = `${count(status.held + status.frozen)} held – mired`;
   say($("host"), status.hostname);
   say($("since"), `version ${status.version}, up ${span(status.up_seconds)}`);
   drawNumbers(status, live.mail);
   drawParts(parts);
-  drawSummary(parts);
+  drawSummary(parts, live.stolen);
   drawClients(live);
   drawChanges(live.changes);
   drawRefused();
+  drawAccounts();
   moment(at, status.held + status.frozen, status.frozen, live.mail);
   if (version !== null && version !== status.version) state($("link"), "warn", "upgraded: reload this page");
   else state($("link"), "ok", "live");

@@ -173,3 +173,19 @@ void release_account(struct control *c, const char *name)
     control_done(c, json_pack("{s:s, s:i, s:i}", "text", text, "networks_forgotten",
                               (int)logins.fresh, "networks_known", (int)logins.known));
 }
+
+unsigned stolen_accounts(const struct steering *s)
+{
+    const struct ledger *ledger = s->params->ledger;
+    struct ledger_decay d = steering_decay(s);
+    uint64_t now = clock_wall_ms(), at = 0;
+    struct ledger_entry e;
+    struct ledger_key k;
+    unsigned stolen = 0;
+    struct addr who;
+
+    while (ledger_next(ledger, &at, &d, now, &k, &who, &e))
+        if (k.kind == LEDGER_ALLOWANCE && ledger_signs(ledger, &k, now).stolen_till > now)
+            stolen++;
+    return stolen;
+}

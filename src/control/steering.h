@@ -132,6 +132,9 @@ json_t *known_json(const struct steering *s, const struct whom *who, uint64_t no
  * of the ledger. */
 json_t *account_json(const struct steering *s, struct span name, bool *known);
 
+/* How many accounts look stolen now (R23). Goes through all of the ledger. */
+unsigned stolen_accounts(const struct steering *s);
+
 /* A count as {"held", "frozen", "unanswered", "listed"}; NULL if no process could be asked. */
 json_t *held_json(const struct held *h);
 

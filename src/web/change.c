@@ -219,6 +219,8 @@ enum MHD_Result change(struct http *h, struct MHD_Connection *c, const char *wha
     }
     if (strcmp(what, "refused") == 0)
         return refused_send(h, c);
+    if (strcmp(what, "accounts") == 0)
+        return accounts_send(h, c);
     if (strcmp(what, "unlock") == 0)
         return http_say(c, MHD_HTTP_OK, "token accepted");
     while (changes[i].name && strcmp(changes[i].name, what) != 0)

@@ -1,5 +1,5 @@
 /* Look-ups of the page: any client, with the number of its held connections; the most refused
- * recipients; what would have waited with `observe`. In the web process.
+ * recipients; accounts beyond their allowance; what would have waited with `observe`. In the web process.
  *
  * Workers and the freezer have the connections and are asked (control/holders.h); the request
  * sleeps until they have answered. */
@@ -69,12 +69,13 @@ enum MHD_Result find_begin(struct http *h, struct MHD_Connection *c, void **stat
 
 enum { REFUSED_SHOWN = 10 };
 
-static void count_line(json_t *seen, struct span line)
+/* Counts a line of `event` for the value of `field`; the last line says why. */
+static void count_line(json_t *seen, struct span line, struct span event, const char *field)
 {
-    struct span to = log_value(line, "to"), why = log_value(line, "why");
+    struct span to = log_value(line, field), why = log_value(line, "why");
     json_t *row;
 
-    if (!to.len || !why.len || !span_equal(log_value(line, "event"), SPAN("refused")))
+    if (!to.len || !why.len || !span_equal(log_value(line, "event"), event))
         return;
     char key[600];
     to = span_first(to, sizeof key - 1);
@@ -87,6 +88,7 @@ static void count_line(json_t *seen, struct span line)
         json_object_set_new(seen, key, row); /* refuses what is no text */
         row = json_object_get(seen, key);
     }
+    json_object_set_new(row, "why", json_stringn(why.at, why.len));
     json_object_set_new(row, "times",
                         json_integer(json_integer_value(json_object_get(row, "times")) + 1));
 }
@@ -117,7 +119,9 @@ static json_t *most_of(json_t *seen)
     return list;
 }
 
-enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c)
+/* The values of `field` that the kept lines of `event` name most. */
+static enum MHD_Result send_most(const struct http *h, struct MHD_Connection *c, struct span event,
+                                 const char *field)
 {
     const struct log_ring *ring = h->web->steering.params->log;
     json_t *seen = json_object();
@@ -125,10 +129,20 @@ enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c)
 
     for (uint64_t n = ring ? log_ring_first(ring) : 0; ring && n < log_ring_next(ring); n++)
         if (log_ring_read(ring, n, &line))
-            count_line(seen, (struct span){line.text, line.len});
+            count_line(seen, (struct span){line.text, line.len}, event, field);
     json_t *list = most_of(seen);
     json_decref(seen);
     return http_json(c, list);
+}
+
+enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c)
+{
+    return send_most(h, c, SPAN("refused"), "to");
+}
+
+enum MHD_Result accounts_send(const struct http *h, struct MHD_Connection *c)
+{
+    return send_most(h, c, SPAN("allowance"), "account");
 }
 
 /* ---- observe ---- */

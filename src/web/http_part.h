@@ -62,6 +62,7 @@ struct http {
     struct history history;
     struct rates rates;
     json_t *clients, *exempt; /* from the last reading of the ledger */
+    unsigned stolen;          /* accounts that look stolen, as of then */
     uint64_t look_ms;         /* monotonic: when it may be read again */
     struct event *event;      /* of event_tick */
     uint64_t event_tick;
@@ -149,6 +150,7 @@ enum MHD_Result find_begin(struct http *h, struct MHD_Connection *c, void **stat
 
 /* Answers with the most refused recipients: [{"address", "times", "why"}, ...]. */
 enum MHD_Result refused_send(const struct http *h, struct MHD_Connection *c);
+enum MHD_Result accounts_send(const struct http *h, struct MHD_Connection *c);
 
 /* Answers /observed?since=7d with what would have waited (R20). */
 enum MHD_Result observed_send(const struct http *h, struct MHD_Connection *c);

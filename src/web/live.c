@@ -89,6 +89,7 @@ static void look(struct http *h)
     json_decref(h->exempt);
     h->exempt = json_array();
     h->clients = clients_json(&h->web->steering, WORST, "offences", h->exempt);
+    h->stolen = stolen_accounts(&h->web->steering);
     h->look_ms = (begun + (clock_mono_us() - begun) * LOOK_SHARE) / 1000;
 }
 
@@ -100,11 +101,12 @@ void live_look_again(struct http *h)
 json_t *live_json(struct http *h)
 {
     look(h);
-    return json_pack(
-        "{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b}", "status", status_json(&h->web->steering), "mail",
-        "per_second", real_or_null(rates_per_second(&h->rates)), "p99_ms",
-        real_or_null(rates_p99_ms(&h->rates)), "clients", h->clients, "exempt", h->exempt,
-        "changes", undo_json(h->web->steering.undo), "may_change", h->token[0] != '\0');
+    return json_pack("{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b, s:i}", "status",
+                     status_json(&h->web->steering), "mail", "per_second",
+                     real_or_null(rates_per_second(&h->rates)), "p99_ms",
+                     real_or_null(rates_p99_ms(&h->rates)), "clients", h->clients, "exempt",
+                     h->exempt, "changes", undo_json(h->web->steering.undo), "may_change",
+                     h->token[0] != '\0', "stolen", (int)h->stolen);
 }
 
 /* ---- events ---- */

@@ -361,6 +361,28 @@ def test_recipients_that_are_refused_are_told_by_number_to_who_has_the_token(ser
     page.wait(lambda: not page.one("refusing").is_displayed())
 
 
+def test_an_account_that_looks_stolen_is_told_and_named_to_who_has_the_token(served, open_page):
+    """R23"""
+    m = served(config="allowance { recipients_per_hour = 10 }", tarpit="time = 0")
+    page = open_page(m)
+    page.wait(lambda: page.text("parts-state") == "All parts up")
+    for n in range(40):
+        with Client(m.submission, source=f"127.18.{100 + n}.9") as client:
+            client.ehlo()
+            assert client.login("alice@example.test", "wonderland").code == 235
+            if n:
+                client.message("alice@example.test", "bob@example.test")
+    page.wait(lambda: page.text("parts-state") == "1 account looks stolen")
+    assert "1 account looks stolen" in " ".join(page.texts("#parts li"))
+    assert not page.one("beyond").is_displayed() and "alice" not in page.text("parts")
+    page.unlock()
+    page.wait(lambda: page.one("beyond").is_displayed())
+    rows = page.texts("#accounts tr")
+    assert len(rows) == 1 and "alice@example.test" in rows[0]
+    assert m.control("release", "alice@example.test").returncode == 0
+    page.wait(lambda: page.text("parts-state") == "All parts up")
+
+
 def test_it_says_why_each_client_waits(served, open_page):
     m = served(config='suspect = { "127.18.1.0/24" }', tarpit=HELD + ' good_ratio = 1 traps = { "trap@example.test" }')
     shielded, paced, indebted, good, suspect = (f"127.18.{n}.9" for n in (4, 5, 6, 7, 1))
