@@ -27,6 +27,7 @@ USED = {
     "docs/recipes/opensmtpd.md": {"smtpd.conf": '"opensmtpd", "opensmtpd", block="smtpd.conf"'},
     "docs/recipes/postfix.md": {"master.cf": 'block("postfix", "master.cf")', "main.cf": 'block("postfix", "main.cf")'},
     "docs/recipes/rspamd.md": {"main.cf": 'block("rspamd", "main.cf")', "worker-proxy.inc": 'block("rspamd", "worker-proxy.inc")'},
+    "docs/recipes/two-domains.md": {"main.cf": 'block("two-domains", "main.cf")', "dovecot.conf": 'block("two-domains", "dovecot.conf")'},
     "docs/recipes/sendmail.md": {
         "sendmail.mc": '"sendmail", "sendmail", block="sendmail.mc"',
         "sendmail.mc at its end": 'block("sendmail", "sendmail.mc at its end")',

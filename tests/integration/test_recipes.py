@@ -87,6 +87,38 @@ def test_before_dovecot_alone(mired, others):
         assert client.login(USER, PASSWORDS[USER]).code == 235
 
 
+def test_two_domains_with_a_server_each(mired, postfix, others, tmp_path):
+    """One message for both; what one server refuses or never sees is not the other's concern."""
+    ann, cy = "ann@a.example", "cy@b.example"
+    at_a = postfix(domains="a.example", boxes=[ann], extra=block("two-domains", "main.cf").replace("10.0.0.1", "127.0.0.1"))
+    lmtp = ports.free()
+    ours = block("two-domains", "dovecot.conf").replace("imap ", "").replace("= 24", f"= {lmtp}").replace("10.0.0.6", "127.0.0.1")
+    at_b = others(Dovecot(extra=ours.replace("10.0.0.1", "127.0.0.1"), users={cy: "{PLAIN}nobody knows this"}))
+    people = tmp_path / "recipients"
+    people.write_text(f"{ann}\n{cy}\nnobody@b.example\n")
+    tmp_path.chmod(0o755)
+    text = re.sub(r"^(hostname|domains|tarpit|listen).*\n", "", block("two-domains", "mired.conf"), flags=re.M)
+    for old, new in {"/etc/mired/recipients": people, "10.0.0.5:25": f"127.0.0.1:{at_a.port}", "10.0.0.6:24": f"127.0.0.1:{lmtp}"}.items():
+        assert old in text
+        text = text.replace(old, str(new))
+    m = mired(domains=("a.example", "b.example"), recipients=None, backend="", config=text, tarpit="time = 1s growth = 1")
+    source = ports.stranger()
+    with Client(m.port, source=source) as client:
+        client.ehlo("client.elsewhere.test")
+        assert client.message("a@b.test", [ann, cy], b"Subject: both\r\n\r\nx\r\n").code == 250
+    assert b"Subject: both" in at_a.delivered(ann)[0] and b"Subject: both" in at_b.delivered(cy)[0]
+    at_a.wait_log(rf"client=\S*\[{re.escape(source)}\]")
+    with Client(m.port, source=ports.stranger()) as client:
+        client.ehlo()
+        replies = client.envelope("a@b.test", ["nobody@a.example", "nobody@b.example"])
+        assert [r.code for r in replies] == [550, 550] and replies[1].seconds >= 0.99
+    at_b.stop()
+    with Client(m.port, source=ports.stranger()) as client:
+        client.ehlo()
+        assert client.message("a@b.test", ann, b"Subject: alone\r\n\r\nx\r\n").code == 250
+    assert len(at_a.delivered(ann, count=2)) == 2
+
+
 class Proxy:
     """HAProxy with the recipe's configuration."""
 

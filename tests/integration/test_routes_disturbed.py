@@ -148,7 +148,7 @@ recipients "file" {{ path = "{tmp_path}/dovecot" }}
 def servers(postfix):
     started = []
     d = Dovecot(users=dict.fromkeys(PEOPLE["dovecot"], "{PLAIN}nobody knows this"))
-    e = Receiver("exim-heavy", "local_interfaces = <; 127.0.0.1.10025\nsmtp_accept_max = 500\n")
+    e = Receiver("exim-heavy", "local_interfaces = <; 127.0.0.1.10025\nsmtp_accept_max = 500\nsmtp_accept_queue_per_connection = 0\n")
     try:
         for server in (d, e):
             started.append(server)
