@@ -192,6 +192,9 @@ void show_status(const json_t *result)
     if (json_is_false(json_object_get(result, "mail_passes")))
         printf("%-18s%sdoes not pass: %s%s\n", "mail", colour_on(COLOUR_BAD),
                text(result, "mail_waits_for"), colour_off(COLOUR_BAD));
+    else if (json_is_string(json_object_get(result, "domain_waits")))
+        printf("%-18s%sfor %s waits: all of its backends are down%s\n", "mail",
+               colour_on(COLOUR_BAD), text(result, "domain_waits"), colour_off(COLOUR_BAD));
     print_family("messages", json_object_get(result, "messages"), "none yet");
     print_family("offences", json_object_get(result, "offences"), "none yet");
     print_family("verdicts", json_object_get(result, "verdicts"), "none yet");

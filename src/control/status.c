@@ -1,6 +1,5 @@
 /* `status`: what mired is doing, from the counters, the ledger and the master's notes. In the web
  * process. */
-#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -174,40 +173,40 @@ static const char *domain_of_list(const struct config *config, uint32_t list)
     return NULL;
 }
 
-/* What is said of backends that are down; NULL: each domain of ours has one that is up. */
-static const char *backends_down(const struct steering *s)
+/* How many backends are known to be down. */
+static size_t count_down(const struct steering *s)
 {
     const struct config *config = s->params->config;
-    static char text[320];
-    struct route route;
     size_t down = 0;
 
     for (size_t i = 0; i < config->backend_count; i++) {
         const struct steering_backend *known = steering_backend_of(s, config->backend[i].name);
         down += known && !known->up;
     }
-    if (config->backend_count && down == config->backend_count)
-        return config->backend_count == 1 ? "the backend is down" : "all backends are down";
-    for (uint32_t list = 0; down && list < routes_lists(config->routes, ROUTE_BACKEND); list++) {
-        const char *domain =
-            routes_list(config->routes, ROUTE_BACKEND, list, &route) && is_down(s, &route)
-                ? domain_of_list(config, list)
-                : NULL;
-        if (!domain)
-            continue;
-        snprintf(text, sizeof text, "all backends of %s are down", domain);
-        return text;
-    }
-    return NULL;
+    return down;
+}
+
+/* A domain of ours whose backends are all down; NULL: each has one that is up. */
+static const char *domain_that_waits(const struct steering *s)
+{
+    const struct config *config = s->params->config;
+    const char *domain = NULL;
+    struct route route;
+
+    if (count_down(s) == 0)
+        return NULL;
+    for (uint32_t list = 0; list < routes_lists(config->routes, ROUTE_BACKEND) && !domain; list++)
+        if (routes_list(config->routes, ROUTE_BACKEND, list, &route) && is_down(s, &route))
+            domain = domain_of_list(config, list);
+    return domain;
 }
 
 const char *status_mail_waits(const struct steering *s)
 {
     const struct config *config = s->params->config;
-    const char *down = backends_down(s);
 
-    if (down)
-        return down;
+    if (config->backend_count && count_down(s) == config->backend_count)
+        return config->backend_count == 1 ? "the backend is down" : "all backends are down";
     for (size_t i = 0; i < config->recipients_count; i++)
         if (status_directory_is_up(s, config->recipients[i].kind))
             return NULL;
@@ -225,7 +224,7 @@ json_t *status_json(const struct steering *s)
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
         "s:I, "
-        "s:o, s:o, s:o, s:o, s:b, s:s?, s:b, s:o}",
+        "s:o, s:o, s:o, s:o, s:b, s:s?, s:s?, s:b, s:o}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)s->params->started_ms, "up_seconds",
         (double)(now - s->params->started_ms) / 1000.0, "workers", (int)config->workers,
@@ -237,5 +236,6 @@ json_t *status_json(const struct steering *s)
         family(s, "mired_auth_total"), "worker_restarts", sum(s, METRIC_WORKER_RESTARTS), "ledger",
         ledger(s), "backends", backends(s), "directories", directories(s), "lists", lists(s),
         "mail_passes", status_mail_waits(s) == NULL, "mail_waits_for", status_mail_waits(s),
-        "observing", config->observe, "allowance", allowance(s));
+        "domain_waits", domain_that_waits(s), "observing", config->observe, "allowance",
+        allowance(s));
 }

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from lib import ports, scrape
+from lib.dovecot import Dovecot
 from lib.mired import password_file
 from lib.scripted import CLOSE, Scripted
 from lib.smtp import Client
@@ -487,13 +488,15 @@ def test_mirectl_route_says_what_serves_an_address_and_why(mired):
 
 
 def test_status_names_the_domain_whose_mail_waits(mired):
+    """A balancer must not take mired away from all companies because one of their servers is down."""
     with three() as backends:
         m = house(mired, *backends)
         assert down(m, backends[1]) if backends[1].stop() is None else None
         said = json.loads(m.control("status", "--json").stdout)
-        assert not said["mail_passes"] and said["mail_waits_for"] == "all backends of b.test are down"
+        assert said["domain_waits"] == "b.test"
         assert [x["domains"] for x in said["backends"]] == ["a.test", "b.test", ""]
-        assert m.control("status").returncode == 1
+        assert said["mail_passes"] and m.control("status").returncode == 0  # other companies' mail passes
+        assert "for b.test waits: all of its backends are down" in m.control("status").stdout
         assert f"backends          smtp://127.0.0.1:{backends[0].port} a.test: up" in m.control("status").stdout
 
 
@@ -554,3 +557,46 @@ def test_a_login_is_checked_where_the_people_of_its_domain_are(two_verifiers, us
     with Client(two_verifiers.submission) as c:
         c.ehlo()
         assert c.login(user, password).code == (235 if right else 535)
+
+
+def test_a_name_of_a_domain_that_nobody_checks_is_wrong_like_any_other(mired, tmp_path):
+    tmp_path.chmod(0o755)
+    (tmp_path / "a").write_text(password_file({"joe@a.test": "apple", "joe": "apple", "joe@b.test": "apple"}))
+    (tmp_path / "a").chmod(0o644)
+    m = mired(
+        domains=("a.test", "b.test"), passwords=None, tarpit="time = 0",
+        config=f'auth "file" {{ domains = {{ "a.test" }} path = "{tmp_path}/a" }}',
+    )  # fmt: skip
+    with Client(m.submission) as c:
+        c.ehlo()
+        for user in ("joe", "joe@b.test", "joe@elsewhere.test"):
+            assert c.login(user, "apple").code == 535
+        assert c.login("joe@a.test", "apple").code == 235
+
+
+def test_two_dovecots_may_call_two_people_by_one_name(mired):
+    """The account in the log, and with it its offences and allowance, has the domain that chose the verifier."""
+    with contextlib.ExitStack() as stack:
+        dovecots = []
+        for word in ("apple", "banana"):
+            d = Dovecot(extra="auth_username_format = %Ln\n", users={"joe": "{PLAIN}" + word})
+            stack.callback(d.remove)
+            d.start()
+            stack.callback(d.stop)
+            dovecots.append(d)
+        m = mired(
+            domains=("a.test", "b.test"), passwords=None, tarpit="time = 0",
+            config="\n".join(
+                f'auth "dovecot" {{ domains = {{ "{domain}" }} path = "{d.auth}" }}' for domain, d in zip(("a.test", "b.test"), dovecots)
+            ),
+        )  # fmt: skip
+        for user, password, right in (
+            ("joe@a.test", "apple", True), ("joe@a.test", "banana", False),
+            ("Joe@B.test", "banana", True), ("joe@b.test.", "banana", True), ("joe@b.test", "apple", False),
+        ):  # fmt: skip
+            with Client(m.submission) as c:
+                c.ehlo()
+                assert c.login(user, password).code == (235 if right else 535), user
+                c.quit()
+        users = [re.search(r" user=(\S+)", line)[1] for line in m.log.text.splitlines() if "event=session" in line and " user=" in line]
+        assert sorted(users) == ["joe@a.test", "joe@b.test", "joe@b.test"]
