@@ -15,8 +15,9 @@ FOLDER = pathlib.Path(os.environ.get("SENDERS", SOURCE / "build" / "senders"))
 NAMES = ("exim", "opensmtpd", "sendmail")
 
 
-def send(name, port, *recipients, timeout=60, until=lambda: False):
-    """One message from writer@sender.test; (what the writer hears of it, seconds until it was heard, or `until` held)."""
+def send(name, port, *recipients, timeout=60, until=lambda: False, again=None):
+    """One message from writer@sender.test; (what the writer hears of it, seconds until it was heard, or `until` held).
+    With `again` the queue is run each so many seconds until it is empty."""
     if os.geteuid() != 0:
         pytest.skip("mount name spaces need root")
     if not (FOLDER / name).is_dir():
@@ -30,7 +31,7 @@ def send(name, port, *recipients, timeout=60, until=lambda: False):
             process = subprocess.Popen(
                 ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private",
                  HERE / "enter", FOLDER / name, folder, "bash", "/m/send.sh", str(port), *recipients],
-                stdout=output, stderr=subprocess.STDOUT,
+                stdout=output, stderr=subprocess.STDOUT, env=dict(os.environ, AGAIN=str(again or '')),
             )  # fmt: skip
         try:
             while not (folder / "box").exists() or not (folder / "box").stat().st_size:

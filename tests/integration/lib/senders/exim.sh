@@ -1,4 +1,5 @@
-# exim.sh PORT RECIPIENT...: Exim sends a message from writer@sender.test and delivers the bounce to /m/box.
+# exim.sh PORT RECIPIENT...: Exim sends a message from writer@sender.test and delivers the bounce to /m/box. With
+# AGAIN it runs its queue each so many seconds until nothing is left in it.
 port=$1
 shift
 mkdir -p /etc/exim4 /var/spool/x
@@ -28,7 +29,11 @@ box:
   file = /m/box
   user = Debian-exim
 begin retry
-* * F,2h,5s
+* * F,2h,${AGAIN:-5}s
 C
 chown -R Debian-exim:Debian-exim /var/spool/x /m
 printf 'From: writer@sender.test\nSubject: x\n\nhello\n' | /usr/sbin/exim4 -odf -f writer@sender.test "$@"
+while [ -n "$AGAIN" ] && [ "$(/usr/sbin/exim4 -bpc)" != 0 ]; do
+    sleep "$AGAIN"
+    /usr/sbin/exim4 -q
+done

@@ -1,5 +1,5 @@
 # sendmail.sh PORT RECIPIENT...: sendmail sends a message from writer@sender.test; what it says of it, and the bounce, are
-# in /m/box.
+# in /m/box. With AGAIN it runs its queue each so many seconds until nothing is left in it.
 port=$1
 shift
 mkdir -p -m 0700 /q
@@ -24,5 +24,9 @@ m4 -D_CF_DIR_=/usr/share/sendmail/cf/ /usr/share/sendmail/cf/m4/cf.m4 /s.mc >/s.
 /usr/libexec/sendmail/sendmail -C /s.cf -bi >/m/newaliases 2>&1
 printf 'From: writer@sender.test\nSubject: x\n\nhello\n' |
     /usr/libexec/sendmail/sendmail -C /s.cf -odi -v -f writer@sender.test "$@" >/m/talk 2>&1
+while [ -n "$AGAIN" ] && ls /q/qf* >/dev/null 2>&1; do
+    sleep "$AGAIN"
+    /usr/libexec/sendmail/sendmail -C /s.cf -q -v >>/m/talk 2>&1
+done
 cat /m/talk /home/writer/dead.letter /var/mail/writer >/m/box.part 2>/dev/null
 mv /m/box.part /m/box
