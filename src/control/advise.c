@@ -7,6 +7,9 @@
 #include "control/control_part.h"
 #include "tarpit/advise.h"
 
+/* A week, as `mirectl observe` tells without other words. */
+#define OBSERVED_MS (7 * 24 * UINT64_C(3600000))
+
 static struct advise_facts facts(const struct steering *s)
 {
     const struct config *config = s->params->config;
@@ -24,6 +27,31 @@ static struct advise_facts facts(const struct steering *s)
     };
 }
 
+static bool is_exempt(const struct steering *s, const struct addr *who, uint64_t now)
+{
+    const struct config *config = s->params->config;
+    struct ledger *ledger = s->params->ledger;
+    struct ledger_decay d = steering_decay(s);
+    struct ledger_key key[] = {ledger_key_client(ledger, who), ledger_key_network(ledger, who)};
+    struct ledger_entry e;
+
+    for (size_t i = 0; i < sizeof key / sizeof *key; i++)
+        if (ledger_get(ledger, &key[i], &d, now, &e) && e.flags & LEDGER_EXEMPT)
+            return true;
+    return networks_contain(config->exempt.at, config->exempt.count, who);
+}
+
+/* What `observe` has seen of the last days. */
+static void look_at_observed(const struct steering *s, struct advise *a, uint64_t now)
+{
+    struct observed_line line;
+    uint32_t at = 0;
+
+    while (observed_next(s->params->observed, &at, now - OBSERVED_MS, now, &line))
+        if (!is_exempt(s, &line.client, now))
+            advise_observed(a, &line);
+}
+
 static void look_at_all(const struct steering *s, struct advise *a)
 {
     struct ledger_decay d = steering_decay(s);
@@ -32,6 +60,7 @@ static void look_at_all(const struct steering *s, struct advise *a)
     struct ledger_entry entry, network;
     struct addr who;
 
+    look_at_observed(s, a, now);
     while (ledger_next(s->params->ledger, &at, &d, now, &key, &who, &entry)) {
         if (key.kind == LEDGER_NETWORK)
             advise_network(a, &who, &entry);

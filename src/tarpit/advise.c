@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "tarpit/policy.h"
 
@@ -17,6 +18,11 @@ enum {
     PATIENCE_OFFENCES = 5,
     SHIELD_LEAST = 10,
     TIME_LEAST_S = 5,
+    TYPOS_MANY = 10, /* of a line of `observe`: with three times as many as late messages... */
+    TYPOS_RATIO = 3, /* ... it is a harvester that has delivered something */
+    PATIENCE_TELLING = 20,          /* from here on it tells those that do not wash */
+    GIVES_UP_MS = 24 * 3600 * 1000, /* Outlook's pools, the soonest of real senders */
+    HALF_LIFE_MOST_MS = 6 * 3600 * 1000,
 };
 
 /* ---- gathering ---- */
@@ -60,6 +66,58 @@ static double by_offences(const struct advise_named *one)
     return one->offences;
 }
 
+static uint64_t harm(const struct advise_late *l)
+{
+    return l->late + 4 * l->put_off;
+}
+
+static struct advise_late *late_of(struct advise *a, const struct addr *who)
+{
+    for (size_t i = 0; i < a->lates; i++)
+        if (addr_equal(&a->late[i].who, who))
+            return &a->late[i];
+    return NULL;
+}
+
+/* Adds it, in the order of harm; without room the least goes. */
+static void keep_late(struct advise *a, const struct advise_late *one)
+{
+    struct advise_late *known = late_of(a, &one->who), all = *one;
+    size_t at;
+
+    if (known) {
+        all.late += known->late;
+        all.put_off += known->put_off;
+        all.worst_s = known->worst_s > one->worst_s ? known->worst_s : one->worst_s;
+        if (harm(known) > harm(one))
+            memcpy(all.domain, known->domain, sizeof all.domain);
+        a->lates--;
+        memmove(known, known + 1, (size_t)(a->late + a->lates - known) * sizeof *known);
+    }
+    for (at = a->lates; at > 0 && harm(&all) > harm(&a->late[at - 1]); at--)
+        ;
+    if (at == ADVISE_NAMED)
+        return;
+    if (a->lates < ADVISE_NAMED)
+        a->lates++;
+    memmove(a->late + at + 1, a->late + at, (a->lates - 1 - at) * sizeof *a->late);
+    a->late[at] = all;
+}
+
+void advise_observed(struct advise *a, const struct observed_line *line)
+{
+    uint64_t mail = line->late + line->put_off;
+    struct advise_late one = {.who = line->client,
+                              .late = line->late,
+                              .put_off = line->put_off,
+                              .worst_s = line->worst_s};
+
+    if (mail == 0 || (line->typos >= TYPOS_MANY && line->typos > TYPOS_RATIO * mail))
+        return;
+    memcpy(one.domain, line->domain, sizeof one.domain);
+    keep_late(a, &one);
+}
+
 static void gather_good(struct advise *a, const struct addr *who, const struct ledger_entry *c)
 {
     double debt = policy_debt(&a->rules, c->offences, c->good);
@@ -73,7 +131,8 @@ static void gather_good(struct advise *a, const struct addr *who, const struct l
         return;
     if (debt > 0)
         count(a->ratio, ADVISE_LEVELS, c->good / c->offences);
-    if (c->good >= EXEMPT_GOOD && c->offences >= 1 && c->good >= EXEMPT_RATIO * c->offences)
+    if (!late_of(a, who) && c->good >= EXEMPT_GOOD && c->offences >= 1 &&
+        c->good >= EXEMPT_RATIO * c->offences)
         name(a->exempt, &a->exempts, &(struct advise_named){*who, c->offences, c->good}, by_good);
 }
 
@@ -231,6 +290,53 @@ static void judge_exempt(struct proposals *p)
                 a->exempt[i].good, a->exempt[i].offences);
 }
 
+static void judge_late(struct proposals *p)
+{
+    struct advise *a = p->advise;
+    char text[ADDR_TEXT];
+
+    for (size_t i = 0; i < a->lates && a->rules.time; i++) {
+        const struct advise_late *l = &a->late[i];
+        because(
+            propose(p, "exempt", "mirectl exempt %s", addr_format(&l->who, text)),
+            "good mail of it (%s) that `observe` saw: %lu would have been late, by %lu s at most, "
+            "and %lu deferred",
+            l->domain[0] ? l->domain : "bounces", (unsigned long)l->late, (unsigned long)l->worst_s,
+            (unsigned long)l->put_off);
+    }
+}
+
+/* A trap puts a client on the shield for one half-life, and its mail is deferred until then. */
+static void judge_half_life(struct proposals *p)
+{
+    struct advise *a = p->advise;
+
+    if (a->rules.time == 0 || a->rules.shield <= 0 || a->rules.half_life * 2 <= GIVES_UP_MS)
+        return;
+    a->after.half_life = HALF_LIFE_MOST_MS;
+    because(propose(p, "half_life", "tarpit { half_life = %dh }", HALF_LIFE_MOST_MS / 3600000),
+            "a client that reaches the shield is deferred for up to %.0f h, and some senders (the "
+            "pools of Microsoft 365) give up after %d h: a good message of a client that shares "
+            "its address would be lost",
+            (double)a->rules.half_life / 3600000, GIVES_UP_MS / 3600000);
+}
+
+/* Washing (docs/tarpit.md): a large limit tells most those that do not drop dead addresses. Good
+ * senders that are deep in debt may be among the impatient; then it stays. */
+static void judge_telling(struct proposals *p)
+{
+    struct advise *a = p->advise;
+
+    if (a->rules.patience_offences < PATIENCE_TELLING || a->worst_good >= PATIENCE_OFFENCES)
+        return;
+    a->after.patience_offences = PATIENCE_OFFENCES;
+    because(propose(p, "patience_offences", "tarpit { patience_offences = %d }", PATIENCE_OFFENCES),
+            "clients that leave early are told their verdicts in time up to %.0f offences: lists "
+            "get clean a few days sooner, and clients that keep dead addresses learn several times "
+            "as much; no client with good mail has %d offences",
+            a->rules.patience_offences, PATIENCE_OFFENCES);
+}
+
 static void judge_suspect(struct proposals *p)
 {
     struct advise *a = p->advise;
@@ -284,9 +390,9 @@ static void judge_ledger(struct proposals *p)
             (unsigned long)f->ledger.evictions);
 }
 
-static void (*const judges[])(struct proposals *p) = {judge_time,   judge_patience, judge_ratio,
-                                                      judge_shield, judge_exempt,   judge_suspect,
-                                                      judge_room,   judge_ledger};
+static void (*const judges[])(struct proposals *p) = {
+    judge_late,      judge_time,   judge_patience, judge_telling, judge_ratio, judge_shield,
+    judge_half_life, judge_exempt, judge_suspect,  judge_room,    judge_ledger};
 
 size_t advise_end(struct advise *a, struct advice out[ADVISE_MOST])
 {

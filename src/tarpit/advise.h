@@ -17,6 +17,7 @@
 
 #include "base/addr.h"
 #include "tarpit/ledger.h"
+#include "tarpit/observed.h"
 #include "tarpit/rules.h"
 
 /* A client with at least this many live accepted recipients has good mail. */
@@ -24,7 +25,7 @@
 
 enum {
     ADVISE_NAMED = 10,
-    ADVISE_MOST = 2 * ADVISE_NAMED + 8,
+    ADVISE_MOST = 3 * ADVISE_NAMED + 10,
     ADVISE_SECONDS = 300,
     ADVISE_LEVELS = 256
 };
@@ -50,6 +51,13 @@ struct advise_named {
     double offences, good;
 };
 
+/* A client whose good mail would have been late while `observe` was on. */
+struct advise_late {
+    struct addr who;
+    uint64_t late, put_off, worst_s;
+    char domain[OBSERVED_DOMAIN]; /* of the line that says most */
+};
+
 struct advise {
     struct tarpit_rules rules, after; /* after: with all proposals accepted */
     struct advise_facts facts;
@@ -61,6 +69,8 @@ struct advise {
     double worst_good;                 /* the deepest debt of a client with good mail */
     struct advise_named exempt[ADVISE_NAMED], suspect[ADVISE_NAMED]; /* heaviest first */
     size_t exempts, suspects;
+    struct advise_late late[ADVISE_NAMED]; /* heaviest first */
+    size_t lates;
 };
 
 void advise_begin(struct advise *a, const struct tarpit_rules *rules,
@@ -68,6 +78,10 @@ void advise_begin(struct advise *a, const struct tarpit_rules *rules,
 void advise_client(struct advise *a, const struct addr *who, const struct ledger_entry *client,
                    const struct ledger_entry *network);
 void advise_network(struct advise *a, const struct addr *who, const struct ledger_entry *network);
+
+/* What `observe` has seen of a client and a domain (R20), before advise_client(): a client that is
+ * named here is not named again. A line of mostly wrong recipients says nothing for a client. */
+void advise_observed(struct advise *a, const struct observed_line *line);
 
 /* Writes the proposals, returns their number, and leaves the resulting rules in a->after. */
 size_t advise_end(struct advise *a, struct advice out[ADVISE_MOST]);

@@ -113,6 +113,20 @@ def test_the_line_that_it_names_spares_the_sender(mired):
     assert "it is exempt by now" in m.control("observe").stdout
 
 
+def test_advice_names_it_first(mired):
+    m = mired(tarpit="observe = true time = 4s", recipients=PEOPLE)
+    source = ports.stranger()
+    assert deliver(m.port, "a@good.test", PEOPLE[0], source=source).ok
+    mistype(m, source)
+    assert deliver(m.port, "a@good.test", PEOPLE[1], source=source).ok
+    told(m, 1)
+    (first, *_) = json.loads(m.control("--json", "advise").stdout)["advice"]
+    assert first["setting"] == f"mirectl exempt {source}"
+    assert "1 would have been late" in first["reason"] and "good.test" in first["reason"]
+    assert m.control("exempt", source).returncode == 0
+    assert m.control("advise").stdout.startswith("Nothing to change")
+
+
 def test_three_servers_of_a_network_that_write_for_a_domain_are_one_sender(mired):
     m = mired(tarpit="observe = true time = 4s", recipients=PEOPLE)
     network = ports.stranger().rsplit(".", 1)[0]

@@ -24,6 +24,10 @@ SPAM = b"Subject: spam\r\n\r\nbuy\r\n"
 Heard = collections.namedtuple("Heard", "text seconds")
 
 
+class Closed(Exception):
+    """By the server."""
+
+
 class Conversation:
     """One connection; heard is what came, in order."""
 
@@ -39,6 +43,8 @@ class Conversation:
 
     def take(self):
         reply = self.c.reply()
+        if reply.code == 0:
+            raise Closed
         self.heard.append(Heard(reply.text, reply.seconds))
         return reply
 
@@ -144,9 +150,13 @@ class Conversation:
 
     def nonsense(self):
         self.connect()
-        self.say("GET / HTTP/1.1", "Host: x", "MAIL FROM:<a@b", "RCPT TO:<p1@example.test>", "DATA")
+        self.say("MAIL FROM:<a@b", "RCPT TO:<p1@example.test>", "DATA", "X" * 500)
         self.octets(b"EHLO " + b"x" * 3000 + b"\r\n")
         self.say("QUIT")
+
+    def browser(self):
+        self.connect()
+        self.say("GET / HTTP/1.1", "Host: x")
 
     def sleeper(self):
         """Is closed when it has been idle for `timeout`."""
@@ -184,6 +194,7 @@ KINDS = {
     Conversation.talks_early: 4,
     Conversation.flood: 2,
     Conversation.nonsense: 4,
+    Conversation.browser: 1,
     Conversation.sleeper: 2,
     Conversation.too_much: 2,
     Conversation.leaves: 3,
@@ -211,6 +222,8 @@ def play(servers, plan):
         talk = Conversation(servers, source, number)
         try:
             kind(talk)
+        except (Closed, ConnectionError):
+            talk.heard.append(Heard("closed", 0))
         except (Hung, OSError) as error:
             talk.heard.append(Heard(f"{type(error).__name__}", 0))
         finally:

@@ -196,6 +196,7 @@ static void test_no_client_with_good_mail_waits_longer_when_advice_is_taken(void
 /* ---- each rule ---- */
 
 struct seen {
+    bool begun;
     struct tarpit_rules rules;
     struct advise_facts facts;
     struct advise advise;
@@ -211,11 +212,17 @@ static struct seen *begin(void)
     return &s;
 }
 
+static void start(struct seen *s)
+{
+    if (!s->begun)
+        advise_begin(&s->advise, &s->rules, &s->facts);
+    s->begun = true;
+}
+
 static void see(struct seen *s, unsigned from, unsigned count, struct ledger_entry client,
                 struct ledger_entry network)
 {
-    if (!s->advise.clients)
-        advise_begin(&s->advise, &s->rules, &s->facts);
+    start(s);
     for (unsigned i = from; i < from + count; i++) {
         struct addr who = client_addr(i);
         advise_client(&s->advise, &who, &client, &network);
@@ -224,8 +231,7 @@ static void see(struct seen *s, unsigned from, unsigned count, struct ledger_ent
 
 static const struct advice *end(struct seen *s, const char *key)
 {
-    if (!s->advise.clients)
-        advise_begin(&s->advise, &s->rules, &s->facts);
+    start(s);
     s->count = advise_end(&s->advise, s->advice);
     for (size_t i = 0; i < s->count; i++)
         if (strcmp(s->advice[i].key, key) == 0)
@@ -315,6 +321,82 @@ static void test_a_good_sender_with_dead_addresses_may_be_exempt(void **state)
     assert_int_equal(s->advise.exempts, 1);
 }
 
+static struct observed_line line_of(unsigned i, const char *domain, uint64_t late, uint64_t put_off)
+{
+    struct observed_line l = {
+        .client = client_addr(i), .late = late, .put_off = put_off, .worst_s = 20 + i};
+    snprintf(l.domain, sizeof l.domain, "%s", domain);
+    return l;
+}
+
+static void test_good_mail_that_observe_saw_late_comes_first(void **state)
+{
+    struct seen *s = begin();
+    struct observed_line a = line_of(3, "a.example", 2, 0), b = line_of(3, "b.example", 5, 1),
+                         deferred = line_of(4, "c.example", 0, 9), none = line_of(5, "", 0, 0),
+                         harvester = line_of(6, "d.example", 3, 0);
+
+    harvester.typos = 40;
+    start(s);
+    advise_observed(&s->advise, &a);
+    advise_observed(&s->advise, &b);
+    advise_observed(&s->advise, &deferred);
+    advise_observed(&s->advise, &none);
+    advise_observed(&s->advise, &harvester);
+    /* the ledger would name it as well */
+    see(s, 3, 1, (struct ledger_entry){.good = 400, .offences = 20}, nothing);
+    const struct advice *one = end(s, "exempt");
+    assert_non_null(one);
+    assert_int_equal(s->count, 2);
+    assert_string_equal(s->advice[0].setting, "mirectl exempt 192.0.4.1");
+    assert_non_null(strstr(s->advice[0].reason, "and 9 deferred"));
+    assert_non_null(strstr(s->advice[0].reason, "(c.example) that `observe` saw: 0 would"));
+    assert_string_equal(s->advice[1].setting, "mirectl exempt 192.0.3.1");
+    assert_non_null(strstr(s->advice[1].reason, "7 would have been late, by 23 s"));
+    assert_non_null(strstr(s->advice[1].reason, "(b.example)"));
+}
+
+static void test_of_many_late_senders_the_ten_heaviest_are_named(void **state)
+{
+    struct seen *s = begin();
+
+    start(s);
+    for (unsigned i = 0; i < 40; i++) {
+        struct observed_line l = line_of(i, "x.example", 1 + (i * 7) % 40, 0);
+        advise_observed(&s->advise, &l);
+    }
+    assert_non_null(end(s, "exempt"));
+    assert_int_equal(s->advise.lates, ADVISE_NAMED);
+    for (size_t i = 0; i < ADVISE_NAMED; i++)
+        assert_int_equal(s->advise.late[i].late, 40 - i);
+}
+
+static void test_a_shield_that_outlasts_the_patience_of_real_senders(void **state)
+{
+    struct seen *s = begin();
+
+    s->rules.half_life = 24 * UINT64_C(3600000);
+    const struct advice *one = end(s, "half_life");
+    assert_non_null(one);
+    assert_string_equal(one->setting, "tarpit { half_life = 6h }");
+    s = begin();
+    s->rules.half_life = 12 * UINT64_C(3600000);
+    assert_null(end(s, "half_life"));
+}
+
+static void test_telling_the_impatient_pays_those_that_do_not_wash(void **state)
+{
+    struct seen *s = begin();
+
+    s->rules.patience_offences = 50;
+    assert_non_null(end(s, "patience_offences"));
+    assert_true(s->advise.after.patience_offences == 5);
+    s = begin(); /* a good sender in such a debt may be one of the impatient */
+    s->rules.patience_offences = 50;
+    see(s, 0, 1, (struct ledger_entry){.good = 10, .offences = 9}, nothing);
+    assert_null(end(s, "patience_offences"));
+}
+
 static void test_only_the_ten_heaviest_are_named(void **state)
 {
     struct seen *s = begin();
@@ -379,6 +461,10 @@ int main(void)
         cmocka_unit_test(test_a_ratio_that_leaves_good_senders_in_debt),
         cmocka_unit_test(test_a_shield_that_nobody_meets),
         cmocka_unit_test(test_a_good_sender_with_dead_addresses_may_be_exempt),
+        cmocka_unit_test(test_good_mail_that_observe_saw_late_comes_first),
+        cmocka_unit_test(test_of_many_late_senders_the_ten_heaviest_are_named),
+        cmocka_unit_test(test_a_shield_that_outlasts_the_patience_of_real_senders),
+        cmocka_unit_test(test_telling_the_impatient_pays_those_that_do_not_wash),
         cmocka_unit_test(test_only_the_ten_heaviest_are_named),
         cmocka_unit_test(test_networks_that_are_nothing_but_offences),
         cmocka_unit_test(test_too_little_room),
