@@ -262,6 +262,8 @@ void book_sum(const struct book *b, const struct ledger_name *name, const struct
             sum->debt_ms = s.debt_ms;
         if (s.delivered_ms > sum->delivered_ms)
             sum->delivered_ms = s.delivered_ms;
+        if (s.turn_ms > now && sum->queues < UINT8_MAX)
+            sum->queues++;
         sum->paced |= s.paced;
         sum->flags |= s.flags;
     }

@@ -122,7 +122,7 @@ static void join(struct fleet *f)
     bool lost = later(&f->last, &f->newest); /* the stream is another one, or was cut off */
     bool missed = f->joined && later(&f->oldest, &f->last);
 
-    others_activate(f->params->others, &f->key, f->owner);
+    others_activate(f->params->others, &f->key.key, f->owner);
     if (!f->joined || lost || missed) {
         receive_missed(f);
         /* From the beginning, what another one kept: its shares are good whenever they were said.
@@ -130,8 +130,8 @@ static void join(struct fleet *f)
         f->last = f->joined && lost ? none : f->newest;
     }
     uint64_t since = f->synced_ms > SURE_MS ? f->synced_ms - SURE_MS : 0;
-    send_sweep(f, f->joined && !f->made_key ? since : 0);
-    if (f->made_key)
+    send_sweep(f, f->joined && !f->emptied ? since : 0);
+    if (f->emptied)
         memset(f->expiry, 0, EXPIRY_PLACES * sizeof *f->expiry);
     f->joined = true;
     f->refused = false;
@@ -186,14 +186,13 @@ static void made_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 
     if (r && reply_error(r) == REPLY_FULL) /* somebody may have made it before */
         return;
-    if (!went_wrong(f, l, r))
-        f->made_key = r->type == REDIS_REPLY_STATUS;
+    (void)went_wrong(f, l, r);
 }
 
 static void key_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 {
     struct fleet *f = fleet_of_link(l);
-    struct sipkey key;
+    struct fleet_key key;
 
     if (went_wrong(f, l, r))
         return;
@@ -203,6 +202,7 @@ static void key_told(struct link_redis *l, uint64_t arg, const redisReply *r)
         return;
     }
     memcpy(&key, text.at, sizeof key);
+    f->emptied = f->joined && key.made != f->key.made;
     f->key = key;
 }
 
@@ -211,14 +211,13 @@ static void begin_to_join(struct servers *s)
     struct fleet *f = fleet_of(s->loop);
     struct link_redis *home = servers_home(s);
     struct span stream = span_of(f->stream), name = span_of(f->key_name);
-    struct sipkey key = f->key;
+    struct fleet_key key;
 
-    if (!home)
+    if (!home || getrandom(&key, sizeof key, 0) != sizeof key)
         return;
-    if (!key.k0 && !key.k1 && getrandom(&key, sizeof key, 0) != sizeof key)
-        return;
+    if (f->key.key.k0 || f->key.key.k1)
+        key.key = f->key.key;
     f->state = FLEET_JOINING;
-    f->made_key = false;
     f->newest = f->oldest = (struct stream_id){0};
     struct span octets = {(const char *)&key, sizeof key};
     ask_time(f, home);

@@ -25,6 +25,13 @@ enum {
     STREAM_ENTRIES = 2000,  /* of BATCH_OCTETS at most: 32 MB */
 };
 
+/* The value of "NAME:{NAME}:key". All members propose the same key, but each time it is made anew
+ * it gets another `made`: so each of them can tell that Redis was emptied. */
+struct fleet_key {
+    struct sipkey key;
+    uint64_t made;
+};
+
 enum fleet_state {
     FLEET_AWAY,
     FLEET_JOINING, /* connected; the key and the stream's ends are being asked for */
@@ -55,11 +62,11 @@ struct fleet {
     struct mirror mirror;
     struct outbox outbox;
     struct members members;
-    struct sipkey key; /* the fleet's; both 0: not known yet */
+    struct fleet_key key; /* both parts of the key 0: not known yet */
     char stream[KEY_TEXT_MOST], key_name[KEY_TEXT_MOST];
     enum fleet_state state;
     bool refused; /* Redis takes no writes */
-    bool said_away, joined, made_key, others_from_before, twin_said;
+    bool said_away, joined, emptied, others_from_before, twin_said;
     char why[256]; /* it is away */
     uint64_t owner, instance;
     uint64_t asked_time_us, away_since_ms;

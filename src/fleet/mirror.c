@@ -33,6 +33,20 @@ void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, ui
     ledger_own(m->ledger, &k, n, &d, now, &s->is, seen_ms);
 }
 
+/* P1: the turns that this member gave before it heard of the others' stand; the next ones begin
+ * after what all have given, one after the other. */
+static void stretch_queue(struct mirror *m, const struct ledger_key *k,
+                          const struct ledger_share *own, unsigned before, unsigned queues,
+                          uint64_t now)
+{
+    if (own->turn_ms <= now || queues <= before)
+        return;
+    uint64_t left = (own->turn_ms - now) * (1 + queues) / (1 + before);
+    if (left > LEDGER_HORIZON_MS / 2)
+        left = LEDGER_HORIZON_MS / 2;
+    ledger_raise_turn(m->ledger, k, now, now + left, false);
+}
+
 /* What others know has changed: the table gets their new sum. */
 static void sum_again(struct mirror *m, const struct ledger_name *n, uint64_t now)
 {
@@ -43,7 +57,10 @@ static void sum_again(struct mirror *m, const struct ledger_name *n, uint64_t no
 
     if (k.hash)
         ledger_own(m->ledger, &k, n, &d, now, &own, &seen_ms);
+    unsigned before = others_queues(m->others, n, now);
     book_sum(m->book, n, &own, &m->rules, now, &sum);
+    if (k.hash)
+        stretch_queue(m, &k, &own, before, sum.queues, now);
     others_set(m->others, n, &d, now, &sum);
 }
 

@@ -386,10 +386,12 @@ uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uin
     double spent_here;
     struct ledger_share theirs = others_of(l, k, &none, now, &spent_here);
 
-    if (theirs.turn_ms > from)
-        from = theirs.turn_ms; /* R4 for the fleet: a turn that another member gave */
-    struct change c = {.now = now, .from = from, .a = length, .b = latest, .raise = paced};
-    return book(l, k, WORD_TURN, change_turn, &c) ? (c.new &LEDGER_END) - length : 0;
+    /* R4 for the fleet: while n members have queues of this client, each goes on at an n-th of the
+     * pace. That needs no agreement, unlike one common queue, in which all members would take the
+     * same turn before they hear of each other. */
+    uint64_t taken = theirs.turn_ms > now ? length * (1 + theirs.queues) : length;
+    struct change c = {.now = now, .from = from, .a = taken, .b = latest, .raise = paced};
+    return book(l, k, WORD_TURN, change_turn, &c) ? (c.new &LEDGER_END) - taken : 0;
 }
 
 uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
@@ -626,10 +628,6 @@ static bool add_others(const struct ledger *l, const struct ledger_key *k,
         return false;
     e->offences += theirs.offences;
     e->good = good_in_all(e->good, &theirs, spent_here);
-    bool theirs_last = theirs.turn_ms > e->turn_ms;
-    e->paced = (e->paced && e->turn_ms > now) || (theirs.paced && theirs.turn_ms > now);
-    if (theirs_last)
-        e->turn_ms = theirs.turn_ms;
     if (theirs.debt_ms > e->debt_ms)
         e->debt_ms = theirs.debt_ms;
     if (theirs.delivered_ms > e->delivered_ms)

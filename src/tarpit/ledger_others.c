@@ -34,7 +34,7 @@ enum place_word {
     PLACE_SPENT_HERE, /* by this member, of what it did not earn */
     PLACE_TURN,       /* as the ledger's words */
     PLACE_DEBT,
-    PLACE_FLAGS, /* tag 8 | enum ledger_flag 8 | unused 16 | last change, wall s 32 */
+    PLACE_FLAGS, /* tag 8 | enum ledger_flag 8 | queues 8 | unused 8 | last change, wall s 32 */
 };
 
 struct place {
@@ -206,7 +206,7 @@ static uint64_t word_of(const struct place *p, enum place_word w, uint64_t hash)
     return ledger_tag(word) == ledger_tag(hash) ? word & LEDGER_PAYLOAD : 0;
 }
 
-enum { FLAGS_SHIFT = 48 };
+enum { FLAGS_SHIFT = 48, QUEUES_SHIFT = 40 };
 
 bool ledger_others_get(const struct ledger *l, const struct ledger_key *k,
                        const struct ledger_decay *d, uint64_t now, struct ledger_share *theirs,
@@ -234,9 +234,20 @@ bool ledger_others_get(const struct ledger *l, const struct ledger_key *k,
         .debt_ms = ledger_believable(debt & LEDGER_END, now),
         .delivered_ms = ledger_delivered_at(debt, (flags & UINT32_MAX) * 1000, now),
         .flags = flags >> FLAGS_SHIFT & 0xff,
+        .queues = flags >> QUEUES_SHIFT & 0xff,
     };
     *spent_here = ledger_amount_now(word_of(p, PLACE_SPENT_HERE, hash), d->good_half_life, now);
     return atomic_load(&p->word[PLACE_KEY]) == hash;
+}
+
+unsigned others_queues(const struct ledger_others *o, const struct ledger_name *n, uint64_t now)
+{
+    uint64_t hash = hash_of(o, n);
+    const struct place *p = find(o, hash);
+
+    if (!p || (word_of(p, PLACE_TURN, hash) & LEDGER_END) <= now)
+        return 0;
+    return word_of(p, PLACE_FLAGS, hash) >> QUEUES_SHIFT & 0xff;
 }
 
 /* What a place is worth keeping for, roughly as ledger_strength(). */
@@ -301,7 +312,8 @@ void others_set(struct ledger_others *o, const struct ledger_name *n, const stru
         [PLACE_SPENT] = ledger_amount_of(d->good_half_life, now, sum->spent),
         [PLACE_TURN] = (sum->turn_ms & LEDGER_END) | (sum->paced ? LEDGER_TURN_PACED : 0),
         [PLACE_DEBT] = (sum->debt_ms & LEDGER_END) | ledger_delivered_bits(sum->delivered_ms),
-        [PLACE_FLAGS] = (uint64_t)(sum->flags & 0xff) << FLAGS_SHIFT | (now / 1000 & UINT32_MAX),
+        [PLACE_FLAGS] = (uint64_t)(sum->flags & 0xff) << FLAGS_SHIFT |
+                        (uint64_t)sum->queues << QUEUES_SHIFT | (now / 1000 & UINT32_MAX),
     };
     for (int w = PLACE_OFFENCES; w <= PLACE_FLAGS; w++)
         if (w != PLACE_SPENT_HERE)

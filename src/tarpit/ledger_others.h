@@ -51,6 +51,7 @@ struct ledger_share {
     uint64_t turn_ms, debt_ms, delivered_ms; /* wall ms; 0: none */
     uint32_t flags;                          /* LEDGER_TRAPPED, LEDGER_KNOWN, LEDGER_SUSPECT */
     bool paced;
+    uint8_t queues; /* of a sum: how many members have a turn that has not ended */
 };
 
 /* The name that members have for an entry in common. */
@@ -70,6 +71,9 @@ struct ledger_key ledger_key_named(const struct ledger *l, const struct ledger_n
 /* Sets what the others know. All zero: nothing. */
 void others_set(struct ledger_others *o, const struct ledger_name *n, const struct ledger_decay *d,
                 uint64_t now, const struct ledger_share *sum);
+
+/* How many other members the table says have a turn of the key that has not ended. */
+unsigned others_queues(const struct ledger_others *o, const struct ledger_name *n, uint64_t now);
 
 /* What this member has booked on the key itself, and when last (*seen_ms); false: nothing. */
 bool ledger_own(const struct ledger *l, const struct ledger_key *k, const struct ledger_name *n,

@@ -10,7 +10,7 @@ import pytest
 
 from lib import ports, scrape
 from lib.redis import Redis, cluster, sentinel_of
-from lib.smtp import Client, deliver
+from lib.smtp import Client, Hung, deliver
 
 ROUND_TRIP = 0.05  # of a client that is not on this machine
 FLAT = "growth = 1 drip = 0 patience_offences = 0 network_share = 0 "
@@ -129,6 +129,46 @@ def test_good_mail_at_one_member_covers_at_all(redis, fleet):
     until(lambda: number(two, source, "good") > 2.9)
 
 
+# ---- P1: the pace of one client over all members ----
+
+PACED = "time = 1s max = 20s pace_after = 0 shield = 0 " + FLAT
+
+
+def harvest(members, source, seconds, connections):
+    """Asks for made-up addresses over so many connections at each member; how many verdicts were told."""
+    until_time = time.monotonic() + seconds
+
+    def one(m, n):
+        told = 0
+        try:
+            with Client(m.port, source=source, timeout=max(0.1, until_time - time.monotonic())) as c:
+                c.say("EHLO x.test")
+                c.say("MAIL FROM:<a@b.test>")
+                while (left := until_time - time.monotonic()) > 0:
+                    c.socket.settimeout(left)
+                    told += c.say(f"RCPT TO:<u{n}.{told}@example.test>").code == 550
+        except (Hung, OSError):
+            pass
+        return told
+
+    jobs = [(m, n) for m in members for n in range(connections)]
+    with concurrent.futures.ThreadPoolExecutor(len(jobs)) as pool:
+        return sum(pool.map(lambda job: one(*job), jobs))
+
+
+@pytest.mark.alone
+@pytest.mark.parametrize(
+    "connections, seconds",
+    [(1, 12), (4, 20), pytest.param(1, 60, marks=pytest.mark.soak), pytest.param(34, 60, marks=pytest.mark.soak)],
+)
+def test_three_members_tell_no_more_than_one(redis, fleet, connections, seconds):
+    """Proof 1: a verdict a second; each member may have told one before it hears of the others."""
+    members = fleet(redis(), 3, tarpit=PACED)
+    told = harvest(members, ports.stranger(), seconds, connections)
+    print(f"{told} verdicts in {seconds} s over {connections} connections at each of 3 members")
+    assert 0.6 * seconds <= told <= 1.2 * seconds + 3
+
+
 # ---- Redis in trouble: each member goes on alone, and catches up within 5 s (P9) ----
 
 
@@ -174,11 +214,13 @@ def test_redis_is_emptied(redis, fleet):
     """Nobody's connection breaks, and still all of it is there again within seconds."""
     r = redis()
     one, two = fleet(r)
-    source = ports.stranger()
+    source, second = ports.stranger(), ports.stranger()
     offend(one, source)
-    until(lambda: agree(source, one, two))
+    offend(two, second)
+    until(lambda: agree(source, one, two) and agree(second, one, two))
     r.ask("FLUSHALL")
-    took = until(lambda: r.ask("HGET", f"mx:c{source}", "mx1"), 5)
+    took = until(lambda: r.ask("HGET", f"mx:c{source}", "mx1") and r.ask("HGET", f"mx:c{second}", "mx2"), 5)
+    assert r.ask("PTTL", f"mx:c{source}") > 60000
     print(f"told again {took:.2f} s after FLUSHALL")
     until(lambda: is_up(one) and is_up(two))
     assert agree(source, one, two)

@@ -231,8 +231,6 @@ static void compare(const struct ledger_name *n, void *arg)
         struct ledger_key k = ledger_key_named(m->mirror.ledger, n);
         struct ledger_entry e;
         ledger_get(m->mirror.ledger, &k, &d, clock_of(m), &e);
-        if (e.turn_ms)
-            e.turn_ms -= (uint64_t)m->clock;
         if (e.debt_ms)
             e.debt_ms -= (uint64_t)m->clock;
         if (i == 0) {
@@ -240,17 +238,14 @@ static void compare(const struct ledger_name *n, void *arg)
             continue;
         }
         bool same = near(e.offences, first.offences) && near(e.good, first.good) &&
-                    (labs((long)(e.turn_ms - first.turn_ms)) < 10 ||
-                     (e.turn_ms <= now && first.turn_ms <= now)) &&
                     (labs((long)(e.debt_ms - first.debt_ms)) < 10 ||
                      (e.debt_ms <= now && first.debt_ms <= now)) &&
                     ((e.flags ^ first.flags) & LEDGER_TRAPPED) == 0;
         if (!same)
             print_error("seed %lu, member %u, kind %u: offences %g and %g, good %g and %g, "
-                        "turn %+ld and %+ld, debt %+ld and %+ld\n",
+                        "debt %+ld and %+ld\n",
                         (unsigned long)*(uint64_t *)arg, i, n->kind, e.offences, first.offences,
-                        e.good, first.good, (long)(e.turn_ms - now), (long)(first.turn_ms - now),
-                        (long)(e.debt_ms - now), (long)(first.debt_ms - now));
+                        e.good, first.good, (long)(e.debt_ms - now), (long)(first.debt_ms - now));
         assert_true(same);
     }
 }
@@ -440,21 +435,27 @@ static void test_good_mail_of_another_member_is_spent_and_not_only_looked_at(voi
     close_member(&member[0]);
 }
 
-/* R4: turns of one client do not overlap, whichever member gives them. */
-static void test_a_turn_begins_where_that_of_another_member_ends(void **state)
+/* R4, P1: with n members that have turns of a client, each gives one in n times its length. */
+static void test_members_share_the_pace_of_a_client(void **state)
 {
     begin_alone();
     struct addr a = client(1);
     struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
-    struct share s = {.name = {k.label, LEDGER_CLIENT},
-                      .at_ms = now,
-                      .is = {.offences = 5, .turn_ms = now + 30000}};
+    struct ledger *l = member[0].mirror.ledger;
 
-    assert_int_equal(say(1, &s), 0);
-    assert_int_equal(ledger_take_turn(member[0].mirror.ledger, &k, now, 20000, now + 90000),
-                     now + 30000);
-    assert_int_equal(ledger_take_turn(member[0].mirror.ledger, &k, now, 20000, now + 90000),
-                     now + 50000);
+    assert_int_equal(ledger_take_turn(l, &k, now, 20000, now + 90000), now);
+    for (uint16_t from = 1; from < 3; from++) {
+        struct share s = {.name = {k.label, LEDGER_CLIENT},
+                          .at_ms = now,
+                          .is = {.offences = 5, .turn_ms = now + 20000}};
+        assert_int_equal(say(from, &s), 0);
+    }
+    /* Three turns were given at the same time. */
+    assert_int_equal(ledger_take_turn(l, &k, now, 20000, now + 90000), now + 60000);
+    assert_int_equal(ledger_take_turn(l, &k, now, 20000, now + 90000), 0); /* now + 120 s */
+    now += 25000; /* the others' have ended */
+    assert_int_equal(ledger_take_turn(l, &k, now, 20000, now + 200000), now + 95000);
+    assert_int_equal(ledger_take_turn(l, &k, now, 20000, now + 200000), now + 115000);
     close_member(&member[0]);
 }
 
@@ -466,7 +467,7 @@ int main(void)
         cmocka_unit_test(test_a_share_from_the_future_is_refused),
         cmocka_unit_test(test_what_a_list_says_counts_once_in_the_fleet),
         cmocka_unit_test(test_good_mail_of_another_member_is_spent_and_not_only_looked_at),
-        cmocka_unit_test(test_a_turn_begins_where_that_of_another_member_ends),
+        cmocka_unit_test(test_members_share_the_pace_of_a_client),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

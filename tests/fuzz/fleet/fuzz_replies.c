@@ -1,0 +1,84 @@
+/* Whatever a Redis says is parsed and read without harm: replies of every kind, the entries of the
+ * stream, shares, members' words. What is taken for a share is within its bounds. */
+#include <assert.h>
+#include <math.h>
+#include <stdint.h>
+
+#include "config/config.h"
+#include "fleet/members.h"
+#include "fleet/replies.h"
+#include "fleet/share.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+#define NOW UINT64_C(1700000000000)
+
+static struct tarpit_rules rules;
+
+static void take_value(struct ledger_name name, struct span value)
+{
+    struct share s = {.name = name};
+
+    if (share_read(&s, value, &rules, 0, NOW) < 0)
+        return;
+    assert(isfinite(s.is.offences) && s.is.offences >= 0 && s.is.offences <= 1000);
+    assert(isfinite(s.is.good) && s.is.good >= 0 && s.is.good <= 1e4);
+    assert(s.at_ms <= NOW + SHARE_AHEAD_MS && s.is.turn_ms <= s.at_ms + LEDGER_HORIZON_MS);
+    share_lasts(&s, &rules);
+}
+
+static void take_field(void *arg, struct span name, struct span value)
+{
+    take_value((struct ledger_name){1, LEDGER_CLIENT}, value);
+    take_value((struct ledger_name){1, LEDGER_NETWORK}, value);
+}
+
+static void take_entry(void *arg, const struct stream_entry *e)
+{
+    struct span batch = e->shares, value;
+    struct ledger_name name;
+
+    hello_read(e->hello);
+    while (share_next(&batch, &name, &value) == 1)
+        take_value(name, value);
+}
+
+static void take_range(void *arg, uint32_t first, uint32_t last, const struct reply_place *at)
+{
+    assert(first <= last && last < REDIS_SLOTS && at->port > 0);
+}
+
+static void read_all(const redisReply *r)
+{
+    struct reply_place place = {0};
+
+    reply_error(r);
+    reply_is_master(r);
+    reply_time_ms(r);
+    reply_info(r, "used_memory");
+    if (reply_moved(r, &place))
+        assert(place.slot < REDIS_SLOTS && place.port > 0);
+    reply_master(r, &place);
+    reply_slots(r, take_range, NULL);
+    reply_fields(r, take_field, NULL);
+    reply_entries(r, true, take_entry, NULL);
+    reply_entries(r, false, take_entry, NULL);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    redisReader *reader = replies_reader();
+    void *reply = NULL;
+
+    rules = config_default_rules();
+    assert(reader);
+    redis_slot((struct span){(const char *)data, size});
+    if (redisReaderFeed(reader, (const char *)data, size) == REDIS_OK)
+        while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply) {
+            read_all(reply);
+            freeReplyObject(reply);
+            reply = NULL;
+        }
+    redisReaderFree(reader);
+    return 0;
+}
