@@ -1,4 +1,4 @@
-/* `mirectl fleet` as a person reads it: whether it is up, and a line a member. */
+/* `mirectl fleet` as a person reads it: whether the fleet is up, and a line for each member. */
 #include <stdbool.h>
 #include <stdio.h>
 

@@ -18,7 +18,7 @@ static const char *day(const json_t *o, const char *key, char out[16])
     return out;
 }
 
-/* Those that look like a name are marked. Returns whether there was one. */
+/* Marks addresses that look like a name. Returns whether there was one. */
 static bool print_addresses(const json_t *list)
 {
     char first[16], last[16];

@@ -1,5 +1,5 @@
-/* The fleet: the URLs of its servers, and what its names may be. The passwords are taken out of the
- * URLs, so that no other part of mired shows them. */
+/* Checks the fleet's section: the URLs of its servers, and its names. It removes the passwords from
+ * the URLs, so that no other part of mired can show them. */
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>

@@ -227,8 +227,8 @@ struct route config_address_route(const struct config *c, enum route_kind kind,
 
 enum { CONFIG_LOGIN_DOMAIN_ROOM = 1024 };
 
-/* The domain behind the last @ of a login name, folded (without a last dot) into `room`; empty: it
- * has none. */
+/* The domain after the last @ of a login name, folded (without a final dot) into `room`; empty if
+ * it has none. */
 struct span config_login_domain(struct span user, char room[CONFIG_LOGIN_DOMAIN_ROOM]);
 
 /* The verifiers of a login name as a client types it: those of the domain behind its last @; for a

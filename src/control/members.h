@@ -1,5 +1,5 @@
-/* What the web process asks of the fleet process (R25): how the fleet is, and to have the other
- * members do what was done here.
+/* What the web process asks the fleet process for (R25): the state of the fleet, and orders to the
+ * other members to do what was done here.
  *
  *   web --NOTE_FLEET_ASK--> master --> fleet        "status", or "order VERB NETWORK UNTIL"
  *   web <--NOTE_FLEET_TOLD-- master <-- fleet       the answer, in one or several notes
@@ -23,13 +23,13 @@ struct members_asks {
     struct members_asking *askings; /* under way */
 };
 
-/* `answer` is good during the call; NULL: there is no fleet process, or it did not answer. */
+/* `answer` is valid during the call; NULL if there is no fleet process, or if it did not answer. */
 typedef void members_told(void *arg, const char *answer);
 
 /* 0, or -errno: `told` will not be called. Otherwise it is called once, later. */
 int member_ask(struct members_asks *a, const char *question, members_told *told, void *arg);
 
-/* `told` is not to be called with this `arg` any more. */
+/* `told` will not be called with this `arg` any more. */
 void member_ask_forget(struct members_asks *a, const void *arg);
 void member_asks_close(struct members_asks *a);
 

@@ -140,7 +140,7 @@ static struct ledger_share live(const struct node *n, const struct tarpit_rules 
 
 /* ---- room ---- */
 
-/* A share that says "nothing" is kept for so long, because an older one may still come. */
+/* A share that says "nothing" is kept for this long, because an older one may still arrive. */
 enum { LATEST_MS = 10 * 60 * 1000 };
 
 static uint64_t lasts(const struct node *n, const struct tarpit_rules *r, uint64_t now)
@@ -279,7 +279,8 @@ unsigned book_sharers(const struct book *b, const struct ledger_name *name)
     return count;
 }
 
-/* The register stays, so that what was said before and comes late is still older than it. */
+/* The register stays, so that a share that was sent before and arrives late still counts as
+ * older. */
 bool book_forget(struct book *b, const struct ledger_name *name, uint64_t stamp_ms)
 {
     bool any = false;

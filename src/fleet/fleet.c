@@ -1,12 +1,13 @@
-/* The fleet process (fleet.h): joins the fleet when Redis is there, leaves it when it is not, and
- * says so once.
+/* The fleet process (fleet.h): joins the fleet when it reaches Redis, leaves it when it does not,
+ * and logs each change once.
  *
  *   away     the ring is read, and what it tells is kept as long as there is room
  *   joining  the fleet's key (made by the first member), the ends of the stream
  *   up       the table is used; changes go out, the stream comes in, a sweep of the ledger repairs
  *            what was missed
  *
- * Time in Redis is Redis' own: each member measures once a second how its clock differs. */
+ * Times in Redis are of Redis' clock. Each member measures once a second how its own clock
+ * differs. */
 #include "fleet/fleet.h"
 
 #include <errno.h>
@@ -125,7 +126,7 @@ static void join(struct fleet *f)
     others_activate(f->params->others, &f->key.key, f->owner);
     if (!f->joined || lost || missed) {
         receive_missed(f);
-        /* From the beginning, what another one kept: its shares are good whenever they were said.
+        /* Another stream is read from its beginning: its shares are good whatever their age.
          */
         f->last = f->joined && lost ? none : f->newest;
     }
@@ -286,7 +287,7 @@ static void memory_told(struct link_redis *l, uint64_t arg, const redisReply *r)
     fleet_of_link(l)->memory = reply_info(r, "used_memory");
 }
 
-/* Redis took no writes; whether it does now is told by writes that matter. */
+/* Redis took no writes. Only a write that matters shows whether it does now. */
 static void writable_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 {
     struct fleet *f = fleet_of_link(l);
@@ -362,7 +363,7 @@ static int open_all(struct fleet *f)
 
     if (r < 0)
         return r;
-    /* What stands in braces decides the slot in a cluster: these two are on one node. */
+    /* The part in braces decides the slot in a cluster, so these two keys are on one node. */
     const char *name = config->fleet.name;
     snprintf(f->stream, sizeof f->stream, "%s:{%s}:stream", name, name);
     snprintf(f->key_name, sizeof f->key_name, "%s:{%s}:key", name, name);

@@ -1,7 +1,7 @@
-/* The fleet process: one for each mired with a `fleet` section (R25). It mirrors what the ledger
- * knows in Redis, where the other members read it, and what they know in the table beside the
- * ledger (tarpit/ledger_others.h). Nobody waits for it: while it or Redis is away, mired goes on
- * alone, and it catches up by itself. docs/fleet.md has the design. */
+/* The fleet process: one for each mired with a `fleet` section (R25). It copies what this ledger
+ * knows to Redis, where the other members read it, and what the others know to the table beside the
+ * ledger (tarpit/ledger_others.h). No other process waits for it. While it or Redis is away, mired
+ * goes on alone; afterwards it catches up. docs/fleet.md has the design. */
 #ifndef MIRED_FLEET_FLEET_H
 #define MIRED_FLEET_FLEET_H
 
@@ -18,7 +18,8 @@ struct fleet_params {
     struct ledger_others *others;
 };
 
-/* The body of the process: returns its exit status after NOTE_STOP, or when the master is gone. */
+/* The main function of the process. Returns its exit status after NOTE_STOP, or when the master has
+ * gone. */
 int fleet_run(const struct fleet_params *params);
 
 #endif

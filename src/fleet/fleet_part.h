@@ -109,10 +109,11 @@ static inline struct fleet *fleet_of_link(struct link_redis *l)
     return (struct fleet *)l->params.loop;
 }
 
-/* The key in Redis of a name: "NAME:c192.0.2.7". Returns it as a span of `text`. */
+/* The key in Redis for a name, such as "NAME:c192.0.2.7". Returns a span of `text`. */
 struct span fleet_key(const struct fleet *f, const struct ledger_name *n, char text[KEY_TEXT_MOST]);
 
-/* A command was refused: is it still useful to go on? */
+/* Redis refused a command: its changes are sent again later. Unless Redis is only busy, it counts as
+ * taking no writes. */
 void fleet_refused(struct fleet *f, struct link_redis *l, const redisReply *r);
 
 /* ---- send.c ---- */
@@ -120,11 +121,11 @@ void fleet_refused(struct fleet *f, struct link_redis *l, const redisReply *r);
 int send_open(struct fleet *f);
 void send_close(struct fleet *f);
 
-/* Takes what stands in the ring and in the outbox and sends as much as is good now. True: there was
- * something. */
+/* Takes events from the ring and keys from the outbox, and sends as much as may be sent now. True
+ * if there was anything. */
 bool send_turn(struct fleet *f);
 
-/* Everything that has changed since then is sent (again); 0: everything. */
+/* Sends (again) every entry that has changed since then; 0: all entries. */
 void send_sweep(struct fleet *f, uint64_t since_ms);
 
 void send_hello(struct fleet *f);
@@ -133,10 +134,10 @@ void send_order(struct fleet *f, const char *text);
 
 /* ---- orders.c ---- */
 
-/* A question of the web process, and its word that an order is carried out. */
+/* A question of the web process, or its report that an order has been carried out. */
 void orders_note(struct fleet *f, const struct note *n);
 
-/* An entry of the stream, of that member. */
+/* An entry of the stream that `m` has written. */
 void orders_take(struct fleet *f, struct member *m, struct span text);
 
 /* ---- receive.c ---- */
@@ -144,17 +145,17 @@ void orders_take(struct fleet *f, struct member *m, struct span text);
 int receive_open(struct fleet *f);
 void receive_close(struct fleet *f);
 
-/* Asks Redis for the key, unless that was done in this epoch. `again`: in any case. */
+/* Asks Redis for the key, unless it has been asked for in this epoch. `again`: in any case. */
 void receive_ask(struct fleet *f, const struct ledger_name *n, uint64_t hash, bool again);
 
-/* A client is seen: its key, and those of its networks. */
+/* A decision about a client comes: asks for its key and for those of its networks. */
 void receive_sight(struct fleet *f, const struct ledger_name *n, uint64_t hash);
 
 /* Waits for the stream, from f->last on. */
 void receive_follow(struct fleet *f);
 void receive_stop(struct fleet *f);
 
-/* Some of the stream was missed: keys are asked for again when they are seen. */
+/* Some of the stream was missed, so each key is asked for again when it is next needed. */
 void receive_missed(struct fleet *f);
 
 #endif

@@ -264,7 +264,7 @@ static void look(struct loop *loop, struct alarm *a)
     loop_alarm(loop, a, loop->now + LOOK_MS);
 }
 
-/* A name is looked up by the system's resolver, which may take a while: only this process waits. */
+/* The system's resolver may take a while to look a name up, but only this process waits for it. */
 static int find(const char *host, uint16_t port, struct sockaddr_storage *sa, socklen_t *len)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *found;

@@ -1,9 +1,9 @@
-/* One connection to a Redis server: pipelined commands out, replies in, in order. Within the fleet
- * process' loop; nothing blocks but the look-up of a host's name.
+/* One connection to a Redis server: pipelined commands out, replies in, in order. It runs in the
+ * fleet process' loop. Only the look-up of a host's name blocks.
  *
- * Each command says who is told of its reply. A connection that breaks, or on which a reply is
- * overdue, tells every command that is still waiting that there is none (NULL), then its owner, and
- * closes itself; link_open() begins again. hiredis writes and parses the protocol. */
+ * Each command names the function that gets its reply. If a connection breaks or a reply is
+ * overdue, the functions of all waiting commands get NULL, then the owner is told, and the
+ * connection closes itself; link_open() connects again. hiredis writes and parses the protocol. */
 #ifndef MIRED_FLEET_LINK_H
 #define MIRED_FLEET_LINK_H
 
@@ -60,19 +60,20 @@ static inline bool link_is_open(const struct link_redis *l)
 /* Prepares a closed link. */
 void link_init(struct link_redis *l, const struct link_params *params);
 
-/* Starts to connect; commands may be given at once. Logs in and selects the database first. 0 or
- * -errno: it is still closed. */
+/* Starts to connect; commands may be queued at once. It first logs in and selects the database. 0,
+ * or -errno and it is still closed. */
 int link_open(struct link_redis *l, const char *host, uint16_t port);
 
-/* Queues a command. Nothing is sent before link_flush(). An open link only. */
+/* Queues a command; link_flush() sends it. The link must be open. */
 void link_command(struct link_redis *l, link_told *told, uint64_t arg, int argc,
                   const struct span *argv);
 void link_flush(struct link_redis *l);
 
-/* Breaks it for a reason of ours; as if it had broken by itself. */
+/* Breaks the connection for a reason of ours. The effect is the same as when it breaks by
+ * itself. */
 void link_break(struct link_redis *l, const char *why);
 
-/* Closes it; waiting commands are told, the owner is not. */
+/* Closes it. Waiting commands get NULL; the owner is not told. */
 void link_close(struct link_redis *l);
 
 #endif

@@ -1,5 +1,5 @@
-/* The members of a fleet, as this one has heard of them. Numbers are this process' own; 0 is this
- * mired. What a member says of itself is hostile input. One thread. */
+/* The members of a fleet that this one has heard of. Their numbers have a meaning in this process
+ * only; 0 is this mired. What a member says of itself is hostile input. For one thread. */
 #ifndef MIRED_FLEET_MEMBERS_H
 #define MIRED_FLEET_MEMBERS_H
 
@@ -33,17 +33,18 @@ struct members {
 int members_open(struct members *m, const char *self);
 void members_close(struct members *m);
 
-/* The member of that name, new or not; NULL: the name is none, or there are too many. */
+/* The member of that name, which is added if it is new. NULL if the name is malformed, or if there
+ * are too many members. */
 struct member *members_of(struct members *m, struct span name);
 static inline uint16_t members_number(const struct members *m, const struct member *one)
 {
     return (uint16_t)(one - m->at);
 }
 
-/* Those that were heard of within MEMBERS_AWAY_MS, this one included. */
+/* How many members were heard of within MEMBERS_AWAY_MS, this one included. */
 unsigned members_present(const struct members *m, uint64_t now);
 
-/* As text, NUL-terminated, and back; what is missing or wrong is 0. */
+/* To text, NUL-terminated, and back. Fields that are missing or wrong become 0. */
 enum { HELLO_TEXT = 192 };
 void hello_write(const struct hello *h, char text[HELLO_TEXT]);
 struct hello hello_read(struct span text);

@@ -33,8 +33,8 @@ void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, ui
     ledger_own(m->ledger, &k, n, &d, now, &s->is, seen_ms);
 }
 
-/* P1: the turns that this member gave before it heard of the others' stand; the next ones begin
- * after what all have given, one after the other. */
+/* P1: turns that this member gave before it heard of the others' turns remain. The next ones start
+ * after the turns that all members have given, one after another. */
 static void stretch_queue(struct mirror *m, const struct ledger_key *k,
                           const struct ledger_share *own, unsigned before, unsigned queues,
                           uint64_t now)
@@ -47,7 +47,7 @@ static void stretch_queue(struct mirror *m, const struct ledger_key *k,
     ledger_raise_turn(m->ledger, k, now, now + left, false);
 }
 
-/* What others know has changed: the table gets their new sum. */
+/* A share of another member has changed: puts the new sum into the table. */
 static void sum_again(struct mirror *m, const struct ledger_name *n, uint64_t now)
 {
     struct ledger_decay d = decay_of(m);
@@ -72,7 +72,7 @@ bool mirror_take(struct mirror *m, uint16_t member, const struct share *s, uint6
     return true;
 }
 
-/* The ledger notes its last change to the second. */
+/* The ledger has the time of its last change in seconds. */
 enum { SEEN_MS = 1000 };
 
 void mirror_take_own(struct mirror *m, const struct share *s, uint64_t hash, uint64_t now)

@@ -1,9 +1,9 @@
-/* What the web process asks (control/members.h): how the fleet is, and to have the other members do
- * what was done here (release, exempt, end an exemption).
+/* What the web process asks for (control/members.h): the state of the fleet, and orders to the
+ * other members to do what was done here (release, exempt, end an exemption).
  *
  * An order is an entry of the stream with a number. Each member carries it out once and says so in
- * another entry. The asker hears who did, when all present members have or ORDER_MS have passed; a
- * member that was away carries it out when it reads the stream. */
+ * another entry. The asker hears which members did, as soon as all present members have, or after
+ * ORDER_MS. A member that was away carries it out when it reads the stream. */
 #include <inttypes.h>
 #include <jansson.h>
 #include <stddef.h>
@@ -124,7 +124,7 @@ static struct fleet_order *order_of(struct fleet *f, uint64_t id)
     return NULL;
 }
 
-/* Of clients that only others know the ledger has no entry to forget. */
+/* For clients that only others know, this ledger has no entry to forget, so their shares go. */
 static void forget_shares(struct fleet *f, const char *order)
 {
     char verb[16], text[ADDR_TEXT];

@@ -1,5 +1,5 @@
-/* The keys to be sent (outbox.h): a circle, and an index that knows for most keys whether they
- * stand in it already. A key that the index has forgotten is sent twice, which changes nothing. */
+/* The keys to be sent (outbox.h): a circular queue, and an index that knows for most keys whether
+ * they are queued. A key that the index has lost may be sent twice, which does no harm. */
 #include "fleet/outbox.h"
 
 #include <errno.h>

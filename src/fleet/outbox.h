@@ -1,5 +1,5 @@
-/* Which keys are to be sent: each once, in the order in which they changed first. Of fixed size;
- * what does not fit is found again by a sweep of the ledger. One thread. */
+/* The keys that must be sent, each once, in the order of their first change. The size is fixed; a
+ * sweep of the ledger finds keys that did not fit. For one thread. */
 #ifndef MIRED_FLEET_OUTBOX_H
 #define MIRED_FLEET_OUTBOX_H
 
@@ -31,7 +31,7 @@ void outbox_close(struct outbox *o);
 /* False: it is full. */
 bool outbox_add(struct outbox *o, const struct outbox_item *item);
 
-/* The next one; NULL: it is empty. Good until the next call. */
+/* The next item; NULL if there is none. Valid until the next call. */
 const struct outbox_item *outbox_take(struct outbox *o);
 
 #endif

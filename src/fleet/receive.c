@@ -1,5 +1,5 @@
-/* From Redis to this mired: the stream that tells of changes, and whole keys where the stream does
- * not help: when a client is seen for the first time, or after a gap. */
+/* From Redis to this mired: the stream with changes, and whole keys where the stream does not help:
+ * when a client is seen for the first time, or after a gap. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -223,7 +223,7 @@ static void read_on(struct fleet *f)
     link_flush(&f->tail);
 }
 
-/* Without the stream there is no fleet: the home connection is made again, and everything on it. */
+/* Without the stream there is no fleet, so the home connection starts again too. */
 static void tail_broken(struct link_redis *l, const char *why)
 {
     struct fleet *f = fleet_of_link(l);

@@ -14,7 +14,7 @@ static void *bounded_array(const redisReadTask *task, int elements)
     return elements <= REPLIES_ELEMENTS ? create_array(task, elements) : NULL;
 }
 
-/* hiredis hands its functions out with a reader only. They are the same for all. */
+/* hiredis gives its functions only with a reader. They are the same for all readers. */
 redisReader *replies_reader(void)
 {
     redisReader *r = redisReaderCreate();

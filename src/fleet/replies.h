@@ -1,6 +1,6 @@
-/* What Redis' replies say, for the fleet process. hiredis parses the protocol; this reads the
- * replies' parts. All of it is hostile input: a wrong type, length or count is an error or is left
- * out, never believed. Pure; fuzzed. */
+/* What Redis' replies say, for the fleet process. hiredis parses the protocol; these functions read
+ * the parts of a reply. All of it is hostile input: a wrong type, length or count is an error or is
+ * skipped. Pure; fuzzed. */
 #ifndef MIRED_FLEET_REPLIES_H
 #define MIRED_FLEET_REPLIES_H
 
@@ -16,7 +16,7 @@ enum {
     REPLIES_NAME = 64,          /* the longest name of a member */
 };
 
-/* A reader that refuses what is larger; NULL without memory. */
+/* A reader that refuses larger replies; NULL without memory. */
 redisReader *replies_reader(void);
 
 /* The octets of a string or status; empty for anything else. */
@@ -34,8 +34,8 @@ enum reply_error {
 };
 enum reply_error reply_error(const redisReply *r);
 
-/* Of "MOVED 3999 127.0.0.1:6381" or "ASK ...": false: it is none. An empty host is the host that
- * said it. */
+/* From "MOVED 3999 127.0.0.1:6381" or "ASK ..."; false for any other text. An empty host is the
+ * host that sent the reply. */
 struct reply_place {
     uint32_t slot;
     char host[256];
@@ -47,16 +47,16 @@ bool reply_moved(const redisReply *r, struct reply_place *to);
 /* ROLE: whether it is a master. */
 bool reply_is_master(const redisReply *r);
 
-/* TIME, in ms; 0: it is none. */
+/* TIME, in ms; 0 if the reply is not a time. */
 uint64_t reply_time_ms(const redisReply *r);
 
-/* INFO: the number in its line "NAME:number"; 0: there is none. */
+/* INFO: the number in its line "NAME:number"; 0 if there is none. */
 uint64_t reply_info(const redisReply *r, const char *name);
 
 /* SENTINEL GET-MASTER-ADDR-BY-NAME. */
 bool reply_master(const redisReply *r, struct reply_place *at);
 
-/* CLUSTER SLOTS: calls `range` for each; false: it is no such reply. */
+/* CLUSTER SLOTS: calls `range` for each range; false if it is another kind of reply. */
 bool reply_slots(const redisReply *r,
                  void (*range)(void *arg, uint32_t first, uint32_t last,
                                const struct reply_place *at),
@@ -73,7 +73,7 @@ struct stream_id {
 bool stream_id_read(struct span text, struct stream_id *id);
 int stream_id_compare(const struct stream_id *a, const struct stream_id *b);
 
-/* What stands in an entry of the fleet's stream; parts that are missing are empty. */
+/* An entry of the fleet's stream; parts that are missing are empty. */
 struct stream_entry {
     struct stream_id id;
     struct span member, hello, shares, order;
@@ -84,7 +84,7 @@ struct stream_entry {
 unsigned reply_entries(const redisReply *r, bool read,
                        void (*entry)(void *arg, const struct stream_entry *e), void *arg);
 
-/* The slot of a key in a cluster (CRC-16/XMODEM of what is within the first braces). */
+/* The slot of a key in a cluster (CRC-16/XMODEM of the part within the first braces). */
 uint32_t redis_slot(struct span key);
 enum { REDIS_SLOTS = 16384 };
 

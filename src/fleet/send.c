@@ -1,9 +1,9 @@
-/* From this mired to Redis: keys that the ring tells of, and sweeps of the ledger where the ring
- * has lost some or Redis was away.
+/* From this mired to Redis: keys from the ring, and sweeps of the ledger when the ring has lost
+ * events or Redis was away.
  *
  * A key's share goes to two places: a field of its hash, for members that see the client for the
- * first time, and a batch in the stream, for all that listen. Both are whole states, so what is
- * lost or sent twice changes nothing once a later one has come. */
+ * first time, and a batch in the stream, for all members that are up. A share is a whole state, not
+ * a difference. So it does no harm that one is lost or sent twice: the next one replaces it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -174,8 +174,8 @@ static void other_told(struct link_redis *l, uint64_t arg, const redisReply *r)
         fleet_refused(f, l, r);
 }
 
-/* Of a key that lasts long enough in Redis nothing is said. NX and GT never shorten what another
- * member wants. */
+/* Sends nothing for a key that lasts long enough in Redis. NX and GT never shorten the time that
+ * another member has set. */
 static void keep_alive(struct fleet *f, struct link_redis *l, struct span key,
                        const struct share *s)
 {

@@ -1,9 +1,9 @@
 /* Where the fleet's Redis is: one server, the master that Sentinels name, or the nodes of a
- * cluster. Finds it, connects, and finds it again after it broke.
+ * cluster. Finds it, connects, and finds it again after the connection broke.
  *
- * Writes go to masters only: a connection is used when ROLE has said "master", and is broken when a
- * server refuses writes as a replica (a stale Sentinel, an old master that has come back). hiredis
- * knows no cluster; the map of its slots is here, corrected by MOVED. */
+ * Writes go to masters only. A connection is used once ROLE has answered "master", and is closed
+ * when the server refuses writes as a replica (a stale Sentinel, an old master that has come back).
+ * hiredis does not support clusters, so the map of slots is here; MOVED corrects it. */
 #ifndef MIRED_FLEET_SERVERS_H
 #define MIRED_FLEET_SERVERS_H
 
@@ -39,7 +39,7 @@ struct servers {
     void (*node_lost)(struct servers *s);                /* what was sent to it may not have come */
 };
 
-/* Prepares; 0 or -errno. `home` is the key whose node must be there for it to be up. */
+/* Prepares it; 0 or -errno. `home` is a key: its node must be reachable for the fleet to be up. */
 int servers_open(struct servers *s, struct loop *loop, const struct config_fleet *config,
                  struct span home);
 void servers_close(struct servers *s);
@@ -47,14 +47,15 @@ void servers_close(struct servers *s);
 /* Begins to look for it. */
 void servers_start(struct servers *s);
 
-/* A connection to the master that has the key, if there is one now; NULL: not now. */
+/* A connection to the master that has the key, or NULL if there is none now. */
 struct link_redis *servers_link(struct servers *s, struct span key);
 struct link_redis *servers_home(struct servers *s);
 
-/* The node of that number, connected; for ASK. */
+/* A connection to the node with that number, for ASK. */
 struct link_redis *servers_node(struct servers *s, uint16_t number);
 
-/* A reply was an error. Does what it asks of the connections. Of ASK: the node's number. */
+/* Handles a reply that is an error, as far as it concerns connections. Returns the node's number
+ * for ASK. */
 uint16_t servers_error(struct servers *s, struct link_redis *l, const redisReply *r);
 
 /* The parameters of further links to the same servers. */

@@ -22,7 +22,7 @@ enum {
 };
 enum { FLAGS_SHARED = LEDGER_TRAPPED | LEDGER_KNOWN | LEDGER_SUSPECT, FLAG_PACED = 0x80 };
 
-/* Nobody's ledger knows of anything older: the longest half-life is a year. */
+/* No ledger has anything older: the longest half-life is a year. */
 #define OLDEST_MS (UINT64_C(10) * 366 * 86400 * 1000)
 #define TIME_MOST ((UINT64_C(1) << 48) - 1)
 
@@ -197,7 +197,7 @@ void share_bound(struct share *s, const struct tarpit_rules *r)
         most = BAD_NETWORKS * r->network_share;
     if (kind == LEDGER_BOUNCES)
         most = policy_most_bounces(r);
-    if (kind == LEDGER_CLIENT) /* a trap counts beside what good mail covers (R15) */
+    if (kind == LEDGER_CLIENT) /* good mail does not cover a trap (R15) */
         most += r->good_ratio > 0 ? least(s->is.good, GOOD_MOST) / r->good_ratio : 0;
     s->is.offences = least(s->is.offences, most);
     s->is.good = least(s->is.good, GOOD_MOST);

@@ -1,15 +1,15 @@
-/* What others know, and what they are to hear of: the table and the ring of ledger_others.h. Runs
- * in every process that mapped them.
+/* The table of what others know and the ring of what they must hear (ledger_others.h). Runs in
+ * every process that has mapped them.
  *
- * The table is as the ledger's (ledger_table.h): sets of eight cache lines, words under a tag of
- * the key. One process writes it; where two do for a moment, during a reload, a key may stand in
- * two places and the first one counts. A place is claimed by clearing its key word, filling the
- * words and setting the key word, so a reader sees a whole entry, or none, or amounts under another
- * tag, which count as nothing.
+ * The table is built like the ledger's (ledger_table.h): sets of eight cache lines, and each word
+ * has a tag of the key. One process writes it. During a reload two do for a moment; then a key may
+ * be in two places, and the first one counts. The writer clears a place's key word, fills the other
+ * words and then sets the key word. So a reader sees a whole entry, or none, or amounts with
+ * another tag, which it ignores.
  *
  * The ring is a log of fixed length (base/log_ring.h has the same protocol): an event's stamp says
- * whether it is whole. A process leaves out an event that it has written before and that the reader
- * has not come to: the reader reads the ledger after the event, so it will see both changes. */
+ * whether it is whole. A process does not write an event again that the reader has not reached yet:
+ * the reader reads the ledger after the event, so it will see both changes. */
 #include "tarpit/ledger_others.h"
 
 #include <assert.h>
@@ -148,7 +148,7 @@ static void start_hash(const struct ledger_others *o, struct siphash *h, uint8_t
     siphash_add(h, &kind, 1);
 }
 
-/* Where the table has a name: a hash of the label, or the name itself, which is a hash. */
+/* The hash of a name in the table: of its label, or the name itself, which is a hash. */
 static uint64_t hash_of(const struct ledger_others *o, const struct ledger_name *n)
 {
     struct siphash h;
@@ -250,7 +250,7 @@ unsigned others_queues(const struct ledger_others *o, const struct ledger_name *
     return word_of(p, PLACE_FLAGS, hash) >> QUEUES_SHIFT & 0xff;
 }
 
-/* What a place is worth keeping for, roughly as ledger_strength(). */
+/* How much a place is worth keeping, roughly like ledger_strength(). */
 static uint64_t strength(const struct place *p, uint64_t now)
 {
     enum { HOUR_S = 3600, WEEK_S = 7 * 24 * HOUR_S, MOST = 63 };

@@ -1,15 +1,15 @@
 /* What the other members of a fleet (R25) know, beside the ledger: a mapping that all processes
  * share, with two parts.
  *
- *   the table  what all other members together have booked on a key. The fleet process writes it;
+ *   the table  the sum of what all other members have booked on a key. The fleet process writes it;
  *              the ledger's own functions add it to what this member has booked itself.
  *   the ring   which keys have changed here, or are needed here. Each process writes it, the fleet
  *              process reads it. A writer never waits: a reader that falls behind has lost events,
  *              sees that, and repairs it by going through the ledger.
  *
- * A ledger hashes its keys with a key of its own, so members name an entry otherwise: a client or
- * network by its address (the label), a pair or account by a hash under the fleet's key (its
- * `common` name). The table is addressed by a hash under the fleet's key for all of them.
+ * Each ledger hashes its keys with a secret of its own, so members need other names for entries: a
+ * client or network is named by its address (the label), a pair or account by a hash with the
+ * fleet's key (its `common` name). All places in the table come from a hash with the fleet's key.
  *
  * Without a fleet (others_activate() was not called, or NULL) each call costs a branch. Nothing
  * blocks, allocates or fails. Each word of the table changes atomically; no process keeps a lock.
@@ -26,25 +26,26 @@
 
 struct ledger_others;
 
-/* Octets of a mapping with room for `places` keys; and the mapping, zero or from an earlier
- * program, made ready. One with another layout or size is emptied. NULL stays NULL. */
+/* others_size() is the size in octets of a mapping with room for `places` keys. The other function
+ * prepares a mapping, which is zero or from an earlier program; one with another layout or size is
+ * emptied. NULL stays NULL. */
 size_t others_size(uint64_t places);
 struct ledger_others *others_open(void *mapping, size_t size);
 
-/* From now on this process' ledger shares and adds what others know. Call it before processes that
- * share the ledger start. NULL: no longer. */
+/* From now on the ledger of this process tells its changes and adds what others know; NULL ends
+ * that. Call it before the processes that use the ledger start. */
 void ledger_share(struct ledger *l, struct ledger_others *o);
 
 /* ---- for the fleet process ---- */
 
-/* Begins to use the table under the fleet's key, for `owner` (not 0, no other fleet process' of
- * this mired). Another key empties the table. others_rest() ends it, if it is still this owner's:
- * every process then goes by its own ledger only. */
+/* Starts to use the table with the fleet's key, for `owner` (not 0, and not the number of another
+ * fleet process of this mired). A different key empties the table. others_rest() stops that if the
+ * table still belongs to this owner; every process then uses its own ledger only. */
 void others_activate(struct ledger_others *o, const struct sipkey *key, uint64_t owner);
 void others_rest(struct ledger_others *o, uint64_t owner);
 bool others_is_active(const struct ledger_others *o);
 
-/* What one member, or the sum of several, has booked on a key: live amounts at `now`. */
+/* What one member or several together have booked on a key: amounts decayed to `now`. */
 struct ledger_share {
     double offences, good;                   /* good: what is left of what was earned there */
     double spent;                            /* of good mail that was earned at other members */
@@ -61,7 +62,7 @@ struct ledger_name {
 };
 enum { LEDGER_NAME_IP6 = 8 };
 
-/* Whether members share entries of that kind, and whether `id` is the label. */
+/* Whether members share entries of that kind; and whether `id` of that kind is a label. */
 bool ledger_name_is_shared(uint8_t kind);
 bool ledger_name_is_label(uint8_t kind);
 
@@ -80,11 +81,12 @@ bool ledger_own(const struct ledger *l, const struct ledger_key *k, const struct
                 const struct ledger_decay *d, uint64_t now, struct ledger_share *own,
                 uint64_t *seen_ms);
 
-/* Raises what this member has booked itself to what it said of itself at an earlier time. */
+/* Raises what this member has booked itself to a share that it sent earlier. */
 void ledger_own_again(struct ledger *l, const struct ledger_key *k, const struct ledger_name *n,
                       const struct ledger_decay *d, uint64_t now, const struct ledger_share *was);
 
-/* The ledger's own entries with a label, as ledger_next(); what others know is not added. */
+/* Goes through the ledger's own entries that have a label, like ledger_next(), but without adding
+ * what others know. */
 bool ledger_next_own(const struct ledger *l, uint64_t *at, struct ledger_key *key,
                      struct ledger_name *name, uint64_t *seen_ms);
 
@@ -103,12 +105,12 @@ struct others_event {
 /* The number of the next event to be written: where a reader begins. */
 uint64_t others_next(const struct ledger_others *o);
 
-/* Reads event *at and goes on. 1: *out is it; 0: there is none (yet); -1: events were overwritten
- * before they were read, and *at is now at the oldest one that is left. Writers use the owner's
- * progress to leave out what it is still to read. */
+/* Reads event *at and advances. 1: *out is set; 0: there is none yet; -1: events were overwritten
+ * before they were read, and *at is now at the oldest one left. Writers see how far the owner has
+ * read, and leave out events that it has not read yet. */
 int others_read(struct ledger_others *o, uint64_t owner, uint64_t *at, struct others_event *out);
 
-/* Goes on behind event *at, whose writer was killed while it wrote it: the event is lost. */
+/* Skips event *at, whose writer was killed while it wrote it. The event is lost. */
 void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at);
 
 /* ---- for the ledger and the tarpit ---- */
@@ -116,7 +118,7 @@ void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at);
 /* Changes when keys get other common names. A caller that keeps keys then computes them again. */
 uint64_t ledger_naming(const struct ledger *l);
 
-/* Tells the fleet process that a decision about this key comes. */
+/* Tells the fleet process that a decision about this key is coming. */
 void ledger_sight(const struct ledger *l, const struct ledger_key *k);
 
 #endif

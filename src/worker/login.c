@@ -324,9 +324,9 @@ static void hold_first(struct worker *w, struct conn *c, const struct query *q,
         verdict_hold(c, (struct tarpit_hold){.ms = ms});
 }
 
-/* The verifier's name for the account. Verifiers of different domains may use one name for different
- * people: the domain that chose the verifier belongs to a name without a domain. Valid until the
- * next call. */
+/* The verifier's name for the account. Verifiers of different domains may use one name for
+ * different people, so a name without a domain gets the domain that chose the verifier. Valid until
+ * the next call. */
 static struct span answered_name(const struct worker *w, struct span typed, const struct answer *a)
 {
     static char whole[256];
