@@ -252,8 +252,9 @@ class Thieves:
     """A password from many networks at once: connections that log in and send until they are refused, again and
     again, until stopped."""
 
-    def __init__(self, m, connections, networks, begin, recipients=3):
+    def __init__(self, m, connections, networks, begin, recipients=3, mechanism="PLAIN"):
         self.m, self.networks, self.begin_at, self.recipients = m, networks, begin, recipients
+        self.mechanism = mechanism
         self.over = threading.Event()
         self.codes = {}
         self.lock = threading.Lock()
@@ -267,7 +268,7 @@ class Thieves:
         while not self.over.is_set():
             try:
                 with Client(self.m.submission, source=network(self.begin_at + n % self.networks), timeout=10) as client:
-                    reply = log_in(client)
+                    reply = log_in(client, self.mechanism)
                     self.count(f"login {reply.code}")
                     for _ in range(4 if reply.code == 235 else 0):
                         self.count(f"message {send(client, self.recipients).code}")
@@ -334,6 +335,39 @@ def test_a_stolen_password_gets_nowhere(mired, stolen, hour, day, connections, n
     # The owner has what an hour allows, as if there were no thief.
     sent, reply = sends_until_refused(m, home, most=hour)
     assert owner + sent in (hour, hour + 1, hour + 2), (owner, sent, reply.text)
+
+
+@pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN", "SCRAM"])
+@pytest.mark.parametrize("verifier", ["file", "dovecot"])
+def test_a_stolen_password_gets_nowhere_by_any_verifier(mired, verifier, mechanism):
+    d = None
+    if verifier == "dovecot":
+        d = Dovecot(mechanisms="plain login scram-sha-256")
+        d.start()
+    auth = f'\nauth "dovecot" {{ path = "{d.auth}" }}' if d else ""
+    try:
+        m = mired(
+            config=allowed(50, 300, 'stolen = "refuse"') + auth,
+            tarpit="time = 0",
+            passwords=None if d else {USER: PASSWORD},
+            stored=scram_file if mechanism == "SCRAM" else password_file,
+        )
+        with session(m, "127.98.1.1", mechanism=mechanism) as client:
+            assert send(client).code == 250
+        with Thieves(m, 30, 15, begin=600, recipients=1, mechanism=mechanism) as thieves:
+            m.log.wait('event=allowance .*why="looks stolen"', timeout=10)
+            for _ in range(5):
+                assert sends_at_home(m, "127.98.1.1")
+        assert 6 < reached_in(m.log.text) <= 6 + 5 + 1, thieves.codes
+        # They are refused now, by whatever mechanism, and the owner is not.
+        with Client(m.submission, source=network(700)) as client:
+            assert log_in(client, mechanism).code == 535
+        with session(m, "127.98.1.1", mechanism=mechanism) as client:
+            assert send(client).code == 250
+    finally:
+        if d:
+            d.stop()
+            d.remove()
 
 
 def sends_at_home(m, home):

@@ -59,13 +59,16 @@ def test_each_alert_fires_when_it_should_and_is_silent_else():
 
 
 class Prometheus:
-    """A real one with docs/monitoring's configuration, which scrapes every half second."""
+    """A real one with docs/monitoring's configuration. It scrapes every half second, unless the test wants to have it as
+    it is handed out."""
 
-    def __init__(self, folder, target):
+    def __init__(self, folder, target, as_it_is=False):
         self.port = ports.free()
         text = (MONITORING / "prometheus.yml").read_text()
-        assert "127.0.0.1:8025" in text and "15s" in text
-        (folder / "prometheus.yml").write_text(text.replace("127.0.0.1:8025", f"127.0.0.1:{target}").replace("15s", "500ms"))
+        assert "127.0.0.1:8025" in text and "_interval: 5s" in text
+        if not as_it_is:
+            text = re.sub(r"_interval: \d+s", "_interval: 500ms", text)
+        (folder / "prometheus.yml").write_text(text.replace("127.0.0.1:8025", f"127.0.0.1:{target}"))
         shutil.copy(MONITORING / "alerts.yml", folder)
         self.daemon = Daemon(
             ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
@@ -105,6 +108,30 @@ def dashboard_queries():
             text = target["expr"].replace("$instance", ".*").replace("$__rate_interval", "1m")
             assert "$" not in text
             yield panel["title"], text
+
+
+@needs_prometheus
+def test_a_stolen_password_is_an_alert_within_ten_seconds(mired, tmp_path):
+    """R23. Prometheus and its rules are as docs/monitoring hands them out, with their intervals."""
+    web = ports.free()
+    m = mired(tarpit="time = 0", config=f'web {{ listen = "127.0.0.1:{web}" }}\nallowance {{ recipients_per_hour = 50 }}')
+    prometheus = Prometheus(tmp_path, web, as_it_is=True)
+    fires = 'ALERTS{alertname="MiredAccountStolen", alertstate="firing"}'
+    try:
+        assert prometheus.wait("count_over_time(mired_allowance_stolen_total[1h]) > 1") and not prometheus.query(fires)
+        begun = time.monotonic()
+        for n in range(40):
+            with Client(m.submission, source=f"127.77.{n}.7") as client:
+                client.ehlo()
+                assert client.login(USER, "wonderland").code == 235
+                for _ in range(5 if n else 0):
+                    if client.message(USER, "bob@example.test").code == 450:
+                        break
+        assert m.log.wait('why="looks stolen"', timeout=1)
+        assert prometheus.wait(fires, timeout=10 - (time.monotonic() - begun))
+        assert prometheus.wait('ALERTS{alertname="MiredAllowanceReached", alertstate="firing"}', timeout=10)
+    finally:
+        prometheus.daemon.stop()
 
 
 @needs_prometheus
