@@ -38,6 +38,14 @@ struct tarpit_hold ask_wait(struct world *w, struct agent *a, uint64_t now)
     return (struct tarpit_hold){0};
 }
 
+struct tarpit_hold ask_greet(struct world *w, struct agent *a, uint64_t now)
+{
+    if (!w->shadows)
+        return tarpit_greet(&w->tarpit[a->server], &a->who, now);
+    shadow(w, a, &(struct shadow_step){.kind = SHADOW_GREET, .who = a->who}, now);
+    return (struct tarpit_hold){0};
+}
+
 struct tarpit_hold ask_verdict(struct world *w, struct agent *a, struct span user,
                                enum offence offence, uint64_t now)
 {

@@ -115,10 +115,28 @@ static uint64_t give_up(struct world *w, struct agent *a, uint64_t now, uint64_t
     return come_again(w, a, now + waited);
 }
 
+/* R22: it has talked before its greeting, hears a 554 and is back. */
+static uint64_t talk_early(struct world *w, struct agent *a, uint64_t now)
+{
+    w->result->early++;
+    uint64_t held =
+        tarpit_offence(&w->tarpit[a->server], &a->who, OFFENCE_EARLY, now + SIM_RTT_MS).ms;
+    return come_again(w, a, now + SIM_RTT_MS + held);
+}
+
+/* R22: the pause is over, and it has said nothing. */
+static void pass(struct world *w, struct agent *a, uint64_t now)
+{
+    if (a->pauses)
+        tarpit_greeted(&w->tarpit[a->server], &a->who, now);
+    a->pauses = false;
+}
+
 static uint64_t connect_and_greet(struct world *w, struct agent *a, uint64_t now)
 {
     const struct sim_group *g = a->group;
-    if (a->stage == STAGE_GREETING) {
+    bool begins = a->stage == STAGE_GREETING;
+    if (begins) {
         if (g->roams) {
             struct addr from = agent_address(g, (uint32_t)(agent_chance(a) * g->addresses));
             a->who = tarpit_who(&w->tarpit[a->server], &from, false);
@@ -130,10 +148,14 @@ static uint64_t connect_and_greet(struct world *w, struct agent *a, uint64_t now
         agent_says_sender(w, a);
     else
         before_mail(&a->who);
-    struct tarpit_hold h = ask_wait(w, a, now);
+    pass(w, a, now);
+    struct tarpit_hold h = begins ? ask_greet(w, a, now) : ask_wait(w, a, now);
     struct heard heard = wait_for(w, a, &h);
+    if (begins && h.ms > 0 && a->talks_first)
+        return talk_early(w, a, now);
     if (heard.gave_up)
         return give_up(w, a, now, heard.ms);
+    a->pauses = begins && h.rule == RULE_GREET;
     a->stage++;
     return now + heard.ms + SIM_RTT_MS;
 }

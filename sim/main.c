@@ -123,15 +123,15 @@ int main(int argc, char **argv)
     struct table t = {.json = o.json};
     if (o.attack)
         return replay(&t, o.attack, &rules);
-    bool done = o.search > 0
-                    ? report_adversary(&t, &rules, o.seed, o.search)
-                    : report_attacks(&t, &rules, o.seed) && report_senders(&t, &rules, o.seed) &&
-                          report_returns(&t, &rules, o.seed) &&
-                          report_washing(&t, &rules, o.seed) &&
-                          report_adversary(&t, &rules, o.seed, 0) &&
-                          report_enemies(&t, &rules, o.seed, ENEMIES) &&
-                          report_scaling(&t, &rules, o.seed, o.bots, o.charts) &&
-                          report_round(&t, &rules, o.seed);
+    bool done =
+        o.search > 0
+            ? report_adversary(&t, &rules, o.seed, o.search)
+            : report_attacks(&t, &rules, o.seed) && report_senders(&t, &rules, o.seed) &&
+                  report_returns(&t, &rules, o.seed) && report_washing(&t, &rules, o.seed) &&
+                  report_greeting(&t, &rules, o.seed) && report_adversary(&t, &rules, o.seed, 0) &&
+                  report_enemies(&t, &rules, o.seed, ENEMIES) &&
+                  report_scaling(&t, &rules, o.seed, o.bots, o.charts) &&
+                  report_round(&t, &rules, o.seed);
     if (done) {
         table_finish(&t);
         return 0;

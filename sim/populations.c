@@ -236,6 +236,13 @@ struct sim_population sim_botnet(uint32_t bots)
                                    .group = {{HARVESTER, .agents = bots, .addresses = bots}}};
 }
 
+struct sim_population sim_talkers(double talk_first)
+{
+    struct sim_population p = sim_botnet(3000);
+    p.group[0].talks_first = talk_first;
+    return p;
+}
+
 struct sim_population sim_list(double dead)
 {
     return (struct sim_population){.hours = 1,

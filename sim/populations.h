@@ -14,6 +14,9 @@ extern const size_t sim_attacks_count, sim_senders_count;
 struct sim_population sim_harvest(uint32_t connections);
 struct sim_population sim_botnet(uint32_t bots);
 
+/* A botnet as above, of which that share talks before it is greeted (R22). */
+struct sim_population sim_talkers(double talk_first);
+
 /* A sender's list, of which the share `dead` does not exist. */
 struct sim_population sim_list(double dead);
 

@@ -37,6 +37,9 @@ bool report_returns(struct table *t, const struct tarpit_rules *rules, uint64_t 
 /* Spammers that drop dead addresses when they are told of them, and those that keep them. */
 bool report_washing(struct table *t, const struct tarpit_rules *rules, uint64_t seed);
 
+/* R22: what the greeting pause does to bots, and to good mail, by its length. */
+bool report_greeting(struct table *t, const struct tarpit_rules *rules, uint64_t seed);
+
 bool report_recorded(struct table *t, const struct recorded *r, const struct tarpit_rules *rules);
 
 #endif

@@ -57,6 +57,7 @@ static void make_agent(struct world *w, const struct sim_group *g, uint32_t inde
     *a = (struct agent){.group = g, .random = seed ^ (which * UINT64_C(0x9e3779b97f4a7c15))};
     agent_chance(a);
     a->server = (uint8_t)(index % w->servers);
+    a->talks_first = index % 100 < 100 * g->talks_first;
     t = &w->tarpit[a->server];
     a->who = tarpit_who(t, &from, false);
     if (index < g->addresses)

@@ -44,6 +44,7 @@ struct sim_group {
     uint32_t recipients;  /* of a message; 64 at most */
     double bears_s;       /* gives up on a reply after so long; 0: never */
     double reads_s;       /* gives up on so long a silence; 0: never */
+    double talks_first;   /* share of the agents that talk before they are greeted */
     bool hasty;           /* hangs up when the first line has told it the verdict */
     bool leaves;          /* a harvester that makes a connection for each guess */
     bool traps;           /* its recipients that do not exist are traps */
@@ -67,6 +68,7 @@ struct sim_result {
     uint64_t found;     /* of which exist */
     double exhausted_s; /* when the dictionary was through; 0: not */
     double hours_spent; /* their connections' time */
+    uint64_t early;     /* conversations that they began before the greeting (R22) */
     uint64_t spam;      /* recipients that took a spammer's message */
     /* legitimate senders */
     uint64_t mails; /* good recipients, call-outs, logins */

@@ -32,6 +32,7 @@ struct agent {
     uint32_t tries;
     uint32_t shadow; /* its handle, with `observed` */
     uint8_t stage, server;
+    bool talks_first, pauses; /* R22: its kind; its greeting waits as one of a stranger's */
 };
 
 /* The domains that a group sends for: the chance of each of the first `i` or less, and what each
@@ -76,6 +77,7 @@ bool agent_is_correspondent(const struct world *w, const struct agent *a);
 
 /* What the tarpit says to the agent; with `observed` its shadow gets it, and nothing waits. */
 struct tarpit_hold ask_wait(struct world *w, struct agent *a, uint64_t now);
+struct tarpit_hold ask_greet(struct world *w, struct agent *a, uint64_t now);
 struct tarpit_hold ask_verdict(struct world *w, struct agent *a, struct span user,
                                enum offence offence, uint64_t now);
 void ask_offence(struct world *w, struct agent *a, enum offence offence, uint64_t now);
