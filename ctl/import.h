@@ -17,6 +17,24 @@ int import_file(const struct options *o, const char *path);
  * (tests/fuzz/ctl). Pure. */
 int import_text(struct buf *text, json_t **lines);
 
+/* UTF-16 with a byte order mark becomes ASCII (characters beyond it become "?"), the mark of UTF-8
+ * goes, and CRLF becomes LF. import_text() does it itself. */
+void import_flatten(struct buf *text);
+
+/* A table with columns, of addresses (Export-Csv, csvde). import_is_table() says whether the text
+ * is one, by its first line. import_table() collects the addresses, for a file of recipients;
+ * false: the table is cut off or not in order at `wrong_line`, and nothing of it may be used. The
+ * caller frees `addresses` (json_decref()), an object whose keys they are. The text is as
+ * import_flatten() leaves it. Pure. */
+struct import_recipients {
+    json_t *addresses;
+    unsigned skipped;  /* entries that are no address, or one that mired does not accept */
+    unsigned disabled; /* accounts */
+    unsigned wrong_line;
+};
+bool import_is_table(struct span text);
+bool import_table(struct span text, struct import_recipients *out);
+
 /* Appends those lines in the form of mired.conf. */
 int import_render(const json_t *lines, struct buf *out);
 

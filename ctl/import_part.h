@@ -7,6 +7,10 @@
 
 #include "base/bytes.h"
 
+enum { IMPORT_HOST = 256, IMPORT_TITLE = 300 };
+
+struct import_route; /* of import_routes.c */
+
 struct import {
     json_t *lines;
     int found;                         /* settings that were understood */
@@ -19,8 +23,11 @@ struct import {
     struct buf zones;                  /* of dnsbl and dnswl sections */
     unsigned lists;                    /* how many */
     bool backed;                       /* there is a `backend` */
-    bool only_ip4, only_ip6;           /* what `listen` is for where no address is said */
-    bool some_unknown;                 /* domains stand in a table that was not read */
+    struct import_route *route;        /* servers with domains of their own */
+    size_t routes;
+    const char *usual_backend; /* the title of the server for all others; NULL: not said */
+    bool only_ip4, only_ip6;   /* what `listen` is for where no address is said */
+    bool some_unknown;         /* domains stand in a table that was not read */
 };
 
 /* Adds a note; or a line of mired.conf with its reason. Formats are those of printf(). Words of the
@@ -59,6 +66,20 @@ void import_end(struct import *im);
 /* The three kinds of text. */
 void import_registry(struct import *im, struct span text);
 void import_relay_list(struct import *im, struct span text);
+
+/* A host as it stands in a title: "mail.example.net", "10.0.0.5" or "[10.0.0.5]"; false: it is
+ * none. */
+bool import_host(struct span value, char out[IMPORT_HOST]);
+
+/* Mail for `domain` (".example.org": all below it) goes to the server with that title. False: that
+ * cannot be written. import_end_routes() writes a backend for each server. */
+bool import_route(struct import *im, const char *title, struct span domain);
+void import_end_routes(struct import *im);
+
+/* Lines of Postfix's transport table, between others. */
+void import_transports(struct import *im, struct span text);
+
+void import_metabase(struct import *im, struct span text);
 void import_exchange(struct import *im, struct span text);
 void import_postfix(struct import *im, struct span text);
 

@@ -379,6 +379,26 @@ static void take_protocols(struct postfix *p, struct span name, struct span valu
     p->im->only_ip6 = span_equal(value, SPAN("ipv6"));
 }
 
+/* Where Postfix sends mail that it does not deliver itself. */
+static void take_transport(struct postfix *p, struct span name, struct span value)
+{
+    p->im->found++;
+    if (value.len)
+        import_note(p->im,
+                    "%.*s: mired passes all mail to Postfix, and Postfix sends it on by %.*s. To "
+                    "pass it to the servers of the table directly: (postconf -n; cat TABLE) | "
+                    "mirectl import -",
+                    (int)name.len, name.at, (int)value.len, value.at);
+}
+
+static void take_relayhost(struct postfix *p, struct span name, struct span value)
+{
+    p->im->found++;
+    if (value.len)
+        import_note(p->im, "relayhost: Postfix goes on sending mail for other sites to %.*s",
+                    (int)value.len, value.at);
+}
+
 static const struct {
     const char *name;
     void (*take)(struct postfix *p, struct span name, struct span value);
@@ -398,6 +418,9 @@ static const struct {
     {"virtual_alias_maps", take_recipients},
     {"recipient_delimiter", take_delimiter},
     {"message_size_limit", take_size},
+    {"transport_maps", take_transport},
+    {"virtual_transport", take_transport},
+    {"relayhost", take_relayhost},
     {"smtpd_tls_chain_files", take_chains},
     {"smtpd_tls_cert_file", take_certificate},
     {"inet_protocols", take_protocols},
@@ -487,6 +510,11 @@ void import_postfix(struct import *im, struct span text)
     take_all(&p);
     if (im->found)
         name_rest(&p);
+    if (im->found)
+        import_transports(im, text);
+    im->usual_backend = "smtp://127.0.0.1:10025";
+    import_end_routes(im);
+    im->usual_backend = NULL;
     if (im->domains.len)
         import_set(im, "mired asks Postfix which recipients exist and caches the answers",
                    "recipients \"backend\" { }");

@@ -17,23 +17,33 @@ enum { TIME_MOST = 285, TIME_USUAL = 90, NOTE_MAX = 512, LIST_MAX = 65536, HOLES
 
 /* ---- reading ---- */
 
-/* UTF-16 with its mark becomes ASCII (what is beyond it, "?"), and a mark of UTF-8 goes. */
-static void flatten(struct buf *text)
+static void narrow(struct buf *text, bool little)
 {
     const unsigned char *at = (const unsigned char *)text->at;
-    bool little = text->len >= 2 && at[0] == 0xff && at[1] == 0xfe;
-    bool big = text->len >= 2 && at[0] == 0xfe && at[1] == 0xff;
     uint32_t to = 0;
 
-    if (text->len >= 3 && memcmp(at, "\xef\xbb\xbf", 3) == 0)
-        buf_drop(text, 3);
-    if (!little && !big)
-        return;
     for (uint32_t i = 2; i + 1 < text->len; i += 2) {
         unsigned unit =
             little ? at[i] | (unsigned)at[i + 1] << 8 : (unsigned)at[i] << 8 | at[i + 1];
         text->at[to++] = unit < 128 ? (char)unit : '?';
     }
+    text->len = to;
+}
+
+void import_flatten(struct buf *text)
+{
+    struct span all = buf_span(text);
+    uint32_t to = 0;
+
+    if (all.len >= 3 && memcmp(all.at, "\xef\xbb\xbf", 3) == 0)
+        buf_drop(text, 3);
+    else if (all.len >= 2 && memcmp(all.at, "\xff\xfe", 2) == 0)
+        narrow(text, true);
+    else if (all.len >= 2 && memcmp(all.at, "\xfe\xff", 2) == 0)
+        narrow(text, false);
+    for (uint32_t i = 0; i < text->len; i++)
+        if (text->at[i] != '\r' || i + 1 == text->len || text->at[i + 1] != '\n')
+            text->at[to++] = text->at[i];
     text->len = to;
 }
 
@@ -390,13 +400,17 @@ int import_text(struct buf *text, json_t **lines)
     *lines = im.lines;
     if (!im.lines)
         return -1;
-    flatten(text);
+    import_flatten(text);
     struct span all = buf_span(text);
     if (import_contains(all, "TarpitTime"))
         import_registry(&im, all);
+    else if (import_contains(all, "<IIsSmtp"))
+        import_metabase(&im, all);
     else if (import_contains(all, "RelayIpList"))
         import_relay_list(&im, all);
-    else if (import_contains(all, "TarpitInterval"))
+    else if (import_contains(all, "TarpitInterval") || import_contains(all, "DomainType") ||
+             import_contains(all, "InternalSMTPServers") ||
+             import_contains(all, "MaxOutboundConnections"))
         import_exchange(&im, all);
     else
         import_postfix(&im, all);

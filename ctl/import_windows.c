@@ -82,23 +82,50 @@ static void take_size(struct import *im, struct span value)
 
 static void take_fqdn(struct import *im, struct span value)
 {
-    char title[300];
+    char title[IMPORT_TITLE], host[IMPORT_HOST];
 
-    if (im->backed || !import_is_domain(value) || !memchr(value.at, '.', value.len))
+    if (im->backed || !import_contains(value, ".") || !import_host(value, host))
         return;
     im->found++;
-    snprintf(title, sizeof title, "smtp://%.*s:25", (int)value.len, value.at);
+    snprintf(title, sizeof title, "smtp://%s:25", host);
     import_backend(im, title, "",
                    "its Fqdn: Exchange, if mired runs on another machine. On the same machine give "
                    "the connector another port and set smtp://127.0.0.1:PORT here");
 }
 
-static const char *const others[] = {"PermissionGroups",        "RequireTLS",
-                                     "MaxInboundConnection",    "Banner",
-                                     "MaxRecipientsPerMessage", "MaxInboundConnectionPerSource",
-                                     "ConnectionTimeout",       "ConnectionInactivityTimeout",
-                                     "MaxProtocolErrors",       "TlsCertificateName",
-                                     "MaxHeaderSize",           "MessageRateLimit"};
+/* Of Get-AcceptedDomain; its DomainName stands before it. */
+static void take_domain_type(struct import *im, struct span value)
+{
+    im->found++;
+    if (!span_equal(value, SPAN("Authoritative")))
+        import_note(im,
+                    "the last domain is %.*s: recipients may exist that Active Directory does "
+                    "not have; let Exchange say who exists (recipients \"backend\")",
+                    (int)value.len, value.at);
+}
+
+static const char *const others[] = {"PermissionGroups",
+                                     "RequireTLS",
+                                     "MaxInboundConnection",
+                                     "Banner",
+                                     "MaxRecipientsPerMessage",
+                                     "MaxInboundConnectionPerSource",
+                                     "ConnectionTimeout",
+                                     "ConnectionInactivityTimeout",
+                                     "MaxProtocolErrors",
+                                     "TlsCertificateName",
+                                     "MaxHeaderSize",
+                                     "MessageRateLimit",
+                                     "MaxConcurrentMailboxDeliveries",
+                                     "MessageExpirationTimeout",
+                                     "MaxPerDomainOutboundConnections",
+                                     "InternalDNSServers",
+                                     "ExternalDNSServers",
+                                     "PickupDirectoryPath",
+                                     "ConnectivityLogEnabled",
+                                     "AntispamAgentsEnabled",
+                                     "MessageRetryInterval",
+                                     "MatchSubDomains"};
 
 static void take_rest(struct import *im, struct span line)
 {
@@ -139,6 +166,16 @@ void import_exchange(struct import *im, struct span text)
             take_size(im, value);
         } else if (import_is(line, "Fqdn", ':', &value)) {
             take_fqdn(im, value);
+        } else if (import_is(line, "DomainName", ':', &value)) {
+            import_domains(im, value);
+        } else if (import_is(line, "DomainType", ':', &value)) {
+            take_domain_type(im, value);
+        } else if (import_is(line, "InternalSMTPServers", ':', &value)) {
+            import_exempt(im, value);
+        } else if (import_is(line, "MaxOutboundConnections", ':', &value)) {
+            im->found++;
+            import_note(im, "Get-TransportService is about the mail that Exchange sends: that "
+                            "stays with Exchange");
         } else {
             take_rest(im, line);
         }

@@ -32,6 +32,7 @@ USED = {
         "sendmail.mc": '"sendmail", "sendmail", block="sendmail.mc"',
         "sendmail.mc at its end": 'block("sendmail", "sendmail.mc at its end")',
     },
+    "docs/recipes/windows.md": {kind: f'block("windows", "{kind}")' for kind in ("export.ps1", "main.cf", "recipients.ps1", "import-recipients")},
 }
 
 # Commands that cannot be run here: which test does it, or why nobody can.
@@ -42,6 +43,7 @@ ELSEWHERE = {
     r"make": "test_the_makefile_has_what_documents_name",
     r"make (setup|build|check|format|fuzz|soak|bench|fresh|deb|install)": "test_the_makefile_has_what_documents_name; too long for a test",
     r"mirectl upgrade": "test_upgrade.py",
+    r"mirectl import (MetaBase\.xml|tarpit\.reg|connectors\.txt)": "test_import_exports.py has such files",
     r"demo/try (good|typo|login)": "test_demo.py",
     r"apt install .*mired_\*\.deb": "scripts/fresh-root deb",
     r"apt install (prometheus)": "scripts/setup test",

@@ -20,7 +20,7 @@ from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.receivers import Receiver
 from lib.recipes import block, configured, recipes_postfix
 from lib.rspamd import Rspamd
-from lib.smtp import Client
+from lib.smtp import Client, deliver
 
 USER = "alice@example.test"
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
@@ -268,3 +268,40 @@ def test_what_rspamd_rejects_is_an_offence(mired, postfix, others):
     backend.wait_log(rf"milter-reject: END-OF-MESSAGE from unknown\[{re.escape(client.source)}\]: 5\.7\.1 Gtube")
     assert scrape.samples(web)[BACKEND_OFFENCES] == before + 1
     assert len(backend.delivered(USER)) == 1
+
+
+def test_from_windows(mired, postfix, tmp_path):
+    """Mail for people goes to Exchange (another Postfix here), a scanner's mail to other sites goes to the Postfix behind,
+    and the recipients are those of the exported table, by the script as it stands there."""
+    assert "relayhost = [" in block("windows", "main.cf") and "Get-ReceiveConnector" in block("windows", "export.ps1")
+    exchange = postfix()
+    (tmp_path / "recipients").write_text(f"{USER}\n")
+    behind = recipes_postfix(lambda **more: postfix(domains="elsewhere.test", boxes=("joe@elsewhere.test",), **more))
+    m = configured(
+        mired, "windows",
+        {"10.0.0.20:25": f"127.0.0.1:{exchange.port}", "127.0.0.1:10025": f"127.0.0.1:{behind.port}",
+         "10.1.2.0/24": (scanners := ports.stranger().rsplit(".", 1)[0] + ".0/24"), "/etc/mired/recipients": f"{tmp_path}/recipients"},
+        recipients=(),
+    )  # fmt: skip
+    # The columns that the export selects are those that mirectl knows.
+    columns = re.findall(r"Select-Object (\w+), @\{Name='(\w+)'", block("windows", "recipients.ps1"))[0]
+    (tmp_path / "recipients.csv").write_text(
+        ",".join(f'"{c}"' for c in columns) + f'\n"{USER}","SMTP:{USER};smtp:also@example.test;X500:/o=x"\n'
+    )
+    script = block("windows", "import-recipients").replace("/srv/export", str(tmp_path)).replace("/etc/mired", str(tmp_path))
+    subprocess.run(["sh", "-c", script.replace("mirectl", str(CONTROL))], check=True, timeout=10)
+    assert m.control("reload").returncode == 0
+    serves(m)
+    assert b"Subject: good" in exchange.delivered(USER)[0]
+    scanner, stranger = scanners.replace(".0/24", ".9"), ports.stranger()
+    for source, code in ((scanner, 250), (stranger, 550)):
+        with Client(m.port, source=source) as client:
+            client.ehlo()
+            assert client.envelope("scan@example.test", ["joe@elsewhere.test"])[0].code == code
+    assert deliver(m.port, "scan@example.test", "joe@elsewhere.test", b"Subject: scanned\r\n\r\nx\r\n", source=scanner).ok
+    assert b"Subject: scanned" in behind.delivered("joe@elsewhere.test")[0]
+    # A table that is cut off changes nothing.
+    (tmp_path / "recipients.csv").write_text('"PrimarySmtpAddress","EmailAddresses"\n"x@example.test","SMTP:x@ex')
+    before = (tmp_path / "recipients").read_text()
+    done = subprocess.run(["sh", "-c", script.replace("mirectl", str(CONTROL))], capture_output=True, text=True, timeout=10)
+    assert done.returncode != 0 and (tmp_path / "recipients").read_text() == before

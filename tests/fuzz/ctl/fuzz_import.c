@@ -38,6 +38,25 @@ static void check_lines(json_t *lines, struct buf *out)
     assert(import_render(lines, out) == 0);
 }
 
+/* Each address of a table is a line of a file of recipients. */
+static void check_table(struct span text)
+{
+    struct import_recipients found;
+    const char *address;
+    json_t *value;
+
+    if (!import_is_table(text))
+        return;
+    (void)import_table(text, &found);
+    json_object_foreach(found.addresses, address, value)
+    {
+        const char *sign = strchr(address, '@');
+        assert(sign && sign > address && sign[1] && !strchr(sign + 1, '@'));
+        assert(!strpbrk(address, " \t\r\n\",;"));
+    }
+    json_decref(found.addresses);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct config *config = NULL;
@@ -48,6 +67,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (size > 4096 || memmem(data, size, "xn--", 4) || memmem(data, size, "XN--", 4) ||
         buf_add(&text, data, size) < 0)
         return 0;
+    import_flatten(&text);
+    check_table(buf_span(&text));
     assert(import_text(&text, &lines) >= 0);
     check_lines(lines, &out);
     buf_addf(&out, "user = \"root\"\n");
