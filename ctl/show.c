@@ -171,6 +171,17 @@ static void print_allowance(const json_t *a)
                                                     : "");
 }
 
+static void print_sandbox(const json_t *s)
+{
+    long long open = number(s, "none");
+
+    printf("%-18sseccomp in %lld processes, Landlock in %lld", "sandbox", number(s, "seccomp"),
+           number(s, "landlock"));
+    if (open)
+        printf("; %s%lld not confined%s", colour_on(COLOUR_BAD), open, colour_off(COLOUR_BAD));
+    putchar('\n');
+}
+
 void show_status(const json_t *result)
 {
     const json_t *ledger = json_object_get(result, "ledger");
@@ -205,6 +216,7 @@ void show_status(const json_t *result)
     print_sources("directories", json_object_get(result, "directories"), "kind", "path");
     print_lists(json_object_get(result, "lists"));
     print_allowance(json_object_get(result, "allowance"));
+    print_sandbox(json_object_get(result, "sandbox"));
     printf("%-18s%lld, restarted %lld times; configuration %s, read %lld times\n", "workers",
            number(result, "workers"), number(result, "worker_restarts"), text(result, "config"),
            number(result, "generation"));

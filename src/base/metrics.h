@@ -116,6 +116,10 @@
       "Members heard of in the last 10 seconds, this one included.")                               \
     M(FLEET_KEYS, GAUGE, "mired_fleet_keys", "",                                                   \
       "What other members have told of clients, networks, accounts and pairs.")                    \
+    M(SANDBOX_SECCOMP, GAUGE, "mired_sandboxed_processes", "by=\"seccomp\"",                       \
+      "Processes by what confines them; Landlock also where seccomp does.")                        \
+    M(SANDBOX_LANDLOCK, GAUGE, "mired_sandboxed_processes", "by=\"landlock\"", "")                 \
+    M(SANDBOX_NONE, GAUGE, "mired_sandboxed_processes", "by=\"none\"", "")                         \
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \
       "Workers restarted after they died.")
 

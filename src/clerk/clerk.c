@@ -4,6 +4,7 @@
  * Passwords are checked one at a time, but for those that another server checks. The first clerk
  * also has a thread that looks up the addresses of backends that are configured by name. */
 #include "clerk/clerk.h"
+#include "clerk/confine.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -306,6 +307,7 @@ static int open_all(struct clerk *c, const struct auth_params *auth,
     c->directory = directory_open(directory);
     if (!c->directory)
         return -errno;
+    clerk_confine(c->params->config); /* before the first thread */
     *set = epoll_create1(EPOLL_CLOEXEC);
     if (*set < 0 || !watch_all(c, *set))
         return -errno;

@@ -138,6 +138,7 @@ struct config {
     uint32_t lookups;              /* queries that directories get at once, from all clerks */
     char *user;
     char *state, *run;
+    bool sandbox; /* base/sandbox.h, in each process but the master */
     enum log_format log;
     enum log_level log_level;
     uint64_t size_max;

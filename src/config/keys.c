@@ -41,6 +41,8 @@ const struct key keys_main[] = {
      .restart = true, .help = "ledger, frozen holds, spool and built-in mailboxes"},
     {"run", KEY_TEXT, AT(config, run), .preset = "/run/mired", .unit = "folder", .restart = true,
      .help = "the control socket"},
+    {"sandbox", KEY_BOOL, AT(config, sandbox), .preset = "true",
+     .help = "confine each process by seccomp and Landlock"},
     {"log", KEY_CHOICE, AT(config, log), .choices = logs, .preset = "text",
      .help = "form of the log on standard error"},
     {"log_level", KEY_CHOICE, AT(config, log_level), .choices = levels, .preset = "info",

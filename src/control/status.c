@@ -215,6 +215,13 @@ const char *status_mail_waits(const struct steering *s)
     return NULL;
 }
 
+/* How many processes each part confines. */
+static json_t *sandbox(const struct steering *s)
+{
+    return json_pack("{s:I, s:I, s:I}", "seccomp", sum(s, METRIC_SANDBOX_SECCOMP), "landlock",
+                     sum(s, METRIC_SANDBOX_LANDLOCK), "none", sum(s, METRIC_SANDBOX_NONE));
+}
+
 json_t *status_json(const struct steering *s)
 {
     const struct config *config = s->params->config;
@@ -224,7 +231,7 @@ json_t *status_json(const struct steering *s)
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
         "s:I, "
-        "s:o, s:o, s:o, s:o, s:b, s:s?, s:s?, s:b, s:o}",
+        "s:o, s:o, s:o, s:o, s:b, s:s?, s:s?, s:b, s:o, s:o}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)s->params->started_ms, "up_seconds",
         (double)(now - s->params->started_ms) / 1000.0, "workers", (int)config->workers,
@@ -237,5 +244,5 @@ json_t *status_json(const struct steering *s)
         ledger(s), "backends", backends(s), "directories", directories(s), "lists", lists(s),
         "mail_passes", status_mail_waits(s) == NULL, "mail_waits_for", status_mail_waits(s),
         "domain_waits", domain_that_waits(s), "observing", config->observe, "allowance",
-        allowance(s));
+        allowance(s), "sandbox", sandbox(s));
 }

@@ -13,6 +13,7 @@
 #include <sys/time.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "config/config.h"
 #include "directory/remote.h"
 
@@ -44,6 +45,19 @@ static bool read_password(struct ldap_directory *l)
     l->password[strcspn(l->password, "\r\n")] = '\0';
     fclose(f);
     return true;
+}
+
+void ldap_directory_allow(struct sandbox *s)
+{
+    static const int option[] = {LDAP_OPT_X_TLS_CACERTFILE, LDAP_OPT_X_TLS_CACERTDIR,
+                                 LDAP_OPT_X_TLS_CERTFILE, LDAP_OPT_X_TLS_KEYFILE};
+
+    for (size_t i = 0; i < sizeof option / sizeof *option; i++) {
+        char *path = NULL;
+        if (ldap_get_option(NULL, option[i], &path) == LDAP_OPT_SUCCESS)
+            sandbox_path(s, path, SANDBOX_READ);
+        ldap_memfree(path);
+    }
 }
 
 struct ldap_directory *ldap_directory_open(const struct config_recipients *config,

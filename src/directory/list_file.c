@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -166,13 +167,21 @@ static int read_table(struct list_file *f, struct lines_mark *mark, const char *
 
 /* ---- the copy ---- */
 
-static char *copy_path(const char *state, const char *name, const char *path)
+void list_copies(const struct list_kind *kind, const char *state, char *path, size_t room)
+{
+    snprintf(path, room, "%s/%s", state, kind->folder);
+}
+
+static char *copy_path(const struct list_kind *kind, const char *state, const char *path)
 {
     static const struct sipkey key = {0}; /* for a name only */
-    char *made = NULL;
+    char folder[PATH_MAX], *made = NULL;
 
-    if (!state || asprintf(&made, "%s/%s-%016llx", state, name,
-                           (unsigned long long)siphash(&key, path, strlen(path))) < 0)
+    if (!state)
+        return NULL;
+    list_copies(kind, state, folder, sizeof folder);
+    if (asprintf(&made, "%s/%s-%016llx", folder, kind->name,
+                 (unsigned long long)siphash(&key, path, strlen(path))) < 0)
         return NULL;
     return made;
 }
@@ -317,7 +326,7 @@ struct list_file *list_file_open(const struct list_kind *kind, const char *path,
         return NULL;
     f->kind = kind;
     f->path = strdup(path);
-    f->copy = copy_path(state, kind->name, path);
+    f->copy = copy_path(kind, state, path);
     if (!f->path) {
         list_file_close(f);
         return NULL;

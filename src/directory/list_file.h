@@ -19,6 +19,7 @@ enum { LIST_RIGHT = 128 /* octets of what is expected */ };
 
 struct list_kind {
     const char *name;    /* "recipients"; begins the name of the copy */
+    const char *folder;  /* of the copies, in the state folder; the master makes it */
     const char *wrong;   /* of a line: "is not an address" */
     const char *entry;   /* "address" */
     const char *entries; /* "addresses" */
@@ -45,7 +46,10 @@ unsigned list_check_suspects(struct span text, const char *path, struct buf *sai
 
 struct list_file;
 
-/* Reads the file. An accepted version is copied into the folder `state` (NULL: no copy), so that
+/* Writes the path of the folder with the copies of this kind, of the state folder `state`. */
+void list_copies(const struct list_kind *kind, const char *state, char *path, size_t room);
+
+/* Reads the file. An accepted version is copied into its folder in `state` (NULL: no copy), so that
  * the next process has an earlier version to fall back on. `confirmed`: by a reload the
  * administrator has confirmed that the file is right, even if it is much shorter than before. NULL
  * only without memory. */

@@ -93,26 +93,22 @@ static size_t fold_allowance(struct span line, char *out, size_t room, char righ
 }
 
 const struct list_kind list_recipients = {
-    "recipients",
-    "is not an address",
-    "address",
-    "addresses",
-    "its recipients are deferred (451)",
+    "recipients",   "lists",     "is not an address",
+    "address",      "addresses", "its recipients are deferred (451)",
     fold_recipient,
 };
 const struct list_kind list_traps = {
-    "traps", "is not an address", "address", "addresses", "its addresses are no traps", fold_trap,
+    "traps",   "lists", "is not an address", "address", "addresses", "its addresses are no traps",
+    fold_trap,
 };
 const struct list_kind list_allowances = {
-    "allowances",
-    "is not an allowance",
-    "allowance",
-    "allowances",
-    "its accounts have the allowance of all others",
+    "allowances",   "worker-lists", "is not an allowance",
+    "allowance",    "allowances",   "its accounts have the allowance of all others",
     fold_allowance,
 };
 const struct list_kind list_suspects = {
-    "suspects",   "is not a network", "network", "networks", "its networks are not suspect",
+    "suspects",   "worker-lists", "is not a network",
+    "network",    "networks",     "its networks are not suspect",
     fold_network,
 };
 

@@ -39,6 +39,11 @@ void socketmap_directory_close(struct socketmap_directory *s);
 void socketmap_directory_rest(struct socketmap_directory *s);
 enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct span key);
 
+/* Allows this process to read the authorities and certificates that libldap is set to use, by
+ * ldap.conf or the environment. */
+struct sandbox;
+void ldap_directory_allow(struct sandbox *s);
+
 /* LDAP v3: YES when the filter, with %s replaced by the address, finds an entry (RFC 4515 escapes).
  * `told` has a place for each server, shared by all connections: the last error that was logged. */
 struct ldap_directory *ldap_directory_open(const struct config_recipients *config,

@@ -8,6 +8,7 @@
  *
  * Times in Redis are of Redis' clock. Each member measures once a second how its own clock
  * differs. */
+#include "fleet/confine.h"
 #include "fleet/fleet.h"
 
 #include <errno.h>
@@ -419,6 +420,7 @@ int fleet_run(const struct fleet_params *params)
                   r == -EINVAL ? "`ca` cannot be read" : strerrordesc_np(-r));
         return 1;
     }
+    fleet_confine(params->config);
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     sched_normal();
     servers_start(&f->servers);

@@ -24,6 +24,7 @@
 #include "base/metrics.h"
 #include "base/scheduling.h"
 #include "config/config.h"
+#include "freezer/confine.h"
 #include "freezer/freezer_part.h"
 #include "freezer/rule.h"
 #include "query/tally.h"
@@ -348,6 +349,7 @@ int freezer_run(const struct freezer_params *params)
         log_error("the freezer cannot start: %s", strerror(-r));
         return 1;
     }
+    freezer_confine(params->config);
     params->shared->waiting++;
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     while (!f->loop.stop) {

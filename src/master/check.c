@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "auth/file.h"
+#include "base/sandbox.h"
 #include "config/config.h"
 #include "directory/list_file.h"
 #include "master/certificates.h"
@@ -197,12 +198,30 @@ static void check_certificates(struct check *c)
         c->wrong += expired;
 }
 
+static void check_sandbox(struct check *c)
+{
+    if (!sandbox_is_built())
+        return;
+    if (!c->config->sandbox)
+        buf_addf(c->said,
+                 "%s: warning: `sandbox` is off; a process that is taken over can do what "
+                 "its user can\n",
+                 c->config->file);
+    else if (!(sandbox_available() & SANDBOX_SECCOMP) ||
+             !(sandbox_available() & SANDBOX_LANDLOCK_FILES))
+        buf_addf(c->said,
+                 "%s: warning: this kernel confines processes by %s only; seccomp and "
+                 "Landlock (Linux 5.19) are wanted\n",
+                 c->config->file, sandbox_name(sandbox_available()));
+}
+
 unsigned check_all(const struct config *config, bool quick, struct buf *said)
 {
     struct check c = {.config = config, .said = said, .quick = quick};
     bool known = check_user(&c);
 
     check_certificates(&c);
+    check_sandbox(&c);
     if (known && !quick)
         check_files(&c);
     return c.wrong;

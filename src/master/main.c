@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/sandbox.h"
 #include "config/config.h"
 #include "config/describe.h"
 #include "master/check.h"
@@ -105,6 +106,7 @@ int main(int argc, char **argv)
     }
     bool good = check_all(config, o.quick, &said) == 0;
     show(&said);
+    printf("sandbox: %s\n", config->sandbox ? sandbox_name(sandbox_available()) : "off");
     if (good)
         puts("configuration OK");
     buf_free(&said);

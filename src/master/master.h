@@ -107,6 +107,7 @@ struct master {
     struct generation *current, *coming, *parting;
     uint32_t last_generation;
     struct child *children;
+    pid_t group; /* process group of all children; 0: none yet (child.c) */
     struct watch signals;
     struct alarm stop_alarm, heartbeat;
     bool stopping, draining, reload_again;
@@ -200,7 +201,6 @@ struct role {
     uint32_t (*count)(const struct config *config);
     int (*body)(struct master *m, const struct child *c); /* in the child; returns its status */
     enum retirement retirement;
-    bool secrets; /* has passwords or keys: no core dumps, no debugger */
     /* Whether the existing children also fit the new configuration at a reload; the next generation
      * then keeps them. NULL: never. */
     bool (*kept)(const struct config *before, const struct config *now);

@@ -122,9 +122,8 @@ static int partial_in(struct master *m, const struct child *c, const int *keep, 
     forget_fleet(m, c);
     limit_precedence(c);
     int error = privileges_drop(&m->runtime.identity, needs);
-    if (!error && role_table[c->role].secrets &&
-        (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
-         setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0))
+    if (!error && (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+                   setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0))
         error = -errno;
     if (!error) /* after the change of identity, which would undo it */
         error = follow_master(m->pid);
@@ -364,10 +363,10 @@ static int run_fleet(struct master *m, const struct child *c)
 }
 
 const struct role role_table[ROLE_COUNT] = {
-    [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, true, NULL},
-    [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, true, NULL},
-    [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, false, keeps_store},
-    [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, false, NULL},
-    [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, false, NULL},
-    [ROLE_FLEET] = {"fleet", count_fleets, run_fleet, RETIRE_STOP, true, NULL},
+    [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, NULL},
+    [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, NULL},
+    [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, keeps_store},
+    [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, NULL},
+    [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, NULL},
+    [ROLE_FLEET] = {"fleet", count_fleets, run_fleet, RETIRE_STOP, NULL},
 };

@@ -251,16 +251,17 @@ static int open_run(struct runtime *h, struct buf *errors)
 
 static int make_state(const struct runtime *h, struct buf *errors)
 {
+    static const char *const folders[] = {"spool", "lists", "worker-lists"};
     struct borrowed b;
-    char spool[4096];
-
-    snprintf(spool, sizeof spool, "%s/spool", h->state);
+    char path[4096];
     int r = enter_own(h, &b, h->state, 0750, errors);
+
     folder_leave(&b);
-    if (r < 0)
-        return r;
-    r = enter_own(h, &b, spool, 0700, errors);
-    folder_leave(&b);
+    for (size_t i = 0; r == 0 && i < sizeof folders / sizeof *folders; i++) {
+        snprintf(path, sizeof path, "%s/%s", h->state, folders[i]);
+        r = enter_own(h, &b, path, 0700, errors);
+        folder_leave(&b);
+    }
     return r;
 }
 

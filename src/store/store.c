@@ -25,6 +25,7 @@
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "query/notes.h"
+#include "store/confine.h"
 #include "store/lmtp.h"
 #include "store/store.h"
 
@@ -196,6 +197,7 @@ int store_run(const struct store_params *params)
     pthread_attr_setdetachstate(&s.thread, PTHREAD_CREATE_DETACHED);
     fcntl(params->listen, F_SETFL, fcntl(params->listen, F_GETFL) | O_NONBLOCK);
     sched_normal();
+    store_confine(params->config);
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     accept_until_told(&s);
     eventfd_write(s.context.stop, 1);

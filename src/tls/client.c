@@ -5,6 +5,21 @@
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 
+#include <stdlib.h>
+
+#include "base/sandbox.h"
+
+void tls_client_allow(struct sandbox *s)
+{
+    /* Debian's default folder has links to the other two. */
+    sandbox_path(s, X509_get_default_cert_dir(), SANDBOX_READ);
+    sandbox_path(s, getenv(X509_get_default_cert_dir_env()), SANDBOX_READ);
+    sandbox_path(s, X509_get_default_cert_file(), SANDBOX_READ);
+    sandbox_path(s, getenv(X509_get_default_cert_file_env()), SANDBOX_READ);
+    sandbox_path(s, "/usr/share/ca-certificates", SANDBOX_READ);
+    sandbox_path(s, "/usr/local/share/ca-certificates", SANDBOX_READ);
+}
+
 SSL_CTX *tls_client_open(const struct tls_client_params *params)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());

@@ -22,6 +22,11 @@ struct tls_client_params {
     struct addr addr;
 };
 
+/* Allows this process to read the authorities of this machine, which OpenSSL looks up one by one
+ * when it checks a certificate. */
+struct sandbox;
+void tls_client_allow(struct sandbox *s);
+
 /* Makes the context that a backend's connections share; the caller frees it with SSL_CTX_free().
  * NULL without memory, or when `ca` cannot be read. */
 SSL_CTX *tls_client_open(const struct tls_client_params *params);

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/scheduling.h"
 #include "query/notes.h"
+#include "web/confine.h"
 #include "web/web.h"
 #include "web/web_part.h"
 
@@ -88,6 +89,7 @@ int web_run(const struct steering_params *params)
         return 1;
     }
     sched_normal();
+    web_confine(params->config);
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     loop_run(&w->steering.loop);
     http_close(w);

@@ -26,6 +26,7 @@
 #include "relay/relay.h"
 #include "worker/accounts.h"
 #include "worker/auth_queue.h"
+#include "worker/confine.h"
 #include "worker/conn.h"
 #include "worker/connections.h"
 #include "worker/freeze.h"
@@ -474,6 +475,7 @@ int worker_run(const struct worker_params *params)
         log_error("worker cannot start: %s", strerrordesc_np(-error));
         return 1;
     }
+    worker_confine(params->config, w->suspects.files > 0);
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     while (!w->loop.stop) {
         loop_turn(&w->loop, more ? 0 : -1);

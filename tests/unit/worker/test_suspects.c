@@ -101,13 +101,15 @@ static void test_a_file_is_taken_as_a_whole_or_not_at_all(void **state)
 
 static void test_the_earlier_version_of_a_file_that_is_wrong_counts(void **state)
 {
-    char folder[] = "/tmp/test-suspects-XXXXXX", name[64], entry[128], command[128];
+    char folder[] = "/tmp/test-suspects-XXXXXX", name[64], entry[128], command[128], copies[64];
     char *list[] = {entry};
     struct suspects s;
     struct config config = {.suspect = {list, 1}, .state = mkdtemp(folder)};
 
     assert_non_null(config.state);
-    snprintf(name, sizeof name, "%s/suspects", folder);
+    snprintf(copies, sizeof copies, "%s/worker-lists", config.state);
+    assert_int_equal(mkdir(copies, 0700), 0);
+    snprintf(name, sizeof name, "%s/list", folder);
     snprintf(entry, sizeof entry, "file:%s", name);
     write_file(name, "192.0.2.0/24\n");
     assert_true(suspects_open(&s, &config, true));

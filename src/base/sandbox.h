@@ -1,0 +1,88 @@
+/* Confines the calling process for the rest of its life: which system calls it may make (seccomp,
+ * by libseccomp), which files it may open, which TCP ports it may connect to, and that it may
+ * signal no other process (Landlock). SECURITY.md says what each role may do.
+ *
+ * A process calls sandbox_begin() while it starts, names what it needs, and calls sandbox_enter()
+ * before it reads the first byte from outside. Descriptors that are open by then keep working. A
+ * call that is not allowed is logged by name, and ends the process. What the kernel lacks is left
+ * out; sandbox_enter() says what is in force.
+ *
+ * Not thread-safe: one thread, before any other is started. Sanitizers need calls that no role
+ * needs, so a build with one has no sandbox. */
+#ifndef MIRED_BASE_SANDBOX_H
+#define MIRED_BASE_SANDBOX_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Calls beyond those that every role needs: memory, time, sockets that are open, waiting. */
+enum sandbox_calls {
+    SANDBOX_CONNECT = 1,     /* new sockets of TCP and UDP, and connect() */
+    SANDBOX_FILES = 2,       /* open, read and write files */
+    SANDBOX_FOLDERS = 4,     /* make, link, rename and remove files and folders */
+    SANDBOX_THREADS = 8,     /* start threads; never processes */
+    SANDBOX_NETLINK = 16,    /* what getaddrinfo() and nftables ask the kernel */
+    SANDBOX_BIND = 32,       /* bind and listen */
+    SANDBOX_URING = 64,      /* io_uring */
+    SANDBOX_LIBRARIES = 128, /* map further libraries (getaddrinfo()'s modules) */
+    SANDBOX_UNIX = 256       /* new unix sockets, and connect() */
+};
+
+/* What is in force; also the bits of `mirectl status`. */
+enum sandbox_force {
+    SANDBOX_SECCOMP = 1,
+    SANDBOX_LANDLOCK_FILES = 2,
+    SANDBOX_LANDLOCK_TCP = 4,
+    SANDBOX_LANDLOCK_SIGNALS = 8
+};
+
+enum sandbox_rights {
+    SANDBOX_READ = 1, /* read files and folders below the path */
+    SANDBOX_WRITE = 2 /* the same, and make, change and remove them */
+};
+
+struct sandbox {
+    unsigned calls; /* of enum sandbox_calls */
+    int rules;      /* Landlock's rules; -1: none */
+    int version;    /* of Landlock; 0: the kernel has none */
+    bool any_port;
+};
+
+/* Begins the rules of a process that makes `calls`. any_port: it may connect to every TCP port;
+ * otherwise only to those that sandbox_port() names. */
+void sandbox_begin(struct sandbox *s, unsigned calls, bool any_port);
+
+/* Allows `rights` at and below `path`. A path that does not exist is not an error: nothing is
+ * allowed there. NULL is ignored. */
+void sandbox_path(struct sandbox *s, const char *path, enum sandbox_rights rights);
+
+/* Allows to read the folder of a file, and the folder of what a symbolic link leads to: a file that
+ * is replaced by rename() is another file, in the same folder. NULL is ignored. */
+void sandbox_folder_of(struct sandbox *s, const char *file);
+
+/* Allows to read what the C library needs to look up users and hosts: the machine's settings, and
+ * modules. */
+void sandbox_settings(struct sandbox *s);
+
+/* Allows to connect to a TCP port. */
+void sandbox_port(struct sandbox *s, uint16_t port);
+
+/* Enters, and counts this process in the metrics. Returns what is in force (enum sandbox_force),
+ * which is 0 where the kernel has neither. A part that the kernel has and that fails is logged: a
+ * warning, for mired runs without it. */
+unsigned sandbox_enter(struct sandbox *s);
+
+/* Whether this build can confine processes at all: not with a sanitizer. */
+bool sandbox_is_built(void);
+
+/* What a process of this machine could have in force. */
+unsigned sandbox_available(void);
+
+/* Names what is in force, for people: "seccomp, Landlock (files, TCP ports, signals)" or "nothing".
+ * Returns a static string. */
+const char *sandbox_name(unsigned in_force);
+
+/* Called in the confined process, once, if a test program defines it; never in mired itself. */
+void sandbox_door(void) __attribute__((weak));
+
+#endif

@@ -1,0 +1,45 @@
+/* A clerk's sandbox; see confine.h. */
+#include "clerk/confine.h"
+
+#include <limits.h>
+
+#include "base/sandbox.h"
+#include "config/config.h"
+#include "directory/list_file.h"
+#include "directory/remote.h"
+#include "tls/client.h"
+
+static void allow_files(struct sandbox *s, const struct config *config)
+{
+    char copies[PATH_MAX];
+
+    for (size_t i = 0; i < config->recipients_count; i++) {
+        sandbox_folder_of(s, config->recipients[i].path);
+        sandbox_folder_of(s, config->recipients[i].password_file);
+    }
+    for (size_t i = 0; i < config->auth_count; i++)
+        sandbox_folder_of(s, config->auth[i].path);
+    for (size_t i = 0; i < config->traps.count; i++)
+        sandbox_folder_of(s, config_list_path(config->traps.at[i]));
+    list_copies(&list_recipients, config->state, copies, sizeof copies);
+    sandbox_path(s, copies, SANDBOX_WRITE);
+}
+
+/* A clerk connects to where directories and verifiers are, which may be a name with any port. The
+ * libraries that look up names and speak LDAP read the machine's settings, and load modules. */
+void clerk_confine(const struct config *config)
+{
+    struct sandbox s;
+
+    if (!config->sandbox)
+        return;
+    sandbox_begin(&s,
+                  SANDBOX_CONNECT | SANDBOX_UNIX | SANDBOX_NETLINK | SANDBOX_FILES |
+                      SANDBOX_FOLDERS | SANDBOX_THREADS | SANDBOX_LIBRARIES,
+                  true);
+    sandbox_settings(&s);
+    allow_files(&s, config);
+    tls_client_allow(&s);
+    ldap_directory_allow(&s);
+    sandbox_enter(&s);
+}

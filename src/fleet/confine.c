@@ -1,0 +1,20 @@
+/* The fleet process's sandbox; see confine.h. */
+#include "fleet/confine.h"
+
+#include "base/sandbox.h"
+#include "config/config.h"
+#include "tls/client.h"
+
+void fleet_confine(const struct config *config)
+{
+    struct sandbox s;
+
+    if (!config->sandbox)
+        return;
+    sandbox_begin(
+        &s, SANDBOX_CONNECT | SANDBOX_UNIX | SANDBOX_NETLINK | SANDBOX_FILES | SANDBOX_LIBRARIES,
+        true);
+    sandbox_settings(&s);
+    tls_client_allow(&s);
+    sandbox_enter(&s);
+}
