@@ -37,12 +37,24 @@ static bool is_in_group(int fd, gid_t group)
     return false;
 }
 
+/* Whether it is a process of mired's: none of them gives commands, unless it was taken over. They
+ * are this process's group (master/child.c). */
+static bool is_our_own(pid_t pid)
+{
+    return getpgid(pid) == getpgrp();
+}
+
 static bool may_ask(int fd, struct ucred *who)
 {
     socklen_t len = sizeof *who;
 
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &len) < 0)
         return false;
+    if (is_our_own(who->pid)) {
+        log_error("process %ld of mired itself tried to give a command; it is refused",
+                  (long)who->pid);
+        return false;
+    }
     return who->uid == 0 || who->uid == geteuid() || who->gid == getegid() ||
            is_in_group(fd, getegid());
 }

@@ -51,6 +51,7 @@ static __attribute__((noreturn)) void run(struct master *m, struct child *c)
     title_set(name);
     log_open(config->log, config->log_level, name);
     metrics_use(runtime_row(&m->runtime, c->row));
+    metric_set(METRIC_SANDBOX_NONE, 1); /* until it is confined (base/sandbox.h) */
     set_signals();
     int status = role->body(m, c);
     sched_background(); /* to end a process takes CPU time, too */
@@ -86,6 +87,24 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         forget_channel(master_of(loop), c);
 }
 
+/* Children are a process group of their own: by that the control socket knows them, and takes no
+ * command from one that was taken over (control/socket.c). Their sandbox forbids to leave it. Called
+ * on both sides of fork(), because either may run first. A group ends with its last process. */
+static void join_group(pid_t pid, pid_t group)
+{
+    if (!group || setpgid(pid, group) < 0)
+        setpgid(pid, pid);
+}
+
+/* After an upgrade: the group of a child that the earlier program started. */
+static void adopt_group(struct master *m, pid_t pid)
+{
+    pid_t group = getpgid(pid);
+
+    if (group > 0 && group != getpgrp())
+        m->group = group;
+}
+
 static int start(struct master *m, struct child *c)
 {
     int pair[2], error = channel_pair(pair);
@@ -97,7 +116,12 @@ static int start(struct master *m, struct child *c)
     pid_t pid = fork();
     if (pid == 0) {
         c->channel.fd = pair[1];
+        join_group(getpid(), m->group);
         run(m, c);
+    }
+    if (pid > 0) {
+        join_group(pid, m->group);
+        m->group = getpgid(pid);
     }
     error = pid < 0 ? -errno : 0;
     close(pair[1]);
@@ -171,6 +195,7 @@ int child_adopt(struct master *m, struct generation *g, const struct child *know
     if (!c)
         return -ENOMEM;
     *c = *known;
+    adopt_group(m, known->pid);
     c->channel = (struct watch){.fd = known->channel.fd, .events = EPOLLIN, .ready = channel_ready};
     c->generation = g;
     c->restart.due = restart;
