@@ -155,7 +155,7 @@ static void finish(struct handover *h)
     for (uint32_t i = 0; part && i < h->parts; i++)
         part[i] = (struct outcome_part){&h->part[i].delivery.job, h->part[i].unsettled};
     if (part) {
-        result.reply = outcome_end(part, h->parts, partial, now, &result.accepted);
+        result.reply = outcome_end(part, h->parts, partial, now, &result.accepted, &result.before);
         if (h->abandoned || h->unheard)
             outcome_unheard(part, h->parts, partial, now);
     }

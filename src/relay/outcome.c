@@ -154,7 +154,7 @@ bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t dec
 }
 
 struct reply outcome_end(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
-                         uint64_t now, uint32_t *accepted)
+                         uint64_t now, uint32_t *accepted, uint32_t *before)
 {
     struct tally t = {0};
 
@@ -162,6 +162,7 @@ struct reply outcome_end(const struct outcome_part *part, size_t parts, struct p
         count(&t, &part[i]);
     uint32_t have = t.has + t.done;
     *accepted = have;
+    *before = t.has;
     if (t.all && have == t.all) {
         for (size_t i = 0; i < parts && parts > 1; i++)
             forget(part[i].job, s);

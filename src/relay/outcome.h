@@ -30,9 +30,9 @@ void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
 /* The end of all jobs: returns the client's reply (its arg lives in the jobs), and records the
  * deliveries unless all recipients have the message: then nothing is left of what outcome_note()
  * recorded, for the next message with the same octets may be another one. *accepted: recipients that
- * have the message now, earlier tries included. */
+ * have the message now, earlier tries included; *before: those of earlier tries. */
 struct reply outcome_end(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
-                         uint64_t now, uint32_t *accepted);
+                         uint64_t now, uint32_t *accepted, uint32_t *before);
 
 /* After outcome_end(): the client does not hear how the jobs ended, and will retry. Records the
  * recipients that have the message. Only for a message with a Message-ID, because otherwise another

@@ -119,7 +119,8 @@ static void done(void *arg, const struct relay_result *result)
 
     c->work->handover = NULL;
     if (!result->duplicate_possible)
-        sending_over(w, c, envelope_recipients(&c->smtp.envelope) - result->accepted);
+        sending_over(w, c,
+                     envelope_recipients(&c->smtp.envelope) - result->accepted + result->before);
     metric_took(METRIC_TIME_MESSAGE, us);
     struct tarpit_hold would = {0};
     if (result->reply.code < 300) {

@@ -16,6 +16,7 @@ from lib import ports, scrape
 from lib.dovecot import Dovecot
 from lib.mired import PROGRAM, password_file
 from lib.scram import Login, password_file as scram_file
+from lib.scripted import Scripted
 from lib.smtp import Client
 
 USER, PASSWORD = "alice@example.test", "wonderland"
@@ -122,6 +123,39 @@ def test_a_message_that_the_backend_refuses_is_given_back(mired, postfix):
             assert client.message("full@a.test", [HERE] * 2 + ["alice@example.test"] * 2).code == 552
         assert send(client, 6).code == 250
         assert send(client).code == 450
+
+
+def test_a_recipient_of_a_mixed_answer_counts_once(mired):
+    """The message is put off although two have it. The client sends it again, until all have it."""
+    busy = []
+
+    def answer(verb, argument, session):
+        if verb == "RCPT" and "carol" in argument and not busy:
+            busy.append(argument)
+            return "450 4.2.0 busy"
+        return None
+
+    message = b"Message-ID: <1@example.test>\r\nSubject: x\r\n\r\nhello\r\n"
+    people = [HERE, "alice@example.test", "carol@example.test"]
+    with Scripted(answer) as backend:
+        m = mired(backend=backend.block, config=allowed(20, 0), tarpit="time = 0")
+
+        def used():
+            about = json.loads(m.control("--json", "show", USER).stdout)["account"]
+            return round(about["per_hour"]["used"])
+
+        with session(m, "127.90.10.1") as client:
+            assert client.message(USER, people, message).code == 451
+            assert used() == 2
+            left = people
+            for _ in range(4):  # as a mail server does: to those that were put off
+                if not left:
+                    break
+                codes = [reply.code for reply in client.envelope(USER, left)]
+                taken = client.data(message).code == 250
+                left = [to for to, code in zip(left, codes) if code != 250 or not taken]
+            assert not left and used() == 3
+        assert [backend.copies(to) for to in people] == [1, 1, 1]
 
 
 def write(path, text):

@@ -18,6 +18,7 @@ struct backend_client {
     struct envelope envelope;
     struct job job;
     struct job_recipient recipient[2];
+    uint32_t before; /* of the last end() */
 };
 
 static int open_talk(void **state)
@@ -73,7 +74,8 @@ static void whole(struct backend_client *t, unsigned code)
 
 static unsigned end(struct backend_client *t, uint64_t now, uint32_t *accepted)
 {
-    return outcome_end(&(struct outcome_part){&t->job, 0}, 1, t->partial, now, accepted).code;
+    return outcome_end(&(struct outcome_part){&t->job, 0}, 1, t->partial, now, accepted, &t->before)
+        .code;
 }
 
 static void test_data_goes_only_when_nobody_was_refused_for_good(void **state)
@@ -213,7 +215,8 @@ static void test_who_has_it_is_remembered_when_the_client_did_not_hear_it(void *
     answer(t, 1, FATE_DONE, 0, "");
     whole(t, 250);
     assert_int_equal(end(t, T0, &accepted), 250);
-    outcome_unheard(&(struct outcome_part){&t->job, 0}, 1, t->partial, T0); /* without a Message-ID it may be another message */
+    outcome_unheard(&(struct outcome_part){&t->job, 0}, 1, t->partial,
+                    T0); /* without a Message-ID it may be another message */
     forget(t);
     assert_int_equal(outcome_begin(&t->job, t->partial, T0), 2);
     answer(t, 0, FATE_DONE, 0, "");
@@ -248,6 +251,7 @@ static void test_who_got_it_does_not_get_it_twice(void **state)
     whole(t, 250);
     assert_int_equal(end(t, T0 + SECOND, &accepted), 250);
     assert_int_equal(accepted, 2);
+    assert_int_equal(t->before, 1);
 }
 
 static void test_when_all_have_it_nothing_is_sent_and_the_client_hears_250(void **state)
