@@ -167,24 +167,27 @@ struct change {
 
 typedef bool change_fn(struct change *c);
 
-/* Applies `fn` to the word, again if another process has changed the word meanwhile. False if fn
- * returned false, or if the slot is no longer this key's. */
+struct step {
+    change_fn *fn;
+    struct change *change;
+};
+
+static bool take_step(uint64_t old, uint64_t *new, void *arg)
+{
+    const struct step *s = arg;
+
+    s->change->old = old;
+    if (!s->fn(s->change))
+        return false;
+    *new = s->change->new;
+    return true;
+}
+
+/* As ledger_change(), with the arguments and results of the functions below. */
 static bool change_word(struct ledger_slot *slot, enum ledger_word w, uint64_t hash, change_fn *fn,
                         struct change *c)
 {
-    uint64_t word = atomic_load(&slot->word[w]);
-    for (;;) {
-        if (ledger_tag(word) == ledger_tag(hash))
-            c->old = word & LEDGER_PAYLOAD;
-        else if (atomic_load(&slot->word[WORD_KEY]) == hash)
-            c->old = 0;
-        else
-            return false;
-        if (!fn(c))
-            return false;
-        if (atomic_compare_exchange_weak(&slot->word[w], &word, ledger_tag(hash) | c->new))
-            return true;
-    }
+    return ledger_change(slot, w, hash, take_step, &(struct step){fn, c});
 }
 
 enum { SEEN_BITS = 32, EXEMPT_STEP_MS = 256 * 1000, EXEMPT_MASK = (1 << 24) - 1 };
