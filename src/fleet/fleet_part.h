@@ -25,8 +25,8 @@ enum {
     STREAM_ENTRIES = 2000,  /* of BATCH_OCTETS at most: 32 MB */
 };
 
-/* The value of "NAME:{NAME}:key". All members propose the same key, but each time it is made anew
- * it gets another `made`: so each of them can tell that Redis was emptied. */
+/* The value of "NAME:{NAME}:key". All members propose the same key, but `made` is different each
+ * time the value is made. So each member notices that Redis was emptied. */
 struct fleet_key {
     struct sipkey key;
     uint64_t made;

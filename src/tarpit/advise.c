@@ -224,7 +224,7 @@ static void judge_time(struct proposals *p)
     a->after.time = time_s * 1000;
     because(propose(p, "time", "tarpit { time = %lus }", (unsigned long)time_s),
             "%lu clients with good mail hung up while they were held, one in ten of them within "
-            "%zu s; with %.0f s they leave before they are told that the user is unknown",
+            "%zu s. With %.0f s they leave before they hear that the user is unknown",
             (unsigned long)gone, seconds + 1, (double)a->rules.time / 1000);
 }
 
@@ -237,8 +237,8 @@ static void judge_patience(struct proposals *p)
         return;
     a->after.patience_offences = PATIENCE_OFFENCES;
     because(propose(p, "patience_offences", "tarpit { patience_offences = %d }", PATIENCE_OFFENCES),
-            "%lu clients with good mail have hung up while they were held; with it they are "
-            "answered sooner the next time, and hear why",
+            "%lu clients with good mail have hung up while they were held; with "
+            "this setting they are answered sooner the next time, and hear why",
             (unsigned long)gone);
 }
 
@@ -254,7 +254,7 @@ static void judge_ratio(struct proposals *p)
     a->after.good_ratio = (double)half;
     because(propose(p, "good_ratio", "tarpit { good_ratio = %zu }", half),
             "%lu clients with good mail are in debt all the same; half of them have had %zu "
-            "recipients accepted for each offence, or more",
+            "or more recipients accepted for each offence",
             (unsigned long)owing, half);
 }
 
@@ -273,8 +273,9 @@ static void judge_shield(struct proposals *p)
         return;
     a->after.shield = at;
     because(propose(p, "shield", "tarpit { shield = %.0f }", at),
-            "the shield was never reached; %lu clients without any good mail would meet it there, "
-            "and no client with good mail has come to half of that (the deepest is at %.1f)",
+            "the shield was never reached. With this setting %lu clients without good mail would "
+            "reach it; no client with good mail comes to more than half of it (the highest is at "
+            "%.1f)",
             (unsigned long)met, a->worst_good);
 }
 
@@ -285,8 +286,8 @@ static void judge_exempt(struct proposals *p)
 
     for (size_t i = 0; i < a->exempts && a->rules.time; i++)
         because(propose(p, "exempt", "mirectl exempt %s", addr_format(&a->exempt[i].who, text)),
-                "%.0f recipients accepted beside %.1f offences: a sender of good mail with some "
-                "dead addresses, each of which makes it wait",
+                "%.0f recipients accepted and %.1f offences: it sends good mail, has some dead "
+                "addresses on its list, and waits for each of them",
                 a->exempt[i].good, a->exempt[i].offences);
 }
 
@@ -297,12 +298,11 @@ static void judge_late(struct proposals *p)
 
     for (size_t i = 0; i < a->lates && a->rules.time; i++) {
         const struct advise_late *l = &a->late[i];
-        because(
-            propose(p, "exempt", "mirectl exempt %s", addr_format(&l->who, text)),
-            "good mail of it (%s) that `observe` saw: %lu would have been late, by %lu s at most, "
-            "and %lu deferred",
-            l->domain[0] ? l->domain : "bounces", (unsigned long)l->late, (unsigned long)l->worst_s,
-            (unsigned long)l->put_off);
+        because(propose(p, "exempt", "mirectl exempt %s", addr_format(&l->who, text)),
+                "`observe` saw good mail of it (%s): %lu would have been late, by at most %lu s, "
+                "and %lu deferred",
+                l->domain[0] ? l->domain : "bounces", (unsigned long)l->late,
+                (unsigned long)l->worst_s, (unsigned long)l->put_off);
     }
 }
 
@@ -316,8 +316,8 @@ static void judge_half_life(struct proposals *p)
     a->after.half_life = HALF_LIFE_MOST_MS;
     because(propose(p, "half_life", "tarpit { half_life = %dh }", HALF_LIFE_MOST_MS / 3600000),
             "a client that reaches the shield is deferred for up to %.0f h, and some senders (the "
-            "pools of Microsoft 365) give up after %d h: a good message of a client that shares "
-            "its address would be lost",
+            "pools of Microsoft 365) give up after %d h: good messages from the same "
+            "address would be lost",
             (double)a->rules.half_life / 3600000, GIVES_UP_MS / 3600000);
 }
 
@@ -331,9 +331,9 @@ static void judge_telling(struct proposals *p)
         return;
     a->after.patience_offences = PATIENCE_OFFENCES;
     because(propose(p, "patience_offences", "tarpit { patience_offences = %d }", PATIENCE_OFFENCES),
-            "clients that leave early are told their verdicts in time up to %.0f offences: lists "
-            "get clean a few days sooner, and clients that keep dead addresses learn several times "
-            "as much; no client with good mail has %d offences",
+            "clients that hang up early hear their verdicts in time up to %.0f offences. So lists "
+            "get clean a few days sooner, but clients that keep dead addresses learn several times "
+            "as much. No client with good mail has %d offences",
             a->rules.patience_offences, PATIENCE_OFFENCES);
 }
 
@@ -368,8 +368,8 @@ static void judge_room(struct proposals *p)
     }
     if (one)
         because(one,
-                "%lu connections are held of %lu that may be, and %lu were closed to make room: "
-                "attackers that are let go early",
+                "%lu connections are held (at most %lu may be), and %lu were closed early to make "
+                "room for others",
                 (unsigned long)a->facts.held, (unsigned long)a->facts.held_most,
                 (unsigned long)a->facts.guard_evictions);
 }
