@@ -14,6 +14,9 @@
 #define IN_ANY         ((1u << STATE_COUNT) - 1)
 #define IN_TRANSACTION (IN(SENDER) | IN(RECIPIENTS))
 
+/* A name for HELO that is as short as any real one. */
+enum { HELO_PLAIN_MAX = 255 };
+
 /* clang-format off */
 static const struct command table[] = {
     /* verb      handler, or reply         allowed in                    503: what to do instead */
@@ -109,10 +112,20 @@ bool smtp_is_tls(struct span in)
     return in.len >= 2 && in.at[0] == 0x16 && in.at[1] == 0x03;
 }
 
-/* Whether the line is one of a check tool's. */
-static bool is_check(const struct command *c, enum line_result line)
+static bool is_plain(struct span arg)
 {
-    if (!c || !(c->flags & COMMAND_CHECK))
+    for (size_t i = 0; i < arg.len; i++)
+        if (arg.at[i] < ' ' || arg.at[i] > '~')
+            return false;
+    return arg.len <= HELO_PLAIN_MAX;
+}
+
+/* Whether the session answers this line of a check tool without an offence. */
+static bool is_check(const struct command *c, enum line_result line, struct span arg)
+{
+    if (!c || !(c->flags & COMMAND_CHECK) || !is_plain(arg))
+        return false;
+    if (c->flags & COMMAND_BARE && span_trim(arg).len)
         return false;
     return line == LINE_WHOLE || (line == LINE_BARE && c->flags & COMMAND_BARE_LF);
 }
@@ -127,7 +140,7 @@ enum smtp_early smtp_early(struct span in)
     while (in.len && !quit) {
         enum line_result r = smtp_command_line(&in, SMTP_LINE_MAX, &swallow, &line);
         const struct command *c = smtp_command_find(text_word(&line), false);
-        if (!is_check(c, r))
+        if (!is_check(c, r, line))
             return SMTP_EARLY_TALK;
         quit = c->run == session_quit;
     }
