@@ -139,7 +139,7 @@ static bool plain_domain(const char *text, char out[256])
 {
     size_t len = 0, label = 0;
 
-    for (; text[len] && len < 254; len++) {
+    for (; len < 254 && text[len]; len++) {
         char c = text[len], before = len ? text[len - 1] : '.';
         bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
         bool edge = before == '.' || before == '-';

@@ -75,7 +75,7 @@ static bool can_take(const struct relay *r, const struct backend *b, struct part
 
 static void leave(struct part *p)
 {
-    if (p->held)
+    if (p->held && p->delivery.backend)
         p->handover->relay->held[p->delivery.backend->index] -= p->held;
     p->held = 0;
 }
@@ -149,7 +149,7 @@ static void finish(struct handover *h)
 {
     struct partial_delivery *partial = h->relay->params.partial;
     uint64_t now = h->relay->params.loop->wall;
-    struct outcome_part one, *part = h->parts == 1 ? &one : calloc(h->parts, sizeof *part);
+    struct outcome_part *part = calloc(h->parts + 1, sizeof *part);
     struct relay_result result = {.reply = reply_make(REPLY_BACKEND_DOWN, (struct span){0})};
 
     for (uint32_t i = 0; part && i < h->parts; i++)
@@ -161,8 +161,7 @@ static void finish(struct handover *h)
     }
     if (!h->abandoned)
         tell(h, &result);
-    if (part != &one)
-        free(part);
+    free(part);
     handover_free(h);
 }
 
@@ -181,7 +180,7 @@ static void part_over(struct part *p)
     h->over++;
     for (uint32_t i = 0; i < job->recipients && !taken; i++)
         taken = job->recipient[i].fate == FATE_DONE;
-    if (taken)
+    if (taken && p->delivery.backend)
         counts_add(h->relay->params.counts, h->relay->count[p->delivery.backend->index]);
     if (h->parts > 1)
         outcome_note(job, h->relay->params.partial, h->relay->params.loop->wall);
