@@ -36,8 +36,8 @@
 
 /* ---- Landlock ---- */
 
-/* linux/landlock.h of the kernel that we are built on may be older than the kernel that we run on,
- * so its numbers stand here (Documentation/userspace-api/landlock.rst). */
+/* The build machine's linux/landlock.h may be older than the kernel that mired runs on, so its
+ * numbers are copied here (Documentation/userspace-api/landlock.rst). */
 enum { SYS_CREATE_RULES = 444, SYS_ADD_RULE = 445, SYS_RESTRICT_SELF = 446 };
 enum { CREATE_VERSION = 1, RULE_PATH = 1, RULE_PORT = 2 };
 enum { VERSION_REFER = 2, VERSION_TCP = 4, VERSION_SCOPE = 6 };
@@ -60,7 +60,7 @@ enum { NET_BIND = 1, NET_CONNECT = 2 };
 enum { SCOPE_ABSTRACT_UNIX = 1, SCOPE_SIGNAL = 2 };
 
 struct rules {
-    uint64_t files, net, scope; /* what is forbidden but where a rule allows it */
+    uint64_t files, net, scope; /* what is forbidden unless a rule allows it */
 };
 struct path_rule {
     uint64_t allowed;
@@ -83,8 +83,8 @@ static uint64_t file_rights(int version)
     return rights;
 }
 
-/* Version 1 forbids each link from one folder to another, which is how a mailbox gets a message, so
- * it counts as none. */
+/* Version 1 forbids every link from one folder to another. Mailboxes get messages that way, so
+ * version 1 counts as none. */
 static int landlock_version(void)
 {
     long version = SANITIZED ? 0 : syscall(SYS_CREATE_RULES, NULL, 0, CREATE_VERSION);
@@ -284,7 +284,7 @@ static const struct {
     {0, "setitimer"},
     {0, "exit"},
     {0, "exit_group"},
-    /* its own priority: what it may be raised to is a limit that the master has set */
+    /* its own priority, up to a limit that the master has set */
     {0, "setpriority"},
     {0, "sched_setattr"},
     {SANDBOX_CONNECT | SANDBOX_UNIX, "connect"},
@@ -344,22 +344,23 @@ static int allow_calls(scmp_filter_ctx filter, unsigned groups)
     return error;
 }
 
-/* Allows `call` if its argument `arg` has, of the bits in `mask`, exactly `value`. */
+/* Allows `call` if (argument `arg` & `mask`) == `value`. */
 static int allow_if(scmp_filter_ctx filter, int call, unsigned arg, uint64_t mask, uint64_t value)
 {
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
                             SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, mask, value));
 }
 
-/* The C library asks services of the machine for names, over unix sockets and netlink, and does
- * without when it cannot: such a socket is refused and not a reason to end the process. */
+/* The C library asks the machine's services for names, over unix sockets and netlink, and manages
+ * without them. So such a socket is refused with an error, and does not end the process. */
 static int refuse_sockets(scmp_filter_ctx filter, int family)
 {
     return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
                             SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)family));
 }
 
-/* A socket of a family and type; raw ones only of netlink, which has no other. */
+/* Allows sockets of a family and type. Raw sockets are allowed for netlink only, which has no other
+ * type. */
 static int allow_socket(scmp_filter_ctx filter, int family, int type)
 {
     return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
@@ -389,7 +390,7 @@ static int allow_sockets(scmp_filter_ctx filter, unsigned groups)
     return error;
 }
 
-/* Memory that is written is never executed, and what is executed came from a file. */
+/* Memory that can be written is never executable, and executable memory comes from a file. */
 static int allow_memory(scmp_filter_ctx filter, unsigned groups)
 {
     int error = allow_if(filter, SCMP_SYS(mmap), 2, PROT_EXEC, 0);
@@ -403,8 +404,9 @@ static int allow_memory(scmp_filter_ctx filter, unsigned groups)
     return error;
 }
 
-/* Threads of this process, as glibc makes them; no process and no namespace. clone3() has its flags
- * in memory, where a filter cannot look, so it does not exist: glibc goes on with clone(). */
+/* Allows threads as glibc starts them, but no processes and no namespaces. clone3() has its flags
+ * in memory, where a filter cannot look. So it fails as if the kernel did not have it, and glibc
+ * uses clone(). */
 static int allow_threads(scmp_filter_ctx filter, unsigned groups)
 {
     const uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
@@ -444,9 +446,9 @@ static int allow_some(scmp_filter_ctx filter)
     return error;
 }
 
-/* A call was not allowed. Says which, and ends the process: the kernel kills it for the attempt to
- * take this handler away, whatever else it has changed. The alarm ends it if the log cannot be
- * written, because a signal may have come amid a write. */
+/* A call was not allowed. Logs which one, and ends the process: the kernel kills it when it tries
+ * to remove this handler, whatever else it has changed. If the log cannot be written, because the
+ * signal came in the middle of a write, the alarm ends the process. */
 static void breached(int signal_number, siginfo_t *info, void *context)
 {
     signal(SIGALRM, SIG_DFL);
@@ -489,7 +491,7 @@ static unsigned enter_seccomp(const struct sandbox *s, int *error)
     int failed = filter ? 0 : -ENOMEM;
     if (!failed && sigaction(SIGSYS, &action, NULL) < 0)
         failed = -errno;
-    if (!failed) /* a search by halves, not through all calls one after the other */
+    if (!failed) /* a binary search in place of one through all calls */
         failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
     if (!failed)
         failed = add_rules(filter, s->calls);

@@ -4,11 +4,11 @@
  *
  * A process calls sandbox_begin() while it starts, names what it needs, and calls sandbox_enter()
  * before it reads the first byte from outside. Descriptors that are open by then keep working. A
- * call that is not allowed is logged by name, and ends the process. What the kernel lacks is left
- * out; sandbox_enter() says what is in force.
+ * call that is not allowed is logged by name and ends the process. Parts that the kernel lacks are
+ * left out; sandbox_enter() says what is in force.
  *
- * Not thread-safe: one thread, before any other is started. Sanitizers need calls that no role
- * needs, so a build with one has no sandbox. */
+ * Not thread-safe: call these functions before any other thread starts. Sanitizers need calls that
+ * no role needs, so a build with a sanitizer has no sandbox. */
 #ifndef MIRED_BASE_SANDBOX_H
 #define MIRED_BASE_SANDBOX_H
 
@@ -56,20 +56,21 @@ void sandbox_begin(struct sandbox *s, unsigned calls, bool any_port);
  * allowed there. NULL is ignored. */
 void sandbox_path(struct sandbox *s, const char *path, enum sandbox_rights rights);
 
-/* Allows to read the folder of a file, and the folder of what a symbolic link leads to: a file that
- * is replaced by rename() is another file, in the same folder. NULL is ignored. */
+/* Allows the process to read the folder of a file, and the folder to which a symbolic link leads.
+ * (The folder and not the file, because rename() may replace the file by another one.) NULL is
+ * ignored. */
 void sandbox_folder_of(struct sandbox *s, const char *file);
 
-/* Allows to read what the C library needs to look up users and hosts: the machine's settings, and
- * modules. */
+/* Allows the process to read what the C library needs to look up users and hosts: the machine's
+ * settings, and modules. */
 void sandbox_settings(struct sandbox *s);
 
-/* Allows to connect to a TCP port. */
+/* Allows the process to connect to a TCP port. */
 void sandbox_port(struct sandbox *s, uint16_t port);
 
-/* Enters, and counts this process in the metrics. Returns what is in force (enum sandbox_force),
- * which is 0 where the kernel has neither. A part that the kernel has and that fails is logged: a
- * warning, for mired runs without it. */
+/* Enters the sandbox, and counts this process in the metrics. Returns what is in force (enum
+ * sandbox_force); 0 if the kernel has neither part. If the kernel has a part but it fails, mired
+ * logs a warning and runs without it. */
 unsigned sandbox_enter(struct sandbox *s);
 
 /* Whether this build can confine processes at all: not with a sanitizer. */

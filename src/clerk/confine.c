@@ -25,8 +25,8 @@ static void allow_files(struct sandbox *s, const struct config *config)
     sandbox_path(s, copies, SANDBOX_WRITE);
 }
 
-/* A clerk connects to where directories and verifiers are, which may be a name with any port. The
- * libraries that look up names and speak LDAP read the machine's settings, and load modules. */
+/* A clerk connects to directories and verifiers, which may have any name and port. The libraries
+ * that look up names and speak LDAP read the machine's settings and load modules. */
 void clerk_confine(const struct config *config)
 {
     struct sandbox s;

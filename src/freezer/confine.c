@@ -4,8 +4,8 @@
 #include "base/sandbox.h"
 #include "config/config.h"
 
-/* The freezer makes sockets anew, with the addresses and ports that clients had, and has its table
- * in the state folder. It reads nothing that a stranger sent. */
+/* The freezer restores sockets with the addresses and ports that clients had, and has its table in
+ * the state folder. It reads nothing that a stranger sent. */
 void freezer_confine(const struct config *config)
 {
     struct sandbox s;

@@ -4,8 +4,8 @@
 #include "base/sandbox.h"
 #include "config/config.h"
 
-/* Everything that the web process uses is open by now, but it looks up the names of the users that
- * give commands. */
+/* Everything that the web process uses is open by now. Only the names of users that give commands
+ * must still be looked up. */
 void web_confine(const struct config *config)
 {
     struct sandbox s;

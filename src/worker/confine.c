@@ -11,8 +11,8 @@
 
 enum { DNS_PORT = 53 };
 
-/* A unix socket is needed for the built-in store, and for backends that have one. Without it a
- * worker cannot even try to reach the control socket. */
+/* Workers need unix sockets only for the built-in store and for backends that have one. Without
+ * them a worker cannot even try to reach the control socket. */
 static bool needs_unix(const struct config *config)
 {
     for (size_t i = 0; i < config->backend_count; i++)
@@ -32,7 +32,8 @@ static void allow_ports(struct sandbox *s, const struct config *config)
             sandbox_port(s, config->backend[i].addr.port);
 }
 
-/* The folders of the files that workers read, and the one of their copies. Both kinds have the same.
+/* The folders of the files that workers read, and the folder of their copies, which both kinds
+ * share.
  */
 static void allow_lists(struct sandbox *s, const struct config *config, bool suspects)
 {
