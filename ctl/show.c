@@ -414,6 +414,16 @@ static void show_account(const json_t *a)
     print_networks(a);
 }
 
+/* R22. The ledger notes the hour. */
+static void print_pass(const json_t *c)
+{
+    double ago = real(c, "at_ms") - real(c, "passed_ms");
+    char span[64];
+
+    show_span(ago > 0 ? ago / 1000 : 0, span, sizeof span);
+    printf("%-18sat once: it waited %s ago\n", "greeted", span);
+}
+
 void show_client(const json_t *result)
 {
     if (json_object_get(result, "account")) {
@@ -435,6 +445,8 @@ void show_client(const json_t *result)
         printf("%-18s%.0f s\n", "last hold ends in", real(c, "hold_left_seconds"));
     if (real(c, "patience_seconds") > 0)
         printf("%-18s%.0f s\n", "hung up after", real(c, "patience_seconds"));
+    if (json_integer_value(json_object_get(c, "passed_ms")) > 0)
+        print_pass(c);
     print_held(result);
     print_listed(result);
     if (n && strcmp(text(c, "kind"), "network") != 0)

@@ -38,18 +38,19 @@ json_t *entry_json(const struct steering *s, const struct row *r, uint64_t now)
     bool bad = r->network && policy_network_bad(rules, e->offences);
     char text[ADDR_TEXT];
 
-    return json_pack(
-        "{s:s, s:s, s:f, s:f, s:f, s:b, s:b, s:b, s:b, s:b, s:I, s:f, s:f, s:b, s:f, "
-        "s:I, s:I}",
-        "kind", r->network ? "network" : "client", "address", name_of(r, text), "offences",
-        e->offences, "good", e->good, "debt", own, "paced",
-        r->network ? bad : policy_paced(rules, own), "shielded",
-        !r->network && policy_shielded(rules, own), "suspect", (e->flags & LEDGER_SUSPECT) != 0,
-        "exempt", (e->flags & LEDGER_EXEMPT) != 0, "trapped", (e->flags & LEDGER_TRAPPED) != 0,
-        "exempt_until_ms", (json_int_t)e->exempt_until_ms, "patience_seconds",
-        (double)e->patience_ms / 1000, "next_verdict_seconds", left_s(e->turn_ms, now),
-        "turn_paced", e->turn_ms > now && e->paced, "hold_left_seconds", left_s(e->debt_ms, now),
-        "seen_ms", (json_int_t)e->seen_ms, "at_ms", (json_int_t)now);
+    return json_pack("{s:s, s:s, s:f, s:f, s:f, s:b, s:b, s:b, s:b, s:b, s:I, s:f, s:f, s:b, s:f, "
+                     "s:I, s:I, s:I}",
+                     "kind", r->network ? "network" : "client", "address", name_of(r, text),
+                     "offences", e->offences, "good", e->good, "debt", own, "paced",
+                     r->network ? bad : policy_paced(rules, own), "shielded",
+                     !r->network && policy_shielded(rules, own), "suspect",
+                     (e->flags & LEDGER_SUSPECT) != 0, "exempt", (e->flags & LEDGER_EXEMPT) != 0,
+                     "trapped", (e->flags & LEDGER_TRAPPED) != 0, "exempt_until_ms",
+                     (json_int_t)e->exempt_until_ms, "patience_seconds",
+                     (double)e->patience_ms / 1000, "next_verdict_seconds", left_s(e->turn_ms, now),
+                     "turn_paced", e->turn_ms > now && e->paced, "hold_left_seconds",
+                     left_s(e->debt_ms, now), "passed_ms", (json_int_t)e->pass_ms, "seen_ms",
+                     (json_int_t)e->seen_ms, "at_ms", (json_int_t)now);
 }
 
 /* What the rules say of a client, together with its network (R10). */

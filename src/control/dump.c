@@ -67,14 +67,15 @@ enum { AMOUNT_MOST = 1000000000, HORIZON_S = LEDGER_HORIZON_MS / 1000 };
 
 static const char *take_amounts(const json_t *o, struct ledger_entry *e, uint64_t *at, uint64_t now)
 {
-    double offences, good, patience, at_ms, exempt_until, turn, debt;
+    double offences, good, patience, at_ms, exempt_until, passed, turn, debt;
 
     if (!take_number(o, "offences", AMOUNT_MOST, &offences) ||
         !take_number(o, "good", AMOUNT_MOST, &good))
         return "offences and good are numbers from 0 on";
     if (!take_number(o, "at_ms", TIME_MOST, &at_ms) ||
-        !take_number(o, "exempt_until_ms", TIME_MOST, &exempt_until))
-        return "at_ms and exempt_until_ms are times in ms";
+        !take_number(o, "exempt_until_ms", TIME_MOST, &exempt_until) ||
+        !take_number(o, "passed_ms", TIME_MOST, &passed))
+        return "at_ms, exempt_until_ms and passed_ms are times in ms";
     if (!take_number(o, "patience_seconds", 3600, &patience) ||
         !take_number(o, "next_verdict_seconds", HORIZON_S, &turn) ||
         !take_number(o, "hold_left_seconds", HORIZON_S, &debt))
@@ -87,6 +88,7 @@ static const char *take_amounts(const json_t *o, struct ledger_entry *e, uint64_
     e->turn_ms = turn > 0 ? *at + (uint64_t)llround(turn * 1000) : 0;
     e->debt_ms = debt > 0 ? *at + (uint64_t)llround(debt * 1000) : 0;
     e->exempt_until_ms = (uint64_t)exempt_until;
+    e->pass_ms = (uint64_t)passed;
     return NULL;
 }
 

@@ -48,6 +48,8 @@ def test_a_pass_survives_reload_and_restart_and_a_release(mired):
     m = mired(tarpit="greet = 1s")
     source = ports.stranger()
     seconds_to_be_greeted(m.port, source)
+    assert show(m, source)["passed_ms"] > 0
+    assert "at once: it waited" in m.control("show", source).stdout
     assert m.control("reload").returncode == 0
     assert seconds_to_be_greeted(m.port, source) < 0.9
     with Client(m.port, source=source) as c:
