@@ -208,12 +208,23 @@ void book_tend(struct book *b, const struct tarpit_rules *r, uint64_t now)
 
 /* ---- what the fleet process asks ---- */
 
+static bool is_larger(const struct ledger_share *a, const struct node *n)
+{
+    const float x[] = {(float)a->offences, (float)a->good, (float)a->spent};
+    const float y[] = {n->offences, n->good, n->spent};
+
+    for (int i = 0; i < 3; i++)
+        if (x[i] < y[i] || x[i] > y[i])
+            return x[i] > y[i];
+    return a->turn_ms > n->at_ms + (n->turn & ~PACED) || a->debt_ms > n->at_ms + n->debt;
+}
+
 bool book_take(struct book *b, uint16_t member, const struct share *s, const struct tarpit_rules *r,
                uint64_t now)
 {
     struct node *n = find(b, member, &s->name);
 
-    if (n && n->stamp_ms >= s->stamp_ms)
+    if (n && (n->stamp_ms > s->stamp_ms || (n->stamp_ms == s->stamp_ms && !is_larger(&s->is, n))))
         return false;
     if (!n)
         n = add(b, member, &s->name, r, now);

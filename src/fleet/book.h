@@ -21,7 +21,8 @@ enum { BOOK_SELF = 0 }; /* the member number of this mired */
 int book_open(struct book **out, uint32_t places);
 void book_close(struct book *b);
 
-/* Takes a share that `member` sent. True if it is later than the member's earlier one. */
+/* Takes a share that `member` sent. True if it is later than the member's earlier one. Of two with
+ * the same stamp the larger one stays, so that the order does not matter. */
 bool book_take(struct book *b, uint16_t member, const struct share *s,
                const struct tarpit_rules *rules, uint64_t now);
 

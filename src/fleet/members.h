@@ -21,6 +21,7 @@ struct member {
     uint64_t heard_ms; /* wall; 0: only its shares were met */
     uint64_t lag_ms;   /* of the last batch */
     uint64_t shares, refused;
+    uint64_t number; /* of its last batch; 0: not known */
     struct hello hello;
 };
 

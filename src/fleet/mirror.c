@@ -21,6 +21,12 @@ static struct ledger_key key_of(const struct mirror *m, const struct ledger_name
     return k;
 }
 
+void mirror_turn(struct mirror *m, uint64_t now)
+{
+    uint64_t stamp = fleet_time(m, now);
+    m->last_stamp = stamp > m->last_stamp ? stamp : m->last_stamp + 1;
+}
+
 void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, uint64_t now,
                 struct share *s, uint64_t *seen_ms)
 {
@@ -28,7 +34,8 @@ void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, ui
     struct ledger_decay d = decay_of(m);
 
     uint64_t stamp = fleet_time(m, now);
-    m->last_stamp = stamp > m->last_stamp ? stamp : m->last_stamp + 1;
+    if (stamp > m->last_stamp)
+        m->last_stamp = stamp;
     *s = (struct share){.name = *n, .stamp_ms = m->last_stamp, .at_ms = now};
     ledger_own(m->ledger, &k, n, &d, now, &s->is, seen_ms);
 }

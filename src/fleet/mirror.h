@@ -13,8 +13,11 @@ struct mirror {
     struct book *book;
     struct tarpit_rules rules;
     int64_t skew;        /* the fleet's time less this machine's */
-    uint64_t last_stamp; /* of own shares: each is later than the one before */
+    uint64_t last_stamp; /* of own shares */
 };
+
+/* Shares that are sent from now on have a later stamp than those that were sent before. */
+void mirror_turn(struct mirror *m, uint64_t now);
 
 /* This member's share of the key with that name, to be sent now. `hash` finds its entry in the
  * ledger; if the entry is gone, the share says "nothing". *seen_ms: its last change, wall ms. */

@@ -186,6 +186,11 @@ static void take_entry(void *arg, const struct stream_entry *e)
     f->last = e->id;
     if (!m)
         return;
+    /* Redis drops the oldest entries of a long stream, whether they were read or not. */
+    uint64_t expected = m->number + (e->shares.len > 0);
+    if (m->number && e->number > expected)
+        receive_missed(f);
+    m->number = e->number;
     if (e->hello.len)
         take_hello(f, m, e);
     if (e->order.len && members_number(&f->members, m) != BOOK_SELF)

@@ -226,6 +226,7 @@ static bool read_entry(const redisReply *r, struct stream_entry *e)
         switch (name.at[0]) {
         case 'm': e->member = value.len <= REPLIES_NAME ? value : (struct span){0}; break;
         case 't': span_number(value, &e->sent_ms); break;
+        case 'n': span_number(value, &e->number); break;
         case 'h': e->hello = value; break;
         case 's': e->shares = value; break;
         case 'o': e->order = value; break;

@@ -78,6 +78,7 @@ struct stream_entry {
     struct stream_id id;
     struct span member, hello, shares, order;
     uint64_t sent_ms; /* fleet time; 0: missing */
+    uint64_t number;  /* of the member's batches; 0: missing */
 };
 
 /* The entries of XRANGE, XREVRANGE or (`read`) of XREAD of one stream. Returns their number. */

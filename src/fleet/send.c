@@ -229,17 +229,18 @@ static bool send_share(struct fleet *f, const struct outbox_item *item, struct s
 static void send_entry(struct fleet *f, char part, struct span data, uint64_t sent_ms)
 {
     struct link_redis *home = servers_home(&f->servers);
-    char entries[16], ms[24], name[2] = {part, 0};
+    char entries[16], ms[24], number[24], name[2] = {part, 0};
 
     if (!home)
         return;
     snprintf(entries, sizeof entries, "%d", STREAM_ENTRIES);
     snprintf(ms, sizeof ms, "%" PRIu64, (uint64_t)((int64_t)sent_ms + f->mirror.skew));
-    link_command(home, other_told, 0, 12,
+    snprintf(number, sizeof number, "%" PRIu64, part == 's' ? ++f->batches : f->batches);
+    link_command(home, other_told, 0, 14,
                  (struct span[]){SPAN("XADD"), span_of(f->stream), SPAN("MAXLEN"), SPAN("~"),
                                  span_of(entries), SPAN("*"), SPAN("m"),
-                                 span_of(f->members.at[0].name), SPAN("t"), span_of(ms),
-                                 span_of(name), data});
+                                 span_of(f->members.at[0].name), SPAN("t"), span_of(ms), SPAN("n"),
+                                 span_of(number), span_of(name), data});
 }
 
 void send_order(struct fleet *f, const char *text)
@@ -281,17 +282,14 @@ static bool flush(struct fleet *f)
         if (len + SHARE_NAME + 1 + SHARE_VALUE_MOST > sizeof batch) {
             send_entry(f, 's', (struct span){(char *)batch, len}, oldest);
             servers_flush(&f->servers);
-            f->batches++;
             len = 0;
             oldest = UINT64_MAX;
             if (servers_unsent(&f->servers) > UNSENT_MOST)
                 break;
         }
     }
-    if (len > 0) {
+    if (len > 0)
         send_entry(f, 's', (struct span){(char *)batch, len}, oldest);
-        f->batches++;
-    }
     if (!all_sent) /* a node of the cluster is away */
         want_resync(f, f->synced_ms);
     servers_flush(&f->servers);
@@ -301,6 +299,8 @@ static bool flush(struct fleet *f)
 bool send_turn(struct fleet *f)
 {
     bool any = drain_ring(f);
+
+    mirror_turn(&f->mirror, f->loop.wall);
 
     if (f->state != FLEET_UP || f->refused)
         return any;

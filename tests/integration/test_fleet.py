@@ -9,6 +9,8 @@ import time
 import pytest
 
 from lib import ports, scrape
+from lib.certificates import Authority
+from lib.mired import SOURCE
 from lib.redis import Redis, cluster, sentinel_of
 from lib.smtp import Client, Hung, deliver
 
@@ -434,3 +436,53 @@ def test_mirectl_fleet_shows_the_members(redis, fleet):
 def test_without_a_fleet_mirectl_fleet_says_so(mired):
     done = mired().control("fleet")
     assert done.returncode == 1 and "is in no fleet" in done.stdout + done.stderr
+
+
+# ---- passwords and TLS ----
+
+
+def test_the_least_rights_of_dist_are_enough(redis, fleet):
+    """dist/redis.acl, with the fleet's name and a password of this test's."""
+    acl = (SOURCE / "dist/redis.acl").read_text().replace("CHANGE-THIS-PASSWORD", "se:c/ret").replace("mired:*", "mx:*")
+    r = redis()
+    (r.folder / "acl").write_text(acl + "user test on nopass ~* +@all\n")
+    r.stop()
+    r.conf.write_text(r.conf.read_text() + f"aclfile {r.folder}/acl\n")
+    r.start()
+    url = f"redis://mired:se%3Ac%2Fret@127.0.0.1:{r.port}/0"
+    one, two = fleet(url)
+    source = ports.stranger()
+    offend(one, source)
+    until(lambda: agree(source, one, two))
+    until(lambda: json.loads(one.control("fleet", "--json").stdout)["redis_memory"] > 0)
+    assert one.control("release", source).returncode == 0
+    failed = r.ask("ACL", "LOG", user="test")
+    assert failed == [], failed
+    shown = one.control("config").stdout
+    assert "ret" not in shown.split("fleet {")[1] and "redis://mired@127.0.0.1" in shown
+
+
+def test_a_wrong_password_is_said_and_a_right_one_found_without_a_restart(redis, fleet, tmp_path):
+    r = redis("requirepass right\n")
+    password = tmp_path / "password"
+    password.write_text("wrong\n")
+    (one,) = fleet(r, 1, wait=False, more=f'password_file = "{password}"')
+    one.log.wait("fleet: Redis is away.*WRONGPASS")
+    password.write_text("right\n")
+    up(one)
+
+
+def test_tls_checks_who_the_server_is(redis, fleet, tmp_path):
+    """With the authority that has issued the certificate it is up; with the system's authorities it is not."""
+    authority = Authority(tmp_path)
+    certificate, key = authority.issue("redis", subject_names="IP:127.0.0.1")
+    port = ports.free()
+    redis(f"tls-port {port}\ntls-cert-file {certificate}\ntls-key-file {key}\n"
+          f"tls-ca-cert-file {authority.file}\ntls-auth-clients no\n")  # fmt: skip
+    url = f"rediss://127.0.0.1:{port}/0"
+    one, two = fleet(url, more=f'ca = "{authority.file}"')
+    source = ports.stranger()
+    offend(one, source)
+    until(lambda: agree(source, one, two))
+    (three,) = fleet(url, 1, first=3, wait=False)
+    three.log.wait("fleet: Redis is away.*certificate")

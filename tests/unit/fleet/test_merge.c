@@ -161,6 +161,7 @@ static void send_changes(uint8_t from)
     uint64_t seen;
 
     measure(m);
+    mirror_turn(&m->mirror, clock_of(m));
     while (others_read(m->mirror.others, 1, &m->read, &e) == 1) {
         if (e.what != OTHERS_CHANGED)
             continue;
@@ -286,8 +287,10 @@ static void run(uint64_t with, char folder[])
     /* All can hear each other again, and each says of each key what it has: once, and after all
      * that was on its way has come, late and in any order. */
     cut = 0;
-    for (uint8_t i = 0; i < MEMBERS; i++)
+    for (uint8_t i = 0; i < MEMBERS; i++) {
+        mirror_turn(&member[i].mirror, clock_of(&member[i]));
         each_key(send_whole, &i);
+    }
     while (dice(50)) /* out of order */
         for (unsigned k = 0, at = dice(FLIGHT); k < 8; k++, at = (at + 1) % FLIGHT)
             if (flight[at].used) {
