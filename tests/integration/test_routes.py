@@ -280,6 +280,36 @@ def test_a_slow_backend_of_one_company_does_not_delay_anothers_mail(mired):
             thread.join(20)
 
 
+def test_a_backend_that_hangs_does_not_fill_the_spool_of_the_others(mired):
+    """Beyond half of the spool a backend gets no more of it than its share; its own senders try again."""
+    release, codes = threading.Event(), []
+    octets = b"Subject: large\r\n\r\n" + b"x" * 70 + b"\r\n" + (b"y" * 70 + b"\r\n") * 1000  # 72 KB
+
+    def hangs(verb, argument, session):
+        if verb == ".":
+            release.wait(30)
+        return None
+
+    def one(number):
+        codes.append(send(m, [BOB], octets, f"127.{100 + number}.1.1")[0][BOB])
+
+    with Scripted() as a, Scripted(hangs) as b, Scripted() as c:
+        m = house(mired, a, b, c, config="spool_max = 1M")
+        waiting = [threading.Thread(target=one, args=(n,), daemon=True) for n in range(40)]
+        for thread in waiting:
+            thread.start()
+        until = time.monotonic() + 20
+        while codes.count(451) < 10:
+            assert time.monotonic() < until, codes
+            time.sleep(0.05)
+        for number in range(5):
+            assert send(m, [ALICE], octets, f"127.{200 + number}.1.1")[0] == {ALICE: 250}
+        release.set()
+        for thread in waiting:
+            thread.join(20)
+        assert codes.count(250) >= 5 and set(codes) <= {250, 451, 452}
+
+
 def test_a_slow_directory_of_one_company_does_not_delay_anothers_recipients(mired):
     """`recipients "backend"`: each company's own server is asked, and a slow one leaves lookups for the others."""
     release = threading.Event()
