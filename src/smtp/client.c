@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "smtp/client_part.h"
+
 static const char *const state_names[] = {
 #define STATE_ROW(id, name) [OUTBOUND_##id] = (name),
     OUTBOUND_STATES(STATE_ROW)
@@ -26,7 +28,7 @@ static bool pipelining(const struct outbound *o)
     return o->ability.caps & CAP_PIPELINING;
 }
 
-static void die(struct outbound *o)
+void outbound_die(struct outbound *o)
 {
     o->state = OUTBOUND_DEAD;
 }
@@ -37,10 +39,10 @@ static void over(struct outbound *o)
     o->job = NULL;
 }
 
-static void say(struct outbound *o, const char *line)
+void outbound_say(struct outbound *o, const char *line)
 {
     if (buf_addf(&o->out, "%s\r\n", line) < 0)
-        die(o);
+        outbound_die(o);
 }
 
 static int say_mail(struct outbound *o)
@@ -170,13 +172,24 @@ void outbound_free(struct outbound *o)
     buf_free(&o->out);
 }
 
+void outbound_send_envelope(struct outbound *o)
+{
+    if (say_envelope(o) < 0)
+        outbound_die(o);
+}
+
 /* ---- replies ---- */
 
-/* Keeps a reply for the log. */
-static void complain(struct outbound *o, enum reply_stage stage, const struct reply *r)
+void outbound_complain(struct outbound *o, enum reply_stage stage, const struct reply *r)
 {
     o->complained_of = (uint8_t)stage;
     (void)kept_set(&o->complaint, r);
+}
+
+void outbound_refused(struct outbound *o, enum reply_stage stage, const struct reply *r)
+{
+    outbound_complain(o, stage, r);
+    outbound_die(o);
 }
 
 /* Turns a reply to MAIL, RCPT, DATA or the message into the client's reply. If it is about our own
@@ -187,7 +200,7 @@ static bool translate(struct outbound *o, enum reply_stage stage, struct reply *
     enum reply_speaker speaker = o->introduced || o->proxied ? SPEAKER_CLIENT : SPEAKER_RELAY;
 
     if (reply_about(stage, speaker, r) == REPLY_ABOUT_US) {
-        complain(o, stage, r);
+        outbound_complain(o, stage, r);
         *r = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
         return true;
     }
@@ -200,7 +213,7 @@ static bool keep_whole(struct outbound *o, const struct reply *r)
 {
     if (kept_set(&o->job->whole, r) == 0)
         return true;
-    die(o);
+    outbound_die(o);
     return false;
 }
 
@@ -208,141 +221,8 @@ static bool keep_whole(struct outbound *o, const struct reply *r)
 static void over_and_reset(struct outbound *o)
 {
     over(o);
-    say(o, "RSET");
+    outbound_say(o, "RSET");
     o->state = OUTBOUND_RSET;
-}
-
-static void say_hello(struct outbound *o, struct span name, enum outbound_state next)
-{
-    char line[300];
-    int len = name.len < 255 ? (int)name.len : 255;
-
-    snprintf(line, sizeof line, "%s %.*s", o->lmtp ? "LHLO" : "EHLO", len, name.at);
-    say(o, line);
-    if (o->state != OUTBOUND_DEAD)
-        o->state = (uint8_t)next;
-}
-
-/* Gives up the connection, and keeps the reason for the log. */
-static void refused(struct outbound *o, enum reply_stage stage, const struct reply *r)
-{
-    complain(o, stage, r);
-    die(o);
-}
-
-/* After a PROXY header the backend takes us for the client. */
-static struct span own_hello(const struct outbound *o)
-{
-    return span_of(o->client_hello ? o->client_hello : o->hostname);
-}
-
-static void on_greeting(struct outbound *o, const struct reply *r)
-{
-    if (r->code == 220)
-        say_hello(o, own_hello(o), OUTBOUND_HELLO);
-    else
-        refused(o, STAGE_GREETING, r);
-}
-
-static void go_to_envelope(struct outbound *o)
-{
-    if (say_envelope(o) < 0)
-        die(o);
-}
-
-/* After a 220 the backend takes us for the client and starts the session again, so EHLO now says
- * the client's own name. If the backend refuses XCLIENT, the mail is sent all the same, but never
- * in the name of the previous client. With a 4xx a backend that applies its access rules at once
- * (Postfix with smtpd_delay_reject = no) defers the client, and has started the session again. */
-static void on_xclient(struct outbound *o, const struct reply *r)
-{
-    struct span helo = o->job->who.helo;
-
-    if (r->code == 220) {
-        o->introduced = true;
-        say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
-    } else if (o->introduced || r->code < 500) {
-        refused(o, STAGE_INTRODUCE, r);
-    } else {
-        complain(o, STAGE_INTRODUCE, r);
-        go_to_envelope(o);
-    }
-}
-
-static void on_xforward(struct outbound *o, const struct reply *r)
-{
-    if (r->code >= 300)
-        complain(o, STAGE_INTRODUCE, r);
-    go_to_envelope(o);
-}
-
-static void on_xhello(struct outbound *o, const struct reply *r)
-{
-    if (r->code != 250) {
-        refused(o, STAGE_HELLO, r);
-        return;
-    }
-    ability_learn(&o->ability, r->arg);
-    go_to_envelope(o);
-}
-
-static void be_ready(struct outbound *o)
-{
-    o->state = OUTBOUND_IDLE;
-    o->served = true;
-}
-
-/* The backend's extensions are known: go on with STARTTLS, if that is wanted, or with the job. */
-static void known(struct outbound *o)
-{
-    bool wanted = o->tls != OUTBOUND_TLS_NONE && !o->secure;
-
-    if (wanted && o->ability.caps & CAP_STARTTLS) {
-        say(o, "STARTTLS");
-        o->state = o->state == OUTBOUND_DEAD ? OUTBOUND_DEAD : OUTBOUND_STARTTLS;
-    } else if (wanted && o->tls == OUTBOUND_TLS_NEEDED) {
-        die(o);
-    } else {
-        be_ready(o);
-    }
-}
-
-static void on_starttls(struct outbound *o, const struct reply *r)
-{
-    if (r->code == 220) {
-        o->state = OUTBOUND_SHAKE;
-        return;
-    }
-    complain(o, STAGE_TLS, r);
-    if (o->tls == OUTBOUND_TLS_NEEDED)
-        die(o);
-    else
-        be_ready(o);
-}
-
-void outbound_secured(struct outbound *o)
-{
-    o->secure = true;
-    say_hello(o, own_hello(o), OUTBOUND_HELLO);
-}
-
-static void on_hello(struct outbound *o, const struct reply *r)
-{
-    char line[300];
-
-    if (r->code == 250) {
-        ability_learn(&o->ability, r->arg);
-        known(o);
-    } else if (r->code >= 500 && o->client_hello) { /* maybe it refuses the client's name */
-        o->client_hello = NULL;
-        say_hello(o, own_hello(o), OUTBOUND_HELLO);
-    } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
-        snprintf(line, sizeof line, "HELO %.255s", o->hostname);
-        say(o, line);
-        o->state = OUTBOUND_HELO;
-    } else {
-        refused(o, STAGE_HELLO, r);
-    }
 }
 
 /* The whole envelope has been answered: decides whether to send the data. */
@@ -352,7 +232,7 @@ static void on_envelope(struct outbound *o)
     if (pipelining(o)) {
         o->state = OUTBOUND_DATA;
     } else if (o->go) {
-        say(o, "DATA");
+        outbound_say(o, "DATA");
         o->state = OUTBOUND_DATA;
     } else {
         over_and_reset(o);
@@ -368,14 +248,14 @@ static void next_rcpt(struct outbound *o)
     }
     o->state = OUTBOUND_RCPT;
     if (!pipelining(o) && say_recipients(o, o->at, false) < 0)
-        die(o);
+        outbound_die(o);
 }
 
 /* If the refusal is about us, another connection or backend may help. */
 static void on_mail(struct outbound *o, struct reply *r)
 {
     if (translate(o, STAGE_MAIL, r)) {
-        die(o);
+        outbound_die(o);
         return;
     }
     if (r->code >= 300 && !keep_whole(o, r))
@@ -395,7 +275,7 @@ static void on_rcpt(struct outbound *o, struct reply *r)
     translate(o, STAGE_RCPT, r);
     to->fate = r->code < 300 ? FATE_TAKEN : r->code < 500 ? FATE_LATER : FATE_REFUSED;
     if (stray || (to->fate != FATE_TAKEN && kept_set(&to->reply, r) < 0))
-        die(o);
+        outbound_die(o);
     else
         next_rcpt(o);
 }
@@ -406,13 +286,13 @@ static void on_data(struct outbound *o, struct reply *r)
         o->state = OUTBOUND_BODY;
     } else if (r->code == 354) { /* only closing the connection helps */
         over(o);
-        die(o);
+        outbound_die(o);
     } else if (!o->go) {
         over_and_reset(o);
     } else if (r->code < 400) {
-        refused(o, STAGE_DATA, r);
+        outbound_refused(o, STAGE_DATA, r);
     } else if (translate(o, STAGE_DATA, r)) {
-        die(o);
+        outbound_die(o);
     } else if (keep_whole(o, r)) {
         over_and_reset(o);
     }
@@ -426,7 +306,7 @@ static void on_body(struct outbound *o, struct reply *r)
 
     if (!translate(o, STAGE_MESSAGE, r) && refusal && keep_whole(o, r))
         over(o);
-    die(o);
+    outbound_die(o);
 }
 
 /* LMTP: the next recipient whose RCPT was accepted. */
@@ -455,7 +335,7 @@ static void on_final(struct outbound *o, struct reply *r)
     enum fate fate = r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
 
     if (kept_set(&j->whole, r) < 0) {
-        die(o);
+        outbound_die(o);
         return;
     }
     if (!o->lmtp) {
@@ -498,18 +378,18 @@ static void on_reply(struct outbound *o, struct reply *r)
     /* the backend ends: treat the connection as closed */
     if (r->code == 421 && o->state != OUTBOUND_FINAL) {
         if (asked)
-            complain(o, stage_of((enum outbound_state)o->state), r);
-        die(o);
+            outbound_complain(o, stage_of((enum outbound_state)o->state), r);
+        outbound_die(o);
         return;
     }
     switch ((enum outbound_state)o->state) {
-    case OUTBOUND_GREETING: on_greeting(o, r); break;
+    case OUTBOUND_GREETING: outbound_on_greeting(o, r); break;
     case OUTBOUND_HELLO:
-    case OUTBOUND_HELO: on_hello(o, r); break;
-    case OUTBOUND_STARTTLS: on_starttls(o, r); break;
-    case OUTBOUND_XCLIENT: on_xclient(o, r); break;
-    case OUTBOUND_XHELLO: on_xhello(o, r); break;
-    case OUTBOUND_XFORWARD: on_xforward(o, r); break;
+    case OUTBOUND_HELO: outbound_on_hello(o, r); break;
+    case OUTBOUND_STARTTLS: outbound_on_starttls(o, r); break;
+    case OUTBOUND_XCLIENT: outbound_on_xclient(o, r); break;
+    case OUTBOUND_XHELLO: outbound_on_xhello(o, r); break;
+    case OUTBOUND_XFORWARD: outbound_on_xforward(o, r); break;
     case OUTBOUND_MAIL: on_mail(o, r); break;
     case OUTBOUND_RCPT: on_rcpt(o, r); break;
     case OUTBOUND_DATA: on_data(o, r); break;
@@ -518,7 +398,7 @@ static void on_reply(struct outbound *o, struct reply *r)
     case OUTBOUND_RSET: o->state = r->code == 250 ? OUTBOUND_IDLE : OUTBOUND_DEAD; break;
     case OUTBOUND_IDLE: /* it speaks unasked */
     case OUTBOUND_SHAKE:
-    case OUTBOUND_DEAD: die(o); break;
+    case OUTBOUND_DEAD: outbound_die(o); break;
     }
 }
 
@@ -529,12 +409,12 @@ void outbound_input(struct outbound *o, struct span in)
     while (o->state != OUTBOUND_DEAD) {
         if (o->state == OUTBOUND_SHAKE) { /* ignore octets in clear text after the 220 */
             if (in.len)
-                die(o);
+                outbound_die(o);
             return;
         }
         switch (reader_take(&o->reader, &in, &r)) {
         case READER_MORE: return;
-        case READER_BROKEN: die(o); return;
+        case READER_BROKEN: outbound_die(o); return;
         case READER_REPLY: on_reply(o, &r); break;
         }
     }

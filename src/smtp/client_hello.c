@@ -1,0 +1,125 @@
+/* How a session with a backend begins (client_part.h): greeting, EHLO, STARTTLS, and XCLIENT and
+ * XFORWARD, which name the client before its message. */
+#include <stdio.h>
+
+#include "smtp/client_part.h"
+
+static void say_hello(struct outbound *o, struct span name, enum outbound_state next)
+{
+    char line[300];
+    int len = name.len < 255 ? (int)name.len : 255;
+
+    snprintf(line, sizeof line, "%s %.*s", o->lmtp ? "LHLO" : "EHLO", len, name.at);
+    outbound_say(o, line);
+    if (o->state != OUTBOUND_DEAD)
+        o->state = (uint8_t)next;
+}
+
+/* After a PROXY header the backend takes us for the client. */
+static struct span own_hello(const struct outbound *o)
+{
+    return span_of(o->client_hello ? o->client_hello : o->hostname);
+}
+
+void outbound_on_greeting(struct outbound *o, const struct reply *r)
+{
+    if (r->code == 220)
+        say_hello(o, own_hello(o), OUTBOUND_HELLO);
+    else
+        outbound_refused(o, STAGE_GREETING, r);
+}
+
+/* After a 220 the backend takes us for the client and starts the session again, so EHLO now says
+ * the client's own name. If the backend refuses XCLIENT, the mail is sent all the same, but never
+ * in the name of the previous client. With a 4xx a backend that applies its access rules at once
+ * (Postfix with smtpd_delay_reject = no) defers the client, and has started the session again. */
+void outbound_on_xclient(struct outbound *o, const struct reply *r)
+{
+    struct span helo = o->job->who.helo;
+
+    if (r->code == 220) {
+        o->introduced = true;
+        say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
+    } else if (o->introduced || r->code < 500) {
+        outbound_refused(o, STAGE_INTRODUCE, r);
+    } else {
+        outbound_complain(o, STAGE_INTRODUCE, r);
+        outbound_send_envelope(o);
+    }
+}
+
+void outbound_on_xforward(struct outbound *o, const struct reply *r)
+{
+    if (r->code >= 300)
+        outbound_complain(o, STAGE_INTRODUCE, r);
+    outbound_send_envelope(o);
+}
+
+void outbound_on_xhello(struct outbound *o, const struct reply *r)
+{
+    if (r->code != 250) {
+        outbound_refused(o, STAGE_HELLO, r);
+        return;
+    }
+    ability_learn(&o->ability, r->arg);
+    outbound_send_envelope(o);
+}
+
+static void be_ready(struct outbound *o)
+{
+    o->state = OUTBOUND_IDLE;
+    o->served = true;
+}
+
+/* The backend's extensions are known: go on with STARTTLS, if that is wanted, or with the job. */
+static void known(struct outbound *o)
+{
+    bool wanted = o->tls != OUTBOUND_TLS_NONE && !o->secure;
+
+    if (wanted && o->ability.caps & CAP_STARTTLS) {
+        outbound_say(o, "STARTTLS");
+        o->state = o->state == OUTBOUND_DEAD ? OUTBOUND_DEAD : OUTBOUND_STARTTLS;
+    } else if (wanted && o->tls == OUTBOUND_TLS_NEEDED) {
+        outbound_die(o);
+    } else {
+        be_ready(o);
+    }
+}
+
+void outbound_on_starttls(struct outbound *o, const struct reply *r)
+{
+    if (r->code == 220) {
+        o->state = OUTBOUND_SHAKE;
+        return;
+    }
+    outbound_complain(o, STAGE_TLS, r);
+    if (o->tls == OUTBOUND_TLS_NEEDED)
+        outbound_die(o);
+    else
+        be_ready(o);
+}
+
+void outbound_secured(struct outbound *o)
+{
+    o->secure = true;
+    say_hello(o, own_hello(o), OUTBOUND_HELLO);
+}
+
+void outbound_on_hello(struct outbound *o, const struct reply *r)
+{
+    char line[300];
+
+    if (r->code == 250) {
+        ability_learn(&o->ability, r->arg);
+        known(o);
+    } else if (r->code >= 500 && o->client_hello) { /* maybe it refuses the client's name */
+        o->client_hello = NULL;
+        say_hello(o, own_hello(o), OUTBOUND_HELLO);
+    } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
+        snprintf(line, sizeof line, "HELO %.255s", o->hostname);
+        outbound_say(o, line);
+        o->state = OUTBOUND_HELO;
+    } else {
+        outbound_refused(o, STAGE_HELLO, r);
+    }
+}
