@@ -7,6 +7,7 @@ from lib.frozen import FROZEN
 from lib.mired import Mired, PROGRAM
 from lib.postfix import Postfix
 from lib.proxy import FaultProxy
+from lib.unbound import Unbound
 
 
 def pytest_sessionstart(session):
@@ -51,6 +52,21 @@ def postfix():
         p.stop()
         print(f"--- log of the Postfix on port {p.port}\n{p.log[-20000:]}")
         p.remove()
+
+
+@pytest.fixture
+def unbound():
+    """unbound() makes a DNS server (see lib.unbound), which the test gives its zones and starts."""
+    started = []
+
+    def make():
+        started.append(Unbound())
+        return started[-1]
+
+    yield make
+    for u in started:
+        u.stop()
+        u.remove()
 
 
 @pytest.fixture

@@ -7,27 +7,12 @@ import pytest
 
 from lib import ports
 from lib.smtp import Client
-from lib.unbound import Unbound
 
 USER = "alice@example.test"
 UNKNOWN_NAME = (
     "smtpd_authorized_xclient_hosts = static:all\n"
     "smtpd_client_restrictions = reject_unknown_client_hostname\nsmtpd_delay_reject = yes\n"
 )
-
-
-@pytest.fixture
-def unbound():
-    started = []
-
-    def make():
-        started.append(Unbound())
-        return started[-1]
-
-    yield make
-    for u in started:
-        u.stop()
-        u.remove()
 
 
 def behind(mired, postfix, dns, backend="xclient = true", extra=UNKNOWN_NAME, **options):

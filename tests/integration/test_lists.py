@@ -11,25 +11,11 @@ import pytest
 from lib import ports
 from lib.mired import SANITIZED
 from lib.smtp import Client
-from lib.unbound import Unbound, reverse
+from lib.unbound import reverse
 
 # T(1) is 300 ms; T(4), the first error of who begins with three offences, 2.4 s.
 TARPIT = "time = 300ms growth = 2 max = 10s drip = 0 freeze = off"
 FOURTH = 2.3
-
-
-@pytest.fixture
-def unbound():
-    started = []
-
-    def make():
-        started.append(Unbound())
-        return started[-1]
-
-    yield make
-    for u in started:
-        u.stop()
-        u.remove()
 
 
 def until(what, seconds=20):
