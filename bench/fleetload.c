@@ -1,11 +1,11 @@
-/* How much goes through a fleet: some members in one program, each with a ledger and the serving
- * fleet process, and one Redis.
+/* Measures the throughput of a fleet: several members in one program, each with a ledger and the
+ * serving fleet process, and one Redis.
  *
  *     fleetload PORT MEMBERS SECONDS RATE CLIENTS
  *
- * Books so many offences a second at each member, on so many clients in turn, and looks how long it
- * takes until the next member knows of a booking (one in 500 is watched). Prints a line of JSON.
- * bench/fleet starts a Redis for it and adds what Redis counted. */
+ * Books RATE offences a second at each member, on CLIENTS clients in turn, and measures how long it
+ * takes until the next member knows of a booking (for one in 500). Prints a line of JSON.
+ * bench/fleet starts a Redis for it and adds what Redis has counted. */
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,7 +1,8 @@
 /* Addresses out of a table with columns, as Export-Csv of Exchange and csvde of Active Directory
  * write it, for a file of recipients. The first line names the columns. A value may be quoted, with
- * "" for a quote and line ends within. A table that is cut off, or has a line with other columns
- * than the first, is refused as a whole: half a list of recipients is worse than yesterday's. */
+ * "" for a quote and line ends within. If a table is cut off, or a line has a different number of
+ * columns from the first, the whole table is refused: half a list of recipients is worse than
+ * yesterday's list. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +131,7 @@ static void take_address(struct import_recipients *out, struct span word)
     json_object_set_new(out->addresses, (folded[word.len] = '\0', folded), json_true());
 }
 
-/* "SMTP:alice@a.example,smtp:al@a.example,X500:/o=A": all that are of SMTP. */
+/* "SMTP:alice@a.example,smtp:al@a.example,X500:/o=A": takes the SMTP addresses. */
 static void take_addresses(struct import_recipients *out, struct span list)
 {
     for (struct span word; (word = import_word(&list, " \t\n,;{}|")).len;) {
@@ -141,8 +142,8 @@ static void take_addresses(struct import_recipients *out, struct span list)
     }
 }
 
-/* One row: its addresses are taken once the whole of it is there, unless its account is disabled.
- * False: it is not whole. *end: the text is over. */
+/* Reads one row. Takes its addresses when the row is complete, unless its account is disabled.
+ * False: it is not complete. *end: the text has ended. */
 static bool read_row(struct table *t, struct import_recipients *out, bool *end)
 {
     struct buf found = {0};

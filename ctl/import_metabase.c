@@ -1,7 +1,6 @@
 /* Windows' SMTP service in IIS' metabase (MetaBase.xml): its elements IIsSmtpService, IIsSmtpServer
- * and IIsSmtpDomain, with attributes. What those of no such name say is other services'. Anything
- * between < and > that is no such element is passed over; nothing else of XML matters here. See
- * import_part.h. */
+ * and IIsSmtpDomain, with attributes. Elements with other names belong to other services and are
+ * skipped, as is everything else between < and >. No more of XML is needed. See import_part.h. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +12,14 @@
 enum { ROUTE_DROP = 1, ROUTE_HOST = 2, ROUTE_ALIAS = 16, ROUTE_DELIVER = 32, ROUTE_DEFAULT = 64 };
 enum { ROUTE_RELAY = 4096, ROUTE_LOCAL = ROUTE_DROP | ROUTE_ALIAS | ROUTE_DELIVER | ROUTE_DEFAULT };
 
-/* The service's own values count where a virtual server has none: the last one said holds. */
+/* If a virtual server has no value of its own, the service's value counts: the last one in the file
+ * is used. */
 struct metabase {
     struct import *im;
     struct span name;
     unsigned long size; /* 0: unlimited */
     bool sized;
-    char host[IMPORT_HOST]; /* the smart host: where all mail goes that is for others */
+    char host[IMPORT_HOST]; /* the smart host, which gets all mail for other domains */
     char port[8];
     bool bound; /* ServerBindings were said */
 };
@@ -53,7 +53,7 @@ static struct span attribute(struct span element, const char *wanted)
     return (struct span){0};
 }
 
-/* What stands between "<NAME" and ">"; a ">" between quotes does not end it. */
+/* The text between "<NAME" and ">"; a ">" within quotes does not end it. */
 static struct span next_element(struct span *text, struct span *name)
 {
     bool quoted = false;

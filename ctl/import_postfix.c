@@ -21,7 +21,7 @@ struct postfix {
     struct import *im;
     struct parameter *at;
     size_t count;
-    unsigned steps; /* of expand(): names may name each other a great many times */
+    unsigned steps; /* of expand(): names may refer to each other very many times */
 };
 
 /* ---- the table ---- */
@@ -331,7 +331,7 @@ static void take_sites(struct postfix *p, struct span name, struct span value)
     }
 }
 
-/* Key and chain in one file is what `certificate` takes, too. */
+/* `certificate` also takes files with a key and a chain. */
 static void take_chains(struct postfix *p, struct span name, struct span value)
 {
     struct span rest = value, file = import_word(&rest, ", \t");

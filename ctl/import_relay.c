@@ -34,8 +34,8 @@ static int hex_of(char c)
     return at ? (int)(at - digits) % 16 : -1;
 }
 
-/* The octets behind "RelayIpList": hexadecimal, as the metabase file has them, or numbers, as
- * PowerShell prints them. */
+/* The octets after "RelayIpList": hexadecimal, as in the metabase file, or numbers, as PowerShell
+ * prints them. */
 static void read_block(struct span text, struct buf *block)
 {
     size_t digits = 0;

@@ -14,7 +14,7 @@ struct import_route {
     struct buf domains; /* as they stand between braces */
 };
 
-/* A name whose last label is a number could only be a wrong address. */
+/* If the last label of a name is a number, it can only be a malformed address. */
 static bool ends_in_number(struct span name)
 {
     size_t n = name.len;
@@ -60,7 +60,7 @@ bool import_route(struct import *im, const char *title, struct span domain)
     struct import_route *r;
     char word[300];
 
-    /* of a whole top-level domain mired takes no mail */
+    /* mired takes no mail for a whole top-level domain */
     if (!import_is_domain(name) || (suffix && !memchr(name.at, '.', name.len)))
         return false;
     r = route_to(im, title);
@@ -90,8 +90,8 @@ void import_end_routes(struct import *im)
 
 /* ---- Postfix's transport table ---- */
 
-/* "smtp:[10.0.0.1]:25": a server by its name or address. Without brackets Postfix looks for the
- * MX records of the name, which is no server of your own. */
+/* "smtp:[10.0.0.1]:25": a server by its name or address. Without brackets Postfix looks up the MX
+ * records of the name, so it is not a server of your own. */
 static bool read_transport(struct span value, char title[IMPORT_TITLE])
 {
     static const char *const kinds[] = {"smtp:", "relay:", "lmtp:"};

@@ -1,9 +1,9 @@
 /* Converts settings of other servers in memory; see import.h.
  *
- * Three kinds of text, told apart by what stands in them: a Windows registry export (UTF-16 as
- * regedit writes it, or plain), the output of Exchange's Get-ReceiveConnector | Format-List, and
- * that of Postfix's postconf -n. Unknown settings are left out; nothing is guessed. Only checked
- * text gets between quotes, and only printable characters get into comments. */
+ * It recognises the kind of text by its contents: a Windows registry export (UTF-16 as regedit
+ * writes it, or plain), the output of Exchange's Get-ReceiveConnector | Format-List, and that of
+ * Postfix's postconf -n. Unknown settings are left out; nothing is guessed. Only checked text is
+ * written between quotes, and only printable characters into comments. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -173,7 +173,7 @@ void import_time(struct import *im, const char *from, unsigned long seconds)
     im->timed = true;
 }
 
-/* Appends "WORD" to a list, unless it stands there or the list is long enough. */
+/* Appends "WORD" to a list, unless the list has it already or is full. */
 static void add_word(struct buf *list, struct span word)
 {
     char quoted[300];
@@ -238,7 +238,7 @@ static void take_networks(struct import *im, struct span list, bool relay)
             holes.at[holes.count++] = n;
         } else if (good && !hole) {
             add_around(im, &n, &holes, relay);
-        } else if (hole) { /* whatever it may leave out of the others, none of them is trusted */
+        } else if (hole) { /* it might exclude any part of the others, so none of them is trusted */
             import_note(im, "%.*s cannot be read, so nothing after it is added to exempt%s: %.*s",
                         (int)word.len, word.at, relay ? " and relay" : "", (int)list.len, list.at);
             return;

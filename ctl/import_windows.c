@@ -23,7 +23,7 @@ void import_registry(struct import *im, struct span text)
                 "export does not have; mirectl import MetaBase.xml converts the relay list");
 }
 
-/* "00:00:05", with days in front of a dot perhaps. */
+/* "00:00:05", possibly with days and a dot before it. */
 static unsigned long clock_seconds(struct span text)
 {
     size_t dot = span_find(text, '.'), colon = span_find(text, ':');
@@ -93,7 +93,7 @@ static void take_fqdn(struct import *im, struct span value)
                    "the connector another port and set smtp://127.0.0.1:PORT here");
 }
 
-/* Of Get-AcceptedDomain; its DomainName stands before it. */
+/* From Get-AcceptedDomain, where DomainName comes before it. */
 static void take_domain_type(struct import *im, struct span value)
 {
     im->found++;

@@ -1,4 +1,4 @@
-/* How senders come back after a 4xx: real ones, and bots. Times are those of their documentation,
+/* When senders come back after a 4xx: real ones, and bots. The times are from their documentation,
  * or measured (docs/tarpit.md, "Real retry schedules"). */
 #ifndef MIRED_SIM_SCHEDULES_H
 #define MIRED_SIM_SCHEDULES_H
@@ -22,15 +22,15 @@ struct sim_schedule {
 extern const struct sim_schedule sim_schedules[];
 extern const size_t sim_schedules_count;
 
-/* How long it waits after so many tries (1 or more), in seconds; 0: it does not come again, `age_s`
- * after the first try. */
+/* How long the sender waits after `tries` tries (1 or more), in seconds; 0 if it gives up. `age_s`
+ * is the time since the first try. */
 uint32_t sim_schedule_wait(const struct sim_schedule *s, uint32_t tries, double age_s);
 
 /* Situations in which a sender's mail is delayed. */
 struct sim_situation {
     const char *name, *about;
-    struct sim_population population; /* group 0 is the sender; its schedule is to be set */
-    bool pool;                        /* of several networks: for schedules that move only */
+    struct sim_population population; /* group 0 is the sender; the caller sets its schedule */
+    bool pool;                        /* of several networks; only for schedules that move */
 };
 
 extern const struct sim_situation sim_situations[];

@@ -1,5 +1,5 @@
-/* Plays washers and keepers against the tarpit (washing.h). Bots do not share anything but the
- * ledger, and each is in a network of its own, so each is played through its day by itself. */
+/* Plays washers and keepers against the tarpit (washing.h). Bots share nothing except the ledger,
+ * and each is in a network of its own, so the days of the bots are played one after another. */
 #include "washing.h"
 
 #include <stdio.h>

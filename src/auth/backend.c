@@ -185,7 +185,7 @@ static void tell(struct backend_auth *b, struct check *c)
     check_free(c);
 }
 
-/* Gives threads those that wait; the worker of the oldest may have stopped waiting. */
+/* Gives waiting checks to free threads, and drops those that no worker waits for any more. */
 static void go_on(struct backend_auth *b)
 {
     while (b->waiting) {

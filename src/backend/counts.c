@@ -1,5 +1,5 @@
-/* Messages of each backend; see counts.h. Places are never given back: a backend that is configured
- * again goes on counting, and a thousand names are more than a site has in its life. */
+/* Messages of each backend; see counts.h. Places are never given back, so a backend that is
+ * configured again continues its count. A site never needs a thousand names. */
 #include "backend/counts.h"
 
 #include <stdio.h>

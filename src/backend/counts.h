@@ -17,11 +17,11 @@ struct counts {
     } at[COUNTS_PLACES];
 };
 
-/* The place of a backend, taken if it has none. For the one process that fills the table, before it
- * forks those that count. */
+/* Gives the backend a place if it has none. For the process that fills the table, before it forks
+ * the processes that count. */
 void counts_name(struct counts *c, const char *backend);
 
-/* The place of a backend; COUNTS_PLACES: it has none. `c` may be NULL. */
+/* The place of a backend; COUNTS_PLACES if it has none. `c` may be NULL. */
 uint32_t counts_place(const struct counts *c, const char *backend);
 
 /* One more message for the backend at that place. Any process; does nothing for COUNTS_PLACES. */

@@ -1,7 +1,7 @@
 /* Domains of sections: folded, put into the table of routes, and compared with `domains`.
  *
- * A domain that nothing serves is an error. A section, or a domain of one, that nobody can ever
- * reach is a warning: mostly it is a slip of the pen. */
+ * A domain that nothing serves is an error. A section, or a domain of one, that no mail or login
+ * can reach causes a warning: it is probably a typing error. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +10,7 @@
 #include "dns/name.h"
 
 enum {
-    TOLD_MAX = 10,     /* domains that are told of one kind of mistake */
+    TOLD_MAX = 10,     /* domains that are named for one kind of mistake */
     BACKENDS_MAX = 64, /* of one domain: relay.c has a bit for each */
 };
 
@@ -94,7 +94,7 @@ static bool fill(struct reader *r, struct routes *table)
 
 /* ---- what does not fit ---- */
 
-/* A mistake that many domains may share: the first ones are told, the others counted. */
+/* A mistake that many domains may share: the first ones are named, the others counted. */
 struct telling {
     struct reader *reader;
     struct place at;
@@ -108,7 +108,7 @@ static bool may_tell(struct telling *t)
     return t->told <= TOLD_MAX;
 }
 
-/* Each of `domains` has a directory, if there are any at all, and a backend. */
+/* Checks that each of `domains` has a backend, and a directory if there are any directories. */
 static void check_served(struct reader *r)
 {
     const struct config *c = r->config;
@@ -152,7 +152,8 @@ static void wants_server(struct telling *t, const char *section, struct span dom
                      domain.len ? domain.at : "");
 }
 
-/* A directory that asks the backend needs one that can be asked, for each domain of ours. */
+/* A directory that asks the backend needs a backend that can be asked, for each of its domains that
+ * is ours. */
 static void check_domain_askable(struct telling *t, size_t section, struct span domain)
 {
     const struct config *c = t->reader->config;
@@ -181,7 +182,7 @@ static void check_directory_askable(struct reader *r, size_t section)
         }
 }
 
-/* A verifier that asks the backend needs one for each of its domains. */
+/* A verifier that asks the backend needs a backend for each of its domains. */
 static void check_verifier_askable(struct reader *r, size_t section)
 {
     const struct config *c = r->config;
@@ -235,8 +236,8 @@ static bool *reached_sections(const struct config *c, enum route_kind kind)
     return reached;
 }
 
-/* Whether a suffix of a section has one of `domains` below it: they are looked at by their names,
- * each with the rule that it leads to. */
+/* Whether one of `domains` is below a suffix of a section. Compares them by name, each with the
+ * rule that it leads to. */
 static int by_text(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -330,14 +331,14 @@ void config_check_routes(struct reader *r)
 {
     const struct config *c = r->config;
 
-    if (r->wrong) /* a domain that is none would be told a second time */
+    if (r->wrong) /* a malformed domain would be reported twice */
         return;
     check_served(r);
     check_backends(r);
     if (r->wrong)
         return;
     warn_of_sections(r, ROUTE_RECIPIENTS);
-    if (!is_sent_elsewhere(c)) /* else it may be for other people's domains */
+    if (!is_sent_elsewhere(c)) /* otherwise it may be for domains that are not ours */
         warn_of_sections(r, ROUTE_BACKEND);
     warn_of_the_rest(r);
 }

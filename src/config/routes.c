@@ -1,9 +1,9 @@
 /* Domains and the sections that serve them; see routes.h.
  *
- * One open-addressed table of names for everything: an entry says of its name, and apart from that
- * of the suffix with that name, whether it is local and which list of sections it has of each kind.
- * Lists are nodes of a tree: a node adds one section to its parent's, so domains with the same
- * sections share a node, and making one is a single step. */
+ * All names are in one open-addressed table. An entry has two meanings, one for its name and one
+ * for the suffix with that name. Each says whether it is local, and has a list of sections for each
+ * kind. Lists are nodes of a tree: a node adds one section to those of its parent. So domains with
+ * the same sections share a node, and adding a section is a single step. */
 #include "config/routes.h"
 
 #include <errno.h>
@@ -12,14 +12,14 @@
 
 enum { FIRST_PLACES = 64, NO_LIST = 0 /* the empty list, where no rule is */ };
 
-/* What is said of a name, or of a suffix. */
+/* What the configuration says about a name or a suffix. */
 struct meaning {
     uint32_t list[ROUTE_KINDS]; /* NO_LIST: no rule */
     bool local;
 };
 
 struct entry {
-    char *name; /* with a dot in front, which is no part of its key; NULL: a free place */
+    char *name; /* with a dot in front, which is not part of its key; NULL: a free place */
     uint64_t hash;
     uint32_t len; /* without the dot */
     struct meaning exact, suffix;
@@ -134,7 +134,7 @@ static int grow(struct routes *r)
     return 0;
 }
 
-/* What is said of a name or a suffix, to be changed; NULL without memory. */
+/* The meaning of a name or a suffix, for changes; NULL without memory. */
 static struct meaning *meaning_of(struct routes *r, struct span name)
 {
     bool suffix = name.len && name.at[0] == '.';
@@ -173,7 +173,8 @@ static int list_with(struct lists *l, uint32_t *list, uint32_t section)
 {
     struct node *parent = &l->node[*list];
 
-    if (parent->count && parent->section == section) /* it is there: the name was said twice */
+    if (parent->count &&
+        parent->section == section) /* it has the section already: the name was given twice */
         return 0;
     if (parent->child && l->node[parent->child].section == section) {
         *list = parent->child;
@@ -237,8 +238,8 @@ int routes_end(struct routes *r)
 
 /* ---- looking up ---- */
 
-/* What decides about a domain, by its names and suffixes; NULL: nothing does. `has` says whether a
- * meaning is a rule. */
+/* The meaning that decides about a domain: its name's, or its longest suffix's; NULL if none. `has`
+ * says whether a meaning is a rule. */
 static const struct meaning *walk(const struct routes *r, struct span domain, const char **rule,
                                   bool (*has)(const struct meaning *m, int kind), int kind)
 {

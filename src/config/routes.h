@@ -1,13 +1,14 @@
 /* Which sections of the configuration serve a domain: `domains` at the top, and in `recipients`,
  * `auth` and `backend`.
  *
- * A name stands for itself, ".example.org" for example.org and all below it (as in `exempt`). For
- * each domain those sections count that name it exactly; else those with the longest suffix of it;
- * else those without `domains`. Sections keep their order. Names are folded: lower case, A-labels,
- * no final dot.
+ * A name means itself; ".example.org" means example.org and all below it (as in `exempt`). A domain
+ * gets the sections that name it exactly; if there are none, those with its longest suffix; if
+ * there are none either, those without `domains`. Sections keep their order. Names are folded:
+ * lower case, A-labels, no final dot.
  *
- * Filled once, by one process, then only read. A look-up hashes the domain once, label by label
- * from its end, and takes as many probes as it has labels, however many names there are. Pure. */
+ * One process fills the table once; after that it is only read. A look-up hashes the domain once,
+ * label by label from its end. It takes as many probes as the domain has labels, however many names
+ * there are. Pure. */
 #ifndef MIRED_CONFIG_ROUTES_H
 #define MIRED_CONFIG_ROUTES_H
 
@@ -47,8 +48,8 @@ int routes_end(struct routes *r);
 /* Whether `domains` has the domain. *rule (NULL: not wanted) is the name or suffix that says so. */
 bool routes_is_local(const struct routes *r, struct span domain, const char **rule);
 
-/* What serves the domain; an empty one gets the sections without `domains`. A suffix (".example.org")
- * gets what serves the domains below it that no other rule names. */
+/* The sections that serve the domain; for an empty domain, those without `domains`. For a suffix
+ * (".example.org"), those that serve the domains below it that no other rule names. */
 struct route routes_find(const struct routes *r, enum route_kind kind, struct span domain);
 
 /* Numbers of lists are below this. */

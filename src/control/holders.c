@@ -279,7 +279,8 @@ static void take_counted(struct asking *k, const struct note *n)
     said(k);
 }
 
-/* "held NUMBERS" or "frozen NUMBERS". One that could not count has said so: it counts as missing. */
+/* "held NUMBERS" or "frozen NUMBERS". A process that could not count says so, and counts as
+ * missing. */
 static void take_tallied(struct asking *k, const struct note *n)
 {
     size_t word = strcspn(n->text, " ");

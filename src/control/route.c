@@ -1,5 +1,5 @@
-/* `route`: which directories, backends and verifiers serve an address, and which rule says so. In the
- * web process; nobody is asked. */
+/* `route`: which directories, backends and verifiers serve an address, and which rule decides. Runs
+ * in the web process, and asks no other process. */
 #include <string.h>
 
 #include "config/config.h"

@@ -1,10 +1,10 @@
-/* A file with one entry a line: recipients, traps, suspects, allowances. "#" begins a comment. Private to the
- * rooms that read such files.
+/* A file with one entry a line: recipients, traps, suspects, allowances. "#" begins a comment. Only
+ * for rooms that read such files.
  *
  * A version is accepted or rejected as a whole. If it has a wrong line, or less than half of the
  * entries of the version before, it is rejected, and one warning names file and line. The last
  * accepted version is copied into the state folder, and is used after a restart if the file is
- * broken. A file that is being written is read when it has settled (lines.h). Look-ups take
+ * broken. A file that is being written is read when it no longer changes (lines.h). Look-ups take
  * constant time. Not thread-safe. */
 #ifndef MIRED_DIRECTORY_LIST_FILE_H
 #define MIRED_DIRECTORY_LIST_FILE_H
@@ -15,7 +15,7 @@
 #include "base/bytes.h"
 #include "query/query.h"
 
-enum { LIST_RIGHT = 128 /* octets of what is expected */ };
+enum { LIST_RIGHT = 128 /* octets of the text that says what a line should be */ };
 
 struct list_kind {
     const char *name;    /* "recipients"; begins the name of the copy */

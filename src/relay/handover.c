@@ -1,10 +1,10 @@
 /* Hand-overs: a message's way from the worker to its backends and the outcome back.
  *
  * The recipients of each route are a part, with an envelope and a backend of its own. All parts are
- * sent at once (PARTS_AT_ONCE of them, the others as these end); when the last has ended the client
- * is told what came of them together (outcome.c). Here is decided which backend of its route a part
- * gets and what happens when a connection breaks. Who has the message is recorded when each part
- * ends, because the process may die before the last one does.
+ * sent at once (PARTS_AT_ONCE of them, the others as these end). When the last part has ended, the
+ * client hears the outcome of all together (outcome.c). This file decides which backend of its
+ * route a part gets, and what happens when a connection breaks. It records which recipients have
+ * the message as each part ends, because the process may die before the last part ends.
  *
  * smtp/client.c has the words on the wire, backend/pool.c the connections. */
 #include <stdatomic.h>
@@ -45,8 +45,8 @@ static bool fits(const struct backend *b, const struct part *p)
     return b->ability.size_max == 0 || p->delivery.job.size <= b->ability.size_max;
 }
 
-/* A backend that is slow, or away, must not fill the spool with its own mail while others have
- * theirs to hand over: beyond half of the spool, each gets a worker's share of the other half. */
+/* A backend that is slow or away must not fill the spool while others have mail to hand over.
+ * Beyond half of the spool, each backend gets a worker's share of the other half. */
 static bool has_its_share(const struct relay *r, const struct backend *b)
 {
     const struct relay_params *params = &r->params;
@@ -57,8 +57,8 @@ static bool has_its_share(const struct relay *r, const struct backend *b)
     return r->held[b->index] > half / (params->slots ? params->slots : 1);
 }
 
-/* A message that is too large for this backend is another's, even if that is down now; one that is
- * too large for all of the route is refused in a backend's own words. */
+/* If a message is too large for this backend, it goes to another one, even if that is down now. If
+ * it is too large for all backends of the route, it is refused in a backend's own words. */
 static bool can_take(const struct relay *r, const struct backend *b, struct part *p)
 {
     if (has_its_share(r, b))
@@ -89,8 +89,8 @@ static bool put(struct relay *r, struct part *p, struct backend *b)
     return true;
 }
 
-/* Gives the part to the first backend of its route that is up, or else to one that may have come up
- * again; in turn with round_robin. False: there is none left. */
+/* Gives the part to the first backend of its route that is up (with round_robin, to the next one),
+ * or else to one that may have come up again. False if none is left. */
 static bool place(struct part *p)
 {
     struct relay *r = p->handover->relay;
@@ -210,8 +210,8 @@ static void begin_again(struct part *p)
     job->lacking = false;
 }
 
-/* The backend has lost what the message needs since its last connection: another one may have it.
- * When the client comes again it is not offered that any more. */
+/* Since its last connection the backend has lost an extension that the message needs. Another
+ * backend may have it. mired does not offer the extension when the client comes again. */
 static void lacks(struct part *p)
 {
     struct handover *h = p->handover;
@@ -273,7 +273,7 @@ void handover_broke(struct delivery *d, bool started)
     part_later(p);
 }
 
-/* It waited for too long, or an end that was known at once is told from the loop. */
+/* The part has waited too long, or it had ended at once and this is told from the loop. */
 static void due(struct loop *loop, struct alarm *a)
 {
     struct part *p = container_of(a, struct part, delivery.alarm);
@@ -293,7 +293,7 @@ static void due(struct loop *loop, struct alarm *a)
 
 /* ---- the beginning ---- */
 
-/* Starts the parts that may run now. One that cannot is told so from the loop. */
+/* Starts the parts that may run now. If a part cannot run, this is told from the loop. */
 static void start_parts(struct handover *h)
 {
     const struct relay_params *params = &h->relay->params;
@@ -453,7 +453,7 @@ void relay_unheard(struct handover *h)
     h->unheard = true;
 }
 
-/* What has not reached a backend is dropped; what has, ends by itself. */
+/* Drops parts that have not reached a backend; the others end by themselves. */
 bool relay_abandon(struct handover *h)
 {
     bool dropped = true;

@@ -20,7 +20,7 @@ enum {
     TIME_LEAST_S = 5,
     TYPOS_MANY = 10, /* of a line of `observe`: with three times as many as late messages... */
     TYPOS_RATIO = 3, /* ... it is a harvester that has delivered something */
-    PATIENCE_TELLING = 20,          /* from here on it tells those that do not wash */
+    PATIENCE_TELLING = 20,          /* from here on it tells keepers too much */
     GIVES_UP_MS = 24 * 3600 * 1000, /* Outlook's pools, the soonest of real senders */
     HALF_LIFE_MOST_MS = 6 * 3600 * 1000,
 };
@@ -79,7 +79,7 @@ static struct advise_late *late_of(struct advise *a, const struct addr *who)
     return NULL;
 }
 
-/* Adds it, in the order of harm; without room the least goes. */
+/* Adds it, in the order of harm; if there is no room, drops the one with the least harm. */
 static void keep_late(struct advise *a, const struct advise_late *one)
 {
     struct advise_late *known = late_of(a, &one->who), all = *one;
@@ -321,8 +321,8 @@ static void judge_half_life(struct proposals *p)
             (double)a->rules.half_life / 3600000, GIVES_UP_MS / 3600000);
 }
 
-/* Washing (docs/tarpit.md): a large limit tells most those that do not drop dead addresses. Good
- * senders that are deep in debt may be among the impatient; then it stays. */
+/* Washing (docs/tarpit.md): with a large limit, bots that keep dead addresses learn most. If good
+ * senders are deep in debt, they may be among the impatient, so the limit stays. */
 static void judge_telling(struct proposals *p)
 {
     struct advise *a = p->advise;
