@@ -6,6 +6,7 @@
  * need no epoll_ctl()). */
 #include <errno.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -161,11 +162,36 @@ static void write_rest(struct worker *w, struct conn *c)
     }
 }
 
+/* Whether the last thing that the client has sent is QUIT. Exim says everything at once, the message
+ * and QUIT too, ends its side, and waits for the replies: it has not given up. Behind TLS what has
+ * not been read cannot be seen. */
+static bool has_said_quit(struct worker *w, const struct conn *c)
+{
+    struct span seen = {0};
+
+    if (!(c->flags & CONN_TLS)) {
+        char *at = w->input + w->input_in_use;
+        ssize_t n =
+            recv(c->watch.fd, at, sizeof w->input - w->input_in_use, MSG_PEEK | MSG_DONTWAIT);
+        if (n > 0)
+            seen = (struct span){at, (size_t)n};
+    }
+    if (seen.len == 0 && c->work)
+        seen = (struct span){c->work->in.at, c->work->in.len};
+    return seen.len >= strlen("QUIT\r\n") &&
+           strncasecmp(seen.at + seen.len - strlen("QUIT\r\n"), "QUIT\r\n", 6) == 0;
+}
+
 /* The client has ended its side, or reset the connection (`broken`). */
 static void ended(struct worker *w, struct conn *c, bool broken)
 {
     switch ((enum conn_phase)c->phase) {
     case CONN_HELD:
+        if (!broken && has_said_quit(w, c)) {
+            c->flags |= CONN_SEEN_END | CONN_READ_OFF;
+            io_want(w, c);
+            break;
+        }
         if (!broken)
             io_end(w, c);
         hold_gave_up(w, c);

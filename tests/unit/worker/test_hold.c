@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -99,6 +100,37 @@ static void test_a_release_answers_at_once(void **state)
     assert_non_null(strstr(fake_heard(&client), "550 5.1.1"));
     fake_say(&f, &client, "QUIT\r\n");
     assert_int_equal(f.w->guard.held, 0);
+}
+
+/* As Exim does with CHUNKING: all at once, QUIT too, and then the end of its side. */
+static void test_who_says_quit_and_ends_its_side_still_hears_all_replies(void **state)
+{
+    struct fake_client client = fake_in_mail(&f, WHO);
+
+    fake_owe(&f, WHO, 60); /* on the shield: 450 after `max` */
+    fake_say(&f, &client, "RCPT TO:<bob@example.org>\r\nBDAT 7 LAST\r\nhello\r\nQUIT\r\n");
+    assert_int_equal(client.c->phase, CONN_HELD);
+    assert_return_code(shutdown(client.fd, SHUT_WR), 0);
+    fake_turn(&f);
+    assert_true(fake_is_open(&f, &client));
+    fake_pass(&f, f.config.tarpit.max + 1);
+    const char *heard = fake_heard(&client);
+    assert_non_null(strstr(heard, "450 4.7.1"));
+    assert_non_null(strstr(heard, "\r\n221 "));
+    assert_false(fake_is_open(&f, &client));
+    close(client.fd);
+}
+
+static void test_hanging_up_behind_other_commands_is_giving_up(void **state)
+{
+    struct fake_client client = fake_in_mail(&f, WHO);
+
+    fake_owe(&f, WHO, 60);
+    fake_say(&f, &client, "RCPT TO:<bob@example.org>\r\nRCPT TO:<quit@example.org>\r\n");
+    assert_return_code(shutdown(client.fd, SHUT_WR), 0);
+    fake_turn(&f);
+    assert_false(fake_is_open(&f, &client));
+    close(client.fd);
 }
 
 static void test_hanging_up_ends_the_hold_and_shows_the_clients_patience(void **state)
@@ -240,6 +272,8 @@ int main(void)
         TEST(test_what_is_pipelined_behind_a_held_reply_waits_with_it),
         TEST(test_a_held_reply_drips_and_ends_as_one_reply),
         TEST(test_a_release_answers_at_once),
+        TEST(test_who_says_quit_and_ends_its_side_still_hears_all_replies),
+        TEST(test_hanging_up_behind_other_commands_is_giving_up),
         TEST(test_hanging_up_ends_the_hold_and_shows_the_clients_patience),
         TEST(test_talking_before_a_held_greeting_is_one_offence),
         TEST(test_an_offence_is_booked_once),
