@@ -12,10 +12,10 @@ TESTS ?= tests/integration
 
 export BUILD FUZZ_SECONDS TESTS
 
-.PHONY: help setup build run test soak bench fuzz check format deb install fresh clean
+.PHONY: help setup build run run-fleet test soak bench fuzz check format deb install fresh clean
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
 
 setup: ## install what building and running need, where it is missing
 	@scripts/setup build
@@ -25,6 +25,9 @@ build: setup ## build/mired and build/mirectl
 
 run: build ## the demo: a mail server on port 2525 to play with
 	@demo/start $(BUILD)
+
+run-fleet: build ## a fleet to play with: three members and a Redis of their own
+	@demo/fleet $(BUILD)
 
 test: ## everything that must pass before a change lands: unit, sanitizers, integration
 	@scripts/test

@@ -4,13 +4,15 @@ import concurrent.futures
 import json
 import os
 import signal
+import subprocess
 import time
 
 import pytest
 
 from lib import ports, scrape
 from lib.certificates import Authority
-from lib.mired import SOURCE
+from lib.daemon import Daemon
+from lib.mired import BUILD, CONTROL, SOURCE
 from lib.redis import Redis, cluster, sentinel_of
 from lib.smtp import Client, Hung, deliver
 
@@ -486,3 +488,20 @@ def test_tls_checks_who_the_server_is(redis, fleet, tmp_path):
     until(lambda: agree(source, one, two))
     (three,) = fleet(url, 1, first=3, wait=False)
     three.log.wait("fleet: Redis is away.*certificate")
+
+
+def test_the_demo_starts_three_members_and_ends_them():
+    demo = Daemon([SOURCE / "demo/fleet", BUILD])
+    try:
+        demo.output.wait("Ctrl-C ends it", timeout=60)
+        ctl = [line.split("mirectl ")[1].split() for line in demo.output.lines if line.startswith("  mx")]
+        assert len(ctl) == 3
+
+        def present():
+            shown = subprocess.run([CONTROL, *ctl[0], "fleet", "--json"], capture_output=True, text=True, timeout=10).stdout
+            return shown and json.loads(shown).get("present") == 3
+
+        until(present, 20)
+    finally:
+        status, _, left = demo.stop(timeout=30)
+    assert status == 0 and not left, left
