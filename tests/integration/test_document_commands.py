@@ -38,6 +38,8 @@ USED = {
 # Commands that cannot be run here: which test does it, or why nobody can.
 ELSEWHERE = {
     r"make run": "test_demo.py starts the demo; scripts/fresh-root does it by this command on a bare Debian",
+    r"make run-fleet": "test_fleet.py starts the demo of a fleet",
+    r"mirectl fleet": "test_fleet.py has members",
     r"make test( TESTS=.*)?": "this is it",
     r"make soak( TESTS=.*)?": "takes minutes; test_the_makefile_has_what_documents_name",
     r"make": "test_the_makefile_has_what_documents_name",
