@@ -1,18 +1,36 @@
 /* The web process's sandbox; see confine.h. */
 #include "web/confine.h"
 
+#include <limits.h>
+
 #include "base/sandbox.h"
 #include "config/config.h"
+#include "directory/list_file.h"
 
-/* Everything that the web process uses is open by now. Only the names of users that give commands
- * must still be looked up. */
+/* The file of allowances is reread, as workers do. */
+static void allow_allowances(struct sandbox *s, const struct config *config)
+{
+    char copies[PATH_MAX];
+
+    list_copies(&list_allowances, config->state, copies, sizeof copies);
+    sandbox_path(s, copies, SANDBOX_WRITE);
+    sandbox_folder_of(s, config->allowance.file);
+}
+
+/* Everything else that the web process uses is open by now. Only the names of users that give
+ * commands must still be looked up. */
 void web_confine(const struct config *config)
 {
+    unsigned calls = SANDBOX_FILES | SANDBOX_UNIX | SANDBOX_LIBRARIES;
     struct sandbox s;
 
     if (!config->sandbox)
         return;
-    sandbox_begin(&s, SANDBOX_FILES | SANDBOX_UNIX | SANDBOX_LIBRARIES, false);
+    if (config->allowance.file)
+        calls |= SANDBOX_FOLDERS;
+    sandbox_begin(&s, calls, false);
     sandbox_settings(&s);
+    if (config->allowance.file)
+        allow_allowances(&s, config);
     sandbox_enter(&s);
 }

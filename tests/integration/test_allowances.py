@@ -192,7 +192,16 @@ def test_a_mailing_list_has_its_own_allowance_and_the_file_is_reread(mired):
         for worker in (0, 1):
             m.log.wait(rf'{line}.*role="worker {worker}"', since=mark, timeout=15)
 
+    def bobs():
+        """As mirectl says: the web process rereads the file, too."""
+        return json.loads(m.control("--json", "show", "bob@example.test").stdout)["account"]["per_hour"]["allowed"]
+
+    assert bobs() == 40
     change("BOB@example.test\t100 0\nalice@example.test 0 20\n", "allowances has changed: 2 allowances")
+    until = time.monotonic() + 10
+    while bobs() != 100:
+        assert time.monotonic() < until
+        time.sleep(0.1)
     assert sends_until_refused(m, "127.90.5.1", **BOB)[0] == 60
     change(
         "alice@example.test many\nbob@example.test 1 1\n",
