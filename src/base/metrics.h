@@ -15,7 +15,7 @@
 
 #define METRIC_SESSIONS(M, id, name)                                                               \
     M(SESSIONS_##id, COUNTER, "mired_sessions_total", "result=\"" name "\"",                       \
-      "Connections of clients that ended, by how.")
+      "Connections of clients that ended, by the way they ended.")
 
 /* M(identifier, kind, family, label, help): family without label and with are written as Prometheus
  * wants them; rows of one family stand together. */
@@ -39,7 +39,7 @@
     M(OFFENCE_TRAP, COUNTER, "mired_offences_total", "kind=\"trap\"", "")                          \
     M(OFFENCE_TLS, COUNTER, "mired_offences_total", "kind=\"tls\"", "")                            \
     M(VERDICT_GOOD, COUNTER, "mired_verdicts_total", "result=\"good\"",                            \
-      "Verdicts told, and those not told.")                                                        \
+      "Verdicts that clients heard, and verdicts withheld.")                                       \
     M(VERDICT_BAD, COUNTER, "mired_verdicts_total", "result=\"bad\"", "")                          \
     M(VERDICT_MASKED, COUNTER, "mired_verdicts_total", "result=\"masked\"", "")                    \
     M(VERDICT_SHIELD, COUNTER, "mired_verdicts_total", "result=\"shield\"", "")                    \
@@ -61,17 +61,17 @@
     M(WOULD_HOLD_CORRESPONDENT, COUNTER, "mired_would_hold_total", "rule=\"R21\"", "")             \
     M(WOULD_HOLD_GREET, COUNTER, "mired_would_hold_total", "rule=\"R22\"", "")                     \
     M(WOULD_BE_LATE, COUNTER, "mired_would_be_late_total", "",                                     \
-      "With observe: messages that would have been late or put off.")                              \
+      "With observe: messages that would have been late or deferred.")                             \
     M(GREETING_PAUSES, COUNTER, "mired_greeting_pauses_total", "",                                 \
       "Greetings that waited because the client was not known.")                                   \
     M(EARLY_TALKERS, COUNTER, "mired_early_talkers_total", "",                                     \
-      "Clients that talked before they were greeted.")                                             \
+      "Clients that sent something before the greeting.")                                          \
     M(REPLIES_2, COUNTER, "mired_replies_total", "class=\"2xx\"", "Replies sent.")                 \
     M(REPLIES_3, COUNTER, "mired_replies_total", "class=\"3xx\"", "")                              \
     M(REPLIES_4, COUNTER, "mired_replies_total", "class=\"4xx\"", "")                              \
     M(REPLIES_5, COUNTER, "mired_replies_total", "class=\"5xx\"", "")                              \
     M(MESSAGES_PASSED, COUNTER, "mired_messages_total", "result=\"passed\"",                       \
-      "Messages handed on, by what the client heard.")                                             \
+      "Messages handed over, by what the client heard.")                                           \
     M(MESSAGES_DEFERRED, COUNTER, "mired_messages_total", "result=\"deferred\"", "")               \
     M(MESSAGES_REFUSED, COUNTER, "mired_messages_total", "result=\"refused\"", "")                 \
     M(AUTH_OK, COUNTER, "mired_auth_total", "result=\"ok\"", "AUTH attempts.")                     \
@@ -82,42 +82,42 @@
     M(ALLOWANCE_STOLEN, COUNTER, "mired_allowance_stolen_total", "",                               \
       "Accounts that began to look stolen.")                                                       \
     M(ALLOWANCE_KEPT, GAUGE, "mired_allowance_file_kept", "",                                      \
-      "Workers that go by an earlier version of the allowances' file, for the newest is wrong.")   \
+      "Workers that use an earlier version of the file of allowances: the newest is wrong.")       \
     M(TLS_OK, COUNTER, "mired_tls_handshakes_total", "result=\"ok\"", "TLS handshakes.")           \
     M(TLS_FAILED, COUNTER, "mired_tls_handshakes_total", "result=\"failed\"", "")                  \
     M(DIRECTORY_DOWN_FILE, GAUGE, "mired_directory_clerks_down", "source=\"file\"",                \
-      "Clerks that could not ask it when they last tried.")                                        \
+      "Clerks that could not reach it when they last tried.")                                      \
     M(DIRECTORY_DOWN_LDAP, GAUGE, "mired_directory_clerks_down", "source=\"ldap\"", "")            \
     M(DIRECTORY_DOWN_SOCKETMAP, GAUGE, "mired_directory_clerks_down", "source=\"socketmap\"", "")  \
     M(DIRECTORY_DOWN_BACKEND, GAUGE, "mired_directory_clerks_down", "source=\"backend\"", "")      \
     M(DIRECTORY_KEPT, GAUGE, "mired_directory_clerks_kept", "source=\"file\"",                     \
-      "Clerks that answer by an earlier version, for the newest is wrong or much shorter.")        \
+      "Clerks that use an earlier version: the newest is wrong or much shorter.")                  \
     M(QUESTIONS_DROPPED, COUNTER, "mired_directory_questions_dropped_total", "",                   \
-      "Questions that lost their place among too many, and were answered 451.")                    \
+      "Queries dropped because there were too many; they were answered 451.")                      \
     M(DNS_LISTED, COUNTER, "mired_dns_answers_total", "result=\"listed\"",                         \
-      "Answers of the DNS about clients, by what they came to.")                                   \
+      "Answers of the DNS about clients, by result.")                                              \
     M(DNS_TRUSTED, COUNTER, "mired_dns_answers_total", "result=\"trusted\"", "")                   \
     M(DNS_NOTHING, COUNTER, "mired_dns_answers_total", "result=\"nothing\"", "")                   \
     M(DNS_BLOCKED, COUNTER, "mired_dns_answers_total", "result=\"refused\"", "")                   \
     M(DNS_FAILED, COUNTER, "mired_dns_answers_total", "result=\"failed\"", "")                     \
     M(DNS_SKIPPED, COUNTER, "mired_dns_skipped_total", "",                                         \
-      "Clients that were not looked up for want of room, or of a resolver.")                       \
+      "Clients not looked up because there was no room or no resolver.")                           \
     M(GUARD_EVICTIONS, COUNTER, "mired_guard_evictions_total", "",                                 \
       "Connections closed to make room: held ones, or silent ones.")                               \
     M(BUDGET_CONNECTIONS, COUNTER, "mired_budget_refusals_total", "kind=\"connections\"",          \
-      "What one client was put off for (421, 452), because it had its share of what is short.")    \
+      "Refusals (421, 452) because one client had used its share of a scarce resource.")           \
     M(BUDGET_SPOOL, COUNTER, "mired_budget_refusals_total", "kind=\"spool\"", "")                  \
     M(BUDGET_ENVELOPES, COUNTER, "mired_budget_refusals_total", "kind=\"envelopes\"", "")          \
     M(LOOP_IDLE, COUNTER, "mired_loop_idle_total", "",                                             \
-      "Events that workers were called for and that moved nothing.")                               \
+      "Events that changed nothing when workers handled them.")                                    \
     M(FLEET_UP, GAUGE, "mired_fleet_up", "",                                                       \
-      "Whether what this member books reaches the others: 0 alone, or without a fleet.")           \
+      "Whether the others hear what this member books: 0 alone, or without a fleet.")              \
     M(FLEET_MEMBERS, GAUGE, "mired_fleet_members", "",                                             \
       "Members heard of in the last 10 seconds, this one included.")                               \
     M(FLEET_KEYS, GAUGE, "mired_fleet_keys", "",                                                   \
-      "What other members have told of clients, networks, accounts and pairs.")                    \
+      "Clients, networks, accounts and pairs that other members have told of.")                    \
     M(SANDBOX_SECCOMP, GAUGE, "mired_sandboxed_processes", "by=\"seccomp\"",                       \
-      "Processes by what confines them; Landlock also where seccomp does.")                        \
+      "Processes by what confines them; one that has both counts in both.")                        \
     M(SANDBOX_LANDLOCK, GAUGE, "mired_sandboxed_processes", "by=\"landlock\"", "")                 \
     M(SANDBOX_NONE, GAUGE, "mired_sandboxed_processes", "by=\"none\"", "")                         \
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \
@@ -125,14 +125,14 @@
 
 /* T(identifier, family, label, help): what is measured in seconds, as a histogram each. */
 #define METRIC_TIMES(T)                                                                            \
-    T(MESSAGE, "mired_message_seconds", "", "From the final dot to the client's answer.")          \
+    T(MESSAGE, "mired_message_seconds", "", "Time from the final dot to the reply to the client.") \
     T(DIRECTORY_FILE, "mired_directory_seconds", "source=\"file\"",                                \
-      "What directories took to answer; what was cached is not counted.")                          \
+      "Time until directories answered; cached answers are not counted.")                          \
     T(DIRECTORY_LDAP, "mired_directory_seconds", "source=\"ldap\"", "")                            \
     T(DIRECTORY_SOCKETMAP, "mired_directory_seconds", "source=\"socketmap\"", "")                  \
     T(DIRECTORY_BACKEND, "mired_directory_seconds", "source=\"backend\"", "")                      \
     T(FLEET_LAG, "mired_fleet_lag_seconds", "",                                                    \
-      "From a booking at another member until it counts here.")
+      "Time from a booking at another member until it counts here.")
 
 enum metric {
 #define METRIC_ID(id, kind, family, label, help) METRIC_##id,

@@ -8,8 +8,8 @@
  *
  * Times in Redis are of Redis' clock. Each member measures once a second how its own clock
  * differs. */
-#include "fleet/confine.h"
 #include "fleet/fleet.h"
+#include "fleet/confine.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -278,7 +278,7 @@ static void present_told(struct link_redis *l, uint64_t arg, const redisReply *r
     struct span text = reply_text(r);
     if (text.len == sizeof f->key && memcmp(text.at, &f->key, sizeof f->key) == 0)
         return;
-    log_warn("fleet: Redis was emptied; telling it again what is known here");
+    log_warn("fleet: Redis was emptied; sending it again what is known here");
     receive_stop(f);
     begin_to_join(&f->servers);
 }

@@ -145,8 +145,8 @@ static void take_hello(struct fleet *f, struct member *m, const struct stream_en
         return;
     }
     if (h.version && h.version != SHARE_VERSION && h.version != m->hello.version)
-        log_warn("fleet: member %s has version %lu of the shares, this one has %d; shares of a "
-                 "version that is not known are ignored",
+        log_warn("fleet: member %s has version %lu of the shares, this one has %d; shares of an "
+                 "unknown version are ignored",
                  m->name, (unsigned long)h.version, SHARE_VERSION);
     if (h.half_life != f->mirror.rules.half_life && h.half_life != m->hello.half_life)
         log_warn("fleet: member %s has half_life = %lus, this one %lus; amounts will differ",
