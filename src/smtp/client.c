@@ -39,10 +39,28 @@ static void over(struct outbound *o)
     o->job = NULL;
 }
 
+static int add(struct outbound *o, struct span text)
+{
+    return buf_add_span(&o->out, text);
+}
+
 void outbound_say(struct outbound *o, const char *line)
 {
-    if (buf_addf(&o->out, "%s\r\n", line) < 0)
+    if (add(o, span_of(line)) || add(o, SPAN("\r\n")))
         outbound_die(o);
+}
+
+static int add_path(struct outbound *o, struct span verb, struct span address)
+{
+    return add(o, verb) || add(o, address) || add(o, SPAN(">")) ? -ENOMEM : 0;
+}
+
+/* The parameters of DSN, if the backend takes them, and the end of the line. */
+static int end_command(struct outbound *o, struct span params)
+{
+    if (params.len && o->ability.caps & CAP_DSN && (add(o, SPAN(" ")) || add(o, params)))
+        return -ENOMEM;
+    return add(o, SPAN("\r\n"));
 }
 
 static int say_mail(struct outbound *o)
@@ -50,26 +68,22 @@ static int say_mail(struct outbound *o)
     const struct job *j = o->job;
     struct span sender = envelope_sender(j->envelope);
     struct span params = envelope_sender_params(j->envelope);
-    int r = buf_addf(&o->out, "MAIL FROM:<%.*s>", (int)sender.len, sender.at);
+    int r = add_path(o, SPAN("MAIL FROM:<"), sender);
 
-    if (r == 0 && o->ability.caps & CAP_SIZE)
-        r = buf_addf(&o->out, " SIZE=%lu", (unsigned long)j->size);
+    if (r == 0 && o->ability.caps & CAP_SIZE && (r = add(o, SPAN(" SIZE="))) == 0)
+        r = buf_add_number(&o->out, j->size, 1);
     if (r == 0 && j->eightbit && o->ability.caps & CAP_8BITMIME)
-        r = buf_addf(&o->out, " BODY=8BITMIME");
+        r = add(o, SPAN(" BODY=8BITMIME"));
     if (r == 0 && j->utf8 && o->ability.caps & CAP_SMTPUTF8)
-        r = buf_addf(&o->out, " SMTPUTF8");
-    if (r == 0 && params.len && o->ability.caps & CAP_DSN)
-        r = buf_addf(&o->out, " %.*s", (int)params.len, params.at);
-    return r == 0 ? buf_addf(&o->out, "\r\n") : r;
+        r = add(o, SPAN(" SMTPUTF8"));
+    return r == 0 ? end_command(o, params) : r;
 }
 
 static int say_rcpt(struct outbound *o, const struct envelope_recipient *to)
 {
-    int r = buf_addf(&o->out, "RCPT TO:<%.*s>", (int)to->address.len, to->address.at);
+    int r = add_path(o, SPAN("RCPT TO:<"), to->address);
 
-    if (r == 0 && to->params.len && o->ability.caps & CAP_DSN)
-        r = buf_addf(&o->out, " %.*s", (int)to->params.len, to->params.at);
-    return r == 0 ? buf_addf(&o->out, "\r\n") : r;
+    return r == 0 ? end_command(o, to->params) : r;
 }
 
 /* Sends the RCPT of recipient number `n`, or of all from there on. */
@@ -133,7 +147,7 @@ static int say_envelope(struct outbound *o)
     if (r == 0 && pipelining(o))
         r = say_recipients(o, 0, true);
     if (r == 0 && pipelining(o))
-        r = buf_addf(&o->out, "DATA\r\n");
+        r = add(o, SPAN("DATA\r\n"));
     return r;
 }
 
