@@ -53,7 +53,7 @@ void show_traps(const json_t *result)
                "To make some of them traps, put them into a file, one a line:\n"
                "    traps = { \"file:/etc/mired/traps\" } in tarpit { }, then mirectl reload\n");
         if (names)
-            printf("Leave out a name that somebody may be hired with.\n");
+            printf("Leave out names that a new employee might get.\n");
     }
     if (number(result, "unasked"))
         printf("%lld more could not be checked, because no directory answered.\n",

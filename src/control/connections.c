@@ -143,7 +143,7 @@ static bool read_filter(struct control *c, const json_t *args, char *out, size_t
         return false;
     }
     if (phase && conn_phase_by_name(phase) == CONN_PHASE_COUNT) {
-        control_fail(c, CONTROL_USAGE, "\"%.40s\" is no phase of a connection", phase);
+        control_fail(c, CONTROL_USAGE, "\"%.40s\" is not a phase of a connection", phase);
         return false;
     }
     if (client)
