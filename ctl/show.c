@@ -171,6 +171,18 @@ static void print_allowance(const json_t *a)
                                                     : "");
 }
 
+static void print_fleet(const json_t *f)
+{
+    if (!json_is_object(f))
+        return;
+    bool up = json_is_true(json_object_get(f, "up"));
+    if (up)
+        printf("%-18s%s, up: %lld members\n", "fleet", text(f, "name"), number(f, "members"));
+    else
+        printf("%-18s%s, %sRedis is away, going on alone%s; `mirectl fleet` says why\n", "fleet",
+               text(f, "name"), colour_on(COLOUR_BAD), colour_off(COLOUR_BAD));
+}
+
 static void print_sandbox(const json_t *s)
 {
     long long open = number(s, "none");
@@ -216,6 +228,7 @@ void show_status(const json_t *result)
     print_sources("directories", json_object_get(result, "directories"), "kind", "path");
     print_lists(json_object_get(result, "lists"));
     print_allowance(json_object_get(result, "allowance"));
+    print_fleet(json_object_get(result, "fleet"));
     print_sandbox(json_object_get(result, "sandbox"));
     printf("%-18s%lld, restarted %lld times; configuration %s, read %lld times\n", "workers",
            number(result, "workers"), number(result, "worker_restarts"), text(result, "config"),

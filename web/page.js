@@ -25,6 +25,13 @@ function partsOf(status, stolen) {
     parts.push({ kind: UP[d.up], name: `recipients ${d.kind}`, is: UP_WORDS[d.up], more: d.path });
   for (const l of status.lists)
     parts.push({ kind: l.counts ? "ok" : "bad", name: `${l.kind} ${l.zone}`, is: l.counts ? l.state : `${l.state}, ignored` });
+  const fleet = status.fleet;
+  if (fleet)
+    parts.push({
+      kind: fleet.up ? "ok" : "warn",
+      name: `fleet ${fleet.name}`,
+      is: fleet.up ? `${plural(fleet.members, "member")}, this one is ${fleet.member}` : "Redis is away, going on alone",
+    });
   const full = (100 * status.ledger.entries) / status.ledger.capacity;
   const died = status.worker_restarts;
   parts.push({

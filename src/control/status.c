@@ -222,6 +222,18 @@ static json_t *sandbox(const struct steering *s)
                      sum(s, METRIC_SANDBOX_LANDLOCK), "none", sum(s, METRIC_SANDBOX_NONE));
 }
 
+/* R25; null without a fleet. */
+static json_t *fleet(const struct steering *s)
+{
+    const struct config_fleet *c = &s->params->config->fleet;
+
+    if (c->redis.count == 0)
+        return json_null();
+    return json_pack("{s:s, s:s, s:b, s:I, s:I}", "name", c->name, "member", c->member, "up",
+                     sum(s, METRIC_FLEET_UP) > 0, "members", sum(s, METRIC_FLEET_MEMBERS), "keys",
+                     sum(s, METRIC_FLEET_KEYS));
+}
+
 json_t *status_json(const struct steering *s)
 {
     const struct config *config = s->params->config;
@@ -231,7 +243,7 @@ json_t *status_json(const struct steering *s)
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
         "s:I, "
-        "s:o, s:o, s:o, s:o, s:b, s:s?, s:s?, s:b, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:b, s:s?, s:s?, s:b, s:o, s:o, s:o}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)s->params->started_ms, "up_seconds",
         (double)(now - s->params->started_ms) / 1000.0, "workers", (int)config->workers,
@@ -244,5 +256,5 @@ json_t *status_json(const struct steering *s)
         ledger(s), "backends", backends(s), "directories", directories(s), "lists", lists(s),
         "mail_passes", status_mail_waits(s) == NULL, "mail_waits_for", status_mail_waits(s),
         "domain_waits", domain_that_waits(s), "observing", config->observe, "allowance",
-        allowance(s), "sandbox", sandbox(s));
+        allowance(s), "sandbox", sandbox(s), "fleet", fleet(s));
 }

@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -428,6 +429,8 @@ def test_mirectl_fleet_shows_the_members(redis, fleet):
     assert shown["up"] and shown["present"] == 2 and shown["redis"] == f"127.0.0.1:{r.port}"
     assert [m["name"] for m in shown["members"]] == ["mx1", "mx2"]
     assert abs(shown["members"][1]["skew_seconds"]) < 1 and shown["members"][1]["shares"] >= 1
+    assert re.search(r"^fleet +mx, up: 2 members$", one.control("status").stdout, re.M)
+    assert json.loads(one.control("status", "--json").stdout)["fleet"]["member"] == "mx1"
     text = one.control("fleet").stdout
     assert "mx2" in text and "present" in text
     r.stop()
