@@ -286,7 +286,8 @@ bool observed_next(const struct observed *o, uint32_t *at, uint64_t since, uint6
         struct line *l = &o->body->line[(*at)++];
         if (l->key <= 1)
             continue;
-        *out = (struct observed_line){.client = l->client, .rule = (uint8_t)l->rule};
+        *out = (struct observed_line){.client = l->client,
+                                      .rule = l->rule < RULE_COUNT ? (uint8_t)l->rule : 0};
         memcpy(out->domain, l->domain, OBSERVED_DOMAIN - 1);
         for (int i = 0; i < OBSERVED_DAYS; i++)
             if (within(l->day[i].day, since, now))
