@@ -18,6 +18,7 @@ MAIN = {
     "user": (None, "nobody"),
     "state": (None, "@FOLDER@/elsewhere"),
     "run": (None, "@FOLDER@/elsewhere"),
+    "sandbox": ("true", "false"),
     "log": ("text", "json"),
     "log_level": ("info", "warn"),
     "size_max": ("20M", "21M"),
@@ -55,16 +56,22 @@ SECTIONS = {
         "patience_offences": ("4", "3"), "null_sender_max": ("2s", "3s"),
         "traps": ('{ "one@example.test" }', '{ "two@example.test" }'), "suspect_offences": ("4", "5"),
         "held_max": ("100", "101"), "held_per_client": ("100", "101"), "reserve": ("11%", "12%"),
-        "freeze": ("off", "auto"), "freeze_after": ("2s", "3s"), "ledger_size": ("1M", "2M"),
+        "freeze": ("off", "auto"), "freeze_after": ("2s", "3s"), "greet": ("0s", "1s"), "greet_pass": ("10d", "20d"), "ledger_size": ("1M", "2M"),
+    },
+    "allowance": {
+        "recipients_per_hour": ("10", "20"), "recipients_per_day": ("100", "200"), "stolen": ("tell", "refuse"),
+        "file": ("@FOLDER@/allowances", "@FOLDER@/others"),
     },
     'recipients "ldap"': {
+        "domains": (None, '{ "example.test", "example.org" }'),
         "path": (None, "/unused"), "map": (None, "unused"), "url": ('{ "ldap://127.0.0.1:9" }', '{ "ldap://127.0.0.1:10" }'),
         "base": ("o=a", "o=b"), "filter": ("(mail=%s)", "(m=%s)"), "bind_dn": ("cn=a", "cn=b"),
         "password_file": ("@FOLDER@/one", "@FOLDER@/two"), "start_tls": ("false", "true"), "cache": ("1m", "2m"),
         "negative_cache": ("1m", "2m"),
     },
-    'auth "file"': {"path": ("@FOLDER@/one", "@FOLDER@/two")},
+    'auth "file"': {"domains": (None, '{ "example.test", "example.org" }'), "path": ("@FOLDER@/one", "@FOLDER@/two")},
     'backend "smtp://127.0.0.1:9"': {
+        "domains": (None, '{ "example.test", "example.org" }'),
         "xclient": ("false", "true"), "xforward": ("false", "true"), "proxy_protocol": ("off", "v1"),
         "tls": ("off", "verified"), "connections": ("3", "4"),
     },
@@ -130,6 +137,9 @@ def test_a_reload_takes_up_what_the_schema_says(mired):
     m = mired()
     for name in ("one", "two"):
         (m.folder / name).write_text("alice:!\n")
+    for name in ("allowances", "others"):
+        (m.folder / name).write_text("alice 500 5000\n")
+    for name in ("one", "two"):
         subprocess.run(
             ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=mx",
              "-keyout", m.folder / "key", "-out", m.folder / "certificate"], check=True, capture_output=True, timeout=30,
