@@ -18,8 +18,8 @@
       "to the input of simulate --attack",                                                         \
       "mirectl record >attack")                                                                    \
     L(IMPORT, "import", "FILE",                                                                    \
-      "convert settings of Windows (.reg), Exchange (Get-ReceiveConnector | fl) or Postfix "       \
-      "(postconf -n) to lines of mired.conf",                                                      \
+      "convert settings of Windows (.reg, MetaBase.xml), Exchange (Get-ReceiveConnector | fl) or " \
+      "Postfix (postconf -n) to lines of mired.conf, or a CSV table to a file of recipients",      \
       "mirectl import tarpit.reg")
 
 enum local_command {
