@@ -56,7 +56,7 @@ static const struct {
     {0, 7, 13, US},
     {0, 7, 25, CLIENT}, /* reverse DNS of the host (RFC 7372) */
     {0, 7, ANY, OPEN},
-    {0, 4, 1, OPEN}, /* Exchange: "Recipient address rejected: Access denied" */
+    {0, 4, 1, OPEN}, /* Exchange has many reasons for it; its words say which */
     {0, 0, ANY, OPEN},
     {0, ANY, ANY, MAIL},
 };
@@ -209,6 +209,10 @@ static enum subject subject_of(enum reply_stage stage, const struct reply *r)
 
     if ((about == OPEN || about == US_UNLESS_NAMED) && stage != STAGE_MESSAGE)
         named = by_words(r->arg);
+    /* Exchange Online's "550 5.4.1 Recipient address rejected: Access denied" is its answer for a
+     * recipient that does not exist (Directory-Based Edge Blocking). */
+    if (named == MAIL && r->enhanced[1] == 4 && r->enhanced[2] == 1)
+        return NOBODY;
     if (named != OPEN)
         return named;
     return about == US_UNLESS_NAMED ? US : about;

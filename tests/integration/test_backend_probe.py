@@ -88,6 +88,7 @@ OF_THE_RECIPIENT = [
     ("550 No such user here", 550, "5.1.1", "user unknown", 1),
     ("550 Unrouteable address", 550, "5.1.1", "user unknown", 1),
     ("550 5.4.1 Recipient address rejected: No such user", 550, "5.1.1", "user unknown", 1),
+    ("550 5.4.1 Recipient address rejected: Access denied", 550, "5.1.1", "user unknown", 1),  # Exchange Online
     ("554 5.7.1 <alice@example.test>: Recipient address rejected: Access denied", 554, "5.7.1", "Access denied", 1),
     ("550 5.2.1 disabled", 550, "5.2.1", "disabled", 1),
     ("550 gesperrt", 550, "5.0.0", "gesperrt", 1),

@@ -170,6 +170,8 @@ static void test_unknown_recipients_are_recognised_in_the_words_of_many_servers(
         "550 5.1.1 <alicia@example.test> User doesn't exist: alicia@example.test",
         "550 5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
         "550 5.4.1 Recipient address rejected: No such user here",
+        "550 5.4.1 Recipient address rejected: Access denied. AS(201806281)",
+        "550 5.4.1 [alicia@example.test]: Recipient address rejected: Access denied",
         "524 5.2.4 Mailing list expansion problem: <alicia@example.test>",
         "550 Invalid recipient: <alicia@example.test>",
         "550 Unrouteable address",
