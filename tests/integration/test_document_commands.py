@@ -20,10 +20,12 @@ DOCUMENTS = [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", *sorted((SOURCE /
 
 # Files that other tests use as they stand in the document: the text by which such a test asks for them.
 USED = {
+    "docs/recipes/backup-mx.md": {kind: f'block("backup-mx", "{kind}")' for kind in ("mx1 master.cf", "mx2 main.cf", "fetch-recipients")},
     "docs/recipes/certbot.md": {"certbot-hook": 'block("certbot", "certbot-hook")'},
     "docs/recipes/dovecot.md": {"dovecot.conf": 'block("dovecot", "dovecot.conf")'},
     "docs/recipes/exim.md": {"exim.conf": '"exim", "exim-heavy", block="exim.conf"'},
     "docs/recipes/haproxy.md": {"haproxy.cfg": 'block("haproxy", "haproxy.cfg")'},
+    "docs/recipes/microsoft-365.md": {kind: f'block("microsoft-365", "{kind}")' for kind in ("connector.ps1", "recipients.ps1")},
     "docs/recipes/opensmtpd.md": {"smtpd.conf": '"opensmtpd", "opensmtpd", block="smtpd.conf"'},
     "docs/recipes/postfix.md": {"master.cf": 'block("postfix", "master.cf")', "main.cf": 'block("postfix", "main.cf")'},
     "docs/recipes/rspamd.md": {"main.cf": 'block("rspamd", "main.cf")', "worker-proxy.inc": 'block("rspamd", "worker-proxy.inc")'},
@@ -45,7 +47,7 @@ ELSEWHERE = {
     r"make": "test_the_makefile_has_what_documents_name",
     r"make (setup|build|check|format|fuzz|soak|bench|fresh|deb|install)": "test_the_makefile_has_what_documents_name; too long for a test",
     r"mirectl upgrade": "test_upgrade.py",
-    r"mirectl import (MetaBase\.xml|tarpit\.reg|connectors\.txt)": "test_import_exports.py has such files",
+    r"mirectl import (MetaBase\.xml|tarpit\.reg|connectors\.txt|recipients\.csv)": "test_import_exports.py and the recipes' tests have such files",
     r"demo/try (good|typo|login)": "test_demo.py",
     r"apt install .*mired_\*\.deb": "scripts/fresh-root deb",
     r"apt install (prometheus)": "scripts/setup test",
@@ -86,10 +88,16 @@ def test_every_block_is_of_a_kind_that_is_run_or_used():
             assert not re.search(r"^\s*(sudo|make|mired|mirectl|apt|systemctl|cp|mkdir) ", text, re.M), document
         elif kind not in ("sh", "mired.conf", "ini"):
             assert kind in USED.get(document, {}), f"{document}: nobody uses the block {kind!r}"
-    recipes = "".join((SOURCE / "tests/integration" / name).read_text() for name in ("test_recipes.py", "lib/recipes.py"))
+    tests = [*(SOURCE / "tests/integration").glob("test_recipe*.py"), SOURCE / "tests/integration/lib/recipes.py"]
+    recipes = "".join(test.read_text() for test in tests)
     for document, kinds in USED.items():
         for kind, text in kinds.items():
             assert (document, kind) in {(d, k) for d, k, _ in blocks()} and text in recipes, (document, kind)
+    # Each recipe's mired.conf is run too, not only read by `mired -t`.
+    for recipe in (SOURCE / "docs/recipes").glob("*.md"):
+        name = recipe.stem
+        asks = re.search(rf'block\("{name}"|configured\(\s*mired, "{name}"|stands_before\(mired, others, "{name}"', recipes)
+        assert asks, f"no test runs {recipe.name}"
 
 
 def test_every_exception_is_needed():

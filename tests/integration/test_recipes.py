@@ -18,31 +18,13 @@ from lib.daemon import Daemon
 from lib.mired import CONTROL, PASSWORDS
 from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.receivers import Receiver
-from lib.recipes import block, configured, recipes_postfix
+from lib.recipes import block, configured, recipes_postfix, serves
 from lib.rspamd import Rspamd
 from lib.smtp import Client, deliver
 
 USER = "alice@example.test"
 GTUBE = b"XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 BACKEND_OFFENCES = 'mired_offences_total{kind="backend"}'
-
-
-def serves(m, port=None, source=None):
-    """What every recipe is for: a good message, a typo, a harvest. Returns the address from which the good one came."""
-    port, source = port or m.port, source or ports.stranger()
-    with Client(port, source=source) as client:
-        client.ehlo("client.elsewhere.test")
-        assert client.message("a@b.test", USER, b"Subject: good\r\n\r\nx\r\n").code == 250
-    with Client(port, source=ports.stranger()) as client:
-        client.ehlo()
-        replies = client.envelope("a@b.test", ["alicia@example.test", USER])
-        assert replies[0].code == 550 and "5.1.1" in replies[0] and replies[0].seconds >= 0.99
-        assert replies[1].code == 250
-    with Client(port, source=ports.stranger()) as client:
-        client.ehlo()
-        took = sum(r.seconds for r in client.envelope("a@b.test", [f"guess{i}@example.test" for i in range(4)]))
-        assert took >= 3.9
-    return source
 
 
 @pytest.fixture

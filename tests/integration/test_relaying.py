@@ -9,68 +9,8 @@ from lib import ports
 from lib.dovecot import Dovecot
 from lib.mired import PEOPLE, PROGRAM
 from lib.receivers import Receiver
-from lib.recipes import block, configured, recipes_postfix
+from lib.recipes import PROBES, ask, block, configured, recipes_postfix, relays_nothing
 from lib.smtp import Client
-
-USER = "alice@example.test"
-# What relay testers send, and more of the kind: each leads joe@evil.test through a server that reads routes.
-PROBES = [
-    "<joe@evil.test>",
-    "joe@evil.test",
-    "<joe%evil.test@example.test>",
-    "<joe%evil.test@EXAMPLE.Test>",
-    "<evil.test!joe@example.test>",
-    "<relay.test!evil.test!joe@example.test>",
-    '<"joe@evil.test"@example.test>',
-    '<"joe%evil.test"@example.test>',
-    '<"evil.test!joe"@example.test>',
-    '<"joe\\@evil.test"@example.test>',
-    '<"joe\\%evil.test"@example.test>',
-    '<"\\joe@evil.test"@example.test>',
-    '<" joe@evil.test"@example.test>',
-    '<"joe@[192.0.2.1]"@example.test>',
-    '<"@relay.test:joe@evil.test"@example.test>',
-    '<"<joe@evil.test>"@example.test>',
-    '<"joe,joe@evil.test"@example.test>',
-    "<alice+joe%evil.test@example.test>",
-    "<alice%evil.test@example.test>",
-    "<postmaster%evil.test@example.test>",
-    "<joe%evil.test%example.test@example.test>",
-    "<joe%evil.test>",
-    "<evil.test!joe>",
-    '<"joe@evil.test">',
-    "<@example.test:joe@evil.test>",
-    "<@example.test:joe%evil.test@example.test>",
-    "<@evil.test:joe%evil.test@example.test>",
-    "<@example.test,@evil.test:evil.test!joe@example.test>",
-    "<joe@evil.test@example.test>",
-    "<joe%evil.test@[127.0.0.1]>",
-    '<"joe@evil.test"@[127.0.0.1]>',
-    "<joe@[127.0.0.1]>",
-    "<joe@evil.test:25>",
-    "<evil.test:joe@example.test>",
-    "<joe@example.test%evil.test>",
-]
-
-
-def ask(m, recipient):
-    with Client(m.port) as client:
-        client.ehlo()
-        client.must("MAIL FROM:<spammer@elsewhere.test>")
-        return client.say(f"RCPT TO:{recipient}")
-
-
-def relays_nothing(m):
-    """Good mail passes; no probe is taken, by whatever backend stands behind."""
-    with Client(m.port) as client:
-        client.ehlo()
-        assert client.message("a@b.test", USER).code == 250
-    taken = [(probe, reply.text) for probe in PROBES if (reply := ask(m, probe)).code not in (501, 550, 553)]
-    assert not taken
-    for probe in PROBES[2:21]:  # those of our domain
-        reply = ask(m, probe)
-        assert reply.code == 550 and "5.7.1" in reply and "relaying denied" in reply, probe
-
 
 STOCK = """
 mydestination = example.test
