@@ -204,7 +204,8 @@ static void tell_serves(const struct generation *g, char text[SERVES_TEXT])
 
 /* The asker of a reload gets its answer when only the new generation serves: a client that connects
  * after the answer meets the new configuration. The old store, which the last clients may need, and
- * the old web process, which passes the answer on, are stopped only then. */
+ * the old web process, which passes the answer on, are stopped only then: the web process before the
+ * answer, so that the asker's next command reaches the new one. */
 static void part(struct master *m, struct generation *g)
 {
     const struct generation *next = m->current;
@@ -214,8 +215,8 @@ static void part(struct master *m, struct generation *g)
     g->state = GENERATION_OLD;
     loop_alarm_off(&m->loop, &g->deadline);
     tell_serves(next, text);
-    master_answer(m, next->asker, true, g->config ? "reload" : "upgrade", text);
     dismiss(m, g, RETIRE_STOP, NOTE_STOP);
+    master_answer(m, next->asker, true, g->config ? "reload" : "upgrade", text);
     generation_child_gone(m, g);
     reload_if_asked(m);
 }

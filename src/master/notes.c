@@ -93,6 +93,13 @@ static int pass_on(const struct child *asker, const struct child *c, const struc
     return channel_send(c->channel.fd, &question);
 }
 
+/* Whether passing a note on failed because the worker has just ended, which the master is about to
+ * hear. It has no connections, so its answer is known and none is missed. */
+static bool has_ended(const struct child *c, int error)
+{
+    return error == -EPIPE && c->role == ROLE_WORKER;
+}
+
 /* A process that cannot be reached (its channel is full, or it is a freezer that died, whose holds
  * still exist) counts as asked, so that its answer is missed. */
 static void count(struct master *m, struct child *c, const struct note *n)
@@ -100,10 +107,8 @@ static void count(struct master *m, struct child *c, const struct note *n)
     int32_t asked = 0;
 
     for (const struct child *w = m->children; w; w = w->next)
-        if (is_asked(w, n->kind)) {
+        if (is_asked(w, n->kind) && !has_ended(w, pass_on(c, w, n)))
             asked++;
-            pass_on(c, w, n);
-        }
     channel_tell(c->channel.fd, n->kind, asked, n->tag, NULL);
 }
 
@@ -169,7 +174,7 @@ static void release(struct master *m, struct child *c, const struct note *n)
     for (const struct child *w = m->children; w; w = w->next) {
         int error = is_asked(w, n->kind) ? pass_on(c, w, n) : 0;
         if (error)
-            tell_released(c, w, error, "done", n->tag);
+            tell_released(c, w, has_ended(w, error) ? 0 : error, "done", n->tag);
     }
 }
 
