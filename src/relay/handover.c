@@ -124,10 +124,13 @@ static uint64_t bit_of(const struct part *p, const struct backend *b)
 /* Adds a name to a list, where there is room. */
 static void add_name(char list[NAMES_ROOM], const char *name)
 {
-    size_t len = strlen(list);
+    size_t len = strlen(list), more = strlen(name);
 
-    if (len + strlen(name) + 2 <= NAMES_ROOM)
-        snprintf(list + len, NAMES_ROOM - len, "%s%s", len ? "," : "", name);
+    if (len + more + 2 > NAMES_ROOM)
+        return;
+    if (len)
+        list[len++] = ',';
+    memcpy(list + len, name, more + 1);
 }
 
 static void tell(struct handover *h, struct relay_result *result)

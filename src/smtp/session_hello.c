@@ -48,12 +48,14 @@ struct keywords {
 
 static void offer(struct keywords *k, bool applies, const char *keyword)
 {
-    if (!applies)
+    size_t len = strlen(keyword);
+
+    if (!applies || k->len + len + 2 > sizeof k->text)
         return;
-    int n =
-        snprintf(k->text + k->len, sizeof k->text - k->len, "%s%s", k->len ? "\n" : "", keyword);
-    if (n > 0 && (size_t)n < sizeof k->text - k->len)
-        k->len += (size_t)n;
+    if (k->len)
+        k->text[k->len++] = '\n';
+    memcpy(k->text + k->len, keyword, len + 1);
+    k->len += len;
 }
 
 static void offer_auth(struct keywords *k, uint32_t mechanisms)
