@@ -83,7 +83,7 @@ static bool has_it(const struct job *j, uint32_t i)
     return j->recipient[i].fate == FATE_DONE || j->recipient[i].fate == FATE_HAS_IT;
 }
 
-void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
+static void note(const struct job *j, struct partial_delivery *s, uint64_t now)
 {
     struct envelope_recipient to = {0};
 
@@ -92,12 +92,21 @@ void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
             partial_delivered(s, envelope_sender(j->envelope), to.address, j->hash, now);
 }
 
+void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
+{
+    if (j->named)
+        note(j, s, now);
+}
+
+/* All recipients have the message, and the client hears so. What earlier tries left of a message
+ * without a Message-ID goes too: the next message with the same octets is probably another one.
+ * With a Message-ID it would be the same one, from a client that does not believe the 250. */
 static void forget(const struct job *j, struct partial_delivery *s)
 {
     struct envelope_recipient to = {0};
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
-        if (j->recipient[i].fate == FATE_DONE)
+        if (j->recipient[i].fate == FATE_DONE || !j->named)
             partial_forget(s, envelope_sender(j->envelope), to.address, j->hash);
 }
 
@@ -128,7 +137,7 @@ static void remember(const struct outcome_part *part, size_t parts, struct parti
     bool again = partial_was_mixed(s, envelope_sender(first->envelope), first->hash, now);
 
     for (size_t i = 0; i < parts; i++) {
-        outcome_note(part[i].job, s, now);
+        note(part[i].job, s, now);
         split(&part[i], s, first->declared, now);
         if (again)
             split(&part[i], s, PARTIAL_ANY_SIZE, now);
@@ -139,8 +148,7 @@ void outcome_unheard(const struct outcome_part *part, size_t parts, struct parti
                      uint64_t now)
 {
     for (size_t i = 0; i < parts; i++)
-        if (part[i].job->named)
-            outcome_note(part[i].job, s, now);
+        outcome_note(part[i].job, s, now);
 }
 
 bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t declared,
@@ -164,8 +172,9 @@ struct reply outcome_end(const struct outcome_part *part, size_t parts, struct p
     *accepted = have;
     *before = t.has;
     if (t.all && have == t.all) {
-        for (size_t i = 0; i < parts && parts > 1; i++)
-            forget(part[i].job, s);
+        for (size_t i = 0; i < parts; i++)
+            if (parts > 1 || t.has)
+                forget(part[i].job, s);
         return t.done ? t.first_done : reply_make(REPLY_OK, (struct span){0});
     }
     if (have == 0 && t.refused == t.all)

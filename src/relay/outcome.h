@@ -24,7 +24,9 @@ struct outcome_part {
 uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now);
 
 /* A job has ended while others of its message go on: records the recipients that have the message,
- * so that they keep only one copy if this process dies before the others end. */
+ * so that they keep only one copy if this process dies before the others end. Only for a message
+ * with a Message-ID: without one, the next message with the same octets may be another one, which
+ * may come before the others end. */
 void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now);
 
 /* The end of all jobs: returns the client's reply (its arg lives in the jobs), and records the

@@ -1,6 +1,9 @@
 """Mixed answers: a backend takes a message for some recipients and not for others."""
 
+import contextlib
 import itertools
+import threading
+import time
 
 import pytest
 
@@ -184,6 +187,57 @@ def test_chunks_and_data_are_the_same_message(mired):
             c.envelope("a@b.test", [ALICE], f" SIZE={len(message)}")
             assert c.chunks(message, [7, 30]).code == 250
         assert backend.copies(ALICE) == 1
+
+
+UNNAMED = b"Subject: alarm\r\n\r\nthe door is open\r\n"  # as a device sends it again and again
+
+
+@contextlib.contextmanager
+def two_routes(mired, answer):
+    """alice's mail goes to the first backend, bob's to the second, which answers as it is told."""
+    with Scripted() as first, Scripted(answer) as second:
+        rules = "\n".join(b.block.replace("{ }", f'{{ domains = {{ "{d}" }} }}') for b, d in ((first, "a.test"), (second, "b.test")))
+        yield mired(domains=("a.test", "b.test"), recipients=OF_TWO, backend=rules), first, second
+
+
+OF_TWO = ("alice@a.test", "bob@b.test")
+
+
+@pytest.mark.parametrize("message, again", [(UNNAMED, 1), (MESSAGE, 0)])
+def test_after_the_250_the_same_octets_are_another_message_unless_they_have_a_name(mired, message, again):
+    """Law 1: an alarm that was once put off for bob came to alice no more for a day, and its sender heard 250."""
+    busy = ["452 4.2.2 later"]
+    with two_routes(mired, lambda verb, *_: busy.pop() if verb == "." and busy else None) as (m, first, second):
+        alice, bob = OF_TWO
+        assert send_until_told(m, OF_TWO, message)[0] == dict.fromkeys(OF_TWO, 250)
+        assert (first.copies(alice), second.copies(bob)) == (1, 1)
+        assert send_until_told(m, OF_TWO, message)[0] == dict.fromkeys(OF_TWO, 250)
+        assert (first.copies(alice), second.copies(bob)) == (1 + again, 2)
+
+
+def test_an_alarm_that_comes_while_the_one_before_is_under_way_is_another_one(mired):
+    """Law 1: bob's server was slow, so alice did not get the next alarm, and its sender heard 250."""
+    slow, release = [True], threading.Event()
+
+    def answer(verb, argument, session):
+        if verb == "." and slow:
+            slow.pop()
+            release.wait(20)
+
+    with two_routes(mired, answer) as (m, first, second):
+        alice, bob = OF_TWO
+        before = threading.Thread(target=send, args=(m, OF_TWO, UNNAMED), daemon=True)
+        before.start()
+        second.wait_said("DATA")
+        until = time.monotonic() + 10
+        while not first.copies(alice):
+            assert time.monotonic() < until
+            time.sleep(0.01)
+        time.sleep(0.2)  # the worker has read the reply
+        assert send(m, [alice], UNNAMED) == {alice: 250}
+        release.set()
+        before.join(20)
+        assert (first.copies(alice), second.copies(bob)) == (2, 1)
 
 
 QUOTA = """

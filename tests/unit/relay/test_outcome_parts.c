@@ -34,7 +34,7 @@ static uint32_t dice(uint32_t sides)
 
 static struct span name_of(size_t part, uint32_t i, char room[32])
 {
-    snprintf(room, 32, "r%u@d%zu.test", i, part);
+    snprintf(room, 32, "r%u@d%u.test", i, (unsigned)part);
     return span_of(room);
 }
 
