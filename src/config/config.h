@@ -236,6 +236,11 @@ struct span config_login_domain(struct span user, char room[CONFIG_LOGIN_DOMAIN_
  * name without a domain, those without `domains`. */
 struct route config_login_route(const struct config *c, struct span user);
 
+/* One domain for all that have the same verifiers: the first in `domains` of the first of these
+ * verifiers, without the dot of a suffix. A verifier that gives an account no domain knows it by
+ * every login name of these domains. Empty for the verifiers without `domains`. Borrowed. */
+struct span config_login_home(const struct config *c, struct span user);
+
 /* The backends that `auth "backend"` asks about a login name: those of its domain. */
 struct route config_login_backends(const struct config *c, struct span user);
 

@@ -55,6 +55,16 @@ struct route config_login_route(const struct config *c, struct span user)
     return config_route(c, ROUTE_AUTH, config_login_domain(user, room));
 }
 
+struct span config_login_home(const struct config *c, struct span user)
+{
+    struct route route = config_login_route(c, user);
+
+    if (!route.rule[0])
+        return (struct span){0};
+    struct span first = span_of(c->auth[route.section[0]].domains.at[0]);
+    return span_after(first, first.at[0] == '.');
+}
+
 struct route config_login_backends(const struct config *c, struct span user)
 {
     char room[CONFIG_LOGIN_DOMAIN_ROOM];

@@ -325,17 +325,17 @@ static void hold_first(struct worker *w, struct conn *c, const struct query *q,
 }
 
 /* The verifier's name for the account. Verifiers of different domains may use one name for
- * different people, so a name without a domain gets the domain that chose the verifier. Valid until
- * the next call. */
+ * different people, so a name without a domain gets a domain of the verifier. It is the same one
+ * however the client writes the name: a verifier that ignores the domain would otherwise have as
+ * many accounts for a person as domains lie below its suffix. Valid until the next call. */
 static struct span answered_name(const struct worker *w, struct span typed, const struct answer *a)
 {
     static char whole[256];
-    char room[CONFIG_LOGIN_DOMAIN_ROOM];
     struct span name = a ? answer_name(a) : (struct span){0};
+    struct span domain = config_login_home(w->config, typed);
 
-    if (!name.len || address_sign(name) < name.len || !config_login_route(w->config, typed).rule[0])
+    if (!name.len || address_sign(name) < name.len || !domain.len)
         return name;
-    struct span domain = config_login_domain(typed, room); /* one form, however it is typed */
     int len = snprintf(whole, sizeof whole, "%.*s@%.*s", (int)name.len, name.at, (int)domain.len,
                        domain.at);
     return len > 0 && (size_t)len < sizeof whole ? (struct span){whole, (size_t)len} : typed;

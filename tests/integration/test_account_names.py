@@ -95,3 +95,29 @@ def test_the_owner_is_known_under_each_spelling(mired, dovecot):
         assert log_in(user) < 2, user
     for client in clients:
         client.close()
+
+
+@pytest.mark.parametrize("typed", ["alice@x{}.branches.test", "alice@{}.deep.BRANCHES.test", "Alice@branches.tes{}"])
+def test_domains_below_a_suffix_are_no_accounts_of_their_own(mired, dovecot, typed):
+    """A verifier that ignores the domain knows one alice. With a stolen password, each domain that a thief thought of
+    had an allowance of its own, and no network was new to it: 18 recipients of 18 instead of 3."""
+    d = dovecot("%Ln", "alice")
+    m = mired(
+        domains=(".branches.test",),
+        recipients=("x@branches.test",),
+        passwords=None,
+        config=f'auth "dovecot" {{ domains = {{ ".branches.test", ".branches.tes0", "branches.tes1", "branches.tes2" }} path = "{d.auth}" }}\n'
+        "allowance { recipients_per_hour = 3 }",
+    )
+    sent = 0
+    for n in range(3):
+        with Client(m.submission, source=f"127.90.{n}.1") as client:
+            client.ehlo()
+            assert client.login(typed.format(n), PASSWORD).code == 235
+            for _ in range(6):
+                code = client.message("a@branches.test", ["x@branches.test"]).code
+                sent += code == 250
+                if code != 250:
+                    client.must("RSET", 250)
+    assert sent == 3 + 1  # of the known network, and a tenth of that for all new ones together
+    assert "account alice@branches.test" in m.control("show", "alice@branches.test").stdout
