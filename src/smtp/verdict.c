@@ -55,6 +55,8 @@ static const struct {
     {0, 7, 11, US},
     {0, 7, 13, US},
     {0, 7, 25, CLIENT}, /* reverse DNS of the host (RFC 7372) */
+    {0, 7, 51, US},     /* Exchange Online: no connector there accepts mail from our address */
+    {0, 7, 64, US},
     {0, 7, ANY, OPEN},
     {0, 4, 1, OPEN}, /* Exchange has many reasons for it; its words say which */
     {0, 0, ANY, OPEN},

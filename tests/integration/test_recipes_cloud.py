@@ -103,6 +103,21 @@ def test_microsoft_365_may_be_asked_who_exists(mired, postfix, authority, known,
     serves(m)
 
 
+def test_a_connector_that_does_not_know_mired_refuses_nobodys_mail(mired, postfix, authority, known, tmp_path):
+    """Microsoft refuses mired's new address when it has the whole message: the sender tries again, and has done nothing."""
+    checks, people = tmp_path / "checks", tmp_path / "recipients"
+    checks.write_text("/^Subject:/ REJECT 5.7.51 TenantInboundAttribution; There is a partner connector configured\n")
+    people.write_text(USER + "\n")
+    backend = under_tls(postfix, authority, [OUTLOOK], more=f"header_checks = regexp:{checks}\n")
+    m = microsoft(mired, known, people, backend)
+    with Client(m.port, source=ports.stranger()) as client:
+        client.ehlo()
+        reply = client.message("a@b.test", USER, b"Subject: good\r\n\r\nx\r\n")
+        assert reply.code == 451 and reply.seconds < 5
+    m.log.wait("event=session .*offences=0 ")
+    m.log.wait("5.7.51|TenantInboundAttribution")
+
+
 def google(mired, known, first, second, **options):
     return configured(
         mired, "google-workspace",

@@ -53,6 +53,8 @@ static void test_what_is_said_of_our_conversation_is_about_us(void **state)
         "535 5.7.8 Error: authentication failed",
         "538 5.7.11 Encryption required for requested authentication mechanism",
         "550 5.7.11 Encryption required",
+        "550 5.7.51 TenantInboundAttribution; There is a partner connector configured that matched",
+        "550 5.7.64 TenantAttribution; Relay Access Denied",
         "550 5.3.5 System incorrectly configured",
         "553 5.3.5 system config error",
         "554 5.3.5 Local configuration error",
@@ -98,6 +100,9 @@ static void test_a_refused_host_is_the_one_that_the_server_sees(void **state)
 {
     static const char *const replies[] = {
         "554 Client host [127.0.0.1] blocked",
+        "550 5.7.606 Access denied, banned sending IP [192.0.2.11]. To request removal",
+        "550 5.7.1 [192.0.2.11] Our system has detected an unusual rate of unsolicited mail "
+        "originating from your IP address",
         "554 5.7.1 Service unavailable; Client host [127.0.0.1] blocked using zen.example",
         "554 5.7.1 <localhost[127.0.0.1]>: Client host rejected: Access denied",
         "550 5.7.1 Client host rejected: cannot find your reverse hostname, [192.0.2.1]",
@@ -232,6 +237,8 @@ static void test_what_a_filter_says_of_a_message_is_about_the_message(void **sta
     assert_int_equal(about(STAGE_MESSAGE, SPEAKER_CLIENT, "503 5.5.1 DATA first"), REPLY_ABOUT_US);
     assert_int_equal(about(STAGE_MESSAGE, SPEAKER_CLIENT, "354 go on"), REPLY_ABOUT_US);
     assert_int_equal(about(STAGE_MESSAGE, SPEAKER_CLIENT, "530 5.7.0 STARTTLS"), REPLY_ABOUT_US);
+    assert_int_equal(about(STAGE_MESSAGE, SPEAKER_RELAY, "550 5.7.51 TenantInboundAttribution"),
+                     REPLY_ABOUT_US);
 }
 
 static void test_only_a_wrong_password_is_about_the_login(void **state)
