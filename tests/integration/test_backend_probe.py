@@ -2,6 +2,7 @@
 is told to the client as final, and booked."""
 
 import re
+import time
 
 import pytest
 
@@ -74,13 +75,26 @@ OF_US = [
 def test_what_is_about_us_is_451_and_no_offence(mired, stage, reply):
     """field notes 5"""
     with Scripted(at(stage, reply)) as backend:
-        m = start(mired, backend, tarpit="time = 20s")
+        m = start(mired, backend, more="clerks = 1", tarpit="time = 20s")
         told = ask(m)
         assert told.code == 451 and "4.3.0" in told and told.seconds < 15
         m.log.wait(r"event=session .*offences=0")
         m.log.wait(rf"backend {re.escape('smtp://127.0.0.1')}\S+ refuses mired's queries at \S+.*: {reply[:3]} ")
         ask(m, "bob@example.test")
-        assert m.log.text.count("refuses mired's queries") == 1  # once a minute
+        assert m.log.text.count("refuses mired's queries") == 1  # once a minute and clerk
+
+
+def test_who_was_known_stays_known_when_the_backend_no_longer_wants_our_queries(mired):
+    """As the recipes for Microsoft 365 and Google Workspace say."""
+    with Scripted() as backend:
+        m = start(mired, backend, config='clerks = 1\nrecipients "backend" { cache = 1s }', tarpit="time = 0")
+        assert ask(m).code == 250
+        backend.answer = at("RCPT", "550 5.7.606 Access denied, banned sending IP [192.0.2.11]")
+        until = time.monotonic() + 15
+        while "refuses mired's queries" not in m.log.text:
+            assert ask(m).code == 250 and time.monotonic() < until
+        assert ask(m).code == 250
+        assert ask(m, "bob@example.test").code == 451
 
 
 OF_THE_RECIPIENT = [
