@@ -252,33 +252,6 @@ def test_what_rspamd_rejects_is_an_offence(mired, postfix, others):
     assert len(backend.delivered(USER)) == 1
 
 
-@pytest.mark.parametrize("named", ["localhost", "other.test"])
-def test_before_a_provider(mired, postfix, tmp_path, monkeypatch, named):
-    """A Postfix with TLS in the provider's place. It gets no mail while its certificate is for another name."""
-    authority = Authority(tmp_path)
-    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    certificate, key = authority.issue("provider", subject_names=f"DNS:{named}", stem="provider")
-    provider = postfix(
-        extra=f"smtpd_tls_security_level = encrypt\nsmtpd_tls_cert_file = {certificate}\nsmtpd_tls_key_file = {key}\n"
-        "smtpd_tls_received_header = yes"
-    )
-    (tmp_path / "recipients").write_text(f"{USER}\n")
-    m = configured(
-        mired, "hosted",
-        {"example-org.mail.protection.outlook.com:25": f"localhost:{provider.port}", "/etc/mired/recipients": tmp_path / "recipients"},
-        recipients=None,
-    )  # fmt: skip
-    if named == "localhost":
-        serves(m)
-        message = provider.delivered(USER)[0]
-        assert b"Subject: good" in message and b"using TLSv1.3" in message
-    else:
-        with Client(m.port, source=ports.stranger()) as client:
-            client.ehlo()
-            assert client.message("a@b.test", USER, b"Subject: x\r\n\r\nx\r\n").code == 451
-        assert not provider.delivered(USER, timeout=0)
-
-
 def test_from_windows(mired, postfix, tmp_path):
     """Mail for people goes to Exchange (another Postfix here), a scanner's mail to other sites goes to the Postfix behind,
     and the recipients are those of the exported table, by the script as it stands there."""
