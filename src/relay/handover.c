@@ -303,7 +303,7 @@ static void start_parts(struct handover *h)
     bool late = params->loop->now > h->begun_ms + POOL_WAIT_MS || h->relay->pool.closing;
 
     while (h->next < h->parts && h->next - h->over < PARTS_AT_ONCE) {
-        struct part *p = &h->part[h->next++];
+        struct part *p = &h->part[(h->first + h->next++) % h->parts];
         uint32_t left = outcome_begin(&p->delivery.job, params->partial, params->loop->wall);
         p->state = PART_RUNS;
         if (left && !late && place(p))
@@ -437,6 +437,7 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
     h->header = m->header;
     h->names = m->names;
     h->begun_ms = r->params.loop->now;
+    h->first = (uint32_t)(r->handed++ * UINT64_C(2654435761) >> 7) % h->parts;
     h->done = done;
     h->arg = arg;
     for (uint32_t i = 0; i < h->parts && !error; i++)

@@ -43,7 +43,9 @@ struct handover {
     bool unheard;   /* ... or may hear it */
     void (*done)(void *arg, const struct relay_result *result);
     void *arg;
-    uint32_t parts, next, over; /* all; the first that waits; those that have ended */
+    uint32_t parts, next, over; /* all; those that have begun; those that have ended */
+    uint32_t first; /* the part that begins first: another one each time, so that backends that hang
+                       keep the others from no more than some of the tries */
     struct part part[];
 };
 
@@ -57,6 +59,7 @@ struct relay {
     uint32_t *count; /* of each backend, its place in params.counts */
     uint32_t lists;  /* their numbers are below this */
     uint32_t in_use; /* lists that domains have */
+    uint64_t handed; /* hand-overs so far */
     bool simple;     /* one list, which serves every domain */
 };
 

@@ -471,6 +471,36 @@ def test_one_message_for_very_many_routes_is_bounded_and_whole(mired):
         assert [b.copies(t) for b, t in zip(backends, to)] == [1] * 40
 
 
+def test_many_backends_that_hang_do_not_keep_a_message_from_the_others(mired):
+    """Sixteen routes at once: with as many servers that hang at DATA, those behind them got nothing, try after try."""
+    release = threading.Event()
+
+    def hangs(verb, argument, session):
+        if verb == "DATA":
+            release.wait(60)
+        return None
+
+    with contextlib.ExitStack() as stack:
+        hung = [stack.enter_context(Scripted(hangs)) for _ in range(17)]
+        good = [stack.enter_context(Scripted()) for _ in range(3)]
+        stack.callback(release.set)
+        to = [f"x@d{i}.test" for i in range(20)]
+        rules = "\n".join(block(b, f"d{i}.test") for i, b in enumerate((*hung, *good)))
+        m = mired(domains=[t[2:] for t in to], recipients=to, backend=rules, tarpit="time = 0")
+        tries = 0
+        while not all(b.copies(t) for b, t in zip(good, to[17:])):
+            tries += 1
+            assert tries < 40, [b.copies(t) for b, t in zip(good, to[17:])]
+            with Client(m.port) as client:
+                client.ehlo()
+                assert {r.code for r in client.envelope("a@sender.test", to)} == {250}
+                client.must("DATA", 354)
+                client.send(MESSAGE + b".\r\n")
+                time.sleep(0.3)  # the patience of a client
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        assert [b.copies(t) for b, t in zip(good, to[17:])] == [1, 1, 1]
+
+
 # ---- balance and fail-over within a route ----
 
 
