@@ -144,6 +144,19 @@ static void remember(const struct outcome_part *part, size_t parts, struct parti
     }
 }
 
+/* A transaction of a split message was put off as a whole. Its recipients may have been in another
+ * group, and would begin each try. */
+static void put_off(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
+                    uint64_t now)
+{
+    const struct job *first = part[0].job;
+
+    if (!partial_is_mixed(s, envelope_sender(first->envelope), first->hash, now))
+        return;
+    for (size_t i = 0; i < parts; i++)
+        split(&part[i], s, first->declared, now);
+}
+
 void outcome_unheard(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
                      uint64_t now)
 {
@@ -151,14 +164,22 @@ void outcome_unheard(const struct outcome_part *part, size_t parts, struct parti
         outcome_note(part[i].job, s, now);
 }
 
+/* The client may send the recipients in the same order each time. If those that are put off again
+ * and again come first, they let the others go first every second time. */
 bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t declared,
-                   const struct partial_delivery *s, uint64_t now)
+                   struct partial_delivery *s, uint64_t now)
 {
     struct span sender = envelope_sender(e);
-    struct envelope_recipient first = {0};
+    struct envelope_recipient first = {0}, to = {0};
 
-    return envelope_next(e, &first) && partial_group_of(s, sender, first.address, declared, now) !=
-                                           partial_group_of(s, sender, recipient, declared, now);
+    if (!envelope_next(e, &first))
+        return partial_has_rested(s, sender, recipient, declared, now);
+    if (partial_group_of(s, sender, first.address, declared, now) ==
+        partial_group_of(s, sender, recipient, declared, now))
+        return false;
+    while (envelope_next(e, &to))
+        partial_rest(s, sender, to.address, declared, now);
+    return true;
 }
 
 struct reply outcome_end(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
@@ -179,8 +200,10 @@ struct reply outcome_end(const struct outcome_part *part, size_t parts, struct p
     }
     if (have == 0 && t.refused == t.all)
         return t.first_refused;
-    if (have == 0 && t.later == t.all)
+    if (have == 0 && t.later == t.all) {
+        put_off(part, parts, s, now);
         return t.first_later;
+    }
     remember(part, parts, s, now);
     return reply_make(REPLY_PARTIAL_LATER, (struct span){0});
 }

@@ -42,8 +42,9 @@ struct reply outcome_end(const struct outcome_part *part, size_t parts, struct p
 void outcome_unheard(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
                      uint64_t now);
 
-/* Whether a mixed answer has parted this recipient from those that the transaction has already. */
+/* Whether a mixed answer has parted this recipient from those that the transaction has already, or
+ * whether it lets others begin the transaction this time. */
 bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t declared,
-                   const struct partial_delivery *s, uint64_t now);
+                   struct partial_delivery *s, uint64_t now);
 
 #endif

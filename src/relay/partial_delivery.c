@@ -18,6 +18,7 @@
 enum { SETS = 8192, WAYS = 8 };
 
 enum what { DELIVERED = 1, MIXED, GROUP, BACKEND };
+enum { RESTS = PARTIAL_REFUSED + 1 }; /* PARTIAL_LATER, after partial_rest() */
 
 #define BACKEND_MS (UINT64_C(30) * 86400 * 1000)
 
@@ -158,6 +159,13 @@ bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
     return get(s, make_key(s, DELIVERED, sender, recipient, message), now, &value);
 }
 
+bool partial_is_mixed(const struct partial_delivery *s, struct span sender, uint64_t message,
+                      uint64_t now)
+{
+    uint64_t value;
+    return get(s, make_key(s, MIXED, sender, (struct span){0}, message), now, &value);
+}
+
 bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t message,
                        uint64_t now)
 {
@@ -175,8 +183,40 @@ void partial_put_in_group(struct partial_delivery *s, struct span sender, struct
     uint64_t key = make_key(s, GROUP, sender, recipient, (uint64_t)size);
     uint64_t value;
 
-    if (group != PARTIAL_TAKEN || get(s, key, now, &value)) /* the first group is those unknown */
+    bool known = get(s, key, now, &value);
+    if (known && value == RESTS && group == PARTIAL_LATER)
+        return;
+    if (group != PARTIAL_TAKEN || known) /* the first group is those unknown */
         put(s, key, (uint64_t)group, now + s->keep_ms);
+}
+
+/* Changes the entries of a recipient that say `from`; false if none does. */
+static bool change_group(struct partial_delivery *s, struct span sender, struct span recipient,
+                         int64_t size, uint64_t from, uint64_t to, uint64_t now)
+{
+    const int64_t sizes[] = {size, PARTIAL_ANY_SIZE};
+    bool changed = false;
+
+    for (int i = 0; i < 2; i++) {
+        uint64_t key = make_key(s, GROUP, sender, recipient, (uint64_t)sizes[i]), value;
+        if (get(s, key, now, &value) && value == from) {
+            put(s, key, to, now + s->keep_ms);
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+void partial_rest(struct partial_delivery *s, struct span sender, struct span recipient,
+                  int64_t size, uint64_t now)
+{
+    change_group(s, sender, recipient, size, PARTIAL_LATER, RESTS, now);
+}
+
+bool partial_has_rested(struct partial_delivery *s, struct span sender, struct span recipient,
+                        int64_t size, uint64_t now)
+{
+    return change_group(s, sender, recipient, size, RESTS, PARTIAL_LATER, now);
 }
 
 enum partial_group partial_group_of(const struct partial_delivery *s, struct span sender,
@@ -186,7 +226,9 @@ enum partial_group partial_group_of(const struct partial_delivery *s, struct spa
 
     if (get(s, make_key(s, GROUP, sender, recipient, (uint64_t)size), now, &value) ||
         get(s, make_key(s, GROUP, sender, recipient, (uint64_t)PARTIAL_ANY_SIZE), now, &value))
-        return value <= PARTIAL_REFUSED ? (enum partial_group)value : PARTIAL_TAKEN;
+        return value == RESTS             ? PARTIAL_LATER
+               : value <= PARTIAL_REFUSED ? (enum partial_group)value
+                                          : PARTIAL_TAKEN;
     return PARTIAL_TAKEN;
 }
 

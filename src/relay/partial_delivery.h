@@ -34,6 +34,10 @@ bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
 bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t message,
                        uint64_t now);
 
+/* Whether it has had one. */
+bool partial_is_mixed(const struct partial_delivery *s, struct span sender, uint64_t message,
+                      uint64_t now);
+
 /* Groups of recipients with the same kind of answer, which may share a transaction. */
 enum partial_group { PARTIAL_TAKEN, PARTIAL_LATER, PARTIAL_REFUSED };
 
@@ -46,6 +50,13 @@ void partial_put_in_group(struct partial_delivery *s, struct span sender, struct
 /* PARTIAL_TAKEN for recipients that are not in the table. */
 enum partial_group partial_group_of(const struct partial_delivery *s, struct span sender,
                                     struct span recipient, int64_t size, uint64_t now);
+
+/* A recipient of PARTIAL_LATER has begun a transaction and kept those of other groups out of it. It
+ * lets them go first once: the next partial_has_rested() is true, and those after it are false. */
+void partial_rest(struct partial_delivery *s, struct span sender, struct span recipient,
+                  int64_t size, uint64_t now);
+bool partial_has_rested(struct partial_delivery *s, struct span sender, struct span recipient,
+                        int64_t size, uint64_t now);
 
 /* Stores a word about a backend for 30 days, over restarts; the caller decides what it means. */
 void partial_note_backend(struct partial_delivery *s, struct span name, uint64_t word,

@@ -189,6 +189,42 @@ def test_chunks_and_data_are_the_same_message(mired):
         assert backend.copies(ALICE) == 1
 
 
+@pytest.mark.parametrize("size", [True, False])
+@pytest.mark.parametrize("lmtp, stage", [(True, "."), (False, "RCPT"), (True, "RCPT")])
+def test_a_full_mailbox_that_comes_first_keeps_no_other_waiting(mired, lmtp, stage, size):
+    """A queue sends in the same order each time. Whoever was put off began each transaction, so for as long as the
+    mailbox was full, the others heard 452, try after try."""
+
+    def answer(verb, argument, session):
+        if verb == stage and ALICE in argument:
+            return "452 4.2.2 mailbox full"
+        return "550 5.7.1 not this" if verb == stage and CAROL in argument else None
+
+    with Scripted(answer, lmtp=lmtp) as backend:
+        m = mired(backend=backend.block, tarpit="time = 0")
+        final, _ = send_until_told(m, [ALICE, BOB, CAROL], size=size, tries=6)
+        assert final == {ALICE: 452, BOB: 250, CAROL: 550}
+        backend.answer = lambda *_: None
+        assert send_until_told(m, [ALICE], size=size, tries=2)[0] == {ALICE: 250}
+        assert (backend.copies(ALICE), backend.copies(BOB)) == (1, 1)
+
+
+def test_who_is_put_off_after_all_keeps_no_other_waiting(mired):
+    """alice might have had it, but for carol; then her server is busy, and bob's is not any more."""
+    said = {ALICE: None, BOB: "452 4.2.2 full", CAROL: "550 5.7.1 no"}
+
+    def answer(verb, argument, session):
+        return next((said[to] for to in said if verb == "RCPT" and to in argument), None)
+
+    with Scripted(answer) as backend:
+        m = mired(backend=backend.block, tarpit="time = 0")
+        assert set(send(m, [ALICE, BOB, CAROL]).values()) == {451}
+        said |= {ALICE: "452 4.2.2 busy", BOB: None}
+        final, _ = send_until_told(m, [ALICE, BOB, CAROL], tries=8)
+        assert final == {ALICE: 452, BOB: 250, CAROL: 550}
+        assert backend.copies(BOB) == 1
+
+
 UNNAMED = b"Subject: alarm\r\n\r\nthe door is open\r\n"  # as a device sends it again and again
 
 
