@@ -24,7 +24,8 @@ enum { WALL = 10000000 };
 static void write_text(const char *text)
 {
     static long changed = 1000;
-    struct timespec times[2] = {{.tv_sec = ++changed}, {.tv_sec = changed}};
+    changed++;
+    struct timespec times[2] = {{.tv_sec = changed}, {.tv_sec = changed}};
     FILE *f = fopen(path, "w");
 
     assert_non_null(f);

@@ -32,9 +32,11 @@ static uint32_t dice(uint32_t sides)
     return (uint32_t)(seed >> 33) % sides;
 }
 
-static struct span name_of(size_t part, uint32_t i, char room[32])
+enum { NAME_ROOM = 48 };
+
+static struct span name_of(size_t part, uint32_t i, char room[NAME_ROOM])
 {
-    snprintf(room, 32, "r%u@d%u.test", i, (unsigned)part);
+    snprintf(room, NAME_ROOM, "r%u@d%zu.test", i, part);
     return span_of(room);
 }
 
@@ -81,7 +83,7 @@ static void end_job(struct message *m, size_t p)
 
 static void begin(struct message *m)
 {
-    char room[32];
+    char room[NAME_ROOM];
 
     memset(m, 0, sizeof *m);
     assert_int_equal(partial_open(&m->partial, NULL, DAY), 0);
@@ -146,7 +148,7 @@ static void test_the_reply_is_true_of_every_recipient_and_retries_settle_each_on
         begin(&m);
         for (int tries = 0; tries < 40 && !told; tries++) {
             uint32_t all = 0, of[6] = {0}, accepted, before, had = 0;
-            char room[32];
+            char room[NAME_ROOM];
             for (size_t p = 0; p < m.parts; p++) {
                 (void)outcome_begin(&m.job[p], m.partial, T0);
                 end_job(&m, p);
