@@ -175,8 +175,11 @@ bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t dec
     if (!envelope_next(e, &first))
         return partial_has_rested(s, sender, recipient, declared, now);
     if (partial_group_of(s, sender, first.address, declared, now) ==
-        partial_group_of(s, sender, recipient, declared, now))
+        partial_group_of(s, sender, recipient, declared, now)) {
+        if (partial_rests(s, sender, first.address, declared, now))
+            partial_rest(s, sender, recipient, declared, now);
         return false;
+    }
     while (envelope_next(e, &to))
         partial_rest(s, sender, to.address, declared, now);
     return true;

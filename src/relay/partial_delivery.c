@@ -213,6 +213,17 @@ void partial_rest(struct partial_delivery *s, struct span sender, struct span re
     change_group(s, sender, recipient, size, PARTIAL_LATER, RESTS, now);
 }
 
+bool partial_rests(const struct partial_delivery *s, struct span sender, struct span recipient,
+                   int64_t size, uint64_t now)
+{
+    uint64_t value;
+
+    if (!get(s, make_key(s, GROUP, sender, recipient, (uint64_t)size), now, &value) &&
+        !get(s, make_key(s, GROUP, sender, recipient, (uint64_t)PARTIAL_ANY_SIZE), now, &value))
+        return false;
+    return value == RESTS;
+}
+
 bool partial_has_rested(struct partial_delivery *s, struct span sender, struct span recipient,
                         int64_t size, uint64_t now)
 {

@@ -55,6 +55,8 @@ enum partial_group partial_group_of(const struct partial_delivery *s, struct spa
  * lets them go first once: the next partial_has_rested() is true, and those after it are false. */
 void partial_rest(struct partial_delivery *s, struct span sender, struct span recipient,
                   int64_t size, uint64_t now);
+bool partial_rests(const struct partial_delivery *s, struct span sender, struct span recipient,
+                   int64_t size, uint64_t now);
 bool partial_has_rested(struct partial_delivery *s, struct span sender, struct span recipient,
                         int64_t size, uint64_t now);
 

@@ -209,6 +209,16 @@ def test_a_full_mailbox_that_comes_first_keeps_no_other_waiting(mired, lmtp, sta
         assert (backend.copies(ALICE), backend.copies(BOB)) == (1, 1)
 
 
+def test_full_mailboxes_keep_no_other_waiting_in_whatever_order(mired):
+    """Two that are full take turns at the beginning."""
+    with Scripted(lambda verb, argument, session: "452 4.2.2 full" if verb == "." and BOB not in argument else None, lmtp=True) as backend:
+        m = mired(backend=backend.block, tarpit="time = 0")
+        for number, order in enumerate(([ALICE, BOB, CAROL], [ALICE, BOB, CAROL], [CAROL, BOB, ALICE])):
+            codes = send(m, order, source=NETWORKS[number])
+        assert codes == {ALICE: 452, BOB: 250, CAROL: 452}
+        assert backend.copies(BOB) == 1
+
+
 def test_who_is_put_off_after_all_keeps_no_other_waiting(mired):
     """alice might have had it, but for carol; then her server is busy, and bob's is not any more."""
     said = {ALICE: None, BOB: "452 4.2.2 full", CAROL: "550 5.7.1 no"}
