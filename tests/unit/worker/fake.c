@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "relay/partial_delivery.h"
 #include "tarpit/observed.h"
 #include "tarpit/tried.h"
 #include "worker/accounts.h"
@@ -165,6 +166,7 @@ void fake_open(struct fake *f)
     assert_return_code(ledger_open(&f->params.ledger, NULL, 1 << 18), 0);
     assert_return_code(observed_open(&f->params.observed, NULL), 0);
     assert_return_code(tried_open(&f->params.tried, NULL), 0);
+    assert_return_code(partial_open(&f->params.partial, NULL, 3600000), 0);
     f->w = calloc(1, sizeof *f->w);
     assert_non_null(f->w);
     f->w->params = &f->params;
@@ -210,6 +212,7 @@ void fake_close(struct fake *f)
     ledger_close(f->params.ledger);
     observed_close(f->params.observed);
     tried_close(f->params.tried);
+    partial_close(f->params.partial);
     for (int i = 0; i < QUERY_QUEUES; i++) {
         close(f->params.ask[i]);
         close(f->clerk[i]);
