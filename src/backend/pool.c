@@ -94,7 +94,7 @@ static int link_open(struct backend *b, struct delivery *d)
     outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->pool->params.config->hostname,
                    (b->config->xclient ? CAP_XCLIENT : 0) |
                        (b->config->xforward ? CAP_XFORWARD : 0));
-    if (is_single(b) && d && introduce_hello(d->job.who.helo, l->hello, sizeof l->hello))
+    if (is_single(b) && d && xclient_helo(d->job.who.helo, l->hello, sizeof l->hello))
         l->outbound.client_hello = l->hello;
     if (b->tls && !b->plain)
         l->outbound.tls =
@@ -339,7 +339,7 @@ static void go_on(struct link *l)
             b->connecting--;
             health_learn(b, &l->outbound.ability);
             health_up(b);
-            if ((l->outbound.introduce & ~b->ability.caps) && !b->told_missing) {
+            if ((l->outbound.xclient_caps & ~b->ability.caps) && !b->told_missing) {
                 log_warn("backend %s does not accept %s from mired", b->config->name,
                          b->config->xclient && !(b->ability.caps & CAP_XCLIENT) ? "XCLIENT"
                                                                                 : "XFORWARD");

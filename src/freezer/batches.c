@@ -12,7 +12,8 @@ enum {
     AGAIN_MS = 20,         /* when to try an overloaded worker again */
     ELSEWHERE_MS = 2000,   /* when to try a missing local address or route again */
     DROP_AFTER_MS = 60000, /* if no worker takes it for so long, it is dropped */
-    WAYS_MS = 5000, /* after this time all workers have given a new freezer their return channels */
+    CHANNELS_MS =
+        5000, /* after this time all workers have given a new freezer their return channels */
 };
 
 /* ---- thawing ---- */
@@ -37,7 +38,7 @@ static bool is_given_up(const struct freezer *f, const struct leaving *l)
 {
     uint64_t now = f->loop.wall;
 
-    return (!l->way && now > f->begun_ms + WAYS_MS) || now > l->hold.due_ms + DROP_AFTER_MS;
+    return (!l->way && now > f->begun_ms + CHANNELS_MS) || now > l->hold.due_ms + DROP_AFTER_MS;
 }
 
 /* Takes up to TCP_JOBS due holds for which a worker has room, or which no worker will ever take; *n
@@ -123,7 +124,7 @@ static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[T
 
     for (uint32_t i = 0; i < f->in.count; i++) {
         const struct handoff_item *item = &f->in.item[i];
-        if (item->kind == HANDOFF_WAY) {
+        if (item->kind == HANDOFF_CHANNEL) {
             return_channels_add(&f->ways, item);
             continue;
         }

@@ -93,7 +93,7 @@ static bool unpack(struct handoff *h, const struct wire *wire, const int *fd, ui
     h->used = 0;
     for (uint32_t i = 0; i < fds; i++) {
         uint32_t len = wire->item[i].len;
-        if (len > octets - h->used || wire->item[i].kind > HANDOFF_WAY)
+        if (len > octets - h->used || wire->item[i].kind > HANDOFF_CHANNEL)
             return false;
         h->item[i] = (struct handoff_item){.kind = (enum handoff_kind)wire->item[i].kind,
                                            .fd = fd[i],

@@ -18,14 +18,15 @@
 enum { HANDOFF_BATCH = 32, HANDOFF_OCTETS = 48 * 1024 };
 
 enum handoff_kind {
-    HANDOFF_HOLD, /* a connection */
-    HANDOFF_WAY,  /* to the freezer: a return channel of the worker's own */
+    HANDOFF_HOLD,    /* a connection */
+    HANDOFF_CHANNEL, /* to the freezer: a return channel of the worker's own */
 };
 
 struct handoff_item {
     enum handoff_kind kind;
     int fd;
-    uint32_t way; /* HANDOFF_WAY: its name; HANDOFF_HOLD: the only return channel to use, 0: any */
+    uint32_t
+        way; /* HANDOFF_CHANNEL: its name; HANDOFF_HOLD: the only return channel to use, 0: any */
     uint64_t due_ms;     /* wall: when the held reply is due */
     struct span session; /* the worker's own record */
     /* To the freezer: `remote` is the client's address if it is behind a balancer. To workers: the

@@ -13,8 +13,8 @@ enum { TABLE_RING = 16384, TABLE_TICK_MS = 32 /* together 524 s */ };
 
 /* Optional parts between TCP state and session, in this order. */
 enum record_flag {
-    RECORD_BEHIND = 1,  /* a struct addr: the client behind a balancer */
-    RECORD_OWN_WAY = 2, /* a uint32_t: the only return channel that it goes back on */
+    RECORD_BEHIND = 1,      /* a struct addr: the client behind a balancer */
+    RECORD_OWN_CHANNEL = 2, /* a uint32_t: the only return channel that it goes back on */
 };
 
 enum record_state { RECORD_FREE = 0, RECORD_HOLD = 0x48, RECORD_MORE = 0x4d };

@@ -18,7 +18,7 @@ static size_t tcp_len(uint8_t family)
 static size_t packed_len(const struct record *r)
 {
     return tcp_len(r->octets[KEY_AT]) + (r->flags & RECORD_BEHIND ? sizeof(struct addr) : 0) +
-           (r->flags & RECORD_OWN_WAY ? sizeof(uint32_t) : 0);
+           (r->flags & RECORD_OWN_CHANNEL ? sizeof(uint32_t) : 0);
 }
 
 size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX], uint8_t *flags)
@@ -35,7 +35,7 @@ size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX], uint8_t
         len += sizeof h->client;
     }
     if (h->way) {
-        *flags |= RECORD_OWN_WAY;
+        *flags |= RECORD_OWN_CHANNEL;
         memcpy(out + len, &h->way, sizeof h->way);
         len += sizeof h->way;
     }
@@ -57,7 +57,7 @@ void record_unpack(const struct record *r, struct frozen_hold *h)
         more += sizeof h->client;
     }
     h->way = 0;
-    if (r->flags & RECORD_OWN_WAY)
+    if (r->flags & RECORD_OWN_CHANNEL)
         memcpy(&h->way, more, sizeof h->way);
 }
 

@@ -200,7 +200,7 @@ int child_adopt(struct master *m, struct generation *g, const struct child *know
     c->generation = g;
     c->restart.due = restart;
     c->started_ms = m->loop.now;
-    if (c->row >= 0 && c->row < HOUSE_ROWS)
+    if (c->row >= 0 && c->row < RUNTIME_ROWS)
         m->runtime.row_taken[c->row] = true;
     else
         c->row = -1;

@@ -247,7 +247,7 @@ static int open_all(struct master *m, struct config *config)
         config_free(config);
         error = -1;
     } else {
-        metrics_use(runtime_row(&m->runtime, HOUSE_MASTER_ROW));
+        metrics_use(runtime_row(&m->runtime, RUNTIME_MASTER_ROW));
         log_keep(m->runtime.log);
         log_start(m, config);
         error = generation_start(m, config, m->upgrade_asker, START_PATIENCE_MS, &errors);

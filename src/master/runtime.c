@@ -190,9 +190,9 @@ static int open_decoys(struct runtime *h, struct buf *errors)
 
 static int open_memory(struct runtime *h, struct buf *errors)
 {
-    h->metrics.rows = HOUSE_ROWS;
+    h->metrics.rows = RUNTIME_ROWS;
     h->metrics.row =
-        map_memory("mired metrics", HOUSE_ROWS * sizeof(struct metrics_row), &h->metrics_fd);
+        map_memory("mired metrics", RUNTIME_ROWS * sizeof(struct metrics_row), &h->metrics_fd);
     if (!h->metrics.row)
         return wrong(errors, "cannot map", "the counters", -errno);
     h->shared = map_memory("mired shared", sizeof *h->shared, &h->shared_fd);
@@ -203,7 +203,7 @@ static int open_memory(struct runtime *h, struct buf *errors)
     if (!h->log)
         log_warn("cannot map the last lines of the log, `mirectl log` has none: %s",
                  strerror(errno));
-    h->row_taken[HOUSE_MASTER_ROW] = true;
+    h->row_taken[RUNTIME_MASTER_ROW] = true;
     return 0;
 }
 
@@ -400,7 +400,7 @@ void runtime_close(struct runtime *h)
         munmap(h->log, log_ring_size());
     munmap(h->shared, sizeof *h->shared);
     munmap(h->counts, sizeof *h->counts);
-    munmap(h->metrics.row, HOUSE_ROWS * sizeof(struct metrics_row));
+    munmap(h->metrics.row, RUNTIME_ROWS * sizeof(struct metrics_row));
     int fd[] = {h->store_listen, h->control_listen, h->metrics_fd, h->shared_fd,
                 h->log_fd,       h->others_fd,      h->counts_fd,  h->lock};
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
@@ -419,7 +419,7 @@ void runtime_close(struct runtime *h)
 
 int runtime_row_take(struct runtime *h)
 {
-    for (int row = 0; row < HOUSE_ROWS; row++)
+    for (int row = 0; row < RUNTIME_ROWS; row++)
         if (!h->row_taken[row]) {
             h->row_taken[row] = true;
             return row;

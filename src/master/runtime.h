@@ -25,7 +25,7 @@ struct tried;
 
 /* Each living child has a row, also draining workers of earlier generations, so there are many more
  * rows than a site has processes. Rows that were never used cost no memory. */
-enum { HOUSE_ROWS = 4096, HOUSE_MASTER_ROW = 0 };
+enum { RUNTIME_ROWS = 4096, RUNTIME_MASTER_ROW = 0 };
 
 /* A page that all processes of all generations map. */
 struct runtime_shared {
@@ -57,7 +57,7 @@ struct runtime {
     struct partial_delivery *partial;
     struct cache *answers; /* of directories; clerks keep it */
     struct mapfile decoys; /* state/decoys: its key, and struct scram_shapes; see clerk.h */
-    bool row_taken[HOUSE_ROWS];
+    bool row_taken[RUNTIME_ROWS];
     uint64_t started_ms; /* wall */
 };
 

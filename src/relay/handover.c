@@ -336,12 +336,12 @@ static int begin_part(struct part *p, const struct relay_message *m)
     job->declared = m->declared;
     job->utf8 = m->utf8;
     job->eightbit = m->eightbit;
-    job->who = (struct introduction){.client = m->client,
-                                     .server = m->server,
-                                     .names = &h->names,
-                                     .helo = envelope_helo(&p->envelope),
-                                     .user = buf_span(&h->user),
-                                     .esmtp = m->esmtp};
+    job->who = (struct xclient_identity){.client = m->client,
+                                         .server = m->server,
+                                         .names = &h->names,
+                                         .helo = envelope_helo(&p->envelope),
+                                         .user = buf_span(&h->user),
+                                         .esmtp = m->esmtp};
     job->recipients = envelope_recipients(&p->envelope);
     job->recipient = calloc(job->recipients + 1, sizeof *job->recipient);
     return job->recipient ? 0 : -1;

@@ -157,26 +157,28 @@ int outbound_begin(struct outbound *o, struct job *job)
     o->job = job;
     o->at = next_recipient(job, 0);
     o->go = false;
-    if (o->introduce & o->ability.caps & CAP_XCLIENT) {
+    if (o->xclient_caps & o->ability.caps & CAP_XCLIENT) {
         o->state = OUTBOUND_XCLIENT;
         return xclient_command(&o->out, &job->who, o->ability.xclient);
     }
-    if (o->introduce & o->ability.caps & CAP_XFORWARD) {
+    if (o->xclient_caps & o->ability.caps & CAP_XFORWARD) {
         o->state = OUTBOUND_XFORWARD;
         return xclient_forward_command(&o->out, &job->who, o->ability.xforward);
     }
     return say_envelope(o);
 }
 
-void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce)
+void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t xclient_caps)
 {
-    *o = (struct outbound){
-        .lmtp = lmtp, .hostname = hostname, .introduce = introduce, .state = OUTBOUND_GREETING};
+    *o = (struct outbound){.lmtp = lmtp,
+                           .hostname = hostname,
+                           .xclient_caps = xclient_caps,
+                           .state = OUTBOUND_GREETING};
 }
 
 bool outbound_is_spent(const struct outbound *o)
 {
-    return o->introduced && !(o->ability.caps & CAP_XCLIENT);
+    return o->as_client && !(o->ability.caps & CAP_XCLIENT);
 }
 
 void outbound_free(struct outbound *o)
@@ -211,7 +213,7 @@ void outbound_refused(struct outbound *o, enum reply_stage stage, const struct r
  * returns true. */
 static bool translate(struct outbound *o, enum reply_stage stage, struct reply *r)
 {
-    enum reply_speaker speaker = o->introduced || o->proxied ? SPEAKER_CLIENT : SPEAKER_RELAY;
+    enum reply_speaker speaker = o->as_client || o->proxied ? SPEAKER_CLIENT : SPEAKER_RELAY;
 
     if (reply_about(stage, speaker, r) == REPLY_ABOUT_US) {
         outbound_complain(o, stage, r);
@@ -374,12 +376,12 @@ static void on_final(struct outbound *o, struct reply *r)
 static enum reply_stage stage_of(enum outbound_state state)
 {
     static const uint8_t stage[] = {
-        [OUTBOUND_GREETING] = STAGE_GREETING,  [OUTBOUND_HELLO] = STAGE_HELLO,
-        [OUTBOUND_HELO] = STAGE_HELLO,         [OUTBOUND_STARTTLS] = STAGE_TLS,
-        [OUTBOUND_XCLIENT] = STAGE_INTRODUCE,  [OUTBOUND_XHELLO] = STAGE_HELLO,
-        [OUTBOUND_XFORWARD] = STAGE_INTRODUCE, [OUTBOUND_MAIL] = STAGE_MAIL,
-        [OUTBOUND_RCPT] = STAGE_RCPT,          [OUTBOUND_DATA] = STAGE_DATA,
-        [OUTBOUND_BODY] = STAGE_MESSAGE,       [OUTBOUND_FINAL] = STAGE_MESSAGE,
+        [OUTBOUND_GREETING] = STAGE_GREETING, [OUTBOUND_HELLO] = STAGE_HELLO,
+        [OUTBOUND_HELO] = STAGE_HELLO,        [OUTBOUND_STARTTLS] = STAGE_TLS,
+        [OUTBOUND_XCLIENT] = STAGE_XCLIENT,   [OUTBOUND_XHELLO] = STAGE_HELLO,
+        [OUTBOUND_XFORWARD] = STAGE_XCLIENT,  [OUTBOUND_MAIL] = STAGE_MAIL,
+        [OUTBOUND_RCPT] = STAGE_RCPT,         [OUTBOUND_DATA] = STAGE_DATA,
+        [OUTBOUND_BODY] = STAGE_MESSAGE,      [OUTBOUND_FINAL] = STAGE_MESSAGE,
         [OUTBOUND_DEAD] = STAGE_MESSAGE};
 
     return (enum reply_stage)stage[state];

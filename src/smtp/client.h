@@ -35,11 +35,11 @@ struct job_recipient {
 /* One message for one backend. */
 struct job {
     const struct envelope *envelope;
-    struct introduction who; /* spans are the caller's, for as long as the job lives */
-    uint64_t size;           /* octets of header and body, for SIZE= */
-    uint32_t declared;       /* the SIZE that the client declared, or 0 */
-    uint64_t hash;           /* recognises a retry: spool_hash() */
-    bool named;              /* the message has a Message-ID */
+    struct xclient_identity who; /* spans are the caller's, for as long as the job lives */
+    uint64_t size;               /* octets of header and body, for SIZE= */
+    uint32_t declared;           /* the SIZE that the client declared, or 0 */
+    uint64_t hash;               /* recognises a retry: spool_hash() */
+    bool named;                  /* the message has a Message-ID */
     bool utf8, eightbit;
     struct job_recipient *recipient;
     uint32_t recipients;
@@ -95,22 +95,22 @@ struct outbound {
     struct ability ability;
     struct kept_reply complaint; /* about us, not about the mail: for the log; code 0: none */
     uint8_t complained_of;       /* enum reply_stage */
-    uint32_t introduce;          /* CAP_XCLIENT, CAP_XFORWARD: use these if the backend has them */
+    uint32_t xclient_caps;       /* CAP_XCLIENT, CAP_XFORWARD: use these if the backend has them */
     uint32_t at;                 /* the recipient whose reply comes next */
     uint8_t state;               /* enum outbound_state */
     bool lmtp;
-    bool served;     /* has been ready for work */
-    bool introduced; /* by XCLIENT: the backend takes this connection for some client's */
-    bool proxied;    /* ... or by a PROXY header */
-    bool secure;     /* under TLS */
-    uint8_t tls;     /* enum outbound_tls */
-    bool over;       /* the job has ended: take it, and reset this flag */
-    bool go;         /* the data may be sent after the backend's 354 */
+    bool served;    /* has been ready for work */
+    bool as_client; /* by XCLIENT: the backend takes this connection for some client's */
+    bool proxied;   /* ... or by a PROXY header */
+    bool secure;    /* under TLS */
+    uint8_t tls;    /* enum outbound_tls */
+    bool over;      /* the job has ended: take it, and reset this flag */
+    bool go;        /* the data may be sent after the backend's 354 */
 };
 
-/* Starts a new connection, before the backend's greeting. `introduce` has bits of CAP_XCLIENT and
+/* Starts a new connection, before the backend's greeting. `xclient_caps` has bits of CAP_XCLIENT and
  * CAP_XFORWARD; `hostname` must outlive the connection. */
-void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t introduce);
+void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_t xclient_caps);
 
 /* The extensions that the backend must have for this message (enum outbound_cap): a parameter of
  * the client is never dropped (RFC 6531 3.2, RFC 6152 3, RFC 3461 5.2). */

@@ -38,12 +38,12 @@ void outbound_on_xclient(struct outbound *o, const struct reply *r)
     struct span helo = o->job->who.helo;
 
     if (r->code == 220) {
-        o->introduced = true;
+        o->as_client = true;
         say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
-    } else if (o->introduced || r->code < 500) {
-        outbound_refused(o, STAGE_INTRODUCE, r);
+    } else if (o->as_client || r->code < 500) {
+        outbound_refused(o, STAGE_XCLIENT, r);
     } else {
-        outbound_complain(o, STAGE_INTRODUCE, r);
+        outbound_complain(o, STAGE_XCLIENT, r);
         outbound_send_envelope(o);
     }
 }
@@ -51,7 +51,7 @@ void outbound_on_xclient(struct outbound *o, const struct reply *r)
 void outbound_on_xforward(struct outbound *o, const struct reply *r)
 {
     if (r->code >= 300)
-        outbound_complain(o, STAGE_INTRODUCE, r);
+        outbound_complain(o, STAGE_XCLIENT, r);
     outbound_send_envelope(o);
 }
 

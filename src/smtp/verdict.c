@@ -225,7 +225,7 @@ const char *reply_stage_text(enum reply_stage stage)
     static const char *const text[STAGE_COUNT] = {[STAGE_GREETING] = "the connection",
                                                   [STAGE_HELLO] = "EHLO",
                                                   [STAGE_TLS] = "STARTTLS",
-                                                  [STAGE_INTRODUCE] = "XCLIENT or XFORWARD",
+                                                  [STAGE_XCLIENT] = "XCLIENT or XFORWARD",
                                                   [STAGE_LOGIN] = "AUTH",
                                                   [STAGE_MAIL] = "MAIL",
                                                   [STAGE_RCPT] = "RCPT",

@@ -14,11 +14,11 @@
 
 /* What the server replies to. */
 enum reply_stage {
-    STAGE_GREETING,  /* the connection */
-    STAGE_HELLO,     /* EHLO, LHLO, HELO */
-    STAGE_TLS,       /* STARTTLS */
-    STAGE_INTRODUCE, /* XCLIENT, XFORWARD */
-    STAGE_LOGIN,     /* AUTH with a user's own name and password */
+    STAGE_GREETING, /* the connection */
+    STAGE_HELLO,    /* EHLO, LHLO, HELO */
+    STAGE_TLS,      /* STARTTLS */
+    STAGE_XCLIENT,  /* XCLIENT, XFORWARD */
+    STAGE_LOGIN,    /* AUTH with a user's own name and password */
     STAGE_MAIL,
     STAGE_RCPT,
     STAGE_DATA,    /* DATA, before any of the message */

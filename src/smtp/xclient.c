@@ -94,8 +94,8 @@ static int add_names(struct buf *out, uint32_t wanted, const struct client_names
     return error ? error : add_name(out, wanted, ATTRIBUTE_REVERSE_NAME, n->reverse, n->text);
 }
 
-static int introduce(struct buf *out, const char *verb, const struct introduction *who,
-                     uint32_t wanted)
+static int identify(struct buf *out, const char *verb, const struct xclient_identity *who,
+                    uint32_t wanted)
 {
     int error = buf_addf(out, "%s", verb);
 
@@ -116,7 +116,7 @@ static int introduce(struct buf *out, const char *verb, const struct introductio
     return error ? error : buf_add_span(out, SPAN("\r\n"));
 }
 
-bool introduce_hello(struct span helo, char *out, size_t room)
+bool xclient_helo(struct span helo, char *out, size_t room)
 {
     if (!helo.len || helo.len >= room)
         return false;
@@ -131,12 +131,13 @@ bool introduce_hello(struct span helo, char *out, size_t room)
     return true;
 }
 
-int xclient_command(struct buf *out, const struct introduction *who, uint32_t attributes)
+int xclient_command(struct buf *out, const struct xclient_identity *who, uint32_t attributes)
 {
-    return introduce(out, "XCLIENT", who, attributes & ~(uint32_t)ATTRIBUTE_SOURCE);
+    return identify(out, "XCLIENT", who, attributes & ~(uint32_t)ATTRIBUTE_SOURCE);
 }
 
-int xclient_forward_command(struct buf *out, const struct introduction *who, uint32_t attributes)
+int xclient_forward_command(struct buf *out, const struct xclient_identity *who,
+                            uint32_t attributes)
 {
-    return introduce(out, "XFORWARD", who, attributes & ~(uint32_t)ATTRIBUTE_LOGIN);
+    return identify(out, "XFORWARD", who, attributes & ~(uint32_t)ATTRIBUTE_LOGIN);
 }

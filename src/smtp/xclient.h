@@ -28,7 +28,7 @@ enum xclient_attribute {
 };
 
 /* The client of a message. */
-struct introduction {
+struct xclient_identity {
     struct addr client;
     struct addr server;               /* the address that it connected to; ADDR_NONE: not known */
     const struct client_names *names; /* NULL: not looked up */
@@ -43,11 +43,12 @@ uint32_t xclient_attributes(struct span words);
 
 /* Copies a client's HELO as a string that mired can send as its own; false if servers would refuse
  * it. */
-bool introduce_hello(struct span helo, char *out, size_t room);
+bool xclient_helo(struct span helo, char *out, size_t room);
 
 /* Appends the command with those attributes, and CRLF; values as xtext (RFC 3461 4). 0 or
  * -ENOMEM. */
-int xclient_command(struct buf *out, const struct introduction *who, uint32_t attributes);
-int xclient_forward_command(struct buf *out, const struct introduction *who, uint32_t attributes);
+int xclient_command(struct buf *out, const struct xclient_identity *who, uint32_t attributes);
+int xclient_forward_command(struct buf *out, const struct xclient_identity *who,
+                            uint32_t attributes);
 
 #endif

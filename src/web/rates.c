@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-enum { RING = PULSE_BACK + 1 };
+enum { RING = RATES_BACK + 1 };
 
 void rates_mark(struct rates *p, const struct rates_mark *now)
 {

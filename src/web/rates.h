@@ -8,7 +8,7 @@
 
 #include "base/metrics.h"
 
-enum { PULSE_BACK = 10 }; /* marks to look back, one a second */
+enum { RATES_BACK = 10 }; /* marks to look back, one a second */
 
 struct rates_mark {
     uint64_t at_ms; /* of a clock that never steps */
@@ -17,14 +17,14 @@ struct rates_mark {
 };
 
 struct rates {
-    struct rates_mark mark[PULSE_BACK + 1]; /* a ring */
+    struct rates_mark mark[RATES_BACK + 1]; /* a ring */
     unsigned count, last;
 };
 
 /* Adds the current counters. */
 void rates_mark(struct rates *p, const struct rates_mark *now);
 
-/* Over the last PULSE_BACK marks, or as many as there are. NAN if unknown: the rate before the
+/* Over the last RATES_BACK marks, or as many as there are. NAN if unknown: the rate before the
  * second mark, the p99 while no mail passed. */
 double rates_per_second(const struct rates *p);
 double rates_p99_ms(const struct rates *p);

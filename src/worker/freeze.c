@@ -90,7 +90,7 @@ static bool offer_return_channel(struct worker *w)
         return false;
     if (f->out.count == HANDOFF_BATCH)
         freeze_flush(w);
-    struct handoff_item item = {.kind = HANDOFF_WAY, .fd = pair[1], .way = f->name};
+    struct handoff_item item = {.kind = HANDOFF_CHANNEL, .fd = pair[1], .way = f->name};
     f->own = (struct watch){.fd = pair[0], .events = EPOLLIN, .ready = take_back};
     if (loop_watch(&w->loop, &f->own) == 0 && handoff_add(&f->out, &item) == 0)
         return true;

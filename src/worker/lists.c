@@ -63,7 +63,7 @@ static void found(void *arg, void *owner, const struct addr *client, const struc
 }
 
 /* Whether mired tells a backend the client of a message. */
-static bool introduces(const struct config *c)
+static bool sends_xclient(const struct config *c)
 {
     for (size_t i = 0; i < c->backend_count; i++)
         if (c->backend[i].xclient || c->backend[i].xforward)
@@ -235,14 +235,14 @@ bool lists_open(struct worker *w)
     const struct config *c = w->config;
 
     bool judges = c->dnsbl_count + c->dnswl_count + c->exempt_names.count > 0;
-    w->introduces = introduces(c);
-    if (!judges && !w->introduces)
+    w->sends_xclient = sends_xclient(c);
+    if (!judges && !w->sends_xclient)
         return true;
     w->lists = calloc(1, sizeof *w->lists);
     if (!w->lists)
         return false;
     w->lists->judges = judges;
-    w->lists->names = w->introduces;
+    w->lists->names = w->sends_xclient;
     int error = open_lookups(w, w->lists);
     if (error) { /* mail must not wait for lists */
         log_warn("DNS: %s: treating clients as not listed", strerrordesc_np(-error));

@@ -197,7 +197,7 @@ bool message_end(struct worker *w, struct conn *c)
     if (waits_for_names(w, c, &m.names))
         return false;
     /* the balancer connected to us, not the client */
-    if (w->introduces && !(c->flags & CONN_PROXIED))
+    if (w->sends_xclient && !(c->flags & CONN_PROXIED))
         m.server = addr_of_socket(c->watch.fd);
     if (make_header(w, c, &m.header) < 0) {
         buf_free(&m.header);

@@ -157,9 +157,9 @@ struct worker {
     struct ring awake; /* the connections that are not held */
     uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
-    bool introduces; /* a backend is told the client of a message: XCLIENT, XFORWARD */
-    bool called;     /* the master has told it to serve; it does when it knows what to offer */
-    bool offers;     /* it knows what to offer */
+    bool sends_xclient; /* a backend is told the client of a message: XCLIENT, XFORWARD */
+    bool called;        /* the master has told it to serve; it does when it knows what to offer */
+    bool offers;        /* it knows what to offer */
     bool serving, draining, stopping;
     size_t input_in_use;   /* octets of `input` that the running connection uses */
     char input[64 * 1024]; /* the input of the connection that is running */

@@ -55,7 +55,7 @@ static void ask_nothing(struct backend_client *t)
 }
 
 /* Whose message it is, for XCLIENT and XFORWARD. */
-static void introduce(struct backend_client *t, const char *client, const char *helo)
+static void identify(struct backend_client *t, const char *client, const char *helo)
 {
     ask_nothing(t);
     assert_true(addr_parse(span_of(client), &t->job.who.client));
@@ -244,7 +244,7 @@ static void test_xclient_comes_before_each_message_and_begins_anew(void **state)
 {
     struct backend_client *t = *state;
 
-    introduce(t, "2001:db8::7", "far.example.net");
+    identify(t, "2001:db8::7", "far.example.net");
     outbound_start(&t->o, false, "mired.test", CAP_XCLIENT | CAP_XFORWARD);
     hear(t, "220 mx\r\n");
     said(t, "EHLO mired.test\r\n");
@@ -264,7 +264,7 @@ static void test_a_backend_that_refuses_xclient_gets_the_mail_all_the_same(void 
 {
     struct backend_client *t = *state;
 
-    introduce(t, "192.0.2.7", "far.example.net");
+    identify(t, "192.0.2.7", "far.example.net");
     outbound_start(&t->o, false, "mired.test", CAP_XCLIENT);
     hear(t, "220 mx\r\n250-mx\r\n250 XCLIENT ADDR\r\n");
     said(t, "EHLO mired.test\r\n");
@@ -277,7 +277,7 @@ static void test_a_backend_that_refuses_xclient_gets_the_mail_all_the_same(void 
 /* Introduces a first client, whose message then goes out; `hello` is what the backend offers it. */
 static void first_client(struct backend_client *t, const char *hello)
 {
-    introduce(t, "192.0.2.7", "far.example.net");
+    identify(t, "192.0.2.7", "far.example.net");
     outbound_start(&t->o, false, "mired.test", CAP_XCLIENT);
     hear(t, "220 mx\r\n250-mx\r\n250-PIPELINING\r\n250 XCLIENT ADDR\r\n");
     assert_false(outbound_is_spent(&t->o));
@@ -313,7 +313,7 @@ static void test_xforward_tells_only_what_is_taken_and_nothing_can_be_added_to_i
 {
     struct backend_client *t = *state;
 
-    introduce(t, "192.0.2.7", "a b=c+d SOURCE=LOCAL");
+    identify(t, "192.0.2.7", "a b=c+d SOURCE=LOCAL");
     outbound_start(&t->o, false, "mired.test", CAP_XFORWARD);
     hear(t, "220 mx\r\n250-mx\r\n250-XCLIENT ADDR\r\n250 XFORWARD ADDR HELO SOURCE\r\n");
     said(t, "EHLO mired.test\r\n");
@@ -462,7 +462,7 @@ static void test_a_client_that_is_put_off_at_xclient_hears_no_503(void **state)
 {
     struct backend_client *t = *state;
 
-    introduce(t, "192.0.2.7", "far.example.net");
+    identify(t, "192.0.2.7", "far.example.net");
     outbound_start(&t->o, false, "mired.test", CAP_XCLIENT);
     hear(t, "220 mx\r\n250-mx\r\n250 XCLIENT ADDR\r\n");
     assert_int_equal(outbound_begin(&t->o, &t->job), 0);
@@ -476,7 +476,7 @@ static void test_an_ehlo_that_is_refused_behind_xclient_is_told_to_the_log(void 
 {
     struct backend_client *t = *state;
 
-    introduce(t, "192.0.2.7", "far");
+    identify(t, "192.0.2.7", "far");
     outbound_start(&t->o, false, "mired.test", CAP_XCLIENT);
     hear(t, "220 mx\r\n250-mx\r\n250 XCLIENT ADDR\r\n");
     assert_int_equal(outbound_begin(&t->o, &t->job), 0);
@@ -533,7 +533,7 @@ static void test_what_is_offered_behind_xclient_counts(void **state)
 {
     struct backend_client *t = *state;
 
-    introduce(t, "192.0.2.7", "far.example.net");
+    identify(t, "192.0.2.7", "far.example.net");
     t->job.utf8 = true;
     outbound_start(&t->o, false, "mired.test", CAP_XCLIENT);
     hear(t, "220 mx\r\n250-mx\r\n250-SMTPUTF8\r\n250 XCLIENT ADDR\r\n");

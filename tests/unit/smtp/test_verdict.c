@@ -86,7 +86,7 @@ static void test_no_refusal_before_mail_is_about_the_mail(void **state)
                                           "450 4.7.1 not now", "554 No SMTP service here",
                                           "521 mx does not accept mail"};
     static const enum reply_stage stages[] = {STAGE_GREETING, STAGE_HELLO, STAGE_TLS,
-                                              STAGE_INTRODUCE};
+                                              STAGE_XCLIENT};
 
     for (size_t i = 0; i < sizeof replies / sizeof *replies; i++)
         for (size_t k = 0; k < sizeof stages / sizeof *stages; k++)

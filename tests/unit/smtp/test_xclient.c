@@ -18,7 +18,7 @@ static struct addr addr(const char *text)
     return a;
 }
 
-static void expect(const struct introduction *who, const char *words, const char *wanted)
+static void expect(const struct xclient_identity *who, const char *words, const char *wanted)
 {
     struct buf out = {0};
     assert_int_equal(xclient_command(&out, who, xclient_attributes(span_of(words))), 0);
@@ -30,12 +30,12 @@ static void expect(const struct introduction *who, const char *words, const char
 static void test_all_that_postfix_takes_is_told(void **state)
 {
     struct client_names names = {NAME_IS, NAME_IS, "mail.example.net"};
-    struct introduction who = {.client = addr("192.0.2.7:4711"),
-                               .server = addr("198.51.100.1:25"),
-                               .names = &names,
-                               .helo = SPAN("HELO-name"),
-                               .user = SPAN("al ice+x"),
-                               .esmtp = true};
+    struct xclient_identity who = {.client = addr("192.0.2.7:4711"),
+                                   .server = addr("198.51.100.1:25"),
+                                   .names = &names,
+                                   .helo = SPAN("HELO-name"),
+                                   .user = SPAN("al ice+x"),
+                                   .esmtp = true};
     expect(&who, POSTFIX,
            "XCLIENT NAME=mail.example.net REVERSE_NAME=mail.example.net ADDR=192.0.2.7 PORT=4711"
            " DESTADDR=198.51.100.1 DESTPORT=25 PROTO=ESMTP HELO=HELO-name LOGIN=al+20ice+2Bx\r\n");
@@ -57,10 +57,10 @@ static void test_what_is_not_known_is_said_to_be_so(void **state)
         {{NAME_LATER, NAME_LATER, ""}, "XCLIENT NAME=[TEMPUNAVAIL] REVERSE_NAME=[TEMPUNAVAIL]\r\n"},
     };
     for (size_t i = 0; i < sizeof row / sizeof *row; i++) {
-        struct introduction who = {.names = &row[i].names};
+        struct xclient_identity who = {.names = &row[i].names};
         expect(&who, "NAME REVERSE_NAME", row[i].wanted);
     }
-    struct introduction nobody = {0};
+    struct xclient_identity nobody = {0};
     expect(&nobody, POSTFIX,
            "XCLIENT NAME=[TEMPUNAVAIL] REVERSE_NAME=[TEMPUNAVAIL] PROTO=SMTP HELO=[UNAVAILABLE]"
            " LOGIN=[UNAVAILABLE]\r\n");
@@ -68,7 +68,7 @@ static void test_what_is_not_known_is_said_to_be_so(void **state)
 
 static void test_a_login_is_for_xclient_and_a_source_for_xforward(void **state)
 {
-    struct introduction who = {.user = SPAN("alice")};
+    struct xclient_identity who = {.user = SPAN("alice")};
     struct buf out = {0};
     assert_int_equal(xclient_forward_command(&out, &who, ~UINT32_C(0)), 0);
     assert_null(memmem(out.at, out.len, "LOGIN", 5));
@@ -85,14 +85,14 @@ static void test_a_hello_is_passed_on_when_it_is_one(void **state)
                              *const bad[] = {"", "a b", "a\tb", "a\r\nMAIL", "<x>", "j\xc3\xbc"};
     char out[256], longest[300];
     for (size_t i = 0; i < sizeof good / sizeof *good; i++) {
-        assert_true(introduce_hello(span_of(good[i]), out, sizeof out));
+        assert_true(xclient_helo(span_of(good[i]), out, sizeof out));
         assert_string_equal(out, good[i]);
     }
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        assert_false(introduce_hello(span_of(bad[i]), out, sizeof out));
+        assert_false(xclient_helo(span_of(bad[i]), out, sizeof out));
     memset(longest, 'a', sizeof longest);
-    assert_true(introduce_hello((struct span){longest, 255}, out, sizeof out));
-    assert_false(introduce_hello((struct span){longest, 256}, out, sizeof out));
+    assert_true(xclient_helo((struct span){longest, 255}, out, sizeof out));
+    assert_false(xclient_helo((struct span){longest, 256}, out, sizeof out));
 }
 
 int main(void)
