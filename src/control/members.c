@@ -110,15 +110,16 @@ static void done(void *arg, const struct action_result *r)
 /* "release 192.0.2.0/24 0", "exempt 192.0.2.7/32 1700000000000", "unexempt 192.0.2.7/32 0". */
 void steering_order(struct steering *s, const struct note *n)
 {
-    char verb[16], network[ADDR_TEXT], lasts[32];
-    unsigned long long until = 0;
+    char verb[16], network[ADDR_TEXT], number[24], lasts[32];
+    uint64_t until = 0;
     struct action_result r = {0};
     struct action *a = NULL;
     struct network net;
     struct order *o;
 
-    if (sscanf(n->text, "%15s %63s %llu", verb, network, &until) != 3 ||
-        !network_parse(span_of(network), &net) || !(o = calloc(1, sizeof *o)))
+    if (sscanf(n->text, "%15s %63s %23s", verb, network, number) != 3 ||
+        !span_number(span_of(number), &until) || !network_parse(span_of(network), &net) ||
+        !(o = calloc(1, sizeof *o)))
         return;
     *o = (struct order){s, n->tag};
     struct whom who = whom_of(&net);
@@ -127,7 +128,7 @@ void steering_order(struct steering *s, const struct note *n)
     if (strcmp(verb, "release") == 0) {
         a = action_release(s, &who, network, true, done, o, &r);
     } else if (strcmp(verb, "exempt") == 0 && (until == 0 || until > now)) {
-        snprintf(lasts, sizeof lasts, "%llus", (until - now) / 1000 + 1);
+        snprintf(lasts, sizeof lasts, "%llus", (unsigned long long)((until - now) / 1000 + 1));
         a = action_exempt(s, &who, network, until ? lasts : NULL, done, o, &r);
     } else if (strcmp(verb, "unexempt") == 0) {
         action_end_exemption(s, &who, network, &r);

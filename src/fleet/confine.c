@@ -15,6 +15,8 @@ void fleet_confine(const struct config *config)
         &s, SANDBOX_CONNECT | SANDBOX_UNIX | SANDBOX_NETLINK | SANDBOX_FILES | SANDBOX_LIBRARIES,
         true);
     sandbox_settings(&s);
+    sandbox_folder_of(&s, config->fleet.password_file); /* it is read at each connection */
+    sandbox_folder_of(&s, config->fleet.ca);
     tls_client_allow(&s);
     sandbox_enter(&s);
 }

@@ -138,7 +138,7 @@ void send_order(struct fleet *f, const char *text);
 void orders_note(struct fleet *f, const struct note *n);
 
 /* An entry of the stream that `m` has written. */
-void orders_take(struct fleet *f, struct member *m, struct span text);
+void orders_take(struct fleet *f, struct member *m, struct span order);
 
 /* ---- receive.c ---- */
 

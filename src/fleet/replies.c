@@ -91,7 +91,7 @@ bool reply_moved(const redisReply *r, struct reply_place *to)
 {
     uint64_t slot;
 
-    if (reply_error(r) != REPLY_MOVED)
+    if (reply_error(r) != REPLY_MOVED || !r->str)
         return false;
     struct span text = {r->str, (size_t)r->len};
     to->ask = span_starts_fold(text, SPAN("ASK"));

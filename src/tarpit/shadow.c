@@ -70,9 +70,12 @@ static void sift(struct shadows *s, uint32_t index)
     uint32_t at = s->at[index].heap_at;
     uint64_t due = s->at[index].due;
 
-    while (at > 0 && s->at[s->heap[(at - 1) / 2]].due > due) {
-        put(s, at, s->heap[(at - 1) / 2]);
-        at = (at - 1) / 2;
+    while (at > 0) {
+        uint32_t above = (at - 1) / 2;
+        if (s->at[s->heap[above]].due <= due)
+            break;
+        put(s, at, s->heap[above]);
+        at = above;
     }
     for (;;) {
         uint32_t child = 2 * at + 1;
@@ -216,6 +219,7 @@ static struct tarpit_hold judge(struct tarpit *t, const struct shadow_step *step
     struct tarpit_permit permit;
     struct tarpit_hold hold;
 
+    assert(step);
     switch (step->kind) {
     case SHADOW_GREET:
         hold = tarpit_greet(t, &step->who, now);
@@ -440,6 +444,7 @@ static bool earns_later(struct shadows *s, struct shadow *x, struct queued *q, u
 /* A retry: it succeeds, or waits twice as long. */
 static void try_again(struct shadows *s, struct shadow *x)
 {
+    assert(x->first); /* a retry waits in it */
     const struct shadow_step *step = &x->first->step;
     struct tarpit_permit permit = tarpit_ask(s->tarpit, &step->who, (struct span){0}, x->due);
     struct tarpit_hold hold = permit.hold;
