@@ -51,7 +51,7 @@ struct span span_trim(struct span s);
 /* Offset of the first `c` in `s`, or s.len when there is none. */
 static inline size_t span_find(struct span s, char c)
 {
-    const char *found = s.at && s.len ? (const char *)memchr(s.at, c, s.len) : NULL;
+    const char *found = s.len ? (const char *)memchr(s.at, c, s.len) : NULL;
     return found ? (size_t)(found - s.at) : s.len;
 }
 

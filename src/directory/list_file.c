@@ -4,6 +4,7 @@
  * versions are accepted. Runs in clerks and workers, and blocks while it reads. */
 #include "directory/list_file.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -49,6 +50,7 @@ static void table_free(struct table *t)
 
 static struct span line_at(const struct table *t, uint32_t slot)
 {
+    assert(t->text.at); /* a slot in use has its line in the text */
     struct span rest = {t->text.at + slot - 1, t->text.len - (slot - 1)};
     return span_first(rest, span_find(rest, '\n'));
 }
