@@ -50,7 +50,7 @@ void master_log_lines(enum log_level level, const struct buf *text)
 {
     struct span rest = buf_span(text);
 
-    while (rest.len) {
+    while (rest.at && rest.len) {
         size_t end = span_find(rest, '\n');
         if (end && level == LOG_WARN)
             log_warn("%.*s", (int)end, rest.at);
