@@ -21,14 +21,14 @@ enum { STATE_FILE_PAGE = 4096 };
 static char state_folder[] = "/tmp/fuzz-state.XXXXXX";
 static char state_path[64], state_aside[80];
 
-static void state_remove_all(void)
+static inline void state_remove_all(void)
 {
     unlink(state_path);
     unlink(state_aside);
     rmdir(state_folder);
 }
 
-static void state_prepare(void)
+static inline void state_prepare(void)
 {
     static int done;
 
@@ -43,7 +43,7 @@ static void state_prepare(void)
 }
 
 /* Makes the damaged file; `write_good` writes the undamaged one to state_path. */
-static void state_damage(const uint8_t *data, size_t size, void (*write_good)(void))
+static inline void state_damage(const uint8_t *data, size_t size, void (*write_good)(void))
 {
     state_prepare();
     unlink(state_path);

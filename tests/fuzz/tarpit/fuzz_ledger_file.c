@@ -11,52 +11,31 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/log.h"
 #include "tarpit/ledger.h"
+
+#include "../state_file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { LEDGER_SIZE = 2048, PAGE = 4096, HOUR = 3600000 };
+enum { LEDGER_SIZE = 2048, HOUR = 3600000 };
 #define T0 UINT64_C(1800000000000)
 
 static const struct ledger_decay decay = {HOUR, 24 * HOUR};
-static char folder[] = "/tmp/fuzz-ledger.XXXXXX";
-static char path[64], aside[80];
-
-static void remove_all(void)
-{
-    unlink(path);
-    unlink(aside);
-    rmdir(folder);
-}
-
-static void prepare(void)
-{
-    static int done;
-    if (done++)
-        return;
-    if (mkdtemp(folder) == NULL)
-        abort();
-    snprintf(path, sizeof path, "%s/ledger", folder);
-    snprintf(aside, sizeof aside, "%s/ledger.set-aside", folder);
-    atexit(remove_all);
-    log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
-}
-
 static void write_file(const uint8_t *data, size_t size)
 {
     struct ledger *l;
     bool whole = data[0] == 0;
-    unlink(path);
-    unlink(aside);
+    unlink(state_path);
+    unlink(state_aside);
     if (!whole) {
-        if (ledger_open(&l, path, LEDGER_SIZE) < 0)
+        if (ledger_open(&l, state_path, LEDGER_SIZE) < 0)
             abort();
         ledger_close(l);
     }
-    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    size_t room = whole ? PAGE + LEDGER_SIZE : LEDGER_SIZE;
-    ssize_t n = pwrite(fd, data + 1, size - 1 < room ? size - 1 : room, whole ? 0 : PAGE);
+    int fd = open(state_path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    size_t room = whole ? STATE_FILE_PAGE + LEDGER_SIZE : LEDGER_SIZE;
+    ssize_t n =
+        pwrite(fd, data + 1, size - 1 < room ? size - 1 : room, whole ? 0 : STATE_FILE_PAGE);
     assert(n >= 0);
     close(fd);
 }
@@ -77,9 +56,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     if (size < 2)
         return 0;
-    prepare();
+    state_prepare();
     write_file(data, size);
-    if (ledger_open(&l, path, LEDGER_SIZE) < 0)
+    if (ledger_open(&l, state_path, LEDGER_SIZE) < 0)
         abort();
     while (ledger_next(l, &at, &decay, T0, &k, &who, &e)) {
         check(&e);
