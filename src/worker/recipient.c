@@ -72,8 +72,8 @@ static void tell(struct worker *w, struct conn *c, enum recipient_verdict v, str
         journal_refused(w, c, &r);
 }
 
-/* What there is to say about a recipient that exists, and is not to be taken now: its route does not
- * take this message, or not together with the recipients before it. */
+/* Whether mired refuses or defers a recipient that exists: its route does not take this message, or
+ * not together with the recipients before it. Then *reply and *why say so. */
 static bool is_not_taken(struct worker *w, const struct conn *c, struct span address,
                          struct reply *reply, const char **why)
 {

@@ -20,7 +20,7 @@ from lib.scripted import Scripted
 from lib.smtp import Client
 
 USER, PASSWORD = "alice@example.test", "wonderland"
-HERE = "bob@example.test"  # whom everything is sent to
+HERE = "bob@example.test"  # the recipient of everything
 HOUR = 3600
 
 

@@ -136,7 +136,7 @@ def test_all_refuse_is_a_refusal_and_all_put_off_is_a_delay(mired):
 
 @pytest.mark.parametrize("how", ["dies before the data", "dies behind the final dot", "is away"])
 def test_a_backend_that_dies_costs_the_others_nothing(mired, how):
-    """Law 1: whoever has it has it once; of the dead one's recipients nobody loses the message."""
+    """Law 1: a recipient gets one copy, and those of the dead backend do not lose the message."""
 
     def dies(verb, argument, session):
         return CLOSE if verb == ("DATA" if how == "dies before the data" else ".") else None
