@@ -307,6 +307,21 @@ def several():
         r.remove()
 
 
+def survive(master, one, two):
+    """Kills a Redis beside traffic: members go on alone, then find its successor. Returns a client that offended in
+    between."""
+    marks = [m.log.mark() for m in (one, two)]
+    master.kill()
+    for m, mark in zip((one, two), marks):
+        m.log.wait("fleet: Redis is away", since=mark)
+    source = ports.stranger()
+    offend(one, source)
+    assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
+    for m, mark in zip((one, two), marks):
+        m.log.wait("fleet: up", since=mark, timeout=30)
+    return source
+
+
 def test_sentinels_name_another_master(several, redis, fleet):
     """The master is killed, and comes back as a replica: nothing is written to it."""
     first = redis()
@@ -322,15 +337,7 @@ def test_sentinels_name_another_master(several, redis, fleet):
     offend(one, source)
     until(lambda: agree(source, one, two))
     until(lambda: second.ask("HGET", f"mx:c{source}", "mx1"))
-    marks = [m.log.mark() for m in (one, two)]
-    first.kill()
-    for m, mark in zip((one, two), marks):
-        m.log.wait("fleet: Redis is away", since=mark)
-    other = ports.stranger()
-    offend(one, other)
-    assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
-    for m, mark in zip((one, two), marks):
-        m.log.wait("fleet: up", since=mark, timeout=30)
+    other = survive(first, one, two)
     until(lambda: agree(source, one, two) and agree(other, one, two), 5)
     until(lambda: second.ask("HGET", f"mx:c{other}", "mx1"), 5)
     first.start()  # the Sentinels make it a replica
@@ -360,15 +367,7 @@ def test_a_cluster_loses_a_master(several, fleet):
     held = [n for n in nodes if any(b"mx:c127" in k for k in n.ask("KEYS", "*"))]
     assert len(held) > 2  # several masters and their replicas
     (stream,) = [n for n in nodes if n.ask("KEYS", "mx:{mx}:stream") and n.ask("ROLE")[0] == b"master"]
-    marks = [m.log.mark() for m in (one, two)]
-    stream.kill()
-    for m, mark in zip((one, two), marks):
-        m.log.wait("fleet: Redis is away", since=mark)
-    other = ports.stranger()
-    offend(one, other)
-    assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
-    for m, mark in zip((one, two), marks):
-        m.log.wait("fleet: up", since=mark, timeout=30)
+    other = survive(stream, one, two)
     until(lambda: all(agree(source, one, two) for source in [*sources, other]), 5)
     stream.start()
     until(lambda: stream.ask("ROLE")[0] == b"slave", 30)

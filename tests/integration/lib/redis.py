@@ -1,7 +1,6 @@
 """Real Redis servers of the test's own: one, one with replicas and Sentinels, or a cluster."""
 
 import shutil
-import signal
 import socket
 import subprocess
 import time
@@ -99,21 +98,6 @@ class Redis(Service):
             return reader.ask(*words)
         finally:
             reader.close()
-
-    def pause(self):
-        self.daemon.signal(signal.SIGSTOP)
-
-    def go_on(self):
-        self.daemon.signal(signal.SIGCONT)
-
-    def kill(self):
-        self.daemon.signal(signal.SIGKILL)
-        self.daemon.process.wait()
-
-    def stop(self):
-        if self.daemon and self.daemon.running:
-            self.go_on()
-        super().stop()
 
 
 def sentinel_of(name, master, quorum=2):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 import shutil
+import signal
 import tempfile
 
 import pytest
@@ -30,8 +31,20 @@ class Service:
             self.daemon.wait_listening(port, **wait)
         return self
 
+    def pause(self):
+        self.daemon.signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.daemon.signal(signal.SIGCONT)
+
+    def kill(self):
+        self.daemon.signal(signal.SIGKILL)
+        self.daemon.process.wait()
+
     def stop(self):
         if self.daemon:
+            if self.daemon.running:
+                self.go_on()  # a stopped process does not hear the end
             self.daemon.stop()
         self.daemon = None
 

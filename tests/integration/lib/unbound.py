@@ -1,7 +1,6 @@
 """A real unbound of the test's own, which serves the zones that it is given and asks nobody."""
 
 import ipaddress
-import signal
 import socket
 import struct
 import time
@@ -101,18 +100,3 @@ class Unbound(Service):
     def questions(self, words):
         """Lines of its log about questions with these words."""
         return [line for line in self.daemon.output.text.splitlines() if words in line]
-
-    def pause(self):
-        self.daemon.signal(signal.SIGSTOP)
-
-    def go_on(self):
-        self.daemon.signal(signal.SIGCONT)
-
-    def kill(self):
-        self.daemon.signal(signal.SIGKILL)
-        self.daemon.process.wait()
-
-    def stop(self):
-        if self.daemon and self.daemon.running:
-            self.go_on()
-        super().stop()
