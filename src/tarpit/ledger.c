@@ -2,13 +2,7 @@
  * that finds the slot of an entry (ledger_table.h). Runs in every process; a call is a search of
  * one set and a few compare-and-swaps, and returns what it did without waiting for another process.
  *
- * Amounts. A word holds tag 8 | stamp 25 | value 31: a positive IEEE single, as it was at its stamp
- * (units of 8 s of wall time, modulo 8.5 years). A booking does not decay the amount and add to it:
- * with frequent bookings, rounding would lose the decay. It adds the booking *as it would have been
- * at the stamp*, and moves the stamp only once a half-life. So a hundred bookings a second for an
- * hour are as exact as one.
- *
- * Ends of turns and debts are wall ms. Patience, flags and small times share the other words. Keys
+ * Ends of turns and debts are wall ms. Amounts are in ledger_amount.c. Patience, flags and small times share the other words. Keys
  * are made in ledger_keys.c, sketches of mailboxes kept in ledger_sketch.c. */
 #include "tarpit/ledger.h"
 
@@ -17,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tarpit/ledger_amount.h"
 #include "tarpit/ledger_others.h"
 #include "tarpit/ledger_table.h"
 
@@ -56,102 +51,6 @@ void ledger_close(struct ledger *l)
     mapfile_close(&l->file);
     free(l->told);
     free(l);
-}
-
-/* ---- amounts ---- */
-
-enum { STAMP_MS = 8000, STAMP_BITS = 25, VALUE_BITS = 31 };
-enum { STAMP_MASK = (1 << STAMP_BITS) - 1, HALF_LIFE_LEAST_MS = 1000 };
-
-/* After so many half-lives a booking moves the stamp. It is small, so that a reload with another
- * half_life changes no amount by much. */
-#define RESTAMP_AFTER 1.0
-
-/* Far above what any client can reach, and still small enough that an IEEE single counts in steps
- * of one. */
-#define AMOUNT_MAX 8e6
-
-static float clamp(double value)
-{
-    return value > 0 ? (float)(value < AMOUNT_MAX * 0x1p20 ? value : AMOUNT_MAX * 0x1p20) : 0;
-}
-
-double ledger_amount_raw(uint64_t word)
-{
-    uint32_t bits = word & ((UINT64_C(1) << VALUE_BITS) - 1);
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return isfinite(value) ? clamp(value) : 0; /* a damaged file may hold any octets */
-}
-
-static uint64_t amount_word(uint64_t stamp, double value)
-{
-    float single = clamp(value);
-    uint32_t bits;
-    memcpy(&bits, &single, sizeof bits);
-    return (stamp & STAMP_MASK) << VALUE_BITS | bits;
-}
-
-uint64_t ledger_amount_with(uint64_t word, double value)
-{
-    return ledger_tag(word) | amount_word((word & LEDGER_PAYLOAD) >> VALUE_BITS, value);
-}
-
-/* Half-lives from the word's stamp to now; 0 if the stamp is in the future (the clock went back a
- * little). */
-static double halvings(uint64_t word, uint64_t half_life, uint64_t now)
-{
-    if (half_life == 0)
-        return 0;
-    if (half_life < HALF_LIFE_LEAST_MS)
-        half_life = HALF_LIFE_LEAST_MS;
-    uint64_t steps = (now / STAMP_MS - (word >> VALUE_BITS)) & STAMP_MASK;
-    if (steps > STAMP_MASK / 2)
-        return 0;
-    return (double)(steps * STAMP_MS + now % STAMP_MS) / (double)half_life;
-}
-
-static double amount_now(uint64_t word, uint64_t half_life, uint64_t now)
-{
-    double value = ledger_amount_raw(word);
-    return value == 0 ? 0 : value * exp2(-halvings(word, half_life, now));
-}
-
-/* The word after adding `by` (which may be negative), but not beyond `limit` unless it is there
- * already; or, with `raise`, after raising it to `by`. */
-static uint64_t amount_change(uint64_t word, uint64_t half_life, uint64_t now, double by,
-                              double limit, bool raise)
-{
-    double value = ledger_amount_raw(word), age = halvings(word, half_life, now);
-
-    if (value == 0 || age > RESTAMP_AFTER) {
-        value *= exp2(-age);
-        word = amount_word(now / STAMP_MS, 0);
-        age = halvings(word, half_life, now);
-        value *= exp2(age);
-    }
-    double scale = exp2(age);
-    by *= scale;
-    double after = raise ? fmax(value, by) : value + by;
-    if (!raise && by > 0)
-        after = fmax(value, fmin(after, limit * scale));
-    double most = AMOUNT_MAX * scale;
-    return amount_word(word >> VALUE_BITS, after < most ? after : most);
-}
-
-double ledger_amount_now(uint64_t payload, uint64_t half_life, uint64_t now)
-{
-    return amount_now(payload, half_life, now);
-}
-
-uint64_t ledger_amount_of(uint64_t half_life, uint64_t now, double value)
-{
-    return amount_change(0, half_life, now, value, 0, true);
-}
-
-uint64_t ledger_amount_plus(uint64_t payload, uint64_t half_life, uint64_t now, double by)
-{
-    return amount_change(payload, half_life, now, by, AMOUNT_MAX, false);
 }
 
 /* ---- words ---- */
@@ -242,7 +141,7 @@ static double good_in_all(double own, const struct ledger_share *theirs, double 
 
 static bool change_amount(struct change *c)
 {
-    c->new = amount_change(c->old, c->a, c->now, c->amount, c->limit, c->raise);
+    c->new = ledger_amount_change(c->old, c->a, c->now, c->amount, c->limit, c->raise);
     return true;
 }
 
@@ -252,12 +151,12 @@ static double book_amount(struct ledger *l, const struct ledger_key *k, enum led
                           double theirs)
 {
     struct change c = {
-        .now = now, .a = half_life, .amount = amount, .limit = AMOUNT_MAX, .raise = raise};
+        .now = now, .a = half_life, .amount = amount, .limit = LEDGER_AMOUNT_MAX, .raise = raise};
     if (raise && theirs != 0)
         c.amount = fmax(0, amount - theirs);
     if (!book(l, k, w, change_amount, &c))
         return fmax(amount, 0);
-    return fmax(0, amount_now(c.new, half_life, now) + theirs);
+    return fmax(0, ledger_amount_now(c.new, half_life, now) + theirs);
 }
 
 static double offences_of_others(const struct ledger *l, const struct ledger_key *k,
@@ -291,16 +190,16 @@ double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
         .now = now, .a = d->half_life, .amount = weight, .limit = fmax(0, most - theirs)};
     if (!book(l, k, WORD_OFFENCES, change_amount, &c))
         return weight < most ? weight : most;
-    return amount_now(c.new, d->half_life, now) + theirs;
+    return ledger_amount_now(c.new, d->half_life, now) + theirs;
 }
 
 /* a: half-life; amount: the most to take. */
 static bool change_spend(struct change *c)
 {
-    c->taken = fmin(amount_now(c->old, c->a, c->now), c->amount);
+    c->taken = fmin(ledger_amount_now(c->old, c->a, c->now), c->amount);
     if (c->taken <= 0)
         return false;
-    c->new = amount_change(c->old, c->a, c->now, -c->taken, 0, false);
+    c->new = ledger_amount_change(c->old, c->a, c->now, -c->taken, 0, false);
     return true;
 }
 
@@ -315,7 +214,7 @@ double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const str
     struct ledger_share theirs = others_of(l, k, d, now, &spent_here);
 
     if (slot != NULL)
-        own = amount_now(ledger_payload(slot, WORD_GOOD, k->hash), d->good_half_life, now);
+        own = ledger_amount_now(ledger_payload(slot, WORD_GOOD, k->hash), d->good_half_life, now);
     double there = good_in_all(own, &theirs, spent_here);
     if (there < least || there <= 0 || most <= 0)
         return 0;
@@ -459,9 +358,9 @@ void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now
 
 /* The stamp repeats itself after 97 days, and half of that range counts as past. If nothing was
  * booked on an entry for longer, it has no last delivery. */
-static uint64_t delivered_at(uint64_t debt_word, uint64_t seen_ms, uint64_t now)
+uint64_t ledger_delivered_at(uint64_t payload, uint64_t seen_ms, uint64_t now)
 {
-    uint64_t stamp = debt_word >> LEDGER_END_BITS & DELIVERED_MASK;
+    uint64_t stamp = payload >> LEDGER_END_BITS & DELIVERED_MASK;
     uint64_t age = (now / DELIVERED_STEP_MS - stamp) & DELIVERED_MASK;
     bool old = seen_ms + (uint64_t)DELIVERED_STEP_MS * (DELIVERED_MASK / 2) < now;
     if (stamp == 0 || age > DELIVERED_MASK / 2 || old)
@@ -502,11 +401,6 @@ static uint64_t pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now)
         return 0;
     uint64_t ago = age * PASS_STEP_MS;
     return ago < now ? now - ago : 1;
-}
-
-uint64_t ledger_delivered_at(uint64_t payload, uint64_t seen_ms, uint64_t now)
-{
-    return delivered_at(payload, seen_ms, now);
 }
 
 /* ---- flags, marks, patience, exemption ---- */
@@ -589,15 +483,15 @@ static void read_entry(const struct ledger_slot *slot, uint64_t hash, const stru
 
     *e = (struct ledger_entry){.seen_ms = (seen & UINT32_MAX) * 1000};
     if (ledger_kind(hash) != LEDGER_ALLOWANCE)
-        e->good = amount_now(ledger_payload(slot, WORD_GOOD, hash), d->good_half_life, now);
+        e->good = ledger_amount_now(ledger_payload(slot, WORD_GOOD, hash), d->good_half_life, now);
     if (!ledger_is_common(hash))
         return;
-    e->offences = amount_now(ledger_payload(slot, WORD_OFFENCES, hash), d->half_life, now);
+    e->offences = ledger_amount_now(ledger_payload(slot, WORD_OFFENCES, hash), d->half_life, now);
     e->turn_ms = believable(turn & LEDGER_END, now);
     e->paced = turn & LEDGER_TURN_PACED;
     e->pass_ms = pass_at(turn, e->seen_ms, now);
     e->debt_ms = believable(debt & LEDGER_END, now);
-    e->delivered_ms = delivered_at(debt, e->seen_ms, now);
+    e->delivered_ms = ledger_delivered_at(debt, e->seen_ms, now);
     e->patience_ms = flags & PATIENCE_MASK;
     e->flags = flags >> FLAGS_SHIFT & 0xff;
     e->exempt_until_ms = (seen >> SEEN_BITS & EXEMPT_MASK) * EXEMPT_STEP_MS;

@@ -2,6 +2,7 @@
  * offences were the sum of its clients' offences. Today a network counts how many of its clients
  * misbehave. So a network starts with no offences, and a client or account keeps its offences up to
  * a bound; good mail, exemptions, known networks and patience stay as they are. */
+#include "tarpit/ledger_amount.h"
 #include "tarpit/ledger_table.h"
 
 enum { EDITION = 2 };

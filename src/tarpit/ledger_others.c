@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tarpit/ledger_amount.h"
 #include "tarpit/ledger_table.h"
 
 enum { RING_EVENTS = 1 << 16, LAYOUT = 0x6d6f7431 };

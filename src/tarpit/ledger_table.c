@@ -5,6 +5,8 @@
  * mean. */
 #include "tarpit/ledger_table.h"
 
+#include "tarpit/ledger_amount.h"
+
 enum { KEY_NIBBLE = 15, KEY_CLAIMING = 15 };
 
 /* How often a claim is tried, and how often a claimer checks whether another one has finished

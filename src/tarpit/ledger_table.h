@@ -26,7 +26,7 @@
 enum ledger_word {
     WORD_KEY,
     WORD_LABEL,    /* the address, readable for people; written once, when claimed */
-    WORD_OFFENCES, /* amounts: see ledger.c */
+    WORD_OFFENCES, /* amounts: see ledger_amount.h */
     WORD_GOOD,
     WORD_TURN,  /* tag 8 | paced 1 | pass 13 | end, wall ms 42 */
     WORD_DEBT,  /* tag 8 | delivered 14 | end, wall ms 42 */
@@ -138,11 +138,6 @@ bool ledger_is_kept(const struct ledger_slot *slot, uint64_t now);
 /* Brings the amounts of an earlier edition's file to this one's. Called once, by ledger_open(). */
 void ledger_convert(struct ledger *l);
 
-/* The amount in a word at the time of its stamp, not decayed; and the word with another amount at
- * the same stamp (ledger.c). For ledger_strength() and for files of earlier editions. */
-double ledger_amount_raw(uint64_t word);
-uint64_t ledger_amount_with(uint64_t word, double value);
-
 /* The payload of a word; 0 if the word has another entry's tag. */
 static inline uint64_t ledger_payload(const struct ledger_slot *slot, enum ledger_word w,
                                       uint64_t hash)
@@ -157,14 +152,6 @@ static inline uint64_t ledger_payload(const struct ledger_slot *slot, enum ledge
 typedef bool ledger_change_fn(uint64_t old, uint64_t *new, void *arg);
 bool ledger_change(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
                    ledger_change_fn *fn, void *arg);
-
-/* Of an amount's payload: what is left of it now; and the payload of an amount that is `value` now.
- */
-double ledger_amount_now(uint64_t payload, uint64_t half_life, uint64_t now);
-uint64_t ledger_amount_of(uint64_t half_life, uint64_t now, double value);
-
-/* The payload after adding `by`, which may be negative. */
-uint64_t ledger_amount_plus(uint64_t payload, uint64_t half_life, uint64_t now, double by);
 
 /* Of a payload of WORD_DEBT and of WORD_TURN: the last delivery as wall ms, and back; and an end
  * that can be believed, else 0 (ledger.c). */
