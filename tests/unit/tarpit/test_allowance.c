@@ -18,24 +18,12 @@
 #include "tarpit/allowance.h"
 #include "tarpit/ledger_table.h"
 
+#include "ledger_fixture.h"
+
 #define T0 UINT64_C(1800000000000)
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
 
 static const struct ledger_decay never = {0, 0};
-
-static struct ledger *open_memory(uint64_t size)
-{
-    struct ledger *l;
-    assert_int_equal(ledger_open(&l, NULL, size), 0);
-    return l;
-}
-
-static struct addr addr(const char *text)
-{
-    struct addr a;
-    assert_true(addr_parse(span_of(text), &a));
-    return a;
-}
 
 static struct addr network(unsigned n)
 {

@@ -16,24 +16,12 @@
 #include "base/log.h"
 #include "tarpit/ledger_table.h"
 
+#include "ledger_fixture.h"
+
 enum { SECOND = 1000, HOUR = 3600 * SECOND };
 #define T0 UINT64_C(1800000000000)
 
 static const struct ledger_decay hourly = {HOUR, 7 * 24 * (uint64_t)HOUR};
-
-static struct ledger *open_memory(uint64_t size)
-{
-    struct ledger *l;
-    assert_int_equal(ledger_open(&l, NULL, size), 0);
-    return l;
-}
-
-static struct addr addr(const char *text)
-{
-    struct addr a;
-    assert_true(addr_parse(span_of(text), &a));
-    return a;
-}
 
 static struct ledger_key client(const struct ledger *l, const char *text)
 {

@@ -12,17 +12,12 @@
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 
+#include "ledger_fixture.h"
+
 enum { SECOND = 1000, HOUR = 3600 * SECOND };
 #define T0 UINT64_C(1800000000000)
 
 static const struct span nobody;
-
-static struct addr addr(const char *text)
-{
-    struct addr a;
-    assert_true(addr_parse(span_of(text), &a));
-    return a;
-}
 
 static struct tarpit pit(void)
 {
