@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "before_mail.h"
+#include "tarpit/ledger_table.h"
 #include "tarpit/tarpit.h"
 
 #define BEGIN       UINT64_C(1800000000000)
@@ -112,6 +113,7 @@ bool washing_run(const struct washing *of, const struct tarpit_rules *rules, uin
     *out = (struct washing_result){0};
     if (ledger_open(&p.tarpit.ledger, NULL, LEDGER_SIZE) < 0)
         return false;
+    p.tarpit.ledger->file.key = (struct sipkey){seed, 0}; /* the same each time */
     for (uint32_t i = 0; i < WASHING_BOTS; i++)
         make_bot(&p, i, seed);
     for (int day = 0; day < WASHING_DAYS; day++)

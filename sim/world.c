@@ -5,6 +5,7 @@
  * there are), the backend, and the guard. It measures the policy, not the machine. */
 #include <stdlib.h>
 
+#include "tarpit/ledger_table.h"
 #include "world_part.h"
 
 /* Legitimate senders are followed for so long after the attack. */
@@ -114,7 +115,7 @@ static bool share_out(struct domains *d, uint32_t count)
 
 /* A ledger has eight entries for each address and domain, so that none is evicted and runs are
  * alike. */
-static bool open_world(struct world *w, const struct tarpit_rules *rules)
+static bool open_world(struct world *w, const struct tarpit_rules *rules, uint64_t seed)
 {
     const struct sim_population *p = w->population;
     uint64_t known = 4096;
@@ -128,10 +129,13 @@ static bool open_world(struct world *w, const struct tarpit_rules *rules)
     }
     for (uint32_t i = 0; i < w->servers; i++) {
         w->tarpit[i].rules = *rules;
-        if (p->fleet && i > 0)
+        if (p->fleet && i > 0) {
             w->tarpit[i].ledger = w->tarpit[0].ledger;
-        else
-            ok = ok && ledger_open(&w->tarpit[i].ledger, NULL, known * 64) == 0;
+            continue;
+        }
+        ok = ok && ledger_open(&w->tarpit[i].ledger, NULL, known * 64) == 0;
+        if (ok)
+            w->tarpit[i].ledger->file.key = (struct sipkey){seed, i}; /* the same each time */
     }
     return ok;
 }
@@ -147,7 +151,7 @@ bool sim_run_and_tell(const struct sim_population *p, const struct tarpit_rules 
     *out = (struct sim_result){.attack_hours = p->hours};
     w.end = SIM_BEGIN + (uint64_t)(p->hours * SIM_HOUR);
     w.guesses_left = p->dictionary > 0 ? p->dictionary : UINT64_MAX;
-    if (!open_world(&w, rules) || (observed && shadows_open(&w.shadows, &w.tarpit[0]) < 0)) {
+    if (!open_world(&w, rules, seed) || (observed && shadows_open(&w.shadows, &w.tarpit[0]) < 0)) {
         close_world(&w);
         return false;
     }
