@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -104,72 +103,77 @@ static void test_a_decoy_is_the_same_each_time_and_stays_when_the_file_grows(voi
     (void)state;
 }
 
-static int by_value(const void *a, const void *b)
+/* ---- what a check costs ---- */
+
+/* Linked in place of crypt_rn(3) and scram_secret_is_of(): they note what is computed. A check's
+ * time is the time of these, so their counts tell what a stopwatch would, on a busy machine too. */
+static struct {
+    unsigned calls; /* of both */
+    char setting[16];
+    unsigned iterations;
+} worked;
+
+char *__real_crypt_rn(const char *phrase, const char *setting, void *data, int size);
+char *__wrap_crypt_rn(const char *phrase, const char *setting, void *data, int size);
+bool __real_scram_secret_is_of(const struct scram_secret *secret, struct span password);
+bool __wrap_scram_secret_is_of(const struct scram_secret *secret, struct span password);
+
+char *__wrap_crypt_rn(const char *phrase, const char *setting, void *data, int size)
 {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
+    worked.calls++;
+    snprintf(worked.setting, sizeof worked.setting, "%s", setting);
+    return __real_crypt_rn(phrase, setting, data, size);
 }
 
-/* Kolmogorov and Smirnov: the largest distance of two samples' distribution functions. */
-static double distance(double *a, double *b, int n)
+bool __wrap_scram_secret_is_of(const struct scram_secret *secret, struct span password)
 {
-    double most = 0;
-    qsort(a, (size_t)n, sizeof *a, by_value);
-    qsort(b, (size_t)n, sizeof *b, by_value);
-    for (int i = 0, j = 0; i < n && j < n;) {
-        if (a[i] <= b[j])
-            i++;
-        else
-            j++;
-        double d = (double)(i > j ? i - j : j - i) / n;
-        most = d > most ? d : most;
-    }
-    return most;
+    worked.calls++;
+    worked.iterations = secret->iterations;
+    return __real_scram_secret_is_of(secret, password);
 }
 
-static double check_us(struct file_auth *auth, const char *name)
+/* In the order of test_the_work_does_not_tell_who_is_in_a_file_of_mixed_hashes. */
+enum { SHA_FAST, SHA_SLOW, SCRAM, BCRYPT, PRICES };
+
+static int price_of(struct file_auth *auth, const char *name)
 {
-    struct timespec from, to;
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &from);
+    memset(&worked, 0, sizeof worked);
     assert_int_equal(file_auth_check(auth, span_of(name), SPAN("guess"), 1, NULL), ANSWER_NO);
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &to);
-    return (double)(to.tv_sec - from.tv_sec) * 1e6 + (double)(to.tv_nsec - from.tv_nsec) / 1e3;
+    assert_int_equal(worked.calls, 1);
+    if (worked.iterations) {
+        assert_int_equal(worked.iterations, 4096);
+        return SCRAM;
+    }
+    if (strncmp(worked.setting, "$2b$04$", 7) == 0)
+        return BCRYPT;
+    assert_true(strncmp(worked.setting, "$6$rounds=", 10) == 0);
+    return worked.setting[10] == '1' ? SHA_FAST : SHA_SLOW;
 }
 
-/* How far apart the times of known and unknown names are. */
-static double times_apart(void)
+static void test_the_work_does_not_tell_who_is_in_a_file_of_mixed_hashes(void **state)
 {
     enum { N = 400 };
-    static const struct part part[] = {
+    static const struct part part[PRICES] = {
         {"$6$rounds=1000$saltsalt$x", 40},
         {"$6$rounds=6000$saltsalt$x", 30},
         {"{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==," SCRAM_KEYS, 20},
         {"$2b$04$abcdefghijklmnopqrstuuabcdefghijklmnopqrstuvwxyzabcdefg", 10},
     };
-    static double known[N], unknown[N];
-    struct file_auth *auth = mixed(part, 4, 0);
-    for (int i = 0; i < N; i++) { /* in turns: what disturbs one sample disturbs the other */
+    int known[PRICES] = {0}, unknown[PRICES] = {0};
+    struct file_auth *auth = mixed(part, PRICES, 0);
+    for (int i = 0; i < N; i++) {
         char name[32];
-        snprintf(name, sizeof name, "user%d", i * 7 % 100);
-        known[i] = check_us(auth, name);
+        snprintf(name, sizeof name, "user%d", i % 100);
+        known[price_of(auth, name)]++;
         snprintf(name, sizeof name, "nobody%d", i);
-        unknown[i] = check_us(auth, name);
+        unknown[price_of(auth, name)]++;
     }
     file_auth_close(auth);
-    return distance(known, unknown, N);
-}
-
-/* 1.95 sqrt(2 / n): the samples of one distribution are that far apart once in a thousand times. A
- * busy machine disturbs a sample now and then; what tells, tells each time. */
-static void test_the_time_does_not_tell_who_is_in_a_file_of_mixed_hashes(void **state)
-{
-    enum { TRIES = 3 };
-    double d = 1;
-
-    for (int i = 0; i < TRIES && d > 0.138; i++)
-        d = times_apart();
-    if (d > 0.138)
-        fail_msg("the samples are %.3f apart", d);
+    for (int i = 0; i < PRICES; i++) {
+        assert_int_equal(known[i], N / 100 * part[i].lines);
+        assert_in_range(unknown[i], known[i] - 40, known[i] + 40); /* 4 sigma of 400 at 0.4 */
+    }
+    (void)state;
 }
 
 /* Settings whose lines are one kind or two. */
@@ -245,7 +249,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decoys_have_the_kinds_of_the_files_lines_in_its_proportions),
         cmocka_unit_test(test_a_decoy_is_the_same_each_time_and_stays_when_the_file_grows),
-        cmocka_unit_test(test_the_time_does_not_tell_who_is_in_a_file_of_mixed_hashes),
+        cmocka_unit_test(test_the_work_does_not_tell_who_is_in_a_file_of_mixed_hashes),
         cmocka_unit_test(test_kinds_differ_by_method_and_cost_and_not_by_salt),
         cmocka_unit_test(test_a_line_is_found_without_case_and_names_the_account),
     };

@@ -270,7 +270,7 @@ static void add_domains(struct buf *text, int from, int to)
     buf_addf(text, " }\n");
 }
 
-static void test_a_hundred_thousand_domains_are_read_within_a_second(void **state)
+static void test_a_hundred_thousand_domains_are_read_in_one_pass(void **state)
 {
     enum { DOMAINS = 100000, BACKENDS = 20 };
     struct buf text = {0};
@@ -292,7 +292,7 @@ static void test_a_hundred_thousand_domains_are_read_within_a_second(void **stat
     config_free(c);
     buf_free(&text);
 #ifndef __SANITIZE_ADDRESS__
-    assert_true(took < 1);
+    assert_true(took < 10); /* 0.3 s; minutes if each domain were compared with all others */
 #endif
 }
 
@@ -310,7 +310,7 @@ int main(void)
         cmocka_unit_test(test_a_section_that_asks_the_backend_needs_one_for_its_domains),
         cmocka_unit_test(test_many_mistakes_of_a_kind_are_told_in_a_few_lines),
         cmocka_unit_test(test_a_printed_configuration_is_the_same),
-        cmocka_unit_test(test_a_hundred_thousand_domains_are_read_within_a_second),
+        cmocka_unit_test(test_a_hundred_thousand_domains_are_read_in_one_pass),
     };
     return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

