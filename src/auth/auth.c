@@ -45,7 +45,7 @@ struct auth {
     struct verifier verifier[];
 };
 
-static void backend_said(void *arg, struct auth_question *q, enum answer_result r);
+static void backend_said(void *arg, struct auth_query *q, enum answer_result r);
 
 static bool verifier_open(struct auth *a, struct verifier *v, const struct config_auth *c)
 {
@@ -229,7 +229,7 @@ static void check_nowhere(struct auth *a, struct span user, struct span password
 
 /* Asks the verifiers of the name's domain from q->at on; answer->result is what those before have
  * said. False: the answer comes later. */
-static bool check_from(struct auth *a, struct auth_question *q, struct answer *answer)
+static bool check_from(struct auth *a, struct auth_query *q, struct answer *answer)
 {
     struct route route = config_login_route(a->params.config, q->user);
     struct dovecot_auth *last = last_word(a, &route);
@@ -256,7 +256,7 @@ static bool check_from(struct auth *a, struct auth_question *q, struct answer *a
 }
 
 /* A backend has answered: the verifiers behind it are next. */
-static void backend_said(void *arg, struct auth_question *q, enum answer_result r)
+static void backend_said(void *arg, struct auth_query *q, enum answer_result r)
 {
     struct auth *a = arg;
     struct answer answer = {.id = q->asker.id,
@@ -271,8 +271,7 @@ static void backend_said(void *arg, struct auth_question *q, enum answer_result 
 bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
                 struct span password, const struct addr *client, struct answer *answer)
 {
-    struct auth_question q = {
-        .asker = *asker, .client = *client, .user = user, .password = password};
+    struct auth_query q = {.asker = *asker, .client = *client, .user = user, .password = password};
 
     answer->result = ANSWER_NO;
     return check_from(a, &q, answer);

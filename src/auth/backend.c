@@ -21,12 +21,12 @@ enum { THREADS = 16, WAITING_MAX = 256 };
 /* One check of a password. */
 struct check {
     struct task task; /* first */
-    struct auth_question question;
+    struct auth_query query;
     uint64_t until_ms; /* monotonic: the worker waits until then */
     enum answer_result result;
     struct check *next;
     size_t size;
-    char text[]; /* of the question */
+    char text[]; /* of the query */
 };
 
 struct backend_auth {
@@ -73,10 +73,10 @@ static bool run(void *arg, uint32_t asker, struct task *t)
 {
     const struct backend_auth *b = arg;
     struct check *c = (struct check *)t;
-    char *response = auth_plain_response(c->question.user, c->question.password);
+    char *response = auth_plain_response(c->query.user, c->query.password);
     struct buf line = {0};
 
-    struct route backends = config_login_backends(b->config, c->question.user);
+    struct route backends = config_login_backends(b->config, c->query.user);
 
     c->result = ANSWER_LATER;
     if (response && buf_addf(&line, "AUTH PLAIN %s\r\n", response) == 0)
@@ -137,24 +137,24 @@ void backend_auth_close(struct backend_auth *b)
         free(b);
 }
 
-static struct check *check_new(const struct auth_question *q)
+static struct check *check_new(const struct auth_query *q)
 {
     size_t size = q->user.len + q->password.len;
     struct check *c = calloc(1, sizeof *c + size);
 
     if (!c)
         return NULL;
-    c->question = *q;
+    c->query = *q;
     c->size = size;
     c->until_ms = clock_mono_ms() + QUERY_TIMEOUT_MS;
     memcpy(c->text, q->user.at, q->user.len);
     memcpy(c->text + q->user.len, q->password.at, q->password.len);
-    c->question.user = (struct span){c->text, q->user.len};
-    c->question.password = (struct span){c->text + q->user.len, q->password.len};
+    c->query.user = (struct span){c->text, q->user.len};
+    c->query.password = (struct span){c->text + q->user.len, q->password.len};
     return c;
 }
 
-bool backend_auth_ask(struct backend_auth *b, const struct auth_question *q)
+bool backend_auth_ask(struct backend_auth *b, const struct auth_query *q)
 {
     struct check *c = b->waits < WAITING_MAX ? check_new(q) : NULL;
 
@@ -181,7 +181,7 @@ static struct check *take_waiting(struct backend_auth *b)
 
 static void tell(struct backend_auth *b, struct check *c)
 {
-    b->answered(b->arg, &c->question, c->result);
+    b->answered(b->arg, &c->query, c->result);
     check_free(c);
 }
 

@@ -308,13 +308,13 @@ void dovecot_auth_read(struct dovecot_auth *d)
 }
 
 /* A query: a mechanism and the client's first response, as base64. */
-struct question {
+struct dovecot_query {
     const char *mechanism, *options;
     struct span response;
     const struct addr *client;
 };
 
-static int send_query(struct dovecot_auth *d, const struct question *q)
+static int send_query(struct dovecot_auth *d, const struct dovecot_query *q)
 {
     char ip[ADDR_TEXT];
     struct buf line = {0};
@@ -333,7 +333,7 @@ static int send_query(struct dovecot_auth *d, const struct question *q)
     return error;
 }
 
-static int ask(struct dovecot_auth *d, const struct question *q, enum answer_result *result,
+static int ask(struct dovecot_auth *d, const struct dovecot_query *q, enum answer_result *result,
                struct buf *answer, struct buf *name)
 {
     int error = send_query(d, q);
@@ -346,7 +346,7 @@ static int ask(struct dovecot_auth *d, const struct question *q, enum answer_res
 }
 
 /* Asks; and once more on a new connection if Dovecot had closed the kept one. */
-static enum answer_result ask_surely(struct dovecot_auth *d, const struct question *q,
+static enum answer_result ask_surely(struct dovecot_auth *d, const struct dovecot_query *q,
                                      struct buf *answer, struct buf *name)
 {
     enum answer_result result = ANSWER_LATER;
@@ -364,7 +364,7 @@ enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
                                       struct buf *name)
 {
     char *response = auth_plain_response(user, password);
-    struct question q = {"PLAIN", "", span_of(response), client};
+    struct dovecot_query q = {"PLAIN", "", span_of(response), client};
 
     if (!response)
         return ANSWER_LATER;
@@ -402,7 +402,7 @@ bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span pass
                       const struct addr *client, const struct auth_asker *asker)
 {
     char *response = auth_plain_response(user, password);
-    struct question q = {"PLAIN", "", span_of(response), client};
+    struct dovecot_query q = {"PLAIN", "", span_of(response), client};
 
     if (!response)
         return false;
@@ -431,7 +431,7 @@ enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span messa
     if (!room)
         return ANSWER_LATER;
     response.len = (uint32_t)base64_encode(message, room);
-    struct question q = {"SCRAM-SHA-256", "final-resp-ok\t", buf_span(&response), client};
+    struct dovecot_query q = {"SCRAM-SHA-256", "final-resp-ok\t", buf_span(&response), client};
     enum answer_result result = ask_surely(d, &q, answer, NULL);
     buf_free(&response);
     *pending = (struct dovecot_login){d->connection, d->id};

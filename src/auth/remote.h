@@ -68,7 +68,7 @@ void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pe
 
 /* A password that is checked; user and password are borrowed. `at` and `so_far` are the caller's:
  * which verifier is asked, and what those before it have said. */
-struct auth_question {
+struct auth_query {
     struct auth_asker asker;
     struct addr client;
     struct span user, password;
@@ -77,15 +77,15 @@ struct auth_question {
 };
 
 /* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616), in threads: a backend that is
- * slow, or hangs, delays no other question of the clerk. `answered` is called from
- * backend_auth_read(), once for each question that backend_auth_ask() has taken. */
-typedef void backend_answered(void *arg, struct auth_question *q, enum answer_result result);
+ * slow, or hangs, delays no other query of the clerk. `answered` is called from
+ * backend_auth_read(), once for each query that backend_auth_ask() has taken. */
+typedef void backend_answered(void *arg, struct auth_query *q, enum answer_result result);
 struct backend_auth *backend_auth_open(const struct config *config,
                                        const struct addresses *addresses,
                                        backend_answered *answered, void *arg);
 void backend_auth_close(struct backend_auth *b);
-/* False: too many wait already, or no memory. Copies the question. */
-bool backend_auth_ask(struct backend_auth *b, const struct auth_question *q);
+/* False: too many wait already, or no memory. Copies the query. */
+bool backend_auth_ask(struct backend_auth *b, const struct auth_query *q);
 /* The descriptor to poll() for answers, and reading those that are there. */
 int backend_auth_fd(const struct backend_auth *b);
 void backend_auth_read(struct backend_auth *b);

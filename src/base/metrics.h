@@ -92,7 +92,7 @@
     M(DIRECTORY_DOWN_BACKEND, GAUGE, "mired_directory_clerks_down", "source=\"backend\"", "")      \
     M(DIRECTORY_KEPT, GAUGE, "mired_directory_clerks_kept", "source=\"file\"",                     \
       "Clerks that use an earlier version: the newest is wrong or much shorter.")                  \
-    M(QUESTIONS_DROPPED, COUNTER, "mired_directory_questions_dropped_total", "",                   \
+    M(QUERIES_DROPPED, COUNTER, "mired_directory_queries_dropped_total", "",                       \
       "Queries dropped because there were too many; they were answered 451.")                      \
     M(DNS_LISTED, COUNTER, "mired_dns_answers_total", "result=\"listed\"",                         \
       "Answers of the DNS about clients, by result.")                                              \

@@ -1,4 +1,4 @@
-/* Questions to the fleet process (members.h), and orders from other members. */
+/* Queries to the fleet process (members.h), and orders from other members. */
 #include "control/members.h"
 
 #include <errno.h>
@@ -41,14 +41,14 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     finish((struct members_asking *)a, false);
 }
 
-int member_ask(struct members_asks *a, const char *question, members_told *told, void *arg)
+int member_ask(struct members_asks *a, const char *query, members_told *told, void *arg)
 {
     struct members_asking *k = calloc(1, sizeof *k);
     uint64_t tag = ++a->last_tag;
 
     if (!k)
         return -ENOMEM;
-    int error = channel_tell(a->channel, NOTE_FLEET_ASK, 0, tag, question);
+    int error = channel_tell(a->channel, NOTE_FLEET_ASK, 0, tag, query);
     if (error) {
         free(k);
         return error;

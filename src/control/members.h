@@ -27,7 +27,7 @@ struct members_asks {
 typedef void members_told(void *arg, const char *answer);
 
 /* 0, or -errno: `told` will not be called. Otherwise it is called once, later. */
-int member_ask(struct members_asks *a, const char *question, members_told *told, void *arg);
+int member_ask(struct members_asks *a, const char *query, members_told *told, void *arg);
 
 /* `told` will not be called with this `arg` any more. */
 void member_ask_forget(struct members_asks *a, const void *arg);

@@ -89,12 +89,11 @@ static void time_is_up(struct loop *loop, struct alarm *a)
     struct control *c = ((struct waiting *)a)->control;
 
     drop(stop_waiting(c));
-    control_fail(
-        c, CONTROL_REFUSED,
-        "the directories have not answered for %d s: they are slow, or many questions wait "
-        "before this one. Mail is deferred meanwhile, not refused; `mirectl status` says "
-        "which directory is down",
-        PATIENCE_MS / 1000);
+    control_fail(c, CONTROL_REFUSED,
+                 "the directories have not answered for %d s: they are slow, or many queries wait "
+                 "before this one. Mail is deferred meanwhile, not refused; `mirectl status` says "
+                 "which directory is down",
+                 PATIENCE_MS / 1000);
     control_resume(c);
 }
 

@@ -177,7 +177,7 @@ static void enqueue(struct directory *d, struct errand *e, const struct director
                                       asker ? asker->rank : RANK_FIRST);
 
     if (lost) {
-        metric_add(METRIC_QUESTIONS_DROPPED, 1);
+        metric_add(METRIC_QUERIES_DROPPED, 1);
         give_up(d, errand_of(lost));
     }
 }

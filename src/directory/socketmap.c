@@ -99,13 +99,13 @@ static int read_reply(int fd, char word[10])
     return 0;
 }
 
-static int ask(struct socketmap_directory *s, struct span question, char word[10])
+static int ask(struct socketmap_directory *s, struct span query, char word[10])
 {
     if (s->fd < 0)
         s->fd = dial(&s->addr, s->path, SOCKETMAP_MS);
     if (s->fd < 0)
         return s->fd;
-    int error = dial_send(s->fd, question.at, question.len);
+    int error = dial_send(s->fd, query.at, query.len);
     if (!error)
         error = read_reply(s->fd, word);
     if (error)
@@ -115,17 +115,17 @@ static int ask(struct socketmap_directory *s, struct span question, char word[10
 
 enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct span key)
 {
-    struct buf question = {0};
+    struct buf query = {0};
     char word[10] = "";
     bool kept = s->fd >= 0;
 
-    if (buf_addf(&question, "%zu:%s %.*s,", strlen(s->config->map) + 1 + key.len, s->config->map,
+    if (buf_addf(&query, "%zu:%s %.*s,", strlen(s->config->map) + 1 + key.len, s->config->map,
                  (int)key.len, key.at) < 0)
         return ANSWER_LATER;
-    int error = ask(s, buf_span(&question), word);
+    int error = ask(s, buf_span(&query), word);
     if (error && kept) /* the server may have closed it meanwhile */
-        error = ask(s, buf_span(&question), word);
-    buf_free(&question);
+        error = ask(s, buf_span(&query), word);
+    buf_free(&query);
     if (error)
         return ANSWER_SILENCE;
     if (strncmp(word, "OK", 2) == 0 && (word[2] == ' ' || word[2] == '\0'))

@@ -101,7 +101,7 @@ void lookup_trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
 
 /* A query has ended. With the last query of a kind the look-up gives its place back. That a list
  * does not answer is not held against the client. */
-static void give_place(struct lookup *u, const struct question *q)
+static void give_place(struct lookup *u, const struct lookup_query *q)
 {
     struct lookups *l = u->all;
 
@@ -117,10 +117,10 @@ static void give_place(struct lookup *u, const struct question *q)
 
 static void answered(void *arg, int status, const unsigned char *answer, size_t len)
 {
-    struct question q = *(struct question *)arg;
+    struct lookup_query q = *(struct lookup_query *)arg;
     struct lookup *u = q.of;
 
-    slab_give(&u->all->questions, arg);
+    slab_give(&u->all->queries, arg);
     if (!u->all->closing) {
         health_heard(&u->all->health, status);
         lookup_hear(u, &q, status, answer, len);
@@ -132,12 +132,12 @@ static void answered(void *arg, int status, const unsigned char *answer, size_t 
     lookup_settle(u);
 }
 
-/* ---- questions ---- */
+/* ---- queries ---- */
 
-void lookup_ask(struct lookup *u, const char *name, enum dns_type type, struct question about)
+void lookup_ask(struct lookup *u, const char *name, enum dns_type type, struct lookup_query about)
 {
     struct lookups *l = u->all;
-    struct question *q = slab_take(&l->questions);
+    struct lookup_query *q = slab_take(&l->queries);
 
     if (!q)
         return;
@@ -156,7 +156,7 @@ static void ask_lists(struct lookup *u, const struct lookup_list *list, size_t c
 
     for (size_t i = 0; i < count; i++)
         if (dns_name_reverse(&u->client, list[i].zone, name))
-            lookup_ask(u, name, DNS_A, (struct question){u, (uint8_t)kind, (uint8_t)i, 0});
+            lookup_ask(u, name, DNS_A, (struct lookup_query){u, (uint8_t)kind, (uint8_t)i, 0});
 }
 
 /* Sends the queries that there are places for. An answer that comes before this returns is not the
@@ -179,12 +179,12 @@ static void ask_all(struct lookup *u, bool lists, bool names)
     if (lists) {
         ask_lists(u, params->allowed, params->allowed_count, ASK_ALLOWED);
         ask_lists(u, params->blocked, params->blocked_count, ASK_BLOCKED);
-        give_place(u, &(struct question){.kind = ASK_BLOCKED});
+        give_place(u, &(struct lookup_query){.kind = ASK_BLOCKED});
     }
     if (names) {
         if (dns_name_of_pointer(&u->client, name))
-            lookup_ask(u, name, DNS_PTR, (struct question){u, ASK_POINTER, 0, 0});
-        give_place(u, &(struct question){.kind = ASK_POINTER});
+            lookup_ask(u, name, DNS_PTR, (struct lookup_query){u, ASK_POINTER, 0, 0});
+        give_place(u, &(struct lookup_query){.kind = ASK_POINTER});
     }
     u->open--;
     u->trusting--;
@@ -361,7 +361,7 @@ int lookups_open(struct lookups **out, const struct lookup_params *params)
         return -ENOMEM;
     l->params = *params;
     slab_init(&l->slab, sizeof(struct lookup));
-    slab_init(&l->questions, sizeof(struct question));
+    slab_init(&l->queries, sizeof(struct lookup_query));
     l->known = known_open(LOOKUP_KNOWN);
     l->names = params->client_names ? names_open(LOOKUP_NAMES) : NULL;
     l->list_places = shares_open(LOOKUP_OPEN_MAX);

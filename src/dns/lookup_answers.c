@@ -9,19 +9,19 @@
 #include "dns/lookup_part.h"
 #include "dns/ttl.h"
 
-static struct list_record *state_of(struct lookups *l, const struct question *q)
+static struct list_record *state_of(struct lookups *l, const struct lookup_query *q)
 {
     return &(q->kind == ASK_ALLOWED ? l->allowed : l->blocked)[q->by];
 }
 
-static const struct lookup_list *list_of(const struct lookups *l, const struct question *q)
+static const struct lookup_list *list_of(const struct lookups *l, const struct lookup_query *q)
 {
     return &(q->kind == ASK_ALLOWED ? l->params.allowed : l->params.blocked)[q->by];
 }
 
 /* A query was not answered. If a list does not answer, this is logged once, until it answers again.
  * If no server answers, the resolver is down and not the list. */
-static void missed(struct lookups *l, const struct question *q, int status)
+static void missed(struct lookups *l, const struct lookup_query *q, int status)
 {
     metric_add(METRIC_DNS_FAILED, 1);
     if (!query_is_list(q) || !health_is_sound(&l->health))
@@ -31,7 +31,7 @@ static void missed(struct lookups *l, const struct question *q, int status)
         log_warn("DNS: %s does not answer (%s)", list_of(l, q)->zone, resolver_status(status));
 }
 
-static void answers(struct lookups *l, const struct question *q)
+static void answers(struct lookups *l, const struct lookup_query *q)
 {
     if (!query_is_list(q))
         return;
@@ -41,7 +41,7 @@ static void answers(struct lookups *l, const struct question *q)
     s->missed = 0;
 }
 
-static void refuses(struct lookups *l, const struct question *q)
+static void refuses(struct lookups *l, const struct lookup_query *q)
 {
     struct list_record *s = state_of(l, q);
 
@@ -68,7 +68,7 @@ static enum listing judge(const struct lookup_list *list, const unsigned char *a
     return all;
 }
 
-static void list_said(struct lookup *u, const struct question *q, const unsigned char *answer,
+static void list_said(struct lookup *u, const struct lookup_query *q, const unsigned char *answer,
                       size_t len)
 {
     struct lookups *l = u->all;
@@ -122,7 +122,7 @@ static bool follow(struct lookup *u, const char *name, int nth)
         snprintf(u->own->found.text, DNS_NAME_ROOM, "%s", name);
     }
     lookup_ask(u, name, u->client.family == ADDR_IP4 ? DNS_A : DNS_AAAA,
-               (struct question){u, ASK_ADDRESS, by, (uint8_t)nth});
+               (struct lookup_query){u, ASK_ADDRESS, by, (uint8_t)nth});
     return true;
 }
 
@@ -161,7 +161,7 @@ static void confirm(struct own_names *own, const char *name)
     snprintf(own->found.text, DNS_NAME_ROOM, "%s", name);
 }
 
-static void name_said(struct lookup *u, const struct question *q, const unsigned char *answer,
+static void name_said(struct lookup *u, const struct lookup_query *q, const unsigned char *answer,
                       size_t len)
 {
     bool confirmed = has_address(&u->client, answer, len);
@@ -173,7 +173,7 @@ static void name_said(struct lookup *u, const struct question *q, const unsigned
         lookup_trusted(u, DNS_TRUST_NAME, q->by);
 }
 
-void lookup_hear(struct lookup *u, const struct question *q, int status,
+void lookup_hear(struct lookup *u, const struct lookup_query *q, int status,
                  const unsigned char *answer, size_t len)
 {
     bool something = status == ARES_SUCCESS;

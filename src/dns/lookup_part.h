@@ -43,7 +43,7 @@ struct lookup {
     struct own_names *own; /* NULL: the client's names are not wanted, or there is no memory */
 };
 
-struct question {
+struct lookup_query {
     struct lookup *of;
     uint8_t kind; /* enum kind */
     uint8_t by;   /* which list, or which trusted name; NOBODY: no trusted name */
@@ -57,19 +57,19 @@ struct lookups {
     struct names *names; /* NULL: not wanted */
     struct trial *trial;
     struct lookup_list *list; /* blocked, then allowed ones */
-    struct slab slab, questions;
+    struct slab slab, queries;
     struct sipkey key;
     struct lookup *bucket[BUCKETS];
     struct shares *list_places, *name_places;
     bool closing;
     struct health health;
     struct list_record {
-        uint16_t missed; /* questions in a row */
+        uint16_t missed; /* queries in a row */
         bool refuses;    /* it does not serve this resolver; already logged */
     } blocked[LOOKUP_LISTS_MAX], allowed[LOOKUP_LISTS_MAX];
 };
 
-static inline bool query_is_list(const struct question *q)
+static inline bool query_is_list(const struct lookup_query *q)
 {
     return q->kind == ASK_ALLOWED || q->kind == ASK_BLOCKED;
 }
@@ -81,10 +81,10 @@ bool lookup_counts(const struct lookups *l, size_t list);
 void lookup_trusted(struct lookup *u, enum dns_trust trust, uint8_t by);
 
 /* Sends one query of a look-up. */
-void lookup_ask(struct lookup *u, const char *name, enum dns_type type, struct question about);
+void lookup_ask(struct lookup *u, const char *name, enum dns_type type, struct lookup_query about);
 
 /* Handles the end of a query: records the result and sends the queries that follow from it. */
-void lookup_hear(struct lookup *u, const struct question *q, int status,
+void lookup_hear(struct lookup *u, const struct lookup_query *q, int status,
                  const unsigned char *answer, size_t len);
 
 #endif

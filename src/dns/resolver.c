@@ -23,14 +23,14 @@ struct resolver {
     struct loop *loop;
     ares_channel channel;
     struct alarm tick;
-    uint32_t open; /* questions */
+    uint32_t open; /* queries */
     struct socket {
         struct watch watch; /* fd -1: free */
         struct resolver *of;
     } socket[SOCKETS_MAX];
 };
 
-struct question {
+struct dns_query {
     struct resolver *of;
     resolver_answer *answer;
     void *arg;
@@ -160,7 +160,7 @@ void resolver_close(struct resolver *r)
 
 static void pass_on(void *arg, int status, const unsigned char *answer, size_t len)
 {
-    struct question q = *(struct question *)arg;
+    struct dns_query q = *(struct dns_query *)arg;
 
     free(arg);
     q.of->open--;
@@ -181,7 +181,8 @@ static void answered(void *arg, ares_status_t status, size_t timeouts,
     ares_free_string(answer);
 }
 
-static void send_query(struct resolver *r, const char *name, enum dns_type type, struct question *q)
+static void send_query(struct resolver *r, const char *name, enum dns_type type,
+                       struct dns_query *q)
 {
     (void)ares_query_dnsrec(r->channel, name, ARES_CLASS_IN, (ares_dns_rec_type_t)type, answered, q,
                             NULL);
@@ -192,7 +193,8 @@ static void answered(void *arg, int status, int timeouts, unsigned char *answer,
     pass_on(arg, status, answer, len > 0 ? (size_t)len : 0);
 }
 
-static void send_query(struct resolver *r, const char *name, enum dns_type type, struct question *q)
+static void send_query(struct resolver *r, const char *name, enum dns_type type,
+                       struct dns_query *q)
 {
     ares_query(r->channel, name, C_IN, (int)type, answered, q);
 }
@@ -201,13 +203,13 @@ static void send_query(struct resolver *r, const char *name, enum dns_type type,
 void resolver_ask(struct resolver *r, const char *name, enum dns_type type, resolver_answer *answer,
                   void *arg)
 {
-    struct question *q = malloc(sizeof *q);
+    struct dns_query *q = malloc(sizeof *q);
 
     if (!q) {
         answer(arg, ARES_ENOMEM, NULL, 0);
         return;
     }
-    *q = (struct question){r, answer, arg};
+    *q = (struct dns_query){r, answer, arg};
     if (r->open++ == 0)
         loop_alarm(r->loop, &r->tick, r->loop->now + TICK_MS);
     send_query(r, name, type, q);

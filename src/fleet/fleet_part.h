@@ -134,7 +134,7 @@ void send_order(struct fleet *f, const char *text);
 
 /* ---- orders.c ---- */
 
-/* A question of the web process, or its report that an order has been carried out. */
+/* A query of the web process, or its report that an order has been carried out. */
 void orders_note(struct fleet *f, const struct note *n);
 
 /* An entry of the stream that `m` has written. */

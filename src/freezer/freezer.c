@@ -134,27 +134,26 @@ static void release(struct freezer *f, const struct note *asked)
 }
 
 /* Reports how many of them are frozen. */
-static void count(const struct freezer *f, const struct note *question)
+static void count(const struct freezer *f, const struct note *query)
 {
     struct network n;
 
-    if (network_parse((struct span){question->text, question->len}, &n))
+    if (network_parse((struct span){query->text, query->len}, &n))
         channel_tell(f->params->control, NOTE_COUNTED, (int32_t)table_count_of(f->table, &n),
-                     question->tag, NULL);
+                     query->tag, NULL);
 }
 
 /* Says how many of each client are frozen. */
-static void tally(const struct freezer *f, const struct note *question)
+static void tally(const struct freezer *f, const struct note *query)
 {
     char text[NOTE_TEXT] = "";
     struct tally t;
-    int error = tally_parse(&t, (struct span){question->text, question->len})
-                    ? table_tally(f->table, &t)
-                    : -EINVAL;
+    int error = tally_parse(&t, (struct span){query->text, query->len}) ? table_tally(f->table, &t)
+                                                                        : -EINVAL;
 
     if (!error)
         tally_format_counts(&t, text, sizeof text);
-    channel_tell(f->params->control, NOTE_TALLIED, error, question->tag, text);
+    channel_tell(f->params->control, NOTE_TALLIED, error, query->tag, text);
 }
 
 static void stop(struct freezer *f)

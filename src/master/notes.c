@@ -85,12 +85,12 @@ static bool is_asked(const struct child *c, uint32_t kind)
  * choose the same tag, so the notes in between also have the asker's process id. */
 static int pass_on(const struct child *asker, const struct child *c, const struct note *n)
 {
-    struct note question = *n;
+    struct note query = *n;
 
     if (!holds_connections(c))
         return -ENOTCONN;
-    question.tag = (uint64_t)(uint32_t)asker->pid << 32 | (uint32_t)n->tag;
-    return channel_send(c->channel.fd, &question);
+    query.tag = (uint64_t)(uint32_t)asker->pid << 32 | (uint32_t)n->tag;
+    return channel_send(c->channel.fd, &query);
 }
 
 /* Whether passing a note on failed because the worker has just ended, which the master is about to
@@ -211,14 +211,14 @@ static struct child *current_of(const struct master *m, enum role_id role)
     return NULL;
 }
 
-/* Web's question, with its process id for the way back. */
+/* Web's query, with its process id for the way back. */
 static void ask_fleet(struct master *m, struct child *c, const struct note *n)
 {
     struct child *fleet = current_of(m, ROLE_FLEET);
-    struct note question = *n;
+    struct note query = *n;
 
-    question.tag = (uint64_t)(uint32_t)c->pid << 32 | (uint32_t)n->tag;
-    if (!fleet || channel_send(fleet->channel.fd, &question) < 0)
+    query.tag = (uint64_t)(uint32_t)c->pid << 32 | (uint32_t)n->tag;
+    if (!fleet || channel_send(fleet->channel.fd, &query) < 0)
         channel_tell(c->channel.fd, NOTE_FLEET_TOLD, -1, n->tag, NULL);
 }
 

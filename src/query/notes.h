@@ -46,7 +46,7 @@ enum note_kind {
                               back to web: arg is how many it asked */
     NOTE_TALLIED,    /* worker, freezer -> master -> web: arg is 0 and text the numbers, or arg is
                               -errno; the master puts before them "held " or "frozen " */
-    NOTE_FLEET_ASK,  /* web -> master -> fleet: text is a question (control/members.h) */
+    NOTE_FLEET_ASK,  /* web -> master -> fleet: text is a query (control/members.h) */
     NOTE_FLEET_TOLD, /* fleet -> master -> web: the answer to it; arg 1: more comes, 0: the end, -1:
                         there is no fleet process */
     NOTE_FLEET_DO,   /* fleet -> master -> web: do what text says, another member's order */

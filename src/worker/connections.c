@@ -120,17 +120,17 @@ static void look(struct telling *t, const struct ring *ring)
     }
 }
 
-void connections_tell(struct worker *w, const struct note *question)
+void connections_tell(struct worker *w, const struct note *query)
 {
     int32_t part = CONNECTIONS_LINES / (int32_t)(w->params->slots ? w->params->slots : 1);
     struct telling t = {.w = w, .most = part > CONNECTIONS_LEAST ? part : CONNECTIONS_LEAST};
-    size_t len = strcspn(question->text, " ");
-    const char *phase = question->text + len + (question->text[len] != '\0');
+    size_t len = strcspn(query->text, " ");
+    const char *phase = query->text + len + (query->text[len] != '\0');
 
-    t.note.tag = question->tag;
-    t.any_client = strncmp(question->text, "-", len) == 0;
+    t.note.tag = query->tag;
+    t.any_client = strncmp(query->text, "-", len) == 0;
     t.phase = conn_phase_by_name(phase);
-    if ((!t.any_client && !network_parse((struct span){question->text, len}, &t.client)) ||
+    if ((!t.any_client && !network_parse((struct span){query->text, len}, &t.client)) ||
         (t.phase == CONN_PHASE_COUNT && strcmp(phase, "-") != 0))
         return;
     look(&t, &w->awake);

@@ -14,6 +14,6 @@ enum {
 /* Answers NOTE_CONNECTIONS with NOTE_CONNECTIONS_TOLD, in as many notes as it takes. A line has,
  * with tabs between: address, id, phase, flags, ms since it was accepted, ms in its phase, what it
  * waits for. Nothing in it was sent by the client. Looks at all connections of this worker. */
-void connections_tell(struct worker *w, const struct note *question);
+void connections_tell(struct worker *w, const struct note *query);
 
 #endif

@@ -43,32 +43,32 @@ void held_release(struct worker *w, const struct note *asked)
 }
 
 /* Reports how many of them are held, and, for a single address, the lists that have it. */
-void held_count(const struct worker *w, const struct note *question)
+void held_count(const struct worker *w, const struct note *query)
 {
     struct buf names = {0};
     struct network n;
 
-    if (!network_parse((struct span){question->text, question->len}, &n))
+    if (!network_parse((struct span){query->text, query->len}, &n))
         return;
     if (n.bits == addr_bits(&n.base))
         lists_names(w, &n.base, &names);
     bool whole = names.len < NOTE_TEXT && buf_add(&names, "", 1) == 0;
-    channel_tell(w->params->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), question->tag,
+    channel_tell(w->params->control, NOTE_COUNTED, (int32_t)guard_count(w, &n), query->tag,
                  whole ? names.at : NULL);
     buf_free(&names);
 }
 
-void held_tally(const struct worker *w, const struct note *question)
+void held_tally(const struct worker *w, const struct note *query)
 {
     char text[NOTE_TEXT] = "";
     struct tally t;
     int32_t error = 0;
 
-    if (tally_parse(&t, (struct span){question->text, question->len})) {
+    if (tally_parse(&t, (struct span){query->text, query->len})) {
         guard_tally(w, &t);
         tally_format_counts(&t, text, sizeof text);
     } else {
         error = -EINVAL;
     }
-    channel_tell(w->params->control, NOTE_TALLIED, error, question->tag, text);
+    channel_tell(w->params->control, NOTE_TALLIED, error, query->tag, text);
 }

@@ -13,9 +13,9 @@ void held_release(struct worker *w, const struct note *asked);
 
 /* NOTE_COUNT: reports with NOTE_COUNTED how many connections of a network are held, and, for a
  * single address, the lists that have it. */
-void held_count(const struct worker *w, const struct note *question);
+void held_count(const struct worker *w, const struct note *query);
 
 /* NOTE_TALLY: reports with NOTE_TALLIED how many connections of each client are held. */
-void held_tally(const struct worker *w, const struct note *question);
+void held_tally(const struct worker *w, const struct note *query);
 
 #endif

@@ -44,7 +44,7 @@ MASTER_LINES = re.compile(r"^#   ( *(?:127\.0\.0\.1:10025 inet|-o ).*)$", re.M)
 SUBMISSION = re.compile(r'^#   (listen "0\.0\.0\.0:587" .*)$', re.M)
 
 
-class House:
+class Site:
     """The Postfix that has port 25 in the morning, and the mired that has it afterwards."""
 
     def __init__(self, postfix, dns, auth_only="no"):
@@ -131,20 +131,20 @@ class House:
 
 
 @pytest.fixture
-def house(postfix):
+def site(postfix):
     made = []
 
     def make(dns=None, **options):
         dns = dns or Unbound()
         made.append(dns)
-        made.append(House(postfix, dns, **options))
+        made.append(Site(postfix, dns, **options))
         dns.start()
         return made[-1]
 
     yield make
     wrong = []
     for one in reversed(made):
-        if isinstance(one, House):
+        if isinstance(one, Site):
             wrong += one.close()
         else:
             one.stop()
@@ -174,12 +174,12 @@ def shown(m, address):
     return round(float(found[1] or 0))
 
 
-def test_an_administrators_first_day(house):
+def test_an_administrators_first_day(site):
     dns = Unbound()
     named, late, unnamed, stranger, printer = *(ports.stranger() for _ in range(4)), "127.66.7.9"
     dns.name(named, "mail.far.test").host("mail.far.test", named)
     dns.name(late, "late.far.test").host("late.far.test", late)
-    h = house(dns, auth_only="yes")
+    h = site(dns, auth_only="yes")
 
     # In the morning Postfix has the port. Nothing of this may be otherwise in the evening.
     behind = h.postfix

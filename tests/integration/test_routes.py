@@ -30,7 +30,7 @@ def block(backend, *domains, more=""):
     return backend.block.replace("{ }", f"{{ domains = {{ {names} }} {more} }}" if domains else f"{{ {more} }}")
 
 
-def house(mired, a, b, c, **options):
+def routed(mired, a, b, c, **options):
     """a.test on `a`, b.test on `b`, all else on `c`."""
     backends = "\n".join((block(a, "a.test"), block(b, "b.test"), block(c)))
     return mired(**{**dict(domains=DOMAINS, recipients=PEOPLE, backend=backends), **options})
@@ -73,7 +73,7 @@ def copies(backends):
 @pytest.mark.fast
 def test_each_recipient_gets_its_mail_from_its_own_backend(mired):
     with three() as backends:
-        m = house(mired, *backends)
+        m = routed(mired, *backends)
         for to in PEOPLE:
             assert send(m, [to])[0] == {to: 250}
         assert [sorted(b.mail) for b in backends] == [[ALICE], [BOB], [CAROL]]
@@ -83,7 +83,7 @@ def test_each_recipient_gets_its_mail_from_its_own_backend(mired):
 @pytest.mark.fast
 def test_a_message_for_several_routes_goes_to_each_once(mired):
     with three() as backends:
-        m = house(mired, *backends, recipients=(*PEOPLE, "al@a.test"))
+        m = routed(mired, *backends, recipients=(*PEOPLE, "al@a.test"))
         assert send(m, [ALICE, BOB, CAROL, "al@a.test"])[0] == dict.fromkeys([ALICE, BOB, CAROL, "al@a.test"], 250)
         assert copies(backends) == [1, 1, 1] and backends[0].copies("al@a.test") == 1
         assert [sum(c.startswith("MAIL") for c in b.commands) for b in backends] == [1, 1, 1]
@@ -94,7 +94,7 @@ def test_a_message_for_several_routes_goes_to_each_once(mired):
 def test_the_same_message_again_is_delivered_again(mired):
     """All have it and the client was told: the next one with the same octets is another one."""
     with three() as backends:
-        m = house(mired, *backends)
+        m = routed(mired, *backends)
         for message in (MESSAGE, b"Subject: alarm\r\n\r\nno Message-ID\r\n"):
             for _ in range(2):
                 assert set(send(m, PEOPLE, message)[0].values()) == {250}
@@ -112,7 +112,7 @@ def test_who_has_it_has_it_and_who_is_refused_is_told(mired, stage, reply, code)
         return reply if verb == stage and fails["on"] else None
 
     with Scripted() as a, Scripted(answer) as b, Scripted() as c:
-        m = house(mired, a, b, c)
+        m = routed(mired, a, b, c)
         codes, text = send(m, PEOPLE, source=NETWORKS[0])
         assert set(codes.values()) == {451} and "Recipients answered differently" in text
         assert [a.copies(ALICE), b.copies(BOB), c.copies(CAROL)] == [1, 0, 1]
@@ -126,7 +126,7 @@ def test_who_has_it_has_it_and_who_is_refused_is_told(mired, stage, reply, code)
 @pytest.mark.fast
 def test_all_refuse_is_a_refusal_and_all_put_off_is_a_delay(mired):
     with three(lambda v, a, s: "550 5.7.1 no" if v == "." else None, lambda v, a, s: "554 5.6.0 bad" if v == "." else None) as backends:
-        m = house(mired, *backends)
+        m = routed(mired, *backends)
         codes, text = send(m, [ALICE, BOB])
         assert codes == {ALICE: 550, BOB: 550} and "5.7.1 no" in text
         for b in backends[:2]:
@@ -142,7 +142,7 @@ def test_a_backend_that_dies_costs_the_others_nothing(mired, how):
         return CLOSE if verb == ("DATA" if how == "dies before the data" else ".") else None
 
     with Scripted() as a, Scripted(dies) as b, Scripted() as c:
-        m = house(mired, a, b, c)
+        m = routed(mired, a, b, c)
         port = b.port
         if how == "is away":
             b.stop()
@@ -158,7 +158,7 @@ def test_a_backend_that_dies_costs_the_others_nothing(mired, how):
 def test_a_recipient_of_a_dead_route_is_put_off_apart_from_the_others(mired):
     """Its backend is known to be down: the message goes to the others at once, without a mixed answer."""
     with three() as backends:
-        m = house(mired, *backends)
+        m = routed(mired, *backends)
         backends[1].stop()
         m.log.wait(rf"backend smtp://127.0.0.1:{backends[1].port} is down", timeout=30) if not down(m, backends[1]) else None
         codes, _ = send(m, [ALICE, BOB, CAROL])
@@ -194,7 +194,7 @@ def test_a_worker_that_dies_between_leaves_no_second_copy(mired):
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
-        m = house(mired, a, b, c)
+        m = routed(mired, a, b, c)
         m.deaths_expected = True
         with Client(m.port) as client:
             client.ehlo()
@@ -232,7 +232,7 @@ def test_a_client_that_hangs_up_amid_several_routes_comes_again(mired):
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
-        m = house(mired, a, b, c)
+        m = routed(mired, a, b, c)
         with Client(m.port) as client:
             client.ehlo()
             client.envelope("a@sender.test", PEOPLE)
@@ -266,7 +266,7 @@ def test_a_slow_backend_of_one_company_does_not_delay_anothers_mail(mired):
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
-        m = house(mired, a, b, c)
+        m = routed(mired, a, b, c)
         waiting = [threading.Thread(target=send, args=(m, [BOB]), daemon=True) for _ in range(20)]
         for thread in waiting:
             thread.start()
@@ -294,7 +294,7 @@ def test_a_backend_that_hangs_does_not_fill_the_spool_of_the_others(mired):
         codes.append(send(m, [BOB], octets, f"127.{100 + number}.1.1")[0][BOB])
 
     with Scripted() as a, Scripted(hangs) as b, Scripted() as c:
-        m = house(mired, a, b, c, config="spool_max = 1M")
+        m = routed(mired, a, b, c, config="spool_max = 1M")
         waiting = [threading.Thread(target=one, args=(n,), daemon=True) for n in range(40)]
         for thread in waiting:
             thread.start()
@@ -320,7 +320,7 @@ def test_a_slow_directory_of_one_company_does_not_delay_anothers_recipients(mire
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
-        m = house(mired, a, b, c, recipients=None, config='recipients "backend" { }\nlookups = 8')
+        m = routed(mired, a, b, c, recipients=None, config='recipients "backend" { }\nlookups = 8')
         waiting = [
             threading.Thread(target=lambda i=i: send(m, [f"x{i}@b.test"], source=f"127.7.{i}.1"), daemon=True) for i in range(30)
         ]
@@ -339,7 +339,7 @@ def test_a_slow_directory_of_one_company_does_not_delay_anothers_recipients(mire
 
 def test_a_dead_directory_of_one_company_is_its_own(mired):
     with three() as backends:
-        m = house(mired, *backends, recipients=None, config='recipients "backend" { }')
+        m = routed(mired, *backends, recipients=None, config='recipients "backend" { }')
         backends[1].stop()
         assert send(m, ["new@b.test"])[0] == {"new@b.test": 451}
         for i in range(5):
@@ -371,7 +371,7 @@ def test_a_size_beyond_the_recipients_own_server_is_told_at_rcpt(mired):
     with Scripted(hello=("SIZE 100000", "PIPELINING")) as a, Scripted(hello=("SIZE 1000", "PIPELINING")) as b, Scripted(
         hello=("SIZE 100000", "PIPELINING")
     ) as c:
-        m = house(mired, a, b, c)
+        m = routed(mired, a, b, c)
         with Client(m.port) as client:
             assert "SIZE 100000" in client.ehlo()
             replies = client.envelope("a@sender.test", [ALICE, BOB, CAROL], " SIZE=5000")
@@ -383,7 +383,7 @@ def test_a_size_beyond_the_recipients_own_server_is_told_at_rcpt(mired):
 
 def test_only_what_every_route_has_is_offered(mired):
     with Scripted() as a, Scripted(hello=("PIPELINING", "8BITMIME")) as b, Scripted() as c:
-        m = house(mired, a, b, c)
+        m = routed(mired, a, b, c)
         with Client(m.port) as client:
             offered = client.ehlo().text
             assert "8BITMIME" in offered and "SMTPUTF8" not in offered and "DSN" not in offered
@@ -392,7 +392,7 @@ def test_only_what_every_route_has_is_offered(mired):
 def test_what_a_route_has_lost_since_ehlo_is_told_at_rcpt_or_later_and_never_left_out(mired):
     """RFC 6152 3: 8-bit data never go to a server that does not have 8BITMIME."""
     with three() as backends:
-        m = house(mired, *backends, workers=1)
+        m = routed(mired, *backends, workers=1)
         with Client(m.port) as client:
             assert "8BITMIME" in client.ehlo()
             backends[1].hello = ("PIPELINING",)
@@ -448,7 +448,7 @@ def test_a_domain_is_the_same_however_it_is_written(mired, to, backend):
 @pytest.mark.parametrize("to", ["x@xa.test", "x@notbranches.test", "x@test", "x@[127.0.0.1]", "x@a.test.evil.test", "x@а.test"])
 def test_what_only_looks_like_a_domain_of_ours_is_not(mired, to):
     with three() as backends:
-        m = house(mired, *backends, recipients=None)
+        m = routed(mired, *backends, recipients=None)
         with Client(m.port) as client:
             client.ehlo()
             client.must("MAIL FROM:<a@sender.test> SMTPUTF8" if not to.isascii() else "MAIL FROM:<a@sender.test>", 250)
@@ -531,7 +531,7 @@ def test_backends_of_one_domain_stand_in_for_each_other_and_for_nobody_else(mire
 def test_mirectl_route_says_what_serves_an_address_and_why(mired):
     with three() as backends:
         a, b, c = backends
-        m = house(mired, *backends)
+        m = routed(mired, *backends)
         assert send(m, PEOPLE)[0] == dict.fromkeys(PEOPLE, 250)
         said = json.loads(m.control("route", "Alice@A.test", "--json").stdout)
         assert said["local"] and said["rule"] == "a.test"
@@ -550,7 +550,7 @@ def test_mirectl_route_says_what_serves_an_address_and_why(mired):
 def test_status_names_the_domain_whose_mail_waits(mired):
     """A balancer must not take mired away from all companies because one of their servers is down."""
     with three() as backends:
-        m = house(mired, *backends)
+        m = routed(mired, *backends)
         assert down(m, backends[1]) if backends[1].stop() is None else None
         said = json.loads(m.control("status", "--json").stdout)
         assert said["domain_waits"] == "b.test"
@@ -563,7 +563,7 @@ def test_status_names_the_domain_whose_mail_waits(mired):
 def test_messages_are_counted_by_backend_over_reloads(mired):
     port = ports.free()
     with three() as backends:
-        m = house(mired, *backends, config=f'web {{ listen = "127.0.0.1:{port}" }}')
+        m = routed(mired, *backends, config=f'web {{ listen = "127.0.0.1:{port}" }}')
         for to in ([ALICE, BOB], [ALICE], [CAROL, "nobody@a.test"]):
             send(m, to)
         assert m.control("reload", timeout=40).returncode == 0
@@ -579,7 +579,7 @@ def test_messages_are_counted_by_backend_over_reloads(mired):
 def test_a_reload_moves_a_domain_to_another_backend(mired):
     with three() as backends:
         a, b, c = backends
-        m = house(mired, *backends)
+        m = routed(mired, *backends)
         assert send(m, [ALICE])[0] == {ALICE: 250}
         m.file.write_text(m.file.read_text().replace(block(a, "a.test"), block(a, "b.test")).replace(block(b, "b.test"), block(b, "a.test"), 1))
         assert m.control("reload", timeout=40).returncode == 0

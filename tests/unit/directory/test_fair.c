@@ -1,4 +1,4 @@
-/* The order of waiting questions (field notes 2, 26): fair by rank, network, client; what a client
+/* The order of waiting queries (field notes 2, 26): fair by rank, network, client; what a client
  * may have asked at once; who loses a place when too many wait. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -51,7 +51,7 @@ static const char *name_of(const struct fair_item *item)
     return item ? ((const struct named *)item)->name : "nobody";
 }
 
-/* Takes and ends questions until none waits; their clients with spaces between. */
+/* Takes and ends queries until none waits; their clients with spaces between. */
 static void assert_order(struct fair *f, const char *expected)
 {
     char order[4096] = "";
@@ -74,10 +74,10 @@ static const struct order {
     } put[6];
     const char *order;
 } orders[] = {
-    {"a client's own questions keep their order",
+    {"a client's own queries keep their order",
      {{"192.0.2.1", RANK_USUAL, 2}},
      "192.0.2.1 192.0.2.1"},
-    {"one question of a newcomer is second behind many of another",
+    {"one query of a newcomer is second behind many of another",
      {{"192.0.2.1", RANK_USUAL, 4}, {"198.51.100.1", RANK_USUAL, 1}},
      "192.0.2.1 198.51.100.1 192.0.2.1 192.0.2.1 192.0.2.1"},
     {"networks take turns, not addresses: many of one network are one",
@@ -221,7 +221,7 @@ static void test_the_longest_client_of_the_worst_rank_loses_its_newest(void **st
     assert_null(put(f, "203.0.113.1", RANK_USUAL));
     struct fair_item *newest = &all[2].item;
     assert_ptr_equal(put(f, "203.0.113.2", RANK_USUAL), newest);
-    /* The flood's own next question finds no room. */
+    /* The flood's own next query finds no room. */
     struct fair_item *lost = put(f, "192.0.2.1", RANK_DEBT);
     assert_ptr_equal(lost, &all[used - 1].item);
     /* With nobody in debt left, the longest of the others. */
@@ -231,7 +231,7 @@ static void test_the_longest_client_of_the_worst_rank_loses_its_newest(void **st
     fair_close(f);
 }
 
-/* Good mail's one question is asked soon, whatever one client, one network or many clients in debt
+/* Good mail's one query is asked soon, whatever one client, one network or many clients in debt
  * have piled up before it: within so many others. */
 static void test_a_good_question_is_asked_soon_behind_any_flood(void **state)
 {
@@ -270,7 +270,7 @@ static bool may_not_be(const void *arg, const struct fair_item *item)
     return strcmp(name_of(item), arg) != 0;
 }
 
-/* While a directory takes no more, its questions stand aside, and those behind them keep their
+/* While a directory takes no more, its queries stand aside, and those behind them keep their
  * order. */
 static void test_what_may_not_be_asked_lets_the_others_go_first(void **state)
 {

@@ -23,7 +23,7 @@ static void add(const void *octets, size_t len)
     m.len += len;
 }
 
-/* A question for the root name, and no records yet. */
+/* A query for the root name, and no records yet. */
 static void begin(void)
 {
     memset(&m, 0, sizeof m);

@@ -18,7 +18,7 @@
 
 enum { QUESTIONS = 1024 };
 
-/* A question that has come to the resolver, and who asked. */
+/* A query that has come to the resolver, and who asked. */
 struct asked {
     uint8_t octets[512];
     size_t len;
@@ -109,7 +109,7 @@ static void read_name(struct asked *q)
     q->type = q->octets[at + 2];
 }
 
-/* Takes what has been asked until there are `count` questions. */
+/* Takes what has been asked until there are `count` queries. */
 static void hear(size_t count)
 {
     while (t.count < count) {
@@ -127,7 +127,7 @@ static void hear(size_t count)
     }
 }
 
-static struct asked *question(const char *end, uint16_t type)
+static struct asked *query(const char *end, uint16_t type)
 {
     for (size_t i = 0; i < t.count; i++)
         if (t.asked[i].type == type && strstr(t.asked[i].name, end))
@@ -149,7 +149,7 @@ static void discard(void)
     t.count = 0;
 }
 
-/* The question, which comes among others that nobody answers. */
+/* The query, which comes among others that nobody answers. */
 static struct asked *wait_for(const char *end, uint16_t type)
 {
     for (size_t i = 0;; i++) {
@@ -165,7 +165,7 @@ static struct asked *wait_for(const char *end, uint16_t type)
 
 enum { NO_ERROR, SERVER_FAILURE = 2, NO_SUCH_NAME };
 
-/* Answers with one record for the question's name, or with an error when there is no data. */
+/* Answers with one record for the query's name, or with an error when there is no data. */
 static void respond(const struct asked *q, uint8_t error, const void *data, size_t len)
 {
     uint8_t out[1024], *at = out + q->len;
@@ -192,7 +192,7 @@ static void answer(const struct asked *q, const void *data, size_t len)
 
 static void yes(const char *end)
 {
-    answer(question(end, 1), (const uint8_t[]){127, 0, 0, 2}, 4);
+    answer(query(end, 1), (const uint8_t[]){127, 0, 0, 2}, 4);
 }
 
 static bool known(const struct addr *a, struct dns_finding *f)
@@ -261,9 +261,9 @@ static void test_a_name_is_asked_for_its_address_and_believed_when_it_is_the_cli
     open_with(0, 0, 1);
     assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
     hear(1);
-    answer(question("4.0.0.198.in-addr.arpa", 12), pointer, sizeof pointer);
+    answer(query("4.0.0.198.in-addr.arpa", 12), pointer, sizeof pointer);
     hear(2);
-    answer(question("mx.example.test", 1), a.octets, 4);
+    answer(query("mx.example.test", 1), a.octets, 4);
     assert_int_equal(t.told, 1);
     assert_int_equal(t.last.trust, DNS_TRUST_NAME);
 
@@ -339,7 +339,7 @@ static void test_a_clients_names_are_found_out(void **state)
     static const struct {
         const uint8_t *pointer;
         size_t len;     /* 0: no such name */
-        uint8_t error;  /* instead of an answer to the second question */
+        uint8_t error;  /* instead of an answer to the second query */
         bool confirmed; /* or not, by another address */
         enum name_state name, reverse;
     } row[] = {
@@ -435,7 +435,7 @@ static void test_who_is_gone_is_not_told(void **state)
     close_all();
 }
 
-/* Turns the loop until the resolver is asked for the root, which is nobody's question. */
+/* Turns the loop until the resolver is asked for the root, which is nobody's query. */
 static struct asked *probe(void)
 {
     for (;;) {
@@ -452,7 +452,7 @@ static void test_without_a_resolver_nothing_is_asked_until_it_is_back(void **sta
 
     open_with(1, 0, 0);
     assert_int_equal(getsockname(t.resolver, (struct sockaddr *)&sa, &len), 0);
-    close(t.resolver); /* so that questions are refused at once */
+    close(t.resolver); /* so that queries are refused at once */
     for (uint32_t n = 0; n < HEALTH_MISSES; n++) {
         struct addr a = client(100 + n);
         struct dns_finding f;
@@ -493,7 +493,7 @@ static void test_a_list_that_fails_says_nothing_and_leaves_the_others_their_say(
         t.count = 0;
         assert_true(lookups_start(t.lookups, &a, LOOKUP_TRUST, NULL));
         hear(2);
-        respond(question(".bl.test", 1), SERVER_FAILURE, NULL, 0);
+        respond(query(".bl.test", 1), SERVER_FAILURE, NULL, 0);
         assert_false(known(&a, &f));
         yes(".bl2.test");
         assert_true(known(&a, &f) && f.listed == 2);

@@ -1,4 +1,4 @@
-/* tally.c: held connections counted by client, as a question, in a process, and as its answer. */
+/* tally.c: held connections counted by client, as a query, in a process, and as its answer. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

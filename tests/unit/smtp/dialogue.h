@@ -1,7 +1,7 @@
 /* A client's talk with a session, for unit tests and fuzzers: octets in, replies and a spool's
  * content out.
  *
- * Plays the caller of smtp_step() as a worker does: keeps what was not used, answers questions (by
+ * Plays the caller of smtp_step() as a worker does: keeps what was not used, answers queries (by
  * the local part of the recipient: nobody, foreign, trap, down, masked, other; "wait" is left
  * open), keeps the body. */
 #ifndef MIRED_TEST_TALK_H

@@ -120,7 +120,7 @@ static struct span account_of(enum event_kind k)
     return k == EVENT_LOGIN || k == EVENT_GUESS ? SPAN("bob") : (struct span){0};
 }
 
-/* A question that waits for its directory. */
+/* A query that waits for its directory. */
 struct pending {
     struct outcome *outcome;
     struct tarpit_who who;

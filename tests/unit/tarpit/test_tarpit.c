@@ -37,7 +37,7 @@ static struct tarpit_who attacker(const struct tarpit *t)
     return who(t, "192.0.2.7");
 }
 
-/* A question and its verdict at once. */
+/* A query and its verdict at once. */
 static struct tarpit_hold rcpt(struct tarpit *t, const struct tarpit_who *w, enum offence o,
                                uint64_t now)
 {
