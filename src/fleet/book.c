@@ -1,4 +1,4 @@
-/* What each member has said of each key (book.h): nodes of 56 octets, chained in a table of
+/* What each member has said of each key (book.h): nodes of 64 octets, chained in a table of
  * buckets. The shares of all members of one key are in one chain. */
 #include "fleet/book.h"
 
@@ -22,9 +22,9 @@ struct node {
         at_ms; /* of BOOK_SELF: at_ms is the ledger's hash, nothing else counts */
     float offences, good, spent;
     uint32_t turn, debt; /* ms from at_ms; the highest bit of `turn` is `paced` */
-    uint32_t delivered_s;
+    uint32_t delivered_s, pass_s, unused;
 };
-static_assert(sizeof(struct node) == 56, "docs/fleet.md counts with it");
+static_assert(sizeof(struct node) == 64, "docs/fleet.md counts with it");
 
 #define PACED (UINT32_C(1) << 31)
 
@@ -134,6 +134,7 @@ static struct ledger_share live(const struct node *n, const struct tarpit_rules 
         .paced = turn > age && n->turn & PACED,
         .debt_ms = n->debt > age ? n->at_ms + n->debt : 0,
         .delivered_ms = (uint64_t)n->delivered_s * 1000,
+        .pass_ms = n->pass_s ? (uint64_t)n->pass_s * 1000 : 0,
         .flags = n->flags,
     };
 }
@@ -152,6 +153,8 @@ static uint64_t lasts(const struct node *n, const struct tarpit_rules *r, uint64
     struct share s = {.name = {n->id, n->kind}, .at_ms = now, .is = live(n, r, now)};
     if (s.is.delivered_ms + 30 * day < now)
         s.is.delivered_ms = 0;
+    if (s.is.pass_ms + r->greet_pass < now)
+        s.is.pass_ms = 0;
     if (n->at_ms + 30 * day < now)
         s.is.flags = 0;
     uint64_t counts = share_lasts(&s, r);
@@ -238,6 +241,7 @@ bool book_take(struct book *b, uint16_t member, const struct share *s, const str
     n->turn = (uint32_t)(turn < PACED ? turn : 0) | (s->is.paced ? PACED : 0);
     n->debt = (uint32_t)(debt < PACED ? debt : 0);
     n->delivered_s = (uint32_t)(s->is.delivered_ms / 1000);
+    n->pass_s = (uint32_t)((s->is.pass_ms + 999) / 1000);
     n->flags = (uint8_t)s->is.flags;
     return true;
 }
@@ -245,6 +249,15 @@ bool book_take(struct book *b, uint16_t member, const struct share *s, const str
 static double less(double a, double b)
 {
     return a < b ? a : b;
+}
+
+/* The last pass of a client, and the first login of an account from a network. */
+static void take_pass(struct ledger_share *sum, const struct ledger_share *s, uint8_t kind)
+{
+    bool earlier = (kind & ~LEDGER_NAME_IP6) == LEDGER_ACCOUNT_NETWORK;
+
+    if (s->pass_ms && (!sum->pass_ms || (s->pass_ms < sum->pass_ms) == earlier))
+        sum->pass_ms = s->pass_ms;
 }
 
 void book_sum(const struct book *b, const struct ledger_name *name, const struct ledger_share *own,
@@ -273,6 +286,7 @@ void book_sum(const struct book *b, const struct ledger_name *name, const struct
             sum->debt_ms = s.debt_ms;
         if (s.delivered_ms > sum->delivered_ms)
             sum->delivered_ms = s.delivered_ms;
+        take_pass(sum, &s, name->kind);
         if (s.turn_ms > now && sum->queues < UINT8_MAX)
             sum->queues++;
         sum->paced |= s.paced;

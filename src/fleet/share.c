@@ -1,6 +1,7 @@
 /* A share as octets (share.h): version 1, a set of the fields that follow, the time 6, and the
  * fields: three amounts (IEEE singles), the ends of turn and debt as ms from that time (3 octets
- * each), the last good mail (s, 4), flags (1). Numbers are big-endian. A client in debt takes 18
+ * each), the last good mail (s, 4), flags (1), the last pass of a greeting or an account's first
+ * login from a network (s, 4). Numbers are big-endian. A client in debt takes 18
  * octets. */
 #include "fleet/share.h"
 
@@ -18,7 +19,8 @@ enum {
     HAS_DEBT = 16,
     HAS_DELIVERED = 32,
     HAS_FLAGS = 64,
-    HAS_ALL = 127
+    HAS_PASS = 128,
+    HAS_ALL = 255
 };
 enum { FLAGS_SHARED = LEDGER_TRAPPED | LEDGER_KNOWN | LEDGER_SUSPECT, FLAG_PACED = 0x80 };
 
@@ -118,6 +120,10 @@ size_t share_write(const struct share *s, int64_t skew, uint8_t out[SHARE_VALUE_
         has |= HAS_FLAGS;
         *at++ = flags;
     }
+    if (is->pass_ms) {
+        has |= HAS_PASS;
+        at = put_number(at, is->pass_ms > 1 ? moved(is->pass_ms, skew) / 1000 : 0, 4);
+    }
     out[0] = SHARE_VERSION;
     out[1] = has;
     return (size_t)(at - out);
@@ -156,6 +162,13 @@ static bool read_fields(struct share *s, struct span v, uint8_t has, int64_t ske
             return false;
         is->flags = (uint32_t)n & FLAGS_SHARED;
         is->paced = n & FLAG_PACED;
+    }
+    if (has & HAS_PASS) {
+        if (!take_number(&v, &n, 4))
+            return false;
+        is->pass_ms = n ? moved(n * 1000, -skew) : 1; /* 0: before anything was kept */
+        if (is->pass_ms > s->at_ms)
+            is->pass_ms = s->at_ms;
     }
     return v.len == 0;
 }
@@ -240,7 +253,7 @@ int share_next(struct span *batch, struct ledger_name *name, struct span *value)
 bool share_is_nothing(const struct ledger_share *s)
 {
     return s->offences <= 0 && s->good <= 0 && s->spent <= 0 && !s->turn_ms && !s->debt_ms &&
-           !s->delivered_ms && !s->flags;
+           !s->delivered_ms && !s->pass_ms && !s->flags;
 }
 
 #define TRACE (1.0 / 16)
@@ -255,6 +268,7 @@ static double fades_in(double amount, uint64_t half_life)
 uint64_t share_lasts(const struct share *s, const struct tarpit_rules *r)
 {
     const double remembered = 30 * 86400e3; /* a delivery, a login */
+    uint64_t until = s->is.pass_ms + r->greet_pass;
     double offences = fades_in(s->is.offences, r->half_life);
     double good = fades_in(s->is.good > s->is.spent ? s->is.good : s->is.spent, r->good_half_life);
     double most = offences > good ? offences : good;
@@ -265,5 +279,7 @@ uint64_t share_lasts(const struct share *s, const struct tarpit_rules *r)
         most = (double)(s->is.debt_ms - s->at_ms);
     if ((s->is.delivered_ms || s->is.flags & LEDGER_KNOWN) && most < remembered)
         most = remembered;
+    if (s->is.pass_ms && until > s->at_ms && most < (double)(until - s->at_ms))
+        most = (double)(until - s->at_ms);
     return most < (double)OLDEST_MS ? (uint64_t)most : OLDEST_MS;
 }

@@ -378,11 +378,16 @@ static uint64_t pass_age(uint64_t turn_word, uint64_t now)
     return (now / PASS_STEP_MS - (turn_word >> LEDGER_END_BITS)) & PASS_MASK;
 }
 
+uint64_t ledger_pass_bits(uint64_t at_ms)
+{
+    uint64_t step = at_ms / PASS_STEP_MS & PASS_MASK;
+    return at_ms ? (step ? step : 1) << LEDGER_END_BITS : 0;
+}
+
 /* a: when. */
 static bool change_pass(struct change *c)
 {
-    uint64_t step = c->a / PASS_STEP_MS & PASS_MASK;
-    c->new = (c->old & (LEDGER_TURN_PACED | LEDGER_END)) | (step ? step : 1) << LEDGER_END_BITS;
+    c->new = (c->old & (LEDGER_TURN_PACED | LEDGER_END)) | ledger_pass_bits(c->a);
     return !(c->old >> LEDGER_END_BITS & PASS_MASK) ||
            pass_age(c->new, c->now) < pass_age(c->old, c->now);
 }
@@ -393,7 +398,7 @@ void ledger_pass(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
     book(l, k, WORD_TURN, change_pass, &c);
 }
 
-static uint64_t pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now)
+uint64_t ledger_pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now)
 {
     uint64_t stamp = turn_word >> LEDGER_END_BITS & PASS_MASK, age = pass_age(turn_word, now);
     bool old = seen_ms + (uint64_t)PASS_STEP_MS * (PASS_MASK / 2) < now;
@@ -489,7 +494,7 @@ static void read_entry(const struct ledger_slot *slot, uint64_t hash, const stru
     e->offences = ledger_amount_now(ledger_payload(slot, WORD_OFFENCES, hash), d->half_life, now);
     e->turn_ms = believable(turn & LEDGER_END, now);
     e->paced = turn & LEDGER_TURN_PACED;
-    e->pass_ms = pass_at(turn, e->seen_ms, now);
+    e->pass_ms = ledger_pass_at(turn, e->seen_ms, now);
     e->debt_ms = believable(debt & LEDGER_END, now);
     e->delivered_ms = ledger_delivered_at(debt, e->seen_ms, now);
     e->patience_ms = flags & PATIENCE_MASK;
@@ -529,6 +534,8 @@ static bool add_others(const struct ledger *l, const struct ledger_key *k,
         e->debt_ms = theirs.debt_ms;
     if (theirs.delivered_ms > e->delivered_ms)
         e->delivered_ms = theirs.delivered_ms;
+    if (theirs.pass_ms > e->pass_ms && k->kind != LEDGER_ACCOUNT_NETWORK)
+        e->pass_ms = theirs.pass_ms;
     e->flags |= theirs.flags;
     return true;
 }

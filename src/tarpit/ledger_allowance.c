@@ -13,6 +13,7 @@
 
 #include <math.h>
 
+#include "tarpit/ledger_others.h"
 #include "tarpit/ledger_table.h"
 
 /* ---- buckets ---- */
@@ -185,7 +186,7 @@ void ledger_login(struct ledger *l, const struct ledger_key *k, uint64_t now, ui
     ledger_set_flags(l, k, now, LEDGER_KNOWN, 0);
 }
 
-uint64_t ledger_login_since(const struct ledger *l, const struct ledger_key *k)
+uint64_t ledger_login_since_own(const struct ledger *l, const struct ledger_key *k)
 {
     const struct ledger_slot *slot = ledger_find(l, k->hash);
 
@@ -193,6 +194,20 @@ uint64_t ledger_login_since(const struct ledger *l, const struct ledger_key *k)
         return 0;
     uint64_t since = ledger_payload(slot, WORD_TURN, k->hash) & LEDGER_END;
     return since ? since : 1;
+}
+
+uint64_t ledger_login_since(const struct ledger *l, const struct ledger_key *k)
+{
+    static const struct ledger_decay none;
+    uint64_t since = ledger_login_since_own(l, k);
+    struct ledger_share theirs;
+    double spent_here;
+
+    if (!l->others || !ledger_others_get(l, k, &none, 0, &theirs, &spent_here) ||
+        !(theirs.flags & LEDGER_KNOWN))
+        return since;
+    uint64_t there = theirs.pass_ms ? theirs.pass_ms : 1;
+    return since && since < there ? since : there;
 }
 
 /* ---- signs ---- */

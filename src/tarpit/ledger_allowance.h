@@ -59,6 +59,9 @@ void ledger_login(struct ledger *l, const struct ledger_key *k, uint64_t now, ui
  * 0: never. */
 uint64_t ledger_login_since(const struct ledger *l, const struct ledger_key *k);
 
+/* The same without what other members of a fleet know (R25). */
+uint64_t ledger_login_since_own(const struct ledger *l, const struct ledger_key *k);
+
 /* ---- signs ---- */
 
 struct ledger_signs {

@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tarpit/ledger_allowance.h"
 #include "tarpit/ledger_amount.h"
 #include "tarpit/ledger_table.h"
 
@@ -33,7 +34,7 @@ enum place_word {
     PLACE_GOOD,
     PLACE_SPENT,      /* by others, of what they did not earn */
     PLACE_SPENT_HERE, /* by this member, of what it did not earn */
-    PLACE_TURN,       /* as the ledger's words */
+    PLACE_TURN,       /* as the ledger's words; of an account's network the first login */
     PLACE_DEBT,
     PLACE_FLAGS, /* tag 8 | enum ledger_flag 8 | queues 8 | unused 8 | last change, wall s 32 */
 };
@@ -209,6 +210,11 @@ static uint64_t word_of(const struct place *p, enum place_word w, uint64_t hash)
 
 enum { FLAGS_SHIFT = 48, QUEUES_SHIFT = 40 };
 
+static bool is_network_of_account(uint64_t hash)
+{
+    return (hash & LEDGER_KIND_BITS) == LEDGER_ACCOUNT_NETWORK;
+}
+
 bool ledger_others_get(const struct ledger *l, const struct ledger_key *k,
                        const struct ledger_decay *d, uint64_t now, struct ledger_share *theirs,
                        double *spent_here)
@@ -225,15 +231,17 @@ bool ledger_others_get(const struct ledger *l, const struct ledger_key *k,
     if (!p)
         return false;
     uint64_t turn = word_of(p, PLACE_TURN, hash), debt = word_of(p, PLACE_DEBT, hash);
-    uint64_t flags = word_of(p, PLACE_FLAGS, hash);
+    uint64_t flags = word_of(p, PLACE_FLAGS, hash), changed_ms = (flags & UINT32_MAX) * 1000;
+    bool is_login = is_network_of_account(hash);
     *theirs = (struct ledger_share){
         .offences = ledger_amount_now(word_of(p, PLACE_OFFENCES, hash), d->half_life, now),
         .good = ledger_amount_now(word_of(p, PLACE_GOOD, hash), d->good_half_life, now),
         .spent = ledger_amount_now(word_of(p, PLACE_SPENT, hash), d->good_half_life, now),
-        .turn_ms = ledger_believable(turn & LEDGER_END, now),
-        .paced = turn & LEDGER_TURN_PACED,
+        .turn_ms = is_login ? 0 : ledger_believable(turn & LEDGER_END, now),
+        .paced = !is_login && turn & LEDGER_TURN_PACED,
+        .pass_ms = is_login ? turn & LEDGER_END : ledger_pass_at(turn, changed_ms, now),
         .debt_ms = ledger_believable(debt & LEDGER_END, now),
-        .delivered_ms = ledger_delivered_at(debt, (flags & UINT32_MAX) * 1000, now),
+        .delivered_ms = ledger_delivered_at(debt, changed_ms, now),
         .flags = flags >> FLAGS_SHIFT & 0xff,
         .queues = flags >> QUEUES_SHIFT & 0xff,
     };
@@ -294,7 +302,15 @@ static struct place *claim(struct ledger_others *o, uint64_t hash, uint64_t now)
 static bool is_nothing(const struct ledger_share *s)
 {
     return s->offences <= 0 && s->good <= 0 && s->spent <= 0 && !s->turn_ms && !s->debt_ms &&
-           !s->delivered_ms && !s->flags;
+           !s->delivered_ms && !s->pass_ms && !s->flags;
+}
+
+static uint64_t turn_word(const struct ledger_share *sum, uint64_t hash)
+{
+    if (is_network_of_account(hash))
+        return sum->pass_ms & LEDGER_END;
+    return (sum->turn_ms & LEDGER_END) | (sum->paced ? LEDGER_TURN_PACED : 0) |
+           ledger_pass_bits(sum->pass_ms);
 }
 
 void others_set(struct ledger_others *o, const struct ledger_name *n, const struct ledger_decay *d,
@@ -311,7 +327,7 @@ void others_set(struct ledger_others *o, const struct ledger_name *n, const stru
         [PLACE_OFFENCES] = ledger_amount_of(d->half_life, now, sum->offences),
         [PLACE_GOOD] = ledger_amount_of(d->good_half_life, now, sum->good),
         [PLACE_SPENT] = ledger_amount_of(d->good_half_life, now, sum->spent),
-        [PLACE_TURN] = (sum->turn_ms & LEDGER_END) | (sum->paced ? LEDGER_TURN_PACED : 0),
+        [PLACE_TURN] = turn_word(sum, hash),
         [PLACE_DEBT] = (sum->debt_ms & LEDGER_END) | ledger_delivered_bits(sum->delivered_ms),
         [PLACE_FLAGS] = (uint64_t)(sum->flags & 0xff) << FLAGS_SHIFT |
                         (uint64_t)sum->queues << QUEUES_SHIFT | (now / 1000 & UINT32_MAX),
@@ -473,8 +489,11 @@ bool ledger_own(const struct ledger *l, const struct ledger_key *k, const struct
         .paced = e.paced && e.turn_ms > now,
         .debt_ms = e.debt_ms > now ? e.debt_ms : 0,
         .delivered_ms = e.delivered_ms,
+        .pass_ms = e.pass_ms,
         .flags = e.flags & SHARED,
     };
+    if (k->kind == LEDGER_ACCOUNT_NETWORK)
+        *own = (struct ledger_share){.flags = own->flags, .pass_ms = ledger_login_since_own(l, k)};
     if (p)
         own->spent = ledger_amount_now(word_of(p, PLACE_SPENT_HERE, hash), d->good_half_life, now);
     return any || own->spent > 0;
@@ -510,6 +529,13 @@ void ledger_own_again(struct ledger *l, const struct ledger_key *k, const struct
         ledger_raise_turn(&alone, k, now, was->turn_ms, was->paced);
     if (was->debt_ms > now)
         ledger_set_debt(&alone, k, now, was->debt_ms);
+    if (k->kind == LEDGER_ACCOUNT_NETWORK) {
+        if (was->flags & LEDGER_KNOWN)
+            ledger_login(&alone, k, now, was->pass_ms ? was->pass_ms : now);
+        return;
+    }
+    if (was->pass_ms)
+        ledger_pass(&alone, k, now, was->pass_ms < now ? was->pass_ms : now);
     if (was->flags & (LEDGER_TRAPPED | LEDGER_KNOWN))
         ledger_set_flags(&alone, k, now, was->flags & (LEDGER_TRAPPED | LEDGER_KNOWN), 0);
     own_spent_again(l, n, d, now, was->spent);

@@ -50,7 +50,8 @@ struct ledger_share {
     double offences, good;                   /* good: what is left of what was earned there */
     double spent;                            /* of good mail that was earned at other members */
     uint64_t turn_ms, debt_ms, delivered_ms; /* wall ms; 0: none */
-    uint32_t flags;                          /* LEDGER_TRAPPED, LEDGER_KNOWN, LEDGER_SUSPECT */
+    uint64_t pass_ms; /* R22: the last pass; of an account's network: the first login from there */
+    uint32_t flags;   /* LEDGER_TRAPPED, LEDGER_KNOWN, LEDGER_SUSPECT */
     bool paced;
     uint8_t queues; /* of a sum: how many members have a turn that has not ended */
 };

@@ -134,6 +134,21 @@ def test_good_mail_at_one_member_covers_at_all(redis, fleet):
     until(lambda: number(two, source, "good") > 2.9)
 
 
+def test_a_client_that_has_passed_one_greeting_passes_all(redis, fleet):
+    """R22: the second member has 30 s for strangers, and none for it."""
+    r = redis()
+    (one,) = fleet(r, 1, tarpit="time = 1s greet = 1s max = 90s " + FLAT)
+    (two,) = fleet(r, 1, tarpit="time = 1s greet = 30s max = 90s " + FLAT, first=2)
+    source = ports.stranger()
+    with Client(one.port, source=source, timeout=30) as c:
+        c.ehlo()
+    until(lambda: number(two, source, "passed_ms") > 0)
+    with Client(two.port, source=source, timeout=20) as c:
+        c.ehlo()
+    with pytest.raises(Hung):
+        Client(two.port, source=ports.stranger(), timeout=2)
+
+
 # ---- P1: the pace of one client over all members ----
 
 PACED = "time = 1s max = 20s pace_after = 0 shield = 0 " + FLAT

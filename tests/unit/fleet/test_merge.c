@@ -18,6 +18,7 @@
 
 #include "config/config.h"
 #include "fleet/mirror.h"
+#include "tarpit/ledger_allowance.h"
 #include "tarpit/tarpit.h"
 
 enum { MEMBERS = 5, CLIENTS = 12, PLACES = 1024, LEDGER_SIZE = 65536, FLIGHT = 4096 };
@@ -179,7 +180,7 @@ static void something_happens(void)
     struct tarpit_who who = tarpit_who(&m->tarpit, &a, false);
     uint64_t t = clock_of(m), mailbox = dice(1000) * UINT64_C(0x10001000100013);
 
-    switch (dice(8)) {
+    switch (dice(9)) {
     case 0: tarpit_good(&m->tarpit, &who, &mailbox, 1, t); break;
     case 1: tarpit_trapped(&m->tarpit, &who, t); break;
     case 2: {
@@ -187,6 +188,7 @@ static void something_happens(void)
         tarpit_good(&m->tarpit, &who, &mailbox, 1, t);
         break;
     }
+    case 8: tarpit_greeted(&m->tarpit, &who, t); break;
     case 3: {
         struct tarpit_permit p = tarpit_ask(&m->tarpit, &who, SPAN(""), t);
         tarpit_verdict(&m->tarpit, &who, SPAN(""), &p, OFFENCE_RECIPIENT, t);
@@ -222,6 +224,12 @@ static bool near(double a, double b)
     return fabs(a - b) <= 1e-3 * (1 + fmax(fabs(a), fabs(b)));
 }
 
+/* The ledger has it in steps of an hour. */
+static bool is_same_pass(uint64_t a, uint64_t b)
+{
+    return !a == !b && labs((long)(a - b)) <= 3600000;
+}
+
 static void compare(const struct ledger_name *n, void *arg)
 {
     struct ledger_entry first = {0};
@@ -241,7 +249,8 @@ static void compare(const struct ledger_name *n, void *arg)
         bool same = near(e.offences, first.offences) && near(e.good, first.good) &&
                     (labs((long)(e.debt_ms - first.debt_ms)) < 10 ||
                      (e.debt_ms <= now && first.debt_ms <= now)) &&
-                    ((e.flags ^ first.flags) & LEDGER_TRAPPED) == 0;
+                    ((e.flags ^ first.flags) & LEDGER_TRAPPED) == 0 &&
+                    is_same_pass(e.pass_ms, first.pass_ms);
         if (!same)
             print_error("seed %lu, member %u, kind %u: offences %g and %g, good %g and %g, "
                         "debt %+ld and %+ld\n",
@@ -438,6 +447,52 @@ static void test_good_mail_of_another_member_is_spent_and_not_only_looked_at(voi
     close_member(&member[0]);
 }
 
+/* R22: the pass of the latest member counts; and a lie about one opens nothing else. */
+static void test_a_greeting_is_passed_once_in_the_fleet(void **state)
+{
+    begin_alone();
+    struct addr a = client(1);
+    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+    struct share s = {.name = {k.label, LEDGER_CLIENT}, .at_ms = now};
+
+    for (uint64_t hours = 50; hours > 20; hours -= 20) {
+        s.at_ms = ++now;
+        s.is.pass_ms = now - hours * 3600000;
+        assert_int_equal(say((uint16_t)hours, &s), 0);
+    }
+    assert_true(is_same_pass(known_of(&k).pass_ms, now - UINT64_C(30) * 3600000));
+    assert_true(known_of(&k).delivered_ms == 0 && !(known_of(&k).good > 0));
+    ledger_pass(member[0].mirror.ledger, &k, now, now);
+    assert_true(is_same_pass(known_of(&k).pass_ms, now));
+    now += member[0].mirror.rules.greet_pass; /* its time is over at all at once */
+    assert_true(known_of(&k).pass_ms + member[0].mirror.rules.greet_pass <= now + 3600000);
+    close_member(&member[0]);
+}
+
+/* R23: the earliest first login counts, so a network is new to the fleet for one day only. */
+static void test_a_network_of_an_account_is_as_old_as_at_its_first_member(void **state)
+{
+    begin_alone();
+    struct addr a = client(1);
+    struct ledger *l = member[0].mirror.ledger;
+    struct ledger_key k = ledger_key_account_network(l, SPAN("alice"), &a);
+    struct share s = {.name = {k.common, LEDGER_ACCOUNT_NETWORK},
+                      .at_ms = now,
+                      .is = {.flags = LEDGER_KNOWN, .pass_ms = now - 5000000}};
+
+    assert_true(ledger_login_since(l, &k) == 0);
+    assert_int_equal(say(1, &s), 0);
+    assert_true(labs((long)(ledger_login_since(l, &k) - (now - 5000000))) < 1000);
+    s.is.pass_ms = now - 4000000;
+    assert_int_equal(say(2, &s), 0);
+    ledger_login(l, &k, now, now);
+    assert_true(labs((long)(ledger_login_since(l, &k) - (now - 5000000))) < 1000);
+    s.is.pass_ms = 1;
+    assert_int_equal(say(3, &s), 0);
+    assert_true(ledger_login_since(l, &k) <= 1000);
+    close_member(&member[0]);
+}
+
 /* R4, P1: with n members that have turns of a client, each gives one in n times its length. */
 static void test_members_share_the_pace_of_a_client(void **state)
 {
@@ -471,6 +526,8 @@ int main(void)
         cmocka_unit_test(test_what_a_list_says_counts_once_in_the_fleet),
         cmocka_unit_test(test_good_mail_of_another_member_is_spent_and_not_only_looked_at),
         cmocka_unit_test(test_members_share_the_pace_of_a_client),
+        cmocka_unit_test(test_a_greeting_is_passed_once_in_the_fleet),
+        cmocka_unit_test(test_a_network_of_an_account_is_as_old_as_at_its_first_member),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

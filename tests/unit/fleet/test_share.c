@@ -23,6 +23,7 @@ static const struct share whole = {.name = {0xc000020700000000, LEDGER_CLIENT},
                                           .turn_ms = NOW + 30000,
                                           .debt_ms = NOW + 90000,
                                           .delivered_ms = NOW - 60000,
+                                          .pass_ms = NOW - 7200000,
                                           .flags = LEDGER_TRAPPED | LEDGER_SUSPECT,
                                           .paced = true}};
 
@@ -44,6 +45,7 @@ static void test_a_share_survives_the_wire(void **state)
     assert_true(s.is.offences == 7.5 && s.is.good == 40 && s.is.spent == 3 && s.is.paced);
     assert_true(s.at_ms == NOW && s.is.turn_ms == NOW + 30000 && s.is.debt_ms == NOW + 90000);
     assert_true(s.is.delivered_ms == NOW - 60000 && s.is.flags == whole.is.flags);
+    assert_true(s.is.pass_ms == NOW - 7200000);
 }
 
 /* Members' clocks differ; Redis' is in between. */
@@ -71,8 +73,22 @@ static void test_another_version_is_told_apart_from_damage(void **state)
         assert_int_equal(read_back(&s, octets, cut, 0), -EINVAL);
     octets[len] = 0;
     assert_int_equal(read_back(&s, octets, len + 1, 0), -EINVAL);
-    octets[1] |= 0x80;
+    struct share less = whole;
+    less.is.pass_ms = 0;
+    len = share_write(&less, 0, octets);
+    octets[1] |= 0x80; /* a field that is not there */
     assert_int_equal(read_back(&s, octets, len, 0), -EINVAL);
+}
+
+/* R22: a pass of tomorrow would open the greeting for a day longer. */
+static void test_a_pass_is_never_later_than_its_share(void **state)
+{
+    struct share s, late = whole;
+    uint8_t octets[SHARE_VALUE_MOST];
+
+    late.is.pass_ms = NOW + UINT64_C(86400000);
+    assert_int_equal(read_back(&s, octets, share_write(&late, 0, octets), 0), 0);
+    assert_true(s.is.pass_ms == NOW);
 }
 
 static void test_amounts_that_are_none_are_refused(void **state)
@@ -122,6 +138,7 @@ int main(void)
         cmocka_unit_test(test_a_share_survives_the_wire),
         cmocka_unit_test(test_times_are_those_of_the_reader),
         cmocka_unit_test(test_another_version_is_told_apart_from_damage),
+        cmocka_unit_test(test_a_pass_is_never_later_than_its_share),
         cmocka_unit_test(test_amounts_that_are_none_are_refused),
         cmocka_unit_test(test_a_batch_ends_at_the_first_record_that_is_none),
         cmocka_unit_test(test_a_client_in_debt_takes_18_octets),
