@@ -142,6 +142,66 @@ static int judge(struct link *l, json_t *line, bool *last)
                   code);
 }
 
+/* Whether a control character begins here, and how many octets it has (UTF-8: U+0080 to U+009F have
+ * two). The end of a line and a tab are none, because texts have them. */
+static size_t control_at(const char *at)
+{
+    unsigned char c = (unsigned char)at[0], next = (unsigned char)at[c != 0];
+
+    if (c == 0xc2 && next >= 0x80 && next < 0xa0)
+        return 2;
+    return (c < ' ' && c != '\n' && c != '\t' && c != '\0') || c == 0x7f;
+}
+
+static bool is_printable(const char *text)
+{
+    while (*text && !control_at(text))
+        text++;
+    return !*text;
+}
+
+/* Replaces control characters by question marks. */
+static void print_safely(char *text)
+{
+    char *to = text;
+
+    while (*text) {
+        size_t control = control_at(text);
+        *to++ = control ? '?' : *text;
+        text += control ? control : 1;
+    }
+    *to = '\0';
+}
+
+/* Makes all texts of a result safe to print: a process that was taken over must not write escape
+ * sequences to the administrator's terminal. False without memory. */
+static bool make_printable(json_t *value)
+{
+    const char *key;
+    json_t *item;
+    void *next;
+    size_t i;
+
+    if (json_is_string(value) && !is_printable(json_string_value(value))) {
+        char *text = strdup(json_string_value(value));
+        if (!text)
+            return false;
+        print_safely(text);
+        int error = json_string_set(value, text);
+        free(text);
+        return error == 0;
+    }
+    json_array_foreach(value, i, item) if (!make_printable(item)) return false;
+    json_object_foreach_safe(value, next, key, item)
+    {
+        if (!is_printable(key))
+            json_object_del(value, key);
+        else if (!make_printable(item))
+            return false;
+    }
+    return true;
+}
+
 /* The first line of l->in, when there is a whole one. */
 static bool take_line(struct link *l, json_t **line)
 {
@@ -152,6 +212,10 @@ static bool take_line(struct link *l, json_t **line)
         return false;
     *line = json_loadb(in.at, len, 0, NULL);
     buf_drop(&l->in, len + 1);
+    if (!make_printable(*line)) {
+        json_decref(*line);
+        *line = NULL;
+    }
     return true;
 }
 
