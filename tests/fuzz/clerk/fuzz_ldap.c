@@ -1,0 +1,51 @@
+/* Whatever an LDAP server says: a recipient exists only after a SearchResultEntry, and does not
+ * exist only after a SearchResultDone (RFC 4511 4.5.2). */
+#include <ldap.h>
+#include <openldap.h>
+
+#include "directory/remote.h"
+
+#include "../hostile.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+enum { TAG_ENTRY = 0x64, TAG_DONE = 0x65, QUESTIONS = 2 };
+
+int __wrap_ldap_initialize(LDAP **out, const char *url);
+int __wrap_ldap_initialize(LDAP **out, const char *url)
+{
+    int fd = hostile_connect();
+
+    if (fd < 0)
+        return LDAP_SERVER_DOWN;
+    int error = ldap_init_fd(fd, LDAP_PROTO_TCP, url, out);
+    if (error != LDAP_SUCCESS)
+        close(fd);
+    return error;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct config *config;
+    _Atomic int told[8] = {0};
+
+    if (size > HOSTILE_MAX)
+        return 0;
+    if (!config)
+        config = hostile_config(
+            "backend \"smtp://127.0.0.1:2526\" { }\n"
+            "recipients \"ldap\" { url = { \"ldap://127.0.0.1:1\" } base = \"dc=example\" filter = "
+            "\"(mail=%s)\" }\n");
+    hostile_begin(data, size);
+    struct ldap_directory *l = ldap_directory_open(&config->recipients[0], told);
+    assert(l);
+    for (int i = 0; i < QUESTIONS; i++) {
+        enum answer_result r = ldap_directory_ask(l, SPAN("a(*)\\lice@example.org"));
+        assert(r == ANSWER_YES || r == ANSWER_NO || r == ANSWER_LATER || r == ANSWER_SILENCE);
+        assert(r != ANSWER_YES || memchr(data, TAG_ENTRY, size));
+        assert(r != ANSWER_NO || memchr(data, TAG_DONE, size));
+    }
+    ldap_directory_close(l);
+    hostile_close();
+    return 0;
+}
