@@ -64,11 +64,20 @@ static bool take_limit(struct span *line, uint32_t *limit)
     return true;
 }
 
+/* No account's name has one; behind a NUL the rest of a name would be lost. */
+static bool has_control(struct span name)
+{
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.at[i] < ' ' || name.at[i] == 0x7f)
+            return true;
+    return false;
+}
+
 bool allowance_line(struct span line, struct span *name, uint32_t *per_hour, uint32_t *per_day)
 {
     line = span_trim(line);
     if (!take_limit(&line, per_day) || !take_limit(&line, per_hour) || line.len == 0 ||
-        line.len > ALLOWANCE_NAME_MAX)
+        line.len > ALLOWANCE_NAME_MAX || has_control(line))
         return false;
     *name = line;
     return true;

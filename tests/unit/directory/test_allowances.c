@@ -165,12 +165,27 @@ static int end(void **state)
     return unlink(path);
 }
 
+/* A name with a NUL was kept without what follows it: another account's. */
+static void test_a_name_with_a_control_character_is_no_allowance(void **state)
+{
+    static const struct span wrong[] = {
+        {"joe\0x 5 50", 10}, {"joe\033[1m 5 50", 12}, {"joe\177 5 50", 9}};
+    struct span name;
+    uint32_t hour, day;
+
+    for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+        assert_false(allowance_line(wrong[i], &name, &hour, &day));
+    assert_true(allowance_line(SPAN("two words 5 50"), &name, &hour, &day));
+    assert_int_equal(name.len, 9);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_account_has_its_line_and_others_what_all_have),
         cmocka_unit_test(test_of_two_lines_for_an_account_the_last_counts),
         cmocka_unit_test(test_the_file_is_reread_and_a_wrong_one_keeps_the_earlier),
+        cmocka_unit_test(test_a_name_with_a_control_character_is_no_allowance),
         cmocka_unit_test(test_without_numbers_and_file_nobody_is_limited),
         cmocka_unit_test(test_spellings_that_a_backend_takes_are_one_name),
     };
