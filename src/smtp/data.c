@@ -2,21 +2,13 @@
  *
  * Only data_scan() and data_scan_chunk() decide what a line in a message is. The backend gets what
  * they accept unchanged, so in case of doubt the message is bad. Octets are read in place and never
- * copied. Pure; runs in workers (scanning) and in the store (scanning, unstuffing). */
-#include "smtp/data.h"
+ * copied. data_skip.c takes the octets in which there is nothing to decide. Pure; runs in workers
+ * (scanning) and in the store (scanning, unstuffing). */
+#include "smtp/data_part.h"
 
 #include <string.h>
 
 #include "smtp/text.h"
-
-enum state {
-    LINE_START,
-    DOT_PUT_IN, /* as LINE_START; the stuffing dot for the next dot was added (BDAT) */
-    DOT_DUE,    /* as LINE_START; the next octet is a dot (BDAT) */
-    IN_LINE,
-    AFTER_CR,
-    CR_DUE /* the next octet is a bare LF, which is mended (BDAT) */
-};
 
 void data_start(struct data_scan *d)
 {
@@ -66,6 +58,15 @@ static void look_for_nul(struct data_scan *d, struct span in)
         d->bad = d->nul = true;
 }
 
+/* scan_line(), and looks for a NUL in what it has scanned. */
+static size_t scan_rest_of_line(struct data_scan *d, struct span in, bool mend)
+{
+    size_t n = scan_line(d, in, mend);
+
+    look_for_nul(d, span_first(in, n));
+    return n;
+}
+
 /* The meaning of a dot at the start of a line. */
 enum dot { DOT_STUFFS, DOT_ENDS, DOT_UNDECIDED };
 
@@ -84,15 +85,17 @@ enum data_result data_scan(struct data_scan *d, struct span in, struct data_foun
     enum dot dot = DOT_STUFFS;
     found->dots = 0;
     while (at < in.len) {
+        at += data_skip(d, span_after(in, at), true, &found->dots);
+        if (at == in.len)
+            break;
         if (d->state == LINE_START && in.at[at] == '.') {
             dot = dot_means(span_after(in, at));
             if (dot != DOT_STUFFS)
                 break;
             found->dots++;
         }
-        at += scan_line(d, span_after(in, at), false);
+        at += scan_rest_of_line(d, span_after(in, at), false);
     }
-    look_for_nul(d, span_first(in, at));
     found->body = at;
     found->used = dot == DOT_ENDS ? at + 3 : at;
     return dot == DOT_ENDS ? DATA_END : DATA_MORE;
@@ -100,14 +103,16 @@ enum data_result data_scan(struct data_scan *d, struct span in, struct data_foun
 
 size_t data_scan_chunk(struct data_scan *d, struct span in)
 {
-    size_t at = 0;
+    size_t at = 0, none = 0;
     while (at < in.len && d->state != DOT_DUE && d->state != CR_DUE) {
+        at += data_skip(d, span_after(in, at), false, &none);
+        if (at == in.len)
+            break;
         if (d->state == LINE_START && in.at[at] == '.')
             d->state = DOT_DUE;
         else
-            at += scan_line(d, span_after(in, at), d->mend);
+            at += scan_rest_of_line(d, span_after(in, at), d->mend);
     }
-    look_for_nul(d, span_first(in, at));
     return at;
 }
 

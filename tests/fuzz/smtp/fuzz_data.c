@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "naive.h"
+#include "vectors.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -49,6 +50,17 @@ static void check_chunks(struct span in, size_t piece)
     free(plain);
 }
 
+static void check_vectors(struct span in, size_t piece)
+{
+    for (enum data_vectors level = DATA_SSE2; level <= DATA_AVX2; level++) {
+        if (!data_use_vectors(level))
+            continue;
+        assert(data_differs(in, piece, in.len % 2, level) == in.len);
+        assert(chunks_differ(in, piece, in.len % 2, level) == in.len);
+    }
+    data_use_vectors(DATA_AVX2);
+}
+
 static void check_received(struct span in, size_t piece)
 {
     struct received_count whole = {0}, pieces = {0};
@@ -65,6 +77,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct span in = {(const char *)data + 1, size - 1};
     check_data(in, data[0]);
     check_chunks(in, data[0]);
+    check_vectors(in, data[0]);
     check_received(in, data[0]);
     return 0;
 }
