@@ -318,6 +318,14 @@ static struct span read_spool(void *spool, uint64_t offset)
     return spool_read(spool, offset);
 }
 
+static void identify(struct job_identity *identity)
+{
+    struct handover *h = container_of(identity, struct handover, identity);
+
+    spool_identify(h->spool, &identity->hash, &identity->named);
+    identity->known = true;
+}
+
 /* The part's recipients are those of its envelope. */
 static int begin_part(struct part *p, const struct relay_message *m)
 {
@@ -331,8 +339,7 @@ static int begin_part(struct part *p, const struct relay_message *m)
     p->delivery.client = m->client;
     job->envelope = &p->envelope;
     job->size = h->header.len + spool_size(h->spool);
-    job->hash = spool_hash(h->spool);
-    job->named = spool_is_named(h->spool);
+    job->identity = &h->identity;
     job->declared = m->declared;
     job->utf8 = m->utf8;
     job->eightbit = m->eightbit;
@@ -435,6 +442,7 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
     }
     h->spool = m->spool;
     h->header = m->header;
+    h->identity.find = identify;
     h->names = m->names;
     h->begun_ms = r->params.loop->now;
     h->first = (uint32_t)(r->handed++ * UINT64_C(2654435761) >> 7) % h->parts;

@@ -6,6 +6,18 @@
  * one backend answers recipients differently or several backends do. */
 #include "relay/outcome.h"
 
+static const struct job_identity *identity_of(const struct job *j)
+{
+    if (!j->identity->known)
+        j->identity->find(j->identity);
+    return j->identity;
+}
+
+static uint64_t hash_of(const struct job *j)
+{
+    return identity_of(j)->hash;
+}
+
 /* What has become of a recipient when its job has ended. */
 static enum fate fate_of(const struct outcome_part *part, uint32_t i)
 {
@@ -70,7 +82,9 @@ uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now)
     uint32_t left = 0;
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++) {
-        if (partial_was_delivered(s, envelope_sender(j->envelope), to.address, j->hash, now))
+        struct span sender = envelope_sender(j->envelope);
+        if (partial_is_marked(s, sender, to.address, now) &&
+            partial_was_delivered(s, sender, to.address, hash_of(j), now))
             j->recipient[i].fate = FATE_HAS_IT;
         else
             left++;
@@ -89,12 +103,12 @@ static void note(const struct job *j, struct partial_delivery *s, uint64_t now)
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
         if (has_it(j, i))
-            partial_delivered(s, envelope_sender(j->envelope), to.address, j->hash, now);
+            partial_delivered(s, envelope_sender(j->envelope), to.address, hash_of(j), now);
 }
 
 void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
 {
-    if (j->named)
+    if (identity_of(j)->named)
         note(j, s, now);
 }
 
@@ -106,8 +120,8 @@ static void forget(const struct job *j, struct partial_delivery *s)
     struct envelope_recipient to = {0};
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
-        if (j->recipient[i].fate == FATE_DONE || !j->named)
-            partial_forget(s, envelope_sender(j->envelope), to.address, j->hash);
+        if (j->recipient[i].fate == FATE_DONE || !identity_of(j)->named)
+            partial_forget(s, envelope_sender(j->envelope), to.address, hash_of(j));
 }
 
 static enum partial_group group_of(enum fate fate)
@@ -134,7 +148,7 @@ static void remember(const struct outcome_part *part, size_t parts, struct parti
                      uint64_t now)
 {
     const struct job *first = part[0].job;
-    bool again = partial_was_mixed(s, envelope_sender(first->envelope), first->hash, now);
+    bool again = partial_was_mixed(s, envelope_sender(first->envelope), hash_of(first), now);
 
     for (size_t i = 0; i < parts; i++) {
         note(part[i].job, s, now);
@@ -150,8 +164,10 @@ static void put_off(const struct outcome_part *part, size_t parts, struct partia
                     uint64_t now)
 {
     const struct job *first = part[0].job;
+    struct span sender = envelope_sender(first->envelope);
 
-    if (!partial_is_mixed(s, envelope_sender(first->envelope), first->hash, now))
+    if (!partial_is_marked(s, sender, (struct span){0}, now) ||
+        !partial_is_mixed(s, sender, hash_of(first), now))
         return;
     for (size_t i = 0; i < parts; i++)
         split(&part[i], s, first->declared, now);

@@ -13,11 +13,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/mapfile.h"
 
 enum { SETS = 8192, WAYS = 8 };
 
-enum what { DELIVERED = 1, MIXED, GROUP, BACKEND };
+/* A MARK says that there are entries of a sender and a recipient whose keys contain a message's
+ * hash; MARKED_FROM says from when on all of these have one. */
+enum what { DELIVERED = 1, MIXED, GROUP, BACKEND, MARK, MARKED_FROM };
 enum { RESTS = PARTIAL_REFUSED + 1 }; /* PARTIAL_LATER, after partial_rest() */
 
 #define BACKEND_MS (UINT64_C(30) * 86400 * 1000)
@@ -36,24 +39,8 @@ struct partial_delivery {
     struct mapfile file;
     struct entry *entry;
     uint64_t keep_ms;
+    uint64_t marked_from; /* wall ms */
 };
-
-int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_ms)
-{
-    struct partial_delivery *s = calloc(1, sizeof *s);
-
-    if (!s)
-        return -ENOMEM;
-    int r = mapfile_open(&s->file, path, "MRDSETTL", 2, sizeof(struct entry) * SETS * WAYS);
-    if (r < 0) {
-        free(s);
-        return r;
-    }
-    s->entry = s->file.body;
-    s->keep_ms = keep_ms;
-    *out = s;
-    return 0;
-}
 
 void partial_close(struct partial_delivery *s)
 {
@@ -140,10 +127,58 @@ static void drop(struct partial_delivery *s, uint64_t key)
         }
 }
 
+/* Earlier versions wrote entries without marks. Those in a file of theirs, and those that workers of
+ * theirs write beside us during an upgrade, are looked for until they end. */
+static void find_marked_from(struct partial_delivery *s)
+{
+    uint64_t key = make_key(s, MARKED_FROM, (struct span){0}, (struct span){0}, 0);
+    bool empty = true;
+
+    if (get(s, key, 0, &s->marked_from))
+        return;
+    for (size_t i = 0; i < SETS * WAYS && empty; i++)
+        empty = atomic_load(&s->entry[i].key) == 0;
+    s->marked_from = empty ? 0 : clock_wall_ms() + 2 * s->keep_ms;
+    put(s, key, s->marked_from, UINT64_MAX);
+}
+
+int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_ms)
+{
+    struct partial_delivery *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return -ENOMEM;
+    int r = mapfile_open(&s->file, path, "MRDSETTL", 2, sizeof(struct entry) * SETS * WAYS);
+    if (r < 0) {
+        free(s);
+        return r;
+    }
+    s->entry = s->file.body;
+    s->keep_ms = keep_ms;
+    find_marked_from(s);
+    *out = s;
+    return 0;
+}
+
+static void mark(struct partial_delivery *s, struct span sender, struct span recipient,
+                 uint64_t now)
+{
+    put(s, make_key(s, MARK, sender, recipient, 0), 0, now + s->keep_ms);
+}
+
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
                        uint64_t message, uint64_t now)
 {
+    mark(s, sender, recipient, now);
     put(s, make_key(s, DELIVERED, sender, recipient, message), 0, now + s->keep_ms);
+}
+
+bool partial_is_marked(const struct partial_delivery *s, struct span sender, struct span recipient,
+                       uint64_t now)
+{
+    uint64_t value;
+
+    return now < s->marked_from || get(s, make_key(s, MARK, sender, recipient, 0), now, &value);
 }
 
 void partial_forget(struct partial_delivery *s, struct span sender, struct span recipient,
@@ -173,6 +208,7 @@ bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t 
     uint64_t value;
     bool before = get(s, key, now, &value);
 
+    mark(s, sender, (struct span){0}, now);
     put(s, key, 0, now + s->keep_ms);
     return before;
 }

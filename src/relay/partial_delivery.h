@@ -21,6 +21,12 @@ struct partial_delivery;
 int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_ms);
 void partial_close(struct partial_delivery *s);
 
+/* False if nothing is recorded of any message of this sender to this recipient (empty: whether a
+ * message was mixed), so that there is no need to know the message's hash, for which all of its
+ * octets are read. */
+bool partial_is_marked(const struct partial_delivery *s, struct span sender, struct span recipient,
+                       uint64_t now);
+
 /* Records that a recipient has the message: a retry skips it. `message` is spool_hash(). */
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
                        uint64_t message, uint64_t now);

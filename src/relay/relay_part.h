@@ -35,6 +35,7 @@ struct part {
 struct handover {
     struct relay *relay;
     struct spool *spool;
+    struct job_identity identity; /* of the spool's message, for all parts */
     struct buf header;
     struct client_names names;
     struct buf user; /* authenticated as, or empty */

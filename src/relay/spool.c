@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 enum { CHUNK = 64 * 1024 };
@@ -18,7 +19,7 @@ struct spool {
     int fd;            /* -1: in memory */
     uint64_t size;
     uint64_t counted; /* in room->used */
-    struct sameness sameness;
+    struct sipkey key;
     struct received_count received;
     char last[2]; /* octets */
 };
@@ -31,7 +32,7 @@ struct spool *spool_new(struct spool_room *room, const struct sipkey *key)
         return NULL;
     s->room = room;
     s->fd = -1;
-    sameness_start(&s->sameness, key);
+    s->key = *key;
     return s;
 }
 
@@ -108,7 +109,6 @@ int spool_add(struct spool *s, struct span octets)
     if (r < 0)
         return r;
     s->size += octets.len;
-    sameness_add(&s->sameness, octets);
     received_scan(&s->received, octets);
     for (size_t i = octets.len > 2 ? octets.len - 2 : 0; i < octets.len; i++) {
         s->last[0] = s->last[1];
@@ -120,16 +120,6 @@ int spool_add(struct spool *s, struct span octets)
 uint64_t spool_size(const struct spool *s)
 {
     return s->size;
-}
-
-uint64_t spool_hash(const struct spool *s)
-{
-    return sameness_end(&s->sameness);
-}
-
-bool spool_is_named(const struct spool *s)
-{
-    return sameness_is_named(&s->sameness);
 }
 
 uint16_t spool_received(const struct spool *s)
@@ -154,4 +144,19 @@ struct span spool_read(struct spool *s, uint64_t offset)
         return none;
     ssize_t n = pread(s->fd, s->chunk, CHUNK, (off_t)offset);
     return n > 0 ? (struct span){s->chunk, (size_t)n} : none;
+}
+
+void spool_identify(struct spool *s, uint64_t *hash, bool *named)
+{
+    struct sameness same;
+    struct span some;
+
+    sameness_start(&same, &s->key);
+    for (uint64_t at = 0; (some = spool_read(s, at)).len; at += some.len)
+        sameness_add(&same, some);
+    *hash = sameness_end(&same);
+    *named = sameness_is_named(&same);
+    /* part of a message may be part of another one, which would count as delivered */
+    if (!some.at && (*named = false, getrandom(hash, sizeof *hash, 0) < 0))
+        *hash = (uint64_t)(uintptr_t)s;
 }

@@ -23,7 +23,7 @@ struct spool_room {         /* one for a worker */
 
 struct spool;
 
-/* `room` must outlive the spool; `key` is for spool_hash(). The caller frees the spool. NULL without
+/* `room` must outlive the spool; `key` is for spool_identify(). The caller frees the spool. NULL without
  * memory. */
 struct spool *spool_new(struct spool_room *room, const struct sipkey *key);
 void spool_free(struct spool *s);
@@ -33,10 +33,10 @@ void spool_free(struct spool *s);
 int spool_add(struct spool *s, struct span octets);
 
 uint64_t spool_size(const struct spool *s);
-/* The hash by which a retry is recognised (smtp/sameness.h), and whether the message has a
- * Message-ID. */
-uint64_t spool_hash(const struct spool *s);
-bool spool_is_named(const struct spool *s);
+/* Reads the whole message and finds the hash by which a retry is recognised (smtp/sameness.h), and
+ * whether the message has a Message-ID. If its file cannot be
+ * read, the hash is a random one, which no other message has. */
+void spool_identify(struct spool *s, uint64_t *hash, bool *named);
 /* The number of Received: lines in the message's header. */
 uint16_t spool_received(const struct spool *s);
 /* True if the message ends with CRLF or is empty. */

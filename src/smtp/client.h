@@ -32,14 +32,22 @@ struct job_recipient {
     uint8_t fate;            /* enum fate */
 };
 
+/* Recognises a message when its sender retries (smtp/sameness.h). `find` reads all of its octets and
+ * sets the other fields. It is called when they are first needed, which is seldom. */
+struct job_identity {
+    void (*find)(struct job_identity *identity);
+    uint64_t hash;
+    bool named; /* the message has a Message-ID */
+    bool known;
+};
+
 /* One message for one backend. */
 struct job {
     const struct envelope *envelope;
     struct xclient_identity who; /* spans are the caller's, for as long as the job lives */
     uint64_t size;               /* octets of header and body, for SIZE= */
     uint32_t declared;           /* the SIZE that the client declared, or 0 */
-    uint64_t hash;               /* recognises a retry: spool_hash() */
-    bool named;                  /* the message has a Message-ID */
+    struct job_identity *identity;
     bool utf8, eightbit;
     struct job_recipient *recipient;
     uint32_t recipients;

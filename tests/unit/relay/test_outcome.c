@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "base/container.h"
 #include "relay/outcome.h"
 
 enum { SECOND = 1000, DAY = 86400 * SECOND };
@@ -17,9 +18,19 @@ struct backend_client {
     struct partial_delivery *partial;
     struct envelope envelope;
     struct job job;
+    struct job_identity identity;
+    unsigned found; /* times that the identity was asked for */
     struct job_recipient recipient[2];
     uint32_t before; /* of the last end() */
 };
+
+static void find(struct job_identity *identity)
+{
+    struct backend_client *t = container_of(identity, struct backend_client, identity);
+
+    t->found++;
+    identity->known = true;
+}
 
 static int open_talk(void **state)
 {
@@ -32,7 +43,8 @@ static int open_talk(void **state)
                           .recipient = t->recipient,
                           .recipients = 2,
                           .declared = 1234,
-                          .hash = 99};
+                          .identity = &t->identity};
+    t->identity = (struct job_identity){.find = find, .hash = 99};
     *state = t;
     return 0;
 }
@@ -200,7 +212,7 @@ static void test_a_sender_that_declares_another_size_each_time_is_split_too(void
         assert_int_equal(end(t, T0, &accepted), 451);
         assert_int_equal(apart(t, "a@b.test", 77, T0), size == 2);
     }
-    t->job.hash = 100; /* another message: once is not twice */
+    t->identity.hash = 100; /* another message: once is not twice */
     t->job.declared = 5;
     assert_false(apart(t, "d@b.test", 77, T0));
 }
@@ -221,10 +233,47 @@ static void test_who_has_it_is_remembered_when_the_client_did_not_hear_it(void *
     assert_int_equal(outcome_begin(&t->job, t->partial, T0), 2);
     answer(t, 0, FATE_DONE, 0, "");
     answer(t, 1, FATE_DONE, 0, "");
-    t->job.named = true;
+    t->identity.named = true;
     outcome_unheard(&(struct outcome_part){&t->job, 0}, 1, t->partial, T0);
     forget(t);
     assert_int_equal(outcome_begin(&t->job, t->partial, T0), 0);
+}
+
+/* The hash costs a look at every octet of the message. */
+static void test_a_message_is_hashed_only_where_something_is_recorded_of_its_sender(void **state)
+{
+    static const struct {
+        enum fate fate;
+        unsigned code;
+    } same_for_all[] = {{FATE_DONE, 250}, {FATE_LATER, 450}, {FATE_REFUSED, 550}};
+    struct backend_client *t = *state;
+    uint32_t accepted;
+
+    for (int k = 0; k < 3; k++) {
+        assert_int_equal(outcome_begin(&t->job, t->partial, T0), 2);
+        for (int i = 0; i < 2; i++)
+            answer(t, i, same_for_all[k].fate, k ? same_for_all[k].code : 0, "x");
+        whole(t, same_for_all[k].code);
+        assert_int_equal(end(t, T0, &accepted), same_for_all[k].code);
+        forget(t);
+    }
+    assert_int_equal(t->found, 0);
+    answer(t, 0, FATE_DONE, 0, "");
+    answer(t, 1, FATE_LATER, 452, "full");
+    assert_int_equal(end(t, T0, &accepted), 451);
+    assert_int_equal(t->found, 1);
+    forget(t);
+    t->identity.known = false;
+    assert_int_equal(outcome_begin(&t->job, t->partial, T0), 1);
+    assert_int_equal(t->found, 2);
+    forget(t);
+    t->identity.known = false; /* of another sender nothing is recorded */
+    envelope_free(&t->envelope);
+    envelope_set_sender(&t->envelope, SPAN("c@d.test"), (struct span){0});
+    envelope_add_recipient(&t->envelope, SPAN("x@example.test"), (struct span){0});
+    envelope_add_recipient(&t->envelope, SPAN("y@example.test"), (struct span){0});
+    assert_int_equal(outcome_begin(&t->job, t->partial, T0), 2);
+    assert_int_equal(t->found, 2);
 }
 
 static void test_who_got_it_does_not_get_it_twice(void **state)
@@ -240,10 +289,10 @@ static void test_who_got_it_does_not_get_it_twice(void **state)
     assert_int_equal(end(t, T0, &accepted), 451);
     assert_int_equal(accepted, 1);
     forget(t);
-    t->job.hash = 98; /* another message */
+    t->identity.hash = 98; /* another message */
     assert_int_equal(outcome_begin(&t->job, t->partial, T0 + SECOND), 2);
     forget(t);
-    t->job.hash = 99;
+    t->identity.hash = 99;
     assert_int_equal(outcome_begin(&t->job, t->partial, T0 + SECOND), 1);
     assert_int_equal(t->recipient[0].fate, FATE_HAS_IT);
     t->job.sent = true;
@@ -289,6 +338,7 @@ int main(void)
         IN_TALK(test_the_split_follows_the_last_answer),
         IN_TALK(test_a_sender_that_declares_another_size_each_time_is_split_too),
         IN_TALK(test_who_has_it_is_remembered_when_the_client_did_not_hear_it),
+        IN_TALK(test_a_message_is_hashed_only_where_something_is_recorded_of_its_sender),
         IN_TALK(test_who_got_it_does_not_get_it_twice),
         IN_TALK(test_when_all_have_it_nothing_is_sent_and_the_client_hears_250),
         IN_TALK(test_a_connection_that_broke_after_the_dot_is_a_451),

@@ -17,6 +17,7 @@ enum { PARTS = 4, EACH = 3, DAY = 86400 * 1000, HASH = 7 };
 
 struct message {
     struct partial_delivery *partial;
+    struct job_identity identity;
     struct envelope envelope[PARTS];
     struct job job[PARTS];
     struct job_recipient recipient[PARTS][EACH];
@@ -87,6 +88,7 @@ static void begin(struct message *m)
 
     memset(m, 0, sizeof *m);
     assert_int_equal(partial_open(&m->partial, NULL, DAY), 0);
+    m->identity = (struct job_identity){.hash = HASH, .known = true};
     m->parts = dice(PARTS) + 1;
     for (size_t p = 0; p < m->parts; p++) {
         struct job *j = &m->job[p];
@@ -94,7 +96,7 @@ static void begin(struct message *m)
         j->envelope = &m->envelope[p];
         j->recipient = m->recipient[p];
         j->recipients = dice(EACH) + 1;
-        j->hash = HASH;
+        j->identity = &m->identity;
         for (uint32_t i = 0; i < j->recipients; i++)
             envelope_add_recipient(&m->envelope[p], name_of(p, i, room), (struct span){0});
         m->part[p].job = j;
@@ -192,7 +194,7 @@ static void test_what_the_client_did_not_hear_is_remembered_of_a_message_with_a_
         uint32_t accepted;
         begin(&m);
         m.parts = 1;
-        m.job[0].named = named;
+        m.identity.named = named;
         m.job[0].sent = true;
         keep(&m.job[0].whole, 250);
         for (uint32_t i = 0; i < m.job[0].recipients; i++)
