@@ -141,6 +141,7 @@ static void join(struct fleet *f)
     receive_follow(f);
     say_up(f);
     send_hello(f);
+    orders_joined(f);
     servers_flush(&f->servers);
 }
 
@@ -328,6 +329,7 @@ static void turn(struct loop *loop, struct alarm *a)
     struct fleet *f = fleet_of(loop);
     bool busy = send_turn(f);
 
+    orders_turn(f);
     book_tend(f->mirror.book, &f->mirror.rules, loop->wall);
     loop_alarm(loop, a, loop->now + (busy ? BUSY_MS : CALM_MS));
 }
@@ -374,6 +376,7 @@ static int open_all(struct fleet *f)
     f->owner = params->generation + UINT64_C(1);
     f->mirror = (struct mirror){
         .ledger = params->ledger, .others = params->others, .rules = config->tarpit};
+    f->tell_ms = UINT64_MAX;
     f->others_from_before = others_is_active(params->others);
     if ((r = book_open(&f->mirror.book,
                        places < UINT32_MAX / 2 ? (uint32_t)places : UINT32_MAX / 2)) < 0 ||

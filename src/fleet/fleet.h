@@ -16,6 +16,7 @@ struct fleet_params {
     uint32_t generation;
     struct ledger *ledger;
     struct ledger_others *others;
+    struct orderbook *orderbook; /* orders of people, for members that come later */
 };
 
 /* The main function of the process. Returns its exit status after NOTE_STOP, or when the master has

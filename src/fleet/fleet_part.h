@@ -10,6 +10,7 @@
 #include "fleet/fleet.h"
 #include "fleet/members.h"
 #include "fleet/mirror.h"
+#include "fleet/orderbook.h"
 #include "fleet/outbox.h"
 #include "fleet/servers.h"
 #include "query/notes.h"
@@ -92,8 +93,13 @@ struct fleet {
 
     /* orders.c */
     struct fleet_order order[FLEET_ORDERS];
-    uint64_t seen_order[FLEET_ORDERS_SEEN];
-    uint32_t orders_seen;
+    uint64_t live_order[FLEET_ORDERS_SEEN]; /* ids of others' orders that want to hear "done" */
+    uint32_t live_orders;
+    uint64_t doing, doing_since_ms; /* the order that the web process has now; 0: none */
+    uint64_t tell_ms;               /* standing orders are told then; UINT64_MAX: never */
+    uint64_t tell_again_ms;
+    uint64_t orders_refused;
+    bool adopted;
     uint64_t memory; /* that Redis uses; 0: not known */
 
     struct alarm tick, second;
@@ -132,13 +138,24 @@ void send_hello(struct fleet *f);
 
 void send_order(struct fleet *f, const char *text);
 
+/* Sends lines of standing orders. */
+void send_standing(struct fleet *f, struct span lines);
+
 /* ---- orders.c ---- */
 
 /* A query of the web process, or its report that an order has been carried out. */
 void orders_note(struct fleet *f, const struct note *n);
 
-/* An entry of the stream that `m` has written. */
+/* An entry of the stream that `m` has written: one order, or lines of standing orders. */
 void orders_take(struct fleet *f, struct member *m, struct span order);
+void orders_take_standing(struct fleet *f, struct member *m, struct span lines);
+
+/* This member has joined; another one has started. Both make it tell its standing orders. */
+void orders_joined(struct fleet *f);
+void orders_met(struct fleet *f);
+
+/* Has the web process carry out what is to be done, and tells what is to be told. */
+void orders_turn(struct fleet *f);
 
 /* ---- receive.c ---- */
 

@@ -230,6 +230,7 @@ static bool read_entry(const redisReply *r, struct stream_entry *e)
         case 'h': e->hello = value; break;
         case 's': e->shares = value; break;
         case 'o': e->order = value; break;
+        case 'l': e->standing = value; break;
         default: break; /* of a later version */
         }
     }

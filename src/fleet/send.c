@@ -249,6 +249,11 @@ void send_order(struct fleet *f, const char *text)
     servers_flush(&f->servers);
 }
 
+void send_standing(struct fleet *f, struct span lines)
+{
+    send_entry(f, 'l', lines, f->loop.wall);
+}
+
 void send_hello(struct fleet *f)
 {
     char text[HELLO_TEXT];

@@ -359,7 +359,8 @@ static int run_fleet(struct master *m, const struct child *c)
                                             .control = c->channel.fd,
                                             .generation = c->generation->id,
                                             .ledger = m->runtime.ledger,
-                                            .others = m->runtime.others});
+                                            .others = m->runtime.others,
+                                            .orderbook = m->runtime.orderbook});
 }
 
 const struct role role_table[ROLE_COUNT] = {

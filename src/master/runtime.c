@@ -28,6 +28,7 @@
 #include "base/log_ring.h"
 #include "config/config.h"
 #include "directory/cache.h"
+#include "fleet/orderbook.h"
 #include "master/folder.h"
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger.h"
@@ -231,6 +232,10 @@ static int open_files(struct runtime *h, const struct config *config, struct buf
     error = partial_open(&h->partial, path, config->partial_ms);
     if (error)
         return wrong(errors, "cannot open", path, error);
+    snprintf(path, sizeof path, "%s/orders", h->state);
+    error = orderbook_open(&h->orderbook, path);
+    if (error)
+        return wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/answers", h->state);
     error = cache_open(&h->answers, path, CACHE_PLACES);
     return error ? wrong(errors, "cannot open", path, error) : open_decoys(h, errors);
@@ -283,8 +288,8 @@ static void give_file(const struct runtime *h, int folder, const char *name)
 
 static void give_files(const struct runtime *h)
 {
-    static const char *const name[] = {"ledger",  "observed", "tried",
-                                       "settled", "answers",  "decoys"};
+    static const char *const name[] = {"ledger", "observed", "tried", "settled",
+                                       "orders", "answers",  "decoys"};
     struct borrowed b;
 
     if (!h->identity.drop)
@@ -389,6 +394,7 @@ void runtime_close(struct runtime *h)
     cache_close(h->answers);
     mapfile_close(&h->decoys);
     partial_close(h->partial);
+    orderbook_close(h->orderbook);
     observed_close(h->observed);
     tried_close(h->tried);
     ledger_close(h->ledger);

@@ -21,6 +21,7 @@ struct ledger_others;
 struct log_ring;
 struct observed;
 struct partial_delivery;
+struct orderbook;
 struct tried;
 
 /* Each living child has a row, also draining workers of earlier generations, so there are many more
@@ -55,6 +56,7 @@ struct runtime {
     struct observed *observed;
     struct tried *tried;
     struct partial_delivery *partial;
+    struct orderbook *orderbook;
     struct cache *answers; /* of directories; clerks keep it */
     struct mapfile decoys; /* state/decoys: its key, and struct scram_shapes; see clerk.h */
     bool row_taken[RUNTIME_ROWS];

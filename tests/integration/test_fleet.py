@@ -432,6 +432,69 @@ def test_an_exemption_reaches_all_members_and_ends_at_all(redis, fleet):
     until(lambda: not number(two, source, "exempt"), 5)
 
 
+def exempt(m, source):
+    return bool(number(m, source, "exempt"))
+
+
+def test_an_exemption_reaches_members_that_come_later(redis, fleet):
+    """Those that have never been there, and one that was away when it was given or ended."""
+    r = redis()
+    one, two = fleet(r)
+    lasting, ended = ports.stranger(), ports.stranger()
+    assert one.control("exempt", lasting).returncode == 0
+    assert one.control("exempt", ended, "--for", "1h").returncode == 0
+    until(lambda: exempt(two, ended) and exempt(two, lasting))
+    two.stop()
+    assert one.control("exempt", ended, "--remove").returncode == 0
+    (three,) = fleet(r, 1, first=3)
+    until(lambda: exempt(three, lasting), 10)
+    up(two.start())
+    until(lambda: not exempt(two, ended), 10)
+    assert exempt(two, lasting) and not exempt(three, ended)
+
+
+def test_an_exemption_outlives_an_empty_redis_and_every_other_member(redis, fleet):
+    """Each member has a copy of its own; what was exempt before there was a fleet is shared as well."""
+    r = redis()
+    (one,) = fleet(r, 1)
+    source = ports.stranger()
+    assert one.control("exempt", source, "--for", "2h").returncode == 0
+    (two,) = fleet(r, 1, first=2)
+    until(lambda: exempt(two, source), 10)
+    one.stop()
+    r.ask("FLUSHALL")
+    (three,) = fleet(r, 1, first=3)
+    until(lambda: exempt(three, source), 10)
+    left = number(three, source, "exempt")
+    assert left, left
+
+
+def test_an_exemption_from_before_the_fleet_reaches_the_fleet(redis, fleet, mired):
+    r = redis()
+    alone = mired(tarpit="time = 1s " + FLAT)
+    source = ports.stranger()
+    assert alone.control("exempt", source).returncode == 0
+    (two,) = fleet(r, 1, first=2)
+    alone.file.write_text(alone.file.read_text() + FLEET.format(url=r.url, member="mx1", more=""))
+    assert alone.control("reload", timeout=60).returncode == 0
+    until(lambda: exempt(two, source), 10)
+
+
+def test_a_release_while_redis_is_away_is_carried_out_later(redis, fleet):
+    r = redis()
+    one, two = fleet(r)
+    source = ports.stranger()
+    offend(two, source)
+    until(lambda: agree(source, one, two))
+    r.stop()
+    until(lambda: not is_up(one) and not is_up(two))
+    done = one.control("release", source)
+    assert "until Redis is back" in done.stdout + done.stderr, done.stdout + done.stderr
+    assert offences(two, source) > 0.5
+    r.start()
+    until(lambda: offences(two, source) == 0 and offences(one, source) == 0, 15)
+
+
 def test_mirectl_fleet_shows_the_members(redis, fleet):
     r = redis()
     one, two = fleet(r)

@@ -28,7 +28,7 @@ def test_what_an_earlier_version_made_as_root_is_kept(mired):
     m = mired(user="nobody")
     assert m.stop() == []
     kept = {}
-    for name in ("ledger", "settled", "answers", "decoys"):
+    for name in ("ledger", "settled", "orders", "answers", "decoys"):
         kept[name] = (m.folder / "state" / name).stat().st_ino
         os.chown(m.folder / "state" / name, 0, 0)
     os.chown(m.folder / "run" / "lock", 0, 0)

@@ -146,7 +146,7 @@ def test_the_store_names_the_folder_that_it_cannot_open(start):
     assert_said(said, f"cannot open {start.folder}/state/mail: Not a directory")
 
 
-STATE = ["ledger", "observed", "settled", "answers", "decoys"]
+STATE = ["ledger", "observed", "settled", "orders", "answers", "decoys"]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a small disk")

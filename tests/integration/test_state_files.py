@@ -14,7 +14,7 @@ from lib import netns, ports
 from lib.smtp import Client, deliver
 
 USER = "alice@example.test"
-FILES = ["ledger", "settled", "answers", "decoys", "history"]
+FILES = ["ledger", "settled", "orders", "answers", "decoys", "history"]
 
 
 @pytest.fixture

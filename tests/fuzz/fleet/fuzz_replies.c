@@ -1,11 +1,14 @@
 /* Whatever a Redis says is parsed and read without harm: replies of every kind, the entries of the
- * stream, shares, members' words. What is taken for a share is within its bounds. */
+ * stream, shares, orders, members' words. What is taken for a share is within its bounds; an order
+ * that is read is written and read alike. */
 #include <assert.h>
 #include <math.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "config/config.h"
 #include "fleet/members.h"
+#include "fleet/orderbook.h"
 #include "fleet/replies.h"
 #include "fleet/share.h"
 
@@ -33,12 +36,32 @@ static void take_field(void *arg, struct span name, struct span value)
     take_value((struct ledger_name){1, LEDGER_NETWORK}, value);
 }
 
+static void take_orders(struct span lines)
+{
+    struct order_kept o, again;
+    char text[ORDER_TEXT];
+
+    while (lines.len) {
+        size_t end = span_find(lines, '\n');
+        if (orderbook_read(span_first(lines, end), &o)) {
+            size_t len = orderbook_write(&o, text);
+            assert(len < sizeof text && orderbook_read((struct span){text, len}, &again));
+            assert(memcmp(&o.network.base.octets, &again.network.base.octets, 16) == 0 &&
+                   o.network.bits == again.network.bits && o.id == again.id &&
+                   o.stamp_ms == again.stamp_ms && o.until_ms == again.until_ms);
+        }
+        lines = span_after(lines, end + 1);
+    }
+}
+
 static void take_entry(void *arg, const struct stream_entry *e)
 {
     struct span batch = e->shares, value;
     struct ledger_name name;
 
     hello_read(e->hello);
+    take_orders(e->order);
+    take_orders(e->standing);
     while (share_next(&batch, &name, &value) == 1)
         take_value(name, value);
 }

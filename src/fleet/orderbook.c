@@ -1,0 +1,284 @@
+/* The table of standing orders (orderbook.h): places of 64 octets in a mapped file. A place that a
+ * crash left half written has a wrong check, and is emptied when the file is opened. */
+#include "fleet/orderbook.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mapfile.h"
+
+/* An exemption may be for good, so its end is remembered for as long as any member may be away. */
+#define REMEMBERED_MS (UINT64_C(366) * 86400 * 1000)
+#define TIME_MOST     ((UINT64_C(1) << 48) - 1)
+
+struct place {
+    uint64_t id; /* 0: empty */
+    uint64_t stamp_ms, until_ms;
+    uint8_t octets[16];
+    uint8_t family, bits, verb, flags;
+    uint32_t unused;
+    uint64_t check, spare;
+};
+_Static_assert(sizeof(struct place) == 64, "the layout of state/orders");
+
+enum { DONE = 1, OWN = 2 };
+
+struct orderbook {
+    struct mapfile file;
+    struct place *place;
+};
+
+/* ---- text ---- */
+
+static const char *const verb_name[] = {
+    [ORDER_RELEASE] = "release", [ORDER_EXEMPT] = "exempt", [ORDER_UNEXEMPT] = "unexempt"};
+
+size_t orderbook_write(const struct order_kept *o, char text[ORDER_TEXT])
+{
+    char network[ADDR_TEXT];
+
+    return (size_t)snprintf(text, ORDER_TEXT, "%016" PRIx64 " %s %s %" PRIu64 " %" PRIu64, o->id,
+                            verb_name[o->verb], network_format(&o->network, network), o->until_ms,
+                            o->stamp_ms);
+}
+
+/* Only a client or its network can be exempt (control/whom.h). */
+static bool is_possible(const struct order_kept *o)
+{
+    uint8_t bits = o->network.bits;
+    bool four = o->network.base.family == ADDR_IP4;
+
+    if (o->verb == ORDER_RELEASE)
+        return true;
+    return four ? bits == 32 || bits == 24 : bits == 64 || bits == 48;
+}
+
+bool orderbook_read(struct span text, struct order_kept *o)
+{
+    char all[ORDER_TEXT], verb[16], network[ADDR_TEXT], until[24], stamp[24], id[24];
+    int end = 0;
+
+    if (text.len >= sizeof all || memchr(text.at, '\0', text.len))
+        return false;
+    memcpy(all, text.at, text.len);
+    all[text.len] = '\0';
+    if (sscanf(all, "%16[0-9a-f] %15s %63s %20s %20s%n", id, verb, network, until, stamp, &end) !=
+            5 ||
+        (size_t)end != text.len)
+        return false;
+    *o = (struct order_kept){.id = strtoull(id, NULL, 16)};
+    for (enum order_verb v = ORDER_RELEASE; v <= ORDER_UNEXEMPT; v++)
+        if (strcmp(verb, verb_name[v]) == 0)
+            o->verb = v;
+    return o->id && o->verb && span_number(span_of(until), &o->until_ms) &&
+           span_number(span_of(stamp), &o->stamp_ms) && o->until_ms <= TIME_MOST && o->stamp_ms &&
+           o->stamp_ms <= TIME_MOST && network_parse(span_of(network), &o->network) &&
+           is_possible(o);
+}
+
+/* ---- places ---- */
+
+static uint64_t check_of(const struct orderbook *s, const struct place *p)
+{
+    struct place q = *p;
+
+    q.check = 0;
+    q.flags &= (uint8_t)~DONE; /* which is set later, by itself */
+    return siphash(&s->file.key, &q, sizeof q);
+}
+
+int orderbook_open(struct orderbook **out, const char *path)
+{
+    struct orderbook *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return -ENOMEM;
+    int r = mapfile_open(&s->file, path, "MRDORDER", 1, ORDER_PLACES * sizeof(struct place));
+    if (r < 0) {
+        free(s);
+        return r;
+    }
+    s->place = s->file.body;
+    for (uint32_t i = 0; i < ORDER_PLACES; i++)
+        if (s->place[i].id && s->place[i].check != check_of(s, &s->place[i]))
+            s->place[i] = (struct place){0};
+    *out = s;
+    return 0;
+}
+
+void orderbook_close(struct orderbook *s)
+{
+    if (!s)
+        return;
+    mapfile_close(&s->file);
+    free(s);
+}
+
+static void read_place(const struct place *p, struct order_kept *o)
+{
+    *o = (struct order_kept){.id = p->id,
+                             .stamp_ms = p->stamp_ms,
+                             .until_ms = p->until_ms,
+                             .verb = (enum order_verb)p->verb,
+                             .network = {{.family = p->family}, p->bits}};
+    memcpy(o->network.base.octets, p->octets, sizeof p->octets);
+}
+
+static void write_place(struct orderbook *s, struct place *p, const struct order_kept *o, bool own)
+{
+    struct place q = {.id = o->id,
+                      .stamp_ms = o->stamp_ms,
+                      .until_ms = o->until_ms,
+                      .family = o->network.base.family,
+                      .bits = o->network.bits,
+                      .verb = (uint8_t)o->verb,
+                      .flags = own ? DONE | OWN : 0};
+
+    memcpy(q.octets, o->network.base.octets, sizeof q.octets);
+    q.check = check_of(s, &q);
+    *p = q;
+}
+
+/* The end of an order is remembered, because an earlier one may still arrive. */
+static bool is_past(const struct order_kept *o, uint64_t now)
+{
+    return o->verb == ORDER_UNEXEMPT ||
+           (o->verb == ORDER_EXEMPT && o->until_ms && o->until_ms <= now);
+}
+
+static bool is_remembered(const struct order_kept *o, uint64_t now)
+{
+    switch (o->verb) {
+    case ORDER_RELEASE: return o->stamp_ms + ORDER_RELEASE_S * UINT64_C(1000) > now;
+    case ORDER_EXEMPT: return o->until_ms == 0 || o->until_ms + REMEMBERED_MS > now;
+    case ORDER_UNEXEMPT: return o->stamp_ms + REMEMBERED_MS > now;
+    }
+    return false;
+}
+
+/* Whether the place has an order that is remembered. */
+static bool in_use(const struct place *p, uint64_t now, struct order_kept *o)
+{
+    if (p->id == 0)
+        return false;
+    read_place(p, o);
+    return is_remembered(o, now);
+}
+
+static bool is_of(const struct order_kept *o, const struct network *n, bool release)
+{
+    return (o->verb == ORDER_RELEASE) == release && o->network.bits == n->bits &&
+           o->network.base.family == n->base.family &&
+           memcmp(o->network.base.octets, n->base.octets, sizeof n->base.octets) == 0;
+}
+
+/* Two orders may have the same time; then each member must choose the same one. */
+static bool is_later(const struct order_kept *a, const struct order_kept *b)
+{
+    uint64_t a_until = a->until_ms ? a->until_ms : UINT64_MAX;
+    uint64_t b_until = b->until_ms ? b->until_ms : UINT64_MAX;
+
+    if (a->stamp_ms != b->stamp_ms)
+        return a->stamp_ms > b->stamp_ms;
+    if (a->verb != b->verb)
+        return a->verb > b->verb;
+    return a_until != b_until ? a_until > b_until : a->id > b->id;
+}
+
+/* The place for the order: that of the register, a free one, or that of the oldest order which is
+ * past. Others' orders never take more than their part. */
+static struct place *place_for(struct orderbook *s, const struct order_kept *o, bool own,
+                               uint64_t now, enum order_took *took)
+{
+    struct place *free = NULL, *oldest = NULL;
+    struct order_kept there;
+    uint32_t of_others = 0;
+
+    *took = ORDER_KNOWN;
+    for (uint32_t i = 0; i < ORDER_PLACES; i++) {
+        struct place *p = &s->place[i];
+        if (!in_use(p, now, &there)) {
+            free = free ? free : p;
+            continue;
+        }
+        of_others += !(p->flags & OWN);
+        if (is_of(&there, &o->network, o->verb == ORDER_RELEASE))
+            return is_later(o, &there) ? p : NULL;
+        if (is_past(&there, now) && (!oldest || there.stamp_ms < oldest->stamp_ms))
+            oldest = p;
+    }
+    bool room = own || of_others < ORDER_OF_OTHERS;
+    if (room && free)
+        return free;
+    if (oldest && (room || !(oldest->flags & OWN)))
+        return oldest;
+    *took = ORDER_REFUSED;
+    return NULL;
+}
+
+enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, bool own,
+                               uint64_t now)
+{
+    enum order_took took;
+
+    if (o->stamp_ms > now + ORDER_AHEAD_MS)
+        return ORDER_REFUSED;
+    if (!is_remembered(o, now))
+        return ORDER_KNOWN;
+    struct place *p = place_for(s, o, own, now, &took);
+    if (!p)
+        return took;
+    write_place(s, p, o, own);
+    return ORDER_TAKEN;
+}
+
+/* ---- reading ---- */
+
+bool orderbook_next(const struct orderbook *s, uint32_t *at, uint64_t now, struct order_kept *o)
+{
+    while (*at < ORDER_PLACES)
+        if (in_use(&s->place[(*at)++], now, o))
+            return true;
+    return false;
+}
+
+bool orderbook_of(const struct orderbook *s, const struct network *n, bool release, uint64_t now,
+                  struct order_kept *o)
+{
+    uint32_t at = 0;
+
+    while (orderbook_next(s, &at, now, o))
+        if (is_of(o, n, release))
+            return true;
+    return false;
+}
+
+bool orderbook_to_do(const struct orderbook *s, uint64_t now, struct order_kept *o)
+{
+    struct order_kept one;
+    bool any = false;
+
+    for (uint32_t i = 0; i < ORDER_PLACES; i++) {
+        if (s->place[i].flags & DONE || !in_use(&s->place[i], now, &one))
+            continue;
+        if (!any || one.stamp_ms < o->stamp_ms)
+            *o = one;
+        any = true;
+    }
+    return any;
+}
+
+bool orderbook_exempts(const struct order_kept *o, uint64_t now)
+{
+    return o->verb == ORDER_EXEMPT && !is_past(o, now);
+}
+
+void orderbook_done(struct orderbook *s, uint64_t id)
+{
+    for (uint32_t i = 0; i < ORDER_PLACES; i++)
+        if (s->place[i].id == id)
+            s->place[i].flags |= DONE;
+}

@@ -1,0 +1,75 @@
+/* Standing orders: what people have told the fleet to do with clients, for members that come later.
+ *
+ * There is one register for the releases of each network, and one for its exemptions; the later
+ * order stays (of two with the same time, the one that says more), also when it is past. So the
+ * order of arrival does not matter, nor does an order that arrives twice: tables that have taken the
+ * same orders are the same (docs/fleet.md). An order is remembered for a while after its end,
+ * because an earlier one that has no end may still come from a member that was away.
+ *
+ * The table is a mapped file of its own, so that a member remembers orders over restarts and while
+ * Redis is empty. Orders of other members are hostile input: they are checked, cannot date from the
+ * future, and fill at most three quarters of the table. Times are fleet time (Redis' clock), and an
+ * argument. For the fleet process; one thread. */
+#ifndef MIRED_FLEET_ORDERBOOK_H
+#define MIRED_FLEET_ORDERBOOK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/addr.h"
+#include "base/bytes.h"
+
+enum {
+    ORDER_PLACES = 2048,
+    ORDER_OF_OTHERS = ORDER_PLACES / 4 * 3,
+    ORDER_TEXT = 160,        /* an order as text, NUL included */
+    ORDER_AHEAD_MS = 5000,   /* an order from further ahead than this is refused */
+    ORDER_RELEASE_S = 21600, /* a release reaches members that come back within that time */
+};
+
+enum order_verb { ORDER_RELEASE = 1, ORDER_EXEMPT, ORDER_UNEXEMPT };
+
+struct order_kept {
+    uint64_t id;       /* random, not 0 */
+    uint64_t stamp_ms; /* when it was given; 1: before there was a fleet */
+    uint64_t until_ms; /* of an exemption; 0: for good */
+    enum order_verb verb;
+    struct network network;
+};
+
+/* "ID VERB NETWORK UNTIL STAMP". The first returns the length; the other false if the text is not
+ * an order, or one about a network that cannot have it. */
+size_t orderbook_write(const struct order_kept *o, char text[ORDER_TEXT]);
+bool orderbook_read(struct span text, struct order_kept *o);
+
+struct orderbook;
+
+/* Opens or creates the file (NULL: memory only). Call it before the process starts. 0 or -errno. */
+int orderbook_open(struct orderbook **out, const char *path);
+void orderbook_close(struct orderbook *s);
+
+enum order_took {
+    ORDER_KNOWN, /* it, or a later one, was there; or it is too old */
+    ORDER_TAKEN,
+    ORDER_REFUSED, /* from the future, or there is no room */
+};
+
+/* `own`: given at this member, so it is carried out already. */
+enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, bool own,
+                               uint64_t now);
+
+/* The latest order of that kind; false: none. */
+bool orderbook_of(const struct orderbook *s, const struct network *n, bool release, uint64_t now,
+                  struct order_kept *o);
+
+/* Goes through all orders: *at is 0 at first; false at the end. */
+bool orderbook_next(const struct orderbook *s, uint32_t *at, uint64_t now, struct order_kept *o);
+
+/* The earliest order that has not been carried out here; false: none. */
+bool orderbook_to_do(const struct orderbook *s, uint64_t now, struct order_kept *o);
+void orderbook_done(struct orderbook *s, uint64_t id);
+
+/* Whether it is an exemption that has not ended. */
+bool orderbook_exempts(const struct order_kept *o, uint64_t now);
+
+#endif

@@ -1,0 +1,360 @@
+/* Orders of people: what members have been told stays, reaches members that come later, and ends
+ * with its time. P8 for orders: five members, each with a file of its own, over a transport that
+ * loses, repeats, delays and reorders. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fleet/orderbook.h"
+
+#define START UINT64_C(1700000000000)
+
+enum { MEMBERS = 5, FLIGHT = 2048, NETWORKS = 6 };
+
+static uint64_t now, seed, last_id;
+
+static uint32_t dice(uint32_t most)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 7;
+    seed ^= seed << 17;
+    return (uint32_t)(seed >> 20) % most;
+}
+
+static struct order_kept order(enum order_verb verb, const char *network, uint64_t until)
+{
+    struct order_kept o = {.id = ++last_id, .stamp_ms = now, .until_ms = until, .verb = verb};
+
+    assert_true(network_parse(span_of(network), &o.network));
+    return o;
+}
+
+static struct orderbook *fresh(void)
+{
+    struct orderbook *b;
+    assert_int_equal(orderbook_open(&b, NULL), 0);
+    return b;
+}
+
+static void test_an_order_survives_the_wire(void **state)
+{
+    static const char *const networks[] = {"192.0.2.7/32", "192.0.2.0/24", "2001:db8::/64"};
+    char text[ORDER_TEXT];
+    struct order_kept o, back;
+
+    now = START;
+    for (size_t i = 0; i < 3; i++) {
+        o = order(ORDER_EXEMPT, networks[i], i ? START + 5000 : 0);
+        size_t len = orderbook_write(&o, text);
+        assert_true(len < ORDER_TEXT);
+        assert_true(orderbook_read((struct span){text, len}, &back));
+        assert_true(back.id == o.id && back.stamp_ms == o.stamp_ms && back.verb == o.verb &&
+                    back.until_ms == o.until_ms && back.network.bits == o.network.bits &&
+                    addr_equal(&back.network.base, &o.network.base));
+    }
+}
+
+static void test_what_is_no_order_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "0000000000000001 done",
+        "0000000000000000 exempt 192.0.2.7/32 0 1",    /* no id */
+        "0000000000000001 exempt 192.0.2.7/24 0 1",    /* host bits */
+        "0000000000000001 exempt 0.0.0.0/0 0 1",       /* too wide for an exemption */
+        "0000000000000001 exempt 192.0.0.0/16 0 1",    /* likewise */
+        "0000000000000001 unexempt 2001:db8::/32 0 1", /* likewise */
+        "0000000000000001 exempt 192.0.2.7/32 -1 1",
+        "0000000000000001 exempt 192.0.2.7/32 0 0", /* no time */
+        "0000000000000001 exempt 192.0.2.7/32 0 99999999999999999999",
+        "0000000000000001 exempt 192.0.2.7/32 0 1 more",
+        "0000000000000001 penalise 192.0.2.7/32 0 1",
+    };
+    struct order_kept o;
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(orderbook_read(span_of(bad[i]), &o));
+    assert_true(orderbook_read(SPAN("0000000000000001 release 0.0.0.0/0 0 1"), &o));
+    assert_false(orderbook_read((struct span){"1 exempt 192.0.2.7/32 0 1\0x", 27}, &o));
+}
+
+static void test_the_later_order_stays_whatever_arrives_first(void **state)
+{
+    struct orderbook *b = fresh();
+    struct order_kept o, first, second;
+
+    now = START;
+    first = order(ORDER_EXEMPT, "192.0.2.7/32", 0);
+    now += 1000;
+    second = order(ORDER_UNEXEMPT, "192.0.2.7/32", 0);
+    assert_int_equal(orderbook_take(b, &second, false, now), ORDER_TAKEN);
+    assert_int_equal(orderbook_take(b, &first, false, now), ORDER_KNOWN);
+    assert_int_equal(orderbook_take(b, &second, false, now), ORDER_KNOWN);
+    assert_true(orderbook_of(b, &first.network, false, now, &o) && o.verb == ORDER_UNEXEMPT);
+    orderbook_close(b);
+}
+
+/* Its end is remembered, so that an earlier order without an end does not come back. */
+static void test_an_exemption_ends_with_its_time(void **state)
+{
+    struct orderbook *b = fresh();
+    struct order_kept o, for_good, e;
+
+    now = START;
+    for_good = order(ORDER_EXEMPT, "192.0.2.0/24", 0);
+    now++;
+    e = order(ORDER_EXEMPT, "192.0.2.0/24", now + 60000);
+    assert_int_equal(orderbook_take(b, &e, true, now), ORDER_TAKEN);
+    now += 59999;
+    assert_true(orderbook_of(b, &e.network, false, now, &o) && orderbook_exempts(&o, now));
+    now += 1;
+    assert_true(orderbook_of(b, &e.network, false, now, &o) && !orderbook_exempts(&o, now));
+    assert_int_equal(orderbook_take(b, &for_good, false, now), ORDER_KNOWN);
+    now += UINT64_C(367) * 86400 * 1000;
+    assert_false(orderbook_of(b, &e.network, false, now, &o));
+    assert_int_equal(orderbook_take(b, &e, false, now), ORDER_KNOWN); /* and is not told again */
+    orderbook_close(b);
+}
+
+/* What is past makes room for what has an effect. */
+static void test_a_full_table_forgets_the_oldest_order_that_is_past(void **state)
+{
+    struct orderbook *b = fresh();
+    struct order_kept o, first = {0};
+    char network[32];
+
+    now = START;
+    for (unsigned i = 0; i < ORDER_PLACES; i++, now++) {
+        snprintf(network, sizeof network, "10.%u.%u.0/24", i >> 8, i & 255);
+        o = order(i == 7 || i == 9 ? ORDER_UNEXEMPT : ORDER_EXEMPT, network, 0);
+        if (i == 7)
+            first = o;
+        assert_int_equal(orderbook_take(b, &o, true, now), ORDER_TAKEN);
+    }
+    for (unsigned i = 0; i < 3; i++) {
+        snprintf(network, sizeof network, "192.0.%u.0/24", i);
+        struct order_kept more = order(ORDER_EXEMPT, network, 0);
+        assert_int_equal(orderbook_take(b, &more, true, now), i < 2 ? ORDER_TAKEN : ORDER_REFUSED);
+        assert_false(orderbook_of(b, &first.network, false, now, &o));
+    }
+    orderbook_close(b);
+}
+
+/* What one member can do to the others: it fills no more than its part, wins over nobody by a time
+ * of tomorrow, and people's own orders still find room. */
+static void test_the_lies_of_other_members_are_bounded(void **state)
+{
+    struct orderbook *b = fresh();
+    char network[32];
+    struct order_kept o;
+    unsigned taken = 0;
+
+    now = START;
+    o = order(ORDER_EXEMPT, "192.0.2.7/32", 0);
+    o.stamp_ms = now + ORDER_AHEAD_MS + 1;
+    assert_int_equal(orderbook_take(b, &o, false, now), ORDER_REFUSED);
+    for (unsigned i = 0; i < 3 * ORDER_PLACES; i++) {
+        snprintf(network, sizeof network, "10.%u.%u.0/24", i >> 8, i & 255);
+        o = order(ORDER_EXEMPT, network, 0);
+        taken += orderbook_take(b, &o, false, now) == ORDER_TAKEN;
+    }
+    assert_int_equal(taken, ORDER_OF_OTHERS);
+    o = order(ORDER_EXEMPT, "192.0.2.7/32", 0);
+    assert_int_equal(orderbook_take(b, &o, true, now), ORDER_TAKEN);
+    now++; /* and a person ends what a member has planted */
+    o = order(ORDER_UNEXEMPT, "10.0.0.0/24", 0);
+    assert_int_equal(orderbook_take(b, &o, true, now), ORDER_TAKEN);
+    orderbook_close(b);
+}
+
+static void test_orders_are_carried_out_once_and_survive_a_restart(void **state)
+{
+    char path[] = "/tmp/mired-orders-XXXXXX";
+    struct orderbook *b;
+    struct order_kept o, first, second;
+
+    close(mkstemp(path));
+    unlink(path);
+    now = START;
+    assert_int_equal(orderbook_open(&b, path), 0);
+    first = order(ORDER_EXEMPT, "192.0.2.7/32", 0);
+    now++;
+    second = order(ORDER_RELEASE, "192.0.2.7/32", 0);
+    orderbook_take(b, &second, false, now);
+    orderbook_take(b, &first, false, now);
+    assert_true(orderbook_to_do(b, now, &o) && o.id == first.id); /* the earlier one first */
+    orderbook_done(b, first.id);
+    orderbook_close(b);
+    assert_int_equal(orderbook_open(&b, path), 0);
+    assert_true(orderbook_to_do(b, now, &o) && o.id == second.id);
+    orderbook_done(b, second.id);
+    assert_false(orderbook_to_do(b, now, &o));
+    assert_true(orderbook_of(b, &first.network, false, now, &o) && o.id == first.id);
+    orderbook_close(b);
+    unlink(path);
+}
+
+/* ---- P8 ---- */
+
+struct message {
+    bool used;
+    uint8_t to;
+    uint64_t due;
+    char text[ORDER_TEXT];
+};
+
+static struct message flight[FLIGHT];
+static struct orderbook *book[MEMBERS];
+static char path[MEMBERS][64];
+static uint32_t cut;
+
+static void post(uint8_t to, const struct order_kept *o, uint64_t due)
+{
+    for (unsigned i = 0; i < FLIGHT; i++)
+        if (!flight[i].used) {
+            flight[i] = (struct message){.used = true, .to = to, .due = due};
+            orderbook_write(o, flight[i].text);
+            return;
+        }
+}
+
+static void send_one(uint8_t from, const struct order_kept *o, bool surely)
+{
+    for (uint8_t to = 0; to < MEMBERS; to++) {
+        bool is_cut = (cut >> from & 1) != (cut >> to & 1);
+        if (to == from || (!surely && (is_cut || dice(3) == 0)))
+            continue;
+        post(to, o, surely ? now : now + dice(60000));
+        if (dice(3) == 0)
+            post(to, o, now + dice(600000));
+    }
+}
+
+static void deliver_due(void)
+{
+    struct order_kept o;
+
+    for (unsigned i = 0; i < FLIGHT; i++)
+        if (flight[i].used && flight[i].due <= now) {
+            flight[i].used = false;
+            assert_true(orderbook_read(span_of(flight[i].text), &o));
+            orderbook_take(book[flight[i].to], &o, false, now);
+        }
+}
+
+static void somebody_orders(void)
+{
+    uint8_t at = (uint8_t)dice(MEMBERS);
+    char network[32];
+
+    snprintf(network, sizeof network, "192.0.%u.0/24", dice(NETWORKS));
+    enum order_verb verb = (enum order_verb)(1 + dice(3));
+    struct order_kept o =
+        order(verb, network, verb == ORDER_EXEMPT && dice(2) ? now + dice(3600000) + 1 : 0);
+    orderbook_take(book[at], &o, true, now);
+    send_one(at, &o, false);
+}
+
+static void copy(const char *from, const char *to)
+{
+    char command[256];
+    snprintf(command, sizeof command, "cp %s %s", from, to);
+    assert_int_equal(system(command), 0);
+}
+
+static void compare(uint64_t with)
+{
+    for (unsigned n = 0; n < NETWORKS; n++)
+        for (int release = 0; release < 2; release++) {
+            struct order_kept first = {0}, o;
+            char network[32];
+            struct network net;
+            snprintf(network, sizeof network, "192.0.%u.0/24", n);
+            network_parse(span_of(network), &net);
+            bool any = orderbook_of(book[0], &net, release, now, &first);
+            for (unsigned i = 1; i < MEMBERS; i++) {
+                bool same = orderbook_of(book[i], &net, release, now, &o) == any &&
+                            (!any || o.id == first.id);
+                if (!same)
+                    print_error("seed %lu, member %u, %s\n", (unsigned long)with, i, network);
+                assert_true(same);
+            }
+        }
+}
+
+static void run(uint64_t with, const char *folder)
+{
+    char older[80];
+    struct order_kept o;
+
+    seed = with * 2654435761 + 88172645463325252;
+    now = START + dice(100000);
+    cut = 0;
+    memset(flight, 0, sizeof flight);
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        snprintf(path[i], sizeof path[i], "%s/%u", folder, i);
+        unlink(path[i]);
+        assert_int_equal(orderbook_open(&book[i], path[i]), 0);
+    }
+    snprintf(older, sizeof older, "%s/older", folder);
+    unsigned victim = dice(MEMBERS), copied = dice(60), restarts = 60 + dice(50);
+    for (unsigned i = 0; i < 120; i++) {
+        now += dice(8) ? dice(3000) : dice(600000);
+        if (dice(3) == 0)
+            somebody_orders();
+        if (dice(20) == 0)
+            cut = dice(1 << MEMBERS);
+        if (i == copied)
+            copy(path[victim], older);
+        if (i == restarts) {
+            orderbook_close(book[victim]);
+            copy(older, path[victim]);
+            assert_int_equal(orderbook_open(&book[victim], path[victim]), 0);
+        }
+        deliver_due();
+    }
+    cut = 0; /* all tell all, as after a start, while old messages still arrive */
+    for (uint8_t i = 0; i < MEMBERS; i++)
+        for (uint32_t at = 0; orderbook_next(book[i], &at, now, &o);)
+            send_one(i, &o, true);
+    deliver_due();
+    now += 600000;
+    deliver_due();
+    compare(with);
+    for (unsigned i = 0; i < MEMBERS; i++)
+        orderbook_close(book[i]);
+}
+
+static void test_members_agree_on_orders_whatever_happens_to_their_messages(void **state)
+{
+    char folder[] = "/tmp/mired-orders-XXXXXX", command[64];
+
+    assert_non_null(mkdtemp(folder));
+    for (uint64_t i = 1; i <= 60; i++)
+        run(i, folder);
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_an_order_survives_the_wire),
+        cmocka_unit_test(test_what_is_no_order_is_refused),
+        cmocka_unit_test(test_the_later_order_stays_whatever_arrives_first),
+        cmocka_unit_test(test_an_exemption_ends_with_its_time),
+        cmocka_unit_test(test_a_full_table_forgets_the_oldest_order_that_is_past),
+        cmocka_unit_test(test_the_lies_of_other_members_are_bounded),
+        cmocka_unit_test(test_orders_are_carried_out_once_and_survive_a_restart),
+        cmocka_unit_test(test_members_agree_on_orders_whatever_happens_to_their_messages),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
