@@ -39,7 +39,10 @@ static void *map(size_t octets)
 {
     void *at = mmap(NULL, octets, PROT_READ | PROT_WRITE,
                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return at == MAP_FAILED ? NULL : at;
+    if (at == MAP_FAILED)
+        return NULL;
+    madvise(at, octets, MADV_HUGEPAGE); /* look-ups are spread over all of it */
+    return at;
 }
 
 int book_open(struct book **out, uint32_t places)
@@ -88,6 +91,11 @@ static uint32_t *chain_of(const struct book *b, uint64_t id, uint8_t kind)
 {
     uint64_t what[2] = {id, kind};
     return &b->bucket[siphash(&b->key, what, sizeof what) & (b->buckets - 1)];
+}
+
+void book_prefetch(const struct book *b, const struct ledger_name *n)
+{
+    __builtin_prefetch(chain_of(b, n->id, n->kind));
 }
 
 static bool is_of(const struct node *n, const struct ledger_name *name)

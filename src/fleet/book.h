@@ -32,6 +32,9 @@ bool book_take(struct book *b, uint16_t member, const struct share *s,
 void book_sum(const struct book *b, const struct ledger_name *n, const struct ledger_share *own,
               const struct tarpit_rules *rules, uint64_t now, struct ledger_share *sum);
 
+/* Prefetches the beginning of the key's chain. */
+void book_prefetch(const struct book *b, const struct ledger_name *n);
+
 /* How many members except BOOK_SELF have a share of the key. */
 unsigned book_sharers(const struct book *b, const struct ledger_name *n);
 

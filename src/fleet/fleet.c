@@ -30,7 +30,8 @@ enum {
     CALM_MS = 20,
     SECOND_MS = 1000,
     MEMORY_S = 5,
-    SURE_MS = 60000,        /* what was written before that has reached a master's replicas */
+    SURE_MS = 60000, /* what was written before that has reached a master's replicas */
+    KEYS_LATE_MS = 10000,
     ROUND_TRIP_US = 200000, /* a slower answer says nothing about the clock */
 };
 
@@ -51,8 +52,14 @@ struct span fleet_key(const struct fleet *f, const struct ledger_name *n, char t
         unsigned bits = ledger_key_bits(&k);
         bool plain = bits == 32 || bits == 64 || bits == 24 || bits == 48;
         bool level = a.family == ADDR_IP6 && bits != 64 && bits != 48;
-        len = snprintf(text, KEY_TEXT_MOST, level || !plain ? "%s:%c%s/%u" : "%s:%c%s", name, c,
-                       addr_format(&a, address), bits);
+        if (!level && plain) { /* nearly all */
+            char *end = stpcpy(text, name);
+            *end++ = ':';
+            *end++ = c;
+            end = stpcpy(end, addr_format(&a, address));
+            return (struct span){text, (size_t)(end - text)};
+        }
+        len = snprintf(text, KEY_TEXT_MOST, "%s:%c%s/%u", name, c, addr_format(&a, address), bits);
     } else {
         len = snprintf(text, KEY_TEXT_MOST, "%s:%c%016" PRIx64, name, c, n->id);
     }
@@ -117,6 +124,13 @@ static bool later(const struct stream_id *a, const struct stream_id *b)
     return stream_id_compare(a, b) > 0;
 }
 
+/* A share is in the stream before it is in its key. Where a member begins to read must be so long
+ * ago that the keys have whatever was in the stream before that. */
+static struct stream_id before(const struct stream_id *newest)
+{
+    return (struct stream_id){.ms = newest->ms > KEYS_LATE_MS ? newest->ms - KEYS_LATE_MS : 0};
+}
+
 /* The fleet's key and the ends of the stream are known. */
 static void join(struct fleet *f)
 {
@@ -129,7 +143,7 @@ static void join(struct fleet *f)
         receive_missed(f);
         /* Another stream is read from its beginning: its shares are good whatever their age.
          */
-        f->last = f->joined && lost ? none : f->newest;
+        f->last = f->joined && lost ? none : before(&f->newest);
     }
     uint64_t since = f->synced_ms > SURE_MS ? f->synced_ms - SURE_MS : 0;
     send_sweep(f, f->joined && !f->emptied ? since : 0);
@@ -331,7 +345,10 @@ static void turn(struct loop *loop, struct alarm *a)
 
     orders_turn(f);
     book_tend(f->mirror.book, &f->mirror.rules, loop->wall);
-    loop_alarm(loop, a, loop->now + (busy ? BUSY_MS : CALM_MS));
+    /* Each turn that finds something costs an entry of the stream, which all members read. So in a
+     * large fleet turns are longer: 1,000 members send 10,000 entries a second at most. */
+    uint64_t busy_ms = BUSY_MS + members_present(&f->members, loop->wall) / 10;
+    loop_alarm(loop, a, loop->now + (busy ? busy_ms : CALM_MS));
 }
 
 /* ---- the process ---- */
@@ -400,6 +417,7 @@ static void close_all(struct fleet *f)
 {
     if (f->state == FLEET_UP) /* what has changed in the last moments */
         send_turn(f);
+    send_keys_now(f);
     others_rest(f->params->others, f->owner);
     servers_close(&f->servers);
     receive_close(f);

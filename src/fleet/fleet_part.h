@@ -19,9 +19,10 @@ enum {
     KEY_TEXT_MOST = 160,
     ASKED_PLACES = 1 << 18,
     SENT_PLACES = 1 << 16,
-    EXPIRY_PLACES = 1 << 17,
+    EXPIRY_PLACES = 1 << 19,
     BATCH_OCTETS = 16 * 1024,
     WAITING_MOST = 1 << 15, /* commands without reply; fewer than SENT_PLACES */
+    KEYS_WAITING = 1 << 13, /* of those, for keys: Redis executes so many in about 10 ms */
     UNSENT_MOST = 1 << 20,  /* octets */
     STREAM_ENTRIES = 2000,  /* of BATCH_OCTETS at most: 32 MB */
 };
@@ -52,6 +53,7 @@ struct fleet_order {
 struct fleet_sent {
     struct ledger_name name;
     uint64_t hash;
+    uint64_t lasts_ms; /* that the key was given */
 };
 
 struct fleet {
@@ -61,7 +63,8 @@ struct fleet {
     struct servers servers;
     struct link_redis tail; /* waits for the stream */
     struct mirror mirror;
-    struct outbox outbox;
+    struct outbox outbox; /* for the stream */
+    struct outbox keys;   /* in the stream, and to be written to their keys */
     struct members members;
     struct fleet_key key; /* both parts of the key 0: not known yet */
     char stream[KEY_TEXT_MOST], key_name[KEY_TEXT_MOST];
@@ -80,6 +83,7 @@ struct fleet {
     uint64_t sweep_at, sweep_since_ms; /* entries that were changed since then; 0: all */
     uint32_t noted_at;
     uint64_t synced_ms; /* all that had changed by then is in Redis */
+    uint64_t shared_ms; /* all that had changed by then is in the stream */
     uint64_t resync_ms; /* a sweep from then on is wanted; UINT64_MAX: none */
     struct fleet_sent *sent;
     uint64_t sent_count;
@@ -130,6 +134,9 @@ void send_close(struct fleet *f);
 /* Takes events from the ring and keys from the outbox, and sends as much as may be sent now. True
  * if there was anything. */
 bool send_turn(struct fleet *f);
+
+/* Writes the keys that wait for that, before the process ends. */
+void send_keys_now(struct fleet *f);
 
 /* Sends (again) every entry that has changed since then; 0: all entries. */
 void send_sweep(struct fleet *f, uint64_t since_ms);

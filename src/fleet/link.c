@@ -17,7 +17,7 @@
 #include "tls/client.h"
 #include "tls/octets.h"
 
-enum { LOOK_MS = 250, ARGUMENTS_MOST = 16, READ_AT_ONCE = 64 * 1024 };
+enum { LOOK_MS = 250, READ_AT_ONCE = 64 * 1024 };
 
 static struct link_redis *link_of(struct watch *w)
 {
@@ -99,26 +99,27 @@ static bool expect(struct link_redis *l, link_told *told, uint64_t arg)
     return true;
 }
 
+/* In RESP. hiredis would format each number with printf and allocate each command. */
+static bool add_command(struct buf *out, int argc, const struct span *argv)
+{
+    uint32_t before = out->len;
+    bool added = buf_add(out, "*", 1) == 0 && buf_add_number(out, (uint64_t)argc, 1) == 0;
+
+    for (int i = 0; added && i < argc; i++)
+        added = buf_add(out, "\r\n$", 3) == 0 && buf_add_number(out, argv[i].len, 1) == 0 &&
+                buf_add(out, "\r\n", 2) == 0 && buf_add_span(out, argv[i]) == 0;
+    if (added && buf_add(out, "\r\n", 2) == 0)
+        return true;
+    out->len = before;
+    return false;
+}
+
 void link_command(struct link_redis *l, link_told *told, uint64_t arg, int argc,
                   const struct span *argv)
 {
-    const char *at[ARGUMENTS_MOST];
-    size_t len[ARGUMENTS_MOST];
-    char *text;
-
-    if (!link_is_open(l) || l->breaking || argc > ARGUMENTS_MOST)
+    if (!link_is_open(l) || l->breaking)
         return;
-    for (int i = 0; i < argc; i++) {
-        at[i] = argv[i].len ? argv[i].at : "";
-        len[i] = argv[i].len;
-    }
-    int size = redisFormatCommandArgv(&text, argc, at, len);
-    bool queued = size > 0 && buf_add(&l->out, text, (size_t)size) == 0 && expect(l, told, arg);
-    if (size > 0) {
-        explicit_bzero(text, (size_t)size < 128 ? (size_t)size : 128);
-        redisFreeCommand(text);
-    }
-    if (!queued)
+    if (!add_command(&l->out, argc, argv) || !expect(l, told, arg))
         link_break(l, "no memory");
 }
 

@@ -3,7 +3,7 @@
  *
  * Each command names the function that gets its reply. If a connection breaks or a reply is
  * overdue, the functions of all waiting commands get NULL, then the owner is told, and the
- * connection closes itself; link_open() connects again. hiredis writes and parses the protocol. */
+ * connection closes itself; link_open() connects again. hiredis parses the replies. */
 #ifndef MIRED_FLEET_LINK_H
 #define MIRED_FLEET_LINK_H
 

@@ -27,6 +27,13 @@ void mirror_turn(struct mirror *m, uint64_t now)
     m->last_stamp = stamp > m->last_stamp ? stamp : m->last_stamp + 1;
 }
 
+void mirror_prefetch(const struct mirror *m, const struct ledger_name *n, bool theirs)
+{
+    others_prefetch(m->ledger, n);
+    if (theirs)
+        book_prefetch(m->book, n);
+}
+
 void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, uint64_t now,
                 struct share *s, uint64_t *seen_ms)
 {

@@ -19,6 +19,9 @@ struct mirror {
 /* Shares that are sent from now on have a later stamp than those that were sent before. */
 void mirror_turn(struct mirror *m, uint64_t now);
 
+/* Prefetches what mirror_own() reads of the key, or (`theirs`) mirror_take(). */
+void mirror_prefetch(const struct mirror *m, const struct ledger_name *n, bool theirs);
+
 /* This member's share of the key with that name, to be sent now. `hash` finds its entry in the
  * ledger; if the entry is gone, the share says "nothing". *seen_ms: its last change, wall ms. */
 void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, uint64_t now,

@@ -85,7 +85,7 @@ static void tell_status(struct fleet *f, uint64_t tag)
         (json_int_t)book_count(f->mirror.book), "not_shared", (json_int_t)f->outbox.count,
         "sweeping", f->sweeping || f->resync_ms != UINT64_MAX, "redis_memory",
         (json_int_t)f->memory, "shared_seconds_ago",
-        f->synced_ms ? (double)(f->loop.wall - f->synced_ms) / 1000 : -1.0, "members", members);
+        f->shared_ms ? (double)(f->loop.wall - f->shared_ms) / 1000 : -1.0, "members", members);
     char *text = all ? json_dumps(all, JSON_COMPACT) : NULL;
     answer(f, tag, text ? text : "");
     free(text);

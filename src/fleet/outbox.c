@@ -59,3 +59,8 @@ const struct outbox_item *outbox_take(struct outbox *o)
     o->count--;
     return item;
 }
+
+const struct outbox_item *outbox_peek(const struct outbox *o, uint32_t n)
+{
+    return n < o->count ? &o->item[(o->first + n) % OUTBOX_MOST] : NULL;
+}

@@ -9,7 +9,7 @@
 #include "base/metrics.h"
 #include "fleet/fleet_part.h"
 
-enum { TAIL_SILENCE_MS = 3000, BLOCK_MS = 1000, EPOCH_BITS = 20 };
+enum { TAIL_SILENCE_MS = 3000, BLOCK_MS = 1000, EPOCH_BITS = 20, PREFETCH_AHEAD = 12 };
 
 int receive_open(struct fleet *f)
 {
@@ -158,13 +158,25 @@ static void take_hello(struct fleet *f, struct member *m, const struct stream_en
     m->heard_ms = f->loop.wall;
 }
 
+static void prefetch_next(const struct fleet *f, struct span *batch)
+{
+    struct ledger_name name;
+    struct span value;
+
+    if (share_next(batch, &name, &value) == 1)
+        mirror_prefetch(&f->mirror, &name, true);
+}
+
 static void take_batch(struct fleet *f, struct member *m, const struct stream_entry *e)
 {
-    struct span batch = e->shares, value;
+    struct span batch = e->shares, ahead = batch, value;
     struct share s;
     int r;
 
+    for (int i = 0; i < PREFETCH_AHEAD; i++)
+        prefetch_next(f, &ahead);
     while ((r = share_next(&batch, &s.name, &value)) == 1) {
+        prefetch_next(f, &ahead);
         /* An earlier process may have known more of it than this one's book does. */
         bool partial = f->others_from_before && !book_sharers(f->mirror.book, &s.name);
         take_share(f, m, &s, value, 0);

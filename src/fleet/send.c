@@ -1,9 +1,13 @@
 /* From this mired to Redis: keys from the ring, and sweeps of the ledger when the ring has lost
  * events or Redis was away.
  *
- * A key's share goes to two places: a field of its hash, for members that see the client for the
- * first time, and a batch in the stream, for all members that are up. A share is a whole state, not
- * a difference. So it does no harm that one is lost or sent twice: the next one replaces it. */
+ * A key's share goes to two places: at once a batch in the stream, for all members that are up, and
+ * a moment later a field of its hash, for members that see the client for the first time. The hash
+ * costs Redis four times as much as the stream. So under load the hashes wait, and changes of one
+ * key that come within that time are written together.
+ *
+ * A share is a whole state, not a difference. So it does no harm that one is lost or sent twice: the
+ * next one replaces it. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -16,18 +20,26 @@
 
 enum { RING_AT_ONCE = 1 << 16, SWEEP_AT_ONCE = 1 << 16, STUCK_MS = 1000, EXPIRY_LEAST_S = 60 };
 
+/* A key that changes often is written once in this time. The stream tells each change at once. */
+enum { KEY_WAITS_MS = 250 };
+
+enum { PREFETCH_AHEAD = 12 };
+
 int send_open(struct fleet *f)
 {
     f->sent = calloc(SENT_PLACES, sizeof *f->sent);
     f->expiry = calloc(EXPIRY_PLACES, sizeof *f->expiry);
     f->resync_ms = UINT64_MAX;
     f->ring_at = others_next(f->params->others);
-    return f->sent && f->expiry ? outbox_open(&f->outbox) : -ENOMEM;
+    if (!f->sent || !f->expiry || outbox_open(&f->outbox) < 0)
+        return -ENOMEM;
+    return outbox_open(&f->keys);
 }
 
 void send_close(struct fleet *f)
 {
     outbox_close(&f->outbox);
+    outbox_close(&f->keys);
     free(f->sent);
     free(f->expiry);
 }
@@ -154,7 +166,7 @@ static void share_told(struct link_redis *l, uint64_t arg, const redisReply *r)
     uint16_t node = servers_error(&f->servers, l, r);
     struct fleet_sent *sent = &f->sent[arg % SENT_PLACES];
     if (reply_error(r) == REPLY_MOVED)
-        outbox_add(&f->outbox,
+        outbox_add(&f->keys,
                    &(struct outbox_item){.name = sent->name,
                                          .hash = sent->hash,
                                          .since_ms = f->loop.wall,
@@ -174,57 +186,122 @@ static void other_told(struct link_redis *l, uint64_t arg, const redisReply *r)
         fleet_refused(f, l, r);
 }
 
-/* Sends nothing for a key that lasts long enough in Redis. NX and GT never shorten the time that
- * another member has set. */
+/* ---- keys ---- */
+
+static uint64_t *expiry_place(struct fleet *f, const struct ledger_name *n, uint64_t *tag)
+{
+    uint64_t h = (n->id ^ n->kind) * UINT64_C(0x9e3779b97f4a7c15);
+
+    *tag = h & UINT32_MAX;
+    return &f->expiry[h >> 32 & (EXPIRY_PLACES - 1)];
+}
+
+static void expire(struct fleet *f, struct link_redis *l, struct span key, uint64_t lasts_ms,
+                   link_told *told, uint64_t number, const char *condition)
+{
+    char ms[24];
+    struct span text = {ms, (size_t)(write_decimal(lasts_ms, 1, ms) - ms)};
+
+    link_command(l, told, number, 4,
+                 (struct span[]){SPAN("PEXPIRE"), key, text, span_of(condition)});
+}
+
+/* NX has set nothing if the key had a time already, which is lengthened then, but not shortened. */
+static void expiry_told(struct link_redis *l, uint64_t number, const redisReply *r)
+{
+    struct fleet *f = fleet_of_link(l);
+    struct fleet_sent *sent = &f->sent[number % SENT_PLACES];
+    char text[KEY_TEXT_MOST];
+    uint64_t tag;
+
+    if (r && r->type == REDIS_REPLY_INTEGER && r->integer == 0)
+        expire(f, l, fleet_key(f, &sent->name, text), sent->lasts_ms, other_told, 0, "GT");
+    if (r && r->type == REDIS_REPLY_ERROR) {
+        *expiry_place(f, &sent->name, &tag) = 0;
+        other_told(l, number, r);
+    }
+}
+
+/* Sends nothing for a key that lasts long enough in Redis. */
 static void keep_alive(struct fleet *f, struct link_redis *l, struct span key,
-                       const struct share *s)
+                       const struct share *s, uint64_t number)
 {
     uint64_t now_s = f->loop.wall / 1000, lasts_s = share_lasts(s, &f->mirror.rules) / 1000;
-    uint64_t h = (s->name.id ^ s->name.kind) * UINT64_C(0x9e3779b97f4a7c15);
-    uint64_t *place = &f->expiry[h >> 32 & (EXPIRY_PLACES - 1)], tag = h & UINT32_MAX;
-    char ms[24];
+    uint64_t tag, *place = expiry_place(f, &s->name, &tag);
 
     if (lasts_s < EXPIRY_LEAST_S)
         lasts_s = EXPIRY_LEAST_S;
     if ((*place & UINT32_MAX) == tag && *place >> 32 >= now_s + lasts_s)
         return;
     lasts_s += lasts_s / 4;
-    snprintf(ms, sizeof ms, "%" PRIu64, lasts_s * 1000);
-    link_command(l, other_told, 0, 4,
-                 (struct span[]){SPAN("PEXPIRE"), key, span_of(ms), SPAN("NX")});
-    link_command(l, other_told, 0, 4,
-                 (struct span[]){SPAN("PEXPIRE"), key, span_of(ms), SPAN("GT")});
+    f->sent[number % SENT_PLACES].lasts_ms = lasts_s * 1000;
+    expire(f, l, key, lasts_s * 1000, expiry_told, number, "NX");
     *place = (now_s + lasts_s) << 32 | tag;
 }
 
-static bool send_share(struct fleet *f, const struct outbox_item *item, struct share *s)
+/* Writes the share to its key. False: no node to write it to. */
+static bool write_key(struct fleet *f, const struct outbox_item *item)
 {
     char text[KEY_TEXT_MOST];
     uint8_t value[SHARE_VALUE_MOST];
     uint64_t seen_ms;
+    struct share s;
     struct span key = fleet_key(f, &item->name, text);
     struct span member = span_of(f->members.at[0].name);
     struct link_redis *l = item->ask ? servers_node(&f->servers, (uint16_t)(item->ask - 1))
                                      : servers_link(&f->servers, key);
 
-    mirror_own(&f->mirror, &item->name, item->hash, f->loop.wall, s, &seen_ms);
     if (!l)
         return false;
+    mirror_own(&f->mirror, &item->name, item->hash, f->loop.wall, &s, &seen_ms);
     uint64_t number = f->sent_count++;
-    f->sent[number % SENT_PLACES] = (struct fleet_sent){item->name, item->hash};
+    f->sent[number % SENT_PLACES] = (struct fleet_sent){.name = item->name, .hash = item->hash};
     if (item->ask)
         link_command(l, other_told, 0, 1, (struct span[]){SPAN("ASKING")});
-    if (share_is_nothing(&s->is)) {
+    if (share_is_nothing(&s.is)) {
         link_command(l, share_told, number, 3, (struct span[]){SPAN("HDEL"), key, member});
         return true;
     }
-    size_t len = share_write(s, f->mirror.skew, value);
+    size_t len = share_write(&s, f->mirror.skew, value);
     link_command(l, share_told, number, 4,
                  (struct span[]){SPAN("HSET"), key, member, {(const char *)value, len}});
     if (!item->ask)
-        keep_alive(f, l, key, s);
+        keep_alive(f, l, key, &s, number);
     return true;
 }
+
+static void prefetch(const struct fleet *f, const struct outbox_item *item)
+{
+    if (item)
+        mirror_prefetch(&f->mirror, &item->name, false);
+}
+
+static void write_keys(struct fleet *f, bool all)
+{
+    uint32_t most = all ? WAITING_MOST : KEYS_WAITING;
+    const struct outbox_item *item;
+    bool all_sent = true;
+
+    while (servers_waiting(&f->servers) < most && f->servers.up &&
+           (item = outbox_peek(&f->keys, 0)) != NULL) {
+        bool may_wait = !all && !item->ask && f->keys.count < OUTBOX_MOST / 2;
+        if (may_wait && item->since_ms + KEY_WAITS_MS > f->loop.wall)
+            break;
+        prefetch(f, outbox_peek(&f->keys, PREFETCH_AHEAD));
+        all_sent &= write_key(f, outbox_take(&f->keys));
+    }
+    if (!all_sent) /* a node of the cluster is away */
+        want_resync(f, f->synced_ms);
+    servers_flush(&f->servers);
+}
+
+void send_keys_now(struct fleet *f)
+{
+    if (f->state == FLEET_UP && !f->refused)
+        write_keys(f, true);
+}
+
+/* ---- the stream ---- */
 
 static void send_entry(struct fleet *f, char part, struct span data, uint64_t sent_ms)
 {
@@ -269,21 +346,21 @@ void send_hello(struct fleet *f)
     send_entry(f, 'h', span_of(text), f->loop.wall);
 }
 
-static bool flush(struct fleet *f)
+static void flush(struct fleet *f)
 {
     static uint8_t batch[BATCH_OCTETS];
-    const struct outbox_item *item;
     size_t len = 0;
-    uint64_t oldest = UINT64_MAX;
-    bool any = false, all_sent = true;
+    uint64_t oldest = UINT64_MAX, seen_ms;
     struct share s;
 
-    while (servers_waiting(&f->servers) < WAITING_MOST && f->servers.up &&
-           (item = outbox_take(&f->outbox)) != NULL) {
-        any = true;
-        all_sent &= send_share(f, item, &s);
-        oldest = item->since_ms < oldest ? item->since_ms : oldest;
+    while (servers_waiting(&f->servers) < WAITING_MOST && f->servers.up && f->outbox.count > 0 &&
+           f->keys.count < OUTBOX_MOST) {
+        prefetch(f, outbox_peek(&f->outbox, PREFETCH_AHEAD));
+        struct outbox_item item = *outbox_take(&f->outbox);
+        mirror_own(&f->mirror, &item.name, item.hash, f->loop.wall, &s, &seen_ms);
+        oldest = item.since_ms < oldest ? item.since_ms : oldest;
         len += share_put(&s, f->mirror.skew, batch + len);
+        outbox_add(&f->keys, &item);
         if (len + SHARE_NAME + 1 + SHARE_VALUE_MOST > sizeof batch) {
             send_entry(f, 's', (struct span){(char *)batch, len}, oldest);
             servers_flush(&f->servers);
@@ -295,10 +372,22 @@ static bool flush(struct fleet *f)
     }
     if (len > 0)
         send_entry(f, 's', (struct span){(char *)batch, len}, oldest);
-    if (!all_sent) /* a node of the cluster is away */
-        want_resync(f, f->synced_ms);
     servers_flush(&f->servers);
-    return any;
+}
+
+/* What has left both queues was answered, or its connection broke, within this time. */
+enum { ANSWERED_MS = 2 * SERVERS_SILENCE_MS };
+
+static void note_progress(struct fleet *f)
+{
+    const struct outbox_item *first = outbox_peek(&f->keys, 0);
+    uint64_t oldest = first ? first->since_ms : f->loop.wall;
+
+    if (f->sweeping || f->resync_ms != UINT64_MAX || f->outbox.count > 0)
+        return;
+    f->shared_ms = f->loop.wall;
+    if (oldest > f->synced_ms + ANSWERED_MS)
+        f->synced_ms = oldest - ANSWERED_MS;
 }
 
 bool send_turn(struct fleet *f)
@@ -310,9 +399,9 @@ bool send_turn(struct fleet *f)
     if (f->state != FLEET_UP || f->refused)
         return any;
     sweep(f);
-    any |= flush(f);
-    if (!f->sweeping && f->outbox.count == 0 && f->resync_ms == UINT64_MAX &&
-        servers_waiting(&f->servers) == 0)
-        f->synced_ms = f->loop.wall;
-    return any;
+    any |= f->outbox.count > 0;
+    flush(f);
+    write_keys(f, false);
+    note_progress(f);
+    return any || f->outbox.count > 0;
 }

@@ -259,6 +259,21 @@ unsigned others_queues(const struct ledger_others *o, const struct ledger_name *
     return word_of(p, PLACE_FLAGS, hash) >> QUEUES_SHIFT & 0xff;
 }
 
+void others_prefetch(const struct ledger *l, const struct ledger_name *n)
+{
+    const struct ledger_others *o = l->others;
+    struct ledger_key k = ledger_key_named(l, n);
+    const struct place *set = o->place + ledger_set_index(hash_of(o, n), o->sets) * LEDGER_WAYS;
+
+    for (unsigned i = 0; i < LEDGER_WAYS; i++)
+        __builtin_prefetch(&set[i]);
+    if (!k.hash)
+        return;
+    const struct ledger_slot *own = l->slot + ledger_set_index(k.hash, l->sets) * LEDGER_WAYS;
+    for (unsigned i = 0; i < LEDGER_WAYS; i++)
+        __builtin_prefetch(&own[i]);
+}
+
 /* How much a place is worth keeping, roughly like ledger_strength(). */
 static uint64_t strength(const struct place *p, uint64_t now)
 {

@@ -77,6 +77,10 @@ void others_set(struct ledger_others *o, const struct ledger_name *n, const stru
 /* How many other members the table says have a turn of the key that has not ended. */
 unsigned others_queues(const struct ledger_others *o, const struct ledger_name *n, uint64_t now);
 
+/* Prefetches what the functions around this one read of a key. Most keys of others are new here, so
+ * a search reads whole sets. */
+void others_prefetch(const struct ledger *l, const struct ledger_name *n);
+
 /* What this member has booked on the key itself, and when last (*seen_ms); false: nothing. */
 bool ledger_own(const struct ledger *l, const struct ledger_key *k, const struct ledger_name *n,
                 const struct ledger_decay *d, uint64_t now, struct ledger_share *own,
