@@ -87,7 +87,7 @@ static inline unsigned backend_says(const struct house *h, unsigned what)
 
 static inline uint64_t copy_of(const struct job *job, struct span recipient)
 {
-    return house_hash(house_hash(job->hash, envelope_sender(job->envelope)), recipient);
+    return house_hash(house_hash(job->identity->hash, envelope_sender(job->envelope)), recipient);
 }
 
 static inline bool backend_has(const struct house *h, uint64_t copy)
@@ -199,10 +199,13 @@ static inline void backend_take(struct house *h, struct kept_reply *reply)
              *mailbox = calloc(count + 1, sizeof *mailbox);
     struct envelope_recipient r = {0};
     struct outbound o = {0};
+    struct job_identity identity = {.hash = house_hash(0, buf_span(&h->body)),
+                                    .named =
+                                        memmem(h->body.at, h->body.len, "Message-ID", 10) != NULL,
+                                    .known = true};
     struct job job = {.envelope = e,
                       .size = h->body.len,
-                      .hash = house_hash(0, buf_span(&h->body)),
-                      .named = memmem(h->body.at, h->body.len, "Message-ID", 10) != NULL,
+                      .identity = &identity,
                       .recipient = recipient,
                       .recipients = count};
 
