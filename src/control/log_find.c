@@ -22,7 +22,8 @@ bool log_want(struct log_wanted *w, struct span wanted)
     }
     if (wanted.len > 2 && wanted.at[0] == '<' && wanted.at[wanted.len - 1] == '>')
         wanted = (struct span){wanted.at + 1, wanted.len - 2};
-    if (wanted.len == 0 || wanted.len * 4 >= sizeof w->escaped)
+    /* a word ends at a NUL, and no line has one */
+    if (wanted.len == 0 || wanted.len * 4 >= sizeof w->escaped || memchr(wanted.at, 0, wanted.len))
         return false;
     memcpy(w->text, wanted.at, wanted.len);
     w->text[wanted.len] = '\0';
