@@ -52,9 +52,42 @@ static size_t scan_line(struct data_scan *d, struct span in, bool mend)
     return run < in.len ? run + 1 : run;
 }
 
+/* What a line has been so far, for look_for_dot_with_nul(). */
+enum { ONLY_NULS, NULS_AND_DOT, TEXT };
+
+/* Where NULs are allowed: looks for lines that end the data for a server that drops NULs (NUL "."
+ * NUL), or for one that reads a line up to its first NUL ("." NUL). */
+static void look_for_dot_with_nul(struct data_scan *d, struct span in)
+{
+    while (in.len) {
+        char c = in.at[0];
+        if (d->nul_line == TEXT) {
+            size_t end = span_find(in, '\n');
+            if (end == in.len)
+                return;
+            in = span_after(in, end);
+            d->nul_line = ONLY_NULS;
+        } else if (c == '.' && d->nul_line == ONLY_NULS) {
+            d->nul_line = NULS_AND_DOT;
+        } else if (c == '\0' && d->nul_line == NULS_AND_DOT) {
+            d->bad = d->nul = true;
+        } else if (c == '\0') {
+            d->nul_first = true;
+        } else {
+            if ((c == '\r' || c == '\n') && d->nul_line == NULS_AND_DOT && d->nul_first)
+                d->bad = d->nul = true;
+            d->nul_line = c == '\n' ? ONLY_NULS : TEXT;
+            d->nul_first = false;
+        }
+        in = span_after(in, 1);
+    }
+}
+
 static void look_for_nul(struct data_scan *d, struct span in)
 {
-    if (!d->allow_nul && in.len && memchr(in.at, '\0', in.len))
+    if (d->allow_nul)
+        look_for_dot_with_nul(d, in);
+    else if (in.len && memchr(in.at, '\0', in.len))
         d->bad = d->nul = true;
 }
 

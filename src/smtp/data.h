@@ -4,7 +4,8 @@
  * Strict: only CRLF ends a line and only CRLF "." CRLF ends the data. A bare CR or LF anywhere
  * makes the whole message bad, so that nobody can make a server with other rules for line ends see
  * a second message. A NUL makes it bad too: the backend may drop it before it looks for the final
- * dot, and would find one in CRLF NUL "." CRLF. Lines may have up to DATA_LINE_MAX octets. Octets
+ * dot, and would find one in CRLF NUL "." CRLF, or read a line only up to its first NUL, and find
+ * one in CRLF "." NUL. Where NULs are allowed, only such lines are bad. Lines may have up to DATA_LINE_MAX octets. Octets
  * stay dot-stuffed, and the relay sends them in that form. Pure, restartable at any octet, no
  * allocation. */
 #ifndef MIRED_SMTP_DATA_H
@@ -19,10 +20,12 @@ enum { DATA_LINE_MAX = 64 * 1024 };
 
 /* Part of every session, so it is small. */
 struct data_scan {
-    uint32_t line : 17; /* octets in the line so far, without CRLF; DATA_LINE_MAX at most */
-    uint32_t state : 3; /* private */
-    uint32_t bad : 1;   /* a bare CR or LF, or too long a line; stays set */
-    uint32_t nul : 1;   /* a NUL that is not allowed; stays set, and so does bad */
+    uint32_t line : 17;     /* octets in the line so far, without CRLF; DATA_LINE_MAX at most */
+    uint32_t state : 3;     /* private */
+    uint32_t bad : 1;       /* a bare CR or LF, or too long a line; stays set */
+    uint32_t nul : 1;       /* a NUL that is not allowed; stays set, and so does bad */
+    uint32_t nul_line : 2;  /* private: with allow_nul, what the line has been so far */
+    uint32_t nul_first : 1; /* private: a NUL came before anything else in this line */
     /* Options, to be set between data_start() and the first octet. */
     uint32_t allow_nul : 1;
     uint32_t mend : 1; /* data_scan_chunk() only: a bare LF becomes a CRLF */

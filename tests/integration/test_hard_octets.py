@@ -8,6 +8,7 @@ import pytest
 from lib import ports
 from lib.certificates import Authority
 from lib.smtp import Client
+from lib.tls_wire import Wire
 
 NAME = "mx.example.test"
 USER = "alice@example.test"
@@ -52,12 +53,16 @@ def test_a_nul_ends_no_message_and_begins_none(m, how, end):
     assert not m.delivered("bob@example.test", timeout=0)
 
 
-def test_a_nul_passes_where_it_is_allowed(mired):
-    m = mired(config='nul = "allow"')
+def test_a_nul_passes_where_it_is_allowed_but_not_beside_a_dot_that_could_end_the_data(mired):
+    m = mired(tarpit="time = 0", config='nul = "allow"')
     with Client(m.port) as client:
         client.ehlo()
-        assert client.message("a@b.test", USER, b"Subject: x\r\n\r\na\0b\r\n\0.\r\n").code == 250
-    assert m.delivered(USER)[0].endswith(b"a\0b\n\0.\n")  # the store writes lines as Maildir has them
+        for line in (b"\0.", b".\0", b".\0 more", b"\0\0.\0"):
+            assert client.message("a@b.test", USER, b"Subject: x\r\n\r\na\r\n" + line + b"\r\n").text == (
+                "554 5.5.2 NUL in the message" if line[:1] == b"\0" else "250 2.0.0 Ok"
+            )
+        assert client.message("a@b.test", USER, b"Subject: x\r\n\r\na\0b\r\n\0 .\r\n").code == 250
+    assert m.delivered(USER, count=3)[-1].endswith(b"a\0b\n\0 .\n")  # the store writes lines as Maildir has them
 
 
 # ---- bare LF in chunks (field notes 10) ----
@@ -114,53 +119,6 @@ def test_what_comes_along_with_starttls_ends_the_session(m, behind):
         except ConnectionError:
             pass
         assert client.is_closed()
-
-
-class Wire:
-    """TLS by hand over a socket, so that each octet of the other side is seen."""
-
-    def __init__(self, port):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=10)
-        self.received = 0
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        self.context = context
-        self.into, self.out = ssl.MemoryBIO(), ssl.MemoryBIO()
-        self.tls = context.wrap_bio(self.into, self.out)
-
-    def limit(self, version):
-        self.context.maximum_version = version
-        self.tls = self.context.wrap_bio(self.into, self.out)
-        return self
-
-    def do(self, step):
-        """Carries out a step of TLS, however many octets it takes."""
-        while True:
-            try:
-                result = step()
-                self.flush()
-                return result
-            except ssl.SSLWantReadError:
-                self.flush()
-                more = self.socket.recv(65536)
-                self.received += len(more)
-                if more:
-                    self.into.write(more)
-                else:
-                    self.into.write_eof()
-
-    def flush(self):
-        octets = self.out.read()
-        if octets:
-            self.socket.sendall(octets)
-
-    def line(self):
-        return self.do(lambda: self.tls.read(65536))
-
-    def say(self, octets):
-        self.tls.write(octets)
-        self.flush()
-        return self.line()
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])

@@ -168,6 +168,82 @@ static void test_unstuffing_may_be_cut_anywhere(void **state)
     }
 }
 
+/* True if a line begins with NULs and a dot, and ends there, or has a NUL behind the dot. */
+static bool dot_for_somebody(const char *line, size_t length)
+{
+    size_t nuls = 0;
+    while (nuls < length && line[nuls] == '\0')
+        nuls++;
+    if (nuls == length || line[nuls] != '.')
+        return false;
+    return nuls + 1 == length ? nuls > 0 : line[nuls + 1] == '\0';
+}
+
+static bool a_line_is_dot_for_somebody(const char *text, size_t length)
+{
+    bool found = false;
+    for (size_t from = 0, i = 0; i < length; i++) {
+        if (text[i] != '\n')
+            continue;
+        found = found || dot_for_somebody(text + from, i - 1 - from);
+        from = i + 1;
+    }
+    return found;
+}
+
+/* As it is scanned with NULs allowed, in two calls that are cut at `cut`. */
+static bool bad_with_nuls_allowed(struct span in, size_t cut, bool chunks)
+{
+    struct data_scan d;
+    struct data_found f = {0};
+    data_start(&d);
+    d.allow_nul = d.mend = 1;
+    for (size_t end = cut, at = 0; at < in.len; end = in.len) {
+        struct span part = span_after(span_first(in, end), at);
+        if (chunks && !(f.used = data_scan_chunk(&d, part)))
+            (void)data_chunk_owes(&d);
+        else if (!chunks && data_scan(&d, part, &f) == DATA_END)
+            break;
+        at += f.used;
+    }
+    return d.bad;
+}
+
+static void test_where_nuls_are_allowed_no_line_is_a_dot_for_a_server_that_drops_them(void **state)
+{
+    static const char *const pieces[] = {"\r\n", ".", "a", "\0"};
+    static const size_t lengths[] = {2, 1, 1, 1};
+    size_t bad = 0;
+    for (unsigned code = 0; code < 1 << 14; code++) { /* 7 of the pieces */
+        char text[32];
+        size_t length = 0;
+        for (unsigned i = 0, rest = code; i < 7; i++, rest >>= 2) {
+            memcpy(text + length, pieces[rest & 3], lengths[rest & 3]);
+            length += lengths[rest & 3];
+        }
+        memcpy(text + length, "\r\n.\r\n", 5);
+        size_t end = 0; /* where DATA ends: behind the first line that is a dot */
+        while (!((end == 0 || text[end - 1] == '\n') && memcmp(text + end, ".\r\n", 3) == 0))
+            end++;
+        bool expected = a_line_is_dot_for_somebody(text, end);
+        bool in_chunks = a_line_is_dot_for_somebody(text, length + 5);
+        bad += expected;
+        char bare[32]; /* the same with bare LFs, which are mended */
+        size_t lines = 0;
+        for (size_t i = 0; i < length + 5; i++)
+            if (text[i] != '\r')
+                bare[lines++] = text[i];
+        for (size_t cut = 0; cut <= length + 5; cut++) {
+            struct span in = {text, length + 5};
+            if (bad_with_nuls_allowed(in, cut, false) != expected ||
+                bad_with_nuls_allowed(in, cut, true) != in_chunks ||
+                bad_with_nuls_allowed((struct span){bare, lines}, cut, true) != in_chunks)
+                fail_msg("code %u cut at %zu", code, cut);
+        }
+    }
+    assert_true(bad > 1000);
+}
+
 static uint16_t received_in(const char *text)
 {
     uint16_t first = 0;
@@ -201,6 +277,7 @@ int main(void)
         cmocka_unit_test(test_chunks_are_stuffed_as_data_would_be),
         cmocka_unit_test(test_mended_chunks_are_stuffed_as_their_lines_would_be),
         cmocka_unit_test(test_unstuffing_may_be_cut_anywhere),
+        cmocka_unit_test(test_where_nuls_are_allowed_no_line_is_a_dot_for_a_server_that_drops_them),
         cmocka_unit_test(test_received_lines_are_counted_in_the_header_only),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

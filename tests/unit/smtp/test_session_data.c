@@ -110,8 +110,12 @@ static void test_nul_passes_where_it_is_allowed(void **state)
     t->service.allow_nul = true;
     greet(t);
     for (int chunk = 0; chunk < 2; chunk++) {
-        send_message(t, OCTETS("a\0b\r\n\0.\r\nc"), chunk, 0);
-        assert_true(span_equal(buf_span(&t->body), OCTETS("a\0b\r\n\0.\r\nc\r\n")));
+        send_message(t, OCTETS("a\0b\r\n\0c.\r\nc"), chunk, 0);
+        assert_true(span_equal(buf_span(&t->body), OCTETS("a\0b\r\n\0c.\r\nc\r\n")));
+        send_message(t, OCTETS("a\r\n\0.\r\nc"), chunk, 0);
+        struct span refusal = SPAN("554 5.5.2 NUL in the message\r\n");
+        struct span replies = buf_span(&t->replies);
+        assert_true(span_equal(span_after(replies, replies.len - refusal.len), refusal));
     }
 }
 
