@@ -156,6 +156,7 @@ static void join(struct fleet *f)
     say_up(f);
     send_hello(f);
     orders_joined(f);
+    settled_joined(f);
     servers_flush(&f->servers);
 }
 
@@ -312,6 +313,8 @@ static void writable_told(struct link_redis *l, uint64_t arg, const redisReply *
         return;
     f->refused = false;
     say_up(f);
+    orders_joined(f);
+    settled_met(f);
 }
 
 static void each_second(struct loop *loop, struct alarm *a)
@@ -344,6 +347,7 @@ static void turn(struct loop *loop, struct alarm *a)
     bool busy = send_turn(f);
 
     orders_turn(f);
+    settled_turn(f);
     book_tend(f->mirror.book, &f->mirror.rules, loop->wall);
     /* Each turn that finds something costs an entry of the stream, which all members read. So in a
      * large fleet turns are longer: 1,000 members send 10,000 entries a second at most. */

@@ -17,6 +17,7 @@ struct fleet_params {
     struct ledger *ledger;
     struct ledger_others *others;
     struct orderbook *orderbook; /* orders of people, for members that come later */
+    struct partial_delivery *partial;
 };
 
 /* The main function of the process. Returns its exit status after NOTE_STOP, or when the master has

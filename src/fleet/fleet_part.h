@@ -3,6 +3,7 @@
  *   fleet.c    the process: joins, leaves, notes
  *   send.c     from the ring and from sweeps of the ledger to Redis
  *   receive.c  the stream, and answers about single keys
+ *   settled.c  mixed answers, for retries that come to another member
  *   orders.c   what the web process asks: how the fleet is, and orders to other members */
 #ifndef MIRED_FLEET_FLEET_PART_H
 #define MIRED_FLEET_FLEET_PART_H
@@ -104,6 +105,10 @@ struct fleet {
     uint64_t tell_again_ms;
     uint64_t orders_refused;
     bool adopted;
+
+    /* settled.c */
+    bool settled_again; /* all is told again */
+    uint64_t settled_ms, settled_again_ms;
     uint64_t memory; /* that Redis uses; 0: not known */
 
     struct alarm tick, second;
@@ -147,6 +152,7 @@ void send_order(struct fleet *f, const char *text);
 
 /* Sends lines of standing orders. */
 void send_standing(struct fleet *f, struct span lines);
+void send_settled(struct fleet *f, struct span records);
 
 /* ---- orders.c ---- */
 
@@ -161,8 +167,21 @@ void orders_take_standing(struct fleet *f, struct member *m, struct span lines);
 void orders_joined(struct fleet *f);
 void orders_met(struct fleet *f);
 
+/* Whether this member answers those that start: the first few by name do. */
+bool orders_is_teller(const struct fleet *f);
+
 /* Has the web process carry out what is to be done, and tells what is to be told. */
 void orders_turn(struct fleet *f);
+
+/* ---- settled.c ---- */
+
+/* This member has joined; another one has started. */
+void settled_joined(struct fleet *f);
+void settled_met(struct fleet *f);
+
+/* Sends what is new, once a second. */
+void settled_turn(struct fleet *f);
+void settled_take(struct fleet *f, struct member *m, struct span batch);
 
 /* ---- receive.c ---- */
 

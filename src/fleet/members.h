@@ -21,7 +21,9 @@ struct member {
     uint64_t heard_ms; /* wall; 0: only its shares were met */
     uint64_t lag_ms;   /* of the last batch */
     uint64_t shares, refused;
-    uint64_t number; /* of its last batch; 0: not known */
+    uint64_t number;     /* of its last batch; 0: not known */
+    uint64_t settled_ms; /* monotonic: when settled_room was right */
+    double settled_room; /* records of mixed answers that it may still send */
     struct hello hello;
 };
 

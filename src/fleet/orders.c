@@ -339,8 +339,7 @@ void orders_joined(struct fleet *f)
     f->tell_ms = f->loop.now + TELL_MS;
 }
 
-/* A few members answer one that has started, not all: by their names. */
-void orders_met(struct fleet *f)
+bool orders_is_teller(const struct fleet *f)
 {
     unsigned before = 0;
 
@@ -349,7 +348,12 @@ void orders_met(struct fleet *f)
         bool present = m->heard_ms && m->heard_ms + MEMBERS_AWAY_MS > f->loop.wall;
         before += present && strcmp(m->name, f->members.at[0].name) < 0;
     }
-    if (before < TELLERS && f->tell_ms == UINT64_MAX)
+    return before < TELLERS;
+}
+
+void orders_met(struct fleet *f)
+{
+    if (f->tell_ms == UINT64_MAX && orders_is_teller(f))
         f->tell_ms = f->loop.now + TELL_MS;
 }
 

@@ -152,8 +152,11 @@ static void take_hello(struct fleet *f, struct member *m, const struct stream_en
         log_warn("fleet: member %s has half_life = %lus, this one %lus; amounts will differ",
                  m->name, (unsigned long)(h.half_life / 1000),
                  (unsigned long)(f->mirror.rules.half_life / 1000));
-    if (m->hello.instance != h.instance)
+    if (m->hello.instance != h.instance) {
         orders_met(f);
+        if (orders_is_teller(f))
+            settled_met(f);
+    }
     m->hello = h;
     m->heard_ms = f->loop.wall;
 }
@@ -211,6 +214,8 @@ static void take_entry(void *arg, const struct stream_entry *e)
         orders_take(f, m, e->order);
     if (e->standing.len && members_number(&f->members, m) != BOOK_SELF)
         orders_take_standing(f, m, e->standing);
+    if (e->settled.len && members_number(&f->members, m) != BOOK_SELF)
+        settled_take(f, m, e->settled);
     if (e->shares.len && members_number(&f->members, m) != BOOK_SELF)
         take_batch(f, m, e);
 }

@@ -231,6 +231,7 @@ static bool read_entry(const redisReply *r, struct stream_entry *e)
         case 's': e->shares = value; break;
         case 'o': e->order = value; break;
         case 'l': e->standing = value; break;
+        case 'd': e->settled = value; break;
         default: break; /* of a later version */
         }
     }

@@ -331,6 +331,11 @@ void send_standing(struct fleet *f, struct span lines)
     send_entry(f, 'l', lines, f->loop.wall);
 }
 
+void send_settled(struct fleet *f, struct span records)
+{
+    send_entry(f, 'd', records, f->loop.wall);
+}
+
 void send_hello(struct fleet *f)
 {
     char text[HELLO_TEXT];

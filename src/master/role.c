@@ -360,7 +360,8 @@ static int run_fleet(struct master *m, const struct child *c)
                                             .generation = c->generation->id,
                                             .ledger = m->runtime.ledger,
                                             .others = m->runtime.others,
-                                            .orderbook = m->runtime.orderbook});
+                                            .orderbook = m->runtime.orderbook,
+                                            .partial = m->runtime.partial});
 }
 
 const struct role role_table[ROLE_COUNT] = {

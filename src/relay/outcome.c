@@ -84,7 +84,7 @@ uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now)
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++) {
         struct span sender = envelope_sender(j->envelope);
         if (partial_is_marked(s, sender, to.address, now) &&
-            partial_was_delivered(s, sender, to.address, hash_of(j), now))
+            partial_was_delivered(s, sender, to.address, hash_of(j), identity_of(j)->named, now))
             j->recipient[i].fate = FATE_HAS_IT;
         else
             left++;
@@ -103,7 +103,8 @@ static void note(const struct job *j, struct partial_delivery *s, uint64_t now)
 
     for (uint32_t i = 0; envelope_next(j->envelope, &to); i++)
         if (has_it(j, i))
-            partial_delivered(s, envelope_sender(j->envelope), to.address, hash_of(j), now);
+            partial_delivered(s, envelope_sender(j->envelope), to.address, hash_of(j),
+                              identity_of(j)->named, now);
 }
 
 void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)

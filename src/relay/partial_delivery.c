@@ -1,46 +1,15 @@
-/* The memory of mixed answers; see partial_delivery.h. A mapped table of 32-octet entries that all
- * workers share.
- *
- * An entry is found by a hash of sender, message and recipient, which also selects its set. A
- * writer writes the key last, and a reader checks the key again after reading, so a reader sees a
- * complete entry or none. If two writers write the same place, one of the two entries remains, or
- * one with a wrong check, which counts as none. A retry is then treated as a first try: before the
- * data that does no harm, after it there may be a duplicate, but never a loss. */
-#include "relay/partial_delivery.h"
-
+/* The memory of mixed answers; see partial_delivery.h. An entry is found by a hash of sender,
+ * message and recipient, which also selects its set in the table (partial_table.h). */
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
-#include "base/mapfile.h"
+#include "relay/partial_share.h"
+#include "relay/partial_table.h"
 
-enum { SETS = 8192, WAYS = 8 };
-
-/* A MARK says that there are entries of a sender and a recipient whose keys contain a message's
- * hash; MARKED_FROM says from when on all of these have one. */
-enum what { DELIVERED = 1, MIXED, GROUP, BACKEND, MARK, MARKED_FROM };
-enum { RESTS = PARTIAL_REFUSED + 1 }; /* PARTIAL_LATER, after partial_rest() */
+enum { RESTS = PARTIAL_RESTS };
 
 #define BACKEND_MS (UINT64_C(30) * 86400 * 1000)
-
-struct entry {
-    _Atomic uint64_t key;   /* 0: none */
-    _Atomic uint64_t until; /* wall ms */
-    uint64_t value;         /* enum partial_group, or a backend's word */
-    uint32_t check;         /* over key and value, so that a mixture of two entries is recognised */
-    uint32_t unused;
-};
-
-_Static_assert(sizeof(struct entry) == 32, "two in a cache line");
-
-struct partial_delivery {
-    struct mapfile file;
-    struct entry *entry;
-    uint64_t keep_ms;
-    uint64_t marked_from; /* wall ms */
-};
 
 void partial_close(struct partial_delivery *s)
 {
@@ -50,96 +19,85 @@ void partial_close(struct partial_delivery *s)
     free(s);
 }
 
-const struct sipkey *partial_key(const struct partial_delivery *s)
-{
-    return &s->file.key;
-}
-
-static uint64_t make_key(const struct partial_delivery *s, enum what what, struct span sender,
-                         struct span recipient, uint64_t message)
+static uint64_t make_key_with(const struct sipkey *key, enum partial_what what, struct span sender,
+                              struct span recipient, uint64_t message)
 {
     uint64_t lens[3] = {(uint64_t)what, sender.len, message};
     struct siphash h;
 
-    siphash_start(&h, &s->file.key);
+    siphash_start(&h, key);
     siphash_add(&h, lens, sizeof lens);
     siphash_add(&h, sender.at, sender.len);
     siphash_add(&h, recipient.at, recipient.len);
-    uint64_t key = siphash_end(&h);
-    return key ? key : 1;
+    uint64_t hash = siphash_end(&h);
+    return hash ? hash : 1;
 }
 
-static uint32_t check_of(const struct partial_delivery *s, uint64_t key, uint64_t value)
+/* An entry of this file alone. */
+static uint64_t own_key(const struct partial_delivery *s, enum partial_what what, struct span name,
+                        uint64_t number)
 {
-    uint64_t fields[2] = {key, value};
-
-    return (uint32_t)siphash(&s->file.key, fields, sizeof fields);
+    return make_key_with(&s->file.key, what, name, (struct span){0}, number);
 }
 
-static struct entry *set_of(const struct partial_delivery *s, uint64_t key)
+/* R25: the members of a fleet have a key in common, so that they have the same names for entries.
+ * It stays when the fleet is switched off, or cannot be reached after a restart. */
+static struct sipkey common_key(const struct partial_delivery *s)
 {
-    return &s->entry[(key >> 20) % SETS * WAYS];
+    struct sipkey key = s->file.key;
+    uint64_t k0, k1;
+    uint32_t flags;
+
+    if (partial_get(s, own_key(s, COMMON, (struct span){0}, 0), 0, &k0, &flags) &&
+        partial_get(s, own_key(s, COMMON, (struct span){0}, 1), 0, &k1, &flags))
+        key = (struct sipkey){k0, k1};
+    return key;
 }
 
-static void put(struct partial_delivery *s, uint64_t key, uint64_t value, uint64_t until)
+bool partial_use_key(struct partial_delivery *s, const struct sipkey *fleet)
 {
-    struct entry *set = set_of(s, key), *best = &set[0];
+    struct sipkey now = common_key(s),
+                  key = {siphash(fleet, "settled 0", 9), siphash(fleet, "settled 1", 9)};
 
-    for (int i = 0; i < WAYS; i++) {
-        if (set[i].key == key) {
-            best = &set[i];
-            break;
-        }
-        if (set[i].until < best->until)
-            best = &set[i];
-    }
-    atomic_store(&best->key, 0);
-    best->value = value;
-    best->check = check_of(s, key, value);
-    atomic_store(&best->until, until);
-    atomic_store(&best->key, key);
+    if (now.k0 == key.k0 && now.k1 == key.k1)
+        return false;
+    partial_put(s, own_key(s, COMMON, (struct span){0}, 0), key.k0, UINT64_MAX, 0, 0);
+    partial_put(s, own_key(s, COMMON, (struct span){0}, 1), key.k1, UINT64_MAX, 0, 0);
+    return true;
+}
+
+const struct sipkey *partial_key(struct partial_delivery *s)
+{
+    s->common = common_key(s);
+    return &s->common;
+}
+
+static uint64_t make_key(const struct partial_delivery *s, enum partial_what what,
+                         struct span sender, struct span recipient, uint64_t message)
+{
+    struct sipkey key = common_key(s);
+    return make_key_with(&key, what, sender, recipient, message);
 }
 
 static bool get(const struct partial_delivery *s, uint64_t key, uint64_t now, uint64_t *value)
 {
-    struct entry *set = set_of(s, key);
-
-    for (int i = 0; i < WAYS; i++) {
-        if (atomic_load(&set[i].key) != key)
-            continue;
-        uint64_t found = set[i].value;
-        uint32_t check = set[i].check;
-        *value = found;
-        return atomic_load(&set[i].until) > now && atomic_load(&set[i].key) == key &&
-               check == check_of(s, key, found);
-    }
-    return false;
-}
-
-static void drop(struct partial_delivery *s, uint64_t key)
-{
-    struct entry *set = set_of(s, key);
-
-    for (int i = 0; i < WAYS; i++)
-        if (atomic_load(&set[i].key) == key) {
-            atomic_store(&set[i].key, 0);
-            atomic_store(&set[i].until, 0); /* the next entry takes its place */
-        }
+    uint32_t flags;
+    return partial_get(s, key, now, value, &flags);
 }
 
 /* Earlier versions wrote entries without marks. Those in a file of theirs, and those that workers of
  * theirs write beside us during an upgrade, are looked for until they end. */
 static void find_marked_from(struct partial_delivery *s)
 {
-    uint64_t key = make_key(s, MARKED_FROM, (struct span){0}, (struct span){0}, 0);
+    uint64_t key = own_key(s, MARKED_FROM, (struct span){0}, 0);
     bool empty = true;
 
     if (get(s, key, 0, &s->marked_from))
         return;
-    for (size_t i = 0; i < SETS * WAYS && empty; i++)
+    for (size_t i = 0; i < PARTIAL_SETS * PARTIAL_WAYS && empty; i++)
         empty = atomic_load(&s->entry[i].key) == 0;
     s->marked_from = empty ? 0 : clock_wall_ms() + 2 * s->keep_ms;
-    put(s, key, s->marked_from, UINT64_MAX);
+    partial_put(s, key, s->marked_from, UINT64_MAX, 0, clock_wall_ms());
 }
 
 int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_ms)
@@ -148,7 +106,8 @@ int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_
 
     if (!s)
         return -ENOMEM;
-    int r = mapfile_open(&s->file, path, "MRDSETTL", 2, sizeof(struct entry) * SETS * WAYS);
+    int r = mapfile_open(&s->file, path, "MRDSETTL", 2,
+                         sizeof(struct partial_entry) * PARTIAL_SETS * PARTIAL_WAYS);
     if (r < 0) {
         free(s);
         return r;
@@ -160,17 +119,23 @@ int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_
     return 0;
 }
 
-static void mark(struct partial_delivery *s, struct span sender, struct span recipient,
-                 uint64_t now)
+/* Returns the mark's key, so that another member can mark them as well. */
+static uint64_t mark(struct partial_delivery *s, struct span sender, struct span recipient,
+                     uint64_t now)
 {
-    put(s, make_key(s, MARK, sender, recipient, 0), 0, now + s->keep_ms);
+    uint64_t key = make_key(s, MARK, sender, recipient, 0);
+
+    partial_put(s, key, 0, now + s->keep_ms, MARK, now);
+    return key;
 }
 
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
-                       uint64_t message, uint64_t now)
+                       uint64_t message, bool named, uint64_t now)
 {
-    mark(s, sender, recipient, now);
-    put(s, make_key(s, DELIVERED, sender, recipient, message), 0, now + s->keep_ms);
+    uint64_t marked = mark(s, sender, recipient, now);
+
+    partial_put(s, make_key(s, DELIVERED, sender, recipient, message), marked, now + s->keep_ms,
+                named ? DELIVERED : 0, now);
 }
 
 bool partial_is_marked(const struct partial_delivery *s, struct span sender, struct span recipient,
@@ -184,14 +149,20 @@ bool partial_is_marked(const struct partial_delivery *s, struct span sender, str
 void partial_forget(struct partial_delivery *s, struct span sender, struct span recipient,
                     uint64_t message)
 {
-    drop(s, make_key(s, DELIVERED, sender, recipient, message));
+    partial_drop(s, make_key(s, DELIVERED, sender, recipient, message));
 }
 
+/* Of other members, only what they say of a message with a Message-ID counts: one that knows the
+ * octets of an alarm could say in advance that it was delivered. */
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
-                           struct span recipient, uint64_t message, uint64_t now)
+                           struct span recipient, uint64_t message, bool named, uint64_t now)
 {
     uint64_t value;
-    return get(s, make_key(s, DELIVERED, sender, recipient, message), now, &value);
+    uint32_t flags;
+
+    return partial_get(s, make_key(s, DELIVERED, sender, recipient, message), now, &value,
+                       &flags) &&
+           (!(flags & PARTIAL_OF_OTHERS) || (named && (flags & PARTIAL_WHAT) == DELIVERED));
 }
 
 bool partial_is_mixed(const struct partial_delivery *s, struct span sender, uint64_t message,
@@ -208,8 +179,8 @@ bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t 
     uint64_t value;
     bool before = get(s, key, now, &value);
 
-    mark(s, sender, (struct span){0}, now);
-    put(s, key, 0, now + s->keep_ms);
+    uint64_t marked = mark(s, sender, (struct span){0}, now);
+    partial_put(s, key, marked, now + s->keep_ms, MIXED, now);
     return before;
 }
 
@@ -223,7 +194,7 @@ void partial_put_in_group(struct partial_delivery *s, struct span sender, struct
     if (known && value == RESTS && group == PARTIAL_LATER)
         return;
     if (group != PARTIAL_TAKEN || known) /* the first group is those unknown */
-        put(s, key, (uint64_t)group, now + s->keep_ms);
+        partial_put(s, key, (uint64_t)group, now + s->keep_ms, GROUP, now);
 }
 
 /* Changes the entries of a recipient that say `from`; false if none does. */
@@ -236,7 +207,7 @@ static bool change_group(struct partial_delivery *s, struct span sender, struct 
     for (int i = 0; i < 2; i++) {
         uint64_t key = make_key(s, GROUP, sender, recipient, (uint64_t)sizes[i]), value;
         if (get(s, key, now, &value) && value == from) {
-            put(s, key, to, now + s->keep_ms);
+            partial_put(s, key, to, now + s->keep_ms, GROUP, now);
             changed = true;
         }
     }
@@ -281,11 +252,11 @@ enum partial_group partial_group_of(const struct partial_delivery *s, struct spa
 
 void partial_note_backend(struct partial_delivery *s, struct span name, uint64_t word, uint64_t now)
 {
-    put(s, make_key(s, BACKEND, name, (struct span){0}, 0), word, now + BACKEND_MS);
+    partial_put(s, own_key(s, BACKEND, name, 0), word, now + BACKEND_MS, 0, now);
 }
 
 bool partial_backend(const struct partial_delivery *s, struct span name, uint64_t now,
                      uint64_t *word)
 {
-    return get(s, make_key(s, BACKEND, name, (struct span){0}, 0), now, word);
+    return get(s, own_key(s, BACKEND, name, 0), now, word);
 }

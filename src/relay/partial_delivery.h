@@ -27,14 +27,15 @@ void partial_close(struct partial_delivery *s);
 bool partial_is_marked(const struct partial_delivery *s, struct span sender, struct span recipient,
                        uint64_t now);
 
-/* Records that a recipient has the message: a retry skips it. `message` is spool_hash(). */
+/* Records that a recipient has the message: a retry skips it. `message` is its hash;
+ * `named`: it has a Message-ID (spool_identify()). */
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,
-                       uint64_t message, uint64_t now);
+                       uint64_t message, bool named, uint64_t now);
 /* The recipient's copy does not count any more. */
 void partial_forget(struct partial_delivery *s, struct span sender, struct span recipient,
                     uint64_t message);
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
-                           struct span recipient, uint64_t message, uint64_t now);
+                           struct span recipient, uint64_t message, bool named, uint64_t now);
 
 /* Whether this message has had a mixed answer before; records that it has one now. */
 bool partial_was_mixed(struct partial_delivery *s, struct span sender, uint64_t message,
@@ -46,6 +47,7 @@ bool partial_is_mixed(const struct partial_delivery *s, struct span sender, uint
 
 /* Groups of recipients with the same kind of answer, which may share a transaction. */
 enum partial_group { PARTIAL_TAKEN, PARTIAL_LATER, PARTIAL_REFUSED };
+enum { PARTIAL_RESTS = PARTIAL_REFUSED + 1 }; /* private: PARTIAL_LATER, after partial_rest() */
 
 /* At RCPT, before its octets, a message is recognised by the SIZE that MAIL declared (0: none). So
  * other messages of the sender to the same people are not split because of this one. */
@@ -72,7 +74,8 @@ void partial_note_backend(struct partial_delivery *s, struct span name, uint64_t
 bool partial_backend(const struct partial_delivery *s, struct span name, uint64_t now,
                      uint64_t *word);
 
-/* The key of spool hashes: the same for all workers and over restarts. */
-const struct sipkey *partial_key(const struct partial_delivery *s);
+/* The key of spool hashes: the same for all workers, over restarts and in a fleet (R25). Valid until
+ * the next call. */
+const struct sipkey *partial_key(struct partial_delivery *s);
 
 #endif

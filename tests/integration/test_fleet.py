@@ -15,6 +15,7 @@ from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.mired import BUILD, CONTROL, SOURCE
 from lib.redis import Redis, cluster, sentinel_of
+from lib.scripted import Scripted
 from lib.smtp import Client, Hung, deliver
 
 ROUND_TRIP = 0.05  # of a client that is not on this machine
@@ -56,12 +57,12 @@ def redis():
 def fleet(mired):
     """fleet(redis, 3) starts so many members and waits until they are up."""
 
-    def start(r, count=2, tarpit="time = 1s " + FLAT, more="", config="", wait=True, first=1):
+    def start(r, count=2, tarpit="time = 1s " + FLAT, more="", config="", wait=True, first=1, **options):
         members = []
         for i in range(count):
             web = ports.free()
             section = FLEET.format(url=r if isinstance(r, str) else r.url, member=f"mx{first + i}", more=more)
-            m = mired(tarpit=tarpit, config=f'web {{ listen = {{ "127.0.0.1:{web}" }} }}\n{config}{section}')
+            m = mired(tarpit=tarpit, config=f'web {{ listen = {{ "127.0.0.1:{web}" }} }}\n{config}{section}', **options)
             m.web = web
             members.append(up(m) if wait else m)
         return members
@@ -178,6 +179,69 @@ def test_a_client_that_has_passed_one_greeting_passes_all(redis, fleet):
         c.ehlo()
     with pytest.raises(Hung):
         Client(two.port, source=ports.stranger(), timeout=2)
+
+
+# ---- mixed answers: a retry may come to another member ----
+
+MIXED = b"Message-ID: <%d@b.test>\r\nSubject: one\r\n\r\nhello\r\n"
+PEOPLE = [f"{name}@example.test" for name in ("alice", "bob", "carol")]
+
+
+def send(m, recipients, message):
+    """One transaction; {recipient: code}, with the reply to the data for each that was taken at RCPT."""
+    with Client(m.port) as c:
+        c.ehlo()
+        replies = c.envelope("a@b.test", recipients, f" SIZE={len(message)}")
+        codes = {to: reply.code for to, reply in zip(recipients, replies)}
+        taken = [to for to in recipients if codes[to] == 250]
+        if taken:
+            code = c.data(message).code
+            codes |= {to: code for to in taken}
+        return codes
+
+
+def no_to_bob(verb, argument, session):
+    return "552 5.2.2 over quota" if verb == "." and "bob" in argument else None
+
+
+def settled(r):
+    """How many entries of the stream have records of mixed answers."""
+    return sum(b"d" in fields[::2] for _, fields in r.ask("XRANGE", "mx:{mx}:stream", "-", "+"))
+
+
+def test_a_retry_at_another_member_is_split_and_nobody_has_the_message_twice(redis, fleet):
+    r = redis()
+    with Scripted(no_to_bob, lmtp=True) as backend:
+        one, two = fleet(r, backend=backend.block)
+        message = MIXED % 1
+        assert set(send(one, PEOPLE, message).values()) == {451}
+        until(lambda: settled(r))
+        told, left = {}, PEOPLE
+        for _ in range(4):
+            codes = send(two, left, message)
+            told |= codes
+            left = [to for to in left if 400 <= codes[to] < 500]
+        assert [told[to] for to in PEOPLE] == [250, 552, 250]
+        assert [backend.copies(to) for to in PEOPLE] == [1, 0, 1]
+
+
+def test_a_member_that_starts_in_between_hears_what_was_settled(redis, fleet):
+    """And Redis has lost everything meanwhile."""
+    r = redis()
+    with Scripted(no_to_bob, lmtp=True) as backend:
+        (one,) = fleet(r, 1, backend=backend.block)
+        message = MIXED % 2
+        assert set(send(one, PEOPLE, message).values()) == {451}
+        until(lambda: settled(r))
+        r.ask("FLUSHALL")
+        until(lambda: settled(r))
+        (two,) = fleet(r, 1, first=2, backend=backend.block)
+        before = settled(r)
+        until(lambda: settled(r) > before, 15)
+        time.sleep(0.2)  # until it has read that
+        for _ in range(3):
+            send(two, PEOPLE, message)
+        assert [backend.copies(to) for to in PEOPLE] == [1, 0, 1]
 
 
 # ---- P1: the pace of one client over all members ----

@@ -1,6 +1,7 @@
 /* Whatever a Redis says is parsed and read without harm: replies of every kind, the entries of the
- * stream, shares, orders, members' words. What is taken for a share is within its bounds; an order
- * that is read is written and read alike. */
+ * stream, shares, orders, mixed answers, members' words. What is taken for a share is within its
+ * bounds; an order that is read is written and read alike; no record of a mixed answer delivers a
+ * message whose name it does not have. */
 #include <assert.h>
 #include <math.h>
 #include <stdint.h>
@@ -10,6 +11,7 @@
 #include "fleet/members.h"
 #include "fleet/orderbook.h"
 #include "fleet/replies.h"
+#include "fleet/settled.h"
 #include "fleet/share.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -54,6 +56,19 @@ static void take_orders(struct span lines)
     }
 }
 
+static void take_settled(struct span batch)
+{
+    static struct partial_delivery *table;
+    struct partial_record r;
+
+    if (!table && partial_open(&table, NULL, 86400000) < 0)
+        return;
+    while (settled_next(&batch, 0, &r) == 1)
+        if (partial_take(table, &r, NOW))
+            assert(r.until_ms > NOW && (r.gone || r.what != 3 || r.value <= PARTIAL_RESTS));
+    assert(!partial_was_delivered(table, SPAN("a@x"), SPAN("b@y"), 1, true, NOW));
+}
+
 static void take_entry(void *arg, const struct stream_entry *e)
 {
     struct span batch = e->shares, value;
@@ -62,6 +77,7 @@ static void take_entry(void *arg, const struct stream_entry *e)
     hello_read(e->hello);
     take_orders(e->order);
     take_orders(e->standing);
+    take_settled(e->settled);
     while (share_next(&batch, &name, &value) == 1)
         take_value(name, value);
 }

@@ -173,7 +173,7 @@ static void test_the_reply_is_true_of_every_recipient_and_retries_settle_each_on
             for (size_t p = 0; p < m.parts; p++)
                 for (uint32_t i = 0; i < m.job[p].recipients; i++) {
                     bool known = partial_was_delivered(m.partial, SPAN("a@b.test"),
-                                                       name_of(p, i, room), HASH, T0);
+                                                       name_of(p, i, room), HASH, true, T0);
                     /* After 250 only what earlier tries have left. */
                     if (r.code >= 300)
                         assert_int_equal(known, has_it(&m, p, i));
@@ -204,7 +204,7 @@ static void test_what_the_client_did_not_hear_is_remembered_of_a_message_with_a_
         assert_int_equal(outcome_end(twice, 2, m.partial, T0, &accepted, &accepted).code, 250);
         outcome_unheard(twice, 2, m.partial, T0);
         assert_int_equal(
-            partial_was_delivered(m.partial, SPAN("a@b.test"), SPAN("r0@d0.test"), HASH, T0),
+            partial_was_delivered(m.partial, SPAN("a@b.test"), SPAN("r0@d0.test"), HASH, named, T0),
             named);
         m.parts = PARTS;
         end(&m);

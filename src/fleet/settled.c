@@ -1,0 +1,126 @@
+/* Records of mixed answers (settled.h), and when they are sent and taken.
+ *
+ * A record: what it is about (1; the highest bit: it is gone), its key (8), its value (8), its end
+ * (6). Numbers are big-endian.
+ *
+ * Once a second the fleet process looks for records that have not been told. After it has joined,
+ * and when another member starts, all of them are told again, because some may have been lost. */
+#include "fleet/settled.h"
+
+#include <errno.h>
+
+#include "base/log.h"
+#include "fleet/fleet_part.h"
+
+enum { GONE = 0x80, LOOK_MS = 1000, AGAIN_MS = 10000 };
+enum { RECORDS_BURST = 8192, RECORDS_A_SECOND = 10 }; /* from one member */
+
+/* ---- octets ---- */
+
+static uint8_t *put_number(uint8_t *at, uint64_t n, int octets)
+{
+    for (int i = octets - 1; i >= 0; i--)
+        *at++ = (uint8_t)(n >> (8 * i));
+    return at;
+}
+
+static uint64_t take_number(struct span *s, size_t octets)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < octets; i++)
+        n = n << 8 | (uint8_t)s->at[i];
+    *s = span_after(*s, octets);
+    return n;
+}
+
+void settled_write(const struct partial_record *r, int64_t skew, uint8_t out[SETTLED_RECORD])
+{
+    *out++ = (uint8_t)(r->what | (r->gone ? GONE : 0));
+    out = put_number(out, r->key, 8);
+    out = put_number(out, r->value, 8);
+    put_number(out, (uint64_t)((int64_t)r->until_ms + skew), 6);
+}
+
+int settled_next(struct span *batch, int64_t skew, struct partial_record *r)
+{
+    if (batch->len == 0)
+        return 0;
+    if (batch->len < SETTLED_RECORD)
+        return -EINVAL;
+    uint64_t what = take_number(batch, 1);
+    *r = (struct partial_record){.what = what & ~GONE, .gone = what & GONE};
+    r->key = take_number(batch, 8);
+    r->value = take_number(batch, 8);
+    int64_t until = (int64_t)take_number(batch, 6) - skew;
+    r->until_ms = until > 0 ? (uint64_t)until : 0;
+    return r->what >= 1 && r->what <= PARTIAL_WHATS ? 1 : -EINVAL;
+}
+
+/* ---- the process ---- */
+
+void settled_joined(struct fleet *f)
+{
+    if (partial_use_key(f->params->partial, &f->key.key))
+        log_info("fleet: mixed answers have the fleet's key from now on");
+    settled_met(f);
+}
+
+void settled_met(struct fleet *f)
+{
+    f->settled_again = true;
+}
+
+void settled_turn(struct fleet *f)
+{
+    static uint8_t batch[BATCH_OCTETS];
+    struct partial_record r;
+    uint32_t at = 0;
+    size_t len = 0;
+
+    if (f->state != FLEET_UP || f->refused || f->loop.now < f->settled_ms)
+        return;
+    f->settled_ms = f->loop.now + LOOK_MS;
+    if (f->settled_again && f->loop.now >= f->settled_again_ms) {
+        f->settled_again = false;
+        f->settled_again_ms = f->loop.now + AGAIN_MS;
+        partial_tell_again(f->params->partial);
+    }
+    while (partial_next_untold(f->params->partial, &at, f->loop.wall, &r)) {
+        settled_write(&r, f->mirror.skew, batch + len);
+        len += SETTLED_RECORD;
+        if (len + SETTLED_RECORD > sizeof batch) {
+            send_settled(f, (struct span){(char *)batch, len});
+            len = 0;
+        }
+    }
+    if (len)
+        send_settled(f, (struct span){(char *)batch, len});
+    servers_flush(&f->servers);
+}
+
+/* How much that is new a member may say: a lie about a message has an effect only where it is
+ * believed. */
+static double room_of(struct fleet *f, struct member *m)
+{
+    double grown = (double)(f->loop.now - m->settled_ms) / 1000 * RECORDS_A_SECOND;
+
+    m->settled_room = m->settled_ms ? m->settled_room + grown : RECORDS_BURST;
+    m->settled_room = m->settled_room < RECORDS_BURST ? m->settled_room : RECORDS_BURST;
+    m->settled_ms = f->loop.now;
+    return m->settled_room;
+}
+
+void settled_take(struct fleet *f, struct member *m, struct span batch)
+{
+    struct partial_record r;
+    int valid;
+
+    while ((valid = settled_next(&batch, f->mirror.skew, &r)) == 1) {
+        if (room_of(f, m) < 1)
+            m->refused++;
+        else if (partial_take(f->params->partial, &r, f->loop.wall))
+            m->settled_room -= 1;
+    }
+    m->refused += valid < 0;
+}
