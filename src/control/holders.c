@@ -8,7 +8,8 @@
 
 #include "base/bytes.h"
 
-enum { NAME_MAX_OCTETS = 48 };
+/* ASKED_MOST: more processes than a mired can have. */
+enum { NAME_MAX_OCTETS = 48, ASKED_MOST = 65536 };
 
 /* One process that was asked to release. */
 struct holder {
@@ -237,7 +238,7 @@ static void take_names(struct asking *k, const struct note *n)
 
 static void take_asked(struct asking *k, const struct note *n)
 {
-    if (n->arg < 0 || k->sum.known)
+    if (n->arg < 0 || n->arg > ASKED_MOST || k->sum.known)
         return;
     k->sum.known = true;
     k->asked = (unsigned)n->arg;

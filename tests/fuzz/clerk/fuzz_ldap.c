@@ -11,6 +11,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TAG_ENTRY = 0x64, TAG_DONE = 0x65, QUESTIONS = 2 };
 
+/* libldap 2.5 loses 140 octets at each notice of disconnection (RFC 4511 4.4.1). */
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:liblber";
+}
+
 int __wrap_ldap_initialize(LDAP **out, const char *url);
 int __wrap_ldap_initialize(LDAP **out, const char *url)
 {
