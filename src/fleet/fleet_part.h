@@ -55,6 +55,7 @@ struct fleet_sent {
     struct ledger_name name;
     uint64_t hash;
     uint64_t lasts_ms; /* that the key was given */
+    bool ask;          /* with ASKING, of a node that a cluster is moving the key to */
 };
 
 struct fleet {

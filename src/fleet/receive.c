@@ -75,6 +75,8 @@ static void take_field(void *arg, struct span name, struct span value)
         take_share(k->f, m, &s, value, k->asked->hash);
 }
 
+static void ask_there(struct fleet *f, uint16_t node, struct fleet_sent asked);
+
 static void key_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 {
     struct fleet *f = fleet_of_link(l);
@@ -86,8 +88,30 @@ static void key_told(struct link_redis *l, uint64_t arg, const redisReply *r)
         return;
     }
     *asked_place(f, &asked.name, &value) = 0;
-    if (r)
-        servers_error(&f->servers, l, r);
+    uint16_t node = r ? servers_error(&f->servers, l, r) : SERVERS_NONE;
+    if (node != SERVERS_NONE && !asked.ask)
+        ask_there(f, node, asked);
+}
+
+/* A cluster is moving the key. Once, so that two nodes cannot send us to and fro; if there is no
+ * connection yet, the next sight of the client asks again. */
+static void ask_there(struct fleet *f, uint16_t node, struct fleet_sent asked)
+{
+    char text[KEY_TEXT_MOST];
+    struct link_redis *l = servers_node(&f->servers, node);
+    uint64_t value;
+
+    if (!l || servers_waiting(&f->servers) >= WAITING_MOST)
+        return;
+    asked.ask = true;
+    uint64_t number = f->sent_count++;
+    f->sent[number % SENT_PLACES] = asked;
+    uint64_t *place = asked_place(f, &asked.name, &value);
+    *place = value;
+    link_command(l, NULL, 0, 1, (struct span[]){SPAN("ASKING")});
+    link_command(l, key_told, number, 2,
+                 (struct span[]){SPAN("HGETALL"), fleet_key(f, &asked.name, text)});
+    link_flush(l);
 }
 
 void receive_ask(struct fleet *f, const struct ledger_name *n, uint64_t hash, bool again)

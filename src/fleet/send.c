@@ -196,12 +196,20 @@ static uint64_t *expiry_place(struct fleet *f, const struct ledger_name *n, uint
     return &f->expiry[h >> 32 & (EXPIRY_PLACES - 1)];
 }
 
-static void expire(struct fleet *f, struct link_redis *l, struct span key, uint64_t lasts_ms,
+/* The next command is for a key that a cluster is moving to this node. */
+static void asking(struct link_redis *l)
+{
+    link_command(l, other_told, 0, 1, (struct span[]){SPAN("ASKING")});
+}
+
+static void expire(struct link_redis *l, struct span key, uint64_t lasts_ms, bool ask,
                    link_told *told, uint64_t number, const char *condition)
 {
     char ms[24];
     struct span text = {ms, (size_t)(write_decimal(lasts_ms, 1, ms) - ms)};
 
+    if (ask)
+        asking(l);
     link_command(l, told, number, 4,
                  (struct span[]){SPAN("PEXPIRE"), key, text, span_of(condition)});
 }
@@ -215,7 +223,7 @@ static void expiry_told(struct link_redis *l, uint64_t number, const redisReply 
     uint64_t tag;
 
     if (r && r->type == REDIS_REPLY_INTEGER && r->integer == 0)
-        expire(f, l, fleet_key(f, &sent->name, text), sent->lasts_ms, other_told, 0, "GT");
+        expire(l, fleet_key(f, &sent->name, text), sent->lasts_ms, sent->ask, other_told, 0, "GT");
     if (r && r->type == REDIS_REPLY_ERROR) {
         *expiry_place(f, &sent->name, &tag) = 0;
         other_told(l, number, r);
@@ -224,7 +232,7 @@ static void expiry_told(struct link_redis *l, uint64_t number, const redisReply 
 
 /* Sends nothing for a key that lasts long enough in Redis. */
 static void keep_alive(struct fleet *f, struct link_redis *l, struct span key,
-                       const struct share *s, uint64_t number)
+                       const struct share *s, uint64_t number, bool ask)
 {
     uint64_t now_s = f->loop.wall / 1000, lasts_s = share_lasts(s, &f->mirror.rules) / 1000;
     uint64_t tag, *place = expiry_place(f, &s->name, &tag);
@@ -235,7 +243,8 @@ static void keep_alive(struct fleet *f, struct link_redis *l, struct span key,
         return;
     lasts_s += lasts_s / 4;
     f->sent[number % SENT_PLACES].lasts_ms = lasts_s * 1000;
-    expire(f, l, key, lasts_s * 1000, expiry_told, number, "NX");
+    f->sent[number % SENT_PLACES].ask = ask;
+    expire(l, key, lasts_s * 1000, ask, expiry_told, number, "NX");
     *place = (now_s + lasts_s) << 32 | tag;
 }
 
@@ -257,7 +266,7 @@ static bool write_key(struct fleet *f, const struct outbox_item *item)
     uint64_t number = f->sent_count++;
     f->sent[number % SENT_PLACES] = (struct fleet_sent){.name = item->name, .hash = item->hash};
     if (item->ask)
-        link_command(l, other_told, 0, 1, (struct span[]){SPAN("ASKING")});
+        asking(l);
     if (share_is_nothing(&s.is)) {
         link_command(l, share_told, number, 3, (struct span[]){SPAN("HDEL"), key, member});
         return true;
@@ -265,8 +274,7 @@ static bool write_key(struct fleet *f, const struct outbox_item *item)
     size_t len = share_write(&s, f->mirror.skew, value);
     link_command(l, share_told, number, 4,
                  (struct span[]){SPAN("HSET"), key, member, {(const char *)value, len}});
-    if (!item->ask)
-        keep_alive(f, l, key, &s, number);
+    keep_alive(f, l, key, &s, number, item->ask);
     return true;
 }
 

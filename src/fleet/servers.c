@@ -367,6 +367,8 @@ uint16_t servers_error(struct servers *s, struct link_redis *l, const redisReply
         if (!reply_moved(r, &to))
             break;
         uint16_t node = node_at(s, to.host[0] ? to.host : l->host, to.port);
+        if (to.ask && to.slot == s->home_slot)
+            link_break(l, "the stream is moving");
         if (to.ask)
             return node;
         s->node_of[to.slot] = node;

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -14,7 +15,7 @@ from lib import ports, scrape
 from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.mired import BUILD, CONTROL, SOURCE
-from lib.redis import Redis, cluster, sentinel_of
+from lib.redis import Reader, Redis, cluster, sentinel_of
 from lib.scripted import Scripted
 from lib.smtp import Client, Hung, deliver
 
@@ -375,7 +376,6 @@ def test_mired_starts_without_redis_and_finds_it_later(redis, fleet):
 def test_the_fleet_process_dies(redis, fleet):
     r = redis()
     one, two = fleet(r)
-    one.deaths_expected = True
     (pid,) = one.processes("fleet")
     mark = one.log.mark()
     os.kill(pid, signal.SIGKILL)
@@ -399,6 +399,31 @@ def test_a_reload_goes_on_with_what_is_known(redis, fleet):
     assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
 
 
+def test_an_upgrade_goes_on_with_what_is_known(redis, fleet):
+    """The new program's fleet process takes the table over; debts are booked and told all the time."""
+    r = redis()
+    one, two = fleet(r)
+    source, exempted = ports.stranger(), ports.stranger()
+    offend(one, source)
+    assert one.control("exempt", exempted, "--for", "1h").returncode == 0
+    until(lambda: agree(source, one, two) and number(two, exempted, "exempt"))
+    (before,) = two.processes("fleet")
+    with Mail(one, two) as mail:
+        mark = two.log.mark()
+        assert two.control("upgrade", timeout=60).returncode == 0
+        two.log.wait("fleet: up", since=mark, timeout=20)
+        until(lambda: before not in two.processes("fleet"))
+        assert agree(source, one, two) and number(two, exempted, "exempt")
+        for teller, hearer in ((one, two), (two, one)):
+            other = ports.stranger()
+            offend(teller, other)
+            until(lambda: agree(other, one, two), 5)
+    assert set(mail.codes) == {250}
+    assert json.loads(one.control("fleet", "--json").stdout)["present"] == 2
+    assert one.control("release", source).returncode == 0
+    until(lambda: offences(two, source) == 0, 5)
+
+
 # ---- Sentinel and Cluster ----
 
 
@@ -417,18 +442,58 @@ def several():
         r.remove()
 
 
+class Mail:
+    """Good mail to members all the time, from networks of its own; what they said, and the members' notices."""
+
+    def __init__(self, *members):
+        self.members = members
+        self.marks = [m.log.mark() for m in members]
+        self.codes = []
+        self.ended = threading.Event()
+        self.threads = [threading.Thread(target=self._send, args=(m,)) for m in members]
+
+    def _send(self, m):
+        source = ports.stranger()
+        while not self.ended.is_set():
+            self.codes.append(deliver(m.port, "a@b.test", ["alice@example.test"], source=source).code)
+
+    def __enter__(self):
+        for t in self.threads:
+            t.start()
+        return self
+
+    def __exit__(self, *error):
+        self.ended.set()
+        for t in self.threads:
+            t.join()
+
+    def said(self):
+        """Notices of all processes since it began; neither sessions nor messages."""
+        lines = [line for m, mark in zip(self.members, self.marks) for line in m.log.text.splitlines()[mark:]]
+        return [line for line in lines if "event=notice" in line]
+
+
 def survive(master, one, two):
     """Kills a Redis beside traffic: members go on alone, then find its successor. Returns a client that offended in
-    between."""
+    between. Nothing else notices: all mail is taken, and the only notices are that Redis is away
+    and back."""
     marks = [m.log.mark() for m in (one, two)]
-    master.kill()
-    for m, mark in zip((one, two), marks):
-        m.log.wait("fleet: Redis is away", since=mark)
-    source = ports.stranger()
-    offend(one, source)
-    assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
-    for m, mark in zip((one, two), marks):
-        m.log.wait("fleet: up", since=mark, timeout=30)
+    with Mail(one, two) as mail:
+        until(lambda: len(mail.codes) > 10)
+        master.kill()
+        for m, mark in zip((one, two), marks):
+            m.log.wait("fleet: Redis is away", since=mark)
+        source = ports.stranger()
+        offend(one, source)
+        before = len(mail.codes)
+        until(lambda: len(mail.codes) > before + 10)
+        for m, mark in zip((one, two), marks):
+            m.log.wait("fleet: up", since=mark, timeout=30)
+        before = len(mail.codes)
+        until(lambda: len(mail.codes) > before + 10)
+    assert set(mail.codes) == {250}, mail.codes
+    said = mail.said()
+    assert len(said) >= 4 and all(re.search("fleet: (Redis is away|up)", line) for line in said), said
     return source
 
 
@@ -463,6 +528,98 @@ def known_to(sentinel):
     (master,) = sentinel.ask("SENTINEL", "MASTERS")
     shown = dict(zip(master[::2], master[1::2]))
     return int(shown[b"num-slaves"]), int(shown[b"num-other-sentinels"])
+
+
+class Moving:
+    """A slot of a cluster on its way from one master to another."""
+
+    def __init__(self, nodes, slot):
+        self.nodes, self.slot = nodes, slot
+        self.masters = [n for n in nodes if n.ask("ROLE")[0] == b"master"]
+        ranges = self.masters[0].ask("CLUSTER", "SLOTS")
+        ports_of = [r[2][1] for r in ranges if r[0] <= slot <= r[1]]
+        (self.old,) = [n for n in self.masters if n.port in ports_of]
+        self.new = next(n for n in self.masters if n is not self.old)
+        self.ids = [n.ask("CLUSTER", "MYID") for n in (self.old, self.new)]
+
+    def begin(self):
+        self.new.ask("CLUSTER", "SETSLOT", self.slot, "IMPORTING", self.ids[0])
+        self.old.ask("CLUSTER", "SETSLOT", self.slot, "MIGRATING", self.ids[1])
+
+    def keys(self):
+        """All that are there are moved."""
+        for key in self.old.ask("CLUSTER", "GETKEYSINSLOT", self.slot, 1000):
+            assert self.old.ask("MIGRATE", "127.0.0.1", self.new.port, key, 0, 5000) in (b"OK", b"NOKEY")
+
+    def end(self):
+        self.keys()
+        for n in [self.new, self.old, *[m for m in self.masters if m not in (self.new, self.old)]]:
+            n.ask("CLUSTER", "SETSLOT", self.slot, "NODE", self.ids[1])
+
+    def there(self, *words):
+        reader = Reader(self.new.port)
+        try:
+            reader.ask("ASKING")
+            return reader.ask(*words)
+        finally:
+            reader.close()
+
+
+def test_a_cluster_moves_slots_under_the_fleet(several, fleet):
+    """ASK: what is written or read while a key's slot moves goes to the slot's next node."""
+    nodes = several(cluster(replicas=0))
+    urls = '", "'.join(f"redis://127.0.0.1:{n.port}/0" for n in nodes[:2])
+    one, two = fleet(urls, more='mode = "cluster"')
+    known, fresh = ports.stranger(), ports.stranger()
+    for m, source in ((one, known), (two, fresh)):  # they know all nodes, and one client each
+        offend(m, ports.stranger())
+    offend(one, known)
+    until(lambda: agree(known, one, two))
+    moves = [Moving(nodes, nodes[0].ask("CLUSTER", "KEYSLOT", f"mx:c{source}")) for source in (known, fresh)]
+    for move in moves:
+        move.begin()
+        move.keys()
+    marks = [m.log.mark() for m in (one, two)]
+    offend(two, known)  # its key is at the next node already
+    offend(one, fresh)  # this one would be new at the old node
+    until(lambda: agree(known, one, two) and agree(fresh, one, two), 5)
+    until(lambda: moves[0].there("HGET", f"mx:c{known}", "mx2") and moves[1].there("HGET", f"mx:c{fresh}", "mx1"), 5)
+    for move, source in zip(moves, (known, fresh)):  # and they end
+        until(lambda: move.there("PTTL", f"mx:c{source}") > 60000, 5)
+    (three,) = fleet(urls, 1, more='mode = "cluster"', first=3)
+
+    def met(source):
+        with Client(three.port, source=source) as c:
+            c.ehlo()
+        return offences(three, source) > 0.5
+
+    until(lambda: met(known) and met(fresh), 10)
+    for move in moves:
+        move.end()
+    later = ports.stranger()
+    for source in (known, fresh, later):
+        offend(one, source)
+    until(lambda: all(agree(source, one, two, three) for source in (known, fresh, later)), 5)
+    assert all(is_up(m) for m in (one, two, three))
+    for m, mark in zip((one, two), marks):
+        assert "fleet: Redis is away" not in "\n".join(m.log.text.splitlines()[mark:])
+
+
+def test_a_cluster_moves_the_slot_of_the_stream(several, fleet):
+    """The fleet is away meanwhile, mail is not, and nothing is lost."""
+    nodes = several(cluster(replicas=0))
+    urls = '", "'.join(f"redis://127.0.0.1:{n.port}/0" for n in nodes[:2])
+    one, two = fleet(urls, more='mode = "cluster"')
+    move = Moving(nodes, nodes[0].ask("CLUSTER", "KEYSLOT", "mx:{mx}:stream"))
+    move.begin()
+    move.keys()
+    source = ports.stranger()
+    until(lambda: not is_up(one) and not is_up(two))
+    offend(one, source)
+    assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
+    move.end()
+    until(lambda: is_up(one) and is_up(two), 10)
+    until(lambda: agree(source, one, two), 5)
 
 
 def test_a_cluster_loses_a_master(several, fleet):
