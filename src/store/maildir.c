@@ -3,13 +3,15 @@
  * It is written once, into `tmp` of the first mailbox, and flushed to the disk; then each `new`
  * gets a hard link to it (a copy, where a mailbox is on another file system). A link, unlike a
  * rename, never replaces a file that is there. Each changed folder is flushed before the message
- * counts as safe, and new folders are flushed in their parents. If a mailbox fails, the links made
- * so far are removed: the sender will retry, and no mailbox must get the message twice.
+ * counts as safe, and so are the folders above it, unless this process has done that before. If a
+ * mailbox fails, the links made so far are removed: the sender will retry, and no mailbox must get
+ * the message twice.
  *
  * Runs in the store, in a thread of its own for each connection. Does not decide which recipients
  * exist. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/siphash.h"
 #include "store/maildir.h"
 
 static uint64_t wall_us(void)
@@ -67,26 +70,62 @@ static int sync_folder(int root, const char *path)
     return error;
 }
 
-/* Makes a folder if there is none, and flushes its entry in `parent`. */
-static int make_folder(int root, const char *parent, const char *path)
+/* Mailboxes whose folders this process has flushed, with those above them. That a folder is there
+ * does not mean that it survives a power cut: another thread may have made it a moment ago, or a
+ * store that was killed. A place has the hash of one mailbox; another one with the same place takes
+ * it over, and the first is flushed again with its next message. */
+enum { FLUSHED = 4096 };
+static _Atomic uint64_t flushed[FLUSHED];
+
+static uint64_t mailbox_hash(const struct maildir_box *box)
 {
-    if (mkdirat(root, path, 0700) == 0)
-        return sync_folder(root, parent);
-    return errno == EEXIST ? 0 : -errno;
+    static const struct sipkey key = {0}; /* nobody gains by two mailboxes with the same hash */
+    return siphash(&key, box->path, strlen(box->path)) | 1;
 }
 
+static int make_folder(int root, const char *path)
+{
+    return mkdirat(root, path, 0700) == 0 || errno == EEXIST ? 0 : -errno;
+}
+
+static void domain_of(const struct maildir_box *box, char domain[FOLDER_NAME])
+{
+    snprintf(domain, FOLDER_NAME, "%.*s", (int)strcspn(box->path, "/"), box->path);
+}
+
+/* Makes what is missing of a mailbox. flush_mailbox() flushes it. */
 static int make_mailbox(int root, const struct maildir_box *box)
 {
     static const char *const inner[] = {"tmp", "new", "cur"};
     char domain[FOLDER_NAME], path[sizeof box->path + 8];
-    snprintf(domain, sizeof domain, "%.*s", (int)strcspn(box->path, "/"), box->path);
-    int error = make_folder(root, ".", domain);
+    domain_of(box, domain);
+    int error = make_folder(root, domain);
     if (!error)
-        error = make_folder(root, domain, box->path);
+        error = make_folder(root, box->path);
     for (size_t i = 0; !error && i < sizeof inner / sizeof *inner; i++) {
         snprintf(path, sizeof path, "%s/%s", box->path, inner[i]);
-        error = make_folder(root, box->path, path);
+        error = make_folder(root, path);
     }
+    uint64_t hash = mailbox_hash(box), known = hash;
+    atomic_compare_exchange_strong(&flushed[hash / 2 % FLUSHED], &known, 0);
+    return error;
+}
+
+/* Flushes the entries that lead to `new`, once in the life of this process. */
+static int flush_mailbox(int root, const struct maildir_box *box)
+{
+    char domain[FOLDER_NAME];
+    uint64_t hash = mailbox_hash(box);
+    if (atomic_load(&flushed[hash / 2 % FLUSHED]) == hash)
+        return 0;
+    domain_of(box, domain);
+    int error = sync_folder(root, ".");
+    if (!error)
+        error = sync_folder(root, domain);
+    if (!error)
+        error = sync_folder(root, box->path);
+    if (!error)
+        atomic_store(&flushed[hash / 2 % FLUSHED], hash);
     return error;
 }
 
@@ -193,7 +232,7 @@ static int deliver_copy(struct maildir_message *m, size_t box, struct file_path 
     return error;
 }
 
-/* Puts the file into one mailbox's `new`, and flushes that. */
+/* Puts the file into one mailbox's `new`, and flushes that and what leads to it. */
 static int deliver(struct maildir_message *m, size_t box)
 {
     struct file_path tmp = path_in(m, 0, "tmp"), new = path_in(m, box, "new");
@@ -210,6 +249,8 @@ static int deliver(struct maildir_message *m, size_t box)
     char folder[sizeof(struct maildir_box) + 8];
     snprintf(folder, sizeof folder, "%s/new", m->box[box].path);
     error = sync_folder(m->root, folder);
+    if (!error)
+        error = flush_mailbox(m->root, &m->box[box]);
     if (error)
         unlinkat(m->root, new.text, 0);
     return error;

@@ -1,0 +1,110 @@
+"""What of the store's work a power cut leaves: a model of a disk that keeps only what was flushed.
+
+strace tells of each call of a running store. An entry of a folder survives when that folder was flushed after it, and a
+file's octets when the file was. Nothing else is believed: not the order of writes, and not that a flush of one thing
+writes another, which file systems in use do and POSIX does not promise."""
+
+import os
+import pathlib
+import re
+import subprocess
+
+PROGRAM = "/usr/bin/strace"
+CALL = re.compile(r'(?P<thread>\d+) +(?P<name>\w+)\((?P<said>.*)\) += (?P<result>-?\d+)')
+AT = re.compile(r'\d+<([^>]*)>, "([^"]*)"')
+FD = re.compile(r"\d+<([^>]*)>")
+
+
+class Tracer:
+    """Calls of a process from now on; `end()` returns them in order, each with its thread."""
+
+    def __init__(self, pid, folder):
+        self.file = pathlib.Path(folder) / f"calls-{pid}"
+        self.process = subprocess.Popen(
+            [PROGRAM, "-f", "-y", "-s", "200", "-o", self.file, "-p", str(pid)], stderr=subprocess.PIPE, text=True
+        )
+        assert "attached" in self.process.stderr.readline()
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait()
+        begun, calls = {}, []
+        for line in self.file.read_text(errors="backslashreplace").splitlines():
+            thread = line.split(" ", 1)[0]
+            if line.endswith("<unfinished ...>"):
+                begun[thread] = line.removesuffix("<unfinished ...>")
+                continue
+            line = re.sub(r"^\d+ +<\.\.\. \w+ resumed>", lambda _: begun.pop(thread, ""), line)
+            found = CALL.match(line)
+            if found:
+                calls.append(found.groupdict())
+        return calls
+
+
+class Disk:
+    """root: the folder that is flushed to begin with; what is in it then has not been."""
+
+    def __init__(self, root):
+        self.root = os.path.normpath(root)
+        self.now, self.flushed = {}, {}  # folder: {name: file or None}
+        for folder, folders, files in os.walk(self.root):
+            self.now[folder] = dict.fromkeys(folders)
+            assert not files
+        self.linked = {}  # thread: files in `new` that it has not confirmed
+        self.confirmed = self.flushes = 0
+        self.lost = []
+
+    def add(self, path, node=None):
+        self.now.setdefault(os.path.dirname(path), {})[os.path.basename(path)] = node
+
+    def survives(self, path):
+        folder, name = os.path.split(path)
+        while True:
+            if name not in self.flushed.get(folder, {}):
+                return f"the entry of {name} in {folder.removeprefix(self.root)}/"
+            if folder == self.root:
+                break
+            folder, name = os.path.split(folder)
+        node = self.now[os.path.dirname(path)][os.path.basename(path)]
+        return None if node["flushed"] == node["size"] else "octets of the file"
+
+    def play(self, calls):
+        for call in calls:
+            result = int(call["result"])
+            if result >= 0:
+                self._one(call["thread"], call["name"], call["said"], result)
+
+    def _one(self, thread, name, said, result):
+        paths = [os.path.normpath(os.path.join(*at)) for at in AT.findall(said)]
+        if name == "mkdirat":
+            self.add(paths[0])
+        elif name == "openat" and "O_CREAT" in said and paths and paths[0].startswith(self.root):
+            self.add(paths[0], {"size": 0, "flushed": 0})
+        elif name == "linkat":
+            source, target = paths
+            node = self.now[os.path.dirname(source)][os.path.basename(source)]
+            self.add(target, node)
+            self.linked.setdefault(thread, []).append(target)
+        elif name == "unlinkat":
+            self.now[os.path.dirname(paths[0])].pop(os.path.basename(paths[0]), None)
+        elif name == "write":
+            node = self._file(FD.match(said)[1])
+            if node:
+                node["size"] += result
+        elif name in ("fsync", "fdatasync"):
+            self.flushes += 1
+            path = FD.match(said)[1]
+            node = self._file(path)
+            if node:
+                node["flushed"] = node["size"]
+            else:
+                self.flushed[path] = dict(self.now.get(path, {}))
+        elif name == "sendto" and "250 2.0.0 Ok" in said and self.linked.get(thread):
+            for path in self.linked.pop(thread):
+                self.confirmed += 1
+                why = self.survives(path)
+                if why:
+                    self.lost.append((path.removeprefix(self.root), why))
+
+    def _file(self, path):
+        return self.now.get(os.path.dirname(path), {}).get(os.path.basename(path))
