@@ -52,7 +52,7 @@ class Behind:
             return s, "LHLO"
         s = socket.create_connection(("127.0.0.1", self.server.port))
         if not getattr(self.server, "greets", True):
-            s.sendall(b"PROXY TCP4 192.0.2.1 192.0.2.2 4000 25\r\n")
+            s.sendall(b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c" + bytes([192, 0, 2, 1, 192, 0, 2, 2, 16, 0, 0, 25]))  # PROXY, version 2
         return s, "EHLO"
 
     def folder(self, address):

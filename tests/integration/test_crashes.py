@@ -1,0 +1,162 @@
+"""The crash matrix: kill -9 of each process at its system calls, before and after each, while it does its part of a
+delivery, a reload or an upgrade. No acknowledged message is lost or doubled, nobody hears a wrong 5xx, and what the
+process did is done again. A part of the stops in `make test`, all of them in `make soak`."""
+
+import collections
+import itertools
+import os
+import re
+import subprocess
+
+import pytest
+
+from lib import processes
+from lib.crash import PROGRAM, KillAt, Sender
+from lib.mired import CONTROL
+
+pytestmark = [
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may trace these processes"),
+    pytest.mark.skipif(not PROGRAM.exists(), reason="no kill-at in this build"),
+]
+USERS = ("alice@example.test", "bob@example.test")
+ROLES = ("worker", "clerk", "store")
+KILLS = 4  # of one mired; beyond that the master waits longer than a test should before it starts a process again
+
+
+class Matrix:
+    """kills: what was killed where.  senders: all that have sent."""
+
+    def __init__(self, start, copies=None):
+        self.start, self.kills, self.senders = start, [], []
+        self.m = None
+
+    def mired(self):
+        """One that has not been killed too often."""
+        if self.m is None or len(self.kills) % KILLS == 0:
+            self.fresh()
+        return self.m
+
+    def fresh(self):
+        if self.m:
+            self.check()
+            self.m.stop()
+        self.m = self.start()
+        self.m.deaths_expected = True
+        self.senders = []
+        self.send("warm")
+
+    def sender(self, token):
+        self.senders.append(Sender(self.m.port, USERS, token))
+        return self.senders[-1]
+
+    def send(self, token):
+        sender = self.sender(token)
+        assert sender.send() == 250, sender.heard
+        return sender
+
+    def check(self):
+        """After all: each message is there once; more often only where a try ended in doubt."""
+        wrong = [s.heard for s in self.senders if [c for c in s.heard if c >= 500] or s.heard[-1] != 250]
+        assert not wrong, wrong
+        for user in USERS:
+            mails = self.m.delivered(user, count=len(self.senders))
+            copies = collections.Counter(re.search(rb"token-(\S+)", mail)[1].decode() for mail in mails)
+            for s in self.senders:
+                assert 1 <= copies[s.token] <= 1 + s.doubts, (s.token, copies[s.token], s.heard, s.doubts)
+
+    def kill(self, pid, n, during):
+        """Kills at stop n while during() goes on. False when the process had no n-th stop then."""
+        killer = KillAt(pid, n)
+        try:
+            during()
+        finally:
+            said = killer.end()
+        if said[0] == "alive":
+            return False
+        self.kills.append(said)
+        return True
+
+
+@pytest.fixture
+def matrix(mired):
+    def start(**options):
+        return Matrix(lambda: mired(**{"tarpit": "time = 0", "workers": 1, "config": "clerks = 1", **options}))
+
+    return start
+
+
+def deliveries(x, role, stops):
+    for n in stops:
+        m = x.mired()
+        (pid,) = m.processes(role)
+        if not x.kill(pid, n, lambda: x.send(f"{role}-{n}")):
+            break
+        x.send(f"{role}-{n}-after")
+    x.check()
+    calls = {(call, when) for _, _, call, when in x.kills}
+    print(f"{role}: killed at {len(x.kills)} stops of a delivery, {len(calls)} kinds, {sum(s.doubts for s in x.senders)} in doubt")
+    return len(x.kills)
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_process_killed_at_a_call_of_a_delivery_costs_no_message(matrix, role):
+    assert deliveries(matrix(), role, range(1, 400, 6)) >= 3
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("role", ROLES)
+def test_a_process_killed_at_each_call_of_a_delivery_costs_no_message(matrix, role):
+    assert deliveries(matrix(), role, itertools.count(1)) >= 16
+
+
+# ---- reload and upgrade ----
+
+
+def order(m, command):
+    return subprocess.Popen([CONTROL, "-s", m.folder / "run" / "control", command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def changes(x, role, command, stops):
+    """Mail goes on while the order is carried out. When the order's process has ended, so has the change, or it failed."""
+    for n in stops:
+        m = x.mired()
+        pid = m.pid if role == "master" else m.processes(role)[0]
+
+        def during():
+            ordered = order(m, command)
+            token = itertools.count()
+            while ordered.poll() is None and processes.alive(m.pid):
+                x.sender(f"{role}-{n}-{next(token)}").send(once=True)
+            if processes.alive(m.pid):
+                ordered.wait(30)
+            else:
+                ordered.kill()
+                ordered.wait()
+
+        if not x.kill(pid, n, during):
+            break
+        if role == "master":
+            m.daemon.process.wait()
+            left = processes.wait_gone(processes.in_session(m.daemon.pid), 15)
+            assert not left, [processes.command(p) for p in left]
+            m.start()
+        for sender in x.senders:
+            if sender.heard[-1] != 250:
+                sender.send()
+        x.send(f"{role}-{n}-after")
+        assert m.control("reload", timeout=60).returncode == 0
+    x.check()
+    print(f"{role}: killed at {len(x.kills)} stops of {command}")
+    return len(x.kills)
+
+
+@pytest.mark.parametrize("command, role, step", [("reload", "master", 97), ("upgrade", "master", 131), ("reload", "worker", 9), ("reload", "clerk", 17)])
+def test_a_process_killed_at_a_call_of_a_change_costs_no_message(matrix, command, role, step):
+    assert changes(matrix(), role, command, range(3, 5000, step)) >= 2
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("command", ["reload", "upgrade"])
+@pytest.mark.parametrize("role, step", [("master", 7), ("worker", 1), ("clerk", 1), ("store", 1), ("web", 1)])
+def test_a_process_killed_at_each_call_of_a_change_costs_no_message(matrix, command, role, step):
+    changes(matrix(), role, command, itertools.count(1, step))
