@@ -6,8 +6,10 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "base/log.h"
+#include "base/shared.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
 
@@ -24,6 +26,7 @@ struct place {
 
 struct addresses {
     size_t count;
+    int fd; /* the same in all processes that keep it */
     struct place place[];
 };
 
@@ -41,19 +44,31 @@ int addresses_open(struct addresses **out, const struct config *config)
         named = named || config->backend[i].host;
     if (!named)
         return 0;
-    struct addresses *p = mmap(NULL, size_of(config->backend_count), PROT_READ | PROT_WRITE,
-                               MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED)
+    int fd;
+    struct addresses *p = shared_map("mired addresses", size_of(config->backend_count), &fd);
+    if (!p)
         return -errno;
     p->count = config->backend_count;
+    p->fd = fd;
     *out = p;
     return 0;
 }
 
 void addresses_close(struct addresses *p)
 {
-    if (p)
-        munmap(p, size_of(p->count));
+    if (!p)
+        return;
+    close(p->fd);
+    munmap(p, size_of(p->count));
+}
+
+int addresses_read_only(struct addresses *p)
+{
+    int fd = p ? shared_read_only(p, size_of(p->count), p->fd, 0) : -1;
+
+    if (fd >= 0)
+        close(fd);
+    return p && fd < 0 ? fd : 0;
 }
 
 /* Returns getaddrinfo()'s code; 0 means at least one address. */

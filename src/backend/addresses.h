@@ -27,6 +27,10 @@ enum {
 int addresses_open(struct addresses **out, const struct config *config);
 void addresses_close(struct addresses *p);
 
+/* From now on this process can only read the table (base/shared.h): a worker that was taken over
+ * cannot send the mail of others elsewhere. Returns 0 or -errno. */
+int addresses_read_only(struct addresses *p);
+
 /* Looks up all names, blocking. A name that is not found keeps its earlier addresses, and is logged
  * once. Returns how many names have no address at all. One caller at a time. */
 size_t addresses_look_up(struct addresses *p, const struct config *config);

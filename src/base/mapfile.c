@@ -25,6 +25,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/shared.h"
 
 struct head {
     char magic[8];
@@ -148,7 +149,9 @@ static struct guarded {
     dev_t device; /* identifies the file: the descriptor may have been closed and reused */
     ino_t inode;
     _Atomic uint32_t
-        *cut; /* two, shared: how often it was repaired; how many repairs were reported */
+        *cut;       /* two, shared: how often it was repaired; how many repairs were reported */
+    bool read_only; /* mapfile_read_only() */
+    _Atomic uint32_t replaced; /* pages that private memory has replaced */
     struct head head;
     char path[256]; /* for the report */
 } guarded[MAPFILE_GUARDED_MAX];
@@ -172,6 +175,7 @@ static bool mend(struct guarded *g, const char *where)
         char *begin = g->at + (size_t)(where - g->at) / page * page;
         mended = mmap(begin, page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED,
                       -1, 0) != MAP_FAILED;
+        atomic_fetch_add(&g->replaced, 1);
     }
     atomic_fetch_add(g->cut, 1);
     return mended;
@@ -235,10 +239,24 @@ static void unguard(const struct mapfile *m)
     }
 }
 
+/* A process that may only read the file cannot extend it: maps it again when another one has. */
+static bool tend_reader(struct guarded *g)
+{
+    if (!atomic_load_explicit(&g->replaced, memory_order_relaxed) || is_short(g))
+        return false;
+    if (mmap(g->at, g->size, PROT_READ, MAP_SHARED | MAP_FIXED, g->fd, (off_t)page_size()) !=
+        MAP_FAILED)
+        atomic_store(&g->replaced, 0);
+    return false;
+}
+
 /* The first process that notices a repair reports it. */
 static bool tend(struct guarded *g, bool look)
 {
     struct head there;
+
+    if (g->read_only)
+        return tend_reader(g);
 
     if (look && is_short(g) && ftruncate(g->fd, (off_t)(page_size() + g->size)) == 0)
         atomic_fetch_add(g->cut, 1);
@@ -307,6 +325,22 @@ static int open_or_begin(struct mapfile *m, const char *path, const char magic[8
     else if (fd >= 0)
         close(fd);
     return error;
+}
+
+int mapfile_read_only(const struct mapfile *m)
+{
+    for (struct guarded *g = guarded; g < guarded + MAPFILE_GUARDED_MAX; g++) {
+        if (!g->at || g->at != m->body)
+            continue;
+        int fd = shared_read_only(g->at, g->size, g->fd, (off_t)page_size());
+        if (fd < 0)
+            return fd;
+        close(g->fd);
+        g->fd = fd;
+        g->read_only = true;
+        return 0;
+    }
+    return -ENOENT;
 }
 
 size_t mapfile_descriptors(int fd[MAPFILE_GUARDED_MAX])

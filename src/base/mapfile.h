@@ -52,6 +52,11 @@ int mapfile_reserve(struct mapfile *m, size_t from, size_t octets);
  * each turn of a loop. True when it found one. */
 bool mapfile_tend(bool look);
 
+/* Maps the file again, so that this process can only read it (base/shared.h). Other processes repair
+ * it if it is truncated, and this one maps it again at its next mapfile_tend(). Returns 0 or -errno:
+ * the mapping may still be writable. */
+int mapfile_read_only(const struct mapfile *m);
+
 /* Writes the descriptors that repairs need, so that a child keeps them open; returns their number.
  */
 size_t mapfile_descriptors(int fd[MAPFILE_GUARDED_MAX]);
