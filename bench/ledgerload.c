@@ -7,6 +7,7 @@
  * time, each on clients drawn at random, for SECONDS. Keys are made beforehand, as a connection
  * makes its own once; their making is measured apart. Prints one line of JSON: ns for each, on the
  * wall clock of one process. */
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,13 +21,16 @@
 #include "base/loop.h"
 #include "options.h"
 #include "tarpit/ledger.h"
+#include "tarpit/ledger_proposals.h"
 
 /* LOOK_UP and BOOK go as in a worker whose loop has a group of events: each wants two entries, a
  * client's and its network's, and all are expected before the first is handled. LOOK_UP_PAIR and
- * BOOK_PAIR: an event alone. The others: one entry after the other, none expected. */
+ * BOOK_PROPOSED: as a worker books, by a proposal, which a keeper carries out meanwhile. BOOK_PAIR:
+ * an event alone. The others: one entry after the other, none expected. */
 enum operation {
     LOOK_UP,
     BOOK,
+    BOOK_PROPOSED,
     LOOK_UP_PAIR,
     BOOK_PAIR,
     LOOK_UP_ALONE,
@@ -38,6 +42,7 @@ enum operation {
     OPERATIONS
 };
 
+enum { RINGS_MOST = 256 };
 enum { GROUP = 2 * LOOP_GROUP, AT_ONCE = 128 * GROUP, WARMING_UP = 125000 * GROUP };
 
 static struct {
@@ -51,6 +56,7 @@ static struct ledger_key *keys;
 static uint64_t size; /* of the ledger */
 static _Atomic uint64_t *plain;
 static uint64_t now;
+static struct proposals *ring[RINGS_MOST];
 static volatile uint64_t sink; /* keeps what is measured from being optimised away */
 
 struct result {
@@ -106,6 +112,7 @@ static void do_one(enum operation what, uint64_t i)
     case LOOK_UP_ALONE: ledger_get(ledger, &keys[i], &decay, now, &entry); break;
     case BOOK:
     case BOOK_PAIR:
+    case BOOK_PROPOSED:
     case BOOK_ALONE: ledger_add_offences(ledger, &keys[i], &decay, now, 1.0); break;
     case TAKE_TURN: ledger_take_turn(ledger, &keys[i], now, 1, UINT64_MAX); break;
     case READ_LINE: sink = *line_of(&keys[i + sink]); break; /* a zero, but one to wait for */
@@ -139,7 +146,7 @@ static void do_two(enum operation what, uint64_t at)
 /* Does `n` operations (whole groups) from client `at` on, and returns where it stopped. */
 static uint64_t do_some(enum operation what, uint64_t at, uint64_t n)
 {
-    bool together = what == LOOK_UP || what == BOOK;
+    bool together = what == LOOK_UP || what == BOOK || what == BOOK_PROPOSED;
     bool in_pairs = what == LOOK_UP_PAIR || what == BOOK_PAIR;
 
     for (; n; n -= GROUP) {
@@ -153,6 +160,37 @@ static uint64_t do_some(enum operation what, uint64_t at, uint64_t n)
         at = after(at, GROUP);
     }
     return at;
+}
+
+/* Carries out what the processes propose, until it is killed. */
+static void keep(void)
+{
+    struct proposal p;
+
+    for (;;)
+        for (int i = 0; i < o.processes; i++) {
+            while (proposals_read(ring[i], &p))
+                ledger_add_offences(ledger, &(struct ledger_key){p.hash, p.label, p.common, p.kind},
+                                    &decay, p.now, p.x);
+            proposals_finish(ring[i]);
+        }
+}
+
+static void work_with_keeper(int index, struct result *result)
+{
+    uint64_t at = o.entries / (uint64_t)o.processes * (uint64_t)index, end;
+
+    if (ledger_propose_to(ledger, ring[index], NULL) < 0)
+        return;
+    end = clock_mono_us() + (uint64_t)o.seconds * 1000000;
+    while (clock_mono_us() < end) {
+        uint64_t begin = cpu_ns();
+        at = do_some(BOOK_PROPOSED, at, AT_ONCE);
+        result->nanoseconds += cpu_ns() - begin;
+        result->operations += AT_ONCE;
+        while (!proposals_are_done(ring[index])) /* the keeper, which others wait for too */
+            usleep(100);
+    }
 }
 
 static void work(enum operation what, int index, struct result *result)
@@ -173,12 +211,24 @@ static double measure(enum operation what, struct result *result)
 {
     for (int i = 0; i < o.processes; i++) {
         if (fork() == 0) {
+            if (what == BOOK_PROPOSED) {
+                work_with_keeper(i, &result[what]);
+                _exit(0);
+            }
             work(what, i, &result[what]);
             _exit(0);
         }
     }
-    while (wait(NULL) > 0)
-        ;
+    pid_t keeper = what == BOOK_PROPOSED ? fork() : -1;
+    if (keeper == 0)
+        keep();
+    for (int i = 0; i < o.processes; i++)
+        if (wait(NULL) == keeper)
+            i--;
+    if (keeper > 0) {
+        kill(keeper, SIGKILL);
+        waitpid(keeper, NULL, 0);
+    }
     return (double)result[what].nanoseconds / (double)result[what].operations;
 }
 
@@ -198,6 +248,9 @@ int main(int argc, char **argv)
     size = (uint64_t)((double)o.entries * 64 * o.size_factor);
     plain = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     keys = malloc(o.entries * sizeof *keys);
+    for (int i = 0; i < o.processes && i < RINGS_MOST; i++)
+        ring[i] =
+            mmap(NULL, proposals_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     int error = ledger_open(&ledger, NULL, size);
     if (result == MAP_FAILED || plain == MAP_FAILED || !keys || error) {
         fprintf(stderr, "ledgerload: no memory\n");
@@ -216,13 +269,15 @@ int main(int argc, char **argv)
         ns[what] = measure((enum operation)what, result);
     printf("{\"asked\":%ld,\"entries\":%lu,\"evictions\":%lu,\"capacity\":%lu,\"bytes\":%lu,"
            "\"processes\":%ld,"
-           "\"look_up_ns\":%.1f,\"book_ns\":%.1f,\"look_up_pair_ns\":%.1f,\"book_pair_ns\":%.1f,"
+           "\"look_up_ns\":%.1f,\"book_ns\":%.1f,\"propose_ns\":%.1f,\"look_up_pair_ns\":%.1f,"
+           "\"book_pair_ns\":%.1f,"
            "\"look_up_alone_ns\":%.1f,\"book_alone_ns\":%.1f,"
            "\"turn_ns\":%.1f,\"key_ns\":%.1f,"
            "\"read_line_ns\":%.1f,\"change_line_ns\":%.1f}\n",
            o.entries, stats.entries, stats.evictions, stats.capacity, size, o.processes,
-           ns[LOOK_UP], ns[BOOK], ns[LOOK_UP_PAIR], ns[BOOK_PAIR], ns[LOOK_UP_ALONE],
-           ns[BOOK_ALONE], ns[TAKE_TURN], ns[MAKE_KEY], ns[READ_LINE], ns[CHANGE_LINE]);
+           ns[LOOK_UP], ns[BOOK], ns[BOOK_PROPOSED], ns[LOOK_UP_PAIR], ns[BOOK_PAIR],
+           ns[LOOK_UP_ALONE], ns[BOOK_ALONE], ns[TAKE_TURN], ns[MAKE_KEY], ns[READ_LINE],
+           ns[CHANGE_LINE]);
     ledger_close(ledger);
     return 0;
 }

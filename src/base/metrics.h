@@ -120,6 +120,9 @@
       "Processes by what confines them; one that has both counts in both.")                        \
     M(SANDBOX_LANDLOCK, GAUGE, "mired_sandboxed_processes", "by=\"landlock\"", "")                 \
     M(SANDBOX_NONE, GAUGE, "mired_sandboxed_processes", "by=\"none\"", "")                         \
+    M(PROPOSALS_EXCESS, COUNTER, "mired_proposals_refused_total", "why=\"rate\"",                  \
+      "What workers proposed for the ledger and the keeper did not do.")                           \
+    M(PROPOSALS_WRONG, COUNTER, "mired_proposals_refused_total", "why=\"wrong\"", "")              \
     M(WORKER_RESTARTS, COUNTER, "mired_worker_restarts_total", "",                                 \
       "Workers restarted after they died.")
 

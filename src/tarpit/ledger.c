@@ -13,6 +13,7 @@
 
 #include "tarpit/ledger_amount.h"
 #include "tarpit/ledger_others.h"
+#include "tarpit/ledger_proposer.h"
 #include "tarpit/ledger_table.h"
 
 static const char LEDGER_MAGIC[8] = {'M', 'I', 'R', 'L', 'E', 'D', 'G', 'R'};
@@ -44,11 +45,17 @@ int ledger_open(struct ledger **out, const char *path, uint64_t size)
     return 0;
 }
 
+int ledger_read_only(struct ledger *l)
+{
+    return mapfile_read_only(&l->file);
+}
+
 void ledger_close(struct ledger *l)
 {
     if (l == NULL)
         return;
     mapfile_close(&l->file);
+    proposer_close(l->proposer);
     free(l->told);
     free(l);
 }
@@ -177,8 +184,11 @@ static double good_of_others(const struct ledger *l, const struct ledger_key *k,
 double ledger_add_offences(struct ledger *l, const struct ledger_key *k,
                            const struct ledger_decay *d, uint64_t now, double weight)
 {
-    return book_amount(l, k, WORD_OFFENCES, d->half_life, now, weight, false,
-                       offences_of_others(l, k, d, now));
+    double after = book_amount(l, k, WORD_OFFENCES, d->half_life, now, weight, false,
+                               offences_of_others(l, k, d, now));
+    ledger_propose(l, k, now,
+                   (struct proposal){.op = PROPOSE_OFFENCES, .x = weight, .y = LEDGER_AMOUNT_MAX});
+    return after;
 }
 
 double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
@@ -188,7 +198,9 @@ double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
     double theirs = offences_of_others(l, k, d, now);
     struct change c = {
         .now = now, .a = d->half_life, .amount = weight, .limit = fmax(0, most - theirs)};
-    if (!book(l, k, WORD_OFFENCES, change_amount, &c))
+    bool booked = book(l, k, WORD_OFFENCES, change_amount, &c);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_OFFENCES, .x = weight, .y = most});
+    if (!booked)
         return weight < most ? weight : most;
     return ledger_amount_now(c.new, d->half_life, now) + theirs;
 }
@@ -209,7 +221,7 @@ static bool change_spend(struct change *c)
 double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                          uint64_t now, double least, double most)
 {
-    struct ledger_slot *slot = ledger_find(l, k->hash);
+    struct ledger_slot *slot = ledger_find_to_change(l, k, now);
     double spent_here = 0, own = 0, taken = 0;
     struct ledger_share theirs = others_of(l, k, d, now, &spent_here);
 
@@ -229,21 +241,27 @@ double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const str
         ledger_others_spend(l, k, d, now, rest);
         taken += rest;
     }
+    if (taken > 0)
+        ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_SPEND, .x = taken});
     return taken;
 }
 
 double ledger_raise_offences(struct ledger *l, const struct ledger_key *k,
                              const struct ledger_decay *d, uint64_t now, double to)
 {
-    return book_amount(l, k, WORD_OFFENCES, d->half_life, now, to, true,
-                       offences_of_others(l, k, d, now));
+    double after = book_amount(l, k, WORD_OFFENCES, d->half_life, now, to, true,
+                               offences_of_others(l, k, d, now));
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_RAISE, .x = to});
+    return after;
 }
 
 double ledger_add_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
                        uint64_t now, double amount)
 {
-    return book_amount(l, k, WORD_GOOD, d->good_half_life, now, amount, false,
-                       good_of_others(l, k, d, now));
+    double after = book_amount(l, k, WORD_GOOD, d->good_half_life, now, amount, false,
+                               good_of_others(l, k, d, now));
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_GOOD, .x = amount});
+    return after;
 }
 
 double ledger_raise_good(struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
@@ -251,6 +269,14 @@ double ledger_raise_good(struct ledger *l, const struct ledger_key *k, const str
 {
     return book_amount(l, k, WORD_GOOD, d->good_half_life, now, to, true,
                        good_of_others(l, k, d, now));
+}
+
+/* The slot of an entry that exists, for a change; NULL: there is none. */
+struct ledger_slot *ledger_find_to_change(struct ledger *l, const struct ledger_key *k,
+                                          uint64_t now)
+{
+    struct ledger_slot *slot = ledger_find(l, k->hash);
+    return slot != NULL && l->proposer ? proposer_claim(l, k, now) : slot;
 }
 
 static uint64_t believable(uint64_t end, uint64_t now)
@@ -281,6 +307,22 @@ static bool change_turn(struct change *c)
     return begin <= c->b;
 }
 
+static bool change_turn_end(struct change *c);
+
+/* A worker takes the turn in the table that all workers share, and proposes it to the keeper. */
+static uint64_t propose_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
+                             uint64_t from, uint64_t length, uint64_t latest, bool paced)
+{
+    const struct ledger_slot *slot = ledger_find(l, k->hash);
+    uint64_t taken = slot ? ledger_payload(slot, WORD_TURN, k->hash) & LEDGER_END : 0;
+    uint64_t begin =
+        proposer_take_turn(l->proposer, k->hash, now, from, length, latest, believable(taken, now));
+
+    if (begin)
+        ledger_raise_turn(l, k, now, begin + length, paced);
+    return begin;
+}
+
 uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uint64_t now,
                                uint64_t from, uint64_t length, uint64_t latest, bool paced)
 {
@@ -292,6 +334,8 @@ uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uin
      * pace. That needs no agreement, unlike one common queue, in which all members would take the
      * same turn before they hear of each other. */
     uint64_t taken = theirs.turn_ms > now ? length * (1 + theirs.queues) : length;
+    if (l->proposer)
+        return propose_turn(l, k, now, from, taken, latest, paced);
     struct change c = {.now = now, .from = from, .a = taken, .b = latest, .raise = paced};
     return book(l, k, WORD_TURN, change_turn, &c) ? (c.new &LEDGER_END) - taken : 0;
 }
@@ -316,6 +360,7 @@ void ledger_raise_turn(struct ledger *l, const struct ledger_key *k, uint64_t no
 {
     struct change c = {.now = now, .a = until, .raise = paced};
     book(l, k, WORD_TURN, change_turn_end, &c);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_TURN, .a = until, .b = paced});
 }
 
 static bool change_debt(struct change *c)
@@ -328,6 +373,7 @@ void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now,
 {
     struct change c = {.now = now, .a = until};
     book(l, k, WORD_DEBT, change_debt, &c);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_DEBT, .a = until});
 }
 
 enum { DELIVERED_STEP_MS = 512 * 1000, DELIVERED_MASK = (1 << 14) - 1 };
@@ -354,6 +400,7 @@ void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now
 {
     struct change c = {.now = now};
     book(l, k, WORD_DEBT, change_delivered, &c);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_DELIVERED});
 }
 
 /* The stamp repeats itself after 97 days, and half of that range counts as past. If nothing was
@@ -396,6 +443,7 @@ void ledger_pass(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
 {
     struct change c = {.now = now, .a = at};
     book(l, k, WORD_TURN, change_pass, &c);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_PASS, .a = at});
 }
 
 uint64_t ledger_pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now)
@@ -425,6 +473,7 @@ void ledger_set_patience(struct ledger *l, const struct ledger_key *k, uint64_t 
 {
     struct change c = {.now = now, .a = patience_ms};
     book(l, k, WORD_FLAGS, change_patience, &c);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_PATIENCE, .a = patience_ms});
 }
 
 /* a: set; b: clear. */
@@ -439,6 +488,7 @@ void ledger_set_flags(struct ledger *l, const struct ledger_key *k, uint64_t now
 {
     struct change c = {.now = now, .a = set & 0xff, .b = clear & 0xff};
     book(l, k, WORD_FLAGS, change_flags, &c);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_FLAGS, .a = set & 0xff});
 }
 
 /* a: flag; b: period, or 0. */
@@ -458,7 +508,11 @@ bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
                  uint64_t period)
 {
     struct change c = {.now = now, .a = flag & 0xff, .b = period};
-    return book(l, k, WORD_FLAGS, change_mark, &c);
+    bool marked = book(l, k, WORD_FLAGS, change_mark, &c);
+    if (marked)
+        ledger_propose(l, k, now,
+                       (struct proposal){.op = PROPOSE_MARK, .a = flag & 0xff, .b = period});
+    return marked;
 }
 
 /* a: the step in which it ends, or 0. */

@@ -52,6 +52,9 @@ struct ledger_key {
 int ledger_open(struct ledger **out, const char *path, uint64_t size);
 void ledger_close(struct ledger *l);
 
+/* From now on this process can only read the file (base/shared.h). Returns 0 or -errno. */
+int ledger_read_only(struct ledger *l);
+
 struct ledger_key ledger_key_client(const struct ledger *l, const struct addr *a);
 struct ledger_key ledger_key_network(const struct ledger *l, const struct addr *a);
 

@@ -14,6 +14,7 @@
 #include <math.h>
 
 #include "tarpit/ledger_others.h"
+#include "tarpit/ledger_proposer.h"
 #include "tarpit/ledger_table.h"
 
 /* ---- buckets ---- */
@@ -113,6 +114,16 @@ static bool change_raise(uint64_t old, uint64_t *new, void *arg)
     return b->by > level_of(old, b->rate, b->now);
 }
 
+/* A change of a bucket, for the keeper (PROPOSE_TAKE, PROPOSE_GIVE). */
+static void propose(struct ledger *l, const struct ledger_key *k, enum proposal_op op,
+                    enum ledger_bucket bucket, struct ledger_rate rate, uint64_t now, uint32_t n)
+{
+    ledger_propose(l, k, now,
+                   (struct proposal){.op = (uint8_t)op,
+                                     .a = bucket | (uint64_t)n << 8,
+                                     .b = (uint64_t)rate.most << 32 | rate.period_ms / 1000});
+}
+
 double ledger_bucket_level(const struct ledger *l, const struct ledger_key *k,
                            enum ledger_bucket bucket, struct ledger_rate rate, uint64_t now)
 {
@@ -131,18 +142,22 @@ bool ledger_bucket_take(struct ledger *l, const struct ledger_key *k, enum ledge
     if (!slot)
         return true;
     ledger_seen(slot, k->hash, now);
-    return ledger_change(slot, bucket_word[bucket], k->hash, change_bucket, &b) ||
-           atomic_load(&slot->word[WORD_KEY]) != k->hash;
+    bool taken = ledger_change(slot, bucket_word[bucket], k->hash, change_bucket, &b);
+    if (taken)
+        propose(l, k, PROPOSE_TAKE, bucket, rate, now, n);
+    return taken || atomic_load(&slot->word[WORD_KEY]) != k->hash;
 }
 
 void ledger_bucket_give(struct ledger *l, const struct ledger_key *k, enum ledger_bucket bucket,
                         struct ledger_rate rate, uint64_t now, uint32_t n)
 {
     struct booking b = {.rate = rate, .now = now, .by = -(double)n};
-    struct ledger_slot *slot = ledger_find(l, k->hash);
+    struct ledger_slot *slot = ledger_find_to_change(l, k, now);
 
-    if (slot)
-        ledger_change(slot, bucket_word[bucket], k->hash, change_bucket, &b);
+    if (!slot)
+        return;
+    ledger_change(slot, bucket_word[bucket], k->hash, change_bucket, &b);
+    propose(l, k, PROPOSE_GIVE, bucket, rate, now, n);
 }
 
 void ledger_bucket_raise(struct ledger *l, const struct ledger_key *k, enum ledger_bucket bucket,
@@ -165,6 +180,12 @@ static bool change_since(uint64_t old, uint64_t *new, void *arg)
     return old == 0;
 }
 
+static bool change_known(uint64_t old, uint64_t *new, void *arg)
+{
+    *new = old | (uint64_t)LEDGER_KNOWN << 48;
+    return *new != old;
+}
+
 static bool is_known(const struct ledger_slot *slot, uint64_t hash)
 {
     return ledger_payload(slot, WORD_FLAGS, hash) >> 48 & LEDGER_KNOWN;
@@ -177,13 +198,18 @@ void ledger_login(struct ledger *l, const struct ledger_key *k, uint64_t now, ui
     struct ledger_slot *slot = ledger_claim(l, k, now);
     uint64_t first = since & LEDGER_END, none = 0;
 
+    if (l->proposer)
+        ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_LOGIN, .a = since});
     if (!slot)
         return;
     if (is_known(slot, k->hash)) /* maybe of an earlier version, which did not write the network */
         atomic_compare_exchange_strong(&slot->word[WORD_LABEL], &none, k->label);
     else
         ledger_change(slot, WORD_TURN, k->hash, change_since, &first);
-    ledger_set_flags(l, k, now, LEDGER_KNOWN, 0);
+    if (l->proposer) /* the keeper does the same, with the proposal from above */
+        ledger_change(slot, WORD_FLAGS, k->hash, change_known, NULL);
+    else
+        ledger_set_flags(l, k, now, LEDGER_KNOWN, 0);
 }
 
 uint64_t ledger_login_since_own(const struct ledger *l, const struct ledger_key *k)
@@ -258,7 +284,10 @@ bool ledger_settle(struct ledger *l, const struct ledger_key *k, uint64_t now)
     if (!slot)
         return false;
     ledger_seen(slot, k->hash, now);
-    return ledger_change(slot, WORD_FLAGS, k->hash, change_settled, NULL);
+    bool changed = ledger_change(slot, WORD_FLAGS, k->hash, change_settled, NULL);
+    if (changed)
+        ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_SETTLE});
+    return changed;
 }
 
 struct refusal {
@@ -287,6 +316,7 @@ unsigned ledger_refused_from(struct ledger *l, const struct ledger_key *k, uint6
         return 0;
     ledger_seen(slot, k->hash, now);
     ledger_change(slot, WORD_FLAGS, k->hash, change_refused, &r);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_REFUSED, .a = network});
     return r.count;
 }
 
@@ -329,8 +359,9 @@ bool ledger_looks_stolen(struct ledger *l, const struct ledger_key *k, uint64_t 
         return false;
     ledger_seen(slot, k->hash, now);
     bool changed = ledger_change(slot, WORD_SEEN, k->hash, change_till, &s);
-    if (!changed || s.goes_on)
-        return false;
-    ledger_change(slot, WORD_FLAGS, k->hash, change_stolen_since, &s);
-    return true;
+    if (changed && !s.goes_on)
+        ledger_change(slot, WORD_FLAGS, k->hash, change_stolen_since, &s);
+    if (changed)
+        ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_STOLEN, .a = until});
+    return changed && !s.goes_on;
 }

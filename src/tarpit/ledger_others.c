@@ -19,6 +19,7 @@
 
 #include "tarpit/ledger_allowance.h"
 #include "tarpit/ledger_amount.h"
+#include "tarpit/ledger_proposer.h"
 #include "tarpit/ledger_table.h"
 
 enum { RING_EVENTS = 1 << 16, LAYOUT = 0x6d6f7431 };
@@ -359,8 +360,8 @@ void ledger_others_spend(struct ledger *l, const struct ledger_key *k, const str
     struct ledger_name n;
     struct place *p = NULL;
 
-    if (!ledger_is_shared(l) || !name_of(k, &n))
-        return;
+    if (l->proposer || !ledger_is_shared(l) || !name_of(k, &n))
+        return; /* for a worker the keeper does it */
     uint64_t hash = hash_of(l->others, &n);
     p = find(l->others, hash);
     if (!p)
@@ -414,6 +415,20 @@ static void put(struct ledger_others *o, uint64_t n, const struct ledger_name *n
     atomic_store_explicit(&e->stamp, 2 * n + 2, memory_order_release);
 }
 
+/* A worker proposes that a decision comes, once until the keeper has done it; of changes the keeper
+ * tells itself. */
+static void propose_sight(const struct ledger *l, const struct ledger_key *k)
+{
+    size_t at = (k->hash >> 40) % OTHERS_TOLD;
+    uint64_t done, number = proposer_number(l->proposer, &done);
+
+    if (l->told->hash[at] == k->hash && l->told->number[at] >= done)
+        return;
+    l->told->hash[at] = k->hash;
+    l->told->number[at] = number;
+    ledger_propose(l, k, 0, (struct proposal){.op = PROPOSE_SIGHT});
+}
+
 void ledger_tell(const struct ledger *l, const struct ledger_key *k, uint8_t what)
 {
     struct ledger_others *o = l->others;
@@ -421,6 +436,11 @@ void ledger_tell(const struct ledger *l, const struct ledger_key *k, uint8_t wha
 
     if (!ledger_is_shared(l) || !name_of(k, &name))
         return;
+    if (l->proposer) {
+        if (what == OTHERS_SIGHT)
+            propose_sight(l, k);
+        return;
+    }
     size_t at = (k->hash >> 40) % OTHERS_TOLD;
     bool told = l->told->hash[at] == k->hash && l->told->what[at] == what &&
                 l->told->number[at] >= atomic_load(&o->read);

@@ -7,6 +7,7 @@
  * Runs in every process that mapped the file. Each word is changed by compare-and-swap; a process
  * that is killed while a day changes leaves bits of the day before, which cost some credit and
  * nothing more. */
+#include "tarpit/ledger_proposer.h"
 #include "tarpit/ledger_table.h"
 
 enum { DAY_MS = 24 * 3600 * 1000, DAY_MASK = 0xffff, WORD_BITS = 56, EARN_MOST = 4 };
@@ -81,6 +82,7 @@ double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, u
     begin_day(slot, k->hash, day_of(k->hash, now));
     ledger_seen(slot, k->hash, now);
     double left = LEDGER_SKETCH_BITS - bits_set(slot, k->hash);
+    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_EARN, .a = mailbox});
     if (!set_bit(slot, k->hash, (unsigned)((mailbox >> 16) % LEDGER_SKETCH_BITS)) || left <= 0)
         return 0;
     return left * EARN_MOST > LEDGER_SKETCH_BITS ? LEDGER_SKETCH_BITS / left : EARN_MOST;

@@ -6,6 +6,7 @@
 #include "tarpit/ledger_table.h"
 
 #include "tarpit/ledger_amount.h"
+#include "tarpit/ledger_proposer.h"
 
 enum { KEY_NIBBLE = 15, KEY_CLAIMING = 15 };
 
@@ -61,6 +62,12 @@ void ledger_prefetch_lines(const struct ledger *l, uint64_t hash)
 }
 
 struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash)
+{
+    struct ledger_slot *proposed = l->proposer ? proposer_find(l->proposer, hash) : NULL;
+    return proposed ? proposed : ledger_find_kept(l, hash);
+}
+
+struct ledger_slot *ledger_find_kept(const struct ledger *l, uint64_t hash)
 {
     struct ledger_slot *set = set_of(l, hash);
     unsigned first = first_way(hash);
@@ -260,8 +267,10 @@ struct ledger_slot *ledger_claim(struct ledger *l, const struct ledger_key *k, u
 {
     struct ledger_slot *set = set_of(l, k->hash);
 
+    if (l->proposer)
+        return proposer_claim(l, k, now);
     for (int i = 0; i < CLAIM_TRIES; i++) {
-        struct ledger_slot *slot = ledger_find(l, k->hash);
+        struct ledger_slot *slot = ledger_find_kept(l, k->hash);
         if (slot == NULL)
             slot = claim_once(l, set, k, now);
         if (slot != NULL)

@@ -80,6 +80,8 @@ struct ledger {
     uint64_t sets;                /* of LEDGER_WAYS slots */
     struct ledger_others *others; /* R25; NULL: none */
     struct others_told *told;     /* this process' last events for the fleet; NULL without */
+    struct proposer
+        *proposer; /* of a worker (ledger_proposals.h); NULL: changes the table itself */
 };
 
 enum { LEDGER_TAG_SHIFT = 56 };
@@ -122,12 +124,20 @@ bool ledger_in_use(uint64_t key_word);
 /* Prefetches the lines that a look-up of `hash` reads first. */
 void ledger_prefetch_lines(const struct ledger *l, uint64_t hash);
 
-/* The slot that holds `hash`, or NULL. */
+/* The slot that holds `hash`, or NULL; of a worker, what it has proposed for it. */
 struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash);
 
+/* The same, in the table itself. */
+struct ledger_slot *ledger_find_kept(const struct ledger *l, uint64_t hash);
+
 /* The slot that holds the key, claimed for it if need be. NULL only while all slots of its set are
- * being claimed by other processes at this moment; the caller then books nothing. */
+ * being claimed by other processes at this moment, or in a worker without room for another proposal;
+ * the caller then books nothing. */
 struct ledger_slot *ledger_claim(struct ledger *l, const struct ledger_key *k, uint64_t now);
+
+/* The slot of an entry that exists, for a change; NULL if there is none (ledger.c). */
+struct ledger_slot *ledger_find_to_change(struct ledger *l, const struct ledger_key *k,
+                                          uint64_t now);
 
 /* How much a slot is worth: the weakest of a set makes room for a new entry. */
 uint64_t ledger_strength(const struct ledger_slot *slot, uint64_t now);

@@ -1,0 +1,428 @@
+/* The keeper's checks of proposals; see ledger_disposal.h. */
+#include "tarpit/ledger_disposal.h"
+
+#include <math.h>
+
+#include "tarpit/allowance.h"
+#include "tarpit/ledger_allowance.h"
+#include "tarpit/ledger_amount.h"
+#include "tarpit/ledger_others.h"
+#include "tarpit/ledger_table.h"
+#include "tarpit/policy.h"
+
+struct deed {
+    struct disposal *d;
+    struct ledger *l;
+    const struct disposal_rules *r;
+    const struct proposal *p;
+    struct ledger_key key;
+    struct ledger_decay decay;
+    uint64_t now;
+};
+
+/* ---- rates ---- */
+
+static bool may(struct disposal *d, enum disposal_rate rate, uint64_t now)
+{
+    static const struct {
+        double a_second, at_once;
+    } most[] = {
+#define DISPOSAL_RATE_ROW(id, a_second, at_once) {a_second, at_once},
+        DISPOSAL_RATES(DISPOSAL_RATE_ROW)
+#undef DISPOSAL_RATE_ROW
+    };
+    double leaked =
+        now > d->rate[rate].at ? (double)(now - d->rate[rate].at) / 1000 * most[rate].a_second : 0;
+
+    d->rate[rate].level = fmax(0, d->rate[rate].level - leaked);
+    d->rate[rate].at = now;
+    if (d->rate[rate].level + 1 > most[rate].at_once)
+        return false;
+    d->rate[rate].level += 1;
+    return true;
+}
+
+static enum disposal_result done_if(bool did)
+{
+    return did ? DISPOSAL_DONE : DISPOSAL_TOO_MANY;
+}
+
+/* ---- keys ---- */
+
+static enum ledger_kind kind_of(const struct deed *e)
+{
+    return ledger_kind(e->key.hash);
+}
+
+/* Whether it is a key that the ledger could have made. A label is what people see and what the
+ * fleet tells others, so it must belong to the hash. */
+static bool is_key(const struct ledger *l, const struct ledger_key *k)
+{
+    uint8_t kind = k->hash & (LEDGER_KIND_BITS | LEDGER_KIND_IP6);
+    struct ledger_name name = {k->label, kind};
+
+    if (!ledger_in_use(k->hash) || ledger_kind(k->hash) != k->kind || k->kind == 0)
+        return false;
+    return !ledger_name_is_label(kind) || ledger_key_named(l, &name).hash == k->hash;
+}
+
+static bool is_client(const struct deed *e)
+{
+    return kind_of(e) == LEDGER_CLIENT || kind_of(e) == LEDGER_BOUNCES;
+}
+
+static bool has_amounts(const struct deed *e)
+{
+    return ledger_is_common(e->key.hash) && kind_of(e) != LEDGER_ACCOUNT_NETWORK;
+}
+
+/* Of a client or a pair: the label of its network. */
+static uint64_t network_of(const struct deed *e)
+{
+    struct addr a = ledger_key_addr(&e->key);
+
+    return kind_of(e) == LEDGER_PAIR ? e->key.label : ledger_key_network(e->l, &a).label;
+}
+
+/* Which rate an offence counts in. Those beyond IN_DEBT make little difference to a client, and one
+ * client that goes on and on must not use up the rate of others. */
+#define IN_DEBT 5.0
+
+static enum disposal_rate rate_of(const struct deed *e, bool trap)
+{
+    struct ledger_name name = {e->key.label,
+                               (uint8_t)(LEDGER_CLIENT | (e->key.hash & LEDGER_KIND_IP6))};
+    struct ledger_key client = ledger_key_named(e->l, &name);
+    struct ledger_entry known, own;
+
+    if (kind_of(e) == LEDGER_ACCOUNT)
+        return DISPOSAL_ACCOUNT;
+    if (!is_client(e))
+        return DISPOSAL_CLIENT;
+    ledger_get(e->l, &client, &e->decay, e->now, &known);
+    ledger_get(e->l, &e->key, &e->decay, e->now, &own);
+    if ((known.delivered_ms || known.good >= 1) && (trap || own.offences < IN_DEBT))
+        return DISPOSAL_PROVEN;
+    if (trap)
+        return DISPOSAL_TRAP;
+    return own.offences < 0.5 ? DISPOSAL_NEW : DISPOSAL_CLIENT;
+}
+
+/* ---- amounts ---- */
+
+/* Lowers offences by what good mail of the same network has paid for. */
+static enum disposal_result pay(const struct deed *e)
+{
+    double ratio = e->r->tarpit.good_ratio, by = -e->p->x;
+
+    if (!is_client(e) || ratio <= 0)
+        return DISPOSAL_WRONG;
+    if (e->d->spent <= 0 || e->d->spent_network != network_of(e))
+        return DISPOSAL_TOO_MANY;
+    by = fmin(by, e->d->spent / ratio);
+    e->d->spent -= by * ratio;
+    ledger_add_offences(e->l, &e->key, &e->decay, e->now, -by);
+    return DISPOSAL_DONE;
+}
+
+/* What one booking adds at most: a trap, or a client's part in its network. */
+static double most_at_once(const struct disposal_rules *r)
+{
+    return fmax(8, 2 * policy_part(&r->tarpit, INFINITY));
+}
+
+static enum disposal_result offences(const struct deed *e)
+{
+    double most = fmin(e->p->y, LEDGER_AMOUNT_MAX);
+
+    if (!isfinite(e->p->x) || !isfinite(e->p->y) || !has_amounts(e))
+        return DISPOSAL_WRONG;
+    if (e->p->x < 0)
+        return pay(e);
+    if (kind_of(e) != LEDGER_NETWORK)
+        most = fmin(most, policy_most(&e->r->tarpit, OFFENCE_RECIPIENT));
+    if (e->p->x > most_at_once(e->r))
+        return DISPOSAL_WRONG;
+    if (!may(e->d, rate_of(e, false), e->now))
+        return DISPOSAL_TOO_MANY;
+    ledger_add_offences_to(e->l, &e->key, &e->decay, e->now, e->p->x, most);
+    return DISPOSAL_DONE;
+}
+
+static enum disposal_result raise_offences(const struct deed *e)
+{
+    struct ledger_entry own;
+    double ratio = e->r->tarpit.good_ratio;
+
+    if (!isfinite(e->p->x) || !is_client(e))
+        return DISPOSAL_WRONG;
+    ledger_get(e->l, &e->key, &e->decay, e->now, &own);
+    double covered = ratio > 0 ? own.good / ratio : 0;
+    if (!may(e->d, rate_of(e, false), e->now))
+        return DISPOSAL_TOO_MANY;
+    ledger_raise_offences(e->l, &e->key, &e->decay, e->now,
+                          fmin(e->p->x, e->r->raise_most + covered));
+    return DISPOSAL_DONE;
+}
+
+enum { EARNED_MOST = 1 << 16 };
+
+static enum disposal_result earn(const struct deed *e)
+{
+    bool pair = kind_of(e) == LEDGER_PAIR;
+
+    if (!pair && kind_of(e) != LEDGER_MAILBOXES)
+        return DISPOSAL_WRONG;
+    if (!may(e->d, DISPOSAL_GOOD, e->now))
+        return DISPOSAL_TOO_MANY;
+    double earned = ledger_earn(e->l, &e->key, e->now, e->p->a);
+    if (pair) {
+        e->d->of_pair = fmin(e->d->of_pair + earned, EARNED_MOST);
+    } else {
+        e->d->earned = fmin(e->d->earned + earned, EARNED_MOST);
+        e->d->earned_network = fmin(e->d->earned_network + earned, EARNED_MOST);
+    }
+    return DISPOSAL_DONE;
+}
+
+/* Books good mail up to what the mailboxes have earned in the ledger's own sketches. */
+static enum disposal_result good(const struct deed *e)
+{
+    double *earned = kind_of(e) == LEDGER_CLIENT    ? &e->d->earned
+                     : kind_of(e) == LEDGER_NETWORK ? &e->d->earned_network
+                     : kind_of(e) == LEDGER_PAIR    ? &e->d->of_pair
+                                                    : NULL;
+
+    if (!earned || !isfinite(e->p->x) || e->p->x < 0)
+        return DISPOSAL_WRONG;
+    double amount = fmin(e->p->x, *earned);
+    *earned -= amount;
+    if (amount > 0)
+        ledger_add_good(e->l, &e->key, &e->decay, e->now, amount);
+    return done_if(amount > 0 || e->p->x == 0);
+}
+
+static enum disposal_result spend(const struct deed *e)
+{
+    if (!isfinite(e->p->x) || (kind_of(e) != LEDGER_CLIENT && kind_of(e) != LEDGER_PAIR))
+        return DISPOSAL_WRONG;
+    if (!may(e->d, DISPOSAL_GOOD, e->now))
+        return DISPOSAL_TOO_MANY;
+    if (e->d->spent_network != network_of(e))
+        e->d->spent = 0;
+    e->d->spent_network = network_of(e);
+    e->d->spent += ledger_spend_good(e->l, &e->key, &e->decay, e->now, 0, e->p->x);
+    return DISPOSAL_DONE;
+}
+
+/* ---- times ---- */
+
+static uint64_t no_later(uint64_t at, uint64_t most)
+{
+    return at < most ? at : most;
+}
+
+static enum disposal_result times(const struct deed *e)
+{
+    const struct proposal *p = e->p;
+
+    if (!has_amounts(e))
+        return DISPOSAL_WRONG;
+    bool good = p->op == PROPOSE_DELIVERED || p->op == PROPOSE_PASS;
+    if (!may(e->d,
+             kind_of(e) == LEDGER_ACCOUNT ? DISPOSAL_ACCOUNT
+             : good                       ? DISPOSAL_GOOD
+                                          : DISPOSAL_CLIENT,
+             e->now))
+        return DISPOSAL_TOO_MANY;
+    switch (p->op) {
+    case PROPOSE_DELIVERED: ledger_delivered(e->l, &e->key, e->now); break;
+    case PROPOSE_PASS: ledger_pass(e->l, &e->key, e->now, no_later(p->a, e->now)); break;
+    case PROPOSE_TURN:
+        ledger_raise_turn(e->l, &e->key, e->now, no_later(p->a, e->now + LEDGER_HORIZON_MS),
+                          p->b == 1);
+        break;
+    default: ledger_set_debt(e->l, &e->key, e->now, no_later(p->a, e->now + POLICY_TIME_MAX));
+    }
+    return DISPOSAL_DONE;
+}
+
+/* Only shorter than before: a client that has waited once waits so long again. */
+static enum disposal_result patience(const struct deed *e)
+{
+    enum { LEAST_MS = 1000 };
+    struct ledger_entry own;
+
+    if (kind_of(e) != LEDGER_CLIENT || e->p->a < LEAST_MS)
+        return DISPOSAL_WRONG;
+    if (!may(e->d, DISPOSAL_CLIENT, e->now))
+        return DISPOSAL_TOO_MANY;
+    ledger_get_alone(e->l, &e->key, &e->decay, e->now, &own);
+    if (!own.patience_ms || e->p->a < own.patience_ms)
+        ledger_set_patience(e->l, &e->key, e->now, (uint32_t)no_later(e->p->a, UINT32_MAX));
+    return DISPOSAL_DONE;
+}
+
+/* ---- flags ---- */
+
+/* A booking of a login needs a right password: the clerks count these. */
+static bool may_log_in(const struct deed *e)
+{
+    uint32_t left = e->d->logins ? atomic_load(e->d->logins) : 1;
+
+    if (!may(e->d, DISPOSAL_LOGIN, e->now))
+        return false;
+    while (left && e->d->logins && !atomic_compare_exchange_weak(e->d->logins, &left, left - 1))
+        continue;
+    return left > 0;
+}
+
+static enum disposal_result flags(const struct deed *e)
+{
+    struct ledger_entry own;
+
+    if (kind_of(e) == LEDGER_ACCOUNT_NETWORK && e->p->a == LEDGER_KNOWN) {
+        if (ledger_get_alone(e->l, &e->key, &e->decay, e->now, &own) && own.flags & LEDGER_KNOWN)
+            return DISPOSAL_DONE;
+        if (!may_log_in(e))
+            return DISPOSAL_TOO_MANY;
+    } else if (is_client(e) && e->p->a == LEDGER_TRAPPED) {
+        if (rate_of(e, true) == DISPOSAL_PROVEN && kind_of(e) == LEDGER_CLIENT)
+            return DISPOSAL_TOO_MANY; /* R15 does not do that to a client that delivers good mail */
+        if (!may(e->d, DISPOSAL_TRAP, e->now))
+            return DISPOSAL_TOO_MANY;
+    } else {
+        return DISPOSAL_WRONG;
+    }
+    ledger_set_flags(e->l, &e->key, e->now, (uint32_t)e->p->a, 0);
+    return DISPOSAL_DONE;
+}
+
+static enum disposal_result mark(const struct deed *e)
+{
+    bool suspect = kind_of(e) == LEDGER_CLIENT && e->p->a == LEDGER_SUSPECT;
+    bool counted = kind_of(e) == LEDGER_NETWORK && e->p->a == LEDGER_COUNTED;
+
+    if (!suspect && !counted)
+        return DISPOSAL_WRONG;
+    if (!may(e->d, DISPOSAL_CLIENT, e->now))
+        return DISPOSAL_TOO_MANY;
+    ledger_mark(e->l, &e->key, e->now, (uint32_t)e->p->a, e->p->b);
+    return DISPOSAL_DONE;
+}
+
+/* ---- accounts ---- */
+
+static enum disposal_result bucket(const struct deed *e)
+{
+    enum { HOUR_S = 3600, DAY_S = 24 * HOUR_S };
+    unsigned which = e->p->a & 0xff;
+    uint64_t n = e->p->a >> 8, period_s = e->p->b & UINT32_MAX;
+    struct ledger_rate rate = {(uint32_t)(e->p->b >> 32), period_s * 1000};
+    bool hour = which == BUCKET_HOUR || which == BUCKET_NEW_HOUR;
+
+    if (kind_of(e) != LEDGER_ALLOWANCE || which >= BUCKET_COUNT || rate.most == 0 ||
+        rate.most > LEDGER_BUCKET_MOST || period_s != (hour ? HOUR_S : DAY_S) || n > rate.most)
+        return DISPOSAL_WRONG;
+    if (!may(e->d, DISPOSAL_ALLOWANCE, e->now))
+        return DISPOSAL_TOO_MANY;
+    if (e->p->op == PROPOSE_TAKE) {
+        if (ledger_bucket_take(e->l, &e->key, which, rate, e->now, (uint32_t)n))
+            e->d->taken += (double)n;
+        return DISPOSAL_DONE;
+    }
+    if ((double)n > e->d->taken)
+        return DISPOSAL_TOO_MANY;
+    e->d->taken -= (double)n;
+    ledger_bucket_give(e->l, &e->key, which, rate, e->now, (uint32_t)n);
+    return DISPOSAL_DONE;
+}
+
+/* Only the first network of an account is known from the beginning. */
+static enum disposal_result login(const struct deed *e)
+{
+    struct ledger_entry own;
+    bool first = e->p->a < e->now && e->d->settled > 0;
+
+    if (kind_of(e) != LEDGER_ACCOUNT_NETWORK)
+        return DISPOSAL_WRONG;
+    bool known =
+        ledger_get_alone(e->l, &e->key, &e->decay, e->now, &own) && own.flags & LEDGER_KNOWN;
+    if (!known && !may_log_in(e))
+        return DISPOSAL_TOO_MANY;
+    e->d->settled -= first;
+    ledger_login(e->l, &e->key, e->now, first ? e->p->a : e->now);
+    return DISPOSAL_DONE;
+}
+
+static enum disposal_result signs(const struct deed *e)
+{
+    if (kind_of(e) != LEDGER_ALLOWANCE)
+        return DISPOSAL_WRONG;
+    if (!may(e->d, e->p->op == PROPOSE_SETTLE ? DISPOSAL_LOGIN : DISPOSAL_ACCOUNT, e->now))
+        return DISPOSAL_TOO_MANY;
+    if (e->p->op == PROPOSE_SETTLE)
+        e->d->settled += ledger_settle(e->l, &e->key, e->now);
+    else if (e->p->op == PROPOSE_REFUSED)
+        ledger_refused_from(e->l, &e->key, e->now, e->p->a);
+    else
+        ledger_looks_stolen(e->l, &e->key, e->now, no_later(e->p->a, e->now + ALLOWANCE_STOLEN_MS));
+    return DISPOSAL_DONE;
+}
+
+/* ---- the whole ---- */
+
+static enum disposal_result sight(const struct deed *e)
+{
+    if (!may(e->d, DISPOSAL_SIGHT, e->now))
+        return DISPOSAL_TOO_MANY;
+    ledger_sight(e->l, &e->key);
+    return DISPOSAL_DONE;
+}
+
+static enum disposal_result carry_out(const struct deed *e)
+{
+    switch ((enum proposal_op)e->p->op) {
+    case PROPOSE_OFFENCES: return offences(e);
+    case PROPOSE_RAISE: return raise_offences(e);
+    case PROPOSE_EARN: return earn(e);
+    case PROPOSE_GOOD: return good(e);
+    case PROPOSE_SPEND: return spend(e);
+    case PROPOSE_DELIVERED:
+    case PROPOSE_PASS:
+    case PROPOSE_TURN:
+    case PROPOSE_DEBT: return times(e);
+    case PROPOSE_PATIENCE: return patience(e);
+    case PROPOSE_FLAGS: return flags(e);
+    case PROPOSE_MARK: return mark(e);
+    case PROPOSE_TAKE:
+    case PROPOSE_GIVE: return bucket(e);
+    case PROPOSE_LOGIN: return login(e);
+    case PROPOSE_SETTLE:
+    case PROPOSE_REFUSED:
+    case PROPOSE_STOLEN: return signs(e);
+    case PROPOSE_SIGHT: return sight(e);
+    case PROPOSE_ELSE:
+    case PROPOSE_COUNT: break;
+    }
+    return DISPOSAL_WRONG;
+}
+
+enum disposal_result dispose(struct disposal *d, struct ledger *l, const struct disposal_rules *r,
+                             const struct proposal *p, uint64_t now)
+{
+    struct deed e = {.d = d,
+                     .l = l,
+                     .r = r,
+                     .p = p,
+                     .key = {p->hash, p->label, p->common, p->kind},
+                     .decay = {r->tarpit.half_life, r->tarpit.good_half_life}};
+
+    if (p->op == PROPOSE_ELSE)
+        return done_if(may(d, DISPOSAL_ELSE, now));
+    if (!is_key(l, &e.key))
+        return DISPOSAL_WRONG;
+    /* The worker's time, if it can be right: the keeper may be a little late. */
+    e.now = p->now + LEDGER_SKEW_MS < now || p->now > now ? now : p->now;
+    return carry_out(&e);
+}

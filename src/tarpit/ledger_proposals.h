@@ -1,0 +1,97 @@
+/* How workers change the ledger: they cannot write it. A worker writes proposals into a ring that it
+ * shares with the keeper, and the keeper, which owns the ledger, checks each one and carries it out
+ * (ledger_disposal.h). So a worker that an attacker has taken over changes nothing by itself.
+ *
+ * Until the keeper has carried out a proposal, the worker sees its effect in a table of its own, so
+ * a booking costs no wait. Other workers see it a moment later. Only turns must not wait for that,
+ * because two connections of a client to two workers must never get the same one: all workers share
+ * a table of the ends of turns (struct turns), and take a turn there by compare-and-swap.
+ *
+ * A process without proposals (the keeper, web, the simulator, tests) changes the ledger itself.
+ * Nothing blocks. When the ring is full, because the keeper is away, nothing is booked. */
+#ifndef MIRED_TARPIT_LEDGER_PROPOSALS_H
+#define MIRED_TARPIT_LEDGER_PROPOSALS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "tarpit/ledger.h"
+
+enum proposal_op {
+    PROPOSE_OFFENCES = 1, /* x: how many; negative: paid for with good mail. y: the most */
+    PROPOSE_RAISE,        /* offences; x: to */
+    PROPOSE_EARN,         /* a: the mailbox */
+    PROPOSE_GOOD,         /* x: how many, as earned */
+    PROPOSE_SPEND,        /* x: how much of the good mail */
+    PROPOSE_DELIVERED,
+    PROPOSE_PASS,     /* a: when */
+    PROPOSE_TURN,     /* a: its end; b: 1: paced */
+    PROPOSE_DEBT,     /* a: its end */
+    PROPOSE_PATIENCE, /* a: ms */
+    PROPOSE_FLAGS,    /* a: to set */
+    PROPOSE_MARK,     /* a: the flag; b: the period */
+    PROPOSE_TAKE,     /* a: enum ledger_bucket | recipients << 8; b: most << 32 | period, s */
+    PROPOSE_GIVE,     /* the same */
+    PROPOSE_LOGIN,    /* a: since */
+    PROPOSE_SETTLE,
+    PROPOSE_REFUSED, /* a: hash of the network */
+    PROPOSE_STOLEN,  /* a: until */
+    PROPOSE_SIGHT,   /* of the fleet: a decision about the key comes */
+    PROPOSE_ELSE,    /* not for the ledger: of another room's memory, which the keeper owns too */
+    PROPOSE_COUNT
+};
+
+struct proposal {
+    uint64_t now; /* wall ms */
+    uint64_t hash, label, common;
+    uint64_t a;
+    union {
+        uint64_t b;
+        double y;
+    };
+    double x;
+    uint8_t op, kind; /* enum proposal_op; enum ledger_kind */
+};
+
+/* ---- shared memory ---- */
+
+/* A worker's ring, and the table of turns. proposals_size() and turns_size() are the sizes in octets
+ * of the mappings, whole pages, zero at first. */
+struct proposals;
+struct turns;
+size_t proposals_size(void);
+size_t turns_size(void);
+
+/* ---- for a worker ---- */
+
+/* From now on the ledger of this process proposes its changes. `turns` may be NULL. Returns 0 or
+ * -ENOMEM. ledger_close() ends it. */
+int ledger_propose_to(struct ledger *l, struct proposals *p, struct turns *turns);
+
+/* Writes a proposal. False if the ring is full. */
+bool proposals_write(struct proposals *p, const struct proposal *what);
+
+/* True if the keeper sleeps and proposals wait for it: the caller then wakes it. */
+bool proposals_must_wake(struct proposals *p);
+
+/* Whether the keeper has carried out all of them. */
+bool proposals_are_done(const struct proposals *p);
+
+/* Says whether a worker uses the ring. */
+void proposals_attach(struct proposals *p, bool attached);
+
+/* ---- for the keeper ---- */
+
+bool proposals_are_attached(const struct proposals *p);
+
+/* Reads the next proposal. False if there is none. The proposal may contain anything. */
+bool proposals_read(struct proposals *p, struct proposal *out);
+
+/* The proposals that were read have been carried out. */
+void proposals_finish(struct proposals *p);
+
+/* Asks to be woken for the next proposal. False if one is there already. */
+bool proposals_sleep(struct proposals *p);
+
+#endif

@@ -1,0 +1,264 @@
+/* The ring of proposals, a worker's table of what is still on its way, and the table of turns; see
+ * ledger_proposals.h. */
+#include "tarpit/ledger_proposer.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { RING = 1 << 14, PAGE = 4096 };
+
+struct proposals {
+    _Alignas(64) _Atomic uint64_t written; /* by the worker */
+    _Atomic uint32_t attached;
+    _Alignas(64) _Atomic uint64_t done; /* by the keeper */
+    _Atomic uint32_t asleep;            /* set by the keeper, cleared by the worker */
+    _Alignas(64) struct proposal ring[RING];
+    /* The keeper's, so that its successor goes on where it ended. A worker that changes it only
+     * loses proposals of its own. */
+    uint64_t read;
+};
+static_assert(sizeof(struct proposal) == 64, "a proposal is one cache line");
+
+static size_t whole_pages(size_t size)
+{
+    return (size + PAGE - 1) / PAGE * PAGE;
+}
+
+size_t proposals_size(void)
+{
+    return whole_pages(sizeof(struct proposals));
+}
+
+bool proposals_write(struct proposals *p, const struct proposal *what)
+{
+    uint64_t n = atomic_load_explicit(&p->written, memory_order_relaxed);
+
+    if (n - atomic_load_explicit(&p->done, memory_order_acquire) >= RING)
+        return false;
+    p->ring[n % RING] = *what;
+    atomic_store_explicit(&p->written, n + 1, memory_order_release);
+    return true;
+}
+
+bool proposals_must_wake(struct proposals *p)
+{
+    /* The order matters: what was written must be visible before `asleep` is read. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load(&p->asleep) && !proposals_are_done(p) && atomic_exchange(&p->asleep, 0);
+}
+
+bool proposals_are_done(const struct proposals *p)
+{
+    return atomic_load(&p->done) == atomic_load(&p->written);
+}
+
+void proposals_attach(struct proposals *p, bool attached)
+{
+    atomic_store(&p->attached, attached);
+}
+
+bool proposals_are_attached(const struct proposals *p)
+{
+    return atomic_load(&p->attached);
+}
+
+bool proposals_read(struct proposals *p, struct proposal *out)
+{
+    uint64_t written = atomic_load_explicit(&p->written, memory_order_acquire);
+
+    if (written - p->read > RING) /* the worker has changed the numbers: go on with its next one */
+        p->read = written;
+    if (p->read == written)
+        return false;
+    memcpy(out, &p->ring[p->read++ % RING], sizeof *out);
+    return true;
+}
+
+void proposals_finish(struct proposals *p)
+{
+    atomic_store_explicit(&p->done, p->read, memory_order_release);
+}
+
+bool proposals_sleep(struct proposals *p)
+{
+    atomic_store(&p->asleep, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&p->written) == p->read)
+        return true;
+    atomic_store(&p->asleep, 0);
+    return false;
+}
+
+/* ---- the worker's table ---- */
+
+enum { SETS = 1024, WAYS = 8, AGAIN_MS = 100 };
+
+/* Entries that this process has proposed changes of, as copies of the ledger's slots. One is valid
+ * until the keeper has done the proposal `until`. A copy does not see what others book meanwhile, so
+ * one that is in use all the time is made again after AGAIN_MS. */
+struct proposer {
+    struct proposals *to;
+    struct turns *turns;
+    struct pending {
+        uint64_t hash[WAYS], until[WAYS], made_ms[WAYS];
+    } set[SETS];
+    struct ledger_slot slot[SETS][WAYS];
+};
+
+int ledger_propose_to(struct ledger *l, struct proposals *p, struct turns *turns)
+{
+    struct proposer *mine = aligned_alloc(64, whole_pages(sizeof *mine));
+
+    if (!mine)
+        return -ENOMEM;
+    memset(mine, 0, sizeof *mine);
+    mine->to = p;
+    mine->turns = turns;
+    l->proposer = mine;
+    proposals_attach(p, true);
+    return 0;
+}
+
+void proposer_close(struct proposer *p)
+{
+    if (p)
+        proposals_attach(p->to, false);
+    free(p);
+}
+
+static unsigned set_of(uint64_t hash)
+{
+    return (unsigned)(hash >> 24) % SETS;
+}
+
+struct ledger_slot *proposer_find(const struct proposer *p, uint64_t hash)
+{
+    uint64_t done = atomic_load_explicit(&p->to->done, memory_order_acquire);
+    unsigned s = set_of(hash);
+    const struct pending *set = &p->set[s];
+
+    if (done == atomic_load_explicit(&p->to->written, memory_order_relaxed))
+        return NULL;
+    for (unsigned i = 0; i < WAYS; i++)
+        if (set->hash[i] == hash && set->until[i] > done)
+            return (struct ledger_slot *)&p->slot[s][i];
+    return NULL;
+}
+
+/* Copies what the ledger has of the key; an empty entry if it has none. */
+static void copy(const struct ledger *l, const struct ledger_key *k, struct ledger_slot *to)
+{
+    const struct ledger_slot *from = ledger_find_kept(l, k->hash);
+
+    for (int w = 0; w < WORD_COUNT; w++)
+        to->word[w] = from ? atomic_load(&from->word[w]) : ledger_tag(k->hash);
+    if (!from || atomic_load(&from->word[WORD_KEY]) != k->hash || to->word[WORD_KEY] != k->hash)
+        for (int w = WORD_OFFENCES; w < WORD_COUNT; w++)
+            to->word[w] = ledger_tag(k->hash);
+    to->word[WORD_KEY] = k->hash;
+    to->word[WORD_LABEL] = k->label;
+}
+
+struct ledger_slot *proposer_claim(struct ledger *l, const struct ledger_key *k, uint64_t now)
+{
+    struct proposer *p = l->proposer;
+    uint64_t done = atomic_load_explicit(&p->to->done, memory_order_acquire);
+    uint64_t next = atomic_load_explicit(&p->to->written, memory_order_relaxed) + 1;
+    unsigned s = set_of(k->hash), way = WAYS;
+    struct pending *set = &p->set[s];
+
+    if (next - done >= RING)
+        return NULL;
+    for (unsigned i = 0; i < WAYS; i++) {
+        if (set->hash[i] == k->hash) {
+            way = i;
+            break;
+        }
+        if (way == WAYS && set->until[i] <= done)
+            way = i;
+    }
+    if (way == WAYS)
+        return NULL;
+    bool mine = set->hash[way] == k->hash && set->until[way] > done;
+    if (!mine || now - set->made_ms[way] > AGAIN_MS) {
+        copy(l, k, &p->slot[s][way]);
+        set->made_ms[way] = now;
+    }
+    set->hash[way] = k->hash;
+    set->until[way] = next;
+    return &p->slot[s][way];
+}
+
+uint64_t proposer_number(const struct proposer *p, uint64_t *done)
+{
+    *done = atomic_load_explicit(&p->to->done, memory_order_acquire);
+    return atomic_load_explicit(&p->to->written, memory_order_relaxed);
+}
+
+void ledger_propose(const struct ledger *l, const struct ledger_key *k, uint64_t now,
+                    struct proposal what)
+{
+    if (!l->proposer)
+        return;
+    what.now = now;
+    what.hash = k->hash;
+    what.label = k->label;
+    what.common = k->common;
+    what.kind = k->kind;
+    proposals_write(l->proposer->to, &what);
+}
+
+/* ---- turns ---- */
+
+/* A word is a place: 22 bits of the hash, and the end of the last turn taken (wall ms, 42 bits). A
+ * place whose end is past is free. Two clients with the same bits in one set would share a queue:
+ * one pair in half a million. */
+enum { TURN_SETS = 8192, TURN_WAYS = 8 };
+struct turns {
+    _Alignas(64) _Atomic uint64_t end[TURN_SETS][TURN_WAYS];
+};
+
+size_t turns_size(void)
+{
+    return whole_pages(sizeof(struct turns));
+}
+
+/* The place of this hash, or a free one, and its word; NULL: the set is full. */
+static _Atomic uint64_t *place_of(struct turns *t, uint64_t hash, uint64_t now, uint64_t *word)
+{
+    _Atomic uint64_t *set = t->end[(hash >> 8) % TURN_SETS], *vacant = NULL;
+
+    for (int i = 0; i < TURN_WAYS; i++) {
+        uint64_t w = atomic_load(&set[i]);
+        if (w >> LEDGER_END_BITS == hash >> LEDGER_END_BITS && w & LEDGER_END) {
+            *word = w;
+            return &set[i];
+        }
+        if (!vacant && ledger_believable(w & LEDGER_END, now) <= now) {
+            vacant = &set[i];
+            *word = w;
+        }
+    }
+    return vacant;
+}
+
+uint64_t proposer_take_turn(struct proposer *p, uint64_t hash, uint64_t now, uint64_t from,
+                            uint64_t length, uint64_t latest, uint64_t taken)
+{
+    for (;;) {
+        uint64_t word = 0, begin = taken > from ? taken : from;
+        _Atomic uint64_t *place = p->turns ? place_of(p->turns, hash, now, &word) : NULL;
+        bool same = place && word >> LEDGER_END_BITS == hash >> LEDGER_END_BITS;
+        uint64_t end = same ? ledger_believable(word & LEDGER_END, now) : 0;
+
+        if (end > begin)
+            begin = end;
+        if (begin > latest)
+            return 0;
+        uint64_t new = hash >> LEDGER_END_BITS << LEDGER_END_BITS | ((begin + length) & LEDGER_END);
+        if (!place || atomic_compare_exchange_strong(place, &word, new))
+            return begin;
+    }
+}

@@ -1,0 +1,563 @@
+/* Workers propose, the keeper disposes: a worker that only proposes decides like one that changes
+ * the ledger itself; two workers never get one turn; and what a worker that was taken over can do is
+ * bounded. The worker's ledger is mapped read-only here too, so any other write would be a fault. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "tarpit/allowance.h"
+#include "tarpit/ledger_amount.h"
+#include "tarpit/ledger_disposal.h"
+#include "tarpit/ledger_table.h"
+#include "tarpit/policy.h"
+#include "tarpit/tarpit.h"
+
+#include "ledger_fixture.h"
+
+enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE, WORKERS = 2 };
+#define T0 UINT64_C(1800000000000)
+
+/* A keeper and its workers. */
+struct office {
+    char path[64];
+    struct ledger *book;
+    struct ledger *of[WORKERS];
+    struct proposals *ring[WORKERS];
+    struct disposal disposal[WORKERS];
+    struct disposal_rules rules;
+    uint64_t refused[3];
+};
+
+static void *page(size_t size)
+{
+    void *at = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(at != MAP_FAILED);
+    return at;
+}
+
+static struct office *open_office(void)
+{
+    struct office *o = calloc(1, sizeof *o);
+    struct turns *turns = page(turns_size());
+    int fd;
+
+    snprintf(o->path, sizeof o->path, "/tmp/mired-proposals-XXXXXX");
+    fd = mkstemp(o->path);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(o->path);
+    assert_int_equal(ledger_open(&o->book, o->path, 1 << 22), 0);
+    for (int i = 0; i < WORKERS; i++) {
+        o->ring[i] = page(proposals_size());
+        assert_int_equal(ledger_open(&o->of[i], o->path, 1 << 22), 0);
+        assert_int_equal(ledger_read_only(o->of[i]), 0);
+        assert_int_equal(ledger_propose_to(o->of[i], o->ring[i], turns), 0);
+    }
+    o->rules.tarpit = config_default_rules();
+    o->rules.raise_most = policy_most_trap(&o->rules.tarpit);
+    return o;
+}
+
+static void close_office(struct office *o)
+{
+    for (int i = 0; i < WORKERS; i++)
+        ledger_close(o->of[i]);
+    ledger_close(o->book);
+    unlink(o->path);
+    free(o);
+}
+
+/* The keeper does what there is. */
+static void keep(struct office *o, uint64_t now)
+{
+    struct proposal p;
+
+    for (int i = 0; i < WORKERS; i++) {
+        while (proposals_read(o->ring[i], &p))
+            o->refused[dispose(&o->disposal[i], o->book, &o->rules, &p, now)]++;
+        proposals_finish(o->ring[i]);
+    }
+}
+
+static struct ledger_decay decay(const struct office *o)
+{
+    return (struct ledger_decay){o->rules.tarpit.half_life, o->rules.tarpit.good_half_life};
+}
+
+static struct ledger_entry entry(const struct office *o, const struct ledger_key *k, uint64_t now)
+{
+    struct ledger_decay d = decay(o);
+    struct ledger_entry e;
+    ledger_get(o->book, k, &d, now, &e);
+    return e;
+}
+
+/* What an attacker in worker 0 writes into its ring. */
+static void say(struct office *o, const struct ledger_key *k, struct proposal p, uint64_t now)
+{
+    p.now = now;
+    p.hash = k->hash;
+    p.label = k->label;
+    p.kind = k->kind;
+    if (!proposals_write(o->ring[0], &p)) {
+        keep(o, now);
+        assert_true(proposals_write(o->ring[0], &p));
+    }
+}
+
+static struct ledger_key client(const struct office *o, uint32_t n)
+{
+    struct addr a = {.family = ADDR_IP4};
+    for (int i = 0; i < 4; i++)
+        a.octets[i] = (uint8_t)(n >> (24 - 8 * i));
+    return ledger_key_client(o->book, &a);
+}
+
+/* ---- the same as without a keeper ---- */
+
+static uint32_t dice(uint64_t *seed, uint32_t sides)
+{
+    *seed = *seed * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(*seed >> 33) % sides;
+}
+
+static const struct span users[] = {{"alice", 5}, {"bob", 3}, {"carol", 5}};
+
+/* One thing that a worker does, by the dice; returns what it decided. */
+static struct tarpit_hold act(struct tarpit *t, uint64_t *seed, uint64_t now)
+{
+    char text[32];
+    snprintf(text, sizeof text, "192.0.2.%u", dice(seed, 6));
+    struct addr a = addr(text);
+    struct tarpit_who who = tarpit_who(t, &a, false);
+    struct span user = dice(seed, 4) ? (struct span){0} : users[dice(seed, 3)];
+    uint64_t mailbox = dice(seed, 40) * UINT64_C(0x9e3779b97f4a7c15);
+    enum offence offence = dice(seed, 3) ? OFFENCE_RECIPIENT : OFFENCE_NONE;
+    struct allowance_rules rules = {.per_hour = 50, .per_day = 200};
+    struct allowance_who sender = {users[dice(seed, 3)], &a, false};
+
+    if (dice(seed, 2))
+        tarpit_sender(t, &who, dice(seed, 3) ? SPAN("example.org") : (struct span){0});
+    switch (dice(seed, 10)) {
+    case 0: tarpit_good(t, &who, &mailbox, 1, now); break;
+    case 1: tarpit_gave_up(t, &who, 1000 + dice(seed, 90000), now); break;
+    case 2:
+        allowance_logged_in(t->ledger, &sender, now);
+        tarpit_logged_in(t, &who, &a, sender.account, now);
+        break;
+    case 3: tarpit_greeted(t, &who, now); break;
+    case 4: tarpit_suspect(t, &who, 3, now); break;
+    case 5: {
+        struct allowance_answer answer = allowance_take(t->ledger, &rules, &sender, now, 7);
+        if (answer.limit == ALLOWANCE_FITS && dice(seed, 3) == 0)
+            allowance_give(t->ledger, &rules, sender.account, answer.is_new, now, 2);
+        return (struct tarpit_hold){.ms = answer.limit};
+    }
+    case 6:
+        if (dice(seed, 20) == 0)
+            offence = OFFENCE_TRAP; /* fall through */
+    default: {
+        struct tarpit_permit permit = tarpit_ask(t, &who, user, now);
+        return tarpit_verdict(t, &who, user, &permit, offence, now);
+    }
+    }
+    return (struct tarpit_hold){0};
+}
+
+static void same_entries(const struct office *o, const struct ledger *direct, uint64_t now)
+{
+    struct ledger_decay d = decay(o);
+    struct ledger_key k;
+    struct ledger_entry a, b;
+    struct addr who;
+    unsigned n = 0;
+
+    for (uint64_t at = 0; ledger_next(direct, &at, &d, now, &k, &who, &a); n++) {
+        ledger_get(o->book, &k, &d, now, &b);
+        assert_true(fabs(a.offences - b.offences) < 1e-3 * (1 + a.offences));
+        assert_true(fabs(a.good - b.good) < 1e-3 * (1 + a.good));
+        assert_int_equal(a.turn_ms, b.turn_ms);
+        assert_int_equal(a.debt_ms, b.debt_ms);
+        assert_int_equal(a.delivered_ms, b.delivered_ms);
+        assert_int_equal(a.pass_ms, b.pass_ms);
+        assert_int_equal(a.patience_ms, b.patience_ms);
+        assert_int_equal(a.flags, b.flags);
+        assert_int_equal(a.paced, b.paced);
+    }
+    assert_true(n > 10);
+    assert_int_equal(ledger_stats(direct).entries, ledger_stats(o->book).entries);
+}
+
+/* `together`: how many acts the keeper lets pass before it comes. */
+static void compare(uint64_t seed, unsigned together, unsigned step_ms)
+{
+    struct office *o = open_office();
+    struct ledger *direct = open_memory(1 << 22);
+    uint64_t now = T0, a = seed, b = seed;
+
+    direct->file.key = o->book->file.key;
+    for (int i = 0; i < WORKERS; i++)
+        o->of[i]->file.key = o->book->file.key;
+    struct tarpit itself = {.rules = o->rules.tarpit, .ledger = direct};
+    struct tarpit worker = {.rules = o->rules.tarpit, .ledger = o->of[0]};
+    for (unsigned i = 0; i < 3000; i++) {
+        struct tarpit_hold x = act(&itself, &a, now), y = act(&worker, &b, now);
+        assert_int_equal(x.ms, y.ms);
+        assert_int_equal(x.masked, y.masked);
+        assert_int_equal(x.rule, y.rule);
+        if (i % together == 0)
+            keep(o, now);
+        now += dice(&seed, step_ms);
+    }
+    keep(o, now);
+    assert_int_equal(o->refused[DISPOSAL_WRONG], 0);
+    assert_int_equal(o->refused[DISPOSAL_TOO_MANY], 0);
+    same_entries(o, direct, now);
+    ledger_close(direct);
+    close_office(o);
+}
+
+static void test_a_worker_that_proposes_decides_like_one_that_writes(void **state)
+{
+    for (uint64_t seed = 1; seed <= 8; seed++) {
+        compare(seed, 1, 20 * SECOND);
+        compare(seed + 100, 20, 4); /* the keeper is late: the worker knows what it has proposed */
+    }
+}
+
+/* ---- turns ---- */
+
+static void test_two_workers_never_get_the_same_turn(void **state)
+{
+    struct office *o = open_office();
+    struct addr a = addr("192.0.2.7");
+    uint64_t end = 0, n = 0;
+
+    for (int i = 0; i < 40; i++) { /* at one moment, and the keeper sleeps */
+        struct ledger *l = o->of[i % WORKERS];
+        struct ledger_key k = ledger_key_client(l, &a);
+        uint64_t begin = ledger_take_turn(l, &k, T0, 7000, T0 + 200 * SECOND);
+        if (begin == 0)
+            continue;
+        assert_true(begin >= end);
+        end = begin + 7000;
+        n++;
+    }
+    assert_int_equal(n, 29); /* 0 s, 7 s, ... 196 s */
+    keep(o, T0);
+    struct ledger_key k = client(o, 0xc0000207);
+    assert_int_equal(entry(o, &k, T0).turn_ms, end);
+    /* ... and one that has a turn from the book alone */
+    struct ledger_key other = client(o, 0xc0000208);
+    ledger_take_turn(o->book, &other, T0, 9000, T0);
+    assert_int_equal(ledger_take_turn(o->of[1], &other, T0, 9000, T0 + MINUTE), T0 + 9000);
+    close_office(o);
+}
+
+/* ---- the keeper is away ---- */
+
+static void test_without_a_keeper_nothing_is_booked_and_nothing_breaks(void **state)
+{
+    struct office *o = open_office();
+    struct tarpit t = {.rules = o->rules.tarpit, .ledger = o->of[0]};
+    uint64_t seed = 5;
+
+    for (int i = 0; i < 60000; i++)
+        act(&t, &seed, T0 + (uint64_t)i);
+    keep(o, T0 + MINUTE);
+    assert_int_equal(o->refused[DISPOSAL_WRONG], 0);
+    struct ledger_key k = client(o, 0xc6336401);
+    struct ledger_decay d = decay(o);
+    ledger_add_offences(o->of[0], &k, &d, T0 + MINUTE, 1); /* it is back */
+    keep(o, T0 + MINUTE);
+    assert_true(entry(o, &k, T0 + MINUTE).offences > 0.9);
+    close_office(o);
+}
+
+/* ---- a worker that was taken over ---- */
+
+static void test_it_cannot_write_the_ledger(void **state)
+{
+    struct office *o = open_office();
+
+    assert_int_equal(mprotect(o->of[0]->file.body, 4096, PROT_READ | PROT_WRITE), -1);
+    close_office(o);
+}
+
+static void test_it_exempts_nobody_and_forgives_nothing(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_decay d = decay(o);
+    struct ledger_key k = client(o, 0xc0000207), network, pair;
+    struct addr a = addr("192.0.2.7");
+
+    network = ledger_key_network(o->book, &a);
+    pair = ledger_key_pair(o->book, &a, SPAN("example.org"));
+    ledger_add_offences(o->book, &k, &d, T0, 30);
+    const struct ledger_key *const keys[] = {&k, &network, &pair};
+    for (size_t i = 0; i < 3; i++) {
+        for (uint32_t set = 0; set < 256; set++)
+            if (set & LEDGER_EXEMPT || set & LEDGER_KNOWN)
+                say(o, keys[i], (struct proposal){.op = PROPOSE_FLAGS, .a = set}, T0);
+        say(o, keys[i], (struct proposal){.op = PROPOSE_MARK, .a = LEDGER_EXEMPT}, T0);
+        say(o, keys[i], (struct proposal){.op = PROPOSE_OFFENCES, .x = -30, .y = 100}, T0);
+        say(o, keys[i], (struct proposal){.op = PROPOSE_OFFENCES, .x = NAN, .y = 100}, T0);
+        say(o, keys[i], (struct proposal){.op = PROPOSE_RAISE, .x = -100}, T0);
+        say(o, keys[i], (struct proposal){.op = PROPOSE_SPEND, .x = 1e9}, T0);
+        say(o, keys[i], (struct proposal){.op = PROPOSE_GOOD, .x = 1e6}, T0);
+        say(o, keys[i], (struct proposal){.op = PROPOSE_OFFENCES, .x = -30, .y = 100}, T0);
+    }
+    keep(o, T0);
+    struct ledger_entry e = entry(o, &k, T0);
+    assert_true(fabs(e.offences - 30) < 0.01);
+    assert_int_equal(e.flags, 0);
+    assert_true(e.good == 0);
+    assert_int_equal(entry(o, &network, T0).flags, 0);
+    assert_true(o->refused[DISPOSAL_WRONG] > 500);
+    close_office(o);
+}
+
+/* Credit that one client has earned pays for nobody else's offences. */
+static void test_credit_of_others_pays_for_nothing(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_decay d = decay(o);
+    struct ledger_key rich = client(o, 0xcb007101), poor = client(o, 0xc0000207);
+
+    ledger_add_good(o->book, &rich, &d, T0, 500);
+    ledger_add_offences(o->book, &poor, &d, T0, 30);
+    say(o, &rich, (struct proposal){.op = PROPOSE_SPEND, .x = 500}, T0);
+    say(o, &poor, (struct proposal){.op = PROPOSE_OFFENCES, .x = -30, .y = 100}, T0);
+    keep(o, T0);
+    assert_true(fabs(entry(o, &poor, T0).offences - 30) < 0.01);
+    close_office(o);
+}
+
+static unsigned in_debt(const struct office *o, uint32_t first, unsigned n, uint64_t now)
+{
+    unsigned in = 0;
+    for (unsigned i = 0; i < n; i++) {
+        struct ledger_key k = client(o, first + i);
+        in += entry(o, &k, now).offences >= 0.5;
+    }
+    return in;
+}
+
+/* `innocents` clients a second, each booked until it is in debt. */
+static unsigned attack(struct office *o, uint32_t first, unsigned innocents, double good)
+{
+    struct ledger_decay d = decay(o);
+
+    for (unsigned i = 0; i < innocents && good > 0; i++) {
+        struct ledger_key k = client(o, first + i);
+        ledger_add_good(o->book, &k, &d, T0, good);
+        ledger_delivered(o->book, &k, T0);
+    }
+    for (unsigned round = 0; round < 3; round++)
+        for (unsigned i = 0; i < innocents; i++) {
+            struct ledger_key k = client(o, first + i);
+            uint64_t now = T0 + (round * innocents + i) * SECOND / (3 * innocents);
+            say(o, &k, (struct proposal){.op = PROPOSE_OFFENCES, .x = 8, .y = 1e9}, now);
+            say(o, &k, (struct proposal){.op = PROPOSE_RAISE, .x = 1e9}, now);
+            say(o, &k, (struct proposal){.op = PROPOSE_FLAGS, .a = LEDGER_TRAPPED}, now);
+            say(o, &k, (struct proposal){.op = PROPOSE_DEBT, .a = now + HOUR}, now);
+        }
+    keep(o, T0 + SECOND);
+    return in_debt(o, first, innocents, T0 + SECOND);
+}
+
+static void test_a_thousand_innocents_in_a_second_are_not_in_debt(void **state)
+{
+    struct office *o = open_office();
+    unsigned in = attack(o, 0x0a000000, 1000, 5), trapped = 0;
+
+    print_message("of 1000 clients with good mail %u are in debt\n", in);
+    assert_true(in <= 221); /* 200 at once, 20 in the second, and rounding */
+    for (uint32_t i = 0; i < 1000; i++) {
+        struct ledger_key k = client(o, 0x0a000000 + i);
+        struct ledger_entry e = entry(o, &k, T0 + SECOND);
+        trapped += (e.flags & LEDGER_TRAPPED) != 0;
+        assert_true(e.debt_ms <= T0 + SECOND + POLICY_TIME_MAX);
+        assert_true(e.offences <= policy_most_trap(&o->rules.tarpit) + 5);
+    }
+    assert_int_equal(trapped, 0);
+    close_office(o);
+
+    o = open_office();
+    in = attack(o, 0x0a000000, 20000, 0);
+    for (uint32_t i = 0; i < 20000; i++) {
+        struct ledger_key k = client(o, 0x0a000000 + i);
+        trapped += (entry(o, &k, T0 + SECOND).flags & LEDGER_TRAPPED) != 0;
+    }
+    print_message("of 20000 unknown clients %u are in debt, %u trapped\n", in, trapped);
+    assert_true(in <= 3301 && in >= 3000);
+    assert_true(trapped <= 56);
+    close_office(o);
+}
+
+static void test_false_credit_saturates(void **state)
+{
+    struct office *o = open_office();
+    struct addr a = addr("192.0.2.7");
+    struct ledger_key k = client(o, 0xc0000207), today = ledger_key_mailboxes(o->book, &a);
+
+    for (uint64_t i = 0; i < 15000; i++) {
+        say(o, &today, (struct proposal){.op = PROPOSE_EARN, .a = i * 0x9e3779b97f4a7c15}, T0);
+        say(o, &k, (struct proposal){.op = PROPOSE_GOOD, .x = 1000}, T0);
+    }
+    keep(o, T0);
+    assert_true(entry(o, &k, T0).good <= LEDGER_EARN_MOST);
+    close_office(o);
+}
+
+/* A login is booked only after a right password; the clerks count these. */
+static void test_no_network_is_known_without_a_password(void **state)
+{
+    struct office *o = open_office();
+    _Atomic uint32_t logins = 0;
+    struct addr a = addr("192.0.2.7");
+    struct ledger_key k = ledger_key_account_network(o->book, SPAN("alice"), &a);
+
+    o->disposal[0].logins = &logins;
+    for (int i = 0; i < 100; i++) {
+        say(o, &k, (struct proposal){.op = PROPOSE_LOGIN, .a = 1}, T0);
+        say(o, &k, (struct proposal){.op = PROPOSE_FLAGS, .a = LEDGER_KNOWN}, T0);
+    }
+    keep(o, T0);
+    assert_int_equal(ledger_login_since(o->book, &k), 0);
+    logins = 1;
+    say(o, &k, (struct proposal){.op = PROPOSE_LOGIN, .a = 1}, T0);
+    keep(o, T0);
+    assert_int_equal(ledger_login_since(o->book, &k), T0); /* new, not known at once */
+    assert_int_equal(logins, 0);
+    close_office(o);
+}
+
+static void test_buckets_are_emptied_by_nobody(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_key k = ledger_key_allowance(o->book, SPAN("alice"));
+    struct ledger_rate rate = {100, HOUR};
+    uint64_t b = UINT64_C(100) << 32 | 3600;
+
+    ledger_bucket_take(o->book, &k, BUCKET_HOUR, rate, T0, 90);
+    say(o, &k, (struct proposal){.op = PROPOSE_GIVE, .a = BUCKET_HOUR | 90 << 8, .b = b}, T0);
+    say(o, &k, (struct proposal){.op = PROPOSE_GIVE, .a = 77 | 90 << 8, .b = b}, T0);
+    say(o, &k, (struct proposal){.op = PROPOSE_TAKE, .a = BUCKET_HOUR | 1 << 8, .b = 1}, T0);
+    keep(o, T0);
+    assert_true(ledger_bucket_level(o->book, &k, BUCKET_HOUR, rate, T0) > 89.9);
+    close_office(o);
+}
+
+/* A key word that is no key would be a claiming mark for ever; a label that is not the key's would
+ * tell people and other members a wrong address. */
+static void test_a_forged_key_is_no_key(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_key good = client(o, 0xc0000207), k;
+    struct proposal p = {.op = PROPOSE_OFFENCES, .x = 1, .y = 10};
+
+    for (uint64_t nibble = 0; nibble < 16; nibble++) {
+        k = good;
+        k.hash = (k.hash & ~UINT64_C(15)) | nibble;
+        if (k.hash != good.hash && nibble != LEDGER_ACCOUNT)
+            say(o, &k, p, T0);
+    }
+    k = good;
+    k.label ^= 1;
+    say(o, &k, p, T0);
+    k = good;
+    k.kind = LEDGER_NETWORK;
+    say(o, &k, p, T0);
+    keep(o, T0);
+    assert_int_equal(o->refused[DISPOSAL_DONE], 0);
+    assert_int_equal(ledger_stats(o->book).entries, 0);
+    close_office(o);
+}
+
+static void test_random_octets_change_little(void **state)
+{
+    struct office *o = open_office();
+    _Atomic uint32_t logins = 0;
+    uint64_t seed = 99;
+    struct proposal p;
+    struct ledger_key k;
+    struct ledger_entry e;
+    struct ledger_decay d = decay(o);
+    struct addr who;
+
+    o->disposal[0].logins = &logins;
+    for (int i = 0; i < 1000000; i++) {
+        for (size_t n = 0; n < sizeof p / 4; n++)
+            ((uint32_t *)(void *)&p)[n] = dice(&seed, UINT32_MAX);
+        if (dice(&seed, 2))
+            p.op = (uint8_t)dice(&seed, PROPOSE_COUNT);
+        k = client(o, dice(&seed, 1000));
+        if (dice(&seed, 2)) {
+            p.hash = k.hash;
+            p.label = k.label;
+            p.kind = k.kind;
+        }
+        if (dice(&seed, 2))
+            p.now = T0;
+        if (p.op != PROPOSE_ELSE)
+            dispose(&o->disposal[0], o->book, &o->rules, &p, T0 + (uint64_t)i);
+    }
+    uint64_t now = T0 + 1000000;
+    for (uint64_t at = 0; ledger_next(o->book, &at, &d, now, &k, &who, &e);) {
+        assert_int_equal(e.flags & (LEDGER_EXEMPT | LEDGER_KNOWN), 0);
+        assert_true(e.offences >= 0 && e.offences <= 2 * policy_most_trap(&o->rules.tarpit) + 600);
+        assert_true(e.good <= LEDGER_EARN_MOST * 2);
+        assert_true(e.debt_ms <= now + POLICY_TIME_MAX && e.turn_ms <= now + LEDGER_HORIZON_MS);
+    }
+    close_office(o);
+}
+
+/* It may also write the numbers of its ring. The keeper goes on with the others and with it. */
+static void test_wrong_numbers_in_a_ring(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_decay d = decay(o);
+    struct ledger_key k = client(o, 0xc0000207);
+    struct proposal p;
+    unsigned n = 0;
+
+    *(uint64_t *)o->ring[0] = UINT64_MAX / 2; /* how many it has written */
+    while (proposals_read(o->ring[0], &p))
+        n++;
+    assert_true(n <= 1 << 14);
+    proposals_finish(o->ring[0]);
+    *(uint64_t *)o->ring[0] = 3; /* back again */
+    while (proposals_read(o->ring[0], &p))
+        n++;
+    assert_true(n <= 2 << 14);
+    proposals_finish(o->ring[0]);
+    ledger_add_offences(o->of[1], &k, &d, T0, 1);
+    keep(o, T0);
+    assert_true(entry(o, &k, T0).offences > 0.9);
+    close_office(o);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_worker_that_proposes_decides_like_one_that_writes),
+        cmocka_unit_test(test_two_workers_never_get_the_same_turn),
+        cmocka_unit_test(test_without_a_keeper_nothing_is_booked_and_nothing_breaks),
+        cmocka_unit_test(test_it_cannot_write_the_ledger),
+        cmocka_unit_test(test_it_exempts_nobody_and_forgives_nothing),
+        cmocka_unit_test(test_credit_of_others_pays_for_nothing),
+        cmocka_unit_test(test_a_thousand_innocents_in_a_second_are_not_in_debt),
+        cmocka_unit_test(test_false_credit_saturates),
+        cmocka_unit_test(test_no_network_is_known_without_a_password),
+        cmocka_unit_test(test_buckets_are_emptied_by_nobody),
+        cmocka_unit_test(test_a_forged_key_is_no_key),
+        cmocka_unit_test(test_random_octets_change_little),
+        cmocka_unit_test(test_wrong_numbers_in_a_ring),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
