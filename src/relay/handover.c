@@ -161,6 +161,7 @@ static void finish(struct handover *h)
         result.reply = outcome_end(part, h->parts, partial, now, &result.accepted, &result.before);
         if (h->abandoned || h->unheard)
             outcome_unheard(part, h->parts, partial, now);
+        partial_settle(partial); /* the client may send it again at once, to another worker */
     }
     if (!h->abandoned)
         tell(h, &result);

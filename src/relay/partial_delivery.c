@@ -119,6 +119,48 @@ int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_
     return 0;
 }
 
+/* ---- of workers ---- */
+
+int partial_propose_to(struct partial_delivery *s,
+                       void (*change)(void *arg, const struct partial_change *what),
+                       void (*settle)(void *arg), void *arg)
+{
+    s->change = change;
+    s->settle = settle;
+    s->arg = arg;
+    return mapfile_read_only(&s->file);
+}
+
+void partial_settle(struct partial_delivery *s)
+{
+    if (s->unsettled)
+        s->settle(s->arg);
+    s->unsettled = false;
+}
+
+/* Whether it is an entry that only the master and the fleet process write. */
+static bool is_reserved(const struct partial_delivery *s, uint64_t key)
+{
+    return key == 0 || key == own_key(s, MARKED_FROM, (struct span){0}, 0) ||
+           key == own_key(s, COMMON, (struct span){0}, 0) ||
+           key == own_key(s, COMMON, (struct span){0}, 1);
+}
+
+void partial_carry_out(struct partial_delivery *s, const struct partial_change *what, uint64_t now)
+{
+    uint64_t most = now + (what->of_backend ? BACKEND_MS : s->keep_ms);
+    uint64_t until = what->until < most ? what->until : most;
+
+    if (is_reserved(s, what->key) || what->value == PARTIAL_GONE)
+        return;
+    if (until > now)
+        partial_put(s, what->key, what->value, until, what->flags & PARTIAL_WHAT, now);
+    else
+        partial_drop(s, what->key);
+}
+
+/* ---- what callers know ---- */
+
 /* Returns the mark's key, so that another member can mark them as well. */
 static uint64_t mark(struct partial_delivery *s, struct span sender, struct span recipient,
                      uint64_t now)
@@ -211,6 +253,7 @@ static bool change_group(struct partial_delivery *s, struct span sender, struct 
             changed = true;
         }
     }
+    partial_settle(s);
     return changed;
 }
 
@@ -252,7 +295,12 @@ enum partial_group partial_group_of(const struct partial_delivery *s, struct spa
 
 void partial_note_backend(struct partial_delivery *s, struct span name, uint64_t word, uint64_t now)
 {
-    partial_put(s, own_key(s, BACKEND, name, 0), word, now + BACKEND_MS, 0, now);
+    uint64_t key = own_key(s, BACKEND, name, 0);
+
+    if (s->change)
+        s->change(s->arg, &(struct partial_change){key, word, now + BACKEND_MS, 0, true});
+    else
+        partial_put(s, key, word, now + BACKEND_MS, 0, now);
 }
 
 bool partial_backend(const struct partial_delivery *s, struct span name, uint64_t now,

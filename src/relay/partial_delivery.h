@@ -27,6 +27,25 @@ void partial_close(struct partial_delivery *s);
 bool partial_is_marked(const struct partial_delivery *s, struct span sender, struct span recipient,
                        uint64_t now);
 
+/* From now on this process can only read the table, and proposes its changes to the keeper: `change`
+ * is called with each one, and `settle` when the process needs the keeper to have made them. Returns
+ * 0 or -errno. */
+struct partial_change {
+    uint64_t key, value, until; /* until 0: the entry goes */
+    uint32_t flags;             /* private to the table */
+    bool of_backend;
+};
+int partial_propose_to(struct partial_delivery *s,
+                       void (*change)(void *arg, const struct partial_change *what),
+                       void (*settle)(void *arg), void *arg);
+
+/* Waits until other processes can see the changes of this one. */
+void partial_settle(struct partial_delivery *s);
+
+/* The keeper makes a change that may say anything: it concerns entries of messages and backends
+ * only, and no entry lasts longer than its kind does. */
+void partial_carry_out(struct partial_delivery *s, const struct partial_change *what, uint64_t now);
+
 /* Records that a recipient has the message: a retry skips it. `message` is its hash;
  * `named`: it has a Message-ID (spool_identify()). */
 void partial_delivered(struct partial_delivery *s, struct span sender, struct span recipient,

@@ -37,6 +37,11 @@ bool partial_put(struct partial_delivery *s, uint64_t key, uint64_t value, uint6
 {
     struct partial_entry *set = set_of(s, key), *best = &set[0];
 
+    if (s->change) {
+        s->change(s->arg, &(struct partial_change){key, value, until, flags, false});
+        s->unsettled = true;
+        return true;
+    }
     for (int i = 0; i < PARTIAL_WAYS; i++) {
         if (set[i].key == key) {
             best = &set[i];
@@ -82,6 +87,11 @@ void partial_drop(struct partial_delivery *s, uint64_t key)
 {
     struct partial_entry *set = set_of(s, key);
 
+    if (s->change) {
+        s->change(s->arg, &(struct partial_change){.key = key});
+        s->unsettled = true;
+        return;
+    }
     for (int i = 0; i < PARTIAL_WAYS; i++) {
         if (atomic_load(&set[i].key) != key)
             continue;

@@ -47,6 +47,10 @@ struct partial_delivery {
     uint64_t keep_ms;
     uint64_t marked_from; /* wall ms */
     struct sipkey common; /* what partial_key() has returned last */
+    void (*change)(void *arg, const struct partial_change *what); /* NULL: changes it itself */
+    void (*settle)(void *arg);
+    void *arg;
+    bool unsettled; /* the keeper may not have made all changes */
 };
 
 /* Puts an entry into its place, or into that of the entry that counts least: one that has ended,
