@@ -65,6 +65,17 @@ static void go_first(const struct clerk *c, bool first)
     setpriority(PRIO_PROCESS, 0, c->nice - (first ? CLERK_PRECEDENCE : 0));
 }
 
+/* Tells the keeper that this worker has asked for a right password, so that it may book the login.
+ * One login takes up to CLERK_BOOKINGS. */
+static void allow_login(const struct clerk *c, uint16_t slot, uint16_t result)
+{
+    enum { CLERK_BOOKINGS = 4, MOST = 1000 };
+
+    if (result == ANSWER_YES && c->params->logins && slot < c->params->slots &&
+        atomic_load(&c->params->logins[slot]) < MOST)
+        atomic_fetch_add(&c->params->logins[slot], CLERK_BOOKINGS);
+}
+
 static bool check_password(struct clerk *c, const struct auth_asker *asker, struct span user,
                            struct span password, const struct addr *client, struct answer *answer)
 {
@@ -118,6 +129,8 @@ static void answer_one(struct clerk *c, struct query_packet *q)
 
     /* it may have been a password */
     explicit_bzero(q->text, (size_t)q->head.first + q->head.second);
+    if (now && (q->head.kind == QUERY_PASSWORD || q->head.kind == QUERY_SCRAM))
+        allow_login(c, q->head.slot, a.result);
     if (now)
         send_answer(c, q->head.slot, &a);
 }
@@ -140,6 +153,7 @@ static void answered(void *arg, const struct auth_asker *asker, enum answer_resu
         a.result = ANSWER_LATER;
     else if (text.len)
         memcpy(a.text, text.at, a.len = (uint16_t)text.len);
+    allow_login(arg, asker->slot, a.result);
     send_answer(arg, asker->slot, &a);
 }
 

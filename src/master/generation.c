@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -34,6 +35,7 @@
 #include "query/notes.h"
 #include "query/query.h"
 #include "smtp/session.h"
+#include "tarpit/ledger_proposals.h"
 #include "tls/server.h"
 
 enum {
@@ -115,6 +117,41 @@ static int share_auth(struct generation *g)
     return 0;
 }
 
+/* What workers, clerks and the keeper share. */
+static int share_proposals(struct generation *g)
+{
+    uint32_t workers = g->slots - 1;
+    void *logins = mmap(NULL, g->slots * sizeof *g->logins, PROT_READ | PROT_WRITE,
+                        MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+
+    if (logins == MAP_FAILED)
+        return -errno;
+    g->logins = logins;
+    g->proposals = calloc(workers, sizeof *g->proposals);
+    for (uint32_t i = 0; i < workers; i++) {
+        void *at = g->proposals ? mmap(NULL, proposals_size(), PROT_READ | PROT_WRITE,
+                                       MAP_SHARED | MAP_ANONYMOUS, -1, 0)
+                                : MAP_FAILED;
+        if (at == MAP_FAILED)
+            return g->proposals ? -errno : -ENOMEM;
+        g->proposals[i] = at;
+    }
+    g->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    return g->bell < 0 ? -errno : 0;
+}
+
+static void unshare_proposals(struct generation *g)
+{
+    for (uint32_t i = 0; g->proposals && i < g->slots - 1; i++)
+        if (g->proposals[i])
+            munmap(g->proposals[i], proposals_size());
+    free(g->proposals);
+    if (g->logins)
+        munmap(g->logins, g->slots * sizeof *g->logins);
+    if (g->bell >= 0)
+        close(g->bell);
+}
+
 static void release(struct master *m, struct generation *g)
 {
     struct generation **p = &m->generations;
@@ -129,6 +166,7 @@ static void release(struct master *m, struct generation *g)
     free_pairs(g->own, g->clerks);
     if (g->auth)
         munmap(g->auth, sizeof *g->auth);
+    unshare_proposals(g);
     tls_server_close(g->tls);
     addresses_close(g->addresses);
     config_free(g->config);
@@ -431,11 +469,14 @@ int generation_start(struct master *m, struct config *config, struct asker asker
                              .slots = config->workers + 1,
                              .clerks = config->clerks,
                              .asker = asker,
+                             .bell = -1,
                              .listeners_before = m->listeners.count,
                              .deadline.due = time_is_up};
     int error = open_pairs(g);
     if (!error)
         error = share_auth(g);
+    if (!error)
+        error = share_proposals(g);
     if (!error && certificates_open(&config->tls, &g->tls, errors) < 0) {
         release(m, g);
         return -1;

@@ -28,7 +28,8 @@ static uint64_t period_ms(void)
 
 static bool is_watched(const struct child *c)
 {
-    bool loops = c->role == ROLE_WORKER || c->role == ROLE_FREEZER || c->role == ROLE_WEB;
+    bool loops = c->role == ROLE_WORKER || c->role == ROLE_FREEZER || c->role == ROLE_WEB ||
+                 c->role == ROLE_KEEPER;
 
     /* A process of an earlier program may not know NOTE_PING. */
     return loops && c->pid && c->channel.fd >= 0 && c->generation->config &&

@@ -36,6 +36,7 @@ enum role_id {
     ROLE_FREEZER,
     ROLE_WEB,
     ROLE_FLEET,
+    ROLE_KEEPER,
     ROLE_COUNT
 };
 
@@ -87,12 +88,15 @@ struct generation {
     uint32_t slots;   /* one a worker, and web's */
     int (*own)[2];    /* for each clerk: workers write to [1], it reads from [0] */
     uint32_t clerks;
-    _Atomic uint32_t *auth;  /* what clerks can check (enum smtp_auth); shared */
-    uint32_t started;        /* children that were started */
-    uint32_t deaths;         /* while coming */
-    size_t listeners_before; /* sockets beyond these were added for it, while coming */
-    struct asker asker;      /* of the reload that made it */
-    struct alarm deadline;   /* while coming and parting */
+    _Atomic uint32_t *auth;       /* what clerks can check (enum smtp_auth); shared */
+    struct proposals **proposals; /* of each worker, to the keeper; shared */
+    _Atomic uint32_t *logins; /* of each slot: what the clerks allow the keeper to book; shared */
+    int bell;                 /* wakes the keeper */
+    uint32_t started;         /* children that were started */
+    uint32_t deaths;          /* while coming */
+    size_t listeners_before;  /* sockets beyond these were added for it, while coming */
+    struct asker asker;       /* of the reload that made it */
+    struct alarm deadline;    /* while coming and parting */
 };
 
 struct master {

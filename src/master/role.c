@@ -8,21 +8,31 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "backend/addresses.h"
 #include "base/log.h"
 #include "base/mapfile.h"
+#include "base/shared.h"
 #include "clerk/clerk.h"
 #include "config/config.h"
 #include "control/steering.h"
 #include "directory/cache.h"
 #include "fleet/fleet.h"
+#include "fleet/orderbook.h"
 #include "freezer/freezer.h"
+#include "keeper/keeper.h"
 #include "master/master.h"
 #include "master/slots.h"
+#include "relay/partial_delivery.h"
 #include "store/store.h"
+#include "tarpit/ledger.h"
+#include "tarpit/ledger_proposals.h"
+#include "tarpit/observed.h"
+#include "tarpit/tried.h"
 #include "tls/server.h"
 #include "web/web.h"
 #include "worker/worker.h"
@@ -88,6 +98,79 @@ static void forget_answers(struct master *m, const struct child *c)
     m->runtime.answers = NULL;
 }
 
+/* Who keeps what of the shared memory; the rest is closed, so that a process that was taken over
+ * cannot change it. Workers keep the ledger and the memory of mixed answers, to read them (below),
+ * and `observed` and `tried`, where they write what people will see. */
+static void forget_memory(struct master *m, const struct child *c)
+{
+    enum {
+        WORKER = 1 << ROLE_WORKER,
+        KEEPER = 1 << ROLE_KEEPER,
+        WEB = 1 << ROLE_WEB,
+        FLEET = 1 << ROLE_FLEET
+    };
+    const unsigned role = 1U << c->role;
+    struct runtime *h = &m->runtime;
+
+    if (!(role & (WORKER | KEEPER | FLEET))) {
+        partial_close(h->partial);
+        h->partial = NULL;
+    }
+    if (!(role & (WORKER | KEEPER | WEB | FLEET))) {
+        ledger_close(h->ledger);
+        h->ledger = NULL;
+    }
+    if (!(role & (WORKER | WEB))) {
+        observed_close(h->observed);
+        tried_close(h->tried);
+        h->observed = NULL;
+        h->tried = NULL;
+    }
+    if (c->role != ROLE_FLEET) {
+        orderbook_close(h->orderbook);
+        h->orderbook = NULL;
+    }
+    if (c->role != ROLE_CLERK)
+        mapfile_close(&h->decoys);
+}
+
+/* A worker has its own proposals only, and no other process but the keeper has any. */
+static void forget_proposals(struct master *m, const struct child *c)
+{
+    for (struct generation *g = m->generations; g; g = g->next) {
+        bool own = g == c->generation;
+        for (uint32_t i = 0; g->proposals && i < g->slots - 1; i++)
+            if (!own || (c->role != ROLE_KEEPER && (c->role != ROLE_WORKER || i != c->index))) {
+                munmap(g->proposals[i], proposals_size());
+                g->proposals[i] = NULL;
+            }
+        if (g->logins && (!own || (c->role != ROLE_KEEPER && c->role != ROLE_CLERK))) {
+            munmap(g->logins, g->slots * sizeof *g->logins);
+            g->logins = NULL;
+        }
+    }
+    if (c->role != ROLE_WORKER)
+        munmap(m->runtime.turns, turns_size());
+}
+
+/* A worker can read these, and not write them. */
+static void only_read(struct master *m, const struct child *c)
+{
+    struct runtime *h = &m->runtime;
+    int error = ledger_read_only(h->ledger), fd = -1;
+
+    if (!error)
+        error = addresses_read_only(c->generation->addresses);
+    if (!error && h->others)
+        fd = shared_read_only(h->others, h->others_size, h->others_fd, 0);
+    if (fd >= 0)
+        close(fd);
+    else if (h->others && !error)
+        error = fd;
+    if (error)
+        log_warn("the ledger cannot be protected from this process: %s", strerrordesc_np(-error));
+}
+
 /* Only the fleet process talks to Redis. */
 static void forget_fleet(struct master *m, const struct child *c)
 {
@@ -114,11 +197,15 @@ static int partial_in(struct master *m, const struct child *c, const int *keep, 
 
     if (!all)
         return -ENOMEM;
+    forget_answers(m, c);
+    forget_memory(m, c);
+    forget_proposals(m, c);
+    if (c->role == ROLE_WORKER)
+        only_read(m, c);
     memcpy(all, keep, n * sizeof *all);
     close_others(all, n + mapfile_descriptors(all + n));
     free(all);
     forget_keys(m, c);
-    forget_answers(m, c);
     forget_fleet(m, c);
     limit_precedence(c);
     int error = privileges_drop(&m->runtime.identity, needs);
@@ -172,7 +259,7 @@ static int run_worker(struct master *m, const struct child *c)
     const struct generation *g = c->generation;
     size_t most = m->listeners.count, n = 0;
     struct worker_listener *listener = calloc(most + 1, sizeof *listener);
-    int *keep = calloc(most + 3 + QUERY_QUEUES + g->clerks, sizeof *keep);
+    int *keep = calloc(most + 4 + QUERY_QUEUES + g->clerks, sizeof *keep);
     int *own = calloc(g->clerks, sizeof *own);
 
     if (!listener || !keep || !own)
@@ -198,6 +285,9 @@ static int run_worker(struct master *m, const struct child *c)
         .tried = m->runtime.tried,
         .tls = g->tls,
         .partial = m->runtime.partial,
+        .proposals = g->proposals[c->index],
+        .turns = m->runtime.turns,
+        .bell = g->bell,
         .addresses = g->addresses,
         .counts = m->runtime.counts,
         .spool_used = &m->runtime.shared->spool_used};
@@ -207,6 +297,7 @@ static int run_worker(struct master *m, const struct child *c)
     for (int i = 0; i < QUERY_QUEUES; i++)
         keep[n++] = params.ask[i];
     keep[n++] = params.answer;
+    keep[n++] = params.bell;
     if (params.freezer >= 0)
         keep[n++] = params.freezer;
     for (uint32_t i = 0; i < g->clerks; i++)
@@ -282,7 +373,8 @@ static int run_clerk(struct master *m, const struct child *c)
         .slots = g->slots,
         .decoys = m->runtime.decoys.key,
         .shapes = m->runtime.decoys.body,
-        .auth = g->auth});
+        .auth = g->auth,
+        .logins = g->logins});
 }
 
 /* ---- store ---- */
@@ -364,11 +456,36 @@ static int run_fleet(struct master *m, const struct child *c)
                                             .partial = m->runtime.partial});
 }
 
+/* ---- keeper ---- */
+
+static uint32_t count_keepers(const struct config *config)
+{
+    return 1;
+}
+
+static int run_keeper(struct master *m, const struct child *c)
+{
+    const struct generation *g = c->generation;
+    int keep[] = {c->channel.fd, g->bell};
+
+    if (partial_in(m, c, keep, 2, 0) < 0)
+        return 1;
+    return keeper_run(&(struct keeper_params){.config = g->config,
+                                              .control = c->channel.fd,
+                                              .bell = g->bell,
+                                              .ledger = m->runtime.ledger,
+                                              .partial = m->runtime.partial,
+                                              .proposals = g->proposals,
+                                              .logins = g->logins,
+                                              .workers = g->config->workers});
+}
+
 const struct role role_table[ROLE_COUNT] = {
     [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, NULL},
     [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, NULL},
     [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, keeps_store},
     [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, NULL},
     [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, NULL},
+    [ROLE_KEEPER] = {"keeper", count_keepers, run_keeper, RETIRE_LAST, NULL},
     [ROLE_FLEET] = {"fleet", count_fleets, run_fleet, RETIRE_STOP, NULL},
 };

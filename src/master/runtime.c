@@ -33,6 +33,7 @@
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger.h"
 #include "tarpit/ledger_others.h"
+#include "tarpit/ledger_proposals.h"
 #include "tarpit/observed.h"
 #include "tarpit/tried.h"
 
@@ -204,6 +205,11 @@ static int open_memory(struct runtime *h, struct buf *errors)
     if (!h->log)
         log_warn("cannot map the last lines of the log, `mirectl log` has none: %s",
                  strerror(errno));
+    void *turns =
+        mmap(NULL, turns_size(), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (turns == MAP_FAILED)
+        return wrong(errors, "cannot map", "the table of turns", -errno);
+    h->turns = turns;
     h->row_taken[RUNTIME_MASTER_ROW] = true;
     return 0;
 }
@@ -404,6 +410,7 @@ void runtime_close(struct runtime *h)
     log_keep(NULL);
     if (h->log)
         munmap(h->log, log_ring_size());
+    munmap(h->turns, turns_size());
     munmap(h->shared, sizeof *h->shared);
     munmap(h->counts, sizeof *h->counts);
     munmap(h->metrics.row, RUNTIME_ROWS * sizeof(struct metrics_row));

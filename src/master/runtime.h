@@ -23,6 +23,7 @@ struct observed;
 struct partial_delivery;
 struct orderbook;
 struct tried;
+struct turns;
 
 /* Each living child has a row, also draining workers of earlier generations, so there are many more
  * rows than a site has processes. Rows that were never used cost no memory. */
@@ -57,6 +58,7 @@ struct runtime {
     struct tried *tried;
     struct partial_delivery *partial;
     struct orderbook *orderbook;
+    struct turns *turns;   /* of workers; not kept over an upgrade */
     struct cache *answers; /* of directories; clerks keep it */
     struct mapfile decoys; /* state/decoys: its key, and struct scram_shapes; see clerk.h */
     bool row_taken[RUNTIME_ROWS];

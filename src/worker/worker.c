@@ -35,6 +35,7 @@
 #include "worker/journal.h"
 #include "worker/judge.h"
 #include "worker/lists.h"
+#include "worker/proposing.h"
 #include "worker/queries.h"
 #include "worker/room.h"
 #include "worker/sending.h"
@@ -431,6 +432,7 @@ static void close_all(struct worker *w)
     free(w->service);
     free(w->listeners);
     free(w->tls);
+    proposing_close(w);
     suspects_close(&w->suspects);
     guard_close(&w->guard);
     room_close(w);
@@ -470,7 +472,9 @@ int worker_run(const struct worker_params *params)
     snprintf(folder, sizeof folder, "%s/spool", params->config->state);
     w->spool_room = (struct spool_room){
         .folder = folder, .used = params->spool_used, .max = params->config->spool_max};
-    int error = open_all(w);
+    int error = proposing_open(w);
+    if (!error)
+        error = open_all(w);
     if (error) {
         log_error("worker cannot start: %s", strerrordesc_np(-error));
         return 1;
@@ -481,6 +485,7 @@ int worker_run(const struct worker_params *params)
         loop_turn(&w->loop, more ? 0 : -1);
         more = auth_queue_move(w->auth_queue, w);
         freeze_flush(w);
+        proposing_flush(w);
         guard_grow(w);
         room_look_after(w);
         tell_idle(w);

@@ -17,7 +17,9 @@ struct tried;
 struct addresses;
 struct counts;
 struct partial_delivery;
+struct proposals;
 struct tls_server;
+struct turns;
 
 /* A listening socket of this worker's slot. */
 struct worker_listener {
@@ -45,6 +47,9 @@ struct worker_params {
     struct tried *tried;          /* R15 */
     const struct tls_server *tls; /* NULL: no certificate */
     struct partial_delivery *partial;
+    struct proposals *proposals; /* to the keeper; NULL: this process changes the ledger itself */
+    struct turns *turns;         /* of all workers */
+    int bell;                    /* wakes the keeper */
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     struct counts *counts;             /* messages of each backend; shared */
     _Atomic uint64_t *spool_used;      /* octets in all workers' spools; shared */

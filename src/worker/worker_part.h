@@ -151,6 +151,7 @@ struct worker {
     struct watch control;
     struct alarm stop_alarm, accept_alarm, offer_alarm;
     uint64_t warn_of_proxy; /* loop ms: not before */
+    uint64_t settle_from;   /* monotonic ms: it waits for the keeper again; see proposing.c */
     /* Events without progress: those that the metric has, and those of a second; see tell_idle().
      */
     uint64_t idle_told, idle_before, idle_since, warn_of_idle;

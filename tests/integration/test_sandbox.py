@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import pathlib
+import time
 
 import pytest
 
@@ -15,7 +16,7 @@ from lib.mired import BUILD, SANITIZED, Mired
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer needs calls that no role needs")
 
-ROLES = ("worker", "clerk", "store", "freezer", "web")
+ROLES = ("worker", "clerk", "store", "keeper", "freezer", "web")
 DOOR = BUILD / "tests" / "door" / "mired-door"
 
 
@@ -93,3 +94,42 @@ def test_a_process_that_was_taken_over_gives_no_command(start, monkeypatch, role
         assert mired.control("status").returncode == 0  # others may
     finally:
         assert not mired.stop()
+
+
+def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
+    """It exempts nobody, takes nothing from its own debt, and of a thousand clients with good mail it puts few in debt."""
+    now = int(time.time() * 1000)
+    innocents = [f"10.0.{i // 250}.{i % 250 + 1}" for i in range(1000)]
+    mired = Mired(workers=1)
+    mired.start()
+    lines = [{"kind": "client", "address": who, "good": 20, "at_ms": now} for who in innocents]
+    lines.append({"kind": "client", "address": "192.0.2.7", "offences": 30, "at_ms": now})
+    file = mired.folder / "dump"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    done = mired.control("ledger", "load", file)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not mired.stop()
+
+    mired.program = DOOR
+    monkeypatch.setenv("MIRED_DOOR", "mired worker")
+    mired.start()
+    try:
+        mired.log.wait("door: proposed", timeout=60)
+        assert "door: ledger: to write: EACCES, 0 descriptors" in mired.log.text
+        assert "door: mixed answers: to write: EACCES, 0 descriptors" in mired.log.text
+        mired.log.wait("changes of the ledger that no worker makes")
+        mired.log.wait("beyond what one may")
+        dump = {}
+        for line in mired.control("ledger", "dump").stdout.splitlines():
+            entry = json.loads(line)
+            if entry["kind"] == "client":
+                dump[entry["address"]] = entry
+        assert 29 < dump["192.0.2.7"]["offences"] <= 30
+        assert not any(entry.get("exempt") for entry in dump.values())
+        assert not any(dump[who].get("trapped") for who in innocents)
+        harmed = [who for who in innocents if dump[who].get("offences", 0) >= 0.5]
+        print(f"{len(harmed)} of {len(innocents)} innocents have offences")
+        assert 0 < len(harmed) <= 300  # 200 at once, and 20 a second
+        assert mired.daemon.running
+    finally:
+        mired.stop()

@@ -35,13 +35,14 @@
 #include "config/config.h"
 #include "fleet/confine.h"
 #include "freezer/confine.h"
+#include "keeper/confine.h"
 #include "store/confine.h"
 #include "web/confine.h"
 #include "worker/confine.h"
 
 static char base[64];
 static uint16_t backend_port, other_port;
-static pid_t parent;
+static pid_t parent, sibling;
 static struct config *config;
 
 static const char *at(const char *name)
@@ -65,7 +66,8 @@ static const struct {
     const char *name;
     void (*confine)(const struct config *c);
 } roles[] = {{"worker", worker},           {"clerk", clerk_confine}, {"store", store_confine},
-             {"freezer", freezer_confine}, {"web", web_confine},     {"fleet", fleet_confine}};
+             {"freezer", freezer_confine}, {"web", web_confine},     {"fleet", fleet_confine},
+             {"keeper", keeper_confine}};
 enum { ROLES = sizeof roles / sizeof *roles };
 
 /* ---- deeds: 0, or -errno ---- */
@@ -147,6 +149,20 @@ static int signal_parent(void)
 {
     return result(kill(parent, 0));
 }
+static int signal_sibling(void)
+{
+    return result(kill(sibling, 0));
+}
+static int trace_sibling(void)
+{
+    return result(ptrace(PTRACE_SEIZE, sibling, NULL, NULL));
+}
+static int read_siblings_memory(void)
+{
+    char octet;
+    struct iovec here = {&octet, 1}, there = {base, 1};
+    return result(process_vm_readv(sibling, &here, 1, &there, 1, 0));
+}
 static int signal_parents_thread(void)
 {
     return result(syscall(SYS_tgkill, parent, parent, 0));
@@ -181,6 +197,22 @@ static int read_processes(void)
 static int write_ledger(void)
 {
     return open_and_close(at("state/ledger"), O_RDWR);
+}
+static int write_mixed_answers(void)
+{
+    return open_and_close(at("state/settled"), O_RDWR);
+}
+static int write_frozen_holds(void)
+{
+    return open_and_close(at("state/frozen"), O_RDWR);
+}
+static int write_history(void)
+{
+    return open_and_close(at("state/history"), O_RDWR);
+}
+static int write_mail(void)
+{
+    return open_and_close(at("state/mail/message"), O_WRONLY | O_APPEND);
 }
 static int cut_ledger(void)
 {
@@ -330,53 +362,60 @@ static const struct {
     const char *name, *expected;
     int (*run)(void);
 } deeds[] = {
-    {"execute a program", "KKKKKK", exec_program},
-    {"execute a descriptor", "KKKKKK", exec_descriptor},
-    {"start a process", "KKKKKK", start_process},
-    {"start a process by clone3()", "DDDDDD", start_process_by_clone3},
-    {"start a thread", "KAAKKK", start_thread},
-    {"enter a namespace", "KKKKKK", new_namespace},
-    {"trace the parent", "KKKKKK", trace_parent},
-    {"signal the parent", "KKKKKK", signal_parent},
-    {"signal a thread of the parent", "KKKKKK", signal_parents_thread},
-    {"read the parent's memory", "KKKKKK", read_parents_memory},
-    {"take a descriptor of the parent", "KKKKKK", take_parents_descriptor},
-    {"change a limit of the parent", "KKKKKK", limit_parent},
-    {"leave the process group", "KKKKKK", leave_group},
-    {"read the machine's settings", "DADDAA", read_machine},
-    {"read the table of processes", "DDDDDD", read_processes},
-    {"write the ledger's file", "DDDADD", write_ledger},
-    {"truncate the ledger by path", "KKKKKK", cut_ledger},
-    {"remove the ledger", "DDDADD", remove_ledger},
-    {"read a mailbox", "DDAADD", read_mail},
-    {"read the passwords", "DADDDD", read_passwords},
-    {"write the passwords", "DDDDDD", write_passwords},
-    {"write the copy of a list", "DADADD", write_list_copy},
-    {"write to the spool", "ADDADD", spool_file},
-    {"climb out of the spool", "DDDADD", climb_out_of_spool},
-    {"make a symbolic link", "KKKKKK", link_into_spool},
-    {"connect to the backend", "AAKAKA", connect_backend},
-    {"connect elsewhere", "DAKAKA", connect_elsewhere},
-    {"connect to the control socket", "DADDAA", connect_control},
-    {"open a raw socket", "KKKKKK", raw_socket},
-    {"open a packet socket", "KKKKKK", packet_socket},
-    {"listen on a port", "KDKAKD", listen_on_port},
-    {"run code that it has written", "KKKKKK", written_code},
-    {"make data executable", "KKKKKK", data_made_code},
-    {"make a file in memory", "KKKKKK", code_in_memory_file},
-    {"use io_uring", "KKKAKK", own_ring},
-    {"take away the handler of a breach", "KKKKKK", own_breach_handler},
-    {"become traceable", "KKKKKK", traceable_again},
-    {"become root", "KKKKKK", become_root},
-    {"change its root folder", "KKKKKK", other_root},
-    {"load a program into the kernel", "KKKKKK", kernel_program},
-    {"use the kernel's keys", "KKKKKK", kernel_keys},
-    {"watch the processor", "KKKKKK", performance_events},
-    {"handle page faults", "KKKKKK", page_faults},
-    {"open files by handle", "KKKKKK", files_by_handle},
-    {"mount", "KKKKKK", mount_something},
-    {"make a system call of 32 bits", "KKKKKK", old_calls},
-    {"type into the terminal", "KKKKKK", type_into_terminal},
+    {"execute a program", "KKKKKKK", exec_program},
+    {"execute a descriptor", "KKKKKKK", exec_descriptor},
+    {"start a process", "KKKKKKK", start_process},
+    {"start a process by clone3()", "DDDDDDD", start_process_by_clone3},
+    {"start a thread", "KAAKKKK", start_thread},
+    {"enter a namespace", "KKKKKKK", new_namespace},
+    {"trace the parent", "KKKKKKK", trace_parent},
+    {"signal the parent", "KKKKKKK", signal_parent},
+    {"signal a thread of the parent", "KKKKKKK", signal_parents_thread},
+    {"read the parent's memory", "KKKKKKK", read_parents_memory},
+    {"signal a sibling", "KKKKKKK", signal_sibling},
+    {"trace a sibling", "KKKKKKK", trace_sibling},
+    {"read a sibling's memory", "KKKKKKK", read_siblings_memory},
+    {"take a descriptor of the parent", "KKKKKKK", take_parents_descriptor},
+    {"change a limit of the parent", "KKKKKKK", limit_parent},
+    {"leave the process group", "KKKKKKK", leave_group},
+    {"read the machine's settings", "DADDAAK", read_machine},
+    {"read the table of processes", "DDDDDDK", read_processes},
+    {"write the ledger's file", "DDDADDK", write_ledger},
+    {"write the memory of mixed answers", "DDDADDK", write_mixed_answers},
+    {"write the frozen holds", "DDDADDK", write_frozen_holds},
+    {"write the page's history", "DDDADDK", write_history},
+    {"write into a mailbox", "DDAADDK", write_mail},
+    {"truncate the ledger by path", "KKKKKKK", cut_ledger},
+    {"remove the ledger", "DDDADDK", remove_ledger},
+    {"read a mailbox", "DDAADDK", read_mail},
+    {"read the passwords", "DADDDDK", read_passwords},
+    {"write the passwords", "DDDDDDK", write_passwords},
+    {"write the copy of a list", "DADADDK", write_list_copy},
+    {"write to the spool", "ADDADDK", spool_file},
+    {"climb out of the spool", "DDDADDK", climb_out_of_spool},
+    {"make a symbolic link", "KKKKKKK", link_into_spool},
+    {"connect to the backend", "AAKAKAK", connect_backend},
+    {"connect elsewhere", "DAKAKAK", connect_elsewhere},
+    {"connect to the control socket", "DADDAAD", connect_control},
+    {"open a raw socket", "KKKKKKK", raw_socket},
+    {"open a packet socket", "KKKKKKK", packet_socket},
+    {"listen on a port", "KDKAKDK", listen_on_port},
+    {"run code that it has written", "KKKKKKK", written_code},
+    {"make data executable", "KKKKKKK", data_made_code},
+    {"make a file in memory", "KKKKKKK", code_in_memory_file},
+    {"use io_uring", "KKKAKKK", own_ring},
+    {"take away the handler of a breach", "KKKKKKK", own_breach_handler},
+    {"become traceable", "KKKKKKK", traceable_again},
+    {"become root", "KKKKKKK", become_root},
+    {"change its root folder", "KKKKKKK", other_root},
+    {"load a program into the kernel", "KKKKKKK", kernel_program},
+    {"use the kernel's keys", "KKKKKKK", kernel_keys},
+    {"watch the processor", "KKKKKKK", performance_events},
+    {"handle page faults", "KKKKKKK", page_faults},
+    {"open files by handle", "KKKKKKK", files_by_handle},
+    {"mount", "KKKKKKK", mount_something},
+    {"make a system call of 32 bits", "KKKKKKK", old_calls},
+    {"type into the terminal", "KKKKKKK", type_into_terminal},
 };
 
 static char letter(int status)
@@ -434,7 +473,9 @@ static void test_without_a_sandbox_it_could(void **state)
     for (size_t d = 0; d < sizeof deeds / sizeof *deeds; d++)
         if (deeds[d].run == start_process || deeds[d].run == write_ledger ||
             deeds[d].run == read_mail || deeds[d].run == connect_elsewhere ||
-            deeds[d].run == connect_control || deeds[d].run == signal_parent)
+            deeds[d].run == connect_control || deeds[d].run == signal_parent ||
+            deeds[d].run == signal_sibling || deeds[d].run == write_mixed_answers ||
+            deeds[d].run == write_mail)
             for (size_t r = 0; r < ROLES; r++)
                 assert_int_equal(try(r, d), 'A');
     config->sandbox = true;
@@ -477,12 +518,21 @@ static int set_up(void **state)
     for (size_t i = 0; i < sizeof folder / sizeof *folder; i++)
         mkdir(at(folder[i]), 0700);
     make_file("state/ledger");
+    make_file("state/settled");
+    make_file("state/frozen");
+    make_file("state/history");
     make_file("state/mail/message");
     make_file("etc/passwd");
     listen_unix("run/control");
     backend_port = listen_tcp();
     other_port = listen_tcp();
     parent = getpid();
+    sibling = fork();
+    if (sibling == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+        for (;;)
+            pause();
+    }
     config = config_defaults("test");
     if (!config)
         return -1;
@@ -504,6 +554,9 @@ static int tear_down(void **state)
                                        "state/lists/recipients-1",
                                        "state/mail/message",
                                        "state/ledger",
+                                       "state/settled",
+                                       "state/frozen",
+                                       "state/history",
                                        "etc/passwd",
                                        "run/control",
                                        "etc",
@@ -513,6 +566,8 @@ static int tear_down(void **state)
                                        "state/lists",
                                        "state/worker-lists",
                                        "state"};
+    kill(sibling, SIGKILL);
+    waitpid(sibling, NULL, 0);
     for (size_t i = 0; i < sizeof file / sizeof *file; i++)
         remove(at(file[i]));
     return rmdir(base);

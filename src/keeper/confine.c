@@ -1,0 +1,16 @@
+/* The keeper's sandbox; see confine.h. */
+#include "keeper/confine.h"
+
+#include "base/sandbox.h"
+#include "config/config.h"
+
+/* Everything that it uses is mapped or open: no file, no socket, no thread. */
+void keeper_confine(const struct config *config)
+{
+    struct sandbox s;
+
+    if (!config->sandbox)
+        return;
+    sandbox_begin(&s, 0, false);
+    sandbox_enter(&s);
+}

@@ -1,0 +1,10 @@
+/* What the keeper may still do once it serves (base/sandbox.h, SECURITY.md). */
+#ifndef MIRED_KEEPER_CONFINE_H
+#define MIRED_KEEPER_CONFINE_H
+
+struct config;
+
+/* Confines the process to the memory and the channels that it has, unless `sandbox` is off. */
+void keeper_confine(const struct config *config);
+
+#endif

@@ -1,0 +1,229 @@
+/* The keeper's loop; see keeper.h.
+ *
+ * It takes the proposals of all workers in turn. While there are some it looks again each
+ * millisecond, so that workers need no system call for a booking; then it sleeps until a worker
+ * rings. If it dies, its successor goes on with the same rings, and workers notice nothing. */
+#include "keeper/keeper.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/mapfile.h"
+#include "base/metrics.h"
+#include "base/scheduling.h"
+#include "config/config.h"
+#include "keeper/confine.h"
+#include "query/notes.h"
+#include "relay/partial_delivery.h"
+#include "tarpit/ledger_disposal.h"
+#include "tarpit/policy.h"
+
+enum {
+    IN_TURN = 256,   /* proposals of one worker, before those of the next */
+    IDLE_TURNS = 3,  /* without a proposal, before it sleeps */
+    STOP_MS = 1700,  /* the master waits 2 s */
+    TELL_MS = 60000, /* between two warnings about a worker */
+    LOOK_MS = 10000, /* for files that were truncated */
+};
+
+struct desk {
+    struct disposal disposal;
+    uint64_t refused[3], told_ms; /* by enum disposal_result, since the last warning */
+};
+
+struct keeper {
+    const struct keeper_params *params;
+    struct disposal_rules rules;
+    struct desk *desk;
+    uint64_t stop_ms; /* monotonic: when to end; 0: not told to */
+};
+
+/* ---- proposals ---- */
+
+static enum disposal_result carry_out(struct keeper *k, struct desk *desk, const struct proposal *p,
+                                      uint64_t now)
+{
+    enum disposal_result r = dispose(&desk->disposal, k->params->ledger, &k->rules, p, now);
+
+    if (p->op == PROPOSE_ELSE && r == DISPOSAL_DONE)
+        partial_carry_out(k->params->partial,
+                          &(struct partial_change){.key = p->hash,
+                                                   .value = p->a,
+                                                   .until = p->b,
+                                                   .flags = (uint32_t)p->label,
+                                                   .of_backend = p->kind == 1},
+                          now);
+    return r;
+}
+
+/* A worker that proposes too much may be under attack; one that proposes what no worker does was
+ * taken over, or has a fault. */
+static void tell(struct desk *desk, uint32_t worker, uint64_t now)
+{
+    uint64_t many = desk->refused[DISPOSAL_TOO_MANY], wrong = desk->refused[DISPOSAL_WRONG];
+
+    if ((!many && !wrong) || (desk->told_ms && now < desk->told_ms + TELL_MS))
+        return;
+    desk->told_ms = now;
+    memset(desk->refused, 0, sizeof desk->refused);
+    if (wrong)
+        log_error("worker %u proposed %lu changes of the ledger that no worker makes; they were "
+                  "not made. An attacker may have taken it over: please report it",
+                  worker, (unsigned long)wrong);
+    if (many)
+        log_warn("worker %u proposed %lu changes of the ledger beyond what one may; they were not "
+                 "made",
+                 worker, (unsigned long)many);
+}
+
+/* Returns how many there were. */
+static unsigned take_turn(struct keeper *k, uint32_t worker)
+{
+    static const enum metric refused[] = {
+        [DISPOSAL_TOO_MANY] = METRIC_PROPOSALS_EXCESS, [DISPOSAL_WRONG] = METRIC_PROPOSALS_WRONG};
+    struct proposals *from = k->params->proposals[worker];
+    struct desk *desk = &k->desk[worker];
+    uint64_t now = clock_wall_ms();
+    struct proposal p;
+    unsigned n = 0;
+
+    for (; n < IN_TURN && proposals_read(from, &p); n++) {
+        enum disposal_result r = carry_out(k, desk, &p, now);
+        if (r == DISPOSAL_DONE)
+            continue;
+        desk->refused[r]++;
+        metric_add(refused[r], 1);
+    }
+    if (n)
+        proposals_finish(from);
+    tell(desk, worker, now);
+    return n;
+}
+
+/* Returns how many there were, and whether there may be more. */
+static unsigned take_turns(struct keeper *k, bool *more)
+{
+    unsigned all = 0;
+
+    *more = false;
+    for (uint32_t i = 0; i < k->params->workers; i++) {
+        unsigned n = take_turn(k, i);
+        all += n;
+        *more = *more || n == IN_TURN;
+    }
+    return all;
+}
+
+/* False if a proposal came meanwhile. */
+static bool lie_down(const struct keeper *k)
+{
+    bool may = true;
+
+    for (uint32_t i = 0; i < k->params->workers; i++)
+        may = proposals_sleep(k->params->proposals[i]) && may;
+    return may;
+}
+
+/* ---- the loop ---- */
+
+static void read_notes(struct keeper *k, int set)
+{
+    const int control = k->params->control;
+    struct note n;
+    int r;
+
+    while ((r = channel_read(control, &n)) == 1) {
+        if (n.kind == NOTE_STOP && !k->stop_ms)
+            k->stop_ms = clock_mono_ms() + STOP_MS;
+        else if (n.kind == NOTE_PING)
+            channel_tell(control, NOTE_PONG, 0, 0, NULL);
+    }
+    if (r == -EAGAIN)
+        return;
+    epoll_ctl(set, EPOLL_CTL_DEL, control, NULL); /* the master is gone */
+    if (!k->stop_ms)
+        k->stop_ms = clock_mono_ms() + STOP_MS;
+}
+
+static bool may_end(const struct keeper *k)
+{
+    bool used = false;
+
+    if (!k->stop_ms)
+        return false;
+    for (uint32_t i = 0; i < k->params->workers; i++)
+        used = used || proposals_are_attached(k->params->proposals[i]);
+    return !used || clock_mono_ms() >= k->stop_ms;
+}
+
+static void serve(struct keeper *k, int set)
+{
+    unsigned idle = 0;
+    bool more;
+
+    for (;;) {
+        bool any = take_turns(k, &more) > 0;
+        if (!any && may_end(k))
+            return;
+        idle = any ? 0 : idle + 1;
+        bool sleep = idle >= IDLE_TURNS && !k->stop_ms && lie_down(k);
+
+        struct epoll_event event[2];
+        int n = epoll_wait(set, event, 2, more ? 0 : sleep ? LOOK_MS : 1);
+        for (int i = 0; i < n; i++) {
+            uint64_t rings;
+            if (event[i].data.fd == k->params->control)
+                read_notes(k, set);
+            else
+                (void)!read(k->params->bell, &rings, sizeof rings);
+        }
+        if (n > 0)
+            idle = 0;
+        mapfile_tend(sleep && n == 0);
+    }
+}
+
+/* The most that a trap, a file of suspects or all lists of the DNS give. */
+static double raise_most(const struct config *config)
+{
+    double most = fmax(policy_most_trap(&config->tarpit), config->tarpit.suspect_offences);
+    double lists = 0;
+
+    for (size_t i = 0; i < config->dnsbl_count; i++)
+        lists += config->dnsbl[i].weight;
+    return fmax(most, lists);
+}
+
+static bool watch(int set, int fd)
+{
+    return epoll_ctl(set, EPOLL_CTL_ADD, fd,
+                     &(struct epoll_event){.events = EPOLLIN, .data.fd = fd}) == 0;
+}
+
+int keeper_run(const struct keeper_params *params)
+{
+    struct keeper k = {.params = params,
+                       .rules = {params->config->tarpit, raise_most(params->config)},
+                       .desk = calloc(params->workers, sizeof *k.desk)};
+    int set = epoll_create1(EPOLL_CLOEXEC);
+
+    if (!k.desk || set < 0 || !watch(set, params->control) || !watch(set, params->bell)) {
+        log_error("the keeper cannot start: %s", strerror(errno));
+        return 1;
+    }
+    for (uint32_t i = 0; i < params->workers; i++)
+        k.desk[i].disposal.logins = &params->logins[i];
+    keeper_confine(params->config);
+    sched_normal();
+    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
+    serve(&k, set);
+    close(set);
+    free(k.desk);
+    return 0;
+}

@@ -1,0 +1,30 @@
+/* The keeper: the process that owns the ledger and the memory of mixed answers. Workers can only
+ * read them, and propose changes (tarpit/ledger_proposals.h); the keeper checks each one and makes
+ * it. It reads nothing that a stranger sent. */
+#ifndef MIRED_KEEPER_KEEPER_H
+#define MIRED_KEEPER_KEEPER_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+struct config;
+struct ledger;
+struct partial_delivery;
+struct proposals;
+
+struct keeper_params {
+    const struct config *config;
+    int control; /* channel to the master */
+    int bell;    /* an eventfd, written to by workers when the keeper sleeps */
+    struct ledger *ledger;
+    struct partial_delivery *partial;
+    struct proposals **proposals; /* one for each worker */
+    _Atomic uint32_t *logins;     /* one for each worker: bookings that right passwords allow */
+    uint32_t workers;
+};
+
+/* The body of the process; returns its exit status. After NOTE_STOP, or when the master is gone, it
+ * ends with the last worker, within 2 s. */
+int keeper_run(const struct keeper_params *params);
+
+#endif
