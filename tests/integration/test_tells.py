@@ -1,0 +1,139 @@
+"""What a stranger can tell from replies, holds and times: nothing of who exists (R5, R6, R14).
+
+`make test` compares words and the holds that mired has decided (its log says them), which do not depend on this
+machine's load. The times themselves are compared in `make soak`, by a test of Kolmogorov and Smirnov on two samples."""
+
+import math
+import re
+
+import pytest
+
+from lib.mired import PASSWORDS, password_file
+from lib.smtp import Client
+
+KNOWN, LOCKED, UNKNOWN = "alice@example.test", "carol@example.test", "nobody@example.test"
+NAMES = [KNOWN, LOCKED, UNKNOWN]
+
+
+def with_a_locked_account(passwords):
+    """`passwd -l` puts a ! before the hash."""
+    text = password_file(passwords | {LOCKED: "locked"})
+    return text.replace(f"{LOCKED}:", f"{LOCKED}:!")
+
+
+def shape(reply):
+    return reply.code, reply.lines
+
+
+def guesses(m, name, count):
+    """The replies to so many wrong passwords in one session of a new client, and what the session's log line says."""
+    with Client(m.submission) as c:
+        c.ehlo()
+        replies = [shape(c.login(name, f"guess{i}")) for i in range(count)]
+        c.quit()
+        line = m.log.wait(rf"event=session .*client={re.escape(c.source)}\b.*")
+    fields = dict(re.findall(r"(\w+)=(\S+)", line))
+    return replies, fields["offences"]
+
+
+def test_known_locked_and_unknown_accounts_hear_the_same_words(mired):
+    m = mired(tarpit="time = 0", stored=with_a_locked_account)
+    heard = {name: guesses(m, name, 3) for name in NAMES}
+    assert heard[KNOWN][0][0][0] == 535
+    assert heard[LOCKED] == heard[KNOWN] and heard[UNKNOWN] == heard[KNOWN]
+
+
+def test_a_locked_account_has_no_password(mired):
+    m = mired(tarpit="time = 0", stored=with_a_locked_account)
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.login(LOCKED, "locked").code == 535
+        assert c.login(KNOWN, PASSWORDS[KNOWN]).code == 235
+
+
+def test_a_masked_verdict_is_the_same_for_those_who_exist_and_those_who_do_not(mired):
+    """R5: the client's turn is too far away. Each client is new, and has the same debt before it asks."""
+    heard = {}
+    m = mired(tarpit="time = 100ms max = 200ms growth = 1 pace_after = 1 shield = 3")
+    for local in ("alice", "nobody9"):
+        with Client(m.port) as c:
+            c.ehlo()
+            c.must("MAIL FROM:<joe@elsewhere.test>", 250)
+            for i in range(4):
+                c.say(f"RCPT TO:<made-up{i}@example.test>")
+            heard[local] = shape(c.say(f"RCPT TO:<{local}@example.test>"))
+            line = m.log.wait(rf"event=refused .*to={local}@example.test .*")
+            heard[local] += (re.search(r"rule=\w+", line)[0], re.search(r"hold=\S+", line)[0])
+    assert heard["alice"][0] == 450
+    assert heard["alice"] == heard["nobody9"]
+
+
+# ---- times ----
+
+
+def differ(one, other):
+    """The probability that two samples of one distribution differ as much as these (Kolmogorov, Smirnov)."""
+    points = sorted(set(one) | set(other))
+    d = max(abs(sum(x <= p for x in one) / len(one) - sum(x <= p for x in other) / len(other)) for p in points)
+    n = len(one) * len(other) / (len(one) + len(other))
+    t = (math.sqrt(n) + 0.12 + 0.11 / math.sqrt(n)) * d
+    if t < 0.2:
+        return 1.0
+    return min(1.0, max(0.0, 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * t * t) for k in range(1, 101))))
+
+
+def test_the_comparison_tells_different_samples_and_not_the_same():
+    some = [i % 97 for i in range(300)]
+    assert differ(some, [(i * 7) % 97 for i in range(300)]) > 0.5
+    assert differ(some, [x + 20 for x in some]) < 0.001
+
+
+def sampled(tries, take, what):
+    """Samples taken in turns, so that the machine's load is the same for all of them."""
+    samples = {key: [] for key in what}
+    for i in range(tries):
+        for key in what[i % len(what) :] + what[: i % len(what)]:
+            samples[key].append(take(key))
+    return samples
+
+
+def report(samples):
+    means = {key: sorted(sample)[len(sample) // 2] * 1000 for key, sample in samples.items()}
+    print(", ".join(f"{key} {ms:.3f} ms" for key, ms in means.items()))
+
+
+@pytest.mark.soak
+@pytest.mark.alone
+def test_the_time_of_a_wrong_password_does_not_tell_who_exists(mired):
+    m = mired(tarpit="time = 0", stored=with_a_locked_account)
+
+    def login(name):
+        with Client(m.submission) as c:
+            c.ehlo()
+            return c.login(name, "guess").seconds
+
+    samples = sampled(300, login, NAMES)
+    report(samples)
+    for name in (LOCKED, UNKNOWN):
+        assert differ(samples[KNOWN], samples[name]) > 0.001, name
+
+
+@pytest.mark.soak
+@pytest.mark.alone
+def test_the_time_of_a_masked_verdict_does_not_tell_who_exists(mired):
+    """On the shield (R7) nothing is looked up."""
+    m = mired(tarpit="time = 1ms max = 2ms growth = 1 pace_after = 1 shield = 2")
+
+    def ask(local):
+        with Client(m.port) as c:
+            c.ehlo()
+            c.must("MAIL FROM:<joe@elsewhere.test>", 250)
+            for i in range(4):
+                c.say(f"RCPT TO:<made-up{i}@example.test>")
+            reply = c.say(f"RCPT TO:<{local}@example.test>")
+            assert reply.code == 450
+            return reply.seconds
+
+    samples = sampled(200, ask, ["alice", "nobody9"])
+    report(samples)
+    assert differ(samples["alice"], samples["nobody9"]) > 0.001
