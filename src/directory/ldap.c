@@ -188,6 +188,16 @@ static char *make_filter(const char *pattern, struct span address)
     return made;
 }
 
+/* Whether the server has ended the search. libldap also ends it, without an error, at a message of a
+ * kind that it does not know; then "nothing found" would be a guess. */
+static bool is_done(LDAP *ldap, LDAPMessage *answer)
+{
+    for (LDAPMessage *m = ldap_first_message(ldap, answer); m; m = ldap_next_message(ldap, m))
+        if (ldap_msgtype(m) == LDAP_RES_SEARCH_RESULT)
+            return true;
+    return false;
+}
+
 static int search(struct ldap_directory *l, const char *filter, int *found)
 {
     struct timeval limit = {.tv_sec = LDAP_S};
@@ -201,6 +211,8 @@ static int search(struct ldap_directory *l, const char *filter, int *found)
                               NULL, NULL, &limit, 1, &answer);
     if (error == LDAP_SIZELIMIT_EXCEEDED) /* there is more than the one entry that was requested */
         error = LDAP_SUCCESS;
+    if (error == LDAP_SUCCESS && !is_done(l->ldap, answer))
+        error = LDAP_DECODING_ERROR;
     if (error == LDAP_SUCCESS) {
         *found = ldap_count_entries(l->ldap, answer);
         l->told[l->server] = LDAP_SUCCESS;
