@@ -204,7 +204,7 @@ void share_bound(struct share *s, const struct tarpit_rules *r)
 {
     enum { BAD_NETWORKS = 4, GOOD_MOST = 12 * LEDGER_EARN_MOST };
     uint8_t kind = s->name.kind & ~LEDGER_NAME_IP6;
-    double most = policy_most_trap(r);
+    double most = fmax(policy_most_trap(r), policy_most(r, OFFENCE_TRAP)); /* 0 without a shield */
 
     if (kind == LEDGER_NETWORK)
         most = BAD_NETWORKS * r->network_share;

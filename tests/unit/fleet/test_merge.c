@@ -387,6 +387,23 @@ static void test_the_lie_of_one_member_is_bounded(void **state)
     close_member(&member[0]);
 }
 
+/* Without a shield a trap books no more than any other offence, so it bounds nothing. */
+static void test_offences_count_at_others_without_a_shield(void **state)
+{
+    begin_alone();
+    member[0].mirror.rules.shield = 0;
+    struct addr a = client(1);
+    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
+    struct share s = {.name = {k.label, LEDGER_CLIENT}, .at_ms = now, .is = {.offences = 7}};
+    struct share lie = {.name = s.name, .at_ms = now, .is = {.offences = 3e38}};
+
+    assert_int_equal(say(1, &s), 0);
+    assert_true(known_of(&k).offences > 6.9);
+    assert_int_equal(say(2, &lie), 0);
+    assert_true(known_of(&k).offences < 7 + 61);
+    close_member(&member[0]);
+}
+
 /* A share from the future would win over every later one. */
 static void test_a_share_from_the_future_is_refused(void **state)
 {
@@ -522,6 +539,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_members_converge_whatever_happens_to_their_messages),
         cmocka_unit_test(test_the_lie_of_one_member_is_bounded),
+        cmocka_unit_test(test_offences_count_at_others_without_a_shield),
         cmocka_unit_test(test_a_share_from_the_future_is_refused),
         cmocka_unit_test(test_what_a_list_says_counts_once_in_the_fleet),
         cmocka_unit_test(test_good_mail_of_another_member_is_spent_and_not_only_looked_at),
