@@ -21,6 +21,7 @@
 #include "base/log.h"
 #include "config/config.h"
 #include "fleet/fleet.h"
+#include "fleet/orderbook.h"
 #include "tarpit/ledger_others.h"
 
 enum { MEMBERS_MOST = 8, LEDGER_OCTETS = 128 << 20, WATCHED = 1 << 16, EVERY = 500, LOOKS = 32 };
@@ -29,6 +30,7 @@ struct booker {
     struct ledger *ledger;
     struct ledger_others *others;
     int control[2];
+    struct orderbook *orderbook;
     pid_t pid;
 };
 
@@ -58,7 +60,7 @@ static void begin_member(unsigned i, uint16_t port)
     char name[16];
 
     if (mapping == MAP_FAILED || !c || ledger_open(&m->ledger, NULL, LEDGER_OCTETS) < 0 ||
-        channel_pair(m->control) < 0)
+        orderbook_open(&m->orderbook, NULL) < 0 || channel_pair(m->control) < 0)
         exit(1);
     m->others = others_open(mapping, size);
     ledger_share(m->ledger, m->others);
@@ -72,8 +74,11 @@ static void begin_member(unsigned i, uint16_t port)
     c->ledger_size = LEDGER_OCTETS;
     m->pid = fork();
     if (m->pid == 0)
-        _exit(fleet_run(&(struct fleet_params){
-            .config = c, .control = m->control[1], .ledger = m->ledger, .others = m->others}));
+        _exit(fleet_run(&(struct fleet_params){.config = c,
+                                               .control = m->control[1],
+                                               .ledger = m->ledger,
+                                               .others = m->others,
+                                               .orderbook = m->orderbook}));
 }
 
 static void look(struct watched *w, uint32_t count, uint32_t members, uint64_t *lag, uint32_t *lags,
@@ -126,8 +131,13 @@ int main(int argc, char **argv)
     for (uint32_t i = 0; i < members; i++)
         begin_member(i, port);
     for (uint32_t i = 0; i < members; i++)
-        while (!others_is_active(member[i].others))
+        while (!others_is_active(member[i].others)) {
+            if (waitpid(member[i].pid, NULL, WNOHANG) != 0) {
+                fprintf(stderr, "fleetload: a member has ended\n");
+                return 1;
+            }
             usleep(10000);
+        }
     uint64_t begun = clock_mono_us(), end = begun + (uint64_t)seconds * 1000000;
     for (uint64_t now = begun; now < end; now = clock_mono_us()) {
         uint64_t due = (now - begun) * rate / 1000000;

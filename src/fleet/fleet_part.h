@@ -138,7 +138,7 @@ int send_open(struct fleet *f);
 void send_close(struct fleet *f);
 
 /* Takes events from the ring and keys from the outbox, and sends as much as may be sent now. True
- * if there was anything. */
+ * if more is left to be sent than Redis takes at once. */
 bool send_turn(struct fleet *f);
 
 /* Writes the keys that wait for that, before the process ends. */

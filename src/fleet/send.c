@@ -117,7 +117,7 @@ static bool drain_ring(struct fleet *f)
         others_skip(f->params->others, f->owner, &f->ring_at);
         lost_events(f);
     }
-    return n > 0;
+    return n == RING_AT_ONCE;
 }
 
 /* ---- sweeps ---- */
@@ -405,16 +405,15 @@ static void note_progress(struct fleet *f)
 
 bool send_turn(struct fleet *f)
 {
-    bool any = drain_ring(f);
+    bool more = drain_ring(f);
 
     mirror_turn(&f->mirror, f->loop.wall);
 
     if (f->state != FLEET_UP || f->refused)
-        return any;
+        return false;
     sweep(f);
-    any |= f->outbox.count > 0;
     flush(f);
     write_keys(f, false);
     note_progress(f);
-    return any || f->outbox.count > 0;
+    return more || f->sweeping || f->outbox.count > 0;
 }
