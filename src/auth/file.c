@@ -136,7 +136,35 @@ static bool count_line(struct file_auth *f, struct span hash)
     return true;
 }
 
-/* Counts the kinds of lines. */
+/* "!" and "*" mark locked accounts in such files. */
+static bool is_locked(struct span hash)
+{
+    return hash.len && (hash.at[0] == '!' || hash.at[0] == '*');
+}
+
+static const char *wrong_with_hash(struct span hash)
+{
+    struct scram_secret secret;
+    char setting[CRYPT_OUTPUT_SIZE];
+
+    if (hash.len == 0)
+        return "has no hash";
+    if (is_locked(hash))
+        return NULL;
+    if (is_scram(hash))
+        return read_scram(hash, &secret) ? NULL : "has a damaged {SCRAM-SHA-256} hash";
+    if (hash.len >= sizeof setting)
+        return "has a hash that is too long";
+    memcpy(setting, hash.at, hash.len);
+    setting[hash.len] = '\0';
+    /* a DES hash has 13 letters */
+    bool old = hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13;
+    return old || crypt_checksalt(setting) == CRYPT_SALT_INVALID
+               ? "has no hash that crypt(3) supports; create one with `doveadm pw` or `mkpasswd`"
+               : NULL;
+}
+
+/* Counts the kinds of lines with a password. */
 static void look_over(struct file_auth *f)
 {
     struct span rest = buf_span(&f->text), line;
@@ -147,7 +175,8 @@ static void look_over(struct file_auth *f)
     f->kinds = f->lines = 0;
     while (list_next(&rest, &number, &line)) {
         size_t colon = span_find(line, ':');
-        if (count_line(f, hash_of(span_after(line, colon + (colon < line.len)))))
+        struct span hash = hash_of(span_after(line, colon + (colon < line.len)));
+        if (hash.len && !is_locked(hash) && count_line(f, hash))
             f->lines++;
     }
     if (f->kinds)
@@ -182,29 +211,6 @@ static struct span like(const struct file_auth *f, struct span user)
 /* ---- whether lines are right ---- */
 
 enum { TOLD_MAX = 20 };
-
-/* "!" and "*" mark locked accounts in such files. */
-static const char *wrong_with_hash(struct span hash)
-{
-    struct scram_secret secret;
-    char setting[CRYPT_OUTPUT_SIZE];
-
-    if (hash.len == 0)
-        return "has no hash";
-    if (hash.at[0] == '!' || hash.at[0] == '*')
-        return NULL;
-    if (is_scram(hash))
-        return read_scram(hash, &secret) ? NULL : "has a damaged {SCRAM-SHA-256} hash";
-    if (hash.len >= sizeof setting)
-        return "has a hash that is too long";
-    memcpy(setting, hash.at, hash.len);
-    setting[hash.len] = '\0';
-    /* a DES hash has 13 letters */
-    bool old = hash.at[0] != '$' && hash.at[0] != '_' && hash.len != 13;
-    return old || crypt_checksalt(setting) == CRYPT_SALT_INVALID
-               ? "has no hash that crypt(3) supports; create one with `doveadm pw` or `mkpasswd`"
-               : NULL;
-}
 
 unsigned file_auth_check_lines(struct span text, const char *path, struct buf *said)
 {
@@ -403,7 +409,9 @@ enum answer_result file_auth_check(struct file_auth *f, struct span user, struct
 
     if (!is_there(f, now_ms))
         return ANSWER_LATER;
-    bool known = user.len > 0 && find(f, user, &hash, name);
+    /* The name of a locked account is treated like one that the file does not have: the time of the
+     * answer must not tell which it is. */
+    bool known = user.len > 0 && find(f, user, &hash, name) && hash.len && !is_locked(hash);
     bool right = matches(known ? hash : like(f, user), password);
     return known && right ? ANSWER_YES : f->settling ? ANSWER_LATER : ANSWER_NO;
 }

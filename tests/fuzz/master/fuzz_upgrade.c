@@ -15,7 +15,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 const struct role role_table[ROLE_COUNT] = {
     [ROLE_WORKER] = {.name = "worker"}, [ROLE_CLERK] = {.name = "clerk"},
     [ROLE_STORE] = {.name = "store"},   [ROLE_FREEZER] = {.name = "freezer"},
-    [ROLE_WEB] = {.name = "web"},       [ROLE_FLEET] = {.name = "fleet"}};
+    [ROLE_WEB] = {.name = "web"},       [ROLE_FLEET] = {.name = "fleet"},
+    [ROLE_KEEPER] = {.name = "keeper"}};
+static_assert(ROLE_COUNT == ROLE_KEEPER + 1, "each role has a name");
 
 int child_adopt(struct master *m, struct generation *g, const struct child *known)
 {
