@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <sys/un.h>
@@ -16,6 +17,18 @@
 #include "base/log.h"
 #include "base/sockaddr.h"
 #include "tls/octets.h"
+
+enum {
+    PARTS = 64, /* of one writev(): a megabyte of blocks */
+    FILE_PIECE =
+        4 << 20, /* of one sendfile(), so that others of the worker's loop have their turn */
+};
+
+/* Whether the kernel sends the message from its file, without a copy. */
+static bool sends_file(const struct link *l)
+{
+    return l->delivery->filed && !l->ssl;
+}
 
 int link_connect(const struct backend *b, struct addr *to)
 {
@@ -50,28 +63,49 @@ int link_connect(const struct backend *b, struct addr *to)
     return fd;
 }
 
-/* Fills in the parts of the message that have not been sent; returns how many, -1 if the spool
- * cannot be read. */
-static int body_parts(struct link *l, struct iovec part[3])
+/* Fills in octets of the message from `offset` on, as many as can be sent at once: all that is in
+ * memory, or a part of a file. Returns how many parts, -1 if the spool cannot be read. */
+static int message_parts(const struct delivery *d, uint64_t offset, uint64_t size,
+                         struct iovec *part, int room)
 {
-    struct delivery *d = l->delivery;
-    uint64_t size = d->job.size - d->header.len, at = l->body_at;
     int n = 0;
 
-    if (at < d->header.len) {
-        part[n++] = (struct iovec){(void *)(d->header.at + at), d->header.len - at};
-        at = d->header.len;
-    }
-    uint64_t offset = at - d->header.len;
-    if (offset < size) {
+    while (n < room && offset < size) {
         struct span s = d->read(d->message, offset);
         if (!s.at || s.len == 0)
             return -1;
         part[n++] = (struct iovec){(void *)s.at, s.len};
+        if (offset < d->filed) /* the next read would overwrite these */
+            break;
         offset += s.len;
     }
-    if (offset >= size) {
-        size_t dot = offset > size ? (size_t)(offset - size) : 0;
+    return n;
+}
+
+/* Fills in the parts of header, message and final dot that are sent next. The octets of a file are
+ * left out if they can go without a copy: the parts end before them. */
+static int body_parts(struct link *l, struct iovec part[PARTS])
+{
+    struct delivery *d = l->delivery;
+    uint64_t header = d->header.len, message = d->job.size - header, at = l->body_at;
+    int n = 0;
+
+    if (at < header) {
+        part[n++] = (struct iovec){(void *)(d->header.at + at), header - at};
+        if (sends_file(l))
+            return n;
+        at = header;
+    }
+    uint64_t offset = at - header;
+    if (offset < message) {
+        int more = message_parts(d, offset, message, part + n, (l->ssl ? 2 : PARTS - 1) - n);
+        if (more < 0)
+            return -1;
+        for (; more; more--)
+            offset += part[n++].iov_len;
+    }
+    if (offset >= message) {
+        size_t dot = (size_t)(offset - message);
         part[n++] = (struct iovec){(void *)&".\r\n"[dot], 3 - dot};
     }
     return n;
@@ -84,17 +118,47 @@ static ssize_t give(struct link *l, const struct iovec *part, int n)
                   : writev(l->watch.fd, part, n);
 }
 
+/* Sends what comes next. Returns how many octets were sent, or -1 and sets errno (EIO if the spool
+ * cannot be read). *all: the socket has taken everything that was tried. */
+static ssize_t give_body(struct link *l, bool *all)
+{
+    struct delivery *d = l->delivery;
+    struct iovec part[PARTS];
+    size_t most = 0;
+    ssize_t done;
+
+    if (sends_file(l) && l->body_at >= d->header.len && l->body_at < d->header.len + d->filed) {
+        off_t offset = (off_t)(l->body_at - d->header.len);
+        most = d->header.len + d->filed - l->body_at;
+        done = sendfile(l->watch.fd, d->file, &offset, most < FILE_PIECE ? most : FILE_PIECE);
+        if (done == 0) {
+            errno = EIO;
+            done = -1;
+        }
+        *all = done > 0;
+        return done;
+    }
+    int n = body_parts(l, part);
+    if (n < 0) {
+        errno = EIO;
+        return -1;
+    }
+    for (int i = 0; i < (l->ssl ? 1 : n); i++)
+        most += part[i].iov_len;
+    done = give(l, part, n);
+    *all = l->ssl ? done > 0 : done == (ssize_t)most;
+    return done;
+}
+
 static bool write_body(struct link *l)
 {
     struct delivery *d = l->delivery;
     uint64_t end = d->job.size + 3;
 
-    while (l->body_at < end) {
-        struct iovec part[3];
-        int n = body_parts(l, part);
-        ssize_t done = n < 0 ? -1 : give(l, part, n);
+    for (bool all = true; all && l->body_at < end;) {
+        ssize_t done = give_body(l, &all);
         if (done < 0)
-            return n >= 0 && (errno == EAGAIN || errno == EINTR);
+            return errno == EAGAIN || errno == EINTR;
         l->body_at += (uint64_t)done;
         /* Only after the last octet of the final dot may the backend have the message. */
         if (l->body_at == end)

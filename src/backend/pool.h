@@ -45,6 +45,10 @@ struct delivery {
     /* Octets of the message from `offset` on, as spool_read(). */
     struct span (*read)(void *message, uint64_t offset);
     void *message;
+    /* The first `filed` octets of the message are in this file, from its beginning on. What read()
+     * returns of the others stays valid as long as the delivery. */
+    int file;
+    uint64_t filed;
     bool doubted; /* an old connection said "no such user": only a young one counts */
     bool refused; /* on the last connection the backend refused mired, and would do so again */
 };

@@ -337,6 +337,7 @@ static int begin_part(struct part *p, const struct relay_message *m)
     p->delivery.header = buf_span(&h->header);
     p->delivery.message = h->spool;
     p->delivery.read = read_spool;
+    p->delivery.file = spool_file(h->spool, &p->delivery.filed);
     p->delivery.client = m->client;
     job->envelope = &p->envelope;
     job->size = h->header.len + spool_size(h->spool);

@@ -1,5 +1,9 @@
-/* The spool; see spool.h. Runs in workers. Writes go to the page cache, so a large message uses the
- * system's memory and not the worker's, and the worker hardly waits. */
+/* The spool; see spool.h. Runs in workers. Writes to a file go to the page cache, so a large message
+ * uses the system's memory and not the worker's, and the worker hardly waits. They are made of many
+ * blocks at once, because the page cache costs the least then.
+ *
+ * A message is its file's octets and then those in its blocks. Every block but the last is full, so
+ * an octet's offset gives its block. */
 #include "relay/spool.h"
 
 #include <errno.h>
@@ -10,19 +14,35 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { CHUNK = 64 * 1024 };
+enum { CHUNK = 64 * 1024, FEW = 4, WRITE_PARTS = 64 };
 
 struct spool {
     struct spool_room *room;
-    struct buf memory; /* the whole message, until it moves to the file */
-    char *chunk;       /* the part of the file that spool_read() returned last */
-    int fd;            /* -1: in memory */
+    char **block; /* of the message, and those that it will need next; `few` or a heap block */
+    uint32_t blocks, block_room;
+    int fd;         /* -1: all is in memory */
+    uint64_t filed; /* octets that are in the file and not in blocks */
+    char *chunk;    /* part of the file, read last: chunk_len octets from chunk_at on */
+    uint64_t chunk_at;
+    size_t chunk_len;
     uint64_t size;
     uint64_t counted; /* in room->used */
     struct sipkey key;
     struct received_count received;
-    char last[2]; /* octets */
+    char *few[FEW]; /* enough for most messages */
 };
+
+int spool_room_open(struct spool_room *room, uint32_t workers)
+{
+    uint32_t blocks = SPOOL_MEMORY / BLOCK_SIZE / (workers ? workers : 1);
+
+    return blocks_open(&room->blocks, blocks > SPOOL_BLOCKS_LEAST ? blocks : SPOOL_BLOCKS_LEAST);
+}
+
+void spool_room_close(struct spool_room *room)
+{
+    blocks_close(&room->blocks);
+}
 
 struct spool *spool_new(struct spool_room *room, const struct sipkey *key)
 {
@@ -31,9 +51,18 @@ struct spool *spool_new(struct spool_room *room, const struct sipkey *key)
     if (!s)
         return NULL;
     s->room = room;
+    s->block = s->few;
+    s->block_room = FEW;
     s->fd = -1;
     s->key = *key;
     return s;
+}
+
+/* Keeps the first `n` blocks. */
+static void keep_blocks(struct spool *s, uint32_t n)
+{
+    while (s->blocks > n)
+        blocks_give(&s->room->blocks, s->block[--s->blocks]);
 }
 
 void spool_free(struct spool *s)
@@ -44,10 +73,14 @@ void spool_free(struct spool *s)
         atomic_fetch_sub(s->room->used, s->counted);
     if (s->fd >= 0)
         close(s->fd);
-    buf_free(&s->memory);
+    keep_blocks(s, 0);
+    if (s->block != s->few)
+        free(s->block);
     free(s->chunk);
     free(s);
 }
+
+/* ---- in a file ---- */
 
 static int open_file(const char *folder)
 {
@@ -64,30 +97,159 @@ static int open_file(const char *folder)
     return fd;
 }
 
-static int write_all(int fd, const char *at, size_t n)
+static int write_all(int fd, struct iovec *part, uint32_t parts)
 {
-    while (n) {
-        ssize_t done = write(fd, at, n);
+    while (parts) {
+        ssize_t done = writev(fd, part, (int)parts);
         if (done < 0 && errno == EINTR)
             continue;
         if (done <= 0)
             return done < 0 && errno != EDQUOT ? -errno : -ENOSPC;
-        at += done;
-        n -= (size_t)done;
+        for (; parts && (size_t)done >= part->iov_len; part++, parts--)
+            done -= (ssize_t)part->iov_len;
+        if (parts) {
+            part->iov_base = (char *)part->iov_base + done;
+            part->iov_len -= (size_t)done;
+        }
     }
     return 0;
 }
 
-static int to_file(struct spool *s)
+/* ---- in memory ---- */
+
+/* How many octets of the message are in block number `i`. */
+static size_t octets_in(const struct spool *s, uint32_t i)
 {
-    int fd = open_file(s->room->folder);
-    if (fd < 0)
-        return fd;
-    s->fd = fd;
-    int r = write_all(fd, s->memory.at, s->memory.len);
-    buf_free(&s->memory);
+    uint64_t left = s->size - s->filed - (uint64_t)i * BLOCK_SIZE;
+
+    return left < BLOCK_SIZE ? (size_t)left : BLOCK_SIZE;
+}
+
+/* See spool.h. */
+static bool may_grow(const struct spool *s)
+{
+    const struct blocks *b = &s->room->blocks;
+    uint32_t left = blocks_free(b);
+
+    if (s->fd >= 0)
+        return s->blocks < SPOOL_WRITE && left > b->max / 2;
+    return s->blocks == 0 ? left > 0 : left > s->blocks && left > b->max / SPOOL_RESERVE;
+}
+
+static bool add_block(struct spool *s)
+{
+    if (!may_grow(s))
+        return false;
+    if (s->blocks == s->block_room) {
+        uint32_t room = s->block_room * 2;
+        char **more = malloc(room * sizeof *more);
+        if (!more)
+            return false;
+        memcpy(more, s->block, s->blocks * sizeof *more);
+        if (s->block != s->few)
+            free(s->block);
+        s->block = more;
+        s->block_room = room;
+    }
+    s->block[s->blocks] = blocks_take(&s->room->blocks);
+    return s->block[s->blocks++] != NULL;
+}
+
+/* Where the message goes on: `*room` octets in its last block, or in a new one; NULL: it may have no
+ * other block. */
+static char *next_place(struct spool *s, size_t *room)
+{
+    uint64_t in_blocks = s->size - s->filed, i = in_blocks / BLOCK_SIZE;
+    size_t at = (size_t)(in_blocks % BLOCK_SIZE);
+
+    if (i == s->blocks && !add_block(s))
+        return NULL;
+    *room = BLOCK_SIZE - at;
+    return s->block[i] + at;
+}
+
+/* Moves the octets of all blocks to the file. */
+static int flush(struct spool *s)
+{
+    if (s->fd < 0) {
+        int fd = open_file(s->room->folder);
+        if (fd < 0)
+            return fd;
+        s->fd = fd;
+    }
+    for (uint32_t done = 0, n; (uint64_t)done * BLOCK_SIZE < s->size - s->filed; done += n) {
+        struct iovec part[WRITE_PARTS];
+        for (n = 0; n < WRITE_PARTS && (uint64_t)(done + n) * BLOCK_SIZE < s->size - s->filed; n++)
+            part[n] = (struct iovec){s->block[done + n], octets_in(s, done + n)};
+        int r = write_all(s->fd, part, n);
+        if (r < 0)
+            return r;
+    }
+    s->filed = s->size;
+    return 0;
+}
+
+int spool_place(struct spool *s, struct iovec *place, int max, size_t octets)
+{
+    size_t room;
+    char *at = next_place(s, &room);
+    int n = 0;
+
+    if (!at && s->blocks == SPOOL_WRITE && s->fd >= 0) { /* its next write is due */
+        if (flush(s) < 0)
+            return 0; /* spool_add() will fail, too */
+        keep_blocks(s, 0);
+        at = next_place(s, &room);
+    }
+    if (!at)
+        return 0;
+    for (uint64_t i = (s->size - s->filed) / BLOCK_SIZE; n < max && octets;) {
+        place[n] = (struct iovec){at, room < octets ? room : octets};
+        octets -= place[n++].iov_len;
+        if (++i == s->blocks && (!octets || n == max || !add_block(s)))
+            break;
+        at = s->block[i];
+        room = BLOCK_SIZE;
+    }
+    return n;
+}
+
+void spool_fit(struct spool *s)
+{
+    keep_blocks(s, (uint32_t)((s->size - s->filed + BLOCK_SIZE - 1) / BLOCK_SIZE));
+}
+
+/* The octets may be in one of the blocks. */
+static int add_to_file(struct spool *s, struct span octets)
+{
+    int r = flush(s);
+
+    if (r == 0 && octets.len)
+        r = write_all(s->fd, &(struct iovec){(void *)octets.at, octets.len}, 1);
+    keep_blocks(s, 0);
+    s->size += octets.len;
+    s->filed = s->size;
     return r;
 }
+
+/* Octets are not copied if they are in their place already. */
+static int add(struct spool *s, struct span octets)
+{
+    while (octets.len) {
+        size_t room;
+        char *at = next_place(s, &room);
+        if (!at)
+            return add_to_file(s, octets);
+        size_t n = octets.len < room ? octets.len : room;
+        if (at != octets.at)
+            memmove(at, octets.at, n);
+        octets = span_after(octets, n);
+        s->size += n;
+    }
+    return 0;
+}
+
+/* ---- both ---- */
 
 static int count(struct spool *s, size_t n)
 {
@@ -102,18 +264,11 @@ int spool_add(struct spool *s, struct span octets)
 {
     int r = count(s, octets.len);
 
-    if (r == 0 && s->fd < 0 && s->memory.len + octets.len > SPOOL_MEMORY)
-        r = to_file(s);
     if (r == 0)
-        r = s->fd < 0 ? buf_add_span(&s->memory, octets) : write_all(s->fd, octets.at, octets.len);
+        r = add(s, octets);
     if (r < 0)
         return r;
-    s->size += octets.len;
     received_scan(&s->received, octets);
-    for (size_t i = octets.len > 2 ? octets.len - 2 : 0; i < octets.len; i++) {
-        s->last[0] = s->last[1];
-        s->last[1] = octets.at[i];
-    }
     return 0;
 }
 
@@ -127,23 +282,38 @@ uint16_t spool_received(const struct spool *s)
     return s->received.count;
 }
 
-bool spool_line_ended(const struct spool *s)
+static struct span read_file(struct spool *s, uint64_t offset)
 {
-    return s->size == 0 || (s->last[0] == '\r' && s->last[1] == '\n');
+    struct span none = {NULL, 0};
+
+    if (!s->chunk && !(s->chunk = malloc(CHUNK)))
+        return none;
+    if (offset < s->chunk_at || offset - s->chunk_at >= s->chunk_len) {
+        uint64_t left = s->filed - offset;
+        ssize_t n = pread(s->fd, s->chunk, left < CHUNK ? (size_t)left : CHUNK, (off_t)offset);
+        s->chunk_at = offset;
+        s->chunk_len = n > 0 ? (size_t)n : 0;
+        if (n <= 0)
+            return none;
+    }
+    return span_after((struct span){s->chunk, s->chunk_len}, (size_t)(offset - s->chunk_at));
 }
 
 struct span spool_read(struct spool *s, uint64_t offset)
 {
-    struct span none = {NULL, 0}, end = {"", 0};
-
     if (offset >= s->size)
-        return end;
-    if (s->fd < 0)
-        return span_after(buf_span(&s->memory), offset);
-    if (!s->chunk && !(s->chunk = malloc(CHUNK)))
-        return none;
-    ssize_t n = pread(s->fd, s->chunk, CHUNK, (off_t)offset);
-    return n > 0 ? (struct span){s->chunk, (size_t)n} : none;
+        return (struct span){"", 0};
+    if (offset < s->filed)
+        return read_file(s, offset);
+    offset -= s->filed;
+    uint32_t i = (uint32_t)(offset / BLOCK_SIZE);
+    return span_after((struct span){s->block[i], octets_in(s, i)}, (size_t)(offset % BLOCK_SIZE));
+}
+
+int spool_file(const struct spool *s, uint64_t *octets)
+{
+    *octets = s->filed;
+    return s->fd;
 }
 
 void spool_identify(struct spool *s, uint64_t *hash, bool *named)

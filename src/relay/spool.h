@@ -1,32 +1,61 @@
-/* The spool: holds one message while it comes in and is handed over. It is in memory up to
- * SPOOL_MEMORY octets, then in an unlinked file in state/spool (O_TMPFILE). A shared counter limits
- * all spools of all workers to spool_max. The spool is not a queue: the message is gone when the
- * client has its reply. A spool belongs to one worker; not thread-safe. */
+/* The spool: holds one message while it comes in and is handed over.
+ *
+ * A message is in blocks of the worker's memory as long as there is room. For every block that a
+ * message has, one more must be free before it gets another; beyond its first block it leaves a part
+ * of the blocks (SPOOL_RESERVE) to other messages. So a few large messages share the blocks evenly,
+ * and small ones find room. A message that may have no other block moves to an unlinked
+ * file in state/spool (O_TMPFILE). From then on it has blocks for its next write only, and only
+ * while half of the blocks are free. The client's octets can be received directly into the blocks (spool_place()).
+ * A shared counter limits all spools of all workers to spool_max.
+ *
+ * The spool is not a queue: the message is gone when the client has its reply. A spool belongs to
+ * one worker; not thread-safe. */
 #ifndef MIRED_RELAY_SPOOL_H
 #define MIRED_RELAY_SPOOL_H
 
 #include <stdatomic.h>
 #include <stdint.h>
+#include <sys/uio.h>
 
 #include "base/bytes.h"
 #include "base/siphash.h"
+#include "relay/blocks.h"
 #include "smtp/data.h"
 #include "smtp/sameness.h"
 
-enum { SPOOL_MEMORY = 256 * 1024 };
+enum {
+    SPOOL_MEMORY = 32 * 1024 * 1024, /* octets of the blocks of all workers together */
+    SPOOL_BLOCKS_LEAST = 16,         /* of a worker */
+    SPOOL_RESERVE = 8,               /* 1/8 of them is for messages that have no block yet */
+    SPOOL_WRITE = 16,                /* blocks of one write to a file */
+};
 
 struct spool_room {         /* one for a worker */
     const char *folder;     /* of spool files */
     _Atomic uint64_t *used; /* octets in all spools of all workers; shared mapping */
     uint64_t max;
+    struct blocks blocks;
 };
 
 struct spool;
 
-/* `room` must outlive the spool; `key` is for spool_identify(). The caller frees the spool. NULL without
- * memory. */
+/* Gets the blocks of a worker, of which there are `workers`. Returns 0 or -ENOMEM. */
+int spool_room_open(struct spool_room *room, uint32_t workers);
+void spool_room_close(struct spool_room *room);
+
+/* `room` must outlive the spool; `key` is for spool_identify(). The caller frees the spool. NULL
+ * without memory. */
 struct spool *spool_new(struct spool_room *room, const struct sipkey *key);
 void spool_free(struct spool *s);
+
+/* Where the next octets of the message can be received: fills in up to `max` places, `octets` octets
+ * at most together, and returns how many; 0: no block is to be had. Received octets become
+ * part of the message by spool_add(), which does not copy them if they are where the message goes
+ * on. The places are valid until spool_fit() or a spool_add() of octets from elsewhere. */
+int spool_place(struct spool *s, struct iovec *place, int max, size_t octets);
+
+/* Gives back blocks that spool_place() has taken and that have no octets of the message. */
+void spool_fit(struct spool *s);
 
 /* Appends octets. Returns 0, -ENOSPC (spool_max, or a full disk), -ENOMEM or -EIO. After a failure
  * only spool_free() may be called. */
@@ -34,16 +63,19 @@ int spool_add(struct spool *s, struct span octets);
 
 uint64_t spool_size(const struct spool *s);
 /* Reads the whole message and finds the hash by which a retry is recognised (smtp/sameness.h), and
- * whether the message has a Message-ID. If its file cannot be
- * read, the hash is a random one, which no other message has. */
+ * whether the message has a Message-ID. If its file cannot be read, the hash is a random one, which
+ * no other message has. */
 void spool_identify(struct spool *s, uint64_t *hash, bool *named);
 /* The number of Received: lines in the message's header. */
 uint16_t spool_received(const struct spool *s);
-/* True if the message ends with CRLF or is empty. */
-bool spool_line_ended(const struct spool *s);
 
-/* Returns up to a chunk of octets from `offset` on, valid until the next call; empty at the end;
- * .at is NULL if the file cannot be read. */
+/* Returns some octets from `offset` on; empty at the end; .at is NULL if the file cannot be
+ * read. Octets of the file (spool_file()) are valid until the next call, others as long as the
+ * spool. */
 struct span spool_read(struct spool *s, uint64_t offset);
+
+/* The file that the first *octets octets of the message are in; -1: there is none. Both change with
+ * spool_place() and spool_add(). */
+int spool_file(const struct spool *s, uint64_t *octets);
 
 #endif

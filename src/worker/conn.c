@@ -376,44 +376,99 @@ static enum go serve(struct worker *w, struct conn *c, enum smtp_want want, stru
     return GO_WAIT;
 }
 
-/* Keeps the unused part of w->input for the next run. */
-static bool keep_input(struct worker *w, struct conn *c, size_t at, size_t have)
+/* Input that the session steps through: first octets that were received where they stay, in the
+ * spool, then those in w->input from `at` up to `have`. */
+struct input {
+    const struct iovec *place;
+    int places;
+    size_t at, have;
+};
+
+/* Moves what is left of the places into w->input. */
+static void leave_places(struct worker *w, struct input *in, size_t used)
 {
-    if (at == have)
-        return true;
-    return conn_work(c) && buf_add(&c->work->in, w->input + at, have - at) == 0;
+    in->at = in->have = 0;
+    for (; in->places; in->places--, in->place++) {
+        size_t left = in->place->iov_len - used;
+        assert(in->have + left <= sizeof w->input);
+        memcpy(w->input + in->have, (char *)in->place->iov_base + used, left);
+        in->have += left;
+        used = 0;
+    }
+    w->input_in_use = in->have;
 }
 
-void conn_run_input(struct worker *w, struct conn *c, size_t have)
+enum { STEP_AGAIN = -1 };
+
+/* A step through the first place; returns enum smtp_want or STEP_AGAIN. If the session has used all of it and the message has all of it,
+ * the next place follows. Otherwise the octets from there on do not stay where they are, or they
+ * are not of the message, or they would be freed with it. */
+static int step_in_place(struct worker *w, struct conn *c, struct input *in, struct smtp_step *step)
+{
+    struct span octets = {in->place->iov_base, in->place->iov_len};
+    size_t used = 0;
+    int places = in->places;
+    enum smtp_want want = smtp_step(&c->smtp, &w->service[c->listener], octets, &used, step);
+
+    if (want == SMTP_BODY && step->body.at == octets.at && step->body.len == octets.len) {
+        in->place++;
+        in->places--;
+        return want;
+    }
+    leave_places(w, in, used);
+    /* the session has not seen what follows the place */
+    return want == SMTP_INPUT && places > 1 ? STEP_AGAIN : (int)want;
+}
+
+static int step_in_input(struct worker *w, struct conn *c, struct input *in, struct smtp_step *step)
+{
+    size_t used = 0;
+    enum smtp_want want =
+        smtp_step(&c->smtp, &w->service[c->listener],
+                  (struct span){w->input + in->at, in->have - in->at}, &used, step);
+
+    in->at += used;
+    if (want == SMTP_PASSWORD) /* leave no password in the buffer */
+        explicit_bzero(w->input + in->at - used, used);
+    return want;
+}
+
+/* Keeps the unused part of w->input for the next run. */
+static bool keep_input(struct worker *w, struct conn *c, const struct input *in)
+{
+    if (in->at == in->have)
+        return true;
+    return conn_work(c) && buf_add(&c->work->in, w->input + in->at, in->have - in->at) == 0;
+}
+
+static void run(struct worker *w, struct conn *c, struct input *in)
 {
     enum go go = GO_ON;
-    size_t at = 0, in_use = w->input_in_use;
+    size_t in_use = w->input_in_use;
+    bool moved = in->places > 0;
 
     login_offers(w);
     c->flags |= CONN_RUNNING;
     c->smtp.trusted = c->flags & CONN_EXEMPT;
-    w->input_in_use = have;
+    w->input_in_use = in->have;
     while (go == GO_ON) {
         struct smtp_step step;
-        size_t used = 0;
-        enum smtp_want want = smtp_step(&c->smtp, &w->service[c->listener],
-                                        (struct span){w->input + at, have - at}, &used, &step);
-        at += used;
-        if (want == SMTP_PASSWORD) /* leave no password in the buffer */
-            explicit_bzero(w->input + at - used, used);
-        go = serve(w, c, want, &step);
+        int want = in->places ? step_in_place(w, c, in, &step) : step_in_input(w, c, in, &step);
+        if (want != STEP_AGAIN)
+            go = serve(w, c, (enum smtp_want)want, &step);
     }
     w->input_in_use = in_use;
     if (go == GO_GONE)
         return;
     c->flags &= ~(uint32_t)CONN_RUNNING;
-    if (!keep_input(w, c, at, have)) {
+    message_fit(c);
+    if (!keep_input(w, c, in)) {
         conn_close(w, c, CLOSE_NO_MEMORY);
         return;
     }
     room_count_envelope(w, c, (uint32_t)envelope_block(&c->smtp.envelope).len);
     /* part of a line is no progress */
-    if (at && c->phase == CONN_READING && !smtp_in_data(&c->smtp))
+    if ((moved || in->at) && c->phase == CONN_READING && !smtp_in_data(&c->smtp))
         loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms);
     /* with a full output, EPOLLOUT continues, and reads the rest of the input */
     if (go != GO_FULL && !io_flush(w, c))
@@ -424,6 +479,20 @@ void conn_run_input(struct worker *w, struct conn *c, size_t have)
     }
     conn_rest(c);
     io_want(w, c);
+}
+
+void conn_run_input(struct worker *w, struct conn *c, size_t have)
+{
+    struct input in = {.have = have};
+
+    run(w, c, &in);
+}
+
+void conn_run_places(struct worker *w, struct conn *c, const struct iovec *place, int places)
+{
+    struct input in = {.place = place, .places = places};
+
+    run(w, c, &in);
 }
 
 void conn_run(struct worker *w, struct conn *c)

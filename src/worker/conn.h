@@ -46,6 +46,11 @@ void conn_run(struct worker *w, struct conn *c);
  * reads. */
 void conn_run_input(struct worker *w, struct conn *c, size_t have);
 
+/* The same with new octets of a message that were received where the message goes on (spool_place()),
+ * in so many places, without octets kept from earlier reads. At most sizeof w->input octets. */
+struct iovec;
+void conn_run_places(struct worker *w, struct conn *c, const struct iovec *place, int places);
+
 /* Changes the phase, records when it begins, and sets the connection's timer (ms; 0: none). */
 void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_t timer_ms);
 

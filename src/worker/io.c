@@ -16,9 +16,12 @@
 #include "worker/conn.h"
 #include "worker/hold.h"
 #include "worker/io.h"
+#include "worker/message.h"
 #include "worker/proxied.h"
 #include "worker/tls.h"
 #include "worker/worker_part.h"
+
+enum { PLACES = 8 }; /* blocks that one read fills */
 
 static bool has_output(const struct conn *c)
 {
@@ -56,6 +59,13 @@ void io_end(struct worker *w, struct conn *c)
             break;
 }
 
+/* The client's close_notify was read behind octets that were used first. The socket may have nothing
+ * more to report, so it is asked for room to write. */
+static bool has_ended(const struct worker *w, const struct conn *c)
+{
+    return c->phase == CONN_READING && c->flags & CONN_TLS && tls_has_ended(w, c);
+}
+
 void io_want(struct worker *w, struct conn *c)
 {
     uint32_t events = 0;
@@ -76,7 +86,7 @@ void io_want(struct worker *w, struct conn *c)
         events |= EPOLLIN;
     if (!(c->flags & CONN_SEEN_END))
         events |= EPOLLRDHUP;
-    if (has_output(c))
+    if (has_output(c) || has_ended(w, c))
         events |= EPOLLOUT;
     loop_want(&w->loop, &c->watch, events);
 }
@@ -119,12 +129,9 @@ bool io_keeps_pace(struct worker *w, struct conn *c)
     return true;
 }
 
-static void read_some(struct worker *w, struct conn *c)
+/* What a read without octets means: EAGAIN, or the end of the connection, which frees it. */
+static void read_nothing(struct worker *w, struct conn *c, ssize_t n)
 {
-    size_t kept = c->work ? c->work->in.len : 0;
-    assert(kept < sizeof w->input); /* the session limits what it leaves unused */
-
-    ssize_t n = take(w, c, w->input + kept, sizeof w->input - kept);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
         if (tls_waits_to_write(w, c)) { /* TLS itself must first send an answer */
             c->flags |= CONN_TLS_WRITE;
@@ -132,11 +139,62 @@ static void read_some(struct worker *w, struct conn *c)
         }
         return;
     }
+    tls_left(w, c);
+    if (n == 0)
+        io_end(w, c); /* a close_notify is answered by one (RFC 5246 7.2.1, RFC 8446 6.1) */
+    conn_close(w, c, CLOSE_HUNG_UP);
+}
+
+/* Receives octets of a message where they stay. False: there is no place for them, and nothing was
+ * read. */
+static bool read_in_place(struct worker *w, struct conn *c)
+{
+    struct iovec place[PLACES];
+    int places = 0;
+
+    if (smtp_in_data(&c->smtp) && c->work && c->work->in.len == 0)
+        places = message_place(c, place, PLACES, sizeof w->input);
+    size_t room = 0;
+    for (int i = 0; i < places; i++)
+        room += place[i].iov_len;
+    if (room < (c->flags & CONN_TLS ? TLS_RECORD_MAX : 1)) {
+        message_fit(c);
+        return false;
+    }
+    ssize_t n =
+        c->flags & CONN_TLS
+            ? tls_recv_places(w, c, place, places)
+            : recvmsg(c->watch.fd, &(struct msghdr){.msg_iov = place, .msg_iovlen = (size_t)places},
+                      MSG_DONTWAIT);
     if (n <= 0) {
-        tls_left(w, c);
-        if (n == 0)
-            io_end(w, c); /* a close_notify is answered by one (RFC 5246 7.2.1, RFC 8446 6.1) */
-        conn_close(w, c, CLOSE_HUNG_UP);
+        int error = errno;
+        message_fit(c);
+        errno = error;
+        read_nothing(w, c, n);
+        return true;
+    }
+    loop_moved(&w->loop);
+    c->work->window += (size_t)n;
+    int filled = 0;
+    for (size_t left = (size_t)n; left; filled++) {
+        if (place[filled].iov_len > left)
+            place[filled].iov_len = left;
+        left -= place[filled].iov_len;
+    }
+    conn_run_places(w, c, place, filled);
+    return true;
+}
+
+static void read_some(struct worker *w, struct conn *c)
+{
+    size_t kept = c->work ? c->work->in.len : 0;
+    assert(kept < sizeof w->input); /* the session limits what it leaves unused */
+
+    if (read_in_place(w, c))
+        return;
+    ssize_t n = take(w, c, w->input + kept, sizeof w->input - kept);
+    if (n <= 0) {
+        read_nothing(w, c, n);
         return;
     }
     if (kept) {
@@ -241,6 +299,10 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events)
     if (events & EPOLLOUT && c->flags & CONN_TLS_WRITE) {
         c->flags &= ~(uint32_t)CONN_TLS_WRITE;
         io_want(w, c); /* existing input is reported at once, and read */
+        return;
+    }
+    if (events & EPOLLOUT && !has_output(c) && has_ended(w, c)) {
+        read_some(w, c);
         return;
     }
     if (events & EPOLLOUT) {

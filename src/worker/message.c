@@ -24,7 +24,29 @@
 
 enum { GOOD_AT_ONCE = 64 };
 enum { NAMES_WAIT_MS = 1000, NAMES_LOOK_MS = 20 };
+enum { TRIM_MS = 5000 };
 enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
+
+/* Blocks that were not needed from one look to the next go back to the kernel. */
+static void trim(struct loop *loop, struct alarm *a)
+{
+    struct worker *w = worker_of(loop);
+
+    if (blocks_trim(&w->spool_room.blocks))
+        loop_alarm(loop, a, loop->now + TRIM_MS);
+}
+
+int message_open(struct worker *w)
+{
+    w->trim_alarm.due = trim;
+    return spool_room_open(&w->spool_room, w->params->slots);
+}
+
+void message_close(struct worker *w)
+{
+    loop_alarm_off(&w->loop, &w->trim_alarm);
+    spool_room_close(&w->spool_room);
+}
 
 bool message_begin(struct worker *w, struct conn *c)
 {
@@ -33,9 +55,22 @@ bool message_begin(struct worker *w, struct conn *c)
     c->work->handed_us = 0;
     c->work->spool = spool_new(&w->spool_room, partial_key(w->params->partial));
     c->work->window = 0;
+    if (!wheel_is_set(&w->trim_alarm.timer))
+        loop_alarm(&w->loop, &w->trim_alarm, w->loop.now + TRIM_MS);
     loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms); /* io_keeps_pace() */
     c->work->declared = smtp_declared_size(&c->smtp);
     return true;
+}
+
+int message_place(struct conn *c, struct iovec *place, int max, size_t octets)
+{
+    return c->work && c->work->spool ? spool_place(c->work->spool, place, max, octets) : 0;
+}
+
+void message_fit(struct conn *c)
+{
+    if (c->work && c->work->spool)
+        spool_fit(c->work->spool);
 }
 
 void message_add(struct worker *w, struct conn *c, struct span body)
@@ -213,6 +248,7 @@ bool message_end(struct worker *w, struct conn *c)
     room_count_octets(
         w, c,
         -(int64_t)spool_size(k->spool)); /* from now on the backend decides how long it takes */
+    message_fit(c);
     m.spool = k->spool;
     k->spool = NULL;
     k->worker = w;

@@ -8,10 +8,20 @@
 #include "base/bytes.h"
 
 struct conn;
+struct iovec;
 struct worker;
+
+/* The worker's memory for messages. Returns 0 or -ENOMEM. */
+int message_open(struct worker *w);
+void message_close(struct worker *w);
 
 /* Answers SMTP_MESSAGE: begins a spool. Always true; without memory message_add() fails. */
 bool message_begin(struct worker *w, struct conn *c);
+
+/* Where the next octets of the message can be received (spool_place()); 0: nowhere. */
+int message_place(struct conn *c, struct iovec *place, int max, size_t octets);
+/* Gives back the places that have not been filled. */
+void message_fit(struct conn *c);
 
 /* Answers SMTP_BODY: adds octets. Without room for them it calls smtp_body_failed(), and the
  * session replies 452. */

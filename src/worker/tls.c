@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 
 #include "base/metrics.h"
 #include "config/config.h"
@@ -32,12 +33,11 @@ enum {
     SHAKES_AT_ONCE = 64,   /* unfinished handshakes of one client in this worker */
     SHAKES_LATER_MS = 200, /* how long further ones wait */
     WAIT_MOST_MS = POLICY_HOLD_MAX,
-    RECORD_MAX = 16384,
 };
 
 /* read_some() must read a whole record, because epoll does not report octets that OpenSSL has
  * buffered. */
-static_assert(sizeof((struct worker){0}.input) >= SMTP_AUTH_LINE_MAX + RECORD_MAX,
+static_assert(sizeof((struct worker){0}.input) >= SMTP_AUTH_LINE_MAX + TLS_RECORD_MAX,
               "a record fits beside what the session leaves");
 
 static bool make_place(struct worker *w, int fd)
@@ -259,13 +259,13 @@ static size_t first_record(const char *at, size_t have)
     if (have < RECORD_HEAD)
         return RECORD_HEAD;
     size_t len = (size_t)(unsigned char)at[3] << 8 | (unsigned char)at[4];
-    return len > RECORD_MAX ? have : RECORD_HEAD + len;
+    return len > TLS_RECORD_MAX ? have : RECORD_HEAD + len;
 }
 
 /* An incomplete ClientHello stays in the socket; an SSL is made only for a complete one. */
 static bool has_hello(struct worker *w, struct conn *c, bool ended, bool *gone)
 {
-    ssize_t n = recv(c->watch.fd, w->input, RECORD_HEAD + RECORD_MAX, MSG_PEEK | MSG_DONTWAIT);
+    ssize_t n = recv(c->watch.fd, w->input, RECORD_HEAD + TLS_RECORD_MAX, MSG_PEEK | MSG_DONTWAIT);
     size_t have = n > 0 ? (size_t)n : 0, whole = first_record(w->input, have);
 
     *gone = n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR) || (ended && have < whole);
@@ -335,6 +335,46 @@ ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room)
         loop_moved(&w->loop);
     errno = error;
     return n;
+}
+
+ssize_t tls_recv_places(struct worker *w, struct conn *c, const struct iovec *place, int places)
+{
+    SSL *ssl = of(w, c);
+    size_t room = 0, at = 0, record = 0;
+    ssize_t all = 0;
+
+    for (int i = 0; i < places; i++)
+        room += place[i].iov_len;
+    assert(room >= TLS_RECORD_MAX);
+    do {
+        char *to = (char *)place->iov_base + at;
+        size_t most = place->iov_len - at;
+        ssize_t n = all ? tls_octets_in(ssl, to, most) : tls_recv(w, c, to, most);
+        if (n <= 0)
+            return all ? all : n;
+        all += n;
+        room -= (size_t)n;
+        record += (size_t)n;
+        if ((size_t)n < most) {
+            at += (size_t)n;
+        } else {
+            place++;
+            at = 0;
+        }
+        if (SSL_pending(ssl))
+            continue;
+        if (record < TLS_RECORD_MAX) /* the client has no more for now */
+            break;
+        record = 0;
+    } while (record || room >= TLS_RECORD_MAX);
+    return all;
+}
+
+bool tls_has_ended(const struct worker *w, const struct conn *c)
+{
+    SSL *ssl = of(w, c);
+
+    return ssl && SSL_get_shutdown(ssl) & SSL_RECEIVED_SHUTDOWN;
 }
 
 ssize_t tls_peek(struct worker *w, struct conn *c, char *at, size_t room)

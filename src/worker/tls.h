@@ -33,6 +33,16 @@ void tls_step(struct worker *w, struct conn *c, bool ended);
 ssize_t tls_recv(struct worker *w, struct conn *c, char *at, size_t room);
 ssize_t tls_send(struct worker *w, struct conn *c, const char *at, size_t len);
 
+/* As tls_recv(), into the first of these places and then the next. Together they must have room for
+ * a record (TLS_RECORD_MAX): all of it is read, because epoll does not report octets that OpenSSL
+ * has buffered. If it is a full one, the next one is read, too, and so on. */
+struct iovec;
+enum { TLS_RECORD_MAX = 16384 };
+ssize_t tls_recv_places(struct worker *w, struct conn *c, const struct iovec *place, int places);
+
+/* Whether the client's close_notify has been read. */
+bool tls_has_ended(const struct worker *w, const struct conn *c);
+
 /* As tls_recv(), and the octets are read again by the next call; see tls_octets_peek(). */
 ssize_t tls_peek(struct worker *w, struct conn *c, char *at, size_t room);
 

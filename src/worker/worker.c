@@ -35,6 +35,7 @@
 #include "worker/journal.h"
 #include "worker/judge.h"
 #include "worker/lists.h"
+#include "worker/message.h"
 #include "worker/proposing.h"
 #include "worker/queries.h"
 #include "worker/room.h"
@@ -396,7 +397,7 @@ static int open_all(struct worker *w)
     w->loop.prefetch_octets = sizeof(struct conn);
     if (!open_rooms(w))
         return -ENOMEM;
-    if ((error = queries_open(w)) || (error = freeze_open(w)))
+    if ((error = message_open(w)) || (error = queries_open(w)) || (error = freeze_open(w)))
         return error;
     w->accept_alarm.due = accept_again;
     w->suspects_alarm.due = look_at_suspects;
@@ -428,6 +429,7 @@ static void close_all(struct worker *w)
     auth_queue_close(w->auth_queue);
     accounts_close(w->accounts);
     sending_close(w);
+    message_close(w);
     loop_close(&w->loop);
     free(w->service);
     free(w->listeners);

@@ -144,7 +144,8 @@ struct worker {
     struct alarm shadow_alarm;
     struct tls_stash stash;
     struct spool_room spool_room;
-    SSL **tls; /* by descriptor; NULL where there is none */
+    struct alarm trim_alarm; /* of the blocks in spool_room */
+    SSL **tls;               /* by descriptor; NULL where there is none */
     size_t tls_places;
     struct shakes shakes;
     struct watch *listeners;

@@ -18,13 +18,16 @@ static _Atomic uint64_t used;
 static struct spool_room room = {.folder = folder, .used = &used, .max = 4 << 20};
 static const struct sipkey key = {1, 2};
 
+enum { WORKERS = 16, BLOCKS = SPOOL_MEMORY / BLOCK_SIZE / WORKERS };
+
 static int make_folder(void **state)
 {
-    return mkdtemp(folder) ? 0 : -1;
+    return mkdtemp(folder) ? spool_room_open(&room, WORKERS) : -1;
 }
 
 static int remove_folder(void **state)
 {
+    spool_room_close(&room);
     return rmdir(folder); /* spool files have no names: it is empty */
 }
 
@@ -53,11 +56,177 @@ static void round_trip(size_t size, size_t piece)
 static void test_messages_of_any_size_come_out_as_they_went_in(void **state)
 {
     static const size_t sizes[] = {
-        0, 1, 1000, SPOOL_MEMORY - 1, SPOOL_MEMORY, SPOOL_MEMORY + 1, 3 << 20};
+        0, 1, 1000, BLOCK_SIZE - 1, BLOCK_SIZE, BLOCK_SIZE + 1, 256 * 1024, 3 << 20};
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         round_trip(sizes[i], 65536);
         round_trip(sizes[i], 9973);
     }
+}
+
+static void fill(char *text, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        text[i] = (char)(rand() >> 7);
+}
+
+static void check(struct spool *s, const char *text, size_t size)
+{
+    uint64_t at = 0;
+
+    assert_int_equal(spool_size(s), size);
+    for (struct span got; (got = spool_read(s, at)).len; at += got.len) {
+        assert_non_null(got.at);
+        assert_true(at + got.len <= size);
+        assert_memory_equal(got.at, text + at, got.len);
+    }
+    assert_int_equal(at, size);
+}
+
+/* As a worker does it: receives into the places, adds what it received where it is, and now and
+ * then octets from elsewhere. */
+static void grow(struct spool *s, const char *text, size_t size)
+{
+    for (size_t at = 0; at < size;) {
+        struct iovec place[4];
+        size_t most = 1 + (size_t)rand() % (rand() % 4 ? 70000 : 300);
+        most = most < size - at ? most : size - at;
+        int places = rand() % 5 ? spool_place(s, place, 1 + rand() % 4, most) : 0;
+        if (!places) {
+            assert_int_equal(spool_add(s, (struct span){text + at, most}), 0);
+            at += most;
+        }
+        for (int i = 0; i < places && rand() % 20; i++) { /* not all of them are filled */
+            memcpy(place[i].iov_base, text + at, place[i].iov_len);
+            assert_int_equal(spool_add(s, (struct span){place[i].iov_base, place[i].iov_len}), 0);
+            at += place[i].iov_len;
+        }
+        if (rand() % 2)
+            spool_fit(s);
+    }
+}
+
+static void test_octets_that_are_received_in_their_place_stay_there(void **state)
+{
+    static char text[2 << 20];
+
+    srand(19);
+    for (int i = 0; i < 100; i++) {
+        size_t size = (size_t)rand() % (i % 4 ? 100000 : sizeof text);
+        struct spool *s = spool_new(&room, &key);
+        fill(text, size);
+        grow(s, text, size);
+        check(s, text, size);
+        spool_fit(s);
+        check(s, text, size);
+        spool_free(s);
+        assert_int_equal(blocks_free(&room.blocks), BLOCKS);
+    }
+}
+
+/* Messages of all sizes at once: they share the blocks and move to files when these are short, and each
+ * comes out as it went in. */
+static void test_messages_leave_blocks_to_each_other(void **state)
+{
+    enum { MESSAGES = 200, MOST = 200000 };
+    static struct spool *s[MESSAGES];
+    static char *text[MESSAGES];
+    static size_t size[MESSAGES];
+    unsigned files = 0, blocks = 0;
+    uint64_t max = room.max;
+
+    srand(20);
+    room.max = UINT64_MAX;
+    for (int i = 0; i < MESSAGES; i++) {
+        s[i] = spool_new(&room, &key);
+        text[i] = malloc(MOST);
+        assert_true(s[i] && text[i]);
+        fill(text[i], MOST);
+    }
+    for (int turn = 0; turn < MESSAGES * 20; turn++) {
+        int i = rand() % MESSAGES;
+        size_t more = (size_t)rand() % 20000;
+        size_t most = i % 10 ? MOST : 10000;
+        more = more < most - size[i] ? more : most - size[i];
+        assert_int_equal(spool_add(s[i], (struct span){text[i] + size[i], more}), 0);
+        size[i] += more;
+    }
+    assert_true(blocks_free(&room.blocks) <= BLOCKS);
+    for (int i = 0; i < MESSAGES; i++) {
+        uint64_t filed;
+        bool in_file = spool_file(s[i], &filed) >= 0;
+        assert_true(filed <= size[i]);
+        files += in_file;
+        blocks += !in_file && size[i] > 0;
+        check(s[i], text[i], size[i]);
+    }
+    assert_true(files > 0 && blocks > 0);
+    for (int i = 0; i < MESSAGES; i++) {
+        spool_free(s[i]);
+        free(text[i]);
+    }
+    room.max = max;
+    assert_int_equal(blocks_free(&room.blocks), BLOCKS);
+    assert_int_equal(atomic_load(&used), 0);
+}
+
+/* However many large messages come first, a small one has a block. */
+static void test_large_messages_leave_room_for_small_ones(void **state)
+{
+    enum { LARGE = 30 };
+    static char block[BLOCK_SIZE];
+    struct spool *large[LARGE], *small = spool_new(&room, &key);
+    uint64_t max = room.max;
+
+    room.max = UINT64_MAX;
+    for (int i = 0; i < LARGE; i++)
+        large[i] = spool_new(&room, &key);
+    for (int n = 0; n < 200; n++)
+        for (int i = 0; i < LARGE; i++)
+            assert_int_equal(spool_add(large[i], (struct span){block, sizeof block}), 0);
+    assert_true(blocks_free(&room.blocks) >= BLOCKS / SPOOL_RESERVE - 1);
+    assert_int_equal(spool_add(small, SPAN("small\r\n")), 0);
+    uint64_t filed;
+    assert_int_equal(spool_file(small, &filed), -1);
+    assert_int_equal(filed, 0);
+    for (int i = 0; i < LARGE; i++)
+        spool_free(large[i]);
+    spool_free(small);
+    room.max = max;
+}
+
+static void test_blocks_that_are_not_needed_give_back_their_memory(void **state)
+{
+    struct blocks b;
+    char *taken[8];
+
+    assert_int_equal(blocks_open(&b, 8), 0);
+    assert_false(blocks_trim(&b)); /* nothing to do: none has memory */
+    for (int i = 0; i < 8; i++)
+        memset(taken[i] = blocks_take(&b), 'x', BLOCK_SIZE);
+    assert_null(blocks_take(&b));
+    for (int i = 0; i < 6; i++)
+        blocks_give(&b, taken[i]);
+    assert_true(blocks_trim(&b)); /* all have been in use since the last time */
+    assert_int_equal(b.n_warm, 6);
+    char *last = blocks_take(&b);
+    assert_ptr_equal(last, taken[5]); /* the one that was used last */
+    assert_int_equal(last[0], 'x');
+    blocks_give(&b, last);
+    assert_true(blocks_trim(&b));
+    assert_int_equal(b.n_warm, 1); /* the one that was needed */
+    blocks_give(&b, taken[6]);
+    blocks_give(&b, taken[7]);
+    assert_true(blocks_trim(&b));
+    assert_false(blocks_trim(&b));
+    assert_int_equal(b.n_warm, 0);
+    for (int i = 0; i < 8; i++)
+        assert_int_equal((taken[i] = blocks_take(&b))[BLOCK_SIZE - 1], 0); /* new memory */
+    for (int i = 0; i < 8; i++)
+        for (int k = 0; k < i; k++)
+            assert_ptr_not_equal(taken[i], taken[k]);
+    for (int i = 0; i < 8; i++)
+        blocks_give(&b, taken[i]);
+    blocks_close(&b);
 }
 
 static void test_all_spools_together_stay_below_their_limit(void **state)
@@ -105,9 +274,6 @@ static void test_received_lines_of_the_header_are_counted(void **state)
         s,
         SPAN("Received: one\r\n folded\r\nreceIVED: two\r\nSubject: x\r\n\r\nReceived: body\r\n"));
     assert_int_equal(spool_received(s), 2);
-    assert_true(spool_line_ended(s));
-    spool_add(s, SPAN("no end"));
-    assert_false(spool_line_ended(s));
     spool_free(s);
 }
 
@@ -115,6 +281,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_messages_of_any_size_come_out_as_they_went_in),
+        cmocka_unit_test(test_octets_that_are_received_in_their_place_stay_there),
+        cmocka_unit_test(test_messages_leave_blocks_to_each_other),
+        cmocka_unit_test(test_large_messages_leave_room_for_small_ones),
+        cmocka_unit_test(test_blocks_that_are_not_needed_give_back_their_memory),
         cmocka_unit_test(test_all_spools_together_stay_below_their_limit),
         cmocka_unit_test(test_the_hash_is_of_the_octets_and_not_of_their_pieces),
         cmocka_unit_test(test_received_lines_of_the_header_are_counted),
