@@ -157,6 +157,7 @@ static void join(struct fleet *f)
     send_hello(f);
     orders_joined(f);
     settled_joined(f);
+    accounts_joined(f);
     servers_flush(&f->servers);
 }
 
@@ -315,6 +316,7 @@ static void writable_told(struct link_redis *l, uint64_t arg, const redisReply *
     say_up(f);
     orders_joined(f);
     settled_met(f);
+    accounts_joined(f);
 }
 
 static void each_second(struct loop *loop, struct alarm *a)
@@ -348,6 +350,7 @@ static void turn(struct loop *loop, struct alarm *a)
 
     orders_turn(f);
     settled_turn(f);
+    accounts_turn(f);
     book_tend(f->mirror.book, &f->mirror.rules, loop->wall);
     /* Each turn that finds something costs an entry of the stream, which all members read. So in a
      * large fleet turns are longer: 1,000 members send 9,000 entries a second at most. */
@@ -402,7 +405,7 @@ static int open_all(struct fleet *f)
     if ((r = book_open(&f->mirror.book,
                        places < UINT32_MAX / 2 ? (uint32_t)places : UINT32_MAX / 2)) < 0 ||
         (r = members_open(&f->members, config->fleet.member)) < 0 || (r = send_open(f)) < 0 ||
-        (r = receive_open(f)) < 0)
+        (r = usage_open(&f->usage, USAGE_PLACES)) < 0 || (r = receive_open(f)) < 0)
         return r;
     f->servers.is_up = begin_to_join;
     f->servers.is_down = gone;
@@ -428,6 +431,7 @@ static void close_all(struct fleet *f)
     send_close(f);
     members_close(&f->members);
     book_close(f->mirror.book);
+    usage_close(f->usage);
     loop_close(&f->loop);
     free(f);
 }

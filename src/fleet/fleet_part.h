@@ -4,6 +4,7 @@
  *   send.c     from the ring and from sweeps of the ledger to Redis
  *   receive.c  the stream, and answers about single keys
  *   settled.c  mixed answers, for retries that come to another member
+ *   accounts.c what accounts have sent
  *   orders.c   what the web process asks: how the fleet is, and orders to other members */
 #ifndef MIRED_FLEET_FLEET_PART_H
 #define MIRED_FLEET_FLEET_PART_H
@@ -14,11 +15,13 @@
 #include "fleet/orderbook.h"
 #include "fleet/outbox.h"
 #include "fleet/servers.h"
+#include "fleet/usage.h"
 #include "query/notes.h"
 
 enum {
     KEY_TEXT_MOST = 160,
     ASKED_PLACES = 1 << 18,
+    USAGE_PLACES = 1 << 16,
     SENT_PLACES = 1 << 16,
     EXPIRY_PLACES = 1 << 19,
     BATCH_OCTETS = 16 * 1024,
@@ -110,6 +113,11 @@ struct fleet {
     /* settled.c */
     bool settled_again; /* all is told again */
     uint64_t settled_ms, settled_again_ms;
+
+    /* accounts.c */
+    struct usage *usage;
+    bool accounts_again; /* all is told again */
+    uint64_t accounts_ms, accounts_again_ms;
     uint64_t memory; /* that Redis uses; 0: not known */
 
     struct alarm tick, second;
@@ -154,6 +162,7 @@ void send_order(struct fleet *f, const char *text);
 /* Sends lines of standing orders. */
 void send_standing(struct fleet *f, struct span lines);
 void send_settled(struct fleet *f, struct span records);
+void send_accounts(struct fleet *f, struct span records);
 
 /* ---- orders.c ---- */
 
@@ -183,6 +192,15 @@ void settled_met(struct fleet *f);
 /* Sends what is new, once a second. */
 void settled_turn(struct fleet *f);
 void settled_take(struct fleet *f, struct member *m, struct span batch);
+
+/* ---- accounts.c ---- */
+
+/* This member has joined, or another one has started. */
+void accounts_joined(struct fleet *f);
+
+/* Sends what is new. */
+void accounts_turn(struct fleet *f);
+void accounts_take(struct fleet *f, struct member *m, struct span batch);
 
 /* ---- receive.c ---- */
 

@@ -178,6 +178,7 @@ static void take_hello(struct fleet *f, struct member *m, const struct stream_en
                  (unsigned long)(f->mirror.rules.half_life / 1000));
     if (m->hello.instance != h.instance) {
         orders_met(f);
+        accounts_joined(f);
         if (orders_is_teller(f))
             settled_met(f);
     }
@@ -240,6 +241,8 @@ static void take_entry(void *arg, const struct stream_entry *e)
         orders_take_standing(f, m, e->standing);
     if (e->settled.len && members_number(&f->members, m) != BOOK_SELF)
         settled_take(f, m, e->settled);
+    if (e->accounts.len && members_number(&f->members, m) != BOOK_SELF)
+        accounts_take(f, m, e->accounts);
     if (e->shares.len && members_number(&f->members, m) != BOOK_SELF)
         take_batch(f, m, e);
 }

@@ -232,6 +232,7 @@ static bool read_entry(const redisReply *r, struct stream_entry *e)
         case 'o': e->order = value; break;
         case 'l': e->standing = value; break;
         case 'd': e->settled = value; break;
+        case 'a': e->accounts = value; break;
         default: break; /* of a later version */
         }
     }

@@ -76,7 +76,7 @@ int stream_id_compare(const struct stream_id *a, const struct stream_id *b);
 /* An entry of the fleet's stream; parts that are missing are empty. */
 struct stream_entry {
     struct stream_id id;
-    struct span member, hello, shares, order, standing, settled;
+    struct span member, hello, shares, order, standing, settled, accounts;
     uint64_t sent_ms; /* fleet time; 0: missing */
     uint64_t number;  /* of the member's batches; 0: missing */
 };

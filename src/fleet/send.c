@@ -78,6 +78,10 @@ static void take_event(struct fleet *f, const struct others_event *e)
 {
     if (!is_whole_name(&e->name))
         return;
+    if (e->what == OTHERS_SENT) {
+        usage_booked(f->usage, f->params->ledger, e, f->loop.wall);
+        return;
+    }
     if (e->what == OTHERS_SIGHT) {
         receive_sight(f, &e->name, e->hash);
         return;
@@ -342,6 +346,11 @@ void send_standing(struct fleet *f, struct span lines)
 void send_settled(struct fleet *f, struct span records)
 {
     send_entry(f, 'd', records, f->loop.wall);
+}
+
+void send_accounts(struct fleet *f, struct span records)
+{
+    send_entry(f, 'a', records, f->loop.wall);
 }
 
 void send_hello(struct fleet *f)

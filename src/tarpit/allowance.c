@@ -1,6 +1,7 @@
 /* Decides about allowances (allowance.h), on top of the ledger's buckets. Pure but for the ledger;
  * runs in workers, in the web process for people, and in virtual time in tests. */
 #include "tarpit/allowance.h"
+#include "tarpit/ledger_others.h"
 
 static const uint64_t period_of[BUCKET_COUNT] = {
     [BUCKET_HOUR] = 3600000,
@@ -45,8 +46,11 @@ void allowance_logged_in(struct ledger *l, const struct allowance_who *who, uint
     struct ledger_key network = ledger_key_account_network(l, who->account, who->from);
     struct ledger_key account = ledger_key_allowance(l, who->account);
 
-    /* The account's first network is known from the beginning. */
-    ledger_login(l, &network, now, ledger_settle(l, &account, now) ? 1 : now);
+    /* The account's first network is known from the beginning. In a fleet (R25) it may have others
+     * already, which only another member knows. */
+    bool first = ledger_settle(l, &account, now) && !ledger_is_elsewhere(l, &account);
+    ledger_login(l, &network, now, first ? 1 : now);
+    ledger_tell_sent(l, &account, &(struct ledger_sent){0});
 }
 
 bool allowance_may_log_in(const struct ledger *l, const struct allowance_rules *r,
@@ -70,9 +74,14 @@ static uint32_t most_of(const struct allowance_rules *r, enum ledger_bucket buck
     return bucket >= BUCKET_NEW_HOUR ? (most + ALLOWANCE_PART - 1) / ALLOWANCE_PART : most;
 }
 
-static struct ledger_rate rate_of(const struct allowance_rules *r, enum ledger_bucket bucket)
+struct ledger_rate allowance_rate(const struct allowance_rules *r, enum ledger_bucket bucket)
 {
     return (struct ledger_rate){most_of(r, bucket), period_of[bucket]};
+}
+
+static struct ledger_rate rate_of(const struct allowance_rules *r, enum ledger_bucket bucket)
+{
+    return allowance_rate(r, bucket);
 }
 
 static enum ledger_bucket hour_of(bool of_new)
@@ -128,6 +137,18 @@ struct allowance_answer allowance_ask(const struct ledger *l, const struct allow
     return look(l, r, &k, is_new(l, who, now), now, n);
 }
 
+/* Tells the other members of a fleet. */
+static void tell(const struct ledger *l, const struct allowance_rules *r,
+                 const struct ledger_key *k, bool of_new, uint32_t n, bool given_back)
+{
+    ledger_tell_sent(l, k,
+                     &(struct ledger_sent){.recipients = n,
+                                           .given_back = given_back,
+                                           .of_new = of_new,
+                                           .per_hour = r->per_hour,
+                                           .per_day = r->per_day});
+}
+
 static bool take(struct ledger *l, const struct ledger_key *k, enum ledger_bucket bucket,
                  struct ledger_rate rate, uint64_t now, uint32_t n)
 {
@@ -150,8 +171,10 @@ struct allowance_answer allowance_take(struct ledger *l, const struct allowance_
     bool in_day = in_hour && take(l, &k, day_of(of_new), day, now, n);
     if (in_hour && !in_day && hour.most)
         ledger_bucket_give(l, &k, hour_of(of_new), hour, now, n);
-    if (in_day)
+    if (in_day) {
+        tell(l, r, &k, of_new, n, false);
         return a;
+    }
     /* Another connection has taken the rest meanwhile. */
     a = look(l, r, &k, of_new, now, n);
     if (a.limit == ALLOWANCE_FITS)
@@ -176,6 +199,7 @@ void allowance_give(struct ledger *l, const struct allowance_rules *r, struct sp
         return;
     give(l, &k, hour_of(is_new), rate_of(r, hour_of(is_new)), now, n);
     give(l, &k, day_of(is_new), rate_of(r, day_of(is_new)), now, n);
+    tell(l, r, &k, is_new, n, true);
 }
 
 bool allowance_refused(struct ledger *l, const struct allowance_who *who, uint64_t now)

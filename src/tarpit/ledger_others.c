@@ -403,7 +403,7 @@ void ledger_others_prefetch(const struct ledger *l, const struct ledger_key *k)
 /* ---- the ring ---- */
 
 static void put(struct ledger_others *o, uint64_t n, const struct ledger_name *name, uint64_t hash,
-                uint8_t what)
+                uint64_t what)
 {
     struct event *e = &o->ring[n % RING_EVENTS];
 
@@ -453,6 +453,36 @@ void ledger_tell(const struct ledger *l, const struct ledger_key *k, uint8_t wha
     l->told->what[at] = what;
 }
 
+/* In the word of `what`: what 8 | new 1 | given back 1 | recipients 14 | an hour 20 | a day 20. */
+enum { SENT_NEW = 8, SENT_BACK = 9, SENT_COUNT = 10, SENT_HOUR = 24, SENT_DAY = 44 };
+enum { SENT_MOST = (1 << 14) - 1, SENT_RATE = (1 << 20) - 1 };
+static_assert((int)SENT_RATE >= (int)LEDGER_BUCKET_MOST, "an allowance fits");
+
+static uint64_t least(uint64_t a, uint64_t b)
+{
+    return a < b ? a : b;
+}
+
+void ledger_tell_sent(const struct ledger *l, const struct ledger_key *k,
+                      const struct ledger_sent *s)
+{
+    if (!ledger_is_shared(l) || !k->common)
+        return;
+    uint64_t what =
+        OTHERS_SENT | (uint64_t)s->of_new << SENT_NEW | (uint64_t)s->given_back << SENT_BACK |
+        least(s->recipients, SENT_MOST) << SENT_COUNT | least(s->per_hour, SENT_RATE) << SENT_HOUR |
+        least(s->per_day, SENT_RATE) << SENT_DAY;
+    struct ledger_name name = {k->common, LEDGER_ALLOWANCE};
+    put(l->others, atomic_fetch_add(&l->others->next, 1), &name, k->hash, what);
+}
+
+bool ledger_is_elsewhere(const struct ledger *l, const struct ledger_key *k)
+{
+    const struct place *p = ledger_is_shared(l) && k->common ? find(l->others, k->common) : NULL;
+
+    return p && word_of(p, PLACE_FLAGS, k->common) >> FLAGS_SHIFT & LEDGER_KNOWN;
+}
+
 void ledger_sight(const struct ledger *l, const struct ledger_key *k)
 {
     ledger_tell(l, k, OTHERS_SIGHT);
@@ -489,6 +519,11 @@ int others_read(struct ledger_others *o, uint64_t owner, uint64_t *at, struct ot
         .name = {id, hash & (LEDGER_KIND_BITS | LEDGER_KIND_IP6)},
         .hash = hash,
         .what = (uint8_t)what,
+        .sent = {.recipients = what >> SENT_COUNT & SENT_MOST,
+                 .given_back = what >> SENT_BACK & 1,
+                 .of_new = what >> SENT_NEW & 1,
+                 .per_hour = what >> SENT_HOUR & SENT_RATE,
+                 .per_day = what >> SENT_DAY & SENT_RATE},
     };
     ++*at;
     if (atomic_load_explicit(&o->owner, memory_order_relaxed) == owner)

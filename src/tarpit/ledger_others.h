@@ -99,12 +99,22 @@ enum others_what {
     OTHERS_CHANGED = 1, /* something was booked on it here */
     OTHERS_SIGHT,       /* a decision about it comes: what do others know? */
     OTHERS_FORGOTTEN,   /* ledger_forget() */
+    OTHERS_SENT,        /* R23: an account has logged in or sent something here */
+};
+
+/* What an account has sent, and its whole allowance (0: no limit). */
+struct ledger_sent {
+    uint32_t recipients; /* 0: it has logged in */
+    bool given_back;     /* the recipients did not get it after all */
+    bool of_new;         /* from a network that is new to the account */
+    uint32_t per_hour, per_day;
 };
 
 struct others_event {
     struct ledger_name name;
     uint64_t hash; /* the ledger's own, which finds the entry */
     uint8_t what;
+    struct ledger_sent sent; /* of OTHERS_SENT */
 };
 
 /* The number of the next event to be written: where a reader begins. */
@@ -122,6 +132,13 @@ void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at);
 
 /* Changes when keys get other common names. A caller that keeps keys then computes them again. */
 uint64_t ledger_naming(const struct ledger *l);
+
+/* Tells the fleet process what the account with that allowance has sent. Each call counts. */
+void ledger_tell_sent(const struct ledger *l, const struct ledger_key *k,
+                      const struct ledger_sent *sent);
+
+/* Whether another member knows the account with that allowance. */
+bool ledger_is_elsewhere(const struct ledger *l, const struct ledger_key *k);
 
 /* Tells the fleet process that a decision about this key is coming. */
 void ledger_sight(const struct ledger *l, const struct ledger_key *k);

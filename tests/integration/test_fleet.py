@@ -245,6 +245,55 @@ def test_a_member_that_starts_in_between_hears_what_was_settled(redis, fleet):
         assert [backend.copies(to) for to in PEOPLE] == [1, 0, 1]
 
 
+# ---- R23: an account's allowance is that of the fleet ----
+
+ACCOUNT, PASSWORD = "alice@example.test", "wonderland"
+ALLOWED = "allowance { recipients_per_hour = 30  recipients_per_day = 300 }\n"
+
+
+def sent_until_refused(m, source, most):
+    with Client(m.submission, source=source) as c:
+        c.ehlo()
+        assert c.login(ACCOUNT, PASSWORD).code == 235
+        for n in range(most):
+            if c.message(ACCOUNT, ["bob@example.test"]).code != 250:
+                return n
+        return most
+
+
+def used(m):
+    shown = json.loads(m.control("show", ACCOUNT, "--json").stdout or "{}")
+    return shown.get("account", {}).get("per_hour", {}).get("used", 0)
+
+
+def test_an_account_has_one_allowance_at_all_members(redis, fleet):
+    """And a member that starts later, while another one is away, knows what was sent."""
+    r = redis()
+    one, two = fleet(r, config=ALLOWED)
+    source = ports.stranger()
+    assert sent_until_refused(two, source, 0) == 0  # it has logged in there
+    assert sent_until_refused(one, source, 20) == 20
+    until(lambda: used(two) > 19)
+    assert sent_until_refused(two, source, 20) == 10
+    until(lambda: used(one) > 29)
+    assert sent_until_refused(one, source, 20) <= 1
+    one.stop()
+    (three,) = fleet(r, 1, first=3, config=ALLOWED)
+    assert sent_until_refused(three, source, 0) == 0
+    until(lambda: used(three) > 28, 15)
+    assert sent_until_refused(three, source, 20) <= 2
+
+
+def test_a_network_that_is_new_to_an_account_is_new_at_each_member(redis, fleet):
+    """A password thief that logs in first where the account has never been gets a tenth."""
+    one, two = fleet(redis(), config=ALLOWED)
+    assert sent_until_refused(one, ports.stranger(), 5) == 5
+    until(lambda: json.loads(two.control("fleet", "--json").stdout)["present"] == 2)
+    source = ports.stranger()
+    until(lambda: sent_until_refused(two, source, 0) == 0)
+    assert sent_until_refused(two, source, 20) == 3
+
+
 # ---- P1: the pace of one client over all members ----
 
 PACED = "time = 1s max = 20s pace_after = 0 shield = 0 " + FLAT

@@ -1,5 +1,5 @@
 /* Whatever a Redis says is parsed and read without harm: replies of every kind, the entries of the
- * stream, shares, orders, mixed answers, members' words. What is taken for a share is within its
+ * stream, shares, orders, mixed answers, accounts, members' words. What is taken for a share is within its
  * bounds; an order that is read is written and read alike; no record of a mixed answer delivers a
  * message whose name it does not have. */
 #include <assert.h>
@@ -13,6 +13,7 @@
 #include "fleet/replies.h"
 #include "fleet/settled.h"
 #include "fleet/share.h"
+#include "fleet/usage.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -69,6 +70,34 @@ static void take_settled(struct span batch)
     assert(!partial_was_delivered(table, SPAN("a@x"), SPAN("b@y"), 1, true, NOW));
 }
 
+/* No level is above what an account may have, and nothing is undefined. */
+static void take_accounts(struct span batch)
+{
+    static const struct allowance_rules most = {LEDGER_BUCKET_MOST, LEDGER_BUCKET_MOST, false};
+    static struct ledger *ledger;
+    static struct usage *usage;
+    struct usage_share share;
+
+    if (!ledger && (ledger_open(&ledger, NULL, 65536) < 0 || usage_open(&usage, 64) < 0))
+        return;
+    while (usage_next(&batch, &share) == 1) {
+        struct others_event seen = {.name = {share.id, LEDGER_ALLOWANCE},
+                                    .hash = share.id,
+                                    .what = OTHERS_SENT,
+                                    .sent = {.recipients = 1}};
+        usage_take(usage, ledger, (uint16_t)(1 + share.epoch % 3), &share, NOW, NOW);
+        usage_booked(usage, ledger, &seen, NOW);
+        usage_take(usage, ledger, (uint16_t)(1 + share.epoch % 3), &share, NOW, NOW);
+        struct ledger_key k = {.hash = share.id, .kind = (uint8_t)LEDGER_ALLOWANCE};
+        for (enum ledger_bucket b = 0; b < BUCKET_COUNT; b++) {
+            struct ledger_rate rate = allowance_rate(&most, b);
+            assert(ledger_bucket_level(ledger, &k, b, rate, NOW) <= rate.most + 1.0);
+        }
+    }
+    while (usage_next_untold(usage, ledger, 0, NOW, &share))
+        ;
+}
+
 static void take_entry(void *arg, const struct stream_entry *e)
 {
     struct span batch = e->shares, value;
@@ -78,6 +107,7 @@ static void take_entry(void *arg, const struct stream_entry *e)
     take_orders(e->order);
     take_orders(e->standing);
     take_settled(e->settled);
+    take_accounts(e->accounts);
     while (share_next(&batch, &name, &value) == 1)
         take_value(name, value);
 }

@@ -1,0 +1,335 @@
+/* What accounts have sent at all members (usage.h): a set-associative table of what each member,
+ * this one included, has said of each account. */
+#include "fleet/usage.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { WAYS = 16, UNTOLD = 1024 };
+
+struct node {
+    uint64_t id; /* 0: empty */
+    uint64_t stamp_ms, at_ms;
+    uint64_t hash; /* of USAGE_SELF: the ledger's */
+    uint32_t epoch, per_hour, per_day, count[2];
+    uint32_t added[2]; /* to this ledger's buckets, since the epoch was heard of */
+    float level[BUCKET_COUNT];
+    uint16_t member;
+    bool applied; /* to this ledger */
+    bool untold;
+};
+
+struct usage {
+    struct node *node;
+    uint32_t sets;
+    uint64_t last_stamp;
+    uint32_t untold[UNTOLD]; /* places in `node`; not used from scan_at on */
+    uint32_t untolds;
+    uint32_t scan_at; /* places from there on are looked at one by one */
+};
+
+/* ---- octets: id 8, stamp 6, epoch 4, a hour 3, a day 3, counts 4 each, levels 4 each ---- */
+
+static uint8_t *put_number(uint8_t *at, uint64_t n, int octets)
+{
+    for (int i = octets - 1; i >= 0; i--)
+        *at++ = (uint8_t)(n >> (8 * i));
+    return at;
+}
+
+static uint64_t take_number(struct span *s, size_t octets)
+{
+    uint64_t n = 0;
+
+    for (size_t i = 0; i < octets; i++)
+        n = n << 8 | (uint8_t)s->at[i];
+    *s = span_after(*s, octets);
+    return n;
+}
+
+void usage_write(const struct usage_share *s, uint8_t out[USAGE_RECORD])
+{
+    out = put_number(out, s->id, 8);
+    out = put_number(out, s->stamp_ms, 6);
+    out = put_number(out, s->epoch, 4);
+    out = put_number(out, s->per_hour, 3);
+    out = put_number(out, s->per_day, 3);
+    for (int i = 0; i < 2; i++)
+        out = put_number(out, s->count[i], 4);
+    for (int b = 0; b < BUCKET_COUNT; b++) {
+        uint32_t bits;
+        memcpy(&bits, &s->level[b], sizeof bits);
+        out = put_number(out, bits, 4);
+    }
+}
+
+int usage_next(struct span *batch, struct usage_share *s)
+{
+    if (batch->len == 0)
+        return 0;
+    if (batch->len < USAGE_RECORD)
+        return -EINVAL;
+    *s = (struct usage_share){.id = take_number(batch, 8)};
+    s->stamp_ms = take_number(batch, 6);
+    s->epoch = (uint32_t)take_number(batch, 4);
+    s->per_hour = (uint32_t)take_number(batch, 3);
+    s->per_day = (uint32_t)take_number(batch, 3);
+    for (int i = 0; i < 2; i++)
+        s->count[i] = (uint32_t)take_number(batch, 4);
+    bool valid = (s->id & 15) == LEDGER_ALLOWANCE && s->per_hour <= LEDGER_BUCKET_MOST &&
+                 s->per_day <= LEDGER_BUCKET_MOST;
+    for (int b = 0; b < BUCKET_COUNT; b++) {
+        uint32_t bits = (uint32_t)take_number(batch, 4);
+        memcpy(&s->level[b], &bits, sizeof bits);
+        valid = valid && isfinite(s->level[b]) && s->level[b] >= 0;
+    }
+    return valid ? 1 : -EINVAL;
+}
+
+/* ---- the table ---- */
+
+int usage_open(struct usage **out, uint32_t places)
+{
+    struct usage *s = calloc(1, sizeof *s);
+
+    if (!s)
+        return -ENOMEM;
+    s->sets = places / WAYS ? places / WAYS : 1;
+    s->scan_at = s->sets * WAYS;
+    s->node = calloc((size_t)s->sets * WAYS, sizeof *s->node);
+    if (!s->node) {
+        free(s);
+        return -ENOMEM;
+    }
+    *out = s;
+    return 0;
+}
+
+void usage_close(struct usage *s)
+{
+    if (!s)
+        return;
+    free(s->node);
+    free(s);
+}
+
+/* All of an account are in one set. */
+static struct node *set_of(const struct usage *s, uint64_t id)
+{
+    return &s->node[(id >> 4) % s->sets * WAYS];
+}
+
+static struct node *find(const struct usage *s, uint64_t id, uint16_t member)
+{
+    struct node *set = set_of(s, id);
+
+    for (int i = 0; i < WAYS; i++)
+        if (set[i].id == id && set[i].member == member)
+            return &set[i];
+    return NULL;
+}
+
+static struct node *add(struct usage *s, uint64_t id, uint16_t member)
+{
+    struct node *set = set_of(s, id), *oldest = &set[0];
+
+    for (int i = 0; i < WAYS && oldest->id; i++)
+        if (!set[i].id || set[i].at_ms < oldest->at_ms)
+            oldest = &set[i];
+    *oldest = (struct node){.id = id, .member = member};
+    return oldest;
+}
+
+/* ---- to the ledger ---- */
+
+static struct ledger_key key_of(const struct node *self)
+{
+    return (struct ledger_key){
+        .hash = self->hash, .common = self->id, .kind = (uint8_t)LEDGER_ALLOWANCE};
+}
+
+/* The allowance as this member has it; before anything was sent here, as the other one has it. */
+static struct allowance_rules rules_of(const struct node *self, const struct node *n)
+{
+    bool own = self->per_hour || self->per_day;
+    return (struct allowance_rules){.per_hour = own ? self->per_hour : n->per_hour,
+                                    .per_day = own ? self->per_day : n->per_day};
+}
+
+/* What is in its bucket by now. */
+static double level_now(const struct node *n, enum ledger_bucket b, struct ledger_rate rate,
+                        uint64_t now)
+{
+    double age = now > n->at_ms ? (double)(now - n->at_ms) : 0;
+    double left = n->level[b] - rate.most * age / (double)rate.period_ms;
+
+    left = left < rate.most ? left : rate.most;
+    return left > 0 ? left : 0;
+}
+
+static void raise(struct ledger *l, const struct node *self, struct node *n, uint64_t now)
+{
+    struct allowance_rules rules = rules_of(self, n);
+    struct ledger_key k = key_of(self);
+
+    for (enum ledger_bucket b = 0; b < BUCKET_COUNT; b++) {
+        struct ledger_rate rate = allowance_rate(&rules, b);
+        double level = rate.most ? level_now(n, b, rate, now) : 0;
+        if (level > 0)
+            ledger_bucket_raise(l, &k, b, rate, now, level);
+    }
+    n->applied = true;
+}
+
+static void change(struct ledger *l, const struct node *self, struct node *n, int of_new,
+                   int64_t by, uint64_t now)
+{
+    struct allowance_rules rules = rules_of(self, n);
+    struct ledger_key k = key_of(self);
+
+    if (by < 0) { /* no more than this member has added */
+        by = -by < n->added[of_new] ? by : -(int64_t)n->added[of_new];
+        n->added[of_new] -= (uint32_t)-by;
+    } else {
+        by = by < LEDGER_BUCKET_MOST ? by : LEDGER_BUCKET_MOST;
+        n->added[of_new] += (uint32_t)by;
+    }
+    for (int i = 0; i < 2 && by; i++) {
+        enum ledger_bucket b = (enum ledger_bucket)(of_new ? BUCKET_NEW_HOUR + i : BUCKET_HOUR + i);
+        struct ledger_rate rate = allowance_rate(&rules, b);
+        if (!rate.most)
+            continue;
+        double there = ceil(level_now(n, b, rate, now));
+        uint32_t more = by > 0 ? (uint32_t)fmin((double)by, there) : 0;
+        if (by < 0)
+            ledger_bucket_give(l, &k, b, rate, now, (uint32_t)-by);
+        else if (more && !ledger_bucket_take(l, &k, b, rate, now, more))
+            ledger_bucket_raise(l, &k, b, rate, now, rate.most);
+    }
+}
+
+static void to_be_told(struct usage *s, struct node *n)
+{
+    if (n->untold)
+        return;
+    n->untold = true;
+    if (s->untolds < UNTOLD)
+        s->untold[s->untolds++] = (uint32_t)(n - s->node);
+    else
+        s->scan_at = 0;
+}
+
+void usage_booked(struct usage *s, struct ledger *l, const struct others_event *e, uint64_t now)
+{
+    const struct ledger_sent *sent = &e->sent;
+    struct node *n = find(s, e->name.id, USAGE_SELF);
+    uint32_t by = sent->given_back ? -sent->recipients : sent->recipients;
+
+    if (!e->name.id)
+        return;
+    if (!n) {
+        n = add(s, e->name.id, USAGE_SELF);
+        n->epoch = (uint32_t)(now / 1000);
+    }
+    n->at_ms = now;
+    n->count[sent->of_new] += by;
+    to_be_told(s, n);
+    if (sent->per_hour || sent->per_day) {
+        n->per_hour = sent->per_hour;
+        n->per_day = sent->per_day;
+    }
+    if (n->hash)
+        return;
+    n->hash = e->hash;
+    struct node *set = set_of(s, n->id); /* what was heard before the account came here */
+    for (int i = 0; i < WAYS; i++)
+        if (set[i].id == n->id && set[i].member != USAGE_SELF && !set[i].applied)
+            raise(l, n, &set[i], now);
+}
+
+bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct usage_share *share,
+                uint64_t at_ms, uint64_t now)
+{
+    struct node *n = find(s, share->id, member);
+    struct node old = n ? *n : (struct node){0};
+
+    if (n && n->stamp_ms >= share->stamp_ms)
+        return false;
+    if (!n)
+        n = add(s, share->id, member);
+    n->stamp_ms = share->stamp_ms;
+    n->at_ms = at_ms < now ? at_ms : now;
+    n->epoch = share->epoch;
+    n->per_hour = share->per_hour;
+    n->per_day = share->per_day;
+    memcpy(n->count, share->count, sizeof n->count);
+    memcpy(n->level, share->level, sizeof n->level);
+    const struct node *self = find(s, share->id, USAGE_SELF); /* add() may have taken its place */
+    if (!self || !self->hash) {
+        n->applied = false;
+        return true;
+    }
+    if (!old.applied || old.epoch != share->epoch) {
+        n->added[0] = n->added[1] = 0;
+        raise(l, self, n, now);
+        return true;
+    }
+    /* It says the same again, so all of it is here. What it has heard of a third member may not
+     * be. */
+    if (memcmp(share->count, old.count, sizeof old.count) == 0)
+        raise(l, self, n, now);
+    for (int i = 0; i < 2; i++)
+        change(l, self, n, i, (int32_t)(share->count[i] - old.count[i]), now);
+    return true;
+}
+
+/* ---- telling ---- */
+
+static struct node *next_untold(struct usage *s)
+{
+    while (s->untolds > 0) {
+        struct node *n = &s->node[s->untold[--s->untolds]];
+        if (n->untold && n->id && n->member == USAGE_SELF)
+            return n;
+    }
+    while (s->scan_at < s->sets * WAYS) {
+        struct node *n = &s->node[s->scan_at++];
+        if (n->untold && n->id && n->member == USAGE_SELF)
+            return n;
+    }
+    return NULL;
+}
+
+bool usage_next_untold(struct usage *s, const struct ledger *l, int64_t skew, uint64_t now,
+                       struct usage_share *share)
+{
+    struct node *n = next_untold(s);
+
+    if (!n)
+        return false;
+    struct allowance_rules rules = {.per_hour = n->per_hour, .per_day = n->per_day};
+    struct ledger_key k = key_of(n);
+    uint64_t stamp = (uint64_t)((int64_t)now + skew);
+    n->untold = false;
+    s->last_stamp = stamp > s->last_stamp ? stamp : s->last_stamp + 1;
+    *share = (struct usage_share){.id = n->id,
+                                  .stamp_ms = s->last_stamp,
+                                  .epoch = n->epoch,
+                                  .per_hour = n->per_hour,
+                                  .per_day = n->per_day,
+                                  .count = {n->count[0], n->count[1]}};
+    for (enum ledger_bucket b = 0; b < BUCKET_COUNT; b++) {
+        struct ledger_rate rate = allowance_rate(&rules, b);
+        share->level[b] = rate.most ? (float)ledger_bucket_level(l, &k, b, rate, now) : 0;
+    }
+    return true;
+}
+
+void usage_tell_again(struct usage *s)
+{
+    for (uint32_t i = 0; i < s->sets * WAYS; i++)
+        s->node[i].untold = s->node[i].id && s->node[i].member == USAGE_SELF;
+    s->scan_at = 0;
+}
