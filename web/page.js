@@ -2,6 +2,7 @@
 import { moment, remember } from "./charts.js";
 import { drawClients } from "./clients.js";
 import { drawAccounts, drawChanges, drawRefused } from "./find.js";
+import { drawFleet } from "./fleet.js";
 import { $, amount, clock, count, make, milliseconds, plural, say, span } from "./words.js";
 
 const RETRY_MS = 2000;
@@ -115,6 +116,7 @@ function draw(live) {
   drawParts(parts);
   drawSummary(parts, live.stolen);
   drawClients(live);
+  drawFleet(live.fleet, status.fleet);
   drawChanges(live.changes);
   drawRefused();
   drawAccounts();

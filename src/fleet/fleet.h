@@ -10,13 +10,16 @@
 #include "config/config.h"
 #include "tarpit/ledger_others.h"
 
+struct metrics;
+
 struct fleet_params {
     const struct config *config;
     int control; /* channel to the master */
     uint32_t generation;
     struct ledger *ledger;
     struct ledger_others *others;
-    struct orderbook *orderbook; /* orders of people, for members that come later */
+    const struct metrics *metrics; /* of all processes of this mired; NULL: none are told */
+    struct orderbook *orderbook;   /* orders of people, for members that come later */
     struct partial_delivery *partial;
 };
 

@@ -5,7 +5,8 @@
  *   receive.c  the stream, and answers about single keys
  *   settled.c  mixed answers, for retries that come to another member
  *   accounts.c what accounts have sent
- *   orders.c   what the web process asks: how the fleet is, and orders to other members */
+ *   orders.c   what the web process asks, and orders to other members
+ *   status.c   how the fleet is: each member's figures */
 #ifndef MIRED_FLEET_FLEET_PART_H
 #define MIRED_FLEET_FLEET_PART_H
 
@@ -59,6 +60,11 @@ struct fleet_sent {
     uint64_t hash;
     uint64_t lasts_ms; /* that the key was given */
     bool ask;          /* with ASKING, of a node that a cluster is moving the key to */
+};
+
+enum { STATUS_MARKS = 10 };
+struct status_mark {
+    uint64_t at_ms, passed; /* monotonic; good mail by then */
 };
 
 struct fleet {
@@ -118,6 +124,9 @@ struct fleet {
     struct usage *usage;
     bool accounts_again; /* all is told again */
     uint64_t accounts_ms, accounts_again_ms;
+
+    struct status_mark mark[STATUS_MARKS]; /* of the last seconds */
+    uint32_t marks;
     uint64_t memory; /* that Redis uses; 0: not known */
 
     struct alarm tick, second;
@@ -182,6 +191,17 @@ bool orders_is_teller(const struct fleet *f);
 
 /* Has the web process carry out what is to be done, and tells what is to be told. */
 void orders_turn(struct fleet *f);
+
+/* ---- status.c ---- */
+
+/* Answers a query of the web process, in one or several notes. */
+void status_answer(struct fleet *f, uint64_t tag, const char *text);
+
+/* How the fleet is, as JSON, to the web process. */
+void status_tell(struct fleet *f, uint64_t tag);
+
+/* What this member says of itself. Call it once a second. */
+void status_own(struct fleet *f, struct hello *h);
 
 /* ---- settled.c ---- */
 

@@ -62,8 +62,10 @@ void hello_write(const struct hello *h, char text[HELLO_TEXT])
 {
     snprintf(text, HELLO_TEXT,
              "version=%" PRIu64 " instance=%" PRIu64 " half_life=%" PRIu64
-             " good_half_life=%" PRIu64 " keys=%" PRIu64 " skew=%" PRId64,
-             h->version, h->instance, h->half_life, h->good_half_life, h->keys, h->skew_ms);
+             " good_half_life=%" PRIu64 " keys=%" PRIu64 " skew=%" PRId64 " held=%" PRIu64
+             " frozen=%" PRIu64 " passed=%" PRIu64 " passed_milli=%" PRIu64 " program=%s",
+             h->version, h->instance, h->half_life, h->good_half_life, h->keys, h->skew_ms, h->held,
+             h->frozen, h->passed, h->passed_milli, h->program);
 }
 
 static bool read_signed(struct span s, int64_t *n)
@@ -77,28 +79,55 @@ static bool read_signed(struct span s, int64_t *n)
     return true;
 }
 
+/* Letters, digits and ".-_" are in versions of mired, and need no escapes anywhere. */
+static void read_program(struct span s, char program[HELLO_PROGRAM])
+{
+    if (s.len >= HELLO_PROGRAM || !is_name(s))
+        return;
+    memcpy(program, s.at, s.len);
+    program[s.len] = '\0';
+}
+
+static void cut(uint64_t *n)
+{
+    if (*n > HELLO_MOST)
+        *n = HELLO_MOST;
+}
+
 struct hello hello_read(struct span text)
 {
     struct hello h = {0};
+    const struct {
+        const char *key;
+        uint64_t *to;
+    } numbers[] = {{"version", &h.version},
+                   {"instance", &h.instance},
+                   {"half_life", &h.half_life},
+                   {"good_half_life", &h.good_half_life},
+                   {"keys", &h.keys},
+                   {"held", &h.held},
+                   {"frozen", &h.frozen},
+                   {"passed", &h.passed},
+                   {"passed_milli", &h.passed_milli}};
 
     while (text.len) {
         size_t end = span_find(text, ' ');
         struct span word = span_first(text, end);
         size_t sign = span_find(word, '=');
         struct span key = span_first(word, sign), value = span_after(word, sign + 1);
-        if (span_equal(key, SPAN("version")))
-            span_number(value, &h.version);
-        else if (span_equal(key, SPAN("instance")))
-            span_number(value, &h.instance);
-        else if (span_equal(key, SPAN("half_life")))
-            span_number(value, &h.half_life);
-        else if (span_equal(key, SPAN("good_half_life")))
-            span_number(value, &h.good_half_life);
-        else if (span_equal(key, SPAN("keys")))
-            span_number(value, &h.keys);
-        else if (span_equal(key, SPAN("skew")))
+        for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
+            if (span_equal(key, span_of(numbers[i].key)))
+                span_number(value, numbers[i].to);
+        if (span_equal(key, SPAN("skew")))
             read_signed(value, &h.skew_ms);
+        if (span_equal(key, SPAN("program")))
+            read_program(value, h.program);
         text = span_after(text, end + 1);
     }
+    cut(&h.keys);
+    cut(&h.held);
+    cut(&h.frozen);
+    cut(&h.passed);
+    cut(&h.passed_milli);
     return h;
 }

@@ -10,10 +10,16 @@
 
 enum { MEMBERS_MOST = 1024, MEMBERS_NAME = 64, MEMBERS_AWAY_MS = 10000 };
 
-/* What a member says of itself once a second. */
+/* What a member says of itself once a second. Figures are cut to HELLO_MOST when they are read, and
+ * a version of the program that is not a plain word is left out. */
+enum { HELLO_PROGRAM = 24 };
+#define HELLO_MOST UINT64_C(1000000000000)
 struct hello {
     uint64_t version, instance, half_life, good_half_life, keys;
-    int64_t skew_ms; /* Redis' clock less the member's */
+    int64_t skew_ms;               /* Redis' clock less the member's */
+    uint64_t held, frozen, passed; /* connections with and without a socket; good mail so far */
+    uint64_t passed_milli;         /* good mail in 1,000 seconds, at the pace of the last ones */
+    char program[HELLO_PROGRAM];   /* its version of mired */
 };
 
 struct member {
@@ -48,7 +54,7 @@ static inline uint16_t members_number(const struct members *m, const struct memb
 unsigned members_present(const struct members *m, uint64_t now);
 
 /* To text, NUL-terminated, and back. Fields that are missing or wrong become 0. */
-enum { HELLO_TEXT = 192 };
+enum { HELLO_TEXT = 400 };
 void hello_write(const struct hello *h, char text[HELLO_TEXT]);
 struct hello hello_read(struct span text);
 

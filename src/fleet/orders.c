@@ -1,12 +1,11 @@
-/* What the web process asks for (control/members.h): the state of the fleet, and orders to the
- * other members to do what was done here (release, exempt, end an exemption).
+/* What the web process asks for (control/members.h): the state of the fleet (status.c), and orders to
+ * the other members to do what was done here (release, exempt, end an exemption).
  *
  * An order is an entry of the stream with a number. Each member carries it out once and says so in
  * another entry. The asker hears which members did, as soon as all present members have, or after
  * ORDER_MS. Each member keeps the order (orderbook.h) and tells it to members that start later, and
  * to all when it was away itself. */
 #include <inttypes.h>
-#include <jansson.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -30,68 +29,6 @@ static uint64_t local_time(const struct fleet *f, uint64_t fleet_ms)
     return there > 0 ? (uint64_t)there : 1;
 }
 
-static void answer(struct fleet *f, uint64_t tag, const char *text)
-{
-    size_t len = strlen(text), at = 0;
-    struct note n = {.kind = NOTE_FLEET_TOLD, .tag = tag};
-
-    do {
-        n.len = (uint32_t)(len - at < NOTE_TEXT - 1 ? len - at : NOTE_TEXT - 1);
-        memcpy(n.text, text + at, n.len);
-        n.text[n.len] = '\0';
-        at += n.len;
-        n.arg = at < len;
-        channel_send(f->params->control, &n);
-    } while (at < len);
-}
-
-/* ---- how the fleet is ---- */
-
-static json_t *member_json(const struct fleet *f, uint16_t i)
-{
-    const struct member *m = &f->members.at[i];
-    const struct hello *h = &m->hello;
-    bool self = i == BOOK_SELF;
-    bool present = self || (m->heard_ms && m->heard_ms + MEMBERS_AWAY_MS > f->loop.wall);
-    double heard = self || !m->heard_ms || m->heard_ms > f->loop.wall
-                       ? 0
-                       : (double)(f->loop.wall - m->heard_ms) / 1000;
-
-    return json_pack("{s:s, s:b, s:b, s:f, s:f, s:f, s:I, s:I, s:I, s:I, s:f}", "name", m->name,
-                     "self", self, "present", present, "heard_seconds_ago", heard, "lag_seconds",
-                     (double)m->lag_ms / 1000, "skew_seconds", (double)-h->skew_ms / 1000, "keys",
-                     (json_int_t)h->keys, "shares", (json_int_t)m->shares, "refused",
-                     (json_int_t)m->refused, "version", (json_int_t)h->version, "half_life_seconds",
-                     (double)h->half_life / 1000);
-}
-
-static void tell_status(struct fleet *f, uint64_t tag)
-{
-    const struct config_fleet *c = &f->params->config->fleet;
-    const struct link_redis *home = servers_home(&f->servers);
-    bool up = f->state == FLEET_UP && !f->refused;
-    json_t *members = json_array();
-    char place[300] = "";
-
-    if (home)
-        snprintf(place, sizeof place, strchr(home->host, ':') ? "[%s]:%u" : "%s:%u", home->host,
-                 home->port);
-    for (uint16_t i = 0; i < f->members.count; i++)
-        json_array_append_new(members, member_json(f, i));
-    json_t *all = json_pack(
-        "{s:s, s:b, s:s, s:s, s:i, s:I, s:I, s:b, s:I, s:f, s:o}", "name", c->name, "up", up, "why",
-        up ? "" : f->why, "redis", place, "present",
-        up ? (int)members_present(&f->members, f->loop.wall) : 1, "keys",
-        (json_int_t)book_count(f->mirror.book), "not_shared", (json_int_t)f->outbox.count,
-        "sweeping", f->sweeping || f->resync_ms != UINT64_MAX, "redis_memory",
-        (json_int_t)f->memory, "shared_seconds_ago",
-        f->shared_ms ? (double)(f->loop.wall - f->shared_ms) / 1000 : -1.0, "members", members);
-    char *text = all ? json_dumps(all, JSON_COMPACT) : NULL;
-    answer(f, tag, text ? text : "");
-    free(text);
-    json_decref(all);
-}
-
 /* ---- orders of this member ---- */
 
 static void finish(struct fleet *f, struct fleet_order *o)
@@ -108,7 +45,7 @@ static void finish(struct fleet *f, struct fleet_order *o)
         snprintf(list + len, LIST_TEXT - len, "%s%s", len ? ", " : "", m->name);
     }
     snprintf(text, sizeof text, "%s;%s", did, not );
-    answer(f, o->tag, text);
+    status_answer(f, o->tag, text);
     loop_alarm_off(&f->loop, &o->alarm);
     o->id = 0;
 }
@@ -183,7 +120,7 @@ static void begin_order(struct fleet *f, uint64_t tag, const char *what)
     char text[ORDER_TEXT];
 
     if (!read_own(f, what, &order)) {
-        answer(f, tag, ";the other members");
+        status_answer(f, tag, ";the other members");
         return;
     }
     if (orderbook_take(f->params->orderbook, &order, true, fleet_now(f)) == ORDER_REFUSED)
@@ -192,11 +129,11 @@ static void begin_order(struct fleet *f, uint64_t tag, const char *what)
                  what);
     forget_shares(f, &order);
     if (f->state != FLEET_UP || f->refused) {
-        answer(f, tag, ";the other members until Redis is back");
+        status_answer(f, tag, ";the other members until Redis is back");
         return;
     }
     if (!o) {
-        answer(f, tag, ";the other members");
+        status_answer(f, tag, ";the other members");
         return;
     }
     *o = (struct fleet_order){.id = order.id, .tag = tag, .alarm = {.due = time_is_up}};
@@ -417,7 +354,7 @@ void orders_note(struct fleet *f, const struct note *n)
     if (n->kind == NOTE_FLEET_DONE)
         carried_out(f, n->tag);
     else if (strcmp(n->text, "status") == 0)
-        tell_status(f, n->tag);
+        status_tell(f, n->tag);
     else if (strncmp(n->text, "order ", 6) == 0 && is_order(n->text + 6))
         begin_order(f, n->tag, n->text + 6);
 }

@@ -356,15 +356,10 @@ void send_accounts(struct fleet *f, struct span records)
 void send_hello(struct fleet *f)
 {
     char text[HELLO_TEXT];
-    struct hello h = {.version = SHARE_VERSION,
-                      .instance = f->instance,
-                      .half_life = f->mirror.rules.half_life,
-                      .good_half_life = f->mirror.rules.good_half_life,
-                      .keys = book_count(f->mirror.book),
-                      .skew_ms = f->mirror.skew};
+    struct hello h;
 
+    status_own(f, &h);
     hello_write(&h, text);
-    f->members.at[0].hello = h;
     send_entry(f, 'h', span_of(text), f->loop.wall);
 }
 

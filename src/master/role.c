@@ -452,6 +452,7 @@ static int run_fleet(struct master *m, const struct child *c)
                                             .generation = c->generation->id,
                                             .ledger = m->runtime.ledger,
                                             .others = m->runtime.others,
+                                            .metrics = &m->runtime.metrics,
                                             .orderbook = m->runtime.orderbook,
                                             .partial = m->runtime.partial});
 }

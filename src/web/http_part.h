@@ -64,6 +64,8 @@ struct http {
     json_t *clients, *exempt; /* from the last reading of the ledger */
     unsigned stolen;          /* accounts that look stolen, as of then */
     uint64_t look_ms;         /* monotonic: when it may be read again */
+    json_t *fleet;            /* how the fleet is, as the fleet process said last; NULL: unknown */
+    bool asking_fleet;
     struct event *event;      /* of event_tick */
     uint64_t event_tick;
 };

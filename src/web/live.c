@@ -35,6 +35,8 @@ void live_close(struct http *h)
     h->event = NULL;
     json_decref(h->clients);
     json_decref(h->exempt);
+    json_decref(h->fleet);
+    member_ask_forget(&h->web->steering.members, h);
     history_close(&h->history);
 }
 
@@ -98,15 +100,35 @@ void live_look_again(struct http *h)
     h->look_ms = 0;
 }
 
+/* ---- the fleet ---- */
+
+static void fleet_told(void *arg, const char *answer)
+{
+    struct http *h = arg;
+
+    h->asking_fleet = false;
+    json_decref(h->fleet);
+    h->fleet = answer ? json_loads(answer, 0, NULL) : NULL;
+}
+
+/* The answer is shown in the event after this one. Nobody waits for it. */
+static void ask_fleet(struct http *h)
+{
+    if (h->asking_fleet || h->web->steering.params->config->fleet.redis.count == 0)
+        return;
+    h->asking_fleet = member_ask(&h->web->steering.members, "status", fleet_told, h) == 0;
+}
+
 json_t *live_json(struct http *h)
 {
     look(h);
-    return json_pack("{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b, s:i}", "status",
+    ask_fleet(h);
+    return json_pack("{s:o, s:{s:o, s:o}, s:O, s:O, s:o, s:b, s:i, s:O?}", "status",
                      status_json(&h->web->steering), "mail", "per_second",
                      real_or_null(rates_per_second(&h->rates)), "p99_ms",
                      real_or_null(rates_p99_ms(&h->rates)), "clients", h->clients, "exempt",
                      h->exempt, "changes", undo_json(h->web->steering.undo), "may_change",
-                     h->token[0] != '\0', "stolen", (int)h->stolen);
+                     h->token[0] != '\0', "stolen", (int)h->stolen, "fleet", h->fleet);
 }
 
 /* ---- events ---- */

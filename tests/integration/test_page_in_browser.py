@@ -11,6 +11,7 @@ import pytest
 from lib import ports, processes
 from lib.browser import CONTRAST, DRAWN, Browser
 from lib.mired import BUILD
+from lib.redis import Redis
 from lib.smtp import Client, deliver
 
 from selenium.webdriver.common.by import By
@@ -544,3 +545,78 @@ def test_the_policy_lets_nothing_else_in_or_out(served, open_page):
         other.accept()
     other.close()
     assert {"connect-src", "img-src", "style-src-elem", "require-trusted-types-for"} <= set(seen)
+
+
+# ---- the fleet ----
+
+
+@pytest.fixture
+def redis():
+    r = Redis().start()
+    yield r
+    r.stop()
+    r.remove()
+
+
+def members(page):
+    """Each row of the fleet's table: what its cells say, by the member's name."""
+    return {row[0]: row[1:] for row in page.driver.execute_script(
+        """return [...document.querySelectorAll("#members tr")].map((r) => [...r.cells].map((c) => c.innerText.trim()))"""
+    )}  # fmt: skip
+
+
+FLEET = 'fleet {{ redis = {{ "{url}" }} name = "mx" member = "{member}" }}\n'
+
+
+def test_the_fleet_is_shown_as_one_and_each_member(served, mired, open_page, redis):
+    one = served(config=FLEET.format(url=redis.url, member="mx1"))
+    two = mired(config=FLEET.format(url=redis.url, member="mx2"), tarpit="time = 60s")
+    for m in (one, two):
+        m.log.wait("fleet: up")
+    page = open_page(one)
+    page.wait(lambda: "mx2" in members(page))
+    assert members(page)["mx1"][0] == "this one" and members(page)["mx2"][0] == "up"
+    assert members(page)["mx1"][-1] == members(page)["mx2"][-1] != "–"
+    with Client(two.port, source=ports.stranger()) as c:
+        c.ehlo()
+        c.must("MAIL FROM:<a@b.test>")
+        c.send("RCPT TO:<nobody@example.test>\r\n")
+        page.wait(lambda: members(page)["mx2"][1] == "1")
+        assert page.text("fleet-sums").startswith("1 connection held by all members")
+    page.wait(lambda: members(page)["mx2"][1] == "0")
+    deliver(two.port, "a@b.test", ["alice@example.test"], source=ports.stranger())
+    page.wait(lambda: members(page)["mx2"][3] != "0/s")
+    page.check()
+    two.stop()
+    page.wait(lambda: members(page)["mx2"][0].startswith("not heard of for"), timeout=30)
+    assert members(page)["mx2"][1:6] == ["–"] * 5
+    page.wait(lambda: "not heard of counts in no sum" in page.text("fleet-sums"))
+    assert "mx2" in one.control("fleet").stdout
+    redis.stop()
+    page.wait(lambda: page.text("fleet-sums").startswith("Redis is away"))
+    page.check()
+
+
+def test_a_lying_member_puts_nothing_but_text_on_the_page(served, open_page, redis):
+    one = served(config=FLEET.format(url=redis.url, member="mx1"))
+    one.log.wait("fleet: up")
+    page = open_page(one)
+    lies = "version=1 instance=7 half_life=3600000 held=99999999999999999 frozen=x keys=-1 program=<img/src=x>"
+    for name in ("<img src=x onerror=alert(1)>", "m" * 65, "mx1<b>", "liar"):
+        redis.ask("XADD", "mx:{mx}:stream", "*", "m", name, "t", int(time.time() * 1000), "n", 0, "h", lies)
+    page.wait(lambda: "liar" in members(page))
+    assert set(members(page)) == {"mx1", "liar"}
+    assert members(page)["liar"][1:3] == ["1,000,000,000,000", "0"] and members(page)["liar"][-1] == "–"
+    assert page.driver.execute_script("return document.querySelectorAll('#fleet img, #fleet b').length") == 0
+    shown = json.loads(one.control("fleet", "--json").stdout)
+    assert shown["members"][1]["held"] == 10**12 and shown["members"][1]["program"] == ""
+    for width in WIDTHS:
+        page.browser.look(width)
+        assert page.driver.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+    page.check()
+
+
+def test_without_a_fleet_the_page_has_no_such_part(served, open_page):
+    page = open_page(served())
+    page.next_event()
+    assert not page.one("fleet").is_displayed()
