@@ -30,9 +30,10 @@
 #include "query/tally.h"
 
 enum {
-    THAW_BATCHES = 8, /* in one turn of the loop, so that freezing gets a turn too */
-    LOCK_MS = 20,     /* how often to check whether the earlier freezer has ended */
-    ROOM_MS = 2000,   /* how often to check whether the disk has room for the table again */
+    THAW_BATCHES = 8,    /* in one turn of the loop, so that freezing gets a turn too */
+    LOCK_MS = 20,        /* how often to check whether the earlier freezer has ended */
+    CLOCK_SET_MS = 1000, /* a clock that was set by less is not worth reading the table */
+    ROOM_MS = 2000,      /* how often to check whether the disk has room for the table again */
 };
 
 static struct freezer *freezer_of(struct loop *loop)
@@ -58,10 +59,48 @@ static void set_due(struct freezer *f)
     loop_alarm(&f->loop, &f->due, f->loop.now + wait);
 }
 
+/* Checks all of the table and builds its lists anew. */
+static void open_again(struct freezer *f)
+{
+    struct frozen_table *whole;
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
+    int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
+    if (r < 0) {
+        log_error("cannot check the frozen holds: %s", strerror(-r));
+        f->loop.stop = true; /* the master begins another freezer */
+        return;
+    }
+    log_warn("%u of %u frozen holds are left", table_count(whole), table_count(f->table));
+    table_close(f->table);
+    f->table = whole;
+    set_gauge(f);
+    set_due(f);
+}
+
+/* Holds are due at a wall time, which outlives processes. When the clock is set, or the machine
+ * was suspended, what is left of each hold stays as long as it was. To be called before the wall
+ * time is used. */
+static void follow_clock(struct freezer *f)
+{
+    int64_t ahead = (int64_t)(f->loop.wall - f->loop.now), by = ahead - f->wall_ahead;
+
+    if (by > -CLOCK_SET_MS && by < CLOCK_SET_MS)
+        return; /* steps add up */
+    f->wall_ahead = ahead;
+    if (!f->table || table_is_cut(f->table))
+        return;
+    log_warn("the clock was set by %+ld s", (long)(by / 1000));
+    table_clock_was_set(f->table, by);
+    open_again(f);
+}
+
 static void due(struct loop *loop, struct alarm *a)
 {
     struct freezer *f = freezer_of(loop);
 
+    follow_clock(f);
     for (int i = 0; i < THAW_BATCHES && batch_thaw(f); i++)
         ;
     return_channels_flush(&f->ways);
@@ -83,6 +122,7 @@ static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
     struct freezer *f = freezer_of(loop);
     struct return_channel *way = (struct return_channel *)watch;
 
+    follow_clock(f);
     if (events & EPOLLOUT)
         return_channel_flush(way);
     /* Read a batch only if all of it could be given back. */
@@ -169,6 +209,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     struct note n;
     int r;
 
+    follow_clock(f);
     while ((r = channel_read(watch->fd, &n)) == 1) {
         if (n.kind == NOTE_RELEASE)
             release(f, &n);
@@ -225,6 +266,7 @@ static int begin_serving(struct freezer *f)
         return r;
     params->shared->waiting--;
     f->begun_ms = f->loop.wall;
+    f->wall_ahead = (int64_t)(f->loop.wall - f->loop.now);
     for (uint32_t i = 0; i < params->slots && r == 0; i++) {
         f->ways.slot[i].watch.ready = slot_ready;
         r = loop_watch(&f->loop, &f->ways.slot[i].watch);
@@ -299,24 +341,10 @@ static int open_all(struct freezer *f)
 /* After its file was truncated, the rest of a table is checked as after a crash. */
 static void open_again_if_cut(struct freezer *f)
 {
-    struct frozen_table *whole;
-    char path[4096];
-
     if (!f->table || !table_is_cut(f->table))
         return;
     mapfile_tend(true);
-    snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
-    int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
-    if (r < 0) {
-        log_error("cannot check the frozen holds: %s", strerror(-r));
-        f->loop.stop = true; /* the master begins another freezer */
-        return;
-    }
-    log_warn("%u of %u frozen holds are left", table_count(whole), table_count(f->table));
-    table_close(f->table);
-    f->table = whole;
-    set_gauge(f);
-    set_due(f);
+    open_again(f);
 }
 
 static void close_all(struct freezer *f)

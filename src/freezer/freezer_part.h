@@ -39,6 +39,7 @@ struct freezer {
     bool said_full; /* logged that the disk has no room for it */
     struct return_channels ways;
     uint64_t begun_ms;
+    int64_t wall_ahead; /* the wall clock's lead over the monotonic clock, ms */
     struct handoff in;
     struct coming coming[TCP_JOBS];
     struct leaving leaving[TCP_JOBS];

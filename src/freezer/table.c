@@ -72,6 +72,13 @@ static void mark_used(struct frozen_table *t)
     *(uint32_t *)t->file.body = t->used_below;
 }
 
+/* A hold that was frozen after `now`: the clock has gone back since. Its whole time begins again. */
+static void mend_time(struct record *r, uint64_t now)
+{
+    if (r->asleep_ms <= LATEST_MS && r->due_ms > now + r->asleep_ms)
+        r->due_ms = now + r->asleep_ms;
+}
+
 /* Reads all records of the file and links the holds in. */
 static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
 {
@@ -83,6 +90,7 @@ static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
         struct record *r = record_at(t, id);
         if (r->state != RECORD_HOLD)
             continue;
+        mend_time(r, now);
         if (r->due_ms + keep_ms < now || r->due_ms > now + LATEST_MS ||
             !records_claim(t, id, wanted)) {
             record_set_state(r, RECORD_FREE);
@@ -224,6 +232,15 @@ bool table_due(struct frozen_table *t, uint64_t now, uint32_t *id, struct frozen
         }
     }
     return false;
+}
+
+void table_clock_was_set(struct frozen_table *t, int64_t by)
+{
+    for (uint32_t id = 1; id < t->used_below; id++) {
+        struct record *r = record_at(t, id);
+        if (r->state == RECORD_HOLD)
+            r->due_ms += (uint64_t)by;
+    }
 }
 
 void table_again(struct frozen_table *t, uint32_t id, uint64_t when)

@@ -42,7 +42,8 @@ struct frozen_hold {
 };
 
 /* Opens or creates the file (NULL: memory only) with room for `records`, and drops holds that were
- * due more than `keep_ms` before `now`. Returns 0 or -errno. */
+ * due more than `keep_ms` before `now`. A hold that was frozen after `now` (the clock has gone back)
+ * waits its whole time again. Returns 0 or -errno. */
 int table_open(struct frozen_table **t, const char *path, uint32_t records, uint64_t now,
                uint64_t keep_ms);
 void table_close(struct frozen_table *t);
@@ -57,6 +58,10 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h);
 
 /* Forgets the hold with these addresses and ports, if there is one. */
 void table_forget(struct frozen_table *t, const struct frozen_hold *h);
+
+/* The clock was set by `by` ms: all holds are due so much later. Then close the table and open it
+ * again, because the lists of what is due are of the time before. */
+void table_clock_was_set(struct frozen_table *t, int64_t by);
 
 /* Finds the next hold that is due at `now`: fills *h (session points into room[]) and *id. False if
  * there is none. Each hold is returned once; it stays in the table until table_drop(), or

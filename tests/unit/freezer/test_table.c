@@ -120,6 +120,41 @@ static void test_a_hold_comes_out_when_it_is_due_and_not_before(void **state)
     table_close(t);
 }
 
+static void test_a_hold_waits_as_long_whatever_the_clock_is_set_to(void **state)
+{
+    static const int64_t hours[] = {-5, -50, 3, 25};
+    for (size_t i = 0; i < sizeof hours / sizeof *hours; i++) {
+        uint64_t before = NOW + 100ull * 3600 * 1000;
+        uint64_t after = before + (uint64_t)(hours[i] * 3600 * 1000);
+        struct frozen_table *t = open_at(before);
+        struct frozen_hold h = hold(1, before + 5000, SPAN("one"));
+        h.frozen_ms = before;
+        assert_int_equal(table_put(t, &h), 0);
+
+        table_clock_was_set(t, hours[i] * 3600 * 1000); /* two seconds later */
+        table_close(t);
+        t = open_at(after + 2000);
+        assert_int_equal(take(t, after + 4999), 0);
+        assert_int_equal(take(t, after + 5040), 1);
+        table_close(t);
+        unlink(path);
+    }
+}
+
+static void test_a_hold_frozen_in_the_future_waits_its_whole_time_again(void **state)
+{
+    enum { HOURS = 30 * 3600 * 1000 };
+    struct frozen_table *t = open_at(NOW + HOURS);
+    struct frozen_hold h = hold(1, NOW + (uint64_t)HOURS + 5000, SPAN("one"));
+    h.frozen_ms = NOW + HOURS;
+    assert_int_equal(table_put(t, &h), 0);
+    table_close(t);
+    t = open_at(NOW); /* the clock went back while nobody had the table */
+    assert_int_equal(take(t, NOW + 4999), 0);
+    assert_int_equal(take(t, NOW + 5040), 1);
+    table_close(t);
+}
+
 static void test_a_hold_beyond_the_ring_waits_its_time(void **state)
 {
     struct frozen_table *t = open_at(NOW);
@@ -698,6 +733,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(test_a_hold_comes_out_when_it_is_due_and_not_before, remove_file),
+        cmocka_unit_test_teardown(test_a_hold_waits_as_long_whatever_the_clock_is_set_to,
+                                  remove_file),
+        cmocka_unit_test_teardown(test_a_hold_frozen_in_the_future_waits_its_whole_time_again,
+                                  remove_file),
         cmocka_unit_test_teardown(test_a_hold_beyond_the_ring_waits_its_time, remove_file),
         cmocka_unit_test_teardown(test_sessions_of_any_length_come_back_whole, remove_file),
         cmocka_unit_test_teardown(test_an_empty_session_may_point_nowhere, remove_file),

@@ -1,0 +1,97 @@
+"""A wall clock that jumps by hours, both ways; forward it is also what a machine sees that was suspended. No hold is
+stuck, no mail is lost, nobody hears a wrong 5xx."""
+
+import json
+import pathlib
+import sys
+
+import pytest
+
+from lib import netns
+from lib.crash import Sender
+from lib.frozen import ask, told, wait_frozen, wait_until
+from lib.smtp import Client
+
+FAKETIME = pathlib.Path(f"/usr/lib/{sys.implementation._multiarch}/faketime/libfaketime.so.1")
+pytestmark = pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed")
+JUMPS = ["-5h", "+3h", "-1h", "+25h", "-50h", "+0"]
+USERS = ("alice@example.test", "bob@example.test")
+
+
+class Clock:
+    """A prefix for mired's command under which set() moves its wall clock; the monotonic clock goes on as it is."""
+
+    def __init__(self, folder):
+        folder.chmod(0o755)
+        self.file = folder / "clock"
+        self.set("+0")
+        self.prefix = [
+            "env", f"LD_PRELOAD={FAKETIME}", f"FAKETIME_TIMESTAMP_FILE={self.file}", "FAKETIME_NO_CACHE=1",
+            "FAKETIME_DONT_FAKE_MONOTONIC=1",
+        ]  # fmt: skip
+
+    def set(self, offset):
+        new = self.file.with_suffix(".new")
+        new.write_text(f"{offset}\n")
+        new.chmod(0o644)
+        new.rename(self.file)
+
+
+@pytest.fixture
+def clock(tmp_path):
+    return Clock(tmp_path)
+
+
+def status(m, what):
+    return json.loads(m.control("--json", "status").stdout)[what]
+
+
+def test_mail_and_holds_go_on_whatever_the_clock_says(mired, clock):
+    m = mired(tarpit="time = 2s growth = 1 pace = false", config='sandbox = false\nlog_level = "debug"', prefix=clock.prefix)
+    senders = []
+    for n, jump in enumerate(JUMPS):
+        waits = Client(m.port)
+        waits.ehlo()
+        waits.must("MAIL FROM:<a@b.test>")
+        mark = m.log.mark()
+        waits.send("RCPT TO:<nobody@example.test>\r\n")
+        m.log.wait("event=hold", since=mark)
+        clock.set(jump)
+        senders.append(Sender(m.port, USERS, f"{n}"))
+        assert senders[-1].send() == 250 and senders[-1].heard == [250]
+        reply = waits.reply()
+        assert reply.code == 550 and 1.9 < reply.seconds
+        assert waits.must("RCPT TO:<alice@example.test>", 250)
+        waits.close()
+    for user in USERS:
+        assert len(m.delivered(user, count=len(senders))) == len(senders)
+    wait_until(lambda: status(m, "held") == 0)
+    assert m.control("reload").returncode == 0
+
+
+@pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
+@pytest.mark.parametrize("jump", ["-5h", "-50h", "+3h"])
+def test_frozen_holds_are_answered_whatever_the_clock_says(frozen, cable, clock, jump):
+    m = frozen(time=4, config="sandbox = false", prefix=clock.prefix)
+    before = [ask(m.port, n) for n in range(20)]
+    wait_frozen(cable, 6)
+    clock.set(jump)
+    for client in before:
+        assert told(client).seconds > 3.9
+        client.close()
+    after = [ask(m.port, 100 + n) for n in range(20)]
+    wait_frozen(cable, 6)
+    for client in after:
+        assert told(client).seconds > 3.9
+    wait_until(lambda: status(m, "frozen") == 0)
+
+
+@pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
+def test_a_clock_that_was_set_back_while_mired_was_stopped_makes_no_hold_wait_for_it(frozen, cable, clock):
+    m = frozen(time=5, config="sandbox = false", prefix=clock.prefix)
+    client = ask(m.port)
+    wait_until(lambda: status(m, "frozen") == 1)
+    assert m.stop() == []
+    clock.set("-5h")
+    cable.at_server(m.start)
+    told(client)
