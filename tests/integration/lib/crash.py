@@ -28,8 +28,9 @@ class Sender:
     """A mail server with one message: it retries until the message is taken. `heard` has the code of each try; 0 where
     the connection was cut. `doubts` counts tries that ended between the final dot and a reply, or with a 4xx then."""
 
-    def __init__(self, port, recipients, token, tries=40):
+    def __init__(self, port, recipients, token, tries=40, lines=1):
         self.port, self.recipients, self.token, self.tries = port, recipients, token, tries
+        self.body = (b"x" * 70 + b"\r\n") * lines
         self.heard, self.doubts = [], 0
 
     def once(self):
@@ -46,7 +47,7 @@ class Sender:
                 if reply.code != 354:
                     return reply.code
                 dotted = True
-                client.send(b"Subject: token-%s\r\n\r\nx\r\n.\r\n" % self.token.encode())
+                client.send(b"Subject: token-%s\r\n\r\n%s.\r\n" % (self.token.encode(), self.body))
                 reply = client.reply()
                 self.doubts += reply.code != 250
                 return reply.code
@@ -55,7 +56,9 @@ class Sender:
             return 0
 
     def send(self, once=False):
-        """Until it is taken; returns the last code."""
-        while not self.heard or (not once and self.heard[-1] != 250 and len(self.heard) < self.tries):
+        """Until it is taken, or one try; returns the last code."""
+        tries = 1 if once else self.tries
+        while tries and (not self.heard or self.heard[-1] != 250):
             self.heard.append(self.once())
+            tries -= 1
         return self.heard[-1]
