@@ -2,7 +2,6 @@
 a disk that is full; a clock that jumps. No message is lost or doubled, nobody hears a wrong 5xx, and no process ends."""
 
 import collections
-import json
 import os
 import pathlib
 import re
@@ -10,10 +9,8 @@ import subprocess
 
 import pytest
 
-from lib import processes
 from lib.crash import Sender
 from lib.power import PROGRAM
-from lib.smtp import Client
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may trace these processes"),
@@ -116,3 +113,35 @@ def test_calls_that_fail_cost_no_message(mired, tmp_path, role):
     tries = sum(len(s.heard) for s in senders)
     print(f"{role}: {sum(failed.values())} calls failed ({dict(failed)}), {len(senders)} messages, {tries} tries")
     assert sum(failed.values()) >= 6
+
+
+# Gives a mired a state folder of so many octets, which is gone with it.
+SMALL_STATE = 'mount -t tmpfs -o size="$1" tmpfs "$(dirname "$4")/state" && shift && exec "$@"'
+
+
+def test_a_disk_that_fills_up_and_empties_costs_no_message(mired):
+    """A state folder of 24 MB: the ledger and its like take a part, and mail the rest."""
+    prefix = ["unshare", "-m", "sh", "-c", SMALL_STATE, "sh", str(24 << 20)]
+    m = mired(tarpit="time = 0 ledger_size = 1M", workers=1, config="clerks = 1", prefix=prefix)
+    mail = pathlib.Path(f"/proc/{m.pid}/root{m.mail}")
+    senders, refused = [], 0
+    for n in range(40):  # of 1.4 MB each
+        senders.append(Sender(m.port, USERS, str(n), lines=20000))
+        refused += senders[-1].send(once=True) != 250
+    assert 5 < refused < 40
+    new = [mail / "example.test" / user.split("@")[0] / "new" for user in USERS]
+    taken = collections.Counter()
+    for sender in senders:
+        while sender.heard[-1] != 250:
+            for folder in new:  # their owners read them
+                for file in folder.iterdir():
+                    taken[folder, re.search(rb"token-(\S+)", file.read_bytes())[1].decode()] += 1
+                    file.unlink()
+            sender.send(once=True)
+            assert len(sender.heard) < 10, sender.heard
+    for folder in new:
+        for file in folder.iterdir():
+            taken[folder, re.search(rb"token-(\S+)", file.read_bytes())[1].decode()] += 1
+    assert {code for s in senders for code in s.heard} == {250, 452}
+    assert taken == {(folder, s.token): 1 for folder in new for s in senders}
+    print(f"{refused} of {len(senders)} messages were put off once")
