@@ -2,11 +2,15 @@
  * unknown recipient and counts how many are kept waiting for the answer.
  *
  *   holdload [options] HOST:PORT
- *     -n N   connections in all (1000)          -j N   processes (as many as the limit of
- * descriptors asks for) -a A   source addresses from A on (127.1.0.1)   -c N   how many addresses
- * (1) -t S   ends after S seconds (30)          -o N   connections opened at once, each process
- * (256) -r R   the recipient's domain (example.test)    -H     harvest: ask the next name after
- * each answer
+ *     -n N   connections in all (1000)
+ *     -j N   processes (as many as the limit of descriptors asks for)
+ *     -a A   source addresses from A on (127.1.0.1)
+ *     -c N   how many addresses (1)
+ *     -g N   so many addresses in a network, the /24; the next one has the next N (all that fit)
+ *     -t S   ends after S seconds (30)
+ *     -o N   connections opened at once, each process (256)
+ *     -r R   the recipient's domain (example.test)
+ *     -H     harvest: ask the next name after each answer
  *
  * Prints a line of JSON each second, and a last one with "final":true. One process holds at most
  * what RLIMIT_NOFILE allows; they share their counters. Loopback only; ends by itself, or on
@@ -54,7 +58,7 @@ struct client {
 };
 
 static struct {
-    long connections, processes, addresses, at_once, seconds;
+    long connections, processes, addresses, together, at_once, seconds;
     bool harvest;
     struct addr server, source;
     const char *domain;
@@ -170,19 +174,29 @@ static void client_ready(struct loop *l, struct watch *w, uint32_t events)
     }
 }
 
+/* The address of a number, counted from the first one. */
+static struct addr address_of(long index)
+{
+    struct addr source = o.source;
+    uint32_t number;
+
+    if (o.together)
+        index = index / o.together * 256 + index % o.together;
+    memcpy(&number, source.octets, sizeof number);
+    number = htonl(ntohl(number) + (uint32_t)index);
+    memcpy(source.octets, &number, sizeof number);
+    return source;
+}
+
 static bool open_client(struct client *c)
 {
     struct sockaddr_storage to, from;
     socklen_t to_len = addr_to_sockaddr(&o.server, &to), from_len;
-    struct addr source = o.source;
-    uint32_t number;
+    struct addr source = address_of((first + (c - clients)) % o.addresses);
     int on = 1, fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
         return false;
-    memcpy(&number, source.octets, sizeof number);
-    number = htonl(ntohl(number) + (uint32_t)((first + (c - clients)) % o.addresses));
-    memcpy(source.octets, &number, sizeof number);
     from_len = addr_to_sockaddr(&source, &from);
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     *c = (struct client){.watch = {.ready = client_ready, .fd = fd, .events = EPOLLIN}};
@@ -254,15 +268,12 @@ static void report(bool final)
     fflush(stdout);
 }
 
-static const struct option_row rows[] = {{'n', OPTION_COUNT, "N", &o.connections, 1},
-                                         {'j', OPTION_COUNT, "N", &o.processes, 1},
-                                         {'a', OPTION_ADDRESS, "ADDRESS", &o.source},
-                                         {'c', OPTION_COUNT, "N", &o.addresses, 1},
-                                         {'t', OPTION_COUNT, "S", &o.seconds, 1},
-                                         {'o', OPTION_COUNT, "N", &o.at_once, 1},
-                                         {'r', OPTION_TEXT, "DOMAIN", &o.domain},
-                                         {'H', OPTION_FLAG, NULL, &o.harvest},
-                                         {0}};
+static const struct option_row rows[] = {
+    {'n', OPTION_COUNT, "N", &o.connections, 1}, {'j', OPTION_COUNT, "N", &o.processes, 1},
+    {'a', OPTION_ADDRESS, "ADDRESS", &o.source}, {'c', OPTION_COUNT, "N", &o.addresses, 1},
+    {'g', OPTION_COUNT, "N", &o.together, 0},    {'t', OPTION_COUNT, "S", &o.seconds, 1},
+    {'o', OPTION_COUNT, "N", &o.at_once, 1},     {'r', OPTION_TEXT, "DOMAIN", &o.domain},
+    {'H', OPTION_FLAG, NULL, &o.harvest},        {0}};
 
 /* The soft limit goes up to the hard one; the number of processes follows from it. */
 static void share_out(void)
