@@ -7,9 +7,10 @@
 struct budget {
     struct sipkey key;
     uint64_t whole[BUDGET_KINDS], least[BUDGET_KINDS], taken[BUDGET_KINDS];
-    /* Pages without a used counter take no memory. */
-    uint64_t client[BUDGET_PLACES][BUDGET_KINDS];
-    uint64_t network[BUDGET_PLACES][BUDGET_KINDS];
+    /* A table for each kind: pages without a used counter take no memory, and a client that only
+     * waits touches none of the tables for messages. */
+    uint64_t client[BUDGET_KINDS][BUDGET_PLACES];
+    uint64_t network[BUDGET_KINDS][BUDGET_PLACES];
 };
 
 struct budget *budget_open(const struct sipkey *key)
@@ -66,15 +67,15 @@ bool budget_allows(const struct budget *b, enum budget_kind kind, const struct a
         own = least;
     if (all < 2 * least)
         all = 2 * least;
-    return b->client[client_place(b, client)][kind] + amount <= own &&
-           b->network[network_place(b, client)][kind] + amount <= all;
+    return b->client[kind][client_place(b, client)] + amount <= own &&
+           b->network[kind][network_place(b, client)] + amount <= all;
 }
 
 void budget_count(struct budget *b, enum budget_kind kind, const struct addr *client,
                   int64_t amount)
 {
-    uint64_t *own = &b->client[client_place(b, client)][kind];
-    uint64_t *all = &b->network[network_place(b, client)][kind];
+    uint64_t *own = &b->client[kind][client_place(b, client)];
+    uint64_t *all = &b->network[kind][network_place(b, client)];
 
     assert(amount >= 0 || *own >= (uint64_t)-amount);
     *own += (uint64_t)amount;
@@ -84,7 +85,7 @@ void budget_count(struct budget *b, enum budget_kind kind, const struct addr *cl
 
 uint64_t budget_of(const struct budget *b, enum budget_kind kind, const struct addr *client)
 {
-    return b->client[client_place(b, client)][kind];
+    return b->client[kind][client_place(b, client)];
 }
 
 uint64_t budget_taken(const struct budget *b, enum budget_kind kind)
