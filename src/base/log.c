@@ -119,7 +119,7 @@ static bool put(struct log_line *l, const char *at, size_t n)
     return true;
 }
 
-static bool put_string(struct log_line *l, const char *s)
+static inline bool put_string(struct log_line *l, const char *s)
 {
     return put(l, s, strlen(s));
 }
@@ -230,17 +230,18 @@ enum {
 /* Writes the key and the separator before the value; false when there is no room for the field. */
 static bool put_key(struct log_line *l, const char *key)
 {
+    struct span name = span_of(key);
     size_t begin = l->len;
-    bool ok = l->on && room_left(l) > strlen(key) + VALUE_LEAST + sizeof(DIM PLAIN);
+    bool ok = l->on && room_left(l) > name.len + VALUE_LEAST + sizeof(DIM PLAIN);
 
     if (!ok)
         return false;
     if (out.format == LOG_JSON)
-        ok = put_string(l, ",\"") && put_string(l, key) && put_string(l, "\":");
+        ok = put_string(l, ",\"") && put(l, name.at, name.len) && put_string(l, "\":");
     else if (out.colour)
-        ok = put_string(l, " " DIM) && put_string(l, key) && put_string(l, "=" PLAIN);
+        ok = put_string(l, " " DIM) && put(l, name.at, name.len) && put_string(l, "=" PLAIN);
     else
-        ok = put_string(l, " ") && put_string(l, key) && put_string(l, "=");
+        ok = put_string(l, " ") && put(l, name.at, name.len) && put_string(l, "=");
     if (!ok)
         l->len = (uint16_t)begin;
     return ok;
@@ -354,13 +355,15 @@ void log_seconds(struct log_line *l, const char *key, uint64_t ms)
  * escape octet. */
 static void keep(const struct log_line *l, size_t len)
 {
-    char plain[LOG_LINE_MAX] = "event=";
-    size_t n = strlen(plain), from = sizeof(DIM "00:00:00" PLAIN " ") - 1;
+    static const char head[] = "event=";
+    char plain[LOG_LINE_MAX]; /* not initialized: that would cost a page each line */
+    size_t n = sizeof head - 1, from = sizeof(DIM "00:00:00" PLAIN " ") - 1;
 
     if (!out.colour) {
         log_ring_put(out.ring, clock_wall_ms(), l->level, (struct span){l->text, len});
         return;
     }
+    memcpy(plain, head, n);
     while (from < len && n < sizeof plain) {
         if (l->text[from] == '\033') {
             const char *end = memchr(l->text + from, 'm', len - from);

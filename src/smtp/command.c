@@ -64,8 +64,10 @@ const struct command *smtp_command_at(unsigned index)
 const struct command *smtp_command_find(struct span verb, bool lmtp)
 {
     const uint16_t unknown = lmtp ? COMMAND_SMTP_ONLY : COMMAND_LMTP_ONLY;
+    const char initial = verb.len ? verb.at[0] & ~0x20 : '\0'; /* most rows need no more */
+
     for (unsigned i = 0; i < sizeof table / sizeof *table; i++)
-        if (span_equal_fold(verb, span_of(table[i].verb)))
+        if (table[i].verb[0] == initial && span_equal_fold(verb, span_of(table[i].verb)))
             return table[i].flags & unknown ? NULL : &table[i];
     return NULL;
 }
