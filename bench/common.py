@@ -61,9 +61,9 @@ class Tools:
             sys.exit(f"{name} failed: {done.stderr}")
         return json.loads(done.stdout.splitlines()[-1])
 
-    def mail(self, port, *options):
+    def mail(self, port, *options, timeout=400):
         """One run of good mail; ends the benchmark when anything was not taken."""
-        result = self.run("mailload", *options, f"127.0.0.1:{port}")
+        result = self.run("mailload", *options, f"127.0.0.1:{port}", timeout=timeout)
         if result["errors"] or result["broken"] or not result["messages"]:
             sys.exit(f"good mail was not taken on port {port}: {result}")
         return result
@@ -91,7 +91,9 @@ class Sink:
 
 
 class HAProxy:
-    """A plain TCP pass-through to one server, with as many threads as the machine has cores, and no log."""
+    """A plain TCP pass-through to one server, with as many threads as the machine has cores, and no log.
+
+    With a certificate and its key it ends TLS 1.3, without tickets, as mired does."""
 
     CONFIGURATION = """
 global
@@ -103,22 +105,26 @@ defaults
     timeout client 1m
     timeout server 1m
 listen mail
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{tls}
     server sink 127.0.0.1:{target}
 """
 
-    def __init__(self, target):
+    def __init__(self, target, pair=None):
         from lib import ports
         from lib.daemon import Daemon
 
-        self.port = ports.free()
+        self.port, tls = ports.free(), ""
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-haproxy-"))
+        if pair:
+            pem = self.folder / "tls.pem"
+            pem.write_text("".join(part.read_text() for part in pair))
+            tls = f" ssl crt {pem} ssl-min-ver TLSv1.3 no-tls-tickets"
         file = self.folder / "haproxy.cfg"
         file.write_text(
-            self.CONFIGURATION.format(threads=os.cpu_count(), port=self.port, target=target)
+            self.CONFIGURATION.format(threads=os.cpu_count(), port=self.port, target=target, tls=tls)
         )
         self.daemon = Daemon([shutil.which("haproxy") or "/usr/sbin/haproxy", "-db", "-f", file])
-        self.daemon.wait_listening(self.port)
+        self.daemon.wait_listening(self.port, greets=not pair)
 
     def stop(self):
         self.daemon.stop()

@@ -3,6 +3,9 @@
  *   mailload [options] HOST:PORT
  *     -s N        sessions at once (20)
  *     -z OCTETS   size of a message (4096)
+ *     -m          a mix of sizes, as real mail has it (message.h)
+ *     -l RATE     send each message at so many octets a second (as fast as it goes)
+ *     -T          TLS 1.3 from the first octet
  *     -t S        begin messages for S seconds (5)
  *     -w S        seconds before that that do not count (1)
  *     -n N        or: N messages and no warming up
@@ -32,29 +35,36 @@
 #include "base/container.h"
 #include "base/loop.h"
 #include "base/sockaddr.h"
+#include "message.h"
 #include "options.h"
+#include "stream.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
 #endif
 
+enum { SLOW_TICK_MS = 50 };
+
 enum step { GREETED, SAID_EHLO, SAID_MAIL, SAID_RCPT, SAID_DATA, SENT_MESSAGE, SAID_QUIT };
 
 struct session {
     struct watch watch;
-    struct alarm alarm; /* -b: it waits for its turn to begin */
+    struct stream stream;
+    struct alarm alarm; /* -b: it waits for its turn to begin; -l: for its next octets */
     enum step step;
     int index;
     uint32_t line_len;
     uint64_t begun_us;
-    long name;      /* -u: of the message in hand; 0: there is none */
-    size_t unsent;  /* octets of the message still to go */
-    char line[512]; /* the last, incomplete line of a reply */
+    long name;              /* -u: of the message in hand; 0: there is none */
+    struct span text;       /* of the message in hand, without the final dot */
+    size_t sent, end;       /* octets of it, the final dot included, that have gone; all of them */
+    uint64_t seed, data_us; /* -m; -l: when the first octet has gone */
+    char line[512];         /* the last, incomplete line of a reply */
 };
 
 static struct {
-    long sessions, size, seconds, warm, count, rate;
-    bool keep, pipeline;
+    long sessions, size, seconds, warm, count, rate, octets_rate;
+    bool keep, pipeline, mix, tls;
     struct addr server, source;
     const char *from, *to;
     const char *outcomes_path;
@@ -67,9 +77,11 @@ static struct {
        .to = "b@example.test"};
 
 static struct loop loop;
+static SSL_CTX *tls;
 static struct buf message, envelope;
 static uint64_t start_us, count_from_us, count_until_us;
 static long begun, taken, counted, errors, broken;
+static uint64_t counted_octets;
 static uint32_t *took_us;
 static size_t took_len, took_cap;
 static int open_sessions;
@@ -107,7 +119,8 @@ static void close_session(struct session *s)
     note_outcome(s, 0);
     if (s->watch.fd >= 0) {
         loop_forget(&loop, &s->watch);
-        close(s->watch.fd);
+        loop_alarm_off(&loop, &s->alarm);
+        stream_close(&s->stream);
     }
     s->watch.fd = -1;
     if (--open_sessions == 0)
@@ -155,7 +168,7 @@ static void next_session(struct session *s)
 
 static void say(struct session *s, const char *text, size_t n)
 {
-    if (send(s->watch.fd, text, n, MSG_NOSIGNAL | MSG_DONTWAIT) != (ssize_t)n) {
+    if (stream_send(&s->stream, (struct span){text, n}, (struct span){0}) != (ssize_t)n) {
         broken++;
         s->step = SAID_QUIT; /* the answer, or the end, closes it */
     }
@@ -166,14 +179,54 @@ static void say_line(struct session *s, const char *text)
     say(s, text, strlen(text));
 }
 
+/* How many octets of the message may have gone by now. */
+static size_t allowed(const struct session *s)
+{
+    uint64_t octets =
+        o.octets_rate ? (clock_mono_us() - s->data_us) * (uint64_t)o.octets_rate / 1000000 : s->end;
+
+    return octets < s->end ? (size_t)octets : s->end;
+}
+
+static void send_message(struct session *s);
+
+static void send_more(struct loop *l, struct alarm *a)
+{
+    send_message(container_of(a, struct session, alarm));
+}
+
 static void send_message(struct session *s)
 {
-    ssize_t n = send(s->watch.fd, message.at + message.len - s->unsent, s->unsent,
-                     MSG_NOSIGNAL | MSG_DONTWAIT);
+    static const struct span dot = {".\r\n", 3};
+    size_t until = allowed(s);
+    struct span head = {s->text.at + s->sent, 0}, tail = {0};
 
-    if (n > 0)
-        s->unsent -= (size_t)n;
-    loop_want(&loop, &s->watch, s->unsent ? EPOLLIN | EPOLLOUT : EPOLLIN);
+    if (s->sent < s->text.len)
+        head.len = (until < s->text.len ? until : s->text.len) - s->sent;
+    if (until > s->text.len)
+        tail = span_first(dot, until - s->text.len);
+    if (s->sent > s->text.len)
+        tail = span_after(tail, s->sent - s->text.len);
+    if (head.len + tail.len) {
+        ssize_t n = stream_send(&s->stream, head, tail);
+        if (n > 0)
+            s->sent += (size_t)n;
+    }
+    bool more = s->sent < s->end;
+    if (o.octets_rate && more)
+        loop_alarm(&loop, &s->alarm, loop.now + SLOW_TICK_MS);
+    else
+        loop_want(&loop, &s->watch, more ? EPOLLIN | EPOLLOUT : EPOLLIN);
+}
+
+static void begin_data(struct session *s)
+{
+    s->text = message_cut(&message, o.mix ? message_mix(&s->seed) : (size_t)o.size);
+    s->sent = 0;
+    s->end = s->text.len + 3;
+    s->data_us = clock_mono_us();
+    s->alarm.due = send_more;
+    send_message(s);
 }
 
 static void begin_message(struct session *s)
@@ -205,6 +258,7 @@ static void message_taken(struct session *s)
     taken++;
     if (now >= count_from_us && now < count_until_us) {
         counted++;
+        counted_octets += s->end;
         note_time(now - s->begun_us);
     }
     if (o.keep) {
@@ -249,12 +303,11 @@ static bool answered(struct session *s, char class)
         break;
     case SAID_DATA:
         s->step = SENT_MESSAGE;
-        s->unsent = message.len;
         if (o.outcomes) {
             snprintf(line, sizeof line, "X-Name: %ld\r\n", s->name);
             say_line(s, line);
         }
-        send_message(s);
+        begin_data(s);
         break;
     case SENT_MESSAGE: message_taken(s); break;
     case SAID_QUIT: next_session(s); return false;
@@ -262,18 +315,18 @@ static bool answered(struct session *s, char class)
     return true;
 }
 
-static void read_replies(struct session *s)
+/* False when there is nothing more to read for now, or the session is another. */
+static bool read_some(struct session *s)
 {
     char text[4096];
-    ssize_t n = recv(s->watch.fd, text, sizeof text, MSG_DONTWAIT);
+    ssize_t n = stream_recv(&s->stream, text, sizeof text);
 
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n <= 0) {
+    if (n < 0) {
         broken += s->step != SAID_QUIT;
         next_session(s);
-        return;
     }
+    if (n <= 0)
+        return false;
     for (ssize_t i = 0; i < n; i++) {
         if (s->line_len < sizeof s->line)
             s->line[s->line_len++] = text[i];
@@ -283,16 +336,28 @@ static void read_replies(struct session *s)
         char class = s->line[0];
         s->line_len = 0;
         if (last && !answered(s, class))
-            return;
+            return false;
     }
+    return s->stream.ssl; /* a plain socket would be asked in vain */
+}
+
+static void read_replies(struct session *s)
+{
+    while (read_some(s))
+        ;
 }
 
 static void session_ready(struct loop *l, struct watch *w, uint32_t events)
 {
     struct session *s = (struct session *)w;
 
-    if (events & EPOLLOUT && s->unsent)
+    if (events & EPOLLOUT && s->step == SENT_MESSAGE && s->sent < s->end) {
         send_message(s);
+    } else if (events & EPOLLOUT && s->step == GREETED) { /* connected: the handshake begins */
+        loop_want(&loop, &s->watch, EPOLLIN);
+        read_replies(s);
+        return;
+    }
     if (events & ~(uint32_t)EPOLLOUT)
         read_replies(s);
 }
@@ -307,12 +372,13 @@ static void open_session(struct session *s)
     source.octets[3] = (uint8_t)(source.octets[3] + s->index % 200);
     from_len = addr_to_sockaddr(&source, &from);
     open_sessions++;
-    *s = (struct session){.index = s->index, .begun_us = clock_mono_us()};
+    *s = (struct session){.index = s->index, .seed = s->seed, .begun_us = clock_mono_us()};
     fd = socket(to.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    s->watch = (struct watch){.ready = session_ready, .fd = fd, .events = EPOLLIN};
-    if (bind(fd, (struct sockaddr *)&from, from_len) < 0 ||
+    s->watch = (struct watch){
+        .ready = session_ready, .fd = fd, .events = o.tls ? EPOLLIN | EPOLLOUT : EPOLLIN};
+    if (!stream_open(&s->stream, fd, tls) || bind(fd, (struct sockaddr *)&from, from_len) < 0 ||
         (connect(fd, (struct sockaddr *)&to, to_len) < 0 && errno != EINPROGRESS) ||
         loop_watch(&loop, &s->watch) < 0) {
         perror("mailload: connect");
@@ -320,20 +386,10 @@ static void open_session(struct session *s)
     }
 }
 
-/* A message of o.size octets in lines of 72, and the commands before it in one piece. */
+/* The text of all messages, and the commands before one in one piece. */
 static void compose(void)
 {
-    buf_addf(&message,
-             "From: <%s>\r\nTo: <%s>\r\nSubject: load\r\nMessage-ID: <load@sender.test>\r\n\r\n",
-             o.from, o.to);
-    while (message.len + 2 < (uint32_t)o.size) {
-        uint32_t n = (uint32_t)o.size - message.len - 2;
-        static const char letters[] =
-            "All work and no play makes a dull mail, and dull mail is just what counts";
-        buf_add(&message, letters, n < 72 ? n : 72);
-        buf_add(&message, "\r\n", 2);
-    }
-    buf_add(&message, ".\r\n", 3);
+    message_compose(&message, o.from, o.to, o.mix ? MESSAGE_MIX_MAX : (size_t)o.size);
     buf_addf(&envelope, "MAIL FROM:<%s>\r\nRCPT TO:<%s>\r\nDATA\r\n", o.from, o.to);
 }
 
@@ -355,11 +411,12 @@ static void report(uint64_t end_us)
     double seconds = (double)(until_us - count_from_us) / 1e6;
 
     qsort(took_us, took_len, sizeof *took_us, ascending);
-    printf("{\"messages\":%ld,\"seconds\":%.3f,\"rate\":%.1f,\"taken\":%ld,\"errors\":%ld,"
+    printf("{\"messages\":%ld,\"seconds\":%.3f,\"rate\":%.1f,\"octets_rate\":%.0f,\"taken\":%ld,"
+           "\"errors\":%ld,"
            "\"broken\":%ld,"
            "\"p50_ms\":%.3f,\"p99_ms\":%.3f,\"max_ms\":%.3f}\n",
-           counted, seconds, (double)counted / seconds, taken, errors, broken, percentile(0.5),
-           percentile(0.99), percentile(1));
+           counted, seconds, (double)counted / seconds, (double)counted_octets / seconds, taken,
+           errors, broken, percentile(0.5), percentile(0.99), percentile(1));
 }
 
 static void enough(int signal)
@@ -369,6 +426,9 @@ static void enough(int signal)
 
 static const struct option_row rows[] = {{'s', OPTION_COUNT, "N", &o.sessions, 1},
                                          {'z', OPTION_COUNT, "OCTETS", &o.size, 257},
+                                         {'m', OPTION_FLAG, NULL, &o.mix},
+                                         {'l', OPTION_COUNT, "RATE", &o.octets_rate, 1},
+                                         {'T', OPTION_FLAG, NULL, &o.tls},
                                          {'t', OPTION_COUNT, "S", &o.seconds, 1},
                                          {'w', OPTION_COUNT, "S", &o.warm, 0},
                                          {'n', OPTION_COUNT, "N", &o.count, 0},
@@ -403,8 +463,9 @@ int main(int argc, char **argv)
     if (!options_read(argc, argv, rows, &o.server) || !open_outcomes())
         return 2;
     struct session *sessions = calloc((size_t)o.sessions, sizeof *sessions);
-    if (!sessions || loop_open(&loop) < 0)
+    if (!sessions || loop_open(&loop) < 0 || (o.tls && !(tls = stream_context())))
         return 1;
+    signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     compose();
     sigaction(SIGALRM, &(struct sigaction){.sa_handler = too_long}, NULL);
     sigaction(SIGTERM, &(struct sigaction){.sa_handler = enough}, NULL);
@@ -415,6 +476,7 @@ int main(int argc, char **argv)
     count_until_us = o.count ? UINT64_MAX : count_from_us + (uint64_t)o.seconds * 1000000;
     for (int i = 0; i < o.sessions; i++) {
         sessions[i].index = i;
+        sessions[i].seed = 0x9e3779b97f4a7c15 * (uint64_t)(i + 1);
         open_session(&sessions[i]);
     }
     loop_run(&loop);
