@@ -37,7 +37,7 @@
 #include "base/sockaddr.h"
 #include "message.h"
 #include "options.h"
-#include "stream.h"
+#include "wire.h"
 
 #ifndef IP_BIND_ADDRESS_NO_PORT
 #define IP_BIND_ADDRESS_NO_PORT 24
@@ -49,7 +49,7 @@ enum step { GREETED, SAID_EHLO, SAID_MAIL, SAID_RCPT, SAID_DATA, SENT_MESSAGE, S
 
 struct session {
     struct watch watch;
-    struct stream stream;
+    struct wire wire;
     struct alarm alarm; /* -b: it waits for its turn to begin; -l: for its next octets */
     enum step step;
     int index;
@@ -120,7 +120,7 @@ static void close_session(struct session *s)
     if (s->watch.fd >= 0) {
         loop_forget(&loop, &s->watch);
         loop_alarm_off(&loop, &s->alarm);
-        stream_close(&s->stream);
+        wire_close(&s->wire);
     }
     s->watch.fd = -1;
     if (--open_sessions == 0)
@@ -168,7 +168,7 @@ static void next_session(struct session *s)
 
 static void say(struct session *s, const char *text, size_t n)
 {
-    if (stream_send(&s->stream, (struct span){text, n}, (struct span){0}) != (ssize_t)n) {
+    if (wire_send(&s->wire, (struct span){text, n}, (struct span){0}) != (ssize_t)n) {
         broken++;
         s->step = SAID_QUIT; /* the answer, or the end, closes it */
     }
@@ -208,7 +208,7 @@ static void send_message(struct session *s)
     if (s->sent > s->text.len)
         tail = span_after(tail, s->sent - s->text.len);
     if (head.len + tail.len) {
-        ssize_t n = stream_send(&s->stream, head, tail);
+        ssize_t n = wire_send(&s->wire, head, tail);
         if (n > 0)
             s->sent += (size_t)n;
     }
@@ -319,7 +319,7 @@ static bool answered(struct session *s, char class)
 static bool read_some(struct session *s)
 {
     char text[4096];
-    ssize_t n = stream_recv(&s->stream, text, sizeof text);
+    ssize_t n = wire_recv(&s->wire, text, sizeof text);
 
     if (n < 0) {
         broken += s->step != SAID_QUIT;
@@ -338,7 +338,7 @@ static bool read_some(struct session *s)
         if (last && !answered(s, class))
             return false;
     }
-    return s->stream.ssl; /* a plain socket would be asked in vain */
+    return s->wire.ssl; /* a plain socket would be asked in vain */
 }
 
 static void read_replies(struct session *s)
@@ -378,7 +378,7 @@ static void open_session(struct session *s)
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     s->watch = (struct watch){
         .ready = session_ready, .fd = fd, .events = o.tls ? EPOLLIN | EPOLLOUT : EPOLLIN};
-    if (!stream_open(&s->stream, fd, tls) || bind(fd, (struct sockaddr *)&from, from_len) < 0 ||
+    if (!wire_open(&s->wire, fd, tls) || bind(fd, (struct sockaddr *)&from, from_len) < 0 ||
         (connect(fd, (struct sockaddr *)&to, to_len) < 0 && errno != EINPROGRESS) ||
         loop_watch(&loop, &s->watch) < 0) {
         perror("mailload: connect");
@@ -463,7 +463,7 @@ int main(int argc, char **argv)
     if (!options_read(argc, argv, rows, &o.server) || !open_outcomes())
         return 2;
     struct session *sessions = calloc((size_t)o.sessions, sizeof *sessions);
-    if (!sessions || loop_open(&loop) < 0 || (o.tls && !(tls = stream_context())))
+    if (!sessions || loop_open(&loop) < 0 || (o.tls && !(tls = wire_context())))
         return 1;
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     compose();

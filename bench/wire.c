@@ -1,5 +1,5 @@
-/* Plain and TLS connections of the load generators; see stream.h. */
-#include "stream.h"
+/* Plain and TLS connections of the load generators; see wire.h. */
+#include "wire.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -10,7 +10,7 @@
 
 enum { TLS_RECORD = 16 * 1024 };
 
-SSL_CTX *stream_context(void)
+SSL_CTX *wire_context(void)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 
@@ -23,9 +23,9 @@ SSL_CTX *stream_context(void)
     return context;
 }
 
-bool stream_open(struct stream *s, int fd, SSL_CTX *tls)
+bool wire_open(struct wire *s, int fd, SSL_CTX *tls)
 {
-    *s = (struct stream){.fd = fd, .ssl = tls ? SSL_new(tls) : NULL};
+    *s = (struct wire){.fd = fd, .ssl = tls ? SSL_new(tls) : NULL};
     if (!tls)
         return true;
     if (!s->ssl || SSL_set_fd(s->ssl, fd) != 1)
@@ -34,7 +34,7 @@ bool stream_open(struct stream *s, int fd, SSL_CTX *tls)
     return true;
 }
 
-static ssize_t tls_result(struct stream *s, int result)
+static ssize_t tls_result(struct wire *s, int result)
 {
     int error = SSL_get_error(s->ssl, result);
 
@@ -42,14 +42,14 @@ static ssize_t tls_result(struct stream *s, int result)
     return error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 
-static ssize_t tls_send(struct stream *s, struct span part)
+static ssize_t tls_send(struct wire *s, struct span part)
 {
     int n = SSL_write(s->ssl, part.at, (int)(part.len < TLS_RECORD ? part.len : TLS_RECORD));
 
     return n > 0 ? n : tls_result(s, n);
 }
 
-ssize_t stream_send(struct stream *s, struct span head, struct span tail)
+ssize_t wire_send(struct wire *s, struct span head, struct span tail)
 {
     struct iovec part[] = {{(void *)head.at, head.len}, {(void *)tail.at, tail.len}};
     struct msghdr message = {.msg_iov = part, .msg_iovlen = 2};
@@ -72,7 +72,7 @@ ssize_t stream_send(struct stream *s, struct span head, struct span tail)
     return sent || n == 0 ? sent : -1;
 }
 
-ssize_t stream_recv(struct stream *s, char *at, size_t n)
+ssize_t wire_recv(struct wire *s, char *at, size_t n)
 {
     ssize_t got;
 
@@ -84,10 +84,10 @@ ssize_t stream_recv(struct stream *s, char *at, size_t n)
     return got > 0 ? got : got < 0 && errno == EAGAIN ? 0 : -1;
 }
 
-void stream_close(struct stream *s)
+void wire_close(struct wire *s)
 {
     SSL_free(s->ssl);
     if (s->fd >= 0)
         close(s->fd);
-    *s = (struct stream){.fd = -1};
+    *s = (struct wire){.fd = -1};
 }
