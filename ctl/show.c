@@ -194,6 +194,26 @@ static void print_sandbox(const json_t *s)
     putchar('\n');
 }
 
+/* The users that processes run as: one for all, or several. */
+static void print_users(const json_t *users)
+{
+    const char *other = text(users, "other"), *role;
+    const json_t *name;
+    bool apart = false;
+
+    if (json_object_size(users) == 0)
+        return;
+    printf("%-18s", "users");
+    json_object_foreach((json_t *)users, role, name)
+    {
+        if (strcmp(json_string_value(name), other) == 0)
+            continue;
+        printf("%s%s %s", apart ? ", " : "", role, json_string_value(name));
+        apart = true;
+    }
+    printf("%s %s\n", apart ? ", others" : "all processes run as", other);
+}
+
 void show_status(const json_t *result)
 {
     const json_t *ledger = json_object_get(result, "ledger");
@@ -230,6 +250,7 @@ void show_status(const json_t *result)
     print_allowance(json_object_get(result, "allowance"));
     print_fleet(json_object_get(result, "fleet"));
     print_sandbox(json_object_get(result, "sandbox"));
+    print_users(json_object_get(result, "users"));
     printf("%-18s%lld, restarted %lld times; configuration %s, read %lld times\n", "workers",
            number(result, "workers"), number(result, "worker_restarts"), text(result, "config"),
            number(result, "generation"));

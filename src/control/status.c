@@ -222,6 +222,15 @@ static json_t *sandbox(const struct steering *s)
                      sum(s, METRIC_SANDBOX_LANDLOCK), "none", sum(s, METRIC_SANDBOX_NONE));
 }
 
+static json_t *users(const struct steering *s)
+{
+    json_t *all = json_object();
+
+    for (size_t i = 0; i < s->params->user_count; i++)
+        json_object_set_new(all, s->params->users[i].role, json_string(s->params->users[i].name));
+    return all;
+}
+
 /* R25; null without a fleet. */
 static json_t *fleet(const struct steering *s)
 {
@@ -243,7 +252,7 @@ json_t *status_json(const struct steering *s)
     return json_pack(
         "{s:s, s:s, s:s, s:I, s:f, s:i, s:i, s:I, s:I, s:I, s:I, s:f, s:f, s:o, s:o, s:o, s:o, "
         "s:I, "
-        "s:o, s:o, s:o, s:o, s:b, s:s?, s:s?, s:b, s:o, s:o, s:o}",
+        "s:o, s:o, s:o, s:o, s:b, s:s?, s:s?, s:b, s:o, s:o, s:o, s:o}",
         "version", MIRED_VERSION, "hostname", config->hostname, "config", config->file, "since_ms",
         (json_int_t)s->params->started_ms, "up_seconds",
         (double)(now - s->params->started_ms) / 1000.0, "workers", (int)config->workers,
@@ -256,5 +265,5 @@ json_t *status_json(const struct steering *s)
         ledger(s), "backends", backends(s), "directories", directories(s), "lists", lists(s),
         "mail_passes", status_mail_waits(s) == NULL, "mail_waits_for", status_mail_waits(s),
         "domain_waits", domain_that_waits(s), "observing", config->observe, "allowance",
-        allowance(s), "sandbox", sandbox(s), "fleet", fleet(s));
+        allowance(s), "sandbox", sandbox(s), "users", users(s), "fleet", fleet(s));
 }

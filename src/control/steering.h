@@ -29,6 +29,11 @@ struct observed;
 struct tried;
 struct overview;
 
+/* The user that the processes of a role run as; the last one is for all roles that are not named. */
+struct steering_user {
+    const char *role, *name;
+};
+
 struct steering_params {
     const struct config *config;
     int control;        /* channel to the master */
@@ -42,8 +47,10 @@ struct steering_params {
     struct observed *observed;
     struct tried *tried;
     const struct log_ring *log; /* NULL: there is none */
-    uint64_t started_ms;        /* wall time of the master's start */
-    bool confirmed;             /* files may be much shorter than before: see list_file_open() */
+    const struct steering_user *users;
+    size_t user_count;
+    uint64_t started_ms; /* wall time of the master's start */
+    bool confirmed;      /* files may be much shorter than before: see list_file_open() */
 };
 
 struct steering_backend {

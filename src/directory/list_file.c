@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -210,10 +211,28 @@ static int write_whole(int fd, struct span text)
     return fdatasync(fd) < 0 ? -errno : 0;
 }
 
+static bool is_shared(const char *file)
+{
+    char folder[PATH_MAX];
+    const char *slash = strrchr(file, '/');
+    struct stat st;
+
+    if (!slash || (size_t)(slash - file) >= sizeof folder)
+        return false;
+    memcpy(folder, file, (size_t)(slash - file));
+    folder[slash - file] = '\0';
+    return stat(folder, &st) == 0 && st.st_mode & S_ISGID && !(st.st_mode & 07);
+}
+
 static int write_copy(const char *to, const char *part, struct span text)
 {
     int fd = open(part, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
     int error = fd < 0 ? -errno : write_whole(fd, text);
+
+    /* In a folder that several of mired's users share (master/users.c), each reads what another
+     * wrote; nobody else can enter it. */
+    if (fd >= 0 && is_shared(to) && fchmod(fd, 0644) < 0 && !error)
+        error = -errno;
 
     if (fd >= 0)
         close(fd);

@@ -20,6 +20,7 @@
 #include "directory/list_file.h"
 #include "master/certificates.h"
 #include "master/privileges.h"
+#include "master/users.h"
 #include "tls/server.h"
 
 enum { FILE_MAX = 1 << 30 };
@@ -198,6 +199,22 @@ static void check_certificates(struct check *c)
         c->wrong += expired;
 }
 
+/* Which processes cannot have a user of their own. */
+static void check_users(struct check *c)
+{
+    struct buf lines = {0};
+    struct users users;
+
+    users_find(&users, &c->identity);
+    (void)users_for(&users, c->config, &lines);
+    for (struct span rest = buf_span(&lines); rest.len;) {
+        size_t len = span_find(rest, '\n');
+        buf_addf(c->said, "%s: warning: %.*s\n", c->config->file, (int)len, rest.at);
+        rest = span_after(rest, len < rest.len ? len + 1 : len);
+    }
+    buf_free(&lines);
+}
+
 static void check_sandbox(struct check *c)
 {
     if (!sandbox_is_built())
@@ -222,6 +239,8 @@ unsigned check_all(const struct config *config, bool quick, struct buf *said)
 
     check_certificates(&c);
     check_sandbox(&c);
+    if (known)
+        check_users(&c);
     if (known && !quick)
         check_files(&c);
     return c.wrong;

@@ -455,6 +455,16 @@ static void warn_of_dates(const struct config *config)
     buf_free(&said);
 }
 
+/* Chooses the users that its processes run as. */
+static void choose_users(const struct master *m, struct generation *g)
+{
+    struct buf said = {0};
+
+    g->users = users_for(&m->runtime.users, g->config, &said);
+    master_log_lines(LOG_WARN, &said);
+    buf_free(&said);
+}
+
 int generation_start(struct master *m, struct config *config, struct asker asker,
                      uint64_t patience_ms, struct buf *errors)
 {
@@ -482,6 +492,7 @@ int generation_start(struct master *m, struct config *config, struct asker asker
         return -1;
     }
     warn_of_dates(config);
+    choose_users(m, g);
     if (!error)
         error = runtime_handoffs(&m->runtime, config->workers);
     if (!error)

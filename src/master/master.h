@@ -81,6 +81,7 @@ struct generation {
     uint32_t id;
     enum generation_state state;
     struct config *config;       /* NULL: of an earlier program, inherited by an upgrade */
+    struct users users;          /* of its children */
     struct tls_server *tls;      /* NULL: no certificate */
     struct addresses *addresses; /* NULL: no backend has a name */
     int (*ask)[2];               /* enum query_queue: workers write to [1], clerks read from [0] */

@@ -188,6 +188,16 @@ static void limit_precedence(const struct child *c)
     setrlimit(RLIMIT_NICE, &(struct rlimit){most, most});
 }
 
+static const struct identity *identity_of(const struct child *c)
+{
+    static const enum users_kind kinds[ROLE_COUNT] = {
+        [ROLE_WORKER] = USERS_WORKER, [ROLE_CLERK] = USERS_CLERK, [ROLE_STORE] = USERS_STORE,
+        [ROLE_FREEZER] = USERS_OTHER, [ROLE_WEB] = USERS_OTHER,   [ROLE_FLEET] = USERS_OTHER,
+        [ROLE_KEEPER] = USERS_KEEPER};
+
+    return &c->generation->users.of[kinds[c->role]];
+}
+
 /* Gives up what is not this child's: descriptors, identity, capabilities but those of `needs`. 0 or
  * -errno. */
 static int partial_in(struct master *m, const struct child *c, const int *keep, size_t n,
@@ -208,7 +218,7 @@ static int partial_in(struct master *m, const struct child *c, const int *keep, 
     forget_keys(m, c);
     forget_fleet(m, c);
     limit_precedence(c);
-    int error = privileges_drop(&m->runtime.identity, needs);
+    int error = privileges_drop(identity_of(c), needs);
     if (!error && (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
                    setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0))
         error = -errno;
@@ -414,6 +424,9 @@ static int run_web(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
     uint32_t slot = g->slots - 1;
+    struct steering_user users[USERS_KINDS];
+    for (int i = 0; i < USERS_KINDS; i++)
+        users[i] = (struct steering_user){users_title((enum users_kind)i), g->users.of[i].name};
     int keep[] = {c->channel.fd, m->runtime.control_listen, g->ask[QUERY_FIRST][1],
                   g->answer[slot][0]};
 
@@ -432,6 +445,8 @@ static int run_web(struct master *m, const struct child *c)
                                              .observed = m->runtime.observed,
                                              .tried = m->runtime.tried,
                                              .log = m->runtime.log,
+                                             .users = users,
+                                             .user_count = USERS_KINDS,
                                              .started_ms = m->runtime.started_ms,
                                              .confirmed = is_confirmed(m, g)});
 }

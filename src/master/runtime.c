@@ -57,15 +57,16 @@ static int enter(const struct runtime *h, struct borrowed *b, const char *path, 
     return 0;
 }
 
-/* The same for folders that the children write. */
+/* The same for folders that the children write; they belong to `user`, or to `also`. */
 static int enter_own(const struct runtime *h, struct borrowed *b, const char *path, mode_t mode,
-                     struct buf *errors)
+                     const struct identity *also, struct buf *errors)
 {
     struct stat st;
 
     if (enter(h, b, path, mode, errors) < 0)
         return -1;
-    if (!h->identity.drop || stat(path, &st) < 0 || st.st_uid == h->identity.uid)
+    if (!h->identity.drop || stat(path, &st) < 0 || st.st_uid == h->identity.uid ||
+        st.st_uid == also->uid)
         return 0;
     buf_addf(errors, "%s belongs to another user; chown -R %s %s\n", path, h->identity.name, path);
     return -1;
@@ -146,7 +147,8 @@ static int bind_unix(const struct runtime *h, const char *path, mode_t mode)
 static int open_sockets(struct runtime *h, struct buf *errors)
 {
     if (h->store_listen < 0)
-        h->store_listen = bind_unix(h, h->store_path, 0600);
+        h->store_listen =
+            bind_unix(h, h->store_path, users_is_apart(&h->users, USERS_WORKER) ? 0660 : 0600);
     if (h->store_listen < 0)
         return wrong(errors, "cannot listen on", h->store_path, h->store_listen);
     if (h->control_listen < 0)
@@ -265,12 +267,12 @@ static int make_state(const struct runtime *h, struct buf *errors)
     static const char *const folders[] = {"spool", "lists", "worker-lists"};
     struct borrowed b;
     char path[4096];
-    int r = enter_own(h, &b, h->state, 0750, errors);
+    int r = enter_own(h, &b, h->state, 0750, &h->identity, errors);
 
     folder_leave(&b);
     for (size_t i = 0; r == 0 && i < sizeof folders / sizeof *folders; i++) {
         snprintf(path, sizeof path, "%s/%s", h->state, folders[i]);
-        r = enter_own(h, &b, path, 0700, errors);
+        r = enter_own(h, &b, path, 0700, users_of_folder(&h->users, folders[i]), errors);
         folder_leave(&b);
     }
     return r;
@@ -314,7 +316,7 @@ static void give_files(const struct runtime *h)
 static int open_state(struct runtime *h, const struct config *config, struct buf *errors)
 {
     struct borrowed b;
-    int r = enter_own(h, &b, h->state, 0750, errors);
+    int r = enter_own(h, &b, h->state, 0750, &h->identity, errors);
 
     if (r == 0)
         r = open_files(h, config, errors);
@@ -360,6 +362,7 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
     }
     if (error)
         return wrong(errors, "cannot look up the user", config->user, error);
+    users_find(&h->users, &h->identity);
     h->state = strdup(config->state);
     h->run = strdup(config->run);
     h->user = strdup(config->user);
@@ -368,8 +371,11 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
         !h->user || asprintf(&h->store_path, "%s/store", h->run) < 0 ||
         asprintf(&h->control_path, "%s/control", h->run) < 0)
         return wrong(errors, "cannot start", "mired", -ENOMEM);
-    if (make_state(h, errors) < 0 || open_run(h, errors) < 0 || open_memory(h, errors) < 0)
+    bool inherited = h->lock >= 0;
+    if (make_state(h, errors) < 0 || users_settle(&h->users, h->state, inherited, errors) < 0 ||
+        open_run(h, errors) < 0 || open_memory(h, errors) < 0)
         return -1;
+    users_settle_socket(&h->users, h->run, "store");
     give_files(h);
     return open_state(h, config, errors);
 }

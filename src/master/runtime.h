@@ -12,6 +12,7 @@
 #include "base/metrics.h"
 #include "freezer/handoff.h"
 #include "master/privileges.h"
+#include "master/users.h"
 
 struct cache;
 struct config;
@@ -38,7 +39,8 @@ struct runtime_shared {
 struct runtime {
     char *state, *run, *user; /* as in the first configuration */
     struct config *fixed; /* the first configuration, for the keys that a reload does not take up */
-    struct identity identity; /* of children */
+    struct identity identity; /* of `user`, to which the state folder belongs */
+    struct users users;       /* of children */
     int lock;                 /* run/lock, held while the master lives */
     int store_listen;         /* run/store */
     int control_listen;       /* run/control */

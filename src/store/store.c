@@ -144,7 +144,7 @@ static void wait_for_deliveries(struct store *s)
  * -errno. */
 static int open_root(const char *state)
 {
-    int above = open(state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int above = open(state, O_PATH | O_DIRECTORY | O_CLOEXEC); /* it may belong to another user */
     if (above < 0)
         return -errno;
     int root = mkdirat(above, "mail", 0700) < 0 && errno != EEXIST ? -errno : 0;

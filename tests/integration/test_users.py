@@ -1,0 +1,220 @@
+"""A user for each kind of process, where root starts mired and there are such users.
+
+The users exist in a mount namespace of the test's own, by files that stand in place of /etc/passwd and /etc/group.
+"""
+
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import pytest
+
+from lib import processes
+from lib.mired import Mired
+from lib.smtp import Client, deliver
+
+
+def may_unshare():
+    return os.geteuid() == 0 and subprocess.run(["unshare", "-m", "true"], capture_output=True).returncode == 0
+
+
+pytestmark = pytest.mark.skipif(not may_unshare(), reason="needs root and a mount namespace")
+
+ALL = "tarp"
+IDS = {name: 61000 + i for i, name in enumerate((ALL, f"{ALL}-worker", f"{ALL}-clerk", f"{ALL}-store", f"{ALL}-keeper"))}
+OWN = {"worker": f"{ALL}-worker", "clerk": f"{ALL}-clerk", "store": f"{ALL}-store", "keeper": f"{ALL}-keeper"}
+
+
+class Users:
+    """/etc/passwd and /etc/group of the namespace."""
+
+    def __init__(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-users-"))
+        self.folder.chmod(0o755)
+        for name in ("passwd", "group"):
+            shutil.copy(f"/etc/{name}", self.folder / name)
+        self.add(ALL)
+
+    def add(self, *names):
+        for name in names:
+            with (self.folder / "passwd").open("a") as f:
+                f.write(f"{name}:x:{IDS[name]}:{IDS[name]}::/nonexistent:/usr/sbin/nologin\n")
+            with (self.folder / "group").open("a") as f:
+                f.write(f"{name}:x:{IDS[name]}:\n")
+
+    def add_all(self):
+        self.add(*OWN.values())
+
+    @property
+    def prefix(self):
+        binds = " && ".join(f"mount --bind {self.folder}/{name} /etc/{name}" for name in ("passwd", "group"))
+        return ["unshare", "-m", "sh", "-c", f'{binds} && exec "$@"', "sh"]
+
+
+@pytest.fixture
+def users():
+    made = Users()
+    yield made
+    shutil.rmtree(made.folder)
+
+
+@pytest.fixture
+def mired(users):
+    made = []
+
+    def begin(start=True, **arguments):
+        m = Mired(prefix=users.prefix, **arguments)
+        m.file.write_text(m.file.read_text().replace('user = "root"', f'user = "{ALL}"'))
+        for name in ("state", "run"):
+            os.chown(m.folder / name, IDS[ALL], IDS[ALL])
+        (m.folder / "state").chmod(0o750)
+        made.append(m)
+        return m.start() if start else m
+
+    yield begin
+    wrong = [line for m in made for line in m.stop()]
+    assert not wrong
+
+
+def who(m):
+    """Role -> the names of the users that its processes run as."""
+    names = {number: name for name, number in IDS.items()}
+    roles = {}
+    for pid in processes.children(m.pid):
+        status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        ids = {int(i) for i in status["Uid"].split()}
+        assert len(ids) == 1 and {int(i) for i in status["Gid"].split()} == ids
+        assert int(status["CapPrm"], 16) & ~(1 << 12 | 1 << 10) == 0
+        role = processes.command(pid).removeprefix("mired: ").split()[0]
+        roles.setdefault(role, set()).add(names.get(ids.pop()))
+    return roles
+
+
+def owner(path):
+    names = {number: name for name, number in IDS.items()}
+    st = path.lstat()
+    return names.get(st.st_uid, st.st_uid), st.st_mode & 0o7777
+
+
+def passes(m, times=1):
+    for _ in range(times):
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    with Client(m.port) as c:
+        c.ehlo()
+        assert c.envelope("a@b.test", ["nobody@example.test"])[0].code == 550
+    with Client(m.submission) as c:
+        c.ehlo()
+        assert c.login("alice@example.test", "wonderland").code == 235
+
+
+def test_each_process_runs_as_its_user(mired, users):
+    users.add_all()
+    m = mired(tarpit='time = 100ms freeze = "auto"')
+    passes(m)
+    for role, names in who(m).items():
+        assert names == {OWN.get(role, ALL)}, role
+    state = m.folder / "state"
+    assert owner(state / "mail") == (OWN["store"], 0o700)
+    assert owner(state / "spool") == (OWN["worker"], 0o770)
+    assert owner(state / "lists") == (OWN["clerk"], 0o2770)
+    assert owner(state)[0] == owner(state / "ledger")[0] == owner(state / "settled")[0] == ALL
+    assert owner(state / "ledger")[1] == 0o600 and owner(state)[1] & 0o007 == 0o001
+    assert owner(m.folder / "run" / "control")[0] == ALL
+    mail = [path for path in (state / "mail").rglob("*") if path.is_file()]
+    assert mail and {owner(path)[0] for path in mail} == {OWN["store"]}
+    told = json.loads(m.control("status", "--json").stdout)["users"]
+    assert told == {**OWN, "other": ALL}
+    assert f"worker {ALL}-worker" in m.control("status").stdout
+    assert m.control("reload").returncode == 0
+    passes(m)
+    assert m.control("upgrade", timeout=60).returncode == 0
+    passes(m)
+    assert who(m)["worker"] == {OWN["worker"]} and who(m)["store"] == {OWN["store"]}
+
+
+def test_without_such_users_all_run_as_one(mired):
+    m = mired()
+    passes(m)
+    assert {name for names in who(m).values() for name in names} == {ALL}
+    assert f"all processes run as {ALL}" in m.control("status").stdout
+    assert owner(m.folder / "state" / "spool") == (ALL, 0o700)
+
+
+def test_the_state_of_one_user_is_handed_over_and_nothing_is_lost(mired, users):
+    m = mired(workers=1)
+    passes(m, 3)
+    with Client(m.port) as c:
+        c.ehlo()
+    assert m.control("penalise", "192.0.2.7", "--offences", "30").returncode == 0
+    assert m.stop() == []
+    state = m.folder / "state"
+    secret = m.folder / "secret"  # not mired's: it stays as it is, whatever leads there
+    secret.write_text("root's\n")
+    (state / "mail" / "link").symlink_to(secret)
+    os.link(secret, state / "mail" / "hard")
+    before = {name: (state / name).stat().st_ino for name in ("ledger", "settled", "answers", "decoys")}
+    users.add_all()
+    m.start()
+    assert "set-aside" not in m.log.text
+    assert {name: (state / name).stat().st_ino for name in before} == before
+    assert "30" in m.control("show", "192.0.2.7").stdout
+    passes(m)
+    mail = [path for path in (state / "mail").rglob("*") if path.is_file() and path.name not in ("link", "hard")]
+    assert len(mail) >= 4 and {owner(path)[0] for path in mail} == {OWN["store"]}
+    assert secret.stat().st_uid == 0 and secret.read_text() == "root's\n"
+
+
+def test_a_file_that_only_one_user_can_read_keeps_that_user(mired, users):
+    users.add_all()
+    m = mired(start=False)
+    os.chown(m.passwords, IDS[ALL], IDS[ALL])
+    m.passwords.chmod(0o600)
+    m.start()
+    passes(m)
+    assert who(m)["clerk"] == {ALL} and who(m)["worker"] == {OWN["worker"]}
+    sentence = f"{m.passwords} cannot be used by {OWN['clerk']}; clerks run as {ALL}"
+    m.log.wait(sentence)
+    checked = subprocess.run([*m.prefix, m.program, "-c", m.file, "-t"], capture_output=True, text=True)
+    assert checked.returncode == 0 and f"warning: {sentence}" in checked.stdout + checked.stderr
+    m.passwords.chmod(0o644)
+    assert m.control("reload").returncode == 0
+    passes(m)
+    assert who(m)["clerk"] == {OWN["clerk"]}
+
+
+def test_an_upgrade_changes_no_owner_while_earlier_processes_serve(mired, users):
+    m = mired()
+    passes(m)
+    users.add_all()
+    assert m.control("upgrade", timeout=60).returncode == 0
+    passes(m)
+    assert who(m)["worker"] == who(m)["store"] == who(m)["clerk"] == {ALL}
+    assert owner(m.folder / "state" / "mail")[0] == ALL
+    assert m.stop() == []
+    m.start()
+    passes(m)
+    assert who(m)["store"] == {OWN["store"]}
+
+
+def test_mailboxes_that_are_elsewhere_stay_as_they_are(mired, users):
+    m = mired()
+    passes(m)
+    assert m.stop() == []
+    state = m.folder / "state"
+    (state / "mail").rename(m.folder / "elsewhere")
+    (state / "mail").symlink_to(m.folder / "elsewhere")
+    users.add_all()
+    m.start()
+    passes(m)
+    assert who(m)["store"] == {ALL} and who(m)["worker"] == {OWN["worker"]}
+    assert owner(m.folder / "elsewhere")[0] == ALL
+
+
+def test_a_backend_that_only_one_user_can_reach_keeps_workers_as_that_user(mired, users):
+    users.add_all()
+    m = mired(backend='backend "lmtp:/nonexistent/lmtp" { }')
+    assert who(m)["worker"] == {ALL}
+    m.log.wait("/nonexistent/lmtp cannot be used by")
