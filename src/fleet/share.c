@@ -210,11 +210,12 @@ void share_bound(struct share *s, const struct tarpit_rules *r)
         most = BAD_NETWORKS * r->network_share;
     if (kind == LEDGER_BOUNCES)
         most = policy_most_bounces(r);
-    if (kind == LEDGER_CLIENT) /* good mail does not cover a trap (R15) */
-        most += r->good_ratio > 0 ? least(s->is.good, GOOD_MOST) / r->good_ratio : 0;
-    s->is.offences = least(s->is.offences, most);
     s->is.good = least(s->is.good, GOOD_MOST);
     s->is.spent = least(s->is.spent, GOOD_MOST);
+    /* Good mail does not cover a trap (R15). What the share itself has spent covers nothing. */
+    if (kind == LEDGER_CLIENT && r->good_ratio > 0 && s->is.good > s->is.spent)
+        most += (s->is.good - s->is.spent) / r->good_ratio;
+    s->is.offences = least(s->is.offences, most);
 }
 
 /* ---- records ---- */

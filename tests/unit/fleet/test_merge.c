@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "alone.h"
 #include "config/config.h"
 #include "fleet/mirror.h"
 #include "tarpit/ledger_allowance.h"
@@ -42,7 +43,6 @@ struct member {
 
 static struct member member[MEMBERS];
 static struct message flight[FLIGHT];
-static const struct sipkey fleet_key = {1, 2};
 static uint64_t now, seed;
 static uint32_t cut; /* a set of members that the rest cannot hear, nor they the rest */
 
@@ -219,11 +219,6 @@ static void send_whole(const struct ledger_name *n, void *arg)
     send_share(from, &s, true);
 }
 
-static bool near(double a, double b)
-{
-    return fabs(a - b) <= 1e-3 * (1 + fmax(fabs(a), fabs(b)));
-}
-
 /* The ledger has it in steps of an hour. */
 static bool is_same_pass(uint64_t a, uint64_t b)
 {
@@ -332,93 +327,20 @@ static void begin_alone(void)
     now = START;
     member[0].path[0] = 0;
     member[0].clock = 0;
-    size_t size = others_size(PLACES);
-    struct member *m = &member[0];
-    void *mapping = aligned_alloc(64, (size + 63) / 64 * 64);
-    memset(mapping, 0, size);
-    m->mirror =
-        (struct mirror){.others = others_open(mapping, size), .rules = config_default_rules()};
-    assert_int_equal(ledger_open(&m->mirror.ledger, NULL, LEDGER_SIZE), 0);
-    assert_int_equal(book_open(&m->mirror.book, PLACES), 0);
-    ledger_share(m->mirror.ledger, m->mirror.others);
-    others_activate(m->mirror.others, &fleet_key, 1);
-    m->read = 0;
-    m->tarpit = (struct tarpit){.rules = m->mirror.rules, .ledger = m->mirror.ledger};
+    member[0].read = 0;
+    alone_open(&member[0].mirror);
+    member[0].tarpit =
+        (struct tarpit){.rules = member[0].mirror.rules, .ledger = member[0].mirror.ledger};
 }
 
 static int say(uint16_t from, const struct share *lie)
 {
-    uint8_t octets[SHARE_VALUE_MOST];
-    struct share s = {.name = lie->name};
-    struct share said = *lie;
-    said.stamp_ms = lie->at_ms;
-    size_t len = share_write(&said, 0, octets);
-    int r = share_read(&s, (struct span){(char *)octets, len}, &member[0].mirror.rules, 0, now);
-
-    if (r == 0)
-        mirror_take(&member[0].mirror, from, &s, now);
-    return r;
+    return alone_say(&member[0].mirror, from, lie, now);
 }
 
 static struct ledger_entry known_of(const struct ledger_key *k)
 {
-    struct ledger_decay d = {member[0].mirror.rules.half_life,
-                             member[0].mirror.rules.good_half_life};
-    struct ledger_entry e;
-    ledger_get(member[0].mirror.ledger, k, &d, now, &e);
-    return e;
-}
-
-/* docs/fleet.md: a lie of one member about one client counts as a trap would (100 live offences),
- * and is below the pace 6 half-lives later. */
-static void test_the_lie_of_one_member_is_bounded(void **state)
-{
-    begin_alone();
-    struct addr a = client(1);
-    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
-    struct share lie = {.name = {k.label, LEDGER_CLIENT},
-                        .at_ms = now,
-                        .is = {.offences = 3e38, .turn_ms = now + LEDGER_HORIZON_MS}};
-
-    assert_int_equal(say(1, &lie), 0);
-    assert_true(known_of(&k).offences <= 2 * member[0].mirror.rules.shield + 1);
-    now += 6 * member[0].mirror.rules.half_life;
-    assert_true(known_of(&k).offences < member[0].mirror.rules.pace_after);
-    close_member(&member[0]);
-}
-
-/* Without a shield a trap books no more than any other offence, so it bounds nothing. */
-static void test_offences_count_at_others_without_a_shield(void **state)
-{
-    begin_alone();
-    member[0].mirror.rules.shield = 0;
-    struct addr a = client(1);
-    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
-    struct share s = {.name = {k.label, LEDGER_CLIENT}, .at_ms = now, .is = {.offences = 7}};
-    struct share lie = {.name = s.name, .at_ms = now, .is = {.offences = 3e38}};
-
-    assert_int_equal(say(1, &s), 0);
-    assert_true(known_of(&k).offences > 6.9);
-    assert_int_equal(say(2, &lie), 0);
-    assert_true(known_of(&k).offences < 7 + 61);
-    close_member(&member[0]);
-}
-
-/* A share from the future would win over every later one. */
-static void test_a_share_from_the_future_is_refused(void **state)
-{
-    begin_alone();
-    struct addr a = client(1);
-    struct ledger_key k = ledger_key_client(member[0].mirror.ledger, &a);
-    struct share s = {
-        .name = {k.label, LEDGER_CLIENT}, .at_ms = now + SHARE_AHEAD_MS + 1, .is = {.offences = 7}};
-
-    assert_int_equal(say(1, &s), -ERANGE);
-    assert_true(known_of(&k).offences == 0);
-    s.at_ms = now;
-    assert_int_equal(say(1, &s), 0);
-    assert_true(near(known_of(&k).offences, 7));
-    close_member(&member[0]);
+    return alone_known(&member[0].mirror, k, now);
 }
 
 /* R16: the same list gives every member the same first offences. */
@@ -538,9 +460,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_members_converge_whatever_happens_to_their_messages),
-        cmocka_unit_test(test_the_lie_of_one_member_is_bounded),
-        cmocka_unit_test(test_offences_count_at_others_without_a_shield),
-        cmocka_unit_test(test_a_share_from_the_future_is_refused),
         cmocka_unit_test(test_what_a_list_says_counts_once_in_the_fleet),
         cmocka_unit_test(test_good_mail_of_another_member_is_spent_and_not_only_looked_at),
         cmocka_unit_test(test_members_share_the_pace_of_a_client),
