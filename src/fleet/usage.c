@@ -13,8 +13,8 @@ struct node {
     uint64_t id; /* 0: empty */
     uint64_t stamp_ms, at_ms;
     uint64_t hash; /* of USAGE_SELF: the ledger's */
-    uint32_t epoch, per_hour, per_day, count[2];
-    uint32_t added[2]; /* to this ledger's buckets, since the epoch was heard of */
+    uint32_t epoch, most[BUCKET_COUNT], count[BUCKET_COUNT];
+    uint32_t added[BUCKET_COUNT]; /* to this ledger's buckets, since the epoch was heard of */
     float level[BUCKET_COUNT];
     uint16_t member;
     bool applied; /* to this ledger */
@@ -30,7 +30,15 @@ struct usage {
     uint32_t scan_at; /* places from there on are looked at one by one */
 };
 
-/* ---- octets: id 8, stamp 6, epoch 4, a hour 3, a day 3, counts 4 each, levels 4 each ---- */
+struct ledger_rate usage_rate(uint32_t most, enum ledger_bucket bucket)
+{
+    enum { HOUR_MS = 3600000 };
+    bool hour = bucket == BUCKET_HOUR || bucket == BUCKET_NEW_HOUR;
+
+    return (struct ledger_rate){most, hour ? HOUR_MS : 24 * HOUR_MS};
+}
+
+/* ---- octets: id 8, stamp 6, epoch 4, and of each bucket most 3, count 4, level 4 ---- */
 
 static uint8_t *put_number(uint8_t *at, uint64_t n, int octets)
 {
@@ -54,13 +62,11 @@ void usage_write(const struct usage_share *s, uint8_t out[USAGE_RECORD])
     out = put_number(out, s->id, 8);
     out = put_number(out, s->stamp_ms, 6);
     out = put_number(out, s->epoch, 4);
-    out = put_number(out, s->per_hour, 3);
-    out = put_number(out, s->per_day, 3);
-    for (int i = 0; i < 2; i++)
-        out = put_number(out, s->count[i], 4);
     for (int b = 0; b < BUCKET_COUNT; b++) {
         uint32_t bits;
         memcpy(&bits, &s->level[b], sizeof bits);
+        out = put_number(out, s->most[b], 3);
+        out = put_number(out, s->count[b], 4);
         out = put_number(out, bits, 4);
     }
 }
@@ -74,16 +80,14 @@ int usage_next(struct span *batch, struct usage_share *s)
     *s = (struct usage_share){.id = take_number(batch, 8)};
     s->stamp_ms = take_number(batch, 6);
     s->epoch = (uint32_t)take_number(batch, 4);
-    s->per_hour = (uint32_t)take_number(batch, 3);
-    s->per_day = (uint32_t)take_number(batch, 3);
-    for (int i = 0; i < 2; i++)
-        s->count[i] = (uint32_t)take_number(batch, 4);
-    bool valid = (s->id & 15) == LEDGER_ALLOWANCE && s->per_hour <= LEDGER_BUCKET_MOST &&
-                 s->per_day <= LEDGER_BUCKET_MOST;
+    bool valid = (s->id & 15) == LEDGER_ALLOWANCE;
     for (int b = 0; b < BUCKET_COUNT; b++) {
+        s->most[b] = (uint32_t)take_number(batch, 3);
+        s->count[b] = (uint32_t)take_number(batch, 4);
         uint32_t bits = (uint32_t)take_number(batch, 4);
         memcpy(&s->level[b], &bits, sizeof bits);
-        valid = valid && isfinite(s->level[b]) && s->level[b] >= 0;
+        valid =
+            valid && s->most[b] <= LEDGER_BUCKET_MOST && isfinite(s->level[b]) && s->level[b] >= 0;
     }
     return valid ? 1 : -EINVAL;
 }
@@ -150,12 +154,11 @@ static struct ledger_key key_of(const struct node *self)
         .hash = self->hash, .common = self->id, .kind = (uint8_t)LEDGER_ALLOWANCE};
 }
 
-/* The allowance as this member has it; before anything was sent here, as the other one has it. */
-static struct allowance_rules rules_of(const struct node *self, const struct node *n)
+/* The rate as this member has it; before anything was sent here, as the other one has it. */
+static struct ledger_rate rate_of(const struct node *self, const struct node *n,
+                                  enum ledger_bucket b)
 {
-    bool own = self->per_hour || self->per_day;
-    return (struct allowance_rules){.per_hour = own ? self->per_hour : n->per_hour,
-                                    .per_day = own ? self->per_day : n->per_day};
+    return usage_rate(self->most[b] ? self->most[b] : n->most[b], b);
 }
 
 /* What is in its bucket by now. */
@@ -171,11 +174,10 @@ static double level_now(const struct node *n, enum ledger_bucket b, struct ledge
 
 static void raise(struct ledger *l, const struct node *self, struct node *n, uint64_t now)
 {
-    struct allowance_rules rules = rules_of(self, n);
     struct ledger_key k = key_of(self);
 
     for (enum ledger_bucket b = 0; b < BUCKET_COUNT; b++) {
-        struct ledger_rate rate = allowance_rate(&rules, b);
+        struct ledger_rate rate = rate_of(self, n, b);
         double level = rate.most ? level_now(n, b, rate, now) : 0;
         if (level > 0)
             ledger_bucket_raise(l, &k, b, rate, now, level);
@@ -183,31 +185,26 @@ static void raise(struct ledger *l, const struct node *self, struct node *n, uin
     n->applied = true;
 }
 
-static void change(struct ledger *l, const struct node *self, struct node *n, int of_new,
+static void change(struct ledger *l, const struct node *self, struct node *n, enum ledger_bucket b,
                    int64_t by, uint64_t now)
 {
-    struct allowance_rules rules = rules_of(self, n);
+    struct ledger_rate rate = rate_of(self, n, b);
     struct ledger_key k = key_of(self);
 
     if (by < 0) { /* no more than this member has added */
-        by = -by < n->added[of_new] ? by : -(int64_t)n->added[of_new];
-        n->added[of_new] -= (uint32_t)-by;
-    } else {
-        by = by < LEDGER_BUCKET_MOST ? by : LEDGER_BUCKET_MOST;
-        n->added[of_new] += (uint32_t)by;
+        uint32_t back = -by < n->added[b] ? (uint32_t)-by : n->added[b];
+        n->added[b] -= back;
+        if (back && rate.most)
+            ledger_bucket_give(l, &k, b, rate, now, back);
+        return;
     }
-    for (int i = 0; i < 2 && by; i++) {
-        enum ledger_bucket b = (enum ledger_bucket)(of_new ? BUCKET_NEW_HOUR + i : BUCKET_HOUR + i);
-        struct ledger_rate rate = allowance_rate(&rules, b);
-        if (!rate.most)
-            continue;
-        double there = ceil(level_now(n, b, rate, now));
-        uint32_t more = by > 0 ? (uint32_t)fmin((double)by, there) : 0;
-        if (by < 0)
-            ledger_bucket_give(l, &k, b, rate, now, (uint32_t)-by);
-        else if (more && !ledger_bucket_take(l, &k, b, rate, now, more))
-            ledger_bucket_raise(l, &k, b, rate, now, rate.most);
-    }
+    uint32_t more = (uint32_t)(by < LEDGER_BUCKET_MOST ? by : LEDGER_BUCKET_MOST);
+    n->added[b] = n->added[b] < UINT32_MAX - more ? n->added[b] + more : UINT32_MAX;
+    if (!rate.most)
+        return;
+    more = (uint32_t)fmin(more, ceil(level_now(n, b, rate, now)));
+    if (more && !ledger_bucket_take(l, &k, b, rate, now, more))
+        ledger_bucket_raise(l, &k, b, rate, now, rate.most);
 }
 
 static void to_be_told(struct usage *s, struct node *n)
@@ -234,12 +231,10 @@ void usage_booked(struct usage *s, struct ledger *l, const struct others_event *
         n->epoch = (uint32_t)(now / 1000);
     }
     n->at_ms = now;
-    n->count[sent->of_new] += by;
+    n->count[sent->bucket] += by;
     to_be_told(s, n);
-    if (sent->per_hour || sent->per_day) {
-        n->per_hour = sent->per_hour;
-        n->per_day = sent->per_day;
-    }
+    if (sent->most)
+        n->most[sent->bucket] = sent->most;
     if (n->hash)
         return;
     n->hash = e->hash;
@@ -262,8 +257,7 @@ bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct
     n->stamp_ms = share->stamp_ms;
     n->at_ms = at_ms < now ? at_ms : now;
     n->epoch = share->epoch;
-    n->per_hour = share->per_hour;
-    n->per_day = share->per_day;
+    memcpy(n->most, share->most, sizeof n->most);
     memcpy(n->count, share->count, sizeof n->count);
     memcpy(n->level, share->level, sizeof n->level);
     const struct node *self = find(s, share->id, USAGE_SELF); /* add() may have taken its place */
@@ -272,7 +266,7 @@ bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct
         return true;
     }
     if (!old.applied || old.epoch != share->epoch) {
-        n->added[0] = n->added[1] = 0;
+        memset(n->added, 0, sizeof n->added);
         raise(l, self, n, now);
         return true;
     }
@@ -280,8 +274,8 @@ bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct
      * be. */
     if (memcmp(share->count, old.count, sizeof old.count) == 0)
         raise(l, self, n, now);
-    for (int i = 0; i < 2; i++)
-        change(l, self, n, i, (int32_t)(share->count[i] - old.count[i]), now);
+    for (enum ledger_bucket b = 0; b < BUCKET_COUNT; b++)
+        change(l, self, n, b, (int32_t)(share->count[b] - old.count[b]), now);
     return true;
 }
 
@@ -309,19 +303,15 @@ bool usage_next_untold(struct usage *s, const struct ledger *l, int64_t skew, ui
 
     if (!n)
         return false;
-    struct allowance_rules rules = {.per_hour = n->per_hour, .per_day = n->per_day};
     struct ledger_key k = key_of(n);
     uint64_t stamp = (uint64_t)((int64_t)now + skew);
     n->untold = false;
     s->last_stamp = stamp > s->last_stamp ? stamp : s->last_stamp + 1;
-    *share = (struct usage_share){.id = n->id,
-                                  .stamp_ms = s->last_stamp,
-                                  .epoch = n->epoch,
-                                  .per_hour = n->per_hour,
-                                  .per_day = n->per_day,
-                                  .count = {n->count[0], n->count[1]}};
+    *share = (struct usage_share){.id = n->id, .stamp_ms = s->last_stamp, .epoch = n->epoch};
     for (enum ledger_bucket b = 0; b < BUCKET_COUNT; b++) {
-        struct ledger_rate rate = allowance_rate(&rules, b);
+        struct ledger_rate rate = usage_rate(n->most[b], b);
+        share->most[b] = n->most[b];
+        share->count[b] = n->count[b];
         share->level[b] = rate.most ? (float)ledger_bucket_level(l, &k, b, rate, now) : 0;
     }
     return true;

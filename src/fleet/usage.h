@@ -14,21 +14,24 @@
 #define MIRED_FLEET_USAGE_H
 
 #include "base/bytes.h"
-#include "tarpit/allowance.h"
+#include "tarpit/ledger_allowance.h"
 #include "tarpit/ledger_others.h"
 
 struct usage;
 
-enum { USAGE_SELF = 0, USAGE_RECORD = 48 };
+enum { USAGE_SELF = 0, USAGE_RECORD = 62 };
 
 struct usage_share {
-    uint64_t id;       /* the account's common name */
-    uint64_t stamp_ms; /* fleet time */
-    uint32_t epoch;    /* when its member began to count, s */
-    uint32_t per_hour, per_day;
-    uint32_t count[2]; /* recipients since then: from known networks, from new ones */
+    uint64_t id;                  /* the account's common name */
+    uint64_t stamp_ms;            /* fleet time */
+    uint32_t epoch;               /* when its member began to count, s */
+    uint32_t most[BUCKET_COUNT];  /* that the buckets may hold; 0: no limit, or not known */
+    uint32_t count[BUCKET_COUNT]; /* recipients since then */
     float level[BUCKET_COUNT];
 };
+
+/* The rate of a bucket that may hold `most`. */
+struct ledger_rate usage_rate(uint32_t most, enum ledger_bucket bucket);
 
 void usage_write(const struct usage_share *s, uint8_t out[USAGE_RECORD]);
 

@@ -74,14 +74,9 @@ static uint32_t most_of(const struct allowance_rules *r, enum ledger_bucket buck
     return bucket >= BUCKET_NEW_HOUR ? (most + ALLOWANCE_PART - 1) / ALLOWANCE_PART : most;
 }
 
-struct ledger_rate allowance_rate(const struct allowance_rules *r, enum ledger_bucket bucket)
-{
-    return (struct ledger_rate){most_of(r, bucket), period_of[bucket]};
-}
-
 static struct ledger_rate rate_of(const struct allowance_rules *r, enum ledger_bucket bucket)
 {
-    return allowance_rate(r, bucket);
+    return (struct ledger_rate){most_of(r, bucket), period_of[bucket]};
 }
 
 static enum ledger_bucket hour_of(bool of_new)
@@ -138,15 +133,11 @@ struct allowance_answer allowance_ask(const struct ledger *l, const struct allow
 }
 
 /* Tells the other members of a fleet. */
-static void tell(const struct ledger *l, const struct allowance_rules *r,
-                 const struct ledger_key *k, bool of_new, uint32_t n, bool given_back)
+static void tell(const struct ledger *l, const struct ledger_key *k, enum ledger_bucket bucket,
+                 struct ledger_rate rate, uint32_t n, bool given_back)
 {
-    ledger_tell_sent(l, k,
-                     &(struct ledger_sent){.recipients = n,
-                                           .given_back = given_back,
-                                           .of_new = of_new,
-                                           .per_hour = r->per_hour,
-                                           .per_day = r->per_day});
+    if (rate.most && n)
+        ledger_tell_sent(l, k, &(struct ledger_sent){bucket, n, rate.most, given_back});
 }
 
 static bool take(struct ledger *l, const struct ledger_key *k, enum ledger_bucket bucket,
@@ -172,7 +163,8 @@ struct allowance_answer allowance_take(struct ledger *l, const struct allowance_
     if (in_hour && !in_day && hour.most)
         ledger_bucket_give(l, &k, hour_of(of_new), hour, now, n);
     if (in_day) {
-        tell(l, r, &k, of_new, n, false);
+        tell(l, &k, hour_of(of_new), hour, n, false);
+        tell(l, &k, day_of(of_new), day, n, false);
         return a;
     }
     /* Another connection has taken the rest meanwhile. */
@@ -199,7 +191,8 @@ void allowance_give(struct ledger *l, const struct allowance_rules *r, struct sp
         return;
     give(l, &k, hour_of(is_new), rate_of(r, hour_of(is_new)), now, n);
     give(l, &k, day_of(is_new), rate_of(r, day_of(is_new)), now, n);
-    tell(l, r, &k, is_new, n, true);
+    tell(l, &k, hour_of(is_new), rate_of(r, hour_of(is_new)), n, true);
+    tell(l, &k, day_of(is_new), rate_of(r, day_of(is_new)), n, true);
 }
 
 bool allowance_refused(struct ledger *l, const struct allowance_who *who, uint64_t now)

@@ -83,9 +83,6 @@ bool allowance_may_log_in(const struct ledger *l, const struct allowance_rules *
 uint64_t allowance_known_from(const struct ledger *l, const struct allowance_who *who,
                               uint64_t now);
 
-/* The rate of a bucket; most 0: no limit. */
-struct ledger_rate allowance_rate(const struct allowance_rules *r, enum ledger_bucket bucket);
-
 /* For reports: what is in the account's buckets; 0 without a limit. */
 struct allowance_state {
     double used[BUCKET_COUNT];

@@ -320,6 +320,8 @@ static enum disposal_result bucket(const struct deed *e)
     uint64_t n = e->p->a >> 8, period_s = e->p->b & UINT32_MAX;
     struct ledger_rate rate = {(uint32_t)(e->p->b >> 32), period_s * 1000};
     bool hour = which == BUCKET_HOUR || which == BUCKET_NEW_HOUR;
+    struct ledger_sent sent = {
+        .bucket = (enum ledger_bucket)which, .recipients = (uint32_t)n, .most = rate.most};
 
     if (kind_of(e) != LEDGER_ALLOWANCE || which >= BUCKET_COUNT || rate.most == 0 ||
         rate.most > LEDGER_BUCKET_MOST || period_s != (hour ? HOUR_S : DAY_S) || n > rate.most)
@@ -327,14 +329,18 @@ static enum disposal_result bucket(const struct deed *e)
     if (!may(e->d, DISPOSAL_ALLOWANCE, e->now))
         return DISPOSAL_TOO_MANY;
     if (e->p->op == PROPOSE_TAKE) {
-        if (ledger_bucket_take(e->l, &e->key, which, rate, e->now, (uint32_t)n))
+        if (ledger_bucket_take(e->l, &e->key, which, rate, e->now, (uint32_t)n)) {
             e->d->taken += (double)n;
+            ledger_tell_sent(e->l, &e->key, &sent);
+        }
         return DISPOSAL_DONE;
     }
     if ((double)n > e->d->taken)
         return DISPOSAL_TOO_MANY;
     e->d->taken -= (double)n;
     ledger_bucket_give(e->l, &e->key, which, rate, e->now, (uint32_t)n);
+    sent.given_back = true;
+    ledger_tell_sent(e->l, &e->key, &sent);
     return DISPOSAL_DONE;
 }
 
@@ -376,7 +382,10 @@ static enum disposal_result sight(const struct deed *e)
 {
     if (!may(e->d, DISPOSAL_SIGHT, e->now))
         return DISPOSAL_TOO_MANY;
-    ledger_sight(e->l, &e->key);
+    if (kind_of(e) == LEDGER_ALLOWANCE)
+        ledger_tell_sent(e->l, &e->key, &(struct ledger_sent){0});
+    else
+        ledger_sight(e->l, &e->key);
     return DISPOSAL_DONE;
 }
 

@@ -453,25 +453,30 @@ void ledger_tell(const struct ledger *l, const struct ledger_key *k, uint8_t wha
     l->told->what[at] = what;
 }
 
-/* In the word of `what`: what 8 | new 1 | given back 1 | recipients 14 | an hour 20 | a day 20. */
-enum { SENT_NEW = 8, SENT_BACK = 9, SENT_COUNT = 10, SENT_HOUR = 24, SENT_DAY = 44 };
-enum { SENT_MOST = (1 << 14) - 1, SENT_RATE = (1 << 20) - 1 };
-static_assert((int)SENT_RATE >= (int)LEDGER_BUCKET_MOST, "an allowance fits");
-
-static uint64_t least(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+/* In the word of `what`: what 8 | bucket 2 | given back 1 | recipients 20 | most 20. */
+enum {
+    SENT_BUCKET = 8,
+    SENT_BACK = 10,
+    SENT_COUNT = 16,
+    SENT_MOST = 40,
+    SENT_BITS = (1 << 20) - 1
+};
+static_assert((int)SENT_BITS >= (int)LEDGER_BUCKET_MOST && BUCKET_COUNT <= 4, "it fits");
 
 void ledger_tell_sent(const struct ledger *l, const struct ledger_key *k,
                       const struct ledger_sent *s)
 {
     if (!ledger_is_shared(l) || !k->common)
         return;
-    uint64_t what =
-        OTHERS_SENT | (uint64_t)s->of_new << SENT_NEW | (uint64_t)s->given_back << SENT_BACK |
-        least(s->recipients, SENT_MOST) << SENT_COUNT | least(s->per_hour, SENT_RATE) << SENT_HOUR |
-        least(s->per_day, SENT_RATE) << SENT_DAY;
+    if (l->proposer) {
+        if (s->recipients == 0)
+            propose_sight(l, k);
+        return;
+    }
+    uint64_t what = OTHERS_SENT | (uint64_t)s->bucket << SENT_BUCKET |
+                    (uint64_t)s->given_back << SENT_BACK |
+                    (uint64_t)(s->recipients & SENT_BITS) << SENT_COUNT |
+                    (uint64_t)(s->most & SENT_BITS) << SENT_MOST;
     struct ledger_name name = {k->common, LEDGER_ALLOWANCE};
     put(l->others, atomic_fetch_add(&l->others->next, 1), &name, k->hash, what);
 }
@@ -519,11 +524,10 @@ int others_read(struct ledger_others *o, uint64_t owner, uint64_t *at, struct ot
         .name = {id, hash & (LEDGER_KIND_BITS | LEDGER_KIND_IP6)},
         .hash = hash,
         .what = (uint8_t)what,
-        .sent = {.recipients = what >> SENT_COUNT & SENT_MOST,
-                 .given_back = what >> SENT_BACK & 1,
-                 .of_new = what >> SENT_NEW & 1,
-                 .per_hour = what >> SENT_HOUR & SENT_RATE,
-                 .per_day = what >> SENT_DAY & SENT_RATE},
+        .sent = {.bucket = (enum ledger_bucket)(what >> SENT_BUCKET & 3),
+                 .recipients = what >> SENT_COUNT & SENT_BITS,
+                 .most = what >> SENT_MOST & SENT_BITS,
+                 .given_back = what >> SENT_BACK & 1},
     };
     ++*at;
     if (atomic_load_explicit(&o->owner, memory_order_relaxed) == owner)

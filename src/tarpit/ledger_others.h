@@ -23,6 +23,7 @@
 
 #include "base/siphash.h"
 #include "tarpit/ledger.h"
+#include "tarpit/ledger_allowance.h"
 
 struct ledger_others;
 
@@ -102,12 +103,12 @@ enum others_what {
     OTHERS_SENT,        /* R23: an account has logged in or sent something here */
 };
 
-/* What an account has sent, and its whole allowance (0: no limit). */
+/* What was booked in a bucket of an account (ledger_allowance.h). */
 struct ledger_sent {
+    enum ledger_bucket bucket;
     uint32_t recipients; /* 0: it has logged in */
+    uint32_t most;       /* that the bucket may hold */
     bool given_back;     /* the recipients did not get it after all */
-    bool of_new;         /* from a network that is new to the account */
-    uint32_t per_hour, per_day;
 };
 
 struct others_event {
@@ -133,7 +134,8 @@ void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at);
 /* Changes when keys get other common names. A caller that keeps keys then computes them again. */
 uint64_t ledger_naming(const struct ledger *l);
 
-/* Tells the fleet process what the account with that allowance has sent. Each call counts. */
+/* Tells the fleet process what was booked on an allowance. Each call counts. (The keeper tells it for
+ * workers, so in a worker only a login has an effect.) */
 void ledger_tell_sent(const struct ledger *l, const struct ledger_key *k,
                       const struct ledger_sent *sent);
 

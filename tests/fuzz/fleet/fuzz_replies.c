@@ -73,7 +73,6 @@ static void take_settled(struct span batch)
 /* No level is above what an account may have, and nothing is undefined. */
 static void take_accounts(struct span batch)
 {
-    static const struct allowance_rules most = {LEDGER_BUCKET_MOST, LEDGER_BUCKET_MOST, false};
     static struct ledger *ledger;
     static struct usage *usage;
     struct usage_share share;
@@ -84,13 +83,13 @@ static void take_accounts(struct span batch)
         struct others_event seen = {.name = {share.id, LEDGER_ALLOWANCE},
                                     .hash = share.id,
                                     .what = OTHERS_SENT,
-                                    .sent = {.recipients = 1}};
+                                    .sent = {.recipients = 1, .most = 9}};
         usage_take(usage, ledger, (uint16_t)(1 + share.epoch % 3), &share, NOW, NOW);
         usage_booked(usage, ledger, &seen, NOW);
         usage_take(usage, ledger, (uint16_t)(1 + share.epoch % 3), &share, NOW, NOW);
         struct ledger_key k = {.hash = share.id, .kind = (uint8_t)LEDGER_ALLOWANCE};
         for (enum ledger_bucket b = 0; b < BUCKET_COUNT; b++) {
-            struct ledger_rate rate = allowance_rate(&most, b);
+            struct ledger_rate rate = usage_rate(LEDGER_BUCKET_MOST, b);
             assert(ledger_bucket_level(ledger, &k, b, rate, NOW) <= rate.most + 1.0);
         }
     }
