@@ -122,6 +122,7 @@ static inline void client_sends_chunk(struct house *h, struct span *script, bool
     struct buf chunk = {0}, all = {0};
     bool more = smtp_in_data(&h->session);
 
+    h->sure = h->sure && h->last_code != 334; /* else BDAT is the answer to AUTH's question */
     take_message(script, &chunk);
     assert(buf_addf(&all, "BDAT %u%s\r\n", chunk.len, last ? " LAST" : "") == 0);
     if (chunk.len)
