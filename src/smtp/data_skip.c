@@ -91,7 +91,8 @@ bool data_use_vectors(enum data_vectors most)
 
 size_t data_skip(struct data_scan *d, struct span in, bool stuffed, size_t *dots)
 {
-    if (in.len < DATA_BLOCK || most_vectors == DATA_SCALAR)
+    /* where NULs are allowed, data.c looks at what is beside them in a line */
+    if (in.len < DATA_BLOCK || most_vectors == DATA_SCALAR || d->allow_nul)
         return 0;
     return most_vectors == DATA_AVX2 && has_avx2() ? skip_avx2(d, in, stuffed, dots)
                                                    : skip_sse2(d, in, stuffed, dots);

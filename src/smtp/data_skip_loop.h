@@ -30,7 +30,7 @@ TARGET static size_t SKIP(struct data_scan *d, struct span in, bool stuffed, siz
     }
     if (!at)
         return 0;
-    if (nul && !d->allow_nul)
+    if (nul)
         d->bad = d->nul = true;
     d->state = after_cr ? AFTER_CR : at_start ? LINE_START : IN_LINE;
     d->line = line & 0x1ffff;

@@ -108,7 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     begin(&frozen, data, tls);
     frozen.freeze = true;
     dialogue_send(&frozen, octets, 0);
-    check_same(&whole, &frozen);
+    if (!frozen.service.mails_max) /* a record counts MAIL commands in steps */
+        check_same(&whole, &frozen);
 
     smtp_shut(&whole.session, REPLY_SHUTDOWN);
     dialogue_go_on(&whole);
