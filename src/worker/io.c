@@ -21,7 +21,10 @@
 #include "worker/tls.h"
 #include "worker/worker_part.h"
 
-enum { PLACES = 8 }; /* blocks that one read fills */
+enum {
+    PLACES = 8, /* blocks that one read fills */
+    COMMANDS_AT_ONCE = 4096,
+};
 
 static bool has_output(const struct conn *c)
 {
@@ -185,6 +188,15 @@ static bool read_in_place(struct worker *w, struct conn *c)
     return true;
 }
 
+/* How much to read at once. Of commands only few, because those behind one that is held have to be
+ * kept; the kernel keeps the rest. Of TLS a whole record: what OpenSSL has left is not reported. */
+static size_t room_for_input(const struct conn *c, size_t most)
+{
+    if (smtp_in_data(&c->smtp) || c->flags & CONN_TLS || most < COMMANDS_AT_ONCE)
+        return most;
+    return COMMANDS_AT_ONCE;
+}
+
 static void read_some(struct worker *w, struct conn *c)
 {
     size_t kept = c->work ? c->work->in.len : 0;
@@ -192,7 +204,7 @@ static void read_some(struct worker *w, struct conn *c)
 
     if (read_in_place(w, c))
         return;
-    ssize_t n = take(w, c, w->input + kept, sizeof w->input - kept);
+    ssize_t n = take(w, c, w->input + kept, room_for_input(c, sizeof w->input - kept));
     if (n <= 0) {
         read_nothing(w, c, n);
         return;
