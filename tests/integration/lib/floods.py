@@ -1,0 +1,189 @@
+"""Floods: many connections of one kind from a process of their own, as other machines would send them.
+
+Each kind is a function that yields what one connection sends, piece by piece: octets, or a number of octets that it
+waits for. Run as a program: floods.py KIND CONNECTIONS PORT [SECONDS]; it opens the connections, prints "open" when all
+have sent their first pieces, goes on until its time is up or it is ended, and prints what happened as JSON."""
+
+import itertools
+import json
+import pathlib
+import random
+import selectors
+import socket
+import struct
+import subprocess
+import sys
+import time
+
+EHLO = b"EHLO flood.test\r\n"
+MAIL = b"MAIL FROM:<a@flood.test>\r\n"
+GOOD = b"RCPT TO:<alice@example.test>\r\n"
+BALANCER = "127.66.9.1"
+SLOW = 0.2  # seconds between two octets
+
+
+def commands(n):
+    """An octet of a command now and then."""
+    for octet in b"EHLO " + b"x" * 10000:
+        yield bytes([octet])
+
+
+def data(n):
+    yield EHLO + MAIL + GOOD + b"DATA\r\n"
+    for octet in b"Subject: x" * 10000:
+        yield bytes([octet])
+
+
+def handshake(n):
+    """A ClientHello that never ends; half of them behind STARTTLS."""
+    yield EHLO + b"STARTTLS\r\n" if n % 2 else b""
+    for octet in b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 1000:
+        yield bytes([octet])
+
+
+def proxy(n):
+    """A PROXY header that never ends; half of them of version 2."""
+    for octet in (b"PROXY TCP4 192.0.2.1 " + b"1" * 80) if n % 2 else b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x02\x00" + b"\0" * 500:
+        yield bytes([octet])
+
+
+def recipients(n):
+    """10,000 pipelined recipients that do not exist."""
+    yield EHLO + MAIL + b"".join(b"RCPT TO:<r%d@example.test>\r\n" % i for i in range(10_000))
+
+
+def giant(n):
+    """A command of 20 MB."""
+    yield b"EHLO "
+    yield from itertools.repeat(b"x" * 65536, 320)
+
+
+def headers(n):
+    """A message whose header does not end: 30 MB each."""
+    yield EHLO + MAIL + GOOD + b"DATA\r\n"
+    yield from itertools.repeat(b"X-Header: of the flood, to be continued for ever\r\n" * 1000, 600)
+
+
+def window(n):
+    """Commands with long replies, which the client never reads."""
+    yield EHLO * 2000 + b"HELP\r\n" * 20000
+
+
+KINDS = {f.__name__: f for f in (commands, data, handshake, proxy, recipients, giant, headers, window)}
+
+
+class One:
+    def __init__(self, kind, n, port):
+        self.pieces, self.out, self.socket = KINDS[kind](n), b"", socket.socket()
+        self.reads = kind != "window"
+        if not self.reads:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        self.socket.bind((BALANCER if kind == "proxy" else f"127.67.{n % 40}.1", 0))
+        self.socket.setblocking(False)
+        self.socket.connect_ex(("127.0.0.1", port))
+        self.sent, self.due = 0, 0
+
+    def turn(self, now):
+        """Sends what it may; False when the connection has ended, or has nothing more to do."""
+        try:
+            if self.reads:
+                while got := self.socket.recv(65536):
+                    pass
+                if got == b"":
+                    return False
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        if not self.out and now >= self.due:
+            self.out = next(self.pieces, None)
+            if self.out is None:
+                self.out, self.due = b"", now + 3600
+            elif len(self.out) == 1:
+                self.due = now + SLOW
+        try:
+            if self.out:
+                self.out = self.out[self.socket.send(self.out) :]
+                self.sent += 1
+        except BlockingIOError:
+            pass
+        except OSError:
+            return False
+        return True
+
+
+def main(kind, count, port, seconds=60):
+    flood = [One(kind, n, int(port)) for n in range(int(count))]
+    begun, said, ended = time.monotonic(), False, 0
+    try:
+        while flood and time.monotonic() < begun + float(seconds):
+            now = time.monotonic()
+            left = [one for one in flood if one.turn(now)]
+            for one in set(flood) - set(left):
+                one.socket.close()
+            ended += len(flood) - len(left)
+            flood = left
+            if not said and all(one.sent for one in flood):
+                said = True
+                print("open", flush=True)
+            time.sleep(0.02)
+    except KeyboardInterrupt:
+        pass
+    if not said:
+        print("open", flush=True)
+    print(json.dumps({"ended": ended, "open": len(flood)}), flush=True)
+
+
+def stranger(n, lot):
+    """A PROXY header of the n-th of many addresses, every second of them IPv6."""
+    if n % 2:
+        return f"PROXY TCP6 2001:db8:{n & 0xFFFF:x}:{n >> 16:x}::{lot.getrandbits(16):x} 2001:db8::1 4000 25\r\n".encode()
+    return f"PROXY TCP4 {11 + (n >> 16) % 80}.{n >> 8 & 255}.{n & 255}.{1 + n % 250} 192.0.2.1 4000 25\r\n".encode()
+
+
+def strangers(first, end, port):
+    """Connections through the balancer, each of another address: a wrong recipient, and gone. 50 at a time."""
+    lot, done = random.Random(int(first)), 0
+    for some in range(int(first), int(end), 50):
+        sockets = []
+        for n in range(some, min(some + 50, int(end))):
+            s = socket.socket()
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # no port stays behind
+            s.bind((BALANCER, 0))
+            s.connect(("127.0.0.1", int(port)))
+            s.sendall(stranger(n, lot) + EHLO + MAIL + b"RCPT TO:<nobody@example.test>\r\n")
+            s.settimeout(20)
+            sockets.append(s)
+        for s in sockets:
+            try:
+                done += s.recv(10) != b""
+            except OSError:
+                pass
+            s.close()
+    print(json.dumps({"done": done}), flush=True)
+
+
+class Flood:
+    """One that runs beside the test, with less claim to the processors, which are not the attacker's."""
+
+    def __init__(self, *arguments):
+        command = ["nice", "-n", "15", sys.executable, pathlib.Path(__file__), *map(str, arguments)]
+        self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    def wait_open(self):
+        assert self.process.stdout.readline() == "open\n"
+        return self
+
+    def end(self):
+        if self.process.poll() is None:
+            self.process.send_signal(2)
+        said = self.process.stdout.read().splitlines()
+        self.process.wait()
+        return json.loads(said[-1]) if said and said[-1].startswith("{") else None
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "strangers":
+        strangers(*sys.argv[2:])
+    else:
+        main(*sys.argv[1:])

@@ -1,0 +1,120 @@
+"""Floods: what many connections of each hostile kind cost. Good mail passes beside them, memory stays bounded, and the log
+has few lines."""
+
+import collections
+import json
+import resource
+import time
+
+import pytest
+
+from lib import ports, processes
+from lib.certificates import Authority
+from lib.floods import KINDS, Flood
+from lib.load import Load
+from lib.smtp import deliver
+
+MB = 1 << 20
+# Octets of private memory that a connection may cost while it floods, beside 2 MB for all; messages have 32 MB in memory.
+COST = {"handshake": 64 << 10, "commands": 2 << 10, "proxy": 2 << 10, "window": 8 << 10, "recipients": 12 << 10}
+USUAL = 16 << 10
+
+
+@pytest.fixture
+def flooded(mired, tmp_path):
+    """flooded(limit) starts a mired, with .target of each kind of flood."""
+    certificate, key = Authority(tmp_path).issue("mx.example.test")
+    implicit, front = ports.free(), ports.free()
+
+    def start(connections, **options):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, connections + 2000)), hard))
+        m = mired(
+            config=f"""tls {{ certificate = "{certificate}" key = "{key}" }}
+                listen "127.0.0.1:{implicit}" {{ tls = implicit }}
+                listen "127.0.0.1:{front}" {{ proxy_protocol = {{ "127.66.9.0/24" }} }}""",
+            **{"tarpit": "time = 1s", "workers": 1, **options},
+        )
+        m.front = front
+        m.target = {**dict.fromkeys(KINDS, m.port), "proxy": front}
+        return m
+
+    return start
+
+
+def memory(m):
+    return sum(processes.private_bytes(pid) for role in ("worker", "clerk", "store") for pid in m.processes(role))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_flood_costs_little_memory_and_few_lines_and_good_mail_passes(flooded, kind):
+    count = 40 if kind in ("giant", "headers") else 300
+    m = flooded(count)
+    assert deliver(m.port, "a@b.test", "alice@example.test", source="127.66.3.1").code == 250
+    before, lines = memory(m), m.log.mark()
+    flood = Flood(kind, count, m.target[kind]).wait_open()
+    peak = 0
+    for _ in range(30):
+        assert deliver(m.port, "a@b.test", "alice@example.test", source="127.66.3.1").code == 250
+        peak = max(peak, memory(m))
+    held = collections.Counter(recipients=count)  # a held client that has more to say is asked when its reply is due
+    told = flood.end()
+    new = m.log.mark() - lines - 60  # each good message has two
+    each = max(0, peak - before) / count
+    print(f"{kind}: {count} connections, {told}; {each:.0f} octets each, {new} lines")
+    assert peak - before < 2 * MB + count * COST.get(kind, USUAL) + (32 * MB if kind in ("data", "headers") else 0)
+    assert new < 3 * count + 100
+    processes.wait_until(lambda: json.loads(m.control("--json", "status").stdout)["open"] <= held[kind], 60)
+
+
+def test_many_addresses_cost_no_memory_and_few_lines(flooded):
+    strangers(flooded, 5_000)
+
+
+@pytest.mark.soak
+def test_a_million_addresses_cost_no_memory_and_few_lines(flooded):
+    strangers(flooded, 1_000_000)
+
+
+def strangers(flooded, count):
+    """They come by a balancer that is trusted to name them, and each asks for somebody who is not there."""
+    m = flooded(1000)
+    assert deliver(m.port, "a@b.test", "alice@example.test", source="127.66.3.1").code == 250
+    before, lines, begun = memory(m), m.log.mark(), time.monotonic()
+    floods = [Flood("strangers", n * count // 2, (n + 1) * count // 2, m.front) for n in range(2)]
+    good = peak = 0
+    while any(flood.process.poll() is None for flood in floods):
+        assert deliver(m.port, "a@b.test", "alice@example.test", source="127.66.3.1").code == 250
+        good += 1
+        peak = max(peak, memory(m))
+    done = sum(flood.end()["done"] for flood in floods)
+    seconds = time.monotonic() - begun
+    new = m.log.mark() - lines - 2 * good
+    print(f"{done} of {count} addresses in {seconds:.0f} s, {good} good messages; {(peak - before) / MB:.1f} MB, {new} lines")
+    assert done > 0.9 * count
+    assert peak - before < 64 * MB
+    assert new < 2000 + 1000 * seconds  # and not two for each address
+    assert deliver(m.port, "a@b.test", "alice@example.test", source="127.66.3.1").code == 250
+
+
+@pytest.mark.soak
+@pytest.mark.alone
+@pytest.mark.parametrize("kind", KINDS)
+def test_good_mail_from_known_clients_keeps_nine_tenths_of_its_throughput(flooded, kind):
+    """A fixed rate that the machine can do: without the flood, then with it, in one run."""
+    count = 200 if kind in ("giant", "headers") else 3000
+    m = flooded(count, workers=2)
+
+    def run():
+        load = Load(m.port, "alice@example.test", 100, 5)
+        load.run()
+        return load.sum("taken"), load.sum("errors") + load.sum("broken"), load.median("p99_ms")
+
+    run()
+    alone = run()
+    flood = Flood(kind, count, m.target[kind]).wait_open()
+    beside = run()
+    told = flood.end()
+    print(f"{kind}: {count} connections, {told}: good mail {beside[0]} of {alone[0]} messages, p99 {beside[2]:.0f} of {alone[2]:.0f} ms")
+    assert beside[1] == 0
+    assert beside[0] >= 0.9 * alone[0]
