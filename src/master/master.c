@@ -74,6 +74,28 @@ static void tell_fixed(const char *key, const char *keeps)
     log_warn("`%s` changes only with a restart; keeping %s", key, keeps);
 }
 
+static void turn_has_come(struct loop *loop, struct alarm *alarm)
+{
+    struct master *m = master_of(loop);
+
+    m->reload_waits = false;
+    master_reload(m, m->waiting_asker);
+}
+
+/* True if this reload has to wait; it begins by itself then. */
+static bool waits(struct master *m, struct asker asker)
+{
+    uint64_t ms = reload_pace_wait(&m->pace, m->loop.now);
+
+    if (ms == 0)
+        return false;
+    m->reload_waits = true;
+    m->waiting_asker = asker;
+    m->reload_alarm.due = turn_has_come;
+    loop_alarm(&m->loop, &m->reload_alarm, m->loop.now + ms);
+    return true;
+}
+
 void master_reload(struct master *m, struct asker asker)
 {
     struct buf errors = {0};
@@ -83,12 +105,14 @@ void master_reload(struct master *m, struct asker asker)
         master_answer(m, asker, false, "reload", "mired is starting or stopping");
         return;
     }
-    if (m->coming || m->parting) {
-        m->reload_again = m->reload_again || asker.pid == 0;
+    if (m->coming || m->parting || m->reload_waits) {
+        m->reload_again = m->reload_again || (asker.pid == 0 && !m->reload_waits);
         if (asker.pid)
             master_answer(m, asker, false, "reload", "another reload is in progress");
         return;
     }
+    if (waits(m, asker))
+        return;
     notify_tell("RELOADING=1\nMONOTONIC_USEC=%lu", (unsigned long)clock_mono_us());
     int read = config_read(m->config_file, &config, &errors);
     if (read == 0) {
@@ -100,6 +124,7 @@ void master_reload(struct master *m, struct asker asker)
         config_free(config);
     } else if (read == 0) {
         buf_free(&errors); /* warnings only; the processes that read these files log them, too */
+        reload_pace_take(&m->pace, m->loop.now);
         if (generation_start(m, config, asker, 0, &errors) == 0) {
             buf_free(&errors);
             return; /* the answer comes when the new generation serves */

@@ -24,6 +24,7 @@
 #include "base/loop.h"
 #include "master/backoff.h"
 #include "master/listener.h"
+#include "master/reload_pace.h"
 #include "master/runtime.h"
 #include "query/notes.h"
 
@@ -115,7 +116,10 @@ struct master {
     pid_t group; /* process group of all children; 0: none yet (child.c) */
     struct watch signals;
     struct alarm stop_alarm, heartbeat;
-    bool stopping, draining, reload_again;
+    struct reload_pace pace;
+    struct alarm reload_alarm;  /* set while a reload waits for its turn (reload_pace.h) */
+    struct asker waiting_asker; /* of that reload */
+    bool stopping, draining, reload_again, reload_waits;
     int status; /* of the process */
 };
 
