@@ -253,11 +253,18 @@ static int add(struct spool *s, struct span octets)
 
 static int count(struct spool *s, size_t n)
 {
+    uint64_t max = s->room->max;
+
     if (!s->room->used)
         return 0;
-    uint64_t before = atomic_fetch_add(s->room->used, n);
+    if (s->size + n > SPOOL_SMALL)
+        max -= max / SPOOL_SMALL_PART;
+    if (atomic_fetch_add(s->room->used, n) + n > max) {
+        atomic_fetch_sub(s->room->used, n);
+        return -EAGAIN;
+    }
     s->counted += n;
-    return before + n > s->room->max ? -ENOSPC : 0;
+    return 0;
 }
 
 int spool_add(struct spool *s, struct span octets)

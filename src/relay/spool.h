@@ -28,6 +28,8 @@ enum {
     SPOOL_BLOCKS_LEAST = 16,         /* of a worker */
     SPOOL_RESERVE = 8,               /* 1/8 of them is for messages that have no block yet */
     SPOOL_WRITE = 16,                /* blocks of one write to a file */
+    SPOOL_SMALL = 256 * 1024,        /* octets of a message that may use all of spool_max ... */
+    SPOOL_SMALL_PART = 16,           /* ... of which 1/16 is for such messages */
 };
 
 struct spool_room {         /* one for a worker */
@@ -57,7 +59,8 @@ int spool_place(struct spool *s, struct iovec *place, int max, size_t octets);
 /* Gives back blocks that spool_place() has taken and that have no octets of the message. */
 void spool_fit(struct spool *s);
 
-/* Appends octets. Returns 0, -ENOSPC (spool_max, or a full disk), -ENOMEM or -EIO. After a failure
+/* Appends octets. Returns 0; -EAGAIN if spool_max is reached: nothing was added, and the call may be
+ * repeated when another message has gone; or -ENOSPC (a full disk), -ENOMEM or -EIO: after these
  * only spool_free() may be called. */
 int spool_add(struct spool *s, struct span octets);
 

@@ -177,7 +177,7 @@ static bool read_in_place(struct worker *w, struct conn *c)
         return true;
     }
     loop_moved(&w->loop);
-    c->work->window += (size_t)n;
+    message_heard(w, c, (size_t)n);
     int filled = 0;
     for (size_t left = (size_t)n; left; filled++) {
         if (place[filled].iov_len > left)
@@ -214,7 +214,7 @@ static void read_some(struct worker *w, struct conn *c)
         buf_free(&c->work->in);
     }
     if (smtp_in_data(&c->smtp) && conn_work(c))
-        c->work->window += (size_t)n;
+        message_heard(w, c, (size_t)n);
     conn_run_input(w, c, kept + (size_t)n);
 }
 

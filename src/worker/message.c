@@ -1,8 +1,10 @@
 /* Messages: received as a whole and handed over as a whole (docs/architecture.md). The client's 250
  * is the backend's own. */
+#include <errno.h>
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/metrics.h"
 #include "base/probe.h"
 #include "base/sockaddr.h"
@@ -38,6 +40,7 @@ static void trim(struct loop *loop, struct alarm *a)
 
 int message_open(struct worker *w)
 {
+    ring_init(&w->spooling);
     w->trim_alarm.due = trim;
     return spool_room_open(&w->spool_room, w->params->slots);
 }
@@ -48,18 +51,35 @@ void message_close(struct worker *w)
     spool_room_close(&w->spool_room);
 }
 
+static void forget_spool(struct conn *c)
+{
+    c->work->spool = NULL;
+    ring_remove(&c->work->spooling);
+}
+
 bool message_begin(struct worker *w, struct conn *c)
 {
     if (!conn_work(c))
         return true; /* message_add() will fail */
     c->work->handed_us = 0;
     c->work->spool = spool_new(&w->spool_room, partial_key(w->params->partial));
+    if (c->work->spool) {
+        c->work->conn = c;
+        ring_add(&w->spooling, &c->work->spooling);
+    }
     c->work->window = 0;
+    c->work->heard_ms = (uint32_t)w->loop.now;
     if (!wheel_is_set(&w->trim_alarm.timer))
         loop_alarm(&w->loop, &w->trim_alarm, w->loop.now + TRIM_MS);
     loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms); /* io_keeps_pace() */
     c->work->declared = smtp_declared_size(&c->smtp);
     return true;
+}
+
+void message_heard(struct worker *w, struct conn *c, size_t octets)
+{
+    c->work->window += octets;
+    c->work->heard_ms = (uint32_t)w->loop.now;
 }
 
 int message_place(struct conn *c, struct iovec *place, int max, size_t octets)
@@ -73,10 +93,38 @@ void message_fit(struct conn *c)
         spool_fit(c->work->spool);
 }
 
+/* The spool is full: gives up the message that began last, if that is one that began after this
+ * one. So the messages that came first become complete and leave, and the others are put off. */
+static bool make_room(struct worker *w, struct conn *c)
+{
+    for (struct ring *at = w->spooling.prev; at != &c->work->spooling; at = at->prev) {
+        struct conn *last = container_of(at, struct work, spooling)->conn;
+        bool coming = last->phase == CONN_READING && smtp_in_data(&last->smtp) &&
+                      !(last->flags & CONN_RUNNING) && spool_size(last->work->spool) > 0;
+        if (!coming || (room_is_free(last) && !room_is_free(c)))
+            continue;
+        journal_step(last, "makes room", "its message is put off, for earlier ones");
+        metric_add(METRIC_BUDGET_SPOOL, 1);
+        message_void(w, last);
+        smtp_body_failed(&last->smtp);
+        return true;
+    }
+    return false;
+}
+
+static bool add(struct worker *w, struct conn *c, struct span body)
+{
+    int r;
+
+    do
+        r = spool_add(c->work->spool, body);
+    while (r == -EAGAIN && make_room(w, c));
+    return r == 0;
+}
+
 void message_add(struct worker *w, struct conn *c, struct span body)
 {
-    if (!c->work || !c->work->spool || !room_for_octets(w, c, body.len) ||
-        spool_add(c->work->spool, body) < 0) {
+    if (!c->work || !c->work->spool || !room_for_octets(w, c, body.len) || !add(w, c, body)) {
         message_void(w, c);
         smtp_body_failed(&c->smtp);
     } else {
@@ -89,7 +137,7 @@ void message_void(struct worker *w, struct conn *c)
     if (c->work && c->work->spool) {
         room_count_octets(w, c, -(int64_t)spool_size(c->work->spool));
         spool_free(c->work->spool);
-        c->work->spool = NULL;
+        forget_spool(c);
     }
 }
 
@@ -250,7 +298,7 @@ bool message_end(struct worker *w, struct conn *c)
         -(int64_t)spool_size(k->spool)); /* from now on the backend decides how long it takes */
     message_fit(c);
     m.spool = k->spool;
-    k->spool = NULL;
+    forget_spool(c);
     k->worker = w;
     PROBE3(handover, c->watch.fd, c->smtp.size, envelope_recipients(&c->smtp.envelope));
     k->handover = relay_send(w->relay, &m, done, c);

@@ -18,6 +18,9 @@ void message_close(struct worker *w);
 /* Answers SMTP_MESSAGE: begins a spool. Always true; without memory message_add() fails. */
 bool message_begin(struct worker *w, struct conn *c);
 
+/* Octets of the message have come; for the pace that is asked of its client. */
+void message_heard(struct worker *w, struct conn *c, size_t octets);
+
 /* Where the next octets of the message can be received (spool_place()); 0: nowhere. */
 int message_place(struct conn *c, struct iovec *place, int max, size_t octets);
 /* Gives back the places that have not been filled. */

@@ -45,7 +45,7 @@ void room_close(struct worker *w)
     budget_close(w->budget);
 }
 
-static bool is_free(const struct conn *c)
+bool room_is_free(const struct conn *c)
 {
     return c->flags & CONN_EXEMPT || c->smtp.flags & SMTP_AUTHENTICATED;
 }
@@ -62,9 +62,12 @@ void room_count(struct worker *w, const struct conn *c, int by)
     budget_count(w->budget, BUDGET_CONNECTIONS, &c->peer, by);
 }
 
-/* How long the client has sent nothing of use, if the connection waits for it. */
+/* How long the client has sent nothing of use, if the connection waits for it. During a message the
+ * connection's timer measures the pace. */
 static uint64_t silent_ms(const struct worker *w, const struct conn *c)
 {
+    if (c->work && c->work->spool)
+        return (uint32_t)w->loop.now - c->work->heard_ms;
     uint64_t left = c->alarm.timer.at > w->loop.now ? c->alarm.timer.at - w->loop.now : 0;
 
     return left < w->config->timeout_ms ? w->config->timeout_ms - left : 0;
@@ -74,7 +77,7 @@ static bool may_make_room(const struct worker *w, const struct conn *c, enum bud
 {
     bool spools = c->work && c->work->spool;
 
-    return c->phase == CONN_READING && !is_free(c) && !(c->flags & CONN_RUNNING) &&
+    return c->phase == CONN_READING && !room_is_free(c) && !(c->flags & CONN_RUNNING) &&
            spools == (kind == BUDGET_SPOOL) && silent_ms(w, c) >= IDLE_MS;
 }
 
@@ -136,7 +139,7 @@ bool room_for_octets(struct worker *w, struct conn *c, uint64_t octets)
 
     if (taken + octets > max / 4 * 3)
         w->spool_is_short = true;
-    if (is_free(c))
+    if (room_is_free(c))
         good = true;
     else if (taken + octets > max / 4 * 3 && is_in_debt(w, c))
         good = false;
@@ -178,7 +181,7 @@ void room_count_envelope(struct worker *w, struct conn *c, uint32_t octets)
 
 bool room_for_recipient(struct worker *w, const struct conn *c)
 {
-    bool good = c->envelope == 0 || is_free(c) ||
+    bool good = c->envelope == 0 || room_is_free(c) ||
                 budget_allows(w->budget, BUDGET_ENVELOPES, &c->peer, 0,
                               budget_taken(w->budget, BUDGET_ENVELOPES));
 

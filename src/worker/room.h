@@ -17,6 +17,9 @@ struct worker;
 bool room_open(struct worker *w);
 void room_close(struct worker *w);
 
+/* Whether the connection is counted but not limited: exempt or logged in. */
+bool room_is_free(const struct conn *c);
+
 /* Whether this client may have one more connection. */
 bool room_for_connection(const struct worker *w, const struct addr *peer);
 

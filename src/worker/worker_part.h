@@ -73,7 +73,10 @@ struct work {
     struct login *login;   /* a SCRAM login has begun */
     struct worker *worker; /* for the relay's callback */
     struct spool *spool;
-    uint64_t window; /* octets of the message since the timer was set; see io_keeps_pace() */
+    struct ring spooling; /* with a spool: in worker->spooling */
+    struct conn *conn;    /* likewise: the connection */
+    uint64_t window;      /* octets of the message since the timer was set; see io_keeps_pace() */
+    uint32_t heard_ms;    /* when the last of them came: the low bits of loop->now */
     struct handover *handover;
     uint32_t declared;  /* SIZE of the current message */
     uint64_t handed_us; /* when the hand-over began */
@@ -156,7 +159,8 @@ struct worker {
     /* Events without progress: those that the metric has, and those of a second; see tell_idle().
      */
     uint64_t idle_told, idle_before, idle_since, warn_of_idle;
-    struct ring awake; /* the connections that are not held */
+    struct ring spooling; /* work of connections whose message is coming in, the oldest first */
+    struct ring awake;    /* the connections that are not held */
     uint32_t open;
     uint32_t open_max, held_max, held_per_client, open_reserve_from;
     bool sends_xclient; /* a backend is told the client of a message: XCLIENT, XFORWARD */

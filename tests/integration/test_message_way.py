@@ -6,17 +6,19 @@ import random
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 
 import pytest
 
-from lib import processes
+from lib import load, processes
 from lib.certificates import Authority
 from lib.dovecot import Dovecot
 from lib.letters import Sender, letter, sizes
-from lib.mired import BUILD, PEOPLE, read_maildir
+from lib.mired import BUILD, PEOPLE
 from lib.postfix import Postfix
 from lib.receivers import Receiver
+from lib.smtp import Client, deliver
 
 SCANNER = BUILD / "tests/unit/smtp/test_smtp_data_vectors"
 MEGA = 1 << 20
@@ -122,3 +124,112 @@ def test_random_messages_arrive_octet_for_octet(mired, stack, certificate, backe
 def test_a_thousand_random_messages_of_up_to_30_mb_arrive_octet_for_octet(mired, stack, certificate, backend):
     """250 through each backend."""
     send_letters(mired, stack, certificate, backend, 250, MOST, seed=2)
+
+
+class SlowSenders:
+    """Clients that begin a message each, one after the other, and send it bit by bit at the same pace."""
+
+    LINE = b"x" * 98 + b"\r\n"
+
+    def __init__(self, port, count):
+        self.clients = []
+        for _ in range(count):
+            c = Client(port)
+            self.clients.append(c)
+            c.ehlo()
+            assert c.envelope("big@sender.test", ["alice@example.test"])[0].code == 250
+            c.must("DATA", 354)
+            c.send(self.LINE)  # so that the order in which they begin is that of the list
+            c.socket.setblocking(False)
+        self.left = {c: b"" for c in self.clients}
+
+    def send(self, octets):
+        """So many octets of each, as far as its socket takes them."""
+        for c in self.clients:
+            self.left[c] += self.LINE * (octets // len(self.LINE))
+            with contextlib.suppress(BlockingIOError):
+                self.left[c] = self.left[c][c.socket.send(self.left[c]) :]
+
+    def end(self):
+        """The codes of the replies, in the order in which the messages began."""
+        for c in self.clients:
+            c.socket.settimeout(60)
+            c.send(self.left[c] + b".\r\n")
+        return [c.reply().code for c in self.clients]
+
+    def close(self):
+        for c in self.clients:
+            c.close()
+
+
+def spool_files(pid):
+    """Octets of the files without a name that a worker has in the spool."""
+    total = 0
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if "/spool/" in str(entry.readlink()):
+                total += entry.stat().st_size
+    return total
+
+
+def memory(workers):
+    return sum(map(processes.private_bytes, workers))
+
+
+def test_a_full_spool_puts_off_the_messages_that_began_last(mired):
+    """12 senders of 8 MB each and a spool of 64 MB: seven fit, and the first ones are among them."""
+    m = mired(
+        tarpit="time = 1s held_per_client = 1000", workers=1, config="size_max = 10M spool_max = 64M",
+        recipients=PEOPLE,
+    )
+    (worker,) = m.processes("worker")
+    before = memory([worker])
+    senders = SlowSenders(m.port, 12)
+    try:
+        for _ in range(80):
+            senders.send(100_000)
+            assert spool_files(worker) <= 64 * MEGA
+            assert memory([worker]) - before <= 40 * MEGA
+            assert deliver(m.port, "a@b.test", ["bob@example.test"]).code == 250  # small ones have a part of their own
+        codes = senders.end()
+    finally:
+        senders.close()
+    kept = codes.count(250)
+    assert codes == [250] * kept + [452] * (12 - kept), codes
+    assert 6 <= kept <= 8, codes
+
+
+@pytest.mark.soak
+def test_two_thousand_slow_senders_of_50_mb_keep_the_limit_and_disturb_no_small_mail(mired):
+    """2,000 senders at 10 KB/s each, spool_max = 1G, for as long as it takes to fill it nearly twice."""
+    seconds, count = 100, 2000
+    m = mired(tarpit="time = 1s held_per_client = 10000", config="size_max = 60M spool_max = 1G")
+    workers = m.processes("worker")
+    alone = load.Load(m.port, "bob@example.test", 100, 20)
+    alone.run()
+    before = memory(workers)
+    senders = SlowSenders(m.port, count)
+    beside = load.Load(m.port, "bob@example.test", 100, seconds)
+    thread = threading.Thread(target=beside.run)
+    try:
+        thread.start()
+        most = files = 0
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            turn = time.monotonic()
+            senders.send(10_000)
+            most = max(most, memory(workers) - before)
+            files = max(files, sum(map(spool_files, workers)))
+            time.sleep(max(0, turn + 1 - time.monotonic()))
+        thread.join()
+        codes = senders.end()
+    finally:
+        senders.close()
+    p99 = [run["p99_ms"] for run in (alone.runs[0], beside.runs[0])]
+    print(f"{codes.count(250)} taken, {codes.count(452)} put off, the first of these is number {codes.index(452)}")
+    print(f"memory {most / MEGA:.1f} MB, files {files / MEGA:.0f} MB, p99 {p99[1]:.1f} ms, alone {p99[0]:.1f} ms")
+    assert set(codes) == {250, 452}
+    assert codes.index(452) > codes.count(250) * 0.8  # two workers are not filled alike
+    assert most <= 100 * MEGA and files <= 1024 * MEGA
+    assert beside.runs[0]["errors"] == 0
+    assert p99[1] <= 2 * p99[0]

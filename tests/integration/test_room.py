@@ -110,6 +110,21 @@ def test_unfinished_messages_of_one_client_do_not_take_the_spool(mired):
         close(stalled)
 
 
+def test_a_client_that_goes_on_sending_does_not_make_room(mired):
+    """The spool is short of room: a client that has stopped for 10 s makes some, not the one with the longer message."""
+    m = mired(tarpit=QUIET, workers=1, config="size_max = 4M\nspool_max = 4M")
+    going, stopped = unfinished(m.port, ports.stranger(), 2_200_000), unfinished(m.port, ports.stranger(), 1_200_000)
+    try:
+        for _ in range(24):
+            going.send(b"x" * 98 + b"\r\n")
+            time.sleep(0.5)
+        going.send(".\r\n")
+        assert going.reply().code == 250
+        assert stopped.reply().code == 421
+    finally:
+        close([going, stopped])
+
+
 def drip(c, octets, seconds, for_s):
     """Sends a piece at a time; how long it was listened to, and the last reply."""
     begun = time.monotonic()

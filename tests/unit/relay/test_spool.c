@@ -232,16 +232,21 @@ static void test_blocks_that_are_not_needed_give_back_their_memory(void **state)
 static void test_all_spools_together_stay_below_their_limit(void **state)
 {
     static char block[1 << 20];
-    struct spool *a = spool_new(&room, &key), *b = spool_new(&room, &key);
+    struct spool *a = spool_new(&room, &key), *b = spool_new(&room, &key),
+                 *small = spool_new(&room, &key);
     int result = 0;
 
     for (int i = 0; i < 3; i++)
         assert_int_equal(spool_add(a, (struct span){block, sizeof block}), 0);
     for (int i = 0; i < 3 && result == 0; i++)
         result = spool_add(b, (struct span){block, sizeof block});
-    assert_int_equal(result, -ENOSPC);
-    spool_free(a);
+    assert_int_equal(result, -EAGAIN);
+    assert_int_equal(atomic_load(&used), spool_size(a) + spool_size(b));
+    assert_int_equal(spool_add(small, (struct span){block, SPOOL_SMALL / 2}), 0);
+    spool_free(a); /* now there is room */
+    assert_int_equal(spool_add(b, (struct span){block, sizeof block}), 0);
     spool_free(b);
+    spool_free(small);
     assert_int_equal(atomic_load(&used), 0);
 }
 
