@@ -32,6 +32,7 @@ def test_each_role_has_its_processes(mired):
     assert len(m.processes("worker")) == 3
     assert len(m.processes("clerk")) == 2
     assert len(m.processes("store")) == 1
+    assert len(m.processes("keeper")) == 1
 
 
 def times_slept(pid):
@@ -93,7 +94,7 @@ def test_new_clients_are_never_refused_while_workers_die(mired):
         wait_others(m, "worker", old)
 
 
-@pytest.mark.parametrize("role", ["clerk", "store"])
+@pytest.mark.parametrize("role", ["clerk", "store", "keeper"])
 def test_a_killed_helper_is_replaced_and_mail_goes_on(mired, role):
     m = mired(tarpit="time = 0")
     m.deaths_expected = True
@@ -107,6 +108,21 @@ def test_a_killed_helper_is_replaced_and_mail_goes_on(mired, role):
     with Client(m.submission) as c:
         c.ehlo()
         assert c.login("alice@example.test", "wonderland").code == 235
+
+
+def test_what_is_booked_while_the_keeper_is_dead_is_booked_by_the_next(mired):
+    m = mired(tarpit="time = 10ms growth = 1 pace = false")
+    m.deaths_expected = True
+    source, old = ports.stranger(), m.processes("keeper")
+    os.kill(old[0], signal.SIGKILL)
+    with Client(m.port, source=source) as c:
+        c.ehlo()
+        assert [r.code for r in c.envelope("a@b.test", [f"nobody{i}@example.test" for i in range(4)])] == [550] * 4
+    wait_others(m, "keeper", old)
+    until = time.monotonic() + 15
+    while json.loads(m.control("show", source, "--json").stdout)["offences"] < 3.5:
+        assert time.monotonic() < until, m.control("show", source, "--json").stdout
+        time.sleep(0.1)
 
 
 @pytest.mark.fast
