@@ -108,7 +108,10 @@ static enum disposal_rate rate_of(const struct deed *e, bool trap)
     return own.offences < 0.5 ? DISPOSAL_NEW : DISPOSAL_CLIENT;
 }
 
-/* ---- amounts ---- */
+/* ---- amounts ----
+ *
+ * Two true workers may earn, spend or give back the same at one moment, before they see what the
+ * other has proposed. The keeper then does what there is, which is less or nothing. */
 
 /* Lowers offences by what good mail of the same network has paid for. */
 static enum disposal_result pay(const struct deed *e)
@@ -118,7 +121,7 @@ static enum disposal_result pay(const struct deed *e)
     if (!is_client(e) || ratio <= 0)
         return DISPOSAL_WRONG;
     if (e->d->spent <= 0 || e->d->spent_network != network_of(e))
-        return DISPOSAL_TOO_MANY;
+        return DISPOSAL_DONE;
     by = fmin(by, e->d->spent / ratio);
     e->d->spent -= by * ratio;
     ledger_add_offences(e->l, &e->key, &e->decay, e->now, -by);
@@ -199,7 +202,7 @@ static enum disposal_result good(const struct deed *e)
     *earned -= amount;
     if (amount > 0)
         ledger_add_good(e->l, &e->key, &e->decay, e->now, amount);
-    return done_if(amount > 0 || e->p->x == 0);
+    return DISPOSAL_DONE;
 }
 
 static enum disposal_result spend(const struct deed *e)
@@ -336,7 +339,7 @@ static enum disposal_result bucket(const struct deed *e)
         return DISPOSAL_DONE;
     }
     if ((double)n > e->d->taken)
-        return DISPOSAL_TOO_MANY;
+        return DISPOSAL_DONE;
     e->d->taken -= (double)n;
     ledger_bucket_give(e->l, &e->key, which, rate, e->now, (uint32_t)n);
     sent.given_back = true;

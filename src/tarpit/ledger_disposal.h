@@ -60,8 +60,8 @@ struct disposal {
 };
 
 enum disposal_result {
-    DISPOSAL_DONE,
-    DISPOSAL_TOO_MANY, /* beyond a rate or an amount: not done */
+    DISPOSAL_DONE,     /* as far as there is something to spend or to give back */
+    DISPOSAL_TOO_MANY, /* beyond a rate: not done */
     DISPOSAL_WRONG,    /* no true worker proposes that: not done */
 };
 

@@ -258,6 +258,34 @@ static void test_two_workers_never_get_the_same_turn(void **state)
     close_office(o);
 }
 
+/* Two workers deliver to one mailbox, and spend the same credit, before they see each other: no
+ * reason to warn of them, and it counts once. */
+static void test_two_true_workers_at_one_moment_are_no_attack(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_decay d = decay(o);
+    struct addr a = addr("192.0.2.7");
+    struct ledger_key k = client(o, 0xc0000207);
+    uint64_t mailbox = UINT64_C(0x123456789abc);
+
+    for (int i = 0; i < WORKERS; i++) {
+        struct tarpit t = {.rules = o->rules.tarpit, .ledger = o->of[i]};
+        struct tarpit_who who = tarpit_who(&t, &a, false);
+        tarpit_good(&t, &who, &mailbox, 1, T0);
+    }
+    keep(o, T0);
+    assert_true(fabs(entry(o, &k, T0).good - 1) < 0.01);
+    ledger_add_good(o->book, &k, &d, T0, 9);
+    for (int i = 0; i < WORKERS; i++) {
+        assert_true(ledger_spend_good(o->of[i], &k, &d, T0, 0, 10) > 9.9);
+        ledger_add_offences(o->of[i], &k, &d, T0, -1);
+    }
+    keep(o, T0);
+    assert_true(entry(o, &k, T0).good < 0.01);
+    assert_int_equal(o->refused[DISPOSAL_TOO_MANY] + o->refused[DISPOSAL_WRONG], 0);
+    close_office(o);
+}
+
 /* ---- the keeper is away ---- */
 
 static void test_without_a_keeper_nothing_is_booked_and_nothing_breaks(void **state)
@@ -547,6 +575,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_worker_that_proposes_decides_like_one_that_writes),
         cmocka_unit_test(test_two_workers_never_get_the_same_turn),
+        cmocka_unit_test(test_two_true_workers_at_one_moment_are_no_attack),
         cmocka_unit_test(test_without_a_keeper_nothing_is_booked_and_nothing_breaks),
         cmocka_unit_test(test_it_cannot_write_the_ledger),
         cmocka_unit_test(test_it_exempts_nobody_and_forgives_nothing),
