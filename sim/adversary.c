@@ -7,6 +7,7 @@
 
 #include "tarpit/ledger_table.h"
 #include "tarpit/policy.h"
+#include "tarpit/retries.h"
 
 const uint16_t adversary_many[ADVERSARY_MANY] = {1, 2, 3, 5, 10, 20, 30, 50, 100, 1000};
 const uint32_t adversary_time[ADVERSARY_TIMES] = {
@@ -25,6 +26,10 @@ struct adversary *adversary_open(const struct tarpit_rules *rules)
     a->tarpit.rules = *rules;
     if (ledger_open(&a->tarpit.ledger, NULL, SLOTS * 64) < 0) {
         free(a);
+        return NULL;
+    }
+    if (retries_open(&a->tarpit.retries, NULL, RETRIES_ROOM) < 0) {
+        adversary_close(a);
         return NULL;
     }
     a->tarpit.ledger->file.key = (struct sipkey){1, 2}; /* the same game each time */
@@ -47,6 +52,7 @@ struct adversary *adversary_open(const struct tarpit_rules *rules)
 void adversary_close(struct adversary *a)
 {
     ledger_close(a->tarpit.ledger);
+    retries_close(a->tarpit.retries);
     free(a->empty);
     free(a->before);
     free(a->after);
@@ -110,13 +116,21 @@ static void deliver(struct adversary *a, const struct delivery *d)
             earn(&a->pair[network_of(a, d->address)][d->domain], day_of(d->who.pair, d->due), d);
 }
 
+/* A name was put off. MOVE_RETRY asks for it again; if there are too many, not. */
+static void put_off(struct adversary *a, const struct put_off *again)
+{
+    if (a->put_offs < PUT_OFF)
+        a->put_off[a->put_offs++] = *again;
+}
+
 /* The directory answers the first open query. */
 static void answer_first(struct adversary *a)
 {
     struct question q = a->open[0];
 
     memmove(&a->open[0], &a->open[1], --a->questions * sizeof a->open[0]);
-    board_decide(a, &q.who, (struct span){0}, &q.permit, OFFENCE_RECIPIENT);
+    if (!board_decide(a, &q.who, (struct span){0}, &q.permit, OFFENCE_RECIPIENT))
+        put_off(a, &q.again);
 }
 
 /* Moves the time on; messages and answers that are due meanwhile arrive. */
@@ -144,10 +158,24 @@ static void advance(struct adversary *a, uint64_t to)
 
 /* ---- questions ---- */
 
+/* A name that nobody has asked for, with the sender of now. */
+static struct put_off new_name(struct adversary *a)
+{
+    char text[32];
+    int n = snprintf(text, sizeof text, "n%u@example.org", ++a->names);
+
+    return (struct put_off){.mailbox = tarpit_mailbox(&a->tarpit, (struct span){text, (size_t)n}),
+                            .network = network_of(a, a->address),
+                            .domain = a->domain[a->address],
+                            .new_domain = a->new_domain[a->address]};
+}
+
 /* Makes `many` queries at the same moment, each on its own connection. */
 static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login, bool accounts)
 {
     static struct tarpit_permit permit[TOGETHER];
+    static struct put_off name_of[TOGETHER];
+    struct tarpit_who *who = &a->who[a->address];
     enum offence bad = login ? OFFENCE_AUTH : OFFENCE_RECIPIENT;
     char name[16] = "bob";
     struct span user = {name, login ? 3 : 0};
@@ -157,12 +185,16 @@ static void ask(struct adversary *a, uint32_t many, uint64_t latency, bool login
         for (uint32_t i = 0; i < many; i++) {
             if (login && accounts)
                 user.len = (size_t)snprintf(name, sizeof name, "user%u", i);
-            if (verdict == 0)
-                permit[i] = tarpit_ask(&a->tarpit, &a->who[a->address], user, a->now);
-            else if (!permit[i].masked)
-                board_decide(a, &a->who[a->address], user, &permit[i], bad);
-            else
+            if (verdict == 0 && login) {
+                permit[i] = tarpit_ask(&a->tarpit, who, user, a->now);
+            } else if (verdict == 0) {
+                name_of[i] = new_name(a);
+                permit[i] = tarpit_ask_recipient(&a->tarpit, who, name_of[i].mailbox, a->now);
+            } else if (permit[i].masked || !board_decide(a, who, user, &permit[i], bad)) {
                 board_holds(a, permit[i].hold.ms);
+                if (!login)
+                    put_off(a, &name_of[i]);
+            }
         }
         if (verdict == 0)
             advance(a, a->now + latency);
@@ -176,14 +208,47 @@ static void leave_open(struct adversary *a, uint32_t many)
     a->asked |= 1U << a->address;
     for (uint32_t i = 0; i < many && a->questions < QUESTIONS; i++) {
         struct question *q = &a->open[a->questions];
-        *q = (struct question){.due = a->now + OPEN_MS, .who = a->who[a->address]};
-        q->permit = tarpit_ask(&a->tarpit, &q->who, (struct span){0}, a->now);
+        *q = (struct question){
+            .due = a->now + OPEN_MS, .who = a->who[a->address], .again = new_name(a)};
+        q->permit = tarpit_ask_recipient(&a->tarpit, &q->who, q->again.mailbox, a->now);
         a->moves += i > 0;
-        if (q->permit.masked)
+        if (q->permit.masked) {
             board_holds(a, q->permit.hold.ms);
-        else
+            put_off(a, &q->again);
+        } else {
             a->questions++;
+        }
     }
+}
+
+static void name_sender(struct adversary *a, uint8_t domain, uint32_t new_domain);
+
+/* Asks again for names that were put off in this network, each with its own sender. */
+static void retry(struct adversary *a, uint32_t many)
+{
+    struct tarpit_who *who = &a->who[a->address];
+    uint32_t before = a->put_offs, kept = 0;
+    uint8_t domain = a->domain[a->address];
+    uint32_t new_domain = a->new_domain[a->address];
+
+    a->asked |= 1U << a->address;
+    for (uint32_t i = 0; i < before; i++) {
+        struct put_off p = a->put_off[i];
+        if (many == 0 || p.network != network_of(a, a->address)) {
+            a->put_off[kept++] = p;
+            continue;
+        }
+        many--;
+        a->moves++;
+        name_sender(a, p.domain, p.new_domain);
+        struct tarpit_permit permit = tarpit_ask_recipient(&a->tarpit, who, p.mailbox, a->now);
+        if (permit.masked || !board_decide(a, who, (struct span){0}, &permit, OFFENCE_RECIPIENT)) {
+            board_holds(a, permit.hold.ms);
+            a->put_off[kept++] = p;
+        }
+    }
+    a->put_offs = kept;
+    name_sender(a, domain, new_domain);
 }
 
 static void answer_open(struct adversary *a)
@@ -224,23 +289,30 @@ static void write_to(struct adversary *a, uint32_t first, uint32_t many, bool sa
 
 /* ---- moves ---- */
 
-static void sender_is(struct adversary *a, uint8_t domain)
+/* `new_domain`: the number of a domain that is DOMAIN_NEW. */
+static void name_sender(struct adversary *a, uint8_t domain, uint32_t new_domain)
 {
     char name[32];
     struct tarpit_who *who = &a->who[a->address];
 
     a->domain[a->address] = domain;
+    a->new_domain[a->address] = new_domain;
     if (domain == DOMAIN_NONE) {
         tarpit_sender(&a->tarpit, who, (struct span){0});
         return;
     }
+    int n = domain == DOMAIN_NEW ? snprintf(name, sizeof name, "new%u.example", new_domain)
+                                 : snprintf(name, sizeof name, "d%u.example", domain);
+    tarpit_sender(&a->tarpit, who, (struct span){name, (size_t)n});
+}
+
+static void sender_is(struct adversary *a, uint8_t domain)
+{
     if (domain == DOMAIN_NEW) {
         a->new_domains++;
         a->pair[network_of(a, a->address)][DOMAIN_NEW] = (struct earned){0};
     }
-    int n = domain == DOMAIN_NEW ? snprintf(name, sizeof name, "new%u.example", a->new_domains)
-                                 : snprintf(name, sizeof name, "d%u.example", domain);
-    tarpit_sender(&a->tarpit, who, (struct span){name, (size_t)n});
+    name_sender(a, domain, a->new_domains);
 }
 
 static uint64_t queue_ends(const struct adversary *a)
@@ -287,6 +359,19 @@ static void offend(struct adversary *a, uint32_t many, enum offence o)
     a->moves += many - 1;
 }
 
+/* R22: connects, and waits for the greeting. */
+static void be_greeted(struct adversary *a)
+{
+    struct tarpit_who who = a->who[a->address];
+    struct tarpit_hold h;
+
+    before_mail(&who);
+    h = tarpit_greet(&a->tarpit, &who, a->now);
+    advance(a, a->now + h.ms);
+    if (h.rule == RULE_GREET)
+        tarpit_greeted(&a->tarpit, &who, a->now);
+}
+
 static void make(struct adversary *a, const struct adversary_move *m)
 {
     uint32_t many = adversary_count(m);
@@ -297,6 +382,7 @@ static void make(struct adversary *a, const struct adversary_move *m)
     case MOVE_ASK: ask(a, many, 0, false, false); break;
     case MOVE_ASK_SLOW: ask(a, many, SLOW_MS, false, false); break;
     case MOVE_OPEN: leave_open(a, many); break;
+    case MOVE_RETRY: retry(a, many); break;
     case MOVE_ANSWER: answer_open(a); break;
     case MOVE_GUESS: ask(a, many, 0, true, false); break;
     case MOVE_GUESS_MANY: ask(a, many, 0, true, true); break;
@@ -308,6 +394,7 @@ static void make(struct adversary *a, const struct adversary_move *m)
         break;
     case MOVE_REPEAT: write_to(a, 0, many, true, true); break;
     case MOVE_OFFEND: offend(a, many, adversary_offence(m)); break;
+    case MOVE_GREET: be_greeted(a); break;
     case MOVE_GIVE_UP: tarpit_gave_up(&a->tarpit, &a->who[a->address], ms, a->now); break;
     case MOVE_SLEEP: advance(a, a->now + ms); break;
     case MOVE_TURN: advance(a, queue_ends(a)); break;
@@ -332,7 +419,8 @@ static void set_up(struct adversary *a, bool ip6)
     a->now = a->last_reply = BEGIN;
     a->moves = a->leaked = 0;
     a->deliveries = a->questions = a->last_minute = a->next_mailbox = a->new_domains = 0;
-    a->asked = 0;
+    a->asked = a->names = a->put_offs = 0;
+    retries_restart(a->tarpit.retries, 1);
     a->ip6 = ip6;
     for (int i = 0; i < ADVERSARY_ADDRESSES; i++) {
         struct addr from = address_of(ip6, (uint8_t)i);

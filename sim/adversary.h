@@ -4,7 +4,8 @@
  * It plays a *plan*: moves that are made once, then moves that are repeated, against the serving
  * tarpit code, in virtual time, with a ledger of a few KB. It is stronger than a real adversary:
  * any number of its connections are ready after MAIL at every moment, and it learns at once how
- * long a reply waits.
+ * long a reply waits. Each query is about a new name; names that were put off can be asked for
+ * again with the same sender (R26).
  *
  * A name's verdict is *learnt* as soon as the adversary sees anything that would be different if
  * the verdict were the opposite: the reply's text, half a second of silence, or how long a
@@ -39,6 +40,7 @@ enum {
     M(ASK, "ask for %u unknown names at once", many)                                               \
     M(ASK_SLOW, "ask for %u unknown names at once; the directory takes 2 s", many)                 \
     M(OPEN, "ask for %u unknown names at once; the directory does not answer yet", many)           \
+    M(RETRY, "ask again for %u of the names that were put off, the oldest first", many)            \
     M(ANSWER, "now the directory answers all that is open", none)                                  \
     M(GUESS, "try %u passwords of one account at once", many)                                      \
     M(GUESS_MANY, "try a password of each of %u accounts at once", many)                           \
@@ -47,6 +49,7 @@ enum {
     M(DELIVER_NEXT, "deliver one message to the next %u known mailboxes", many)                    \
     M(REPEAT, "deliver one message with %u times the same recipient", many)                        \
     M(OFFEND, "offend %u times (%s)", many)                                                        \
+    M(GREET, "connect, and wait for the greeting", none)                                           \
     M(GIVE_UP, "hang up after %s", time)                                                           \
     M(SLEEP, "wait %s", time)                                                                      \
     M(TURN, "wait until the client's queue of turns is empty", none)                               \

@@ -93,7 +93,7 @@ static struct sights look_elsewhere(struct adversary *a, struct tarpit_who who)
     struct sights s;
 
     before_mail(&nobody);
-    s.ms[0] = tarpit_wait(&a->tarpit, &nobody, at).ms;
+    s.ms[0] = tarpit_greet(&a->tarpit, &nobody, at).ms;
     s.ms[1] = tarpit_wait(&a->tarpit, &who, at).ms;
     tarpit_sender(&a->tarpit, &nobody, (struct span){0});
     s.ms[2] = tarpit_wait(&a->tarpit, &nobody, at).ms;
@@ -117,7 +117,7 @@ static uint64_t sights_apart(const struct sights *good, const struct sights *bad
     return first == UINT64_MAX ? first : STEP_MS + first;
 }
 
-void board_decide(struct adversary *a, const struct tarpit_who *who, struct span user,
+bool board_decide(struct adversary *a, const struct tarpit_who *who, struct span user,
                   const struct tarpit_permit *permit, enum offence bad_offence)
 {
     struct tarpit_hold good, bad;
@@ -145,4 +145,5 @@ void board_decide(struct adversary *a, const struct tarpit_who *who, struct span
     board_holds(a, bad.ms);
     if (after < DAY_MS)
         learn(a, a->now + after, paid);
+    return !(good.masked && bad.masked);
 }

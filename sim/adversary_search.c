@@ -27,9 +27,9 @@ static uint32_t draw(struct climb *c, uint32_t below)
 static struct adversary_move random_move(struct climb *c)
 {
     /* Questions, messages and sleeps come more often than the rest. */
-    static const uint8_t more[] = {MOVE_ASK,     MOVE_ASK,      MOVE_DELIVER, MOVE_DELIVER_NEXT,
-                                   MOVE_SLEEP,   MOVE_SLEEP,    MOVE_TURN,    MOVE_SENDER,
-                                   MOVE_ADDRESS, MOVE_NO_SENDER};
+    static const uint8_t more[] = {MOVE_ASK,     MOVE_ASK,       MOVE_DELIVER, MOVE_DELIVER_NEXT,
+                                   MOVE_SLEEP,   MOVE_SLEEP,     MOVE_TURN,    MOVE_SENDER,
+                                   MOVE_ADDRESS, MOVE_NO_SENDER, MOVE_RETRY};
     uint32_t k = draw(c, MOVE_KINDS + sizeof more);
     uint8_t kind = k < MOVE_KINDS ? (uint8_t)k : more[k - MOVE_KINDS];
     return (struct adversary_move){.kind = kind,

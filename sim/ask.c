@@ -46,18 +46,22 @@ struct tarpit_hold ask_greet(struct world *w, struct agent *a, uint64_t now)
     return (struct tarpit_hold){0};
 }
 
-struct tarpit_hold ask_verdict(struct world *w, struct agent *a, struct span user,
+struct tarpit_hold ask_verdict(struct world *w, struct agent *a, struct span user, uint64_t mailbox,
                                enum offence offence, uint64_t now)
 {
     struct tarpit *t = &w->tarpit[a->server];
-    struct shadow_step step = {
-        .kind = SHADOW_VERDICT, .offence = offence, .who = a->who, .user = user};
+    struct shadow_step step = {.kind = SHADOW_VERDICT,
+                               .offence = offence,
+                               .who = a->who,
+                               .user = user,
+                               .recipient = mailbox};
 
     if (w->shadows) {
         shadow(w, a, &step, now);
         return (struct tarpit_hold){0};
     }
-    struct tarpit_permit l = tarpit_ask(t, &a->who, user, now);
+    struct tarpit_permit l = user.len ? tarpit_ask(t, &a->who, user, now)
+                                      : tarpit_ask_recipient(t, &a->who, mailbox, now);
     return l.masked ? l.hold : tarpit_verdict(t, &a->who, user, &l, offence, now);
 }
 

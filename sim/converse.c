@@ -167,13 +167,28 @@ static bool is_login(const struct agent *a)
     return a->group->role == SIM_GUESS || a->group->role == SIM_LOGIN;
 }
 
-static struct tarpit_hold verdict(struct world *w, struct agent *a, bool exists, uint64_t now)
+static struct tarpit_hold verdict(struct world *w, struct agent *a, uint64_t mailbox, bool exists,
+                                  uint64_t now)
 {
     struct span user = is_login(a) ? SIM_ACCOUNT : (struct span){0};
     enum offence bad = is_login(a)       ? OFFENCE_AUTH
                        : a->group->traps ? OFFENCE_TRAP
                                          : OFFENCE_RECIPIENT;
-    return ask_verdict(w, a, user, exists ? OFFENCE_NONE : bad, now);
+    return ask_verdict(w, a, user, mailbox, exists ? OFFENCE_NONE : bad, now);
+}
+
+/* The name that a harvester asks for. One that imitates retries asks for each of its names until it
+ * has learnt the verdict. */
+static uint32_t *draw_name(struct world *w, struct agent *a)
+{
+    uint32_t names = a->group->names;
+
+    if (names > 1)
+        a->next_name = (a->next_name + 1) % names;
+    uint32_t *name = &a->name[a->next_name];
+    if (names == 0 || *name == 0)
+        *name = ++w->names;
+    return name;
 }
 
 /* A harvester's or password guesser's next. */
@@ -181,12 +196,15 @@ static uint64_t guess(struct world *w, struct agent *a, uint64_t now)
 {
     struct sim_result *r = w->result;
     bool exists = agent_chance(a) >= a->group->missing;
-    struct tarpit_hold h = verdict(w, a, exists, now);
+    uint32_t *name = draw_name(w, a);
+    struct tarpit_hold h = verdict(w, a, name_mailbox(w, a, *name), exists, now);
     struct heard heard = wait_for(w, a, &h);
     uint64_t then = now + heard.ms;
 
     if (heard.gave_up)
         return give_up(w, a, now, heard.ms);
+    if (!h.masked)
+        *name = 0; /* learnt */
     if (!h.masked && then <= w->end && w->guesses_left > 0) {
         r->verdicts++;
         r->found += exists;
@@ -238,7 +256,8 @@ static uint64_t recipient(struct world *w, struct agent *a, uint64_t now)
         a->stage = STAGE_DATA;
         return now;
     }
-    struct tarpit_hold h = verdict(w, a, exists, now);
+    uint64_t mailbox = agent_mailbox(w, a, (uint32_t)__builtin_ctzll(bit));
+    struct tarpit_hold h = verdict(w, a, mailbox, exists, now);
     struct heard heard = wait_for(w, a, &h);
     if (heard.gave_up)
         return give_up(w, a, now, heard.ms);

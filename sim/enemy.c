@@ -7,10 +7,12 @@
 
 #include "tarpit/ledger_table.h"
 #include "tarpit/policy.h"
+#include "tarpit/retries.h"
 #include "tarpit/tarpit.h"
 
 enum {
     SLOTS = 2048, /* a flood fills it */
+    RETRIES_ROOM = 4096,
     RTT_MS = 50,
     LATE_MS = 1000,
     TALKS = 256, /* conversations of the innocent's at once */
@@ -54,7 +56,7 @@ struct enemy *enemy_open(const struct tarpit_rules *rules)
     e->tarpit.ledger->file.key = (struct sipkey){3, 4}; /* the same each time */
     e->size = e->tarpit.ledger->file.body_size;
     e->empty = malloc(e->size);
-    if (e->empty == NULL) {
+    if (e->empty == NULL || retries_open(&e->tarpit.retries, NULL, RETRIES_ROOM) < 0) {
         enemy_close(e);
         return NULL;
     }
@@ -65,6 +67,7 @@ struct enemy *enemy_open(const struct tarpit_rules *rules)
 void enemy_close(struct enemy *e)
 {
     ledger_close(e->tarpit.ledger);
+    retries_close(e->tarpit.retries);
     free(e->empty);
     free(e);
 }
@@ -119,7 +122,8 @@ static struct tarpit_hold recipient(struct enemy *e, struct talk *t)
 {
     static const enum offence offence[ENEMY_KINDS] = {
         [ENEMY_BOUNCE] = OFFENCE_RECIPIENT, [ENEMY_BOUNCE_TRAP] = OFFENCE_TRAP};
-    struct tarpit_permit permit = tarpit_ask(&e->tarpit, &t->who, (struct span){0}, t->at);
+    struct tarpit_permit permit =
+        tarpit_ask_recipient(&e->tarpit, &t->who, mailbox(e, t->mailbox), t->at);
 
     if (permit.masked)
         return permit.hold;
@@ -181,6 +185,9 @@ static void talk_until(struct enemy *e, uint64_t until)
 
 /* ---- the enemy ---- */
 
+/* The enemy's names come again, as retries do (R26). */
+enum { NAMES = 2000 };
+
 static void ask(struct enemy *e, const struct enemy_move *m, const struct tarpit_who *who)
 {
     struct span user = m->kind == ENEMY_GUESS ? SPAN("bob") : (struct span){0};
@@ -189,7 +196,9 @@ static void ask(struct enemy *e, const struct enemy_move *m, const struct tarpit
                        : m->kind == ENEMY_TRAP  ? OFFENCE_TRAP
                                                 : OFFENCE_RECIPIENT;
     for (uint32_t i = 0; i < m->many; i++) {
-        struct tarpit_permit permit = tarpit_ask(&e->tarpit, who, user, e->now);
+        struct tarpit_permit permit =
+            user.len ? tarpit_ask(&e->tarpit, who, user, e->now)
+                     : tarpit_ask_recipient(&e->tarpit, who, mailbox(e, NAMES + i % 64), e->now);
         if (!permit.masked)
             tarpit_verdict(&e->tarpit, who, user, &permit, bad, e->now);
     }
@@ -251,6 +260,7 @@ void enemy_play(struct enemy *e, const struct enemy_plan *plan, struct enemy_res
 {
     *out = (struct enemy_result){0};
     memcpy(e->tarpit.ledger->file.body, e->empty, e->size);
+    retries_restart(e->tarpit.retries, 1);
     e->result = out;
     e->ip6 = plan->ip6;
     e->talks = e->mailboxes = e->strangers = 0;

@@ -36,6 +36,18 @@ static uint64_t mailbox_of(const struct tarpit *t, const struct sim_group *g, ui
     return tarpit_mailbox(t, (struct span){text, (size_t)n});
 }
 
+uint64_t agent_mailbox(const struct world *w, const struct agent *a, uint32_t recipient)
+{
+    return mailbox_of(&w->tarpit[a->server], a->group, a->letter, recipient);
+}
+
+uint64_t name_mailbox(const struct world *w, const struct agent *a, uint32_t name)
+{
+    char text[NAME_ROOM];
+    int n = snprintf(text, sizeof text, "n%u@example.org", name);
+    return tarpit_mailbox(&w->tarpit[a->server], (struct span){text, (size_t)n});
+}
+
 static uint32_t draw_domain(struct world *w, struct agent *a)
 {
     const struct sim_group *g = a->group;

@@ -31,6 +31,7 @@ struct sim_situation {
     const char *name, *about;
     struct sim_population population; /* group 0 is the sender; the caller sets its schedule */
     bool pool;                        /* of several networks; only for schedules that move */
+    bool imitator; /* somebody imitates its retries behind its address: it may lose messages */
 };
 
 extern const struct sim_situation sim_situations[];

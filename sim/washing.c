@@ -7,6 +7,7 @@
 
 #include "before_mail.h"
 #include "tarpit/ledger_table.h"
+#include "tarpit/retries.h"
 #include "tarpit/tarpit.h"
 
 #define BEGIN       UINT64_C(1800000000000)
@@ -63,11 +64,17 @@ static bool waits(struct play *p, struct bot *b, int day, uint64_t *now,
     return heard;
 }
 
-static void deliver(struct play *p, struct bot *b, int address, uint64_t now)
+static uint64_t mailbox_of(const struct play *p, const struct bot *b, int address)
 {
     char name[24];
     int n = snprintf(name, sizeof name, "p%u.%d", (unsigned)b->number, address);
-    uint64_t mailbox = tarpit_mailbox(&p->tarpit, (struct span){name, (size_t)n});
+
+    return tarpit_mailbox(&p->tarpit, (struct span){name, (size_t)n});
+}
+
+static void deliver(struct play *p, struct bot *b, int address, uint64_t now)
+{
+    uint64_t mailbox = mailbox_of(p, b, address);
 
     tarpit_good(&p->tarpit, &b->who, &mailbox, 1, now);
     p->out->spam++;
@@ -90,7 +97,7 @@ static void send(struct play *p, struct bot *b, int day, int address, uint64_t *
     hold = tarpit_wait(t, &b->who, *now);
     if (!waits(p, b, day, now, &hold))
         return;
-    struct tarpit_permit permit = tarpit_ask(t, &b->who, (struct span){0}, *now);
+    struct tarpit_permit permit = tarpit_ask_recipient(t, &b->who, mailbox_of(p, b, address), *now);
     hold = permit.masked
                ? permit.hold
                : tarpit_verdict(t, &b->who, (struct span){0}, &permit,
@@ -113,7 +120,12 @@ bool washing_run(const struct washing *of, const struct tarpit_rules *rules, uin
     *out = (struct washing_result){0};
     if (ledger_open(&p.tarpit.ledger, NULL, LEDGER_SIZE) < 0)
         return false;
+    if (retries_open(&p.tarpit.retries, NULL, RETRIES_SIZE) < 0) {
+        ledger_close(p.tarpit.ledger);
+        return false;
+    }
     p.tarpit.ledger->file.key = (struct sipkey){seed, 0}; /* the same each time */
+    retries_restart(p.tarpit.retries, seed);
     for (uint32_t i = 0; i < WASHING_BOTS; i++)
         make_bot(&p, i, seed);
     for (int day = 0; day < WASHING_DAYS; day++)
@@ -129,5 +141,6 @@ bool washing_run(const struct washing *of, const struct tarpit_rules *rules, uin
         for (int a = 0; a < WASHING_LIST; a++)
             out->left += p.bot[i].listed[a] && p.bot[i].dead[a];
     ledger_close(p.tarpit.ledger);
+    retries_close(p.tarpit.retries);
     return true;
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "tarpit/ledger_table.h"
+#include "tarpit/retries.h"
 #include "world_part.h"
 
 /* Legitimate senders are followed for so long after the attack. */
@@ -28,9 +29,10 @@ struct addr agent_address(const struct sim_group *g, uint32_t index)
 /* Attackers come together, within a second; messages are spread over the time. */
 static uint64_t first_time(const struct world *w, struct agent *a)
 {
-    double span = a->group->role == SIM_EARLY  ? 20 * SIM_SECOND
-                  : a->group->role <= SIM_SPAM ? SIM_SECOND
-                                               : (double)(w->end - SIM_BEGIN);
+    double span = a->group->role == SIM_EARLY ? 20 * SIM_SECOND
+                  : a->group->role <= SIM_SPAM
+                      ? (a->group->within_s > 0 ? a->group->within_s : 1) * SIM_SECOND
+                      : (double)(w->end - SIM_BEGIN);
     return SIM_BEGIN + (uint64_t)(agent_chance(a) * span);
 }
 
@@ -81,9 +83,11 @@ static uint32_t agents_of(const struct sim_population *p)
 
 static void close_world(struct world *w)
 {
-    for (uint32_t i = 0; i < w->servers; i++)
+    for (uint32_t i = 0; i < w->servers; i++) {
         if (i == 0 || w->tarpit[i].ledger != w->tarpit[0].ledger)
             ledger_close(w->tarpit[i].ledger);
+        retries_close(w->tarpit[i].retries);
+    }
     for (int g = 0; g < SIM_GROUPS; g++) {
         free(w->domains[g].up_to);
         free(w->domains[g].sent);
@@ -129,6 +133,9 @@ static bool open_world(struct world *w, const struct tarpit_rules *rules, uint64
     }
     for (uint32_t i = 0; i < w->servers; i++) {
         w->tarpit[i].rules = *rules;
+        ok = ok && retries_open(&w->tarpit[i].retries, NULL, RETRIES_SIZE) == 0;
+        if (ok)
+            retries_restart(w->tarpit[i].retries, seed);
         if (p->fleet && i > 0) {
             w->tarpit[i].ledger = w->tarpit[0].ledger;
             continue;

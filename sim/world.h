@@ -26,7 +26,7 @@ enum sim_role {
 
 struct sim_schedule; /* schedules.h */
 
-enum { SIM_GROUPS = 6, SIM_HISTORY_A_DAY = 100 };
+enum { SIM_GROUPS = 6, SIM_HISTORY_A_DAY = 100, SIM_NAMES = 8 };
 
 struct sim_group {
     enum sim_role role;
@@ -47,6 +47,9 @@ struct sim_group {
     double talks_first;   /* share of the agents that talk before they are greeted */
     bool hasty;           /* hangs up when the first line has told it the verdict */
     bool leaves;          /* a harvester that makes a connection for each guess */
+    double within_s;      /* its attackers come within so many seconds; 0: a second */
+    uint32_t names;       /* a harvester imitates retries: each connection asks for so many names by
+                             turns, until it has learnt each (R26); 0: always for a new name */
     bool traps;           /* its recipients that do not exist are traps */
     uint32_t history;     /* mailboxes that each of its addresses has reached in the days before */
     const struct sim_schedule *schedule; /* when it tries again; NULL: as Postfix, without end */

@@ -30,7 +30,8 @@ struct agent {
     uint64_t letter;        /* the message's number: its recipients' mailboxes follow from it */
     uint32_t domain;        /* of its MAIL FROM */
     uint32_t tries;
-    uint32_t shadow; /* its handle, with `observed` */
+    uint32_t shadow;                     /* its handle, with `observed` */
+    uint32_t name[SIM_NAMES], next_name; /* of a harvester that imitates retries */
     uint8_t stage, server;
     bool talks_first, pauses; /* R22: its kind; its greeting waits as one of a stranger's */
 };
@@ -48,6 +49,7 @@ struct world {
     uint32_t servers;
     struct domains domains[SIM_GROUPS];
     uint64_t letters; /* messages that were begun */
+    uint32_t names;   /* that harvesters have thought of */
     struct heap heap;
     struct agent *agent;
     uint64_t end; /* of the attack */
@@ -66,6 +68,10 @@ void agent_begin_message(struct world *w, struct agent *a, uint64_t now);
 /* Says MAIL FROM with the message's domain. */
 void agent_says_sender(const struct world *w, struct agent *a);
 
+/* The mailbox of a recipient of its message; and of a harvester's name. */
+uint64_t agent_mailbox(const struct world *w, const struct agent *a, uint32_t recipient);
+uint64_t name_mailbox(const struct world *w, const struct agent *a, uint32_t name);
+
 /* A message to those of its recipients was taken. */
 void agent_delivers(struct world *w, struct agent *a, uint64_t which, uint64_t now);
 
@@ -78,7 +84,7 @@ bool agent_is_correspondent(const struct world *w, const struct agent *a);
 /* What the tarpit says to the agent; with `observed` its shadow gets it, and nothing waits. */
 struct tarpit_hold ask_wait(struct world *w, struct agent *a, uint64_t now);
 struct tarpit_hold ask_greet(struct world *w, struct agent *a, uint64_t now);
-struct tarpit_hold ask_verdict(struct world *w, struct agent *a, struct span user,
+struct tarpit_hold ask_verdict(struct world *w, struct agent *a, struct span user, uint64_t mailbox,
                                enum offence offence, uint64_t now);
 void ask_offence(struct world *w, struct agent *a, enum offence offence, uint64_t now);
 void ask_earn(struct world *w, struct agent *a, const uint64_t *mailbox, uint32_t count,

@@ -149,6 +149,8 @@ const struct key keys_tarpit[] = {
      .help = "R22: the pause before the greeting of an unknown client; 0 is off"},
     {"greet_pass", KEY_DURATION, AT(config, tarpit.greet_pass), 3600e3, 90 * 86400e3,
      .preset = "30d", .help = "R22: how long a client that has waited for its greeting is known"},
+    {"retry_after", KEY_DURATION, AT(config, tarpit.retry_after), 0, 6 * 3600e3, .preset = "4m",
+     .help = "R26: when a message that was deferred counts as retried; 0 is off"},
     {"held_max", KEY_AUTO, AT(config, tarpit.held_max), 1, 1e8, .preset = "auto",
      .unit = "connections", .help = "R17: held connections of all workers together"},
     {"held_per_client", KEY_LONG_COUNT, AT(config, tarpit.held_per_client), 1, 60000,

@@ -32,6 +32,7 @@
 #include "tarpit/ledger.h"
 #include "tarpit/ledger_proposals.h"
 #include "tarpit/observed.h"
+#include "tarpit/retries.h"
 #include "tarpit/tried.h"
 #include "tls/server.h"
 #include "web/web.h"
@@ -100,7 +101,8 @@ static void forget_answers(struct master *m, const struct child *c)
 
 /* Who keeps what of the shared memory; the rest is closed, so that a process that was taken over
  * cannot change it. Workers keep the ledger and the memory of mixed answers, to read them (below),
- * and `observed` and `tried`, where they write what people will see. */
+ * `observed` and `tried`, where they write what people will see, and `retries`, which decides nothing
+ * but which of two queries gets a turn. */
 static void forget_memory(struct master *m, const struct child *c)
 {
     enum {
@@ -125,6 +127,10 @@ static void forget_memory(struct master *m, const struct child *c)
         tried_close(h->tried);
         h->observed = NULL;
         h->tried = NULL;
+    }
+    if (!(role & WORKER)) {
+        retries_close(h->retries);
+        h->retries = NULL;
     }
     if (c->role != ROLE_FLEET) {
         orderbook_close(h->orderbook);
@@ -292,6 +298,7 @@ static int run_worker(struct master *m, const struct child *c)
         .freezer_shared = &m->runtime.shared->freezer,
         .ledger = m->runtime.ledger,
         .observed = m->runtime.observed,
+        .retries = m->runtime.retries,
         .tried = m->runtime.tried,
         .tls = g->tls,
         .partial = m->runtime.partial,

@@ -35,6 +35,7 @@
 #include "tarpit/ledger_others.h"
 #include "tarpit/ledger_proposals.h"
 #include "tarpit/observed.h"
+#include "tarpit/retries.h"
 #include "tarpit/tried.h"
 
 static int wrong(struct buf *errors, const char *what, const char *where, int error)
@@ -236,6 +237,10 @@ static int open_files(struct runtime *h, const struct config *config, struct buf
     error = tried_open(&h->tried, path);
     if (error)
         return wrong(errors, "cannot open", path, error);
+    snprintf(path, sizeof path, "%s/retries", h->state);
+    error = retries_open(&h->retries, path, RETRIES_SIZE);
+    if (error)
+        return wrong(errors, "cannot open", path, error);
     snprintf(path, sizeof path, "%s/settled", h->state);
     error = partial_open(&h->partial, path, config->partial_ms);
     if (error)
@@ -296,8 +301,8 @@ static void give_file(const struct runtime *h, int folder, const char *name)
 
 static void give_files(const struct runtime *h)
 {
-    static const char *const name[] = {"ledger", "observed", "tried", "settled",
-                                       "orders", "answers",  "decoys"};
+    static const char *const name[] = {"ledger",  "observed", "tried",   "retries",
+                                       "settled", "orders",   "answers", "decoys"};
     struct borrowed b;
 
     if (!h->identity.drop)
@@ -409,6 +414,7 @@ void runtime_close(struct runtime *h)
     orderbook_close(h->orderbook);
     observed_close(h->observed);
     tried_close(h->tried);
+    retries_close(h->retries);
     ledger_close(h->ledger);
     if (h->others)
         munmap(h->others, h->others_size);

@@ -23,6 +23,7 @@ struct log_ring;
 struct observed;
 struct partial_delivery;
 struct orderbook;
+struct retries;
 struct tried;
 struct turns;
 
@@ -57,6 +58,7 @@ struct runtime {
     struct ledger_others *others; /* R25: what other members know; NULL without memory */
     size_t others_size;
     struct observed *observed;
+    struct retries *retries;
     struct tried *tried;
     struct partial_delivery *partial;
     struct orderbook *orderbook;

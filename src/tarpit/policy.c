@@ -120,7 +120,19 @@ uint64_t policy_cap(const struct tarpit_rules *r, double debt, uint32_t patience
 
 uint64_t policy_reach(const struct tarpit_rules *r, uint64_t length)
 {
-    return length < POLICY_HOLD_MAX ? least(r->max, POLICY_HOLD_MAX - length) : 0;
+    uint64_t max = least(r->max, POLICY_TIME_MAX), both = max + (length > max ? length : max);
+    return both < POLICY_HOLD_MAX ? least(max, POLICY_HOLD_MAX - both) : 0;
+}
+
+uint64_t policy_reach_retry(uint64_t length)
+{
+    return length < POLICY_HOLD_MAX ? POLICY_HOLD_MAX - length : 0;
+}
+
+/* Half the pace. */
+uint64_t policy_shield_turn(uint64_t length)
+{
+    return 2 * length;
 }
 
 uint64_t policy_masked_time(const struct tarpit_rules *r)

@@ -83,6 +83,14 @@ uint64_t policy_cap(const struct tarpit_rules *r, double debt, uint32_t patience
  * POLICY_HOLD_MAX. 0 for a longer turn: it must begin at once. */
 uint64_t policy_reach(const struct tarpit_rules *r, uint64_t length);
 
+/* R26: the same for a retry: as far as POLICY_HOLD_MAX allows. If new queries fill a queue, it ends
+ * no later than that, as long as `max` is at most half of POLICY_HOLD_MAX. So a retry finds a
+ * turn whenever no other retry has taken it. */
+uint64_t policy_reach_retry(uint64_t length);
+
+/* R26: how long a retry's turn blocks a queue on the shield. */
+uint64_t policy_shield_turn(uint64_t length);
+
 /* R5: how long a masked reply is held; also the longest wait of R3. */
 uint64_t policy_masked_time(const struct tarpit_rules *r);
 

@@ -1,4 +1,4 @@
-/* The numbers of tarpit { }: the parameters of the rules R1..R22 in docs/tarpit.md. Times in ms.
+/* The numbers of tarpit { }: the parameters of the rules R1..R26 in docs/tarpit.md. Times in ms.
  * The defaults are in src/config/keys.c. */
 #ifndef MIRED_TARPIT_RULES_H
 #define MIRED_TARPIT_RULES_H
@@ -23,6 +23,7 @@ struct tarpit_rules {
     uint64_t null_sender_max;           /* R13 */
     double suspect_offences;            /* R16 */
     uint64_t greet, greet_pass;         /* R22; greet 0: off */
+    uint64_t retry_after;               /* R26; 0: off */
     uint64_t held_max;                  /* R17; 0: auto */
     uint64_t held_per_client;
     double reserve;          /* 0..1 of the connections */

@@ -229,7 +229,8 @@ static struct tarpit_hold judge(struct tarpit *t, const struct shadow_step *step
     case SHADOW_WAIT: return tarpit_wait(t, &step->who, now);
     case SHADOW_OFFENCE: return tarpit_offence(t, &step->who, step->offence, now);
     case SHADOW_VERDICT:
-        permit = tarpit_ask(t, &step->who, step->user, now);
+        permit = step->user.len ? tarpit_ask(t, &step->who, step->user, now)
+                                : tarpit_ask_recipient(t, &step->who, step->recipient, now);
         return permit.masked
                    ? permit.hold
                    : tarpit_verdict(t, &step->who, step->user, &permit, step->offence, now);
@@ -441,12 +442,13 @@ static bool earns_later(struct shadows *s, struct shadow *x, struct queued *q, u
     return retry != NULL;
 }
 
-/* A retry: it succeeds, or waits twice as long. */
+/* A retry of a message, for its first mailbox: it succeeds, or waits twice as long. */
 static void try_again(struct shadows *s, struct shadow *x)
 {
     assert(x->first); /* a retry waits in it */
     const struct shadow_step *step = &x->first->step;
-    struct tarpit_permit permit = tarpit_ask(s->tarpit, &step->who, (struct span){0}, x->due);
+    uint64_t first = step->mailboxes ? step->mailbox[0] : 0;
+    struct tarpit_permit permit = tarpit_ask_recipient(s->tarpit, &step->who, first, x->due);
     struct tarpit_hold hold = permit.hold;
 
     if (!permit.masked)

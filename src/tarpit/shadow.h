@@ -64,6 +64,7 @@ struct shadow_step {
     struct tarpit_who who;
     struct addr client;
     struct span user;        /* of AUTH */
+    uint64_t recipient;      /* of RCPT: tarpit_mailbox(); 0: not known */
     struct span domain;      /* of MAIL FROM; for the report */
     const uint64_t *mailbox; /* of SHADOW_GOOD */
     uint32_t mailboxes;

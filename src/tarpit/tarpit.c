@@ -14,6 +14,7 @@
  * A verdict with a turn, good or bad, is told at the end of the turn, or by a drip during the turn;
  * never before the turn begins. */
 #include "tarpit/policy.h"
+#include "tarpit/retries.h"
 #include "tarpit/tarpit_part.h"
 
 /* ---- holds ---- */
@@ -36,12 +37,12 @@ static struct tarpit_hold hold_for(const struct tarpit *t, enum tarpit_rule rule
     };
 }
 
-/* R5, R7: a masked reply, for which nothing was booked. It does not drip, because it has no
- * turn. */
+/* R5, R7: a masked reply, for which nothing was booked. It does not drip, because it has no turn. A
+ * retry's is held as long as possible, so that imitated retries take long (R26). */
 static struct tarpit_hold hold_masked(const struct tarpit *t, const struct standing *s,
-                                      bool shielded)
+                                      bool shielded, bool retry)
 {
-    uint64_t ms = least(policy_masked_time(&t->rules), s->cap);
+    uint64_t ms = least(retry ? POLICY_HOLD_MAX : policy_masked_time(&t->rules), s->cap);
     return (struct tarpit_hold){.ms = ms,
                                 .masked = true,
                                 .freeze = policy_freezes(&t->rules, s->debt, ms),
@@ -135,15 +136,27 @@ static uint64_t next_time(const struct tarpit *t, const struct standing *s, cons
     return policy_time(&t->rules, more(s->debt, a->offences) + 1);
 }
 
+/* R5, R26: how far away a turn of `length` may begin. A retry waits longer than a new query, and
+ * longer than the client's patience; call-outs do not. */
+static uint64_t reach_of(const struct tarpit *t, const struct tarpit_who *who,
+                         const struct standing *s, uint64_t length, bool retry)
+{
+    uint64_t reach = retry ? policy_reach_retry(length) : policy_reach(&t->rules, length);
+
+    return retry && !who->null_sender ? reach : least(reach, s->cap);
+}
+
 /* Takes the turn of a query that is not free. If the client's queue is too long, the other queues
- * are left alone. */
+ * are left alone. On the shield only retries get here, and the queues are blocked for longer than
+ * the turn (R26). */
 static struct turn early_turn(struct tarpit *t, const struct tarpit_who *who,
-                              const struct standing *s, const struct account *a, uint64_t now)
+                              const struct standing *s, const struct account *a, bool retry,
+                              uint64_t now)
 {
     const struct tarpit_rules *r = &t->rules;
     struct ledger_key client = tarpit_client_key(who), bounces = tarpit_offender(t, who);
     uint64_t length = next_time(t, s, a);
-    uint64_t latest = now + least(policy_reach(r, length), s->cap);
+    uint64_t latest = now + reach_of(t, who, s, length, retry);
     struct queues q = {
         .account = policy_paced(r, a->offences) ? &a->key : NULL,
         .network = s->shares ? &s->network : NULL,
@@ -153,7 +166,12 @@ static struct turn early_turn(struct tarpit *t, const struct tarpit_who *who,
 
     if (!s->covered && s->turn_ms > latest)
         return (struct turn){0};
-    return take_turn(t, q, now, length, latest, s->paced);
+    bool shielded = policy_shielded(r, s->debt);
+    struct turn turn =
+        take_turn(t, q, now, shielded ? policy_shield_turn(length) : length, latest, s->paced);
+    if (turn.end != 0)
+        turn.end = turn.begin + length;
+    return turn;
 }
 
 /* R10: until when a newcomer waits. Its first query begins the wait; all queries before the end of
@@ -170,12 +188,22 @@ static uint64_t once_until(struct tarpit *t, const struct tarpit_who *who, const
     return until;
 }
 
+/* R26: the message that a query is about; 0: not known. The pair is the network and the sender's
+ * domain; <> has none. */
+static uint64_t message_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t mailbox)
+{
+    if (t->retries == NULL || t->rules.retry_after == 0 || mailbox == 0)
+        return 0;
+    return retries_message(t->retries, who->pair ? who->pair : who->network, mailbox);
+}
+
 static struct tarpit_permit ask(struct tarpit *t, const struct tarpit_who *who,
-                                const struct standing *s, const struct account *a, uint64_t now)
+                                const struct standing *s, const struct account *a, uint64_t mailbox,
+                                uint64_t now)
 {
     const struct tarpit_rules *r = &t->rules;
     struct tarpit_permit permit = {
-        .offences = s->debt, .cap = s->cap, .correspondent = s->correspondent};
+        .offences = s->debt, .cap = s->cap, .correspondent = s->correspondent, .mailbox = mailbox};
 
     if (!s->free && a->any && !a->known)
         permit.stranger_to = a->key.hash;
@@ -189,15 +217,20 @@ static struct tarpit_permit ask(struct tarpit *t, const struct tarpit_who *who,
             permit.turn_begin = permit.turn_end = once_until(t, who, s, now);
         return permit;
     }
+    uint64_t message = message_of(t, who, mailbox);
+    bool retry = message && retries_is_due(t->retries, message, r->retry_after, now);
     struct turn turn = {0};
-    if (!permit.shielded)
-        turn = early_turn(t, who, s, a, now);
+    if (!permit.shielded || (retry && r->pace))
+        turn = early_turn(t, who, s, a, retry, now);
     permit.turn_begin = turn.begin;
     permit.turn_end = turn.end;
     permit.covered = turn.end != 0 && s->covered;
     permit.masked = turn.end == 0;
-    if (permit.masked)
-        permit.hold = hold_masked(t, s, permit.shielded);
+    if (permit.masked) {
+        permit.hold = hold_masked(t, s, permit.shielded, retry);
+        if (message)
+            retries_deferred(t->retries, message, r->retry_after, now);
+    }
     return permit;
 }
 
@@ -206,7 +239,16 @@ struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, 
 {
     struct standing s = standing_of(t, who, now);
     struct account a = account_of(t, who, user, now);
-    return ask(t, who, &s, &a, now);
+    return ask(t, who, &s, &a, 0, now);
+}
+
+struct tarpit_permit tarpit_ask_recipient(struct tarpit *t, const struct tarpit_who *who,
+                                          uint64_t mailbox, uint64_t now)
+{
+    struct standing s = standing_of(t, who, now);
+    struct account nobody = {0};
+
+    return ask(t, who, &s, &nobody, mailbox, now);
 }
 
 /* ---- verdicts ---- */
@@ -250,7 +292,7 @@ static struct tarpit_hold book_and_hold(struct tarpit *t, const struct tarpit_wh
         struct turn turn = late_turn(t, who, s, a, length, now);
         if (turn.end == 0) {
             book_offence(t, who, s, a, offence, now);
-            return hold_masked(t, s, false);
+            return hold_masked(t, s, false, false);
         }
         ms = turn.end - now;
         turn_in = (int64_t)(turn.begin - now);
@@ -298,7 +340,7 @@ struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who
         tarpit_trapped(t, who, now);
     if ((permit->turn_end == 0 && !permit->masked) || (permit->once && s.guilty) ||
         (permit->covered && !s.covered)) {
-        late = ask(t, who, &s, &a, now);
+        late = ask(t, who, &s, &a, permit->mailbox, now);
         permit = &late;
     }
     if (permit->masked)

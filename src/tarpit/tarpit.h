@@ -1,4 +1,4 @@
-/* The tarpit: offences in, holds out. Rules R1..R16, R21 and R22 of docs/tarpit.md over the ledger.
+/* The tarpit: offences in, holds out. Rules R1..R16, R21, R22 and R26 of docs/tarpit.md over the ledger.
  *
  * The caller (a worker, or the simulator in virtual time) owns the clock and the connections; this
  * module decides. policy.h has the pure arithmetic; this file connects it to the ledger. `now` is
@@ -15,9 +15,12 @@
 #include "tarpit/ledger.h"
 #include "tarpit/rules.h"
 
+struct retries;
+
 struct tarpit {
     struct tarpit_rules rules;
-    struct ledger *ledger; /* borrowed */
+    struct ledger *ledger;   /* borrowed */
+    struct retries *retries; /* borrowed; R26; NULL: off */
 };
 
 /* The client that a decision is about, as tarpit_who() and, once MAIL FROM is known,
@@ -96,7 +99,7 @@ struct tarpit_hold tarpit_greet(const struct tarpit *t, const struct tarpit_who 
 void tarpit_greeted(struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 /* R4..R7: asks before a verdict is looked up (RCPT, AUTH). `user` is the account that AUTH names
- * (R14); empty for RCPT. The caller keeps the permit until the verdict is known, and passes it to
+ * (R14); empty for RCPT, for which tarpit_ask_recipient() is better. The caller keeps the permit until the verdict is known, and passes it to
  * tarpit_verdict(). If `masked` is set, the caller must not query the directory; it sends the
  * masked reply, held for hold.ms. */
 struct tarpit_permit {
@@ -111,9 +114,15 @@ struct tarpit_permit {
     bool would_mask;    /* R20: for the caller, see worker/judge.c */
     bool correspondent; /* R21 lets a client in debt pass */
     bool covered;       /* private: R8, given on credit, without a turn of the client's own */
+    uint64_t mailbox;   /* R26: of RCPT, as tarpit_ask_recipient() was asked; 0: not known */
 };
 struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, struct span user,
                                 uint64_t now);
+
+/* The same for RCPT of this mailbox (tarpit_mailbox(); 0: not known). R26: a message that is
+ * deferred is recorded, and its retry may wait longer for its turn. */
+struct tarpit_permit tarpit_ask_recipient(struct tarpit *t, const struct tarpit_who *who,
+                                          uint64_t mailbox, uint64_t now);
 
 /* The verdict is known: `offence` is OFFENCE_NONE for a good one. Books it and returns its hold. */
 struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who, struct span user,

@@ -199,14 +199,24 @@ struct tarpit_hold judge_greet(struct worker *w, struct conn *c)
     return hold;
 }
 
-struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user,
-                               struct span domain)
+struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user)
 {
     struct tarpit_who who = conn_who(w, c);
 
     if (w->config->observe)
         return (struct tarpit_permit){0};
-    struct tarpit_permit permit = tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
+    return tarpit_ask(&w->tarpit, &who, user, w->loop.wall);
+}
+
+struct tarpit_permit judge_ask_recipient(struct worker *w, struct conn *c, struct span folded,
+                                         struct span domain)
+{
+    struct tarpit_who who = conn_who(w, c);
+    uint64_t mailbox = folded.len ? tarpit_mailbox(&w->tarpit, folded) : 0;
+
+    if (w->config->observe) /* the shadow asks */
+        return (struct tarpit_permit){.mailbox = mailbox};
+    struct tarpit_permit permit = tarpit_ask_recipient(&w->tarpit, &who, mailbox, w->loop.wall);
     if (!observes(w, domain))
         return permit;
     permit.stranger_to = 0; /* no queries wait in line */
@@ -224,8 +234,11 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
     struct tarpit_who who = conn_who(w, c);
 
     if (w->config->observe) {
-        struct shadow_note n = observe(
-            w, c, (struct shadow_step){.kind = SHADOW_VERDICT, .offence = offence, .user = user});
+        struct shadow_note n = observe(w, c,
+                                       (struct shadow_step){.kind = SHADOW_VERDICT,
+                                                            .offence = offence,
+                                                            .user = user,
+                                                            .recipient = permit->mailbox});
         return observed(&n.hold);
     }
     if (!observes(w, domain))

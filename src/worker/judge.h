@@ -15,10 +15,14 @@
 struct conn;
 struct worker;
 
-/* R14, R4..R7: like tarpit_ask(). `domain` is the recipient's; empty for AUTH. If the connection is
- * observed, the permit is never masked, and judge_verdict() handles it. */
-struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user,
-                               struct span domain);
+/* R14, R4..R7: like tarpit_ask(), for AUTH. If the connection is observed, the permit is never
+ * masked, and judge_verdict() handles it. */
+struct tarpit_permit judge_ask(struct worker *w, struct conn *c, struct span user);
+
+/* The same for RCPT, like tarpit_ask_recipient(): of this folded address, or of one that cannot be
+ * folded (empty), in this domain. */
+struct tarpit_permit judge_ask_recipient(struct worker *w, struct conn *c, struct span folded,
+                                         struct span domain);
 
 /* Like tarpit_verdict(). If the connection is observed, the hold is 0, and `rule`, `would_ms` and
  * `would_mask` say what it would have been, for the log; a reply during an earlier wait has none.

@@ -81,7 +81,7 @@ static struct span account_of(const struct worker *w, const struct conn *c, stru
 
 static struct tarpit_permit ask_permit(struct worker *w, struct conn *c, struct span typed)
 {
-    return judge_ask(w, c, account_of(w, c, typed), (struct span){0});
+    return judge_ask(w, c, account_of(w, c, typed));
 }
 
 /* Makes a query to a clerk, with the line of strangers for the name that the client typed. */
@@ -122,7 +122,7 @@ static struct tarpit_hold book(struct worker *w, struct conn *c, const struct ve
 
     if (permit->stranger_to &&
         permit->stranger_to != ledger_key_account(w->tarpit.ledger, account).hash) {
-        again = judge_ask(w, c, account, (struct span){0});
+        again = judge_ask(w, c, account);
         permit = &again;
     }
     struct tarpit_hold hold =

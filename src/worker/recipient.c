@@ -184,8 +184,10 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
         smtp_recipient_is(&c->smtp, RECIPIENT_OTHER, step->address, &r);
         return true;
     }
+    size_t len = mailbox_fold(&step->box, text, sizeof text);
+    struct span folded = {text, len};
     if (needs_permit(c)) {
-        permit = judge_ask(w, c, (struct span){0}, step->box.domain);
+        permit = judge_ask_recipient(w, c, folded, step->box.domain);
         if (permit.masked) {
             verdict_masked(c, &permit);
             tell(w, c, RECIPIENT_MASKED, step->address, NULL, permit.hold,
@@ -194,12 +196,10 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
             return true;
         }
     }
-    size_t len = mailbox_fold(&step->box, text, sizeof text);
     if (len == 0) { /* not a valid domain, so not one of ours */
         recipient_is(w, c, &permit, RECIPIENT_UNKNOWN, step->address, NULL);
         return true;
     }
-    struct span folded = {text, len};
     if (known_here(w, c, &permit, step->address, folded))
         return true;
 

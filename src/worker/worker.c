@@ -362,7 +362,8 @@ static bool open_rooms(struct worker *w)
 
     slab_init(&w->conns, sizeof(struct conn));
     ring_init(&w->awake);
-    w->tarpit = (struct tarpit){.rules = params->config->tarpit, .ledger = params->ledger};
+    w->tarpit = (struct tarpit){
+        .rules = params->config->tarpit, .ledger = params->ledger, .retries = params->retries};
     if (!guard_open(&w->guard) || !room_open(w) ||
         !suspects_open(&w->suspects, params->config, params->confirmed))
         return false;

@@ -13,6 +13,7 @@ struct config;
 struct freezer_shared;
 struct ledger;
 struct observed;
+struct retries;
 struct tried;
 struct addresses;
 struct counts;
@@ -44,6 +45,7 @@ struct worker_params {
     struct freezer_shared *freezer_shared;
     struct ledger *ledger;
     struct observed *observed;    /* R20; written to with `observe` only */
+    struct retries *retries;      /* R26 */
     struct tried *tried;          /* R15 */
     const struct tls_server *tls; /* NULL: no certificate */
     struct partial_delivery *partial;

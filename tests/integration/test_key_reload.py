@@ -51,7 +51,7 @@ SECTIONS = {
     "tarpit": {
         "observe": ("false", "true"), "observe_domains": (None, '{ "example.test" }'), "time": ("1s", "2s"),
         "growth": ("2", "3"), "max": ("8s", "9s"), "pace": ("true", "false"), "pace_after": ("4", "5"),
-        "shield": ("40", "41"), "good_ratio": ("9", "8"), "correspondents": ("true", "false"), "half_life": ("2h", "3h"),
+        "shield": ("40", "41"), "good_ratio": ("9", "8"), "correspondents": ("true", "false"), "retry_after": ("5m", "6m"), "half_life": ("2h", "3h"),
         "good_half_life": ("2d", "3d"), "network_share": ("15", "14"), "drip": ("2s", "3s"),
         "patience_offences": ("4", "3"), "null_sender_max": ("2s", "3s"),
         "traps": ('{ "one@example.test" }', '{ "two@example.test" }'), "suspect_offences": ("4", "5"),

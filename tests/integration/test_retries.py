@@ -2,12 +2,14 @@
 
 Times are compressed: offences halve in seconds, and the servers try again each two."""
 
+import subprocess
 import threading
 import time
 
 import pytest
 
 from lib import senders
+from lib.mired import BUILD
 from lib.smtp import Client
 
 HERE = "127.0.0.1"  # where all of them come from
@@ -79,3 +81,31 @@ def test_postfix_delivers_what_was_put_off_once(shielded, postfix):
         assert c.message("writer@sender.test", "alice@example.test").ok
     arrives_once(shielded)
     assert "status=bounced" not in p.log
+
+
+@pytest.mark.soak
+def test_on_the_shield_a_retry_is_told_and_a_new_name_is_not(mired):
+    """R26 with the real program: the table of deferred messages has steps of 64 s."""
+    m = mired(tarpit="time = 1s max = 2s half_life = 10h shield = 5 retry_after = 1s")
+    assert m.control("penalise", HERE, "--offences", "100").returncode == 0
+
+    def ask(person, sender="writer@sender.test"):
+        with Client(m.port, source=HERE) as c:
+            c.ehlo()
+            c.must(f"MAIL FROM:<{sender}>")
+            return c.say(f"RCPT TO:<{person}@example.test>").code
+
+    assert ask("alice") == ask("nobody") == 450
+    assert m.stop() == []
+    m.start()  # the file outlives the processes
+    deadline = time.monotonic() + 140
+    while ask("alice") != 250:
+        assert time.monotonic() < deadline
+        assert ask("bob", f"w{time.monotonic()}@new.test") == 450
+        time.sleep(5)
+    assert ask("alice", "writer@another.test") == 450
+
+
+@pytest.mark.soak
+def test_no_real_schedule_loses_a_message_with_200_keys():
+    subprocess.run([BUILD / "tests/unit/sim/test_sim_schedules", "200"], check=True)

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "tarpit/policy.h"
+#include "tarpit/retries.h"
 #include "tarpit/tarpit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -40,6 +41,7 @@ static struct tarpit_rules rules_of(const uint8_t *d)
     r.network_share = d[7] & 15;
     r.drip = (uint64_t)(d[7] >> 4 & 3) * 7 * SECOND;
     r.patience_offences = d[7] >> 6;
+    r.retry_after = ms(d[6]);
     return r;
 }
 
@@ -62,7 +64,8 @@ static struct tarpit_hold ask(struct tarpit *t, const struct tarpit_who *who, st
 {
     enum offence offence = what % OFFENCE_COUNT;
     bool covered = tarpit_debt(t, who, now) == 0;
-    struct tarpit_permit permit = tarpit_ask(t, who, user, now);
+    struct tarpit_permit permit =
+        user.len ? tarpit_ask(t, who, user, now) : tarpit_ask_recipient(t, who, 1 + what % 4u, now);
     assert(permit.turn_end >= permit.turn_begin);
     assert(permit.masked == (permit.turn_end == 0 && permit.hold.masked));
     covered = covered && tarpit_debt(t, who, later) == 0;
@@ -115,6 +118,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct tarpit t = {.rules = rules_of(data)};
     if (ledger_open(&t.ledger, NULL, 4096) < 0)
         return 0;
+    if (retries_open(&t.retries, NULL, 64) < 0) {
+        ledger_close(t.ledger);
+        return 0;
+    }
     for (int c = 0; c < CLIENTS; c++) {
         addr_parse(span_of(text[c]), &peer[c]);
         who[c] = tarpit_who(&t, &peer[c], c == CLIENTS - 1);
@@ -127,5 +134,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         event(&t, &who[c], &peer[c], data + at, now);
     }
     ledger_close(t.ledger);
+    retries_close(t.retries);
     return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "config/config.h"
 #include "tarpit/ledger_table.h"
+#include "tarpit/retries.h"
 
 #define T0 UINT64_C(1800000000000)
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
@@ -42,6 +43,7 @@ static struct tarpit_rules random_rules(uint64_t *s)
     r.null_sender_max = (uint64_t)PICK(s, 0, 5) * SECOND;
     r.greet = (uint64_t)PICK(s, 0, 2, 10, 30) * SECOND;
     r.greet_pass = (uint64_t)PICK(s, 1, 24, 720) * HOUR;
+    r.retry_after = (uint64_t)PICK(s, 0, 1, 4, 4, 60) * MINUTE;
     return r;
 }
 
@@ -193,7 +195,10 @@ static void ask(struct run *run, struct outcome *o, enum event_kind kind, struct
     struct pending p = {.outcome = o, .who = who, .kind = kind};
     if (kind == EVENT_CALL_OUT)
         tarpit_sender(run->t, &p.who, (struct span){0});
-    p.permit = tarpit_ask(run->t, &p.who, account_of(kind), o->asked);
+    if (account_of(kind).len)
+        p.permit = tarpit_ask(run->t, &p.who, account_of(kind), o->asked);
+    else /* one of three, so that retries occur (R26) */
+        p.permit = tarpit_ask_recipient(run->t, &p.who, 1 + o->event->amount % 3u, o->asked);
     o->decided = o->asked + (p.permit.masked ? 0 : o->event->latency);
     if (p.permit.masked)
         decide(run, &p);
@@ -249,6 +254,9 @@ void history_run(const struct history *h, enum event_kind truth, struct tarpit *
     int err = ledger_open(&t->ledger, NULL, 64 * 1024);
     assert(err == 0);
     t->ledger->file.key = (struct sipkey){1, 2}; /* or two runs of a history would differ */
+    err = retries_open(&t->retries, NULL, 4096);
+    assert(err == 0);
+    retries_restart(t->retries, 1);
     *now = T0;
     for (uint32_t i = 0; i < h->count; i++) {
         const struct event *e = &h->event[i];
@@ -273,6 +281,7 @@ void history_run(const struct history *h, enum event_kind truth, struct tarpit *
 void history_end(struct tarpit *t)
 {
     ledger_close(t->ledger);
+    retries_close(t->retries);
 }
 
 /* ---- shrinking and printing ---- */
