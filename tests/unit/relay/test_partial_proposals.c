@@ -1,0 +1,124 @@
+/* Workers propose changes of the memory of mixed answers, and the keeper makes them: only of entries
+ * of messages and backends, and for no longer than these last. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/siphash.h"
+#include "relay/partial_share.h"
+#include "relay/partial_table.h"
+
+#define T0 UINT64_C(1800000000000)
+enum { HOUR = 3600 * 1000 };
+
+static char path[64];
+static struct partial_delivery *kept, *of_worker;
+static unsigned changes, settled;
+
+static void change(void *arg, const struct partial_change *what)
+{
+    changes++;
+    partial_carry_out(kept, what, T0);
+}
+
+static void settle(void *arg)
+{
+    settled++;
+}
+
+static int set_up(void **state)
+{
+    snprintf(path, sizeof path, "/tmp/mired-settled-XXXXXX");
+    int fd = mkstemp(path);
+    close(fd);
+    unlink(path);
+    changes = settled = 0;
+    return partial_open(&kept, path, HOUR) || partial_open(&of_worker, path, HOUR) ||
+           partial_propose_to(of_worker, change, settle, NULL);
+}
+
+static int tear_down(void **state)
+{
+    partial_close(of_worker);
+    partial_close(kept);
+    return unlink(path);
+}
+
+static void test_a_worker_remembers_by_proposals(void **state)
+{
+    struct span sender = SPAN("a@b.test"), to = SPAN("alice@example.test");
+
+    partial_delivered(of_worker, sender, to, 7, true, T0);
+    assert_true(changes > 0);
+    assert_true(partial_was_delivered(of_worker, sender, to, 7, true, T0));
+    assert_false(partial_was_mixed(of_worker, sender, 7, T0));
+    assert_true(partial_was_mixed(of_worker, sender, 7, T0));
+    partial_put_in_group(of_worker, sender, to, 100, PARTIAL_LATER, T0);
+    partial_rest(of_worker, sender, to, 100, T0);
+    assert_int_equal(settled, 1);
+    assert_true(partial_has_rested(of_worker, sender, to, 100, T0));
+    assert_false(partial_has_rested(of_worker, sender, to, 100, T0));
+    partial_note_backend(of_worker, SPAN("smtp://mx"), 5, T0);
+    uint64_t word;
+    assert_true(partial_backend(kept, SPAN("smtp://mx"), T0 + 24 * HOUR, &word) && word == 5);
+    partial_forget(of_worker, sender, to, 7);
+    assert_false(partial_was_delivered(kept, sender, to, 7, true, T0));
+    settled = 0;
+    partial_settle(of_worker);
+    partial_settle(of_worker);
+    assert_int_equal(settled, 1);
+}
+
+/* Entries for good are the master's and the fleet process's: the key that names all others. */
+static void test_it_cannot_touch_the_keys(void **state)
+{
+    struct sipkey fleet = {1, 2}, before;
+    unsigned reserved = 0;
+
+    assert_true(partial_use_key(kept, &fleet));
+    before = *partial_key(kept);
+    for (size_t i = 0; i < PARTIAL_SETS * PARTIAL_WAYS; i++) {
+        uint64_t key = kept->entry[i].key;
+        if (!key || kept->entry[i].until != UINT64_MAX)
+            continue;
+        reserved++;
+        partial_carry_out(kept, &(struct partial_change){.key = key}, T0);
+        partial_carry_out(kept, &(struct partial_change){.key = key, .until = UINT64_MAX}, T0);
+        assert_int_equal(kept->entry[i].key, key);
+        assert_true(kept->entry[i].until == UINT64_MAX);
+    }
+    assert_int_equal(reserved, 3);
+    assert_true(partial_key(kept)->k0 == before.k0 && partial_key(kept)->k1 == before.k1);
+}
+
+static void test_no_entry_lasts_longer_or_says_that_it_is_anothers(void **state)
+{
+    uint64_t value, key = UINT64_C(0x123456789abcdef);
+    uint32_t flags;
+
+    partial_carry_out(
+        kept, &(struct partial_change){.key = key, .until = UINT64_MAX, .flags = UINT32_MAX}, T0);
+    assert_true(partial_get(kept, key, T0, &value, &flags));
+    assert_int_equal(flags & (PARTIAL_OF_OTHERS | PARTIAL_TOLD | PARTIAL_ELSEWHERE), 0);
+    assert_false(partial_get(kept, key, T0 + HOUR, &value, &flags));
+    partial_carry_out(
+        kept, &(struct partial_change){.key = key + 1, .value = PARTIAL_GONE, .until = T0 + 1}, T0);
+    assert_false(partial_get(kept, key + 1, T0, &value, &flags));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_a_worker_remembers_by_proposals, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_it_cannot_touch_the_keys, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_no_entry_lasts_longer_or_says_that_it_is_anothers,
+                                        set_up, tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
