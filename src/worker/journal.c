@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "relay/queue_id.h"
 #include "relay/relay.h"
+#include "worker/conn.h"
 #include "worker/ident.h"
 #include "worker/journal.h"
 #include "worker/lists.h"
@@ -221,6 +222,8 @@ void journal_refused(struct worker *w, const struct conn *c, const struct refusa
     log_text(&l, "why", r->why);
     if (r->hold.rule)
         log_text(&l, "rule", tarpit_rule_name(r->hold.rule));
+    if (r->hold.rule == RULE_CORRESPONDENT)
+        log_span(&l, "correspondent", conn_sender_domain(c));
     if (r->text.len)
         log_span(&l, "text", r->text);
     log_seconds(&l, "hold", r->hold.ms);
@@ -230,7 +233,7 @@ void journal_refused(struct worker *w, const struct conn *c, const struct refusa
 }
 
 void journal_message(struct worker *w, const struct conn *c, const struct relay_result *result,
-                     uint64_t us, const struct tarpit_hold *would)
+                     uint64_t us, const struct tarpit_hold *would, bool correspondent)
 {
     struct span name = queue_id(result->reply.arg);
     char id[IDENT_MAX];
@@ -257,5 +260,7 @@ void journal_message(struct worker *w, const struct conn *c, const struct relay_
         log_span(&l, "text", result->reply.arg);
     log_seconds(&l, "took", us / 1000);
     put_would(&l, would);
+    if (correspondent)
+        log_span(&l, "correspondent", conn_sender_domain(c));
     log_end(&l);
 }

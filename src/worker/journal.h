@@ -43,8 +43,9 @@ struct refusal {
 };
 void journal_refused(struct worker *w, const struct conn *c, const struct refusal *r);
 
-/* A message's hand-over ended after `us` microseconds; `would` is what judge_delivered() says. */
+/* A message's hand-over ended after `us` microseconds; `would` is what judge_delivered() says,
+ * `correspondent` what judge_by_correspondent() said before. */
 void journal_message(struct worker *w, const struct conn *c, const struct relay_result *result,
-                     uint64_t us, const struct tarpit_hold *would);
+                     uint64_t us, const struct tarpit_hold *would, bool correspondent);
 
 #endif

@@ -265,6 +265,13 @@ void judge_good(struct worker *w, struct conn *c, const uint64_t *mailbox, uint3
         tarpit_good(&w->tarpit, &who, mailbox, count, w->loop.wall);
 }
 
+bool judge_by_correspondent(struct worker *w, struct conn *c)
+{
+    struct tarpit_who who = conn_who(w, c);
+
+    return tarpit_wait(&w->tarpit, &who, w->loop.wall).rule == RULE_CORRESPONDENT;
+}
+
 struct tarpit_hold judge_delivered(struct worker *w, struct conn *c)
 {
     struct tarpit_hold hold = {0};

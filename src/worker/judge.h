@@ -47,6 +47,9 @@ void judge_good(struct worker *w, struct conn *c, const uint64_t *mailbox, uint3
  * (would_ms), and the rule, for the log; zero unless everything is observed. */
 struct tarpit_hold judge_delivered(struct worker *w, struct conn *c);
 
+/* R21: whether the client is in debt now, and its correspondent lets the current envelope pass. */
+bool judge_by_correspondent(struct worker *w, struct conn *c);
+
 /* The connection ends: its shadow goes on by itself. */
 void judge_closed(struct worker *w, const struct conn *c);
 

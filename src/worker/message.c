@@ -205,13 +205,14 @@ static void done(void *arg, const struct relay_result *result)
         sending_over(w, c,
                      envelope_recipients(&c->smtp.envelope) - result->accepted + result->before);
     metric_took(METRIC_TIME_MESSAGE, us);
+    bool correspondent = judge_by_correspondent(w, c); /* before this message earns credit */
     struct tarpit_hold would = {0};
     if (result->reply.code < 300) {
         note_good(w, c, result->accepted);
         would = judge_delivered(w, c);
         c->messages++;
     }
-    journal_message(w, c, result, us, &would);
+    journal_message(w, c, result, us, &would, correspondent);
     tell(c, &result->reply);
     conn_phase(w, c, CONN_READING, w->config->timeout_ms);
     conn_run(w, c);

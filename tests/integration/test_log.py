@@ -229,3 +229,18 @@ def test_a_flood_is_told_in_sums_and_good_mail_in_full(mired):
     assert len(refused) + sum(int(f["refused"]) for f in sums) == 180
     assert sum(int(f["offences"]) for f in sessions + sums) == 180
     assert m.log.text.count("event=message") == 30
+
+
+def test_the_log_names_the_correspondent_that_lets_a_client_in_debt_pass(mired):
+    """R21: `correspondent=` of a message and of a refused recipient."""
+    people = [f"p{n}@example.test" for n in range(40)]
+    m = mired(recipients=people, tarpit="time = 50ms max = 100ms")
+    for person in people:
+        assert deliver(m.port, "writer@acme.test", [person], source="127.0.0.1").ok
+    assert not [line for line in log(m) if "correspondent=" in line]
+    assert m.control("penalise", "127.0.0.1", "--offences", "20").returncode == 0
+    assert deliver(m.port, "writer@acme.test", [people[0]], source="127.0.0.1").ok
+    assert deliver(m.port, "writer@acme.test", ["nobody@example.test"], source="127.0.0.1").code == 550
+    found = [line for line in log(m) if "correspondent=acme.test" in line]
+    assert ["event=message" in line for line in found] == [True, False], found
+    assert "event=refused" in found[1] and "rule=R21" in found[1]
