@@ -37,6 +37,26 @@ def scraped(mired):
     return m
 
 
+def described():
+    """The metrics of docs/monitoring.md: name -> (type, names of labels, help)."""
+    rows = re.findall(r"^\| `(mired_\w+)` \| (\w+) \| (.*?) ?\| (.+) \|$", (MONITORING.parent / "monitoring.md").read_text(), re.M)
+    assert len({name for name, *_ in rows}) == len(rows)
+    return {name: (kind, set(re.findall(r"`(\w+)`", labels)), text) for name, kind, labels, text in rows}
+
+
+def test_the_document_has_every_metric_and_no_other(scraped):
+    with urllib.request.urlopen(f"http://127.0.0.1:{scraped.web}/metrics") as page:
+        text = page.read().decode()
+    helps = dict(re.findall(r"^# HELP (\w+) (.+)$", text, re.M))
+    kinds = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
+    labels = {name: set() for name in kinds}
+    for name, inside in re.findall(r"^(\w+)\{(.+)\} ", text, re.M):
+        family = name if name in kinds else re.sub(r"_(bucket|sum|count)$", "", name)
+        labels[family] |= set(re.findall(r'(\w+)="', inside)) - {"le"}
+    assert len(kinds) > 30
+    assert described() == {name: (kind, labels[name], helps[name]) for name, kind in kinds.items()}
+
+
 def promtool(*arguments, **options):
     done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, **options)
     assert done.returncode == 0, done.stdout + done.stderr
