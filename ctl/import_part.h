@@ -16,6 +16,7 @@ struct import {
     int found;                         /* settings that were understood */
     bool timed;                        /* a delay was found: the longest is taken */
     unsigned long seconds;             /* of it */
+    unsigned long greet;               /* seconds before the greeting; 0: not said */
     unsigned long size;                /* of a message; 0: not said */
     struct buf exempt, relay, domains; /* lists, as they stand between braces */
     struct buf rest;                   /* names of settings that nothing came of */
@@ -38,6 +39,9 @@ void import_set(struct import *im, const char *reason, const char *setting, ...)
 
 /* Adds a delay of so many seconds, from the setting named `from`. */
 void import_time(struct import *im, const char *from, unsigned long seconds);
+
+/* Adds a pause of so many seconds before the greeting, from the setting named `from`. */
+void import_greet(struct import *im, const char *from, unsigned long seconds);
 
 /* The words of a list, in braces perhaps: networks for `exempt`, domains for `domains`. Others are
  * named in a note. */

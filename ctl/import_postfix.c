@@ -331,6 +331,60 @@ static void take_sites(struct postfix *p, struct span name, struct span value)
     }
 }
 
+/* "6s", or with other values under stress: "${stress?{2}:{6}}s", "${stress?2}${stress:6}s". The
+ * value without stress is the last number. */
+static unsigned long seconds_without_stress(struct span value)
+{
+    static const char digits[] = "0123456789";
+    size_t end = value.len, from;
+
+    while (end > 0 && !strchr(digits, value.at[end - 1]))
+        end--;
+    for (from = end; from > 0 && strchr(digits, value.at[from - 1]);)
+        from--;
+    struct span number = {value.at + from, end - from};
+    bool minutes = value.len && value.at[value.len - 1] == 'm';
+    return import_number(number, 10) * (minutes ? 60 : 1);
+}
+
+/* postscreen's pause. With `ignore`, the default, it only logs who talks first; mired does no more
+ * with `observe`. */
+static void take_greet(struct postfix *p, struct span name, struct span value)
+{
+    const struct parameter *wait = find(p, SPAN("postscreen_greet_wait"));
+    unsigned long usual = 6;
+
+    p->im->found++;
+    if (wait)
+        usual = seconds_without_stress(buf_span(&wait->value));
+    if (span_equal(value, SPAN("enforce")) || span_equal(value, SPAN("drop")))
+        import_greet(p->im, "postscreen_greet_action", usual);
+    else
+        import_note(p->im,
+                    "postscreen_greet_action = %.*s: it only logs clients that talk first, "
+                    "so mired has no pause either (greet)",
+                    (int)value.len, value.at);
+}
+
+static void take_greet_wait(struct postfix *p, struct span name, struct span value)
+{
+    p->im->found++;
+    if (!find(p, SPAN("postscreen_greet_action")))
+        import_note(p->im,
+                    "postscreen_greet_wait = %.*s is not converted: without "
+                    "postscreen_greet_action it only logs clients that talk first",
+                    (int)value.len, value.at);
+}
+
+static void take_greet_ttl(struct postfix *p, struct span name, struct span value)
+{
+    p->im->found++;
+    import_note(p->im,
+                "postscreen_greet_ttl = %.*s is not converted: mired knows a client for 30 days "
+                "(greet_pass)",
+                (int)value.len, value.at);
+}
+
 /* `certificate` also takes files with a key and a chain. */
 static void take_chains(struct postfix *p, struct span name, struct span value)
 {
@@ -432,6 +486,9 @@ static const struct {
     {"smtpd_recipient_restrictions", take_restrictions},
     {"smtpd_data_restrictions", take_restrictions},
     {"postscreen_dnsbl_sites", take_sites},
+    {"postscreen_greet_action", take_greet},
+    {"postscreen_greet_wait", take_greet_wait},
+    {"postscreen_greet_ttl", take_greet_ttl},
     {"smtpd_sasl_auth_enable", take_logins},
 };
 

@@ -13,7 +13,14 @@
 #include "import.h"
 #include "import_part.h"
 
-enum { TIME_MOST = 285, TIME_USUAL = 90, NOTE_MAX = 512, LIST_MAX = 65536, HOLES_MAX = 64 };
+enum {
+    TIME_MOST = 285,
+    TIME_USUAL = 90,
+    GREET_MOST = 30,
+    NOTE_MAX = 512,
+    LIST_MAX = 65536,
+    HOLES_MAX = 64
+};
 
 /* ---- reading ---- */
 
@@ -272,10 +279,30 @@ void import_domains(struct import *im, struct span list)
     }
 }
 
+void import_greet(struct import *im, const char *from, unsigned long seconds)
+{
+    if (seconds > GREET_MOST) {
+        import_note(im, "%s: %lu s is longer than checks wait for a greeting: %d s at most", from,
+                    seconds, GREET_MOST);
+        seconds = GREET_MOST;
+    }
+    if (seconds > im->greet)
+        im->greet = seconds;
+    import_note(im,
+                "%s: only clients that mired does not know wait, once (greet); monitors that send "
+                "before the greeting need exempt, see docs/monitors.md",
+                from);
+}
+
 static void end_time(struct import *im)
 {
     unsigned long s = im->seconds;
+    char greet[40] = "";
 
+    if (im->greet)
+        snprintf(greet, sizeof greet, "  greet = %lus", im->greet);
+    if (!im->timed && im->greet)
+        import_set(im, "the pause before the greeting of an unknown client", "tarpit {%s }", greet);
     if (!im->timed)
         return;
     if (s > TIME_MOST) {
@@ -283,13 +310,15 @@ static void end_time(struct import *im)
                     TIME_MOST);
         s = TIME_MOST;
     }
+    if (s == 0 && im->greet)
+        import_note(im, "time = 0 turns the pause before the greeting off, too");
     if (s == 0)
         import_set(im, "no delays; recipients are still filtered", "tarpit { time = 0 }");
     else if (s > TIME_USUAL)
         import_set(im, "the basic hold; max must not be shorter, and senders do not wait longer",
-                   "tarpit { time = %lus  max = %lus }", s, s);
+                   "tarpit { time = %lus  max = %lus%s }", s, s, greet);
     else
-        import_set(im, "the basic hold of each refusal", "tarpit { time = %lus }", s);
+        import_set(im, "the basic hold of each refusal", "tarpit { time = %lus%s }", s, greet);
     if (s)
         import_note(im, "For exactly the old behaviour, a fixed delay of each 5xx on its own "
                         "connection, add to it: growth = 1  pace = false  shield = 0  drip = 0  "
