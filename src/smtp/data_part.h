@@ -16,11 +16,12 @@ enum data_state {
 };
 
 /* Skips blocks of DATA_BLOCK octets at the beginning of `in` as long as they are good, and returns
- * how many octets these are: 0 where the first block needs the scanner, or on a processor without
- * vectors, or where NULs are allowed. A block with a bare CR or LF, with a line that may be too long, or with a dot that is not
- * certainly a stuffing dot is not skipped. `stuffed`: a dot at the start of a line may be a stuffing
- * dot (DATA), else none is skipped (BDAT). Adds the stuffing dots to *dots. Sets d->bad and d->nul
- * for a NUL; otherwise changes only d->state and d->line. Not in DOT_DUE or CR_DUE. */
+ * how many octets these are: 0 where the first block needs the scanner, where NULs are allowed, or
+ * on a processor without vectors. A block with a bare CR or LF, with a line that may be too long, or
+ * with a dot that is not certainly a stuffing dot is not skipped. `stuffed`: a dot at the start of a
+ * line may be a stuffing dot (DATA), else none is skipped (BDAT). Adds the stuffing dots to *dots.
+ * Sets d->bad and d->nul for a NUL; otherwise changes only d->state and d->line. Not in DOT_DUE or
+ * CR_DUE. */
 enum { DATA_BLOCK = 64 };
 size_t data_skip(struct data_scan *d, struct span in, bool stuffed, size_t *dots);
 
