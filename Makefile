@@ -12,7 +12,7 @@ TESTS ?= tests/integration
 
 export BUILD FUZZ_SECONDS TESTS
 
-.PHONY: help setup build run run-fleet test soak bench fuzz check format deb install fresh clean
+.PHONY: help setup build run run-fleet test soak bench fuzz coverage proof valgrind check format deb install fresh clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -42,6 +42,15 @@ bench: build ## measure against the budgets, next to HAProxy and Postfix
 fuzz: ## each fuzz target for FUZZ_SECONDS
 	@scripts/fuzz
 
+coverage: ## which lines the unit tests and the seeds of the fuzz targets run
+	@scripts/coverage
+
+proof: ## Frama-C over the tarpit: no undefined behaviour, no hold above the maximum
+	@scripts/proof
+
+valgrind: ## the fast integration tests under valgrind
+	@scripts/valgrind
+
 check: ## clang-format, clang-tidy, cppcheck, and the form of the commits
 	@scripts/check
 
@@ -62,4 +71,4 @@ fresh: ## prove that a clean clone runs and passes on a fresh Debian 12, and bui
 	@SUITE=trixie scripts/fresh-root unit
 
 clean: ## remove what building and running made
-	rm -rf build build-asan build-o3 build-clang build-fuzz demo/run
+	rm -rf build build-asan build-o3 build-clang build-coverage build-fuzz demo/run

@@ -1,0 +1,121 @@
+/* The tarpit's decisions over a ledger of any content: no undefined behaviour, no hold above
+ * POLICY_HOLD_MAX, and none at all for a client that is exempt or has logged in. The ledger's
+ * functions have no body here: each gives any value. */
+#include "any.h"
+
+#include "tarpit/policy.h"
+#include "tarpit/tarpit.h"
+
+static uint64_t up_to(uint64_t most)
+{
+    return Frama_C_unsigned_long_interval(0, most);
+}
+
+static double amount(void)
+{
+    return Frama_C_double_interval(0, 1e9);
+}
+
+#define LATEST_MS (UINT64_C(1) << 50)
+
+bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct ledger_decay *d,
+                uint64_t now, struct ledger_entry *out)
+{
+    *out = (struct ledger_entry){.offences = amount(),
+                                 .good = amount(),
+                                 .turn_ms = up_to(LATEST_MS),
+                                 .debt_ms = up_to(LATEST_MS),
+                                 .seen_ms = up_to(LATEST_MS),
+                                 .delivered_ms = up_to(LATEST_MS),
+                                 .pass_ms = up_to(LATEST_MS),
+                                 .patience_ms = (uint32_t)any_number,
+                                 .flags = (uint32_t)any_number,
+                                 .paced = any_choice & 1};
+    return any_choice & 1;
+}
+
+uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uint64_t now,
+                               uint64_t from, uint64_t length, uint64_t latest, bool paced)
+{
+    uint64_t begin = up_to(LATEST_MS);
+
+    return begin >= from && begin <= latest ? begin : 0;
+}
+
+bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t flag,
+                 uint64_t period)
+{
+    return any_choice & 1;
+}
+
+static struct tarpit_rules any_rules(void)
+{
+    return (struct tarpit_rules){.time = up_to(285000),
+                                 .max = up_to(285000),
+                                 .growth = Frama_C_double_interval(1, 10),
+                                 .pace = any_choice & 1,
+                                 .pace_after = Frama_C_double_interval(0, 1e6),
+                                 .shield = Frama_C_double_interval(0, 1e6),
+                                 .good_ratio = Frama_C_double_interval(0, 1e6),
+                                 .correspondents = any_choice & 1,
+                                 .half_life = up_to(UINT64_C(31536000000)),
+                                 .good_half_life = up_to(UINT64_C(31536000000)),
+                                 .network_share = Frama_C_double_interval(0, 1e6),
+                                 .drip = up_to(285000),
+                                 .patience_offences = Frama_C_double_interval(0, 1e6),
+                                 .null_sender_max = up_to(285000),
+                                 .greet = up_to(60000),
+                                 .greet_pass = up_to(UINT64_C(31536000000)),
+                                 .freeze = any_choice & 1 ? FREEZE_AUTO : FREEZE_OFF,
+                                 .freeze_after = up_to(285000)};
+}
+
+static void any_client(struct tarpit *t, const struct tarpit_who *who, bool spared, uint64_t now)
+{
+    ANY_TEXT(name);
+    struct span user = {name, any_choice ? sizeof name : 0};
+    enum offence offence = (enum offence)Frama_C_interval(0, OFFENCE_COUNT - 1);
+    struct tarpit_permit permit = tarpit_ask(t, who, user, now);
+    struct tarpit_hold verdict = tarpit_verdict(t, who, user, &permit, offence, now + up_to(60000));
+    struct tarpit_hold other = tarpit_offence(t, who, offence, now);
+    struct tarpit_hold wait = tarpit_wait(t, who, now), greet = tarpit_greet(t, who, now);
+    //@ assert hold: verdict.ms <= POLICY_HOLD_MAX && other.ms <= POLICY_HOLD_MAX;
+    //@ assert wait: wait.ms <= POLICY_HOLD_MAX && greet.ms <= POLICY_HOLD_MAX;
+    //@ assert spared_verdict: spared == 0 || (verdict.ms == 0 && other.ms == 0);
+    //@ assert spared_wait: spared == 0 || (wait.ms == 0 && greet.ms == 0);
+    //@ assert spared_masked: spared == 0 || (permit.masked == 0 && verdict.masked == 0);
+    tarpit_greeted(t, who, now);
+    tarpit_gave_up(t, who, any_number, now);
+    tarpit_trapped(t, who, now);
+    tarpit_suspect(t, who, amount(), now);
+    tarpit_listed(t, who, amount(), now);
+    (void)tarpit_debt(t, who, now);
+    (void)tarpit_has_delivered(t, who, now);
+    (void)tarpit_in_good_standing(t, who, now);
+}
+
+int main(void)
+{
+    struct tarpit t = {.rules = any_rules()};
+    struct tarpit_who who = {.client = any_number,
+                             .network = any_number,
+                             .client_label = any_number,
+                             .network_label = any_number,
+                             .pair = any_number,
+                             .sender_known = any_choice & 1,
+                             .null_sender = any_choice & 1};
+    uint64_t now = LATEST_MS / 2; /* one time for all: only differences matter */
+
+    switch (any_choice) {
+    case 0: any_client(&t, &who, false, now); break;
+    case 1:
+        who.exempt = true;
+        any_client(&t, &who, true, now);
+        break;
+    default:
+        who.authenticated = true;
+        any_client(&t, &who, true, now);
+        break;
+    }
+    return 0;
+}
