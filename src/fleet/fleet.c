@@ -30,7 +30,8 @@ enum {
     SOON_MS = 2,
     SECOND_MS = 1000,
     MEMORY_S = 5,
-    SURE_MS = 60000, /* what was written before that has reached a master's replicas */
+    SURE_MS = 60000,     /* what was written before that has reached a master's replicas */
+    HELLO_MEMBERS = 400, /* so many say hello once a second; more, less often */
     KEYS_LATE_MS = 10000,
     ROUND_TRIP_US = 200000, /* a slower answer says nothing about the clock */
 };
@@ -64,6 +65,13 @@ struct span fleet_key(const struct fleet *f, const struct ledger_name *n, char t
         len = snprintf(text, KEY_TEXT_MOST, "%s:%c%016" PRIx64, name, c, n->id);
     }
     return (struct span){text, (size_t)len};
+}
+
+struct span fleet_stream_entries(const struct fleet *f, char text[24])
+{
+    uint64_t entries =
+        STREAM_ENTRIES + STREAM_ENTRIES_EACH * members_present(&f->members, f->loop.wall);
+    return (struct span){text, (size_t)(write_decimal(entries, 1, text) - text)};
 }
 
 /* ---- up and away ---- */
@@ -152,6 +160,7 @@ static void join(struct fleet *f)
     f->joined = true;
     f->refused = false;
     f->state = FLEET_UP;
+    f->joined_ms = f->loop.wall;
     receive_follow(f);
     say_up(f);
     send_hello(f);
@@ -323,6 +332,8 @@ static void each_second(struct loop *loop, struct alarm *a)
 {
     struct fleet *f = fleet_of(loop);
     struct link_redis *home = servers_home(&f->servers);
+    unsigned hello_s = 1 + members_present(&f->members, loop->wall) / HELLO_MEMBERS;
+    char most[24];
 
     if (f->state == FLEET_UP && home) {
         ask_time(f, home);
@@ -332,10 +343,10 @@ static void each_second(struct loop *loop, struct alarm *a)
         if (f->refused)
             link_command(home, writable_told, 0, 12,
                          (struct span[]){SPAN("XADD"), span_of(f->stream), SPAN("MAXLEN"),
-                                         SPAN("~"), SPAN("2000"), SPAN("*"), SPAN("m"),
-                                         span_of(f->members.at[0].name), SPAN("t"), SPAN("0"),
-                                         SPAN("w"), SPAN("")});
-        else
+                                         SPAN("~"), fleet_stream_entries(f, most), SPAN("*"),
+                                         SPAN("m"), span_of(f->members.at[0].name), SPAN("t"),
+                                         SPAN("0"), SPAN("w"), SPAN("")});
+        else if (loop->now / SECOND_MS % hello_s == 0)
             send_hello(f);
         link_flush(home);
     }
@@ -353,8 +364,8 @@ static void turn(struct loop *loop, struct alarm *a)
     accounts_turn(f);
     book_tend(f->mirror.book, &f->mirror.rules, loop->wall);
     /* Each turn that finds something costs an entry of the stream, which all members read. So in a
-     * large fleet turns are longer: 1,000 members send 9,000 entries a second at most. */
-    uint64_t turn_ms = TURN_MS + members_present(&f->members, loop->wall) / 10;
+     * large fleet turns are longer: 1,000 members send 2,000 entries a second at most. */
+    uint64_t turn_ms = TURN_MS + members_present(&f->members, loop->wall) / 2;
     loop_alarm(loop, a, loop->now + (more ? SOON_MS : turn_ms));
 }
 

@@ -29,7 +29,8 @@ enum {
     WAITING_MOST = 1 << 15, /* commands without reply; fewer than SENT_PLACES */
     KEYS_WAITING = 1 << 13, /* of those, for keys: Redis executes so many in about 10 ms */
     UNSENT_MOST = 1 << 20,  /* octets */
-    STREAM_ENTRIES = 2000,  /* of BATCH_OCTETS at most: 32 MB */
+    STREAM_ENTRIES = 2000,  /* of BATCH_OCTETS at most: 32 MB; and for each member: */
+    STREAM_ENTRIES_EACH = 20,
 };
 
 /* The value of "NAME:{NAME}:key". All members propose the same key, but `made` is different each
@@ -73,6 +74,7 @@ struct fleet {
     struct watch control;
     struct servers servers;
     struct link_redis tail; /* waits for the stream */
+    struct alarm read_again;
     struct mirror mirror;
     struct outbox outbox; /* for the stream */
     struct outbox keys;   /* in the stream, and to be written to their keys */
@@ -84,7 +86,8 @@ struct fleet {
     bool said_away, joined, emptied, others_from_before, twin_said;
     char why[256]; /* it is away */
     uint64_t owner, instance;
-    uint64_t asked_time_us, away_since_ms;
+    uint64_t asked_time_us;
+    uint64_t joined_ms;              /* wall */
     struct stream_id last;           /* read of the stream */
     struct stream_id newest, oldest; /* while joining */
 
@@ -144,6 +147,9 @@ static inline struct fleet *fleet_of_link(struct link_redis *l)
 
 /* The key in Redis for a name, such as "NAME:c192.0.2.7". Returns a span of `text`. */
 struct span fleet_key(const struct fleet *f, const struct ledger_name *n, char text[KEY_TEXT_MOST]);
+
+/* How many entries the stream keeps, as text: several seconds of all members' entries. */
+struct span fleet_stream_entries(const struct fleet *f, char text[24]);
 
 /* Redis refused a command: its changes are sent again later. Unless Redis is only busy, it counts as
  * taking no writes. */

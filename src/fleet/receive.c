@@ -9,7 +9,14 @@
 #include "base/metrics.h"
 #include "fleet/fleet_part.h"
 
-enum { TAIL_SILENCE_MS = 3000, BLOCK_MS = 1000, EPOCH_BITS = 20, PREFETCH_AHEAD = 12 };
+enum {
+    TAIL_SILENCE_MS = 3000,
+    BLOCK_MS = 1000,
+    EPOCH_BITS = 20,
+    PREFETCH_AHEAD = 12,
+    WOKEN_MEMBERS = 8,
+    PREDECESSOR_MS = 5000,
+};
 
 int receive_open(struct fleet *f)
 {
@@ -159,9 +166,10 @@ static void take_hello(struct fleet *f, struct member *m, const struct stream_en
     struct hello h = hello_read(e->hello);
 
     if (members_number(&f->members, m) == BOOK_SELF) {
-        if (h.instance != f->instance && e->sent_ms && !f->twin_said &&
-            (int64_t)e->sent_ms - f->mirror.skew + 5000 > (int64_t)f->loop.wall &&
-            f->loop.now > f->away_since_ms + 30000) {
+        /* The hellos of this member's last process may still be in the stream. */
+        int64_t sent = (int64_t)e->sent_ms - f->mirror.skew;
+        if (h.instance != f->instance && !f->twin_said &&
+            sent > (int64_t)f->joined_ms + PREDECESSOR_MS) {
             log_error("fleet: another member calls itself \"%s\"; give each its own `member`",
                       m->name);
             f->twin_said = true;
@@ -261,7 +269,21 @@ static void entries_told(struct link_redis *l, uint64_t arg, const redisReply *r
         return;
     }
     reply_entries(r, true, take_entry, f);
-    read_on(f);
+    /* To wake a reader for each entry costs Redis more than the entry. So members of a large fleet
+     * come for several at once. */
+    unsigned present = members_present(&f->members, f->loop.wall);
+    if (present > WOKEN_MEMBERS)
+        loop_alarm(&f->loop, &f->read_again, f->loop.now + present / 2);
+    else
+        read_on(f);
+}
+
+static void read_again(struct loop *loop, struct alarm *a)
+{
+    struct fleet *f = fleet_of(loop);
+
+    if (link_is_open(&f->tail))
+        read_on(f);
 }
 
 static void read_on(struct fleet *f)
@@ -292,6 +314,8 @@ void receive_follow(struct fleet *f)
     const struct link_redis *home = servers_home(&f->servers);
 
     link_close(&f->tail);
+    loop_alarm_off(&f->loop, &f->read_again);
+    f->read_again.due = read_again;
     params.silence_ms = TAIL_SILENCE_MS;
     params.broken = tail_broken;
     link_init(&f->tail, &params);
@@ -307,5 +331,6 @@ void receive_follow(struct fleet *f)
 
 void receive_stop(struct fleet *f)
 {
+    loop_alarm_off(&f->loop, &f->read_again);
     link_close(&f->tail);
 }

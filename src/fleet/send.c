@@ -318,16 +318,15 @@ void send_keys_now(struct fleet *f)
 static void send_entry(struct fleet *f, char part, struct span data, uint64_t sent_ms)
 {
     struct link_redis *home = servers_home(&f->servers);
-    char entries[16], ms[24], number[24], name[2] = {part, 0};
+    char entries[24], ms[24], number[24], name[2] = {part, 0};
 
     if (!home)
         return;
-    snprintf(entries, sizeof entries, "%d", STREAM_ENTRIES);
     snprintf(ms, sizeof ms, "%" PRIu64, (uint64_t)((int64_t)sent_ms + f->mirror.skew));
     snprintf(number, sizeof number, "%" PRIu64, part == 's' ? ++f->batches : f->batches);
     link_command(home, other_told, 0, 14,
                  (struct span[]){SPAN("XADD"), span_of(f->stream), SPAN("MAXLEN"), SPAN("~"),
-                                 span_of(entries), SPAN("*"), SPAN("m"),
+                                 fleet_stream_entries(f, entries), SPAN("*"), SPAN("m"),
                                  span_of(f->members.at[0].name), SPAN("t"), span_of(ms), SPAN("n"),
                                  span_of(number), span_of(name), data});
 }

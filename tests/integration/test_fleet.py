@@ -503,11 +503,21 @@ def test_the_fleet_process_dies(redis, fleet):
     one, two = fleet(r)
     (pid,) = one.processes("fleet")
     mark = one.log.mark()
+    one.deaths_expected = True
     os.kill(pid, signal.SIGKILL)
     source = ports.stranger()
     offend(one, source)
     one.log.wait("fleet: up", since=mark)
     until(lambda: agree(source, one, two), 5)
+    assert "calls itself" not in one.log.text, "it took the process before it for another member"
+
+
+def test_two_members_of_one_name_are_an_error(redis, fleet):
+    r = redis()
+    (one,) = fleet(r, 1)
+    (two,) = fleet(r, 1)
+    for m in (one, two):
+        m.log.wait("another member calls itself", timeout=30)
 
 
 def test_a_reload_goes_on_with_what_is_known(redis, fleet):
