@@ -22,15 +22,17 @@
 #include "config/config.h"
 #include "fleet/fleet.h"
 #include "fleet/orderbook.h"
+#include "relay/partial_delivery.h"
 #include "tarpit/ledger_others.h"
 
-enum { MEMBERS_MOST = 8, LEDGER_OCTETS = 128 << 20, WATCHED = 1 << 16, EVERY = 500, LOOKS = 32 };
+enum { MEMBERS_MOST = 64, LEDGERS_OCTETS = 384 << 20, WATCHED = 1 << 16, EVERY = 500, LOOKS = 32 };
 
 struct booker {
     struct ledger *ledger;
     struct ledger_others *others;
     int control[2];
     struct orderbook *orderbook;
+    struct partial_delivery *partial;
     pid_t pid;
 };
 
@@ -42,6 +44,7 @@ struct watched {
 };
 
 static struct booker member[MEMBERS_MOST];
+static size_t ledger_octets; /* of each member */
 static const struct ledger_decay decay = {3600000, 7 * 86400000};
 
 static struct addr client_of(uint32_t member_number, uint32_t n)
@@ -54,13 +57,14 @@ static struct addr client_of(uint32_t member_number, uint32_t n)
 static void begin_member(unsigned i, uint16_t port)
 {
     struct booker *m = &member[i];
-    size_t size = others_size(LEDGER_OCTETS / 64);
+    size_t size = others_size(ledger_octets / 64);
     void *mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     struct config *c = config_defaults("bench");
     char name[16];
 
-    if (mapping == MAP_FAILED || !c || ledger_open(&m->ledger, NULL, LEDGER_OCTETS) < 0 ||
-        orderbook_open(&m->orderbook, NULL) < 0 || channel_pair(m->control) < 0)
+    if (mapping == MAP_FAILED || !c || ledger_open(&m->ledger, NULL, ledger_octets) < 0 ||
+        orderbook_open(&m->orderbook, NULL) < 0 || partial_open(&m->partial, NULL, 3600000) < 0 ||
+        channel_pair(m->control) < 0)
         exit(1);
     m->others = others_open(mapping, size);
     ledger_share(m->ledger, m->others);
@@ -71,14 +75,15 @@ static void begin_member(unsigned i, uint16_t port)
     c->fleet.redis = (struct config_strings){text, 1};
     c->fleet.server = &server;
     c->fleet.member = strdup(name);
-    c->ledger_size = LEDGER_OCTETS;
+    c->ledger_size = ledger_octets;
     m->pid = fork();
     if (m->pid == 0)
         _exit(fleet_run(&(struct fleet_params){.config = c,
                                                .control = m->control[1],
                                                .ledger = m->ledger,
                                                .others = m->others,
-                                               .orderbook = m->orderbook}));
+                                               .orderbook = m->orderbook,
+                                               .partial = m->partial}));
 }
 
 static void look(struct watched *w, uint32_t count, uint32_t members, uint64_t *lag, uint32_t *lags,
@@ -127,6 +132,9 @@ int main(int argc, char **argv)
     uint16_t port = (uint16_t)atoi(argv[1]);
     uint32_t members = (uint32_t)atoi(argv[2]), seconds = (uint32_t)atoi(argv[3]);
     uint64_t rate = (uint64_t)atoi(argv[4]), clients = (uint64_t)atoi(argv[5]), booked = 0;
+    if (members == 0 || members > MEMBERS_MOST)
+        return 2;
+    ledger_octets = (size_t)LEDGERS_OCTETS / members & ~(size_t)4095;
     log_open(LOG_TEXT, LOG_WARN, "bench");
     for (uint32_t i = 0; i < members; i++)
         begin_member(i, port);
@@ -154,6 +162,10 @@ int main(int argc, char **argv)
             from++;
         look(w, watched, members, lag, &lags, from);
         usleep(500);
+        if (waitpid(-1, NULL, WNOHANG) > 0) {
+            fprintf(stderr, "fleetload: a member has ended\n");
+            return 1;
+        }
     }
     uint64_t stopped = clock_mono_us();
     while (lags < watched && clock_mono_us() < stopped + 30000000) {
