@@ -269,12 +269,15 @@ static int count(struct spool *s, size_t n)
 
 int spool_add(struct spool *s, struct span octets)
 {
+    uint64_t before = s->size;
     int r = count(s, octets.len);
 
     if (r == 0)
         r = add(s, octets);
-    if (r < 0)
+    if (r < 0) {
+        s->size = before;
         return r;
+    }
     received_scan(&s->received, octets);
     return 0;
 }

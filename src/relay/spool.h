@@ -61,7 +61,7 @@ void spool_fit(struct spool *s);
 
 /* Appends octets. Returns 0; -EAGAIN if spool_max is reached: nothing was added, and the call may be
  * repeated when another message has gone; or -ENOSPC (a full disk), -ENOMEM or -EIO: after these
- * only spool_free() may be called. */
+ * only spool_size(), which has not changed, and spool_free() may be called. */
 int spool_add(struct spool *s, struct span octets);
 
 uint64_t spool_size(const struct spool *s);

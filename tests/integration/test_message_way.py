@@ -1,6 +1,7 @@
 """The way of a message's octets: scanned, kept, handed over."""
 
 import contextlib
+import os
 import pathlib
 import random
 import shutil
@@ -11,8 +12,9 @@ import time
 
 import pytest
 
-from lib import load, processes
+from lib import load, ports, processes
 from lib.certificates import Authority
+from lib.daemon import Daemon
 from lib.dovecot import Dovecot
 from lib.letters import Sender, letter, sizes
 from lib.mired import BUILD, PEOPLE
@@ -126,6 +128,37 @@ def test_a_thousand_random_messages_of_up_to_30_mb_arrive_octet_for_octet(mired,
     send_letters(mired, stack, certificate, backend, 250, MOST, seed=2)
 
 
+@pytest.fixture
+def sink():
+    """The port of a backend that takes everything and keeps nothing."""
+    port = ports.free()
+    daemon = Daemon([BUILD / "bench" / "sink", f"127.0.0.1:{port}"])
+    daemon.wait_listening(port)
+    yield port
+    daemon.stop()
+
+
+# A spool of so many octets on a disk of its own, which is gone with the mired that it is for.
+SMALL_SPOOL = """spool="$(dirname "$4")/state/spool" && mkdir -p -m 700 "$spool" &&
+mount -t tmpfs -o size="$1",mode=700 tmpfs "$spool" && shift && exec "$@\""""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mount name spaces need root")
+def test_a_full_disk_puts_off_large_messages_and_no_small_ones(mired, sink):
+    """The file of a message of 40 MB does not fit into 20 MB; one of 5 MB needs none."""
+    m = mired(
+        workers=1,
+        config="size_max = 60M",
+        backend=f'backend "smtp://127.0.0.1:{sink}" {{ }}',
+        prefix=["unshare", "-m", "sh", "-c", SMALL_SPOOL, "sh", "20M"],
+    )
+    (worker,) = m.processes("worker")
+    for size, code in ((40 * MEGA, 452), (5 * MEGA, 250), (100, 250), (40 * MEGA, 452), (18 * MEGA, 250)):
+        message = b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * (size // 100)
+        assert deliver(m.port, "a@b.test", ["alice@example.test"], message).code == code, size
+        assert spool_files(worker) == 0
+
+
 class SlowSenders:
     """Clients that begin a message each, one after the other, and send it bit by bit at the same pace."""
 
@@ -200,10 +233,14 @@ def test_a_full_spool_puts_off_the_messages_that_began_last(mired):
 
 
 @pytest.mark.soak
-def test_two_thousand_slow_senders_of_50_mb_keep_the_limit_and_disturb_no_small_mail(mired):
+def test_two_thousand_slow_senders_of_50_mb_keep_the_limit_and_disturb_no_small_mail(mired, sink):
     """2,000 senders at 10 KB/s each, spool_max = 1G, for as long as it takes to fill it nearly twice."""
     seconds, count = 100, 2000
-    m = mired(tarpit="time = 1s held_per_client = 10000", config="size_max = 60M spool_max = 1G")
+    m = mired(
+        tarpit="time = 1s held_per_client = 10000",
+        config="size_max = 60M spool_max = 1G",
+        backend=f'backend "smtp://127.0.0.1:{sink}" {{ }}',
+    )
     workers = m.processes("worker")
     alone = load.Load(m.port, "bob@example.test", 100, 20)
     alone.run()

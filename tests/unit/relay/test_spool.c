@@ -229,6 +229,27 @@ static void test_blocks_that_are_not_needed_give_back_their_memory(void **state)
     blocks_close(&b);
 }
 
+/* The worker counts the octets of a client's messages by their size. */
+static void test_a_spool_without_a_file_fails_and_keeps_its_size(void **state)
+{
+    static char block[3 * BLOCK_SIZE];
+    struct spool_room none = {.folder = "/nonexistent", .used = &used, .max = UINT64_MAX};
+    struct spool *s;
+    uint64_t size = 0;
+    int r = 0;
+
+    assert_int_equal(spool_room_open(&none, WORKERS), 0);
+    s = spool_new(&none, &key);
+    while ((r = spool_add(s, (struct span){block, sizeof block - 1})) == 0)
+        size = spool_size(s);
+    assert_int_equal(r, -ENOENT);
+    assert_true(size > 0 && spool_size(s) == size);
+    spool_free(s);
+    assert_int_equal(blocks_free(&none.blocks), BLOCKS);
+    assert_int_equal(atomic_load(&used), 0);
+    spool_room_close(&none);
+}
+
 static void test_all_spools_together_stay_below_their_limit(void **state)
 {
     static char block[1 << 20];
@@ -290,6 +311,7 @@ int main(void)
         cmocka_unit_test(test_messages_leave_blocks_to_each_other),
         cmocka_unit_test(test_large_messages_leave_room_for_small_ones),
         cmocka_unit_test(test_blocks_that_are_not_needed_give_back_their_memory),
+        cmocka_unit_test(test_a_spool_without_a_file_fails_and_keeps_its_size),
         cmocka_unit_test(test_all_spools_together_stay_below_their_limit),
         cmocka_unit_test(test_the_hash_is_of_the_octets_and_not_of_their_pieces),
         cmocka_unit_test(test_received_lines_of_the_header_are_counted),
