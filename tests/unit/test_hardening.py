@@ -1,8 +1,10 @@
-"""What the compiler and the linker were told to harden is in the programs: test_hardening.py PROGRAM...
+"""What the compiler and the linker were told to harden is in the programs: test_hardening.py COMMANDS PROGRAM...
 
-Read with readelf, as hardening-check and checksec do.
+Programs are read with readelf, as hardening-check and checksec do. They do not show which level of FORTIFY_SOURCE they
+have, nor that jumps over guard pages are prevented: for that, COMMANDS is the build's compile_commands.json.
 """
 
+import json
 import os
 import re
 import subprocess
@@ -17,6 +19,33 @@ def startup_has_cet():
     """A program is marked only if all that is linked into it is: Debian 12's start-up code is not."""
     name = subprocess.run(["cc", "-print-file-name=Scrt1.o"], capture_output=True, text=True).stdout.strip()
     return os.path.exists(name) and "IBT" in readelf(name, "-n")
+
+
+FLAGS = (
+    "-D_FORTIFY_SOURCE=3",
+    "-fcf-protection=full",
+    "-fstack-clash-protection",
+    "-fstack-protector-strong",
+    "-fzero-call-used-regs=used-gpr",
+)
+
+
+def without_flags(commands):
+    """Names each file of src/ and ctl/ that is compiled without one of the flags, as far as the compiler knows them."""
+    entries = [e for e in json.load(open(commands)) if re.search(r"/(src|ctl)/[^ ]*\.c$", e["file"])]
+    assert len(entries) > 100, "the commands are not mired's"
+    known = [flag for flag in FLAGS if any(flag in e["command"] for e in entries)]
+    wrong = [f"{e['file']} is compiled without {flag}" for e in entries for flag in known if flag not in e["command"]]
+    # clang 14 does not know the last one
+    return wrong + [f"nothing is compiled with {flag}" for flag in FLAGS[:-1] if flag not in known]
+
+
+def begins_with_a_landing_pad(program):
+    """Whether functions begin with endbr64: true of our own code even where Debian's start-up code has none."""
+    code = subprocess.run(
+        ["objdump", "-d", "--no-show-raw-insn", "--disassemble=main", program], capture_output=True, text=True, check=True
+    ).stdout  # fmt: skip
+    return re.search(r"<main>:\n\s*[0-9a-f]+:\s+endbr64", code)
 
 
 def missing(program):
@@ -37,6 +66,8 @@ def missing(program):
         "guards of the stack": "__stack_chk_fail" in symbols,
         "checked copies (FORTIFY_SOURCE)": re.search(r"__(memcpy|snprintf|vsnprintf|read|memset)_chk", symbols),
     }
+    if "X86-64" in header:
+        found["landing pads for jumps in its own code (endbr64)"] = begins_with_a_landing_pad(program)
     if "X86-64" in header and startup_has_cet():
         found["marked targets of jumps (IBT)"] = "IBT" in notes
         found["a shadow stack (SHSTK)"] = "SHSTK" in notes
@@ -44,6 +75,7 @@ def missing(program):
 
 
 if __name__ == "__main__":
-    wrong = [f"{program} lacks {what}" for program in sys.argv[1:] for what in missing(program)]
+    wrong = without_flags(sys.argv[1])
+    wrong += [f"{program} lacks {what}" for program in sys.argv[2:] for what in missing(program)]
     print("\n".join(wrong))
     sys.exit(1 if wrong else 0)
