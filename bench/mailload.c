@@ -13,6 +13,8 @@
  *     -k          keep connections; else a new one a message
  *     -a A        source addresses from A on (127.0.2.1), one a session: ports do not run out
  *     -f, -r      sender and recipient
+ *     -x N        in place of that recipient N of them: box0, box1 and so on of the same domain;
+ *                 a session keeps its own
  *     -p          MAIL, RCPT and DATA in one packet
  *     -u FILE     each message has a name ("X-Name: N"), and FILE gets a line "N CODE" with what
  *                 became of it; 0: the connection ended first
@@ -63,7 +65,7 @@ struct session {
 };
 
 static struct {
-    long sessions, size, seconds, warm, count, rate, octets_rate;
+    long sessions, size, seconds, warm, count, rate, octets_rate, boxes;
     bool keep, pipeline, mix, tls;
     struct addr server, source;
     const char *from, *to;
@@ -292,7 +294,11 @@ static bool answered(struct session *s, char class)
     case SAID_EHLO: begin_message(s); break;
     case SAID_MAIL:
         s->step = SAID_RCPT;
-        snprintf(line, sizeof line, "RCPT TO:<%s>\r\n", o.to);
+        if (o.boxes)
+            snprintf(line, sizeof line, "RCPT TO:<box%ld%s>\r\n", s->index % o.boxes,
+                     o.to + strcspn(o.to, "@"));
+        else
+            snprintf(line, sizeof line, "RCPT TO:<%s>\r\n", o.to);
         if (!o.pipeline)
             say_line(s, line);
         break;
@@ -437,6 +443,7 @@ static const struct option_row rows[] = {{'s', OPTION_COUNT, "N", &o.sessions, 1
                                          {'a', OPTION_ADDRESS, "ADDRESS", &o.source},
                                          {'f', OPTION_TEXT, "FROM", &o.from},
                                          {'r', OPTION_TEXT, "TO", &o.to},
+                                         {'x', OPTION_COUNT, "N", &o.boxes, 1},
                                          {'b', OPTION_COUNT, "RATE", &o.rate, 0},
                                          {'u', OPTION_TEXT, "FILE", &o.outcomes_path},
                                          {0}};
