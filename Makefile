@@ -12,7 +12,7 @@ TESTS ?= tests/integration
 
 export BUILD FUZZ_SECONDS TESTS
 
-.PHONY: help setup build run run-fleet test soak bench fuzz coverage proof valgrind check format deb install fresh clean
+.PHONY: help setup build run run-fleet test soak bench fuzz coverage proof valgrind check format deb install fresh clean profile
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -38,6 +38,10 @@ soak: ## the long tests: hours of attack in minutes
 bench: build ## measure against the budgets, next to HAProxy and Postfix
 	@scripts/setup bench
 	@bench/run $(BUILD)
+
+profile: build ## draw a flame graph of each main path into docs/profiles (root)
+	@scripts/setup bench
+	@bench/profile $(BUILD)
 
 fuzz: ## each fuzz target for FUZZ_SECONDS
 	@scripts/fuzz
