@@ -199,3 +199,33 @@ def trouble(args):
             table.row(name, f"{median(worst, 'rate'):.0f}", f"{median(worst, 'p50_ms'):.2f}", f"{p99:.2f}",
                       f"{without:.2f}", judged(p99 / without, 1.2, at_least=False), f"{max(after):.2f}")  # fmt: skip
     table.show(args.markdown)
+
+
+# ---- what the stream costs Redis ----
+
+
+def stream(args):
+    """CPU time and bytes of reading the stream: one entry at a time, and a thousand."""
+    from lib.redis import Reader, Redis
+
+    entries, shares = 1000, 28 * 5
+    with contextlib.ExitStack() as started:
+        redis = running(started, Redis().start())
+        reader = Reader(redis.port)
+        started.callback(reader.close)
+        for n in range(entries):
+            reader.ask("XADD", "s", "*", "m", "mx123", "t", "1795902647502", "n", n, "s", b"x" * shares)
+        table = Table("Reading the stream", "entries a read", "us of Redis a read", "us an entry", "bytes an entry")
+        for count, reads in ((1, 20000), (entries, 400)):
+            before, sent = cpu([], redis), counted(reader, "total_net_output_bytes")
+            for _ in range(reads):
+                reader.ask("XREAD", "COUNT", count, "STREAMS", "s", "0")
+            took = (cpu([], redis) - before) / reads * 1e6
+            octets = (counted(reader, "total_net_output_bytes") - sent) / reads / count
+            table.row(count, f"{took:.1f}", f"{took / count:.2f}", f"{octets - shares:.0f} + {shares} of shares")
+    table.show(args.markdown)
+
+
+def counted(reader, name):
+    text = reader.ask("INFO", "stats").decode()
+    return int(dict(line.split(":", 1) for line in text.splitlines() if ":" in line)[name])
