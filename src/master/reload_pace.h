@@ -1,4 +1,4 @@
-/* How often the configuration is read anew: a few times at once, then once a second. A reload
+/* How often the configuration is read again: a few times at once, then once a second. A reload
  * without pause after the other would take half of a small machine from mail. Pure. */
 #ifndef MIRED_MASTER_RELOAD_PACE_H
 #define MIRED_MASTER_RELOAD_PACE_H
