@@ -30,8 +30,7 @@ enum {
     SOON_MS = 2,
     SECOND_MS = 1000,
     MEMORY_S = 5,
-    SURE_MS = 60000,     /* what was written before that has reached a master's replicas */
-    HELLO_MEMBERS = 400, /* so many say hello once a second; more, less often */
+    SURE_MS = 60000, /* what was written before that has reached a master's replicas */
     KEYS_LATE_MS = 10000,
     ROUND_TRIP_US = 200000, /* a slower answer says nothing about the clock */
 };
@@ -332,7 +331,6 @@ static void each_second(struct loop *loop, struct alarm *a)
 {
     struct fleet *f = fleet_of(loop);
     struct link_redis *home = servers_home(&f->servers);
-    unsigned hello_s = 1 + members_present(&f->members, loop->wall) / HELLO_MEMBERS;
     char most[24];
 
     if (f->state == FLEET_UP && home) {
@@ -346,7 +344,7 @@ static void each_second(struct loop *loop, struct alarm *a)
                                          SPAN("~"), fleet_stream_entries(f, most), SPAN("*"),
                                          SPAN("m"), span_of(f->members.at[0].name), SPAN("t"),
                                          SPAN("0"), SPAN("w"), SPAN("")});
-        else if (loop->now / SECOND_MS % hello_s == 0)
+        else if (loop->now >= f->hello_ms)
             send_hello(f);
         link_flush(home);
     }
@@ -357,16 +355,13 @@ static void each_second(struct loop *loop, struct alarm *a)
 static void turn(struct loop *loop, struct alarm *a)
 {
     struct fleet *f = fleet_of(loop);
-    bool more = send_turn(f);
+    bool more = send_turn(f, false);
 
     orders_turn(f);
     settled_turn(f);
     accounts_turn(f);
     book_tend(f->mirror.book, &f->mirror.rules, loop->wall);
-    /* Each turn that finds something costs an entry of the stream, which all members read. So in a
-     * large fleet turns are longer: 1,000 members send 2,000 entries a second at most. */
-    uint64_t turn_ms = TURN_MS + members_present(&f->members, loop->wall) / 2;
-    loop_alarm(loop, a, loop->now + (more ? SOON_MS : turn_ms));
+    loop_alarm(loop, a, loop->now + (more ? SOON_MS : TURN_MS));
 }
 
 /* ---- the process ---- */
@@ -434,7 +429,7 @@ static int open_all(struct fleet *f)
 static void close_all(struct fleet *f)
 {
     if (f->state == FLEET_UP) /* what has changed in the last moments */
-        send_turn(f);
+        send_turn(f, true);
     send_keys_now(f);
     others_rest(f->params->others, f->owner);
     servers_close(&f->servers);

@@ -15,6 +15,7 @@
 #include "fleet/mirror.h"
 #include "fleet/orderbook.h"
 #include "fleet/outbox.h"
+#include "fleet/pace.h"
 #include "fleet/servers.h"
 #include "fleet/usage.h"
 #include "query/notes.h"
@@ -103,6 +104,7 @@ struct fleet {
     uint64_t sent_count;
     uint64_t *expiry; /* by key: until when it lasts in Redis, at least; wall s 32 | tag 32 */
     uint64_t bookings, batches;
+    uint64_t entries_ms, hello_ms; /* monotonic: the next ones are sent then */
 
     /* receive.c */
     uint64_t *asked; /* by key: asked for in this epoch */
@@ -162,7 +164,7 @@ void send_close(struct fleet *f);
 
 /* Takes events from the ring and keys from the outbox, and sends as much as may be sent now. True
  * if more is left to be sent than Redis takes at once. */
-bool send_turn(struct fleet *f);
+bool send_turn(struct fleet *f, bool at_once);
 
 /* Writes the keys that wait for that, before the process ends. */
 void send_keys_now(struct fleet *f);

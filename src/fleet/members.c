@@ -1,5 +1,6 @@
 /* The members of a fleet (members.h). */
 #include "fleet/members.h"
+#include "fleet/pace.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -47,12 +48,17 @@ struct member *members_of(struct members *m, struct span name)
     return one;
 }
 
+bool members_is_present(const struct members *m, const struct member *one, uint64_t now)
+{
+    return one->heard_ms && one->heard_ms + pace_away_ms(m->count) > now;
+}
+
 unsigned members_present(const struct members *m, uint64_t now)
 {
     unsigned n = 1;
 
     for (uint16_t i = 1; i < m->count; i++)
-        n += m->at[i].heard_ms && m->at[i].heard_ms + MEMBERS_AWAY_MS > now;
+        n += members_is_present(m, &m->at[i], now);
     return n;
 }
 

@@ -8,7 +8,7 @@
 
 #include "base/bytes.h"
 
-enum { MEMBERS_MOST = 1024, MEMBERS_NAME = 64, MEMBERS_AWAY_MS = 10000 };
+enum { MEMBERS_MOST = 1024, MEMBERS_NAME = 64 };
 
 /* What a member says of itself once a second. Figures are cut to HELLO_MOST when they are read, and
  * a version of the program that is not a plain word is left out. */
@@ -50,7 +50,10 @@ static inline uint16_t members_number(const struct members *m, const struct memb
     return (uint16_t)(one - m->at);
 }
 
-/* How many members were heard of within MEMBERS_AWAY_MS, this one included. */
+/* Whether another member was heard of lately (pace_away_ms()). */
+bool members_is_present(const struct members *m, const struct member *one, uint64_t now);
+
+/* How many are present, this one included. */
 unsigned members_present(const struct members *m, uint64_t now);
 
 /* To text, NUL-terminated, and back. Fields that are missing or wrong become 0. */

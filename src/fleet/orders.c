@@ -38,7 +38,7 @@ static void finish(struct fleet *f, struct fleet_order *o)
     for (uint16_t i = 1; i < f->members.count; i++) {
         const struct member *m = &f->members.at[i];
         bool has = o->did[i / 8] >> (i % 8) & 1;
-        if (!has && (!m->heard_ms || m->heard_ms + MEMBERS_AWAY_MS < f->loop.wall))
+        if (!has && !members_is_present(&f->members, m, f->loop.wall))
             continue;
         char *list = has ? did : not ;
         size_t len = strlen(list);
@@ -59,7 +59,7 @@ static bool is_done(const struct fleet *f, const struct fleet_order *o)
 {
     for (uint16_t i = 1; i < f->members.count; i++) {
         const struct member *m = &f->members.at[i];
-        bool present = m->heard_ms && m->heard_ms + MEMBERS_AWAY_MS > f->loop.wall;
+        bool present = members_is_present(&f->members, m, f->loop.wall);
         if (present && !(o->did[i / 8] >> (i % 8) & 1))
             return false;
     }
@@ -282,7 +282,7 @@ bool orders_is_teller(const struct fleet *f)
 
     for (uint16_t i = 1; i < f->members.count; i++) {
         const struct member *m = &f->members.at[i];
-        bool present = m->heard_ms && m->heard_ms + MEMBERS_AWAY_MS > f->loop.wall;
+        bool present = members_is_present(&f->members, m, f->loop.wall);
         before += present && strcmp(m->name, f->members.at[0].name) < 0;
     }
     return before < TELLERS;
@@ -345,7 +345,7 @@ static void carried_out(struct fleet *f, uint64_t id)
     if (!is_live(f, id))
         return;
     snprintf(text, sizeof text, "%016" PRIx64 " done", id);
-    send_turn(f); /* what was forgotten goes before the word that it was */
+    send_turn(f, true); /* what was forgotten goes before the word that it was */
     send_order(f, text);
 }
 

@@ -354,6 +354,7 @@ void send_accounts(struct fleet *f, struct span records)
 
 void send_hello(struct fleet *f)
 {
+    f->hello_ms = f->loop.now + pace_hello_ms(members_present(&f->members, f->loop.wall)) - 500;
     char text[HELLO_TEXT];
     struct hello h;
 
@@ -406,8 +407,11 @@ static void note_progress(struct fleet *f)
         f->synced_ms = oldest - ANSWERED_MS;
 }
 
-bool send_turn(struct fleet *f)
+bool send_turn(struct fleet *f, bool at_once)
 {
+    unsigned members = members_present(&f->members, f->loop.wall);
+    bool due = at_once || f->loop.now >= f->entries_ms || f->outbox.count >= OUTBOX_MOST / 4;
+
     bool more = drain_ring(f);
 
     mirror_turn(&f->mirror, f->loop.wall);
@@ -415,8 +419,11 @@ bool send_turn(struct fleet *f)
     if (f->state != FLEET_UP || f->refused)
         return false;
     sweep(f);
-    flush(f);
+    if (due && f->outbox.count > 0) {
+        flush(f);
+        f->entries_ms = f->loop.now + pace_entries_ms(members);
+    }
     write_keys(f, false);
     note_progress(f);
-    return more || f->sweeping || f->outbox.count > 0;
+    return more || f->sweeping || (due && f->outbox.count > 0);
 }

@@ -1,6 +1,6 @@
 /* How the fleet is: each member's figures of itself, which it tells once a second, and what the page
  * and `mirectl fleet` show of them. What other members say was cut to bounds when it was read
- * (members.h); a member that has said nothing for MEMBERS_AWAY_MS counts in no sum. */
+ * (members.h); a member that is not present counts in no sum. */
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -62,7 +62,7 @@ void status_own(struct fleet *f, struct hello *h)
 static bool is_present(const struct fleet *f, uint16_t i)
 {
     const struct member *m = &f->members.at[i];
-    return i == BOOK_SELF || (m->heard_ms && m->heard_ms + MEMBERS_AWAY_MS > f->loop.wall);
+    return i == BOOK_SELF || members_is_present(&f->members, m, f->loop.wall);
 }
 
 static json_t *member_json(const struct fleet *f, uint16_t i)
