@@ -22,8 +22,8 @@
 #include "worker/worker_part.h"
 
 enum {
-    PLACES = 8, /* blocks that one read fills */
-    COMMANDS_AT_ONCE = 4096,
+    PLACES = 8,              /* blocks that one read fills */
+    COMMANDS_AT_ONCE = 1024, /* octets: about 30 recipients */
 };
 
 static bool has_output(const struct conn *c)
