@@ -19,7 +19,8 @@ EHLO = b"EHLO flood.test\r\n"
 MAIL = b"MAIL FROM:<a@flood.test>\r\n"
 GOOD = b"RCPT TO:<alice@example.test>\r\n"
 BALANCER = "127.66.9.1"
-SLOW = 0.2  # seconds between two octets
+SLOW = 2  # seconds between two octets
+PACE = 0.2  # and between two larger pieces: it is not the line that is tried
 
 
 def commands(n):
@@ -55,18 +56,18 @@ def recipients(n):
 def giant(n):
     """A command of 20 MB."""
     yield b"EHLO "
-    yield from itertools.repeat(b"x" * 65536, 320)
+    yield from itertools.repeat(b"x" * 16384, 1280)
 
 
 def headers(n):
     """A message whose header does not end: 30 MB each."""
     yield EHLO + MAIL + GOOD + b"DATA\r\n"
-    yield from itertools.repeat(b"X-Header: of the flood, to be continued for ever\r\n" * 1000, 600)
+    yield from itertools.repeat(b"X-Header: of the flood, to be continued for ever\r\n" * 300, 2000)
 
 
 def window(n):
     """Commands with long replies, which the client never reads."""
-    yield EHLO * 2000 + b"HELP\r\n" * 20000
+    yield EHLO * 200 + b"HELP\r\n" * 2000
 
 
 KINDS = {f.__name__: f for f in (commands, data, handshake, proxy, recipients, giant, headers, window)}
@@ -99,8 +100,8 @@ class One:
             self.out = next(self.pieces, None)
             if self.out is None:
                 self.out, self.due = b"", now + 3600
-            elif len(self.out) == 1:
-                self.due = now + SLOW
+            else:
+                self.due = now + (SLOW if len(self.out) == 1 else PACE)
         try:
             if self.out:
                 self.out = self.out[self.socket.send(self.out) :]
