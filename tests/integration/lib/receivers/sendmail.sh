@@ -24,6 +24,9 @@ define(\`confPID_FILE', \`/q/pid')dnl
 define(\`ALIAS_FILE', \`/q/aliases')dnl
 define(\`STATUS_FILE', \`/q/status')dnl
 define(\`confDONT_PROBE_INTERFACES', \`True')dnl
+define(\`confREFUSE_LA', \`1000')dnl
+define(\`confQUEUE_LA', \`1000')dnl
+define(\`confDELAY_LA', \`1000')dnl
 define(\`LOCAL_MAILER_PATH', \`/box')dnl
 define(\`LOCAL_MAILER_ARGS', \`box \$u')dnl
 FEATURE(\`nocanonify')dnl
