@@ -135,7 +135,7 @@ static ssize_t give_body(struct link *l, bool *all)
             errno = EIO;
             done = -1;
         }
-        *all = done > 0;
+        *all = done == (ssize_t)most;
         return done;
     }
     int n = body_parts(l, part);
