@@ -90,7 +90,12 @@ static int make_folder(int root, const char *path)
 
 static void domain_of(const struct maildir_box *box, char domain[FOLDER_NAME])
 {
-    snprintf(domain, FOLDER_NAME, "%.*s", (int)strcspn(box->path, "/"), box->path);
+    size_t len = strcspn(box->path, "/");
+
+    if (len >= FOLDER_NAME) /* never: folder_name() has made it */
+        len = FOLDER_NAME - 1;
+    memcpy(domain, box->path, len);
+    domain[len] = '\0';
 }
 
 /* Makes what is missing of a mailbox. flush_mailbox() flushes it. */
