@@ -199,10 +199,9 @@ static inline void backend_take(struct house *h, struct kept_reply *reply)
              *mailbox = calloc(count + 1, sizeof *mailbox);
     struct envelope_recipient r = {0};
     struct outbound o = {0};
-    struct job_identity identity = {.hash = house_hash(0, buf_span(&h->body)),
-                                    .named =
-                                        memmem(h->body.at, h->body.len, "Message-ID", 10) != NULL,
-                                    .known = true};
+    bool named = h->body.len && memmem(h->body.at, h->body.len, "Message-ID", 10);
+    struct job_identity identity = {
+        .hash = house_hash(0, buf_span(&h->body)), .named = named, .known = true};
     struct job job = {.envelope = e,
                       .size = h->body.len,
                       .identity = &identity,
