@@ -17,7 +17,8 @@ struct deed {
     const struct proposal *p;
     struct ledger_key key;
     struct ledger_decay decay;
-    uint64_t now;
+    uint64_t now;   /* when the worker did it, as far as that can be true */
+    uint64_t clock; /* the keeper's time, which rates go by: the worker cannot choose it */
 };
 
 /* ---- rates ---- */
@@ -146,7 +147,7 @@ static enum disposal_result offences(const struct deed *e)
         most = fmin(most, policy_most(&e->r->tarpit, OFFENCE_RECIPIENT));
     if (e->p->x > most_at_once(e->r))
         return DISPOSAL_WRONG;
-    if (!may(e->d, rate_of(e, false), e->now))
+    if (!may(e->d, rate_of(e, false), e->clock))
         return DISPOSAL_TOO_MANY;
     ledger_add_offences_to(e->l, &e->key, &e->decay, e->now, e->p->x, most);
     return DISPOSAL_DONE;
@@ -161,7 +162,7 @@ static enum disposal_result raise_offences(const struct deed *e)
         return DISPOSAL_WRONG;
     ledger_get(e->l, &e->key, &e->decay, e->now, &own);
     double covered = ratio > 0 ? own.good / ratio : 0;
-    if (!may(e->d, rate_of(e, false), e->now))
+    if (!may(e->d, rate_of(e, false), e->clock))
         return DISPOSAL_TOO_MANY;
     ledger_raise_offences(e->l, &e->key, &e->decay, e->now,
                           fmin(e->p->x, e->r->raise_most + covered));
@@ -176,7 +177,7 @@ static enum disposal_result earn(const struct deed *e)
 
     if (!pair && kind_of(e) != LEDGER_MAILBOXES)
         return DISPOSAL_WRONG;
-    if (!may(e->d, DISPOSAL_GOOD, e->now))
+    if (!may(e->d, DISPOSAL_GOOD, e->clock))
         return DISPOSAL_TOO_MANY;
     double earned = ledger_earn(e->l, &e->key, e->now, e->p->a);
     if (pair) {
@@ -209,7 +210,7 @@ static enum disposal_result spend(const struct deed *e)
 {
     if (!isfinite(e->p->x) || (kind_of(e) != LEDGER_CLIENT && kind_of(e) != LEDGER_PAIR))
         return DISPOSAL_WRONG;
-    if (!may(e->d, DISPOSAL_GOOD, e->now))
+    if (!may(e->d, DISPOSAL_GOOD, e->clock))
         return DISPOSAL_TOO_MANY;
     if (e->d->spent_network != network_of(e))
         e->d->spent = 0;
@@ -236,7 +237,7 @@ static enum disposal_result times(const struct deed *e)
              kind_of(e) == LEDGER_ACCOUNT ? DISPOSAL_ACCOUNT
              : good                       ? DISPOSAL_GOOD
                                           : DISPOSAL_CLIENT,
-             e->now))
+             e->clock))
         return DISPOSAL_TOO_MANY;
     switch (p->op) {
     case PROPOSE_DELIVERED: ledger_delivered(e->l, &e->key, e->now); break;
@@ -258,7 +259,7 @@ static enum disposal_result patience(const struct deed *e)
 
     if (kind_of(e) != LEDGER_CLIENT || e->p->a < LEAST_MS)
         return DISPOSAL_WRONG;
-    if (!may(e->d, DISPOSAL_CLIENT, e->now))
+    if (!may(e->d, DISPOSAL_CLIENT, e->clock))
         return DISPOSAL_TOO_MANY;
     ledger_get_alone(e->l, &e->key, &e->decay, e->now, &own);
     if (!own.patience_ms || e->p->a < own.patience_ms)
@@ -273,7 +274,7 @@ static bool may_log_in(const struct deed *e)
 {
     uint32_t left = e->d->logins ? atomic_load(e->d->logins) : 1;
 
-    if (!may(e->d, DISPOSAL_LOGIN, e->now))
+    if (!may(e->d, DISPOSAL_LOGIN, e->clock))
         return false;
     while (left && e->d->logins && !atomic_compare_exchange_weak(e->d->logins, &left, left - 1))
         continue;
@@ -292,7 +293,7 @@ static enum disposal_result flags(const struct deed *e)
     } else if (is_client(e) && e->p->a == LEDGER_TRAPPED) {
         if (rate_of(e, true) == DISPOSAL_PROVEN && kind_of(e) == LEDGER_CLIENT)
             return DISPOSAL_TOO_MANY; /* R15 does not do that to a client that delivers good mail */
-        if (!may(e->d, DISPOSAL_TRAP, e->now))
+        if (!may(e->d, DISPOSAL_TRAP, e->clock))
             return DISPOSAL_TOO_MANY;
     } else {
         return DISPOSAL_WRONG;
@@ -308,7 +309,7 @@ static enum disposal_result mark(const struct deed *e)
 
     if (!suspect && !counted)
         return DISPOSAL_WRONG;
-    if (!may(e->d, DISPOSAL_CLIENT, e->now))
+    if (!may(e->d, DISPOSAL_CLIENT, e->clock))
         return DISPOSAL_TOO_MANY;
     ledger_mark(e->l, &e->key, e->now, (uint32_t)e->p->a, e->p->b);
     return DISPOSAL_DONE;
@@ -329,7 +330,7 @@ static enum disposal_result bucket(const struct deed *e)
     if (kind_of(e) != LEDGER_ALLOWANCE || which >= BUCKET_COUNT || rate.most == 0 ||
         rate.most > LEDGER_BUCKET_MOST || period_s != (hour ? HOUR_S : DAY_S) || n > rate.most)
         return DISPOSAL_WRONG;
-    if (!may(e->d, DISPOSAL_ALLOWANCE, e->now))
+    if (!may(e->d, DISPOSAL_ALLOWANCE, e->clock))
         return DISPOSAL_TOO_MANY;
     if (e->p->op == PROPOSE_TAKE) {
         if (ledger_bucket_take(e->l, &e->key, which, rate, e->now, (uint32_t)n)) {
@@ -368,7 +369,7 @@ static enum disposal_result signs(const struct deed *e)
 {
     if (kind_of(e) != LEDGER_ALLOWANCE)
         return DISPOSAL_WRONG;
-    if (!may(e->d, e->p->op == PROPOSE_SETTLE ? DISPOSAL_LOGIN : DISPOSAL_ACCOUNT, e->now))
+    if (!may(e->d, e->p->op == PROPOSE_SETTLE ? DISPOSAL_LOGIN : DISPOSAL_ACCOUNT, e->clock))
         return DISPOSAL_TOO_MANY;
     if (e->p->op == PROPOSE_SETTLE)
         e->d->settled += ledger_settle(e->l, &e->key, e->now);
@@ -383,7 +384,7 @@ static enum disposal_result signs(const struct deed *e)
 
 static enum disposal_result sight(const struct deed *e)
 {
-    if (!may(e->d, DISPOSAL_SIGHT, e->now))
+    if (!may(e->d, DISPOSAL_SIGHT, e->clock))
         return DISPOSAL_TOO_MANY;
     if (kind_of(e) == LEDGER_ALLOWANCE)
         ledger_tell_sent(e->l, &e->key, &(struct ledger_sent){0});
@@ -428,10 +429,11 @@ enum disposal_result dispose(struct disposal *d, struct ledger *l, const struct 
                      .r = r,
                      .p = p,
                      .key = {p->hash, p->label, p->common, p->kind},
-                     .decay = {r->tarpit.half_life, r->tarpit.good_half_life}};
+                     .decay = {r->tarpit.half_life, r->tarpit.good_half_life},
+                     .clock = now};
 
     if (p->op == PROPOSE_ELSE)
-        return done_if(may(d, DISPOSAL_ELSE, now));
+        return done_if(p->b <= now || may(d, DISPOSAL_ELSE, now));
     if (!is_key(l, &e.key))
         return DISPOSAL_WRONG;
     /* The worker's time, if it can be right: the keeper may be a little late. */

@@ -30,7 +30,7 @@
     R(ALLOWANCE, 5000, 20000) /* recipients of accounts */                                         \
     R(LOGIN, 50, 500)                                                                              \
     R(SIGHT, 20000, 60000)                                                                         \
-    R(ELSE, 200, 2000) /* mixed answers, and what backends offer */
+    R(ELSE, 5000, 20000) /* records of mixed answers, and what backends offer */
 
 enum disposal_rate {
 #define DISPOSAL_RATE_ID(id, a_second, at_once) DISPOSAL_##id,
@@ -65,7 +65,10 @@ enum disposal_result {
     DISPOSAL_WRONG,    /* no true worker proposes that: not done */
 };
 
-/* Carries the proposal out. PROPOSE_ELSE only counts: the caller does it if DISPOSAL_DONE. */
+/* Carries the proposal out. PROPOSE_ELSE only counts: the caller does it if DISPOSAL_DONE. One that
+ * withdraws a record is never refused: the record would say of the next message with the same
+ * octets that it was delivered, and that message would be lost. Without a record there may be a
+ * second copy. */
 enum disposal_result dispose(struct disposal *d, struct ledger *l, const struct disposal_rules *r,
                              const struct proposal *p, uint64_t now);
 

@@ -38,7 +38,8 @@ enum proposal_op {
     PROPOSE_REFUSED, /* a: hash of the network */
     PROPOSE_STOLEN,  /* a: until */
     PROPOSE_SIGHT,   /* of the fleet: a decision about the key comes */
-    PROPOSE_ELSE,    /* not for the ledger: of another room's memory, which the keeper owns too */
+    PROPOSE_ELSE,    /* not for the ledger: a record of another room's memory, which the keeper owns
+                      * too; b: until when it counts, past: it is withdrawn */
     PROPOSE_COUNT
 };
 
@@ -69,7 +70,8 @@ size_t turns_size(void);
  * -ENOMEM. ledger_close() ends it. */
 int ledger_propose_to(struct ledger *l, struct proposals *p, struct turns *turns);
 
-/* Writes a proposal. False if the ring is full. */
+/* Writes a proposal. False if the ring is full. Its last places are for PROPOSE_ELSE, so that a flood
+ * of bookings while the keeper is away loses no record of a message. */
 bool proposals_write(struct proposals *p, const struct proposal *what);
 
 /* True if the keeper sleeps and proposals wait for it: the caller then wakes it. */

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RING = 1 << 14, PAGE = 4096 };
+enum { RING = 1 << 14, BOOKINGS = RING - RING / 8, PAGE = 4096 };
 
 struct proposals {
     _Alignas(64) _Atomic uint64_t written; /* by the worker */
@@ -35,7 +35,9 @@ bool proposals_write(struct proposals *p, const struct proposal *what)
 {
     uint64_t n = atomic_load_explicit(&p->written, memory_order_relaxed);
 
-    if (n - atomic_load_explicit(&p->done, memory_order_acquire) >= RING)
+    uint64_t waiting = n - atomic_load_explicit(&p->done, memory_order_acquire);
+
+    if (waiting >= (what->op == PROPOSE_ELSE ? RING : BOOKINGS))
         return false;
     p->ring[n % RING] = *what;
     atomic_store_explicit(&p->written, n + 1, memory_order_release);
@@ -169,7 +171,7 @@ struct ledger_slot *proposer_claim(struct ledger *l, const struct ledger_key *k,
     unsigned s = set_of(k->hash), way = WAYS;
     struct pending *set = &p->set[s];
 
-    if (next - done >= RING)
+    if (next - done >= BOOKINGS)
         return NULL;
     for (unsigned i = 0; i < WAYS; i++) {
         if (set->hash[i] == k->hash) {

@@ -306,6 +306,52 @@ static void test_without_a_keeper_nothing_is_booked_and_nothing_breaks(void **st
     close_office(o);
 }
 
+/* A record that stays says of the next message with the same octets that it was delivered. So its
+ * withdrawal finds a place in the ring after any number of bookings, and is always done. */
+static void test_a_flood_loses_no_withdrawal_of_a_record(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_key k = client(o, 0xc0000207);
+    struct proposal record = {.op = PROPOSE_ELSE, .b = T0 + HOUR},
+                    withdrawal = {.op = PROPOSE_ELSE};
+    struct proposal booking = {
+        .op = PROPOSE_TURN, .now = T0, .hash = k.hash, .label = k.label, .kind = k.kind};
+    struct ledger_decay d = decay(o);
+
+    while (proposals_write(o->ring[0], &booking))
+        continue;
+    ledger_add_offences(o->of[0], &k, &d, T0, 1); /* claims no place either */
+    for (int i = 0; i < 2000; i++)
+        assert_true(proposals_write(o->ring[0], &withdrawal));
+    keep(o, T0);
+    assert_int_equal(o->refused[DISPOSAL_TOO_MANY] + o->refused[DISPOSAL_WRONG], 0);
+
+    for (unsigned i = 0; i < 50000; i++) {
+        record.hash = withdrawal.hash = i + 1;
+        dispose(&o->disposal[0], o->book, &o->rules, &record, T0);
+        assert_int_equal(dispose(&o->disposal[0], o->book, &o->rules, &withdrawal, T0),
+                         DISPOSAL_DONE);
+    }
+    close_office(o);
+}
+
+/* A worker with backends for two domains delivers 150 messages of 10 recipients a second: each
+ * recipient is marked, recorded and forgotten. */
+static void test_messages_for_several_backends_are_no_attack(void **state)
+{
+    struct office *o = open_office();
+
+    for (uint64_t now = T0; now < T0 + MINUTE; now += SECOND)
+        for (int i = 0; i < 150 * 10 * 3; i++)
+            assert_int_equal(dispose(&o->disposal[0], o->book, &o->rules,
+                                     &(struct proposal){.op = PROPOSE_ELSE,
+                                                        .hash = (uint64_t)i + 1,
+                                                        .b = i % 3 ? now + HOUR : 0},
+                                     now),
+                             DISPOSAL_DONE);
+    close_office(o);
+}
+
 /* ---- a worker that was taken over ---- */
 
 static void test_it_cannot_write_the_ledger(void **state)
@@ -424,6 +470,26 @@ static void test_a_thousand_innocents_in_a_second_are_not_in_debt(void **state)
     print_message("of 20000 unknown clients %u are in debt, %u trapped\n", in, trapped);
     assert_true(in <= 3301 && in >= 3000);
     assert_true(trapped <= 56);
+    close_office(o);
+}
+
+/* The times in proposals are the worker's, and may go to and fro. */
+static void test_no_rate_grows_with_false_times(void **state)
+{
+    struct office *o = open_office();
+    const uint64_t now = T0 + MINUTE;
+
+    for (uint32_t i = 0; i < 30000; i++) {
+        struct ledger_key k = client(o, 0x0a000000 + i);
+        uint64_t says = i % 2 ? now : now - LEDGER_SKEW_MS;
+        say(o, &k, (struct proposal){.op = PROPOSE_OFFENCES, .x = 8, .y = 1e9}, says);
+        if (i % 1000 == 0)
+            keep(o, now);
+    }
+    keep(o, now);
+    unsigned in = in_debt(o, 0x0a000000, 30000, now);
+    print_message("of 30000 unknown clients %u are in debt after one moment\n", in);
+    assert_true(in <= 3001);
     close_office(o);
 }
 
@@ -577,10 +643,13 @@ int main(void)
         cmocka_unit_test(test_two_workers_never_get_the_same_turn),
         cmocka_unit_test(test_two_true_workers_at_one_moment_are_no_attack),
         cmocka_unit_test(test_without_a_keeper_nothing_is_booked_and_nothing_breaks),
+        cmocka_unit_test(test_a_flood_loses_no_withdrawal_of_a_record),
+        cmocka_unit_test(test_messages_for_several_backends_are_no_attack),
         cmocka_unit_test(test_it_cannot_write_the_ledger),
         cmocka_unit_test(test_it_exempts_nobody_and_forgives_nothing),
         cmocka_unit_test(test_credit_of_others_pays_for_nothing),
         cmocka_unit_test(test_a_thousand_innocents_in_a_second_are_not_in_debt),
+        cmocka_unit_test(test_no_rate_grows_with_false_times),
         cmocka_unit_test(test_false_credit_saturates),
         cmocka_unit_test(test_no_network_is_known_without_a_password),
         cmocka_unit_test(test_buckets_are_emptied_by_nobody),
