@@ -332,8 +332,12 @@ uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uin
 
     /* R4 for the fleet: while n members have queues of this client, each goes on at an n-th of the
      * pace. That needs no agreement, unlike one common queue, in which all members would take the
-     * same turn before they hear of each other. */
+     * same turn before they hear of each other. But no turn may end beyond the horizon: the next
+     * one would begin at once. */
     uint64_t taken = theirs.turn_ms > now ? length * (1 + theirs.queues) : length;
+    uint64_t first = latest > now ? latest - now : 0;
+    if (taken > length && first + taken > LEDGER_HORIZON_MS)
+        taken = first + length < LEDGER_HORIZON_MS ? LEDGER_HORIZON_MS - first : length;
     if (l->proposer)
         return propose_turn(l, k, now, from, taken, latest, paced);
     struct change c = {.now = now, .from = from, .a = taken, .b = latest, .raise = paced};

@@ -20,6 +20,7 @@
 #include "config/config.h"
 #include "fleet/mirror.h"
 #include "tarpit/ledger_allowance.h"
+#include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 
 enum { MEMBERS = 5, CLIENTS = 12, PLACES = 1024, LEDGER_SIZE = 65536, FLIGHT = 4096 };
@@ -456,6 +457,29 @@ static void test_members_share_the_pace_of_a_client(void **state)
     close_member(&member[0]);
 }
 
+/* In a fleet of 60 an n-th of the pace would be a turn that ends beyond the ledger's horizon, and
+ * counts for nothing. A client still waits for each of its turns. */
+static void test_a_client_has_a_pace_in_a_large_fleet(void **state)
+{
+    begin_alone();
+    struct addr a = client(1);
+    struct ledger *l = member[0].mirror.ledger;
+    struct ledger_key k = ledger_key_client(l, &a);
+
+    for (uint64_t length = 90000; length <= POLICY_TIME_MAX; length += 170000) {
+        unsigned turns = 0;
+        for (uint16_t from = 1; from < 60; from++) {
+            struct share s = {
+                .name = {k.label, LEDGER_CLIENT}, .at_ms = now, .is = {.turn_ms = now + 900000}};
+            assert_int_equal(say(from, &s), 0);
+        }
+        for (uint64_t end = now + 600000; now < end; now += 1000)
+            turns += ledger_take_turn(l, &k, now, length, now + 195000) != 0;
+        assert_true(turns <= 1);
+    }
+    close_member(&member[0]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -463,6 +487,7 @@ int main(void)
         cmocka_unit_test(test_what_a_list_says_counts_once_in_the_fleet),
         cmocka_unit_test(test_good_mail_of_another_member_is_spent_and_not_only_looked_at),
         cmocka_unit_test(test_members_share_the_pace_of_a_client),
+        cmocka_unit_test(test_a_client_has_a_pace_in_a_large_fleet),
         cmocka_unit_test(test_a_greeting_is_passed_once_in_the_fleet),
         cmocka_unit_test(test_a_network_of_an_account_is_as_old_as_at_its_first_member),
     };
