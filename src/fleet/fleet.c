@@ -30,8 +30,7 @@ enum {
     SOON_MS = 2,
     SECOND_MS = 1000,
     MEMORY_S = 5,
-    SURE_MS = 60000, /* what was written before that has reached a master's replicas */
-    KEYS_LATE_MS = 10000,
+    SURE_MS = 60000,        /* what was written before that has reached a master's replicas */
     ROUND_TRIP_US = 200000, /* a slower answer says nothing about the clock */
 };
 
@@ -131,13 +130,6 @@ static bool later(const struct stream_id *a, const struct stream_id *b)
     return stream_id_compare(a, b) > 0;
 }
 
-/* A share is in the stream before it is in its key. Where a member begins to read must be so long
- * ago that the keys have whatever was in the stream before that. */
-static struct stream_id before(const struct stream_id *newest)
-{
-    return (struct stream_id){.ms = newest->ms > KEYS_LATE_MS ? newest->ms - KEYS_LATE_MS : 0};
-}
-
 /* The fleet's key and the ends of the stream are known. */
 static void join(struct fleet *f)
 {
@@ -150,7 +142,7 @@ static void join(struct fleet *f)
         receive_missed(f);
         /* Another stream is read from its beginning: its shares are good whatever their age.
          */
-        f->last = f->joined && lost ? none : before(&f->newest);
+        f->last = f->joined && lost ? none : f->newest;
     }
     uint64_t since = f->synced_ms > SURE_MS ? f->synced_ms - SURE_MS : 0;
     send_sweep(f, f->joined && !f->emptied ? since : 0);

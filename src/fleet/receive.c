@@ -16,6 +16,7 @@ enum {
     PREFETCH_AHEAD = 12,
     WOKEN_MEMBERS = 8,
     PREDECESSOR_MS = 5000,
+    KEYS_LATE_MS = 2000,
 };
 
 int receive_open(struct fleet *f)
@@ -132,7 +133,10 @@ void receive_ask(struct fleet *f, const struct ledger_name *n, uint64_t hash, bo
     struct link_redis *l = servers_link(&f->servers, key);
     if (!l || servers_waiting(&f->servers) >= WAITING_MOST)
         return;
-    *place = value;
+    /* A share is in the stream before it is in its key. So what a key says just after this member
+     * has joined may lack a share that it did not read in the stream either: it is asked again. */
+    if (f->loop.wall > f->joined_ms + KEYS_LATE_MS)
+        *place = value;
     uint64_t number = f->sent_count++;
     f->sent[number % SENT_PLACES] = (struct fleet_sent){*n, hash};
     link_command(l, key_told, number, 2, (struct span[]){SPAN("HGETALL"), key});

@@ -128,18 +128,6 @@ def test_a_new_member_knows_a_client_in_debt_at_its_first_recipient(redis, fleet
         assert stranger.say("RCPT TO:<alice@example.test>").seconds < 1
 
 
-def test_a_new_member_knows_what_is_in_the_stream_but_not_yet_in_its_key(redis, fleet):
-    r = redis()
-    (one,) = fleet(r, 1)
-    source = ports.stranger()
-    offend(one, source)
-    until(lambda: r.ask("EXISTS", f"mx:c{source}"))
-    r.ask("DEL", f"mx:c{source}")
-    (two,) = fleet(r, 1, first=2)
-    until(lambda: agree(source, one, two))
-    assert not r.ask("EXISTS", f"mx:c{source}")
-
-
 def test_a_key_that_changes_often_is_written_four_times_a_second_at_most(redis, fleet):
     r = redis()
     one, two = fleet(r, tarpit="time = 10ms max = 10ms pace_after = 0 good_ratio = 0 " + FLAT)
