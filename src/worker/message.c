@@ -124,12 +124,12 @@ static bool add(struct worker *w, struct conn *c, struct span body)
 
 void message_add(struct worker *w, struct conn *c, struct span body)
 {
-    if (!c->work || !c->work->spool || !room_for_octets(w, c, body.len) || !add(w, c, body)) {
-        message_void(w, c);
+    /* The session asks for message_void() next. Not here: octets that it has not seen yet may be in
+     * the spool's blocks (conn_run_places()). */
+    if (!c->work || !c->work->spool || !room_for_octets(w, c, body.len) || !add(w, c, body))
         smtp_body_failed(&c->smtp);
-    } else {
+    else
         room_count_octets(w, c, (int64_t)body.len);
-    }
 }
 
 void message_void(struct worker *w, struct conn *c)
