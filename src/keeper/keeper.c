@@ -217,8 +217,10 @@ int keeper_run(const struct keeper_params *params)
         log_error("the keeper cannot start: %s", strerror(errno));
         return 1;
     }
-    for (uint32_t i = 0; i < params->workers; i++)
+    for (uint32_t i = 0; i < params->workers; i++) {
         k.desk[i].disposal.logins = &params->logins[i];
+        proposals_finish(params->proposals[i]); /* what a keeper had read when it died */
+    }
     keeper_confine(params->config);
     sched_normal();
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
