@@ -39,20 +39,47 @@ struct reply reply_make(enum reply_id id, struct span arg)
     return r;
 }
 
-/* The row's text before and after the argument. */
+enum { HEAD_MAX = 32, HEAD_MARK = 3 };
+
+/* What is the same in each line of a reply: the code and the enhanced code, with ' ' or '-' at
+ * HEAD_MARK, and the row's text before and after the argument. */
 struct frame {
+    char head[HEAD_MAX];
+    size_t head_len;
     struct span before, after;
     bool takes_arg;
 };
 
+static size_t write_head(const struct reply *r, char out[HEAD_MAX])
+{
+    char *at = write_decimal(r->code, HEAD_MARK, out);
+
+    *at++ = ' ';
+    for (int i = 0; r->enhanced[0] && i < 3; i++) {
+        at = write_decimal(r->enhanced[i], 1, at);
+        *at++ = i < 2 ? '.' : ' ';
+    }
+    return (size_t)(at - out);
+}
+
+static struct frame frame_with(const struct reply *r, const char *text)
+{
+    const char *hole = strstr(text, "%s");
+    struct frame f = {.before = span_of(text)};
+
+    f.head_len = write_head(r, f.head);
+    if (hole) {
+        f.before.len = (size_t)(hole - text);
+        f.after = span_of(hole + 2);
+        f.takes_arg = true;
+    }
+    return f;
+}
+
 static struct frame frame_of(const struct reply *r)
 {
     assert(r->id < REPLY_COUNT);
-    const char *text = rows[r->id].text;
-    const char *hole = strstr(text, "%s");
-    if (!hole)
-        return (struct frame){span_of(text), {0}, false};
-    return (struct frame){{text, (size_t)(hole - text)}, span_of(hole + 2), true};
+    return frame_with(r, rows[r->id].text);
 }
 
 /* Takes the first line of the argument from *rest. */
@@ -63,33 +90,14 @@ static struct span take_line(struct span *rest)
     return line;
 }
 
-enum { HEAD_MAX = 32 };
-
-/* The code and the enhanced code, as a line begins with them. */
-static size_t write_head(const struct reply *r, bool more, char out[HEAD_MAX])
+/* The first octets of `s`, at most `room`, that are printable ASCII: nearly all of it. */
+static size_t plain_length(struct span s, size_t room)
 {
-    char *at = write_decimal(r->code, 3, out);
+    size_t n = 0;
 
-    *at++ = more ? '-' : ' ';
-    for (int i = 0; r->enhanced[0] && i < 3; i++) {
-        at = write_decimal(r->enhanced[i], 1, at);
-        *at++ = i < 2 ? '.' : ' ';
-    }
-    return (size_t)(at - out);
-}
-
-static size_t head_length(const struct reply *r)
-{
-    char head[HEAD_MAX];
-
-    return write_head(r, false, head);
-}
-
-static int add_head(const struct reply *r, bool more, struct buf *out)
-{
-    char head[HEAD_MAX];
-
-    return buf_add(out, head, write_head(r, more, head));
+    while (n < s.len && n < room && s.at[n] >= ' ' && s.at[n] <= '~')
+        n++;
+    return n;
 }
 
 /* Adds at most `room` octets of a stranger's words, made printable; never half of a UTF-8
@@ -97,7 +105,7 @@ static int add_head(const struct reply *r, bool more, struct buf *out)
 static int add_sanitised(struct span s, size_t room, struct buf *out)
 {
     while (s.len) {
-        size_t n = text_printable(s);
+        size_t plain = plain_length(s, room), n = plain ? plain : text_printable(s);
         struct span piece = n ? span_first(s, n) : SPAN("?");
         if (piece.len > room)
             return 0;
@@ -110,16 +118,19 @@ static int add_sanitised(struct span s, size_t room, struct buf *out)
 }
 
 /* The octets of a line without its argument, CRLF included. */
-static size_t line_length(const struct reply *r, const struct frame *f, struct span arg)
+static size_t line_length(const struct frame *f, struct span arg)
 {
-    return head_length(r) + f->before.len + (f->takes_arg ? arg.len : 0) + f->after.len + 2;
+    return f->head_len + f->before.len + (f->takes_arg ? arg.len : 0) + f->after.len + 2;
 }
 
-static int add_line(const struct reply *r, const struct frame *f, struct span arg, bool more,
-                    size_t max, struct buf *out)
+static int add_line(const struct frame *f, struct span arg, bool more, size_t max, struct buf *out)
 {
-    size_t frame = line_length(r, f, (struct span){0});
-    if (add_head(r, more, out) || buf_add_span(out, f->before))
+    size_t frame = line_length(f, (struct span){0});
+    if (buf_add(out, f->head, f->head_len))
+        return -ENOMEM;
+    if (more)
+        out->at[out->len - f->head_len + HEAD_MARK] = '-';
+    if (buf_add_span(out, f->before))
         return -ENOMEM;
     if (f->takes_arg && add_sanitised(arg, max > frame ? max - frame : 0, out))
         return -ENOMEM;
@@ -133,7 +144,7 @@ static unsigned lines_that_fit(const struct reply *r, const struct frame *f)
     size_t whole = 0;
     unsigned lines = 0;
     do {
-        size_t line = line_length(r, f, take_line(&rest));
+        size_t line = line_length(f, take_line(&rest));
         whole += line < REPLY_LINE_MAX ? line : REPLY_LINE_MAX;
         if (lines && r->id != REPLY_EHLO && (whole > REPLY_WHOLE_MAX || lines == REPLY_LINES_MAX))
             break;
@@ -149,7 +160,7 @@ int reply_write(const struct reply *r, struct buf *out)
     const uint32_t start = out->len;
     struct span rest = r->arg;
     for (unsigned i = 1; i <= lines; i++) {
-        if (add_line(r, &f, take_line(&rest), i < lines, REPLY_LINE_MAX, out)) {
+        if (add_line(&f, take_line(&rest), i < lines, REPLY_LINE_MAX, out)) {
             out->len = start;
             return -ENOMEM;
         }
@@ -157,11 +168,10 @@ int reply_write(const struct reply *r, struct buf *out)
     return 0;
 }
 
-static int add_drip(const struct reply *r, struct span arg, const struct frame *f, bool more,
-                    struct buf *out)
+static int add_drip(struct span arg, const struct frame *f, bool more, struct buf *out)
 {
     const uint32_t start = out->len;
-    if (!add_line(r, f, arg, more, REPLY_DRIP_FIRST_MAX, out))
+    if (!add_line(f, arg, more, REPLY_DRIP_FIRST_MAX, out))
         return 0;
     out->len = start;
     return -ENOMEM;
@@ -169,15 +179,15 @@ static int add_drip(const struct reply *r, struct span arg, const struct frame *
 
 int reply_drip(const struct reply *r, bool first, struct buf *out)
 {
-    const struct frame wait = {SPAN("Wait"), {0}, false};
+    const struct frame wait = frame_with(r, "Wait");
     const struct frame whole = frame_of(r);
     struct span rest = r->arg;
-    return add_drip(r, take_line(&rest), first ? &whole : &wait, true, out);
+    return add_drip(take_line(&rest), first ? &whole : &wait, true, out);
 }
 
 int reply_end_drip(const struct reply *r, struct buf *out)
 {
     const struct frame whole = frame_of(r);
     struct span rest = r->arg;
-    return add_drip(r, take_line(&rest), &whole, false, out);
+    return add_drip(take_line(&rest), &whole, false, out);
 }
