@@ -2,12 +2,12 @@
  *
  * This file makes the reply to EHLO, from what is offered at that moment on that connection. See
  * session.c for how handlers are called. */
-#include <stdio.h>
 #include <string.h>
 
 #include "smtp/session_part.h"
 #include "smtp/text.h"
 
+/* With the longest host name all keywords together have fewer than 500 octets. */
 enum { HELO_MAX = 255, KEYWORDS_MAX = 512 };
 
 /* Accepts any printable name: a wrong one is no reason to refuse mail (RFC 5321 4.1.4). The name
@@ -58,26 +58,44 @@ static void offer(struct keywords *k, bool applies, const char *keyword)
     k->len += len;
 }
 
+/* Adds a word to the keyword that was offered last, if the whole still fits. */
+static void offer_more(struct keywords *k, bool applies, const char *word)
+{
+    size_t len = strlen(word);
+
+    if (!applies || k->len + len + 1 > sizeof k->text)
+        return;
+    memcpy(k->text + k->len, word, len + 1);
+    k->len += len;
+}
+
+static void offer_number(struct keywords *k, uint64_t number)
+{
+    char text[24];
+
+    *write_decimal(number, 1, text) = '\0';
+    offer_more(k, true, text);
+}
+
 static void offer_auth(struct keywords *k, uint32_t mechanisms)
 {
-    char text[64];
-
-    snprintf(text, sizeof text, "AUTH%s%s%s%s", mechanisms & SMTP_AUTH_PLAIN ? " PLAIN" : "",
-             mechanisms & SMTP_AUTH_LOGIN ? " LOGIN" : "",
-             mechanisms & SMTP_AUTH_SCRAM ? " SCRAM-SHA-256" : "",
-             mechanisms & SMTP_AUTH_SCRAM_PLUS ? " SCRAM-SHA-256-PLUS" : "");
-    offer(k, mechanisms, text);
+    offer(k, mechanisms, "AUTH");
+    offer_more(k, mechanisms & SMTP_AUTH_PLAIN, " PLAIN");
+    offer_more(k, mechanisms & SMTP_AUTH_LOGIN, " LOGIN");
+    offer_more(k, mechanisms & SMTP_AUTH_SCRAM, " SCRAM-SHA-256");
+    offer_more(k, mechanisms & SMTP_AUTH_SCRAM_PLUS, " SCRAM-SHA-256-PLUS");
 }
 
 /* RFC 9422: limits that this session enforces. */
 static void offer_limits(struct keywords *k, const struct smtp_service *service)
 {
-    char text[64], mails[24] = "";
-
-    if (service->mails_max)
-        snprintf(mails, sizeof mails, " MAILMAX=%u", service->mails_max);
-    snprintf(text, sizeof text, "LIMITS%s RCPTMAX=%u", mails, session_recipients_max(service));
-    offer(k, true, text);
+    offer(k, true, "LIMITS");
+    if (service->mails_max) {
+        offer_more(k, true, " MAILMAX=");
+        offer_number(k, service->mails_max);
+    }
+    offer_more(k, true, " RCPTMAX=");
+    offer_number(k, session_recipients_max(service));
 }
 
 static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
@@ -88,12 +106,13 @@ static void extended_hello(struct turn *t, struct span arg, uint16_t flags)
     struct smtp_session *s = t->s;
     struct keywords k = {.len = 0};
     s->offered = service->offer & SMTP_OFFER_ALL;
-    char size[32] = "SIZE";
-    if (service->size_max)
-        snprintf(size, sizeof size, "SIZE %llu", (unsigned long long)service->size_max);
     offer(&k, true, service->hostname);
     offer(&k, true, "PIPELINING");
-    offer(&k, true, size);
+    offer(&k, true, "SIZE");
+    if (service->size_max) {
+        offer_more(&k, true, " ");
+        offer_number(&k, service->size_max);
+    }
     offer(&k, service->tls && !(s->flags & SMTP_TLS_ON), "STARTTLS");
     offer_auth(&k, session_may_auth(s, service));
     offer(&k, service->offer & SMTP_OFFER_8BITMIME, "8BITMIME");
