@@ -132,7 +132,7 @@ static struct ledger_share others_of(const struct ledger *l, const struct ledger
     struct ledger_share theirs = {0};
 
     *spent_here = 0;
-    if (l->others)
+    if (ledger_is_shared(l))
         ledger_others_get(l, k, d, now, &theirs, spent_here);
     return theirs;
 }
@@ -602,7 +602,7 @@ bool ledger_get(const struct ledger *l, const struct ledger_key *k, const struct
                 uint64_t now, struct ledger_entry *out)
 {
     bool any = ledger_get_alone(l, k, d, now, out);
-    return (l->others && add_others(l, k, d, now, out)) || any;
+    return (ledger_is_shared(l) && add_others(l, k, d, now, out)) || any;
 }
 
 void ledger_forget(struct ledger *l, const struct ledger_key *k)
@@ -627,7 +627,7 @@ bool ledger_next(const struct ledger *l, uint64_t *at, const struct ledger_decay
                                    .kind = (uint8_t)ledger_kind(hash)};
         *who = ledger_key_addr(key);
         read_entry(slot, hash, d, now, out);
-        if (l->others)
+        if (ledger_is_shared(l))
             add_others(l, key, d, now, out);
         if (atomic_load(&slot->word[WORD_KEY]) == hash)
             return true;

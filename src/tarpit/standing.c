@@ -177,19 +177,34 @@ static bool is_met(const struct tarpit_rules *r, const struct ledger_entry *clie
            (mail && own < GUILTY && policy_debt(r, network->offences, network->good) < GUILTY);
 }
 
+bool tarpit_look_up(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
+                    struct ledger_entry *client, struct ledger_entry *network)
+{
+    struct ledger_key own = tarpit_client_key(who), around = tarpit_network_key(who);
+    struct ledger_decay d = tarpit_decay(t);
+
+    if (tarpit_is_free(who))
+        return true;
+    ledger_prefetch(t->ledger, &around);
+    ledger_get(t->ledger, &own, &d, now, client);
+    ledger_get(t->ledger, &around, &d, now, network);
+    return (client->flags | network->flags) & LEDGER_EXEMPT;
+}
+
+bool tarpit_is_spared(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    struct ledger_entry c, n;
+
+    return tarpit_look_up(t, who, now, &c, &n);
+}
+
 struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     const struct tarpit_rules *r = &t->rules;
-    struct ledger_key client = tarpit_client_key(who), network = tarpit_network_key(who);
     struct ledger_decay d = tarpit_decay(t);
     struct ledger_entry c, n, as_null = {0};
 
-    if (tarpit_is_free(who))
-        return (struct standing){.free = true};
-    ledger_prefetch(t->ledger, &network);
-    ledger_get(t->ledger, &client, &d, now, &c);
-    ledger_get(t->ledger, &network, &d, now, &n);
-    if ((c.flags | n.flags) & LEDGER_EXEMPT)
+    if (tarpit_look_up(t, who, now, &c, &n))
         return (struct standing){.free = true};
     if (who->null_sender) {
         struct addr a = tarpit_address(who);
@@ -262,10 +277,7 @@ bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, 
 
 bool tarpit_in_good_standing(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
-    struct standing s = standing_of(t, who, now);
-    struct ledger_key network = tarpit_network_key(who);
-    struct ledger_decay d = tarpit_decay(t);
-    struct ledger_entry n;
+    struct ledger_entry c, n;
 
-    return s.free || s.delivered || (ledger_get(t->ledger, &network, &d, now, &n) && n.good >= 0.5);
+    return tarpit_look_up(t, who, now, &c, &n) || c.delivered_ms || n.good >= 0.5;
 }

@@ -67,19 +67,26 @@ static struct tarpit_hold hold_waiting(const struct tarpit *t, const struct stan
         .ms = ms, .freeze = policy_freezes(&t->rules, s->debt, ms), .rule = (uint8_t)rule};
 }
 
+static struct tarpit_hold wait_for(const struct tarpit *t, const struct tarpit_who *who,
+                                   const struct standing *s, uint64_t now)
+{
+    if (s->delivered && !who->sender_known)
+        return (struct tarpit_hold){0};
+    return hold_waiting(t, s, now);
+}
+
 struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     struct standing s = standing_of(t, who, now);
-    if (s.delivered && !who->sender_known)
-        return (struct tarpit_hold){0};
-    return hold_waiting(t, &s, now);
+
+    return wait_for(t, who, &s, now);
 }
 
 /* R22: a delay as any other, so `time = 0` turns it off too. */
 struct tarpit_hold tarpit_greet(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     struct standing s = standing_of(t, who, now);
-    struct tarpit_hold hold = tarpit_wait(t, who, now);
+    struct tarpit_hold hold = wait_for(t, who, &s, now);
     uint64_t pause = s.free || s.met || t->rules.time == 0 ? 0 : least(t->rules.greet, s.cap);
 
     if (pause <= hold.ms)
@@ -92,7 +99,7 @@ void tarpit_greeted(struct tarpit *t, const struct tarpit_who *who, uint64_t now
 {
     struct ledger_key client = tarpit_client_key(who);
 
-    if (!standing_of(t, who, now).free)
+    if (!tarpit_is_spared(t, who, now))
         ledger_pass(t->ledger, &client, now, now);
 }
 

@@ -164,6 +164,9 @@ void tarpit_listed(struct tarpit *t, const struct tarpit_who *who, double offenc
 /* Whether the client has delivered good mail in the last weeks. */
 bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
+/* Whether it is neither delayed nor booked: it is exempt, also by the ledger, or has logged in. */
+bool tarpit_is_spared(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
+
 /* Whether its mail is wanted, as far as is known: it is exempt, has logged in, or it or its network
  * has delivered good mail recently. */
 bool tarpit_in_good_standing(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);

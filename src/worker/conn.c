@@ -81,15 +81,10 @@ struct span conn_sender_domain(const struct conn *c)
 
 bool conn_is_spared(struct worker *w, const struct conn *c)
 {
-    const struct ledger_decay d = {w->tarpit.rules.half_life, w->tarpit.rules.good_half_life};
-    const struct ledger *l = w->params->ledger;
-    struct ledger_key client = ledger_key_client(l, &c->peer);
-    struct ledger_key network = ledger_key_network(l, &c->peer);
-    struct ledger_entry e;
+    struct tarpit_who who = who_of(w, &c->peer, c->flags & CONN_EXEMPT);
 
-    return c->flags & CONN_EXEMPT || c->smtp.flags & SMTP_AUTHENTICATED ||
-           (ledger_get(l, &client, &d, w->loop.wall, &e) && e.flags & LEDGER_EXEMPT) ||
-           (ledger_get(l, &network, &d, w->loop.wall, &e) && e.flags & LEDGER_EXEMPT);
+    who.authenticated = c->smtp.flags & SMTP_AUTHENTICATED;
+    return tarpit_is_spared(&w->tarpit, &who, w->loop.wall);
 }
 
 struct tarpit_who conn_who(struct worker *w, struct conn *c)
