@@ -1,0 +1,34 @@
+/* Private to sandbox*.c: the two parts of the kernel that confine a process. */
+#ifndef MIRED_BASE_SANDBOX_PART_H
+#define MIRED_BASE_SANDBOX_PART_H
+
+#include "base/sandbox.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
+    __has_feature(memory_sanitizer)
+#define SANITIZED 1
+#endif
+#endif
+#ifndef SANITIZED
+#define SANITIZED 0
+#endif
+
+/* sandbox_landlock.c: enters the rules of `s`. Returns the bits that are in force (enum
+ * sandbox_force); if the kernel has Landlock but it fails, 0 and -errno in *error. */
+unsigned sandbox_enter_landlock(struct sandbox *s, int *error);
+
+/* What a process of this machine could have in force of Landlock. */
+unsigned sandbox_landlock_available(void);
+
+/* sandbox_seccomp.c: enters the filter for the calls of `s`. Returns SANDBOX_SECCOMP, or 0 if the
+ * kernel has no seccomp or if it fails; then -errno is in *error unless an error is there already.
+ */
+unsigned sandbox_enter_seccomp(const struct sandbox *s, int *error);
+
+/* Whether the kernel and this build have seccomp. */
+bool sandbox_has_seccomp(void);
+
+#endif

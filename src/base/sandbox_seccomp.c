@@ -1,0 +1,329 @@
+/* The sandbox's system calls, by seccomp and libseccomp; see sandbox.h. */
+#include <errno.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <seccomp.h>
+
+#include "base/log.h"
+#include "base/sandbox.h"
+#include "base/sandbox_part.h"
+
+/* Calls without a condition, by the group that needs them (0: every role). */
+static const struct {
+    unsigned group;
+    const char *name;
+} calls[] = {
+    {0, "read"},
+    {0, "write"},
+    {0, "readv"},
+    {0, "writev"},
+    {0, "pread64"},
+    {0, "pwrite64"},
+    {0, "recvfrom"},
+    {0, "recvmsg"},
+    {0, "recvmmsg"},
+    {0, "sendto"},
+    {0, "sendmsg"},
+    {0, "sendmmsg"},
+    {0, "close"},
+    {0, "shutdown"},
+    {0, "accept4"},
+    {0, "accept"},
+    {0, "getsockopt"},
+    {0, "setsockopt"},
+    {0, "getsockname"},
+    {0, "getpeername"},
+    {0, "epoll_create1"},
+    {0, "epoll_ctl"},
+    {0, "epoll_wait"},
+    {0, "epoll_pwait"},
+    {0, "poll"},
+    {0, "ppoll"},
+    {0, "select"},
+    {0, "pselect6"},
+    {0, "eventfd2"},
+    {0, "pipe2"},
+    {0, "dup"},
+    {0, "timerfd_create"},
+    {0, "timerfd_settime"},
+    {0, "lseek"},
+    {0, "fstat"},
+    {0, "newfstatat"},
+    {0, "statx"},
+    {0, "ftruncate"},
+    {0, "fallocate"},
+    {0, "flock"},
+    {0, "fcntl"},
+    /* memory */
+    {0, "brk"},
+    {0, "munmap"},
+    {0, "mremap"},
+    {0, "madvise"},
+    {0, "msync"},
+    {0, "mincore"},
+    /* time, identity, limits: to be read */
+    {0, "clock_gettime"},
+    {0, "clock_getres"},
+    {0, "clock_nanosleep"},
+    {0, "nanosleep"},
+    {0, "gettimeofday"},
+    {0, "time"},
+    {0, "times"},
+    {0, "getrusage"},
+    {0, "sysinfo"},
+    {0, "uname"},
+    {0, "getpid"},
+    {0, "gettid"},
+    {0, "getppid"},
+    {0, "getuid"},
+    {0, "geteuid"},
+    {0, "getgid"},
+    {0, "getegid"},
+    {0, "getpgrp"},
+    {0, "getpgid"},
+    {0, "getrlimit"},
+    {0, "getrandom"},
+    {0, "getcpu"},
+    {0, "sched_getaffinity"},
+    {0, "getpriority"},
+    {0, "sched_getattr"},
+    /* locks and signals of the process's own */
+    {0, "futex"},
+    {0, "set_robust_list"},
+    {0, "rseq"},
+    {0, "membarrier"},
+    {0, "sched_yield"},
+    {0, "rt_sigprocmask"},
+    {0, "rt_sigreturn"},
+    {0, "rt_sigpending"},
+    {0, "rt_sigtimedwait"},
+    {0, "sigaltstack"},
+    {0, "restart_syscall"},
+    {0, "alarm"},
+    {0, "setitimer"},
+    {0, "exit"},
+    {0, "exit_group"},
+    /* its own priority, up to a limit that the master has set */
+    {0, "setpriority"},
+    {0, "sched_setattr"},
+    {SANDBOX_CONNECT | SANDBOX_UNIX, "connect"},
+    {SANDBOX_FILES, "open"},
+    {SANDBOX_FILES, "openat"},
+    {SANDBOX_FILES, "access"},
+    {SANDBOX_FILES, "faccessat"},
+    {SANDBOX_FILES, "faccessat2"},
+    {SANDBOX_FILES, "stat"},
+    {SANDBOX_FILES, "lstat"},
+    {SANDBOX_FILES, "readlink"},
+    {SANDBOX_FILES, "readlinkat"},
+    {SANDBOX_FILES, "getdents64"},
+    {SANDBOX_FILES, "fstatfs"},
+    {SANDBOX_FILES, "statfs"},
+    {SANDBOX_FILES, "fsync"},
+    {SANDBOX_FILES, "fdatasync"},
+    {SANDBOX_FILES, "fadvise64"},
+    {SANDBOX_FILES, "getcwd"},
+    {SANDBOX_FILES, "copy_file_range"},
+    {SANDBOX_FILES, "sendfile"},
+    {SANDBOX_FILES, "unlink"},
+    {SANDBOX_FILES, "unlinkat"},
+    {SANDBOX_FILES, "umask"},
+    {SANDBOX_FOLDERS, "mkdir"},
+    {SANDBOX_FOLDERS, "mkdirat"},
+    {SANDBOX_FOLDERS, "rmdir"},
+    {SANDBOX_FOLDERS, "link"},
+    {SANDBOX_FOLDERS, "linkat"},
+    {SANDBOX_FOLDERS, "rename"},
+    {SANDBOX_FOLDERS, "renameat"},
+    {SANDBOX_FOLDERS, "renameat2"},
+    {SANDBOX_FOLDERS, "fchmod"},
+    {SANDBOX_FOLDERS, "utimensat"},
+    {SANDBOX_BIND, "bind"},
+    {SANDBOX_BIND, "listen"},
+    {SANDBOX_NETLINK, "bind"},
+    {SANDBOX_URING, "io_uring_setup"},
+    {SANDBOX_URING, "io_uring_enter"},
+    {SANDBOX_URING, "io_uring_register"},
+};
+
+static int allow(scmp_filter_ctx filter, const char *name)
+{
+    int number = seccomp_syscall_resolve_name(name);
+
+    return number < 0 ? 0 : seccomp_rule_add(filter, SCMP_ACT_ALLOW, number, 0); /* other machine */
+}
+
+static int allow_calls(scmp_filter_ctx filter, unsigned groups)
+{
+    int error = 0;
+
+    for (size_t i = 0; !error && i < sizeof calls / sizeof *calls; i++)
+        if (!calls[i].group || calls[i].group & groups)
+            error = allow(filter, calls[i].name);
+    return error;
+}
+
+/* Allows `call` if (argument `arg` & `mask`) == `value`. */
+static int allow_if(scmp_filter_ctx filter, int call, unsigned arg, uint64_t mask, uint64_t value)
+{
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 1,
+                            SCMP_CMP64(arg, SCMP_CMP_MASKED_EQ, mask, value));
+}
+
+/* The C library asks the machine's services for names, over unix sockets and netlink, and manages
+ * without them. So such a socket is refused with an error, and does not end the process. */
+static int refuse_sockets(scmp_filter_ctx filter, int family)
+{
+    return seccomp_rule_add(filter, SCMP_ACT_ERRNO(EACCES), SCMP_SYS(socket), 1,
+                            SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)family));
+}
+
+/* Allows sockets of a family and type. Raw sockets are allowed for netlink only, which has no other
+ * type. */
+static int allow_socket(scmp_filter_ctx filter, int family, int type)
+{
+    return seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socket), 2,
+                            SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)family),
+                            SCMP_A1_64(SCMP_CMP_MASKED_EQ, 0xf, (scmp_datum_t)type));
+}
+
+static int allow_sockets(scmp_filter_ctx filter, unsigned groups)
+{
+    int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(socketpair), 1,
+                                 SCMP_A0_64(SCMP_CMP_EQ, AF_UNIX));
+
+    for (int type = SOCK_STREAM; !error && type <= SOCK_DGRAM; type++) {
+        if (groups & SANDBOX_CONNECT)
+            error = allow_socket(filter, AF_INET, type);
+        if (!error && groups & SANDBOX_CONNECT)
+            error = allow_socket(filter, AF_INET6, type);
+        if (!error && groups & SANDBOX_UNIX)
+            error = allow_socket(filter, AF_UNIX, type);
+    }
+    if (!error && groups & SANDBOX_NETLINK)
+        error = allow_socket(filter, AF_NETLINK, SOCK_RAW);
+    else if (!error)
+        error = refuse_sockets(filter, AF_NETLINK);
+    if (!error && !(groups & SANDBOX_UNIX))
+        error = refuse_sockets(filter, AF_UNIX);
+    return error;
+}
+
+/* Memory that can be written is never executable, and executable memory comes from a file. */
+static int allow_memory(scmp_filter_ctx filter, unsigned groups)
+{
+    int error = allow_if(filter, SCMP_SYS(mmap), 2, PROT_EXEC, 0);
+
+    if (!error)
+        error = allow_if(filter, SCMP_SYS(mprotect), 2, PROT_EXEC, 0);
+    if (!error && groups & SANDBOX_LIBRARIES)
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(mmap), 2,
+                                 SCMP_A2_64(SCMP_CMP_MASKED_EQ, PROT_WRITE | PROT_EXEC, PROT_EXEC),
+                                 SCMP_A3_64(SCMP_CMP_MASKED_EQ, MAP_ANONYMOUS, 0));
+    return error;
+}
+
+/* Allows threads as glibc starts them, but no processes and no namespaces. clone3() has its flags
+ * in memory, where a filter cannot look. So it fails as if the kernel did not have it, and glibc
+ * uses clone(). */
+static int allow_threads(scmp_filter_ctx filter, unsigned groups)
+{
+    const uint64_t flags = CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD |
+                           CLONE_SYSVSEM | CLONE_SETTLS | CLONE_PARENT_SETTID |
+                           CLONE_CHILD_CLEARTID;
+    int error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
+
+    if (!error && groups & SANDBOX_THREADS)
+        error = allow_if(filter, SCMP_SYS(clone), 0, UINT64_MAX, flags);
+    return error;
+}
+
+/* Calls whose arguments matter. */
+static int allow_some(scmp_filter_ctx filter)
+{
+    static const unsigned long ioctls[] = {FIONREAD, FIONBIO, TIOCOUTQ, TCGETS};
+    static const int names[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_GET_DUMPABLE};
+    int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2,
+                                 SCMP_A0_64(SCMP_CMP_EQ, 0), SCMP_A2_64(SCMP_CMP_EQ, 0));
+
+    for (size_t i = 0; !error && i < sizeof ioctls / sizeof *ioctls; i++)
+        error = allow_if(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, ioctls[i]);
+    for (size_t i = 0; !error && i < sizeof names / sizeof *names; i++)
+        error = allow_if(filter, SCMP_SYS(prctl), 0, UINT32_MAX, (uint64_t)names[i]);
+    if (!error) /* glibc names its memory where the kernel can, and goes on where it cannot */
+        error = seccomp_rule_add(filter, SCMP_ACT_ERRNO(EINVAL), SCMP_SYS(prctl), 1,
+                                 SCMP_A0_64(SCMP_CMP_EQ, 0x53564d41 /* PR_SET_VMA */));
+    if (!error) /* abort() */
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
+                                 SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+    if (!error) /* the handler of a breach stays; see breached() */
+        error = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(rt_sigaction), 1,
+                                 SCMP_A0_64(SCMP_CMP_EQ, SIGSYS));
+    if (!error)
+        error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(rt_sigaction), 1,
+                                 SCMP_A0_64(SCMP_CMP_NE, SIGSYS));
+    return error;
+}
+
+/* A call was not allowed. Logs which one, and ends the process: the kernel kills it when it tries
+ * to remove this handler, whatever else it has changed. If the log cannot be written, because the
+ * signal came in the middle of a write, the alarm ends the process. */
+static void breached(int signal_number, siginfo_t *info, void *context)
+{
+    signal(SIGALRM, SIG_DFL);
+    alarm(1);
+    char *name = seccomp_syscall_resolve_num_arch(info->si_arch, info->si_syscall);
+    log_error("system call %s (%d) is not allowed in this process; it ends. Please report it. "
+              "`sandbox = false` turns the check off",
+              name ? name : "?", info->si_syscall);
+    signal(SIGSYS, SIG_DFL);
+    _exit(128 + SIGSYS);
+}
+
+static int add_rules(scmp_filter_ctx filter, unsigned groups)
+{
+    int error = allow_calls(filter, groups);
+
+    if (!error)
+        error = allow_sockets(filter, groups);
+    if (!error)
+        error = allow_memory(filter, groups);
+    if (!error)
+        error = allow_threads(filter, groups);
+    if (!error)
+        error = allow_some(filter);
+    return error;
+}
+
+bool sandbox_has_seccomp(void)
+{
+    return !SANITIZED && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
+}
+
+unsigned sandbox_enter_seccomp(const struct sandbox *s, int *error)
+{
+    struct sigaction action = {.sa_sigaction = breached, .sa_flags = SA_SIGINFO | SA_NODEFER};
+
+    if (!sandbox_has_seccomp())
+        return 0;
+    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
+    int failed = filter ? 0 : -ENOMEM;
+    if (!failed && sigaction(SIGSYS, &action, NULL) < 0)
+        failed = -errno;
+    if (!failed) /* a binary search in place of one through all calls */
+        failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    if (!failed)
+        failed = add_rules(filter, s->calls);
+    if (!failed)
+        failed = seccomp_load(filter);
+    seccomp_release(filter);
+    if (failed && !*error)
+        *error = failed;
+    return failed ? 0 : SANDBOX_SECCOMP;
+}
