@@ -3,17 +3,7 @@
 #include <stdlib.h>
 
 #include "show.h"
-
-static const char *text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "-";
-}
-
-static double real(const json_t *o, const char *key)
-{
-    return json_number_value(json_object_get(o, key));
-}
+#include "show_part.h"
 
 static int by_age(const void *a, const void *b)
 {

@@ -5,26 +5,11 @@
 #include <string.h>
 
 #include "show.h"
-
-static long long number(const json_t *o, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(o, key));
-}
-
-static const char *text(const json_t *o, const char *key)
-{
-    const char *s = json_string_value(json_object_get(o, key));
-    return s ? s : "-";
-}
+#include "show_part.h"
 
 static const char *plural(long long n)
 {
     return n == 1 ? "" : "s";
-}
-
-static bool is(const json_t *o, const char *key)
-{
-    return json_is_true(json_object_get(o, key));
 }
 
 static void print_sender(const json_t *l)

@@ -4,11 +4,7 @@
 #include <time.h>
 
 #include "show.h"
-
-static long long number(const json_t *o, const char *key)
-{
-    return (long long)json_integer_value(json_object_get(o, key));
-}
+#include "show_part.h"
 
 static const char *day(const json_t *o, const char *key, char out[16])
 {
