@@ -1,125 +1,15 @@
 /* Settings of Postfix (the output of postconf -n, or main.cf itself); see import_part.h.
  *
  * The text is first read into a table of parameters, because their values refer to each other
- * ($myhostname) and may be in any order. Then the table at the end has a row for each parameter
- * that can be converted. */
+ * ($myhostname) and may be in any order (import_postfix_table.c). Then the table at the end has a
+ * row for each parameter that can be converted; import_postfix_access.c converts those about
+ * clients. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/addr.h"
 #include "import_part.h"
-
-enum { PARAMETERS_MAX = 2048, VALUE_MAX = 8192, DEPTH_MAX = 5, STEPS_MAX = 10000 };
-
-struct parameter {
-    struct span name;
-    struct buf value; /* as it stands there */
-};
-
-struct postfix {
-    struct import *im;
-    struct parameter *at;
-    size_t count;
-    unsigned steps; /* of expand(): names may refer to each other very many times */
-};
-
-/* ---- the table ---- */
-
-static const struct parameter *find(const struct postfix *p, struct span name)
-{
-    for (size_t i = p->count; i > 0; i--) /* the last one counts */
-        if (span_equal(p->at[i - 1].name, name))
-            return &p->at[i - 1];
-    return NULL;
-}
-
-/* Reads the parameters. A line that begins with a space continues the one before it. */
-static void read_table(struct postfix *p, struct span text)
-{
-    while (text.len && p->count < PARAMETERS_MAX) {
-        bool more = text.at[0] == ' ' || text.at[0] == '\t';
-        struct span line = import_line(&text);
-        if (line.len == 0 || line.at[0] == '#')
-            continue;
-        if (more && p->count) {
-            struct buf *value = &p->at[p->count - 1].value;
-            if (value->len + line.len < VALUE_MAX)
-                buf_addf(value, " %.*s", (int)line.len, line.at);
-            continue;
-        }
-        size_t sign = span_find(line, '=');
-        if (sign == line.len)
-            continue;
-        struct parameter *one = &p->at[p->count++];
-        struct span value = span_trim(span_after(line, sign + 1));
-        one->name = span_trim(span_first(line, sign));
-        if (value.len < VALUE_MAX)
-            buf_add(&one->value, value.at, value.len);
-    }
-}
-
-static void expand(struct postfix *p, struct span text, struct buf *out, int depth);
-
-/* The values that Postfix uses when nothing is set. */
-static void expand_default(struct postfix *p, struct span name, struct buf *out, int depth)
-{
-    if (span_equal(name, SPAN("myorigin"))) {
-        expand(p, SPAN("$myhostname"), out, depth);
-    } else if (span_equal(name, SPAN("mydestination"))) {
-        expand(p, SPAN("$myhostname, localhost.$mydomain, localhost"), out, depth);
-    } else if (span_equal(name, SPAN("mynetworks"))) { /* of mynetworks_style = host */
-        expand(p, SPAN("127.0.0.0/8 [::1]/128"), out, depth);
-    } else if (span_equal(name, SPAN("smtpd_tls_key_file"))) {
-        expand(p, SPAN("$smtpd_tls_cert_file"), out, depth);
-    } else if (span_equal(name, SPAN("mydomain"))) {
-        const struct parameter *host = find(p, SPAN("myhostname"));
-        struct span whole = host ? buf_span(&host->value) : SPAN("");
-        size_t dot = span_find(whole, '.');
-        if (dot < whole.len && span_find(whole, '$') == whole.len)
-            buf_add(out, whole.at + dot + 1, whole.len - dot - 1);
-        else
-            buf_add(out, "localdomain", 11);
-    } else {
-        buf_addf(out, "$%.*s", (int)name.len, name.at);
-    }
-}
-
-/* Replaces $name, ${name} and $(name) with their values; unknown names stay with their sign. */
-static void expand(struct postfix *p, struct span text, struct buf *out, int depth)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_";
-
-    for (size_t i = 0; i < text.len && out->len < VALUE_MAX && p->steps++ < STEPS_MAX;) {
-        struct span rest = span_after(text, i);
-        if (rest.at[0] != '$') {
-            size_t len = span_find(rest, '$');
-            buf_add(out, rest.at, len);
-            i += len;
-            continue;
-        }
-        bool closed = rest.len > 1 && (rest.at[1] == '{' || rest.at[1] == '(');
-        size_t from = closed ? 2 : 1, len = 0;
-        while (from + len < rest.len && rest.at[from + len] && strchr(letters, rest.at[from + len]))
-            len++;
-        struct span name = {rest.at + from, len};
-        size_t end = from + len;
-        bool good =
-            len && depth < DEPTH_MAX &&
-            (!closed || (end < rest.len && rest.at[end] == (rest.at[1] == '{' ? '}' : ')')));
-        if (!good) { /* ${name?text} and what is none */
-            buf_add(out, "$", 1);
-            i++;
-            continue;
-        }
-        const struct parameter *one = find(p, name);
-        if (one)
-            expand(p, buf_span(&one->value), out, depth + 1);
-        else
-            expand_default(p, name, out, depth + 1);
-        i += end + closed;
-    }
-}
+#include "import_postfix_part.h"
 
 /* ---- conversion of each parameter; `value` is expanded ---- */
 
@@ -227,9 +117,9 @@ static void take_certificate(struct postfix *p, struct span name, struct span va
 {
     struct buf key = {0};
 
-    if (find(p, SPAN("smtpd_tls_chain_files"))) /* Postfix takes these then */
+    if (postfix_find(p, SPAN("smtpd_tls_chain_files"))) /* Postfix takes these then */
         return;
-    expand(p, SPAN("$smtpd_tls_key_file"), &key, 0);
+    postfix_expand(p, SPAN("$smtpd_tls_key_file"), &key, 0);
     struct span k = buf_span(&key);
     p->im->found++;
     if (value.len && import_is_plain(value) && import_is_plain(k) &&
@@ -242,12 +132,12 @@ static void take_certificate(struct postfix *p, struct span name, struct span va
 
 static void take_logins(struct postfix *p, struct span name, struct span value)
 {
-    const struct parameter *kind = find(p, SPAN("smtpd_sasl_type"));
+    const struct parameter *kind = postfix_find(p, SPAN("smtpd_sasl_type"));
     bool dovecot = kind && span_equal(buf_span(&kind->value), SPAN("dovecot"));
     struct buf path = {0};
 
     p->im->found++;
-    expand(p, SPAN("$smtpd_sasl_path"), &path, 0);
+    postfix_expand(p, SPAN("$smtpd_sasl_path"), &path, 0);
     struct span where = buf_span(&path);
     if (!span_equal(value, SPAN("yes"))) {
         import_note(p->im, "logins: Postfix offers none on port 25, so mired offers none");
@@ -270,119 +160,6 @@ static void take_logins(struct postfix *p, struct span name, struct span value)
         import_note(p->im, "  listen \"[::]:587\" { submission = true }");
     }
     buf_free(&path);
-}
-
-static void take_limits(struct postfix *p, struct span name, struct span value)
-{
-    p->im->found++;
-    import_note(p->im,
-                "%.*s has no equivalent: mired spaces a client's verdicts over all of its "
-                "connections (pace) and ends no session for errors",
-                (int)name.len, name.at);
-}
-
-static void take_names_list(struct postfix *p, const char *from, struct span word, struct span list)
-{
-    import_note(p->im, "%s: %.*s %.*s is not converted: it is about names, not clients", from,
-                (int)word.len, word.at, (int)list.len, list.at);
-}
-
-/* Converts block-lists and allow-lists; the other restrictions stay in Postfix, which sees the
- * client. */
-static void take_restrictions(struct postfix *p, struct span name, struct span value)
-{
-    char from[128];
-    bool other = false, trusted = false;
-
-    p->im->found++;
-    snprintf(from, sizeof from, "%.*s", (int)name.len, name.at);
-    for (struct span word; (word = import_word(&value, ", \t")).len;) {
-        bool black = span_equal(word, SPAN("reject_rbl_client"));
-        bool white = span_equal(word, SPAN("permit_dnswl_client"));
-        if (black || white)
-            import_list(p->im, black ? "dnsbl" : "dnswl", import_word(&value, ", \t"), from);
-        else if (span_starts_fold(word, SPAN("reject_rhsbl")))
-            take_names_list(p, from, word, import_word(&value, ", \t"));
-        else
-            other = true;
-        trusted = trusted || span_equal(word, SPAN("permit_mynetworks"));
-        if (!trusted && span_equal(word, SPAN("check_policy_service")))
-            import_note(p->im,
-                        "%s: check_policy_service sees mired's recipient lookups too, from "
-                        "127.0.0.1 with an empty sender; put permit_mynetworks before it, or a "
-                        "greylist delays new senders twice",
-                        from);
-    }
-    if (other)
-        import_note(p->im,
-                    "%s: Postfix keeps applying its other restrictions; XCLIENT tells it the "
-                    "client's address",
-                    from);
-}
-
-/* postscreen's lists: negative weights are allow-lists. */
-static void take_sites(struct postfix *p, struct span name, struct span value)
-{
-    p->im->found++;
-    for (struct span word; (word = import_word(&value, ", \t")).len;) {
-        size_t star = span_find(word, '*');
-        bool white = star + 1 < word.len && word.at[star + 1] == '-';
-        import_list(p->im, white ? "dnswl" : "dnsbl", word, "postscreen_dnsbl_sites");
-    }
-}
-
-/* "6s", or with other values under stress: "${stress?{2}:{6}}s", "${stress?2}${stress:6}s". The
- * value without stress is the last number. */
-static unsigned long seconds_without_stress(struct span value)
-{
-    static const char digits[] = "0123456789";
-    size_t end = value.len, from;
-
-    while (end > 0 && !strchr(digits, value.at[end - 1]))
-        end--;
-    for (from = end; from > 0 && strchr(digits, value.at[from - 1]);)
-        from--;
-    struct span number = {value.at + from, end - from};
-    bool minutes = value.len && value.at[value.len - 1] == 'm';
-    return import_number(number, 10) * (minutes ? 60 : 1);
-}
-
-/* postscreen's pause. With `ignore`, the default, it only logs who talks first; mired does no more
- * with `observe`. */
-static void take_greet(struct postfix *p, struct span name, struct span value)
-{
-    const struct parameter *wait = find(p, SPAN("postscreen_greet_wait"));
-    unsigned long usual = 6;
-
-    p->im->found++;
-    if (wait)
-        usual = seconds_without_stress(buf_span(&wait->value));
-    if (span_equal(value, SPAN("enforce")) || span_equal(value, SPAN("drop")))
-        import_greet(p->im, "postscreen_greet_action", usual);
-    else
-        import_note(p->im,
-                    "postscreen_greet_action = %.*s: it only logs clients that talk first, "
-                    "so mired has no pause either (greet)",
-                    (int)value.len, value.at);
-}
-
-static void take_greet_wait(struct postfix *p, struct span name, struct span value)
-{
-    p->im->found++;
-    if (!find(p, SPAN("postscreen_greet_action")))
-        import_note(p->im,
-                    "postscreen_greet_wait = %.*s is not converted: without "
-                    "postscreen_greet_action it only logs clients that talk first",
-                    (int)value.len, value.at);
-}
-
-static void take_greet_ttl(struct postfix *p, struct span name, struct span value)
-{
-    p->im->found++;
-    import_note(p->im,
-                "postscreen_greet_ttl = %.*s is not converted: mired knows a client for 30 days "
-                "(greet_pass)",
-                (int)value.len, value.at);
 }
 
 /* `certificate` also takes files with a key and a chain. */
@@ -459,8 +236,8 @@ static const struct {
 } parameters[] = {
     {"myhostname", take_hostname},
     {"smtpd_error_sleep_time", take_time},
-    {"smtpd_soft_error_limit", take_limits},
-    {"smtpd_hard_error_limit", take_limits},
+    {"smtpd_soft_error_limit", postfix_take_limits},
+    {"smtpd_hard_error_limit", postfix_take_limits},
     {"mynetworks", take_networks},
     {"mydestination", take_domains},
     {"relay_domains", take_domains},
@@ -479,16 +256,16 @@ static const struct {
     {"smtpd_tls_cert_file", take_certificate},
     {"inet_protocols", take_protocols},
     {"inet_interfaces", take_interfaces},
-    {"smtpd_client_restrictions", take_restrictions},
-    {"smtpd_helo_restrictions", take_restrictions},
-    {"smtpd_sender_restrictions", take_restrictions},
-    {"smtpd_relay_restrictions", take_restrictions},
-    {"smtpd_recipient_restrictions", take_restrictions},
-    {"smtpd_data_restrictions", take_restrictions},
-    {"postscreen_dnsbl_sites", take_sites},
-    {"postscreen_greet_action", take_greet},
-    {"postscreen_greet_wait", take_greet_wait},
-    {"postscreen_greet_ttl", take_greet_ttl},
+    {"smtpd_client_restrictions", postfix_take_restrictions},
+    {"smtpd_helo_restrictions", postfix_take_restrictions},
+    {"smtpd_sender_restrictions", postfix_take_restrictions},
+    {"smtpd_relay_restrictions", postfix_take_restrictions},
+    {"smtpd_recipient_restrictions", postfix_take_restrictions},
+    {"smtpd_data_restrictions", postfix_take_restrictions},
+    {"postscreen_dnsbl_sites", postfix_take_sites},
+    {"postscreen_greet_action", postfix_take_greet},
+    {"postscreen_greet_wait", postfix_take_greet_wait},
+    {"postscreen_greet_ttl", postfix_take_greet_ttl},
     {"smtpd_sasl_auth_enable", take_logins},
 };
 
@@ -496,18 +273,18 @@ static const struct {
 
 static void take_all(struct postfix *p)
 {
-    bool named = find(p, SPAN("myhostname")) != NULL;
+    bool named = postfix_find(p, SPAN("myhostname")) != NULL;
 
     for (size_t i = 0; i < sizeof parameters / sizeof parameters[0]; i++) {
         struct span name = span_of(parameters[i].name);
-        const struct parameter *one = find(p, name);
+        const struct parameter *one = postfix_find(p, name);
         struct buf value = {0};
         p->steps = 0;
         if (one)
-            expand(p, buf_span(&one->value), &value, 0);
+            postfix_expand(p, buf_span(&one->value), &value, 0);
         else if (named &&
                  (span_equal(name, SPAN("mydestination")) || span_equal(name, SPAN("mynetworks"))))
-            expand_default(p, name, &value, 0);
+            postfix_expand_default(p, name, &value, 0);
         else
             continue;
         if (buf_add(&value, "", 1) == 0) { /* ended, for strtoul() */
@@ -563,7 +340,7 @@ void import_postfix(struct import *im, struct span text)
 
     if (!p.at)
         return;
-    read_table(&p, text);
+    postfix_read(&p, text);
     take_all(&p);
     if (im->found)
         name_rest(&p);
