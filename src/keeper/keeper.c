@@ -109,6 +109,7 @@ static unsigned take_turn(struct keeper *k, uint32_t worker)
 /* Returns how many there were, and whether there may be more. */
 static unsigned take_turns(struct keeper *k, bool *more)
 {
+    uint64_t round = turns_begin_round(k->params->turns);
     unsigned all = 0;
 
     *more = false;
@@ -117,6 +118,8 @@ static unsigned take_turns(struct keeper *k, bool *more)
         all += n;
         *more = *more || n == IN_TURN;
     }
+    if (!*more)
+        turns_end_round(k->params->turns, round);
     return all;
 }
 

@@ -11,6 +11,7 @@ struct config;
 struct ledger;
 struct partial_delivery;
 struct proposals;
+struct turns;
 
 struct keeper_params {
     const struct config *config;
@@ -19,6 +20,7 @@ struct keeper_params {
     struct ledger *ledger;
     struct partial_delivery *partial;
     struct proposals **proposals; /* one for each worker */
+    struct turns *turns;          /* of all workers; the keeper counts its rounds there */
     _Atomic uint32_t *logins;     /* one for each worker: bookings that right passwords allow */
     uint32_t workers;
 };

@@ -155,7 +155,7 @@ static void forget_proposals(struct master *m, const struct child *c)
             g->logins = NULL;
         }
     }
-    if (c->role != ROLE_WORKER)
+    if (c->role != ROLE_WORKER && c->role != ROLE_KEEPER)
         munmap(m->runtime.turns, turns_size());
 }
 
@@ -499,6 +499,7 @@ static int run_keeper(struct master *m, const struct child *c)
                                               .ledger = m->runtime.ledger,
                                               .partial = m->runtime.partial,
                                               .proposals = g->proposals,
+                                              .turns = m->runtime.turns,
                                               .logins = g->logins,
                                               .workers = g->config->workers});
 }

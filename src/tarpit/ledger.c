@@ -611,6 +611,7 @@ void ledger_forget(struct ledger *l, const struct ledger_key *k)
     uint64_t hash = k->hash;
     if (slot != NULL && atomic_compare_exchange_strong(&slot->word[WORD_KEY], &hash, 0))
         atomic_fetch_sub_explicit(&l->head->entries, 1, memory_order_relaxed);
+    atomic_fetch_add(&l->head->forgotten, 1);
     ledger_others_forget(l, k);
 }
 

@@ -132,6 +132,20 @@ double ledger_bucket_level(const struct ledger *l, const struct ledger_key *k,
     return slot ? level_of(ledger_payload(slot, bucket_word[bucket], k->hash), rate, now) : 0;
 }
 
+/* In a worker: an account that is busy all the time learns here what the fleet has raised. */
+static void raise_to_kept(const struct ledger *l, const struct ledger_key *k,
+                          struct ledger_slot *slot, enum ledger_bucket bucket,
+                          struct ledger_rate rate, uint64_t now)
+{
+    const struct ledger_slot *kept = proposer_compare(l, slot, k->hash, now);
+
+    if (!kept)
+        return;
+    uint64_t payload = ledger_payload(kept, bucket_word[bucket], k->hash);
+    struct booking b = {.rate = rate, .now = now, .by = level_of(payload, rate, now)};
+    ledger_change(slot, bucket_word[bucket], k->hash, change_raise, &b);
+}
+
 bool ledger_bucket_take(struct ledger *l, const struct ledger_key *k, enum ledger_bucket bucket,
                         struct ledger_rate rate, uint64_t now, uint32_t n)
 {
@@ -142,6 +156,7 @@ bool ledger_bucket_take(struct ledger *l, const struct ledger_key *k, enum ledge
     if (!slot)
         return true;
     ledger_seen(slot, k->hash, now);
+    raise_to_kept(l, k, slot, bucket, rate, now);
     bool taken = ledger_change(slot, bucket_word[bucket], k->hash, change_bucket, &b);
     if (taken)
         propose(l, k, PROPOSE_TAKE, bucket, rate, now, n);
@@ -315,8 +330,8 @@ unsigned ledger_refused_from(struct ledger *l, const struct ledger_key *k, uint6
     if (!slot)
         return 0;
     ledger_seen(slot, k->hash, now);
-    ledger_change(slot, WORD_FLAGS, k->hash, change_refused, &r);
-    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_REFUSED, .a = network});
+    if (ledger_change(slot, WORD_FLAGS, k->hash, change_refused, &r))
+        ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_REFUSED, .a = network});
     return r.count;
 }
 

@@ -3,9 +3,10 @@
  * (ledger_disposal.h). So a worker that an attacker has taken over changes nothing by itself.
  *
  * Until the keeper has carried out a proposal, the worker sees its effect in a table of its own, so
- * a booking costs no wait. Other workers see it a moment later. Only turns must not wait for that,
- * because two connections of a client to two workers must never get the same one: all workers share
- * a table of the ends of turns (struct turns), and take a turn there by compare-and-swap.
+ * a booking costs no wait. Other workers see it a moment later. Turns and allowances must
+ * not wait for that, because two connections to two workers must never get the same turn, or the
+ * same rest of an allowance: all workers share a table of the ends of turns and of what accounts
+ * send (struct turns), and take both there by compare-and-swap (ledger_accounts.h).
  *
  * A process without proposals (the keeper, web, the simulator, tests) changes the ledger itself.
  * Nothing blocks. When the ring is full, because the keeper is away, nothing is booked. */
@@ -89,6 +90,11 @@ bool proposals_are_attached(const struct proposals *p);
 
 /* Reads the next proposal. False if there is none. The proposal may contain anything. */
 bool proposals_read(struct proposals *p, struct proposal *out);
+
+/* A round through the rings of all workers, from its beginning until none of them has a proposal
+ * left; a round that leaves some has no end. Of any process. */
+uint64_t turns_begin_round(struct turns *t);
+void turns_end_round(struct turns *t, uint64_t round);
 
 /* The proposals that were read have been carried out. */
 void proposals_finish(struct proposals *p);

@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "tarpit/ledger_accounts.h"
+
 enum { RING = 1 << 14, BOOKINGS = RING - RING / 8, PAGE = 4096 };
 
 struct proposals {
@@ -93,6 +95,17 @@ bool proposals_sleep(struct proposals *p)
     return false;
 }
 
+/* ---- what workers share ---- */
+
+/* A word is a place: 22 bits of the hash, and the end of the last turn taken (wall ms, 42 bits). A
+ * place whose end is past is free. Two clients with the same bits in one set would share a queue:
+ * one pair in half a million. */
+enum { TURN_SETS = 8192, TURN_WAYS = 8 };
+struct turns {
+    _Alignas(64) _Atomic uint64_t end[TURN_SETS][TURN_WAYS];
+    struct accounts accounts;
+};
+
 /* ---- the worker's table ---- */
 
 enum { SETS = 1024, WAYS = 8, AGAIN_MS = 100 };
@@ -135,8 +148,20 @@ static unsigned set_of(uint64_t hash)
     return (unsigned)(hash >> 24) % SETS;
 }
 
-struct ledger_slot *proposer_find(const struct proposer *p, uint64_t hash)
+/* The table that workers share, for an entry that is in it; else NULL. */
+static struct accounts *accounts_for(const struct proposer *p, uint64_t hash)
 {
+    return p->turns && ledger_kind(hash) == LEDGER_ALLOWANCE ? &p->turns->accounts : NULL;
+}
+
+struct ledger_slot *proposer_find(const struct ledger *l, uint64_t hash)
+{
+    const struct proposer *p = l->proposer;
+    struct accounts *accounts = accounts_for(p, hash);
+    struct ledger_slot *shared = accounts ? accounts_find(accounts, l, hash) : NULL;
+
+    if (shared)
+        return shared;
     uint64_t done = atomic_load_explicit(&p->to->done, memory_order_acquire);
     unsigned s = set_of(hash);
     const struct pending *set = &p->set[s];
@@ -166,6 +191,11 @@ static void copy(const struct ledger *l, const struct ledger_key *k, struct ledg
 struct ledger_slot *proposer_claim(struct ledger *l, const struct ledger_key *k, uint64_t now)
 {
     struct proposer *p = l->proposer;
+    struct accounts *accounts = accounts_for(p, k->hash);
+    struct ledger_slot *shared = accounts ? accounts_claim(accounts, l, k, now) : NULL;
+
+    if (shared) /* also while the keeper is away */
+        return shared;
     uint64_t done = atomic_load_explicit(&p->to->done, memory_order_acquire);
     uint64_t next = atomic_load_explicit(&p->to->written, memory_order_relaxed) + 1;
     unsigned s = set_of(k->hash), way = WAYS;
@@ -193,6 +223,14 @@ struct ledger_slot *proposer_claim(struct ledger *l, const struct ledger_key *k,
     return &p->slot[s][way];
 }
 
+const struct ledger_slot *proposer_compare(const struct ledger *l, const struct ledger_slot *slot,
+                                           uint64_t hash, uint64_t now)
+{
+    struct accounts *accounts = l->proposer ? accounts_for(l->proposer, hash) : NULL;
+
+    return accounts ? accounts_compare(accounts, l, slot, hash, now) : NULL;
+}
+
 uint64_t proposer_number(const struct proposer *p, uint64_t *done)
 {
     *done = atomic_load_explicit(&p->to->done, memory_order_acquire);
@@ -210,17 +248,25 @@ void ledger_propose(const struct ledger *l, const struct ledger_key *k, uint64_t
     what.common = k->common;
     what.kind = k->kind;
     proposals_write(l->proposer->to, &what);
+    struct accounts *accounts = accounts_for(l->proposer, k->hash);
+    if (accounts)
+        accounts_changed(accounts, k->hash);
+}
+
+uint64_t turns_begin_round(struct turns *t)
+{
+    return atomic_fetch_add(&t->accounts.round, 1) + 1;
+}
+
+void turns_end_round(struct turns *t, uint64_t round)
+{
+    uint64_t done = atomic_load(&t->accounts.done);
+
+    while (done < round && !atomic_compare_exchange_weak(&t->accounts.done, &done, round))
+        continue;
 }
 
 /* ---- turns ---- */
-
-/* A word is a place: 22 bits of the hash, and the end of the last turn taken (wall ms, 42 bits). A
- * place whose end is past is free. Two clients with the same bits in one set would share a queue:
- * one pair in half a million. */
-enum { TURN_SETS = 8192, TURN_WAYS = 8 };
-struct turns {
-    _Alignas(64) _Atomic uint64_t end[TURN_SETS][TURN_WAYS];
-};
 
 size_t turns_size(void)
 {

@@ -11,12 +11,16 @@ struct proposer;
 void proposer_close(struct proposer *p);
 
 /* The entry with what this process has proposed; NULL if it has proposed nothing that is not yet in
- * the table. */
-struct ledger_slot *proposer_find(const struct proposer *p, uint64_t hash);
+ * the table. Of an allowance: with what all workers have proposed (ledger_accounts.h). */
+struct ledger_slot *proposer_find(const struct ledger *l, uint64_t hash);
 
 /* A copy of the entry that this process may change, before it proposes the change. NULL: no room,
  * because the keeper is away. */
 struct ledger_slot *proposer_claim(struct ledger *l, const struct ledger_key *k, uint64_t now);
+
+/* The ledger's entry, if it is time to compare `slot`, which workers share, with it; else NULL. */
+const struct ledger_slot *proposer_compare(const struct ledger *l, const struct ledger_slot *slot,
+                                           uint64_t hash, uint64_t now);
 
 /* Proposes; without a proposer it does nothing. */
 void ledger_propose(const struct ledger *l, const struct ledger_key *k, uint64_t now,

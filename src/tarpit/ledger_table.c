@@ -63,7 +63,7 @@ void ledger_prefetch_lines(const struct ledger *l, uint64_t hash)
 
 struct ledger_slot *ledger_find(const struct ledger *l, uint64_t hash)
 {
-    struct ledger_slot *proposed = l->proposer ? proposer_find(l->proposer, hash) : NULL;
+    struct ledger_slot *proposed = l->proposer ? proposer_find(l, hash) : NULL;
     return proposed ? proposed : ledger_find_kept(l, hash);
 }
 

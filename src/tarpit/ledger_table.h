@@ -63,6 +63,7 @@ struct ledger_head {
     _Alignas(64) _Atomic uint64_t entries;
     _Atomic uint64_t evictions;
     _Atomic uint64_t edition;
+    _Atomic uint64_t forgotten; /* how many entries people have had forgotten */
 };
 
 /* The last events that a process has written, by key, and their numbers: what the reader has not

@@ -27,6 +27,7 @@ struct office {
     struct ledger *book;
     struct ledger *of[WORKERS];
     struct proposals *ring[WORKERS];
+    struct turns *turns;
     struct disposal disposal[WORKERS];
     struct disposal_rules rules;
     uint64_t refused[3];
@@ -44,6 +45,8 @@ static struct office *open_office(void)
     struct office *o = calloc(1, sizeof *o);
     struct turns *turns = page(turns_size());
     int fd;
+
+    o->turns = turns;
 
     snprintf(o->path, sizeof o->path, "/tmp/mired-proposals-XXXXXX");
     fd = mkstemp(o->path);
@@ -74,6 +77,7 @@ static void close_office(struct office *o)
 /* The keeper does what there is. */
 static void keep(struct office *o, uint64_t now)
 {
+    uint64_t round = turns_begin_round(o->turns);
     struct proposal p;
 
     for (int i = 0; i < WORKERS; i++) {
@@ -81,6 +85,7 @@ static void keep(struct office *o, uint64_t now)
             o->refused[dispose(&o->disposal[i], o->book, &o->rules, &p, now)]++;
         proposals_finish(o->ring[i]);
     }
+    turns_end_round(o->turns, round);
 }
 
 static struct ledger_decay decay(const struct office *o)
@@ -283,6 +288,78 @@ static void test_two_true_workers_at_one_moment_are_no_attack(void **state)
     keep(o, T0);
     assert_true(entry(o, &k, T0).good < 0.01);
     assert_int_equal(o->refused[DISPOSAL_TOO_MANY] + o->refused[DISPOSAL_WRONG], 0);
+    close_office(o);
+}
+
+/* ---- allowances ---- */
+
+/* At one moment, while the keeper has booked nothing of it, or a part. */
+static void test_two_workers_never_exceed_an_allowance(void **state)
+{
+    const struct ledger_rate rate = {100, HOUR};
+
+    for (int often = 1; often <= 64; often *= 4) {
+        struct office *o = open_office();
+        struct ledger_key k = ledger_key_allowance(o->book, SPAN("alice"));
+        int taken = 0;
+        for (int i = 0; i < 400; i++) {
+            taken += ledger_bucket_take(o->of[i * 7 / 3 % WORKERS], &k, BUCKET_HOUR, rate, T0, 1);
+            if (i % often == often - 1 && i < 350)
+                keep(o, T0);
+        }
+        assert_int_equal(taken, 100);
+        ledger_bucket_give(o->of[0], &k, BUCKET_HOUR, rate, T0, 30);
+        assert_true(ledger_bucket_take(o->of[1], &k, BUCKET_HOUR, rate, T0, 30));
+        assert_false(ledger_bucket_take(o->of[0], &k, BUCKET_HOUR, rate, T0, 1));
+        keep(o, T0);
+        keep(o, T0);
+        assert_true(fabs(ledger_bucket_level(o->book, &k, BUCKET_HOUR, rate, T0) - 100) < 0.1);
+        assert_int_equal(o->refused[DISPOSAL_TOO_MANY] + o->refused[DISPOSAL_WRONG], 0);
+        close_office(o);
+    }
+}
+
+static void test_of_two_workers_one_finds_that_an_account_looks_stolen(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_key k = ledger_key_allowance(o->book, SPAN("alice"));
+    unsigned networks = 0, found = 0, settled = 0;
+
+    for (int i = 0; i < WORKERS; i++)
+        settled += ledger_settle(o->of[i], &k, T0);
+    assert_int_equal(settled, 1);
+    for (uint64_t i = 0; i < 5000;
+         i++) /* each network comes again and again: no flood of reports */
+        networks = ledger_refused_from(o->of[i % WORKERS], &k, T0, i % 5 << 16);
+    assert_int_equal(networks, 5);
+    for (int i = 0; i < WORKERS; i++)
+        found += ledger_looks_stolen(o->of[i], &k, T0, T0 + 7 * 24 * HOUR);
+    assert_int_equal(found, 1);
+    keep(o, T0);
+    keep(o, T0);
+    assert_true(ledger_signs(o->book, &k, T0).stolen_till > T0);
+    assert_int_equal(o->refused[DISPOSAL_TOO_MANY] + o->refused[DISPOSAL_WRONG], 0);
+    close_office(o);
+}
+
+/* Workers use the account all the time, so the keeper is never done with it. */
+static void test_a_busy_account_sees_a_release_and_the_fleet(void **state)
+{
+    const struct ledger_rate rate = {100, HOUR};
+    struct office *o = open_office();
+    struct ledger_key k = ledger_key_allowance(o->book, SPAN("alice"));
+    uint64_t now = T0;
+
+    assert_true(ledger_bucket_take(o->of[0], &k, BUCKET_HOUR, rate, now, 60));
+    keep(o, now);
+    assert_true(ledger_bucket_take(o->of[1], &k, BUCKET_HOUR, rate, now, 40));
+    assert_false(ledger_bucket_take(o->of[0], &k, BUCKET_HOUR, rate, now, 1));
+    ledger_forget(o->book, &k);
+    assert_true(ledger_bucket_take(o->of[0], &k, BUCKET_HOUR, rate, now, 50));
+    ledger_bucket_raise(o->book, &k, BUCKET_HOUR, rate, now, 80); /* as the fleet does */
+    now += 200;
+    assert_false(ledger_bucket_take(o->of[1], &k, BUCKET_HOUR, rate, now, 30));
+    assert_true(ledger_bucket_take(o->of[0], &k, BUCKET_HOUR, rate, now, 20));
     close_office(o);
 }
 
@@ -642,6 +719,9 @@ int main(void)
         cmocka_unit_test(test_a_worker_that_proposes_decides_like_one_that_writes),
         cmocka_unit_test(test_two_workers_never_get_the_same_turn),
         cmocka_unit_test(test_two_true_workers_at_one_moment_are_no_attack),
+        cmocka_unit_test(test_two_workers_never_exceed_an_allowance),
+        cmocka_unit_test(test_of_two_workers_one_finds_that_an_account_looks_stolen),
+        cmocka_unit_test(test_a_busy_account_sees_a_release_and_the_fleet),
         cmocka_unit_test(test_without_a_keeper_nothing_is_booked_and_nothing_breaks),
         cmocka_unit_test(test_a_flood_loses_no_withdrawal_of_a_record),
         cmocka_unit_test(test_messages_for_several_backends_are_no_attack),

@@ -1,0 +1,143 @@
+/* The table of accounts that workers share; see ledger_accounts.h. */
+#include "tarpit/ledger_accounts.h"
+
+#include <sched.h>
+
+enum { AGAIN_MS = 100, TRIES = 64 };
+
+static unsigned set_of(uint64_t hash)
+{
+    return (unsigned)(hash >> 24) % ACCOUNT_SETS;
+}
+
+/* A round that has not begun yet is no round: the place is being filled, or a worker that was taken
+ * over wants to keep it. */
+static bool in_use(const struct accounts *a, uint64_t used)
+{
+    return used >= atomic_load(&a->done) && used <= atomic_load(&a->round);
+}
+
+static bool is_current(const struct accounts *a, const struct ledger *l,
+                       const struct account_place *p)
+{
+    return in_use(a, atomic_load(&p->used)) &&
+           atomic_load(&p->forgotten) == atomic_load(&l->head->forgotten);
+}
+
+static struct account_place *place_of(struct accounts *a, uint64_t hash)
+{
+    struct account_place *set = a->place[set_of(hash)];
+
+    for (int i = 0; i < ACCOUNT_WAYS; i++)
+        if (atomic_load(&set[i].slot.word[WORD_KEY]) == hash)
+            return &set[i];
+    return NULL;
+}
+
+struct ledger_slot *accounts_find(struct accounts *a, const struct ledger *l, uint64_t hash)
+{
+    struct account_place *p = place_of(a, hash);
+
+    return p && is_current(a, l, p) ? &p->slot : NULL;
+}
+
+/* Marks the place as used in this round, unless its use has ended meanwhile. */
+static bool use(struct accounts *a, struct account_place *p)
+{
+    uint64_t used = atomic_load(&p->used);
+
+    while (in_use(a, used)) {
+        uint64_t round = atomic_load(&a->round);
+        if (used >= round || atomic_compare_exchange_weak(&p->used, &used, round))
+            return true;
+    }
+    return false;
+}
+
+void accounts_changed(struct accounts *a, uint64_t hash)
+{
+    struct account_place *p = place_of(a, hash);
+
+    /* The order matters: the proposal must be visible before the round is read. */
+    atomic_thread_fence(memory_order_seq_cst);
+    if (p)
+        use(a, p);
+}
+
+/* The place to fill: that of the key, else one that is not in use. For the process that fills. */
+static struct account_place *vacant(struct accounts *a, const struct ledger *l, uint64_t hash)
+{
+    struct account_place *set = a->place[set_of(hash)], *p = place_of(a, hash);
+    uint64_t used;
+
+    for (int i = 0; !p && i < ACCOUNT_WAYS; i++)
+        if (atomic_load(&set[i].slot.word[WORD_KEY]) == 0 || !in_use(a, atomic_load(&set[i].used)))
+            p = &set[i];
+    if (!p)
+        return NULL;
+    used = atomic_load(&p->used);
+    if (atomic_load(&p->slot.word[WORD_KEY]) != 0 && is_current(a, l, p))
+        return NULL;
+    /* Another process may use it at this moment: then it stays. */
+    return atomic_compare_exchange_strong(&p->used, &used, UINT64_MAX) ? p : NULL;
+}
+
+static void fill(struct accounts *a, const struct ledger *l, struct account_place *p,
+                 const struct ledger_key *k, uint64_t now)
+{
+    uint64_t forgotten = atomic_load(&l->head->forgotten);
+    const struct ledger_slot *from = ledger_find_kept(l, k->hash);
+
+    atomic_store(&p->slot.word[WORD_KEY], 0);
+    atomic_store(&p->slot.word[WORD_LABEL], k->label);
+    for (int w = WORD_OFFENCES; w < WORD_COUNT; w++) {
+        uint64_t payload = from ? ledger_payload(from, (enum ledger_word)w, k->hash) : 0;
+        atomic_store(&p->slot.word[w], ledger_tag(k->hash) | payload);
+    }
+    atomic_store(&p->forgotten, forgotten);
+    atomic_store(&p->looked_ms, now);
+    atomic_store(&p->used, atomic_load(&a->round));
+    atomic_store(&p->slot.word[WORD_KEY], k->hash);
+}
+
+struct ledger_slot *accounts_claim(struct accounts *a, const struct ledger *l,
+                                   const struct ledger_key *k, uint64_t now)
+{
+    _Atomic uint64_t *filling = &a->filling[set_of(k->hash)];
+
+    for (int i = 0; i < TRIES; i++) {
+        struct account_place *p = place_of(a, k->hash);
+        if (p && is_current(a, l, p) && use(a, p))
+            return &p->slot;
+        uint64_t since = atomic_load(filling);
+        bool killed = since && (since + LEDGER_CLAIM_MS < now || since > now + LEDGER_SKEW_MS);
+        if ((since && !killed) || !atomic_compare_exchange_strong(filling, &since, now)) {
+            sched_yield();
+            continue;
+        }
+        p = vacant(a, l, k->hash);
+        if (p)
+            fill(a, l, p, k, now);
+        atomic_store(filling, 0);
+        if (p)
+            return &p->slot;
+        if (!place_of(a, k->hash))
+            return NULL; /* the set is full */
+    }
+    return NULL;
+}
+
+const struct ledger_slot *accounts_compare(struct accounts *a, const struct ledger *l,
+                                           const struct ledger_slot *slot, uint64_t hash,
+                                           uint64_t now)
+{
+    struct account_place *p = place_of(a, hash);
+
+    if (!p || &p->slot != slot)
+        return NULL;
+    uint64_t looked = atomic_load(&p->looked_ms);
+    if (looked <= now && now - looked < AGAIN_MS)
+        return NULL;
+    return atomic_compare_exchange_strong(&p->looked_ms, &looked, now) ? ledger_find_kept(l, hash)
+                                                                       : NULL;
+}
