@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { WAYS = 16, UNTOLD = 1024 };
+/* All that is known of an account is in one set, so WAYS is how many members it may have. */
+enum { WAYS = 64, UNTOLD = 1024 };
 
 struct node {
     uint64_t id; /* 0: empty */

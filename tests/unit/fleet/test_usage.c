@@ -245,6 +245,30 @@ static void test_the_lies_of_a_member_are_bounded(void **state)
     close_all();
 }
 
+/* 40 members let one account send at the same time, and none has heard of the others yet. */
+static void test_an_account_has_one_allowance_in_a_large_fleet(void **state)
+{
+    enum { OTHERS = 40, ROUNDS = 4 };
+    struct ledger_key k;
+
+    open_all();
+    assert_true(take(&member[0], 1));
+    k = ledger_key_allowance(member[0].ledger, SPAN("alice"));
+    read_ring(&member[0]);
+    for (uint32_t round = 1; round <= ROUNDS; round++)
+        for (uint16_t from = 1; from <= OTHERS; from++) {
+            struct usage_share s = {.id = k.common,
+                                    .stamp_ms = START + round,
+                                    .epoch = 5,
+                                    .most = {200, 1000},
+                                    .count = {round, round},
+                                    .level = {(float)round, (float)round}};
+            assert_true(usage_take(member[0].usage, member[0].ledger, from, &s, now, now));
+        }
+    assert_true(used(&member[0], BUCKET_HOUR) >= (ROUNDS - 1) * OTHERS);
+    close_all();
+}
+
 static void test_records_that_are_none_are_refused(void **state)
 {
     struct usage_share good = {.id = 0x123b, .stamp_ms = START, .most = {5}}, s;
@@ -453,6 +477,7 @@ int main(void)
         cmocka_unit_test(test_what_was_sent_long_ago_does_not_count_again),
         cmocka_unit_test(test_a_member_that_meets_an_account_later_knows_what_it_sent),
         cmocka_unit_test(test_the_lies_of_a_member_are_bounded),
+        cmocka_unit_test(test_an_account_has_one_allowance_in_a_large_fleet),
         cmocka_unit_test(test_records_that_are_none_are_refused),
         cmocka_unit_test(test_the_first_network_of_an_account_is_the_first_in_the_fleet),
         cmocka_unit_test(test_members_agree_whatever_happens_to_their_messages),
