@@ -270,11 +270,11 @@ static enum disposal_result patience(const struct deed *e)
 /* ---- flags ---- */
 
 /* A booking of a login needs a right password: the clerks count these. */
-static bool may_log_in(const struct deed *e)
+static bool may_log_in(const struct deed *e, bool counted)
 {
     uint32_t left = e->d->logins ? atomic_load(e->d->logins) : 1;
 
-    if (!may(e->d, DISPOSAL_LOGIN, e->clock))
+    if (!counted && !may(e->d, DISPOSAL_LOGIN, e->clock))
         return false;
     while (left && e->d->logins && !atomic_compare_exchange_weak(e->d->logins, &left, left - 1))
         continue;
@@ -288,8 +288,10 @@ static enum disposal_result flags(const struct deed *e)
     if (kind_of(e) == LEDGER_ACCOUNT_NETWORK && e->p->a == LEDGER_KNOWN) {
         if (ledger_get_alone(e->l, &e->key, &e->decay, e->now, &own) && own.flags & LEDGER_KNOWN)
             return DISPOSAL_DONE;
-        if (!may_log_in(e))
+        if (!may_log_in(e, false))
             return DISPOSAL_TOO_MANY;
+        ledger_login(e->l, &e->key, e->now, e->now); /* without a time it would be known of old */
+        return DISPOSAL_DONE;
     } else if (is_client(e) && e->p->a == LEDGER_TRAPPED) {
         if (rate_of(e, true) == DISPOSAL_PROVEN && kind_of(e) == LEDGER_CLIENT)
             return DISPOSAL_TOO_MANY; /* R15 does not do that to a client that delivers good mail */
@@ -358,7 +360,7 @@ static enum disposal_result login(const struct deed *e)
         return DISPOSAL_WRONG;
     bool known =
         ledger_get_alone(e->l, &e->key, &e->decay, e->now, &own) && own.flags & LEDGER_KNOWN;
-    if (!known && !may_log_in(e))
+    if (!known && !may_log_in(e, first)) /* PROPOSE_SETTLE counted the account's first */
         return DISPOSAL_TOO_MANY;
     e->d->settled -= first;
     ledger_login(e->l, &e->key, e->now, first ? e->p->a : e->now);
@@ -369,7 +371,7 @@ static enum disposal_result signs(const struct deed *e)
 {
     if (kind_of(e) != LEDGER_ALLOWANCE)
         return DISPOSAL_WRONG;
-    if (!may(e->d, e->p->op == PROPOSE_SETTLE ? DISPOSAL_LOGIN : DISPOSAL_ACCOUNT, e->clock))
+    if (!may(e->d, e->p->op == PROPOSE_SETTLE ? DISPOSAL_LOGIN : DISPOSAL_STOLEN, e->clock))
         return DISPOSAL_TOO_MANY;
     if (e->p->op == PROPOSE_SETTLE)
         e->d->settled += ledger_settle(e->l, &e->key, e->now);

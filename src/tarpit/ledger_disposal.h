@@ -26,9 +26,10 @@
     R(CLIENT, 100000, 300000) /* other bookings on clients and networks */                         \
     R(TRAP, 5, 50)                                                                                 \
     R(GOOD, 50000, 200000)                                                                         \
-    R(ACCOUNT, 100, 1000)     /* guesses of passwords */                                           \
+    R(ACCOUNT, 2000, 10000)   /* guesses of passwords */                                           \
+    R(STOLEN, 100, 1000)      /* that an account looks stolen, and why */                          \
     R(ALLOWANCE, 5000, 20000) /* recipients of accounts */                                         \
-    R(LOGIN, 50, 500)                                                                              \
+    R(LOGIN, 200, 5000)       /* from new networks; each needs a right password as well */         \
     R(SIGHT, 20000, 60000)                                                                         \
     R(ELSE, 5000, 20000) /* records of mixed answers, and what backends offer */
 

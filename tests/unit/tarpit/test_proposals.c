@@ -342,6 +342,39 @@ static void test_of_two_workers_one_finds_that_an_account_looks_stolen(void **st
     close_office(o);
 }
 
+/* After a power cut of a whole town. An account whose first network was not recorded would find that
+ * network new for a day. */
+static void test_each_of_many_first_logins_is_known_at_once(void **state)
+{
+    struct office *o = open_office();
+    _Atomic uint32_t logins = 0;
+    struct addr a = addr("192.0.2.7");
+    int known = 0, half = 0;
+
+    o->disposal[0].logins = &logins;
+    for (int i = 0; i < 7000; i++) {
+        char name[32];
+        struct allowance_who who = {
+            {name, (size_t)snprintf(name, sizeof name, "user%d@example.org", i)}, &a, false};
+        logins++;
+        allowance_logged_in(o->of[0], &who, T0);
+        if (i % 100 == 99)
+            keep(o, T0);
+    }
+    for (int i = 0; i < 7000; i++) {
+        char name[32];
+        struct allowance_who who = {
+            {name, (size_t)snprintf(name, sizeof name, "user%d@example.org", i)}, &a, false};
+        struct ledger_key k = ledger_key_allowance(o->book, who.account);
+        uint64_t from = allowance_known_from(o->book, &who, T0);
+        known += from != 0 && from <= T0;
+        half += ledger_signs(o->book, &k, T0).settled && (from == 0 || from > T0);
+    }
+    assert_true(known >= 5000); /* the others when they log in again */
+    assert_int_equal(half, 0);
+    close_office(o);
+}
+
 /* Workers use the account all the time, so the keeper is never done with it. */
 static void test_a_busy_account_sees_a_release_and_the_fleet(void **state)
 {
@@ -605,6 +638,12 @@ static void test_no_network_is_known_without_a_password(void **state)
     keep(o, T0);
     assert_int_equal(ledger_login_since(o->book, &k), T0); /* new, not known at once */
     assert_int_equal(logins, 0);
+    struct addr b = addr("198.51.100.7");
+    struct ledger_key other = ledger_key_account_network(o->book, SPAN("alice"), &b);
+    logins = 1;
+    say(o, &other, (struct proposal){.op = PROPOSE_FLAGS, .a = LEDGER_KNOWN}, T0);
+    keep(o, T0);
+    assert_int_equal(ledger_login_since(o->book, &other), T0); /* nor by its flag alone */
     close_office(o);
 }
 
@@ -721,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_two_true_workers_at_one_moment_are_no_attack),
         cmocka_unit_test(test_two_workers_never_exceed_an_allowance),
         cmocka_unit_test(test_of_two_workers_one_finds_that_an_account_looks_stolen),
+        cmocka_unit_test(test_each_of_many_first_logins_is_known_at_once),
         cmocka_unit_test(test_a_busy_account_sees_a_release_and_the_fleet),
         cmocka_unit_test(test_without_a_keeper_nothing_is_booked_and_nothing_breaks),
         cmocka_unit_test(test_a_flood_loses_no_withdrawal_of_a_record),
