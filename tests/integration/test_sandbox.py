@@ -111,6 +111,7 @@ def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
     assert not mired.stop()
 
     mired.program = DOOR
+    mired.lies_expected = True
     monkeypatch.setenv("MIRED_DOOR", "mired worker")
     mired.start()
     try:

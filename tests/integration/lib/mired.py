@@ -93,6 +93,7 @@ class Mired:
         self.file.write_text("\n".join(lines) + "\n")
         self.daemon = None
         self.deaths_expected = False
+        self.lies_expected = False  # a worker was taken over
 
     def start(self):
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
@@ -157,6 +158,12 @@ class Mired:
                 f"a child died: {line}"
                 for line in self.log.text.splitlines()
                 if "child_died" in line
+            ]
+        if not self.lies_expected:
+            wrong += [
+                f"the keeper refuses what a true worker proposes: {line}"
+                for line in self.log.text.splitlines()
+                if "changes of the ledger" in line
             ]
         self.daemon = None
         return wrong
