@@ -1,8 +1,8 @@
 /* One connection to a backend: sends and receives its octets, with TLS or without. Private to
  * src/backend.
  *
- * smtp/client.h has the protocol; pool.c opens links, gives them deliveries and handles their end.
- * Everything runs in the worker's loop, and nothing blocks. */
+ * smtp/client.h has the protocol; pool_links.c opens links; pool.c gives them deliveries and handles
+ * their end. Everything runs in the worker's loop, and nothing blocks. */
 #ifndef MIRED_BACKEND_LINK_H
 #define MIRED_BACKEND_LINK_H
 

@@ -1,151 +1,19 @@
 /* Links to one backend and the deliveries that wait for them; see pool.h. This file decides when to
- * open a link, what it does next and what its end means; link.c sends and receives its octets.
+ * open a link, what it does next and what its end means; pool_links.c opens and closes links, and
+ * link.c sends and receives their octets.
  * Everything runs in the worker's loop, and nothing blocks. */
 #include "backend/pool.h"
 
-#include <errno.h>
 #include <openssl/ssl.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "backend/health.h"
 #include "backend/link.h"
+#include "backend/pool_part.h"
 #include "backend/tls.h"
 #include "base/container.h"
 #include "base/log.h"
-#include "base/proxy.h"
-#include "base/sockaddr.h"
 
 /* ---- links ---- */
-
-static void link_ready(struct loop *loop, struct watch *watch, uint32_t events);
-static void link_due(struct loop *loop, struct alarm *a);
-
-/* A PROXY header names one client for the whole connection, so each message has a connection of its
- * own. */
-static bool is_single(const struct backend *b)
-{
-    return b->config->proxy_protocol != 0;
-}
-
-/* ... or the backend ties the connection to one client. */
-static bool is_spent(const struct link *l)
-{
-    return is_single(l->backend) || outbound_is_spent(&l->outbound);
-}
-
-/* Postfix caches the existing users at the start of a connection. */
-static bool is_old(const struct link *l)
-{
-    return l->ready_ms && link_loop(l)->now > l->ready_ms + POOL_YOUNG_MS;
-}
-
-/* ... and the next message may be for a user that was added since. */
-static bool is_stale(const struct link *l)
-{
-    const struct delivery *next = l->backend->queue;
-    return next && next->doubted && is_old(l);
-}
-
-/* Whether "no such user" may be about a user that was just added. */
-static bool is_doubtful(const struct link *l, const struct delivery *d)
-{
-    if (d->doubted || d->job.sent || !is_old(l))
-        return false;
-    for (uint32_t i = 0; i < d->job.recipients; i++) {
-        const struct job_recipient *to = &d->job.recipient[i];
-        struct reply said = kept_get(&to->reply);
-        if (to->fate == FATE_REFUSED && reply_means_nobody(&said))
-            return true;
-    }
-    return false;
-}
-
-/* A link for our own queries names us as the client, because Postfix does not accept PROXY
- * UNKNOWN. */
-static int add_proxy_header(struct link *l, const struct delivery *d, const struct addr *to)
-{
-    int version = l->backend->config->proxy_protocol;
-    struct addr own = addr_of_socket(l->watch.fd);
-
-    return version ? proxy_write(&l->outbound.out, version, d ? &d->client : &own, to) : 0;
-}
-
-/* Opens a connection; `h`, where that is not NULL, is what it is for. When it cannot, the backend
- * is down. */
-static int link_open(struct backend *b, struct delivery *d)
-{
-    struct link *l = calloc(1, sizeof *l);
-    struct addr to;
-    int fd = l ? link_connect(b, &to) : -ENOMEM;
-
-    if (fd < 0) {
-        free(l);
-        health_down(b, strerrordesc_np(-fd));
-        return fd;
-    }
-    l->backend = b;
-    l->watch =
-        (struct watch){.fd = fd, .events = EPOLLIN | EPOLLOUT | EPOLLRDHUP, .ready = link_ready};
-    l->alarm.due = link_due;
-    l->connecting = true;
-    outbound_start(&l->outbound, b->config->kind != BACKEND_SMTP, b->pool->params.config->hostname,
-                   (b->config->xclient ? CAP_XCLIENT : 0) |
-                       (b->config->xforward ? CAP_XFORWARD : 0));
-    if (is_single(b) && d && xclient_helo(d->job.who.helo, l->hello, sizeof l->hello))
-        l->outbound.client_hello = l->hello;
-    if (b->tls && !b->plain)
-        l->outbound.tls =
-            b->config->tls == TLS_STARTTLS ? OUTBOUND_TLS_OFFERED : OUTBOUND_TLS_NEEDED;
-    if (b->config->tls == TLS_IMPLICIT)
-        l->outbound.state = OUTBOUND_SHAKE;
-    int r = add_proxy_header(l, d, &to);
-    if (r == 0)
-        r = loop_watch(b->pool->params.loop, &l->watch);
-    if (r < 0) {
-        close(fd);
-        outbound_free(&l->outbound);
-        free(l);
-        health_down(b, strerrordesc_np(-r));
-        return r;
-    }
-    if (d) {
-        l->delivery = d;
-        l->reserved = true;
-        l->outbound.proxied = true; /* a link is opened for one client only with a PROXY header */
-        d->link = l;
-        d->backend = b;
-    }
-    l->next = b->links;
-    l->prev = &b->links;
-    if (l->next)
-        l->next->prev = &l->next;
-    b->links = l;
-    b->open++;
-    b->connecting++;
-    link_timer(l, POOL_CONNECT_MS);
-    return 0;
-}
-
-static void link_close(struct link *l)
-{
-    struct backend *b = l->backend;
-
-    if (l->connecting)
-        b->connecting--;
-    b->open--;
-    *l->prev = l->next;
-    if (l->next)
-        l->next->prev = l->prev;
-    loop_alarm_off(link_loop(l), &l->alarm);
-    loop_forget(link_loop(l), &l->watch);
-    SSL_free(l->ssl);
-    close(l->watch.fd);
-    outbound_free(&l->outbound);
-    free(l);
-}
 
 static struct delivery *dequeue(struct backend *b)
 {
@@ -165,22 +33,13 @@ static void more_links(struct backend *b)
 
     if (!b->queue || !room || b->pool->closing)
         return;
-    if (is_single(b)) {
+    if (pool_is_single(b)) {
         struct delivery *d = dequeue(b);
         loop_alarm_off(b->pool->params.loop, &d->alarm);
-        if (link_open(b, d) < 0)
+        if (pool_link_open(b, d) < 0)
             b->pool->params.broke(d, false);
     } else if (b->connecting == 0) {
-        link_open(b, NULL);
-    }
-}
-
-static void close_idle(struct backend *b)
-{
-    for (struct link *l = b->links, *next; l; l = next) {
-        next = l->next;
-        if (l->outbound.state == OUTBOUND_IDLE && !l->delivery)
-            link_close(l);
+        pool_link_open(b, NULL);
     }
 }
 
@@ -225,13 +84,14 @@ static void link_broke(struct link *l)
     if (never_served)
         health_down(b, l->why);
     bool idle = !d && !never_served;
-    link_close(l);
+    pool_link_close(l);
     /* find out whether it is down or only closes idle connections */
     if (idle && b->open == 0 && b->up)
         loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + POOL_RETRY_MAX_MS);
     if (d) {
         d->link = NULL;
-        close_idle(b); /* the other idle links may be dead too: the next try uses a fresh one */
+        /* the other idle links may be dead too: the next try uses a fresh one */
+        pool_close_idle(b);
         b->pool->params.broke(d, true);
     }
     if (!hopeless)
@@ -278,13 +138,8 @@ static struct delivery *next_of(struct link *l)
         l->reserved = false;
         return l->delivery;
     }
-    return l->delivery || is_spent(l) || is_stale(l) ? NULL : dequeue(l->backend);
-}
-
-static void say_quit(const struct link *l)
-{
-    if (!l->ssl)
-        (void)!send(l->watch.fd, "QUIT\r\n", 6, MSG_NOSIGNAL | MSG_DONTWAIT);
+    return l->delivery || pool_link_is_spent(l) || pool_link_is_stale(l) ? NULL
+                                                                         : dequeue(l->backend);
 }
 
 /* Closes every connection that is too old, and gives the message to a new one. */
@@ -295,9 +150,9 @@ static void ask_young(struct link *l, struct delivery *d)
     d->doubted = true;
     d->link = NULL;
     if (l->outbound.state == OUTBOUND_IDLE)
-        say_quit(l);
-    link_close(l);
-    close_idle(b);
+        pool_link_quit(l);
+    pool_link_close(l);
+    pool_close_idle(b);
     b->pool->params.doubted(d);
     more_links(b);
 }
@@ -312,7 +167,7 @@ static void go_on(struct link *l)
             struct delivery *d = l->delivery;
             l->outbound.over = false;
             l->delivery = NULL;
-            if (is_doubtful(l, d)) {
+            if (pool_link_is_doubtful(l, d)) {
                 ask_young(l, d);
                 return;
             }
@@ -353,16 +208,17 @@ static void go_on(struct link *l)
             break;
         start(l, d);
     }
-    if ((is_spent(l) || is_stale(l)) && l->outbound.state == OUTBOUND_IDLE && !l->delivery) {
-        say_quit(l);
-        link_close(l); /* it was for one message, or to learn the backend's extensions */
+    if ((pool_link_is_spent(l) || pool_link_is_stale(l)) && l->outbound.state == OUTBOUND_IDLE &&
+        !l->delivery) {
+        pool_link_quit(l);
+        pool_link_close(l); /* it was for one message, or to learn the backend's extensions */
     } else {
         link_want(l);
     }
     more_links(b);
 }
 
-static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
+void pool_link_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct link *l = (struct link *)watch;
 
@@ -373,14 +229,14 @@ static void link_ready(struct loop *loop, struct watch *watch, uint32_t events)
     go_on(l);
 }
 
-static void link_due(struct loop *loop, struct alarm *a)
+void pool_link_due(struct loop *loop, struct alarm *a)
 {
     struct link *l = container_of(a, struct link, alarm);
 
     if (l->outbound.over)
         go_on(l);
     else if (l->outbound.state == OUTBOUND_IDLE && !l->delivery)
-        link_close(l);
+        pool_link_close(l);
     else {
         l->why = "no answer in time";
         note_state(l);
@@ -393,7 +249,7 @@ static void retry(struct loop *loop, struct alarm *a)
     struct backend *b = container_of(a, struct backend, retry);
 
     if ((!b->up || b->open == 0) && b->connecting == 0)
-        link_open(b, NULL);
+        pool_link_open(b, NULL);
 }
 
 /* ---- called by the owner ---- */
@@ -421,7 +277,7 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
         struct tls_client_params params = backend_tls(b->config);
         b->tls = tls_client_open(&params);
     }
-    link_open(b, NULL);
+    pool_link_open(b, NULL);
 }
 
 void pool_close(struct backend *b)
@@ -433,8 +289,8 @@ void pool_close(struct backend *b)
         struct link *l = b->links;
         struct delivery *d = l->delivery;
         if (l->outbound.state == OUTBOUND_IDLE)
-            say_quit(l);
-        link_close(l);
+            pool_link_quit(l);
+        pool_link_close(l);
         if (d) {
             d->link = NULL;
             b->pool->params.broke(d, true);
@@ -447,22 +303,13 @@ void pool_close(struct backend *b)
     }
 }
 
-static struct link *idle_link(struct backend *b, const struct delivery *d)
-{
-    for (struct link *l = b->links; l; l = l->next)
-        if (l->outbound.state == OUTBOUND_IDLE && !l->delivery && !is_spent(l) &&
-            !(d->doubted && is_old(l)))
-            return l;
-    return NULL;
-}
-
 bool pool_put(struct backend *b, struct delivery *d)
 {
-    struct link *l = is_single(b) ? NULL : idle_link(b, d);
+    struct link *l = pool_is_single(b) ? NULL : pool_idle_link(b, d);
 
     d->backend = b;
-    if (is_single(b) && b->open < b->open_max) {
-        return link_open(b, d) == 0;
+    if (pool_is_single(b) && b->open < b->open_max) {
+        return pool_link_open(b, d) == 0;
     }
     if (l) {
         start(l, d);
@@ -475,7 +322,7 @@ bool pool_put(struct backend *b, struct delivery *d)
         return true;
     }
     if (b->open < b->open_max && b->connecting == 0)
-        link_open(b, NULL);
+        pool_link_open(b, NULL);
     if (b->open == 0)
         return false;
     d->next = NULL;
@@ -492,7 +339,7 @@ void pool_drop(struct delivery *d)
     loop_alarm_off(b->pool->params.loop, &d->alarm);
     if (d->link) {
         d->link->delivery = NULL;
-        link_close(d->link);
+        pool_link_close(d->link);
         d->link = NULL;
         return;
     }

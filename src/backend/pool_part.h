@@ -1,0 +1,42 @@
+/* Opens and closes the links of a backend, and says what a link may be used for. Private to
+ * pool*.c. Everything runs in the worker's loop, and nothing blocks. */
+#ifndef MIRED_BACKEND_POOL_PART_H
+#define MIRED_BACKEND_POOL_PART_H
+
+#include "backend/link.h"
+#include "backend/pool.h"
+
+/* A PROXY header names one client for the whole connection, so each message has a connection of its
+ * own. */
+bool pool_is_single(const struct backend *b);
+
+/* The link takes no other message: it is single, or the backend ties the connection to one client.
+ */
+bool pool_link_is_spent(const struct link *l);
+
+/* The link is old, and the next message may be for a user that was added since it was opened. */
+bool pool_link_is_stale(const struct link *l);
+
+/* Whether "no such user" may be about a user that was just added. */
+bool pool_link_is_doubtful(const struct link *l, const struct delivery *d);
+
+/* Opens a connection, for `d` if that is not NULL. 0 or -errno; then the backend is down. */
+int pool_link_open(struct backend *b, struct delivery *d);
+
+/* Closes and frees the link. The caller has taken its delivery away. */
+void pool_link_close(struct link *l);
+
+/* Says QUIT, if that needs no TLS. */
+void pool_link_quit(const struct link *l);
+
+/* Closes every link that is idle. */
+void pool_close_idle(struct backend *b);
+
+/* An idle link that can take `d`; NULL: there is none. */
+struct link *pool_idle_link(struct backend *b, const struct delivery *d);
+
+/* pool.c: the callbacks of a link. */
+void pool_link_ready(struct loop *loop, struct watch *watch, uint32_t events);
+void pool_link_due(struct loop *loop, struct alarm *a);
+
+#endif
