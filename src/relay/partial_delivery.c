@@ -94,7 +94,8 @@ static void find_marked_from(struct partial_delivery *s)
 
     if (get(s, key, 0, &s->marked_from))
         return;
-    for (size_t i = 0; i < PARTIAL_SETS * PARTIAL_WAYS && empty; i++)
+    /* A new file is empty: to read it would make all of its pages. */
+    for (size_t i = 0; !s->file.fresh && i < PARTIAL_SETS * PARTIAL_WAYS && empty; i++)
         empty = atomic_load(&s->entry[i].key) == 0;
     s->marked_from = empty ? 0 : clock_wall_ms() + 2 * s->keep_ms;
     partial_put(s, key, s->marked_from, UINT64_MAX, 0, clock_wall_ms());
