@@ -111,9 +111,10 @@ def test_live_numbers_come_every_second(paged):
 
     assert event()["status"]["held"] == 0
     held = hold(m)
-    until = time.monotonic() + 8
-    while (live := event())["status"]["held"] != 1 or not live["clients"]:
-        assert time.monotonic() < until
+    for _ in range(60):  # events, not seconds: a busy machine sends them late
+        live = event()
+        if live["status"]["held"] == 1 and live["clients"]:
+            break
     assert [x["address"] for x in live["clients"]] == [held.source]
     assert live["status"]["held"] == json.loads(m.control("--json", "status").stdout)["held"]
     held.close()
