@@ -12,7 +12,7 @@ TESTS ?= tests/integration
 
 export BUILD FUZZ_SECONDS TESTS
 
-.PHONY: help setup build run run-fleet test soak bench fuzz coverage proof valgrind check format deb install fresh clean profile
+.PHONY: help setup build run run-fleet test soak bench fuzz coverage proof valgrind tsan check format deb install fresh clean profile
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -55,6 +55,9 @@ proof: ## Frama-C over the tarpit: no undefined behaviour, no hold above the max
 valgrind: ## the fast integration tests under valgrind
 	@scripts/valgrind
 
+tsan: ## the tests of what has threads, under ThreadSanitizer
+	@scripts/tsan
+
 check: ## clang-format, clang-tidy, cppcheck, and the form of the commits
 	@scripts/check
 
@@ -75,4 +78,4 @@ fresh: ## prove that a clean clone runs and passes on a fresh Debian 12, and bui
 	@SUITE=trixie scripts/fresh-root unit
 
 clean: ## remove what building and running made
-	rm -rf build build-asan build-o3 build-clang build-coverage build-fuzz demo/run
+	rm -rf build build-asan build-o3 build-clang build-coverage build-fuzz build-tsan demo/run

@@ -18,7 +18,7 @@ SOURCE = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("MIRED_BUILD", SOURCE / "build")).resolve()
 PROGRAM = BUILD / "mired"
 CONTROL = BUILD / "mirectl"
-SANITIZED = "asan" in BUILD.name
+SANITIZED = BUILD.name in ("build-asan", "build-tsan")
 
 PEOPLE = ("alice@example.test", "bob@example.test", "carol@example.test")
 # A checker to run mired under, as "valgrind -q": scripts/valgrind.
