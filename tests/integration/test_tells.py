@@ -3,11 +3,15 @@
 `make test` compares words and the holds that mired has decided (its log says them), which do not depend on this
 machine's load. The times themselves are compared in `make soak`, by a test of Kolmogorov and Smirnov on two samples."""
 
+import collections
+import json
 import math
 import re
+import select
 
 import pytest
 
+from lib import ports, processes
 from lib.mired import PASSWORDS, password_file
 from lib.smtp import Client
 
@@ -66,6 +70,78 @@ def test_a_masked_verdict_is_the_same_for_those_who_exist_and_those_who_do_not(m
             heard[local] += (re.search(r"rule=\w+", line)[0], re.search(r"hold=\S+", line)[0])
     assert heard["alice"][0] == 450
     assert heard["alice"] == heard["nobody9"]
+
+
+# ---- limits ----
+
+# Suspects start beyond `pace_after`, with no hold of an offence before: they are greeted at once.
+DEEP = 'time = 60s max = 60s growth = 1 drip = 0 freeze = off suspect_offences = 20 reserve = "0%"'
+SUSPECTS = 'suspect = { "127.18.0.0/16" }'
+
+
+def suspect(n):
+    """A suspect's address, in a network of its own."""
+    return f"127.18.{1 + n}.1"
+
+
+def asked(m, source, local):
+    """A connection of that client that has asked for a recipient, and waits."""
+    c = Client(m.port, source=source)
+    c.ehlo()
+    c.must("MAIL FROM:<joe@elsewhere.test>", 250)
+    c.send(f"RCPT TO:<{local}@example.test>\r\n")
+    return c
+
+
+def wait_for_held(m, count):
+    processes.wait_until(lambda: json.loads(m.control("--json", "status").stdout)["held"] == count)
+
+
+def answered(clients):
+    """Those to which mired has said something."""
+    readable = select.select([c.socket for c in clients], [], [], 0)[0]
+    return [c for c in clients if c.socket in readable]
+
+
+def test_the_limit_of_one_client_does_not_tell_who_exists(mired):
+    """R6, R17: while the verdict waits for its turn, the client opens more connections than it may have held."""
+    m = mired(tarpit=DEEP + " shield = 0 held_per_client = 2", workers=1, config=SUSPECTS)
+    seen = collections.defaultdict(collections.Counter)
+    for n in range(20):
+        local = ("alice", "nobody9")[n % 2]
+        clients = [asked(m, suspect(n), local)]
+        wait_for_held(m, 1)
+        for _ in range(2):
+            clients.append(Client(m.port, source=suspect(n), greet=False))
+        refused = clients[2].reply().code
+        wait_for_held(m, 2)
+        seen[local][refused, tuple(c in answered(clients[:2]) for c in clients[:2])] += 1
+        for c in clients:
+            c.close()
+        wait_for_held(m, 0)
+    assert seen["alice"] == {(421, (False, False)): 10}
+    assert seen["nobody9"] == seen["alice"]
+
+
+def test_the_guard_does_not_tell_who_exists_of_masked_verdicts(mired):
+    """R17: clients of less debt come, half as many as may be held; those on the shield go."""
+    m = mired(tarpit=DEEP + " shield = 15 held_max = 20", workers=1, config=SUSPECTS)
+    clients = []
+    for n in range(20):
+        local = ("alice", "nobody9")[n % 2]
+        clients.append((local, asked(m, suspect(n), local)))
+        wait_for_held(m, n + 1)
+    everyone = [c for _, c in clients]
+    newcomers = []
+    for n in range(10):
+        newcomers.append(asked(m, ports.stranger(), "nobody9"))
+        processes.wait_until(lambda: len(answered(everyone)) == n + 1)
+    assert not answered(newcomers)
+    gone = collections.Counter(local for local, c in clients if c in answered(everyone))
+    print(gone)
+    # Debts fade while the test runs, so it need not be five of each. If it told, it would be ten of one.
+    assert gone["alice"] >= 2 and gone["nobody9"] >= 2
+    assert {shape(c.reply())[0] for c in answered(everyone)} == {421}
 
 
 # ---- times ----
