@@ -15,7 +15,8 @@
     R(__VA_ARGS__, SHUTDOWN, "shutdown")          /* the worker ends */                            \
     R(__VA_ARGS__, HANDSHAKE, "handshake failed") /* of TLS */                                     \
     R(__VA_ARGS__, NO_PROXY, "invalid PROXY header") /* of the balancer */                         \
-    R(__VA_ARGS__, NO_MEMORY, "no memory")
+    R(__VA_ARGS__, NO_MEMORY, "no memory")                                                         \
+    R(__VA_ARGS__, JUNK, "too many commands") /* ... without mail (SMTP_JUNK_MAX) */
 
 enum close_reason {
 #define CLOSE_ID(unused, id, name) CLOSE_##id,

@@ -34,6 +34,7 @@ enum command_flag {
     COMMAND_FOLLOWS = 128,   /* may have been pipelined after a MAIL or RCPT that it depends on */
     COMMAND_CHECK = 256,     /* sent by check tools: its reply reveals nothing */
     COMMAND_BARE_LF = 512,   /* a bare LF may end it while there is no transaction */
+    COMMAND_JUNK = 1024,     /* brings no mail forward */
 };
 
 struct command {

@@ -79,7 +79,8 @@
     R(NO_RECIPIENTS, 554, 5, 5, 1, SEQUENCE, "No valid recipients")                                \
     R(LOOP, 554, 5, 4, 6, POLICY, "Too many Received lines, a mail loop")                          \
     R(BAD_PARAMETER, 555, 5, 5, 4, SYNTAX, "Parameter not known or not allowed: %s")               \
-    R(OTHER, 0, 0, 0, 0, NONE, "%s")
+    R(OTHER, 0, 0, 0, 0, NONE, "%s")                                                               \
+    R(TOO_MANY_COMMANDS, 421, 4, 7, 0, NONE, "%s Too many commands without mail, connect again")
 
 enum reply_id {
 #define REPLY_ID(id, ...) REPLY_##id,

@@ -89,7 +89,7 @@ static bool takes_hostname(uint16_t id)
 {
     return id == REPLY_GREETING || id == REPLY_HELO || id == REPLY_SHUTDOWN ||
            id == REPLY_TIMEOUT || id == REPLY_BUSY || id == REPLY_EVICTED ||
-           id == REPLY_TOO_MANY_MAILS;
+           id == REPLY_TOO_MANY_MAILS || id == REPLY_TOO_MANY_COMMANDS;
 }
 
 static struct reply pending_reply(const struct smtp_session *s, const struct smtp_service *service)
@@ -161,11 +161,44 @@ static void refuse_protocol(struct smtp_session *s, enum reply_id id)
     s->after = AFTER_END;
 }
 
+/* Whether the command brings no mail forward; `c` is NULL for a line that is none. A RSET after a
+ * refused MAIL or any RCPT is not junk: senders say it for each message that is refused. */
+static bool is_junk(const struct smtp_session *s, const struct command *c)
+{
+    if (!c)
+        return true;
+    return c->flags & COMMAND_JUNK && !(c->run == session_rset && s->flags & SMTP_TRIED);
+}
+
+/* Counts a command that brings no mail forward and has been answered. Beyond the limit the session
+ * ends with a 421 in place of that answer. The offence of the answer stays, so its hold does, too.
+ */
+static void count_junk(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    uint8_t offence = s->pending.offence;
+
+    if (!t->service->junk_max)
+        return;
+    if (s->junk < t->service->junk_max) {
+        s->junk++;
+        return;
+    }
+    smtp_shut(s, REPLY_TOO_MANY_COMMANDS);
+    s->pending.offence = offence;
+}
+
+bool smtp_is_junk(const struct smtp_session *s)
+{
+    return s->pending.id == REPLY_TOO_MANY_COMMANDS;
+}
+
 static void run_command(struct turn *t, struct span line)
 {
     struct span arg = line, verb = text_word(&arg);
     const struct command *c = smtp_command_find(verb, t->service->lmtp);
     arg = span_trim(arg);
+    bool junk = is_junk(t->s, c), fresh = t->s->state == STATE_FRESH;
     /* a key was pressed; not an attack */
     if (!line.len)
         session_say_kindly(t->s, REPLY_UNKNOWN_COMMAND, line);
@@ -183,6 +216,8 @@ static void run_command(struct turn *t, struct span line)
         c->run(t, arg);
     else
         session_say(t->s, c->reply);
+    if (junk && !(fresh && t->s->state == STATE_READY)) /* the first EHLO is needed */
+        count_junk(t);
 }
 
 /* Whether a line that a bare LF ends is accepted. Shells and check tools (`echo QUIT | nc`) write
@@ -218,12 +253,18 @@ enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long
 static void read_command(struct turn *t)
 {
     struct span line;
+    enum line_result result;
+
     if (t->s->state == STATE_FRESH && !(t->s->flags & SMTP_TLS_ON) && smtp_is_tls(t->in)) {
         t->in = span_after(t->in, t->in.len);
         refuse_protocol(t->s, REPLY_NO_TLS_YET);
-    } else if (session_line(t, SMTP_LINE_MAX, REPLY_LINE_TOO_LONG, &line) == LINE_WHOLE) {
-        run_command(t, line);
+        return;
     }
+    result = session_line(t, SMTP_LINE_MAX, REPLY_LINE_TOO_LONG, &line);
+    if (result == LINE_WHOLE)
+        run_command(t, line);
+    else if (result != LINE_MORE)
+        count_junk(t);
 }
 
 static void read_octets(struct turn *t)

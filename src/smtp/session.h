@@ -25,6 +25,12 @@ enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
  * messages. */
 enum { SMTP_MAILS_MAX = 50000 };
 
+/* Commands that bring no mail forward (NOOP, RSET, HELP, VRFY, EXPN, EHLO again, lines that are no
+ * command) since the last message that was accepted; the next one hears 421. Without this limit a
+ * client could keep a worker busy with them. Postfix's smtpd_junk_command_limit has the same value,
+ * so senders with connection pools know it. */
+enum { SMTP_JUNK_MAX = 100 };
+
 /* What a listener offers; shared by all of its sessions. While they run, only `size_max`, `offer`
  * and `able` change, with the backends' extensions. */
 struct smtp_service {
@@ -33,6 +39,7 @@ struct smtp_service {
     uint64_t size_free;      /* a message above size_max and up to here is no offence (R24) */
     uint32_t recipients_max; /* of a message; 0: ENVELOPE_RECIPIENTS_MAX */
     uint16_t mails_max;      /* MAIL commands of a session, then 421; 0: any number */
+    uint8_t junk_max;        /* commands that bring no mail forward, then 421; 0: any number */
     bool lmtp;               /* LHLO, and after the data a reply for each recipient */
     bool submission;         /* no MAIL without AUTH */
     uint32_t auth; /* enum smtp_auth: mechanisms, offered where AUTH is allowed; 0: none */
@@ -101,6 +108,7 @@ struct smtp_session {
     uint8_t after : 4;     /* private: enum session_after, what follows the reply */
     bool trusted : 1;      /* set by the caller: paths may lack their brackets */
     uint8_t offered : 3;   /* private: enum smtp_offer, as announced in the reply to EHLO */
+    uint8_t junk; /* private: commands since the last accepted message that bring no mail forward */
 };
 
 static_assert(sizeof(struct smtp_session) <= 56, "a held connection's memory is budgeted");
@@ -222,6 +230,9 @@ void smtp_shut(struct smtp_session *s, enum reply_id id);
 
 /* The SIZE that MAIL declared for this transaction, or 0; until SMTP_MESSAGE has been answered. */
 uint32_t smtp_declared_size(const struct smtp_session *s);
+
+/* Whether the session ends, or has ended, because of SMTP_JUNK_MAX. */
+bool smtp_is_junk(const struct smtp_session *s);
 
 /* True while a message is being read (DATA or BDAT has begun and not ended). */
 bool smtp_in_data(const struct smtp_session *s);

@@ -231,8 +231,11 @@ void session_read_chunk(struct turn *t)
 
 void smtp_message_is(struct smtp_session *s, const struct reply *reply)
 {
-    if (s->wait == WAIT_MESSAGE)
-        session_message_over(s, reply);
+    if (s->wait != WAIT_MESSAGE)
+        return;
+    if (reply->code < 300)
+        s->junk = 0;
+    session_message_over(s, reply);
 }
 
 void smtp_body_failed(struct smtp_session *s)

@@ -11,6 +11,10 @@
 
 enum { VERSION = 4 };
 
+/* The length of the reply table before its last row was added, which changed no other row: records
+ * from then can be read. */
+enum { REPLIES_BEFORE = REPLY_TOO_MANY_COMMANDS };
+
 /* The record counts MAIL commands in steps, rounded down: a thawed session may have a few more. */
 enum { MAILS_STEP = 256 };
 
@@ -21,7 +25,8 @@ struct record {
     uint16_t flags, repeats;
     uint16_t id, code;
     uint8_t enhanced[3], offence;
-    uint8_t state, wait, after : 4, offered : 4, mails;
+    /* The junk count is in bits that were 0 before there was one. */
+    uint8_t state : 4, junk_low : 4, wait : 4, junk_high : 4, after : 4, offered : 4, mails;
 };
 
 static_assert(sizeof(struct record) == 28, "a frozen hold is 256 octets in all");
@@ -72,6 +77,8 @@ int session_freeze(const struct smtp_session *s, struct buf *out)
                        .offence = s->pending.offence,
                        .state = s->state,
                        .wait = s->wait,
+                       .junk_low = s->junk & 15,
+                       .junk_high = s->junk >> 4,
                        .after = s->after,
                        .offered = s->offered,
                        .mails = (uint8_t)(s->mails / MAILS_STEP)};
@@ -84,9 +91,10 @@ int session_freeze(const struct smtp_session *s, struct buf *out)
 
 static bool is_sound(const struct record *r, struct span block)
 {
-    return r->version == VERSION && r->replies == REPLY_COUNT && r->block == block.len &&
-           r->check == check(r, block) && is_at_rest(r->flags, r->state, r->wait) &&
-           r->id < REPLY_COUNT && r->offence < OFFENCE_COUNT && r->after < AFTER_COUNT &&
+    return r->version == VERSION && (r->replies == REPLY_COUNT || r->replies == REPLIES_BEFORE) &&
+           r->block == block.len && r->check == check(r, block) &&
+           is_at_rest(r->flags, r->state, r->wait) && r->id < r->replies &&
+           r->offence < OFFENCE_COUNT && r->after < AFTER_COUNT &&
            r->repeats <= ENVELOPE_RECIPIENTS_MAX;
 }
 
@@ -128,5 +136,6 @@ int session_thaw(struct smtp_session *s, struct span record)
     s->wait = r.wait;
     s->after = r.after;
     s->mails = (uint16_t)(r.mails * MAILS_STEP);
+    s->junk = (uint8_t)(r.junk_high << 4 | r.junk_low);
     return 0;
 }

@@ -170,7 +170,8 @@ void smtp_tls_is_on(struct smtp_session *s, bool binds)
         return;
     envelope_free(&s->envelope);
     *s = (struct smtp_session){.flags = (s->flags & (SMTP_LOCAL | SMTP_MENDS)) | on,
-                               .state = STATE_FRESH};
+                               .state = STATE_FRESH,
+                               .junk = s->junk};
 }
 
 void session_rset(struct turn *t, struct span arg)

@@ -349,7 +349,7 @@ static enum go finish(struct worker *w, struct conn *c)
         return GO_WAIT;
     }
     io_end(w, c);
-    conn_close(w, c, CLOSE_QUIT);
+    conn_close(w, c, smtp_is_junk(&c->smtp) ? CLOSE_JUNK : CLOSE_QUIT);
     return GO_GONE;
 }
 

@@ -224,7 +224,7 @@ static void write_rest(struct worker *w, struct conn *c)
         return;
     if (c->phase == CONN_CLOSING) {
         io_end(w, c);
-        conn_close(w, c, CLOSE_QUIT);
+        conn_close(w, c, smtp_is_junk(&c->smtp) ? CLOSE_JUNK : CLOSE_QUIT);
     } else if (c->phase == CONN_READING) {
         conn_run(w, c); /* it had stopped because the output was full */
     } else {

@@ -299,6 +299,7 @@ static bool make_services(struct worker *w)
             .size_max = config->size_max,
             .recipients_max = ENVELOPE_RECIPIENTS_MAX,
             .mails_max = SMTP_MAILS_MAX,
+            .junk_max = SMTP_JUNK_MAX,
             .submission = config->listen[i].submission,
             .tls = config->listen[i].tls == TLS_STARTTLS,
             .no_chunking = !config->listen[i].chunking,

@@ -67,11 +67,12 @@ def unread(port):
     """A session whose replies are not read, and which is stuck for that."""
     s = narrow(port)
     s.recv(200)
-    fill(s, b"NOOP\r\n" * 1000)
+    s.sendall(b"EHLO x\r\n")
+    fill(s, MAILS)
     return s
 
 
-NOOPS = b"NOOP\r\n" * 1000  # 14 KB of replies: less than a session may have pending
+MAILS = (b"MAIL FROM:<a@b.test>\r\n" + b"RCPT TO:<%s>\r\n" % USER.encode() * 18 + b"RSET\r\n") * 50  # 14 KB of replies: less than a session may have pending
 
 
 def unread_by(port, s):
@@ -100,14 +101,14 @@ def greeted(port):
 def case_starttls_behind_unread_replies(m):
     """STARTTLS is the last that is read, and its 220 the first that does not go out."""
     probe, groups = greeted(m.port), 0
-    while takes(m.port, probe, NOOPS):
+    while takes(m.port, probe, MAILS):
         groups += 1
     probe.close()
     m.others = []
     for n in range(max(groups - 4, 0), groups + 1):  # one of them meets the very place
         s = greeted(m.port)
         m.others.append(s)
-        if all(takes(m.port, s, NOOPS) for _ in range(n)) and takes(m.port, s, NOOPS + b"STARTTLS\r\n"):
+        if all(takes(m.port, s, MAILS) for _ in range(n)) and takes(m.port, s, MAILS + b"STARTTLS\r\n"):
             s.sendall(b"\x16\x03\x01\x00\x05")
     return s
 

@@ -42,8 +42,8 @@ def test_the_limits_in_ehlo_are_those_of_a_connection(mired):
         left = mails - 1
         while left:  # pipelined
             some = min(left, 500)
-            c.send("MAIL FROM:<a@b.test>\r\nRSET\r\n" * some)
-            assert [c.reply().code for _ in range(2 * some)] == [250] * 2 * some
+            c.send("MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@example.test>\r\nRSET\r\n" * some)
+            assert [c.reply().code for _ in range(3 * some)] == [250] * 3 * some
             left -= some
         reply = c.say("MAIL FROM:<a@b.test>")
         assert reply.code == 421 and c.is_closed()
@@ -67,6 +67,34 @@ def test_vrfy_and_expn_tell_nothing(client):
     assert client.say("VRFY alice").code == 252
     assert client.say("VRFY nobody").code == 252
     assert client.say("EXPN list").code == 502
+
+
+def test_commands_that_bring_no_mail_forward_have_a_limit(mired):
+    m = mired(tarpit=QUIET)
+    with Client(m.port) as c:
+        c.ehlo()
+        for _ in range(3):  # a pool of connections asks whether they live: each message begins the count anew
+            c.send("NOOP\r\nRSET\r\n" * 50)
+            assert [c.reply().code for _ in range(100)] == [250] * 100
+            assert c.message("a@b.test", "alice@example.test").code == 250
+        c.send("NOOP\r\n" * 110)
+        assert [c.reply().code for _ in range(101)] == [250] * 100 + [421]
+        assert c.is_closed()
+    m.log.wait(rf'event=session client={c.source} .*result="too many commands"')
+
+
+def test_the_last_answer_before_the_limit_is_held_and_comes_first(mired):
+    """What is pipelined behind a held reply is not read before it is due, and a bad line is held in any place."""
+    m = mired(tarpit="time = 1s growth = 1 max = 1s pace = false")
+    with Client(m.port) as c:
+        c.ehlo()
+        c.must("MAIL FROM:<a@b.test>")
+        c.send("RCPT TO:<nobody@example.test>\r\n" + "NOOP\r\n" * 100 + "XYZZY\r\n")
+        replies = [c.reply() for _ in range(102)]
+        assert [r.code for r in replies] == [550] + [250] * 100 + [421]
+        assert replies[0].seconds >= 0.99
+        assert replies[101].seconds >= 1.99
+        assert c.is_closed()
 
 
 def test_noop_help_and_quit(client):

@@ -96,6 +96,29 @@ static void test_a_damaged_record_is_refused(void **state)
     buf_free(&record);
 }
 
+/* Before the reply table's last row there was no count of junk: its bits were 0. */
+static void test_a_record_from_before_the_junk_count_is_read(void **state)
+{
+    enum { CHECKED_FROM = 4, REPLIES_AT = 10 };
+    struct dialogue *t = *state;
+    struct smtp_step step;
+    struct buf record = {0};
+    uint32_t sum = 2166136261u;
+    const uint16_t before = REPLY_TOO_MANY_COMMANDS;
+
+    hold_at_rcpt(t, &step);
+    assert_int_equal(session_freeze(&t->session, &record), 0);
+    memcpy(record.at + REPLIES_AT, &before, sizeof before);
+    for (uint32_t i = CHECKED_FROM; i < record.len; i++)
+        sum = (sum ^ (uint8_t)record.at[i]) * 16777619u;
+    memcpy(record.at, &sum, sizeof sum);
+    smtp_free(&t->session);
+    assert_int_equal(session_thaw(&t->session, buf_span(&record)), 0);
+    t->service.junk_max = 2;
+    codes(t, "NOOP\r\nNOOP\r\nNOOP\r\n", "250 250 421");
+    buf_free(&record);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -103,6 +126,7 @@ int main(void)
         TALK_TEST(test_a_whole_talk_may_be_frozen_at_each_reply),
         TALK_TEST(test_what_is_in_the_middle_of_something_is_not_frozen),
         TALK_TEST(test_a_damaged_record_is_refused),
+        TALK_TEST(test_a_record_from_before_the_junk_count_is_read),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

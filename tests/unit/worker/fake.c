@@ -135,7 +135,8 @@ static void open_parts(struct fake *f)
     w->loop.wall = wall_ms;
     w->service = calloc(1, sizeof *w->service);
     assert_non_null(w->service);
-    *w->service = (struct smtp_service){.hostname = f->config.hostname,
+    *w->service = (struct smtp_service){.junk_max = SMTP_JUNK_MAX,
+                                        .hostname = f->config.hostname,
                                         .size_max = f->config.size_max,
                                         .recipients_max = ENVELOPE_RECIPIENTS_MAX,
                                         .auth_plain_from_afar = true};

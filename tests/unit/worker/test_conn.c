@@ -76,6 +76,7 @@ static void all_are_answered(bool at_once)
     static const int small = SMALL;
     struct fake_client client = fake_connect(&f, "192.0.2.7");
 
+    f.w->service->junk_max = 0;
     fake_say(&f, &client, "EHLO client.example\r\n");
     fake_heard(&client);
     for (int i = 0; i < MANY; i++)

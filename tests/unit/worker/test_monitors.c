@@ -177,12 +177,43 @@ static void test_a_check_that_says_ehlo_first_and_waits_is_an_early_talker(void 
     assert_true(fake_offences(&f, WHO) == 0);
 }
 
+/* A monitor that stays connected hears 421 now and then, connects again, and that is all. */
+static void test_a_noop_a_minute_for_a_day_costs_a_connection_now_and_then(void **state)
+{
+    struct fake_client client = {.fd = -1};
+    int connections = 0, closed = 0;
+
+    for (int minute = 0; minute < MINUTES_OF_A_DAY; minute++) {
+        if (client.fd < 0) {
+            client = fake_connect(&f, WHO);
+            connections++;
+            say(&client, "EHLO monitor\r\n");
+        }
+        say(&client, "NOOP\r\n");
+        if (strstr(fake_heard(&client), "421 4.7.0 ")) {
+            assert_false(fake_is_open(&f, &client));
+            close(client.fd);
+            client.fd = -1;
+            closed++;
+        }
+        fake_pass(&f, MINUTE);
+    }
+    assert_int_equal(connections, closed + 1);
+    assert_int_equal(closed, MINUTES_OF_A_DAY / (SMTP_JUNK_MAX + 1));
+    assert_int_equal(atomic_load(&counts.value[METRIC_SESSIONS_JUNK]), closed);
+    assert_nothing_is_held_against(WHO, "NOOP once a minute");
+    assert_int_equal(atomic_load(&counts.value[METRIC_HOLD_MS]), 0);
+    close(client.fd);
+    fake_turn(&f);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_day_of_each_check_leaves_no_offence_and_waits_for_nothing),
         TEST(test_neither_does_it_when_greetings_pause),
+        TEST(test_a_noop_a_minute_for_a_day_costs_a_connection_now_and_then),
         TEST(test_a_check_that_says_ehlo_first_and_waits_is_an_early_talker),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

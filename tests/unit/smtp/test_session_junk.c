@@ -1,0 +1,213 @@
+/* The limit for commands that bring no mail forward (SMTP_JUNK_MAX). */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "expect.h"
+
+#define CLOSED "421 4.7.0 mx.example.org Too many commands without mail, connect again\r\n"
+#define MAIL   "MAIL FROM:<a@b.net>\r\n"
+#define GOOD   MAIL "RCPT TO:<c@d.org>\r\nDATA\r\nx\r\n.\r\n"
+
+static void limit(struct dialogue *t, uint8_t max)
+{
+    t->service.junk_max = max;
+    dialogue_restart(t, true);
+}
+
+/* How many replies there are to `line`, said until the session ends; at most `most` times. */
+static unsigned replies_until_the_end(struct dialogue *t, const char *line, unsigned most)
+{
+    unsigned n = 0;
+
+    for (; n < most && !t->ended; n++) {
+        buf_free(&t->replies);
+        dialogue_send(t, span_of(line), 0);
+    }
+    return n;
+}
+
+static void test_each_command_that_brings_no_mail_forward_counts(void **state)
+{
+    struct dialogue *t = *state;
+    static const char *const line[] = {
+        "NOOP\r\n",   "NOOP x\r\n", "RSET\r\n",   "RSET x\r\n", "HELP\r\n",   "HELO c\r\n",
+        "EHLO c\r\n", "EHLO\r\n",   "VRFY a\r\n", "VRFY\r\n",   "EXPN a\r\n", "XYZZY\r\n",
+        "\r\n",       "\n",         "NOOP\n",     "NO\rOP\r\n",
+    };
+
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++) {
+        limit(t, 7);
+        greet(t);
+        assert_int_equal(replies_until_the_end(t, line[i], 99), 8);
+        expect_span(buf_span(&t->replies), CLOSED);
+    }
+    limit(t, 7); /* before EHLO */
+    assert_int_equal(replies_until_the_end(t, "EHLO\r\n", 99), 8);
+    limit(t, 7);
+    assert_int_equal(replies_until_the_end(t, "EHLO \1\r\n", 99), 8);
+}
+
+static void test_a_long_line_counts_whatever_its_pieces(void **state)
+{
+    struct dialogue *t = *state;
+    char line[3 * SMTP_LINE_MAX];
+
+    memset(line, 'x', sizeof line);
+    memcpy(line + sizeof line - 2, "\r\n", 2);
+    for (size_t piece = 0; piece < 3000; piece += 1000) {
+        limit(t, 2);
+        for (int n = 0; n < 3; n++) {
+            assert_false(t->ended);
+            buf_free(&t->replies);
+            dialogue_send(t, (struct span){line, sizeof line}, piece);
+        }
+        assert_true(t->ended);
+        expect_span(buf_span(&t->replies), CLOSED);
+    }
+}
+
+static void test_pipelined_commands_are_answered_up_to_the_limit_and_no_further(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 2);
+    greet(t);
+    codes(t, "NOOP\r\nHELP\r\nVRFY a\r\nNOOP\r\n" GOOD, "250 214 421");
+    assert_true(t->ended);
+    expect_asked(t, "");
+}
+
+static void test_an_accepted_message_begins_the_count_anew(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 3);
+    greet(t);
+    for (int n = 0; n < 300; n++) /* a pool asks whether the connection lives, and resets it */
+        codes(t, "NOOP\r\nRSET\r\n" GOOD "RSET\r\n", "250 250 250 250 354 250 250");
+    for (int n = 0; n < 300; n++)
+        codes(t, "NOOP\r\nRSET\r\n" MAIL "RCPT TO:<c@d.org>\r\nBDAT 1 LAST\r\nx",
+              "250 250 250 250 250");
+    assert_false(t->ended);
+    t->verdict = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
+    codes(t, "NOOP\r\nNOOP\r\n" GOOD, "250 250 250 250 354 451");
+    codes(t, "NOOP\r\nNOOP\r\n", "250 421"); /* nothing was accepted in between */
+}
+
+/* RSET after a refusal is what a sender of many messages says. */
+static void test_a_refused_transaction_may_be_reset_any_number_of_times(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 2);
+    greet(t);
+    for (int n = 0; n < 300; n++)
+        codes(t, MAIL "RCPT TO:<masked@d.org>\r\nRSET\r\n", "250 450 250");
+    for (int n = 0; n < 300; n++)
+        codes(t, "MAIL FROM:<a@b.net> SIZE=9999999\r\nRSET\r\n", "552 250");
+    assert_false(t->ended);
+    codes(t, MAIL "RSET\r\n" MAIL "RSET\r\n", "250 250 250 250"); /* nobody was named */
+    codes(t, MAIL "RSET\r\n", "250 421");
+}
+
+static void test_ehlo_behind_starttls_is_no_junk_and_tls_clears_no_count(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 2);
+    greet(t);
+    codes(t, "NOOP\r\nRSET\r\n", "250 250");
+    codes(t, "STARTTLS\r\n", "220");
+    codes(t, "EHLO c\r\n" GOOD, "250 250 250 354 250");
+    assert_false(t->ended);
+
+    limit(t, 2);
+    greet(t);
+    codes(t, "NOOP\r\nRSET\r\n", "250 250");
+    codes(t, "STARTTLS\r\n", "220");
+    codes(t, "EHLO c\r\n", "250");
+    codes(t, "EHLO c\r\n", "421");
+}
+
+/* A message has its own reply, whatever came before it; between two chunks it is voided. */
+static void test_no_message_is_cut_off_behind_its_end(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 2);
+    greet(t);
+    codes(t, "NOOP\r\nNOOP\r\n" GOOD, "250 250 250 250 354 250");
+    codes(t, "NOOP\r\nNOOP\r\n" GOOD "NOOP\r\nNOOP\r\nNOOP\r\n",
+          "250 250 250 250 354 250 250 250 421");
+
+    limit(t, 2);
+    greet(t);
+    codes(t, MAIL "RCPT TO:<c@d.org>\r\nBDAT 1\r\nx", "250 250 250");
+    buf_free(&t->asked);
+    codes(t, "NOOP\r\nNOOP\r\nNOOP\r\nBDAT 1 LAST\r\nx", "250 250 421");
+    expect_asked(t, "void\n");
+    assert_true(t->ended && !t->spool_open);
+}
+
+/* The hold for a bad line is not spared by its being the last one. */
+static void test_the_421_has_the_offence_of_what_it_replaces(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 2);
+    greet(t);
+    t->offences = 0;
+    codes(t, "NOOP\r\nNOOP\r\nXYZZY\r\n", "250 250 421");
+    assert_int_equal(t->offences, 1);
+
+    limit(t, 2);
+    greet(t);
+    t->offences = 0;
+    codes(t, "XYZZY\r\nEXPN a\r\nNOOP\r\n", "500 502 421");
+    assert_int_equal(t->offences, 2);
+}
+
+static void test_the_count_is_kept_while_replies_are_held_frozen(void **state)
+{
+    struct dialogue *t = *state;
+
+    t->freeze = true;
+    for (unsigned max = 1; max <= UINT8_MAX; max += 1 + max / 3) {
+        limit(t, (uint8_t)max);
+        greet(t);
+        assert_int_equal(replies_until_the_end(t, "HELP\r\n", 999), max + 1);
+        expect_span(buf_span(&t->replies), CLOSED);
+    }
+}
+
+static void test_without_a_limit_there_is_none(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 0);
+    greet(t);
+    assert_int_equal(replies_until_the_end(t, "NOOP\r\n", 70000), 70000);
+    assert_false(t->ended);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TALK_TEST(test_each_command_that_brings_no_mail_forward_counts),
+        TALK_TEST(test_a_long_line_counts_whatever_its_pieces),
+        TALK_TEST(test_pipelined_commands_are_answered_up_to_the_limit_and_no_further),
+        TALK_TEST(test_an_accepted_message_begins_the_count_anew),
+        TALK_TEST(test_a_refused_transaction_may_be_reset_any_number_of_times),
+        TALK_TEST(test_ehlo_behind_starttls_is_no_junk_and_tls_clears_no_count),
+        TALK_TEST(test_no_message_is_cut_off_behind_its_end),
+        TALK_TEST(test_the_421_has_the_offence_of_what_it_replaces),
+        TALK_TEST(test_the_count_is_kept_while_replies_are_held_frozen),
+        TALK_TEST(test_without_a_limit_there_is_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
