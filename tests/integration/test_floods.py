@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports, processes, scrape
 from lib.certificates import Authority
 from lib.floods import KINDS, Flood
 from lib.load import Load
@@ -26,13 +26,15 @@ def flooded(mired, tmp_path):
     certificate, key = Authority(tmp_path).issue("mx.example.test")
     implicit, front = ports.free(), ports.free()
 
-    def start(connections, **options):
+    def start(connections, web=None, **options):
+        page = f'web {{ listen = "127.0.0.1:{web}" }}' if web else ""
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, connections + 2000)), hard))
         m = mired(
             config=f"""tls {{ certificate = "{certificate}" key = "{key}" }}
                 listen "127.0.0.1:{implicit}" {{ tls = implicit }}
-                listen "127.0.0.1:{front}" {{ proxy_protocol = {{ "127.66.9.0/24" }} }}""",
+                listen "127.0.0.1:{front}" {{ proxy_protocol = {{ "127.66.9.0/24" }} }}
+                {page}""",
             **{"tarpit": "time = 1s", "workers": 1, **options},
         )
         m.front = front
@@ -65,6 +67,21 @@ def test_a_flood_costs_little_memory_and_few_lines_and_good_mail_passes(flooded,
     assert peak - before < 2 * MB + count * COST.get(kind, USUAL) + (32 * MB if kind in ("data", "headers") else 0)
     assert new < 3 * count + 100
     processes.wait_until(lambda: json.loads(m.control("--json", "status").stdout)["open"] <= held[kind], 60)
+
+
+def test_commands_without_mail_are_answered_up_to_a_limit(flooded):
+    """What a worker does for such a client is bounded: replies are counted, not timed."""
+    count, limit = 300, 100
+    web = ports.free()
+    m = flooded(count, web=web)
+    flood = Flood("junk", count, m.port).wait_open()
+    processes.wait_until(lambda: scrape.samples(web).get('mired_sessions_total{result="too many commands"}', 0) == count, 60)
+    told = flood.end()
+    print(f"{count} connections, {told}")
+    now = scrape.samples(web)
+    assert now['mired_replies_total{class="4xx"}'] == count
+    assert now['mired_replies_total{class="2xx"}'] <= count * (1 + 1 + limit)  # the greeting, the first EHLO
+    assert deliver(m.port, "a@b.test", "alice@example.test", source="127.66.3.1").code == 250
 
 
 def test_many_addresses_cost_no_memory_and_few_lines(flooded):

@@ -66,11 +66,16 @@ def headers(n):
 
 
 def window(n):
-    """Commands with long replies, which the client never reads."""
-    yield EHLO * 200 + b"HELP\r\n" * 2000
+    """Commands that have no limit of their own, and whose replies the client never reads."""
+    yield EHLO + (MAIL + GOOD * 20 + b"RSET\r\n") * 300
 
 
-KINDS = {f.__name__: f for f in (commands, data, handshake, proxy, recipients, giant, headers, window)}
+def junk(n):
+    """2,200 commands that bring no mail forward."""
+    yield EHLO * 200 + b"NOOP\r\nHELP\r\nRSET\r\nVRFY root\r\n" * 500
+
+
+KINDS = {f.__name__: f for f in (commands, data, handshake, proxy, recipients, giant, headers, window, junk)}
 
 
 class One:
