@@ -27,6 +27,7 @@ static void begin(struct dialogue *t, const uint8_t *head, bool tls)
     t->service.size_max = head[1] & 1 ? 0 : 64;
     t->service.recipients_max = head[1] & 2 ? 3 : 1000;
     t->service.mails_max = head[1] & 128 ? 2 : 0;
+    t->service.junk_max = head[2] & 1 ? 4 : 0;
     t->service.no_chunking = (head[1] & 12) == 8;
     t->no_spool = (head[1] & 12) == 12;
     t->spool_room = head[1] & 16 ? 32 : SIZE_MAX;

@@ -6,6 +6,7 @@
  * - a message that differs from the one that the client sent
  * - a hold, or a masked verdict, for a client that is exempt or has logged in
  * - a command, a chunk or a message with no reply, or with two
+ * - more answers to EHLO and VRFY than SMTP_JUNK_MAX without a message between them
  * - a hold beyond POLICY_HOLD_MAX; a session that a frozen hold changes
  *
  * The input is a list of operations: client.h makes what a client sends, backend.h is the backend. */
@@ -129,11 +130,21 @@ static void hold_frozen(struct house *h, const struct reply *told)
     buf_free(&after);
 }
 
+/* The first EHLO, and the first one behind TLS, are not junk. */
+static void must_be_bounded(struct house *h, const struct reply *r)
+{
+    enum { FIRST_HELLOS = 2 };
+
+    h->junk += r->id == REPLY_EHLO || r->id == REPLY_HELO || r->id == REPLY_VRFY;
+    assert(h->junk <= (size_t)h->service.junk_max + FIRST_HELLOS);
+}
+
 static void take_reply(struct house *h, const struct reply *r)
 {
     struct tarpit_hold hold = decide(h, r);
 
     must_not_wait(h, &hold);
+    must_be_bounded(h, r);
     h->last_code = r->code;
     h->replies++;
     if (hold.ms) {
@@ -164,6 +175,8 @@ static void hand_over(struct house *h)
     backend_take(h, &reply);
     struct reply r = kept_get(&reply);
     h->taken_2yz += r.code < 300;
+    if (r.code < 300)
+        h->junk = 0;
     smtp_message_is(&h->session, &r);
     kept_free(&reply);
 }
@@ -226,6 +239,7 @@ static void house_open(struct house *h, const uint8_t *head)
                                     .size_max = head[0] & 1 ? 0 : 300,
                                     .recipients_max = head[0] & 2 ? 2 : 100,
                                     .mails_max = head[0] & 4 ? 3 : 0,
+                                    .junk_max = head[1] & 128 ? 3 : SMTP_JUNK_MAX,
                                     .auth = SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN,
                                     .auth_plain_from_afar = true,
                                     .tls = head[0] & 8,
