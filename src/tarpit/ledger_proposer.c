@@ -255,7 +255,13 @@ void ledger_propose(const struct ledger *l, const struct ledger_key *k, uint64_t
 
 uint64_t turns_begin_round(struct turns *t)
 {
-    return atomic_fetch_add(&t->accounts.round, 1) + 1;
+    uint64_t round = atomic_fetch_add(&t->accounts.round, 1) + 1;
+    uint64_t done = atomic_load(&t->accounts.done);
+
+    /* No round is done before it begins: a worker that was taken over has changed the numbers. */
+    if (done > round)
+        atomic_compare_exchange_strong(&t->accounts.done, &done, round ? round - 1 : 0);
+    return round;
 }
 
 void turns_end_round(struct turns *t, uint64_t round)
