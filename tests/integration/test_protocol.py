@@ -73,7 +73,7 @@ def test_commands_that_bring_no_mail_forward_have_a_limit(mired):
     m = mired(tarpit=QUIET)
     with Client(m.port) as c:
         c.ehlo()
-        for _ in range(3):  # a pool of connections asks whether they live: each message begins the count anew
+        for _ in range(3):  # a pool of connections asks whether they live: each message sets the count to 0
             c.send("NOOP\r\nRSET\r\n" * 50)
             assert [c.reply().code for _ in range(100)] == [250] * 100
             assert c.message("a@b.test", "alice@example.test").code == 250

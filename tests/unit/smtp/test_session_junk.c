@@ -82,7 +82,7 @@ static void test_pipelined_commands_are_answered_up_to_the_limit_and_no_further(
     expect_asked(t, "");
 }
 
-static void test_an_accepted_message_begins_the_count_anew(void **state)
+static void test_an_accepted_message_sets_the_count_to_0(void **state)
 {
     struct dialogue *t = *state;
 
@@ -201,7 +201,7 @@ int main(void)
         TALK_TEST(test_each_command_that_brings_no_mail_forward_counts),
         TALK_TEST(test_a_long_line_counts_whatever_its_pieces),
         TALK_TEST(test_pipelined_commands_are_answered_up_to_the_limit_and_no_further),
-        TALK_TEST(test_an_accepted_message_begins_the_count_anew),
+        TALK_TEST(test_an_accepted_message_sets_the_count_to_0),
         TALK_TEST(test_a_refused_transaction_may_be_reset_any_number_of_times),
         TALK_TEST(test_ehlo_behind_starttls_is_no_junk_and_tls_clears_no_count),
         TALK_TEST(test_no_message_is_cut_off_behind_its_end),
