@@ -59,7 +59,7 @@ static void set_due(struct freezer *f)
     loop_alarm(&f->loop, &f->due, f->loop.now + wait);
 }
 
-/* Checks all of the table and builds its lists anew. */
+/* Checks all of the table and builds its lists. */
 static void open_again(struct freezer *f)
 {
     struct frozen_table *whole;
