@@ -24,12 +24,14 @@
 #include "base/scheduling.h"
 #include "fleet/fleet_part.h"
 #include "query/notes.h"
+#include "relay/partial_share.h"
 
 enum {
     TURN_MS = 15,
     SOON_MS = 2,
     SECOND_MS = 1000,
     MEMORY_S = 5,
+    READY_MS = 2000,
     SURE_MS = 60000,        /* what was written before that has reached a master's replicas */
     ROUND_TRIP_US = 200000, /* a slower answer says nothing about the clock */
 };
@@ -92,6 +94,14 @@ static void say_away(struct fleet *f, const char *why)
     set_gauges(f);
 }
 
+/* A generation serves when all of its processes are ready. */
+static void say_ready(struct fleet *f)
+{
+    if (!f->said_ready)
+        channel_tell(f->params->control, NOTE_READY, 0, 0, NULL);
+    f->said_ready = true;
+}
+
 static void say_up(struct fleet *f)
 {
     log_info("fleet: up, as member %s of %s", f->members.at[0].name, f->params->config->fleet.name);
@@ -152,11 +162,12 @@ static void join(struct fleet *f)
     f->refused = false;
     f->state = FLEET_UP;
     f->joined_ms = f->loop.wall;
+    settled_joined(f); /* before anybody takes a message because of "up" */
+    say_ready(f);
     receive_follow(f);
     say_up(f);
     send_hello(f);
     orders_joined(f);
-    settled_joined(f);
     accounts_joined(f);
     servers_flush(&f->servers);
 }
@@ -349,6 +360,8 @@ static void turn(struct loop *loop, struct alarm *a)
     struct fleet *f = fleet_of(loop);
     bool more = send_turn(f, false);
 
+    if (loop->now >= f->ready_ms)
+        say_ready(f);
     orders_turn(f);
     settled_turn(f);
     accounts_turn(f);
@@ -448,7 +461,12 @@ int fleet_run(const struct fleet_params *params)
         return 1;
     }
     fleet_confine(params->config);
-    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
+    /* A mixed answer from before the fleet's key is known has a name that no other member knows, and
+     * this one not for long. So at its first start a member takes no mail until it knows the key, but
+     * it does not wait long for a Redis that is away. */
+    f->ready_ms = f->loop.now + READY_MS;
+    if (partial_has_fleet_key(params->partial))
+        say_ready(f);
     sched_normal();
     servers_start(&f->servers);
     loop_run(&f->loop);

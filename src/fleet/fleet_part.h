@@ -84,10 +84,11 @@ struct fleet {
     char stream[KEY_TEXT_MOST], key_name[KEY_TEXT_MOST];
     enum fleet_state state;
     bool refused; /* Redis takes no writes */
-    bool said_away, joined, emptied, others_from_before, twin_said;
+    bool said_away, said_ready, joined, emptied, others_from_before, twin_said;
     char why[256]; /* it is away */
     uint64_t owner, instance;
     uint64_t asked_time_us;
+    uint64_t ready_ms;               /* monotonic: it says by then that it is ready */
     uint64_t joined_ms;              /* wall */
     struct stream_id last;           /* read of the stream */
     struct stream_id newest, oldest; /* while joining */
@@ -213,7 +214,8 @@ void status_own(struct fleet *f, struct hello *h);
 
 /* ---- settled.c ---- */
 
-/* This member has joined; another one has started. */
+/* This member has joined; another one has started. The first of them has records named with the
+ * fleet's key from now on. */
 void settled_joined(struct fleet *f);
 void settled_met(struct fleet *f);
 

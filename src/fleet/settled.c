@@ -63,7 +63,7 @@ void settled_joined(struct fleet *f)
 {
     if (partial_use_key(f->params->partial, &f->key.key))
         log_info("fleet: mixed answers have the fleet's key from now on");
-    settled_met(f);
+    f->settled_again = true;
 }
 
 void settled_met(struct fleet *f)

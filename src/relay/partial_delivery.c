@@ -42,16 +42,30 @@ static uint64_t own_key(const struct partial_delivery *s, enum partial_what what
 
 /* R25: the members of a fleet have a key in common, so that they have the same names for entries.
  * It stays when the fleet is switched off, or cannot be reached after a restart. */
-static struct sipkey common_key(const struct partial_delivery *s)
+static bool get_fleet_key(const struct partial_delivery *s, struct sipkey *key)
 {
-    struct sipkey key = s->file.key;
     uint64_t k0, k1;
     uint32_t flags;
 
-    if (partial_get(s, own_key(s, COMMON, (struct span){0}, 0), 0, &k0, &flags) &&
-        partial_get(s, own_key(s, COMMON, (struct span){0}, 1), 0, &k1, &flags))
-        key = (struct sipkey){k0, k1};
+    if (!partial_get(s, own_key(s, COMMON, (struct span){0}, 0), 0, &k0, &flags) ||
+        !partial_get(s, own_key(s, COMMON, (struct span){0}, 1), 0, &k1, &flags))
+        return false;
+    *key = (struct sipkey){k0, k1};
+    return true;
+}
+
+static struct sipkey common_key(const struct partial_delivery *s)
+{
+    struct sipkey key = s->file.key;
+
+    get_fleet_key(s, &key);
     return key;
+}
+
+bool partial_has_fleet_key(const struct partial_delivery *s)
+{
+    struct sipkey key;
+    return get_fleet_key(s, &key);
 }
 
 bool partial_use_key(struct partial_delivery *s, const struct sipkey *fleet)

@@ -24,6 +24,9 @@ enum { PARTIAL_WHATS = 3 };
  * an earlier message is not recognised. */
 bool partial_use_key(struct partial_delivery *s, const struct sipkey *fleet);
 
+/* Whether they are named with the key of a fleet, which may be that of an earlier start. */
+bool partial_has_fleet_key(const struct partial_delivery *s);
+
 /* The next record that has not been told and is at least a second old; it counts as told from then
  * on. (Most records of a message that has several routes are gone a moment later.) *at is 0 at
  * first; false at the end. */

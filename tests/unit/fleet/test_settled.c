@@ -153,6 +153,35 @@ static void test_without_the_key_nothing_can_be_named(void **state)
     partial_close(two);
 }
 
+/* A member takes no mail before its memory has the fleet's key, which it keeps over restarts. What is
+ * recorded before has a name that nobody knows afterwards: neither the member nor another one. */
+static void test_a_record_from_before_the_key_is_not_found_with_it(void **state)
+{
+    char path[] = "/tmp/mired-settled-key-XXXXXX";
+    struct partial_delivery *one, *two = fresh(NULL);
+
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(path);
+    now = START;
+    assert_int_equal(partial_open(&one, path, KEEP_MS), 0);
+    assert_false(partial_has_fleet_key(one));
+    partial_delivered(one, SENDER, person(0), 5, true, now);
+    assert_true(partial_use_key(one, &fleet_key) && partial_has_fleet_key(one));
+    partial_delivered(one, SENDER, person(1), 5, true, now);
+    assert_true(!has(one, 0, 5) && has(one, 1, 5));
+    now += 1000;
+    assert_int_equal(tell(one, two), 2);
+    assert_true(!has(two, 0, 5) && has(two, 1, 5));
+    partial_close(one);
+    assert_int_equal(partial_open(&one, path, KEEP_MS), 0); /* Redis may be away this time */
+    assert_true(partial_has_fleet_key(one) && has(one, 1, 5));
+    partial_close(one);
+    partial_close(two);
+    unlink(path);
+}
+
 /* A mark says where to look, and a record must not turn it into a delivery: its value is a key that
  * the liar chooses. */
 static void test_a_mark_is_never_taken_for_a_delivery(void **state)
@@ -394,6 +423,7 @@ int main(void)
         cmocka_unit_test(test_what_was_dropped_is_dropped_at_all),
         cmocka_unit_test(test_a_message_without_an_id_stays_with_its_member),
         cmocka_unit_test(test_without_the_key_nothing_can_be_named),
+        cmocka_unit_test(test_a_record_from_before_the_key_is_not_found_with_it),
         cmocka_unit_test(test_a_mark_is_never_taken_for_a_delivery),
         cmocka_unit_test(test_a_flood_of_others_leaves_own_records_alone),
         cmocka_unit_test(test_records_that_are_none_are_refused),
