@@ -23,6 +23,7 @@
 #include "base/metrics.h"
 #include "base/scheduling.h"
 #include "fleet/fleet_part.h"
+#include "fleet/key.h"
 #include "query/notes.h"
 #include "relay/partial_share.h"
 
@@ -219,6 +220,17 @@ static void made_told(struct link_redis *l, uint64_t arg, const redisReply *r)
     (void)went_wrong(f, l, r);
 }
 
+/* A member that has started after Redis was emptied has made a key; the one that the others have
+ * stays. */
+static void put_back(struct fleet *f, struct link_redis *l, struct fleet_key *key)
+{
+    struct span octets = {(const char *)key, sizeof *key};
+
+    log_info("fleet: putting the fleet's earlier key back");
+    *key = f->proposed;
+    link_command(l, made_told, 0, 3, (struct span[]){SPAN("SET"), span_of(f->key_name), octets});
+}
+
 static void key_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 {
     struct fleet *f = fleet_of_link(l);
@@ -233,6 +245,8 @@ static void key_told(struct link_redis *l, uint64_t arg, const redisReply *r)
     }
     memcpy(&key, text.at, sizeof key);
     f->emptied = f->joined && key.made != f->key.made;
+    if (key_wins(&f->key.key, &key.key))
+        put_back(f, l, &key);
     f->key = key;
 }
 
@@ -241,15 +255,14 @@ static void begin_to_join(struct servers *s)
     struct fleet *f = fleet_of(s->loop);
     struct link_redis *home = servers_home(s);
     struct span stream = span_of(f->stream), name = span_of(f->key_name);
-    struct fleet_key key;
+    struct fleet_key *key = &f->proposed;
 
-    if (!home || getrandom(&key, sizeof key, 0) != sizeof key)
+    if (!home || getrandom(key, sizeof *key, 0) != sizeof *key)
         return;
-    if (f->key.key.k0 || f->key.key.k1)
-        key.key = f->key.key;
+    key->key = key_is_known(&f->key.key) ? f->key.key : key_made(key->key, f->loop.wall);
     f->state = FLEET_JOINING;
     f->newest = f->oldest = (struct stream_id){0};
-    struct span octets = {(const char *)&key, sizeof key};
+    struct span octets = {(const char *)key, sizeof *key};
     ask_time(f, home);
     link_command(home, made_told, 0, 4, (struct span[]){SPAN("SET"), name, octets, SPAN("NX")});
     link_command(home, key_told, 0, 2, (struct span[]){SPAN("GET"), name});

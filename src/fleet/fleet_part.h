@@ -34,7 +34,7 @@ enum {
     STREAM_ENTRIES_EACH = 20,
 };
 
-/* The value of "NAME:{NAME}:key". All members propose the same key, but `made` is different each
+/* The value of "NAME:{NAME}:key". All members propose the same key (key.h), but `made` is different each
  * time the value is made. So each member notices that Redis was emptied. */
 struct fleet_key {
     struct sipkey key;
@@ -80,7 +80,8 @@ struct fleet {
     struct outbox outbox; /* for the stream */
     struct outbox keys;   /* in the stream, and to be written to their keys */
     struct members members;
-    struct fleet_key key; /* both parts of the key 0: not known yet */
+    struct fleet_key key;      /* both parts of the key 0: not known yet */
+    struct fleet_key proposed; /* while joining */
     char stream[KEY_TEXT_MOST], key_name[KEY_TEXT_MOST];
     enum fleet_state state;
     bool refused; /* Redis takes no writes */

@@ -259,6 +259,23 @@ def test_a_member_that_starts_in_between_hears_what_was_settled(redis, fleet):
         assert [backend.copies(to) for to in PEOPLE] == [1, 0, 1]
 
 
+def test_the_key_of_a_member_that_starts_in_an_emptied_redis_gives_way(redis, fleet):
+    """Otherwise all records would have other names, and the retry would be a first try."""
+    r = redis()
+    with Scripted(no_to_bob, lmtp=True) as backend:
+        (one,) = fleet(r, 1, backend=backend.block)
+        message = MIXED % 3
+        assert set(send(one, PEOPLE, message).values()) == {451}
+        key = r.ask("GET", "mx:{mx}:key")[:16]
+        r.ask("FLUSHALL")
+        r.ask("SET", "mx:{mx}:key", b"\xff" * 24)
+        until(lambda: (r.ask("GET", "mx:{mx}:key") or b"")[:16] == key)
+        for _ in range(3):
+            send(one, PEOPLE, message)
+        assert [backend.copies(to) for to in PEOPLE] == [1, 0, 1]
+        assert one.log.text.count("mixed answers have the fleet's key") == 1
+
+
 # ---- R23: an account's allowance is that of the fleet ----
 
 ACCOUNT, PASSWORD = "alice@example.test", "wonderland"
