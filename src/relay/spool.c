@@ -141,7 +141,7 @@ static bool add_block(struct spool *s)
     if (!may_grow(s))
         return false;
     if (s->blocks == s->block_room) {
-        uint32_t room = s->block_room * 2;
+        uint32_t room = s->block_room * 2 + 1;
         char **more = malloc(room * sizeof *more);
         if (!more)
             return false;

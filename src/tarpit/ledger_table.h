@@ -171,7 +171,7 @@ uint64_t ledger_delivered_bits(uint64_t at_ms);
 uint64_t ledger_believable(uint64_t end, uint64_t now);
 
 /* Of WORD_TURN: the last pass (R22) as wall ms, and back. */
-uint64_t ledger_pass_at(uint64_t payload, uint64_t seen_ms, uint64_t now);
+uint64_t ledger_pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now);
 uint64_t ledger_pass_bits(uint64_t at_ms);
 
 /* Where the set and the way of a hash are; for both tables. */

@@ -66,7 +66,7 @@ struct http {
     uint64_t look_ms;         /* monotonic: when it may be read again */
     json_t *fleet;            /* how the fleet is, as the fleet process said last; NULL: unknown */
     bool asking_fleet;
-    struct event *event;      /* of event_tick */
+    struct event *event; /* of event_tick */
     uint64_t event_tick;
 };
 
