@@ -120,8 +120,8 @@ SMALL_STATE = 'mount -t tmpfs -o size="$1" tmpfs "$(dirname "$4")/state" && shif
 
 
 def test_a_disk_that_fills_up_and_empties_costs_no_message(mired):
-    """A state folder of 24 MB: the ledger and its like take a part, and mail the rest."""
-    prefix = ["unshare", "-m", "sh", "-c", SMALL_STATE, "sh", str(24 << 20)]
+    """A state folder of 32 MB: the ledger and its like take a part, and mail the rest."""
+    prefix = ["unshare", "-m", "sh", "-c", SMALL_STATE, "sh", str(32 << 20)]
     m = mired(tarpit="time = 0 ledger_size = 1M", workers=1, config="clerks = 1", prefix=prefix)
     mail = pathlib.Path(f"/proc/{m.pid}/root{m.mail}")
     senders, refused = [], 0

@@ -228,7 +228,7 @@ def test_a_connection_that_waits_costs_nothing(m, case):
     try:
         idle, used = spent(m)
         assert idle < 50, f"{idle} events moved nothing"
-        assert used < 0.3, f"{used} s of processor"
+        assert used < 0.8, f"{used} s of processor"  # a loop that turns would use all of the second
         with Client(m.port) as other:
             assert other.say("NOOP").code == 250
     finally:

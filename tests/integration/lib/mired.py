@@ -81,7 +81,7 @@ class Mired:
             f'listen "{shown}:{self.port}" {{ }}',
             f'listen "{shown}:{self.submission}" {{ submission = true }}',
             f"tarpit {{ {tarpit} }}",
-            "sandbox = false" if UNDER else "",  # a checker makes system calls of its own
+            *(["sandbox = false"] if UNDER else []),  # a checker makes system calls of its own
             backend,
             config.replace("@FOLDER@", str(self.folder)),
         ]

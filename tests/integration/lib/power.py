@@ -31,14 +31,16 @@ class Tracer:
         begun, calls = {}, []
         for line in self.file.read_text(errors="backslashreplace").splitlines():
             thread = line.split(" ", 1)[0]
-            if line.endswith("<unfinished ...>"):
-                begun[thread] = line.removesuffix("<unfinished ...>")
+            if line.endswith((" <unfinished ...>", " <detached ...>")):
+                begun[thread] = line.rsplit(" <", 1)[0]
                 continue
             line = re.sub(r"^\d+ +<\.\.\. \w+ resumed>", lambda _: begun.pop(thread, ""), line)
             found = CALL.match(line)
             if found:
                 calls.append(found.groupdict())
-        return calls
+        # The client hears the last reply before strace sees the end of the call that sends it.
+        rest = [re.match(r"(?P<thread>\d+) +(?P<name>sendto)\((?P<said>.*)", line) for line in begun.values()]
+        return [*calls, *({**found.groupdict(), "result": "0"} for found in rest if found)]
 
 
 class Disk:
