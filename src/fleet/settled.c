@@ -11,35 +11,19 @@
 
 #include "base/log.h"
 #include "fleet/fleet_part.h"
+#include "fleet/numbers.h"
 
 enum { GONE = 0x80, LOOK_MS = 1000, AGAIN_MS = 10000 };
 enum { RECORDS_BURST = 8192, RECORDS_A_SECOND = 10 }; /* from one member */
 
 /* ---- octets ---- */
 
-static uint8_t *put_number(uint8_t *at, uint64_t n, int octets)
-{
-    for (int i = octets - 1; i >= 0; i--)
-        *at++ = (uint8_t)(n >> (8 * i));
-    return at;
-}
-
-static uint64_t take_number(struct span *s, size_t octets)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < octets; i++)
-        n = n << 8 | (uint8_t)s->at[i];
-    *s = span_after(*s, octets);
-    return n;
-}
-
 void settled_write(const struct partial_record *r, int64_t skew, uint8_t out[SETTLED_RECORD])
 {
     *out++ = (uint8_t)(r->what | (r->gone ? GONE : 0));
-    out = put_number(out, r->key, 8);
-    out = put_number(out, r->value, 8);
-    put_number(out, (uint64_t)((int64_t)r->until_ms + skew), 6);
+    out = number_put(out, r->key, 8);
+    out = number_put(out, r->value, 8);
+    number_put(out, (uint64_t)((int64_t)r->until_ms + skew), 6);
 }
 
 int settled_next(struct span *batch, int64_t skew, struct partial_record *r)
@@ -48,11 +32,11 @@ int settled_next(struct span *batch, int64_t skew, struct partial_record *r)
         return 0;
     if (batch->len < SETTLED_RECORD)
         return -EINVAL;
-    uint64_t what = take_number(batch, 1);
+    uint64_t what = number_take(batch, 1);
     *r = (struct partial_record){.what = what & ~GONE, .gone = what & GONE};
-    r->key = take_number(batch, 8);
-    r->value = take_number(batch, 8);
-    int64_t until = (int64_t)take_number(batch, 6) - skew;
+    r->key = number_take(batch, 8);
+    r->value = number_take(batch, 8);
+    int64_t until = (int64_t)number_take(batch, 6) - skew;
     r->until_ms = until > 0 ? (uint64_t)until : 0;
     return r->what >= 1 && r->what <= PARTIAL_WHATS ? 1 : -EINVAL;
 }

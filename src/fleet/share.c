@@ -9,6 +9,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "fleet/numbers.h"
 #include "tarpit/policy.h"
 
 enum {
@@ -30,30 +31,20 @@ enum { FLAGS_SHARED = LEDGER_TRAPPED | LEDGER_KNOWN | LEDGER_SUSPECT, FLAG_PACED
 
 /* ---- numbers ---- */
 
-static uint8_t *put_number(uint8_t *at, uint64_t n, int octets)
-{
-    for (int i = octets - 1; i >= 0; i--)
-        *at++ = (uint8_t)(n >> (8 * i));
-    return at;
-}
-
 static uint8_t *put_amount(uint8_t *at, double amount)
 {
     float single = (float)amount;
     uint32_t bits;
 
     memcpy(&bits, &single, sizeof bits);
-    return put_number(at, bits, 4);
+    return number_put(at, bits, 4);
 }
 
 static bool take_number(struct span *s, uint64_t *n, size_t octets)
 {
     if (s->len < octets)
         return false;
-    *n = 0;
-    for (size_t i = 0; i < octets; i++)
-        *n = *n << 8 | (uint8_t)s->at[i];
-    *s = span_after(*s, octets);
+    *n = number_take(s, octets);
     return true;
 }
 
@@ -91,7 +82,7 @@ size_t share_write(const struct share *s, int64_t skew, uint8_t out[SHARE_VALUE_
 
     if (turn && is->paced)
         flags |= FLAG_PACED;
-    at = put_number(at, s->stamp_ms, 6);
+    at = number_put(at, s->stamp_ms, 6);
     if (is->offences > 0) {
         has |= HAS_OFFENCES;
         at = put_amount(at, is->offences);
@@ -106,15 +97,15 @@ size_t share_write(const struct share *s, int64_t skew, uint8_t out[SHARE_VALUE_
     }
     if (turn) {
         has |= HAS_TURN;
-        at = put_number(at, turn, 3);
+        at = number_put(at, turn, 3);
     }
     if (debt) {
         has |= HAS_DEBT;
-        at = put_number(at, debt, 3);
+        at = number_put(at, debt, 3);
     }
     if (is->delivered_ms) {
         has |= HAS_DELIVERED;
-        at = put_number(at, moved(is->delivered_ms, skew) / 1000, 4);
+        at = number_put(at, moved(is->delivered_ms, skew) / 1000, 4);
     }
     if (flags) {
         has |= HAS_FLAGS;
@@ -122,7 +113,7 @@ size_t share_write(const struct share *s, int64_t skew, uint8_t out[SHARE_VALUE_
     }
     if (is->pass_ms) {
         has |= HAS_PASS;
-        at = put_number(at, is->pass_ms > 1 ? moved(is->pass_ms, skew) / 1000 : 0, 4);
+        at = number_put(at, is->pass_ms > 1 ? moved(is->pass_ms, skew) / 1000 : 0, 4);
     }
     out[0] = SHARE_VERSION;
     out[1] = has;
@@ -224,7 +215,7 @@ size_t share_put(const struct share *s, int64_t skew,
                  uint8_t out[SHARE_NAME + 1 + SHARE_VALUE_MOST])
 {
     out[0] = s->name.kind;
-    put_number(out + 1, s->name.id, 8);
+    number_put(out + 1, s->name.id, 8);
     size_t len = share_write(s, skew, out + SHARE_NAME + 1);
     out[SHARE_NAME] = (uint8_t)len;
     return SHARE_NAME + 1 + len;

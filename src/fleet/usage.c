@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fleet/numbers.h"
+
 /* All that is known of an account is in one set, so WAYS is how many members it may have. */
 enum { WAYS = 64, UNTOLD = 1024 };
 
@@ -41,34 +43,17 @@ struct ledger_rate usage_rate(uint32_t most, enum ledger_bucket bucket)
 
 /* ---- octets: id 8, stamp 6, epoch 4, and of each bucket most 3, count 4, level 4 ---- */
 
-static uint8_t *put_number(uint8_t *at, uint64_t n, int octets)
-{
-    for (int i = octets - 1; i >= 0; i--)
-        *at++ = (uint8_t)(n >> (8 * i));
-    return at;
-}
-
-static uint64_t take_number(struct span *s, size_t octets)
-{
-    uint64_t n = 0;
-
-    for (size_t i = 0; i < octets; i++)
-        n = n << 8 | (uint8_t)s->at[i];
-    *s = span_after(*s, octets);
-    return n;
-}
-
 void usage_write(const struct usage_share *s, uint8_t out[USAGE_RECORD])
 {
-    out = put_number(out, s->id, 8);
-    out = put_number(out, s->stamp_ms, 6);
-    out = put_number(out, s->epoch, 4);
+    out = number_put(out, s->id, 8);
+    out = number_put(out, s->stamp_ms, 6);
+    out = number_put(out, s->epoch, 4);
     for (int b = 0; b < BUCKET_COUNT; b++) {
         uint32_t bits;
         memcpy(&bits, &s->level[b], sizeof bits);
-        out = put_number(out, s->most[b], 3);
-        out = put_number(out, s->count[b], 4);
-        out = put_number(out, bits, 4);
+        out = number_put(out, s->most[b], 3);
+        out = number_put(out, s->count[b], 4);
+        out = number_put(out, bits, 4);
     }
 }
 
@@ -78,14 +63,14 @@ int usage_next(struct span *batch, struct usage_share *s)
         return 0;
     if (batch->len < USAGE_RECORD)
         return -EINVAL;
-    *s = (struct usage_share){.id = take_number(batch, 8)};
-    s->stamp_ms = take_number(batch, 6);
-    s->epoch = (uint32_t)take_number(batch, 4);
+    *s = (struct usage_share){.id = number_take(batch, 8)};
+    s->stamp_ms = number_take(batch, 6);
+    s->epoch = (uint32_t)number_take(batch, 4);
     bool valid = (s->id & 15) == LEDGER_ALLOWANCE;
     for (int b = 0; b < BUCKET_COUNT; b++) {
-        s->most[b] = (uint32_t)take_number(batch, 3);
-        s->count[b] = (uint32_t)take_number(batch, 4);
-        uint32_t bits = (uint32_t)take_number(batch, 4);
+        s->most[b] = (uint32_t)number_take(batch, 3);
+        s->count[b] = (uint32_t)number_take(batch, 4);
+        uint32_t bits = (uint32_t)number_take(batch, 4);
         memcpy(&s->level[b], &bits, sizeof bits);
         valid =
             valid && s->most[b] <= LEDGER_BUCKET_MOST && isfinite(s->level[b]) && s->level[b] >= 0;
