@@ -9,21 +9,14 @@
 #include <errno.h>
 
 #include "alone.h"
+#include "property.h"
 #include "tarpit/policy.h"
 
 #define START UINT64_C(1700000000000)
 
 static const struct addr innocent = {.family = ADDR_IP4, .octets = {192, 0, 2, 7}};
 static struct mirror mirror;
-static uint64_t now, seed;
-
-static uint32_t dice(uint32_t most)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)(seed >> 20) % most;
-}
+static uint64_t now;
 
 static void begin_alone(void)
 {

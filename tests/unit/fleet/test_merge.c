@@ -19,6 +19,7 @@
 #include "alone.h"
 #include "config/config.h"
 #include "fleet/mirror.h"
+#include "property.h"
 #include "tarpit/ledger_allowance.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
@@ -44,16 +45,8 @@ struct member {
 
 static struct member member[MEMBERS];
 static struct message flight[FLIGHT];
-static uint64_t now, seed;
-static uint32_t cut; /* a set of members that the rest cannot hear, nor they the rest */
-
-static uint32_t dice(uint32_t most)
-{
-    seed ^= seed << 13;
-    seed ^= seed >> 7;
-    seed ^= seed << 17;
-    return (uint32_t)(seed >> 20) % most;
-}
+static uint64_t now;
+static uint32_t cut;
 
 static struct addr client(unsigned n)
 {
@@ -89,13 +82,6 @@ static void close_member(struct member *m)
     free(m->mirror.others);
 }
 
-static void copy(const char *from, const char *to)
-{
-    char command[256];
-    snprintf(command, sizeof command, "cp %s %s", from, to);
-    assert_int_equal(system(command), 0);
-}
-
 /* The skew is measured again all the time, and differs a little each time. */
 static void measure(struct member *m)
 {
@@ -115,18 +101,13 @@ static void post(uint8_t from, uint8_t to, const uint8_t *octets, size_t len, ui
     }
 }
 
-static bool is_cut(uint8_t a, uint8_t b)
-{
-    return (cut >> a & 1) != (cut >> b & 1);
-}
-
 static void send_share(uint8_t from, const struct share *s, bool surely)
 {
     uint8_t octets[SHARE_NAME + 1 + SHARE_VALUE_MOST];
     size_t len = share_put(s, member[from].mirror.skew, octets);
 
     for (uint8_t to = 0; to < MEMBERS; to++) {
-        if (to == from || (!surely && (dice(4) == 0 || is_cut(from, to))))
+        if (to == from || (!surely && (dice(4) == 0 || is_cut(cut, from, to))))
             continue;
         post(from, to, octets, len, surely ? now : now + dice(60000));
         if (dice(3) == 0)
@@ -256,12 +237,11 @@ static void compare(const struct ledger_name *n, void *arg)
     }
 }
 
-static void run(uint64_t with, char folder[])
+static void run(uint64_t with, const char *folder)
 {
     uint64_t began = with;
     char older[80];
 
-    seed = with * 2654435761 + 88172645463325252;
     now = START + dice(100000);
     cut = 0;
     memset(flight, 0, sizeof flight);
@@ -311,14 +291,7 @@ static void run(uint64_t with, char folder[])
 
 static void test_members_converge_whatever_happens_to_their_messages(void **state)
 {
-    char folder[] = "/tmp/mired-merge-XXXXXX";
-
-    assert_non_null(mkdtemp(folder));
-    for (uint64_t i = 1; i <= 60; i++)
-        run(i, folder);
-    char command[64];
-    snprintf(command, sizeof command, "rm -r %s", folder);
-    assert_int_equal(system(command), 0);
+    over_seeds(60, run);
 }
 
 /* ---- what one member can do to the others ---- */
