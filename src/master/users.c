@@ -304,6 +304,13 @@ static void need(struct need *n, const char *path, int how)
     n->path = path;
 }
 
+static void need_backends(struct need *n, const struct config *c)
+{
+    for (size_t i = 0; i < c->backend_count; i++)
+        if (c->backend[i].kind != BACKEND_STORE)
+            need(n, c->backend[i].path, W_OK);
+}
+
 static const char *missing_to_clerks(const struct users *u, const struct config *c)
 {
     struct need n = {u, USERS_CLERK, NULL};
@@ -317,9 +324,7 @@ static const char *missing_to_clerks(const struct users *u, const struct config 
         need(&n, c->auth[i].path, c->auth[i].kind == AUTH_FILE ? R_OK : W_OK);
     for (size_t i = 0; i < c->traps.count; i++)
         need(&n, config_list_path(c->traps.at[i]), R_OK);
-    for (size_t i = 0; i < c->backend_count; i++)
-        if (c->backend[i].kind != BACKEND_STORE)
-            need(&n, c->backend[i].path, W_OK);
+    need_backends(&n, c);
     return n.path;
 }
 
@@ -330,9 +335,7 @@ static const char *missing_to_workers(const struct users *u, const struct config
     need(&n, c->allowance.file, R_OK);
     for (size_t i = 0; i < c->suspect.count; i++)
         need(&n, config_list_path(c->suspect.at[i]), R_OK);
-    for (size_t i = 0; i < c->backend_count; i++)
-        if (c->backend[i].kind != BACKEND_STORE)
-            need(&n, c->backend[i].path, W_OK);
+    need_backends(&n, c);
     return n.path;
 }
 
