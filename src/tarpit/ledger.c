@@ -2,8 +2,8 @@
  * that finds the slot of an entry (ledger_table.h). Runs in every process; a call is a search of
  * one set and a few compare-and-swaps, and returns what it did without waiting for another process.
  *
- * Ends of turns and debts are wall ms. Amounts are in ledger_amount.c. Patience, flags and small times share the other words. Keys
- * are made in ledger_keys.c, sketches of mailboxes kept in ledger_sketch.c. */
+ * Amounts are coded in ledger_amount.c, times kept in ledger_times.c. Patience, flags and marks share
+ * the other words. Keys are made in ledger_keys.c, sketches of mailboxes kept in ledger_sketch.c. */
 #include "tarpit/ledger.h"
 
 #include <errno.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "tarpit/ledger_amount.h"
+#include "tarpit/ledger_change.h"
 #include "tarpit/ledger_others.h"
 #include "tarpit/ledger_proposer.h"
 #include "tarpit/ledger_table.h"
@@ -62,20 +63,9 @@ void ledger_close(struct ledger *l)
 
 /* ---- words ---- */
 
-/* How a word changes: from its payload to a new one. Returns false to leave it as it is. */
-struct change {
-    uint64_t now;
-    uint64_t a, b, from; /* arguments of the function below */
-    double amount, limit, taken;
-    bool raise;
-    uint64_t old, new; /* payloads, after the change */
-};
-
-typedef bool change_fn(struct change *c);
-
 struct step {
-    change_fn *fn;
-    struct change *change;
+    word_change_fn *fn;
+    struct word_change *change;
 };
 
 static bool take_step(uint64_t old, uint64_t *new, void *arg)
@@ -89,16 +79,15 @@ static bool take_step(uint64_t old, uint64_t *new, void *arg)
     return true;
 }
 
-/* As ledger_change(), with the arguments and results of the functions below. */
-static bool change_word(struct ledger_slot *slot, enum ledger_word w, uint64_t hash, change_fn *fn,
-                        struct change *c)
+bool ledger_change_word(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
+                        word_change_fn *fn, struct word_change *c)
 {
     return ledger_change(slot, w, hash, take_step, &(struct step){fn, c});
 }
 
 enum { SEEN_BITS = 32, EXEMPT_STEP_MS = 256 * 1000, EXEMPT_MASK = (1 << 24) - 1 };
 
-static bool change_seen(struct change *c)
+static bool change_seen(struct word_change *c)
 {
     uint64_t now_s = c->now / 1000 & UINT32_MAX;
     c->new = (c->old & ~(uint64_t)UINT32_MAX) | now_s;
@@ -107,26 +96,24 @@ static bool change_seen(struct change *c)
 
 void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now)
 {
-    struct change seen = {.now = now};
-    change_word(slot, WORD_SEEN, hash, change_seen, &seen);
+    struct word_change seen = {.now = now};
+    ledger_change_word(slot, WORD_SEEN, hash, change_seen, &seen);
 }
 
-/* Finds or creates the entry, records the time, and changes one of its words. */
-static bool book(struct ledger *l, const struct ledger_key *k, enum ledger_word w, change_fn *fn,
-                 struct change *c)
+bool ledger_book(struct ledger *l, const struct ledger_key *k, enum ledger_word w,
+                 word_change_fn *fn, struct word_change *c)
 {
     struct ledger_slot *slot = ledger_claim(l, k, c->now);
     if (slot == NULL)
         return false;
     ledger_seen(slot, k->hash, c->now);
-    bool changed = change_word(slot, w, k->hash, fn, c);
+    bool changed = ledger_change_word(slot, w, k->hash, fn, c);
     if (changed)
         ledger_tell(l, k, OTHERS_CHANGED);
     return changed;
 }
 
-/* What others know of the key; all zero without a fleet. */
-static struct ledger_share others_of(const struct ledger *l, const struct ledger_key *k,
+struct ledger_share ledger_others_of(const struct ledger *l, const struct ledger_key *k,
                                      const struct ledger_decay *d, uint64_t now, double *spent_here)
 {
     struct ledger_share theirs = {0};
@@ -144,9 +131,9 @@ static double good_in_all(double own, const struct ledger_share *theirs, double 
     return fmax(0, own + theirs->good - theirs->spent - spent_here);
 }
 
-/* ---- amounts, turns, debts ---- */
+/* ---- amounts ---- */
 
-static bool change_amount(struct change *c)
+static bool change_amount(struct word_change *c)
 {
     c->new = ledger_amount_change(c->old, c->a, c->now, c->amount, c->limit, c->raise);
     return true;
@@ -157,11 +144,11 @@ static double book_amount(struct ledger *l, const struct ledger_key *k, enum led
                           uint64_t half_life, uint64_t now, double amount, bool raise,
                           double theirs)
 {
-    struct change c = {
+    struct word_change c = {
         .now = now, .a = half_life, .amount = amount, .limit = LEDGER_AMOUNT_MAX, .raise = raise};
     if (raise && theirs != 0)
         c.amount = fmax(0, amount - theirs);
-    if (!book(l, k, w, change_amount, &c))
+    if (!ledger_book(l, k, w, change_amount, &c))
         return fmax(amount, 0);
     return fmax(0, ledger_amount_now(c.new, half_life, now) + theirs);
 }
@@ -170,14 +157,14 @@ static double offences_of_others(const struct ledger *l, const struct ledger_key
                                  const struct ledger_decay *d, uint64_t now)
 {
     double spent_here;
-    return others_of(l, k, d, now, &spent_here).offences;
+    return ledger_others_of(l, k, d, now, &spent_here).offences;
 }
 
 static double good_of_others(const struct ledger *l, const struct ledger_key *k,
                              const struct ledger_decay *d, uint64_t now)
 {
     double spent_here;
-    struct ledger_share theirs = others_of(l, k, d, now, &spent_here);
+    struct ledger_share theirs = ledger_others_of(l, k, d, now, &spent_here);
     return theirs.good - theirs.spent - spent_here;
 }
 
@@ -196,9 +183,9 @@ double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
                               double most)
 {
     double theirs = offences_of_others(l, k, d, now);
-    struct change c = {
+    struct word_change c = {
         .now = now, .a = d->half_life, .amount = weight, .limit = fmax(0, most - theirs)};
-    bool booked = book(l, k, WORD_OFFENCES, change_amount, &c);
+    bool booked = ledger_book(l, k, WORD_OFFENCES, change_amount, &c);
     ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_OFFENCES, .x = weight, .y = most});
     if (!booked)
         return weight < most ? weight : most;
@@ -206,7 +193,7 @@ double ledger_add_offences_to(struct ledger *l, const struct ledger_key *k,
 }
 
 /* a: half-life; amount: the most to take. */
-static bool change_spend(struct change *c)
+static bool change_spend(struct word_change *c)
 {
     c->taken = fmin(ledger_amount_now(c->old, c->a, c->now), c->amount);
     if (c->taken <= 0)
@@ -223,7 +210,7 @@ double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const str
 {
     struct ledger_slot *slot = ledger_find_to_change(l, k, now);
     double spent_here = 0, own = 0, taken = 0;
-    struct ledger_share theirs = others_of(l, k, d, now, &spent_here);
+    struct ledger_share theirs = ledger_others_of(l, k, d, now, &spent_here);
 
     if (slot != NULL)
         own = ledger_amount_now(ledger_payload(slot, WORD_GOOD, k->hash), d->good_half_life, now);
@@ -231,8 +218,8 @@ double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const str
     if (there < least || there <= 0 || most <= 0)
         return 0;
     most = fmin(most, there);
-    struct change c = {.now = now, .a = d->good_half_life, .amount = most};
-    if (slot != NULL && change_word(slot, WORD_GOOD, k->hash, change_spend, &c)) {
+    struct word_change c = {.now = now, .a = d->good_half_life, .amount = most};
+    if (slot != NULL && ledger_change_word(slot, WORD_GOOD, k->hash, change_spend, &c)) {
         taken = c.taken;
         ledger_tell(l, k, OTHERS_CHANGED);
     }
@@ -279,193 +266,12 @@ struct ledger_slot *ledger_find_to_change(struct ledger *l, const struct ledger_
     return slot != NULL && l->proposer ? proposer_claim(l, k, now) : slot;
 }
 
-static uint64_t believable(uint64_t end, uint64_t now)
-{
-    return end > now + LEDGER_HORIZON_MS ? 0 : end;
-}
-
-/* The other fields of the word stay. */
-static uint64_t turn_word(uint64_t old, uint64_t end, bool paced)
-{
-    return (old & ~(LEDGER_TURN_PACED | LEDGER_END)) | (end & LEDGER_END) |
-           (paced ? LEDGER_TURN_PACED : 0);
-}
-
-uint64_t ledger_believable(uint64_t end, uint64_t now)
-{
-    return believable(end, now);
-}
-
-/* a: length; b: latest; raise: paced. */
-static bool change_turn(struct change *c)
-{
-    uint64_t begin = believable(c->old & LEDGER_END, c->now);
-    bool paced = c->raise || (begin > c->now && c->old & LEDGER_TURN_PACED);
-    if (begin < c->from)
-        begin = c->from;
-    c->new = turn_word(c->old, begin + c->a, paced);
-    return begin <= c->b;
-}
-
-static bool change_turn_end(struct change *c);
-
-/* A worker takes the turn in the table that all workers share, and proposes it to the keeper. */
-static uint64_t propose_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
-                             uint64_t from, uint64_t length, uint64_t latest, bool paced)
-{
-    const struct ledger_slot *slot = ledger_find(l, k->hash);
-    uint64_t taken = slot ? ledger_payload(slot, WORD_TURN, k->hash) & LEDGER_END : 0;
-    uint64_t begin =
-        proposer_take_turn(l->proposer, k->hash, now, from, length, latest, believable(taken, now));
-
-    if (begin)
-        ledger_raise_turn(l, k, now, begin + length, paced);
-    return begin;
-}
-
-uint64_t ledger_take_turn_from(struct ledger *l, const struct ledger_key *k, uint64_t now,
-                               uint64_t from, uint64_t length, uint64_t latest, bool paced)
-{
-    static const struct ledger_decay none;
-    double spent_here;
-    struct ledger_share theirs = others_of(l, k, &none, now, &spent_here);
-
-    /* R4 for the fleet: while n members have queues of this client, each goes on at an n-th of the
-     * pace. That needs no agreement, unlike one common queue, in which all members would take the
-     * same turn before they hear of each other. But no turn may end beyond the horizon: the next
-     * one would begin at once. */
-    uint64_t taken = theirs.turn_ms > now ? length * (1 + theirs.queues) : length;
-    uint64_t first = latest > now ? latest - now : 0;
-    if (taken > length && first + taken > LEDGER_HORIZON_MS)
-        taken = first + length < LEDGER_HORIZON_MS ? LEDGER_HORIZON_MS - first : length;
-    if (l->proposer)
-        return propose_turn(l, k, now, from, taken, latest, paced);
-    struct change c = {.now = now, .from = from, .a = taken, .b = latest, .raise = paced};
-    return book(l, k, WORD_TURN, change_turn, &c) ? (c.new &LEDGER_END) - taken : 0;
-}
-
-uint64_t ledger_take_turn(struct ledger *l, const struct ledger_key *k, uint64_t now,
-                          uint64_t length, uint64_t latest)
-{
-    return ledger_take_turn_from(l, k, now, now, length, latest, false);
-}
-
-/* a: the end; raise: paced. */
-static bool change_turn_end(struct change *c)
-{
-    uint64_t end = believable(c->old & LEDGER_END, c->now);
-    bool paced = c->raise || (end > c->now && c->old & LEDGER_TURN_PACED);
-    c->new = turn_word(c->old, c->a > end ? c->a : end, paced);
-    return c->new != c->old;
-}
-
-void ledger_raise_turn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until,
-                       bool paced)
-{
-    struct change c = {.now = now, .a = until, .raise = paced};
-    book(l, k, WORD_TURN, change_turn_end, &c);
-    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_TURN, .a = until, .b = paced});
-}
-
-static bool change_debt(struct change *c)
-{
-    c->new = (c->old & ~LEDGER_END) | (c->a & LEDGER_END);
-    return c->a > believable(c->old & LEDGER_END, c->now);
-}
-
-void ledger_set_debt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until)
-{
-    struct change c = {.now = now, .a = until};
-    book(l, k, WORD_DEBT, change_debt, &c);
-    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_DEBT, .a = until});
-}
-
-enum { DELIVERED_STEP_MS = 512 * 1000, DELIVERED_MASK = (1 << 14) - 1 };
-
-/* The step of the last delivery; 0 means that there was none. */
-static uint64_t delivered_step(uint64_t now)
-{
-    uint64_t step = now / DELIVERED_STEP_MS & DELIVERED_MASK;
-    return step ? step : 1;
-}
-
-uint64_t ledger_delivered_bits(uint64_t at_ms)
-{
-    return at_ms ? delivered_step(at_ms) << LEDGER_END_BITS : 0;
-}
-
-static bool change_delivered(struct change *c)
-{
-    c->new = (c->old & LEDGER_END) | delivered_step(c->now) << LEDGER_END_BITS;
-    return c->new != c->old;
-}
-
-void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now)
-{
-    struct change c = {.now = now};
-    book(l, k, WORD_DEBT, change_delivered, &c);
-    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_DELIVERED});
-}
-
-/* The stamp repeats itself after 97 days, and half of that range counts as past. If nothing was
- * booked on an entry for longer, it has no last delivery. */
-uint64_t ledger_delivered_at(uint64_t payload, uint64_t seen_ms, uint64_t now)
-{
-    uint64_t stamp = payload >> LEDGER_END_BITS & DELIVERED_MASK;
-    uint64_t age = (now / DELIVERED_STEP_MS - stamp) & DELIVERED_MASK;
-    bool old = seen_ms + (uint64_t)DELIVERED_STEP_MS * (DELIVERED_MASK / 2) < now;
-    if (stamp == 0 || age > DELIVERED_MASK / 2 || old)
-        return 0;
-    uint64_t ago = age * DELIVERED_STEP_MS;
-    return ago < now ? now - ago : 1;
-}
-
-/* R22: when the client passed the greeting, in the 13 bits above a turn's end: a step of an hour; 0
- * says never. The stamp repeats itself after 341 days; half of that is the past. */
-enum { PASS_STEP_MS = 3600 * 1000, PASS_MASK = (1 << 13) - 1 };
-
-static uint64_t pass_age(uint64_t turn_word, uint64_t now)
-{
-    return (now / PASS_STEP_MS - (turn_word >> LEDGER_END_BITS)) & PASS_MASK;
-}
-
-uint64_t ledger_pass_bits(uint64_t at_ms)
-{
-    uint64_t step = at_ms / PASS_STEP_MS & PASS_MASK;
-    return at_ms ? (step ? step : 1) << LEDGER_END_BITS : 0;
-}
-
-/* a: when. */
-static bool change_pass(struct change *c)
-{
-    c->new = (c->old & (LEDGER_TURN_PACED | LEDGER_END)) | ledger_pass_bits(c->a);
-    return !(c->old >> LEDGER_END_BITS & PASS_MASK) ||
-           pass_age(c->new, c->now) < pass_age(c->old, c->now);
-}
-
-void ledger_pass(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t at)
-{
-    struct change c = {.now = now, .a = at};
-    book(l, k, WORD_TURN, change_pass, &c);
-    ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_PASS, .a = at});
-}
-
-uint64_t ledger_pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now)
-{
-    uint64_t stamp = turn_word >> LEDGER_END_BITS & PASS_MASK, age = pass_age(turn_word, now);
-    bool old = seen_ms + (uint64_t)PASS_STEP_MS * (PASS_MASK / 2) < now;
-    if (stamp == 0 || age > PASS_MASK / 2 || old)
-        return 0;
-    uint64_t ago = age * PASS_STEP_MS;
-    return ago < now ? now - ago : 1;
-}
-
 /* ---- flags, marks, patience, exemption ---- */
 
 enum { FLAGS_SHIFT = 48, MARK_SHIFT = 24, MARK_STEP_MS = 64 * 1000 };
 enum { MARK_MASK = (1 << 24) - 1, PATIENCE_MASK = (1 << 24) - 1 };
 
-static bool change_patience(struct change *c)
+static bool change_patience(struct word_change *c)
 {
     uint64_t patience = c->a < PATIENCE_MASK ? c->a : PATIENCE_MASK;
     c->new = (c->old & ~(uint64_t)PATIENCE_MASK) | patience;
@@ -475,13 +281,13 @@ static bool change_patience(struct change *c)
 void ledger_set_patience(struct ledger *l, const struct ledger_key *k, uint64_t now,
                          uint32_t patience_ms)
 {
-    struct change c = {.now = now, .a = patience_ms};
-    book(l, k, WORD_FLAGS, change_patience, &c);
+    struct word_change c = {.now = now, .a = patience_ms};
+    ledger_book(l, k, WORD_FLAGS, change_patience, &c);
     ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_PATIENCE, .a = patience_ms});
 }
 
 /* a: set; b: clear. */
-static bool change_flags(struct change *c)
+static bool change_flags(struct word_change *c)
 {
     c->new = (c->old | c->a << FLAGS_SHIFT) & ~(c->b << FLAGS_SHIFT);
     return c->new != c->old;
@@ -490,13 +296,13 @@ static bool change_flags(struct change *c)
 void ledger_set_flags(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t set,
                       uint32_t clear)
 {
-    struct change c = {.now = now, .a = set & 0xff, .b = clear & 0xff};
-    book(l, k, WORD_FLAGS, change_flags, &c);
+    struct word_change c = {.now = now, .a = set & 0xff, .b = clear & 0xff};
+    ledger_book(l, k, WORD_FLAGS, change_flags, &c);
     ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_FLAGS, .a = set & 0xff});
 }
 
 /* a: flag; b: period, or 0. */
-static bool change_mark(struct change *c)
+static bool change_mark(struct word_change *c)
 {
     uint64_t step = c->now / MARK_STEP_MS;
     uint64_t since = (step - (c->old >> MARK_SHIFT)) & MARK_MASK;
@@ -511,8 +317,8 @@ static bool change_mark(struct change *c)
 bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t flag,
                  uint64_t period)
 {
-    struct change c = {.now = now, .a = flag & 0xff, .b = period};
-    bool marked = book(l, k, WORD_FLAGS, change_mark, &c);
+    struct word_change c = {.now = now, .a = flag & 0xff, .b = period};
+    bool marked = ledger_book(l, k, WORD_FLAGS, change_mark, &c);
     if (marked)
         ledger_propose(l, k, now,
                        (struct proposal){.op = PROPOSE_MARK, .a = flag & 0xff, .b = period});
@@ -520,7 +326,7 @@ bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
 }
 
 /* a: the step in which it ends, or 0. */
-static bool change_exempt(struct change *c)
+static bool change_exempt(struct word_change *c)
 {
     c->new = (c->old & UINT32_MAX) | c->a << SEEN_BITS;
     return c->new != c->old;
@@ -529,8 +335,8 @@ static bool change_exempt(struct change *c)
 void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until)
 {
     uint64_t step = (until + EXEMPT_STEP_MS - 1) / EXEMPT_STEP_MS;
-    struct change c = {.now = now, .a = step < EXEMPT_MASK ? step : EXEMPT_MASK};
-    book(l, k, WORD_SEEN, change_exempt, &c);
+    struct word_change c = {.now = now, .a = step < EXEMPT_MASK ? step : EXEMPT_MASK};
+    ledger_book(l, k, WORD_SEEN, change_exempt, &c);
     ledger_set_flags(l, k, now, LEDGER_EXEMPT, 0);
 }
 
@@ -550,10 +356,10 @@ static void read_entry(const struct ledger_slot *slot, uint64_t hash, const stru
     if (!ledger_is_common(hash))
         return;
     e->offences = ledger_amount_now(ledger_payload(slot, WORD_OFFENCES, hash), d->half_life, now);
-    e->turn_ms = believable(turn & LEDGER_END, now);
+    e->turn_ms = ledger_believable(turn & LEDGER_END, now);
     e->paced = turn & LEDGER_TURN_PACED;
     e->pass_ms = ledger_pass_at(turn, e->seen_ms, now);
-    e->debt_ms = believable(debt & LEDGER_END, now);
+    e->debt_ms = ledger_believable(debt & LEDGER_END, now);
     e->delivered_ms = ledger_delivered_at(debt, e->seen_ms, now);
     e->patience_ms = flags & PATIENCE_MASK;
     e->flags = flags >> FLAGS_SHIFT & 0xff;

@@ -1,15 +1,10 @@
-/* The table of what others know and the ring of what they must hear (ledger_others.h). Runs in
- * every process that has mapped them.
+/* The table of what others know (ledger_others.h). Runs in every process that has mapped it.
  *
  * The table is built like the ledger's (ledger_table.h): sets of eight cache lines, and each word
  * has a tag of the key. One process writes it. During a reload two do for a moment; then a key may
  * be in two places, and the first one counts. The writer clears a place's key word, fills the other
  * words and then sets the key word. So a reader sees a whole entry, or none, or amounts with
- * another tag, which it ignores.
- *
- * The ring is a log of fixed length (base/log_ring.h has the same protocol): an event's stamp says
- * whether it is whole. A process does not write an event again that the reader has not reached yet:
- * the reader reads the ledger after the event, so it will see both changes. */
+ * another tag, which it ignores. */
 #include "tarpit/ledger_others.h"
 
 #include <assert.h>
@@ -19,41 +14,10 @@
 
 #include "tarpit/ledger_allowance.h"
 #include "tarpit/ledger_amount.h"
-#include "tarpit/ledger_proposer.h"
+#include "tarpit/ledger_others_part.h"
 #include "tarpit/ledger_table.h"
 
-enum { RING_EVENTS = 1 << 16, LAYOUT = 0x6d6f7431 };
-
-struct event {
-    _Atomic uint64_t stamp; /* 0: never used; 2n+1: being written; 2n+2: it is event n */
-    _Atomic uint64_t id, hash, what;
-};
-
-enum place_word {
-    PLACE_KEY,
-    PLACE_OFFENCES,
-    PLACE_GOOD,
-    PLACE_SPENT,      /* by others, of what they did not earn */
-    PLACE_SPENT_HERE, /* by this member, of what it did not earn */
-    PLACE_TURN,       /* as the ledger's words; of an account's network the first login */
-    PLACE_DEBT,
-    PLACE_FLAGS, /* tag 8 | enum ledger_flag 8 | queues 8 | unused 8 | last change, wall s 32 */
-};
-
-struct place {
-    _Alignas(64) _Atomic uint64_t word[8];
-};
-static_assert(sizeof(struct place) == 64, "an entry is one cache line");
-
-struct ledger_others {
-    uint64_t layout, sets;
-    _Atomic uint64_t owner; /* 0: nobody maintains it, and it is not looked at */
-    _Atomic uint64_t k0, k1;
-    _Alignas(64) _Atomic uint64_t next; /* of the ring */
-    _Alignas(64) _Atomic uint64_t read; /* how far the owner has read */
-    _Alignas(64) struct event ring[RING_EVENTS];
-    struct place place[];
-};
+enum { LAYOUT = 0x6d6f7431 };
 
 /* ---- the mapping ---- */
 
@@ -180,7 +144,7 @@ uint64_t ledger_common(const struct ledger *l, uint8_t kind, const struct addr *
     return (siphash_end(&h) & ~UINT64_C(15)) | kind;
 }
 
-static bool name_of(const struct ledger_key *k, struct ledger_name *n)
+bool ledger_name_of(const struct ledger_key *k, struct ledger_name *n)
 {
     uint8_t kind = k->hash & (LEDGER_KIND_BITS | LEDGER_KIND_IP6);
 
@@ -225,7 +189,7 @@ bool ledger_others_get(const struct ledger *l, const struct ledger_key *k,
 
     *theirs = (struct ledger_share){0};
     *spent_here = 0;
-    if (!ledger_is_shared(l) || !name_of(k, &n))
+    if (!ledger_is_shared(l) || !ledger_name_of(k, &n))
         return false;
     uint64_t hash = hash_of(l->others, &n);
     p = find(l->others, hash);
@@ -360,7 +324,7 @@ void ledger_others_spend(struct ledger *l, const struct ledger_key *k, const str
     struct ledger_name n;
     struct place *p = NULL;
 
-    if (l->proposer || !ledger_is_shared(l) || !name_of(k, &n))
+    if (l->proposer || !ledger_is_shared(l) || !ledger_name_of(k, &n))
         return; /* for a worker the keeper does it */
     uint64_t hash = hash_of(l->others, &n);
     p = find(l->others, hash);
@@ -380,7 +344,7 @@ void ledger_others_forget(struct ledger *l, const struct ledger_key *k)
 {
     struct ledger_name n;
 
-    if (!ledger_is_shared(l) || !name_of(k, &n))
+    if (!ledger_is_shared(l) || !ledger_name_of(k, &n))
         return;
     struct place *p = find(l->others, hash_of(l->others, &n));
     if (p)
@@ -392,7 +356,7 @@ void ledger_others_prefetch(const struct ledger *l, const struct ledger_key *k)
 {
     struct ledger_name n;
 
-    if (!ledger_is_shared(l) || !name_of(k, &n))
+    if (!ledger_is_shared(l) || !ledger_name_of(k, &n))
         return;
     uint64_t hash = hash_of(l->others, &n);
     const struct place *set =
@@ -400,147 +364,11 @@ void ledger_others_prefetch(const struct ledger *l, const struct ledger_key *k)
     __builtin_prefetch(&set[ledger_first_way(hash)]);
 }
 
-/* ---- the ring ---- */
-
-static void put(struct ledger_others *o, uint64_t n, const struct ledger_name *name, uint64_t hash,
-                uint64_t what)
-{
-    struct event *e = &o->ring[n % RING_EVENTS];
-
-    atomic_store_explicit(&e->stamp, 2 * n + 1, memory_order_relaxed);
-    atomic_thread_fence(memory_order_release);
-    atomic_store_explicit(&e->id, name->id, memory_order_relaxed);
-    atomic_store_explicit(&e->hash, hash, memory_order_relaxed);
-    atomic_store_explicit(&e->what, what, memory_order_relaxed);
-    atomic_store_explicit(&e->stamp, 2 * n + 2, memory_order_release);
-}
-
-/* A worker proposes that a decision comes, once until the keeper has done it; of changes the keeper
- * tells itself. */
-static void propose_sight(const struct ledger *l, const struct ledger_key *k)
-{
-    size_t at = (k->hash >> 40) % OTHERS_TOLD;
-    uint64_t done, number = proposer_number(l->proposer, &done);
-
-    if (l->told->hash[at] == k->hash && l->told->number[at] >= done)
-        return;
-    l->told->hash[at] = k->hash;
-    l->told->number[at] = number;
-    ledger_propose(l, k, 0, (struct proposal){.op = PROPOSE_SIGHT});
-}
-
-void ledger_tell(const struct ledger *l, const struct ledger_key *k, uint8_t what)
-{
-    struct ledger_others *o = l->others;
-    struct ledger_name name;
-
-    if (!ledger_is_shared(l) || !name_of(k, &name))
-        return;
-    if (l->proposer) {
-        if (what == OTHERS_SIGHT)
-            propose_sight(l, k);
-        return;
-    }
-    size_t at = (k->hash >> 40) % OTHERS_TOLD;
-    bool told = l->told->hash[at] == k->hash && l->told->what[at] == what &&
-                l->told->number[at] >= atomic_load(&o->read);
-    if (told && what != OTHERS_FORGOTTEN)
-        return;
-    uint64_t n = atomic_fetch_add(&o->next, 1);
-    put(o, n, &name, k->hash, what);
-    l->told->hash[at] = k->hash;
-    l->told->number[at] = n;
-    l->told->what[at] = what;
-}
-
-/* In the word of `what`: what 8 | bucket 2 | given back 1 | recipients 20 | most 20. */
-enum {
-    SENT_BUCKET = 8,
-    SENT_BACK = 10,
-    SENT_COUNT = 16,
-    SENT_MOST = 40,
-    SENT_BITS = (1 << 20) - 1
-};
-static_assert((int)SENT_BITS >= (int)LEDGER_BUCKET_MOST && BUCKET_COUNT <= 4, "it fits");
-
-void ledger_tell_sent(const struct ledger *l, const struct ledger_key *k,
-                      const struct ledger_sent *s)
-{
-    if (!ledger_is_shared(l) || !k->common)
-        return;
-    if (l->proposer) {
-        if (s->recipients == 0)
-            propose_sight(l, k);
-        return;
-    }
-    uint64_t what = OTHERS_SENT | (uint64_t)s->bucket << SENT_BUCKET |
-                    (uint64_t)s->given_back << SENT_BACK |
-                    (uint64_t)(s->recipients & SENT_BITS) << SENT_COUNT |
-                    (uint64_t)(s->most & SENT_BITS) << SENT_MOST;
-    struct ledger_name name = {k->common, LEDGER_ALLOWANCE};
-    put(l->others, atomic_fetch_add(&l->others->next, 1), &name, k->hash, what);
-}
-
 bool ledger_is_elsewhere(const struct ledger *l, const struct ledger_key *k)
 {
     const struct place *p = ledger_is_shared(l) && k->common ? find(l->others, k->common) : NULL;
 
     return p && word_of(p, PLACE_FLAGS, k->common) >> FLAGS_SHIFT & LEDGER_KNOWN;
-}
-
-void ledger_sight(const struct ledger *l, const struct ledger_key *k)
-{
-    ledger_tell(l, k, OTHERS_SIGHT);
-}
-
-uint64_t others_next(const struct ledger_others *o)
-{
-    return atomic_load(&o->next);
-}
-
-int others_read(struct ledger_others *o, uint64_t owner, uint64_t *at, struct others_event *out)
-{
-    uint64_t next = atomic_load(&o->next);
-
-    if (*at >= next)
-        return 0;
-    if (next - *at > RING_EVENTS) {
-        *at = next - RING_EVENTS / 2; /* not the very oldest: writers are about to overtake it */
-        return -1;
-    }
-    struct event *e = &o->ring[*at % RING_EVENTS];
-    uint64_t stamp = atomic_load_explicit(&e->stamp, memory_order_acquire);
-    if (stamp < 2 * *at + 2)
-        return 0; /* its writer has not finished it; others_skip() if it never will */
-    uint64_t id = atomic_load_explicit(&e->id, memory_order_relaxed);
-    uint64_t hash = atomic_load_explicit(&e->hash, memory_order_relaxed);
-    uint64_t what = atomic_load_explicit(&e->what, memory_order_relaxed);
-    atomic_thread_fence(memory_order_acquire);
-    if (stamp != 2 * *at + 2 || atomic_load_explicit(&e->stamp, memory_order_relaxed) != stamp) {
-        *at = next - RING_EVENTS / 2 > *at ? next - RING_EVENTS / 2 : *at + 1;
-        return -1;
-    }
-    *out = (struct others_event){
-        .name = {id, hash & (LEDGER_KIND_BITS | LEDGER_KIND_IP6)},
-        .hash = hash,
-        .what = (uint8_t)what,
-        .sent = {.bucket = (enum ledger_bucket)(what >> SENT_BUCKET & 3),
-                 .recipients = what >> SENT_COUNT & SENT_BITS,
-                 .most = what >> SENT_MOST & SENT_BITS,
-                 .given_back = what >> SENT_BACK & 1},
-    };
-    ++*at;
-    if (atomic_load_explicit(&o->owner, memory_order_relaxed) == owner)
-        atomic_store(&o->read, *at);
-    return 1;
-}
-
-void others_skip(struct ledger_others *o, uint64_t owner, uint64_t *at)
-{
-    if (*at < atomic_load(&o->next))
-        ++*at;
-    if (atomic_load_explicit(&o->owner, memory_order_relaxed) == owner)
-        atomic_store(&o->read, *at);
 }
 
 /* ---- what this member has booked ---- */
@@ -628,7 +456,7 @@ bool ledger_next_own(const struct ledger *l, uint64_t *at, struct ledger_key *ke
                                    .kind = hash & LEDGER_KIND_BITS};
         *seen_ms = (atomic_load(&slot->word[WORD_SEEN]) & UINT32_MAX) * 1000;
         if (atomic_load(&slot->word[WORD_KEY]) == hash)
-            return name_of(key, name);
+            return ledger_name_of(key, name);
     }
     return false;
 }

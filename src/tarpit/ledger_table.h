@@ -168,7 +168,10 @@ bool ledger_change(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
  * that can be believed, else 0 (ledger.c). */
 uint64_t ledger_delivered_at(uint64_t payload, uint64_t seen_ms, uint64_t now);
 uint64_t ledger_delivered_bits(uint64_t at_ms);
-uint64_t ledger_believable(uint64_t end, uint64_t now);
+static inline uint64_t ledger_believable(uint64_t end, uint64_t now)
+{
+    return end > now + LEDGER_HORIZON_MS ? 0 : end;
+}
 
 /* Of WORD_TURN: the last pass (R22) as wall ms, and back. */
 uint64_t ledger_pass_at(uint64_t turn_word, uint64_t seen_ms, uint64_t now);
