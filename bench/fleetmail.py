@@ -4,7 +4,6 @@ Two members with a relay's backend, and one Redis. Everything is on loopback and
 
 import contextlib
 import json
-import signal
 import subprocess
 import threading
 import time
@@ -96,43 +95,14 @@ def compare(args):
 # ---- trouble ----
 
 
-def stopped(redis):
-    redis.stop()
-    yield
-    redis.start()
-
-
-def hangs(redis):
-    redis.daemon.process.send_signal(signal.SIGSTOP)
-    yield
-    redis.daemon.process.send_signal(signal.SIGCONT)
-
-
-def emptied(redis):
-    redis.ask("FLUSHALL")
-    yield
-    redis.ask("FLUSHALL")
-
-
-def full(redis):
-    redis.ask("CONFIG", "SET", "maxmemory", "1")
-    yield
-    redis.ask("CONFIG", "SET", "maxmemory", "0")
-
-
-def replica(redis):
-    redis.ask("REPLICAOF", "127.0.0.1", "1")
-    yield
-    redis.ask("REPLICAOF", "NO", "ONE")
-
-
-FAULTS = {
-    "stopped and started": (stopped, 6),
-    "FLUSHALL, twice": (emptied, 6),
-    "SIGSTOP for 30 s": (hangs, 30),
-    "maxmemory reached": (full, 6),
-    "turned into a replica": (replica, 6),
-}
+# Name, what happens (tests/integration/lib/redis_trouble.py), and for how many seconds.
+FAULTS = (
+    ("stopped and started", "stopped", 6),
+    ("FLUSHALL, twice", "emptied_twice", 6),
+    ("SIGSTOP for 30 s", "hangs", 30),
+    ("maxmemory reached", "full", 6),
+    ("turned into a replica", "replica_of_nobody", 6),
+)
 BEFORE, AFTER = 2, 4  # seconds of mail before the trouble and after it
 
 
@@ -172,6 +142,7 @@ def disturb(fault, seconds, redis, members, found):
 
 def trouble(args):
     """Good mail at a fixed rate beside an attack, with and without trouble by turns."""
+    from lib import redis_trouble
     from lib.redis import Redis
 
     tools = Tools(args.build)
@@ -184,7 +155,8 @@ def trouble(args):
         members = begin(started, sink, redis)
         started.enter_context(attack(tools, members))
         good(tools, members[0], 3, *rate)
-        for name, (fault, seconds) in FAULTS.items():
+        for name, what, seconds in FAULTS:
+            fault = getattr(redis_trouble, what)
             worst, quiet, after = [], [], []
             for _ in range(args.rounds):
                 found = {}

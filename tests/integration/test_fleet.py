@@ -11,13 +11,13 @@ import time
 
 import pytest
 
-from lib import ports, scrape
+from lib import ports, redis_trouble, scrape
 from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.mired import BUILD, CONTROL, SOURCE
 from lib.redis import Reader, Redis, cluster, sentinel_of
 from lib.scripted import Scripted
-from lib.smtp import Client, Hung, deliver
+from lib.smtp import Client, Hung, deliver, transaction
 
 FLAT = "growth = 1 drip = 0 patience_offences = 0 network_share = 0 "
 FLEET = 'fleet {{ redis = {{ "{url}" }} name = "mx" member = "{member}" {more} }}\n'
@@ -178,15 +178,8 @@ PEOPLE = [f"{name}@example.test" for name in ("alice", "bob", "carol")]
 
 def send(m, recipients, message):
     """One transaction; {recipient: code}, with the reply to the data for each that was taken at RCPT."""
-    with Client(m.port) as c:
-        c.ehlo()
-        replies = c.envelope("a@b.test", recipients, f" SIZE={len(message)}")
-        codes = {to: reply.code for to, reply in zip(recipients, replies)}
-        taken = [to for to in recipients if codes[to] == 250]
-        if taken:
-            code = c.data(message).code
-            codes |= {to: code for to in taken}
-        return codes
+    codes, _ = transaction(m.port, "a@b.test", recipients, message, parameters=f" SIZE={len(message)}")
+    return codes
 
 
 def no_to_bob(verb, argument, session):
@@ -439,38 +432,15 @@ def test_redis_becomes_a_replica(redis, fleet):
     )
 
 
-def pause_for(seconds):
-    def hang(r):
-        r.pause()
+def hangs_for(seconds):
+    def hangs(r):
+        steps = redis_trouble.hangs(r)
+        next(steps)
         time.sleep(seconds)  # the trouble itself
         yield
-        r.go_on()
+        next(steps, None)
 
-    return hang
-
-
-def stop_and_start(r):
-    r.stop()
-    yield
-    r.start()
-
-
-def empty_twice(r):
-    r.ask("FLUSHALL")
-    yield
-    r.ask("FLUSHALL")
-
-
-def fill(r):
-    r.ask("CONFIG", "SET", "maxmemory", "1000")
-    yield
-    r.ask("CONFIG", "SET", "maxmemory", "0")
-
-
-def follow_nobody(r):
-    r.ask("REPLICAOF", "127.0.0.1", "1")
-    yield
-    r.ask("REPLICAOF", "NO", "ONE")
+    return hangs
 
 
 def passed(m):
@@ -479,8 +449,10 @@ def passed(m):
 
 @pytest.mark.parametrize(
     "fault",
-    [stop_and_start, empty_twice, pytest.param(pause_for(30), marks=pytest.mark.soak, id="SIGSTOP for 30 s"),
-     pytest.param(fill, marks=pytest.mark.soak), pytest.param(follow_nobody, marks=pytest.mark.soak)],
+    [redis_trouble.stopped, redis_trouble.emptied_twice,
+     pytest.param(hangs_for(30), marks=pytest.mark.soak, id="SIGSTOP for 30 s"),
+     pytest.param(redis_trouble.full, marks=pytest.mark.soak),
+     pytest.param(redis_trouble.replica_of_nobody, marks=pytest.mark.soak)],
 )  # fmt: skip
 def test_good_mail_and_an_attack_go_on_while_redis_is_in_trouble(redis, fleet, fault):
     """Proof 2: no good message is put off, and debts that were made meanwhile count at both members soon after."""

@@ -9,7 +9,7 @@ import pytest
 
 from lib.dovecot import Dovecot
 from lib.scripted import CLOSE, Scripted
-from lib.smtp import Client, deliver
+from lib.smtp import Client, deliver, transaction
 
 ALICE, BOB, CAROL = "alice@example.test", "bob@example.test", "carol@example.test"
 MESSAGE = b"Message-ID: <1@b.test>\r\nSubject: one\r\n\r\nhello\r\n"
@@ -20,16 +20,8 @@ NETWORKS = [f"127.{n}.{n}.{n}" for n in range(60, 70)]
 
 def send(m, recipients, message=MESSAGE, source=None, sender="a@b.test", size=True):
     """One transaction; {recipient: code}, with the reply to the data for each that was taken at RCPT."""
-    with Client(m.port, source=source) as c:
-        c.ehlo()
-        parameters = f" SIZE={len(message)}" if size else ""
-        replies = c.envelope(sender, recipients, parameters)
-        codes = {to: reply.code for to, reply in zip(recipients, replies)}
-        taken = [to for to in recipients if codes[to] == 250]
-        if taken:
-            code = c.data(message).code
-            codes |= {to: code for to in taken}
-        return codes
+    codes, _ = transaction(m.port, sender, recipients, message, source, f" SIZE={len(message)}" if size else "")
+    return codes
 
 
 def send_until_told(m, recipients, message=MESSAGE, size=True, sender="a@b.test", tries=12):

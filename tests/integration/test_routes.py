@@ -16,7 +16,7 @@ from lib import ports, scrape
 from lib.dovecot import Dovecot
 from lib.mired import password_file
 from lib.scripted import CLOSE, Scripted
-from lib.smtp import Client
+from lib.smtp import Client, transaction
 
 ALICE, BOB, CAROL = "alice@a.test", "bob@b.test", "carol@shop.branches.test"
 PEOPLE = (ALICE, BOB, CAROL)
@@ -44,14 +44,8 @@ def three(*answers, **options):
 
 def send(m, recipients, message=MESSAGE, source=None, parameters=""):
     """One transaction; {recipient: code} with the reply to the data for those that RCPT took, and that reply's text."""
-    with Client(m.port, source=source) as c:
-        c.ehlo()
-        codes = {to: r.code for to, r in zip(recipients, c.envelope("a@sender.test", recipients, parameters))}
-        reply = None
-        if any(code == 250 for code in codes.values()):
-            reply = c.data(message)
-            codes |= {to: reply.code for to, code in codes.items() if code == 250}
-        return codes, reply and reply.text
+    codes, reply = transaction(m.port, "a@sender.test", recipients, message, source, parameters)
+    return codes, reply and reply.text
 
 
 def send_until_told(m, recipients, message=MESSAGE, tries=12):

@@ -161,3 +161,15 @@ def deliver(port, sender, recipients, message=b"Subject: x\r\n\r\nhello\r\n", so
             return client.greeting
         client.ehlo()
         return client.message(sender, recipients, message)
+
+
+def transaction(port, sender, recipients, message, source=None, parameters=""):
+    """({recipient: code}, the reply to the data or None); a recipient that RCPT took has the code of the reply to the data."""
+    with Client(port, source=source) as client:
+        client.ehlo()
+        codes = {to: reply.code for to, reply in zip(recipients, client.envelope(sender, recipients, parameters))}
+        reply = None
+        if 250 in codes.values():
+            reply = client.data(message)
+            codes |= {to: reply.code for to, code in codes.items() if code == 250}
+        return codes, reply
