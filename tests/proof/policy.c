@@ -1,35 +1,10 @@
 /* policy.c and the arithmetic of drips, with all rules that a configuration may have (config/keys.c)
  * and amounts of any size. */
 #include "any.h"
+#include "any_rules.h"
 
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
-
-enum { YEAR_MS = 365 * 86400 };
-
-static uint64_t up_to(uint64_t most)
-{
-    return Frama_C_unsigned_long_interval(0, most);
-}
-
-static struct tarpit_rules any_rules(void)
-{
-    return (struct tarpit_rules){.time = up_to(285000),
-                                 .max = up_to(285000),
-                                 .growth = Frama_C_double_interval(1, 10),
-                                 .pace = any_choice & 1,
-                                 .pace_after = Frama_C_double_interval(0, 1e6),
-                                 .shield = Frama_C_double_interval(0, 1e6),
-                                 .good_ratio = Frama_C_double_interval(0, 1e6),
-                                 .half_life = up_to(UINT64_C(1000) * YEAR_MS),
-                                 .good_half_life = up_to(UINT64_C(1000) * YEAR_MS),
-                                 .network_share = Frama_C_double_interval(0, 1e6),
-                                 .drip = up_to(285000),
-                                 .patience_offences = Frama_C_double_interval(0, 1e6),
-                                 .null_sender_max = up_to(285000),
-                                 .freeze = any_choice & 1 ? FREEZE_AUTO : FREEZE_OFF,
-                                 .freeze_after = up_to(285000)};
-}
 
 int main(void)
 {

@@ -2,14 +2,10 @@
  * POLICY_HOLD_MAX, and none at all for a client that is exempt or has logged in. The ledger's
  * functions have no body here: each gives any value. */
 #include "any.h"
+#include "any_rules.h"
 
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
-
-static uint64_t up_to(uint64_t most)
-{
-    return Frama_C_unsigned_long_interval(0, most);
-}
 
 static double amount(void)
 {
@@ -46,28 +42,6 @@ bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uin
                  uint64_t period)
 {
     return any_choice & 1;
-}
-
-static struct tarpit_rules any_rules(void)
-{
-    return (struct tarpit_rules){.time = up_to(285000),
-                                 .max = up_to(285000),
-                                 .growth = Frama_C_double_interval(1, 10),
-                                 .pace = any_choice & 1,
-                                 .pace_after = Frama_C_double_interval(0, 1e6),
-                                 .shield = Frama_C_double_interval(0, 1e6),
-                                 .good_ratio = Frama_C_double_interval(0, 1e6),
-                                 .correspondents = any_choice & 1,
-                                 .half_life = up_to(UINT64_C(31536000000)),
-                                 .good_half_life = up_to(UINT64_C(31536000000)),
-                                 .network_share = Frama_C_double_interval(0, 1e6),
-                                 .drip = up_to(285000),
-                                 .patience_offences = Frama_C_double_interval(0, 1e6),
-                                 .null_sender_max = up_to(285000),
-                                 .greet = up_to(60000),
-                                 .greet_pass = up_to(UINT64_C(31536000000)),
-                                 .freeze = any_choice & 1 ? FREEZE_AUTO : FREEZE_OFF,
-                                 .freeze_after = up_to(285000)};
 }
 
 static void any_client(struct tarpit *t, const struct tarpit_who *who, bool spared, uint64_t now)
