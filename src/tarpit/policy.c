@@ -120,7 +120,8 @@ uint64_t policy_cap(const struct tarpit_rules *r, double debt, uint32_t patience
 
 uint64_t policy_reach(const struct tarpit_rules *r, uint64_t length)
 {
-    uint64_t max = least(r->max, POLICY_TIME_MAX), both = max + (length > max ? length : max);
+    uint64_t max = least(r->max, POLICY_TIME_MAX);
+    uint64_t both = max + least(length > max ? length : max, POLICY_HOLD_MAX);
     return both < POLICY_HOLD_MAX ? least(max, POLICY_HOLD_MAX - both) : 0;
 }
 

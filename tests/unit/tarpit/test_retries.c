@@ -350,6 +350,7 @@ static void test_new_names_leave_room_for_a_retry(void **state)
         for (uint64_t new = 1000; new <= r.max; new += 1500)
             assert_true(policy_reach(&r, new) + new <= policy_reach_retry(r.max));
     assert_int_equal(policy_reach_retry(POLICY_HOLD_MAX), 0);
+    assert_int_equal(policy_reach(&r, UINT64_MAX), 0); /* a sum that does not fit */
     assert_int_equal(policy_reach_retry(UINT64_MAX), 0);
 }
 
