@@ -217,11 +217,3 @@ void relay_tell_again(const struct relay *r)
             r->params.reached(r->params.arg, b->config->name, b->up);
     }
 }
-
-bool relay_is_up(const struct relay *r)
-{
-    for (size_t i = 0; i < r->backends; i++)
-        if (r->backend[i].up)
-            return true;
-    return false;
-}

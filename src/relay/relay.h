@@ -121,7 +121,4 @@ bool relay_abandon(struct handover *h);
  * the state of its connection. Both strings live as long as the configuration. */
 const char *relay_waits_for(const struct handover *h, const char **backend);
 
-/* Whether any backend is up; for `status`. */
-bool relay_is_up(const struct relay *r);
-
 #endif
