@@ -79,7 +79,8 @@ static bool take_step(uint64_t old, uint64_t *new, void *arg)
     return true;
 }
 
-bool ledger_change_word(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
+/* As ledger_change(), with the arguments and results of the functions below. */
+static bool change_word(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
                         word_change_fn *fn, struct word_change *c)
 {
     return ledger_change(slot, w, hash, take_step, &(struct step){fn, c});
@@ -97,7 +98,7 @@ static bool change_seen(struct word_change *c)
 void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now)
 {
     struct word_change seen = {.now = now};
-    ledger_change_word(slot, WORD_SEEN, hash, change_seen, &seen);
+    change_word(slot, WORD_SEEN, hash, change_seen, &seen);
 }
 
 bool ledger_book(struct ledger *l, const struct ledger_key *k, enum ledger_word w,
@@ -107,7 +108,7 @@ bool ledger_book(struct ledger *l, const struct ledger_key *k, enum ledger_word 
     if (slot == NULL)
         return false;
     ledger_seen(slot, k->hash, c->now);
-    bool changed = ledger_change_word(slot, w, k->hash, fn, c);
+    bool changed = change_word(slot, w, k->hash, fn, c);
     if (changed)
         ledger_tell(l, k, OTHERS_CHANGED);
     return changed;
@@ -219,7 +220,7 @@ double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const str
         return 0;
     most = fmin(most, there);
     struct word_change c = {.now = now, .a = d->good_half_life, .amount = most};
-    if (slot != NULL && ledger_change_word(slot, WORD_GOOD, k->hash, change_spend, &c)) {
+    if (slot != NULL && change_word(slot, WORD_GOOD, k->hash, change_spend, &c)) {
         taken = c.taken;
         ledger_tell(l, k, OTHERS_CHANGED);
     }

@@ -16,10 +16,6 @@ struct word_change {
 
 typedef bool word_change_fn(struct word_change *c);
 
-/* As ledger_change(), with the arguments and results of the function. */
-bool ledger_change_word(struct ledger_slot *slot, enum ledger_word w, uint64_t hash,
-                        word_change_fn *fn, struct word_change *c);
-
 /* Finds or creates the entry, records the time, and changes one of its words. False if the word
  * stays, or the table has no place. */
 bool ledger_book(struct ledger *l, const struct ledger_key *k, enum ledger_word w,

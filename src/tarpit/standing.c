@@ -177,7 +177,9 @@ static bool is_met(const struct tarpit_rules *r, const struct ledger_entry *clie
            (mail && own < GUILTY && policy_debt(r, network->offences, network->good) < GUILTY);
 }
 
-bool tarpit_look_up(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
+/* Reads the entries of a client and of its network, unless it is free without them. True: it is
+ * free, also by its entry or its network's. */
+static bool look_up(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
                     struct ledger_entry *client, struct ledger_entry *network)
 {
     struct ledger_key own = tarpit_client_key(who), around = tarpit_network_key(who);
@@ -195,7 +197,7 @@ bool tarpit_is_spared(const struct tarpit *t, const struct tarpit_who *who, uint
 {
     struct ledger_entry c, n;
 
-    return tarpit_look_up(t, who, now, &c, &n);
+    return look_up(t, who, now, &c, &n);
 }
 
 struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
@@ -204,7 +206,7 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
     struct ledger_decay d = tarpit_decay(t);
     struct ledger_entry c, n, as_null = {0};
 
-    if (tarpit_look_up(t, who, now, &c, &n))
+    if (look_up(t, who, now, &c, &n))
         return (struct standing){.free = true};
     if (who->null_sender) {
         struct addr a = tarpit_address(who);
@@ -279,5 +281,5 @@ bool tarpit_in_good_standing(const struct tarpit *t, const struct tarpit_who *wh
 {
     struct ledger_entry c, n;
 
-    return tarpit_look_up(t, who, now, &c, &n) || c.delivered_ms || n.good >= 0.5;
+    return look_up(t, who, now, &c, &n) || c.delivered_ms || n.good >= 0.5;
 }

@@ -40,11 +40,6 @@ static inline double more(double a, double b)
     return a > b ? a : b;
 }
 
-/* Reads the entries of a client and of its network, unless it is free without them. True: it is
- * free, also by its entry or its network's. */
-bool tarpit_look_up(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
-                    struct ledger_entry *client, struct ledger_entry *network);
-
 struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 struct account account_of(const struct tarpit *t, const struct tarpit_who *who, struct span user,
                           uint64_t now);
