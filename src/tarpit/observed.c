@@ -2,6 +2,7 @@
  * counts for each of the last 31 days. Workers write it, the web process reads it. */
 #include "tarpit/observed.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -14,7 +15,7 @@ enum { VERSION = 1, WAYS = 8, DAY_MS = 24 * 3600 * 1000 };
 
 /* Room for rules to come, so that the file keeps its size. */
 enum { RULES_KEPT = 16 };
-_Static_assert((int)RULE_COUNT <= (int)RULES_KEPT, "a count for each rule");
+static_assert((int)RULE_COUNT <= (int)RULES_KEPT, "a count for each rule");
 
 struct line_day {
     _Atomic uint32_t day; /* since 1970 */
@@ -34,6 +35,8 @@ struct total_day {
     _Atomic uint64_t replies, ms, connections, untold;
     _Atomic uint64_t by_rule[RULES_KEPT];
 };
+
+static_assert(sizeof(struct total_day) == 168, "part of the file's format");
 
 struct body {
     struct total_day day[OBSERVED_DAYS];

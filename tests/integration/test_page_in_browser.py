@@ -612,7 +612,7 @@ def test_a_lying_member_puts_nothing_but_text_on_the_page(served, open_page, red
     assert shown["members"][1]["held"] == 10**12 and shown["members"][1]["program"] == ""
     for width in WIDTHS:
         page.browser.look(width)
-        assert page.driver.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+        page.wait(lambda: page.driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"))
     page.check()
 
 

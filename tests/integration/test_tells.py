@@ -99,8 +99,11 @@ def wait_for_held(m, count):
 
 def answered(clients):
     """Those to which mired has said something."""
-    readable = select.select([c.socket for c in clients], [], [], 0)[0]
-    return [c for c in clients if c.socket in readable]
+    poll = select.poll()  # select() takes no descriptor above 1,023
+    for c in clients:
+        poll.register(c.socket, select.POLLIN)
+    readable = {fd for fd, _ in poll.poll(0)}
+    return [c for c in clients if c.socket.fileno() in readable]
 
 
 def test_the_limit_of_one_client_does_not_tell_who_exists(mired):
