@@ -147,6 +147,32 @@ def test_anchors_and_files_that_documents_name_exist():
             assert any((SOURCE / folder / name).exists() for folder in ("", "src", "tests")), f"{document.name}: {name}"
 
 
+# Settings of other programs that documents name in the form of a key of mired.
+OTHERS_KEYS = re.compile(r"smtpd_\w+|auth_(failure_delay|username_format)|delay|verify|mode")
+
+
+def test_names_that_documents_use_exist():
+    """Issue 14, 3: a reader who searches for a key, a metric, an event of the log, a file or a test finds it."""
+    code = "".join(p.read_text() for folder in ("src", "ctl", "sim", "bench") for p in (SOURCE / folder).rglob("*.[ch]"))
+    tests = "".join(p.read_text() for p in (SOURCE / "tests").rglob("*") if p.suffix in (".c", ".h", ".py"))
+    shown = subprocess.run([PROGRAM, "--keys"], capture_output=True, text=True, timeout=10, check=True).stdout
+    known = {name for line in shown.splitlines() for name in line.split("\t")[0].split(".")}
+    looked = 0
+    for page in [*DOCUMENTS, SOURCE / "SECURITY.md", *sorted((SOURCE / "man").glob("*.scd"))]:
+        text = page.read_text()
+        missing = [key for key in re.findall(r"`([a-z_]+) = [^`]*`", text) if key not in known and not OTHERS_KEYS.fullmatch(key)]
+        missing += [m for m in re.findall(r"\bmired_[a-z_]+\b", text) if f'"{re.sub("_(bucket|sum|count)$", "", m)}"' not in code]
+        missing += [event for event in re.findall(r"\bevent=(\w+)", text) if f'"{event}"' not in code]
+        missing += [f"state/{name}" for name in re.findall(r"\bstate[`_]?/([a-z-]+)", text) if f"/{name}" not in code and f'"{name}"' not in code]
+        for path in re.findall(r"`((?:src|tests|scripts|bench|docs|dist|demo|debian|ctl|sim|man|unit|fuzz)/[^\s`*]+)", text):
+            missing += [] if any((SOURCE / folder / path).exists() for folder in ("", "docs", "src", "tests")) else [path]
+        for test in re.findall(r"\b(test_\w+)", text):
+            missing += [] if f"{test}(" in tests or any((SOURCE / "tests").rglob(f"{test}.*")) else [test]
+        assert page.name == "CHANGES.md" or not missing, f"{page.name}: {missing}"
+        looked += len(re.findall(r"`", text))
+    assert looked > 1000
+
+
 def mentions(path):
     """Names of files in the comments of a C file: "hold.c", "docs/tarpit.md"."""
     for comment in re.findall(r"/\*.*?\*/", path.read_text(), re.S):
