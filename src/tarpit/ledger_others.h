@@ -1,11 +1,12 @@
-/* What the other members of a fleet (R25) know, beside the ledger: a mapping that all processes
- * share, with two parts.
+/* What the other members of a fleet (R25) know, beside the ledger: a shared mapping with two
+ * parts.
  *
  *   the table  the sum of what all other members have booked on a key. The fleet process writes it;
  *              the ledger's own functions add it to what this member has booked itself.
- *   the ring   which keys have changed here, or are needed here. Each process writes it, the fleet
- *              process reads it. A writer never waits: a reader that falls behind has lost events,
- *              sees that, and repairs it by going through the ledger.
+ *   the ring   which keys have changed here, or are needed here. The processes that write the ledger
+ *              write it (workers have it read-only and propose), the fleet process reads it. A
+ *              writer never waits: a reader that falls behind has lost events, sees that, and
+ *              repairs it by going through the ledger.
  *
  * Each ledger hashes its keys with a secret of its own, so members need other names for entries: a
  * client or network is named by its address (the label), a pair or account by a hash with the
