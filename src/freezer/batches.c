@@ -100,6 +100,7 @@ static void end_thaw(struct freezer *f, const struct leaving *l, const struct tc
 bool batch_thaw(struct freezer *f)
 {
     struct tcp_job job[TCP_JOBS];
+    uint32_t id[TCP_JOBS];
     size_t n = 0;
     bool more = take_due(f, &n);
 
@@ -109,6 +110,9 @@ bool batch_thaw(struct freezer *f)
         job[i].slept_ms = f->loop.wall > h->frozen_ms ? f->loop.wall - h->frozen_ms : 0;
     }
     tcp_thaw(f->calls, job, n);
+    for (size_t i = 0; i < n; i++)
+        id[i] = f->leaving[i].id;
+    table_expect_drops(f->table, id, n);
     for (size_t i = 0; i < n; i++)
         end_thaw(f, &f->leaving[i], &job[i]);
     return more;
@@ -134,9 +138,13 @@ static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[T
                                       .frozen_ms = f->loop.wall,
                                       .slot = slot,
                                       .way = item->way,
-                                      .client = item->remote,
                                       .session = item->session}};
-        job[n++] = (struct tcp_job){.fd = item->fd, .tcp = &c->hold.tcp};
+        job[n] = (struct tcp_job){.fd = item->fd, .tcp = &c->hold.tcp};
+        if (item->direct)
+            job[n].remote = item->remote;
+        else
+            c->hold.client = item->remote;
+        n++;
     }
     return n;
 }
@@ -144,6 +152,13 @@ static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[T
 /* Puts the connections with known state into the table. */
 static void note_frozen(struct freezer *f, struct tcp_job *job, size_t n)
 {
+    const struct frozen_hold *hold[TCP_JOBS];
+    size_t known = 0;
+
+    for (size_t i = 0; i < n; i++)
+        if (job[i].result == 0)
+            hold[known++] = &f->coming[i].hold;
+    table_expect(f->table, hold, known);
     for (size_t i = 0; i < n; i++) {
         if (job[i].result != 0)
             continue;

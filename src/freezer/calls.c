@@ -129,6 +129,21 @@ void calls_add_close(struct calls *c, int *result, int fd)
         note_errno(result, close(fd));
 }
 
+void calls_close_all(struct calls *c, const int *fd, size_t n)
+{
+    for (size_t done = 0; done < n;) {
+        int closed[CALLS_MANY] = {0};
+        size_t here = n - done < CALLS_MANY ? n - done : CALLS_MANY;
+        for (size_t i = 0; i < here; i++)
+            calls_add_close(c, &closed[i], fd[done + i]);
+        calls_make(c);
+        for (size_t i = 0; i < here; i++)
+            if (closed[i] == -ENOBUFS)
+                close(fd[done + i]);
+        done += here;
+    }
+}
+
 /* Reads the results; false if their order or number is wrong. */
 static bool take_results(struct calls *c)
 {

@@ -19,6 +19,7 @@
 #define MIRED_FREEZER_CALLS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/socket.h>
 
 struct calls;
@@ -37,6 +38,9 @@ void calls_add_connect(struct calls *c, int *result, int fd, const struct sockad
                        socklen_t len);
 void calls_add_unread(struct calls *c, int *result, int fd);
 void calls_add_close(struct calls *c, int *result, int fd);
+
+/* Closes these descriptors. Calls that were added before are made, too. */
+void calls_close_all(struct calls *c, const int *fd, size_t n);
 
 /* Makes all added calls that have not been made. If the kernel did not accept a call, its result is
  * -ENOBUFS. */

@@ -324,11 +324,11 @@ static int open_all(struct freezer *f)
     f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (f->lock < 0)
         return -errno;
-    if ((r = return_channels_open(&f->ways, &f->loop, params)) < 0)
-        return r;
     f->calls = calls_open();
     if (!f->calls)
         return -ENOMEM;
+    if ((r = return_channels_open(&f->ways, &f->loop, f->calls, params)) < 0)
+        return r;
     f->due.due = due;
     f->releases.tell = tell_released;
     f->releases.arg = f;

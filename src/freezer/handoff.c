@@ -9,7 +9,7 @@
 struct wire_item {
     uint64_t due_ms;
     uint32_t len, way;
-    uint32_t kind, unused;
+    uint32_t kind, direct; /* earlier programs send 0 for `direct` */
     struct addr local, remote;
 };
 
@@ -59,6 +59,7 @@ int handoff_send(int sock, struct handoff *h)
                                           .len = (uint32_t)item->session.len,
                                           .way = item->way,
                                           .kind = item->kind,
+                                          .direct = item->direct,
                                           .local = item->local,
                                           .remote = item->remote};
         memcpy(CMSG_DATA(c) + i * sizeof(int), &item->fd, sizeof(int));
@@ -101,7 +102,8 @@ static bool unpack(struct handoff *h, const struct wire *wire, const int *fd, ui
                                            .due_ms = wire->item[i].due_ms,
                                            .session = {h->octets + h->used, len},
                                            .local = wire->item[i].local,
-                                           .remote = wire->item[i].remote};
+                                           .remote = wire->item[i].remote,
+                                           .direct = wire->item[i].direct == 1};
         h->used += len;
     }
     return h->used == octets;

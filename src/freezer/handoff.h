@@ -10,6 +10,7 @@
 #define MIRED_FREEZER_HANDOFF_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"
@@ -29,10 +30,12 @@ struct handoff_item {
         way; /* HANDOFF_CHANNEL: its name; HANDOFF_HOLD: the only return channel to use, 0: any */
     uint64_t due_ms;     /* wall: when the held reply is due */
     struct span session; /* the worker's own record */
-    /* To the freezer: `remote` is the client's address if it is behind a balancer. To workers: the
-     * connection's two addresses, or the client's, so that they need not ask the kernel. Otherwise
+    /* To the freezer: `remote` is the client's address. `direct`: the client is the other end of
+     * the connection, so the freezer need not ask the kernel for it; otherwise the client is behind
+     * a balancer. To workers: the connection's two addresses, or the client's. Otherwise
      * ADDR_NONE. */
     struct addr local, remote;
+    bool direct;
 };
 
 struct handoff {

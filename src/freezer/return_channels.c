@@ -5,10 +5,10 @@
 
 #include "freezer/return_channels.h"
 
-int return_channels_open(struct return_channels *w, struct loop *loop,
+int return_channels_open(struct return_channels *w, struct loop *loop, struct calls *calls,
                          const struct freezer_params *params)
 {
-    *w = (struct return_channels){.loop = loop, .params = params};
+    *w = (struct return_channels){.loop = loop, .params = params, .calls = calls};
     w->slot = calloc(params->slots, sizeof *w->slot);
     if (!w->slot)
         return -ENOMEM;
@@ -41,8 +41,7 @@ void return_channel_flush(struct return_channel *way)
         return;
     }
     loop_want(w->loop, &way->watch, EPOLLIN);
-    for (uint32_t i = 0; i < n; i++)
-        close(fd[i]);
+    calls_close_all(w->calls, fd, n);
 }
 
 void return_channels_flush(struct return_channels *w)

@@ -5,6 +5,7 @@
 #define MIRED_FREEZER_RETURN_CHANNELS_H
 
 #include "base/loop.h"
+#include "freezer/calls.h"
 #include "freezer/freezer.h"
 
 struct return_channel {
@@ -19,13 +20,14 @@ struct return_channel {
 struct return_channels {
     struct loop *loop;
     const struct freezer_params *params;
+    struct calls *calls;         /* closes what has been sent */
     struct return_channel *slot; /* params->slots of them */
     struct return_channel *own;
     uint64_t lost; /* connections that were lost with the workers that they were for */
 };
 
-/* Returns 0 or -ENOMEM. Does not read from slots yet. */
-int return_channels_open(struct return_channels *w, struct loop *loop,
+/* Returns 0 or -ENOMEM. Does not read from slots yet. `calls` must outlive the channels. */
+int return_channels_open(struct return_channels *w, struct loop *loop, struct calls *calls,
                          const struct freezer_params *params);
 /* Closes workers' own channels. Items that have not been sent to a slot end with the process. */
 void return_channels_close(struct return_channels *w);

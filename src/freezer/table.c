@@ -98,7 +98,7 @@ static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
         }
         wanted[id] = 1;
         t->count++;
-        index_add(t, id);
+        index_add(t, id, index_hash(t, r->octets));
         link_due(t, id, record_at(t, id)->due_ms);
     }
     while (t->used_below > 1 && !wanted[t->used_below - 1])
@@ -163,9 +163,9 @@ void table_close(struct frozen_table *t)
 
 /* ---- use ---- */
 
-static void drop_same(struct frozen_table *t, const uint8_t *packed)
+static void drop_same(struct frozen_table *t, const uint8_t *packed, uint32_t hash)
 {
-    uint32_t id = index_find(t, packed);
+    uint32_t id = index_find(t, packed, hash);
 
     if (id)
         table_drop(t, id);
@@ -178,7 +178,8 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
 
     if (h->session.len > FROZEN_SESSION_MAX)
         return -E2BIG;
-    drop_same(t, packed);
+    uint32_t hash = index_hash(t, packed);
+    drop_same(t, packed, hash);
     uint32_t id = records_take(t, n + h->session.len);
     if (!id)
         return -ENOSPC;
@@ -191,7 +192,7 @@ int table_put(struct frozen_table *t, const struct frozen_hold *h)
     r->slot = h->slot;
     records_write(t, id, (struct span){(char *)packed, n}, h->session);
     t->count++;
-    index_add(t, id);
+    index_add(t, id, hash);
     link_due(t, id, record_at(t, id)->due_ms);
     record_set_state(r, RECORD_HOLD);
     return 0;
@@ -202,7 +203,29 @@ void table_forget(struct frozen_table *t, const struct frozen_hold *h)
     uint8_t packed[PACKED_MAX], flags;
 
     record_pack(h, packed, &flags);
-    drop_same(t, packed);
+    drop_same(t, packed, index_hash(t, packed));
+}
+
+/* The free record that the next put takes, and the list that its hold goes into, are prefetched by
+ * their neighbours: records are used in the order of their places, and holds of one time are due
+ * together. */
+void table_expect(const struct frozen_table *t, const struct frozen_hold *const *h, size_t n)
+{
+    uint8_t packed[PACKED_MAX], flags;
+    uint32_t hash[TCP_JOBS];
+
+    if (n > TCP_JOBS)
+        n = TCP_JOBS;
+    for (size_t i = 0; i < n; i++) {
+        record_pack(h[i], packed, &flags);
+        hash[i] = index_hash(t, packed);
+    }
+    index_expect(t, hash, n);
+}
+
+void table_expect_drops(const struct frozen_table *t, const uint32_t *id, size_t n)
+{
+    index_expect_removals(&t->index, id, n);
 }
 
 /* Moves on a hold whose list is due now but which is due later, beyond the ring's range. */

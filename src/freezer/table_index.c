@@ -24,7 +24,7 @@ void index_close(struct table_index *x)
     free(x->link);
 }
 
-static uint32_t hash_of(const struct frozen_table *t, const uint8_t *packed)
+uint32_t index_hash(const struct frozen_table *t, const uint8_t *packed)
 {
     struct span key = record_key(packed);
 
@@ -59,10 +59,10 @@ static void split_bucket(struct table_index *x)
         x->level = x->buckets;
 }
 
-uint32_t index_find(const struct frozen_table *t, const uint8_t *packed)
+uint32_t index_find(const struct frozen_table *t, const uint8_t *packed, uint32_t hash)
 {
     const struct table_index *x = &t->index;
-    uint32_t hash = hash_of(t, packed), id = *bucket_of(x, hash);
+    uint32_t id = *bucket_of(x, hash);
     struct span key = record_key(packed);
 
     while (id &&
@@ -71,13 +71,13 @@ uint32_t index_find(const struct frozen_table *t, const uint8_t *packed)
     return id;
 }
 
-void index_add(struct frozen_table *t, uint32_t id)
+void index_add(struct frozen_table *t, uint32_t id, uint32_t hash)
 {
     struct table_index *x = &t->index;
 
     if (t->count > x->buckets)
         split_bucket(x);
-    uint32_t hash = hash_of(t, record_at(t, id)->octets), *bucket = bucket_of(x, hash);
+    uint32_t *bucket = bucket_of(x, hash);
     x->link[id] = (struct index_link){*bucket, hash};
     *bucket = id;
 }
@@ -91,4 +91,40 @@ void index_remove(struct frozen_table *t, uint32_t id)
         p = &x->link[*p].next;
     if (*p) /* else it was dropped before: only of a damaged table */
         *p = x->link[id].next;
+}
+
+/* Each step reads what the step before has prefetched for the whole batch: buckets, then the first
+ * links of their chains, then the second ones. Chains are hardly ever longer. */
+static void expect_chain(const struct table_index *x, uint32_t first)
+{
+    if (first)
+        __builtin_prefetch(&x->link[first], 1);
+}
+
+void index_expect(const struct frozen_table *t, const uint32_t *hash, size_t n)
+{
+    const struct table_index *x = &t->index;
+    const uint32_t *split = &x->bucket[x->buckets - x->level]; /* the next ones to be split */
+
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(bucket_of(x, hash[i]), 1);
+    for (size_t i = 0; i < n && x->buckets - x->level + i < x->level; i++)
+        expect_chain(x, split[i]);
+    for (size_t i = 0; i < n; i++)
+        expect_chain(x, *bucket_of(x, hash[i]));
+    for (size_t i = 0; i < n; i++) {
+        uint32_t first = *bucket_of(x, hash[i]);
+        if (first)
+            expect_chain(x, x->link[first].next);
+    }
+}
+
+void index_expect_removals(const struct table_index *x, const uint32_t *id, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(&x->link[id[i]]);
+    for (size_t i = 0; i < n; i++)
+        __builtin_prefetch(bucket_of(x, x->link[id[i]].hash), 1);
+    for (size_t i = 0; i < n; i++)
+        expect_chain(x, *bucket_of(x, x->link[id[i]].hash));
 }

@@ -91,11 +91,17 @@ static inline void record_set_state(struct record *r, enum record_state state)
 int index_open(struct table_index *x, uint32_t records);
 void index_close(struct table_index *x);
 
-/* The hold with the addresses and ports of these packed octets; 0: none. */
-uint32_t index_find(const struct frozen_table *t, const uint8_t *packed);
+/* The hash of the addresses and ports of these packed octets, which the other functions take. */
+uint32_t index_hash(const struct frozen_table *t, const uint8_t *packed);
+/* The hold with these addresses and ports; 0: none. */
+uint32_t index_find(const struct frozen_table *t, const uint8_t *packed, uint32_t hash);
 /* Adds a hold, which t->count already counts. */
-void index_add(struct frozen_table *t, uint32_t id);
+void index_add(struct frozen_table *t, uint32_t id, uint32_t hash);
 void index_remove(struct frozen_table *t, uint32_t id);
+
+/* Prefetches what adding holds with these hashes will touch, and removing these holds. */
+void index_expect(const struct frozen_table *t, const uint32_t *hash, size_t n);
+void index_expect_removals(const struct table_index *x, const uint32_t *id, size_t n);
 
 /* Packs all but the session; returns the length, and sets *flags to the parts that are there. */
 size_t record_pack(const struct frozen_hold *h, uint8_t out[PACKED_MAX], uint8_t *flags);

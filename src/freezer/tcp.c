@@ -87,29 +87,44 @@ static uint32_t take_ip6(const uint8_t from[16], uint8_t to[16])
     return scope;
 }
 
-static int endpoints(int fd, struct tcp_frozen *f)
+typedef int name_call(int fd, struct sockaddr *sa, socklen_t *len);
+
+/* Asks the kernel for one end. */
+static int ask_end(name_call *name, int fd, uint8_t *family, uint8_t octets[16], uint16_t *port)
 {
     union {
+        struct sockaddr any;
         struct sockaddr_in in;
         struct sockaddr_in6 in6;
-    } local = {.in.sin_port = 0}, remote = local;
-    socklen_t n = sizeof local, m = sizeof remote;
+    } end = {.in.sin_port = 0};
+    socklen_t len = sizeof end;
 
-    if (getsockname(fd, (struct sockaddr *)&local, &n) < 0 ||
-        getpeername(fd, (struct sockaddr *)&remote, &m) < 0)
+    if (name(fd, &end.any, &len) < 0)
         return -errno;
-    f->local_port = ntohs(local.in.sin_port); /* at the same place in both families */
-    f->remote_port = ntohs(remote.in.sin_port);
-    if (local.in.sin_family == AF_INET) {
-        f->family = 4;
-        memcpy(f->local, &local.in.sin_addr, 4);
-        memcpy(f->remote, &remote.in.sin_addr, 4);
-    } else {
-        f->family = 6;
-        note_ip6(&local.in6, f->local);
-        note_ip6(&remote.in6, f->remote);
-    }
+    *family = end.in.sin_family == AF_INET ? 4 : 6;
+    *port = ntohs(end.in.sin_port); /* at the same place in both families */
+    if (*family == 4)
+        memcpy(octets, &end.in.sin_addr, 4);
+    else
+        note_ip6(&end.in6, octets);
     return 0;
+}
+
+static int endpoints(const struct tcp_job *job)
+{
+    struct tcp_frozen *f = job->tcp;
+    uint8_t family = 0;
+    int r = ask_end(getsockname, job->fd, &family, f->local, &f->local_port);
+
+    if (r == 0 && family == 4 && job->remote.family == ADDR_IP4) {
+        memcpy(f->remote, job->remote.octets, 4);
+        f->remote_port = job->remote.port;
+    } else if (r == 0) {
+        r = ask_end(getpeername, job->fd, &family, f->remote, &f->remote_port);
+    }
+    if (r == 0)
+        f->family = family;
+    return r;
 }
 
 static bool is_quiet(const struct tcp_info *info)
@@ -162,7 +177,7 @@ void tcp_freeze(struct calls *c, struct tcp_job *job, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         *job[i].tcp = (struct tcp_frozen){0};
-        job[i].result = endpoints(job[i].fd, job[i].tcp);
+        job[i].result = endpoints(&job[i]);
         if (job[i].result == 0)
             make_deaf(c, &job[i]);
     }
@@ -184,7 +199,8 @@ void tcp_freeze(struct calls *c, struct tcp_job *job, size_t n)
 
 void tcp_leave(struct calls *c, struct tcp_job *job, size_t n)
 {
-    int unread[TCP_JOBS] = {0}, closed[TCP_JOBS] = {0};
+    int unread[TCP_JOBS] = {0}, closing[TCP_JOBS];
+    size_t leaving = 0;
 
     for (size_t i = 0; i < n; i++)
         if (job[i].result == 0)
@@ -195,13 +211,10 @@ void tcp_leave(struct calls *c, struct tcp_job *job, size_t n)
             job[i].result = unread[i] < 0 ? unread[i] : -EAGAIN;
             tcp_unfreeze(job[i].fd, job[i].tcp);
         } else if (job[i].result == 0) {
-            calls_add_close(c, &closed[i], job[i].fd);
+            closing[leaving++] = job[i].fd;
         }
     }
-    calls_make(c);
-    for (size_t i = 0; i < n; i++)
-        if (closed[i] == -ENOBUFS)
-            close(job[i].fd);
+    calls_close_all(c, closing, leaving);
 }
 
 void tcp_unfreeze(int fd, const struct tcp_frozen *f)

@@ -39,6 +39,9 @@ struct tcp_job {
     int result; /* 0 or -errno; later steps skip jobs that have failed */
     struct tcp_frozen *tcp;
     uint64_t slept_ms; /* tcp_thaw(): since the freeze */
+    /* tcp_freeze(): the other end if the caller knows it, which saves a system call; else
+     * ADDR_NONE. It counts for IPv4 sockets only: the IPv6 address of a peer may name a link. */
+    struct addr remote;
 };
 
 enum { TCP_JOBS = 32 }; /* the most jobs in one call of the functions below */

@@ -158,9 +158,9 @@ static bool put(struct worker *w, struct conn *c, uint64_t left, struct tls_stas
     struct handoff_item item = {.fd = c->watch.fd,
                                 .way = tls ? f->name : 0,
                                 .due_ms = w->loop.wall + left,
-                                .session = buf_span(&f->record)};
-    if (c->flags & CONN_PROXIED)
-        item.remote = c->peer;
+                                .session = buf_span(&f->record),
+                                .remote = c->peer,
+                                .direct = !(c->flags & CONN_PROXIED)};
     return handoff_add(&f->out, &item) == 0;
 }
 
@@ -339,6 +339,20 @@ static void adopt(struct worker *w, const struct handoff_item *item)
     hold_resume(w, c, left);
 }
 
+/* Prefetches the ledger's entries of all clients of a batch before the first connection is taken
+ * back: guard_hold() reads their debts. */
+static void prefetch_clients(struct worker *w)
+{
+    const struct handoff *in = &w->freezing->in;
+
+    for (uint32_t i = 0; i < in->count && in->count > 1; i++) {
+        struct addr peer = addr_of_peer(&in->item[i].remote);
+        struct tarpit_who who = who_of(w, &peer, false);
+        if (peer.family != ADDR_NONE)
+            tarpit_prefetch(&w->tarpit, &who);
+    }
+}
+
 /* From the slot's channel or our own. */
 static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
 {
@@ -358,6 +372,7 @@ static void take_back(struct loop *loop, struct watch *watch, uint32_t events)
                 loop_forget(loop, watch);
             return;
         }
+        prefetch_clients(w);
         for (uint32_t k = 0; k < f->in.count; k++)
             adopt(w, &f->in.item[k]);
     }

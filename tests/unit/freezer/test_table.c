@@ -729,6 +729,50 @@ static void test_it_agrees_with_a_plain_array(void **state)
     table_close(t);
 }
 
+/* Batches that are prefetched, from an empty table until its index has been doubled twice, and out
+ * again; also those that are there already, and more of them than one batch. */
+static void test_what_is_expected_comes_and_goes_as_ever(void **state)
+{
+    enum { ALL = 5000, TOGETHER = TCP_JOBS + 3 };
+    struct frozen_table *t = open_at_with(NOW, 2 * ALL);
+    const struct frozen_hold *expected[TOGETHER];
+    struct frozen_hold h[TOGETHER];
+    char room[TCP_JOBS][FROZEN_ROOM];
+    uint32_t id[TCP_JOBS];
+    uint16_t port = 1;
+
+    table_expect(t, expected, 0);
+    while (port + TOGETHER <= ALL) {
+        for (int i = 0; i < TOGETHER; i++) {
+            h[i] = hold(port++, NOW + 1000, SPAN("session"));
+            expected[i] = &h[i];
+        }
+        table_expect(t, expected, TOGETHER);
+        for (int i = 0; i < TOGETHER; i++)
+            assert_int_equal(table_put(t, &h[i]), 0);
+        table_expect(t, expected, TOGETHER); /* a newer connection with the same ends */
+        assert_int_equal(table_put(t, &h[7]), 0);
+    }
+    assert_int_equal(table_count(t), port - 1);
+    for (uint32_t left = table_count(t); left;) {
+        size_t n = 0;
+        while (n < TCP_JOBS && table_due(t, NOW + 2000, &id[n], &h[n], room[n]))
+            n++;
+        assert_true(n > 0);
+        table_expect_drops(t, id, n);
+        for (size_t i = 0; i < n; i++)
+            table_drop(t, id[i]);
+        left -= (uint32_t)n;
+        assert_int_equal(table_count(t), left);
+    }
+    for (uint16_t again = 1; again < port; again++) {
+        h[0] = hold(again, NOW + 1000, SPAN("session"));
+        table_forget(t, &h[0]); /* none is found */
+    }
+    assert_int_equal(table_count(t), 0);
+    table_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -768,6 +812,7 @@ int main(void)
         cmocka_unit_test_teardown(test_no_damage_is_followed_out_of_the_file, remove_file),
         cmocka_unit_test_teardown(test_a_table_whose_file_is_cut_short_is_opened_anew, remove_file),
         cmocka_unit_test_teardown(test_it_agrees_with_a_plain_array, remove_file),
+        cmocka_unit_test_teardown(test_what_is_expected_comes_and_goes_as_ever, remove_file),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -180,6 +180,56 @@ static void check_ends(void)
     close_pairs();
 }
 
+/* The other end of some sockets is known: then it is not asked for, and the record is the same. That
+ * of an IPv4 client on an IPv6 socket does not count, because the socket has another form of it. */
+static void check_known_ends(enum ends ends)
+{
+    struct addr local, remote[TCP_JOBS];
+    struct tcp_frozen asked[TCP_JOBS];
+
+    open_pairs(ends);
+    freeze_all();
+    for (int i = 0; i < TCP_JOBS; i++)
+        tcp_ends(&frozen[i], &local, &remote[i]);
+    memcpy(asked, frozen, sizeof asked);
+    tcp_thaw(calls, job, TCP_JOBS);
+    for (int i = 0; i < TCP_JOBS; i++) {
+        expect_thawed(i);
+        wait_until_acknowledged(pair[i].server);
+        if (i % 3)
+            job[i].remote = remote[i];
+    }
+    freeze_all();
+    for (int i = 0; i < TCP_JOBS; i++)
+        assert_memory_equal(&frozen[i].family, &asked[i].family,
+                            sizeof frozen[i] - offsetof(struct tcp_frozen, family));
+    tcp_thaw(calls, job, TCP_JOBS);
+    for (int i = 0; i < TCP_JOBS; i++)
+        expect_thawed(i);
+    close_pairs();
+}
+
+/* The kernel is not asked: a wrong end is believed. So the freezer gets it from workers only for
+ * IPv4, where they have it from accept(). */
+static void check_a_known_end_is_not_asked_for(void)
+{
+    const struct addr other = {.octets = {192, 0, 2, 7}, .port = 4321, .family = ADDR_IP4};
+    struct addr local, remote;
+
+    open_pairs(IP4);
+    job[4].remote = other;
+    tcp_freeze(calls, job, TCP_JOBS);
+    tcp_ends(&frozen[4], &local, &remote);
+    assert_true(addr_equal(&remote, &other));
+    assert_int_equal(remote.port, other.port);
+    for (int i = 0; i < TCP_JOBS; i++) {
+        assert_int_equal(job[i].result, 0);
+        tcp_unfreeze(pair[i].server, &frozen[i]);
+        talk(pair[i]);
+    }
+    close_pairs();
+}
+
 static void await(int fd)
 {
     assert_int_equal(poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, 10000), 1);
@@ -262,6 +312,10 @@ static void check_all(void)
     check_it_goes_on(IP6);
     check_it_goes_on(MAPPED);
     check_ends();
+    check_known_ends(IP4);
+    check_known_ends(IP6);
+    check_known_ends(MAPPED);
+    check_a_known_end_is_not_asked_for();
     check_what_is_not_quiet();
     check_what_is_taken_back();
     check_what_cannot_come_back();
