@@ -216,8 +216,8 @@ void auth_read(struct auth *a)
             backend_auth_read(a->verifier[i].at.backend);
 }
 
-/* A name of a domain that no verifier has. It takes as long as a wrong password that a file has;
- * what the file thinks of it does not count. */
+/* A name of a domain that no verifier has. The check takes as long as that of a wrong password in a
+ * file; the file's verdict is ignored. */
 static void check_nowhere(struct auth *a, struct span user, struct span password)
 {
     for (size_t i = 0; i < a->count; i++)
@@ -227,8 +227,8 @@ static void check_nowhere(struct auth *a, struct span user, struct span password
         }
 }
 
-/* Asks the verifiers of the name's domain from q->at on; answer->result is what those before have
- * said. False: the answer comes later. */
+/* Asks the verifiers of the name's domain from q->at on; answer->result has the result of those
+ * before. False: the answer comes later. */
 static bool check_from(struct auth *a, struct auth_query *q, struct answer *answer)
 {
     struct route route = config_login_route(a->params.config, q->user);
@@ -374,7 +374,8 @@ static enum answer_result begin(const struct auth *a, struct verifier *v, struct
     return ANSWER_LATER;
 }
 
-/* Unknown name: the client must not notice that before it sends its proof, which then is wrong. */
+/* Unknown name: the client must not notice that before it sends its proof, which is then
+ * refused. */
 static enum answer_result begin_decoy(struct auth *a, struct opening *o)
 {
     struct scram_secret like = o->secret;

@@ -66,8 +66,8 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
 /* Cancels a login that the client has abandoned. */
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending);
 
-/* A password that is checked; user and password are borrowed. `at` and `so_far` are the caller's:
- * which verifier is asked, and what those before it have said. */
+/* A password that is checked; user and password are borrowed. `at` and `so_far` belong to the
+ * caller: the verifier that is asked, and the result of those before it. */
 struct auth_query {
     struct auth_asker asker;
     struct addr client;

@@ -18,7 +18,7 @@
       "Connections of clients that ended, by the way they ended.")
 
 /* M(identifier, kind, family, label, help): family without label and with are written as Prometheus
- * wants them; rows of one family stand together. */
+ * wants them; rows of one family are adjacent. */
 #define METRICS(M)                                                                                 \
     M(CONNECTIONS_TOTAL, COUNTER, "mired_connections_total", "", "Connections accepted.")          \
     M(CONNECTIONS_OPEN, GAUGE, "mired_connections_open", "",                                       \
@@ -202,9 +202,9 @@ uint64_t metrics_sum(const struct metrics *m, enum metric id);
 void metrics_sum_time(const struct metrics *m, enum metric_time id,
                       uint64_t bucket[METRIC_BUCKETS + 1], uint64_t *us);
 
-/* The time in ms that a share `q` (0..1) of those in bucket[METRIC_BUCKETS + 1] did not exceed. As
- * Prometheus' histogram_quantile() it takes them to be spread evenly over their bucket, and for
- * what fell beyond the last bound it answers that bound. NAN when there are none. */
+/* The time in ms that a share `q` (0..1) of those in bucket[METRIC_BUCKETS + 1] did not exceed.
+ * Like Prometheus' histogram_quantile() it assumes that times are spread evenly over their bucket,
+ * and returns the last bound for times beyond it. NAN when there are none. */
 double metric_quantile_ms(const uint64_t bucket[METRIC_BUCKETS + 1], double q);
 
 void metrics_reset_gauges(struct metrics_row *row);

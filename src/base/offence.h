@@ -1,4 +1,4 @@
-/* Offences and verdicts: the two words that the protocol and the tarpit both speak.
+/* Offences and verdicts: what the protocol and the tarpit both refer to.
  *
  * An offence is a 5xx reply to an anonymous session, or an act that earns one (docs/tarpit.md). The
  * table below is the one place for kinds, names and weights. */

@@ -1,7 +1,7 @@
 /* The clerk process: reads queries, asks directories and verifiers, and answers.
  *
  * Directories get many queries at once (directory.h); the clerk never waits for one of them.
- * Passwords are checked one at a time, but for those that another server checks. The first clerk
+ * Passwords are checked one at a time, except those that another server checks. The first clerk
  * also has a thread that looks up the addresses of backends that are configured by name. */
 #include "clerk/clerk.h"
 #include "clerk/confine.h"

@@ -25,8 +25,8 @@ static void allow_files(struct sandbox *s, const struct config *config)
     sandbox_path(s, copies, SANDBOX_WRITE);
 }
 
-/* Without LDAP its library is left alone: the first call makes it load all modules of SASL, which
- * took a third of a clerk's start. */
+/* Without LDAP its library is not called, because the first call makes it load all modules of SASL,
+ * which took a third of a clerk's start. */
 static bool asks_ldap(const struct config *config)
 {
     for (size_t i = 0; i < config->recipients_count; i++)

@@ -56,7 +56,7 @@ static void forgive(struct steering *s, const struct ledger_key *key, uint64_t n
 
     if (!ledger_get(s->params->ledger, key, &d, now, &e))
         return;
-    struct ledger_entry here; /* what others have earned stays theirs */
+    struct ledger_entry here; /* without the good mail of other members */
     ledger_get_alone(s->params->ledger, key, &d, now, &here);
     if (e.offences > 0) {
         r->entries++;
@@ -184,7 +184,7 @@ static void released(void *arg, const struct held *h)
     one_told(a);
 }
 
-/* R25: "mx2, mx3;mx4": who has done it, and who has not said so. */
+/* R25: "mx2, mx3;mx4": the members that have done it, and those that have not said so. */
 static void members_did(void *arg, const char *answer)
 {
     struct action *a = arg;

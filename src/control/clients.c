@@ -227,8 +227,8 @@ static void tallied(void *arg, const struct held *h)
     control_waited(c);
 }
 
-/* Tells the list, with how many connections of each client are held: of the first TALLY_CLIENTS,
- * and of none when no process can be asked. */
+/* Sends the list. The first TALLY_CLIENTS clients have the number of their held connections; none
+ * has it when no process can be asked. */
 static void list(struct control *c, json_t *clients)
 {
     struct held_list *l = calloc(1, sizeof *l);

@@ -6,8 +6,8 @@
  *   parts   {"time_ms":..., "level":"info", "line":"event=..."}
  *   result  {"next": the number to ask for next}
  *
- * A line counts as one about `about`, too, when it is of a session that another such line is of:
- * the end of a session names no recipient, but belongs to what became of the message. */
+ * All lines of a session count if one of them mentions `about`: the line at a session's end names
+ * no recipient, but belongs to the story of the message. */
 #include <stdlib.h>
 
 #include "base/log.h"

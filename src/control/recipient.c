@@ -72,7 +72,8 @@ static void give_up(struct control *c)
     c->tag = 0;
 }
 
-/* The answer has come, or none will: what waited for it, which is the caller's to end. */
+/* Ends the wait for an answer, which has come or will not come. Returns what waited; the caller
+ * frees it. */
 static struct waiting *stop_waiting(struct control *c)
 {
     struct waiting *wait = c->state;

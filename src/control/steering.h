@@ -78,7 +78,7 @@ struct steering {
     struct undo *undo; /* NULL without memory: nothing can be taken back */
     struct holders holders;
     struct members_asks members; /* R25 */
-    bool ordered; /* another member has ordered what is done now: it is not passed on */
+    bool ordered; /* the current action is another member's order, so it is not passed on */
     struct allowances *allowances; /* NULL without memory */
     struct alarm allowances_alarm;
     struct overview *overviews; /* of connections.c, under way */

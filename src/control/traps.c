@@ -3,8 +3,8 @@
  * process.
  *
  * Each candidate of tarpit/tried.h is looked up in the directories again, one after another: an
- * account that was made an hour ago is no candidate, and neither is an address that is a trap by
- * now. */
+ * account that was made an hour ago is no candidate, and neither is an address that has become a
+ * trap. */
 #include "tarpit/tried.h"
 
 #include <stdlib.h>

@@ -204,8 +204,8 @@ static bool wants(const struct directory *d, const struct source *s, struct span
     }
 }
 
-/* If a source cannot answer, a recipient that was known to exist still does; but an old answer
- * refuses none. */
+/* If a source cannot answer, a recipient that was known to exist is still accepted, but an old
+ * answer refuses none. */
 static enum answer_result rather_old(const struct inquiry *q, enum answer_result r)
 {
     return r == ANSWER_LATER ? q->known : r;
@@ -214,8 +214,8 @@ static enum answer_result rather_old(const struct inquiry *q, enum answer_result
 enum { SURE_MS = 2000 };
 
 /* How long answers are valid for this client. Unless it is deep in debt, a cached NO is not used
- * for minutes, because the user may have just been added: the source is asked again. This holds
- * after a mistake or two, so that a sender that was told "unknown" may try again once the
+ * for minutes, because the user may have just been added: the source is asked again. The same is
+ * true after a mistake or two, so that a sender that was told "unknown" may try again once the
  * administrator has added the address. Harvesters are deeper in debt soon. */
 struct cache_source source_cached_for(const struct source *s, enum query_rank rank)
 {

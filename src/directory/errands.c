@@ -139,7 +139,7 @@ static uint32_t reserved_for_others(const struct directory *d, const struct sour
     return idle < d->most / 2 ? idle : d->most / 2;
 }
 
-/* Whether its source takes one more. Where nothing is asked at all, it may. */
+/* Whether its source takes one more query. A source without queries always does. */
 static bool may_go(const void *arg, const struct fair_item *item)
 {
     const struct directory *d = arg;

@@ -64,7 +64,7 @@ static bool take_limit(struct span *line, uint32_t *limit)
     return true;
 }
 
-/* No account's name has one; behind a NUL the rest of a name would be lost. */
+/* No account's name has a control character, and the rest of a name after a NUL would be lost. */
 static bool has_control(struct span name)
 {
     for (size_t i = 0; i < name.len; i++)

@@ -68,8 +68,9 @@ bool source_is_file(const struct source *s)
     return s->config->kind == RECIPIENTS_FILE;
 }
 
-/* A company's backends may be one of very many sources: their lines are opened when they are needed.
- */
+/* There may be very many sources, one for each company's backends, so their lines are opened when
+ * they are needed.
+ * */
 static bool opens_late(const struct source *s)
 {
     return s->config->kind == RECIPIENTS_BACKEND;

@@ -99,8 +99,8 @@ void lookup_trusted(struct lookup *u, enum dns_trust trust, uint8_t by)
     tell(u);
 }
 
-/* A query has ended. With the last query of a kind the look-up gives its place back. That a list
- * does not answer is not held against the client. */
+/* A query has ended. With the last query of a kind the look-up gives its place back. A list that
+ * does not answer does not count against the client. */
 static void give_place(struct lookup *u, const struct lookup_query *q)
 {
     struct lookups *l = u->all;

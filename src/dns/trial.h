@@ -1,10 +1,10 @@
 /* Tests whether DNS lists work, by their test entries (RFC 5782 section 5), at start and each hour.
  *
- * A working list has 127.0.0.2 and does not have 127.0.0.1; the same holds for ::ffff:127.0.0.2 and
- * ::ffff:127.0.0.1. If a list's zone has expired and become a wildcard, or if the resolver turns
- * "no such name" into an address, then 127.0.0.1 and every other address seems to be listed. An
- * abandoned list has neither. The answers of a list that fails are ignored until it passes again.
- * Not thread-safe. */
+ * A working list has 127.0.0.2 and does not have 127.0.0.1; the same is true of ::ffff:127.0.0.2
+ * and ::ffff:127.0.0.1. If a list's zone has expired and become a wildcard, or if the resolver
+ * turns "no such name" into an address, then 127.0.0.1 and every other address seems to be listed.
+ * An abandoned list has neither. The answers of a list that fails are ignored until it passes
+ * again. Not thread-safe. */
 #ifndef MIRED_DNS_TRIAL_H
 #define MIRED_DNS_TRIAL_H
 

@@ -1,6 +1,5 @@
-/* What accounts have sent (usage.h): when the fleet process tells it and takes it. Everything that
- * is new goes out within a moment; after this member has joined, and when another one starts, all of
- * it goes out again. */
+/* Sends and receives what accounts have sent (usage.h). Everything that is new is sent within a
+ * moment; after this member has joined, and when another one starts, all of it is sent again. */
 #include <errno.h>
 
 #include "fleet/fleet_part.h"

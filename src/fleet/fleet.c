@@ -329,7 +329,7 @@ static void memory_told(struct link_redis *l, uint64_t arg, const redisReply *r)
     fleet_of_link(l)->memory = reply_info(r, "used_memory");
 }
 
-/* Redis took no writes. Only a write that matters shows whether it does now. */
+/* Redis refused writes. Only a write that is needed anyway shows whether it takes them now. */
 static void writable_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 {
     struct fleet *f = fleet_of_link(l);
@@ -474,9 +474,10 @@ int fleet_run(const struct fleet_params *params)
         return 1;
     }
     fleet_confine(params->config);
-    /* A mixed answer from before the fleet's key is known has a name that no other member knows, and
-     * this one not for long. So at its first start a member takes no mail until it knows the key, but
-     * it does not wait long for a Redis that is away. */
+    /* A mixed answer that is recorded before the fleet's key is known has a name that no other
+     * member knows, and that this one no longer uses once it has the key. So at its first start a
+     * member takes no mail until it knows the key, but it does not wait long for a Redis that is
+     * away. */
     f->ready_ms = f->loop.now + READY_MS;
     if (partial_has_fleet_key(params->partial))
         say_ready(f);

@@ -51,7 +51,7 @@ void link_close(struct link_redis *l)
 {
     if (!link_is_open(l) || l->breaking)
         return;
-    l->breaking = true; /* what is told below gives no more commands */
+    l->breaking = true; /* the functions that are called below can queue no more commands */
     shut(l);
     while (l->count > 0) {
         struct link_waiting w = l->waiting[l->first];

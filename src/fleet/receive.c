@@ -101,8 +101,8 @@ static void key_told(struct link_redis *l, uint64_t arg, const redisReply *r)
         ask_there(f, node, asked);
 }
 
-/* A cluster is moving the key. Once, so that two nodes cannot send us to and fro; if there is no
- * connection yet, the next sight of the client asks again. */
+/* A cluster is moving the key: asks the other node, but only once, so that two nodes cannot send us
+ * back and forth. If there is no connection yet, the next sight of the client asks again. */
 static void ask_there(struct fleet *f, uint16_t node, struct fleet_sent asked)
 {
     char text[KEY_TEXT_MOST];
@@ -273,8 +273,8 @@ static void entries_told(struct link_redis *l, uint64_t arg, const redisReply *r
         return;
     }
     reply_entries(r, true, take_entry, f);
-    /* To wake a reader for each entry costs Redis more than the entry. So members of a large fleet
-     * come for several at once. */
+    /* Waking a reader for each entry costs Redis more than the entry. So members of a large fleet
+     * read several at once. */
     unsigned present = members_present(&f->members, f->loop.wall);
     if (present > WOKEN_MEMBERS)
         loop_alarm(&f->loop, &f->read_again, f->loop.now + present / 2);

@@ -83,8 +83,8 @@ void settled_turn(struct fleet *f)
     servers_flush(&f->servers);
 }
 
-/* How much that is new a member may say: a lie about a message has an effect only where it is
- * believed. */
+/* How many new records a member may send now. The limit bounds the harm that a lying member can
+ * do. */
 static double room_of(struct fleet *f, struct member *m)
 {
     double grown = (double)(f->loop.now - m->settled_ms) / 1000 * RECORDS_A_SECOND;

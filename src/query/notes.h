@@ -20,7 +20,7 @@ enum note_kind {
     NOTE_SHUTDOWN, /* web -> master: stop; arg 1: drain first */
     NOTE_UPGRADE,  /* web -> master: run the new binary; answered by NOTE_RESULT */
     NOTE_BACKEND,  /* worker -> master -> web: text "NAME up|down" */
-    NOTE_PING,     /* master -> worker, freezer, web: does your loop still run? */
+    NOTE_PING,     /* master -> worker, keeper, freezer, web: does your loop still run? */
     NOTE_PONG,     /* the answer */
     NOTE_COUNT,    /* web -> master -> workers, freezer: text is a network: how many connections of
                       it are held? The master sends it back to web: arg is how many it asked */

@@ -115,7 +115,7 @@ void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
 
 /* All recipients have the message, and the client hears so. What earlier tries left of a message
  * without a Message-ID goes too: the next message with the same octets is probably another one.
- * With a Message-ID it would be the same one, from a client that does not believe the 250. */
+ * With a Message-ID it would be the same one, from a client that has not heard the 250. */
 static void forget(const struct job *j, struct partial_delivery *s)
 {
     struct envelope_recipient to = {0};
@@ -159,7 +159,7 @@ static void remember(const struct outcome_part *part, size_t parts, struct parti
     }
 }
 
-/* A transaction of a split message was put off as a whole. Its recipients may have been in another
+/* A transaction of a split message was deferred as a whole. Its recipients may have been in another
  * group, and would begin each try. */
 static void put_off(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
                     uint64_t now)
@@ -181,8 +181,8 @@ void outcome_unheard(const struct outcome_part *part, size_t parts, struct parti
         outcome_note(part[i].job, s, now);
 }
 
-/* The client may send the recipients in the same order each time. If those that are put off again
- * and again come first, they let the others go first every second time. */
+/* The client may send the recipients in the same order each time. If recipients that are deferred
+ * each time come first, they let the others go first every second time. */
 bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t declared,
                    struct partial_delivery *s, uint64_t now)
 {

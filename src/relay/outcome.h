@@ -1,7 +1,7 @@
 /* Mixed answers: from the backends' replies for each recipient to the one reply that the client
  * hears (docs/mixed-answers.md). Pure except for the partial_delivery table.
  *
- * A message has a job for each route that its recipients have; what came of them together is its
+ * A message has a job for each route that its recipients have; their results together are its
  * outcome. */
 #ifndef MIRED_RELAY_OUTCOME_H
 #define MIRED_RELAY_OUTCOME_H

@@ -108,7 +108,7 @@ static void find_marked_from(struct partial_delivery *s)
 
     if (get(s, key, 0, &s->marked_from))
         return;
-    /* A new file is empty: to read it would make all of its pages. */
+    /* A new file is empty, and reading it would allocate all of its pages. */
     for (size_t i = 0; !s->file.fresh && i < PARTIAL_SETS * PARTIAL_WAYS && empty; i++)
         empty = atomic_load(&s->entry[i].key) == 0;
     s->marked_from = empty ? 0 : clock_wall_ms() + 2 * s->keep_ms;
@@ -209,7 +209,7 @@ void partial_forget(struct partial_delivery *s, struct span sender, struct span 
     partial_drop(s, make_key(s, DELIVERED, sender, recipient, message));
 }
 
-/* Of other members, only what they say of a message with a Message-ID counts: one that knows the
+/* Records of other members count only for messages with a Message-ID: a member that knows the
  * octets of an alarm could say in advance that it was delivered. */
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
                            struct span recipient, uint64_t message, bool named, uint64_t now)

@@ -1,5 +1,5 @@
 /* The relay: its backends, what clients are offered because of them, and what the route of a
- * recipient takes; see relay.h. Hand-overs are handover.c's. */
+ * recipient takes; see relay.h. handover.c has the hand-overs. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,7 +41,8 @@ static uint32_t offer_of(const struct backend *b)
            (caps & CAP_SMTPUTF8 ? SMTP_OFFER_SMTPUTF8 : 0) | (caps & CAP_DSN ? SMTP_OFFER_DSN : 0);
 }
 
-/* What the backends of a route have: those that are up; is none up, those that have ever told. */
+/* The extensions of a route's backends: of those that are up; if none is up, of those that are
+ * known. */
 struct having {
     uint32_t all, any; /* enum smtp_offer */
     bool told;         /* something is known */
@@ -62,7 +63,8 @@ static struct having having_of(const struct relay *r, const struct route *route)
         if (b->ability.size_max > h.size_max)
             h.size_max = b->ability.size_max;
     }
-    /* A message beyond a backend's limit can wait for another one that takes it: the largest. */
+    /* A message beyond one backend's limit can wait for another one that takes it, so the largest
+     * limit counts. */
     h.size_max = limited ? h.size_max : 0;
     for (size_t i = 0; i < route->count; i++) {
         const struct backend *b = &r->backend[route->section[i]];

@@ -1,10 +1,10 @@
 /* The relay: hands whole messages to backends over pooled connections, within a worker's loop.
  *
  * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message, to a backend of each route
- * that the recipients have. The client gets the backend's reply, or, if there are several, what
- * outcome.c makes of them. A hand-over that breaks before the final dot may be retried once on another
- * backend; one that breaks after it is 451 (RFC 1047; RFC 5321 6.1). It never waits for a client,
- * because the message is complete before the hand-over begins.
+ * that the recipients have. The client gets the backend's reply, or, if there are several, the one
+ * reply that outcome.c makes of them. A hand-over that breaks before the final dot may be retried
+ * once on another backend; one that breaks after it is 451 (RFC 1047; RFC 5321 6.1). It never waits
+ * for a client, because the message is complete before the hand-over begins.
  *
  * The protocol is in smtp/client.c (sans-I/O), the connections in backend/pool.c. One thread;
  * callbacks come from the loop, never from within relay_send(). */

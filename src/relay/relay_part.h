@@ -29,7 +29,7 @@ struct part {
     uint8_t breaks;     /* of connections under it, so far */
     uint8_t state;      /* enum part_state */
     bool lacking;       /* a backend could not take it for want of an extension */
-    bool duplicate;     /* broke behind the final dot */
+    bool duplicate;     /* broke after the final dot */
 };
 
 struct handover {
@@ -40,8 +40,8 @@ struct handover {
     struct client_names names;
     struct buf user; /* authenticated as, or empty */
     uint64_t begun_ms;
-    bool abandoned; /* nobody is to be told */
-    bool unheard;   /* ... or may hear it */
+    bool abandoned; /* nobody is told the outcome */
+    bool unheard;   /* the client may not hear the outcome */
     void (*done)(void *arg, const struct relay_result *result);
     void *arg;
     uint32_t parts, next, over; /* all; those that have begun; those that have ended */

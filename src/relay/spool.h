@@ -50,10 +50,10 @@ void spool_room_close(struct spool_room *room);
 struct spool *spool_new(struct spool_room *room, const struct sipkey *key);
 void spool_free(struct spool *s);
 
-/* Where the next octets of the message can be received: fills in up to `max` places, `octets` octets
- * at most together, and returns how many; 0: no block is to be had. Received octets become
- * part of the message by spool_add(), which does not copy them if they are where the message goes
- * on. The places are valid until spool_fit() or a spool_add() of octets from elsewhere. */
+/* Where the next octets of the message can be received: fills in up to `max` places, `octets`
+ * octets at most together, and returns how many; 0: there is no block. Received octets become part
+ * of the message by spool_add(), which does not copy them if they are where the message goes on.
+ * The places are valid until spool_fit() or a spool_add() of octets from elsewhere. */
 int spool_place(struct spool *s, struct iovec *place, int max, size_t octets);
 
 /* Gives back blocks that spool_place() has taken and that have no octets of the message. */

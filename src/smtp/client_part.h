@@ -1,11 +1,11 @@
-/* Private to the client's side of SMTP: what client.c, with the envelope, the data and the state
- * machine, and client_hello.c, with the session's beginning, want of each other. */
+/* Private to the client's side of SMTP: what client.c (the envelope, the data and the state
+ * machine) and client_hello.c (the session's beginning) use of each other. */
 #ifndef MIRED_SMTP_CLIENT_PART_H
 #define MIRED_SMTP_CLIENT_PART_H
 
 #include "smtp/client.h"
 
-/* The connection is of no use any more. */
+/* The connection cannot be used any more. */
 void outbound_die(struct outbound *o);
 
 /* Sends a command line; without memory the connection dies. */

@@ -102,7 +102,7 @@ struct reply {
 struct reply reply_make(enum reply_id id, struct span arg);
 
 /* Measured: Exim cuts a reply at about 940 octets, msmtp refuses more than 50 lines. RFC 5321
- * 4.5.3.1.5 allows lines of 512 octets. For the reply to EHLO only the last limit holds. */
+ * 4.5.3.1.5 allows lines of 512 octets. For the reply to EHLO only the last limit applies. */
 enum { REPLY_LINE_MAX = 512, REPLY_WHOLE_MAX = 900, REPLY_LINES_MAX = 50 };
 
 /* A dripped reply divides REPLY_WHOLE_MAX among its first drip, REPLY_DRIPS_MAX short ones (one

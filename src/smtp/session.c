@@ -148,7 +148,8 @@ static bool is_in_turn(const struct smtp_session *s, const struct command *c)
     return !(c->flags & COMMAND_RECIPIENTS && s->state == STATE_SENDER);
 }
 
-/* A certificate checker that takes every port for a web server's, a browser, a scanner. */
+/* Whether it is an HTTP request: of a certificate checker that takes every port for a web server's,
+ * a browser or a scanner. */
 static bool is_http(const struct smtp_session *s, struct span line)
 {
     return s->state == STATE_FRESH && memmem(line.at, line.len, " HTTP/", 6);
@@ -161,8 +162,8 @@ static void refuse_protocol(struct smtp_session *s, enum reply_id id)
     s->after = AFTER_END;
 }
 
-/* Whether the command brings no mail forward; `c` is NULL for a line that is none. A RSET after a
- * refused MAIL or any RCPT is not junk: senders say it for each message that is refused. */
+/* Whether the command brings no mail forward; `c` is NULL for a line that is no command. A RSET
+ * after a refused MAIL or any RCPT is not junk: senders say it for each message that is refused. */
 static bool is_junk(const struct smtp_session *s, const struct command *c)
 {
     if (!c)

@@ -26,7 +26,7 @@ static bool is_harmless(unsigned char c)
 }
 
 /* Collisions in 128 bits are infeasible even for an attacker that knows these keys; they must not
- * change, for they name folders that are there. */
+ * change, because existing folders are named by them. */
 static size_t append_hash(struct span part, char *out, size_t room)
 {
     static const struct sipkey first = {0x6d697265642d6d61, 0x696c646972000001};

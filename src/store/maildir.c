@@ -70,10 +70,10 @@ static int sync_folder(int root, const char *path)
     return error;
 }
 
-/* Mailboxes whose folders this process has flushed, with those above them. That a folder is there
- * does not mean that it survives a power cut: another thread may have made it a moment ago, or a
- * store that was killed. A place has the hash of one mailbox; another one with the same place takes
- * it over, and the first is flushed again with its next message. */
+/* Mailboxes whose folders this process has flushed, with those above them. A folder that exists
+ * need not survive a power cut: another thread may have made it a moment ago, or a store that was
+ * killed. A place has the hash of one mailbox; another one with the same place takes it over, and
+ * the first is flushed again with its next message. */
 enum { FLUSHED = 4096 };
 static _Atomic uint64_t flushed[FLUSHED];
 

@@ -20,7 +20,7 @@ enum {
     TIME_LEAST_S = 5,
     TYPOS_MANY = 10, /* of a line of `observe`: with three times as many as late messages... */
     TYPOS_RATIO = 3, /* ... it is a harvester that has delivered something */
-    PATIENCE_TELLING = 20,          /* from here on it tells keepers too much */
+    PATIENCE_TELLING = 20,          /* from here on bots that keep dead addresses learn too much */
     GIVES_UP_MS = 24 * 3600 * 1000, /* Outlook's pools, the soonest of real senders */
     HALF_LIFE_MOST_MS = 6 * 3600 * 1000,
 };
@@ -306,7 +306,7 @@ static void judge_late(struct proposals *p)
     }
 }
 
-/* A trap puts a client on the shield for one half-life, and its mail is deferred until then. */
+/* A trap puts a client on the shield for one half-life, and its mail is deferred meanwhile. */
 static void judge_half_life(struct proposals *p)
 {
     struct advise *a = p->advise;

@@ -1,5 +1,5 @@
-/* Decides about allowances (allowance.h), on top of the ledger's buckets. Pure but for the ledger;
- * runs in workers, in the web process for people, and in virtual time in tests. */
+/* Decides about allowances (allowance.h), on top of the ledger's buckets. Pure except for the
+ * ledger; runs in workers, in the web process for people, and in virtual time in tests. */
 #include "tarpit/allowance.h"
 #include "tarpit/ledger_others.h"
 

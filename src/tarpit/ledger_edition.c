@@ -7,7 +7,7 @@
 
 enum { EDITION = 2 };
 
-/* Where offences stop adding up with the default shield. */
+/* The offences at which they stop adding up with the default shield. */
 #define OFFENCES_KEPT 60
 
 static void convert(struct ledger_slot *slot, uint64_t key_word)

@@ -1,5 +1,5 @@
-/* The ring of what the members of a fleet must hear (ledger_others.h). Runs in every process that has
- * mapped it.
+/* The ring of what the members of a fleet must hear (ledger_others.h). Runs in the processes that
+ * write the ledger, and in the fleet process, which reads the ring.
  *
  * It is a log of fixed length (base/log_ring.h has the same protocol): an event's stamp says
  * whether it is whole. A process does not write an event again that the reader has not reached yet:
@@ -24,8 +24,8 @@ static void put(struct ledger_others *o, uint64_t n, const struct ledger_name *n
     atomic_store_explicit(&e->stamp, 2 * n + 2, memory_order_release);
 }
 
-/* A worker proposes that a decision comes, once until the keeper has done it; of changes the keeper
- * tells itself. */
+/* A worker proposes a sight (the news that a decision is coming), once until the keeper has done
+ * it. The keeper tells changes by itself. */
 static void propose_sight(const struct ledger *l, const struct ledger_key *k)
 {
     size_t at = (k->hash >> 40) % OTHERS_TOLD;

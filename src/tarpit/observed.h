@@ -33,13 +33,13 @@ void observed_hold(struct observed *o, const struct tarpit_hold *hold, bool firs
 /* A message of a stranger has been delivered. Also says that this day was observed. */
 void observed_message(struct observed *o, uint64_t now);
 
-/* Good mail of a client that would have been `late_ms` late, or put off with a 450 (R5, R7). */
+/* Good mail of a client that would have been `late_ms` late, or deferred with a 450 (R5, R7). */
 struct observed_mail {
     struct addr client;
     struct span domain; /* of MAIL FROM; empty for <> */
     uint64_t late_ms;
     bool put_off;
-    uint8_t rule; /* enum tarpit_rule: what decided last about it */
+    uint8_t rule; /* enum tarpit_rule: the rule that decided last about it */
 };
 void observed_good(struct observed *o, const struct observed_mail *mail, uint64_t now);
 

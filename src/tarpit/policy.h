@@ -45,9 +45,9 @@ double policy_debt(const struct tarpit_rules *r, double offences, double good);
 double policy_credit(double of_client, double of_pair);
 
 /* R9: the live offences at which offences of this kind stop adding up. For most kinds this is a
- * little above the shield: more would only make the shield last longer. Kinds that others can
- * cause, or that may be an accident (a backend that refuses forwarded mail, a failed handshake),
- * stop far below it. */
+ * little above the shield: more would only prolong the shield. Kinds that others can cause, or that
+ * may be an accident (a backend that refuses forwarded mail, a failed handshake), stop far below
+ * it. */
 double policy_most(const struct tarpit_rules *r, enum offence offence);
 
 /* R13: the same for what a client does as <>, which forged senders cause. */

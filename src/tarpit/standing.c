@@ -164,9 +164,9 @@ static double credit_of(const struct tarpit *t, const struct tarpit_who *who, do
     return policy_credit(good, *of_pair);
 }
 
-/* R22: whether the client is known, itself or by the good mail of its network. That says nothing of
- * a client with an offence of its own, nor while the network's good mail does not cover the
- * network's offences. */
+/* R22: whether the client is known, itself or by the good mail of its network. A client with an
+ * offence of its own is not known by its network, and neither is any client while the network's
+ * good mail does not cover the network's offences. */
 static bool is_met(const struct tarpit_rules *r, const struct ledger_entry *client,
                    const struct ledger_entry *network, double own, uint64_t now)
 {

@@ -54,7 +54,7 @@ struct tried_address {
     uint32_t networks; /* that have tried it, about: at most 64 x ln 64, 266 */
     uint32_t days;     /* on which it was tried */
     uint64_t first_ms, last_ms;
-    /* letters, and at most one dot, dash or underscore: a person may be so called */
+    /* letters, and at most one dot, dash or underscore: it may be a person's name */
     bool name_like;
 };
 

@@ -11,8 +11,8 @@
  * with errno EAGAIN (not possible now) or ECONNRESET (not possible any more). The socket of `ssl`
  * is non-blocking. */
 ssize_t tls_octets_in(SSL *ssl, void *at, size_t room);
-/* The same as tls_octets_in(), and the octets are read again by the next call. They may be out of
- * the socket already: it does not tell of them any more. */
+/* The same as tls_octets_in(), and the octets are read again by the next call. They may have left
+ * the socket already, which then does not report them any more. */
 ssize_t tls_octets_peek(SSL *ssl, void *at, size_t room);
 ssize_t tls_octets_out(SSL *ssl, const void *at, size_t len);
 

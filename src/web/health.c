@@ -1,8 +1,8 @@
 /* /health and /ready, for balancers, Kubernetes and monitors: a status code, and one line of JSON
  * that says why. In the web process.
  *
- *   /health  200 as long as mired runs: what is down elsewhere is not mended by a restart
- *   /ready   200 while mail to people who exist passes; 503 while it would be put off */
+ *   /health  200 as long as mired runs: a restart does not repair other servers
+ *   /ready   200 while mail to existing people passes; 503 while it would be deferred */
 #include "base/clock.h"
 #include "web/http_part.h"
 #include "web/web_part.h"
