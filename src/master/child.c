@@ -54,7 +54,7 @@ static __attribute__((noreturn)) void run(struct master *m, struct child *c)
     metric_set(METRIC_SANDBOX_NONE, 1); /* until it is confined (base/sandbox.h) */
     set_signals();
     int status = role->body(m, c);
-    sched_background(); /* to end a process takes CPU time, too */
+    sched_background(); /* ending a process takes CPU time, too */
     _exit(status);
 }
 
@@ -87,9 +87,10 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         forget_channel(master_of(loop), c);
 }
 
-/* Children are a process group of their own: by that the control socket knows them, and takes no
- * command from one that was taken over (control/socket.c). Their sandbox forbids to leave it. Called
- * on both sides of fork(), because either may run first. A group ends with its last process. */
+/* Children are a process group of their own. The control socket recognises them by it, and takes no
+ * command from them, because one may have been taken over (control/socket.c). Their sandbox does
+ * not let them leave the group. Called on both sides of fork(), because either may run first. A
+ * group ends with its last process. */
 static void join_group(pid_t pid, pid_t group)
 {
     if (!group || setpgid(pid, group) < 0)

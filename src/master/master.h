@@ -4,7 +4,7 @@
  * This header is shared by the files of this folder; others use only master_run().
  *
  *   master.c      the process: signals, start, end
- *   runtime.c       what all generations share: folders, lock, mappings, unix sockets
+ *   runtime.c     what all generations share: folders, lock, mappings, unix sockets
  *   listener.c    listening sockets
  *   generation.c  one reading of the configuration and the children made from it
  *   child.c       one child: fork, notes, death, restart
@@ -12,7 +12,10 @@
  *   heartbeat.c   whether children still answer; the service manager's watchdog
  *   activation.c  sockets that a service manager has made
  *   notes.c       notes from children
- *   upgrade.c     switching to another version of the program */
+ *   upgrade.c     switching to another version of the program
+ *   folder.c      folders that belong to the service's user, entered safely
+ *   users.c       a user for each kind of process; privileges.c changes identities
+ *   check.c       `mired -t` */
 #ifndef MIRED_MASTER_MASTER_H
 #define MIRED_MASTER_MASTER_H
 

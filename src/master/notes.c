@@ -222,7 +222,7 @@ static void ask_fleet(struct master *m, struct child *c, const struct note *n)
         channel_tell(c->channel.fd, NOTE_FLEET_TOLD, -1, n->tag, NULL);
 }
 
-/* To the other role's serving process, as it came. */
+/* Passes the note on unchanged to the serving process of the other role. */
 static void order(struct master *m, struct child *c, const struct note *n)
 {
     struct child *to = current_of(m, c->role == ROLE_FLEET ? ROLE_WEB : ROLE_FLEET);

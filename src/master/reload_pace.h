@@ -1,5 +1,5 @@
-/* How often the configuration is read again: a few times at once, then once a second. A reload
- * without pause after the other would take half of a small machine from mail. Pure. */
+/* How often the configuration is read again: a few times at once, then once a second. Reloads
+ * without pauses would take half of a small machine from mail. Pure. */
 #ifndef MIRED_MASTER_RELOAD_PACE_H
 #define MIRED_MASTER_RELOAD_PACE_H
 

@@ -2,9 +2,9 @@
  *
  * Order: folders, then the lock (so that two mireds with one run folder never touch each other's
  * sockets or files), then sockets and mappings. Children inherit the mappings and get the sockets
- * they need from role.c. The ledger, what was settled and what directories said are files in the
- * state folder; counters and the shared page live in memory files, which an upgrade hands on. In
- * both folders the master works as the user that they belong to (folder.h). */
+ * they need from role.c. The ledger, the memory of mixed answers and the cache of directories are
+ * files in the state folder; counters and the shared page live in memory files, which an upgrade
+ * hands on. In both folders the master works as the user that they belong to (folder.h). */
 #include "master/runtime.h"
 
 #include <assert.h>
@@ -161,8 +161,8 @@ static int open_sockets(struct runtime *h, struct buf *errors)
 
 /* ---- mappings ---- */
 
-/* A memory file of that size, mapped; NULL, and errno, when there can be none. One that was
- * inherited is used, if this program means the same by it. */
+/* Maps a memory file of that size; NULL, and errno, on failure. An inherited file is used if it
+ * has that size. */
 static void *map_memory(const char *name, size_t size, int *fd)
 {
     struct stat st;

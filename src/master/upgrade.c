@@ -1,16 +1,17 @@
 /* Upgrade: the master becomes the new program without ending (execve keeps its process id, its
  * children and its descriptors).
  *
- * Before that the new program is asked to check the configuration (`-t`): one that does not run, or
- * does not like it, changes nothing. Lines of files are not looked at: a wrong one keeps what was
- * read before, and is no reason to stay with the old program. What the new program must know stands
- * in a memory file whose number is in the environment: descriptors of the runtime and of listeners,
- * and the children. These are taken in as a generation without a configuration: it serves until the
- * new program's own generation does, and then leaves as any generation leaves at a reload: no
- * listener is ever closed, no held connection is touched.
+ * First the new program checks the configuration (`-t --quick`). If it does not run or finds an
+ * error, nothing changes. It does not read the lines of files, because a wrong line only keeps the
+ * earlier version of its file in use, and is no reason to stay with the old program. A memory file,
+ * whose descriptor is in the environment, has what the new program must know: the descriptors of
+ * the runtime and of listeners, and the children. The new program keeps these children as a
+ * generation without a configuration. That generation serves until the new program's own one does,
+ * and then ends like any generation at a reload: no listener is closed, and no held connection is
+ * touched.
  *
- * It is JSON with a format number: of two programs that would not mean the same by it, the new one
- * says so. */
+ * The memory file is JSON with a format number. A program that does not know the number says
+ * so. */
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -164,7 +165,7 @@ void master_upgrade(struct master *m, struct asker asker)
     each_descriptor(m, true);
     const char *args[] = {m->program, "-c", m->config_file, NULL};
     execv(m->program, (char **)args);
-    int error = errno; /* the old one is still there, and goes on */
+    int error = errno; /* the old program is still running, and goes on */
     each_descriptor(m, false);
     unsetenv(VARIABLE);
     close(will);
@@ -239,7 +240,7 @@ static int take_listener(struct heir *heir, json_t *row)
         return -EBADMSG;
     one.addr.port = (uint16_t)port;
     one.slot = (uint32_t)slot;
-    one.passed = json_is_true(json_array_get(row, 4)); /* an earlier program says nothing of it */
+    one.passed = json_is_true(json_array_get(row, 4)); /* earlier programs do not write it */
     l->at[l->count++] = one;
     return keep_private(one.fd);
 }

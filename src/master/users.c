@@ -1,8 +1,8 @@
 /* The users of processes; see users.h. Only root does anything here.
  *
  * Root opens folders below `state` through descriptors, follows no links, and changes the owner of
- * nothing that does not belong to one of mired's users. So what a user of mired's puts there in
- * place of a folder gives it nothing that it does not have. */
+ * nothing that does not belong to one of mired's users. So a user of mired's that puts something
+ * else in the place of a folder gains nothing. */
 #include "master/users.h"
 
 #include <dirent.h>
@@ -24,10 +24,9 @@ static const char *const titles[USERS_KINDS] = {[USERS_WORKER] = "worker",
                                                 [USERS_KEEPER] = "keeper",
                                                 [USERS_OTHER] = "other"};
 
-/* The folders below `state` that belong to others than USER. USER's group can use all but the
- * mailboxes, so that its own processes can, and those of a generation that cannot have users of its
- * own. Files there are replaced and never changed; list_file.c lets all users of the folder read
- * them. */
+/* The folders below `state` that do not belong to USER. USER's group can use all but the mailboxes,
+ * for the processes that run as USER. Files there are replaced and never changed; list_file.c lets
+ * all users of the folder read them. */
 static const struct {
     const char *name;
     enum users_kind kind;
@@ -139,7 +138,7 @@ static int open_folder(int state, const char *name, const struct users *u)
     return error;
 }
 
-/* What is in it first: if mired ends amid that, the next start goes on. */
+/* Gives away the content before the folder: if mired ends in between, the next start continues. */
 static int settle(int fd, size_t i, const struct users *u)
 {
     const struct identity *all = &u->of[USERS_OTHER], *to = &u->of[folders[i].kind];

@@ -12,7 +12,7 @@ struct worker;
 
 enum auth_queue_place { AUTH_QUEUE_NOT, AUTH_QUEUE_STANDS, AUTH_QUEUE_ASKED };
 
-/* Opens the lines of one worker; `workers` is the number of all. NULL without memory. */
+/* Opens the lines of one worker of `workers`. NULL without memory. */
 struct auth_queue *auth_queue_open(uint32_t workers);
 /* Frees the lines, which must be empty. */
 void auth_queue_close(struct auth_queue *auth_queue);

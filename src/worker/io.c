@@ -188,8 +188,9 @@ static bool read_in_place(struct worker *w, struct conn *c)
     return true;
 }
 
-/* How much to read at once. Of commands only few, because those behind one that is held have to be
- * kept; the kernel keeps the rest. Of TLS a whole record: what OpenSSL has left is not reported. */
+/* How much to read at once. A few octets of commands, because those behind a held one must be kept;
+ * the kernel keeps the rest. A whole record of TLS, because epoll does not report what OpenSSL has
+ * left. */
 static size_t room_for_input(const struct conn *c, size_t most)
 {
     if (smtp_in_data(&c->smtp) || c->flags & CONN_TLS || most < COMMANDS_AT_ONCE)
@@ -232,9 +233,9 @@ static void write_rest(struct worker *w, struct conn *c)
     }
 }
 
-/* Whether the last thing that the client has sent is QUIT. Exim says everything at once, the message
- * and QUIT too, ends its side, and waits for the replies: it has not given up. Behind TLS what has
- * not been read cannot be seen. */
+/* Whether the last thing that the client has sent is QUIT. Exim says everything at once, the
+ * message and QUIT too, ends its side, and waits for the replies: it has not given up. Under TLS,
+ * octets that have not been read cannot be seen. */
 static bool has_said_quit(struct worker *w, const struct conn *c)
 {
     struct span seen = {0};

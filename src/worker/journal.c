@@ -106,7 +106,7 @@ static void put_recipients(struct log_line *l, const struct envelope *e)
         log_span(l, "also", (struct span){also, n});
 }
 
-/* R20: a message that would have been late, or put off with a 450 (which would_mask says). */
+/* R20: a message that would have been late, or deferred with a 450 (then would_mask is set). */
 static void put_would(struct log_line *l, const struct tarpit_hold *would)
 {
     if (!would->would_ms && !would->would_mask)

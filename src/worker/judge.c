@@ -29,7 +29,7 @@ static bool observes(const struct worker *w, struct span domain)
     return false;
 }
 
-/* What is done in place of `hold`: nothing, and what it would have been is kept for the log. */
+/* In place of `hold`: no hold, with what it would have been, for the log. */
 static struct tarpit_hold observed(const struct tarpit_hold *hold)
 {
     return (struct tarpit_hold){
@@ -115,7 +115,7 @@ static bool have_shadows(struct worker *w)
     return w->shadows != NULL;
 }
 
-/* Returns what it came to, if that is known already. */
+/* Returns the shadow's result, if it is known already. */
 static struct shadow_note observe(struct worker *w, struct conn *c, struct shadow_step step)
 {
     uint32_t handle = c->hold_ms;

@@ -143,8 +143,8 @@ static enum password_verdict decide(struct worker *w, struct conn *c, enum passw
     }
     accounts_learn(w->accounts, of->typed, of->name);
     struct span account = account_of(w, c, of->typed);
-    struct span name = of->name.len ? of->name : account; /* what others are told, too */
-    /* R23: who is refused hears, and waits, as for a wrong password. */
+    struct span name = of->name.len ? of->name : account;
+    /* R23: a refused client hears, and waits, as for a wrong password. */
     if (v == PASSWORD_RIGHT && !sending_may_log_in(w, c, name))
         v = PASSWORD_WRONG;
     metric_add(v == PASSWORD_RIGHT ? METRIC_AUTH_OK : METRIC_AUTH_FAILED, 1);
@@ -325,9 +325,9 @@ static void hold_first(struct worker *w, struct conn *c, const struct query *q,
 }
 
 /* The verifier's name for the account. Verifiers of different domains may use one name for
- * different people, so a name without a domain gets a domain of the verifier. It is the same one
- * however the client writes the name: a verifier that ignores the domain would otherwise have as
- * many accounts for a person as domains lie below its suffix. Valid until the next call. */
+ * different people, so a name without a domain gets a domain of the verifier. The same domain is
+ * used however the client writes the name. Otherwise a verifier that ignores the domain would have
+ * an account of a person for each domain below its suffix. Valid until the next call. */
 static struct span answered_name(const struct worker *w, struct span typed, const struct answer *a)
 {
     static char whole[256];

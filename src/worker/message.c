@@ -94,7 +94,7 @@ void message_fit(struct conn *c)
 }
 
 /* The spool is full: gives up the message that began last, if that is one that began after this
- * one. So the messages that came first become complete and leave, and the others are put off. */
+ * one. So the earlier messages become complete and leave, and the later ones are deferred. */
 static bool make_room(struct worker *w, struct conn *c)
 {
     for (struct ring *at = w->spooling.prev; at != &c->work->spooling; at = at->prev) {

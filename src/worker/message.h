@@ -18,7 +18,8 @@ void message_close(struct worker *w);
 /* Answers SMTP_MESSAGE: begins a spool. Always true; without memory message_add() fails. */
 bool message_begin(struct worker *w, struct conn *c);
 
-/* Octets of the message have come; for the pace that is asked of its client. */
+/* Counts octets of the message that have come, because its client must keep a pace
+ * (`data_rate`). */
 void message_heard(struct worker *w, struct conn *c, size_t octets);
 
 /* Where the next octets of the message can be received (spool_place()); 0: nowhere. */

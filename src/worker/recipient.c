@@ -210,8 +210,8 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
     return true;
 }
 
-/* R15: who exists, and who tries what does not, for `mirectl traps --suggest`. Bounces of strangers
- * say nothing: anybody can make a server send them. */
+/* R15: records which recipients exist, and which others strangers try, for `mirectl traps
+ * --suggest`. Bounces of strangers say nothing: anybody can make a server send them. */
 static void note_tried(struct worker *w, struct conn *c, struct span folded, bool exists)
 {
     struct tarpit_who who = conn_who(w, c);

@@ -1,9 +1,9 @@
 /* The pace of a client's TLS handshakes, which are the most expensive thing that any client can
  * make a worker do.
  *
- * Handshakes of a client in debt begin SHAKES_APART_MS apart. The same holds for a client with many
- * failed handshakes. A failed handshake is no offence, because senders that are too old for our
- * TLS, or do not accept our certificate, try it with each message, and monitors only fetch the
+ * Handshakes of a client in debt begin SHAKES_APART_MS apart. The same is true of a client with
+ * many failed handshakes. A failed handshake is no offence, because senders that are too old for
+ * our TLS, or do not accept our certificate, try it with each message, and monitors only fetch the
  * certificate. A client that does so once a second is not slowed.
  *
  * Clients are distinguished by a hash of the address. Pure: time is an argument. Not
@@ -24,7 +24,7 @@ enum {
 struct shakes {
     struct shakes_client {
         uint64_t next;    /* ms: when the next one may begin */
-        uint64_t at;      /* ms: the time for which `fruitless` holds */
+        uint64_t at;      /* ms: when `fruitless` was right */
         double fruitless; /* live failed handshakes */
     } client[SHAKES_PLACES];
 };

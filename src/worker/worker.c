@@ -356,7 +356,7 @@ static void look_at_suspects(struct loop *loop, struct alarm *a)
         loop_alarm(loop, a, loop->now + SUSPECTS_LOOK_MS);
 }
 
-/* Opens what only lack of memory can keep from being opened. */
+/* Opens the parts that can fail only for lack of memory. */
 static bool open_rooms(struct worker *w)
 {
     const struct worker_params *params = w->params;

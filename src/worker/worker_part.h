@@ -13,14 +13,15 @@
  *   freeze.c      to the freezer and back                tls_stash.c  TLS states of frozen ones
  *   recipient.c   verdicts on RCPT                       login.c      verdicts on AUTH
  *   judge.c       what the tarpit says; `observe`        queries.c    queries to the clerks
- *   auth_queue.c  strangers to an account stand in line  accounts.c   what verifiers call accounts
- *   sending.c     what accounts may send (R23)
+ *   auth_queue.c  strangers to an account wait in line   accounts.c   what verifiers call accounts
+ *   sending.c     what accounts may send (R23)           proposing.c  changes, for the keeper
  *   message.c     spool, hand-over, outcome              proxied.c    clients behind a balancer
  *   tls.c         handshakes, octets under TLS           shakes.c     the pace of handshakes
  *   lists.c       what the DNS says of a client          suspects.c   networks that start in debt
  *   connections.c what is open, for mirectl              conn_state.h names of phases and flags
- *   journal.c     lines of the log                       ration.c     how many a client is worth
- *   budget.c      counters of what clients take          ident.c      ids of sessions, messages */
+ *   journal.c     lines of the log                       ration.c     how many a client may cause
+ *   budget.c      counters of what clients take          ident.c      ids of sessions, messages
+ *   held.c        what the master asks of held ones      who.c        keys of recent clients */
 #ifndef MIRED_WORKER_WORKER_PART_H
 #define MIRED_WORKER_WORKER_PART_H
 
