@@ -21,7 +21,7 @@ struct tarpit_hold;
 enum { POLICY_HOLD_MAX = 285000 };
 
 /* Continuation lines in one reply. With a first line of 250 octets, 40 of 12 and a last of 150 it
- * stays under 900 octets, where Exim begins to cut, and under msmtp's 50 lines. */
+ * stays under 900 octets (Exim cuts at about 940) and under msmtp's 50 lines. */
 enum { POLICY_DRIP_LINES = 40 };
 
 /* No limit. */

@@ -157,11 +157,13 @@ def test_names_that_documents_use_exist():
     tests = "".join(p.read_text() for p in (SOURCE / "tests").rglob("*") if p.suffix in (".c", ".h", ".py"))
     shown = subprocess.run([PROGRAM, "--keys"], capture_output=True, text=True, timeout=10, check=True).stdout
     known = {name for line in shown.splitlines() for name in line.split("\t")[0].split(".")}
+    rules = set(re.findall(r"R\d+", " ".join(re.findall(r"^(?:### |)(R\d.*?)(?::|,.*has a page)", read("docs/tarpit.md"), re.M))))
     looked = 0
     for page in [*DOCUMENTS, SOURCE / "SECURITY.md", *sorted((SOURCE / "man").glob("*.scd"))]:
         text = page.read_text()
         missing = [key for key in re.findall(r"`([a-z_]+) = [^`]*`", text) if key not in known and not OTHERS_KEYS.fullmatch(key)]
         missing += [m for m in re.findall(r"\bmired_[a-z_]+\b", text) if f'"{re.sub("_(bucket|sum|count)$", "", m)}"' not in code]
+        missing += [rule for rule in re.findall(r"\bR\d+\b", text) if rule not in rules]
         missing += [event for event in re.findall(r"\bevent=(\w+)", text) if f'"{event}"' not in code]
         missing += [f"state/{name}" for name in re.findall(r"\bstate[`_]?/([a-z-]+)", text) if f"/{name}" not in code and f'"{name}"' not in code]
         for path in re.findall(r"`((?:src|tests|scripts|bench|docs|dist|demo|debian|ctl|sim|man|unit|fuzz)/[^\s`*]+)", text):
