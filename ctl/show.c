@@ -175,8 +175,8 @@ static void print_sandbox(const json_t *s)
 {
     long long open = number(s, "none");
 
-    printf("%-18sseccomp in %lld processes, Landlock in %lld", "sandbox", number(s, "seccomp"),
-           number(s, "landlock"));
+    printf("%-18sseccomp in %lld processes, Landlock in %lld, a root directory of its own in %lld",
+           "sandbox", number(s, "seccomp"), number(s, "landlock"), number(s, "root"));
     if (open)
         printf("; %s%lld not confined%s", colour_on(COLOUR_BAD), open, colour_off(COLOUR_BAD));
     putchar('\n');

@@ -2,6 +2,7 @@
 #include "backend/link.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <openssl/ssl.h>
@@ -16,6 +17,7 @@
 #include "backend/tls.h"
 #include "base/log.h"
 #include "base/sockaddr.h"
+#include "query/notes.h"
 #include "tls/octets.h"
 
 enum {
@@ -30,22 +32,44 @@ static bool sends_file(const struct link *l)
     return l->delivery->filed && !l->ssl;
 }
 
+/* The store gets one end of a new pair, because workers see no path to a socket. Its end blocks. */
+static int connect_store(int store)
+{
+    struct note n;
+    int pair[2];
+
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+        return -errno;
+    n.kind = NOTE_STORE;
+    n.arg = 0;
+    n.tag = 0;
+    n.len = 0;
+    n.fds = 1;
+    n.fd[0] = pair[1];
+    int error = fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : channel_send(store, &n);
+    close(pair[1]);
+    if (error)
+        close(pair[0]);
+    return error ? error : pair[0];
+}
+
 int link_connect(const struct backend *b, struct addr *to)
 {
     const struct config_backend *c = b->config;
-    const char *path = c->kind == BACKEND_STORE ? b->pool->params.store_path : c->path;
     struct sockaddr_storage sa = {0};
     socklen_t len;
     int on = 1;
 
     if (!addresses_find(b->pool->params.addresses, c, b->index, b->turn, to))
         return -EHOSTUNREACH;
+    if (c->kind == BACKEND_STORE)
+        return connect_store(b->pool->params.store);
     if (to->family == ADDR_UNIX) {
         struct sockaddr_un *un = (struct sockaddr_un *)&sa;
         un->sun_family = AF_UNIX;
-        if (strlen(path) >= sizeof un->sun_path)
+        if (strlen(c->path) >= sizeof un->sun_path)
             return -ENAMETOOLONG;
-        strcpy(un->sun_path, path);
+        strcpy(un->sun_path, c->path);
         len = sizeof *un;
     } else {
         len = addr_to_sockaddr(to, &sa);

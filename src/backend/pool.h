@@ -57,7 +57,7 @@ struct delivery {
 struct pool_params {
     const struct config *config;
     struct loop *loop;
-    const char *store_path;
+    int store;                         /* the channel to the built-in store */
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     uint32_t slots;                    /* workers that share each backend's `connections` */
     /* The job has ended. */

@@ -117,8 +117,9 @@
     M(FLEET_KEYS, GAUGE, "mired_fleet_keys", "",                                                   \
       "Clients, networks, accounts and pairs that other members have told of.")                    \
     M(SANDBOX_SECCOMP, GAUGE, "mired_sandboxed_processes", "by=\"seccomp\"",                       \
-      "Processes by what confines them; one that has both counts in both.")                        \
+      "Processes by what confines them; one that has several counts in each.")                     \
     M(SANDBOX_LANDLOCK, GAUGE, "mired_sandboxed_processes", "by=\"landlock\"", "")                 \
+    M(SANDBOX_ROOT, GAUGE, "mired_sandboxed_processes", "by=\"root\"", "")                         \
     M(SANDBOX_NONE, GAUGE, "mired_sandboxed_processes", "by=\"none\"", "")                         \
     M(PROPOSALS_EXCESS, COUNTER, "mired_proposals_refused_total", "why=\"rate\"",                  \
       "What workers proposed for the ledger and the keeper did not do.")                           \

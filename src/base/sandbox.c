@@ -1,4 +1,5 @@
-/* The sandbox; see sandbox.h. Landlock is entered before seccomp, which forbids Landlock's calls. */
+/* The sandbox; see sandbox.h. Landlock is entered before seccomp, which forbids Landlock's calls, and
+ * the root directory changes first, because it needs a capability. */
 #include "base/sandbox.h"
 
 #include <errno.h>
@@ -14,13 +15,18 @@ unsigned sandbox_enter(struct sandbox *s)
     int error = 0;
     if (!SANITIZED && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         error = -errno;
-    unsigned in_force = sandbox_enter_landlock(s, &error);
+    unsigned in_force = sandbox_enter_root(s, &error);
+    int kept = sandbox_keep_root();
+    if (kept && !error)
+        error = kept;
+    in_force |= sandbox_enter_landlock(s, &error);
     in_force |= sandbox_enter_seccomp(s, &error);
     if (error)
         log_warn("this process is not confined as it should be: %s", strerrordesc_np(-error));
     metric_set(METRIC_SANDBOX_SECCOMP, in_force & SANDBOX_SECCOMP ? 1 : 0);
     metric_set(METRIC_SANDBOX_LANDLOCK, in_force & SANDBOX_LANDLOCK_FILES ? 1 : 0);
-    metric_set(METRIC_SANDBOX_NONE, in_force ? 0 : 1);
+    metric_set(METRIC_SANDBOX_ROOT, in_force & SANDBOX_ROOT ? 1 : 0);
+    metric_set(METRIC_SANDBOX_NONE, in_force & ~(unsigned)SANDBOX_ROOT ? 0 : 1);
     if (sandbox_door)
         sandbox_door();
     return in_force;
@@ -33,7 +39,8 @@ bool sandbox_is_built(void)
 
 unsigned sandbox_available(void)
 {
-    return (sandbox_has_seccomp() ? SANDBOX_SECCOMP : 0) | sandbox_landlock_available();
+    return (sandbox_has_seccomp() ? SANDBOX_SECCOMP : 0) | sandbox_landlock_available() |
+           (sandbox_may_change_root() ? SANDBOX_ROOT : 0);
 }
 
 const char *sandbox_name(unsigned in_force)
@@ -51,5 +58,6 @@ const char *sandbox_name(unsigned in_force)
                  : in_force & SANDBOX_LANDLOCK_FILES ? 1
                                                      : 0;
 
+    in_force &= ~(unsigned)SANDBOX_ROOT;
     return in_force ? words[i + (in_force & SANDBOX_SECCOMP ? 4 : 0)] : "nothing";
 }

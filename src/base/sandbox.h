@@ -1,6 +1,7 @@
 /* Confines the calling process for the rest of its life: which system calls it may make (seccomp,
- * by libseccomp), which files it may open, which TCP ports it may connect to, and that it may
- * signal no other process (Landlock). SECURITY.md says what each role may do.
+ * by libseccomp), which files it may open, which TCP ports it may connect to, that it may signal no
+ * other process (Landlock), and which folder is its root directory (chroot). SECURITY.md says what
+ * each role may do.
  *
  * A process calls sandbox_begin() while it starts, names what it needs, and calls sandbox_enter()
  * before it reads the first byte from outside. Descriptors that are open by then keep working. A
@@ -33,7 +34,8 @@ enum sandbox_force {
     SANDBOX_SECCOMP = 1,
     SANDBOX_LANDLOCK_FILES = 2,
     SANDBOX_LANDLOCK_TCP = 4,
-    SANDBOX_LANDLOCK_SIGNALS = 8
+    SANDBOX_LANDLOCK_SIGNALS = 8,
+    SANDBOX_ROOT = 16 /* a root directory of its own */
 };
 
 enum sandbox_rights {
@@ -45,6 +47,7 @@ struct sandbox {
     unsigned calls; /* of enum sandbox_calls */
     int rules;      /* Landlock's rules; -1: none */
     int version;    /* of Landlock; 0: the kernel has none */
+    int root;       /* a folder; -1: the machine's root directory stays */
     bool any_port;
 };
 
@@ -68,7 +71,13 @@ void sandbox_settings(struct sandbox *s);
 /* Allows the process to connect to a TCP port. */
 void sandbox_port(struct sandbox *s, uint16_t port);
 
-/* Enters the sandbox, and counts this process in the metrics. Returns what is in force (enum
+/* Makes the folder, of which `folder` is a descriptor, the process's root directory when it enters
+ * the sandbox. Paths in sandbox_path() still begin at the machine's. It needs CAP_SYS_CHROOT, and
+ * without it the root directory stays. The process must have no other folder open by then, because
+ * a path that begins there could lead out. The caller closes the descriptor. -1 is ignored. */
+void sandbox_root(struct sandbox *s, int folder);
+
+/* Enters the sandbox, gives up CAP_SYS_CHROOT, and counts this process in the metrics. Returns what is in force (enum
  * sandbox_force); 0 if the kernel has neither part. If the kernel has a part but it fails, mired
  * logs a warning and runs without it. */
 unsigned sandbox_enter(struct sandbox *s);
@@ -79,8 +88,8 @@ bool sandbox_is_built(void);
 /* What a process of this machine could have in force. */
 unsigned sandbox_available(void);
 
-/* Names what is in force, for people: "seccomp, Landlock (files, TCP ports, signals)" or "nothing".
- * Returns a static string. */
+/* Names what is in force, for people: "seccomp, Landlock (files, TCP ports, signals)" or "nothing",
+ * but not the root directory. Returns a static string. */
 const char *sandbox_name(unsigned in_force);
 
 /* Called in the confined process, once, if a test program defines it; never in mired itself. */

@@ -71,7 +71,7 @@ void sandbox_begin(struct sandbox *s, unsigned calls, bool any_port)
 {
     struct rules rules = {0};
 
-    *s = (struct sandbox){.calls = calls, .rules = -1, .any_port = any_port};
+    *s = (struct sandbox){.calls = calls, .rules = -1, .root = -1, .any_port = any_port};
     s->version = landlock_version();
     if (!s->version)
         return;

@@ -28,6 +28,16 @@ unsigned sandbox_landlock_available(void);
  */
 unsigned sandbox_enter_seccomp(const struct sandbox *s, int *error);
 
+/* sandbox_root.c: changes the root directory. Returns SANDBOX_ROOT, or 0; if it fails although the
+ * process may, -errno is in *error. */
+unsigned sandbox_enter_root(const struct sandbox *s, int *error);
+
+/* Whether this process may change its root directory. */
+bool sandbox_may_change_root(void);
+
+/* Takes that right away. 0 or -errno. */
+int sandbox_keep_root(void);
+
 /* Whether the kernel and this build have seccomp. */
 bool sandbox_has_seccomp(void);
 

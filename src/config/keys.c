@@ -42,7 +42,7 @@ const struct key keys_main[] = {
     {"run", KEY_TEXT, AT(config, run), .preset = "/run/mired", .unit = "folder", .restart = true,
      .help = "the control socket"},
     {"sandbox", KEY_BOOL, AT(config, sandbox), .preset = "true",
-     .help = "confine each process by seccomp and Landlock"},
+     .help = "confine each process by seccomp, Landlock and chroot"},
     {"log", KEY_CHOICE, AT(config, log), .choices = logs, .preset = "text",
      .help = "form of the log on standard error"},
     {"log_level", KEY_CHOICE, AT(config, log_level), .choices = levels, .preset = "info",

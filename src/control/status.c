@@ -218,8 +218,9 @@ const char *status_mail_waits(const struct steering *s)
 /* How many processes each part confines. */
 static json_t *sandbox(const struct steering *s)
 {
-    return json_pack("{s:I, s:I, s:I}", "seccomp", sum(s, METRIC_SANDBOX_SECCOMP), "landlock",
-                     sum(s, METRIC_SANDBOX_LANDLOCK), "none", sum(s, METRIC_SANDBOX_NONE));
+    return json_pack("{s:I, s:I, s:I, s:I}", "seccomp", sum(s, METRIC_SANDBOX_SECCOMP), "landlock",
+                     sum(s, METRIC_SANDBOX_LANDLOCK), "root", sum(s, METRIC_SANDBOX_ROOT), "none",
+                     sum(s, METRIC_SANDBOX_NONE));
 }
 
 static json_t *users(const struct steering *s)

@@ -5,12 +5,13 @@
 #include "config/config.h"
 
 /* Everything that it uses is mapped or open: no file, no socket, no thread. */
-void keeper_confine(const struct config *config)
+void keeper_confine(const struct config *config, int empty)
 {
     struct sandbox s;
 
     if (!config->sandbox)
         return;
     sandbox_begin(&s, 0, false);
+    sandbox_root(&s, empty);
     sandbox_enter(&s);
 }

@@ -4,7 +4,8 @@
 
 struct config;
 
-/* Confines the process to the memory and the channels that it has, unless `sandbox` is off. */
-void keeper_confine(const struct config *config);
+/* Confines the process to the memory and the channels that it has, unless `sandbox` is off. Its root
+ * directory becomes the folder `empty` (a descriptor, or -1). */
+void keeper_confine(const struct config *config, int empty);
 
 #endif

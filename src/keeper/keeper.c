@@ -224,7 +224,9 @@ int keeper_run(const struct keeper_params *params)
         k.desk[i].disposal.logins = &params->logins[i];
         proposals_finish(params->proposals[i]); /* what a keeper had read when it died */
     }
-    keeper_confine(params->config);
+    keeper_confine(params->config, params->empty);
+    if (params->empty >= 0)
+        close(params->empty);
     sched_normal();
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     serve(&k, set);

@@ -14,4 +14,8 @@
 int folder_enter(struct borrowed *b, const char *path, const struct identity *id, mode_t mode);
 void folder_leave(struct borrowed *b);
 
+/* Makes the folder `path`, opens it and removes it: it is empty for ever. Returns its descriptor, for
+ * the caller to close, or -errno. */
+int folder_make_empty(const char *path);
+
 #endif

@@ -15,6 +15,7 @@
 #include "master/check.h"
 #include "master/master.h"
 #include "master/title.h"
+#include "worker/confine.h"
 
 #define CONFIG_FILE "/etc/mired/mired.conf"
 
@@ -84,6 +85,20 @@ static void show(const struct buf *b)
         fwrite(b->at, 1, b->len, stderr);
 }
 
+/* What the processes of this configuration will have, if this user starts them on this machine. */
+static void say_sandbox(const struct config *config)
+{
+    unsigned available = sandbox_available();
+    const char *key = worker_needs_root(config, false);
+
+    printf("sandbox: %s", config->sandbox ? sandbox_name(available) : "off");
+    if (config->sandbox && available & SANDBOX_ROOT)
+        fputs(", root directories of their own", stdout);
+    if (config->sandbox && available & SANDBOX_ROOT && key)
+        printf(" (but not for workers, because of `%s`)", key);
+    putchar('\n');
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {.file = CONFIG_FILE};
@@ -106,7 +121,7 @@ int main(int argc, char **argv)
     }
     bool good = check_all(config, o.quick, &said) == 0;
     show(&said);
-    printf("sandbox: %s\n", config->sandbox ? sandbox_name(sandbox_available()) : "off");
+    say_sandbox(config);
     if (good)
         puts("configuration OK");
     buf_free(&said);

@@ -85,6 +85,11 @@ int privileges_drop(const struct identity *id, uint64_t keep)
         return keep_only(keep);
     if (!id->drop)
         return 0;
+    uint64_t have = 0;
+    int error = get_permitted(&have); /* in a container root may have fewer than all */
+    if (error)
+        return error;
+    keep &= have;
     empty_bounding_set();
     if (keep && prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0)
         return -errno;

@@ -16,6 +16,7 @@
 #include "backend/addresses.h"
 #include "base/log.h"
 #include "base/mapfile.h"
+#include "base/sandbox.h"
 #include "base/shared.h"
 #include "clerk/clerk.h"
 #include "config/config.h"
@@ -204,6 +205,13 @@ static const struct identity *identity_of(const struct child *c)
     return &c->generation->users.of[kinds[c->role]];
 }
 
+/* A process that confines itself changes its root directory before it serves, and then gives this
+ * capability up, too. */
+static uint64_t to_change_root(const struct child *c)
+{
+    return c->generation->config->sandbox && sandbox_is_built() ? (uint64_t)1 << CAP_SYS_CHROOT : 0;
+}
+
 /* Gives up what is not this child's: descriptors, identity, capabilities but those of `needs`. 0 or
  * -errno. */
 static int partial_in(struct master *m, const struct child *c, const int *keep, size_t n,
@@ -275,7 +283,7 @@ static int run_worker(struct master *m, const struct child *c)
     const struct generation *g = c->generation;
     size_t most = m->listeners.count, n = 0;
     struct worker_listener *listener = calloc(most + 1, sizeof *listener);
-    int *keep = calloc(most + 4 + QUERY_QUEUES + g->clerks, sizeof *keep);
+    int *keep = calloc(most + 5 + QUERY_QUEUES + g->clerks, sizeof *keep);
     int *own = calloc(g->clerks, sizeof *own);
 
     if (!listener || !keep || !own)
@@ -293,7 +301,7 @@ static int run_worker(struct master *m, const struct child *c)
         .own = own,
         .clerks = g->clerks,
         .auth = g->auth,
-        .store_path = m->runtime.store_path,
+        .store = m->runtime.store_pair[0],
         .freezer = count_freezers(g->config) ? m->runtime.handoff[c->index][0] : -1,
         .freezer_shared = &m->runtime.shared->freezer,
         .ledger = m->runtime.ledger,
@@ -315,11 +323,12 @@ static int run_worker(struct master *m, const struct child *c)
         keep[n++] = params.ask[i];
     keep[n++] = params.answer;
     keep[n++] = params.bell;
+    keep[n++] = params.store;
     if (params.freezer >= 0)
         keep[n++] = params.freezer;
     for (uint32_t i = 0; i < g->clerks; i++)
         keep[n++] = own[i] = g->own[i][1];
-    if (partial_in(m, c, keep, n, 0) < 0)
+    if (partial_in(m, c, keep, n, to_change_root(c)) < 0)
         return 1;
     free(keep);
     return worker_run(&params);
@@ -411,13 +420,14 @@ static bool keeps_store(const struct config *before, const struct config *now)
 
 static int run_store(struct master *m, const struct child *c)
 {
-    int keep[] = {c->channel.fd, m->runtime.store_listen};
+    int keep[] = {c->channel.fd, m->runtime.store_listen, m->runtime.store_pair[1]};
 
-    if (partial_in(m, c, keep, 2, 0) < 0)
+    if (partial_in(m, c, keep, 3, to_change_root(c)) < 0)
         return 1;
     return store_run(&(struct store_params){.config = c->generation->config,
                                             .control = c->channel.fd,
-                                            .listen = m->runtime.store_listen});
+                                            .listen = m->runtime.store_listen,
+                                            .workers = m->runtime.store_pair[1]});
 }
 
 /* ---- web ---- */
@@ -489,13 +499,14 @@ static uint32_t count_keepers(const struct config *config)
 static int run_keeper(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
-    int keep[] = {c->channel.fd, g->bell};
+    int keep[] = {c->channel.fd, g->bell, m->runtime.empty};
 
-    if (partial_in(m, c, keep, 2, 0) < 0)
+    if (partial_in(m, c, keep, 3, to_change_root(c)) < 0)
         return 1;
     return keeper_run(&(struct keeper_params){.config = g->config,
                                               .control = c->channel.fd,
                                               .bell = g->bell,
+                                              .empty = m->runtime.empty,
                                               .ledger = m->runtime.ledger,
                                               .partial = m->runtime.partial,
                                               .proposals = g->proposals,

@@ -23,6 +23,7 @@
 
 #include "auth/scram.h"
 #include "backend/counts.h"
+#include "base/channel.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_ring.h"
@@ -145,6 +146,20 @@ static int bind_unix(const struct runtime *h, const char *path, mode_t mode)
     return error ? error : fd;
 }
 
+/* Connections to the store wait here while it restarts, so there should be room for all that the
+ * workers' pools can make. Only the first call gets beyond the machine's limit. */
+static int open_store_pair(struct runtime *h)
+{
+    const int octets = 4 << 20;
+
+    if (h->store_pair[0] >= 0) /* inherited */
+        return 0;
+    int error = channel_pair(h->store_pair);
+    if (!error && setsockopt(h->store_pair[0], SOL_SOCKET, SO_SNDBUFFORCE, &octets, sizeof octets))
+        setsockopt(h->store_pair[0], SOL_SOCKET, SO_SNDBUF, &octets, sizeof octets);
+    return error;
+}
+
 static int open_sockets(struct runtime *h, struct buf *errors)
 {
     if (h->store_listen < 0)
@@ -156,7 +171,21 @@ static int open_sockets(struct runtime *h, struct buf *errors)
         h->control_listen = bind_unix(h, h->control_path, 0660);
     if (h->control_listen < 0)
         return wrong(errors, "cannot listen on", h->control_path, h->control_listen);
+    int error = open_store_pair(h);
+    if (error)
+        return wrong(errors, "cannot make", "the channel to the store", error);
     return 0;
+}
+
+static void open_empty(struct runtime *h)
+{
+    char path[4096];
+
+    snprintf(path, sizeof path, "%s/empty", h->run);
+    h->empty = folder_make_empty(path);
+    if (h->empty < 0)
+        log_warn("cannot make %s, so no process has an empty root directory: %s", path,
+                 strerrordesc_np(-h->empty));
 }
 
 /* ---- mappings ---- */
@@ -263,6 +292,8 @@ static int open_run(struct runtime *h, struct buf *errors)
         r = take_lock(h, errors);
     if (r == 0)
         r = open_sockets(h, errors);
+    if (r == 0)
+        open_empty(h);
     folder_leave(&b);
     return r;
 }
@@ -349,6 +380,8 @@ void runtime_init(struct runtime *h)
     *h = (struct runtime){.lock = -1,
                           .store_listen = -1,
                           .control_listen = -1,
+                          .store_pair = {-1, -1},
+                          .empty = -1,
                           .metrics_fd = -1,
                           .shared_fd = -1,
                           .log_fd = -1,
@@ -426,8 +459,9 @@ void runtime_close(struct runtime *h)
     munmap(h->shared, sizeof *h->shared);
     munmap(h->counts, sizeof *h->counts);
     munmap(h->metrics.row, RUNTIME_ROWS * sizeof(struct metrics_row));
-    int fd[] = {h->store_listen, h->control_listen, h->metrics_fd, h->shared_fd,
-                h->log_fd,       h->others_fd,      h->counts_fd,  h->lock};
+    int fd[] = {h->store_listen,   h->store_pair[0], h->store_pair[1], h->empty,
+                h->control_listen, h->metrics_fd,    h->shared_fd,     h->log_fd,
+                h->others_fd,      h->counts_fd,     h->lock};
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
         if (fd[i] >= 0)
             close(fd[i]);

@@ -38,8 +38,8 @@ static void each_descriptor(const struct master *m, bool keep)
 {
     const struct runtime *h = &m->runtime;
     int flag = keep ? 0 : FD_CLOEXEC;
-    int fd[] = {h->lock,      h->store_listen, h->control_listen, h->metrics_fd,
-                h->shared_fd, h->log_fd,       h->others_fd,      h->counts_fd};
+    int fd[] = {h->lock,   h->store_listen, h->control_listen, h->metrics_fd,    h->shared_fd,
+                h->log_fd, h->others_fd,    h->counts_fd,      h->store_pair[0], h->store_pair[1]};
 
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
         fcntl(fd[i], F_SETFD, flag);
@@ -55,10 +55,11 @@ static void each_descriptor(const struct master *m, bool keep)
 
 static json_t *runtime_down(const struct runtime *h)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:I}", "lock", h->lock, "store",
-                     h->store_listen, "control", h->control_listen, "metrics", h->metrics_fd,
-                     "shared", h->shared_fd, "log", h->log_fd, "others", h->others_fd, "counts",
-                     h->counts_fd, "started", (json_int_t)h->started_ms);
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:[ii], s:I}", "lock", h->lock,
+                     "store", h->store_listen, "control", h->control_listen, "metrics",
+                     h->metrics_fd, "shared", h->shared_fd, "log", h->log_fd, "others",
+                     h->others_fd, "counts", h->counts_fd, "store pair", h->store_pair[0],
+                     h->store_pair[1], "started", (json_int_t)h->started_ms);
 }
 
 static json_t *write_down(const struct master *m, struct asker asker)
@@ -191,18 +192,20 @@ static int take_runtime(struct heir *heir, json_t *will)
     json_int_t started, tag;
     int pid, generation;
 
-    if (json_unpack(will, "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s:I}, s:i, s:I, s:i}",
+    if (json_unpack(will,
+                    "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s?:[ii], s:I}, s:i, s:I, s:i}",
                     "house", "lock", &h->lock, "store", &h->store_listen, "control",
                     &h->control_listen, "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log",
-                    &h->log_fd, "others", &h->others_fd, "counts", &h->counts_fd, "started",
-                    &started, "asker", &pid, "tag", &tag, "generation", &generation) < 0)
+                    &h->log_fd, "others", &h->others_fd, "counts", &h->counts_fd, "store pair",
+                    &h->store_pair[0], &h->store_pair[1], "started", &started, "asker", &pid, "tag",
+                    &tag, "generation", &generation) < 0)
         return -EBADMSG;
     h->started_ms = (uint64_t)started;
     *asker = (struct asker){pid, (uint64_t)tag};
     heir->m->last_generation = heir->generation->id = (uint32_t)generation;
-    /* The last three: -1 of earlier programs. */
-    int fd[] = {h->lock,      h->store_listen, h->control_listen, h->metrics_fd,
-                h->shared_fd, h->log_fd,       h->others_fd,      h->counts_fd};
+    /* The last five: -1 of earlier programs. */
+    int fd[] = {h->lock,   h->store_listen, h->control_listen, h->metrics_fd,    h->shared_fd,
+                h->log_fd, h->others_fd,    h->counts_fd,      h->store_pair[0], h->store_pair[1]};
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
         if (keep_private(fd[i]) < 0)
             return -EBADF;

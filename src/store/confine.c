@@ -8,15 +8,16 @@
 #include "config/config.h"
 
 /* The store needs its mailboxes, and threads to write them. */
-void store_confine(const struct config *config)
+void store_confine(const struct config *config, int mail)
 {
     struct sandbox s;
-    char mail[PATH_MAX];
+    char path[PATH_MAX];
 
     if (!config->sandbox)
         return;
-    snprintf(mail, sizeof mail, "%s/mail", config->state);
+    snprintf(path, sizeof path, "%s/mail", config->state);
     sandbox_begin(&s, SANDBOX_FILES | SANDBOX_FOLDERS | SANDBOX_THREADS, false);
-    sandbox_path(&s, mail, SANDBOX_WRITE);
+    sandbox_path(&s, path, SANDBOX_WRITE);
+    sandbox_root(&s, mail);
     sandbox_enter(&s);
 }

@@ -4,8 +4,9 @@
 
 struct config;
 
-/* Confines the process to its mailboxes, unless `sandbox` is off. Call it once, after everything that the process keeps open has been
- * opened, and before it starts a thread. */
-void store_confine(const struct config *config);
+/* Confines the process to its mailboxes, unless `sandbox` is off. The folder of all mailboxes (`mail`,
+ * a descriptor) becomes its root directory. Call it once, after everything that the process keeps
+ * open has been opened, and before it starts a thread. */
+void store_confine(const struct config *config, int mail);
 
 #endif

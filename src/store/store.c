@@ -1,8 +1,10 @@
 /* The store's process: accepts the workers' connections and gives each a thread.
  *
  * Blocking threads, not a loop, because a delivery is mostly waiting for fsync, and there are at
- * most as many connections as the workers' pools hold. The listening socket belongs to the master,
- * so connections that are made while the store restarts wait in its queue. At the end an eventfd
+ * most as many connections as the workers' pools hold. Workers send them on a channel, because they
+ * see no path to a socket (worker/confine.c); those of an earlier program connect to the listening
+ * socket. Both belong to the master, so connections that are made while the store restarts wait in
+ * their queues. At the end an eventfd
  * becomes readable and stays so; it wakes every idle session, and sessions within a message finish
  * it first.
  *
@@ -83,9 +85,40 @@ static int start_thread(struct store *s, int fd)
     return -error;
 }
 
-static void accept_guest(struct store *s)
+/* A worker that was taken over may send anything, and a thread must not wait for what is no
+ * connection. */
+static bool is_connection(int fd)
 {
-    int fd = accept4(s->params->listen, NULL, NULL, SOCK_CLOEXEC), error = fd < 0 ? -errno : 0;
+    int domain = 0, type = 0;
+    socklen_t len = sizeof domain;
+
+    return getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &len) == 0 && domain == AF_UNIX &&
+           getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
+}
+
+/* The next connection that a worker has sent, or -errno. */
+static int take_sent(int workers)
+{
+    struct note n;
+    int r = channel_read(workers, &n), fd = -EAGAIN;
+
+    if (r != 1)
+        return r == 0 ? -EPIPE : r == -EBADMSG ? -EAGAIN : r;
+    while (n.fds) {
+        int one = n.fd[--n.fds];
+        if (fd < 0 && n.kind == NOTE_STORE && is_connection(one))
+            fd = one;
+        else
+            close(one);
+    }
+    return fd;
+}
+
+static void accept_guest(struct store *s, bool sent)
+{
+    int fd =
+        sent ? take_sent(s->params->workers) : accept4(s->params->listen, NULL, NULL, SOCK_CLOEXEC);
+    int error = fd >= 0 ? 0 : sent ? fd : -errno;
     if (error == -EAGAIN || error == -EINTR || error == -ECONNABORTED)
         return;
     if (!error) {
@@ -109,15 +142,18 @@ static bool told_to_stop(int control)
 
 static void accept_until_told(struct store *s)
 {
-    struct pollfd p[2] = {{.fd = s->params->control, .events = POLLIN},
-                          {.fd = s->params->listen, .events = POLLIN}};
+    struct pollfd p[3] = {{.fd = s->params->control, .events = POLLIN},
+                          {.fd = s->params->listen, .events = POLLIN},
+                          {.fd = s->params->workers, .events = POLLIN}};
     for (;;) {
-        if (poll(p, 2, -1) < 0)
+        if (poll(p, 3, -1) < 0)
             continue;
         if (p[0].revents && told_to_stop(s->params->control))
             return;
         if (p[1].revents)
-            accept_guest(s);
+            accept_guest(s, false);
+        if (p[2].revents)
+            accept_guest(s, true);
     }
 }
 
@@ -197,7 +233,7 @@ int store_run(const struct store_params *params)
     pthread_attr_setdetachstate(&s.thread, PTHREAD_CREATE_DETACHED);
     fcntl(params->listen, F_SETFL, fcntl(params->listen, F_GETFL) | O_NONBLOCK);
     sched_normal();
-    store_confine(params->config);
+    store_confine(params->config, s.context.root);
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     accept_until_told(&s);
     eventfd_write(s.context.stop, 1);

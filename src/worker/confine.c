@@ -1,8 +1,10 @@
 /* A worker's sandbox; see confine.h. */
 #include "worker/confine.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "base/sandbox.h"
 #include "config/config.h"
@@ -11,12 +13,12 @@
 
 enum { DNS_PORT = 53 };
 
-/* Workers need unix sockets only for the built-in store and for backends that have one. Without
- * them a worker cannot even try to reach the control socket. */
+/* Workers need unix sockets only for backends that have one. Without them a worker cannot even try to
+ * reach the control socket. */
 static bool needs_unix(const struct config *config)
 {
     for (size_t i = 0; i < config->backend_count; i++)
-        if (config->backend[i].kind == BACKEND_STORE || config->backend[i].path)
+        if (config->backend[i].path)
             return true;
     return false;
 }
@@ -46,14 +48,32 @@ static void allow_lists(struct sandbox *s, const struct config *config, bool sus
         sandbox_folder_of(s, config_list_path(config->suspect.at[i]));
 }
 
-void worker_confine(const struct config *config, bool lists)
+/* OpenSSL looks for the machine's authorities when it checks a certificate. */
+static bool needs_authorities(const struct config *config)
+{
+    for (size_t i = 0; i < config->backend_count; i++)
+        if (config->backend[i].tls == TLS_VERIFIED)
+            return true;
+    return false;
+}
+
+const char *worker_needs_root(const struct config *config, bool lists)
+{
+    return needs_unix(config)          ? "backend"
+           : needs_authorities(config) ? "backend.tls"
+           : config->allowance.file    ? "allowance.file"
+           : lists                     ? "suspect"
+                                       : NULL;
+}
+
+unsigned worker_confine(const struct config *config, bool lists)
 {
     struct sandbox s;
     char spool[PATH_MAX];
     unsigned calls = SANDBOX_CONNECT | SANDBOX_FILES;
 
     if (!config->sandbox)
-        return;
+        return 0;
     if (needs_unix(config))
         calls |= SANDBOX_UNIX;
     if (lists || config->allowance.file)
@@ -65,5 +85,11 @@ void worker_confine(const struct config *config, bool lists)
     if (lists || config->allowance.file)
         allow_lists(&s, config, lists);
     tls_client_allow(&s);
-    sandbox_enter(&s);
+    int root =
+        worker_needs_root(config, lists) ? -1 : open(spool, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    sandbox_root(&s, root);
+    unsigned in_force = sandbox_enter(&s);
+    if (root >= 0)
+        close(root);
+    return in_force;
 }

@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/metrics.h"
+#include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
@@ -375,7 +376,7 @@ static bool open_rooms(struct worker *w)
         return false;
     struct relay_params relay = {.config = params->config,
                                  .loop = &w->loop,
-                                 .store_path = params->store_path,
+                                 .store = params->store,
                                  .partial = params->partial,
                                  .addresses = params->addresses,
                                  .slots = params->slots,
@@ -483,7 +484,8 @@ int worker_run(const struct worker_params *params)
         log_error("worker cannot start: %s", strerrordesc_np(-error));
         return 1;
     }
-    worker_confine(params->config, w->suspects.files > 0);
+    if (worker_confine(params->config, w->suspects.files > 0) & SANDBOX_ROOT)
+        strcpy(folder, "/");
     channel_tell(params->control, NOTE_READY, 0, 0, NULL);
     while (!w->loop.stop) {
         loop_turn(&w->loop, more ? 0 : -1);

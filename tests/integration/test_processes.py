@@ -12,7 +12,7 @@ import time
 import pytest
 
 from lib import ports, processes
-from lib.mired import PASSWORDS
+from lib.mired import PASSWORDS, SANITIZED
 from lib.smtp import Client, deliver
 
 
@@ -201,8 +201,8 @@ def test_started_as_anyone_else_it_runs_as_that_one(mired):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give capabilities")
 def test_started_with_capabilities_only_who_needs_them_keeps_them(mired):
-    """As systemd starts it: as its user, with two capabilities. No part of it is root."""
-    names = "+net_bind_service,+net_admin"
+    """As systemd starts it: as its user, with three capabilities. No part of it is root."""
+    names = "+net_bind_service,+net_admin,+sys_chroot"
     m = mired(
         tarpit="time = 1s",
         user="nobody",
@@ -210,6 +210,9 @@ def test_started_with_capabilities_only_who_needs_them_keeps_them(mired):
                 f"--inh-caps={names}", f"--ambient-caps={names}"],
     )  # fmt: skip
     assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+    if not SANITIZED:
+        for role, where in (("worker", "state/spool"), ("store", "state/mail"), ("keeper", "run/empty (deleted)")):
+            assert os.readlink(f"/proc/{m.processes(role)[0]}/root") == f"{m.folder}/{where}"
     for role, caps in (("worker", 0), ("clerk", 0), ("store", 0), ("web", 0), ("freezer", 1 << 12 | 1 << 10)):
         for pid in m.processes(role):
             assert processes.status(pid, "Uid").split() == ["65534"] * 4

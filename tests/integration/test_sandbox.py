@@ -7,15 +7,19 @@ import contextlib
 import json
 import os
 import pathlib
+import signal
+import subprocess
 import time
 
 import pytest
 
 from lib import processes
 from lib.mired import BUILD, SANITIZED, Mired
+from lib.smtp import deliver
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer needs calls that no role needs")
 
+LARGE = b"Subject: x\r\n\r\n" + (b"x" * 78 + b"\r\n") * (250 << 10)  # 20 MB: more than a worker keeps in memory
 ROLES = ("worker", "clerk", "store", "keeper", "freezer", "web")
 DOOR = BUILD / "tests" / "door" / "mired-door"
 
@@ -55,6 +59,85 @@ def test_each_process_is_confined_and_status_says_so(start):
     assert f"seccomp in {len(children)} processes" in mired.control("status").stdout
 
 
+def root(pid):
+    """What the kernel calls its root directory, and what is in it."""
+    return os.readlink(f"/proc/{pid}/root"), os.listdir(f"/proc/{pid}/root")
+
+
+def roots(mired):
+    return {role: root(mired.processes(role)[0])[0] for role in ROLES if mired.processes(role)}
+
+
+def capabilities(pid):
+    status = status_of(pid)
+    return {int(status[name], 16) for name in ("CapPrm", "CapEff", "CapInh", "CapAmb")}
+
+
+needs_chroot = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change root directories")
+
+
+@needs_chroot
+def test_workers_keeper_and_store_have_root_directories_of_their_own(start):
+    mired = start(workers=2)
+    assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
+    state = mired.folder / "state"
+    for _ in range(2):
+        for pid in mired.processes("worker"):
+            assert root(pid) == (f"{state}/spool", [])
+        where, there = root(mired.processes("keeper")[0])
+        assert where.startswith(f"{mired.folder}/run/empty") and where.endswith("(deleted)") and not there
+        with pytest.raises(OSError):  # root cannot, either
+            pathlib.Path(f"/proc/{mired.processes('keeper')[0]}/root/new").mkdir()
+        assert root(mired.processes("store")[0]) == (f"{state}/mail", ["example.test"])
+        assert {role: where for role, where in roots(mired).items() if role in ("clerk", "web")} == {"clerk": "/", "web": "/"}
+        for pid in processes.children(mired.pid):
+            assert not any(c & 1 << 18 for c in capabilities(pid)), processes.command(pid)
+        assert not (mired.folder / "run" / "empty").exists()
+        told = json.loads(mired.control("status", "--json").stdout)["sandbox"]
+        assert told["root"] == 4
+        assert "a root directory of its own in 4" in mired.control("status").stdout
+        assert deliver(mired.port, "a@b.test", "alice@example.test", LARGE).code == 250
+        assert mired.control("upgrade", timeout=60).returncode == 0
+    checked = subprocess.run([mired.program, "-c", mired.file, "-t"], capture_output=True, text=True)
+    assert ", root directories of their own\n" in checked.stdout
+
+
+@needs_chroot
+@pytest.mark.parametrize("key, config, backend", [("allowance.file", 'allowance { file = "%s/allowances" }', 'backend "maildir" { }'),
+                                                  ("backend", "", 'backend "lmtp:/nonexistent/lmtp" { }'),
+                                                  ("backend.tls", "", 'backend "smtp://mx.test:25" { tls = "verified" }')])
+def test_a_worker_that_opens_files_keeps_the_machines_root_and_the_check_says_why(start, tmp_path, key, config, backend):
+    (tmp_path / "allowances").write_text("")
+    tmp_path.chmod(0o755)
+    mired = start(config=config.replace("%s", str(tmp_path)), backend=backend)
+    assert roots(mired)["worker"] == "/" and roots(mired)["keeper"] != "/"
+    checked = subprocess.run([mired.program, "-c", mired.file, "-t"], capture_output=True, text=True)
+    assert f"root directories of their own (but not for workers, because of `{key}`)\n" in checked.stdout
+
+
+@needs_chroot
+def test_without_the_capability_mired_runs_and_says_so():
+    mired = Mired(prefix=["setpriv", "--bounding-set=-sys_chroot", "--inh-caps=-sys_chroot"]).start()
+    try:
+        assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
+        assert set(roots(mired).values()) == {"/"}
+        assert json.loads(mired.control("status", "--json").stdout)["sandbox"]["root"] == 0
+        checked = subprocess.run([*mired.prefix, mired.program, "-c", mired.file, "-t"], capture_output=True, text=True)
+        assert "root directories" not in checked.stdout
+    finally:
+        assert not mired.stop()
+
+
+@needs_chroot
+def test_connections_to_a_store_that_restarts_wait_for_the_next(start):
+    mired = start(tarpit="time = 0", workers=1)
+    mired.deaths_expected = True
+    for i in range(3):
+        os.kill(mired.processes("store")[0], signal.SIGKILL)
+        assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250, i
+    assert len(mired.delivered("alice@example.test", count=3)) == 3
+
+
 def test_it_can_be_turned_off_and_says_so(start):
     mired = start(config="sandbox = false")
     children = processes.children(mired.pid)
@@ -82,7 +165,7 @@ def test_children_are_a_process_group_of_their_own_also_after_an_upgrade(start):
 
 @pytest.mark.parametrize("role", ["mired worker", "mired clerk"])
 def test_a_process_that_was_taken_over_gives_no_command(start, monkeypatch, role):
-    mired = Mired(program=DOOR)
+    mired = Mired(program=DOOR, backend='backend "lmtp:/nonexistent/lmtp" { }')  # workers use unix sockets
     monkeypatch.setenv("MIRED_DOOR", role)
     monkeypatch.setenv("MIRED_DOOR_CONTROL", str(mired.folder / "run" / "control"))
     mired.start()
@@ -91,7 +174,18 @@ def test_a_process_that_was_taken_over_gives_no_command(start, monkeypatch, role
         assert '"ok":true' not in mired.log.text.replace(" ", "")
         mired.log.wait("of mired itself tried to give a command")
         assert mired.daemon.running
-        assert mired.control("status").returncode == 0  # others may
+        assert "workers" in mired.control("status").stdout  # others may
+    finally:
+        assert not mired.stop()
+
+
+def test_a_worker_of_the_store_reaches_no_unix_socket(monkeypatch):
+    mired = Mired(program=DOOR)
+    monkeypatch.setenv("MIRED_DOOR", "mired worker")
+    monkeypatch.setenv("MIRED_DOOR_CONTROL", str(mired.folder / "run" / "control"))
+    mired.start()
+    try:
+        mired.log.wait("door: cannot connect: Permission denied")
     finally:
         assert not mired.stop()
 
