@@ -255,7 +255,7 @@ static bool check_from(struct auth *a, struct auth_query *q, struct answer *answ
     return true;
 }
 
-/* A backend has answered: the verifiers behind it are next. */
+/* A backend has answered: the verifiers after it are next. */
 static void backend_said(void *arg, struct auth_query *q, enum answer_result r)
 {
     struct auth *a = arg;

@@ -55,7 +55,7 @@ static inline size_t span_find(struct span s, char c)
     return found ? (size_t)(found - s.at) : s.len;
 }
 
-/* Reads all of `s` as an unsigned decimal number; false when it is empty, holds anything but digits
+/* Reads all of `s` as an unsigned decimal number; false when it is empty, has anything but digits
  * or does not fit, and *value is then untouched. */
 bool span_number(struct span s, uint64_t *value);
 

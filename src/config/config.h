@@ -232,7 +232,7 @@ enum { CONFIG_LOGIN_DOMAIN_ROOM = 1024 };
  * it has none. */
 struct span config_login_domain(struct span user, char room[CONFIG_LOGIN_DOMAIN_ROOM]);
 
-/* The verifiers of a login name as a client types it: those of the domain behind its last @; for a
+/* The verifiers of a login name as a client types it: those of the domain after its last @; for a
  * name without a domain, those without `domains`. */
 struct route config_login_route(const struct config *c, struct span user);
 

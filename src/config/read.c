@@ -133,7 +133,8 @@ static int first_line(const char *file, const char *name, const char *title, int
 }
 
 /* libconfuse keeps one section of each title. There may be several directories and verifiers of one
- * kind, for other domains each: their titles get a number behind a line end, so that they differ. */
+ * kind, for other domains each: a line end and a number are added to their titles, so that they
+ * differ. */
 static int number_title(const cfg_opt_t *opt, cfg_t *section)
 {
     bool by_kind = strcmp(opt->name, "recipients") == 0 || strcmp(opt->name, "auth") == 0;

@@ -20,7 +20,7 @@ struct action {
     char name[NAME_TEXT];
     char lasts[LASTS_TEXT]; /* exempt: "", or ", for 1d" */
     bool exempt, everybody;
-    uint64_t until;    /* exempt: wall ms; 0: for good */
+    uint64_t until;    /* exempt: wall ms; 0: no end */
     unsigned waiting;  /* releases whose results have not come yet */
     struct buf missed; /* processes that could not be reached, with the reasons */
     char members[256]; /* R25: other members that have done the same, "mx2, mx3"; or "" */

@@ -34,8 +34,8 @@ struct action *action_release(struct steering *s, const struct whom *who, const 
 struct action *action_release_everybody(struct steering *s, action_told *told, void *arg,
                                         struct action_result *r);
 
-/* Exempts a client or a network for a time (in the form of config_duration(); NULL: for good), and
- * releases it like action_release(). */
+/* Exempts a client or a network for a time (in the form of config_duration(); NULL: without end),
+ * and releases it like action_release(). */
 struct action *action_exempt(struct steering *s, const struct whom *who, const char *name,
                              const char *lasts, action_told *told, void *arg,
                              struct action_result *r);

@@ -10,7 +10,7 @@
 #ifndef MIRED_CONTROL_COMMANDS_H
 #define MIRED_CONTROL_COMMANDS_H
 
-#ifndef CONTROL_VERSION /* another one: a test's, to see what becomes of it */
+#ifndef CONTROL_VERSION /* a test defines another one */
 #define CONTROL_VERSION 1
 #endif
 

@@ -103,7 +103,7 @@ static struct set *set_of(const struct cache *c, uint64_t key)
     return &c->body->set[key >> 20 & (c->sets - 1)];
 }
 
-/* The place that holds the key, or NULL, and the answer in it. */
+/* The place with the key, or NULL, and the answer in it. */
 static struct place *find(struct set *set, uint64_t key, uint64_t *answer)
 {
     for (struct place *p = set->place; p < set->place + WAYS; p++) {

@@ -199,7 +199,7 @@ void orders_met(struct fleet *f);
 /* Whether this member answers those that start: the first few by name do. */
 bool orders_is_teller(const struct fleet *f);
 
-/* Has the web process carry out what is to be done, and tells what is to be told. */
+/* Has the web process carry out the next order, and sends standing orders when they are due. */
 void orders_turn(struct fleet *f);
 
 /* ---- status.c ---- */

@@ -72,7 +72,7 @@ void link_break(struct link_redis *l, const char *why)
 
     if (!link_is_open(l) || l->breaking)
         return;
-    snprintf(words, sizeof words, "%s", why); /* it may stand in a reply or in the reader */
+    snprintf(words, sizeof words, "%s", why); /* it may be in a reply or in the reader */
     link_close(l);
     l->params.broken(l, words);
 }

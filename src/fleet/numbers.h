@@ -14,7 +14,7 @@ static inline uint8_t *number_put(uint8_t *at, uint64_t n, int octets)
     return at;
 }
 
-/* Reads a number of so many octets, which the span must have, and moves the span behind it. */
+/* Reads a number of so many octets, which the span must have, and moves the span past it. */
 static inline uint64_t number_take(struct span *s, size_t octets)
 {
     uint64_t n = 0;

@@ -10,7 +10,7 @@
 
 #include "base/mapfile.h"
 
-/* An exemption may be for good, so its end is remembered for as long as any member may be away. */
+/* An exemption may have no end, so its end is remembered for as long as any member may be away. */
 #define REMEMBERED_MS (UINT64_C(366) * 86400 * 1000)
 #define TIME_MOST     ((UINT64_C(1) << 48) - 1)
 

@@ -32,7 +32,7 @@ enum order_verb { ORDER_RELEASE = 1, ORDER_EXEMPT, ORDER_UNEXEMPT };
 struct order_kept {
     uint64_t id;       /* random, not 0 */
     uint64_t stamp_ms; /* when it was given; 1: before there was a fleet */
-    uint64_t until_ms; /* of an exemption; 0: for good */
+    uint64_t until_ms; /* of an exemption; 0: no end */
     enum order_verb verb;
     struct network network;
 };

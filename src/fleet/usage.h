@@ -51,8 +51,8 @@ void usage_booked(struct usage *s, struct ledger *l, const struct others_event *
 bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct usage_share *share,
                 uint64_t at_ms, uint64_t now);
 
-/* The next account of which something is to be told, with its values now; its stamp is later than
- * that of the one before. False: there is none. usage_tell_again(): of all. */
+/* The next account with something to tell, and its values now; its stamp is later than that of the
+ * one before. False: there is none. usage_tell_again(): of all. */
 bool usage_next_untold(struct usage *s, const struct ledger *l, int64_t skew, uint64_t now,
                        struct usage_share *share);
 void usage_tell_again(struct usage *s);

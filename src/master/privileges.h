@@ -19,7 +19,7 @@ struct identity {
  * is not root, the identity stays. */
 int identity_find(struct identity *id, const char *user);
 
-/* Becomes `id` for good. `keep` is a set of capabilities to keep (1 << CAP_...), 0 for none;
+/* Becomes `id` permanently. `keep` is a set of capabilities to keep (1 << CAP_...), 0 for none;
  * programs started from here gain none (no_new_privs). Returns 0 or -errno. */
 int privileges_drop(const struct identity *id, uint64_t keep);
 

@@ -16,8 +16,8 @@
 /* How the job for one route ended. */
 struct outcome_part {
     const struct job *job;
-    uint16_t unsettled; /* enum reply_id, a 4xx, for recipients of which no backend has said what
-                           becomes of them; 0: all have been answered */
+    uint16_t unsettled; /* enum reply_id, a 4xx, for recipients about which no backend has
+                           decided; 0: all have been answered */
 };
 
 /* Marks recipients that have this message already; returns the number of the others. */

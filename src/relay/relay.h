@@ -108,8 +108,8 @@ struct handover;
 struct handover *relay_send(struct relay *r, struct relay_message *m,
                             void (*done)(void *arg, const struct relay_result *result), void *arg);
 
-/* The client has ended its side and may not hear the outcome: the recipients that get the message are
- * recorded, if it has a Message-ID. `done` is called all the same. */
+/* The client has ended its side and may not hear the outcome: the recipients that get the message
+ * are recorded, if it has a Message-ID. `done` is still called. */
 void relay_unheard(struct handover *h);
 
 /* The client is gone: `done` will not be called. Parts of the message that have not reached a backend

@@ -28,7 +28,7 @@ struct part {
     uint16_t unsettled; /* enum reply_id; see outcome.h */
     uint8_t breaks;     /* of connections under it, so far */
     uint8_t state;      /* enum part_state */
-    bool lacking;       /* a backend could not take it for want of an extension */
+    bool lacking;       /* a backend could not take it for lack of an extension */
     bool duplicate;     /* broke after the final dot */
 };
 

@@ -30,9 +30,9 @@ void outbound_on_greeting(struct outbound *o, const struct reply *r)
 }
 
 /* After a 220 the backend takes us for the client and starts the session again, so EHLO now says
- * the client's own name. If the backend refuses XCLIENT, the mail is sent all the same, but never
- * in the name of the previous client. With a 4xx a backend that applies its access rules at once
- * (Postfix with smtpd_delay_reject = no) defers the client, and has started the session again. */
+ * the client's own name. If the backend refuses XCLIENT, the mail is still sent, but never in the
+ * name of the previous client. With a 4xx a backend that applies its access rules at once (Postfix
+ * with smtpd_delay_reject = no) defers the client, and has started the session again. */
 void outbound_on_xclient(struct outbound *o, const struct reply *r)
 {
     struct span helo = o->job->who.helo;

@@ -119,7 +119,7 @@ static bool is_consequence(const struct smtp_session *s, const struct command *c
 static struct reply refusal(const struct smtp_session *s, const struct command *c)
 {
     bool may_come = c->allowed & (1u << s->state);
-    if (may_come && c->flags & COMMAND_ESMTP && !(s->flags & SMTP_ESMTP)) /* behind HELO */
+    if (may_come && c->flags & COMMAND_ESMTP && !(s->flags & SMTP_ESMTP)) /* after HELO */
         return reply_make(REPLY_SEQUENCE, SPAN("EHLO first"));
     if (!(c->flags & COMMAND_RECIPIENTS) || s->state != STATE_SENDER)
         return reply_make(REPLY_SEQUENCE, span_of(smtp_command_refusal(c, s->state)));

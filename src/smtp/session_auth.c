@@ -4,8 +4,8 @@
  * Responses are decoded on the stack, copied into the step's login and wiped; the session itself
  * never holds a password (LOGIN's user name waits as the envelope's note for the password to come).
  * The caller checks the password and computes SCRAM's messages. This file passes SCRAM's messages
- * on, and refuses those that are wrong without a look at any secret. See session.c for how handlers
- * are called. */
+ * on, and refuses those that are wrong without using any secret. See session.c for how handlers are
+ * called. */
 #include <string.h>
 
 #include "base/base64.h"

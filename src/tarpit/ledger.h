@@ -99,7 +99,7 @@ struct ledger_entry {
     uint64_t turn_ms;         /* wall ms: when the last verdict's turn ends; 0: never */
     uint64_t debt_ms;         /* wall ms: when the last offence's hold ends; 0: never */
     uint64_t seen_ms;         /* wall ms of the last change */
-    uint64_t exempt_until_ms; /* with LEDGER_EXEMPT: wall ms; 0: for good */
+    uint64_t exempt_until_ms; /* with LEDGER_EXEMPT: wall ms; 0: no end */
     uint64_t delivered_ms; /* wall ms, to about 9 minutes: the last good mail; 0: none in 48 days */
     uint64_t pass_ms;      /* wall ms, to an hour: R22, the last pass; 0: none in 170 days */
     uint32_t patience_ms;  /* 0: not known */
@@ -192,7 +192,7 @@ void ledger_set_flags(struct ledger *l, const struct ledger_key *k, uint64_t now
 bool ledger_mark(struct ledger *l, const struct ledger_key *k, uint64_t now, uint32_t flag,
                  uint64_t period);
 
-/* Sets LEDGER_EXEMPT until that wall time, in steps of 256 s; 0: for good. ledger_set_flags()
+/* Sets LEDGER_EXEMPT until that wall time, in steps of 256 s; 0: without end. ledger_set_flags()
  * clears it. */
 void ledger_exempt(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t until);
 

@@ -67,7 +67,7 @@ struct ledger_head {
 };
 
 /* The last events that a process has written, by key, and their numbers: what the reader has not
- * come to yet need not be told again (ledger_others.c). */
+ * reached yet need not be told again (ledger_others.c). */
 enum { OTHERS_TOLD = 16 };
 struct others_told {
     uint64_t hash[OTHERS_TOLD], number[OTHERS_TOLD];

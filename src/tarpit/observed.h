@@ -53,7 +53,7 @@ struct observed_line {
     uint64_t late, put_off, typos;    /* messages, messages, replies */
     uint64_t late_s, worst_s, typo_s; /* seconds in all, the worst message's, of typos in all */
     uint64_t last_day_ms;             /* of what is told here, wall ms */
-    uint8_t rule;                     /* of the worst: put off, or the latest message */
+    uint8_t rule;                     /* of the worst message: deferred, or the latest */
 };
 
 /* Iterates over the lines; counts are sums from the day of `since` (wall ms) on. *at is 0 at first.

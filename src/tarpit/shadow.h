@@ -42,8 +42,8 @@ enum {
     SHADOW_OF_CLIENT = 256,
     SHADOW_IDLE = 20,
     SHADOW_LAG_MS = 30 * 60 * 1000,
-    SHADOW_RETRY_MS = 300 * 1000,       /* Postfix's times: a message that was put off */
-    SHADOW_RETRY_MOST_MS = 4000 * 1000, /* earns credit when it would have come through */
+    SHADOW_RETRY_MS = 300 * 1000,       /* Postfix's times: a message that was deferred */
+    SHADOW_RETRY_MOST_MS = 4000 * 1000, /* earns credit when its retry would have succeeded */
     SHADOW_RETRIES_MS = 24 * 3600 * 1000,
     SHADOW_DOMAIN = 64,
 };
@@ -83,7 +83,7 @@ struct shadow_note {
     bool put_off;     /* ... refused with 450 for one of its recipients at least (R5, R7) */
     uint64_t late_ms; /* ... so much later */
     uint8_t rule;     /* enum tarpit_rule: of the message's longest hold; the mask's or
-                                   shield's if it was put off */
+                                   shield's if it was deferred */
 };
 
 /* `t` is borrowed. 0 or -ENOMEM. */

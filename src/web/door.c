@@ -89,7 +89,7 @@ static void make_room(struct http *h, const struct addr *from)
         close(leave(guest_of(h->guests.next)));
 }
 
-/* ---- what has come ---- */
+/* ---- input ---- */
 
 /* Answers here, without the library. Input is read for another moment, because closing a socket
  * with unread input would discard the answer. */

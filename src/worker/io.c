@@ -62,7 +62,7 @@ void io_end(struct worker *w, struct conn *c)
             break;
 }
 
-/* The client's close_notify was read behind octets that were used first. The socket may have nothing
+/* The client's close_notify was read after octets that were used first. The socket may have nothing
  * more to report, so it is asked for room to write. */
 static bool has_ended(const struct worker *w, const struct conn *c)
 {

@@ -164,7 +164,7 @@ static bool is_disagreement(const SSL *ssl, unsigned long error)
         return true;
     if (ERR_GET_LIB(error) != ERR_LIB_SSL)
         return false;
-    if (reason == SSL_R_WRONG_VERSION_NUMBER) /* of a record behind its ClientHello, or no TLS */
+    if (reason == SSL_R_WRONG_VERSION_NUMBER) /* of a record after its ClientHello, or no TLS */
         return SSL_get_state(ssl) != TLS_ST_BEFORE;
     for (size_t i = 0; i < sizeof reasons / sizeof reasons[0]; i++)
         if (reasons[i] == reason)
