@@ -22,7 +22,7 @@ struct walk {
     struct borrowed *borrowed;
     const struct identity *id;
     int dir;              /* where we are */
-    char rest[PATH_ROOM]; /* the rest of the path */
+    char rest[PATH_ROOM]; /* of the path */
     unsigned links;
 };
 

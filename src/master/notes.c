@@ -112,7 +112,7 @@ static void count(struct master *m, struct child *c, const struct note *n)
     channel_tell(c->channel.fd, n->kind, asked, n->tag, NULL);
 }
 
-/* As it came. */
+/* Passes the note on unchanged. */
 static void connections_told(struct master *m, struct child *c, const struct note *n)
 {
     const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));

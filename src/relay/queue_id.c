@@ -48,7 +48,6 @@ static bool has_digit(struct span s)
     return false;
 }
 
-/* The last word before `at`. */
 static struct span word_before(struct span text, size_t at)
 {
     size_t end = at, begin;

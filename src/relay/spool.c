@@ -58,7 +58,6 @@ struct spool *spool_new(struct spool_room *room, const struct sipkey *key)
     return s;
 }
 
-/* Keeps the first `n` blocks. */
 static void keep_blocks(struct spool *s, uint32_t n)
 {
     while (s->blocks > n)

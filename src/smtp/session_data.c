@@ -202,7 +202,6 @@ static void chunk_end(struct turn *t)
         last_chunk_taken(t);
 }
 
-/* Scans octets of a chunk. */
 static void scan_chunk(struct turn *t, struct span in)
 {
     struct smtp_session *s = t->s;

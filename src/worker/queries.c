@@ -61,7 +61,6 @@ static bool grow(struct queries *a)
     return true;
 }
 
-/* The rank of a connection's query. */
 static enum query_rank rank_of(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
