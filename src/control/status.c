@@ -9,6 +9,7 @@
 #include "directory/allowances.h"
 #include "dns/trial.h"
 #include "tarpit/ledger.h"
+#include "tarpit/ledger_proposals.h"
 
 static json_int_t sum(const struct steering *s, enum metric id)
 {
@@ -142,12 +143,22 @@ static json_t *allowance(const struct steering *s)
                      sum(s, METRIC_ALLOWANCE_REFUSALS), "stolen", sum(s, METRIC_ALLOWANCE_STOLEN));
 }
 
+uint64_t status_waiting(const struct steering *s)
+{
+    uint64_t all = 0;
+
+    for (uint32_t i = 0; s->params->proposals && i < s->params->workers; i++)
+        all += proposals_waiting(s->params->proposals[i]);
+    return all;
+}
+
 static json_t *ledger(const struct steering *s)
 {
     struct ledger_stats stats = ledger_stats(s->params->ledger);
 
-    return json_pack("{s:I, s:I, s:I}", "entries", (json_int_t)stats.entries, "capacity",
-                     (json_int_t)stats.capacity, "evictions", (json_int_t)stats.evictions);
+    return json_pack("{s:I, s:I, s:I, s:I}", "entries", (json_int_t)stats.entries, "capacity",
+                     (json_int_t)stats.capacity, "evictions", (json_int_t)stats.evictions,
+                     "waiting", (json_int_t)status_waiting(s));
 }
 
 /* Whether all backends of a route are known to be down. */

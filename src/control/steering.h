@@ -44,6 +44,8 @@ struct steering_params {
     const struct metrics *metrics;
     const struct counts *counts; /* messages of each backend */
     struct ledger *ledger;
+    struct proposals *const *proposals; /* one for each worker; only read */
+    uint32_t workers;
     struct observed *observed;
     struct tried *tried;
     const struct log_ring *log; /* NULL: there is none */
@@ -124,6 +126,9 @@ const char *status_mail_waits(const struct steering *s);
 
 /* What is known of a backend; NULL: nothing yet. */
 const struct steering_backend *steering_backend_of(const struct steering *s, const char *name);
+
+/* How many changes of the ledger the keeper has yet to make. */
+uint64_t status_waiting(const struct steering *s);
 
 /* Whether all clerks could reach the directories of that kind. */
 bool status_directory_is_up(const struct steering *s, enum recipients_kind kind);

@@ -141,13 +141,17 @@ static void forget_memory(struct master *m, const struct child *c)
         mapfile_close(&h->decoys);
 }
 
-/* A worker has its own proposals only, and no other process but the keeper has any. */
+/* A worker has its own proposals only, the keeper all, and web all to read. No other process has
+ * any. */
 static void forget_proposals(struct master *m, const struct child *c)
 {
     for (struct generation *g = m->generations; g; g = g->next) {
         bool own = g == c->generation;
         for (uint32_t i = 0; g->proposals && i < g->slots - 1; i++)
-            if (!own || (c->role != ROLE_KEEPER && (c->role != ROLE_WORKER || i != c->index))) {
+            if (own && c->role == ROLE_WEB) {
+                mprotect(g->proposals[i], proposals_size(), PROT_READ);
+            } else if (!own ||
+                       (c->role != ROLE_KEEPER && (c->role != ROLE_WORKER || i != c->index))) {
                 munmap(g->proposals[i], proposals_size());
                 g->proposals[i] = NULL;
             }
@@ -459,6 +463,8 @@ static int run_web(struct master *m, const struct child *c)
                                              .metrics = &m->runtime.metrics,
                                              .counts = m->runtime.counts,
                                              .ledger = m->runtime.ledger,
+                                             .proposals = g->proposals,
+                                             .workers = g->config->workers,
                                              .observed = m->runtime.observed,
                                              .tried = m->runtime.tried,
                                              .log = m->runtime.log,

@@ -81,6 +81,9 @@ bool proposals_must_wake(struct proposals *p);
 /* Whether the keeper has carried out all of them. */
 bool proposals_are_done(const struct proposals *p);
 
+/* How many the keeper has yet to carry out. Of any process that has the mapping. */
+uint64_t proposals_waiting(const struct proposals *p);
+
 /* Says whether a worker uses the ring. */
 void proposals_attach(struct proposals *p, bool attached);
 

@@ -58,6 +58,14 @@ bool proposals_are_done(const struct proposals *p)
     return atomic_load(&p->done) == atomic_load(&p->written);
 }
 
+uint64_t proposals_waiting(const struct proposals *p)
+{
+    uint64_t done = atomic_load(&p->done); /* first: it never passes the other */
+    uint64_t waiting = atomic_load(&p->written) - done;
+
+    return waiting < RING ? waiting : RING; /* a worker may have changed the numbers */
+}
+
 void proposals_attach(struct proposals *p, bool attached)
 {
     atomic_store(&p->attached, attached);

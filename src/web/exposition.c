@@ -134,6 +134,9 @@ void exposition(const struct web *w, struct buf *out)
     buf_addf(out, "mired_ledger_entries %lu\n", (unsigned long)ledger.entries);
     head(out, "mired_ledger_evictions_total", "counter", "Entries that made room for others.");
     buf_addf(out, "mired_ledger_evictions_total %lu\n", (unsigned long)ledger.evictions);
+    head(out, "mired_proposals_waiting", "gauge",
+         "Changes of the ledger that the keeper has yet to make.");
+    buf_addf(out, "mired_proposals_waiting %lu\n", (unsigned long)status_waiting(&w->steering));
     head(out, "mired_build_info", "gauge", "Always 1.");
     buf_addf(out, "mired_build_info{version=\"%s\"} 1\n", MIRED_VERSION);
 }

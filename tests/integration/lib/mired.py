@@ -2,8 +2,10 @@
 
 import crypt
 import getpass
+import json
 import os
 import pathlib
+import re
 import shlex
 import shutil
 import socket
@@ -13,6 +15,7 @@ import time
 
 from . import ports, processes
 from .daemon import Daemon
+from .late import LATE, LateKeeper
 
 SOURCE = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("MIRED_BUILD", SOURCE / "build")).resolve()
@@ -92,6 +95,7 @@ class Mired:
         self.file = self.folder / "mired.conf"
         self.file.write_text("\n".join(lines) + "\n")
         self.daemon = None
+        self._late = None
         self.deaths_expected = False
         self.lies_expected = False  # a worker was taken over
 
@@ -106,6 +110,8 @@ class Mired:
                 [*self.prefix, self.program, "-c", self.file], env=dict(os.environ, NOTIFY_SOCKET=address)
             )
             self._wait_ready(ready)
+        if LATE:
+            self._late = LateKeeper(self.pid)
         return self
 
     def _wait_ready(self, ready, timeout=30):
@@ -135,7 +141,7 @@ class Mired:
             if processes.command(pid).startswith(f"mired: {role}")
         ]
 
-    def control(self, *arguments, timeout=10):
+    def control(self, *arguments, timeout=60):
         return subprocess.run(
             [CONTROL, "-s", self.folder / "run" / "control", *arguments],
             capture_output=True,
@@ -143,10 +149,37 @@ class Mired:
             timeout=timeout,
         )
 
+    def booked(self, timeout=20):
+        """Waits until the keeper has booked all that clients were answered about.
+
+        A worker knows of its own bookings at once, the other workers and mirectl a moment later. So a test calls
+        this between a connection that books something and a connection, or a command, that must know of it."""
+        with socket.socket(socket.AF_UNIX) as asker:
+            asker.settimeout(timeout)
+            until = time.monotonic() + timeout
+            asker.connect(str(self.folder / "run" / "control"))
+            with asker.makefile() as answers:
+                while True:
+                    asker.sendall(b'{"v":1,"command":"status"}\n')
+                    ledger = json.loads(answers.readline())["ledger"]
+                    if not ledger["waiting"]:
+                        return
+                    assert time.monotonic() < until, f"{ledger['waiting']} bookings wait for the keeper"
+                    time.sleep(0.001)
+
+    def held(self, source, since=0):
+        """How many seconds a client's session has been held, as its line in the log says when it has ended: the first
+        session that ended behind `since`, a mark of the log. A time that a test measures also depends on the load.
+        A session that said nothing has a line with log_level "debug" only."""
+        line = self.log.wait(rf"event=session (?:level=debug )?client={re.escape(source)} ", since=since)
+        found = re.search(r" held=([0-9.]+)s", line)
+        return float(found[1]) if found else 0
+
     def stop(self):
         """Stops it and says what was wrong with how it ended, as a list of sentences."""
         if not self.daemon:
             return []
+        self._punctual()
         status, seconds, left = self.daemon.stop()
         wrong = [f"report: {line}" for line in self.daemon.reports()]
         if status != 0:
@@ -168,8 +201,14 @@ class Mired:
         self.daemon = None
         return wrong
 
+    def _punctual(self):
+        if self._late:
+            self._late.close()
+            self._late = None
+
     def kill_all(self):
         """kill -9 of the master and all of its children at once."""
+        self._punctual()
         processes.kill_all([self.pid, *processes.in_session(self.pid)])
         self.daemon.process.wait()
         self.daemon.output.wait_end(5)

@@ -410,7 +410,9 @@ static void test_without_a_keeper_nothing_is_booked_and_nothing_breaks(void **st
 
     for (int i = 0; i < 60000; i++)
         act(&t, &seed, T0 + (uint64_t)i);
+    assert_true(proposals_waiting(o->ring[0]) > 10000);
     keep(o, T0 + MINUTE);
+    assert_int_equal(proposals_waiting(o->ring[0]), 0);
     assert_int_equal(o->refused[DISPOSAL_WRONG], 0);
     struct ledger_key k = client(o, 0xc6336401);
     struct ledger_decay d = decay(o);
@@ -741,6 +743,7 @@ static void test_wrong_numbers_in_a_ring(void **state)
     unsigned n = 0;
 
     *(uint64_t *)o->ring[0] = UINT64_MAX / 2; /* how many it has written */
+    assert_int_equal(proposals_waiting(o->ring[0]), 1 << 14);
     while (proposals_read(o->ring[0], &p))
         n++;
     assert_true(n <= 1 << 14);
