@@ -25,10 +25,11 @@ class Output:
         self._thread.start()
 
     def _read(self):
-        for raw in self._pipe:
-            with self._news:
-                self.lines.append(raw.decode("utf-8", "backslashreplace").rstrip("\n"))
-                self._news.notify_all()
+        with self._pipe:
+            for raw in self._pipe:
+                with self._news:
+                    self.lines.append(raw.decode("utf-8", "backslashreplace").rstrip("\n"))
+                    self._news.notify_all()
         with self._news:
             self.ended = True
             self._news.notify_all()

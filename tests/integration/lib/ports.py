@@ -1,23 +1,36 @@
 """Free ports and source addresses, never given out twice, whatever else runs tests on this machine.
 
 Asking the kernel for a free port and closing it again is a race that tests side by side lose now and then, and
-with SO_REUSEPORT losing means sharing a stranger's clients. So a port is locked by a file as long as this process
-lives. Ports are below the range from which the kernel picks clients' ports.
+with SO_REUSEPORT losing means sharing a stranger's clients. So a port is locked as long as this process lives: the
+octet of that number in a file, which takes one descriptor for all of them. Ports are below the range from which the
+kernel picks clients' ports.
 """
 
 import errno
 import fcntl
+import functools
 import itertools
 import os
 import socket
 import tempfile
 
 FIRST, LAST = 20000, 32000
-_folder = os.path.join(tempfile.gettempdir(), "mired-test-ports")
-_held = []
+_given = set()
 _next = itertools.cycle(range(FIRST, LAST))
 for _ in range(os.getpid() * 37 % (LAST - FIRST)):
     next(_next)
+
+
+@functools.cache
+def _locks():
+    """The file of the locks, which users share. It is opened once: to close any descriptor of it would free all."""
+    folder = os.path.join(tempfile.gettempdir(), "mired-test-ports")
+    before = os.umask(0)
+    try:
+        os.makedirs(folder, mode=0o777, exist_ok=True)
+        return os.open(os.path.join(folder, "locks"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o666)
+    finally:
+        os.umask(before)
 
 
 def _is_free(port):
@@ -34,22 +47,18 @@ def _is_free(port):
 
 def free():
     """A TCP port that nobody listens on, ours until this process ends."""
-    os.makedirs(_folder, mode=0o777, exist_ok=True)
     for _ in range(LAST - FIRST):
         port = next(_next)
-        try:
-            lock = os.open(os.path.join(_folder, str(port)), os.O_CREAT | os.O_RDWR, 0o666)
-        except PermissionError:
+        if port in _given:  # a process does not exclude itself
             continue
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(lock)
+            fcntl.lockf(_locks(), fcntl.LOCK_EX | fcntl.LOCK_NB, 1, port)
+        except (BlockingIOError, PermissionError):  # a lock of another process
             continue
         if _is_free(port):
-            _held.append(lock)
+            _given.add(port)
             return port
-        os.close(lock)
+        fcntl.lockf(_locks(), fcntl.LOCK_UN, 1, port)
     raise RuntimeError("no free port")
 
 
