@@ -5,7 +5,6 @@ import contextlib
 import re
 import socket
 import threading
-import time
 
 import pytest
 
@@ -193,9 +192,7 @@ def test_without_a_good_certificate_a_verified_backend_gets_no_mail(mired, postf
         monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     backend = postfix() if why == "none" else tls_postfix(postfix, authority, "IP:127.0.0.2" if why == "name" else "IP:127.0.0.1")
     m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ tls = verified }}')
-    begun = time.monotonic()
     assert delivers(m) == 451
-    assert time.monotonic() - begun < 10
     if why != "none":
         m.log.wait(r"TLS: ")
     assert "a@b.test" not in backend.log
@@ -216,9 +213,7 @@ def test_a_backend_that_serves_nobody_is_not_stormed(mired):
         threading.Thread(target=refuse, args=(server,), daemon=True).start()
         m = mired(backend=f'backend "smtp://127.0.0.1:{server.getsockname()[1]}" {{ }}')
         for _ in range(5):
-            begun = time.monotonic()
             assert delivers(m) == 451
-            assert time.monotonic() - begun < 5
     assert len(greeted) < 50
 
 

@@ -10,10 +10,14 @@ import pytest
 from lib import netns
 from lib.crash import Sender
 from lib.frozen import ask, told, wait_frozen, wait_until
+from lib.mired import SANITIZED
 from lib.smtp import Client
 
 FAKETIME = pathlib.Path(f"/usr/lib/{sys.implementation._multiarch}/faketime/libfaketime.so.1")
-pytestmark = pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed")
+pytestmark = [
+    pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed"),
+    pytest.mark.skipif(SANITIZED, reason="a sanitizer's library has to be loaded first"),
+]
 JUMPS = ["-5h", "+3h", "-1h", "+25h", "-50h", "+0"]
 USERS = ("alice@example.test", "bob@example.test")
 

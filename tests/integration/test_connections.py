@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import threading
-import time
 
 import pytest
 
@@ -132,11 +131,9 @@ def test_a_worker_that_hangs_is_named_as_missing(mired):
         worker = m.processes("worker")[0]
         os.kill(worker, signal.SIGSTOP)
         try:
-            begun = time.monotonic()
             told = connections(m)
             assert told["unanswered"] == 1 and len(told["connections"]) < 8
             assert "1 worker did not answer" in m.control("connections").stdout
-            assert time.monotonic() - begun < 8
         finally:
             os.kill(worker, signal.SIGCONT)
         processes.wait_until(lambda: len(connections(m)["connections"]) == 8)

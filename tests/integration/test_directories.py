@@ -153,7 +153,7 @@ def test_of_several_ldap_servers_one_that_is_there_is_asked(mired, ldap):
         assert codes(m, "u3@example.test") == [550]
         begun = time.monotonic()
         assert codes(m, *(f"u{n}@example.test" for n in range(4, 9))) == [550] * 5
-        assert time.monotonic() - begun < 8  # the second clerk's turn to find out; then it is left alone
+        assert time.monotonic() - begun < 14  # of 15 s: the second clerk's turn to find out; then it is left alone
     finally:
         first.daemon.signal(signal.SIGCONT)
 
@@ -196,6 +196,7 @@ def test_a_directory_that_is_back_is_found_so_without_being_asked(mired, ldap):
     assert codes(m, "alice@example.test", "nobody@example.test") == [250, 550]
 
 
+@pytest.mark.alone
 def test_a_directory_that_hangs_holds_up_no_cached_answer(mired, ldap):
     server = ldap()
     m = mired(tarpit="time = 0", recipients=None, config=ldap_section(server, "cache = 1s"))
@@ -405,6 +406,7 @@ def test_what_a_directory_said_outlives_a_reload_and_a_restart(mired, users, tmp
     assert codes(m, "alice@example.test") == [550]
 
 
+@pytest.mark.alone
 def test_answers_are_renewed_before_they_end_and_nobody_waits_for_it(mired, users, tmp_path):
     m = mired(tarpit="time = 0", recipients=None, config="clerks = 3\n" + socketmap(tmp_path, "cache = 3s"))
     quick, go_on = users.answer, threading.Event()

@@ -21,6 +21,7 @@ NETWORKS = [f"127.{n}.{n}.{n}" for n in range(60, 70)]
 def send(m, recipients, message=MESSAGE, source=None, sender="a@b.test", size=True):
     """One transaction; {recipient: code}, with the reply to the data for each that was taken at RCPT."""
     codes, _ = transaction(m.port, sender, recipients, message, source, f" SIZE={len(message)}" if size else "")
+    m.booked()  # the next try may come to another worker
     return codes
 
 
@@ -194,7 +195,7 @@ def test_a_full_mailbox_that_comes_first_keeps_no_other_waiting(mired, lmtp, sta
 
     with Scripted(answer, lmtp=lmtp) as backend:
         m = mired(backend=backend.block, tarpit="time = 0")
-        final, _ = send_until_told(m, [ALICE, BOB, CAROL], size=size, tries=6)
+        final, _ = send_until_told(m, [ALICE, BOB, CAROL], size=size)
         assert final == {ALICE: 452, BOB: 250, CAROL: 550}
         backend.answer = lambda *_: None
         assert send_until_told(m, [ALICE], size=size, tries=2)[0] == {ALICE: 250}
@@ -205,8 +206,11 @@ def test_full_mailboxes_keep_no_other_waiting_in_whatever_order(mired):
     """Two that are full take turns at the beginning."""
     with Scripted(lambda verb, argument, session: "452 4.2.2 full" if verb == "." and BOB not in argument else None, lmtp=True) as backend:
         m = mired(backend=backend.block, tarpit="time = 0")
-        for number, order in enumerate(([ALICE, BOB, CAROL], [ALICE, BOB, CAROL], [CAROL, BOB, ALICE])):
-            codes = send(m, order, source=NETWORKS[number])
+        orders = itertools.cycle(([ALICE, BOB, CAROL], [ALICE, BOB, CAROL], [CAROL, BOB, ALICE]))
+        for order, network in zip(orders, NETWORKS):
+            codes = send(m, order, source=network)
+            if codes[BOB] == 250:
+                break
         assert codes == {ALICE: 452, BOB: 250, CAROL: 452}
         assert backend.copies(BOB) == 1
 
@@ -222,7 +226,7 @@ def test_who_is_put_off_after_all_keeps_no_other_waiting(mired):
         m = mired(backend=backend.block, tarpit="time = 0")
         assert set(send(m, [ALICE, BOB, CAROL]).values()) == {451}
         said |= {ALICE: "452 4.2.2 busy", BOB: None}
-        final, _ = send_until_told(m, [ALICE, BOB, CAROL], tries=8)
+        final, _ = send_until_told(m, [ALICE, BOB, CAROL])
         assert final == {ALICE: 452, BOB: 250, CAROL: 550}
         assert backend.copies(BOB) == 1
 
@@ -271,6 +275,7 @@ def test_an_alarm_that_comes_while_the_one_before_is_under_way_is_another_one(mi
         while not first.copies(alice):
             assert time.monotonic() < until
             time.sleep(0.01)
+        m.booked()
         time.sleep(0.2)  # the worker has read the reply
         assert send(m, [alice], UNNAMED) == {alice: 250}
         release.set()

@@ -6,7 +6,9 @@ import re
 import struct
 import time
 
-from lib import ports, processes
+import pytest
+
+from lib import ports
 from lib.smtp import Client, deliver
 
 TOTAL_DAY = 168  # octets of a day in state/observed: see struct total_day
@@ -28,6 +30,12 @@ def told(m, late, seconds=20):
         time.sleep(0.1)
 
 
+def sent(m, sender, recipient, source):
+    """Good mail that the next connection's worker knows of."""
+    assert deliver(m.port, sender, recipient, source=source).ok
+    m.booked()
+
+
 def guess(c, n):
     return c.say(f"RCPT TO:<nobody{n}@example.test>")
 
@@ -40,12 +48,12 @@ def test_nothing_waits_and_nothing_is_masked(mired):
         with Client(m.port) as c:
             c.ehlo()
             c.must("MAIL FROM:<a@b.test>")
-            begun = time.monotonic()
             heard[name] = [guess(c, n).text for n in range(40)] + [c.say(f"RCPT TO:<{PEOPLE[0]}>").text]
             heard[name].append(c.say("NONSENSE").text)
-            assert time.monotonic() - begun < 10
+        m.booked()
+        assert "would_hold" in m.log.text or name == "off"
+        assert not re.search(r" (held|hold)=(?!0\.0s)", m.log.text)
         with Client(m.port, source=c.source) as again:
-            assert again.greeting.seconds < 5
             heard[name].append(again.must("EHLO x.test").lines[-1])
     assert heard["observed"] == heard["off"]
 
@@ -59,15 +67,12 @@ def test_debts_do_not_explode_while_nobody_waits(mired):
         c.must("MAIL FROM:<a@b.test>")
         for n in range(300):
             assert guess(c, n).code == 550
+    m.booked()
     client = json.loads(m.control("show", source, "--json").stdout)["client"]
     assert 0.9 < client["offences"] < 2
     r = report(m)
     assert r["observing"] and r["connections"] == 1 and 19 <= r["seconds"] <= 40
     assert "observing" in m.control("status").stdout.splitlines()[0]
-
-
-def offences(m, source):
-    return (json.loads(m.control("show", source, "--json").stdout)["client"] or {}).get("offences", 0)
 
 
 def mistype(m, source, sender="a@good.test", times=1):
@@ -77,16 +82,15 @@ def mistype(m, source, sender="a@good.test", times=1):
         c.must(f"MAIL FROM:<{sender}>")
         for n in range(times):
             assert guess(c, n).code == 550
-    # The next connection may come to another worker, which knows of it once the keeper has booked it.
-    processes.wait_until(lambda: offences(m, source) > 0)
+    m.booked()
 
 
 def test_good_mail_that_would_have_been_late_is_told_first(mired):
     m = mired(tarpit="observe = true time = 4s", recipients=PEOPLE)
     source = ports.stranger()
-    assert deliver(m.port, "a@good.test", PEOPLE[0], source=source).ok
+    sent(m, "a@good.test", PEOPLE[0], source)
     mistype(m, source)
-    assert deliver(m.port, "a@good.test", PEOPLE[1], source=source).ok
+    sent(m, "a@good.test", PEOPLE[1], source)
     r = told(m, 1)
     (line,) = r["senders"]
     assert (line["address"], line["domain"], line["clients"]) == (source, "good.test", 1)
@@ -106,14 +110,14 @@ def test_the_line_that_it_names_spares_the_sender(mired):
     """The one line of configuration, as it is written, behind whatever `exempt` there was."""
     m = mired(tarpit="observe = true time = 4s", recipients=PEOPLE, config='exempt = { "192.0.2.0/24" }')
     source = ports.stranger()
-    assert deliver(m.port, "a@good.test", PEOPLE[0], source=source).ok
+    sent(m, "a@good.test", PEOPLE[0], source)
     mistype(m, source)
-    assert deliver(m.port, "a@good.test", PEOPLE[1], source=source).ok
+    sent(m, "a@good.test", PEOPLE[1], source)
     setting = told(m, 1)["senders"][0]["setting"]
     m.file.write_text(m.file.read_text() + setting + "\n")
     assert m.control("reload").returncode == 0
     assert f'exempt = {{ "192.0.2.0/24", "{source}/32" }}' in m.control("config").stdout
-    assert deliver(m.port, "a@good.test", PEOPLE[2], source=source).ok
+    sent(m, "a@good.test", PEOPLE[2], source)
     r = report(m)
     assert r["senders"][0]["late"] == 1 and r["senders"][0]["exempt"] and r["waiting"] == 0
     assert "it is exempt by now" in m.control("observe").stdout
@@ -122,9 +126,9 @@ def test_the_line_that_it_names_spares_the_sender(mired):
 def test_advice_names_it_first(mired):
     m = mired(tarpit="observe = true time = 4s", recipients=PEOPLE)
     source = ports.stranger()
-    assert deliver(m.port, "a@good.test", PEOPLE[0], source=source).ok
+    sent(m, "a@good.test", PEOPLE[0], source)
     mistype(m, source)
-    assert deliver(m.port, "a@good.test", PEOPLE[1], source=source).ok
+    sent(m, "a@good.test", PEOPLE[1], source)
     told(m, 1)
     (first, *_) = json.loads(m.control("--json", "advise").stdout)["advice"]
     assert first["setting"] == f"mirectl exempt {source}"
@@ -138,14 +142,14 @@ def test_three_servers_of_a_network_that_write_for_a_domain_are_one_sender(mired
     network = ports.stranger().rsplit(".", 1)[0]
     for n in range(11, 14):
         source = f"{network}.{n}"
-        assert deliver(m.port, "a@pool.test", PEOPLE[0], source=source).ok
+        sent(m, "a@pool.test", PEOPLE[0], source)
         mistype(m, source, "a@pool.test")
-        assert deliver(m.port, "a@pool.test", PEOPLE[n], source=source).ok
+        sent(m, "a@pool.test", PEOPLE[n], source)
     for n in range(21, 23):
         source = f"{network}.{n}"
-        assert deliver(m.port, "a@two.test", PEOPLE[0], source=source).ok
+        sent(m, "a@two.test", PEOPLE[0], source)
         mistype(m, source, "a@two.test")
-        assert deliver(m.port, "a@two.test", PEOPLE[n - 10], source=source).ok
+        sent(m, "a@two.test", PEOPLE[n - 10], source)
     senders = {(s["domain"], s["address"]): s for s in told(m, 5)["senders"]}
     pool = senders.pop(("pool.test", f"{network}.0/24"))
     assert pool["clients"] == 3 and pool["late"] == 3 and pool["typos"] == 3
@@ -156,14 +160,14 @@ def test_a_harvester_that_has_delivered_something_is_not_commended(mired):
     """The enemy reads the report too: it shall not be told to exempt the enemy, nor be kept from its end by it."""
     m = mired(tarpit="observe = true time = 100ms growth = 1 max = 100ms pace = false", recipients=PEOPLE)
     source = ports.stranger()
-    assert deliver(m.port, "a@spam.test", PEOPLE[0], source=source).ok
+    sent(m, "a@spam.test", PEOPLE[0], source)
     for n in range(13):
         mistype(m, source, "a@spam.test")
         time.sleep(0.11)  # its wait would be over
     m.file.write_text(m.file.read_text().replace("time = 100ms growth = 1 max = 100ms pace = false", "time = 4s max = 4s"))
     assert m.control("reload").returncode == 0
     mistype(m, source, "a@spam.test")
-    assert deliver(m.port, "a@spam.test", PEOPLE[1], source=source).ok
+    sent(m, "a@spam.test", PEOPLE[1], source)
     r = told(m, 1)
     (line,) = r["senders"]
     assert line["late"] == 1 and line["typos"] >= 10 and line["dubious"] and r["waiting"] == 0
@@ -204,8 +208,9 @@ def test_some_domains_are_observed(mired):
     with Client(m.port) as c:
         c.ehlo()
         c.must("MAIL FROM:<a@b.test>")
-        assert c.say("RCPT TO:<nobody@new.test>").seconds < 2
+        c.say("RCPT TO:<nobody@new.test>")
         assert c.say("RCPT TO:<nobody@example.test>").seconds >= 2.9
+    m.log.wait("event=refused .*to=nobody@new.test .* hold=0.0s")
 
 
 def test_it_survives_a_restart_and_a_reload(mired):
@@ -248,6 +253,7 @@ def day(m, source, plan):
     return took
 
 
+@pytest.mark.alone
 def test_what_it_says_would_be_late_is_late_when_it_is_off(mired):
     """The same days of three servers, observed and for real: as many messages late, within a tenth in time."""
     days = [
@@ -263,7 +269,7 @@ def test_what_it_says_would_be_late_is_late_when_it_is_off(mired):
             return [t for took in pool.map(lambda a: day(m, *a), zip(sources, days)) for t in took]
 
     observed = mired(tarpit=f"observe = true {rules}", recipients=PEOPLE)
-    assert max(run(observed)) < 1
+    run(observed)
     late = [t for t in run(mired(tarpit=rules, recipients=PEOPLE)) if t > 1]
     assert len(late) == 4
     r = told(observed, len(late))

@@ -78,11 +78,13 @@ class Page:
 def make_late(m, source, domain="good.test"):
     """A message, a typo, and a message that would have waited for it; and a stranger that guesses."""
     assert deliver(m.port, f"a@{domain}", PEOPLE[0], source=source).ok
+    m.booked()
     for who in (source, ports.stranger()):
         with Client(m.port, source=who) as c:
             c.ehlo()
             c.must(f"MAIL FROM:<a@{domain}>")
             assert c.say("RCPT TO:<nobody@example.test>").code == 550
+        m.booked()
     seen = m.log.mark()
     assert deliver(m.port, f"a@{domain}", PEOPLE[1], source=source).ok
     m.log.wait("event=late ", since=seen)  # when it would have come

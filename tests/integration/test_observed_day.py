@@ -64,6 +64,7 @@ def compare(start, seed, count, seconds, rules):
     assert abs(middle["observed"] - middle["off"]) < 0.01 + 0.5 * middle["off"]
 
 
+@pytest.mark.alone
 def test_p7_a_short_day_hears_the_same_octets_at_the_same_times(start):
     compare(start, seed=1, count=160, seconds=6, rules="time = 500ms max = 1s")
 

@@ -154,11 +154,12 @@ def quantile(q, buckets):
     raise AssertionError("the last bucket holds all")
 
 
+@pytest.mark.alone
 def test_the_pulse_of_good_mail_is_what_prometheus_would_say(paged):
     m = paged()
     for _ in range(25):
         assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
-    until = time.monotonic() + 8
+    until = time.monotonic() + 30
     while (mail := json.loads(get(m, "/live")[2])["mail"])["per_second"] is None or mail["p99_ms"] is None:
         assert time.monotonic() < until
         time.sleep(0.05)
@@ -181,7 +182,7 @@ def past(m):
 
 def test_an_hour_is_remembered_over_reloads_and_restarts(paged):
     m = paged()
-    until = time.monotonic() + 12
+    until = time.monotonic() + 60
     while len(past(m)) < 2:
         assert time.monotonic() < until
         time.sleep(0.1)

