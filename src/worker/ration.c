@@ -1,8 +1,12 @@
 /* Rations of log lines; see ration.h. A table of fixed size, with four places for each hash of a
  * client. A place has a bucket of tokens and the counts that are not reported yet. A client without
- * a place is counted with all others. */
+ * a place is counted with all others.
+ *
+ * The table has the numbers of places. The places themselves are taken one after another, so a
+ * hundred clients touch two pages of them, not one page each. */
 #include "worker/ration.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +22,8 @@ struct place {
 };
 
 struct rations {
+    uint16_t number[SETS * WAYS]; /* of a place, from 1 on; 0: none yet. They stay */
+    uint32_t numbers;             /* places that have a number */
     struct place place[SETS * WAYS];
     struct ration_sum others; /* clients without a place */
     /* when the bucket of all strangers is full again, in units of 1/RATION_ALL_SECOND ms */
@@ -46,29 +52,42 @@ static bool is_idle(const struct place *p, uint64_t now)
            (p->full_ms <= now && !p->sessions && !p->refused && !p->offences);
 }
 
-static struct place *set_of(struct rations *r, const struct addr *client)
+static uint16_t *set_of(struct rations *r, const struct addr *client)
 {
     /* no secret: a client that fills a set on purpose is counted with the others */
     static const struct sipkey key;
 
-    return r->place + siphash(&key, client->octets, sizeof client->octets) % SETS * WAYS;
+    return r->number + siphash(&key, client->octets, sizeof client->octets) % SETS * WAYS;
+}
+
+/* The place with this number; a new one if it is 0. */
+static struct place *place_of(struct rations *r, uint16_t *number)
+{
+    static_assert((int)SETS * WAYS <= UINT16_MAX, "a number holds it");
+
+    if (!*number)
+        *number = (uint16_t)++r->numbers;
+    return &r->place[*number - 1];
 }
 
 /* The client's place; with `now` a free one becomes its place. NULL: there is none. */
 static struct place *find(struct rations *r, const struct addr *peer, const uint64_t *now)
 {
     struct addr client = addr_client(peer);
-    struct place *set = set_of(r, &client), *idle = NULL;
+    uint16_t *set = set_of(r, &client), *idle = NULL;
 
     for (int i = 0; i < WAYS; i++) {
-        if (set[i].client.family != ADDR_NONE && addr_equal(&set[i].client, &client))
-            return &set[i];
-        if (now && !idle && is_idle(&set[i], *now))
+        struct place *p = set[i] ? place_of(r, &set[i]) : NULL;
+        if (p && p->client.family != ADDR_NONE && addr_equal(&p->client, &client))
+            return p;
+        if (now && !idle && (!p || is_idle(p, *now)))
             idle = &set[i];
     }
-    if (idle)
-        *idle = (struct place){.client = client};
-    return idle;
+    if (!idle)
+        return NULL;
+    struct place *p = place_of(r, idle);
+    *p = (struct place){.client = client};
+    return p;
 }
 
 /* Takes a token from a bucket of `burst`, which gets one back in `each` units of time. False if it
@@ -141,7 +160,7 @@ static uint64_t least_told(const struct rations *r, int *ties)
 {
     uint64_t top[RATION_TOLD_MAX] = {0}; /* sorted, the least first */
 
-    for (const struct place *p = r->place; p < r->place + SETS * WAYS; p++) {
+    for (const struct place *p = r->place; p < r->place + r->numbers; p++) {
         uint64_t n = lines_of(p);
         int i = 0;
         if (n <= top[0])
@@ -163,7 +182,7 @@ void ration_tell(struct rations *r, void (*tell)(void *arg, const struct ration_
     uint64_t least = least_told(r, &ties);
     struct ration_sum others = r->others;
 
-    for (struct place *p = r->place; p < r->place + SETS * WAYS; p++) {
+    for (struct place *p = r->place; p < r->place + r->numbers; p++) {
         uint64_t n = lines_of(p);
         if (!n)
             continue;

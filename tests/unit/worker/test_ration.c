@@ -1,10 +1,12 @@
 /* Rations of log lines: the lines of a flood become sums, and the sums are complete. Field notes
  * 15, 31. */
+#include <malloc.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include <cmocka.h>
 
@@ -59,6 +61,36 @@ static void tell(void)
     total = (struct ration_sum){0};
     told = 0;
     ration_tell(r, note, NULL);
+}
+
+/* How many pages of the table have memory. */
+static unsigned pages_touched(void)
+{
+    enum { PAGE = 4096, PAGES = 256 };
+    unsigned char in_core[PAGES] = {0};
+    uintptr_t from = (uintptr_t)r & ~(uintptr_t)(PAGE - 1);
+    size_t pages = ((uintptr_t)r + malloc_usable_size(r) - from) / PAGE;
+    unsigned n = 0;
+
+    assert_in_range(pages, 1, PAGES);
+    assert_int_equal(mincore((void *)from, pages * PAGE, in_core), 0);
+    for (size_t i = 0; i < pages; i++)
+        n += in_core[i] & 1;
+    return n;
+}
+
+/* A held connection costs 256 octets with all that the worker has for it (docs/performance.md). So
+ * the table costs what its clients need. This test comes first: later tables may be in memory that
+ * an earlier test has touched. */
+static void test_few_clients_touch_few_pages(void **state)
+{
+    unsigned before = pages_touched();
+
+    for (unsigned i = 0; i < 150; i++) {
+        struct addr a = client(i * 77);
+        line(&a, true, 5);
+    }
+    assert_in_range(pages_touched() - before, 0, 8); /* 150 places, and all numbers */
 }
 
 static void test_one_client_has_a_burst_and_then_two_lines_a_second(void **state)
@@ -190,6 +222,7 @@ int main(void)
 {
 #define RATION_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
     const struct CMUnitTest tests[] = {
+        RATION_TEST(test_few_clients_touch_few_pages),
         RATION_TEST(test_one_client_has_a_burst_and_then_two_lines_a_second),
         RATION_TEST(test_a_client_is_not_silenced_by_another),
         RATION_TEST(test_an_ipv6_client_is_its_64),
