@@ -1,5 +1,5 @@
-/* A connection's life: accepted, stepped, closed. Only this file steps a session. Other files get
- * what a step needs, and continue with conn_run(). All functions run in the worker's loop. */
+/* A connection's life: accepted, greeted, timed, closed. conn_step.h steps its session. All
+ * functions run in the worker's loop. */
 #ifndef MIRED_WORKER_CONN_H
 #define MIRED_WORKER_CONN_H
 
@@ -36,32 +36,13 @@ void conn_accept(struct worker *w, int fd, uint16_t listener, const struct addr 
 /* Begins the session of a client whose address is known. May free the connection. */
 void conn_greet(struct worker *w, struct conn *c);
 
-/* ---- stepping ---- */
-
-/* Steps the session until it must wait. May free the connection. A call within a run of the same
- * connection does nothing, because that run goes on. */
-void conn_run(struct worker *w, struct conn *c);
-
-/* The same with new input: w->input[0..have), which begins with the octets kept from earlier
- * reads. */
-void conn_run_input(struct worker *w, struct conn *c, size_t have);
-
-/* The same with new octets of a message that were received where the message goes on (spool_place()),
- * in so many places, without octets kept from earlier reads. At most sizeof w->input octets. */
-struct iovec;
-void conn_run_places(struct worker *w, struct conn *c, const struct iovec *place, int places);
+/* ---- phases ---- */
 
 /* Changes the phase, records when it begins, and sets the connection's timer (ms; 0: none). */
 void conn_phase(struct worker *w, struct conn *c, enum conn_phase phase, uint64_t timer_ms);
 
 /* The connection's timer is due. May free the connection. */
 void conn_due(struct loop *loop, struct alarm *a);
-
-/* Adds the reply to the output and counts it; false without memory. */
-bool conn_say(struct conn *c, const struct reply *r);
-
-/* The same for the end of a reply that has dripped (R11). */
-bool conn_say_end(struct conn *c, const struct reply *r);
 
 /* The connection's work, made when there is none; NULL without memory. */
 struct work *conn_work(struct conn *c);

@@ -12,6 +12,7 @@
 #include "config/config.h"
 #include "tarpit/policy.h"
 #include "worker/conn.h"
+#include "worker/conn_step.h"
 #include "worker/freeze.h"
 #include "worker/guard.h"
 #include "worker/hold.h"

@@ -14,6 +14,7 @@
 #include "config/config.h"
 #include "relay/relay.h"
 #include "worker/conn.h"
+#include "worker/conn_step.h"
 #include "worker/hold.h"
 #include "worker/io.h"
 #include "worker/message.h"

@@ -14,6 +14,7 @@
 #include "smtp/address.h"
 #include "smtp/received.h"
 #include "worker/conn.h"
+#include "worker/conn_step.h"
 #include "worker/ident.h"
 #include "worker/io.h"
 #include "worker/journal.h"

@@ -13,6 +13,7 @@
 #include "query/query.h"
 #include "worker/auth_queue.h"
 #include "worker/conn.h"
+#include "worker/conn_step.h"
 #include "worker/journal.h"
 #include "worker/login.h"
 #include "worker/queries.h"

@@ -22,6 +22,7 @@
 #include "tls/server.h"
 #include "worker/budget.h"
 #include "worker/conn.h"
+#include "worker/conn_step.h"
 #include "worker/io.h"
 #include "worker/journal.h"
 #include "worker/judge.h"

@@ -6,8 +6,8 @@
  * work`, which is freed when nothing is in flight. So a held harvester is a conn and the few words
  * of its envelope.
  *
- *   worker.c      the process: listeners, control channel, end
- *   conn.c        accept, the stepping loop, close       io.c         octets in and out
+ *   worker.c      the process: listeners, control, end   conn.c       accept, greet, close
+ *   conn_step.c   the session's steps                    io.c         octets in and out
  *   hold.c        replies kept back, drip, release       verdict.c    the hold of a verdict's reply
  *   guard.c       room for clients without debt (R17)    room.c       what one client may take
  *   freeze.c      to the freezer and back                tls_stash.c  TLS states of frozen ones
