@@ -1,6 +1,8 @@
 /* The standing of a client: its own offences, those that good mail covers, its network, its
  * correspondent, and the account that it tries (tarpit_part.h). Reads the ledger and changes
  * nothing; runs in workers and in the simulator. */
+#include <math.h>
+
 #include "tarpit/ledger_others.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit_part.h"
@@ -269,6 +271,19 @@ struct account account_of(const struct tarpit *t, const struct tarpit_who *who, 
 double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
     return standing_of(t, who, now).debt;
+}
+
+unsigned tarpit_depth(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
+                      unsigned levels)
+{
+    struct standing s = standing_of(t, who, now);
+    double debt = ceil(s.debt);
+
+    if (policy_shielded(&t->rules, s.debt) && !s.secret)
+        return levels - 1;
+    if (s.paced)
+        return levels - 2;
+    return debt < levels - 3 ? (unsigned)debt : levels - 3;
 }
 
 bool tarpit_has_delivered(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)

@@ -175,4 +175,11 @@ bool tarpit_in_good_standing(const struct tarpit *t, const struct tarpit_who *wh
  * debt. For the guard (R17). */
 double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
+/* How deep in debt the client is, 0 to `levels` - 1, for the guard, which closes the deepest first.
+ * R6: clients whose verdicts take turns are all as deep, so whether an offence was just booked makes
+ * no difference before its verdict is told. Those on the shield that wait for no verdict are
+ * deepest. */
+unsigned tarpit_depth(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
+                      unsigned levels);
+
 #endif

@@ -1,11 +1,10 @@
 /* The guard (R17): held connections never take the room of clients without debt.
  *
- * Held connections are in lists by the debt of their clients. When there is no more room, the
+ * Held connections are in lists by the debt of their clients (tarpit_depth()). When there is no more room, the
  * oldest one of the list with the deepest debt hears 421 and is closed. A hash of the address
  * counts each client's held connections. Limits are divided evenly among the workers (the kernel
  * spreads connections evenly over the slots), so that a worker never has to ask another, and a
  * worker that dies leaves no wrong count behind. */
-#include <math.h>
 #include <stdlib.h>
 
 #include "base/metrics.h"
@@ -90,8 +89,7 @@ static struct ring *deepest(struct guard *g)
 static unsigned level_of(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
-    double debt = ceil(tarpit_debt(&w->tarpit, &who, w->loop.wall));
-    return debt < GUARD_LEVELS ? (unsigned)debt : GUARD_LEVELS - 1;
+    return tarpit_depth(&w->tarpit, &who, w->loop.wall, GUARD_LEVELS);
 }
 
 bool guard_hold(struct worker *w, struct conn *c)

@@ -19,7 +19,7 @@ struct worker;
 enum { GUARD_LEVELS = 64 };
 
 struct guard {
-    struct ring level[GUARD_LEVELS]; /* by live offences, rounded up; the oldest hold first */
+    struct ring level[GUARD_LEVELS]; /* by tarpit_depth(); the oldest hold first */
     uint64_t busy; /* a bit for each level with a connection in it; may be set for empty ones */
     uint32_t held;
     uint16_t *client; /* held connections by a hash of the client: 2^client_bits counters */

@@ -147,6 +147,31 @@ def test_the_guard_does_not_tell_who_exists_of_masked_verdicts(mired):
     assert {shape(c.reply())[0] for c in answered(everyone)} == {421}
 
 
+@pytest.mark.parametrize("extra", ["shield = 0", "shield = 20.5"])
+@pytest.mark.parametrize("each", [1, 2])
+def test_the_guard_does_not_tell_who_exists_before_the_turn(mired, extra, each):
+    """R6, R17: verdicts wait for their turns, and as many clients of the same debt come as have asked for a name that
+    exists. With a shield of 20.5, one more offence takes them to it. `each`: how many connections of a client are held."""
+    m = mired(tarpit=DEEP + f" {extra} held_max = {16 * each}", workers=1, config=SUSPECTS)
+    clients = []
+    for n in range(16):
+        local = ("alice", "nobody9")[n % 2]
+        clients.append((local, asked(m, suspect(n), local)))
+        wait_for_held(m, len(clients))
+        for _ in range(each - 1):
+            clients.append((local, Client(m.port, source=suspect(n), greet=False)))
+            wait_for_held(m, len(clients))
+    everyone = [c for _, c in clients]
+    newcomers = []
+    for n in range(8 * each):
+        newcomers.append(asked(m, suspect(100 + n), "nobody9"))
+        processes.wait_until(lambda: len(answered(everyone)) == n + 1)
+    assert not answered(newcomers)
+    gone = collections.Counter(local for local, c in clients if c in answered(everyone))
+    print(gone)
+    assert gone["alice"] == gone["nobody9"] == 4 * each  # those that have waited longest
+
+
 # ---- times ----
 
 
