@@ -34,7 +34,8 @@ enum {
 
 struct desk {
     struct disposal disposal;
-    uint64_t refused[3], told_ms; /* by enum disposal_result, since the last warning */
+    uint64_t refused[3]; /* by enum disposal_result, since the last warning */
+    uint64_t told_wrong_ms, told_many_ms;
 };
 
 struct keeper {
@@ -62,24 +63,51 @@ static enum disposal_result carry_out(struct keeper *k, struct desk *desk, const
     return r;
 }
 
-/* A worker that proposes too much may be under attack; one that proposes what no worker does was
- * taken over, or has a fault. */
+/* One line for each limit that was exceeded. A very large attack can reach some limits; others are
+ * above what a true worker can do. */
+static void tell_of_limits(struct disposal *d, uint32_t worker)
+{
+    for (int i = 0; i < DISPOSAL_RATE_COUNT; i++) {
+        bool outside;
+        const char *about = disposal_about((enum disposal_rate)i, &outside);
+        uint64_t n = d->rate[i].refused;
+
+        d->rate[i].refused = 0;
+        if (n && outside)
+            log_warn("%lu bookings of worker %u were not made: it has reached the limit for %s. "
+                     "This is a very large attack, whose clients now wait less, or an attacker "
+                     "has taken the worker over",
+                     (unsigned long)n, worker, about);
+        else if (n)
+            log_error("%lu bookings of worker %u were not made: it has reached the limit for %s, "
+                      "which is above what a worker can do. An attacker may have taken it over: "
+                      "please report it",
+                      (unsigned long)n, worker, about);
+    }
+}
+
+static bool may_tell(uint64_t *told_ms, uint64_t now)
+{
+    if (*told_ms && now < *told_ms + TELL_MS)
+        return false;
+    *told_ms = now;
+    return true;
+}
+
 static void tell(struct desk *desk, uint32_t worker, uint64_t now)
 {
-    uint64_t many = desk->refused[DISPOSAL_TOO_MANY], wrong = desk->refused[DISPOSAL_WRONG];
+    uint64_t *many = &desk->refused[DISPOSAL_TOO_MANY], *wrong = &desk->refused[DISPOSAL_WRONG];
 
-    if ((!many && !wrong) || (desk->told_ms && now < desk->told_ms + TELL_MS))
-        return;
-    desk->told_ms = now;
-    memset(desk->refused, 0, sizeof desk->refused);
-    if (wrong)
+    if (*wrong && may_tell(&desk->told_wrong_ms, now)) {
         log_error("worker %u proposed %lu changes of the ledger that no worker makes; they were "
                   "not made. An attacker may have taken it over: please report it",
-                  worker, (unsigned long)wrong);
-    if (many)
-        log_warn("worker %u proposed %lu changes of the ledger beyond what one may; they were not "
-                 "made",
-                 worker, (unsigned long)many);
+                  worker, (unsigned long)*wrong);
+        *wrong = 0;
+    }
+    if (*many && may_tell(&desk->told_many_ms, now)) {
+        tell_of_limits(&desk->disposal, worker);
+        *many = 0;
+    }
 }
 
 /* Returns how many there were. */

@@ -23,24 +23,42 @@ struct deed {
 
 /* ---- rates ---- */
 
-static bool may(struct disposal *d, enum disposal_rate rate, uint64_t now)
-{
-    static const struct {
-        double a_second, at_once;
-    } most[] = {
-#define DISPOSAL_RATE_ROW(id, a_second, at_once) {a_second, at_once},
-        DISPOSAL_RATES(DISPOSAL_RATE_ROW)
+static const struct {
+    double a_second, at_once;
+    const char *about;
+    bool outside;
+} limits[DISPOSAL_RATE_COUNT] = {
+#define DISPOSAL_RATE_ROW(id, a_second, at_once, outside, about)                                   \
+    [DISPOSAL_##id] = {a_second, at_once, about, outside},
+    DISPOSAL_RATES(DISPOSAL_RATE_ROW)
 #undef DISPOSAL_RATE_ROW
-    };
-    double leaked =
-        now > d->rate[rate].at ? (double)(now - d->rate[rate].at) / 1000 * most[rate].a_second : 0;
+};
+
+const char *disposal_about(enum disposal_rate rate, bool *outside)
+{
+    *outside = limits[rate].outside;
+    return limits[rate].about;
+}
+
+static bool may_have(struct disposal *d, enum disposal_rate rate, double amount, uint64_t now)
+{
+    double leaked = now > d->rate[rate].at
+                        ? (double)(now - d->rate[rate].at) / 1000 * limits[rate].a_second
+                        : 0;
 
     d->rate[rate].level = fmax(0, d->rate[rate].level - leaked);
     d->rate[rate].at = now;
-    if (d->rate[rate].level + 1 > most[rate].at_once)
+    if (d->rate[rate].level + amount > limits[rate].at_once) {
+        d->rate[rate].refused++;
         return false;
-    d->rate[rate].level += 1;
+    }
+    d->rate[rate].level += amount;
     return true;
+}
+
+static bool may(struct disposal *d, enum disposal_rate rate, uint64_t now)
+{
+    return may_have(d, rate, 1, now);
 }
 
 static enum disposal_result done_if(bool did)
@@ -85,28 +103,33 @@ static uint64_t network_of(const struct deed *e)
     return kind_of(e) == LEDGER_PAIR ? e->key.label : ledger_key_network(e->l, &a).label;
 }
 
-/* Which rate an offence counts in. Those beyond IN_DEBT make little difference to a client, and one
- * client that goes on and on must not use up the rate of others. */
-#define IN_DEBT 5.0
-
-static enum disposal_rate rate_of(const struct deed *e, bool trap)
+/* Whether the client has delivered good mail. */
+static bool is_proven(const struct deed *e)
 {
     struct ledger_name name = {e->key.label,
                                (uint8_t)(LEDGER_CLIENT | (e->key.hash & LEDGER_KIND_IP6))};
     struct ledger_key client = ledger_key_named(e->l, &name);
-    struct ledger_entry known, own;
+    struct ledger_entry known;
 
-    if (kind_of(e) == LEDGER_ACCOUNT)
-        return DISPOSAL_ACCOUNT;
-    if (!is_client(e))
-        return DISPOSAL_CLIENT;
     ledger_get(e->l, &client, &e->decay, e->now, &known);
-    ledger_get(e->l, &e->key, &e->decay, e->now, &own);
-    if ((known.delivered_ms || known.good >= 1) && (trap || own.offences < IN_DEBT))
-        return DISPOSAL_PROVEN;
-    if (trap)
-        return DISPOSAL_TRAP;
-    return own.offences < 0.5 ? DISPOSAL_NEW : DISPOSAL_CLIENT;
+    return known.delivered_ms || known.good >= 1;
+}
+
+/* How many offences the client may have after a booking that would raise them from `before` to
+ * `after`. */
+static double may_reach(const struct deed *e, double before, double after)
+{
+    if (before < DISPOSAL_SHALLOW) {
+        double added = fmin(after, DISPOSAL_SHALLOW) - before;
+        bool ok = is_proven(e) ? may_have(e->d, DISPOSAL_PROVEN, fmax(added, 1), e->clock)
+                               : may(e->d, before < 0.5 ? DISPOSAL_NEW : DISPOSAL_CLIENT, e->clock);
+        if (!ok)
+            return before;
+    }
+    double reached = fmax(before, DISPOSAL_SHALLOW);
+    if (after > reached && !may_have(e->d, DISPOSAL_DEEP, after - reached, e->clock))
+        return reached;
+    return after;
 }
 
 /* ---- amounts ----
@@ -135,9 +158,30 @@ static double most_at_once(const struct disposal_rules *r)
     return fmax(8, 2 * policy_part(&r->tarpit, INFINITY));
 }
 
+/* R8: the client and its correspondent may now pay for its offences, those before included. */
+static void let_pay(const struct deed *e, double offences)
+{
+    e->d->due = e->r->tarpit.good_ratio * fmax(offences, e->p->x);
+    e->d->due_network = network_of(e);
+}
+
+static enum disposal_result offences_of_client(const struct deed *e, double most)
+{
+    struct ledger_entry own;
+
+    ledger_get(e->l, &e->key, &e->decay, e->now, &own);
+    double after = fmax(own.offences, fmin(own.offences + e->p->x, most));
+    double reach = may_reach(e, own.offences, after);
+    if (reach > own.offences || after <= own.offences)
+        let_pay(e, ledger_add_offences_to(e->l, &e->key, &e->decay, e->now, e->p->x,
+                                          fmin(most, reach)));
+    return done_if(reach >= after);
+}
+
 static enum disposal_result offences(const struct deed *e)
 {
     double most = fmin(e->p->y, LEDGER_AMOUNT_MAX);
+    bool client = is_client(e);
 
     if (!isfinite(e->p->x) || !isfinite(e->p->y) || !has_amounts(e))
         return DISPOSAL_WRONG;
@@ -147,7 +191,9 @@ static enum disposal_result offences(const struct deed *e)
         most = fmin(most, policy_most(&e->r->tarpit, OFFENCE_RECIPIENT));
     if (e->p->x > most_at_once(e->r))
         return DISPOSAL_WRONG;
-    if (!may(e->d, rate_of(e, false), e->clock))
+    if (client)
+        return offences_of_client(e, most);
+    if (!may(e->d, kind_of(e) == LEDGER_ACCOUNT ? DISPOSAL_ACCOUNT : DISPOSAL_CLIENT, e->clock))
         return DISPOSAL_TOO_MANY;
     ledger_add_offences_to(e->l, &e->key, &e->decay, e->now, e->p->x, most);
     return DISPOSAL_DONE;
@@ -162,11 +208,11 @@ static enum disposal_result raise_offences(const struct deed *e)
         return DISPOSAL_WRONG;
     ledger_get(e->l, &e->key, &e->decay, e->now, &own);
     double covered = ratio > 0 ? own.good / ratio : 0;
-    if (!may(e->d, rate_of(e, false), e->clock))
-        return DISPOSAL_TOO_MANY;
-    ledger_raise_offences(e->l, &e->key, &e->decay, e->now,
-                          fmin(e->p->x, e->r->raise_most + covered));
-    return DISPOSAL_DONE;
+    double after = fmax(own.offences, fmin(e->p->x, e->r->raise_most + covered));
+    double reach = may_reach(e, own.offences, after);
+    if (reach > own.offences)
+        ledger_raise_offences(e->l, &e->key, &e->decay, e->now, reach);
+    return done_if(reach >= after);
 }
 
 enum { EARNED_MOST = 1 << 16 };
@@ -206,16 +252,30 @@ static enum disposal_result good(const struct deed *e)
     return DISPOSAL_DONE;
 }
 
+/* R8, R21: how much of an offence's price one of the amount pays for. */
+static double share_of(const struct deed *e)
+{
+    double of_pair = e->r->tarpit.correspondents ? POLICY_PAIR_SHARE : 0;
+
+    return kind_of(e) == LEDGER_PAIR ? fmax(of_pair, 1 - POLICY_PAIR_SHARE) : 1 - of_pair;
+}
+
 static enum disposal_result spend(const struct deed *e)
 {
     if (!isfinite(e->p->x) || (kind_of(e) != LEDGER_CLIENT && kind_of(e) != LEDGER_PAIR))
         return DISPOSAL_WRONG;
     if (!may(e->d, DISPOSAL_GOOD, e->clock))
         return DISPOSAL_TOO_MANY;
+    if (e->d->due <= 0 || e->d->due_network != network_of(e))
+        return DISPOSAL_DONE;
     if (e->d->spent_network != network_of(e))
         e->d->spent = 0;
     e->d->spent_network = network_of(e);
-    e->d->spent += ledger_spend_good(e->l, &e->key, &e->decay, e->now, 0, e->p->x);
+    double share = share_of(e);
+    double taken =
+        ledger_spend_good(e->l, &e->key, &e->decay, e->now, 0, fmin(e->p->x, e->d->due / share));
+    e->d->due -= taken * share;
+    e->d->spent += taken * share;
     return DISPOSAL_DONE;
 }
 
@@ -293,10 +353,14 @@ static enum disposal_result flags(const struct deed *e)
         ledger_login(e->l, &e->key, e->now, e->now); /* without a time it would be known of old */
         return DISPOSAL_DONE;
     } else if (is_client(e) && e->p->a == LEDGER_TRAPPED) {
-        if (rate_of(e, true) == DISPOSAL_PROVEN && kind_of(e) == LEDGER_CLIENT)
-            return DISPOSAL_TOO_MANY; /* R15 does not do that to a client that delivers good mail */
-        if (!may(e->d, DISPOSAL_TRAP, e->clock))
+        if (!may(e->d, DISPOSAL_CLIENT, e->clock))
             return DISPOSAL_TOO_MANY;
+        /* R15 does not do that to a client that delivers good mail. Another worker may have booked
+         * that a moment ago. On the other clients the flag changes nothing below the shield, which
+         * the booking before this one has raised them to, if there was room. */
+        ledger_get(e->l, &e->key, &e->decay, e->now, &own);
+        if (is_proven(e) || own.offences < e->r->tarpit.shield)
+            return DISPOSAL_DONE;
     } else {
         return DISPOSAL_WRONG;
     }

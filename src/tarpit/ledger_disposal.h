@@ -4,37 +4,54 @@
  * A worker that was taken over can still tell lies that a true worker could tell: that a client has
  * done something wrong, or delivered good mail. What it can do with them is bounded: amounts by the
  * limits of the rules and of what the ledger has, and the number of bookings a second by the rates
- * below. It can never exempt a client, forget one, or lower offences without good mail that pays
- * for them.
+ * below. It can never exempt a client, forget one, lower offences without good mail that pays for
+ * them, or spend a client's credit without an offence.
  *
  * Pure but for the ledger: time is an argument. For one process and thread. */
 #ifndef MIRED_TARPIT_LEDGER_DISPOSAL_H
 #define MIRED_TARPIT_LEDGER_DISPOSAL_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "tarpit/ledger_proposals.h"
 #include "tarpit/rules.h"
 
-/* R(identifier, a second, at once): how many proposals of a kind one worker may make. Those on
- * clients are far above what a true worker books under attack, except PROVEN: bookings that put a
- * client in debt that has delivered good mail are rare. */
+/* R(identifier, a second, at once, whether an attack from outside can reach it, what is limited):
+ * how much of a kind the keeper does for one worker.
+ *
+ * A limit harms when it is too low: what the keeper does not book, an attacker does not pay for, and
+ * a flood of new addresses would hear verdicts for nothing. So a limit is above what a true worker
+ * can cause (10,000 to 20,000 first verdicts a second), unless a lie of that kind does great harm.
+ *
+ * NEW: a lie that an unknown client has offences. Up to DISPOSAL_SHALLOW of them the client waits
+ * and takes turns, and its retries get through (R3, R4, R26). In any case such lies concern at most
+ * as many clients as the half of the ledger holds that is not reserved for good mail. A low limit
+ * would only delay that.
+ *
+ * PROVEN: the same of a client that has delivered good mail. Its credit pays first (R8), so a lie
+ * harms clients of little credit. Counted in offences.
+ *
+ * DEEP: offences beyond DISPOSAL_SHALLOW, up to the shield, where a client hears nothing but 450.
+ * This is the great harm. A true worker needs many only for traps and for attackers that do not
+ * wait for turns, and what is not booked costs little: the client has the longest hold already. */
+#define DISPOSAL_SHALLOW 5.0
 #define DISPOSAL_RATES(R)                                                                          \
-    R(PROVEN, 20, 200)        /* offences of clients that have delivered good mail */              \
-    R(NEW, 300, 3000)         /* the first offence of other clients */                             \
-    R(CLIENT, 100000, 300000) /* other bookings on clients and networks */                         \
-    R(TRAP, 5, 50)                                                                                 \
-    R(GOOD, 50000, 200000)                                                                         \
-    R(ACCOUNT, 2000, 10000)   /* guesses of passwords */                                           \
-    R(STOLEN, 100, 1000)      /* that an account looks stolen, and why */                          \
-    R(ALLOWANCE, 5000, 20000) /* recipients of accounts */                                         \
-    R(LOGIN, 200, 5000)       /* from new networks; each needs a right password as well */         \
-    R(SIGHT, 20000, 60000)                                                                         \
-    R(ELSE, 5000, 20000) /* records of mixed answers, and what backends offer */
+    R(PROVEN, 1000, 20000, 1, "offences of clients that have delivered good mail")                 \
+    R(NEW, 30000, 100000, 0, "first offences of clients")                                          \
+    R(DEEP, 5000, 100000, 1, "offences beyond the fifth of a client")                              \
+    R(CLIENT, 100000, 300000, 0, "other bookings on clients and networks")                         \
+    R(GOOD, 50000, 200000, 0, "good mail")                                                         \
+    R(ACCOUNT, 20000, 60000, 0, "wrong passwords of accounts")                                     \
+    R(STOLEN, 100, 1000, 1, "reports that an account looks stolen")                                \
+    R(ALLOWANCE, 50000, 200000, 0, "recipients of accounts")                                       \
+    R(LOGIN, 200, 5000, 1, "logins from new networks")                                             \
+    R(SIGHT, 60000, 200000, 0, "clients that the fleet is asked about")                            \
+    R(ELSE, 20000, 100000, 0, "records of mixed answers and of backends")
 
 enum disposal_rate {
-#define DISPOSAL_RATE_ID(id, a_second, at_once) DISPOSAL_##id,
+#define DISPOSAL_RATE_ID(id, a_second, at_once, outside, about) DISPOSAL_##id,
     DISPOSAL_RATES(DISPOSAL_RATE_ID)
 #undef DISPOSAL_RATE_ID
         DISPOSAL_RATE_COUNT
@@ -50,7 +67,10 @@ struct disposal {
     struct {
         double level;
         uint64_t at;
+        uint64_t refused; /* how often something was beyond it; the caller may reset it */
     } rate[DISPOSAL_RATE_COUNT];
+    double due;             /* credit that the last offence may cost its client and correspondent */
+    uint64_t due_network;   /* label: whose */
     double spent;           /* good mail that was spent, and not yet used to lower offences */
     uint64_t spent_network; /* label: whose */
     double earned, of_pair; /* good mail that mailboxes have earned, and not yet booked */
@@ -62,9 +82,12 @@ struct disposal {
 
 enum disposal_result {
     DISPOSAL_DONE,     /* as far as there is something to spend or to give back */
-    DISPOSAL_TOO_MANY, /* beyond a rate: not done */
+    DISPOSAL_TOO_MANY, /* beyond a rate: not done, or not all of it */
     DISPOSAL_WRONG,    /* no true worker proposes that: not done */
 };
+
+/* What a rate limits, for people, and whether an attack from outside can reach it. */
+const char *disposal_about(enum disposal_rate rate, bool *outside);
 
 /* Carries the proposal out. PROPOSE_ELSE only counts: the caller does it if DISPOSAL_DONE. One that
  * withdraws a record is never refused: the record would say of the next message with the same

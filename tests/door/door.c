@@ -111,26 +111,24 @@ static struct ledger_key client(const char *text)
     return ledger_key_client(ledger, &a);
 }
 
-/* All of it fits into the ring. Exempts a client, takes its offences and its network's away, and puts a thousand innocents in
+/* All of it fits into the ring. Exempts a client, takes its offences and its network's away, and puts six thousand innocents in
  * debt; as proposals, which is all that is left. */
 static void propose(void)
 {
     struct ledger_key self = client("192.0.2.7");
 
-    for (int round = 0; round < 3; round++) {
-        say(&self, (struct proposal){.op = PROPOSE_FLAGS, .a = LEDGER_EXEMPT});
-        say(&self, (struct proposal){.op = PROPOSE_MARK, .a = LEDGER_EXEMPT});
-        say(&self, (struct proposal){.op = PROPOSE_OFFENCES, .x = -100, .y = 1000});
-        say(&self, (struct proposal){.op = PROPOSE_GOOD, .x = 1000});
-        for (int i = 0; i < 1000; i++) {
-            char text[32];
-            snprintf(text, sizeof text, "10.0.%d.%d", i / 250, i % 250 + 1);
-            struct ledger_key k = client(text);
-            say(&k, (struct proposal){.op = PROPOSE_OFFENCES, .x = 8, .y = 1e9});
-            say(&k, (struct proposal){.op = PROPOSE_FLAGS, .a = LEDGER_TRAPPED});
-        }
+    say(&self, (struct proposal){.op = PROPOSE_FLAGS, .a = LEDGER_EXEMPT});
+    say(&self, (struct proposal){.op = PROPOSE_MARK, .a = LEDGER_EXEMPT});
+    say(&self, (struct proposal){.op = PROPOSE_OFFENCES, .x = -100, .y = 1000});
+    say(&self, (struct proposal){.op = PROPOSE_GOOD, .x = 1000});
+    for (int i = 0; i < 6000; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "10.0.%d.%d", i / 250, i % 250 + 1);
+        struct ledger_key k = client(text);
+        say(&k, (struct proposal){.op = PROPOSE_OFFENCES, .x = 8, .y = 1e9});
+        say(&k, (struct proposal){.op = PROPOSE_FLAGS, .a = LEDGER_TRAPPED});
     }
-    for (uint64_t i = 1; i <= 5000; i++)
+    for (uint64_t i = 1; i <= 4000; i++)
         say(&(struct ledger_key){.hash = i << 20},
             (struct proposal){.op = PROPOSE_ELSE, .b = UINT64_MAX});
 }
