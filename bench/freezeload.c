@@ -1,5 +1,5 @@
-/* freezeload: clients that wait without a socket of their own. Each asks a server for an unknown
- * recipient, is then taken out of the kernel as the server's side is (src/freezer/tcp.h), is put
+/* freezeload: clients that wait without a socket of their own. Each asks a server for a recipient
+ * that it refuses, is then taken out of the kernel as the server's side is (src/freezer/tcp.h), is put
  * back shortly before its answer is due, and must hear it. So millions fit on one machine.
  *
  *   freezeload [options] 127.x.y.z:PORT
@@ -10,6 +10,7 @@
  *     -k     keep the sockets: nothing is frozen on this side
  *     -c     one client: all from 127.1.0.1, and to as many addresses of the server, from 127.x.y.z
  *            on, as that takes
+ *     -f     ask for recipients of a foreign domain, which no directory is asked about
  *
  *   freezeload -b
  *     what the kernel asks for freezing and thawing at all, in CPU us a connection, call by call
@@ -80,7 +81,7 @@ struct live { /* one that has a socket */
 
 static struct {
     long connections, processes, at_once, hold_s, opening_s;
-    bool keep, one_client;
+    bool keep, one_client, foreign;
     struct addr server;
 } o = {.connections = 1000, .processes = 1, .at_once = 128, .hold_s = 10};
 
@@ -187,7 +188,8 @@ static void told(struct live *l)
     if (late < -BIN_MS)
         count->early++;
     count->late[late < 0 ? 0 : late / BIN_MS < BINS ? late / BIN_MS : BINS]++;
-    finish(l, memcmp(l->text, "550 5.1.1", 9) == 0 ? &count->right : &count->wrong);
+    const char *refusal = o.foreign ? "550 5.7.1" : "550 5.1.1";
+    finish(l, memcmp(l->text, refusal, strlen(refusal)) == 0 ? &count->right : &count->wrong);
 }
 
 /* A whole reply's last line. False when the client is gone. */
@@ -207,8 +209,8 @@ static bool answered(struct live *l)
     if (l->step == SAID_EHLO) {
         say(l, "EHLO load.test\r\n");
     } else if (l->step == SAID_RCPT) {
-        snprintf(line, sizeof line, "MAIL FROM:<a@load.test>\r\nRCPT TO:<u%ld@example.test>\r\n",
-                 first + l->id);
+        snprintf(line, sizeof line, "MAIL FROM:<a@load.test>\r\nRCPT TO:<u%ld@%s.test>\r\n",
+                 first + l->id, o.foreign ? "foreign" : "example");
         say(l, line);
     } else {
         opening--;
@@ -459,11 +461,15 @@ static void report(bool final)
     fflush(stdout);
 }
 
-static const struct option_row rows[] = {
-    {'n', OPTION_COUNT, "N", &o.connections, 1}, {'j', OPTION_COUNT, "N", &o.processes, 1},
-    {'o', OPTION_COUNT, "N", &o.at_once, 1},     {'h', OPTION_COUNT, "S", &o.hold_s, 2},
-    {'s', OPTION_COUNT, "S", &o.opening_s, 0},   {'k', OPTION_FLAG, NULL, &o.keep},
-    {'c', OPTION_FLAG, NULL, &o.one_client},     {0}};
+static const struct option_row rows[] = {{'n', OPTION_COUNT, "N", &o.connections, 1},
+                                         {'j', OPTION_COUNT, "N", &o.processes, 1},
+                                         {'o', OPTION_COUNT, "N", &o.at_once, 1},
+                                         {'h', OPTION_COUNT, "S", &o.hold_s, 2},
+                                         {'s', OPTION_COUNT, "S", &o.opening_s, 0},
+                                         {'k', OPTION_FLAG, NULL, &o.keep},
+                                         {'c', OPTION_FLAG, NULL, &o.one_client},
+                                         {'f', OPTION_FLAG, NULL, &o.foreign},
+                                         {0}};
 
 int main(int argc, char **argv)
 {

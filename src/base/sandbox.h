@@ -82,6 +82,13 @@ void sandbox_root(struct sandbox *s, int folder);
  * logs a warning and runs without it. */
 unsigned sandbox_enter(struct sandbox *s);
 
+/* For the master: which filter this process had to compile for itself, or 0. A process tells it to
+ * the master, and sandbox_keep() compiles the filter there and keeps it (up to 16): children that
+ * are forked from then on load it. Any value may be given to sandbox_keep(), because a child is not
+ * trusted: it names calls and not a filter, and each process gets the filter for its own calls. */
+unsigned sandbox_compiled(void);
+void sandbox_keep(unsigned compiled);
+
 /* Whether this build can confine processes at all: not with a sanitizer. */
 bool sandbox_is_built(void);
 

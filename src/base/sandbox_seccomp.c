@@ -261,7 +261,7 @@ static int allow_some(scmp_filter_ctx filter)
                                  SCMP_A0_64(SCMP_CMP_EQ, 0x53564d41 /* PR_SET_VMA */));
     if (!error) /* abort() */
         error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(tgkill), 1,
-                                 SCMP_A0_64(SCMP_CMP_EQ, (scmp_datum_t)getpid()));
+                                 SCMP_A0_64(SCMP_CMP_EQ, SANDBOX_OWN_ID));
     if (!error) /* the handler of a breach stays; see breached() */
         error = seccomp_rule_add(filter, SCMP_ACT_KILL_PROCESS, SCMP_SYS(rt_sigaction), 1,
                                  SCMP_A0_64(SCMP_CMP_EQ, SIGSYS));
@@ -306,23 +306,27 @@ bool sandbox_has_seccomp(void)
     return !SANITIZED && prctl(PR_GET_SECCOMP, 0, 0, 0, 0) >= 0;
 }
 
+int sandbox_make_filter(unsigned groups, void **filter)
+{
+    *filter = seccomp_init(SCMP_ACT_TRAP);
+    if (!*filter)
+        return -ENOMEM;
+    /* a binary search in place of one through all calls */
+    int error = seccomp_attr_set(*filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
+    if (!error)
+        error = add_rules(*filter, groups);
+    if (error)
+        seccomp_release(*filter);
+    return error;
+}
+
 unsigned sandbox_enter_seccomp(const struct sandbox *s, int *error)
 {
     struct sigaction action = {.sa_sigaction = breached, .sa_flags = SA_SIGINFO | SA_NODEFER};
 
     if (!sandbox_has_seccomp())
         return 0;
-    scmp_filter_ctx filter = seccomp_init(SCMP_ACT_TRAP);
-    int failed = filter ? 0 : -ENOMEM;
-    if (!failed && sigaction(SIGSYS, &action, NULL) < 0)
-        failed = -errno;
-    if (!failed) /* a binary search in place of one through all calls */
-        failed = seccomp_attr_set(filter, SCMP_FLTATR_CTL_OPTIMIZE, 2);
-    if (!failed)
-        failed = add_rules(filter, s->calls);
-    if (!failed)
-        failed = seccomp_load(filter);
-    seccomp_release(filter);
+    int failed = sigaction(SIGSYS, &action, NULL) < 0 ? -errno : sandbox_load_filter(s->calls);
     if (failed && !*error)
         *error = failed;
     return failed ? 0 : SANDBOX_SECCOMP;

@@ -22,6 +22,7 @@
 #include "backend/addresses.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "directory/directory.h"
@@ -348,7 +349,7 @@ int clerk_run(const struct clerk_params *params)
         look(&c);
         sched_normal();
         go_first(&c, true);
-        channel_tell(params->control, NOTE_READY, 0, 0, NULL);
+        channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
         serve(&c, set);
     }
     if (set >= 0)

@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "fleet/fleet_part.h"
 #include "fleet/key.h"
@@ -99,7 +100,7 @@ static void say_away(struct fleet *f, const char *why)
 static void say_ready(struct fleet *f)
 {
     if (!f->said_ready)
-        channel_tell(f->params->control, NOTE_READY, 0, 0, NULL);
+        channel_tell(f->params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
     f->said_ready = true;
 }
 

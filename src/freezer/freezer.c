@@ -22,6 +22,7 @@
 #include "base/loop.h"
 #include "base/mapfile.h"
 #include "base/metrics.h"
+#include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "freezer/confine.h"
@@ -378,7 +379,7 @@ int freezer_run(const struct freezer_params *params)
     }
     freezer_confine(params->config);
     params->shared->waiting++;
-    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
+    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
     while (!f->loop.stop) {
         loop_turn(&f->loop, -1);
         open_again_if_cut(f);

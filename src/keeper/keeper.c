@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/metrics.h"
+#include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "keeper/confine.h"
@@ -256,7 +257,7 @@ int keeper_run(const struct keeper_params *params)
     if (params->empty >= 0)
         close(params->empty);
     sched_normal();
-    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
+    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
     serve(&k, set);
     close(set);
     free(k.desk);

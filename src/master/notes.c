@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "master/master.h"
 #include "query/notes.h"
 
@@ -23,6 +24,7 @@ static void ready(struct master *m, struct child *c, const struct note *n)
     if (c->state != CHILD_STARTING)
         return;
     c->state = CHILD_READY;
+    sandbox_keep((unsigned)n->arg);
     if (c->role == ROLE_WEB)
         ask_for_backends(m, c->generation);
     generation_child_ready(m, c);

@@ -9,7 +9,7 @@
 #include "base/channel.h"
 
 enum note_kind {
-    NOTE_READY = 1, /* child -> master: serving */
+    NOTE_READY = 1, /* child -> master: serving; arg: sandbox_compiled() */
     NOTE_DRAIN,     /* master -> worker: stop accepting, end with the last connection */
     NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
     NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT */

@@ -24,6 +24,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "query/notes.h"
@@ -234,7 +235,7 @@ int store_run(const struct store_params *params)
     fcntl(params->listen, F_SETFL, fcntl(params->listen, F_GETFL) | O_NONBLOCK);
     sched_normal();
     store_confine(params->config, s.context.root);
-    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
+    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
     accept_until_told(&s);
     eventfd_write(s.context.stop, 1);
     wait_for_deliveries(&s);

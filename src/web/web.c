@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "query/notes.h"
 #include "web/confine.h"
@@ -90,7 +91,7 @@ int web_run(const struct steering_params *params)
     }
     sched_normal();
     web_confine(params->config);
-    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
+    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
     loop_run(&w->steering.loop);
     http_close(w);
     steering_close(&w->steering);

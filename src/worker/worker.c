@@ -486,7 +486,7 @@ int worker_run(const struct worker_params *params)
     }
     if (worker_confine(params->config, w->suspects.files > 0) & SANDBOX_ROOT)
         strcpy(folder, "/");
-    channel_tell(params->control, NOTE_READY, 0, 0, NULL);
+    channel_tell(params->control, NOTE_READY, (int32_t)sandbox_compiled(), 0, NULL);
     while (!w->loop.stop) {
         loop_turn(&w->loop, more ? 0 : -1);
         more = auth_queue_move(w->auth_queue, w);

@@ -633,11 +633,60 @@ static int tear_down(void **state)
     return rmdir(base);
 }
 
+/* What the filter of a role had to be compiled as, as a child of this process says it. */
+static unsigned compiled_by(size_t role)
+{
+    unsigned compiled = 0;
+    int pair[2], status;
+
+    assert_int_equal(pipe(pair), 0);
+    pid_t child = fork();
+    if (child == 0) {
+        roles[role].confine(config);
+        compiled = sandbox_compiled();
+        _exit(write(pair[1], &compiled, sizeof compiled) == sizeof compiled ? 0 : 1);
+    }
+    close(pair[1]);
+    assert_int_equal(read(pair[0], &compiled, sizeof compiled), sizeof compiled);
+    close(pair[0]);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    return compiled;
+}
+
+/* The master compiles what its children have compiled: from then on they load it. The filter is as
+ * tight as before, and its process can still abort(). */
+static void test_a_kept_filter_is_as_tight(void **state)
+{
+    unsigned first[ROLES];
+
+    sandbox_keep(0);
+    sandbox_keep(UINT32_MAX); /* what no process can have compiled */
+    for (size_t i = 0; i < ROLES; i++)
+        assert_true((first[i] = compiled_by(i)) > 0);
+    for (size_t i = 0; i < ROLES; i++)
+        sandbox_keep(first[i]);
+    for (size_t i = 0; i < ROLES; i++)
+        assert_int_equal(compiled_by(i), 0);
+    test_what_a_role_does_not_need_it_cannot_do(state);
+
+    int status;
+    pid_t child = fork();
+    if (child == 0) {
+        roles[0].confine(config);
+        abort();
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFSIGNALED(status));
+    assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_role_does_not_need_it_cannot_do),
         cmocka_unit_test(test_without_a_sandbox_it_could),
+        cmocka_unit_test(test_a_kept_filter_is_as_tight),
     };
     const unsigned all = SANDBOX_SECCOMP | SANDBOX_LANDLOCK_FILES | SANDBOX_LANDLOCK_TCP;
 
