@@ -54,7 +54,8 @@ void journal_close(struct worker *w)
     if (!w->rations)
         return;
     loop_alarm_off(&w->loop, &w->ration_alarm);
-    ration_tell(w->rations, tell_sum, NULL);
+    if (ration_owes(w->rations)) /* to look at it would touch all of its pages */
+        ration_tell(w->rations, tell_sum, NULL);
     rations_close(w->rations);
     w->rations = NULL;
 }
