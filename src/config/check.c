@@ -146,6 +146,17 @@ static void check_tarpit(struct reader *r)
                      "tarpit: time is longer than max; set max to at least time");
 }
 
+/* Two, so that a client's own queries do not wait behind those of strangers; and one for each 16
+ * workers: with 56 workers, 4 clerks answered the queries of a million connections in time, and 8
+ * were slower. */
+static uint32_t clerks_for(uint32_t workers)
+{
+    enum { LEAST = 2, WORKERS_EACH = 16, MOST = 16 };
+    uint32_t n = (workers + WORKERS_EACH - 1) / WORKERS_EACH;
+
+    return n < LEAST ? LEAST : n > MOST ? MOST : n;
+}
+
 static void set_machine(struct config *c)
 {
     struct rlimit files = {1024, 1024};
@@ -153,6 +164,8 @@ static void set_machine(struct config *c)
 
     if (c->workers == 0)
         c->workers = cores > 0 ? (uint32_t)cores : 1;
+    if (c->clerks == 0)
+        c->clerks = clerks_for(c->workers);
     getrlimit(RLIMIT_NOFILE, &files);
     if (c->connections_max == 0)
         c->connections_max = (uint64_t)c->workers * files.rlim_max;

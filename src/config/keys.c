@@ -31,8 +31,9 @@ const struct key keys_main[] = {
      .help = "domains that mired takes mail for"},
     {"workers", KEY_COUNT, AT(config, workers), 0, 1024, .preset = "0", .unit = "processes",
      .help = "processes that speak SMTP; 0 is one a core"},
-    {"clerks", KEY_COUNT, AT(config, clerks), 1, 256, .preset = "2", .unit = "processes",
-     .help = "processes that look up recipients and check passwords"},
+    {"clerks", KEY_COUNT, AT(config, clerks), 0, 256, .preset = "0", .unit = "processes",
+     .help = "processes that look up recipients and check passwords; 0 is two, or more beside more "
+             "than 32 workers"},
     {"lookups", KEY_COUNT, AT(config, lookups), 1, 4096, .preset = "32", .unit = "queries",
      .help = "queries that directories get at the same time, from all clerks together"},
     {"user", KEY_TEXT, AT(config, user), .preset = "mired", .unit = "name", .restart = true,

@@ -88,9 +88,40 @@ static void has_defaults(const struct config *c)
     assert_true(c->tarpit.pace);
     assert_int_equal(c->size_max, 50 << 20);
     assert_int_equal(c->timeout_ms, 300000);
-    assert_int_equal(c->clerks, 2);
+    assert_true(c->clerks >= 2); /* by the number of workers, which is that of cores */
     assert_true(c->workers >= 1);
     assert_string_equal(c->state, "/var/lib/mired");
+}
+
+static void has_2_clerks(const struct config *c)
+{
+    assert_int_equal(c->clerks, 2);
+}
+
+static void has_3_clerks(const struct config *c)
+{
+    assert_int_equal(c->clerks, 3);
+}
+
+static void has_4_clerks(const struct config *c)
+{
+    assert_int_equal(c->clerks, 4);
+}
+
+static void has_16_clerks(const struct config *c)
+{
+    assert_int_equal(c->clerks, 16);
+}
+
+static void test_many_workers_have_more_clerks(void **state)
+{
+    good("workers = 1\nclerks = 0\n", has_2_clerks);
+    good("workers = 32\n", has_2_clerks);
+    good("workers = 33\n", has_3_clerks);
+    good("workers = 56\n", has_4_clerks);
+    good("workers = 1024\n", has_16_clerks);
+    good("workers = 1024\nclerks = 3\n", has_3_clerks);
+    good("workers = 1\nclerks = 16\n", has_16_clerks);
 }
 
 static void test_what_is_not_said_has_its_default(void **state)
@@ -294,6 +325,7 @@ static void test_every_key_is_documented(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_many_workers_have_more_clerks),
         cmocka_unit_test(test_what_is_not_said_has_its_default),
         cmocka_unit_test(test_durations_sizes_shares_and_networks_are_read),
         cmocka_unit_test(test_each_wrong_value_is_named_with_what_would_be_right),
