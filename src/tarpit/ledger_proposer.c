@@ -121,12 +121,14 @@ enum { SETS = 1024, WAYS = 8, AGAIN_MS = 100 };
 
 /* Entries that this process has proposed changes of, as copies of the ledger's slots. One is valid
  * until the keeper has done the proposal `until`. A copy does not see what others book meanwhile, so
- * one that is in use all the time is made again after AGAIN_MS. */
+ * one that is in use all the time is made again after AGAIN_MS, if the keeper has carried out
+ * something since it was made: while the keeper is away, the copy is all that knows of its changes.
+ */
 struct proposer {
     struct proposals *to;
     struct turns *turns;
     struct pending {
-        uint64_t hash[WAYS], until[WAYS], made_ms[WAYS];
+        uint64_t hash[WAYS], until[WAYS], made_ms[WAYS], made_done[WAYS];
     } set[SETS];
     struct ledger_slot slot[SETS][WAYS];
 };
@@ -225,9 +227,10 @@ struct ledger_slot *proposer_claim(struct ledger *l, const struct ledger_key *k,
     if (way == WAYS)
         return NULL;
     bool mine = set->hash[way] == k->hash && set->until[way] > done;
-    if (!mine || now - set->made_ms[way] > AGAIN_MS) {
+    if (!mine || (now - set->made_ms[way] > AGAIN_MS && done > set->made_done[way])) {
         copy(l, k, &p->slot[s][way]);
         set->made_ms[way] = now;
+        set->made_done[way] = done;
     }
     set->hash[way] = k->hash;
     set->until[way] = next;

@@ -428,6 +428,37 @@ static void test_without_a_keeper_nothing_is_booked_and_nothing_breaks(void **st
     close_office(o);
 }
 
+/* A keeper that is late, as on a busy machine, makes no worker forget what it has booked. */
+static void test_while_the_keeper_is_away_a_worker_knows_its_own_bookings(void **state)
+{
+    struct office *o = open_office();
+    struct ledger_key k = client(o, 0xc6336402);
+    struct ledger_decay d = decay(o);
+    struct ledger_entry e;
+    uint64_t now = T0;
+
+    ledger_add_offences(o->of[0], &k, &d, now, 1);
+    keep(o, now);
+    for (int i = 2; i <= 30; i++) {
+        now += 70;
+        ledger_add_offences(o->of[0], &k, &d, now, 1);
+        ledger_get(o->of[0], &k, &d, now, &e);
+        assert_true(e.offences > i - 0.1);
+    }
+    keep(o, now);
+    ledger_get(o->of[0], &k, &d, now, &e);
+    assert_true(e.offences > 29.9 && entry(o, &k, now).offences > 29.9);
+    /* Once it works again, what another worker books is seen after a moment. */
+    ledger_add_offences(o->of[0], &k, &d, now, 1);
+    ledger_add_offences(o->of[1], &k, &d, now, 5);
+    keep(o, now);
+    ledger_add_offences(o->of[0], &k, &d, now, 1);
+    keep(o, now);
+    ledger_get(o->of[0], &k, &d, now, &e);
+    assert_true(e.offences > 36.8);
+    close_office(o);
+}
+
 /* A record that stays says of the next message with the same octets that it was delivered. So its
  * withdrawal finds a place in the ring after any number of bookings, and is always done. */
 static void test_a_flood_loses_no_withdrawal_of_a_record(void **state)
@@ -939,6 +970,7 @@ int main(void)
         cmocka_unit_test(test_each_of_many_first_logins_is_known_at_once),
         cmocka_unit_test(test_a_busy_account_sees_a_release_and_the_fleet),
         cmocka_unit_test(test_without_a_keeper_nothing_is_booked_and_nothing_breaks),
+        cmocka_unit_test(test_while_the_keeper_is_away_a_worker_knows_its_own_bookings),
         cmocka_unit_test(test_a_flood_loses_no_withdrawal_of_a_record),
         cmocka_unit_test(test_messages_for_several_backends_are_no_attack),
         cmocka_unit_test(test_it_cannot_write_the_ledger),
