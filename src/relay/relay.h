@@ -96,8 +96,9 @@ enum relay_fit {
                         need not wait for them */
 };
 
-/* `e` has the recipients before this one; `needs` is of enum smtp_offer; `size` is the SIZE of MAIL,
- * or 0. If all domains have the same backends, MAIL has decided already, and everything fits. */
+/* `e` has the recipients before this one; `needs` is of enum smtp_offer; `size` is the SIZE of
+ * MAIL, or 0. If all domains have the same backends, MAIL has decided already, and everything
+ * fits. */
 enum relay_fit relay_fit(const struct relay *r, const struct envelope *e, struct span address,
                          uint32_t needs, uint64_t size);
 

@@ -1,12 +1,12 @@
 /* The spool: holds one message while it comes in and is handed over.
  *
  * A message is in blocks of the worker's memory as long as there is room. For every block that a
- * message has, one more must be free before it gets another; beyond its first block it leaves a part
- * of the blocks (SPOOL_RESERVE) to other messages. So a few large messages share the blocks evenly,
- * and small ones find room. A message that may have no other block moves to an unlinked
+ * message has, one more must be free before it gets another; beyond its first block it leaves a
+ * part of the blocks (SPOOL_RESERVE) to other messages. So a few large messages share the blocks
+ * evenly, and small ones find room. A message that may have no other block moves to an unlinked
  * file in state/spool (O_TMPFILE). From then on it has blocks for its next write only, and only
- * while half of the blocks are free. The client's octets can be received directly into the blocks (spool_place()).
- * A shared counter limits all spools of all workers to spool_max.
+ * while half of the blocks are free. The client's octets can be received directly into the blocks
+ * (spool_place()). A shared counter limits all spools of all workers to spool_max.
  *
  * The spool is not a queue: the message is gone when the client has its reply. A spool belongs to
  * one worker; not thread-safe. */

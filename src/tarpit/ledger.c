@@ -1,6 +1,7 @@
 /* The ledger: what is known of each client, network and account (ledger.h), on top of the table
  * that finds the slot of an entry (ledger_table.h). Runs in every process; a call is a search of
- * one set and a few compare-and-swaps, and returns what it did without waiting for another process.
+ * one set and a few compare-and-swaps (in a worker: of its own copy, and a proposal), and returns
+ * what it did without waiting for another process.
  *
  * Amounts are coded in ledger_amount.c, times kept in ledger_times.c. Patience, flags and marks share
  * the other words. Keys are made in ledger_keys.c, sketches of mailboxes kept in ledger_sketch.c. */

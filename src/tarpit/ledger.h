@@ -8,8 +8,9 @@
  * one booking. Keys are SipHashes under the file's own random key.
  *
  * All functions are safe from any process that mapped the file; none blocks, allocates or fails (a
- * full set evicts its weakest entry). `now` is wall time in ms and may go back by up to
- * LEDGER_SKEW_MS. */
+ * full set evicts its weakest entry). In a worker, which can only read the file, those that change
+ * an entry propose the change to the keeper (ledger_proposals.h). `now` is wall time in ms and may
+ * go back by up to LEDGER_SKEW_MS. */
 #ifndef MIRED_TARPIT_LEDGER_H
 #define MIRED_TARPIT_LEDGER_H
 

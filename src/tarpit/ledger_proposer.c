@@ -18,7 +18,7 @@ struct proposals {
     _Alignas(64) _Atomic uint64_t done; /* by the keeper */
     _Atomic uint32_t asleep;            /* set by the keeper, cleared by the worker */
     _Alignas(64) struct proposal ring[RING];
-    /* The keeper's, so that its successor goes on where it ended. A worker that changes it only
+    /* The keeper's, so that its successor continues where it ended. A worker that changes it only
      * loses proposals of its own. */
     uint64_t read;
 };
