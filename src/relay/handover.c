@@ -2,12 +2,11 @@
  *
  * The recipients of each route are a part, with an envelope and a backend of its own. All parts are
  * sent at once (PARTS_AT_ONCE of them, the others as these end). When the last part has ended, the
- * client hears the outcome of all together (outcome.c). This file decides which backend of its
- * route a part gets, and what happens when a connection breaks. It records which recipients have
- * the message as each part ends, because the process may die before the last part ends.
+ * client hears the outcome of all together (outcome.c). part_place.c decides which backend of its
+ * route a part gets, this file what happens when a connection breaks. It records which recipients
+ * have the message as each part ends, because the process may die before the last part ends.
  *
  * smtp/client.c has the words on the wire, backend/pool.c the connections. */
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,87 +35,6 @@ static void handover_free(struct handover *h)
     buf_free(&h->user);
     spool_free(h->spool);
     free(h);
-}
-
-/* ---- which backend ---- */
-
-static bool fits(const struct backend *b, const struct part *p)
-{
-    return b->ability.size_max == 0 || p->delivery.job.size <= b->ability.size_max;
-}
-
-/* A backend that is slow or away must not fill the spool while others have mail to hand over.
- * Beyond half of the spool, each backend gets a worker's share of the other half. */
-static bool has_its_share(const struct relay *r, const struct backend *b)
-{
-    const struct relay_params *params = &r->params;
-    uint64_t half = params->config->spool_max / 2;
-
-    if (r->in_use < 2 || !params->spool_used || atomic_load(params->spool_used) < half)
-        return false;
-    return r->held[b->index] > half / (params->slots ? params->slots : 1);
-}
-
-/* If a message is too large for this backend, it goes to another one, even if that is down now. If
- * it is too large for all backends of the route, it is refused in a backend's own words. */
-static bool can_take(const struct relay *r, const struct backend *b, struct part *p)
-{
-    if (has_its_share(r, b))
-        return false;
-    if (!fits(b, p))
-        for (size_t i = 0; i < p->route.count; i++)
-            if (fits(&r->backend[p->route.section[i]], p))
-                return false;
-    if (!b->known || !b->up || (outbound_needs(&p->delivery.job) & ~b->ability.caps) == 0)
-        return true;
-    p->lacking = true;
-    return false;
-}
-
-static void leave(struct part *p)
-{
-    if (p->held && p->delivery.backend)
-        p->handover->relay->held[p->delivery.backend->index] -= p->held;
-    p->held = 0;
-}
-
-static bool put(struct relay *r, struct part *p, struct backend *b)
-{
-    if (!pool_put(b, &p->delivery))
-        return false;
-    p->held = p->delivery.job.size;
-    r->held[b->index] += p->held;
-    return true;
-}
-
-/* Gives the part to the first backend of its route that is up (with round_robin, to the next one),
- * or else to one that may have come up again. False if none is left. */
-static bool place(struct part *p)
-{
-    struct relay *r = p->handover->relay;
-    size_t count = p->route.count;
-    bool in_turn = r->params.config->balance == BALANCE_ROUND_ROBIN;
-    size_t first = in_turn ? r->turn[p->route.list]++ : 0;
-
-    for (int down = 0; down < 2; down++)
-        for (size_t i = 0; i < count; i++) {
-            size_t at = (first + i) % count;
-            struct backend *b = &r->backend[p->route.section[at]];
-            if (p->tried >> at & 1 || (b->known && !b->up) != down || !can_take(r, b, p))
-                continue;
-            if (put(r, p, b))
-                return true;
-            p->tried |= UINT64_C(1) << at;
-        }
-    return false;
-}
-
-static uint64_t bit_of(const struct part *p, const struct backend *b)
-{
-    for (size_t i = 0; i < p->route.count; i++)
-        if (p->route.section[i] == b->index)
-            return UINT64_C(1) << i;
-    return 0;
 }
 
 /* ---- the end of all ---- */
@@ -222,8 +140,8 @@ static void lacks(struct part *p)
 
     begin_again(p);
     p->lacking = true;
-    p->tried |= bit_of(p, p->delivery.backend);
-    if (h->abandoned || h->relay->pool.closing || !place(p))
+    p->tried |= part_backend_bit(p, p->delivery.backend);
+    if (h->abandoned || h->relay->pool.closing || !part_place(p))
         part_later(p);
 }
 
@@ -231,7 +149,7 @@ void handover_over(struct delivery *d)
 {
     struct part *p = (struct part *)d;
 
-    leave(p);
+    part_leave(p);
     if (d->job.lacking)
         lacks(p);
     else
@@ -243,9 +161,9 @@ void handover_doubted(struct delivery *d)
     struct part *p = (struct part *)d;
     struct relay *r = p->handover->relay;
 
-    leave(p);
+    part_leave(p);
     begin_again(p);
-    if (r->pool.closing || (!put(r, p, d->backend) && !place(p)))
+    if (r->pool.closing || (!part_put(p, d->backend) && !part_place(p)))
         part_later(p);
 }
 
@@ -255,23 +173,23 @@ void handover_broke(struct delivery *d, bool started)
     struct handover *h = p->handover;
     bool closing = h->relay->pool.closing;
 
-    leave(p);
+    part_leave(p);
     if (d->job.sent) { /* the backend may have it: do not offer it to these recipients again */
         p->duplicate = true;
         part_later(p);
         return;
     }
-    uint64_t mine = bit_of(p, d->backend);
+    uint64_t mine = part_backend_bit(p, d->backend);
     bool again = !started || p->breaks < POOL_BREAKS_MAX;
     begin_again(p);
     if (again && !h->abandoned && !closing) {
         p->tried |= mine;
         p->breaks = (uint8_t)(p->breaks + started);
-        if (place(p))
+        if (part_place(p))
             return;
         if (!d->refused)
             p->tried &= ~mine; /* no other backend is left: a fresh connection to the same one */
-        if (started && !d->refused && place(p))
+        if (started && !d->refused && part_place(p))
             return;
     }
     part_later(p);
@@ -286,7 +204,7 @@ static void due(struct loop *loop, struct alarm *a)
 
     if (p->delivery.backend && !p->delivery.link)
         pool_drop(&p->delivery);
-    leave(p);
+    part_leave(p);
     for (uint32_t i = 0; i < job->recipients; i++)
         all_have_it = all_have_it && job->recipient[i].fate == FATE_HAS_IT;
     if (all_have_it)
@@ -307,7 +225,7 @@ static void start_parts(struct handover *h)
         struct part *p = &h->part[(h->first + h->next++) % h->parts];
         uint32_t left = outcome_begin(&p->delivery.job, params->partial, params->loop->wall);
         p->state = PART_RUNS;
-        if (left && !late && place(p))
+        if (left && !late && part_place(p))
             continue;
         p->delivery.backend = NULL;
         loop_alarm(params->loop, &p->delivery.alarm, params->loop->now);
@@ -481,7 +399,7 @@ bool relay_abandon(struct handover *h)
         }
         if (p->delivery.backend)
             pool_drop(&p->delivery);
-        leave(p);
+        part_leave(p);
         loop_alarm_off(h->relay->params.loop, &p->delivery.alarm);
         begin_again(p);
         p->unsettled = REPLY_BACKEND_DOWN;

@@ -1,7 +1,8 @@
 /* Inside the relay: hand-overs and their parts. Private to src/relay.
  *
- *   relay.c     the relay: backends, what clients are offered, what a recipient's route takes
- *   handover.c  a hand-over: its parts, their backends and their ends
+ *   relay.c       the relay: backends, what clients are offered, what a recipient's route takes
+ *   handover.c    a hand-over: its parts and their ends
+ *   part_place.c  which backend a part gets
  *
  * A part is the recipients of one route: of one list of backends. */
 #ifndef MIRED_RELAY_RELAY_PART_H
@@ -66,6 +67,22 @@ struct relay {
 
 /* What is said about a recipient's route: by the address as the client wrote it. */
 struct route relay_route(const struct relay *r, struct span address);
+
+/* ---- which backend (part_place.c) ---- */
+
+/* Gives the part to the first backend of its route that is up (with round_robin, to the next one),
+ * or else to one that may have come up again. Skips those in `tried`, and adds to it. False if none
+ * is left; with `lacking`, because a backend has not all extensions that the message needs. */
+bool part_place(struct part *p);
+
+/* Gives the part to this backend, and counts its octets for it. False: its pool does not take it. */
+bool part_put(struct part *p, struct backend *b);
+
+/* Counts the part's octets no longer for the backend that has it. */
+void part_leave(struct part *p);
+
+/* The backend's bit in `tried`; 0 if it is not of the part's route. */
+uint64_t part_backend_bit(const struct part *p, const struct backend *b);
 
 /* ---- for the pool (handover.c) ---- */
 
