@@ -1,41 +1,33 @@
 /* Sends and receives what accounts have sent (usage.h). Everything that is new is sent within a
  * moment; after this member has joined, and when another one starts, all of it is sent again. */
-#include <errno.h>
-
 #include "fleet/fleet_part.h"
 
-enum { TELL_EACH_MS = 50, AGAIN_MS = 10000 };
+enum { TELL_EACH_MS = 50 };
 
 void accounts_joined(struct fleet *f)
 {
-    f->accounts_again = true;
+    f->accounts.again = true;
+}
+
+static bool next_account(struct fleet *f, void *state, uint8_t *out)
+{
+    struct usage_share share;
+
+    if (!usage_next_untold(f->usage, f->params->ledger, f->mirror.skew, f->loop.wall, &share))
+        return false;
+    usage_write(&share, out);
+    return true;
 }
 
 void accounts_turn(struct fleet *f)
 {
-    static uint8_t batch[BATCH_OCTETS];
-    struct usage_share share;
-    size_t len = 0;
+    bool all;
 
-    if (f->state != FLEET_UP || f->refused || f->loop.now < f->accounts_ms)
+    if (!send_is_due(f, &f->accounts, TELL_EACH_MS, &all))
         return;
-    f->accounts_ms = f->loop.now + TELL_EACH_MS;
-    if (f->accounts_again && f->loop.now >= f->accounts_again_ms) {
-        f->accounts_again = false;
-        f->accounts_again_ms = f->loop.now + AGAIN_MS;
+    if (all)
         usage_tell_again(f->usage);
-    }
-    while (usage_next_untold(f->usage, f->params->ledger, f->mirror.skew, f->loop.wall, &share)) {
-        usage_write(&share, batch + len);
-        len += USAGE_RECORD;
-        if (len + USAGE_RECORD > sizeof batch) {
-            send_accounts(f, (struct span){(char *)batch, len});
-            len = 0;
-        }
-    }
-    if (len)
-        send_accounts(f, (struct span){(char *)batch, len});
-    servers_flush(&f->servers);
+    send_records(f, 'a', USAGE_RECORD, next_account, NULL);
 }
 
 void accounts_take(struct fleet *f, struct member *m, struct span batch)

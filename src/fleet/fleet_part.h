@@ -64,6 +64,13 @@ struct fleet_sent {
     bool ask;          /* with ASKING, of a node that a cluster is moving the key to */
 };
 
+/* When records of one kind are told: new ones regularly, and all of them again if some may have been
+ * lost. */
+struct telling {
+    bool again;                 /* all of them are to be told again */
+    uint64_t due_ms, again_due; /* monotonic: not earlier */
+};
+
 enum { STATUS_MARKS = 10 };
 struct status_mark {
     uint64_t at_ms, passed; /* monotonic; good mail by then */
@@ -118,19 +125,17 @@ struct fleet {
     uint64_t live_order[FLEET_ORDERS_SEEN]; /* ids of others' orders that want to hear "done" */
     uint32_t live_orders;
     uint64_t doing, doing_since_ms; /* the order that the web process has now; 0: none */
-    uint64_t tell_ms;               /* standing orders are told then; UINT64_MAX: never */
+    uint64_t tell_ms; /* standing orders are told then; UINT64_MAX: never */
     uint64_t tell_again_ms;
     uint64_t orders_refused;
     bool adopted;
 
     /* settled.c */
-    bool settled_again; /* all is told again */
-    uint64_t settled_ms, settled_again_ms;
+    struct telling settled;
 
     /* accounts.c */
     struct usage *usage;
-    bool accounts_again; /* all is told again */
-    uint64_t accounts_ms, accounts_again_ms;
+    struct telling accounts;
 
     struct status_mark mark[STATUS_MARKS]; /* of the last seconds */
     uint32_t marks;
@@ -180,8 +185,15 @@ void send_order(struct fleet *f, const char *text);
 
 /* Sends lines of standing orders. */
 void send_standing(struct fleet *f, struct span lines);
-void send_settled(struct fleet *f, struct span records);
-void send_accounts(struct fleet *f, struct span records);
+
+/* Whether records may be told now, which is so once in `each_ms`. *all: all of them, which is so at
+ * most once in 10 s. */
+bool send_is_due(struct fleet *f, struct telling *t, uint64_t each_ms, bool *all);
+
+/* Sends records of so many octets as entries with that part. `next` writes one, and returns false if
+ * there is no more; `state` is for it. */
+typedef bool send_next(struct fleet *f, void *state, uint8_t *out);
+void send_records(struct fleet *f, char part, size_t octets, send_next *next, void *state);
 
 /* ---- orders.c ---- */
 

@@ -342,14 +342,36 @@ void send_standing(struct fleet *f, struct span lines)
     send_entry(f, 'l', lines, f->loop.wall);
 }
 
-void send_settled(struct fleet *f, struct span records)
+bool send_is_due(struct fleet *f, struct telling *t, uint64_t each_ms, bool *all)
 {
-    send_entry(f, 'd', records, f->loop.wall);
+    enum { AGAIN_MS = 10000 };
+
+    if (f->state != FLEET_UP || f->refused || f->loop.now < t->due_ms)
+        return false;
+    t->due_ms = f->loop.now + each_ms;
+    *all = t->again && f->loop.now >= t->again_due;
+    if (*all) {
+        t->again = false;
+        t->again_due = f->loop.now + AGAIN_MS;
+    }
+    return true;
 }
 
-void send_accounts(struct fleet *f, struct span records)
+void send_records(struct fleet *f, char part, size_t octets, send_next *next, void *state)
 {
-    send_entry(f, 'a', records, f->loop.wall);
+    static uint8_t batch[BATCH_OCTETS];
+    size_t len = 0;
+
+    while (next(f, state, batch + len)) {
+        len += octets;
+        if (len + octets > sizeof batch) {
+            send_entry(f, part, (struct span){(char *)batch, len}, f->loop.wall);
+            len = 0;
+        }
+    }
+    if (len)
+        send_entry(f, part, (struct span){(char *)batch, len}, f->loop.wall);
+    servers_flush(&f->servers);
 }
 
 void send_hello(struct fleet *f)

@@ -13,7 +13,7 @@
 #include "fleet/fleet_part.h"
 #include "fleet/numbers.h"
 
-enum { GONE = 0x80, LOOK_MS = 1000, AGAIN_MS = 10000 };
+enum { GONE = 0x80, LOOK_MS = 1000 };
 enum { RECORDS_BURST = 8192, RECORDS_A_SECOND = 10 }; /* from one member */
 
 /* ---- octets ---- */
@@ -47,40 +47,35 @@ void settled_joined(struct fleet *f)
 {
     if (partial_use_key(f->params->partial, &f->key.key))
         log_info("fleet: mixed answers have the fleet's key from now on");
-    f->settled_again = true;
+    f->settled.again = true;
 }
 
 void settled_met(struct fleet *f)
 {
-    f->settled_again = true;
+    f->settled.again = true;
+}
+
+/* `state`: the place in the table. */
+static bool next_record(struct fleet *f, void *state, uint8_t *out)
+{
+    struct partial_record r;
+
+    if (!partial_next_untold(f->params->partial, state, f->loop.wall, &r))
+        return false;
+    settled_write(&r, f->mirror.skew, out);
+    return true;
 }
 
 void settled_turn(struct fleet *f)
 {
-    static uint8_t batch[BATCH_OCTETS];
-    struct partial_record r;
     uint32_t at = 0;
-    size_t len = 0;
+    bool all;
 
-    if (f->state != FLEET_UP || f->refused || f->loop.now < f->settled_ms)
+    if (!send_is_due(f, &f->settled, LOOK_MS, &all))
         return;
-    f->settled_ms = f->loop.now + LOOK_MS;
-    if (f->settled_again && f->loop.now >= f->settled_again_ms) {
-        f->settled_again = false;
-        f->settled_again_ms = f->loop.now + AGAIN_MS;
+    if (all)
         partial_tell_again(f->params->partial);
-    }
-    while (partial_next_untold(f->params->partial, &at, f->loop.wall, &r)) {
-        settled_write(&r, f->mirror.skew, batch + len);
-        len += SETTLED_RECORD;
-        if (len + SETTLED_RECORD > sizeof batch) {
-            send_settled(f, (struct span){(char *)batch, len});
-            len = 0;
-        }
-    }
-    if (len)
-        send_settled(f, (struct span){(char *)batch, len});
-    servers_flush(&f->servers);
+    send_records(f, 'd', SETTLED_RECORD, next_record, &at);
 }
 
 /* How many new records a member may send now. The limit bounds the harm that a lying member can
