@@ -3,12 +3,15 @@
  *
  * The ledger has no names of accounts, only keyed hashes of them. So an account can be looked up
  * only by the verifier's name for it, and its networks by trying each login in the ledger. */
+#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
 #include "control/control_part.h"
 #include "directory/allowances.h"
+#include "tarpit/ledger_others.h"
 
 bool is_account(const char *text)
 {
@@ -145,33 +148,134 @@ static void forget_new(struct logins *l, const struct ledger_key *k, const struc
 }
 
 /* Networks that the account knows stay. Otherwise the network of the next login would be its first,
- * and so known at once. */
+ * and so known at once; the same would be true where only other members know a network of it. False:
+ * nothing is known of the account. */
+static bool forget(struct steering *s, const char *name, struct account_released *r)
+{
+    struct ledger *ledger = s->params->ledger;
+    char room[ALLOWANCE_NAME_MAX];
+    struct span account = allowances_name(s->allowances, span_of(name), room);
+    struct ledger_key allowance = ledger_key_allowance(ledger, account);
+    struct ledger_key guesses = ledger_key_account(ledger, span_of(name));
+    struct logins logins = {s, account, clock_wall_ms(), 0, 0, NULL};
+    bool known = false;
+
+    *r = (struct account_released){.common = allowance.common};
+    snprintf(r->name, sizeof r->name, "%.*s", (int)account.len, account.at);
+    json_decref(account_json(s, span_of(name), &known));
+    bool elsewhere = ledger_is_elsewhere(ledger, &allowance);
+    if (!known && !elsewhere)
+        return false;
+    each_login(&logins, forget_new);
+    ledger_forget(ledger, &guesses);
+    allowance_forget(ledger, account, logins.now, logins.known > 0 || elsewhere);
+    r->forgotten = logins.fresh;
+    r->kept = logins.known;
+    return true;
+}
+
+enum { ACCOUNT_ORDER_MS = 15 * 60 * 1000 };
+
+/* Whether it may be released on an order now. */
+static bool is_free(struct steering *s, uint64_t hash)
+{
+    struct steering_account *oldest = &s->account[0];
+
+    for (int i = 0; i < STEERING_ACCOUNTS; i++) {
+        struct steering_account *a = &s->account[i];
+        bool past = !a->hash || s->loop.now >= a->at_ms + ACCOUNT_ORDER_MS;
+        if (a->hash == hash && !past)
+            return false;
+        if (past || (oldest->hash && a->at_ms < oldest->at_ms))
+            oldest = a;
+    }
+    if (oldest->hash && s->loop.now < oldest->at_ms + ACCOUNT_ORDER_MS)
+        return false;
+    *oldest = (struct steering_account){hash, s->loop.now};
+    return true;
+}
+
+bool account_release_ordered(struct steering *s, const char *name, struct account_released *r)
+{
+    char room[ALLOWANCE_NAME_MAX];
+    struct span account = allowances_name(s->allowances, span_of(name), room);
+
+    *r = (struct account_released){0};
+    if (!is_account(name) || !is_free(s, ledger_key_allowance(s->params->ledger, account).hash))
+        return false;
+    forget(s, name, r);
+    return true;
+}
+
+/* An account's release that waits for the other members. */
+struct account_waiting {
+    struct control *control;
+    struct account_released released;
+};
+
+static void tell_released(struct control *c, const struct account_released *r,
+                          const struct members_did *did)
+{
+    char text[1024], also[300] = "";
+
+    if (did->done[0])
+        snprintf(also, sizeof also, "; also at %s", did->done);
+    snprintf(text, sizeof text,
+             "account %s is released%s: what it has sent, guesses against it and new networks (%u) "
+             "are forgotten; networks that it knows (%u) stay%s",
+             r->name, did->missed[0] ? " in part" : "", r->forgotten, r->kept, also);
+    if (did->missed[0])
+        control_fail(c, CONTROL_REFUSED, "%s; not reached: %s (no answer)", text, did->missed);
+    else
+        control_done(c, json_pack("{s:s, s:i, s:i}", "text", text, "networks_forgotten",
+                                  (int)r->forgotten, "networks_known", (int)r->kept));
+}
+
+static void others_released(void *arg, const char *answer)
+{
+    struct account_waiting *w = arg;
+    struct control *c = w->control;
+    struct members_did did;
+
+    members_did_read(answer, &did);
+    tell_released(c, &w->released, &did);
+    free(w);
+    control_waited(c);
+}
+
+static void drop_waiting(void *state)
+{
+    struct account_waiting *w = state;
+
+    member_ask_forget(&w->control->steering->members, w);
+    free(w);
+}
+
 void release_account(struct control *c, const char *name)
 {
     struct steering *s = c->steering;
-    char room[ALLOWANCE_NAME_MAX];
-    struct span account = allowances_name(s->allowances, span_of(name), room);
-    struct logins logins = {s, account, clock_wall_ms(), 0, 0, NULL};
-    bool known = false;
-    json_t *before = account_json(s, span_of(name), &known);
+    bool fleet = s->params->config->fleet.redis.count > 0;
+    struct members_did did = {"", ""};
+    struct account_waiting *w = NULL;
+    struct account_released r;
+    char text[ALLOWANCE_NAME_MAX + 64];
 
-    json_decref(before);
-    if (!known) {
+    if (!forget(s, name, &r)) {
         not_known(c, name);
         return;
     }
     control_log(c, "release", name);
-    each_login(&logins, forget_new);
-    struct ledger_key guesses = ledger_key_account(s->params->ledger, span_of(name));
-    ledger_forget(s->params->ledger, &guesses);
-    allowance_forget(s->params->ledger, account, logins.now, logins.known > 0);
-    char text[512];
-    snprintf(text, sizeof text,
-             "account %.*s is released: what it has sent, guesses against it and new networks (%u) "
-             "are forgotten; networks that it knows (%u) stay",
-             (int)account.len, account.at, logins.fresh, logins.known);
-    control_done(c, json_pack("{s:s, s:i, s:i}", "text", text, "networks_forgotten",
-                              (int)logins.fresh, "networks_known", (int)logins.known));
+    snprintf(text, sizeof text, "order release-account %016" PRIx64 " %s", r.common, name);
+    if (fleet && (w = calloc(1, sizeof *w)) != NULL &&
+        member_ask(&s->members, text, others_released, w) == 0) {
+        *w = (struct account_waiting){.control = c, .released = r};
+        control_wait(c, w, drop_waiting);
+        return;
+    }
+    free(w);
+    if (fleet)
+        members_did_read(NULL, &did);
+    tell_released(c, &r, &did);
 }
 
 unsigned stolen_accounts(const struct steering *s)

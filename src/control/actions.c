@@ -184,16 +184,15 @@ static void released(void *arg, const struct held *h)
     one_told(a);
 }
 
-/* R25: "mx2, mx3;mx4": the members that have done it, and those that have not said so. */
 static void members_did(void *arg, const char *answer)
 {
     struct action *a = arg;
-    size_t len = answer ? strcspn(answer, ";") : 0;
-    const char *missed = !answer ? "the other members" : answer[len] ? answer + len + 1 : "";
+    struct members_did did;
 
-    snprintf(a->members, sizeof a->members, "%.*s", (int)len, answer ? answer : "");
-    if (missed[0])
-        (void)buf_addf(&a->missed, "%s%s (no answer)", a->missed.len ? ", " : "", missed);
+    members_did_read(answer, &did);
+    snprintf(a->members, sizeof a->members, "%s", did.done);
+    if (did.missed[0])
+        (void)buf_addf(&a->missed, "%s%s (no answer)", a->missed.len ? ", " : "", did.missed);
     one_told(a);
 }
 

@@ -69,6 +69,16 @@ bool is_account(const char *text);
 void show_account_of(struct control *c, const char *name);
 void release_account(struct control *c, const char *name);
 
+/* Releases an account because another member has said so (R25). An order that comes again within
+ * ACCOUNT_ORDER_MS is refused (false), so that a member that lies cannot make an allowance much
+ * larger. *r is set in both cases. */
+struct account_released {
+    char name[256];           /* the account's own name, cut */
+    unsigned forgotten, kept; /* networks */
+    uint64_t common;          /* the id of its allowance that members have in common; 0: no fleet */
+};
+bool account_release_ordered(struct steering *s, const char *name, struct account_released *r);
+
 /* changes.c: the commands that change it. */
 void run_release(struct control *c, const json_t *args);
 void run_exempt(struct control *c, const json_t *args);

@@ -2,6 +2,7 @@
 #include "control/members.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,6 +40,15 @@ static void finish(struct members_asking *k, bool answered)
 static void time_is_up(struct loop *loop, struct alarm *a)
 {
     finish((struct members_asking *)a, false);
+}
+
+void members_did_read(const char *answer, struct members_did *did)
+{
+    size_t len = answer ? strcspn(answer, ";") : 0;
+    const char *missed = !answer ? "the other members" : answer[len] ? answer + len + 1 : "";
+
+    snprintf(did->done, sizeof did->done, "%.*s", (int)len, answer ? answer : "");
+    snprintf(did->missed, sizeof did->missed, "%s", missed);
 }
 
 int member_ask(struct members_asks *a, const char *query, members_told *told, void *arg)
@@ -107,7 +117,20 @@ static void done(void *arg, const struct action_result *r)
     free(o);
 }
 
-/* "release 192.0.2.0/24 0", "exempt 192.0.2.7/32 1700000000000", "unexempt 192.0.2.7/32 0". */
+/* Answers with the id of the account's allowance, which is not 0 in a fleet; with "refused" if it was
+ * released on an order a moment ago. */
+static void release_ordered(struct steering *s, uint64_t tag, const char *name)
+{
+    struct account_released r;
+    char id[24] = "refused";
+
+    if (account_release_ordered(s, name, &r))
+        snprintf(id, sizeof id, "%016" PRIx64, r.common);
+    channel_tell(s->params->control, NOTE_FLEET_DONE, 0, tag, id);
+}
+
+/* "release 192.0.2.0/24 0", "exempt 192.0.2.7/32 1700000000000", "unexempt 192.0.2.7/32 0";
+ * "release-account NAME". */
 void steering_order(struct steering *s, const struct note *n)
 {
     char verb[16], network[ADDR_TEXT], number[24], lasts[32];
@@ -117,6 +140,10 @@ void steering_order(struct steering *s, const struct note *n)
     struct network net;
     struct order *o;
 
+    if (strncmp(n->text, "release-account ", 16) == 0) {
+        release_ordered(s, n->tag, n->text + 16);
+        return;
+    }
     if (sscanf(n->text, "%15s %63s %23s", verb, network, number) != 3 ||
         !span_number(span_of(number), &until) || !network_parse(span_of(network), &net) ||
         !(o = calloc(1, sizeof *o)))

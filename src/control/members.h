@@ -1,7 +1,8 @@
 /* What the web process asks the fleet process for (R25): the state of the fleet, and orders to the
  * other members to do what was done here.
  *
- *   web --NOTE_FLEET_ASK--> master --> fleet        "status", or "order VERB NETWORK UNTIL"
+ *   web --NOTE_FLEET_ASK--> master --> fleet        "status", "order VERB NETWORK UNTIL", or
+ *                                                   "order release-account ID NAME"
  *   web <--NOTE_FLEET_TOLD-- master <-- fleet       the answer, in one or several notes
  *
  * An order of another member comes the other way, as NOTE_FLEET_DO, and is answered by
@@ -22,6 +23,13 @@ struct members_asks {
     uint64_t last_tag;
     struct members_asking *askings; /* under way */
 };
+
+/* What the fleet process answers to an order, "mx2, mx3;mx4": the members that have done it, and
+ * those that have not said so. NULL: nobody answered. */
+struct members_did {
+    char done[256], missed[256];
+};
+void members_did_read(const char *answer, struct members_did *did);
 
 /* `answer` is valid during the call; NULL if there is no fleet process, or if it did not answer. */
 typedef void members_told(void *arg, const char *answer);

@@ -18,7 +18,7 @@
 #include "control/whom.h"
 #include "tarpit/ledger.h"
 
-enum { STEERING_BACKENDS = 1024, STEERING_LISTS = 64 };
+enum { STEERING_BACKENDS = 1024, STEERING_LISTS = 64, STEERING_ACCOUNTS = 256 };
 
 struct allowances;
 struct control;
@@ -65,6 +65,11 @@ struct steering_list {
     char zone[256], state[40];
 };
 
+/* An account that another member has had released. */
+struct steering_account {
+    uint64_t hash, at_ms; /* monotonic; hash 0: free */
+};
+
 struct steering {
     struct loop loop; /* first */
     const struct steering_params *params;
@@ -81,6 +86,7 @@ struct steering {
     struct holders holders;
     struct members_asks members; /* R25 */
     bool ordered; /* the current action is another member's order, so it is not passed on */
+    struct steering_account account[STEERING_ACCOUNTS];
     struct allowances *allowances; /* NULL without memory */
     struct alarm allowances_alarm;
     struct overview *overviews; /* of connections.c, under way */

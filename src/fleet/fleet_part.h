@@ -125,6 +125,8 @@ struct fleet {
     uint64_t live_order[FLEET_ORDERS_SEEN]; /* ids of others' orders that want to hear "done" */
     uint32_t live_orders;
     uint64_t doing, doing_since_ms; /* the order that the web process has now; 0: none */
+    struct order_account account;   /* likewise, an account's release; its id 0: none */
+    uint64_t account_since_ms;
     uint64_t tell_ms; /* standing orders are told then; UINT64_MAX: never */
     uint64_t tell_again_ms;
     uint64_t orders_refused;

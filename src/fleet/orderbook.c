@@ -79,6 +79,44 @@ bool orderbook_read(struct span text, struct order_kept *o)
            is_possible(o);
 }
 
+static bool is_name(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.at[i] < ' ' || s.at[i] == 0x7f)
+            return false;
+    return s.len > 0 && s.len <= ORDER_ACCOUNT_NAME;
+}
+
+size_t orderbook_write_account(const struct order_account *o, char text[ORDER_ACCOUNT_TEXT])
+{
+    if (!is_name(span_of(o->name)))
+        return 0;
+    return (size_t)snprintf(text, ORDER_ACCOUNT_TEXT,
+                            "%016" PRIx64 " release-account %" PRIu64 " %s", o->id, o->stamp_ms,
+                            o->name);
+}
+
+bool orderbook_read_account(struct span text, uint64_t now, struct order_account *o)
+{
+    static const char verb[] = " release-account ";
+    enum { ID = 16 };
+    struct span rest = span_after(text, ID + sizeof verb - 1);
+    struct span stamp = span_first(rest, span_find(rest, ' '));
+    struct span name = span_after(rest, stamp.len + 1);
+    char id[ID + 1] = "";
+
+    if (text.len < ID + sizeof verb || memcmp(text.at + ID, verb, sizeof verb - 1) != 0)
+        return false;
+    memcpy(id, text.at, ID);
+    *o = (struct order_account){0};
+    if (strspn(id, "0123456789abcdef") != ID || !span_number(stamp, &o->stamp_ms) || !is_name(name))
+        return false;
+    o->id = strtoull(id, NULL, 16);
+    memcpy(o->name, name.at, name.len);
+    return o->id && o->stamp_ms <= TIME_MOST && o->stamp_ms <= now + ORDER_AHEAD_MS &&
+           o->stamp_ms + ORDER_ACCOUNT_S * UINT64_C(1000) >= now;
+}
+
 /* ---- places ---- */
 
 static uint64_t check_of(const struct orderbook *s, const struct place *p)

@@ -42,6 +42,22 @@ struct order_kept {
 size_t orderbook_write(const struct order_kept *o, char text[ORDER_TEXT]);
 bool orderbook_read(struct span text, struct order_kept *o);
 
+/* The release of an account (R23). It is carried out by the members that are there and not kept, so
+ * it has no register. */
+enum { ORDER_ACCOUNT_NAME = 255, ORDER_ACCOUNT_TEXT = 320, ORDER_ACCOUNT_S = 60 };
+
+struct order_account {
+    uint64_t id;       /* random, not 0 */
+    uint64_t stamp_ms; /* when it was given */
+    char name[ORDER_ACCOUNT_NAME + 1];
+};
+
+/* "ID release-account STAMP NAME". The first returns the length, or 0 if a name of that kind cannot
+ * be sent (too long, or with control characters); the other returns false if the text is no such
+ * order, or one from further ahead than ORDER_AHEAD_MS or older than ORDER_ACCOUNT_S. */
+size_t orderbook_write_account(const struct order_account *o, char text[ORDER_ACCOUNT_TEXT]);
+bool orderbook_read_account(struct span text, uint64_t now, struct order_account *o);
+
 struct orderbook;
 
 /* Opens or creates the file (NULL: memory only). Call it before the process starts. 0 or -errno. */

@@ -4,7 +4,7 @@
  * An order is an entry of the stream with a number. Each member carries it out once and says so in
  * another entry. The asker hears which members did, as soon as all present members have, or after
  * ORDER_MS. Each member keeps the order (orderbook.h) and tells it to members that start later, and
- * to all when it was away itself. */
+ * to all when it was away itself. Only the release of an account is not kept. */
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -113,9 +113,31 @@ static bool read_own(struct fleet *f, const char *what, struct order_kept *o)
     return true;
 }
 
-static void begin_order(struct fleet *f, uint64_t tag, const char *what)
+/* Sends it, and answers the asker when all have done it, or in ORDER_MS. */
+static void order_members(struct fleet *f, uint64_t tag, uint64_t id, const char *text)
 {
     struct fleet_order *o = order_of(f, 0);
+
+    if (!o) {
+        status_answer(f, tag, ";the other members");
+        return;
+    }
+    *o = (struct fleet_order){.id = id, .tag = tag, .alarm = {.due = time_is_up}};
+    send_order(f, text);
+    if (is_done(f, o)) /* it is alone */
+        finish(f, o);
+    else
+        loop_alarm(&f->loop, &o->alarm, f->loop.now + ORDER_MS);
+}
+
+/* Members that began to count before that time have counted what was released. */
+static uint32_t released_s(const struct order_account *o)
+{
+    return (uint32_t)(o->stamp_ms / 1000 + 1);
+}
+
+static void begin_order(struct fleet *f, uint64_t tag, const char *what)
+{
     struct order_kept order;
     char text[ORDER_TEXT];
 
@@ -132,17 +154,29 @@ static void begin_order(struct fleet *f, uint64_t tag, const char *what)
         status_answer(f, tag, ";the other members until Redis is back");
         return;
     }
-    if (!o) {
-        status_answer(f, tag, ";the other members");
-        return;
-    }
-    *o = (struct fleet_order){.id = order.id, .tag = tag, .alarm = {.due = time_is_up}};
     orderbook_write(&order, text);
-    send_order(f, text);
-    if (is_done(f, o)) /* it is alone */
-        finish(f, o);
+    order_members(f, tag, order.id, text);
+}
+
+/* An account was released here: "ID NAME". The id is that of its allowance. */
+static void begin_account_order(struct fleet *f, uint64_t tag, const char *what)
+{
+    struct order_account o = {.stamp_ms = fleet_now(f)};
+    char text[ORDER_ACCOUNT_TEXT];
+    const char *name = strchr(what, ' ');
+    uint64_t account = strtoull(what, NULL, 16);
+
+    send_turn(f, true); /* what was sent before it is counted before it */
+    if (account)
+        usage_release(f->usage, account, released_s(&o), f->loop.wall);
+    snprintf(o.name, sizeof o.name, "%s", name ? name + 1 : "");
+    bool sent = f->state == FLEET_UP && !f->refused &&
+                getrandom(&o.id, sizeof o.id, 0) == sizeof o.id && o.id &&
+                orderbook_write_account(&o, text) > 0;
+    if (sent)
+        order_members(f, tag, o.id, text);
     else
-        loop_alarm(&f->loop, &o->alarm, f->loop.now + ORDER_MS);
+        status_answer(f, tag, ";the other members");
 }
 
 /* ---- orders of others ---- */
@@ -192,15 +226,41 @@ static bool take_done(struct fleet *f, const struct member *m, struct span order
     return true;
 }
 
+static void say_live(struct fleet *f, const struct member *m, uint64_t id, struct span order)
+{
+    log_info("fleet: member %s: %.*s", m->name, (int)span_after(order, 17).len,
+             span_after(order, 17).at);
+    f->live_order[f->live_orders++ % FLEET_ORDERS_SEEN] = id;
+}
+
+/* One at a time, because the web process reads its whole ledger. If it does not confirm an order,
+ * the asker hears that this member was not reached. */
+static bool take_account(struct fleet *f, const struct member *m, struct span order)
+{
+    char text[ORDER_ACCOUNT_TEXT];
+    struct order_account o;
+
+    if (!orderbook_read_account(order, fleet_now(f), &o))
+        return false;
+    if (f->account.id && f->loop.now < f->account_since_ms + DOING_MS)
+        return true;
+    snprintf(text, sizeof text, "release-account %s", o.name);
+    if (channel_tell(f->params->control, NOTE_FLEET_DO, 0, o.id, text) < 0)
+        return true;
+    f->account = o;
+    f->account_since_ms = f->loop.now;
+    say_live(f, m, o.id, order);
+    return true;
+}
+
 void orders_take(struct fleet *f, struct member *m, struct span order)
 {
     struct order_kept o;
 
-    if (take_done(f, m, order) || !orderbook_read(order, &o) || !take(f, m, &o))
+    if (take_done(f, m, order) || take_account(f, m, order) || !orderbook_read(order, &o) ||
+        !take(f, m, &o))
         return;
-    log_info("fleet: member %s: %.*s", m->name, (int)span_after(order, 17).len,
-             span_after(order, 17).at);
-    f->live_order[f->live_orders++ % FLEET_ORDERS_SEEN] = o.id;
+    say_live(f, m, o.id, order);
     orders_turn(f);
 }
 
@@ -335,7 +395,8 @@ static bool is_order(const char *what)
            strncmp(what, "unexempt ", 9) == 0;
 }
 
-static void carried_out(struct fleet *f, uint64_t id)
+/* `note`: of an account's release, the id of its allowance, or "refused". */
+static void carried_out(struct fleet *f, uint64_t id, const char *note)
 {
     char text[64];
 
@@ -346,15 +407,24 @@ static void carried_out(struct fleet *f, uint64_t id)
         return;
     snprintf(text, sizeof text, "%016" PRIx64 " done", id);
     send_turn(f, true); /* what was forgotten goes before the word that it was */
+    if (f->account.id == id) {
+        uint64_t account = strtoull(note, NULL, 16);
+        f->account.id = 0;
+        if (!account)
+            return;
+        usage_release(f->usage, account, released_s(&f->account), f->loop.wall);
+    }
     send_order(f, text);
 }
 
 void orders_note(struct fleet *f, const struct note *n)
 {
     if (n->kind == NOTE_FLEET_DONE)
-        carried_out(f, n->tag);
+        carried_out(f, n->tag, n->text);
     else if (strcmp(n->text, "status") == 0)
         status_tell(f, n->tag);
+    else if (strncmp(n->text, "order release-account ", 22) == 0)
+        begin_account_order(f, n->tag, n->text + 22);
     else if (strncmp(n->text, "order ", 6) == 0 && is_order(n->text + 6))
         begin_order(f, n->tag, n->text + 6);
 }

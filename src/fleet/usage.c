@@ -17,6 +17,7 @@ struct node {
     uint64_t stamp_ms, at_ms;
     uint64_t hash; /* of USAGE_SELF: the ledger's */
     uint32_t epoch, most[BUCKET_COUNT], count[BUCKET_COUNT];
+    uint32_t released_s;          /* of USAGE_SELF: epochs before that do not count; 0: all do */
     uint32_t added[BUCKET_COUNT]; /* to this ledger's buckets, since the epoch was heard of */
     float level[BUCKET_COUNT];
     uint16_t member;
@@ -230,13 +231,41 @@ void usage_booked(struct usage *s, struct ledger *l, const struct others_event *
             raise(l, n, &set[i], now);
 }
 
+void usage_release(struct usage *s, uint64_t id, uint32_t since_s, uint64_t now)
+{
+    struct node *self = find(s, id, USAGE_SELF), *set = set_of(s, id);
+    uint32_t now_s = (uint32_t)(now / 1000);
+
+    if (!self)
+        self = add(s, id, USAGE_SELF);
+    if (since_s > self->released_s)
+        self->released_s = since_s;
+    self->at_ms = now;
+    self->epoch = now_s > since_s ? now_s : since_s;
+    memset(self->count, 0, sizeof self->count);
+    for (int i = 0; i < WAYS; i++)
+        if (set[i].id == id && set[i].member != USAGE_SELF && set[i].epoch < since_s)
+            memset(set[i].level, 0, sizeof set[i].level);
+    if (self->hash)
+        to_be_told(s, self);
+}
+
+/* Its member has not carried out the account's release, or had not when it said so. */
+static bool is_from_before(const struct usage *s, const struct usage_share *share, uint64_t now)
+{
+    const struct node *self = find(s, share->id, USAGE_SELF);
+
+    return self && share->epoch < self->released_s &&
+           now / 1000 < self->released_s + (uint64_t)USAGE_RELEASED_S;
+}
+
 bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct usage_share *share,
                 uint64_t at_ms, uint64_t now)
 {
     struct node *n = find(s, share->id, member);
     struct node old = n ? *n : (struct node){0};
 
-    if (n && n->stamp_ms >= share->stamp_ms)
+    if ((n && n->stamp_ms >= share->stamp_ms) || is_from_before(s, share, now))
         return false;
     if (!n)
         n = add(s, share->id, member);

@@ -51,6 +51,12 @@ void usage_booked(struct usage *s, struct ledger *l, const struct others_event *
 bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct usage_share *share,
                 uint64_t at_ms, uint64_t now);
 
+/* The account was released at `since_s` (fleet time, s; no longer than a few hours ago): what was
+ * sent before does not count any more, and a member that says how much that was is not believed, for
+ * USAGE_RELEASED_S. Call it when this ledger has forgotten it too. */
+enum { USAGE_RELEASED_S = 6 * 3600 };
+void usage_release(struct usage *s, uint64_t id, uint32_t since_s, uint64_t now);
+
 /* The next account with something to tell, and its values now; its stamp is later than that of the
  * one before. False: there is none. usage_tell_again(): of all. */
 bool usage_next_untold(struct usage *s, const struct ledger *l, int64_t skew, uint64_t now,

@@ -822,6 +822,85 @@ def test_a_release_says_which_member_was_not_reached(redis, fleet):
         os.kill(pid, signal.SIGCONT)
 
 
+def account(m, name=ACCOUNT):
+    return json.loads(m.control("show", name, "--json").stdout or "{}").get("account", {})
+
+
+def guess(m, source, name=ACCOUNT):
+    with Client(m.submission, source=source) as c:
+        c.ehlo()
+        assert c.login(name, "wrong").code == 535
+
+
+def test_the_release_of_an_account_reaches_all_members(redis, fleet):
+    """What it has sent, guesses and new networks are forgotten everywhere, and nobody brings them back."""
+    one, two, three = members = fleet(redis(), 3, config=ALLOWED)
+    home, thief = ports.stranger(), ports.stranger()
+    assert sent_until_refused(one, home, 10) == 10
+    read_so_far(one, two)
+    read_so_far(one, three)
+    assert sent_until_refused(two, thief, 20) == 3  # new there, although two knows no other network of it
+    guess(three, ports.stranger())
+    until(lambda: all(used(m) > 9 for m in (one, two)) and all(account(m).get("guesses", 0) > 0.9 for m in members))
+    done = one.control("release", ACCOUNT)
+    assert done.returncode == 0 and "also at mx2, mx3" in done.stdout, done.stdout + done.stderr
+
+    def forgotten(m):
+        shown = account(m)
+        return not shown or (shown["per_hour"]["used"] < 0.1 and shown["new_per_day"]["used"] < 0.1 and shown["guesses"] == 0)
+
+    until(lambda: all(forgotten(m) for m in members), 5)
+    assert account(one)["known_networks"] == 1 and account(two).get("new_networks", 0) == 0
+    for writer in members:  # and nobody brings it back
+        for reader in {one, two, three} - {writer}:
+            read_so_far(writer, reader)
+    assert all(forgotten(m) for m in members)
+    assert sent_until_refused(two, thief, 20) == 3  # the thief's network is new again, not the account's first
+    read_so_far(two, one)
+    assert sent_until_refused(one, home, 40) == 30
+
+
+def test_the_release_of_an_account_says_which_member_was_not_reached(redis, fleet):
+    one, two, three = fleet(redis(), 3, config=ALLOWED)
+    assert sent_until_refused(one, ports.stranger(), 1) == 1
+    (pid,) = two.processes("fleet")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        done = one.control("release", ACCOUNT)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and "not reached: mx2" in said and "also at mx3" in said, said
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def test_a_lying_member_cannot_release_an_account_again_and_again(redis, fleet):
+    """Redis' password can give that order too, so that an allowance would have no end."""
+    r = redis()
+    (one,) = fleet(r, 1, config=ALLOWED)
+    home, other = ports.stranger(), "carol@example.test"
+
+    def order(number, name=ACCOUNT):
+        stamp = int(time.time() * 1000)
+        text = f"{number:016x} release-account {stamp} {name}"
+        r.ask("XADD", "mx:{mx}:stream", "*", "m", "liar", "t", stamp, "n", 0, "o", text)
+
+    assert sent_until_refused(one, home, 8) == 8
+    order(1)
+    until(lambda: used(one) < 1)
+    one.log.wait(f"member liar: release-account .* {ACCOUNT}")
+    assert sent_until_refused(one, home, 8) == 8
+    guess(one, ports.stranger(), other)
+    until(lambda: used(one) > 7 and account(one, other)["guesses"] > 0.9)
+    order(2)
+    for number in range(3, 100):  # a later order about another account is carried out
+        order(number, other)
+        time.sleep(0.05)
+        if not account(one, other).get("guesses"):
+            break
+    assert not account(one, other).get("guesses")
+    assert used(one) > 7
+
+
 def test_an_exemption_reaches_all_members_and_ends_at_all(redis, fleet):
     one, two = fleet(redis())
     until(lambda: scrape.samples(one.web)["mired_fleet_members"] == 2)

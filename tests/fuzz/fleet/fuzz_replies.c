@@ -39,11 +39,25 @@ static void take_field(void *arg, struct span name, struct span value)
     take_value((struct ledger_name){1, LEDGER_NETWORK}, value);
 }
 
+static void take_account_order(struct span text)
+{
+    struct order_account o, again;
+    char back[ORDER_ACCOUNT_TEXT];
+
+    if (!orderbook_read_account(text, NOW, &o))
+        return;
+    size_t len = orderbook_write_account(&o, back);
+    assert(len > 0 && len < sizeof back);
+    assert(orderbook_read_account((struct span){back, len}, NOW, &again));
+    assert(again.id == o.id && again.stamp_ms == o.stamp_ms && strcmp(again.name, o.name) == 0);
+}
+
 static void take_orders(struct span lines)
 {
     struct order_kept o, again;
     char text[ORDER_TEXT];
 
+    take_account_order(lines);
     while (lines.len) {
         size_t end = span_find(lines, '\n');
         if (orderbook_read(span_first(lines, end), &o)) {

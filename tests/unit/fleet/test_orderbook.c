@@ -80,6 +80,57 @@ static void test_what_is_no_order_is_refused(void **state)
     assert_false(orderbook_read((struct span){"1 exempt 192.0.2.7/32 0 1\0x", 27}, &o));
 }
 
+static void test_an_accounts_release_survives_the_wire(void **state)
+{
+    static const char *const names[] = {"alice", "a b@example.test", "o'hara \xc3\xb6", "x"};
+    char text[ORDER_ACCOUNT_TEXT], longest[ORDER_ACCOUNT_NAME + 1] = "";
+    struct order_account o = {.id = 7, .stamp_ms = START}, back;
+
+    memset(longest, 'y', ORDER_ACCOUNT_NAME);
+    for (size_t i = 0; i < 5; i++) {
+        strcpy(o.name, i < 4 ? names[i] : longest);
+        size_t len = orderbook_write_account(&o, text);
+        assert_true(len > 0 && len < sizeof text);
+        assert_true(orderbook_read_account((struct span){text, len}, START, &back));
+        assert_true(back.id == 7 && back.stamp_ms == START && strcmp(back.name, o.name) == 0);
+    }
+    strcpy(o.name, "two\nlines");
+    assert_int_equal(orderbook_write_account(&o, text), 0);
+    strcpy(o.name, "");
+    assert_int_equal(orderbook_write_account(&o, text), 0);
+}
+
+/* An order that somebody repeats is as good as none after a minute; so is one from the future. */
+static void test_what_is_no_accounts_release_is_refused(void **state)
+{
+    static const char *const bad[] = {
+        "",
+        "0000000000000007",
+        "0000000000000007 release-account ",
+        "0000000000000007 release-account 1700000000000",
+        "0000000000000007 release-account 1700000000000 ",
+        "0000000000000007 release-account 1700000000000 a\tb",
+        "0000000000000007 release-account x1700000000000 alice",
+        "0000000000000000 release-account 1700000000000 alice", /* no id */
+        "000000000000000G release-account 1700000000000 alice",
+        "0000000000000007 release-account 1699999939999 alice", /* a minute old */
+        "0000000000000007 release-account 1700000005001 alice", /* from the future */
+        "0000000000000007 release-account 99999999999999999999 alice",
+        "0000000000000007 release_account 1700000000000 alice",
+    };
+    struct order_account o;
+
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        assert_false(orderbook_read_account(span_of(bad[i]), START, &o));
+    assert_true(orderbook_read_account(SPAN("0000000000000007 release-account 1699999940000 alice"),
+                                       START, &o));
+    assert_true(orderbook_read_account(SPAN("0000000000000007 release-account 1700000005000 alice"),
+                                       START, &o));
+    struct order_kept kept; /* and a member of an earlier version does nothing */
+    assert_false(
+        orderbook_read(SPAN("0000000000000007 release-account 1700000000000 alice"), &kept));
+}
+
 static void test_the_later_order_stays_whatever_arrives_first(void **state)
 {
     struct orderbook *b = fresh();
@@ -328,6 +379,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_order_survives_the_wire),
         cmocka_unit_test(test_what_is_no_order_is_refused),
+        cmocka_unit_test(test_an_accounts_release_survives_the_wire),
+        cmocka_unit_test(test_what_is_no_accounts_release_is_refused),
         cmocka_unit_test(test_the_later_order_stays_whatever_arrives_first),
         cmocka_unit_test(test_an_exemption_ends_with_its_time),
         cmocka_unit_test(test_a_full_table_forgets_the_oldest_order_that_is_past),

@@ -207,6 +207,77 @@ static void test_a_member_that_meets_an_account_later_knows_what_it_sent(void **
     close_all();
 }
 
+static void release(struct member *m, uint64_t at)
+{
+    struct ledger_key k = ledger_key_allowance(m->ledger, SPAN("alice"));
+
+    allowance_forget(m->ledger, SPAN("alice"), now, true);
+    read_ring(m);
+    usage_release(m->usage, k.common, (uint32_t)(at / 1000 + 1), now);
+}
+
+static void tell_all_again(void)
+{
+    for (unsigned i = 0; i < MEMBERS; i++) {
+        usage_tell_again(member[i].usage);
+        tell(i);
+    }
+}
+
+/* What a member says that has not carried the release out yet does not count where it is. */
+static void test_a_released_account_may_send_again_at_all_members(void **state)
+{
+    uint64_t at;
+
+    open_all();
+    now += 60000;
+    assert_true(take(&member[0], 150));
+    tell(0);
+    at = now;
+    release(&member[0], at);
+    assert_true(take(&member[1], 5));
+    tell(1);
+    tell_all_again();
+    assert_true(used(&member[0], BUCKET_HOUR) < 0.1);
+    assert_true(used(&member[1], BUCKET_HOUR) > 149);
+    for (unsigned i = 1; i < MEMBERS; i++) {
+        now += 700;
+        release(&member[i], at);
+        tell_all_again();
+    }
+    tell_all_again();
+    for (unsigned i = 0; i < MEMBERS; i++)
+        assert_true(used(&member[i], BUCKET_HOUR) < 0.1 && used(&member[i], BUCKET_DAY) < 0.1);
+    now += 2000;
+    assert_true(take(&member[2], 20));
+    tell(2);
+    tell_all_again();
+    for (unsigned i = 0; i < MEMBERS; i++)
+        assert_true(fabs(used(&member[i], BUCKET_HOUR) - 20) < 0.5);
+    close_all();
+}
+
+/* A member that cannot carry it out (of an earlier version) is not believed for six hours. */
+static void test_a_member_that_has_not_released_an_account_is_believed_later(void **state)
+{
+    open_all();
+    now += 60000;
+    assert_true(take(&member[4], 150));
+    tell(4);
+    for (unsigned i = 0; i < 4; i++)
+        release(&member[i], now);
+    now += USAGE_RELEASED_S * UINT64_C(1000) - 60000;
+    assert_true(take(&member[4], 10));
+    tell(4);
+    assert_true(used(&member[0], BUCKET_DAY) < 0.1);
+    now += 120000;
+    assert_true(take(&member[4], 10));
+    tell(4);
+    tell_all_again();
+    assert_true(used(&member[0], BUCKET_DAY) > 5);
+    close_all();
+}
+
 /* A liar can fill a bucket, as the account's own client could, but not empty one, nor overfill it. */
 static void test_the_lies_of_a_member_are_bounded(void **state)
 {
@@ -455,6 +526,8 @@ int main(void)
         cmocka_unit_test(test_what_is_given_back_is_given_back_at_all),
         cmocka_unit_test(test_what_was_sent_long_ago_does_not_count_again),
         cmocka_unit_test(test_a_member_that_meets_an_account_later_knows_what_it_sent),
+        cmocka_unit_test(test_a_released_account_may_send_again_at_all_members),
+        cmocka_unit_test(test_a_member_that_has_not_released_an_account_is_believed_later),
         cmocka_unit_test(test_the_lies_of_a_member_are_bounded),
         cmocka_unit_test(test_an_account_has_one_allowance_in_a_large_fleet),
         cmocka_unit_test(test_records_that_are_none_are_refused),
