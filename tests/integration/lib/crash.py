@@ -6,6 +6,7 @@ import subprocess
 from .mired import BUILD
 from .smtp import Client
 
+STAGES = ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "half", "dot")  # what the client has heard, or sent
 PROGRAM = BUILD / "tests" / "crash" / "kill-at"
 
 
@@ -26,12 +27,13 @@ class KillAt:
 
 class Sender:
     """A mail server with one message: it retries until the message is taken. `heard` has the code of each try; 0 where
-    the connection was cut. `doubts` counts tries that ended between the final dot and a reply, or with a 4xx then."""
+    the connection was cut. `doubts` counts tries that ended between the final dot and a reply, or with a 4xx then.
+    `at(stage)` is called when a try has reached it (STAGES)."""
 
-    def __init__(self, port, recipients, token, tries=40, lines=1):
+    def __init__(self, port, recipients, token, tries=40, lines=1, at=lambda stage: None):
         self.port, self.recipients, self.token, self.tries = port, recipients, token, tries
         self.body = (b"x" * 70 + b"\r\n") * lines
-        self.heard, self.doubts = [], 0
+        self.heard, self.doubts, self.at = [], 0, at
 
     def once(self):
         dotted = False
@@ -39,15 +41,21 @@ class Sender:
             with Client(self.port, source="127.66.2.1", timeout=30) as client:
                 if client.greeting.code != 220:
                     return client.greeting.code
+                self.at("greeting")
                 for command in ("EHLO crash.test", "MAIL FROM:<a@b.test>", *(f"RCPT TO:<{r}>" for r in self.recipients)):
                     reply = client.say(command)
                     if reply.code != 250:
                         return reply.code
+                    self.at(command[:4])
                 reply = client.say("DATA")
                 if reply.code != 354:
                     return reply.code
+                self.at("DATA")
+                client.send(b"Subject: token-%s\r\n\r\n%s" % (self.token.encode(), self.body[: len(self.body) // 2]))
+                self.at("half")
                 dotted = True
-                client.send(b"Subject: token-%s\r\n\r\n%s.\r\n" % (self.token.encode(), self.body))
+                client.send(self.body[len(self.body) // 2 :] + b".\r\n")
+                self.at("dot")
                 reply = client.reply()
                 self.doubts += reply.code != 250
                 return reply.code
