@@ -79,7 +79,7 @@ static enum go say(struct worker *w, struct conn *c, const struct reply *r)
 
 static enum go finish(struct worker *w, struct conn *c)
 {
-    if (!io_flush(w, c))
+    if (!io_flush_last(w, c))
         return GO_GONE;
     if (c->work && c->work->out.len) {
         conn_phase(w, c, CONN_CLOSING, w->config->timeout_ms);

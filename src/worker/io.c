@@ -41,10 +41,13 @@ static ssize_t take(struct worker *w, struct conn *c, char *at, size_t room)
     return n;
 }
 
-static ssize_t give(struct worker *w, struct conn *c, const char *at, size_t len)
+/* more: MSG_MORE if io_end() follows at once, else 0. The kernel then sends the octets and the end of
+ * the connection in one packet. */
+static ssize_t give(struct worker *w, struct conn *c, const char *at, size_t len, int more)
 {
-    ssize_t n = c->flags & CONN_TLS ? tls_send(w, c, at, len)
-                                    : send(c->watch.fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = c->flags & CONN_TLS
+                    ? tls_send(w, c, at, len)
+                    : send(c->watch.fd, at, len, MSG_NOSIGNAL | MSG_DONTWAIT | more);
     if (n >= 0)
         loop_moved(&w->loop);
     return n;
@@ -95,12 +98,12 @@ void io_want(struct worker *w, struct conn *c)
     loop_want(&w->loop, &c->watch, events);
 }
 
-bool io_flush(struct worker *w, struct conn *c)
+static bool flush(struct worker *w, struct conn *c, int more)
 {
     if (!has_output(c))
         return true;
     struct buf *out = &c->work->out;
-    ssize_t n = give(w, c, out->at, out->len);
+    ssize_t n = give(w, c, out->at, out->len, more);
     if (n < 0) {
         if (errno == EAGAIN || errno == EINTR)
             return true;
@@ -111,13 +114,23 @@ bool io_flush(struct worker *w, struct conn *c)
     return true;
 }
 
+bool io_flush(struct worker *w, struct conn *c)
+{
+    return flush(w, c, 0);
+}
+
+bool io_flush_last(struct worker *w, struct conn *c)
+{
+    return flush(w, c, MSG_MORE);
+}
+
 void io_last_words(struct worker *w, struct conn *c, enum reply_id id)
 {
     struct reply r = reply_make(id, span_of(w->config->hostname));
     if (!conn_work(c) || reply_write(&r, &c->work->out) < 0)
         return;
     struct buf *out = &c->work->out;
-    (void)!give(w, c, out->at, out->len);
+    (void)!give(w, c, out->at, out->len, MSG_MORE);
     io_end(w, c);
 }
 

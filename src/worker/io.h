@@ -18,6 +18,10 @@ void io_ready(struct loop *loop, struct watch *watch, uint32_t events);
  * and has been closed and freed. */
 bool io_flush(struct worker *w, struct conn *c);
 
+/* The same for the last octets of a connection, before io_end(): the kernel may keep them until
+ * then, and sends them and the end in one packet. */
+bool io_flush_last(struct worker *w, struct conn *c);
+
 /* Sets the epoll events that the phase needs. */
 void io_want(struct worker *w, struct conn *c);
 

@@ -20,6 +20,8 @@ static const struct fake_client *reads_at_once;
 static struct buf heard;
 static bool was_full;
 
+static int last_flags; /* of the last call of send() */
+
 static void hear(const struct fake_client *client)
 {
     const char *text;
@@ -38,6 +40,7 @@ ssize_t send(int fd, const void *at, size_t len, int flags)
         hear(reads_at_once);
     }
     ssize_t n = sendto(fd, at, len, flags, NULL, 0);
+    last_flags = flags;
     if (reads_at_once && fd == reads_at_once->worker_fd)
         was_full = n < 0;
     return n;
@@ -105,12 +108,39 @@ static void test_a_client_that_makes_room_at_the_last_moment_gets_all_its_replie
     all_are_answered(true);
 }
 
+/* The last reply and the end of the connection are one packet. Earlier replies must not wait in the
+ * kernel for more: the client has to hear them first. */
+static void test_only_the_last_reply_waits_for_the_end(void **state)
+{
+    struct fake_client client = fake_in_mail(&f, "192.0.2.1");
+
+    fake_say(&f, &client, "NOOP\r\n");
+    assert_non_null(strstr(fake_heard(&client), "250 "));
+    assert_int_equal(last_flags & MSG_MORE, 0);
+    fake_say(&f, &client, "QUIT\r\n");
+    assert_non_null(strstr(fake_heard(&client), "221 "));
+    assert_int_equal(last_flags & MSG_MORE, MSG_MORE);
+    assert_false(fake_is_open(&f, &client));
+}
+
+static void test_the_reply_to_a_silent_client_waits_for_the_end_too(void **state)
+{
+    struct fake_client client = fake_in_mail(&f, "192.0.2.1");
+
+    fake_pass(&f, f.config.timeout_ms + 1000);
+    assert_non_null(strstr(fake_heard(&client), "421 "));
+    assert_int_equal(last_flags & MSG_MORE, MSG_MORE);
+    assert_false(fake_is_open(&f, &client));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_a_client_that_reads_late_gets_all_its_replies),
         TEST(test_a_client_that_makes_room_at_the_last_moment_gets_all_its_replies),
+        TEST(test_only_the_last_reply_waits_for_the_end),
+        TEST(test_the_reply_to_a_silent_client_waits_for_the_end_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
