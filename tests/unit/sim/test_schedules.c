@@ -1,6 +1,7 @@
 /* No sender that comes back as real ones do loses a message, whatever situation it is in (law 1),
  * nor whatever the ledger's key is: the key is of the seed. With a number as argument: so many
- * seeds (`make soak`). */
+ * seeds (`make soak`); with the names of situations after it: only the first test, in these; with
+ * "--imitators N" after it: only what N connections of imitators cost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,11 +17,22 @@
 enum { HOUR = 3600 };
 
 static uint64_t seeds = 3;
+static char **only; /* names of situations, up to a NULL; NULL: all */
 
 /* One of many connections takes long, so it gets fewer seeds. */
 static uint64_t seeds_for(const struct sim_situation *in)
 {
     return seeds > 3 || in->population.group[1].agents < 1000 ? seeds : 1;
+}
+
+static bool is_wanted(const struct sim_situation *in)
+{
+    if (!only)
+        return true;
+    for (char **name = only; *name; name++)
+        if (strcmp(in->name, *name) == 0)
+            return true;
+    return false;
 }
 
 static const struct sim_situation *named(const char *name)
@@ -41,26 +53,39 @@ static const struct sim_schedule *schedule(const char *name)
     return NULL;
 }
 
-static void test_no_real_schedule_loses_a_message(void **state)
+/* Adds one run's messages to *mails. */
+static void lose_nothing(const struct sim_schedule *s, const struct sim_situation *in,
+                         uint64_t seed, uint64_t *mails)
 {
     struct tarpit_rules rules = config_default_rules();
+    struct sim_population p = sim_returning(s, in);
+    struct sim_result r;
 
-    for (size_t k = 0; k < sim_situations_count; k++)
+    assert_true(sim_run(&p, &rules, seed, &r));
+    assert_true(r.mails > 30);
+    *mails += r.mails;
+    if (r.lost || r.delivered != r.mails || r.typos_told != r.typos)
+        fail_msg("%s, %s, seed %d: %d of %d delivered, %d lost, %d of %d typos told", in->name,
+                 s->name, (int)seed, (int)r.delivered, (int)r.mails, (int)r.lost, (int)r.typos_told,
+                 (int)r.typos);
+}
+
+static void test_no_real_schedule_loses_a_message(void **state)
+{
+    for (char **name = only; name && *name; name++)
+        named(*name);
+    for (size_t k = 0; k < sim_situations_count; k++) {
+        const struct sim_situation *in = &sim_situations[k];
+        uint64_t mails = 0;
+        if (in->imitator || !is_wanted(in))
+            continue;
         for (size_t i = 0; i < sim_schedules_count; i++)
-            for (uint64_t seed = 11; seed < 11 + seeds_for(&sim_situations[k]); seed++) {
-                struct sim_population p = sim_returning(&sim_schedules[i], &sim_situations[k]);
-                struct sim_result r;
-                if (!sim_schedules[i].real || sim_situations[k].imitator ||
-                    (sim_situations[k].pool && !sim_schedules[i].moves))
-                    continue;
-                assert_true(sim_run(&p, &rules, seed, &r));
-                assert_true(r.mails > 30);
-                if (r.lost || r.delivered != r.mails || r.typos_told != r.typos)
-                    fail_msg("%s, %s, seed %d: %d of %d delivered, %d lost, %d of %d typos told",
-                             sim_situations[k].name, sim_schedules[i].name, (int)seed,
-                             (int)r.delivered, (int)r.mails, (int)r.lost, (int)r.typos_told,
-                             (int)r.typos);
-            }
+            for (uint64_t seed = 11; seed < 11 + seeds_for(in); seed++)
+                if (sim_schedules[i].real && (!in->pool || sim_schedules[i].moves))
+                    lose_nothing(&sim_schedules[i], in, seed, &mails);
+        print_message("%s: %d seeds, %d messages, none lost\n", in->name, (int)seeds_for(in),
+                      (int)mails);
+    }
 }
 
 /* The ledger's key decides which mailboxes count as one, so it is of the seed, too. */
@@ -107,6 +132,62 @@ static void test_beside_an_imitator_few_messages_are_lost(void **state)
         }
 }
 
+/* Connections of imitators that ask evenly, for a week, which is longer than any schedule. */
+static struct sim_population beside_imitators(const struct sim_schedule *s, uint32_t connections)
+{
+    struct sim_population p = sim_returning(s, named("beside an imitator"));
+
+    p.hours = 7 * 24;
+    p.group[1].agents = connections;
+    p.group[1].within_s = 285;
+    return p;
+}
+
+static uint32_t imitators = 10;
+
+/* The bound of docs/tarpit.md: what a sender loses depends on how often it tries. */
+static void test_a_schedule_with_many_tries_loses_nothing_beside_imitators(void **state)
+{
+    struct tarpit_rules rules = config_default_rules();
+    bool all = imitators != 10 || seeds > 3;
+
+    for (size_t i = 0; i < sim_schedules_count; i++) {
+        const struct sim_schedule *s = &sim_schedules[i];
+        bool patient = strcmp(s->name, "sendmail") == 0 || strcmp(s->name, "Postfix") == 0;
+        uint64_t lost = 0, mails = 0;
+        if (!s->real || !(all || patient || strcmp(s->name, "AOL") == 0))
+            continue;
+        for (uint64_t seed = 11; seed < 11 + (all ? seeds : 1); seed++) {
+            struct sim_population p = beside_imitators(s, imitators);
+            struct sim_result r;
+            assert_true(sim_run(&p, &rules, seed, &r));
+            assert_true(r.mails > 30 && r.delivered + r.lost == r.mails);
+            assert_true((double)r.verdicts <= 42 * r.attack_hours);
+            lost += r.lost;
+            mails += r.mails;
+        }
+        if (all)
+            print_message("%d connections of imitators, %s: %d of %d messages lost\n",
+                          (int)imitators, s->name, (int)lost, (int)mails);
+        assert_true(lost == 0 || (!patient && lost * 10 <= mails) || imitators > 10);
+    }
+}
+
+/* A sender whose domain has delivered before does not compete with them (R21). */
+static void test_imitators_cost_a_correspondent_nothing(void **state)
+{
+    struct tarpit_rules rules = config_default_rules();
+    struct sim_population p = beside_imitators(schedule("AOL"), 100);
+    struct sim_result r;
+
+    p.hours = 36;
+    p.group[0].domains = 1;
+    p.group[0].history = 100;
+    assert_true(sim_run(&p, &rules, 11, &r));
+    assert_true(r.mails > 30 && r.delivered == r.mails);
+    assert_int_equal(r.lost, 0);
+}
+
 /* The first test can fail: a sender that does not come back loses what is put off. */
 static void test_bots_that_do_not_come_back_lose_what_is_put_off(void **state)
 {
@@ -145,15 +226,31 @@ static void test_schedules_come_to_an_end(void **state)
 
 int main(int argc, char **argv)
 {
+    const struct CMUnitTest cost[] = {
+        cmocka_unit_test(test_a_schedule_with_many_tries_loses_nothing_beside_imitators),
+    };
+    const struct CMUnitTest situations[] = {
+        cmocka_unit_test(test_no_real_schedule_loses_a_message),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_real_schedule_loses_a_message),
         cmocka_unit_test(test_without_r26_a_schedule_loses_messages),
         cmocka_unit_test(test_beside_an_imitator_few_messages_are_lost),
+        cmocka_unit_test(test_a_schedule_with_many_tries_loses_nothing_beside_imitators),
+        cmocka_unit_test(test_imitators_cost_a_correspondent_nothing),
         cmocka_unit_test(test_the_same_seed_gives_the_same_delays),
         cmocka_unit_test(test_bots_that_do_not_come_back_lose_what_is_put_off),
         cmocka_unit_test(test_schedules_come_to_an_end),
     };
     if (argc > 1)
         seeds = strtoull(argv[1], NULL, 10);
+    if (argc == 4 && strcmp(argv[2], "--imitators") == 0) {
+        imitators = (uint32_t)strtoul(argv[3], NULL, 10);
+        return cmocka_run_group_tests(cost, NULL, NULL);
+    }
+    if (argc > 2) {
+        only = argv + 2;
+        return cmocka_run_group_tests(situations, NULL, NULL);
+    }
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
