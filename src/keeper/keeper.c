@@ -152,6 +152,19 @@ static unsigned take_turns(struct keeper *k, bool *more)
     return all;
 }
 
+/* What a keeper had read when it died. Records of messages are put and withdrawn once more, which
+ * changes nothing if it had been done; a booking would count twice. */
+static void take_over(struct keeper *k, uint32_t worker)
+{
+    uint32_t at = 0;
+    struct proposal p;
+
+    while (proposals_read_again(k->params->proposals[worker], &at, &p))
+        if (p.op == PROPOSE_ELSE)
+            carry_out(k, &k->desk[worker], &p, clock_wall_ms());
+    proposals_finish(k->params->proposals[worker]);
+}
+
 /* False if a proposal came meanwhile. */
 static bool lie_down(const struct keeper *k)
 {
@@ -251,7 +264,7 @@ int keeper_run(const struct keeper_params *params)
     }
     for (uint32_t i = 0; i < params->workers; i++) {
         k.desk[i].disposal.logins = &params->logins[i];
-        proposals_finish(params->proposals[i]); /* what a keeper had read when it died */
+        take_over(&k, i);
     }
     keeper_confine(params->config, params->empty);
     if (params->empty >= 0)

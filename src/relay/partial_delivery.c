@@ -146,6 +146,11 @@ int partial_propose_to(struct partial_delivery *s,
     return mapfile_read_only(&s->file);
 }
 
+void partial_believe_if(struct partial_delivery *s, bool (*may)(void *arg, uint64_t key))
+{
+    s->may_believe = may;
+}
+
 void partial_settle(struct partial_delivery *s)
 {
     if (s->unsettled)
@@ -214,11 +219,12 @@ void partial_forget(struct partial_delivery *s, struct span sender, struct span 
 bool partial_was_delivered(const struct partial_delivery *s, struct span sender,
                            struct span recipient, uint64_t message, bool named, uint64_t now)
 {
-    uint64_t value;
+    uint64_t key = make_key(s, DELIVERED, sender, recipient, message), value;
     uint32_t flags;
 
-    return partial_get(s, make_key(s, DELIVERED, sender, recipient, message), now, &value,
-                       &flags) &&
+    if (s->may_believe && !s->may_believe(s->arg, key))
+        return false;
+    return partial_get(s, key, now, &value, &flags) &&
            (!(flags & PARTIAL_OF_OTHERS) || (named && (flags & PARTIAL_WHAT) == DELIVERED));
 }
 

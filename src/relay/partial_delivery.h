@@ -39,6 +39,10 @@ int partial_propose_to(struct partial_delivery *s,
                        void (*change)(void *arg, const struct partial_change *what),
                        void (*settle)(void *arg), void *arg);
 
+/* `may` is called, with the same `arg`, before a record that a recipient has a message is read: false
+ * if a withdrawal of it may not have been made yet. Then the record does not count. */
+void partial_believe_if(struct partial_delivery *s, bool (*may)(void *arg, uint64_t key));
+
 /* Waits until other processes can see the changes of this one. */
 void partial_settle(struct partial_delivery *s);
 

@@ -49,6 +49,7 @@ struct partial_delivery {
     struct sipkey common; /* what partial_key() has returned last */
     void (*change)(void *arg, const struct partial_change *what); /* NULL: changes it itself */
     void (*settle)(void *arg);
+    bool (*may_believe)(void *arg, uint64_t key); /* NULL: always */
     void *arg;
     bool unsettled; /* the keeper may not have made all changes */
 };

@@ -87,12 +87,27 @@ uint64_t proposals_waiting(const struct proposals *p);
 /* Says whether a worker uses the ring. */
 void proposals_attach(struct proposals *p, bool attached);
 
+/* Of records of messages (PROPOSE_ELSE). One that is withdrawn stays in its table until the keeper
+ * removes it, and says meanwhile of the next message with the same octets that it was delivered: that
+ * message would be lost. So no worker believes a record while the keeper may not have removed it.
+ *
+ * turns_withdraw() is called after the withdrawal of `key` was written into `p`; `lost`: the ring had
+ * no place for it, and records with this key are never believed again. turns_may_believe() is called
+ * before the table is read. It may be false without need, for one key in thousands: then there is a
+ * second copy. Of any worker. `t` may be NULL. */
+void turns_withdraw(struct turns *t, const struct proposals *p, uint64_t key, bool lost);
+bool turns_may_believe(const struct turns *t, uint64_t key);
+
 /* ---- for the keeper ---- */
 
 bool proposals_are_attached(const struct proposals *p);
 
 /* Reads the next proposal. False if there is none. The proposal may contain anything. */
 bool proposals_read(struct proposals *p, struct proposal *out);
+
+/* Reads again those that a keeper had read when it died, from the oldest: it may not have carried out
+ * the last. *at is 0 at first, and counts. proposals_finish() ends it. */
+bool proposals_read_again(const struct proposals *p, uint32_t *at, struct proposal *out);
 
 /* A round through the rings of all workers, from its beginning until none of them has a proposal
  * left; a round that leaves some has no end. Of any process. */

@@ -89,6 +89,16 @@ bool proposals_read(struct proposals *p, struct proposal *out)
     return true;
 }
 
+bool proposals_read_again(const struct proposals *p, uint32_t *at, struct proposal *out)
+{
+    uint64_t done = atomic_load(&p->done), read = p->read;
+
+    if (read - done > RING || *at >= read - done)
+        return false;
+    memcpy(out, &p->ring[(done + (*at)++) % RING], sizeof *out);
+    return true;
+}
+
 void proposals_finish(struct proposals *p)
 {
     atomic_store_explicit(&p->done, p->read, memory_order_release);
@@ -109,10 +119,13 @@ bool proposals_sleep(struct proposals *p)
 /* A word is a place: 22 bits of the hash, and the end of the last turn taken (wall ms, 42 bits). A
  * place whose end is past is free. Two clients with the same bits in one set would share a queue:
  * one pair in half a million. */
-enum { TURN_SETS = 8192, TURN_WAYS = 8 };
+enum { TURN_SETS = 8192, TURN_WAYS = 8, WITHDRAWN = 8192 };
 struct turns {
     _Alignas(64) _Atomic uint64_t end[TURN_SETS][TURN_WAYS];
     struct accounts accounts;
+    /* By a record's key: 1 + the keeper's round in which one was withdrawn last; 0: none. It counts
+     * until a later round is done. */
+    _Atomic uint64_t withdrawn[WITHDRAWN];
 };
 
 /* ---- the worker's table ---- */
@@ -284,6 +297,36 @@ void turns_end_round(struct turns *t, uint64_t round)
 
     while (done < round && !atomic_compare_exchange_weak(&t->accounts.done, &done, round))
         continue;
+}
+
+/* ---- records of messages that are withdrawn ---- */
+
+static unsigned withdrawn_at(uint64_t key)
+{
+    return (unsigned)(key * UINT64_C(0x9e3779b97f4a7c15) >> 32) % WITHDRAWN;
+}
+
+void turns_withdraw(struct turns *t, const struct proposals *p, uint64_t key, bool lost)
+{
+    if (!t)
+        return;
+    /* The order matters: the proposal must be visible before the round is read. */
+    atomic_thread_fence(memory_order_seq_cst);
+    uint64_t since = lost ? UINT64_MAX : atomic_load(&t->accounts.round) + 1;
+    _Atomic uint64_t *at = &t->withdrawn[withdrawn_at(key)];
+    uint64_t known = atomic_load(at);
+
+    if (!lost && proposals_are_done(p))
+        return;
+    while (known < since && !atomic_compare_exchange_weak(at, &known, since))
+        continue;
+}
+
+bool turns_may_believe(const struct turns *t, uint64_t key)
+{
+    uint64_t since = t ? atomic_load(&t->withdrawn[withdrawn_at(key)]) : 0;
+
+    return since == 0 || since <= atomic_load(&t->accounts.done);
 }
 
 /* ---- turns ---- */

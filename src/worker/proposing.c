@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <sched.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -14,26 +15,68 @@
 #include "worker/worker.h"
 #include "worker/worker_part.h"
 
-enum { WAIT_MS = 100, NO_WAIT_MS = 1000 };
+enum { WAIT_MS = 100, NO_WAIT_MS = 1000, WITHDRAWALS_MAX = 1 << 16 };
+
+/* Withdrawals that found no place in the ring. They wait here, because a record that stays would lose
+ * the next message with the same octets. */
+static void keep_for_later(struct worker *w, uint64_t key)
+{
+    struct withdrawals *d = &w->withdrawals;
+
+    if (d->count == d->room) {
+        uint32_t room = d->room ? 2 * d->room : 64;
+        uint64_t *more = room <= WITHDRAWALS_MAX ? realloc(d->key, room * sizeof *more) : NULL;
+        if (!more)
+            return; /* turns_withdraw() has noted it for as long as the master runs */
+        d->key = more;
+        d->room = room;
+    }
+    d->key[d->count++] = key;
+}
+
+static void write_kept(struct worker *w)
+{
+    struct withdrawals *d = &w->withdrawals;
+
+    while (d->count &&
+           proposals_write(w->params->proposals,
+                           &(struct proposal){.op = PROPOSE_ELSE, .hash = d->key[d->count - 1]}))
+        d->count--;
+}
 
 void proposing_flush(struct worker *w)
 {
     const uint64_t ring = 1;
 
+    if (w->withdrawals.count)
+        write_kept(w);
     if (w->params->proposals && proposals_must_wake(w->params->proposals))
         (void)!write(w->params->bell, &ring, sizeof ring);
 }
 
 static void change(void *arg, const struct partial_change *what)
 {
+    struct worker *w = arg;
+    const struct worker_params *p = w->params;
+
+    bool written = proposals_write(p->proposals, &(struct proposal){.op = PROPOSE_ELSE,
+                                                                    .kind = what->of_backend,
+                                                                    .hash = what->key,
+                                                                    .label = what->flags,
+                                                                    .a = what->value,
+                                                                    .b = what->until});
+    if (what->until)
+        return;
+    turns_withdraw(p->turns, p->proposals, what->key, !written);
+    if (!written)
+        keep_for_later(w, what->key);
+}
+
+static bool may_believe(void *arg, uint64_t key)
+{
     const struct worker *w = arg;
 
-    proposals_write(w->params->proposals, &(struct proposal){.op = PROPOSE_ELSE,
-                                                             .kind = what->of_backend,
-                                                             .hash = what->key,
-                                                             .label = what->flags,
-                                                             .a = what->value,
-                                                             .b = what->until});
+    return turns_may_believe(w->params->turns, key);
 }
 
 /* A mixed answer is rare, and its sender may come back at once, to another worker. So this waits
@@ -61,6 +104,7 @@ int proposing_open(struct worker *w)
     int error = ledger_propose_to(p->ledger, p->proposals, p->turns);
     if (!error && partial_propose_to(p->partial, change, settle, w) < 0)
         log_warn("the memory of mixed answers cannot be protected from this process");
+    partial_believe_if(p->partial, may_believe);
     return error;
 }
 
@@ -70,4 +114,6 @@ void proposing_close(struct worker *w)
         return;
     proposing_flush(w);
     proposals_attach(w->params->proposals, false);
+    free(w->withdrawals.key);
+    w->withdrawals = (struct withdrawals){0};
 }

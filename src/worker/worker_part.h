@@ -119,7 +119,14 @@ static_assert((int)POLICY_HOLD_MAX <= (int)CONN_HOLD_MAX_MS && POLICY_DRIP_LINES
  * envelope's block, which for a harvester (HELO, MAIL, the refused address) has 48 to 64. */
 static_assert(sizeof(struct conn) <= 176, "a held connection must stay within its budget");
 
+/* Of records of mixed answers, for the keeper (proposing.c). */
+struct withdrawals {
+    uint64_t *key;
+    uint32_t count, room;
+};
+
 struct worker {
+    struct withdrawals withdrawals;
     struct loop loop;
     const struct worker_params *params;
     const struct config *config;

@@ -2,11 +2,14 @@
 
 import contextlib
 import itertools
+import os
+import signal
 import threading
 import time
 
 import pytest
 
+from lib import processes
 from lib.dovecot import Dovecot
 from lib.scripted import CLOSE, Scripted
 from lib.smtp import Client, deliver, transaction
@@ -75,6 +78,35 @@ def changed(number):
         + b"DKIM-Signature: v=1; t=%d; b=%d\r\n" % (number, number)
         + MESSAGE
     )
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_keeper_that_hangs_loses_no_message_with_the_same_octets(mired, killed):
+    """An alarm without a Message-ID gets a mixed answer, then comes through; the keeper cannot withdraw what it has
+    recorded. The next alarm has the same octets, and comes by any worker."""
+    alarm = b"Subject: alarm\r\n\r\nthe pump has stopped\r\n"
+    with Scripted(refuses(BOB, reply="452 4.2.2 later"), lmtp=True) as backend:
+        m = mired(backend=backend.block, workers=2)
+        m.deaths_expected = killed
+        assert send(m, [ALICE, BOB], alarm) == {ALICE: 451, BOB: 451}
+        backend.answer = lambda *_: None
+        (keeper,) = [p for p in processes.children(m.pid) if processes.command(p).startswith("mired: keeper")]
+        os.kill(keeper, signal.SIGSTOP)
+        try:
+            for n in range(1, 9):  # the first of them is the retry, for which the record counts
+                left = [ALICE, BOB]
+                for source in NETWORKS[:4]:
+                    codes, _ = transaction(m.port, "a@b.test", left, alarm, source, f" SIZE={len(alarm)}")
+                    left = [to for to in left if codes[to] != 250]
+                    if not left:
+                        break
+                assert not left
+                assert [backend.copies(to) for to in (ALICE, BOB)] == [n, n]
+        finally:
+            os.kill(keeper, signal.SIGKILL if killed else signal.SIGCONT)
+        m.booked()
+        assert send_until_told(m, [ALICE, BOB], alarm)[0] == {ALICE: 250, BOB: 250}
+        assert [backend.copies(to) for to in (ALICE, BOB)] == [9, 9]
 
 
 def test_a_pool_that_adds_fields_and_declares_another_size_each_time_is_split_too(mired):

@@ -488,6 +488,65 @@ static void test_a_flood_loses_no_withdrawal_of_a_record(void **state)
     close_office(o);
 }
 
+/* A keeper that hangs: no worker believes what one has withdrawn, until it is done. */
+static void test_no_worker_believes_what_the_keeper_may_not_have_removed(void **state)
+{
+    struct office *o = open_office();
+    struct proposal withdrawal = {.op = PROPOSE_ELSE};
+    unsigned believed = 0;
+
+    keep(o, T0);
+    for (uint64_t key = 1; key <= 1000; key++)
+        assert_true(turns_may_believe(o->turns, key));
+    for (uint64_t key = 1; key <= 50; key++) {
+        withdrawal.hash = key;
+        assert_true(proposals_write(o->ring[key % WORKERS], &withdrawal));
+        turns_withdraw(o->turns, o->ring[key % WORKERS], key, false);
+    }
+    for (uint64_t key = 1; key <= 50; key++)
+        assert_false(turns_may_believe(o->turns, key));
+    for (uint64_t key = 51; key <= 1050; key++)
+        believed += turns_may_believe(o->turns, key);
+    assert_true(believed > 900);
+    /* a round that had passed the ring before does not count */
+    uint64_t round = turns_begin_round(o->turns);
+    withdrawal.hash = 77777;
+    assert_true(proposals_write(o->ring[0], &withdrawal));
+    turns_withdraw(o->turns, o->ring[0], 77777, false);
+    turns_end_round(o->turns, round);
+    assert_false(turns_may_believe(o->turns, 77777));
+    keep(o, T0);
+    for (uint64_t key = 1; key <= 50; key++)
+        assert_true(turns_may_believe(o->turns, key));
+    assert_true(turns_may_believe(o->turns, 77777));
+    turns_withdraw(o->turns, o->ring[0], 9, true); /* one that never came into the ring */
+    keep(o, T0);
+    assert_false(turns_may_believe(o->turns, 9));
+    assert_true(turns_may_believe(NULL, 9));
+    close_office(o);
+}
+
+/* It has read a withdrawal and is killed. */
+static void test_the_next_keeper_reads_again_what_the_last_had_read(void **state)
+{
+    struct office *o = open_office();
+    struct proposal p = {.op = PROPOSE_ELSE};
+    uint32_t at = 0;
+
+    for (p.hash = 1; p.hash <= 5; p.hash++)
+        assert_true(proposals_write(o->ring[0], &p));
+    for (int i = 0; i < 3; i++)
+        assert_true(proposals_read(o->ring[0], &p));
+    for (uint64_t key = 1; key <= 3; key++) {
+        assert_true(proposals_read_again(o->ring[0], &at, &p));
+        assert_int_equal(p.hash, key);
+    }
+    assert_false(proposals_read_again(o->ring[0], &at, &p));
+    proposals_finish(o->ring[0]);
+    assert_true(proposals_read(o->ring[0], &p) && p.hash == 4);
+    close_office(o);
+}
+
 /* A worker with backends for two domains delivers 150 messages of 10 recipients a second: each
  * recipient is marked, recorded and forgotten. */
 static void test_messages_for_several_backends_are_no_attack(void **state)
@@ -972,6 +1031,8 @@ int main(void)
         cmocka_unit_test(test_without_a_keeper_nothing_is_booked_and_nothing_breaks),
         cmocka_unit_test(test_while_the_keeper_is_away_a_worker_knows_its_own_bookings),
         cmocka_unit_test(test_a_flood_loses_no_withdrawal_of_a_record),
+        cmocka_unit_test(test_no_worker_believes_what_the_keeper_may_not_have_removed),
+        cmocka_unit_test(test_the_next_keeper_reads_again_what_the_last_had_read),
         cmocka_unit_test(test_messages_for_several_backends_are_no_attack),
         cmocka_unit_test(test_it_cannot_write_the_ledger),
         cmocka_unit_test(test_it_exempts_nobody_and_forgives_nothing),
