@@ -49,7 +49,7 @@ fuzz: ## each fuzz target for FUZZ_SECONDS
 coverage: ## which lines the unit tests and the seeds of the fuzz targets run
 	@scripts/coverage
 
-proof: ## Frama-C over the tarpit: no undefined behaviour, no hold above the maximum
+proof: ## Frama-C over the tarpit and the SMTP parsers: no undefined behaviour, no hold above the maximum
 	@scripts/proof
 
 valgrind: ## the fast integration tests under valgrind

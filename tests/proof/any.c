@@ -15,8 +15,8 @@ double pow(double base, double exponent)
     return any_choice ? Frama_C_double_interval(1, __DBL_MAX__) : INFINITY;
 }
 
-/* The library's search, with steps that EVA can follow one by one. */
-void *memchr(const void *in, int wanted, size_t len)
+/* The search in place of memchr(), with steps that EVA can follow one by one: of memchr() it has an idea of its own. */
+void *proof_memchr(const void *in, int wanted, size_t len)
 {
     const unsigned char *at = in;
 

@@ -1,0 +1,80 @@
+/* The scanners of messages (the scalar ones; data_skip.c skips nothing here), from any state and over
+ * any octets: in one piece of any length up to OCTETS, as DATA and as chunks, in any of their modes.
+ * Each length is a case of its own, so that EVA keeps the relation between a span's pointer and its
+ * length. */
+#include "any.h"
+
+#include "smtp/data_part.h"
+
+enum { OCTETS = 3 };
+
+static struct data_scan any_scan(void)
+{
+    struct data_scan d = {.line = Frama_C_unsigned_int_interval(0, DATA_LINE_MAX),
+                          .state = Frama_C_unsigned_int_interval(LINE_START, CR_DUE),
+                          .bad = any_choice & 1,
+                          .nul = any_choice & 1,
+                          .nul_line = Frama_C_unsigned_int_interval(0, 2),
+                          .nul_first = any_choice & 1,
+                          .allow_nul = any_choice & 1,
+                          .mend = any_choice & 1};
+    return d;
+}
+
+static void scan(struct span in)
+{
+    struct data_scan d = any_scan();
+    struct data_found found;
+
+    if (d.state == DOT_DUE || d.state == CR_DUE)
+        return;
+    (void)data_scan(&d, in, &found);
+    //@ assert within_the_octets: found.body <= found.used <= in.len;
+    //@ assert dots_are_octets: found.dots <= found.body;
+}
+
+static void scan_chunk(struct span in)
+{
+    struct data_scan d = any_scan();
+    size_t used = data_scan_chunk(&d, in);
+
+    //@ assert chunk_within_the_octets: used <= in.len;
+    (void)data_chunk_owes(&d);
+    (void)data_chunks_end(&d);
+}
+
+static void unstuff(struct span in)
+{
+    char out[OCTETS];
+    bool line_start = any_choice & 1;
+    size_t length = data_unstuff(&line_start, in, out);
+
+    //@ assert not_longer: length <= in.len;
+}
+
+static void count_received(struct span in)
+{
+    struct received_count r = {.count = Frama_C_unsigned_int_interval(0, UINT16_MAX),
+                               .column = Frama_C_unsigned_int_interval(0, 8),
+                               .state = Frama_C_unsigned_int_interval(0, 2)};
+
+    received_scan(&r, in);
+}
+
+int main(void)
+{
+    char text[OCTETS];
+
+    Frama_C_make_unknown(text, sizeof text);
+    for (size_t len = 0; len <= OCTETS; len++) {
+        struct span in = {text, len};
+        switch (any_choice) { /* a case ends here, so that its paths do not meet those of others */
+        case 0: scan(in); return 0;
+        case 1: scan_chunk(in); return 0;
+        case 2: unstuff(in); return 0;
+        case 3: count_received(in); return 0;
+        default: break;
+        }
+    }
+    return 0;
+}

@@ -1,0 +1,56 @@
+/* Lines of clients and the words in them: any octets, in pieces of each length up to OCTETS. Each
+ * length is a case of its own, so that EVA keeps the relation between a span's pointer and its
+ * length. */
+#include "any.h"
+
+#include "smtp/command.h"
+#include "smtp/text.h"
+
+enum { OCTETS = 3 };
+
+static void line(struct span in)
+{
+    struct span rest = in, line = {0};
+    bool swallow = any_choice & 1;
+
+    (void)smtp_command_line(&rest, OCTETS - 1, &swallow, &line);
+    //@ assert what_is_left_was_there: rest.len <= in.len;
+    //@ assert line_was_there: line.len <= in.len;
+    (void)smtp_is_tls(in);
+}
+
+static void word(struct span in)
+{
+    struct span rest = in, word = text_word(&rest);
+
+    //@ assert word_was_there: word.len <= in.len && rest.len <= in.len;
+    (void)smtp_command_find(word, any_choice & 1);
+}
+
+static void octets(struct span in)
+{
+    size_t one = utf8_length(in), printable = text_printable(in);
+    uint64_t number;
+
+    //@ assert character_was_there: one <= in.len && printable <= in.len;
+    (void)text_is_xtext(in, any_choice & 1);
+    (void)span_trim(in);
+    (void)span_number(in, &number);
+}
+
+int main(void)
+{
+    char text[OCTETS];
+
+    Frama_C_make_unknown(text, sizeof text);
+    for (size_t len = 0; len <= OCTETS; len++) {
+        struct span in = {text, len};
+        switch (any_choice) { /* a case ends here, so that its paths do not meet those of others */
+        case 0: line(in); return 0;
+        case 1: word(in); return 0;
+        case 2: octets(in); return 0;
+        default: break;
+        }
+    }
+    return 0;
+}
