@@ -68,7 +68,7 @@ static int read_program(int fd, struct program *p)
 
 static int compile(unsigned calls, struct program *p)
 {
-    scmp_filter_ctx filter;
+    scmp_filter_ctx filter = NULL;
     int fd = memfd_create("mired filter", MFD_CLOEXEC);
     int error = fd < 0 ? -errno : sandbox_make_filter(calls, &filter);
 
@@ -99,7 +99,7 @@ static int fill_in(struct sock_filter *code, size_t len)
 
 static int load(const struct program *p)
 {
-    struct sock_filter *own = malloc(p->len * sizeof *own);
+    struct sock_filter *own = p->len ? malloc(p->len * sizeof *own) : NULL;
 
     if (!own)
         return -ENOMEM;
@@ -115,7 +115,7 @@ static int load(const struct program *p)
 int sandbox_load_filter(unsigned calls)
 {
     const struct program *there = find(calls);
-    struct program own;
+    struct program own = {0};
 
     compiled_here = there ? 0 : calls + 1;
     if (there)
@@ -135,7 +135,7 @@ unsigned sandbox_compiled(void)
 
 void sandbox_keep(unsigned compiled)
 {
-    struct program p;
+    struct program p = {0};
 
     if (compiled == 0 || compiled - 1 > CALLS_ALL || kept.count == PROGRAMS || find(compiled - 1) ||
         !sandbox_has_seccomp() || compile(compiled - 1, &p) < 0)
