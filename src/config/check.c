@@ -9,6 +9,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "base/memory.h"
 #include "config/reader.h"
 #include "smtp/address.h"
 #include "smtp/address_list.h"
@@ -157,6 +158,15 @@ static uint32_t clerks_for(uint32_t workers)
     return n < LEAST ? LEAST : n > MOST ? MOST : n;
 }
 
+/* Memory for large messages: little enough to be free on a machine that does other things too. */
+static uint64_t spool_memory(void)
+{
+    const uint64_t mega = 1 << 20;
+    uint64_t part = memory_of_process() / 64;
+
+    return part < 32 * mega ? 32 * mega : part > 1024 * mega ? 1024 * mega : part;
+}
+
 static void set_machine(struct config *c)
 {
     struct rlimit files = {1024, 1024};
@@ -169,6 +179,10 @@ static void set_machine(struct config *c)
     getrlimit(RLIMIT_NOFILE, &files);
     if (c->connections_max == 0)
         c->connections_max = (uint64_t)c->workers * files.rlim_max;
+    if (c->spool_memory == 0)
+        c->spool_memory = spool_memory();
+    if (c->spool_memory > c->spool_max)
+        c->spool_memory = c->spool_max;
 }
 
 /* ---- sections ---- */

@@ -144,6 +144,7 @@ struct config {
     uint64_t size_max;
     uint64_t connections_max; /* already resolved; all workers together */
     uint64_t spool_max;
+    uint64_t spool_memory; /* already resolved; all workers together */
     uint64_t timeout_ms;
     uint64_t data_rate; /* octets a second, over `timeout`; 0: any */
     uint64_t partial_ms;

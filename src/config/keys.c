@@ -55,6 +55,8 @@ const struct key keys_main[] = {
      .help = "connections of all workers together; 0 is what the limit of descriptors allows"},
     {"spool_max", KEY_SIZE, AT(config, spool_max), 1024, 1024.0 * TB, .preset = "1G",
      .help = "all messages that are being received"},
+    {"spool_memory", KEY_SIZE, AT(config, spool_memory), 0, 1024.0 * TB, .preset = "0",
+     .help = "those of them that are in memory; 0 is a 64th of it, within 32M and 1G"},
     {"data_rate", KEY_SIZE, AT(config, data_rate), 0, 1024.0 * MB, .preset = "100",
      .unit = "a second", .help = "bytes that a client must send of a message; 0 is any"},
     {"timeout", KEY_DURATION, AT(config, timeout_ms), 1000, 3600e3, .preset = "5m",

@@ -5,6 +5,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -79,17 +80,25 @@ void blocks_give(struct blocks *b, char *block)
 }
 
 /* The lowest blocks of the stack are those that nobody has needed. */
-bool blocks_trim(struct blocks *b)
+enum blocks_more blocks_trim(struct blocks *b)
 {
-    uint32_t unneeded = b->least_warm;
+    if (b->unneeded == 0) {
+        b->unneeded = b->least_warm;
+        b->least_warm = b->n_warm;
+    }
+    uint32_t n = b->unneeded < b->least_warm ? b->unneeded : b->least_warm;
 
-    for (uint32_t i = 0; i < unneeded; i++) {
+    if (n > BLOCKS_TRIM)
+        n = BLOCKS_TRIM;
+    for (uint32_t i = 0; i < n; i++) {
         madvise(block_at(b, b->warm[i]), BLOCK_SIZE, MADV_DONTNEED);
         b->cold[b->n_cold++] = b->warm[i];
     }
-    b->n_warm -= unneeded;
-    for (uint32_t i = 0; i < b->n_warm; i++)
-        b->warm[i] = b->warm[i + unneeded];
-    b->least_warm = b->n_warm;
-    return blocks_free(b) < b->max || b->n_warm > 0;
+    b->n_warm -= n;
+    memmove(b->warm, b->warm + n, b->n_warm * sizeof *b->warm);
+    b->least_warm -= n;
+    b->unneeded = n == BLOCKS_TRIM ? b->unneeded - n : 0;
+    if (b->unneeded)
+        return BLOCKS_SOON;
+    return blocks_free(b) < b->max || b->n_warm > 0 ? BLOCKS_LATER : BLOCKS_NONE;
 }

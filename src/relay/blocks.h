@@ -9,7 +9,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { BLOCK_SIZE = 16 * 1024 };
+enum {
+    BLOCK_SIZE = 16 * 1024,
+    BLOCKS_TRIM = 128, /* of one blocks_trim(): a fraction of a millisecond */
+};
 
 struct blocks {
     char *base;     /* address space for `max` blocks */
@@ -17,7 +20,8 @@ struct blocks {
     uint32_t *cold; /* a stack of free blocks without memory */
     uint32_t max;   /* all blocks */
     uint32_t n_warm, n_cold;
-    uint32_t least_warm; /* since the last blocks_trim() */
+    uint32_t least_warm; /* since the last blocks_trim() that began */
+    uint32_t unneeded;   /* blocks that are still to be trimmed */
 };
 
 /* Reserves address space for `max` blocks; memory follows as they are used. Returns 0 or -ENOMEM. */
@@ -34,8 +38,14 @@ static inline uint32_t blocks_free(const struct blocks *b)
     return b->n_warm + b->n_cold;
 }
 
-/* Gives the memory of those blocks to the kernel that have been free since the last call. Returns
- * true while it should be called again after a while: some blocks still have memory. */
-bool blocks_trim(struct blocks *b);
+enum blocks_more {
+    BLOCKS_NONE,  /* none has memory */
+    BLOCKS_LATER, /* call it again when blocks that are free now may be unneeded */
+    BLOCKS_SOON,  /* ... at once: there were more than BLOCKS_TRIM */
+};
+
+/* Gives the memory of those blocks to the kernel that have been free since the last call that
+ * returned something other than BLOCKS_SOON. */
+enum blocks_more blocks_trim(struct blocks *b);
 
 #endif

@@ -27,16 +27,31 @@ struct spool {
     size_t chunk_len;
     uint64_t size;
     uint64_t counted; /* in room->used */
+    uint64_t begun;   /* ms */
+    bool fast;        /* its blocks are fast blocks: counted in room->fast */
     struct sipkey key;
     struct received_count received;
     char *few[FEW]; /* enough for most messages */
 };
 
-int spool_room_open(struct spool_room *room, uint32_t workers)
+static uint32_t blocks_of(uint64_t memory, uint32_t workers)
 {
-    uint32_t blocks = SPOOL_MEMORY / BLOCK_SIZE / (workers ? workers : 1);
+    uint64_t blocks = memory / BLOCK_SIZE / (workers ? workers : 1);
 
-    return blocks_open(&room->blocks, blocks > SPOOL_BLOCKS_LEAST ? blocks : SPOOL_BLOCKS_LEAST);
+    return blocks < SPOOL_BLOCKS_LEAST ? SPOOL_BLOCKS_LEAST
+           : blocks > UINT32_MAX       ? UINT32_MAX
+                                       : (uint32_t)blocks;
+}
+
+int spool_room_open(struct spool_room *room, uint32_t workers, uint64_t memory)
+{
+    uint32_t all = blocks_of(memory, workers);
+
+    room->common = blocks_of(SPOOL_MEMORY, workers);
+    if (room->common > all)
+        room->common = all;
+    room->fast = 0;
+    return blocks_open(&room->blocks, all);
 }
 
 void spool_room_close(struct spool_room *room)
@@ -55,13 +70,16 @@ struct spool *spool_new(struct spool_room *room, const struct sipkey *key)
     s->block_room = FEW;
     s->fd = -1;
     s->key = *key;
+    s->begun = *room->now;
     return s;
 }
 
 static void keep_blocks(struct spool *s, uint32_t n)
 {
-    while (s->blocks > n)
+    while (s->blocks > n) {
         blocks_give(&s->room->blocks, s->block[--s->blocks]);
+        s->room->fast -= s->fast;
+    }
 }
 
 void spool_free(struct spool *s)
@@ -124,19 +142,52 @@ static size_t octets_in(const struct spool *s, uint32_t i)
     return left < BLOCK_SIZE ? (size_t)left : BLOCK_SIZE;
 }
 
+static uint32_t common_left(const struct spool_room *r)
+{
+    uint32_t used = r->blocks.max - blocks_free(&r->blocks) - r->fast;
+
+    return used < r->common ? r->common - used : 0;
+}
+
+static uint32_t fast_left(const struct spool_room *r)
+{
+    return r->blocks.max - r->common - r->fast;
+}
+
+static bool is_fast(const struct spool *s)
+{
+    return s->fd < 0 && s->size >= BLOCK_SIZE && s->size >= (*s->room->now - s->begun) * SPOOL_FAST;
+}
+
+/* Decides what its blocks count as. */
+static void choose_blocks(struct spool *s)
+{
+    struct spool_room *r = s->room;
+
+    if (s->fast && !is_fast(s))
+        r->fast -= s->blocks;
+    else if (!s->fast && is_fast(s) && fast_left(r) > s->blocks)
+        r->fast += s->blocks;
+    else
+        return;
+    s->fast = !s->fast;
+}
+
 /* See spool.h. */
 static bool may_grow(const struct spool *s)
 {
-    const struct blocks *b = &s->room->blocks;
-    uint32_t left = blocks_free(b);
+    uint32_t left = common_left(s->room), all = s->room->common;
 
+    if (s->fast)
+        return fast_left(s->room) > s->blocks;
     if (s->fd >= 0)
-        return s->blocks < SPOOL_WRITE && left > b->max / 2;
-    return s->blocks == 0 ? left > 0 : left > s->blocks && left > b->max / SPOOL_RESERVE;
+        return s->blocks < SPOOL_WRITE && left > all / 2;
+    return s->blocks == 0 ? left > 0 : left > s->blocks && left > all / SPOOL_RESERVE;
 }
 
 static bool add_block(struct spool *s)
 {
+    choose_blocks(s);
     if (!may_grow(s))
         return false;
     if (s->blocks == s->block_room) {
@@ -151,7 +202,11 @@ static bool add_block(struct spool *s)
         s->block_room = room;
     }
     s->block[s->blocks] = blocks_take(&s->room->blocks);
-    return s->block[s->blocks++] != NULL;
+    if (!s->block[s->blocks])
+        return false;
+    s->blocks++;
+    s->room->fast += s->fast;
+    return true;
 }
 
 /* Where the message goes on: `*room` octets in its last block, or in a new one; NULL: it may have no
@@ -279,6 +334,23 @@ int spool_add(struct spool *s, struct span octets)
     }
     received_scan(&s->received, octets);
     return 0;
+}
+
+uint64_t spool_settle(struct spool *s)
+{
+    uint64_t octets = s->size;
+
+    if (!s->fast || is_fast(s))
+        return 0;
+    if (flush(s) < 0) { /* it stays in memory; the file may have a part of it */
+        if (s->fd >= 0)
+            close(s->fd);
+        s->fd = -1;
+        return 0;
+    }
+    keep_blocks(s, 0);
+    choose_blocks(s);
+    return octets;
 }
 
 uint64_t spool_size(const struct spool *s)

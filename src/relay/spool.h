@@ -8,6 +8,11 @@
  * while half of the blocks are free. The client's octets can be received directly into the blocks
  * (spool_place()). A shared counter limits all spools of all workers to spool_max.
  *
+ * These are the common blocks (SPOOL_MEMORY). All others are fast blocks, for what messages that
+ * come fast (SPOOL_FAST) have beyond their first block: such messages leave soon, so that a little
+ * memory is enough for many of them. The blocks of a message that is no longer fast count as common
+ * ones, or it moves to a file.
+ *
  * The spool is not a queue: the message is gone when the client has its reply. A spool belongs to
  * one worker; not thread-safe. */
 #ifndef MIRED_RELAY_SPOOL_H
@@ -24,9 +29,10 @@
 #include "smtp/sameness.h"
 
 enum {
-    SPOOL_MEMORY = 32 * 1024 * 1024, /* octets of the blocks of all workers together */
+    SPOOL_MEMORY = 32 * 1024 * 1024, /* octets of the common blocks of all workers */
     SPOOL_BLOCKS_LEAST = 16,         /* of a worker */
     SPOOL_RESERVE = 8,               /* 1/8 of them is for messages that have no block yet */
+    SPOOL_FAST = 1500,               /* octets a millisecond since it began: a message is fast */
     SPOOL_WRITE = 16,                /* blocks of one write to a file */
     SPOOL_SMALL = 256 * 1024,        /* octets of a message that may use all of spool_max ... */
     SPOOL_SMALL_PART = 16,           /* ... of which 1/16 is for such messages */
@@ -36,13 +42,17 @@ struct spool_room {         /* one for a worker */
     const char *folder;     /* of spool files */
     _Atomic uint64_t *used; /* octets in all spools of all workers; shared mapping */
     uint64_t max;
+    const uint64_t *now; /* monotonic ms */
     struct blocks blocks;
+    uint32_t common; /* how many of them are common blocks */
+    uint32_t fast;   /* fast blocks that messages have */
 };
 
 struct spool;
 
-/* Gets the blocks of a worker, of which there are `workers`. Returns 0 or -ENOMEM. */
-int spool_room_open(struct spool_room *room, uint32_t workers);
+/* Gets the blocks of a worker, of which there are `workers`; `memory` is for all of them together, in
+ * octets. Returns 0 or -ENOMEM. */
+int spool_room_open(struct spool_room *room, uint32_t workers, uint64_t memory);
 void spool_room_close(struct spool_room *room);
 
 /* `room` must outlive the spool; `key` is for spool_identify(). The caller frees the spool. NULL
@@ -63,6 +73,10 @@ void spool_fit(struct spool *s);
  * repeated when another message has gone; or -ENOSPC (a full disk), -ENOMEM or -EIO: after these
  * only spool_size(), which has not changed, and spool_free() may be called. */
 int spool_add(struct spool *s, struct span octets);
+
+/* Moves a message that was fast and is no longer so to a file, if it has not left meanwhile; not
+ * between spool_place() and spool_fit(). Returns how many octets were written. */
+uint64_t spool_settle(struct spool *s);
 
 uint64_t spool_size(const struct spool *s);
 /* Reads the whole message and finds the hash by which a retry is recognised (smtp/sameness.h), and

@@ -27,23 +27,37 @@
 
 enum { GOOD_AT_ONCE = 64 };
 enum { NAMES_WAIT_MS = 1000, NAMES_LOOK_MS = 20 };
-enum { TRIM_MS = 5000 };
+enum { TRIM_MS = 5000, TRIM_SOON_MS = 20, SETTLE_OCTETS = 16 << 20 };
 enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
+
+/* Large messages whose clients have stopped must not keep the memory that is for fast ones. */
+static void settle(struct worker *w)
+{
+    uint64_t octets = 0;
+
+    for (struct ring *at = w->spooling.next; at != &w->spooling && octets < SETTLE_OCTETS;
+         at = at->next)
+        octets += spool_settle(container_of(at, struct work, spooling)->spool);
+}
 
 /* Blocks that were not needed from one look to the next go back to the kernel. */
 static void trim(struct loop *loop, struct alarm *a)
 {
     struct worker *w = worker_of(loop);
 
-    if (blocks_trim(&w->spool_room.blocks))
-        loop_alarm(loop, a, loop->now + TRIM_MS);
+    settle(w);
+    switch (blocks_trim(&w->spool_room.blocks)) {
+    case BLOCKS_NONE: break;
+    case BLOCKS_LATER: loop_alarm(loop, a, loop->now + TRIM_MS); break;
+    case BLOCKS_SOON: loop_alarm(loop, a, loop->now + TRIM_SOON_MS); break;
+    }
 }
 
 int message_open(struct worker *w)
 {
     ring_init(&w->spooling);
     w->trim_alarm.due = trim;
-    return spool_room_open(&w->spool_room, w->params->slots);
+    return spool_room_open(&w->spool_room, w->params->slots, w->config->spool_memory);
 }
 
 void message_close(struct worker *w)

@@ -475,8 +475,10 @@ int worker_run(const struct worker_params *params)
     set_limits(w);
     char folder[4096];
     snprintf(folder, sizeof folder, "%s/spool", params->config->state);
-    w->spool_room = (struct spool_room){
-        .folder = folder, .used = params->spool_used, .max = params->config->spool_max};
+    w->spool_room = (struct spool_room){.folder = folder,
+                                        .used = params->spool_used,
+                                        .max = params->config->spool_max,
+                                        .now = &w->loop.now};
     int error = proposing_open(w);
     if (!error)
         error = open_all(w);

@@ -31,7 +31,8 @@ def flooded(mired, tmp_path):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, connections + 2000)), hard))
         m = mired(
-            config=f"""tls {{ certificate = "{certificate}" key = "{key}" }}
+            config=f"""spool_memory = 32M
+                tls {{ certificate = "{certificate}" key = "{key}" }}
                 listen "127.0.0.1:{implicit}" {{ tls = implicit }}
                 listen "127.0.0.1:{front}" {{ proxy_protocol = {{ "127.66.9.0/24" }} }}
                 {page}""",

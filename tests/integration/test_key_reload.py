@@ -24,6 +24,7 @@ MAIN = {
     "size_max": ("20M", "21M"),
     "connections_max": ("500", "600"),
     "spool_max": ("100M", "101M"),
+    "spool_memory": ("40M", "41M"),
     "data_rate": ("100", "50"),
     "timeout": ("1m", "2m"),
     "settle": ("1h", "2h"),

@@ -148,7 +148,7 @@ def test_a_full_disk_puts_off_large_messages_and_no_small_ones(mired, sink):
     """The file of a message of 40 MB does not fit into 20 MB; one of 5 MB needs none."""
     m = mired(
         workers=1,
-        config="size_max = 60M",
+        config="size_max = 60M spool_memory = 32M",
         backend=f'backend "smtp://127.0.0.1:{sink}" {{ }}',
         prefix=["unshare", "-m", "sh", "-c", SMALL_SPOOL, "sh", "20M"],
     )
@@ -215,7 +215,7 @@ def memory(workers):
 def test_a_full_spool_puts_off_the_messages_that_began_last(mired):
     """12 senders of 8 MB each and a spool of 64 MB: seven fit, and the first ones are among them."""
     m = mired(
-        tarpit="time = 1s held_per_client = 1000", workers=1, config="size_max = 10M spool_max = 64M",
+        tarpit="time = 1s held_per_client = 1000", workers=1, config="size_max = 10M spool_max = 64M spool_memory = 32M",
         recipients=PEOPLE,
     )
     (worker,) = m.processes("worker")

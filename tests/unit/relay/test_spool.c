@@ -1,12 +1,14 @@
 /* The spool: what goes in comes out, from memory or file, and its octets are counted. */
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -15,14 +17,16 @@
 
 static char folder[] = "/tmp/test-spool-XXXXXX";
 static _Atomic uint64_t used;
-static struct spool_room room = {.folder = folder, .used = &used, .max = 4 << 20};
+static uint64_t now = 1000;
+static struct spool_room room = {.folder = folder, .used = &used, .max = 4 << 20, .now = &now};
 static const struct sipkey key = {1, 2};
 
 enum { WORKERS = 16, BLOCKS = SPOOL_MEMORY / BLOCK_SIZE / WORKERS };
+enum { FAST_BLOCKS = 3 * BLOCKS }; /* beside these, where a test has them */
 
 static int make_folder(void **state)
 {
-    return mkdtemp(folder) ? spool_room_open(&room, WORKERS) : -1;
+    return mkdtemp(folder) ? spool_room_open(&room, WORKERS, SPOOL_MEMORY) : -1;
 }
 
 static int remove_folder(void **state)
@@ -200,24 +204,24 @@ static void test_blocks_that_are_not_needed_give_back_their_memory(void **state)
     char *taken[8];
 
     assert_int_equal(blocks_open(&b, 8), 0);
-    assert_false(blocks_trim(&b)); /* nothing to do: none has memory */
+    assert_int_equal(blocks_trim(&b), BLOCKS_NONE); /* none has memory */
     for (int i = 0; i < 8; i++)
         memset(taken[i] = blocks_take(&b), 'x', BLOCK_SIZE);
     assert_null(blocks_take(&b));
     for (int i = 0; i < 6; i++)
         blocks_give(&b, taken[i]);
-    assert_true(blocks_trim(&b)); /* all have been in use since the last time */
+    assert_int_equal(blocks_trim(&b), BLOCKS_LATER); /* all have been in use since the last time */
     assert_int_equal(b.n_warm, 6);
     char *last = blocks_take(&b);
     assert_ptr_equal(last, taken[5]); /* the one that was used last */
     assert_int_equal(last[0], 'x');
     blocks_give(&b, last);
-    assert_true(blocks_trim(&b));
+    assert_int_equal(blocks_trim(&b), BLOCKS_LATER);
     assert_int_equal(b.n_warm, 1); /* the one that was needed */
     blocks_give(&b, taken[6]);
     blocks_give(&b, taken[7]);
-    assert_true(blocks_trim(&b));
-    assert_false(blocks_trim(&b));
+    assert_int_equal(blocks_trim(&b), BLOCKS_LATER);
+    assert_int_equal(blocks_trim(&b), BLOCKS_NONE);
     assert_int_equal(b.n_warm, 0);
     for (int i = 0; i < 8; i++)
         assert_int_equal((taken[i] = blocks_take(&b))[BLOCK_SIZE - 1], 0); /* new memory */
@@ -229,16 +233,187 @@ static void test_blocks_that_are_not_needed_give_back_their_memory(void **state)
     blocks_close(&b);
 }
 
+/* A worker does other things between the calls that free many blocks. */
+static void test_many_blocks_are_trimmed_in_turns(void **state)
+{
+    enum { MANY = 5 * BLOCKS_TRIM / 2 };
+    struct blocks b;
+    char *taken[MANY];
+
+    assert_int_equal(blocks_open(&b, MANY), 0);
+    for (int i = 0; i < MANY; i++)
+        *(taken[i] = blocks_take(&b)) = 'x';
+    for (int i = 0; i < MANY; i++)
+        blocks_give(&b, taken[i]);
+    assert_int_equal(blocks_trim(&b), BLOCKS_LATER);
+    assert_int_equal(blocks_trim(&b), BLOCKS_SOON);
+    assert_int_equal(b.n_warm, MANY - BLOCKS_TRIM);
+    for (int i = 0; i < MANY - BLOCKS_TRIM - 10; i++) /* most of the others are needed again */
+        taken[i] = blocks_take(&b);
+    for (int i = 0; i < MANY - BLOCKS_TRIM - 10; i++)
+        blocks_give(&b, taken[i]);
+    assert_int_equal(blocks_trim(&b), BLOCKS_LATER);
+    assert_int_equal(b.n_warm, MANY - BLOCKS_TRIM - 10);
+    for (int i = 0; i < MANY - BLOCKS_TRIM - 10; i++) /* what has memory is taken first */
+        assert_int_equal(*blocks_take(&b), 'x');
+    blocks_close(&b);
+}
+
+/* ---- fast messages ---- */
+
+static struct spool_room roomy = {.folder = folder, .used = &used, .max = UINT64_MAX, .now = &now};
+
+static void open_roomy(void)
+{
+    assert_int_equal(spool_room_open(&roomy, WORKERS, (uint64_t)4 * SPOOL_MEMORY), 0);
+    assert_int_equal(roomy.common, BLOCKS);
+    assert_int_equal(roomy.blocks.max, BLOCKS + FAST_BLOCKS);
+}
+
+static void close_roomy(void)
+{
+    assert_int_equal(roomy.fast, 0);
+    assert_int_equal(blocks_free(&roomy.blocks), BLOCKS + FAST_BLOCKS);
+    assert_int_equal(atomic_load(&used), 0);
+    spool_room_close(&roomy);
+}
+
+static char piece[BLOCK_SIZE];
+
+/* Adds `blocks` blocks, of which one comes each `ms`. */
+static void receive(struct spool *s, int blocks, uint64_t ms)
+{
+    for (int i = 0; i < blocks; i++) {
+        now += ms;
+        assert_int_equal(spool_add(s, (struct span){piece, sizeof piece}), 0);
+    }
+}
+
+static bool is_in_file(const struct spool *s)
+{
+    uint64_t filed;
+
+    return spool_file(s, &filed) >= 0;
+}
+
+static void test_a_fast_message_has_more_memory_than_a_slow_one(void **state)
+{
+    enum { LARGE = BLOCKS + BLOCKS / 4 };
+
+    open_roomy();
+    struct spool *fast = spool_new(&roomy, &key);
+    receive(fast, LARGE, 10);
+    assert_false(is_in_file(fast));
+    struct spool *slow = spool_new(&roomy, &key);
+    receive(slow, LARGE, 20);
+    assert_true(is_in_file(slow));
+    static char text[LARGE * BLOCK_SIZE];
+    check(fast, text, sizeof text);
+    check(slow, text, sizeof text);
+    spool_free(fast);
+    spool_free(slow);
+    close_roomy();
+}
+
+enum { EACH = 12 };
+
+static void receive_fast(struct spool *s[EACH])
+{
+    for (int i = 0; i < EACH; i++)
+        s[i] = spool_new(&roomy, &key);
+    for (int n = 0; n < 28; n++)
+        for (int i = 0; i < EACH; i++)
+            receive(s[i], 1, 0);
+}
+
+static void receive_slow(struct spool *s[EACH])
+{
+    for (int i = 0; i < EACH; i++)
+        receive(s[i] = spool_new(&roomy, &key), 30, 20);
+}
+
+static uint32_t slow_blocks(void)
+{
+    return BLOCKS + FAST_BLOCKS - blocks_free(&roomy.blocks) - roomy.fast;
+}
+
+/* However many fast ones there are, slow and small messages have the memory that they have without
+ * them, and the other way round. */
+static void test_fast_and_slow_messages_take_no_memory_from_each_other(void **state)
+{
+    struct spool *fast[EACH], *slow[EACH];
+
+    open_roomy();
+    for (int fast_first = 0; fast_first < 2; fast_first++) {
+        if (fast_first)
+            receive_fast(fast);
+        receive_slow(slow);
+        if (!fast_first)
+            receive_fast(fast);
+        assert_true(slow_blocks() > BLOCKS / 2 && slow_blocks() <= BLOCKS);
+        assert_true(roomy.fast > BLOCKS && roomy.fast <= FAST_BLOCKS);
+        struct spool *small = spool_new(&roomy, &key);
+        assert_int_equal(spool_add(small, SPAN("small\r\n")), 0);
+        assert_false(is_in_file(small));
+        spool_free(small);
+        for (int i = 0; i < EACH; i++) {
+            spool_free(fast[i]);
+            spool_free(slow[i]);
+        }
+    }
+    close_roomy();
+}
+
+static void set_file_limit(rlim_t octets)
+{
+    struct rlimit limit;
+
+    signal(SIGXFSZ, SIG_IGN);
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = octets;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* A client that stops after a fast beginning does not keep the memory. */
+static void test_a_message_that_is_no_longer_fast_moves_to_a_file(void **state)
+{
+    open_roomy();
+    struct spool *s = spool_new(&roomy, &key), *small = spool_new(&roomy, &key);
+    receive(s, BLOCKS, 0);
+    receive(small, 1, 0);
+    assert_int_equal(roomy.fast, BLOCKS);
+    assert_int_equal(spool_settle(s), 0); /* still fast */
+    now += spool_size(s) / SPOOL_FAST + 1;
+    set_file_limit(100000); /* a full disk */
+    assert_int_equal(spool_settle(s), 0);
+    assert_false(is_in_file(s));
+    set_file_limit(RLIM_INFINITY);
+    assert_int_equal(spool_settle(small), 0); /* it has common blocks only */
+    assert_false(is_in_file(small));
+    assert_int_equal(spool_settle(s), spool_size(s));
+    assert_true(is_in_file(s));
+    assert_int_equal(roomy.fast, 0);
+    assert_int_equal(spool_settle(s), 0);
+    receive(s, 50, 0); /* and from then on it is a large one like others */
+    assert_int_equal(roomy.fast, 0);
+    static char text[(BLOCKS + 50) * BLOCK_SIZE];
+    check(s, text, sizeof text);
+    spool_free(s);
+    spool_free(small);
+    close_roomy();
+}
+
 /* The worker counts the octets of a client's messages by their size. */
 static void test_a_spool_without_a_file_fails_and_keeps_its_size(void **state)
 {
     static char block[3 * BLOCK_SIZE];
-    struct spool_room none = {.folder = "/nonexistent", .used = &used, .max = UINT64_MAX};
+    struct spool_room none = {
+        .folder = "/nonexistent", .used = &used, .max = UINT64_MAX, .now = &now};
     struct spool *s;
     uint64_t size = 0;
     int r = 0;
 
-    assert_int_equal(spool_room_open(&none, WORKERS), 0);
+    assert_int_equal(spool_room_open(&none, WORKERS, SPOOL_MEMORY), 0);
     s = spool_new(&none, &key);
     while ((r = spool_add(s, (struct span){block, sizeof block - 1})) == 0)
         size = spool_size(s);
@@ -311,6 +486,10 @@ int main(void)
         cmocka_unit_test(test_messages_leave_blocks_to_each_other),
         cmocka_unit_test(test_large_messages_leave_room_for_small_ones),
         cmocka_unit_test(test_blocks_that_are_not_needed_give_back_their_memory),
+        cmocka_unit_test(test_many_blocks_are_trimmed_in_turns),
+        cmocka_unit_test(test_a_fast_message_has_more_memory_than_a_slow_one),
+        cmocka_unit_test(test_fast_and_slow_messages_take_no_memory_from_each_other),
+        cmocka_unit_test(test_a_message_that_is_no_longer_fast_moves_to_a_file),
         cmocka_unit_test(test_a_spool_without_a_file_fails_and_keeps_its_size),
         cmocka_unit_test(test_all_spools_together_stay_below_their_limit),
         cmocka_unit_test(test_the_hash_is_of_the_octets_and_not_of_their_pieces),
