@@ -21,9 +21,8 @@
 #include "tls/octets.h"
 
 enum {
-    PARTS = 64, /* of one writev(): a megabyte of blocks */
-    FILE_PIECE =
-        4 << 20, /* of one sendfile(), so that others of the worker's loop have their turn */
+    PARTS = 64,      /* of one writev(): a megabyte of blocks */
+    ROUND = 1 << 20, /* octets of a message at once, so that others have their turn */
 };
 
 /* Whether the kernel sends the message from its file, without a copy. */
@@ -154,7 +153,7 @@ static ssize_t give_body(struct link *l, bool *all)
     if (sends_file(l) && l->body_at >= d->header.len && l->body_at < d->header.len + d->filed) {
         off_t offset = (off_t)(l->body_at - d->header.len);
         most = d->header.len + d->filed - l->body_at;
-        done = sendfile(l->watch.fd, d->file, &offset, most < FILE_PIECE ? most : FILE_PIECE);
+        done = sendfile(l->watch.fd, d->file, &offset, most < ROUND ? most : ROUND);
         if (done == 0) {
             errno = EIO;
             done = -1;
@@ -179,7 +178,9 @@ static bool write_body(struct link *l)
     struct delivery *d = l->delivery;
     uint64_t end = d->job.size + 3;
 
-    for (bool all = true; all && l->body_at < end;) {
+    uint64_t round = l->body_at + ROUND;
+
+    for (bool all = true; all && l->body_at < end && l->body_at < round;) {
         ssize_t done = give_body(l, &all);
         if (done < 0)
             return errno == EAGAIN || errno == EINTR;

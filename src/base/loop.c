@@ -23,7 +23,9 @@ static void read_clocks(struct loop *loop)
 
 int loop_open(struct loop *loop)
 {
-    *loop = (struct loop){0};
+    *loop = (struct loop){.bulk.fd = -1};
+    loop->batch.event = loop->events;
+    loop->few.event = loop->few_events;
     loop->epoll = epoll_create1(EPOLL_CLOEXEC);
     if (loop->epoll < 0)
         return -errno;
@@ -36,24 +38,30 @@ void loop_close(struct loop *loop)
 {
     close(loop->epoll);
     loop->epoll = -1;
+    if (loop->bulk.fd >= 0)
+        close(loop->bulk.fd);
+    loop->bulk.fd = -1;
 }
 
 static int control(struct loop *loop, int operation, struct watch *w)
 {
-    struct epoll_event event = {.events = w->events, .data.ptr = w};
+    struct epoll_event event = {.events = w->events & ~(uint32_t)LOOP_BULK, .data.ptr = w};
+    int set = w->events & LOOP_BULK ? loop->bulk.fd : loop->epoll;
 
-    return epoll_ctl(loop->epoll, operation, w->fd, &event) < 0 ? -errno : 0;
+    return epoll_ctl(set, operation, w->fd, &event) < 0 ? -errno : 0;
 }
 
 int loop_watch(struct loop *loop, struct watch *w)
 {
     assert(w->ready);
+    w->events &= ~(uint32_t)LOOP_BULK;
     loop_moved(loop);
     return control(loop, EPOLL_CTL_ADD, w);
 }
 
 void loop_want(struct loop *loop, struct watch *w, uint32_t events)
 {
+    events |= w->events & LOOP_BULK;
     if (w->events == events)
         return;
     w->events = events;
@@ -61,13 +69,19 @@ void loop_want(struct loop *loop, struct watch *w, uint32_t events)
     control(loop, EPOLL_CTL_MOD, w);
 }
 
+static void drop(const struct loop_batch *b, const struct watch *w)
+{
+    for (int i = b->at; i < b->len; i++)
+        if (b->event[i].data.ptr == w)
+            b->event[i].data.ptr = NULL;
+}
+
 void loop_forget(struct loop *loop, struct watch *w)
 {
     loop_moved(loop);
     control(loop, EPOLL_CTL_DEL, w);
-    for (int i = loop->batch_at; i < loop->batch_len; i++)
-        if (loop->batch[i].data.ptr == w)
-            loop->batch[i].data.ptr = NULL;
+    drop(&loop->batch, w);
+    drop(&loop->few, w);
 }
 
 /* How long to sleep: until the first alarm, at most `wait_ms`; -1: until something happens. */
@@ -92,7 +106,7 @@ static void alarm_due(struct timer *t, void *arg)
 
 static const struct watch *watch_at(const struct loop *loop, int at)
 {
-    return at < loop->batch_len ? loop->batch[at].data.ptr : NULL;
+    return at < loop->batch.len ? loop->batch.event[at].data.ptr : NULL;
 }
 
 /* Prefetches the watch at that place of the batch. */
@@ -119,31 +133,80 @@ static void prefetch(struct loop *loop, int at)
  * group earlier, because they point to the rest. */
 static void look_ahead(struct loop *loop)
 {
-    if (!loop->prefetch || loop->batch_len < 2 || loop->batch_at % LOOP_GROUP)
+    if (!loop->prefetch || loop->batch.len < 2 || loop->batch.at % LOOP_GROUP)
         return;
-    for (int i = loop->batch_at ? LOOP_GROUP : 0; i < 2 * LOOP_GROUP; i++)
-        ask_for(loop, loop->batch_at + i);
+    for (int i = loop->batch.at ? LOOP_GROUP : 0; i < 2 * LOOP_GROUP; i++)
+        ask_for(loop, loop->batch.at + i);
     for (int i = 0; i < LOOP_GROUP; i++)
-        prefetch(loop, loop->batch_at + i);
+        prefetch(loop, loop->batch.at + i);
+}
+
+/* Waits for events of a set. */
+static void wait_for(struct loop_batch *b, int epoll, int most, int wait_ms)
+{
+    int n = epoll_wait(epoll, b->event, most, wait_ms);
+
+    assert(n >= 0 || errno == EINTR);
+    b->len = n > 0 ? n : 0;
+    b->at = 0;
+}
+
+/* Calls the next watch of a batch. */
+static void call_next(struct loop *loop, struct loop_batch *b)
+{
+    const struct epoll_event *event = &b->event[b->at++];
+    struct watch *w = event->data.ptr;
+    uint64_t before = loop->moved;
+
+    if (w)
+        w->ready(loop, w, event->events);
+    if (w && loop->moved == before)
+        loop->idle++;
+}
+
+/* ---- bulk ---- */
+
+/* The kernel reports those that have waited longest first, so each of them has its turn. */
+static void bulk_ready(struct loop *loop, struct watch *w, uint32_t events)
+{
+    wait_for(&loop->few, w->fd, LOOP_FEW, 0);
+    while (loop->few.at < loop->few.len)
+        call_next(loop, &loop->few);
+    loop_moved(loop); /* those without progress have been counted */
+}
+
+static bool has_bulk(struct loop *loop)
+{
+    if (loop->bulk.fd >= 0)
+        return true;
+    loop->bulk =
+        (struct watch){.fd = epoll_create1(EPOLL_CLOEXEC), .ready = bulk_ready, .events = EPOLLIN};
+    if (loop->bulk.fd < 0 || loop_watch(loop, &loop->bulk) == 0)
+        return loop->bulk.fd >= 0;
+    close(loop->bulk.fd);
+    loop->bulk.fd = -1;
+    return false;
+}
+
+void loop_bulk(struct loop *loop, struct watch *w, bool bulk)
+{
+    if (!!(w->events & LOOP_BULK) == bulk || (bulk && !has_bulk(loop)))
+        return;
+    control(loop, EPOLL_CTL_DEL, w);
+    w->events ^= LOOP_BULK;
+    if (control(loop, EPOLL_CTL_ADD, w) == 0)
+        return;
+    w->events ^= LOOP_BULK; /* no memory for the other set: there is some in the one that it left */
+    control(loop, EPOLL_CTL_ADD, w);
 }
 
 void loop_turn(struct loop *loop, int wait_ms)
 {
-    int n = epoll_wait(loop->epoll, loop->batch, LOOP_BATCH, sleep_ms(loop, wait_ms));
-
-    assert(n >= 0 || errno == EINTR);
+    wait_for(&loop->batch, loop->epoll, LOOP_BATCH, sleep_ms(loop, wait_ms));
     read_clocks(loop);
-    loop->batch_len = n > 0 ? n : 0;
-    loop->batch_at = 0;
-    while (loop->batch_at < loop->batch_len) {
+    while (loop->batch.at < loop->batch.len) {
         look_ahead(loop);
-        const struct epoll_event *event = &loop->batch[loop->batch_at++];
-        struct watch *w = event->data.ptr;
-        uint64_t before = loop->moved;
-        if (w)
-            w->ready(loop, w, event->events);
-        if (w && loop->moved == before)
-            loop->idle++;
+        call_next(loop, &loop->batch);
     }
     wheel_run(&loop->wheel, loop->now, alarm_due, loop);
 }

@@ -6,6 +6,9 @@
  * and call loop_moved(), or change what is watched. If it does neither, the event counts as idle.
  *
  * A watch is embedded in the object that owns the descriptor; the loop allocates nothing for it.
+ * A watch can be bulk (loop_bulk()): a turn calls all others that are ready, and only a few of these.
+ * So what is short waits for little, however many large things are under way.
+ *
  * The loop reads the clock once a turn (loop->now, monotonic ms), so all code within a turn sees
  * one time. */
 #ifndef MIRED_BASE_LOOP_H
@@ -25,12 +28,20 @@ struct watch {
      */
     void (*ready)(struct loop *loop, struct watch *w, uint32_t events);
     int fd;
-    uint32_t events; /* asked for; change with loop_want() */
+    uint32_t events; /* asked for; change with loop_want(). LOOP_BULK: see loop_bulk() */
 };
 
 enum {
     LOOP_BATCH = 256,
     LOOP_GROUP = 16, /* see loop->prefetch */
+    LOOP_FEW = 8,    /* bulk watches that a turn calls */
+    LOOP_BULK = 1 << 26,
+};
+
+/* Events of a turn. */
+struct loop_batch {
+    struct epoll_event *event;
+    int at, len;
 };
 
 struct loop {
@@ -45,9 +56,11 @@ struct loop {
      * already prefetched the first prefetch_octets of the object that contains the watch. */
     void (*prefetch)(struct loop *loop, const struct watch *w);
     size_t prefetch_octets;
-    uint64_t moved, idle;    /* calls of loop_moved(); events after which nothing had changed */
-    int batch_at, batch_len; /* private: the events of this turn */
-    struct epoll_event batch[LOOP_BATCH];
+    uint64_t moved, idle; /* calls of loop_moved(); events after which nothing had changed */
+    /* private: the events of this turn, and the set of bulk watches, which is itself watched */
+    struct loop_batch batch, few;
+    struct watch bulk;
+    struct epoll_event events[LOOP_BATCH], few_events[LOOP_FEW];
 };
 
 /* A timer of the loop's wheel, with the function to call when it is due. */
@@ -73,6 +86,9 @@ int loop_watch(struct loop *loop, struct watch *w);
 
 /* Changes the events that are watched for; a call that changes nothing makes no system call. */
 void loop_want(struct loop *loop, struct watch *w, uint32_t events);
+
+/* Makes a watch bulk, or ordinary again. Two system calls if that is a change. */
+void loop_bulk(struct loop *loop, struct watch *w, bool bulk);
 
 /* Stops watching, and drops the events for it that are left in this turn. Does not close w->fd. */
 void loop_forget(struct loop *loop, struct watch *w);

@@ -213,6 +213,7 @@ static void run(struct worker *w, struct conn *c, struct input *in)
         conn_shut(w, c, REPLY_SHUTDOWN);
         return;
     }
+    message_rank(w, c);
     conn_rest(c);
     io_want(w, c);
 }

@@ -28,6 +28,7 @@
 enum { GOOD_AT_ONCE = 64 };
 enum { NAMES_WAIT_MS = 1000, NAMES_LOOK_MS = 20 };
 enum { TRIM_MS = 5000, TRIM_SOON_MS = 20, SETTLE_OCTETS = 16 << 20 };
+enum { BULK_OCTETS = 256 * 1024, BULK_MS = 500 };
 enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
 
 /* Large messages whose clients have stopped must not keep the memory that is for fast ones. */
@@ -83,7 +84,7 @@ bool message_begin(struct worker *w, struct conn *c)
         ring_add(&w->spooling, &c->work->spooling);
     }
     c->work->window = 0;
-    c->work->heard_ms = (uint32_t)w->loop.now;
+    c->work->heard_ms = c->work->begun_ms = (uint32_t)w->loop.now;
     if (!wheel_is_set(&w->trim_alarm.timer))
         loop_alarm(&w->loop, &w->trim_alarm, w->loop.now + TRIM_MS);
     loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms); /* io_keeps_pace() */
@@ -95,6 +96,17 @@ void message_heard(struct worker *w, struct conn *c, size_t octets)
 {
     c->work->window += octets;
     c->work->heard_ms = (uint32_t)w->loop.now;
+}
+
+void message_rank(struct worker *w, struct conn *c)
+{
+    const struct work *k = c->work;
+    bool coming = smtp_in_data(&c->smtp), bulk = coming && c->watch.events & LOOP_BULK;
+
+    if (coming && k && k->spool)
+        bulk =
+            spool_size(k->spool) >= BULK_OCTETS || (uint32_t)w->loop.now - k->begun_ms >= BULK_MS;
+    loop_bulk(&w->loop, &c->watch, bulk);
 }
 
 int message_place(struct conn *c, struct iovec *place, int max, size_t octets)

@@ -22,6 +22,10 @@ bool message_begin(struct worker *w, struct conn *c);
  * (`data_rate`). */
 void message_heard(struct worker *w, struct conn *c, size_t octets);
 
+/* Call it when octets have been used: a connection whose message is large, or takes long, is bulk for
+ * the loop until the message ends. */
+void message_rank(struct worker *w, struct conn *c);
+
 /* Where the next octets of the message can be received (spool_place()); 0: nowhere. */
 int message_place(struct conn *c, struct iovec *place, int max, size_t octets);
 /* Gives back the places that have not been filled. */

@@ -254,6 +254,59 @@ def test_the_spool_becomes_full_amid_what_was_read_at_once(mired):
     assert set(codes) == {250, 452}, codes
 
 
+def descriptors(pid, what):
+    """{number: target} of the descriptors whose target begins so."""
+    found = {}
+    for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = str(entry.readlink())
+            if target.startswith(what):
+                found[int(entry.name)] = target
+    return found
+
+
+def watched(pid, epoll):
+    """The descriptors in a set of epoll's."""
+    lines = pathlib.Path(f"/proc/{pid}/fdinfo/{epoll}").read_text().splitlines()
+    return {int(line.split()[1]) for line in lines if line.startswith("tfd:")}
+
+
+def is_bulk(pid, client):
+    """Whether the worker watches this client's connection in the set that is itself watched: of those that are ready
+    there, only a few are read before anything else has its turn (base/loop.h)."""
+    here, there = (f"{name[1]:04X}" for name in (client.socket.getpeername(), client.socket.getsockname()))
+    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    (inode,) = [row[9] for row in rows if row[1].endswith(":" + here) and row[2].endswith(":" + there)]
+    ((socket, _),) = descriptors(pid, f"socket:[{inode}]").items()
+    sets = {epoll: watched(pid, epoll) for epoll in descriptors(pid, "anon_inode:[eventpoll]")}
+    (at,) = [epoll for epoll, members in sets.items() if socket in members]
+    return any(at in members for members in sets.values())
+
+
+def test_a_large_message_and_one_that_takes_long_let_others_go_first(mired):
+    m = mired(tarpit="time = 1s", workers=1)
+    (worker,) = m.processes("worker")
+    large, slow, small = clients = [Client(m.port) for _ in range(3)]
+    for c in clients:
+        c.ehlo()
+        c.envelope("a@b.test", ["alice@example.test"])
+        assert c.say("DATA").code == 354
+        assert not is_bulk(worker, c)
+    large.send((b"x" * 98 + b"\r\n") * 5000)
+    processes.wait_until(lambda: is_bulk(worker, large))
+    slow.send(b"Subject: slow\r\n")
+    time.sleep(0.6)  # longer than a message of a good client's takes; more does not matter
+    slow.send(b"\r\n")
+    processes.wait_until(lambda: is_bulk(worker, slow))
+    assert not is_bulk(worker, small)
+    for c in clients:
+        c.send(b".\r\n")
+        assert c.reply().code == 250
+        processes.wait_until(lambda c=c: not is_bulk(worker, c))
+        assert c.say("NOOP").code == 250
+        c.close()
+
+
 @pytest.mark.soak
 def test_two_thousand_slow_senders_of_50_mb_keep_the_limit_and_disturb_no_small_mail(mired, sink):
     """2,000 senders at 10 KB/s each, spool_max = 1G, for as long as it takes to fill it nearly twice."""

@@ -254,6 +254,115 @@ static void test_a_turn_has_one_time(void **state)
 
 #define ON_A_LOOP(test) cmocka_unit_test_setup_teardown(test, open_loop, close_loop)
 
+/* ---- bulk ---- */
+
+static struct ear many[CROWD];
+static int many_calls, calls_before; /* of bulk watches: in all; when the ordinary one was called */
+
+static void many_heard(struct loop *l, struct watch *w, uint32_t events)
+{
+    heard(l, w, events);
+    loop_moved(l);
+    if (many_calls++ == 0)
+        say(&ear[0]); /* something short comes in behind them all */
+}
+
+static void ordinary_heard(struct loop *l, struct watch *w, uint32_t events)
+{
+    heard(l, w, events);
+    loop_want(l, w, 0);
+    calls_before = many_calls;
+}
+
+static void open_many(bool bulk)
+{
+    memset(many, 0, sizeof many);
+    many_calls = calls_before = 0;
+    ear[0].watch.ready = ordinary_heard;
+    for (int i = 0; i < CROWD; i++) {
+        int fd[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, fd), 0);
+        many[i].other = fd[1];
+        many[i].watch = (struct watch){.ready = many_heard, .fd = fd[0], .events = EPOLLIN};
+        assert_int_equal(loop_watch(&loop, &many[i].watch), 0);
+        loop_bulk(&loop, &many[i].watch, bulk);
+        say(&many[i]);
+    }
+}
+
+static void close_many(void)
+{
+    for (int i = 0; i < CROWD; i++) {
+        close(many[i].watch.fd);
+        close(many[i].other);
+    }
+}
+
+static void test_what_comes_behind_bulk_waits_for_few_of_it(void **state)
+{
+    for (int bulk = 0; bulk < 2; bulk++) {
+        open_many(bulk);
+        while (ear[0].calls == bulk)
+            loop_turn(&loop, -1);
+        assert_true(bulk ? calls_before <= 2 * LOOP_FEW : calls_before >= CROWD);
+        loop_want(&loop, &ear[0].watch, EPOLLIN);
+        close_many();
+        char octet;
+        assert_int_equal(read(ear[0].watch.fd, &octet, 1), 1);
+    }
+}
+
+static void test_bulk_has_its_turn_all_of_it(void **state)
+{
+    enum { ROUNDS = 5 };
+
+    open_many(true);
+    for (int i = 0; i < ROUNDS * CROWD; i += LOOP_FEW)
+        loop_turn(&loop, -1);
+    for (int i = 0; i < CROWD; i++)
+        assert_in_range(many[i].calls, ROUNDS - 1, ROUNDS + 1);
+    assert_int_equal(loop.idle, 0);
+    close_many();
+}
+
+static void test_bulk_that_moves_nothing_is_counted_once(void **state)
+{
+    loop_bulk(&loop, &ear[0].watch, true);
+    say(&ear[0]);
+    for (int i = 1; i <= 10; i++) {
+        loop_turn(&loop, 0);
+        assert_int_equal(ear[0].calls, i);
+        assert_int_equal(loop.idle, i);
+    }
+}
+
+static void test_a_bulk_watch_is_changed_forgotten_and_ordinary_again(void **state)
+{
+    for (int i = 0; i < 2; i++)
+        loop_bulk(&loop, &ear[i].watch, true);
+    loop_want(&loop, &ear[0].watch, 0);
+    say(&ear[0]);
+    loop_turn(&loop, 0);
+    assert_int_equal(ear[0].calls, 0);
+    loop_want(&loop, &ear[0].watch, EPOLLIN);
+    loop_turn(&loop, 0);
+    assert_int_equal(ear[0].calls, 1);
+    ear[0].forgets = &ear[1];
+    ear[1].forgets = &ear[0];
+    say(&ear[1]);
+    loop_turn(&loop, 0);
+    assert_int_equal(ear[0].calls + ear[1].calls, 2); /* one has forgotten the other */
+    int first = ear[1].calls;
+    loop_bulk(&loop, &ear[first].watch, false);
+    assert_int_equal(ear[first].watch.events, EPOLLIN);
+    ear[first].forgets = &ear[first];
+    loop_turn(&loop, 0);
+    loop_turn(&loop, 0);
+    assert_int_equal(ear[first].calls, first ? 2 : 3);
+    assert_int_equal(loop_watch(&loop, &ear[!first].watch), 0); /* an ordinary one */
+    assert_int_equal(ear[!first].watch.events, EPOLLIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -267,6 +376,10 @@ int main(void)
         ON_A_LOOP(test_a_turn_has_one_time),
         ON_A_LOOP(test_of_many_that_are_ready_each_is_expected_once_with_its_group),
         ON_A_LOOP(test_who_is_forgotten_before_is_not_expected),
+        ON_A_LOOP(test_what_comes_behind_bulk_waits_for_few_of_it),
+        ON_A_LOOP(test_bulk_has_its_turn_all_of_it),
+        ON_A_LOOP(test_bulk_that_moves_nothing_is_counted_once),
+        ON_A_LOOP(test_a_bulk_watch_is_changed_forgotten_and_ordinary_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
