@@ -12,7 +12,7 @@ TESTS ?= tests/integration
 
 export BUILD FUZZ_SECONDS TESTS
 
-.PHONY: help setup build run run-fleet test soak bench fuzz coverage proof valgrind tsan check format deb install fresh clean profile
+.PHONY: help setup build run run-fleet test soak bench fuzz coverage proof valgrind sanitize tsan check format deb install fresh clean profile
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
@@ -54,6 +54,9 @@ proof: ## Frama-C over the tarpit and the SMTP parsers: no undefined behaviour, 
 
 valgrind: ## the fast integration tests under valgrind
 	@scripts/valgrind
+
+sanitize: ## the whole integration suite under AddressSanitizer and UndefinedBehaviorSanitizer
+	@scripts/sanitize
 
 tsan: ## the tests of what has threads, under ThreadSanitizer
 	@scripts/tsan
