@@ -52,7 +52,7 @@ def wait_until(true, seconds=20):
     until = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < until, f"it did not happen in {seconds} s"
-        time.sleep(0.05)
+        time.sleep(0.02)
 
 
 def kill_all(pids):
