@@ -45,7 +45,7 @@ ELSEWHERE = {
     r"make test( TESTS=.*)?": "this is it",
     r"make soak( TESTS=.*)?": "takes minutes; test_the_makefile_has_what_documents_name",
     r"make": "test_the_makefile_has_what_documents_name",
-    r"make (setup|build|check|format|fuzz|coverage|proof|profile|valgrind|tsan|soak|bench|fresh|deb|install)": "test_the_makefile_has_what_documents_name; too long for a test",
+    r"make (setup|build|check|format|fuzz|coverage|proof|profile|valgrind|sanitize|tsan|soak|bench|fresh|deb|install)": "test_the_makefile_has_what_documents_name; too long for a test",
     r"mirectl upgrade": "test_upgrade.py",
     r"mirectl stop": "test_mirectl.py and test_service.py; it would end the mired of this test",
     r"mirectl import (MetaBase\.xml|tarpit\.reg|connectors\.txt|recipients\.csv)": "test_import_exports.py and the recipes' tests have such files",
