@@ -57,6 +57,7 @@ ELSEWHERE = {
     r"fail2ban-regex systemd-journal mired": "this machine's journal has no mired; test_monitoring.py has the log",
     r"promtool test rules alerts_test\.yml": "test_monitoring.py",
     r"smtpd -n|sendmailconfig|exim4 -bV|dig .*": "another program's own command, which a page mentions",
+    r"build/tests/unit/sim/test_sim_\w+( .*)?": "a unit test with longer numbers, which take minutes",
     r"mired -c FILE|mired -t( --quick)?|mired --keys|mired --version|mired-sim --charts FOLDER|build/mired-sim": "test_configuration.py and the simulator's unit tests",
 }
 

@@ -168,7 +168,7 @@ def test_names_that_documents_use_exist():
         missing += [f"state/{name}" for name in re.findall(r"\bstate[`_]?/([a-z-]+)", text) if f"/{name}" not in code and f'"{name}"' not in code]
         for path in re.findall(r"`((?:src|tests|scripts|bench|docs|dist|demo|debian|ctl|sim|man|unit|fuzz)/[^\s`*]+)", text):
             missing += [] if any((SOURCE / folder / path).exists() for folder in ("", "docs", "src", "tests")) else [path]
-        for test in re.findall(r"\b(test_\w+)", text):
+        for test in re.findall(r"(?<![\w/])(test_\w+)", text):
             missing += [] if f"{test}(" in tests or any((SOURCE / "tests").rglob(f"{test}.*")) else [test]
         assert page.name == "CHANGES.md" or not missing, f"{page.name}: {missing}"
         looked += len(re.findall(r"`", text))
