@@ -771,8 +771,7 @@ static void test_a_flood_of_new_addresses_is_booked_whole(void **state)
 {
     enum { BOTS = 50000 };
     struct office *o = open_office_of(1 << 26), *free_of_limits = open_office_of(1 << 26);
-    double with = storm(o, false, BOTS, 0, 120),
-           without = storm(free_of_limits, true, BOTS, 0, 120);
+    double with = storm(o, false, BOTS, 0, 40), without = storm(free_of_limits, true, BOTS, 0, 40);
 
     print_message("new bots hear %.2f verdicts, without limits %.2f\n", with, without);
     assert_int_equal(o->refused[DISPOSAL_TOO_MANY] + o->refused[DISPOSAL_WRONG], 0);
@@ -803,7 +802,7 @@ static void test_a_flood_of_proven_clients_gains_little(void **state)
 {
     enum { BOTS = 50000 };
     struct office *o = open_office_of(1 << 26), *free_of_limits = open_office_of(1 << 26);
-    unsigned seconds = getenv("STORM") ? (unsigned)atoi(getenv("STORM")) : 120;
+    unsigned seconds = getenv("STORM") ? (unsigned)atoi(getenv("STORM")) : 60;
     double with = storm(o, false, BOTS, BOTS, seconds),
            without = storm(free_of_limits, true, BOTS, BOTS, seconds);
 
