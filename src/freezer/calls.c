@@ -18,7 +18,7 @@
 enum { CALLS_MANY = 512 };
 
 /* Constants of kernels that are newer than Debian 12's headers (linux/io_uring.h). */
-enum { OP_BIND = 56, SOCKET_SIOCINQ = 0, SOCKET_SETSOCKOPT = 3 };
+enum { OP_BIND = 56, SOCKET_SIOCINQ = 0, SOCKET_GETSOCKOPT = 2, SOCKET_SETSOCKOPT = 3 };
 
 struct calls {
     struct io_uring ring;
@@ -66,22 +66,39 @@ void calls_add_socket(struct calls *c, int *result, int domain, int type)
         note_errno(result, socket(domain, type, 0));
 }
 
+static void add_option(const struct calls *c, struct io_uring_sqe *sqe, int op, int fd, int level,
+                       int name, const void *value, socklen_t len)
+{
+    const uint32_t which[2] = {(uint32_t)level, (uint32_t)name};
+
+    add(c, sqe, IORING_OP_URING_CMD, fd, NULL, 0, 0);
+    sqe->cmd_op = (uint32_t)op;
+    memcpy(&sqe->addr, which, sizeof which);
+    sqe->file_index = len;
+    sqe->addr3 = (uint64_t)(uintptr_t)value;
+}
+
 void calls_add_set(struct calls *c, int *result, int fd, int level, int name, const void *value,
                    socklen_t len)
 {
     struct io_uring_sqe *sqe = place(c, result);
-    const uint32_t which[2] = {(uint32_t)level, (uint32_t)name};
 
-    if (!sqe) {
-        if (*result == 0)
-            note_errno(result, setsockopt(fd, level, name, value, len));
-        return;
+    if (sqe)
+        add_option(c, sqe, SOCKET_SETSOCKOPT, fd, level, name, value, len);
+    else if (*result == 0)
+        note_errno(result, setsockopt(fd, level, name, value, len));
+}
+
+void calls_add_get(struct calls *c, int *result, int fd, int name, void *value, socklen_t len)
+{
+    struct io_uring_sqe *sqe = place(c, result);
+
+    if (sqe) {
+        add_option(c, sqe, SOCKET_GETSOCKOPT, fd, SOL_SOCKET, name, value, len);
+    } else if (*result == 0) {
+        int r = getsockopt(fd, SOL_SOCKET, name, value, &len);
+        note_errno(result, r < 0 ? r : (int)len);
     }
-    add(c, sqe, IORING_OP_URING_CMD, fd, NULL, 0, 0);
-    sqe->cmd_op = SOCKET_SETSOCKOPT;
-    memcpy(&sqe->addr, which, sizeof which);
-    sqe->file_index = len;
-    sqe->addr3 = (uint64_t)(uintptr_t)value;
 }
 
 void calls_add_bind(struct calls *c, int *result, int fd, const struct sockaddr *a, socklen_t len)

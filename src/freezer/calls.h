@@ -33,6 +33,8 @@ void calls_close(struct calls *c);
 void calls_add_socket(struct calls *c, int *result, int domain, int type);
 void calls_add_set(struct calls *c, int *result, int fd, int level, int name, const void *value,
                    socklen_t len);
+/* getsockopt(2) at the level SOL_SOCKET. *result becomes the length of the value, or -errno. */
+void calls_add_get(struct calls *c, int *result, int fd, int name, void *value, socklen_t len);
 void calls_add_bind(struct calls *c, int *result, int fd, const struct sockaddr *a, socklen_t len);
 void calls_add_connect(struct calls *c, int *result, int fd, const struct sockaddr *a,
                        socklen_t len);

@@ -31,7 +31,7 @@ struct handoff_item {
     uint64_t due_ms;     /* wall: when the held reply is due */
     struct span session; /* the worker's own record */
     /* To the freezer: `remote` is the client's address. `direct`: the client is the other end of
-     * the connection, so the freezer need not ask the kernel for it; otherwise the client is behind
+     * the connection, so the freezer need only check that; otherwise the client is behind
      * a balancer. To workers: the connection's two addresses, or the client's. Otherwise
      * ADDR_NONE. */
     struct addr local, remote;

@@ -110,6 +110,25 @@ static int ask_end(name_call *name, int fd, uint8_t *family, uint8_t octets[16],
     return 0;
 }
 
+static bool is_told(const struct tcp_job *job)
+{
+    return job->tcp->family == 4 && job->remote.family == ADDR_IP4;
+}
+
+/* A worker that was taken over could name the end of another connection, whose record this one
+ * would replace, or any number of ends that do not exist. */
+static int check_told(const struct tcp_job *job, struct sockaddr_in *peer, int got)
+{
+    socklen_t len = sizeof *peer;
+
+    if (got != (int)len && getsockopt(job->fd, SOL_SOCKET, SO_PEERNAME, peer, &len) < 0)
+        return -errno;
+    return peer->sin_port == htons(job->remote.port) &&
+                   memcmp(&peer->sin_addr, job->remote.octets, sizeof peer->sin_addr) == 0
+               ? 0
+               : -EPERM;
+}
+
 static int endpoints(const struct tcp_job *job)
 {
     struct tcp_frozen *f = job->tcp;
@@ -175,14 +194,21 @@ static void make_deaf(struct calls *c, struct tcp_job *job)
 
 void tcp_freeze(struct calls *c, struct tcp_job *job, size_t n)
 {
+    struct sockaddr_in peer[TCP_JOBS];
+    int got[TCP_JOBS] = {0};
+
     for (size_t i = 0; i < n; i++) {
         *job[i].tcp = (struct tcp_frozen){0};
         job[i].result = endpoints(&job[i]);
         if (job[i].result == 0)
             make_deaf(c, &job[i]);
+        if (job[i].result == 0 && is_told(&job[i]))
+            calls_add_get(c, &got[i], job[i].fd, SO_PEERNAME, &peer[i], sizeof peer[i]);
     }
     calls_make(c);
     for (size_t i = 0; i < n; i++) {
+        if (job[i].result == 0 && is_told(&job[i]))
+            job[i].result = check_told(&job[i], &peer[i], got[i]);
         if (job[i].result == 0)
             job[i].result = get(job[i].fd, TCP_QUEUE_SEQ, &job[i].tcp->send_seq, sizeof(uint32_t));
         if (job[i].result == 0)

@@ -39,8 +39,9 @@ struct tcp_job {
     int result; /* 0 or -errno; later steps skip jobs that have failed */
     struct tcp_frozen *tcp;
     uint64_t slept_ms; /* tcp_thaw(): since the freeze */
-    /* tcp_freeze(): the other end if the caller knows it, which saves a system call; else
-     * ADDR_NONE. It counts for IPv4 sockets only: the IPv6 address of a peer may name a link. */
+    /* tcp_freeze(): the other end if the caller was told it, else ADDR_NONE. To check it costs less
+     * than to ask for it, because the ring does it with other calls; -EPERM if it is wrong. It
+     * counts for IPv4 sockets only: the IPv6 address of a peer may name a link. */
     struct addr remote;
 };
 
