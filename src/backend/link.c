@@ -31,8 +31,9 @@ static bool sends_file(const struct link *l)
     return l->delivery->filed && !l->ssl;
 }
 
-/* The store gets one end of a new pair, because workers see no path to a socket. Its end blocks. */
-static int connect_store(int store)
+/* The store gets one end of a new pair through the master, because workers see no path to a socket.
+ * Its end blocks. */
+static int connect_store(int master)
 {
     struct note n;
     int pair[2];
@@ -45,7 +46,7 @@ static int connect_store(int store)
     n.len = 0;
     n.fds = 1;
     n.fd[0] = pair[1];
-    int error = fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : channel_send(store, &n);
+    int error = fcntl(pair[0], F_SETFL, O_NONBLOCK) < 0 ? -errno : channel_send(master, &n);
     close(pair[1]);
     if (error)
         close(pair[0]);
@@ -62,7 +63,7 @@ int link_connect(const struct backend *b, struct addr *to)
     if (!addresses_find(b->pool->params.addresses, c, b->index, b->turn, to))
         return -EHOSTUNREACH;
     if (c->kind == BACKEND_STORE)
-        return connect_store(b->pool->params.store);
+        return connect_store(b->pool->params.master);
     if (to->family == ADDR_UNIX) {
         struct sockaddr_un *un = (struct sockaddr_un *)&sa;
         un->sun_family = AF_UNIX;

@@ -57,7 +57,7 @@ struct delivery {
 struct pool_params {
     const struct config *config;
     struct loop *loop;
-    int store;                         /* the channel to the built-in store */
+    int master;                        /* the channel to the master, which leads to the store */
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     uint32_t slots;                    /* workers that share each backend's `connections` */
     /* The job has ended. */

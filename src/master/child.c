@@ -77,9 +77,9 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
 
     while ((r = channel_read(watch->fd, &n)) == 1) {
         pid_t pid = c->pid;
+        note_from_child(master_of(loop), c, &n);
         while (n.fds)
             close(n.fd[--n.fds]);
-        note_from_child(master_of(loop), c, &n);
         if (child_by_pid(master_of(loop), pid) != c || watch->fd < 0)
             return;
     }

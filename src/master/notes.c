@@ -65,6 +65,18 @@ static void draining(struct master *m, struct child *c, const struct note *n)
     generation_child_drains(m, c->generation);
 }
 
+/* Passes a connection on. Workers do not have the channel themselves: they would share one socket,
+ * and one that was taken over could shut it down for all others, also for those after it. If there
+ * is no room, the worker sees the end of its connection. */
+static void to_store(struct master *m, struct child *c, const struct note *n)
+{
+    if (n->fds != 1)
+        return;
+    struct note sent = {.kind = NOTE_STORE, .fds = 1};
+    sent.fd[0] = n->fd[0];
+    channel_send(m->runtime.store_pair[0], &sent);
+}
+
 /* Passed on only to the web process of the same generation: another generation may have other
  * backends, or reach them in another way. */
 static void backend(struct master *m, struct child *c, const struct note *n)
@@ -256,6 +268,7 @@ static const struct {
     {NOTE_FLEET_ASK, FROM_WEB, ask_fleet},  {NOTE_FLEET_TOLD, FROM_FLEET, connections_told},
     {NOTE_FLEET_DO, FROM_FLEET, order},     {NOTE_FLEET_DONE, FROM_WEB, order},
     {NOTE_TALLY, FROM_WEB, count},          {NOTE_TALLIED, FROM_WORKER | FROM_FREEZER, counted},
+    {NOTE_STORE, FROM_WORKER, to_store},
 };
 
 void note_from_child(struct master *m, struct child *c, const struct note *n)

@@ -67,7 +67,7 @@ static int run_worker(struct master *m, const struct child *c)
     const struct generation *g = c->generation;
     size_t most = m->listeners.count, n = 0;
     struct worker_listener *listener = calloc(most + 1, sizeof *listener);
-    int *keep = calloc(most + 5 + QUERY_QUEUES + g->clerks, sizeof *keep);
+    int *keep = calloc(most + 4 + QUERY_QUEUES + g->clerks, sizeof *keep);
     int *own = calloc(g->clerks, sizeof *own);
 
     if (!listener || !keep || !own)
@@ -85,7 +85,6 @@ static int run_worker(struct master *m, const struct child *c)
         .own = own,
         .clerks = g->clerks,
         .auth = g->auth,
-        .store = m->runtime.store_pair[0],
         .freezer = count_freezers(g->config) ? m->runtime.handoff[c->index][0] : -1,
         .freezer_shared = &m->runtime.shared->freezer,
         .ledger = m->runtime.ledger,
@@ -107,7 +106,6 @@ static int run_worker(struct master *m, const struct child *c)
         keep[n++] = params.ask[i];
     keep[n++] = params.answer;
     keep[n++] = params.bell;
-    keep[n++] = params.store;
     if (params.freezer >= 0)
         keep[n++] = params.freezer;
     for (uint32_t i = 0; i < g->clerks; i++)

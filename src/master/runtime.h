@@ -44,8 +44,9 @@ struct runtime {
     struct users users;       /* of children */
     int lock;                 /* run/lock, held while the master lives */
     int store_listen;         /* run/store; workers of earlier programs connect to it */
-    int store_pair[2];  /* workers send their connections on [0], the store takes them on [1] */
-    int empty;          /* a folder that is empty for ever; -1: there is none */
+    int store_pair
+        [2];   /* the master sends workers' connections on [0], the store takes them on [1] */
+    int empty; /* a folder that is empty for ever; -1: there is none */
     int control_listen; /* run/control */
     char *store_path, *control_path;
     int metrics_fd, shared_fd, log_fd, others_fd,

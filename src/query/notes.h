@@ -51,7 +51,8 @@ enum note_kind {
                         there is no fleet process */
     NOTE_FLEET_DO,   /* fleet -> master -> web: do what text says, another member's order */
     NOTE_FLEET_DONE, /* web -> master -> fleet: it is done; arg is how many holds were answered */
-    NOTE_STORE,      /* worker -> store, on a channel of their own: fd[0] is a connection */
+    NOTE_STORE,      /* worker -> master -> store, there on a channel of its own: fd[0] is a
+                        connection */
 };
 
 #endif

@@ -184,7 +184,7 @@ struct relay *relay_open(const struct relay_params *params)
         r->count[i] = counts_place(params->counts, params->config->backend[i].name);
     r->pool.params = (struct pool_params){.config = params->config,
                                           .loop = params->loop,
-                                          .store = params->store,
+                                          .master = params->master,
                                           .addresses = params->addresses,
                                           .slots = params->slots,
                                           .over = handover_over,

@@ -11,7 +11,7 @@ struct store_params {
     const struct config *config;
     int control; /* channel to the master */
     int listen;  /* the unix socket, listening; the master's */
-    int workers; /* notes with connections of workers (NOTE_STORE) */
+    int workers; /* notes from the master with connections of workers (NOTE_STORE) */
 };
 
 /* Whether a store that was started with one of these configurations also fits the other. */

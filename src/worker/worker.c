@@ -376,7 +376,7 @@ static bool open_rooms(struct worker *w)
         return false;
     struct relay_params relay = {.config = params->config,
                                  .loop = &w->loop,
-                                 .store = params->store,
+                                 .master = params->control,
                                  .partial = params->partial,
                                  .addresses = params->addresses,
                                  .slots = params->slots,

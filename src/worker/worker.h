@@ -40,7 +40,6 @@ struct worker_params {
     const int *own;        /* queries to one clerk, by its index */
     uint32_t clerks;
     const _Atomic uint32_t *auth; /* what the clerks can check (enum smtp_auth); may change */
-    int store;                    /* channel to the built-in store: NOTE_STORE */
     int freezer;                  /* hand-off pair to the freezer; -1: there is none */
     struct freezer_shared *freezer_shared;
     struct ledger *ledger;

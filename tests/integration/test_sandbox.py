@@ -138,6 +138,25 @@ def test_connections_to_a_store_that_restarts_wait_for_the_next(start):
     assert len(mired.delivered("alice@example.test", count=3)) == 3
 
 
+def packet_sockets(pid):
+    """The unix sockets for packets that a process has open, by their inodes."""
+    lines = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]]
+    packets = {line[6] for line in lines if line[4] == "0005"}
+    links = [os.readlink(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    return {link.removeprefix("socket:[").removesuffix("]") for link in links} & packets
+
+
+def test_no_worker_has_the_stores_channel(start):
+    """One that was taken over could shut it down for all workers: what they share are the two queues of queries, and one to each clerk."""
+    mired = start(workers=2, config="clerks = 3", tarpit="time = 20s freeze = \"auto\"")
+    for _ in range(2):
+        assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
+        one, other = map(packet_sockets, mired.processes("worker"))
+        assert len(one & other) == 2 + 3
+        assert mired.control("upgrade", timeout=60).returncode == 0
+        processes.wait_until(lambda: len(mired.processes("worker")) == 2)
+
+
 def test_it_can_be_turned_off_and_says_so(start):
     mired = start(config="sandbox = false")
     children = processes.children(mired.pid)
