@@ -40,7 +40,8 @@ const char *disposal_about(enum disposal_rate rate, bool *outside)
     return limits[rate].about;
 }
 
-static bool may_have(struct disposal *d, enum disposal_rate rate, double amount, uint64_t now)
+/* How much of a rate is left. */
+static double room_of(struct disposal *d, enum disposal_rate rate, uint64_t now)
 {
     double leaked = now > d->rate[rate].at
                         ? (double)(now - d->rate[rate].at) / 1000 * limits[rate].a_second
@@ -48,7 +49,12 @@ static bool may_have(struct disposal *d, enum disposal_rate rate, double amount,
 
     d->rate[rate].level = fmax(0, d->rate[rate].level - leaked);
     d->rate[rate].at = now;
-    if (d->rate[rate].level + amount > limits[rate].at_once) {
+    return limits[rate].at_once - d->rate[rate].level;
+}
+
+static bool may_have(struct disposal *d, enum disposal_rate rate, double amount, uint64_t now)
+{
+    if (amount > room_of(d, rate, now)) {
         d->rate[rate].refused++;
         return false;
     }
@@ -158,10 +164,12 @@ static double most_at_once(const struct disposal_rules *r)
     return fmax(8, 2 * policy_part(&r->tarpit, INFINITY));
 }
 
-/* R8: the client and its correspondent may now pay for its offences, those before included. */
-static void let_pay(const struct deed *e, double offences)
+/* R8: the client and its correspondent may now pay for its offences, those before included. Only
+ * what was added now has been counted in a rate. */
+static void let_pay(const struct deed *e, double added, double offences)
 {
     e->d->due = e->r->tarpit.good_ratio * fmax(offences, e->p->x);
+    e->d->due_added = e->r->tarpit.good_ratio * fmax(added, 0);
     e->d->due_network = network_of(e);
 }
 
@@ -173,8 +181,9 @@ static enum disposal_result offences_of_client(const struct deed *e, double most
     double after = fmax(own.offences, fmin(own.offences + e->p->x, most));
     double reach = may_reach(e, own.offences, after);
     if (reach > own.offences || after <= own.offences)
-        let_pay(e, ledger_add_offences_to(e->l, &e->key, &e->decay, e->now, e->p->x,
-                                          fmin(most, reach)));
+        let_pay(
+            e, reach - own.offences,
+            ledger_add_offences_to(e->l, &e->key, &e->decay, e->now, e->p->x, fmin(most, reach)));
     return done_if(reach >= after);
 }
 
@@ -260,6 +269,26 @@ static double share_of(const struct deed *e)
     return kind_of(e) == LEDGER_PAIR ? fmax(of_pair, 1 - POLICY_PAIR_SHARE) : 1 - of_pair;
 }
 
+/* Takes up to `price`, of which only what the last booking did not add is limited here: a liar could
+ * have one offence paid for again and again, and never use what was paid. */
+static enum disposal_result take_credit(const struct deed *e, double price)
+{
+    struct disposal *d = e->d;
+    double ratio = e->r->tarpit.good_ratio, share = share_of(e);
+    double may = fmin(price, d->due_added + ratio * room_of(d, DISPOSAL_CREDIT, e->clock));
+    double taken =
+        share * ledger_spend_good(e->l, &e->key, &e->decay, e->now, 0, fmax(may, 0) / share);
+
+    d->rate[DISPOSAL_CREDIT].level += fmax(taken - d->due_added, 0) / ratio;
+    d->due_added = fmax(d->due_added - taken, 0);
+    d->due -= taken;
+    d->spent += taken;
+    if (may >= price || taken < may)
+        return DISPOSAL_DONE;
+    d->rate[DISPOSAL_CREDIT].refused++;
+    return DISPOSAL_TOO_MANY;
+}
+
 static enum disposal_result spend(const struct deed *e)
 {
     if (!isfinite(e->p->x) || (kind_of(e) != LEDGER_CLIENT && kind_of(e) != LEDGER_PAIR))
@@ -271,12 +300,7 @@ static enum disposal_result spend(const struct deed *e)
     if (e->d->spent_network != network_of(e))
         e->d->spent = 0;
     e->d->spent_network = network_of(e);
-    double share = share_of(e);
-    double taken =
-        ledger_spend_good(e->l, &e->key, &e->decay, e->now, 0, fmin(e->p->x, e->d->due / share));
-    e->d->due -= taken * share;
-    e->d->spent += taken * share;
-    return DISPOSAL_DONE;
+    return take_credit(e, fmin(e->p->x * share_of(e), e->d->due));
 }
 
 /* ---- times ---- */

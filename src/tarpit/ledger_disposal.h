@@ -33,12 +33,16 @@
  * PROVEN: the same of a client that has delivered good mail. Its credit pays first (R8), so a lie
  * harms clients of little credit. Counted in offences.
  *
+ * CREDIT: that credit pays for offences which were booked before. True workers seldom need it, and
+ * what is not paid changes no debt (R8). Counted in offences.
+ *
  * DEEP: offences beyond DISPOSAL_SHALLOW, up to the shield, where a client hears nothing but 450.
  * This is the great harm. A true worker needs many only for traps and for attackers that do not
  * wait for turns, and what is not booked costs little: the client has the longest hold already. */
 #define DISPOSAL_SHALLOW 5.0
 #define DISPOSAL_RATES(R)                                                                          \
     R(PROVEN, 1000, 20000, 1, "offences of clients that have delivered good mail")                 \
+    R(CREDIT, 1000, 20000, 1, "credit that pays for offences of before")                           \
     R(NEW, 30000, 100000, 0, "first offences of clients")                                          \
     R(DEEP, 5000, 100000, 1, "offences beyond the fifth of a client")                              \
     R(CLIENT, 100000, 300000, 0, "other bookings on clients and networks")                         \
@@ -70,6 +74,7 @@ struct disposal {
         uint64_t refused; /* how often something was beyond it; the caller may reset it */
     } rate[DISPOSAL_RATE_COUNT];
     double due;             /* credit that the last offence may cost its client and correspondent */
+    double due_added;       /* the part of it for what that offence has added */
     uint64_t due_network;   /* label: whose */
     double spent;           /* good mail that was spent, and not yet used to lower offences */
     uint64_t spent_network; /* label: whose */

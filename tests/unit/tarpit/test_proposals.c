@@ -711,6 +711,42 @@ static void test_a_liar_harms_few_senders_of_good_mail(void **state)
     close_office(o);
 }
 
+/* Offences that credit covers, as a large provider has them, are paid for once; also by an attacker
+ * who books nothing more (a limit of 0) and has them paid for again, with the credit of the client or
+ * of its correspondent. */
+static void test_a_liar_spends_little_credit_without_offences(void **state)
+{
+    enum { PROVIDERS = 3000, TIMES = 40 };
+    struct office *o = open_office_of(1 << 26);
+    struct ledger_decay d = decay(o);
+    double lost = 0, ratio = o->rules.tarpit.good_ratio;
+
+    for (uint32_t i = 0; i < PROVIDERS; i++) {
+        struct ledger_key k = client(o, 0x0a000000 + (i << 8));
+        struct addr a = ledger_key_addr(&k);
+        struct ledger_key pair = ledger_key_pair(o->book, &a, SPAN("example.org"));
+        ledger_add_good(o->book, &k, &d, T0, 3000);
+        ledger_add_good(o->book, &pair, &d, T0, 3000);
+        ledger_delivered(o->book, &k, T0);
+        ledger_add_offences(o->book, &k, &d, T0, 12);
+        for (int n = 0; n < TIMES; n++) {
+            say(o, &k, (struct proposal){.op = PROPOSE_OFFENCES, .x = 8, .y = 0}, T0);
+            say(o, n % 2 ? &k : &pair, (struct proposal){.op = PROPOSE_SPEND, .x = 1e9}, T0);
+        }
+    }
+    keep(o, T0);
+    for (uint32_t i = 0; i < PROVIDERS; i++) {
+        struct ledger_key k = client(o, 0x0a000000 + (i << 8));
+        struct addr a = ledger_key_addr(&k);
+        struct ledger_key pair = ledger_key_pair(o->book, &a, SPAN("example.org"));
+        lost += 6000 - entry(o, &k, T0).good - entry(o, &pair, T0).good;
+        assert_true(fabs(entry(o, &k, T0).offences - 12) < 0.01);
+    }
+    assert_true(lost > 0 && lost <= 2 * 20000 * ratio + PROVIDERS);
+    assert_true(o->disposal[0].rate[DISPOSAL_CREDIT].refused > 0);
+    close_office(o);
+}
+
 static void test_a_liar_brings_few_unknown_clients_to_the_shield(void **state)
 {
     enum { INNOCENTS = 70000, SECONDS = 5 };
@@ -1037,6 +1073,7 @@ int main(void)
         cmocka_unit_test(test_it_exempts_nobody_and_forgives_nothing),
         cmocka_unit_test(test_credit_of_others_pays_for_nothing),
         cmocka_unit_test(test_a_liar_harms_few_senders_of_good_mail),
+        cmocka_unit_test(test_a_liar_spends_little_credit_without_offences),
         cmocka_unit_test(test_a_liar_brings_few_unknown_clients_to_the_shield),
         cmocka_unit_test(test_a_flood_of_new_addresses_is_booked_whole),
         cmocka_unit_test(test_a_flood_of_proven_clients_gains_little),
