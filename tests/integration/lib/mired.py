@@ -201,7 +201,7 @@ class Mired:
             wrong += [
                 f"the keeper refuses what a true worker proposes: {line}"
                 for line in self.log.text.splitlines()
-                if "changes of the ledger" in line
+                if "changes of the ledger" in line or "which is above what a worker can do" in line
             ]
         self.daemon = None
         return wrong
