@@ -7,6 +7,7 @@ import time
 import pytest
 
 from lib import ports, processes
+from lib.mired import SANITIZED
 from lib.smtp import Client, deliver
 
 
@@ -66,6 +67,7 @@ def beside(mired, count):
 
 
 @pytest.mark.alone
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not ours")
 def test_a_thousand_held_clients_cost_little_and_slow_nobody(mired):
     ratio, each = beside(mired, 1000)
     assert each < 2048  # pages and pools weigh on so few; the soak test holds it to the budget
