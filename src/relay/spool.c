@@ -231,6 +231,9 @@ static int flush(struct spool *s)
             return fd;
         s->fd = fd;
     }
+    /* a part of it may be there already, if the disk was full for a moment */
+    if (lseek(s->fd, (off_t)s->filed, SEEK_SET) < 0)
+        return -errno;
     for (uint32_t done = 0, n; (uint64_t)done * BLOCK_SIZE < s->size - s->filed; done += n) {
         struct iovec part[WRITE_PARTS];
         for (n = 0; n < WRITE_PARTS && (uint64_t)(done + n) * BLOCK_SIZE < s->size - s->filed; n++)
@@ -251,7 +254,7 @@ int spool_place(struct spool *s, struct iovec *place, int max, size_t octets)
 
     if (!at && s->blocks == SPOOL_WRITE && s->fd >= 0) { /* its next write is due */
         if (flush(s) < 0)
-            return 0; /* spool_add() will fail, too */
+            return 0; /* spool_add() tries it again, and fails too or does it all */
         keep_blocks(s, 0);
         at = next_place(s, &room);
     }

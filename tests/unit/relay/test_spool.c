@@ -403,6 +403,36 @@ static void test_a_message_that_is_no_longer_fast_moves_to_a_file(void **state)
     close_roomy();
 }
 
+/* The disk is full when a write is due, and has room again for the next octets. What the first write
+ * had done must not be in the message twice. */
+static void test_a_write_that_failed_in_the_middle_is_made_again_from_its_beginning(void **state)
+{
+    static char text[3 << 20];
+    struct spool *s = spool_new(&room, &key);
+    size_t size = 0, refused = 0;
+
+    srand(7);
+    fill(text, sizeof text);
+    while (size + BLOCK_SIZE <= sizeof text) {
+        struct iovec place;
+        uint64_t filed;
+        if (spool_file(s, &filed) >= 0)
+            set_file_limit((rlim_t)filed + 50000);
+        int places = spool_place(s, &place, 1, 5000);
+        refused += !places && is_in_file(s);
+        set_file_limit(RLIM_INFINITY);
+        size_t n = places ? place.iov_len : 5000;
+        if (places)
+            memcpy(place.iov_base, text + size, n);
+        assert_int_equal(
+            spool_add(s, (struct span){places ? (char *)place.iov_base : text + size, n}), 0);
+        size += n;
+    }
+    assert_true(refused > 2);
+    check(s, text, size);
+    spool_free(s);
+}
+
 /* The worker counts the octets of a client's messages by their size. */
 static void test_a_spool_without_a_file_fails_and_keeps_its_size(void **state)
 {
@@ -490,6 +520,7 @@ int main(void)
         cmocka_unit_test(test_a_fast_message_has_more_memory_than_a_slow_one),
         cmocka_unit_test(test_fast_and_slow_messages_take_no_memory_from_each_other),
         cmocka_unit_test(test_a_message_that_is_no_longer_fast_moves_to_a_file),
+        cmocka_unit_test(test_a_write_that_failed_in_the_middle_is_made_again_from_its_beginning),
         cmocka_unit_test(test_a_spool_without_a_file_fails_and_keeps_its_size),
         cmocka_unit_test(test_all_spools_together_stay_below_their_limit),
         cmocka_unit_test(test_the_hash_is_of_the_octets_and_not_of_their_pieces),
