@@ -3,6 +3,7 @@
 
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -11,15 +12,15 @@ enum { LINE_MAX_OCTETS = 4096 };
 /* The number in a file, if it is less than `least`; "max" is none. */
 static uint64_t less(const char *path, uint64_t least)
 {
-    unsigned long long octets;
+    char text[32] = "";
     FILE *f = fopen(path, "re");
 
     if (!f)
         return least;
-    if (fscanf(f, "%llu", &octets) == 1 && octets && octets < least)
-        least = octets;
+    (void)!fgets(text, sizeof text, f);
     fclose(f);
-    return least;
+    uint64_t octets = strtoull(text, NULL, 10); /* above what there is: the most */
+    return octets && octets < least ? octets : least;
 }
 
 /* The limits of a group and of each one above it. In a container the path may be the host's, which is
