@@ -373,11 +373,13 @@ static struct span read_file(struct spool *s, uint64_t offset)
     if (!s->chunk && !(s->chunk = malloc(CHUNK)))
         return none;
     if (offset < s->chunk_at || offset - s->chunk_at >= s->chunk_len) {
-        uint64_t left = s->filed - offset;
-        ssize_t n = pread(s->fd, s->chunk, left < CHUNK ? (size_t)left : CHUNK, (off_t)offset);
-        s->chunk_at = offset;
+        /* OpenSSL's second attempt to write must have the octets of the first. Links to several
+         * backends read in turn, so where a chunk ends must not depend on who has read it. */
+        uint64_t from = offset - offset % CHUNK, left = s->filed - from;
+        ssize_t n = pread(s->fd, s->chunk, left < CHUNK ? (size_t)left : CHUNK, (off_t)from);
+        s->chunk_at = from;
         s->chunk_len = n > 0 ? (size_t)n : 0;
-        if (n <= 0)
+        if (offset - from >= s->chunk_len)
             return none;
     }
     return span_after((struct span){s->chunk, s->chunk_len}, (size_t)(offset - s->chunk_at));

@@ -88,7 +88,7 @@ uint16_t spool_received(const struct spool *s);
 
 /* Returns some octets from `offset` on; empty at the end; .at is NULL if the file cannot be
  * read. Octets of the file (spool_file()) are valid until the next call, others as long as the
- * spool. */
+ * spool. While the spool does not grow, there are as many at each call with the same offset. */
 struct span spool_read(struct spool *s, uint64_t offset);
 
 /* The file that the first *octets octets of the message are in; -1: there is none. Both change with

@@ -403,6 +403,31 @@ static void test_a_message_that_is_no_longer_fast_moves_to_a_file(void **state)
     close_roomy();
 }
 
+/* Links to several backends read in turn, at any places. The same place must have as many octets when
+ * one of them comes back to it: a link with TLS has told OpenSSL how many it writes. */
+static void test_what_is_read_at_a_place_does_not_depend_on_other_reads(void **state)
+{
+    static char text[2 << 20];
+    struct spool *s = spool_new(&room, &key);
+    uint64_t filed;
+
+    srand(11);
+    fill(text, sizeof text);
+    for (size_t at = 0; at < sizeof text; at += sizeof text / 8)
+        assert_int_equal(spool_add(s, (struct span){text + at, sizeof text / 8}), 0);
+    assert_true(spool_file(s, &filed) >= 0 && filed > sizeof text / 2);
+    for (int i = 0; i < 3000; i++) {
+        uint64_t one = (uint64_t)rand() % sizeof text, other = one - (uint64_t)rand() % (one + 1);
+        size_t len = spool_read(s, one).len;
+        spool_read(s, i % 2 ? other : one - one % 7919);
+        struct span again = spool_read(s, one);
+        assert_int_equal(again.len, len);
+        assert_memory_equal(again.at, text + one, len);
+    }
+    check(s, text, sizeof text);
+    spool_free(s);
+}
+
 /* The disk is full when a write is due, and has room again for the next octets. What the first write
  * had done must not be in the message twice. */
 static void test_a_write_that_failed_in_the_middle_is_made_again_from_its_beginning(void **state)
@@ -520,6 +545,7 @@ int main(void)
         cmocka_unit_test(test_a_fast_message_has_more_memory_than_a_slow_one),
         cmocka_unit_test(test_fast_and_slow_messages_take_no_memory_from_each_other),
         cmocka_unit_test(test_a_message_that_is_no_longer_fast_moves_to_a_file),
+        cmocka_unit_test(test_what_is_read_at_a_place_does_not_depend_on_other_reads),
         cmocka_unit_test(test_a_write_that_failed_in_the_middle_is_made_again_from_its_beginning),
         cmocka_unit_test(test_a_spool_without_a_file_fails_and_keeps_its_size),
         cmocka_unit_test(test_all_spools_together_stay_below_their_limit),
