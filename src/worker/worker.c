@@ -413,6 +413,9 @@ static int open_all(struct worker *w)
         struct watch *l = &w->listeners[i];
         *l = (struct watch){.fd = params->listener[i].fd, .events = EPOLLIN, .ready = accept_ready};
         setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited on accept */
+        /* A filter of one socket says which worker gets each connection. One that was taken over
+         * must not give itself those of all others. */
+        setsockopt(l->fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
     }
     return 0;
 }

@@ -1,11 +1,13 @@
 /* Hostile code in a running mired: linked into a program of the tests only (mired-door). When its
  * sandbox is closed, a process whose name begins with $MIRED_DOOR
  *   - tries to give a command over the control socket $MIRED_DOOR_CONTROL, if that is set
- *   - tries to change the ledger and the memory of mixed answers, if it is a worker
+ *   - tries to change the ledger and the memory of mixed answers, and to get the connections of all
+ *     workers, if it is a worker
  * and logs what came of it. What the sandbox itself forbids is in
  * tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,8 +135,29 @@ static void propose(void)
             (struct proposal){.op = PROPOSE_ELSE, .b = UINT64_MAX});
 }
 
+/* Tries to get the connections of all workers. */
+static void take_connections(void)
+{
+    struct sock_filter first[] = {{BPF_RET | BPF_K, 0, 0, 0}};
+    struct sock_fprog program = {1, first};
+    int names[] = {SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_FILTER};
+
+    for (int fd = 0; fd < 4096; fd++) {
+        int listens = 0;
+        socklen_t len = sizeof listens;
+        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens)
+            continue;
+        for (int i = 0; i < 2; i++)
+            log_info("door: listener: filter %d: %s", i,
+                     strerrorname_np(
+                         setsockopt(fd, SOL_SOCKET, names[i], &program, sizeof program) < 0 ? errno
+                                                                                            : 0));
+    }
+}
+
 static void attack(void)
 {
+    take_connections();
     write_file("ledger", &ledger->file);
     write_file("mixed answers", mixed);
     propose();

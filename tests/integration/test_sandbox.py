@@ -231,6 +231,9 @@ def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
         mired.log.wait("door: proposed", timeout=60)
         assert "door: ledger: to write: EACCES, 0 descriptors" in mired.log.text
         assert "door: mixed answers: to write: EACCES, 0 descriptors" in mired.log.text
+        for i in range(2):
+            assert f"door: listener: filter {i}: EPERM" in mired.log.text
+            assert f"door: listener: filter {i}: 0" not in mired.log.text
         mired.log.wait("changes of the ledger that no worker makes")
         mired.log.wait("it has reached the limit for offences of clients that have delivered good mail")
         dump = {}
