@@ -6,6 +6,7 @@
 #include "tarpit/allowance.h"
 #include "tarpit/ledger_allowance.h"
 #include "tarpit/ledger_amount.h"
+#include "tarpit/ledger_disposal_part.h"
 #include "tarpit/ledger_others.h"
 #include "tarpit/ledger_table.h"
 #include "tarpit/policy.h"
@@ -21,50 +22,9 @@ struct deed {
     uint64_t clock; /* the keeper's time, which rates go by: the worker cannot choose it */
 };
 
-/* ---- rates ---- */
-
-static const struct {
-    double a_second, at_once;
-    const char *about;
-    bool outside;
-} limits[DISPOSAL_RATE_COUNT] = {
-#define DISPOSAL_RATE_ROW(id, a_second, at_once, outside, about)                                   \
-    [DISPOSAL_##id] = {a_second, at_once, about, outside},
-    DISPOSAL_RATES(DISPOSAL_RATE_ROW)
-#undef DISPOSAL_RATE_ROW
-};
-
-const char *disposal_about(enum disposal_rate rate, bool *outside)
-{
-    *outside = limits[rate].outside;
-    return limits[rate].about;
-}
-
-/* How much of a rate is left. */
-static double room_of(struct disposal *d, enum disposal_rate rate, uint64_t now)
-{
-    double leaked = now > d->rate[rate].at
-                        ? (double)(now - d->rate[rate].at) / 1000 * limits[rate].a_second
-                        : 0;
-
-    d->rate[rate].level = fmax(0, d->rate[rate].level - leaked);
-    d->rate[rate].at = now;
-    return limits[rate].at_once - d->rate[rate].level;
-}
-
-static bool may_have(struct disposal *d, enum disposal_rate rate, double amount, uint64_t now)
-{
-    if (amount > room_of(d, rate, now)) {
-        d->rate[rate].refused++;
-        return false;
-    }
-    d->rate[rate].level += amount;
-    return true;
-}
-
 static bool may(struct disposal *d, enum disposal_rate rate, uint64_t now)
 {
-    return may_have(d, rate, 1, now);
+    return disposal_may_have(d, rate, 1, now);
 }
 
 static enum disposal_result done_if(bool did)
@@ -127,13 +87,13 @@ static double may_reach(const struct deed *e, double before, double after)
 {
     if (before < DISPOSAL_SHALLOW) {
         double added = fmin(after, DISPOSAL_SHALLOW) - before;
-        bool ok = is_proven(e) ? may_have(e->d, DISPOSAL_PROVEN, fmax(added, 1), e->clock)
+        bool ok = is_proven(e) ? disposal_may_have(e->d, DISPOSAL_PROVEN, fmax(added, 1), e->clock)
                                : may(e->d, before < 0.5 ? DISPOSAL_NEW : DISPOSAL_CLIENT, e->clock);
         if (!ok)
             return before;
     }
     double reached = fmax(before, DISPOSAL_SHALLOW);
-    if (after > reached && !may_have(e->d, DISPOSAL_DEEP, after - reached, e->clock))
+    if (after > reached && !disposal_may_have(e->d, DISPOSAL_DEEP, after - reached, e->clock))
         return reached;
     return after;
 }
@@ -275,7 +235,7 @@ static enum disposal_result take_credit(const struct deed *e, double price)
 {
     struct disposal *d = e->d;
     double ratio = e->r->tarpit.good_ratio, share = share_of(e);
-    double may = fmin(price, d->due_added + ratio * room_of(d, DISPOSAL_CREDIT, e->clock));
+    double may = fmin(price, d->due_added + ratio * disposal_room(d, DISPOSAL_CREDIT, e->clock));
     double taken =
         share * ledger_spend_good(e->l, &e->key, &e->decay, e->now, 0, fmax(may, 0) / share);
 
