@@ -148,14 +148,15 @@ static void check_tarpit(struct reader *r)
 }
 
 /* Two, so that a client's own queries do not wait behind those of strangers; and one for each 16
- * workers: with 56 workers, 4 clerks answered the queries of a million connections in time, and 8
- * were slower. */
-static uint32_t clerks_for(uint32_t workers)
+ * workers, as far as there are cores for them. Beside a million connections of 56 workers on two
+ * cores, good mail had 0.98 of its throughput with two clerks, and 0.67 with four. */
+static uint32_t clerks_for(uint32_t workers, long cores)
 {
     enum { LEAST = 2, WORKERS_EACH = 16, MOST = 16 };
-    uint32_t n = (workers + WORKERS_EACH - 1) / WORKERS_EACH;
+    long n = (workers + WORKERS_EACH - 1) / WORKERS_EACH;
 
-    return n < LEAST ? LEAST : n > MOST ? MOST : n;
+    n = n < cores ? n : cores;
+    return (uint32_t)(n < LEAST ? LEAST : n > MOST ? MOST : n);
 }
 
 /* Memory for large messages: little enough to be free on a machine that does other things too. */
@@ -175,7 +176,7 @@ static void set_machine(struct config *c)
     if (c->workers == 0)
         c->workers = cores > 0 ? (uint32_t)cores : 1;
     if (c->clerks == 0)
-        c->clerks = clerks_for(c->workers);
+        c->clerks = clerks_for(c->workers, cores);
     getrlimit(RLIMIT_NOFILE, &files);
     if (c->connections_max == 0)
         c->connections_max = (uint64_t)c->workers * files.rlim_max;
