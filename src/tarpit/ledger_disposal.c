@@ -313,7 +313,8 @@ static enum disposal_result patience(const struct deed *e)
 
 /* ---- flags ---- */
 
-/* A booking of a login needs a right password: the clerks count these. */
+/* A booking of a login needs a right password: the clerks count these. One without is told as beyond
+ * the limit, too. */
 static bool may_log_in(const struct deed *e, bool counted)
 {
     uint32_t left = e->d->logins ? atomic_load(e->d->logins) : 1;
@@ -322,6 +323,7 @@ static bool may_log_in(const struct deed *e, bool counted)
         return false;
     while (left && e->d->logins && !atomic_compare_exchange_weak(e->d->logins, &left, left - 1))
         continue;
+    e->d->rate[DISPOSAL_LOGIN].refused += left == 0;
     return left > 0;
 }
 

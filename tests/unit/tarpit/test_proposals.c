@@ -933,6 +933,7 @@ static void test_no_network_is_known_without_a_password(void **state)
     }
     keep(o, T0);
     assert_int_equal(ledger_login_since(o->book, &k), 0);
+    assert_int_equal(o->disposal[0].rate[DISPOSAL_LOGIN].refused, 200); /* so the log tells it */
     logins = 1;
     say(o, &k, (struct proposal){.op = PROPOSE_LOGIN, .a = 1}, T0);
     keep(o, T0);
