@@ -4,40 +4,29 @@
 #include <linux/capability.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/capabilities.h"
 #include "base/sandbox.h"
 #include "base/sandbox_part.h"
 
-static const uint32_t CHROOT = (uint32_t)1 << CAP_SYS_CHROOT;
-
-static int get(struct __user_cap_data_struct data[2])
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-
-    return syscall(SYS_capget, &head, data) < 0 ? -errno : 0;
-}
+static const uint64_t CHROOT = (uint64_t)1 << CAP_SYS_CHROOT;
 
 bool sandbox_may_change_root(void)
 {
-    struct __user_cap_data_struct data[2];
+    uint64_t have;
 
-    return !SANITIZED && get(data) == 0 && data[0].effective & CHROOT;
+    return !SANITIZED && capabilities_permitted(&have) == 0 && have & CHROOT;
 }
 
 int sandbox_keep_root(void)
 {
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
-    int error = get(data);
+    uint64_t have;
+    int error = capabilities_permitted(&have);
 
-    if (error || !(data[0].permitted & CHROOT))
+    if (error || !(have & CHROOT))
         return error;
-    data[0].effective &= ~CHROOT;
-    data[0].permitted &= ~CHROOT;
-    data[0].inheritable &= ~CHROOT;
-    return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
+    return capabilities_set(have & ~CHROOT);
 }
 
 void sandbox_root(struct sandbox *s, int folder)

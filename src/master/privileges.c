@@ -1,5 +1,6 @@
-/* From root to `user`: the one place where identities and capabilities change. Called in the master
- * to look the user up and to work in the user's folders, and in each child before its body runs.
+/* From root to `user`: the one place where identities change, and capabilities with them. Called in
+ * the master to look the user up and to work in the user's folders, and in each child before its
+ * body runs.
  *
  * Order matters: groups before the user (setgroups needs root), the user before the capabilities
  * (which PR_SET_KEEPCAPS carries over), all before any octet from the network is read. */
@@ -7,14 +8,14 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/capabilities.h"
 
 int identity_find(struct identity *id, const char *user)
 {
@@ -34,39 +35,18 @@ int identity_find(struct identity *id, const char *user)
     return 0;
 }
 
-static int set_capabilities(uint64_t caps)
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    uint32_t low = (uint32_t)caps, high = (uint32_t)(caps >> 32);
-    struct __user_cap_data_struct data[2] = {{.effective = low, .permitted = low},
-                                             {.effective = high, .permitted = high}};
-
-    return syscall(SYS_capset, &head, data) < 0 ? -errno : 0;
-}
-
-static int get_permitted(uint64_t *caps)
-{
-    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[2];
-
-    if (syscall(SYS_capget, &head, data) < 0)
-        return -errno;
-    *caps = (uint64_t)data[1].permitted << 32 | data[0].permitted;
-    return 0;
-}
-
 /* A service manager may have started us as `user`, with a few capabilities (AmbientCapabilities=):
  * drops those that this process does not need. */
 static int keep_only(uint64_t keep)
 {
     uint64_t have = 0;
-    int error = get_permitted(&have);
+    int error = capabilities_permitted(&have);
 
     if (error || have == 0)
         return error;
     if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0)
         return -errno;
-    return set_capabilities(have & keep);
+    return capabilities_set(have & keep);
 }
 
 /* Empties the bounding set, because exec() could otherwise give capabilities back. Older kernels
@@ -86,7 +66,7 @@ int privileges_drop(const struct identity *id, uint64_t keep)
     if (!id->drop)
         return 0;
     uint64_t have = 0;
-    int error = get_permitted(&have); /* in a container root may have fewer than all */
+    int error = capabilities_permitted(&have); /* in a container root may have fewer than all */
     if (error)
         return error;
     keep &= have;
@@ -96,7 +76,7 @@ int privileges_drop(const struct identity *id, uint64_t keep)
     if (initgroups(id->name, id->gid) < 0 || setresgid(id->gid, id->gid, id->gid) < 0 ||
         setresuid(id->uid, id->uid, id->uid) < 0)
         return -errno;
-    return set_capabilities(keep);
+    return capabilities_set(keep);
 }
 
 /* ---- for a while ---- */
