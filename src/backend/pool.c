@@ -27,8 +27,6 @@ static struct delivery *dequeue(struct backend *b)
     return d;
 }
 
-enum { BULK = 256 * 1024 }; /* octets of a message during which its link is bulk for the loop */
-
 static void more_links(struct backend *b)
 {
     bool room = b->open < b->open_max;
@@ -110,7 +108,8 @@ static void link_want(struct link *l)
     bool writing = l->outbound.out.len || l->outbound.state == OUTBOUND_BODY;
 
     loop_bulk(link_loop(l), &l->watch,
-              l->outbound.state == OUTBOUND_BODY && l->delivery && l->delivery->job.size >= BULK);
+              l->outbound.state == OUTBOUND_BODY && l->delivery &&
+                  l->delivery->job.size >= LOOP_BULK_OCTETS);
 
     if (l->ssl && link_is_shaking(l)) { /* only what the handshake waits for */
         loop_want(link_loop(l), &l->watch, SSL_want_write(l->ssl) ? EPOLLOUT : EPOLLIN);

@@ -36,6 +36,7 @@ enum {
     LOOP_GROUP = 16, /* see loop->prefetch */
     LOOP_FEW = 8,    /* bulk watches that a turn calls */
     LOOP_BULK = 1 << 26,
+    LOOP_BULK_OCTETS = 256 * 1024, /* what has so many to send or to receive should be bulk */
 };
 
 /* Events of a turn. */

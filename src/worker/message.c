@@ -28,7 +28,7 @@
 enum { GOOD_AT_ONCE = 64 };
 enum { NAMES_WAIT_MS = 1000, NAMES_LOOK_MS = 20 };
 enum { TRIM_MS = 5000, TRIM_SOON_MS = 20, SETTLE_OCTETS = 16 << 20 };
-enum { BULK_OCTETS = 256 * 1024, BULK_MS = 500 };
+enum { BULK_MS = 500 };
 enum { RECEIVED_MAX = 100 }; /* RFC 5321 6.3: more is a loop */
 
 /* Large messages whose clients have stopped must not keep the memory that is for fast ones. */
@@ -104,8 +104,8 @@ void message_rank(struct worker *w, struct conn *c)
     bool coming = smtp_in_data(&c->smtp), bulk = coming && c->watch.events & LOOP_BULK;
 
     if (coming && k && k->spool)
-        bulk =
-            spool_size(k->spool) >= BULK_OCTETS || (uint32_t)w->loop.now - k->begun_ms >= BULK_MS;
+        bulk = spool_size(k->spool) >= LOOP_BULK_OCTETS ||
+               (uint32_t)w->loop.now - k->begun_ms >= BULK_MS;
     loop_bulk(&w->loop, &c->watch, bulk);
 }
 
