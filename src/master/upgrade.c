@@ -32,16 +32,28 @@ enum { FORMAT = 1 };
 
 /* ---- handing on ---- */
 
+/* The descriptors of the runtime that the new program gets. From an earlier program the last five
+ * may be -1. */
+enum { RUNTIME_FDS = 10 };
+static void runtime_fds(const struct runtime *h, int fd[RUNTIME_FDS])
+{
+    const int all[RUNTIME_FDS] = {
+        h->lock,   h->store_listen, h->control_listen, h->metrics_fd,    h->shared_fd,
+        h->log_fd, h->others_fd,    h->counts_fd,      h->store_pair[0], h->store_pair[1]};
+
+    memcpy(fd, all, sizeof all);
+}
+
 /* All descriptors that the new program gets; `keep` takes their close-on-exec away, or gives it
  * back. */
 static void each_descriptor(const struct master *m, bool keep)
 {
     const struct runtime *h = &m->runtime;
     int flag = keep ? 0 : FD_CLOEXEC;
-    int fd[] = {h->lock,   h->store_listen, h->control_listen, h->metrics_fd,    h->shared_fd,
-                h->log_fd, h->others_fd,    h->counts_fd,      h->store_pair[0], h->store_pair[1]};
+    int fd[RUNTIME_FDS];
 
-    for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
+    runtime_fds(h, fd);
+    for (int i = 0; i < RUNTIME_FDS; i++)
         fcntl(fd[i], F_SETFD, flag);
     for (uint32_t i = 0; i < h->handoffs; i++)
         for (int end = 0; end < 2; end++)
@@ -203,10 +215,9 @@ static int take_runtime(struct heir *heir, json_t *will)
     h->started_ms = (uint64_t)started;
     *asker = (struct asker){pid, (uint64_t)tag};
     heir->m->last_generation = heir->generation->id = (uint32_t)generation;
-    /* The last five: -1 of earlier programs. */
-    int fd[] = {h->lock,   h->store_listen, h->control_listen, h->metrics_fd,    h->shared_fd,
-                h->log_fd, h->others_fd,    h->counts_fd,      h->store_pair[0], h->store_pair[1]};
-    for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
+    int fd[RUNTIME_FDS];
+    runtime_fds(h, fd);
+    for (int i = 0; i < RUNTIME_FDS; i++)
         if (keep_private(fd[i]) < 0)
             return -EBADF;
     return 0;
