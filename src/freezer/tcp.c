@@ -135,15 +135,14 @@ static int endpoints(const struct tcp_job *job)
     uint8_t family = 0;
     int r = ask_end(getsockname, job->fd, &family, f->local, &f->local_port);
 
-    if (r == 0 && family == 4 && job->remote.family == ADDR_IP4) {
-        memcpy(f->remote, job->remote.octets, 4);
-        f->remote_port = job->remote.port;
-    } else if (r == 0) {
-        r = ask_end(getpeername, job->fd, &family, f->remote, &f->remote_port);
-    }
-    if (r == 0)
-        f->family = family;
-    return r;
+    if (r < 0)
+        return r;
+    f->family = family;
+    if (!is_told(job))
+        return ask_end(getpeername, job->fd, &family, f->remote, &f->remote_port);
+    memcpy(f->remote, job->remote.octets, 4);
+    f->remote_port = job->remote.port;
+    return 0;
 }
 
 static bool is_quiet(const struct tcp_info *info)
