@@ -77,9 +77,9 @@ void sandbox_port(struct sandbox *s, uint16_t port);
  * a path that begins there could lead out. The caller closes the descriptor. -1 is ignored. */
 void sandbox_root(struct sandbox *s, int folder);
 
-/* Enters the sandbox, gives up CAP_SYS_CHROOT, and counts this process in the metrics. Returns what is in force (enum
- * sandbox_force); 0 if the kernel has neither part. If the kernel has a part but it fails, mired
- * logs a warning and runs without it. */
+/* Enters the sandbox, gives up CAP_SYS_CHROOT, and counts this process in the metrics. Returns what
+ * is in force (enum sandbox_force); 0 if the kernel has neither part. If the kernel has a part but
+ * it fails, mired logs a warning and runs without it. */
 unsigned sandbox_enter(struct sandbox *s);
 
 /* For the master: which filter this process had to compile for itself, or 0. A process tells it to

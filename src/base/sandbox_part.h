@@ -41,8 +41,8 @@ int sandbox_keep_root(void);
 /* Stands in a compiled filter for the id of the process that loads it; no process has this id. */
 enum { SANDBOX_OWN_ID = 0x3fffffff };
 
-/* sandbox_seccomp.c: makes the filter (libseccomp's scmp_filter_ctx) for the calls of these groups, which the
- * caller releases. 0 or -errno. */
+/* sandbox_seccomp.c: makes the filter (libseccomp's scmp_filter_ctx) for the calls of these groups,
+ * which the caller releases. 0 or -errno. */
 int sandbox_make_filter(unsigned groups, void **filter);
 
 /* sandbox_programs.c: enters the filter for these calls; a kept one, or one that is compiled now. 0

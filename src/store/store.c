@@ -1,12 +1,11 @@
 /* The store's process: accepts the workers' connections and gives each a thread.
  *
  * Blocking threads, not a loop, because a delivery is mostly waiting for fsync, and there are at
- * most as many connections as the workers' pools hold. Workers send them through the master, because
- * they see no path to a socket (worker/confine.c); those of an earlier program connect to the
- * listening socket. The channel and the socket belong to the master, so connections that are made while the store restarts wait in
- * their queues. At the end an eventfd
- * becomes readable and stays so; it wakes every idle session, and sessions within a message finish
- * it first.
+ * most as many connections as the workers' pools hold. Workers send them through the master,
+ * because they see no path to a socket (worker/confine.c); those of an earlier program connect to
+ * the listening socket. The channel and the socket belong to the master, so connections that are
+ * made while the store restarts wait in their queues. At the end an eventfd becomes readable and
+ * stays so; it wakes every idle session, and sessions within a message finish it first.
  *
  * Data flow: socket -> lmtp.c -> maildir.c -> state/mail/DOMAIN/LOCALPART/new/. */
 #include <errno.h>
