@@ -162,13 +162,23 @@ static void refuse_protocol(struct smtp_session *s, enum reply_id id)
     s->after = AFTER_END;
 }
 
-/* Whether the command brings no mail forward; `c` is NULL for a line that is no command. A RSET
- * after a refused MAIL or any RCPT is not junk: senders say it for each message that is refused. */
+/* Whether the command brings no mail forward; `c` is NULL for a line that is no command. It is
+ * judged before it runs: then the flags say what it gives up. */
 static bool is_junk(const struct smtp_session *s, const struct command *c)
 {
     if (!c)
         return true;
-    return c->flags & COMMAND_JUNK && !(c->run == session_rset && s->flags & SMTP_TRIED);
+    if (c->flags & COMMAND_FOLLOWS) /* counted by count_step() */
+        return false;
+    return c->flags & COMMAND_JUNK || !is_in_turn(s, c);
+}
+
+/* The same of what its reply says: one that this service does not have, or whose argument is wrong.
+ * A refused MAIL begins a transaction, which counts when it is given up. */
+static bool is_refused(const struct smtp_session *s, const struct command *c)
+{
+    return c && !(c->flags & COMMAND_FOLLOWS) && c->run != session_mail && s->wait == WAIT_TELL &&
+           s->pending.code >= 500;
 }
 
 /* Counts a command that brings no mail forward and has been answered. Beyond the limit the session
@@ -181,12 +191,38 @@ static void count_junk(struct turn *t)
 
     if (!t->service->junk_max)
         return;
-    if (s->junk < t->service->junk_max) {
-        s->junk++;
+    if (s->junk + SMTP_JUNK_STEPS <= t->service->junk_max * SMTP_JUNK_STEPS) {
+        s->junk += SMTP_JUNK_STEPS;
         return;
     }
     smtp_shut(s, REPLY_TOO_MANY_COMMANDS);
     s->pending.offence = offence;
+}
+
+/* Counts a command of a transaction before it runs, so that nobody is asked in vain. False: the
+ * session ends in its place. That happens between two transactions where it can: a client that
+ * hears it at RSET or MAIL has lost nothing, and connects again. */
+static bool count_step(struct turn *t, const struct command *c)
+{
+    struct smtp_session *s = t->s;
+    unsigned max = t->service->junk_max * SMTP_JUNK_STEPS, steps;
+
+    if (c->run == session_mail && is_in_turn(s, c)) {
+        steps = s->flags & SMTP_TRIED ? SMTP_JUNK_STEPS : 0; /* it gives up a refused MAIL */
+    } else if (c->flags & COMMAND_CHUNK && s->state == STATE_CHUNKS) {
+        return true; /* a message may have any number of chunks */
+    } else if (c->flags & COMMAND_FOLLOWS) {
+        steps = 1;
+        max *= SMTP_JUNK_WITHIN;
+    } else {
+        return true;
+    }
+    if (max && s->junk + steps > max) {
+        smtp_shut(s, REPLY_TOO_MANY_COMMANDS);
+        return false;
+    }
+    s->junk += max ? steps : 0;
+    return true;
 }
 
 bool smtp_is_junk(const struct smtp_session *s)
@@ -200,6 +236,8 @@ static void run_command(struct turn *t, struct span line)
     const struct command *c = smtp_command_find(verb, t->service->lmtp);
     arg = span_trim(arg);
     bool junk = is_junk(t->s, c), fresh = t->s->state == STATE_FRESH;
+    if (c && !count_step(t, c))
+        return;
     /* a key was pressed; not an attack */
     if (!line.len)
         session_say_kindly(t->s, REPLY_UNKNOWN_COMMAND, line);
@@ -217,7 +255,8 @@ static void run_command(struct turn *t, struct span line)
         c->run(t, arg);
     else
         session_say(t->s, c->reply);
-    if (junk && !(fresh && t->s->state == STATE_READY)) /* the first EHLO is needed */
+    bool first_hello = fresh && t->s->state == STATE_READY; /* it is needed */
+    if ((junk || is_refused(t->s, c)) && !first_hello)
         count_junk(t);
 }
 

@@ -25,11 +25,22 @@ enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
  * messages. */
 enum { SMTP_MAILS_MAX = 50000 };
 
-/* Commands that bring no mail forward (NOOP, RSET, HELP, VRFY, EXPN, EHLO again, lines that are no
- * command) since the last message that was accepted; the next one hears 421. Without this limit a
- * client could keep a worker busy with them. Postfix's smtpd_junk_command_limit has the same value,
- * so senders with connection pools know it. */
-enum { SMTP_JUNK_MAX = 100 };
+/* Junk: commands since the last message that was accepted which bring no mail forward (NOOP, HELP,
+ * VRFY, EXPN, EHLO again, refused and unknown ones), and transactions that were given up (RSET,
+ * EHLO, or MAIL behind a refused MAIL); the next one hears 421. Without this limit a client could
+ * keep a worker and the directories busy with them. Postfix's smtpd_junk_command_limit has the same
+ * value, so senders with connection pools know it.
+ *
+ * The count is in steps, because a transaction with many recipients costs more than one with one:
+ * RCPT, and DATA or BDAT that does not go on with a message, is one step, all other junk is ten.
+ * Between transactions the limit is SMTP_JUNK_MAX times ten. Within one it is three times that, so
+ * each transaction has as many RCPTs as Postfix answers before it hangs up: 1,000
+ * (smtpd_recipient_limit) and 1,000 more (smtpd_recipient_overshoot_limit). */
+enum { SMTP_JUNK_MAX = 100, SMTP_JUNK_STEPS = 10, SMTP_JUNK_WITHIN = 3 };
+
+static_assert((SMTP_JUNK_WITHIN - 1) * SMTP_JUNK_MAX * SMTP_JUNK_STEPS >=
+                  2 * ENVELOPE_RECIPIENTS_MAX,
+              "a transaction may have all of its recipients, and as many that are too many");
 
 /* What a listener offers; shared by all of its sessions. While they run, only `size_max`, `offer`
  * and `able` change, with the backends' extensions. */
@@ -39,7 +50,7 @@ struct smtp_service {
     uint64_t size_free;      /* a message above size_max and up to here is no offence (R24) */
     uint32_t recipients_max; /* of a message; 0: ENVELOPE_RECIPIENTS_MAX */
     uint16_t mails_max;      /* MAIL commands of a session, then 421; 0: any number */
-    uint8_t junk_max;        /* commands that bring no mail forward, then 421; 0: any number */
+    uint8_t junk_max;        /* as SMTP_JUNK_MAX; 0: any number */
     bool lmtp;               /* LHLO, and after the data a reply for each recipient */
     bool submission;         /* no MAIL without AUTH */
     uint32_t auth; /* enum smtp_auth: mechanisms, offered where AUTH is allowed; 0: none */
@@ -96,19 +107,20 @@ struct smtp_session {
     struct {
         uint16_t id, code;
         uint8_t enhanced[3], offence;
-    } pending;         /* private: the reply that is or will be sent, without its argument */
-    uint16_t flags;    /* enum smtp_flag */
-    uint16_t refusal;  /* private: with SMTP_DATA_VOID, enum reply_id for the end of the message */
-    uint16_t repeats;  /* private: how many more times the reply must be sent (LMTP) */
-    uint16_t mails;    /* private: MAIL commands so far; it counts up to mails_max */
-    uint8_t state : 4; /* private: enum smtp_state of command.h */
-    uint8_t reading : 4;   /* private: what the next octets are */
-    uint8_t wait : 4;      /* private: enum session_wait, what it waits for */
-    uint8_t mechanism : 4; /* private: enum session_mechanism, AUTH in progress */
-    uint8_t after : 4;     /* private: enum session_after, what follows the reply */
-    bool trusted : 1;      /* set by the caller: paths may lack their brackets */
-    uint8_t offered : 3;   /* private: enum smtp_offer, as announced in the reply to EHLO */
-    uint8_t junk; /* private: commands since the last accepted message that bring no mail forward */
+    } pending;        /* private: the reply that is or will be sent, without its argument */
+    uint16_t flags;   /* enum smtp_flag */
+    uint16_t refusal; /* private: with SMTP_DATA_VOID, enum reply_id for the end of the message */
+    uint16_t repeats; /* private: how many more times the reply must be sent (LMTP) */
+    uint16_t mails;   /* private: MAIL commands so far; it counts up to mails_max */
+    /* Widths are checked in session_part.h. */
+    uint32_t state : 3;     /* private: enum smtp_state of command.h */
+    uint32_t reading : 2;   /* private: what the next octets are */
+    uint32_t wait : 4;      /* private: enum session_wait, what it waits for */
+    uint32_t mechanism : 3; /* private: enum session_mechanism, AUTH in progress */
+    uint32_t after : 2;     /* private: enum session_after, what follows the reply */
+    uint32_t offered : 3;   /* private: enum smtp_offer, as announced in the reply to EHLO */
+    uint32_t junk : 14;     /* private: steps since the last accepted message (SMTP_JUNK_STEPS) */
+    bool trusted : 1;       /* set by the caller: paths may lack their brackets */
 };
 
 static_assert(sizeof(struct smtp_session) <= 56, "a held connection's memory is budgeted");

@@ -18,6 +18,9 @@ enum { REPLIES_BEFORE = REPLY_TOO_MANY_COMMANDS };
 /* The record counts MAIL commands in steps, rounded down: a thawed session may have a few more. */
 enum { MAILS_STEP = 256 };
 
+/* No code needs more. */
+enum { CODE_BITS = 10 };
+
 struct record {
     uint32_t check; /* over everything after it, envelope included */
     uint32_t block; /* octets of the envelope, which follows this */
@@ -25,7 +28,8 @@ struct record {
     uint16_t flags, repeats;
     uint16_t id, code;
     uint8_t enhanced[3], offence;
-    /* The junk count is in bits that were 0 before there was one. */
+    /* The junk count is in bits that were 0 before there was one, and in those of `code` from
+     * CODE_BITS on. */
     uint8_t state : 4, junk_low : 4, wait : 4, junk_high : 4, after : 4, offered : 4, mails;
 };
 
@@ -73,12 +77,12 @@ int session_freeze(const struct smtp_session *s, struct buf *out)
                        .flags = s->flags,
                        .repeats = s->repeats,
                        .id = s->pending.id,
-                       .code = s->pending.code,
+                       .code = (uint16_t)(s->pending.code | (s->junk >> 8) << CODE_BITS),
                        .offence = s->pending.offence,
                        .state = s->state,
                        .wait = s->wait,
                        .junk_low = s->junk & 15,
-                       .junk_high = s->junk >> 4,
+                       .junk_high = s->junk >> 4 & 15,
                        .after = s->after,
                        .offered = s->offered,
                        .mails = (uint8_t)(s->mails / MAILS_STEP)};
@@ -126,7 +130,7 @@ int session_thaw(struct smtp_session *s, struct span record)
     if (result)
         return result;
     s->pending.id = r.id;
-    s->pending.code = r.code;
+    s->pending.code = r.code & ((1 << CODE_BITS) - 1);
     memcpy(s->pending.enhanced, r.enhanced, sizeof r.enhanced);
     s->pending.offence = r.offence;
     s->flags = r.flags;
@@ -136,6 +140,6 @@ int session_thaw(struct smtp_session *s, struct span record)
     s->wait = r.wait;
     s->after = r.after;
     s->mails = (uint16_t)(r.mails * MAILS_STEP);
-    s->junk = (uint8_t)(r.junk_high << 4 | r.junk_low);
+    s->junk = (uint16_t)(r.code >> CODE_BITS << 8 | r.junk_high << 4 | r.junk_low);
     return 0;
 }

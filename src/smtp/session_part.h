@@ -41,6 +41,11 @@ enum session_mechanism {
     MECHANISM_COUNT
 };
 
+static_assert(STATE_COUNT <= 8 && READ_COUNT <= 4 && WAIT_COUNT <= 16 && MECHANISM_COUNT <= 8 &&
+                  AFTER_COUNT <= 4 && SMTP_OFFER_ALL <= 7 &&
+                  UINT8_MAX * SMTP_JUNK_STEPS * SMTP_JUNK_WITHIN < 1 << 14,
+              "they fit into the bits of struct smtp_session");
+
 /* How many recipients a message may have. */
 static inline uint32_t session_recipients_max(const struct smtp_service *service)
 {

@@ -72,18 +72,19 @@ def test_a_flood_costs_little_memory_and_few_lines_and_good_mail_passes(flooded,
     processes.wait_until(lambda: json.loads(m.control("--json", "status").stdout)["open"] <= held[kind], 60)
 
 
-def test_commands_without_mail_are_answered_up_to_a_limit(flooded):
+@pytest.mark.parametrize("kind, most", [("junk", 100), ("transactions", 90 * 3 + 2)])
+def test_commands_without_mail_are_answered_up_to_a_limit(flooded, kind, most):
     """What a worker does for such a client is bounded: replies are counted, not timed."""
-    count, limit = 300, 100
+    count = 300
     web = ports.free()
     m = flooded(count, web=web)
-    flood = Flood("junk", count, m.port).wait_open()
+    flood = Flood(kind, count, m.port).wait_open()
     processes.wait_until(lambda: scrape.samples(web).get('mired_sessions_total{result="too many commands"}', 0) == count, 60)
     told = flood.end()
-    print(f"{count} connections, {told}")
     now = scrape.samples(web)
+    print(f"{kind}: {count} connections, {told}")
     assert now['mired_replies_total{class="4xx"}'] == count
-    assert now['mired_replies_total{class="2xx"}'] <= count * (1 + 1 + limit)  # the greeting, the first EHLO
+    assert now['mired_replies_total{class="2xx"}'] <= count * (1 + 1 + most)  # the greeting, the first EHLO
     assert deliver(m.port, "a@b.test", "alice@example.test", source="127.66.3.1").code == 250
 
 

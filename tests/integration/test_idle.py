@@ -72,7 +72,9 @@ def unread(port):
     return s
 
 
-MAILS = (b"MAIL FROM:<a@b.test>\r\n" + b"RCPT TO:<%s>\r\n" % USER.encode() * 18 + b"RSET\r\n") * 50  # 14 KB of replies: less than a session may have pending
+# 13 KB of replies: less than a session may have pending. The message allows a client as many again.
+RCPT = b"RCPT TO:<%s>\r\n" % USER.encode()
+MAILS = b"MAIL FROM:<a@b.test>\r\n%sRSET\r\nMAIL FROM:<a@b.test>\r\n%sDATA\r\nx: y\r\n.\r\n" % (RCPT * 900, RCPT)
 
 
 def unread_by(port, s):

@@ -28,7 +28,7 @@ static inline void client_connect(struct house *h, unsigned which)
     h->who = tarpit_who(&h->tarpit, &h->peer, which % 4 == 3);
     h->logged_in = h->hold_set = h->spool_open = false;
     h->open = h->sure = true;
-    h->replies = h->junk = 0;
+    h->replies = h->junk = h->steps = 0;
     buf_free(&h->sent);
     smtp_start(&h->session, false);
     if (h->mends)

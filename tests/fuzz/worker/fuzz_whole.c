@@ -6,7 +6,8 @@
  * - a message that differs from the one that the client sent
  * - a hold, or a masked verdict, for a client that is exempt or has logged in
  * - a command, a chunk or a message with no reply, or with two
- * - more answers to EHLO and VRFY than SMTP_JUNK_MAX without a message between them
+ * - more answers to EHLO and VRFY than SMTP_JUNK_MAX without a message between them, or more
+ *   recipients that are looked up and commands out of turn than a transaction may have
  * - a hold beyond POLICY_HOLD_MAX; a session that a frozen hold changes
  *
  * The input is a list of operations: client.h makes what a client sends, backend.h is the backend. */
@@ -64,6 +65,7 @@ static void answer_recipient(struct house *h, const struct smtp_step *step)
     enum recipient_verdict v = RECIPIENT_TAKE;
     enum offence offence = OFFENCE_NONE;
 
+    h->steps++;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (span_equal(step->box.local, span_of(known[i].local))) {
             v = known[i].verdict;
@@ -137,6 +139,8 @@ static void must_be_bounded(struct house *h, const struct reply *r)
 
     h->junk += r->id == REPLY_EHLO || r->id == REPLY_HELO || r->id == REPLY_VRFY;
     assert(h->junk <= (size_t)h->service.junk_max + FIRST_HELLOS);
+    h->steps += r->id == REPLY_SEQUENCE || r->id == REPLY_NO_RECIPIENTS;
+    assert(h->steps <= (size_t)h->service.junk_max * SMTP_JUNK_STEPS * SMTP_JUNK_WITHIN);
 }
 
 static void take_reply(struct house *h, const struct reply *r)
@@ -176,7 +180,7 @@ static void hand_over(struct house *h)
     struct reply r = kept_get(&reply);
     h->taken_2yz += r.code < 300;
     if (r.code < 300)
-        h->junk = 0;
+        h->junk = h->steps = 0;
     smtp_message_is(&h->session, &r);
     kept_free(&reply);
 }

@@ -35,7 +35,8 @@ struct house {
     bool sure;           /* only whole commands so far, so replies can be counted */
     size_t replies;      /* in this session */
     size_t taken_2yz;    /* messages that the client heard a 2yz to */
-    size_t junk;         /* answers to EHLO, HELO and VRFY since the last message that was taken */
+    size_t steps; /* recipients that were asked about, and commands out of turn, since then */
+    size_t junk;  /* answers to EHLO, HELO and VRFY since the last message that was taken */
     uint16_t last_code;
     uint8_t says;                /* what the backend says to the next message, by backend.h */
     uint64_t taken[HOUSE_TAKEN]; /* what backends have: message and recipient, hashed */

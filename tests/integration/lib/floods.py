@@ -66,8 +66,8 @@ def headers(n):
 
 
 def window(n):
-    """Commands that have no limit of their own, and whose replies the client never reads."""
-    yield EHLO + (MAIL + GOOD * 20 + b"RSET\r\n") * 300
+    """Commands whose replies the client never reads, as many as their limit allows: 78 KB."""
+    yield EHLO + MAIL + GOOD * 2990
 
 
 def junk(n):
@@ -75,7 +75,14 @@ def junk(n):
     yield EHLO * 200 + b"NOOP\r\nHELP\r\nRSET\r\nVRFY root\r\n" * 500
 
 
-KINDS = {f.__name__: f for f in (commands, data, handshake, proxy, recipients, giant, headers, window, junk)}
+def transactions(n):
+    """2,000 transactions that are given up."""
+    yield EHLO + (MAIL + GOOD + b"RSET\r\n") * 2000
+
+
+KINDS = {
+    f.__name__: f for f in (commands, data, handshake, proxy, recipients, giant, headers, window, junk, transactions)
+}
 
 
 class One:

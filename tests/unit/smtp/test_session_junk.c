@@ -95,24 +95,150 @@ static void test_an_accepted_message_sets_the_count_to_0(void **state)
               "250 250 250 250 250");
     assert_false(t->ended);
     t->verdict = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
-    codes(t, "NOOP\r\nNOOP\r\n" GOOD, "250 250 250 250 354 451");
+    codes(t, "NOOP\r\n" GOOD, "250 250 250 354 451");
     codes(t, "NOOP\r\nNOOP\r\n", "250 421"); /* nothing was accepted in between */
 }
 
-/* RSET after a refusal is what a sender of many messages says. */
-static void test_a_refused_transaction_may_be_reset_any_number_of_times(void **state)
+/* How often a client can give up this transaction; the 421 comes in place of the last reply. */
+static unsigned transactions(struct dialogue *t, uint8_t max, const char *transaction)
+{
+    limit(t, max);
+    greet(t);
+    unsigned n = replies_until_the_end(t, transaction, 9999);
+    struct span all = buf_span(&t->replies);
+    assert_true(all.len >= strlen(CLOSED));
+    expect_span(span_after(all, all.len - strlen(CLOSED)), CLOSED);
+    return n - 1;
+}
+
+/* RSET counts ten steps, each RCPT and each DATA one. */
+static void test_transactions_that_are_given_up_count_by_their_recipients(void **state)
 {
     struct dialogue *t = *state;
 
-    limit(t, 2);
+    assert_int_equal(transactions(t, 100, MAIL "RSET\r\n"), 100);
+    /* a server that verifies senders, as mired itself does 80 times (src/directory/backend.c) */
+    assert_int_equal(transactions(t, 100, MAIL "RCPT TO:<c@d.org>\r\nRSET\r\n"), 90);
+    /* what a sender pipelines, each message refused */
+    assert_int_equal(transactions(t, 100, MAIL "RCPT TO:<masked@d.org>\r\nDATA\r\nRSET\r\n"), 83);
+    assert_int_equal(transactions(t, 100, MAIL "RCPT TO:<nobody@d.org>\r\nDATA\r\nRSET\r\n"), 83);
+    assert_int_equal(transactions(t, 100, MAIL "RCPT TO:<c@d.org>\r\nEHLO c\r\n"), 90);
+    assert_int_equal(transactions(t, 7, "MAIL FROM:<a@b.net> SIZE=9999999\r\nRSET\r\n"), 7);
+}
+
+/* One that says MAIL at once behind a refused MAIL: the first gives nothing up. */
+static void test_a_refused_mail_without_rset_counts_when_the_next_comes(void **state)
+{
+    struct dialogue *t = *state;
+
+    assert_int_equal(transactions(t, 7, "MAIL FROM:<a@b.net> SIZE=9999999\r\n"), 8);
+}
+
+/* The client hears 421 where it has lost nothing: at RSET or at MAIL, never at RCPT. */
+static void test_the_421_comes_between_two_transactions(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 1);
     greet(t);
-    for (int n = 0; n < 300; n++)
-        codes(t, MAIL "RCPT TO:<masked@d.org>\r\nRSET\r\n", "250 450 250");
-    for (int n = 0; n < 300; n++)
-        codes(t, "MAIL FROM:<a@b.net> SIZE=9999999\r\nRSET\r\n", "552 250");
+    codes(t, MAIL, "250");
+    for (int n = 0; n < 11; n++)
+        codes(t, "RCPT TO:<c@d.org>\r\n", "250");
     assert_false(t->ended);
-    codes(t, MAIL "RSET\r\n" MAIL "RSET\r\n", "250 250 250 250"); /* nobody was named */
-    codes(t, MAIL "RSET\r\n", "250 421");
+    codes(t, "RSET\r\n", "421");
+
+    limit(t, 1);
+    greet(t);
+    t->verdict = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
+    codes(t, MAIL "RCPT TO:<c@d.org>\r\nDATA\r\nx\r\n.\r\n", "250 250 354 451");
+    for (int n = 0; n < 4; n++) /* two steps each: the fifth message has its reply */
+        codes(t, GOOD, "250 250 354 451");
+    codes(t, GOOD, "250 250 354 451");
+    assert_false(t->ended);
+    codes(t, GOOD, "421");
+}
+
+/* As many as the envelope holds, and as many again that are too many; then a message. */
+static void test_each_transaction_may_have_all_of_its_recipients(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, SMTP_JUNK_MAX);
+    greet(t);
+    for (int n = 0; n < SMTP_JUNK_MAX; n++)
+        codes(t, "NOOP\r\n", "250");
+    codes(t, MAIL, "250");
+    for (int n = 0; n < 1000; n++)
+        codes(t, "RCPT TO:<c@d.org>\r\n", "250");
+    for (int n = 0; n < 999; n++)
+        codes(t, "RCPT TO:<c@d.org>\r\n", "452");
+    codes(t, "DATA\r\nx\r\n.\r\n", "354 250");
+    codes(t, MAIL "RCPT TO:<c@d.org>\r\n", "250 250"); /* the count is 0 again */
+    assert_false(t->ended);
+}
+
+/* Pipelined behind a refused command, they are no offence; without this limit they cost nothing. */
+static void test_what_follows_a_refused_command_is_limited(void **state)
+{
+    struct dialogue *t = *state;
+    static const char *const line[] = {"RCPT TO:<c@d.org>\r\n", "DATA\r\n", "BDAT 0\r\n"};
+
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++) {
+        limit(t, 5);
+        greet(t);
+        codes(t, "MAIL FROM:<a@b.net> SIZE=9999999\r\n", "552");
+        t->offences = 0;
+        assert_int_equal(replies_until_the_end(t, line[i], 9999), 151);
+        assert_int_equal(t->offences, 0);
+        expect_span(buf_span(&t->replies), CLOSED);
+    }
+    limit(t, 5); /* and refused recipients, of which a service without holds makes any number */
+    greet(t);
+    codes(t, MAIL, "250");
+    assert_int_equal(replies_until_the_end(t, "RCPT TO:<nobody@d.org>\r\n", 9999), 151);
+}
+
+static void test_any_number_of_chunks_is_one_message(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 1);
+    greet(t);
+    codes(t, MAIL "RCPT TO:<c@d.org>\r\n", "250 250");
+    for (int n = 0; n < 500; n++)
+        codes(t, "BDAT 1\r\nx", "250");
+    codes(t, "BDAT 1 LAST\r\nx", "250");
+    assert_false(t->ended);
+}
+
+/* Where no hold makes a client wait (R19), a refused command counts. */
+static void test_refused_commands_count(void **state)
+{
+    struct dialogue *t = *state;
+    static const char *const line[] = {"AUTH\r\n", "AUTH X\r\n", "QUIT x\r\n", "DSN\r\n"};
+
+    for (size_t i = 0; i < sizeof line / sizeof *line; i++)
+        assert_int_equal(transactions(t, 9, line[i]), 9);
+    limit(t, 9);
+    greet(t);
+    codes(t, MAIL, "250");
+    assert_int_equal(replies_until_the_end(t, MAIL, 99), 10);
+    t->service.tls = false;
+    assert_int_equal(transactions(t, 9, "STARTTLS\r\n"), 9);
+}
+
+static void test_steps_are_kept_while_replies_are_held_frozen(void **state)
+{
+    struct dialogue *t = *state;
+
+    t->freeze = true;
+    for (unsigned max = 1; max <= UINT8_MAX; max += 1 + 2 * max) {
+        limit(t, (uint8_t)max);
+        greet(t);
+        codes(t, MAIL, "250");
+        assert_int_equal(replies_until_the_end(t, "RCPT TO:<masked@d.org>\r\n", 9999),
+                         max * 30 + 1);
+    }
 }
 
 static void test_ehlo_behind_starttls_is_no_junk_and_tls_clears_no_count(void **state)
@@ -149,7 +275,7 @@ static void test_no_message_is_cut_off_behind_its_end(void **state)
     greet(t);
     codes(t, MAIL "RCPT TO:<c@d.org>\r\nBDAT 1\r\nx", "250 250 250");
     buf_free(&t->asked);
-    codes(t, "NOOP\r\nNOOP\r\nNOOP\r\nBDAT 1 LAST\r\nx", "250 250 421");
+    codes(t, "NOOP\r\nNOOP\r\nBDAT 1 LAST\r\nx", "250 421");
     expect_asked(t, "void\n");
     assert_true(t->ended && !t->spool_open);
 }
@@ -202,7 +328,14 @@ int main(void)
         TALK_TEST(test_a_long_line_counts_whatever_its_pieces),
         TALK_TEST(test_pipelined_commands_are_answered_up_to_the_limit_and_no_further),
         TALK_TEST(test_an_accepted_message_sets_the_count_to_0),
-        TALK_TEST(test_a_refused_transaction_may_be_reset_any_number_of_times),
+        TALK_TEST(test_transactions_that_are_given_up_count_by_their_recipients),
+        TALK_TEST(test_a_refused_mail_without_rset_counts_when_the_next_comes),
+        TALK_TEST(test_the_421_comes_between_two_transactions),
+        TALK_TEST(test_each_transaction_may_have_all_of_its_recipients),
+        TALK_TEST(test_what_follows_a_refused_command_is_limited),
+        TALK_TEST(test_any_number_of_chunks_is_one_message),
+        TALK_TEST(test_refused_commands_count),
+        TALK_TEST(test_steps_are_kept_while_replies_are_held_frozen),
         TALK_TEST(test_ehlo_behind_starttls_is_no_junk_and_tls_clears_no_count),
         TALK_TEST(test_no_message_is_cut_off_behind_its_end),
         TALK_TEST(test_the_421_has_the_offence_of_what_it_replaces),
