@@ -17,7 +17,8 @@ from lib.smtp import deliver
 
 MB = 1 << 20
 # Octets of private memory that a connection may cost while it floods, beside 2 MB for all; messages have 32 MB in memory.
-COST = {"handshake": 64 << 10, "commands": 2 << 10, "proxy": 2 << 10, "window": 8 << 10, "recipients": 12 << 10}
+# Those that read nothing have an envelope of 1,000 recipients each.
+COST = {"handshake": 64 << 10, "commands": 2 << 10, "proxy": 2 << 10, "window": 40 << 10, "recipients": 12 << 10}
 USUAL = 16 << 10
 
 
