@@ -151,7 +151,12 @@ static void test_a_file_that_is_being_written_is_taken_when_it_has_settled(void 
     for (struct stat st = {0}; st.st_size == 0;)
         assert_int_equal(fstat(fd, &st), 0);
     assert_true(suspects_open(&s, &config, true));
-    assert_false(contains(&s, "192.0.2.9"));
+    /* On a busy machine the writer may have had no turn between the two looks. */
+    for (int tries = 0; contains(&s, "192.0.2.9"); tries++) {
+        assert_true(tries < 20);
+        suspects_close(&s);
+        assert_true(suspects_open(&s, &config, true));
+    }
     assert_true(suspects_look(&s, 5000, 1005000));
     close(done[1]);
     assert_int_equal(waitpid(writer, NULL, 0), writer);
