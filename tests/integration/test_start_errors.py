@@ -3,6 +3,7 @@
 A case is what is wrong, the words that must be said, and how the start ends. The limit of descriptors is wound down
 until nothing starts: whichever call fails first, each line that an error leaves names that limit."""
 
+import contextlib
 import getpass
 import os
 import pwd
@@ -16,6 +17,7 @@ import pytest
 
 from lib import ports
 from lib.certificates import Authority
+from lib.daemon import Output
 from lib.mired import PROGRAM
 
 NEVER = ("Success", "(null)", "Unknown error", "unknown error", "errno")
@@ -49,8 +51,9 @@ class Start:
         path.write_text(BASE.format(**values))
         return path
 
-    def run(self, more="", prefix=(), descriptors=None, seconds=20, **changed):
-        """What it says until it ends, or is ended after so many seconds; and its exit status, or None."""
+    def run(self, more="", prefix=(), descriptors=None, seconds=20, until=None, linger=0, **changed):
+        """What it says until it ends, or until a line matches `until` and so many seconds longer, or is ended after
+        `seconds`; and its exit status, or None."""
 
         def limited():
             if descriptors:
@@ -58,13 +61,20 @@ class Start:
 
         process = subprocess.Popen(
             [*prefix, PROGRAM, "-c", self.file(more, **changed)],
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, preexec_fn=limited,
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=limited,
         )  # fmt: skip
+        output, status = Output(process.stdout), None
         try:
-            return process.communicate(timeout=seconds)[0], process.returncode
+            if until:
+                with contextlib.suppress(AssertionError):
+                    output.wait(until, timeout=seconds)
+                    seconds = linger
+            status = process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.terminate()
-            return process.communicate(timeout=20)[0], None
+            process.wait(40)
+        output.wait_end(20)
+        return output.text, status
 
 
 @pytest.fixture
@@ -142,7 +152,7 @@ def test_what_stands_in_the_way_is_named_with_its_cause(start, prepare, words):
 
 def test_the_store_names_the_folder_that_it_cannot_open(start):
     mailboxes_that_are_a_file(start)
-    said, _ = start.run(seconds=3)
+    said, _ = start.run(until="/state/mail: ")
     assert_said(said, f"cannot open {start.folder}/state/mail: Not a directory")
 
 
@@ -165,7 +175,7 @@ def test_whichever_state_file_finds_no_room_is_named(start):
     for kilobytes in range(96, 40000, 2048):
         mount = f'mount -t tmpfs -o size={kilobytes}k tmpfs "{start.folder}/state" && exec "$@"'
         said, status = start.run(
-            "tarpit { ledger_size = 64K }", prefix=["unshare", "-m", "sh", "-c", mount, "sh"], seconds=1.5
+            "tarpit { ledger_size = 64K }", prefix=["unshare", "-m", "sh", "-c", mount, "sh"], until="event=ready"
         )
         assert_said(said)
         if status is None:
@@ -231,7 +241,7 @@ TOKENS = [("is-a-folder", "mkdir", "Is a directory"), ("is-empty", "touch", "is 
 def test_a_token_that_cannot_be_read_makes_the_page_read_only_and_says_why(start, make, words):
     token = start.folder / "token"
     getattr(token, make)()
-    said, _ = start.run(f'web {{ listen = "127.0.0.1:{ports.free()}" token_file = "{token}" }}', seconds=2)
+    said, _ = start.run(f'web {{ listen = "127.0.0.1:{ports.free()}" token_file = "{token}" }}', until="read-only")
     assert_said(said, str(token), words, "read-only")
 
 
@@ -243,7 +253,7 @@ def test_however_few_descriptors_there_are_errors_name_that_limit(start):
     web = f'web {{ listen = "127.0.0.1:{ports.free()}" }}'
     failed, served = 0, 0
     for descriptors in range(6, 110, 4):
-        said, status = start.run(web, descriptors=descriptors, seconds=2)
+        said, status = start.run(web, descriptors=descriptors, seconds=5, until="event=ready", linger=1)
         errors = [line for line in said.splitlines() if "level=error" in line or "level=" not in line and "cannot" in line]
         assert_said(said)
         for line in errors:
