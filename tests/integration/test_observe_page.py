@@ -114,8 +114,8 @@ def test_good_mail_stands_first_with_the_line_that_spares_it(page):
     order = [p.driver.find_element(By.ID, id).location["y"] for id in ("headline", "late", "paid", "chart")]
     assert order == sorted(order)
     p.driver.find_element(By.CSS_SELECTOR, "#past summary").click()
-    (day,) = p.texts("#days tr")
-    assert day.split()[2:6] == ["2", "1", "0", "1"]
+    days = [day.split()[2:6] for day in p.texts("#days tr")]  # two if midnight was just now
+    assert [sum(map(int, column)) for column in zip(*days)] == [2, 1, 0, 1]
 
 
 def test_the_main_page_says_observing_in_its_first_line_and_leads_here(page):
@@ -158,8 +158,7 @@ def test_it_fits_every_screen_in_light_and_dark(page):
             p.browser.look(width, dark=dark)
             p.browser.picture(BUILD / "results" / "page" / f"{name}.png")
             p.wait(lambda: p.driver.execute_script(DRAWN, "chart") > 10)
-            wide = p.driver.execute_script("return document.documentElement.scrollWidth")
-            assert wide <= width, f"{name}: it is {wide} wide"
+            p.wait(lambda: p.driver.execute_script("return document.documentElement.scrollWidth") <= width)
             assert p.driver.execute_script(CONTRAST) == [], name
 
 

@@ -88,7 +88,7 @@ class Browser:
             self.driver.get(address)
 
     def look(self, width, height=1200, dark=False):
-        """A screen of that size, and what its owner prefers."""
+        """A screen of that size, and what its owner prefers; waits until the page has it."""
         self.driver.execute_cdp_cmd(
             "Emulation.setDeviceMetricsOverride",
             {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False},
@@ -96,6 +96,10 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+        until = time.monotonic() + 20
+        while self.driver.execute_script("return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches]") != [width, dark]:
+            assert time.monotonic() < until, "the page has not taken that screen"
+            time.sleep(0.02)
 
     def gather(self):
         """Reads what was logged since the last time: complaints (errors of the console, whatever breaks the
