@@ -4,6 +4,7 @@ real unbound while the greeting is on its way, and nobody ever waits for the ans
 import json
 import re
 import socket
+import statistics
 import time
 
 import pytest
@@ -56,6 +57,13 @@ def typo(m, source, **options):
         return c.say("RCPT TO:<nobody@example.test>")
 
 
+def held_for_a_typo(m, source):
+    """For how many seconds its error is held, as the log says."""
+    since = m.log.mark()
+    assert typo(m, source).code == 550
+    return m.held(source, since)
+
+
 def begins_in_debt(m, source):
     """It comes, is looked up, and pays for its first error what others pay for their fourth."""
     until(lambda: greeted(m, source) and offences(m, source) > 2.9)
@@ -92,7 +100,7 @@ def test_a_listed_client_starts_with_offences_and_another_does_not(mired, unboun
     greeted(m, other)
     until(lambda: u.questions(reverse(other, "bl.test")))
     assert offences(m, other) == 0
-    assert typo(m, other).seconds < FOURTH
+    assert held_for_a_typo(m, other) < FOURTH
 
 
 def test_only_replies_that_are_asked_for_count(mired, unbound):
@@ -114,7 +122,7 @@ def test_only_replies_that_are_asked_for_count(mired, unbound):
         greeted(m, source)
     m.log.wait("blocked.test does not serve this resolver")
     until(lambda: len(u.questions("blocked.test")) >= 3)
-    assert typo(m, four).seconds < FOURTH and typo(m, refused).seconds < FOURTH
+    assert held_for_a_typo(m, four) < FOURTH and held_for_a_typo(m, refused) < FOURTH
     assert m.log.text.count("blocked.test does not serve this resolver") == 1
 
 
@@ -135,7 +143,7 @@ def test_the_heaviest_of_several_lists_counts(mired, unbound):
         line = m.log.wait("event=session", since=since)
         return "listed=one.test,seven.test,none.test " in line
 
-    until(told)
+    until(told, 60)
 
 
 def test_who_is_on_an_allow_list_is_exempt_whatever_other_lists_say(mired, unbound):
@@ -169,6 +177,7 @@ def test_a_name_is_trusted_when_it_leads_back_to_the_client_only(mired, unbound)
         greeted(m, source)
         until(lambda: u.questions(reverse(source, "in-addr.arpa")))
         assert typo(m, source).seconds > 0.28
+        m.booked()
         assert offences(m, source) > 0.9
     assert not u.questions("www.mail.example.test")  # a name that nobody trusts is not asked for
 
@@ -176,7 +185,7 @@ def test_a_name_is_trusted_when_it_leads_back_to_the_client_only(mired, unbound)
 def test_a_held_greeting_goes_out_when_its_client_turns_out_to_be_trusted(mired, unbound):
     good = ports.stranger()
     u = unbound().list("wl.test", good).start()
-    m = mired(config=f'dnswl "wl.test" {{ }}\n{u.resolver}', tarpit="time = 20s freeze = off", workers=1)
+    m = mired(config=f'dnswl "wl.test" {{ }}\n{u.resolver}', tarpit="time = 60s max = 60s freeze = off", workers=1)
     u.pause()
     with Client(m.port, source=good) as c:  # looked up, and no answer comes
         c.ehlo()
@@ -185,7 +194,7 @@ def test_a_held_greeting_goes_out_when_its_client_turns_out_to_be_trusted(mired,
         until(lambda: offences(m, good) > 0.9)
         u.go_on()
         reply = c.reply()
-        assert reply.code == 550 and reply.seconds < 10
+        assert reply.code == 550 and reply.seconds < 50  # of 60 s
 
 
 def proxied(port, address):
@@ -229,10 +238,9 @@ AT_ONCE = 3  # s; a question that is not answered is given up after 4.5
 
 
 def serves_at_once(m, count):
-    """So many new clients are greeted."""
+    """So many new clients are greeted. A pause of the machine meets some of them; to wait for answers would meet all."""
     sources = [ports.stranger() for _ in range(count)]
-    for source in sources:
-        assert greeted(m, source) < AT_ONCE
+    assert statistics.median(greeted(m, source) for source in sources) < AT_ONCE
     return sources
 
 
@@ -249,10 +257,10 @@ def test_nobody_waits_for_a_resolver_that_says_nothing_and_nobody_is_punished(mi
     u.pause() if how == "stopped" else u.kill()
     sources = [bad, good, *serves_at_once(m, 20)]
     m.log.wait("DNS: no answers")
-    for source in sources:
-        assert greeted(m, source) < AT_ONCE and offences(m, source) == 0
+    assert statistics.median(greeted(m, source) for source in sources) < AT_ONCE
+    assert [offences(m, source) for source in sources] == [0] * len(sources)
     assert m.log.text.count("DNS: no answers") == 1
-    assert typo(m, bad).seconds < FOURTH  # its first error is anybody's first
+    assert held_for_a_typo(m, bad) < FOURTH  # its first error is anybody's first
     u.go_on() if how == "stopped" else u.start()
     until(lambda: greeted(m, ports.stranger()) and "DNS: servers answer again" in m.log.text)
     until(lambda: greeted(m, bad) and offences(m, bad) > 2.9)
@@ -289,6 +297,7 @@ def test_what_is_known_is_not_asked_again_and_known_clients_are_not_asked_for(mi
     m = mired(config=f'exempt = {{ "127.3.0.0/16" }}\ndnsbl "bl.test" {{ }}\n{u.resolver}', workers=1)
     greeted(m, source)
     until(lambda: offences(m, source) > 2.9)
+    asked = len(client_questions(u, "bl.test"))  # more than one if the answer to the first was late
     for again in (source, source, "127.0.0.1", "127.3.4.5"):
         greeted(m, again)
     with Client(m.submission, source=ports.stranger()) as c:  # who will log in there
@@ -296,7 +305,7 @@ def test_what_is_known_is_not_asked_again_and_known_clients_are_not_asked_for(mi
     last = ports.stranger()
     greeted(m, last)
     until(lambda: u.questions(reverse(last, "bl.test")))
-    assert len(client_questions(u, "bl.test")) == 2
+    assert asked and not [q for q in client_questions(u, "bl.test")[asked:] if reverse(last, "bl.test") not in q]
 
 
 def test_a_reload_takes_new_lists_up(mired, unbound):
@@ -339,8 +348,7 @@ def test_a_list_that_does_not_pass_its_test_counts_for_nothing_and_is_named(mire
     assert re.search(rf"lists +.*world\.test {state}: ignored|{kind} world\.test {state}: ignored", m.control("status").stdout)
     innocent = ports.stranger()
     greeted(m, innocent)
-    greeted(m, bad)
-    until(lambda: offences(m, bad) > 2.5)  # the sound one counts
+    until(lambda: greeted(m, bad) and offences(m, bad) > 2.5)  # the sound one counts
     assert offences(m, innocent) == 0 and offences(m, bad) < 3.1
     if kind == "dnswl":  # nobody is trusted by it
         assert "trusted=" not in m.log.text
@@ -351,7 +359,6 @@ def test_a_list_of_ones_own_may_have_no_test_entries(mired, unbound):
     bad = ports.stranger()
     dns.add(reverse(bad, "own.test"), "A", "127.0.0.2").start()
     m = mired(config=f'{dns.resolver}\ndnsbl "own.test" {{ test = false }}', tarpit=TARPIT)
-    greeted(m, bad)
-    until(lambda: offences(m, bad) > 2.5)
+    until(lambda: greeted(m, bad) and offences(m, bad) > 2.5)
     assert lists_of(m)["own.test"]["state"] == "not tested"
     assert not dns.questions("2.0.0.127.own.test")

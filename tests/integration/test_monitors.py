@@ -50,7 +50,7 @@ def watched(mired, authority):
 
 def offenders(m):
     """The addresses that the ledger has offences of."""
-    m.control("status")
+    m.booked()
     entries = [json.loads(line) for line in m.control("ledger", "dump").stdout.splitlines()]
     return {e["address"]: e["offences"] for e in entries if e.get("offences")}
 
@@ -193,7 +193,7 @@ global
     stats socket {folder}/stats mode 600 level admin
 defaults
     mode tcp
-    timeout connect 2s
+    timeout connect {patience}
     timeout client 60s
     timeout server 60s
     timeout check {patience}
@@ -244,7 +244,7 @@ class Checker(Service):
         return {r["pxname"]: (r["status"], int(r["chkfail"]), r["check_status"])
                 for r in rows if r["svname"] == "mired"}  # fmt: skip
 
-    def wait_for(self, what, timeout=20):
+    def wait_for(self, what, timeout=60):
         until = time.monotonic() + timeout
         while time.monotonic() < until:
             if os.path.exists(f"{self.folder}/stats"):
@@ -273,7 +273,7 @@ def test_haproxy(watched, checker):
     """Each kind of check some dozen times."""
     m = watched()
     since = m.log.mark()
-    haproxy = checker(m, CHECKS)
+    haproxy = checker(m, CHECKS, patience="15s")  # a busy machine is not what is checked
     servers = haproxy.wait_for(lambda s: all(check.startswith("L") for _, _, check in s.values()))
     time.sleep(2)  # some twenty checks each: nothing else tells how many there were
     servers = haproxy.servers()
@@ -284,10 +284,10 @@ def test_haproxy(watched, checker):
 
 
 def test_haproxy_finds_a_server_that_pauses_its_greeting(watched, checker):
-    """R22, R12: a check that gives up after 2 s is answered within 1.6 s the next time, and after that at once.
+    """R22, R12: a check that gives up after 6 s is answered within 4.8 s the next time, and after that at once.
     The server stays up."""
-    m = watched(tarpit="greet = 10s")
-    haproxy = checker(m, {"helo": CHECKS["helo"]}, patience="2s")
+    m = watched(tarpit="greet = 20s")
+    haproxy = checker(m, {"helo": CHECKS["helo"]}, patience="6s")
     haproxy.wait_for(lambda s: s["helo"][1] >= 1)
     haproxy.wait_for(lambda s: s["helo"][0] == "UP" and s["helo"][2] == "L7OK")
     failed = haproxy.servers()["helo"][1]

@@ -54,11 +54,12 @@ def compare(start, seed, count, seconds, rules):
             print("observed:", report["replies"], "replies,", report["seconds"], "s,", report["untold"], "untold")
     for event, seen, plain in zip(plan, heard["observed"], heard["off"]):
         assert [h.text for h in seen] == [h.text for h in plain], event
-    # Within noise: what idle clients hear comes after `timeout`, all else at once.
-    slow = {name: sorted(t for t in times if t > traffic.IDLE / 2) for name, times in took.items()}
+    # Within noise: what idle clients hear comes after `timeout`, all else at once. A pause of the machine is not counted
+    # among the former unless it takes as long.
+    slow = {name: sorted(t for t in times if t > 0.9 * traffic.IDLE) for name, times in took.items()}
     assert len(slow["observed"]) == len(slow["off"])
     assert all(abs(a - b) < 1 for a, b in zip(slow["observed"], slow["off"])), slow
-    quick = {name: [t for t in times if t <= traffic.IDLE / 2] for name, times in took.items()}
+    quick = {name: [t for t in times if t <= 0.9 * traffic.IDLE] for name, times in took.items()}
     middle = {name: statistics.median(times) for name, times in quick.items()}
     print("median seconds of a reply:", middle, "of", {n: len(t) for n, t in quick.items()})
     assert abs(middle["observed"] - middle["off"]) < 0.01 + 0.5 * middle["off"]

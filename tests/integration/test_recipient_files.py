@@ -10,6 +10,7 @@ from lib.mired import PEOPLE, PROGRAM, Mired
 from lib.smtp import Client
 
 MANY = [f"user{n}@example.test" for n in range(40)]
+SETTLES = 2.5  # s; a file that has not changed for 3 s is taken for whole (directory/lines.h)
 
 
 def text(people):
@@ -39,14 +40,18 @@ def wait_verdict(m, recipient, code, seconds=15):
 def test_a_file_that_is_being_written_refuses_nobody(mired):
     """An export with `>` that takes some seconds, and stops now and then: longer than a look, shorter than it takes to settle."""
     m = mired(tarpit="time = 0", recipients=MANY)
-    wrong = []
+    wrong, longest = [], 0
     with m.recipients.open("w") as f:
         for person in MANY + ["late@example.test"]:
             f.write(person[:7])
             f.flush()
+            written = time.monotonic()
             time.sleep(0.1)
             wrong += [(r, code) for r in (MANY[0], MANY[39]) if (code := verdict(m, r)) != 250]
             f.write(person[7:] + "\n")
+            longest = max(longest, time.monotonic() - written)
+    if longest > SETTLES:
+        pytest.skip(f"this machine paused for {longest:.1f} s, which no writer may")
     assert not wrong
     wait_verdict(m, "late@example.test", 250)
     assert verdict(m, "nobody@example.test") == 550
@@ -60,7 +65,12 @@ def test_a_file_that_is_renamed_into_place_is_taken_at_once(mired):
     while not probe.exists() or probe.stat().st_mtime_ns == new.stat().st_mtime_ns:
         probe.write_text("")  # until the clock of files has gone on
     os.rename(new, m.recipients)
-    wait_verdict(m, "late@example.test", 250, seconds=2.5)
+    codes, until = [], time.monotonic() + 20
+    while not codes or codes[-1] != 250:
+        assert time.monotonic() < until, codes
+        codes.append(verdict(m, "late@example.test"))
+        time.sleep(0.1)
+    assert 451 not in codes  # which is said while a version settles
 
 
 def test_who_is_new_is_put_off_and_not_refused_while_the_file_settles(mired):
@@ -104,6 +114,7 @@ WRONG = {
 @pytest.mark.parametrize("how", EMPTIED)
 def test_a_version_with_much_fewer_people_waits_until_it_is_confirmed(mired, how):
     m = mired(tarpit="time = 0", recipients=MANY)
+    clerks = len(m.processes("clerk"))
     assert verdict(m, MANY[39]) == 250
     since = m.log.mark()
     write(m, EMPTIED[how])
@@ -113,10 +124,10 @@ def test_a_version_with_much_fewer_people_waits_until_it_is_confirmed(mired, how
     assert "using an earlier version" in status, status
     assert m.control("reload").returncode == 0
     wait_verdict(m, MANY[39], 550)
-    until = time.monotonic() + 10
+    until = time.monotonic() + 40
     while "an earlier version" in m.control("status").stdout:  # until the clerks before the reload have gone
         assert time.monotonic() < until
-    assert m.log.text.count("addresses after 40") <= 2  # once for each clerk
+    assert m.log.text.count("addresses after 40") <= clerks
 
 
 @pytest.mark.parametrize("how", WRONG)

@@ -43,10 +43,10 @@ def start():
 
 
 def test_each_process_is_confined_and_status_says_so(start):
-    mired = start(tarpit="time = 20s freeze = \"auto\"")
+    mired = start(tarpit="time = 20s freeze = \"auto\"", config='log_level = "debug"')
+    mired.log.wait("(not )?freezing connections")  # clients are served before there is a freezer
+    processes.wait_until(lambda: all(mired.processes(role) for role in ROLES))
     children = processes.children(mired.pid)
-    for role in ROLES:
-        assert mired.processes(role), role
     for pid in children:
         status = status_of(pid)
         threads = [status_of(f"{pid}/task/{t.name}") for t in pathlib.Path(f"/proc/{pid}/task").iterdir()]
@@ -82,6 +82,7 @@ def test_workers_keeper_and_store_have_root_directories_of_their_own(start):
     assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
     state = mired.folder / "state"
     for _ in range(2):
+        processes.wait_until(lambda: [len(mired.processes(r)) for r in ("worker", "keeper", "store")] == [2, 1, 1])
         for pid in mired.processes("worker"):
             assert root(pid) == (f"{state}/spool", [])
         where, there = root(mired.processes("keeper")[0])
@@ -91,10 +92,10 @@ def test_workers_keeper_and_store_have_root_directories_of_their_own(start):
         assert root(mired.processes("store")[0]) == (f"{state}/mail", ["example.test"])
         assert {role: where for role, where in roots(mired).items() if role in ("clerk", "web")} == {"clerk": "/", "web": "/"}
         for pid in processes.children(mired.pid):
-            assert not any(c & 1 << 18 for c in capabilities(pid)), processes.command(pid)
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of the earlier generation, and just gone
+                assert not any(c & 1 << 18 for c in capabilities(pid)), processes.command(pid)
         assert not (mired.folder / "run" / "empty").exists()
-        told = json.loads(mired.control("status", "--json").stdout)["sandbox"]
-        assert told["root"] == 4
+        processes.wait_until(lambda: json.loads(mired.control("status", "--json").stdout)["sandbox"]["root"] == 4)
         assert "a root directory of its own in 4" in mired.control("status").stdout
         assert deliver(mired.port, "a@b.test", "alice@example.test", LARGE).code == 250
         assert mired.control("upgrade", timeout=60).returncode == 0
@@ -142,7 +143,10 @@ def packet_sockets(pid):
     """The unix sockets for packets that a process has open, by their inodes."""
     lines = [line.split() for line in pathlib.Path("/proc/net/unix").read_text().splitlines()[1:]]
     packets = {line[6] for line in lines if line[4] == "0005"}
-    links = [os.readlink(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()]
+    links = []
+    for path in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # a connection that has just been closed
+            links.append(os.readlink(path))
     return {link.removeprefix("socket:[").removesuffix("]") for link in links} & packets
 
 
@@ -226,6 +230,7 @@ def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
     mired.program = DOOR
     mired.lies_expected = True
     monkeypatch.setenv("MIRED_DOOR", "mired worker")
+    begun = time.monotonic()
     mired.start()
     try:
         mired.log.wait("door: proposed", timeout=60)
@@ -237,7 +242,9 @@ def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
         mired.log.wait("changes of the ledger that no worker makes")
         mired.log.wait("it has reached the limit for offences of clients that have delivered good mail")
         dump = {}
-        for line in mired.control("ledger", "dump").stdout.splitlines():
+        dumped = mired.control("ledger", "dump").stdout
+        seconds = time.monotonic() - begun
+        for line in dumped.splitlines():
             entry = json.loads(line)
             if entry["kind"] == "client":
                 dump[entry["address"]] = entry
@@ -246,7 +253,7 @@ def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
         assert not any(dump[who].get("trapped") for who in innocents)
         harmed = [who for who in innocents if dump[who].get("offences", 0) >= 0.5]
         print(f"{len(harmed)} of {len(innocents)} innocents have offences")
-        assert 0 < len(harmed) <= 5500  # 4,000 with five offences at once, and 200 a second
+        assert 0 < len(harmed) <= 4000 + 200 * (seconds + 1)  # with five offences at once, and then each second
         assert mired.daemon.running
     finally:
         mired.stop()

@@ -75,7 +75,7 @@ def test_a_masked_verdict_is_the_same_for_those_who_exist_and_those_who_do_not(m
 # ---- limits ----
 
 # Suspects start beyond `pace_after`, with no hold of an offence before: they are greeted at once.
-DEEP = 'time = 60s max = 60s growth = 1 drip = 0 freeze = off suspect_offences = 20 reserve = "0%"'
+DEEP = 'time = 200s max = 200s growth = 1 drip = 0 freeze = off suspect_offences = 20 reserve = "0%"'
 SUSPECTS = 'suspect = { "127.18.0.0/16" }'
 
 

@@ -248,7 +248,7 @@ def test_a_client_certificate_of_the_known_ca_makes_exempt_and_any_other_is_no_h
     known = authority.issue("friend.test")
     (folder / "other").mkdir()
     unknown = Authority(folder / "other", "Another CA").issue("stranger.test")
-    seconds = {}
+    held = {}
     for pair in (known, unknown, None):
         context = trusting(authority)
         if pair:
@@ -259,8 +259,9 @@ def test_a_client_certificate_of_the_known_ca_makes_exempt_and_any_other_is_no_h
             client.must("MAIL FROM:<a@b.test>")
             reply = client.say("RCPT TO:<nobody@example.test>")
             assert reply.code == 550
-            seconds[pair] = reply.seconds
-    assert seconds[known] < 1.5 and seconds[unknown] >= 1.99 and seconds[None] >= 1.99
+            assert pair == known or reply.seconds >= 1.99
+        held[pair] = m.held(client.source)
+    assert held == {known: 0, unknown: 2, None: 2}
 
 
 def test_a_renewed_certificate_is_taken_up_and_held_connections_stay(mired, authority):
@@ -397,13 +398,14 @@ def test_what_is_no_tls_is_an_offence(mired, issued, authority):
     for _ in range(4):
         with Client(port, source=source, greet=False) as client:
             client.send("EHLO in.clear\r\n")
-            client.is_closed()
+            last = client.begun
+            client.is_closed(30)
     m.log.wait(rf"event=session client={re.escape(source)} .*offences=1")
-    processes.wait_until(lambda: "1.0" in m.control("show", source).stdout, 10)
+    processes.wait_until(lambda: "1.0" in m.control("show", source).stdout)
     client = Secure(port, source=source, greet=False)
     client.wrap(context)
     waited = client.reply()  # in debt: the handshake itself does not begin before the hold is over
-    assert waited.code == 220 and waited.seconds >= 1
+    assert waited.code == 220 and time.monotonic() - last >= 1.9
     client.close()
 
 
@@ -416,8 +418,8 @@ def test_handshakes_of_a_client_in_debt_come_one_after_the_other(mired, issued, 
     for _ in range(4):
         with Client(port, source=source, greet=False) as client:
             client.send("EHLO in.clear\r\n")
-            client.is_closed()
-    processes.wait_until(lambda: "1.0" in m.control("show", source).stdout, 10)
+            client.is_closed(30)
+    processes.wait_until(lambda: "1.0" in m.control("show", source).stdout)
 
     def shake(client):
         client.wrap(trusting(authority))
@@ -428,7 +430,7 @@ def test_handshakes_of_a_client_in_debt_come_one_after_the_other(mired, issued, 
         done = sorted(pool.map(shake, clients))
     for client in clients:
         client.close()
-    assert done[-1] - done[0] >= 0.09 * (many - 1)
+    assert done[-1] - done[0] >= 0.05 * (many - 1)  # 0.1 s each, and it may be noticed late that the first is done
 
 
 @pytest.mark.fast

@@ -46,6 +46,7 @@ def shields(m, address, source):
     with Client(m.port, source=source) as client:
         client.ehlo()
         client.envelope("a@b.test", [address])
+        m.booked()
         return "shield" in m.control("show", source).stdout
 
 
@@ -72,7 +73,7 @@ def test_a_wrong_version_of_a_trap_file_is_not_taken(mired, octets):
     m = served(mired, f"{BAIT}\none@example.test\ntwo@example.test\n")
     assert is_trap(m, BAIT)
     write(m.traps, octets)
-    m.log.wait(re.escape(str(m.traps)) + ".*keeping the previous version", timeout=15)
+    m.log.wait(re.escape(str(m.traps)) + ".*keeping the previous version", timeout=40)
     assert is_trap(m, BAIT) and not is_trap(m, "alice@example.test")
     assert m.control("recipient", "alice@example.test").stdout.count("taken") == 1
     if octets:  # an empty one may be meant
@@ -88,13 +89,19 @@ def test_a_wrong_version_of_a_trap_file_is_not_taken(mired, octets):
 
 def test_a_trap_file_that_is_being_written_changes_nothing_until_it_has_settled(mired):
     m = served(mired, f"{BAIT}\n")
+    gone, longest = 0, 0
     with m.traps.open("w") as f:
         for n in range(30):
             f.write(f"trap-{n}@exam")
             f.flush()
+            written = time.monotonic()
             time.sleep(0.1)
-            assert is_trap(m, BAIT)
+            gone += not is_trap(m, BAIT)
             f.write("ple.test\n")
+            longest = max(longest, time.monotonic() - written)
+    if longest > 2.5:  # a file that has not changed for 3 s is taken for whole (directory/lines.h)
+        pytest.skip(f"this machine paused for {longest:.1f} s, which no writer may")
+    assert not gone
     wait_trap(m, "trap-29@example.test")
     assert not is_trap(m, BAIT)
 
@@ -111,6 +118,7 @@ def test_a_file_of_suspects_with_a_wrong_line_fails_a_reload_and_keeps_the_earli
 
     with Client(m.port, source="127.31.7.7") as client:
         client.ehlo()
+        m.booked()
         assert listed()
     for octets in ("127.32.0.0/16\nnonsense\n", "127.32.0.0/16\n127.3", "\0"):
         write(suspects, octets)
@@ -120,4 +128,5 @@ def test_a_file_of_suspects_with_a_wrong_line_fails_a_reload_and_keeps_the_earli
     m.start()
     with Client(m.port, source="127.31.8.8") as client:
         client.ehlo()
+        m.booked()
         assert "suspect:127.31.0.0/16" in m.control("show", "127.31.8.8").stdout
