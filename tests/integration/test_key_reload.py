@@ -169,7 +169,7 @@ def test_a_reload_takes_up_what_the_schema_says(mired):
             assert now != was, f"{section} {key} is still {was}"
         else:
             assert now == was, f"{section} {key} was {was} and is {now}"
-            assert f"`{key}` changes only with a restart" in m.log.text
+            m.log.wait(f"`{key}` changes only with a restart")
     assert len([when for when in schema().values() if when == "start"]) == 5
     with Client(m.port) as client:
         assert "mx2.example.test" in client.greeting.text

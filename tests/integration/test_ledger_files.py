@@ -39,6 +39,7 @@ def test_another_mired_knows_what_this_one_knew(mired):
     with Client(one.port, source=good) as c:
         c.ehlo()
         assert c.message("a@b.test", "alice@example.test").code == 250
+    one.booked()
     one.control("exempt", "192.0.2.9", "--for", "1d")
     one.control("exempt", "2001:db8::/48")
     one.control("penalise", "2001:db8:1::1", "--offences", "60")

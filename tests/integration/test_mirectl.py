@@ -67,7 +67,7 @@ def test_a_mired_that_hangs(mired, who):
     for pid in stopped:
         os.kill(pid, signal.SIGSTOP)
     try:
-        done = m.control("--json", "status", timeout=15)
+        done = m.control("--json", "status", timeout=40)
     finally:
         for pid in stopped:
             os.kill(pid, signal.SIGCONT)
@@ -84,7 +84,7 @@ def test_a_mired_that_ends_while_it_is_asked(mired):
         [CONTROL, "-s", m.folder / "run" / "control", "ledger", "dump"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
     m.kill_all()
-    _, said = asking.communicate(timeout=15)
+    _, said = asking.communicate(timeout=40)
     m.daemon = None
     assert asking.returncode == 3 and said, said
 
@@ -160,6 +160,7 @@ def test_every_command_has_json_and_so_has_every_mistake(mired):
     with Client(m.port, source="127.0.0.7") as c:
         c.ehlo()
         c.envelope("a@b.test", ["nobody@example.test"])
+    m.booked()
     (m.folder / "dump").write_text(m.control("ledger", "dump").stdout)
     (m.folder / "reg").write_text('"TarpitTime"=dword:00000014\n')
     (m.folder / "attack").write_text("0 192.0.2.1 unknown 5\n")
@@ -200,8 +201,8 @@ def test_every_change_is_logged_with_who_asked(mired):
     ]  # fmt: skip
     for words in changes:
         assert m.control(*words, timeout=40).returncode == 0
-    m.daemon.process.wait(10)
-    m.log.wait_end(5)
+    m.daemon.process.wait(40)
+    m.log.wait_end(20)
     log = m.log.text
     for words in changes:
         name = words[0] if words[0] != "ledger" else '"ledger load"'

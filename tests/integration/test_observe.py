@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from lib import ports
+from lib import ports, processes
 from lib.smtp import Client, deliver
 
 TOTAL_DAY = 168  # octets of a day in state/observed: see struct total_day
@@ -51,7 +51,8 @@ def test_nothing_waits_and_nothing_is_masked(mired):
             heard[name] = [guess(c, n).text for n in range(40)] + [c.say(f"RCPT TO:<{PEOPLE[0]}>").text]
             heard[name].append(c.say("NONSENSE").text)
         m.booked()
-        assert "would_hold" in m.log.text or name == "off"
+        if name == "observed":
+            m.log.wait("would_hold")
         assert not re.search(r" (held|hold)=(?!0\.0s)", m.log.text)
         with Client(m.port, source=c.source) as again:
             heard[name].append(again.must("EHLO x.test").lines[-1])
@@ -60,7 +61,7 @@ def test_nothing_waits_and_nothing_is_masked(mired):
 
 def test_debts_do_not_explode_while_nobody_waits(mired):
     """A connection that would still wait is not judged: 300 guesses of a second are one."""
-    m = mired(tarpit="observe = true")
+    m = mired(tarpit="observe = true time = 60s max = 60s")  # longer than 300 guesses take, also on a slow machine
     source = ports.stranger()
     with Client(m.port, source=source) as c:
         c.ehlo()
@@ -71,7 +72,7 @@ def test_debts_do_not_explode_while_nobody_waits(mired):
     client = json.loads(m.control("show", source, "--json").stdout)["client"]
     assert 0.9 < client["offences"] < 2
     r = report(m)
-    assert r["observing"] and r["connections"] == 1 and 19 <= r["seconds"] <= 40
+    assert r["observing"] and r["connections"] == 1 and 59 <= r["seconds"] <= 120
     assert "observing" in m.control("status").stdout.splitlines()[0]
 
 
@@ -94,16 +95,16 @@ def test_good_mail_that_would_have_been_late_is_told_first(mired):
     r = told(m, 1)
     (line,) = r["senders"]
     assert (line["address"], line["domain"], line["clients"]) == (source, "good.test", 1)
-    assert line["late"] == 1 and 2 <= line["late_seconds"] <= 4 and line["typos"] == 1
+    assert line["late"] == 1 and 1 <= line["late_seconds"] <= 4 and line["typos"] == 1
     assert line["rule"] == "R3" and not line["dubious"] and r["messages"] == 2
     text = m.control("observe").stdout
     assert text.index("good.test") < text.index("typo") < text.index("Attackers") < text.index("Next:")
     assert f'exempt += {{ "{source}" }}' in text and "1 sender of good mail would still wait" in text
     # The log says so of each: the reply, the message, the session.
-    assert re.search(r"event=refused .*to=nobody0@example.test .* rule=R1 hold=0.0s would_hold=4.0s", m.log.text)
-    assert re.search(r"event=message .*to=p1@.* would_hold=\d+\.\ds rule=R3", m.log.text)
-    assert re.search(r"event=session .*would_hold=4\.0s", m.log.text)
-    assert re.search(r"event=late client=.* domain=good.test would_hold=\d+\.\ds rule=R3", m.log.text)
+    m.log.wait(r"event=refused .*to=nobody0@example.test .* rule=R1 hold=0.0s would_hold=4.0s")
+    m.log.wait(r"event=message .*to=p1@.* would_hold=\d+\.\ds rule=R3")
+    m.log.wait(r"event=session .*would_hold=4\.0s")
+    m.log.wait(r"event=late client=.* domain=good.test would_hold=\d+\.\ds rule=R3")
 
 
 def test_the_line_that_it_names_spares_the_sender(mired):
@@ -219,7 +220,7 @@ def test_it_survives_a_restart_and_a_reload(mired):
         c.ehlo()
         c.must("MAIL FROM:<a@b.test>")
         guess(c, 0)
-    assert report(m)["replies"] == 1
+    processes.wait_until(lambda: report(m)["replies"] == 1)
     m.stop()
     m.start()
     assert report(m)["replies"] == 1

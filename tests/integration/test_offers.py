@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lib import ports
 from lib.scripted import HELLO, Scripted
 from lib.smtp import Client, deliver
 
@@ -127,7 +128,7 @@ def test_a_message_that_is_too_large_for_one_goes_to_the_other(mired):
 
 def test_what_was_offered_is_not_taken_back_and_what_nobody_has_is_told_before_the_data(mired):
     """field notes 33: two backends of which only one can, and that one goes."""
-    two = Scripted(hello=("PIPELINING",))
+    two = Scripted(hello=("PIPELINING",), port=ports.free())  # for it comes back there
     with Scripted() as one:
         m = mired(backend=one.block + "\n" + two.block, workers=1)
         wait_offered(m, {"SIZE": "52428800"})  # both are up: what only one has is not offered

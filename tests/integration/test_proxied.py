@@ -51,6 +51,7 @@ def test_behind_haproxy_the_client_is_the_client(m, haproxy, how):
         assert reply.code == 550 and reply.seconds >= 0.99
     assert f"[{source}]".encode() in m.delivered(USER)[0]
     m.log.wait(rf"event=session (?:level=debug )?client={re.escape(source)} ")
+    m.booked()
     shown = m.control("show", source)
     assert shown.returncode == 0, shown.stderr
 
@@ -72,6 +73,7 @@ def test_behind_haproxy_on_both_families_ipv4_clients_are_themselves(m, haproxy,
         client.ehlo()
         client.must("MAIL FROM:<a@b.test>")
         assert client.say("RCPT TO:<nobody@example.test>").code == 550
+    m.booked()
     for spelling in (sources[0], f"::ffff:{sources[0]}", f"[::ffff:{sources[0]}]"):
         assert "offences" in m.control("show", spelling).stdout
     shown = json.loads(m.control("--json", "show", sources[0]).stdout)

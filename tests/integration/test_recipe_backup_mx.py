@@ -78,10 +78,10 @@ def test_the_list_is_fetched_as_it_is_written(site, tmp_path):
     script = script.replace("/etc/mired/recipients", str(s.people)).replace("scp -q", "cp")
 
     def fetch():
-        return subprocess.run(["sh", "-c", script], capture_output=True, timeout=10).returncode
+        return subprocess.run(["sh", "-c", script], capture_output=True, timeout=60).returncode
 
     assert fetch() == 0
-    until = time.monotonic() + 20
+    until = time.monotonic() + 60
     while '"taken"' not in s.m.control("--json", "recipient", new).stdout:
         assert time.monotonic() < until, "the list is not reread"
         time.sleep(0.1)

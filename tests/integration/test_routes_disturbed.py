@@ -121,7 +121,7 @@ recipients "file" {{ path = "{tmp_path}/dovecot" }}
     for to, folder in folders.items():
         due = {n for n, codes in told.items() if codes.get(to) == 250}
         with contextlib.suppress(AssertionError):  # what is missing after that is told below
-            processes.wait_until(lambda folder=folder, due=due: due <= numbers(folder).keys(), 30)
+            processes.wait_until(lambda folder=folder, due=due: due <= numbers(folder).keys(), 90)
     found = {to: numbers(folder) for to, folder in folders.items()}
     for backend in backends:
         backend.stop()

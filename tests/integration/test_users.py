@@ -84,13 +84,22 @@ def who(m):
     names = {number: name for name, number in IDS.items()}
     roles = {}
     for pid in processes.children(m.pid):
-        status = dict(line.split(":\t", 1) for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line)
+        try:
+            lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+        except (FileNotFoundError, ProcessLookupError):  # of the earlier generation, and just gone
+            continue
+        status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
         ids = {int(i) for i in status["Uid"].split()}
         assert len(ids) == 1 and {int(i) for i in status["Gid"].split()} == ids
         assert int(status["CapPrm"], 16) & ~(1 << 12 | 1 << 10) == 0
         role = processes.command(pid).removeprefix("mired: ").split()[0]
         roles.setdefault(role, set()).add(names.get(ids.pop()))
     return roles
+
+
+def wait_who(m, **wanted):
+    """Waits until each of these roles has processes of that user only: the earlier generation ends a moment later."""
+    processes.wait_until(lambda: {role: who(m).get(role) for role in wanted} == {role: {name} for role, name in wanted.items()})
 
 
 def owner(path):
@@ -112,7 +121,8 @@ def passes(m, times=1):
 
 def test_each_process_runs_as_its_user(mired, users):
     users.add_all()
-    m = mired(tarpit='time = 100ms freeze = "auto"')
+    m = mired(tarpit='time = 100ms freeze = "auto"', config='log_level = "debug"')
+    m.log.wait("(not )?freezing connections")  # clients are served before there is a freezer
     passes(m)
     for role, names in who(m).items():
         assert names == {OWN.get(role, ALL)}, role
@@ -132,7 +142,7 @@ def test_each_process_runs_as_its_user(mired, users):
     passes(m)
     assert m.control("upgrade", timeout=60).returncode == 0
     passes(m)
-    assert who(m)["worker"] == {OWN["worker"]} and who(m)["store"] == {OWN["store"]}
+    wait_who(m, worker=OWN["worker"], store=OWN["store"])
 
 
 def test_without_such_users_all_run_as_one(mired):
@@ -174,7 +184,7 @@ def test_a_file_that_only_one_user_can_read_keeps_that_user(mired, users):
     m.passwords.chmod(0o600)
     m.start()
     passes(m)
-    assert who(m)["clerk"] == {ALL} and who(m)["worker"] == {OWN["worker"]}
+    wait_who(m, clerk=ALL, worker=OWN["worker"])
     sentence = f"{m.passwords} cannot be used by {OWN['clerk']}; clerks run as {ALL}"
     m.log.wait(sentence)
     checked = subprocess.run([*m.prefix, m.program, "-c", m.file, "-t"], capture_output=True, text=True)
@@ -182,7 +192,7 @@ def test_a_file_that_only_one_user_can_read_keeps_that_user(mired, users):
     m.passwords.chmod(0o644)
     assert m.control("reload").returncode == 0
     passes(m)
-    assert who(m)["clerk"] == {OWN["clerk"]}
+    wait_who(m, clerk=OWN["clerk"])
 
 
 def test_an_upgrade_changes_no_owner_while_earlier_processes_serve(mired, users):
@@ -196,7 +206,7 @@ def test_an_upgrade_changes_no_owner_while_earlier_processes_serve(mired, users)
     assert m.stop() == []
     m.start()
     passes(m)
-    assert who(m)["store"] == {OWN["store"]}
+    wait_who(m, store=OWN["store"])
 
 
 def test_mailboxes_that_are_elsewhere_stay_as_they_are(mired, users):
