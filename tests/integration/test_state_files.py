@@ -89,7 +89,7 @@ def test_a_reload_and_an_upgrade_over_a_file_that_is_cut_short(m):
 @pytest.mark.skipif(netns.unable() != "", reason=netns.unable())
 @pytest.mark.parametrize("left", [0, 4096, 4096 + 500])
 def test_a_frozen_table_that_is_cut_short_ends_no_process(frozen, cable, left):
-    m = frozen(time=10)  # all of them are frozen before the first is answered
+    m = frozen(time=5)
     held = [Client(m.port, host=netns.SERVER, source=f"10.78.0.{i}") for i in range(1, 9)]
     for client in held:
         client.ehlo()
