@@ -126,14 +126,14 @@ def test_a_worker_that_hangs_is_named_as_missing(mired):
     m = mired()
     m.deaths_expected = True
     with contextlib.ExitStack() as stack:
-        for _ in range(8):
+        for _ in range(40):  # the kernel picks the worker: so many do not all come to one
             opened(m, stack)
         worker = m.processes("worker")[0]
         os.kill(worker, signal.SIGSTOP)
         try:
             told = connections(m)
-            assert told["unanswered"] == 1 and len(told["connections"]) < 8
+            assert told["unanswered"] == 1 and len(told["connections"]) < 40
             assert "1 worker did not answer" in m.control("connections").stdout
         finally:
             os.kill(worker, signal.SIGCONT)
-        processes.wait_until(lambda: len(connections(m)["connections"]) == 8)
+        processes.wait_until(lambda: len(connections(m)["connections"]) == 40)
