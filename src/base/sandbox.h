@@ -26,7 +26,10 @@ enum sandbox_calls {
     SANDBOX_BIND = 32,       /* bind and listen */
     SANDBOX_URING = 64,      /* io_uring */
     SANDBOX_LIBRARIES = 128, /* map further libraries (getaddrinfo()'s modules) */
-    SANDBOX_UNIX = 256       /* new unix sockets, and connect() */
+    SANDBOX_UNIX = 256,      /* new unix sockets, and connect() */
+    /* set any option of a socket, end both its directions, and make a descriptor blocking. Sockets
+     * that processes share have these in common, so a role that can do without does. */
+    SANDBOX_OPTIONS = 512
 };
 
 /* What is in force; also the bits of `mirectl status`. */

@@ -1,10 +1,14 @@
 /* The sandbox's system calls, by seccomp and libseccomp; see sandbox.h. */
 #include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -32,11 +36,9 @@ static const struct {
     {0, "sendmsg"},
     {0, "sendmmsg"},
     {0, "close"},
-    {0, "shutdown"},
     {0, "accept4"},
     {0, "accept"},
     {0, "getsockopt"},
-    {0, "setsockopt"},
     {0, "getsockname"},
     {0, "getpeername"},
     {0, "epoll_create1"},
@@ -59,7 +61,6 @@ static const struct {
     {0, "ftruncate"},
     {0, "fallocate"},
     {0, "flock"},
-    {0, "fcntl"},
     /* memory */
     {0, "brk"},
     {0, "munmap"},
@@ -109,9 +110,6 @@ static const struct {
     {0, "setitimer"},
     {0, "exit"},
     {0, "exit_group"},
-    /* its own priority, up to a limit that the master has set */
-    {0, "setpriority"},
-    {0, "sched_setattr"},
     {SANDBOX_CONNECT | SANDBOX_UNIX, "connect"},
     {SANDBOX_FILES, "open"},
     {SANDBOX_FILES, "openat"},
@@ -144,6 +142,8 @@ static const struct {
     {SANDBOX_FOLDERS, "renameat2"},
     {SANDBOX_FOLDERS, "fchmod"},
     {SANDBOX_FOLDERS, "utimensat"},
+    {SANDBOX_OPTIONS, "setsockopt"},
+    {SANDBOX_OPTIONS, "shutdown"},
     {SANDBOX_BIND, "bind"},
     {SANDBOX_BIND, "listen"},
     {SANDBOX_NETLINK, "bind"},
@@ -244,10 +244,65 @@ static int allow_threads(scmp_filter_ctx filter, unsigned groups)
     return error;
 }
 
+/* Allows fcntl(2), but not what sends signals to other processes (F_SETOWN, F_SETSIG, O_ASYNC), nor
+ * what changes files and pipes for others. A flag like O_NONBLOCK belongs to all processes that share
+ * the descriptor: a process that cannot clear it cannot make another one wait. */
+static int allow_fcntl(scmp_filter_ctx filter, unsigned groups)
+{
+    static const int commands[] = {F_DUPFD, F_DUPFD_CLOEXEC, F_GETFD, F_SETFD, F_GETFL};
+    static const int locks[] = {F_GETLK, F_SETLK, F_SETLKW}; /* libraries may use these */
+    uint64_t own = groups & SANDBOX_OPTIONS ? 0 : O_NONBLOCK;
+    int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(fcntl), 2,
+                                 SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, F_SETFL),
+                                 SCMP_A2_64(SCMP_CMP_MASKED_EQ, O_ASYNC | own, own));
+
+    for (size_t i = 0; !error && i < sizeof commands / sizeof *commands; i++)
+        error = allow_if(filter, SCMP_SYS(fcntl), 1, UINT32_MAX, (uint64_t)commands[i]);
+    for (size_t i = 0; !error && groups & SANDBOX_LIBRARIES && i < sizeof locks / sizeof *locks;
+         i++)
+        error = allow_if(filter, SCMP_SYS(fcntl), 1, UINT32_MAX, (uint64_t)locks[i]);
+    return error;
+}
+
+/* Allows a role without SANDBOX_OPTIONS what workers and c-ares do to their sockets. A worker shares
+ * its listeners with its successors, so an option like SO_MAX_PACING_RATE, SO_RCVBUF or IP_MINTTL
+ * would last longer than the worker. */
+static int allow_options(scmp_filter_ctx filter, unsigned groups)
+{
+    static const struct {
+        int level, name;
+    } options[] = {{SOL_SOCKET, SO_RCVLOWAT},
+                   {SOL_SOCKET, SO_LOCK_FILTER},
+                   {IPPROTO_TCP, TCP_NODELAY},
+                   {IPPROTO_TCP, TCP_FASTOPEN_CONNECT}};
+    int error = 0;
+
+    if (groups & SANDBOX_OPTIONS)
+        return allow_if(filter, SCMP_SYS(ioctl), 1, UINT32_MAX, FIONBIO);
+    for (size_t i = 0; !error && i < sizeof options / sizeof *options; i++)
+        error = seccomp_rule_add(
+            filter, SCMP_ACT_ALLOW, SCMP_SYS(setsockopt), 2,
+            SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)options[i].level),
+            SCMP_A2_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, (scmp_datum_t)options[i].name));
+    if (!error)
+        error = allow_if(filter, SCMP_SYS(shutdown), 1, UINT32_MAX, SHUT_WR);
+    return error;
+}
+
+/* Allows a process its own priority, up to a limit that the master has set, and no other's. */
+static int allow_priority(scmp_filter_ctx filter)
+{
+    int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(setpriority), 2,
+                                 SCMP_A0_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, PRIO_PROCESS),
+                                 SCMP_A1_64(SCMP_CMP_MASKED_EQ, UINT32_MAX, 0));
+
+    return error ? error : allow_if(filter, SCMP_SYS(sched_setattr), 0, UINT32_MAX, 0);
+}
+
 /* Calls whose arguments matter. */
 static int allow_some(scmp_filter_ctx filter)
 {
-    static const unsigned long ioctls[] = {FIONREAD, FIONBIO, TIOCOUTQ, TCGETS};
+    static const unsigned long ioctls[] = {FIONREAD, TIOCOUTQ, TCGETS};
     static const int names[] = {PR_SET_NAME, PR_GET_NAME, PR_SET_PDEATHSIG, PR_GET_DUMPABLE};
     int error = seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prlimit64), 2,
                                  SCMP_A0_64(SCMP_CMP_EQ, 0), SCMP_A2_64(SCMP_CMP_EQ, 0));
@@ -296,6 +351,12 @@ static int add_rules(scmp_filter_ctx filter, unsigned groups)
         error = allow_memory(filter, groups);
     if (!error)
         error = allow_threads(filter, groups);
+    if (!error)
+        error = allow_fcntl(filter, groups);
+    if (!error)
+        error = allow_options(filter, groups);
+    if (!error)
+        error = allow_priority(filter);
     if (!error)
         error = allow_some(filter);
     return error;

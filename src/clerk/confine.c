@@ -45,7 +45,7 @@ void clerk_confine(const struct config *config)
         return;
     sandbox_begin(&s,
                   SANDBOX_CONNECT | SANDBOX_UNIX | SANDBOX_NETLINK | SANDBOX_FILES |
-                      SANDBOX_FOLDERS | SANDBOX_THREADS | SANDBOX_LIBRARIES,
+                      SANDBOX_FOLDERS | SANDBOX_THREADS | SANDBOX_LIBRARIES | SANDBOX_OPTIONS,
                   true);
     sandbox_settings(&s);
     allow_files(&s, config);

@@ -14,7 +14,7 @@ void freezer_confine(const struct config *config)
         return;
     sandbox_begin(&s,
                   SANDBOX_CONNECT | SANDBOX_BIND | SANDBOX_NETLINK | SANDBOX_URING | SANDBOX_FILES |
-                      SANDBOX_FOLDERS,
+                      SANDBOX_FOLDERS | SANDBOX_OPTIONS,
                   true);
     sandbox_path(&s, config->state, SANDBOX_WRITE);
     sandbox_enter(&s);

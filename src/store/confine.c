@@ -16,7 +16,7 @@ void store_confine(const struct config *config, int mail)
     if (!config->sandbox)
         return;
     snprintf(path, sizeof path, "%s/mail", config->state);
-    sandbox_begin(&s, SANDBOX_FILES | SANDBOX_FOLDERS | SANDBOX_THREADS, false);
+    sandbox_begin(&s, SANDBOX_FILES | SANDBOX_FOLDERS | SANDBOX_THREADS | SANDBOX_OPTIONS, false);
     sandbox_path(&s, path, SANDBOX_WRITE);
     sandbox_root(&s, mail);
     sandbox_enter(&s);

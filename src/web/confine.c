@@ -21,7 +21,7 @@ static void allow_allowances(struct sandbox *s, const struct config *config)
  * commands must still be looked up. */
 void web_confine(const struct config *config)
 {
-    unsigned calls = SANDBOX_FILES | SANDBOX_UNIX | SANDBOX_LIBRARIES;
+    unsigned calls = SANDBOX_FILES | SANDBOX_UNIX | SANDBOX_LIBRARIES | SANDBOX_OPTIONS;
     struct sandbox s;
 
     if (!config->sandbox)

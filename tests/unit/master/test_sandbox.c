@@ -12,11 +12,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -43,6 +45,7 @@
 static char base[64];
 static uint16_t backend_port, other_port;
 static pid_t parent, sibling;
+static int shared[2], listener; /* descriptors that the parent has, too */
 static struct config *config;
 
 static const char *at(const char *name)
@@ -405,6 +408,68 @@ static int type_into_terminal(void)
     return result(syscall(SYS_ioctl, 0, 0x5412 /* TIOCSTI */, "x"));
 }
 
+/* What one process does to others by what they share: descriptors, or an id. */
+static int own_priority(void)
+{
+    return result(setpriority(PRIO_PROCESS, 0, 19));
+}
+static int siblings_priority(void)
+{
+    return result(setpriority(PRIO_PROCESS, (id_t)sibling, 19));
+}
+static int users_priority(void)
+{
+    return result(setpriority(PRIO_USER, getuid(), 19));
+}
+static int siblings_scheduling(void)
+{
+    uint32_t idle[12] = {sizeof idle, SCHED_IDLE};
+    return result(syscall(SYS_sched_setattr, sibling, idle, 0));
+}
+static int signal_by_descriptor(void)
+{
+    return result(fcntl(shared[0], F_SETOWN, sibling));
+}
+static int signal_of_descriptor(void)
+{
+    return result(fcntl(shared[0], F_SETSIG, SIGTERM));
+}
+static int asynchronous_descriptor(void)
+{
+    return result(fcntl(shared[0], F_SETFL, O_NONBLOCK | O_ASYNC));
+}
+static int descriptor_that_waits(void)
+{
+    return result(fcntl(shared[0], F_SETFL, 0));
+}
+static int descriptor_that_waits_by_ioctl(void)
+{
+    int off = 0;
+    return result(syscall(SYS_ioctl, shared[0], FIONBIO, &off));
+}
+static int descriptor_that_does_not_wait(void)
+{
+    return result(fcntl(shared[0], F_SETFL, O_NONBLOCK));
+}
+static int listener_for_later(void)
+{
+    int seconds = 60;
+    return result(setsockopt(listener, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, sizeof seconds));
+}
+static int listener_that_is_slow(void)
+{
+    uint32_t octets = 1;
+    return result(setsockopt(listener, SOL_SOCKET, SO_MAX_PACING_RATE, &octets, sizeof octets));
+}
+static int end_of_listening(void)
+{
+    return result(shutdown(listener, SHUT_RD));
+}
+static int end_of_sending(void)
+{
+    return result(shutdown(shared[0], SHUT_WR));
+}
+
 /* What becomes of it, a letter a role in the order of `roles`: A allowed, D denied, K killed; and
  * the same where no process can have a root directory of its own, if that is different. */
 static const struct {
@@ -470,6 +535,20 @@ static const struct {
     {"mount", "KKKKKKK", mount_something},
     {"make a system call of 32 bits", "KKKKKKK", old_calls},
     {"type into the terminal", "KKKKKKK", type_into_terminal},
+    {"lower its own priority", "AAAAAAA", own_priority},
+    {"lower a sibling's priority", "KKKKKKK", siblings_priority},
+    {"lower the priority of its user", "KKKKKKK", users_priority},
+    {"take a sibling's turns", "KKKKKKK", siblings_scheduling},
+    {"let a descriptor signal a sibling", "KKKKKKK", signal_by_descriptor},
+    {"choose a descriptor's signal", "KKKKKKK", signal_of_descriptor},
+    {"make a descriptor send signals", "KKKKKKK", asynchronous_descriptor},
+    {"make a descriptor wait", "KAAAAAK", descriptor_that_waits},
+    {"make a descriptor wait, by ioctl()", "KAAAAAK", descriptor_that_waits_by_ioctl},
+    {"make a descriptor not wait", "AAAAAAA", descriptor_that_does_not_wait},
+    {"let a listener wait for octets", "KAAAAAK", listener_for_later},
+    {"slow a listener's connections down", "KAAAAAK", listener_that_is_slow},
+    {"shut down a listener", "KAAAAAK", end_of_listening},
+    {"end its side of a connection", "AAAAAAA", end_of_sending},
 };
 
 static char letter(int status)
@@ -492,6 +571,7 @@ static char try(size_t role, size_t deed)
     int status;
 
     make_file("state/ledger"); /* one deed removes it */
+    listen(listener, 8);       /* another one ends it */
     pid_t pid = fork();
 
     if (pid == 0) {
@@ -583,6 +663,9 @@ static int set_up(void **state)
     listen_unix("run/control");
     backend_port = listen_tcp();
     other_port = listen_tcp();
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, shared), 0);
+    listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(listen(listener, 8), 0);
     parent = getpid();
     sibling = fork();
     if (sibling == 0) {
