@@ -12,6 +12,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -105,6 +106,52 @@ static int next_socket(const struct listeners *l, const struct addr *addr, size_
     return fd < 0 ? -errno : fd;
 }
 
+/* ---- sockets that do not listen any more ---- */
+
+/* The kernel reports EPOLLHUP, whatever is asked for. A new connection wakes nobody here. */
+static void heed(struct listeners *l, int fd)
+{
+    struct epoll_event none = {0};
+
+    if (!l->lost) {
+        int set = epoll_create1(EPOLL_CLOEXEC);
+        l->lost = set < 0 ? 0 : set;
+    }
+    if (l->lost)
+        epoll_ctl(l->lost, EPOLL_CTL_ADD, fd, &none);
+}
+
+static void heed_no_more(const struct listeners *l, int fd)
+{
+    if (l->lost)
+        epoll_ctl(l->lost, EPOLL_CTL_DEL, fd, NULL);
+}
+
+bool listener_is_lost(const struct listener *l)
+{
+    int listens = 0;
+    socklen_t len = sizeof listens;
+
+    return getsockopt(l->fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens;
+}
+
+int listeners_mend(struct listeners *l, struct listener *one)
+{
+    int fd = one->passed ? -EADDRINUSE : bind_tcp(&one->addr, true);
+
+    if (fd < 0 && listen(one->fd, SOMAXCONN) == 0)
+        return 1;
+    heed_no_more(l, one->fd); /* it would be reported all the time */
+    if (fd < 0)
+        return -errno;
+    close(one->fd);
+    one->fd = fd;
+    heed(l, fd);
+    return 0;
+}
+
+/* ---- all of them ---- */
+
 /* Gives an address as many sockets as there are workers. 0 or -errno. */
 static int add_address(struct listeners *l, const struct addr *addr, uint32_t workers,
                        uint64_t until)
@@ -145,11 +192,15 @@ int listeners_add(struct listeners *l, const struct config *config, uint64_t pat
     }
     if (result < 0)
         listeners_cut(l, before);
+    for (size_t i = 0; i < l->count; i++)
+        heed(l, l->at[i].fd); /* those that are heeded already stay */
     return result;
 }
 
-static void close_one(const struct listener *l)
+static void close_one(const struct listeners *all, const struct listener *l)
 {
+    heed_no_more(all, l->fd);
+
     /* Workers of an earlier generation have this socket too: close() alone would leave clients in a
      * queue that no process empties. */
     if (!l->passed)
@@ -160,7 +211,7 @@ static void close_one(const struct listener *l)
 void listeners_cut(struct listeners *l, size_t count)
 {
     while (l->count > count)
-        close_one(&l->at[--l->count]);
+        close_one(l, &l->at[--l->count]);
 }
 
 static bool is_wanted(const struct listener *l, const struct config *config)
@@ -179,7 +230,7 @@ void listeners_drop(struct listeners *l, const struct config *config)
         if (is_wanted(&l->at[i], config))
             l->at[kept++] = l->at[i];
         else
-            close_one(&l->at[i]);
+            close_one(l, &l->at[i]);
     l->count = kept;
 }
 
@@ -187,5 +238,7 @@ void listeners_close(struct listeners *l)
 {
     listeners_cut(l, 0);
     free(l->at);
+    if (l->lost)
+        close(l->lost);
     *l = (struct listeners){0};
 }

@@ -22,12 +22,24 @@ struct listener {
 struct listeners {
     struct listener *at;
     size_t count;
+    /* An epoll set that becomes readable when a socket does not listen any more; 0: none yet.
+     * listeners_add() makes it. */
+    int lost;
 };
 
 /* Binds the addresses of `config` that are not bound yet, and waits up to `patience_ms` for an
  * address that is in use. Returns 0; or -1 with sentences in *errors, and nothing has changed. */
 int listeners_add(struct listeners *l, const struct config *config, uint64_t patience_ms,
                   struct buf *errors);
+
+/* Whether somebody has ended the listening of this socket. */
+bool listener_is_lost(const struct listener *l);
+
+/* Replaces a socket that does not listen any more: binds another one for its address, or makes the
+ * same one listen again, if it was passed or the address cannot be bound. Clients in its queue are
+ * lost. Returns 0 if *l has another descriptor, 1 if it has the same one, or -errno: nobody listens
+ * there. */
+int listeners_mend(struct listeners *l, struct listener *one);
 
 /* Closes the last sockets until `count` are left: undoes listeners_add(). */
 void listeners_cut(struct listeners *l, size_t count);
