@@ -7,6 +7,7 @@
 #include "base/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -27,6 +28,20 @@ int channel_pair(int fd[2])
 {
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fd) < 0 ? -errno
                                                                                          : 0;
+}
+
+bool channel_is_shut(const int fd[2])
+{
+    struct pollfd end[2] = {{.fd = fd[0], .events = POLLRDHUP}, {.fd = fd[1], .events = POLLRDHUP}};
+
+    return poll(end, 2, 0) > 0;
+}
+
+bool channel_has_ended(int fd)
+{
+    struct pollfd f = {.fd = fd, .events = POLLRDHUP};
+
+    return poll(&f, 1, 0) > 0;
 }
 
 int channel_send(int fd, const struct note *n)

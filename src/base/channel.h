@@ -7,6 +7,7 @@
 #ifndef MIRED_BASE_CHANNEL_H
 #define MIRED_BASE_CHANNEL_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -24,6 +25,14 @@ struct note {
 
 /* Both ends, non-blocking and close-on-exec. Returns 0 or -errno. */
 int channel_pair(int fd[2]);
+
+/* Whether a process has shut down one end (shutdown(2)) or one end is closed. Asks about both
+ * descriptors, so the caller must have both. */
+bool channel_is_shut(const int fd[2]);
+
+/* Whether nothing more can come in on a socket whose read has returned 0: an empty packet looks like
+ * the end. */
+bool channel_has_ended(int fd);
 
 /* Sends kind, arg, tag and text[len], and copies of fd[] if fds > 0; the caller keeps its
  * descriptors. Returns 0 or -errno; -EAGAIN when the channel is full. */

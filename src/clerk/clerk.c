@@ -5,9 +5,9 @@
  * also has a thread that looks up the addresses of backends that are configured by name. */
 #include "clerk/clerk.h"
 #include "clerk/confine.h"
+#include "clerk/pairs.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdbool.h>
@@ -29,32 +29,23 @@
 #include "query/notes.h"
 #include "query/query.h"
 
-enum { ANSWER_WAIT_MS = 1000, LOOK_MS = 2000, FIRST_LOOK_UP_S = 2 };
-
-enum { TOGETHER_US = 1000 }; /* see answer_from() */
+enum {
+    LOOK_MS = 2000,
+    FIRST_LOOK_UP_S = 2,
+    EVENTS = 16, /* of a turn; the kernel reports the others first in the next one */
+    /* Several queries of a queue are answered as long as they are quick, because polling costs as
+     * much as an answer. The queues of a turn share this time. */
+    TOGETHER_US = 1000
+};
 
 struct clerk {
     const struct clerk_params *params;
     struct directory *directory;
     struct auth *auth;
+    struct pairs *pairs;
     uint64_t looked_ms; /* monotonic: when the verifiers were last checked */
     int nice;           /* the value at the start */
 };
-
-static void send_answer(const struct clerk *c, uint16_t slot, const struct answer *a)
-{
-    if (slot >= c->params->slots)
-        return;
-    int fd = c->params->answer[slot];
-    int r = answer_send(fd, a);
-    /* that worker is slow: wait a moment; after that its own time-out handles it */
-    if (r == -EAGAIN) {
-        poll(&(struct pollfd){fd, POLLOUT, 0}, 1, ANSWER_WAIT_MS);
-        r = answer_send(fd, a);
-    }
-    if (r < 0)
-        log_warn("cannot send an answer to worker %u: %s", slot, strerror(-r));
-}
 
 /* Raises or restores the priority. If many more workers are busy than there are cores, two clerks
  * would get the CPU time of two processes, although a query costs a worker a dozen times what it
@@ -72,7 +63,7 @@ static void allow_login(const struct clerk *c, uint16_t slot, uint16_t result)
 {
     enum { CLERK_BOOKINGS = 4, MOST = 1000 };
 
-    if (result == ANSWER_YES && c->params->logins && slot < c->params->slots &&
+    if (result == ANSWER_YES && c->params->logins && slot < c->params->pairs.slots &&
         atomic_load(&c->params->logins[slot]) < MOST)
         atomic_fetch_add(&c->params->logins[slot], CLERK_BOOKINGS);
 }
@@ -98,6 +89,12 @@ static bool ask_directory(struct clerk *c, const struct query_packet *q, struct 
     return directory_ask(c->directory, &asker, address, a);
 }
 
+/* The last slot is the web process's, and only people make clerks forget answers. */
+static bool is_web(const struct clerk *c, const struct query_packet *q)
+{
+    return q->head.slot + 1U == c->params->pairs.slots;
+}
+
 /* False: the answer comes later. */
 static bool answer_to(struct clerk *c, const struct query_packet *q, struct answer *a)
 {
@@ -116,15 +113,16 @@ static bool answer_to(struct clerk *c, const struct query_packet *q, struct answ
             auth_scram_begin(c->auth, q->head.slot, first, second, &q->head.client, a);
         break;
     case QUERY_FORGET:
-        a->result = directory_forget(c->directory, first) ? ANSWER_YES : ANSWER_NO;
+        a->result = is_web(c, q) && directory_forget(c->directory, first) ? ANSWER_YES : ANSWER_NO;
         break;
     case QUERY_KINDS: break;
     }
     return now;
 }
 
-static void answer_one(struct clerk *c, struct query_packet *q)
+static void answer_one(void *arg, struct query_packet *q)
 {
+    struct clerk *c = arg;
     struct answer a = {.id = q->head.id};
     bool now = answer_to(c, q, &a);
 
@@ -133,20 +131,23 @@ static void answer_one(struct clerk *c, struct query_packet *q)
     if (now && (q->head.kind == QUERY_PASSWORD || q->head.kind == QUERY_SCRAM))
         allow_login(c, q->head.slot, a.result);
     if (now)
-        send_answer(c, q->head.slot, &a);
+        pairs_answer(c->pairs, q->head.slot, &a);
 }
 
 /* A later answer of a directory. */
 static void recipient_answered(void *arg, const struct directory_asker *asker,
                                const struct answer *answer)
 {
-    send_answer(arg, asker->slot, answer);
+    const struct clerk *c = arg;
+
+    pairs_answer(c->pairs, asker->slot, answer);
 }
 
 /* A later answer of a verifier. */
 static void answered(void *arg, const struct auth_asker *asker, enum answer_result result,
                      struct span text, struct span name)
 {
+    const struct clerk *c = arg;
     struct answer a = {.id = asker->id, .result = (uint16_t)result};
 
     answer_set_name(&a, name);
@@ -154,8 +155,8 @@ static void answered(void *arg, const struct auth_asker *asker, enum answer_resu
         a.result = ANSWER_LATER;
     else if (text.len)
         memcpy(a.text, text.at, a.len = (uint16_t)text.len);
-    allow_login(arg, asker->slot, a.result);
-    send_answer(arg, asker->slot, &a);
+    allow_login(c, asker->slot, a.result);
+    pairs_answer(c->pairs, asker->slot, &a);
 }
 
 /* Whether the master wants us to end. */
@@ -195,81 +196,42 @@ static int wait_ms(struct clerk *c)
 
 /* ---- serving ---- */
 
-enum source { CONTROL, OWN, FIRST, STRANGERS, DIRECTORIES, VERIFIER, SOURCES };
+/* What else a clerk waits for, behind enum pairs_what. */
+enum source { CONTROL = PAIRS_WHATS, DIRECTORIES, VERIFIER };
 
-/* Adds a descriptor to wait for; -1 is ignored, and a descriptor that is already watched stays. All
- * clerks share the queues, and a query wakes one waiting clerk, not all (EPOLLEXCLUSIVE). */
+/* Adds a descriptor to wait for; -1 is ignored, and a descriptor that is already watched stays. */
 static bool watch(int set, int fd, enum source source)
 {
-    struct epoll_event e = {.events = EPOLLIN, .data.u32 = source};
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = source};
 
-    if (source == FIRST || source == STRANGERS)
-        e.events |= EPOLLEXCLUSIVE;
     return fd < 0 || epoll_ctl(set, EPOLL_CTL_ADD, fd, &e) == 0 || errno == EEXIST;
 }
 
-static bool watch_all(const struct clerk *c, int set)
+/* False if the clerk is to end. */
+static bool handle(struct clerk *c, const struct epoll_event *event, uint64_t us)
 {
-    return watch(set, c->params->control, CONTROL) && watch(set, c->params->own, OWN) &&
-           watch(set, c->params->ask[QUERY_FIRST], FIRST) &&
-           watch(set, c->params->ask[QUERY_STRANGERS], STRANGERS) &&
-           watch(set, directory_fd(c->directory), DIRECTORIES);
-}
-
-/* Waits, and says which sources are readable. False if waiting fails. */
-static bool wait_for(int set, int ms, uint32_t ready[SOURCES])
-{
-    struct epoll_event event[SOURCES];
-    int n = epoll_wait(set, event, SOURCES, ms);
-
-    for (int i = 0; i < SOURCES; i++)
-        ready[i] = 0;
-    for (int i = 0; i < n; i++)
-        ready[event[i].data.u32] = event[i].events;
-    return n >= 0 || errno == EINTR;
-}
-
-/* Answers queries of one queue, several as long as they are quick, because polling all queues costs
- * as much as an answer. False if no worker is left that could send queries. The master keeps both
- * ends of the queues, so this happens only after an upgrade, when these workers' generation has
- * ended. */
-static bool answer_from(struct clerk *c, int fd, uint32_t ready)
-{
-    static struct query_packet q;
-    uint64_t until = clock_mono_us() + TOGETHER_US;
-    int r;
-
-    if (!ready)
-        return true;
-    /* does not block, because another clerk may have taken it */
-    while ((r = query_read(fd, &q)) == 1) {
-        answer_one(c, &q);
-        if (clock_mono_us() >= until)
-            return true;
+    switch (event->data.u64) {
+    case CONTROL: return !told_to_stop(c->params->control);
+    case DIRECTORIES: directory_read(c->directory); return true;
+    case VERIFIER: auth_read(c->auth); return true;
+    default: pairs_ready(c->pairs, event, us, answer_one, c); return true;
     }
-    return r != 0 && (r != -EAGAIN || !(ready & (EPOLLHUP | EPOLLERR)));
 }
 
 static void serve(struct clerk *c, int set)
 {
-    const struct clerk_params *params = c->params;
-    uint32_t ready[SOURCES];
+    struct epoll_event event[EVENTS];
 
-    for (;;) {
+    while (pairs_are_left(c->pairs)) {
         int wait = wait_ms(c);
-        if (!watch(set, auth_fd(c->auth), VERIFIER) || !wait_for(set, wait, ready))
+        if (!watch(set, auth_fd(c->auth), VERIFIER))
             return;
-        if (ready[CONTROL] && told_to_stop(params->control))
+        int n = epoll_wait(set, event, EVENTS, wait);
+        if (n < 0 && errno != EINTR)
             return;
-        if (ready[VERIFIER])
-            auth_read(c->auth);
-        if (ready[DIRECTORIES])
-            directory_read(c->directory);
-        /* Answers each queue for a moment. */
-        if (!answer_from(c, params->own, ready[OWN]) ||
-            !answer_from(c, params->ask[QUERY_FIRST], ready[FIRST]) ||
-            !answer_from(c, params->ask[QUERY_STRANGERS], ready[STRANGERS]))
-            return;
+        for (int i = 0; i < n; i++)
+            if (!handle(c, &event[i], TOGETHER_US / (uint64_t)n))
+                return;
     }
 }
 
@@ -324,7 +286,11 @@ static int open_all(struct clerk *c, const struct auth_params *auth,
         return -errno;
     clerk_confine(c->params->config); /* before the first thread */
     *set = epoll_create1(EPOLL_CLOEXEC);
-    if (*set < 0 || !watch_all(c, *set))
+    if (*set < 0 || !watch(*set, c->params->control, CONTROL) ||
+        !watch(*set, directory_fd(c->directory), DIRECTORIES))
+        return -errno;
+    c->pairs = pairs_open(&c->params->pairs, *set);
+    if (!c->pairs)
         return -errno;
     return c->params->index > 0 ? 0 : keep_looking_up(c->params);
 }
@@ -356,5 +322,6 @@ int clerk_run(const struct clerk_params *params)
         close(set);
     directory_close(c.directory);
     auth_close(c.auth);
+    pairs_close(c.pairs);
     return error ? 1 : 0;
 }

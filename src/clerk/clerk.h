@@ -8,7 +8,7 @@
 #include <stdint.h>
 
 #include "base/siphash.h"
-#include "query/query.h"
+#include "clerk/pairs.h"
 
 struct cache;
 struct config;
@@ -19,15 +19,12 @@ struct clerk_params {
     const struct config *config;
     struct cache *cache; /* what directories said; shared by all clerks */
     struct addresses
-        *addresses;        /* of backends with a name, or NULL; the first clerk looks them up */
-    uint32_t index;        /* which clerk */
-    bool confirmed;        /* started by a reload: files are right as they are */
-    int control;           /* channel to the master */
-    int ask[QUERY_QUEUES]; /* queries to any idle clerk; -1: this clerk does not take them */
-    int own;               /* queries to this clerk */
-    const int *answer;     /* one for each worker slot */
-    uint32_t slots;
-    struct sipkey decoys;        /* the key of made-up salts; never changes */
+        *addresses;            /* of backends with a name, or NULL; the first clerk looks them up */
+    uint32_t index;            /* which clerk */
+    bool confirmed;            /* started by a reload: files are right as they are */
+    int control;               /* channel to the master */
+    struct pairs_params pairs; /* to the askers; the last slot is the web process's */
+    struct sipkey decoys;      /* the key of made-up salts; never changes */
     struct scram_shapes *shapes; /* the form of Dovecot's real salts */
     _Atomic uint32_t *auth;      /* enum smtp_auth: what the verifiers can do; workers read it */
     _Atomic uint32_t *logins;    /* for each slot: bookings that right passwords allow (keeper.h) */

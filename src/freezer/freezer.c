@@ -127,11 +127,16 @@ static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
     if (events & EPOLLOUT)
         return_channel_flush(way);
     /* Read a batch only if all of it could be given back. */
-    if (events & EPOLLIN && way->out.count == 0 && handoff_read(watch->fd, &f->in) == 1) {
+    if (!(events & EPOLLIN) || way->out.count > 0)
+        return;
+    int r = handoff_read(watch->fd, &f->in);
+    if (r == 1) {
         batch_freeze(f, (uint16_t)(way - f->ways.slot));
         return_channels_flush(&f->ways);
         set_gauge(f);
         set_due(f);
+    } else if (r == 0 && channel_has_ended(watch->fd)) {
+        loop_want(loop, watch, 0); /* a worker that was taken over has shut it */
     }
 }
 

@@ -30,6 +30,7 @@ enum {
     IDLE_TURNS = 3,  /* without a proposal, before it sleeps */
     STOP_MS = 1700,  /* the master waits 2 s */
     TELL_MS = 60000, /* between two warnings about a worker */
+    EVENTS = 16,     /* of a turn */
     LOOK_MS = 10000, /* for files that were truncated */
 };
 
@@ -219,14 +220,14 @@ static void serve(struct keeper *k, int set)
         idle = any ? 0 : idle + 1;
         bool sleep = idle >= IDLE_TURNS && !k->stop_ms && lie_down(k);
 
-        struct epoll_event event[2];
-        int n = epoll_wait(set, event, 2, more ? 0 : sleep ? LOOK_MS : 1);
+        struct epoll_event event[EVENTS];
+        int n = epoll_wait(set, event, EVENTS, more ? 0 : sleep ? LOOK_MS : 1);
         for (int i = 0; i < n; i++) {
             uint64_t rings;
             if (event[i].data.fd == k->params->control)
                 read_notes(k, set);
             else
-                (void)!read(k->params->bell, &rings, sizeof rings);
+                (void)!read(event[i].data.fd, &rings, sizeof rings);
         }
         if (n > 0)
             idle = 0;
@@ -251,6 +252,15 @@ static bool watch(int set, int fd)
                      &(struct epoll_event){.events = EPOLLIN, .data.fd = fd}) == 0;
 }
 
+static bool watch_all(const struct keeper_params *params, int set)
+{
+    bool done = watch(set, params->control);
+
+    for (uint32_t i = 0; i < params->workers && done; i++)
+        done = watch(set, params->bell[i]);
+    return done;
+}
+
 int keeper_run(const struct keeper_params *params)
 {
     struct keeper k = {.params = params,
@@ -258,7 +268,7 @@ int keeper_run(const struct keeper_params *params)
                        .desk = calloc(params->workers, sizeof *k.desk)};
     int set = epoll_create1(EPOLL_CLOEXEC);
 
-    if (!k.desk || set < 0 || !watch(set, params->control) || !watch(set, params->bell)) {
+    if (!k.desk || set < 0 || !watch_all(params, set)) {
         log_error("the keeper cannot start: %s", strerror(errno));
         return 1;
     }

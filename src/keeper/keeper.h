@@ -15,9 +15,9 @@ struct turns;
 
 struct keeper_params {
     const struct config *config;
-    int control; /* channel to the master */
-    int bell;    /* an eventfd, written to by workers when the keeper sleeps */
-    int empty;   /* a folder, to be its root directory; closed by keeper_run(); -1: none */
+    int control;     /* channel to the master */
+    const int *bell; /* for each worker: an eventfd that it writes to when the keeper sleeps */
+    int empty;       /* a folder, to be its root directory; closed by keeper_run(); -1: none */
     struct ledger *ledger;
     struct partial_delivery *partial;
     struct proposals **proposals; /* one for each worker */

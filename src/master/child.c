@@ -18,9 +18,12 @@
 #include "base/metrics.h"
 #include "base/scheduling.h"
 #include "config/config.h"
+#include "master/generation_share.h"
 #include "master/master.h"
 #include "master/title.h"
 #include "query/notes.h"
+
+enum { NOTES_IN_TURN = 64 };
 
 /* ---- in the child ---- */
 
@@ -73,9 +76,10 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
 {
     struct child *c = (struct child *)watch;
     struct note n;
-    int r;
+    int r = 1;
 
-    while ((r = channel_read(watch->fd, &n)) == 1) {
+    /* A child that sends notes without end gets a turn like the others. */
+    for (int i = 0; i < NOTES_IN_TURN && (r = channel_read(watch->fd, &n)) == 1; i++) {
         pid_t pid = c->pid;
         note_from_child(master_of(loop), c, &n);
         while (n.fds)
@@ -83,7 +87,7 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
         if (child_by_pid(master_of(loop), pid) != c || watch->fd < 0)
             return;
     }
-    if (r != -EAGAIN && r != -EBADMSG)
+    if (r != 1 && r != -EAGAIN && r != -EBADMSG)
         forget_channel(master_of(loop), c);
 }
 
@@ -258,6 +262,22 @@ static void log_death(const struct child *c, int status)
     log_end(&l);
 }
 
+/* Whether a child that has ended has left sockets that its successor and others cannot use: one that
+ * an attacker has taken over can shut down the pairs that it has. Only another generation has new
+ * ones. */
+static bool renews(const struct master *m, const struct child *c)
+{
+    const struct generation *g = c->generation;
+
+    if (g != m->current || (!generation_is_shut(g) && !runtime_handoff_is_shut(&m->runtime)))
+        return false;
+    log_error("%s %u, or another process, has shut down its sockets to other processes, which no "
+              "process of mired does. An attacker may have taken it over: please report it. mired "
+              "reloads, which replaces them",
+              role_table[c->role].name, c->index);
+    return true;
+}
+
 static void ended(struct master *m, struct child *c, int status)
 {
     struct generation *g = c->generation;
@@ -280,8 +300,11 @@ static void ended(struct master *m, struct child *c, int status)
         generation_child_gone(m, g);
         return;
     }
+    bool renew = renews(m, c);
     restart_later(m, c);
     generation_child_died(m, g);
+    if (renew)
+        master_reload(m, (struct asker){0});
 }
 
 void child_reap(struct master *m)

@@ -361,7 +361,6 @@ int generation_start(struct master *m, struct config *config, struct asker asker
                              .slots = config->workers + 1,
                              .clerks = config->clerks,
                              .asker = asker,
-                             .bell = -1,
                              .listeners_before = m->listeners.count,
                              .deadline.due = time_is_up};
     int error = generation_share(g);
@@ -383,6 +382,7 @@ int generation_start(struct master *m, struct config *config, struct asker asker
         release(m, g);
         return -1;
     }
+    listeners_watch(m);
     g->next = m->generations;
     m->generations = g;
     m->coming = g;

@@ -8,11 +8,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/channel.h"
 #include "config/config.h"
 #include "master/master.h"
 #include "query/query.h"
 #include "smtp/session.h"
 #include "tarpit/ledger_proposals.h"
+
+enum { OWNS_MOST = 4096 }; /* pairs for second messages of SCRAM logins */
 
 /* ---- the pairs between workers and clerks ---- */
 
@@ -45,13 +48,14 @@ static int (*new_pairs(uint32_t n, int type))[2]
     return pair;
 }
 
-/* Enlarges the queues for workers' queries, so that even in a flood of connections they are
- * answered in order of arrival; workers that must wait for room would be served in random order.
- * Without the privilege the machine's own limit (net.core.wmem_max) stays. */
-static void make_room(int fd)
+/* Enlarges a queue for a worker's queries, so that in a flood of connections it need not wait for
+ * room again and again. All queues together have the room of some 10,000 queries by the kernel's
+ * accounting, which doubles their size, but each of at least 600. Without the privilege the
+ * machine's own limit (net.core.wmem_max) stays. */
+static void make_room(int fd, uint32_t workers)
 {
-    /* some 10,000 queries by the kernel's accounting, which doubles their size */
-    int octets = 4 << 20;
+    enum { ALL = 4 << 20, LEAST = 256 << 10 };
+    int octets = ALL / workers > LEAST ? (int)(ALL / workers) : LEAST;
 
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &octets, sizeof octets) < 0)
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &octets, sizeof octets);
@@ -61,16 +65,41 @@ static int open_pairs(struct generation *g)
 {
     int type = SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK;
 
-    g->ask = new_pairs(QUERY_QUEUES, type);
+    g->ask = new_pairs(g->slots * QUERY_QUEUES, type);
     if (!g->ask)
         return -errno;
-    for (int i = 0; i < QUERY_QUEUES; i++)
-        make_room(g->ask[i][1]);
+    for (uint32_t i = 0; i < g->slots * QUERY_QUEUES; i++)
+        make_room(g->ask[i][1], g->slots - 1);
     g->answer = new_pairs(g->slots, type);
     if (!g->answer)
         return -errno;
-    g->own = new_pairs(g->clerks, type);
+    g->owns = g->slots * g->clerks <= OWNS_MOST ? g->slots : (OWNS_MOST - 1) / g->clerks + 1;
+    g->own = new_pairs(g->clerks * g->owns, type);
     return g->own ? 0 : -errno;
+}
+
+int *generation_ask(const struct generation *g, uint32_t slot, enum query_queue queue)
+{
+    return g->ask[slot * QUERY_QUEUES + queue];
+}
+
+int *generation_own(const struct generation *g, uint32_t slot, uint32_t clerk)
+{
+    return g->own[clerk * g->owns + slot % g->owns];
+}
+
+bool generation_is_shut(const struct generation *g)
+{
+    for (uint32_t i = 0; i < g->slots * QUERY_QUEUES; i++)
+        if (channel_is_shut(g->ask[i]))
+            return true;
+    for (uint32_t i = 0; i < g->slots; i++)
+        if (channel_is_shut(g->answer[i]))
+            return true;
+    for (uint32_t i = 0; i < g->clerks * g->owns; i++)
+        if (channel_is_shut(g->own[i]))
+            return true;
+    return false;
 }
 
 /* ---- memory ---- */
@@ -85,6 +114,24 @@ static int share_auth(struct generation *g)
         return -errno;
     g->auth = at;
     atomic_init(g->auth, g->config->auth_count ? SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN : 0);
+    return 0;
+}
+
+/* One for each worker: who shares one could read away the others' rings. */
+static int share_bells(struct generation *g)
+{
+    uint32_t workers = g->slots - 1;
+
+    g->bell = calloc(workers, sizeof *g->bell);
+    if (!g->bell)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < workers; i++)
+        g->bell[i] = -1;
+    for (uint32_t i = 0; i < workers; i++) {
+        g->bell[i] = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+        if (g->bell[i] < 0)
+            return -errno;
+    }
     return 0;
 }
 
@@ -107,8 +154,7 @@ static int share_proposals(struct generation *g)
             return g->proposals ? -errno : -ENOMEM;
         g->proposals[i] = at;
     }
-    g->bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    return g->bell < 0 ? -errno : 0;
+    return share_bells(g);
 }
 
 static void unshare_proposals(struct generation *g)
@@ -119,8 +165,10 @@ static void unshare_proposals(struct generation *g)
     free(g->proposals);
     if (g->logins)
         munmap(g->logins, g->slots * sizeof *g->logins);
-    if (g->bell >= 0)
-        close(g->bell);
+    for (uint32_t i = 0; g->bell && i < g->slots - 1; i++)
+        if (g->bell[i] >= 0)
+            close(g->bell[i]);
+    free(g->bell);
 }
 
 /* ---- all of it ---- */
@@ -138,9 +186,9 @@ int generation_share(struct generation *g)
 
 void generation_unshare(struct generation *g)
 {
-    free_pairs(g->ask, QUERY_QUEUES);
+    free_pairs(g->ask, g->slots * QUERY_QUEUES);
     free_pairs(g->answer, g->slots);
-    free_pairs(g->own, g->clerks);
+    free_pairs(g->own, g->clerks * g->owns);
     if (g->auth)
         munmap(g->auth, sizeof *g->auth);
     unshare_proposals(g);

@@ -49,6 +49,22 @@ static void ask(const struct master *m, struct child *c)
     channel_tell(c->channel.fd, NOTE_PING, 0, 0, NULL);
 }
 
+/* A process that has ended its channel and runs on can be told nothing any more, not even to end.
+ * None of mired does that, so it has been taken over. Only the second beat ends it, because one that
+ * is just ending looks the same. */
+static void end_deaf(struct child *c)
+{
+    if (!c->pid || c->channel.fd >= 0 || !c->generation->config)
+        return;
+    if (c->unanswered <= MISSED_MOST) {
+        c->unanswered = MISSED_MOST + 1;
+        return;
+    }
+    log_error("%s %u (process %d) has closed its channel to the master; killing it",
+              role_table[c->role].name, c->index, (int)c->pid);
+    kill(c->pid, SIGKILL);
+}
+
 static void beat(struct loop *loop, struct alarm *a)
 {
     struct master *m = master_of(loop);
@@ -56,9 +72,11 @@ static void beat(struct loop *loop, struct alarm *a)
     mapfile_tend(true);
     if (notify_watchdog_ms())
         notify_tell("WATCHDOG=1");
-    for (struct child *c = m->children; c && !m->stopping; c = c->next)
+    for (struct child *c = m->children; c && !m->stopping; c = c->next) {
         if (is_watched(c))
             ask(m, c);
+        end_deaf(c);
+    }
     loop_alarm(loop, a, loop->now + period_ms());
 }
 

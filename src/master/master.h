@@ -5,7 +5,7 @@
  *
  *   master.c      the process: signals, start, end
  *   runtime.c     what all generations share: folders, lock, mappings, unix sockets
- *   listener.c    listening sockets
+ *   listener.c    listening sockets; listener_loss.c: those that stop listening
  *   generation.c  one reading of the configuration and the children made from it
  *   child.c       one child: fork, notes, death, restart
  *   role.c        what a child does: the table of roles
@@ -88,15 +88,16 @@ struct generation {
     struct users users;          /* of its children */
     struct tls_server *tls;      /* NULL: no certificate */
     struct addresses *addresses; /* NULL: no backend has a name */
-    int (*ask)[2];               /* enum query_queue: workers write to [1], clerks read from [0] */
-    int (*answer)[2]; /* for each answer slot: clerks write to [1], the asker reads from [0] */
+    /* The pairs between workers (or web) and clerks; generation_share.h says which is whose. */
+    int (*ask)[2];    /* QUERY_QUEUES for each slot; clerks read from [0] */
+    int (*answer)[2]; /* one for each slot; clerks write to [1] */
+    int (*own)[2];    /* `owns` for each clerk, which reads from [0] */
     uint32_t slots;   /* one a worker, and web's */
-    int (*own)[2];    /* for each clerk: workers write to [1], it reads from [0] */
-    uint32_t clerks;
+    uint32_t clerks, owns;
     _Atomic uint32_t *auth;       /* what clerks can check (enum smtp_auth); shared */
     struct proposals **proposals; /* of each worker, to the keeper; shared */
     _Atomic uint32_t *logins; /* of each slot: what the clerks allow the keeper to book; shared */
-    int bell;                 /* wakes the keeper */
+    int *bell;                /* of each worker, to wake the keeper */
     uint32_t started;         /* children that were started */
     uint32_t deaths;          /* while coming */
     size_t listeners_before;  /* sockets beyond these were added for it, while coming */
@@ -116,9 +117,9 @@ struct master {
     struct generation *current, *coming, *parting;
     uint32_t last_generation;
     struct child *children;
-    pid_t group; /* process group of all children; 0: none yet (child.c) */
-    struct watch signals;
-    struct alarm stop_alarm, heartbeat;
+    pid_t group;                /* process group of all children; 0: none yet (child.c) */
+    struct watch signals, lost; /* lost: listener_loss.c */
+    struct alarm stop_alarm, heartbeat, look_alarm; /* look_alarm: listener_loss.c */
     struct reload_pace pace;
     struct alarm reload_alarm;  /* set while a reload waits for its turn (reload_pace.h) */
     struct asker waiting_asker; /* of that reload */
@@ -223,6 +224,11 @@ extern const struct role role_table[ROLE_COUNT];
 
 /* Starts the heartbeat. */
 void heartbeat_start(struct master *m);
+
+/* ---- listener_loss.c ---- */
+
+/* Replaces sockets that stop listening, from now on. Call it after listeners_add(). */
+void listeners_watch(struct master *m);
 
 /* ---- notes.c ---- */
 

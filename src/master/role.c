@@ -13,6 +13,7 @@
 #include "fleet/fleet.h"
 #include "freezer/freezer.h"
 #include "keeper/keeper.h"
+#include "master/generation_share.h"
 #include "master/master.h"
 #include "master/role_rights.h"
 #include "master/slots.h"
@@ -80,7 +81,8 @@ static int run_worker(struct master *m, const struct child *c)
         .listener = listener,
         .listeners = gather_listeners(m, c, listener),
         .control = c->channel.fd,
-        .ask = {g->ask[QUERY_FIRST][1], g->ask[QUERY_STRANGERS][1]},
+        .ask = {generation_ask(g, c->index, QUERY_FIRST)[1],
+                generation_ask(g, c->index, QUERY_STRANGERS)[1]},
         .answer = g->answer[c->index][0],
         .own = own,
         .clerks = g->clerks,
@@ -95,7 +97,7 @@ static int run_worker(struct master *m, const struct child *c)
         .partial = m->runtime.partial,
         .proposals = g->proposals[c->index],
         .turns = m->runtime.turns,
-        .bell = g->bell,
+        .bell = g->bell[c->index],
         .addresses = g->addresses,
         .counts = m->runtime.counts,
         .spool_used = &m->runtime.shared->spool_used};
@@ -109,7 +111,7 @@ static int run_worker(struct master *m, const struct child *c)
     if (params.freezer >= 0)
         keep[n++] = params.freezer;
     for (uint32_t i = 0; i < g->clerks; i++)
-        keep[n++] = own[i] = g->own[i][1];
+        keep[n++] = own[i] = generation_own(g, c->index, i)[1];
     if (role_give_up(m, c, keep, n, to_change_root(c)) < 0)
         return 1;
     free(keep);
@@ -148,41 +150,54 @@ static uint32_t count_clerks(const struct config *config)
     return config->clerks;
 }
 
-static int run_clerk(struct master *m, const struct child *c)
+/* The clerk's ends of its pairs, of which `keep` gets a copy. False without memory. */
+static bool gather_pairs(const struct child *c, struct pairs_params *pairs, int *keep, size_t *n)
 {
     const struct generation *g = c->generation;
     bool for_strangers = c->index > 0 || g->clerks == 1;
-    int *answer = calloc(g->slots, sizeof *answer);
-    int *keep = calloc(g->slots + 2 + QUERY_QUEUES, sizeof *keep);
+    int(*ask)[QUERY_QUEUES] = calloc(g->slots, sizeof *ask);
+    int *answer = calloc(g->slots, sizeof *answer), *own = calloc(g->owns, sizeof *own);
+
+    if (!ask || !answer || !own)
+        return false;
+    for (uint32_t i = 0; i < g->slots; i++) {
+        keep[(*n)++] = answer[i] = g->answer[i][1];
+        keep[(*n)++] = ask[i][QUERY_FIRST] = generation_ask(g, i, QUERY_FIRST)[0];
+        ask[i][QUERY_STRANGERS] = for_strangers ? generation_ask(g, i, QUERY_STRANGERS)[0] : -1;
+        if (for_strangers)
+            keep[(*n)++] = ask[i][QUERY_STRANGERS];
+    }
+    for (uint32_t i = 0; i < g->owns; i++)
+        keep[(*n)++] = own[i] = generation_own(g, i, c->index)[0];
+    *pairs = (struct pairs_params){
+        .ask = ask, .answer = answer, .slots = g->slots, .own = own, .owns = g->owns};
+    return true;
+}
+
+static int run_clerk(struct master *m, const struct child *c)
+{
+    const struct generation *g = c->generation;
+    int *keep = calloc((size_t)g->slots * (1 + QUERY_QUEUES) + g->owns + 1, sizeof *keep);
+    struct pairs_params pairs;
     size_t n = 0;
 
-    if (!answer || !keep)
+    if (!keep || !gather_pairs(c, &pairs, keep, &n))
         return 1;
-    for (uint32_t i = 0; i < g->slots; i++)
-        keep[n++] = answer[i] = g->answer[i][1];
     keep[n++] = c->channel.fd;
-    keep[n++] = g->ask[QUERY_FIRST][0];
-    if (for_strangers)
-        keep[n++] = g->ask[QUERY_STRANGERS][0];
-    keep[n++] = g->own[c->index][0];
     if (role_give_up(m, c, keep, n, 0) < 0)
         return 1;
     free(keep);
-    return clerk_run(&(struct clerk_params){
-        .config = g->config,
-        .cache = m->runtime.answers,
-        .addresses = g->addresses,
-        .index = c->index,
-        .confirmed = is_confirmed(m, g),
-        .control = c->channel.fd,
-        .ask = {g->ask[QUERY_FIRST][0], for_strangers ? g->ask[QUERY_STRANGERS][0] : -1},
-        .own = g->own[c->index][0],
-        .answer = answer,
-        .slots = g->slots,
-        .decoys = m->runtime.decoys.key,
-        .shapes = m->runtime.decoys.body,
-        .auth = g->auth,
-        .logins = g->logins});
+    return clerk_run(&(struct clerk_params){.config = g->config,
+                                            .cache = m->runtime.answers,
+                                            .addresses = g->addresses,
+                                            .index = c->index,
+                                            .confirmed = is_confirmed(m, g),
+                                            .control = c->channel.fd,
+                                            .pairs = pairs,
+                                            .decoys = m->runtime.decoys.key,
+                                            .shapes = m->runtime.decoys.body,
+                                            .auth = g->auth,
+                                            .logins = g->logins});
 }
 
 /* ---- store ---- */
@@ -226,15 +241,15 @@ static int run_web(struct master *m, const struct child *c)
     struct steering_user users[USERS_KINDS];
     for (int i = 0; i < USERS_KINDS; i++)
         users[i] = (struct steering_user){users_title((enum users_kind)i), g->users.of[i].name};
-    int keep[] = {c->channel.fd, m->runtime.control_listen, g->ask[QUERY_FIRST][1],
-                  g->answer[slot][0]};
+    int ask = generation_ask(g, slot, QUERY_FIRST)[1];
+    int keep[] = {c->channel.fd, m->runtime.control_listen, ask, g->answer[slot][0]};
 
     if (role_give_up(m, c, keep, 4, 0) < 0)
         return 1;
     return web_run(&(struct steering_params){.config = g->config,
                                              .control = c->channel.fd,
                                              .control_listen = m->runtime.control_listen,
-                                             .ask = g->ask[QUERY_FIRST][1],
+                                             .ask = ask,
                                              .answer = g->answer[slot][0],
                                              .answer_slot = (uint16_t)slot,
                                              .generation = g->id,
@@ -283,10 +298,18 @@ static uint32_t count_keepers(const struct config *config)
 static int run_keeper(struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
-    int keep[] = {c->channel.fd, g->bell, m->runtime.empty};
+    uint32_t workers = g->config->workers;
+    int *keep = calloc(workers + 2, sizeof *keep);
 
-    if (role_give_up(m, c, keep, 3, to_change_root(c)) < 0)
+    if (!keep)
         return 1;
+    for (uint32_t i = 0; i < workers; i++)
+        keep[i] = g->bell[i];
+    keep[workers] = c->channel.fd;
+    keep[workers + 1] = m->runtime.empty;
+    if (role_give_up(m, c, keep, workers + 2, to_change_root(c)) < 0)
+        return 1;
+    free(keep);
     return keeper_run(&(struct keeper_params){.config = g->config,
                                               .control = c->channel.fd,
                                               .bell = g->bell,
@@ -296,7 +319,7 @@ static int run_keeper(struct master *m, const struct child *c)
                                               .proposals = g->proposals,
                                               .turns = m->runtime.turns,
                                               .logins = g->logins,
-                                              .workers = g->config->workers});
+                                              .workers = workers});
 }
 
 const struct role role_table[ROLE_COUNT] = {

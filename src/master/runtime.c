@@ -418,21 +418,6 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
     return open_state(h, config, errors);
 }
 
-int runtime_handoffs(struct runtime *h, uint32_t slots)
-{
-    if (slots <= h->handoffs)
-        return 0;
-    int(*pair)[2] = realloc(h->handoff, slots * sizeof *pair);
-    if (!pair)
-        return -ENOMEM;
-    h->handoff = pair;
-    for (; h->handoffs < slots; h->handoffs++)
-        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0,
-                       pair[h->handoffs]) < 0)
-            return -errno;
-    return 0;
-}
-
 void runtime_close(struct runtime *h)
 {
     for (uint32_t i = 0; i < h->handoffs; i++) {

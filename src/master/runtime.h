@@ -86,8 +86,12 @@ int runtime_row_take(struct runtime *h);
 void runtime_row_give(struct runtime *h, int row);
 struct metrics_row *runtime_row(const struct runtime *h, int row);
 
-/* Creates the missing pairs between worker slots and the freezer. They outlive all generations:
- * items in flight survive the death of either side. 0 or -errno. */
+/* Creates the missing pairs between worker slots and the freezer, and replaces those that are shut
+ * down. They outlive all generations: items in flight survive the death of either side. 0 or
+ * -errno. */
 int runtime_handoffs(struct runtime *h, uint32_t slots);
+
+/* Whether a process has shut down one of them. */
+bool runtime_handoff_is_shut(const struct runtime *h);
 
 #endif

@@ -318,7 +318,6 @@ int upgrade_inherit(struct master *m)
     json_t *will = json_loadfd(fd, 0, NULL);
     close(fd);
     heir.generation->state = GENERATION_CURRENT;
-    heir.generation->bell = -1;
     m->current = m->generations = heir.generation;
     int error = take_will(&heir, will);
     json_decref(will);

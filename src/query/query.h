@@ -1,14 +1,15 @@
-/* Queries from workers to clerks, and the answers. All workers of a generation write queries to the
- * same SOCK_SEQPACKET pairs and all its clerks read from them, so an idle clerk takes the next
- * query. Clerks answer on a pair for each worker slot. A packet is one of the structs below,
- * followed by its texts. If a clerk dies, its queries get no answer; the worker has a timer.
+/* Queries from workers to clerks, and the answers. Each worker slot has SOCK_SEQPACKET pairs of its
+ * own, which no other worker can reach. All clerks of the generation read queries from them, so an
+ * idle clerk takes the next query, and answer on another pair of the slot. The web process is an
+ * asker like a worker. A packet is one of the structs below, followed by its texts. If a clerk
+ * dies, its queries get no answer; the worker has a timer.
  *
  * Logins from networks that are new to the account have a pair of their own, which the first of
  * several clerks does not read. So password guessing does not delay other queries, however many
  * guesses there are and however slowly a verifier refuses them.
  *
  * A SCRAM login is two queries, and the second must reach the clerk that answered the first: each
- * clerk has a pair of its own for that, and `login_id` identifies the clerk. */
+ * slot has a pair to each clerk for that, and `login_id` identifies the clerk. */
 #ifndef MIRED_QUERY_QUERY_H
 #define MIRED_QUERY_QUERY_H
 

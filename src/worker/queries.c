@@ -122,9 +122,8 @@ static void query_free(struct query *q)
     free(q);
 }
 
-/* All workers write to the same queues, and EPOLLOUT wakes every watcher when a query is taken from
- * one, so a queue is watched only while queries wait. Without the watch their time-out answers them.
- */
+/* A queue that has room is always reported, so it is watched only while queries wait. Without the
+ * watch their time-out answers them. */
 static void wait_for_room(struct loop *loop, struct queue *queue)
 {
     if (!queue->watched)

@@ -416,6 +416,8 @@ static int open_all(struct worker *w)
         /* A filter of one socket says which worker gets each connection. One that was taken over
          * must not give itself those of all others. */
         setsockopt(l->fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
+        /* Inherited on accept, too. A worker that was taken over can have set it. */
+        setsockopt(l->fd, SOL_SOCKET, SO_RCVLOWAT, &on, sizeof on);
     }
     return 0;
 }

@@ -1,14 +1,18 @@
 /* Hostile code in a running mired: linked into a program of the tests only (mired-door). When its
  * sandbox is closed, a process whose name begins with $MIRED_DOOR
  *   - tries to give a command over the control socket $MIRED_DOOR_CONTROL, if that is set
- *   - tries to change the ledger and the memory of mixed answers, and to get the connections of all
- *     workers, if it is a worker
- * and logs what came of it. What the sandbox itself forbids is in
+ *   - tries to change the ledger and the memory of mixed answers, if it is a worker
+ * and logs what came of it. Later, on real-time signals of the test, a worker
+ *   - shuts down its sockets to clerks and freezer (SIGRTMIN + 1)
+ *   - ends the listening of its first listener (SIGRTMIN + 2)
+ *   - tries to get the connections of all workers (SIGRTMIN + 3). What the sandbox itself forbids is in
  * tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +28,9 @@
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger_proposals.h"
 #include "tarpit/ledger_table.h"
+#include "worker/queries.h"
+#include "worker/worker.h"
+#include "worker/worker_part.h"
 
 enum { ANSWER_MS = 5000 };
 
@@ -135,29 +142,64 @@ static void propose(void)
             (struct proposal){.op = PROPOSE_ELSE, .b = UINT64_MAX});
 }
 
-/* Tries to get the connections of all workers. */
-static void take_connections(void)
+/* ---- what a worker does to its sockets, when a signal comes ---- */
+
+static const struct worker_params *params;
+
+int __real_queries_open(struct worker *w);
+int __wrap_queries_open(struct worker *w);
+
+int __wrap_queries_open(struct worker *w)
+{
+    params = w->params;
+    return __real_queries_open(w);
+}
+
+static void shut_sockets(int signal_number)
+{
+    int done = 0;
+
+    for (int i = 0; i < QUERY_QUEUES; i++)
+        done += shutdown(params->ask[i], SHUT_WR) == 0;
+    for (uint32_t i = 0; i < params->clerks; i++)
+        done += shutdown(params->own[i], SHUT_WR) == 0;
+    done += shutdown(params->answer, SHUT_WR) == 0;
+    if (params->freezer >= 0)
+        done += shutdown(params->freezer, SHUT_WR) == 0;
+    log_info("door: %d sockets are shut", done);
+}
+
+static void end_listening(int signal_number)
+{
+    struct sockaddr none = {.sa_family = AF_UNSPEC};
+
+    (void)!connect(params->listener[0].fd, &none, sizeof none);
+}
+
+static void take_connections(int signal_number)
 {
     struct sock_filter first[] = {{BPF_RET | BPF_K, 0, 0, 0}};
     struct sock_fprog program = {1, first};
-    int names[] = {SO_ATTACH_REUSEPORT_CBPF, SO_ATTACH_FILTER};
 
-    for (int fd = 0; fd < 4096; fd++) {
-        int listens = 0;
-        socklen_t len = sizeof listens;
-        if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) < 0 || !listens)
-            continue;
-        for (int i = 0; i < 2; i++)
-            log_info("door: listener: filter %d: %s", i,
-                     strerrorname_np(
-                         setsockopt(fd, SOL_SOCKET, names[i], &program, sizeof program) < 0 ? errno
-                                                                                            : 0));
-    }
+    setsockopt(params->listener[0].fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
+               sizeof program);
+    log_info("door: a listener has a filter");
+}
+
+static void wait_for_signals(void)
+{
+    struct sigaction shut = {.sa_handler = shut_sockets, .sa_flags = SA_RESTART};
+    struct sigaction take = {.sa_handler = take_connections};
+    struct sigaction end = {.sa_handler = end_listening, .sa_flags = SA_RESTART};
+
+    sigaction(SIGRTMIN + 1, &shut, NULL);
+    sigaction(SIGRTMIN + 2, &end, NULL);
+    sigaction(SIGRTMIN + 3, &take, NULL);
 }
 
 static void attack(void)
 {
-    take_connections();
+    wait_for_signals();
     write_file("ledger", &ledger->file);
     write_file("mixed answers", mixed);
     propose();
