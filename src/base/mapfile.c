@@ -332,6 +332,8 @@ int mapfile_read_only(const struct mapfile *m)
     for (struct guarded *g = guarded; g < guarded + MAPFILE_GUARDED_MAX; g++) {
         if (!g->at || g->at != m->body)
             continue;
+        if (g->read_only)
+            return 0;
         int fd = shared_read_only(g->at, g->size, g->fd, (off_t)page_size());
         if (fd < 0)
             return fd;

@@ -53,8 +53,8 @@ int mapfile_reserve(struct mapfile *m, size_t from, size_t octets);
 bool mapfile_tend(bool look);
 
 /* Maps the file again, so that this process can only read it (base/shared.h). Other processes repair
- * it if it is truncated, and this one maps it again at its next mapfile_tend(). Returns 0 or -errno:
- * the mapping may still be writable. */
+ * it if it is truncated, and this one maps it again at its next mapfile_tend(). Does nothing if that
+ * was done before. Returns 0 or -errno: the mapping may still be writable. */
 int mapfile_read_only(const struct mapfile *m);
 
 /* Writes the descriptors that repairs need, so that a child keeps them open; returns their number.

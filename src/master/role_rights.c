@@ -159,6 +159,8 @@ static void only_read(struct master *m, const struct child *c)
     int error = ledger_read_only(h->ledger), fd = -1;
 
     if (!error)
+        error = partial_read_only(h->partial);
+    if (!error)
         error = addresses_read_only(c->generation->addresses);
     if (!error && h->others)
         fd = shared_read_only(h->others, h->others_size, h->others_fd, 0);

@@ -136,6 +136,11 @@ int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_
 
 /* ---- of workers ---- */
 
+int partial_read_only(struct partial_delivery *s)
+{
+    return mapfile_read_only(&s->file);
+}
+
 int partial_propose_to(struct partial_delivery *s,
                        void (*change)(void *arg, const struct partial_change *what),
                        void (*settle)(void *arg), void *arg)

@@ -27,6 +27,10 @@ void partial_close(struct partial_delivery *s);
 bool partial_is_marked(const struct partial_delivery *s, struct span sender, struct span recipient,
                        uint64_t now);
 
+/* Maps the table again, so that this process can only read it. Called before the process becomes a
+ * user that cannot open the file. Returns 0 or -errno. */
+int partial_read_only(struct partial_delivery *s);
+
 /* From now on this process can only read the table, and proposes its changes to the keeper: `change`
  * is called with each one, and `settle` when the process needs the keeper to have made them. Returns
  * 0 or -errno. */

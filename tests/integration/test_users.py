@@ -145,6 +145,22 @@ def test_each_process_runs_as_its_user(mired, users):
     wait_who(m, worker=OWN["worker"], store=OWN["store"])
 
 
+def test_workers_with_a_user_of_their_own_can_only_read_the_state(mired, users):
+    users.add_all()
+    m = mired()
+    workers = m.processes("worker")
+    assert workers
+    for pid in workers:
+        rights = {}
+        for line in pathlib.Path(f"/proc/{pid}/maps").read_text().splitlines():
+            parts = line.split()
+            if len(parts) > 5:
+                rights.setdefault(pathlib.Path(parts[5]).name, set()).add(parts[1])
+        for name in ("ledger", "settled"):
+            assert rights[name] and not any("w" in right for right in rights[name]), (name, rights[name])
+    assert "cannot be protected" not in m.log.text
+
+
 def test_without_such_users_all_run_as_one(mired):
     m = mired()
     passes(m)
