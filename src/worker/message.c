@@ -334,6 +334,8 @@ bool message_end(struct worker *w, struct conn *c)
         sending_over(w, c, k->allowed);
         return tell_row(w, c, REPLY_BACKEND_DOWN);
     }
+    if (c->flags & CONN_SEEN_END) /* its end is not reported again */
+        relay_unheard(k->handover);
     conn_phase(w, c, CONN_HANDING, 0);
     journal_step(c, "delivers", "%lu octets, %u recipients", (unsigned long)c->smtp.size,
                  (unsigned)envelope_recipients(&c->smtp.envelope));

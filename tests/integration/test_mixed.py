@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import os
 import signal
+import socket
 import threading
 
 import pytest
@@ -313,6 +314,23 @@ def test_an_alarm_that_comes_while_the_one_before_is_under_way_is_another_one(mi
         release.set()
         before.join(60)
         assert (first.copies(alice), second.copies(bob)) == (2, 1)
+
+
+def test_a_client_that_ended_during_a_hold_gets_no_second_copy(mired):
+    """Its end was seen while a reply was held, and not again when its message was handed over."""
+    with Scripted() as backend:
+        m = mired(recipients=(ALICE,), backend=backend.block)
+        commands = [b"EHLO x.test", b"MAIL FROM:<a@b.test>", b"RCPT TO:<nobody@example.test>", b"RCPT TO:<%s>" % ALICE.encode()]
+        with socket.create_connection(("127.0.0.1", m.port), 60) as s:
+            s.recv(1000)
+            s.sendall(b"\r\n".join([*commands, b"BDAT %d LAST" % len(MESSAGE), MESSAGE + b"QUIT\r\n"]))
+            s.shutdown(socket.SHUT_WR)
+            while s.recv(1000):
+                pass
+        assert backend.copies(ALICE) == 1
+        m.booked()
+        assert send(m, [ALICE], source="127.0.0.2") == {ALICE: 250}
+        assert backend.copies(ALICE) == 1
 
 
 QUOTA = """
