@@ -341,12 +341,17 @@ void outbound_sent(struct outbound *o)
 }
 
 /* If the reply is not one to the final dot, or if the backend ends the connection with it, the next
- * message gets another connection. */
+ * message gets another connection. In LMTP the replies after such a one cannot be assigned: each
+ * would count for the wrong recipient. */
 static void on_final(struct outbound *o, struct reply *r)
 {
     struct job *j = o->job;
-    bool going = r->code == 421 || (r->code >= 300 && r->code < 400);
+    bool stray = r->code >= 300 && r->code < 400, going = r->code == 421 || stray;
 
+    if (stray && o->lmtp) {
+        outbound_die(o);
+        return;
+    }
     translate(o, STAGE_MESSAGE, r);
     enum fate fate = r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
 

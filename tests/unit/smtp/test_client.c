@@ -194,6 +194,21 @@ static void test_lmtp_answers_for_each_recipient_that_was_taken(void **state)
     assert_int_equal(t->recipient[2].fate, FATE_REFUSED);
 }
 
+/* y's own reply is the 550. It was taken for nobody's, and y counted as delivered by x's 250. */
+static void test_lmtp_replies_behind_a_stray_one_are_for_nobody(void **state)
+{
+    struct backend_client *t = *state;
+    get_ready(t, true, HELLO_ALL);
+    outbound_begin(&t->o, &t->job);
+    hear(t, "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n");
+    outbound_sent(&t->o);
+    hear(t, "354 go\r\n250 ok\r\n550 5.2.1 disabled\r\n");
+    assert_int_equal(t->o.state, OUTBOUND_DEAD);
+    assert_false(t->o.over);
+    assert_true(t->job.sent);
+    fates(t, FATE_TAKEN, FATE_TAKEN);
+}
+
 static void test_who_has_the_message_already_is_left_out(void **state)
 {
     struct backend_client *t = *state;
@@ -627,6 +642,7 @@ int main(void)
         IN_TALK(test_a_354_that_is_not_wanted_is_answered_by_hanging_up),
         IN_TALK(test_a_refused_sender_speaks_for_all),
         IN_TALK(test_lmtp_answers_for_each_recipient_that_was_taken),
+        IN_TALK(test_lmtp_replies_behind_a_stray_one_are_for_nobody),
         IN_TALK(test_who_has_the_message_already_is_left_out),
         IN_TALK(test_a_421_is_taken_as_the_end_of_the_connection),
         IN_TALK(test_a_421_to_the_data_is_a_451_to_the_client),
