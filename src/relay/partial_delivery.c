@@ -47,8 +47,8 @@ static bool get_fleet_key(const struct partial_delivery *s, struct sipkey *key)
     uint64_t k0, k1;
     uint32_t flags;
 
-    if (!partial_get(s, own_key(s, COMMON, (struct span){0}, 0), 0, &k0, &flags) ||
-        !partial_get(s, own_key(s, COMMON, (struct span){0}, 1), 0, &k1, &flags))
+    if (!partial_get(s, s->common_name[0], 0, &k0, &flags) ||
+        !partial_get(s, s->common_name[1], 0, &k1, &flags))
         return false;
     *key = (struct sipkey){k0, k1};
     return true;
@@ -75,8 +75,8 @@ bool partial_use_key(struct partial_delivery *s, const struct sipkey *fleet)
 
     if (now.k0 == key.k0 && now.k1 == key.k1)
         return false;
-    partial_put(s, own_key(s, COMMON, (struct span){0}, 0), key.k0, UINT64_MAX, 0, 0);
-    partial_put(s, own_key(s, COMMON, (struct span){0}, 1), key.k1, UINT64_MAX, 0, 0);
+    partial_put(s, s->common_name[0], key.k0, UINT64_MAX, 0, 0);
+    partial_put(s, s->common_name[1], key.k1, UINT64_MAX, 0, 0);
     return true;
 }
 
@@ -129,6 +129,8 @@ int partial_open(struct partial_delivery **out, const char *path, uint64_t keep_
     }
     s->entry = s->file.body;
     s->keep_ms = keep_ms;
+    for (uint64_t i = 0; i < 2; i++)
+        s->common_name[i] = own_key(s, COMMON, (struct span){0}, i);
     find_marked_from(s);
     *out = s;
     return 0;
@@ -167,8 +169,7 @@ void partial_settle(struct partial_delivery *s)
 static bool is_reserved(const struct partial_delivery *s, uint64_t key)
 {
     return key == 0 || key == own_key(s, MARKED_FROM, (struct span){0}, 0) ||
-           key == own_key(s, COMMON, (struct span){0}, 0) ||
-           key == own_key(s, COMMON, (struct span){0}, 1);
+           key == s->common_name[0] || key == s->common_name[1];
 }
 
 void partial_carry_out(struct partial_delivery *s, const struct partial_change *what, uint64_t now)

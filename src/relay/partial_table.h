@@ -46,6 +46,8 @@ struct partial_delivery {
     struct partial_entry *entry;
     uint64_t keep_ms;
     uint64_t marked_from; /* wall ms */
+    /* the entries of the fleet's key, which each message looks up; from `file.key`, which stays */
+    uint64_t common_name[2];
     struct sipkey common; /* what partial_key() has returned last */
     void (*change)(void *arg, const struct partial_change *what); /* NULL: changes it itself */
     void (*settle)(void *arg);
