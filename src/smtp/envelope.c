@@ -49,6 +49,13 @@ static struct record record_at(struct span block, uint32_t at)
     return r;
 }
 
+/* The size of the record at `at`, if it is of this kind; else 0. */
+static uint32_t size_at(struct span block, uint32_t at, enum kind kind)
+{
+    struct record r = record_at(block, at);
+    return r.size && r.kind == kind ? r.size : 0;
+}
+
 static struct record helo_of(const struct envelope *e)
 {
     struct record r = record_at(buf_span(&e->text), 0);
@@ -57,8 +64,17 @@ static struct record helo_of(const struct envelope *e)
 
 static struct record sender_of(const struct envelope *e)
 {
-    struct record r = record_at(buf_span(&e->text), helo_of(e).size);
+    struct span block = buf_span(&e->text);
+    struct record r = record_at(block, size_at(block, 0, KIND_HELO));
     return r.size && r.kind == KIND_SENDER ? r : (struct record){.size = 0};
+}
+
+/* The offset of the first recipient, or of the next one. */
+static uint32_t recipients_at(const struct envelope *e)
+{
+    struct span block = buf_span(&e->text);
+    uint32_t helo = size_at(block, 0, KIND_HELO);
+    return helo + size_at(block, helo, KIND_SENDER);
 }
 
 /* The offset of `s` in the envelope's own block; SIZE_MAX if it is not in it. */
@@ -188,7 +204,8 @@ struct span envelope_login(const struct envelope *e)
 
 bool envelope_has_sender(const struct envelope *e)
 {
-    return sender_of(e).size != 0;
+    struct span block = buf_span(&e->text);
+    return size_at(block, size_at(block, 0, KIND_HELO), KIND_SENDER) != 0;
 }
 
 struct span envelope_sender(const struct envelope *e)
@@ -218,7 +235,7 @@ uint32_t envelope_recipients(const struct envelope *e)
 
 bool envelope_next(const struct envelope *e, struct envelope_recipient *r)
 {
-    uint32_t at = r->next ? r->next : helo_of(e).size + sender_of(e).size;
+    uint32_t at = r->next ? r->next : recipients_at(e);
     struct record record = record_at(buf_span(&e->text), at);
     if (!record.size || record.kind != KIND_RECIPIENT)
         return false;
