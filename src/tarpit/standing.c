@@ -82,6 +82,8 @@ void tarpit_prefetch(const struct tarpit *t, const struct tarpit_who *who)
 
 void tarpit_sight(const struct tarpit *t, const struct addr *peer)
 {
+    if (ledger_naming(t->ledger) == 0) /* without a fleet nobody is told */
+        return;
     struct ledger_key client = ledger_key_client(t->ledger, peer);
     ledger_sight(t->ledger, &client);
 }

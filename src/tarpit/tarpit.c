@@ -82,6 +82,20 @@ struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *
     return wait_for(t, who, &s, now);
 }
 
+/* Without `correspondents`, a sender's domain or an offence of the client no credit of a pair is
+ * looked up (credit_of() in standing.c). <> has offences of its own, but no pair. */
+bool tarpit_by_correspondent(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    struct ledger_key client = tarpit_client_key(who);
+    struct ledger_decay d = tarpit_decay(t);
+    struct ledger_entry c;
+
+    if (!t->rules.correspondents || !who->sender_known || who->pair == 0)
+        return false;
+    return ledger_get(t->ledger, &client, &d, now, &c) && c.offences > 0 &&
+           tarpit_wait(t, who, now).rule == RULE_CORRESPONDENT;
+}
+
 /* R22: a delay as any other, so `time = 0` turns it off too. */
 struct tarpit_hold tarpit_greet(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {

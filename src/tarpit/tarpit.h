@@ -91,8 +91,12 @@ struct tarpit_hold {
  * may spare it there. */
 struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
-/* The same for a greeting, and R22: a client that the ledger does not know waits `greet`. Nothing is
- * noted: see tarpit_greeted(). */
+/* R21: whether tarpit_wait()'s rule is RULE_CORRESPONDENT, for less: most clients have no offence,
+ * and then only their own entry is read. */
+bool tarpit_by_correspondent(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
+
+/* The same as tarpit_wait() for a greeting, and R22: a client that the ledger does not know waits
+ * `greet`. Nothing is noted: see tarpit_greeted(). */
 struct tarpit_hold tarpit_greet(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
 
 /* R22: the client has waited for its greeting and said nothing. For `greet_pass` it is known. */

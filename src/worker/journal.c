@@ -237,13 +237,12 @@ void journal_message(struct worker *w, const struct conn *c, const struct relay_
                      uint64_t us, const struct tarpit_hold *would, bool correspondent)
 {
     struct span name = queue_id(result->reply.arg);
-    char id[IDENT_MAX];
     struct log_line l;
 
     log_begin(&l, LOG_INFO, "message");
     if (!l.on)
         return;
-    put_client(&l, c, ident_message(&c->peer, c->opened_s, c->work->handed_us, id));
+    put_client(&l, c, c->work->id);
     log_span(&l, "from", envelope_sender(&c->smtp.envelope));
     put_recipients(&l, &c->smtp.envelope);
     log_int(&l, "recipients", envelope_recipients(&c->smtp.envelope));

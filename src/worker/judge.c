@@ -256,20 +256,20 @@ struct tarpit_hold judge_verdict(struct worker *w, struct conn *c, struct span u
 
 void judge_good(struct worker *w, struct conn *c, const uint64_t *mailbox, uint32_t count)
 {
-    struct tarpit_who who = conn_who(w, c);
-
-    if (w->config->observe && have_shadows(w))
+    if (w->config->observe && have_shadows(w)) {
         observe(w, c,
                 (struct shadow_step){.kind = SHADOW_GOOD, .mailbox = mailbox, .mailboxes = count});
-    else
+    } else if (count > 0) {
+        struct tarpit_who who = conn_who(w, c);
         tarpit_good(&w->tarpit, &who, mailbox, count, w->loop.wall);
+    }
 }
 
 bool judge_by_correspondent(struct worker *w, struct conn *c)
 {
     struct tarpit_who who = conn_who(w, c);
 
-    return tarpit_wait(&w->tarpit, &who, w->loop.wall).rule == RULE_CORRESPONDENT;
+    return tarpit_by_correspondent(&w->tarpit, &who, w->loop.wall);
 }
 
 struct tarpit_hold judge_delivered(struct worker *w, struct conn *c)

@@ -247,14 +247,13 @@ static void done(void *arg, const struct relay_result *result)
 
 static int make_header(struct worker *w, struct conn *c, struct buf *header)
 {
-    char id[IDENT_MAX];
     struct received_from from = {
         .helo = envelope_helo(&c->smtp.envelope),
         .client = c->peer,
         .login = w->config->received_login ? smtp_login(&c->smtp) : (struct span){0},
         .hostname = w->config->hostname,
         .flags = c->smtp.flags,
-        .id = ident_message(&c->peer, c->opened_s, c->work->handed_us, id),
+        .id = ident_message(&c->peer, c->opened_s, c->work->handed_us, c->work->id),
     };
     struct envelope_recipient only = {0};
 

@@ -43,6 +43,7 @@
 #include "tarpit/tarpit.h"
 #include "worker/conn_state.h"
 #include "worker/guard.h"
+#include "worker/ident.h"
 #include "worker/shakes.h"
 #include "worker/suspects.h"
 #include "worker/tls_stash.h"
@@ -82,6 +83,7 @@ struct work {
     struct handover *handover;
     uint32_t declared;  /* SIZE of the current message */
     uint64_t handed_us; /* when the hand-over began */
+    char id[IDENT_MAX]; /* the message's id, from the making of its header on */
     uint32_t handed_recipients;
     uint32_t allowed; /* R23: recipients of the message in hand that were taken off an allowance */
     bool allowed_new; /* ... of new networks */

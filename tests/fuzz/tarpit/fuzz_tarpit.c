@@ -94,7 +94,10 @@ static void event(struct tarpit *t, const struct tarpit_who *who, const struct a
     case 1: h = ask(t, who, (struct span){0}, d[2], now, now + d[3]); break;
     case 2: h = ask(t, who, SPAN("bob"), d[2], now, now + d[3]); break;
     case 3: h = tarpit_offence(t, who, d[2] % OFFENCE_COUNT, now); break;
-    case 4: h = tarpit_wait(t, who, now); break;
+    case 4:
+        h = tarpit_wait(t, who, now);
+        assert(tarpit_by_correspondent(t, who, now) == (h.rule == RULE_CORRESPONDENT));
+        break;
     case 5: deliver(t, who, d[2], now); break;
     case 6: tarpit_gave_up(t, who, ms(d[2]), now); break;
     case 7: tarpit_logged_in(t, who, peer, SPAN("bob"), now); break;

@@ -616,6 +616,9 @@ static void test_r21_a_correspondent_goes_through_beside_a_harvester(void **stat
     assert_int_equal(tarpit_wait(&t, &w, now).ms, 0); /* the greeting does not wait */
     assert_true(tarpit_wait(&t, &made_up, now).ms > 0);
     assert_int_equal(tarpit_wait(&t, &company, now).ms, 0);
+    assert_int_equal(tarpit_wait(&t, &company, now).rule, RULE_CORRESPONDENT);
+    assert_true(tarpit_by_correspondent(&t, &company, now));
+    assert_false(tarpit_by_correspondent(&t, &made_up, now));
     assert_int_equal(rcpt(&t, &company, OFFENCE_NONE, now).ms, 0);
     struct tarpit_hold h = rcpt(&t, &company, OFFENCE_RECIPIENT, now);
     assert_int_equal(h.ms, 20 * SECOND);
