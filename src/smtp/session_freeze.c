@@ -9,7 +9,12 @@
 
 #include "smtp/session_part.h"
 
-enum { VERSION = 4 };
+/* A mired from before VERSION_STEPS takes the whole of `code` for a reply code. So a record has this
+ * version if it has anything there but the code, and such a mired drops it: when the release that
+ * wrote it is rolled back, an abusive client loses its connection instead of hearing a wrong code. A
+ * count that fits the older layout is written in that. It is not cut off to fit: a client that is
+ * frozen again and again would never meet the limit. */
+enum { VERSION = 4, VERSION_STEPS = 5 };
 
 /* The length of the reply table before its last row was added, which changed no other row: records
  * from then can be read. */
@@ -71,13 +76,14 @@ int session_freeze(const struct smtp_session *s, struct buf *out)
         s->mechanism != MECHANISM_NONE)
         return -EBUSY;
     struct span block = envelope_block(&s->envelope);
+    unsigned steps_high = s->junk >> 8;
     struct record r = {.block = (uint32_t)block.len,
-                       .version = VERSION,
+                       .version = steps_high ? VERSION_STEPS : VERSION,
                        .replies = REPLY_COUNT,
                        .flags = s->flags,
                        .repeats = s->repeats,
                        .id = s->pending.id,
-                       .code = (uint16_t)(s->pending.code | (s->junk >> 8) << CODE_BITS),
+                       .code = (uint16_t)(s->pending.code | steps_high << CODE_BITS),
                        .offence = s->pending.offence,
                        .state = s->state,
                        .wait = s->wait,
@@ -95,10 +101,10 @@ int session_freeze(const struct smtp_session *s, struct buf *out)
 
 static bool is_sound(const struct record *r, struct span block)
 {
-    return r->version == VERSION && (r->replies == REPLY_COUNT || r->replies == REPLIES_BEFORE) &&
-           r->block == block.len && r->check == check(r, block) &&
-           is_at_rest(r->flags, r->state, r->wait) && r->id < r->replies &&
-           r->offence < OFFENCE_COUNT && r->after < AFTER_COUNT &&
+    return (r->version == VERSION || r->version == VERSION_STEPS) &&
+           (r->replies == REPLY_COUNT || r->replies == REPLIES_BEFORE) && r->block == block.len &&
+           r->check == check(r, block) && is_at_rest(r->flags, r->state, r->wait) &&
+           r->id < r->replies && r->offence < OFFENCE_COUNT && r->after < AFTER_COUNT &&
            r->repeats <= ENVELOPE_RECIPIENTS_MAX;
 }
 

@@ -119,6 +119,34 @@ static void test_a_record_from_before_the_junk_count_is_read(void **state)
     buf_free(&record);
 }
 
+/* A mired from before the steps reads version 4 only, and all of `code` as the code. So what it reads
+ * has nothing else there, and no count is lost for that. */
+static void test_a_long_count_has_a_version_that_an_older_mired_drops(void **state)
+{
+    enum { VERSION_AT = 8, CODE_AT = 18 };
+    struct dialogue *t = *state;
+    struct smtp_step step;
+    struct smtp_session other;
+    static const unsigned count[] = {0, 1, 255, 256, 1000, 3000};
+
+    hold_at_rcpt(t, &step);
+    for (size_t i = 0; i < sizeof count / sizeof *count; i++) {
+        struct buf record = {0};
+        uint16_t version, code;
+        t->session.junk = count[i] & 0x3fff;
+        assert_int_equal(session_freeze(&t->session, &record), 0);
+        memcpy(&version, record.at + VERSION_AT, sizeof version);
+        memcpy(&code, record.at + CODE_AT, sizeof code);
+        assert_int_equal(version, count[i] < 256 ? 4 : 5);
+        assert_int_equal(code == t->session.pending.code, count[i] < 256);
+        assert_int_equal(session_thaw(&other, buf_span(&record)), 0);
+        assert_int_equal(other.junk, count[i]);
+        assert_int_equal(other.pending.code, t->session.pending.code);
+        smtp_free(&other);
+        buf_free(&record);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +155,7 @@ int main(void)
         TALK_TEST(test_what_is_in_the_middle_of_something_is_not_frozen),
         TALK_TEST(test_a_damaged_record_is_refused),
         TALK_TEST(test_a_record_from_before_the_junk_count_is_read),
+        TALK_TEST(test_a_long_count_has_a_version_that_an_older_mired_drops),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
