@@ -1,0 +1,111 @@
+"""Mail servers that keep a connection for many messages: the 421 for transactions that are given up (docs/configuration.md)
+comes where they lose nothing. Good mail arrives once, and the rest ends with its own reason."""
+
+import collections
+import re
+
+import pytest
+
+from lib import processes
+from lib.mired import PEOPLE
+from lib.smtp import Client
+
+MET = 'result="too many commands"'
+# All that it has goes over one connection at a time, and it never closes that by itself.
+ONE_CONNECTION = """
+initial_destination_concurrency = 1
+default_destination_concurrency_limit = 1
+smtp_connection_cache_on_demand = yes
+smtp_connection_cache_destinations = static:all
+smtp_connection_cache_time_limit = 100s
+connection_cache_ttl_limit = 100s
+smtp_connection_reuse_count_limit = 100000
+smtp_connection_reuse_time_limit = 1000s
+"""
+PATIENT = """
+smtpd_error_sleep_time = 0
+smtpd_soft_error_limit = 10000
+smtpd_hard_error_limit = 10000
+smtpd_junk_command_limit = 10000
+"""
+
+
+@pytest.fixture
+def sender(postfix):
+    def make(port, extra=""):
+        return postfix(hostname="sender.test", domains="sender.test", boxes=("writer@sender.test",),
+                       extra=f"relayhost = [127.0.0.1]:{port}\n{ONE_CONNECTION}{PATIENT}{extra}")  # fmt: skip
+
+    return make
+
+
+def hand_over(sender, messages):
+    """(recipients, text) each, over one connection."""
+    with Client(sender.port, source="127.0.0.1") as c:
+        c.ehlo()
+        for recipients, text in messages:
+            data = f"Subject: {text}\r\nFrom: writer@sender.test\r\n\r\n{text}\r\n".encode()
+            reply = c.message("writer@sender.test", recipients, data)
+            assert reply.code == 250, reply
+
+
+def said(sender):
+    """What its log says of each recipient at example.test: (status, reason) each time that it tried."""
+    tries = collections.defaultdict(list)
+    for to, status, why in re.findall(r"to=<(\w+)@example\.test>.*status=(\w+) \((.*)\)", sender.log):
+        tries[to].append((status, why))
+    return tries
+
+
+def wait_said(sender, count, timeout=60):
+    processes.wait_until(lambda: sum(map(len, said(sender).values())) >= count, timeout)
+    assert "suspended" not in sender.log and "status=deferred" not in sender.log
+    return said(sender)
+
+
+def times_met(m):
+    return sum(MET in line for line in m.log.text.splitlines())
+
+
+def test_a_sender_with_unknown_recipients_and_good_mail_loses_none(mired, sender):
+    m = mired(tarpit="time = 0s")
+    s = sender(m.port)
+    messages, bad, good = [], 0, 0
+    for run in (82, 83, 84, 85, 90, 175):  # the limit is met at the 84th in a row: at the last, and before and behind
+        messages += [(f"nobody{bad + n}@example.test", f"bad {bad + n}") for n in range(run)]
+        messages += [(PEOPLE[n % 3], f"good {good + n};") for n in range(6)]
+        bad, good = bad + run, good + 6
+    hand_over(s, messages)
+    tries = wait_said(s, bad + good)
+    for n in range(bad):
+        ((status, why),) = tries[f"nobody{n}"]
+        assert status == "bounced" and "550 5.1.1" in why and "RCPT TO" in why
+    arrived = collections.Counter()
+    for person in PEOPLE:
+        assert [status for status, _ in tries[person.split("@")[0]]] == ["sent"] * (good // 3)
+        for text in m.delivered(person, count=good // 3):
+            arrived[re.search(rb"Subject: (good \d+;)", text)[1].decode()] += 1
+    assert arrived == collections.Counter(f"good {n};" for n in range(good))
+    s.wait_log(rf"(?s)(to=<writer@sender\.test>.*?status=sent.*?){{{bad}}}", 60)  # all of the bounces
+    print(f"the limit was met {times_met(m)} times")
+    assert times_met(m) >= 4
+
+
+def test_a_sender_whose_messages_are_refused_at_their_end_loses_none(mired, postfix, sender):
+    """It says no RSET, so it hears the 421 at MAIL: of a message that may be good."""
+    many = [f"u{n}@example.test" for n in range(45)]
+    behind = postfix(boxes=many, extra=f"header_checks = regexp:{{ {{/^Subject: bad/ REJECT not wanted}} }}\n{PATIENT}")
+    m = mired(tarpit="time = 0s", recipients=many, backend=f'backend "smtp://127.0.0.1:{behind.port}" {{ }}')
+    s = sender(m.port)
+    # 46 steps each: the 22nd is the last that ends, and the message behind it is a good one, or a bad one.
+    messages = [(many, f"bad {n}") for n in range(22)] + [(many[:1], "good 0;")]
+    messages += [(many, f"bad {n}") for n in range(22, 47)] + [(many[:1], "good 1;")]
+    hand_over(s, messages)
+    tries = wait_said(s, 47 * 45 + 2)
+    for n, address in enumerate(many):
+        found = collections.Counter(status for status, _ in tries[address.split("@")[0]])
+        assert found == ({"bounced": 47, "sent": 2} if n == 0 else {"bounced": 47})
+    assert all("550 5.7.1" in why and "not wanted" in why for t in tries.values() for s, why in t if s == "bounced")
+    assert len(behind.delivered(many[0], count=2)) == 2
+    print(f"the limit was met {times_met(m)} times")
+    assert times_met(m) == 2
