@@ -83,6 +83,7 @@ def test_clients_and_what_is_known_of_one(mired):
     worst, other = ports.stranger(), ports.stranger()
     offend(m, worst, 2)
     offend(m, other, 1)
+    m.booked()
     listed = ctl(m, "clients", "--limit", "1")["clients"]
     assert [c["address"] for c in listed] == [worst]
     about = ctl(m, "show", worst)

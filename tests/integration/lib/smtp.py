@@ -100,7 +100,7 @@ class Client:
         assert (reply.code == code) if code else reply.ok, f"{command!r} got {reply.text!r}"
         return reply
 
-    def is_closed(self, timeout=5):
+    def is_closed(self, timeout=20):
         """True once the server has closed and nothing more is to be read."""
         self.socket.settimeout(timeout)
         return self.line() is None
