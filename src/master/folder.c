@@ -110,6 +110,19 @@ static int give(const struct walk *w, int dir, mode_t mode)
     return 0;
 }
 
+/* Flushes the entry of a folder that was made, because mail that is confirmed lies below it. In a
+ * folder that the user may not read it stays to the file system. */
+static int flush_entry(const struct walk *w)
+{
+    int fd = openat(w->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == EACCES ? 0 : -errno;
+    int error = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
+    close(fd);
+    return error;
+}
+
 /* Makes the folder and enters it. Parents belong to root, not to the user. */
 static int make(struct walk *w, const char *part, mode_t mode)
 {
@@ -121,6 +134,8 @@ static int make(struct walk *w, const char *part, mode_t mode)
     if (dir < 0)
         return -errno;
     int error = last ? give(w, dir, mode) : 0;
+    if (!error)
+        error = flush_entry(w);
     if (error) {
         close(dir);
         return error;

@@ -176,6 +176,19 @@ static void wait_for_deliveries(struct store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
+/* Flushes the entry of the mailboxes' folder: a store that was killed may have made it. Where the
+ * state belongs to another user, the master has flushed it (master/users.c). */
+static int flush_entry(int above)
+{
+    int fd = openat(above, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+    if (fd < 0)
+        return errno == EACCES ? 0 : -errno;
+    int error = fsync(fd) < 0 ? -errno : 0;
+    close(fd);
+    return error;
+}
+
 /* Opens the folder of all mailboxes, and makes it if it does not exist. Returns its descriptor or
  * -errno. */
 static int open_root(const char *state)
@@ -188,6 +201,11 @@ static int open_root(const char *state)
         root = openat(above, "mail", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (root < 0)
             root = -errno;
+    }
+    int error = root < 0 ? 0 : flush_entry(above);
+    if (error) {
+        close(root);
+        root = error;
     }
     close(above);
     return root;

@@ -6,13 +6,14 @@ The users exist in a mount namespace of the test's own, by files that stand in p
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import tempfile
 
 import pytest
 
-from lib import processes
+from lib import power, processes
 from lib.mired import Mired
 from lib.smtp import Client, deliver
 
@@ -159,6 +160,22 @@ def test_workers_with_a_user_of_their_own_can_only_read_the_state(mired, users):
         for name in ("ledger", "settled"):
             assert rights[name] and not any("w" in right for right in rights[name]), (name, rights[name])
     assert "cannot be protected" not in m.log.text
+
+
+@pytest.mark.skipif(not pathlib.Path(power.PROGRAM).exists(), reason="strace is not installed")
+@pytest.mark.parametrize("apart", [False, True], ids=["one user", "users of their own"])
+def test_the_folder_of_all_mailboxes_is_on_the_disk_before_mail_comes(mired, users, tmp_path, apart):
+    """It is made at the first start. Without its entry a power cut would take all mail with it."""
+    if apart:
+        users.add_all()
+    calls = tmp_path / "calls"
+    m = mired(start=False)
+    m.prefix = [*m.prefix, power.PROGRAM, "-D", "-f", "-y", "-e", "trace=fsync", "-o", str(calls)]
+    m.start()
+    passes(m)
+    flushed = re.findall(r"fsync\(\d+<([^>]*)>\) += 0", calls.read_text())
+    first = next(n for n, path in enumerate(flushed) if "/mail/" in path)
+    assert str(m.folder / "state") in flushed[:first]
 
 
 def test_without_such_users_all_run_as_one(mired):
