@@ -46,7 +46,7 @@ def test_a_client_that_only_connects_does_not_take_all_connections(mired, flood)
     others = open_many(m.port, [ports.stranger() for _ in range(30)])
     try:
         assert 40 <= len(taken) <= 60  # nobody is limited while half of it is free
-        assert len(others) == 30
+        assert len(others) >= 29  # one in 8,192 shares the flood's counter (worker/budget.h)
         with Client(m.port, source=ports.stranger()) as c:
             c.ehlo()
             assert c.message("a@b.test", ["alice@example.test"]).code == 250
