@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/flush.h"
+
 enum { PATH_ROOM = 4096, LINKS_MAX = 40 };
 
 struct walk {
@@ -112,15 +114,11 @@ static int give(const struct walk *w, int dir, mode_t mode)
 
 /* Flushes the entry of a folder that was made, because mail that is confirmed lies below it. In a
  * folder that the user may not read it stays to the file system. */
-static int flush_entry(const struct walk *w)
+static int flush_made(const struct walk *w)
 {
-    int fd = openat(w->dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = flush_folder(w->dir, ".");
 
-    if (fd < 0)
-        return errno == EACCES ? 0 : -errno;
-    int error = fsync(fd) < 0 && errno != EINVAL ? -errno : 0;
-    close(fd);
-    return error;
+    return error == -EACCES || error == -EINVAL ? 0 : error;
 }
 
 /* Makes the folder and enters it. Parents belong to root, not to the user. */
@@ -135,7 +133,7 @@ static int make(struct walk *w, const char *part, mode_t mode)
         return -errno;
     int error = last ? give(w, dir, mode) : 0;
     if (!error)
-        error = flush_entry(w);
+        error = flush_made(w);
     if (error) {
         close(dir);
         return error;

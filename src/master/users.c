@@ -249,13 +249,15 @@ int users_settle(struct users *u, const char *path, bool as_is, struct buf *erro
         if (users_is_apart(u, folders[i].kind)) {
             int fd = open_folder(state, folders[i].name, u);
             error = fd < 0 ? fd : settle(fd, i, u);
-            /* the store cannot flush the entry of its mailboxes itself */
-            if (!error && fsync(state) < 0)
-                error = -errno;
             if (fd >= 0)
                 close(fd);
             error = give_up(u, i, path, error, errors);
         }
+    /* The store cannot flush the entry of its mailboxes itself. */
+    if (!error && fsync(state) < 0) {
+        error = -errno;
+        buf_addf(errors, "%s: %s\n", path, strerrordesc_np(errno));
+    }
     if (state >= 0)
         close(state);
     return error ? -1 : 0;

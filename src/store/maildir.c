@@ -19,6 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/flush.h"
 #include "base/siphash.h"
 #include "store/maildir.h"
 
@@ -57,17 +58,6 @@ int maildir_add(struct maildir_message *m, struct span local, struct span domain
     m->box = more;
     m->box[m->boxes++] = box;
     return 0;
-}
-
-/* Flushes the entries of a folder. */
-static int sync_folder(int root, const char *path)
-{
-    int fd = openat(root, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    int error = fsync(fd) < 0 ? -errno : 0;
-    close(fd);
-    return error;
 }
 
 /* Mailboxes whose folders this process has flushed, with those above them. A folder that exists
@@ -124,11 +114,11 @@ static int flush_mailbox(int root, const struct maildir_box *box)
     if (atomic_load(&flushed[hash / 2 % FLUSHED]) == hash)
         return 0;
     domain_of(box, domain);
-    int error = sync_folder(root, ".");
+    int error = flush_folder(root, ".");
     if (!error)
-        error = sync_folder(root, domain);
+        error = flush_folder(root, domain);
     if (!error)
-        error = sync_folder(root, box->path);
+        error = flush_folder(root, box->path);
     if (!error)
         atomic_store(&flushed[hash / 2 % FLUSHED], hash);
     return error;
@@ -253,7 +243,7 @@ static int deliver(struct maildir_message *m, size_t box)
         return error;
     char folder[sizeof(struct maildir_box) + 8];
     snprintf(folder, sizeof folder, "%s/new", m->box[box].path);
-    error = sync_folder(m->root, folder);
+    error = flush_folder(m->root, folder);
     if (!error)
         error = flush_mailbox(m->root, &m->box[box]);
     if (error)

@@ -22,6 +22,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/flush.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "base/scheduling.h"
@@ -176,19 +177,6 @@ static void wait_for_deliveries(struct store *s)
     pthread_mutex_unlock(&s->lock);
 }
 
-/* Flushes the entry of the mailboxes' folder: a store that was killed may have made it. Where the
- * state belongs to another user, the master has flushed it (master/users.c). */
-static int flush_entry(int above)
-{
-    int fd = openat(above, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-    if (fd < 0)
-        return errno == EACCES ? 0 : -errno;
-    int error = fsync(fd) < 0 ? -errno : 0;
-    close(fd);
-    return error;
-}
-
 /* Opens the folder of all mailboxes, and makes it if it does not exist. Returns its descriptor or
  * -errno. */
 static int open_root(const char *state)
@@ -202,8 +190,10 @@ static int open_root(const char *state)
         if (root < 0)
             root = -errno;
     }
-    int error = root < 0 ? 0 : flush_entry(above);
-    if (error) {
+    /* A store that was killed may have made it and not flushed its entry. Where this user may not read
+     * the state, the master has done it (master/users.c). */
+    int error = root < 0 ? 0 : flush_folder(above, ".");
+    if (error && error != -EACCES) {
         close(root);
         root = error;
     }
