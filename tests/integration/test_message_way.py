@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lib import load, ports, processes
+from lib import load, ports, processes, sockets
 from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.dovecot import Dovecot
@@ -274,9 +274,8 @@ def watched(pid, epoll):
 def is_bulk(pid, client):
     """Whether the worker watches this client's connection in the set that is itself watched: of those that are ready
     there, only a few are read before anything else has its turn (base/loop.h)."""
-    here, there = (f"{name[1]:04X}" for name in (client.socket.getpeername(), client.socket.getsockname()))
-    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    (inode,) = [row[9] for row in rows if row[1].endswith(":" + here) and row[2].endswith(":" + there)]
+    here, there = client.socket.getpeername()[1], client.socket.getsockname()[1]
+    (inode,) = [s.inode for s in sockets.tcp() if (s.port, s.peer_port) == (here, there)]
     ((socket, _),) = descriptors(pid, f"socket:[{inode}]").items()
     at = []
     while len(at) != 1:  # it moves from one to the other while they are read one after the other

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from lib import processes
+from lib import processes, sockets
 from lib.mired import BUILD, SANITIZED, Mired
 from lib.smtp import Client, deliver
 
@@ -259,20 +259,17 @@ def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
 def server_of(mired, client):
     """The worker that has the other end of a client's connection."""
     own = client.socket.getsockname()
-    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        row = line.split()
-        ports = [int(row[i].split(":")[1], 16) for i in (1, 2)]
-        if ports == [mired.port, own[1]] and row[9] != "0":
+    for s in sockets.tcp():
+        if (s.port, s.peer_port) == (mired.port, own[1]) and s.inode != "0":
             for pid in mired.processes("worker"):
                 with contextlib.suppress(FileNotFoundError):  # it has just closed something, or ended
-                    if f"socket:[{row[9]}]" in [os.readlink(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()]:
+                    if f"socket:[{s.inode}]" in [os.readlink(path) for path in pathlib.Path(f"/proc/{pid}/fd").iterdir()]:
                         return pid
 
 
 def listeners(mired):
     """How many sockets listen on its port."""
-    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return sum(row[3] == "0A" and int(row[1].split(":")[1], 16) == mired.port for row in rows)
+    return sum(s.listens and s.port == mired.port for s in sockets.tcp())
 
 
 def deliver_by(mired, worker):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports, processes, sockets
 from lib.mired import Mired, PROGRAM
 from lib.smtp import Client, deliver
 
@@ -36,8 +36,7 @@ def activated(mired, monkeypatch):
 
 def inodes(port):
     """Of the sockets that listen on a port of 127.0.0.1."""
-    rows = [line.split() for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]]
-    return {row[9] for row in rows if row[1] == f"0100007F:{port:04X}" and row[3] == "0A"}
+    return {s.inode for s in sockets.tcp() if s.listens and (s.address, s.port) == ("0100007F", port)}
 
 
 @pytest.mark.fast

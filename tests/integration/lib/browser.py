@@ -15,6 +15,8 @@ from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.options import Options  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 
+from . import processes  # noqa: E402
+
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
 SWITCHES = (
@@ -96,10 +98,8 @@ class Browser:
         self.driver.execute_cdp_cmd("Emulation.setScrollbarsHidden", {"hidden": True})
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
-        until = time.monotonic() + 20
-        while self.driver.execute_script("return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches]") != [width, dark]:
-            assert time.monotonic() < until, "the page has not taken that screen"
-            time.sleep(0.02)
+        taken = "return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches]"
+        processes.wait_until(lambda: self.driver.execute_script(taken) == [width, dark])
 
     def gather(self):
         """Reads what was logged since the last time: complaints (errors of the console, whatever breaks the
