@@ -423,6 +423,7 @@ void config_check(struct reader *r)
     check_auth(r);
     check_allowance(r);
     check_backend(r);
+    config_check_ports(r);
     check_web(r);
     config_check_fleet(r);
     config_check_routes(r);

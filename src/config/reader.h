@@ -56,6 +56,8 @@ void config_check(struct reader *r);
 /* The part of it that is about clients and the DNS: exempt, dnsbl, dnswl, resolver. */
 void config_check_dns(struct reader *r);
 void config_check_relay(struct reader *r);
+/* The part about addresses that clash: of listeners, and of backends with listeners. */
+void config_check_ports(struct reader *r);
 /* The part about the fleet. Reads the URLs of its servers. */
 void config_check_fleet(struct reader *r);
 void config_free_fleet(struct config *c);

@@ -67,6 +67,11 @@ BAD = {
     "a listener twice": (
         'listen "127.0.0.1:2526" { }\nlisten "127.0.0.1:2526" { }', ["127.0.0.1:2526"]
     ),
+    "a listener that another one has already": (
+        'listen "0.0.0.0:2526" { }\nlisten "127.0.0.1:2526" { }', ["0.0.0.0 has all addresses"]
+    ),
+    "a listener that has another one's": ('listen "[::1]:2526" { }\nlisten "[::]:2526" { }', ["all addresses"]),
+    "a backend that is mired itself": ('backend "smtp://127.0.0.1:2525" { }', ["come back to mired"]),
     "a missing recipients file": ('recipients "file" { path = "/nonexistent/r" }', ["/nonexistent/r"]),
     "a missing password file": ('auth "file" { path = "/nonexistent/p" }', ["/nonexistent/p"]),
     "an unknown backend": ('backend "carrier-pigeon" { }', ["carrier-pigeon"]),
