@@ -13,7 +13,7 @@ static bool next_account(struct fleet *f, void *state, uint8_t *out)
 {
     struct usage_share share;
 
-    if (!usage_next_untold(f->usage, f->params->ledger, f->mirror.skew, f->loop.wall, &share))
+    if (!usage_next_untold(f->usage, f->params->ledger, f->loop.wall, &share))
         return false;
     usage_write(&share, out);
     return true;

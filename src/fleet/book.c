@@ -230,12 +230,26 @@ static bool is_larger(const struct ledger_share *a, const struct node *n)
     return a->turn_ms > n->at_ms + (n->turn & ~PACED) || a->debt_ms > n->at_ms + n->debt;
 }
 
+static bool is_from_future(const struct node *n, uint64_t fleet_now)
+{
+    return n->stamp_ms > fleet_now + SHARE_AHEAD_MS;
+}
+
+/* The share has the same moment in both times. */
+static uint64_t fleet_time(const struct share *s, uint64_t now)
+{
+    return now + s->stamp_ms - s->at_ms;
+}
+
 bool book_take(struct book *b, uint16_t member, const struct share *s, const struct tarpit_rules *r,
                uint64_t now)
 {
     struct node *n = find(b, member, &s->name);
 
-    if (n && (n->stamp_ms > s->stamp_ms || (n->stamp_ms == s->stamp_ms && !is_larger(&s->is, n))))
+    bool older =
+        n && (s->stamp_ms < n->stamp_ms || (s->stamp_ms == n->stamp_ms && !is_larger(&s->is, n)));
+
+    if (older && !is_from_future(n, fleet_time(s, now)))
         return false;
     if (!n)
         n = add(b, member, &s->name, r, now);
@@ -314,13 +328,15 @@ unsigned book_sharers(const struct book *b, const struct ledger_name *name)
 
 /* The register stays, so that a share that was sent before and arrives late still counts as
  * older. */
-bool book_forget(struct book *b, const struct ledger_name *name, uint64_t stamp_ms)
+bool book_forget(struct book *b, const struct ledger_name *name, uint64_t stamp_ms,
+                 uint64_t fleet_now)
 {
     bool any = false;
 
     for (uint32_t i = *chain_of(b, name->id, name->kind); i != NONE; i = b->node[i].next) {
         struct node *n = &b->node[i];
-        if (n->member == BOOK_SELF || !is_of(n, name) || n->stamp_ms > stamp_ms)
+        if (n->member == BOOK_SELF || !is_of(n, name) ||
+            (n->stamp_ms > stamp_ms && !is_from_future(n, fleet_now)))
             continue;
         n->stamp_ms = stamp_ms;
         n->offences = 0;

@@ -22,7 +22,8 @@ int book_open(struct book **out, uint32_t places);
 void book_close(struct book *b);
 
 /* Takes a share that `member` sent. True if it is later than the member's earlier one. Of two with
- * the same stamp the larger one stays, so that the order does not matter. */
+ * the same stamp the larger one stays, so that the order does not matter. A stamp that is more than
+ * SHARE_AHEAD_MS in the future counts as the earliest: Redis' clock was wrong when it was given. */
 bool book_take(struct book *b, uint16_t member, const struct share *s,
                const struct tarpit_rules *rules, uint64_t now);
 
@@ -38,8 +39,10 @@ void book_prefetch(const struct book *b, const struct ledger_name *n);
 /* How many members except BOOK_SELF have a share of the key. */
 unsigned book_sharers(const struct book *b, const struct ledger_name *n);
 
-/* Forgets the shares of the key up to `stamp_ms`. True if there were any. */
-bool book_forget(struct book *b, const struct ledger_name *n, uint64_t stamp_ms);
+/* Forgets the shares of the key up to `stamp_ms`, and those from the future. `fleet_now` is fleet time.
+ * True if there were any. */
+bool book_forget(struct book *b, const struct ledger_name *n, uint64_t stamp_ms,
+                 uint64_t fleet_now);
 
 /* book_note() remembers which entry of this ledger a pair or account is, so that it can be sent
  * again later. The other function goes through those entries: *at is 0 at first; false at the

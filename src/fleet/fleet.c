@@ -152,9 +152,9 @@ static void join(struct fleet *f)
     others_activate(f->params->others, &f->key.key, f->owner);
     if (!f->joined || lost || missed) {
         receive_missed(f);
-        /* Another stream is read from its beginning: its shares are good whatever their age.
-         */
-        f->last = f->joined && lost ? none : f->newest;
+        /* Another stream is read from its beginning: its shares are good whatever their age, and a
+         * member that was here before may have written its standing orders. */
+        f->last = f->joined && (lost || f->emptied) ? none : f->newest;
     }
     uint64_t since = f->synced_ms > SURE_MS ? f->synced_ms - SURE_MS : 0;
     send_sweep(f, f->joined && !f->emptied ? since : 0);
@@ -301,8 +301,20 @@ static void time_told(struct link_redis *l, uint64_t asked_us, const redisReply 
     struct fleet *f = fleet_of_link(l);
     uint64_t took = clock_mono_us() - asked_us, there = reply_time_ms(r);
 
-    if (there && took < ROUND_TRIP_US)
-        f->mirror.skew = (int64_t)there - (int64_t)(clock_wall_ms() - took / 2000);
+    if (!there || took >= ROUND_TRIP_US)
+        return;
+    int64_t skew = (int64_t)there - (int64_t)(clock_wall_ms() - took / 2000);
+    int64_t moved = skew - f->mirror.skew;
+    f->mirror.skew = skew;
+    usage_skew(f->usage, skew);
+    /* Shares with stamps of the other time are refused, or are too old. */
+    if (f->joined && llabs(moved) > SHARE_AHEAD_MS) {
+        log_warn(
+            "fleet: Redis' clock has moved by %+.1f s against the one here; sending again what "
+            "is known here",
+            (double)moved / 1000);
+        send_sweep(f, 0);
+    }
 }
 
 static void ask_time(struct fleet *f, struct link_redis *home)

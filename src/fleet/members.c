@@ -36,14 +36,35 @@ static bool is_name(struct span s)
     return s.len > 0 && s.len <= MEMBERS_NAME;
 }
 
-struct member *members_of(struct members *m, struct span name)
+/* The one that is forgotten for another one; NULL: none has been away for long enough. */
+static struct member *longest_away(struct members *m, uint64_t now)
+{
+    enum { DAY_MS = 86400 * 1000 };
+    struct member *longest = NULL;
+    uint64_t least = now > DAY_MS ? now - DAY_MS : 0;
+
+    for (uint16_t i = 1; i < m->count; i++) {
+        struct member *one = &m->at[i];
+        uint64_t last = one->heard_ms > one->met_ms ? one->heard_ms : one->met_ms;
+        if (last < least) {
+            longest = one;
+            least = last;
+        }
+    }
+    return longest;
+}
+
+struct member *members_of(struct members *m, struct span name, uint64_t now)
 {
     for (uint16_t i = 0; i < m->count; i++)
         if (span_equal(name, span_of(m->at[i].name)))
             return &m->at[i];
-    if (m->count == MEMBERS_MOST || !is_name(name))
+    if (!is_name(name))
         return NULL;
-    struct member *one = &m->at[m->count++];
+    struct member *one = m->count < MEMBERS_MOST ? &m->at[m->count++] : longest_away(m, now);
+    if (!one)
+        return NULL;
+    *one = (struct member){.met_ms = now};
     memcpy(one->name, name.at, name.len);
     return one;
 }

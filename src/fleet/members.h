@@ -25,6 +25,7 @@ struct hello {
 struct member {
     char name[MEMBERS_NAME + 1];
     uint64_t heard_ms; /* wall; 0: only its shares were met */
+    uint64_t met_ms;   /* wall: the first time */
     uint64_t lag_ms;   /* of the last batch */
     uint64_t shares, refused;
     uint64_t number;     /* of its last batch; 0: not known */
@@ -43,8 +44,9 @@ int members_open(struct members *m, const char *self);
 void members_close(struct members *m);
 
 /* The member of that name, which is added if it is new. NULL if the name is malformed, or if there
- * are too many members. */
-struct member *members_of(struct members *m, struct span name);
+ * are too many members. If there are, a new one gets the number of the one that was not heard of for
+ * the longest time, and for a day at least: containers often have another name after each start. */
+struct member *members_of(struct members *m, struct span name, uint64_t now);
 static inline uint16_t members_number(const struct members *m, const struct member *one)
 {
     return (uint16_t)(one - m->at);

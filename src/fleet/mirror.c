@@ -21,10 +21,18 @@ static struct ledger_key key_of(const struct mirror *m, const struct ledger_name
     return k;
 }
 
-void mirror_turn(struct mirror *m, uint64_t now)
+/* Not earlier than the last one, unless Redis' clock has gone back: others refuse a stamp from the
+ * future. */
+static void move_stamp(struct mirror *m, uint64_t now, uint64_t least)
 {
     uint64_t stamp = fleet_time(m, now);
-    m->last_stamp = stamp > m->last_stamp ? stamp : m->last_stamp + 1;
+
+    m->last_stamp = stamp > least || least > stamp + SHARE_AHEAD_MS ? stamp : least;
+}
+
+void mirror_turn(struct mirror *m, uint64_t now)
+{
+    move_stamp(m, now, m->last_stamp + 1);
 }
 
 void mirror_prefetch(const struct mirror *m, const struct ledger_name *n, bool theirs)
@@ -40,9 +48,7 @@ void mirror_own(struct mirror *m, const struct ledger_name *n, uint64_t hash, ui
     struct ledger_key k = key_of(m, n, hash);
     struct ledger_decay d = decay_of(m);
 
-    uint64_t stamp = fleet_time(m, now);
-    if (stamp > m->last_stamp)
-        m->last_stamp = stamp;
+    move_stamp(m, now, m->last_stamp);
     *s = (struct share){.name = *n, .stamp_ms = m->last_stamp, .at_ms = now};
     ledger_own(m->ledger, &k, n, &d, now, &s->is, seen_ms);
 }
@@ -114,6 +120,6 @@ void mirror_take_own(struct mirror *m, const struct share *s, uint64_t hash, uin
 
 void mirror_forget(struct mirror *m, const struct ledger_name *n, uint64_t at, uint64_t now)
 {
-    if (book_forget(m->book, n, fleet_time(m, at)))
+    if (book_forget(m->book, n, fleet_time(m, at), fleet_time(m, now)))
         sum_again(m, n, now);
 }

@@ -29,6 +29,10 @@ enum { DONE = 1, OWN = 2 };
 struct orderbook {
     struct mapfile file;
     struct place *place;
+    /* The places with releases and exemptions, because each share that comes is compared with them. */
+    uint16_t forgets[ORDER_PLACES];
+    uint32_t forgets_count;
+    uint64_t forgot_ms; /* the latest of their stamps */
 };
 
 /* ---- text ---- */
@@ -128,6 +132,20 @@ static uint64_t check_of(const struct orderbook *s, const struct place *p)
     return siphash(&s->file.key, &q, sizeof q);
 }
 
+static void list_forgets(struct orderbook *s)
+{
+    s->forgets_count = 0;
+    s->forgot_ms = 0;
+    for (uint16_t i = 0; i < ORDER_PLACES; i++) {
+        const struct place *p = &s->place[i];
+        if (!p->id || p->verb == ORDER_UNEXEMPT)
+            continue;
+        s->forgets[s->forgets_count++] = i;
+        if (p->stamp_ms > s->forgot_ms)
+            s->forgot_ms = p->stamp_ms;
+    }
+}
+
 int orderbook_open(struct orderbook **out, const char *path)
 {
     struct orderbook *s = calloc(1, sizeof *s);
@@ -143,6 +161,7 @@ int orderbook_open(struct orderbook **out, const char *path)
     for (uint32_t i = 0; i < ORDER_PLACES; i++)
         if (s->place[i].id && s->place[i].check != check_of(s, &s->place[i]))
             s->place[i] = (struct place){0};
+    list_forgets(s);
     *out = s;
     return 0;
 }
@@ -226,6 +245,12 @@ static bool is_later(const struct order_kept *a, const struct order_kept *b)
     return a_until != b_until ? a_until > b_until : a->id > b->id;
 }
 
+/* Redis' clock was wrong when it was given. */
+static bool is_from_future(const struct order_kept *o, uint64_t now)
+{
+    return o->stamp_ms > now + ORDER_AHEAD_MS;
+}
+
 /* The place for the order: that of the register, a free one, or that of the oldest order which is
  * past. Others' orders never take more than their part. */
 static struct place *place_for(struct orderbook *s, const struct order_kept *o, bool own,
@@ -244,7 +269,7 @@ static struct place *place_for(struct orderbook *s, const struct order_kept *o, 
         }
         of_others += !(p->flags & OWN);
         if (is_of(&there, &o->network, o->verb == ORDER_RELEASE))
-            return is_later(o, &there) ? p : NULL;
+            return is_later(o, &there) || is_from_future(&there, now) ? p : NULL;
         if (is_past(&there, now) && (!oldest || there.stamp_ms < oldest->stamp_ms))
             oldest = p;
     }
@@ -262,7 +287,7 @@ enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, 
 {
     enum order_took took;
 
-    if (o->stamp_ms > now + ORDER_AHEAD_MS)
+    if (is_from_future(o, now))
         return ORDER_REFUSED;
     if (!is_remembered(o, now))
         return ORDER_KNOWN;
@@ -270,6 +295,7 @@ enum order_took orderbook_take(struct orderbook *s, const struct order_kept *o, 
     if (!p)
         return took;
     write_place(s, p, o, own);
+    list_forgets(s);
     return ORDER_TAKEN;
 }
 
@@ -307,6 +333,35 @@ bool orderbook_to_do(const struct orderbook *s, uint64_t now, struct order_kept 
         any = true;
     }
     return any;
+}
+
+/* A release of a client also forgets the offences of its own network (control/actions.c). */
+static bool forgets(const struct order_kept *o, const struct network *key)
+{
+    bool own = key->bits == (key->base.family == ADDR_IP4 ? 24 : 48);
+
+    return (o->network.bits <= key->bits && network_contains(&o->network, &key->base)) ||
+           (own && network_contains(key, &o->network.base));
+}
+
+uint64_t orderbook_forgot(const struct orderbook *s, const struct network *key, uint64_t since_ms,
+                          uint64_t now)
+{
+    struct order_kept o;
+    uint64_t latest = 0;
+
+    for (uint32_t i = 0; i < s->forgets_count; i++) {
+        const struct place *p = &s->place[s->forgets[i]];
+        if (p->stamp_ms >= since_ms && p->stamp_ms > latest && in_use(p, now, &o) &&
+            forgets(&o, key))
+            latest = p->stamp_ms;
+    }
+    return latest;
+}
+
+uint64_t orderbook_last_forgot(const struct orderbook *s)
+{
+    return s->forgot_ms;
 }
 
 bool orderbook_exempts(const struct order_kept *o, uint64_t now)

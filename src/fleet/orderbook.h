@@ -85,6 +85,15 @@ bool orderbook_next(const struct orderbook *s, uint32_t *at, uint64_t now, struc
 bool orderbook_to_do(const struct orderbook *s, uint64_t now, struct order_kept *o);
 void orderbook_done(struct orderbook *s, uint64_t id);
 
+/* When the latest release or exemption that forgot the offences of that key was given (fleet time), if
+ * it was not before `since_ms`; otherwise 0. `key` is a client (/32, /64) or a network, in whose name
+ * something is booked. */
+uint64_t orderbook_forgot(const struct orderbook *s, const struct network *key, uint64_t since_ms,
+                          uint64_t now);
+
+/* No such order is later than that. */
+uint64_t orderbook_last_forgot(const struct orderbook *s);
+
 /* Whether it is an exemption that has not ended. */
 bool orderbook_exempts(const struct order_kept *o, uint64_t now);
 

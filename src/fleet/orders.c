@@ -108,7 +108,7 @@ static bool read_own(struct fleet *f, const char *what, struct order_kept *o)
     o->stamp_ms = fleet_now(f);
     if (orderbook_of(f->params->orderbook, &o->network, o->verb == ORDER_RELEASE, o->stamp_ms,
                      &last) &&
-        last.stamp_ms >= o->stamp_ms)
+        last.stamp_ms >= o->stamp_ms && last.stamp_ms < o->stamp_ms + ORDER_AHEAD_MS)
         o->stamp_ms = last.stamp_ms + 1;
     return true;
 }

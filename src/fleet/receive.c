@@ -40,6 +40,22 @@ void receive_missed(struct fleet *f)
 
 /* ---- shares ---- */
 
+/* A share from before a release may come after it: Redis still has those of members that are down, and
+ * this member's own from before it went away. */
+static void forget_released(const struct fleet *f, struct share *s)
+{
+    uint64_t fleet_now = (uint64_t)((int64_t)f->loop.wall + f->mirror.skew);
+
+    if (s->stamp_ms > orderbook_last_forgot(f->params->orderbook)) /* nearly all */
+        return;
+    struct ledger_key k = ledger_key_named(f->params->ledger, &s->name);
+    if (!k.hash)
+        return;
+    struct network key = {ledger_key_addr(&k), (uint8_t)ledger_key_bits(&k)};
+    if (orderbook_forgot(f->params->orderbook, &key, s->stamp_ms, fleet_now))
+        share_forget(&s->is);
+}
+
 static void take_share(struct fleet *f, struct member *m, struct share *s, struct span value,
                        uint64_t hash)
 {
@@ -51,6 +67,7 @@ static void take_share(struct fleet *f, struct member *m, struct share *s, struc
         return;
     }
     m->shares++;
+    forget_released(f, s);
     if (members_number(&f->members, m) == BOOK_SELF)
         mirror_take_own(&f->mirror, s, hash, f->loop.wall);
     else
@@ -76,7 +93,7 @@ struct of_key {
 static void take_field(void *arg, struct span name, struct span value)
 {
     const struct of_key *k = arg;
-    struct member *m = members_of(&k->f->members, name);
+    struct member *m = members_of(&k->f->members, name, k->f->loop.wall);
     struct share s = {.name = k->asked->name};
 
     if (m)
@@ -235,7 +252,7 @@ static void take_batch(struct fleet *f, struct member *m, const struct stream_en
 static void take_entry(void *arg, const struct stream_entry *e)
 {
     struct fleet *f = arg;
-    struct member *m = members_of(&f->members, e->member);
+    struct member *m = members_of(&f->members, e->member, f->loop.wall);
 
     f->last = e->id;
     if (!m)

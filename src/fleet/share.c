@@ -209,6 +209,14 @@ void share_bound(struct share *s, const struct tarpit_rules *r)
     s->is.offences = least(s->is.offences, most);
 }
 
+void share_forget(struct ledger_share *s)
+{
+    s->offences = 0;
+    s->turn_ms = s->debt_ms = 0;
+    s->paced = false;
+    s->flags &= ~(uint32_t)(LEDGER_TRAPPED | LEDGER_SUSPECT);
+}
+
 /* ---- records ---- */
 
 size_t share_put(const struct share *s, int64_t skew,

@@ -42,6 +42,9 @@ int share_read(struct share *s, struct span value, const struct tarpit_rules *ru
 /* Cuts a share to the most that the rules let one mired book on such a key. */
 void share_bound(struct share *s, const struct tarpit_rules *rules);
 
+/* Takes out of it what a release forgets: offences, what they made wait for, traps. Good mail stays. */
+void share_forget(struct ledger_share *s);
+
 /* A record is a name, an octet with the value's length, and the value. */
 size_t share_put(const struct share *s, int64_t skew,
                  uint8_t out[SHARE_NAME + 1 + SHARE_VALUE_MOST]);

@@ -28,6 +28,7 @@ struct node {
 struct usage {
     struct node *node;
     uint32_t sets;
+    int64_t skew;
     uint64_t last_stamp;
     uint32_t untold[UNTOLD]; /* places in `node`; not used from scan_at on */
     uint32_t untolds;
@@ -104,6 +105,16 @@ void usage_close(struct usage *s)
         return;
     free(s->node);
     free(s);
+}
+
+void usage_skew(struct usage *s, int64_t skew)
+{
+    s->skew = skew;
+}
+
+static uint64_t fleet_time(const struct usage *s, uint64_t now)
+{
+    return (uint64_t)((int64_t)now + s->skew);
 }
 
 /* All of an account are in one set. */
@@ -215,7 +226,7 @@ void usage_booked(struct usage *s, struct ledger *l, const struct others_event *
         return;
     if (!n) {
         n = add(s, e->name.id, USAGE_SELF);
-        n->epoch = (uint32_t)(now / 1000);
+        n->epoch = (uint32_t)(fleet_time(s, now) / 1000);
     }
     n->at_ms = now;
     n->count[sent->bucket] += by;
@@ -234,7 +245,7 @@ void usage_booked(struct usage *s, struct ledger *l, const struct others_event *
 void usage_release(struct usage *s, uint64_t id, uint32_t since_s, uint64_t now)
 {
     struct node *self = find(s, id, USAGE_SELF), *set = set_of(s, id);
-    uint32_t now_s = (uint32_t)(now / 1000);
+    uint32_t now_s = (uint32_t)(fleet_time(s, now) / 1000);
 
     if (!self)
         self = add(s, id, USAGE_SELF);
@@ -256,7 +267,7 @@ static bool is_from_before(const struct usage *s, const struct usage_share *shar
     const struct node *self = find(s, share->id, USAGE_SELF);
 
     return self && share->epoch < self->released_s &&
-           now / 1000 < self->released_s + (uint64_t)USAGE_RELEASED_S;
+           fleet_time(s, now) / 1000 < self->released_s + (uint64_t)USAGE_RELEASED_S;
 }
 
 bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct usage_share *share,
@@ -265,7 +276,9 @@ bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct
     struct node *n = find(s, share->id, member);
     struct node old = n ? *n : (struct node){0};
 
-    if ((n && n->stamp_ms >= share->stamp_ms) || is_from_before(s, share, now))
+    if ((n && n->stamp_ms >= share->stamp_ms &&
+         n->stamp_ms <= fleet_time(s, now) + USAGE_AHEAD_MS) ||
+        is_from_before(s, share, now))
         return false;
     if (!n)
         n = add(s, share->id, member);
@@ -311,7 +324,7 @@ static struct node *next_untold(struct usage *s)
     return NULL;
 }
 
-bool usage_next_untold(struct usage *s, const struct ledger *l, int64_t skew, uint64_t now,
+bool usage_next_untold(struct usage *s, const struct ledger *l, uint64_t now,
                        struct usage_share *share)
 {
     struct node *n = next_untold(s);
@@ -319,9 +332,12 @@ bool usage_next_untold(struct usage *s, const struct ledger *l, int64_t skew, ui
     if (!n)
         return false;
     struct ledger_key k = key_of(n);
-    uint64_t stamp = (uint64_t)((int64_t)now + skew);
+    uint64_t stamp = fleet_time(s, now);
     n->untold = false;
-    s->last_stamp = stamp > s->last_stamp ? stamp : s->last_stamp + 1;
+    if (stamp > s->last_stamp || s->last_stamp > stamp + USAGE_AHEAD_MS)
+        s->last_stamp = stamp;
+    else
+        s->last_stamp++;
     *share = (struct usage_share){.id = n->id, .stamp_ms = s->last_stamp, .epoch = n->epoch};
     for (enum ledger_bucket b = 0; b < BUCKET_COUNT; b++) {
         struct ledger_rate rate = usage_rate(n->most[b], b);

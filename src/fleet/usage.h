@@ -19,12 +19,14 @@
 
 struct usage;
 
-enum { USAGE_SELF = 0, USAGE_RECORD = 62 };
+/* A stamp from further ahead than USAGE_AHEAD_MS does not win over a later one: Redis' clock was wrong
+ * when it was given. */
+enum { USAGE_SELF = 0, USAGE_RECORD = 62, USAGE_AHEAD_MS = 5000 };
 
 struct usage_share {
     uint64_t id;                  /* the account's common name */
     uint64_t stamp_ms;            /* fleet time */
-    uint32_t epoch;               /* when its member began to count, s */
+    uint32_t epoch;               /* when its member began to count, fleet time, s */
     uint32_t most[BUCKET_COUNT];  /* that the buckets may hold; 0: no limit, or not known */
     uint32_t count[BUCKET_COUNT]; /* recipients since then */
     float level[BUCKET_COUNT];
@@ -43,6 +45,9 @@ int usage_next(struct span *batch, struct usage_share *s);
 int usage_open(struct usage **out, uint32_t places);
 void usage_close(struct usage *s);
 
+/* From now on fleet time is this machine's plus `skew` ms. Before the first call they are the same. */
+void usage_skew(struct usage *s, int64_t skew);
+
 /* Something was booked here (OTHERS_SENT). */
 void usage_booked(struct usage *s, struct ledger *l, const struct others_event *e, uint64_t now);
 
@@ -59,7 +64,7 @@ void usage_release(struct usage *s, uint64_t id, uint32_t since_s, uint64_t now)
 
 /* The next account with something to tell, and its values now; its stamp is later than that of the
  * one before. False: there is none. usage_tell_again(): of all. */
-bool usage_next_untold(struct usage *s, const struct ledger *l, int64_t skew, uint64_t now,
+bool usage_next_untold(struct usage *s, const struct ledger *l, uint64_t now,
                        struct usage_share *share);
 void usage_tell_again(struct usage *s);
 

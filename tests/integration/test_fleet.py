@@ -808,6 +808,65 @@ def test_a_release_reaches_all_members(redis, fleet):
     assert all(offences(m, source) == 0 for m in (one, two, three))
 
 
+def heard_in_keys(m, *names):
+    """Whether it has read shares of all these members. A new process has read none in the stream, if
+    nobody books anything."""
+    shown = json.loads(m.control("fleet", "--json").stdout)["members"]
+    return {x["name"] for x in shown if x["shares"]} >= set(names)
+
+
+def test_a_release_counts_more_than_what_a_member_that_is_down_said_before(redis, fleet):
+    """Redis still has its share, and a member that reads the client's key only later finds it there."""
+    r = redis()
+    one, two, three = fleet(r, 3)
+    source, other = ports.stranger(), ports.stranger()
+    offend(two, source, 3)
+    offend(two, other)
+    until(lambda: agree(source, one, two, three) and agree(other, one, two, three))
+    until(lambda: r.ask("HGET", f"mx:c{source}", "mx2") and r.ask("HGET", f"mx:c{other}", "mx2"))
+    two.stop()
+    done = one.control("release", source)
+    assert "also at mx3" in done.stdout + done.stderr, done.stdout + done.stderr
+    until(lambda: offences(one, source) == 0 and offences(three, source) == 0)
+    three.stop()
+    up(three.start())
+    for client in (source, other):
+        with Client(three.port, source=client) as c:
+            c.ehlo()
+            c.must("MAIL FROM:<a@b.test>")
+            assert c.say("RCPT TO:<alice@example.test>").code == 250
+    until(lambda: offences(three, other) > 0.5)  # it has read that key, after the other one
+    assert r.ask("HGET", f"mx:c{source}", "mx2") and offences(three, source) == 0
+
+
+def test_a_release_while_redis_is_away_survives_a_restart(redis, fleet):
+    """Redis still has the member's own share from before. The member finds it there, and not in its ledger."""
+    r = redis()
+    one, two = fleet(r)
+    source, other = ports.stranger(), ports.stranger()
+    offend(one, source, 3)
+    offend(one, other)
+    until(lambda: agree(source, one, two) and agree(other, one, two))
+    until(lambda: r.ask("HGET", f"mx:c{source}", "mx1") and r.ask("HGET", f"mx:c{other}", "mx1"))
+    r.pause()
+    until(lambda: not is_up(one))
+    done = one.control("release", source)
+    assert "until Redis is back" in done.stdout + done.stderr, done.stdout + done.stderr
+    one.stop()
+    one.start()
+    assert offences(one, source) == 0 and offences(one, other) > 0.5
+    r.go_on()
+    up(one)
+    for client in (source, other):
+        with Client(one.port, source=client) as c:
+            c.ehlo()
+            c.must("MAIL FROM:<a@b.test>")
+            assert c.say("RCPT TO:<alice@example.test>").code == 250
+    until(lambda: heard_in_keys(one, "mx1"))
+    until(lambda: offences(two, source) == 0, 15)
+    assert offences(one, source) == 0
+
+
 def test_a_release_says_which_member_was_not_reached(redis, fleet):
     one, two, three = fleet(redis(), 3)
     source = ports.stranger()

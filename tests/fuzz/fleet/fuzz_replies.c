@@ -107,7 +107,7 @@ static void take_accounts(struct span batch)
             assert(ledger_bucket_level(ledger, &k, b, rate, NOW) <= rate.most + 1.0);
         }
     }
-    while (usage_next_untold(usage, ledger, 0, NOW, &share))
+    while (usage_next_untold(usage, ledger, NOW, &share))
         ;
 }
 

@@ -234,6 +234,87 @@ static void test_a_share_from_the_future_is_refused(void **state)
     close_alone();
 }
 
+/* What the member says while both have measured Redis' clock. */
+static int say_at_skew(double offences)
+{
+    struct addr a = innocent;
+    struct ledger_key k = ledger_key_client(mirror.ledger, &a);
+    struct share s = {.name = {k.label, LEDGER_CLIENT},
+                      .at_ms = now,
+                      .stamp_ms = (uint64_t)((int64_t)now + mirror.skew),
+                      .is = {.offences = offences}};
+    struct share read = {.name = s.name};
+    uint8_t octets[SHARE_VALUE_MOST];
+    size_t len = share_write(&s, mirror.skew, octets);
+
+    int r = share_read(&read, (struct span){(char *)octets, len}, &mirror.rules, mirror.skew, now);
+    return r < 0 ? r : mirror_take(&mirror, 1, &read, now);
+}
+
+/* Redis' machine may start with a wrong clock, or a replica has one. What was said by it must not win
+ * over everything that is said before that time has come. */
+static void test_a_wrong_clock_of_redis_does_no_harm_when_it_is_right_again(void **state)
+{
+    const int64_t hours = INT64_C(3600000);
+
+    for (int64_t wrong = -10 * hours; wrong <= 10 * hours; wrong += 5 * hours) {
+        begin_alone();
+        struct addr a = innocent;
+        struct ledger_key k = ledger_key_client(mirror.ledger, &a);
+        struct ledger_name name = {k.label, LEDGER_CLIENT};
+        struct share own;
+        uint64_t seen;
+
+        mirror.skew = wrong;
+        mirror_turn(&mirror, now);
+        assert_int_equal(say_at_skew(5), 1);
+        assert_true(near(known_of(&k).offences, 5));
+        now += 1000;
+        mirror.skew = 0;
+        assert_int_equal(say_at_skew(7), 1);
+        assert_true(near(known_of(&k).offences, 7));
+        mirror_turn(&mirror, now);
+        mirror_own(&mirror, &name, k.hash, now, &own, &seen);
+        assert_true(own.stamp_ms >= now && own.stamp_ms <= now + 1);
+        close_alone();
+    }
+}
+
+/* A release also forgets shares with stamps of a wrong clock. */
+static void test_a_release_wins_over_shares_from_the_future(void **state)
+{
+    begin_alone();
+    struct addr a = innocent;
+    struct ledger_key k = ledger_key_client(mirror.ledger, &a);
+    struct ledger_name name = {k.label, LEDGER_CLIENT};
+
+    mirror.skew = 7200000;
+    assert_int_equal(say_at_skew(5), 1);
+    mirror.skew = 0;
+    now += 1000;
+    mirror_forget(&mirror, &name, now, now);
+    assert_true(known_of(&k).offences <= 0);
+    now += 1000;
+    assert_int_equal(say_at_skew(2), 1);
+    assert_true(near(known_of(&k).offences, 2));
+    close_alone();
+}
+
+/* A clock that is measured a little differently does not change which share is the later one. */
+static void test_a_little_skew_brings_no_earlier_share_back(void **state)
+{
+    begin_alone();
+    struct addr a = innocent;
+    struct ledger_key k = ledger_key_client(mirror.ledger, &a);
+
+    mirror.skew = 4000;
+    assert_int_equal(say_at_skew(5), 1);
+    mirror.skew = 0;
+    assert_int_equal(say_at_skew(7), 0);
+    assert_true(near(known_of(&k).offences, 5));
+    close_alone();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -243,6 +324,9 @@ int main(void)
         cmocka_unit_test(test_a_member_of_another_half_life_cannot_make_a_debt_last),
         cmocka_unit_test(test_offences_count_at_others_without_a_shield),
         cmocka_unit_test(test_a_share_from_the_future_is_refused),
+        cmocka_unit_test(test_a_wrong_clock_of_redis_does_no_harm_when_it_is_right_again),
+        cmocka_unit_test(test_a_release_wins_over_shares_from_the_future),
+        cmocka_unit_test(test_a_little_skew_brings_no_earlier_share_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

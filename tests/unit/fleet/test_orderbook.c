@@ -147,6 +147,23 @@ static void test_the_later_order_stays_whatever_arrives_first(void **state)
     orderbook_close(b);
 }
 
+/* Redis' clock was ten hours ahead when it was given. */
+static void test_an_order_from_the_future_gives_way(void **state)
+{
+    struct orderbook *b = fresh();
+    struct order_kept o, first, second;
+
+    now = START + 36000000;
+    first = order(ORDER_EXEMPT, "192.0.2.7/32", 0);
+    assert_int_equal(orderbook_take(b, &first, true, now), ORDER_TAKEN);
+    now = START;
+    second = order(ORDER_UNEXEMPT, "192.0.2.7/32", 0);
+    assert_int_equal(orderbook_take(b, &second, true, now), ORDER_TAKEN);
+    assert_true(orderbook_of(b, &first.network, false, now, &o) && o.verb == ORDER_UNEXEMPT);
+    assert_int_equal(orderbook_take(b, &first, false, now), ORDER_REFUSED);
+    orderbook_close(b);
+}
+
 /* Its end is remembered, so that an earlier order without an end does not come back. */
 static void test_an_exemption_ends_with_its_time(void **state)
 {
@@ -374,6 +391,66 @@ static void test_members_agree_on_orders_whatever_happens_to_their_messages(void
     over_seeds(60, run);
 }
 
+static bool is_forgotten(const struct orderbook *b, const char *key, uint64_t said)
+{
+    struct network n;
+
+    assert_true(network_parse(span_of(key), &n));
+    return orderbook_forgot(b, &n, said, now) > 0;
+}
+
+/* R25: what a member said before a release does not count, also if it is heard after it. */
+static void test_a_release_forgets_what_was_said_before_it(void **state)
+{
+    char file[] = "/tmp/mired-orders-XXXXXX";
+    struct orderbook *b;
+    struct order_kept o;
+
+    close(mkstemp(file));
+    unlink(file);
+    assert_int_equal(orderbook_open(&b, file), 0);
+    now = START;
+    assert_int_equal(orderbook_last_forgot(b), 0);
+    assert_false(is_forgotten(b, "192.0.2.7/32", START));
+    o = order(ORDER_RELEASE, "192.0.2.7/32", 0);
+    assert_int_equal(orderbook_take(b, &o, false, now), ORDER_TAKEN);
+    for (int again = 0; again < 2; again++) { /* and after a restart */
+        assert_int_equal(orderbook_last_forgot(b), START);
+        assert_true(is_forgotten(b, "192.0.2.7/32", START - 50000));
+        assert_true(is_forgotten(b, "192.0.2.7/32", START));
+        assert_false(is_forgotten(b, "192.0.2.7/32", START + 1));
+        assert_false(is_forgotten(b, "192.0.2.8/32", START - 50000));
+        assert_true(is_forgotten(b, "192.0.2.0/24", START - 1)); /* the client's own network */
+        assert_false(is_forgotten(b, "192.0.3.0/24", START - 1));
+        orderbook_close(b);
+        assert_int_equal(orderbook_open(&b, file), 0);
+    }
+    o = order(ORDER_RELEASE, "2001:db8::/32", 0);
+    now += 10;
+    orderbook_take(b, &o, true, now);
+    assert_true(is_forgotten(b, "2001:db8:5::/48", START));
+    assert_true(is_forgotten(b, "2001:db8:5:6::/64", START));
+    assert_true(is_forgotten(b, "2001:db8::/40", START));
+    assert_false(is_forgotten(b, "2001:db9::/64", START));
+    o = order(ORDER_RELEASE, "2001:db8:7::/64", 0); /* of wider levels than its own, nothing */
+    now += 10000;
+    o.stamp_ms = now;
+    orderbook_take(b, &o, true, now);
+    assert_true(is_forgotten(b, "2001:db8:7::/48", now));
+    assert_false(is_forgotten(b, "2001:db8::/32", now));
+    o = order(ORDER_UNEXEMPT, "198.51.100.7/32", 0);
+    orderbook_take(b, &o, true, now);
+    assert_false(is_forgotten(b, "198.51.100.7/32", now));
+    o = order(ORDER_EXEMPT, "198.51.100.7/32", 0); /* an exemption forgets as well */
+    o.stamp_ms = now + 1;
+    orderbook_take(b, &o, true, now);
+    assert_true(is_forgotten(b, "198.51.100.7/32", now));
+    now += (ORDER_RELEASE_S + 1) * UINT64_C(1000);
+    assert_false(is_forgotten(b, "192.0.2.7/32", START - 50000));
+    orderbook_close(b);
+    unlink(file);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -382,10 +459,12 @@ int main(void)
         cmocka_unit_test(test_an_accounts_release_survives_the_wire),
         cmocka_unit_test(test_what_is_no_accounts_release_is_refused),
         cmocka_unit_test(test_the_later_order_stays_whatever_arrives_first),
+        cmocka_unit_test(test_an_order_from_the_future_gives_way),
         cmocka_unit_test(test_an_exemption_ends_with_its_time),
         cmocka_unit_test(test_a_full_table_forgets_the_oldest_order_that_is_past),
         cmocka_unit_test(test_the_lies_of_other_members_are_bounded),
         cmocka_unit_test(test_orders_are_carried_out_once_and_survive_a_restart),
+        cmocka_unit_test(test_a_release_forgets_what_was_said_before_it),
         cmocka_unit_test(test_members_agree_on_orders_whatever_happens_to_their_messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

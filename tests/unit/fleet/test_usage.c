@@ -111,7 +111,7 @@ static void tell(unsigned from)
     uint8_t octets[USAGE_RECORD];
 
     read_ring(&member[from]);
-    while (usage_next_untold(member[from].usage, member[from].ledger, 0, now, &share)) {
+    while (usage_next_untold(member[from].usage, member[from].ledger, now, &share)) {
         usage_write(&share, octets);
         for (unsigned to = 0; to < MEMBERS; to++)
             if (to != from)
@@ -409,7 +409,7 @@ static void send_all(uint8_t from, bool surely)
     uint8_t octets[USAGE_RECORD];
 
     read_ring(&member[from]);
-    while (usage_next_untold(member[from].usage, member[from].ledger, 0, now, &share)) {
+    while (usage_next_untold(member[from].usage, member[from].ledger, now, &share)) {
         usage_write(&share, octets);
         for (uint8_t to = 0; to < MEMBERS; to++) {
             if (to == from || (!surely && (is_cut(cut, from, to) || dice(3) == 0)))
@@ -519,6 +519,68 @@ static void test_members_agree_whatever_happens_to_their_messages(void **state)
     over_seeds(40, run);
 }
 
+/* Epochs and stamps are fleet time. Otherwise a member whose clock is behind would not be believed after
+ * a release, and one whose clock is ahead would be believed although it has not carried it out. */
+static void test_a_members_clock_does_not_decide_whether_it_is_believed(void **state)
+{
+    const int64_t skews[] = {0, (int64_t)HOUR, -(int64_t)HOUR};
+    struct usage_share share;
+
+    for (int i = 0; i < 3; i++) {
+        open_all();
+        struct member *m = &member[1];
+        uint64_t fleet_now = now;
+        close_member(m);
+        open_member(m);
+        struct ledger_key k = ledger_key_allowance(m->ledger, SPAN("alice"));
+        now = (uint64_t)((int64_t)fleet_now - skews[i]); /* its clock */
+        usage_skew(m->usage, skews[i]);
+        log_in(m);
+        assert_true(take(m, 3));
+        read_ring(m);
+        assert_true(usage_next_untold(m->usage, m->ledger, now, &share));
+        assert_true(share.epoch == fleet_now / 1000 && share.stamp_ms == fleet_now);
+        usage_release(m->usage, k.common, (uint32_t)(fleet_now / 1000 + 1), now);
+        assert_true(usage_next_untold(m->usage, m->ledger, now, &share));
+        assert_int_equal(share.epoch, fleet_now / 1000 + 1);
+        now = fleet_now + 60000;
+        now = (uint64_t)((int64_t)now - skews[i]);
+        share.epoch -= 1; /* of a member that has not carried it out */
+        share.stamp_ms += 60000;
+        assert_false(usage_take(m->usage, m->ledger, 3, &share, now, now));
+        share.epoch += 1;
+        assert_true(usage_take(m->usage, m->ledger, 3, &share, now, now));
+        now = fleet_now;
+        close_all();
+    }
+}
+
+/* Redis' clock was an hour ahead, and is right again. */
+static void test_what_was_said_by_a_wrong_clock_gives_way(void **state)
+{
+    struct usage_share share;
+
+    open_all();
+    usage_skew(member[0].usage, (int64_t)HOUR);
+    usage_skew(member[1].usage, (int64_t)HOUR);
+    assert_true(take(&member[0], 3));
+    assert_true(take(&member[1], 1));
+    read_ring(&member[0]);
+    read_ring(&member[1]);
+    assert_true(usage_next_untold(member[0].usage, member[0].ledger, now, &share));
+    assert_true(usage_take(member[1].usage, member[1].ledger, 1, &share, now, now));
+    usage_skew(member[0].usage, 0);
+    usage_skew(member[1].usage, 0);
+    now += 1000;
+    assert_true(take(&member[0], 5));
+    read_ring(&member[0]);
+    assert_true(usage_next_untold(member[0].usage, member[0].ledger, now, &share));
+    assert_true(share.stamp_ms == now);
+    assert_true(usage_take(member[1].usage, member[1].ledger, 1, &share, now, now));
+    assert_true(used(&member[1], BUCKET_HOUR) > 7.9);
+    close_all();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -530,6 +592,8 @@ int main(void)
         cmocka_unit_test(test_a_member_that_has_not_released_an_account_is_believed_later),
         cmocka_unit_test(test_the_lies_of_a_member_are_bounded),
         cmocka_unit_test(test_an_account_has_one_allowance_in_a_large_fleet),
+        cmocka_unit_test(test_a_members_clock_does_not_decide_whether_it_is_believed),
+        cmocka_unit_test(test_what_was_said_by_a_wrong_clock_gives_way),
         cmocka_unit_test(test_records_that_are_none_are_refused),
         cmocka_unit_test(test_the_first_network_of_an_account_is_the_first_in_the_fleet),
         cmocka_unit_test(test_members_agree_whatever_happens_to_their_messages),
