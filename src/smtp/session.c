@@ -63,8 +63,23 @@ void session_void(struct smtp_session *s, enum reply_id id)
         s->flags |= SMTP_VOID_DUE;
 }
 
+void session_count_vain(struct smtp_session *s, unsigned steps, uint32_t octets)
+{
+    unsigned sum = s->junk + steps + octets / SMTP_JUNK_OCTETS;
+
+    s->junk = (sum < SESSION_JUNK_MOST ? sum : SESSION_JUNK_MOST) & SESSION_JUNK_MOST;
+}
+
+/* Whether s->size has octets of a message that have come in; otherwise it is what MAIL declared. */
+static bool has_octets(const struct smtp_session *s)
+{
+    return s->state == STATE_CHUNKS || s->wait == WAIT_WHOLE || s->wait == WAIT_MESSAGE;
+}
+
 void session_reset(struct smtp_session *s)
 {
+    if (has_octets(s))
+        session_count_vain(s, 0, s->size);
     if (s->flags & SMTP_SPOOL)
         s->flags |= SMTP_VOID_DUE;
     s->flags &=
@@ -81,6 +96,9 @@ void session_message_over(struct smtp_session *s, const struct reply *r)
 {
     s->repeats = s->flags & SMTP_LMTP ? (uint16_t)envelope_recipients(&s->envelope) : 1;
     session_reset(s);
+    session_count_vain(s, SMTP_JUNK_REFUSED, 0);
+    if (r->code < 300)
+        s->junk = 0;
     session_tell(s, r);
 }
 
@@ -162,6 +180,19 @@ static void refuse_protocol(struct smtp_session *s, enum reply_id id)
     s->after = AFTER_END;
 }
 
+/* Whether the command is RSET, and the last reply has refused or deferred a message, which has been
+ * counted: Postfix and Exim do so. 500 to 504 are replies to commands, and a refused MAIL sets
+ * SMTP_TRIED. */
+static bool is_rset_behind_message(const struct smtp_session *s, const struct command *c)
+{
+    unsigned code = s->pending.code;
+
+    if (!c || c->run != session_rset)
+        return false;
+    return s->state == STATE_READY && !(s->flags & SMTP_TRIED) && code >= 400 &&
+           (code < 500 || code > 504);
+}
+
 /* Whether the command brings no mail forward; `c` is NULL for a line that is no command. It is
  * judged before it runs: then the flags say what it gives up. */
 static bool is_junk(const struct smtp_session *s, const struct command *c)
@@ -184,15 +215,15 @@ static bool is_refused(const struct smtp_session *s, const struct command *c)
 /* Counts a command that brings no mail forward and has been answered. Beyond the limit the session
  * ends with a 421 in place of that answer. The offence of the answer stays, so its hold does, too.
  */
-static void count_junk(struct turn *t)
+static void count_junk(struct turn *t, unsigned steps)
 {
     struct smtp_session *s = t->s;
     uint8_t offence = s->pending.offence;
 
     if (!t->service->junk_max)
         return;
-    if (s->junk + SMTP_JUNK_STEPS <= t->service->junk_max * SMTP_JUNK_STEPS) {
-        s->junk += SMTP_JUNK_STEPS;
+    if (s->junk + steps <= t->service->junk_max * SMTP_JUNK_STEPS) {
+        s->junk += steps;
         return;
     }
     smtp_shut(s, REPLY_TOO_MANY_COMMANDS);
@@ -236,6 +267,7 @@ static void run_command(struct turn *t, struct span line)
     const struct command *c = smtp_command_find(verb, t->service->lmtp);
     arg = span_trim(arg);
     bool junk = is_junk(t->s, c), fresh = t->s->state == STATE_FRESH;
+    unsigned steps = is_rset_behind_message(t->s, c) ? 0 : SMTP_JUNK_STEPS;
     if (c && !count_step(t, c))
         return;
     /* a key was pressed; not an attack */
@@ -257,7 +289,7 @@ static void run_command(struct turn *t, struct span line)
         session_say(t->s, c->reply);
     bool first_hello = fresh && t->s->state == STATE_READY; /* it is needed */
     if ((junk || is_refused(t->s, c)) && !first_hello)
-        count_junk(t);
+        count_junk(t, steps);
 }
 
 /* Whether a line that a bare LF ends is accepted. Shells and check tools (`echo QUIT | nc`) write
@@ -304,7 +336,7 @@ static void read_command(struct turn *t)
     if (result == LINE_WHOLE)
         run_command(t, line);
     else if (result != LINE_MORE)
-        count_junk(t);
+        count_junk(t, SMTP_JUNK_STEPS);
 }
 
 static void read_octets(struct turn *t)

@@ -26,17 +26,28 @@ enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
 enum { SMTP_MAILS_MAX = 50000 };
 
 /* Junk: commands since the last message that was accepted which bring no mail forward (NOOP, HELP,
- * VRFY, EXPN, EHLO again, refused and unknown ones), and transactions that were given up (RSET,
- * EHLO, or MAIL behind a refused MAIL); the next one hears 421. Without this limit a client could
- * keep a worker and the directories busy with them. Postfix's smtpd_junk_command_limit has the same
- * value, so senders with connection pools know it.
+ * VRFY, EXPN, EHLO again, refused and unknown ones), transactions that were given up (RSET, EHLO, or
+ * MAIL behind a refused MAIL), and messages that were refused or deferred at their end; the next one
+ * hears 421. Without this limit a client could keep a worker, the directories and the backends busy
+ * with them. Postfix's smtpd_junk_command_limit has the same value, so senders with connection pools
+ * know it.
  *
- * The count is in steps, because a transaction with many recipients costs more than one with one:
- * RCPT, and DATA or BDAT that does not go on with a message, is one step, all other junk is ten.
+ * The count is in steps, because a transaction with many recipients costs more than one with one.
+ * RCPT, and DATA or BDAT that does not go on with a message, is one step. A message that is refused at
+ * its end is four, and each SMTP_JUNK_OCTETS of a message or chunk that is refused or given up is one.
+ * All other junk is ten; but RSET behind a refused message counts nothing. So a sender that changes its
+ * connection after 100 messages does not meet the limit, even if all are refused.
+ *
  * Between transactions the limit is SMTP_JUNK_MAX times ten. Within one it is three times that, so
  * each transaction has as many RCPTs as Postfix answers before it hangs up: 1,000
  * (smtpd_recipient_limit) and 1,000 more (smtpd_recipient_overshoot_limit). */
-enum { SMTP_JUNK_MAX = 100, SMTP_JUNK_STEPS = 10, SMTP_JUNK_WITHIN = 3 };
+enum {
+    SMTP_JUNK_MAX = 100,
+    SMTP_JUNK_STEPS = 10,
+    SMTP_JUNK_WITHIN = 3,
+    SMTP_JUNK_REFUSED = 4,
+    SMTP_JUNK_OCTETS = 512 << 10
+};
 
 static_assert((SMTP_JUNK_WITHIN - 1) * SMTP_JUNK_MAX * SMTP_JUNK_STEPS >=
                   2 * ENVELOPE_RECIPIENTS_MAX,

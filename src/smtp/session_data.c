@@ -137,6 +137,7 @@ void session_refuse_chunk(struct turn *t, struct span arg)
         return;
     t->s->wait = WAIT_NOTHING;
     t->s->flags |= SMTP_DATA_VOID;
+    session_count_vain(t->s, 0, t->s->chunk_left);
 }
 
 void session_bdat(struct turn *t, struct span arg)
@@ -171,6 +172,7 @@ static void chunk_refused(struct turn *t)
         s->flags &= ~SMTP_DATA_VOID;
         s->state = STATE_BROKEN;
         struct reply r = refusal(t);
+        session_count_vain(s, 0, s->size);
         session_tell(s, &r);
     }
 }
@@ -232,8 +234,6 @@ void smtp_message_is(struct smtp_session *s, const struct reply *reply)
 {
     if (s->wait != WAIT_MESSAGE)
         return;
-    if (reply->code < 300)
-        s->junk = 0;
     session_message_over(s, reply);
 }
 

@@ -41,9 +41,13 @@ enum session_mechanism {
     MECHANISM_COUNT
 };
 
+enum { SESSION_JUNK_MOST = (1 << 14) - 1 }; /* that the field can hold */
+
 static_assert(STATE_COUNT <= 8 && READ_COUNT <= 4 && WAIT_COUNT <= 16 && MECHANISM_COUNT <= 8 &&
                   AFTER_COUNT <= 4 && SMTP_OFFER_ALL <= 7 &&
-                  UINT8_MAX * SMTP_JUNK_STEPS * SMTP_JUNK_WITHIN < 1 << 14,
+                  UINT8_MAX * SMTP_JUNK_STEPS * SMTP_JUNK_WITHIN + SMTP_JUNK_REFUSED +
+                          UINT32_MAX / SMTP_JUNK_OCTETS <=
+                      SESSION_JUNK_MOST,
               "they fit into the bits of struct smtp_session");
 
 /* How many recipients a message may have. */
@@ -77,6 +81,9 @@ void session_say_kindly(struct smtp_session *s, enum reply_id id, struct span ar
 /* Goes back to STATE_READY (or STATE_FRESH): no sender, no recipients, no message; the caller frees
  * its spool. */
 void session_reset(struct smtp_session *s);
+
+/* Counts steps of junk, and octets that were received in vain. */
+void session_count_vain(struct smtp_session *s, unsigned steps, uint32_t octets);
 
 /* Ends a message, accepted or not: the transaction is over and `r` is sent, in LMTP once for each
  * recipient. */

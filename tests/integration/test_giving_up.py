@@ -57,7 +57,7 @@ def said(sender):
     return tries
 
 
-def wait_said(sender, count, timeout=60):
+def wait_said(sender, count, timeout=300):
     processes.wait_until(lambda: sum(map(len, said(sender).values())) >= count, timeout)
     assert "suspended" not in sender.log and "status=deferred" not in sender.log
     return said(sender)
@@ -91,21 +91,25 @@ def test_a_sender_with_unknown_recipients_and_good_mail_loses_none(mired, sender
     assert times_met(m) >= 4
 
 
-def test_a_sender_whose_messages_are_refused_at_their_end_loses_none(mired, postfix, sender):
-    """It says no RSET, so it hears the 421 at MAIL: of a message that may be good."""
-    many = [f"u{n}@example.test" for n in range(45)]
+@pytest.mark.parametrize("recipients", [1, 45])
+def test_a_sender_whose_messages_are_refused_at_their_end_loses_none(mired, postfix, sender, recipients):
+    """It hears the 421 at the RSET that it says behind a refused message. At MAIL it would defer the next message, which
+    may be a good one."""
+    many = [f"u{n}@example.test" for n in range(recipients)]
     behind = postfix(boxes=many, extra=f"header_checks = regexp:{{ {{/^Subject: bad/ REJECT not wanted}} }}\n{PATIENT}")
     m = mired(tarpit="time = 0s", recipients=many, backend=f'backend "smtp://127.0.0.1:{behind.port}" {{ }}')
     s = sender(m.port)
-    # 46 steps each: the 22nd is the last that ends, and the message behind it is a good one, or a bad one.
-    messages = [(many, f"bad {n}") for n in range(22)] + [(many[:1], "good 0;")]
-    messages += [(many, f"bad {n}") for n in range(22, 47)] + [(many[:1], "good 1;")]
+    # A step for each recipient, one for DATA and four for the refusal: that many in a row meet the limit. Two good ones
+    # among three times as many leave such a row, in whatever order Postfix sends them.
+    run = 1000 // (recipients + 5) + 1
+    messages = [(many, f"bad {n}") for n in range(run)] + [(many[:1], "good 0;")]
+    messages += [(many, f"bad {n}") for n in range(run, 3 * run)] + [(many[:1], "good 1;")]
     hand_over(s, messages)
-    tries = wait_said(s, 47 * 45 + 2)
+    tries = wait_said(s, 3 * run * recipients + 2)
     for n, address in enumerate(many):
         found = collections.Counter(status for status, _ in tries[address.split("@")[0]])
-        assert found == ({"bounced": 47, "sent": 2} if n == 0 else {"bounced": 47})
+        assert found == ({"bounced": 3 * run, "sent": 2} if n == 0 else {"bounced": 3 * run})
     assert all("550 5.7.1" in why and "not wanted" in why for t in tries.values() for s, why in t if s == "bounced")
     assert len(behind.delivered(many[0], count=2)) == 2
     print(f"the limit was met {times_met(m)} times")
-    assert times_met(m) == 2
+    assert times_met(m) >= 1

@@ -140,7 +140,8 @@ static void must_be_bounded(struct house *h, const struct reply *r)
     h->junk += r->id == REPLY_EHLO || r->id == REPLY_HELO || r->id == REPLY_VRFY;
     assert(h->junk <= (size_t)h->service.junk_max + FIRST_HELLOS);
     h->steps += r->id == REPLY_SEQUENCE || r->id == REPLY_NO_RECIPIENTS;
-    assert(h->steps <= (size_t)h->service.junk_max * SMTP_JUNK_STEPS * SMTP_JUNK_WITHIN);
+    assert(h->steps <=
+           (size_t)h->service.junk_max * SMTP_JUNK_STEPS * SMTP_JUNK_WITHIN + SMTP_JUNK_REFUSED);
 }
 
 static void take_reply(struct house *h, const struct reply *r)
@@ -179,6 +180,7 @@ static void hand_over(struct house *h)
     backend_take(h, &reply);
     struct reply r = kept_get(&reply);
     h->taken_2yz += r.code < 300;
+    h->steps += SMTP_JUNK_REFUSED;
     if (r.code < 300)
         h->junk = h->steps = 0;
     smtp_message_is(&h->session, &r);

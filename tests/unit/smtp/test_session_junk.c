@@ -151,11 +151,143 @@ static void test_the_421_comes_between_two_transactions(void **state)
     greet(t);
     t->verdict = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
     codes(t, MAIL "RCPT TO:<c@d.org>\r\nDATA\r\nx\r\n.\r\n", "250 250 354 451");
-    for (int n = 0; n < 4; n++) /* two steps each: the fifth message has its reply */
-        codes(t, GOOD, "250 250 354 451");
-    codes(t, GOOD, "250 250 354 451");
+    codes(t, GOOD, "250 250 354 451"); /* six steps each */
     assert_false(t->ended);
     codes(t, GOOD, "421");
+}
+
+/* How many messages a client can have refused at their end, each of so many octets. */
+static unsigned refused(struct dialogue *t, uint8_t max, size_t octets, bool chunks)
+{
+    struct buf message = {0};
+    unsigned n = 0;
+
+    limit(t, max);
+    t->service.size_max = 0;
+    t->verdict = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
+    greet(t);
+    if (chunks)
+        buf_addf(&message, MAIL "RCPT TO:<c@d.org>\r\nBDAT %zu LAST\r\n", octets);
+    else
+        buf_addf(&message, MAIL "RCPT TO:<c@d.org>\r\nDATA\r\n");
+    for (size_t i = 0; i < octets; i += 64)
+        buf_addf(&message, "%.62s\r\n",
+                 "a line of sixty-two octets, as many as there are in this text.................");
+    if (!chunks)
+        buf_addf(&message, ".\r\n");
+    for (; n < 9999 && !t->ended; n++) {
+        buf_free(&t->replies);
+        dialogue_send(t, buf_span(&message), 0);
+    }
+    buf_free(&message);
+    expect_span(buf_span(&t->replies), CLOSED); /* and nothing else: at MAIL */
+    return n - 1;
+}
+
+/* Each costs its octets, and the backend's work. */
+static void test_messages_that_are_refused_at_their_end_are_limited_by_number_and_size(void **state)
+{
+    struct dialogue *t = *state;
+
+    for (int chunks = 0; chunks < 2; chunks++) {
+        assert_int_equal(refused(t, 100, 64, chunks), 167);
+        assert_int_equal(refused(t, 100, 500 << 10, chunks), 167);
+        assert_int_equal(refused(t, 100, 2 << 20, chunks), 101);
+        assert_int_equal(refused(t, 100, 30 << 20, chunks), 16);
+    }
+}
+
+/* Postfix and Exim say it there. They hear the 421 in its place: a 421 to MAIL would defer a message. */
+static void test_rset_behind_a_refused_message_counts_nothing_and_hears_the_421(void **state)
+{
+    struct dialogue *t = *state;
+
+    for (int freeze = 0; freeze < 2; freeze++) {
+        t->freeze = freeze;
+        t->verdict = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
+        assert_int_equal(transactions(t, 100, GOOD "RSET\r\n"), 166);
+        t->verdict = reply_make(REPLY_LOOP, (struct span){0});
+        assert_int_equal(transactions(t, 100, GOOD "RSET\r\n"), 166);
+        expect_span(span_first(buf_span(&t->replies), 3),
+                    "250"); /* the message has all of its replies */
+    }
+    t->freeze = false;
+    limit(t, 2);
+    greet(t);
+    codes(t, GOOD "RSET\r\nRSET\r\n", "250 250 354 554 250 250"); /* 6 and 10 */
+    codes(t, "MAIL FROM:<a@b.net> SIZE=9999999\r\nRSET\r\n", "552 421");
+    limit(t, 2);
+    greet(t);
+    codes(t, "XYZZY\r\nRSET\r\nRSET\r\n", "500 250 421");
+}
+
+/* Or by the session itself, which drops their octets. */
+static void test_messages_that_are_too_large_or_bad_count_as_refused(void **state)
+{
+    struct dialogue *t = *state;
+    struct buf message = {0};
+
+    limit(t, 1);
+    t->service.size_max = 1000;
+    greet(t);
+    buf_addf(&message, MAIL "RCPT TO:<c@d.org>\r\nDATA\r\n");
+    for (int i = 0; i < 100; i++)
+        buf_addf(&message, "twenty octets and CRLF\r\n");
+    buf_addf(&message, ".\r\n");
+    for (int n = 0; n < 2; n++) {
+        buf_free(&t->replies);
+        dialogue_send(t, buf_span(&message), 0);
+        assert_false(t->ended);
+    }
+    buf_free(&t->replies);
+    dialogue_send(t, buf_span(&message), 0);
+    expect_span(buf_span(&t->replies), CLOSED);
+    buf_free(&message);
+
+    limit(t, 1);
+    greet(t);
+    for (int n = 0; n < 2; n++)
+        codes(t, MAIL "RCPT TO:<c@d.org>\r\nDATA\r\nbare\nLF\r\n.\r\n", "250 250 354 554");
+    codes(t, MAIL, "421");
+}
+
+/* Of lines that have 64 octets. */
+static void send_octets(struct dialogue *t, size_t octets)
+{
+    char lines[1 << 16];
+
+    for (size_t i = 0; i < sizeof lines; i++)
+        lines[i] = i % 64 == 62 ? '\r' : i % 64 == 63 ? '\n' : 'x';
+    for (size_t n; octets; octets -= n) {
+        n = octets < sizeof lines ? octets : sizeof lines;
+        dialogue_send(t, (struct span){lines, n}, 0);
+    }
+}
+
+/* Chunks of a message that is given up, and chunks that are refused, are octets too. */
+static void test_octets_of_chunks_that_bring_no_mail_forward_count(void **state)
+{
+    struct dialogue *t = *state;
+
+    limit(t, 1);
+    t->service.size_max = 0;
+    greet(t);
+    codes(t, MAIL "RCPT TO:<c@d.org>\r\nBDAT 5242880\r\n", "250 250");
+    send_octets(t, 10 << 19);
+    codes(t, "RSET\r\n", "250 421"); /* of the chunk; 2 steps, 10 and 10 */
+
+    limit(t, 1);
+    greet(t);
+    codes(t, "BDAT 5242880\r\n", "");
+    send_octets(t, 10 << 19);
+    codes(t, "MAIL FROM:<a@b.net>\r\n", "503 421"); /* 1 and 10 */
+
+    limit(t, 1); /* too large in its first chunk: RSET must come first */
+    t->service.size_max = 1000;
+    greet(t);
+    codes(t, MAIL "RCPT TO:<c@d.org>\r\nBDAT 5242880\r\n", "250 250");
+    send_octets(t, 10 << 19);
+    codes(t, "RSET\r\n", "552 421");
 }
 
 /* As many as the envelope holds, and as many again that are too many; then a message. */
@@ -331,6 +463,10 @@ int main(void)
         TALK_TEST(test_transactions_that_are_given_up_count_by_their_recipients),
         TALK_TEST(test_a_refused_mail_without_rset_counts_when_the_next_comes),
         TALK_TEST(test_the_421_comes_between_two_transactions),
+        TALK_TEST(test_messages_that_are_refused_at_their_end_are_limited_by_number_and_size),
+        TALK_TEST(test_rset_behind_a_refused_message_counts_nothing_and_hears_the_421),
+        TALK_TEST(test_messages_that_are_too_large_or_bad_count_as_refused),
+        TALK_TEST(test_octets_of_chunks_that_bring_no_mail_forward_count),
         TALK_TEST(test_each_transaction_may_have_all_of_its_recipients),
         TALK_TEST(test_what_follows_a_refused_command_is_limited),
         TALK_TEST(test_any_number_of_chunks_is_one_message),
