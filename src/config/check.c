@@ -186,6 +186,25 @@ static void set_machine(struct config *c)
         c->spool_memory = c->spool_max;
 }
 
+/* A message that the spool cannot hold even when it is empty would be deferred for ever. */
+static void check_spool(struct reader *r)
+{
+    struct config *c = r->config;
+    uint64_t max = c->spool_max, most = max - max / CONFIG_SPOOL_SMALL_PART;
+    uint64_t small = max < CONFIG_SPOOL_SMALL ? max : CONFIG_SPOOL_SMALL;
+    char size[32], spool[32], text[32];
+
+    most = most > small ? most : small;
+    if (c->size_max <= most)
+        return;
+    reader_warn(r, reader_main(r, "spool_max"),
+                "spool_max = %s has no room for a message of size_max = %s; mired takes messages "
+                "of up to %s only",
+                value_size_text((double)max, spool), value_size_text((double)c->size_max, size),
+                value_size_text((double)most, text));
+    c->size_max = most;
+}
+
 /* ---- sections ---- */
 
 static void check_listen(struct reader *r)
@@ -408,6 +427,7 @@ static void check_web(struct reader *r)
 void config_check(struct reader *r)
 {
     check_hostname(r);
+    check_spool(r);
     check_domains(r);
     config_make_routes(r);
     config_check_relay(r);

@@ -186,6 +186,9 @@ struct config {
     struct config_fleet fleet;       /* R25 */
 };
 
+/* Of the spool a part is for small messages, as in relay/spool.h. */
+enum { CONFIG_SPOOL_SMALL = 256 * 1024, CONFIG_SPOOL_SMALL_PART = 16 };
+
 /* Reads `path`. Returns 0 and sets *config, which the caller frees with config_free(); or returns
  * -1 and adds a line for each error to *errors (the caller's buf): "FILE:LINE: what is wrong; what
  * would be right". Warnings (no `recipients`: every local address is accepted) are lines with

@@ -282,6 +282,35 @@ static void test_without_a_list_of_recipients_there_is_a_warning(void **state)
     assert_non_null(strstr(said.at, "warning"));
 }
 
+/* Otherwise such a message would be deferred until its sender gives up. */
+static void test_no_message_is_offered_that_the_spool_can_never_hold(void **state)
+{
+    static const struct {
+        const char *text;
+        uint64_t size_max;
+        bool warned;
+    } row[] = {
+        {"spool_max = 1M\n", 983040, true},
+        {"spool_max = 1M\nsize_max = 983040\n", 983040, false},
+        {"spool_max = 1M\nsize_max = 983041\n", 983040, true},
+        {"spool_max = 4M\nsize_max = 4M\n", 3932160, true},
+        {"spool_max = 260K\n", 262144, true},
+        {"spool_max = 20K\n", 20480, true},
+        {"spool_max = 1K\nsize_max = 1K\n", 1024, false},
+        {"", 50 << 20, false},
+    };
+
+    for (size_t i = 0; i < sizeof row / sizeof row[0]; i++) {
+        char text[512];
+        snprintf(text, sizeof text, "%s%s", BASE, row[i].text);
+        struct config *c = read_text(text);
+        assert_non_null(c);
+        assert_int_equal(c->size_max, row[i].size_max);
+        assert_int_equal(strstr(said.at, "spool_max") != NULL, row[i].warned);
+        config_free(c);
+    }
+}
+
 static void test_durations_and_sizes_for_tools(void **state)
 {
     uint64_t n;
@@ -349,6 +378,7 @@ int main(void)
         cmocka_unit_test(test_a_key_of_later_is_refused_and_never_ignored),
         cmocka_unit_test(test_included_files_are_read_and_named),
         cmocka_unit_test(test_without_a_list_of_recipients_there_is_a_warning),
+        cmocka_unit_test(test_no_message_is_offered_that_the_spool_can_never_hold),
         cmocka_unit_test(test_durations_and_sizes_for_tools),
         cmocka_unit_test(test_every_key_is_documented),
     };
