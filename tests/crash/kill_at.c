@@ -28,6 +28,7 @@ static void end(int number)
 {
     (void)number;
     ending = 1;
+    alarm(1); /* again, if this one came just before waitpid() began to wait */
 }
 
 static void seize(pid_t thread)
@@ -93,6 +94,7 @@ int main(int argc, char **argv)
     setvbuf(stdout, NULL, _IOLBF, 0);
     struct sigaction on_term = {.sa_handler = end}; /* no SA_RESTART: it interrupts waitpid() */
     sigaction(SIGTERM, &on_term, NULL);
+    sigaction(SIGALRM, &on_term, NULL);
     seize_all();
     printf("ready\n");
     while (!ending) {
