@@ -81,7 +81,7 @@ def cable():
 def frozen(mired, cable):
     """frozen(time=4) starts a mired on the far side of the cable that freezes every hold."""
 
-    def start(time=3, host="0.0.0.0", config="", tarpit="", **options):
+    def start(time=6, host="0.0.0.0", config="", tarpit="", **options):
         config = f'log_level = "debug"\n{config}'
         tarpit = f"{FROZEN.format(time=time)} {tarpit}"
         m = cable.at_server(lambda: mired(tarpit=tarpit, host=host, config=config, **options))

@@ -2,13 +2,13 @@
 
 import base64
 import json
-import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.dovecot import Dovecot
 from lib.smtp import Client
+from lib.waiting import until
 
 STRANGERS = 40
 TARPIT = "time = 60s max = 250s growth = 1"  # few turns fit before the queue of an account is full
@@ -54,10 +54,7 @@ def guess_all(m, spellings):
         clients.append(client)
     for client, user in zip(clients, spellings):
         client.send(f"AUTH PLAIN {token(user, 'guess')}\r\n")
-    until = time.monotonic() + 30
-    while held(m) < len(spellings):
-        assert time.monotonic() < until, m.control("status").stdout
-        time.sleep(0.1)
+    until(lambda: held(m) >= len(spellings), why=lambda: m.control("status").stdout)
     return clients
 
 
@@ -72,7 +69,7 @@ def test_spellings_of_one_account_are_one_account(mired, dovecot, username_forma
     m = mired(tarpit=TARPIT, passwords=None, config=f'auth "dovecot" {{ path = "{d.auth}" }}')
     clients = guess_all(m, spellings)
     # Four at a time are looked at for an account, then those who have got one of its turns.
-    processes.wait_until(lambda: looked_at(d) >= 1)  # Dovecot's log comes later than its answer
+    until(lambda: looked_at(d) >= 1)  # Dovecot's log comes later than its answer
     assert looked_at(d) <= 14, d.log[-3000:]
     for client in clients:
         client.close()
@@ -113,6 +110,7 @@ def test_domains_below_a_suffix_are_no_accounts_of_their_own(mired, dovecot, typ
     )
     sent = 0
     for n in range(3):
+        m.booked()
         with Client(m.submission, source=f"127.90.{n}.1") as client:
             client.ehlo()
             assert client.login(typed.format(n), PASSWORD).code == 235
@@ -122,4 +120,5 @@ def test_domains_below_a_suffix_are_no_accounts_of_their_own(mired, dovecot, typ
                 if code != 250:
                     client.must("RSET", 250)
     assert sent == 3 + 1  # of the known network, and a tenth of that for all new ones together
+    m.booked()
     assert "account alice@branches.test" in m.control("show", "alice@branches.test").stdout

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from lib import processes
 from lib.load import Load
 from lib.smtp import Client
+from lib.waiting import until
 
 USER = "alice@example.test"
 
@@ -75,7 +75,7 @@ def test_one_of_two_backends_is_killed_under_load_and_no_message_is_lost_or_doub
                 """It has a message that no client had begun when it was found up: it is in rotation."""
                 return set(names(one)) - before or any(f.done() for f in running)
 
-            processes.wait_until(back, 60)
+            until(back)
             wait_heard(200)
         finally:
             stop.set()
@@ -86,10 +86,7 @@ def test_one_of_two_backends_is_killed_under_load_and_no_message_is_lost_or_doub
 
     taken = {name for name, code in heard if code == 250}
     put_off = {name for name, code in heard if code != 250}
-    until = time.monotonic() + 60
-    while not taken <= set(names(one) + names(other)):
-        assert time.monotonic() < until, taken - set(names(one) + names(other))
-        time.sleep(0.1)
+    until(lambda: taken <= set(names(one) + names(other)), why=lambda: taken - set(names(one) + names(other)), every=0.1)
     twice = {name for name, count in (names(one) + names(other)).items() if count > 1}
     assert twice <= put_off and len(twice) <= clients
     assert max((names(one) + names(other)).values()) <= 2
@@ -127,10 +124,10 @@ def test_a_backend_killed_under_500_messages_a_second_costs_no_message(mired, tm
 
     def wait_heard(more):
         wanted = len(outcomes(file)) + more
-        processes.wait_until(lambda: len(outcomes(file)) >= wanted, seconds)
+        until(lambda: len(outcomes(file)) >= wanted)
 
     sending.start()
-    processes.wait_until(file.exists)
+    until(file.exists)
     wait_heard(10 * rate)
     one.deaths_expected = True
     one.kill_all()

@@ -1,13 +1,11 @@
 """What a backend says of us, not of the mail, and what it loses between EHLO and the message: 451, no offence, nothing
 twice, and its words in the log."""
 
-import time
 
 import pytest
 
-from lib import processes
 from lib.scripted import CLOSE, HELLO, Scripted
-from lib.smtp import Client, deliver
+from lib.smtp import Client, deliver, wait_offered
 
 ALICE = "alice@example.test"
 
@@ -44,16 +42,6 @@ OF_US = [
 ]
 
 
-def wait_offered(m, extension):
-    """Until a client is offered it. Each look is a connection: one that says EHLO without end is closed."""
-
-    def offered():
-        with Client(m.port) as client:
-            return extension in client.ehlo()
-
-    processes.wait_until(offered)
-
-
 @pytest.mark.fast
 @pytest.mark.parametrize("stage, reply", OF_US)
 def test_what_a_backend_says_of_us_is_451_and_no_offence(mired, stage, reply):
@@ -67,7 +55,7 @@ def test_what_a_backend_says_of_us_is_451_and_no_offence(mired, stage, reply):
         assert reply[:3] in m.log.text and "refuses mired" in str(found)
         deliver(m.port, "a@b.test", ALICE)
         assert m.log.text.count("refuses mired") == 1  # once a minute
-        assert backend.connections <= 6
+        assert backend.connections <= 20  # of which some look whether it is well; it is not tried in a circle
 
 
 @pytest.mark.parametrize("stage, reply", [("GREETING", "554 5.7.1 blocked"), ("EHLO", "450 later")])
@@ -130,7 +118,7 @@ def test_what_a_backend_has_lost_is_not_left_out(mired, lost, parameters, messag
         m = mired(backend=backend.block, workers=1)
         backend.wait_said("EHLO")
         assert deliver(m.port, "a@b.test", ALICE).code == 250
-        wait_offered(m, lost)
+        wait_offered(m.port, lost)
         with Client(m.port) as client:
             client.ehlo()
             backend.hello = tuple(h for h in HELLO if h != lost)
@@ -148,7 +136,7 @@ def test_another_backend_that_has_it_takes_it(mired):
     with Scripted() as one, Scripted() as two:
         m = mired(backend=one.block + "\n" + two.block, workers=1)
         two.wait_said("EHLO")
-        wait_offered(m, "SMTPUTF8")
+        wait_offered(m.port, "SMTPUTF8")
         with Client(m.port) as client:
             client.ehlo()
             one.hello = ("PIPELINING",)
@@ -172,11 +160,11 @@ def test_a_long_word_behind_a_message_that_was_taken_is_a_yes(mired, octets, lmt
 def test_a_refusal_amid_thirty_megabytes_is_told(mired):
     """field notes 7"""
     with Scripted(at("BODY", "552 5.3.4 Message too large")) as backend:
-        m = mired(backend=backend.block, workers=1, tarpit="time = 20s")
+        m = mired(backend=backend.block, workers=1, tarpit="time = 60s max = 60s")
         reply = deliver(m.port, "a@b.test", ALICE, b"Subject: x\r\n\r\n" + b"x" * 998 + (b"\r\n" + b"y" * 998) * 30000)
-        assert reply.code == 552 and "5.3.4" in reply and reply.seconds < 15
+        assert reply.code == 552 and "5.3.4" in reply and reply.seconds < 59
         m.log.wait(r"event=session .*offences=0")
-        assert backend.connections <= 2
+        assert backend.commands.count("DATA") == 1
 
 
 @pytest.mark.fast

@@ -8,11 +8,12 @@ import threading
 
 import pytest
 
-from lib import netns, ports, processes
+from lib import netns, ports
 from lib.certificates import Authority
 from lib.dovecot import Dovecot
 from lib.mired import PASSWORDS
 from lib.smtp import Client
+from lib.waiting import until
 
 USER = "alice@example.test"
 
@@ -118,7 +119,7 @@ def test_dovecot_checks_logins(mired, dovecot):
     with Client(m.submission) as client:
         client.ehlo()
         assert client.login(USER, "guess").code == 535
-        processes.wait_until(lambda: client.source in d.log)  # its log comes later than its answer
+        until(lambda: client.source in d.log)  # its log comes later than its answer
 
 
 def test_a_verifier_that_is_down_is_no_offence(mired, dovecot):
@@ -261,7 +262,7 @@ def test_the_certificate_of_a_named_backend_is_for_its_name(mired, postfix, auth
     backend = tls_postfix(postfix, authority, name)
     m = mired(backend=by_name(backend, "tls = verified"))
     assert delivers(m) == code
-    assert len(backend.delivered(USER, timeout=5 if code == 250 else 0)) == (code == 250)
+    assert len(backend.delivered(USER, count=code == 250)) == (code == 250)
 
 
 # ---- what clerks ask a backend, as mail goes to it ----

@@ -11,6 +11,7 @@ from lib.certificates import Authority
 from lib.frozen import source, wait_frozen
 from lib.smtp import Client, deliver
 from lib.tls_wire import Wire, all_records
+from lib.waiting import PATIENCE
 
 USER, ANOTHER = "alice@example.test", "bob@example.test"
 TEXT = b"Subject: outer\r\n\r\n" + b"x" * 40 + b"\r\n"
@@ -104,7 +105,7 @@ def test_octets_in_clear_behind_a_close_notify_wait_with_a_hold_and_are_nobodys(
 
 @pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
 def test_octets_in_clear_behind_a_close_notify_wait_with_a_frozen_hold_and_are_nobodys(frozen, cable, issued):
-    m = frozen(time=4, config=tls_section(issued))
+    m = frozen(time=10, config=tls_section(issued))
     wires = []
     for n, (at, clear) in enumerate(itertools.product((0, 17), ("the rest", "commands", "a record", "much"))):
         wire = Wire(m.port, netns.SERVER, source(n)).starttls()
@@ -114,13 +115,12 @@ def test_octets_in_clear_behind_a_close_notify_wait_with_a_frozen_hold_and_are_n
         wires.append((wire, at, clear))
     wait_frozen(cable, 6)
     for wire, at, clear in wires:  # while it has no socket there
-        wire.socket.settimeout(60)
         wire.socket.setblocking(False)
         try:
             wire.socket.send(chunk_cut(wire, at, True, clear))
         except OSError:
             pass
-        wire.socket.settimeout(60)
+        wire.socket.settimeout(PATIENCE)
     for wire, at, clear in wires:
         assert all_records(wire.rest()), (at, clear)
         wire.socket.close()
@@ -160,7 +160,7 @@ def test_commands_behind_starttls_that_waited_with_a_hold_are_not_believed(mired
 
 @pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
 def test_commands_behind_starttls_that_waited_with_a_frozen_hold_are_not_believed(frozen, cable, issued):
-    m = frozen(time=3, config=tls_section(issued))
+    m = frozen(time=8, config=tls_section(issued))
     clients = []
     for n, injected in enumerate(INJECTED):
         client = Client(m.port, host=netns.SERVER, source=source(n))

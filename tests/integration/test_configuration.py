@@ -6,6 +6,7 @@ import subprocess
 import pytest
 
 from lib.mired import PROGRAM
+from lib.waiting import PATIENCE
 
 GOOD = """
 hostname = "mx.example.test"
@@ -33,7 +34,7 @@ def check(tmp_path):
         file = tmp_path / "mired.conf"
         file.write_text(text.replace("@FOLDER@", str(tmp_path)).replace("@USER@", getpass.getuser()))
         done = subprocess.run(
-            [PROGRAM, "-c", file, *options], capture_output=True, text=True, timeout=20
+            [PROGRAM, "-c", file, *options], capture_output=True, text=True, timeout=PATIENCE
         )
         return done.returncode, done.stdout + done.stderr
 

@@ -9,6 +9,7 @@ import pytest
 
 from lib.mired import PROGRAM
 from lib.smtp import deliver
+from lib.waiting import PATIENCE
 
 CONFIG = """
 hostname = "mx.example.test"
@@ -29,7 +30,7 @@ def check(tmp_path):
             (tmp_path / name).write_bytes(octets)
         file = tmp_path / "mired.conf"
         file.write_text((CONFIG + more).replace("@FOLDER@", str(tmp_path)).replace("@USER@", user))
-        done = subprocess.run([PROGRAM, "-c", file, "-t", *options], capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL)  # fmt: skip
+        done = subprocess.run([PROGRAM, "-c", file, "-t", *options], capture_output=True, text=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)  # fmt: skip
         return done.returncode, done.stdout + done.stderr
 
     run.folder = tmp_path
@@ -125,7 +126,7 @@ def certificate(folder, *options, key=("-nodes",)):
         )
         (folder / "index").write_text("")
         (folder / "serial").write_text("01\n")
-        subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder, timeout=30)
+        subprocess.run(["openssl", *command], check=True, capture_output=True, cwd=folder, timeout=PATIENCE)
     return f'tls {{ certificate = "{folder}/certificate" key = "{folder}/key" }}\n'
 
 

@@ -9,9 +9,10 @@ import threading
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.scripted import Scripted
 from lib.smtp import Client
+from lib.waiting import PATIENCE, until
 
 
 def connections(m, *arguments):
@@ -38,7 +39,7 @@ def test_each_connection_tells_its_phase_and_what_it_waits_for(mired):
 
     def answer(verb, argument, session):
         if verb == ".":
-            release.wait(30)
+            release.wait(PATIENCE)
 
     with Scripted(answer) as server, contextlib.ExitStack() as stack:
         stack.callback(release.set)
@@ -58,19 +59,19 @@ def test_each_connection_tells_its_phase_and_what_it_waits_for(mired):
             os.kill(clerk, signal.SIGSTOP)
         try:
             asking.send("RCPT TO:<somebody.new@example.test>\r\n")
-            processes.wait_until(lambda: of(m, asking)["phase"] == "asking")
+            until(lambda: of(m, asking)["phase"] == "asking")
             assert of(m, asking)["waits_for"] == "a clerk's answer about its recipient"
             assert len(connections(m, "--phase", "asking")["connections"]) == 1
         finally:
             for clerk in clerks:
                 os.kill(clerk, signal.SIGCONT)
-        processes.wait_until(lambda: of(m, delivering)["waits_for"].endswith(": final dot"))
+        until(lambda: of(m, delivering)["waits_for"].endswith(": final dot"))
         assert re.fullmatch(r"backend .*: final dot", of(m, delivering)["waits_for"])
         assert of(m, delivering)["phase"] == "delivering"
-        processes.wait_until(lambda: of(m, held)["phase"] == "held")
+        until(lambda: of(m, held)["phase"] == "held")
         assert re.fullmatch(r"its 550, in \d+\.\d s", of(m, held)["waits_for"])
         assert (of(m, reading)["phase"], of(m, reading)["waits_for"]) == ("reading", "input from the client")
-        processes.wait_until(lambda: of(m, sending)["waits_for"] == "more of its message")
+        until(lambda: of(m, sending)["waits_for"] == "more of its message")
         shown = m.control("connections", "--client", held.source).stdout.splitlines()
         assert shown[0].split()[:4] == ["client", "id", "open", "phase"] and len(shown) == 2
         assert re.match(rf"{re.escape(held.source)} +\w{{10}} .* held .* its 550, in ", shown[1])
@@ -93,7 +94,7 @@ def test_filters_choose_by_phase_and_by_network(mired):
         first, second = opened(m, stack), opened(m, stack)
         second.ehlo()
         second.send("FROBNICATE\r\n")
-        processes.wait_until(lambda: len(connections(m, "--phase", "held")["connections"]) == 1)
+        until(lambda: len(connections(m, "--phase", "held")["connections"]) == 1)
         assert [c["address"] for c in connections(m, "--phase", "held")["connections"]] == [second.source]
         assert [c["address"] for c in connections(m, "--phase", "reading")["connections"]] == [first.source]
         assert connections(m, "--phase", "reading", "--client", second.source)["connections"] == []
@@ -115,11 +116,11 @@ def test_many_connections_are_counted_and_some_hundred_told(mired):
     with contextlib.ExitStack() as stack:
         for i in range(many):
             stack.enter_context(Client(m.port, source=f"127.99.{i % 25}.1"))
-        told = connections(m)
-        assert told["unanswered"] == 0
+        told = until(lambda: not (now := connections(m))["unanswered"] and now)  # a busy machine's worker may be late once
         assert 100 <= len(told["connections"]) <= 200
         assert len(told["connections"]) + told["more"] == many
-        page = m.control("connections").stdout  # another call, which may tell of more or fewer
+        # Another call, which may tell of more or fewer.
+        page = until(lambda: "did not answer" not in (now := m.control("connections").stdout) and now)
         lines = len(re.findall(r"\b127\.99\.\d+\.1\b", page))
         assert lines + int(re.search(r"^and (\d+) more$", page, re.M)[1]) == many
 
@@ -133,9 +134,9 @@ def test_a_worker_that_hangs_is_named_as_missing(mired):
         worker = m.processes("worker")[0]
         os.kill(worker, signal.SIGSTOP)
         try:
-            told = connections(m)
-            assert told["unanswered"] == 1 and len(told["connections"]) < 40
-            assert "1 worker did not answer" in m.control("connections").stdout
+            told = until(lambda: (now := connections(m))["unanswered"] == 1 and now)  # the other may be late once
+            assert len(told["connections"]) < 40
+            until(lambda: "1 worker did not answer" in m.control("connections").stdout)
         finally:
             os.kill(worker, signal.SIGCONT)
-        processes.wait_until(lambda: len(connections(m)["connections"]) == 40)
+        until(lambda: len(connections(m)["connections"]) == 40)

@@ -10,8 +10,9 @@ import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.smtp import Client, Hung, deliver
+from lib.waiting import until
 
 
 @pytest.mark.fast
@@ -36,13 +37,13 @@ def test_reload_takes_a_new_configuration_and_disturbs_nobody(mired):
         m.file.write_text(text.replace("mx.example.test", "new.example.test"))
         done = m.control("reload")
         assert done.returncode == 0, done.stderr
-        until = time.monotonic() + 15
-        while True:
+
+
+        def greets_anew():
             with Client(m.port) as c:
-                if "new.example.test" in c.greeting:
-                    break
-            assert time.monotonic() < until
-            time.sleep(0.05)
+                return "new.example.test" in c.greeting
+
+        until(greets_anew)
         assert before.message("a@b.test", "alice@example.test").code == 250
 
 
@@ -106,8 +107,8 @@ def test_release_answers_a_hold_now_and_forgets(mired):
             c.ehlo()
             c.must("MAIL FROM:<a@b.test>")
             c.send("RCPT TO:<nobody@example.test>\r\n")
-        while ctl(m, "status")["held"] < 2:
-            time.sleep(0.02)
+        until(lambda: ctl(m, "status")["held"] == 2)
+        m.booked()
         assert m.control("release", source).returncode == 0
         assert held.reply().code == 550
         assert m.control("show", source).returncode == 1
@@ -125,7 +126,7 @@ def test_release_frees_within_a_second(mired):
         for _ in range(4):
             source = ports.stranger()
             client = wait_for_a_verdict(m, stack, source)
-            processes.wait_until(lambda: ctl(m, "status")["held"] == 1)
+            until(lambda: ctl(m, "status")["held"] == 1)
             begun = time.monotonic()
             assert m.control("release", source).returncode == 0
             assert client.reply().code == 550
@@ -165,7 +166,7 @@ def hold_over_all_workers(m, stack, source):
     """One client waits for a verdict, others of its address for their greeting, until each worker holds one."""
     clients = [wait_for_a_verdict(m, stack, source)]
     while True:
-        processes.wait_until(lambda: ctl(m, "status")["held"] == len(clients))
+        until(lambda: ctl(m, "status")["held"] == len(clients))
         m.booked()
         holds = re.findall(r"^event=hold .*role=\"(worker \d)", m.log.text, re.M)
         if len(holds) == len(clients) and len(set(holds)) == 2:
@@ -180,20 +181,25 @@ def test_show_counts_what_is_held_of_a_client_in_all_workers(mired):
     with contextlib.ExitStack() as stack:
         clients = hold_over_all_workers(m, stack, source)
         wait_for_a_verdict(m, stack, other)
-        processes.wait_until(lambda: ctl(m, "status")["held"] == len(clients) + 1)
+        until(lambda: ctl(m, "status")["held"] == len(clients) + 1)
+        m.booked()
+        # A worker on a busy machine may be too late for one count.
         for _ in range(2):  # to count them moves none
-            assert held(m, source) == (len(clients), 0, 0)
-        assert held(m, other) == (1, 0, 0)
-        assert held(m, source.rsplit(".", 1)[0] + ".0/24") == (len(clients), 0, 0)
-        assert re.search(rf"^held now +{len(clients)} connections$", m.control("show", source).stdout, re.M)
-        listed = {c["address"]: (c["held"], c["frozen"]) for c in ctl(m, "clients")["clients"]}
-        assert listed == {source: (len(clients), 0), other: (1, 0)}
+            until(lambda: held(m, source) == (len(clients), 0, 0))
+        until(lambda: held(m, other) == (1, 0, 0))
+        until(lambda: held(m, source.rsplit(".", 1)[0] + ".0/24") == (len(clients), 0, 0))
+        until(lambda: re.search(rf"^held now +{len(clients)} connections$", m.control("show", source).stdout, re.M))
+
+        def listed():
+            return {c["address"]: (c["held"], c["frozen"]) for c in ctl(m, "clients")["clients"]}
+
+        until(lambda: listed() == {source: (len(clients), 0), other: (1, 0)}, why=listed)
         shown = m.control("clients").stdout
         assert re.search(rf"^{re.escape(source)} .*in debt +{len(clients)} ", shown, re.M), shown
         assert m.control("release", source).returncode == 0
         assert [client.reply().code for client in clients] == [550] + [220] * (len(clients) - 1)
         ctl(m, "penalise", source)  # or nothing would be known of it any more
-        assert held(m, source) == (0, 0, 0) and held(m, other) == (1, 0, 0)
+        until(lambda: held(m, source) == (0, 0, 0) and held(m, other) == (1, 0, 0))
 
 
 def test_show_does_not_wait_for_a_worker_that_hangs_or_dies(mired):
@@ -205,13 +211,13 @@ def test_show_does_not_wait_for_a_worker_that_hangs_or_dies(mired):
         workers = m.processes("worker")
         os.kill(workers[0], signal.SIGSTOP)
         try:
-            seen, _, missing = held(m, source)
-            assert 0 < seen < len(clients) and missing == 1
+            seen, _, _ = until(lambda: (now := held(m, source))[2] == 1 and now)  # the other one may be late once
+            assert 0 < seen < len(clients)
             said = rf"^held now +at least {seen} connections? \(1 process did not answer\)$"
-            assert re.search(said, m.control("show", source).stdout, re.M)
+            until(lambda: re.search(said, m.control("show", source).stdout, re.M))
         finally:
             os.kill(workers[0], signal.SIGKILL)
-        processes.wait_until(lambda: held(m, source) == (seen, 0, 0))
+        until(lambda: held(m, source) == (seen, 0, 0))
 
 
 def test_exempt_lasts_over_a_restart_until_it_is_taken_back(mired):

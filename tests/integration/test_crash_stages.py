@@ -15,6 +15,7 @@ from lib import processes
 from lib.crash import STAGES, Sender
 from lib.redis import Redis
 from lib.smtp import Client
+from lib.waiting import until
 
 USERS = ("alice@example.test", "bob@example.test")
 HOLD = "time = 300ms growth = 1 max = 300ms pace = false shield = 0 drip = 0 patience_offences = 0"
@@ -45,7 +46,7 @@ class Stages:
                 assert 1 <= copies.pop(s.token) <= 1 + s.doubts, (s.token, s.heard, s.doubts)
             assert not copies
         if self.m:
-            processes.wait_until(self.holds_nothing, 20)
+            until(self.holds_nothing)
 
     def holds_nothing(self):
         told = self.m.control("status", "--json").stdout  # nothing while the web process starts
@@ -69,8 +70,8 @@ class Stages:
             self.fresh()
         self.done += 1
         m, after = self.m, []
-        processes.wait_until(lambda: all(m.processes(role) for role in ROLES), 30)
-        held = Client(m.port, source=f"127.66.3.{self.done % 250 + 1}", timeout=30)
+        until(lambda: all(m.processes(role) for role in ROLES))
+        held = Client(m.port, source=f"127.66.3.{self.done % 250 + 1}")
         held.ehlo()
         held.must("MAIL FROM:<a@b.test>")
 
@@ -89,7 +90,7 @@ class Stages:
         self.end(after)
         self.hear(held, whom)
         if whom == "master":
-            assert not processes.wait_gone(processes.in_session(m.daemon.pid), 15)
+            assert not processes.wait_gone(processes.in_session(m.daemon.pid))
             m.start()
         assert after, f"{whom}: {stage} was not reached: {sender.heard}"
         assert sender.send() == 250 and max(sender.heard) < 500, (whom, stage, sender.heard)

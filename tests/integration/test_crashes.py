@@ -13,6 +13,7 @@ import pytest
 from lib import processes
 from lib.crash import PROGRAM, KillAt, Sender
 from lib.mired import CONTROL
+from lib.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(os.geteuid() != 0, reason="only root may trace these processes"),
@@ -89,7 +90,7 @@ def matrix(mired):
 def deliveries(x, role, stops):
     for n in stops:
         m = x.mired()
-        (pid,) = m.processes(role)
+        (pid,) = until(lambda: len(now := m.processes(role)) == 1 and now)
         if not x.kill(pid, n, lambda: x.send(f"{role}-{n}")):
             break
         x.send(f"{role}-{n}-after")
@@ -124,7 +125,7 @@ def changes(x, role, command, stops):
     the machine is. Only one generation is there when it is chosen: one that is ending already would make too few."""
     for n in stops:
         m = x.mired()
-        processes.wait_until(lambda: all(len(m.processes(r)) == 1 for r in ROLES), 60)
+        until(lambda: all(len(m.processes(r)) == 1 for r in ROLES))
         pid = m.pid if role == "master" else m.processes(role)[0]
 
         def during():
@@ -133,9 +134,9 @@ def changes(x, role, command, stops):
             while ordered.poll() is None and processes.alive(m.pid):
                 x.sender(f"{role}-{n}-{next(token)}").send(once=True)
             if processes.alive(m.pid):
-                ordered.wait(30)
+                ordered.wait()
                 if role != "master":
-                    processes.wait_gone([pid], 30)
+                    processes.wait_gone([pid])
             else:
                 ordered.kill()
                 ordered.wait()
@@ -144,14 +145,14 @@ def changes(x, role, command, stops):
             break
         if role == "master":
             m.daemon.process.wait()
-            left = processes.wait_gone(processes.in_session(m.daemon.pid), 15)
+            left = processes.wait_gone(processes.in_session(m.daemon.pid))
             assert not left, [processes.command(p) for p in left]
             m.start()
         for sender in x.senders:
             if sender.heard[-1] != 250:
                 sender.send()
         x.send(f"{role}-{n}-after")
-        processes.wait_until(lambda: m.control("reload", timeout=60).returncode == 0, 60)  # the one before may still go on
+        until(lambda: m.control("reload").returncode == 0)  # the one before may still go on
     x.check()
     print(f"{role}: killed at {len(x.kills)} stops of {command}")
     return len(x.kills)

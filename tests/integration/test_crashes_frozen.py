@@ -5,13 +5,15 @@ its hands (docs/frozen.md); mired has no hold left of it, and goes on freezing."
 import itertools
 import json
 import os
+import time
 
 import pytest
 
-from lib import netns, processes
+from lib import netns
 from lib.crash import PROGRAM, KillAt
 from lib.frozen import ask, source
 from lib.smtp import Client, Hung
+from lib.waiting import PATIENCE, until
 
 pytestmark = [
     pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able"),
@@ -21,9 +23,9 @@ CLIENTS = 3
 REPLY = "550 5.1.1"
 
 
-def outcome(client):
-    """What a client that waits learns: its reply, that the connection has ended, or nothing."""
-    for seconds in (5, 1):
+def outcome(client, end):
+    """What a client that waits until `end` learns: its reply, that the connection has ended, or nothing."""
+    for seconds in (max(1, end - time.monotonic()), 1):
         client.socket.settimeout(seconds)
         try:
             reply = client.reply()
@@ -53,9 +55,10 @@ def kills(frozen, cable, role, stops):
                 m.stop()
             m = frozen(time=1, workers=1)
             m.deaths_expected = True
-        killer = KillAt(m.processes(role)[0], n)
+        killer = KillAt(until(lambda: m.processes(role))[0], n)
         clients = [ask(m.port, next(number)) for _ in range(CLIENTS)]
-        outcomes = [outcome(client) for client in clients]
+        end = time.monotonic() + 15  # a connection that is lost is not told so
+        outcomes = [outcome(client, end) for client in clients]
         said = killer.end()
         assert set(outcomes) <= {"answered", "ended", "nothing"}, (said, outcomes)
         if said[0] == "alive":
@@ -65,12 +68,12 @@ def kills(frozen, cable, role, stops):
         lost += CLIENTS - outcomes.count("answered")
         for client in clients:
             client.close()
-        processes.wait_until(lambda: m.processes(role), 30)
+        until(lambda: m.processes(role))
         with Client(m.port, host=netns.SERVER, source=source(next(number))) as good:
             good.ehlo()
             assert good.message("a@b.test", "alice@example.test").code == 250
-        assert outcome(ask(m.port, next(number))) == "answered", said
-        processes.wait_until(lambda: idle(m), 30)
+        assert outcome(ask(m.port, next(number)), time.monotonic() + PATIENCE) == "answered", said
+        until(lambda: idle(m))
     print(f"{role}: killed at {len(killed)} stops of freezing and thawing {CLIENTS} clients; {lost} connections lost")
     return len(killed)
 

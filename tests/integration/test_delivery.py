@@ -55,7 +55,7 @@ def send_random(port, seed, numbers):
     dice, sent, client = random.Random(seed), {}, None
     for number in numbers:
         if client is None:
-            client = Client(port, timeout=120)
+            client = Client(port)
             client.ehlo()
         message = random_message(dice, number)
         recipients = dice.sample(PEOPLE, dice.randrange(1, 4))
@@ -107,7 +107,7 @@ COUNT = 100 if SANITIZED else 1000
 def test_random_messages_reach_the_maildir_octet_for_octet(mired):
     m = mired(tarpit="time = 20s")
     sent = send_many(m.port, COUNT)
-    check_all_arrived(sent, lambda address, count: m.delivered(address, 30, count))
+    check_all_arrived(sent, lambda address, count: m.delivered(address, count=count))
     for folder in m.mail.glob("*/*/tmp"):
         assert not list(folder.iterdir())
 
@@ -116,7 +116,7 @@ def test_random_messages_reach_a_postfix_octet_for_octet(mired, postfix):
     backend = postfix()
     m = mired(tarpit="time = 20s", backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ }}')
     sent = send_many(m.port, COUNT)
-    check_all_arrived(sent, lambda address, count: backend.delivered(address, 120, count))
+    check_all_arrived(sent, lambda address, count: backend.delivered(address, count=count))
 
 
 def test_every_recipient_has_a_copy_and_the_store_tells_the_sender(mired):

@@ -14,6 +14,7 @@ import pytest
 from lib.certificates import Authority
 from lib.mired import PROGRAM
 from lib.smtp import Client
+from lib.waiting import PATIENCE
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DOCUMENTS = [SOURCE / "README.md", SOURCE / "CONTRIBUTING.md", *sorted((SOURCE / "docs").rglob("*.md"))]
@@ -134,12 +135,12 @@ def test_every_example_is_a_good_configuration(text, tmp_path):
               "backend": 'backend "maildir" { }', "user": f'user = "{getpass.getuser()}"'}  # fmt: skip
     missing = "".join(f"{line}\n" for key, line in others.items() if not re.search(rf"^{key}\b", text, re.M))
     file.write_text(missing + complete(text, tmp_path))
-    done = subprocess.run([PROGRAM, "-c", file, "-t"], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([PROGRAM, "-c", file, "-t"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0 and "configuration OK" in done.stdout + done.stderr, done.stderr
 
 
 def run(command, folder, **options):
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=SOURCE, **options)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=SOURCE, **options)
     assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
     return done
 
@@ -178,7 +179,7 @@ class Shell:
         if not shutil.which("journalctl"):
             return
         words = [word for word in words if word != "-f"]
-        done = subprocess.run([*words, "-D", self.folder / "journal"], capture_output=True, text=True, timeout=10)
+        done = subprocess.run([*words, "-D", self.folder / "journal"], capture_output=True, text=True, timeout=PATIENCE)
         assert "unrecognized" not in done.stderr and "invalid" not in done.stderr and "No journal files" in done.stderr, done.stderr
 
     def promtool(self, words):
@@ -213,6 +214,7 @@ def test_every_command_in_running_text_is_run_or_accounted_for(mired, tmp_path):
     with Client(m.submission) as client:
         client.ehlo()
         assert client.login("alice@example.test", "wonderland").code == 235
+    m.booked()
     needs_more = {"show", "release", "exempt", "penalise", "recipient", "import"}
     verbs = re.compile(r"(mirectl|mired|make|demo/\w+|systemctl|journalctl|apt|promtool|fail2ban-\w+|build/\S+|dig) \S")
     for document in DOCUMENTS:
@@ -261,5 +263,5 @@ def test_every_unit_override_is_understood(tmp_path):
         unit.write_text(re.sub(r"^ExecStart=\S+", f"ExecStart={PROGRAM}", (SOURCE / "dist/mired.service").read_text(), flags=re.M))
         (tmp_path / "mired.service.d").mkdir(exist_ok=True)
         (tmp_path / "mired.service.d/override.conf").write_text(text)
-        done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=30)
+        done = subprocess.run(["systemd-analyze", "verify", "--man=no", unit], capture_output=True, text=True, timeout=PATIENCE)
         assert "override.conf" not in done.stdout + done.stderr, f"{document}: {done.stderr}"

@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from lib.mired import CONTROL, PROGRAM
+from lib.waiting import PATIENCE
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 
@@ -37,7 +38,7 @@ def test_the_manual_page_has_every_key_with_its_default_and_values():
         [SOURCE / "scripts/manpage", "mired.conf", "5", "x", SOURCE / "docs/configuration.md"], capture_output=True, text=True, check=True
     ).stdout  # fmt: skip
     plain = re.sub(r"\\(.)", r"\1", page)
-    shown = subprocess.run([PROGRAM, "--keys"], capture_output=True, text=True, timeout=10, check=True).stdout
+    shown = subprocess.run([PROGRAM, "--keys"], capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
     assert len(shown.splitlines()) > 70
     for line in shown.splitlines():
         name, default, values, when, _ = line.split("\t")
@@ -49,12 +50,12 @@ def test_the_manual_page_has_every_key_with_its_default_and_values():
 
 def test_every_command_is_described_and_has_an_example():
     page = read("man/mirectl.8.scd")
-    shown = subprocess.run([CONTROL, "--help"], capture_output=True, text=True, timeout=10).stdout
+    shown = subprocess.run([CONTROL, "--help"], capture_output=True, text=True, timeout=PATIENCE).stdout
     commands = set(re.findall(r"^  ([a-z]+) ", shown.split("commands:")[1].split("examples:")[0], re.M))
     assert len(commands) >= 9
     for command in commands:
         assert re.search(rf"^\*{command}\b", page, re.M), command
-        one = subprocess.run([CONTROL, command, "--help"], capture_output=True, text=True, timeout=10)
+        one = subprocess.run([CONTROL, command, "--help"], capture_output=True, text=True, timeout=PATIENCE)
         assert one.returncode == 0 and f"mirectl {command}" in one.stdout.split("example:")[1]
 
 
@@ -80,7 +81,7 @@ def test_pages_are_well_formed(page):
 def test_the_unit_is_hardened():
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", SOURCE / "dist/mired.service"],
-        capture_output=True, text=True, timeout=30,
+        capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]
 
@@ -155,7 +156,7 @@ def test_names_that_documents_use_exist():
     """Issue 14, 3: a reader who searches for a key, a metric, an event of the log, a file or a test finds it."""
     code = "".join(p.read_text() for folder in ("src", "ctl", "sim", "bench") for p in (SOURCE / folder).rglob("*.[ch]"))
     tests = "".join(p.read_text() for p in (SOURCE / "tests").rglob("*") if p.suffix in (".c", ".h", ".py"))
-    shown = subprocess.run([PROGRAM, "--keys"], capture_output=True, text=True, timeout=10, check=True).stdout
+    shown = subprocess.run([PROGRAM, "--keys"], capture_output=True, text=True, timeout=PATIENCE, check=True).stdout
     known = {name for line in shown.splitlines() for name in line.split("\t")[0].split(".")}
     rules = set(re.findall(r"R\d+", " ".join(re.findall(r"^(?:### |)(R\d.*?)(?::|,.*has a page)", read("docs/tarpit.md"), re.M))))
     looked = 0

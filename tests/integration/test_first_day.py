@@ -13,6 +13,7 @@ from lib.dovecot import Dovecot
 from lib.mired import CONTROL, PROGRAM, Mired
 from lib.smtp import Client
 from lib.unbound import Unbound
+from lib.waiting import PATIENCE, until
 
 USER = "nobody"  # the package's mired: no rights in Postfix's folders
 OWN = "127.66.7.0/24"  # printers, application servers
@@ -91,7 +92,7 @@ class Site:
     def move(self):
         """`postconf -n | mirectl import - > mired.conf`, its lines into master.cf, and start."""
         settings = subprocess.run(["postconf", "-c", self.conf, "-n"], check=True, capture_output=True, text=True).stdout
-        done = subprocess.run([CONTROL, "import", "-"], input=settings, capture_output=True, text=True, timeout=10)
+        done = subprocess.run([CONTROL, "import", "-"], input=settings, capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, done.stderr
         self.imported = done.stdout
         self.mired = m = Mired(user=USER)
@@ -107,7 +108,7 @@ class Site:
             lines, master_lines = lines.replace(theirs, ours), master_lines.replace(theirs, ours)
         state = f'user = "{USER}"\nstate = "{m.folder}/state"\nrun = "{m.folder}/run"\n{self.dns.resolver}\n'
         m.file.write_text(state + lines)
-        checked = subprocess.run([PROGRAM, "-c", m.file, "-t"], capture_output=True, text=True, timeout=30)
+        checked = subprocess.run([PROGRAM, "-c", m.file, "-t"], capture_output=True, text=True, timeout=PATIENCE)
         assert checked.returncode == 0, checked.stderr
         master = self.conf / "master.cf"
         text = master.read_text()
@@ -177,9 +178,10 @@ def log(m, *words):
 
 def shown(m, address):
     """Its live offences, as the administrator sees them; they fade."""
+    m.booked()
     done = m.control("show", address)
     found = re.search(r"offences +([\d.]+)|nothing is known", done.stdout + done.stderr)
-    return round(float(found[1] or 0))
+    return float(found[1] or 0)
 
 
 def test_an_administrators_first_day(site):
@@ -195,7 +197,7 @@ def test_an_administrators_first_day(site):
     assert send(h.port, "a@b.test", ALICE, source=unnamed).code == 450
 
     m = h.move()
-    assert m.control("status").returncode == 0
+    until(lambda: m.control("status").returncode == 0)
 
     # Mail for people who exist passes at once, an alias is one of them, and others are unknown.
     for person in (ALICE, SALES):
@@ -235,8 +237,8 @@ def test_an_administrators_first_day(site):
     why = log(m, "alise@example.test")
     assert re.search(rf"event=refused client={re.escape(named)} .*from=customer@far.test to=alise@example.test code=550 why=unknown", why), why
     assert send(h.port, "winner@far.test", ALICE, source=named, subject="the winning numbers").code == 550
-    why = log(m, "winner@far.test")
-    assert "this is a lottery" in why and "code=550" in why, why
+    why = until(lambda: "this is a lottery" in (now := log(m, "winner@far.test")) and now)
+    assert "code=550" in why, why
     why = log(m, FAR)
     assert re.search(rf"event=message .*user={re.escape(BOB)} .*backend_id={sent[1]}\b", why), why
 
@@ -244,7 +246,7 @@ def test_an_administrators_first_day(site):
     for words in (("penalise", named, "--offences", "50"), ("release", stranger)):
         before = shown(m, words[1])
         assert m.control(*words).returncode == 0
-        assert shown(m, words[1]) != before
+        assert abs(shown(m, words[1]) - before) > 0.5
         assert m.control(words[0], "--undo", words[1]).returncode == 0
-        assert shown(m, words[1]) == before, words
+        assert abs(shown(m, words[1]) - before) < 0.3, words
     assert sends_at_once(m, h.port, "customer@far.test", ALICE, source=named)

@@ -1,6 +1,7 @@
 """R25: several mireds that share what they know of clients, through a real Redis."""
 
 import concurrent.futures
+import itertools
 import json
 import os
 import re
@@ -18,22 +19,21 @@ from lib.mired import BUILD, CONTROL, SOURCE
 from lib.redis import Reader, Redis, cluster, sentinel_of
 from lib.scripted import Scripted
 from lib.smtp import Client, Hung, deliver, transaction
+from lib.waiting import PATIENCE, until
 
 FLAT = "growth = 1 drip = 0 patience_offences = 0 network_share = 0 "
 FLEET = 'fleet {{ redis = {{ "{url}" }} name = "mx" member = "{member}" {more} }}\n'
 
 
-def until(truth, seconds=10, every=0.02):
-    """Waits until it is true; how long that took."""
+def time_until(condition):
+    """Waits until it is true; how many seconds that took."""
     begun = time.monotonic()
-    while not truth():
-        assert time.monotonic() - begun < seconds, "it did not become true"
-        time.sleep(every)
+    until(condition)
     return time.monotonic() - begun
 
 
-def up(m, timeout=20):
-    m.log.wait("fleet: up", timeout=timeout)
+def up(m):
+    m.log.wait("fleet: up")
     return m
 
 
@@ -66,7 +66,7 @@ def fleet(mired):
             m.web = web
             members.append(up(m) if wait else m)
         if wait:  # and until each has heard of the others
-            until(lambda: all(scrape.samples(m.web)["mired_fleet_members"] >= count for m in members), 20)
+            until(lambda: all(scrape.samples(m.web)["mired_fleet_members"] >= count for m in members))
         return members
 
     return start
@@ -103,11 +103,11 @@ def test_a_debt_at_one_member_is_a_debt_at_all(redis, fleet):
     one, two = fleet(redis())
     source = ports.stranger()
     offend(one, source)
-    took = until(lambda: offences(two, source) > 0.9)
+    took = time_until(lambda: offences(two, source) > 0.9)
     print(f"known after {took:.3f} s")
     offend(two, source)
     until(lambda: offences(one, source) > 1.8)
-    assert abs(offences(one, source) - offences(two, source)) < 0.05
+    until(lambda: abs(offences(one, source) - offences(two, source)) < 0.05)
 
 
 def test_a_new_member_knows_a_client_in_debt_at_its_first_recipient(redis, fleet):
@@ -125,7 +125,7 @@ def test_a_new_member_knows_a_client_in_debt_at_its_first_recipient(redis, fleet
     with Client(two.port) as stranger:
         stranger.ehlo()
         stranger.must("MAIL FROM:<a@b.test>")
-        assert stranger.say("RCPT TO:<alice@example.test>").seconds < 1
+        assert stranger.say("RCPT TO:<alice@example.test>").seconds < 2.9  # a hold takes 3 s
 
 
 def test_a_key_that_changes_often_is_written_four_times_a_second_at_most(redis, fleet):
@@ -161,11 +161,12 @@ def test_a_client_that_has_passed_one_greeting_passes_all(redis, fleet):
     (one,) = fleet(r, 1, tarpit="time = 1s greet = 1s max = 90s " + FLAT)
     (two,) = fleet(r, 1, tarpit="time = 1s greet = 30s max = 90s " + FLAT, first=2)
     source = ports.stranger()
-    with Client(one.port, source=source, timeout=30) as c:
+    with Client(one.port, source=source) as c:
         c.ehlo()
     until(lambda: number(two, source, "passed_ms") > 0)
-    with Client(two.port, source=source, timeout=20) as c:
+    with Client(two.port, source=source) as c:
         c.ehlo()
+    assert scrape.samples(two.web)["mired_greeting_pauses_total"] == 0
     with pytest.raises(Hung):
         Client(two.port, source=ports.stranger(), timeout=2)
 
@@ -243,9 +244,9 @@ def test_a_member_that_starts_in_between_hears_what_was_settled(redis, fleet):
         assert set(send(one, PEOPLE, message).values()) == {451}
         until(lambda: records(r) == RECORDS)
         r.ask("FLUSHALL")
-        until(lambda: records(r) == RECORDS, 15)
+        until(lambda: records(r) == RECORDS)
         (two,) = fleet(r, 1, first=2, backend=backend.block)
-        until(lambda: records(r) == 2 * RECORDS, 15)
+        until(lambda: records(r) == 2 * RECORDS)
         read_so_far(one, two)
         for _ in range(3):
             send(two, PEOPLE, message)
@@ -304,7 +305,7 @@ def test_an_account_has_one_allowance_at_all_members(redis, fleet):
     one.stop()
     (three,) = fleet(r, 1, first=3, config=ALLOWED)
     assert sent_until_refused(three, source, 0) == 0
-    until(lambda: used(three) > 28, 15)
+    until(lambda: used(three) > 28)
     assert sent_until_refused(three, source, 20) <= 2
 
 
@@ -365,15 +366,15 @@ def trouble(redis_away, redis_back, one, two, gone=r"fleet: Redis is away"):
     marks = [m.log.mark() for m in (one, two)]
     redis_away()
     for m, mark in zip((one, two), marks):
-        m.log.wait(gone, since=mark, timeout=10)
+        m.log.wait(gone, since=mark)
     until(lambda: not is_up(one) and not is_up(two))
     sources = [ports.stranger(), ports.stranger()]
     assert deliver(one.port, "a@b.test", ["alice@example.test"]).code == 250  # with no Redis that could answer
     offend(one, sources[0])
     offend(two, sources[1])
     redis_back()
-    took = until(lambda: is_up(one) and is_up(two), 10)
-    took += until(lambda: agree(sources[0], one, two) and agree(sources[1], one, two), 5)
+    took = time_until(lambda: is_up(one) and is_up(two))
+    took += time_until(lambda: agree(sources[0], one, two) and agree(sources[1], one, two))
     print(f"up and agreed {took:.2f} s after its return")
     for m, mark in zip((one, two), marks):
         said = m.log.text.splitlines()[mark:]
@@ -387,7 +388,7 @@ def test_redis_is_stopped_and_started(redis, fleet):
     offend(one, source)
     until(lambda: agree(source, one, two))
     trouble(r.stop, r.start, one, two)  # it has lost everything as well
-    until(lambda: r.ask("HGET", f"mx:c{source}", "mx1"), 5)
+    until(lambda: r.ask("HGET", f"mx:c{source}", "mx1"))
 
 
 def test_redis_hangs(redis, fleet):
@@ -405,14 +406,14 @@ def test_redis_is_emptied(redis, fleet):
     offend(two, second)
     until(lambda: agree(source, one, two) and agree(second, one, two))
     r.ask("FLUSHALL")
-    took = until(lambda: r.ask("HGET", f"mx:c{source}", "mx1") and r.ask("HGET", f"mx:c{second}", "mx2"), 5)
-    until(lambda: r.ask("PTTL", f"mx:c{source}") > 60000, 5)
+    took = time_until(lambda: r.ask("HGET", f"mx:c{source}", "mx1") and r.ask("HGET", f"mx:c{second}", "mx2"))
+    until(lambda: r.ask("PTTL", f"mx:c{source}") > 60000)
     print(f"told again {took:.2f} s after FLUSHALL")
     until(lambda: is_up(one) and is_up(two))
-    assert agree(source, one, two)
+    until(lambda: agree(source, one, two))
     other = ports.stranger()
     offend(two, other)
-    until(lambda: agree(other, one, two), 5)
+    until(lambda: agree(other, one, two))
 
 
 def test_redis_is_full(redis, fleet):
@@ -478,7 +479,7 @@ def test_good_mail_and_an_attack_go_on_while_redis_is_in_trouble(redis, fleet, f
         offend(two, sources[1])
         until(lambda: passed(one) > before + 100)
         next(steps, None)
-        took = until(lambda: agree(sources[0], one, two) and agree(sources[1], one, two), 15)
+        took = time_until(lambda: agree(sources[0], one, two) and agree(sources[1], one, two))
         print(f"agreed {took:.2f} s after its return")
     finally:
         for p in (*load, mail):
@@ -497,7 +498,7 @@ def test_mired_starts_without_redis_and_finds_it_later(redis, fleet):
     offend(one, source)
     r.start()
     up(one), up(two)
-    until(lambda: agree(source, one, two), 5)
+    until(lambda: agree(source, one, two))
 
 
 def test_the_fleet_process_dies(redis, fleet):
@@ -511,7 +512,7 @@ def test_the_fleet_process_dies(redis, fleet):
     source = ports.stranger()
     offend(one, source)
     one.log.wait("fleet: up", since=mark)
-    until(lambda: agree(source, one, two), 5)
+    until(lambda: agree(source, one, two))
     assert "calls itself" not in one.log.text, "it took the process before it for another member"
 
 
@@ -520,7 +521,7 @@ def test_two_members_of_one_name_are_an_error(redis, fleet):
     (one,) = fleet(r, 1)
     (two,) = fleet(r, 1)
     for m in (one, two):
-        m.log.wait("another member calls itself", timeout=30)
+        m.log.wait("another member calls itself")
 
 
 def test_a_reload_goes_on_with_what_is_known(redis, fleet):
@@ -529,10 +530,10 @@ def test_a_reload_goes_on_with_what_is_known(redis, fleet):
     source = ports.stranger()
     offend(one, source)
     until(lambda: agree(source, one, two))
-    assert two.control("reload", timeout=60).returncode == 0
-    assert agree(source, one, two)
+    assert two.control("reload").returncode == 0
+    until(lambda: agree(source, one, two))
     two.file.write_text("\n".join(line for line in two.file.read_text().splitlines() if not line.startswith("fleet")))
-    assert two.control("reload", timeout=60).returncode == 0
+    assert two.control("reload").returncode == 0
     until(lambda: offences(two, source) == 0)  # alone
     assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
 
@@ -548,18 +549,18 @@ def test_an_upgrade_goes_on_with_what_is_known(redis, fleet):
     (before,) = two.processes("fleet")
     with Mail(one, two) as mail:
         mark = two.log.mark()
-        assert two.control("upgrade", timeout=60).returncode == 0
-        two.log.wait("fleet: up", since=mark, timeout=20)
+        assert two.control("upgrade").returncode == 0
+        two.log.wait("fleet: up", since=mark)
         until(lambda: before not in two.processes("fleet"))
-        assert agree(source, one, two) and number(two, exempted, "exempt")
+        until(lambda: agree(source, one, two) and number(two, exempted, "exempt"))
         for teller, hearer in ((one, two), (two, one)):
             other = ports.stranger()
             offend(teller, other)
-            until(lambda: agree(other, one, two), 5)
+            until(lambda: agree(other, one, two))
     assert set(mail.codes) == {250}
-    assert json.loads(one.control("fleet", "--json").stdout)["present"] == 2
+    until(lambda: json.loads(one.control("fleet", "--json").stdout)["present"] == 2)
     assert one.control("release", source).returncode == 0
-    until(lambda: offences(two, source) == 0, 5)
+    until(lambda: offences(two, source) == 0)
 
 
 # ---- Sentinel and Cluster ----
@@ -626,7 +627,7 @@ def survive(master, one, two):
         before = len(mail.codes)
         until(lambda: len(mail.codes) > before + 10)
         for m, mark in zip((one, two), marks):
-            m.log.wait("fleet: up", since=mark, timeout=30)
+            m.log.wait("fleet: up", since=mark)
         before = len(mail.codes)
         until(lambda: len(mail.codes) > before + 10)
     assert set(mail.codes) == {250}, mail.codes
@@ -643,7 +644,7 @@ def test_sentinels_name_another_master(several, redis, fleet):
     for s in sentinels:
         s.start()
     for s in sentinels:  # each knows the replica and the two others
-        until(lambda s=s: known_to(s) == (1, 2), 20)
+        until(lambda s=s: known_to(s) == (1, 2))
     urls = '", "'.join(f"redis://127.0.0.1:{s.port}/0" for s in sentinels)
     one, two = fleet(urls, more='mode = "sentinel"')
     source = ports.stranger()
@@ -651,13 +652,13 @@ def test_sentinels_name_another_master(several, redis, fleet):
     until(lambda: agree(source, one, two))
     until(lambda: tried(second, "HGET", f"mx:c{source}", "mx1"))
     other = survive(first, one, two)
-    until(lambda: agree(source, one, two) and agree(other, one, two), 5)
-    until(lambda: tried(second, "HGET", f"mx:c{other}", "mx1"), 5)
+    until(lambda: agree(source, one, two) and agree(other, one, two))
+    until(lambda: tried(second, "HGET", f"mx:c{other}", "mx1"))
     first.start()  # the Sentinels make it a replica
-    until(lambda: (tried(first, "ROLE") or [b""])[0] == b"slave", 30)
+    until(lambda: (tried(first, "ROLE") or [b""])[0] == b"slave")
     third = ports.stranger()
     offend(two, third)
-    until(lambda: agree(third, one, two), 5)
+    until(lambda: agree(third, one, two))
     assert is_up(one) and is_up(two)
 
 
@@ -728,10 +729,10 @@ def test_a_cluster_moves_slots_under_the_fleet(several, fleet):
     marks = [m.log.mark() for m in (one, two)]
     offend(two, known)  # its key is at the next node already
     offend(one, fresh)  # this one would be new at the old node
-    until(lambda: agree(known, one, two) and agree(fresh, one, two), 5)
-    until(lambda: moves[0].there("HGET", f"mx:c{known}", "mx2") and moves[1].there("HGET", f"mx:c{fresh}", "mx1"), 5)
+    until(lambda: agree(known, one, two) and agree(fresh, one, two))
+    until(lambda: moves[0].there("HGET", f"mx:c{known}", "mx2") and moves[1].there("HGET", f"mx:c{fresh}", "mx1"))
     for move, source in zip(moves, (known, fresh)):  # and they end
-        until(lambda: move.there("PTTL", f"mx:c{source}") > 60000, 5)
+        until(lambda: move.there("PTTL", f"mx:c{source}") > 60000)
     (three,) = fleet(urls, 1, more='mode = "cluster"', first=3)
 
     def met(source):
@@ -739,13 +740,13 @@ def test_a_cluster_moves_slots_under_the_fleet(several, fleet):
             c.ehlo()
         return offences(three, source) > 0.5
 
-    until(lambda: met(known) and met(fresh), 10)
+    until(lambda: met(known) and met(fresh))
     for move in moves:
         move.end()
     later = ports.stranger()
     for source in (known, fresh, later):
         offend(one, source)
-    until(lambda: all(agree(source, one, two, three) for source in (known, fresh, later)), 5)
+    until(lambda: all(agree(source, one, two, three) for source in (known, fresh, later)))
     assert all(is_up(m) for m in (one, two, three))
     for m, mark in zip((one, two), marks):
         assert "fleet: Redis is away" not in "\n".join(m.log.text.splitlines()[mark:])
@@ -764,8 +765,8 @@ def test_a_cluster_moves_the_slot_of_the_stream(several, fleet):
     offend(one, source)
     assert deliver(two.port, "a@b.test", ["alice@example.test"]).code == 250
     move.end()
-    until(lambda: is_up(one) and is_up(two), 10)
-    until(lambda: agree(source, one, two), 5)
+    until(lambda: is_up(one) and is_up(two))
+    until(lambda: agree(source, one, two))
 
 
 def test_a_cluster_loses_a_master(several, fleet):
@@ -781,12 +782,12 @@ def test_a_cluster_loses_a_master(several, fleet):
     assert len(held) > 2  # several masters and their replicas
     (stream,) = [n for n in nodes if n.ask("KEYS", "mx:{mx}:stream") and n.ask("ROLE")[0] == b"master"]
     other = survive(stream, one, two)
-    until(lambda: all(agree(source, one, two) for source in [*sources, other]), 5)
+    until(lambda: all(agree(source, one, two) for source in [*sources, other]))
     stream.start()
-    until(lambda: stream.ask("ROLE")[0] == b"slave", 30)
+    until(lambda: stream.ask("ROLE")[0] == b"slave")
     third = ports.stranger()
     offend(two, third)
-    until(lambda: agree(third, one, two), 5)
+    until(lambda: agree(third, one, two))
     assert is_up(one) and is_up(two)
 
 
@@ -801,7 +802,7 @@ def test_a_release_reaches_all_members(redis, fleet):
     until(lambda: agree(source, one, two, three) and offences(three, source) > 1.5)
     done = one.control("release", source)
     assert done.returncode == 0 and "also at mx2, mx3" in done.stdout, done.stdout + done.stderr
-    until(lambda: all(offences(m, source) == 0 for m in (one, two, three)), 5)
+    until(lambda: all(offences(m, source) == 0 for m in (one, two, three)))
     for writer in (one, two, three):  # and nobody brings it back
         for reader in {one, two, three} - {writer}:
             read_so_far(writer, reader)
@@ -908,7 +909,7 @@ def test_the_release_of_an_account_reaches_all_members(redis, fleet):
         shown = account(m)
         return not shown or (shown["per_hour"]["used"] < 0.1 and shown["new_per_day"]["used"] < 0.1 and shown["guesses"] == 0)
 
-    until(lambda: all(forgotten(m) for m in members), 5)
+    until(lambda: all(forgotten(m) for m in members))
     assert account(one)["known_networks"] == 1 and account(two).get("new_networks", 0) == 0
     for writer in members:  # and nobody brings it back
         for reader in {one, two, three} - {writer}:
@@ -951,12 +952,13 @@ def test_a_lying_member_cannot_release_an_account_again_and_again(redis, fleet):
     guess(one, ports.stranger(), other)
     until(lambda: used(one) > 7 and account(one, other)["guesses"] > 0.9)
     order(2)
-    for number in range(3, 100):  # a later order about another account is carried out
-        order(number, other)
-        time.sleep(0.05)
-        if not account(one, other).get("guesses"):
-            break
-    assert not account(one, other).get("guesses")
+    numbers = itertools.count(3)
+
+    def carried_out():
+        order(next(numbers), other)
+        return not account(one, other).get("guesses")
+
+    until(carried_out, every=0.05)  # a later order about another account is
     assert used(one) > 7
 
 
@@ -968,7 +970,7 @@ def test_an_exemption_reaches_all_members_and_ends_at_all(redis, fleet):
     assert done.returncode == 0 and "also at mx2" in done.stdout, done.stdout + done.stderr
     assert number(two, source, "exempt")
     assert one.control("exempt", source, "--remove").returncode == 0
-    until(lambda: not number(two, source, "exempt"), 5)
+    until(lambda: not number(two, source, "exempt"))
 
 
 def exempt(m, source):
@@ -986,9 +988,9 @@ def test_an_exemption_reaches_members_that_come_later(redis, fleet):
     two.stop()
     assert one.control("exempt", ended, "--remove").returncode == 0
     (three,) = fleet(r, 1, first=3)
-    until(lambda: exempt(three, lasting), 10)
+    until(lambda: exempt(three, lasting))
     up(two.start())
-    until(lambda: not exempt(two, ended), 10)
+    until(lambda: not exempt(two, ended))
     assert exempt(two, lasting) and not exempt(three, ended)
 
 
@@ -999,11 +1001,11 @@ def test_an_exemption_outlives_an_empty_redis_and_every_other_member(redis, flee
     source = ports.stranger()
     assert one.control("exempt", source, "--for", "2h").returncode == 0
     (two,) = fleet(r, 1, first=2)
-    until(lambda: exempt(two, source), 10)
+    until(lambda: exempt(two, source))
     one.stop()
     r.ask("FLUSHALL")
     (three,) = fleet(r, 1, first=3)
-    until(lambda: exempt(three, source), 10)
+    until(lambda: exempt(three, source))
     left = number(three, source, "exempt")
     assert left, left
 
@@ -1015,8 +1017,8 @@ def test_an_exemption_from_before_the_fleet_reaches_the_fleet(redis, fleet, mire
     assert alone.control("exempt", source).returncode == 0
     (two,) = fleet(r, 1, first=2)
     alone.file.write_text(alone.file.read_text() + FLEET.format(url=r.url, member="mx1", more=""))
-    assert alone.control("reload", timeout=60).returncode == 0
-    until(lambda: exempt(two, source), 10)
+    assert alone.control("reload").returncode == 0
+    until(lambda: exempt(two, source))
 
 
 def test_a_release_while_redis_is_away_is_carried_out_later(redis, fleet):
@@ -1031,7 +1033,7 @@ def test_a_release_while_redis_is_away_is_carried_out_later(redis, fleet):
     assert "until Redis is back" in done.stdout + done.stderr, done.stdout + done.stderr
     assert offences(two, source) > 0.5
     r.start()
-    until(lambda: offences(two, source) == 0 and offences(one, source) == 0, 15)
+    until(lambda: offences(two, source) == 0 and offences(one, source) == 0)
 
 
 def test_mirectl_fleet_shows_the_members(redis, fleet):
@@ -1044,7 +1046,7 @@ def test_mirectl_fleet_shows_the_members(redis, fleet):
     shown = json.loads(one.control("fleet", "--json").stdout)
     assert shown["up"] and shown["present"] == 2 and shown["redis"] == f"127.0.0.1:{r.port}"
     assert [m["name"] for m in shown["members"]] == ["mx1", "mx2"]
-    assert abs(shown["members"][1]["skew_seconds"]) < 1 and shown["members"][1]["shares"] >= 1
+    assert abs(shown["members"][1]["skew_seconds"]) < 60 and shown["members"][1]["shares"] >= 1
     assert re.search(r"^fleet +mx, up: 2 members$", one.control("status").stdout, re.M)
     assert json.loads(one.control("status", "--json").stdout)["fleet"]["member"] == "mx1"
     text = one.control("fleet").stdout
@@ -1112,15 +1114,15 @@ def test_tls_checks_who_the_server_is(redis, fleet, tmp_path):
 def test_the_demo_starts_three_members_and_ends_them():
     demo = Daemon([SOURCE / "demo/fleet", BUILD])
     try:
-        demo.output.wait("Ctrl-C ends it", timeout=60)
+        demo.output.wait("Ctrl-C ends it")
         ctl = [line.split("mirectl ")[1].split() for line in demo.output.lines if line.startswith("  mx")]
         assert len(ctl) == 3
 
         def present():
-            shown = subprocess.run([CONTROL, *ctl[0], "fleet", "--json"], capture_output=True, text=True, timeout=10).stdout
+            shown = subprocess.run([CONTROL, *ctl[0], "fleet", "--json"], capture_output=True, text=True, timeout=PATIENCE).stdout
             return shown and json.loads(shown).get("present") == 3
 
-        until(present, 20)
+        until(present)
     finally:
-        status, _, left = demo.stop(timeout=30)
+        status, _, left = demo.stop()
     assert status == 0 and not left, left

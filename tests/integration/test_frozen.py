@@ -15,8 +15,9 @@ import pytest
 from lib import netns, ports, processes
 from lib.certificates import Authority
 from lib.daemon import Daemon
-from lib.frozen import FROZEN, ask, source, told, wait_frozen, wait_until
+from lib.frozen import FROZEN, ask, source, told, wait_frozen
 from lib.smtp import Client
+from lib.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
 
@@ -33,14 +34,14 @@ def crowd(frozen, cable, count, hold):
         told(client)
         late = max(late, time.monotonic() - begun - hold)
         client.close()
-    assert late < 3, f"an answer was {late:.1f} s late"
+    assert late < 15, f"an answer was {late:.1f} s late"  # of which most is the time that it takes to read them all
     print(f"{count} held with at most 100 sockets, the latest answer {late:.2f} s late")
     return m
 
 
 @pytest.mark.alone
 def test_a_thousand_clients_wait_without_sockets(frozen, cable):
-    crowd(frozen, cable, 1000, 6)
+    crowd(frozen, cable, 1000, 20)
 
 
 @pytest.mark.soak
@@ -53,14 +54,14 @@ def test_the_conversation_goes_on_after_the_thaw(frozen, cable, host):
     m = frozen(host="::" if ":" in host else "0.0.0.0")
     client = ask(m.port, host=host)
     wait_frozen(cable, 4)
-    assert told(client).seconds > 2.9
+    assert told(client).seconds > 5.9
     client.must("RCPT TO:<alice@example.test>", 250)
     assert client.data(b"Subject: x\r\n\r\n" + b"still here\r\n" * 20000).code == 250
     assert client.quit().code == 221
     line = m.log.wait("event=session")
     session = re.search(r" id=(\w+) ", line).group(1)  # field notes 15: the same before, during and after
     assert f" id={session} " in m.log.wait("event=refused") and f" id={session}-" in m.log.wait("event=message")
-    assert "messages=1" in line and float(re.search(r"open=([\d.]+)s", line).group(1)) >= 3
+    assert "messages=1" in line and float(re.search(r"open=([\d.]+)s", line).group(1)) >= 6
 
 
 def test_what_is_sent_to_a_frozen_connection_is_read_after_the_thaw_and_in_order(frozen, cable):
@@ -85,7 +86,7 @@ def test_a_frozen_connection_cannot_even_be_hung_up(frozen, cable):
 
 
 def test_keep_alives_of_a_frozen_connection_are_not_answered_by_a_reset(frozen, cable):
-    m = frozen(time=6)
+    m = frozen(time=7)
     client = ask(m.port)
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1)
@@ -96,7 +97,7 @@ def test_keep_alives_of_a_frozen_connection_are_not_answered_by_a_reset(frozen, 
 
 
 def test_who_comes_back_from_the_same_port_is_served(frozen, cable):
-    m = frozen(time=4)
+    m = frozen(time=6)
     first = ask(m.port)
     where = first.socket.getsockname()
     wait_frozen(cable, 4)
@@ -104,29 +105,34 @@ def test_who_comes_back_from_the_same_port_is_served(frozen, cable):
     first.close()
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        again.settimeout(20)
+        again.settimeout(PATIENCE)
         again.bind(where)
         again.connect((netns.SERVER, m.port))
         assert again.recv(100).startswith(b"220")
-        time.sleep(4)  # the frozen one's time comes and goes
+        time.sleep(6)  # the frozen one's time comes and goes
         again.sendall(b"QUIT\r\n")
         assert again.recv(100).startswith(b"221")
 
 
 def test_holds_survive_the_freezers_death(frozen, cable):
-    m = frozen(time=5)
+    m = frozen(time=12)
     m.deaths_expected = True
     clients = [ask(m.port, n) for n in range(50)]
     wait_frozen(cable, 4)
-    shown = json.loads(m.control("--json", "show", f"{source(0).rsplit('.', 1)[0]}.0/24").stdout)
-    assert (shown["held"], shown["frozen"], shown["unanswered"]) == (0, 50, 0)
+
+
+    def shown():
+        told = json.loads(m.control("--json", "show", f"{source(0).rsplit('.', 1)[0]}.0/24").stdout)
+        return told["held"], told["frozen"], told["unanswered"]
+
+    until(lambda: shown() == (0, 50, 0), why=shown)  # a process on a busy machine may be too late for one count
     processes.kill_all(m.processes("freezer"))
     for client in clients:
         told(client)
 
 
 def test_holds_survive_a_workers_death(frozen, cable):
-    m = frozen(time=5)
+    m = frozen(time=12)
     m.deaths_expected = True
     clients = [ask(m.port, n) for n in range(50)]
     wait_frozen(cable, 4)
@@ -137,7 +143,7 @@ def test_holds_survive_a_workers_death(frozen, cable):
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 def test_holds_survive_a_stop_and_a_kill_of_everything(frozen, cable, end):
-    m = frozen(time=6)
+    m = frozen(time=12)
     clients = [ask(m.port, n) for n in range(50)]
     wait_frozen(cable, 4)
     if end == "kill":
@@ -151,14 +157,14 @@ def test_holds_survive_a_stop_and_a_kill_of_everything(frozen, cable, end):
 
 
 def test_holds_survive_an_upgrade(frozen, cable):
-    m = frozen(time=6)
+    m = frozen(time=12)
     clients = [ask(m.port, n) for n in range(50)]
     wait_frozen(cable, 4)
-    done = m.control("upgrade", timeout=40)
+    done = m.control("upgrade")
     assert done.returncode == 0, done.stdout + done.stderr
     wait_frozen(cable, 4)
     for client in clients:
-        assert told(client).seconds > 5.9
+        assert told(client).seconds > 11.9
 
 
 @pytest.fixture
@@ -199,12 +205,12 @@ def secure(frozen, tmp_path):
 
 @pytest.mark.parametrize("how", ["starttls", "implicit"])
 def test_under_tls_the_socket_goes_and_the_conversation_goes_on(secure, cable, how):
-    m = secure(time=5)
+    m = secure(time=12)
     clients = [m.client(n, how) for n in range(20)]
     wait_frozen(cable, 6)
     clients[0].send("NOOP\r\n")
     for client in clients:
-        assert told(client).seconds > 4.9 or client is clients[0]
+        assert told(client).seconds > 11.9 or client is clients[0]
     assert clients[0].reply().code == 250
     for client in clients:
         client.must("RCPT TO:<alice@example.test>", 250)
@@ -214,7 +220,7 @@ def test_under_tls_the_socket_goes_and_the_conversation_goes_on(secure, cable, h
 
 
 def test_holds_under_tls_survive_the_freezers_death(secure, cable):
-    m = secure(time=5)
+    m = secure(time=10)
     m.deaths_expected = True
     clients = [m.client(n) for n in range(10)]
     wait_frozen(cable, 6)
@@ -225,22 +231,22 @@ def test_holds_under_tls_survive_the_freezers_death(secure, cable):
 
 @pytest.mark.parametrize("change", ["reload", "upgrade"])
 def test_holds_under_tls_keep_their_worker_until_they_are_answered(secure, cable, change):
-    m = secure(time=8)
+    m = secure(time=10)
     old = set(m.processes("worker"))
     clients = [m.client(n) for n in range(10)]
     wait_frozen(cable, 6)
-    assert m.control(change, timeout=40).returncode == 0
+    assert m.control(change).returncode == 0
     plain = ask(m.port, 50)
     for client in clients:
-        assert told(client).seconds > 7.9
+        assert told(client).seconds > 9.9
         assert client.quit().code == 221
     told(plain)
-    assert processes.wait_gone(old, 10) == [], "a worker did not end after its last connection"
+    assert processes.wait_gone(old) == [], "a worker did not end after its last connection"
 
 
 def test_a_hold_under_tls_ends_with_its_worker(secure, cable):
     """Its keys are gone: at the time of the answer the connection is closed, not left hanging."""
-    m = secure(time=4)
+    m = secure(time=6)
     m.deaths_expected = True
     client = m.client()
     wait_frozen(cable, 6)
@@ -287,12 +293,12 @@ def test_who_is_behind_a_balancer_is_shown_and_released_by_his_own_address(froze
 def test_the_rule_is_there_once_and_gone_after_the_stop(frozen, cable):
     m = frozen()
     m.deaths_expected = True
-    wait_until(lambda: "table inet mired" in cable.ruleset())
+    until(lambda: "table inet mired" in cable.ruleset())
     before = cable.ruleset()
     freezer = m.processes("freezer")
     processes.kill_all(freezer)
-    wait_until(lambda: m.processes("freezer") not in ([], freezer))
-    wait_until(lambda: cable.ruleset() == before)
+    until(lambda: m.processes("freezer") not in ([], freezer))
+    until(lambda: cable.ruleset() == before)
     assert before.count("drop") == 1
     assert m.stop() == []
     assert "mired" not in cable.ruleset()
@@ -303,12 +309,12 @@ def test_resets_of_others_and_of_live_sockets_pass(frozen, cable):
     client = ask(m.port)
     wait_frozen(cable, 4)
     with pytest.raises(ConnectionRefusedError):  # a port that nobody listens on
-        socket.create_connection((netns.SERVER, m.port - 1 if m.port % 2 else m.port + 7), timeout=5)
+        socket.create_connection((netns.SERVER, m.port - 1 if m.port % 2 else m.port + 7), timeout=PATIENCE)
     live = Client(m.port, host=netns.SERVER, source=source(9))
-    until = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     with pytest.raises((ConnectionResetError, BrokenPipeError)):  # or it would be told nothing and time out
         live.send("QUIT\r\n" + "NOOP\r\n" * 50000)  # unread input makes the kernel reset on close
-        while time.monotonic() < until:
+        while time.monotonic() < end:
             live.socket.sendall(b"NOOP\r\n" * 1000)
     told(client)
 
@@ -322,9 +328,9 @@ def test_resets_of_others_at_other_addresses_pass(frozen, cable):
     assert f"{netns.SERVER} . {m.port}" in rules and rules.count("drop") == 1
     cable.at_server(lambda: subprocess.run(["ip", "address", "add", "10.77.0.9/24", "dev", "server"], check=True))
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("10.77.0.9", m.port), timeout=5)
+        socket.create_connection(("10.77.0.9", m.port), timeout=PATIENCE)
     other = cable.at_server(lambda: socket.create_server(("10.77.0.9", m.port)))
-    to_other = socket.create_connection(("10.77.0.9", m.port), timeout=5)
+    to_other = socket.create_connection(("10.77.0.9", m.port), timeout=PATIENCE)
     taken, _ = other.accept()
     taken.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     taken.close()
@@ -338,7 +344,7 @@ def test_the_rule_names_what_is_listened_at(frozen, cable, listen):
     """field notes 30"""
     port = ports.free()
     m = frozen(config=listen.replace("@PORT@", str(port)))
-    wait_until(lambda: "table inet mired" in cable.ruleset())
+    until(lambda: "table inet mired" in cable.ruleset())
     rules = cable.ruleset()
     assert re.search(rf"set any4 {{\s+type inet_service\s+elements = {{[^}}]*\b{m.port}\b", rules), rules
     assert ("set any6" in rules) == ("[::]" in listen)
@@ -353,14 +359,14 @@ def test_a_link_local_client_is_answered(frozen, cable):
     """field notes 30: its address is of one link, which the kernel wants to know again."""
     m = frozen(host="::")
     show = ["ip", "-6", "-o", "address", "show", "dev", "server", "scope", "link"]
-    wait_until(lambda: "tentative" not in cable.at_server(lambda: subprocess.check_output(show, text=True)))
+    until(lambda: "tentative" not in cable.at_server(lambda: subprocess.check_output(show, text=True)))
     address = cable.at_server(lambda: subprocess.check_output(show, text=True)).split()[3].split("/")[0]
-    wait_until(lambda: "tentative" not in subprocess.check_output([*show[:6], "clients", *show[7:]], text=True))
+    until(lambda: "tentative" not in subprocess.check_output([*show[:6], "clients", *show[7:]], text=True))
     client = ask(m.port, host=f"{address}%clients")
-    wait_until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
+    until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
     own = client.socket.getsockname()[0].split("%")[0]
     assert json.loads(m.control("--json", "show", own).stdout)["frozen"] == 1
-    assert told(client).seconds > 2.9
+    assert told(client).seconds > 5.9
     client.must("RCPT TO:<alice@example.test>", 250)
     assert client.data(b"Subject: x\r\n\r\nx\r\n").code == 250
     assert f"[IPv6:{own}]".encode() in m.delivered("alice@example.test")[0]
@@ -374,7 +380,7 @@ def test_a_client_behind_nat64_is_its_ipv4_address_frozen_too(frozen, cable, add
     cable.at_server(lambda: subprocess.run(["ip", "route", "add", "64:ff9b::/96", "dev", "server"], check=True))
     m = frozen(host="::")
     client = ask(m.port, host=netns.SERVER6, origin=address)
-    wait_until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
+    until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
     for spelling in (inner, address):
         shown = json.loads(m.control("--json", "show", spelling).stdout)
         assert shown["client"]["address"] == inner and shown["frozen"] == 1
@@ -397,7 +403,7 @@ def test_who_comes_through_a_tunnel_is_one_client_with_its_ipv4_address(frozen, 
     cable.at_server(lambda: subprocess.run(["ip", "route", "add", "2002::/16", "dev", "server"], check=True))
     m = frozen(host="::")
     client = ask(m.port, host=netns.SERVER6, origin=tunnel)
-    wait_until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
+    until(lambda: json.loads(m.control("--json", "status").stdout)["frozen"] == 1)
     shown = json.loads(m.control("--json", "show", "198.51.100.7").stdout)
     assert shown["client"]["offences"] > 0.5 and shown["frozen"] == 1
     assert m.control("release", "198.51.100.7").returncode == 0
@@ -439,9 +445,9 @@ def test_the_segments_go_on_where_they_left_off(frozen, cable, tmp_path):
     wait_frozen(cable, 4)
     told(client)
     client.quit()
-    wait_until(lambda: capture.exists() and sum(1 for s in segments(capture.read_bytes()) if s[0] and s[1] & 1))
+    until(lambda: capture.exists() and sum(1 for s in segments(capture.read_bytes()) if s[0] and s[1] & 1))
     dump.signal(signal.SIGINT)
-    dump.process.wait(10)
+    dump.process.wait()
     seen = segments(capture.read_bytes())
     assert not [s for s in seen if s[1] & 4], "a reset was seen"
     server = [s for s in seen if s[0]]
@@ -452,7 +458,7 @@ def test_the_segments_go_on_where_they_left_off(frozen, cable, tmp_path):
         assert when >= stamp, "the clock went back"
         assert window is None or abs(size - window) <= window // 2, "the window has changed"
         stamp, window = when, size
-    assert server[-1][5] - server[0][5] >= 2900, "the clock stood still while it was frozen"
+    assert server[-1][5] - server[0][5] >= 5900, "the clock stood still while it was frozen"
 
 
 def test_without_the_right_there_is_one_warning_and_holds_are_ordinary(mired, cable):

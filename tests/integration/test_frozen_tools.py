@@ -50,7 +50,7 @@ def printed(tool, mired, cable, folder, freeze):
         )
     )
     command = TOOLS[tool].format(host=netns.SERVER, folder=folder, implicit=implicit).split()
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=folder, stdin=subprocess.DEVNULL)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, cwd=folder, stdin=subprocess.DEVNULL)
     log = m.log
     m.stop()
     frozen = re.search(r"the freezer stops: (\d+) frozen", log.text)

@@ -11,7 +11,8 @@ import time
 import pytest
 
 from lib import netns
-from lib.frozen import ask, told, wait_frozen, wait_until
+from lib.frozen import ask, told, wait_frozen
+from lib.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
 
@@ -35,7 +36,7 @@ def test_a_hold_that_cannot_be_put_back_is_tried_again(frozen, cable, gone):
     """bind() finds no such local address, connect() no route: both may come back, as when a cluster moves an address."""
     what, *words = gone
     ip(cable, "address", "replace", f"{SECOND}/24", "dev", "server")
-    m = frozen(time=3)
+    m = frozen(time=6)
     client = ask(m.port, host=SECOND)
     other = ask(m.port, origin="10.77.0.2")  # who needs neither
     wait_frozen(cable, 4)
@@ -43,9 +44,9 @@ def test_a_hold_that_cannot_be_put_back_is_tried_again(frozen, cable, gone):
     told(other)
     assert held(m, "frozen") == 1, "it is due, and kept"
     ip(cable, what, "add", *words)
-    assert told(client).seconds > 2.9
+    assert told(client).seconds > 5.9
     assert client.quit().code == 221 and other.quit().code == 221
-    wait_until(lambda: held(m, "frozen") == 0)
+    until(lambda: held(m, "frozen") == 0)
 
 
 def fill_queue(mired):
@@ -55,28 +56,28 @@ def fill_queue(mired):
         first = len(clients)
         assert first < 2000, "the queue takes all"
         clients += [ask(mired.port, first + n) for n in range(50)]
-        until = time.monotonic() + 1
+        end = time.monotonic() + 3  # the others go within a fraction of it, unless the machine is very busy
         while held(mired, "held"):
-            if time.monotonic() > until:
+            if time.monotonic() > end:
                 return clients
             time.sleep(0.05)
 
 
 def test_a_flood_that_the_freezer_cannot_keep_up_with_is_held_as_ordinary(frozen, cable):
     """Its queue takes so many; the others wait with their sockets until it has caught up, and all hear their answer."""
-    m = frozen(time=20, workers=1)
+    m = frozen(time=40, workers=1)
     freezer = m.processes("freezer")[0]
     first = ask(m.port, 5000)
-    wait_until(lambda: held(m, "frozen") == 1)
+    until(lambda: held(m, "frozen") == 1)
     os.kill(freezer, signal.SIGSTOP)
     try:
         clients = [first, *fill_queue(m)]
         assert held(m, "frozen") == 1
     finally:
         os.kill(freezer, signal.SIGCONT)
-    wait_until(lambda: held(m, "frozen") > 50 and held(m, "frozen") + held(m, "held") == len(clients))
+    until(lambda: held(m, "frozen") > 50 and held(m, "frozen") + held(m, "held") == len(clients))
     for client in clients:
-        assert told(client).seconds > 19.9
+        assert told(client).seconds > 39.9
         client.close()
 
 
@@ -106,12 +107,12 @@ def test_without_room_on_the_disk_holds_are_ordinary_until_there_is(frozen, cabl
     m = frozen(time=2, tarpit="ledger_size = 1M", prefix=small_state(plenty))
     needs = state_size(m)
     m.stop()
-    m = frozen(time=2, tarpit="ledger_size = 1M", prefix=small_state(needs + (64 << 10)))
+    m = frozen(time=6, tarpit="ledger_size = 1M", prefix=small_state(needs + (64 << 10)))
     told(ask(m.port))
     assert held(m, "frozen") == 0
     assert m.log.text.count("has no room") == 1
     resize(m, plenty)
     m.log.wait("freezing connections again")
     client = ask(m.port, 1)
-    wait_until(lambda: held(m, "frozen") == 1)
+    until(lambda: held(m, "frozen") == 1)
     told(client)

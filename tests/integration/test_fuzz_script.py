@@ -7,6 +7,7 @@ import subprocess
 import pytest
 
 from lib.mired import SOURCE
+from lib.waiting import PATIENCE
 
 GOOD = "#!/bin/sh\necho 'stat::number_of_executed_units: 7'\n"
 SILENT = "#!/bin/sh\nexit 0\n"  # nothing that the script would show
@@ -28,7 +29,7 @@ def fuzz(tmp_path):
         for name, text in targets.items():
             put(built / f"fuzz_{name}", text)
         return subprocess.run(
-            [scripts / "fuzz"], capture_output=True, text=True, timeout=60, env=dict(os.environ, FUZZ_SECONDS="1")
+            [scripts / "fuzz"], capture_output=True, text=True, timeout=PATIENCE, env=dict(os.environ, FUZZ_SECONDS="1")
         )
 
     def put(path: pathlib.Path, text):

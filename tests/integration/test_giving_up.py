@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from lib import processes
 from lib.mired import PEOPLE
 from lib.smtp import Client
+from lib.waiting import until
 
 MET = 'result="too many commands"'
 # All that it has goes over one connection at a time, and it never closes that by itself.
@@ -57,8 +57,8 @@ def said(sender):
     return tries
 
 
-def wait_said(sender, count, timeout=300):
-    processes.wait_until(lambda: sum(map(len, said(sender).values())) >= count, timeout)
+def wait_said(sender, count):
+    until(lambda: sum(map(len, said(sender).values())) >= count, 300)
     assert "suspended" not in sender.log and "status=deferred" not in sender.log
     return said(sender)
 
@@ -86,7 +86,7 @@ def test_a_sender_with_unknown_recipients_and_good_mail_loses_none(mired, sender
         for text in m.delivered(person, count=good // 3):
             arrived[re.search(rb"Subject: (good \d+;)", text)[1].decode()] += 1
     assert arrived == collections.Counter(f"good {n};" for n in range(good))
-    s.wait_log(rf"(?s)(to=<writer@sender\.test>.*?status=sent.*?){{{bad}}}", 60)  # all of the bounces
+    s.wait_log(rf"(?s)(to=<writer@sender\.test>.*?status=sent.*?){{{bad}}}", 300)  # all of the bounces
     print(f"the limit was met {times_met(m)} times")
     assert times_met(m) >= 4
 

@@ -12,6 +12,7 @@ from lib import ports, scrape, senders
 from lib.mired import BUILD
 from lib.daemon import Daemon
 from lib.smtp import Client, deliver
+from lib.waiting import PATIENCE, until
 
 
 def show(m, address):
@@ -117,8 +118,7 @@ def test_a_release_ends_a_pause(mired):
     m = mired(tarpit="greet = 30s")
     source = ports.stranger()
     with Client(m.port, source=source, greet=False) as c:
-        while source not in m.control("connections").stdout:
-            pass
+        until(lambda: source in m.control("connections").stdout)
         assert m.control("release", source).returncode == 0
         assert c.reply().code == 220
 
@@ -128,8 +128,7 @@ def test_observed_it_is_counted_and_nobody_waits(counted):
     source = ports.stranger()
     for _ in range(3):
         assert not waits(m, source)
-    rules = json.loads(m.control("observe", "--json").stdout)["rules"]
-    assert rules["R22"] == 1
+    until(lambda: json.loads(m.control("observe", "--json").stdout)["rules"].get("R22") == 1)
 
 
 def test_behind_a_balancer_only_its_clients_pause(counted):
@@ -141,7 +140,7 @@ def test_behind_a_balancer_only_its_clients_pause(counted):
     client = b"PROXY TCP4 192.0.2.77 192.0.2.1 4711 25\r\n"
     local = b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0"
     for header, pauses in ((local, 0), (client, 1), (client, 1), (local, 1)):
-        with socket.create_connection(("127.0.0.1", m.port), timeout=20) as s:
+        with socket.create_connection(("127.0.0.1", m.port), timeout=PATIENCE) as s:
             s.sendall(header)
             assert s.recv(100).startswith(b"220 ")
         assert scrape.samples(m.web)["mired_greeting_pauses_total"] == pauses
@@ -159,7 +158,7 @@ PAUSES = [2, *(pytest.param(s, marks=pytest.mark.soak) for s in (0, 5, 10))]
 def test_mail_servers_wait_for_the_greeting(mired, name, seconds):
     m = mired(tarpit=f"greet = {seconds}s")
     box = "alice@example.test"
-    _, took = senders.send(name, m.port, box, timeout=seconds + 60, until=lambda: m.delivered(box, timeout=0))
+    _, took = senders.send(name, m.port, box, until=lambda: m.delivered(box, timeout=0))
     assert len(m.delivered(box)) == 1
     assert took >= seconds and offences(m) == 0
     print(f"{name}, greeted after {seconds} s: {took:.1f} s")
@@ -171,7 +170,7 @@ def test_postfix_waits_for_the_greeting(mired, postfix, seconds):
     p = postfix(domains="sender.test", boxes=(), extra=f"relayhost = [127.0.0.1]:{m.port}")
     begun = time.monotonic()
     assert deliver(p.port, "writer@sender.test", ["alice@example.test"]).ok
-    assert len(m.delivered("alice@example.test", timeout=seconds + 60)) == 1
+    assert len(m.delivered("alice@example.test", timeout=seconds + PATIENCE)) == 1
     assert time.monotonic() - begun >= seconds and offences(m) == 0
 
 
@@ -197,7 +196,7 @@ def test_programs_wait_for_the_greeting(mired, name, seconds):
         pytest.skip(f"{name} is not installed")
     m = mired(tarpit=f"greet = {seconds}s")
     begun = time.monotonic()
-    done = subprocess.run(PROGRAMS[name].format(port=m.port), shell=True, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(PROGRAMS[name].format(port=m.port), shell=True, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert time.monotonic() - begun >= seconds - 0.01
     assert len(m.delivered("alice@example.test")) == 1
@@ -215,8 +214,6 @@ def test_known_clients_lose_nothing_while_a_thousand_others_pause(mired):
     sink.wait_listening(port)
     m = mired(tarpit="greet = 30s", backend=f'backend "smtp://127.0.0.1:{port}" {{ }}', config='log_level = "warn"')
     source, waiting = ports.stranger(), []
-    with Client(m.submission) as c:  # makes the source known without a pause
-        c.ehlo()
     assert m.control("exempt", source).returncode == 0
     assert deliver(m.port, "a@b.test", ["alice@example.test"], source=source).ok
 
@@ -238,4 +235,4 @@ def test_known_clients_lose_nothing_while_a_thousand_others_pause(mired):
     for s in waiting:
         s.close()
     sink.stop()
-    assert beside < alone * 1.5 + 0.2
+    assert beside < alone * 1.5 + 2  # one message that waits like the others would take 30 s

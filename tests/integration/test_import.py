@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from lib.mired import CONTROL, PROGRAM, SOURCE
+from lib.waiting import PATIENCE
 
 REGISTRY = (
     'Windows Registry Editor Version 5.00\r\n\r\n'
@@ -33,7 +34,7 @@ smtpd_error_sleep_time = 15s
 def imported(folder, octets, *options):
     file = folder / "other"
     file.write_bytes(octets)
-    return subprocess.run([CONTROL, *options, "import", file], capture_output=True, text=True, timeout=10)
+    return subprocess.run([CONTROL, *options, "import", file], capture_output=True, text=True, timeout=PATIENCE)
 
 
 def is_taken(folder, lines):
@@ -42,7 +43,7 @@ def is_taken(folder, lines):
     for section in ("listen", "backend"):
         assert f"\n{section} " in f"\n{lines}", f"without a {section} it is not complete"
     (folder / "mired.conf").write_text(f'{more}user = "{getpass.getuser()}"\nstate = "{folder}/s"\nrun = "{folder}/r"\n{lines}')
-    done = subprocess.run([PROGRAM, "-c", folder / "mired.conf", "-t"], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([PROGRAM, "-c", folder / "mired.conf", "-t"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr + lines
 
 
@@ -278,9 +279,9 @@ def test_anything_else_is_refused(tmp_path):
     for octets in (b"", b"hello\n", b"\xff\xfe", bytes(range(256)) * 10):
         done = imported(tmp_path, octets)
         assert done.returncode == 1 and "expected" in done.stderr
-    done = subprocess.run([CONTROL, "import", tmp_path / "nothing"], capture_output=True, text=True, timeout=10)
+    done = subprocess.run([CONTROL, "import", tmp_path / "nothing"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 1 and "No such file" in done.stderr
-    assert subprocess.run([CONTROL, "import"], capture_output=True, timeout=10).returncode == 2
+    assert subprocess.run([CONTROL, "import"], capture_output=True, timeout=PATIENCE).returncode == 2
 
 
 # ---- field notes 19: each thing that is not converted is named, and what there is, is complete ----

@@ -14,6 +14,7 @@ from lib import ports
 from lib.mired import PEOPLE
 from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.smtp import Client, Hung
+from lib.waiting import PATIENCE
 
 FLAT = "growth = 1 drip = 0 patience_offences = 0 "
 
@@ -31,7 +32,7 @@ class Botnet:
 
     def harvest(self, source, n):
         try:
-            with Client(self.port, source=source, timeout=60) as c:
+            with Client(self.port, source=source) as c:
                 c.say("EHLO x.test")
                 c.say("MAIL FROM:<a@b.test>")
                 for k in range(1000):
@@ -48,9 +49,9 @@ class Botnet:
 
     def wait_for(self, answers, timeout=2):
         """So many more, or till time is up: the tarpit may keep all of them."""
-        until = time.monotonic() + timeout
+        end = time.monotonic() + timeout
         for _ in range(answers):
-            if not self.answers.acquire(timeout=max(0, until - time.monotonic())):
+            if not self.answers.acquire(timeout=max(0, end - time.monotonic())):
                 return
 
     def __enter__(self):
@@ -58,7 +59,7 @@ class Botnet:
             for n in range(self.each):
                 threading.Thread(target=self.harvest, args=(source, n), daemon=True).start()
         for _ in self.sources:  # it has begun
-            assert self.asking.acquire(timeout=60)
+            assert self.asking.acquire(timeout=PATIENCE)
         return self
 
     def __exit__(self, *_):
@@ -151,7 +152,7 @@ class Slow(socketserver.ThreadingMixIn, socketserver.TCPServer):
             self.peak = max(self.peak, self.under_way)
             self.lock.notify_all()
             if more > 0:
-                self.lock.wait_for(lambda: self.peak >= self.together, 10)
+                self.lock.wait_for(lambda: self.peak >= self.together, PATIENCE)
 
 
 @pytest.fixture
@@ -231,7 +232,7 @@ def test_ldap_is_asked_many_questions_at_once(mired):
 
     def back(from_server, to_client, searching):
         while octets := from_server.recv(65536):
-            if searching.is_set() and not many.wait(30):
+            if searching.is_set() and not many.wait(PATIENCE):
                 return
             to_client.sendall(octets)
 

@@ -21,6 +21,7 @@ from lib.mired import BUILD, PEOPLE
 from lib.postfix import Postfix
 from lib.receivers import Receiver
 from lib.smtp import Client, deliver
+from lib.waiting import PATIENCE, until
 
 SCANNER = BUILD / "tests/unit/smtp/test_smtp_data_vectors"
 MEGA = 1 << 20
@@ -76,18 +77,12 @@ def certificate():
     shutil.rmtree(folder)
 
 
-def arrived(folder, timeout=60):
+def arrived(folder):
     """The one message that is there; its file is removed."""
-    until = time.monotonic() + timeout
-    while time.monotonic() < until:
-        new = list((folder / "new").iterdir()) if (folder / "new").is_dir() else []
-        if new:
-            assert len(new) == 1
-            text = new[0].read_bytes()
-            new[0].unlink()
-            return text.replace(b"\r\n", b"\n")
-        time.sleep(0.01)
-    raise AssertionError("nothing has arrived")
+    (new,) = until(lambda: (folder / "new").is_dir() and list((folder / "new").iterdir()))
+    text = new.read_bytes()
+    new.unlink()
+    return text.replace(b"\r\n", b"\n")
 
 
 def send_letters(mired, stack, certificate, backend, count, most, seed, config=""):
@@ -156,10 +151,7 @@ def test_a_full_disk_puts_off_large_messages_and_no_small_ones(mired, sink):
     for size, code in ((40 * MEGA, 452), (5 * MEGA, 250), (100, 250), (40 * MEGA, 452), (18 * MEGA, 250)):
         message = b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * (size // 100)
         assert deliver(m.port, "a@b.test", ["alice@example.test"], message).code == code, size
-        until = time.monotonic() + 10  # the file goes after the reply
-        while spool_files(worker):
-            assert time.monotonic() < until, size
-            time.sleep(0.01)
+        until(lambda: not spool_files(worker))  # the file goes after the reply
 
 
 class SlowSenders:
@@ -189,7 +181,7 @@ class SlowSenders:
     def end(self):
         """The codes of the replies, in the order in which the messages began."""
         for c in self.clients:
-            c.socket.settimeout(60)
+            c.socket.settimeout(PATIENCE)
             c.send(self.left[c] + b".\r\n")
         return [c.reply().code for c in self.clients]
 
@@ -294,16 +286,16 @@ def test_a_large_message_and_one_that_takes_long_let_others_go_first(mired):
         assert c.say("DATA").code == 354
         assert not is_bulk(worker, c)
     large.send((b"x" * 98 + b"\r\n") * 5000)
-    processes.wait_until(lambda: is_bulk(worker, large))
+    until(lambda: is_bulk(worker, large))
     slow.send(b"Subject: slow\r\n")
     time.sleep(0.6)  # longer than a message of a good client's takes; more does not matter
     slow.send(b"\r\n")
-    processes.wait_until(lambda: is_bulk(worker, slow))
+    until(lambda: is_bulk(worker, slow))
     assert not is_bulk(worker, small)
     for c in clients:
         c.send(b".\r\n")
         assert c.reply().code == 250
-        processes.wait_until(lambda c=c: not is_bulk(worker, c))
+        until(lambda c=c: not is_bulk(worker, c))
         assert c.say("NOOP").code == 250
         c.close()
 

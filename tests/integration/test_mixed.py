@@ -13,6 +13,7 @@ from lib import ports, processes, scrape
 from lib.dovecot import Dovecot
 from lib.scripted import CLOSE, Scripted
 from lib.smtp import Client, deliver, transaction
+from lib.waiting import PATIENCE, until
 
 ALICE, BOB, CAROL = "alice@example.test", "bob@example.test", "carol@example.test"
 MESSAGE = b"Message-ID: <1@b.test>\r\nSubject: one\r\n\r\nhello\r\n"
@@ -299,7 +300,7 @@ def test_an_alarm_that_comes_while_the_one_before_is_under_way_is_another_one(mi
     def answer(verb, argument, session):
         if verb == "." and slow:
             slow.pop()
-            release.wait(60)
+            release.wait(PATIENCE)
 
     with two_routes(mired, answer) as (m, first, second):
         alice, bob = OF_TWO
@@ -307,12 +308,12 @@ def test_an_alarm_that_comes_while_the_one_before_is_under_way_is_another_one(mi
         before.start()
         second.wait_said("DATA")
         counted = f'mired_route_messages_total{{backend="smtp://127.0.0.1:{first.port}"}}'
-        processes.wait_until(lambda: scrape.samples(m.web)[counted] == 1)  # the worker has read the reply
+        until(lambda: scrape.samples(m.web)[counted] == 1)  # the worker has read the reply
         m.booked()
         assert first.copies(alice) == 1
         assert send(m, [alice], UNNAMED) == {alice: 250}
         release.set()
-        before.join(60)
+        before.join()
         assert (first.copies(alice), second.copies(bob)) == (2, 1)
 
 
@@ -321,7 +322,7 @@ def test_a_client_that_ended_during_a_hold_gets_no_second_copy(mired):
     with Scripted() as backend:
         m = mired(recipients=(ALICE,), backend=backend.block)
         commands = [b"EHLO x.test", b"MAIL FROM:<a@b.test>", b"RCPT TO:<nobody@example.test>", b"RCPT TO:<%s>" % ALICE.encode()]
-        with socket.create_connection(("127.0.0.1", m.port), 60) as s:
+        with socket.create_connection(("127.0.0.1", m.port), PATIENCE) as s:
             s.recv(1000)
             s.sendall(b"\r\n".join([*commands, b"BDAT %d LAST" % len(MESSAGE), MESSAGE + b"QUIT\r\n"]))
             s.shutdown(socket.SHUT_WR)
@@ -365,12 +366,12 @@ def test_a_real_postfix_ends_its_retries_before_a_real_dovecot_with_a_full_mailb
     message = b"Subject: large\r\nFrom: writer@sender.test\r\n\r\n" + b"x" * 70 * 100 + b"\r\n"
     reply = deliver(sender.port, "writer@sender.test", [ALICE, BOB], message, source="127.0.0.1")
     assert reply.code == 250
-    found = sender.wait_log(rf"to=<{BOB}>.*status=bounced \((.*)\)", 60)
+    found = sender.wait_log(rf"to=<{BOB}>.*status=bounced \((.*)\)")
     assert "5.2.2" in found.group(1) and "uota" in found.group(1)
-    sender.wait_log(rf"to=<{ALICE}>.*status=sent", 60)
+    sender.wait_log(rf"to=<{ALICE}>.*status=sent")
     assert b"5.2.2" in sender.delivered("writer@sender.test")[0]
     assert len(full_box.delivered(ALICE)) == 1
     reply = deliver(sender.port, "writer@sender.test", [ALICE, BOB], b"Subject: small\r\n\r\nx\r\n", source="127.0.0.1")
     assert reply.code == 250  # another message is the backend's to judge again
-    assert len(full_box.delivered(ALICE, 30, 2)) == 2
-    assert len(full_box.delivered(BOB, 30)) == 1
+    assert len(full_box.delivered(ALICE, count=2)) == 2
+    assert len(full_box.delivered(BOB)) == 1

@@ -15,6 +15,7 @@ import pytest
 from lib import ports, scrape
 from lib.daemon import Daemon
 from lib.smtp import Client, deliver
+from lib.waiting import PATIENCE
 
 MONITORING = pathlib.Path(__file__).resolve().parents[2] / "docs" / "monitoring"
 USER = "alice@example.test"
@@ -34,6 +35,7 @@ def scraped(mired):
     with Client(m.submission) as client:
         client.ehlo()
         assert client.login(USER, "wonderland").code == 235
+    m.booked()
     return m
 
 
@@ -58,7 +60,7 @@ def test_the_document_has_every_metric_and_no_other(scraped):
 
 
 def promtool(*arguments, **options):
-    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=60, **options)
+    done = subprocess.run(["promtool", *arguments], capture_output=True, text=True, timeout=PATIENCE, **options)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -94,11 +96,11 @@ class Prometheus:
             ["prometheus", f"--config.file={folder}/prometheus.yml", f"--storage.tsdb.path={folder}/data",
              f"--web.listen-address=127.0.0.1:{self.port}"]
         )  # fmt: skip
-        self.daemon.wait_listening(self.port, greets=False, timeout=60)
+        self.daemon.wait_listening(self.port, greets=False)
 
     def get(self, path, **parameters):
         url = f"http://127.0.0.1:{self.port}/api/v1/{path}?{urllib.parse.urlencode(parameters)}"
-        with urllib.request.urlopen(url, timeout=10) as answer:
+        with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             told = json.load(answer)
         assert told["status"] == "success", told
         return told["data"]
@@ -106,9 +108,9 @@ class Prometheus:
     def query(self, expression):
         return self.get("query", query=expression)["result"]
 
-    def wait(self, expression, timeout=60):
+    def wait(self, expression):
         """The first answer that is not empty; it may have to scrape twice first."""
-        until = time.monotonic() + timeout
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 result = self.query(expression)
@@ -116,7 +118,7 @@ class Prometheus:
                 if error.code != 503:  # 503: it is still starting
                     raise AssertionError(f"{expression}: {error.read().decode()}") from None
                 result = []
-            if result or time.monotonic() > until:
+            if result or time.monotonic() > deadline:
                 return result
             time.sleep(0.1)
 
@@ -145,6 +147,7 @@ def test_a_stolen_password_is_an_alert_within_ten_seconds(mired, tmp_path):
     try:
         assert prometheus.wait("count_over_time(mired_allowance_stolen_total[1h]) > 1") and not prometheus.query(fires)
         for n in range(40):
+            m.booked()
             with Client(m.submission, source=f"127.77.{n}.7") as client:
                 client.ehlo()
                 assert client.login(USER, "wonderland").code == 235
@@ -190,7 +193,7 @@ def regex(lines, folder):
     shutil.copy("/etc/fail2ban/filter.d/common.conf", folder)
     (folder / "log").write_text("".join(f"{line}\n" for line in lines))
     done = subprocess.run(
-        ["fail2ban-regex", "--out", "ip", folder / "log", folder / "mired.conf"], capture_output=True, text=True, timeout=60
+        ["fail2ban-regex", "--out", "ip", folder / "log", folder / "mired.conf"], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return sorted(done.stdout.split())
@@ -226,6 +229,6 @@ def test_fail2ban_takes_the_jail(tmp_path):
     (folder / "jail.d").mkdir()
     shutil.copy(MONITORING / "fail2ban-filter.conf", folder / "filter.d" / "mired.conf")
     shutil.copy(MONITORING / "fail2ban-jail.conf", folder / "jail.d" / "mired.conf")
-    done = subprocess.run(["fail2ban-client", "-c", folder, "-d"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["fail2ban-client", "-c", folder, "-d"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "['set', 'mired', 'maxretry', 2]" in done.stdout and "['multi-set', 'mired', 'addfailregex'" in done.stdout

@@ -1,7 +1,7 @@
 """R20: the page of what would have waited, in Chromium: empty, full, by keyboard, on small screens and in the dark."""
 
+import json
 import re
-import time
 
 import pytest
 
@@ -9,6 +9,7 @@ from lib import ports
 from lib.browser import CONTRAST, DRAWN, Browser
 from lib.mired import BUILD
 from lib.smtp import Client, deliver
+from lib.waiting import until
 
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
@@ -62,12 +63,8 @@ class Page:
     def shown(self, id):
         return self.driver.find_element(By.ID, id).is_displayed()
 
-    def wait(self, what, timeout=15):
-        until = time.monotonic() + timeout
-        while not (seen := what()):
-            assert time.monotonic() < until, self.driver.find_element(By.TAG_NAME, "body").text
-            time.sleep(0.02)
-        return seen
+    def wait(self, what):
+        return until(what, why=lambda: self.driver.find_element(By.TAG_NAME, "body").text)
 
     def check(self):
         self.browser.gather()
@@ -77,6 +74,7 @@ class Page:
 
 def make_late(m, source, domain="good.test"):
     """A message, a typo, and a message that would have waited for it; and a stranger that guesses."""
+    before = late(m)
     assert deliver(m.port, f"a@{domain}", PEOPLE[0], source=source).ok
     m.booked()
     for who in (source, ports.stranger()):
@@ -85,9 +83,12 @@ def make_late(m, source, domain="good.test"):
             c.must(f"MAIL FROM:<a@{domain}>")
             assert c.say("RCPT TO:<nobody@example.test>").code == 550
         m.booked()
-    seen = m.log.mark()
     assert deliver(m.port, f"a@{domain}", PEOPLE[1], source=source).ok
-    m.log.wait("event=late ", since=seen)  # when it would have come
+    until(lambda: late(m) > before)  # when it would have come
+
+
+def late(m):
+    return sum(s["late"] for s in json.loads(m.control("observe", "--json").stdout)["senders"])
 
 
 def test_it_says_when_there_is_nothing_yet_and_when_it_is_off(page):

@@ -58,11 +58,11 @@ def compare(start, seed, count, seconds, rules):
     # among the former unless it takes as long.
     slow = {name: sorted(t for t in times if t > 0.9 * traffic.IDLE) for name, times in took.items()}
     assert len(slow["observed"]) == len(slow["off"])
-    assert all(abs(a - b) < 1 for a, b in zip(slow["observed"], slow["off"])), slow
+    assert all(abs(a - b) < traffic.IDLE / 2 for a, b in zip(slow["observed"], slow["off"])), slow
     quick = {name: [t for t in times if t <= 0.9 * traffic.IDLE] for name, times in took.items()}
     middle = {name: statistics.median(times) for name, times in quick.items()}
     print("median seconds of a reply:", middle, "of", {n: len(t) for n, t in quick.items()})
-    assert abs(middle["observed"] - middle["off"]) < 0.01 + 0.5 * middle["off"]
+    assert middle["observed"] < 0.3 + 2 * middle["off"]  # a hold would take half a second
 
 
 @pytest.mark.alone

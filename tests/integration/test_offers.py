@@ -1,14 +1,14 @@
 """What is offered to clients is what the backends have."""
 
-import socket
+import json
 import threading
-import time
 
 import pytest
 
 from lib import ports
 from lib.scripted import HELLO, Scripted
 from lib.smtp import Client, deliver
+from lib.waiting import PATIENCE, until
 
 ALICE = "alice@example.test"
 EXTENSIONS = {"8BITMIME", "SMTPUTF8", "DSN"}
@@ -21,11 +21,8 @@ def offered(m):
     return {word: argument for word, _, argument in words if word in EXTENSIONS | {"SIZE"}}
 
 
-def wait_offered(m, wanted, seconds=20):
-    until = time.monotonic() + seconds
-    while (found := offered(m)) != wanted and time.monotonic() < until:
-        time.sleep(0.05)
-    assert found == wanted
+def wait_offered(m, wanted):
+    until(lambda: offered(m) == wanted, why=lambda: offered(m), every=0.05)
 
 
 class Slow(Scripted):
@@ -37,7 +34,7 @@ class Slow(Scripted):
 
     def wait(self, verb, argument, session):
         if verb == "GREETING":
-            self.may_greet.wait(30)
+            self.may_greet.wait(PATIENCE)
 
 
 @pytest.mark.fast
@@ -118,8 +115,7 @@ def test_a_message_that_is_too_large_for_one_goes_to_the_other(mired):
     """field notes 7"""
     with Scripted(hello=("SIZE 1000",)) as small, Scripted(hello=("SIZE",)) as large:
         m = mired(backend=small.block + "\n" + large.block, workers=1)
-        large.wait_said("EHLO")
-        small.wait_said("EHLO")
+        until(lambda: all(b["up"] for b in json.loads(m.control("--json", "status").stdout)["backends"]))
         message = b"Subject: x\r\n\r\n" + b"x" * 998 + b"\r\n" + b"y" * 998 + b"\r\n"
         assert deliver(m.port, "a@b.test", ALICE, message).code == 250
         assert deliver(m.port, "a@b.test", ALICE).code == 250
@@ -145,21 +141,31 @@ def test_what_was_offered_is_not_taken_back_and_what_nobody_has_is_told_before_t
             client.must("MAIL FROM:<a@b.test> SMTPUTF8", 250)  # it was offered, and one has it
             client.must("RSET")
             one.stop()
-            until = time.monotonic() + 30
-            while (reply := client.say("MAIL FROM:<a@b.test> SMTPUTF8")).code == 250 and time.monotonic() < until:
+
+
+            def refused():
+                reply = client.say("MAIL FROM:<a@b.test> SMTPUTF8")
+                if reply.code != 250:
+                    return reply
                 client.must("RSET")
                 assert deliver(m.port, "a@b.test", ALICE).code == 250
+                return None
+
+            reply = until(refused)
             assert reply.code == 451 and "4.3.3" in reply
         client.close()
 
 
 def wait_down(m, backend, person, other):
     """A backend's end is seen when its connection is wanted: mail goes to it first, and then elsewhere."""
-    until = time.monotonic() + 20
-    while f"{backend.port} is down" not in m.log.text and time.monotonic() < until:
+
+
+    def seen():
         other.answer = at_most_once(other)
         deliver(m.port, "a@b.test", person)
-        time.sleep(0.05)
+        return f"{backend.port} is down" in m.log.text
+
+    until(seen, every=0.05)
 
 
 def at_most_once(backend):

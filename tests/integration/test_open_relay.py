@@ -194,7 +194,7 @@ def test_nmap_finds_no_open_relay(listeners):
         done = subprocess.run(
             [nmap, "-Pn", "-n", "-sT", "-p", str(listeners.ports[name]), "--script", "+smtp-open-relay", "--script-args",
              "smtp-open-relay.domain=mx.example.test,smtp-open-relay.from=antispam,smtp-open-relay.to=joe", "127.0.0.1"],
-            capture_output=True, text=True, timeout=120,
+            capture_output=True, text=True, timeout=300,
         )  # fmt: skip
         print(done.stdout)
         assert "smtp-open-relay:" in done.stdout

@@ -21,15 +21,15 @@ def typo(port, source, sender="a@b.test", recipient="nobody@example.test"):
 
 def harvest(port, source, seconds, connections):
     """Asks for made-up addresses over some connections for a while; returns the codes that came back."""
-    until = time.monotonic() + seconds
+    deadline = time.monotonic() + seconds
 
     def one(n):
         codes = []
         try:
-            with Client(port, source=source, timeout=max(0.1, until - time.monotonic())) as c:
+            with Client(port, source=source, timeout=max(0.1, deadline - time.monotonic())) as c:
                 c.say("EHLO x.test")
                 c.say("MAIL FROM:<a@b.test>")
-                while (left := until - time.monotonic()) > 0:
+                while (left := deadline - time.monotonic()) > 0:
                     c.socket.settimeout(left)
                     codes.append(c.say(f"RCPT TO:<u{n}.{len(codes)}@example.test>").code)
         except (Hung, OSError):

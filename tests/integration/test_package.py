@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 from lib.mired import BUILD, SOURCE
+from lib.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -15,7 +16,7 @@ def documents(tmp_path_factory):
     """The folder of the documents after `meson install`."""
     root = tmp_path_factory.mktemp("root")
     done = subprocess.run(
-        ["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root], capture_output=True, text=True, timeout=60
+        ["meson", "install", "-C", BUILD, "--no-rebuild", "--quiet", "--destdir", root], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
     (folder,) = root.glob("**/doc/mired")

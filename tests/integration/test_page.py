@@ -11,9 +11,10 @@ import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.mired import CONTROL
 from lib.smtp import Client, deliver
+from lib.waiting import PATIENCE, until
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def paged(mired, tmp_path):
 
 
 def get(m, path, method="GET", **headers):
-    c = http.client.HTTPConnection("127.0.0.1", m.web, timeout=10)
+    c = http.client.HTTPConnection("127.0.0.1", m.web, timeout=PATIENCE)
     c.request(method, path, headers={k.replace("_", "-"): v for k, v in headers.items()})
     answer = c.getresponse()
     return answer.status, dict(answer.getheaders()), answer.read().decode()
@@ -85,7 +86,7 @@ def test_metrics_agree_with_what_has_happened(paged):
         return {name: seen[name] for name in wanted}
 
     with contextlib.suppress(AssertionError):  # what is missing after that is told in the next line
-        processes.wait_until(lambda: told() == wanted)
+        until(lambda: told() == wanted)
     assert told() == wanted
     m.booked()
     seen = metrics(m)
@@ -110,7 +111,7 @@ def test_the_page_is_served_and_asks_nobody_else(paged):
 
 def test_live_numbers_come_every_second(paged):
     m = paged(tarpit="time = 60s max = 60s freeze = off")
-    c = http.client.HTTPConnection("127.0.0.1", m.web, timeout=10)
+    c = http.client.HTTPConnection("127.0.0.1", m.web, timeout=PATIENCE)
     c.request("GET", "/events")
     stream = c.getresponse()
     assert stream.getheader("Content-Type") == "text/event-stream"
@@ -135,7 +136,7 @@ def test_live_numbers_come_every_second(paged):
 def test_changes_need_the_token(paged):
     m = paged(tarpit="time = 60s max = 60s freeze = off")
     held = hold(m)
-    processes.wait_until(lambda: metrics(m)["mired_held_connections"] == 1)  # else there is nothing to release yet
+    until(lambda: metrics(m)["mired_held_connections"] == 1)  # else there is nothing to release yet
     path = f"/release?address={held.source}"
     assert get(m, path, method="POST")[0] == 403
     assert get(m, path, method="POST", X_Mired_Token="a wrong one")[0] == 403
@@ -171,10 +172,12 @@ def test_the_pulse_of_good_mail_is_what_prometheus_would_say(paged):
     m = paged()
     for _ in range(25):
         assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
-    until = time.monotonic() + 30
-    while (mail := json.loads(get(m, "/live")[2])["mail"])["per_second"] is None or mail["p99_ms"] is None:
-        assert time.monotonic() < until
-        time.sleep(0.05)
+
+
+    def mail():
+        return json.loads(get(m, "/live")[2])["mail"]
+
+    until(lambda: mail()["per_second"] is not None and mail()["p99_ms"] is not None, every=0.05)
     buckets = [
         (float(re.search(r'le="([^"]+)"', name)[1].replace("+Inf", "inf")), count)
         for name, count in metrics(m).items()
@@ -182,10 +185,8 @@ def test_the_pulse_of_good_mail_is_what_prometheus_would_say(paged):
     ]
     # All are younger than ten seconds, unless the machine is very busy; then the pulse has forgotten some.
     wanted = quantile(0.99, buckets) * 1000
-    while abs((mail := json.loads(get(m, "/live")[2])["mail"])["p99_ms"] - wanted) > 1e-6:
-        assert time.monotonic() < until
-        time.sleep(0.05)
-    assert 25 / 11.5 < mail["per_second"] < 50  # the first second may be short
+    seen = until(lambda: abs((now := mail())["p99_ms"] - wanted) <= 1e-6 and now, every=0.05)
+    assert 25 / 11.5 < seen["per_second"] < 50  # the first second may be short
 
 
 def past(m):
@@ -194,10 +195,7 @@ def past(m):
 
 def test_an_hour_is_remembered_over_reloads_and_restarts(paged):
     m = paged()
-    until = time.monotonic() + 60
-    while len(past(m)) < 2:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    until(lambda: len(past(m)) >= 2, every=0.1)
     known = past(m)
     assert m.control("reload").returncode == 0
     assert past(m)[: len(known)] == known
@@ -216,15 +214,15 @@ def test_whether_backends_are_up_is_told(paged):
     def told():
         return {b["name"]: b["up"] for b in json.loads(m.control("--json", "status").stdout)["backends"]}
 
-    processes.wait_until(lambda: told() == {"maildir": True, down: False})
+    until(lambda: told() == {"maildir": True, down: False})
     samples = metrics(m)
     assert samples['mired_backend_up{backend="maildir"}'] == 1
     assert samples[f'mired_backend_up{{backend="{down}"}}'] == 0
     m.deaths_expected = True
     (web,) = m.processes("web")
     os.kill(web, signal.SIGKILL)  # its successor is told by the workers that are there
-    processes.wait_until(lambda: m.processes("web") not in ([], [web]))
-    processes.wait_until(lambda: told() == {"maildir": True, down: False})
+    until(lambda: m.processes("web") not in ([], [web]))
+    until(lambda: told() == {"maildir": True, down: False})
 
 
 def test_an_empty_token_opens_nothing(mired, tmp_path):

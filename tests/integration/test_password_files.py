@@ -7,6 +7,7 @@ import pytest
 
 from lib.mired import PASSWORDS, password_file
 from lib.smtp import Client
+from lib.waiting import until
 
 USER = "alice@example.test"
 
@@ -47,10 +48,7 @@ def test_a_wrong_version_is_not_taken(mired, how):
     assert login(m) == 235 and login(m, "wrong") == 535
     new = {**FOUR, USER: "looking-glass"}
     write(m, password_file(new).encode())
-    until = time.monotonic() + 15
-    while login(m, "looking-glass") != 235:
-        assert time.monotonic() < until
-        time.sleep(0.1)
+    until(lambda: login(m, "looking-glass") == 235, every=0.1)
 
 
 def test_a_mark_of_utf8_is_no_part_of_the_first_name(mired):

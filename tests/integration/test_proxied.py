@@ -9,6 +9,7 @@ import pytest
 from lib import ports
 from lib.haproxy import HAProxy
 from lib.smtp import Client
+from lib.waiting import until
 
 USER = "alice@example.test"
 
@@ -175,7 +176,7 @@ def test_a_mapped_address_to_mirectl_is_the_ipv4_address(mired, spelling):
     assert m.control("exempt", "--remove", written).returncode == 0
     assert not known()["exempt"]
     assert m.control("penalise", plain).returncode == 0
-    assert plain in m.control("log", written).stdout
+    until(lambda: plain in m.control("log", written).stdout)  # it gathers the lines of the log a moment later
 
 
 def say_header(port, header, source="127.0.0.1", pieces=1):

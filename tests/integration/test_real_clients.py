@@ -123,9 +123,9 @@ def test_a_postfix_with_a_typo_among_good_recipients_delivers_the_good_ones(mire
     m = mired(tarpit="time = 2s")
     s = sender(m.port)
     submit(s, ["alice@example.test", "alicia@example.test", "bob@example.test"])
-    assert len(m.delivered("alice@example.test", 30)) == 1
-    assert len(m.delivered("bob@example.test", 30)) == 1
-    assert b"5.1.1" in s.delivered("writer@sender.test", 30)[0]
+    assert len(m.delivered("alice@example.test")) == 1
+    assert len(m.delivered("bob@example.test")) == 1
+    assert b"5.1.1" in s.delivered("writer@sender.test")[0]
 
 
 @pytest.mark.soak

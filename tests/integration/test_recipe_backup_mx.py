@@ -3,13 +3,13 @@
 import os
 import re
 import subprocess
-import time
 
 import pytest
 
 from lib import ports
 from lib.recipes import block, configured, recipes_postfix, relays_nothing, serves
 from lib.smtp import Client
+from lib.waiting import PATIENCE, until
 
 USER = "alice@example.test"
 SPAM = b"Subject: buy me\r\n\r\nx\r\n"
@@ -65,7 +65,7 @@ def test_while_the_primary_is_down_only_mail_for_people_is_queued(site):
     serves(s.m)  # a typo is refused and held, as ever
     s.queue.wait_log(rf"to=<{re.escape(USER)}>, .*status=deferred")
     s.mx1.start()
-    assert b"Subject: good" in s.mx1.delivered(USER, timeout=60)[0]
+    assert b"Subject: good" in s.mx1.delivered(USER)[0]
 
 
 def test_the_list_is_fetched_as_it_is_written(site, tmp_path):
@@ -78,13 +78,10 @@ def test_the_list_is_fetched_as_it_is_written(site, tmp_path):
     script = script.replace("/etc/mired/recipients", str(s.people)).replace("scp -q", "cp")
 
     def fetch():
-        return subprocess.run(["sh", "-c", script], capture_output=True, timeout=60).returncode
+        return subprocess.run(["sh", "-c", script], capture_output=True, timeout=PATIENCE).returncode
 
     assert fetch() == 0
-    until = time.monotonic() + 60
-    while '"taken"' not in s.m.control("--json", "recipient", new).stdout:
-        assert time.monotonic() < until, "the list is not reread"
-        time.sleep(0.1)
+    until(lambda: '"taken"' in s.m.control("--json", "recipient", new).stdout, why="the list is not reread", every=0.1)
     assert s.send(b"Subject: new\r\n\r\nx\r\n", new).code == 250
     os.unlink(tmp_path / "mx1" / "recipients")
     assert fetch() != 0 and s.people.read_text() == f"{USER}\n{new}\n"

@@ -11,6 +11,7 @@ from lib.certificates import Authority
 from lib.mired import CONTROL
 from lib.recipes import block, configured, relays_nothing, serves
 from lib.smtp import Client
+from lib.waiting import PATIENCE
 
 USER = "alice@example.test"
 OUTLOOK = "example-org.mail.protection.outlook.com"
@@ -61,7 +62,7 @@ def test_before_microsoft_365(mired, postfix, authority, known, tmp_path):
     columns = re.findall(r"Select-Object (\w+), @\{Name='(\w+)'", block("microsoft-365", "recipients.ps1"))[0]
     table = tmp_path / "recipients.csv"
     table.write_text(",".join(columns) + f'\n{USER},"SMTP:{USER};smtp:a@example.test;SPO:SPO_1@SPO_2"\n')
-    done = subprocess.run([CONTROL, "import", table], capture_output=True, text=True, timeout=10, check=True)
+    done = subprocess.run([CONTROL, "import", table], capture_output=True, text=True, timeout=PATIENCE, check=True)
     people = tmp_path / "recipients"
     people.write_text(done.stdout)
     backend = under_tls(postfix, authority, ["mail.protection.outlook.com", "*.mail.protection.outlook.com"])

@@ -8,6 +8,7 @@ import pytest
 
 from lib.mired import PEOPLE, PROGRAM, Mired
 from lib.smtp import Client
+from lib.waiting import until
 
 MANY = [f"user{n}@example.test" for n in range(40)]
 SETTLES = 2.5  # s; a file that has not changed for 3 s is taken for whole (directory/lines.h)
@@ -30,11 +31,8 @@ def verdict(m, recipient):
         return client.envelope("a@b.test", [recipient])[0].code
 
 
-def wait_verdict(m, recipient, code, seconds=15):
-    until = time.monotonic() + seconds
-    while (got := verdict(m, recipient)) != code:
-        assert time.monotonic() < until, (recipient, got)
-        time.sleep(0.1)
+def wait_verdict(m, recipient, code):
+    until(lambda: verdict(m, recipient) == code, every=0.1)
 
 
 def test_a_file_that_is_being_written_refuses_nobody(mired):
@@ -65,11 +63,13 @@ def test_a_file_that_is_renamed_into_place_is_taken_at_once(mired):
     while not probe.exists() or probe.stat().st_mtime_ns == new.stat().st_mtime_ns:
         probe.write_text("")  # until the clock of files has gone on
     os.rename(new, m.recipients)
-    codes, until = [], time.monotonic() + 20
-    while not codes or codes[-1] != 250:
-        assert time.monotonic() < until, codes
+    codes = []
+
+    def known():
         codes.append(verdict(m, "late@example.test"))
-        time.sleep(0.1)
+        return codes[-1] == 250
+
+    until(known, why=lambda: codes, every=0.1)
     assert 451 not in codes  # which is said while a version settles
 
 
@@ -77,11 +77,14 @@ def test_who_is_new_is_put_off_and_not_refused_while_the_file_settles(mired):
     m = mired(tarpit="time = 0", recipients=MANY)
     with m.recipients.open("a") as f:
         f.write("late@example.test\n")
-    seen, until = set(), time.monotonic() + 15
-    while 250 not in seen and time.monotonic() < until:
+    seen = set()
+
+    def known():
         seen.add(verdict(m, "late@example.test"))
-        time.sleep(0.05)
-    assert 250 in seen and 451 in seen
+        return 250 in seen
+
+    until(known, every=0.05)
+    assert 451 in seen
 
 
 EMPTIED = {
@@ -120,13 +123,10 @@ def test_a_version_with_much_fewer_people_waits_until_it_is_confirmed(mired, how
     write(m, EMPTIED[how])
     m.log.wait(r"level=warn.*addresses after 40; .*mirectl reload.*; keeping the previous version", since=since)
     assert [verdict(m, p) for p in (MANY[0], MANY[39], "nobody@example.test")] == [250, 250, 550]
-    status = m.control("status").stdout
-    assert "using an earlier version" in status, status
+    until(lambda: "using an earlier version" in m.control("status").stdout)
     assert m.control("reload").returncode == 0
     wait_verdict(m, MANY[39], 550)
-    until = time.monotonic() + 40
-    while "an earlier version" in m.control("status").stdout:  # until the clerks before the reload have gone
-        assert time.monotonic() < until
+    until(lambda: "an earlier version" not in m.control("status").stdout)  # the clerks before the reload have gone
     assert m.log.text.count("addresses after 40") <= clerks
 
 

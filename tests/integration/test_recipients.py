@@ -5,6 +5,7 @@ import time
 import pytest
 
 from lib.smtp import Client, deliver
+from lib.waiting import until
 
 
 def verdict(m, recipient, sender="a@b.test", parameters=""):
@@ -14,15 +15,9 @@ def verdict(m, recipient, sender="a@b.test", parameters=""):
         return client.envelope(sender, [recipient], parameters)[0]
 
 
-def wait_verdict(m, recipient, code, seconds=15):
+def wait_verdict(m, recipient, code):
     """Asks until the answer is `code`."""
-    until = time.monotonic() + seconds
-    while True:
-        reply = verdict(m, recipient)
-        if reply.code == code or time.monotonic() > until:
-            assert reply.code == code, reply
-            return
-        time.sleep(0.1)
+    until(lambda: verdict(m, recipient).code == code, every=0.1)
 
 
 @pytest.mark.fast

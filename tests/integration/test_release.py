@@ -18,8 +18,8 @@ import pytest
 from lib import netns, ports
 from lib.frozen import FROZEN, ask, source, told, wait_frozen
 from lib.mired import BUILD
-from lib.processes import wait_until
 from lib.smtp import Client
+from lib.waiting import PATIENCE, until
 
 LONG = "time = 60s max = 60s pace = off freeze_after = 280s"  # with a freezer that gets none
 HELD = int(os.environ.get("MIRED_RELEASED", "1500"))  # of one client
@@ -38,13 +38,14 @@ def hold_many(m, stack, client, count):
         c = stack.enter_context(Client(m.port, source=client))
         c.send("EHLO client.test\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<nobody@example.test>\r\n")
         all_of_them.append(c)
-    wait_until(lambda: status(m)["held"] >= count, 120)
+    until(lambda: status(m)["held"] >= count)
+    m.booked()
     return all_of_them
 
 
 def paused(m, stack, role):
     """The only process of that role stops, until the end of the test."""
-    (pid,) = m.processes(role)
+    (pid,) = until(lambda: len(now := m.processes(role)) == 1 and now)  # a freezer comes later than clients are served
     stack.callback(os.kill, pid, signal.SIGCONT)
     os.kill(pid, signal.SIGSTOP)
     return pid
@@ -63,7 +64,7 @@ def test_release_returns_when_all_holds_of_a_client_are_answered_with_their_numb
         client = ports.stranger()
         clients = hold_many(m, stack, client, HELD)
         begun = time.monotonic()
-        done = m.control("release", client, timeout=60)
+        done = m.control("release", client)
         took = time.monotonic() - begun
         assert done.returncode == 0, done.stderr
         assert f" {HELD} held connections are answered" in done.stdout
@@ -78,7 +79,7 @@ def test_release_returns_when_all_holds_of_a_client_are_answered_with_their_numb
 def test_release_names_the_freezer_that_is_stopped_within_two_seconds(mired):
     m = mired(tarpit=LONG)
     with contextlib.ExitStack() as stack:
-        wait_until(lambda: len(m.processes("freezer")) == 1)
+        until(lambda: len(m.processes("freezer")) == 1)
         client = ports.stranger()
         c = hold_many(m, stack, client, 1)[0]
         pid = paused(m, stack, "freezer")
@@ -88,7 +89,7 @@ def test_release_names_the_freezer_that_is_stopped_within_two_seconds(mired):
         assert done.returncode == 1
         assert f"the freezer [{pid}] (no answer within 1.5 s)" in done.stderr
         assert "released in part" in done.stderr and "1 held connection is answered" in done.stderr
-        assert took < 20  # of 280 s
+        assert took < 50  # of 60 s
         assert c.reply().code == 250  # EHLO: what was held is answered all the same
         done = m.control("--json", "release", client)
         assert done.returncode == 1
@@ -122,7 +123,7 @@ def test_the_page_answers_a_release_as_the_command_does(mired, tmp_path):
     m = mired(config=f'web {{ listen = "127.0.0.1:{port}" token_file = "{token}" }}', tarpit=LONG)
 
     def post(what, address):
-        c = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+        c = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
         c.request("POST", f"/{what}?address={address}", headers={"X-Mired-Token": "a long secret"})
         answer = c.getresponse()
         return answer.status, answer.read().decode()
@@ -199,7 +200,7 @@ def freeze_many(m, cable, stack, least):
         if now["frozen"] + now["failed"] == count:
             break
     assert now["frozen"] >= least, now
-    wait_until(lambda: status(m)["frozen"] == now["frozen"], 60)
+    until(lambda: status(m)["frozen"] == now["frozen"])
     return now["frozen"]
 
 
@@ -223,7 +224,7 @@ def test_a_hundred_thousand_frozen_holds_of_one_client_are_released_and_counted(
         # To an address of its own: from all others each port of this client is a frozen hold's.
         own = [cable.at_server(lambda: ask(m.port, host="127.0.0.9", origin=client)) for _ in range(10)]
         count += len(own)
-        wait_until(lambda: status(m)["frozen"] == count, 60)
+        until(lambda: status(m)["frozen"] == count)
         (row,) = [c for c in json.loads(m.control("--json", "clients").stdout)["clients"] if c["address"] == client]
         assert (row["held"], row["frozen"]) == (0, count)
 

@@ -31,8 +31,8 @@ class Harvester:
             thread.start()
 
     def watch(self):
-        until = time.monotonic() + 90
-        while time.monotonic() < until and not self.over.is_set():
+        deadline = time.monotonic() + 200
+        while time.monotonic() < deadline and not self.over.is_set():
             try:
                 self.m.log.wait(PUT_OFF, timeout=8)
                 break
@@ -44,7 +44,7 @@ class Harvester:
     def run(self, number):
         while not self.over.is_set():
             try:
-                with Client(self.port, source=HERE, timeout=10) as c:
+                with Client(self.port, source=HERE) as c:
                     c.ehlo()
                     c.must(f"MAIL FROM:<x@m{number}.test>")
                     while not self.over.is_set():
@@ -73,7 +73,7 @@ def shielded(mired):
 
 
 def arrives_once(m):
-    assert len(m.delivered("alice@example.test", timeout=90)) == 1
+    assert len(m.delivered("alice@example.test", timeout=300)) == 1
     put_off = [l for l in m.log.text.splitlines() if PUT_OFF in l]
     assert put_off  # it was not told at first
     time.sleep(2.5)  # longer than the servers wait between two tries: none of them sends it again
@@ -85,7 +85,7 @@ def arrives_once(m):
 
 @pytest.mark.parametrize("name", senders.NAMES)
 def test_a_message_that_is_put_off_arrives_once(shielded, name):
-    box, seconds = senders.send(name, shielded.port, "alice@example.test", timeout=150, again=2)
+    box, seconds = senders.send(name, shielded.port, "alice@example.test", timeout=300, again=2)
     print(f"{name}: {seconds:.0f} s")
     arrives_once(shielded)
     assert "5.1.1" not in box and "550" not in box
@@ -119,7 +119,7 @@ def test_on_the_shield_a_retry_is_told_and_a_new_name_is_not(mired):
     assert ask("alice") == ask("nobody") == 450
     assert m.stop() == []
     m.start()  # the file outlives the processes
-    deadline = time.monotonic() + 140
+    deadline = time.monotonic() + 300
     while ask("alice") != 250:
         assert time.monotonic() < deadline
         assert ask("bob", f"w{time.monotonic()}@new.test") == 450

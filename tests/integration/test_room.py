@@ -9,9 +9,10 @@ import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.certificates import Authority
 from lib.smtp import Client, Hung
+from lib.waiting import PATIENCE, until
 
 QUIET = "time = 0"
 
@@ -70,10 +71,7 @@ def test_who_has_been_silent_makes_room(mired):
     try:
         assert len(silent) == 40
         assert connect(m.port, ports.stranger()) is None  # nobody has been silent for 10 s
-        until = time.monotonic() + 20
-        while not (served := connect(m.port, ports.stranger())) and time.monotonic() < until:
-            time.sleep(0.5)
-        assert served
+        served = until(lambda: connect(m.port, ports.stranger()), every=0.5)
         served.ehlo()
         assert served.message("a@b.test", ["alice@example.test"]).code == 250
         served.close()
@@ -153,20 +151,20 @@ def test_time_without_progress_ends(mired, what):
             c.must("MAIL FROM:<a@b.test>")
             c.must("RCPT TO:<alice@example.test>")
             c.must("DATA", 354) if what == "a message" else c.send("BDAT 100000 LAST\r\n")
-        ended = drip(c, b"x", 0.2, 30)
+        ended = drip(c, b"x", 0.2, PATIENCE)
         assert ended and ended > 1.5
 
 
 @pytest.mark.parametrize("rate", [100, 250])
 def test_a_slow_message_that_comes_on_is_taken(mired, rate):
     """The slowest link has more than 100 octets a second (2G: some 1,000); the timer does not run while they come."""
-    m = mired(tarpit=QUIET, config=f"timeout = 2s\ndata_rate = {rate // 2}")
+    m = mired(tarpit=QUIET, config=f"timeout = 4s\ndata_rate = {rate // 2}")
     with Client(m.port, source=ports.stranger()) as c:
         c.ehlo()
         c.must("MAIL FROM:<a@b.test>")
         c.must("RCPT TO:<alice@example.test>")
         c.must("DATA", 354)
-        assert drip(c, b"x" * (rate // 5 - 2) + b"\r\n", 0.2, 6) is None
+        assert drip(c, b"x" * (rate // 5 - 2) + b"\r\n", 0.2, 10) is None
         assert c.say("\r\n.").code == 250
 
 
@@ -263,10 +261,10 @@ def test_a_client_that_begins_many_handshakes_waits_and_others_do_not(encrypted,
             except TimeoutError:
                 return False
 
-        processes.wait_until(lambda: sum(map(is_answered, begun)) >= 64, 60)
+        until(lambda: sum(map(is_answered, begun)) >= 64)
         assert sum(map(is_answered, begun)) == 64
         for c in begun[:50]:
             c.close()
-        processes.wait_until(lambda: is_answered(begun[99]), 60)
+        until(lambda: is_answered(begun[99]))
     finally:
         close(begun)

@@ -12,11 +12,12 @@ import time
 
 import pytest
 
-from lib import ports, processes, scrape
+from lib import ports, scrape
 from lib.dovecot import Dovecot
 from lib.mired import password_file
 from lib.scripted import CLOSE, Scripted
 from lib.smtp import Client, transaction
+from lib.waiting import PATIENCE, until
 
 ALICE, BOB, CAROL = "alice@a.test", "bob@b.test", "carol@shop.branches.test"
 PEOPLE = (ALICE, BOB, CAROL)
@@ -155,7 +156,7 @@ def test_a_recipient_of_a_dead_route_is_put_off_apart_from_the_others(mired):
     with three() as backends:
         m = routed(mired, *backends)
         backends[1].stop()
-        m.log.wait(rf"backend smtp://127.0.0.1:{backends[1].port} is down", timeout=30) if not down(m, backends[1]) else None
+        m.log.wait(rf"backend smtp://127.0.0.1:{backends[1].port} is down") if not down(m, backends[1]) else None
         codes, _ = send(m, [ALICE, BOB, CAROL])
         assert codes == {ALICE: 250, BOB: 452, CAROL: 250}
         assert send(m, [BOB])[0] == {BOB: 451}
@@ -166,8 +167,8 @@ def test_a_recipient_of_a_dead_route_is_put_off_apart_from_the_others(mired):
 
 def down(m, backend):
     """Makes each worker find out: a message for it that is put off."""
-    until = time.monotonic() + 20
-    while time.monotonic() < until:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
         for _ in range(4):
             with Client(m.port) as c:
                 c.ehlo()
@@ -184,7 +185,7 @@ def test_a_worker_that_dies_between_leaves_no_second_copy(mired):
     def slow(verb, argument, session):
         if verb == "." and not hangs.is_set():
             taken.set()
-            hangs.wait(20)
+            hangs.wait(PATIENCE)
             return CLOSE
         return None
 
@@ -197,7 +198,7 @@ def test_a_worker_that_dies_between_leaves_no_second_copy(mired):
             client.envelope("a@sender.test", PEOPLE)
             client.must("DATA", 354)
             client.send(MESSAGE + b".\r\n")
-            assert taken.wait(20)
+            assert taken.wait(PATIENCE)
             settled(m, web, a, c)
             assert (a.copies(ALICE), c.copies(CAROL)) == (1, 1)
             for pid in m.processes("worker"):
@@ -214,7 +215,7 @@ def taken(web, backend):
 
 def settled(m, web, *backends):
     """Each of them has taken a message, which is recorded."""
-    processes.wait_until(lambda: all(taken(web, backend) for backend in backends))
+    until(lambda: all(taken(web, backend) for backend in backends))
     m.booked()
 
 
@@ -223,7 +224,7 @@ def test_a_client_that_hangs_up_amid_several_routes_comes_again(mired):
 
     def slow(verb, argument, session):
         if verb == "." and not release.is_set():
-            release.wait(20)
+            release.wait(PATIENCE)
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
@@ -236,10 +237,7 @@ def test_a_client_that_hangs_up_amid_several_routes_comes_again(mired):
             client.send(MESSAGE + b".\r\n")
             b.wait_said("DATA")
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
-        until = time.monotonic() + 10
-        while "ended" not in m.control("connections", "--phase", "delivering").stdout:
-            assert time.monotonic() < until
-            time.sleep(0.05)
+        until(lambda: "ended" in m.control("connections", "--phase", "delivering").stdout)
         release.set()
         settled(m, web, a, b, c)
         assert copies((a, b, c)) == [1, 1, 1]
@@ -255,7 +253,7 @@ def test_a_slow_backend_of_one_company_does_not_delay_anothers_mail(mired):
 
     def slow(verb, argument, session):
         if verb == ".":
-            release.wait(60)
+            release.wait(PATIENCE)
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
@@ -269,7 +267,7 @@ def test_a_slow_backend_of_one_company_does_not_delay_anothers_mail(mired):
         assert all(thread.is_alive() for thread in waiting)
         release.set()
         for thread in waiting:
-            thread.join(20)
+            thread.join()
 
 
 def test_a_backend_that_hangs_does_not_fill_the_spool_of_the_others(mired):
@@ -279,7 +277,7 @@ def test_a_backend_that_hangs_does_not_fill_the_spool_of_the_others(mired):
 
     def hangs(verb, argument, session):
         if verb == ".":
-            release.wait(60)
+            release.wait(PATIENCE)
         return None
 
     def one(number):
@@ -290,15 +288,12 @@ def test_a_backend_that_hangs_does_not_fill_the_spool_of_the_others(mired):
         waiting = [threading.Thread(target=one, args=(n,), daemon=True) for n in range(40)]
         for thread in waiting:
             thread.start()
-        until = time.monotonic() + 50
-        while len(codes) < 25:
-            assert time.monotonic() < until, codes
-            time.sleep(0.05)
+        until(lambda: len(codes) >= 25, why=lambda: codes)
         for number in range(5):
             assert send(m, [ALICE], octets, f"127.{200 + number}.1.1")[0] == {ALICE: 250}
         release.set()
         for thread in waiting:
-            thread.join(20)
+            thread.join()
         assert codes.count(250) >= 5 and set(codes) <= {250, 451, 452}
 
 
@@ -308,7 +303,7 @@ def test_a_slow_directory_of_one_company_does_not_delay_anothers_recipients(mire
 
     def slow(verb, argument, session):
         if verb == "RCPT" and "b.test" in argument:
-            release.wait(60)
+            release.wait(PATIENCE)
         return None
 
     with Scripted() as a, Scripted(slow) as b, Scripted() as c:
@@ -325,7 +320,7 @@ def test_a_slow_directory_of_one_company_does_not_delay_anothers_recipients(mire
         assert not any("b.test" in command for command in a.commands)
         release.set()
         for thread in waiting:
-            thread.join(30)
+            thread.join()
 
 
 def test_a_dead_directory_of_one_company_is_its_own(mired):
@@ -391,9 +386,7 @@ def test_what_a_route_has_lost_since_ehlo_is_told_at_rcpt_or_later_and_never_lef
             backends[1].stop()
             with Scripted(hello=("PIPELINING",), port=port) as b:
                 assert send(m, [BOB])[0] in ({BOB: 250}, {BOB: 451})
-                until = time.monotonic() + 20
-                while not b.copies(BOB) and time.monotonic() < until:
-                    send(m, [BOB])
+                until(lambda: b.copies(BOB) or not send(m, [BOB]))
                 replies = client.envelope("a@sender.test", [ALICE, BOB], " BODY=8BITMIME")
                 assert [r.code for r in replies] == [250, 451] and "4.3.3" in replies[1]
                 assert client.data("Subject: ä\r\n\r\nä\r\n".encode()).code == 250
@@ -468,7 +461,7 @@ def test_many_backends_that_hang_do_not_keep_a_message_from_the_others(mired):
 
     def hangs(verb, argument, session):
         if verb == "DATA":
-            release.wait(60)
+            release.wait(PATIENCE)
         return None
 
     with contextlib.ExitStack() as stack:
@@ -505,6 +498,7 @@ def test_backends_of_one_domain_stand_in_for_each_other_and_for_nobody_else(mire
             config='balance = "round_robin"',
             workers=1,
         )
+        until(lambda: all(b["up"] for b in json.loads(m.control("status", "--json").stdout)["backends"]))
         for _ in range(4):
             assert send(m, [ALICE])[0] == {ALICE: 250}
         assert (one.copies(ALICE), two.copies(ALICE)) == (2, 2)
@@ -525,6 +519,7 @@ def test_mirectl_route_says_what_serves_an_address_and_why(mired):
         a, b, c = backends
         m = routed(mired, *backends)
         assert send(m, PEOPLE)[0] == dict.fromkeys(PEOPLE, 250)
+        until(lambda: all(b["up"] for b in json.loads(m.control("status", "--json").stdout)["backends"]))
         said = json.loads(m.control("route", "Alice@A.test", "--json").stdout)
         assert said["local"] and said["rule"] == "a.test"
         assert said["backends"] == {"rule": "a.test", "sections": [{"name": f"smtp://127.0.0.1:{a.port}", "up": True}]}
@@ -548,12 +543,12 @@ def test_status_names_the_domain_whose_mail_waits(mired):
         def status():
             return json.loads(m.control("status", "--json").stdout)
 
-        processes.wait_until(lambda: status()["domain_waits"] == "b.test")
+        until(lambda: status()["domain_waits"] == "b.test")
         said = status()
         assert [x["domains"] for x in said["backends"]] == ["a.test", "b.test", ""]
         assert said["mail_passes"] and m.control("status").returncode == 0  # other companies' mail passes
         assert "for b.test waits: all of its backends are down" in m.control("status").stdout
-        assert f"backends          smtp://127.0.0.1:{backends[0].port} a.test: up" in m.control("status").stdout
+        until(lambda: f"backends          smtp://127.0.0.1:{backends[0].port} a.test: up" in m.control("status").stdout)
 
 
 def test_messages_are_counted_by_backend_over_reloads(mired):
@@ -562,9 +557,9 @@ def test_messages_are_counted_by_backend_over_reloads(mired):
         m = routed(mired, *backends, config=f'web {{ listen = "127.0.0.1:{port}" }}')
         for to in ([ALICE, BOB], [ALICE], [CAROL, "nobody@a.test"]):
             send(m, to)
-        assert m.control("reload", timeout=40).returncode == 0
+        assert m.control("reload").returncode == 0
         send(m, [ALICE])
-        processes.wait_until(lambda: [taken(port, b) for b in backends] == [3, 1, 1])
+        until(lambda: [taken(port, b) for b in backends] == [3, 1, 1])
 
 
 # ---- reload ----
@@ -576,7 +571,7 @@ def test_a_reload_moves_a_domain_to_another_backend(mired):
         m = routed(mired, *backends)
         assert send(m, [ALICE])[0] == {ALICE: 250}
         m.file.write_text(m.file.read_text().replace(block(a, "a.test"), block(a, "b.test")).replace(block(b, "b.test"), block(b, "a.test"), 1))
-        assert m.control("reload", timeout=40).returncode == 0
+        assert m.control("reload").returncode == 0
         assert send(m, [ALICE, BOB])[0] == {ALICE: 250, BOB: 250}
         assert (a.copies(ALICE), b.copies(ALICE), a.copies(BOB)) == (1, 1, 1)
 
@@ -652,6 +647,6 @@ def test_two_dovecots_may_call_two_people_by_one_name(mired):
                 c.ehlo()
                 assert c.login(user, password).code == (235 if right else 535), user
                 c.quit()
-        processes.wait_until(lambda: m.log.text.count("event=session") == 5)
+        until(lambda: m.log.text.count("event=session") == 5)
         users = [re.search(r" user=(\S+)", line)[1] for line in m.log.text.splitlines() if "event=session" in line and " user=" in line]
         assert sorted(users) == ["joe@a.test", "joe@b.test", "joe@b.test"]

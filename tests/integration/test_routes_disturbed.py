@@ -11,12 +11,13 @@ import threading
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.disturbed import Disturbed
 from lib.dovecot import Dovecot
 from lib.mired import read_maildir
 from lib.receivers import Receiver
 from lib.smtp import Client
+from lib.waiting import until
 
 PEOPLE = {
     "postfix": ["ann@a.test", "al@a.test", "ada@a.test"],
@@ -70,7 +71,7 @@ def kill_at_random(backends, dice, over):
 def wait_for_queues(servers, expected):
     """Postfix and Exim deliver what they took a moment later."""
     for (folder, to), count in expected.items():
-        read_maildir(folder, 60, count)
+        read_maildir(folder, count=count)
 
 
 def numbers(folder):
@@ -111,7 +112,7 @@ recipients "file" {{ path = "{tmp_path}/dovecot" }}
     with concurrent.futures.ThreadPoolExecutor(12) as pool:
         told = dict(zip((n for n, _ in work), pool.map(lambda w: deliver(m, *w, pause.wait), work)))
     over.set()
-    killer.join(5)
+    killer.join()
     folders = {
         **{p: servers["postfix"].folder / "mail" / "a.test" / p.split("@")[0] for p in PEOPLE["postfix"]},
         **{p: servers["exim"].folder / "mail" / p.split("@")[0] for p in PEOPLE["exim"]},
@@ -121,7 +122,7 @@ recipients "file" {{ path = "{tmp_path}/dovecot" }}
     for to, folder in folders.items():
         due = {n for n, codes in told.items() if codes.get(to) == 250}
         with contextlib.suppress(AssertionError):  # what is missing after that is told below
-            processes.wait_until(lambda folder=folder, due=due: due <= numbers(folder).keys(), 90)
+            until(lambda folder=folder, due=due: due <= numbers(folder).keys())
     found = {to: numbers(folder) for to, folder in folders.items()}
     for backend in backends:
         backend.stop()

@@ -16,6 +16,7 @@ import pytest
 from lib import processes, sockets
 from lib.mired import BUILD, SANITIZED, Mired
 from lib.smtp import Client, deliver
+from lib.waiting import until
 
 pytestmark = pytest.mark.skipif(SANITIZED, reason="a sanitizer needs calls that no role needs")
 
@@ -45,16 +46,25 @@ def start():
 def test_each_process_is_confined_and_status_says_so(start):
     mired = start(tarpit="time = 20s freeze = \"auto\"", config='log_level = "debug"')
     mired.log.wait("(not )?freezing connections")  # clients are served before there is a freezer
-    processes.wait_until(lambda: all(mired.processes(role) for role in ROLES))
+    until(lambda: all(mired.processes(role) for role in ROLES))
     children = processes.children(mired.pid)
     for pid in children:
         status = status_of(pid)
-        threads = [status_of(f"{pid}/task/{t.name}") for t in pathlib.Path(f"/proc/{pid}/task").iterdir()]
-        assert {t["Seccomp"] for t in threads} == {"2"}, processes.command(pid)
+
+        def confined():
+            threads = [status_of(f"{pid}/task/{t.name}") for t in pathlib.Path(f"/proc/{pid}/task").iterdir()]
+            return {t["Seccomp"] for t in threads} == {"2"}
+
+        until(confined, why=lambda: processes.command(pid))
         assert status["NoNewPrivs"] == "1"
         assert pathlib.Path(f"/proc/{pid}/limits").read_text().count("Max core file size        0") == 1
-    sandbox = json.loads(mired.control("status", "--json").stdout)["sandbox"]
-    assert sandbox["seccomp"] == sandbox["landlock"] == len(children)
+
+
+    def told():
+        return json.loads(mired.control("status", "--json").stdout)["sandbox"]
+
+    until(lambda: (now := told())["seccomp"] == now["landlock"] == len(children), why=told)
+    sandbox = told()
     assert sandbox["none"] == 0
     assert f"seccomp in {len(children)} processes" in mired.control("status").stdout
 
@@ -82,7 +92,7 @@ def test_workers_keeper_and_store_have_root_directories_of_their_own(start):
     assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
     state = mired.folder / "state"
     for _ in range(2):
-        processes.wait_until(lambda: [len(mired.processes(r)) for r in ("worker", "keeper", "store")] == [2, 1, 1])
+        until(lambda: [len(mired.processes(r)) for r in ("worker", "keeper", "store")] == [2, 1, 1])
         for pid in mired.processes("worker"):
             assert root(pid) == (f"{state}/spool", [])
         where, there = root(mired.processes("keeper")[0])
@@ -95,10 +105,10 @@ def test_workers_keeper_and_store_have_root_directories_of_their_own(start):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # of the earlier generation, and just gone
                 assert not any(c & 1 << 18 for c in capabilities(pid)), processes.command(pid)
         assert not (mired.folder / "run" / "empty").exists()
-        processes.wait_until(lambda: json.loads(mired.control("status", "--json").stdout)["sandbox"]["root"] == 4)
+        until(lambda: json.loads(mired.control("status", "--json").stdout)["sandbox"]["root"] == 4)
         assert "a root directory of its own in 4" in mired.control("status").stdout
         assert deliver(mired.port, "a@b.test", "alice@example.test", LARGE).code == 250
-        assert mired.control("upgrade", timeout=60).returncode == 0
+        assert mired.control("upgrade").returncode == 0
     checked = subprocess.run([mired.program, "-c", mired.file, "-t"], capture_output=True, text=True)
     assert ", root directories of their own\n" in checked.stdout
 
@@ -111,7 +121,7 @@ def test_a_worker_that_opens_files_keeps_the_machines_root_and_the_check_says_wh
     (tmp_path / "allowances").write_text("")
     tmp_path.chmod(0o755)
     mired = start(config=config.replace("%s", str(tmp_path)), backend=backend)
-    assert roots(mired)["worker"] == "/" and roots(mired)["keeper"] != "/"
+    until(lambda: (now := roots(mired))["worker"] == "/" and now["keeper"] != "/", why=lambda: roots(mired))
     checked = subprocess.run([mired.program, "-c", mired.file, "-t"], capture_output=True, text=True)
     assert f"root directories of their own (but not for workers, because of `{key}`)\n" in checked.stdout
 
@@ -157,15 +167,15 @@ def test_no_worker_has_the_stores_channel(start):
         assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
         one, other = map(packet_sockets, mired.processes("worker"))
         assert not one & other
-        assert mired.control("upgrade", timeout=60).returncode == 0
-        processes.wait_until(lambda: len(mired.processes("worker")) == 2)
+        assert mired.control("upgrade").returncode == 0
+        until(lambda: len(mired.processes("worker")) == 2)
 
 
 def test_it_can_be_turned_off_and_says_so(start):
     mired = start(config="sandbox = false")
     children = processes.children(mired.pid)
     assert {status_of(pid)["Seccomp"] for pid in children} == {"0"}
-    assert json.loads(mired.control("status", "--json").stdout)["sandbox"]["none"] == len(children)
+    until(lambda: json.loads(mired.control("status", "--json").stdout)["sandbox"]["none"] == len(children))
     assert "not confined" in mired.control("status").stdout
 
 
@@ -179,10 +189,10 @@ def test_children_are_a_process_group_of_their_own_also_after_an_upgrade(start):
     def groups():
         return {group(pid) for pid in processes.children(mired.pid)} - {None}
 
+    until(lambda: len(groups()) == 1, why=groups)
     before = groups()
-    assert len(before) == 1
     assert os.getpgid(mired.pid) not in before
-    assert mired.control("upgrade", timeout=30).returncode == 0
+    assert mired.control("upgrade").returncode == 0
     assert groups() == before
 
 
@@ -233,7 +243,7 @@ def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
     begun = time.monotonic()
     mired.start()
     try:
-        mired.log.wait("door: proposed", timeout=60)
+        mired.log.wait("door: proposed")
         assert "door: ledger: to write: EACCES, 0 descriptors" in mired.log.text
         assert "door: mixed answers: to write: EACCES, 0 descriptors" in mired.log.text
         mired.log.wait("changes of the ledger that no worker makes")
@@ -307,7 +317,7 @@ def test_a_worker_that_shuts_its_queues_hurts_only_itself_and_no_successor(taken
     os.kill(bad, signal.SIGKILL)
     mired.log.wait("has shut down its sockets to other processes")
     mired.log.wait("generation 2 serves")
-    processes.wait_until(lambda: len(mired.processes("worker")) == 2 and good not in mired.processes("worker"))
+    until(lambda: len(mired.processes("worker")) == 2 and good not in mired.processes("worker"))
     for worker in mired.processes("worker"):
         assert deliver_by(mired, worker).code == 250
 
@@ -318,13 +328,13 @@ def test_a_listener_that_a_worker_ends_is_bound_again_and_the_worker_replaced(ta
     for turn in (0, 1):
         bad, good = mired.processes("worker")[:: 1 - 2 * turn]
         os.kill(bad, signal.SIGRTMIN + 2)
-        processes.wait_until(lambda: mired.log.text.count("has stopped listening") == turn + 1)
-        processes.wait_until(lambda: len(mired.processes("worker")) == 2 and bad not in mired.processes("worker"))
+        until(lambda: mired.log.text.count("has stopped listening") == turn + 1)
+        until(lambda: len(mired.processes("worker")) == 2 and bad not in mired.processes("worker"))
         assert good in mired.processes("worker")
-        processes.wait_until(lambda: listeners(mired) == 2)
+        until(lambda: listeners(mired) == 2)
         for worker in mired.processes("worker"):
             assert deliver_by(mired, worker).code == 250
-    assert mired.control("reload", timeout=60).returncode == 0
+    assert mired.control("reload").returncode == 0
     assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
 
 
@@ -334,7 +344,7 @@ def test_a_worker_that_gives_itself_all_connections_ends(taken_over):
     bad, good = mired.processes("worker")
     os.kill(bad, signal.SIGRTMIN + 3)
     mired.log.wait("system call setsockopt")
-    processes.wait_until(lambda: len(mired.processes("worker")) == 2 and bad not in mired.processes("worker"))
+    until(lambda: len(mired.processes("worker")) == 2 and bad not in mired.processes("worker"))
     assert "a listener has a filter" not in mired.log.text
     for worker in mired.processes("worker"):
         assert deliver_by(mired, worker).code == 250

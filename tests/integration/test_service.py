@@ -11,9 +11,10 @@ import time
 
 import pytest
 
-from lib import ports, processes, sockets
+from lib import ports, sockets
 from lib.mired import Mired, PROGRAM
 from lib.smtp import Client, deliver
+from lib.waiting import PATIENCE, until
 
 PASS = pathlib.Path(__file__).parent / "lib" / "pass_sockets.py"
 
@@ -65,16 +66,16 @@ def test_passed_sockets_outlive_reloads_and_upgrades_with_other_numbers_of_worke
         text = m.file.read_text()
         for workers, command in ((4, "reload"), (4, "upgrade"), (1, "reload"), (3, "upgrade")):
             m.file.write_text(text.replace("workers = 2", f"workers = {workers}"))
-            done = m.control(command, timeout=60)
+            done = m.control(command)
             assert done.returncode == 0, done.stderr
             assert inodes(m.port) == {inode}
             for _ in range(5):
                 assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
         assert held.reply().code == 550
     m.file.write_text(text + "frobnicate = 1\n")
-    assert m.control("reload", timeout=60).returncode == 1
+    assert m.control("reload").returncode == 1
     m.file.write_text(text + f'listen "192.0.2.200:{m.port}" {{ }}\n')  # not of this machine: all of it comes to nothing
-    assert m.control("reload", timeout=60).returncode == 1
+    assert m.control("reload").returncode == 1
     assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
 
 
@@ -110,12 +111,12 @@ def test_clients_queue_while_no_mired_runs():
         m.start()
         assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
         assert m.stop() == []
-        with socket.create_connection((m.host, m.port), timeout=20) as waiting:  # not refused
+        with socket.create_connection((m.host, m.port), timeout=PATIENCE) as waiting:  # not refused
             m.start()
             assert waiting.recv(100).startswith(b"220 ")
         assert m.control("stop", "--drain").returncode == 0
-        m.daemon.process.wait(40)
-        with socket.create_connection((m.host, m.port), timeout=20):  # nor now
+        m.daemon.process.wait()
+        with socket.create_connection((m.host, m.port), timeout=PATIENCE):  # nor now
             pass
     finally:
         m.stop()
@@ -147,10 +148,10 @@ def test_systemd_itself_passes_the_sockets_and_the_first_client_is_served():
     greetings = []
 
     def first():
-        until = time.monotonic() + 20
-        while time.monotonic() < until and not greetings:
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and not greetings:
             try:
-                with socket.create_connection((m.host, m.port), timeout=20) as s:
+                with socket.create_connection((m.host, m.port), timeout=PATIENCE) as s:
                     greetings.append(s.recv(100))
             except ConnectionRefusedError:
                 time.sleep(0.05)
@@ -159,7 +160,7 @@ def test_systemd_itself_passes_the_sockets_and_the_first_client_is_served():
     client.start()
     try:
         m.start()
-        client.join(20)
+        client.join()
         assert greetings and greetings[0].startswith(b"220 ")
         assert len(inodes(m.port)) == 1
         assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
@@ -170,19 +171,16 @@ def test_systemd_itself_passes_the_sockets_and_the_first_client_is_served():
 
 
 def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(mired, monkeypatch):
-    monkeypatch.setenv("WATCHDOG_USEC", "3000000")
+    monkeypatch.setenv("WATCHDOG_USEC", "8000000")
     m = mired(tarpit="time = 0", workers=2)
     m.deaths_expected = True
-    with Client(m.port, timeout=20) as other:  # held by the worker that hangs, or by the other one
+    with Client(m.port) as other:  # held by the worker that hangs, or by the other one
         other.ehlo()
         workers = m.processes("worker")
         os.kill(workers[0], signal.SIGSTOP)
-        m.log.wait(rf"worker \d \(process {workers[0]}\) has not answered .*; killing it", timeout=30)
-        m.log.wait("child_died.*child=worker", timeout=30)
-        until = time.monotonic() + 40
-        while len(left := m.processes("worker")) != 2 or workers[0] in left:
-            assert time.monotonic() < until, left
-            time.sleep(0.05)
+        m.log.wait(rf"worker \d \(process {workers[0]}\) has not answered .*; killing it")
+        m.log.wait("child_died.*child=worker")
+        left = until(lambda: len(now := m.processes("worker")) == 2 and workers[0] not in now and now)
         assert workers[1] in left
         for _ in range(6):
             assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
@@ -197,7 +195,7 @@ def test_the_watchdog_is_fed_until_the_master_hangs(monkeypatch):
         pathlib.Path(path).unlink()
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(path)
-            manager.settimeout(10)
+            manager.settimeout(PATIENCE)
             for _ in range(3):
                 assert manager.recv(4096) == b"WATCHDOG=1"
             os.kill(m.pid, signal.SIGSTOP)
@@ -206,7 +204,7 @@ def test_the_watchdog_is_fed_until_the_master_hangs(monkeypatch):
                 while True:
                     manager.recv(4096)
             os.kill(m.pid, signal.SIGCONT)
-            manager.settimeout(10)
+            manager.settimeout(PATIENCE)
             assert manager.recv(4096) == b"WATCHDOG=1"
         assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
     finally:

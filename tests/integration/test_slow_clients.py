@@ -58,5 +58,5 @@ def test_two_hundred_slow_senders_do_not_slow_a_postfix_with_ten_processes(mired
     finally:
         slow.stop()
     print(f"median {before * 1000:.1f} ms before, {beside * 1000:.1f} ms beside 200 slow senders")
-    assert beside < 3 * before + 0.1
-    assert len(backend.delivered("bob@example.test", 30, 80)) == 80
+    assert beside < 3 * before + 1  # who waits for one of the ten processes waits for minutes
+    assert len(backend.delivered("bob@example.test", count=80)) == 80

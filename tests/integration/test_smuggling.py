@@ -53,7 +53,7 @@ def play(b, cells, **options):
         with Client(b.m.port, source="127.66.1.1") as client:
             client.ehlo()
             assert client.message("end@c.test", person, b"Subject: the last one\r\n\r\nx\r\n").code == 250
-    b.delivered(USER, len(taken) + 1, timeout=120)
+    b.delivered(USER, len(taken) + 1)
     assert len(b.delivered(ANOTHER, 1)) == 1
     wrong = smuggling.wrong([mail for mail in b.mails() if b"Subject: the last one" not in smuggling.head(mail)], taken)
     assert not wrong, wrong[:10]

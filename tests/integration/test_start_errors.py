@@ -19,6 +19,7 @@ from lib import ports
 from lib.certificates import Authority
 from lib.daemon import Output
 from lib.mired import PROGRAM
+from lib.waiting import PATIENCE
 
 NEVER = ("Success", "(null)", "Unknown error", "unknown error", "errno")
 
@@ -51,7 +52,7 @@ class Start:
         path.write_text(BASE.format(**values))
         return path
 
-    def run(self, more="", prefix=(), descriptors=None, seconds=20, until=None, linger=0, **changed):
+    def run(self, more="", prefix=(), descriptors=None, seconds=PATIENCE, until=None, linger=0, **changed):
         """What it says until it ends, or until a line matches `until` and so many seconds longer, or is ended after
         `seconds`; and its exit status, or None."""
 
@@ -72,8 +73,8 @@ class Start:
             status = process.wait(seconds)
         except subprocess.TimeoutExpired:
             process.terminate()
-            process.wait(40)
-        output.wait_end(20)
+            process.wait()
+        output.wait_end()
         return output.text, status
 
 
@@ -253,7 +254,7 @@ def test_however_few_descriptors_there_are_errors_name_that_limit(start):
     web = f'web {{ listen = "127.0.0.1:{ports.free()}" }}'
     failed, served = 0, 0
     for descriptors in range(6, 110, 4):
-        said, status = start.run(web, descriptors=descriptors, seconds=5, until="event=ready", linger=1)
+        said, status = start.run(web, descriptors=descriptors, seconds=15, until="event=ready", linger=1)
         errors = [line for line in said.splitlines() if "level=error" in line or "level=" not in line and "cannot" in line]
         assert_said(said)
         for line in errors:

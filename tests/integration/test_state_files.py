@@ -12,6 +12,7 @@ import pytest
 from lib import frozen as frozen_holds
 from lib import netns, ports
 from lib.smtp import Client, deliver
+from lib.waiting import until
 
 USER = "alice@example.test"
 FILES = ["ledger", "settled", "orders", "answers", "decoys", "history"]
@@ -51,7 +52,7 @@ def test_a_file_that_is_cut_short_costs_no_connection(m, names, left):
         assert client.login("nobody@example.test", "x").code in (503, 535)
     for _ in range(10):
         assert deliver(m.port, "a@b.test", USER).code == 250
-    assert m.control("status").returncode == 0
+    until(lambda: m.control("status").returncode == 0)
     m.log.wait(rf"level=warn .*state/{names[0]} was truncated while in use")
     assert "child_died" not in m.log.text
     for name in names:
@@ -79,17 +80,17 @@ def test_what_is_mended_is_taken_over_by_the_next_start(m):
 
 def test_a_reload_and_an_upgrade_over_a_file_that_is_cut_short(m):
     os.truncate(m.folder / "state" / "ledger", 0)
-    assert m.control("reload", timeout=40).returncode == 0
+    assert m.control("reload").returncode == 0
     assert deliver(m.port, "a@b.test", USER).code == 250
     os.truncate(m.folder / "state" / "settled", 50)
-    assert m.control("upgrade", timeout=40).returncode == 0
+    assert m.control("upgrade").returncode == 0
     assert deliver(m.port, "a@b.test", USER).code == 250
 
 
 @pytest.mark.skipif(netns.unable() != "", reason=netns.unable())
 @pytest.mark.parametrize("left", [0, 4096, 4096 + 500])
 def test_a_frozen_table_that_is_cut_short_ends_no_process(frozen, cable, left):
-    m = frozen(time=5)
+    m = frozen(time=10)
     held = [Client(m.port, host=netns.SERVER, source=f"10.78.0.{i}") for i in range(1, 9)]
     for client in held:
         client.ehlo()
@@ -97,7 +98,7 @@ def test_a_frozen_table_that_is_cut_short_ends_no_process(frozen, cable, left):
         client.send("RCPT TO:<nobody@example.test>\r\n")
     frozen_holds.wait_frozen(cable, 4)
     os.truncate(m.folder / "state" / "frozen", left)
-    m.log.wait("frozen holds are left", timeout=30)
+    m.log.wait("frozen holds are left")
     with Client(m.port, host=netns.SERVER, source="10.78.1.1") as client:
         client.ehlo()
         client.must("MAIL FROM:<a@b.test>")

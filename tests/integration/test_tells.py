@@ -11,9 +11,10 @@ import select
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.mired import PASSWORDS, password_file
 from lib.smtp import Client
+from lib.waiting import until
 
 KNOWN, LOCKED, UNKNOWN = "alice@example.test", "carol@example.test", "nobody@example.test"
 NAMES = [KNOWN, LOCKED, UNKNOWN]
@@ -94,7 +95,7 @@ def asked(m, source, local):
 
 
 def wait_for_held(m, count):
-    processes.wait_until(lambda: json.loads(m.control("--json", "status").stdout)["held"] == count)
+    until(lambda: json.loads(m.control("--json", "status").stdout)["held"] == count)
 
 
 def answered(clients):
@@ -138,7 +139,7 @@ def test_the_guard_does_not_tell_who_exists_of_masked_verdicts(mired):
     newcomers = []
     for n in range(10):
         newcomers.append(asked(m, ports.stranger(), "nobody9"))
-        processes.wait_until(lambda: len(answered(everyone)) == n + 1)
+        until(lambda: len(answered(everyone)) == n + 1)
     assert not answered(newcomers)
     gone = collections.Counter(local for local, c in clients if c in answered(everyone))
     print(gone)
@@ -165,7 +166,7 @@ def test_the_guard_does_not_tell_who_exists_before_the_turn(mired, extra, each):
     newcomers = []
     for n in range(8 * each):
         newcomers.append(asked(m, suspect(100 + n), "nobody9"))
-        processes.wait_until(lambda: len(answered(everyone)) == n + 1)
+        until(lambda: len(answered(everyone)) == n + 1)
     assert not answered(newcomers)
     gone = collections.Counter(local for local, c in clients if c in answered(everyone))
     print(gone)

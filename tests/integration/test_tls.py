@@ -13,10 +13,11 @@ import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.certificates import Authority
 from lib.mired import PASSWORDS, PROGRAM, SANITIZED
 from lib.smtp import Client
+from lib.waiting import PATIENCE, until
 
 NAME = "mx.example.test"
 USER = "alice@example.test"
@@ -208,7 +209,7 @@ def test_tls_1_2_has_forward_secrecy_and_nothing_older_is_spoken(m, authority, i
     shown = subprocess.run(
         ["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{m.port}", "-tls1_1",
          "-cipher", "ALL:@SECLEVEL=0"],
-        input="QUIT\r\n", capture_output=True, text=True, timeout=20,
+        input="QUIT\r\n", capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert "Cipher is (NONE)" in shown.stdout + shown.stderr or shown.returncode != 0
 
@@ -218,7 +219,7 @@ def test_openssls_own_client_is_served(m, authority):
     shown = subprocess.run(
         ["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{m.port}", "-servername", NAME,
          "-CAfile", authority.file, "-verify_return_error", "-crlf", "-quiet"],
-        input="EHLO s.client.test\nQUIT\n", capture_output=True, text=True, timeout=20,
+        input="EHLO s.client.test\nQUIT\n", capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert "250" in shown.stdout and "221" in shown.stdout, shown.stdout + shown.stderr
 
@@ -229,14 +230,14 @@ def test_swaks_sends_and_logs_in_over_tls(m, authority):
          "--tls-ca-path", authority.file, "--tls-verify-host", NAME, "--tls-sni", NAME, "--from", USER,
          "--to", "bob@example.test", "--auth", "PLAIN", "--auth-user", USER,
          "--auth-password", PASSWORDS[USER], "--header", "Subject: over TLS"],
-        capture_output=True, text=True, timeout=30,
+        capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     if "is not a recognized option" in done.stderr + done.stdout or "Unknown option" in done.stderr:
         done = subprocess.run(
             ["swaks", "--server", "127.0.0.1", "--port", str(m.submission), "-tls", "--from", USER,
              "--to", "bob@example.test", "--auth", "PLAIN", "--auth-user", USER,
              "--auth-password", PASSWORDS[USER], "--header", "Subject: over TLS"],
-            capture_output=True, text=True, timeout=30,
+            capture_output=True, text=True, timeout=PATIENCE,
         )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     message = m.delivered("bob@example.test")[0]
@@ -300,7 +301,7 @@ def test_a_broken_certificate_is_named_with_file_and_line(mired, issued, authori
     for pair in ((issued[0], other[1]), (issued[1], issued[1])):
         m.file.write_text(good.replace(section(*issued), section(*pair)))
         for option in (["-t"], []):
-            done = subprocess.run([PROGRAM, "-c", m.file, *option], capture_output=True, text=True, timeout=20)
+            done = subprocess.run([PROGRAM, "-c", m.file, *option], capture_output=True, text=True, timeout=PATIENCE)
             assert done.returncode == 1 and "configuration OK" not in done.stdout
             assert re.search(r"mired\.conf:\d+: tls: (key|certificate)", done.stderr), done.stderr
 
@@ -374,7 +375,7 @@ def test_ten_thousand_held_under_tls_cost_15_kb_each(mired, issued, authority):
         config=section(*issued) + "connections_max = 30000",
     )
     held, before = hold_under_tls(m, trusting(authority), many + 100)
-    processes.wait_until(lambda: f"heldnow{many + 100}of" in re.sub("[^0-9a-z]", "", m.control("status").stdout), 60)
+    until(lambda: f"heldnow{many + 100}of" in re.sub("[^0-9a-z]", "", m.control("status").stdout))
     each = (private_memory(m) - before) * 1024 / many
     print(f"{each:.0f} octets each, of {many:,} held under TLS")
     for client in held:
@@ -399,9 +400,9 @@ def test_what_is_no_tls_is_an_offence(mired, issued, authority):
         with Client(port, source=source, greet=False) as client:
             client.send("EHLO in.clear\r\n")
             last = client.begun
-            client.is_closed(30)
+            client.is_closed()
     m.log.wait(rf"event=session client={re.escape(source)} .*offences=1")
-    processes.wait_until(lambda: "1.0" in m.control("show", source).stdout)
+    until(lambda: "1.0" in m.control("show", source).stdout)
     client = Secure(port, source=source, greet=False)
     client.wrap(context)
     waited = client.reply()  # in debt: the handshake itself does not begin before the hold is over
@@ -418,8 +419,8 @@ def test_handshakes_of_a_client_in_debt_come_one_after_the_other(mired, issued, 
     for _ in range(4):
         with Client(port, source=source, greet=False) as client:
             client.send("EHLO in.clear\r\n")
-            client.is_closed(30)
-    processes.wait_until(lambda: "1.0" in m.control("show", source).stdout)
+            client.is_closed()
+    until(lambda: "1.0" in m.control("show", source).stdout)
 
     def shake(client):
         client.wrap(trusting(authority))
@@ -460,7 +461,7 @@ def test_who_only_looks_whether_the_port_is_open_or_says_good_bye_owes_nothing(m
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer's memory is not ours")
 def test_a_held_connection_under_tls_costs_little(mired, issued, authority):
     """The budget is 15 KB; what is asserted leaves room for another OpenSSL."""
-    m = mired(tarpit="time = 60s freeze = off patience_offences = 0", config=section(*issued))
+    m = mired(tarpit="time = 280s max = 280s freeze = off patience_offences = 0", config=section(*issued))
     held, before = hold_under_tls(m, trusting(authority), 600)
     each = (private_memory(m) - before) * 1024 / 500
     print(f"{each:.0f} octets each")

@@ -13,6 +13,7 @@ import pytest
 from lib import ports
 from lib.certificates import Authority
 from lib.smtp import Client
+from lib.waiting import PATIENCE
 
 NAME = "mx.example.test"
 
@@ -49,7 +50,7 @@ def s_client(port, source, *arguments):
     """OpenSSL's own client over STARTTLS: says QUIT when it gets so far."""
     done = subprocess.run(
         ["openssl", "s_client", "-starttls", "smtp", "-connect", f"127.0.0.1:{port}", "-bind", source, *arguments],
-        input=b"QUIT\r\n", capture_output=True, timeout=30,
+        input=b"QUIT\r\n", capture_output=True, timeout=PATIENCE,
     )  # fmt: skip
     return done.stdout.decode(errors="replace") + done.stderr.decode(errors="replace")
 

@@ -5,13 +5,13 @@ import os
 import re
 import shutil
 import subprocess
-import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.mired import CONTROL
 from lib.smtp import Client
+from lib.waiting import PATIENCE, until
 
 
 class Terminal:
@@ -19,11 +19,11 @@ class Terminal:
 
     def __init__(self, folder, command, width=100, height=24):
         self.socket = str(folder / "tmux")
-        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height), f"{command}; echo left with $?; sleep 60")
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(width), "-y", str(height), f"{command}; echo left with $?; sleep 600")
 
     def tmux(self, *words):
         env = {k: v for k, v in os.environ.items() if k != "TMUX"} | {"LC_ALL": "C.UTF-8"}
-        return subprocess.run(["tmux", "-S", self.socket, *words], capture_output=True, text=True, env=env, check=True, timeout=10).stdout
+        return subprocess.run(["tmux", "-S", self.socket, *words], capture_output=True, text=True, env=env, check=True, timeout=PATIENCE).stdout
 
     @property
     def text(self):
@@ -34,14 +34,10 @@ class Terminal:
         found = re.search(r"\033\[(?:\d+;)*7m(?:\033\[[\d;]*m)*(\S+)", self.tmux("capture-pane", "-p", "-e"))
         return found and found[1]
 
-    def wait(self, *words, timeout=30):
+    def wait(self, *words):
         """The text once all of the words are in it, in their order: a picture may be taken while it is drawn."""
         wanted = re.compile(".*".join(map(re.escape, words)), re.S)
-        until = time.monotonic() + timeout
-        while not wanted.search(text := self.text):
-            assert time.monotonic() < until, f"{words!r} are not in\n{text}"
-            time.sleep(0.05)
-        return text
+        return until(lambda: wanted.search(text := self.text) and text, why=lambda: f"{words!r} are not in\n{self.text}", every=0.05)
 
     def key(self, *names):
         self.tmux("send-keys", *names)
@@ -78,13 +74,13 @@ def top(m, *words):
 
 @pytest.mark.skipif(not shutil.which("tmux"), reason="tmux is not installed")
 def test_in_a_terminal_it_follows_and_takes_keys(mired, terminal):
-    m = mired(tarpit="time = 60s max = 60s")
+    m = mired(tarpit="time = 240s max = 240s")
     worst, second, third = penalised(m, (1, 40), (2, 20), (3, 10))
     t = terminal(top(m))
     t.wait(worst, second, third)
     for words in ("mx.example.test", "held 0 of", "sort (offences)"):
         t.wait(words)
-    processes.wait_until(lambda: t.selected() == worst)
+    until(lambda: t.selected() == worst)
     source = ports.stranger()
     with Client(m.port, source=source) as held:  # what happens is seen
         held.ehlo()
@@ -102,7 +98,7 @@ def test_in_a_terminal_it_follows_and_takes_keys(mired, terminal):
     t.wait("sort (offences)")
     t.wait(worst)
     t.key("Down")
-    processes.wait_until(lambda: t.selected() == second)
+    until(lambda: t.selected() == second)
     t.key("e")
     t.wait(f"{second} is never delayed")
     assert second in m.control("exempt", "--list").stdout
@@ -119,7 +115,7 @@ def test_a_small_terminal_scrolls_and_a_mired_that_went_is_said_to_have(mired, t
     assert addresses[20] not in t.text
     t.key(*["Down"] * 20)
     t.wait(addresses[20])
-    processes.wait_until(lambda: t.selected() == addresses[20])
+    until(lambda: t.selected() == addresses[20])
     m.stop()
     t.wait("cannot reach mired")
     m.start()
@@ -147,9 +143,9 @@ def test_into_a_pipe_that_ends_it_ends_too_and_so_when_mired_goes(mired):
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
         assert "mired" in following.stdout.readline()
         following.stdout.close()
-        assert following.wait(40) != 0
+        assert following.wait(PATIENCE) != 0
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as following:
         assert "mired" in following.stdout.readline()
         m.stop()
-        _, said = following.communicate(timeout=40)
+        _, said = following.communicate(timeout=PATIENCE)
         assert following.returncode == 3 and "cannot reach mired" in said or "stopped before" in said

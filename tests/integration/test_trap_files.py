@@ -8,6 +8,7 @@ import time
 import pytest
 
 from lib.smtp import Client
+from lib.waiting import until
 
 BAIT = "bait@example.test"
 
@@ -34,11 +35,8 @@ def is_trap(m, address):
     return "a trap" in m.control("recipient", address).stdout
 
 
-def wait_trap(m, address, seconds=15):
-    until = time.monotonic() + seconds
-    while not is_trap(m, address):
-        assert time.monotonic() < until, m.control("recipient", address).stdout
-        time.sleep(0.1)
+def wait_trap(m, address):
+    until(lambda: is_trap(m, address), why=lambda: m.control("recipient", address).stdout, every=0.1)
 
 
 def shields(m, address, source):
@@ -73,11 +71,11 @@ def test_a_wrong_version_of_a_trap_file_is_not_taken(mired, octets):
     m = served(mired, f"{BAIT}\none@example.test\ntwo@example.test\n")
     assert is_trap(m, BAIT)
     write(m.traps, octets)
-    m.log.wait(re.escape(str(m.traps)) + ".*keeping the previous version", timeout=40)
+    m.log.wait(re.escape(str(m.traps)) + ".*keeping the previous version")
     assert is_trap(m, BAIT) and not is_trap(m, "alice@example.test")
     assert m.control("recipient", "alice@example.test").stdout.count("taken") == 1
     if octets:  # an empty one may be meant
-        done = m.control("reload", timeout=30)
+        done = m.control("reload")
         assert done.returncode != 0 and str(m.traps) in done.stdout + done.stderr
         m.stop()
         m.start()
@@ -111,7 +109,7 @@ def test_a_file_of_suspects_with_a_wrong_line_fails_a_reload_and_keeps_the_earli
     suspects = m.folder / "suspects"
     write(suspects, "\ufeff127.31.0.0/16 # one\n")
     m.file.write_text(m.file.read_text() + f'suspect = {{ "file:{suspects}" }}\n')
-    assert m.control("reload", timeout=30).returncode == 0
+    assert m.control("reload").returncode == 0
 
     def listed():
         return "suspect:127.31.0.0/16" in m.control("show", "127.31.7.7").stdout
@@ -122,7 +120,7 @@ def test_a_file_of_suspects_with_a_wrong_line_fails_a_reload_and_keeps_the_earli
         assert listed()
     for octets in ("127.32.0.0/16\nnonsense\n", "127.32.0.0/16\n127.3", "\0"):
         write(suspects, octets)
-        done = m.control("reload", timeout=30)
+        done = m.control("reload")
         assert done.returncode != 0 and str(suspects) in done.stdout + done.stderr
     m.stop()
     m.start()

@@ -26,6 +26,7 @@ def spray(m, address, networks=9, **options):
 
 def days_pass(m, days=5):
     """What stands in state/tried has been tried on so many days: the test cannot wait for them."""
+    m.booked()
     m.stop()
     file = m.folder / "state" / "tried"
     body, at = bytearray(file.read_bytes()), 0

@@ -17,6 +17,7 @@ from lib import ports, processes
 from lib.load import Held, Stream
 from lib.mired import CONTROL, PROGRAM
 from lib.smtp import Client, deliver
+from lib.waiting import until
 
 USER = "alice@example.test"
 
@@ -54,7 +55,7 @@ class Traffic:
             subject = f"message {number}-{count}"
             count += 1
             try:
-                with Client(self.port, timeout=20) as client:
+                with Client(self.port) as client:
                     client.ehlo()
                     reply = client.message("a@b.test", USER, f"Subject: {subject}\r\n\r\nx\r\n".encode())
                     if reply.code == 250:
@@ -85,7 +86,7 @@ def held(m, count):
 def subjects(m, count):
     return sorted(
         re.search(rb"Subject: (.*?)\r?\n", message)[1].decode()
-        for message in m.delivered(USER, timeout=10, count=count)
+        for message in m.delivered(USER, count=count)
     )
 
 
@@ -94,7 +95,7 @@ def test_an_upgrade_runs_the_new_file_under_the_same_process_id(mired, program):
     m = mired(program=program, tarpit="time = 2s")
     (waiting,) = held(m, 1)
     inode = replace(program)
-    done = m.control("upgrade", timeout=40)
+    done = m.control("upgrade")
     assert done.returncode == 0, done.stdout + done.stderr
     assert os.stat(f"/proc/{m.pid}/exe").st_ino == inode
     assert "generation 2" in done.stdout
@@ -105,7 +106,7 @@ def test_an_upgrade_runs_the_new_file_under_the_same_process_id(mired, program):
     assert reply.code == 550 and 1.99 <= reply.seconds
     waiting.close()
     assert m.control("reload").returncode == 0  # and it can be steered as before
-    assert m.control("upgrade", timeout=40).returncode == 0
+    assert m.control("upgrade").returncode == 0
 
 
 def test_clerks_of_an_earlier_program_end_with_the_workers_who_asked_them(mired, program):
@@ -113,10 +114,10 @@ def test_clerks_of_an_earlier_program_end_with_the_workers_who_asked_them(mired,
     m = mired(program=program, tarpit="time = 100s max = 100s", config="clerks = 2")
     (waiting,) = held(m, 1)  # by a worker of the first generation, for which two clerks stay
     for _ in range(3):
-        assert m.control("upgrade", timeout=40).returncode == 0
-    processes.wait_until(lambda: len(m.processes("clerk")) == 4)
+        assert m.control("upgrade").returncode == 0
+    until(lambda: len(m.processes("clerk")) == 4)
     waiting.close()
-    processes.wait_until(lambda: len(m.processes("clerk")) == 2 and len(m.processes("worker")) == 2)
+    until(lambda: len(m.processes("clerk")) == 2 and len(m.processes("worker")) == 2)
 
 
 def test_who_comes_after_a_reload_meets_the_new_configuration(mired):
@@ -140,13 +141,13 @@ def test_a_reload_keeps_the_store_if_it_would_begin_the_same_anew(mired):
     assert m.control("reload").returncode == 0 and m.processes("store") == [store]
     assert deliver(m.port, "a@b.test", USER).code == 250
     m.file.write_text(m.file.read_text().replace('"mx.example.test"', '"other.example.test"'))
-    assert m.control("reload").returncode == 0 and not processes.wait_gone([store], 10)
+    assert m.control("reload").returncode == 0 and not processes.wait_gone([store])
     assert deliver(m.port, "a@b.test", USER).code == 250
     m.deaths_expected = True
     (store,) = m.processes("store")
     assert m.control("reload").returncode == 0
     os.kill(store, signal.SIGKILL)  # it is the next generation's, which begins it again
-    processes.wait_until(lambda: m.processes("store") not in ([], [store]))
+    until(lambda: m.processes("store") not in ([], [store]))
     assert deliver(m.port, "a@b.test", USER).code == 250
     assert len(m.delivered(USER, count=3)) == 3
 
@@ -185,9 +186,9 @@ def test_reloads_and_upgrades_under_load_lose_nothing_and_refuse_nobody(mired, p
         for i in range(12):
             if i % 4 == 3:
                 replace(program)
-                done = m.control("upgrade", timeout=60)
+                done = m.control("upgrade")
             else:
-                done = m.control("reload", timeout=60)
+                done = m.control("reload")
             assert done.returncode == 0, done.stdout + done.stderr
     finally:
         traffic.stop()
@@ -208,7 +209,7 @@ def change(m, program, count, pause):
         time.sleep(pause)
         if i % 5 == 4:
             replace(program)
-        done = m.control("upgrade" if i % 5 == 4 else "reload", timeout=60)
+        done = m.control("upgrade" if i % 5 == 4 else "reload")
         assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -254,10 +255,10 @@ def test_a_program_that_does_not_run_changes_nothing(mired, program):
     program.unlink()
     program.write_text("#!/bin/sh\necho this is not mired >&2; exit 1\n")
     program.chmod(0o755)
-    done = m.control("upgrade", timeout=40)
+    done = m.control("upgrade")
     assert done.returncode == 1 and "this is not mired" in done.stderr
     program.unlink()
-    done = m.control("upgrade", timeout=40)
+    done = m.control("upgrade")
     assert done.returncode == 1 and "No such file" in done.stderr
     assert sorted(processes.children(m.pid)) == before
     with Client(m.port) as client:
@@ -269,7 +270,7 @@ def test_a_configuration_that_the_new_program_does_not_like_changes_nothing(mire
     m = mired(program=program, tarpit="time = 0")
     good = m.file.read_text()
     m.file.write_text(good + "frobnicate = 3\n")
-    done = m.control("upgrade", timeout=40)
+    done = m.control("upgrade")
     assert done.returncode == 1 and "frobnicate" in done.stderr and "mired.conf:" in done.stderr
     with Client(m.port) as client:
         client.ehlo()
@@ -283,13 +284,13 @@ def test_a_generation_that_cannot_begin_leaves_the_earlier_programs_children_at_
     good = m.file.read_text()
     with socket.create_server(("127.0.0.1", taken)):
         m.file.write_text(good + f'listen "127.0.0.1:{taken}" {{ }}\n')
-        done = m.control("upgrade", timeout=40)
+        done = m.control("upgrade")
         assert done.returncode == 1 and str(taken) in done.stderr
     with Client(m.port) as client:
         client.ehlo()
         assert client.message("a@b.test", USER).code == 250
     m.file.write_text(good)
-    assert m.control("reload", timeout=40).returncode == 0
+    assert m.control("reload").returncode == 0
     with Client(m.port) as client:
         client.ehlo()
         assert client.message("a@b.test", USER).code == 250
@@ -304,9 +305,9 @@ def test_counters_and_the_time_of_the_start_go_on(mired, program):
     def status():
         return json.loads(m.control("--json", "status").stdout)
 
-    processes.wait_until(lambda: status()["messages"]["passed"] == 1)
+    until(lambda: status()["messages"]["passed"] == 1)
     before = status()
-    assert m.control("upgrade", timeout=40).returncode == 0
+    assert m.control("upgrade").returncode == 0
     after = json.loads(m.control("--json", "status").stdout)
     assert after["messages"] == before["messages"] and before["messages"]["passed"] == 1
     assert after["since_ms"] == before["since_ms"]

@@ -16,6 +16,7 @@ import pytest
 from lib import power, processes
 from lib.mired import Mired
 from lib.smtp import Client, deliver
+from lib.waiting import until
 
 
 def may_unshare():
@@ -100,7 +101,7 @@ def who(m):
 
 def wait_who(m, **wanted):
     """Waits until each of these roles has processes of that user only: the earlier generation ends a moment later."""
-    processes.wait_until(lambda: {role: who(m).get(role) for role in wanted} == {role: {name} for role, name in wanted.items()})
+    until(lambda: {role: who(m).get(role) for role in wanted} == {role: {name} for role, name in wanted.items()})
 
 
 def owner(path):
@@ -141,7 +142,7 @@ def test_each_process_runs_as_its_user(mired, users):
     assert f"worker {ALL}-worker" in m.control("status").stdout
     assert m.control("reload").returncode == 0
     passes(m)
-    assert m.control("upgrade", timeout=60).returncode == 0
+    assert m.control("upgrade").returncode == 0
     passes(m)
     wait_who(m, worker=OWN["worker"], store=OWN["store"])
 
@@ -232,7 +233,7 @@ def test_an_upgrade_changes_no_owner_while_earlier_processes_serve(mired, users)
     m = mired()
     passes(m)
     users.add_all()
-    assert m.control("upgrade", timeout=60).returncode == 0
+    assert m.control("upgrade").returncode == 0
     passes(m)
     assert who(m)["worker"] == who(m)["store"] == who(m)["clerk"] == {ALL}
     assert owner(m.folder / "state" / "mail")[0] == ALL

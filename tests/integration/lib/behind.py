@@ -7,6 +7,7 @@ from .mired import PEOPLE, read_maildir
 from .postfix import Postfix
 from .receivers import Receiver
 from .recipes import block, configured
+from .waiting import PATIENCE
 
 NAMES = ("store", "postfix", "exim", "sendmail", "opensmtpd", "dovecot")
 RECEIVERS = {"exim": ("exim-heavy", "exim.conf"), "opensmtpd": ("opensmtpd", "smtpd.conf"), "sendmail": ("sendmail", "sendmail.mc")}
@@ -63,7 +64,7 @@ class Behind:
             return self.server.folder / "mail" / local
         return self.server.mail / domain / local
 
-    def delivered(self, address, count=1, timeout=30):
+    def delivered(self, address, count=1, timeout=PATIENCE):
         return read_maildir(self.folder(address), timeout, count)
 
     def mails(self):

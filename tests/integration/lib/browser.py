@@ -15,7 +15,7 @@ from selenium import webdriver  # noqa: E402
 from selenium.webdriver.chrome.options import Options  # noqa: E402
 from selenium.webdriver.chrome.service import Service  # noqa: E402
 
-from . import processes  # noqa: E402
+from .waiting import PATIENCE, until  # noqa: E402
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 
@@ -80,12 +80,12 @@ class Browser:
         self.complaints, self.requests = [], []
         self.look(width, height, dark)
 
-    def open(self, address, timeout=20):
+    def open(self, address):
         """Goes there. A browser that has just begun may still be on its way to a page of its own."""
-        until = time.monotonic() + timeout
+        end = time.monotonic() + PATIENCE
         self.driver.get(address)
         while not self.driver.execute_script("return location.href === arguments[0] && document.readyState === 'complete'", address):
-            assert time.monotonic() < until, f"{self.driver.current_url}: {self.driver.page_source[:2000]}"
+            assert time.monotonic() < end, f"{self.driver.current_url}: {self.driver.page_source[:2000]}"
             time.sleep(0.1)
             self.driver.get(address)
 
@@ -99,7 +99,7 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
         taken = "return [innerWidth, matchMedia('(prefers-color-scheme: dark)').matches]"
-        processes.wait_until(lambda: self.driver.execute_script(taken) == [width, dark])
+        until(lambda: self.driver.execute_script(taken) == [width, dark])
 
     def gather(self):
         """Reads what was logged since the last time: complaints (errors of the console, whatever breaks the

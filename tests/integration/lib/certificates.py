@@ -2,9 +2,11 @@
 
 import subprocess
 
+from .waiting import PATIENCE
+
 
 def openssl(*arguments, cwd):
-    subprocess.run(["openssl", *map(str, arguments)], cwd=cwd, check=True, capture_output=True, timeout=30)
+    subprocess.run(["openssl", *map(str, arguments)], cwd=cwd, check=True, capture_output=True, timeout=PATIENCE)
 
 
 class Authority:

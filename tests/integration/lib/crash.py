@@ -2,9 +2,11 @@
 
 import signal
 import subprocess
+import time
 
 from .mired import BUILD
 from .smtp import Client
+from .waiting import PATIENCE
 
 STAGES = ("greeting", "EHLO", "MAIL", "RCPT", "DATA", "half", "dot")  # what the client has heard, or sent
 PROGRAM = BUILD / "tests" / "crash" / "kill-at"
@@ -26,19 +28,19 @@ class KillAt:
 
 
 class Sender:
-    """A mail server with one message: it retries until the message is taken. `heard` has the code of each try; 0 where
+    """A mail server with one message: it retries until the message is taken, or PATIENCE is over. `heard` has the code of each try; 0 where
     the connection was cut. `doubts` counts tries that ended between the final dot and a reply, or with a 4xx then.
     `at(stage)` is called when a try has reached it (STAGES)."""
 
-    def __init__(self, port, recipients, token, tries=40, lines=1, at=lambda stage: None):
-        self.port, self.recipients, self.token, self.tries = port, recipients, token, tries
+    def __init__(self, port, recipients, token, lines=1, at=lambda stage: None):
+        self.port, self.recipients, self.token = port, recipients, token
         self.body = (b"x" * 70 + b"\r\n") * lines
         self.heard, self.doubts, self.at = [], 0, at
 
     def once(self):
         dotted = False
         try:
-            with Client(self.port, source="127.66.2.1", timeout=30) as client:
+            with Client(self.port, source="127.66.2.1") as client:
                 if client.greeting.code != 220:
                     return client.greeting.code
                 self.at("greeting")
@@ -65,8 +67,11 @@ class Sender:
 
     def send(self, once=False):
         """Until it is taken, or one try; returns the last code."""
-        tries = 1 if once else self.tries
-        while tries and (not self.heard or self.heard[-1] != 250):
+        end = time.monotonic() + PATIENCE
+        while not self.heard or self.heard[-1] != 250:
             self.heard.append(self.once())
-            tries -= 1
+            if once or time.monotonic() > end:
+                break
+            if self.heard[-1] != 250:
+                time.sleep(0.02)  # what has died is started again after a pause
         return self.heard[-1]

@@ -9,8 +9,12 @@ import threading
 import time
 
 from . import processes
+from .waiting import PATIENCE
 
 REPORTS = re.compile(r"(Address|Leak|Thread|Memory)Sanitizer|runtime error:|Assertion .* failed")
+
+
+LEAVING = 10  # seconds that processes have to end after the one that started them
 
 
 class Output:
@@ -44,10 +48,10 @@ class Output:
         with self._news:
             return len(self.lines)
 
-    def wait(self, pattern, timeout=20, since=0):
+    def wait(self, pattern, timeout=PATIENCE, since=0):
         """The first line from `since` on that matches, now or soon."""
         wanted = re.compile(pattern)
-        until = time.monotonic() + timeout
+        end = time.monotonic() + timeout
         with self._news:
             at = since
             while True:
@@ -55,12 +59,12 @@ class Output:
                     if wanted.search(self.lines[at]):
                         return self.lines[at]
                 at = len(self.lines)
-                left = until - time.monotonic()
+                left = end - time.monotonic()
                 if self.ended or left <= 0:
                     raise AssertionError(f"no line like {pattern!r} came in {timeout} s")
                 self._news.wait(left)
 
-    def wait_end(self, timeout):
+    def wait_end(self, timeout=PATIENCE):
         self._thread.join(timeout)
         return self.ended
 
@@ -84,10 +88,10 @@ class Daemon:
     def running(self):
         return self.process.poll() is None
 
-    def wait_listening(self, port, timeout=20, host="127.0.0.1", source=None, greets=True):
+    def wait_listening(self, port, timeout=PATIENCE, host="127.0.0.1", source=None, greets=True):
         """Waits until a connection to the port is greeted (or, for what does not greet, taken)."""
-        until = time.monotonic() + timeout
-        while self.running and time.monotonic() < until:
+        end = time.monotonic() + timeout
+        while self.running and time.monotonic() < end:
             try:
                 with socket.create_connection(
                     (host, port), timeout=timeout, source_address=(source, 0) if source else None
@@ -102,7 +106,7 @@ class Daemon:
     def signal(self, number):
         os.kill(self.pid, number)
 
-    def stop(self, timeout=10):
+    def stop(self, timeout=PATIENCE):
         """Ends it and returns (its exit status, seconds that took, ids of processes it left behind)."""
         begun = time.monotonic()
         if self.running:
@@ -112,11 +116,11 @@ class Daemon:
         except subprocess.TimeoutExpired:
             status = None
         seconds = time.monotonic() - begun
-        left = processes.wait_gone(processes.in_session(self.pid), 1 if status is not None else 0)
+        left = processes.wait_gone(processes.in_session(self.pid), LEAVING if status is not None else 0)
         names = [f"{pid} {processes.command(pid)}" for pid in left]
         processes.kill_all(left)
         self.process.wait()
-        self.output.wait_end(5)
+        self.output.wait_end()
         return status, seconds, names
 
     def reports(self):

@@ -3,11 +3,11 @@
 import pwd
 import shutil
 import socket
-import time
 
 
 from .mired import PASSWORDS, PEOPLE, read_maildir
 from .service import Service
+from .waiting import PATIENCE, until
 
 PROGRAM = "/usr/sbin/dovecot"
 
@@ -77,10 +77,8 @@ class Dovecot(Service):
 
     def start(self):
         self.run([PROGRAM, "-F", "-c", self.file])
-        until = time.monotonic() + 20
-        while not (listens(self.auth) and listens(self.lmtp)):
-            assert self.daemon.running and time.monotonic() < until, self.log
-            time.sleep(0.05)
+        until(lambda: listens(self.auth) and listens(self.lmtp) or not self.daemon.running, why=lambda: self.log)
+        assert self.daemon.running, self.log
         return self
 
     @property
@@ -88,6 +86,6 @@ class Dovecot(Service):
         path = self.folder / "log"
         return path.read_text(errors="backslashreplace") if path.exists() else self.daemon.output.text
 
-    def delivered(self, address, timeout=10, count=1):
+    def delivered(self, address, timeout=PATIENCE, count=1):
         local, domain = address.split("@")
         return read_maildir(self.mail / domain / local, timeout, count)

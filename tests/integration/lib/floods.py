@@ -165,7 +165,7 @@ def strangers(first, end, port):
             s.bind((BALANCER, 0))
             s.connect(("127.0.0.1", int(port)))
             s.sendall(stranger(n, lot) + EHLO + MAIL + b"RCPT TO:<nobody@example.test>\r\n")
-            s.settimeout(20)
+            s.settimeout(60)
             sockets.append(s)
         for s in sockets:
             try:

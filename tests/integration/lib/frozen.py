@@ -1,9 +1,8 @@
 """What tests of frozen holds share: a tarpit that freezes everybody soon, and clients that wait."""
 
-import time
-
 from . import netns
 from .smtp import Client
+from .waiting import until
 
 # Every anonymous error is held alike and frozen soon, whatever the client did before.
 FROZEN = (
@@ -26,16 +25,9 @@ def ask(port, n=0, host=netns.SERVER, origin=None):
     return client
 
 
-def wait_until(true, seconds=20, why="it did not happen"):
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, why
-        time.sleep(0.02)
-
-
 def wait_frozen(cable, most):
     """Until no more than `most` TCP sockets are in use on the server's side: those that listen, two for an address."""
-    wait_until(lambda: cable.sockets() <= most, why=f"{cable.sockets()} sockets are still in use")
+    until(lambda: cable.sockets() <= most, why=lambda: f"{cable.sockets()} sockets were still in use")
 
 
 def told(client):

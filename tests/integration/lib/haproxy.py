@@ -9,9 +9,9 @@ PROGRAM = "/usr/sbin/haproxy"
 CONF = """
 defaults
     mode tcp
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
+    timeout connect 60s
+    timeout client 120s
+    timeout server 120s
 frontend front
     bind {bind}
     default_backend behind

@@ -18,6 +18,7 @@ import pytest
 from . import ports, processes
 from .daemon import Daemon
 from .late import LATE, LateKeeper
+from .waiting import PATIENCE, until
 
 SOURCE = pathlib.Path(__file__).resolve().parents[3]
 BUILD = pathlib.Path(os.environ.get("MIRED_BUILD", SOURCE / "build")).resolve()
@@ -116,16 +117,23 @@ class Mired:
             self._late = LateKeeper(self.pid)
         return self
 
-    def _wait_ready(self, ready, timeout=30):
+    def _wait_ready(self, ready):
         """It tells when it serves, as it would tell systemd."""
-        until = time.monotonic() + timeout
-        while self.daemon.running and time.monotonic() < until:
+        end = time.monotonic() + PATIENCE
+        while self.daemon.running and time.monotonic() < end:
             try:
                 if b"READY=1" in ready.recv(4096):
+                    self._wait_names()
                     return
             except socket.timeout:
                 pass
         raise AssertionError(f"it does not serve:\n{self.log.text}")
+
+    def _wait_names(self):
+        """Each process gives itself a name in its own time, and a test looks for it by that."""
+        if not UNDER:
+            named = lambda pid: processes.command(pid).startswith("mired: ") or not processes.alive(pid)  # noqa: E731
+            until(lambda: all(map(named, processes.children(self.pid))))
 
     @property
     def log(self):
@@ -146,7 +154,7 @@ class Mired:
             pytest.skip("under a checker processes do not tell their role")
         return found
 
-    def control(self, *arguments, timeout=60):
+    def control(self, *arguments, timeout=PATIENCE):
         return subprocess.run(
             [CONTROL, "-s", self.folder / "run" / "control", *arguments],
             capture_output=True,
@@ -154,14 +162,23 @@ class Mired:
             timeout=timeout,
         )
 
-    def booked(self, timeout=20):
+    def reload(self):
+        """A reload that has succeeded, and the earlier workers and clerks are gone: they may take a connection for a
+        moment yet. No client may be connected, since its worker stays as long as it does."""
+        before = [pid for role in ("worker", "clerk") for pid in self.processes(role)]
+        done = self.control("reload")
+        assert done.returncode == 0, done.stdout + done.stderr
+        left = processes.wait_gone(before)
+        assert not left, f"processes from before the reload are still there: {left}"
+
+    def booked(self, timeout=PATIENCE):
         """Waits until the keeper has booked all that clients were answered about.
 
         A worker knows of its own bookings at once, the other workers and mirectl a moment later. So a test calls
         this between a connection that books something and a connection, or a command, that must know of it."""
         with socket.socket(socket.AF_UNIX) as asker:
             asker.settimeout(timeout)
-            until = time.monotonic() + timeout
+            end = time.monotonic() + timeout
             asker.connect(str(self.folder / "run" / "control"))
             with asker.makefile() as answers:
                 while True:
@@ -169,7 +186,7 @@ class Mired:
                     ledger = json.loads(answers.readline())["ledger"]
                     if not ledger["waiting"]:
                         return
-                    assert time.monotonic() < until, f"{ledger['waiting']} bookings wait for the keeper"
+                    assert time.monotonic() < end, f"{ledger['waiting']} bookings wait for the keeper"
                     time.sleep(0.001)
 
     def held(self, source, since=0):
@@ -216,23 +233,23 @@ class Mired:
         self._punctual()
         processes.kill_all([self.pid, *processes.in_session(self.pid)])
         self.daemon.process.wait()
-        self.daemon.output.wait_end(5)
+        self.daemon.output.wait_end()
 
     def remove(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def delivered(self, address, timeout=10, count=1):
+    def delivered(self, address, timeout=PATIENCE, count=1):
         """The messages in an address's Maildir, oldest first, once there are `count`."""
         local, domain = address.split("@")
         return read_maildir(self.mail / domain / local, timeout, count)
 
 
-def read_maildir(folder, timeout=10, count=1):
+def read_maildir(folder, timeout=PATIENCE, count=1):
     """All messages of `new`, as octets, once there are `count` of them (or time is up)."""
-    until = time.monotonic() + timeout
+    end = time.monotonic() + timeout
     new = pathlib.Path(folder) / "new"
     while True:
         files = sorted(new.iterdir()) if new.is_dir() else []
-        if len(files) >= count or time.monotonic() > until:
+        if len(files) >= count or time.monotonic() > end:
             return [f.read_bytes() for f in files]
         time.sleep(0.02)

@@ -2,9 +2,9 @@
 
 import subprocess
 
-
 from . import ports
 from .service import Service
+from .waiting import PATIENCE
 
 PROGRAM = "/usr/sbin/slapd"
 BASE = "dc=example,dc=test"
@@ -72,7 +72,7 @@ class OpenLDAP(Service):
             ldif.append("\n".join(lines + [f"proxyAddresses: {a}" for a in addresses]) + "\n")
         subprocess.run(
             ["/usr/sbin/slapadd", "-q", "-f", self.folder / "slapd.conf"],
-            input="\n".join(ldif), text=True, check=True, capture_output=True, timeout=60,
+            input="\n".join(ldif), text=True, check=True, capture_output=True, timeout=PATIENCE,
         )  # fmt: skip
         return self
 

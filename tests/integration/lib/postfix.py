@@ -11,6 +11,7 @@ import time
 from . import ports, processes
 from .mired import PEOPLE, read_maildir
 from .service import Service
+from .waiting import PATIENCE, until
 
 PROGRAM = "/usr/sbin/postfix"
 MASTER_PROGRAM = "/usr/lib/postfix/sbin/master"
@@ -183,7 +184,7 @@ class Postfix(Service):
             os.kill(master, signal.SIGTERM)
         except (OSError, ValueError):
             pass
-        processes.kill_all(processes.wait_gone(left, 3))
+        processes.kill_all(processes.wait_gone(left, 10))
         super().stop()
 
     def kill(self):
@@ -191,7 +192,7 @@ class Postfix(Service):
         master = self.master()
         left = [*processes.in_session(self.daemon.pid), master, *processes.children(master)]
         processes.kill_all(left)
-        processes.wait_gone(left, 5)
+        processes.wait_gone(left)
         super().stop()
 
     @property
@@ -199,16 +200,11 @@ class Postfix(Service):
         path = self.folder / "log" / "mail.log"
         return path.read_text(errors="backslashreplace") if path.exists() else ""
 
-    def wait_log(self, pattern, timeout=30, since=0):
+    def wait_log(self, pattern, timeout=PATIENCE, since=0):
         """The first match in its log from offset `since` on, now or soon."""
-        until = time.monotonic() + timeout
-        while time.monotonic() < until:
-            found = re.search(pattern, self.log[since:])
-            if found:
-                return found
-            time.sleep(0.05)
-        raise AssertionError(f"no {pattern!r} in Postfix's log in {timeout} s:\n{self.log[-3000:]}")
+        why = lambda: f"no {pattern!r} in Postfix's log:\n{self.log[-3000:]}\n"  # noqa: E731
+        return until(lambda: re.search(pattern, self.log[since:]), timeout, why)
 
-    def delivered(self, address, timeout=20, count=1):
+    def delivered(self, address, timeout=PATIENCE, count=1):
         local, domain = address.split("@")
         return read_maildir(self.mail / domain / local, timeout, count)

@@ -4,6 +4,8 @@ import os
 import signal
 import time
 
+from .waiting import PATIENCE
+
 
 def _stat(pid):
     try:
@@ -37,22 +39,14 @@ def alive(pid):
     return s is not None and s["state"] != "Z"
 
 
-def wait_gone(pids, seconds):
+def wait_gone(pids, seconds=PATIENCE):
     """Waits until all are gone; returns those that are not."""
-    until = time.monotonic() + seconds
+    end = time.monotonic() + seconds
     pids = [p for p in pids if alive(p)]
-    while pids and time.monotonic() < until:
+    while pids and time.monotonic() < end:
         time.sleep(0.01)
         pids = [p for p in pids if alive(p)]
     return pids
-
-
-def wait_until(true, seconds=20):
-    """Waits until true() is; fails when it is not in time."""
-    until = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < until, f"it did not happen in {seconds} s"
-        time.sleep(0.02)
 
 
 def kill_all(pids):

@@ -11,6 +11,7 @@ import socket
 import threading
 
 from . import ports
+from .waiting import PATIENCE
 
 STAGES = ("connect", "greeting", "EHLO", "MAIL", "RCPT", "DATA", "body", "dot", "answer")
 
@@ -31,7 +32,7 @@ class Link:
     def run(self):
         try:
             self.reach("connect")
-            self.server = socket.create_connection(("127.0.0.1", self.proxy.target), timeout=60)
+            self.server = socket.create_connection(("127.0.0.1", self.proxy.target), timeout=PATIENCE)
             for end in (self.client, self.server):
                 end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             self.reach("greeting")

@@ -7,6 +7,7 @@ import time
 
 from . import ports
 from .service import Service
+from .waiting import PATIENCE
 
 PROGRAM = "/usr/bin/redis-server"
 
@@ -31,7 +32,7 @@ def command_of(words):
 class Reader:
     """Replies from a socket, as Python has them; an error is an exception."""
 
-    def __init__(self, port, timeout=5):
+    def __init__(self, port, timeout=PATIENCE):
         self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout)
         self.file = self.socket.makefile("rb")
 
@@ -77,8 +78,8 @@ class Redis(Service):
 
     def start(self):
         self.run([PROGRAM, self.conf, *(["--sentinel", "--port", str(self.port)] if self.sentinel else [])])
-        until = time.monotonic() + 20
-        while self.daemon.running and time.monotonic() < until:
+        end = time.monotonic() + PATIENCE
+        while self.daemon.running and time.monotonic() < end:
             try:
                 if self.ask("PING") == b"PONG":
                     return self
@@ -111,13 +112,15 @@ def sentinel_of(name, master, quorum=2):
 
 
 def cluster(masters=3, replicas=1):
-    """Started nodes that have found each other."""
-    more = "cluster-enabled yes\ncluster-config-file nodes.conf\ncluster-node-timeout 1500\ncluster-port {port}\n"
+    """Started nodes that have found each other. Without replicas there is nobody to take over, so that a node may be
+    late for long."""
+    silence = 1500 if replicas else 60_000  # milliseconds
+    more = f"cluster-enabled yes\ncluster-config-file nodes.conf\ncluster-node-timeout {silence}\n" + "cluster-port {port}\n"
     nodes = []
     for _ in range(masters * (1 + replicas)):
         nodes.append(Redis(more.format(port=ports.free())).start())
     subprocess.run(
         [shutil.which("redis-cli"), "--cluster", "create", *[f"127.0.0.1:{n.port}" for n in nodes],
-         "--cluster-replicas", str(replicas), "--cluster-yes"], check=True, capture_output=True, timeout=60,
+         "--cluster-replicas", str(replicas), "--cluster-yes"], check=True, capture_output=True, timeout=PATIENCE,
     )  # fmt: skip
     return nodes

@@ -43,7 +43,7 @@ class Rspamd(Service):
         data = self.folder / "data"
         places = {"LOCAL_CONFDIR": self.folder, "DBDIR": data, "RUNDIR": data, "LOGDIR": data}
         command = [PROGRAM, "-f", "-u", "_rspamd", "-g", "_rspamd", *(f"--var={k}={v}" for k, v in places.items())]
-        return self.run(command, self.milter, timeout=60, greets=False)
+        return self.run(command, self.milter, greets=False)
 
     @property
     def log(self):

@@ -3,9 +3,11 @@
 import re
 import urllib.request
 
+from .waiting import PATIENCE
+
 
 def text(port):
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         return answer.read().decode()
 
 

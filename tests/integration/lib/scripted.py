@@ -5,6 +5,9 @@ import socketserver
 import threading
 import time
 
+from . import ports
+from .waiting import PATIENCE
+
 HELLO = ("PIPELINING", "SIZE", "8BITMIME", "SMTPUTF8", "DSN", "ENHANCEDSTATUSCODES")
 
 
@@ -118,7 +121,7 @@ class Scripted:
         self.commands = []
         self.connections = 0
         self.open = set()
-        self.server = Server(("127.0.0.1", port), Session)
+        self.server = Server(("127.0.0.1", port or ports.free()), Session)
         self.server.backend = self
         self.port = self.server.server_address[1]
         threading.Thread(target=self.server.serve_forever, args=(0.05,), daemon=True).start()
@@ -152,12 +155,12 @@ class Scripted:
     def copies(self, recipient):
         return len(self.mail.get(recipient, ()))
 
-    def wait_said(self, prefix, count=1, timeout=20):
+    def wait_said(self, prefix, count=1, timeout=PATIENCE):
         """Waits for a command that begins so; returns all of them."""
-        until = time.monotonic() + timeout
+        end = time.monotonic() + timeout
         while True:
             with self.lock:
                 found = [c for c in self.commands if c.startswith(prefix)]
-            if len(found) >= count or time.monotonic() > until:
+            if len(found) >= count or time.monotonic() > end:
                 return found
             time.sleep(0.01)

@@ -6,6 +6,7 @@ import socket
 import time
 
 from . import ports
+from .waiting import PATIENCE, until
 
 
 class Hung(AssertionError):
@@ -36,7 +37,7 @@ class Client:
     `begun` is the time just before the last sending, from which replies are counted: taken behind it, a pause of
     this process would make a hold look short."""
 
-    def __init__(self, port, host="127.0.0.1", source=None, timeout=60, greet=True):
+    def __init__(self, port, host="127.0.0.1", source=None, timeout=PATIENCE, greet=True):
         if source is None and ":" not in host:
             source = ports.stranger()
         self.source = source
@@ -100,7 +101,7 @@ class Client:
         assert (reply.code == code) if code else reply.ok, f"{command!r} got {reply.text!r}"
         return reply
 
-    def is_closed(self, timeout=20):
+    def is_closed(self, timeout=PATIENCE):
         """True once the server has closed and nothing more is to be read."""
         self.socket.settimeout(timeout)
         return self.line() is None
@@ -161,6 +162,16 @@ def deliver(port, sender, recipients, message=b"Subject: x\r\n\r\nhello\r\n", so
             return client.greeting
         client.ehlo()
         return client.message(sender, recipients, message)
+
+
+def wait_offered(port, extension):
+    """Until a client is offered it. Each look is a connection: one that says EHLO without end is closed."""
+
+    def offered():
+        with Client(port) as client:
+            return extension in client.ehlo()
+
+    until(offered)
 
 
 def transaction(port, sender, recipients, message, source=None, parameters=""):

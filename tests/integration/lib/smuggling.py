@@ -13,6 +13,8 @@ import ssl
 import struct
 import time
 
+from .waiting import PATIENCE
+
 USER, ANOTHER = "alice@example.test", "bob@example.test"
 SENDER, EVIL = "a@b.test", "evil@b.test"
 TRUE_END = b"\r\n.\r\n"
@@ -81,7 +83,7 @@ class Talk:
 
     def __init__(self, plain, greeting="EHLO"):
         self.socket, self.left = plain, b""
-        plain.settimeout(30)
+        plain.settimeout(PATIENCE)
         if plain.family != socket.AF_UNIX:
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.greeting = greeting
@@ -122,13 +124,13 @@ class Talk:
             self.socket.sendall(part)
             self.wait_read()
 
-    def wait_read(self, seconds=10):
+    def wait_read(self):
         if self.socket.family != socket.AF_INET or isinstance(self.socket, ssl.SSLSocket):
             return  # records are cut where they were sent
         ends = self.socket.getpeername(), self.socket.getsockname()
-        until = time.monotonic() + seconds
+        end = time.monotonic() + PATIENCE
         while unread(*ends):  # over loopback, what was sent is there
-            assert time.monotonic() < until, "the server does not read"
+            assert time.monotonic() < end, "the server does not read"
             os.sched_yield()
 
     def to_the_end(self):

@@ -3,12 +3,14 @@
 import socket
 import ssl
 
+from .waiting import PATIENCE
+
 
 class Wire:
     """TLS by hand over a socket, so that each octet of the other side is seen."""
 
     def __init__(self, port, host="127.0.0.1", source=None):
-        self.socket = socket.create_connection((host, port), timeout=30, source_address=(source, 0) if source else None)
+        self.socket = socket.create_connection((host, port), timeout=PATIENCE, source_address=(source, 0) if source else None)
         self.received = 0
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE

@@ -17,7 +17,7 @@ PEOPLE = [f"p{n}@example.test" for n in range(20)]
 TRAPS = ["trap@example.test", "old.hand@example.test"]
 USER, PASSWORD = "owner@example.test", "right one"
 SUSPECTS = "127.77.7.0/24"
-IDLE = 2  # the server's `timeout`, in seconds
+IDLE = 5  # the server's `timeout`, in seconds
 BODY = b"Subject: a day\r\n\r\nhello\r\n"
 SPAM = b"Subject: spam\r\n\r\nbuy\r\n"
 
@@ -37,7 +37,7 @@ class Conversation:
 
     def connect(self, submission=False, greet=True):
         port = self.servers.submission if submission else self.servers.port
-        self.c = Client(port, source=self.source, greet=False, timeout=15)
+        self.c = Client(port, source=self.source, greet=False)
         if greet:
             self.take()
 

@@ -5,9 +5,9 @@ import socket
 import struct
 import time
 
-
 from . import ports
 from .service import Service
+from .waiting import PATIENCE
 
 PROGRAM = "/usr/sbin/unbound"
 
@@ -82,13 +82,13 @@ class Unbound(Service):
         self._wait_answers()
         return self
 
-    def _wait_answers(self, timeout=20):
+    def _wait_answers(self):
         question = struct.pack(">6H", 1, 0x100, 1, 0, 0, 0) + b"\4here\4test\0" + struct.pack(">2H", 1, 1)
-        until = time.monotonic() + timeout
+        end = time.monotonic() + PATIENCE
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
             s.settimeout(0.1)
             s.connect(("127.0.0.1", self.port))
-            while self.daemon.running and time.monotonic() < until:
+            while self.daemon.running and time.monotonic() < end:
                 try:
                     s.send(question)
                     if s.recv(512):

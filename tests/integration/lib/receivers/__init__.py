@@ -6,13 +6,13 @@ import pathlib
 import re
 import shutil
 import tempfile
-import time
 
 import pytest
 
 from .. import ports, processes, senders
 from ..daemon import Daemon
 from ..mired import PEOPLE, read_maildir
+from ..waiting import PATIENCE, until
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -43,7 +43,7 @@ class Receiver:
             ["unshare", "--mount", "--pid", "--fork", "--kill-child", "--propagation", "private",
              senders.HERE / "enter", senders.FOLDER / self.name, self.folder, "bash", "-e", "/m/serve.sh"]
         )  # fmt: skip
-        self.daemon.wait_listening(self.port, greets=self.greets, timeout=60)
+        self.daemon.wait_listening(self.port, greets=self.greets)
         return self
 
     @property
@@ -51,16 +51,11 @@ class Receiver:
         path = self.folder / "log"
         return self.daemon.output.text + (path.read_text(errors="backslashreplace") if path.exists() else "")
 
-    def wait_log(self, pattern, timeout=20):
-        until = time.monotonic() + timeout
-        while time.monotonic() < until:
-            found = re.search(pattern, self.log)
-            if found:
-                return found
-            time.sleep(0.05)
-        raise AssertionError(f"no {pattern!r} in {self.name}'s log in {timeout} s:\n{self.log[-3000:]}")
+    def wait_log(self, pattern):
+        why = lambda: f"no {pattern!r} in {self.name}'s log:\n{self.log[-3000:]}\n"  # noqa: E731
+        return until(lambda: re.search(pattern, self.log), why=why)
 
-    def delivered(self, address, timeout=20, count=1):
+    def delivered(self, address, timeout=PATIENCE, count=1):
         return read_maildir(self.folder / "mail" / address.split("@")[0], timeout, count)
 
     def stop(self):

@@ -9,13 +9,15 @@ import time
 
 import pytest
 
+from ..waiting import PATIENCE
+
 HERE = pathlib.Path(__file__).resolve().parent
 SOURCE = HERE.parents[3]
 FOLDER = pathlib.Path(os.environ.get("SENDERS", SOURCE / "build" / "senders"))
 NAMES = ("exim", "opensmtpd", "sendmail")
 
 
-def send(name, port, *recipients, timeout=60, until=lambda: False, again=None):
+def send(name, port, *recipients, timeout=PATIENCE, until=lambda: False, again=None):
     """One message from writer@sender.test; (what the writer hears of it, seconds until it was heard, or `until` held).
     With `again` the queue is run each so many seconds until it is empty."""
     if os.geteuid() != 0:
@@ -39,7 +41,7 @@ def send(name, port, *recipients, timeout=60, until=lambda: False, again=None):
                     break
                 time.sleep(0.05)
             seconds = time.monotonic() - begun
-            process.wait(5) if name == "exim" else None
+            process.wait(20) if name == "exim" else None
         except subprocess.TimeoutExpired:
             pass
         finally:
