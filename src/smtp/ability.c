@@ -20,7 +20,8 @@ static uint32_t cap_of(struct span word)
                  {"ENHANCEDSTATUSCODES", CAP_ENHANCED},
                  {"XCLIENT", CAP_XCLIENT},
                  {"XFORWARD", CAP_XFORWARD},
-                 {"STARTTLS", CAP_STARTTLS}};
+                 {"STARTTLS", CAP_STARTTLS},
+                 {"CHUNKING", CAP_CHUNKING}};
 
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (span_equal_fold(word, span_of(known[i].name)))

@@ -16,6 +16,7 @@ enum outbound_cap {
     CAP_XCLIENT = 64,
     CAP_XFORWARD = 128,
     CAP_STARTTLS = 256,
+    CAP_CHUNKING = 512,
 };
 
 struct ability {

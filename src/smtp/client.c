@@ -1,7 +1,8 @@
 /* The client's side of SMTP and LMTP; see client.h.
  *
  * With PIPELINING the whole envelope and DATA are sent in one burst, without it one command at a
- * time. The replies come in the same order, so one state machine handles both. */
+ * time. The replies come in the same order, so one state machine handles both. client_hello.c has the
+ * beginning of a session, client_body.c the message. */
 #include "smtp/client.h"
 
 #include <errno.h>
@@ -33,7 +34,7 @@ void outbound_die(struct outbound *o)
     o->state = OUTBOUND_DEAD;
 }
 
-static void over(struct outbound *o)
+void outbound_over(struct outbound *o)
 {
     o->over = true;
     o->job = NULL;
@@ -137,16 +138,17 @@ static int say_envelope(struct outbound *o)
 {
     if (outbound_needs(o->job) & ~o->ability.caps) {
         o->job->lacking = true;
-        over(o);
+        outbound_over(o);
         o->state = OUTBOUND_IDLE;
         return 0;
     }
+    o->chunked = outbound_may_chunk(o);
     int r = say_mail(o);
 
     o->state = OUTBOUND_MAIL;
     if (r == 0 && pipelining(o))
         r = say_recipients(o, 0, true);
-    if (r == 0 && pipelining(o))
+    if (r == 0 && pipelining(o) && !o->chunked)
         r = add(o, SPAN("DATA\r\n"));
     return r;
 }
@@ -156,7 +158,7 @@ int outbound_begin(struct outbound *o, struct job *job)
 {
     o->job = job;
     o->at = next_recipient(job, 0);
-    o->go = false;
+    o->go = o->chunked = false;
     if (o->xclient_caps & o->ability.caps & CAP_XCLIENT) {
         o->state = OUTBOUND_XCLIENT;
         return xclient_command(&o->out, &job->who, o->ability.xclient);
@@ -208,10 +210,7 @@ void outbound_refused(struct outbound *o, enum reply_stage stage, const struct r
     outbound_die(o);
 }
 
-/* Turns a reply to MAIL, RCPT, DATA or the message into the client's reply. If it is about our own
- * session with the backend, the client hears 451, it is no offence of the client (R24), and this
- * returns true. */
-static bool translate(struct outbound *o, enum reply_stage stage, struct reply *r)
+bool outbound_translate(struct outbound *o, enum reply_stage stage, struct reply *r)
 {
     enum reply_speaker speaker = o->as_client || o->proxied ? SPEAKER_CLIENT : SPEAKER_RELAY;
 
@@ -224,8 +223,7 @@ static bool translate(struct outbound *o, enum reply_stage stage, struct reply *
     return false;
 }
 
-/* Ends the job with a reply about the whole message, before the final dot. */
-static bool keep_whole(struct outbound *o, const struct reply *r)
+bool outbound_keep_whole(struct outbound *o, const struct reply *r)
 {
     if (kept_set(&o->job->whole, r) == 0)
         return true;
@@ -233,10 +231,9 @@ static bool keep_whole(struct outbound *o, const struct reply *r)
     return false;
 }
 
-/* Ends the job before its data; the connection can take another job. */
-static void over_and_reset(struct outbound *o)
+void outbound_over_and_reset(struct outbound *o)
 {
-    over(o);
+    outbound_over(o);
     outbound_say(o, "RSET");
     o->state = OUTBOUND_RSET;
 }
@@ -245,13 +242,15 @@ static void over_and_reset(struct outbound *o)
 static void on_envelope(struct outbound *o)
 {
     o->go = o->job->whole.code < 400 && job_may_send(o->job);
-    if (pipelining(o)) {
+    if (pipelining(o) && !o->chunked) {
         o->state = OUTBOUND_DATA;
+    } else if (o->go && o->chunked) {
+        outbound_begin_chunks(o);
     } else if (o->go) {
         outbound_say(o, "DATA");
         o->state = OUTBOUND_DATA;
     } else {
-        over_and_reset(o);
+        outbound_over_and_reset(o);
     }
 }
 
@@ -270,14 +269,14 @@ static void next_rcpt(struct outbound *o)
 /* If the refusal is about us, another connection or backend may help. */
 static void on_mail(struct outbound *o, struct reply *r)
 {
-    if (translate(o, STAGE_MAIL, r)) {
+    if (outbound_translate(o, STAGE_MAIL, r)) {
         outbound_die(o);
         return;
     }
-    if (r->code >= 300 && !keep_whole(o, r))
+    if (r->code >= 300 && !outbound_keep_whole(o, r))
         return;
     if (r->code >= 300 && !pipelining(o))
-        over_and_reset(o);
+        outbound_over_and_reset(o);
     else
         next_rcpt(o);
 }
@@ -288,93 +287,12 @@ static void on_rcpt(struct outbound *o, struct reply *r)
     /* not a reply to RCPT, so the replies after it cannot be assigned */
     bool stray = r->code >= 300 && r->code < 400;
 
-    translate(o, STAGE_RCPT, r);
+    outbound_translate(o, STAGE_RCPT, r);
     to->fate = r->code < 300 ? FATE_TAKEN : r->code < 500 ? FATE_LATER : FATE_REFUSED;
     if (stray || (to->fate != FATE_TAKEN && kept_set(&to->reply, r) < 0))
         outbound_die(o);
     else
         next_rcpt(o);
-}
-
-static void on_data(struct outbound *o, struct reply *r)
-{
-    if (r->code == 354 && o->go) {
-        o->state = OUTBOUND_BODY;
-    } else if (r->code == 354) { /* only closing the connection helps */
-        over(o);
-        outbound_die(o);
-    } else if (!o->go) {
-        over_and_reset(o);
-    } else if (r->code < 400) {
-        outbound_refused(o, STAGE_DATA, r);
-    } else if (translate(o, STAGE_DATA, r)) {
-        outbound_die(o);
-    } else if (keep_whole(o, r)) {
-        over_and_reset(o);
-    }
-}
-
-/* A reply in the middle of the message, for example because it is too large. It is about the whole
- * message. The transfer can be stopped only by closing the connection. */
-static void on_body(struct outbound *o, struct reply *r)
-{
-    bool refusal = r->code >= 400;
-
-    if (!translate(o, STAGE_MESSAGE, r) && refusal && keep_whole(o, r))
-        over(o);
-    outbound_die(o);
-}
-
-/* LMTP: the next recipient whose RCPT was accepted. */
-static uint32_t next_taken(const struct job *j, uint32_t n)
-{
-    while (n < j->recipients && j->recipient[n].fate != FATE_TAKEN)
-        n++;
-    return n;
-}
-
-void outbound_sent(struct outbound *o)
-{
-    o->job->sent = true;
-    o->at = next_taken(o->job, 0);
-    o->state = OUTBOUND_FINAL;
-}
-
-/* If the reply is not one to the final dot, or if the backend ends the connection with it, the next
- * message gets another connection. In LMTP the replies after such a one cannot be assigned: each
- * would count for the wrong recipient. */
-static void on_final(struct outbound *o, struct reply *r)
-{
-    struct job *j = o->job;
-    bool stray = r->code >= 300 && r->code < 400, going = r->code == 421 || stray;
-
-    if (stray && o->lmtp) {
-        outbound_die(o);
-        return;
-    }
-    translate(o, STAGE_MESSAGE, r);
-    enum fate fate = r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
-
-    if (kept_set(&j->whole, r) < 0) {
-        outbound_die(o);
-        return;
-    }
-    if (!o->lmtp) {
-        for (uint32_t i = next_taken(j, 0); i < j->recipients; i = next_taken(j, i + 1)) {
-            j->recipient[i].fate = (uint8_t)fate;
-            if (fate != FATE_DONE)
-                kept_set(&j->recipient[i].reply, r);
-        }
-    } else {
-        j->recipient[o->at].fate = (uint8_t)fate;
-        if (fate != FATE_DONE)
-            kept_set(&j->recipient[o->at].reply, r);
-        o->at = next_taken(j, o->at);
-        if (o->at < j->recipients)
-            return;
-    }
-    over(o);
-    o->state = going ? OUTBOUND_DEAD : OUTBOUND_IDLE;
 }
 
 /* The stage of the conversation that a reply in this state belongs to. */
@@ -385,9 +303,9 @@ static enum reply_stage stage_of(enum outbound_state state)
         [OUTBOUND_HELO] = STAGE_HELLO,        [OUTBOUND_STARTTLS] = STAGE_TLS,
         [OUTBOUND_XCLIENT] = STAGE_XCLIENT,   [OUTBOUND_XHELLO] = STAGE_HELLO,
         [OUTBOUND_XFORWARD] = STAGE_XCLIENT,  [OUTBOUND_MAIL] = STAGE_MAIL,
-        [OUTBOUND_RCPT] = STAGE_RCPT,         [OUTBOUND_DATA] = STAGE_DATA,
-        [OUTBOUND_BODY] = STAGE_MESSAGE,      [OUTBOUND_FINAL] = STAGE_MESSAGE,
-        [OUTBOUND_DEAD] = STAGE_MESSAGE};
+        [OUTBOUND_RCPT] = STAGE_RCPT,         [OUTBOUND_CHUNK] = STAGE_DATA,
+        [OUTBOUND_DATA] = STAGE_DATA,         [OUTBOUND_BODY] = STAGE_MESSAGE,
+        [OUTBOUND_FINAL] = STAGE_MESSAGE,     [OUTBOUND_DEAD] = STAGE_MESSAGE};
 
     return (enum reply_stage)stage[state];
 }
@@ -413,9 +331,10 @@ static void on_reply(struct outbound *o, struct reply *r)
     case OUTBOUND_XFORWARD: outbound_on_xforward(o, r); break;
     case OUTBOUND_MAIL: on_mail(o, r); break;
     case OUTBOUND_RCPT: on_rcpt(o, r); break;
-    case OUTBOUND_DATA: on_data(o, r); break;
-    case OUTBOUND_BODY: on_body(o, r); break;
-    case OUTBOUND_FINAL: on_final(o, r); break;
+    case OUTBOUND_CHUNK: outbound_on_chunk(o, r); break;
+    case OUTBOUND_DATA: outbound_on_data(o, r); break;
+    case OUTBOUND_BODY: outbound_on_body(o, r); break;
+    case OUTBOUND_FINAL: outbound_on_final(o, r); break;
     case OUTBOUND_RSET: o->state = r->code == 250 ? OUTBOUND_IDLE : OUTBOUND_DEAD; break;
     case OUTBOUND_IDLE: /* it speaks unasked */
     case OUTBOUND_SHAKE:

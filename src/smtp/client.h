@@ -1,5 +1,12 @@
 /* The client's side of SMTP and LMTP without I/O: one connection to a backend, one job at a time
- * (RFC 5321, 2033, 2920).
+ * (RFC 5321, 2033, 2920, 3030).
+ *
+ * A message goes with DATA, or with BDAT where the backend offers CHUNKING. Messages are kept
+ * dot-stuffed, so one with a stuffing dot always goes with DATA, and the octets of the others are the
+ * same both ways. BDAT is never sent before all recipients have been answered. A server that offers
+ * CHUNKING and does not know BDAT would read the message as commands. So the first chunk of a
+ * connection has only the header that mired adds, and the message follows when the server has taken
+ * that chunk.
  *
  * Octets in, octets out; no clock. The job collects the backend's replies for each recipient;
  * relay/outcome.h derives the client's one reply from them. */
@@ -45,14 +52,16 @@ struct job_identity {
 struct job {
     const struct envelope *envelope;
     struct xclient_identity who; /* spans are the caller's, for as long as the job lives */
-    uint64_t size;               /* octets of header and body, for SIZE= */
+    struct span header;          /* what mired puts before the message: CRLF at its end */
+    uint64_t size;               /* octets of header and message, for SIZE= */
     uint32_t declared;           /* the SIZE that the client declared, or 0 */
     struct job_identity *identity;
     bool utf8, eightbit;
+    bool by_data; /* not with BDAT: it has stuffing dots, or a try with BDAT has failed */
     struct job_recipient *recipient;
     uint32_t recipients;
     struct kept_reply whole; /* the reply to MAIL, to DATA, or (SMTP) to the message */
-    bool sent;               /* the final dot was sent: the backend may have the message */
+    bool sent;               /* all of it was sent: the backend may have the message */
     bool lacking; /* the backend lacks an extension that this message needs; it was not offered */
 };
 
@@ -73,8 +82,9 @@ bool job_may_send(const struct job *j);
     S(XFORWARD, "xforward")                                                                        \
     S(MAIL, "mail")                                                                                \
     S(RCPT, "rcpt")                                                                                \
+    S(CHUNK, "first chunk") /* the header has been sent with BDAT */                               \
     S(DATA, "data")                                                                                \
-    S(BODY, "message") /* the caller sends all of it, then outbound_sent() */                      \
+    S(BODY, "message") /* the caller sends `out` and all of it, then outbound_sent() */            \
     S(FINAL, "final dot")                                                                          \
     S(RSET, "rset")                                                                                \
     S(DEAD, "dead") /* close it */
@@ -85,7 +95,7 @@ enum outbound_state {
 #undef OUTBOUND_STATE_ID
 };
 
-/* "final dot". Static. */
+/* "first chunk". Static. */
 const char *outbound_state_name(enum outbound_state state);
 
 enum outbound_tls {
@@ -114,6 +124,11 @@ struct outbound {
     uint8_t tls;    /* enum outbound_tls */
     bool over;      /* the job has ended: take it, and reset this flag */
     bool go;        /* the data may be sent after the backend's 354 */
+    bool chunks;  /* use BDAT where the backend offers CHUNKING; the caller sets it between jobs */
+    bool chunked; /* the current job goes with BDAT: there is no final dot */
+    bool chunks_work;    /* the backend has taken a chunk on this connection */
+    bool chunks_refused; /* it offers CHUNKING and has refused BDAT, as `complaint` says */
+    uint32_t ahead;      /* octets of the job's header that were sent before OUTBOUND_BODY */
 };
 
 /* Starts a new connection, before the backend's greeting. `xclient_caps` has bits of CAP_XCLIENT and
@@ -135,10 +150,12 @@ bool outbound_is_spent(const struct outbound *o);
 /* The handshake of OUTBOUND_SHAKE is done: the session starts again with EHLO. */
 void outbound_secured(struct outbound *o);
 
-/* Reads octets from the backend; afterwards look at the state and at `over`. */
+/* Reads octets from the backend; afterwards look at the state and at `over`. If the state is
+ * OUTBOUND_DEAD and `chunks_refused` is set, nobody has the job's message: begin the job again, with
+ * `by_data` set, on another connection. */
 void outbound_input(struct outbound *o, struct span in);
 
-/* The final dot has been sent. */
+/* All of the message has been sent, and with DATA the final dot. */
 void outbound_sent(struct outbound *o);
 
 void outbound_free(struct outbound *o);

@@ -1,5 +1,5 @@
-/* Private to the client's side of SMTP: what client.c (the envelope, the data and the state
- * machine) and client_hello.c (the session's beginning) use of each other. */
+/* Private to the client's side of SMTP: what client.c (the envelope and the state machine),
+ * client_hello.c (the session's beginning) and client_body.c (the message) use of each other. */
 #ifndef MIRED_SMTP_CLIENT_PART_H
 #define MIRED_SMTP_CLIENT_PART_H
 
@@ -19,6 +19,32 @@ void outbound_refused(struct outbound *o, enum reply_stage stage, const struct r
 
 /* Sends the envelope of o->job, as far as the backend takes it in one burst. */
 void outbound_send_envelope(struct outbound *o);
+
+/* The job has ended. */
+void outbound_over(struct outbound *o);
+
+/* Ends the job before its data; the connection can take another job. */
+void outbound_over_and_reset(struct outbound *o);
+
+/* Keeps a reply about the whole message. False: there was no memory, and the connection is dead. */
+bool outbound_keep_whole(struct outbound *o, const struct reply *r);
+
+/* Turns a reply to MAIL, RCPT, DATA or the message into the client's reply. If it is about our own
+ * session with the backend, the client hears 451, it is no offence of the client (R24), and this
+ * returns true. */
+bool outbound_translate(struct outbound *o, enum reply_stage stage, struct reply *r);
+
+/* client_body.c: whether o->job goes with BDAT. */
+bool outbound_may_chunk(const struct outbound *o);
+
+/* Begins to send the message with BDAT; the envelope has been accepted. */
+void outbound_begin_chunks(struct outbound *o);
+
+/* client_body.c: the backend has replied in the state of that name. */
+void outbound_on_chunk(struct outbound *o, const struct reply *r);
+void outbound_on_data(struct outbound *o, struct reply *r);
+void outbound_on_body(struct outbound *o, struct reply *r);
+void outbound_on_final(struct outbound *o, struct reply *r);
 
 /* client_hello.c: the backend has replied in the state of that name. */
 void outbound_on_greeting(struct outbound *o, const struct reply *r);

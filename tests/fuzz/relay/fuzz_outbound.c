@@ -1,6 +1,6 @@
 /* Whatever a backend says, in whatever pieces: the hand-over ends in one of its states, never says
  * more than an envelope and a few words, and no message counts as delivered before its final dot
- * was sent. The first octet picks LMTP, whether DSN is needed, and the size of the pieces. */
+ * was sent. Where the backend offers CHUNKING, the message goes with BDAT. The first octet picks LMTP, whether DSN is needed, and the size of the pieces. */
 #include <assert.h>
 #include <stdint.h>
 
@@ -20,6 +20,8 @@ static void go_on(struct outbound *o, struct job *job, bool *begun)
     }
     for (int i = 0; i < RECIPIENTS; i++)
         assert(job->recipient[i].fate != FATE_DONE || job->sent);
+    /* if BDAT is refused and the job goes again, nobody has the message */
+    assert(!o->chunks_refused || o->over || o->state != OUTBOUND_DEAD || !job->sent || o->lmtp);
     assert(o->out.len < 4096);
 }
 
@@ -36,9 +38,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                         data[0] & 2 ? SPAN("RET=HDRS") : (struct span){0});
     for (int i = 0; i < RECIPIENTS; i++)
         envelope_add_recipient(&envelope, SPAN("x@example.test"), (struct span){0});
-    struct job job = {
-        .envelope = &envelope, .size = 100, .recipient = recipient, .recipients = RECIPIENTS};
+    struct job job = {.envelope = &envelope,
+                      .header = SPAN("Received: x\r\n"),
+                      .size = 100,
+                      .recipient = recipient,
+                      .recipients = RECIPIENTS};
     outbound_start(&o, data[0] & 1, "mired.test", 0);
+    o.chunks = true;
     size_t piece = 1 + (data[0] >> 2);
     for (size_t at = 1; at < size && o.state != OUTBOUND_DEAD && !o.over; at += piece) {
         size_t n = size - at < piece ? size - at : piece;
