@@ -59,6 +59,25 @@ void health_complain(struct backend *b, struct outbound *o)
     o->complaint.code = 0;
 }
 
+void health_no_chunks(struct backend *b, struct outbound *o)
+{
+    struct reply r = o ? kept_get(&o->complaint) : (struct reply){0};
+
+    if (!b->no_chunks && r.code)
+        log_warn("backend %s offers CHUNKING and refuses BDAT: %u %.*s; using DATA until the next "
+                 "reload",
+                 b->config->name, r.code, (int)r.arg.len, r.arg.at ? r.arg.at : "");
+    else if (!b->no_chunks)
+        log_warn("backend %s offers CHUNKING, but BDAT fails repeatedly; using DATA until the next "
+                 "reload",
+                 b->config->name);
+    b->no_chunks = true;
+    if (!o)
+        return;
+    kept_free(&o->complaint);
+    o->complaint.code = 0;
+}
+
 /* A backend's extensions are stored over restarts, so that clients are offered them from the
  * start. */
 void health_learn(struct backend *b, const struct ability *a)

@@ -22,6 +22,10 @@ void health_up(struct backend *b);
  * its `retry` alarm. */
 void health_down(struct backend *b, const char *why);
 
+/* BDAT has failed: from now on, until the next reload, messages go to this backend with DATA. `o` has
+ * the refusal as its complaint, which is logged and cleared; NULL: none. */
+void health_no_chunks(struct backend *b, struct outbound *o);
+
 /* Logs, at most once a minute, what this session's replies said about mired, and clears it. */
 void health_complain(struct backend *b, struct outbound *o);
 

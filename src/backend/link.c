@@ -106,20 +106,38 @@ static int message_parts(const struct delivery *d, uint64_t offset, uint64_t siz
     return n;
 }
 
-/* Fills in the parts of header, message and final dot that are sent next. The octets of a file are
- * left out if they can go without a copy: the parts end before them. */
+/* Where the message ends: with DATA after the final dot. */
+static uint64_t body_end(const struct link *l)
+{
+    return l->delivery->job.size + (l->outbound.chunked ? 0 : 3);
+}
+
+/* Whether the next octets of the message are sent from its file. */
+static bool is_in_file(const struct link *l, uint64_t at)
+{
+    const struct delivery *d = l->delivery;
+    uint64_t header = d->job.header.len;
+
+    return sends_file(l) && at >= header && at < header + d->filed;
+}
+
+/* Fills in what is sent next: the command that is left (BDAT), header, message and final dot. The
+ * octets of a file are left out if they can go without a copy: the parts end before them. */
 static int body_parts(struct link *l, struct iovec part[PARTS])
 {
     struct delivery *d = l->delivery;
-    uint64_t header = d->header.len, message = d->job.size - header, at = l->body_at;
+    const struct buf *out = &l->outbound.out;
+    uint64_t header = d->job.header.len, message = d->job.size - header, at = l->body_at;
     int n = 0;
 
+    if (out->len)
+        part[n++] = (struct iovec){out->at, out->len};
     if (at < header) {
-        part[n++] = (struct iovec){(void *)(d->header.at + at), header - at};
-        if (sends_file(l))
-            return n;
+        part[n++] = (struct iovec){(void *)(d->job.header.at + at), header - at};
         at = header;
     }
+    if (is_in_file(l, at))
+        return n;
     uint64_t offset = at - header;
     if (offset < message) {
         int more = message_parts(d, offset, message, part + n, (l->ssl ? 2 : PARTS - 1) - n);
@@ -128,7 +146,7 @@ static int body_parts(struct link *l, struct iovec part[PARTS])
         for (; more; more--)
             offset += part[n++].iov_len;
     }
-    if (offset >= message) {
+    if (offset >= message && !l->outbound.chunked) {
         size_t dot = (size_t)(offset - message);
         part[n++] = (struct iovec){(void *)&".\r\n"[dot], 3 - dot};
     }
@@ -151,9 +169,9 @@ static ssize_t give_body(struct link *l, bool *all)
     size_t most = 0;
     ssize_t done;
 
-    if (sends_file(l) && l->body_at >= d->header.len && l->body_at < d->header.len + d->filed) {
-        off_t offset = (off_t)(l->body_at - d->header.len);
-        most = d->header.len + d->filed - l->body_at;
+    if (!l->outbound.out.len && is_in_file(l, l->body_at)) {
+        off_t offset = (off_t)(l->body_at - d->job.header.len);
+        most = d->job.header.len + d->filed - l->body_at;
         done = sendfile(l->watch.fd, d->file, &offset, most < ROUND ? most : ROUND);
         if (done == 0) {
             errno = EIO;
@@ -176,18 +194,22 @@ static ssize_t give_body(struct link *l, bool *all)
 
 static bool write_body(struct link *l)
 {
-    struct delivery *d = l->delivery;
-    uint64_t end = d->job.size + 3;
+    struct buf *out = &l->outbound.out;
+    uint64_t end = body_end(l);
 
+    if (l->body_at < l->outbound.ahead)
+        l->body_at = l->outbound.ahead;
     uint64_t round = l->body_at + ROUND;
 
-    for (bool all = true; all && l->body_at < end && l->body_at < round;) {
+    for (bool all = true; all && (out->len || l->body_at < end) && l->body_at < round;) {
         ssize_t done = give_body(l, &all);
         if (done < 0)
             return errno == EAGAIN || errno == EINTR;
-        l->body_at += (uint64_t)done;
-        /* Only after the last octet of the final dot may the backend have the message. */
-        if (l->body_at == end)
+        size_t command = (size_t)done < out->len ? (size_t)done : out->len;
+        buf_drop(out, command);
+        l->body_at += (uint64_t)done - command;
+        /* Only after its last octet, the final dot's with DATA, may the backend have the message. */
+        if (!out->len && l->body_at == end)
             outbound_sent(&l->outbound);
         link_timer(l, l->body_at == end ? POOL_FINAL_MS : POOL_WRITE_MS);
     }
@@ -198,6 +220,8 @@ bool link_write(struct link *l)
 {
     struct buf *out = &l->outbound.out;
 
+    if (l->outbound.state == OUTBOUND_BODY)
+        return write_body(l);
     while (out->len) {
         struct iovec all = {out->at, out->len};
         ssize_t n = give(l, &all, 1);
@@ -205,7 +229,7 @@ bool link_write(struct link *l)
             return errno == EAGAIN || errno == EINTR;
         buf_drop(out, (size_t)n);
     }
-    return l->outbound.state != OUTBOUND_BODY || write_body(l);
+    return true;
 }
 
 void link_read(struct link *l)

@@ -19,7 +19,7 @@ struct link {
     struct link *next, **prev;
     char hello[256];  /* the client's HELO, if the backend takes this connection for the client's */
     SSL *ssl;         /* NULL: not, or not yet, under TLS */
-    uint64_t body_at; /* octets of header, message and final dot that have been sent */
+    uint64_t body_at; /* octets of header, message and (DATA) final dot that have been sent */
     const char *why;  /* why it is unusable, static; NULL: not known */
     uint64_t ready_ms; /* since when it accepts messages; 0: not yet */
     uint8_t lived_in;  /* the last enum outbound_state before OUTBOUND_DEAD, for the log */

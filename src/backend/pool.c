@@ -64,6 +64,14 @@ static void log_broken(const struct link *l)
     log_end(&line);
 }
 
+/* BDAT has failed, and it may be the cause: the message's other tries use DATA. */
+static void doubt_chunks(struct backend *b, struct delivery *d)
+{
+    d->job.by_data = true;
+    if (++b->chunk_failures >= POOL_CHUNK_FAILURES_MAX)
+        health_no_chunks(b, NULL);
+}
+
 /* The link is unusable: reports that to its delivery, or to those that wait. */
 static void link_broke(struct link *l)
 {
@@ -75,6 +83,8 @@ static void link_broke(struct link *l)
     log_broken(l);
     if (d) /* it had served others, so the connection itself may be at fault */
         d->refused = l->outbound.complaint.code && !l->used;
+    if (d && l->outbound.chunked && l->lived_in >= OUTBOUND_CHUNK)
+        doubt_chunks(b, d);
     health_complain(b, &l->outbound);
     /* The backend worked a moment ago and may be restarting: try once more at once. If it accepts
      * connections and refuses service, wait for its retry. */
@@ -120,6 +130,16 @@ static void link_want(struct link *l)
 
 /* ---- what a link does next ---- */
 
+/* Dovecot needs less time for a message with BDAT than with DATA, SMTP servers do not
+ * (docs/performance.md). */
+static bool wants_chunks(const struct backend *b)
+{
+    int chunking = b->config->chunking;
+
+    return !b->no_chunks && (chunking == CHUNKING_ON ||
+                             (chunking == CHUNKING_AUTO && b->config->kind == BACKEND_LMTP));
+}
+
 static void start(struct link *l, struct delivery *d)
 {
     l->delivery = d;
@@ -129,6 +149,7 @@ static void start(struct link *l, struct delivery *d)
     loop_alarm_off(link_loop(l), &d->alarm);
     link_timer(l, POOL_REPLY_MS);
     note_state(l);
+    l->outbound.chunks = wants_chunks(l->backend);
     if (outbound_begin(&l->outbound, &d->job) < 0)
         l->outbound.state = OUTBOUND_DEAD;
 }
@@ -157,8 +178,34 @@ static void ask_young(struct link *l, struct delivery *d)
         pool_link_quit(l);
     pool_link_close(l);
     pool_close_idle(b);
-    b->pool->params.doubted(d);
+    b->pool->params.again(d);
     more_links(b);
+}
+
+/* BDAT was refused, so nobody has the message: it goes again with DATA. A refusal with 4xx may have
+ * been about something else. */
+static void again_with_data(struct link *l)
+{
+    struct delivery *d = l->delivery;
+    struct backend *b = l->backend;
+
+    if (kept_get(&l->outbound.complaint).code >= 500)
+        health_no_chunks(b, &l->outbound);
+    health_complain(b, &l->outbound);
+    doubt_chunks(b, d);
+    d->link = NULL;
+    pool_link_close(l);
+    b->pool->params.again(d);
+    more_links(b);
+}
+
+/* A job has ended that was sent with BDAT. */
+static void note_chunks(struct link *l, const struct delivery *d)
+{
+    if (l->outbound.chunks_refused) /* LMTP */
+        health_no_chunks(l->backend, &l->outbound);
+    else if (l->outbound.chunked && d->job.sent)
+        l->backend->chunk_failures = 0;
 }
 
 /* Moves a link on as far as possible; it may be freed afterwards. */
@@ -171,6 +218,7 @@ static void go_on(struct link *l)
             struct delivery *d = l->delivery;
             l->outbound.over = false;
             l->delivery = NULL;
+            note_chunks(l, d);
             if (pool_link_is_doubtful(l, d)) {
                 ask_young(l, d);
                 return;
@@ -182,10 +230,14 @@ static void go_on(struct link *l)
             b->pool->params.over(d);
         }
         if (l->outbound.state == OUTBOUND_DEAD) {
-            link_broke(l);
+            if (l->delivery && l->outbound.chunks_refused && !l->delivery->job.sent)
+                again_with_data(l);
+            else
+                link_broke(l);
             return;
         }
         if (!link_write(l) || !link_shake(l)) {
+            note_state(l);
             if (l->outbound.state == OUTBOUND_BODY)
                 link_read(l); /* the backend may have said why it stopped reading the message */
             l->outbound.state = OUTBOUND_DEAD;

@@ -30,6 +30,8 @@ enum {
     POOL_RETRY_MAX_MS = 10000,
     /* broken connections of one delivery before its data, as when a server restarts */
     POOL_BREAKS_MAX = 3,
+    /* messages one after the other that BDAT has failed for: then DATA is used */
+    POOL_CHUNK_FAILURES_MAX = 3,
 };
 
 /* One message for a backend. It is the first member of the struct that the pool's owner keeps for
@@ -41,7 +43,6 @@ struct delivery {
     struct alarm alarm;      /* its callback belongs to the owner: it has waited too long */
     struct job job;
     struct addr client;
-    struct span header; /* goes before the message */
     /* Octets of the message from `offset` on, as spool_read(). */
     struct span (*read)(void *message, uint64_t offset);
     void *message;
@@ -62,9 +63,9 @@ struct pool_params {
     uint32_t slots;                    /* workers that share each backend's `connections` */
     /* The job has ended. */
     void (*over)(struct delivery *d);
-    /* An old connection said that there is no such user and was closed: put the delivery again, for
-     * a young connection. */
-    void (*doubted)(struct delivery *d);
+    /* Put the delivery again, for the same backend: an old connection said that there is no such
+     * user, or a connection refused BDAT. That connection is closed, and nobody has the message. */
+    void (*again)(struct delivery *d);
     /* The link broke during it (`started`), or there was none. job.sent says whether the backend
      * may have the message. */
     void (*broke)(struct delivery *d, bool started);
@@ -100,9 +101,11 @@ struct backend {
     struct ability ability; /* as on its last connection */
     uint64_t complained_ms; /* when its complaint was last logged; 0: never */
     bool known, up;
-    bool learnt;       /* `ability` is known, from this process or an earlier one */
-    bool plain;        /* its TLS does not work and is not required */
-    bool told_missing; /* the lack of XCLIENT or XFORWARD has been logged */
+    bool learnt;            /* `ability` is known, from this process or an earlier one */
+    bool plain;             /* its TLS does not work and is not required */
+    bool told_missing;      /* the lack of XCLIENT or XFORWARD has been logged */
+    bool no_chunks;         /* BDAT does not work there, although it offers CHUNKING */
+    uint8_t chunk_failures; /* of BDAT since it last worked */
 };
 
 void pool_open(struct pool *p, struct backend *b, uint32_t index);

@@ -74,6 +74,9 @@ struct config_auth {
 
 enum backend_kind { BACKEND_SMTP, BACKEND_LMTP, BACKEND_STORE };
 
+/* Whether messages go with BDAT where the backend offers CHUNKING; AUTO: over LMTP. */
+enum backend_chunking { CHUNKING_AUTO, CHUNKING_ON, CHUNKING_OFF };
+
 struct config_backend {
     enum backend_kind kind;
     struct config_strings domains; /* as in config_recipients */
@@ -82,6 +85,7 @@ struct config_backend {
     char *path;
     char *host; /* a name, to be looked up (backend/addresses.h); NULL: addr or path */
     bool xclient, xforward;
+    int chunking;       /* enum backend_chunking */
     int proxy_protocol; /* 0, 1, 2 */
     enum tls_mode tls;
     uint32_t connections; /* at most, all workers together */

@@ -13,6 +13,7 @@ static const char *const balances[] = {"first", "round_robin", NULL};
 static const char *const tls_listen[] = {"off", "starttls", "implicit", NULL};
 static const char *const tls_backend[] = {"off", "starttls", "implicit", "verified", NULL};
 static const char *const tls_minimum[] = {"1.2", "1.3", NULL};
+static const char *const chunkings[] = {"auto", "true", "false", NULL};
 static const char *const proxies[] = {"off", "v1", "v2", NULL};
 static const char *const bare_newlines[] = {"refuse", "normalise", NULL};
 static const char *const nuls[] = {"refuse", "allow", NULL};
@@ -217,6 +218,8 @@ const struct key keys_backend[] = {
      .help = "tell the backend who the client is (XCLIENT)"},
     {"xforward", KEY_BOOL, AT(config_backend, xforward), .preset = "false",
      .help = "the same for its log only (XFORWARD)"},
+    {"chunking", KEY_CHOICE, AT(config_backend, chunking), .choices = chunkings, .preset = "auto",
+     .help = "send messages with BDAT where the backend offers CHUNKING; auto: over LMTP"},
     {"proxy_protocol", KEY_CHOICE, AT(config_backend, proxy_protocol), .choices = proxies,
      .preset = "off", .help = "tell the backend who the client is in a PROXY header"},
     {"tls", KEY_CHOICE, AT(config_backend, tls), .choices = tls_backend, .preset = "off",

@@ -156,7 +156,7 @@ void handover_over(struct delivery *d)
         part_over(p);
 }
 
-void handover_doubted(struct delivery *d)
+void handover_again(struct delivery *d)
 {
     struct part *p = (struct part *)d;
     struct relay *r = p->handover->relay;
@@ -252,13 +252,14 @@ static int begin_part(struct part *p, const struct relay_message *m)
     struct job *job = &p->delivery.job;
 
     p->delivery.alarm.due = due;
-    p->delivery.header = buf_span(&h->header);
     p->delivery.message = h->spool;
     p->delivery.read = read_spool;
     p->delivery.file = spool_file(h->spool, &p->delivery.filed);
     p->delivery.client = m->client;
     job->envelope = &p->envelope;
+    job->header = buf_span(&h->header);
     job->size = h->header.len + spool_size(h->spool);
+    job->by_data = spool_size(h->spool) != m->octets;
     job->identity = &h->identity;
     job->declared = m->declared;
     job->utf8 = m->utf8;

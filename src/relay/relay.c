@@ -188,7 +188,7 @@ struct relay *relay_open(const struct relay_params *params)
                                           .addresses = params->addresses,
                                           .slots = params->slots,
                                           .over = handover_over,
-                                          .doubted = handover_doubted,
+                                          .again = handover_again,
                                           .broke = handover_broke,
                                           .changed = changed,
                                           .reached = reached,

@@ -1,6 +1,7 @@
 /* The relay: hands whole messages to backends over pooled connections, within a worker's loop.
  *
- * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message, to a backend of each route
+ * A hand-over sends MAIL, RCPTs and DATA in one burst, then the message (with BDAT where a backend
+ * takes that and the message is in the spool as its sender sent it), to a backend of each route
  * that the recipients have. The client gets the backend's reply, or, if there are several, the one
  * reply that outcome.c makes of them. A hand-over that breaks before the final dot may be retried
  * once on another backend; one that breaks after it is 451 (RFC 1047; RFC 5321 6.1). It never waits
@@ -72,6 +73,8 @@ struct relay_message {
     struct client_names names; /* the client's, for XCLIENT and XFORWARD */
     struct span user;          /* authenticated as, or empty; borrowed for the call */
     struct buf header;         /* taken over: the Received: line(s) that go before the message */
+    uint64_t octets;           /* of the message as the client sent it: without stuffing dots, and
+                                  without octets that mired has added to it in the spool */
     uint32_t declared;         /* by MAIL's SIZE, or 0 */
     bool utf8, eightbit;       /* asked for by the client: SMTPUTF8, BODY=8BITMIME */
     bool esmtp;                /* it said EHLO */

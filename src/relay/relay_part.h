@@ -87,7 +87,7 @@ uint64_t part_backend_bit(const struct part *p, const struct backend *b);
 /* ---- for the pool (handover.c) ---- */
 
 void handover_over(struct delivery *d);
-void handover_doubted(struct delivery *d);
+void handover_again(struct delivery *d);
 void handover_broke(struct delivery *d, bool started);
 
 #endif

@@ -292,6 +292,7 @@ bool message_end(struct worker *w, struct conn *c)
         .envelope = &c->smtp.envelope,
         .client = c->peer,
         .user = smtp_login(&c->smtp),
+        .octets = c->smtp.size,
         .esmtp = c->smtp.flags & SMTP_ESMTP,
         .utf8 = c->smtp.flags & SMTP_UTF8,
         .eightbit = c->smtp.flags & SMTP_8BIT,
