@@ -74,7 +74,7 @@ SECTIONS = {
     'auth "file"': {"domains": (None, '{ "example.test", "example.org" }'), "path": ("@FOLDER@/one", "@FOLDER@/two")},
     'backend "smtp://127.0.0.1:9"': {
         "domains": (None, '{ "example.test", "example.org" }'),
-        "xclient": ("false", "true"), "xforward": ("false", "true"), "proxy_protocol": ("off", "v1"),
+        "xclient": ("false", "true"), "xforward": ("false", "true"), "chunking": ("false", "true"), "proxy_protocol": ("off", "v1"),
         "tls": ("off", "verified"), "connections": ("3", "4"),
     },
     'dnsbl "bl.test"': {"weight": ("2", "3"), "reply": ('{ "127.0.0.2" }', '{ "127.0.0.3" }'), "test": ("true", "false")},

@@ -21,16 +21,21 @@ def octets(random_, count):
 
 
 def letter(random_, size):
-    """A message of about `size` octets with lines of all lengths, dots at their starts, and a line end at its end."""
+    """A message of about `size` octets with lines of all lengths and a line end at its end. Half of them have dots at the
+    start of lines; the others have none, so that they can go with BDAT."""
+    dots = random_.random() < 0.5
     if size < 100:
-        return b"\r\n" + octets(random_, size) + b"\r\n"  # without a header
+        line = octets(random_, size)
+        return b"\r\n" + (line if dots else line.lstrip(b".")) + b"\r\n"  # without a header
     lines, left = [b"Subject: %d\r\n\r\n" % size], size
     longest = random_.choice((40, 78, 300, 1900))
     pool = octets(random_, 1 << 16)
     while left > 0:
         start = random_.randrange(1 << 15)
         line = pool[start : start + random_.randint(0, min(longest, left))]
-        if random_.random() < 0.1:
+        if not dots:
+            line = line.lstrip(b".")
+        elif random_.random() < 0.1:
             line = b"." * random_.randint(1, 3) + line
         lines.append(line)
         lines.append(b"\r\n")

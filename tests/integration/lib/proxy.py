@@ -2,8 +2,9 @@
 
 It passes octets both ways and follows the SMTP in them just far enough to know the stage. When the stage is
 reached it calls the test's `fault`, once for each time that it was armed. Stages, in the order of a hand-over:
-"connect", "greeting", "EHLO", "MAIL", "RCPT", "DATA" (before the command is passed on), "body" (some of the message
-has been), "dot" (before the final dot is), "answer" (the backend has it all, before its reply is passed back).
+"connect", "greeting", "EHLO", "MAIL", "RCPT", "DATA" (before the command is passed on; BDAT counts as DATA), "body"
+(some of the message has been), "dot" (before the final dot is, or the end of the last chunk), "answer" (the backend
+has it all, before its reply is passed back).
 """
 
 import selectors
@@ -14,6 +15,9 @@ from . import ports
 from .waiting import PATIENCE
 
 STAGES = ("connect", "greeting", "EHLO", "MAIL", "RCPT", "DATA", "body", "dot", "answer")
+
+
+PIECE = 1000  # octets of a chunk that are passed on at once
 
 
 class Cut(Exception):
@@ -28,6 +32,7 @@ class Link:
         self.server = None
         self.asked_data = self.in_data = self.ended = False
         self.tail = b"\r\n"
+        self.chunk_left, self.last = 0, False
 
     def run(self):
         try:
@@ -64,14 +69,33 @@ class Link:
 
     def forward(self, octets):
         """Line by line while commands are expected, so that each stage is seen before it is passed on."""
-        for piece in octets.splitlines(keepends=True):
-            if self.in_data:
+        while octets:
+            end = min(self.chunk_left, PIECE) if self.chunk_left else octets.find(b"\n") + 1 or len(octets)
+            piece, octets = octets[:end], octets[end:]
+            if self.chunk_left:
+                self.chunk(piece)
+            elif self.in_data:
                 self.body(piece)
             else:
-                verb = piece.strip().upper()[:4].decode("ascii", "replace")
-                self.reach({"LHLO": "EHLO", "HELO": "EHLO"}.get(verb, verb))
-                self.server.sendall(piece)
-                self.asked_data = verb == "DATA"
+                self.command(piece)
+
+    def command(self, line):
+        verb, *words = line.decode("ascii", "replace").upper().split() or [""]
+        self.reach({"LHLO": "EHLO", "HELO": "EHLO", "BDAT": "DATA"}.get(verb, verb))
+        self.server.sendall(line)
+        self.asked_data = verb == "DATA"
+        if verb == "BDAT":
+            self.chunk_left, self.last = int(words[0]), "LAST" in words
+
+    def chunk(self, piece):
+        self.chunk_left -= len(piece)
+        if self.last and not self.chunk_left:
+            self.reach("dot")
+            self.server.sendall(piece)
+            self.ended = True
+            return
+        self.server.sendall(piece)
+        self.reach("body")
 
     def body(self, piece):
         whole = self.tail + piece

@@ -34,7 +34,7 @@ class Session(socketserver.StreamRequestHandler):
             pass
 
     def begin(self):
-        self.sender, self.recipients = None, []
+        self.sender, self.recipients, self.chunks = None, [], []
 
     def tell(self, verb, argument, usual, before=lambda: None):
         """Says what the test wants, or what is usual; False: the connection is closed. `before` is done before the
@@ -68,6 +68,8 @@ class Session(socketserver.StreamRequestHandler):
             if not self.tell(verb, argument, usual):
                 return False
             return self.message() if self.said.startswith("354") else True
+        if verb == "BDAT":
+            return self.chunk(argument)
         if verb == "RSET":
             self.begin()
         if verb == "QUIT":
@@ -84,9 +86,32 @@ class Session(socketserver.StreamRequestHandler):
                 if wanted is not None:
                     self.wfile.write(f"{wanted}\r\n".encode())
                     return False
-        if line == b"":
+        return line != b"" and self.whole(b"".join(lines))
+
+    def chunk(self, argument):
+        backend = self.server.backend
+        size, _, last = argument.partition(" ")
+        wanted = backend.answer("BDAT", argument, self)
+        if isinstance(wanted, Unread):
+            self.wfile.write(f"{wanted}\r\n".encode())
+            return True
+        octets = self.rfile.read(min(int(size), AMID))
+        if int(size) > AMID:
+            amid = backend.answer("BODY", "", self)
+            if amid is not None:
+                if amid is not CLOSE:
+                    self.wfile.write(f"{amid}\r\n".encode())
+                return False
+            octets += self.rfile.read(int(size) - AMID)
+        if wanted is CLOSE or len(octets) < int(size):
             return False
-        whole = b"".join(lines)
+        self.chunks.append(octets)
+        if wanted is None and last:
+            return self.whole(b"".join(self.chunks))
+        self.wfile.write(f"{wanted or f'250 2.0.0 {size} octets'}\r\n".encode())
+        return True
+
+    def whole(self, whole):
         for recipient in self.recipients if self.server.backend.lmtp else [", ".join(self.recipients)]:
 
             def keep():
@@ -101,6 +126,11 @@ class Session(socketserver.StreamRequestHandler):
 
 
 CLOSE = object()
+AMID = 4096  # octets of a chunk before BODY is asked for
+
+
+class Unread(str):
+    """The reply of a server that does not know BDAT: it takes the chunk's octets for commands."""
 
 
 class Server(socketserver.ThreadingTCPServer):
@@ -112,7 +142,8 @@ class Server(socketserver.ThreadingTCPServer):
 class Scripted:
     """answer(verb, argument, session) returns a reply, CLOSE, octets to be sent as they are, or None for what is
     usual. verb is that of a command, or GREETING, "." (the final dot; in LMTP once a recipient, which is the
-    argument) or BODY (amid a message; the connection is closed behind it)."""
+    argument) or BODY (amid a message; the connection is closed behind it). A reply to BDAT is sent when the chunk has been
+read, unless it is Unread."""
 
     def __init__(self, answer=lambda verb, argument, session: None, lmtp=False, hello=HELLO, port=0):
         self.answer, self.lmtp, self.hello = answer, lmtp, hello
@@ -136,6 +167,10 @@ class Scripted:
         """Ends, with all of its connections."""
         self.server.shutdown()
         self.server.server_close()
+        self.hang_up()
+
+    def hang_up(self):
+        """Ends all of its connections."""
         with self.lock:
             for connection in self.open:
                 try:
