@@ -119,6 +119,7 @@ int main(int argc, char **argv)
         buf_free(&said);
         return status;
     }
+    (void)sandbox_probe(); /* `mirectl upgrade` runs this under the filter of the unit */
     bool good = check_all(config, o.quick, &said) == 0;
     show(&said);
     say_sandbox(config);

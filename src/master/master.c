@@ -17,6 +17,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "config/config.h"
 #include "master/activation.h"
@@ -275,6 +276,10 @@ static int open_all(struct master *m, struct config *config)
         metrics_use(runtime_row(&m->runtime, RUNTIME_MASTER_ROW));
         log_keep(m->runtime.log);
         log_start(m, config);
+        if (config->sandbox && !sandbox_probe())
+            log_warn("a filter of system calls (SystemCallFilter of the unit) forbids Landlock, so "
+                     "no process is confined by it; allow landlock_create_ruleset, "
+                     "landlock_add_rule and landlock_restrict_self there, and restart mired");
         error = generation_start(m, config, m->upgrade_asker, START_PATIENCE_MS, &errors);
     }
     if (error && inherited) { /* the processes from before the upgrade still serve */
