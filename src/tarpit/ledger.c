@@ -102,6 +102,12 @@ void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now)
     change_word(slot, WORD_SEEN, hash, change_seen, &seen);
 }
 
+bool ledger_is_recent(const struct ledger_slot *slot, uint64_t hash, uint64_t now)
+{
+    uint64_t seen_ms = (ledger_payload(slot, WORD_SEEN, hash) & UINT32_MAX) * 1000;
+    return seen_ms <= now + LEDGER_SKEW_MS && now < seen_ms + LEDGER_RECENT_MS;
+}
+
 bool ledger_book(struct ledger *l, const struct ledger_key *k, enum ledger_word w,
                  word_change_fn *fn, struct word_change *c)
 {

@@ -99,7 +99,7 @@ struct ledger_entry {
     double offences, good;
     uint64_t turn_ms;         /* wall ms: when the last verdict's turn ends; 0: never */
     uint64_t debt_ms;         /* wall ms: when the last offence's hold ends; 0: never */
-    uint64_t seen_ms;         /* wall ms of the last change */
+    uint64_t seen_ms;         /* wall ms of the last change; see ledger_delivered() */
     uint64_t exempt_until_ms; /* with LEDGER_EXEMPT: wall ms; 0: no end */
     uint64_t delivered_ms; /* wall ms, to about 9 minutes: the last good mail; 0: none in 48 days */
     uint64_t pass_ms;      /* wall ms, to an hour: R22, the last pass; 0: none in 170 days */
@@ -151,7 +151,14 @@ double ledger_spend_good(struct ledger *l, const struct ledger_key *k, const str
 enum { LEDGER_EARN_MOST = 512 };
 double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t mailbox);
 
-/* Records that good mail was delivered at `now`. */
+/* Records that good mail was delivered at `now`.
+ *
+ * A delivery that would change nothing of an entry but `seen_ms` is recorded once in
+ * LEDGER_RECENT_MS: neither this function nor ledger_earn() writes or proposes anything while the
+ * entry's last change is more recent. So an entry of steady good mail may look older than it is by
+ * that time and no more, and what depends on its age, such as its strength, begins to fade earlier
+ * by that time at most. */
+enum { LEDGER_RECENT_MS = 60 * 1000 };
 void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now);
 
 /* R22: records that the client has waited for a greeting at `at` (wall ms, not after `now`). A later

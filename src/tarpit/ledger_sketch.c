@@ -57,13 +57,23 @@ static unsigned bits_set(const struct ledger_slot *slot, uint64_t hash)
     return n;
 }
 
-/* True when the bit was not set before. */
-static bool set_bit(struct ledger_slot *slot, uint64_t hash, unsigned bit)
+/* The bit of a mailbox: in which of the words, and as a mask. */
+static int bit_of(uint64_t mailbox, uint64_t *mask)
 {
-    int i =
-        bit < LEDGER_SKETCH_DAY_SHIFT ? 0 : 1 + (int)(bit - LEDGER_SKETCH_DAY_SHIFT) / WORD_BITS;
-    uint64_t mask = UINT64_C(1) << (i == 0 ? bit : (bit - LEDGER_SKETCH_DAY_SHIFT) % WORD_BITS);
+    unsigned bit = (unsigned)((mailbox >> 16) % LEDGER_SKETCH_BITS);
 
+    if (bit < LEDGER_SKETCH_DAY_SHIFT) {
+        *mask = UINT64_C(1) << bit;
+        return 0;
+    }
+    bit -= LEDGER_SKETCH_DAY_SHIFT;
+    *mask = UINT64_C(1) << bit % WORD_BITS;
+    return 1 + (int)bit / WORD_BITS;
+}
+
+/* True when the bit was not set before. */
+static bool set_bit(struct ledger_slot *slot, uint64_t hash, int i, uint64_t mask)
+{
     for (;;) {
         uint64_t old = read_word(slot, i, hash);
         if (old & mask || atomic_load(&slot->word[WORD_KEY]) != hash)
@@ -73,17 +83,32 @@ static bool set_bit(struct ledger_slot *slot, uint64_t hash, unsigned bit)
     }
 }
 
+/* Whether the mailbox has earned today already, and the entry's last change is not a minute old. */
+static bool has_earned(const struct ledger *l, const struct ledger_key *k, uint64_t now, int i,
+                       uint64_t mask)
+{
+    const struct ledger_slot *slot = ledger_find(l, k->hash);
+
+    return slot != NULL && ledger_is_recent(slot, k->hash, now) &&
+           read_word(slot, 0, k->hash) >> LEDGER_SKETCH_DAY_SHIFT == day_of(k->hash, now) &&
+           read_word(slot, i, k->hash) & mask && atomic_load(&slot->word[WORD_KEY]) == k->hash;
+}
+
 double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, uint64_t mailbox)
 {
-    struct ledger_slot *slot = ledger_claim(l, k, now);
+    uint64_t mask;
+    int i = bit_of(mailbox, &mask);
 
+    if (has_earned(l, k, now, i, mask))
+        return 0;
+    struct ledger_slot *slot = ledger_claim(l, k, now);
     if (slot == NULL)
         return 0;
     begin_day(slot, k->hash, day_of(k->hash, now));
     ledger_seen(slot, k->hash, now);
     double left = LEDGER_SKETCH_BITS - bits_set(slot, k->hash);
     ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_EARN, .a = mailbox});
-    if (!set_bit(slot, k->hash, (unsigned)((mailbox >> 16) % LEDGER_SKETCH_BITS)) || left <= 0)
+    if (!set_bit(slot, k->hash, i, mask) || left <= 0)
         return 0;
     return left * EARN_MOST > LEDGER_SKETCH_BITS ? LEDGER_SKETCH_BITS / left : EARN_MOST;
 }

@@ -216,4 +216,8 @@ uint64_t ledger_common(const struct ledger *l, uint8_t kind, const struct addr *
 /* Records in the entry that it was changed at `now` (ledger.c). */
 void ledger_seen(struct ledger_slot *slot, uint64_t hash, uint64_t now);
 
+/* Whether the entry records a change within the last LEDGER_RECENT_MS, or up to LEDGER_SKEW_MS
+ * ahead. */
+bool ledger_is_recent(const struct ledger_slot *slot, uint64_t hash, uint64_t now);
+
 #endif

@@ -117,9 +117,22 @@ static bool change_delivered(struct word_change *c)
     return c->new != c->old;
 }
 
+/* Whether the entry has this step already, and its last change is not a minute old. */
+static bool is_delivered(const struct ledger *l, const struct ledger_key *k, uint64_t now)
+{
+    const struct ledger_slot *slot = ledger_find(l, k->hash);
+
+    return slot != NULL && ledger_is_recent(slot, k->hash, now) &&
+           ledger_payload(slot, WORD_DEBT, k->hash) >> LEDGER_END_BITS == delivered_step(now) &&
+           atomic_load(&slot->word[WORD_KEY]) == k->hash;
+}
+
 void ledger_delivered(struct ledger *l, const struct ledger_key *k, uint64_t now)
 {
     struct word_change c = {.now = now};
+
+    if (is_delivered(l, k, now))
+        return;
     ledger_book(l, k, WORD_DEBT, change_delivered, &c);
     ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_DELIVERED});
 }
