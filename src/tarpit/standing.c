@@ -168,33 +168,60 @@ static double credit_of(const struct tarpit *t, const struct tarpit_who *who, do
     return policy_credit(good, *of_pair);
 }
 
+/* R22: whether the client itself is known. */
+static bool has_met(const struct tarpit_rules *r, const struct ledger_entry *client, uint64_t now)
+{
+    bool passed = client->pass_ms && client->pass_ms + r->greet_pass > now;
+
+    return passed || client->delivered_ms || client->good >= 1;
+}
+
 /* R22: whether the client is known, itself or by the good mail of its network. A client with an
  * offence of its own is not known by its network, and neither is any client while the network's
  * good mail does not cover the network's offences. */
 static bool is_met(const struct tarpit_rules *r, const struct ledger_entry *client,
                    const struct ledger_entry *network, double own, uint64_t now)
 {
-    bool passed = client->pass_ms && client->pass_ms + r->greet_pass > now;
     bool mail = network->delivered_ms && network->delivered_ms + r->greet_pass > now;
 
-    return passed || client->delivered_ms || client->good >= 1 ||
+    return has_met(r, client, now) ||
            (mail && own < GUILTY && policy_debt(r, network->offences, network->good) < GUILTY);
 }
 
-/* Reads the entries of a client and of its network, unless it is free without them. True: it is
- * free, also by its entry or its network's. */
-static bool look_up(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
-                    struct ledger_entry *client, struct ledger_entry *network)
+static void get_own(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
+                    struct ledger_entry *client)
 {
-    struct ledger_key own = tarpit_client_key(who), around = tarpit_network_key(who);
+    struct ledger_key own = tarpit_client_key(who);
+    struct ledger_decay d = tarpit_decay(t);
+
+    ledger_get(t->ledger, &own, &d, now, client);
+}
+
+/* Reads the entry of the client's network, unless the client is free without it. True: it is free,
+ * also by its own entry or its network's. */
+static bool is_free_around(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
+                           const struct ledger_entry *client, struct ledger_entry *network)
+{
+    struct ledger_key around = tarpit_network_key(who);
     struct ledger_decay d = tarpit_decay(t);
 
     if (tarpit_is_free(who))
         return true;
-    ledger_prefetch(t->ledger, &around);
-    ledger_get(t->ledger, &own, &d, now, client);
     ledger_get(t->ledger, &around, &d, now, network);
     return (client->flags | network->flags) & LEDGER_EXEMPT;
+}
+
+/* Reads both entries. */
+static bool look_up(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,
+                    struct ledger_entry *client, struct ledger_entry *network)
+{
+    struct ledger_key around = tarpit_network_key(who);
+
+    if (tarpit_is_free(who))
+        return true;
+    ledger_prefetch(t->ledger, &around);
+    get_own(t, who, now, client);
+    return is_free_around(t, who, now, client, network);
 }
 
 bool tarpit_is_spared(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
@@ -204,13 +231,15 @@ bool tarpit_is_spared(const struct tarpit *t, const struct tarpit_who *who, uint
     return look_up(t, who, now, &c, &n);
 }
 
-struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+struct standing standing_with(const struct tarpit *t, const struct tarpit_who *who,
+                              const struct own *own, uint64_t now)
 {
     const struct tarpit_rules *r = &t->rules;
+    const struct ledger_entry c = own->entry;
     struct ledger_decay d = tarpit_decay(t);
-    struct ledger_entry c, n, as_null = {0};
+    struct ledger_entry n, as_null = {0};
 
-    if (look_up(t, who, now, &c, &n))
+    if (is_free_around(t, who, now, &c, &n))
         return (struct standing){.free = true};
     if (who->null_sender) {
         struct addr a = tarpit_address(who);
@@ -245,6 +274,31 @@ struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who
     return s;
 }
 
+struct own own_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    const struct tarpit_rules *r = &t->rules;
+    struct own own = {0};
+
+    if (tarpit_is_free(who))
+        return own;
+    get_own(t, who, now, &own.entry);
+    own.clear = !who->null_sender &&
+                policy_debt(r, own.entry.offences, policy_credit(own.entry.good, 0)) <= 0;
+    own.met = own.clear && has_met(r, &own.entry, now);
+    own.proven = own.clear && own.entry.delivered_ms;
+    return own;
+}
+
+struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
+{
+    struct ledger_key around = tarpit_network_key(who);
+
+    if (!tarpit_is_free(who))
+        ledger_prefetch(t->ledger, &around);
+    struct own own = own_of(t, who, now);
+    return standing_with(t, who, &own, now);
+}
+
 struct account account_of(const struct tarpit *t, const struct tarpit_who *who, struct span user,
                           uint64_t now)
 {
@@ -272,7 +326,8 @@ struct account account_of(const struct tarpit *t, const struct tarpit_who *who, 
 
 double tarpit_debt(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
-    return standing_of(t, who, now).debt;
+    struct own own = own_of(t, who, now);
+    return own.clear ? 0 : standing_with(t, who, &own, now).debt;
 }
 
 unsigned tarpit_depth(const struct tarpit *t, const struct tarpit_who *who, uint64_t now,

@@ -77,7 +77,10 @@ static struct tarpit_hold wait_for(const struct tarpit *t, const struct tarpit_w
 
 struct tarpit_hold tarpit_wait(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
-    struct standing s = standing_of(t, who, now);
+    struct own own = own_of(t, who, now);
+    if (own.clear)
+        return (struct tarpit_hold){0};
+    struct standing s = standing_with(t, who, &own, now);
 
     return wait_for(t, who, &s, now);
 }
@@ -99,7 +102,10 @@ bool tarpit_by_correspondent(const struct tarpit *t, const struct tarpit_who *wh
 /* R22: a delay as any other, so `time = 0` turns it off too. */
 struct tarpit_hold tarpit_greet(const struct tarpit *t, const struct tarpit_who *who, uint64_t now)
 {
-    struct standing s = standing_of(t, who, now);
+    struct own own = own_of(t, who, now);
+    if (own.met)
+        return (struct tarpit_hold){0};
+    struct standing s = standing_with(t, who, &own, now);
     struct tarpit_hold hold = wait_for(t, who, &s, now);
     uint64_t pause = s.free || s.met || t->rules.time == 0 ? 0 : least(t->rules.greet, s.cap);
 
@@ -266,9 +272,13 @@ struct tarpit_permit tarpit_ask(struct tarpit *t, const struct tarpit_who *who, 
 struct tarpit_permit tarpit_ask_recipient(struct tarpit *t, const struct tarpit_who *who,
                                           uint64_t mailbox, uint64_t now)
 {
-    struct standing s = standing_of(t, who, now);
+    struct own own = own_of(t, who, now);
     struct account nobody = {0};
 
+    if (own.proven)
+        return (struct tarpit_permit){.cap = policy_cap(&t->rules, 0, own.entry.patience_ms, false),
+                                      .mailbox = mailbox};
+    struct standing s = standing_with(t, who, &own, now);
     return ask(t, who, &s, &nobody, mailbox, now);
 }
 
@@ -351,7 +361,11 @@ struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who
                                   const struct tarpit_permit *permit, enum offence offence,
                                   uint64_t now)
 {
-    struct standing s = standing_of(t, who, now);
+    struct own own = own_of(t, who, now);
+    bool has_turn = permit->masked || permit->turn_end;
+    if (own.proven && offence == OFFENCE_NONE && user.len == 0 && !has_turn)
+        return (struct tarpit_hold){0}; /* it would get no turn */
+    struct standing s = standing_with(t, who, &own, now);
     struct account a = account_of(t, who, user, now);
     struct tarpit_permit late;
 

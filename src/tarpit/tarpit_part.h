@@ -41,6 +41,21 @@ static inline double more(double a, double b)
 }
 
 struct standing standing_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
+
+/* What the client's own entry says alone, for a part of the work: most good mail comes from clients
+ * that are not in debt, whatever their networks and correspondents are. */
+struct own {
+    struct ledger_entry entry; /* all zero if it is free by tarpit_is_free() */
+    bool clear;  /* neither free nor in debt; false: only its standing says. Next two: if true */
+    bool met;    /* R22, without its network */
+    bool proven; /* has delivered good mail recently, so it is no newcomer */
+};
+struct own own_of(const struct tarpit *t, const struct tarpit_who *who, uint64_t now);
+
+/* Like standing_of(), which reads `own` itself. */
+struct standing standing_with(const struct tarpit *t, const struct tarpit_who *who,
+                              const struct own *own, uint64_t now);
+
 struct account account_of(const struct tarpit *t, const struct tarpit_who *who, struct span user,
                           uint64_t now);
 

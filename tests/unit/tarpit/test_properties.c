@@ -12,6 +12,7 @@
 
 #include "history.h"
 #include "tarpit/policy.h"
+#include "tarpit/tarpit_part.h"
 
 enum { SECOND = 1000, HISTORIES = 10000 };
 
@@ -419,6 +420,49 @@ static void test_r22_a_client_pauses_once_and_never_when_it_has_delivered(void *
     assert_true(history_check(greetings_pause_the_unknown_once, HISTORIES, 700001));
 }
 
+/* ---- what a client's own entry says alone ---- */
+
+static uint32_t clear_clients, other_clients; /* seen by the property below */
+
+/* A client that its own entry clears is clear in its standing too, whatever its sender's domain,
+ * its correspondents and its network are: the shorter look decides nothing else. */
+static bool the_shorter_look_agrees(const struct history *h, char why[256])
+{
+    static const char *const domain[] = {NULL, "one.example", "two.example", ""};
+    struct tarpit t;
+    struct outcome o[HISTORY_EVENTS];
+    uint64_t now;
+    bool ok = true;
+
+    history_run(h, EVENT_KINDS, &t, o, &now);
+    for (unsigned i = 0; i < HISTORY_CLIENTS * sizeof domain / sizeof *domain && ok; i++) {
+        struct tarpit_who who = history_who(&t, i % HISTORY_CLIENTS);
+        const char *from = domain[i / HISTORY_CLIENTS];
+        if (from)
+            tarpit_sender(&t, &who, span_of(from));
+        struct own own = own_of(&t, &who, now);
+        struct standing s = standing_of(&t, &who, now);
+        bool in_debt = s.debt > 0 || s.own > 0 || s.correspondent || s.paced || s.guilty;
+        clear_clients += own.clear;
+        other_clients += !own.clear;
+        ok = tarpit_debt(&t, &who, now) == s.debt && !(own.clear && in_debt) &&
+             !(own.proven && (s.newcomer || s.shares || (!s.free && !s.delivered))) &&
+             !(own.met && !s.free && !s.met);
+        if (ok)
+            continue;
+        snprintf(why, 256, "client %u from %s: clear %d proven %d met %d; debt %f", i,
+                 from ? from : "nobody yet", own.clear, own.proven, own.met, s.debt);
+    }
+    history_end(&t);
+    return ok;
+}
+
+static void test_the_shorter_look_at_a_client_agrees_with_its_standing(void **state)
+{
+    assert_true(history_check(the_shorter_look_agrees, HISTORIES, 800001));
+    assert_true(clear_clients > HISTORIES && other_clients > HISTORIES);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -430,6 +474,7 @@ int main(void)
         cmocka_unit_test(test_p5_any_small_offender_gets_the_real_5xx_on_its_second_try),
         cmocka_unit_test(test_p6_holds_lines_and_entries_stay_bounded),
         cmocka_unit_test(test_r22_a_client_pauses_once_and_never_when_it_has_delivered),
+        cmocka_unit_test(test_the_shorter_look_at_a_client_agrees_with_its_standing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
