@@ -11,7 +11,6 @@
 #include "config/config.h"
 #include "relay/partial_delivery.h"
 #include "relay/relay.h"
-#include "smtp/address.h"
 #include "smtp/received.h"
 #include "worker/conn.h"
 #include "worker/conn_step.h"
@@ -23,6 +22,7 @@
 #include "worker/message.h"
 #include "worker/room.h"
 #include "worker/sending.h"
+#include "worker/who.h"
 #include "worker/worker_part.h"
 
 enum { GOOD_AT_ONCE = 64 };
@@ -206,11 +206,7 @@ static void note_good(struct worker *w, struct conn *c, uint32_t accepted)
     uint32_t count = 0;
 
     while (accepted > 0 && envelope_next(&c->smtp.envelope, &r)) {
-        char folded[ADDRESS_MAX * 4];
-        size_t at = address_sign(r.address);
-        struct mailbox box = {span_first(r.address, at), span_after(r.address, at + 1)};
-        size_t len = mailbox_fold(&box, folded, sizeof folded);
-        mailbox[count++] = tarpit_mailbox(&w->tarpit, (struct span){folded, len});
+        mailbox[count++] = who_mailbox(w, &c->peer, r.address);
         accepted--;
         if (count == GOOD_AT_ONCE || accepted == 0) {
             judge_good(w, c, mailbox, count);

@@ -25,6 +25,7 @@
 #include "worker/room.h"
 #include "worker/sending.h"
 #include "worker/verdict.h"
+#include "worker/who.h"
 #include "worker/worker_part.h"
 
 static bool is_postmaster(struct span local)
@@ -188,6 +189,8 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
     struct span folded = {text, len};
     if (needs_permit(c)) {
         permit = judge_ask_recipient(w, c, folded, step->box.domain);
+        if (permit.mailbox) /* for the booking of the message */
+            who_keep_mailbox(w, &c->peer, step->address, permit.mailbox);
         if (permit.masked) {
             verdict_masked(c, &permit);
             tell(w, c, RECIPIENT_MASKED, step->address, NULL, permit.hold,

@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "smtp/address.h"
 #include "tarpit/ledger_others.h"
 #include "worker/worker_part.h"
 
@@ -50,4 +51,29 @@ struct tarpit_who who_sends(struct worker *w, const struct addr *peer, bool exem
     struct tarpit_who who = p->who;
     who.exempt = exempt;
     return who;
+}
+
+uint64_t who_mailbox(struct worker *w, const struct addr *peer, struct span address)
+{
+    const struct who_place *p = place_of(w, peer);
+    char folded[ADDRESS_MAX * 4];
+
+    if (address.len && span_equal((struct span){p->address, p->address_len}, address))
+        return p->mailbox;
+    size_t at = address_sign(address);
+    struct mailbox box = {span_first(address, at), span_after(address, at + 1)};
+    size_t len = mailbox_fold(&box, folded, sizeof folded);
+    return tarpit_mailbox(&w->tarpit, (struct span){folded, len});
+}
+
+void who_keep_mailbox(struct worker *w, const struct addr *peer, struct span address,
+                      uint64_t mailbox)
+{
+    struct who_place *p = place_of(w, peer);
+
+    if (address.len == 0 || address.len > WHO_ADDRESS_MAX)
+        return;
+    p->mailbox = mailbox;
+    p->address_len = (uint8_t)address.len;
+    memcpy(p->address, address.at, address.len);
 }

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "fake.h"
+#include "smtp/address.h"
 #include "worker/who.h"
 
 static struct fake fake;
@@ -98,6 +99,44 @@ static void test_clients_that_push_one_another_out_keep_their_own_keys(void **st
     }
 }
 
+/* What the recipient's query would compute. */
+static uint64_t fresh_mailbox(struct span address)
+{
+    char folded[ADDRESS_MAX * 4];
+    size_t at = address_sign(address);
+    struct mailbox box = {span_first(address, at), span_after(address, at + 1)};
+    size_t len = mailbox_fold(&box, folded, sizeof folded);
+
+    return tarpit_mailbox(&fake.w->tarpit, (struct span){folded, len});
+}
+
+static void test_the_kept_mailbox_is_that_of_the_same_address(void **state)
+{
+    static const char *const text[] = {
+        "alice@example.net",
+        "Alice@example.net",
+        "bob@example.net",
+        "alice@example.ne",
+        "postmaster",
+        "alice+tag@example.net",
+        "alice@example.net",
+        "\"a b\"@example.net",
+        "an-address-that-is-longer-than-what-a-place-keeps-of-them@mail.example.net"};
+    const struct addr peers[] = {address("192.0.2.7"), address("192.0.2.8"), address("::1")};
+
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < sizeof text / sizeof *text; i++)
+            for (size_t p = 0; p < sizeof peers / sizeof *peers; p++) {
+                struct span one = span_of(text[i]);
+                assert_true(who_mailbox(fake.w, &peers[p], one) == fresh_mailbox(one));
+                who_keep_mailbox(fake.w, &peers[p], one, fresh_mailbox(one));
+                for (size_t j = 0; j < sizeof text / sizeof *text; j++) {
+                    struct span other = span_of(text[j]);
+                    assert_true(who_mailbox(fake.w, &peers[p], other) == fresh_mailbox(other));
+                }
+            }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -105,6 +144,8 @@ int main(void)
             test_the_kept_keys_are_the_fresh_ones_for_clients_of_every_form, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clients_that_push_one_another_out_keep_their_own_keys,
                                         setup, teardown),
+        cmocka_unit_test_setup_teardown(test_the_kept_mailbox_is_that_of_the_same_address, setup,
+                                        teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
