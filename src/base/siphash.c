@@ -42,14 +42,29 @@ static inline uint64_t read_word(const uint8_t *at)
     return word;
 }
 
-void siphash_start(struct siphash *h, const struct sipkey *key)
+static inline struct siphash start(const struct sipkey *key)
 {
-    *h = (struct siphash){
+    return (struct siphash){
         .v0 = key->k0 ^ 0x736f6d6570736575,
         .v1 = key->k1 ^ 0x646f72616e646f6d,
         .v2 = key->k0 ^ 0x6c7967656e657261,
         .v3 = key->k1 ^ 0x7465646279746573,
     };
+}
+
+/* `tail`: the octets after the last word; `len`: how many there were in all. */
+static inline uint64_t finish(struct siphash *h, uint64_t tail, uint64_t len)
+{
+    sip_word(h, tail | len << 56);
+    h->v2 ^= 0xff;
+    for (int i = 0; i < 4; i++)
+        sip_round(h);
+    return h->v0 ^ h->v1 ^ h->v2 ^ h->v3;
+}
+
+void siphash_start(struct siphash *h, const struct sipkey *key)
+{
+    *h = start(key);
 }
 
 void siphash_add(struct siphash *h, const void *octets, size_t n)
@@ -76,18 +91,19 @@ void siphash_add(struct siphash *h, const void *octets, size_t n)
 
 uint64_t siphash_end(struct siphash *h)
 {
-    sip_word(h, h->tail | h->len << 56);
-    h->v2 ^= 0xff;
-    for (int i = 0; i < 4; i++)
-        sip_round(h);
-    return h->v0 ^ h->v1 ^ h->v2 ^ h->v3;
+    return finish(h, h->tail, h->len);
 }
 
+/* Most keys are a few words: all of the state stays in registers. */
 uint64_t siphash(const struct sipkey *key, const void *octets, size_t n)
 {
-    struct siphash h;
+    const uint8_t *at = octets;
+    struct siphash h = start(key);
+    uint64_t tail = 0;
 
-    siphash_start(&h, key);
-    siphash_add(&h, octets, n);
-    return siphash_end(&h);
+    for (size_t words = n / 8; words; words--, at += 8)
+        sip_word(&h, read_word(at));
+    for (size_t left = n % 8; left; left--)
+        tail = tail << 8 | at[left - 1];
+    return finish(&h, tail, n);
 }

@@ -10,27 +10,41 @@
  * the prefix is. */
 enum { LEVEL_OCTET = 7 };
 
+/* Hashes the head of a key and a user or domain, whose case does not matter. */
+static uint64_t hash_text(const struct ledger *l, const uint8_t *head, size_t n, struct span text)
+{
+    struct siphash h;
+    char lower[64];
+
+    siphash_start(&h, &l->file.key);
+    siphash_add(&h, head, n);
+    while (text.len) {
+        size_t some = text.len < sizeof lower ? text.len : sizeof lower;
+        for (size_t i = 0; i < some; i++) {
+            char c = text.at[i];
+            lower[i] = c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+        }
+        siphash_add(&h, lower, some);
+        text = span_after(text, some);
+    }
+    return siphash_end(&h);
+}
+
 static struct ledger_key make_key(const struct ledger *l, enum ledger_kind kind,
                                   const struct addr *a, struct span user)
 {
-    struct siphash h;
-    uint8_t head[2] = {kind, a != NULL ? a->family : 0};
+    enum { LABEL = 8 };
+    uint8_t head[2 + LABEL] = {kind, a != NULL ? a->family : 0};
+    size_t n = a != NULL ? sizeof head : 2;
     struct ledger_key k = {.kind = kind};
 
-    siphash_start(&h, &l->file.key);
-    siphash_add(&h, head, sizeof head);
     if (a != NULL) {
-        for (int i = 0; i < 8; i++)
+        for (int i = 0; i < LABEL; i++)
             k.label = k.label << 8 | a->octets[i];
-        siphash_add(&h, a->octets, 8);
+        memcpy(head + 2, a->octets, LABEL);
     }
-    for (size_t i = 0; i < user.len; i++) {
-        char c = user.at[i];
-        if (c >= 'A' && c <= 'Z')
-            c = (char)(c - 'A' + 'a');
-        siphash_add(&h, &c, 1);
-    }
-    k.hash = (siphash_end(&h) & ~UINT64_C(15)) | kind;
+    uint64_t hash = user.len ? hash_text(l, head, n, user) : siphash(&l->file.key, head, n);
+    k.hash = (hash & ~UINT64_C(15)) | kind;
     if (a != NULL && a->family == ADDR_IP6 && kind != LEDGER_MAILBOXES)
         k.hash |= LEDGER_KIND_IP6;
     if (user.len != 0 && ledger_is_shared(l))

@@ -100,12 +100,38 @@ static void test_strangers_are_seldom_taken_for_the_client_that_has_too_much(voi
     budget_close(b);
 }
 
+/* Clients come in turn, far more than a worker keeps the places of: each has its own counter. */
+static void test_many_clients_in_any_order_have_counters_of_their_own(void **state)
+{
+    enum { CLIENTS = 3000 };
+    struct budget *b = budget_open(&key);
+    struct addr a = {.family = ADDR_IP4};
+
+    for (int round = 0; round < 2; round++)
+        for (int i = 0; i < CLIENTS; i++) {
+            int n = round ? CLIENTS - 1 - i : i;
+            a.octets[0] = (uint8_t)(n / 256);
+            a.octets[3] = (uint8_t)n;
+            if (round)
+                assert_true(budget_of(b, BUDGET_CONNECTIONS, &a) >= (uint64_t)n);
+            budget_count(b, BUDGET_CONNECTIONS, &a, round ? -n : n);
+        }
+    for (int n = 0; n < CLIENTS; n++) {
+        a.octets[0] = (uint8_t)(n / 256);
+        a.octets[3] = (uint8_t)n;
+        assert_int_equal(budget_of(b, BUDGET_CONNECTIONS, &a), 0);
+    }
+    assert_int_equal(budget_taken(b, BUDGET_CONNECTIONS), 0);
+    budget_close(b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_nobody_is_limited_while_there_is_room),
         cmocka_unit_test(test_the_least_is_everybodys),
         cmocka_unit_test(test_what_is_given_back_is_there_again),
+        cmocka_unit_test(test_many_clients_in_any_order_have_counters_of_their_own),
         cmocka_unit_test(test_strangers_are_seldom_taken_for_the_client_that_has_too_much),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
