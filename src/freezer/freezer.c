@@ -27,7 +27,6 @@
 #include "config/config.h"
 #include "freezer/confine.h"
 #include "freezer/freezer_part.h"
-#include "freezer/rule.h"
 #include "query/tally.h"
 
 enum {
@@ -205,7 +204,7 @@ static void tally(const struct freezer *f, const struct note *query)
 static void stop(struct freezer *f)
 {
     if (f->table && f->params->shared->waiting == 0)
-        rule_unset();
+        rule_unset(f->rule);
     f->loop.stop = true;
 }
 
@@ -234,8 +233,9 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     }
 }
 
-static int set_rule(const struct config *config)
+static int set_rule(const struct freezer *f)
 {
+    const struct config *config = f->params->config;
     struct addr *listen = calloc(config->listen_count + 1, sizeof *listen);
     char why[256] = "";
 
@@ -243,14 +243,16 @@ static int set_rule(const struct config *config)
         return -ENOMEM;
     for (size_t i = 0; i < config->listen_count; i++)
         listen[i] = config->listen[i].addr;
-    int r = rule_set(listen, config->listen_count, why);
+    int r = rule_set(f->rule, config->state, f->params->owner, listen, config->listen_count, why);
+    if (r == 0)
+        rule_unset_earlier(listen, config->listen_count);
     free(listen);
     if (r < 0)
         log_warn("not freezing connections, holds keep their sockets: nftables: %s", why);
     return r;
 }
 
-static bool can_work(const struct config *config)
+static bool can_work(const struct freezer *f)
 {
     int r = tcp_repair_works();
     if (r < 0) {
@@ -258,7 +260,7 @@ static bool can_work(const struct config *config)
                  strerror(-r));
         return false;
     }
-    return set_rule(config) == 0;
+    return set_rule(f) == 0;
 }
 
 static int begin_serving(struct freezer *f)
@@ -279,7 +281,7 @@ static int begin_serving(struct freezer *f)
     }
     if (r < 0)
         return r;
-    bool works = can_work(params->config);
+    bool works = can_work(f);
     params->shared->working = works;
     if (works)
         log_debug("freezing connections %s",
@@ -330,6 +332,8 @@ static int open_all(struct freezer *f)
     f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (f->lock < 0)
         return -errno;
+    if ((r = rule_name(params->config->state, f->rule)) < 0)
+        return r;
     f->calls = calls_open();
     if (!f->calls)
         return -ENOMEM;

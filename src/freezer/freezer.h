@@ -16,6 +16,7 @@ struct freezer_params {
     int control;     /* channel to the master */
     const int *slot; /* the freezer's ends of the hand-off pairs */
     uint32_t slots;  /* their number; shared->slots of them have a worker */
+    unsigned owner;  /* the user that has made the listening sockets */
     struct freezer_shared *shared;
 };
 

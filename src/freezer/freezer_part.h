@@ -9,6 +9,7 @@
 #include "freezer/handoff.h"
 #include "freezer/releases.h"
 #include "freezer/return_channels.h"
+#include "freezer/rule.h"
 #include "freezer/table.h"
 #include "freezer/tcp.h"
 #include "query/notes.h"
@@ -35,8 +36,9 @@ struct freezer {
     struct calls *calls;
     struct watch control;
     struct alarm due, begin;
-    int lock;       /* held by the freezer that has the table */
-    bool said_full; /* logged that the disk has no room for it */
+    int lock;             /* held by the freezer that has the table */
+    char rule[RULE_NAME]; /* the name of its nftables table */
+    bool said_full;       /* logged that the disk has no room for it */
     struct return_channels ways;
     uint64_t begun_ms;
     int64_t wall_ahead; /* the wall clock's lead over the monotonic clock, ms */

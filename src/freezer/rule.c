@@ -1,8 +1,9 @@
-/* The nftables table `inet mired`, through libnftables. Runs in the freezer. */
+/* The nftables table, through libnftables; see rule.h. Runs in the freezer. */
 #include <errno.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/bytes.h"
 #include "freezer/rule.h"
@@ -72,10 +73,17 @@ static bool is_same(const struct addr *a, const struct addr *b, bool with_addres
     return a->port == b->port && (!with_address || addr_equal(a, b));
 }
 
+static int add_element(struct buf *b, const struct set *s, const struct addr *a)
+{
+    char text[ADDR_TEXT];
+
+    return s->with_address ? buf_addf(b, " %s . %u", addr_format(a, text), a->port)
+                           : buf_addf(b, " %u", a->port);
+}
+
 /* Appends the set's elements, each once, and returns how many, or -ENOMEM. */
 static int add_elements(struct buf *b, const struct set *s, const struct addr *listen, size_t count)
 {
-    char text[ADDR_TEXT];
     int n = 0, r = 0;
 
     for (size_t i = 0; i < count && r == 0; i++) {
@@ -84,21 +92,37 @@ static int add_elements(struct buf *b, const struct set *s, const struct addr *l
             there = s->is_in(&listen[k]) && is_same(&listen[i], &listen[k], s->with_address);
         if (there)
             continue;
-        r = s->with_address ? buf_addf(b, "%s %s . %u", n ? "," : "", addr_format(&listen[i], text),
-                                       listen[i].port)
-                            : buf_addf(b, "%s %u", n ? "," : "", listen[i].port);
-        n++;
+        r = n++ ? buf_addf(b, ",") : 0;
+        if (r == 0)
+            r = add_element(b, s, &listen[i]);
     }
     return r < 0 ? r : n;
 }
 
-static int write_rules(struct buf *b, const struct addr *listen, size_t count)
+/* nft has no escapes in strings. */
+static bool is_harmless(const char *comment)
+{
+    enum { COMMENT_MAX = 120 };
+    size_t len = strlen(comment);
+
+    for (size_t i = 0; i < len; i++)
+        if (comment[i] < ' ' || comment[i] > '~' || comment[i] == '"' || comment[i] == '\\')
+            return false;
+    return len > 0 && len <= COMMENT_MAX;
+}
+
+static int write_rules(struct buf *b, const char *name, const char *state, const char *resets,
+                       const struct addr *listen, size_t count)
 {
     int n[SETS] = {0};
-    int r = buf_addf(b, "table inet mired\n"
-                        "delete table inet mired\n"
-                        "table inet mired {\n");
+    int r = buf_addf(b,
+                     "table inet %s\n"
+                     "delete table inet %s\n"
+                     "table inet %s {\n",
+                     name, name, name);
 
+    if (r == 0 && is_harmless(state))
+        r = buf_addf(b, "  comment \"%s\"\n", state);
     for (size_t i = 0; i < SETS && r == 0; i++) {
         struct buf elements = {0};
         n[i] = add_elements(&elements, &sets[i], listen, count);
@@ -109,19 +133,32 @@ static int write_rules(struct buf *b, const struct addr *listen, size_t count)
         buf_free(&elements);
     }
     if (r == 0)
+        r = buf_addf(b, "  chain resets {\n%s  }\n", resets);
+    if (r == 0)
         r = buf_addf(b, "  chain output {\n"
                         "    type filter hook output priority filter; policy accept;\n");
     for (size_t i = 0; i < SETS && r == 0; i++)
         if (n[i] > 0)
-            r = buf_addf(b, "    %s @%s tcp flags & (rst | ack) == rst meta skuid 0 drop\n",
+            r = buf_addf(b, "    %s @%s tcp flags & (rst | ack) == rst goto resets\n",
                          sets[i].match, sets[i].name);
     return r < 0 ? r : buf_addf(b, "  }\n}\n%c", '\0');
 }
 
-int rule_set(const struct addr *listen, size_t count, char why[256])
+int rule_name(const char *state, char name[RULE_NAME])
+{
+    struct stat st;
+
+    if (stat(state, &st) < 0)
+        return -errno;
+    snprintf(name, RULE_NAME, "mired_%lx_%lx", (unsigned long)st.st_dev, (unsigned long)st.st_ino);
+    return 0;
+}
+
+static int set_with(const char *resets, const char *name, const char *state,
+                    const struct addr *listen, size_t count, char why[256])
 {
     struct buf b = {0};
-    int r = write_rules(&b, listen, count);
+    int r = write_rules(&b, name, state, resets, listen, count);
 
     if (r == 0)
         r = run(b.at, why);
@@ -129,7 +166,55 @@ int rule_set(const struct addr *listen, size_t count, char why[256])
     return r;
 }
 
-void rule_unset(void)
+int rule_set(const char *name, const char *state, unsigned owner, const struct addr *listen,
+             size_t count, char why[256])
 {
-    run("table inet mired\ndelete table inet mired\n", NULL);
+    char resets[512];
+
+    snprintf(resets, sizeof resets,
+             "    socket wildcard 0 meta skuid { 0, %u } drop\n" /* a listener at one address */
+             "    socket wildcard 0 accept\n"                    /* a connection that is closing */
+             "    socket wildcard 1 drop\n"      /* another listener, or the kernel's socket */
+             "    socket transparent 0 accept\n" /* a connection in TIME_WAIT */
+             "    drop\n",                       /* no socket */
+             owner);
+    int r = set_with(resets, name, state, listen, count, why);
+    /* the kernel may be built without `socket` */
+    return r == -EPERM ? set_with("    drop\n", name, state, listen, count, why) : r;
+}
+
+void rule_unset(const char *name)
+{
+    char commands[2 * RULE_NAME + 64];
+
+    snprintf(commands, sizeof commands, "table inet %s\ndelete table inet %s\n", name, name);
+    run(commands, NULL);
+}
+
+/* ---- the table of earlier versions ---- */
+
+static const char earlier[] = "mired";
+
+static bool earlier_has(const struct set *s, const struct addr *a)
+{
+    struct buf b = {0};
+    int r = buf_addf(&b, "get element inet %s %s {", earlier, s->name);
+
+    if (r == 0)
+        r = add_element(&b, s, a);
+    if (r == 0)
+        r = buf_addf(&b, " }\n%c", '\0');
+    bool has = r == 0 && run(b.at, NULL) == 0;
+    buf_free(&b);
+    return has;
+}
+
+void rule_unset_earlier(const struct addr *listen, size_t count)
+{
+    for (size_t i = 0; i < SETS; i++)
+        for (size_t k = 0; k < count; k++)
+            if (sets[i].is_in(&listen[k]) && earlier_has(&sets[i], &listen[k])) {
+                rule_unset(earlier);
+                return;
+            }
 }

@@ -5,6 +5,7 @@
  * (role_rights.h) and then runs. To add a role: a row in the table, and a body. */
 #include <linux/capability.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "base/sandbox.h"
 #include "clerk/clerk.h"
@@ -123,6 +124,7 @@ static int run_worker(struct master *m, const struct child *c)
 static int run_freezer(struct master *m, const struct child *c)
 {
     const uint64_t needs = (uint64_t)1 << CAP_NET_ADMIN | (uint64_t)1 << CAP_NET_BIND_SERVICE;
+    unsigned owner = geteuid(); /* the master's */
     uint32_t slots = m->runtime.handoffs;
     int *slot = calloc(slots, sizeof *slot);
     int *keep = calloc(slots + 1, sizeof *keep);
@@ -140,6 +142,7 @@ static int run_freezer(struct master *m, const struct child *c)
                                                 .control = c->channel.fd,
                                                 .slot = slot,
                                                 .slots = slots,
+                                                .owner = owner,
                                                 .shared = &m->runtime.shared->freezer});
 }
 

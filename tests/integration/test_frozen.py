@@ -299,7 +299,7 @@ def test_the_rule_is_there_once_and_gone_after_the_stop(frozen, cable):
     processes.kill_all(freezer)
     until(lambda: m.processes("freezer") not in ([], freezer))
     until(lambda: cable.ruleset() == before)
-    assert before.count("drop") == 1
+    assert before.count("goto") == 1
     assert m.stop() == []
     assert "mired" not in cable.ruleset()
 
@@ -325,7 +325,7 @@ def test_resets_of_others_at_other_addresses_pass(frozen, cable):
     client = ask(m.port)
     wait_frozen(cable, 4)
     rules = cable.ruleset()
-    assert f"{netns.SERVER} . {m.port}" in rules and rules.count("drop") == 1
+    assert f"{netns.SERVER} . {m.port}" in rules and rules.count("goto") == 1
     cable.at_server(lambda: subprocess.run(["ip", "address", "add", "10.77.0.9/24", "dev", "server"], check=True))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("10.77.0.9", m.port), timeout=PATIENCE)
