@@ -378,7 +378,7 @@ int generation_start(struct master *m, struct config *config, struct asker asker
         counts_name(m->runtime.counts, config->backend[i].name);
     if (error)
         buf_addf(errors, "cannot make sockets or mappings: %s\n", strerrordesc_np(-error));
-    if (error || listeners_add(&m->listeners, config, patience_ms, errors) < 0) {
+    if (error || listeners_add(&m->listeners, config, g->id, patience_ms, errors) < 0) {
         release(m, g);
         return -1;
     }

@@ -170,8 +170,8 @@ static int add_address(struct listeners *l, const struct addr *addr, uint32_t wo
     return error;
 }
 
-int listeners_add(struct listeners *l, const struct config *config, uint64_t patience_ms,
-                  struct buf *errors)
+int listeners_add(struct listeners *l, const struct config *config, uint32_t generation,
+                  uint64_t patience_ms, struct buf *errors)
 {
     uint64_t until = clock_mono_ms() + patience_ms;
     size_t before = l->count, most = before + config->listen_count * config->workers;
@@ -192,6 +192,8 @@ int listeners_add(struct listeners *l, const struct config *config, uint64_t pat
     }
     if (result < 0)
         listeners_cut(l, before);
+    for (size_t i = before; i < l->count; i++)
+        l->at[i].since = generation;
     for (size_t i = 0; i < l->count; i++)
         heed(l, l->at[i].fd); /* those that are heeded already stay */
     return result;

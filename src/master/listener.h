@@ -16,6 +16,8 @@ struct listener {
     struct addr addr;
     uint32_t slot;
     int fd;
+    uint32_t
+        since;   /* id of the first generation whose workers have had this socket; 0: not known */
     bool passed; /* by a service manager, which has it too: it is closed but never shut down */
 };
 
@@ -27,10 +29,11 @@ struct listeners {
     int lost;
 };
 
-/* Binds the addresses of `config` that are not bound yet, and waits up to `patience_ms` for an
- * address that is in use. Returns 0; or -1 with sentences in *errors, and nothing has changed. */
-int listeners_add(struct listeners *l, const struct config *config, uint64_t patience_ms,
-                  struct buf *errors);
+/* Binds the addresses of `config` that are not bound yet, for the workers of `generation`, and waits
+ * up to `patience_ms` for an address that is in use. Returns 0; or -1 with sentences in *errors, and
+ * nothing has changed. */
+int listeners_add(struct listeners *l, const struct config *config, uint32_t generation,
+                  uint64_t patience_ms, struct buf *errors);
 
 /* Whether somebody has ended the listening of this socket. */
 bool listener_is_lost(const struct listener *l);

@@ -65,6 +65,7 @@ struct child {
     struct backoff backoff;
     struct alarm restart;
     uint32_t unanswered; /* heartbeat.c */
+    uint32_t unexpected; /* notes that its role does not send */
 };
 
 /* The receiver of an answer: a child, by its process id, and the tag that it chose. pid 0: none. */

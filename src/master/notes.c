@@ -271,6 +271,16 @@ static const struct {
     {NOTE_STORE, FROM_WORKER, to_store},
 };
 
+/* A child that was taken over can send any number of notes: it must not fill the log. */
+static void unexpected(struct child *c, uint32_t kind)
+{
+    uint32_t n = ++c->unexpected;
+
+    if ((n & (n - 1)) == 0)
+        log_warn("%s %u sent a note of kind %u: unexpected from this process (%u so far)",
+                 role_table[c->role].name, c->index, kind, n);
+}
+
 void note_from_child(struct master *m, struct child *c, const struct note *n)
 {
     for (size_t i = 0; i < sizeof notes / sizeof notes[0]; i++)
@@ -278,6 +288,5 @@ void note_from_child(struct master *m, struct child *c, const struct note *n)
             notes[i].take(m, c, n);
             return;
         }
-    log_warn("%s %u sent a note of kind %u: unexpected from this process", role_table[c->role].name,
-             c->index, n->kind);
+    unexpected(c, n->kind);
 }

@@ -53,7 +53,8 @@ static uint32_t gather_listeners(const struct master *m, const struct child *c,
             const struct listener *l = &m->listeners.at[k];
             if (listener_is(l, &config->listen[i].addr) &&
                 slot_is_served_by(l->slot, c->index, config->workers))
-                listener[n++] = (struct worker_listener){.fd = l->fd, .index = (uint16_t)i};
+                listener[n++] =
+                    (struct worker_listener){.fd = l->fd, .slot = l->slot, .index = (uint16_t)i};
         }
     return n;
 }

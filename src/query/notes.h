@@ -53,6 +53,8 @@ enum note_kind {
     NOTE_FLEET_DONE, /* web -> master -> fleet: it is done; arg is how many holds were answered */
     NOTE_STORE,      /* worker -> master -> store, there on a channel of its own: fd[0] is a
                         connection */
+    NOTE_LISTENER,   /* master -> worker: fd[0] takes the place of the listener of slot arg, text is
+                        its "ADDRESS:PORT" */
 };
 
 #endif

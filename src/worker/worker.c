@@ -1,4 +1,4 @@
-/* The worker process: its listeners, its channel to the master, and its end.
+/* The worker process: its channel to the master, when it serves, and its end.
  *
  * It has one loop, and nothing in it blocks: clerks make look-ups, connections to backends are
  * non-blocking, and time is the loop's. A worker ends in one of two ways: drained (it stops
@@ -6,8 +6,6 @@
  * 421, within 2 s). */
 #include <errno.h>
 #include <math.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +19,6 @@
 #include "base/metrics.h"
 #include "base/sandbox.h"
 #include "base/scheduling.h"
-#include "base/sockaddr.h"
 #include "config/config.h"
 #include "query/notes.h"
 #include "relay/relay.h"
@@ -35,6 +32,7 @@
 #include "worker/held.h"
 #include "worker/journal.h"
 #include "worker/judge.h"
+#include "worker/listening.h"
 #include "worker/lists.h"
 #include "worker/message.h"
 #include "worker/proposing.h"
@@ -42,92 +40,15 @@
 #include "worker/room.h"
 #include "worker/sending.h"
 #include "worker/tls_stash.h"
-#include "worker/who.h"
 #include "worker/worker.h"
 #include "worker/worker_part.h"
 
 enum {
-    ACCEPT_ROUNDS = 4,            /* in one turn, so that open connections get their turn too */
-    ACCEPT_TOGETHER = LOOP_GROUP, /* connections of one round */
-    STOP_WITHIN_MS = 1500,        /* for hand-overs in progress; the master waits 2 s */
-    OFFERS_WITHIN_MS = 1000,      /* how long to wait for the backends' first EHLO */
-    DESCRIPTOR_MARGIN = 64,       /* epoll, channels, spool files */
-    SUSPECTS_LOOK_MS = 1000,      /* how often to check a file that is being written */
-    ACCEPT_AGAIN_MS = 100,        /* when the kernel has no room for another connection */
+    STOP_WITHIN_MS = 1500,   /* for hand-overs in progress; the master waits 2 s */
+    OFFERS_WITHIN_MS = 1000, /* how long to wait for the backends' first EHLO */
+    DESCRIPTOR_MARGIN = 64,  /* epoll, channels, spool files */
+    SUSPECTS_LOOK_MS = 1000, /* how often to check a file that is being written */
 };
-
-struct accepted {
-    int fd;
-    struct addr peer;
-};
-
-static bool is_lack_of_room(int error)
-{
-    return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
-
-/* Accepts a connection. False: there is none, or (*full) no room for one. */
-static bool accept_one(struct worker *w, int listener, struct accepted *out, bool *full)
-{
-    for (int i = 0; i < 2; i++) {
-        struct sockaddr_storage sa;
-        socklen_t len = sizeof sa;
-        out->fd = accept4(listener, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-        if (out->fd >= 0) {
-            out->peer = addr_from_sockaddr((struct sockaddr *)&sa, len);
-            out->peer = addr_of_peer(&out->peer);
-            loop_moved(&w->loop);
-            return true;
-        }
-        /* Out of descriptors: close the worst held connection, and try again. */
-        if (errno != EAGAIN && !is_lack_of_room(errno))
-            loop_moved(&w->loop); /* the client left before the accept */
-        *full = is_lack_of_room(errno);
-        if (!*full || !guard_evict(w))
-            return false;
-    }
-    return false;
-}
-
-static void watch_listeners(struct worker *w, uint32_t events)
-{
-    for (uint32_t i = 0; i < w->params->listeners; i++)
-        loop_want(&w->loop, &w->listeners[i], events);
-}
-
-static void accept_again(struct loop *loop, struct alarm *a)
-{
-    watch_listeners(worker_of(loop), EPOLLIN);
-}
-
-/* Pauses: clients wait in the queues, and to report them all the time would make no room. */
-static void accept_later(struct worker *w)
-{
-    watch_listeners(w, 0);
-    loop_alarm(&w->loop, &w->accept_alarm, w->loop.now + ACCEPT_AGAIN_MS);
-}
-
-/* Accepts a group of connections before it greets the first, so that the ledger entries of all are
- * prefetched together. */
-static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
-{
-    struct worker *w = worker_of(loop);
-    uint16_t index = w->params->listener[watch - w->listeners].index;
-    struct accepted a[ACCEPT_TOGETHER];
-    int n = ACCEPT_TOGETHER;
-    bool full = false;
-
-    for (int round = 0; round < ACCEPT_ROUNDS && n == ACCEPT_TOGETHER; round++) {
-        for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n], &full); n++) {
-            struct tarpit_who who = who_of(w, &a[n].peer, false);
-            tarpit_prefetch(&w->tarpit, &who);
-        }
-        for (int i = 0; i < n; i++)
-            conn_accept(w, a[i].fd, index, &a[i].peer);
-    }
-    if (full)
-        accept_later(w);
-}
 
 /* Called when all processes of the generation are ready. Until then the earlier generation serves,
  * and goes on if this one fails. */
@@ -139,8 +60,8 @@ static void start_accepting(struct worker *w)
     w->serving = true;
     sched_normal();
     int error = freeze_start_taking(w);
-    for (uint32_t i = 0; i < w->params->listeners && !error; i++)
-        error = loop_watch(&w->loop, &w->listeners[i]);
+    if (!error)
+        error = listening_start(w);
     if (error) {
         log_error("cannot accept clients: %s", strerrordesc_np(-error));
         w->loop.stop = true; /* the master starts another worker */
@@ -167,11 +88,9 @@ static void serve(struct worker *w)
 
 static void stop_accepting(struct worker *w)
 {
-    loop_alarm_off(&w->loop, &w->accept_alarm);
     loop_alarm_off(&w->loop, &w->offer_alarm);
     loop_alarm_off(&w->loop, &w->suspects_alarm);
-    for (uint32_t i = 0; i < w->params->listeners; i++)
-        loop_forget(&w->loop, &w->listeners[i]);
+    listening_stop(w);
     freeze_stop_taking(w);
 }
 
@@ -249,8 +168,11 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         case NOTE_COUNT: held_count(w, &n); break;
         case NOTE_TALLY: held_tally(w, &n); break;
         case NOTE_CONNECTIONS: connections_tell(w, &n); break;
+        case NOTE_LISTENER: listening_replace(w, &n); break;
         default: break;
         }
+        while (n.fds)
+            close(n.fd[--n.fds]);
     }
     if (r != -EAGAIN) { /* the master is gone */
         loop_forget(loop, watch);
@@ -369,10 +291,9 @@ static bool open_rooms(struct worker *w)
     if (!guard_open(&w->guard) || !room_open(w) ||
         !suspects_open(&w->suspects, params->config, params->confirmed))
         return false;
-    w->listeners = calloc(params->listeners ? params->listeners : 1, sizeof *w->listeners);
     w->auth_queue = auth_queue_open(params->slots);
     w->accounts = accounts_open();
-    if (!w->listeners || !w->auth_queue || !w->accounts || !make_services(w))
+    if (!listening_open(w) || !w->auth_queue || !w->accounts || !make_services(w))
         return false;
     struct relay_params relay = {.config = params->config,
                                  .loop = &w->loop,
@@ -392,7 +313,7 @@ static bool open_rooms(struct worker *w)
 static int open_all(struct worker *w)
 {
     const struct worker_params *params = w->params;
-    int on = 1, error = loop_open(&w->loop);
+    int error = loop_open(&w->loop);
 
     if (error)
         return error;
@@ -402,24 +323,11 @@ static int open_all(struct worker *w)
         return -ENOMEM;
     if ((error = message_open(w)) || (error = queries_open(w)) || (error = freeze_open(w)))
         return error;
-    w->accept_alarm.due = accept_again;
     w->suspects_alarm.due = look_at_suspects;
     if (w->suspects.files)
         loop_alarm(&w->loop, &w->suspects_alarm, w->loop.now + SUSPECTS_LOOK_MS);
     w->control = (struct watch){.fd = params->control, .events = EPOLLIN, .ready = control_ready};
-    if ((error = loop_watch(&w->loop, &w->control)))
-        return error;
-    for (uint32_t i = 0; i < params->listeners; i++) {
-        struct watch *l = &w->listeners[i];
-        *l = (struct watch){.fd = params->listener[i].fd, .events = EPOLLIN, .ready = accept_ready};
-        setsockopt(l->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* inherited on accept */
-        /* A filter of one socket says which worker gets each connection. One that was taken over
-         * must not give itself those of all others. */
-        setsockopt(l->fd, SOL_SOCKET, SO_LOCK_FILTER, &on, sizeof on);
-        /* Inherited on accept, too. A worker that was taken over can have set it. */
-        setsockopt(l->fd, SOL_SOCKET, SO_RCVLOWAT, &on, sizeof on);
-    }
-    return 0;
+    return loop_watch(&w->loop, &w->control);
 }
 
 static void close_all(struct worker *w)
@@ -440,7 +348,7 @@ static void close_all(struct worker *w)
     message_close(w);
     loop_close(&w->loop);
     free(w->service);
-    free(w->listeners);
+    listening_close(w);
     free(w->tls);
     proposing_close(w);
     suspects_close(&w->suspects);

@@ -25,6 +25,7 @@ struct turns;
 /* A listening socket of this worker's slot. */
 struct worker_listener {
     int fd;
+    uint32_t slot;  /* of the socket; a worker may serve several */
     uint16_t index; /* into config->listen */
 };
 

@@ -6,7 +6,8 @@
  * work`, which is freed when nothing is in flight. So a held harvester is a conn and the few words
  * of its envelope.
  *
- *   worker.c      the process: listeners, control, end   conn.c       accept, greet, close
+ *   worker.c      the process: control, end              listening.c  the listeners
+ *   conn.c        accept, greet, close
  *   conn_step.c   the session's steps                    io.c         octets in and out
  *   hold.c        replies kept back, drip, release       verdict.c    the hold of a verdict's reply
  *   guard.c       room for clients without debt (R17)    room.c       what one client may take
@@ -57,6 +58,7 @@ struct budget;
 struct config;
 struct freezing;
 struct handover;
+struct listening;
 struct lists;
 struct login;
 struct queries;
@@ -162,7 +164,7 @@ struct worker {
     SSL **tls;               /* by descriptor; NULL where there is none */
     size_t tls_places;
     struct shakes shakes;
-    struct watch *listeners;
+    struct listening *listening; /* as params->listener */
     struct watch control;
     struct alarm stop_alarm, accept_alarm, offer_alarm;
     uint64_t warn_of_proxy; /* loop ms: not before */

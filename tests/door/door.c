@@ -4,9 +4,11 @@
  *   - tries to change the ledger and the memory of mixed answers, if it is a worker
  * and logs what came of it. Later, on real-time signals of the test, a worker
  *   - shuts down its sockets to clerks and freezer (SIGRTMIN + 1)
- *   - ends the listening of its first listener (SIGRTMIN + 2)
- *   - tries to get the connections of all workers (SIGRTMIN + 3). What the sandbox itself forbids is in
- * tests/unit/master/test_sandbox.c. */
+ *   - ends the listening of its first listener, of which it has kept a copy (SIGRTMIN + 2)
+ *   - tries to get the connections of all workers (SIGRTMIN + 3)
+ *   - closes its channel to the master and runs on (SIGRTMIN + 4)
+ *   - sends the master notes without end, of a kind that is not a worker's (SIGRTMIN + 5).
+ * What the sandbox itself forbids is in tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/filter.h>
@@ -25,9 +27,11 @@
 
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "query/notes.h"
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger_proposals.h"
 #include "tarpit/ledger_table.h"
+#include "worker/listening.h"
 #include "worker/queries.h"
 #include "worker/worker.h"
 #include "worker/worker_part.h"
@@ -145,14 +149,29 @@ static void propose(void)
 /* ---- what a worker does to its sockets, when a signal comes ---- */
 
 static const struct worker_params *params;
+static int listener; /* the first one that it got last */
+
+static void wait_for_signals(void);
 
 int __real_queries_open(struct worker *w);
 int __wrap_queries_open(struct worker *w);
+void __real_listening_replace(struct worker *w, struct note *n);
+void __wrap_listening_replace(struct worker *w, struct note *n);
 
 int __wrap_queries_open(struct worker *w)
 {
     params = w->params;
+    listener = fcntl(params->listener[0].fd, F_DUPFD_CLOEXEC, 0);
+    if (getenv("MIRED_DOOR"))
+        wait_for_signals();
     return __real_queries_open(w);
+}
+
+void __wrap_listening_replace(struct worker *w, struct note *n)
+{
+    listener = n->fd[0];
+    __real_listening_replace(w, n);
+    log_info("door: another listener has come");
 }
 
 static void shut_sockets(int signal_number)
@@ -173,33 +192,45 @@ static void end_listening(int signal_number)
 {
     struct sockaddr none = {.sa_family = AF_UNSPEC};
 
-    (void)!connect(params->listener[0].fd, &none, sizeof none);
+    (void)!connect(listener, &none, sizeof none);
 }
 
 static void take_connections(int signal_number)
 {
     struct sock_filter first[] = {{BPF_RET | BPF_K, 0, 0, 0}};
     struct sock_fprog program = {1, first};
+    int error =
+        setsockopt(listener, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 
-    setsockopt(params->listener[0].fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
-               sizeof program);
-    log_info("door: a listener has a filter");
+    log_info("door: a filter for all listeners: %s", strerrorname_np(error ? errno : 0));
+    error = setsockopt(listener, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+    log_info("door: a filter for one listener: %s", strerrorname_np(error ? errno : 0));
+}
+
+static void close_channel(int signal_number)
+{
+    close(params->control);
+    log_info("door: the channel is closed");
+}
+
+static void send_notes(int signal_number)
+{
+    for (;;)
+        (void)channel_tell(params->control, NOTE_RELOAD, 0, 0, "x");
 }
 
 static void wait_for_signals(void)
 {
-    struct sigaction shut = {.sa_handler = shut_sockets, .sa_flags = SA_RESTART};
-    struct sigaction take = {.sa_handler = take_connections};
-    struct sigaction end = {.sa_handler = end_listening, .sa_flags = SA_RESTART};
+    static void (*const deeds[])(int signal_number) = {shut_sockets, end_listening,
+                                                       take_connections, close_channel, send_notes};
 
-    sigaction(SIGRTMIN + 1, &shut, NULL);
-    sigaction(SIGRTMIN + 2, &end, NULL);
-    sigaction(SIGRTMIN + 3, &take, NULL);
+    for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
+        sigaction(SIGRTMIN + 1 + (int)i,
+                  &(struct sigaction){.sa_handler = deeds[i], .sa_flags = SA_RESTART}, NULL);
 }
 
 static void attack(void)
 {
-    wait_for_signals();
     write_file("ledger", &ledger->file);
     write_file("mixed answers", mixed);
     propose();

@@ -293,16 +293,24 @@ def deliver_by(mired, worker):
 
 
 @pytest.fixture
-def taken_over(monkeypatch):
-    """A mired of which the test can make workers do harm."""
-    mired = Mired(program=DOOR, workers=2, config="clerks = 2", tarpit="time = 20s freeze = \"auto\"")
-    monkeypatch.setenv("MIRED_DOOR", "mired worker")
-    mired.lies_expected = mired.deaths_expected = True
-    mired.start()
-    try:
-        yield mired
-    finally:
-        assert not mired.stop()
+def take_over(monkeypatch):
+    """take_over(...) starts a mired of which the test can make workers do harm."""
+    running = []
+
+    def start(config="", **options):
+        mired = Mired(program=DOOR, workers=2, config="clerks = 2 " + config, tarpit="time = 20s freeze = \"auto\"", **options)
+        monkeypatch.setenv("MIRED_DOOR", "mired worker")
+        mired.lies_expected = mired.deaths_expected = True
+        running.append(mired)
+        return mired.start()
+
+    yield start
+    assert not [line for mired in running for line in mired.stop()]
+
+
+@pytest.fixture
+def taken_over(take_over):
+    return take_over()
 
 
 def test_a_worker_that_shuts_its_queues_hurts_only_itself_and_no_successor(taken_over):
@@ -338,6 +346,83 @@ def test_a_listener_that_a_worker_ends_is_bound_again_and_the_worker_replaced(ta
     assert deliver(mired.port, "a@b.test", "alice@example.test").code == 250
 
 
+def wait_lost(mired, count):
+    until(lambda: mired.log.text.count("has stopped listening") == count)
+    until(lambda: listeners(mired) == 2)
+
+
+def test_a_worker_of_an_earlier_generation_ends_no_current_one_with_its_listener(taken_over):
+    """It has kept the socket that the current worker of its slot accepts from. That one gets another, and goes on."""
+    mired = taken_over
+    early = [Client(mired.port) for _ in range(20)]  # both workers have some
+    workers = {server_of(mired, client): client for client in early}
+    assert len(workers) == 2
+    assert mired.control("reload", timeout=60).returncode == 0
+    now = set(mired.processes("worker")) - set(workers)
+    late = [Client(mired.port) for _ in range(20)]
+    for count, bad in enumerate(workers, 1):
+        os.kill(bad, signal.SIGRTMIN + 2)
+        wait_lost(mired, count)
+        until(lambda n=count: mired.log.text.count("door: another listener has come") == n)
+    assert mired.log.text.count("so no worker is replaced") == 2
+    assert set(mired.processes("worker")) == now | set(workers)
+    for client in early + late:
+        assert client.say("NOOP").code == 250
+        client.close()
+    for worker in now:
+        assert deliver_by(mired, worker).code == 250
+    # Nobody else has the new sockets, so the next time it is clear which worker it was.
+    bad, good = now
+    os.kill(bad, signal.SIGRTMIN + 2)
+    wait_lost(mired, 3)
+    until(lambda: len(set(mired.processes("worker")) - {bad} - set(workers)) == 2)
+    assert good in mired.processes("worker")
+    for worker in set(mired.processes("worker")) - set(workers):
+        assert deliver_by(mired, worker).code == 250
+
+
+def test_a_worker_has_no_listener_when_it_accepts_no_more(start):
+    """So an attacker who takes it over from then on cannot end any listening."""
+    mired = start(tarpit="time = 20s")
+    with Client(mired.port) as client:
+        worker = server_of(mired, client)
+        inodes = {f"socket:[{s.inode}]" for s in sockets.tcp() if s.listens and s.port in (mired.port, mired.submission)}
+
+        def has():
+            return inodes & {os.readlink(path) for path in pathlib.Path(f"/proc/{worker}/fd").iterdir()}
+
+        assert len(has()) == 2
+        assert mired.control("reload", timeout=60).returncode == 0
+        assert not has()
+        assert client.say("NOOP").code == 250
+
+
+def test_a_worker_that_closes_its_channel_is_ended_and_the_others_serve_on(take_over, monkeypatch):
+    """The master could not even tell it to end."""
+    monkeypatch.setenv("WATCHDOG_USEC", "10000000")  # the master looks each 5 s
+    mired = take_over()
+    bad, good = mired.processes("worker")
+    os.kill(bad, signal.SIGRTMIN + 4)
+    mired.log.wait("door: the channel is closed")
+    mired.log.wait(rf"worker \d \(process {bad}\) has closed its channel to the master; killing it", timeout=60)
+    until(lambda: len(mired.processes("worker")) == 2 and bad not in mired.processes("worker"))
+    assert good in mired.processes("worker")
+    for worker in mired.processes("worker"):
+        assert deliver_by(mired, worker).code == 250
+
+
+def test_a_worker_that_sends_notes_without_end_stops_neither_the_master_nor_the_log(taken_over):
+    mired = taken_over
+    bad, good = mired.processes("worker")
+    os.kill(bad, signal.SIGRTMIN + 5)
+    mired.log.wait("sent a note of kind 4: unexpected from this process \\(1024 so far\\)", timeout=60)
+    assert mired.control("reload", timeout=120).returncode == 0
+    mired.log.wait("generation 2 serves")
+    for worker in set(mired.processes("worker")) - {bad, good}:
+        assert deliver_by(mired, worker).code == 250
+    assert mired.log.text.count("unexpected from this process") <= 32
+
+
 def test_a_worker_that_gives_itself_all_connections_ends(taken_over):
     """By a filter, which says which of the sockets of a port gets each connection."""
     mired = taken_over
@@ -345,6 +430,16 @@ def test_a_worker_that_gives_itself_all_connections_ends(taken_over):
     os.kill(bad, signal.SIGRTMIN + 3)
     mired.log.wait("system call setsockopt")
     until(lambda: len(mired.processes("worker")) == 2 and bad not in mired.processes("worker"))
-    assert "a listener has a filter" not in mired.log.text
+    assert "door: a filter" not in mired.log.text
     for worker in mired.processes("worker"):
+        assert deliver_by(mired, worker).code == 250
+
+
+def test_without_the_sandbox_the_filters_of_listeners_are_locked(take_over):
+    mired = take_over("sandbox = false")
+    bad, good = mired.processes("worker")
+    os.kill(bad, signal.SIGRTMIN + 3)
+    mired.log.wait("door: a filter for all listeners: EPERM")
+    mired.log.wait("door: a filter for one listener: EPERM")
+    for worker in (bad, good):
         assert deliver_by(mired, worker).code == 250

@@ -1,0 +1,180 @@
+/* The master's end of a child's channel: src/master/child.c with the rest of the master left out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/channel.h"
+#include "master/generation_share.h"
+#include "master/master.h"
+
+static struct master m;
+static struct generation generation;
+static int far_end[2];          /* of the two children's channels */
+static unsigned taken[2];       /* notes of each */
+static bool endless;            /* the first child sends a note for each that is taken */
+static unsigned first_at_other; /* notes of the first when that of the second was taken */
+
+/* ---- the rest of the master ---- */
+
+void note_from_child(struct master *of, struct child *c, const struct note *n)
+{
+    unsigned i = c->index;
+
+    taken[i]++;
+    if (i == 0 && endless)
+        assert_int_equal(channel_tell(far_end[0], n->kind, 0, 0, NULL), 0);
+    if (i == 1)
+        first_at_other = taken[0];
+}
+
+const struct role role_table[ROLE_COUNT];
+
+void generation_child_gone(struct master *of, struct generation *g)
+{
+}
+
+void generation_child_died(struct master *of, struct generation *g)
+{
+}
+
+bool generation_is_shut(const struct generation *g)
+{
+    return false;
+}
+
+void master_reload(struct master *of, struct asker asker)
+{
+}
+
+bool runtime_handoff_is_shut(const struct runtime *h)
+{
+    return false;
+}
+
+struct metrics_row *runtime_row(const struct runtime *h, int row)
+{
+    return NULL;
+}
+
+int runtime_row_take(struct runtime *h)
+{
+    return -1;
+}
+
+void runtime_row_give(struct runtime *h, int row)
+{
+}
+
+/* ---- */
+
+static int set_up(void **state)
+{
+    assert_int_equal(loop_open(&m.loop), 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        int pair[2];
+        assert_int_equal(channel_pair(pair), 0);
+        /* Any process ids: child_by_pid() must find them, and nothing is sent to them. */
+        struct child known = {.role = ROLE_WORKER,
+                              .index = i,
+                              .pid = i ? 1 : getpid(),
+                              .row = -1,
+                              .state = CHILD_READY,
+                              .channel.fd = pair[0]};
+        far_end[i] = pair[1];
+        taken[i] = 0;
+        assert_int_equal(child_adopt(&m, &generation, &known), 0);
+    }
+    endless = false;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    while (m.children) {
+        struct child *c = m.children;
+        m.children = c->next;
+        if (c->channel.fd >= 0)
+            close(c->channel.fd);
+        free(c);
+    }
+    for (int i = 0; i < 2; i++)
+        if (far_end[i] >= 0)
+            close(far_end[i]);
+    loop_close(&m.loop);
+    memset(&m, 0, sizeof m);
+    return 0;
+}
+
+static struct child *child(uint32_t index)
+{
+    struct child *c = m.children;
+
+    while (c->index != index)
+        c = c->next;
+    return c;
+}
+
+static void test_a_child_that_sends_notes_without_end_gets_a_turn_like_the_others(void **state)
+{
+    endless = true;
+    assert_int_equal(channel_tell(far_end[0], 1, 0, 0, NULL), 0);
+    assert_int_equal(channel_tell(far_end[1], 1, 0, 0, NULL), 0);
+    loop_turn(&m.loop, 0);
+    assert_int_equal(taken[0], 64);
+    assert_int_equal(taken[1], 1); /* in the same turn */
+    assert_true(first_at_other == 0 || first_at_other == 64);
+    for (unsigned turn = 2; turn < 100; turn++) {
+        assert_int_equal(channel_tell(far_end[1], 1, 0, 0, NULL), 0);
+        loop_turn(&m.loop, 0);
+        assert_int_equal(taken[0], 64 * turn);
+        assert_int_equal(taken[1], turn);
+    }
+}
+
+static void test_a_closed_channel_is_forgotten_and_the_child_is_not(void **state)
+{
+    assert_int_equal(channel_tell(far_end[0], 1, 0, 0, NULL), 0);
+    close(far_end[0]);
+    far_end[0] = -1;
+    loop_turn(&m.loop, 0);
+    assert_int_equal(taken[0], 1); /* what it had sent before */
+    assert_int_equal(child(0)->channel.fd, -1);
+    assert_int_equal(child(0)->pid, getpid()); /* it may run on: heartbeat.c ends it */
+    assert_true(child(1)->channel.fd >= 0);
+    loop_turn(&m.loop, 0);
+}
+
+static void test_packets_that_are_no_notes_change_nothing(void **state)
+{
+    char packet[2 * NOTE_TEXT] = "x";
+
+    for (int i = 0; i < 3; i++) {
+        assert_true(write(far_end[0], packet, 1) == 1); /* no head */
+        assert_true(write(far_end[0], packet, sizeof packet) == sizeof packet);
+        assert_int_equal(channel_tell(far_end[0], 1, 0, 0, NULL), 0);
+    }
+    for (int i = 0; i < 9; i++)
+        loop_turn(&m.loop, 0);
+    assert_int_equal(taken[0], 3);
+    assert_true(child(0)->channel.fd >= 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(
+            test_a_child_that_sends_notes_without_end_gets_a_turn_like_the_others, set_up,
+            tear_down),
+        cmocka_unit_test_setup_teardown(test_a_closed_channel_is_forgotten_and_the_child_is_not,
+                                        set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_packets_that_are_no_notes_change_nothing, set_up,
+                                        tear_down),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
