@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/bytes.h"
 #include "base/log.h"
 #include "base/sockaddr.h"
 #include "config/config.h"
@@ -20,12 +21,24 @@
 
 enum { FIRST_FD = 3, FDS_MAX = 1024 };
 
+/* How many descriptors were passed to this process. The variables may be wrong or of another process:
+ * a shell between the service manager and mired, for example. */
 static unsigned passed(void)
 {
     const char *pid = getenv("LISTEN_PID"), *count = getenv("LISTEN_FDS");
-    bool ours = pid && count && strtol(pid, NULL, 10) == (long)getpid();
-    unsigned long n = ours ? strtoul(count, NULL, 10) : 0;
+    uint64_t to = 0, n = 0;
 
+    if (pid && count && (!span_number(span_of(pid), &to) || !span_number(span_of(count), &n))) {
+        log_warn("LISTEN_PID=%.32s LISTEN_FDS=%.32s are not numbers; taking no sockets from the "
+                 "service manager",
+                 pid, count);
+        n = 0;
+    } else if (n && to != (uint64_t)getpid()) {
+        log_warn("the service manager has passed sockets to process %lu, which is not this one; "
+                 "ignored",
+                 (unsigned long)to);
+        n = 0;
+    }
     unsetenv("LISTEN_PID");
     unsetenv("LISTEN_FDS");
     unsetenv("LISTEN_FDNAMES");
@@ -51,12 +64,26 @@ static bool is_wanted(const struct config *config, const struct listener *one)
     return false;
 }
 
+static void warn_of(int fd, const struct listener *one)
+{
+    char text[ADDR_TEXT];
+
+    if (one->addr.family == ADDR_IP4 || one->addr.family == ADDR_IP6)
+        log_warn("the service manager passed a socket (%s port %u) that no `listen` section names; "
+                 "ignored",
+                 addr_format(&one->addr, text), one->addr.port);
+    else
+        log_warn(
+            "the service manager passed descriptor %d, which is not a TCP socket that listens; "
+            "ignored",
+            fd);
+}
+
 static void take_one(struct listeners *l, const struct config *config, int fd)
 {
     struct sockaddr_storage sa;
     socklen_t len = sizeof sa;
     struct listener one = {.fd = fd, .passed = true};
-    char text[ADDR_TEXT];
 
     if (is_listening(fd) && getsockname(fd, (struct sockaddr *)&sa, &len) == 0)
         one.addr = addr_from_sockaddr((struct sockaddr *)&sa, len);
@@ -64,10 +91,7 @@ static void take_one(struct listeners *l, const struct config *config, int fd)
     if (at)
         l->at = at;
     if (!at || !is_wanted(config, &one) || fcntl(fd, F_SETFL, O_NONBLOCK) < 0) {
-        log_warn("the service manager passed a socket (%s port %u) that no `listen` section names; "
-                 "ignored",
-                 one.addr.family ? addr_format(&one.addr, text) : "not a TCP listener",
-                 one.addr.port);
+        warn_of(fd, &one);
         close(fd);
         return;
     }
@@ -78,8 +102,14 @@ static void take_one(struct listeners *l, const struct config *config, int fd)
 
 void activation_take(struct listeners *l, const struct config *config)
 {
-    unsigned n = passed();
+    unsigned n = passed(), missing = 0;
 
     for (unsigned i = 0; i < n; i++)
-        take_one(l, config, FIRST_FD + (int)i);
+        if (fcntl(FIRST_FD + (int)i, F_GETFD) < 0)
+            missing++;
+        else
+            take_one(l, config, FIRST_FD + (int)i);
+    if (missing)
+        log_warn("LISTEN_FDS counts %u sockets, but %u of these descriptors are not open", n,
+                 missing);
 }

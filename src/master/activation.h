@@ -6,8 +6,9 @@ struct config;
 struct listeners;
 
 /* Takes the passed sockets that match a `listen` of `config` by address and port; closes the others
- * with a warning. Call it once, before any descriptor is opened; it clears the environment
- * variables. An upgrade passes them on like all listeners. */
+ * with a warning. Call it once, while the process has opened no descriptor of its own: those that a
+ * wrong count covers are closed, too. It clears the environment variables. An upgrade passes the
+ * sockets on like all listeners. */
 void activation_take(struct listeners *l, const struct config *config);
 
 #endif

@@ -251,8 +251,9 @@ static void log_start(const struct master *m, const struct config *config)
 static int open_all(struct master *m, struct config *config)
 {
     struct buf errors = {0};
-    int error = loop_open(&m->loop);
 
+    activation_take(&m->listeners, config); /* nothing after an upgrade: the variables are gone */
+    int error = loop_open(&m->loop);
     if (!error)
         error = watch_signals(m);
     if (error) {
@@ -267,8 +268,6 @@ static int open_all(struct master *m, struct config *config)
         config_free(config);
         return -1;
     }
-    if (!inherited)
-        activation_take(&m->listeners, config);
     if (runtime_open(&m->runtime, config, &errors) < 0) {
         config_free(config);
         error = -1;

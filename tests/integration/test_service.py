@@ -140,6 +140,94 @@ def test_a_passed_socket_of_no_listen_is_warned_about_and_closed(activated, monk
     assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
 
 
+@pytest.fixture
+def passing():
+    """passing(WHAT...) starts a mired that gets them (see PASS); {m.port} and the like in them are its own."""
+    started = []
+
+    def start(*what):
+        m = Mired(tarpit="time = 0")
+        started.append(m)
+        m.prefix = [sys.executable, PASS, *(w.format(m=m) for w in what), "--"]
+        return m.start()
+
+    yield start
+    wrong = [line for m in started for line in m.stop()]
+    for m in started:
+        m.remove()
+    assert not wrong
+
+
+def serves(m):
+    """Both ports, also after a signal, which comes through a descriptor that it opened early."""
+    for generation in (1, 2):
+        for port in (m.port, m.submission):
+            with Client(port) as c:
+                c.ehlo()
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+        os.kill(m.pid, signal.SIGHUP)
+        m.log.wait(f"generation {generation + 1} serves")
+
+
+@pytest.mark.parametrize(
+    "count, said",
+    [
+        ("2", "LISTEN_FDS counts 2 sockets, but 1 of these descriptors are not open"),
+        ("40", "LISTEN_FDS counts 40 sockets, but 39 of these descriptors are not open"),
+        ("5000", "LISTEN_FDS counts 1024 sockets, but 1023 of these descriptors are not open"),
+    ],
+)
+def test_a_count_that_is_too_large_takes_the_sockets_that_there_are(passing, count, said):
+    m = passing(f"--count={count}", "127.0.0.1:{m.port}")
+    assert m.log.text.count(said) == 1 and m.log.text.count("level=warn") == 1
+    assert len(inodes(m.port)) == 1 and len(inodes(m.submission)) == 2
+    serves(m)
+
+
+@pytest.mark.parametrize("count", ["-1", "0x2", "one", "1 ", "18446744073709551617", ""])
+def test_a_count_that_is_no_number_takes_nothing(passing, count):
+    m = passing(f"--count={count}")
+    m.log.wait("are not numbers; taking no sockets")
+    serves(m)
+
+
+@pytest.mark.parametrize("pid, said", [("1", "to process 1, which is not this one"), ("-1", "are not numbers"), ("me", "are not numbers")])
+def test_sockets_for_another_process_are_not_taken(passing, pid, said):
+    """The variables were inherited from a process that got sockets of its own."""
+    other = ports.free()
+    m = passing(f"--pid={pid}", f"127.0.0.1:{other}")
+    m.log.wait(said)
+    assert inodes(other)  # it may be used for something else
+    serves(m)
+
+
+def test_what_is_no_listening_tcp_socket_is_warned_about_and_closed(passing, tmp_path):
+    wrong = ["udp:127.0.0.1:{m.port}", "bound:127.0.0.1:{m.submission}", f"unix:{tmp_path}/socket", "pair", "file"]
+    m = passing(wrong[0], "127.0.0.1:{m.port}", *wrong[1:])
+    for fd in (3, 5, 6, 7, 8):
+        m.log.wait(f"descriptor {fd}, which is not a TCP socket that listens; ignored")
+    assert len(inodes(m.port)) == 1 and len(inodes(m.submission)) == 2  # mired has bound that itself
+    serves(m)
+
+
+def test_a_socket_that_is_passed_twice_is_served(passing, tmp_path):
+    keeper = Keeper(tmp_path, "127.0.0.1", ports.free())
+    port = keeper.kept.getsockname()[1]
+    m = Mired(tarpit="time = 0")
+    m.file.write_text(m.file.read_text().replace(f":{m.port}\"", f":{port}\""))
+    m.port = port
+    m.prefix = [sys.executable, PASS, keeper.path, keeper.path, "--"]
+    try:
+        m.start()
+        assert len(inodes(m.port)) == 1
+        serves(m)
+    finally:
+        keeper.close()
+        wrong = m.stop()
+        m.remove()
+    assert not wrong
+
+
 @pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="systemd is not installed")
 def test_systemd_itself_passes_the_sockets_and_the_first_client_is_served():
     """It starts mired when the first client comes."""
