@@ -7,6 +7,7 @@ import pytest
 from lib import manager, ports, processes
 from lib.mired import SANITIZED
 from lib.smtp import Client, deliver
+from lib.waiting import until
 
 pytestmark = [
     pytest.mark.skipif(bool(manager.unable()), reason=manager.unable()),
@@ -94,7 +95,7 @@ def test_the_unit_lets_mired_serve_reload_upgrade_and_end(machine):
     sandbox = machine.status()["sandbox"]
     assert sandbox["seccomp"] == sandbox["landlock"] > 5 and sandbox["none"] == 0
     machine.must("systemctl", "reload", "mired")
-    processes.wait_until(lambda: "generation 2 serves" in machine.log, 120)
+    until(lambda: "generation 2 serves" in machine.log)
     machine.passes()
     machine.must("mirectl", "upgrade")
     machine.passes()

@@ -14,6 +14,7 @@ import time
 
 from . import processes
 from .mired import BUILD, SOURCE
+from .waiting import until
 
 SYSTEMD = "/lib/systemd/systemd"
 PATH = "/run/program:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -159,7 +160,7 @@ class Manager:
             where, kind = line.split()[1:3]
             if kind == "cgroup2":
                 for path, _, _ in os.walk(f"{where}/{self.group}", topdown=False):
-                    processes.wait_until(lambda: _removed(path), 60)
+                    until(lambda: _removed(path))
                 return
 
 

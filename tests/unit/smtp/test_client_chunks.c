@@ -332,7 +332,7 @@ static void test_lmtp_answers_only_recipients_that_it_has_accepted(void **state)
     fates(t, FATE_LATER, FATE_DONE);
 }
 
-/* Whoever has the message keeps it, and the client tries again for the other one. */
+/* The recipient that has the message keeps it, and the client tries again for the other one. */
 static void test_lmtp_bdat_refused_for_one_recipient_only_defers_that_one(void **state)
 {
     struct backend_client *t = *state;
