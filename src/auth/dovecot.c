@@ -6,6 +6,10 @@
  * meanwhile. SCRAM's two messages are two requests; between them Dovecot keeps the login under its
  * number on that connection.
  *
+ * A Dovecot that hangs must not keep the clerk from other queries. So the clerk waits only a moment
+ * for its greeting, and after it has waited in vain it does not wait again for four times as long:
+ * logins are then put off at once (`rest_ms`).
+ *
  * "no-penalty": the tarpit delays clients; Dovecot's own delay would occupy a clerk. */
 #include <errno.h>
 #include <stdbool.h>
@@ -23,7 +27,8 @@
 #include "config/config.h"
 #include "smtp/session.h"
 
-enum { DOVECOT_MS = 10000, LINE_MAX_LEN = 8192, LOOK_MS = 2000, WAITING_MAX = 1024 };
+enum { DOVECOT_MS = 10000, GREETING_MS = 2000, RESTS = 4 };
+enum { LINE_MAX_LEN = 8192, LOOK_MS = 2000, WAITING_MAX = 1024 };
 
 struct waiting {
     uint32_t number; /* 0: none */
@@ -37,6 +42,7 @@ struct dovecot_auth {
         connection;   /* numbers of the last query, over all connections, and of this connection */
     uint32_t offers;  /* enum smtp_auth */
     uint64_t look_ms; /* monotonic: do not connect before this, only to see what it offers */
+    uint64_t rest_ms; /* likewise: do not wait for it before this, whatever is wanted */
     size_t have;
     char line[LINE_MAX_LEN];
     bool told; /* logged that it cannot be reached */
@@ -102,9 +108,13 @@ static bool take_line(struct dovecot_auth *d, char out[LINE_MAX_LEN])
 /* The same, but waits for a line. Returns 0 or -errno. */
 static int read_line(struct dovecot_auth *d, char out[LINE_MAX_LEN])
 {
+    uint64_t until = clock_mono_ms() + DOVECOT_MS;
+
     while (!take_line(d, out)) {
         if (d->have == sizeof d->line)
             return -EBADMSG;
+        if (clock_mono_ms() > until) /* an octet now and then */
+            return -ETIMEDOUT;
         ssize_t n = dial_recv(d->fd, d->line + d->have, sizeof d->line - d->have);
         if (n < 0)
             return (int)n;
@@ -175,13 +185,35 @@ static int greet(struct dovecot_auth *d)
     return error;
 }
 
+static bool rests(const struct dovecot_auth *d)
+{
+    return clock_mono_ms() < d->rest_ms;
+}
+
+/* Something has failed after so long a wait. A refused connection takes no time, and no rest. */
+static int rest(struct dovecot_auth *d, uint64_t begun_ms, int error)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (error == -ETIMEDOUT)
+        d->rest_ms = now + RESTS * (now - begun_ms);
+    return error;
+}
+
 static int connected(struct dovecot_auth *d)
 {
+    uint64_t begun = clock_mono_ms();
+
     if (d->fd >= 0)
         return 0;
-    d->fd = dial(NULL, d->config->path, DOVECOT_MS);
+    if (rests(d))
+        return -ETIMEDOUT;
+    d->fd = dial(NULL, d->config->path, GREETING_MS);
     d->connection++;
-    return d->fd < 0 ? d->fd : greet(d);
+    int error = d->fd < 0 ? d->fd : greet(d);
+    if (!error)
+        dial_patience(d->fd, DOVECOT_MS);
+    return rest(d, begun, error);
 }
 
 static void tell(struct dovecot_auth *d, int error)
@@ -319,6 +351,7 @@ static int send_query(struct dovecot_auth *d, const struct dovecot_query *q)
     char ip[ADDR_TEXT];
     struct buf line = {0};
     int error = connected(d);
+    uint64_t begun = clock_mono_ms();
 
     addr_format(q->client, ip);
     if (!error)
@@ -326,7 +359,7 @@ static int send_query(struct dovecot_auth *d, const struct dovecot_query *q)
             &line, "AUTH\t%u\t%s\tservice=smtp\trip=%s\tsecured\tno-penalty\t%sresp=%.*s\n",
             ++d->id, q->mechanism, ip, q->options, (int)q->response.len, q->response.at);
     if (!error)
-        error = dial_send(d->fd, line.at, line.len);
+        error = rest(d, begun, dial_send(d->fd, line.at, line.len));
     if (line.at)
         explicit_bzero(line.at, line.len);
     buf_free(&line);
@@ -337,9 +370,10 @@ static int ask(struct dovecot_auth *d, const struct dovecot_query *q, enum answe
                struct buf *answer, struct buf *name)
 {
     int error = send_query(d, q);
+    uint64_t begun = clock_mono_ms();
 
     if (!error)
-        error = read_verdict(d, d->id, result, answer, name);
+        error = rest(d, begun, read_verdict(d, d->id, result, answer, name));
     if (error)
         hang_up(d);
     return error;
@@ -351,8 +385,10 @@ static enum answer_result ask_surely(struct dovecot_auth *d, const struct doveco
 {
     enum answer_result result = ANSWER_LATER;
     bool kept = d->fd >= 0;
-    int error = ask(d, q, &result, answer, name);
 
+    if (rests(d))
+        return result;
+    int error = ask(d, q, &result, answer, name);
     if (error && kept)
         error = ask(d, q, &result, answer, name);
     tell(d, error);
@@ -442,6 +478,7 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
                        struct span message, const struct auth_asker *asker)
 {
     struct buf line = {0};
+    uint64_t begun = clock_mono_ms();
 
     if (d->fd < 0 || pending->connection != d->connection)
         return false;
@@ -451,7 +488,7 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
         size_t len = base64_encode(message, room);
         room[len] = '\n';
         line.len += (uint32_t)len + 1;
-        error = dial_send(d->fd, line.at, line.len);
+        error = rest(d, begun, dial_send(d->fd, line.at, line.len));
         if (error)
             hang_up(d);
         else
@@ -465,11 +502,12 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending)
 {
     char line[32];
+    uint64_t begun = clock_mono_ms();
 
     if (d->fd < 0 || pending->connection != d->connection)
         return;
     snprintf(line, sizeof line, "CANCEL\t%u\n", pending->id);
-    if (dial_send(d->fd, line, strlen(line)) < 0)
+    if (rest(d, begun, dial_send(d->fd, line, strlen(line))) < 0)
         hang_up(d);
 }
 

@@ -34,9 +34,16 @@ static int timed_out(int error)
     return error == EAGAIN || error == EINPROGRESS ? -ETIMEDOUT : -error;
 }
 
-int dial(const struct addr *addr, const char *path, uint32_t ms)
+void dial_patience(int fd, uint32_t ms)
 {
     struct timeval limit = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit); /* connect()'s, too */
+}
+
+int dial(const struct addr *addr, const char *path, uint32_t ms)
+{
     struct sockaddr_storage sa = {0};
     socklen_t len;
     int on = 1, error = address(addr, path, &sa, &len);
@@ -46,8 +53,7 @@ int dial(const struct addr *addr, const char *path, uint32_t ms)
     int fd = socket(sa.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -errno;
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit); /* connect()'s, too */
+    dial_patience(fd, ms);
     if (!path)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (connect(fd, (struct sockaddr *)&sa, len) < 0) {

@@ -14,6 +14,9 @@
  * or -errno. */
 int dial(const struct addr *addr, const char *path, uint32_t ms);
 
+/* From now on each read and write of the connection gives up after `ms`. */
+void dial_patience(int fd, uint32_t ms);
+
 /* Sends all `len` octets. Returns 0 or -errno (-ETIMEDOUT, -EPIPE, ...). */
 int dial_send(int fd, const void *at, size_t len);
 

@@ -9,6 +9,7 @@ import threading
 
 import pytest
 
+from lib import processes
 from lib.mired import PASSWORDS
 from lib.scripted import HELLO, Scripted
 from lib.smtp import Client, deliver
@@ -221,6 +222,73 @@ def test_a_server_behind_that_hangs_on_logins_delays_nobody_else(mired, kind):
             reply = client.say(f"AUTH PLAIN {token('bob@example.test', 'builder')}")
             assert reply.code == 235 and reply.seconds < 30
         hanging.release.set()
+
+
+DOVECOT_HELLO = b"VERSION\t1\t2\nMECH\tPLAIN\nMECH\tLOGIN\nMECH\tSCRAM-SHA-256\nSPID\t1\nCUID\t1\nCOOKIE\tx\nDONE\n"
+
+
+@contextlib.contextmanager
+def silent_dovecot(path, greets):
+    """A socket that takes connections and requests and answers none; the greeting only if `greets`."""
+    taken = []
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        path.chmod(0o777)
+        listener.listen(64)
+
+        def greet():
+            while True:
+                try:
+                    taken.append(listener.accept()[0])
+                    taken[-1].sendall(DOVECOT_HELLO)
+                except OSError:
+                    return
+
+        if greets:
+            threading.Thread(target=greet, daemon=True).start()
+        yield
+        listener.shutdown(socket.SHUT_RDWR)
+    for connection in taken:
+        connection.close()
+
+
+def offered(m):
+    with Client(m.submission) as client:
+        return client.ehlo().text
+
+
+@pytest.mark.parametrize("greets", [False, True])
+def test_a_dovecot_that_hangs_delays_no_recipients(mired, tmp_path, greets):
+    """Whatever people's programs log in with, again and again. There is one clerk, which also knows the recipients."""
+    first = f"AUTH SCRAM-SHA-256 {b64('n,,n=alice@example.test,r=abc')}" if greets else f"AUTH PLAIN {token(USER, PASSWORD)}"
+    tmp_path.chmod(0o755)
+    done = threading.Event()
+
+    def log_in(m):
+        while not done.is_set():
+            with contextlib.suppress(OSError), Client(m.submission) as client:
+                client.ehlo()
+                codes.append(client.say(first).code)
+
+    codes = []
+    with silent_dovecot(tmp_path / "auth", greets):
+        m = mired(tarpit="time = 0", passwords=None, config=f'clerks = 1\nauth "dovecot" {{ path = "{tmp_path}/auth" }}')
+        wanted = "SCRAM-SHA-256" if greets else "PLAIN"
+        processes.wait_until(lambda: wanted in offered(m), 60)
+        people = [threading.Thread(target=log_in, args=(m,), daemon=True) for _ in range(6)]
+        for thread in people:
+            thread.start()
+        try:
+            for n in range(20):
+                with Client(m.port) as client:
+                    client.ehlo()
+                    replies = client.envelope("a@b.test", ["alice@example.test", f"nobody{n}@example.test"])
+                    assert [r.code for r in replies] == [250, 550], n
+        finally:
+            done.set()
+        for thread in people:
+            thread.join(60)
+    assert set(codes) == {454}
 
 
 def test_more_logins_than_are_asked_at_once_wait_and_are_all_answered(mired):
