@@ -110,6 +110,7 @@ def test_without_room_on_the_disk_holds_are_ordinary_until_there_is(frozen, cabl
     m = frozen(time=6, tarpit="ledger_size = 1M", prefix=small_state(needs + (64 << 10)))
     told(ask(m.port))
     assert held(m, "frozen") == 0
+    m.log.wait("has no room")
     assert m.log.text.count("has no room") == 1
     resize(m, plenty)
     m.log.wait("freezing connections again")

@@ -182,6 +182,7 @@ def test_a_suspect_pays_for_its_first_error_what_others_pay_for_their_fourth(mir
     assert m.held(source) == 0.5
     reply = typo(m.port, "127.211.7.7")
     assert reply.code == 550 and reply.seconds > 3.8
+    m.booked()
     assert re.search(r"^listed by +suspect:127\.211\.0\.0/16$", m.control("show", "127.211.7.7").stdout, re.MULTILINE)
 
 
