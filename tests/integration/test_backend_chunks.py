@@ -181,10 +181,10 @@ def test_a_reload_tries_bdat_again(mired):
     with Scripted(refuses_chunks("502 5.5.1 not here"), hello=CHUNKING) as backend:
         m = front(mired, backend)
         assert deliver(m.port, "a@b.test", ALICE, EVIL).code == 250
-        m.control("reload")
+        m.reload()
         assert deliver(m.port, "a@b.test", ALICE, EVIL).code == 250
         assert len(said(backend, "DATA")) == 1
-        assert [c for c in said(backend, "BDAT")][-1].endswith("LAST")
+        assert said(backend, "BDAT")[-1].endswith("LAST")
 
 
 @pytest.mark.fast
