@@ -117,6 +117,7 @@ void fleet_refused(struct fleet *f, struct link_redis *l, const redisReply *r)
     switch (reply_error(r)) {
     case REPLY_FULL:
     case REPLY_FORBIDDEN:
+    case REPLY_TYPE:
     case REPLY_OTHER:
         f->resync_ms = f->synced_ms < f->resync_ms ? f->synced_ms : f->resync_ms;
         if (!f->refused) {

@@ -57,7 +57,7 @@ enum reply_error reply_error(const redisReply *r)
         {"BUSY", REPLY_BUSY},           {"TRYAGAIN", REPLY_BUSY},
         {"CLUSTERDOWN", REPLY_BUSY},    {"MASTERDOWN", REPLY_BUSY},
         {"NOAUTH", REPLY_FORBIDDEN},    {"WRONGPASS", REPLY_FORBIDDEN},
-        {"NOPERM", REPLY_FORBIDDEN},
+        {"NOPERM", REPLY_FORBIDDEN},    {"WRONGTYPE", REPLY_TYPE},
     };
 
     if (!r || r->type != REDIS_REPLY_ERROR)

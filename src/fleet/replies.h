@@ -30,6 +30,7 @@ enum reply_error {
     REPLY_FULL,      /* OOM, MISCONF: no writes now */
     REPLY_BUSY,      /* LOADING, BUSY, TRYAGAIN, CLUSTERDOWN, MASTERDOWN: later */
     REPLY_FORBIDDEN, /* NOAUTH, WRONGPASS, NOPERM */
+    REPLY_TYPE,      /* WRONGTYPE: the key has another kind of value */
     REPLY_OTHER,
 };
 enum reply_error reply_error(const redisReply *r);

@@ -161,6 +161,18 @@ static void sweep(struct fleet *f)
 
 /* ---- to Redis ---- */
 
+/* Some other program has the key. Its share goes through the stream only, and the fleet goes on. */
+static void tell_type(struct fleet *f, const struct ledger_name *n)
+{
+    char text[KEY_TEXT_MOST];
+    struct span key = fleet_key(f, n, text);
+
+    if (f->wrong_types++ == 0)
+        log_warn("fleet: Redis has another kind of value at %.*s, so that members which come later "
+                 "will not hear of this client; delete the key",
+                 (int)key.len, key.at);
+}
+
 static void share_told(struct link_redis *l, uint64_t arg, const redisReply *r)
 {
     struct fleet *f = fleet_of_link(l);
@@ -175,6 +187,8 @@ static void share_told(struct link_redis *l, uint64_t arg, const redisReply *r)
                                          .hash = sent->hash,
                                          .since_ms = f->loop.wall,
                                          .ask = node == SERVERS_NONE ? 0 : (uint16_t)(node + 1)});
+    else if (reply_error(r) == REPLY_TYPE)
+        tell_type(f, &sent->name);
     else
         fleet_refused(f, l, r);
 }

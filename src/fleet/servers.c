@@ -384,6 +384,7 @@ uint16_t servers_error(struct servers *s, struct link_redis *l, const redisReply
     case REPLY_FULL:
     case REPLY_BUSY:
     case REPLY_FORBIDDEN:
+    case REPLY_TYPE:
     case REPLY_OTHER: break;
     }
     return SERVERS_NONE;

@@ -416,6 +416,25 @@ def test_redis_is_emptied(redis, fleet):
     until(lambda: agree(other, one, two))
 
 
+def test_a_key_of_another_program_does_not_stop_the_fleet(redis, fleet):
+    """It is a string where mired has a hash. Its client is known through the stream, and all others as always."""
+    r = redis()
+    one, two = fleet(r)
+    taken, other = ports.stranger(), ports.stranger()
+    r.ask("SET", f"mx:c{taken}", "mine")
+    offend(one, taken)
+    one.log.wait(f"another kind of value at mx:c{taken}", timeout=60)
+    until(lambda: agree(taken, one, two), 60)
+    offend(one, other)
+    until(lambda: r.ask("HGET", f"mx:c{other}", "mx1"), 60)
+    until(lambda: agree(other, one, two), 60)
+    offend(two, taken)
+    until(lambda: agree(taken, one, two) and offences(one, taken) > 1.5, 60)
+    assert r.ask("GET", f"mx:c{taken}") == b"mine"
+    for m in (one, two):
+        assert "Redis is away" not in m.log.text, m.log.text
+
+
 def test_redis_is_full(redis, fleet):
     r = redis()
     one, two = fleet(r)

@@ -62,6 +62,7 @@ static void test_errors_are_told_apart(void **state)
         {"-OOM command not allowed when used memory > 'maxmemory'.\r\n", REPLY_FULL},
         {"-LOADING Redis is loading the dataset in memory\r\n", REPLY_BUSY},
         {"-NOPERM this user has no permissions\r\n", REPLY_FORBIDDEN},
+        {"-WRONGTYPE Operation against a key holding the wrong kind of value\r\n", REPLY_TYPE},
         {"-ERR unknown command\r\n", REPLY_OTHER},
         {"+OK\r\n", REPLY_FINE},
     };
