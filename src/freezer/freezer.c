@@ -139,6 +139,54 @@ static void slot_ready(struct loop *loop, struct watch *watch, uint32_t events)
     }
 }
 
+/* ---- the rule ---- */
+
+bool freezer_is_same(const struct config *a, const struct config *b)
+{
+    if (a->listen_count != b->listen_count)
+        return false;
+    for (size_t i = 0; i < a->listen_count; i++)
+        if (!addr_equal(&a->listen[i].addr, &b->listen[i].addr) ||
+            a->listen[i].addr.port != b->listen[i].addr.port)
+            return false;
+    return a->sandbox == b->sandbox && a->log == b->log && a->log_level == b->log_level &&
+           strcmp(a->state, b->state) == 0;
+}
+
+static int set_rule(struct freezer *f)
+{
+    const struct config *config = f->params->config;
+    struct addr *listen = calloc(config->listen_count + 1, sizeof *listen);
+    char why[256] = "";
+
+    if (!listen)
+        return -ENOMEM;
+    for (size_t i = 0; i < config->listen_count; i++)
+        listen[i] = config->listen[i].addr;
+    uint32_t before = rule_number();
+    int r = rule_set(f->rule, config->state, f->params->owner, listen, config->listen_count, why);
+    f->rule_number = rule_number();
+    if (r < 0 || !before || f->rule_number != before + 1)
+        f->rule_number = 0; /* somebody else has changed rules at the same time */
+    if (r == 0)
+        rule_unset_earlier(listen, config->listen_count);
+    free(listen);
+    if (r < 0)
+        log_warn("not freezing connections, holds keep their sockets: nftables: %s", why);
+    return r;
+}
+
+static bool can_work(struct freezer *f)
+{
+    int r = tcp_repair_works();
+    if (r < 0) {
+        log_warn("not freezing connections, holds keep their sockets: TCP_REPAIR: %s",
+                 strerror(-r));
+        return false;
+    }
+    return set_rule(f) == 0;
+}
+
 /* ---- the process ---- */
 
 static void tell_released(void *arg, uint64_t tag, uint32_t answered, bool done)
@@ -201,6 +249,19 @@ static void tally(const struct freezer *f, const struct note *query)
     channel_tell(f->params->control, NOTE_TALLIED, error, query->tag, text);
 }
 
+/* A reload keeps this freezer. It is also how people restore the rule when somebody has flushed all
+ * rules, and when what prevented freezing is gone. */
+static void kept(struct freezer *f)
+{
+    if (!f->table) /* still waits for the earlier freezer, and will set the rule */
+        return;
+    if (f->params->shared->working && f->rule_number && rule_number() == f->rule_number)
+        return;
+    f->params->shared->working = can_work(f);
+    if (f->params->shared->working)
+        set_due(f);
+}
+
 static void stop(struct freezer *f)
 {
     if (f->table && f->params->shared->waiting == 0)
@@ -222,6 +283,8 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
             count(f, &n);
         if (n.kind == NOTE_TALLY && f->table)
             tally(f, &n);
+        if (n.kind == NOTE_KEPT)
+            kept(f);
         if (n.kind == NOTE_STOP)
             stop(f);
         if (n.kind == NOTE_PING)
@@ -231,36 +294,6 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         loop_forget(loop, watch);
         loop->stop = true;
     }
-}
-
-static int set_rule(const struct freezer *f)
-{
-    const struct config *config = f->params->config;
-    struct addr *listen = calloc(config->listen_count + 1, sizeof *listen);
-    char why[256] = "";
-
-    if (!listen)
-        return -ENOMEM;
-    for (size_t i = 0; i < config->listen_count; i++)
-        listen[i] = config->listen[i].addr;
-    int r = rule_set(f->rule, config->state, f->params->owner, listen, config->listen_count, why);
-    if (r == 0)
-        rule_unset_earlier(listen, config->listen_count);
-    free(listen);
-    if (r < 0)
-        log_warn("not freezing connections, holds keep their sockets: nftables: %s", why);
-    return r;
-}
-
-static bool can_work(const struct freezer *f)
-{
-    int r = tcp_repair_works();
-    if (r < 0) {
-        log_warn("not freezing connections, holds keep their sockets: TCP_REPAIR: %s",
-                 strerror(-r));
-        return false;
-    }
-    return set_rule(f) == 0;
 }
 
 static int begin_serving(struct freezer *f)

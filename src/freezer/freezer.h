@@ -5,6 +5,7 @@
 #ifndef MIRED_FREEZER_FREEZER_H
 #define MIRED_FREEZER_FREEZER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "freezer/handoff.h"
@@ -22,9 +23,14 @@ struct freezer_params {
 
 enum { FREEZER_RECORDS = 16 * 1024 * 1024, FREEZER_KEEP_MS = 120000 };
 
+/* Whether a freezer with one configuration also serves the other one. Configurations that freeze
+ * nothing are not compared. */
+bool freezer_is_same(const struct config *a, const struct config *b);
+
 /* The body of the process. Only one freezer at a time has the table: a new one waits for the old
  * one to end (a reload starts the new one first). NOTE_STOP removes the nftables rule, unless
- * another freezer waits. If it cannot work (no CAP_NET_ADMIN, no nftables), it logs that once and
+ * another freezer waits. NOTE_KEPT sets that rule again if any rule of the network namespace has been
+ * changed. If it cannot work (no CAP_NET_ADMIN, no nftables), it logs that once and
  * waits to be stopped: all holds then keep their sockets. */
 int freezer_run(const struct freezer_params *params);
 

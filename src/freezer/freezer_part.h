@@ -38,6 +38,7 @@ struct freezer {
     struct alarm due, begin;
     int lock;             /* held by the freezer that has the table */
     char rule[RULE_NAME]; /* the name of its nftables table */
+    uint32_t rule_number; /* of the rules when that was set, and nothing else; 0: not known */
     bool said_full;       /* logged that the disk has no room for it */
     struct return_channels ways;
     uint64_t begun_ms;

@@ -1,9 +1,15 @@
 /* The nftables table, through libnftables; see rule.h. Runs in the freezer. */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <nftables/libnftables.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/bytes.h"
 #include "freezer/rule.h"
@@ -181,6 +187,63 @@ int rule_set(const char *name, const char *state, unsigned owner, const struct a
     int r = set_with(resets, name, state, listen, count, why);
     /* the kernel may be built without `socket` */
     return r == -EPERM ? set_with("    drop\n", name, state, listen, count, why) : r;
+}
+
+/* The first attribute of that type in an answer of nfnetlink; NULL if there is none. */
+static const void *find_attribute(const struct nlmsghdr *answer, uint16_t type)
+{
+    const char *at = (const char *)NLMSG_DATA(answer) + NLMSG_ALIGN(sizeof(struct nfgenmsg));
+    const char *end = (const char *)answer + answer->nlmsg_len;
+
+    while (end - at >= NLA_HDRLEN) {
+        const struct nlattr *a = (const struct nlattr *)at;
+        if (a->nla_len < NLA_HDRLEN || a->nla_len > end - at)
+            return NULL;
+        if ((a->nla_type & NLA_TYPE_MASK) == type)
+            return at + NLA_HDRLEN;
+        at += NLA_ALIGN(a->nla_len);
+    }
+    return NULL;
+}
+
+static uint32_t ask_number(int fd)
+{
+    struct {
+        struct nlmsghdr head;
+        struct nfgenmsg body;
+    } query = {.head = {.nlmsg_len = sizeof query,
+                        .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+                        .nlmsg_flags = NLM_F_REQUEST},
+               .body = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0}};
+    union {
+        struct nlmsghdr head;
+        char octets[1024];
+    } answer;
+    uint32_t number;
+
+    if (send(fd, &query, sizeof query, 0) < 0)
+        return 0;
+    /* the kernel answers within send() */
+    ssize_t n = recv(fd, &answer, sizeof answer, MSG_DONTWAIT);
+    if (n < (ssize_t)NLMSG_SPACE(sizeof(struct nfgenmsg)) || answer.head.nlmsg_len > (size_t)n ||
+        answer.head.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN))
+        return 0;
+    const void *id = find_attribute(&answer.head, NFTA_GEN_ID);
+    if (!id)
+        return 0;
+    memcpy(&number, id, sizeof number);
+    return ntohl(number);
+}
+
+uint32_t rule_number(void)
+{
+    int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER);
+
+    if (fd < 0)
+        return 0;
+    uint32_t number = ask_number(fd);
+    close(fd);
+    return number;
 }
 
 void rule_unset(const char *name)

@@ -16,6 +16,7 @@
 #define MIRED_FREEZER_RULE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/addr.h"
 
@@ -31,6 +32,10 @@ int rule_name(const char *state, char name[RULE_NAME]);
  * Returns 0, or -errno with the reason in `why`. Needs CAP_NET_ADMIN. */
 int rule_set(const char *name, const char *state, unsigned owner, const struct addr *listen,
              size_t count, char why[256]);
+
+/* The kernel's number of the rules in this network namespace, which each change of any table changes;
+ * 0 if it cannot be read. Needs CAP_NET_ADMIN. */
+uint32_t rule_number(void);
 
 /* Deletes the table; does nothing if there is none. */
 void rule_unset(const char *name);

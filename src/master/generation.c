@@ -220,13 +220,30 @@ static void log_ready(const struct master *m, const struct generation *g)
     buf_free(&where);
 }
 
-/* Whether the coming generation keeps the current one's children of that role. */
-static bool is_kept(const struct master *m, const struct generation *g, enum role_id role)
+/* Decides which of the current generation's children the coming one keeps. */
+static void choose_kept(const struct master *m, struct generation *g)
 {
     const struct generation *now = m->current;
 
-    return now && now->config && role_table[role].kept &&
-           role_table[role].kept(now->config, g->config);
+    for (int r = 0; r < ROLE_COUNT; r++)
+        if (now && now->config && role_table[r].kept &&
+            role_table[r].kept(m, now->config, g->config))
+            g->keeps |= 1U << r;
+}
+
+static bool is_kept(const struct generation *g, enum role_id role)
+{
+    return g->keeps & 1U << role;
+}
+
+static void keep_children(struct master *m, struct generation *before, struct generation *g)
+{
+    for (struct child *c = m->children; c; c = c->next)
+        if (c->generation == before && is_kept(g, c->role)) {
+            c->generation = g;
+            if (c->channel.fd >= 0)
+                channel_tell(c->channel.fd, NOTE_KEPT, 0, 0, NULL);
+        }
 }
 
 /* Lets a worker start accepting. */
@@ -240,9 +257,7 @@ static void become_current(struct master *m, struct generation *g)
 {
     struct generation *before = m->current;
 
-    for (struct child *c = m->children; c; c = c->next)
-        if (c->generation == before && is_kept(m, g, c->role))
-            c->generation = g;
+    keep_children(m, before, g);
     g->state = GENERATION_CURRENT;
     m->current = g;
     m->coming = NULL;
@@ -269,11 +284,10 @@ void generation_release_all(struct master *m)
 
 /* The role and index of the n-th child that a generation starts; workers come last, because they
  * use the others. False if there are fewer. */
-static bool nth_child(const struct master *m, const struct generation *g, uint32_t n,
-                      enum role_id *role, uint32_t *index)
+static bool nth_child(const struct generation *g, uint32_t n, enum role_id *role, uint32_t *index)
 {
     for (int r = ROLE_COUNT - 1; r >= 0; r--) {
-        uint32_t count = is_kept(m, g, (enum role_id)r) ? 0 : role_table[r].count(g->config);
+        uint32_t count = is_kept(g, (enum role_id)r) ? 0 : role_table[r].count(g->config);
         if (n < count) {
             *role = (enum role_id)r;
             *index = n;
@@ -291,7 +305,7 @@ static int start_children(struct master *m, struct generation *g)
     enum role_id role;
     uint32_t index;
 
-    while ((!m->current || is_ready(m, g)) && nth_child(m, g, g->started, &role, &index)) {
+    while ((!m->current || is_ready(m, g)) && nth_child(g, g->started, &role, &index)) {
         int error = child_add(m, g, role, index);
         if (error)
             return error;
@@ -370,6 +384,7 @@ int generation_start(struct master *m, struct config *config, struct asker asker
     }
     warn_of_dates(config);
     choose_users(m, g);
+    choose_kept(m, g);
     if (!error)
         error = runtime_handoffs(&m->runtime, config->workers);
     if (!error)

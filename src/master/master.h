@@ -99,6 +99,7 @@ struct generation {
     struct proposals **proposals; /* of each worker, to the keeper; shared */
     _Atomic uint32_t *logins; /* of each slot: what the clerks allow the keeper to book; shared */
     int *bell;                /* of each worker, to wake the keeper */
+    unsigned keeps;           /* the roles whose children it keeps of the current one, as bits */
     uint32_t started;         /* children that were started */
     uint32_t deaths;          /* while coming */
     size_t listeners_before;  /* sockets beyond these were added for it, while coming */
@@ -216,8 +217,8 @@ struct role {
     int (*body)(struct master *m, const struct child *c); /* in the child; returns its status */
     enum retirement retirement;
     /* Whether the existing children also fit the new configuration at a reload; the next generation
-     * then keeps them. NULL: never. */
-    bool (*kept)(const struct config *before, const struct config *now);
+     * then keeps them, and tells them NOTE_KEPT when it serves. NULL: never. */
+    bool (*kept)(const struct master *m, const struct config *before, const struct config *now);
 };
 extern const struct role role_table[ROLE_COUNT];
 

@@ -122,6 +122,14 @@ static int run_worker(struct master *m, const struct child *c)
 
 /* ---- freezer ---- */
 
+/* A pair that was shut is replaced at a reload, and only a new freezer gets the new one. */
+static bool keeps_freezer(const struct master *m, const struct config *before,
+                          const struct config *now)
+{
+    return count_freezers(before) && count_freezers(now) && before->workers == now->workers &&
+           !runtime_handoff_is_shut(&m->runtime) && freezer_is_same(before, now);
+}
+
 static int run_freezer(struct master *m, const struct child *c)
 {
     const uint64_t needs = (uint64_t)1 << CAP_NET_ADMIN | (uint64_t)1 << CAP_NET_BIND_SERVICE;
@@ -214,7 +222,8 @@ static uint32_t count_stores(const struct config *config)
     return 0;
 }
 
-static bool keeps_store(const struct config *before, const struct config *now)
+static bool keeps_store(const struct master *m, const struct config *before,
+                        const struct config *now)
 {
     return count_stores(before) && count_stores(now) && store_is_same(before, now);
 }
@@ -330,7 +339,7 @@ const struct role role_table[ROLE_COUNT] = {
     [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, NULL},
     [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, NULL},
     [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, keeps_store},
-    [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, NULL},
+    [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, keeps_freezer},
     [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, NULL},
     [ROLE_KEEPER] = {"keeper", count_keepers, run_keeper, RETIRE_LAST, NULL},
     [ROLE_FLEET] = {"fleet", count_fleets, run_fleet, RETIRE_STOP, NULL},

@@ -55,6 +55,7 @@ enum note_kind {
                         connection */
     NOTE_LISTENER,   /* master -> worker: fd[0] takes the place of the listener of slot arg, text is
                         its "ADDRESS:PORT" */
+    NOTE_KEPT,       /* master -> child: a reload is over, and has kept you */
 };
 
 #endif

@@ -128,6 +128,26 @@ static void test_the_comment_is_the_folder_unless_that_would_break_the_rule(void
     }
 }
 
+/* ---- the number of the rules ---- */
+
+static void test_each_change_of_any_rule_adds_one_to_the_number(void **state)
+{
+    uint32_t before = rule_number();
+
+    assert_int_not_equal(before, 0);
+    assert_int_equal(rule_number(), before);
+    set("mired_1_a", "/one", (const char *[MOST]){"0.0.0.0:25", "192.0.2.7:26"});
+    assert_int_equal(rule_number(), before + 1);
+    set("mired_1_a", "/one", (const char *[MOST]){"0.0.0.0:25"});
+    assert_int_equal(rule_number(), before + 2);
+    assert_int_equal(nft("list ruleset"), 0);
+    assert_int_equal(rule_number(), before + 2);
+    assert_int_equal(nft("table inet other { }"), 0);
+    assert_int_equal(rule_number(), before + 3);
+    empty(NULL);
+    assert_int_equal(rule_number(), before + 4);
+}
+
 /* ---- the table of earlier versions ---- */
 
 /* Whether the table of an earlier version with these elements is left for a mired that listens
@@ -198,6 +218,7 @@ int main(void)
         cmocka_unit_test_setup(test_two_tables_live_beside_each_other, empty),
         cmocka_unit_test_setup(test_the_comment_is_the_folder_unless_that_would_break_the_rule,
                                empty),
+        cmocka_unit_test_setup(test_each_change_of_any_rule_adds_one_to_the_number, empty),
         cmocka_unit_test_setup(test_the_earlier_table_goes_only_if_it_is_for_one_of_our_listeners,
                                empty),
         cmocka_unit_test_setup(test_without_an_earlier_table_nothing_changes, empty),
