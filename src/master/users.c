@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
@@ -232,12 +233,31 @@ const struct identity *users_of_folder(const struct users *u, const char *name)
     return &u->of[USERS_OTHER];
 }
 
+/* Root started mired before, and this time somebody else does, who cannot change the owner. */
+static void warn_of_owners(const char *path)
+{
+    char folder[PATH_MAX];
+    struct stat st;
+
+    for (size_t i = 0; i < FOLDERS; i++)
+        if ((size_t)snprintf(folder, sizeof folder, "%s/%s", path, folders[i].name) <
+                sizeof folder &&
+            stat(folder, &st) == 0 && st.st_uid != geteuid() &&
+            faccessat(AT_FDCWD, folder, R_OK | W_OK | X_OK, AT_EACCESS) < 0)
+            log_warn("%s belongs to uid %u, so mired, started as uid %u, cannot use it; run "
+                     "chown -R %u:%u %s/, and restart mired",
+                     folder, (unsigned)st.st_uid, (unsigned)geteuid(), (unsigned)geteuid(),
+                     (unsigned)getegid(), path);
+}
+
 int users_settle(struct users *u, const char *path, bool as_is, struct buf *errors)
 {
     const struct identity *all = &u->of[USERS_OTHER];
 
-    if (!all->drop)
+    if (!all->drop) {
+        warn_of_owners(path);
         return 0;
+    }
     int state = open_state(u, path), error = state < 0 ? state : 0;
     if (!error && as_is)
         leave_out(u, state);

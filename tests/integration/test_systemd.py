@@ -1,11 +1,14 @@
 """mired under a systemd of the test's own, in the unit of the package and with all that the unit forbids."""
 
 import json
+import os
+import re
+import signal
 
 import pytest
 
 from lib import manager, ports, processes
-from lib.mired import SANITIZED
+from lib.mired import SANITIZED, SOURCE
 from lib.smtp import Client, deliver
 from lib.waiting import until
 
@@ -118,3 +121,133 @@ def test_a_unit_that_forbids_landlock_costs_landlock_and_no_mail(machine):
     machine.passes()
     machine.stop()
     assert "child_died" not in machine.log
+
+
+def commands():
+    """There and back, as docs/operations.md has them."""
+    text = (SOURCE / "docs/operations.md").read_text().split("## A user for each kind of process", 1)[1].split("\n## ", 1)[0]
+    there, back = re.findall(r"```sh\n(.*?)```", text, re.S)
+    return there.replace("/usr/share/mired", "/run/program"), back
+
+
+OWN = {"worker": "mired-worker", "clerk": "mired-clerk", "store": "mired-store", "keeper": "mired-keeper"}
+DROPIN = "etc/systemd/system/mired.service.d/separate-users.conf"
+MASTER_KEEPS = sum(1 << cap for cap in (0, 1, 3, 4, 5, 6, 7, 8, 10, 12, 18))  # capability.h, in the order of the drop-in's text
+
+
+def runs_apart(machine):
+    return machine.users() == {**{role: {name} for role, name in OWN.items()}, "web": {"mired"}}
+
+
+def test_a_new_installation_has_a_user_for_each_kind_of_process(machine):
+    machine.script("postinst", "configure", "")
+    machine.start()
+    machine.passes()
+    assert runs_apart(machine)
+    assert int(processes.status(machine.master(), "CapPrm"), 16) == MASTER_KEEPS
+    for pid in processes.children(machine.master()):
+        assert int(processes.status(pid, "CapPrm"), 16) == int(processes.status(pid, "CapBnd"), 16) == 0
+        assert processes.status(pid, "NoNewPrivs") == "1"
+    assert machine.owner("/var/lib/mired/mail") == machine.owner("/var/lib/mired/mail/example.test") == "mired-store"
+    assert machine.owner("/var/lib/mired") == machine.owner("/var/lib/mired/ledger") == "mired"
+    sandbox = machine.status()["sandbox"]
+    assert sandbox["seccomp"] == sandbox["landlock"] > 5 and sandbox["none"] == 0 and sandbox["root"] >= 4
+    machine.must("systemctl", "reload", "mired")
+    until(lambda: "generation 2 serves" in machine.log)
+    machine.passes()
+    machine.must("mirectl", "upgrade")
+    machine.passes()
+    until(lambda: runs_apart(machine))  # and none of an earlier generation is left
+    machine.stop()
+    assert_well(machine.log)
+    machine.start()
+    machine.passes()
+    assert len(machine.messages()) == 4
+    assert "now belongs to" not in machine.log.split("event=stop")[-1]
+
+
+def test_the_master_ends_a_process_of_another_user_that_hangs(machine):
+    machine.script("postinst", "configure", "")
+    (machine.root / "run/units/mired.service.d/soon.conf").write_text("[Service]\nWatchdogSec=3s\n")
+    machine.must("systemctl", "daemon-reload")
+    machine.start()
+    workers = [p for p in processes.children(machine.master()) if processes.command(p).startswith("mired: worker")]
+    os.kill(workers[0], signal.SIGSTOP)
+    until(lambda: re.search(r"event=child_died .*child=worker .*signal=KILL", machine.log))
+    assert "has not answered" in machine.log and not processes.alive(workers[0])
+    until(lambda: runs_apart(machine))
+    machine.passes()
+    machine.stop()
+
+
+def test_an_older_installation_keeps_its_user_until_it_is_switched_and_back(machine):
+    """With the commands of docs/operations.md, and nothing is lost on the way."""
+    there, back = commands()
+    machine.script("postinst", "configure", "0.1.0")
+    assert not (machine.root / DROPIN).exists()
+    machine.start()
+    machine.passes()
+    one = {**{role: {"mired"} for role in OWN}, "web": {"mired"}}
+    assert machine.users() == one
+    machine.must("mirectl", "penalise", "192.0.2.7", "--offences", "30")
+    machine.must("sh", "-ec", there)
+    machine.passes()
+    assert runs_apart(machine)
+    assert machine.remembers("192.0.2.7")
+    assert {machine.owner(f"/{path.relative_to(machine.root)}") for path in machine.messages()} == {"mired-store"}
+    assert len(machine.messages()) == 2
+
+    # Somebody forgets the chown.
+    assert machine.run("sh", "-ec", back.replace("chown", ": chown")).returncode == 1
+    machine.must("systemctl", "stop", "mired")
+    machine.run("systemctl", "reset-failed", "mired")  # systemd may have tried to start it several times
+    told = re.search(r"/var/lib/mired/mail belongs to uid .* run (chown -R \d+:\d+ /var/lib/mired/), and", machine.log)
+    machine.must("sh", "-c", told[1])
+    forgotten = len(machine.log)
+    machine.start()
+    machine.passes()
+    assert machine.users() == one
+    machine.must("sh", "-ec", there)
+    machine.must("sh", "-ec", back)
+    machine.passes()
+    assert machine.users() == one
+    assert len(machine.messages()) == 4
+    assert machine.remembers("192.0.2.7")
+    assert "belongs to uid" not in machine.log[forgotten:] and "child_died" not in machine.log[forgotten:]
+
+
+def test_a_return_to_a_version_with_one_user_gives_it_everything(machine):
+    machine.script("postinst", "configure", "")
+    machine.start()
+    machine.passes()
+    machine.script("prerm", "upgrade", machine.must("mired", "-V").split()[1] + "+1")  # not a return
+    assert machine.owner("/var/lib/mired/mail") == "mired-store"
+    machine.script("prerm", "upgrade", "0.0.9")
+    whose = machine.must("find", "/var/lib/mired", "-printf", "%u\n").split()
+    assert len(whose) > 10 and set(whose) == {"mired"}
+    machine.must("mirectl", "upgrade")  # as the other version's script does
+    machine.passes()
+    machine.stop()
+
+
+def test_what_an_administrator_has_made_before_the_package_keeps_one_user(machine):
+    """Settings of the unit, a unit of one's own, or mail that a purge has left."""
+    for before in ("etc/systemd/system/mired.service.d", "etc/systemd/system/mired.service", "var/lib/mired"):
+        (machine.root / before).mkdir(parents=True)
+        machine.script("postinst", "configure", "")
+        assert not (machine.root / DROPIN).exists()
+        (machine.root / before).rmdir()
+    machine.start()
+    machine.passes()
+    assert machine.users()["store"] == {"mired"}
+
+
+def test_a_purge_leaves_mail_and_its_user(machine):
+    machine.script("postinst", "configure", "")
+    machine.start()
+    machine.passes()
+    machine.stop()
+    machine.script("postrm", "purge")
+    assert not (machine.root / DROPIN).parent.exists()
+    assert [p.name for p in (machine.root / "var/lib/mired").iterdir()] == ["mail"] and len(machine.messages()) == 1
+    assert machine.owner("/var/lib/mired/mail") == "mired-store"

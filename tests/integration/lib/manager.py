@@ -41,7 +41,7 @@ mount --bind $1/etc /etc
 mount -t tmpfs -o mode=755 tmpfs /var/lib
 rm -rf /etc/systemd/system/* /etc/mired
 mkdir -p /run/units/mired.service.d /run/lock /run/program /var/lib/systemd /etc/mired
-cp $1/mired $1/mirectl /run/program
+cp $1/mired $1/mirectl $1/separate-users.conf /run/program
 cp $1/mired.service /run/units
 printf '[Service]\\nStandardOutput=append:/run/mired.log\\nStandardError=inherit\\n' >/run/units/mired.service.d/log.conf
 for target in sysinit basic shutdown network-online multi-user start; do
@@ -75,6 +75,7 @@ class Manager:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="mired-systemd-"))
         for name in ("mired", "mirectl"):
             shutil.copy(BUILD / name, self.folder / name)
+        shutil.copy(SOURCE / "dist/separate-users.conf", self.folder)
         unit = (SOURCE / "dist/mired.service").read_text()
         (self.folder / "mired.service").write_text(unit.replace("/usr/sbin/mired", "/run/program/mired"))
         self.group = f"mired-test-{os.getpid()}-{self.folder.name.rsplit('-', 1)[1]}"
@@ -92,8 +93,8 @@ class Manager:
             raise
 
     def _wait_booted(self, seconds):
-        until = time.monotonic() + seconds
-        while self.outer.poll() is None and time.monotonic() < until:
+        end = time.monotonic() + seconds
+        while self.outer.poll() is None and time.monotonic() < end:
             self.pid = next(iter(processes.children(self.outer.pid)), None)
             if self.pid and "systemd" in processes.command(self.pid):
                 shown = self.run("systemctl", "is-active", "start.target")
