@@ -180,7 +180,8 @@ void outbound_start(struct outbound *o, bool lmtp, const char *hostname, uint32_
 
 bool outbound_is_spent(const struct outbound *o)
 {
-    return o->as_client && !(o->ability.caps & CAP_XCLIENT);
+    return (o->as_client && !(o->ability.caps & CAP_XCLIENT)) ||
+           o->refusals >= OUTBOUND_REFUSALS_MOST;
 }
 
 void outbound_free(struct outbound *o)
@@ -310,9 +311,22 @@ static enum reply_stage stage_of(enum outbound_state state)
     return (enum reply_stage)stage[state];
 }
 
+/* LMTP servers do not slow down. */
+static void count_refusal(struct outbound *o, const struct reply *r)
+{
+    bool message = o->state >= OUTBOUND_MAIL && o->state <= OUTBOUND_FINAL;
+
+    if (r->code >= 400 && message && !o->lmtp)
+        o->refusals++;
+    else if (r->code < 300 && o->state == OUTBOUND_FINAL)
+        o->refusals = 0;
+}
+
 static void on_reply(struct outbound *o, struct reply *r)
 {
     bool asked = o->state != OUTBOUND_IDLE && o->state != OUTBOUND_RSET;
+
+    count_refusal(o, r);
 
     /* the backend ends: treat the connection as closed */
     if (r->code == 421 && o->state != OUTBOUND_FINAL) {

@@ -98,6 +98,12 @@ enum outbound_state {
 /* "first chunk". Static. */
 const char *outbound_state_name(enum outbound_state state);
 
+/* Refusals of many clients add up on one connection. Postfix waits a second before each reply after
+ * the 10th error since it last took a message (smtpd_soft_error_limit), and ends the connection at
+ * the 20th (smtpd_hard_error_limit). One refused recipient is two errors, because DATA is refused
+ * with it. */
+enum { OUTBOUND_REFUSALS_MOST = 8 };
+
 enum outbound_tls {
     OUTBOUND_TLS_NONE,
     OUTBOUND_TLS_OFFERED, /* STARTTLS where it is offered */
@@ -129,6 +135,7 @@ struct outbound {
     bool chunks_work;    /* the backend has taken a chunk on this connection */
     bool chunks_refused; /* it offers CHUNKING and has refused BDAT, as `complaint` says */
     uint32_t ahead;      /* octets of the job's header that were sent before OUTBOUND_BODY */
+    uint32_t refusals;   /* replies of 4xx and 5xx to messages since it last took one */
 };
 
 /* Starts a new connection, before the backend's greeting. `xclient_caps` has bits of CAP_XCLIENT and
@@ -143,8 +150,10 @@ uint32_t outbound_needs(const struct job *j);
  * the message needs, the job ends at once, with job.lacking set. */
 int outbound_begin(struct outbound *o, struct job *job);
 
-/* Whether the backend ties this connection to one client: after XCLIENT, Postfix decides by the new
- * address whether XCLIENT is allowed, so a second client is refused. Do not give it another job. */
+/* Whether the connection must get no other job. Either the backend ties it to one client: after
+ * XCLIENT, Postfix decides by the new address whether XCLIENT is allowed, so a second client is
+ * refused. Or it has refused so much that the backend would soon slow down: OUTBOUND_REFUSALS_MOST
+ * replies since it last took a message. */
 bool outbound_is_spent(const struct outbound *o);
 
 /* The handshake of OUTBOUND_SHAKE is done: the session starts again with EHLO. */

@@ -608,6 +608,78 @@ static void test_a_long_reply_to_the_message_counts(void **state)
     fates(t, FATE_DONE, FATE_DONE);
 }
 
+/* One message to two recipients that the backend refuses, with DATA: three refusals. */
+static void be_refused(struct backend_client *t)
+{
+    memset(t->recipient, 0, sizeof t->recipient);
+    outbound_begin(&t->o, &t->job);
+    hear(
+        t,
+        "250 ok\r\n450 4.2.0 later\r\n550 5.1.1 no\r\n554 5.5.1 no valid recipients\r\n250 ok\r\n");
+    assert_true(t->o.over);
+    assert_int_equal(t->o.state, OUTBOUND_IDLE);
+    t->o.over = false;
+    for (int i = 0; i < 2; i++)
+        kept_free(&t->recipient[i].reply);
+}
+
+static void be_taken(struct backend_client *t, const char *replies)
+{
+    memset(t->recipient, 0, sizeof t->recipient);
+    t->job.whole = (struct kept_reply){0};
+    outbound_begin(&t->o, &t->job);
+    hear(t, "250 ok\r\n250 ok\r\n250 ok\r\n354 go\r\n");
+    outbound_sent(&t->o);
+    hear(t, replies);
+    assert_true(t->o.over);
+    assert_int_equal(t->o.state, OUTBOUND_IDLE);
+    t->o.over = false;
+    for (int i = 0; i < 2; i++)
+        kept_free(&t->recipient[i].reply);
+    kept_free(&t->job.whole);
+}
+
+/* Postfix waits before each reply from the 10th error on, until it takes a message. */
+static void test_a_connection_with_many_refusals_gets_no_other_message(void **state)
+{
+    struct backend_client *t = *state;
+    ask_nothing(t);
+    get_ready(t, false, HELLO_ALL);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 2; i++)
+            be_refused(t);
+        assert_int_equal(t->o.refusals, 6);
+        assert_false(outbound_is_spent(&t->o));
+        be_taken(t, "250 2.0.0 queued\r\n"); /* the backend begins to count anew */
+        assert_int_equal(t->o.refusals, 0);
+    }
+    for (int i = 0; i < 3; i++)
+        be_refused(t);
+    assert_true(outbound_is_spent(&t->o));
+}
+
+static void test_a_message_refused_for_its_content_counts_too(void **state)
+{
+    struct backend_client *t = *state;
+    ask_nothing(t);
+    get_ready(t, false, HELLO_ALL);
+    for (int i = 0; i < OUTBOUND_REFUSALS_MOST; i++) {
+        assert_false(outbound_is_spent(&t->o));
+        be_taken(t, i % 2 ? "550 5.7.1 spam\r\n" : "451 4.7.1 later\r\n");
+    }
+    assert_true(outbound_is_spent(&t->o));
+}
+
+static void test_lmtp_refusals_close_no_connection(void **state)
+{
+    struct backend_client *t = *state;
+    ask_nothing(t);
+    get_ready(t, true, HELLO_ALL);
+    for (int i = 0; i < 2 * OUTBOUND_REFUSALS_MOST; i++)
+        be_taken(t, "250 2.0.0 ok\r\n452 4.2.2 full\r\n");
+    assert_false(outbound_is_spent(&t->o));
+}
+
 static void test_a_backends_size_is_learnt(void **state)
 {
     static const struct {
@@ -661,6 +733,9 @@ int main(void)
         IN_TALK(test_what_is_offered_behind_xclient_counts),
         IN_TALK(test_a_refusal_amid_the_message_is_the_answer_to_it),
         IN_TALK(test_a_long_reply_to_the_message_counts),
+        IN_TALK(test_a_connection_with_many_refusals_gets_no_other_message),
+        IN_TALK(test_a_message_refused_for_its_content_counts_too),
+        IN_TALK(test_lmtp_refusals_close_no_connection),
         IN_TALK(test_a_backends_size_is_learnt),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

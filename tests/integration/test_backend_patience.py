@@ -1,0 +1,77 @@
+"""A server behind that loses its patience with a connection (Postfix: smtpd_soft_error_limit, 10 errors since it last took
+a message). Refusals of many clients add up on one connection, and must not slow down good mail."""
+
+import re
+
+import pytest
+
+from lib import ports, processes
+from lib.scripted import Scripted
+from lib.smtp import transaction
+
+ALICE = "alice@example.test"
+MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
+LIMIT = 10
+
+
+def refused(m, count, code, recipients=1):
+    """Messages of as many clients, from a sender that the backend refuses at RCPT."""
+    people = [f"{n}@example.test" for n in range(recipients)]
+    for _ in range(count):
+        assert transaction(m.port, "a@refused.test", people, MESSAGE, ports.stranger())[0] == dict.fromkeys(people, code)
+
+
+def accepted(m):
+    assert transaction(m.port, "a@b.test", [ALICE], MESSAGE, ports.stranger())[0] == {ALICE: 250}
+
+
+def errors(postfix):
+    """The errors of each session that has ended."""
+    ended = re.findall(r"disconnect from .* commands=(?:(\d+)/)?(\d+)$", postfix.log, re.M)
+    return [int(all) - int(good) if good else 0 for good, all in ended]
+
+
+@pytest.mark.parametrize("xforward", ["false", "true"])
+def test_refusals_of_many_clients_end_a_connection_before_postfix_slows_down(mired, postfix, xforward):
+    p = postfix(
+        extra="smtpd_error_sleep_time = 1s\nsmtpd_authorized_xforward_hosts = 127.0.0.1\n"
+        "smtpd_sender_restrictions = check_sender_access inline:{refused.test=REJECT}\n"
+    )
+    m = mired(
+        backend=f'backend "smtp://127.0.0.1:{p.port}" {{ xforward = {xforward} }}',
+        recipients=None, tarpit="time = 0", workers=1,
+    )  # fmt: skip
+    for count in (2 * LIMIT, 3, 1):
+        refused(m, count, 554)
+        accepted(m)
+    assert len(p.delivered(ALICE, count=3)) == 3
+    assert not m.stop()
+    processes.wait_until(lambda: p.log.count(" disconnect from ") == p.log.count(" connect from "), 60)
+    assert 4 * LIMIT < sum(errors(p)) and max(errors(p)) < LIMIT, errors(p)
+    assert "too many errors" not in p.log
+
+
+def test_a_connection_on_which_messages_are_taken_in_between_is_kept(mired):
+    """Postfix counts from the last message that it took, so a new connection would only cost time."""
+
+    def answer(verb, argument, session):
+        return "550 5.7.1 not from you" if verb == "RCPT" and "refused" in session.sender else None
+
+    with Scripted(answer) as backend:
+        m = mired(backend=backend.block, recipients=None, tarpit="time = 0", workers=1)
+        for _ in range(LIMIT):
+            refused(m, 3, 550)
+            accepted(m)
+        assert backend.copies(ALICE) == LIMIT
+        assert "QUIT" not in backend.commands
+
+
+def test_a_message_with_many_refused_recipients_ends_its_connection(mired):
+    def answer(verb, argument, session):
+        return "450 4.2.0 greylisted" if verb == "RCPT" and "refused" in session.sender else None
+
+    with Scripted(answer) as backend:
+        m = mired(backend=backend.block, recipients=None, tarpit="time = 0", workers=1)
+        refused(m, 1, 450, 30)
+        assert backend.wait_said("QUIT", timeout=60)
+        accepted(m)
