@@ -4,8 +4,11 @@
  * gets a hard link to it (a copy, where a mailbox is on another file system). A link, unlike a
  * rename, never replaces a file that is there. Each changed folder is flushed before the message
  * counts as safe, and so are the folders above it, unless this process has done that before. If a
- * mailbox fails, the links made so far are removed: the sender will retry, and no mailbox must get
- * the message twice.
+ * mailbox fails, the links made so far are removed, and the folders flushed again: the sender will
+ * retry, and no mailbox must get the message twice.
+ *
+ * The file in `tmp` needs no flush of its folder. If a kill or a power cut leaves it there, no reader
+ * shows it, and leftovers.c removes it later.
  *
  * Runs in the store, in a thread of its own for each connection. Does not decide which recipients
  * exist. */
@@ -20,7 +23,9 @@
 #include <unistd.h>
 
 #include "base/flush.h"
+#include "base/log.h"
 #include "base/siphash.h"
+#include "store/leftovers.h"
 #include "store/maildir.h"
 
 static uint64_t wall_us(void)
@@ -39,7 +44,9 @@ void maildir_begin(struct maildir_message *m, int root, const char *host)
     m->box = NULL;
     m->size = 0;
     m->kept = 0;
-    message_name(wall_us(), getpid(), count++, host, m->name);
+    uint64_t now = wall_us();
+    m->begun_s = (int64_t)(now / 1000000);
+    message_name(now, getpid(), count++, host, m->name);
 }
 
 int maildir_add(struct maildir_message *m, struct span local, struct span domain)
@@ -122,6 +129,20 @@ static int flush_mailbox(int root, const struct maildir_box *box)
     if (!error)
         atomic_store(&flushed[hash / 2 % FLUSHED], hash);
     return error;
+}
+
+/* The mailboxes whose leftovers this process has removed, each with the day. Places as above. */
+static _Atomic uint64_t cleaned[FLUSHED];
+
+static void remove_leftovers(const struct maildir_message *m, const struct maildir_box *box)
+{
+    uint64_t hash = mailbox_hash(box), day = (uint64_t)m->begun_s / 86400 & 0xffff;
+    uint64_t done = (hash & ~UINT64_C(0xffff)) | day;
+    if (atomic_exchange(&cleaned[hash / 2 % FLUSHED], done) == done)
+        return;
+    unsigned removed = leftovers_remove(m->root, box->path, m->begun_s);
+    if (removed)
+        log_info("removed %u files that a delivery had left in %s/tmp", removed, box->path);
 }
 
 struct file_path {
@@ -227,6 +248,25 @@ static int deliver_copy(struct maildir_message *m, size_t box, struct file_path 
     return error;
 }
 
+/* `new` of a mailbox. */
+static struct file_path folder_of(const struct maildir_message *m, size_t box)
+{
+    struct file_path p;
+    snprintf(p.text, sizeof p.text, "%s/new", m->box[box].path);
+    return p;
+}
+
+/* Removes the file from a mailbox's `new`. Without the flush a power cut could bring it back, after
+ * the sender has been told to retry. */
+static void take_back(const struct maildir_message *m, size_t box)
+{
+    struct file_path new = path_in(m, box, "new"), folder = folder_of(m, box);
+    int error = unlinkat(m->root, new.text, 0) < 0 ? -errno : flush_folder(m->root, folder.text);
+    if (error)
+        log_warn("a power cut now may leave %s, which its sender will send again: %s", new.text,
+                 strerrordesc_np(-error));
+}
+
 /* Puts the file into one mailbox's `new`, and flushes that and what leads to it. */
 static int deliver(struct maildir_message *m, size_t box)
 {
@@ -241,22 +281,13 @@ static int deliver(struct maildir_message *m, size_t box)
         error = deliver_copy(m, box, new);
     if (error)
         return error;
-    char folder[sizeof(struct maildir_box) + 8];
-    snprintf(folder, sizeof folder, "%s/new", m->box[box].path);
-    error = flush_folder(m->root, folder);
+    struct file_path folder = folder_of(m, box);
+    error = flush_folder(m->root, folder.text);
     if (!error)
         error = flush_mailbox(m->root, &m->box[box]);
     if (error)
-        unlinkat(m->root, new.text, 0);
+        take_back(m, box);
     return error;
-}
-
-static void take_back(struct maildir_message *m, size_t delivered)
-{
-    for (size_t i = 0; i < delivered; i++) {
-        struct file_path new = path_in(m, i, "new");
-        unlinkat(m->root, new.text, 0);
-    }
 }
 
 int maildir_commit(struct maildir_message *m)
@@ -270,8 +301,11 @@ int maildir_commit(struct maildir_message *m)
         if (!error)
             delivered++;
     }
-    if (error)
-        take_back(m, delivered);
+    for (size_t i = 0; i < delivered; i++)
+        if (error)
+            take_back(m, i);
+        else
+            remove_leftovers(m, &m->box[i]);
     maildir_drop(m);
     return error;
 }

@@ -23,6 +23,7 @@ struct maildir_message {
     int fd;   /* the file in the first mailbox's tmp; -1: none yet */
     size_t boxes;
     struct maildir_box *box; /* no two the same */
+    int64_t begun_s;         /* seconds since 1970 */
     char name[MESSAGE_NAME]; /* of the file, in tmp and in each new */
     uint64_t size;           /* octets that maildir_write() took */
     size_t kept;             /* octets in `pending` */
@@ -39,8 +40,9 @@ int maildir_add(struct maildir_message *m, struct span local, struct span domain
 /* Appends octets as they are. At least one mailbox must have been added. 0 or -errno. */
 int maildir_write(struct maildir_message *m, struct span octets);
 
-/* Returns 0 when the message is on the disk, in `new` of every mailbox, and survives a power cut.
- * On -errno it is in none. In both cases the message is finished. */
+/* Returns 0 when the message is on the disk, in `new` of every mailbox, and survives a power cut. On
+ * -errno it is in none, also after a power cut unless the disk fails. In both cases the message is
+ * finished. Once a day it also removes the leftovers of a mailbox that it delivers to. */
 int maildir_commit(struct maildir_message *m);
 
 /* Leaves nothing behind but folders. */

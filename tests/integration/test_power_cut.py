@@ -1,4 +1,5 @@
-"""A power cut: what the store has confirmed is on the disk, by nothing but what it has flushed itself (lib/power.py)."""
+"""A power cut: what the store has confirmed is on the disk, by nothing but what it has flushed itself, and what it has
+refused is not (lib/power.py)."""
 
 import concurrent.futures
 import os
@@ -48,3 +49,21 @@ def test_what_is_confirmed_survives_when_many_make_the_same_mailboxes(mired, tmp
     assert not disk.lost
     # The file and two folders each; the three folders that lead to a mailbox once, or by each thread at once.
     assert disk.flushes <= 3 * len(messages) + 3 * 8 * 21
+
+
+@pytest.mark.parametrize("refused", [2, 4])
+def test_what_is_refused_for_one_mailbox_does_not_come_back_in_the_others(mired, tmp_path, refused):
+    """The last recipient's mailbox is damaged. The sender retries, so a copy that comes back would be a second one."""
+    m = mired(tarpit="time = 0", recipients=("@example.test",))
+    people = [f"u{n}@example.test" for n in range(refused)]
+    m.mail.mkdir(exist_ok=True)
+    disk = Disk(str(m.mail))
+    damaged = m.mail / "example.test" / f"u{refused - 1}"
+    damaged.mkdir(mode=0o700, parents=True)
+    (damaged / "new").write_text("")  # a file where the folder should be
+    tracer = Tracer(m.processes("store")[0], tmp_path)
+    assert Sender(m.port, people, "x").once() == 451
+    disk.play(tracer.end())
+    assert disk.refused == refused - 1
+    assert disk.come_back == []
+    assert not list(m.mail.glob("example.test/*/new/*"))

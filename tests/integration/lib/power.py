@@ -53,8 +53,9 @@ class Disk:
             self.now[folder] = dict.fromkeys(folders)
             assert not files
         self.linked = {}  # thread: files in `new` that it has not confirmed
-        self.confirmed = self.flushes = 0
+        self.confirmed = self.refused = self.flushes = 0
         self.lost = []
+        self.come_back = []  # files that were taken out of `new` before the refusal, and that a power cut brings back
 
     def add(self, path, node=None):
         self.now.setdefault(os.path.dirname(path), {})[os.path.basename(path)] = node
@@ -107,6 +108,11 @@ class Disk:
                 why = self.survives(path)
                 if why:
                     self.lost.append((path.removeprefix(self.root), why))
+        elif name == "sendto" and re.search(r'"45\d ', said) and self.linked.get(thread):
+            for path in self.linked.pop(thread):
+                self.refused += 1
+                if os.path.basename(path) in self.flushed.get(os.path.dirname(path), {}):
+                    self.come_back.append(path.removeprefix(self.root))
 
     def _file(self, path):
         return self.now.get(os.path.dirname(path), {}).get(os.path.basename(path))

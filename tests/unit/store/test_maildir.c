@@ -9,8 +9,10 @@
 #include <errno.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <time.h>
 
 #include "sandbox.h"
+#include "store/leftovers.h"
 #include "store/maildir.h"
 
 static void begin(struct sandbox *s, struct maildir_message *m)
@@ -223,6 +225,71 @@ static void test_a_mailbox_on_another_disk_gets_a_copy(void **state)
     holds(s, "example.test/alice/new", "far away\n");
 }
 
+static int64_t now_s(void)
+{
+    return (int64_t)time(NULL);
+}
+
+static void test_only_old_files_are_leftovers(void **state)
+{
+    struct sandbox *s = *state;
+    make_path(s, "alice", true);
+    assert_int_equal(leftovers_remove(s->root, "alice", now_s() + 10 * LEFTOVERS_SECONDS), 0);
+    make_path(s, "alice/tmp", true);
+    make_path(s, "alice/tmp/1.M1P1Q1.host.test", false);
+    make_path(s, "alice/tmp/2.of.another.program", false);
+    make_path(s, "alice/tmp/folder", true);
+    make_path(s, "alice/new", true);
+    make_path(s, "alice/new/3.M1P1Q1.host.test", false);
+    assert_int_equal(leftovers_remove(s->root, "alice", now_s() + LEFTOVERS_SECONDS - 60), 0);
+    assert_int_equal(leftovers_remove(s->root, "alice", now_s() - 10 * LEFTOVERS_SECONDS), 0);
+    assert_int_equal(sandbox_count(s, "alice/tmp", NULL), 3);
+    assert_int_equal(leftovers_remove(s->root, "alice", now_s() + LEFTOVERS_SECONDS + 60), 2);
+    assert_int_equal(sandbox_count(s, "alice/tmp", NULL), 1); /* the folder */
+    assert_int_equal(sandbox_count(s, "alice/new", NULL), 1);
+}
+
+/* A link to a file elsewhere is no leftover, and is not followed. */
+static void test_a_link_in_tmp_is_left_alone(void **state)
+{
+    struct sandbox *s = *state;
+    make_path(s, "file", false);
+    make_path(s, "alice", true);
+    make_path(s, "alice/tmp", true);
+    assert_int_equal(symlinkat("../../file", s->root, "alice/tmp/link"), 0);
+    assert_int_equal(leftovers_remove(s->root, "alice", now_s() + 10 * LEFTOVERS_SECONDS), 0);
+    assert_int_equal(sandbox_count(s, "alice/tmp", NULL), 1);
+    assert_int_equal(faccessat(s->root, "file", F_OK, 0), 0);
+}
+
+/* Delivers a message to alice, as if it came that many seconds later. */
+static void deliver_later(struct sandbox *s, int64_t later_s)
+{
+    struct maildir_message m;
+    begin(s, &m);
+    m.begun_s = now_s() + later_s;
+    assert_int_equal(maildir_commit(&m), 0);
+}
+
+/* A store was killed within deliveries to alice, on two days. */
+static void test_the_first_message_of_a_day_removes_leftovers(void **state)
+{
+    struct sandbox *s = *state;
+    int64_t day = 24 * 3600;
+    deliver_later(s, 0);
+    make_path(s, "example.test/alice/tmp/1.M1P1Q1.host.test", false);
+    deliver_later(s, day); /* not old enough */
+    assert_int_equal(sandbox_count(s, "example.test/alice/tmp", NULL), 1);
+    deliver_later(s, 2 * day);
+    assert_int_equal(sandbox_count(s, "example.test/alice/tmp", NULL), 0);
+    make_path(s, "example.test/alice/tmp/2.M1P1Q1.host.test", false);
+    deliver_later(s, 2 * day); /* this day it has looked */
+    assert_int_equal(sandbox_count(s, "example.test/alice/tmp", NULL), 1);
+    deliver_later(s, 3 * day);
+    assert_int_equal(sandbox_count(s, "example.test/alice/tmp", NULL), 0);
+    assert_int_equal(sandbox_count(s, "example.test/alice/new", NULL), 5);
+}
+
 #define IN_SANDBOX(test) cmocka_unit_test_setup_teardown(test, sandbox_open, sandbox_close)
 
 int main(void)
@@ -237,6 +304,9 @@ int main(void)
         IN_SANDBOX(test_when_one_mailbox_fails_none_has_the_message),
         IN_SANDBOX(test_a_hostile_address_stays_below_the_root),
         IN_SANDBOX(test_a_folder_that_cannot_be_written_is_an_error),
+        IN_SANDBOX(test_only_old_files_are_leftovers),
+        IN_SANDBOX(test_a_link_in_tmp_is_left_alone),
+        IN_SANDBOX(test_the_first_message_of_a_day_removes_leftovers),
         IN_SANDBOX(test_a_full_disk_is_told_and_leaves_nothing),
         IN_SANDBOX(test_a_mailbox_on_another_disk_gets_a_copy),
     };
