@@ -160,8 +160,16 @@ static ssize_t give(struct link *l, const struct iovec *part, int n)
                   : writev(l->watch.fd, part, n);
 }
 
-/* Sends what comes next. Returns how many octets were sent, or -1 and sets errno (EIO if the spool
- * cannot be read). *all: the socket has taken everything that was tried. */
+/* The fault is not the backend's. */
+static ssize_t spool_failed(struct link *l)
+{
+    l->delivery->unreadable = true;
+    errno = EIO;
+    return -1;
+}
+
+/* Sends what comes next. Returns how many octets were sent, or -1 and sets errno. *all: the socket
+ * has taken everything that was tried. */
 static ssize_t give_body(struct link *l, bool *all)
 {
     struct delivery *d = l->delivery;
@@ -173,18 +181,14 @@ static ssize_t give_body(struct link *l, bool *all)
         off_t offset = (off_t)(l->body_at - d->job.header.len);
         most = d->job.header.len + d->filed - l->body_at;
         done = sendfile(l->watch.fd, d->file, &offset, most < ROUND ? most : ROUND);
-        if (done == 0) {
-            errno = EIO;
-            done = -1;
-        }
+        if (done == 0 || (done < 0 && errno == EIO)) /* no socket says EIO */
+            return spool_failed(l);
         *all = done == (ssize_t)most;
         return done;
     }
     int n = body_parts(l, part);
-    if (n < 0) {
-        errno = EIO;
-        return -1;
-    }
+    if (n < 0)
+        return spool_failed(l);
     for (int i = 0; i < (l->ssl ? 1 : n); i++)
         most += part[i].iov_len;
     done = give(l, part, n);

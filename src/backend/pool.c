@@ -80,6 +80,11 @@ static void link_broke(struct link *l)
 
     if (l->outbound.complaint.code)
         l->why = "it refuses mired";
+    if (d && d->unreadable) {
+        l->why = "the spool cannot be read";
+        log_error("cannot read a message from %s/spool; its client hears 451",
+                  b->pool->params.config->state);
+    }
     log_broken(l);
     if (d) /* it had served others, so the connection itself may be at fault */
         d->refused = l->outbound.complaint.code && !l->used;
@@ -100,8 +105,8 @@ static void link_broke(struct link *l)
         loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + POOL_RETRY_MAX_MS);
     if (d) {
         d->link = NULL;
-        /* the other idle links may be dead too: the next try uses a fresh one */
-        pool_close_idle(b);
+        if (!d->unreadable) /* other idle links may be dead too: the next try uses a fresh one */
+            pool_close_idle(b);
         b->pool->params.broke(d, true);
     }
     if (!hopeless)

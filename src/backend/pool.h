@@ -50,8 +50,9 @@ struct delivery {
      * returns of the others stays valid as long as the delivery. */
     int file;
     uint64_t filed;
-    bool doubted; /* an old connection said "no such user": only a young one counts */
-    bool refused; /* on the last connection the backend refused mired, and would do so again */
+    bool doubted;    /* an old connection said "no such user": only a young one counts */
+    bool unreadable; /* read() has failed, or `file`: no backend can have the message */
+    bool refused;    /* on the last connection the backend refused mired, and would do so again */
 };
 
 /* Parameters that all backends of one owner share, and its callbacks. */

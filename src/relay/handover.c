@@ -180,7 +180,7 @@ void handover_broke(struct delivery *d, bool started)
         return;
     }
     uint64_t mine = part_backend_bit(p, d->backend);
-    bool again = !started || p->breaks < POOL_BREAKS_MAX;
+    bool again = !d->unreadable && (!started || p->breaks < POOL_BREAKS_MAX);
     begin_again(p);
     if (again && !h->abandoned && !closing) {
         p->tried |= mine;

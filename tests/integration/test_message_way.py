@@ -20,6 +20,7 @@ from lib.letters import Sender, letter, sizes
 from lib.mired import BUILD, PEOPLE
 from lib.postfix import Postfix
 from lib.receivers import Receiver
+from lib.scripted import Scripted
 from lib.smtp import Client, deliver
 from lib.waiting import PATIENCE, until
 
@@ -190,14 +191,51 @@ class SlowSenders:
             c.close()
 
 
-def spool_files(pid):
-    """Octets of the files without a name that a worker has in the spool."""
-    total = 0
+def spooled(pid):
+    """The files without a name that a worker has in the spool."""
     for entry in pathlib.Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(OSError):
             if "/spool/" in str(entry.readlink()):
-                total += entry.stat().st_size
+                yield entry
+
+
+def spool_files(pid):
+    """Their octets."""
+    total = 0
+    for entry in spooled(pid):
+        with contextlib.suppress(OSError):
+            total += entry.stat().st_size
     return total
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may damage a worker's files")
+@pytest.mark.parametrize("left", [0, 20 * MEGA])
+def test_a_spool_that_cannot_be_read_is_no_fault_of_the_backend(mired, left):
+    """As with a disk that fails. It is tried once, and the log says what is wrong."""
+    damaged = threading.Event()
+
+    def slow(verb, argument, session):
+        if verb == "DATA":
+            damaged.wait(60)
+
+    with Scripted(slow) as backend:
+        m = mired(workers=1, config="size_max = 60M spool_memory = 32M", backend=backend.block)
+        (worker,) = m.processes("worker")
+        with Client(m.port, timeout=120) as client:
+            client.ehlo()
+            client.envelope("a@b.test", ["alice@example.test"])
+            client.must("DATA", 354)
+            client.send(b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * (40 * MEGA // 100) + b".\r\n")
+            assert backend.wait_said("DATA", timeout=60)
+            (file,) = spooled(worker)
+            os.truncate(file, left)
+            damaged.set()
+            assert client.reply().code == 451
+        m.log.wait("cannot read a message from .*/spool")
+        assert len(backend.wait_said("MAIL")) == 1
+        assert deliver(m.port, "a@b.test", ["alice@example.test"]).code == 250
+        assert backend.copies("alice@example.test") == 1
+        assert "is down" not in m.log.text
 
 
 def memory(workers):
