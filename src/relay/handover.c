@@ -386,6 +386,14 @@ void relay_unheard(struct handover *h)
     h->unheard = true;
 }
 
+bool relay_would_double(const struct handover *h)
+{
+    for (uint32_t i = 0; i < h->parts; i++)
+        if (h->part[i].state == PART_OVER || h->part[i].delivery.job.sent)
+            return false;
+    return !outcome_is_named(&h->part[0].delivery.job);
+}
+
 /* Drops parts that have not reached a backend; the others end by themselves. */
 bool relay_abandon(struct handover *h)
 {

@@ -18,6 +18,11 @@ static uint64_t hash_of(const struct job *j)
     return identity_of(j)->hash;
 }
 
+bool outcome_is_named(const struct job *j)
+{
+    return identity_of(j)->named;
+}
+
 /* What has become of a recipient when its job has ended. */
 static enum fate fate_of(const struct outcome_part *part, uint32_t i)
 {

@@ -36,6 +36,9 @@ void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now)
 struct reply outcome_end(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
                          uint64_t now, uint32_t *accepted, uint32_t *before);
 
+/* Whether the job's message has a Message-ID, by which a retry is recognised. */
+bool outcome_is_named(const struct job *j);
+
 /* After outcome_end(): the client does not hear how the jobs ended, and will retry. Records the
  * recipients that have the message. Only for a message with a Message-ID, because otherwise another
  * message might look the same. */

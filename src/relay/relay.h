@@ -116,6 +116,12 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
  * are recorded, if it has a Message-ID. `done` is still called. */
 void relay_unheard(struct handover *h);
 
+/* The client has reset the connection and hears nothing more. True: no backend may have the message
+ * yet, and it has no Message-ID, so that a retry could not be told from another message and would
+ * be delivered again. Then give the hand-over up: the client still has the message. Reads the whole
+ * message once. */
+bool relay_would_double(const struct handover *h);
+
 /* The client is gone: `done` will not be called. Parts of the message that have not reached a backend
  * are dropped; parts in flight end by themselves, and partial_delivery records their outcome. True:
  * no recipient has the message, or will get it. */

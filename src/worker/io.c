@@ -282,6 +282,11 @@ static void ended(struct worker *w, struct conn *c, bool broken)
         hold_gave_up(w, c);
         break;
     case CONN_HANDING: /* the backend may have the message: wait for its reply */
+        if (broken && message_would_double(c)) {
+            tls_left(w, c);
+            conn_close(w, c, CLOSE_HUNG_UP);
+            break;
+        }
         c->flags |= CONN_SEEN_END | CONN_READ_OFF;
         if (c->work->handover)
             relay_unheard(c->work->handover);

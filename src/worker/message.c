@@ -273,6 +273,11 @@ static bool waits_for_names(struct worker *w, struct conn *c, struct client_name
     return true;
 }
 
+bool message_would_double(const struct conn *c)
+{
+    return !c->work->handover || relay_would_double(c->work->handover);
+}
+
 void message_due(struct worker *w, struct conn *c)
 {
     if (c->work->handover || !message_end(w, c))

@@ -42,6 +42,10 @@ void message_void(struct worker *w, struct conn *c);
  * connection is CONN_HANDING. */
 bool message_end(struct worker *w, struct conn *c);
 
+/* Whether to give the message of a connection in CONN_HANDING up, because its client has reset the
+ * connection: no backend may have the message yet, and its retry would be delivered again. */
+bool message_would_double(const struct conn *c);
+
 /* The timer of CONN_HANDING: hands over a message that waited for its client's names. May free the
  * connection. */
 void message_due(struct worker *w, struct conn *c);

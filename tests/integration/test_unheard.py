@@ -1,0 +1,93 @@
+"""A client that resets its connection before it hears what has become of its message: it retries, and there is one copy."""
+
+import contextlib
+import socket
+import struct
+import threading
+
+import pytest
+
+from lib import ports, processes
+from lib.scripted import Scripted
+from lib.smtp import Client, transaction
+
+ALICE = "alice@example.test"
+NAMED = b"Message-ID: <1@sender.test>\r\nSubject: one\r\n\r\nhello\r\n"
+NAMELESS = b"Subject: one\r\n\r\nhello\r\n"
+
+
+@contextlib.contextmanager
+def silent_resolver():
+    """Names of clients stay unknown, so messages wait a second for them."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        yield f'resolver = {{ "127.0.0.1:{s.getsockname()[1]}" }}'
+
+
+def wait(true):
+    processes.wait_until(true, 60)
+
+
+def delivering(m):
+    return m.control("connections", "--phase", "delivering").stdout
+
+
+def send_and_reset(m, message, source):
+    with Client(m.port, source=source) as client:
+        client.ehlo()
+        client.envelope("a@sender.test", [ALICE])
+        client.must("DATA", 354)
+        client.send(message + b".\r\n")
+        wait(lambda: source in delivering(m))
+        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+
+
+@pytest.mark.parametrize("message", [NAMED, NAMELESS], ids=["named", "nameless"])
+@pytest.mark.parametrize("stage", ["names", "MAIL", "DATA"])
+def test_after_a_reset_and_a_retry_there_is_one_copy(mired, stage, message):
+    """stage: what the hand-over waits for when the client resets the connection."""
+    go_on = threading.Event()
+
+    def slow(verb, argument, session):
+        if verb == ("MAIL" if stage == "names" else stage):
+            go_on.wait(60)
+
+    with Scripted(slow) as backend, silent_resolver() as resolver:
+        m = mired(
+            backend=backend.block.replace("{ }", f"{{ xclient = {'true' if stage == 'names' else 'false'} }}"),
+            config=resolver, tarpit="time = 0", workers=1,
+        )  # fmt: skip
+        source = ports.stranger()
+        send_and_reset(m, message, source)
+        if message == NAMELESS:  # it is given up before the backend goes on
+            wait(lambda: source not in delivering(m))
+        go_on.set()
+        wait(lambda: source not in delivering(m))
+        m.booked()
+        assert transaction(m.port, "a@sender.test", [ALICE], message, source)[0] == {ALICE: 250}
+        assert backend.copies(ALICE) == 1
+
+
+def test_a_nameless_message_that_a_backend_may_have_is_not_cut_off(mired):
+    """After the final dot the backend decides, and what it takes is counted."""
+    go_on = threading.Event()
+
+    def slow(verb, argument, session):
+        if verb == ".":
+            go_on.wait(60)
+
+    with Scripted(slow) as backend:
+        m = mired(backend=backend.block, tarpit="time = 0", workers=1)
+        source = ports.stranger()
+        with Client(m.port, source=source) as client:
+            client.ehlo()
+            client.envelope("a@sender.test", [ALICE])
+            client.must("DATA", 354)
+            client.send(NAMELESS + b".\r\n")
+            wait(lambda: "final dot" in delivering(m))
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        wait(lambda: "ended" in delivering(m))
+        go_on.set()
+        wait(lambda: source not in delivering(m))
+        assert backend.copies(ALICE) == 1
+        m.log.wait(rf"event=message.*client={source}")
