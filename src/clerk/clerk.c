@@ -303,6 +303,7 @@ int clerk_run(const struct clerk_params *params)
     struct directory_params directory = {.config = params->config,
                                          .cache = params->cache,
                                          .addresses = params->addresses,
+                                         .slots = params->pairs.slots,
                                          .confirmed = params->confirmed,
                                          .answered = recipient_answered,
                                          .arg = &c};

@@ -106,7 +106,7 @@ static bool open_all(struct directory *d, bool confirmed)
         .most = d->most, .arg = d, .run = errand_run, .rest = errand_rest};
 
     d->traps = traps_open(config, confirmed);
-    d->fair = fair_open(d->most, WAITING_MAX);
+    d->fair = fair_open(d->most, WAITING_MAX, d->slots + 1);
     d->askers = askers_open(&params);
     return d->traps && d->fair && d->askers && open_sources(d, confirmed);
 }
@@ -125,6 +125,7 @@ struct directory *directory_open(const struct directory_params *params)
     if (params->confirmed) /* a reload: there may be new accounts */
         cache_forget_unknown(d->cache, clock_wall_ms());
     d->addresses = params->addresses;
+    d->slots = params->slots;
     d->most = (params->config->lookups + clerks - 1) / clerks;
     if (!open_all(d, params->confirmed)) {
         int error = errno;
@@ -240,7 +241,7 @@ static bool consult(struct directory *d, struct source *s, struct span form, str
     *result = known;
     if (age == CACHE_DUE && !cache_is_down(d->cache, &s->cached) &&
         cache_claim(d->cache, &s->cached, form, now))
-        (void)errand_send(d, s, form, NULL);
+        (void)errand_send(d, s, form, NULL, q->asker.slot);
     if (age == CACHE_FRESH || age == CACHE_DUE)
         return true;
     bool stands =
@@ -248,7 +249,7 @@ static bool consult(struct directory *d, struct source *s, struct span form, str
     if (age == CACHE_OLD && (known == ANSWER_YES || stands))
         q->known = known;
     if (!cache_is_down(d->cache, &s->cached)) {
-        if (errand_send(d, s, form, q))
+        if (errand_send(d, s, form, q, q->asker.slot))
             return false;
     } else {
         source_know_down(s, form);

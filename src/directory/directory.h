@@ -23,7 +23,7 @@ struct directory; /* all configured sources, in order */
 /* Where an answer goes, and how its query is queued. */
 struct directory_asker {
     uint64_t id;
-    uint16_t slot;
+    uint16_t slot; /* of the worker; slots share the lookups (fair.h) */
     enum query_rank rank;
     struct addr client; /* ADDR_NONE: our own */
 };
@@ -36,6 +36,7 @@ struct directory_params {
     const struct config *config;
     struct cache *cache;               /* shared with the other clerks */
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
+    uint32_t slots;                    /* of workers, and the web process's */
     bool confirmed; /* after a reload: files are right even if they are much shorter */
     directory_answered *answered;
     void *arg;

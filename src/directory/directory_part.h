@@ -87,7 +87,8 @@ struct directory {
     uint32_t *place; /* of a section that asks backends, for each list of backends: its source */
     struct askers *askers;
     struct fair *fair;
-    uint32_t most; /* lookups at once */
+    uint32_t most;  /* lookups at once */
+    uint32_t slots; /* of workers; our own errands count as those of one more */
     directory_answered *answered;
     void *arg;
 };
@@ -120,9 +121,11 @@ void source_took(const struct source *s, uint64_t us);
 
 /* ---- errands.c ---- */
 
-/* Queues a query to a source for that form, for an inquiry (which the errand then owns) or for the
- * cache. False without memory. errands_go() starts it. */
-bool errand_send(struct directory *d, struct source *s, struct span form, struct inquiry *q);
+/* Queues a query to a source for that form, for an inquiry (which the errand then owns) or, with
+ * NULL, for the cache. `slot`: of the worker that has caused it; d->slots: none has. False without
+ * memory. errands_go() starts it. */
+bool errand_send(struct directory *d, struct source *s, struct span form, struct inquiry *q,
+                 uint32_t slot);
 /* Gives threads the errands that may run now. */
 void errands_go(struct directory *d);
 /* Frees all waiting errands. */

@@ -170,10 +170,11 @@ void errands_go(struct directory *d)
     }
 }
 
-static void enqueue(struct directory *d, struct errand *e, const struct directory_asker *asker)
+static void enqueue(struct directory *d, struct errand *e, uint32_t slot)
 {
     static const struct addr nobody;
-    struct fair_item *lost = fair_put(d->fair, &e->item, asker ? &asker->client : &nobody,
+    const struct directory_asker *asker = e->inquiry ? &e->inquiry->asker : NULL;
+    struct fair_item *lost = fair_put(d->fair, &e->item, slot, asker ? &asker->client : &nobody,
                                       asker ? asker->rank : RANK_FIRST);
 
     if (lost) {
@@ -182,7 +183,8 @@ static void enqueue(struct directory *d, struct errand *e, const struct director
     }
 }
 
-bool errand_send(struct directory *d, struct source *s, struct span form, struct inquiry *q)
+bool errand_send(struct directory *d, struct source *s, struct span form, struct inquiry *q,
+                 uint32_t slot)
 {
     struct errand *e = calloc(1, sizeof *e + form.len);
 
@@ -192,7 +194,7 @@ bool errand_send(struct directory *d, struct source *s, struct span form, struct
     e->inquiry = q;
     e->len = form.len;
     memcpy(e->form, form.at, form.len);
-    enqueue(d, e, q ? &q->asker : NULL);
+    enqueue(d, e, slot);
     return true;
 }
 
@@ -206,7 +208,7 @@ static bool make_do(struct directory *d, struct errand *e)
         return false;
     s->room = s->running; /* this one no longer counts */
     s->grow_ms = clock_mono_ms() + GROW_MS;
-    enqueue(d, e, &e->inquiry->asker);
+    enqueue(d, e, e->inquiry->asker.slot);
     return true;
 }
 
@@ -275,7 +277,7 @@ int directory_look_after(struct directory *d)
         if (!cache_is_down(d->cache, &s->cached))
             source_know(s, false); /* another clerk has found out */
         else if (cache_may_try(d->cache, &s->cached, clock_wall_ms()))
-            (void)errand_send(d, s, (struct span){s->probe, s->probe_len}, NULL);
+            (void)errand_send(d, s, (struct span){s->probe, s->probe_len}, NULL, d->slots);
         down = down || s->down;
     }
     errands_go(d);

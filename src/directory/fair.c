@@ -2,8 +2,8 @@
  *
  * There are two levels of the same kind of node: a network has clients as members, a client has
  * items. A node is in its parent's ring while something of it waits, and exists as long as
- * something of it waits or is in flight. Ranks are separate: a client with queries of two ranks has
- * two nodes. */
+ * something of it waits or is in flight. Slots and ranks are separate: a client with queries of two
+ * ranks, or in two slots, has two nodes. */
 #include "directory/fair.h"
 #include "base/container.h"
 
@@ -20,19 +20,28 @@ struct fair_node {
     struct ring members;      /* networks: clients; clients: items; only those that wait */
     struct addr addr;
     uint32_t waiting, asked;
+    uint32_t slot;
     uint8_t rank;
 };
 
 struct level {
     struct ring networks; /* that have something waiting */
+    uint32_t waiting;
+};
+
+struct slot {
     uint32_t waiting, asked;
+    uint32_t asked_in_debt; /* of `asked`, those of clients in debt */
+    struct level rank[RANKS];
 };
 
 struct fair {
     uint32_t asked_most, waiting_most;
-    uint32_t waiting, asked;
-    struct level rank[RANKS];
+    uint32_t waiting, asked, asked_in_debt;
+    uint32_t slots, active;         /* active: slots that wait or have items in flight */
+    uint32_t next[RANKS], next_any; /* the slot whose turn it is among equals */
     struct fair_node *bucket[BUCKETS];
+    struct slot slot[];
 };
 
 static struct fair_node *node_of(struct ring *link)
@@ -45,16 +54,18 @@ static struct fair_item *item_of(struct ring *link)
     return container_of(link, struct fair_item, link);
 }
 
-struct fair *fair_open(uint32_t asked, uint32_t waiting)
+struct fair *fair_open(uint32_t asked, uint32_t waiting, uint32_t slots)
 {
-    struct fair *f = calloc(1, sizeof *f);
+    struct fair *f = calloc(1, sizeof *f + slots * sizeof f->slot[0]);
 
     if (!f)
         return NULL;
     f->asked_most = asked;
     f->waiting_most = waiting;
-    for (int i = 0; i < RANKS; i++)
-        ring_init(&f->rank[i].networks);
+    f->slots = slots;
+    for (uint32_t s = 0; s < slots; s++)
+        for (int i = 0; i < RANKS; i++)
+            ring_init(&f->slot[s].rank[i].networks);
     return f;
 }
 
@@ -81,9 +92,9 @@ uint32_t fair_asked(const struct fair *f)
 /* ---- nodes ---- */
 
 static struct fair_node **bucket_of(struct fair *f, const struct addr *addr, bool network,
-                                    enum query_rank rank)
+                                    uint32_t slot, enum query_rank rank)
 {
-    uint32_t hash = 2166136261u ^ (uint32_t)rank ^ (uint32_t)network << 8;
+    uint32_t hash = 2166136261u ^ (uint32_t)rank ^ (uint32_t)network << 8 ^ slot << 9;
 
     for (size_t i = 0; i < sizeof addr->octets; i++)
         hash = (hash ^ addr->octets[i]) * 16777619u;
@@ -91,18 +102,19 @@ static struct fair_node **bucket_of(struct fair *f, const struct addr *addr, boo
 }
 
 static struct fair_node *node_get(struct fair *f, const struct addr *addr, struct fair_node *parent,
-                                  enum query_rank rank)
+                                  uint32_t slot, enum query_rank rank)
 {
-    struct fair_node **bucket = bucket_of(f, addr, !parent, rank);
+    struct fair_node **bucket = bucket_of(f, addr, !parent, slot, rank);
 
     for (struct fair_node *n = *bucket; n; n = n->next)
-        if (n->parent == parent && n->rank == rank && addr_equal(&n->addr, addr))
+        if (n->parent == parent && n->slot == slot && n->rank == rank && addr_equal(&n->addr, addr))
             return n;
     struct fair_node *n = calloc(1, sizeof *n);
     if (!n)
         return NULL;
     n->parent = parent;
     n->addr = *addr;
+    n->slot = slot;
     n->rank = (uint8_t)rank;
     ring_init(&n->members);
     n->next = *bucket;
@@ -112,7 +124,7 @@ static struct fair_node *node_get(struct fair *f, const struct addr *addr, struc
 /* Frees a node without any items. */
 static void node_let_go(struct fair *f, struct fair_node *n)
 {
-    struct fair_node **at = bucket_of(f, &n->addr, !n->parent, (enum query_rank)n->rank);
+    struct fair_node **at = bucket_of(f, &n->addr, !n->parent, n->slot, (enum query_rank)n->rank);
 
     if (n->waiting || n->asked)
         return;
@@ -148,25 +160,39 @@ static void drop_waiting(struct fair_node *n, struct ring *ring)
         ring_add(ring, &n->link);
 }
 
+static bool is_active(const struct slot *s)
+{
+    return s->waiting || s->asked;
+}
+
 static void item_out(struct fair *f, struct fair_item *item)
 {
     struct fair_node *client = item->client, *network = client->parent;
-    struct level *level = &f->rank[client->rank];
+    struct slot *slot = &f->slot[client->slot];
+    struct level *level = &slot->rank[client->rank];
 
     ring_remove(&item->link);
     drop_waiting(client, &network->members);
     drop_waiting(network, &level->networks);
     level->waiting--;
+    slot->waiting--;
     f->waiting--;
+}
+
+/* The item neither waits nor is in flight any more. */
+static void item_gone(struct fair *f, struct fair_item *item)
+{
+    struct fair_node *client = item->client;
+
+    f->active -= !is_active(&f->slot[client->slot]);
+    item->client = NULL;
+    client_let_go(f, client);
 }
 
 static struct fair_item *item_lost(struct fair *f, struct fair_item *item)
 {
-    struct fair_node *client = item->client;
-
     item_out(f, item);
-    item->client = NULL;
-    client_let_go(f, client);
+    item_gone(f, item);
     return item;
 }
 
@@ -181,35 +207,55 @@ static struct fair_node *longest(struct ring *ring)
     return most;
 }
 
+/* Of the slots with more than their share of the places, the one with the most items of a rank; NULL:
+ * none of them has any. */
+static struct slot *fullest(struct fair *f, int rank)
+{
+    struct slot *most = NULL;
+
+    for (struct slot *s = f->slot; s < f->slot + f->slots; s++)
+        if (s->rank[rank].waiting && (uint64_t)s->waiting * f->active > f->waiting_most &&
+            (!most || s->rank[rank].waiting > most->rank[rank].waiting))
+            most = s;
+    return most;
+}
+
+/* One slot at least has more than its share, because more items wait than there are places. */
 static struct fair_item *lose_one(struct fair *f)
 {
     int rank = RANKS - 1;
+    struct slot *slot;
 
-    while (rank > 0 && f->rank[rank].waiting == 0)
+    while (!(slot = fullest(f, rank)))
         rank--;
-    struct fair_node *client = longest(&longest(&f->rank[rank].networks)->members);
+    struct fair_node *client = longest(&longest(&slot->rank[rank].networks)->members);
     return item_lost(f, item_of(client->members.prev));
 }
 
-struct fair_item *fair_put(struct fair *f, struct fair_item *item, const struct addr *client,
-                           enum query_rank rank)
+struct fair_item *fair_put(struct fair *f, struct fair_item *item, uint32_t slot,
+                           const struct addr *client, enum query_rank rank)
 {
     struct addr own = addr_client(client), whole = addr_network(client);
 
+    if (slot >= f->slots)
+        slot = f->slots - 1;
     item->client = NULL;
-    struct fair_node *network = node_get(f, &whole, NULL, rank);
+    struct fair_node *network = node_get(f, &whole, NULL, slot, rank);
     if (!network)
         return item;
-    struct fair_node *node = node_get(f, &own, network, rank);
+    struct fair_node *node = node_get(f, &own, network, slot, rank);
     if (!node) {
         node_let_go(f, network);
         return item;
     }
+    struct slot *s = &f->slot[slot];
+    f->active += !is_active(s);
     item->client = node;
     ring_add(&node->members, &item->link);
     add_waiting(node, &network->members);
-    add_waiting(network, &f->rank[rank].networks);
-    f->rank[rank].waiting++;
+    add_waiting(network, &s->rank[rank].networks);
+    s->rank[rank].waiting++;
+    s->waiting++;
     return ++f->waiting > f->waiting_most ? lose_one(f) : NULL;
 }
 
@@ -222,21 +268,38 @@ static uint32_t part(const struct fair *f, uint32_t quarters)
     return n ? n : 1;
 }
 
-/* How many of the queries in flight one client or one network may have. */
+/* One slot's share of so many. */
+static uint32_t share(const struct fair *f, uint32_t of)
+{
+    return of > f->active ? of / f->active : 1;
+}
+
+/* How many of the queries in flight one client or one network of a slot may have. */
 static uint32_t client_most(const struct fair *f, int rank)
 {
-    return rank == RANK_FIRST ? UINT32_MAX : part(f, rank == RANK_USUAL ? 2 : 1);
+    return rank == RANK_FIRST ? UINT32_MAX : share(f, part(f, rank == RANK_USUAL ? 2 : 1));
 }
 
 static uint32_t network_most(const struct fair *f, int rank)
 {
-    return rank == RANK_FIRST ? UINT32_MAX : part(f, rank == RANK_USUAL ? 3 : 2);
+    return rank == RANK_FIRST ? UINT32_MAX : share(f, part(f, rank == RANK_USUAL ? 3 : 2));
+}
+
+static bool is_debt(int rank)
+{
+    return rank >= RANK_SLIP;
 }
 
 /* All clients in debt together have half of it. */
 static bool rank_is_full(const struct fair *f, int rank)
 {
-    return rank >= RANK_SLIP && f->rank[RANK_SLIP].asked + f->rank[RANK_DEBT].asked >= part(f, 2);
+    return is_debt(rank) && f->asked_in_debt >= part(f, 2);
+}
+
+static bool has_its_share(const struct fair *f, const struct slot *s, int rank)
+{
+    return s->asked >= share(f, f->asked_most) ||
+           (is_debt(rank) && s->asked_in_debt >= share(f, part(f, 2)));
 }
 
 /* What the owner of the items allows. */
@@ -266,12 +329,11 @@ static struct fair_item *item_of_network(const struct fair *f, struct fair_node 
     return item;
 }
 
-static struct fair_item *first_of(struct fair *f, int rank, const struct choice *c)
+static struct fair_item *first_of(const struct fair *f, struct slot *s, int rank,
+                                  const struct choice *c)
 {
-    struct level *level = &f->rank[rank];
+    struct level *level = &s->rank[rank];
 
-    if (rank_is_full(f, rank))
-        return NULL;
     for (struct ring *link = level->networks.next; link != &level->networks; link = link->next) {
         struct fair_node *network = node_of(link);
         struct fair_item *item =
@@ -282,43 +344,103 @@ static struct fair_item *first_of(struct fair *f, int rank, const struct choice 
     return NULL;
 }
 
+/* Slots take turns: the i-th from `next` on. */
+static struct slot *nth(struct fair *f, uint32_t next, uint32_t i)
+{
+    return &f->slot[(next + i) % f->slots];
+}
+
+/* The next item of the slots that have not their share. */
+static struct fair_item *within_shares(struct fair *f, const struct choice *c)
+{
+    for (int rank = 0; rank < RANKS; rank++)
+        for (uint32_t i = 0; i < f->slots && !rank_is_full(f, rank); i++) {
+            struct slot *s = nth(f, f->next[rank], i);
+            struct fair_item *item = s->rank[rank].waiting && !has_its_share(f, s, rank)
+                                         ? first_of(f, s, rank, c)
+                                         : NULL;
+            if (item) {
+                f->next[rank] = (f->next[rank] + i + 1) % f->slots;
+                return item;
+            }
+        }
+    return NULL;
+}
+
+/* The next item that a slot may have beyond its share. */
+static struct fair_item *first_beyond(const struct fair *f, struct slot *s, const struct choice *c)
+{
+    struct fair_item *item = NULL;
+
+    for (int rank = 0; rank < RANKS && !item; rank++)
+        if (s->rank[rank].waiting && has_its_share(f, s, rank) && !rank_is_full(f, rank))
+            item = first_of(f, s, rank, c);
+    return item;
+}
+
+/* What is idle goes to the slot with the fewest items in flight. */
+static struct fair_item *beyond_shares(struct fair *f, const struct choice *c)
+{
+    for (uint32_t asked = 0, more; asked != UINT32_MAX; asked = more) {
+        more = UINT32_MAX;
+        for (uint32_t i = 0; i < f->slots; i++) {
+            struct slot *s = nth(f, f->next_any, i);
+            if (s->waiting && s->asked > asked && s->asked < more)
+                more = s->asked;
+            struct fair_item *item = s->waiting && s->asked == asked ? first_beyond(f, s, c) : NULL;
+            if (item) {
+                f->next_any = (f->next_any + i + 1) % f->slots;
+                return item;
+            }
+        }
+    }
+    return NULL;
+}
+
 struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg)
 {
     struct choice choice = {may, arg};
-    struct fair_item *item = NULL;
 
-    if (f->asked >= f->asked_most)
+    if (f->asked >= f->asked_most || f->waiting == 0)
         return NULL;
-    for (int rank = 0; rank < RANKS && !item; rank++)
-        item = first_of(f, rank, &choice);
+    struct fair_item *item = within_shares(f, &choice);
+    if (!item)
+        item = beyond_shares(f, &choice);
     if (!item)
         return NULL;
+    struct fair_node *client = item->client;
+    struct slot *s = &f->slot[client->slot];
     item_out(f, item);
-    item->client->asked++;
-    item->client->parent->asked++;
-    f->rank[item->client->rank].asked++;
+    client->asked++;
+    client->parent->asked++;
+    s->asked++;
+    s->asked_in_debt += is_debt(client->rank);
     f->asked++;
+    f->asked_in_debt += is_debt(client->rank);
     return item;
 }
 
 void fair_done(struct fair *f, struct fair_item *item)
 {
     struct fair_node *client = item->client;
+    struct slot *s = &f->slot[client->slot];
 
     client->asked--;
     client->parent->asked--;
-    f->rank[client->rank].asked--;
+    s->asked--;
+    s->asked_in_debt -= is_debt(client->rank);
     f->asked--;
-    item->client = NULL;
-    client_let_go(f, client);
+    f->asked_in_debt -= is_debt(client->rank);
+    item_gone(f, item);
 }
 
 struct fair_item *fair_any(struct fair *f)
 {
-    for (int rank = 0; rank < RANKS; rank++)
-        if (f->rank[rank].waiting)
-            return item_lost(
-                f,
-                item_of(node_of(node_of(f->rank[rank].networks.next)->members.next)->members.next));
+    for (struct slot *s = f->slot; s < f->slot + f->slots; s++)
+        for (int rank = 0; rank < RANKS; rank++)
+            if (s->rank[rank].waiting) {
+                struct fair_node *network = node_of(s->rank[rank].networks.next);
+                return item_lost(f, item_of(node_of(network->members.next)->members.next));
+            }
     return NULL;
 }

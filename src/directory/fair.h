@@ -1,10 +1,18 @@
-/* The order of waiting queries: fair by rank, then by network, then by client.
+/* The order of waiting queries: fair by worker slot, then by rank, network and client.
  *
- * A better rank goes first. Within a rank networks take turns, within a network its clients, and a
- * client's own queries keep their order. A client, a network, and all clients in debt together may
- * each use only a part of the queries in flight, so that others find room; RANK_FIRST has no such
- * limits. When too many wait, the worst rank loses first: of the client with the most waiting
- * queries in it, the newest is dropped.
+ * Rank and client are what a worker says, and a worker that was taken over may say anything. So each
+ * slot has a share: the queries in flight, divided by the slots that wait or have queries in flight.
+ * While a slot that has not its share waits, no other slot gets more than its own. What is idle
+ * belongs to all: the slot with the fewest queries in flight goes first. Nothing that one slot says
+ * counts for the clients and networks of another.
+ *
+ * Among the slots below their shares a better rank goes first. Within a slot and a rank networks
+ * take turns, within a network its clients, and a client's own queries keep their order. A client, a
+ * network, and all clients in debt together may each use only a part of the queries in flight (and
+ * in a slot only the slot's share of that part, but always one), so that others find room;
+ * RANK_FIRST has no such limits. When too many wait, a slot loses that has more than its share of
+ * the places: of the worst rank, and of the client with the most waiting queries in it, the newest
+ * is dropped.
  *
  * Pure: no clock, no I/O. Not thread-safe. Items are embedded in the caller's structs. */
 #ifndef MIRED_DIRECTORY_FAIR_H
@@ -26,16 +34,17 @@ struct fair_item {
 
 struct fair;
 
-/* `asked`: how many items may be in flight; `waiting`: how many may wait. NULL without memory. */
-struct fair *fair_open(uint32_t asked, uint32_t waiting);
+/* `asked`: how many items may be in flight; `waiting`: how many may wait; `slots`: at least 1. NULL
+ * without memory. */
+struct fair *fair_open(uint32_t asked, uint32_t waiting, uint32_t slots);
 
 /* Does not free items; their owner does. */
 void fair_close(struct fair *f);
 
-/* Lets the item wait. Returns the item that loses its place for it, or NULL. That may be the item
- * itself, also for lack of memory. */
-struct fair_item *fair_put(struct fair *f, struct fair_item *item, const struct addr *client,
-                           enum query_rank rank);
+/* Lets the item wait. A `slot` beyond the last one counts as the last. Returns the item that loses
+ * its place for it, or NULL. That may be the item itself, also for lack of memory. */
+struct fair_item *fair_put(struct fair *f, struct fair_item *item, uint32_t slot,
+                           const struct addr *client, enum query_rank rank);
 
 /* Whether the owner of the items allows this one to be in flight now. */
 typedef bool fair_may(const void *arg, const struct fair_item *item);

@@ -1,5 +1,5 @@
-/* The order of waiting queries (field notes 2, 26): fair by rank, network, client; what a client
- * may have asked at once; who loses a place when too many wait. */
+/* The order of waiting queries (field notes 2, 26): fair by slot, rank, network, client; what a slot
+ * and a client may have asked at once; who loses a place when too many wait. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,6 +16,7 @@ enum { ITEMS = 4096 };
 
 struct named {
     struct fair_item item; /* first */
+    uint32_t slot;
     char name[64];
 };
 
@@ -36,14 +37,21 @@ static struct addr addr_of(const char *text)
     return a;
 }
 
-static struct fair_item *put(struct fair *f, const char *client, enum query_rank rank)
+static struct fair_item *put_of(struct fair *f, uint32_t slot, const char *client,
+                                enum query_rank rank)
 {
     struct named *n = &all[used++];
     struct addr a = addr_of(client);
 
     assert_true(used <= ITEMS);
     snprintf(n->name, sizeof n->name, "%s", client);
-    return fair_put(f, &n->item, &a, rank);
+    n->slot = slot;
+    return fair_put(f, &n->item, slot, &a, rank);
+}
+
+static struct fair_item *put(struct fair *f, const char *client, enum query_rank rank)
+{
+    return put_of(f, 0, client, rank);
 }
 
 static const char *name_of(const struct fair_item *item)
@@ -118,7 +126,7 @@ static void test_questions_are_asked_in_a_fair_order(void **state)
 {
     for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         const struct order *o = &orders[i];
-        struct fair *f = fair_open(16, ITEMS);
+        struct fair *f = fair_open(16, ITEMS, 1);
         for (size_t k = 0; k < 6 && o->put[k].client; k++)
             for (int n = 0; n < o->put[k].times; n++)
                 assert_null(put(f, o->put[k].client, o->put[k].rank));
@@ -162,7 +170,7 @@ static void test_nobody_has_more_than_a_part_of_what_is_asked_at_once(void **sta
 {
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
         const struct part *p = &parts[i];
-        struct fair *f = fair_open(16, ITEMS);
+        struct fair *f = fair_open(16, ITEMS, 1);
         used = 0;
         for (int n = 1; n <= 200; n++) {
             char client[64];
@@ -188,7 +196,7 @@ static void test_nobody_has_more_than_a_part_of_what_is_asked_at_once(void **sta
 
 static void test_all_in_debt_together_have_half(void **state)
 {
-    struct fair *f = fair_open(16, ITEMS);
+    struct fair *f = fair_open(16, ITEMS, 1);
 
     for (int n = 1; n <= 50; n++) {
         char client[64];
@@ -203,7 +211,7 @@ static void test_all_in_debt_together_have_half(void **state)
 
 static void test_a_part_is_never_nothing(void **state)
 {
-    struct fair *f = fair_open(1, ITEMS);
+    struct fair *f = fair_open(1, ITEMS, 1);
 
     put(f, "192.0.2.1", RANK_DEBT);
     assert_non_null(fair_take(f, NULL, NULL));
@@ -212,7 +220,7 @@ static void test_a_part_is_never_nothing(void **state)
 
 static void test_the_longest_client_of_the_worst_rank_loses_its_newest(void **state)
 {
-    struct fair *f = fair_open(1, 6);
+    struct fair *f = fair_open(1, 6, 1);
 
     for (int i = 0; i < 3; i++)
         assert_null(put(f, "192.0.2.1", RANK_DEBT));
@@ -244,7 +252,7 @@ static void test_a_good_question_is_asked_soon_behind_any_flood(void **state)
                   {"192.0.%d.1", RANK_USUAL, 200}, {"2001:db8:0:%d::1", RANK_USUAL, 1}};
 
     for (size_t i = 0; i < sizeof floods / sizeof floods[0]; i++) {
-        struct fair *f = fair_open(16, ITEMS);
+        struct fair *f = fair_open(16, ITEMS, 1);
         uint32_t before = 0;
         used = 0;
         for (int n = 0; n < 2600; n++) {
@@ -274,7 +282,7 @@ static bool may_not_be(const void *arg, const struct fair_item *item)
  * order. */
 static void test_what_may_not_be_asked_lets_the_others_go_first(void **state)
 {
-    struct fair *f = fair_open(16, ITEMS);
+    struct fair *f = fair_open(16, ITEMS, 1);
 
     assert_null(put(f, "192.0.2.1", RANK_FIRST));
     assert_null(put(f, "192.0.2.2", RANK_FIRST));
@@ -287,6 +295,245 @@ static void test_what_may_not_be_asked_lets_the_others_go_first(void **state)
     fair_close(f);
 }
 
+/* ---- slots ---- */
+
+enum { SLOTS = 4 };
+
+static uint32_t slot_of(const struct fair_item *item)
+{
+    return ((const struct named *)item)->slot;
+}
+
+/* As many queries of a slot, each of another network: the limits of clients and networks do not
+ * matter. */
+static void flood(struct fair *f, uint32_t slot, enum query_rank rank, int count)
+{
+    for (int n = 0; n < count; n++) {
+        char client[64];
+        snprintf(client, sizeof client, "10.%u.%d.1", slot, n % 250);
+        put_of(f, slot, client, rank);
+    }
+}
+
+/* Takes all that may be in flight; counts them by slot, and keeps them in `taken`. */
+static uint32_t take_by_slot(struct fair *f, uint32_t count[SLOTS], struct fair_item **taken)
+{
+    struct fair_item *item;
+    uint32_t n = 0;
+
+    memset(count, 0, SLOTS * sizeof *count);
+    while ((item = fair_take(f, NULL, NULL))) {
+        taken[n++] = item;
+        count[slot_of(item)]++;
+    }
+    return n;
+}
+
+static void test_a_slot_that_claims_the_best_rank_has_its_share_and_no_more(void **state)
+{
+    struct fair *f = fair_open(16, ITEMS, SLOTS);
+    struct fair_item *taken[16];
+    uint32_t count[SLOTS], served[SLOTS] = {0};
+
+    flood(f, 0, RANK_FIRST, 2000);
+    for (uint32_t s = 1; s < SLOTS; s++)
+        flood(f, s, RANK_USUAL, 400);
+    assert_int_equal(take_by_slot(f, count, taken), 16);
+    for (uint32_t s = 0; s < SLOTS; s++)
+        assert_int_equal(count[s], 4);
+    /* and so it stays, whichever query ends next */
+    srand(18);
+    for (int n = 0; n < 1000; n++) {
+        int i = rand() % 16;
+        served[slot_of(taken[i])]++;
+        fair_done(f, taken[i]);
+        taken[i] = fair_take(f, NULL, NULL);
+        assert_non_null(taken[i]);
+    }
+    assert_in_range(served[0], 200, 300);
+    while (fair_any(f))
+        ;
+    fair_close(f);
+}
+
+static void test_what_is_idle_belongs_to_the_slot_that_waits(void **state)
+{
+    struct fair *f = fair_open(16, ITEMS, SLOTS);
+    struct fair_item *taken[16], *good[2];
+    uint32_t count[SLOTS];
+
+    flood(f, 0, RANK_FIRST, 200);
+    assert_int_equal(take_by_slot(f, count, taken), 16); /* all of it */
+    put_of(f, 2, "203.0.113.1", RANK_DEBT);
+    put_of(f, 3, "203.0.113.2", RANK_USUAL);
+    assert_null(fair_take(f, NULL, NULL));
+    /* The next two that end make room for the others. */
+    for (int i = 0; i < 2; i++) {
+        fair_done(f, taken[i]);
+        good[i] = fair_take(f, NULL, NULL);
+    }
+    assert_string_equal(name_of(good[0]), "203.0.113.2");
+    assert_string_equal(name_of(good[1]), "203.0.113.1");
+    for (int i = 0; i < 2; i++)
+        fair_done(f, good[i]);
+    /* With nobody else left, the first slot has all of it again. */
+    assert_int_equal(take_by_slot(f, count, taken), 2);
+    assert_int_equal(count[0], 2);
+    while (fair_any(f))
+        ;
+    fair_close(f);
+}
+
+/* With three slots, 5 + 5 + 5 of 16; the rest goes to the slots with the fewest. */
+static void test_the_rest_of_a_division_is_used(void **state)
+{
+    struct fair *f = fair_open(16, ITEMS, SLOTS);
+    struct fair_item *taken[16];
+    uint32_t count[SLOTS];
+
+    flood(f, 1, RANK_USUAL, 100);
+    flood(f, 2, RANK_FIRST, 100);
+    put_of(f, 3, "203.0.113.1", RANK_DEBT);
+    put_of(f, 3, "203.0.113.2", RANK_DEBT);
+    assert_int_equal(take_by_slot(f, count, taken), 16);
+    assert_int_equal(count[1], 7);
+    assert_int_equal(count[2], 7);
+    assert_int_equal(count[3], 2);
+    while (fair_any(f))
+        ;
+    fair_close(f);
+}
+
+/* A slot says that its queries are those of a client of another slot. */
+static void test_what_one_slot_says_of_a_client_counts_in_no_other(void **state)
+{
+    static const enum query_rank ranks[] = {RANK_USUAL, RANK_SLIP, RANK_DEBT};
+
+    for (size_t i = 0; i < sizeof ranks / sizeof ranks[0]; i++) {
+        struct fair *f = fair_open(16, ITEMS, SLOTS);
+        struct fair_item *taken[16];
+        uint32_t count[SLOTS];
+        used = 0;
+        for (int n = 0; n < 500; n++)
+            put_of(f, 0, "203.0.113.1", ranks[i]);
+        uint32_t alone = take_by_slot(f, count, taken);
+        assert_true(alone < 16);
+        put_of(f, 1, "203.0.113.1", ranks[i]);
+        put_of(f, 2, "203.0.113.7", RANK_USUAL);
+        uint32_t more = take_by_slot(f, count, taken + alone);
+        assert_int_equal(more, 2);
+        assert_int_equal(count[1] + count[2], 2);
+        while (fair_any(f))
+            ;
+        fair_close(f);
+    }
+}
+
+/* All in debt together have half; a slot cannot keep the others' from it. */
+static void test_a_slot_with_many_in_debt_shares_their_half(void **state)
+{
+    struct fair *f = fair_open(16, ITEMS, SLOTS);
+    struct fair_item *taken[16];
+    uint32_t count[SLOTS];
+
+    flood(f, 0, RANK_DEBT, 500);
+    assert_int_equal(take_by_slot(f, count, taken), 8);
+    for (int i = 0; i < 4; i++)
+        put_of(f, 1, i % 2 ? "203.0.113.1" : "203.0.114.1", RANK_DEBT);
+    for (int i = 0; i < 4; i++) {
+        fair_done(f, taken[i]);
+        taken[i] = fair_take(f, NULL, NULL);
+        assert_int_equal(slot_of(taken[i]), 1);
+        assert_null(fair_take(f, NULL, NULL));
+    }
+    while (fair_any(f))
+        ;
+    fair_close(f);
+}
+
+/* The places of those that wait are shared too. */
+static void test_a_slot_that_fills_the_places_loses_its_own(void **state)
+{
+    enum { PLACES = 64 };
+    struct fair *f = fair_open(16, PLACES, SLOTS);
+    struct fair_item *lost;
+
+    flood(f, 0, RANK_FIRST, PLACES);
+    assert_int_equal(fair_waiting(f), PLACES);
+    for (int n = 0; n < PLACES / 2; n++) {
+        lost = put_of(f, 1 + n % 2, "203.0.113.1", n % 2 ? RANK_DEBT : RANK_USUAL);
+        assert_int_equal(slot_of(lost), 0);
+    }
+    /* Within its own places a slot gives up the worst rank first. */
+    lost = put_of(f, 0, "203.0.113.1", RANK_DEBT);
+    assert_ptr_equal(lost, &all[used - 1].item);
+    while (fair_any(f))
+        ;
+    fair_close(f);
+}
+
+/* More slots than places. */
+static void test_many_slots_and_few_places(void **state)
+{
+    struct fair *f = fair_open(2, 3, 8);
+
+    for (uint32_t s = 0; s < 3; s++)
+        assert_null(put_of(f, s, "203.0.113.1", RANK_USUAL));
+    assert_non_null(put_of(f, 3, "203.0.113.1", RANK_USUAL));
+    assert_null(fair_take(f, NULL, NULL)->link.next);
+    assert_non_null(fair_take(f, NULL, NULL));
+    assert_null(fair_take(f, NULL, NULL));
+    /* a slot beyond the last is the last */
+    assert_null(put_of(f, 100, "203.0.113.1", RANK_USUAL));
+    while (fair_any(f))
+        ;
+    fair_close(f);
+}
+
+/* In random histories no slot gets more than its share while one below its share waits for a query
+ * that no other limit stops, and nothing is idle while such a query waits. */
+static void test_shares_hold_in_random_histories(void **state)
+{
+    for (unsigned seed = 1; seed <= 50; seed++) {
+        enum { MOST = 11, STEPS = 600 };
+        struct fair *f = fair_open(MOST, ITEMS, SLOTS);
+        struct fair_item *flying[MOST];
+        uint32_t waiting[SLOTS] = {0}, asked[SLOTS] = {0}, n = 0;
+        srand(seed);
+        used = 0;
+        for (int step = 0; step < STEPS; step++) {
+            uint32_t s = (uint32_t)rand() % SLOTS, active = 0;
+            if (rand() % 3 == 0) {
+                flood(f, s, RANK_FIRST, 3);
+                waiting[s] += 3;
+            }
+            if (n && rand() % 2) {
+                uint32_t i = (uint32_t)rand() % n;
+                asked[slot_of(flying[i])]--;
+                fair_done(f, flying[i]);
+                flying[i] = flying[--n];
+            }
+            for (uint32_t k = 0; k < SLOTS; k++)
+                active += waiting[k] || asked[k];
+            struct fair_item *item = fair_take(f, NULL, NULL);
+            bool waits = fair_waiting(f) + (item != NULL) > 0;
+            assert_true(item || !waits || n == MOST);
+            if (!item)
+                continue;
+            uint32_t of = slot_of(item);
+            for (uint32_t k = 0; k < SLOTS; k++)
+                if (waiting[k] && asked[k] < MOST / active)
+                    assert_true(asked[of] < MOST / active);
+            waiting[of]--;
+            asked[of]++;
+            flying[n++] = item;
+        }
+        while (fair_any(f))
+            ;
+        fair_close(f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -297,6 +544,15 @@ int main(void)
         cmocka_unit_test_setup(test_the_longest_client_of_the_worst_rank_loses_its_newest, setup),
         cmocka_unit_test_setup(test_what_may_not_be_asked_lets_the_others_go_first, setup),
         cmocka_unit_test_setup(test_a_good_question_is_asked_soon_behind_any_flood, setup),
+        cmocka_unit_test_setup(test_a_slot_that_claims_the_best_rank_has_its_share_and_no_more,
+                               setup),
+        cmocka_unit_test_setup(test_what_is_idle_belongs_to_the_slot_that_waits, setup),
+        cmocka_unit_test_setup(test_the_rest_of_a_division_is_used, setup),
+        cmocka_unit_test_setup(test_what_one_slot_says_of_a_client_counts_in_no_other, setup),
+        cmocka_unit_test_setup(test_a_slot_with_many_in_debt_shares_their_half, setup),
+        cmocka_unit_test_setup(test_a_slot_that_fills_the_places_loses_its_own, setup),
+        cmocka_unit_test_setup(test_many_slots_and_few_places, setup),
+        cmocka_unit_test_setup(test_shares_hold_in_random_histories, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
