@@ -2,6 +2,7 @@
  *
  * directory.c inquiries: one query to all sources, and the forms of an address
  *   errands.c    queries that files and cache cannot answer, sent to a source by a thread
+ *   source_slots.c  which worker slot's errand a source gets next
  *   source.c     a source: its file or its connections, and whether it is down
  *   list_file.c  a file of lines      list_kinds.c  what its lines are     traps.c  files of traps
  *
@@ -38,6 +39,7 @@ struct source {
     _Atomic int *found;     /* shared by its lines: see remote.h */
     struct route backends;  /* RECIPIENTS_BACKEND: the backends that it queries */
     struct cache_source cached;
+    struct source_slots *slots; /* whose errands come first; NULL: it had none yet */
     uint32_t running;           /* errands that threads run now */
     uint32_t room;              /* queries at once that it has accepted so far */
     uint64_t grow_ms;           /* monotonic: when to try more of them */
@@ -69,6 +71,7 @@ struct errand {
     struct fair_item item;
     struct inquiry *inquiry; /* NULL: only to renew the cache, or to try whether the source is up */
     struct source *source;
+    uint32_t slot;        /* of the worker that has caused it */
     struct answer answer; /* ANSWER_OTHER's */
     uint64_t begun_us, took_us;
     enum answer_result result;

@@ -1,9 +1,10 @@
 /* Errands: a thread queries a source for an answer that files and the cache do not have; see
  * directory_part.h.
  *
- * Errands wait in the order of fair.h, for as many threads as their source accepts connections. A
- * source that refuses a connection while it answers on others is not down; it only accepts no more.
- * A slow source leaves threads for the other sources. Runs in clerks. */
+ * Errands wait in the order of fair.h and, at each source, of source_slots.h, for as many threads as
+ * their source accepts connections. A source that refuses a connection while it answers on others is
+ * not down; it only accepts no more. A slow source leaves threads for the other sources. Runs in
+ * clerks. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,7 @@
 #include "config/config.h"
 #include "directory/directory_part.h"
 #include "directory/remote.h"
+#include "directory/source_slots.h"
 #include "directory/traps.h"
 
 enum {
@@ -150,16 +152,41 @@ static bool may_go(const void *arg, const struct fair_item *item)
     return s->running == 0 || fair_asked(d->fair) + 1 + reserved_for_others(d, s) <= d->most;
 }
 
+static bool has_turn_and_may_go(const void *arg, const struct fair_item *item)
+{
+    const struct errand *e = container_of(item, const struct errand, item);
+
+    return source_slots_first(e->source->slots) == e->slot && may_go(arg, item);
+}
+
+/* The errand that runs next. A slot that has not its turn at a source runs only if the one that has
+ * it cannot. */
+static struct errand *take_next(struct directory *d)
+{
+    struct fair_item *item = NULL;
+
+    if (fair_asked(d->fair) < d->most)
+        item = fair_take(d->fair, has_turn_and_may_go, d);
+    if (!item && fair_asked(d->fair) < d->most)
+        item = fair_take(d->fair, may_go, d);
+    if (!item)
+        return NULL;
+    struct errand *e = errand_of(item);
+    source_slots_leave(e->source->slots, e->slot);
+    return e;
+}
+
 void errands_go(struct directory *d)
 {
     enum answer_result result;
-    struct fair_item *item;
+    struct errand *e;
 
-    while (fair_asked(d->fair) < d->most && (item = fair_take(d->fair, may_go, d))) {
-        struct errand *e = errand_of(item);
+    while ((e = take_next(d))) {
+        struct fair_item *item = &e->item;
         bool late = is_late(e), settled = !late && has_outcome(d, e, &result);
         if (!late && !settled && askers_put(d->askers, &e->task)) {
             e->source->running++;
+            source_slots_begin(e->source->slots, e->slot);
             continue;
         }
         fair_done(d->fair, item);
@@ -170,31 +197,36 @@ void errands_go(struct directory *d)
     }
 }
 
-static void enqueue(struct directory *d, struct errand *e, uint32_t slot)
+static void enqueue(struct directory *d, struct errand *e)
 {
     static const struct addr nobody;
     const struct directory_asker *asker = e->inquiry ? &e->inquiry->asker : NULL;
-    struct fair_item *lost = fair_put(d->fair, &e->item, slot, asker ? &asker->client : &nobody,
+    struct fair_item *item = fair_put(d->fair, &e->item, e->slot, asker ? &asker->client : &nobody,
                                       asker ? asker->rank : RANK_FIRST);
 
-    if (lost) {
+    source_slots_wait(e->source->slots, e->slot);
+    if (item) {
+        struct errand *lost = errand_of(item);
+        source_slots_leave(lost->source->slots, lost->slot);
         metric_add(METRIC_QUERIES_DROPPED, 1);
-        give_up(d, errand_of(lost));
+        give_up(d, lost);
     }
 }
 
 bool errand_send(struct directory *d, struct source *s, struct span form, struct inquiry *q,
                  uint32_t slot)
 {
-    struct errand *e = calloc(1, sizeof *e + form.len);
-
+    if (!s->slots)
+        s->slots = source_slots_open(d->slots + 1);
+    struct errand *e = s->slots ? calloc(1, sizeof *e + form.len) : NULL;
     if (!e)
         return false;
     e->source = s;
+    e->slot = slot < d->slots ? slot : d->slots;
     e->inquiry = q;
     e->len = form.len;
     memcpy(e->form, form.at, form.len);
-    enqueue(d, e, slot);
+    enqueue(d, e);
     return true;
 }
 
@@ -208,7 +240,7 @@ static bool make_do(struct directory *d, struct errand *e)
         return false;
     s->room = s->running; /* this one no longer counts */
     s->grow_ms = clock_mono_ms() + GROW_MS;
-    enqueue(d, e, e->inquiry->asker.slot);
+    enqueue(d, e);
     return true;
 }
 
@@ -233,6 +265,7 @@ static void was_run(struct directory *d, struct errand *e)
     bool silent = e->result == ANSWER_SILENCE, answers_others = s->spoke_us > e->begun_us;
 
     s->running--;
+    source_slots_end(s->slots, e->slot);
     fair_done(d->fair, &e->item);
     source_took(s, e->took_us);
     if (make_do(d, e))

@@ -38,8 +38,8 @@ struct slot {
 struct fair {
     uint32_t asked_most, waiting_most;
     uint32_t waiting, asked, asked_in_debt;
-    uint32_t slots, active;         /* active: slots that wait or have items in flight */
-    uint32_t next[RANKS], next_any; /* the slot whose turn it is among equals */
+    uint32_t slots, active; /* active: slots that wait or have items in flight */
+    uint32_t next;          /* the slot whose turn it is among equals */
     struct fair_node *bucket[BUCKETS];
     struct slot slot[];
 };
@@ -296,10 +296,10 @@ static bool rank_is_full(const struct fair *f, int rank)
     return is_debt(rank) && f->asked_in_debt >= part(f, 2);
 }
 
-static bool has_its_share(const struct fair *f, const struct slot *s, int rank)
+/* Whether a slot has its part of what all clients in debt together may have. */
+static bool has_its_debts(const struct fair *f, const struct slot *s, int rank)
 {
-    return s->asked >= share(f, f->asked_most) ||
-           (is_debt(rank) && s->asked_in_debt >= share(f, part(f, 2)));
+    return is_debt(rank) && s->asked_in_debt >= share(f, part(f, 2));
 }
 
 /* What the owner of the items allows. */
@@ -344,52 +344,33 @@ static struct fair_item *first_of(const struct fair *f, struct slot *s, int rank
     return NULL;
 }
 
-/* Slots take turns: the i-th from `next` on. */
-static struct slot *nth(struct fair *f, uint32_t next, uint32_t i)
-{
-    return &f->slot[(next + i) % f->slots];
-}
-
-/* The next item of the slots that have not their share. */
-static struct fair_item *within_shares(struct fair *f, const struct choice *c)
-{
-    for (int rank = 0; rank < RANKS; rank++)
-        for (uint32_t i = 0; i < f->slots && !rank_is_full(f, rank); i++) {
-            struct slot *s = nth(f, f->next[rank], i);
-            struct fair_item *item = s->rank[rank].waiting && !has_its_share(f, s, rank)
-                                         ? first_of(f, s, rank, c)
-                                         : NULL;
-            if (item) {
-                f->next[rank] = (f->next[rank] + i + 1) % f->slots;
-                return item;
-            }
-        }
-    return NULL;
-}
-
-/* The next item that a slot may have beyond its share. */
-static struct fair_item *first_beyond(const struct fair *f, struct slot *s, const struct choice *c)
+/* The first item of a slot, by rank: of those that have not their part of the debts, or only of the
+ * others. */
+static struct fair_item *first_of_slot(const struct fair *f, struct slot *s, bool beyond,
+                                       const struct choice *c)
 {
     struct fair_item *item = NULL;
 
     for (int rank = 0; rank < RANKS && !item; rank++)
-        if (s->rank[rank].waiting && has_its_share(f, s, rank) && !rank_is_full(f, rank))
+        if (s->rank[rank].waiting && !rank_is_full(f, rank) && has_its_debts(f, s, rank) == beyond)
             item = first_of(f, s, rank, c);
     return item;
 }
 
-/* What is idle goes to the slot with the fewest items in flight. */
-static struct fair_item *beyond_shares(struct fair *f, const struct choice *c)
+/* The slot with the fewest items in flight goes first. Equals take turns, whatever their ranks are:
+ * with room for one item only, all slots are always equal. */
+static struct fair_item *fewest_first(struct fair *f, bool beyond, const struct choice *c)
 {
     for (uint32_t asked = 0, more; asked != UINT32_MAX; asked = more) {
         more = UINT32_MAX;
         for (uint32_t i = 0; i < f->slots; i++) {
-            struct slot *s = nth(f, f->next_any, i);
+            struct slot *s = &f->slot[(f->next + i) % f->slots];
             if (s->waiting && s->asked > asked && s->asked < more)
                 more = s->asked;
-            struct fair_item *item = s->waiting && s->asked == asked ? first_beyond(f, s, c) : NULL;
+            struct fair_item *item =
+                s->waiting && s->asked == asked ? first_of_slot(f, s, beyond, c) : NULL;
             if (item) {
-                f->next_any = (f->next_any + i + 1) % f->slots;
+                f->next = (f->next + i + 1) % f->slots;
                 return item;
             }
         }
@@ -403,9 +384,9 @@ struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg)
 
     if (f->asked >= f->asked_most || f->waiting == 0)
         return NULL;
-    struct fair_item *item = within_shares(f, &choice);
+    struct fair_item *item = fewest_first(f, false, &choice);
     if (!item)
-        item = beyond_shares(f, &choice);
+        item = fewest_first(f, true, &choice);
     if (!item)
         return NULL;
     struct fair_node *client = item->client;

@@ -1,18 +1,15 @@
 /* The order of waiting queries: fair by worker slot, then by rank, network and client.
  *
- * Rank and client are what a worker says, and a worker that was taken over may say anything. So each
- * slot has a share: the queries in flight, divided by the slots that wait or have queries in flight.
- * While a slot that has not its share waits, no other slot gets more than its own. What is idle
- * belongs to all: the slot with the fewest queries in flight goes first. Nothing that one slot says
- * counts for the clients and networks of another.
+ * Rank and client are what a worker says, and a worker that was taken over may say anything. So the
+ * slot with the fewest queries in flight goes first, and equals take turns; what is idle belongs to
+ * all. Nothing that one slot says counts for the clients and networks of another.
  *
- * Among the slots below their shares a better rank goes first. Within a slot and a rank networks
- * take turns, within a network its clients, and a client's own queries keep their order. A client, a
- * network, and all clients in debt together may each use only a part of the queries in flight (and
- * in a slot only the slot's share of that part, but always one), so that others find room;
- * RANK_FIRST has no such limits. When too many wait, a slot loses that has more than its share of
- * the places: of the worst rank, and of the client with the most waiting queries in it, the newest
- * is dropped.
+ * Within a slot a better rank goes first, within a rank networks take turns, within a network its
+ * clients, and a client's own queries keep their order. A client, a network, and all clients in debt
+ * together may each use only a part of the queries in flight, so that others find room; RANK_FIRST
+ * has no such limits. Where several slots have queries, each has its share of these parts, but at
+ * least one query. When too many wait, a slot loses that has more than its share of the places: of
+ * the worst rank, and of the client with the most waiting queries in it, the newest is dropped.
  *
  * Pure: no clock, no I/O. Not thread-safe. Items are embedded in the caller's structs. */
 #ifndef MIRED_DIRECTORY_FAIR_H

@@ -125,6 +125,7 @@ void source_close(const struct directory *d, struct source *s)
             line_close(s->config->kind, s->line[i]);
     free(s->line);
     free(s->found);
+    free(s->slots);
 }
 
 /* ---- up or down ---- */

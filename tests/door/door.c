@@ -7,7 +7,8 @@
  *   - ends the listening of its first listener, of which it has kept a copy (SIGRTMIN + 2)
  *   - tries to get the connections of all workers (SIGRTMIN + 3)
  *   - closes its channel to the master and runs on (SIGRTMIN + 4)
- *   - sends the master notes without end, of a kind that is not a worker's (SIGRTMIN + 5).
+ *   - sends the master notes without end, of a kind that is not a worker's (SIGRTMIN + 5)
+ *   - queries directories as often as it can, in the best rank (SIGRTMIN + 6).
  * What the sandbox itself forbids is in tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
@@ -151,6 +152,9 @@ static void propose(void)
 static const struct worker_params *params;
 static int listener; /* the first one that it got last */
 
+static struct alarm flood_alarm;
+static volatile sig_atomic_t floods;
+
 static void wait_for_signals(void);
 
 int __real_queries_open(struct worker *w);
@@ -158,12 +162,37 @@ int __wrap_queries_open(struct worker *w);
 void __real_listening_replace(struct worker *w, struct note *n);
 void __wrap_listening_replace(struct worker *w, struct note *n);
 
+/* Keeps the queue to the clerks full: each query is for another recipient, and of another network.
+ * The worker drops the answers, because no connection has such an id. */
+static void flood(struct loop *loop, struct alarm *a)
+{
+    static uint32_t sent;
+    struct query_head head = {.id = UINT64_MAX,
+                              .slot = (uint16_t)params->slot,
+                              .kind = QUERY_RECIPIENT,
+                              .rank = RANK_FIRST};
+
+    loop_alarm(loop, a, loop->now + 1);
+    while (floods) {
+        char text[64];
+        snprintf(text, sizeof text, "10.%u.%u.1", sent >> 8 & 255, sent & 255);
+        addr_parse(span_of(text), &head.client);
+        snprintf(text, sizeof text, "flood%u-%u@example.test", params->slot, sent);
+        if (query_send(params->ask[QUERY_FIRST], &head, span_of(text), (struct span){0}) < 0)
+            return;
+        if (++sent % 1000 == 0)
+            log_info("door: %u queries", sent);
+    }
+}
+
 int __wrap_queries_open(struct worker *w)
 {
     params = w->params;
     listener = fcntl(params->listener[0].fd, F_DUPFD_CLOEXEC, 0);
     if (getenv("MIRED_DOOR"))
         wait_for_signals();
+    flood_alarm.due = flood;
+    loop_alarm(&w->loop, &flood_alarm, w->loop.now);
     return __real_queries_open(w);
 }
 
@@ -172,6 +201,11 @@ void __wrap_listening_replace(struct worker *w, struct note *n)
     listener = n->fd[0];
     __real_listening_replace(w, n);
     log_info("door: another listener has come");
+}
+
+static void begin_flood(int signal_number)
+{
+    floods = 1;
 }
 
 static void shut_sockets(int signal_number)
@@ -221,8 +255,8 @@ static void send_notes(int signal_number)
 
 static void wait_for_signals(void)
 {
-    static void (*const deeds[])(int signal_number) = {shut_sockets, end_listening,
-                                                       take_connections, close_channel, send_notes};
+    static void (*const deeds[])(int signal_number) = {
+        shut_sockets, end_listening, take_connections, close_channel, send_notes, begin_flood};
 
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
         sigaction(SIGRTMIN + 1 + (int)i,

@@ -41,13 +41,12 @@ def test_refusals_of_many_clients_end_a_connection_before_postfix_slows_down(mir
         backend=f'backend "smtp://127.0.0.1:{p.port}" {{ xforward = {xforward} }}',
         recipients=None, tarpit="time = 0", workers=1,
     )  # fmt: skip
-    for count in (2 * LIMIT, 3, 1):
-        refused(m, count, 554)
-        accepted(m)
-    assert len(p.delivered(ALICE, count=3)) == 3
+    refused(m, 2 * LIMIT, 554)
+    accepted(m)
+    assert len(p.delivered(ALICE)) == 1
     assert not m.stop()
     processes.wait_until(lambda: p.log.count(" disconnect from ") == p.log.count(" connect from "), 60)
-    assert 4 * LIMIT < sum(errors(p)) and max(errors(p)) < LIMIT, errors(p)
+    assert sum(errors(p)) >= 4 * LIMIT and max(errors(p)) < LIMIT, errors(p)  # two of each message: RCPT and DATA
     assert "too many errors" not in p.log
 
 

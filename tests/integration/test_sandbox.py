@@ -15,6 +15,7 @@ import pytest
 
 from lib import processes, sockets
 from lib.mired import BUILD, SANITIZED, Mired
+from lib.openldap import ADMIN, BASE, OpenLDAP
 from lib.smtp import Client, deliver
 from lib.waiting import until
 
@@ -282,13 +283,13 @@ def listeners(mired):
     return sum(s.listens and s.port == mired.port for s in sockets.tcp())
 
 
-def deliver_by(mired, worker):
+def deliver_by(mired, worker, recipient="alice@example.test"):
     """Delivers a message over a connection that the kernel gives to this worker."""
     for _ in range(200):
         with Client(mired.port) as client:
             if server_of(mired, client) == worker:
                 client.ehlo()
-                return client.message("a@b.test", "alice@example.test", b"Subject: x\r\n\r\nhello\r\n")
+                return client.message("a@b.test", recipient, b"Subject: x\r\n\r\nhello\r\n")
     pytest.fail(f"process {worker} accepts nothing")
 
 
@@ -443,3 +444,32 @@ def test_without_the_sandbox_the_filters_of_listeners_are_locked(take_over):
     mired.log.wait("door: a filter for one listener: EPERM")
     for worker in (bad, good):
         assert deliver_by(mired, worker).code == 250
+
+
+def test_a_worker_that_floods_a_directory_leaves_the_others_their_share(monkeypatch):
+    """It claims the best rank for queries as fast as the directory answers, and the queries of the others are in no cache."""
+    people = [f"person{n}" for n in range(20)]
+    server = OpenLDAP().fill([(name, [f"smtp:{name}@example.test"], 512) for name in people])
+    server.start()
+    mired = Mired(
+        program=DOOR, workers=2, tarpit="time = 20s", recipients=None,
+        config=f'clerks = 1 lookups = 2\nrecipients "ldap" {{ url = "{server.url}" base = "{BASE}" bind_dn = "{ADMIN}" '
+        f'password_file = "{server.secret}" filter = "(proxyAddresses=smtp:%s)" }}',
+    )  # fmt: skip
+    monkeypatch.setenv("MIRED_DOOR", "mired worker")
+    mired.lies_expected = True
+    mired.start()
+    try:
+        bad, good = mired.processes("worker")
+        assert deliver_by(mired, good, "person0@example.test").code == 250
+        os.kill(bad, signal.SIGRTMIN + 6)
+        mired.log.wait("door: 5000 queries", timeout=120)  # more than may wait
+        for name in people[1:]:
+            assert deliver_by(mired, good, f"{name}@example.test").code == 250
+        sent = mired.log.text.count(" queries")
+        processes.wait_until(lambda: mired.log.text.count(" queries") > sent, 120)  # the flood goes on
+    finally:
+        wrong = mired.stop()
+        server.stop()
+        server.remove()
+    assert not wrong

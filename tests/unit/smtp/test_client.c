@@ -650,7 +650,7 @@ static void test_a_connection_with_many_refusals_gets_no_other_message(void **st
             be_refused(t);
         assert_int_equal(t->o.refusals, 6);
         assert_false(outbound_is_spent(&t->o));
-        be_taken(t, "250 2.0.0 queued\r\n"); /* the backend begins to count anew */
+        be_taken(t, "250 2.0.0 queued\r\n"); /* the backend counts from here */
         assert_int_equal(t->o.refusals, 0);
     }
     for (int i = 0; i < 3; i++)
