@@ -5,9 +5,10 @@ import re
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.scripted import Scripted
 from lib.smtp import transaction
+from lib.waiting import until
 
 ALICE = "alice@example.test"
 MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
@@ -45,7 +46,7 @@ def test_refusals_of_many_clients_end_a_connection_before_postfix_slows_down(mir
     accepted(m)
     assert len(p.delivered(ALICE)) == 1
     assert not m.stop()
-    processes.wait_until(lambda: p.log.count(" disconnect from ") == p.log.count(" connect from "), 60)
+    until(lambda: p.log.count(" disconnect from ") == p.log.count(" connect from "))
     assert sum(errors(p)) >= 4 * LIMIT and max(errors(p)) < LIMIT, errors(p)  # two of each message: RCPT and DATA
     assert "too many errors" not in p.log
 
@@ -72,5 +73,5 @@ def test_a_message_with_many_refused_recipients_ends_its_connection(mired):
     with Scripted(answer) as backend:
         m = mired(backend=backend.block, recipients=None, tarpit="time = 0", workers=1)
         refused(m, 1, 450, 30)
-        assert backend.wait_said("QUIT", timeout=60)
+        assert backend.wait_said("QUIT")
         accepted(m)

@@ -226,7 +226,7 @@ def test_a_spool_that_cannot_be_read_is_no_fault_of_the_backend(mired, left):
             client.envelope("a@b.test", ["alice@example.test"])
             client.must("DATA", 354)
             client.send(b"Subject: x\r\n\r\n" + (b"x" * 98 + b"\r\n") * (40 * MEGA // 100) + b".\r\n")
-            assert backend.wait_said("DATA", timeout=60)
+            assert backend.wait_said("DATA")
             (file,) = spooled(worker)
             os.truncate(file, left)
             damaged.set()

@@ -7,9 +7,10 @@ import threading
 
 import pytest
 
-from lib import ports, processes
+from lib import ports
 from lib.scripted import Scripted
 from lib.smtp import Client, transaction
+from lib.waiting import until
 
 ALICE = "alice@example.test"
 NAMED = b"Message-ID: <1@sender.test>\r\nSubject: one\r\n\r\nhello\r\n"
@@ -24,10 +25,6 @@ def silent_resolver():
         yield f'resolver = {{ "127.0.0.1:{s.getsockname()[1]}" }}'
 
 
-def wait(true):
-    processes.wait_until(true, 60)
-
-
 def delivering(m):
     return m.control("connections", "--phase", "delivering").stdout
 
@@ -38,7 +35,7 @@ def send_and_reset(m, message, source):
         client.envelope("a@sender.test", [ALICE])
         client.must("DATA", 354)
         client.send(message + b".\r\n")
-        wait(lambda: source in delivering(m))
+        until(lambda: source in delivering(m))
         client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
 
 
@@ -60,9 +57,9 @@ def test_after_a_reset_and_a_retry_there_is_one_copy(mired, stage, message):
         source = ports.stranger()
         send_and_reset(m, message, source)
         if message == NAMELESS:  # it is given up before the backend goes on
-            wait(lambda: source not in delivering(m))
+            until(lambda: source not in delivering(m))
         go_on.set()
-        wait(lambda: source not in delivering(m))
+        until(lambda: source not in delivering(m))
         m.booked()
         assert transaction(m.port, "a@sender.test", [ALICE], message, source)[0] == {ALICE: 250}
         assert backend.copies(ALICE) == 1
@@ -84,10 +81,10 @@ def test_a_nameless_message_that_a_backend_may_have_is_not_cut_off(mired):
             client.envelope("a@sender.test", [ALICE])
             client.must("DATA", 354)
             client.send(NAMELESS + b".\r\n")
-            wait(lambda: "final dot" in delivering(m))
+            until(lambda: "final dot" in delivering(m))
             client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        wait(lambda: "ended" in delivering(m))
+        until(lambda: "ended" in delivering(m))
         go_on.set()
-        wait(lambda: source not in delivering(m))
+        until(lambda: source not in delivering(m))
         assert backend.copies(ALICE) == 1
         m.log.wait(rf"event=message.*client={source}")
