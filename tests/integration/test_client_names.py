@@ -7,6 +7,7 @@ import pytest
 
 from lib import ports
 from lib.smtp import Client
+from lib.waiting import until
 
 USER = "alice@example.test"
 UNKNOWN_NAME = (
@@ -29,13 +30,17 @@ def test_reject_unknown_client_hostname_keeps_working(mired, postfix, unbound):
     dns.name(liar, "mail.far.test")  # a name that does not lead back
     dns.start()
     p, m = behind(mired, postfix, dns)
-    for source, code in ((named, 250), (unnamed, 450), (liar, 450)):
+
+
+    def answer(source):
         with Client(m.port, source=source) as client:
             client.ehlo()
-            reply = client.message("a@b.test", USER)
-            assert reply.code == code, (source, reply)
-            if code == 450:
-                assert "4.7.25" in reply
+            return client.message("a@b.test", USER)
+
+    until(lambda: answer(named).code == 250)  # a name that takes more than a second is 450, and the client comes again
+    for source in (unnamed, liar):
+        reply = answer(source)
+        assert reply.code == 450 and "4.7.25" in reply, (source, reply)
     (message,) = p.delivered(USER)
     assert f"(mail.far.test [{named}])".encode() in message
     p.wait_log(rf"client=mail\.far\.test\[{re.escape(named)}\]")

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from lib.mired import SANITIZED
-from lib.smtp import Client
+from lib.smtp import Client, wait_offered
 
 QUIET = "time = 0"
 
@@ -53,9 +53,8 @@ def test_the_limits_in_ehlo_are_those_of_a_connection(mired):
 
 def test_the_store_offers_everything(mired):
     m = mired(tarpit=QUIET)
-    with Client(m.port) as c:
-        words = {line[4:].split()[0] for line in c.ehlo().lines}
-    assert "SMTPUTF8" in words
+    wait_offered(m.port, "SMTPUTF8")
+    wait_offered(m.port, "DSN")
 
 
 def test_helo_gets_one_line(mired):
@@ -159,6 +158,7 @@ def test_bdat_in_several_chunks_is_one_message(client):
 
 def test_smtputf8_is_asked_for_by_who_needs_it(mired):
     m = mired(tarpit=QUIET, recipients=("jürgen@example.test",))
+    wait_offered(m.port, "SMTPUTF8")
     with Client(m.port) as c:
         c.ehlo()
         c.must("MAIL FROM:<a@b.test>")
@@ -170,6 +170,8 @@ def test_smtputf8_is_asked_for_by_who_needs_it(mired):
 
 
 def test_dsn_parameters_are_understood(client):
+    wait_offered(client.mired.port, "DSN")
+    client.ehlo()
     client.must("MAIL FROM:<a@b.test> RET=HDRS ENVID=abc")
     client.must("RCPT TO:<alice@example.test> NOTIFY=NEVER ORCPT=rfc822;alice@example.test")
 

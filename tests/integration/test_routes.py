@@ -16,7 +16,7 @@ from lib import ports, scrape
 from lib.dovecot import Dovecot
 from lib.mired import password_file
 from lib.scripted import CLOSE, Scripted
-from lib.smtp import Client, transaction
+from lib.smtp import Client, transaction, wait_offered
 from lib.waiting import PATIENCE, until
 
 ALICE, BOB, CAROL = "alice@a.test", "bob@b.test", "carol@shop.branches.test"
@@ -361,6 +361,7 @@ def test_a_size_beyond_the_recipients_own_server_is_told_at_rcpt(mired):
         hello=("SIZE 100000", "PIPELINING")
     ) as c:
         m = routed(mired, a, b, c)
+        wait_offered(m.port, "SIZE 100000")
         with Client(m.port) as client:
             assert "SIZE 100000" in client.ehlo()
             replies = client.envelope("a@sender.test", [ALICE, BOB, CAROL], " SIZE=5000")
@@ -373,6 +374,7 @@ def test_a_size_beyond_the_recipients_own_server_is_told_at_rcpt(mired):
 def test_only_what_every_route_has_is_offered(mired):
     with Scripted() as a, Scripted(hello=("PIPELINING", "8BITMIME")) as b, Scripted() as c:
         m = routed(mired, a, b, c)
+        wait_offered(m.port, "8BITMIME")
         with Client(m.port) as client:
             offered = client.ehlo().text
             assert "8BITMIME" in offered and "SMTPUTF8" not in offered and "DSN" not in offered
@@ -382,6 +384,7 @@ def test_what_a_route_has_lost_since_ehlo_is_told_at_rcpt_or_later_and_never_lef
     """RFC 6152 3: 8-bit data never go to a server that does not have 8BITMIME."""
     with three() as backends:
         m = routed(mired, *backends, workers=1)
+        wait_offered(m.port, "8BITMIME")
         with Client(m.port) as client:
             assert "8BITMIME" in client.ehlo()
             backends[1].hello = ("PIPELINING",)
@@ -436,6 +439,7 @@ def test_a_domain_is_the_same_however_it_is_written(mired, to, backend):
 def test_what_only_looks_like_a_domain_of_ours_is_not(mired, to):
     with three() as backends:
         m = routed(mired, *backends, recipients=None)
+        wait_offered(m.port, "SMTPUTF8")
         with Client(m.port) as client:
             client.ehlo()
             client.must("MAIL FROM:<a@sender.test> SMTPUTF8" if not to.isascii() else "MAIL FROM:<a@sender.test>", 250)
