@@ -99,6 +99,11 @@ int buf_add(struct buf *b, const void *octets, size_t n)
 {
     if (n == 0)
         return 0;
+    if (n <= b->cap - b->len) { /* as nearly always */
+        memcpy(b->at + b->len, octets, n);
+        b->len += (uint32_t)n;
+        return 0;
+    }
     char *room = buf_room(b, n);
     if (!room)
         return -ENOMEM;
@@ -117,6 +122,18 @@ char *write_decimal(uint64_t number, unsigned places, char *out)
     char digits[20];
     unsigned n = 0;
 
+    if (number < 10 && places <= 1) {
+        *out = (char)('0' + number);
+        return out + 1;
+    }
+    if (number < 1000 && places <= 3) { /* most are: octets of addresses, codes, times of day */
+        unsigned rest = (unsigned)number;
+        n = rest >= 100 ? 3 : rest >= 10 ? 2 : 1;
+        n = n < places ? places : n;
+        for (unsigned i = n; i; i--, rest /= 10)
+            out[i - 1] = (char)('0' + rest % 10);
+        return out + n;
+    }
     do
         digits[n++] = (char)('0' + number % 10);
     while ((number /= 10) || (n < places && n < sizeof digits));

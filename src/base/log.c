@@ -236,12 +236,17 @@ static bool put_key(struct log_line *l, const char *key)
 
     if (!ok)
         return false;
-    if (out.format == LOG_JSON)
+    if (out.format == LOG_JSON) {
         ok = put_string(l, ",\"") && put(l, name.at, name.len) && put_string(l, "\":");
-    else if (out.colour)
+    } else if (out.colour) {
         ok = put_string(l, " " DIM) && put(l, name.at, name.len) && put_string(l, "=" PLAIN);
-    else
-        ok = put_string(l, " ") && put(l, name.at, name.len) && put_string(l, "=");
+    } else { /* there is room for it, and it is the usual case */
+        char *at = l->text + l->len;
+        *at++ = ' ';
+        memcpy(at, name.at, name.len);
+        at[name.len] = '=';
+        l->len += (uint16_t)(name.len + 2);
+    }
     if (!ok)
         l->len = (uint16_t)begin;
     return ok;
@@ -311,8 +316,15 @@ void log_span(struct log_line *l, const char *key, struct span value)
 {
     bool quoted = out.format == LOG_JSON || !is_plain(value);
 
-    if (put_key(l, key))
+    if (!put_key(l, key))
+        return;
+    /* what put_value() would not cut; nearly all values */
+    bool whole =
+        value.len + VALUE_LEAST <= LOG_VALUE_MAX && value.len + VALUE_LEAST <= room_left(l);
+    if (quoted || !whole)
         put_value(l, value, LOG_VALUE_MAX, quoted, quoted ? "\"" : "");
+    else
+        put(l, value.at, value.len);
 }
 
 void log_text(struct log_line *l, const char *key, const char *value)

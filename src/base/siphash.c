@@ -42,6 +42,16 @@ static inline uint64_t read_word(const uint8_t *at)
     return word;
 }
 
+/* The same of less than eight octets. */
+static inline uint64_t read_part(const uint8_t *at, size_t n)
+{
+    uint64_t word = 0;
+
+    while (n)
+        word = word << 8 | at[--n];
+    return word;
+}
+
 static inline struct siphash start(const struct sipkey *key)
 {
     return (struct siphash){
@@ -67,26 +77,29 @@ void siphash_start(struct siphash *h, const struct sipkey *key)
     *h = start(key);
 }
 
+/* Adds up to eight octets, in the lowest bits of `word`. */
+static inline void add_octets(struct siphash *h, uint64_t word, size_t n)
+{
+    unsigned had = h->len % 8;
+
+    h->tail |= word << had * 8;
+    h->len += n;
+    if (had + n < 8)
+        return;
+    sip_word(h, h->tail);
+    h->tail = had ? word >> (8 - had) * 8 : 0;
+}
+
 void siphash_add(struct siphash *h, const void *octets, size_t n)
 {
+    struct siphash now = *h; /* a copy, which the compiler may keep in registers */
     const uint8_t *at = octets;
 
-    while (n && h->len % 8) {
-        h->tail |= (uint64_t)*at++ << (h->len++ % 8 * 8);
-        n--;
-        if (h->len % 8 == 0) {
-            sip_word(h, h->tail);
-            h->tail = 0;
-        }
-    }
-    if (n >= 8) { /* in a copy, which the compiler may keep in registers */
-        struct siphash now = *h;
-        for (; n >= 8; n -= 8, at += 8, now.len += 8)
-            sip_word(&now, read_word(at));
-        *h = now;
-    }
-    for (; n; n--)
-        h->tail |= (uint64_t)*at++ << (h->len++ % 8 * 8);
+    for (; n >= 8; n -= 8, at += 8)
+        add_octets(&now, read_word(at), 8);
+    if (n)
+        add_octets(&now, read_part(at, n), n);
+    *h = now;
 }
 
 uint64_t siphash_end(struct siphash *h)
@@ -99,11 +112,8 @@ uint64_t siphash(const struct sipkey *key, const void *octets, size_t n)
 {
     const uint8_t *at = octets;
     struct siphash h = start(key);
-    uint64_t tail = 0;
 
     for (size_t words = n / 8; words; words--, at += 8)
         sip_word(&h, read_word(at));
-    for (size_t left = n % 8; left; left--)
-        tail = tail << 8 | at[left - 1];
-    return finish(&h, tail, n);
+    return finish(&h, read_part(at, n % 8), n);
 }

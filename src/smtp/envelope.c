@@ -49,11 +49,25 @@ static struct record record_at(struct span block, uint32_t at)
     return r;
 }
 
-/* The size of the record at `at`, if it is of this kind; else 0. */
-static uint32_t size_at(struct span block, uint32_t at, enum kind kind)
+/* The size of the record at `at`, if it is of this kind, and its head; else 0. Each message reads its
+ * sender about thirty times, so this does less than record_at(). */
+static inline uint32_t size_with_head(struct span block, uint32_t at, enum kind kind,
+                                      uint32_t *head)
 {
-    struct record r = record_at(block, at);
-    return r.size && r.kind == kind ? r.size : 0;
+    if (at > block.len || block.len - at < HEAD)
+        return 0;
+    memcpy(head, block.at + at, sizeof *head);
+    const size_t texts =
+        (*head >> KIND_BITS & ENVELOPE_TEXT_MAX) + (*head >> (KIND_BITS + LENGTH_BITS));
+    bool whole = block.len - at - HEAD >= texts;
+    return whole && *head % (1 << KIND_BITS) == kind ? (uint32_t)(HEAD + texts) : 0;
+}
+
+/* The size of the record at `at`, if it is of this kind; else 0. */
+static inline uint32_t size_at(struct span block, uint32_t at, enum kind kind)
+{
+    uint32_t head;
+    return size_with_head(block, at, kind, &head);
 }
 
 static struct record helo_of(const struct envelope *e)
@@ -202,15 +216,28 @@ struct span envelope_login(const struct envelope *e)
     return helo_of(e).second;
 }
 
-bool envelope_has_sender(const struct envelope *e)
+bool envelope_get_sender(const struct envelope *e, struct span *address)
 {
     struct span block = buf_span(&e->text);
-    return size_at(block, size_at(block, 0, KIND_HELO), KIND_SENDER) != 0;
+    uint32_t at = size_at(block, 0, KIND_HELO), head;
+    bool any = size_with_head(block, at, KIND_SENDER, &head);
+
+    *address = any ? (struct span){block.at + at + HEAD, head >> KIND_BITS & ENVELOPE_TEXT_MAX}
+                   : (struct span){0};
+    return any;
+}
+
+bool envelope_has_sender(const struct envelope *e)
+{
+    struct span address;
+    return envelope_get_sender(e, &address);
 }
 
 struct span envelope_sender(const struct envelope *e)
 {
-    return sender_of(e).first;
+    struct span address;
+    (void)envelope_get_sender(e, &address);
+    return address;
 }
 
 struct span envelope_sender_params(const struct envelope *e)

@@ -64,6 +64,8 @@ struct span envelope_helo(const struct envelope *e);
 struct span envelope_login(const struct envelope *e); /* empty: none */
 bool envelope_has_sender(const struct envelope *e);
 struct span envelope_sender(const struct envelope *e);
+/* Both at once. */
+bool envelope_get_sender(const struct envelope *e, struct span *address);
 struct span envelope_sender_params(const struct envelope *e);
 struct span envelope_note(const struct envelope *e);
 struct span envelope_note_params(const struct envelope *e); /* of a proposed recipient */

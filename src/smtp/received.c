@@ -129,8 +129,9 @@ static int add_all(const struct received_from *from, uint64_t wall_ms, struct bu
 
 int received_header(const struct received_from *from, uint64_t wall_ms, struct buf *out)
 {
+    enum { USUAL = 384 }; /* octets, so that the block does not grow three times */
     const uint32_t start = out->len;
-    if (!add_all(from, wall_ms, out))
+    if (buf_room(out, USUAL) && !add_all(from, wall_ms, out))
         return 0;
     out->len = start;
     return -ENOMEM;

@@ -159,6 +159,10 @@ int reply_write(const struct reply *r, struct buf *out)
     const unsigned lines = lines_that_fit(r, &f);
     const uint32_t start = out->len;
     struct span rest = r->arg;
+    /* For the usual lines of EHLO too, so that the block does not grow three times. add_line() says
+     * if there is no memory. */
+    if (lines > 1)
+        (void)buf_room(out, (size_t)lines * sizeof f.head + r->arg.len);
     for (unsigned i = 1; i <= lines; i++) {
         if (add_line(&f, take_line(&rest), i < lines, REPLY_LINE_MAX, out)) {
             out->len = start;

@@ -48,21 +48,6 @@ size_t text_printable(struct span s)
     return n;
 }
 
-bool text_is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-bool text_is_alnum(char c)
-{
-    return text_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-char text_lower(char c)
-{
-    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
-}
-
 static bool is_upper_hex(char c)
 {
     return text_is_digit(c) || (c >= 'A' && c <= 'F');

@@ -13,9 +13,19 @@ size_t utf8_length(struct span s);
 /* The same, but 0 for control characters too (C0, DEL, C1), which must not be shown to a person. */
 size_t text_printable(struct span s);
 
-bool text_is_alnum(char c);
-bool text_is_digit(char c);
-char text_lower(char c);
+/* ASCII, never the locale's. */
+static inline bool text_is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+static inline bool text_is_alnum(char c)
+{
+    return text_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+static inline char text_lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c + 'a' - 'A') : c;
+}
 
 /* xtext of RFC 3461: printable ASCII but '+' and '=', and "+" with two upper-case hex digits.
  * `utf8`: UTF-8 is allowed too (RFC 6533). Empty is well formed. */
