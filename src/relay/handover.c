@@ -70,7 +70,7 @@ static void finish(struct handover *h)
 {
     struct partial_delivery *partial = h->relay->params.partial;
     uint64_t now = h->relay->params.loop->wall;
-    struct outcome_part *part = calloc(h->parts + 1, sizeof *part);
+    struct outcome_part only, *part = h->parts > 1 ? calloc(h->parts, sizeof *part) : &only;
     struct relay_result result = {.reply = reply_make(REPLY_BACKEND_DOWN, (struct span){0})};
 
     for (uint32_t i = 0; part && i < h->parts; i++)
@@ -83,7 +83,8 @@ static void finish(struct handover *h)
     }
     if (!h->abandoned)
         tell(h, &result);
-    free(part);
+    if (part != &only)
+        free(part);
     handover_free(h);
 }
 
@@ -332,11 +333,12 @@ static int fill_envelopes(struct handover *h, const struct envelope *e, const st
 static struct handover *handover_new(struct relay *r, const struct relay_message *m)
 {
     struct sorting s;
-    struct handover *h = sort(r, m->envelope, &s) && s.parts
-                             ? calloc(1, sizeof *h + s.parts * sizeof h->part[0])
-                             : NULL;
+    bool any = sort(r, m->envelope, &s) && s.parts;
+    size_t size = sizeof(struct handover) + s.parts * sizeof(struct part);
+    struct handover *h = any ? malloc(size) : NULL;
 
     if (h) {
+        memset(h, 0, size);
         h->relay = r;
         h->parts = s.parts;
         for (uint32_t i = 0; i < h->parts; i++)

@@ -68,16 +68,18 @@ void spool_room_close(struct spool_room *room)
 
 struct spool *spool_new(struct spool_room *room, const struct sipkey *key)
 {
-    struct spool *s = calloc(1, sizeof *s);
+    struct spool *s = malloc(sizeof *s);
 
     if (!s)
         return NULL;
-    s->room = room;
-    s->block = s->few;
-    s->block_room = FEW;
-    s->fd = -1;
-    s->key = *key;
-    s->begun = *room->now;
+    *s = (struct spool){
+        .room = room,
+        .block = s->few,
+        .block_room = FEW,
+        .fd = -1,
+        .key = *key,
+        .begun = *room->now,
+    };
     return s;
 }
 

@@ -33,10 +33,15 @@ static_assert((int)METRIC_SESSIONS_NO_MEMORY == (int)METRIC_SESSIONS_QUIT + (int
 
 enum { PROXY_MS = 10000 /* a balancer says it at once */ };
 
+/* A connection takes and frees it about three times for a message. malloc() has small blocks at hand,
+ * calloc() looks for one each time. */
 struct work *conn_work(struct conn *c)
 {
-    if (!c->work)
-        c->work = calloc(1, sizeof *c->work);
+    if (c->work)
+        return c->work;
+    c->work = malloc(sizeof *c->work);
+    if (c->work)
+        *c->work = (struct work){0};
     return c->work;
 }
 
@@ -63,14 +68,16 @@ bool conn_is_exempt(const struct worker *w, const struct addr *peer)
            lists_trust(w, peer);
 }
 
+static struct span domain_of(struct span sender)
+{
+    const char *sign = sender.len ? memrchr(sender.at, '@', sender.len) : NULL;
+
+    return sign ? span_after(sender, (size_t)(sign - sender.at) + 1) : sender;
+}
+
 struct span conn_sender_domain(const struct conn *c)
 {
-    struct span sender = envelope_sender(&c->smtp.envelope);
-    size_t at = sender.len;
-
-    while (at > 0 && sender.at[at - 1] != '@')
-        at--;
-    return span_after(sender, at);
+    return domain_of(envelope_sender(&c->smtp.envelope));
 }
 
 bool conn_is_spared(struct worker *w, const struct conn *c)
@@ -86,8 +93,9 @@ struct tarpit_who conn_who(struct worker *w, struct conn *c)
     if (!(c->flags & CONN_EXEMPT) && lists_trust(w, &c->peer))
         c->flags |= CONN_EXEMPT;
     bool exempt = c->flags & CONN_EXEMPT;
-    struct tarpit_who who = envelope_has_sender(&c->smtp.envelope)
-                                ? who_sends(w, &c->peer, exempt, conn_sender_domain(c))
+    struct span sender;
+    struct tarpit_who who = envelope_get_sender(&c->smtp.envelope, &sender)
+                                ? who_sends(w, &c->peer, exempt, domain_of(sender))
                                 : who_of(w, &c->peer, exempt);
     who.authenticated = c->smtp.flags & SMTP_AUTHENTICATED;
     return who;
@@ -142,12 +150,9 @@ void conn_prefetch(struct loop *loop, const struct watch *watch)
 {
     const struct conn *c = container_of(watch, struct conn, watch);
 
-    if (watch->ready != io_ready || c->phase != CONN_READING || c->flags & CONN_EXEMPT ||
-        c->smtp.flags & SMTP_AUTHENTICATED)
-        return;
-    struct worker *w = worker_of(loop);
-    struct tarpit_who who = who_of(w, &c->peer, false);
-    tarpit_prefetch(&w->tarpit, &who);
+    if (watch->ready == io_ready && c->phase == CONN_READING && !(c->flags & CONN_EXEMPT) &&
+        !(c->smtp.flags & SMTP_AUTHENTICATED))
+        who_prefetch(worker_of(loop), &c->peer);
 }
 
 static void log_no_room(const struct addr *peer)

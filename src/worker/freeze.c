@@ -347,9 +347,8 @@ static void prefetch_clients(struct worker *w)
 
     for (uint32_t i = 0; i < in->count && in->count > 1; i++) {
         struct addr peer = addr_of_peer(&in->item[i].remote);
-        struct tarpit_who who = who_of(w, &peer, false);
         if (peer.family != ADDR_NONE)
-            tarpit_prefetch(&w->tarpit, &who);
+            who_prefetch(w, &peer);
     }
 }
 

@@ -121,10 +121,8 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
         return;
     }
     for (int round = 0; round < ACCEPT_ROUNDS && n == ACCEPT_TOGETHER; round++) {
-        for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n], &full); n++) {
-            struct tarpit_who who = who_of(w, &a[n].peer, false);
-            tarpit_prefetch(&w->tarpit, &who);
-        }
+        for (n = 0; n < ACCEPT_TOGETHER && accept_one(w, watch->fd, &a[n], &full); n++)
+            who_prefetch(w, &a[n].peer);
         for (int i = 0; i < n; i++)
             conn_accept(w, a[i].fd, index, &a[i].peer);
     }

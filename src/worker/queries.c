@@ -39,6 +39,7 @@ struct queries {
     struct queue queue[QUERY_QUEUES];
     struct place *place;
     uint32_t places, free; /* free: equal to places if none is free */
+    uint32_t used;         /* places with a query, which may be answered */
 };
 
 static struct queries *queries_of(struct loop *loop)
@@ -110,6 +111,7 @@ static void give_place(struct queries *a, struct query *q)
     uint32_t at = (uint32_t)q->id;
 
     a->place[at].query = NULL;
+    a->used--;
     a->place[at].next_free = a->free;
     a->free = at;
     q->placed = false;
@@ -164,7 +166,7 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
     struct queries *a = queries_of(loop);
     struct answer answer;
 
-    for (;;) {
+    do { /* once all queries have their answers, there is nothing to read */
         int r = answer_read(watch->fd, &answer);
         if (r != -EAGAIN)
             loop_moved(loop);
@@ -179,7 +181,7 @@ static void answer_ready(struct loop *loop, struct watch *watch, uint32_t events
         if (at >= a->places || !a->place[at].query || a->place[at].query->id != answer.id)
             continue;
         query_answered(a->worker, a->place[at].query->conn, &answer);
-    }
+    } while (a->used);
 }
 
 int queries_open(struct worker *w)
@@ -225,6 +227,7 @@ bool queries_put(struct worker *w, struct query *q)
     struct place *place = &a->place[at];
     a->free = place->next_free;
     place->query = q;
+    a->used++;
     q->id = (uint64_t)++place->uses << 32 | at;
     q->placed = true;
     q->queue = q->permit.stranger_to ? QUERY_STRANGERS : QUERY_FIRST;
@@ -263,9 +266,10 @@ void queries_drop(struct worker *w, struct query *q)
 struct query *query_new(enum query_kind kind, const struct tarpit_permit *permit, struct span kept,
                         struct span first, struct span second)
 {
-    struct query *q = calloc(1, sizeof *q + kept.len + first.len + second.len);
+    struct query *q = malloc(sizeof *q + kept.len + first.len + second.len);
     if (!q)
         return NULL;
+    *q = (struct query){0};
     q->kind = (uint16_t)kind;
     q->permit = *permit;
     q->kept_len = (uint16_t)kept.len;

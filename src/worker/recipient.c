@@ -217,14 +217,16 @@ bool recipient_begin(struct worker *w, struct conn *c, const struct smtp_step *s
  * --suggest`. Bounces of strangers say nothing: anybody can make a server send them. */
 static void note_tried(struct worker *w, struct conn *c, struct span folded, bool exists)
 {
-    struct tarpit_who who = conn_who(w, c);
     uint64_t now = w->loop.wall;
 
     if (w->config->recipients_count == 0)
         return;
-    if (exists)
+    if (exists) {
         tried_exists(w->params->tried, folded, now);
-    else if (tarpit_in_good_standing(&w->tarpit, &who, now))
+        return;
+    }
+    struct tarpit_who who = conn_who(w, c);
+    if (tarpit_in_good_standing(&w->tarpit, &who, now))
         tried_by_good(w->params->tried, folded, now);
     else if (!who.null_sender)
         tried_by_stranger(w->params->tried, folded, &c->peer, now);

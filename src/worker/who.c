@@ -31,6 +31,11 @@ struct tarpit_who who_of(struct worker *w, const struct addr *peer, bool exempt)
     return who;
 }
 
+void who_prefetch(struct worker *w, const struct addr *peer)
+{
+    tarpit_prefetch(&w->tarpit, &place_of(w, peer)->who);
+}
+
 struct tarpit_who who_sends(struct worker *w, const struct addr *peer, bool exempt,
                             struct span domain)
 {

@@ -32,6 +32,9 @@ struct whos {
 /* Like tarpit_who(). */
 struct tarpit_who who_of(struct worker *w, const struct addr *peer, bool exempt);
 
+/* Like tarpit_who() followed by tarpit_prefetch(). */
+void who_prefetch(struct worker *w, const struct addr *peer);
+
 /* Like tarpit_who() followed by tarpit_sender(). */
 struct tarpit_who who_sends(struct worker *w, const struct addr *peer, bool exempt,
                             struct span domain);
