@@ -9,11 +9,10 @@ import threading
 
 import pytest
 
-from lib import processes
 from lib.mired import PASSWORDS
 from lib.scripted import HELLO, Scripted
 from lib.smtp import Client, deliver
-from lib.waiting import PATIENCE
+from lib.waiting import PATIENCE, until
 
 USER, PASSWORD = "alice@example.test", "wonderland"
 
@@ -274,7 +273,7 @@ def test_a_dovecot_that_hangs_delays_no_recipients(mired, tmp_path, greets):
     with silent_dovecot(tmp_path / "auth", greets):
         m = mired(tarpit="time = 0", passwords=None, config=f'clerks = 1\nauth "dovecot" {{ path = "{tmp_path}/auth" }}')
         wanted = "SCRAM-SHA-256" if greets else "PLAIN"
-        processes.wait_until(lambda: wanted in offered(m), 60)
+        until(lambda: wanted in offered(m))
         people = [threading.Thread(target=log_in, args=(m,), daemon=True) for _ in range(6)]
         for thread in people:
             thread.start()
