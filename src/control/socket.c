@@ -144,6 +144,7 @@ static bool take_line(struct control *c)
     }
     const char *wrong = request_parse(span_first(in, len), &r);
     c->asked = true;
+    c->used_ms = c->steering->loop.now;
     c->over = c->over || c->steering->finishing;
     if (wrong)
         control_fail(c, r.code, "%s", wrong);
@@ -258,6 +259,19 @@ void control_resume(struct control *c)
 
 /* ---- connections ---- */
 
+/* Ends the connection that was idle for the longest time: programs that keep connections open must
+ * not keep an administrator out. */
+static void make_room(struct steering *s)
+{
+    struct control *idle = NULL;
+
+    for (struct control *c = s->controls; c; c = c->next)
+        if (!is_busy(c) && (!idle || c->used_ms <= idle->used_ms))
+            idle = c;
+    if (idle)
+        end(idle);
+}
+
 static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct steering *s = steering_of(loop);
@@ -266,6 +280,8 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
     int fd = accept4(watch->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0)
         return;
+    if (s->count >= CONTROLS_MAX)
+        make_room(s);
     struct control *c = s->count < CONTROLS_MAX ? calloc(1, sizeof *c) : NULL;
     if (!c) {
         close(fd);
@@ -275,6 +291,7 @@ static void accept_ready(struct loop *loop, struct watch *watch, uint32_t events
     *c = (struct control){.watch = {.fd = fd, .events = EPOLLIN, .ready = control_ready},
                           .steering = s,
                           .next = s->controls,
+                          .used_ms = loop->now,
                           .uid = who.uid,
                           .pid = who.pid};
     if (loop_watch(loop, &c->watch) < 0) {

@@ -18,7 +18,8 @@ struct control {
     struct buf in, out;
     uid_t uid;
     pid_t pid;
-    uint64_t tag; /* of the note whose result it waits for; 0: none */
+    uint64_t used_ms; /* monotonic: when it was accepted, or made its last request */
+    uint64_t tag;     /* of the note whose result it waits for; 0: none */
     /* called if the client leaves while `tag` is open; NULL: wait */
     void (*given_up)(struct control *c);
     /* A long result: called whenever there is room for more; false at its end, after the last line

@@ -79,6 +79,31 @@ def offend(m, source, times):
         m.booked()
 
 
+def test_connections_that_ask_nothing_keep_no_administrator_out(mired):
+    """A program that opens connections and forgets them has the oldest closed. One that is in use stays."""
+    m = mired(tarpit="time = 0")
+    with contextlib.ExitStack() as stack:
+
+        def connected():
+            s = stack.enter_context(socket.socket(socket.AF_UNIX))
+            s.settimeout(60)
+            s.connect(str(m.folder / "run" / "control"))
+            return s, stack.enter_context(s.makefile("rb"))
+
+        def ask(s, answers):
+            s.sendall(b'{"v":1,"command":"status"}\n')
+            assert json.loads(answers.readline())["ok"]
+
+        used, idle = connected(), []
+        for _ in range(80):
+            idle.append(connected())
+            ask(*idle[-1])
+            ask(*used)
+        assert idle[0][1].read() == b""
+        assert m.control("status").returncode == 0
+        ask(*used)
+
+
 def test_clients_and_what_is_known_of_one(mired):
     m = mired(tarpit="time = 20ms max = 50ms growth = 1")
     worst, other = ports.stranger(), ports.stranger()
