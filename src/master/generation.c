@@ -37,6 +37,10 @@ enum {
     COMING_DEATHS = 3, /* after so many deaths it is given up */
     /* how long workers may take to stop accepting; those of an earlier program may not report it */
     PARTING_MS = 2000,
+    /* between the starts of two children: mail that one of them delays is not delayed by the next
+     * one, too */
+    PAUSE_MS = 10,
+    PAUSES_MS = 500, /* all pauses of a generation together */
 };
 
 static void release(struct master *m, struct generation *g)
@@ -48,6 +52,7 @@ static void release(struct master *m, struct generation *g)
     if (*p)
         *p = g->next;
     loop_alarm_off(&m->loop, &g->deadline);
+    loop_alarm_off(&m->loop, &g->pause);
     generation_unshare(g);
     tls_server_close(g->tls);
     addresses_close(g->addresses);
@@ -185,6 +190,7 @@ static void give_up(struct master *m, struct generation *g, const char *why)
     struct asker asker = g->asker;
 
     m->coming = NULL;
+    loop_alarm_off(&m->loop, &g->pause);
     listeners_cut(&m->listeners, g->listeners_before);
     dismiss(m, g, -1, NOTE_STOP);
     g->state = GENERATION_OLD;
@@ -298,8 +304,19 @@ static bool nth_child(const struct generation *g, uint32_t n, enum role_id *role
     return false;
 }
 
-/* Starts all children at once if no generation serves yet. Otherwise it starts one when the
- * previous one is ready, which leaves the other processors to the serving processes. */
+/* How many children a generation starts. */
+static uint32_t count_starts(const struct generation *g)
+{
+    uint32_t n = 0;
+
+    for (int r = 0; r < ROLE_COUNT; r++)
+        n += is_kept(g, (enum role_id)r) ? 0 : role_table[r].count(g->config);
+    return n;
+}
+
+/* Starts all children at once if no generation serves yet. Otherwise it starts one, a pause after
+ * the previous one is ready: the other processors stay free for mail, and no message meets several
+ * starts. */
 static int start_children(struct master *m, struct generation *g)
 {
     enum role_id role;
@@ -314,6 +331,22 @@ static int start_children(struct master *m, struct generation *g)
     return 0;
 }
 
+static void go_on(struct master *m, struct generation *g)
+{
+    if (start_children(m, g) < 0)
+        give_up(m, g, "not all of its processes can be started; see the log");
+    else if (is_ready(m, g))
+        become_current(m, g);
+}
+
+static void pause_is_over(struct loop *loop, struct alarm *a)
+{
+    struct master *m = master_of(loop);
+
+    if (!m->stopping)
+        go_on(m, container_of(a, struct generation, pause));
+}
+
 void generation_child_ready(struct master *m, struct child *c)
 {
     struct generation *g = c->generation;
@@ -322,10 +355,14 @@ void generation_child_ready(struct master *m, struct child *c)
         let_serve(c);
     if (g->state != GENERATION_COMING)
         return;
-    if (start_children(m, g) < 0)
-        give_up(m, g, "not all of its processes can be started; see the log");
-    else if (is_ready(m, g))
-        become_current(m, g);
+    uint32_t all = count_starts(g);
+    if (!m->current || g->started == all) {
+        go_on(m, g);
+        return;
+    }
+    g->pause.due = pause_is_over;
+    loop_alarm(&m->loop, &g->pause,
+               m->loop.now + (PAUSE_MS * all < PAUSES_MS ? PAUSE_MS : PAUSES_MS / all));
 }
 
 void generation_child_died(struct master *m, struct generation *g)

@@ -105,6 +105,7 @@ struct generation {
     size_t listeners_before;  /* sockets beyond these were added for it, while coming */
     struct asker asker;       /* of the reload that made it */
     struct alarm deadline;    /* while coming and parting */
+    struct alarm pause;       /* while coming: until the next child is started */
 };
 
 struct master {

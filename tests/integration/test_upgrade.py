@@ -120,6 +120,23 @@ def test_clerks_of_an_earlier_program_end_with_the_workers_who_asked_them(mired,
     until(lambda: len(m.processes("clerk")) == 2 and len(m.processes("worker")) == 2)
 
 
+def started(pid):
+    """When a process has been started, in s since the machine was."""
+    with open(f"/proc/{pid}/stat") as f:
+        return int(f.read().rsplit(")", 1)[1].split()[19]) / os.sysconf("SC_CLK_TCK")
+
+
+def test_a_reload_pauses_between_the_starts_of_its_processes(mired):
+    """10 ms each, so that no message meets several starts."""
+    m = mired(tarpit="time = 0 freeze = off", workers=5, config="clerks = 3")
+    before = set(processes.children(m.pid))
+    assert m.control("reload").returncode == 0
+    times = sorted(started(pid) for pid in set(processes.children(m.pid)) - before)
+    assert len(times) == 10  # 5 workers, 3 clerks, the keeper, web; the store is kept
+    assert times[-1] - times[0] >= 0.07  # not 0.09: the kernel counts hundredths, and mired whole ms
+    assert deliver(m.port, "a@b.test", USER).code == 250
+
+
 def test_who_comes_after_a_reload_meets_the_new_configuration(mired):
     """The answer is given when no worker of the earlier generation takes clients any more."""
     m = mired(tarpit="time = 0", workers=4)
