@@ -65,14 +65,14 @@ static void draining(struct master *m, struct child *c, const struct note *n)
     generation_child_drains(m, c->generation);
 }
 
-/* Passes a connection on. Workers do not have the channel themselves: they would share one socket,
+/* Passes a connection on, with the worker's slot, by which the store counts. Workers do not have the channel themselves: they would share one socket,
  * and one that was taken over could shut it down for all others, also for those after it. If there
  * is no room, the worker sees the end of its connection. */
 static void to_store(struct master *m, struct child *c, const struct note *n)
 {
     if (n->fds != 1)
         return;
-    struct note sent = {.kind = NOTE_STORE, .fds = 1};
+    struct note sent = {.kind = NOTE_STORE, .arg = (int32_t)c->index, .fds = 1};
     sent.fd[0] = n->fd[0];
     channel_send(m->runtime.store_pair[0], &sent);
 }

@@ -1,7 +1,9 @@
 /* The store's process: accepts the workers' connections and gives each a thread.
  *
  * Blocking threads, not a loop, because a delivery is mostly waiting for fsync, and there are at
- * most as many connections as the workers' pools hold. Workers send them through the master,
+ * most as many connections as the workers' pools hold. A worker that was taken over may make more:
+ * beyond SHARE times what all workers together may have, those of one slot are closed at once. Workers
+ * send them through the master,
  * because they see no path to a socket (worker/confine.c); those of an earlier program connect to
  * the listening socket. The channel and the socket belong to the master, so connections that are
  * made while the store restarts wait in their queues. At the end an eventfd becomes readable and
@@ -10,6 +12,7 @@
  * Data flow: socket -> lmtp.c -> maildir.c -> state/mail/DOMAIN/LOCALPART/new/. */
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
@@ -17,6 +20,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -36,6 +40,10 @@ enum {
     THREAD_STACK = 256 * 1024,
     SHORTAGE_MS = 100, /* pause when descriptors or threads have run out */
     GRACE_MS = 1500,   /* for deliveries in progress at the end; the master waits 2 s */
+    SLOTS = 1024,      /* the most workers that can be configured */
+    /* Connections of one slot, times `connections`. A true worker has less than once as many; those
+     * of earlier generations have the same slot, and may come from another configuration. */
+    SHARE = 4,
 };
 
 struct store {
@@ -45,17 +53,22 @@ struct store {
     pthread_mutex_t lock;
     pthread_cond_t all_gone;
     unsigned connections;
+    unsigned slot_most, descriptors; /* the limit of a slot's connections; of descriptors */
+    unsigned of_slot[SLOTS];         /* connections of each */
+    bool told[SLOTS];                /* logged that it has more than its share */
 };
 
 struct guest {
     struct store *store;
+    uint32_t slot;
     int fd;
 };
 
-static void count_connection(struct store *s, int by)
+static void count_connection(struct store *s, uint32_t slot, int by)
 {
     pthread_mutex_lock(&s->lock);
     s->connections += (unsigned)by;
+    s->of_slot[slot] += (unsigned)by;
     if (s->connections == 0)
         pthread_cond_signal(&s->all_gone);
     pthread_mutex_unlock(&s->lock);
@@ -66,21 +79,31 @@ static void *serve_guest(void *arg)
     struct guest guest = *(struct guest *)arg;
     free(arg);
     lmtp_serve(&guest.store->context, guest.fd);
-    count_connection(guest.store, -1);
+    count_connection(guest.store, guest.slot, -1);
     return NULL;
 }
 
-static int start_thread(struct store *s, int fd)
+/* A slot also leaves half of the descriptors that are free to the others. */
+static bool has_its_share(struct store *s, uint32_t slot)
+{
+    pthread_mutex_lock(&s->lock);
+    unsigned free = s->descriptors > s->connections ? s->descriptors - s->connections : 0;
+    bool has = s->of_slot[slot] >= s->slot_most || s->of_slot[slot] >= free / 2;
+    pthread_mutex_unlock(&s->lock);
+    return has;
+}
+
+static int start_thread(struct store *s, uint32_t slot, int fd)
 {
     pthread_t thread;
     struct guest *guest = malloc(sizeof *guest);
     if (!guest)
         return -ENOMEM;
-    *guest = (struct guest){s, fd};
-    count_connection(s, 1);
+    *guest = (struct guest){s, slot, fd};
+    count_connection(s, slot, 1);
     int error = pthread_create(&thread, &s->thread, serve_guest, guest);
     if (error) {
-        count_connection(s, -1);
+        count_connection(s, slot, -1);
         free(guest);
     }
     return -error;
@@ -97,14 +120,15 @@ static bool is_connection(int fd)
            getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &len) == 0 && type == SOCK_STREAM;
 }
 
-/* The next connection that a worker has sent, or -errno. */
-static int take_sent(int workers)
+/* The next connection that a worker has sent, with its slot, or -errno. */
+static int take_sent(int workers, uint32_t *slot)
 {
     struct note n;
     int r = channel_read(workers, &n), fd = -EAGAIN;
 
     if (r != 1)
         return r == 0 ? -EPIPE : r == -EBADMSG ? -EAGAIN : r;
+    *slot = (uint32_t)n.arg % SLOTS; /* from the master, not from the worker */
     while (n.fds) {
         int one = n.fd[--n.fds];
         if (fd < 0 && n.kind == NOTE_STORE && is_connection(one))
@@ -115,15 +139,29 @@ static int take_sent(int workers)
     return fd;
 }
 
+static void refuse(struct store *s, uint32_t slot, int fd)
+{
+    close(fd);
+    if (!s->told[slot])
+        log_warn("worker %u makes more connections to the store than its share; closing them",
+                 slot);
+    s->told[slot] = true;
+}
+
 static void accept_guest(struct store *s, bool sent)
 {
-    int fd =
-        sent ? take_sent(s->params->workers) : accept4(s->params->listen, NULL, NULL, SOCK_CLOEXEC);
+    uint32_t slot = 0;
+    int fd = sent ? take_sent(s->params->workers, &slot)
+                  : accept4(s->params->listen, NULL, NULL, SOCK_CLOEXEC);
     int error = fd >= 0 ? 0 : sent ? fd : -errno;
     if (error == -EAGAIN || error == -EINTR || error == -ECONNABORTED)
         return;
+    if (!error && sent && has_its_share(s, slot)) {
+        refuse(s, slot, fd);
+        return;
+    }
     if (!error) {
-        error = start_thread(s, fd);
+        error = start_thread(s, slot, fd);
         if (error)
             close(fd);
     }
@@ -206,6 +244,17 @@ static bool same_text(const char *a, const char *b)
     return a && b ? strcmp(a, b) == 0 : a == b;
 }
 
+/* Connections that all workers together may have to the store. */
+static unsigned connections_of(const struct config *c)
+{
+    unsigned n = 0;
+
+    for (size_t i = 0; i < c->backend_count; i++)
+        if (c->backend[i].kind == BACKEND_STORE)
+            n += c->backend[i].connections;
+    return n;
+}
+
 bool store_is_same(const struct config *a, const struct config *b)
 {
     if (a->domains.count != b->domains.count)
@@ -215,7 +264,17 @@ bool store_is_same(const struct config *a, const struct config *b)
             return false;
     return same_text(a->hostname, b->hostname) && same_text(a->state, b->state) &&
            same_text(a->recipient_delimiter, b->recipient_delimiter) && a->log == b->log &&
-           a->log_level == b->log_level;
+           a->log_level == b->log_level && connections_of(a) == connections_of(b);
+}
+
+static void limit_connections(struct store *s)
+{
+    struct rlimit limit;
+
+    s->slot_most = connections_of(s->params->config) * SHARE;
+    s->descriptors = UINT_MAX;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < UINT_MAX)
+        s->descriptors = (unsigned)limit.rlim_cur;
 }
 
 int store_run(const struct store_params *params)
@@ -232,6 +291,7 @@ int store_run(const struct store_params *params)
                   strerrordesc_np(-s.context.root));
         return 1;
     }
+    limit_connections(&s);
     /* threads wait for the disk, so a heap for each would only waste memory */
     mallopt(M_ARENA_MAX, 1);
     pthread_mutex_init(&s.lock, NULL);

@@ -23,6 +23,8 @@
 #include "query/notes.h"
 #include "store/store.h"
 
+enum { CONNECTIONS = 5, SLOT_MOST = 4 * CONNECTIONS };
+
 struct running {
     char state[64];
     int control, workers; /* the master's and the workers' ends */
@@ -34,7 +36,11 @@ static int start(void **state)
     static char *domains[] = {(char *)"example.test"};
     struct running *r = calloc(1, sizeof *r);
     int control[2], workers[2];
-    struct config config = {.hostname = (char *)"mx.example.test", .domains = {domains, 1}};
+    struct config_backend backend = {.kind = BACKEND_STORE, .connections = CONNECTIONS};
+    struct config config = {.hostname = (char *)"mx.example.test",
+                            .domains = {domains, 1},
+                            .backend = &backend,
+                            .backend_count = 1};
 
     snprintf(r->state, sizeof r->state, "/tmp/mired-store-XXXXXX");
     if (!mkdtemp(r->state) || channel_pair(control) < 0 || channel_pair(workers) < 0)
@@ -81,17 +87,23 @@ static int send_to_store(const struct running *r, uint32_t kind, const int *fd, 
     return channel_send(r->workers, &n);
 }
 
-/* A worker's end of a new connection. */
-static int connect_to_store(const struct running *r)
+/* A worker's end of a new connection. The master sends the worker's slot. */
+static int connect_as(const struct running *r, int slot)
 {
-    struct timeval patience = {.tv_sec = 20};
+    struct timeval patience = {.tv_sec = 120};
     int pair[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
     setsockopt(pair[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    assert_int_equal(send_to_store(r, NOTE_STORE, &pair[1], 1), 0);
+    struct note n = {.kind = NOTE_STORE, .arg = slot, .fds = 1, .fd = {pair[1]}};
+    assert_int_equal(channel_send(r->workers, &n), 0);
     close(pair[1]);
     return pair[0];
+}
+
+static int connect_to_store(const struct running *r)
+{
+    return connect_as(r, 0);
 }
 
 static void assert_greets(int fd)
@@ -162,12 +174,39 @@ static void test_of_several_connections_in_a_note_one_is_served(void **state)
     close(second[0]);
 }
 
+/* A worker that was taken over keeps no other from the store. */
+static void test_a_slot_has_no_more_than_its_share(void **state)
+{
+    int fd[SLOT_MOST], more, others[3];
+    char octet;
+
+    for (size_t i = 0; i < SLOT_MOST; i++)
+        assert_greets(fd[i] = connect_as(*state, 7));
+    for (int i = 0; i < 100; i++) {
+        more = connect_as(*state, 7);
+        assert_int_equal(recv(more, &octet, 1, 0), 0); /* closed */
+        close(more);
+    }
+    for (int i = 0; i < 3; i++)
+        assert_greets(others[i] = connect_as(*state, i * 500));
+    /* One that ends makes room for another: the store sees its end a moment later. */
+    close(fd[0]);
+    while (recv(more = connect_as(*state, 7), &octet, 1, 0) != 1)
+        close(more);
+    close(more);
+    for (size_t i = 1; i < SLOT_MOST; i++)
+        close(fd[i]);
+    for (int i = 0; i < 3; i++)
+        close(others[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_each_connection_that_a_worker_sends_is_served, start,
                                         stop),
         cmocka_unit_test_setup_teardown(test_what_is_no_connection_is_closed, start, stop),
+        cmocka_unit_test_setup_teardown(test_a_slot_has_no_more_than_its_share, start, stop),
         cmocka_unit_test_setup_teardown(test_of_several_connections_in_a_note_one_is_served, start,
                                         stop),
     };
