@@ -19,6 +19,7 @@ struct addresses;
 struct auth_params {
     const struct config *config;
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
+    uint32_t slots;                    /* of workers, and the web process's */
     uint32_t clerk;                    /* the clerk's index, part of each login_id */
     struct sipkey decoys;              /* the key for made-up salts */
     struct scram_shapes *shapes;       /* the form of Dovecot's real salts */

@@ -3,7 +3,8 @@
  * A backend may take seconds to refuse a password, or hang. So threads ask it (directory/askers.h),
  * and the clerk's own thread goes on with other logins and with directories. A thread uses each
  * connection once, because after a right password it belongs to that user. Checks that find no free
- * thread wait in the order in which they came, until the worker has stopped waiting for them. */
+ * thread wait, until the worker has stopped waiting for them. Worker slots share the threads and the
+ * places (directory/fair.h); the checks of a slot keep the order in which they came. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,8 +12,10 @@
 #include "auth/remote.h"
 #include "backend/client.h"
 #include "base/clock.h"
+#include "base/container.h"
 #include "config/config.h"
 #include "directory/askers.h"
+#include "directory/fair.h"
 #include "query/query.h"
 #include "smtp/verdict.h"
 
@@ -22,9 +25,10 @@ enum { THREADS = 16, WAITING_MAX = 256 };
 struct check {
     struct task task; /* first */
     struct auth_query query;
+    struct fair_item item;
     uint64_t until_ms; /* monotonic: the worker waits until then */
     enum answer_result result;
-    struct check *next;
+    struct check *next; /* in `lost` */
     size_t size;
     char text[]; /* of the query */
 };
@@ -35,8 +39,8 @@ struct backend_auth {
     struct askers *askers;
     backend_answered *answered;
     void *arg;
-    struct check *waiting, **last;
-    unsigned waits;
+    struct fair *fair;
+    struct check *lost; /* they have lost their places, or waited too long */
 };
 
 /* ---- in a thread ---- */
@@ -100,7 +104,7 @@ static void rest(void *arg, uint32_t asker)
 /* ---- in the clerk's thread ---- */
 
 struct backend_auth *backend_auth_open(const struct config *config,
-                                       const struct addresses *addresses,
+                                       const struct addresses *addresses, uint32_t slots,
                                        backend_answered *answered, void *arg)
 {
     struct backend_auth *b = calloc(1, sizeof *b);
@@ -109,13 +113,19 @@ struct backend_auth *backend_auth_open(const struct config *config,
         return NULL;
     *b = (struct backend_auth){
         .config = config, .addresses = addresses, .answered = answered, .arg = arg};
-    b->last = &b->waiting;
-    b->askers = askers_open(&(struct askers_params){THREADS, b, run, rest});
+    b->fair = fair_open(THREADS, WAITING_MAX, slots ? slots : 1);
+    b->askers = b->fair ? askers_open(&(struct askers_params){THREADS, b, run, rest}) : NULL;
     if (!b->askers) {
+        fair_close(b->fair);
         free(b);
         return NULL;
     }
     return b;
+}
+
+static struct check *check_of(struct fair_item *item)
+{
+    return container_of(item, struct check, item);
 }
 
 static void check_free(struct check *c)
@@ -128,13 +138,17 @@ void backend_auth_close(struct backend_auth *b)
 {
     if (!b)
         return;
-    for (struct check *c = b->waiting, *next; c; c = next) {
+    for (struct fair_item *item; (item = fair_any(b->fair));)
+        check_free(check_of(item));
+    for (struct check *c = b->lost, *next; c; c = next) {
         next = c->next;
         check_free(c);
     }
-    b->waiting = NULL;
-    if (askers_close(b->askers)) /* else a thread uses it until the process ends */
+    b->lost = NULL;
+    if (askers_close(b->askers)) { /* else a thread uses it until the process ends */
+        fair_close(b->fair);
         free(b);
+    }
 }
 
 static struct check *check_new(const struct auth_query *q)
@@ -154,51 +168,60 @@ static struct check *check_new(const struct auth_query *q)
     return c;
 }
 
-bool backend_auth_ask(struct backend_auth *b, const struct auth_query *q)
+/* Lets a check wait. Returns the one that loses its place for it, or NULL. */
+static struct check *enqueue(struct backend_auth *b, struct check *c)
 {
-    struct check *c = b->waits < WAITING_MAX ? check_new(q) : NULL;
+    static const struct addr nobody; /* so that a slot's checks keep their order */
+    struct fair_item *lost = fair_put(b->fair, &c->item, c->query.asker.slot, &nobody, RANK_FIRST);
 
-    if (!c)
-        return false;
-    if (b->waiting || !askers_put(b->askers, &c->task)) {
-        *b->last = c;
-        b->last = &c->next;
-        b->waits++;
-    }
-    return true;
+    return lost ? check_of(lost) : NULL;
 }
 
-static struct check *take_waiting(struct backend_auth *b)
+static void lose(struct backend_auth *b, struct check *c)
 {
-    struct check *c = b->waiting;
+    c->result = ANSWER_LATER;
+    c->next = b->lost;
+    b->lost = c;
+}
 
-    b->waiting = c->next;
-    if (!b->waiting)
-        b->last = &b->waiting;
-    b->waits--;
-    return c;
+/* Gives waiting checks to free threads, and drops those that no worker waits for any more. */
+static void go_on(struct backend_auth *b)
+{
+    struct fair_item *item;
+
+    while ((item = fair_take(b->fair, NULL, NULL))) {
+        struct check *c = check_of(item);
+        bool late = clock_mono_ms() >= c->until_ms;
+        if (!late && askers_put(b->askers, &c->task))
+            continue;
+        fair_done(b->fair, item);
+        struct check *lost = late ? c : enqueue(b, c);
+        if (lost)
+            lose(b, lost);
+        if (!late) /* the system allows no more threads */
+            return;
+    }
+}
+
+bool backend_auth_ask(struct backend_auth *b, const struct auth_query *q)
+{
+    struct check *c = check_new(q), *lost = c ? enqueue(b, c) : NULL;
+
+    if (!c || lost == c) {
+        if (c)
+            check_free(c);
+        return false;
+    }
+    if (lost) /* not from here: its answer could lead back to this function */
+        lose(b, lost);
+    go_on(b);
+    return true;
 }
 
 static void tell(struct backend_auth *b, struct check *c)
 {
     b->answered(b->arg, &c->query, c->result);
     check_free(c);
-}
-
-/* Gives waiting checks to free threads, and drops those that no worker waits for any more. */
-static void go_on(struct backend_auth *b)
-{
-    while (b->waiting) {
-        struct check *c = b->waiting;
-        bool late = clock_mono_ms() >= c->until_ms;
-        if (!late && !askers_put(b->askers, &c->task))
-            return;
-        (void)take_waiting(b);
-        if (late) {
-            c->result = ANSWER_LATER;
-            tell(b, c);
-        }
-    }
 }
 
 int backend_auth_fd(const struct backend_auth *b)
@@ -211,8 +234,15 @@ void backend_auth_read(struct backend_auth *b)
     struct task *done = askers_done(b->askers), *next;
 
     for (; done; done = next) {
+        struct check *c = (struct check *)done;
         next = done->next;
-        tell(b, (struct check *)done);
+        fair_done(b->fair, &c->item);
+        tell(b, c);
     }
     go_on(b);
+    while (b->lost) {
+        struct check *c = b->lost;
+        b->lost = c->next;
+        tell(b, c);
+    }
 }

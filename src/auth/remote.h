@@ -76,12 +76,13 @@ struct auth_query {
     enum answer_result so_far;
 };
 
-/* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616), in threads: a backend that is
- * slow, or hangs, delays no other query of the clerk. `answered` is called from
- * backend_auth_read(), once for each query that backend_auth_ask() has taken. */
+/* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616), in threads:
+ * a backend that is slow, or hangs, delays no other query of the clerk. `slots` of workers share the
+ * threads. `answered` is called from backend_auth_read(), once for each query that
+ * backend_auth_ask() has taken. */
 typedef void backend_answered(void *arg, struct auth_query *q, enum answer_result result);
 struct backend_auth *backend_auth_open(const struct config *config,
-                                       const struct addresses *addresses,
+                                       const struct addresses *addresses, uint32_t slots,
                                        backend_answered *answered, void *arg);
 void backend_auth_close(struct backend_auth *b);
 /* False: too many wait already, or no memory. Copies the query. */

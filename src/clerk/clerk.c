@@ -297,8 +297,8 @@ static int open_all(struct clerk *c, const struct auth_params *auth,
 
 int clerk_run(const struct clerk_params *params)
 {
-    struct auth_params auth = {params->config, params->addresses, params->index, params->decoys,
-                               params->shapes};
+    struct auth_params auth = {params->config, params->addresses, params->pairs.slots,
+                               params->index,  params->decoys,    params->shapes};
     struct clerk c = {.params = params, .nice = getpriority(PRIO_PROCESS, 0)};
     struct directory_params directory = {.config = params->config,
                                          .cache = params->cache,

@@ -8,7 +8,8 @@
  *   - tries to get the connections of all workers (SIGRTMIN + 3)
  *   - closes its channel to the master and runs on (SIGRTMIN + 4)
  *   - sends the master notes without end, of a kind that is not a worker's (SIGRTMIN + 5)
- *   - queries directories as often as it can, in the best rank (SIGRTMIN + 6).
+ *   - queries directories as often as it can, in the best rank (SIGRTMIN + 6)
+ *   - asks for passwords as often as it can (SIGRTMIN + 7).
  * What the sandbox itself forbids is in tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
@@ -153,7 +154,7 @@ static const struct worker_params *params;
 static int listener; /* the first one that it got last */
 
 static struct alarm flood_alarm;
-static volatile sig_atomic_t floods;
+static volatile sig_atomic_t floods; /* enum query_kind; 0: no */
 
 static void wait_for_signals(void);
 
@@ -169,7 +170,7 @@ static void flood(struct loop *loop, struct alarm *a)
     static uint32_t sent;
     struct query_head head = {.id = UINT64_MAX,
                               .slot = (uint16_t)params->slot,
-                              .kind = QUERY_RECIPIENT,
+                              .kind = (uint16_t)floods,
                               .rank = RANK_FIRST};
 
     loop_alarm(loop, a, loop->now + 1);
@@ -178,7 +179,8 @@ static void flood(struct loop *loop, struct alarm *a)
         snprintf(text, sizeof text, "10.%u.%u.1", sent >> 8 & 255, sent & 255);
         addr_parse(span_of(text), &head.client);
         snprintf(text, sizeof text, "flood%u-%u@example.test", params->slot, sent);
-        if (query_send(params->ask[QUERY_FIRST], &head, span_of(text), (struct span){0}) < 0)
+        if (query_send(params->ask[QUERY_FIRST], &head, span_of(text),
+                       floods == QUERY_PASSWORD ? SPAN("guess") : (struct span){0}) < 0)
             return;
         if (++sent % 1000 == 0)
             log_info("door: %u queries", sent);
@@ -203,9 +205,14 @@ void __wrap_listening_replace(struct worker *w, struct note *n)
     log_info("door: another listener has come");
 }
 
-static void begin_flood(int signal_number)
+static void flood_directories(int signal_number)
 {
-    floods = 1;
+    floods = QUERY_RECIPIENT;
+}
+
+static void flood_verifiers(int signal_number)
+{
+    floods = QUERY_PASSWORD;
 }
 
 static void shut_sockets(int signal_number)
@@ -256,7 +263,8 @@ static void send_notes(int signal_number)
 static void wait_for_signals(void)
 {
     static void (*const deeds[])(int signal_number) = {
-        shut_sockets, end_listening, take_connections, close_channel, send_notes, begin_flood};
+        shut_sockets, end_listening,     take_connections, close_channel,
+        send_notes,   flood_directories, flood_verifiers};
 
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
         sigaction(SIGRTMIN + 1 + (int)i,

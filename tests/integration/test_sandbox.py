@@ -3,6 +3,7 @@
 What each role's sandbox forbids is tried call by call in tests/unit/master/test_sandbox.c.
 """
 
+import base64
 import contextlib
 import json
 import os
@@ -16,6 +17,7 @@ import pytest
 from lib import processes, sockets
 from lib.mired import BUILD, SANITIZED, Mired
 from lib.openldap import ADMIN, BASE, OpenLDAP
+from lib.scripted import HELLO, Scripted
 from lib.smtp import Client, deliver
 from lib.waiting import until
 
@@ -283,14 +285,19 @@ def listeners(mired):
     return sum(s.listens and s.port == mired.port for s in sockets.tcp())
 
 
-def deliver_by(mired, worker, recipient="alice@example.test"):
-    """Delivers a message over a connection that the kernel gives to this worker."""
+def by(mired, worker, do):
+    """do(client) on a connection that the kernel gives to this worker, after EHLO."""
     for _ in range(200):
         with Client(mired.port) as client:
             if server_of(mired, client) == worker:
                 client.ehlo()
-                return client.message("a@b.test", recipient, b"Subject: x\r\n\r\nhello\r\n")
+                return do(client)
     pytest.fail(f"process {worker} accepts nothing")
+
+
+def deliver_by(mired, worker, recipient="alice@example.test"):
+    """Delivers a message over a connection that the kernel gives to this worker."""
+    return by(mired, worker, lambda client: client.message("a@b.test", recipient, b"Subject: x\r\n\r\nhello\r\n"))
 
 
 @pytest.fixture
@@ -473,3 +480,30 @@ def test_a_worker_that_floods_a_directory_leaves_the_others_their_share(monkeypa
         server.stop()
         server.remove()
     assert not wrong
+
+
+def test_a_worker_that_floods_a_verifier_leaves_the_others_their_share(monkeypatch):
+    """It asks for passwords as fast as the backend refuses them."""
+
+    def answer(verb, argument, session):
+        if verb != "AUTH":
+            return None
+        time.sleep(0.02)
+        return "235 2.7.0 ok" if base64.b64decode(argument.split()[1]).endswith(b"\0right") else "535 5.7.8 no"
+
+    with Scripted(answer, hello=(*HELLO, "AUTH PLAIN")) as backend:
+        mired = Mired(program=DOOR, workers=2, tarpit="time = 20s", config='clerks = 1\nauth "backend" { }', backend=backend.block)
+        monkeypatch.setenv("MIRED_DOOR", "mired worker")
+        mired.lies_expected = True
+        mired.start()
+        try:
+            bad, good = mired.processes("worker")
+            os.kill(bad, signal.SIGRTMIN + 7)
+            mired.log.wait("door: 1000 queries")  # more than may wait
+            for n in range(5):
+                assert by(mired, good, lambda client: client.login(f"user{n}@example.test", "right")).code == 235
+            sent = mired.log.text.count(" queries")
+            until(lambda: mired.log.text.count(" queries") > sent)  # the flood goes on
+        finally:
+            wrong = mired.stop()
+        assert not wrong
