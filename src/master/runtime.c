@@ -364,6 +364,8 @@ static void remove_sockets(const struct runtime *h)
 {
     struct borrowed b;
 
+    if (!h->run) /* it was never opened */
+        return;
     if (folder_enter(&b, h->run, &h->identity, 0755) == 0) {
         if (h->store_listen >= 0)
             unlink(h->store_path);
@@ -401,6 +403,8 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
     if (error)
         return wrong(errors, "cannot look up the user", config->user, error);
     users_find(&h->users, &h->identity);
+    if (users_check_root(&h->users, errors) < 0)
+        return -1;
     h->state = strdup(config->state);
     h->run = strdup(config->run);
     h->user = strdup(config->user);
