@@ -9,12 +9,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/capabilities.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "master/folder.h"
@@ -139,6 +141,13 @@ static int open_folder(int state, const char *name, const struct users *u)
     return error;
 }
 
+/* What root is told where it may not change an owner: it lacks a capability, or the file system maps
+ * root to nobody (NFS). -EPERM says here that a folder belongs to somebody else. */
+static int refused(int error)
+{
+    return error == -EPERM ? -EACCES : error;
+}
+
 /* Gives away the content before the folder: if mired ends in between, the next start continues. */
 static int settle(int fd, size_t i, const struct users *u)
 {
@@ -150,21 +159,27 @@ static int settle(int fd, size_t i, const struct users *u)
         return -errno;
     if (st.st_uid != all->uid && st.st_uid != to->uid)
         return -EPERM;
+    /* changes nothing, but says whether the folder could follow its content */
+    if (st.st_uid == all->uid && fchown(fd, st.st_uid, st.st_gid) < 0)
+        return refused(-errno);
     if (st.st_uid == all->uid && folders[i].tree) {
         int again = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        log_info("%s now belongs to the user %s", folders[i].name, to->name);
         int error = again < 0 ? -errno : give_tree(again, all, to->uid, gid, DEEPEST);
         if (error)
-            return error;
+            return refused(error);
+        log_info("%s now belongs to the user %s", folders[i].name, to->name);
     }
+    if (st.st_uid == to->uid && st.st_gid == gid && (st.st_mode & 07777) == folders[i].mode)
+        return 0;
     if (fchown(fd, to->uid, gid) < 0 || fchmod(fd, folders[i].mode) < 0)
-        return -errno;
+        return refused(-errno);
     return 0;
 }
 
-/* Processes that run as other users must pass through it. */
+/* Processes that run as other users must pass through it. Done as USER, to whom it belongs. */
 static int open_way(int state, const struct users *u)
 {
+    struct borrowed b;
     struct stat st;
     bool apart = false;
 
@@ -173,28 +188,88 @@ static int open_way(int state, const struct users *u)
     if (!apart || fstat(state, &st) < 0 || st.st_mode & S_IXOTH ||
         st.st_uid != u->of[USERS_OTHER].uid)
         return 0;
-    return fchmod(state, (st.st_mode & 07777) | S_IXOTH) < 0 ? -errno : 0;
+    int error = privileges_borrow(&b, &u->of[USERS_OTHER]);
+    if (!error && fchmod(state, (st.st_mode & 07777) | S_IXOTH) < 0)
+        error = -errno;
+    privileges_return(&b);
+    return error;
 }
 
-static bool is_given(int state, size_t i, const struct users *u)
+/* Whether a folder has its user already, or, with `missing`, does not exist yet. */
+static bool is_given(int state, size_t i, const struct users *u, bool missing)
 {
     struct stat st;
 
-    return fstatat(state, folders[i].name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-           st.st_uid == u->of[folders[i].kind].uid;
+    return fstatat(state, folders[i].name, &st, AT_SYMLINK_NOFOLLOW) < 0
+               ? missing
+               : st.st_uid == u->of[folders[i].kind].uid;
 }
 
-static void leave_out(struct users *u, int state)
+/* Leaves out the users that do not have their folder. Returns whether there were any. */
+static bool leave_out(struct users *u, int state, bool missing)
 {
     bool any = false;
 
     for (size_t i = 0; i < FOLDERS; i++)
-        if (users_is_apart(u, folders[i].kind) && !is_given(state, i, u)) {
+        if (users_is_apart(u, folders[i].kind) && !is_given(state, i, u, missing)) {
             u->of[folders[i].kind] = u->of[USERS_OTHER];
             any = true;
         }
-    if (any)
-        log_info("not all processes have a user of their own before mired is started again");
+    return any;
+}
+
+/* ---- capabilities ---- */
+
+static const struct {
+    unsigned number;
+    const char *name;
+} to_become[] = {{CAP_SETUID, "CAP_SETUID"}, {CAP_SETGID, "CAP_SETGID"}},
+  to_give[] = {{CAP_CHOWN, "CAP_CHOWN"},
+               {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
+               {CAP_FOWNER, "CAP_FOWNER"},
+               {CAP_FSETID, "CAP_FSETID"}};
+
+/* The names of those that this process lacks, with commas. */
+static void add_missing(struct buf *names, unsigned number, const char *name)
+{
+    uint64_t have = 0;
+
+    if (capabilities_permitted(&have) < 0 || !(have & (uint64_t)1 << number))
+        buf_addf(names, "%s%s", names->len ? ", " : "", name);
+}
+
+int users_check_root(const struct users *u, struct buf *errors)
+{
+    const struct identity *all = &u->of[USERS_OTHER];
+    struct buf names = {0};
+
+    for (size_t i = 0; all->drop && i < sizeof to_become / sizeof *to_become; i++)
+        add_missing(&names, to_become[i].number, to_become[i].name);
+    int error = names.len ? -1 : 0;
+    if (error)
+        buf_addf(errors,
+                 "root has no %.*s here (a container, or CapabilityBoundingSet of the unit?), and "
+                 "so cannot start processes as %s; grant it, or start mired as %s\n",
+                 (int)names.len, names.at, all->name, all->name);
+    buf_free(&names);
+    return error;
+}
+
+/* Whether root may change owners. If not, users that do not have their folder yet are left out. */
+static bool may_give(struct users *u, int state)
+{
+    struct buf names = {0};
+
+    for (size_t i = 0; i < sizeof to_give / sizeof *to_give; i++)
+        add_missing(&names, to_give[i].number, to_give[i].name);
+    bool may = names.len == 0;
+    if (!may && leave_out(u, state, false))
+        log_warn("root has no %.*s here (a container, or CapabilityBoundingSet of the unit?), and "
+                 "so cannot give all users their folders; not all processes have a user of their "
+                 "own",
+                 (int)names.len, names.at);
+    buf_free(&names);
+    return may;
 }
 
 static int open_state(const struct users *u, const char *path)
@@ -214,6 +289,12 @@ static int give_up(struct users *u, size_t i, const char *path, int error, struc
 {
     struct identity *id = &u->of[folders[i].kind];
 
+    if (error == -EACCES) {
+        log_warn("%s/%s: root cannot change its owner (NFS with root_squash?), so %s is not used",
+                 path, folders[i].name, id->name);
+        *id = u->of[USERS_OTHER];
+        return 0;
+    }
     if (error == -EPERM || error == -ELOOP || error == -ENOTDIR) {
         log_warn("%s/%s is a link or belongs to another user, so %s is not used", path,
                  folders[i].name, id->name);
@@ -259,18 +340,21 @@ int users_settle(struct users *u, const char *path, bool as_is, struct buf *erro
         return 0;
     }
     int state = open_state(u, path), error = state < 0 ? state : 0;
-    if (!error && as_is)
-        leave_out(u, state);
+    if (!error && as_is && leave_out(u, state, true))
+        log_info("not all processes have a user of their own before mired is started again");
+    bool give = !error && may_give(u, state);
     if (!error)
         error = open_way(state, u);
     if (error)
         buf_addf(errors, "%s: %s\n", path, strerrordesc_np(-error));
-    for (size_t i = 0; i < FOLDERS && !error; i++)
+    for (size_t i = 0; give && i < FOLDERS && !error; i++)
         if (users_is_apart(u, folders[i].kind)) {
             int fd = open_folder(state, folders[i].name, u);
             error = fd < 0 ? fd : settle(fd, i, u);
             if (fd >= 0)
                 close(fd);
+            if (error == -EACCES && is_given(state, i, u, false))
+                error = 0; /* somebody else has given it */
             error = give_up(u, i, path, error, errors);
         }
     /* The store cannot flush the entry of its mailboxes itself. */

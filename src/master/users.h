@@ -23,11 +23,15 @@ void users_find(struct users *u, const struct identity *all);
 /* Whether processes of that kind have a user of their own. */
 bool users_is_apart(const struct users *u, enum users_kind kind);
 
+/* Whether root can become USER at all. Returns 0, or -1 with a message in *errors. */
+int users_check_root(const struct users *u, struct buf *errors);
+
 /* Gives the folders below `path`, the state folder, to the users whose processes write there, with
  * all files that belong to USER. Makes those that are missing. With `as_is` (the processes of an
  * earlier program still run) it changes no owner: a user that does not have its folder yet is left
  * out of *u until mired starts again. If mired was not started by root, it only warns of folders
- * that it cannot use. Returns 0, or -1 with messages in *errors. */
+ * that it cannot use. Where root may not change owners, users without their folder are left out,
+ * with a warning. Returns 0, or -1 with messages in *errors. */
 int users_settle(struct users *u, const char *path, bool as_is, struct buf *errors);
 
 /* Who may own a folder below `state` of that name, beside USER. */

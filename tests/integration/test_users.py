@@ -263,3 +263,77 @@ def test_a_backend_that_only_one_user_can_reach_keeps_workers_as_that_user(mired
     m = mired(backend='backend "lmtp:/nonexistent/lmtp" { }')
     assert who(m)["worker"] == {ALL}
     m.log.wait("/nonexistent/lmtp cannot be used by")
+
+
+def without(m, capability):
+    """From the next start root lacks it, as in a container."""
+    m.prefix = [*m.prefix, "setpriv", f"--bounding-set=-{capability}"]
+
+
+@pytest.mark.parametrize("capability", ["chown", "dac_override", "fowner", "fsetid"])
+def test_root_that_may_not_change_owners_says_why_and_serves_as_one_user(mired, users, capability):
+    """Before there were such users mired started there, and it must go on to do so."""
+    users.add_all()
+    m = mired(start=False)
+    may = m.prefix
+    without(m, capability)
+    m.start()
+    passes(m)
+    warning = f"root has no CAP_{capability.upper()} here"
+    assert warning in m.log.text
+    assert {who(m)[role].pop() for role in ("worker", "clerk", "store")} == {ALL}
+    assert m.stop() == []
+    m.prefix = may
+    m.start()
+    passes(m)
+    assert {role: who(m)[role] for role in OWN} == {role: {name} for role, name in OWN.items()}
+    assert owner(m.folder / "state" / "mail")[0] == OWN["store"]
+    assert m.stop() == []
+    without(m, capability)  # there is nothing left to change
+    m.start()
+    passes(m)
+    assert {role: who(m)[role] for role in OWN} == {role: {name} for role, name in OWN.items()}
+    assert warning not in m.log.text
+
+
+@pytest.mark.parametrize("capability", ["setuid", "setgid"])
+@pytest.mark.parametrize("apart", [False, True], ids=["one user", "users of their own"])
+def test_root_that_cannot_become_a_user_says_why_it_does_not_start(mired, users, capability, apart):
+    if apart:
+        users.add_all()
+    m = mired(start=False)
+    without(m, capability)
+    done = subprocess.run([*m.prefix, m.program, "-c", m.file], capture_output=True, text=True, timeout=120)
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"root has no CAP_{capability.upper()} here" in said and f"start mired as {ALL}" in said
+    assert "cannot make the folder" not in said
+
+
+def test_a_start_with_an_unknown_user_says_so_and_ends(mired):
+    m = mired(start=False)
+    m.file.write_text(m.file.read_text().replace(f'user = "{ALL}"', 'user = "nobody-of-that-name"'))
+    done = subprocess.run([*m.prefix, m.program, "-c", m.file], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 1 and 'no user "nobody-of-that-name"' in (done.stdout + done.stderr).replace("\\", "")
+
+
+def test_mailboxes_whose_owner_cannot_be_changed_keep_it(mired, users):
+    """The kernel refuses root's chown of a folder that is only for adding, as NFS with root_squash does."""
+    m = mired()
+    passes(m)
+    assert m.stop() == []
+    mail = m.folder / "state" / "mail"
+    if subprocess.run(["chattr", "+a", mail], capture_output=True).returncode != 0:
+        pytest.skip("this file system has no attributes")
+    try:
+        users.add_all()
+        m.start()
+        passes(m)
+        m.log.wait(rf"{mail}: root cannot change its owner .* so {OWN['store']} is not used")
+        assert who(m)["store"] == {ALL} and who(m)["worker"] == {OWN["worker"]}
+        assert m.stop() == []
+    finally:
+        subprocess.run(["chattr", "-a", mail], check=True)
+    m.start()
+    passes(m)
+    wait_who(m, store=OWN["store"])
