@@ -140,7 +140,7 @@ static int start(struct master *m, struct child *c)
     }
     c->pid = pid;
     c->state = CHILD_STARTING;
-    c->unanswered = 0;
+    c->unanswered = c->unexpected = 0;
     c->started_ms = m->loop.now;
     return 0;
 }
@@ -264,12 +264,13 @@ static void log_death(const struct child *c, int status)
 
 /* Whether a child that has ended has left sockets that its successor and others cannot use: one that
  * an attacker has taken over can shut down the pairs that it has. Only another generation has new
- * ones. */
+ * ones. All generations share the pairs to the freezer. */
 static bool renews(const struct master *m, const struct child *c)
 {
     const struct generation *g = c->generation;
+    bool shut = (g == m->current && generation_is_shut(g)) || runtime_handoff_is_shut(&m->runtime);
 
-    if (g != m->current || (!generation_is_shut(g) && !runtime_handoff_is_shut(&m->runtime)))
+    if (!shut || m->stopping || m->draining)
         return false;
     log_error("%s %u, or another process, has shut down its sockets to other processes, which no "
               "process of mired does. An attacker may have taken it over: please report it. mired "
@@ -295,14 +296,14 @@ static void ended(struct master *m, struct child *c, int status)
     }
     if (!expected)
         log_death(c, status);
+    bool renew = renews(m, c);
     if (leaving || m->stopping) {
         forget(m, c);
         generation_child_gone(m, g);
-        return;
+    } else {
+        restart_later(m, c);
+        generation_child_died(m, g);
     }
-    bool renew = renews(m, c);
-    restart_later(m, c);
-    generation_child_died(m, g);
     if (renew)
         master_reload(m, (struct asker){0});
 }

@@ -1,6 +1,7 @@
 """Frozen holds on the real kernel, between two network namespaces of the test's own: no mock, no loopback."""
 
 import json
+import os
 import re
 import resource
 import signal
@@ -16,6 +17,7 @@ from lib import netns, ports, processes
 from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.frozen import FROZEN, ask, source, told, wait_frozen
+from lib.mired import BUILD, SANITIZED
 from lib.smtp import Client
 from lib.waiting import PATIENCE, until
 
@@ -472,3 +474,25 @@ def test_without_the_right_there_is_one_warning_and_holds_are_ordinary(mired, ca
     told(client)
     m.log.wait("not freezing connections")
     assert m.log.text.count("not freezing connections") == 1
+
+
+@pytest.mark.skipif(SANITIZED, reason="a sanitizer needs calls that no role needs")
+@pytest.mark.parametrize("earlier", [False, True])
+def test_the_pair_to_the_freezer_that_a_worker_has_shut_is_renewed_when_it_ends(frozen, cable, monkeypatch, earlier):
+    """Workers of all generations share it. Until then the holds of its slot keep their sockets."""
+    monkeypatch.setenv("MIRED_DOOR", "mired worker")
+    m = frozen(time=10, program=BUILD / "tests" / "door" / "mired-door", workers=1)
+    m.lies_expected = m.deaths_expected = True
+    (bad,) = m.processes("worker")
+    with Client(m.port, host=netns.SERVER, source=source(1)):  # so an earlier worker does not end before its time
+        if earlier:
+            assert m.control("reload", timeout=60).returncode == 0
+        os.kill(bad, signal.SIGRTMIN + 1)
+        m.log.wait(r"door: \d+ sockets are shut")
+        os.kill(bad, signal.SIGKILL)
+        m.log.wait("or another process, has shut down its sockets to other processes")
+        m.log.wait(f"generation {3 if earlier else 2} serves")
+    client = ask(m.port)
+    wait_frozen(cable, 2)
+    assert told(client).seconds > 9.9
+    client.close()
