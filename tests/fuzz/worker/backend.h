@@ -48,6 +48,10 @@ static inline void check_message(struct house *h)
     for (size_t i = 0; i < sizeof readers / sizeof *readers; i++)
         assert(reader_ends(&readers[i], buf_span(&all)) == all.len);
     buf_free(&all);
+    /* BDAT sends the octets of such a message: a dot among them would not be one of its sender. */
+    if (h->session.size == h->body.len)
+        for (size_t i = 0; i < h->body.len; i++)
+            assert(h->body.at[i] != '.' || (i > 0 && h->body.at[i - 1] != '\n'));
     if (!h->sure)
         return;
     if (!h->sent_in_chunks) {

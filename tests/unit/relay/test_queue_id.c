@@ -12,10 +12,12 @@
 static const struct {
     const char *text, *id;
 } replies[] = {
-    {"Ok: queued as 4F2K9bXYZ1", "4F2K9bXYZ1"},                   /* Postfix */
-    {"Ok: queued as 4bPq3W0xJGz9rxN", "4bPq3W0xJGz9rxN"},         /* Postfix, long queue ids */
-    {"OK id=1rGh2x-0004Wd-1L", "1rGh2x-0004Wd-1L"},               /* Exim 4.96 */
-    {"OK id=1u8Zkt-00000000F5a-2QyB", "1u8Zkt-00000000F5a-2QyB"}, /* Exim 4.97 and later */
+    {"Ok: queued as 4F2K9bXYZ1", "4F2K9bXYZ1"},            /* Postfix */
+    {"Ok: queued as 4bPq3W0xJGz9rxN", "4bPq3W0xJGz9rxN"},  /* Postfix, long queue ids */
+    {"Ok: 17 bytes queued as 3FADAAB4224", "3FADAAB4224"}, /* Postfix, to BDAT */
+    {" 17 byte chunk, total 17\nOK id=1xXbrn-00000T-0Z", "1xXbrn-00000T-0Z"}, /* Exim, to BDAT */
+    {"OK id=1rGh2x-0004Wd-1L", "1rGh2x-0004Wd-1L"},                           /* Exim 4.96 */
+    {"OK id=1u8Zkt-00000000F5a-2QyB", "1u8Zkt-00000000F5a-2QyB"},       /* Exim 4.97 and later */
     {"3AOE2Pxy012345 Message accepted for delivery", "3AOE2Pxy012345"}, /* sendmail */
     {"2fe1a0b7 Message accepted for delivery", "2fe1a0b7"},             /* OpenSMTPD */
     {"<a@b.test> [InternalId=41111111, Hostname=ex1.b.test] 1500 bytes in 0.1 Queued mail for "
