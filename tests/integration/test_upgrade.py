@@ -137,6 +137,18 @@ def test_a_reload_pauses_between_the_starts_of_its_processes(mired):
     assert deliver(m.port, "a@b.test", USER).code == 250
 
 
+@pytest.mark.parametrize("after", [0, 0.02, 0.05, 0.08])
+def test_a_stop_during_a_reload_ends_all_processes(mired, after):
+    m = mired(tarpit="time = 0", workers=5)
+    before = set(m.processes(""))
+    with subprocess.Popen(
+        [CONTROL, "-s", m.folder / "run" / "control", "reload"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ):
+        until(lambda: set(m.processes("")) - before)  # the reload has begun
+        time.sleep(after)
+        assert m.stop() == []
+
+
 def test_who_comes_after_a_reload_meets_the_new_configuration(mired):
     """The answer is given when no worker of the earlier generation takes clients any more."""
     m = mired(tarpit="time = 0", workers=4)
