@@ -70,9 +70,11 @@ static void finish(struct handover *h)
 {
     struct partial_delivery *partial = h->relay->params.partial;
     uint64_t now = h->relay->params.loop->wall;
-    struct outcome_part only, *part = h->parts > 1 ? calloc(h->parts, sizeof *part) : &only;
+    struct outcome_part only = {0}, *part = &only;
     struct relay_result result = {.reply = reply_make(REPLY_BACKEND_DOWN, (struct span){0})};
 
+    if (h->parts > 1)
+        part = calloc(h->parts, sizeof *part);
     for (uint32_t i = 0; part && i < h->parts; i++)
         part[i] = (struct outcome_part){&h->part[i].delivery.job, h->part[i].unsettled};
     if (part) {
