@@ -481,6 +481,8 @@ int fleet_run(const struct fleet_params *params)
     if (!f)
         return 1;
     f->params = params;
+    /* The resolver blocks the loop, so it tries each name server once, for a second. */
+    setenv("RES_OPTIONS", "timeout:1 attempts:1", 0);
     int r = open_all(f);
     if (r < 0) {
         log_error("fleet: cannot start, going on alone: %s",

@@ -10,10 +10,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "tls/client.h"
 
-enum { AGAIN_MS = 250, NODE_AGAIN_MS = 500 };
+/* This process waits while the resolver looks a name up. After that it does other things for at least
+ * RESTS times as long. */
+enum { AGAIN_MS = 250, NODE_AGAIN_MS = 500, RESTS = 4 };
 
 static struct servers *servers_of_link(struct link_redis *l)
 {
@@ -39,9 +42,23 @@ struct link_params servers_link_params(const struct servers *s)
     };
 }
 
+static uint64_t not_before(const struct servers *s, uint64_t in_ms)
+{
+    return clock_mono_ms() + (in_ms > s->rest_ms ? in_ms : s->rest_ms);
+}
+
 static void try_again(struct servers *s, uint64_t in_ms)
 {
-    loop_alarm(s->loop, &s->again, s->loop->now + in_ms);
+    loop_alarm(s->loop, &s->again, not_before(s, in_ms));
+}
+
+static int open_link(struct servers *s, struct link_redis *l, const char *host, uint16_t port)
+{
+    uint64_t begun = clock_mono_ms();
+    int error = link_open(l, host, port);
+
+    s->rest_ms = error ? RESTS * (clock_mono_ms() - begun) : 0;
+    return error;
 }
 
 /* The first line of password_file, read again for each search because it may change. */
@@ -123,9 +140,9 @@ static void open_node(struct servers *s, struct servers_node *n)
     params.broken = node_broken;
     params.owner = s;
     link_init(&n->link, &params);
-    int error = link_open(&n->link, n->host, n->port);
+    int error = open_link(s, &n->link, n->host, n->port);
     if (error) {
-        n->again_ms = s->loop->now + NODE_AGAIN_MS;
+        n->again_ms = not_before(s, NODE_AGAIN_MS);
         if (is_home(s, n)) {
             s->map_known = false;
             s->turn++;
@@ -261,7 +278,7 @@ static void ask(struct servers *s)
     }
     link_close(&s->asker);
     link_init(&s->asker, &params);
-    int error = link_open(&s->asker, c->host, c->port);
+    int error = open_link(s, &s->asker, c->host, c->port);
     if (error) {
         asker_broken(&s->asker, strerrordesc_np(-error));
         return;

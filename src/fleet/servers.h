@@ -32,6 +32,7 @@ struct servers {
     struct link_redis asker; /* to a Sentinel, or to a node for the map */
     uint32_t turn;           /* which of the configured ones is asked next */
     struct alarm again;
+    uint64_t rest_ms; /* that it waits after a look-up that failed */
     bool up, map_known, map_wanted;
     uint64_t octets_out, octets_in; /* of links that are closed */
     void (*is_up)(struct servers *s);

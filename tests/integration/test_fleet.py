@@ -1,18 +1,20 @@
 """R25: several mireds that share what they know of clients, through a real Redis."""
 
 import concurrent.futures
+import contextlib
 import itertools
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
 
 import pytest
 
-from lib import ports, redis_trouble, scrape
+from lib import netns, ports, redis_trouble, scrape
 from lib.certificates import Authority
 from lib.daemon import Daemon
 from lib.mired import BUILD, CONTROL, SOURCE
@@ -518,6 +520,23 @@ def test_mired_starts_without_redis_and_finds_it_later(redis, fleet):
     r.start()
     up(one), up(two)
     until(lambda: agree(source, one, two))
+
+
+@pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
+def test_a_new_member_starts_while_the_name_of_redis_cannot_be_looked_up(fleet, tmp_path):
+    """Three name servers that do not answer. It takes mail alone, and what is asked of the fleet process is answered."""
+    resolv = tmp_path / "resolv.conf"
+    with contextlib.ExitStack() as stack:
+        servers = [ports.stranger() for _ in range(3)]
+        for server in servers:
+            stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind((server, 53))
+        resolv.write_text("".join(f"nameserver {server}\n" for server in servers))
+        mount = ["unshare", "-m", "sh", "-c", f'mount --bind {resolv} /etc/resolv.conf && exec "$@"', "sh"]
+        (one,) = fleet("redis://redis.nowhere.test:6379/0", 1, wait=False, prefix=mount)
+        assert deliver(one.port, "a@b.test", "alice@example.test").code == 250
+        assert "Redis is away" in one.control("fleet").stdout
+        assert one.control("reload").returncode == 0
+        one.deaths_expected = True  # it may be killed while it looks the name up
 
 
 def test_the_fleet_process_dies(redis, fleet):
