@@ -368,7 +368,8 @@ def test_two_thousand_slow_senders_of_50_mb_keep_the_limit_and_disturb_no_small_
         codes = senders.end()
     finally:
         senders.close()
-    p99 = [run["p99_ms"] for run in (alone.runs[0], beside.runs[0])]
+    alone.run()  # before and after, so that a machine that changes meanwhile decides nothing
+    p99 = [alone.median("p99_ms"), beside.runs[0]["p99_ms"]]
     print(f"{codes.count(250)} taken, {codes.count(452)} put off, the first of these is number {codes.index(452)}")
     print(f"memory {most / MEGA:.1f} MB, files {files / MEGA:.0f} MB, p99 {p99[1]:.1f} ms, alone {p99[0]:.1f} ms")
     assert set(codes) == {250, 452}
