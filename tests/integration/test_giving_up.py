@@ -113,3 +113,44 @@ def test_a_sender_whose_messages_are_refused_at_their_end_loses_none(mired, post
     assert len(behind.delivered(many[0], count=2)) == 2
     print(f"the limit was met {times_met(m)} times")
     assert times_met(m) >= 1
+
+
+def test_a_server_that_verifies_recipients_goes_on_behind_the_limit_and_its_mail_passes(mired, sender):
+    """Postfix asks with MAIL, RCPT and RSET. It hears the 421 at the 91st RSET of a connection, when it has its answer."""
+    count = 60
+    people = [f"u{n}@example.test" for n in range(count)]
+    m = mired(tarpit="time = 0s", recipients=people)
+    s = sender(m.port, """
+smtpd_recipient_restrictions = reject_unverified_recipient
+unverified_recipient_reject_code = 550
+address_verify_map =
+address_verify_poll_count = 1
+""")  # fmt: skip
+
+    def ask(addresses):
+        with Client(s.port, source="127.0.0.1") as c:
+            c.ehlo()
+            c.must("MAIL FROM:<writer@sender.test>")
+            return [c.say(f"RCPT TO:<{address}>").code for address in addresses]
+
+    def answers(addresses):
+        """When it knows them; until then it says 450, and asks."""
+        return until(lambda: 450 not in (codes := ask(addresses)) and codes, 300, every=0.1)
+
+    # Few at a time: verify(8) gives a question up when cleanup(8) is busy. So they also share a connection.
+    for n in range(count):
+        assert answers([people[n], f"nobody{n}@example.test"]) == [250, 550]
+        if n >= count - 5:  # behind the limit, with questions between
+            hand_over(s, [(people[n], f"good {n};")])
+    for n in range(count - 5, count):
+        (text,) = m.delivered(people[n], count=1)
+        assert f"Subject: good {n};".encode() in text
+    for address, tries in said(s).items():
+        for status, why in tries:
+            if address.startswith("u"):
+                assert status in ("deliverable", "sent"), why
+            else:
+                assert status == "undeliverable" and "550 5.1.1" in why
+    assert "suspended" not in s.log and "status=deferred" not in s.log
+    print(f"the limit was met {times_met(m)} times")
+    assert times_met(m) >= 1
