@@ -176,7 +176,7 @@ static int settle(int fd, size_t i, const struct users *u)
     return 0;
 }
 
-/* Processes that run as other users must pass through it. Done as USER, to whom it belongs. */
+/* Processes that run as other users must pass through it. Done as USER, which owns it. */
 static int open_way(int state, const struct users *u)
 {
     struct borrowed b;
