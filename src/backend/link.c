@@ -187,7 +187,7 @@ static ssize_t give_body(struct link *l, bool *all)
         return done;
     }
     int n = body_parts(l, part);
-    if (n < 0)
+    if (n <= 0)
         return spool_failed(l);
     for (int i = 0; i < (l->ssl ? 1 : n); i++)
         most += part[i].iov_len;

@@ -88,7 +88,7 @@ static void link_broke(struct link *l)
     log_broken(l);
     if (d) /* it had served others, so the connection itself may be at fault */
         d->refused = l->outbound.complaint.code && !l->used;
-    if (d && l->outbound.chunked && l->lived_in >= OUTBOUND_CHUNK)
+    if (d && !d->unreadable && l->outbound.chunked && l->lived_in >= OUTBOUND_CHUNK)
         doubt_chunks(b, d);
     health_complain(b, &l->outbound);
     /* The backend worked a moment ago and may be restarting: try once more at once. If it accepts
