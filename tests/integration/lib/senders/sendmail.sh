@@ -1,5 +1,6 @@
 # sendmail.sh PORT RECIPIENT...: sendmail sends a message from writer@sender.test; what it says of it, and the bounce, are
 # in /m/box. With AGAIN it runs its queue each so many seconds until nothing is left in it.
+# The load of the machine, beyond which sendmail only queues, is not what is tested.
 port=$1
 shift
 mkdir -p -m 0700 /q
@@ -13,6 +14,8 @@ define(\`STATUS_FILE', \`/q/status')dnl
 define(\`SMART_HOST', \`relay:[127.0.0.1]')dnl
 define(\`RELAY_MAILER_ARGS', \`TCP \$h $port')dnl
 define(\`confDONT_PROBE_INTERFACES', \`True')dnl
+define(\`confQUEUE_LA', \`1000')dnl
+define(\`confREFUSE_LA', \`1000')dnl
 FEATURE(\`nocanonify')dnl
 MAILER(\`local')dnl
 MAILER(\`smtp')dnl
