@@ -78,9 +78,12 @@ def test_pages_are_well_formed(page):
 
 
 @pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="systemd is not installed")
-def test_the_unit_is_hardened():
+@pytest.mark.parametrize("files, exposure", [(["mired.service"], 20), (["mired.service", "separate-users.conf"], 35)])
+def test_the_unit_is_hardened(tmp_path, files, exposure):
+    unit = tmp_path / "mired.service"
+    unit.write_text("\n".join(read(f"dist/{file}") for file in files))
     done = subprocess.run(
-        ["systemd-analyze", "security", "--offline=true", "--no-pager", "--threshold=20", SOURCE / "dist/mired.service"],
+        ["systemd-analyze", "security", "--offline=true", "--no-pager", f"--threshold={exposure}", unit],
         capture_output=True, text=True, timeout=PATIENCE,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:]

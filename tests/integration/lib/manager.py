@@ -1,8 +1,8 @@
 """A systemd of the test's own, which runs mired's unit with all that the unit forbids.
 
 It is process 1 of a PID namespace, in a cgroup of its own. /etc is a copy, and /run and /var/lib are empty, so that the
-package's scripts can make users there. Nothing of the machine is touched but the cgroup, which is removed at the end.
-The network is the machine's. The test reads files through `root`.
+package's scripts can make users there. Nothing of the machine is touched but the cgroup, which is removed at the end;
+the kernel's settings are read-only for it. The network is the machine's. The test reads files through `root`.
 """
 
 import os
@@ -33,6 +33,8 @@ exec unshare --cgroup sh -c "$3" sh "$1"
 SECOND = """
 set -e
 umount $1/groups
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount -t tmpfs tmpfs /run
 mkdir $1/etc
