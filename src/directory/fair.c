@@ -271,7 +271,7 @@ static uint32_t part(const struct fair *f, uint32_t quarters)
 /* One slot's share of so many. */
 static uint32_t share(const struct fair *f, uint32_t of)
 {
-    return of > f->active ? of / f->active : 1;
+    return f->active && of > f->active ? of / f->active : 1;
 }
 
 /* How many of the queries in flight one client or one network of a slot may have. */
