@@ -113,7 +113,7 @@ struct fleet {
     uint64_t sent_count;
     uint64_t *expiry; /* by key: until when it lasts in Redis, at least; wall s 32 | tag 32 */
     uint64_t bookings, batches;
-    uint64_t wrong_types; /* keys that other programs have */
+    uint64_t wrong_types;          /* keys that other programs have */
     uint64_t entries_ms, hello_ms; /* monotonic: the next ones are sent then */
 
     /* receive.c */
