@@ -58,7 +58,9 @@ def test_a_connection_on_which_messages_are_taken_in_between_is_kept(mired):
         return "550 5.7.1 not from you" if verb == "RCPT" and "refused" in session.sender else None
 
     with Scripted(answer) as backend:
-        m = mired(backend=backend.block, recipients=None, tarpit="time = 0", workers=1)
+        # One connection: a second one is opened while the first is still busy, and may be given only what is refused.
+        one = backend.block.replace("{ }", "{ connections = 1 }")
+        m = mired(backend=one, recipients=None, tarpit="time = 0", workers=1)
         for _ in range(LIMIT):
             refused(m, 3, 550)
             accepted(m)
