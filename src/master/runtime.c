@@ -1,7 +1,7 @@
 /* Makes and keeps what outlives any child and any generation. Master only.
  *
- * Order: folders, then the lock (so that two mireds with one run folder never touch each other's
- * sockets or files), then sockets and mappings. Children inherit the mappings and get the sockets
+ * Order: the state folder and its lock, the run folder and its lock, then sockets and mappings. So two
+ * mireds that share a folder never touch each other's sockets or files. Children inherit the mappings and get the sockets
  * they need from role.c. The ledger, the memory of mixed answers and the cache of directories are
  * files in the state folder; counters and the shared page live in memory files, which an upgrade
  * hands on. In both folders the master works as the user that they belong to (folder.h). */
@@ -117,6 +117,24 @@ static int take_lock(struct runtime *h, struct buf *errors)
     if (written != n)
         return wrong(errors, "cannot write", path, written < 0 ? -errno : -ENOSPC);
     return 0;
+}
+
+/* Two mireds with one state folder would have two keepers write one ledger. An open folder can be
+ * locked, so the lock needs no file. Where a filesystem cannot lock folders (NFS), there is no lock. */
+static int lock_state(struct runtime *h, struct buf *errors)
+{
+    if (h->state_lock >= 0) /* inherited */
+        return 0;
+    h->state_lock = open(h->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (h->state_lock < 0)
+        return wrong(errors, "cannot open", h->state, -errno);
+    if (flock(h->state_lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+        return 0;
+    buf_addf(errors,
+             "another mired runs with state = \"%s\"; stop it, or give this one a folder of its "
+             "own\n",
+             h->state);
+    return -1;
 }
 
 /* ---- unix sockets ---- */
@@ -298,13 +316,15 @@ static int open_run(struct runtime *h, struct buf *errors)
     return r;
 }
 
-static int make_state(const struct runtime *h, struct buf *errors)
+static int make_state(struct runtime *h, struct buf *errors)
 {
     static const char *const folders[] = {"spool", "lists", "worker-lists"};
     struct borrowed b;
     char path[4096];
     int r = enter_own(h, &b, h->state, 0750, &h->identity, errors);
 
+    if (r == 0)
+        r = lock_state(h, errors);
     folder_leave(&b);
     for (size_t i = 0; r == 0 && i < sizeof folders / sizeof *folders; i++) {
         snprintf(path, sizeof path, "%s/%s", h->state, folders[i]);
@@ -380,6 +400,7 @@ static void remove_sockets(const struct runtime *h)
 void runtime_init(struct runtime *h)
 {
     *h = (struct runtime){.lock = -1,
+                          .state_lock = -1,
                           .store_listen = -1,
                           .control_listen = -1,
                           .store_pair = {-1, -1},
@@ -450,7 +471,7 @@ void runtime_close(struct runtime *h)
     munmap(h->metrics.row, RUNTIME_ROWS * sizeof(struct metrics_row));
     int fd[] = {h->store_listen,   h->store_pair[0], h->store_pair[1], h->empty,
                 h->control_listen, h->metrics_fd,    h->shared_fd,     h->log_fd,
-                h->others_fd,      h->counts_fd,     h->lock};
+                h->others_fd,      h->counts_fd,     h->lock,          h->state_lock};
     for (size_t i = 0; i < sizeof fd / sizeof fd[0]; i++)
         if (fd[i] >= 0)
             close(fd[i]);
@@ -460,7 +481,7 @@ void runtime_close(struct runtime *h)
     free(h->run);
     free(h->user);
     config_free(h->fixed);
-    *h = (struct runtime){.lock = -1};
+    *h = (struct runtime){.lock = -1, .state_lock = -1};
 }
 
 /* ---- metrics rows ---- */

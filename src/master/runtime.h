@@ -43,6 +43,7 @@ struct runtime {
     struct identity identity; /* of `user`, to which the state folder belongs */
     struct users users;       /* of children */
     int lock;                 /* run/lock, held while the master lives */
+    int state_lock;           /* the state folder, locked for as long */
     int store_listen;         /* run/store; workers of earlier programs connect to it */
     int store_pair
         [2];   /* the master sends workers' connections on [0], the store takes them on [1] */

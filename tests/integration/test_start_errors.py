@@ -27,7 +27,7 @@ BASE = """
 hostname = "mx.example.test"
 domains = {{ "example.test" }}
 user = "{user}"
-state = "{folder}/state"
+state = "{state}"
 run = "{folder}/run"
 workers = 2
 listen "127.0.0.1:{port}" {{ }}
@@ -47,7 +47,8 @@ class Start:
         (folder / "recipients").write_text("alice@example.test\n")
 
     def file(self, more="", **changed):
-        values = {"user": self.user, "folder": self.folder, "port": self.port, "more": more, **changed}
+        values = {"user": self.user, "folder": self.folder, "state": self.folder / "state", "port": self.port}
+        values |= {"more": more, **changed}
         path = self.folder / "mired.conf"
         path.write_text(BASE.format(**values))
         return path
@@ -265,3 +266,19 @@ def test_however_few_descriptors_there_are_errors_name_that_limit(start):
         if served == 2:
             break
     assert failed and served, (failed, served)
+
+
+# ---- another mired ----
+
+
+def test_two_mireds_never_share_a_state_folder(start, mired):
+    """Two keepers would write one ledger. The first one goes on, also after an upgrade, which hands the lock on."""
+    first = mired()
+    for step in ("upgrade", "reload"):
+        said, status = start.run(state=first.folder / "state")
+        assert status == 1
+        assert_said(said, "another mired runs with state = ", f"{first.folder}/state")
+        assert first.control(step, timeout=PATIENCE).returncode == 0
+    first.stop()
+    said, _ = start.run(state=first.folder / "state", until="event=ready")
+    assert_said(said, "event=ready")
