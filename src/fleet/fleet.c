@@ -310,10 +310,9 @@ static void time_told(struct link_redis *l, uint64_t asked_us, const redisReply 
     usage_skew(f->usage, skew);
     /* Shares with stamps of the other time are refused, or are too old. */
     if (f->joined && llabs(moved) > SHARE_AHEAD_MS) {
-        log_warn(
-            "fleet: Redis' clock has moved by %+.1f s against the one here; sending again what "
-            "is known here",
-            (double)moved / 1000);
+        log_warn("fleet: Redis' clock has moved by %+.1f s against this machine's; sending again "
+                 "everything that this member knows",
+                 (double)moved / 1000);
         send_sweep(f, 0);
     }
 }

@@ -168,8 +168,8 @@ static void tell_type(struct fleet *f, const struct ledger_name *n)
     struct span key = fleet_key(f, n, text);
 
     if (f->wrong_types++ == 0)
-        log_warn("fleet: Redis has another kind of value at %.*s, so that members which come later "
-                 "will not hear of this client; delete the key",
+        log_warn("fleet: Redis has another kind of value at %.*s, so members that start later do "
+                 "not hear of this client; delete the key",
                  (int)key.len, key.at);
 }
 

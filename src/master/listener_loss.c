@@ -79,7 +79,7 @@ static void mend(struct master *m, struct listener *l)
             r       ? "It listens again"
             : clear ? "Another socket and another worker take its place"
                     : "Another socket takes its place. Workers of an earlier generation may "
-                      "have it too, so no worker is replaced");
+                      "have the old one too, so no worker is replaced");
     if (r == 0 && clear)
         replace_worker(m, l);
     else if (r == 0)

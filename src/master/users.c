@@ -341,7 +341,7 @@ int users_settle(struct users *u, const char *path, bool as_is, struct buf *erro
     }
     int state = open_state(u, path), error = state < 0 ? state : 0;
     if (!error && as_is && leave_out(u, state, true))
-        log_info("not all processes have a user of their own before mired is started again");
+        log_info("some processes get a user of their own only when mired is started again");
     bool give = !error && may_give(u, state);
     if (!error)
         error = open_way(state, u);

@@ -263,7 +263,7 @@ static void take_back(const struct maildir_message *m, size_t box)
     struct file_path new = path_in(m, box, "new"), folder = folder_of(m, box);
     int error = unlinkat(m->root, new.text, 0) < 0 ? -errno : flush_folder(m->root, folder.text);
     if (error)
-        log_warn("a power cut now may leave %s, which its sender will send again: %s", new.text,
+        log_warn("a message may be in this mailbox twice: cannot remove %s for good: %s", new.text,
                  strerrordesc_np(-error));
 }
 

@@ -143,7 +143,7 @@ static void refuse(struct store *s, uint32_t slot, int fd)
 {
     close(fd);
     if (!s->told[slot])
-        log_warn("worker %u makes more connections to the store than its share; closing them",
+        log_warn("worker %u has more connections to the store than its share; closing its new ones",
                  slot);
     s->told[slot] = true;
 }
