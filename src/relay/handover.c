@@ -162,11 +162,13 @@ void handover_over(struct delivery *d)
 void handover_again(struct delivery *d)
 {
     struct part *p = (struct part *)d;
-    struct relay *r = p->handover->relay;
+    struct handover *h = p->handover;
+    struct relay *r = h->relay;
 
     part_leave(p);
     begin_again(p);
-    if (r->pool.closing || (!part_put(p, d->backend) && !part_place(p)))
+    bool left = h->abandoned || (h->unheard && relay_would_double(h));
+    if (left || r->pool.closing || (!part_put(p, d->backend) && !part_place(p)))
         part_later(p);
 }
 

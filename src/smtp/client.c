@@ -158,7 +158,8 @@ int outbound_begin(struct outbound *o, struct job *job)
 {
     o->job = job;
     o->at = next_recipient(job, 0);
-    o->go = o->chunked = false;
+    o->go = o->chunked = o->chunks_refused = false;
+    o->ahead = 0;
     if (o->xclient_caps & o->ability.caps & CAP_XCLIENT) {
         o->state = OUTBOUND_XCLIENT;
         return xclient_command(&o->out, &job->who, o->ability.xclient);

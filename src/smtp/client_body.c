@@ -33,7 +33,6 @@ static void begin_first_chunk(struct outbound *o)
 
 void outbound_begin_chunks(struct outbound *o)
 {
-    o->ahead = 0;
     if (o->chunks_work)
         begin_last_chunk(o);
     else

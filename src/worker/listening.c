@@ -78,6 +78,11 @@ static void forget_one(struct worker *w, struct listening *l)
     l->watched = false;
 }
 
+static void look_again_later(struct worker *w)
+{
+    loop_alarm(&w->loop, &w->accept_alarm, w->loop.now + ACCEPT_AGAIN_MS);
+}
+
 static void accept_again(struct loop *loop, struct alarm *a)
 {
     struct worker *w = worker_of(loop);
@@ -85,11 +90,8 @@ static void accept_again(struct loop *loop, struct alarm *a)
     for (uint32_t i = 0; i < w->params->listeners; i++)
         if (watch_one(w, &w->listening[i]) == 0)
             loop_want(loop, &w->listening[i].watch, EPOLLIN);
-}
-
-static void look_again_later(struct worker *w)
-{
-    loop_alarm(&w->loop, &w->accept_alarm, w->loop.now + ACCEPT_AGAIN_MS);
+        else
+            look_again_later(w);
 }
 
 /* Pauses: clients wait in the queues, and to report them all the time would make no room. */

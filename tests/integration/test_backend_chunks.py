@@ -36,8 +36,10 @@ def said(backend, *verbs):
 
 
 def without_header(message):
-    """A message without the Received: field that mired adds."""
-    return re.sub(rb"\AReceived: [^\r]*\r\n(?:\t[^\r]*\r\n)*", b"", message, count=1)
+    """A message without the Received: field that mired adds, which must be there."""
+    text, count = re.subn(rb"\AReceived: [^\r]*\r\n(?:\t[^\r]*\r\n)*", b"", message, count=1)
+    assert count == 1, message[:200]
+    return text
 
 
 def refuses_chunks(*replies):
@@ -140,6 +142,22 @@ def test_the_backend_gets_the_same_octets_with_data_and_with_bdat(mired):
         last = [c for c in said(one, "BDAT") if c.endswith("LAST")]
         assert len(last) == plain and len(said(one, "DATA")) == len(texts) - plain
         assert said(other, "BDAT") == []
+
+
+@pytest.mark.fast
+@pytest.mark.parametrize("names", [("long" * 12 + ".test", "b.test"), ("b.test", "long" * 12 + ".test")])
+def test_a_message_with_data_behind_one_with_bdat_has_all_its_octets(mired, names):
+    """The first chunk of a connection is a header alone. The next message must not begin where that header ended."""
+    texts = [b"Subject: x\r\n\r\nhello\r\n", b"Subject: y\r\n\r\n.dot\r\n"]
+    with Scripted(hello=CHUNKING) as backend:
+        m = front(mired, backend)
+        for name, text in zip(names, texts):
+            with Client(m.port) as client:
+                client.ehlo(name)
+                assert client.message("a@b.test", ALICE, text).code == 250
+        assert [command.split()[0] for command in said(backend, "BDAT", "DATA")] == ["BDAT", "BDAT", "DATA"]
+        assert [without_header(message) for message in backend.mail[ALICE]] == texts
+        assert backend.connections == 1
 
 
 @pytest.mark.fast

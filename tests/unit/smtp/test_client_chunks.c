@@ -147,6 +147,22 @@ static void test_later_messages_of_the_connection_are_one_chunk(void **state)
     fates(t, FATE_DONE, FATE_DONE);
 }
 
+/* The octets that went ahead were the first message's, and another one has a header of its own. */
+static void test_a_message_with_data_behind_one_with_bdat_begins_at_its_beginning(void **state)
+{
+    struct backend_client *t = *state;
+
+    send_message(t, false);
+    hear(t, "250 2.0.0 queued\r\n");
+    t->job.by_data = true;
+    begin(t);
+    said(t, ENVELOPE "DATA\r\n");
+    hear(t, TAKEN "354 go on\r\n");
+    assert_int_equal(t->o.state, OUTBOUND_BODY);
+    assert_int_equal(t->o.ahead, 0);
+    assert_false(t->o.chunked);
+}
+
 /* The same octets may have been commands to a server that has refused the recipients. */
 static void test_nothing_of_the_message_is_sent_before_the_last_recipient_is_answered(void **state)
 {
@@ -372,6 +388,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         IN_TALK(test_the_first_chunk_of_a_connection_is_the_header_alone),
         IN_TALK(test_later_messages_of_the_connection_are_one_chunk),
+        IN_TALK(test_a_message_with_data_behind_one_with_bdat_begins_at_its_beginning),
         IN_TALK(test_nothing_of_the_message_is_sent_before_the_last_recipient_is_answered),
         IN_TALK(test_without_pipelining_bdat_follows_the_last_recipient),
         IN_TALK(test_data_is_used_where_bdat_may_not_be),
