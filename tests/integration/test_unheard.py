@@ -8,9 +8,9 @@ import threading
 import pytest
 
 from lib import ports
-from lib.scripted import Scripted
+from lib.scripted import HELLO, Scripted
 from lib.smtp import Client, transaction
-from lib.waiting import until
+from lib.waiting import PATIENCE, until
 
 ALICE = "alice@example.test"
 NAMED = b"Message-ID: <1@sender.test>\r\nSubject: one\r\n\r\nhello\r\n"
@@ -88,3 +88,33 @@ def test_a_nameless_message_that_a_backend_may_have_is_not_cut_off(mired):
         until(lambda: source not in delivering(m))
         assert backend.copies(ALICE) == 1
         m.log.wait(rf"event=message.*client={source}")
+
+
+@pytest.mark.parametrize("message", [NAMED, NAMELESS], ids=["named", "nameless"])
+def test_a_message_whose_bdat_is_refused_after_a_reset_is_not_doubled(mired, message):
+    """It goes again with DATA only if its client may still hear of it, or its retry is known for one."""
+    go_on = threading.Event()
+
+    def slow(verb, argument, session):
+        if verb == "BDAT" and argument.endswith("LAST"):
+            go_on.wait(PATIENCE)
+            return "503 5.5.1 bad sequence"
+        return None
+
+    with Scripted(slow, hello=[*HELLO, "CHUNKING"]) as backend:
+        m = mired(backend=backend.block.replace("{ }", "{ chunking = true }"), tarpit="time = 0", workers=1)
+        source = ports.stranger()
+        with Client(m.port, source=source) as client:
+            client.ehlo()
+            client.envelope("a@sender.test", [ALICE])
+            client.must("DATA", 354)
+            client.send(message + b".\r\n")
+            backend.wait_said("BDAT")
+            until(lambda: "final dot" in delivering(m))
+            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        until(lambda: "ended" in delivering(m))
+        go_on.set()
+        until(lambda: source not in delivering(m))
+        m.booked()
+        assert transaction(m.port, "a@sender.test", [ALICE], message, source)[0] == {ALICE: 250}
+        assert backend.copies(ALICE) == 1
