@@ -290,7 +290,7 @@ static void ended(struct master *m, struct child *c, int status)
     forget_channel(m, c);
     runtime_row_give(&m->runtime, c->row);
     /* what it reported about itself is no longer true */
-    if (c->role == ROLE_FREEZER && !expected) {
+    if (c->role == ROLE_FREEZER && !expected && m->runtime.shared) {
         m->runtime.shared->freezer.working = 0;
         m->runtime.shared->freezer.waiting = 0;
     }

@@ -202,6 +202,12 @@ static void give_up(struct master *m, struct generation *g, const char *why)
     reload_if_asked(m);
 }
 
+void generation_give_up_coming(struct master *m, const char *why)
+{
+    if (m->coming)
+        give_up(m, m->coming, why);
+}
+
 /* ---- the start of a generation ---- */
 
 static void log_ready(const struct master *m, const struct generation *g)

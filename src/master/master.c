@@ -106,6 +106,10 @@ void master_reload(struct master *m, struct asker asker)
         master_answer(m, asker, false, "reload", "mired is starting or stopping");
         return;
     }
+    if (!m->runtime.ledger) {
+        master_answer(m, asker, false, "reload", "the last upgrade has failed; restart mired");
+        return;
+    }
     if (m->coming || m->parting || m->reload_waits) {
         m->reload_again = m->reload_again || (asker.pid == 0 && !m->reload_waits);
         if (asker.pid)
@@ -178,6 +182,8 @@ void master_drain(struct master *m)
     m->draining = true;
     notify_tell("STOPPING=1\nSTATUS=draining");
     log_info("draining: refusing new clients; connected clients may finish");
+    if (m->current)
+        generation_give_up_coming(m, "mired is draining");
     listeners_close(&m->listeners);
     for (struct child *c = m->children, *next; c; c = next) {
         next = c->next;

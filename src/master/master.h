@@ -173,6 +173,9 @@ void master_answer(struct master *m, struct asker asker, bool done, const char *
 int generation_start(struct master *m, struct config *config, struct asker asker,
                      uint64_t patience_ms, struct buf *errors);
 
+/* Ends the generation that is about to start, if there is one: a reload or an upgrade fails with `why`. */
+void generation_give_up_coming(struct master *m, const char *why);
+
 /* Called when a child, of `g`, has become ready, died, ended as told, ... */
 void generation_child_ready(struct master *m, struct child *c);
 void generation_child_died(struct master *m, struct generation *g);

@@ -1,7 +1,7 @@
 /* Makes and keeps what outlives any child and any generation. Master only.
  *
- * Order: the state folder and its lock, the run folder and its lock, then sockets and mappings. So two
- * mireds that share a folder never touch each other's sockets or files. Children inherit the mappings and get the sockets
+ * Order: folders, the locks of both, then sockets and mappings. So two mireds that share a folder
+ * never touch each other's sockets or files. Children inherit the mappings and get the sockets
  * they need from role.c. The ledger, the memory of mixed answers and the cache of directories are
  * files in the state folder; counters and the shared page live in memory files, which an upgrade
  * hands on. In both folders the master works as the user that they belong to (folder.h). */
@@ -10,6 +10,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,10 @@ static int wrong(struct buf *errors, const char *what, const char *where, int er
     return -1;
 }
 
-/* ---- folders and the lock ---- */
+/* How long to wait for the state folder's lock, and how often to look. */
+enum { LOCK_PATIENCE_MS = 3000, LOCK_LOOK_MS = 20 };
+
+/* ---- folders and the locks ---- */
 
 /* Creates the folder if it is missing and enters it with the safe identity: folder_leave() follows.
  */
@@ -120,19 +124,37 @@ static int take_lock(struct runtime *h, struct buf *errors)
 }
 
 /* Two mireds with one state folder would have two keepers write one ledger. An open folder can be
- * locked, so the lock needs no file. Where a filesystem cannot lock folders (NFS), there is no lock. */
-static int lock_state(struct runtime *h, struct buf *errors)
+ * locked, so the lock needs no file; where a filesystem cannot lock folders (NFS), there is no lock.
+ * An upgrade does not hand it on: an earlier program that comes next does not know it, and would hold
+ * it against the program after that. So it is free for a moment then, and while one container takes
+ * the place of another. */
+static bool lock_state(struct runtime *h)
 {
-    if (h->state_lock >= 0) /* inherited */
-        return 0;
+    uint64_t until = clock_mono_ms() + LOCK_PATIENCE_MS;
+
     h->state_lock = open(h->state, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (h->state_lock < 0)
-        return wrong(errors, "cannot open", h->state, -errno);
-    if (flock(h->state_lock, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+    while (h->state_lock >= 0 && flock(h->state_lock, LOCK_EX | LOCK_NB) < 0) {
+        if (errno != EWOULDBLOCK)
+            return true;
+        if (clock_mono_ms() >= until)
+            return false;
+        poll(NULL, 0, LOCK_LOOK_MS);
+    }
+    return true;
+}
+
+/* At an upgrade mail goes on whoever has the lock. */
+static int own_state(struct runtime *h, bool upgraded, struct buf *errors)
+{
+    if (lock_state(h))
         return 0;
+    if (upgraded) {
+        log_warn("another mired has locked %s", h->state);
+        return 0;
+    }
     buf_addf(errors,
-             "another mired runs with state = \"%s\"; stop it, or give this one a folder of its "
-             "own\n",
+             "another mired, perhaps in another container, runs with state = \"%s\"; stop it, or "
+             "give this one a folder of its own\n",
              h->state);
     return -1;
 }
@@ -316,15 +338,13 @@ static int open_run(struct runtime *h, struct buf *errors)
     return r;
 }
 
-static int make_state(struct runtime *h, struct buf *errors)
+static int make_state(const struct runtime *h, struct buf *errors)
 {
     static const char *const folders[] = {"spool", "lists", "worker-lists"};
     struct borrowed b;
     char path[4096];
     int r = enter_own(h, &b, h->state, 0750, &h->identity, errors);
 
-    if (r == 0)
-        r = lock_state(h, errors);
     folder_leave(&b);
     for (size_t i = 0; r == 0 && i < sizeof folders / sizeof *folders; i++) {
         snprintf(path, sizeof path, "%s/%s", h->state, folders[i]);
@@ -436,7 +456,8 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
         return wrong(errors, "cannot start", "mired", -ENOMEM);
     bool inherited = h->lock >= 0;
     if (make_state(h, errors) < 0 || users_settle(&h->users, h->state, inherited, errors) < 0 ||
-        open_run(h, errors) < 0 || open_memory(h, errors) < 0)
+        open_run(h, errors) < 0 || own_state(h, inherited, errors) < 0 ||
+        open_memory(h, errors) < 0)
         return -1;
     users_settle_socket(&h->users, h->run, "store");
     give_files(h);
@@ -500,11 +521,12 @@ void runtime_row_give(struct runtime *h, int row)
 {
     if (row < 0)
         return;
-    metrics_reset_gauges(runtime_row(h, row));
+    if (h->metrics.row) /* NULL: this program could not start after an upgrade */
+        metrics_reset_gauges(runtime_row(h, row));
     h->row_taken[row] = false;
 }
 
 struct metrics_row *runtime_row(const struct runtime *h, int row)
 {
-    return row < 0 ? NULL : &h->metrics.row[row];
+    return row < 0 || !h->metrics.row ? NULL : &h->metrics.row[row];
 }

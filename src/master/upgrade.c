@@ -32,14 +32,14 @@ enum { FORMAT = 1 };
 
 /* ---- handing on ---- */
 
-/* The descriptors of the runtime that the new program gets. From an earlier program the last six
+/* The descriptors of the runtime that the new program gets. From an earlier program the last five
  * may be -1. */
-enum { RUNTIME_FDS = 11 };
+enum { RUNTIME_FDS = 10 };
 static void runtime_fds(const struct runtime *h, int fd[RUNTIME_FDS])
 {
     const int all[RUNTIME_FDS] = {
-        h->lock,      h->store_listen, h->control_listen, h->metrics_fd,    h->shared_fd, h->log_fd,
-        h->others_fd, h->counts_fd,    h->store_pair[0],  h->store_pair[1], h->state_lock};
+        h->lock,   h->store_listen, h->control_listen, h->metrics_fd,    h->shared_fd,
+        h->log_fd, h->others_fd,    h->counts_fd,      h->store_pair[0], h->store_pair[1]};
 
     memcpy(fd, all, sizeof all);
 }
@@ -67,12 +67,11 @@ static void each_descriptor(const struct master *m, bool keep)
 
 static json_t *runtime_down(const struct runtime *h)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:[ii], s:i, s:I}", "lock", h->lock,
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:[ii], s:I}", "lock", h->lock,
                      "store", h->store_listen, "control", h->control_listen, "metrics",
                      h->metrics_fd, "shared", h->shared_fd, "log", h->log_fd, "others",
                      h->others_fd, "counts", h->counts_fd, "store pair", h->store_pair[0],
-                     h->store_pair[1], "state lock", h->state_lock, "started",
-                     (json_int_t)h->started_ms);
+                     h->store_pair[1], "started", (json_int_t)h->started_ms);
 }
 
 static json_t *write_down(const struct master *m, struct asker asker)
@@ -205,14 +204,13 @@ static int take_runtime(struct heir *heir, json_t *will)
     json_int_t started, tag;
     int pid, generation;
 
-    if (json_unpack(
-            will,
-            "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s?:[ii], s?:i, s:I}, s:i, s:I, s:i}",
-            "house", "lock", &h->lock, "store", &h->store_listen, "control", &h->control_listen,
-            "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log", &h->log_fd, "others",
-            &h->others_fd, "counts", &h->counts_fd, "store pair", &h->store_pair[0],
-            &h->store_pair[1], "state lock", &h->state_lock, "started", &started, "asker", &pid,
-            "tag", &tag, "generation", &generation) < 0)
+    if (json_unpack(will,
+                    "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s?:[ii], s:I}, s:i, s:I, s:i}",
+                    "house", "lock", &h->lock, "store", &h->store_listen, "control",
+                    &h->control_listen, "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log",
+                    &h->log_fd, "others", &h->others_fd, "counts", &h->counts_fd, "store pair",
+                    &h->store_pair[0], &h->store_pair[1], "started", &started, "asker", &pid, "tag",
+                    &tag, "generation", &generation) < 0)
         return -EBADMSG;
     h->started_ms = (uint64_t)started;
     *asker = (struct asker){pid, (uint64_t)tag};

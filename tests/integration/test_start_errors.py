@@ -277,7 +277,7 @@ def test_two_mireds_never_share_a_state_folder(start, mired):
     for step in ("upgrade", "reload"):
         said, status = start.run(state=first.folder / "state")
         assert status == 1
-        assert_said(said, "another mired runs with state = ", f"{first.folder}/state")
+        assert_said(said, "another mired, perhaps in another container, runs with state = ", f"{first.folder}/state")
         assert first.control(step, timeout=PATIENCE).returncode == 0
     first.stop()
     said, _ = start.run(state=first.folder / "state", until="event=ready")

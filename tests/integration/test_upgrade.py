@@ -17,7 +17,7 @@ from lib import ports, processes
 from lib.load import Held, Stream
 from lib.mired import CONTROL, PROGRAM
 from lib.smtp import Client, deliver
-from lib.waiting import until
+from lib.waiting import PATIENCE, until
 
 USER = "alice@example.test"
 
@@ -146,6 +146,20 @@ def test_a_stop_during_a_reload_ends_all_processes(mired, after):
     ):
         until(lambda: set(m.processes("")) - before)  # the reload has begun
         time.sleep(after)
+        assert m.stop() == []
+
+
+@pytest.mark.parametrize("after", [0, 0.03, 0.07])
+def test_a_drain_during_a_reload_ends_mired(mired, after):
+    """The generation that was about to start is given up: nobody would tell its workers to drain."""
+    m = mired(tarpit="time = 0", workers=5)
+    before = set(m.processes(""))
+    control = [CONTROL, "-s", m.folder / "run" / "control"]
+    with subprocess.Popen([*control, "reload"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        until(lambda: set(m.processes("")) - before)  # the reload has begun
+        time.sleep(after)
+        subprocess.run([*control, "stop", "--drain"], stdout=subprocess.DEVNULL, check=True)
+        assert m.daemon.process.wait(PATIENCE) == 0
         assert m.stop() == []
 
 
