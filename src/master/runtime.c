@@ -143,7 +143,7 @@ static bool lock_state(struct runtime *h)
     return true;
 }
 
-/* At an upgrade mail goes on whoever has the lock. */
+/* An upgrade goes on without the lock, so that mail does. */
 static int own_state(struct runtime *h, bool upgraded, struct buf *errors)
 {
     if (lock_state(h))
