@@ -136,11 +136,11 @@ static void list_forgets(struct orderbook *s)
 {
     s->forgets_count = 0;
     s->forgot_ms = 0;
-    for (uint16_t i = 0; i < ORDER_PLACES; i++) {
+    for (uint32_t i = 0; i < ORDER_PLACES; i++) {
         const struct place *p = &s->place[i];
         if (!p->id || p->verb == ORDER_UNEXEMPT)
             continue;
-        s->forgets[s->forgets_count++] = i;
+        s->forgets[s->forgets_count++] = (uint16_t)i;
         if (p->stamp_ms > s->forgot_ms)
             s->forgot_ms = p->stamp_ms;
     }

@@ -6,11 +6,12 @@ import re
 
 import pytest
 
+from lib import ports, scrape
 from lib.mired import PEOPLE
 from lib.smtp import Client
 from lib.waiting import until
 
-MET = 'result="too many commands"'
+MET = 'mired_sessions_total{result="too many commands"}'
 # All that it has goes over one connection at a time, and it never closes that by itself.
 ONE_CONNECTION = """
 initial_destination_concurrency = 1
@@ -63,12 +64,25 @@ def wait_said(sender, count):
     return said(sender)
 
 
+@pytest.fixture
+def front(mired):
+    """A mired and the port of its page. On a fast machine its log leaves out lines of a client that has so many."""
+
+    def make(**options):
+        web = ports.free()
+        m = mired(tarpit="time = 0s", config=f'web {{ listen = "127.0.0.1:{web}" }}', **options)
+        m.web = web
+        return m
+
+    return make
+
+
 def times_met(m):
-    return sum(MET in line for line in m.log.text.splitlines())
+    return scrape.samples(m.web).get(MET, 0)
 
 
-def test_a_sender_with_unknown_recipients_and_good_mail_loses_none(mired, sender):
-    m = mired(tarpit="time = 0s")
+def test_a_sender_with_unknown_recipients_and_good_mail_loses_none(front, sender):
+    m = front()
     s = sender(m.port)
     messages, bad, good = [], 0, 0
     for run in (82, 83, 84, 85, 90, 175):  # the limit is met at the 84th in a row: at the last, and before and behind
@@ -87,17 +101,17 @@ def test_a_sender_with_unknown_recipients_and_good_mail_loses_none(mired, sender
             arrived[re.search(rb"Subject: (good \d+;)", text)[1].decode()] += 1
     assert arrived == collections.Counter(f"good {n};" for n in range(good))
     s.wait_log(rf"(?s)(to=<writer@sender\.test>.*?status=sent.*?){{{bad}}}", 300)  # all of the bounces
+    until(lambda: times_met(m) >= 4)  # counted when Postfix, which may keep what has ended, closes it
     print(f"the limit was met {times_met(m)} times")
-    assert times_met(m) >= 4
 
 
 @pytest.mark.parametrize("recipients", [1, 45])
-def test_a_sender_whose_messages_are_refused_at_their_end_loses_none(mired, postfix, sender, recipients):
+def test_a_sender_whose_messages_are_refused_at_their_end_loses_none(front, postfix, sender, recipients):
     """It hears the 421 at the RSET that it says behind a refused message. At MAIL it would defer the next message, which
     may be a good one."""
     many = [f"u{n}@example.test" for n in range(recipients)]
     behind = postfix(boxes=many, extra=f"header_checks = regexp:{{ {{/^Subject: bad/ REJECT not wanted}} }}\n{PATIENT}")
-    m = mired(tarpit="time = 0s", recipients=many, backend=f'backend "smtp://127.0.0.1:{behind.port}" {{ }}')
+    m = front(recipients=many, backend=f'backend "smtp://127.0.0.1:{behind.port}" {{ }}')
     s = sender(m.port)
     # A step for each recipient, one for DATA and four for the refusal: that many in a row meet the limit. Two good ones
     # among three times as many leave such a row, in whatever order Postfix sends them.
@@ -111,15 +125,15 @@ def test_a_sender_whose_messages_are_refused_at_their_end_loses_none(mired, post
         assert found == ({"bounced": 3 * run, "sent": 2} if n == 0 else {"bounced": 3 * run})
     assert all("550 5.7.1" in why and "not wanted" in why for t in tries.values() for s, why in t if s == "bounced")
     assert len(behind.delivered(many[0], count=2)) == 2
+    until(lambda: times_met(m) >= 1)  # counted when Postfix, which may keep what has ended, closes it
     print(f"the limit was met {times_met(m)} times")
-    assert times_met(m) >= 1
 
 
-def test_a_server_that_verifies_recipients_goes_on_behind_the_limit_and_its_mail_passes(mired, sender):
+def test_a_server_that_verifies_recipients_goes_on_behind_the_limit_and_its_mail_passes(front, sender):
     """Postfix asks with MAIL, RCPT and RSET. It hears the 421 at the 91st RSET of a connection, when it has its answer."""
     count = 60
     people = [f"u{n}@example.test" for n in range(count)]
-    m = mired(tarpit="time = 0s", recipients=people)
+    m = front(recipients=people)
     s = sender(m.port, """
 smtpd_recipient_restrictions = reject_unverified_recipient
 unverified_recipient_reject_code = 550
@@ -152,5 +166,5 @@ address_verify_poll_count = 1
             else:
                 assert status == "undeliverable" and "550 5.1.1" in why
     assert "suspended" not in s.log and "status=deferred" not in s.log
+    until(lambda: times_met(m) >= 1)  # counted when Postfix, which may keep what has ended, closes it
     print(f"the limit was met {times_met(m)} times")
-    assert times_met(m) >= 1
