@@ -103,7 +103,7 @@ def test_who_comes_back_from_the_same_port_is_served(frozen, cable):
     first = ask(m.port)
     where = first.socket.getsockname()
     wait_frozen(cable, 4)
-    first.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    first.will_reset()
     first.close()
     with socket.socket() as again:
         again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

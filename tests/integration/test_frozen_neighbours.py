@@ -1,6 +1,5 @@
 """Two mireds in one network namespace: each keeps its own frozen connections, whatever the other one does."""
 
-import json
 import os
 import re
 import signal
@@ -9,7 +8,7 @@ import subprocess
 import pytest
 
 from lib import netns, ports
-from lib.frozen import ask, source, told
+from lib.frozen import frozen_in, release, waits_frozen
 from lib.waiting import until
 
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
@@ -21,28 +20,9 @@ def tables(cable):
     return set(OF_OURS.findall(cable.ruleset()))
 
 
-def frozen_in(mired):
-    return json.loads(mired.control("--json", "status").stdout)["frozen"]
-
-
-def waits_frozen(mired, n):
-    """The n-th client, frozen."""
-    before = frozen_in(mired)
-    client = ask(mired.port, n)
-    until(lambda: frozen_in(mired) == before + 1)
-    return client
-
-
 def disturb(client):
     """Sends data for which there is no socket. A reset would be here when send() returns: the cable has no delay."""
     client.send("NOOP\r\n")
-
-
-def release(mired, n, client, disturbed):
-    """The n-th client is answered, and all that it sent meanwhile."""
-    assert mired.control("release", source(n)).returncode == 0
-    told(client)
-    assert [client.reply().code for _ in range(disturbed)] == [250] * disturbed
 
 
 def test_each_of_two_keeps_its_frozen_connections_while_the_other_starts_reloads_and_stops(frozen, cable):

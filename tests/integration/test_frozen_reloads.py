@@ -1,7 +1,6 @@
 """Reloads and frozen holds: the freezer stays unless something that concerns it has changed, its rule is restored if
 somebody has removed it, and no hold is lost at any moment of a reload."""
 
-import json
 import os
 import signal
 import subprocess
@@ -10,23 +9,11 @@ import time
 import pytest
 
 from lib import netns, ports, processes
-from lib.frozen import ask, source, told
+from lib.frozen import frozen_in, release, waits_frozen
 from lib.mired import CONTROL
 from lib.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
-
-
-def frozen_in(mired):
-    return json.loads(mired.control("--json", "status").stdout)["frozen"]
-
-
-def waits_frozen(mired, n):
-    """The n-th client, frozen."""
-    before = frozen_in(mired)
-    client = ask(mired.port, n)
-    until(lambda: frozen_in(mired) == before + 1)
-    return client
 
 
 def with_handles(cable):
@@ -37,13 +24,6 @@ def with_handles(cable):
 def reload(mired):
     done = mired.control("reload")
     assert done.returncode == 0, done.stdout + done.stderr
-
-
-def release(mired, n, client, disturbed):
-    """The n-th client is answered, and all that it sent meanwhile."""
-    assert mired.control("release", source(n)).returncode == 0
-    told(client)
-    assert [client.reply().code for _ in range(disturbed)] == [250] * disturbed
 
 
 def test_reloads_keep_the_freezer_and_leave_the_rule_alone(frozen, cable):

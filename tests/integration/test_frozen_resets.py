@@ -1,12 +1,11 @@
 """Which resets the rule for frozen connections drops, and which pass, when nothing listens."""
 
-import json
 import socket
 
 import pytest
 
 from lib import netns, processes
-from lib.frozen import ask, source, told
+from lib.frozen import ask, frozen_in, told
 from lib.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
@@ -18,10 +17,6 @@ LISTENERS = [
     ("::", netns.SERVER6),
     (netns.SERVER6, netns.SERVER6),
 ]
-
-
-def frozen_in(mired):
-    return json.loads(mired.control("--json", "status").stdout)["frozen"]
 
 
 def release(mired, client):

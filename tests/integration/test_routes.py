@@ -5,8 +5,6 @@ import json
 import os
 import re
 import signal
-import socket
-import struct
 import threading
 import time
 
@@ -236,7 +234,7 @@ def test_a_client_that_hangs_up_amid_several_routes_comes_again(mired):
             client.must("DATA", 354)
             client.send(MESSAGE + b".\r\n")
             b.wait_said("DATA")
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+            client.will_reset()
         until(lambda: "ended" in m.control("connections", "--phase", "delivering").stdout)
         release.set()
         settled(m, web, a, b, c)
@@ -488,7 +486,7 @@ def test_many_backends_that_hang_do_not_keep_a_message_from_the_others(mired):
                 client.must("DATA", 354)
                 client.send(MESSAGE + b".\r\n")
                 time.sleep(min(0.3 * 1.1**tries, 3))  # the patience of a client, with which a slow machine can do something
-                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                client.will_reset()
             m.booked()
         assert [b.copies(t) for b, t in zip(good, to[17:])] == [1, 1, 1]
 

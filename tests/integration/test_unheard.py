@@ -2,7 +2,6 @@
 
 import contextlib
 import socket
-import struct
 import threading
 
 import pytest
@@ -29,14 +28,15 @@ def delivering(m):
     return m.control("connections", "--phase", "delivering").stdout
 
 
-def send_and_reset(m, message, source):
+def send_and_reset(m, message, source, when=None):
+    """It resets the connection when the hand-over is seen at that point; None: at any."""
     with Client(m.port, source=source) as client:
         client.ehlo()
         client.envelope("a@sender.test", [ALICE])
         client.must("DATA", 354)
         client.send(message + b".\r\n")
-        until(lambda: source in delivering(m))
-        client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+        until(lambda: (when or source) in delivering(m))
+        client.will_reset()
 
 
 @pytest.mark.parametrize("message", [NAMED, NAMELESS], ids=["named", "nameless"])
@@ -76,13 +76,7 @@ def test_a_nameless_message_that_a_backend_may_have_is_not_cut_off(mired):
     with Scripted(slow) as backend:
         m = mired(backend=backend.block, tarpit="time = 0", workers=1)
         source = ports.stranger()
-        with Client(m.port, source=source) as client:
-            client.ehlo()
-            client.envelope("a@sender.test", [ALICE])
-            client.must("DATA", 354)
-            client.send(NAMELESS + b".\r\n")
-            until(lambda: "final dot" in delivering(m))
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        send_and_reset(m, NAMELESS, source, "final dot")
         until(lambda: "ended" in delivering(m))
         go_on.set()
         until(lambda: source not in delivering(m))
@@ -104,14 +98,8 @@ def test_a_message_whose_bdat_is_refused_after_a_reset_is_not_doubled(mired, mes
     with Scripted(slow, hello=[*HELLO, "CHUNKING"]) as backend:
         m = mired(backend=backend.block.replace("{ }", "{ chunking = true }"), tarpit="time = 0", workers=1)
         source = ports.stranger()
-        with Client(m.port, source=source) as client:
-            client.ehlo()
-            client.envelope("a@sender.test", [ALICE])
-            client.must("DATA", 354)
-            client.send(message + b".\r\n")
-            backend.wait_said("BDAT")
-            until(lambda: "final dot" in delivering(m))
-            client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        send_and_reset(m, message, source, "final dot")
+        backend.wait_said("BDAT")
         until(lambda: "ended" in delivering(m))
         go_on.set()
         until(lambda: source not in delivering(m))

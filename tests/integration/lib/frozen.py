@@ -1,5 +1,7 @@
 """What tests of frozen holds share: a tarpit that freezes everybody soon, and clients that wait."""
 
+import json
+
 from . import netns
 from .smtp import Client
 from .waiting import until
@@ -34,3 +36,22 @@ def told(client):
     reply = client.reply()
     assert reply.code == 550 and UNKNOWN in reply, reply
     return reply
+
+
+def frozen_in(mired):
+    return json.loads(mired.control("--json", "status").stdout)["frozen"]
+
+
+def waits_frozen(mired, n):
+    """The n-th client, frozen."""
+    before = frozen_in(mired)
+    client = ask(mired.port, n)
+    until(lambda: frozen_in(mired) == before + 1)
+    return client
+
+
+def release(mired, n, client, disturbed):
+    """The n-th client is answered, and all that it sent meanwhile."""
+    assert mired.control("release", source(n)).returncode == 0
+    told(client)
+    assert [client.reply().code for _ in range(disturbed)] == [250] * disturbed

@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import socket
+import struct
 import time
 
 from . import ports
@@ -57,6 +58,10 @@ class Client:
 
     def close(self):
         self.socket.close()
+
+    def will_reset(self):
+        """From now on close() resets the connection."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def send(self, octets):
         if isinstance(octets, str):
