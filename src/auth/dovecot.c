@@ -200,6 +200,13 @@ static int rest(struct dovecot_auth *d, uint64_t begun_ms, int error)
     return error;
 }
 
+static int send_line(struct dovecot_auth *d, const void *at, size_t len)
+{
+    uint64_t begun = clock_mono_ms();
+
+    return rest(d, begun, dial_send(d->fd, at, len));
+}
+
 static int connected(struct dovecot_auth *d)
 {
     uint64_t begun = clock_mono_ms();
@@ -351,7 +358,6 @@ static int send_query(struct dovecot_auth *d, const struct dovecot_query *q)
     char ip[ADDR_TEXT];
     struct buf line = {0};
     int error = connected(d);
-    uint64_t begun = clock_mono_ms();
 
     addr_format(q->client, ip);
     if (!error)
@@ -359,7 +365,7 @@ static int send_query(struct dovecot_auth *d, const struct dovecot_query *q)
             &line, "AUTH\t%u\t%s\tservice=smtp\trip=%s\tsecured\tno-penalty\t%sresp=%.*s\n",
             ++d->id, q->mechanism, ip, q->options, (int)q->response.len, q->response.at);
     if (!error)
-        error = rest(d, begun, dial_send(d->fd, line.at, line.len));
+        error = send_line(d, line.at, line.len);
     if (line.at)
         explicit_bzero(line.at, line.len);
     buf_free(&line);
@@ -478,7 +484,6 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
                        struct span message, const struct auth_asker *asker)
 {
     struct buf line = {0};
-    uint64_t begun = clock_mono_ms();
 
     if (d->fd < 0 || pending->connection != d->connection)
         return false;
@@ -488,7 +493,7 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
         size_t len = base64_encode(message, room);
         room[len] = '\n';
         line.len += (uint32_t)len + 1;
-        error = rest(d, begun, dial_send(d->fd, line.at, line.len));
+        error = send_line(d, line.at, line.len);
         if (error)
             hang_up(d);
         else
@@ -502,12 +507,11 @@ bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pendi
 void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending)
 {
     char line[32];
-    uint64_t begun = clock_mono_ms();
 
     if (d->fd < 0 || pending->connection != d->connection)
         return;
     snprintf(line, sizeof line, "CANCEL\t%u\n", pending->id);
-    if (rest(d, begun, dial_send(d->fd, line, strlen(line))) < 0)
+    if (send_line(d, line, strlen(line)) < 0)
         hang_up(d);
 }
 

@@ -40,6 +40,12 @@ void health_up(struct backend *b)
     set_up(b, true, NULL);
 }
 
+static void forget_complaint(struct outbound *o)
+{
+    kept_free(&o->complaint);
+    o->complaint.code = 0;
+}
+
 /* A reply about us, not about the mail, is logged for the administrator; the client hears 451
  * (R24). */
 void health_complain(struct backend *b, struct outbound *o)
@@ -55,8 +61,7 @@ void health_complain(struct backend *b, struct outbound *o)
                  r.enhanced[1], r.enhanced[2], (int)r.arg.len, r.arg.at ? r.arg.at : "");
         b->complained_ms = now ? now : 1;
     }
-    kept_free(&o->complaint);
-    o->complaint.code = 0;
+    forget_complaint(o);
 }
 
 void health_no_chunks(struct backend *b, struct outbound *o)
@@ -72,10 +77,8 @@ void health_no_chunks(struct backend *b, struct outbound *o)
                  "reload",
                  b->config->name);
     b->no_chunks = true;
-    if (!o)
-        return;
-    kept_free(&o->complaint);
-    o->complaint.code = 0;
+    if (o)
+        forget_complaint(o);
 }
 
 /* A backend's extensions are stored over restarts, so that clients are offered them from the

@@ -153,6 +153,13 @@ bool addr_equal(const struct addr *a, const struct addr *b)
     return a->family == b->family && memcmp(a->octets, b->octets, sizeof a->octets) == 0;
 }
 
+bool addr_is_any(const struct addr *a)
+{
+    static const uint8_t zero[sizeof a->octets];
+
+    return memcmp(a->octets, zero, sizeof zero) == 0;
+}
+
 bool addr_is_loopback(const struct addr *a)
 {
     static const uint8_t one[16] = {[15] = 1};

@@ -55,6 +55,9 @@ bool addr_equal(const struct addr *a, const struct addr *b);
 
 bool addr_is_loopback(const struct addr *a);
 
+/* Whether all octets are 0, as in 0.0.0.0 and ::, which stand for all addresses of a machine. */
+bool addr_is_any(const struct addr *a);
+
 /* The number of bits in addresses of its family: 32 or 128; 0 if it is not an IP address. */
 unsigned addr_bits(const struct addr *a);
 

@@ -92,10 +92,10 @@ unsigned sandbox_enter(struct sandbox *s);
 unsigned sandbox_compiled(void);
 void sandbox_keep(unsigned compiled);
 
-/* For the master, before it forks, and for `mired -t`: whether processes can use Landlock's calls. A filter of system
- * calls that is in force already (systemd's SystemCallFilter=) may end a process that does; from
- * then on sandbox_begin() does without Landlock, and the result is false. If the kernel has no
- * Landlock, the result is true. Forks a process and waits for it; one thread only. */
+/* For the master, before it forks, and for `mired -t`: whether processes can use Landlock's calls. A
+ * filter of system calls that is in force already (systemd's SystemCallFilter=) may end a process
+ * that does; from then on sandbox_begin() does without Landlock, and the result is false. If the
+ * kernel has no Landlock, the result is true. Forks a process and waits for it; one thread only. */
 bool sandbox_probe(void);
 
 /* Whether this build can confine processes at all: not with a sanitizer. */

@@ -1,14 +1,6 @@
 /* Checks what listens where: two listeners cannot have one address, and a backend that is a listener
  * of mired's own would send every message back to it, again and again. Pure except for its messages. */
-#include <string.h>
-
 #include "config/reader.h"
-
-static bool is_any(const struct addr *a)
-{
-    static const uint8_t zero[sizeof a->octets];
-    return memcmp(a->octets, zero, sizeof zero) == 0;
-}
 
 static bool same_port(const struct addr *a, const struct addr *b)
 {
@@ -21,21 +13,21 @@ static void check_overlap(struct reader *r, size_t i, size_t k)
     const struct addr *a = &r->config->listen[k].addr, *b = &r->config->listen[i].addr;
     char text[ADDR_TEXT];
 
-    if (!same_port(a, b) || is_any(a) == is_any(b))
+    if (!same_port(a, b) || addr_is_any(a) == addr_is_any(b))
         return;
     reader_wrong(r, r->section[SECTION_LISTEN][i],
                  "the listen in line %d has the same port, and %s has all addresses; expected one "
                  "listen for all of them, or one for each address",
-                 r->section[SECTION_LISTEN][k].line, addr_format(is_any(a) ? a : b, text));
+                 r->section[SECTION_LISTEN][k].line, addr_format(addr_is_any(a) ? a : b, text));
 }
 
 static bool is_own(const struct addr *listener, const struct addr *backend)
 {
-    bool here = is_any(backend) || addr_is_loopback(backend);
+    bool here = addr_is_any(backend) || addr_is_loopback(backend);
 
     return same_port(listener, backend) &&
-           (addr_equal(listener, backend) || (here && is_any(listener)) ||
-            (is_any(backend) && addr_is_loopback(listener)));
+           (addr_equal(listener, backend) || (here && addr_is_any(listener)) ||
+            (addr_is_any(backend) && addr_is_loopback(listener)));
 }
 
 void config_check_ports(struct reader *r)

@@ -190,7 +190,7 @@ struct config {
     struct config_fleet fleet;       /* R25 */
 };
 
-/* Of the spool a part is for small messages, as in relay/spool.h. */
+/* Of the spool a part is for small messages (relay/spool.h); size_max is cut to what fits. */
 enum { CONFIG_SPOOL_SMALL = 256 * 1024, CONFIG_SPOOL_SMALL_PART = 16 };
 
 /* Reads `path`. Returns 0 and sets *config, which the caller frees with config_free(); or returns

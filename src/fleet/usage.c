@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "fleet/numbers.h"
+#include "fleet/share.h"
 
 /* All that is known of an account is in one set, so WAYS is how many members it may have. */
 enum { WAYS = 64, UNTOLD = 1024 };
@@ -277,7 +278,7 @@ bool usage_take(struct usage *s, struct ledger *l, uint16_t member, const struct
     struct node old = n ? *n : (struct node){0};
 
     if ((n && n->stamp_ms >= share->stamp_ms &&
-         n->stamp_ms <= fleet_time(s, now) + USAGE_AHEAD_MS) ||
+         n->stamp_ms <= fleet_time(s, now) + SHARE_AHEAD_MS) ||
         is_from_before(s, share, now))
         return false;
     if (!n)
@@ -334,7 +335,7 @@ bool usage_next_untold(struct usage *s, const struct ledger *l, uint64_t now,
     struct ledger_key k = key_of(n);
     uint64_t stamp = fleet_time(s, now);
     n->untold = false;
-    if (stamp > s->last_stamp || s->last_stamp > stamp + USAGE_AHEAD_MS)
+    if (stamp > s->last_stamp || s->last_stamp > stamp + SHARE_AHEAD_MS)
         s->last_stamp = stamp;
     else
         s->last_stamp++;

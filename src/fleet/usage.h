@@ -19,9 +19,9 @@
 
 struct usage;
 
-/* A stamp from further ahead than USAGE_AHEAD_MS does not win over a later one: Redis' clock was wrong
+/* A stamp from further ahead than SHARE_AHEAD_MS does not win over a later one: Redis' clock was wrong
  * when it was given. */
-enum { USAGE_SELF = 0, USAGE_RECORD = 62, USAGE_AHEAD_MS = 5000 };
+enum { USAGE_SELF = 0, USAGE_RECORD = 62 };
 
 struct usage_share {
     uint64_t id;                  /* the account's common name */

@@ -38,35 +38,23 @@ struct set {
     bool with_address;
 };
 
-static bool is_any(const struct addr *a)
-{
-    static const uint8_t zero[16];
-
-    return memcmp(a->octets, zero, sizeof zero) == 0;
-}
-
-static bool is_any_for_ip4(const struct addr *a)
-{
-    return is_any(a);
-}
-
 static bool is_any_for_ip6(const struct addr *a)
 {
-    return a->family == ADDR_IP6 && is_any(a);
+    return a->family == ADDR_IP6 && addr_is_any(a);
 }
 
 static bool is_one_ip4(const struct addr *a)
 {
-    return a->family == ADDR_IP4 && !is_any(a);
+    return a->family == ADDR_IP4 && !addr_is_any(a);
 }
 
 static bool is_one_ip6(const struct addr *a)
 {
-    return a->family == ADDR_IP6 && !is_any(a);
+    return a->family == ADDR_IP6 && !addr_is_any(a);
 }
 
 static const struct set sets[] = {
-    {"any4", "inet_service", "meta nfproto ipv4 tcp sport", is_any_for_ip4, false},
+    {"any4", "inet_service", "meta nfproto ipv4 tcp sport", addr_is_any, false},
     {"any6", "inet_service", "meta nfproto ipv6 tcp sport", is_any_for_ip6, false},
     {"own4", "ipv4_addr . inet_service", "ip saddr . tcp sport", is_one_ip4, true},
     {"own6", "ipv6_addr . inet_service", "ip6 saddr . tcp sport", is_one_ip6, true},

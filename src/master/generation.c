@@ -294,12 +294,18 @@ void generation_release_all(struct master *m)
         release(m, m->generations);
 }
 
+/* How many children of a role a generation starts. */
+static uint32_t starts_of(const struct generation *g, enum role_id role)
+{
+    return is_kept(g, role) ? 0 : role_table[role].count(g->config);
+}
+
 /* The role and index of the n-th child that a generation starts; workers come last, because they
  * use the others. False if there are fewer. */
 static bool nth_child(const struct generation *g, uint32_t n, enum role_id *role, uint32_t *index)
 {
     for (int r = ROLE_COUNT - 1; r >= 0; r--) {
-        uint32_t count = is_kept(g, (enum role_id)r) ? 0 : role_table[r].count(g->config);
+        uint32_t count = starts_of(g, (enum role_id)r);
         if (n < count) {
             *role = (enum role_id)r;
             *index = n;
@@ -316,7 +322,7 @@ static uint32_t count_starts(const struct generation *g)
     uint32_t n = 0;
 
     for (int r = 0; r < ROLE_COUNT; r++)
-        n += is_kept(g, (enum role_id)r) ? 0 : role_table[r].count(g->config);
+        n += starts_of(g, (enum role_id)r);
     return n;
 }
 

@@ -65,9 +65,10 @@ static void draining(struct master *m, struct child *c, const struct note *n)
     generation_child_drains(m, c->generation);
 }
 
-/* Passes a connection on, with the worker's slot, by which the store counts. Workers do not have the channel themselves: they would share one socket,
- * and one that was taken over could shut it down for all others, also for those after it. If there
- * is no room, the worker sees the end of its connection. */
+/* Passes a connection on, with the worker's slot, by which the store counts. Workers do not have the
+ * channel themselves: they would share one socket, and one that was taken over could shut it down for
+ * all others, also for those after it. If there is no room, the worker sees the end of its
+ * connection. */
 static void to_store(struct master *m, struct child *c, const struct note *n)
 {
     if (n->fds != 1)

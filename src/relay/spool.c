@@ -6,7 +6,6 @@
  * an octet's offset gives its block. */
 #include "relay/spool.h"
 
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -14,12 +13,6 @@
 #include <string.h>
 #include <sys/random.h>
 #include <unistd.h>
-
-#include "config/config.h"
-
-static_assert((int)SPOOL_SMALL == (int)CONFIG_SPOOL_SMALL &&
-                  (int)SPOOL_SMALL_PART == (int)CONFIG_SPOOL_SMALL_PART,
-              "config/check.c cuts size_max to what fits");
 
 enum { CHUNK = 64 * 1024, FEW = 4, WRITE_PARTS = 64 };
 

@@ -24,18 +24,19 @@
 
 #include "base/bytes.h"
 #include "base/siphash.h"
+#include "config/config.h"
 #include "relay/blocks.h"
 #include "smtp/data.h"
 #include "smtp/sameness.h"
 
 enum {
-    SPOOL_MEMORY = 32 * 1024 * 1024, /* octets of the common blocks of all workers */
-    SPOOL_BLOCKS_LEAST = 16,         /* of a worker */
-    SPOOL_RESERVE = 8,               /* 1/8 of them is for messages that have no block yet */
-    SPOOL_FAST = 1500,               /* octets a millisecond since it began: a message is fast */
-    SPOOL_WRITE = 16,                /* blocks of one write to a file */
-    SPOOL_SMALL = 256 * 1024,        /* octets of a message that may use all of spool_max ... */
-    SPOOL_SMALL_PART = 16,           /* ... of which 1/16 is for such messages */
+    SPOOL_MEMORY = 32 * 1024 * 1024,  /* octets of the common blocks of all workers */
+    SPOOL_BLOCKS_LEAST = 16,          /* of a worker */
+    SPOOL_RESERVE = 8,                /* 1/8 of them is for messages that have no block yet */
+    SPOOL_FAST = 1500,                /* octets a millisecond since it began: a message is fast */
+    SPOOL_WRITE = 16,                 /* blocks of one write to a file */
+    SPOOL_SMALL = CONFIG_SPOOL_SMALL, /* octets of a message that may use all of spool_max ... */
+    SPOOL_SMALL_PART = CONFIG_SPOOL_SMALL_PART, /* ... of which 1/16 is for such messages */
 };
 
 struct spool_room {         /* one for a worker */
