@@ -43,6 +43,14 @@ def test_every_link_of_an_installed_document_leads_somewhere(documents):
             assert there or ours, f"{page.name}: {link}"
 
 
+def test_program_package_and_changes_have_one_version():
+    """The package's scripts compare versions: what 0.2.0 has to undo at a return to 0.1.0, it finds by them."""
+    said = subprocess.run([BUILD / "mired", "-V"], capture_output=True, text=True, check=True).stdout.split()[1]
+    package = re.match(r"mired \(([^)]+)\)", (SOURCE / "debian" / "changelog").read_text())
+    changes = re.search(r"^## ([0-9.]+)", (SOURCE / "CHANGES.md").read_text(), re.MULTILINE)
+    assert said == package[1] == changes[1]
+
+
 def test_the_package_lets_people_read_them():
     rules = (SOURCE / "debian" / "rules").read_text()
     assert "dh_compress -X.md -X.yml -X.json" in rules

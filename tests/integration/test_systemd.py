@@ -222,7 +222,7 @@ def test_a_return_to_a_version_with_one_user_gives_it_everything(machine):
     machine.passes()
     machine.script("prerm", "upgrade", machine.must("mired", "-V").split()[1] + "+1")  # not a return
     assert machine.owner("/var/lib/mired/mail") == "mired-store"
-    machine.script("prerm", "upgrade", "0.0.9")
+    machine.script("prerm", "upgrade", "0.1.0")
     whose = machine.must("find", "/var/lib/mired", "-printf", "%u\n").split()
     assert len(whose) > 10 and set(whose) == {"mired"}
     machine.must("mirectl", "upgrade")  # as the other version's script does
