@@ -1,7 +1,8 @@
 /* Makes and keeps what outlives any child and any generation. Master only.
  *
- * Order: folders, the locks of both, then sockets and mappings. So two mireds that share a folder
- * never touch each other's sockets or files. Children inherit the mappings and get the sockets
+ * Order: folders, the locks of both, then owners, sockets and mappings. So two mireds that share a
+ * folder never touch each other's sockets or files, and one that somebody starts beside another by
+ * mistake takes no folder from its processes. Children inherit the mappings and get the sockets
  * they need from role.c. The ledger, the memory of mixed answers and the cache of directories are
  * files in the state folder; counters and the shared page live in memory files, which an upgrade
  * hands on. In both folders the master works as the user that they belong to (folder.h). */
@@ -323,13 +324,22 @@ static int open_files(struct runtime *h, const struct config *config, struct buf
     return error ? wrong(errors, "cannot open", path, error) : open_decoys(h, errors);
 }
 
-static int open_run(struct runtime *h, struct buf *errors)
+static int lock_run(struct runtime *h, struct buf *errors)
 {
     struct borrowed b;
     int r = enter(h, &b, h->run, 0755, errors);
 
     if (r == 0)
         r = take_lock(h, errors);
+    folder_leave(&b);
+    return r;
+}
+
+static int open_run(struct runtime *h, struct buf *errors)
+{
+    struct borrowed b;
+    int r = enter(h, &b, h->run, 0755, errors);
+
     if (r == 0)
         r = open_sockets(h, errors);
     if (r == 0)
@@ -455,8 +465,9 @@ int runtime_open(struct runtime *h, const struct config *config, struct buf *err
         asprintf(&h->control_path, "%s/control", h->run) < 0)
         return wrong(errors, "cannot start", "mired", -ENOMEM);
     bool inherited = h->lock >= 0;
-    if (make_state(h, errors) < 0 || users_settle(&h->users, h->state, inherited, errors) < 0 ||
-        open_run(h, errors) < 0 || own_state(h, inherited, errors) < 0 ||
+    if (lock_run(h, errors) < 0 || make_state(h, errors) < 0 ||
+        own_state(h, inherited, errors) < 0 ||
+        users_settle(&h->users, h->state, inherited, errors) < 0 || open_run(h, errors) < 0 ||
         open_memory(h, errors) < 0)
         return -1;
     users_settle_socket(&h->users, h->run, "store");

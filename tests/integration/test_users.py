@@ -244,6 +244,30 @@ def test_an_upgrade_changes_no_owner_while_earlier_processes_serve(mired, users)
     wait_who(m, store=OWN["store"])
 
 
+def run_beside(m, file):
+    """Somebody starts mired by hand; it ends, and says why."""
+    done = subprocess.run([*m.prefix, m.program, "-c", file], capture_output=True, text=True, timeout=120)
+    return done.returncode, (done.stdout + done.stderr).replace("\\", "")
+
+
+@pytest.mark.parametrize("own_run", [False, True], ids=["with the same run", "with a run of its own"])
+def test_a_second_mired_by_mistake_takes_no_folder_from_the_one_that_runs(mired, users, own_run):
+    """The unit has started mired as one user, and its administrator starts it by hand, as root, to see what it says."""
+    m = mired()
+    passes(m)
+    users.add_all()
+    state, file = m.folder / "state", m.file
+    before = {path: owner(path) for path in state.rglob("*")}
+    if own_run:
+        file = m.folder / "other.conf"
+        file.write_text(m.file.read_text().replace(f'run = "{m.folder}/run"', f'run = "{m.folder}/other"'))
+        assert file.read_text() != m.file.read_text()
+    code, said = run_beside(m, file)
+    assert code == 1 and "another mired" in said
+    assert {path: owner(path) for path in state.rglob("*")} == before
+    passes(m)
+
+
 def test_mailboxes_that_are_elsewhere_stay_as_they_are(mired, users):
     m = mired()
     passes(m)
