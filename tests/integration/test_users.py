@@ -14,7 +14,7 @@ import tempfile
 import pytest
 
 from lib import power, processes
-from lib.mired import Mired
+from lib.mired import SOURCE, Mired
 from lib.smtp import Client, deliver
 from lib.waiting import until
 
@@ -266,6 +266,43 @@ def test_a_second_mired_by_mistake_takes_no_folder_from_the_one_that_runs(mired,
     assert code == 1 and "another mired" in said
     assert {path: owner(path) for path in state.rglob("*")} == before
     passes(m)
+
+
+HOSTILE_CHOWN = """#!/bin/sh
+cd /var/lib/mired/mail
+[ -e gone ] || { mv example.test gone && ln -s /var/lib/secret example.test; }
+exec /bin/chown "$@"
+"""
+
+
+def test_a_return_to_an_older_package_gives_nobody_files_of_root(tmp_path):
+    """A store that was taken over puts a link in the place of a folder while the script runs."""
+    users = {"mired": 61000, "mired-worker": 61001, "mired-clerk": 61002, "mired-store": 61003, "mired-keeper": 61004}
+    for name, more in (("passwd", ":/nonexistent:/usr/sbin/nologin"), ("group", "")):
+        shutil.copy(f"/etc/{name}", tmp_path / name)
+        with (tmp_path / name).open("a") as f:
+            for user, number in users.items():
+                f.write(f"{user}:x:{number}:{number}:{more}\n" if name == "passwd" else f"{user}:x:{number}:\n")
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name, text in (("chown", HOSTILE_CHOWN), ("mired", "#!/bin/sh\necho mired 0.2.0\n")):
+        (tools / name).write_text(text)
+        (tools / name).chmod(0o755)
+    box = "example.test/alice/new"
+    steps = f"""
+        mount --bind {tmp_path}/passwd /etc/passwd && mount --bind {tmp_path}/group /etc/group
+        mount -t tmpfs none /var/lib && cd /var/lib
+        mkdir -p mired/mail/{box} secret/alice/new
+        touch mired/mail/{box}/message secret/alice/new/message
+        chown -R mired-store:mired-store mired/mail && chown mired:mired mired
+        PATH={tools}:$PATH sh -e {SOURCE}/debian/mired.prerm upgrade 0.0.9
+        find mired secret -printf '%u %p\\n'
+    """
+    done = subprocess.run(["unshare", "-m", "sh", "-ec", steps], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    owners = dict(reversed(line.split()) for line in done.stdout.splitlines())
+    assert {name for path, name in owners.items() if path.startswith("secret")} == {"root"}
+    assert owners["mired/mail/gone/alice/new/message"] == owners["mired/mail"] == "mired"
 
 
 def test_mailboxes_that_are_elsewhere_stay_as_they_are(mired, users):
