@@ -108,6 +108,8 @@
       "Refusals (421, 452) because one client had used its share of a scarce resource.")           \
     M(BUDGET_SPOOL, COUNTER, "mired_budget_refusals_total", "kind=\"spool\"", "")                  \
     M(BUDGET_ENVELOPES, COUNTER, "mired_budget_refusals_total", "kind=\"envelopes\"", "")          \
+    M(SPOOL, GAUGE, "mired_spool_bytes", "",                                                       \
+      "Octets of messages in the spool, which spool_max limits.")                                  \
     M(LOOP_IDLE, COUNTER, "mired_loop_idle_total", "",                                             \
       "Events that changed nothing when workers handled them.")                                    \
     M(FLEET_UP, GAUGE, "mired_fleet_up", "",                                                       \

@@ -296,7 +296,7 @@ static void ended(struct master *m, struct child *c, int status)
     }
     if (!expected)
         log_death(c, status);
-    bool renew = renews(m, c);
+    bool renew = renews(m, c), was_worker = c->role == ROLE_WORKER;
     if (leaving || m->stopping) {
         forget(m, c);
         generation_child_gone(m, g);
@@ -304,6 +304,8 @@ static void ended(struct master *m, struct child *c, int status)
         restart_later(m, c);
         generation_child_died(m, g);
     }
+    if (was_worker)
+        spool_count_again(m);
     if (renew)
         master_reload(m, (struct asker){0});
 }

@@ -70,6 +70,7 @@ static void beat(struct loop *loop, struct alarm *a)
     struct master *m = master_of(loop);
 
     mapfile_tend(true);
+    spool_count_again(m);
     if (notify_watchdog_ms())
         notify_tell("WATCHDOG=1");
     for (struct child *c = m->children; c && !m->stopping; c = c->next) {

@@ -205,6 +205,11 @@ void child_leave(struct master *m, struct child *c, enum note_kind note);
 /* Handles every child that has ended. */
 void child_reap(struct master *m);
 
+/* ---- spool_count.c ---- */
+
+/* Makes the shared count of octets in spools the sum of what the workers that live say. */
+void spool_count_again(struct master *m);
+
 struct child *child_by_pid(const struct master *m, pid_t pid);
 
 /* ---- role.c ---- */

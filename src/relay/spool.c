@@ -14,6 +14,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "base/metrics.h"
+
 enum { CHUNK = 64 * 1024, FEW = 4, WRITE_PARTS = 64 };
 
 struct spool {
@@ -84,12 +86,29 @@ static void keep_blocks(struct spool *s, uint32_t n)
     }
 }
 
+/* Never below 0, which would count as a full spool. */
+static void subtract(_Atomic uint64_t *used, uint64_t n)
+{
+    uint64_t all = atomic_load(used);
+
+    while (!atomic_compare_exchange_weak(used, &all, all > n ? all - n : 0))
+        continue;
+}
+
+static void uncount(struct spool *s)
+{
+    if (!s->room->used)
+        return;
+    subtract(s->room->used, s->counted);
+    s->room->octets -= s->counted;
+    metric_set(METRIC_SPOOL, s->room->octets);
+}
+
 void spool_free(struct spool *s)
 {
     if (!s)
         return;
-    if (s->room->used)
-        atomic_fetch_sub(s->room->used, s->counted);
+    uncount(s);
     if (s->fd >= 0)
         close(s->fd);
     keep_blocks(s, 0);
@@ -318,12 +337,15 @@ static int count(struct spool *s, size_t n)
         return 0;
     if (s->size + n > SPOOL_SMALL)
         max -= max / SPOOL_SMALL_PART;
-    if (atomic_fetch_add(s->room->used, n) + n > max) {
-        atomic_fetch_sub(s->room->used, n);
-        return -EAGAIN;
+    bool fits = atomic_fetch_add(s->room->used, n) + n <= max;
+    if (fits) {
+        s->counted += n;
+        s->room->octets += n;
+    } else {
+        subtract(s->room->used, n);
     }
-    s->counted += n;
-    return 0;
+    metric_set(METRIC_SPOOL, s->room->octets);
+    return fits ? 0 : -EAGAIN;
 }
 
 int spool_add(struct spool *s, struct span octets)

@@ -39,9 +39,13 @@ enum {
     SPOOL_SMALL_PART = CONFIG_SPOOL_SMALL_PART, /* ... of which 1/16 is for such messages */
 };
 
-struct spool_room {         /* one for a worker */
-    const char *folder;     /* of spool files */
-    _Atomic uint64_t *used; /* octets in all spools of all workers; shared mapping */
+struct spool_room {     /* one for a worker */
+    const char *folder; /* of spool files */
+    _Atomic uint64_t
+        *used;       /* octets in all spools of all workers; shared mapping. The master counts
+                               again what METRIC_SPOOL says when a worker ends, so it may be wrong
+                               for a moment */
+    uint64_t octets; /* in the spools of this worker, as METRIC_SPOOL says */
     uint64_t max;
     const uint64_t *now; /* monotonic ms */
     struct blocks blocks;

@@ -1,7 +1,9 @@
 """Nobody takes everything: one budget a client for connections, messages, envelopes, handshakes and time (field notes 26)."""
 
+import os
 import pathlib
 import re
+import signal
 import socket
 import ssl
 import tempfile
@@ -9,7 +11,7 @@ import time
 
 import pytest
 
-from lib import ports
+from lib import ports, scrape
 from lib.certificates import Authority
 from lib.smtp import Client, Hung
 from lib.waiting import PATIENCE, until
@@ -107,6 +109,32 @@ def test_unfinished_messages_of_one_client_do_not_take_the_spool(mired):
         assert ends.count(452) >= 3 and ends.count(250) >= 5, ends
     finally:
         close(stalled)
+
+
+def test_a_worker_that_is_killed_leaves_nothing_in_the_count_of_the_spool(mired):
+    """Otherwise the spool counts as full after a few such ends, and all mail is deferred until mired is started again."""
+    web = ports.free()
+    config = f'size_max = 900K\nspool_max = 1M\nweb {{ listen = "127.0.0.1:{web}" }}'
+    m = mired(tarpit=QUIET, workers=2, config=config)
+    m.deaths_expected = True
+    chunk = (b"x" * 98 + b"\r\n") * 6000
+    spooled = lambda: scrape.samples(web)["mired_spool_bytes"]  # noqa: E731
+    for _ in range(4):
+        with Client(m.port, source=ports.stranger()) as c:
+            c.ehlo()
+            c.must("MAIL FROM:<a@b.test>")
+            c.must("RCPT TO:<alice@example.test>")
+            c.send(f"BDAT {len(chunk)}\r\n".encode() + chunk)
+            assert c.reply().code == 250
+            assert spooled() == len(chunk)
+            before = m.processes("worker")
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            until(lambda: len(now := m.processes("worker")) == 2 and not set(now) & set(before))
+    assert spooled() == 0
+    with Client(m.port, source=ports.stranger()) as c:
+        c.ehlo()
+        assert c.message("a@b.test", ["alice@example.test"], chunk).code == 250
 
 
 def test_a_client_that_goes_on_sending_does_not_make_room(mired):

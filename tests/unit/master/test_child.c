@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "base/channel.h"
+#include "config/config.h"
 #include "master/generation_share.h"
 #include "master/master.h"
 
@@ -57,9 +58,11 @@ bool runtime_handoff_is_shut(const struct runtime *h)
     return false;
 }
 
+static struct metrics_row rows[2];
+
 struct metrics_row *runtime_row(const struct runtime *h, int row)
 {
-    return NULL;
+    return row < 0 ? NULL : &rows[row];
 }
 
 int runtime_row_take(struct runtime *h)
@@ -165,12 +168,44 @@ static void test_packets_that_are_no_notes_change_nothing(void **state)
     assert_true(child(0)->channel.fd >= 0);
 }
 
+static void test_what_dead_workers_had_in_their_spools_counts_no_more(void **state)
+{
+    static struct runtime_shared shared;
+    static struct config config;
+    _Atomic uint64_t *used = &shared.spool_used;
+
+    atomic_store(used, 5000);
+    spool_count_again(&m); /* the memory could not be mapped */
+    m.runtime.shared = &shared;
+    for (int i = 0; i < 2; i++) {
+        child((uint32_t)i)->row = i;
+        atomic_store(&rows[i].value[METRIC_SPOOL], (uint64_t)1000 << i);
+    }
+    spool_count_again(&m); /* workers of an earlier program may not say what they have */
+    assert_int_equal(atomic_load(used), 5000);
+    generation.config = &config;
+    spool_count_again(&m);
+    assert_int_equal(atomic_load(used), 3000);
+    pid_t pid = child(0)->pid;
+    child(0)->pid = 0; /* dead: somebody else may have its row by now */
+    spool_count_again(&m);
+    assert_int_equal(atomic_load(used), 2000);
+    child(0)->pid = pid;
+    child(1)->row = -1; /* there was none left for it */
+    atomic_store(used, UINT64_MAX - 7);
+    spool_count_again(&m);
+    assert_int_equal(atomic_load(used), 1000);
+    generation.config = NULL;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(
             test_a_child_that_sends_notes_without_end_gets_a_turn_like_the_others, set_up,
             tear_down),
+        cmocka_unit_test_setup_teardown(test_what_dead_workers_had_in_their_spools_counts_no_more,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_closed_channel_is_forgotten_and_the_child_is_not,
                                         set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_packets_that_are_no_notes_change_nothing, set_up,
