@@ -263,8 +263,9 @@ bool store_is_same(const struct config *a, const struct config *b)
         if (!same_text(a->domains.at[i], b->domains.at[i]))
             return false;
     return same_text(a->hostname, b->hostname) && same_text(a->state, b->state) &&
-           same_text(a->recipient_delimiter, b->recipient_delimiter) && a->log == b->log &&
-           a->log_level == b->log_level && connections_of(a) == connections_of(b);
+           same_text(a->recipient_delimiter, b->recipient_delimiter) && a->sandbox == b->sandbox &&
+           a->log == b->log && a->log_level == b->log_level &&
+           connections_of(a) == connections_of(b);
 }
 
 static void limit_connections(struct store *s)

@@ -200,9 +200,41 @@ static void test_a_slot_has_no_more_than_its_share(void **state)
         close(others[i]);
 }
 
+static void test_a_store_stays_over_a_reload_that_does_not_concern_it(void **state)
+{
+    static char *domains[] = {(char *)"example.test"}, *others[] = {(char *)"example.org"};
+    struct config_backend backend = {.kind = BACKEND_STORE, .connections = CONNECTIONS},
+                          more = {.kind = BACKEND_STORE, .connections = CONNECTIONS + 1};
+    const struct config is = {.hostname = (char *)"mx.example.test",
+                              .state = (char *)"/var/lib/mired",
+                              .domains = {domains, 1},
+                              .sandbox = true,
+                              .backend = &backend,
+                              .backend_count = 1};
+    struct config other = is;
+
+    other.workers = 7;
+    assert_true(store_is_same(&is, &other));
+    other.sandbox = false; /* the process confines itself when it starts */
+    assert_false(store_is_same(&is, &other));
+    other = is;
+    other.backend = &more;
+    assert_false(store_is_same(&is, &other));
+    other = is;
+    other.domains.at = others;
+    assert_false(store_is_same(&is, &other));
+    other = is;
+    other.recipient_delimiter = (char *)"-";
+    assert_false(store_is_same(&is, &other));
+    other = is;
+    other.log_level = is.log_level + 1;
+    assert_false(store_is_same(&is, &other));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_store_stays_over_a_reload_that_does_not_concern_it),
         cmocka_unit_test_setup_teardown(test_each_connection_that_a_worker_sends_is_served, start,
                                         stop),
         cmocka_unit_test_setup_teardown(test_what_is_no_connection_is_closed, start, stop),
