@@ -309,6 +309,7 @@ static void retry(struct loop *loop, struct alarm *a)
 {
     struct backend *b = container_of(a, struct backend, retry);
 
+    more_links(b);
     if ((!b->up || b->open == 0) && b->connecting == 0)
         pool_link_open(b, NULL);
 }
@@ -402,6 +403,8 @@ void pool_drop(struct delivery *d)
         d->link->delivery = NULL;
         pool_link_close(d->link);
         d->link = NULL;
+        if (b->queue && !b->pool->closing) /* from the loop: those that wait have a place now */
+            loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now);
         return;
     }
     for (struct delivery **p = &b->queue; *p; p = &(*p)->next)

@@ -1,5 +1,6 @@
 """A client that resets its connection before it hears what has become of its message: it retries, and there is one copy."""
 
+import concurrent.futures
 import contextlib
 import socket
 import threading
@@ -63,6 +64,31 @@ def test_after_a_reset_and_a_retry_there_is_one_copy(mired, stage, message):
         m.booked()
         assert transaction(m.port, "a@sender.test", [ALICE], message, source)[0] == {ALICE: 250}
         assert backend.copies(ALICE) == 1
+
+
+def test_a_message_that_is_given_up_leaves_its_connection_to_those_behind_it(mired):
+    """Its connection is closed. The next message must not wait until it is given up, too, a minute later."""
+    go_on = threading.Event()
+
+    def slow(verb, argument, session):
+        if verb == "MAIL" and "a@sender.test" in argument:
+            go_on.wait(PATIENCE)
+
+    with Scripted(slow) as backend, concurrent.futures.ThreadPoolExecutor(1) as pool:
+        one = backend.block.replace("{ }", "{ connections = 1 }")
+        m = mired(backend=one, tarpit="time = 0", workers=1)
+        with Client(m.port, source=ports.stranger()) as client:
+            client.ehlo()
+            client.envelope("a@sender.test", [ALICE])
+            client.must("DATA", 354)
+            client.send(NAMELESS + b".\r\n")
+            assert backend.wait_said("MAIL")
+            said = pool.submit(transaction, m.port, "b@other.test", [ALICE], NAMED, ports.stranger())
+            until(lambda: "a free connection" in delivering(m))
+            client.will_reset()
+        assert said.result()[0] == {ALICE: 250}
+        assert backend.copies(ALICE) == 1
+        go_on.set()
 
 
 def test_a_nameless_message_that_a_backend_may_have_is_not_cut_off(mired):
