@@ -22,6 +22,7 @@ struct link {
     uint64_t body_at; /* octets of header, message and (DATA) final dot that have been sent */
     const char *why;  /* why it is unusable, static; NULL: not known */
     uint64_t ready_ms; /* since when it accepts messages; 0: not yet */
+    uint64_t begun_ms; /* when its delivery began */
     uint8_t lived_in;  /* the last enum outbound_state before OUTBOUND_DEAD, for the log */
     bool connecting;
     bool used;     /* it has sent another message before the current one */

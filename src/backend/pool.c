@@ -152,6 +152,7 @@ static void start(struct link *l, struct delivery *d)
     d->link = l;
     d->backend = l->backend;
     loop_alarm_off(link_loop(l), &d->alarm);
+    l->begun_ms = link_loop(l)->now;
     link_timer(l, POOL_REPLY_MS);
     note_state(l);
     l->outbound.chunks = wants_chunks(l->backend);
@@ -279,6 +280,20 @@ static void go_on(struct link *l)
     more_links(b);
 }
 
+/* Reads replies. A backend may need long for each recipient, so each reply to a command gives it time
+ * for the next one, as long as the client waits. */
+static void read_replies(struct link *l)
+{
+    struct outbound *o = &l->outbound;
+    uint64_t end = l->begun_ms + POOL_FINAL_MS, now = link_loop(l)->now;
+    uint32_t state = o->state, at = o->at;
+
+    link_read(l);
+    bool commands = o->state >= OUTBOUND_XCLIENT && o->state <= OUTBOUND_DATA;
+    if (l->delivery && commands && (o->state != state || o->at != at) && now < end)
+        link_timer(l, end - now < POOL_REPLY_MS ? end - now : POOL_REPLY_MS);
+}
+
 void pool_link_ready(struct loop *loop, struct watch *watch, uint32_t events)
 {
     struct link *l = (struct link *)watch;
@@ -286,7 +301,7 @@ void pool_link_ready(struct loop *loop, struct watch *watch, uint32_t events)
     loop_moved(loop); /* the link reads until the socket is empty */
     note_state(l);
     if (events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR) && !link_is_shaking(l))
-        link_read(l);
+        read_replies(l);
     go_on(l);
 }
 

@@ -2,6 +2,7 @@
 a message). Refusals of many clients add up on one connection, and must not slow down good mail."""
 
 import re
+import time
 
 import pytest
 
@@ -66,6 +67,23 @@ def test_a_connection_on_which_messages_are_taken_in_between_is_kept(mired):
             accepted(m)
         assert backend.copies(ALICE) == LIMIT
         assert "QUIT" not in backend.commands
+
+
+@pytest.mark.soak
+def test_a_backend_may_need_long_for_each_recipient(mired):
+    """One that asks another server about each of them, for example. All together they need longer than mired waits for one
+    reply."""
+
+    def answer(verb, argument, session):
+        if verb == "RCPT":
+            time.sleep(22)
+
+    people = [f"{n}@example.test" for n in range(3)]
+    with Scripted(answer) as backend:
+        m = mired(backend=backend.block, recipients=None, tarpit="time = 0", workers=1)
+        codes = transaction(m.port, "a@b.test", people, MESSAGE, ports.stranger())[0]
+        assert codes == dict.fromkeys(people, 250)
+        assert [backend.copies(one) for one in people] == [1, 1, 1]
 
 
 def test_a_message_with_many_refused_recipients_ends_its_connection(mired):
