@@ -33,7 +33,7 @@
 #include "tls/server.h"
 
 enum {
-    COMING_MS = 20000, /* to become ready */
+    COMING_MS = 20000, /* until the next of its children is ready */
     COMING_DEATHS = 3, /* after so many deaths it is given up */
     /* how long workers may take to stop accepting; those of an earlier program may not report it */
     PARTING_MS = 2000,
@@ -367,6 +367,8 @@ void generation_child_ready(struct master *m, struct child *c)
         let_serve(c);
     if (g->state != GENERATION_COMING)
         return;
+    /* they start one after the other, so there is no limit for all of them together */
+    loop_alarm(&m->loop, &g->deadline, m->loop.now + COMING_MS);
     uint32_t all = count_starts(g);
     if (!m->current || g->started == all) {
         go_on(m, g);

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import shutil
 import signal
@@ -13,7 +14,7 @@ import time
 
 import pytest
 
-from lib import ports, processes
+from lib import ports, power, processes
 from lib.load import Held, Stream
 from lib.mired import CONTROL, PROGRAM
 from lib.smtp import Client, deliver
@@ -161,6 +162,22 @@ def test_a_drain_during_a_reload_ends_mired(mired, after):
         subprocess.run([*control, "stop", "--drain"], stdout=subprocess.DEVNULL, check=True)
         assert m.daemon.process.wait(PATIENCE) == 0
         assert m.stop() == []
+
+
+@pytest.mark.soak
+@pytest.mark.skipif(not pathlib.Path(power.PROGRAM).exists(), reason="strace is not installed")
+def test_a_reload_has_time_for_each_of_its_processes(mired):
+    """Each starts when the one before it is ready, and may need seconds for that, with long lists or beside an attack."""
+    slow = ["-e", "trace=getppid", "-e", "inject=getppid:delay_enter=3500000"]  # each process asks for it once
+    prefix = [power.PROGRAM, "-D", "-f", "-qq", "-o", "/dev/null", *slow]
+    m = mired(tarpit="time = 0 freeze = off", workers=4, config="clerks = 2", prefix=prefix)
+    before = set(processes.children(m.pid))
+    begun = time.monotonic()
+    done = m.control("reload")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(set(processes.children(m.pid)) - before) == 8  # 4 workers, 2 clerks, the keeper, web
+    assert time.monotonic() - begun > 8 * 3.4  # else it has not met the case
+    assert deliver(m.port, "a@b.test", USER).code == 250
 
 
 def test_who_comes_after_a_reload_meets_the_new_configuration(mired):
