@@ -177,8 +177,9 @@ int rule_set(const char *name, const char *state, unsigned owner, const struct a
     return r == -EPERM ? set_with("    drop\n", name, state, listen, count, why) : r;
 }
 
-/* The first attribute of that type in an answer of nfnetlink; NULL if there is none. */
-static const void *find_attribute(const struct nlmsghdr *answer, uint16_t type)
+/* The first attribute of that type in an answer of nfnetlink; NULL if there is none, or if it has less
+ * than `size` octets. */
+static const void *find_attribute(const struct nlmsghdr *answer, uint16_t type, size_t size)
 {
     const char *at = (const char *)NLMSG_DATA(answer) + NLMSG_ALIGN(sizeof(struct nfgenmsg));
     const char *end = (const char *)answer + answer->nlmsg_len;
@@ -188,7 +189,7 @@ static const void *find_attribute(const struct nlmsghdr *answer, uint16_t type)
         if (a->nla_len < NLA_HDRLEN || a->nla_len > end - at)
             return NULL;
         if ((a->nla_type & NLA_TYPE_MASK) == type)
-            return at + NLA_HDRLEN;
+            return a->nla_len >= NLA_HDRLEN + size ? at + NLA_HDRLEN : NULL;
         at += NLA_ALIGN(a->nla_len);
     }
     return NULL;
@@ -216,7 +217,7 @@ static uint32_t ask_number(int fd)
     if (n < (ssize_t)NLMSG_SPACE(sizeof(struct nfgenmsg)) || answer.head.nlmsg_len > (size_t)n ||
         answer.head.nlmsg_type != (NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_NEWGEN))
         return 0;
-    const void *id = find_attribute(&answer.head, NFTA_GEN_ID);
+    const void *id = find_attribute(&answer.head, NFTA_GEN_ID, sizeof number);
     if (!id)
         return 0;
     memcpy(&number, id, sizeof number);
