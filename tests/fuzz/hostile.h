@@ -1,8 +1,10 @@
 /* For fuzz targets of mired as a client: the input is what the server says.
  *
- * dial() is replaced (link with -Wl,--wrap=dial). Each connection gets the next part of the input,
- * up to "CUT!", and then the server closes its side; when no part is left, nothing listens. What
- * mired sends is never read: it must fit into the socket's buffer. */
+ * dial() and dial_recv() are replaced (link with -Wl,--wrap=dial -Wl,--wrap=dial_recv). Each
+ * connection gets the next part of the input, up to "CUT!", and then the server closes its side; when
+ * no part is left, nothing listens. What mired sends is never read: it must fit into the socket's
+ * buffer. With hostile_by_lines a read gets one line, as from a server that waits for each command;
+ * a reply that nobody has asked for ends a session with a backend. */
 #ifndef MIRED_FUZZ_HOSTILE_H
 #define MIRED_FUZZ_HOSTILE_H
 
@@ -26,7 +28,7 @@
 enum { HOSTILE_MAX = 16384, HOSTILE_CONNECTIONS = 64 };
 
 static struct span hostile_left;
-static bool hostile_listens;
+static bool hostile_listens, hostile_by_lines;
 static int hostile_end[HOSTILE_CONNECTIONS];
 static size_t hostile_ends;
 
@@ -73,6 +75,18 @@ int __wrap_dial(const struct addr *addr, const char *path, uint32_t ms);
 int __wrap_dial(const struct addr *addr, const char *path, uint32_t ms)
 {
     return hostile_connect();
+}
+
+ssize_t __wrap_dial_recv(int fd, void *at, size_t room);
+ssize_t __wrap_dial_recv(int fd, void *at, size_t room)
+{
+    ssize_t n = recv(fd, at, room, hostile_by_lines ? MSG_PEEK : 0);
+
+    if (n > 0 && hostile_by_lines) {
+        size_t line = span_find((struct span){at, (size_t)n}, '\n') + 1;
+        n = recv(fd, at, line < (size_t)n ? line : (size_t)n, 0);
+    }
+    return n > 0 ? n : n == 0 ? -ECONNRESET : -errno;
 }
 
 /* A configuration with these sections, read once by each target and never freed. */

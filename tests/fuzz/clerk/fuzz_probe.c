@@ -1,5 +1,6 @@
 /* Whatever a backend says to the query for a recipient: the recipient exists only after a 2yz, and
- * does not exist, or is refused, only after a 5yz. */
+ * does not exist, or is refused, only after a 5yz. The first octet picks LMTP, an address that is not
+ * ASCII, and whether the backend says everything at once. */
 #include "directory/remote.h"
 
 #include "../hostile.h"
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct config *config = data[0] & 1 ? lmtp : smtp;
     struct span in = {(const char *)data + 1, size - 1};
     hostile_begin(data + 1, size - 1);
+    hostile_by_lines = !(data[0] & 4);
     struct route route = config_route(config, ROUTE_BACKEND, SPAN("example.org"));
     struct backend_directory *b = backend_directory_open(config, &route, NULL, patience);
     assert(b);
