@@ -99,11 +99,18 @@ int session_freeze(const struct smtp_session *s, struct buf *out)
     return buf_add(out, &r, sizeof r) || buf_add_span(out, block) ? -ENOMEM : 0;
 }
 
+/* Whether the reply that waits, if there is one, is one that a client can be told. */
+static bool is_reply(const struct record *r)
+{
+    unsigned code = r->code & ((1 << CODE_BITS) - 1);
+    return r->wait == WAIT_NOTHING || (code >= 200 && code <= 599);
+}
+
 static bool is_sound(const struct record *r, struct span block)
 {
     return (r->version == VERSION || r->version == VERSION_STEPS) &&
            (r->replies == REPLY_COUNT || r->replies == REPLIES_BEFORE) && r->block == block.len &&
-           r->check == check(r, block) && is_at_rest(r->flags, r->state, r->wait) &&
+           r->check == check(r, block) && is_at_rest(r->flags, r->state, r->wait) && is_reply(r) &&
            r->id < r->replies && r->offence < OFFENCE_COUNT && r->after < AFTER_COUNT &&
            r->repeats <= ENVELOPE_RECIPIENTS_MAX;
 }

@@ -1,6 +1,7 @@
 /* Whatever a backend says, in whatever pieces: the hand-over ends in one of its states, never says
  * more than an envelope and a few words, and no message counts as delivered before its final dot
- * was sent. Where the backend offers CHUNKING, the message goes with BDAT. The first octet picks LMTP, whether DSN is needed, and the size of the pieces. */
+ * was sent. Where the backend offers CHUNKING, the message goes with BDAT. The first octet picks LMTP, whether DSN is
+ * needed, XCLIENT and XFORWARD, and the size of the pieces. */
 #include <assert.h>
 #include <stdint.h>
 
@@ -41,11 +42,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct job job = {.envelope = &envelope,
                       .header = SPAN("Received: x\r\n"),
                       .size = 100,
+                      .who = {.client = {.family = ADDR_IP4, .octets = {192, 0, 2, 7}},
+                              .helo = SPAN("client.test"),
+                              .esmtp = true},
                       .recipient = recipient,
                       .recipients = RECIPIENTS};
-    outbound_start(&o, data[0] & 1, "mired.test", 0);
+    outbound_start(&o, data[0] & 1, "mired.test", data[0] & 128 ? CAP_XCLIENT | CAP_XFORWARD : 0);
     o.chunks = true;
-    size_t piece = 1 + (data[0] >> 2);
+    size_t piece = 1 + (data[0] >> 2 & 31);
     for (size_t at = 1; at < size && o.state != OUTBOUND_DEAD && !o.over; at += piece) {
         size_t n = size - at < piece ? size - at : piece;
         outbound_input(&o, (struct span){(const char *)data + at, n});

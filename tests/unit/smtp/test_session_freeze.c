@@ -96,22 +96,51 @@ static void test_a_damaged_record_is_refused(void **state)
     buf_free(&record);
 }
 
-/* Before the reply table's last row there was no count of junk: its bits were 0. */
-static void test_a_record_from_before_the_junk_count_is_read(void **state)
+/* Sets the word of a record's field, and the check over all of them. */
+static void change(struct buf *record, size_t at, uint16_t word)
 {
-    enum { CHECKED_FROM = 4, REPLIES_AT = 10 };
+    enum { CHECKED_FROM = 4 };
+    uint32_t sum = 2166136261u;
+
+    memcpy(record->at + at, &word, sizeof word);
+    for (uint32_t i = CHECKED_FROM; i < record->len; i++)
+        sum = (sum ^ (uint8_t)record->at[i]) * 16777619u;
+    memcpy(record->at, &sum, sizeof sum);
+}
+
+/* A process that was taken over could write one with a right check. */
+static void test_a_record_with_a_reply_that_smtp_does_not_have_is_refused(void **state)
+{
+    enum { CODE_AT = 18 };
+    static const uint16_t wrong[] = {0, 1, 99, 199, 600, 999, 1023};
     struct dialogue *t = *state;
+    struct smtp_session other;
     struct smtp_step step;
     struct buf record = {0};
-    uint32_t sum = 2166136261u;
-    const uint16_t before = REPLY_TOO_MANY_COMMANDS;
 
     hold_at_rcpt(t, &step);
     assert_int_equal(session_freeze(&t->session, &record), 0);
-    memcpy(record.at + REPLIES_AT, &before, sizeof before);
-    for (uint32_t i = CHECKED_FROM; i < record.len; i++)
-        sum = (sum ^ (uint8_t)record.at[i]) * 16777619u;
-    memcpy(record.at, &sum, sizeof sum);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        change(&record, CODE_AT, wrong[i]);
+        assert_int_equal(session_thaw(&other, buf_span(&record)), -EBADMSG);
+    }
+    change(&record, CODE_AT, 599);
+    assert_int_equal(session_thaw(&other, buf_span(&record)), 0);
+    smtp_free(&other);
+    buf_free(&record);
+}
+
+/* Before the reply table's last row there was no count of junk: its bits were 0. */
+static void test_a_record_from_before_the_junk_count_is_read(void **state)
+{
+    enum { REPLIES_AT = 10 };
+    struct dialogue *t = *state;
+    struct smtp_step step;
+    struct buf record = {0};
+
+    hold_at_rcpt(t, &step);
+    assert_int_equal(session_freeze(&t->session, &record), 0);
+    change(&record, REPLIES_AT, REPLY_TOO_MANY_COMMANDS);
     smtp_free(&t->session);
     assert_int_equal(session_thaw(&t->session, buf_span(&record)), 0);
     t->service.junk_max = 2;
@@ -154,6 +183,7 @@ int main(void)
         TALK_TEST(test_a_whole_talk_may_be_frozen_at_each_reply),
         TALK_TEST(test_what_is_in_the_middle_of_something_is_not_frozen),
         TALK_TEST(test_a_damaged_record_is_refused),
+        TALK_TEST(test_a_record_with_a_reply_that_smtp_does_not_have_is_refused),
         TALK_TEST(test_a_record_from_before_the_junk_count_is_read),
         TALK_TEST(test_a_long_count_has_a_version_that_an_older_mired_drops),
     };
