@@ -70,6 +70,20 @@ void session_count_vain(struct smtp_session *s, unsigned steps, uint32_t octets)
     s->junk = (sum < SESSION_JUNK_MOST ? sum : SESSION_JUNK_MOST) & SESSION_JUNK_MOST;
 }
 
+bool session_is_endless(const struct turn *t, uint32_t octets)
+{
+    unsigned most = t->service->junk_max * SMTP_JUNK_STEPS * SMTP_JUNK_WITHIN;
+
+    return most && (octets / 2 > t->service->size_max || octets == UINT32_MAX) &&
+           t->s->junk + octets / SMTP_JUNK_OCTETS > most;
+}
+
+void session_end_junk(struct smtp_session *s)
+{
+    s->after = AFTER_END;
+    s->junk = SESSION_JUNK_MOST; /* smtp_is_junk() */
+}
+
 /* Whether s->size has octets of a message that have come in; otherwise it is what MAIL declared. */
 static bool has_octets(const struct smtp_session *s)
 {
@@ -220,7 +234,7 @@ static void count_junk(struct turn *t, unsigned steps)
     struct smtp_session *s = t->s;
     uint8_t offence = s->pending.offence;
 
-    if (!t->service->junk_max)
+    if (!t->service->junk_max || s->after == AFTER_END)
         return;
     if (s->junk + steps <= t->service->junk_max * SMTP_JUNK_STEPS) {
         s->junk += steps;
@@ -230,24 +244,9 @@ static void count_junk(struct turn *t, unsigned steps)
     s->pending.offence = offence;
 }
 
-/* Counts a command of a transaction before it runs, so that nobody is asked in vain. False: the
- * session ends in its place. That happens between two transactions where it can: a client that
- * hears it at RSET or MAIL has lost nothing, and connects again. */
-static bool count_step(struct turn *t, const struct command *c)
+/* Counts steps up to `max` (0: any number). False: they are more, and the session ends. */
+static bool count_steps(struct smtp_session *s, unsigned steps, unsigned max)
 {
-    struct smtp_session *s = t->s;
-    unsigned max = t->service->junk_max * SMTP_JUNK_STEPS, steps;
-
-    if (c->run == session_mail && is_in_turn(s, c)) {
-        steps = s->flags & SMTP_TRIED ? SMTP_JUNK_STEPS : 0; /* it gives up a refused MAIL */
-    } else if (c->flags & COMMAND_CHUNK && s->state == STATE_CHUNKS) {
-        return true; /* a message may have any number of chunks */
-    } else if (c->flags & COMMAND_FOLLOWS) {
-        steps = 1;
-        max *= SMTP_JUNK_WITHIN;
-    } else {
-        return true;
-    }
     if (max && s->junk + steps > max) {
         smtp_shut(s, REPLY_TOO_MANY_COMMANDS);
         return false;
@@ -256,9 +255,29 @@ static bool count_step(struct turn *t, const struct command *c)
     return true;
 }
 
+bool session_count_within(struct turn *t, unsigned steps)
+{
+    return count_steps(t->s, steps, t->service->junk_max * SMTP_JUNK_STEPS * SMTP_JUNK_WITHIN);
+}
+
+/* Counts a command of a transaction before it runs, so that nobody is asked in vain. False: the
+ * session ends in its place. That happens between two transactions where it can: a client that
+ * hears it at RSET or MAIL has lost nothing, and connects again. */
+static bool count_step(struct turn *t, const struct command *c)
+{
+    struct smtp_session *s = t->s;
+
+    if (c->run == session_mail && is_in_turn(s, c)) /* it may give up a refused MAIL */
+        return count_steps(s, s->flags & SMTP_TRIED ? SMTP_JUNK_STEPS : 0,
+                           t->service->junk_max * SMTP_JUNK_STEPS);
+    if (c->flags & COMMAND_CHUNK && s->state == STATE_CHUNKS)
+        return true; /* a message may have any number of chunks that have octets */
+    return !(c->flags & COMMAND_FOLLOWS) || session_count_within(t, 1);
+}
+
 bool smtp_is_junk(const struct smtp_session *s)
 {
-    return s->pending.id == REPLY_TOO_MANY_COMMANDS;
+    return s->pending.id == REPLY_TOO_MANY_COMMANDS || s->junk == SESSION_JUNK_MOST;
 }
 
 static void run_command(struct turn *t, struct span line)
@@ -302,11 +321,27 @@ static bool may_be_bare(const struct smtp_session *s, struct span line)
            c && c->flags & COMMAND_BARE_LF;
 }
 
+/* Counts octets of a line that is too long, whose end has come unless `more`. False if nobody's line
+ * is so long: then the rest is not read. */
+static bool may_drop(struct smtp_session *s, size_t octets, bool more)
+{
+    size_t dropped = s->chunk_left + octets;
+
+    s->chunk_left = more && dropped <= SMTP_LINE_DROPPED_MAX ? (uint32_t)dropped : 0;
+    return dropped <= SMTP_LINE_DROPPED_MAX;
+}
+
 enum line_result session_line(struct turn *t, size_t max, enum reply_id too_long, struct span *line)
 {
     bool swallow = t->s->flags & SMTP_SWALLOW;
+    size_t before = t->in.len;
     enum line_result result = smtp_command_line(&t->in, max, &swallow, line);
     t->s->flags = (uint16_t)((t->s->flags & ~SMTP_SWALLOW) | (swallow ? SMTP_SWALLOW : 0));
+    if ((swallow || result == LINE_LONG) && !may_drop(t->s, before - t->in.len, swallow)) {
+        session_say(t->s, too_long);
+        session_end_junk(t->s);
+        return LINE_LONG;
+    }
     if (result == LINE_MORE)
         t->want = SMTP_INPUT;
     else if (result == LINE_LONG)
@@ -459,6 +494,11 @@ void smtp_shut(struct smtp_session *s, enum reply_id id)
 bool smtp_in_data(const struct smtp_session *s)
 {
     return s->reading == READ_DATA || s->reading == READ_CHUNK || s->state == STATE_CHUNKS;
+}
+
+bool smtp_in_long_line(const struct smtp_session *s)
+{
+    return s->flags & SMTP_SWALLOW;
 }
 
 void smtp_fit(struct smtp_session *s)

@@ -21,6 +21,10 @@
 
 enum { SMTP_LINE_MAX = 2048, SMTP_AUTH_LINE_MAX = 12288 };
 
+/* A line that is too long is read and dropped up to its end, so that its sender hears 500. Beyond so
+ * many octets it is no sender's line, and the session ends. */
+enum { SMTP_LINE_DROPPED_MAX = 1 << 20 };
+
 /* Enough for any sender: a client that does not know LIMITS and reaches it hears 421 between two
  * messages. */
 enum { SMTP_MAILS_MAX = 50000 };
@@ -40,7 +44,12 @@ enum { SMTP_MAILS_MAX = 50000 };
  *
  * Between transactions the limit is SMTP_JUNK_MAX times ten. Within one it is three times that, so
  * each transaction has as many RCPTs as Postfix answers before it hangs up: 1,000
- * (smtpd_recipient_limit) and 1,000 more (smtpd_recipient_overshoot_limit). */
+ * (smtpd_recipient_limit) and 1,000 more (smtpd_recipient_overshoot_limit).
+ *
+ * A message or chunk that is refused while it comes in is read on, so that its sender hears why. The
+ * session ends with that reply, and the rest is not read, when the message is larger than twice
+ * size_max and, with all junk before it, exceeds the limit within a transaction: 1,500 MiB of octets.
+ * Empty chunks that are not the last count like other junk, with that limit. */
 enum {
     SMTP_JUNK_MAX = 100,
     SMTP_JUNK_STEPS = 10,
@@ -113,7 +122,8 @@ struct smtp_session {
     struct envelope envelope;
     uint32_t size;       /* octets of the message so far, without stuffing; before its data the SIZE
                             that MAIL declared */
-    uint32_t chunk_left; /* octets left of the BDAT chunk that is being read */
+    uint32_t chunk_left; /* octets left of the BDAT chunk that is being read; with SMTP_SWALLOW
+                            those that have been dropped of the line */
     struct data_scan data;
     struct {
         uint16_t id, code;
@@ -259,6 +269,9 @@ bool smtp_is_junk(const struct smtp_session *s);
 
 /* True while a message is being read (DATA or BDAT has begun and not ended). */
 bool smtp_in_data(const struct smtp_session *s);
+
+/* True while a line is too long and its end has not come: its octets are no progress. */
+bool smtp_in_long_line(const struct smtp_session *s);
 
 /* Frees unused heap memory; for sessions that will be held. */
 void smtp_fit(struct smtp_session *s);

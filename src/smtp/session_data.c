@@ -75,6 +75,18 @@ static void judge(struct turn *t, size_t octets)
         session_void(s, REPLY_TOO_LARGE);
 }
 
+/* Ends the session of a client that goes on sending a message which is refused. */
+static bool gives_up(struct turn *t)
+{
+    struct smtp_session *s = t->s;
+    if (!(s->flags & SMTP_DATA_VOID) || !session_is_endless(t, s->size))
+        return false;
+    struct reply r = refusal(t);
+    session_message_over(s, &r);
+    session_end_junk(s);
+    return true;
+}
+
 /* Passes `body` to the caller, unless the message is refused. */
 static void pass(struct turn *t, struct span body)
 {
@@ -99,7 +111,8 @@ void session_read_data(struct turn *t)
         return;
     }
     judge(t, found.body - found.dots);
-    pass(t, span_first(in, found.body));
+    if (result == DATA_END || !gives_up(t))
+        pass(t, span_first(in, found.body));
 }
 
 /* <size> ["LAST"] */
@@ -133,11 +146,17 @@ static bool chunk_begin(struct turn *t, struct span arg)
 
 void session_refuse_chunk(struct turn *t, struct span arg)
 {
+    struct smtp_session *s = t->s;
     if (!chunk_begin(t, arg))
         return;
-    t->s->wait = WAIT_NOTHING;
-    t->s->flags |= SMTP_DATA_VOID;
-    session_count_vain(t->s, 0, t->s->chunk_left);
+    if (session_is_endless(t, s->chunk_left)) {
+        s->reading = READ_COMMAND;
+        session_end_junk(s);
+        return;
+    }
+    s->wait = WAIT_NOTHING;
+    s->flags |= SMTP_DATA_VOID;
+    session_count_vain(s, 0, s->chunk_left);
 }
 
 void session_bdat(struct turn *t, struct span arg)
@@ -148,7 +167,10 @@ void session_bdat(struct turn *t, struct span arg)
         session_refuse_chunk(t, arg);
         return;
     }
-    if (!chunk_begin(t, arg) || s->state == STATE_CHUNKS)
+    if (!chunk_begin(t, arg))
+        return;
+    bool is_empty = !s->chunk_left && !(s->flags & SMTP_CHUNK_LAST);
+    if ((is_empty && !session_count_within(t, SMTP_JUNK_STEPS)) || s->state == STATE_CHUNKS)
         return;
     s->state = STATE_CHUNKS;
     s->data.allow_nul = t->service->allow_nul;
@@ -211,7 +233,8 @@ static void scan_chunk(struct turn *t, struct span in)
     t->in = span_after(t->in, n);
     s->chunk_left -= (uint32_t)n;
     judge(t, n);
-    pass(t, n ? span_first(in, n) : data_chunk_owes(&s->data));
+    if (!gives_up(t))
+        pass(t, n ? span_first(in, n) : data_chunk_owes(&s->data));
 }
 
 void session_read_chunk(struct turn *t)
@@ -222,7 +245,7 @@ void session_read_chunk(struct turn *t)
         chunk_end(t);
     } else if (!in.len) {
         t->want = SMTP_INPUT;
-    } else if (s->state != STATE_CHUNKS) { /* the whole chunk is refused */
+    } else if (s->state != STATE_CHUNKS) { /* the whole chunk is refused, and counted */
         s->chunk_left -= (uint32_t)in.len;
         t->in = span_after(t->in, in.len);
     } else {

@@ -85,6 +85,17 @@ void session_reset(struct smtp_session *s);
 /* Counts steps of junk, and octets that were received in vain. */
 void session_count_vain(struct smtp_session *s, unsigned steps, uint32_t octets);
 
+/* Counts steps of a transaction that are within SMTP_JUNK_WITHIN times the limit. False: they are not,
+ * and the session ends. */
+bool session_count_within(struct turn *t, unsigned steps);
+
+/* Whether a message or chunk that is refused, of so many octets, is not read on; see
+ * SMTP_JUNK_OCTETS. */
+bool session_is_endless(const struct turn *t, uint32_t octets);
+
+/* The session ends with its pending reply, as one that sends junk. */
+void session_end_junk(struct smtp_session *s);
+
 /* Ends a message, accepted or not: the transaction is over and `r` is sent, in LMTP once for each
  * recipient. */
 void session_message_over(struct smtp_session *s, const struct reply *r);

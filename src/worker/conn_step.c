@@ -203,8 +203,9 @@ static void run(struct worker *w, struct conn *c, struct input *in)
         return;
     }
     room_count_envelope(w, c, (uint32_t)envelope_block(&c->smtp.envelope).len);
-    /* part of a line is no progress */
-    if ((moved || in->at) && c->phase == CONN_READING && !smtp_in_data(&c->smtp))
+    /* part of a line is no progress, also when it is too long and dropped */
+    if ((moved || in->at) && c->phase == CONN_READING && !smtp_in_data(&c->smtp) &&
+        !smtp_in_long_line(&c->smtp))
         loop_alarm(&w->loop, &c->alarm, w->loop.now + w->config->timeout_ms);
     /* with a full output, EPOLLOUT continues, and reads the rest of the input */
     if (go != GO_FULL && !io_flush(w, c))

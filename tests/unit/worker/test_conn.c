@@ -133,6 +133,25 @@ static void test_the_reply_to_a_silent_client_waits_for_the_end_too(void **state
     assert_false(fake_is_open(&f, &client));
 }
 
+/* So a client cannot keep a connection by an octet now and then. */
+static void test_octets_of_a_line_that_is_too_long_are_no_progress(void **state)
+{
+    static char line[SMTP_LINE_MAX + 1001];
+    uint64_t half = f.config.timeout_ms / 2;
+    struct fake_client slow = fake_in_mail(&f, "192.0.2.1"), other = fake_in_mail(&f, "192.0.2.2");
+
+    memset(line, 'x', sizeof line - 1);
+    fake_say(&f, &slow, line);
+    fake_pass(&f, half);
+    fake_say(&f, &slow, "x");
+    fake_say(&f, &other, "NOOP\r\n");
+    assert_true(fake_is_open(&f, &slow));
+    fake_pass(&f, half + 1000);
+    assert_non_null(strstr(fake_heard(&slow), "421 "));
+    assert_false(fake_is_open(&f, &slow));
+    assert_true(fake_is_open(&f, &other));
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -141,6 +160,7 @@ int main(void)
         TEST(test_a_client_that_makes_room_at_the_last_moment_gets_all_its_replies),
         TEST(test_only_the_last_reply_waits_for_the_end),
         TEST(test_the_reply_to_a_silent_client_waits_for_the_end_too),
+        TEST(test_octets_of_a_line_that_is_too_long_are_no_progress),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
