@@ -330,6 +330,7 @@ int master_run(const char *config_file, struct config *config, struct buf *warni
     }
     int status = m->status;
     generation_release_all(m);
+    store_queue_close(&m->loop, &m->store_queue);
     listeners_close(&m->listeners);
     runtime_close(&m->runtime);
     close(m->signals.fd);

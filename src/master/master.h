@@ -12,6 +12,7 @@
  *   heartbeat.c   whether children still answer; the service manager's watchdog
  *   activation.c  sockets that a service manager has made
  *   notes.c       notes from children
+ *   store_queue.c connections of workers on their way to the store
  *   upgrade.c     switching to another version of the program
  *   folder.c      folders that belong to the service's user, entered safely
  *   users.c       a user for each kind of process; privileges.c changes identities
@@ -29,6 +30,7 @@
 #include "master/listener.h"
 #include "master/reload_pace.h"
 #include "master/runtime.h"
+#include "master/store_queue.h"
 #include "query/notes.h"
 
 struct config;
@@ -122,6 +124,7 @@ struct master {
     struct child *children;
     pid_t group;                /* process group of all children; 0: none yet (child.c) */
     struct watch signals, lost; /* lost: listener_loss.c */
+    struct store_queue store_queue;
     struct alarm stop_alarm, heartbeat, look_alarm; /* look_alarm: listener_loss.c */
     struct reload_pace pace;
     struct alarm reload_alarm;  /* set while a reload waits for its turn (reload_pace.h) */
@@ -218,6 +221,9 @@ enum retirement {
     RETIRE_DRAIN, /* accept no more, end with the last connection */
     RETIRE_LAST,  /* stop when the workers of its generation have ended */
     RETIRE_STOP,  /* stop when the next generation serves */
+    /* the same, but serve earlier workers to their end while the current generation has none of that
+     * role */
+    RETIRE_REPLACED,
 };
 
 struct role {

@@ -10,6 +10,12 @@
 #include "master/master.h"
 #include "query/notes.h"
 
+/* For lines in the log about what a child that was taken over can do any number of times. */
+static bool is_power_of_two(uint32_t n)
+{
+    return (n & (n - 1)) == 0;
+}
+
 /* A restarted web process does not know what workers reported to the one before it. */
 static void ask_for_backends(const struct master *m, const struct generation *g)
 {
@@ -67,15 +73,18 @@ static void draining(struct master *m, struct child *c, const struct note *n)
 
 /* Passes a connection on, with the worker's slot, by which the store counts. Workers do not have the
  * channel themselves: they would share one socket, and one that was taken over could shut it down for
- * all others, also for those after it. If there is no room, the worker sees the end of its
- * connection. */
+ * all others, also for those after it. If there is no room, also in the slot's own queue, the worker
+ * sees the end of its connection. */
 static void to_store(struct master *m, struct child *c, const struct note *n)
 {
     if (n->fds != 1)
         return;
-    struct note sent = {.kind = NOTE_STORE, .arg = (int32_t)c->index, .fds = 1};
-    sent.fd[0] = n->fd[0];
-    channel_send(m->runtime.store_pair[0], &sent);
+    uint32_t dropped =
+        store_queue_put(&m->loop, &m->store_queue, m->runtime.store_pair[0], c->index, n->fd[0]);
+    if (dropped && is_power_of_two(dropped))
+        log_warn("worker %u sends more connections for the store than it takes; dropping them (%u "
+                 "so far)",
+                 c->index, dropped);
 }
 
 /* Passed on only to the web process of the same generation: another generation may have other
@@ -277,7 +286,7 @@ static void unexpected(struct child *c, uint32_t kind)
 {
     uint32_t n = ++c->unexpected;
 
-    if ((n & (n - 1)) == 0)
+    if (is_power_of_two(n))
         log_warn("%s %u sent a note of kind %u: unexpected from this process (%u so far)",
                  role_table[c->role].name, c->index, kind, n);
 }

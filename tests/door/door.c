@@ -9,7 +9,8 @@
  *   - closes its channel to the master and runs on (SIGRTMIN + 4)
  *   - sends the master notes without end, of a kind that is not a worker's (SIGRTMIN + 5)
  *   - queries directories as often as it can, in the best rank (SIGRTMIN + 6)
- *   - asks for passwords as often as it can (SIGRTMIN + 7).
+ *   - asks for passwords as often as it can (SIGRTMIN + 7)
+ *   - sends connections for the store without end (SIGRTMIN + 8).
  * What the sandbox itself forbids is in tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
@@ -155,6 +156,7 @@ static int listener; /* the first one that it got last */
 
 static struct alarm flood_alarm;
 static volatile sig_atomic_t floods; /* enum query_kind; 0: no */
+static volatile sig_atomic_t connects;
 
 static void wait_for_signals(void);
 
@@ -162,6 +164,27 @@ int __real_queries_open(struct worker *w);
 int __wrap_queries_open(struct worker *w);
 void __real_listening_replace(struct worker *w, struct note *n);
 void __wrap_listening_replace(struct worker *w, struct note *n);
+
+/* Each costs the store a thread. The worker serves its clients meanwhile. */
+static void connect_to_store(void)
+{
+    enum { AT_ONCE = 1000, MANY = 20000 };
+    static uint32_t sent;
+    struct note n = {.kind = NOTE_STORE, .fds = 1};
+    int pair[2];
+
+    for (int i = 0; i < AT_ONCE && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) == 0;
+         i++) {
+        n.fd[0] = pair[1];
+        int error = channel_send(params->control, &n);
+        close(pair[0]);
+        close(pair[1]);
+        if (error)
+            return;
+        if (++sent % MANY == 0)
+            log_info("door: %u connections for the store", sent);
+    }
+}
 
 /* Keeps the queue to the clerks full: each query is for another recipient, and of another network.
  * The worker drops the answers, because no connection has such an id. */
@@ -174,6 +197,8 @@ static void flood(struct loop *loop, struct alarm *a)
                               .rank = RANK_FIRST};
 
     loop_alarm(loop, a, loop->now + 1);
+    if (connects)
+        connect_to_store();
     while (floods) {
         char text[64];
         snprintf(text, sizeof text, "10.%u.%u.1", sent >> 8 & 255, sent & 255);
@@ -260,11 +285,16 @@ static void send_notes(int signal_number)
         (void)channel_tell(params->control, NOTE_RELOAD, 0, 0, "x");
 }
 
+static void send_connections(int signal_number)
+{
+    connects = true;
+}
+
 static void wait_for_signals(void)
 {
     static void (*const deeds[])(int signal_number) = {
         shut_sockets, end_listening,     take_connections, close_channel,
-        send_notes,   flood_directories, flood_verifiers};
+        send_notes,   flood_directories, flood_verifiers,  send_connections};
 
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
         sigaction(SIGRTMIN + 1 + (int)i,

@@ -431,6 +431,22 @@ def test_a_worker_that_sends_notes_without_end_stops_neither_the_master_nor_the_
     assert mired.log.text.count("unexpected from this process") <= 32
 
 
+def test_a_worker_that_sends_connections_to_the_store_without_end_leaves_the_others_theirs(taken_over):
+    """They all go through one pair of the master's. A store that has just started must get the others' connections, too."""
+    mired = taken_over
+    bad, good = mired.processes("worker")
+    os.kill(bad, signal.SIGRTMIN + 8)
+    mired.log.wait("door: 20000 connections for the store", timeout=60)
+    (store,) = mired.processes("store")
+    os.kill(store, signal.SIGKILL)
+    until(lambda: (now := mired.processes("store")) and now != [store])
+    until(lambda: deliver_by(mired, good).code == 250)
+    for _ in range(30):
+        assert deliver_by(mired, good).code == 250
+    sent = mired.log.text.count("connections for the store")
+    until(lambda: mired.log.text.count("connections for the store") > sent)  # the flood goes on
+
+
 def test_a_worker_that_gives_itself_all_connections_ends(taken_over):
     """By a filter, which says which of the sockets of a port gets each connection."""
     mired = taken_over

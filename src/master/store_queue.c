@@ -1,0 +1,105 @@
+/* Turns of worker slots at the pair to the store; see store_queue.h. */
+#include "master/store_queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/channel.h"
+#include "base/container.h"
+#include "query/notes.h"
+
+/* The connections of a slot that wait, a ring. */
+struct store_waiting {
+    uint32_t first, count;
+    uint32_t refused;
+    int fd[STORE_QUEUE_EACH];
+};
+
+/* False if the pair is full. */
+static bool send_to_store(int pair, uint32_t slot, int fd)
+{
+    struct note n;
+
+    n.kind = NOTE_STORE;
+    n.arg = (int32_t)slot;
+    n.tag = 0;
+    n.len = 0;
+    n.fds = 1;
+    n.fd[0] = fd;
+    return channel_send(pair, &n) != -EAGAIN;
+}
+
+/* The store has room again. */
+static void room(struct loop *loop, struct watch *watch, uint32_t events)
+{
+    struct store_queue *q = container_of(watch, struct store_queue, room);
+
+    loop_moved(loop);
+    for (; q->waiting; q->next = (q->next + 1) % q->slots) {
+        struct store_waiting *s = &q->slot[q->next];
+        if (!s->count)
+            continue;
+        if (!send_to_store(watch->fd, q->next, s->fd[s->first]))
+            return;
+        close(s->fd[s->first]);
+        s->first = (s->first + 1) % STORE_QUEUE_EACH;
+        s->count--;
+        q->waiting--;
+    }
+    loop_forget(loop, watch);
+}
+
+static bool make_slots(struct store_queue *q, uint32_t slots)
+{
+    if (slots <= q->slots)
+        return true;
+    struct store_waiting *all = realloc(q->slot, slots * sizeof *all);
+    if (!all)
+        return false;
+    for (uint32_t i = q->slots; i < slots; i++)
+        all[i] = (struct store_waiting){0};
+    q->slot = all;
+    q->slots = slots;
+    return true;
+}
+
+static bool watch_room(struct loop *loop, struct store_queue *q, int pair)
+{
+    q->room = (struct watch){.fd = pair, .events = EPOLLOUT, .ready = room};
+    return loop_watch(loop, &q->room) == 0;
+}
+
+uint32_t store_queue_put(struct loop *loop, struct store_queue *q, int pair, uint32_t slot, int fd)
+{
+    if (!q->waiting && send_to_store(pair, slot, fd))
+        return 0;
+    if (!make_slots(q, slot + 1))
+        return 1;
+    struct store_waiting *s = &q->slot[slot];
+    int copy = s->count < STORE_QUEUE_EACH ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -1;
+    if (copy >= 0 && !q->waiting && !watch_room(loop, q, pair)) {
+        close(copy);
+        copy = -1;
+    }
+    if (copy < 0)
+        return ++s->refused;
+    s->fd[(s->first + s->count) % STORE_QUEUE_EACH] = copy;
+    s->count++;
+    q->waiting++;
+    return 0;
+}
+
+void store_queue_close(struct loop *loop, struct store_queue *q)
+{
+    if (q->waiting)
+        loop_forget(loop, &q->room);
+    for (uint32_t i = 0; i < q->slots; i++)
+        for (struct store_waiting *s = &q->slot[i]; s->count; s->count--) {
+            close(s->fd[s->first]);
+            s->first = (s->first + 1) % STORE_QUEUE_EACH;
+        }
+    free(q->slot);
+    *q = (struct store_queue){0};
+}
