@@ -302,7 +302,7 @@ static void reread(struct file_auth *f)
     unsigned number = 0;
     int r = lines_read(&f->mark, f->path, &text);
     struct span sound = buf_span(&text);
-    const char *wrong = r < 0 ? strerror(-r) : wrong_form(&sound, &number, &lines);
+    const char *wrong = r < 0 ? lines_error(r) : wrong_form(&sound, &number, &lines);
 
     if (r == -EAGAIN)
         return;

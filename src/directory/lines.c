@@ -15,6 +15,9 @@ enum {
     TWICE_TIMES = 5,
 };
 
+/* Lines are found by offsets of 32 bits, and the processes that read a file keep it in memory. */
+#define SIZE_MAX_READ (2ULL << 30)
+
 static bool same_time(const struct timespec *a, const struct timespec *b)
 {
     return a->tv_sec == b->tv_sec && a->tv_nsec == b->tv_nsec;
@@ -105,9 +108,20 @@ enum lines_look lines_look_now(struct lines_mark *m, const char *path, uint64_t 
     return LINES_CHANGED;
 }
 
-static int read_all(int fd, struct buf *text)
+/* Whether it can be read at all. */
+static int judge_kind(const struct stat *s)
 {
-    for (;;) {
+    if (S_ISDIR(s->st_mode))
+        return -EISDIR;
+    if (!S_ISREG(s->st_mode))
+        return -ENXIO;
+    return (uint64_t)s->st_size > SIZE_MAX_READ ? -EFBIG : 0;
+}
+
+/* -EAGAIN: the file has more than `size` octets. So it cannot grow for ever while it is read. */
+static int read_all(int fd, uint64_t size, struct buf *text)
+{
+    while (text->len <= size) {
         char *to = buf_room(text, 65536);
         if (!to)
             return -ENOMEM;
@@ -118,18 +132,19 @@ static int read_all(int fd, struct buf *text)
             return n < 0 ? -errno : 0;
         text->len += (uint32_t)n;
     }
+    return -EAGAIN;
 }
 
 int lines_read(struct lines_mark *m, const char *path, struct buf *text)
 {
     struct stat before, after;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int r = fd < 0 ? -errno : 0;
 
-    if (r == 0 && fstat(fd, &before) < 0)
-        r = -errno;
     if (r == 0)
-        r = read_all(fd, text);
+        r = fstat(fd, &before) < 0 ? -errno : judge_kind(&before);
+    if (r == 0)
+        r = read_all(fd, (uint64_t)before.st_size, text);
     if (r == 0 && fstat(fd, &after) < 0)
         r = -errno;
     if (r == 0 && !same(&before, &after))
@@ -144,6 +159,11 @@ int lines_read(struct lines_mark *m, const char *path, struct buf *text)
     if (r < 0)
         buf_free(text);
     return r;
+}
+
+const char *lines_error(int error)
+{
+    return error == -ENXIO ? "it is not a regular file" : strerror(-error);
 }
 
 bool lines_may_shrink(uint32_t before, uint32_t now)

@@ -46,8 +46,12 @@ enum lines_look lines_look(struct lines_mark *m, const char *path, uint64_t now_
 enum lines_look lines_look_now(struct lines_mark *m, const char *path, uint64_t wall_ms);
 
 /* Reads the whole file into *text, which the caller frees with buf_free(). Returns 0 or -errno;
- * -EAGAIN if the file changed meanwhile and must be checked again. */
+ * -EAGAIN if the file changed meanwhile and must be checked again. Never waits for a writer: a pipe or
+ * a device is -ENXIO, and of a file that grows only what was there at first is read. */
 int lines_read(struct lines_mark *m, const char *path, struct buf *text);
+
+/* The words for an error of lines_read(). */
+const char *lines_error(int error);
 
 /* Whether a version with `now` lines may replace one with `before` lines. With less than half of
  * them it is more likely a failed export. */

@@ -20,7 +20,10 @@
 #include "smtp/address.h"
 #include "smtp/address_list.h"
 
-enum { PENDING_MS = 10000 /* how long LATER replaces NO while a newer version settles */ };
+enum {
+    PENDING_MS = 10000, /* how long LATER replaces NO while a newer version settles */
+    LATE_MS = 60000,    /* a version that changes for so long is never finished, perhaps */
+};
 
 struct table {
     struct buf text; /* folded lines, each "address\n" */
@@ -39,6 +42,7 @@ struct list_file {
     bool changing;        /* a newer version is settling */
     bool loaded;          /* a version has been accepted */
     bool kept;            /* ... and the newest was not */
+    bool late;            /* a warning says that the newer version goes on changing */
     bool confirmed;       /* the next version may be shorter */
 };
 
@@ -159,7 +163,7 @@ static int read_table(struct list_file *f, struct lines_mark *mark, const char *
     int r = lines_read(mark, path, &text);
 
     if (r < 0)
-        snprintf(why->text, sizeof why->text, "%s", strerror(-r));
+        snprintf(why->text, sizeof why->text, "%s", lines_error(r));
     else if ((r = fold_all(f->kind, fresh, buf_span(&text), why)) == 0)
         r = index_all(fresh, &f->key);
     buf_free(&text);
@@ -371,6 +375,18 @@ void list_file_close(struct list_file *f)
     free(f);
 }
 
+/* A log that somebody took for a list, or an export without end. */
+static void tell_late(struct list_file *f, uint64_t now_ms)
+{
+    bool late = f->changing && now_ms >= f->mark.changed_ms + LATE_MS;
+
+    if (late && !f->late)
+        log_warn("%s has been changing for a minute; %s until it has been still for %u s", f->path,
+                 f->loaded ? "keeping the previous version" : f->kind->without,
+                 LINES_SETTLE_MS / 1000);
+    f->late = late;
+}
+
 bool list_file_look(struct list_file *f, uint64_t now_ms, uint64_t wall_ms)
 {
     enum lines_look look = lines_look(&f->mark, f->path, now_ms, wall_ms);
@@ -379,7 +395,8 @@ bool list_file_look(struct list_file *f, uint64_t now_ms, uint64_t wall_ms)
     f->changing = look == LINES_SETTLING;
     if (look == LINES_CHANGED)
         taken = reread(f);
-    f->changing_ms = look == LINES_SETTLING ? f->mark.changed_ms : 0;
+    f->changing_ms = f->changing ? f->mark.changed_ms : 0;
+    tell_late(f, now_ms);
     return taken;
 }
 
@@ -401,7 +418,7 @@ struct span list_file_entries(const struct list_file *f)
 
 bool list_file_keeps(const struct list_file *f)
 {
-    return f->kept;
+    return f->kept || f->late || f->mark.warned;
 }
 
 bool list_file_loaded(const struct list_file *f)

@@ -73,8 +73,8 @@ struct span list_file_entries(const struct list_file *f);
 /* Whether any version has been accepted. */
 bool list_file_loaded(const struct list_file *f);
 
-/* Whether an earlier version is in use because the newest is wrong, or has lost most of its
- * lines. */
+/* Whether an earlier version is in use because the newest is wrong, cannot be read, has lost most of
+ * its lines, or goes on changing. */
 bool list_file_keeps(const struct list_file *f);
 
 /* Whether there is a newer version that may still be changing. */

@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from lib import ports, scrape
+from lib import ports, scrape, strange
 from lib.dovecot import Dovecot
 from lib.mired import PROGRAM, password_file
 from lib.scram import Login, password_file as scram_file
@@ -214,6 +214,31 @@ def test_a_mailing_list_has_its_own_allowance_and_the_file_is_reread(mired):
     assert status["allowance"]["kept"] is True
     change("alice@example.test 0 30\nbob@example.test 100 0\n", "allowances has changed: 2 allowances")
     assert sends_until_refused(m, "127.90.5.1")[0] == 10
+
+
+@pytest.mark.parametrize("kind", strange.KINDS)
+def test_what_is_no_file_changes_no_allowance_and_stops_no_worker(mired, kind):
+    """Workers read the file themselves: a pipe would make each wait for a writer, and all clients with it."""
+    m = mired()
+    path = with_file(m, "alice@example.test 7 0\n", 3)
+    until(lambda: len(m.processes("worker")) == 2)
+    workers = m.processes("worker")
+    since = m.log.mark()
+    strange.replace(path, kind)
+    for worker in (0, 1):
+        m.log.wait(rf'keeping the previous version.*role="worker {worker}"', since=since)
+    assert sends_until_refused(m, "127.90.7.1")[0] == 7
+    assert json.loads(m.control("--json", "status").stdout)["allowance"]["kept"] is True
+    if kind != "an unreadable file":  # the master may be root
+        assert m.control("reload").returncode != 0
+    assert m.processes("worker") == workers
+    strange.remove(path)
+    since = m.log.mark()
+    write(path, "alice@example.test 9 0\n")
+    for worker in (0, 1):
+        m.log.wait(rf'allowances has changed: 1 allowances.*role="worker {worker}"', since=since)
+    assert sends_until_refused(m, "127.90.7.1")[0] == 2
+    until(lambda: json.loads(m.control("--json", "status").stdout)["allowance"]["kept"] is False)
 
 
 @pytest.mark.parametrize("line", ["alice", "alice 5", "alice five 5", "5 5", "alice 5 -5", "alice 5 9000000"])

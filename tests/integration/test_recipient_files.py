@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from lib import strange
 from lib.mired import PEOPLE, PROGRAM, Mired
 from lib.smtp import Client
 from lib.waiting import until
@@ -205,3 +206,29 @@ def test_people_leave_and_come_as_ever(mired):
     write(m, text(MANY[:20] + ["late@example.test"]))  # half is no failed export
     wait_verdict(m, "late@example.test", 250)
     assert verdict(m, MANY[39]) == 550
+
+
+@pytest.mark.parametrize("kind", strange.KINDS)
+def test_what_is_no_file_changes_nothing_and_stops_no_clerk(mired, kind):
+    """A pipe would make a clerk wait for a writer, and a device would be read without end."""
+    m = mired(tarpit="time = 0", recipients=MANY)
+    clerks = m.processes("clerk")
+    assert verdict(m, MANY[39]) == 250
+    since = m.log.mark()
+    strange.replace(m.recipients, kind)
+
+    def told():
+        assert verdict(m, MANY[0]) == 250
+        return "keeping the previous version" in m.log.text[since:]
+
+    until(told, every=0.1)
+    assert [verdict(m, p) for p in (MANY[0], MANY[39], "nobody@example.test")] == [250, 250, 550]
+    until(lambda: "using an earlier version" in m.control("status").stdout)
+    if kind != "an unreadable file":  # the master may be root
+        assert m.control("reload").returncode != 0
+        assert m.processes("clerk") == clerks
+    assert [verdict(m, p) for p in (MANY[0], MANY[39], "nobody@example.test")] == [250, 250, 550]
+    strange.remove(m.recipients)
+    write(m, text(MANY + ["late@example.test"]))
+    wait_verdict(m, "late@example.test", 250)
+    until(lambda: "an earlier version" not in m.control("status").stdout)

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -126,6 +127,48 @@ static void test_what_was_read_is_not_read_again(void **state)
     close_place(&p);
 }
 
+/* Reads what has been put in the place of the file; returns the error. */
+static int read_place(struct place *p)
+{
+    struct buf text = {0};
+    int error = lines_read(&p->mark, p->path, &text);
+
+    assert_null(text.at);
+    return error;
+}
+
+/* None of them may block, which a pipe without a writer does, or be read without end. */
+static void test_what_is_no_file_is_not_read(void **state)
+{
+    struct place p;
+    struct stat st;
+
+    open_place(&p);
+    unlink(p.path);
+    assert_return_code(mkfifo(p.path, 0600), 0);
+    assert_int_equal(read_place(&p), -ENXIO);
+    assert_string_equal(lines_error(-ENXIO), "it is not a regular file");
+    assert_int_equal(lines_look(&p.mark, p.path, 100000, WRITTEN_MS), LINES_SAME); /* not again */
+    unlink(p.path);
+    assert_return_code(symlink("/dev/zero", p.path), 0);
+    assert_int_equal(read_place(&p), -ENXIO);
+    unlink(p.path);
+    assert_return_code(mkdir(p.path, 0700), 0);
+    assert_int_equal(read_place(&p), -EISDIR);
+    rmdir(p.path);
+    assert_int_equal(read_place(&p), -ENOENT);
+    write_at(p.path, "a\n", WRITTEN_S + 5);
+    assert_return_code(truncate(p.path, 3LL << 30), 0); /* a hole: it takes no room on the disk */
+    assert_int_equal(read_place(&p), -EFBIG);
+    /* this one has more than it says, like a file that grows while it is read */
+    unlink(p.path);
+    assert_return_code(symlink("/proc/self/maps", p.path), 0);
+    assert_return_code(stat(p.path, &st), 0);
+    assert_int_equal(st.st_size, 0);
+    assert_int_equal(read_place(&p), -EAGAIN);
+    close_place(&p);
+}
+
 static void test_half_of_the_lines_may_go(void **state)
 {
     static const struct {
@@ -158,6 +201,7 @@ int main(void)
         cmocka_unit_test(test_a_file_that_is_moved_here_is_read_at_once),
         cmocka_unit_test(test_a_file_that_goes_away_changes_nothing),
         cmocka_unit_test(test_what_was_read_is_not_read_again),
+        cmocka_unit_test(test_what_is_no_file_is_not_read),
         cmocka_unit_test(test_half_of_the_lines_may_go),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -120,6 +120,41 @@ static void test_what_people_write_is_taken(void **state)
     }
 }
 
+/* Like a log that somebody takes for a list. */
+static void test_a_file_that_goes_on_changing_keeps_the_earlier_version_and_says_so(void **state)
+{
+    write_text("trap@example.test\n");
+    struct list_file *f = open_traps();
+    for (int i = 0; i < 40; i++) {
+        char text[64];
+        snprintf(text, sizeof text, "other%d@example.test\n", i);
+        write_octets(text, strlen(text), WALL / 1000 + i); /* just now, by the file's own time */
+        assert_int_equal(list_file_keeps(f), i > 30);
+        assert_false(look(f));
+        assert_int_equal(has(f, "trap@example.test"), ANSWER_YES);
+    }
+    now += 4000; /* it is still */
+    assert_true(look(f));
+    assert_false(list_file_keeps(f));
+    assert_int_equal(has(f, "other39@example.test"), ANSWER_YES);
+    list_file_close(f);
+}
+
+static void test_a_file_that_has_gone_keeps_the_earlier_version_and_says_so(void **state)
+{
+    write_text("trap@example.test\n");
+    struct list_file *f = open_traps();
+    assert_false(list_file_keeps(f));
+    unlink(path);
+    assert_false(look(f));
+    assert_true(list_file_keeps(f));
+    assert_int_equal(has(f, "trap@example.test"), ANSWER_YES);
+    write_text("trap@example.test\nother@example.test\n");
+    assert_true(look(f));
+    assert_false(list_file_keeps(f));
+    list_file_close(f);
+}
+
 static void test_without_any_version_nothing_is_known(void **state)
 {
     write_text("nobody\n");
@@ -187,6 +222,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_version_with_a_wrong_line_is_not_taken),
         cmocka_unit_test(test_what_people_write_is_taken),
+        cmocka_unit_test(test_a_file_that_goes_on_changing_keeps_the_earlier_version_and_says_so),
+        cmocka_unit_test(test_a_file_that_has_gone_keeps_the_earlier_version_and_says_so),
         cmocka_unit_test(test_without_any_version_nothing_is_known),
         cmocka_unit_test(test_a_million_entries_are_looked_up_in_constant_time),
     };
