@@ -101,6 +101,35 @@ static void dismiss(struct master *m, struct generation *g, int retirement, enum
     }
 }
 
+/* Whether a worker may need children of that role, which the current generation lacks. Nothing is
+ * known of workers of an earlier program. */
+static bool is_needed(const struct master *m, const struct role *role)
+{
+    if (!m->current)
+        return false;
+    if (!m->current->config) /* an upgrade has failed: everything stays as it is */
+        return true;
+    if (role->count(m->current->config) > 0)
+        return false;
+    for (const struct child *c = m->children; c; c = c->next)
+        if (c->role == ROLE_WORKER &&
+            (!c->generation->config || role->count(c->generation->config)))
+            return true;
+    return false;
+}
+
+/* Stops children of old generations that no worker needs any more. */
+static void dismiss_replaced(struct master *m)
+{
+    for (struct child *c = m->children, *next; c; c = next) {
+        const struct role *role = &role_table[c->role];
+        next = c->next;
+        if (c->generation->state == GENERATION_OLD && c->state != CHILD_LEAVING &&
+            role->retirement == RETIRE_REPLACED && !is_needed(m, role))
+            child_leave(m, c, NOTE_STOP);
+    }
+}
+
 /* A signal came during a reload. */
 static void reload_if_asked(struct master *m)
 {
@@ -141,6 +170,7 @@ static void part(struct master *m, struct generation *g)
     loop_alarm_off(&m->loop, &g->deadline);
     tell_serves(next, text);
     dismiss(m, g, RETIRE_STOP, NOTE_STOP);
+    dismiss_replaced(m);
     master_answer(m, next->asker, true, g->config ? "reload" : "upgrade", text);
     generation_child_gone(m, g);
     reload_if_asked(m);
@@ -178,6 +208,7 @@ void generation_child_gone(struct master *m, struct generation *g)
     }
     if (g->state == GENERATION_OLD && generation_count(m, g, ROLE_WORKER) == 0)
         dismiss(m, g, RETIRE_LAST, NOTE_STOP);
+    dismiss_replaced(m);
     if (g->state == GENERATION_OLD && !has_children(m, g)) {
         log_debug("generation %u has ended", g->id);
         release(m, g);

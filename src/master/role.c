@@ -338,7 +338,7 @@ static int run_keeper(struct master *m, const struct child *c)
 const struct role role_table[ROLE_COUNT] = {
     [ROLE_WORKER] = {"worker", count_workers, run_worker, RETIRE_DRAIN, NULL},
     [ROLE_CLERK] = {"clerk", count_clerks, run_clerk, RETIRE_LAST, NULL},
-    [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_STOP, keeps_store},
+    [ROLE_STORE] = {"store", count_stores, run_store, RETIRE_REPLACED, keeps_store},
     [ROLE_FREEZER] = {"freezer", count_freezers, run_freezer, RETIRE_STOP, keeps_freezer},
     [ROLE_WEB] = {"web", count_webs, run_web, RETIRE_STOP, NULL},
     [ROLE_KEEPER] = {"keeper", count_keepers, run_keeper, RETIRE_LAST, NULL},

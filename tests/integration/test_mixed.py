@@ -10,7 +10,7 @@ import threading
 import pytest
 
 from lib import ports, processes, scrape
-from lib.dovecot import Dovecot
+from lib.dovecot import full_mailbox
 from lib.scripted import CLOSE, Scripted
 from lib.smtp import Client, deliver, transaction
 from lib.waiting import PATIENCE, until
@@ -334,22 +334,10 @@ def test_a_client_that_ended_during_a_hold_gets_no_second_copy(mired):
         assert backend.copies(ALICE) == 1
 
 
-QUOTA = """
-mail_plugins = quota
-plugin {
-  quota = maildir:User quota
-  quota_rule = *:storage=1G
-  quota_full_tempfail = no
-}
-"""
-
-
 @pytest.fixture
 def full_box():
     """A real Dovecot in which bob's mailbox has room for nothing."""
-    d = Dovecot(QUOTA, users={BOB: "{PLAIN}x::::::userdb_quota_rule=*:storage=1K"})
-    line = d.folder / "users"
-    line.write_text(line.read_text().replace("storage=1K::::::", "storage=1K"))
+    d = full_mailbox(BOB)
     yield d.start()
     d.stop()
     print(f"--- Dovecot's log\n{d.log[-5000:]}")

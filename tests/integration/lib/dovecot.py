@@ -89,3 +89,21 @@ class Dovecot(Service):
     def delivered(self, address, timeout=PATIENCE, count=1):
         local, domain = address.split("@")
         return read_maildir(self.mail / domain / local, timeout, count)
+
+
+QUOTA = """
+mail_plugins = quota
+plugin {
+  quota = maildir:User quota
+  quota_rule = *:storage=1G
+  quota_full_tempfail = no
+}
+"""
+
+
+def full_mailbox(user):
+    """A Dovecot in which this user's mailbox has room for nothing: a large message is refused with 5.2.2."""
+    d = Dovecot(QUOTA, users={user: "{PLAIN}x::::::userdb_quota_rule=*:storage=1K"})
+    users = d.folder / "users"
+    users.write_text(users.read_text().replace("storage=1K::::::", "storage=1K"))
+    return d
