@@ -123,6 +123,9 @@ static void harden(SSL_CTX *context, int minimum)
                                      SSL_OP_PRIORITIZE_CHACHA);
     SSL_CTX_set_num_tickets(context, 0);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
+    /* After a record without data (a KeyUpdate, say) SSL_read() returns. Otherwise a client that sends
+     * them without end keeps the worker within one call. */
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 }
