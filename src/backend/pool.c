@@ -50,6 +50,11 @@ static void note_state(struct link *l)
         l->lived_in = l->outbound.state;
 }
 
+static const char *why_broken(const struct link *l)
+{
+    return l->why ? l->why : "an unexpected reply";
+}
+
 static void log_broken(const struct link *l)
 {
     struct log_line line;
@@ -60,7 +65,7 @@ static void log_broken(const struct link *l)
     log_text(&line, "backend", l->backend->config->name);
     log_text(&line, "result", "broken");
     log_text(&line, "state", outbound_state_name((enum outbound_state)l->lived_in));
-    log_text(&line, "why", l->why ? l->why : "an unexpected reply");
+    log_text(&line, "why", why_broken(l));
     log_end(&line);
 }
 
@@ -86,8 +91,11 @@ static void link_broke(struct link *l)
                   b->pool->params.config->state);
     }
     log_broken(l);
-    if (d) /* it had served others, so the connection itself may be at fault */
+    if (d) { /* it had served others, so the connection itself may be at fault */
         d->refused = l->outbound.complaint.code && !l->used;
+        d->why = why_broken(l);
+        d->broke_in = l->lived_in;
+    }
     if (d && !d->unreadable && l->outbound.chunked && l->lived_in >= OUTBOUND_CHUNK)
         doubt_chunks(b, d);
     health_complain(b, &l->outbound);

@@ -51,9 +51,11 @@ struct delivery {
      * returns of the others stays valid as long as the delivery. */
     int file;
     uint64_t filed;
-    bool doubted;    /* an old connection said "no such user": only a young one counts */
-    bool unreadable; /* read() has failed, or `file`: no backend can have the message */
-    bool refused;    /* on the last connection the backend refused mired, and would do so again */
+    bool doubted;     /* an old connection said "no such user": only a young one counts */
+    bool unreadable;  /* read() has failed, or `file`: no backend can have the message */
+    bool refused;     /* on the last connection the backend refused mired, and would do so again */
+    uint8_t broke_in; /* enum outbound_state of the last connection that broke under it */
+    const char *why;  /* why that broke, static; NULL: none has */
 };
 
 /* Parameters that all backends of one owner share, and its callbacks. */

@@ -51,18 +51,37 @@ static void add_name(char list[NAMES_ROOM], const char *name)
     memcpy(list + len, name, more + 1);
 }
 
+/* Why no backend has decided about the part. */
+static void say_why(const struct part *p, char out[WHY_ROOM])
+{
+    const struct delivery *d = &p->delivery;
+
+    if (p->unsettled == REPLY_LACKING)
+        snprintf(out, WHY_ROOM, "no backend has an extension that it needs");
+    else if (d->why)
+        snprintf(out, WHY_ROOM, "%s (%s)", d->why,
+                 outbound_state_name((enum outbound_state)d->broke_in));
+    else
+        snprintf(out, WHY_ROOM, "%s",
+                 p->waited ? "no free connection in time"
+                           : "no backend of its route can take it now");
+}
+
 static void tell(struct handover *h, struct relay_result *result)
 {
-    char backends[NAMES_ROOM] = "", routes[NAMES_ROOM] = "";
+    char backends[NAMES_ROOM] = "", routes[NAMES_ROOM] = "", why[WHY_ROOM] = "";
 
     for (uint32_t i = 0; i < h->parts; i++) {
         const struct part *p = &h->part[i];
+        if (p->unsettled && !why[0])
+            say_why(p, why);
         add_name(backends, p->delivery.backend ? p->delivery.backend->config->name : "-");
         add_name(routes, p->route.rule[0] ? p->route.rule : "default");
         result->duplicate_possible = result->duplicate_possible || p->duplicate;
     }
     result->backend = backends;
     result->route = routes;
+    result->why = why[0] ? why : NULL;
     h->done(h->arg, result);
 }
 
@@ -207,7 +226,8 @@ static void due(struct loop *loop, struct alarm *a)
     const struct job *job = &p->delivery.job;
     bool all_have_it = job->recipients > 0;
 
-    if (p->delivery.backend && !p->delivery.link)
+    p->waited = p->delivery.backend && !p->delivery.link;
+    if (p->waited)
         pool_drop(&p->delivery);
     part_leave(p);
     for (uint32_t i = 0; i < job->recipients; i++)

@@ -81,11 +81,13 @@ struct relay_message {
 };
 
 struct relay_result {
-    struct reply reply;      /* for the client; arg valid during the call */
-    uint32_t accepted;       /* recipients that the backend has now (or had already) */
-    uint32_t before;         /* those of them that had it already, from an earlier try */
-    const char *backend;     /* its name, or "-"; of several with commas between; for the call */
-    const char *route;       /* the rules that chose them (struct route), or "default"; likewise */
+    struct reply reply;  /* for the client; arg valid during the call */
+    uint32_t accepted;   /* recipients that the backend has now (or had already) */
+    uint32_t before;     /* those of them that had it already, from an earlier try */
+    const char *backend; /* its name, or "-"; of several with commas between; for the call */
+    const char *route;   /* the rules that chose them (struct route), or "default"; likewise */
+    const char *why; /* why it is deferred where no backend's reply says so, for the log; NULL: one
+                        does, or it is not; for the call */
     bool duplicate_possible; /* the connection broke after the final dot */
 };
 

@@ -15,6 +15,7 @@
 enum {
     PARTS_AT_ONCE = 16, /* of a message: so many backends are busy with it */
     NAMES_ROOM = 480,   /* octets of the names of a message's backends, for the log */
+    WHY_ROOM = 96,      /* ... and of why no backend has decided about it */
 };
 
 enum part_state { PART_WAITS, PART_RUNS, PART_OVER };
@@ -31,6 +32,7 @@ struct part {
     uint8_t state;      /* enum part_state */
     bool lacking;       /* a backend could not take it for lack of an extension */
     bool duplicate;     /* broke after the final dot */
+    bool waited;        /* for a connection, in vain */
 };
 
 struct handover {

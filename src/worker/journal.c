@@ -258,6 +258,8 @@ void journal_message(struct worker *w, const struct conn *c, const struct relay_
         log_span(&l, "backend_id", name);
     else if (result->reply.arg.len)
         log_span(&l, "text", result->reply.arg);
+    if (result->why)
+        log_text(&l, "why", result->why);
     log_seconds(&l, "took", us / 1000);
     put_would(&l, would);
     if (correspondent)

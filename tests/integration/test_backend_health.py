@@ -7,6 +7,7 @@ import pytest
 
 from lib import ports
 from lib.scripted import CLOSE, Scripted
+from lib.smtp import deliver
 from lib.waiting import until
 
 
@@ -96,3 +97,26 @@ def test_a_backend_that_is_down_is_tried_each_ten_seconds(mired):
         until(lambda: len(tries) >= 7, every=0.1)
     pauses = [b - a for a, b in zip(tries, tries[1:])]
     assert max(pauses) < 30, pauses  # pauses that went on to double would come to 32 s
+
+
+@pytest.mark.parametrize("verb, at", [("MAIL", "mail"), ("RCPT", "rcpt"), ("DATA", "data"), (".", "final dot")])
+def test_the_log_says_why_a_message_is_deferred_although_the_backend_is_up(mired, verb, at):
+    with Scripted(lambda v, argument, session: CLOSE if v == verb else None) as backend:
+        m = mired(backend=backend.block, workers=1, tarpit="time = 0")
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 451
+        why = rf'why="(it closed the connection|Connection reset by peer) \({at}\)"'
+        assert "text=" not in m.log.wait(f"event=message .*code=451 .*{why}")
+
+
+def test_the_log_says_that_no_backend_can_take_a_message(mired):
+    m = mired(backend=f'backend "smtp://127.0.0.1:{ports.free()}" {{ }}', workers=1, tarpit="time = 0")
+    wait_state(m, "down")
+    assert deliver(m.port, "a@b.test", "alice@example.test").code == 451
+    m.log.wait('event=message .*code=451 .*why="no backend of its route can take it now"')
+
+
+def test_a_backends_own_reply_is_reason_enough(mired):
+    with Scripted(lambda v, argument, session: "451 4.3.2 later" if v == "RCPT" else None) as backend:
+        m = mired(backend=backend.block, workers=1, tarpit="time = 0")
+        assert deliver(m.port, "a@b.test", "alice@example.test").code == 451
+        assert "why=" not in m.log.wait("event=message .*code=451 .*text=later")
