@@ -200,14 +200,39 @@ void loop_bulk(struct loop *loop, struct watch *w, bool bulk)
     control(loop, EPOLL_CTL_ADD, w);
 }
 
-void loop_turn(struct loop *loop, int wait_ms)
+static void call_batch(struct loop *loop)
 {
-    wait_for(&loop->batch, loop->epoll, LOOP_BATCH, sleep_ms(loop, wait_ms));
-    read_clocks(loop);
     while (loop->batch.at < loop->batch.len) {
         look_ahead(loop);
         call_next(loop, &loop->batch);
     }
+}
+
+/* The process has not run for a while: it, or the machine, was stopped, and epoll_wait() has returned
+ * nothing because of that. What has come meanwhile is served before it counts as missing. */
+static void catch_up(struct loop *loop)
+{
+    enum { ROUNDS = 64 };
+
+    for (int i = 0; i < ROUNDS; i++) {
+        wait_for(&loop->batch, loop->epoll, LOOP_BATCH, 0);
+        if (loop->batch.len == 0)
+            return;
+        call_batch(loop);
+    }
+}
+
+void loop_turn(struct loop *loop, int wait_ms)
+{
+    enum { LATE_MS = 1000 };
+    uint64_t before = loop->now;
+    int sleep = sleep_ms(loop, wait_ms);
+
+    wait_for(&loop->batch, loop->epoll, LOOP_BATCH, sleep);
+    read_clocks(loop);
+    call_batch(loop);
+    if (sleep >= 0 && loop->now > before + (uint64_t)sleep + LATE_MS)
+        catch_up(loop);
     wheel_run(&loop->wheel, loop->now, alarm_due, loop);
 }
 

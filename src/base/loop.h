@@ -105,7 +105,8 @@ static inline void loop_alarm_off(struct loop *loop, struct alarm *a)
 }
 
 /* One turn: waits for events or the next timer (at most `wait_ms`, -1 for as long as it takes),
- * then calls what is ready and due. */
+ * then calls what is ready and due. If the turn is more than a second late, all that is ready is
+ * called before anything that is due. */
 void loop_turn(struct loop *loop, int wait_ms);
 
 /* Turns until loop->stop. */

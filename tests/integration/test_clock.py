@@ -2,8 +2,6 @@
 stuck, no mail is lost, nobody hears a wrong 5xx."""
 
 import json
-import pathlib
-import sys
 
 import pytest
 
@@ -13,33 +11,14 @@ from lib.frozen import ask, told, wait_frozen
 from lib.mired import SANITIZED
 from lib.smtp import Client
 from lib.waiting import until
+from lib.wallclock import LIBRARY, Clock
 
-FAKETIME = pathlib.Path(f"/usr/lib/{sys.implementation._multiarch}/faketime/libfaketime.so.1")
 pytestmark = [
-    pytest.mark.skipif(not FAKETIME.exists(), reason="libfaketime is not installed"),
+    pytest.mark.skipif(not LIBRARY.exists(), reason="libfaketime is not installed"),
     pytest.mark.skipif(SANITIZED, reason="a sanitizer's library has to be loaded first"),
 ]
 JUMPS = ["-5h", "+3h", "-1h", "+25h", "-50h", "+0"]
 USERS = ("alice@example.test", "bob@example.test")
-
-
-class Clock:
-    """A prefix for mired's command under which set() moves its wall clock; the monotonic clock goes on as it is."""
-
-    def __init__(self, folder):
-        folder.chmod(0o755)
-        self.file = folder / "clock"
-        self.set("+0")
-        self.prefix = [
-            "env", f"LD_PRELOAD={FAKETIME}", f"FAKETIME_TIMESTAMP_FILE={self.file}", "FAKETIME_NO_CACHE=1",
-            "FAKETIME_DONT_FAKE_MONOTONIC=1",
-        ]  # fmt: skip
-
-    def set(self, offset):
-        new = self.file.with_suffix(".new")
-        new.write_text(f"{offset}\n")
-        new.chmod(0o644)
-        new.rename(self.file)
 
 
 @pytest.fixture

@@ -4,7 +4,8 @@ import collections
 import pathlib
 
 # port, peer_port: of this end and of the other.  listens: whether it is a listener.  inode: "0" if no process has it.
-Socket = collections.namedtuple("Socket", "address port peer_port listens inode")
+# unread: octets that have come, and the process has not read.
+Socket = collections.namedtuple("Socket", "address port peer_port listens inode unread")
 
 
 def tcp():
@@ -12,5 +13,5 @@ def tcp():
     for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
         row = line.split()
         address, port = row[1].split(":")
-        found.append(Socket(address, int(port, 16), int(row[2].split(":")[1], 16), row[3] == "0A", row[9]))
+        found.append(Socket(address, int(port, 16), int(row[2].split(":")[1], 16), row[3] == "0A", row[9], int(row[4].split(":")[1], 16)))
     return found
