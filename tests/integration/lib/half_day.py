@@ -5,6 +5,7 @@ that want something else: the attackers, tools and accidents of lib.traffic, and
 them come, at times that a seed decides, and can bring all of it to rest. All times in a plan are those of mired's clocks.
 Clients come over a cable (lib.netns), where holds can be frozen."""
 
+import base64
 import collections
 import concurrent.futures
 import heapq
@@ -159,6 +160,17 @@ class Stranger(traffic.Conversation):
         if greet:
             self.take()
 
+    def guesses(self):
+        """Wrong passwords of one account, and now and then the right one."""
+        self.connect(submission=True)
+        self.say("EHLO x")
+        self.start_tls()
+        for n in range(4):
+            word = traffic.PASSWORD if self.number % 5 == 0 and n == 3 else f"wrong{n}"
+            token = base64.b64encode(f"\0{traffic.USER}\0{word}".encode()).decode()
+            self.say(f"AUTH PLAIN {token}")
+        self.say("QUIT")
+
     def says_no_tls(self):
         self.connect()
         self.say("EHLO x")
@@ -204,7 +216,8 @@ class Stranger(traffic.Conversation):
 
 
 STRANGERS = {
-    **{kind: weight for kind, weight in traffic.KINDS.items() if kind.__name__ not in ("sender", "secure")},
+    **{kind: weight for kind, weight in traffic.KINDS.items() if kind.__name__ not in ("sender", "secure", "guesser")},
+    Stranger.guesses: 6,
     Stranger.says_no_tls: 4,
     Stranger.leaves_amid_the_handshake: 3,
     Stranger.breaks_off: 6,
