@@ -124,11 +124,12 @@ class Letter:
             return
         if not self.chunks and not self.must(client.say("DATA"), 354):
             return
-        pieces = 8 if self.slow else 1
+        slow = self.slow and self.tries == 1
+        pieces = 8 if slow else 1
         step = -(-len(self.text) // pieces)
         for at in range(0, len(self.text), step):
             piece = self.text[at : at + step]
-            if self.slow:
+            if slow:
                 day.pause(SLOW / pieces)
             if not self.chunks:
                 client.send(piece)
