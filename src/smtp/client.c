@@ -158,7 +158,7 @@ int outbound_begin(struct outbound *o, struct job *job)
 {
     o->job = job;
     o->at = next_recipient(job, 0);
-    o->go = o->chunked = o->chunks_refused = false;
+    o->go = o->chunked = o->chunks_refused = o->xclient_again = false;
     o->ahead = 0;
     if (o->xclient_caps & o->ability.caps & CAP_XCLIENT) {
         o->state = OUTBOUND_XCLIENT;

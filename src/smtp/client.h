@@ -123,13 +123,14 @@ struct outbound {
     uint32_t at;                 /* the recipient whose reply comes next */
     uint8_t state;               /* enum outbound_state */
     bool lmtp;
-    bool served;    /* has been ready for work */
-    bool as_client; /* by XCLIENT: the backend takes this connection for some client's */
-    bool proxied;   /* ... or by a PROXY header */
-    bool secure;    /* under TLS */
-    uint8_t tls;    /* enum outbound_tls */
-    bool over;      /* the job has ended: take it, and reset this flag */
-    bool go;        /* the data may be sent after the backend's 354 */
+    bool served;        /* has been ready for work */
+    bool as_client;     /* by XCLIENT: the backend takes this connection for some client's */
+    bool proxied;       /* ... or by a PROXY header */
+    bool secure;        /* under TLS */
+    uint8_t tls;        /* enum outbound_tls */
+    bool over;          /* the job has ended: take it, and reset this flag */
+    bool xclient_again; /* the current job's XCLIENT was refused, and sent without names */
+    bool go;            /* the data may be sent after the backend's 354 */
     bool chunks;  /* use BDAT where the backend offers CHUNKING; the caller sets it between jobs */
     bool chunked; /* the current job goes with BDAT: there is no final dot */
     bool chunks_work;    /* the backend has taken a chunk on this connection */

@@ -29,9 +29,23 @@ void outbound_on_greeting(struct outbound *o, const struct reply *r)
         outbound_refused(o, STAGE_GREETING, r);
 }
 
+/* Names the client again, without what the client has chosen itself. */
+static void say_xclient_again(struct outbound *o)
+{
+    struct xclient_identity who = o->job->who;
+
+    who.names = NULL;
+    who.helo = (struct span){0};
+    o->xclient_again = true;
+    if (xclient_command(&o->out, &who, o->ability.xclient))
+        outbound_die(o);
+}
+
 /* After a 220 the backend takes us for the client and starts the session again, so EHLO now says
- * the client's own name. If the backend refuses XCLIENT, the mail is still sent, but never in the
- * name of the previous client. With a 4xx a backend that applies its access rules at once (Postfix
+ * the client's own name. If the backend does not take the words of the command, it hears it without
+ * the client's names: a client must not escape the backend's rules by a name that the backend
+ * refuses. If the backend refuses XCLIENT, the mail is still sent, but never in the name of the
+ * previous client. With a 4xx a backend that applies its access rules at once (Postfix
  * with smtpd_delay_reject = no) defers the client, and has started the session again. */
 void outbound_on_xclient(struct outbound *o, const struct reply *r)
 {
@@ -42,6 +56,8 @@ void outbound_on_xclient(struct outbound *o, const struct reply *r)
         say_hello(o, helo.len ? helo : span_of(o->hostname), OUTBOUND_XHELLO);
     } else if (o->as_client || r->code < 500) {
         outbound_refused(o, STAGE_XCLIENT, r);
+    } else if (r->code <= 504 && !o->xclient_again) {
+        say_xclient_again(o);
     } else {
         outbound_complain(o, STAGE_XCLIENT, r);
         outbound_send_envelope(o);

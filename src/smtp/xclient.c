@@ -28,16 +28,31 @@ uint32_t xclient_attributes(struct span words)
     return found;
 }
 
+static bool is_plain(char c)
+{
+    return c > ' ' && c < 127 && c != '+' && c != '=';
+}
+
 static int add_xtext(struct buf *out, struct span value)
 {
     int error = 0;
 
-    for (size_t i = 0; i < value.len && !error; i++) {
-        unsigned char c = (unsigned char)value.at[i];
-        bool plain = c > ' ' && c < 127 && c != '+' && c != '=';
-        error = plain ? buf_add(out, &value.at[i], 1) : buf_addf(out, "+%02X", c);
-    }
+    for (size_t i = 0; i < value.len && !error; i++)
+        error = is_plain(value.at[i]) ? buf_add(out, &value.at[i], 1)
+                                      : buf_addf(out, "+%02X", (unsigned char)value.at[i]);
     return error;
+}
+
+/* What a client said in HELO, or nothing if it is longer than a value may be: Postfix would refuse
+ * the whole command, and the client would choose by that who the backend takes it for. */
+static struct span short_helo(struct span helo)
+{
+    enum { VALUE_MAX = 255 }; /* as xtext */
+    size_t len = 0;
+
+    for (size_t i = 0; i < helo.len; i++)
+        len += is_plain(helo.at[i]) ? 1 : 3;
+    return len <= VALUE_MAX ? helo : (struct span){0};
 }
 
 static const char *name_of(uint32_t attribute)
@@ -108,7 +123,7 @@ static int identify(struct buf *out, const char *verb, const struct xclient_iden
     if (!error)
         error = add(out, wanted, ATTRIBUTE_PROTO, who->esmtp ? SPAN("ESMTP") : SPAN("SMTP"));
     if (!error)
-        error = add(out, wanted, ATTRIBUTE_HELO, who->helo);
+        error = add(out, wanted, ATTRIBUTE_HELO, short_helo(who->helo));
     if (!error)
         error = add(out, wanted, ATTRIBUTE_LOGIN, who->user);
     if (!error)

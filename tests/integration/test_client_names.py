@@ -46,6 +46,29 @@ def test_reject_unknown_client_hostname_keeps_working(mired, postfix, unbound):
     p.wait_log(rf"client=mail\.far\.test\[{re.escape(named)}\]")
 
 
+@pytest.mark.parametrize(
+    "helo",
+    ["\u00e4" * 127, "+" * 255, "a" * 255, "[TEMPUNAVAIL]", "=\u202e="],
+    ids=["beyond ASCII", "signs", "longest", "a word of XCLIENT", "direction"],
+)
+def test_no_name_in_ehlo_lets_a_client_pass_for_mired(mired, postfix, helo):
+    """Postfix refuses the whole XCLIENT for a value of more than 255 octets. Its filters (milters) then see the address of
+    mired, which they may trust."""
+    bad, good = ports.stranger(), ports.stranger()
+    p = postfix(
+        extra="smtpd_authorized_xclient_hosts = static:all\n"
+        f"smtpd_client_restrictions = check_client_access inline:{{{bad}=REJECT}}\n"
+    )
+    m = mired(backend=f'backend "smtp://127.0.0.1:{p.port}" {{ xclient = true }}', tarpit="time = 0")
+    for source, code in ((bad, 554), (good, 250)):
+        with Client(m.port, source=source) as client:
+            client.send(f"EHLO {helo}\r\n")
+            assert client.reply().code == 250
+            reply = client.message("a@b.test", USER)
+            assert reply.code == code, reply
+    p.wait_log(rf"client=unknown\[{re.escape(good)}\]")
+
+
 def test_postfix_hears_the_reverse_name_port_and_destination(mired, postfix, unbound):
     """As its own policy delegation protocol tells them on."""
     source = ports.stranger()

@@ -289,6 +289,39 @@ static void test_a_backend_that_refuses_xclient_gets_the_mail_all_the_same(void 
     said(t, "MAIL FROM:<a@b.test>\r\n");
 }
 
+/* A client must not come in as mired by a name that the backend does not take. */
+static void test_a_client_whose_names_are_refused_is_named_by_its_address(void **state)
+{
+    static const char bare[] =
+        "XCLIENT NAME=[TEMPUNAVAIL] ADDR=192.0.2.7 HELO=[UNAVAILABLE] LOGIN=[UNAVAILABLE]\r\n";
+    struct backend_client *t = *state;
+
+    identify(t, "192.0.2.7", "far.example.net");
+    outbound_start(&t->o, false, "mired.test", CAP_XCLIENT);
+    hear(t, "220 mx\r\n250-mx\r\n250 XCLIENT NAME ADDR HELO LOGIN\r\n");
+    said(t, "EHLO mired.test\r\n");
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(outbound_begin(&t->o, &t->job), 0);
+        said(t, "XCLIENT NAME=[TEMPUNAVAIL] ADDR=192.0.2.7 HELO=far.example.net "
+                "LOGIN=[UNAVAILABLE]\r\n");
+        hear(t, "501 5.5.4 Error: attribute value too long\r\n");
+        said(t, bare);
+        if (i == 0) { /* it refuses that, too: an authorised one never does */
+            hear(t, "501 5.5.4 no\r\n");
+            said(t, "MAIL FROM:<a@b.test>\r\n");
+            hear(t, "550 5.1.8 no\r\n");
+            said(t, "RSET\r\n");
+            hear(t, "250 ok\r\n");
+            assert_int_equal(t->o.state, OUTBOUND_IDLE);
+            t->o.over = false;
+            t->job.whole.code = 0;
+        }
+    }
+    hear(t, "220 mx\r\n");
+    said(t, "EHLO far.example.net\r\n");
+    assert_true(t->o.as_client);
+}
+
 /* Introduces a first client, whose message then goes out; `hello` is what the backend offers it. */
 static void first_client(struct backend_client *t, const char *hello)
 {
@@ -721,6 +754,7 @@ int main(void)
         IN_TALK(test_who_speaks_unasked_is_not_trusted),
         IN_TALK(test_xclient_comes_before_each_message_and_begins_anew),
         IN_TALK(test_a_backend_that_refuses_xclient_gets_the_mail_all_the_same),
+        IN_TALK(test_a_client_whose_names_are_refused_is_named_by_its_address),
         IN_TALK(test_a_backend_that_takes_xclient_once_gets_one_client_a_connection),
         IN_TALK(test_a_message_never_goes_out_as_that_of_the_client_before),
         IN_TALK(test_xforward_tells_only_what_is_taken_and_nothing_can_be_added_to_it),

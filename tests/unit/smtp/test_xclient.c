@@ -76,6 +76,29 @@ static void test_a_login_is_for_xclient_and_a_source_for_xforward(void **state)
     buf_free(&out);
 }
 
+/* Postfix takes 255 octets of xtext, and refuses the whole command for a longer value. */
+static void test_a_hello_that_is_too_long_is_not_told(void **state)
+{
+    static const struct {
+        const char *unit;
+        unsigned most;
+    } row[] = {{"a", 255}, {"+", 85}, {"\xc3\xa4", 42}, {"=-", 63}};
+
+    for (size_t i = 0; i < sizeof row / sizeof *row; i++)
+        for (unsigned more = 0; more < 2; more++) {
+            struct buf helo = {0}, out = {0};
+            for (unsigned n = 0; n < row[i].most + more; n++)
+                assert_int_equal(buf_add_span(&helo, span_of(row[i].unit)), 0);
+            struct xclient_identity who = {.helo = buf_span(&helo)};
+            assert_int_equal(xclient_command(&out, &who, ATTRIBUTE_HELO), 0);
+            struct span none = SPAN("XCLIENT HELO=[UNAVAILABLE]\r\n");
+            assert_int_equal(span_equal(buf_span(&out), none), more);
+            assert_true(out.len <= strlen("XCLIENT HELO=\r\n") + 255);
+            buf_free(&helo);
+            buf_free(&out);
+        }
+}
+
 /* What a client says in HELO is said in its name behind a PROXY header, if a server could take it.
  */
 static void test_a_hello_is_passed_on_when_it_is_one(void **state)
@@ -101,6 +124,7 @@ int main(void)
         cmocka_unit_test(test_all_that_postfix_takes_is_told),
         cmocka_unit_test(test_what_is_not_known_is_said_to_be_so),
         cmocka_unit_test(test_a_login_is_for_xclient_and_a_source_for_xforward),
+        cmocka_unit_test(test_a_hello_that_is_too_long_is_not_told),
         cmocka_unit_test(test_a_hello_is_passed_on_when_it_is_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
