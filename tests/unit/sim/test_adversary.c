@@ -10,6 +10,7 @@
 
 #include "adversary.h"
 #include "config/config.h"
+#include "effort.h"
 
 /* Verdicts an hour and address: a quarter more than what a plain harvest is told. */
 #define BOUND (1.25 * 42)
@@ -111,7 +112,7 @@ static void test_the_search_finds_nothing_better(void **state)
     struct adversary_plan best;
     struct adversary_result r;
 
-    assert_true(adversary_search(&rules, SEARCH_MOVES, 1, false, &best, &r));
+    assert_true(adversary_search(&rules, effort_of(SEARCH_MOVES), 1, false, &best, &r));
     if (r.gain > BOUND)
         adversary_print(stderr, &best);
     assert_true(r.gain >= 35); /* it does find the plain harvest */

@@ -10,6 +10,7 @@
 
 #include "base/offence.h"
 #include "config/config.h"
+#include "effort.h"
 #include "enemy.h"
 
 enum { ENEMIES = 10000 };
@@ -27,7 +28,7 @@ static void test_ten_thousand_enemies_do_an_innocent_no_harm(void **state)
     struct enemy *place = place_of(&rules);
     uint64_t messages = 0;
 
-    for (uint32_t seed = 1; seed <= ENEMIES; seed++) {
+    for (uint32_t seed = 1; seed <= effort_of(ENEMIES); seed++) {
         struct enemy_plan plan;
         struct enemy_result r;
         enemy_random(seed, &plan);
@@ -41,7 +42,7 @@ static void test_ten_thousand_enemies_do_an_innocent_no_harm(void **state)
         fail_msg("%s", harm);
     }
     enemy_close(place);
-    assert_true(messages > 10 * ENEMIES);
+    assert_true(messages > 10 * effort_of(ENEMIES));
 }
 
 static struct enemy_move by(enum enemy_kind kind, uint32_t gap, uint8_t address, uint16_t many)

@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "effort.h"
 #include "history.h"
 #include "tarpit/policy.h"
 #include "tarpit/tarpit_part.h"
@@ -76,7 +77,7 @@ static bool verdicts_keep_their_pace(const struct history *h, char why[256])
 
 static void test_p1_verdicts_to_a_client_are_never_closer_than_the_pace(void **state)
 {
-    assert_true(history_check(verdicts_keep_their_pace, HISTORIES, 1));
+    assert_true(history_check(verdicts_keep_their_pace, effort_of(HISTORIES), 1));
 }
 
 /* ---- P2: nothing tells existing from missing before the turn ---- */
@@ -132,7 +133,7 @@ static bool nothing_leaks(const struct history *h, char why[256])
 
 static void test_p2_nothing_tells_existing_from_missing_before_the_turn(void **state)
 {
-    assert_true(history_check(nothing_leaks, 2 * HISTORIES, 100001));
+    assert_true(history_check(nothing_leaks, effort_of(2 * HISTORIES), 100001));
 }
 
 /* ---- P3: a covered client's valid recipients are never held ---- */
@@ -171,7 +172,7 @@ static bool covered_clients_pass(const struct history *h, char why[256])
 
 static void test_p3_a_covered_clients_good_mail_is_never_held(void **state)
 {
-    assert_true(history_check(covered_clients_pass, HISTORIES, 200001));
+    assert_true(history_check(covered_clients_pass, effort_of(HISTORIES), 200001));
 }
 
 /* ---- P4: exempt and authenticated sessions are never held ---- */
@@ -203,7 +204,7 @@ static bool the_free_are_free(const struct history *h, char why[256])
 
 static void test_p4_exempt_and_authenticated_sessions_are_never_held_or_booked(void **state)
 {
-    assert_true(history_check(the_free_are_free, HISTORIES, 300001));
+    assert_true(history_check(the_free_are_free, effort_of(HISTORIES), 300001));
 }
 
 /* ---- P5: legitimate senders get the real 5xx ---- */
@@ -276,7 +277,8 @@ static bool senders_with_30_s_read_timers_are_told(const struct history *h, char
 
 static void test_p5_a_sender_that_waits_30_s_for_each_line_gets_the_real_5xx(void **state)
 {
-    assert_true(history_check(senders_with_30_s_read_timers_are_told, HISTORIES, 400001));
+    assert_true(
+        history_check(senders_with_30_s_read_timers_are_told, effort_of(HISTORIES), 400001));
 }
 
 /* A conversation of one that gives up on any reply after `bears` ms. Returns whether it heard the
@@ -334,7 +336,7 @@ static bool the_second_try_is_told(const struct history *h, char why[256])
 
 static void test_p5_any_small_offender_gets_the_real_5xx_on_its_second_try(void **state)
 {
-    assert_true(history_check(the_second_try_is_told, HISTORIES, 500001));
+    assert_true(history_check(the_second_try_is_told, effort_of(HISTORIES), 500001));
 }
 
 /* ---- P6: bounded ---- */
@@ -380,7 +382,7 @@ static bool everything_is_bounded(const struct history *h, char why[256])
 
 static void test_p6_holds_lines_and_entries_stay_bounded(void **state)
 {
-    assert_true(history_check(everything_is_bounded, HISTORIES, 600001));
+    assert_true(history_check(everything_is_bounded, effort_of(HISTORIES), 600001));
 }
 
 /* ---- R22: the greeting pauses an unknown client only, for `greet` at most, once ---- */
@@ -417,7 +419,7 @@ static bool greetings_pause_the_unknown_once(const struct history *h, char why[2
 
 static void test_r22_a_client_pauses_once_and_never_when_it_has_delivered(void **state)
 {
-    assert_true(history_check(greetings_pause_the_unknown_once, HISTORIES, 700001));
+    assert_true(history_check(greetings_pause_the_unknown_once, effort_of(HISTORIES), 700001));
 }
 
 /* ---- what a client's own entry says alone ---- */
@@ -459,8 +461,8 @@ static bool the_shorter_look_agrees(const struct history *h, char why[256])
 
 static void test_the_shorter_look_at_a_client_agrees_with_its_standing(void **state)
 {
-    assert_true(history_check(the_shorter_look_agrees, HISTORIES, 800001));
-    assert_true(clear_clients > HISTORIES && other_clients > HISTORIES);
+    assert_true(history_check(the_shorter_look_agrees, effort_of(HISTORIES), 800001));
+    assert_true(clear_clients > effort_of(HISTORIES) && other_clients > effort_of(HISTORIES));
 }
 
 int main(void)
