@@ -1,5 +1,5 @@
-/* Verifiers behind a connection. Each serves one clerk, and answers YES, NO or LATER; Dovecot may
- * block for a few seconds where it is not the last verifier. Passwords are wiped from what they send. */
+/* Verifiers behind a connection. Each serves one clerk, answers YES, NO or LATER, and never makes the
+ * clerk wait: the answer comes later. Passwords are wiped from what they send. */
 #ifndef MIRED_AUTH_REMOTE_H
 #define MIRED_AUTH_REMOTE_H
 
@@ -15,56 +15,61 @@ struct dovecot_auth;
 struct backend_auth;
 struct addresses;
 
-/* The receiver of an answer, and the callback. `text` is for the client, if not empty; `name` is
- * the verifier's name for the account, if it says it. */
+/* The receiver of an answer: a worker's query. */
 struct auth_asker {
     uint64_t id;
     uint16_t slot;
 };
-typedef void auth_answered(void *arg, const struct auth_asker *asker, enum answer_result result,
-                           struct span text, struct span name);
 
-/* Dovecot's auth-client protocol, version 1.1, mechanisms PLAIN and SCRAM-SHA-256. */
-struct dovecot_auth *dovecot_auth_open(const struct config_auth *config);
+/* Dovecot's auth-client protocol, version 1.1, mechanisms PLAIN and SCRAM-SHA-256. `slots`: of
+ * workers, which share the places of requests that wait (places.h). All times are monotonic ms. */
+struct dovecot_auth *dovecot_auth_open(const struct config_auth *config, uint32_t slots);
 void dovecot_auth_close(struct dovecot_auth *d);
-/* Checks a password and waits. *name becomes Dovecot's own name for the account (user=), which may
- * have many spellings; it does not change if Dovecot names none. */
-enum answer_result dovecot_auth_check(struct dovecot_auth *d, struct span user,
-                                      struct span password, const struct addr *client,
-                                      struct buf *name);
 
-/* The same without waiting, because Dovecot delays each "no" by half a second, and the next query
- * must not wait for that. `answered` is called once for each query for which dovecot_auth_ask()
- * returned true, from dovecot_auth_read() or from any other call here. */
-void dovecot_auth_tell(struct dovecot_auth *d, auth_answered *answered, void *arg);
-bool dovecot_auth_ask(struct dovecot_auth *d, struct span user, struct span password,
-                      const struct addr *client, const struct auth_asker *asker);
+/* A request. `answered` is called once if the request was taken: from dovecot_auth_read(), from
+ * dovecot_auth_look() or from any other call here, also before the call that takes the request
+ * returns. `text` is for the client, if not empty. `name` is Dovecot's own name for the account
+ * (user=), which may have many spellings, or empty. */
+struct dovecot_request {
+    void (*answered)(void *arg, enum answer_result result, struct span text, struct span name);
+    void *arg;
+    uint32_t slot;
+    uint32_t patience_ms; /* after that the answer is LATER */
+};
 
-/* The descriptor to poll() for answers (-1: none), and reading those that are there. */
+/* Asks for a password: YES, NO or LATER. False: Dovecot cannot be asked now. */
+bool dovecot_auth_ask(struct dovecot_auth *d, const struct dovecot_request *r, struct span user,
+                      struct span password, const struct addr *client, uint64_t now);
+
+/* The descriptor to poll for answers (-1: none), and for which events. */
 int dovecot_auth_fd(const struct dovecot_auth *d);
-void dovecot_auth_read(struct dovecot_auth *d);
+uint32_t dovecot_auth_events(const struct dovecot_auth *d);
+/* Sends and reads what can be sent and read now, one buffer at most. */
+void dovecot_auth_read(struct dovecot_auth *d, uint64_t now);
+/* Ends what has waited too long, and connects from time to time if there is no connection. Returns
+ * in how many ms to call it again. */
+uint32_t dovecot_auth_look(struct dovecot_auth *d, uint64_t now);
 
-/* The mechanisms (enum smtp_auth) that Dovecot announced last; PLAIN and LOGIN until it has.
- * Connects from time to time if there is no connection. */
-uint32_t dovecot_auth_offers(struct dovecot_auth *d, uint64_t now_ms);
+/* The mechanisms (enum smtp_auth) that Dovecot announced last; PLAIN and LOGIN until it has. */
+uint32_t dovecot_auth_offers(const struct dovecot_auth *d);
+/* Whether it is connecting, and its greeting may still come. */
+bool dovecot_auth_is_connecting(const struct dovecot_auth *d);
 
 /* A login that Dovecot handles; it ends with the connection on which it began. */
 struct dovecot_login {
     uint32_t connection, id;
 };
 
-/* Passes on the client's first SCRAM message. MORE: the message for the client is appended to
- * *answer, and *pending identifies the login. NO or LATER otherwise; Dovecot says NO to unknown
- * names. */
-enum answer_result dovecot_scram_begin(struct dovecot_auth *d, struct span message,
-                                       const struct addr *client, struct dovecot_login *pending,
-                                       struct buf *answer);
-/* Passes on the second message, without waiting, like dovecot_auth_ask(): the answer is YES (with a
- * message for the client), NO or LATER. */
-bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_login *pending,
-                       struct span message, const struct auth_asker *asker);
+/* Passes on the client's first SCRAM message. MORE: `text` is the message for the client, and *login
+ * identifies the login. NO or LATER otherwise; Dovecot says NO to unknown names. */
+bool dovecot_scram_begin(struct dovecot_auth *d, const struct dovecot_request *r,
+                         struct span message, const struct addr *client,
+                         struct dovecot_login *login, uint64_t now);
+/* Passes on the second message: YES (with a message for the client), NO or LATER. */
+bool dovecot_scram_end(struct dovecot_auth *d, const struct dovecot_request *r,
+                       const struct dovecot_login *login, struct span message, uint64_t now);
 /* Cancels a login that the client has abandoned. */
-void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *pending);
+void dovecot_scram_cancel(struct dovecot_auth *d, const struct dovecot_login *login);
 
 /* A password that is checked; user and password are borrowed. `at` and `so_far` belong to the
  * caller: the verifier that is asked, and the result of those before it. */

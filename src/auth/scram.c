@@ -19,7 +19,7 @@
 #include "base/base64.h"
 #include "smtp/scram.h"
 
-enum { DECOY_ITERATIONS = 4096, DECOY_SALT = 16, ITERATIONS_MAX = 10000000 };
+enum { DECOY_ITERATIONS = 4096, DECOY_SALT = 16 };
 
 static bool hmac(const uint8_t key[SCRAM_KEY], struct span data, uint8_t out[SCRAM_KEY])
 {
@@ -60,7 +60,7 @@ bool scram_secret_read(struct span text, struct scram_secret *out)
     size_t salt;
 
     if (!span_number(next_field(&text), &iterations) || iterations == 0 ||
-        iterations > ITERATIONS_MAX ||
+        iterations > SCRAM_ITERATIONS_MAX ||
         !base64_decode(next_field(&text), out->salt, sizeof out->salt, &salt) || salt == 0 ||
         salt > sizeof out->salt)
         return false;
@@ -127,7 +127,7 @@ void scram_shapes_note(struct scram_shapes *s, const struct sipkey *key, struct 
                  !base64_decode(span_after(field, 2), salt, sizeof salt, &len))
             len = 0;
     }
-    if (iterations && iterations <= ITERATIONS_MAX && len && len <= sizeof salt)
+    if (iterations && iterations <= SCRAM_ITERATIONS_MAX && len && len <= sizeof salt)
         atomic_store(&s->of[place_of(key, user, 'n')], iterations << 8 | len);
 }
 
@@ -142,7 +142,7 @@ bool scram_shapes_like(const struct scram_shapes *s, const struct sipkey *key, s
         shape = atomic_load(&s->of[(from + i) % SCRAM_SHAPES]);
     like->iterations = (uint32_t)(shape >> 8);
     like->salt_len = (uint32_t)(shape & 0xff);
-    return shape && like->salt_len <= SCRAM_SALT_MAX && like->iterations <= ITERATIONS_MAX;
+    return shape && like->salt_len <= SCRAM_SALT_MAX && like->iterations <= SCRAM_ITERATIONS_MAX;
 }
 
 /* ---- a login ---- */
@@ -238,6 +238,54 @@ void scram_login_wipe(struct scram_login *l)
     buf_free(&l->nonce);
     buf_free(&l->said);
     explicit_bzero(l, sizeof *l);
+}
+
+/* ---- what another server says ---- */
+
+/* The value of the next attribute, which must be `key`. */
+static bool next_value(struct span *rest, char key, struct span *value)
+{
+    struct span field = next_field(rest);
+
+    *value = span_after(field, 2);
+    return value->len && field.at[0] == key && field.at[1] == '=';
+}
+
+static bool is_nonce(struct span s)
+{
+    for (size_t i = 0; i < s.len; i++)
+        if (s.at[i] < 0x21 || s.at[i] > 0x7e)
+            return false;
+    return true;
+}
+
+/* Extensions may follow, but none that the client must know ("m="). */
+bool scram_is_challenge(struct span message, struct span nonce)
+{
+    struct span whole, salt, iterations;
+    uint8_t octet;
+    uint64_t n;
+    size_t len;
+
+    if (message.len > SCRAM_MESSAGE || memchr(message.at ? message.at : "", 0, message.len) ||
+        !next_value(&message, 'r', &whole) || !next_value(&message, 's', &salt) ||
+        !next_value(&message, 'i', &iterations))
+        return false;
+    while (message.len)
+        if (span_starts_fold(next_field(&message), SPAN("m=")))
+            return false;
+    return is_nonce(whole) && nonce.len && whole.len > nonce.len &&
+           span_equal(span_first(whole, nonce.len), nonce) &&
+           base64_decode(salt, &octet, 1, &len) && len && span_number(iterations, &n) && n &&
+           n <= SCRAM_ITERATIONS_MAX;
+}
+
+bool scram_is_signature(struct span message)
+{
+    uint8_t signature[SCRAM_KEY];
+    struct span value;
+
+    return next_value(&message, 'v', &value) && read_key(value, signature) && !message.len;
 }
 
 /* Printable, and no comma. */

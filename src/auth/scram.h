@@ -16,6 +16,7 @@ enum {
     SCRAM_OURS_MAX = 64,    /* characters of our half of the nonce, as with Dovecot */
     SCRAM_MESSAGE = 512,    /* our longest message: it fits into a clerk's answer */
     SCRAM_BINDING_MAX = 64, /* octets of TLS's binding data */
+    SCRAM_ITERATIONS_MAX = 10000000,
     SCRAM_SHAPES = 64
 };
 
@@ -75,6 +76,13 @@ int scram_login_begin(struct scram_login *l, struct span message, struct span bi
 bool scram_login_end(const struct scram_login *l, struct span message, struct buf *answer);
 
 void scram_login_wipe(struct scram_login *l);
+
+/* Checks of what another server says for mired (Dovecot), before a client gets it. A first message
+ * must have a nonce that begins with the client's and is longer, a salt, and 1 to
+ * SCRAM_ITERATIONS_MAX iterations, because the client computes as many hashes before it can know that
+ * the server lies. A last message must be a signature; whether it is right only the client knows. */
+bool scram_is_challenge(struct span message, struct span nonce);
+bool scram_is_signature(struct span message);
 
 /* Writes random characters that a nonce can have. Returns 0 or -errno. */
 int scram_nonce(char *out, size_t len);

@@ -64,6 +64,25 @@ int dial(const struct addr *addr, const char *path, uint32_t ms)
     return fd;
 }
 
+int dial_at_once(const char *path)
+{
+    struct sockaddr_storage sa = {0};
+    socklen_t len;
+    int error = address(NULL, path, &sa, &len);
+
+    if (error)
+        return error;
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0)
+        return -errno;
+    if (connect(fd, (struct sockaddr *)&sa, len) < 0) {
+        error = -errno;
+        close(fd);
+        return error;
+    }
+    return fd;
+}
+
 int dial_send(int fd, const void *at, size_t len)
 {
     const char *from = at;

@@ -1,5 +1,5 @@
-/* Blocking connections to the administrator's own servers, for clerks. Each thread may have its
- * own. */
+/* Connections to the administrator's own servers, for clerks; blocking, but for dial_at_once(). Each
+ * thread may have its own. */
 #ifndef MIRED_BASE_DIAL_H
 #define MIRED_BASE_DIAL_H
 
@@ -13,6 +13,10 @@
  * each read and write after it, gives up after `ms`. Returns a descriptor that the caller closes,
  * or -errno. */
 int dial(const struct addr *addr, const char *path, uint32_t ms);
+
+/* Connects a stream to the unix socket `path`, and waits for nothing: neither does the descriptor
+ * later. Returns it, or -errno; -EAGAIN: too many wait for the listener already. */
+int dial_at_once(const char *path);
 
 /* From now on each read and write of the connection gives up after `ms`. */
 void dial_patience(int fd, uint32_t ms);

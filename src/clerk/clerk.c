@@ -110,7 +110,7 @@ static bool answer_to(struct clerk *c, const struct query_packet *q, struct answ
         if (q->head.login_id)
             now = auth_scram_go_on(c->auth, &asker, q->head.login_id, first, a);
         else
-            auth_scram_begin(c->auth, q->head.slot, first, second, &q->head.client, a);
+            now = auth_scram_begin(c->auth, &asker, first, second, &q->head.client, a);
         break;
     case QUERY_FORGET:
         a->result = is_web(c, q) && directory_forget(c->directory, first) ? ANSWER_YES : ANSWER_NO;
@@ -144,19 +144,12 @@ static void recipient_answered(void *arg, const struct directory_asker *asker,
 }
 
 /* A later answer of a verifier. */
-static void answered(void *arg, const struct auth_asker *asker, enum answer_result result,
-                     struct span text, struct span name)
+static void answered(void *arg, const struct auth_asker *asker, const struct answer *answer)
 {
     const struct clerk *c = arg;
-    struct answer a = {.id = asker->id, .result = (uint16_t)result};
 
-    answer_set_name(&a, name);
-    if (text.len > sizeof a.text)
-        a.result = ANSWER_LATER;
-    else if (text.len)
-        memcpy(a.text, text.at, a.len = (uint16_t)text.len);
-    allow_login(c, asker->slot, a.result);
-    pairs_answer(c->pairs, asker->slot, &a);
+    allow_login(c, asker->slot, answer->result);
+    pairs_answer(c->pairs, asker->slot, answer);
 }
 
 /* Whether the master wants us to end. */
@@ -185,13 +178,18 @@ static void look(struct clerk *c)
         atomic_store(c->params->auth, offers);
 }
 
+static int earlier(int ms, int other)
+{
+    return other >= 0 && other < ms ? other : ms;
+}
+
 /* How long to wait for a query. */
 static int wait_ms(struct clerk *c)
 {
-    int directory = directory_look_after(c->directory);
+    int directory = directory_look_after(c->directory), verifiers = auth_look_after(c->auth);
 
     look(c);
-    return directory < 0 || directory > LOOK_MS ? LOOK_MS : directory;
+    return earlier(earlier(LOOK_MS, directory), verifiers);
 }
 
 /* ---- serving ---- */
@@ -313,6 +311,7 @@ int clerk_run(const struct clerk_params *params)
         log_error("a clerk cannot start: %s", strerrordesc_np(-error));
     } else {
         auth_tell(c.auth, answered, &c);
+        auth_settle(c.auth);
         look(&c);
         sched_normal();
         go_first(&c, true);

@@ -1,7 +1,7 @@
 /* For fuzz targets of mired as a client: the input is what the server says.
  *
- * dial() and dial_recv() are replaced (link with -Wl,--wrap=dial -Wl,--wrap=dial_recv). Each
- * connection gets the next part of the input, up to "CUT!", and then the server closes its side; when
+ * dial(), dial_at_once() and dial_recv() are replaced (link with -Wl,--wrap=...). Each connection
+ * gets the next part of the input, up to "CUT!", and then the server closes its side; when
  * no part is left, nothing listens. What mired sends is never read: it must fit into the socket's
  * buffer. With hostile_by_lines a read gets one line, as from a server that waits for each command;
  * a reply that nobody has asked for ends a session with a backend. */
@@ -87,6 +87,12 @@ ssize_t __wrap_dial_recv(int fd, void *at, size_t room)
         n = recv(fd, at, line < (size_t)n ? line : (size_t)n, 0);
     }
     return n > 0 ? n : n == 0 ? -ECONNRESET : -errno;
+}
+
+int __wrap_dial_at_once(const char *path);
+int __wrap_dial_at_once(const char *path)
+{
+    return hostile_connect();
 }
 
 /* A configuration with these sections, read once by each target and never freed. */

@@ -1,6 +1,6 @@
 /* Whatever Dovecot's auth socket says: a password is right only after a line "OK" with the number of
- * a request that mired has sent, wrong only after such a line "FAIL", and each request gets one
- * answer. */
+ * a request that mired has sent, wrong only after such a line "FAIL", a challenge of SCRAM is only the
+ * answer to a first message, and each request gets one answer. */
 #include "auth/remote.h"
 
 #include "../hostile.h"
@@ -38,28 +38,41 @@ static bool said(const char *word)
     return false;
 }
 
-static void check(enum answer_result r)
+/* What was asked for, and whether its answer is there. */
+struct asked {
+    bool first; /* SCRAM's first message */
+    bool done;
+    enum answer_result result;
+};
+
+static void answered(void *arg, enum answer_result r, struct span text, struct span name)
 {
-    assert(r != ANSWER_YES || said("OK"));
+    struct asked *a = arg;
+
+    answers++;
+    assert(!a->done);
+    a->done = true;
+    a->result = r;
+    assert(r == ANSWER_YES || r == ANSWER_NO || r == ANSWER_LATER || r == ANSWER_MORE);
+    assert(r != ANSWER_YES || (said("OK") && !a->first));
     assert(r != ANSWER_NO || said("FAIL"));
-    assert(r != ANSWER_MORE || said("CONT"));
+    assert(r != ANSWER_MORE || (said("CONT") && a->first));
+    assert(r != ANSWER_MORE || span_starts_fold(text, SPAN("r=abcdefgh")));
 }
 
-static void answered(void *arg, const struct auth_asker *asker, enum answer_result result,
-                     struct span text, struct span name)
+static struct dovecot_request request(struct asked *a)
 {
-    answers++;
-    assert(result == ANSWER_YES || result == ANSWER_NO || result == ANSWER_LATER);
-    check(result);
+    return (struct dovecot_request){.answered = answered, .arg = a, .patience_ms = 5000};
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct config *config;
     struct addr client = {.family = ADDR_IP4};
-    struct auth_asker asker = {0};
-    struct dovecot_login login;
-    struct buf answer = {0}, name = {0};
+    struct asked of[4] = {{0}, {0}, {.first = true}, {0}};
+    struct dovecot_login login = {0};
+    struct dovecot_request r[4];
+    uint64_t now = 1000;
     int asked = 0;
 
     if (size > HOSTILE_MAX)
@@ -70,23 +83,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     input = (struct span){(const char *)data, size};
     answers = 0;
     hostile_begin(data, size);
-    struct dovecot_auth *d = dovecot_auth_open(&config->auth[0]);
+    struct dovecot_auth *d = dovecot_auth_open(&config->auth[0], 2);
     assert(d);
-    dovecot_auth_tell(d, answered, NULL);
-    asked += dovecot_auth_ask(d, SPAN("bob"), SPAN("pw"), &client, &asker);
-    asked += dovecot_auth_ask(d, SPAN("carol"), SPAN("pw"), &client, &asker);
-    check(dovecot_auth_check(d, SPAN("alice"), SPAN("secret"), &client, &name));
-    enum answer_result r =
-        dovecot_scram_begin(d, SPAN("n,,n=alice,r=abcdefgh"), &client, &login, &answer);
-    check(r);
-    if (r == ANSWER_MORE)
-        asked += dovecot_scram_end(d, &login, SPAN("c=biws,r=x,p=eA=="), &asker);
     for (int i = 0; i < 4; i++)
-        dovecot_auth_read(d);
+        r[i] = request(&of[i]);
+    asked += dovecot_auth_ask(d, &r[0], SPAN("bob"), SPAN("pw"), &client, now);
+    asked += dovecot_auth_ask(d, &r[1], SPAN("carol"), SPAN("pw"), &client, now);
+    asked += dovecot_scram_begin(d, &r[2], SPAN("n,,n=alice,r=abcdefgh"), &client, &login, now);
+    for (int i = 0; i < 8; i++) {
+        dovecot_auth_read(d, now);
+        if (of[2].done && of[2].result == ANSWER_MORE && !of[3].done && i == 3)
+            asked += dovecot_scram_end(d, &r[3], &login, SPAN("c=biws,r=x,p=eA=="), now);
+        now += 400;
+        assert(dovecot_auth_look(d, now) > 0);
+    }
     dovecot_auth_close(d);
     assert(answers == asked);
-    buf_free(&answer);
-    buf_free(&name);
     hostile_close();
     return 0;
 }

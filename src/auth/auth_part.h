@@ -1,0 +1,40 @@
+/* Inside auth: the verifiers. Private to src/auth.
+ *
+ * auth.c          the verifiers of a login name in order, and passwords
+ *   auth_scram.c  the two messages of SCRAM        scram_logins.c  the logins between them
+ *   file.c        a file of hashes                 backend.c       the backend, in threads
+ *   dovecot.c     Dovecot's connection             dovecot_lines.c what it sends
+ *   places.c      places that worker slots share */
+#ifndef MIRED_AUTH_AUTH_PART_H
+#define MIRED_AUTH_AUTH_PART_H
+
+#include "auth/auth.h"
+#include "auth/remote.h"
+#include "auth/scram_logins.h"
+#include "config/config.h"
+
+struct verifier {
+    enum auth_kind kind;
+    union { /* by kind */
+        struct file_auth *file;
+        struct dovecot_auth *dovecot;
+        struct backend_auth *backend;
+        void *any;
+    } at;
+};
+
+struct auth {
+    struct auth_params params;
+    auth_answered *answered; /* see auth_tell() */
+    void *arg;
+    int answers;  /* epoll: the verifiers that answer later; -1: there are none */
+    bool closing; /* no verifier may be asked any more */
+    struct scram_logins logins;
+    size_t count;
+    struct verifier verifier[];
+};
+
+/* Gives an answer that comes later. */
+void auth_answer(struct auth *a, const struct auth_asker *asker, const struct answer *answer);
+
+#endif
