@@ -4,7 +4,9 @@
  * and the clerk's own thread goes on with other logins and with directories. A thread uses each
  * connection once, because after a right password it belongs to that user. Checks that find no free
  * thread wait, until the worker has stopped waiting for them. Worker slots share the threads and the
- * places (directory/fair.h); the checks of a slot keep the order in which they came. */
+ * places (directory/fair.h), and in each slot the lists of backends that domains have take turns. A
+ * thread stays free for each list that uses none, up to half of all: so a backend that hangs takes
+ * no login of another company's. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,6 +29,7 @@ struct check {
     struct auth_query query;
     struct fair_item item;
     uint64_t until_ms; /* monotonic: the worker waits until then */
+    uint32_t list;     /* of the backends that may answer: see struct route */
     enum answer_result result;
     struct check *next; /* in `lost` */
     size_t size;
@@ -40,6 +43,8 @@ struct backend_auth {
     backend_answered *answered;
     void *arg;
     struct fair *fair;
+    uint32_t *running;  /* checks that threads run, by list */
+    uint32_t idle;      /* lists that can be asked, and run none */
     struct check *lost; /* they have lost their places, or waited too long */
 };
 
@@ -103,6 +108,17 @@ static void rest(void *arg, uint32_t asker)
 
 /* ---- in the clerk's thread ---- */
 
+static bool is_askable(const struct config *config, uint32_t list)
+{
+    struct route backends = {0};
+    bool found = false;
+
+    if (routes_list(config->routes, ROUTE_BACKEND, list, &backends))
+        for (size_t i = 0; i < backends.count; i++)
+            found = found || config->backend[backends.section[i]].kind == BACKEND_SMTP;
+    return found;
+}
+
 struct backend_auth *backend_auth_open(const struct config *config,
                                        const struct addresses *addresses, uint32_t slots,
                                        backend_answered *answered, void *arg)
@@ -113,10 +129,15 @@ struct backend_auth *backend_auth_open(const struct config *config,
         return NULL;
     *b = (struct backend_auth){
         .config = config, .addresses = addresses, .answered = answered, .arg = arg};
-    b->fair = fair_open(THREADS, WAITING_MAX, slots ? slots : 1);
+    uint32_t lists = routes_lists(config->routes, ROUTE_BACKEND);
+    for (uint32_t i = 0; i < lists; i++)
+        b->idle += is_askable(config, i);
+    b->running = calloc(lists + 1, sizeof *b->running);
+    b->fair = b->running ? fair_open(THREADS, WAITING_MAX, slots ? slots : 1) : NULL;
     b->askers = b->fair ? askers_open(&(struct askers_params){THREADS, b, run, rest}) : NULL;
     if (!b->askers) {
         fair_close(b->fair);
+        free(b->running);
         free(b);
         return NULL;
     }
@@ -147,11 +168,12 @@ void backend_auth_close(struct backend_auth *b)
     b->lost = NULL;
     if (askers_close(b->askers)) { /* else a thread uses it until the process ends */
         fair_close(b->fair);
+        free(b->running);
         free(b);
     }
 }
 
-static struct check *check_new(const struct auth_query *q)
+static struct check *check_new(const struct backend_auth *b, const struct auth_query *q)
 {
     size_t size = q->user.len + q->password.len;
     struct check *c = calloc(1, sizeof *c + size);
@@ -161,6 +183,7 @@ static struct check *check_new(const struct auth_query *q)
     c->query = *q;
     c->size = size;
     c->until_ms = clock_mono_ms() + QUERY_TIMEOUT_MS;
+    c->list = config_login_backends(b->config, q->user).list;
     memcpy(c->text, q->user.at, q->user.len);
     memcpy(c->text + q->user.len, q->password.at, q->password.len);
     c->query.user = (struct span){c->text, q->user.len};
@@ -168,13 +191,37 @@ static struct check *check_new(const struct auth_query *q)
     return c;
 }
 
-/* Lets a check wait. Returns the one that loses its place for it, or NULL. */
+/* Lets a check wait. Returns the one that loses its place for it, or NULL. A list counts as a network,
+ * so that lists take turns, and the list with the most checks loses one. */
 static struct check *enqueue(struct backend_auth *b, struct check *c)
 {
-    static const struct addr nobody; /* so that a slot's checks keep their order */
-    struct fair_item *lost = fair_put(b->fair, &c->item, c->query.asker.slot, &nobody, RANK_FIRST);
+    struct addr list = {.family = ADDR_IP4};
+
+    for (int i = 0; i < 3; i++) /* the octets of a /24 */
+        list.octets[i] = (uint8_t)(c->list >> 8 * i);
+    struct fair_item *lost = fair_put(b->fair, &c->item, c->query.asker.slot, &list, RANK_FIRST);
 
     return lost ? check_of(lost) : NULL;
+}
+
+/* Whether a check may have a free thread. A list without checks in flight always may. */
+static bool may_go(const void *arg, const struct fair_item *item)
+{
+    const struct backend_auth *b = arg;
+    uint32_t reserved = b->idle < THREADS / 2 ? b->idle : THREADS / 2;
+
+    return b->running[container_of(item, const struct check, item)->list] == 0 ||
+           fair_asked(b->fair) + 1 + reserved <= THREADS;
+}
+
+static void begun(struct backend_auth *b, const struct check *c)
+{
+    b->idle -= b->running[c->list]++ == 0 && is_askable(b->config, c->list);
+}
+
+static void ended(struct backend_auth *b, const struct check *c)
+{
+    b->idle += --b->running[c->list] == 0 && is_askable(b->config, c->list);
 }
 
 static void lose(struct backend_auth *b, struct check *c)
@@ -189,11 +236,13 @@ static void go_on(struct backend_auth *b)
 {
     struct fair_item *item;
 
-    while ((item = fair_take(b->fair, NULL, NULL))) {
+    while ((item = fair_take(b->fair, may_go, b))) {
         struct check *c = check_of(item);
         bool late = clock_mono_ms() >= c->until_ms;
-        if (!late && askers_put(b->askers, &c->task))
+        if (!late && askers_put(b->askers, &c->task)) {
+            begun(b, c);
             continue;
+        }
         fair_done(b->fair, item);
         struct check *lost = late ? c : enqueue(b, c);
         if (lost)
@@ -205,7 +254,7 @@ static void go_on(struct backend_auth *b)
 
 bool backend_auth_ask(struct backend_auth *b, const struct auth_query *q)
 {
-    struct check *c = check_new(q), *lost = c ? enqueue(b, c) : NULL;
+    struct check *c = check_new(b, q), *lost = c ? enqueue(b, c) : NULL;
 
     if (!c || lost == c) {
         if (c)
@@ -236,6 +285,7 @@ void backend_auth_read(struct backend_auth *b)
     for (; done; done = next) {
         struct check *c = (struct check *)done;
         next = done->next;
+        ended(b, c);
         fair_done(b->fair, &c->item);
         tell(b, c);
     }
