@@ -2,9 +2,12 @@
 #include "backend/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <openssl/ssl.h>
+#include <poll.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "backend/addresses.h"
@@ -61,33 +64,79 @@ static int failed(struct backend_client *t, int error)
 
 /* ---- octets, clear or not ---- */
 
-/* On a blocking socket OpenSSL reports no error when the socket's time-out expires. */
-static int tls_error(void)
+static void begin_step(struct backend_client *t)
 {
-    return errno == EAGAIN ? -ETIMEDOUT : -errno;
+    t->until_ms = clock_mono_ms() + BACKEND_CLIENT_MS;
+}
+
+/* Waits until the connection can go on, up to the end of the step. */
+static int wait_for(const struct backend_client *t, short events)
+{
+    uint64_t now = clock_mono_ms();
+    struct pollfd p = {.fd = t->fd, .events = events};
+
+    if (now >= t->until_ms)
+        return -ETIMEDOUT;
+    int n = poll(&p, 1, (int)(t->until_ms - now));
+    return n > 0 || (n < 0 && errno == EINTR) ? 0 : n == 0 ? -ETIMEDOUT : -errno;
+}
+
+/* Waits for what the last call on the connection wanted. */
+static int wait_on(const struct backend_client *t, short events)
+{
+    if (t->ssl)
+        events = SSL_want_write(t->ssl) ? POLLOUT : POLLIN;
+    return wait_for(t, events);
+}
+
+static ssize_t give_some(struct backend_client *t, struct span out)
+{
+    return t->ssl ? tls_octets_out(t->ssl, out.at, out.len)
+                  : send(t->fd, out.at, out.len, MSG_NOSIGNAL);
 }
 
 static int give(struct backend_client *t, struct span out)
 {
-    if (!t->ssl)
-        return dial_send(t->fd, out.at, out.len);
+    begin_step(t);
     while (out.len) {
-        ssize_t n = tls_octets_out(t->ssl, out.at, out.len);
-        if (n <= 0)
-            return n ? tls_error() : -ECONNRESET;
-        out = span_after(out, (size_t)n);
+        ssize_t n = give_some(t, out);
+        int error = n > 0             ? 0
+                    : n == 0          ? -ECONNRESET
+                    : errno == EAGAIN ? wait_on(t, POLLOUT)
+                                      : -errno;
+        if (error)
+            return error;
+        out = span_after(out, n > 0 ? (size_t)n : 0);
     }
+    begin_step(t); /* of the reply */
     return 0;
+}
+
+/* Reads what is there: how many octets, or -errno; -EAGAIN: none are there yet. */
+static ssize_t take_some(struct backend_client *t)
+{
+    if (!t->ssl) {
+        ssize_t n = dial_recv(t->fd, t->input, sizeof t->input);
+        return n == -ETIMEDOUT ? -EAGAIN : n;
+    }
+    ssize_t n = tls_octets_in(t->ssl, t->input, sizeof t->input);
+    return n > 0 ? n : n == 0 ? -ECONNRESET : -errno;
 }
 
 /* Reads into t->left. */
 static int take(struct backend_client *t)
 {
-    ssize_t n = t->ssl ? tls_octets_in(t->ssl, t->input, sizeof t->input)
-                       : dial_recv(t->fd, t->input, sizeof t->input);
+    ssize_t n;
 
-    if (n <= 0)
-        return n == 0 ? -ECONNRESET : t->ssl ? tls_error() : (int)n;
+    while ((n = take_some(t)) == -EAGAIN) {
+        int error = wait_on(t, POLLIN);
+        if (error)
+            return error;
+    }
+    if (n < 0)
+        return (int)n;
+    if (clock_mono_ms() >= t->until_ms) /* an octet now and then */
+        return -ETIMEDOUT;
     t->left = (struct span){t->input, (size_t)n};
     return 0;
 }
@@ -133,7 +182,11 @@ static int shake_hands(struct backend_client *t)
     t->ssl = t->context ? tls_client_new(t->context, &params, t->fd) : NULL;
     if (!t->ssl)
         return -ENOMEM;
-    if (tls_client_shake(t->ssl) != 1) {
+    int done, error = 0;
+    begin_step(t);
+    while ((done = tls_client_shake(t->ssl)) == 0 && !error)
+        error = wait_on(t, POLLIN);
+    if (done != 1) {
         log_warn("backend %s: TLS: %s", backend->name, tls_client_error(t->ssl));
         t->plain = t->outbound.tls == OUTBOUND_TLS_OFFERED;
         return -EPROTO;
@@ -151,10 +204,14 @@ static int shake_hands(struct backend_client *t)
 static int greet(struct backend_client *t)
 {
     struct outbound *o = &t->outbound;
+    uint64_t until = clock_mono_ms() + BACKEND_CLIENT_READY_MS;
     int error = 0;
 
+    begin_step(t);
     while (!error) {
-        if (o->out.len) {
+        if (clock_mono_ms() >= until) {
+            error = -ETIMEDOUT;
+        } else if (o->out.len) {
             error = give(t, buf_span(&o->out));
             buf_drop(&o->out, o->out.len);
         } else if (o->state == OUTBOUND_IDLE) {
@@ -204,6 +261,7 @@ static int begin(struct backend_client *t)
         t->turn++; /* another address of its name may work */
         return error;
     }
+    (void)fcntl(t->fd, F_SETFL, O_NONBLOCK); /* wait_for() waits */
     outbound_start(o, backend->kind != BACKEND_SMTP, t->config->hostname, 0);
     if (backend->tls == TLS_IMPLICIT)
         o->state = OUTBOUND_SHAKE;
@@ -246,6 +304,7 @@ int backend_client_say(struct backend_client *t, struct span out)
 
 int backend_client_reply(struct backend_client *t, struct reply *r)
 {
+    begin_step(t);
     for (;;) {
         switch (reader_take(&t->outbound.reader, &t->left, r)) {
         case READER_REPLY: return 0;

@@ -1,4 +1,5 @@
-/* Queries from a clerk to a backend: one blocking SMTP session, kept open between queries.
+/* Queries from a clerk to a backend: one SMTP session, kept open between queries. Its functions wait
+ * for the backend, however slowly it sends, only as long as the times below.
  *
  * The relay's own connections (pool.h) carry mail and never block; this module is for clerks'
  * queries: does this recipient exist, is this password right. SMTP or LMTP, with the same TLS
@@ -18,7 +19,10 @@
 struct config;
 struct addresses;
 
-enum { BACKEND_CLIENT_MS = 5000 /* to connect, and for each reply */ };
+enum {
+    BACKEND_CLIENT_MS = 5000,       /* to connect, for a TLS handshake, and for each whole reply */
+    BACKEND_CLIENT_READY_MS = 20000 /* for all that until the first query */
+};
 
 struct backend_client {
     const struct config *config;       /* borrowed */
@@ -30,6 +34,7 @@ struct backend_client {
     SSL *ssl;                          /* NULL: clear text */
     bool secret;                       /* see backend_client_is_secret() */
     bool plain;                        /* its TLS does not work and is not required */
+    uint64_t until_ms;                 /* monotonic: the time for this step */
     struct outbound outbound; /* greeting, EHLO and STARTTLS; then its reader and extensions */
     char input[2048];
     struct span left; /* the part of input that is not read yet */

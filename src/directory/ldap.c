@@ -10,15 +10,23 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
 #include "config/config.h"
 #include "directory/remote.h"
 
-enum { LDAP_S = 3, KEEPALIVE_S = 60, PASSWORD_MAX = 1024 };
+enum {
+    LDAP_S = 3, /* to connect, for each step of it, and for each query */
+    KEEPALIVE_S = 60,
+    PASSWORD_MAX = 1024,
+    MESSAGES_MAX = 64,       /* of the answer to a search: one entry is asked for */
+    MESSAGE_MAX = 256 * 1024 /* octets of one */
+};
 
 struct ldap_directory {
     const struct config_recipients *config;
@@ -110,13 +118,37 @@ static void tell(struct ldap_directory *l, const char *what, int error)
     }
 }
 
+/* Called for each connection before anything is read from it. libldap measures time only between
+ * messages: it would wait for the rest of one without end, and make room for as much as its length
+ * says. */
+static int limit_connection(LDAP *ldap, Sockbuf *sb, LDAPURLDesc *url, struct sockaddr *addr,
+                            struct ldap_conncb *callback)
+{
+    const struct timeval limit = {.tv_sec = LDAP_S};
+    ber_len_t most = MESSAGE_MAX;
+    int fd = -1;
+
+    ber_sockbuf_ctrl(sb, LBER_SB_OPT_SET_MAX_INCOMING, &most);
+    if (ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_FD, &fd) == 1 && fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    }
+    return 0;
+}
+
+static void forget_connection(LDAP *ldap, Sockbuf *sb, struct ldap_conncb *callback)
+{
+}
+
 static int set_options(LDAP *ldap)
 {
+    static struct ldap_conncb callback = {limit_connection, forget_connection, NULL};
     const struct timeval limit = {.tv_sec = LDAP_S};
     const int version = LDAP_VERSION3, idle = KEEPALIVE_S;
 
     ldap_set_option(ldap, LDAP_OPT_NETWORK_TIMEOUT, &limit);
     ldap_set_option(ldap, LDAP_OPT_TIMEOUT, &limit);
+    ldap_set_option(ldap, LDAP_OPT_CONNECT_CB, &callback);
     /* those of Active Directory do not work */
     ldap_set_option(ldap, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
     ldap_set_option(ldap, LDAP_OPT_RESTART, LDAP_OPT_ON);
@@ -188,33 +220,62 @@ static char *make_filter(const char *pattern, struct span address)
     return made;
 }
 
-/* Whether the server has ended the search. libldap also ends it, without an error, at a message of a
- * kind that it does not know; then "nothing found" would be a guess. */
-static bool is_done(LDAP *ldap, LDAPMessage *answer)
+/* The next message of a search, or 0 after `until_ms`, or less with *error. */
+static int next_message(struct ldap_directory *l, int id, uint64_t until_ms, LDAPMessage **message,
+                        int *error)
 {
-    for (LDAPMessage *m = ldap_first_message(ldap, answer); m; m = ldap_next_message(ldap, m))
-        if (ldap_msgtype(m) == LDAP_RES_SEARCH_RESULT)
-            return true;
-    return false;
+    uint64_t now = clock_mono_ms(), left = now < until_ms ? until_ms - now : 0;
+    struct timeval limit = {.tv_sec = (time_t)(left / 1000), .tv_usec = (long)(left % 1000) * 1000};
+    int kind = left ? ldap_result(l->ldap, id, LDAP_MSG_ONE, &limit, message) : 0;
+
+    *error = LDAP_TIMEOUT;
+    if (kind < 0) {
+        ldap_get_option(l->ldap, LDAP_OPT_RESULT_CODE, error);
+        *error = *error == LDAP_SUCCESS ? LDAP_SERVER_DOWN : *error;
+    }
+    return kind;
+}
+
+/* Reads the answer to a search up to its end, and counts the entries. A server that sends other
+ * messages, or too many, or no end, has not answered: "nothing found" would be a guess. */
+static int read_answer(struct ldap_directory *l, int id, int *found)
+{
+    uint64_t until = clock_mono_ms() + LDAP_S * 1000;
+
+    *found = 0;
+    for (int i = 0; i < MESSAGES_MAX; i++) {
+        LDAPMessage *message = NULL;
+        int error, kind = next_message(l, id, until, &message, &error);
+        if (kind <= 0)
+            return error;
+        if (kind == LDAP_RES_SEARCH_RESULT) {
+            int parsed = ldap_parse_result(l->ldap, message, &error, NULL, NULL, NULL, NULL, 1);
+            return parsed == LDAP_SUCCESS ? error : parsed;
+        }
+        ldap_msgfree(message);
+        *found += kind == LDAP_RES_SEARCH_ENTRY;
+        if (kind != LDAP_RES_SEARCH_ENTRY && kind != LDAP_RES_SEARCH_REFERENCE &&
+            kind != LDAP_RES_INTERMEDIATE)
+            break;
+    }
+    return LDAP_DECODING_ERROR;
 }
 
 static int search(struct ldap_directory *l, const char *filter, int *found)
 {
     struct timeval limit = {.tv_sec = LDAP_S};
     char none[] = LDAP_NO_ATTRS, *attributes[] = {none, NULL};
-    LDAPMessage *answer = NULL;
-    int error = bind_somewhere(l);
+    int id, error = bind_somewhere(l);
 
     if (error != LDAP_SUCCESS)
         return error;
-    error = ldap_search_ext_s(l->ldap, l->config->base, LDAP_SCOPE_SUBTREE, filter, attributes, 1,
-                              NULL, NULL, &limit, 1, &answer);
+    error = ldap_search_ext(l->ldap, l->config->base, LDAP_SCOPE_SUBTREE, filter, attributes, 1,
+                            NULL, NULL, &limit, 1, &id);
+    if (error == LDAP_SUCCESS)
+        error = read_answer(l, id, found);
     if (error == LDAP_SIZELIMIT_EXCEEDED) /* there is more than the one entry that was requested */
         error = LDAP_SUCCESS;
-    if (error == LDAP_SUCCESS && !is_done(l->ldap, answer))
-        error = LDAP_DECODING_ERROR;
     if (error == LDAP_SUCCESS) {
-        *found = ldap_count_entries(l->ldap, answer);
         l->told[l->server] = LDAP_SUCCESS;
     } else {
         tell(l, "cannot search", error);
@@ -222,7 +283,6 @@ static int search(struct ldap_directory *l, const char *filter, int *found)
         if (error == LDAP_TIMEOUT)
             next_server(l);
     }
-    ldap_msgfree(answer);
     return error;
 }
 

@@ -4,11 +4,15 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/dial.h"
 #include "config/config.h"
 #include "directory/remote.h"
 
-enum { SOCKETMAP_MS = 5000, REPLY_MAX = 100000 /* Postfix's own limit */ };
+enum {
+    SOCKETMAP_MS = 5000 /* to connect, and for a whole reply */,
+    REPLY_MAX = 100000 /* Postfix's own limit */
+};
 
 struct socketmap_directory {
     const struct config_recipients *config;
@@ -53,15 +57,23 @@ void socketmap_directory_close(struct socketmap_directory *s)
     free(s);
 }
 
+/* As dial_recv(), but -ETIMEDOUT once the time of the reply is over, however little comes at a time. */
+static ssize_t receive(int fd, void *at, size_t room, uint64_t until_ms)
+{
+    ssize_t n = dial_recv(fd, at, room);
+
+    return n > 0 && clock_mono_ms() >= until_ms ? -ETIMEDOUT : n;
+}
+
 /* Reads "LENGTH:" of a netstring octet by octet, so as to read nothing after it. -errno if it is
  * not valid. */
-static int read_length(int fd)
+static int read_length(int fd, uint64_t until_ms)
 {
     size_t length = 0;
     char c;
 
     for (int digits = 0; digits < 7; digits++) {
-        ssize_t n = dial_recv(fd, &c, 1);
+        ssize_t n = receive(fd, &c, 1, until_ms);
         if (n < 0)
             return (int)n;
         if (c == ':' && digits)
@@ -80,14 +92,15 @@ static int read_length(int fd)
 static int read_reply(int fd, char word[10])
 {
     char rest[4096];
-    int length = read_length(fd);
+    uint64_t until_ms = clock_mono_ms() + SOCKETMAP_MS;
+    int length = read_length(fd, until_ms);
 
     if (length < 0)
         return length;
     memset(word, 0, 10);
     size_t left = (size_t)length + 1, at = 0; /* with its comma */
     while (left) {
-        ssize_t n = dial_recv(fd, rest, left < sizeof rest ? left : sizeof rest);
+        ssize_t n = receive(fd, rest, left < sizeof rest ? left : sizeof rest, until_ms);
         if (n < 0)
             return (int)n;
         for (size_t i = 0; i < (size_t)n && at < 9 && at < (size_t)length; i++)

@@ -1,10 +1,10 @@
 /* For fuzz targets of mired as a client: the input is what the server says.
  *
  * dial(), dial_at_once() and dial_recv() are replaced (link with -Wl,--wrap=...). Each connection
- * gets the next part of the input, up to "CUT!", and then the server closes its side; when
- * no part is left, nothing listens. What mired sends is never read: it must fit into the socket's
- * buffer. With hostile_by_lines a read gets one line, as from a server that waits for each command;
- * a reply that nobody has asked for ends a session with a backend. */
+ * gets the next part of the input, up to "CUT!", and then the server closes its side; when no part
+ * is left, nothing listens. What mired sends is never read: it must fit into the socket's buffer.
+ * With hostile_by_lines a read gets one line, as from a server that waits for each command; a reply
+ * that nobody has asked for ends a session with a backend. */
 #ifndef MIRED_FUZZ_HOSTILE_H
 #define MIRED_FUZZ_HOSTILE_H
 
