@@ -3,7 +3,8 @@
  * There are two levels of the same kind of node: a network has clients as members, a client has
  * items. A node is in its parent's ring while something of it waits, and exists as long as
  * something of it waits or is in flight. Slots and ranks are separate: a client with queries of two
- * ranks, or in two slots, has two nodes. */
+ * ranks, or in two slots, has two nodes. Only a count of what a network has in flight, the network's
+ * `all`, is common to all slots. */
 #include "directory/fair.h"
 #include "base/container.h"
 
@@ -11,11 +12,12 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-enum { BUCKETS = 1024 };
+enum { BUCKETS = 1024, ALL_SLOTS = UINT16_MAX };
 
 struct fair_node {
     struct fair_node *next;   /* in its bucket */
     struct fair_node *parent; /* a client's network; NULL: it is a network */
+    struct fair_node *all;    /* a network's node for all slots, which is in no ring */
     struct ring link;         /* in the parent's members, or the rank's, while `waiting` */
     struct ring members;      /* networks: clients; clients: items; only those that wait */
     struct addr addr;
@@ -134,12 +136,33 @@ static void node_let_go(struct fair *f, struct fair_node *n)
     free(n);
 }
 
+static struct fair_node *network_get(struct fair *f, const struct addr *addr, uint32_t slot,
+                                     enum query_rank rank)
+{
+    struct fair_node *all = node_get(f, addr, NULL, ALL_SLOTS, rank);
+    struct fair_node *network = all ? node_get(f, addr, NULL, slot, rank) : NULL;
+
+    if (network)
+        network->all = all;
+    else if (all)
+        node_let_go(f, all);
+    return network;
+}
+
+static void network_let_go(struct fair *f, struct fair_node *network)
+{
+    struct fair_node *all = network->all;
+
+    node_let_go(f, network);
+    node_let_go(f, all);
+}
+
 static void client_let_go(struct fair *f, struct fair_node *client)
 {
     struct fair_node *network = client->parent;
 
     node_let_go(f, client);
-    node_let_go(f, network);
+    network_let_go(f, network);
 }
 
 /* ---- in and out ---- */
@@ -174,6 +197,7 @@ static void item_out(struct fair *f, struct fair_item *item)
     ring_remove(&item->link);
     drop_waiting(client, &network->members);
     drop_waiting(network, &level->networks);
+    network->all->waiting--;
     level->waiting--;
     slot->waiting--;
     f->waiting--;
@@ -240,12 +264,12 @@ struct fair_item *fair_put(struct fair *f, struct fair_item *item, uint32_t slot
     if (slot >= f->slots)
         slot = f->slots - 1;
     item->client = NULL;
-    struct fair_node *network = node_get(f, &whole, NULL, slot, rank);
+    struct fair_node *network = network_get(f, &whole, slot, rank);
     if (!network)
         return item;
     struct fair_node *node = node_get(f, &own, network, slot, rank);
     if (!node) {
-        node_let_go(f, network);
+        network_let_go(f, network);
         return item;
     }
     struct slot *s = &f->slot[slot];
@@ -254,6 +278,7 @@ struct fair_item *fair_put(struct fair *f, struct fair_item *item, uint32_t slot
     ring_add(&node->members, &item->link);
     add_waiting(node, &network->members);
     add_waiting(network, &s->rank[rank].networks);
+    network->all->waiting++;
     s->rank[rank].waiting++;
     s->waiting++;
     return ++f->waiting > f->waiting_most ? lose_one(f) : NULL;
@@ -282,7 +307,18 @@ static uint32_t client_most(const struct fair *f, int rank)
 
 static uint32_t network_most(const struct fair *f, int rank)
 {
-    return rank == RANK_FIRST ? UINT32_MAX : share(f, part(f, rank == RANK_USUAL ? 3 : 2));
+    return share(f, part(f, rank == RANK_USUAL ? 3 : 2));
+}
+
+/* Whether a network may have one more in flight, in its slot and in all slots together. Each slot may
+ * have one of it, so without the second limit a network with queries in as many slots could have all
+ * places. Two at least: a slot that claims queries of a network leaves it one. */
+static bool network_may(const struct fair *f, const struct fair_node *network)
+{
+    uint32_t most = part(f, network->rank == RANK_USUAL ? 3 : 2);
+
+    return network->rank == RANK_FIRST || (network->asked < network_most(f, network->rank) &&
+                                           network->all->asked < (most > 2 ? most : 2));
 }
 
 static bool is_debt(int rank)
@@ -336,8 +372,7 @@ static struct fair_item *first_of(const struct fair *f, struct slot *s, int rank
 
     for (struct ring *link = level->networks.next; link != &level->networks; link = link->next) {
         struct fair_node *network = node_of(link);
-        struct fair_item *item =
-            network->asked < network_most(f, rank) ? item_of_network(f, network, c) : NULL;
+        struct fair_item *item = network_may(f, network) ? item_of_network(f, network, c) : NULL;
         if (item)
             return item;
     }
@@ -394,6 +429,7 @@ struct fair_item *fair_take(struct fair *f, fair_may *may, const void *arg)
     item_out(f, item);
     client->asked++;
     client->parent->asked++;
+    client->parent->all->asked++;
     s->asked++;
     s->asked_in_debt += is_debt(client->rank);
     f->asked++;
@@ -408,6 +444,7 @@ void fair_done(struct fair *f, struct fair_item *item)
 
     client->asked--;
     client->parent->asked--;
+    client->parent->all->asked--;
     s->asked--;
     s->asked_in_debt -= is_debt(client->rank);
     f->asked--;

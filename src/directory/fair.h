@@ -2,14 +2,16 @@
  *
  * Rank and client are what a worker says, and a worker that was taken over may say anything. So the
  * slot with the fewest queries in flight goes first, and equals take turns; what is idle belongs to
- * all. Nothing that one slot says counts for the clients and networks of another.
+ * all. What one slot says of a network counts for other slots only as far as its own share goes.
  *
  * Within a slot a better rank goes first, within a rank networks take turns, within a network its
  * clients, and a client's own queries keep their order. A client, a network, and all clients in debt
  * together may each use only a part of the queries in flight, so that others find room; RANK_FIRST
  * has no such limits. Where several slots have queries, each has its share of these parts, but at
- * least one query. When too many wait, a slot loses that has more than its share of the places: of
- * the worst rank, and of the client with the most waiting queries in it, the newest is dropped.
+ * least one query. All slots together have no more queries of one network in flight than the
+ * network's part, or two. When too many wait, a slot loses that has more than its share of the
+ * places: of the worst rank, and of the client with the most waiting queries in it, the newest is
+ * dropped.
  *
  * Pure: no clock, no I/O. Not thread-safe. Items are embedded in the caller's structs. */
 #ifndef MIRED_DIRECTORY_FAIR_H

@@ -163,7 +163,9 @@ def logins(m, commands):
         yield clients
 
 
-@pytest.mark.parametrize("hostile", [floods, floods_before_its_greeting, half_a_line, reads_nothing])
+@pytest.mark.parametrize(
+    "hostile", [floods, half_a_line, *(pytest.param(f, marks=pytest.mark.soak) for f in (floods_before_its_greeting, reads_nothing))]
+)
 def test_logins_of_another_verifier_go_on(mired, dovecot, tmp_path, hostile):
     with Hostile(hostile, tmp_path / "hostile") as server:
         m = mired(tarpit="time = 0", passwords=None, domains=(HERS, OTHERS), config=two_verifiers(tmp_path, dovecot))
@@ -233,7 +235,12 @@ LIES = {
 }
 
 
-@pytest.mark.parametrize("lie", LIES)
+def some(cases, first):
+    """All cases; those that are not the first ones are for `make soak`."""
+    return [pytest.param(case, marks=[] if n < first else [pytest.mark.soak]) for n, case in enumerate(cases)]
+
+
+@pytest.mark.parametrize("lie", some(LIES, 2))
 def test_a_lie_in_scram_reaches_no_client(mired, dovecot, tmp_path, lie):
     nonce, rest = LIES[lie]
 
@@ -415,19 +422,19 @@ WELL = {
 }
 DIRECTORIES = {
     "socketmap: an octet now and then": ("socketmap", users(lambda address: drip(b"99999:OK ", b"x"))),
+    "ldap: half a message": ("ldap", ldap(lambda number: [b"\x30\x0c" + number])),
+    "ldap: entries without end": ("ldap", ldap(lambda number: itertools.repeat(entry(number) * 100))),
+    "backend: an octet now and then": ("backend", smtp(lambda verb: drip(b"250", b"-") if verb == "RCPT" else None)),
     "socketmap: half a length": ("socketmap", users(lambda address: [b"12"])),
     "socketmap: no length": ("socketmap", users(lambda address: drip(b"x" * 50000, b"x" * 50000, wait=0.01))),
-    "ldap: half a message": ("ldap", ldap(lambda number: [b"\x30\x0c" + number])),
     "ldap: an octet now and then": ("ldap", ldap(lambda number: drip(b"\x30\x84" + length_of(200000), b"\x02"))),
     "ldap: a message of 2 GB": ("ldap", ldap(lambda number: [b"\x30\x84" + length_of(0x7FFFFFFF) + b"\0" * 100000])),
-    "ldap: entries without end": ("ldap", ldap(lambda number: itertools.repeat(entry(number) * 100))),
     "backend: a reply without end": ("backend", smtp(lambda verb: drip(b"250-a\r\n" * 100, b"250-more\r\n" * 100, wait=0.01) if verb == "RCPT" else None)),
-    "backend: an octet now and then": ("backend", smtp(lambda verb: drip(b"250", b"-") if verb == "RCPT" else None)),
     "backend: a greeting without end": ("backend", smtp(lambda verb: drip(b"220-a\r\n", b"220-a\r\n") if verb == "GREETING" else None)),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("case", DIRECTORIES)
+@pytest.mark.parametrize("case", some(DIRECTORIES, 4))
 def test_a_directory_that_hangs_takes_no_query_of_another_one(mired, case, tmp_path):
     """example.test has a file; other.test's directory is hostile, and is asked about more people than there are threads.
     Once it answers on new connections, mired has left the old ones, which hang on."""

@@ -547,6 +547,91 @@ static void test_the_fewest_come_first_in_random_histories(void **state)
     }
 }
 
+/* How many of the waiting items may be in flight now; they stay so. */
+static int count_all(struct fair *f)
+{
+    int n = 0;
+
+    while (fair_take(f, NULL, NULL))
+        n++;
+    return n;
+}
+
+static void test_a_network_with_queries_in_all_slots_leaves_others_room(void **state)
+{
+    static const struct {
+        uint32_t asked, slots;
+        enum query_rank rank;
+        int most;
+    } cases[] = {
+        {20, 33, RANK_USUAL, 15}, /* three quarters; without the limit all */
+        {20, 16, RANK_USUAL, 15}, {20, 12, RANK_USUAL, 12}, /* one in each slot is less */
+        {11, 200, RANK_USUAL, 8}, {20, 33, RANK_SLIP, 10},  {20, 33, RANK_DEBT, 10},
+        {20, 33, RANK_FIRST, 20}, {2, 9, RANK_USUAL, 2},    {1, 9, RANK_USUAL, 1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct fair *f = fair_open(cases[i].asked, 3000, cases[i].slots);
+        used = 0;
+        for (uint32_t slot = 0; slot < cases[i].slots; slot++)
+            for (int host = 1; host < 4; host++) {
+                char name[64];
+                snprintf(name, sizeof name, "192.0.2.%u", (slot * 3 + (uint32_t)host) % 250 + 1);
+                assert_null(put_of(f, slot, name, cases[i].rank));
+            }
+        assert_int_equal(count_all(f), cases[i].most);
+        if (cases[i].most < (int)cases[i].asked) {
+            put_of(f, 5, "198.51.100.1", RANK_USUAL); /* a newcomer waits for none of them */
+            assert_string_equal(name_of(fair_take(f, NULL, NULL)), "198.51.100.1");
+        }
+        fair_close(f);
+    }
+}
+
+static void test_a_slot_that_claims_queries_of_a_network_leaves_it_some(void **state)
+{
+    for (uint32_t asked = 2; asked < 40; asked++)
+        for (int rank = RANK_USUAL; rank < RANKS; rank++) {
+            struct fair *f = fair_open(asked, 3000, 6);
+            used = 0;
+            put_of(f, 3, "198.51.100.9", RANK_USUAL); /* so that the shares are those of several */
+            for (int i = 1; i < 100; i++) {
+                char name[64];
+                snprintf(name, sizeof name, "192.0.2.%d", i);
+                put_of(f, 0, name, (enum query_rank)rank);
+            }
+            struct fair_item *first = fair_take(f, NULL, NULL), *one;
+            put_of(f, 2, "192.0.2.200", (enum query_rank)rank); /* the network's own */
+            bool its_own = false;
+            for (one = first; one && !its_own; one = fair_take(f, NULL, NULL))
+                its_own = ((const struct named *)one)->slot == 2;
+            if (!its_own && !(rank >= RANK_SLIP && asked < 4)) /* then debts have one in all */
+                fail_msg("%u, rank %d", asked, rank);
+            fair_close(f);
+        }
+}
+
+static void test_the_count_of_a_network_goes_down_again(void **state)
+{
+    enum { ROUNDS = 50, TEN = 10 };
+    struct fair *f = fair_open(8, 3000, TEN);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct fair_item *flying[8];
+        int n = 0;
+        used = 0;
+        for (uint32_t slot = 0; slot < TEN; slot++)
+            put_of(f, slot, "192.0.2.7", RANK_USUAL);
+        while ((flying[n] = fair_take(f, NULL, NULL)))
+            n++;
+        assert_int_equal(n, 6);
+        while (n)
+            fair_done(f, flying[--n]);
+        while (fair_any(f))
+            ;
+    }
+    assert_int_equal(fair_asked(f) + fair_waiting(f), 0);
+    fair_close(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -567,6 +652,9 @@ int main(void)
         cmocka_unit_test_setup(test_many_slots_and_few_places, setup),
         cmocka_unit_test_setup(test_with_one_lookup_slots_take_turns, setup),
         cmocka_unit_test_setup(test_the_fewest_come_first_in_random_histories, setup),
+        cmocka_unit_test_setup(test_a_network_with_queries_in_all_slots_leaves_others_room, setup),
+        cmocka_unit_test_setup(test_a_slot_that_claims_queries_of_a_network_leaves_it_some, setup),
+        cmocka_unit_test_setup(test_the_count_of_a_network_goes_down_again, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
