@@ -68,7 +68,7 @@ format: ## put every C file into the project's layout
 	@scripts/setup check
 	@git ls-files -z '*.c' '*.h' | xargs -0 clang-format -i
 
-deb: ## a Debian package, beside this folder, checked by lintian
+deb: ## a Debian package, in build/deb, checked by lintian
 	@scripts/setup build deb
 	@scripts/deb
 
