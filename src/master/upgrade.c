@@ -116,11 +116,13 @@ static int make_will(const struct master *m, struct asker asker)
 }
 
 /* Runs the new program with -t and waits for it (it only reads files). 0; or -1 with what it said.
- */
+ * Version 0.1, to which somebody may go back, does not know --quick. It does not know all of these
+ * children either, and would end with them. */
 static int check(const struct master *m, char *said, size_t room)
 {
     const char *args[] = {m->program, "-c", m->config_file, "-t", "--quick", NULL};
     posix_spawn_file_actions_t actions;
+    enum { USAGE = 2 }; /* the exit status of a program that does not know an option */
     int pair[2], status = 0;
     size_t at = 0;
     pid_t pid;
@@ -148,9 +150,15 @@ static int check(const struct master *m, char *said, size_t room)
     }
     said[at] = '\0';
     close(pair[0]);
-    if (waitpid(pid, &status, 0) == pid && WIFEXITED(status) && WEXITSTATUS(status) == 0)
+    bool ended = waitpid(pid, &status, 0) == pid && WIFEXITED(status);
+    if (ended && WEXITSTATUS(status) == 0)
         return 0;
-    if (at == 0)
+    if (ended && WEXITSTATUS(status) == USAGE)
+        snprintf(said, room,
+                 "%s is a version before 0.2.0, which cannot take over from this one: stop mired "
+                 "and start it (systemctl restart mired)",
+                 m->program);
+    else if (at == 0)
         snprintf(said, room, "%s does not run", m->program);
     return -1;
 }

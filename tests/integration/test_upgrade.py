@@ -39,6 +39,12 @@ def replace(program):
     return os.stat(program).st_ino
 
 
+def replace_by(program, script):
+    program.unlink()
+    program.write_text(script)
+    program.chmod(0o755)
+
+
 class Traffic:
     """Threads that send, each message over a connection of its own, until told to stop."""
 
@@ -312,9 +318,7 @@ def test_twenty_reloads_and_five_upgrades_beside_five_thousand_held_and_five_hun
 def test_a_program_that_does_not_run_changes_nothing(mired, program):
     m = mired(program=program, tarpit="time = 0 freeze = off")  # else a freezer may come later
     before = sorted(processes.children(m.pid))
-    program.unlink()
-    program.write_text("#!/bin/sh\necho this is not mired >&2; exit 1\n")
-    program.chmod(0o755)
+    replace_by(program, "#!/bin/sh\necho this is not mired >&2; exit 1\n")
     done = m.control("upgrade")
     assert done.returncode == 1 and "this is not mired" in done.stderr
     program.unlink()
@@ -324,6 +328,17 @@ def test_a_program_that_does_not_run_changes_nothing(mired, program):
     with Client(m.port) as client:
         client.ehlo()
         assert client.message("a@b.test", USER).code == 250
+
+
+def test_version_0_1_is_refused_with_the_way_back_to_it(mired, program):
+    """It does not know --quick, nor all of this version's children: it would end with them, and drop everybody."""
+    m = mired(program=program, tarpit="time = 0 freeze = off")
+    before = sorted(processes.children(m.pid))
+    replace_by(program, "#!/bin/sh\necho \"$0: invalid option -- '-'\" >&2\necho 'usage: mired [-c FILE] [-t] [-V]' >&2\nexit 2\n")
+    done = m.control("upgrade")
+    assert done.returncode == 1 and "a version before 0.2.0" in done.stderr and "systemctl restart mired" in done.stderr
+    assert "usage" not in done.stderr and sorted(processes.children(m.pid)) == before
+    assert deliver(m.port, "a@b.test", USER).code == 250
 
 
 def test_a_configuration_that_the_new_program_does_not_like_changes_nothing(mired, program):
