@@ -71,6 +71,19 @@ static const char *misfit(int fd, const char magic[8], uint32_t version, size_t 
     return NULL;
 }
 
+bool mapfile_is(const char *path, const char magic[8], uint32_t version)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct head h;
+    bool is = fd >= 0 && pread(fd, &h, sizeof h, 0) == (ssize_t)sizeof h &&
+              h.check == head_check(&h) && memcmp(h.magic, magic, sizeof h.magic) == 0 &&
+              h.version == version;
+
+    if (fd >= 0)
+        close(fd);
+    return is;
+}
+
 static int set_aside(const char *path, const char *why)
 {
     char aside[4096];

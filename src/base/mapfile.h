@@ -44,6 +44,9 @@ int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint3
 int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                         size_t body_size);
 
+/* Whether `path` is a file of this kind and version, with a header that is not damaged. */
+bool mapfile_is(const char *path, const char magic[8], uint32_t version);
+
 /* Space on the disk for these octets of a sparse file's body: 0, or -ENOSPC and kin. */
 int mapfile_reserve(struct mapfile *m, size_t from, size_t octets);
 

@@ -295,6 +295,10 @@ static int open_files(struct runtime *h, const struct config *config, struct buf
     int error = ledger_open(&h->ledger, path, config->ledger_size);
     if (error)
         return wrong(errors, "cannot open the ledger", path, error);
+    /* No other version makes this file, and this one sets it aside below. */
+    snprintf(path, sizeof path, "%s/settled", h->state);
+    if (mapfile_is(path, "MRDSETTL", 1))
+        ledger_convert_again(h->ledger);
     snprintf(path, sizeof path, "%s/observed", h->state);
     h->others_size = others_size(config->ledger_size / 64);
     h->others =

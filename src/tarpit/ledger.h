@@ -53,6 +53,10 @@ struct ledger_key {
 int ledger_open(struct ledger **out, const char *path, uint64_t size);
 void ledger_close(struct ledger *l);
 
+/* Version 0.1 has used the file since a later version last did: converts its amounts (ledger_edition.c).
+ * Before the processes that share it are started. */
+void ledger_convert_again(struct ledger *l);
+
 /* From now on this process can only read the file (base/shared.h). Returns 0 or -errno. */
 int ledger_read_only(struct ledger *l);
 

@@ -324,6 +324,21 @@ static void test_a_ledger_of_version_0_1_is_taken_over(void **state)
         assert_true(e.flags & LEDGER_EXEMPT);
         ledger_close(l);
     }
+
+    /* Somebody goes back to 0.1 for a while, which leaves the edition as it is. */
+    assert_int_equal(ledger_open(&l, path, 1 << 16), 0);
+    ledger_add_offences(l, &network, &hourly, T0, 3);
+    ledger_close(l);
+    assert_int_equal(ledger_open(&l, path, 1 << 16), 0);
+    ledger_get(l, &network, &hourly, T0, &e);
+    assert_true(fabs(e.offences - 3) < 0.01);
+    ledger_convert_again(l);
+    ledger_get(l, &network, &hourly, T0, &e);
+    assert_true(e.offences == 0);
+    assert_true(ledger_get(l, &good, &hourly, T0, &e));
+    assert_true(fabs(e.good - 5000) < 1 && fabs(e.offences - 2) < 0.01);
+    assert_true(e.flags & LEDGER_EXEMPT);
+    ledger_close(l);
     unlink(path);
 }
 
