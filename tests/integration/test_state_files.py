@@ -5,7 +5,10 @@ worker begun after. Now they are mended where they are, and no connection is los
 """
 
 import json
+import lzma
 import os
+import pathlib
+import time
 
 import pytest
 
@@ -106,3 +109,44 @@ def test_a_frozen_table_that_is_cut_short_ends_no_process(frozen, cable, left):
     assert "child_died" not in m.log.text
     for client in held:
         client.close()
+
+
+def from_version_0_1(m, *names):
+    """Puts what version 0.1 has written there in place of these files: it exempted 192.0.2.9 and 2001:db8::/48 without an
+    end, booked 500 offences on 192.0.2.7, took a message from 127.9.9.9, and refused recipients of 127.9.8.7."""
+    for name in names:
+        packed = pathlib.Path(__file__).parent / "version-0.1" / f"{name}.xz"
+        (m.folder / "state" / name).write_bytes(lzma.decompress(packed.read_bytes()))
+
+
+def test_state_of_version_0_1_is_taken_over_or_set_aside(mired):
+    """The ledger is taken over, and other files that have changed since are set aside. It says nothing of amounts that
+    fade: the files do not become younger."""
+    m = mired(tarpit="time = 0 half_life = 365d good_half_life = 365d freeze = off ledger_size = 64K")
+    assert m.stop() == []
+    from_version_0_1(m, "ledger", "settled", "answers", "decoys")
+    m.start()
+    known = {(e["kind"], e["address"]): e for e in map(json.loads, m.control("ledger", "dump").stdout.splitlines())}
+    assert known["client", "192.0.2.9"]["exempt"] and known["network", "2001:db8::/48"]["exempt"]
+    assert known["client", "192.0.2.7"]["offences"] <= 60  # 0.1 had no bound
+    assert known["network", "192.0.2.0/24"]["offences"] == known["network", "127.9.8.0/24"]["offences"] == 0
+    assert {("client", "127.9.9.9"), ("client", "127.9.8.7")} <= known.keys()
+    aside = {p.name for p in (m.folder / "state").glob("*.set-aside")}
+    assert aside == {"settled.set-aside", "answers.set-aside"}
+    assert deliver(m.port, "a@b.test", USER).code == 250
+    assert deliver(m.port, "a@b.test", "nobody@example.test").code == 550
+
+
+@pytest.mark.parametrize("back", [True, False], ids=["to 0.1 and forth", "restarted"])
+def test_networks_start_from_zero_after_version_0_1_only(mired, back):
+    """0.1 does not touch the mark of this version in the ledger; it is the other file that tells that it ran."""
+    m = mired(tarpit="time = 0 half_life = 365d freeze = off")
+    line = {"kind": "network", "address": "192.0.2.0/24", "at_ms": int(time.time() * 1000), "offences": 3}
+    (m.folder / "lines").write_text(json.dumps(line))
+    assert m.control("ledger", "load", m.folder / "lines").returncode == 0
+    assert m.stop() == []
+    if back:
+        from_version_0_1(m, "settled")
+    m.start()
+    known = {e["address"]: e["offences"] for e in map(json.loads, m.control("ledger", "dump").stdout.splitlines())}
+    assert known["192.0.2.0/24"] == (0 if back else pytest.approx(3, rel=1e-2))
