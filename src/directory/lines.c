@@ -137,7 +137,7 @@ static int read_all(int fd, uint64_t size, struct buf *text)
 
 int lines_read(struct lines_mark *m, const char *path, struct buf *text)
 {
-    struct stat before, after;
+    struct stat before = {0}, after;
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     int r = fd < 0 ? -errno : 0;
 
