@@ -219,6 +219,18 @@ void handover_broke(struct delivery *d, bool started)
     part_later(p);
 }
 
+/* A backend that is up may hang, or have too much to do: another one of the route gets the part, if
+ * the client still waits for that. */
+static bool waits_elsewhere(struct part *p)
+{
+    const struct handover *h = p->handover;
+    uint64_t now = h->relay->params.loop->now;
+
+    p->tried |= part_backend_bit(p, p->delivery.backend);
+    return !h->abandoned && !h->relay->pool.closing &&
+           now + POOL_WAIT_MS < h->begun_ms + POOL_FINAL_MS && part_place(p);
+}
+
 /* The part has waited too long, or it had ended at once and this is told from the loop. */
 static void due(struct loop *loop, struct alarm *a)
 {
@@ -230,6 +242,8 @@ static void due(struct loop *loop, struct alarm *a)
     if (p->waited)
         pool_drop(&p->delivery);
     part_leave(p);
+    if (p->waited && waits_elsewhere(p))
+        return;
     for (uint32_t i = 0; i < job->recipients; i++)
         all_have_it = all_have_it && job->recipient[i].fate == FATE_HAS_IT;
     if (all_have_it)

@@ -1,7 +1,9 @@
 """A server behind that loses its patience with a connection (Postfix: smtpd_soft_error_limit, 10 errors since it last took
 a message). Refusals of many clients add up on one connection, and must not slow down good mail."""
 
+import concurrent.futures
 import re
+import threading
 import time
 
 import pytest
@@ -9,7 +11,7 @@ import pytest
 from lib import ports
 from lib.scripted import Scripted
 from lib.smtp import transaction
-from lib.waiting import until
+from lib.waiting import PATIENCE, until
 
 ALICE = "alice@example.test"
 MESSAGE = b"Subject: x\r\n\r\nhello\r\n"
@@ -84,6 +86,29 @@ def test_a_backend_may_need_long_for_each_recipient(mired):
         codes = transaction(m.port, "a@b.test", people, MESSAGE, ports.stranger())[0]
         assert codes == dict.fromkeys(people, 250)
         assert [backend.copies(one) for one in people] == [1, 1, 1]
+
+
+@pytest.mark.soak
+def test_what_waits_for_a_backend_that_hangs_goes_to_another_one(mired):
+    """The first one greets, so it is up. Its one connection is busy with one message after the other, each for a minute."""
+    go_on = threading.Event()
+
+    def hang(verb, argument, session):
+        if verb == "RCPT":
+            go_on.wait(PATIENCE)
+
+    with Scripted(hang) as first, Scripted() as other, concurrent.futures.ThreadPoolExecutor(3) as pool:
+        one = first.block.replace("{ }", "{ connections = 1 }")
+        m = mired(backend=f"{one}\n{other.block}", recipients=None, tarpit="time = 0", workers=1)
+        said = []
+        for n in range(3):
+            said.append(pool.submit(transaction, m.port, f"{n}@b.test", [ALICE], MESSAGE, ports.stranger()))
+            until(lambda: m.control("connections", "--phase", "delivering").stdout.count(f":{first.port}") > n)
+        assert said[2].result()[0] == {ALICE: 250}
+        assert first.copies(ALICE) == 0
+        go_on.set()
+        assert [one.result()[0] for one in said] == [{ALICE: 250}] * 3
+        assert first.copies(ALICE) + other.copies(ALICE) == 3
 
 
 def test_a_message_with_many_refused_recipients_ends_its_connection(mired):
