@@ -149,13 +149,13 @@ static enum disposal_result offences_of_client(const struct deed *e, double most
 
 static enum disposal_result offences(const struct deed *e)
 {
-    double most = fmin(e->p->y, LEDGER_AMOUNT_MAX);
     bool client = is_client(e);
 
     if (!isfinite(e->p->x) || !isfinite(e->p->y) || !has_amounts(e))
         return DISPOSAL_WRONG;
     if (e->p->x < 0)
         return pay(e);
+    double most = fmin(e->p->y, LEDGER_AMOUNT_MAX);
     if (kind_of(e) != LEDGER_NETWORK)
         most = fmin(most, policy_most(&e->r->tarpit, OFFENCE_RECIPIENT));
     if (e->p->x > most_at_once(e->r))
@@ -255,7 +255,7 @@ static enum disposal_result spend(const struct deed *e)
         return DISPOSAL_WRONG;
     if (!may(e->d, DISPOSAL_GOOD, e->clock))
         return DISPOSAL_TOO_MANY;
-    if (e->d->due <= 0 || e->d->due_network != network_of(e))
+    if (e->d->due <= 0 || e->r->tarpit.good_ratio <= 0 || e->d->due_network != network_of(e))
         return DISPOSAL_DONE;
     if (e->d->spent_network != network_of(e))
         e->d->spent = 0;
@@ -376,14 +376,14 @@ static enum disposal_result bucket(const struct deed *e)
     uint64_t n = e->p->a >> 8, period_s = e->p->b & UINT32_MAX;
     struct ledger_rate rate = {(uint32_t)(e->p->b >> 32), period_s * 1000};
     bool hour = which == BUCKET_HOUR || which == BUCKET_NEW_HOUR;
-    struct ledger_sent sent = {
-        .bucket = (enum ledger_bucket)which, .recipients = (uint32_t)n, .most = rate.most};
 
     if (kind_of(e) != LEDGER_ALLOWANCE || which >= BUCKET_COUNT || rate.most == 0 ||
         rate.most > LEDGER_BUCKET_MOST || period_s != (hour ? HOUR_S : DAY_S) || n > rate.most)
         return DISPOSAL_WRONG;
     if (!may(e->d, DISPOSAL_ALLOWANCE, e->clock))
         return DISPOSAL_TOO_MANY;
+    struct ledger_sent sent = {
+        .bucket = (enum ledger_bucket)which, .recipients = (uint32_t)n, .most = rate.most};
     if (e->p->op == PROPOSE_TAKE) {
         if (ledger_bucket_take(e->l, &e->key, which, rate, e->now, (uint32_t)n)) {
             e->d->taken += (double)n;

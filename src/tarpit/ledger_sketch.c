@@ -110,5 +110,5 @@ double ledger_earn(struct ledger *l, const struct ledger_key *k, uint64_t now, u
     ledger_propose(l, k, now, (struct proposal){.op = PROPOSE_EARN, .a = mailbox});
     if (!set_bit(slot, k->hash, i, mask) || left <= 0)
         return 0;
-    return left * EARN_MOST > LEDGER_SKETCH_BITS ? LEDGER_SKETCH_BITS / left : EARN_MOST;
+    return left > (double)LEDGER_SKETCH_BITS / EARN_MOST ? LEDGER_SKETCH_BITS / left : EARN_MOST;
 }

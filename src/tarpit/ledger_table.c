@@ -108,7 +108,8 @@ static uint64_t age_s(const struct ledger_slot *slot, uint64_t now)
 
 static uint64_t halvings(uint64_t age, uint64_t half_life)
 {
-    return age / half_life < HALVINGS_MAX ? age / half_life : HALVINGS_MAX;
+    uint64_t n = age / half_life;
+    return n < HALVINGS_MAX ? n : HALVINGS_MAX;
 }
 
 static double good_of(const struct ledger_slot *slot)

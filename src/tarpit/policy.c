@@ -88,7 +88,7 @@ uint64_t policy_time(const struct tarpit_rules *r, double n)
     if (r->time >= max || n <= 1 || r->growth == 1)
         return least(r->time, max);
     double ms = (double)r->time * pow(r->growth, n - 1);
-    return ms < (double)max ? (uint64_t)(ms + 0.5) : max;
+    return ms < (double)max ? least((uint64_t)(ms + 0.5), max) : max;
 }
 
 /* The ledger keeps amounts in single precision; three offences at one moment must still count as

@@ -367,25 +367,22 @@ struct tarpit_hold tarpit_verdict(struct tarpit *t, const struct tarpit_who *who
         return (struct tarpit_hold){0}; /* it would get no turn */
     struct standing s = standing_with(t, who, &own, now);
     struct account a = account_of(t, who, user, now);
-    struct tarpit_permit late;
+    struct tarpit_permit p = *permit;
 
     if (s.free)
         return (struct tarpit_hold){0};
     if (offence == OFFENCE_TRAP)
         tarpit_trapped(t, who, now);
-    if ((permit->turn_end == 0 && !permit->masked) || (permit->once && s.guilty) ||
-        (permit->covered && !s.covered)) {
-        late = ask(t, who, &s, &a, permit->mailbox, now);
-        permit = &late;
-    }
-    if (permit->masked)
-        return permit->hold;
-    if (permit->turn_end == 0 && offence == OFFENCE_NONE)
+    if ((p.turn_end == 0 && !p.masked) || (p.once && s.guilty) || (p.covered && !s.covered))
+        p = ask(t, who, &s, &a, p.mailbox, now);
+    if (p.masked)
+        return p.hold;
+    if (p.turn_end == 0 && offence == OFFENCE_NONE)
         return hold_waiting(t, &s, now);
-    if (permit->turn_end == 0)
+    if (p.turn_end == 0)
         return book_and_hold(t, who, &s, &a, offence, now);
 
-    struct tarpit_hold hold = hold_turn(t, permit, now);
+    struct tarpit_hold hold = hold_turn(t, &p, now);
     if (offence != OFFENCE_NONE)
         book_offence(t, who, &s, &a, offence, now);
     owe_until(t, who, now, hold.ms);

@@ -25,3 +25,42 @@ void *proof_memchr(const void *in, int wanted, size_t len)
             return (void *)(at + i);
     return NULL;
 }
+
+void *proof_memmem(const void *in, size_t len, const void *wanted, size_t wanted_len)
+{
+    const unsigned char *at = in, *of = wanted;
+
+    for (size_t i = 0; i + wanted_len <= len; i++) {
+        size_t same = 0;
+        while (same < wanted_len && at[i + same] == of[same])
+            same++;
+        if (same == wanted_len)
+            return (void *)(at + i);
+    }
+    return NULL;
+}
+
+char *proof_strstr(const char *in, const char *wanted)
+{
+    for (; *in; in++) {
+        size_t same = 0;
+        while (wanted[same] && in[same] == wanted[same])
+            same++;
+        if (!wanted[same])
+            return (char *)in;
+    }
+    return NULL;
+}
+
+/* What vsnprintf() writes is any text that fits; it may fail. */
+int proof_format(char *out, size_t room, const char *format)
+{
+    int n = Frama_C_interval(-1, 1000);
+
+    if (n >= 0 && room > 0) {
+        size_t written = (size_t)n < room ? (size_t)n : room - 1;
+        Frama_C_make_unknown(out, written);
+        out[written] = '\0';
+    }
+    return n;
+}

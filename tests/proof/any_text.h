@@ -6,7 +6,10 @@
 
 #include "any.h"
 
-enum { OCTETS = 3 };
+#ifndef MIRED_PROOF_OCTETS
+#define MIRED_PROOF_OCTETS 3
+#endif
+enum { OCTETS = MIRED_PROOF_OCTETS };
 
 /* The driver's: calls one of its functions, any of them. */
 static void follow(struct span in);

@@ -31,3 +31,29 @@ uint64_t drip_next(const struct tarpit_rules *r, uint64_t held_since,
   @ assigns \nothing;
   @ ensures only_when_on: \result ==> r->freeze != FREEZE_OFF && hold_ms > r->freeze_after; */
 bool policy_freezes(const struct tarpit_rules *r, double debt, uint64_t hold_ms);
+
+/*@ assigns \nothing;
+  @ ensures retry_fits: \result == 0 || \result + length <= POLICY_HOLD_MAX; */
+uint64_t policy_reach_retry(uint64_t length);
+
+/*@ requires length <= POLICY_TIME_MAX;
+  @ assigns \nothing;
+  @ ensures half_the_pace: \result == 2 * length; */
+uint64_t policy_shield_turn(uint64_t length);
+
+/*@ requires \valid_read(r);
+  @ assigns \nothing;
+  @ ensures patience: \result == POLICY_NEVER || patience_ms == 0 || \result <= patience_ms;
+  @ ensures null_sender: \result == POLICY_NEVER || !null_sender || \result <= r->null_sender_max; */
+uint64_t policy_cap(const struct tarpit_rules *r, double debt, uint32_t patience_ms,
+                    bool null_sender);
+
+/*@ requires \valid_read(r);
+  @ assigns \nothing;
+  @ ensures only_with_pace: \result ==> r->pace; */
+bool policy_paced(const struct tarpit_rules *r, double debt);
+
+/*@ requires \valid_read(r);
+  @ assigns \nothing;
+  @ ensures only_with_pace: \result ==> r->pace; */
+bool policy_network_bad(const struct tarpit_rules *r, double network_offences);

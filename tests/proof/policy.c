@@ -6,9 +6,25 @@
 #include "tarpit/policy.h"
 #include "tarpit/tarpit.h"
 
+/* R1, R3 for some maxima: EVA does not relate two numbers that may both be any. */
+static void with_max(struct tarpit_rules r, uint64_t max)
+{
+    r.max = max;
+    uint64_t time = policy_time(&r, any_amount), masked = policy_masked_time(&r);
+    //@ assert time_within_max: time <= max;
+    //@ assert masked_within_max: masked <= max;
+}
+
 int main(void)
 {
+    static const uint64_t max[] = {0, 1, 999, 30000, 60000, 120000, 250000, 285000};
     struct tarpit_rules r = any_rules();
+
+    for (int i = 0; i < 8; i++)
+        if (any_choice) {
+            with_max(r, max[i]);
+            return 0;
+        }
     struct tarpit_hold hold = {.ms = up_to(POLICY_HOLD_MAX)};
     double debt = policy_debt(&r, any_amount, any_amount);
     uint64_t time = policy_time(&r, any_amount);
