@@ -184,6 +184,16 @@ def test_alerts_and_dashboard_name_only_metrics_that_there_are(scraped):
     assert len(named) > 15 and named <= there, named - there
 
 
+def test_each_metric_that_operations_md_wants_an_alert_on_has_a_rule():
+    operations = (MONITORING.parent / "operations.md").read_text()
+    section = operations.split("## What to alert on")[1].split("\n## ")[0]
+    wanted = set(re.findall(r"\bmired_\w+", " ".join(re.findall(r"^- (.*?)(?=^- |^$)", section, re.M | re.S))))
+    rules = (MONITORING / "alerts.yml").read_text()
+    assert len(wanted) >= 10 and wanted <= set(re.findall(r"\bmired_\w+", rules)), wanted - set(re.findall(r"\bmired_\w+", rules))
+    table = set(re.findall(r"`(Mired\w+)`", section))
+    assert table == set(re.findall(r"- alert: (\w+)", rules))  # and the table says what to do about each
+
+
 # ---- the log ----
 
 
