@@ -19,6 +19,7 @@ FAKETIME = pathlib.Path(f"/usr/lib/{sys.implementation._multiarch}/faketime/libf
 KB = 1 << 10
 BUSY = 5 / 6  # of each half hour; then there is no traffic
 GROWTH = 384 * KB  # of a process's private memory in 7 hours
+STACKS = 1024 * KB  # of the store, whose C library keeps the stacks of as many threads as it had at a time, 24 KB each
 RARE = 2  # descriptors of what is opened when it is first needed: the freezer's channel to each worker
 SEED = int(os.environ.get("HALF_DAY_SEED", "1"))
 RULES = "traps = {{ {} }} freeze = auto held_per_client = 60000"
@@ -52,7 +53,8 @@ def growing(samples, hours):
             said.append(f"{what} grows from {a:.0f} to {b:.0f}")
 
     for name in first[0].memory:
-        compare(f"memory of {name}", lambda s: s.memory[name], spare=GROWTH)
+        spare = GROWTH + (STACKS if name.startswith("store") else 0)
+        compare(f"memory of {name}", lambda s: s.memory[name], spare=spare)
         compare(f"descriptors of {name}", lambda s: s.descriptors[name], spare=RARE)
     compare("the number of files below state", lambda s: len(s.files))
     compare("the size of files below state", lambda s: sum(s.files.values()))
