@@ -2,6 +2,7 @@
 
 import base64
 import concurrent.futures
+import json
 import socket
 import statistics
 import time
@@ -10,6 +11,7 @@ import pytest
 
 from lib import ports, processes
 from lib.smtp import Client, deliver
+from lib.waiting import until
 
 CLASSIC = "growth = 1 pace = false shield = 0 drip = 0 patience_offences = 0"
 
@@ -29,36 +31,37 @@ ERRORS = {
 }
 
 
-def commit(port, name):
+def commit(port, name, source=None):
     """Commits one of the errors from a fresh address; returns its reply."""
     before, command, _ = ERRORS[name]
-    with Client(port) as client:
+    with Client(port, source=source) as client:
         client.ehlo()
         for line in before:
             client.must(line)
         return client.say(command)
 
 
-@pytest.mark.alone
 def test_each_error_of_a_stranger_is_answered_after_the_tarpit_time_and_good_mail_at_once(mired):
+    """The longest hold is read from mired's log: what the client measures has the load of its own machine in it."""
     m = mired(tarpit="time = 20s")
+    sources = {name: ports.stranger() for name in ERRORS}
+    good = [ports.stranger() for _ in range(30)]
     with concurrent.futures.ThreadPoolExecutor(len(ERRORS)) as pool:
-        replies = {name: pool.submit(commit, m.port, name) for name in ERRORS}
-        time.sleep(1)
+        replies = {name: pool.submit(commit, m.port, name, sources[name]) for name in ERRORS}
+        until(lambda: json.loads(m.control("--json", "status").stdout)["held"] > 0)
         took = []
-        for _ in range(30):
-            with Client(m.port) as client:
-                client.ehlo()
-                begun = time.monotonic()
-                assert client.message("a@b.test", "alice@example.test").code == 250
-                took.append(time.monotonic() - begun)
+        for source in good:
+            begun = time.monotonic()
+            assert deliver(m.port, "a@b.test", "alice@example.test", source=source).code == 250
+            took.append(time.monotonic() - begun)
     seconds = {name: reply.result().seconds for name, reply in replies.items()}
     codes = {name: reply.result().code for name, reply in replies.items()}
-    print(seconds, statistics.median(took))
+    held = {name: m.held(sources[name]) for name in ERRORS}
+    print(seconds, held, statistics.median(took))
     assert codes == {name: error[2] for name, error in ERRORS.items()}
     assert min(seconds.values()) >= 19.8
-    assert max(seconds.values()) <= 40  # and not twice the time
-    assert statistics.median(took) < 10  # good mail does not wait for the holds
+    assert max(held.values()) <= 40  # and not twice the time
+    assert statistics.median(took) < 10 and [m.held(source) for source in good] == [0] * len(good)
 
 
 @pytest.mark.fast
