@@ -55,6 +55,7 @@ ELSEWHERE = {
     r"apt install (prometheus)": "scripts/setup test",
     r"systemctl (enable --now|disable|reload|restart|edit|daemon-reload)( \w+)?": "no systemd runs here",
     r"(mkdir|cp|rm) .*/mired\.service\.d/?.*|chown -R mired:mired .*|systemctl (stop|start) mired": "test_systemd.py switches users with these",
+    r"tar -cz -C /var/lib/mired .*": "test_state_files.py restores such a copy",
     r"useradd .*": "it would make a user of this machine; test_the_example_is_complete takes the files of that block",
     r"fail2ban-regex systemd-journal mired": "this machine's journal has no mired; test_monitoring.py has the log",
     r"promtool test rules alerts_test\.yml": "test_monitoring.py",

@@ -8,6 +8,8 @@ import json
 import lzma
 import os
 import pathlib
+import shutil
+import subprocess
 import time
 
 import pytest
@@ -150,3 +152,28 @@ def test_networks_start_from_zero_after_version_0_1_only(mired, back):
     m.start()
     known = {e["address"]: e["offences"] for e in map(json.loads, m.control("ledger", "dump").stdout.splitlines())}
     assert known["192.0.2.0/24"] == (0 if back else pytest.approx(3, rel=1e-2))
+
+
+def test_a_copy_of_a_mired_that_runs_can_be_restored(mired, tmp_path):
+    """The copy of docs/operations.md, made while messages come in. tar ends with 1 if a file changed meanwhile."""
+    m = mired(tarpit="time = 0 freeze = off")
+    assert m.control("exempt", "192.0.2.9").returncode == 0
+    assert m.control("penalise", "192.0.2.7", "--offences", "9").returncode == 0
+    for _ in range(5):
+        assert deliver(m.port, "a@b.test", USER).code == 250
+    m.booked()
+    tar = ["tar", "-cz", "-C", m.folder / "state", "--exclude=./frozen*", "--exclude=./spool", "-f", tmp_path / "copy", "."]
+    copying = subprocess.Popen(tar, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    while copying.poll() is None:
+        assert deliver(m.port, "a@b.test", USER).code == 250
+    assert copying.returncode in (0, 1)
+    assert m.stop() == []
+    shutil.rmtree(m.folder / "state")
+    (m.folder / "state").mkdir()
+    subprocess.run(["tar", "-xz", "-C", m.folder / "state", "-f", tmp_path / "copy"], check=True)
+    m.start()
+    assert "level=warn" not in m.log.text and not list((m.folder / "state").glob("*.set-aside"))
+    known = {e["address"]: e for e in map(json.loads, m.control("ledger", "dump").stdout.splitlines())}
+    assert known["192.0.2.9"]["exempt"] and known["192.0.2.7"]["offences"] > 1
+    assert len(m.delivered(USER, count=5)) >= 5
+    assert deliver(m.port, "a@b.test", USER).code == 250
