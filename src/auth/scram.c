@@ -267,7 +267,7 @@ bool scram_is_challenge(struct span message, struct span nonce)
     uint64_t n;
     size_t len;
 
-    if (message.len > SCRAM_MESSAGE || memchr(message.at ? message.at : "", 0, message.len) ||
+    if (!message.len || message.len > SCRAM_MESSAGE || memchr(message.at, 0, message.len) ||
         !next_value(&message, 'r', &whole) || !next_value(&message, 's', &salt) ||
         !next_value(&message, 'i', &iterations))
         return false;
