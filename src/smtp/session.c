@@ -226,10 +226,7 @@ static bool is_refused(const struct smtp_session *s, const struct command *c)
            s->pending.code >= 500;
 }
 
-/* Counts a command that brings no mail forward and has been answered. Beyond the limit the session
- * ends with a 421 in place of that answer. The offence of the answer stays, so its hold does, too.
- */
-static void count_junk(struct turn *t, unsigned steps)
+void session_count_junk(struct turn *t, unsigned steps)
 {
     struct smtp_session *s = t->s;
     uint8_t offence = s->pending.offence;
@@ -308,7 +305,7 @@ static void run_command(struct turn *t, struct span line)
         session_say(t->s, c->reply);
     bool first_hello = fresh && t->s->state == STATE_READY; /* it is needed */
     if ((junk || is_refused(t->s, c)) && !first_hello)
-        count_junk(t, steps);
+        session_count_junk(t, steps);
 }
 
 /* Whether a line that a bare LF ends is accepted. Shells and check tools (`echo QUIT | nc`) write
@@ -371,7 +368,7 @@ static void read_command(struct turn *t)
     if (result == LINE_WHOLE)
         run_command(t, line);
     else if (result != LINE_MORE)
-        count_junk(t, SMTP_JUNK_STEPS);
+        session_count_junk(t, SMTP_JUNK_STEPS);
 }
 
 static void read_octets(struct turn *t)

@@ -209,21 +209,27 @@ static void take_response(struct turn *t, struct span text)
     explicit_bzero(response, sizeof response);
 }
 
+/* A refusal that the session gives by itself counts as junk: nobody is asked, and where no offence is
+ * held (R19) it costs the client nothing. */
 void session_read_auth(struct turn *t)
 {
+    struct smtp_session *s = t->s;
     struct span line;
     switch (session_line(t, SMTP_AUTH_LINE_MAX, REPLY_AUTH_LINE_TOO_LONG, &line)) {
     case LINE_MORE: return;
-    case LINE_WHOLE: break;
+    case LINE_WHOLE:
+        if (span_equal(line, SPAN("*")))
+            stop(t, REPLY_AUTH_CANCELLED);
+        else
+            take_response(t, line);
+        break;
     default: /* the line has been answered, and is not a response */
-        t->s->reading = READ_COMMAND;
-        t->s->mechanism = MECHANISM_NONE;
-        return;
+        s->reading = READ_COMMAND;
+        s->mechanism = MECHANISM_NONE;
+        break;
     }
-    if (span_equal(line, SPAN("*")))
-        stop(t, REPLY_AUTH_CANCELLED);
-    else
-        take_response(t, line);
+    if (s->wait == WAIT_TELL && s->pending.code >= 500)
+        session_count_junk(t, SMTP_JUNK_STEPS);
 }
 
 static enum session_mechanism find_mechanism(struct span name)

@@ -85,6 +85,10 @@ void session_reset(struct smtp_session *s);
 /* Counts steps of junk, and octets that were received in vain. */
 void session_count_vain(struct smtp_session *s, unsigned steps, uint32_t octets);
 
+/* Counts a command that brings no mail forward and has been answered. Beyond the limit the session
+ * ends with a 421 in place of that answer. The offence of the answer stays, and so does its hold. */
+void session_count_junk(struct turn *t, unsigned steps);
+
 /* Counts steps of a transaction that are within SMTP_JUNK_WITHIN times the limit. False: they are not,
  * and the session ends. */
 bool session_count_within(struct turn *t, unsigned steps);

@@ -1,11 +1,14 @@
 """SMTP as strangers speak it: RFC 5321 and its extensions, and the limits of bad input."""
 
+import contextlib
 import socket
+import threading
 
 import pytest
 
 from lib.mired import SANITIZED
 from lib.smtp import Client, wait_offered
+from lib.waiting import PATIENCE
 
 QUIET = "time = 0"
 
@@ -205,6 +208,35 @@ def test_bare_line_ends_and_nuls_in_commands_are_refused(client, command):
 def test_the_line_after_too_long_a_one_is_read_as_usual(client):
     assert client.say("NOOP " + "x" * 100_000).code == 500
     assert client.say("NOOP").code == 250
+
+
+def cut_off(client, octets, code):
+    """Sends them without end, until the other side reads no more; the last thing that it says has this code."""
+
+    def pour():
+        with contextlib.suppress(OSError):
+            while True:
+                client.socket.sendall(octets)
+
+    pouring = threading.Thread(target=pour, daemon=True)
+    pouring.start()
+    reply = client.reply()
+    pouring.join(PATIENCE)
+    assert not pouring.is_alive() and reply.code == code
+    client.mired.log.wait(f'event=session client={client.source} .*result="too many commands"')
+
+
+def test_a_line_without_an_end_is_not_read_on(client):
+    cut_off(client, b"x" * 65536, 500)
+
+
+@pytest.mark.soak
+def test_a_refused_message_without_an_end_is_not_read_on(client):
+    """1,500 MiB: its sender hears 552, and not only the end."""
+    client.must("MAIL FROM:<a@b.test>")
+    client.must("RCPT TO:<alice@example.test>")
+    client.must("DATA", 354)
+    cut_off(client, (b"x" * 70 + b"\r\n") * 14000, 552)
 
 
 def test_a_long_line_in_the_message_is_passed_on(client):

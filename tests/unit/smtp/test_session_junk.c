@@ -343,6 +343,33 @@ static void test_any_number_of_chunks_is_one_message(void **state)
     assert_false(t->ended);
 }
 
+static void test_logins_that_come_to_nothing_count(void **state)
+{
+    struct dialogue *t = *state;
+    static const char *const login[] = {"AUTH PLAIN\r\n*\r\n",    "AUTH LOGIN\r\n*\r\n",
+                                        "AUTH PLAIN\r\n\x80\r\n", "AUTH LOGIN\r\nYQ==\r\n*\r\n",
+                                        "AUTH PLAIN\r\nYQ==\r\n", "AUTH PLAIN\r\na\rb\r\n"};
+
+    for (size_t i = 0; i < sizeof login / sizeof *login; i++)
+        for (int piece = 0; piece < 2; piece++) {
+            limit(t, 9);
+            greet(t);
+            unsigned n = 0;
+            for (; n < 99 && !t->ended; n++) {
+                buf_free(&t->replies);
+                dialogue_send(t, span_of(login[i]), (size_t)piece);
+            }
+            assert_int_equal(n, 10);
+            assert_non_null(strstr(t->replies.at, CLOSED));
+        }
+    limit(t, 9); /* where a login succeeds, or somebody is asked, it does not */
+    greet(t);
+    for (int n = 0; n < 50; n++)
+        codes(t, "AUTH PLAIN\r\nAGEAbGF0ZXI=\r\n", "334 454");
+    codes(t, "AUTH PLAIN\r\nAGEAcmlnaHQ=\r\n", "334 235");
+    assert_false(t->ended);
+}
+
 /* Where no hold makes a client wait (R19), a refused command counts. */
 static void test_refused_commands_count(void **state)
 {
@@ -470,6 +497,7 @@ int main(void)
         TALK_TEST(test_each_transaction_may_have_all_of_its_recipients),
         TALK_TEST(test_what_follows_a_refused_command_is_limited),
         TALK_TEST(test_any_number_of_chunks_is_one_message),
+        TALK_TEST(test_logins_that_come_to_nothing_count),
         TALK_TEST(test_refused_commands_count),
         TALK_TEST(test_steps_are_kept_while_replies_are_held_frozen),
         TALK_TEST(test_ehlo_behind_starttls_is_no_junk_and_tls_clears_no_count),
