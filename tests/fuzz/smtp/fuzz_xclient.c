@@ -10,6 +10,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+enum { VALUE_MAX = 255 };
+
 static struct span take_line(struct span *rest)
 {
     struct span line = span_first(*rest, span_find(*rest, '\n'));
@@ -47,8 +49,10 @@ static void check_value(struct span name, struct span value, const struct xclien
     bool none = span_equal(value, SPAN("[UNAVAILABLE]"));
 
     assert(value.len);
-    if (span_equal(name, SPAN("HELO")))
-        assert(who->helo.len ? is_xtext_of(value, who->helo) : none);
+    if (span_equal(name, SPAN("HELO"))) /* left out if it would be too long for Postfix */
+        assert(none
+                   ? !who->helo.len || who->helo.len > VALUE_MAX / 3 || span_equal(who->helo, value)
+                   : value.len <= VALUE_MAX && is_xtext_of(value, who->helo));
     else if (span_equal(name, SPAN("LOGIN")))
         assert(who->user.len ? is_xtext_of(value, who->user) : none);
     else if (span_equal(name, SPAN("PROTO")))
