@@ -128,6 +128,33 @@ static void test_what_is_always_ready_does_not_keep_a_time_out_away(void **state
         assert_true(one[i].late);
 }
 
+static unsigned calls;
+
+/* Each call takes 20 ms. */
+static void slow_for_ever(struct loop *l, struct watch *watch, uint32_t events)
+{
+    mono_ms += 20;
+    calls++;
+}
+
+static void test_a_loop_with_too_much_to_do_catches_up_once_and_for_a_moment(void **state)
+{
+    one[0].watch.ready = slow_for_ever;
+    assert_int_equal(write(one[0].other, "x", 1), 1);
+    stopped_ms = 25000;
+    calls = 0;
+    loop_turn(&loop, -1);
+    assert_in_range(calls, 5, 15);
+    for (int i = 0; i < 50; i++) {
+        calls = 0;
+        one[1].late = false;
+        loop_alarm(&loop, &one[1].alarm, loop.now + 20);
+        loop_turn(&loop, -1);
+        assert_int_equal(calls, 1);
+        assert_true(one[1].late);
+    }
+}
+
 /* As before: one batch, and then what is due. */
 static void test_a_loop_that_is_on_time_does_not_look_twice(void **state)
 {
@@ -147,6 +174,8 @@ int main(void)
                                         open_all, close_all),
         cmocka_unit_test_setup_teardown(test_what_is_always_ready_does_not_keep_a_time_out_away,
                                         open_all, close_all),
+        cmocka_unit_test_setup_teardown(
+            test_a_loop_with_too_much_to_do_catches_up_once_and_for_a_moment, open_all, close_all),
         cmocka_unit_test_setup_teardown(test_a_loop_that_is_on_time_does_not_look_twice, open_all,
                                         close_all),
     };
