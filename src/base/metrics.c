@@ -8,7 +8,10 @@
 #include <errno.h>
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
+
+#include "base/siphash.h"
 
 const struct metric_about metric_table[METRIC_COUNT] = {
 #define METRIC_ROW(id, metric_kind, metric_family, metric_label, metric_help)                      \
@@ -131,4 +134,27 @@ void metrics_reset_gauges(struct metrics_row *row)
     for (int id = 0; id < METRIC_COUNT; id++)
         if (metric_table[id].kind == METRIC_GAUGE)
             atomic_store_explicit(&row->value[id], 0, memory_order_relaxed);
+}
+
+static void add_text(struct siphash *h, const char *text)
+{
+    siphash_add(h, text, strlen(text) + 1);
+}
+
+uint64_t metrics_layout(void)
+{
+    static const struct sipkey key;
+    struct siphash h;
+
+    siphash_start(&h, &key);
+    for (int i = 0; i < METRIC_COUNT; i++) {
+        add_text(&h, metric_table[i].family);
+        add_text(&h, metric_table[i].label);
+    }
+    for (int i = 0; i < METRIC_TIME_COUNT; i++) {
+        add_text(&h, metric_time_table[i].family);
+        add_text(&h, metric_time_table[i].label);
+    }
+    siphash_add(&h, metric_bucket_ms, sizeof metric_bucket_ms);
+    return siphash_end(&h) >> 1 | 1;
 }

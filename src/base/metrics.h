@@ -212,4 +212,8 @@ double metric_quantile_ms(const uint64_t bucket[METRIC_BUCKETS + 1], double q);
 
 void metrics_reset_gauges(struct metrics_row *row);
 
+/* A number that changes with what a row counts, and in which order: rows of a program with another
+ * layout mean something else. At most INT64_MAX, never 0. */
+uint64_t metrics_layout(void);
+
 #endif

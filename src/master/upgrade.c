@@ -67,11 +67,12 @@ static void each_descriptor(const struct master *m, bool keep)
 
 static json_t *runtime_down(const struct runtime *h)
 {
-    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:[ii], s:I}", "lock", h->lock,
+    return json_pack("{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:[ii], s:I, s:I}", "lock", h->lock,
                      "store", h->store_listen, "control", h->control_listen, "metrics",
                      h->metrics_fd, "shared", h->shared_fd, "log", h->log_fd, "others",
                      h->others_fd, "counts", h->counts_fd, "store pair", h->store_pair[0],
-                     h->store_pair[1], "started", (json_int_t)h->started_ms);
+                     h->store_pair[1], "started", (json_int_t)h->started_ms, "layout",
+                     (json_int_t)metrics_layout());
 }
 
 static json_t *write_down(const struct master *m, struct asker asker)
@@ -205,21 +206,32 @@ static int keep_private(int fd)
     return fd < 0 || fcntl(fd, F_SETFD, FD_CLOEXEC) == 0 ? 0 : -errno;
 }
 
+/* Counters of a program that counts other things in its rows begin again. */
+static void leave_metrics(struct runtime *h, uint64_t layout)
+{
+    if (layout == metrics_layout() || h->metrics_fd < 0)
+        return;
+    close(h->metrics_fd);
+    h->metrics_fd = -1;
+}
+
 static int take_runtime(struct heir *heir, json_t *will)
 {
     struct runtime *h = &heir->m->runtime;
     struct asker *asker = &heir->m->upgrade_asker;
-    json_int_t started, tag;
+    json_int_t started, tag, layout = 0;
     int pid, generation;
 
-    if (json_unpack(will,
-                    "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s?:[ii], s:I}, s:i, s:I, s:i}",
-                    "house", "lock", &h->lock, "store", &h->store_listen, "control",
-                    &h->control_listen, "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log",
-                    &h->log_fd, "others", &h->others_fd, "counts", &h->counts_fd, "store pair",
-                    &h->store_pair[0], &h->store_pair[1], "started", &started, "asker", &pid, "tag",
-                    &tag, "generation", &generation) < 0)
+    if (json_unpack(
+            will,
+            "{s:{s:i, s:i, s:i, s:i, s:i, s?:i, s?:i, s?:i, s?:[ii], s:I, s?:I}, s:i, s:I, s:i}",
+            "house", "lock", &h->lock, "store", &h->store_listen, "control", &h->control_listen,
+            "metrics", &h->metrics_fd, "shared", &h->shared_fd, "log", &h->log_fd, "others",
+            &h->others_fd, "counts", &h->counts_fd, "store pair", &h->store_pair[0],
+            &h->store_pair[1], "started", &started, "layout", &layout, "asker", &pid, "tag", &tag,
+            "generation", &generation) < 0)
         return -EBADMSG;
+    leave_metrics(h, (uint64_t)layout);
     h->started_ms = (uint64_t)started;
     *asker = (struct asker){pid, (uint64_t)tag};
     heir->m->last_generation = heir->generation->id = (uint32_t)generation;

@@ -387,3 +387,32 @@ def test_counters_and_the_time_of_the_start_go_on(mired, program):
     assert after["messages"] == before["messages"] and before["messages"]["passed"] == 1
     assert after["since_ms"] == before["since_ms"]
     assert after["generation"] == before["generation"] + 1
+
+
+ANOTHER_LAYOUT = """#!/usr/bin/python3
+import json, os, sys
+number = os.environ.get("MIRED_UPGRADE")
+if number:
+    path = f"/proc/self/fd/{number}"
+    with open(path) as f:
+        will = json.load(f)
+    will["house"]["layout"] ^= 2
+    with open(path, "w") as f:
+        json.dump(will, f)
+os.execv(sys.argv[0] + ".real", sys.argv)
+"""
+
+
+def test_counters_of_a_program_that_counts_other_things_begin_again(mired, program):
+    """Their memory may have the same size, and the same place of a row another meaning."""
+    m = mired(program=program, tarpit="time = 0")
+    assert deliver(m.port, "a@b.test", USER).code == 250
+    passed = lambda: json.loads(m.control("--json", "status").stdout)["messages"]["passed"]  # noqa: E731
+    until(lambda: passed() == 1)
+    shutil.copy(PROGRAM.resolve(), f"{program}.real")
+    replace_by(program, ANOTHER_LAYOUT)
+    done = m.control("upgrade")
+    assert done.returncode == 0, done.stderr
+    assert passed() == 0
+    assert deliver(m.port, "a@b.test", USER).code == 250
+    until(lambda: passed() == 1)
