@@ -259,8 +259,8 @@ bool link_shake(struct link *l)
 
     if (!link_is_shaking(l))
         return true;
-    if (!l->ssl && (l->ssl = tls_client_new(b->tls, &params, l->watch.fd)))
-        SSL_clear_mode(l->ssl, SSL_MODE_AUTO_RETRY); /* as towards clients (tls/server.c) */
+    if (!l->ssl)
+        l->ssl = tls_client_new(b->tls, &params, l->watch.fd);
     int done = l->ssl ? tls_client_shake(l->ssl) : -1;
     if (done < 0) {
         log_warn("backend %s: TLS: %s", b->config->name,

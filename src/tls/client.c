@@ -28,6 +28,7 @@ SSL_CTX *tls_client_open(const struct tls_client_params *params)
         return NULL;
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION);
+    SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY); /* as in server.c */
     SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
                                   SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     if (params->verified) {
