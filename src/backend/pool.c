@@ -289,11 +289,12 @@ static void go_on(struct link *l)
 }
 
 /* Reads replies. A backend may need long for each recipient, so each reply to a command gives it time
- * for the next one, as long as the client waits. */
+ * for the next one. All together have half of the time that the client waits, because the answer to
+ * the final dot must come within it, too. */
 static void read_replies(struct link *l)
 {
     struct outbound *o = &l->outbound;
-    uint64_t end = l->begun_ms + POOL_FINAL_MS, now = link_loop(l)->now;
+    uint64_t end = l->begun_ms + POOL_COMMANDS_MS, now = link_loop(l)->now;
     uint32_t state = o->state, at = o->at;
 
     link_read(l);

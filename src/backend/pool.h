@@ -19,9 +19,9 @@ struct link;
 enum {
     POOL_COMPLAINT_MS = 60000, /* between two log lines about a backend's complaints */
     POOL_CONNECT_MS = 10000,
-    POOL_REPLY_MS = 60000, /* to each command before the data */
-    /* to all of these together, and to the final dot: below the client's own 10 minutes (RFC 5321
-     * 4.5.3.2.6) */
+    POOL_REPLY_MS = 60000,     /* to each command before the data */
+    POOL_COMMANDS_MS = 270000, /* to all of these together */
+    /* to the final dot: below the client's own 10 minutes (RFC 5321 4.5.3.2.6) */
     POOL_FINAL_MS = 540000,
     POOL_WRITE_MS = 60000, /* without progress */
     POOL_IDLE_MS = 60000,  /* kept open unused */

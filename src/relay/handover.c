@@ -228,7 +228,7 @@ static bool waits_elsewhere(struct part *p)
 
     p->tried |= part_backend_bit(p, p->delivery.backend);
     return !h->abandoned && !h->relay->pool.closing &&
-           now + POOL_WAIT_MS < h->begun_ms + POOL_FINAL_MS && part_place(p);
+           now + POOL_WAIT_MS < h->begun_ms + POOL_COMMANDS_MS && part_place(p);
 }
 
 /* The part has waited too long, or it had ended at once and this is told from the loop. */
