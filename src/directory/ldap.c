@@ -24,7 +24,8 @@ enum {
     LDAP_S = 3, /* to connect, for each step of it, and for each query */
     KEEPALIVE_S = 60,
     PASSWORD_MAX = 1024,
-    MESSAGES_MAX = 64,       /* of the answer to a search: one entry is asked for */
+    /* of the answer to a search: one entry is asked for, but a forest has references to its parts */
+    MESSAGES_MAX = 4096,
     MESSAGE_MAX = 256 * 1024 /* octets of one */
 };
 
@@ -52,7 +53,10 @@ static bool read_password(struct ldap_directory *l)
         close(fd);
     l->password[n > 0 ? n : 0] = '\0';
     l->password[strcspn(l->password, "\r\n")] = '\0';
-    return n >= 0;
+    if (n >= 0 &&
+        !l->password[0]) /* a server may take a bind without a password for an anonymous one */
+        log_error("password_file %s has no password", path);
+    return l->password[0];
 }
 
 void ldap_directory_allow(struct sandbox *s)
