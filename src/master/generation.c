@@ -200,6 +200,17 @@ static void retire(struct master *m, struct generation *g)
     generation_child_drains(m, g);
 }
 
+static void release_empty(struct master *m)
+{
+    for (struct generation *g = m->generations, *next; g; g = next) {
+        next = g->next;
+        if (g->state == GENERATION_OLD && !has_children(m, g)) {
+            log_debug("generation %u has ended", g->id);
+            release(m, g);
+        }
+    }
+}
+
 void generation_child_gone(struct master *m, struct generation *g)
 {
     if (g->state == GENERATION_PARTING) {
@@ -209,10 +220,7 @@ void generation_child_gone(struct master *m, struct generation *g)
     if (g->state == GENERATION_OLD && generation_count(m, g, ROLE_WORKER) == 0)
         dismiss(m, g, RETIRE_LAST, NOTE_STOP);
     dismiss_replaced(m);
-    if (g->state == GENERATION_OLD && !has_children(m, g)) {
-        log_debug("generation %u has ended", g->id);
-        release(m, g);
-    }
+    release_empty(m); /* a child of another one may have been dismissed, too */
 }
 
 /* A coming generation will not serve. */
