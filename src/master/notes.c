@@ -82,9 +82,10 @@ static void to_store(struct master *m, struct child *c, const struct note *n)
     uint32_t dropped =
         store_queue_put(&m->loop, &m->store_queue, m->runtime.store_pair[0], c->index, n->fd[0]);
     if (dropped && is_power_of_two(dropped))
-        log_warn("worker %u sends more connections for the store than it takes; dropping them (%u "
-                 "so far)",
-                 c->index, dropped);
+        log_warn(
+            "connections of worker %u to the store are dropped (%u so far): it opens more than "
+            "the store takes, or descriptors or memory are short",
+            c->index, dropped);
 }
 
 /* Passed on only to the web process of the same generation: another generation may have other

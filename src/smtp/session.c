@@ -67,7 +67,8 @@ void session_count_vain(struct smtp_session *s, unsigned steps, uint32_t octets)
 {
     unsigned sum = s->junk + steps + octets / SMTP_JUNK_OCTETS;
 
-    s->junk = (sum < SESSION_JUNK_MOST ? sum : SESSION_JUNK_MOST) & SESSION_JUNK_MOST;
+    /* the most is kept for session_end_junk() */
+    s->junk = (sum < SESSION_JUNK_MOST ? sum : SESSION_JUNK_MOST - 1) & SESSION_JUNK_MOST;
 }
 
 bool session_is_endless(const struct turn *t, uint32_t octets)
