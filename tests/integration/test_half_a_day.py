@@ -22,6 +22,7 @@ GROWTH = 384 * KB  # of a process's private memory in 7 hours
 STACKS = 1024 * KB  # of the store, whose C library keeps the stacks of as many threads as it had at a time, 24 KB each
 RARE = 2  # descriptors of what is opened when it is first needed: the freezer's channel to each worker
 SEED = int(os.environ.get("HALF_DAY_SEED", "1"))
+SPEED = int(os.environ.get("HALF_DAY_SPEED", "48"))  # less on a slow machine
 RULES = "traps = {{ {} }} freeze = auto held_per_client = 60000"
 
 NEEDS = [
@@ -250,12 +251,13 @@ def live(day, half_hours, seconds, each_minute, renewals):
 @pytest.mark.alone
 @pytest.mark.parametrize("renewed", [True, False])
 def test_half_a_day_loses_nothing_and_nothing_grows(begin, renewed):
-    """12 hours in 15 minutes, with a reload each hour and an upgrade, or in one generation. HALF_DAY_SEED is the seed."""
-    day = begin(48, (360, 600))
+    """12 hours in 15 minutes, with a reload each hour and an upgrade, or in one generation. HALF_DAY_SEED is the seed of the traffic."""
+    day = begin(SPEED, (360, 600))
     renewals = {n: "upgrade" if n == 12 else "reload" for n in range(2, 24, 2)} if renewed else {}
     live(day, 24, 1800, 16, renewals)
     day.arrived()
-    assert day.most["frozen"] and day.most["held"] and day.late <= 2
+    assert day.most["frozen"] and day.most["held"]
+    assert day.late <= 2, "too many processes were late: a slow machine needs a smaller HALF_DAY_SPEED"
     wrong = growing(day.samples, 12)
     assert not wrong, wrong
 
