@@ -18,8 +18,6 @@ static bool sum_up(const struct master *m, uint64_t *sum)
             c->role == ROLE_WORKER && c->pid ? runtime_row(&m->runtime, c->row) : NULL;
         if (c->role == ROLE_WORKER && !c->generation->config)
             return false;
-        if (c->role == ROLE_WORKER && c->pid && !row)
-            return false;
         if (row)
             *sum += atomic_load(&row->value[METRIC_SPOOL]);
     }

@@ -14,7 +14,7 @@ import tempfile
 import pytest
 
 from lib import power, processes
-from lib.mired import SOURCE, Mired
+from lib.mired import SANITIZED, SOURCE, Mired
 from lib.smtp import Client, deliver
 from lib.waiting import until
 
@@ -164,6 +164,7 @@ def test_workers_with_a_user_of_their_own_can_only_read_the_state(mired, users):
 
 
 @pytest.mark.skipif(not pathlib.Path(power.PROGRAM).exists(), reason="strace is not installed")
+@pytest.mark.skipif(SANITIZED, reason="LeakSanitizer does not work under strace")
 @pytest.mark.parametrize("apart", [False, True], ids=["one user", "users of their own"])
 def test_the_folder_of_all_mailboxes_is_on_the_disk_before_mail_comes(mired, users, tmp_path, apart):
     """It is made at the first start. Without its entry a power cut would take all mail with it."""
