@@ -21,6 +21,7 @@
 enum {
     STEP_MS = 10000,  /* for a Dovecot that is not the last verifier of its domain */
     SETTLE_MS = 2000, /* auth_settle() */
+    TURN_US = 1000,   /* for the hashes of one auth_look_after() */
 };
 
 static void backend_said(void *arg, struct auth_query *q, enum answer_result r);
@@ -72,6 +73,7 @@ struct auth *auth_open(const struct auth_params *params)
         return NULL;
     a->params = *params;
     a->answers = -1;
+    a->due_end = &a->due;
     if (open_all(a))
         return a;
     int error = errno;
@@ -80,11 +82,15 @@ struct auth *auth_open(const struct auth_params *params)
     return NULL;
 }
 
+static void check_due(struct auth *a);
+
 void auth_close(struct auth *a)
 {
     if (!a)
         return;
     a->closing = true;
+    while (a->due) /* nobody is asked any more */
+        check_due(a);
     scram_logins_close(&a->logins);
     if (a->answers >= 0)
         close(a->answers);
@@ -185,7 +191,9 @@ int auth_look_after(struct auth *a)
             int ms = (int)dovecot_auth_look(a->verifier[i].at.dovecot, clock_mono_ms());
             next = next < 0 || ms < next ? ms : next;
         }
-    return next;
+    for (uint64_t end = clock_mono_us() + TURN_US; a->due && clock_mono_us() < end;)
+        check_due(a);
+    return a->due ? 0 : next;
 }
 
 static bool are_connecting(const struct auth *a)
@@ -296,6 +304,62 @@ static bool check_from(struct auth *a, struct auth_query *q, struct answer *answ
     return true;
 }
 
+/* A password that a file checks after another verifier has answered. Many answers may come at once, and
+ * each hash takes milliseconds: so these checks share the clerk's time with all other work. */
+struct due {
+    struct due *next;
+    struct auth_query query;
+    struct answer answer; /* so far */
+    size_t size;
+    char text[]; /* of the query */
+};
+
+/* Leaves the check to auth_look_after() if a file is next. */
+static bool put_off(struct auth *a, const struct auth_query *q, const struct answer *answer)
+{
+    struct route route = config_login_route(a->params.config, q->user);
+    size_t size = q->user.len + q->password.len;
+
+    if (a->closing || answer->result == ANSWER_YES || q->at >= route.count ||
+        a->verifier[route.section[q->at]].kind != AUTH_FILE)
+        return false;
+    struct due *d = calloc(1, sizeof *d + size);
+    if (!d)
+        return false;
+    d->query = *q;
+    d->answer = *answer;
+    d->size = size;
+    memcpy(d->text, q->user.at, q->user.len);
+    memcpy(d->text + q->user.len, q->password.at, q->password.len);
+    d->query.user = (struct span){d->text, q->user.len};
+    d->query.password = (struct span){d->text + q->user.len, q->password.len};
+    *a->due_end = d;
+    a->due_end = &d->next;
+    return true;
+}
+
+/* Answers the oldest check that was put off, or hands it to the verifier after the file. */
+static void check_due(struct auth *a)
+{
+    struct due *d = a->due;
+    bool late = clock_mono_ms() >= d->query.until_ms;
+
+    a->due = d->next;
+    if (!a->due)
+        a->due_end = &a->due;
+    if (late)
+        d->answer.result = ANSWER_LATER;
+    if (late || check_from(a, &d->query, &d->answer))
+        auth_answer(a, &d->query.asker, &d->answer);
+    explicit_bzero(d->text, d->size);
+    free(d);
+}
+
+bool auth_has_checks(const struct auth *a)
+{
+    return a->due;
+}
+
 /* A verifier has answered: those after it are next. */
 static void said(struct auth *a, struct auth_query *q, enum answer_result r, struct span name)
 {
@@ -304,7 +368,7 @@ static void said(struct auth *a, struct auth_query *q, enum answer_result r, str
 
     answer_set_name(&answer, name);
     q->at++;
-    if (check_from(a, q, &answer))
+    if (!put_off(a, q, &answer) && check_from(a, q, &answer))
         auth_answer(a, &q->asker, &answer);
 }
 
@@ -316,7 +380,11 @@ static void backend_said(void *arg, struct auth_query *q, enum answer_result r)
 bool auth_check(struct auth *a, const struct auth_asker *asker, struct span user,
                 struct span password, const struct addr *client, struct answer *answer)
 {
-    struct auth_query q = {.asker = *asker, .client = *client, .user = user, .password = password};
+    struct auth_query q = {.asker = *asker,
+                           .client = *client,
+                           .user = user,
+                           .password = password,
+                           .until_ms = clock_mono_ms() + QUERY_TIMEOUT_MS};
 
     answer->result = ANSWER_NO;
     return check_from(a, &q, answer);

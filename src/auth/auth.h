@@ -46,6 +46,8 @@ void auth_read(struct auth *a);
 /* Ends what has waited too long, and reconnects. Returns in how many ms to call it again; -1: not for
  * a reason of its own. */
 int auth_look_after(struct auth *a);
+/* Whether auth_look_after() will compute hashes, for about a millisecond. */
+bool auth_has_checks(const struct auth *a);
 /* Waits, for a moment at most, until the verifiers have said what they offer. For the start. */
 void auth_settle(struct auth *a);
 

@@ -30,6 +30,7 @@ struct auth {
     int answers;  /* epoll: the verifiers that answer later; -1: there are none */
     bool closing; /* no verifier may be asked any more */
     struct scram_logins logins;
+    struct due *due, **due_end; /* passwords that a file checks next, oldest first */
     size_t count;
     struct verifier verifier[];
 };

@@ -182,7 +182,7 @@ static struct check *check_new(const struct backend_auth *b, const struct auth_q
         return NULL;
     c->query = *q;
     c->size = size;
-    c->until_ms = clock_mono_ms() + QUERY_TIMEOUT_MS;
+    c->until_ms = q->until_ms;
     c->list = config_login_backends(b->config, q->user).list;
     memcpy(c->text, q->user.at, q->user.len);
     memcpy(c->text + q->user.len, q->password.at, q->password.len);

@@ -77,6 +77,7 @@ struct auth_query {
     struct auth_asker asker;
     struct addr client;
     struct span user, password;
+    uint64_t until_ms; /* monotonic: the worker waits until then */
     size_t at;
     enum answer_result so_far;
 };

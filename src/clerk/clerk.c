@@ -186,7 +186,14 @@ static int earlier(int ms, int other)
 /* How long to wait for a query. */
 static int wait_ms(struct clerk *c)
 {
-    int directory = directory_look_after(c->directory), verifiers = auth_look_after(c->auth);
+    int directory = directory_look_after(c->directory);
+    bool hashes = auth_has_checks(c->auth);
+
+    if (hashes)
+        go_first(c, false);
+    int verifiers = auth_look_after(c->auth);
+    if (hashes)
+        go_first(c, true);
 
     look(c);
     return earlier(earlier(LOOK_MS, directory), verifiers);
@@ -281,7 +288,7 @@ static int open_all(struct clerk *c, const struct auth_params *auth,
         return -errno;
     c->directory = directory_open(directory);
     if (!c->directory)
-        return -errno;
+        return errno ? -errno : -EINVAL;
     clerk_confine(c->params->config); /* before the first thread */
     *set = epoll_create1(EPOLL_CLOEXEC);
     if (*set < 0 || !watch(*set, c->params->control, CONTROL) ||

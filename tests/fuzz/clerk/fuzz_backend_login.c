@@ -38,8 +38,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct config *config;
     static struct backend_auth *b;
-    struct auth_query q = {
-        .client = {.family = ADDR_IP4}, .user = SPAN("alice"), .password = SPAN("secret")};
+    struct auth_query q = {.client = {.family = ADDR_IP4},
+                           .user = SPAN("alice"),
+                           .password = SPAN("secret"),
+                           .until_ms = UINT64_MAX};
 
     if (size < 1 || size > HOSTILE_MAX)
         return 0;
