@@ -192,6 +192,7 @@ static int shake_hands(struct backend_client *t)
         return -EPROTO;
     }
     if (backend->tls == TLS_IMPLICIT) {
+        begin_step(t); /* of the greeting */
         t->outbound.secure = true;
         t->outbound.state = OUTBOUND_GREETING;
     } else {

@@ -53,9 +53,11 @@ static bool read_password(struct ldap_directory *l)
         close(fd);
     l->password[n > 0 ? n : 0] = '\0';
     l->password[strcspn(l->password, "\r\n")] = '\0';
-    if (n >= 0 &&
-        !l->password[0]) /* a server may take a bind without a password for an anonymous one */
+    if (n >= 0 && !l->password[0]) {
+        /* a server may take a bind without a password for an anonymous one */
         log_error("password_file %s has no password", path);
+        errno = EINVAL;
+    }
     return l->password[0];
 }
 
