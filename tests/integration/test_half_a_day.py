@@ -181,7 +181,7 @@ class Day:
         clocks that run fast. No other may die."""
         log = self.m.log.text
         print("\n".join(line for line in log.splitlines() if "level=warn" in line or "level=error" in line)[-5000:])
-        late = set(re.findall(r"\(process (\d+)\) has not answered for", log))
+        late = set(re.findall(r"\(process (\d+)\) (?:has not answered for|has closed its channel)", log))
         assert set(re.findall(r"event=child_died .* pid=(\d+)", log)) <= late
         return len(late)
 
@@ -262,6 +262,7 @@ def test_half_a_day_loses_nothing_and_nothing_grows(begin, renewed):
     assert not wrong, wrong
 
 
+@pytest.mark.soak
 @able
 def test_minutes_of_mixed_traffic_lose_nothing_and_leave_nothing(begin):
     """The same for two short spells, with a reload and an upgrade: no descriptor, file or process is left."""

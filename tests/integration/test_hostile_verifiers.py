@@ -183,6 +183,8 @@ def test_a_password_database_that_hangs_takes_only_its_own_users(mired, tmp_path
     tmp_path.chmod(0o755)
     with Hostile(hangs_for_slow_users, tmp_path / "auth") as server:
         m = mired(tarpit="time = 0", passwords=None, config=f'clerks = 1\nauth "dovecot" {{ path = "{tmp_path}/auth" }}')
+        until(lambda: offers_scram(m))
+        before = server.connections  # more than one if the greeting was late
         slow = [plain(f"slow{n}@{HERS}") for n in range(20)]
         slow += [f"AUTH SCRAM-SHA-256 {b64(f'n,,n=slow{n}@{HERS},r=abc')}" for n in range(20)]
         with logins(m, slow) as clients:
@@ -198,7 +200,7 @@ def test_a_password_database_that_hangs_takes_only_its_own_users(mired, tmp_path
         with Client(m.submission) as client:  # after they were given up: nothing rests, nothing was closed
             client.ehlo()
             assert client.say(plain(f"bob@{HERS}")).code == 235
-        assert server.connections == 1
+        assert server.connections == before
 
 
 def test_a_verifier_after_one_that_hangs_is_asked(mired, tmp_path):

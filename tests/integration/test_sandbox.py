@@ -412,7 +412,7 @@ def test_a_worker_that_closes_its_channel_is_ended_and_the_others_serve_on(take_
     bad, good = mired.processes("worker")
     os.kill(bad, signal.SIGRTMIN + 4)
     mired.log.wait("door: the channel is closed")
-    mired.log.wait(rf"worker \d \(process {bad}\) has closed its channel to the master; killing it", timeout=60)
+    mired.log.wait(rf"worker \d \(process {bad}\) has closed its channel to the master; killing it")
     until(lambda: len(mired.processes("worker")) == 2 and bad not in mired.processes("worker"))
     assert good in mired.processes("worker")
     for worker in mired.processes("worker"):
@@ -423,7 +423,7 @@ def test_a_worker_that_sends_notes_without_end_stops_neither_the_master_nor_the_
     mired = taken_over
     bad, good = mired.processes("worker")
     os.kill(bad, signal.SIGRTMIN + 5)
-    mired.log.wait("sent a note of kind 4: unexpected from this process \\(1024 so far\\)", timeout=60)
+    mired.log.wait("sent a note of kind 4: unexpected from this process \\(1024 so far\\)")
     assert mired.control("reload", timeout=120).returncode == 0
     mired.log.wait("generation 2 serves")
     for worker in set(mired.processes("worker")) - {bad, good}:
@@ -436,7 +436,7 @@ def test_a_worker_that_sends_connections_to_the_store_without_end_leaves_the_oth
     mired = taken_over
     bad, good = mired.processes("worker")
     os.kill(bad, signal.SIGRTMIN + 8)
-    mired.log.wait("door: 20000 connections for the store", timeout=60)
+    mired.log.wait("door: 20000 connections for the store")
     (store,) = mired.processes("store")
     os.kill(store, signal.SIGKILL)
     until(lambda: (now := mired.processes("store")) and now != [store])

@@ -145,7 +145,7 @@ def test_a_suspended_machine_loses_nothing_and_holds_nobody_for_ever(mired, tmp_
 @pytest.mark.parametrize("monotonic", [False, True])
 def test_frozen_holds_of_a_suspended_machine_are_answered(frozen, cable, tmp_path, monotonic):
     clock = Clock(tmp_path, monotonic)
-    m = frozen(time=6, config="sandbox = false", prefix=clock.prefix)
+    m = frozen(time=20, config="sandbox = false", prefix=clock.prefix)
     before = sorted(processes.children(m.pid))
     clients = [ask(m.port, n) for n in range(12)]
     until(lambda: frozen_in(m) == 12)

@@ -116,12 +116,12 @@ def test_events_of_tls_amid_a_hold_neither_end_it_nor_disturb_anybody(mired, iss
 @pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
 def test_events_of_tls_amid_a_frozen_hold_wait_for_its_end(frozen, cable, issued):
     """The client's kernel sends them again until the connection is thawed."""
-    m = frozen(time=14, config=tls_section(issued))
+    m = frozen(time=25, config=tls_section(issued))
     talks = {name: Talk(m, source(n), netns.SERVER) for n, name in enumerate(TRUE | BROKEN)}
     until(lambda: frozen_in(m) == len(talks))
     for name, event in (TRUE | BROKEN).items():
         talks[name].wire.socket.sendall(event(talks[name].records))
-    check_all(m, talks, 14)
+    check_all(m, talks, 25)
     until(lambda: frozen_in(m) == 0)
     with Client(m.port, host=netns.SERVER, source=source(500)) as client:
         assert client.ehlo().code == 250
@@ -146,15 +146,15 @@ def test_a_flood_of_key_updates_leaves_the_worker_to_others(mired, issued):
 
 def test_a_client_of_tls_1_2_that_wants_to_negotiate_again_ends_no_hold(mired, issued):
     """openssl s_client does so when a line that it reads begins with R."""
-    m = mired(tarpit="time = 4s", config=tls_section(issued), workers=1)
+    m = mired(tarpit="time = 20s growth = 1 pace = false", config=tls_section(issued), workers=1)
     (worker,) = m.processes("worker")
     command = ["openssl", "s_client", "-connect", f"127.0.0.1:{m.port}", "-starttls", "smtp", "-tls1_2", "-crlf", "-no_ign_eof"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as client:
         for line, answer in (b"EHLO x", b"RCPTMAX"), (b"mail from:<a@b.test>", b"2.1.0"), (b"rcpt to:<nobody@example.test>", None):
             client.stdin.write(line + b"\n")
             client.stdin.flush()
-            while answer and answer not in client.stdout.readline():
-                pass
+            while answer and answer not in (heard := client.stdout.readline()):
+                assert heard, "openssl has ended"
         m.log.wait("event=hold")
         client.stdin.write(b"R\n")
         client.stdin.close()
