@@ -22,7 +22,7 @@ int proof_format(char *out, size_t room, const char *format);
 #define vsnprintf(out, room, format, args) proof_format(out, room, format)
 
 #undef isfinite /* so that EVA knows of a number that it is */
-#define isfinite(x) ((x) >= -LARGEST_DOUBLE && (x) <= LARGEST_DOUBLE)
+#define isfinite(x)    ((x) >= -LARGEST_DOUBLE && (x) <= LARGEST_DOUBLE)
 #define LARGEST_DOUBLE 0x1.fffffffffffffp1023 /* DBL_MAX passes through long double */
 
 /* What is shared with other processes may change at any moment: each load gives any value, and an
@@ -42,11 +42,11 @@ _Bool proof_exchange(void *at, void *expected, size_t size);
 #undef atomic_fetch_or
 #undef atomic_fetch_sub_explicit
 #undef atomic_thread_fence
-#define atomic_load(at)                 ((__typeof__(*(at)))proof_load(at, sizeof *(at)))
-#define atomic_load_explicit(at, order) atomic_load(at)
-#define atomic_store(at, value)         ((void)(value), proof_store(at, sizeof *(at)))
+#define atomic_load(at)                         ((__typeof__(*(at)))proof_load(at, sizeof *(at)))
+#define atomic_load_explicit(at, order)         atomic_load(at)
+#define atomic_store(at, value)                 ((void)(value), proof_store(at, sizeof *(at)))
 #define atomic_store_explicit(at, value, order) atomic_store(at, value)
-#define atomic_exchange(at, value)      ((void)(value), proof_store(at, sizeof *(at)), atomic_load(at))
+#define atomic_exchange(at, value)              ((void)(value), proof_store(at, sizeof *(at)), atomic_load(at))
 #define atomic_compare_exchange_strong(at, expected, value)                                        \
     ((void)(value), proof_exchange(at, expected, sizeof *(at)))
 #define atomic_compare_exchange_weak(at, expected, value)                                          \

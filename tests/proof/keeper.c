@@ -12,7 +12,8 @@
 #include "tarpit/policy.h"
 
 enum { CLOCK_HOURS = 500000 };
-static const uint64_t clock_ms = CLOCK_HOURS * UINT64_C(3600000); /* the keeper's: only differences matter */
+static const uint64_t clock_ms =
+    CLOCK_HOURS * UINT64_C(3600000); /* the keeper's: only differences matter */
 
 static double amount(void)
 {
