@@ -297,6 +297,8 @@ static void ended(struct master *m, struct child *c, int status)
     if (!expected)
         log_death(c, status);
     bool renew = renews(m, c), was_worker = c->role == ROLE_WORKER;
+    if (was_worker)
+        notes_worker_ended(m, c);
     if (leaving || m->stopping) {
         forget(m, c);
         generation_child_gone(m, g);

@@ -53,6 +53,8 @@ enum child_state {
     CHILD_DEAD,    /* waits for its restart */
 };
 
+enum { CHILD_RELEASES = 8 };
+
 struct child {
     struct watch channel; /* first; fd -1 when the other end is gone */
     struct child *next;
@@ -66,8 +68,9 @@ struct child {
     uint64_t started_ms; /* monotonic */
     struct backoff backoff;
     struct alarm restart;
-    uint32_t unanswered; /* heartbeat.c */
-    uint32_t unexpected; /* notes that its role does not send */
+    uint32_t unanswered;               /* heartbeat.c */
+    uint32_t unexpected;               /* notes that its role does not send */
+    uint64_t releases[CHILD_RELEASES]; /* tags of releases that it has not answered; 0: none */
 };
 
 /* The receiver of an answer: a child, by its process id, and the tag that it chose. pid 0: none. */
@@ -250,5 +253,8 @@ void listeners_watch(struct master *m);
 /* ---- notes.c ---- */
 
 void note_from_child(struct master *m, struct child *c, const struct note *n);
+
+/* A worker has ended, and its connections with it: answers what it was asked to release. */
+void notes_worker_ended(struct master *m, struct child *c);
 
 #endif

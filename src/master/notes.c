@@ -108,13 +108,18 @@ static bool is_asked(const struct child *c, uint32_t kind)
 /* Passes a note on to all workers and freezers, also those of earlier generations, which hold
  * connections too. They answer through the master and do not know the asker. Two web processes may
  * choose the same tag, so the notes in between also have the asker's process id. */
+static uint64_t tag_between(const struct child *asker, const struct note *n)
+{
+    return (uint64_t)(uint32_t)asker->pid << 32 | (uint32_t)n->tag;
+}
+
 static int pass_on(const struct child *asker, const struct child *c, const struct note *n)
 {
     struct note query = *n;
 
     if (!holds_connections(c))
         return -ENOTCONN;
-    query.tag = (uint64_t)(uint32_t)asker->pid << 32 | (uint32_t)n->tag;
+    query.tag = tag_between(asker, n);
     return channel_send(c->channel.fd, &query);
 }
 
@@ -171,6 +176,32 @@ static void tell_released(const struct child *asker, const struct child *c, int3
     channel_tell(asker->channel.fd, NOTE_RELEASED, answered, tag, text);
 }
 
+/* The worker has a release that it has not answered yet. */
+static void owes(struct child *c, uint64_t tag)
+{
+    for (int i = CHILD_RELEASES - 1; i > 0; i--) /* the oldest is no longer waited for */
+        c->releases[i] = c->releases[i - 1];
+    c->releases[0] = tag;
+}
+
+static void has_paid(struct child *c, uint64_t tag)
+{
+    for (int i = 0; i < CHILD_RELEASES; i++)
+        if (c->releases[i] == tag)
+            c->releases[i] = 0;
+}
+
+void notes_worker_ended(struct master *m, struct child *c)
+{
+    for (int i = 0; i < CHILD_RELEASES; i++) {
+        const struct child *asker =
+            c->releases[i] ? child_by_pid(m, (pid_t)(c->releases[i] >> 32)) : NULL;
+        if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
+            tell_released(asker, c, 0, "done", (uint32_t)c->releases[i]);
+        c->releases[i] = 0;
+    }
+}
+
 static void add_name(struct note *names, const struct child *c)
 {
     char name[48];
@@ -196,10 +227,12 @@ static void release(struct master *m, struct child *c, const struct note *n)
             add_name(&names, w);
         }
     channel_send(c->channel.fd, &names);
-    for (const struct child *w = m->children; w; w = w->next) {
+    for (struct child *w = m->children; w; w = w->next) {
         int error = is_asked(w, n->kind) ? pass_on(c, w, n) : 0;
         if (error)
             tell_released(c, w, has_ended(w, error) ? 0 : error, "done", n->tag);
+        else if (is_asked(w, n->kind))
+            owes(w, tag_between(c, n));
     }
 }
 
@@ -207,6 +240,8 @@ static void released(struct master *m, struct child *c, const struct note *n)
 {
     const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
 
+    if (strcmp(n->text, "done") == 0)
+        has_paid(c, n->tag);
     if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
         tell_released(asker, c, n->arg, strcmp(n->text, "done") == 0 ? "done" : "more",
                       (uint32_t)n->tag);

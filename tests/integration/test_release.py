@@ -95,6 +95,25 @@ def test_release_names_the_freezer_that_is_stopped_within_two_seconds(mired):
         assert done.returncode == 1
 
 
+def test_a_worker_that_ends_before_it_reads_a_release_is_not_missed(mired):
+    """It has no connections any more. As one of an earlier generation does, at any moment."""
+    m = mired(workers=2, tarpit="time = 0 freeze = off")
+    m.deaths_expected = True
+    tries = iter(range(1, 200))
+
+    def ends():
+        client, worker = f"192.0.2.{next(tries)}", until(lambda: len(now := m.processes("worker")) == 2 and now)[0]
+        os.kill(worker, signal.SIGSTOP)
+        order = [BUILD / "mirectl", "-s", m.folder / "run" / "control", "exempt", client]
+        with subprocess.Popen(order, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as asked:
+            m.log.wait(f"event=control command=exempt about={client} ")
+            os.kill(worker, signal.SIGKILL)
+            said = asked.communicate(timeout=PATIENCE)[0]
+        return asked.returncode == 0 and "not reached" not in said
+
+    until(ends)  # the machine may pause for longer than the 1.5 s
+
+
 def test_release_names_the_worker_that_is_stopped_and_what_the_others_answered(mired):
     m = mired(workers=1, tarpit=LONG)
     with contextlib.ExitStack() as stack:

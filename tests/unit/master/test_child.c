@@ -36,6 +36,10 @@ void note_from_child(struct master *of, struct child *c, const struct note *n)
 
 const struct role role_table[ROLE_COUNT];
 
+void notes_worker_ended(struct master *of, struct child *c)
+{
+}
+
 void generation_child_gone(struct master *of, struct generation *g)
 {
 }
