@@ -4,7 +4,6 @@
  * are several servers, the one that answered last is queried first. The library could try a list of
  * servers itself, but it would stay with a server that accepts connections and never answers. */
 #include <errno.h>
-#include <fcntl.h>
 #include <ldap.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -12,11 +11,11 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/sandbox.h"
+#include "base/secret.h"
 #include "config/config.h"
 #include "directory/remote.h"
 
@@ -41,24 +40,19 @@ struct ldap_directory {
 static bool read_password(struct ldap_directory *l)
 {
     const char *path = l->config->password_file;
-    /* a pipe in its place must not block */
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
-    ssize_t n = fd < 0 ? -1 : read(fd, l->password, sizeof l->password - 1);
 
     if (!path)
         return true;
-    if (n < 0)
-        log_error("password_file %s cannot be read: %s", path, strerror(errno));
-    if (fd >= 0)
-        close(fd);
-    l->password[n > 0 ? n : 0] = '\0';
-    l->password[strcspn(l->password, "\r\n")] = '\0';
-    if (n >= 0 && !l->password[0]) {
+    int error = secret_read(path, l->password, sizeof l->password);
+    if (error) {
+        log_error("password_file %s cannot be read: %s", path, strerror(-error));
+    } else if (!l->password[0]) {
         /* a server may take a bind without a password for an anonymous one */
         log_error("password_file %s has no password", path);
-        errno = EINVAL;
+        error = -EINVAL;
     }
-    return l->password[0];
+    errno = -error;
+    return !error;
 }
 
 void ldap_directory_allow(struct sandbox *s)

@@ -2,16 +2,15 @@
 #include "fleet/servers.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <openssl/ssl.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "tls/client.h"
 
 /* This process waits while the resolver looks a name up. After that it does other things for at least
@@ -67,15 +66,10 @@ static void read_password(struct servers *s)
     s->password[0] = '\0';
     if (!s->config->password_file)
         return;
-    int fd = open(s->config->password_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    ssize_t n = fd < 0 ? -1 : read(fd, s->password, sizeof s->password - 1);
-    if (fd >= 0)
-        close(fd);
-    if (n <= 0)
+    int error = secret_read(s->config->password_file, s->password, sizeof s->password);
+    if (error || !s->password[0])
         log_warn("fleet: %s cannot be read: %s", s->config->password_file,
-                 n < 0 ? strerrordesc_np(errno) : "it is empty");
-    s->password[n > 0 ? n : 0] = '\0';
-    s->password[strcspn(s->password, "\r\n")] = '\0';
+                 error ? strerrordesc_np(-error) : "it is empty");
 }
 
 /* ---- nodes ---- */

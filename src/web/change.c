@@ -4,12 +4,12 @@
  * The token comes in the header X-Mired-Token, because a form on another site cannot send a header.
  * Every change is logged with the client's address; the answer is a sentence that the page
  * shows. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "base/secret.h"
 #include "control/actions.h"
 #include "web/http_part.h"
 #include "web/web_part.h"
@@ -20,20 +20,10 @@ enum { WRONG_EVERY_MS = 1000 };
 
 void change_read_token(struct http *h, const char *path)
 {
-    FILE *f = path ? fopen(path, "re") : NULL;
+    int error = path ? secret_read(path, h->token, sizeof h->token) : 0;
 
-    if (!f) {
-        if (path)
-            log_warn("%s: %s; the page is read-only", path, strerror(errno));
-        return;
-    }
-    if (!fgets(h->token, sizeof h->token, f)) {
-        int error = ferror(f) ? errno : 0;
-        h->token[0] = '\0';
-        log_warn("%s: %s; the page is read-only", path, error ? strerror(error) : "is empty");
-    }
-    h->token[strcspn(h->token, "\r\n")] = '\0';
-    fclose(f);
+    if (path && (error || !h->token[0]))
+        log_warn("%s: %s; the page is read-only", path, error ? strerror(-error) : "is empty");
 }
 
 /* Takes the same time wherever the first wrong octet is. */
