@@ -235,7 +235,6 @@ static void check_nowhere(struct auth *a, struct span user, struct span password
 struct dovecot_check {
     struct auth *auth;
     struct auth_query query;
-    size_t size;
     char text[]; /* of the query */
 };
 
@@ -246,7 +245,7 @@ static void dovecot_said(void *arg, enum answer_result r, struct span text, stru
     struct dovecot_check *c = arg;
 
     said(c->auth, &c->query, r, name);
-    explicit_bzero(c->text, c->size);
+    explicit_bzero(c->text, auth_query_octets(&c->query));
     free(c);
 }
 
@@ -254,23 +253,19 @@ static void dovecot_said(void *arg, enum answer_result r, struct span text, stru
 static bool ask_dovecot(struct auth *a, struct dovecot_auth *d, const struct auth_query *q,
                         bool is_last)
 {
-    size_t size = q->user.len + q->password.len;
-    struct dovecot_check *c = calloc(1, sizeof *c + size);
+    struct dovecot_check *c = malloc(sizeof *c + auth_query_octets(q));
 
     if (!c)
         return false;
-    *c = (struct dovecot_check){.auth = a, .query = *q, .size = size};
-    memcpy(c->text, q->user.at, q->user.len);
-    memcpy(c->text + q->user.len, q->password.at, q->password.len);
-    c->query.user = (struct span){c->text, q->user.len};
-    c->query.password = (struct span){c->text + q->user.len, q->password.len};
+    c->auth = a;
+    c->query = auth_query_copy(q, c->text);
     struct dovecot_request r = {.answered = dovecot_said,
                                 .arg = c,
                                 .slot = q->asker.slot,
                                 .patience_ms = is_last ? QUERY_TIMEOUT_MS : STEP_MS};
     if (dovecot_auth_ask(d, &r, c->query.user, c->query.password, &q->client, clock_mono_ms()))
         return true;
-    explicit_bzero(c->text, size);
+    explicit_bzero(c->text, auth_query_octets(q));
     free(c);
     return false;
 }
@@ -310,29 +305,23 @@ struct due {
     struct due *next;
     struct auth_query query;
     struct answer answer; /* so far */
-    size_t size;
-    char text[]; /* of the query */
+    char text[];          /* of the query */
 };
 
 /* Leaves the check to auth_look_after() if a file is next. */
 static bool put_off(struct auth *a, const struct auth_query *q, const struct answer *answer)
 {
     struct route route = config_login_route(a->params.config, q->user);
-    size_t size = q->user.len + q->password.len;
 
     if (a->closing || answer->result == ANSWER_YES || q->at >= route.count ||
         a->verifier[route.section[q->at]].kind != AUTH_FILE)
         return false;
-    struct due *d = calloc(1, sizeof *d + size);
+    struct due *d = malloc(sizeof *d + auth_query_octets(q));
     if (!d)
         return false;
-    d->query = *q;
+    d->next = NULL;
+    d->query = auth_query_copy(q, d->text);
     d->answer = *answer;
-    d->size = size;
-    memcpy(d->text, q->user.at, q->user.len);
-    memcpy(d->text + q->user.len, q->password.at, q->password.len);
-    d->query.user = (struct span){d->text, q->user.len};
-    d->query.password = (struct span){d->text + q->user.len, q->password.len};
     *a->due_end = d;
     a->due_end = &d->next;
     return true;
@@ -351,7 +340,7 @@ static void check_due(struct auth *a)
         d->answer.result = ANSWER_LATER;
     if (late || check_from(a, &d->query, &d->answer))
         auth_answer(a, &d->query.asker, &d->answer);
-    explicit_bzero(d->text, d->size);
+    explicit_bzero(d->text, auth_query_octets(&d->query));
     free(d);
 }
 

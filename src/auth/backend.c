@@ -28,12 +28,10 @@ struct check {
     struct task task; /* first */
     struct auth_query query;
     struct fair_item item;
-    uint64_t until_ms; /* monotonic: the worker waits until then */
-    uint32_t list;     /* of the backends that may answer: see struct route */
+    uint32_t list; /* of the backends that may answer: see struct route */
     enum answer_result result;
     struct check *next; /* in `lost` */
-    size_t size;
-    char text[]; /* of the query */
+    char text[];        /* of the query */
 };
 
 struct backend_auth {
@@ -91,7 +89,7 @@ static bool run(void *arg, uint32_t asker, struct task *t)
     if (response && buf_addf(&line, "AUTH PLAIN %s\r\n", response) == 0)
         for (size_t i = 0; i < backends.count && c->result == ANSWER_LATER; i++)
             if (b->config->backend[backends.section[i]].kind == BACKEND_SMTP &&
-                clock_mono_ms() < c->until_ms)
+                clock_mono_ms() < c->query.until_ms)
                 c->result = ask_one(b, backends.section[i], buf_span(&line));
     if (response)
         explicit_bzero(response, strlen(response));
@@ -151,7 +149,7 @@ static struct check *check_of(struct fair_item *item)
 
 static void check_free(struct check *c)
 {
-    explicit_bzero(c->text, c->size);
+    explicit_bzero(c->text, auth_query_octets(&c->query));
     free(c);
 }
 
@@ -175,19 +173,12 @@ void backend_auth_close(struct backend_auth *b)
 
 static struct check *check_new(const struct backend_auth *b, const struct auth_query *q)
 {
-    size_t size = q->user.len + q->password.len;
-    struct check *c = calloc(1, sizeof *c + size);
+    struct check *c = calloc(1, sizeof *c + auth_query_octets(q));
 
     if (!c)
         return NULL;
-    c->query = *q;
-    c->size = size;
-    c->until_ms = q->until_ms;
+    c->query = auth_query_copy(q, c->text);
     c->list = config_login_backends(b->config, q->user).list;
-    memcpy(c->text, q->user.at, q->user.len);
-    memcpy(c->text + q->user.len, q->password.at, q->password.len);
-    c->query.user = (struct span){c->text, q->user.len};
-    c->query.password = (struct span){c->text + q->user.len, q->password.len};
     return c;
 }
 
@@ -238,7 +229,7 @@ static void go_on(struct backend_auth *b)
 
     while ((item = fair_take(b->fair, may_go, b))) {
         struct check *c = check_of(item);
-        bool late = clock_mono_ms() >= c->until_ms;
+        bool late = clock_mono_ms() >= c->query.until_ms;
         if (!late && askers_put(b->askers, &c->task)) {
             begun(b, c);
             continue;

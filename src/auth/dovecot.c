@@ -114,6 +114,23 @@ static void answer_later(struct waiting *w)
     answer(w, ANSWER_LATER, (struct span){0}, (struct span){0});
 }
 
+/* Takes a request out of its place, to be answered by all_later(): an answer may lead to another
+ * request, so nothing may be in the middle of something then. */
+static void take_out(struct dovecot_auth *d, struct place *place, struct place **out)
+{
+    places_leave(d->places, place);
+    place->next = *out;
+    *out = place;
+}
+
+static void all_later(struct place *out)
+{
+    for (struct place *next; out; out = next) {
+        next = out->next;
+        answer_later(waiting_of(out));
+    }
+}
+
 /* Ends the connection, if there is one, and with it all requests. */
 static void hang_up(struct dovecot_auth *d)
 {
@@ -130,16 +147,9 @@ static void hang_up(struct dovecot_auth *d)
     dovecot_lines_clear(&d->lines);
     explicit_bzero(d->out, d->out_len);
     d->out_len = 0;
-    while ((place = places_first(d->places))) { /* an answer may lead to another request */
-        places_leave(d->places, place);
-        place->next = lost;
-        lost = place;
-    }
-    while (lost) {
-        place = lost;
-        lost = place->next;
-        answer_later(waiting_of(place));
-    }
+    while ((place = places_first(d->places)))
+        take_out(d, place, &lost);
+    all_later(lost);
 }
 
 void dovecot_auth_close(struct dovecot_auth *d)
@@ -382,17 +392,11 @@ static void end_late(struct dovecot_auth *d, uint64_t now)
             d->due_ms = w->until_ms < d->due_ms ? w->until_ms : d->due_ms;
             continue;
         }
-        places_leave(d->places, place);
+        take_out(d, place, &late);
         cancel(d, place->number);
         d->owed++;
-        place->next = late;
-        late = place;
     }
-    while (late) {
-        place = late;
-        late = place->next;
-        answer_later(waiting_of(place));
-    }
+    all_later(late);
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b)

@@ -4,6 +4,7 @@
 #define MIRED_AUTH_REMOTE_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "base/addr.h"
 #include "base/bytes.h"
@@ -81,6 +82,23 @@ struct auth_query {
     size_t at;
     enum answer_result so_far;
 };
+
+/* A copy of a query has its texts behind it: so many octets of room. */
+static inline size_t auth_query_octets(const struct auth_query *q)
+{
+    return q->user.len + q->password.len;
+}
+
+static inline struct auth_query auth_query_copy(const struct auth_query *q, char *room)
+{
+    struct auth_query copy = *q;
+
+    memcpy(room, q->user.at, q->user.len);
+    memcpy(room + q->user.len, q->password.at, q->password.len);
+    copy.user.at = room;
+    copy.password.at = room + q->user.len;
+    return copy;
+}
 
 /* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616), in threads:
  * a backend that is slow, or hangs, delays no other query of the clerk. `slots` of workers share the
