@@ -142,12 +142,20 @@ static void count(struct master *m, struct child *c, const struct note *n)
     channel_tell(c->channel.fd, n->kind, asked, n->tag, NULL);
 }
 
+/* The web process of such a tag; NULL: it has ended. */
+static const struct child *asker_of(const struct master *m, uint64_t tag)
+{
+    const struct child *asker = child_by_pid(m, (pid_t)(tag >> 32));
+
+    return asker && asker->role == ROLE_WEB && asker->channel.fd >= 0 ? asker : NULL;
+}
+
 /* Passes the note on unchanged. */
 static void connections_told(struct master *m, struct child *c, const struct note *n)
 {
-    const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
+    const struct child *asker = asker_of(m, n->tag);
 
-    if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
+    if (asker)
         channel_tell(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, n->text);
 }
 
@@ -194,9 +202,8 @@ static void has_paid(struct child *c, uint64_t tag)
 void notes_worker_ended(struct master *m, struct child *c)
 {
     for (int i = 0; i < CHILD_RELEASES; i++) {
-        const struct child *asker =
-            c->releases[i] ? child_by_pid(m, (pid_t)(c->releases[i] >> 32)) : NULL;
-        if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
+        const struct child *asker = c->releases[i] ? asker_of(m, c->releases[i]) : NULL;
+        if (asker)
             tell_released(asker, c, 0, "done", (uint32_t)c->releases[i]);
         c->releases[i] = 0;
     }
@@ -228,21 +235,23 @@ static void release(struct master *m, struct child *c, const struct note *n)
         }
     channel_send(c->channel.fd, &names);
     for (struct child *w = m->children; w; w = w->next) {
-        int error = is_asked(w, n->kind) ? pass_on(c, w, n) : 0;
+        if (!is_asked(w, n->kind))
+            continue;
+        int error = pass_on(c, w, n);
         if (error)
             tell_released(c, w, has_ended(w, error) ? 0 : error, "done", n->tag);
-        else if (is_asked(w, n->kind))
+        else
             owes(w, tag_between(c, n));
     }
 }
 
 static void released(struct master *m, struct child *c, const struct note *n)
 {
-    const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
+    const struct child *asker = asker_of(m, n->tag);
 
     if (strcmp(n->text, "done") == 0)
         has_paid(c, n->tag);
-    if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
+    if (asker)
         tell_released(asker, c, n->arg, strcmp(n->text, "done") == 0 ? "done" : "more",
                       (uint32_t)n->tag);
 }
@@ -250,12 +259,12 @@ static void released(struct master *m, struct child *c, const struct note *n)
 /* Adds before the numbers which connections they count. */
 static void counted(struct master *m, struct child *c, const struct note *n)
 {
-    const struct child *asker = child_by_pid(m, (pid_t)(n->tag >> 32));
+    const struct child *asker = asker_of(m, n->tag);
     char text[NOTE_TEXT];
 
     snprintf(text, sizeof text, "%s %.*s", c->role == ROLE_FREEZER ? "frozen" : "held",
              NOTE_TEXT - 16, n->text);
-    if (asker && asker->role == ROLE_WEB && asker->channel.fd >= 0)
+    if (asker)
         channel_tell(asker->channel.fd, n->kind, n->arg, (uint32_t)n->tag, text);
 }
 

@@ -31,6 +31,14 @@ static bool send_to_store(int pair, uint32_t slot, int fd)
     return channel_send(pair, &n) != -EAGAIN;
 }
 
+static void drop_first(struct store_queue *q, struct store_waiting *s)
+{
+    close(s->fd[s->first]);
+    s->first = (s->first + 1) % STORE_QUEUE_EACH;
+    s->count--;
+    q->waiting--;
+}
+
 /* The store has room again. */
 static void room(struct loop *loop, struct watch *watch, uint32_t events)
 {
@@ -43,10 +51,7 @@ static void room(struct loop *loop, struct watch *watch, uint32_t events)
             continue;
         if (!send_to_store(watch->fd, q->next, s->fd[s->first]))
             return;
-        close(s->fd[s->first]);
-        s->first = (s->first + 1) % STORE_QUEUE_EACH;
-        s->count--;
-        q->waiting--;
+        drop_first(q, s);
     }
     loop_forget(loop, watch);
 }
@@ -96,10 +101,8 @@ void store_queue_close(struct loop *loop, struct store_queue *q)
     if (q->waiting)
         loop_forget(loop, &q->room);
     for (uint32_t i = 0; i < q->slots; i++)
-        for (struct store_waiting *s = &q->slot[i]; s->count; s->count--) {
-            close(s->fd[s->first]);
-            s->first = (s->first + 1) % STORE_QUEUE_EACH;
-        }
+        while (q->slot[i].count)
+            drop_first(q, &q->slot[i]);
     free(q->slot);
     *q = (struct store_queue){0};
 }
