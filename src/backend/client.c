@@ -69,24 +69,19 @@ static void begin_step(struct backend_client *t)
     t->until_ms = clock_mono_ms() + BACKEND_CLIENT_MS;
 }
 
-/* Waits until the connection can go on, up to the end of the step. */
+/* Waits until the connection can go on, up to the end of the step. `events`: what the last call on it
+ * wanted, unless OpenSSL knows. */
 static int wait_for(const struct backend_client *t, short events)
 {
     uint64_t now = clock_mono_ms();
     struct pollfd p = {.fd = t->fd, .events = events};
 
+    if (t->ssl)
+        p.events = SSL_want_write(t->ssl) ? POLLOUT : POLLIN;
     if (now >= t->until_ms)
         return -ETIMEDOUT;
     int n = poll(&p, 1, (int)(t->until_ms - now));
     return n > 0 || (n < 0 && errno == EINTR) ? 0 : n == 0 ? -ETIMEDOUT : -errno;
-}
-
-/* Waits for what the last call on the connection wanted. */
-static int wait_on(const struct backend_client *t, short events)
-{
-    if (t->ssl)
-        events = SSL_want_write(t->ssl) ? POLLOUT : POLLIN;
-    return wait_for(t, events);
 }
 
 static ssize_t give_some(struct backend_client *t, struct span out)
@@ -102,7 +97,7 @@ static int give(struct backend_client *t, struct span out)
         ssize_t n = give_some(t, out);
         int error = n > 0             ? 0
                     : n == 0          ? -ECONNRESET
-                    : errno == EAGAIN ? wait_on(t, POLLOUT)
+                    : errno == EAGAIN ? wait_for(t, POLLOUT)
                                       : -errno;
         if (error)
             return error;
@@ -129,7 +124,7 @@ static int take(struct backend_client *t)
     ssize_t n;
 
     while ((n = take_some(t)) == -EAGAIN) {
-        int error = wait_on(t, POLLIN);
+        int error = wait_for(t, POLLIN);
         if (error)
             return error;
     }
@@ -185,7 +180,7 @@ static int shake_hands(struct backend_client *t)
     int done, error = 0;
     begin_step(t);
     while ((done = tls_client_shake(t->ssl)) == 0 && !error)
-        error = wait_on(t, POLLIN);
+        error = wait_for(t, POLLIN);
     if (done != 1) {
         log_warn("backend %s: TLS: %s", backend->name, tls_client_error(t->ssl));
         t->plain = t->outbound.tls == OUTBOUND_TLS_OFFERED;

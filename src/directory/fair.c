@@ -305,11 +305,6 @@ static uint32_t client_most(const struct fair *f, int rank)
     return rank == RANK_FIRST ? UINT32_MAX : share(f, part(f, rank == RANK_USUAL ? 2 : 1));
 }
 
-static uint32_t network_most(const struct fair *f, int rank)
-{
-    return share(f, part(f, rank == RANK_USUAL ? 3 : 2));
-}
-
 /* Whether a network may have one more in flight, in its slot and in all slots together. Each slot may
  * have one of it, so without the second limit a network with queries in as many slots could have all
  * places. Two at least: a slot that claims queries of a network leaves it one. */
@@ -317,8 +312,8 @@ static bool network_may(const struct fair *f, const struct fair_node *network)
 {
     uint32_t most = part(f, network->rank == RANK_USUAL ? 3 : 2);
 
-    return network->rank == RANK_FIRST || (network->asked < network_most(f, network->rank) &&
-                                           network->all->asked < (most > 2 ? most : 2));
+    return network->rank == RANK_FIRST ||
+           (network->asked < share(f, most) && network->all->asked < (most > 2 ? most : 2));
 }
 
 static bool is_debt(int rank)

@@ -27,7 +27,7 @@ static void convert(struct ledger_slot *slot, uint64_t key_word)
         atomic_compare_exchange_strong(&slot->word[WORD_OFFENCES], &word, changed);
 }
 
-static void convert_all(struct ledger *l)
+void ledger_convert_again(struct ledger *l)
 {
     for (uint64_t i = 0; i < l->sets * LEDGER_WAYS && !l->file.fresh; i++) {
         uint64_t key_word = atomic_load(&l->slot[i].word[WORD_KEY]);
@@ -40,10 +40,5 @@ static void convert_all(struct ledger *l)
 void ledger_convert(struct ledger *l)
 {
     if (atomic_load(&l->head->edition) != EDITION)
-        convert_all(l);
-}
-
-void ledger_convert_again(struct ledger *l)
-{
-    convert_all(l);
+        ledger_convert_again(l);
 }
