@@ -15,28 +15,11 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
-#include "base/clock.h"
 #include "base/dial.h"
 #include "config/config.h"
+#include "virtual_clock.h"
 
 enum { LOGINS = 150, HASH_MS = 4 };
-
-static uint64_t mono_ms = 5000;
-
-uint64_t clock_mono_ms(void)
-{
-    return mono_ms;
-}
-
-uint64_t clock_mono_us(void)
-{
-    return mono_ms * 1000;
-}
-
-uint64_t clock_wall_ms(void)
-{
-    return mono_ms;
-}
 
 static int hashes;
 

@@ -13,29 +13,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "base/container.h"
 #include "base/loop.h"
+#include "virtual_clock.h"
 
 enum { MANY = 400 }; /* more than one batch */
 
-static uint64_t mono_ms = 1000;
 static uint64_t stopped_ms; /* the process does not run for so long within the next wait */
-
-uint64_t clock_mono_ms(void)
-{
-    return mono_ms;
-}
-
-uint64_t clock_mono_us(void)
-{
-    return mono_ms * 1000;
-}
-
-uint64_t clock_wall_ms(void)
-{
-    return mono_ms;
-}
 
 /* Takes the place of libc's. */
 int epoll_wait(int epoll, struct epoll_event *events, int most, int wait_ms)
