@@ -20,6 +20,7 @@ struct asker {
     pthread_cond_t wake;
     pthread_t thread;
     uint32_t number;
+    bool rest; /* askers_rest() */
 };
 
 struct askers {
@@ -46,15 +47,19 @@ static bool wait_for_task(struct asker *me)
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += ASKERS_REST_S;
     while (!me->task && !a->stop) {
-        if (rested) {
+        bool late = false;
+        if (rested)
             pthread_cond_wait(&me->wake, &a->lock);
-        } else if (pthread_cond_timedwait(&me->wake, &a->lock, &until) != 0 && !me->task) {
+        else
+            late = pthread_cond_timedwait(&me->wake, &a->lock, &until) != 0;
+        if ((late || me->rest) && !rested && !me->task) {
             rested = true; /* still idle: a task that comes while the lock is free waits */
             pthread_mutex_unlock(&a->lock);
             a->params.rest(a->params.arg, me->number);
             pthread_mutex_lock(&a->lock);
         }
     }
+    me->rest = false;
     return me->task;
 }
 
@@ -175,12 +180,27 @@ static struct asker *make(struct askers *a, struct task *t)
     return me;
 }
 
+/* Takes the idle thread that is best for the task; the lock is held. NULL: none is idle. */
+static struct asker *take_idle(struct askers *a, const struct task *t)
+{
+    struct asker **best = &a->idle;
+
+    for (struct asker **at = &a->idle; *at && a->params.has_line; at = &(*at)->next_idle)
+        if (a->params.has_line(a->params.arg, (*at)->number, t)) {
+            best = at;
+            break;
+        }
+    struct asker *one = *best;
+    if (one)
+        *best = one->next_idle;
+    return one;
+}
+
 bool askers_put(struct askers *a, struct task *t)
 {
     pthread_mutex_lock(&a->lock);
-    struct asker *one = a->idle;
+    struct asker *one = take_idle(a, t);
     if (one) {
-        a->idle = one->next_idle;
         one->task = t;
         pthread_cond_signal(&one->wake);
     } else {
@@ -188,6 +208,16 @@ bool askers_put(struct askers *a, struct task *t)
     }
     pthread_mutex_unlock(&a->lock);
     return one;
+}
+
+void askers_rest(struct askers *a)
+{
+    pthread_mutex_lock(&a->lock);
+    for (struct asker *one = a->idle; one; one = one->next_idle) {
+        one->rest = true;
+        pthread_cond_signal(&one->wake);
+    }
+    pthread_mutex_unlock(&a->lock);
 }
 
 int askers_fd(const struct askers *a)

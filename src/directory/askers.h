@@ -3,8 +3,9 @@
  * Threads may block: libldap cannot connect, negotiate TLS or bind asynchronously, and one method
  * for all kinds is simpler than three. A thread knows nothing of queries, the cache or metrics: it
  * runs one task at a time with connections of its own, and the clerk's thread does all that is
- * shared. The thread that was busy last gets the next task, so only as many connections are open as
- * are needed; a thread without a task for ASKERS_REST_S closes its own. */
+ * shared. The next task goes to an idle thread that has a connection for it, else to the one that was
+ * busy last, so only as many connections are open as are needed; a thread without a task for
+ * ASKERS_REST_S closes its own. */
 #ifndef MIRED_DIRECTORY_ASKERS_H
 #define MIRED_DIRECTORY_ASKERS_H
 
@@ -27,6 +28,9 @@ struct askers_params {
      * threads are then preferred. */
     bool (*run)(void *arg, uint32_t asker, struct task *t);
     void (*rest)(void *arg, uint32_t asker);
+    /* Runs in the clerk's thread: whether that idle thread has a connection for the task. NULL: no
+     * thread is better than another. */
+    bool (*has_line)(void *arg, uint32_t asker, const struct task *t);
 };
 
 /* NULL without memory or descriptors. */
@@ -38,6 +42,9 @@ bool askers_close(struct askers *a);
 
 /* Gives the task to a thread; false: all are busy, or no thread can be made. */
 bool askers_put(struct askers *a, struct task *t);
+
+/* Lets the threads that are idle now close their connections. */
+void askers_rest(struct askers *a);
 
 /* Readable when a task is done. */
 int askers_fd(const struct askers *a);

@@ -68,6 +68,14 @@ void backend_directory_rest(struct backend_directory *b)
         hang_up(&b->backend[i]);
 }
 
+bool backend_directory_is_open(const struct backend_directory *b)
+{
+    for (size_t i = 0; i < b->count; i++)
+        if (b->backend[i].fd >= 0)
+            return true;
+    return false;
+}
+
 void backend_directory_close(struct backend_directory *b)
 {
     if (!b)

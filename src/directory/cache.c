@@ -12,6 +12,7 @@
 #include <stdlib.h>
 
 #include "base/mapfile.h"
+#include "directory/sharing.h"
 
 enum { WAYS = 8, SOURCES = 64, CLOCK_SLACK_MS = 60000 };
 
@@ -50,6 +51,7 @@ struct cache {
     struct mapfile file;
     struct body *body;
     uint64_t sets;
+    struct sharing *sharing;
 };
 
 int cache_open(struct cache **out, const char *path, uint32_t places)
@@ -61,9 +63,12 @@ int cache_open(struct cache **out, const char *path, uint32_t places)
     c->sets = 1;
     while (c->sets * WAYS < places)
         c->sets *= 2;
-    int error = mapfile_open(&c->file, path, "MRDANSWR", 2,
+    int error = sharing_open(&c->sharing);
+    if (!error)
+        error = mapfile_open(&c->file, path, "MRDANSWR", 2,
                              sizeof(struct body) + c->sets * sizeof(struct set));
     if (error) {
+        sharing_close(c->sharing);
         free(c);
         return error;
     }
@@ -77,7 +82,13 @@ void cache_close(struct cache *c)
     if (!c)
         return;
     mapfile_close(&c->file);
+    sharing_close(c->sharing);
     free(c);
+}
+
+struct sharing *cache_sharing(const struct cache *c)
+{
+    return c->sharing;
 }
 
 uint64_t cache_source_id(const struct cache *c, struct span description)

@@ -19,6 +19,7 @@
 #include "query/query.h"
 
 struct cache;
+struct sharing;
 
 /* The source of an answer. */
 struct cache_source {
@@ -40,6 +41,9 @@ enum {
  * up to a power of two. Call it before the processes that share it start. Returns 0 or -errno. */
 int cache_open(struct cache **out, const char *path, uint32_t places);
 void cache_close(struct cache *c);
+
+/* How the processes that share the table share the connections of sources. It ends with the table. */
+struct sharing *cache_sharing(const struct cache *c);
 
 /* An id for the source with this description; the same description has the same id. */
 uint64_t cache_source_id(const struct cache *c, struct span description);

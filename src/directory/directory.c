@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "config/config.h"
@@ -102,8 +103,11 @@ static bool open_sources(struct directory *d, bool confirmed)
 static bool open_all(struct directory *d, bool confirmed)
 {
     const struct config *config = d->config;
-    struct askers_params params = {
-        .most = d->most, .arg = d, .run = errand_run, .rest = errand_rest};
+    struct askers_params params = {.most = d->most,
+                                   .arg = d,
+                                   .run = errand_run,
+                                   .rest = errand_rest,
+                                   .has_line = errand_has_line};
 
     d->traps = traps_open(config, confirmed);
     d->fair = fair_open(d->most, WAITING_MAX, d->slots + 1);
@@ -120,6 +124,8 @@ struct directory *directory_open(const struct directory_params *params)
         return NULL;
     d->config = params->config;
     d->cache = params->cache;
+    d->sharing = cache_sharing(d->cache);
+    d->pid = (uint32_t)getpid();
     d->answered = params->answered;
     d->arg = params->arg;
     if (params->confirmed) /* a reload: there may be new accounts */

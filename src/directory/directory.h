@@ -67,7 +67,8 @@ bool directory_forget(struct directory *d, struct span what);
 int directory_fd(const struct directory *d);
 void directory_read(struct directory *d);
 
-/* Checks files for changes and retries sources that are down. Returns in how many ms to call it
+/* Checks files for changes, retries sources that are down, and gives connections that other clerks
+ * want to them. Returns in how many ms to call it
  * again; -1: after the next query. */
 int directory_look_after(struct directory *d);
 

@@ -15,6 +15,7 @@
 #include "directory/cache.h"
 #include "directory/directory.h"
 #include "directory/fair.h"
+#include "directory/sharing.h"
 
 struct addresses;
 struct config_recipients;
@@ -40,12 +41,16 @@ struct source {
     struct route backends;  /* RECIPIENTS_BACKEND: the backends that it queries */
     struct cache_source cached;
     struct source_slots *slots; /* whose errands come first; NULL: it had none yet */
+    _Atomic bool *open;         /* whether each thread has a connection; the thread writes it */
+    _Atomic uint32_t lines;     /* how many have one */
+    _Atomic bool give;          /* the next thread that has an answer closes its connection */
     uint32_t running;           /* errands that threads run now */
     uint32_t room;              /* queries at once that it has accepted so far */
     uint64_t grow_ms;           /* monotonic: when to try more of them */
-    uint64_t spoke_us;          /* monotonic: time of its last answer */
-    bool kept;                  /* the newest version of a file is rejected */
-    bool down;                  /* as this clerk knows it; the cache is authoritative */
+    uint64_t alone_ms;          /* monotonic: until then, no thread opens a connection */
+    uint64_t doubted_ms; /* monotonic: since when it refuses all connections; 0: it does not */
+    bool kept;           /* the newest version of a file is rejected */
+    bool down;           /* as this clerk knows it; the cache is authoritative */
     char probe[QUERY_TEXT_MAX]; /* the query that failed, for the next try */
     size_t probe_len;
 };
@@ -73,7 +78,8 @@ struct errand {
     struct source *source;
     uint32_t slot;        /* of the worker that has caused it */
     struct answer answer; /* ANSWER_OTHER's */
-    uint64_t begun_us, took_us;
+    uint64_t given_us, begun_us,
+        took_us; /* when a thread got it, when that began, how long it took */
     enum answer_result result;
     size_t len;
     char form[];
@@ -82,6 +88,9 @@ struct errand {
 struct directory {
     const struct config *config;
     struct cache *cache;               /* a file needs none */
+    struct sharing *sharing;           /* with the other clerks */
+    uint32_t wants;                    /* sharing_wants() as last seen */
+    uint32_t pid;                      /* of this clerk */
     const struct addresses *addresses; /* where backends with a name are */
     struct traps *traps;
     struct source *source;
@@ -106,6 +115,9 @@ void source_close(const struct directory *d, struct source *s);
 /* The connection of that thread, opened when it is first needed. For that thread only. */
 union line source_line(const struct directory *d, struct source *s, uint32_t asker);
 bool source_is_file(const struct source *s);
+/* For that thread only: records whether it has a connection; closes it. */
+void source_note_line(struct source *s, uint32_t asker);
+void source_rest(struct source *s, uint32_t asker);
 
 /* Checks whether a file has changed, and whether its newest version is rejected. */
 void source_look(struct source *s);
@@ -137,6 +149,7 @@ void errands_forget(struct directory *d);
 /* In threads; see askers.h. */
 bool errand_run(void *arg, uint32_t asker, struct task *t);
 void errand_rest(void *arg, uint32_t asker);
+bool errand_has_line(void *arg, uint32_t asker, const struct task *t);
 
 /* ---- directory.c ---- */
 

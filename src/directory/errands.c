@@ -2,9 +2,10 @@
  * directory_part.h.
  *
  * Errands wait in the order of fair.h and, at each source, of source_slots.h, for as many threads as
- * their source accepts connections. A source that refuses a connection while it answers on others is
- * not down; it only accepts no more. A slow source leaves threads for the other sources. Runs in
- * clerks. */
+ * their source accepts connections. A source that refuses a connection while it answers on others,
+ * of this clerk or another, is not down; it only accepts no more (sharing.h). A slow source leaves
+ * threads for the other sources. Runs in clerks. */
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,8 +19,15 @@
 #include "directory/traps.h"
 
 enum {
-    LOOK_AFTER_MS = 250,
     GROW_MS = 5000, /* how long after a refused connection more are tried */
+    /* A source that refuses a connection may be crowded: for so long it is not taken for down, and
+     * tried again so often. */
+    DOUBT_MS = 2000,
+    AGAIN_MS = 250,
+    FORGET_MS = 10000, /* a refusal so long ago is no part of this doubt */
+    /* A clerk that has given up a connection leaves it to the others for so long. */
+    LEAVE_MS = 600,
+    REFUSED_MS = 1000, /* a refusal that takes longer is none, but silence */
 };
 
 /* ---- in a thread: the query ---- */
@@ -46,6 +54,10 @@ bool errand_run(void *arg, uint32_t asker, struct task *t)
     e->result =
         line.any ? ask_line(s, line, (struct span){e->form, e->len}, &e->answer) : ANSWER_SILENCE;
     e->took_us = clock_mono_us() - e->begun_us;
+    if (line.any && e->result != ANSWER_SILENCE && atomic_exchange(&s->give, false))
+        source_rest(s, asker);
+    else if (line.any)
+        source_note_line(s, asker);
     return e->result != ANSWER_SILENCE;
 }
 
@@ -54,13 +66,16 @@ void errand_rest(void *arg, uint32_t asker)
 {
     const struct directory *d = arg;
 
-    for (const struct source *s = d->source; s < d->source + d->sources; s++)
-        switch (source_is_file(s) || !s->line[asker].any ? RECIPIENTS_FILE : s->config->kind) {
-        case RECIPIENTS_FILE: break;
-        case RECIPIENTS_BACKEND: backend_directory_rest(s->line[asker].backend); break;
-        case RECIPIENTS_SOCKETMAP: socketmap_directory_rest(s->line[asker].socketmap); break;
-        case RECIPIENTS_LDAP: ldap_directory_rest(s->line[asker].ldap); break;
-        }
+    for (struct source *s = d->source; s < d->source + d->sources; s++)
+        if (!source_is_file(s))
+            source_rest(s, asker);
+}
+
+bool errand_has_line(void *arg, uint32_t asker, const struct task *t)
+{
+    const struct source *s = ((const struct errand *)t)->source;
+
+    return atomic_load(&s->open[asker]);
 }
 
 /* ---- waiting ---- */
@@ -147,7 +162,7 @@ static bool may_go(const void *arg, const struct fair_item *item)
     const struct directory *d = arg;
     const struct source *s = container_of(item, const struct errand, item)->source;
 
-    if (s->running >= s->room)
+    if (s->running >= s->room || (s->running >= s->lines && clock_mono_ms() < s->alone_ms))
         return false;
     return s->running == 0 || fair_asked(d->fair) + 1 + reserved_for_others(d, s) <= d->most;
 }
@@ -184,6 +199,7 @@ void errands_go(struct directory *d)
     while ((e = take_next(d))) {
         struct fair_item *item = &e->item;
         bool late = is_late(e), settled = !late && has_outcome(d, e, &result);
+        e->given_us = clock_mono_us();
         if (!late && !settled && askers_put(d->askers, &e->task)) {
             e->source->running++;
             source_slots_begin(e->source->slots, e->slot);
@@ -230,18 +246,62 @@ bool errand_send(struct directory *d, struct source *s, struct span form, struct
     return true;
 }
 
-/* A connection was refused or broke while the source has others, so it accepts no more for now.
- * True: the errand waits for one of the others. */
-static bool make_do(struct directory *d, struct errand *e)
-{
-    struct source *s = e->source;
+/* ---- a source that accepts few connections ---- */
 
-    if (e->result != ANSWER_SILENCE || s->running == 0 || !e->inquiry)
+/* Whether the source may only be crowded, although it has answered nobody since it got the errand:
+ * another clerk may have all its connections, and has had no time to get an answer or to give one
+ * up. Not for long: then it is down. */
+static bool is_doubtful(struct source *s, const struct errand *e)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (e->took_us > REFUSED_MS * 1000)
         return false;
-    s->room = s->running; /* this one no longer counts */
-    s->grow_ms = clock_mono_ms() + GROW_MS;
-    enqueue(d, e);
-    return true;
+    if (!s->doubted_ms || now > s->doubted_ms + FORGET_MS)
+        s->doubted_ms = now;
+    return now < s->doubted_ms + DOUBT_MS;
+}
+
+/* A connection was refused or broke. True: the source accepts no more for now, but is not down. */
+static bool is_crowded(const struct directory *d, struct source *s, const struct errand *e)
+{
+    if (e->result != ANSWER_SILENCE)
+        return false;
+    bool answers_others = sharing_last_answer(d->sharing, s->cached.id) >= e->given_us;
+    if (answers_others)
+        s->doubted_ms = 0;
+    return answers_others || (!s->down && (s->running > 0 || is_doubtful(s, e)));
+}
+
+/* Uses the connections that there are. Without any, this clerk asks the others for one, and tries
+ * again soon. */
+static void make_do(struct directory *d, struct source *s)
+{
+    uint64_t now = clock_mono_us();
+    uint32_t most = s->lines > s->running ? s->lines : s->running; /* this one no longer counts */
+
+    s->room = most ? most : 1;
+    s->grow_ms = now / 1000 + GROW_MS;
+    if (!most)
+        s->alone_ms = now / 1000 + AGAIN_MS;
+    sharing_want(d->sharing, s->cached.id, d->pid, s->lines, now);
+}
+
+/* Gives a connection up if another clerk wants one and has fewer. */
+static void share(struct directory *d, struct source *s)
+{
+    uint64_t now = clock_mono_us();
+    uint32_t lines = s->lines;
+
+    if (!sharing_must_give(d->sharing, s->cached.id, d->pid, lines, now))
+        return;
+    if (lines > s->running)
+        askers_rest(d->askers);
+    else
+        s->give = true;
+    s->room = lines > 1 ? lines - 1 : 1;
+    s->grow_ms = now / 1000 + GROW_MS;
+    s->alone_ms = now / 1000 + LEAVE_MS;
 }
 
 /* The source answers: allow some more queries at once. */
@@ -257,27 +317,52 @@ static void grow(const struct directory *d, struct source *s)
     s->grow_ms = now + GROW_MS;
 }
 
+/* The source has answered. */
+static void has_answered(struct directory *d, struct source *s)
+{
+    if (s->down)
+        s->room = d->most;
+    s->doubted_ms = 0;
+    sharing_answered(d->sharing, s->cached.id, clock_mono_us());
+    grow(d, s);
+}
+
+/* The source would accept no connection for this errand, which waits for another one, unless nobody
+ * waits for it. */
+static void was_refused(struct directory *d, struct errand *e)
+{
+    struct source *s = e->source;
+
+    make_do(d, s);
+    if (s->down)
+        source_was_asked(d, s, (struct span){e->form, e->len}, false);
+    if (e->inquiry)
+        enqueue(d, e);
+    else
+        errand_free(e);
+}
+
 /* Handles the end of an errand that a thread has run. */
 static void was_run(struct directory *d, struct errand *e)
 {
     struct source *s = e->source;
     struct span form = {e->form, e->len};
-    bool silent = e->result == ANSWER_SILENCE, answers_others = s->spoke_us > e->begun_us;
+    bool silent = e->result == ANSWER_SILENCE;
 
     s->running--;
     source_slots_end(s->slots, e->slot);
     fair_done(d->fair, &e->item);
     source_took(s, e->took_us);
-    if (make_do(d, e))
+    if (is_crowded(d, s, e)) {
+        was_refused(d, e);
         return;
-    if (!silent) {
-        if (s->down)
-            s->room = d->most;
-        s->spoke_us = clock_mono_us();
-        grow(d, s);
     }
+    if (silent)
+        s->doubted_ms = 0;
+    else
+        has_answered(d, s);
     cache_put(d->cache, &s->cached, form, clock_wall_ms(), e->result);
-    source_was_asked(d, s, form, silent && !answers_others);
+    source_was_asked(d, s, form, silent);
     finish(d, e, silent ? ANSWER_LATER : e->result);
 }
 
@@ -299,22 +384,29 @@ void directory_read(struct directory *d)
 
 int directory_look_after(struct directory *d)
 {
-    bool down = false;
+    uint32_t wants = sharing_wants(d->sharing);
+    uint64_t now = clock_mono_ms();
+    bool again = false;
 
     traps_look(d->traps);
     for (struct source *s = d->source; s < d->source + d->sources; s++) {
-        if (source_is_file(s))
+        if (source_is_file(s)) {
             source_look(s);
-        if (!s->down || source_is_file(s))
+            continue;
+        }
+        if (wants != d->wants && s->lines)
+            share(d, s);
+        again = again || s->down || s->lines || now < s->alone_ms;
+        if (!s->down)
             continue;
         if (!cache_is_down(d->cache, &s->cached))
             source_know(s, false); /* another clerk has found out */
         else if (cache_may_try(d->cache, &s->cached, clock_wall_ms()))
             (void)errand_send(d, s, (struct span){s->probe, s->probe_len}, NULL, d->slots);
-        down = down || s->down;
     }
+    d->wants = wants;
     errands_go(d);
-    return down ? LOOK_AFTER_MS : -1;
+    return again ? AGAIN_MS : -1;
 }
 
 void errands_forget(struct directory *d)

@@ -96,6 +96,11 @@ void ldap_directory_rest(struct ldap_directory *l)
     unbind(l);
 }
 
+bool ldap_directory_is_open(const struct ldap_directory *l)
+{
+    return l->ldap;
+}
+
 void ldap_directory_close(struct ldap_directory *l)
 {
     if (!l)

@@ -1,12 +1,14 @@
 /* Directories that are queried over a connection: their functions for directory.c.
  *
  * All of them block, for a few seconds at most. Each object is used by one thread of a clerk, and
- * shares only the log with others. ..._rest() closes connections until they are needed again. They
- * return YES, NO, LATER (the directory says that it cannot answer now), SILENCE (the directory
+ * shares only the log with others. ..._rest() closes connections until they are needed again,
+ * ..._is_open() tells whether there is one. They return YES, NO, LATER (the directory says that it cannot answer now), SILENCE (the directory
  * cannot be reached), or OTHER with the reply in *out. Caching, and pauses after a failure, are in
  * directory.c. */
 #ifndef MIRED_DIRECTORY_REMOTE_H
 #define MIRED_DIRECTORY_REMOTE_H
+
+#include <stdbool.h>
 
 #include "base/bytes.h"
 #include "query/query.h"
@@ -29,6 +31,7 @@ struct backend_directory *backend_directory_open(const struct config *config,
                                                  _Atomic int *patience);
 void backend_directory_close(struct backend_directory *b);
 void backend_directory_rest(struct backend_directory *b);
+bool backend_directory_is_open(const struct backend_directory *b);
 enum answer_result backend_directory_ask(struct backend_directory *b, struct span address,
                                          struct answer *out);
 
@@ -37,6 +40,7 @@ enum answer_result backend_directory_ask(struct backend_directory *b, struct spa
 struct socketmap_directory *socketmap_directory_open(const struct config_recipients *config);
 void socketmap_directory_close(struct socketmap_directory *s);
 void socketmap_directory_rest(struct socketmap_directory *s);
+bool socketmap_directory_is_open(const struct socketmap_directory *s);
 enum answer_result socketmap_directory_ask(struct socketmap_directory *s, struct span key);
 
 /* Allows this process to read the authorities and certificates that libldap is set to use, by
@@ -50,6 +54,7 @@ struct ldap_directory *ldap_directory_open(const struct config_recipients *confi
                                            _Atomic int *told);
 void ldap_directory_close(struct ldap_directory *l);
 void ldap_directory_rest(struct ldap_directory *l);
+bool ldap_directory_is_open(const struct ldap_directory *l);
 enum answer_result ldap_directory_ask(struct ldap_directory *l, struct span address);
 
 #endif

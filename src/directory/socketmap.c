@@ -49,6 +49,11 @@ void socketmap_directory_rest(struct socketmap_directory *s)
     hang_up(s);
 }
 
+bool socketmap_directory_is_open(const struct socketmap_directory *s)
+{
+    return s->fd >= 0;
+}
+
 void socketmap_directory_close(struct socketmap_directory *s)
 {
     if (!s)

@@ -76,6 +76,38 @@ static bool opens_late(const struct source *s)
     return s->config->kind == RECIPIENTS_BACKEND;
 }
 
+static bool is_open(enum recipients_kind kind, union line line)
+{
+    switch (line.any ? kind : RECIPIENTS_FILE) {
+    case RECIPIENTS_FILE: break;
+    case RECIPIENTS_BACKEND: return backend_directory_is_open(line.backend);
+    case RECIPIENTS_SOCKETMAP: return socketmap_directory_is_open(line.socketmap);
+    case RECIPIENTS_LDAP: return ldap_directory_is_open(line.ldap);
+    }
+    return false;
+}
+
+void source_note_line(struct source *s, uint32_t asker)
+{
+    bool open = is_open(s->config->kind, s->line[asker]);
+
+    if (atomic_exchange(&s->open[asker], open) != open)
+        atomic_fetch_add(&s->lines, open ? 1 : UINT32_MAX);
+}
+
+void source_rest(struct source *s, uint32_t asker)
+{
+    union line line = s->line[asker];
+
+    switch (line.any ? s->config->kind : RECIPIENTS_FILE) {
+    case RECIPIENTS_FILE: return;
+    case RECIPIENTS_BACKEND: backend_directory_rest(line.backend); break;
+    case RECIPIENTS_SOCKETMAP: socketmap_directory_rest(line.socketmap); break;
+    case RECIPIENTS_LDAP: ldap_directory_rest(line.ldap); break;
+    }
+    source_note_line(s, asker);
+}
+
 union line source_line(const struct directory *d, struct source *s, uint32_t asker)
 {
     if (!s->line[asker].any)
@@ -86,8 +118,9 @@ union line source_line(const struct directory *d, struct source *s, uint32_t ask
 static bool lines_open(struct source *s, const struct directory *d)
 {
     s->line = calloc(d->most, sizeof *s->line);
+    s->open = calloc(d->most, sizeof *s->open);
     s->found = calloc(s->config->url.count + s->backends.count + 1, sizeof *s->found);
-    bool good = s->line && s->found;
+    bool good = s->line && s->open && s->found;
     for (uint32_t i = 0; i < d->most && good && !opens_late(s); i++) {
         s->line[i] = line_open(s, d);
         good = s->line[i].any;
@@ -124,6 +157,7 @@ void source_close(const struct directory *d, struct source *s)
         if (s->line[i].any)
             line_close(s->config->kind, s->line[i]);
     free(s->line);
+    free(s->open);
     free(s->found);
     free(s->slots);
 }

@@ -34,15 +34,26 @@ static bool run(void *arg, uint32_t asker, struct task *t)
     return w->well;
 }
 
+static uint32_t with_line = UINT32_MAX; /* the thread that has a connection for every task */
+static sem_t rested;
+
 static void rest(void *arg, uint32_t asker)
 {
+    sem_post(&rested);
+}
+
+static bool has_line(void *arg, uint32_t asker, const struct task *t)
+{
+    return asker == with_line;
 }
 
 static int setup(void **state)
 {
-    struct askers_params params = {.most = MOST, .run = run, .rest = rest};
+    struct askers_params params = {.most = MOST, .run = run, .rest = rest, .has_line = has_line};
 
     waits = false;
+    with_line = UINT32_MAX;
+    sem_init(&rested, 0, 0);
     sem_init(&begun, 0, 0);
     sem_init(&may_end, 0, 0);
     *state = askers_open(&params);
@@ -114,6 +125,57 @@ static void test_a_thread_whose_connection_fails_is_used_last(void **state)
     assert_true(askers_close(a));
 }
 
+/* Lets `n` threads run one task each, at the same time. */
+static void use_threads(struct askers *a, struct work *w, int n)
+{
+    waits = true;
+    for (int i = 0; i < n; i++)
+        assert_true(askers_put(a, &w[i].task));
+    for (int i = 0; i < n; i++)
+        sem_wait(&begun);
+    for (int i = 0; i < n; i++)
+        sem_post(&may_end);
+    wait_done(a, (size_t)n);
+    waits = false;
+}
+
+static void test_a_thread_with_a_connection_for_the_task_comes_first(void **state)
+{
+    struct askers *a = *state;
+    struct work w[MOST] = {0}, one = {.well = true};
+
+    use_threads(a, w, MOST);
+    for (uint32_t n = 0; n < MOST; n++) {
+        with_line = n;
+        assert_true(askers_put(a, &one.task));
+        wait_done(a, 1);
+        assert_int_equal(one.by, n);
+    }
+    with_line = UINT32_MAX;
+    assert_true(askers_put(a, &one.task));
+    wait_done(a, 1);
+    assert_int_equal(one.by, MOST - 1); /* the one that was busy last */
+    assert_true(askers_close(a));
+}
+
+static void test_idle_threads_can_be_told_to_rest(void **state)
+{
+    struct askers *a = *state;
+    struct work w[2] = {0}, one = {.well = true};
+
+    use_threads(a, w, 2);
+    askers_rest(a);
+    sem_wait(&rested);
+    sem_wait(&rested);
+    askers_rest(a); /* they have no connections any more */
+    assert_true(askers_put(a, &one.task));
+    wait_done(a, 1);
+    assert_int_equal(sem_trywait(&rested), -1);
+    askers_rest(a); /* it had a task, so it may have one again */
+    sem_wait(&rested);
+    assert_true(askers_close(a));
+}
+
 static void test_a_busy_thread_is_not_waited_for(void **state)
 {
     struct askers *a = *state;
@@ -134,6 +196,8 @@ int main(void)
         cmocka_unit_test_setup(test_as_many_tasks_at_once_as_threads, setup),
         cmocka_unit_test_setup(test_one_thread_is_enough_for_one_task_at_a_time, setup),
         cmocka_unit_test_setup(test_a_thread_whose_connection_fails_is_used_last, setup),
+        cmocka_unit_test_setup(test_a_thread_with_a_connection_for_the_task_comes_first, setup),
+        cmocka_unit_test_setup(test_idle_threads_can_be_told_to_rest, setup),
         cmocka_unit_test_setup(test_a_busy_thread_is_not_waited_for, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
