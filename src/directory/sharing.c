@@ -14,7 +14,7 @@ enum {
     PID_BITS = 22, /* the kernel's own limit */
 };
 
-struct place {
+struct shared_source {
     _Atomic uint64_t source; /* 0: empty */
     _Atomic uint64_t answered_us;
     _Atomic uint64_t wanted; /* 0: nobody does; else ms (32 bits), lines, pid */
@@ -22,7 +22,7 @@ struct place {
 
 struct table {
     _Atomic uint32_t wants;
-    struct place place[SHARING_PLACES];
+    struct shared_source source[SHARING_PLACES];
 };
 
 struct sharing {
@@ -55,22 +55,22 @@ void sharing_close(struct sharing *s)
 }
 
 /* The place of the source, or NULL. */
-static struct place *find(const struct sharing *s, uint64_t source)
+static struct shared_source *find(const struct sharing *s, uint64_t source)
 {
     for (uint64_t i = 0; i < TRIES; i++) {
-        struct place *p = &s->table->place[(source + i) % SHARING_PLACES];
+        struct shared_source *p = &s->table->source[(source + i) % SHARING_PLACES];
         if (atomic_load(&p->source) == source)
             return p;
     }
     return NULL;
 }
 
-static struct place *find_or_take(struct sharing *s, uint64_t source)
+static struct shared_source *find_or_take(struct sharing *s, uint64_t source)
 {
-    struct place *p = find(s, source), *oldest = NULL;
+    struct shared_source *p = find(s, source), *oldest = NULL;
 
     for (uint64_t i = 0; i < TRIES && !p; i++) {
-        struct place *one = &s->table->place[(source + i) % SHARING_PLACES];
+        struct shared_source *one = &s->table->source[(source + i) % SHARING_PLACES];
         if (!oldest || atomic_load(&one->answered_us) < atomic_load(&oldest->answered_us))
             oldest = one;
     }
@@ -90,7 +90,7 @@ void sharing_answered(struct sharing *s, uint64_t source, uint64_t now_us)
 
 uint64_t sharing_last_answer(const struct sharing *s, uint64_t source)
 {
-    const struct place *p = find(s, source);
+    const struct shared_source *p = find(s, source);
 
     return p ? atomic_load(&p->answered_us) : 0;
 }
@@ -117,7 +117,7 @@ uint32_t sharing_wants(const struct sharing *s)
 bool sharing_must_give(struct sharing *s, uint64_t source, uint32_t pid, uint32_t lines,
                        uint64_t now_us)
 {
-    struct place *p = find(s, source);
+    struct shared_source *p = find(s, source);
     uint64_t wanted = p ? atomic_load(&p->wanted) : 0;
     uint32_t from = (uint32_t)wanted & ((1U << PID_BITS) - 1);
     uint32_t its_lines = (uint32_t)wanted >> PID_BITS;
