@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -22,6 +23,16 @@ static void check_file(struct reader *r, struct place at, const char *what, cons
         reader_wrong(r, at, "%s \"%s\" cannot be read: %s", what, path, strerror(errno));
     else
         close(fd);
+}
+
+void config_check_pem(struct reader *r, struct place at, const char *what, const char *path)
+{
+    struct stat st;
+
+    check_file(r, at, what, path);
+    if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
+        reader_wrong(r, at, "%s \"%s\" cannot be read: %s", what, path,
+                     S_ISDIR(st.st_mode) ? "Is a directory" : "it is not a regular file");
 }
 
 /* ---- the main part ---- */
@@ -276,12 +287,13 @@ static void check_tls(struct reader *r)
                      "certificate's file contains it",
                      t->key.count, t->certificate.count);
     for (size_t i = 0; i < t->certificate.count; i++)
-        check_file(r, reader_place(r, SECTION_TLS, 0, "certificate"), "certificate",
-                   t->certificate.at[i]);
+        config_check_pem(r, reader_place(r, SECTION_TLS, 0, "certificate"), "certificate",
+                         t->certificate.at[i]);
     for (size_t i = 0; i < t->key.count; i++)
-        check_file(r, reader_place(r, SECTION_TLS, 0, "key"), "key", t->key.at[i]);
+        config_check_pem(r, reader_place(r, SECTION_TLS, 0, "key"), "key", t->key.at[i]);
     if (t->client_ca)
-        check_file(r, reader_place(r, SECTION_TLS, 0, "client_ca"), "client_ca", t->client_ca);
+        config_check_pem(r, reader_place(r, SECTION_TLS, 0, "client_ca"), "client_ca",
+                         t->client_ca);
 }
 
 static void check_socketmap(struct reader *r, const struct config_recipients *d, size_t i)

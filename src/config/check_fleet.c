@@ -158,6 +158,8 @@ void config_check_fleet(struct reader *r)
                          "fleet has no redis; expected redis = { \"redis://10.0.0.9:6379/0\" }");
         return;
     }
+    if (f->ca)
+        config_check_pem(r, reader_place(r, SECTION_FLEET, 0, "ca"), "ca", f->ca);
     struct place at = reader_place(r, SECTION_FLEET, 0, "redis");
     f->server = calloc(f->redis.count, sizeof *f->server);
     if (!f->server || f->redis.count > SERVERS_MOST) {

@@ -56,6 +56,9 @@ void config_check(struct reader *r);
 /* The part of it that is about clients and the DNS: exempt, dnsbl, dnswl, resolver. */
 void config_check_dns(struct reader *r);
 void config_check_relay(struct reader *r);
+/* A file that OpenSSL reads must be a regular one: of a pipe it would wait for the writer, and a
+ * reload with it. `what` is the key's name. */
+void config_check_pem(struct reader *r, struct place at, const char *what, const char *path);
 /* The part about addresses that clash: of listeners, and of backends with listeners. */
 void config_check_ports(struct reader *r);
 /* The part about the fleet. Reads the URLs of its servers. */

@@ -13,7 +13,7 @@ import time
 
 import pytest
 
-from lib import ports
+from lib import ports, strange
 from lib.certificates import Authority
 from lib.mired import PASSWORDS, PROGRAM, SANITIZED
 from lib.smtp import Client
@@ -291,6 +291,27 @@ def test_a_renewed_certificate_is_taken_up_and_held_connections_stay(mired, auth
         done = m.control("reload")
         assert done.returncode == 1 and "renewed.pem" in done.stdout + done.stderr
         assert serial() != before  # what was there goes on
+
+
+@pytest.mark.parametrize("kind", strange.KINDS)
+@pytest.mark.parametrize("key", ["certificate", "key", "client_ca"])
+def test_what_is_no_file_is_named_and_stops_nothing(mired, authority, folder, key, kind):
+    """OpenSSL would wait for the writer of a pipe, and the master with it."""
+    pair = authority.issue(NAME, stem="strange")
+    client_ca = folder / "strange-ca.pem"
+    shutil.copy(authority.file, client_ca)
+    m = mired(tarpit="time = 0", config=section(*pair, f'client_ca = "{client_ca}"'))
+    path = {"certificate": pair[0], "key": pair[1], "client_ca": client_ca}[key]
+    strange.replace(path, kind)
+    done = m.control("reload")
+    assert done.returncode == 1 and path.name in done.stdout + done.stderr
+    checked = subprocess.run([PROGRAM, "-c", m.file, "-t"], capture_output=True, text=True, timeout=PATIENCE)
+    assert checked.returncode == 1 and path.name in checked.stderr
+    with Secure(m.port) as client:
+        client.ehlo()
+        client.start_tls(trusting(authority)).ehlo()
+        client.must("MAIL FROM:<a@b.test>")
+    strange.remove(path)
 
 
 def test_a_broken_certificate_is_named_with_file_and_line(mired, issued, authority):
