@@ -15,10 +15,20 @@ from lib.smtp import Client
 from lib.waiting import PATIENCE, until
 
 
-def connections(m, *arguments):
-    done = m.control("--json", "connections", *arguments)
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
+def connections(m, *arguments, unanswered=0):
+    """What it tells when so many workers have not answered: on a busy machine any of them may be late once."""
+
+    def told():
+        done = m.control("--json", "connections", *arguments)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return until(lambda: (now := told())["unanswered"] == unanswered and now)
+
+
+def page(m, *arguments):
+    """The same as a table, of all workers."""
+    return until(lambda: "did not answer" not in (now := m.control("connections", *arguments).stdout) and now)
 
 
 def of(m, client):
@@ -72,7 +82,7 @@ def test_each_connection_tells_its_phase_and_what_it_waits_for(mired):
         assert re.fullmatch(r"its 550, in \d+\.\d s", of(m, held)["waits_for"])
         assert (of(m, reading)["phase"], of(m, reading)["waits_for"]) == ("reading", "input from the client")
         until(lambda: of(m, sending)["waits_for"] == "more of its message")
-        shown = m.control("connections", "--client", held.source).stdout.splitlines()
+        shown = page(m, "--client", held.source).splitlines()
         assert shown[0].split()[:4] == ["client", "id", "open", "phase"] and len(shown) == 2
         assert re.match(rf"{re.escape(held.source)} +\w{{10}} .* held .* its 550, in ", shown[1])
         release.set()
@@ -85,7 +95,7 @@ def test_flags_have_names(mired):
     with Client(m.port, source=source) as client:
         client.ehlo()
         assert of(m, client)["flags"] == ["exempt"]
-        assert "[exempt]" in m.control("connections").stdout
+        assert "[exempt]" in page(m)
 
 
 def test_filters_choose_by_phase_and_by_network(mired):
@@ -116,13 +126,13 @@ def test_many_connections_are_counted_and_some_hundred_told(mired):
     with contextlib.ExitStack() as stack:
         for i in range(many):
             stack.enter_context(Client(m.port, source=f"127.99.{i % 25}.1"))
-        told = until(lambda: not (now := connections(m))["unanswered"] and now)  # a busy machine's worker may be late once
+        told = connections(m)
         assert 100 <= len(told["connections"]) <= 200
         assert len(told["connections"]) + told["more"] == many
         # Another call, which may tell of more or fewer.
-        page = until(lambda: "did not answer" not in (now := m.control("connections").stdout) and now)
-        lines = len(re.findall(r"\b127\.99\.\d+\.1\b", page))
-        assert lines + int(re.search(r"^and (\d+) more$", page, re.M)[1]) == many
+        text = page(m)
+        lines = len(re.findall(r"\b127\.99\.\d+\.1\b", text))
+        assert lines + int(re.search(r"^and (\d+) more$", text, re.M)[1]) == many
 
 
 def test_a_worker_that_hangs_is_named_as_missing(mired):
@@ -134,7 +144,7 @@ def test_a_worker_that_hangs_is_named_as_missing(mired):
         worker = m.processes("worker")[0]
         os.kill(worker, signal.SIGSTOP)
         try:
-            told = until(lambda: (now := connections(m))["unanswered"] == 1 and now)  # the other may be late once
+            told = connections(m, unanswered=1)
             assert len(told["connections"]) < 40
             until(lambda: "1 worker did not answer" in m.control("connections").stdout)
         finally:

@@ -156,7 +156,7 @@ def test_a_long_hold_drips_whole_lines_and_the_first_says_it_all(mired):
 
 
 def test_held_clients_cost_no_process_and_no_thread(mired):
-    m = mired(tarpit="time = 60s")
+    m = mired(tarpit="time = 60s freeze = off")  # else a freezer may come later
     before = processes.in_session(m.pid)
     threads = sum(int(processes.status(p, "Threads")) for p in before)
     held = [Client(m.port) for _ in range(300)]

@@ -155,7 +155,7 @@ def test_a_call_out_is_held_for_a_moment_only(mired):
     m = mired(tarpit="time = 20s null_sender_max = 1s")
     source = ports.stranger()
     assert typo(m.port, source, sender="").code == 550
-    assert m.held(source) == 1
+    assert 1 <= m.held(source) < 15  # of 20 s; a busy worker answers a little later
 
 
 def test_who_writes_to_a_trap_is_shielded_at_once(mired):
@@ -179,7 +179,7 @@ def test_a_suspect_pays_for_its_first_error_what_others_pay_for_their_fourth(mir
     )
     source = ports.stranger()
     typo(m.port, source)
-    assert m.held(source) == 0.5
+    assert 0.5 <= m.held(source) < 3  # the fourth's takes 4 s
     reply = typo(m.port, "127.211.7.7")
     assert reply.code == 550 and reply.seconds > 3.8
     m.booked()

@@ -127,7 +127,8 @@ def test_who_does_not_exist_is_not_told_from_a_wrong_password(mired, m):
 
 
 def test_it_is_offered_when_every_line_has_it_and_follows_the_file(mired):
-    m = mired(tarpit="time = 0", stored=scram_file)
+    # One of each: others look at the file, or hear of it, in their own time.
+    m = mired(tarpit="time = 0", stored=scram_file, workers=1, config="clerks = 1")
     with ready(m):
         pass
     m.passwords.write_text(scram_file(PASSWORDS) + password_file({"carol@example.test": "carol"}))

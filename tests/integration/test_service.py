@@ -275,7 +275,7 @@ def test_a_worker_that_hangs_is_replaced_and_the_others_serve_on(mired, monkeypa
 
 
 def test_the_watchdog_is_fed_until_the_master_hangs(monkeypatch):
-    monkeypatch.setenv("WATCHDOG_USEC", "1000000")
+    monkeypatch.setenv("WATCHDOG_USEC", "3000000")  # the master asks its children as often: a busy one has 4.5 s
     m = Mired(tarpit="time = 0")
     try:
         m.start()  # and what it tells from now on goes to a socket of ours
@@ -287,7 +287,7 @@ def test_the_watchdog_is_fed_until_the_master_hangs(monkeypatch):
             for _ in range(3):
                 assert manager.recv(4096) == b"WATCHDOG=1"
             os.kill(m.pid, signal.SIGSTOP)
-            manager.settimeout(2)
+            manager.settimeout(4)  # one would come within 1.5 s
             with pytest.raises(socket.timeout):
                 while True:
                     manager.recv(4096)

@@ -102,6 +102,7 @@ def test_a_suspended_machine_loses_nothing_and_holds_nobody_for_ever(mired, tmp_
             tarpit="time = 4s growth = 1 pace = false", backend=backend.block, prefix=clock.prefix,
             config='sandbox = false\nlog_level = "debug"',
         )  # fmt: skip
+        m.log.wait("(not )?freezing connections")  # clients are served before there is a freezer
         enter = stack.enter_context
         before = sorted(processes.children(m.pid))
         idle, (half, rest) = enter(in_mail(m)), in_data(m, "half")
