@@ -193,6 +193,7 @@ def test_a_slow_message_that_comes_on_is_taken(mired, rate):
         c.must("RCPT TO:<alice@example.test>")
         c.must("DATA", 354)
         assert drip(c, b"x" * (rate // 5 - 2) + b"\r\n", 0.2, 10) is None
+        c.socket.settimeout(PATIENCE)
         assert c.say("\r\n.").code == 250
 
 

@@ -147,6 +147,7 @@ def test_a_reload_pauses_between_the_starts_of_its_processes(mired):
 @pytest.mark.parametrize("after", [0, 0.02, 0.05, 0.08])
 def test_a_stop_during_a_reload_ends_all_processes(mired, after):
     m = mired(tarpit="time = 0", workers=5)
+    m.wait_begun()  # else a freezer that comes late is taken for the reload
     before = set(m.processes(""))
     with subprocess.Popen(
         [CONTROL, "-s", m.folder / "run" / "control", "reload"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -160,6 +161,7 @@ def test_a_stop_during_a_reload_ends_all_processes(mired, after):
 def test_a_drain_during_a_reload_ends_mired(mired, after):
     """The generation that was about to start is given up: nobody would tell its workers to drain."""
     m = mired(tarpit="time = 0", workers=5)
+    m.wait_begun()  # else a freezer that comes late is taken for the reload
     before = set(m.processes(""))
     control = [CONTROL, "-s", m.folder / "run" / "control"]
     with subprocess.Popen([*control, "reload"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):

@@ -135,6 +135,20 @@ class Mired:
             named = lambda pid: processes.command(pid).startswith("mired: ") or not processes.alive(pid)  # noqa: E731
             until(lambda: all(map(named, processes.children(self.pid))))
 
+    def wait_begun(self):
+        """A child is SCHED_BATCH until it has begun (base/scheduling.h). Clients are served before there is a freezer,
+        and while the kernel is busy with the rules of many, it cannot end in time, so the master would kill it."""
+
+        def begins(pid):
+            try:
+                return os.sched_getscheduler(pid) == os.SCHED_BATCH
+            except ProcessLookupError:
+                return False
+
+        end = time.monotonic() + PATIENCE / 4
+        while any(map(begins, self.processes_of("freezer"))) and time.monotonic() < end:
+            time.sleep(0.02)
+
     @property
     def log(self):
         return self.daemon.output
@@ -143,13 +157,12 @@ class Mired:
     def pid(self):
         return self.daemon.pid
 
+    def processes_of(self, role):
+        return [pid for pid in processes.children(self.pid) if processes.command(pid).startswith(f"mired: {role}")]
+
     def processes(self, role):
         """Ids of the children whose name begins with `role`: "worker", "clerk", "store", "web"."""
-        found = [
-            pid
-            for pid in processes.children(self.pid)
-            if processes.command(pid).startswith(f"mired: {role}")
-        ]
+        found = self.processes_of(role)
         if UNDER and not found:
             pytest.skip("under a checker processes do not tell their role")
         return found
@@ -202,6 +215,7 @@ class Mired:
         if not self.daemon:
             return []
         self._punctual()
+        self.wait_begun()
         status, seconds, left = self.daemon.stop()
         wrong = [f"report: {line}" for line in self.daemon.reports()]
         if status != 0:
