@@ -1,0 +1,353 @@
+/* Errands of one or two clerks to a source that accepts few connections, none, or none for a while:
+ * every query is answered once, none wrongly, and none is deferred while the source answers anybody.
+ *
+ * The source is played here (its functions are wrapped); the threads and the clock are real. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <poll.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "config/config.h"
+#include "directory/cache.h"
+#include "directory/directory_part.h"
+#include "directory/remote.h"
+
+enum { CLERKS = 2, SLOTS = 4, QUERIES = 200, AT_ONCE = 24 };
+
+/* ---- the source ---- */
+
+struct socketmap_directory {
+    bool open;
+};
+
+static struct {
+    pthread_mutex_t lock;
+    int limit;       /* connections that it accepts */
+    int connections; /* that there are */
+    bool ends;       /* each connection ends with its answer */
+} server = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void set_server(int limit, bool ends)
+{
+    pthread_mutex_lock(&server.lock);
+    server.limit = limit;
+    server.ends = ends;
+    pthread_mutex_unlock(&server.lock);
+}
+
+static void hang_up(struct socketmap_directory *s)
+{
+    pthread_mutex_lock(&server.lock);
+    server.connections -= s->open;
+    s->open = false;
+    pthread_mutex_unlock(&server.lock);
+}
+
+struct socketmap_directory *__wrap_socketmap_directory_open(const struct config_recipients *config);
+void __wrap_socketmap_directory_close(struct socketmap_directory *s);
+void __wrap_socketmap_directory_rest(struct socketmap_directory *s);
+bool __wrap_socketmap_directory_is_open(const struct socketmap_directory *s);
+enum answer_result __wrap_socketmap_directory_ask(struct socketmap_directory *s, struct span key);
+
+struct socketmap_directory *__wrap_socketmap_directory_open(const struct config_recipients *config)
+{
+    return calloc(1, sizeof(struct socketmap_directory));
+}
+
+void __wrap_socketmap_directory_close(struct socketmap_directory *s)
+{
+    hang_up(s);
+    free(s);
+}
+
+void __wrap_socketmap_directory_rest(struct socketmap_directory *s)
+{
+    hang_up(s);
+}
+
+bool __wrap_socketmap_directory_is_open(const struct socketmap_directory *s)
+{
+    return s->open;
+}
+
+static bool connect_to_server(struct socketmap_directory *s, bool *ends)
+{
+    pthread_mutex_lock(&server.lock);
+    if (!s->open && server.connections < server.limit) {
+        s->open = true;
+        server.connections++;
+    }
+    bool open = s->open && server.limit > 0;
+    *ends = server.ends;
+    pthread_mutex_unlock(&server.lock);
+    return open;
+}
+
+/* Knows the addresses with an odd number. */
+enum answer_result __wrap_socketmap_directory_ask(struct socketmap_directory *s, struct span key)
+{
+    const struct timespec work = {.tv_nsec = 300000};
+    bool ends;
+
+    if (!connect_to_server(s, &ends)) {
+        hang_up(s);
+        return ANSWER_SILENCE;
+    }
+    nanosleep(&work, NULL); /* others come meanwhile */
+    if (ends)
+        hang_up(s);
+    return key.at[0] != '@' && atoi(key.at + 1) % 2 ? ANSWER_YES : ANSWER_NO;
+}
+
+/* ---- the clerks ---- */
+
+struct clerks {
+    struct cache *cache;
+    struct config *config;
+    struct directory *directory[CLERKS];
+    int answered[QUERIES]; /* how often */
+    enum answer_result result[QUERIES];
+    int sent, done;
+};
+
+static char path[] = "/tmp/mired-errands-XXXXXX";
+
+static void take(struct clerks *c, uint64_t id, uint16_t result)
+{
+    assert_true(id < QUERIES);
+    c->answered[id]++;
+    c->result[id] = (enum answer_result)result;
+    c->done++;
+}
+
+static void answered(void *arg, const struct directory_asker *asker, const struct answer *answer)
+{
+    assert_int_equal(answer->id, asker->id);
+    take(arg, asker->id, answer->result);
+}
+
+static int open_clerks(void **state)
+{
+    struct clerks *c = calloc(1, sizeof *c);
+    struct buf said = {0};
+
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("hostname = \"mx.example.test\"\ndomains = { \"example.test\" }\n"
+          "listen \"127.0.0.1:2525\" { }\nbackend \"maildir\" { }\nclerks = 2\nlookups = 16\n"
+          "recipients \"socketmap\" { path = \"inet:127.0.0.1:1\" map = \"m\" }\n",
+          f);
+    fclose(f);
+    if (config_read(path, &c->config, &said) != 0)
+        fail_msg("%.*s", (int)said.len, said.at);
+    buf_free(&said);
+    assert_int_equal(cache_open(&c->cache, NULL, 4096), 0);
+    struct directory_params params = {
+        .config = c->config, .cache = c->cache, .slots = SLOTS, .answered = answered, .arg = c};
+    for (uint32_t i = 0; i < CLERKS; i++) {
+        c->directory[i] = directory_open(&params);
+        assert_non_null(c->directory[i]);
+        c->directory[i]->pid += i; /* they are two processes */
+    }
+    *state = c;
+    return 0;
+}
+
+static int close_clerks(void **state)
+{
+    struct clerks *c = *state;
+
+    for (int i = 0; i < CLERKS; i++)
+        directory_close(c->directory[i]);
+    assert_int_equal(server.connections, 0);
+    cache_close(c->cache);
+    config_free(c->config);
+    free(c);
+    return 0;
+}
+
+static void ask(struct clerks *c, int clerk, int number)
+{
+    struct directory_asker asker = {
+        .id = (uint64_t)number, .slot = (uint16_t)(number % SLOTS), .rank = RANK_USUAL};
+    char address[40];
+    struct answer a = {0};
+
+    assert_true(addr_parse(SPAN("192.0.2.7"), &asker.client));
+    asker.client.octets[3] = (uint8_t)number;
+    int len = snprintf(address, sizeof address, "u%d@example.test", number);
+    if (directory_ask(c->directory[clerk], &asker, (struct span){address, (size_t)len}, &a))
+        take(c, asker.id, a.result);
+}
+
+/* Lets the clerks do what there is to do, or waits for it, as clerk.c does. */
+static void turn(struct clerks *c)
+{
+    struct pollfd p[CLERKS];
+    int wait = 1000;
+
+    for (int i = 0; i < CLERKS; i++) {
+        int its = directory_look_after(c->directory[i]);
+        wait = its >= 0 && its < wait ? its : wait;
+        p[i] = (struct pollfd){directory_fd(c->directory[i]), POLLIN, 0};
+    }
+    poll(p, CLERKS, wait);
+    for (int i = 0; i < CLERKS; i++)
+        if (p[i].revents)
+            directory_read(c->directory[i]);
+}
+
+/* Puts so many queries to the clerks in turn, AT_ONCE at a time, until all are answered. */
+static void ask_all(struct clerks *c, int clerks, int queries)
+{
+    memset(c->answered, 0, sizeof c->answered);
+    c->sent = c->done = 0;
+    while (c->done < queries) {
+        while (c->sent < queries && c->sent - c->done < AT_ONCE) {
+            ask(c, c->sent % clerks, c->sent);
+            c->sent++;
+        }
+        if (c->done < queries)
+            turn(c);
+    }
+}
+
+static void expect_all_right(const struct clerks *c, int queries)
+{
+    for (int i = 0; i < queries; i++) {
+        assert_int_equal(c->answered[i], 1);
+        if (c->result[i] != (i % 2 ? ANSWER_YES : ANSWER_NO))
+            fail_msg("query %d: %d", i, (int)c->result[i]);
+    }
+}
+
+static void expect_up(const struct clerks *c, int clerks)
+{
+    for (int i = 0; i < clerks; i++)
+        assert_false(c->directory[i]->source[0].down);
+}
+
+static void test_one_clerk_has_all_answers_from_a_source_that_takes_few(void **state)
+{
+    for (int limit = 1; limit <= 8; limit *= 2) {
+        void *fresh;
+        open_clerks(&fresh);
+        set_server(limit, false);
+        ask_all(fresh, 1, QUERIES);
+        expect_all_right(fresh, QUERIES);
+        expect_up(fresh, 1);
+        close_clerks(&fresh);
+    }
+}
+
+/* Whichever clerk comes first may have all connections: the other one gets some. */
+static void test_two_clerks_share_a_source_that_takes_few(void **state)
+{
+    static const int limit[] = {1, 3, 5};
+
+    for (size_t i = 0; i < sizeof limit / sizeof *limit; i++) {
+        void *fresh;
+        open_clerks(&fresh);
+        set_server(limit[i], false);
+        ask_all(fresh, 1, QUERIES / 2); /* the first clerk alone */
+        expect_all_right(fresh, QUERIES / 2);
+        ask_all(fresh, 2, QUERIES);
+        expect_all_right(fresh, QUERIES);
+        expect_up(fresh, 2);
+        close_clerks(&fresh);
+    }
+}
+
+static void test_a_source_that_ends_each_connection_answers_all(void **state)
+{
+    set_server(2, true);
+    ask_all(*state, 2, QUERIES);
+    expect_all_right(*state, QUERIES);
+    expect_up(*state, 2);
+}
+
+/* "Later", and never "unknown"; and soon, because clients wait. */
+static void test_a_source_that_refuses_everybody_is_down_and_comes_back(void **state)
+{
+    struct clerks *c = *state;
+
+    set_server(0, false);
+    uint64_t begun = clock_mono_ms();
+    ask_all(c, 2, 40);
+    assert_true(clock_mono_ms() - begun < QUERY_TIMEOUT_MS / 2);
+    for (int i = 0; i < 40; i++) {
+        assert_int_equal(c->answered[i], 1);
+        assert_int_equal(c->result[i], ANSWER_LATER);
+    }
+    assert_true(c->directory[0]->source[0].down);
+    assert_true(c->directory[1]->source[0].down);
+
+    set_server(1, false);
+    while (c->directory[0]->source[0].down || c->directory[1]->source[0].down) {
+        assert_true(clock_mono_ms() - begun < 2 * QUERY_TIMEOUT_MS);
+        turn(c);
+    }
+    ask_all(c, 2, QUERIES);
+    expect_all_right(c, QUERIES);
+}
+
+/* Waiting queries are freed, and threads that have ended their work are not waited for. */
+static void test_a_clerk_ends_with_queries_that_wait(void **state)
+{
+    struct clerks *c = *state;
+
+    set_server(1, false);
+    for (int i = 0; i < 100; i++)
+        ask(c, 0, i);
+    struct pollfd p = {directory_fd(c->directory[0]), POLLIN, 0};
+    while (c->directory[0]->source[0].running) { /* those that run */
+        assert_int_equal(poll(&p, 1, 10000), 1);
+        struct task *t = askers_done(c->directory[0]->askers), *next;
+        for (; t; t = next) {
+            next = t->next;
+            struct errand *e = (struct errand *)t;
+            e->source->running--;
+            free(e->inquiry);
+            free(e);
+        }
+    }
+}
+
+static int make_file(void **state)
+{
+    int fd = mkstemp(path);
+
+    log_open(LOG_TEXT, LOG_ERROR, "test");
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int remove_file(void **state)
+{
+    return unlink(path);
+}
+
+#define WITH_CLERKS(test) cmocka_unit_test_setup_teardown(test, open_clerks, close_clerks)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_one_clerk_has_all_answers_from_a_source_that_takes_few),
+        cmocka_unit_test(test_two_clerks_share_a_source_that_takes_few),
+        WITH_CLERKS(test_a_source_that_ends_each_connection_answers_all),
+        WITH_CLERKS(test_a_source_that_refuses_everybody_is_down_and_comes_back),
+        WITH_CLERKS(test_a_clerk_ends_with_queries_that_wait),
+    };
+    return cmocka_run_group_tests(tests, make_file, remove_file);
+}
