@@ -31,6 +31,26 @@ int __wrap_ldap_initialize(LDAP **out, const char *url)
     return error;
 }
 
+int __real_ldap_set_option(LDAP *ldap, int option, const void *value);
+int __wrap_ldap_set_option(LDAP *ldap, int option, const void *value);
+
+/* libldap calls what is set for new connections when it has connected, but not for one that it was
+ * given. The library would make room for as much as the length of a message says. */
+int __wrap_ldap_set_option(LDAP *ldap, int option, const void *value)
+{
+    struct ldap_conncb *callback = (struct ldap_conncb *)value;
+    ber_len_t most = 0;
+    Sockbuf *sb;
+
+    if (option == LDAP_OPT_CONNECT_CB) {
+        assert(ldap_get_option(ldap, LDAP_OPT_SOCKBUF, &sb) == LDAP_SUCCESS);
+        assert(callback->lc_add(ldap, sb, NULL, NULL, callback) == 0);
+        ber_sockbuf_ctrl(sb, LBER_SB_OPT_GET_MAX_INCOMING, &most);
+        assert(most > 0 && most <= 1024 * 1024);
+    }
+    return __real_ldap_set_option(ldap, option, value);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct config *config;
