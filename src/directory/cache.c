@@ -12,7 +12,7 @@
 #include <stdlib.h>
 
 #include "base/mapfile.h"
-#include "directory/sharing.h"
+#include "base/sharing.h"
 
 enum { WAYS = 8, SOURCES = 64, CLOCK_SLACK_MS = 60000 };
 

@@ -10,12 +10,12 @@
 #ifndef MIRED_DIRECTORY_DIRECTORY_PART_H
 #define MIRED_DIRECTORY_DIRECTORY_PART_H
 
+#include "base/sharing.h"
 #include "config/routes.h"
 #include "directory/askers.h"
 #include "directory/cache.h"
 #include "directory/directory.h"
 #include "directory/fair.h"
-#include "directory/sharing.h"
 
 struct addresses;
 struct config_recipients;

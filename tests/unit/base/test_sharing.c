@@ -1,4 +1,4 @@
-/* How the clerks share the connections of a source that accepts few. */
+/* How processes share the connections of a server that accepts few. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "directory/sharing.h"
+#include "base/sharing.h"
 
 enum { A = 4242, B = 4243, C = 4244, SECOND = 1000000 };
 static const uint64_t source = 0x123456789abcdef, other = 0xfedcba987654321;
@@ -61,6 +61,16 @@ static void test_nobody_gives_so_much_that_it_has_less(void **state)
     assert_false(sharing_must_give(s, source, B, 1000, now));
 }
 
+static void test_each_name_has_an_id_of_its_own(void **state)
+{
+    struct sharing *s = *state;
+    uint64_t id = sharing_id(s, span_of("smtp://a:25"));
+
+    assert_int_not_equal(id, 0);
+    assert_int_equal(sharing_id(s, span_of("smtp://a:25")), id);
+    assert_int_not_equal(sharing_id(s, span_of("smtp://b:25")), id);
+}
+
 static void test_a_request_ends(void **state)
 {
     struct sharing *s = *state;
@@ -94,6 +104,7 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(test_nobody_gives_so_much_that_it_has_less, setup,
                                         teardown),
+        cmocka_unit_test_setup_teardown(test_each_name_has_an_id_of_its_own, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_request_ends, setup, teardown),
         cmocka_unit_test_setup_teardown(test_with_too_many_sources_the_oldest_is_forgotten, setup,
                                         teardown),

@@ -1,5 +1,5 @@
-/* How the clerks share the connections that a source accepts; see sharing.h. */
-#include "directory/sharing.h"
+/* How processes share the connections that a server accepts; see sharing.h. */
+#include "base/sharing.h"
 
 #include <errno.h>
 #include <stdatomic.h>
@@ -81,6 +81,13 @@ static struct shared_source *find_or_take(struct sharing *s, uint64_t source)
         atomic_store(&p->source, source);
     }
     return p;
+}
+
+uint64_t sharing_id(const struct sharing *s, struct span name)
+{
+    uint64_t id = siphash(&s->memory.key, name.at, name.len);
+
+    return id ? id : 1;
 }
 
 void sharing_answered(struct sharing *s, uint64_t source, uint64_t now_us)
