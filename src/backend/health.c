@@ -1,6 +1,8 @@
 /* The state of backends; see health.h. */
 #include "backend/health.h"
 
+#include "backend/limit.h"
+#include "backend/tls.h"
 #include "base/log.h"
 
 /* `why` says why it is down; NULL: not known, or already logged. */
@@ -31,8 +33,10 @@ void health_down(struct backend *b, const char *why)
     b->backoff_ms = b->backoff_ms ? b->backoff_ms * 2 : POOL_RETRY_MS;
     if (b->backoff_ms > POOL_RETRY_MAX_MS)
         b->backoff_ms = POOL_RETRY_MAX_MS;
-    if (!b->pool->closing)
-        loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + b->backoff_ms);
+    if (b->pool->closing)
+        return;
+    loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + b->backoff_ms);
+    limit_hurry(b);
 }
 
 void health_up(struct backend *b)
@@ -79,6 +83,30 @@ void health_no_chunks(struct backend *b, struct outbound *o)
     b->no_chunks = true;
     if (o)
         forget_complaint(o);
+}
+
+bool health_no_tls(struct backend *b, const char *why)
+{
+    if (b->config->tls != TLS_STARTTLS) {
+        log_warn("backend %s: TLS: %s", b->config->name, why);
+        return false;
+    }
+    log_warn("backend %s: TLS: %s; sending in clear text, trying TLS again in %d minutes",
+             b->config->name, why, BACKEND_PLAIN_MS / 60000);
+    b->plain_until_ms = b->pool->params.loop->now + BACKEND_PLAIN_MS;
+    return true;
+}
+
+void health_tls(struct backend *b)
+{
+    if (b->plain_until_ms)
+        log_warn("backend %s: TLS works again", b->config->name);
+    b->plain_until_ms = 0;
+}
+
+bool health_is_plain(const struct backend *b)
+{
+    return b->pool->params.loop->now < b->plain_until_ms;
 }
 
 /* A backend's extensions are stored over restarts, so that clients are offered them from the

@@ -14,8 +14,8 @@
 #include <unistd.h>
 
 #include "backend/addresses.h"
+#include "backend/health.h"
 #include "backend/tls.h"
-#include "base/log.h"
 #include "base/sockaddr.h"
 #include "query/notes.h"
 #include "tls/octets.h"
@@ -263,9 +263,7 @@ bool link_shake(struct link *l)
         l->ssl = tls_client_new(b->tls, &params, l->watch.fd);
     int done = l->ssl ? tls_client_shake(l->ssl) : -1;
     if (done < 0) {
-        log_warn("backend %s: TLS: %s", b->config->name,
-                 l->ssl ? tls_client_error(l->ssl) : "no memory");
-        b->plain = b->config->tls == TLS_STARTTLS;
+        l->tls_failed = health_no_tls(b, l->ssl ? tls_client_error(l->ssl) : "no memory");
     } else if (done > 0 && b->config->tls == TLS_IMPLICIT) {
         l->outbound.secure = true;
         l->outbound.state = OUTBOUND_GREETING;

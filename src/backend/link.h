@@ -21,12 +21,16 @@ struct link {
     SSL *ssl;         /* NULL: not, or not yet, under TLS */
     uint64_t body_at; /* octets of header, message and (DATA) final dot that have been sent */
     const char *why;  /* why it is unusable, static; NULL: not known */
+    uint64_t opened_ms;
     uint64_t ready_ms; /* since when it accepts messages; 0: not yet */
     uint64_t begun_ms; /* when its delivery began */
     uint8_t lived_in;  /* the last enum outbound_state before OUTBOUND_DEAD, for the log */
     bool connecting;
-    bool used;     /* it has sent another message before the current one */
-    bool reserved; /* opened for the delivery that it has, and not yet begun: PROXY */
+    bool silent;     /* the backend gave no answer in time */
+    bool plain;      /* without TLS because that has failed lately */
+    bool tls_failed; /* the next link does without */
+    bool used;       /* it has sent another message before the current one */
+    bool reserved;   /* opened for the delivery that it has, and not yet begun: PROXY */
 };
 
 static inline struct loop *link_loop(const struct link *l)

@@ -7,6 +7,7 @@
 #include <openssl/ssl.h>
 
 #include "backend/health.h"
+#include "backend/limit.h"
 #include "backend/link.h"
 #include "backend/pool_part.h"
 #include "backend/tls.h"
@@ -27,16 +28,31 @@ static struct delivery *dequeue(struct backend *b)
     return d;
 }
 
+/* Its time to wait goes on. */
+static void enqueue(struct backend *b, struct delivery *d)
+{
+    d->next = NULL;
+    *b->queue_tail = d;
+    b->queue_tail = &d->next;
+    loop_alarm(b->pool->params.loop, &d->alarm, d->until_ms);
+}
+
+static bool may_open(const struct backend *b)
+{
+    return b->open < limit_most(b) && !limit_asks(b);
+}
+
 static void more_links(struct backend *b)
 {
-    bool room = b->open < b->open_max;
-
-    if (!b->queue || !room || b->pool->closing)
+    if (!b->queue || !may_open(b) || b->pool->closing)
         return;
     if (pool_is_single(b)) {
         struct delivery *d = dequeue(b);
         loop_alarm_off(b->pool->params.loop, &d->alarm);
-        if (pool_link_open(b, d) < 0)
+        int error = pool_link_open(b, d);
+        if (error == POOL_NOT_NOW)
+            enqueue(b, d);
+        else if (error)
             b->pool->params.broke(d, false);
     } else if (b->connecting == 0) {
         pool_link_open(b, NULL);
@@ -77,11 +93,31 @@ static void doubt_chunks(struct backend *b, struct delivery *d)
         health_no_chunks(b, NULL);
 }
 
+/* What the end of a link that never served means. True: only this link is lost, because the backend
+ * serves others, or accepts one without TLS. */
+static bool only_link(struct link *l)
+{
+    struct backend *b = l->backend;
+
+    if (l->tls_failed || limit_refused(b, l, l->silent))
+        return true;
+    health_down(b, l->why);
+    return false;
+}
+
+/* A delivery that has a link of its own, which was refused before it began, waits for another one. A
+ * backend that says 5xx may refuse this client, which a PROXY header names. */
+static bool waits_again(const struct link *l)
+{
+    return l->reserved && kept_get(&l->outbound.complaint).code < 500;
+}
+
 /* The link is unusable: reports that to its delivery, or to those that wait. */
 static void link_broke(struct link *l)
 {
     struct delivery *d = l->delivery;
     struct backend *b = l->backend;
+    bool again = d && waits_again(l);
 
     if (l->outbound.complaint.code)
         l->why = "it refuses mired";
@@ -102,24 +138,30 @@ static void link_broke(struct link *l)
     /* The backend worked a moment ago and may be restarting: try once more at once. If it accepts
      * connections and refuses service, wait for its retry. */
     bool never_served = l->connecting && !l->outbound.served;
-    bool hopeless = never_served && b->known && !b->up;
-
-    if (never_served)
-        health_down(b, l->why);
-    bool idle = !d && !never_served;
+    bool was_down = b->known && !b->up;
+    bool alone = never_served && only_link(l);
+    bool hopeless = never_served && !alone && was_down;
+    bool idle = !d && !never_served, in_clear = l->tls_failed;
     pool_link_close(l);
     /* find out whether it is down or only closes idle connections */
-    if (idle && b->open == 0 && b->up)
+    if (idle && b->open == 0 && b->up) {
+        b->probe = true;
         loop_alarm(b->pool->params.loop, &b->retry, b->pool->params.loop->now + POOL_RETRY_MAX_MS);
-    if (d) {
+    }
+    if (d)
         d->link = NULL;
+    if (alone && again) {
+        enqueue(b, d);
+    } else if (d) {
         if (!d->unreadable) /* other idle links may be dead too: the next try uses a fresh one */
             pool_close_idle(b);
         b->pool->params.broke(d, true);
     }
+    if (in_clear && !b->queue && b->open == 0) /* it was to learn the backend's state */
+        pool_link_open(b, NULL);
     if (!hopeless)
         more_links(b);
-    while (b->queue && b->open == 0) { /* no link is left for the queue */
+    while (b->queue && b->open == 0 && !limit_waits(b)) { /* no link is left for the queue */
         struct delivery *waiting = b->queue;
         pool_drop(waiting);
         b->pool->params.broke(waiting, false);
@@ -239,6 +281,8 @@ static void go_on(struct link *l)
             }
             l->used = true;
             d->link = NULL;
+            if (l->outbound.state == OUTBOUND_IDLE && !b->up) /* it only refuses new links */
+                health_up(b);
             if (l->outbound.state == OUTBOUND_IDLE)
                 link_timer(l, POOL_IDLE_MS);
             b->pool->params.over(d);
@@ -262,6 +306,11 @@ static void go_on(struct link *l)
             l->connecting = false;
             l->ready_ms = link_loop(l)->now;
             b->connecting--;
+            b->doubted_ms = 0;
+            b->probe = false;
+            b->spoke_ms = l->ready_ms;
+            if (l->outbound.secure)
+                health_tls(b);
             health_learn(b, &l->outbound.ability);
             health_up(b);
             if ((l->outbound.xclient_caps & ~b->ability.caps) && !b->told_missing) {
@@ -285,6 +334,7 @@ static void go_on(struct link *l)
     } else {
         link_want(l);
     }
+    limit_look(b); /* it may close the link */
     more_links(b);
 }
 
@@ -298,6 +348,8 @@ static void read_replies(struct link *l)
     uint32_t state = o->state, at = o->at;
 
     link_read(l);
+    if (o->served && o->state != OUTBOUND_DEAD)
+        l->backend->spoke_ms = now;
     bool commands = o->state >= OUTBOUND_XCLIENT && o->state <= OUTBOUND_DATA;
     if (l->delivery && commands && (o->state != state || o->at != at) && now < end)
         link_timer(l, end - now < POOL_REPLY_MS ? end - now : POOL_REPLY_MS);
@@ -324,6 +376,7 @@ void pool_link_due(struct loop *loop, struct alarm *a)
         pool_link_close(l);
     else {
         l->why = "no answer in time";
+        l->silent = true;
         note_state(l);
         link_broke(l);
     }
@@ -332,10 +385,14 @@ void pool_link_due(struct loop *loop, struct alarm *a)
 static void retry(struct loop *loop, struct alarm *a)
 {
     struct backend *b = container_of(a, struct backend, retry);
+    bool probe = !b->up || (b->probe && b->open == 0);
 
     more_links(b);
-    if ((!b->up || b->open == 0) && b->connecting == 0)
+    if (probe && b->connecting == 0 && may_open(b))
         pool_link_open(b, NULL);
+    if (!probe && !b->queue)
+        b->doubted_ms = 0; /* nobody needs a link any more */
+    limit_go_on(b);
 }
 
 /* ---- called by the owner ---- */
@@ -359,6 +416,7 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
     b->queue_tail = &b->queue;
     b->retry.due = retry;
     health_recall(b);
+    limit_open(b);
     if (b->config->tls != TLS_OFF) {
         struct tls_client_params params = backend_tls(b->config);
         b->tls = tls_client_open(&params);
@@ -369,6 +427,7 @@ void pool_open(struct pool *p, struct backend *b, uint32_t index)
 void pool_close(struct backend *b)
 {
     loop_alarm_off(b->pool->params.loop, &b->retry);
+    limit_close(b);
     SSL_CTX_free(b->tls); /* connections keep a reference of their own */
     b->tls = NULL;
     while (b->links) {
@@ -394,8 +453,11 @@ bool pool_put(struct backend *b, struct delivery *d)
     struct link *l = pool_is_single(b) ? NULL : pool_idle_link(b, d);
 
     d->backend = b;
-    if (pool_is_single(b) && b->open < b->open_max) {
-        return pool_link_open(b, d) == 0;
+    d->until_ms = b->pool->params.loop->now + POOL_WAIT_MS;
+    if (pool_is_single(b) && may_open(b)) {
+        int error = pool_link_open(b, d);
+        if (error != POOL_NOT_NOW)
+            return error == 0;
     }
     if (l) {
         start(l, d);
@@ -407,14 +469,12 @@ bool pool_put(struct backend *b, struct delivery *d)
         link_want(l);
         return true;
     }
-    if (b->open < b->open_max && b->connecting == 0)
+    if (!pool_is_single(b) && may_open(b) && b->connecting == 0)
         pool_link_open(b, NULL);
-    if (b->open == 0)
+    if (b->open == 0 && !limit_waits(b))
         return false;
-    d->next = NULL;
-    *b->queue_tail = d;
-    b->queue_tail = &d->next;
-    loop_alarm(b->pool->params.loop, &d->alarm, b->pool->params.loop->now + POOL_WAIT_MS);
+    enqueue(b, d);
+    limit_go_on(b);
     return true;
 }
 

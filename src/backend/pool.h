@@ -15,6 +15,7 @@
 struct addresses;
 struct backend;
 struct link;
+struct sharing;
 
 enum {
     POOL_COMPLAINT_MS = 60000, /* between two log lines about a backend's complaints */
@@ -29,6 +30,15 @@ enum {
     POOL_YOUNG_MS = 2000,  /* on a younger connection "no such user" is current */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 10000,
+    POOL_LIMITED_MS = 5000, /* after a refused link: no more of them than were served */
+    POOL_SERVES_MS = 30000, /* a backend that has said something so lately serves its links */
+    POOL_LEFT_MS = 1000,    /* a backend may count a connection that was closed */
+    POOL_SHARE_MS = 500,    /* between two looks whether another worker wants a link */
+    POOL_GIVE_MS = 1000,    /* no link is opened after one was given, and no other is given */
+    POOL_ASK_MS = 200,      /* first attempt to get a link that others were asked for */
+    POOL_ASK_MAX_MS = 1000,
+    POOL_DOUBT_MS = 30000,        /* others say that the backend works: so long they are believed */
+    POOL_LIMIT_TELL_MS = 3600000, /* between two log lines about a backend's limit */
     /* broken connections of one delivery before its data, as when a server restarts */
     POOL_BREAKS_MAX = 3,
     /* messages one after the other that BDAT has failed for: then DATA is used */
@@ -43,6 +53,7 @@ struct delivery {
     struct link *link;       /* the link that sends it; NULL: it waits */
     struct alarm alarm;      /* its callback belongs to the owner: it has waited too long */
     struct job job;
+    uint64_t until_ms; /* so long it waits for a link */
     struct addr client;
     /* Octets of the message from `offset` on, as spool_read(). */
     struct span (*read)(void *message, uint64_t offset);
@@ -65,6 +76,7 @@ struct pool_params {
     int master;                        /* the channel to the master, which leads to the store */
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     uint32_t slots;                    /* workers that share each backend's `connections` */
+    struct sharing *sharing;           /* with these; NULL: with nobody */
     /* The job has ended. */
     void (*over)(struct delivery *d);
     /* Put the delivery again, for the same backend: an old connection said that there is no such
@@ -98,6 +110,19 @@ struct backend {
     uint32_t index;
     struct link *links;
     uint32_t open, connecting, open_max;
+    uint32_t room;           /* links that it accepted, until limited_ms */
+    uint64_t limited_ms;     /* until then it gets no more than `room` */
+    uint64_t doubted_ms;     /* since when it refuses all links while it serves others; 0: no */
+    uint64_t ask_ms;         /* while it is doubted: no link before then */
+    uint64_t spoke_ms;       /* when a link that has served last read something */
+    uint64_t left_ms;        /* when the worker last closed a link that worked */
+    uint64_t gave_ms;        /* when it last gave one to another worker */
+    uint64_t looked_ms;      /* when it last looked whether another worker wants one */
+    uint64_t told_us;        /* when it last told others that it has links */
+    uint64_t share_id;       /* in params.sharing */
+    uint64_t limit_told_ms;  /* when its limit was last logged; 0: never */
+    uint64_t plain_until_ms; /* its TLS failed and is not required: clear text until then */
+    struct alarm share;      /* the next look */
     struct delivery *queue, **queue_tail;
     struct alarm retry;
     uint64_t backoff_ms;
@@ -106,7 +131,8 @@ struct backend {
     uint64_t complained_ms; /* when its complaint was last logged; 0: never */
     bool known, up;
     bool learnt;            /* `ability` is known, from this process or an earlier one */
-    bool plain;             /* its TLS does not work and is not required */
+    bool probe;             /* `retry` opens a link even if nobody waits for one */
+    bool give;              /* the next link that ends its delivery is for another worker */
     bool told_missing;      /* the lack of XCLIENT or XFORWARD has been logged */
     bool no_chunks;         /* BDAT does not work there, although it offers CHUNKING */
     uint8_t chunk_failures; /* of BDAT since it last worked */

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "backend/health.h"
+#include "backend/limit.h"
 #include "backend/link.h"
 #include "backend/pool.h"
 #include "backend/pool_part.h"
@@ -20,7 +21,10 @@ bool pool_is_single(const struct backend *b)
 
 bool pool_link_is_spent(const struct link *l)
 {
-    return pool_is_single(l->backend) || outbound_is_spent(&l->outbound);
+    const struct backend *b = l->backend;
+
+    return pool_is_single(b) || b->give || outbound_is_spent(&l->outbound) ||
+           (l->plain && !health_is_plain(b));
 }
 
 /* Postfix caches the existing users at the start of a connection. */
@@ -58,6 +62,15 @@ static int add_proxy_header(struct link *l, const struct delivery *d, const stru
     return version ? proxy_write(&l->outbound.out, version, d ? &d->client : &own, to) : 0;
 }
 
+/* No link could be opened. */
+static int not_opened(struct backend *b, int error)
+{
+    if (limit_refused(b, NULL, false))
+        return POOL_NOT_NOW;
+    health_down(b, strerrordesc_np(-error));
+    return error;
+}
+
 int pool_link_open(struct backend *b, struct delivery *d)
 {
     struct link *l = calloc(1, sizeof *l);
@@ -66,8 +79,7 @@ int pool_link_open(struct backend *b, struct delivery *d)
 
     if (fd < 0) {
         free(l);
-        health_down(b, strerrordesc_np(-fd));
-        return fd;
+        return not_opened(b, fd);
     }
     l->backend = b;
     l->watch = (struct watch){
@@ -79,7 +91,9 @@ int pool_link_open(struct backend *b, struct delivery *d)
                        (b->config->xforward ? CAP_XFORWARD : 0));
     if (pool_is_single(b) && d && xclient_helo(d->job.who.helo, l->hello, sizeof l->hello))
         l->outbound.client_hello = l->hello;
-    if (b->tls && !b->plain)
+    l->opened_ms = b->pool->params.loop->now;
+    l->plain = health_is_plain(b);
+    if (b->tls && !l->plain)
         l->outbound.tls =
             b->config->tls == TLS_STARTTLS ? OUTBOUND_TLS_OFFERED : OUTBOUND_TLS_NEEDED;
     if (b->config->tls == TLS_IMPLICIT)
@@ -91,8 +105,7 @@ int pool_link_open(struct backend *b, struct delivery *d)
         close(fd);
         outbound_free(&l->outbound);
         free(l);
-        health_down(b, strerrordesc_np(-r));
-        return r;
+        return not_opened(b, r);
     }
     if (d) {
         l->delivery = d;
@@ -119,6 +132,11 @@ void pool_link_close(struct link *l)
     if (l->connecting)
         b->connecting--;
     b->open--;
+    if (l->outbound.served) {
+        b->give = false;
+        if (l->outbound.state != OUTBOUND_DEAD)
+            limit_left(b);
+    }
     *l->prev = l->next;
     if (l->next)
         l->next->prev = l->prev;

@@ -10,8 +10,8 @@
  * own. */
 bool pool_is_single(const struct backend *b);
 
-/* The link takes no other message: it is single, or the backend ties the connection to one client.
- */
+/* The link takes no other message: it is single, the backend ties the connection to one client,
+ * another worker wants it, or it is in clear text and TLS is to be tried again. */
 bool pool_link_is_spent(const struct link *l);
 
 /* The link is old, and the next message may be for a user that was added since it was opened. */
@@ -20,7 +20,10 @@ bool pool_link_is_stale(const struct link *l);
 /* Whether "no such user" may be about a user that was just added. */
 bool pool_link_is_doubtful(const struct link *l, const struct delivery *d);
 
-/* Opens a connection, for `d` if that is not NULL. 0 or -errno; then the backend is down. */
+enum { POOL_NOT_NOW = 1 };
+
+/* Opens a connection, for `d` if that is not NULL. 0; -errno: the backend is down; POOL_NOT_NOW: it
+ * serves others, and another connection is tried later. */
 int pool_link_open(struct backend *b, struct delivery *d);
 
 /* Closes and frees the link. The caller has taken its delivery away. */

@@ -102,6 +102,7 @@ static int run_worker(struct master *m, const struct child *c)
         .bell = g->bell[c->index],
         .addresses = g->addresses,
         .counts = m->runtime.counts,
+        .sharing = m->runtime.sharing,
         .spool_used = &m->runtime.shared->spool_used};
     for (; n < params.listeners; n++)
         keep[n] = listener[n].fd;

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/mapfile.h"
 #include "base/shared.h"
+#include "base/sharing.h"
 #include "clerk/clerk.h"
 #include "config/config.h"
 #include "directory/cache.h"
@@ -120,6 +121,8 @@ static void forget_memory(struct master *m, const struct child *c)
     if (!(role & WORKER)) {
         retries_close(h->retries);
         h->retries = NULL;
+        sharing_close(h->sharing);
+        h->sharing = NULL;
     }
     if (c->role != ROLE_FLEET) {
         orderbook_close(h->orderbook);

@@ -29,6 +29,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/log_ring.h"
+#include "base/sharing.h"
 #include "config/config.h"
 #include "directory/cache.h"
 #include "fleet/orderbook.h"
@@ -283,6 +284,9 @@ static int open_memory(struct runtime *h, struct buf *errors)
     if (turns == MAP_FAILED)
         return wrong(errors, "cannot map", "the table of turns", -errno);
     h->turns = turns;
+    int error = sharing_open(&h->sharing);
+    if (error)
+        return wrong(errors, "cannot map", "the table of shared connections", error);
     h->row_taken[RUNTIME_MASTER_ROW] = true;
     return 0;
 }
@@ -502,6 +506,7 @@ void runtime_close(struct runtime *h)
     if (h->log)
         munmap(h->log, log_ring_size());
     munmap(h->turns, turns_size());
+    sharing_close(h->sharing);
     munmap(h->shared, sizeof *h->shared);
     munmap(h->counts, sizeof *h->counts);
     munmap(h->metrics.row, RUNTIME_ROWS * sizeof(struct metrics_row));

@@ -24,6 +24,7 @@ struct observed;
 struct partial_delivery;
 struct orderbook;
 struct retries;
+struct sharing;
 struct tried;
 struct turns;
 
@@ -66,9 +67,10 @@ struct runtime {
     struct tried *tried;
     struct partial_delivery *partial;
     struct orderbook *orderbook;
-    struct turns *turns;   /* of workers; not kept over an upgrade */
-    struct cache *answers; /* of directories; clerks keep it */
-    struct mapfile decoys; /* state/decoys: its key, and struct scram_shapes; see clerk.h */
+    struct turns *turns;     /* of workers; not kept over an upgrade */
+    struct sharing *sharing; /* workers' connections to backends; the same */
+    struct cache *answers;   /* of directories; clerks keep it */
+    struct mapfile decoys;   /* state/decoys: its key, and struct scram_shapes; see clerk.h */
     bool row_taken[RUNTIME_ROWS];
     uint64_t started_ms; /* wall */
 };

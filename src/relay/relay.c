@@ -187,6 +187,7 @@ struct relay *relay_open(const struct relay_params *params)
                                           .master = params->master,
                                           .addresses = params->addresses,
                                           .slots = params->slots,
+                                          .sharing = params->sharing,
                                           .over = handover_over,
                                           .again = handover_again,
                                           .broke = handover_broke,

@@ -27,6 +27,7 @@ struct config;
 struct counts;
 struct addresses;
 struct relay;
+struct sharing;
 
 /* The extensions that clients may be offered, from the backends' last EHLO replies. */
 struct relay_offer {
@@ -46,6 +47,7 @@ struct relay_params {
     struct partial_delivery *partial;
     const struct addresses *addresses;  /* of backends with a name; NULL: none has a name */
     uint32_t slots;                     /* workers that share each backend's `connections` */
+    struct sharing *sharing;            /* with these; NULL: with nobody */
     struct counts *counts;              /* messages of each backend, shared; NULL: not counted */
     const _Atomic uint64_t *spool_used; /* octets in all spools; NULL: not known */
     /* Called when a backend goes up or down, or when its EHLO is known. */

@@ -301,6 +301,7 @@ static bool open_rooms(struct worker *w)
                                  .partial = params->partial,
                                  .addresses = params->addresses,
                                  .slots = params->slots,
+                                 .sharing = params->sharing,
                                  .counts = params->counts,
                                  .spool_used = params->spool_used,
                                  .changed = backend_changed,

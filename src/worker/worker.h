@@ -14,6 +14,7 @@ struct freezer_shared;
 struct ledger;
 struct observed;
 struct retries;
+struct sharing;
 struct tried;
 struct addresses;
 struct counts;
@@ -54,6 +55,7 @@ struct worker_params {
     int bell;                    /* wakes the keeper */
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     struct counts *counts;             /* messages of each backend; shared */
+    struct sharing *sharing;           /* connections to backends, with the other workers */
     _Atomic uint64_t *spool_used;      /* octets in all workers' spools; shared */
 };
 

@@ -12,6 +12,7 @@ from lib import netns, ports
 from lib.certificates import Authority
 from lib.dovecot import Dovecot
 from lib.mired import PASSWORDS
+from lib.scripted import CLOSE, HELLO, Scripted
 from lib.smtp import Client
 from lib.waiting import until
 
@@ -185,6 +186,24 @@ def test_tls_is_spoken_to_the_backend(mired, postfix, authority, monkeypatch, tl
     messages = backend.delivered(USER, count=2)
     assert all(b"using TLSv1.3" in message for message in messages)
     assert body.replace(b"\r\n", b"\n") in messages[-1] or body.replace(b"\r\n", b"\n") in messages[0]
+
+
+def test_if_tls_fails_that_is_not_required_mail_goes_without_and_the_log_says_for_how_long(mired):
+    """tests/unit/backend/test_health.c has what comes afterwards."""
+
+    def hang_up(verb, argument, session):
+        if verb != "STARTTLS":
+            return None
+        session.wfile.write(b"220 go on\r\n")
+        session.connection.recv(4096)
+        return CLOSE
+
+    with Scripted(hang_up, hello=(*HELLO, "STARTTLS")) as backend:
+        m = mired(backend=backend.block.replace("{ }", "{ tls = starttls }"), workers=1)
+        m.log.wait(r"TLS: .*; sending in clear text, trying TLS again in 10 minutes")
+        assert delivers(m) == 250
+        assert backend.commands.count("STARTTLS") == 1
+        assert "is down" not in m.log.text
 
 
 @pytest.mark.parametrize("why", ["name", "authority", "none"])

@@ -21,7 +21,12 @@ class Session(socketserver.StreamRequestHandler):
         with backend.lock:
             backend.connections += 1
             backend.open.add(self.connection)
+            backend.served += 1
+            self.refused = backend.served > backend.most
         try:
+            if self.refused:
+                self.refuse(backend.refusal)
+                return
             if not self.tell("GREETING", "", "220 scripted"):
                 return
             while line := self.rfile.readline():
@@ -32,6 +37,16 @@ class Session(socketserver.StreamRequestHandler):
                     return
         except OSError:
             pass
+        finally:
+            with backend.lock:
+                backend.served -= 1
+
+    def refuse(self, refusal):
+        if refusal is HANG:
+            while self.connection.recv(4096):
+                pass
+        elif refusal is not CLOSE:
+            self.wfile.write(f"{refusal}\r\n".encode())
 
     def begin(self):
         self.sender, self.recipients, self.chunks = None, [], []
@@ -126,6 +141,7 @@ class Session(socketserver.StreamRequestHandler):
 
 
 CLOSE = object()
+HANG = object()
 AMID = 4096  # octets of a chunk before BODY is asked for
 
 
@@ -143,10 +159,16 @@ class Scripted:
     """answer(verb, argument, session) returns a reply, CLOSE, octets to be sent as they are, or None for what is
     usual. verb is that of a command, or GREETING, "." (the final dot; in LMTP once a recipient, which is the
     argument) or BODY (amid a message; the connection is closed behind it). A reply to BDAT is sent when the chunk has been
-read, unless it is Unread."""
+read, unless it is Unread.
 
-    def __init__(self, answer=lambda verb, argument, session: None, lmtp=False, hello=HELLO, port=0):
+    It serves `most` connections at a time. `refusal` is the reply to each further one before it is closed; or CLOSE, without
+    a word; or HANG: it is kept, without a word."""
+
+    def __init__(
+        self, answer=lambda verb, argument, session: None, lmtp=False, hello=HELLO, port=0, most=10**6, refusal=CLOSE
+    ):
         self.answer, self.lmtp, self.hello = answer, lmtp, hello
+        self.most, self.refusal, self.served = most, refusal, 0
         self.lock = threading.Lock()
         self.mail = {}  # recipient: messages
         self.commands = []

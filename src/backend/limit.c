@@ -1,0 +1,245 @@
+/* A backend that accepts few connections; see limit.h. */
+#include "backend/limit.h"
+
+#include <unistd.h>
+
+#include "backend/pool_part.h"
+#include "base/container.h"
+#include "base/log.h"
+#include "base/sharing.h"
+
+/* Another worker says every POOL_SHARE_MS that it has links, so a word of this age still counts. */
+enum {
+    FRESH_MS = 3 * POOL_SHARE_MS,
+    LOOK_MS = 50, /* between two looks while deliveries end */
+};
+
+static uint64_t now_of(const struct backend *b)
+{
+    return b->pool->params.loop->now;
+}
+
+static struct sharing *sharing_of(const struct backend *b)
+{
+    return b->pool->params.slots > 1 ? b->pool->params.sharing : NULL;
+}
+
+/* Links that have served, without `but`. */
+static uint32_t serving(const struct backend *b, const struct link *but)
+{
+    uint32_t n = 0;
+
+    for (const struct link *l = b->links; l; l = l->next)
+        n += l != but && l->outbound.served;
+    return n;
+}
+
+static bool spoke_lately(const struct backend *b)
+{
+    return b->spoke_ms && b->spoke_ms + POOL_SERVES_MS > now_of(b);
+}
+
+static bool left_lately(const struct backend *b)
+{
+    return b->left_ms && b->left_ms + POOL_LEFT_MS > now_of(b);
+}
+
+/* Whether the backend serves other workers, or still counts a connection that this one has closed. */
+static bool serves_elsewhere(const struct backend *b)
+{
+    struct sharing *s = sharing_of(b);
+    uint64_t word = s ? sharing_last_answer(s, b->share_id) : 0;
+
+    if (left_lately(b))
+        return true;
+    return word && word != b->told_us && word / 1000 + FRESH_MS > now_of(b);
+}
+
+/* When several workers connect at the same moment, nobody can have said yet that the backend serves
+ * it: then one more attempt shows. */
+static uint64_t grace(const struct backend *b)
+{
+    return sharing_of(b) ? POOL_ASK_MS : 0;
+}
+
+static void want(struct backend *b, uint32_t lines)
+{
+    struct sharing *s = sharing_of(b);
+
+    if (s)
+        sharing_want(s, b->share_id, (uint32_t)getpid(), lines, now_of(b) * 1000);
+}
+
+static void try_at(struct backend *b, uint64_t at)
+{
+    if (!b->pool->closing)
+        loop_alarm(b->pool->params.loop, &b->retry, at);
+}
+
+/* The administrator may raise the limit. An SMTP reply is logged by health_complain(). */
+static void log_limit(struct backend *b, uint32_t links)
+{
+    uint64_t now = now_of(b);
+
+    if (b->limit_told_ms && now < b->limit_told_ms + POOL_LIMIT_TELL_MS)
+        return;
+    if (links)
+        log_warn("backend %s works, but refuses more than %u connections of this worker",
+                 b->config->name, links);
+    else
+        log_warn("backend %s serves other workers, but refuses all connections of this one",
+                 b->config->name);
+    b->limit_told_ms = now ? now : 1;
+}
+
+bool limit_refused(struct backend *b, const struct link *l, bool silent)
+{
+    uint64_t now = now_of(b);
+    uint32_t links = serving(b, l);
+
+    /* A silent backend must have said something since this link was begun. */
+    if (links && spoke_lately(b) && (!silent || b->spoke_ms >= l->opened_ms)) {
+        b->room = links;
+        b->limited_ms = now + POOL_LIMITED_MS;
+        /* It may still count one that was just closed, so fewer than it accepts may be left. */
+        if (left_lately(b))
+            b->limited_ms = now + POOL_ASK_MS;
+        else
+            log_limit(b, links);
+        if (b->queue)
+            want(b, links);
+        try_at(b, b->limited_ms);
+        return true;
+    }
+    bool down = b->known && !b->up;
+    if (silent || down || links)
+        return false;
+    if (!b->doubted_ms)
+        b->doubted_ms = now;
+    if (now - b->doubted_ms >= (serves_elsewhere(b) ? POOL_DOUBT_MS : grace(b)))
+        return false;
+    if (now - b->doubted_ms >= POOL_GIVE_MS * 2)
+        log_limit(b, 0);
+    want(b, 0);
+    uint64_t pause = POOL_ASK_MS + (now - b->doubted_ms) / 4;
+    b->ask_ms = now + (pause < POOL_ASK_MAX_MS ? pause : POOL_ASK_MAX_MS);
+    try_at(b, b->ask_ms);
+    return true;
+}
+
+void limit_hurry(struct backend *b)
+{
+    b->doubted_ms = 0;
+    if (serving(b, NULL) || !serves_elsewhere(b))
+        return;
+    want(b, 0);
+    try_at(b, now_of(b) + POOL_ASK_MAX_MS);
+}
+
+uint32_t limit_most(const struct backend *b)
+{
+    return now_of(b) < b->limited_ms && b->room < b->open_max ? b->room : b->open_max;
+}
+
+bool limit_asks(const struct backend *b)
+{
+    return b->doubted_ms && now_of(b) < b->ask_ms;
+}
+
+bool limit_waits(const struct backend *b)
+{
+    return b->doubted_ms || limit_most(b) == 0;
+}
+
+/* Tells the others that this worker has links. */
+static void tell(struct backend *b, struct sharing *s)
+{
+    b->told_us = now_of(b) * 1000;
+    sharing_answered(s, b->share_id, b->told_us);
+}
+
+static struct link *idle_link(const struct backend *b)
+{
+    struct link *l = b->links;
+
+    while (l && (l->outbound.state != OUTBOUND_IDLE || l->delivery))
+        l = l->next;
+    return l;
+}
+
+/* Another worker gets one of `links` links: an idle one now, else the next that ends its delivery.
+ * This worker opens none for a moment, and gives no more than one in that time, no matter which one asks. */
+static void give(struct backend *b, uint32_t links)
+{
+    struct link *l = idle_link(b);
+
+    b->gave_ms = now_of(b);
+    b->room = links - 1;
+    b->limited_ms = b->gave_ms + POOL_GIVE_MS;
+    limit_go_on(b);
+    b->give = !l;
+    if (l) {
+        pool_link_quit(l);
+        pool_link_close(l);
+    }
+}
+
+/* Whether a new link was welcome, although it is not ready yet. */
+static bool is_greeted(const struct backend *b)
+{
+    const struct link *l = b->links;
+
+    while (l && (l->outbound.state <= OUTBOUND_GREETING || l->outbound.state == OUTBOUND_DEAD))
+        l = l->next;
+    return l;
+}
+
+void limit_look(struct backend *b)
+{
+    struct sharing *s = sharing_of(b);
+    uint64_t now = now_of(b);
+
+    if (!s || now < b->looked_ms + LOOK_MS || !is_greeted(b))
+        return;
+    uint32_t links = serving(b, NULL);
+    b->looked_ms = now;
+    if (links == 0 || spoke_lately(b) || idle_link(b))
+        tell(b, s);
+    if (links && !b->give && now >= b->gave_ms + POOL_GIVE_MS &&
+        sharing_must_give(s, b->share_id, (uint32_t)getpid(), links, now * 1000))
+        give(b, links);
+    if (b->links)
+        loop_alarm(b->pool->params.loop, &b->share, now + POOL_SHARE_MS);
+}
+
+static void share_due(struct loop *loop, struct alarm *a)
+{
+    limit_look(container_of(a, struct backend, share));
+}
+
+void limit_go_on(struct backend *b)
+{
+    if (limit_asks(b))
+        try_at(b, b->ask_ms);
+    else if (b->queue && now_of(b) < b->limited_ms)
+        try_at(b, b->limited_ms);
+}
+
+void limit_left(struct backend *b)
+{
+    b->left_ms = now_of(b);
+}
+
+void limit_open(struct backend *b)
+{
+    struct sharing *s = sharing_of(b);
+
+    b->share.due = share_due;
+    if (s)
+        b->share_id = sharing_id(s, span_of(b->config->name));
+}
+
+void limit_close(struct backend *b)
+{
+    loop_alarm_off(b->pool->params.loop, &b->share);
+}

@@ -1,0 +1,116 @@
+"""A backend that accepts few connections is not down; the workers share what it accepts."""
+
+import concurrent.futures
+import json
+import time
+
+import pytest
+
+from lib.scripted import CLOSE, HANG, HELLO, Scripted
+from lib.smtp import deliver
+from lib.waiting import until
+
+BUSY = "421 4.7.0 too many connections"
+TO = "alice@example.test"
+
+
+def slow(seconds):
+    """Each message takes so long."""
+
+    def answer(verb, argument, session):
+        if verb == ".":
+            time.sleep(seconds)
+
+    return answer
+
+
+def send(m, count):
+    """That many messages at once: their codes, and how long the last one took."""
+    begun = time.monotonic()
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        codes = list(pool.map(lambda n: deliver(m.port, "a@b.test", TO).code, range(count)))
+    return codes, time.monotonic() - begun
+
+
+def is_up(m):
+    return json.loads(m.control("--json", "status").stdout)["backends"][0]["up"]
+
+
+def check(m, rounds=3, count=24):
+    for _ in range(rounds):
+        codes, seconds = send(m, count)
+        print(f"{seconds:.2f} s, {codes.count(250)} of {count}")
+        assert codes == [250] * count, codes
+    assert "is down" not in m.log.text
+    assert is_up(m)
+
+
+@pytest.mark.parametrize("workers", [1, 2, 3])
+@pytest.mark.parametrize("most", [1, 2, 5])
+@pytest.mark.parametrize("refusal", [CLOSE, BUSY], ids=["close", "421"])
+def test_a_backend_that_accepts_few_connections_gets_all_mail_over_those(mired, refusal, most, workers):
+    with Scripted(slow(0.02), most=most, refusal=refusal) as backend:
+        m = mired(backend=backend.block, workers=workers, tarpit="time = 0")
+        check(m)
+        assert backend.copies(TO) == 72
+
+
+@pytest.mark.parametrize("most", [1, 3])
+@pytest.mark.parametrize("told", ["xclient = true", "proxy_protocol = v1"])
+def test_a_connection_for_each_message(mired, told, most):
+    """The backend may still count the last one when the next one begins."""
+
+    def answer(verb, argument, session):
+        if verb == ".":
+            time.sleep(0.02)
+        return b"" if verb == "PROXY" else None
+
+    with Scripted(answer, most=most, hello=(*HELLO, "XCLIENT NAME ADDR PORT PROTO HELO LOGIN")) as backend:
+        m = mired(backend=backend.block.replace("{ }", f"{{ {told} }}"), workers=2, tarpit="time = 0")
+        check(m, rounds=2, count=12)
+        assert backend.copies(TO) == 24
+
+
+def test_a_worker_gives_an_idle_connection_to_one_that_has_none(mired):
+    with Scripted(most=1) as backend:
+        m = mired(backend=backend.block, workers=3, tarpit="time = 0")
+        took = []
+        for _ in range(12):
+            begun = time.monotonic()
+            assert deliver(m.port, "a@b.test", TO).code == 250
+            took.append(time.monotonic() - begun)
+        print([f"{seconds:.2f}" for seconds in took])
+        assert "is down" not in m.log.text
+        assert max(took) < 10  # an idle connection would be kept for 60 s
+
+
+def test_a_backend_that_leaves_further_connections_unanswered_is_not_down(mired):
+    """As Dovecot does when its processes are used up."""
+    with Scripted(slow(1), most=2, refusal=HANG) as backend:
+        m = mired(backend=backend.block, workers=1, tarpit="time = 0")
+        check(m, rounds=1, count=24)  # 12 s: longer than a connection may take
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_backend_with_a_limit_that_goes_is_soon_seen_to_be_down(mired, workers):
+    with Scripted(slow(0.02), most=2, refusal=BUSY) as backend:
+        m = mired(backend=backend.block, workers=workers, tarpit="time = 0")
+        check(m, rounds=1)
+        backend.stop()
+        begun = time.monotonic()
+        assert deliver(m.port, "a@b.test", TO).code == 451
+        until(lambda: not is_up(m))
+        print(f"{time.monotonic() - begun:.1f} s")
+        assert time.monotonic() - begun < 8
+    with Scripted(port=backend.port):
+        m.log.wait("is up again")
+        assert deliver(m.port, "a@b.test", TO).code == 250
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_postfix_with_a_limit_of_connections_gets_all_mail(mired, postfix, workers):
+    backend = postfix(extra="smtpd_client_connection_count_limit = 2\nsmtpd_client_event_limit_exceptions =\nsmtpd_end_of_data_restrictions = sleep 1")
+    m = mired(backend=f'backend "smtp://127.0.0.1:{backend.port}" {{ }}', workers=workers, tarpit="time = 0")
+    check(m, rounds=2, count=12)
+    assert len(backend.delivered(TO, count=24)) == 24
+    assert "Connection concurrency limit exceeded" in backend.log

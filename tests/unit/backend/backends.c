@@ -1,0 +1,95 @@
+#include "backends.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static void changed(void *arg)
+{
+    ((struct backends *)arg)->changes++;
+}
+
+static void nothing(struct loop *loop, struct alarm *a)
+{
+}
+
+int backends_setup(void **state)
+{
+    static char name[] = "smtp://backend.test:25";
+    struct backends *t = calloc(1, sizeof *t);
+
+    assert_int_equal(loop_open(&t->loop), 0);
+    assert_int_equal(sharing_open(&t->sharing), 0);
+    t->one.name = name;
+    t->config.backend = &t->one;
+    t->config.backend_count = 1;
+    t->pool.params = (struct pool_params){.config = &t->config,
+                                          .loop = &t->loop,
+                                          .slots = 2,
+                                          .sharing = t->sharing,
+                                          .changed = changed,
+                                          .arg = t};
+    t->b = (struct backend){.pool = &t->pool, .config = &t->one, .open_max = 8};
+    t->b.queue_tail = &t->b.queue;
+    t->b.retry.due = nothing;
+    t->b.known = t->b.up = true;
+    limit_open(&t->b);
+    *state = t;
+    return 0;
+}
+
+int backends_teardown(void **state)
+{
+    struct backends *t = *state;
+
+    while (t->b.links)
+        pool_link_close(t->b.links);
+    loop_alarm_off(&t->loop, &t->b.retry);
+    limit_close(&t->b);
+    sharing_close(t->sharing);
+    loop_close(&t->loop);
+    free(t);
+    return 0;
+}
+
+struct link *backends_new_link(struct backends *t)
+{
+    struct link *l = calloc(1, sizeof *l);
+    int pair[2];
+
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    close(pair[1]);
+    l->backend = &t->b;
+    l->watch = (struct watch){.fd = pair[0], .events = EPOLLIN, .ready = pool_link_ready};
+    assert_int_equal(loop_watch(&t->loop, &l->watch), 0);
+    l->alarm.due = pool_link_due;
+    l->opened_ms = t->loop.now;
+    l->connecting = true;
+    l->outbound.state = OUTBOUND_GREETING;
+    l->next = t->b.links;
+    l->prev = &t->b.links;
+    if (l->next)
+        l->next->prev = &l->next;
+    t->b.links = l;
+    t->b.open++;
+    t->b.connecting++;
+    return l;
+}
+
+struct link *backends_link(struct backends *t, bool idle)
+{
+    struct link *l = backends_new_link(t);
+
+    l->connecting = false;
+    t->b.connecting--;
+    l->outbound.served = true;
+    l->outbound.state = idle ? OUTBOUND_IDLE : OUTBOUND_FINAL;
+    t->b.spoke_ms = t->loop.now;
+    return l;
+}
