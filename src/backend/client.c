@@ -167,6 +167,25 @@ static void tell_complaint(struct backend_client *t)
 
 /* ---- connecting ---- */
 
+/* A mail's connections do the same (health_no_tls()). */
+static void note_no_tls(struct backend_client *t)
+{
+    const char *name = backend_of(t)->name, *why = tls_client_error(t->ssl);
+
+    if (t->outbound.tls != OUTBOUND_TLS_OFFERED) {
+        log_warn("backend %s: TLS: %s", name, why);
+        return;
+    }
+    log_warn("backend %s: TLS: %s; asking in clear text, trying TLS again in %d minutes", name, why,
+             BACKEND_PLAIN_MS / 60000);
+    t->plain_until_ms = clock_mono_ms() + BACKEND_PLAIN_MS;
+}
+
+static bool is_plain(const struct backend_client *t)
+{
+    return clock_mono_ms() < t->plain_until_ms;
+}
+
 static int shake_hands(struct backend_client *t)
 {
     const struct config_backend *backend = backend_of(t);
@@ -182,8 +201,7 @@ static int shake_hands(struct backend_client *t)
     while ((done = tls_client_shake(t->ssl)) == 0 && !error)
         error = wait_for(t, POLLIN);
     if (done != 1) {
-        log_warn("backend %s: TLS: %s", backend->name, tls_client_error(t->ssl));
-        t->plain = t->outbound.tls == OUTBOUND_TLS_OFFERED;
+        note_no_tls(t);
         return -EPROTO;
     }
     if (backend->tls == TLS_IMPLICIT) {
@@ -239,7 +257,7 @@ static enum outbound_tls wanted_tls(const struct backend_client *t, const struct
         return OUTBOUND_TLS_NONE;
     if (mode == TLS_VERIFIED || (t->secret && !addr_is_loopback(to)))
         return OUTBOUND_TLS_NEEDED;
-    return t->plain ? OUTBOUND_TLS_NONE : OUTBOUND_TLS_OFFERED;
+    return t->clear ? OUTBOUND_TLS_NONE : OUTBOUND_TLS_OFFERED;
 }
 
 static int begin(struct backend_client *t)
@@ -271,12 +289,16 @@ static int begin(struct backend_client *t)
 
 int backend_client_ready(struct backend_client *t)
 {
-    bool plain = t->plain;
-
+    if (t->fd >= 0 && t->clear && !is_plain(t))
+        backend_client_close(t); /* TLS is to be tried again */
     if (t->fd >= 0)
         return 0;
+    t->clear = is_plain(t);
     int error = begin(t);
-    return error && t->plain && !plain ? begin(t) : error; /* only its TLS did not work */
+    if (!error || t->clear || !is_plain(t))
+        return error;
+    t->clear = true; /* only its TLS did not work */
+    return begin(t);
 }
 
 /* ---- queries and replies ---- */

@@ -33,7 +33,8 @@ struct backend_client {
     SSL_CTX *context;                  /* NULL: no TLS yet */
     SSL *ssl;                          /* NULL: clear text */
     bool secret;                       /* see backend_client_is_secret() */
-    bool plain;                        /* its TLS does not work and is not required */
+    bool clear;                        /* this connection is in clear text because TLS failed */
+    uint64_t plain_until_ms;           /* its TLS failed and is not required: none until then */
     uint64_t until_ms;                 /* monotonic: the time for this step */
     struct outbound outbound; /* greeting, EHLO and STARTTLS; then its reader and extensions */
     char input[2048];
