@@ -49,10 +49,10 @@ def wait_gone(pids, seconds=PATIENCE):
     return pids
 
 
-def kill_all(pids):
+def kill_all(pids, number=signal.SIGKILL):
     for pid in pids:
         try:
-            os.kill(pid, signal.SIGKILL)
+            os.kill(pid, number)
         except ProcessLookupError:
             pass
 
