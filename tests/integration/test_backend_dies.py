@@ -41,7 +41,6 @@ def names(backend):
     return collections.Counter(name for name, _ in given)
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("balance", ["first", "round_robin"])
 def test_one_of_two_backends_is_killed_under_load_and_no_message_is_lost_or_doubled(mired, postfix, balance):
     """Clients hear 250 and 4xx only. A message that was put off may stand there twice if it was under way when the
