@@ -56,8 +56,10 @@ def verdicts(m, source, connections, seconds):
 
 
 def compare(mired, counts, seconds):
+    """Each is a client of its own, and all of them ask at the same time: what the machine does, it does to all."""
     m = mired(tarpit="time = 1s growth = 1 shield = 0 freeze = off", workers=4, config='log_level = "warn"')
-    told = {n: verdicts(m, ports.stranger(), n, seconds) for n in counts}
+    with concurrent.futures.ThreadPoolExecutor(len(counts)) as pool:
+        told = dict(zip(counts, pool.map(lambda n: verdicts(m, ports.stranger(), n, seconds), counts)))
     print(f"verdicts in {seconds} s: {told}")
     most, least = max(told.values()), min(told.values())
     # The first verdicts of many come at once, before there is debt; a turn may be cut off at the end.
@@ -89,7 +91,6 @@ def ks_p(a, b):
     return min(1.0, 2 * sum((-1) ** (k - 1) * math.exp(-2 * k * k * x * x) for k in range(1, 101)))
 
 
-@pytest.mark.alone
 @pytest.mark.parametrize("covered", [False, True], ids=["in debt", "covered"])
 def test_existing_and_missing_recipients_cannot_be_told_apart_before_their_turn(mired, covered):
     """R5, R6: 500 of each from a client in debt; those who are told before their turn are told the same. The same from
