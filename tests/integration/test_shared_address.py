@@ -19,7 +19,8 @@ pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "
 
 PEOPLE = [f"p{n}@example.test" for n in range(150)]
 COMPANY, HARVESTER = netns.INSIDE
-CONNECTIONS, MESSAGES = 100, 200
+CONNECTIONS, MESSAGES = 100, 150
+EVERY = 0.07  # seconds between two of its messages
 
 
 @pytest.fixture
@@ -115,7 +116,7 @@ def test_mail_of_a_company_is_not_late_beside_a_harvester_at_its_address(nat, mi
         begun, since = time.monotonic(), len(p.log)
         for n in range(MESSAGES):
             send(p, PEOPLE[n % len(PEOPLE)], f"beside {n}")
-            time.sleep(max(0, begun + 0.1 * (n + 1) - time.monotonic()))
+            time.sleep(max(0, begun + EVERY * (n + 1) - time.monotonic()))
         wait_sent(p, 100 + MESSAGES)
         taken = delays(p, r"p\d+@example\.test")[100:]
         print(f"{len(taken)} messages: {max(taken):.2f} s at most; {client(m)}; {len(harvest.told)} verdicts for the harvester")
