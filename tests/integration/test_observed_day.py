@@ -1,5 +1,6 @@
 """P7: a day of mixed traffic hears from a mired that observes what it hears from one without a tarpit."""
 
+import concurrent.futures
 import json
 import statistics
 
@@ -41,11 +42,11 @@ def start(mired, tmp_path):
 
 def compare(start, seed, count, seconds, rules):
     plan = traffic.day(seed, count, seconds, [ports.stranger() for _ in range(12)])
-    heard, took = {}, {}
-    for name, tarpit in (("observed", f"observe = true {rules}"), ("off", "time = 0")):
-        m = start(tarpit)
-        heard[name] = traffic.play(m, plan)
-        took[name] = [h.seconds for talk in heard[name] for h in talk]
+    servers = {"observed": start(f"observe = true {rules}"), "off": start("time = 0")}
+    with concurrent.futures.ThreadPoolExecutor(len(servers)) as pool:  # the same noise for both
+        heard = dict(zip(servers, pool.map(lambda m: traffic.play(m, plan), servers.values())))
+    took = {name: [h.seconds for talk in talks for h in talk] for name, talks in heard.items()}
+    for name, m in servers.items():
         assert "why=masked" not in m.log.text and "why=shield" not in m.log.text
         assert "make room" not in m.log.text and "evicted" not in m.log.text
         if name == "observed":
