@@ -124,6 +124,7 @@ class Mired:
             try:
                 if b"READY=1" in ready.recv(4096):
                     self._wait_names()
+                    self.wait_begun()
                     return
             except socket.timeout:
                 pass
@@ -136,8 +137,8 @@ class Mired:
             until(lambda: all(map(named, processes.children(self.pid))))
 
     def wait_begun(self):
-        """A child is SCHED_BATCH until it has begun (base/scheduling.h). Clients are served before there is a freezer,
-        and while the kernel is busy with the rules of many, it cannot end in time, so the master would kill it."""
+        """A child is SCHED_BATCH until it has begun (base/scheduling.h). Clients are served before there is a freezer.
+        While the kernel is busy with the rules of many, a freezer answers no mirectl in time, nor ends in time."""
 
         def begins(pid):
             try:
