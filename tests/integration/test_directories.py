@@ -133,6 +133,7 @@ def test_ldap_is_asked_under_tls_and_its_certificate_is_looked_at(
         m.log.wait(rf"ldap: {server.url}: ")
 
 
+@pytest.mark.alone
 def test_of_several_ldap_servers_one_that_is_there_is_asked(mired, ldap):
     first, second = ldap(), ldap()
     section = ldap_section(first, "negative_cache = 0").replace(f'"{first.url}"', f'{{ "{first.url}", "{second.url}" }}')
