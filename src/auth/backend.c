@@ -100,7 +100,7 @@ static bool run(void *arg, uint32_t asker, struct task *t)
     return c->result != ANSWER_LATER;
 }
 
-static void rest(void *arg, uint32_t asker)
+static void rest(void *arg, uint32_t asker, void *to)
 {
 }
 

@@ -158,8 +158,6 @@ void config_check_fleet(struct reader *r)
                          "fleet has no redis; expected redis = { \"redis://10.0.0.9:6379/0\" }");
         return;
     }
-    if (f->ca)
-        config_check_pem(r, reader_place(r, SECTION_FLEET, 0, "ca"), "ca", f->ca);
     struct place at = reader_place(r, SECTION_FLEET, 0, "redis");
     f->server = calloc(f->redis.count, sizeof *f->server);
     if (!f->server || f->redis.count > SERVERS_MOST) {
@@ -191,7 +189,8 @@ void config_check_fleet(struct reader *r)
                      f->redis.count);
     check_names(r, f);
     check_readable(r, "password_file", f->password_file);
-    check_readable(r, "ca", f->ca);
+    if (f->ca)
+        config_check_pem(r, reader_place(r, SECTION_FLEET, 0, "ca"), "fleet: ca", f->ca);
 }
 
 void config_forget_fleet(struct config *c)

@@ -20,7 +20,7 @@ struct asker {
     pthread_cond_t wake;
     pthread_t thread;
     uint32_t number;
-    bool rest; /* askers_rest() */
+    void *rest_of; /* askers_rest() */
 };
 
 struct askers {
@@ -52,14 +52,15 @@ static bool wait_for_task(struct asker *me)
             pthread_cond_wait(&me->wake, &a->lock);
         else
             late = pthread_cond_timedwait(&me->wake, &a->lock, &until) != 0;
-        if ((late || me->rest) && !rested && !me->task) {
-            rested = true; /* still idle: a task that comes while the lock is free waits */
+        void *to = me->rest_of;
+        me->rest_of = NULL;
+        if ((late || to) && !rested && !me->task) {
+            rested = late; /* still idle: a task that comes while the lock is free waits */
             pthread_mutex_unlock(&a->lock);
-            a->params.rest(a->params.arg, me->number);
+            a->params.rest(a->params.arg, me->number, late ? NULL : to);
             pthread_mutex_lock(&a->lock);
         }
     }
-    me->rest = false;
     return me->task;
 }
 
@@ -180,19 +181,24 @@ static struct asker *make(struct askers *a, struct task *t)
     return me;
 }
 
+/* The place in the list of the first idle thread with such a connection that is to keep it, or NULL;
+ * the lock is held. */
+static struct asker **find_line(struct askers *a, const void *to)
+{
+    for (struct asker **at = &a->idle; *at && a->params.has_line; at = &(*at)->next_idle)
+        if (!(*at)->rest_of && a->params.has_line(a->params.arg, (*at)->number, to))
+            return at;
+    return NULL;
+}
+
 /* Takes the idle thread that is best for the task; the lock is held. NULL: none is idle. */
 static struct asker *take_idle(struct askers *a, const struct task *t)
 {
-    struct asker **best = &a->idle;
+    struct asker **line = find_line(a, t->to), **at = line ? line : &a->idle;
+    struct asker *one = *at;
 
-    for (struct asker **at = &a->idle; *at && a->params.has_line; at = &(*at)->next_idle)
-        if (a->params.has_line(a->params.arg, (*at)->number, t)) {
-            best = at;
-            break;
-        }
-    struct asker *one = *best;
     if (one)
-        *best = one->next_idle;
+        *at = one->next_idle;
     return one;
 }
 
@@ -210,14 +216,16 @@ bool askers_put(struct askers *a, struct task *t)
     return one;
 }
 
-void askers_rest(struct askers *a)
+bool askers_rest(struct askers *a, void *to)
 {
     pthread_mutex_lock(&a->lock);
-    for (struct asker *one = a->idle; one; one = one->next_idle) {
-        one->rest = true;
-        pthread_cond_signal(&one->wake);
+    struct asker **line = find_line(a, to);
+    if (line) {
+        (*line)->rest_of = to;
+        pthread_cond_signal(&(*line)->wake);
     }
     pthread_mutex_unlock(&a->lock);
+    return line;
 }
 
 int askers_fd(const struct askers *a)

@@ -19,6 +19,7 @@ struct askers;
 /* The first member of a task. */
 struct task {
     struct task *next; /* private */
+    void *to;          /* what it needs a connection to */
 };
 
 struct askers_params {
@@ -27,10 +28,10 @@ struct askers_params {
     /* Both run in thread number `asker` (0..most-1). run() returns false if it failed; other
      * threads are then preferred. */
     bool (*run)(void *arg, uint32_t asker, struct task *t);
-    void (*rest)(void *arg, uint32_t asker);
-    /* Runs in the clerk's thread: whether that idle thread has a connection for the task. NULL: no
-     * thread is better than another. */
-    bool (*has_line)(void *arg, uint32_t asker, const struct task *t);
+    void (*rest)(void *arg, uint32_t asker, void *to); /* `to` NULL: all its connections */
+    /* Runs in the clerk's thread: whether that idle thread has a connection to `to`. NULL: any
+     * thread is as good as another. */
+    bool (*has_line)(void *arg, uint32_t asker, const void *to);
 };
 
 /* NULL without memory or descriptors. */
@@ -43,8 +44,9 @@ bool askers_close(struct askers *a);
 /* Gives the task to a thread; false: all are busy, or no thread can be made. */
 bool askers_put(struct askers *a, struct task *t);
 
-/* Lets the threads that are idle now close their connections. */
-void askers_rest(struct askers *a);
+/* Lets an idle thread that has a connection to `to`, which is not NULL, close it. False: none has. A
+ * task that the thread gets first may use the connection instead. */
+bool askers_rest(struct askers *a, void *to);
 
 /* Readable when a task is done. */
 int askers_fd(const struct askers *a);

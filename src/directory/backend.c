@@ -277,5 +277,7 @@ enum answer_result backend_directory_ask(struct backend_directory *b, struct spa
         if (one != ANSWER_SILENCE)
             result = one;
     }
-    return lacking && lacking == b->count ? needs_utf8(out) : result;
+    if (lacking && lacking == b->count)
+        return needs_utf8(out);
+    return lacking && result == ANSWER_SILENCE ? ANSWER_LATER : result; /* that backend is up */
 }

@@ -47,12 +47,15 @@ struct source {
     uint32_t running;           /* errands that threads run now */
     uint32_t room;              /* queries at once that it has accepted so far */
     uint64_t grow_ms;           /* monotonic: when to try more of them */
-    uint64_t alone_ms;          /* monotonic: until then, no thread opens a connection */
-    uint64_t doubted_ms; /* monotonic: since when it refuses all connections; 0: it does not */
-    bool kept;           /* the newest version of a file is rejected */
-    bool down;           /* as this clerk knows it; the cache is authoritative */
+    bool regrow;                /* it answered nobody when `room` was last made smaller */
+    uint64_t pause_ms;          /* monotonic: until then, no thread opens a connection */
+    uint64_t refused_ms;        /* monotonic: the last of them */
+    uint64_t doubted_ms;        /* monotonic: since when it may be down; 0: there is no doubt */
+    bool kept;                  /* the newest version of a file is rejected */
+    bool down;                  /* as this clerk knows it; the cache is authoritative */
     char probe[QUERY_TEXT_MAX]; /* the query that failed, for the next try */
     size_t probe_len;
+    struct buf good; /* a query that it has answered */
 };
 
 /* One query, which goes to one source after another. */
@@ -78,9 +81,11 @@ struct errand {
     struct source *source;
     uint32_t slot;        /* of the worker that has caused it */
     struct answer answer; /* ANSWER_OTHER's */
-    uint64_t given_us, begun_us,
-        took_us; /* when a thread got it, when that began, how long it took */
+    uint64_t given_us;    /* monotonic: when a thread got it, and when that thread began */
+    uint64_t begun_us;
+    uint64_t took_us;
     enum answer_result result;
+    struct buf good; /* as its source's */
     size_t len;
     char form[];
 };
@@ -136,6 +141,8 @@ void source_took(const struct source *s, uint64_t us);
 
 /* ---- errands.c ---- */
 
+enum { ERRAND_REFUSED_US = 1000000 }; /* a refusal that takes longer is none: nothing answers */
+
 /* Queues a query to a source for that form, for an inquiry (which the errand then owns) or, with
  * NULL, for the cache. `slot`: of the worker that has caused it; d->slots: none has. False without
  * memory. errands_go() starts it. */
@@ -148,8 +155,23 @@ void errands_forget(struct directory *d);
 
 /* In threads; see askers.h. */
 bool errand_run(void *arg, uint32_t asker, struct task *t);
-void errand_rest(void *arg, uint32_t asker);
-bool errand_has_line(void *arg, uint32_t asker, const struct task *t);
+void errand_rest(void *arg, uint32_t asker, void *to);
+bool errand_has_line(void *arg, uint32_t asker, const void *to);
+
+/* ---- scarce.c ---- */
+
+/* What becomes of an errand that brought no answer: it waits for another try; it ends, and the source
+ * is as it was; it ends, and the source is down. */
+enum scarce { SCARCE_WAIT, SCARCE_LATER, SCARCE_DOWN };
+
+/* Call it when such an errand has ended; changes how many queries the source gets at once. */
+enum scarce scarce_refused(struct directory *d, struct source *s, struct errand *e);
+/* Call it when the source has answered. */
+void scarce_answered(struct directory *d, struct source *s);
+/* Whether the source may get one more query now. */
+bool scarce_may_go(const struct source *s);
+/* Gives a connection up if another clerk wants one and has fewer. */
+void scarce_share(struct directory *d, struct source *s);
 
 /* ---- directory.c ---- */
 

@@ -2,9 +2,8 @@
  * directory_part.h.
  *
  * Errands wait in the order of fair.h and, at each source, of source_slots.h, for as many threads as
- * their source accepts connections. A source that refuses a connection while it answers on others,
- * of this clerk or another, is not down; it only accepts no more (sharing.h). A slow source leaves
- * threads for the other sources. Runs in clerks. */
+ * their source accepts connections (scarce.c). A slow source leaves threads for the other sources.
+ * Runs in clerks. */
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,17 +17,7 @@
 #include "directory/source_slots.h"
 #include "directory/traps.h"
 
-enum {
-    GROW_MS = 5000, /* how long after a refused connection more are tried */
-    /* A source that refuses a connection may be crowded: for so long it is not taken for down, and
-     * tried again so often. */
-    DOUBT_MS = 2000,
-    AGAIN_MS = 250,
-    FORGET_MS = 10000, /* a refusal so long ago is no part of this doubt */
-    /* A clerk that has given up a connection leaves it to the others for so long. */
-    LEAVE_MS = 600,
-    REFUSED_MS = 1000, /* a refusal that takes longer is none, but silence */
-};
+enum { LOOK_AFTER_MS = 250 };
 
 /* ---- in a thread: the query ---- */
 
@@ -44,6 +33,19 @@ static enum answer_result ask_line(const struct source *s, union line line, stru
     return ANSWER_SILENCE;
 }
 
+/* There was no answer. If there is one to a query that the source has answered before, it is neither
+ * crowded nor down, but cannot answer this query: some servers break the connection. */
+static enum answer_result ask_other(const struct source *s, union line line, const struct errand *e)
+{
+    struct span good = buf_span(&e->good);
+    struct answer unused;
+
+    if (e->took_us > ERRAND_REFUSED_US || good.len == 0 ||
+        span_equal(good, (struct span){e->form, e->len}))
+        return ANSWER_SILENCE;
+    return ask_line(s, line, good, &unused) == ANSWER_SILENCE ? ANSWER_SILENCE : ANSWER_LATER;
+}
+
 bool errand_run(void *arg, uint32_t asker, struct task *t)
 {
     struct errand *e = (struct errand *)t;
@@ -54,26 +56,29 @@ bool errand_run(void *arg, uint32_t asker, struct task *t)
     e->result =
         line.any ? ask_line(s, line, (struct span){e->form, e->len}, &e->answer) : ANSWER_SILENCE;
     e->took_us = clock_mono_us() - e->begun_us;
-    if (line.any && e->result != ANSWER_SILENCE && atomic_exchange(&s->give, false))
+    if (line.any && e->result == ANSWER_SILENCE)
+        e->result = ask_other(s, line, e);
+    /* a line that brought no answer is no line */
+    if (line.any && (e->result == ANSWER_SILENCE || atomic_exchange(&s->give, false)))
         source_rest(s, asker);
     else if (line.any)
         source_note_line(s, asker);
     return e->result != ANSWER_SILENCE;
 }
 
-/* Closes the connections of an idle thread. */
-void errand_rest(void *arg, uint32_t asker)
+/* Closes the connection of an idle thread to one source, or all of them. */
+void errand_rest(void *arg, uint32_t asker, void *to)
 {
     const struct directory *d = arg;
 
     for (struct source *s = d->source; s < d->source + d->sources; s++)
-        if (!source_is_file(s))
+        if (!source_is_file(s) && (!to || s == to))
             source_rest(s, asker);
 }
 
-bool errand_has_line(void *arg, uint32_t asker, const struct task *t)
+bool errand_has_line(void *arg, uint32_t asker, const void *to)
 {
-    const struct source *s = ((const struct errand *)t)->source;
+    const struct source *s = to;
 
     return atomic_load(&s->open[asker]);
 }
@@ -83,6 +88,7 @@ bool errand_has_line(void *arg, uint32_t asker, const struct task *t)
 static void errand_free(struct errand *e)
 {
     free(e->inquiry);
+    buf_free(&e->good);
     free(e);
 }
 
@@ -101,6 +107,7 @@ static void finish(struct directory *d, struct errand *e, enum answer_result res
         q->answer = e->answer;
         q->answer.id = id;
     }
+    buf_free(&e->good);
     free(e);
     if (q)
         inquiry_go_on(d, q, result);
@@ -112,7 +119,7 @@ static void give_up(struct directory *d, struct errand *e)
     struct inquiry *q = e->inquiry;
 
     if (q) {
-        q->answer.result = ANSWER_LATER;
+        q->answer.result = q->known == ANSWER_YES ? ANSWER_YES : ANSWER_LATER;
         d->answered(d->arg, &q->asker, &q->answer);
     }
     errand_free(e);
@@ -162,7 +169,7 @@ static bool may_go(const void *arg, const struct fair_item *item)
     const struct directory *d = arg;
     const struct source *s = container_of(item, const struct errand, item)->source;
 
-    if (s->running >= s->room || (s->running >= s->lines && clock_mono_ms() < s->alone_ms))
+    if (!scarce_may_go(s))
         return false;
     return s->running == 0 || fair_asked(d->fair) + 1 + reserved_for_others(d, s) <= d->most;
 }
@@ -200,6 +207,8 @@ void errands_go(struct directory *d)
         struct fair_item *item = &e->item;
         bool late = is_late(e), settled = !late && has_outcome(d, e, &result);
         e->given_us = clock_mono_us();
+        e->good.len = 0;
+        (void)buf_add_span(&e->good, buf_span(&e->source->good));
         if (!late && !settled && askers_put(d->askers, &e->task)) {
             e->source->running++;
             source_slots_begin(e->source->slots, e->slot);
@@ -238,6 +247,7 @@ bool errand_send(struct directory *d, struct source *s, struct span form, struct
     if (!e)
         return false;
     e->source = s;
+    e->task.to = s;
     e->slot = slot < d->slots ? slot : d->slots;
     e->inquiry = q;
     e->len = form.len;
@@ -246,100 +256,22 @@ bool errand_send(struct directory *d, struct source *s, struct span form, struct
     return true;
 }
 
-/* ---- a source that accepts few connections ---- */
-
-/* Whether the source may only be crowded, although it has answered nobody since it got the errand:
- * another clerk may have all its connections, and has had no time to get an answer or to give one
- * up. Not for long: then it is down. */
-static bool is_doubtful(struct source *s, const struct errand *e)
-{
-    uint64_t now = clock_mono_ms();
-
-    if (e->took_us > REFUSED_MS * 1000)
-        return false;
-    if (!s->doubted_ms || now > s->doubted_ms + FORGET_MS)
-        s->doubted_ms = now;
-    return now < s->doubted_ms + DOUBT_MS;
-}
-
-/* A connection was refused or broke. True: the source accepts no more for now, but is not down. */
-static bool is_crowded(const struct directory *d, struct source *s, const struct errand *e)
-{
-    if (e->result != ANSWER_SILENCE)
-        return false;
-    bool answers_others = sharing_last_answer(d->sharing, s->cached.id) >= e->given_us;
-    if (answers_others)
-        s->doubted_ms = 0;
-    return answers_others || (!s->down && (s->running > 0 || is_doubtful(s, e)));
-}
-
-/* Uses the connections that there are. Without any, this clerk asks the others for one, and tries
- * again soon. */
-static void make_do(struct directory *d, struct source *s)
-{
-    uint64_t now = clock_mono_us();
-    uint32_t most = s->lines > s->running ? s->lines : s->running; /* this one no longer counts */
-
-    s->room = most ? most : 1;
-    s->grow_ms = now / 1000 + GROW_MS;
-    if (!most)
-        s->alone_ms = now / 1000 + AGAIN_MS;
-    sharing_want(d->sharing, s->cached.id, d->pid, s->lines, now);
-}
-
-/* Gives a connection up if another clerk wants one and has fewer. */
-static void share(struct directory *d, struct source *s)
-{
-    uint64_t now = clock_mono_us();
-    uint32_t lines = s->lines;
-
-    if (!sharing_must_give(d->sharing, s->cached.id, d->pid, lines, now))
-        return;
-    if (lines > s->running)
-        askers_rest(d->askers);
-    else
-        s->give = true;
-    s->room = lines > 1 ? lines - 1 : 1;
-    s->grow_ms = now / 1000 + GROW_MS;
-    s->alone_ms = now / 1000 + LEAVE_MS;
-}
-
-/* The source answers: allow some more queries at once. */
-static void grow(const struct directory *d, struct source *s)
-{
-    uint64_t now = clock_mono_ms();
-
-    if (s->room == d->most || now < s->grow_ms)
-        return;
-    s->room += (s->room + 1) / 2;
-    if (s->room > d->most)
-        s->room = d->most;
-    s->grow_ms = now + GROW_MS;
-}
-
-/* The source has answered. */
-static void has_answered(struct directory *d, struct source *s)
-{
-    if (s->down)
-        s->room = d->most;
-    s->doubted_ms = 0;
-    sharing_answered(d->sharing, s->cached.id, clock_mono_us());
-    grow(d, s);
-}
-
-/* The source would accept no connection for this errand, which waits for another one, unless nobody
- * waits for it. */
-static void was_refused(struct directory *d, struct errand *e)
+/* No answer came: the errand waits for another connection, or ends. */
+static void was_silent(struct directory *d, struct errand *e)
 {
     struct source *s = e->source;
 
-    make_do(d, s);
-    if (s->down)
-        source_was_asked(d, s, (struct span){e->form, e->len}, false);
-    if (e->inquiry)
-        enqueue(d, e);
-    else
-        errand_free(e);
+    switch (scarce_refused(d, s, e)) {
+    case SCARCE_WAIT:
+        if (e->inquiry)
+            enqueue(d, e);
+        else
+            errand_free(e); /* nobody waits for it */
+        return;
+    case SCARCE_LATER: break;
+    case SCARCE_DOWN: source_was_asked(d, s, (struct span){e->form, e->len}, true); break;
+    }
+    finish(d, e, ANSWER_LATER);
 }
 
 /* Handles the end of an errand that a thread has run. */
@@ -347,23 +279,23 @@ static void was_run(struct directory *d, struct errand *e)
 {
     struct source *s = e->source;
     struct span form = {e->form, e->len};
-    bool silent = e->result == ANSWER_SILENCE;
 
     s->running--;
     source_slots_end(s->slots, e->slot);
     fair_done(d->fair, &e->item);
     source_took(s, e->took_us);
-    if (is_crowded(d, s, e)) {
-        was_refused(d, e);
+    if (e->result == ANSWER_SILENCE) {
+        was_silent(d, e);
         return;
     }
-    if (silent)
-        s->doubted_ms = 0;
-    else
-        has_answered(d, s);
+    scarce_answered(d, s);
+    if (e->result != ANSWER_LATER) {
+        s->good.len = 0;
+        (void)buf_add_span(&s->good, form);
+    }
     cache_put(d->cache, &s->cached, form, clock_wall_ms(), e->result);
-    source_was_asked(d, s, form, silent);
-    finish(d, e, silent ? ANSWER_LATER : e->result);
+    source_was_asked(d, s, form, false);
+    finish(d, e, e->result);
 }
 
 int directory_fd(const struct directory *d)
@@ -395,8 +327,8 @@ int directory_look_after(struct directory *d)
             continue;
         }
         if (wants != d->wants && s->lines)
-            share(d, s);
-        again = again || s->down || s->lines || now < s->alone_ms;
+            scarce_share(d, s);
+        again = again || s->down || s->lines || now < s->pause_ms;
         if (!s->down)
             continue;
         if (!cache_is_down(d->cache, &s->cached))
@@ -406,7 +338,7 @@ int directory_look_after(struct directory *d)
     }
     d->wants = wants;
     errands_go(d);
-    return again ? AGAIN_MS : -1;
+    return again ? LOOK_AFTER_MS : -1;
 }
 
 void errands_forget(struct directory *d)

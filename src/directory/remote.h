@@ -2,9 +2,9 @@
  *
  * All of them block, for a few seconds at most. Each object is used by one thread of a clerk, and
  * shares only the log with others. ..._rest() closes connections until they are needed again,
- * ..._is_open() tells whether there is one. They return YES, NO, LATER (the directory says that it cannot answer now), SILENCE (the directory
- * cannot be reached), or OTHER with the reply in *out. Caching, and pauses after a failure, are in
- * directory.c. */
+ * ..._is_open() tells whether there is one. They return YES, NO, LATER (the directory says that it
+ * cannot answer now), SILENCE (the directory cannot be reached), or OTHER with the reply in *out.
+ * Caching, and pauses after a failure, are in directory.c. */
 #ifndef MIRED_DIRECTORY_REMOTE_H
 #define MIRED_DIRECTORY_REMOTE_H
 

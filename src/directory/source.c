@@ -160,6 +160,7 @@ void source_close(const struct directory *d, struct source *s)
     free(s->open);
     free(s->found);
     free(s->slots);
+    buf_free(&s->good);
 }
 
 /* ---- up or down ---- */

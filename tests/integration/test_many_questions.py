@@ -109,14 +109,14 @@ def test_good_mail_to_people_not_asked_for_lately_beside_a_botnet(mired, postfix
 class Slow(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """Speaks socketmap, each answer after `delay` seconds; serves `most` connections and closes all others. `peak`: how
     many questions were under way at once, `open` how many connections there are. The first answers wait for a peak of
-    `together`."""
+    `together`. A question for `breaks` breaks the connection."""
 
     daemon_threads = True
     request_queue_size = 256
     allow_reuse_address = True
 
-    def __init__(self, delay, most=10**6, people=(), together=0):
-        self.delay, self.most, self.people, self.together = delay, most, people, together
+    def __init__(self, delay, most=10**6, people=(), together=0, breaks=None):
+        self.delay, self.most, self.people, self.together, self.breaks = delay, most, people, together, breaks
         self.lock, self.open, self.under_way, self.peak = threading.Condition(), 0, 0, 0
         super().__init__(("127.0.0.1", ports.free()), self.Handler)
         threading.Thread(target=self.serve_forever, daemon=True).start()
@@ -136,6 +136,8 @@ class Slow(socketserver.ThreadingMixIn, socketserver.TCPServer):
                             return
                         length += octet
                     question = self.rfile.read(int(length[:-1]) + 1)[:-1].decode()
+                    if self.server.breaks and question.endswith(self.server.breaks):
+                        return
                     self.server.wait(+1)
                     time.sleep(self.server.delay)
                     self.server.wait(-1)  # before the other side can know the answer
@@ -227,6 +229,29 @@ def test_a_clerk_that_needs_its_connections_no_more_gives_them_up(mired, slow):
     took = [ask(m.port, person) for person in people]  # each from another network
     print([f"{s:.2f}" for _, s in took])
     assert [code for code, _ in took] == [250] * len(people)
+    assert "is down" not in m.log.text
+
+
+def test_a_question_that_breaks_the_connection_delays_no_other(mired, slow):
+    """A directory that fails at certain addresses is no directory that is crowded or down."""
+    people = [f"person{n}@example.test" for n in range(160)]
+    directory = slow(0.02, people=people, breaks="poison@example.test")
+    m = mired(tarpit="time = 0", recipients=None, config=socketmap(directory))
+    end, codes = threading.Event(), []
+
+    def harvest():
+        while not end.is_set():
+            codes.append(ask(m.port, "poison@example.test")[0])
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        poisoners = [pool.submit(harvest) for _ in range(4)]
+        try:
+            for first in range(0, len(people), 16):
+                took = ask_together(m, people[first : first + 16])
+                assert [code for code, _ in took] == [250] * 16, took
+        finally:
+            end.set()
+    assert all(p.result() is None for p in poisoners) and set(codes) == {451}
     assert "is down" not in m.log.text
 
 

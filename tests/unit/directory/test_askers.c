@@ -36,13 +36,17 @@ static bool run(void *arg, uint32_t asker, struct task *t)
 
 static uint32_t with_line = UINT32_MAX; /* the thread that has a connection for every task */
 static sem_t rested;
+static uint32_t rested_thread;
+static void *rested_of;
 
-static void rest(void *arg, uint32_t asker)
+static void rest(void *arg, uint32_t asker, void *to)
 {
+    rested_thread = asker;
+    rested_of = to;
     sem_post(&rested);
 }
 
-static bool has_line(void *arg, uint32_t asker, const struct task *t)
+static bool has_line(void *arg, uint32_t asker, const void *to)
 {
     return asker == with_line;
 }
@@ -158,22 +162,22 @@ static void test_a_thread_with_a_connection_for_the_task_comes_first(void **stat
     assert_true(askers_close(a));
 }
 
-static void test_idle_threads_can_be_told_to_rest(void **state)
+static void test_an_idle_thread_with_a_connection_can_be_told_to_close_it(void **state)
 {
     struct askers *a = *state;
-    struct work w[2] = {0}, one = {.well = true};
+    struct work w[2] = {0};
+    int source;
 
     use_threads(a, w, 2);
-    askers_rest(a);
-    sem_wait(&rested);
-    sem_wait(&rested);
-    askers_rest(a); /* they have no connections any more */
-    assert_true(askers_put(a, &one.task));
-    wait_done(a, 1);
+    assert_false(askers_rest(a, &source));
     assert_int_equal(sem_trywait(&rested), -1);
-    askers_rest(a); /* it had a task, so it may have one again */
+    with_line = 1;
+    assert_true(askers_rest(a, &source));
     sem_wait(&rested);
+    assert_int_equal(rested_thread, 1);
+    assert_ptr_equal(rested_of, &source);
     assert_true(askers_close(a));
+    assert_int_equal(sem_trywait(&rested), -1); /* the other one has kept its own */
 }
 
 static void test_a_busy_thread_is_not_waited_for(void **state)
@@ -197,7 +201,8 @@ int main(void)
         cmocka_unit_test_setup(test_one_thread_is_enough_for_one_task_at_a_time, setup),
         cmocka_unit_test_setup(test_a_thread_whose_connection_fails_is_used_last, setup),
         cmocka_unit_test_setup(test_a_thread_with_a_connection_for_the_task_comes_first, setup),
-        cmocka_unit_test_setup(test_idle_threads_can_be_told_to_rest, setup),
+        cmocka_unit_test_setup(test_an_idle_thread_with_a_connection_can_be_told_to_close_it,
+                               setup),
         cmocka_unit_test_setup(test_a_busy_thread_is_not_waited_for, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

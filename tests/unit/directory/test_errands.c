@@ -37,6 +37,7 @@ static struct {
     int limit;       /* connections that it accepts */
     int connections; /* that there are */
     bool ends;       /* each connection ends with its answer */
+    int breaks;      /* the number of an address at which it ends a connection, without an answer */
 } server = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
 static void set_server(int limit, bool ends)
@@ -106,6 +107,10 @@ enum answer_result __wrap_socketmap_directory_ask(struct socketmap_directory *s,
         return ANSWER_SILENCE;
     }
     nanosleep(&work, NULL); /* others come meanwhile */
+    if (server.breaks && key.at[0] != '@' && atoi(key.at + 1) == server.breaks) {
+        hang_up(s);
+        return ANSWER_SILENCE;
+    }
     if (ends)
         hang_up(s);
     return key.at[0] != '@' && atoi(key.at + 1) % 2 ? ANSWER_YES : ANSWER_NO;
@@ -278,6 +283,51 @@ static void test_a_source_that_ends_each_connection_answers_all(void **state)
     expect_up(*state, 2);
 }
 
+/* A refusal some seconds ago, which nobody tried again, is no reason to take it for down. */
+static void test_a_crowded_source_is_not_down_because_of_an_old_refusal(void **state)
+{
+    struct clerks *c = *state;
+    struct source *s = &c->directory[1]->source[0];
+
+    set_server(1, false);
+    ask_all(c, 1, 1); /* the first clerk has the connection */
+    s->doubted_ms = s->refused_ms = clock_mono_ms() - 5000;
+    c->sent = c->done = 0;
+    memset(c->answered, 0, sizeof c->answered);
+    ask(c, 1, 1);
+    while (c->done < 1) {
+        turn(c);
+        assert_false(s->down);
+    }
+    assert_int_equal(c->result[1], ANSWER_YES);
+}
+
+static void test_a_query_that_breaks_the_connection_harms_no_other(void **state)
+{
+    struct clerks *c = *state;
+
+    set_server(100, false);
+    ask_all(c, 2, 40);
+    server.breaks = 77;
+    ask_all(c, 2, QUERIES);
+    for (int i = 0; i < QUERIES; i++) {
+        assert_int_equal(c->answered[i], 1);
+        assert_int_equal(c->result[i], i == 77 ? ANSWER_LATER : i % 2 ? ANSWER_YES : ANSWER_NO);
+    }
+    expect_up(c, 2);
+    memset(c->answered, 0, sizeof c->answered);
+    for (int i = 0; i < 3; i++) { /* nobody else asks */
+        c->sent = c->done = 0;
+        ask(c, i % 2, 77);
+        while (c->done < 1)
+            turn(c);
+        assert_int_equal(c->directory[i % 2]->source[0].doubted_ms, 0);
+        assert_int_equal(c->result[77], ANSWER_LATER);
+        expect_up(c, 2);
+    }
+    server.breaks = 0;
+}
+
 /* "Later", and never "unknown"; and soon, because clients wait. */
 static void test_a_source_that_refuses_everybody_is_down_and_comes_back(void **state)
 {
@@ -320,6 +370,7 @@ static void test_a_clerk_ends_with_queries_that_wait(void **state)
             struct errand *e = (struct errand *)t;
             e->source->running--;
             free(e->inquiry);
+            buf_free(&e->good);
             free(e);
         }
     }
@@ -346,6 +397,8 @@ int main(void)
         cmocka_unit_test(test_one_clerk_has_all_answers_from_a_source_that_takes_few),
         cmocka_unit_test(test_two_clerks_share_a_source_that_takes_few),
         WITH_CLERKS(test_a_source_that_ends_each_connection_answers_all),
+        WITH_CLERKS(test_a_crowded_source_is_not_down_because_of_an_old_refusal),
+        WITH_CLERKS(test_a_query_that_breaks_the_connection_harms_no_other),
         WITH_CLERKS(test_a_source_that_refuses_everybody_is_down_and_comes_back),
         WITH_CLERKS(test_a_clerk_ends_with_queries_that_wait),
     };
