@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "
 PEOPLE = [f"p{n}@example.test" for n in range(150)]
 COMPANY, HARVESTER = netns.INSIDE
 CONNECTIONS, MESSAGES = 100, 150
-EVERY = 0.07  # seconds between two of its messages
+EVERY = 0.1  # seconds between two of its messages: all of them take longer than a turn of the harvester
 
 
 @pytest.fixture
