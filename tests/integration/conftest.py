@@ -1,5 +1,7 @@
 """Fixtures: each hands out things that are stopped and checked when the test ends."""
 
+import os
+
 import pytest
 
 from lib import netns
@@ -13,6 +15,27 @@ from lib.unbound import Unbound
 def pytest_sessionstart(session):
     if not PROGRAM.exists():
         pytest.exit(f"{PROGRAM} is not there; run `make build`", returncode=3)
+
+
+@pytest.hookimpl(trylast=True)  # behind what -m and -k take away
+def pytest_collection_modifyitems(items):
+    """Side by side, the tests marked `long` begin first: one that begins last is waited for by all other workers.
+
+    pytest-xdist first gives each worker a quarter of its share, of tests that follow each other. So each of these
+    chunks begins with as many of the long ones. All workers come to the same order."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0))
+    if workers < 2:
+        return
+    chunk = max(len(items) // workers // 4, 2)
+    long = [item for item in items if item.get_closest_marker("long")][: chunk * workers]
+    first = set(long)
+    rest = [item for item in items if item not in first]
+    ordered = []
+    for n in range(workers):
+        mine = long[n::workers]
+        ordered += mine + rest[: chunk - len(mine)]
+        del rest[: chunk - len(mine)]
+    items[:] = ordered + rest
 
 
 @pytest.fixture

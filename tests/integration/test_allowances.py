@@ -189,6 +189,7 @@ def wait_kept(m, kept):
 BOB = {"user": "bob@example.test", "password": "builder"}
 
 
+@pytest.mark.long
 def test_a_mailing_list_has_its_own_allowance_and_the_file_is_reread(mired):
     m = mired()
     path = with_file(m, "bob@example.test 40 0\n", 5)
@@ -370,6 +371,7 @@ NUMBERS = [(200, 1000, 200, 100), (90, 120, 60, 30)]
 
 @pytest.mark.parametrize("stolen", ["tell", "refuse"])
 @pytest.mark.parametrize("hour, day, connections, networks", NUMBERS)
+@pytest.mark.long
 def test_a_stolen_password_gets_nowhere(mired, stolen, hour, day, connections, networks):
     web = ports.free()
     m = mired(

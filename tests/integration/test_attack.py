@@ -92,6 +92,7 @@ def ks_p(a, b):
 
 
 @pytest.mark.parametrize("covered", [False, True], ids=["in debt", "covered"])
+@pytest.mark.long
 def test_existing_and_missing_recipients_cannot_be_told_apart_before_their_turn(mired, covered):
     """R5, R6: 500 of each from a client in debt; those who are told before their turn are told the same. The same from
     one that good mail covers (R8), once it has been told what that pays for.

@@ -42,6 +42,7 @@ def names(backend):
 
 
 @pytest.mark.parametrize("balance", ["first", "round_robin"])
+@pytest.mark.long
 def test_one_of_two_backends_is_killed_under_load_and_no_message_is_lost_or_doubled(mired, postfix, balance):
     """Clients hear 250 and 4xx only. A message that was put off may stand there twice if it was under way when the
     backend died (RFC 1047), and there are no more of these than clients; it is back in rotation by itself."""

@@ -136,6 +136,7 @@ def test_what_does_not_deliver_may_die_amid_a_delivery(stages):
     play(stages, BESIDE, (("RCPT", "dot"), (200,)))
 
 
+@pytest.mark.long
 def test_what_delivers_may_die_amid_a_delivery(stages):
     play(stages, WITHIN, (("half", "dot"), (200,)))
 

@@ -159,6 +159,7 @@ def changes(x, role, command, stops):
 
 
 @pytest.mark.parametrize("command, role, step", [("reload", "master", 97), ("upgrade", "master", 131), ("reload", "worker", 61), ("reload", "clerk", 61)])
+@pytest.mark.long
 def test_a_process_killed_at_a_call_of_a_change_costs_no_message(matrix, command, role, step):
     """The first two stops are certain: a process that ends waits for the note and reads it. How many of the others there
     are depends on the mail that comes meanwhile."""

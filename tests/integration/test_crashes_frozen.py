@@ -78,6 +78,7 @@ def kills(frozen, cable, role, stops):
     return len(killed)
 
 
+@pytest.mark.long
 def test_a_freezer_killed_at_a_call_leaves_no_hold_stuck(frozen, cable):
     assert kills(frozen, cable, "freezer", range(2, 2000, 13)) >= 3
 

@@ -184,6 +184,7 @@ def shown(m, address):
     return float(found[1] or 0)
 
 
+@pytest.mark.long
 def test_an_administrators_first_day(site):
     dns = Unbound()
     named, late, unnamed, stranger, printer = *(ports.stranger() for _ in range(4)), "127.66.7.9"

@@ -238,6 +238,7 @@ def test_a_new_member_takes_no_mail_before_it_has_the_key_of_the_records(redis, 
     assert "fleet: up" not in one.log.text
 
 
+@pytest.mark.long
 def test_a_member_that_starts_in_between_hears_what_was_settled(redis, fleet):
     """And Redis has lost everything meanwhile."""
     r = redis()
@@ -683,6 +684,7 @@ def survive(master, one, two):
     return source
 
 
+@pytest.mark.long
 def test_sentinels_name_another_master(several, redis, fleet):
     """The master is killed, and comes back as a replica: nothing is written to it."""
     first = redis()
@@ -759,6 +761,7 @@ class Moving:
             reader.close()
 
 
+@pytest.mark.long
 def test_a_cluster_moves_slots_under_the_fleet(several, fleet):
     """ASK: what is written or read while a key's slot moves goes to the slot's next node."""
     nodes = several(cluster(replicas=0))
@@ -816,6 +819,7 @@ def test_a_cluster_moves_the_slot_of_the_stream(several, fleet):
     until(lambda: agree(source, one, two))
 
 
+@pytest.mark.long
 def test_a_cluster_loses_a_master(several, fleet):
     """Keys of all slots reach the other member; then the master of the stream is killed."""
     nodes = several(cluster())
@@ -841,6 +845,7 @@ def test_a_cluster_loses_a_master(several, fleet):
 # ---- what people do and see ----
 
 
+@pytest.mark.long
 def test_a_release_reaches_all_members(redis, fleet):
     one, two, three = fleet(redis(), 3)
     source = ports.stranger()
@@ -863,6 +868,7 @@ def heard_in_keys(m, *names):
     return {x["name"] for x in shown if x["shares"]} >= set(names)
 
 
+@pytest.mark.long
 def test_a_release_counts_more_than_what_a_member_that_is_down_said_before(redis, fleet):
     """Redis still has its share, and a member that reads the client's key only later finds it there."""
     r = redis()
@@ -939,6 +945,7 @@ def guess(m, source, name=ACCOUNT):
         assert c.login(name, "wrong").code == 535
 
 
+@pytest.mark.long
 def test_the_release_of_an_account_reaches_all_members(redis, fleet):
     """What it has sent, guesses and new networks are forgotten everywhere, and nobody brings them back."""
     one, two, three = members = fleet(redis(), 3, config=ALLOWED)

@@ -116,6 +116,7 @@ def test_who_comes_back_from_the_same_port_is_served(frozen, cable):
         assert again.recv(100).startswith(b"221")
 
 
+@pytest.mark.long
 def test_holds_survive_the_freezers_death(frozen, cable):
     m = frozen(time=12)
     m.deaths_expected = True
@@ -133,6 +134,7 @@ def test_holds_survive_the_freezers_death(frozen, cable):
         told(client)
 
 
+@pytest.mark.long
 def test_holds_survive_a_workers_death(frozen, cable):
     m = frozen(time=12)
     m.deaths_expected = True
@@ -144,6 +146,7 @@ def test_holds_survive_a_workers_death(frozen, cable):
 
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
+@pytest.mark.long
 def test_holds_survive_a_stop_and_a_kill_of_everything(frozen, cable, end):
     m = frozen(time=12)
     clients = [ask(m.port, n) for n in range(50)]
@@ -158,6 +161,7 @@ def test_holds_survive_a_stop_and_a_kill_of_everything(frozen, cable, end):
         told(client)
 
 
+@pytest.mark.long
 def test_holds_survive_an_upgrade(frozen, cable):
     m = frozen(time=12)
     clients = [ask(m.port, n) for n in range(50)]
@@ -206,6 +210,7 @@ def secure(frozen, tmp_path):
 
 
 @pytest.mark.parametrize("how", ["starttls", "implicit"])
+@pytest.mark.long
 def test_under_tls_the_socket_goes_and_the_conversation_goes_on(secure, cable, how):
     m = secure(time=12)
     clients = [m.client(n, how) for n in range(20)]
@@ -221,6 +226,7 @@ def test_under_tls_the_socket_goes_and_the_conversation_goes_on(secure, cable, h
     assert len(list((m.mail / "example.test" / "alice" / "new").iterdir())) == 20
 
 
+@pytest.mark.long
 def test_holds_under_tls_survive_the_freezers_death(secure, cable):
     m = secure(time=10)
     m.deaths_expected = True
@@ -232,6 +238,7 @@ def test_holds_under_tls_survive_the_freezers_death(secure, cable):
 
 
 @pytest.mark.parametrize("change", ["reload", "upgrade"])
+@pytest.mark.long
 def test_holds_under_tls_keep_their_worker_until_they_are_answered(secure, cable, change):
     m = secure(time=10)
     old = set(m.processes("worker"))
@@ -478,6 +485,7 @@ def test_without_the_right_there_is_one_warning_and_holds_are_ordinary(mired, ca
 
 @pytest.mark.skipif(SANITIZED, reason="a sanitizer needs calls that no role needs")
 @pytest.mark.parametrize("earlier", [False, True])
+@pytest.mark.long
 def test_the_pair_to_the_freezer_that_a_worker_has_shut_is_renewed_when_it_ends(frozen, cable, monkeypatch, earlier):
     """Workers of all generations share it. Until then the holds of its slot keep their sockets."""
     monkeypatch.setenv("MIRED_DOOR", "mired worker")

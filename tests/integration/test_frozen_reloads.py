@@ -98,6 +98,7 @@ def test_freezing_ends_and_begins_again_with_the_configuration(frozen, cable):
     release(m, 1, one, 1)
 
 
+@pytest.mark.long
 def test_a_freezer_that_is_killed_at_any_moment_of_a_reload_loses_no_hold(frozen, cable):
     """Each time a little later, from before the reload's beginning to behind its end."""
     m = frozen(time=240)

@@ -61,6 +61,7 @@ def printed(tool, mired, cable, folder, freeze):
 
 
 @pytest.mark.parametrize("tool", TOOLS)
+@pytest.mark.long
 def test_tools_print_of_a_frozen_hold_what_they_print_of_an_ordinary_one(mired, cable, tmp_path, tool):
     ordinary, none = printed(tool, mired, cable, tmp_path, "off")
     frozen, some = printed(tool, mired, cable, tmp_path, "auto")

@@ -63,6 +63,7 @@ def fill_queue(mired):
             time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_flood_that_the_freezer_cannot_keep_up_with_is_held_as_ordinary(frozen, cable):
     """Its queue takes so many; the others wait with their sockets until it has caught up, and all hear their answer."""
     m = frozen(time=40, workers=1)
@@ -102,6 +103,7 @@ def state_size(mired):
     return sum(f.stat().st_blocks * 512 for f in files)
 
 
+@pytest.mark.long
 def test_without_room_on_the_disk_holds_are_ordinary_until_there_is(frozen, cable):
     plenty = 64 << 20
     m = frozen(time=2, tarpit="ledger_size = 1M", prefix=small_state(plenty))

@@ -166,6 +166,7 @@ def logins(m, commands):
 @pytest.mark.parametrize(
     "hostile", [floods, half_a_line, *(pytest.param(f, marks=pytest.mark.soak) for f in (floods_before_its_greeting, reads_nothing))]
 )
+@pytest.mark.long
 def test_logins_of_another_verifier_go_on(mired, dovecot, tmp_path, hostile):
     with Hostile(hostile, tmp_path / "hostile") as server:
         m = mired(tarpit="time = 0", passwords=None, domains=(HERS, OTHERS), config=two_verifiers(tmp_path, dovecot))
@@ -178,6 +179,7 @@ def test_logins_of_another_verifier_go_on(mired, dovecot, tmp_path, hostile):
         alice_logs_in(m)
 
 
+@pytest.mark.long
 def test_a_password_database_that_hangs_takes_only_its_own_users(mired, tmp_path):
     """Field: one Dovecot has several; that of one domain hangs. Its users' programs try again and again."""
     tmp_path.chmod(0o755)
@@ -203,6 +205,7 @@ def test_a_password_database_that_hangs_takes_only_its_own_users(mired, tmp_path
         assert server.connections == before
 
 
+@pytest.mark.long
 def test_a_verifier_after_one_that_hangs_is_asked(mired, tmp_path):
     """The hostile Dovecot is the first of two, and each login waits its ten seconds for it; they wait together."""
     tmp_path.chmod(0o755)
@@ -305,6 +308,7 @@ def test_a_login_without_a_right_signature_or_with_two_answers(mired, dovecot, t
 # ---- backends that check passwords ----
 
 
+@pytest.mark.long
 def test_a_backend_that_hangs_takes_no_login_of_another_companys(mired, postfix, dovecot):
     """One verifier, "backend", with sixteen threads; forty logins of the company whose server hangs wait for them."""
     release, asked = threading.Event(), threading.Semaphore(0)

@@ -121,6 +121,7 @@ class Proxy:
         pass
 
 
+@pytest.mark.long
 def test_behind_haproxy(mired, postfix, others, tmp_path):
     if not pathlib.Path(HAPROXY).exists():
         pytest.skip("HAProxy is not installed")
@@ -231,6 +232,7 @@ def test_before_sendmail(mired, others):
     sendmail.wait_log(rf"{queued}: from=<a@b\.test>, .*relay=localhost \[127\.0\.0\.1\]")
 
 
+@pytest.mark.long
 def test_what_rspamd_rejects_is_an_offence(mired, postfix, others):
     """Beside Rspamd: its reject at the backend is held, booked as kind `backend`, and makes what follows wait."""
     rspamd = others(Rspamd({"worker-proxy.inc": block("rspamd", "worker-proxy.inc")}))

@@ -316,6 +316,7 @@ def distance(a, b):
     return max(abs(sum(x <= p for x in a) / len(a) - sum(x <= p for x in b) / len(b)) for p in points)
 
 
+@pytest.mark.long
 def test_dovecots_first_answer_tells_neither_by_time_nor_by_iterations_who_exists(mired, dovecot):
     """Field notes G8: its users have 10,000 iterations, and it keeps "no such user" back for half a second."""
     d = dovecot(users={USER: stored(PASSWORD, iterations=10000)})

@@ -244,6 +244,7 @@ def test_a_generation_that_comes_to_nothing_has_taken_no_client(mired):
         assert "other.example.test" in client.greeting
 
 
+@pytest.mark.long
 def test_reloads_and_upgrades_under_load_lose_nothing_and_refuse_nobody(mired, program):
     m = mired(program=program, tarpit="time = 12s", workers=2)
     clients = held(m, 200)
