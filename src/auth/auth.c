@@ -35,8 +35,8 @@ static bool verifier_open(struct auth *a, struct verifier *v, const struct confi
     case AUTH_FILE: v->at.file = file_auth_open(c->path, &params->decoys); break;
     case AUTH_DOVECOT: v->at.dovecot = dovecot_auth_open(c, params->slots); break;
     case AUTH_BACKEND:
-        v->at.backend =
-            backend_auth_open(params->config, params->addresses, params->slots, backend_said, a);
+        v->at.backend = backend_auth_open(params->config, params->addresses, params->slots,
+                                          params->sharing, backend_said, a);
         break;
     }
     return v->at.any;

@@ -15,10 +15,12 @@
 struct config;
 struct auth;
 struct addresses;
+struct sharing;
 
 struct auth_params {
     const struct config *config;
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
+    struct sharing *sharing;           /* of all clerks; NULL: there is none */
     uint32_t slots;                    /* of workers, and the web process's */
     uint32_t clerk;                    /* the clerk's index, part of each login_id */
     struct sipkey decoys;              /* the key for made-up salts */

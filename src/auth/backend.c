@@ -6,22 +6,33 @@
  * thread wait, until the worker has stopped waiting for them. Worker slots share the threads and the
  * places (directory/fair.h), and in each slot the lists of backends that domains have take turns. A
  * thread stays free for each list that uses none, up to half of all: so a backend that hangs takes
- * no login of another company's. */
+ * no login of another company's.
+ *
+ * A backend may accept fewer connections than all threads of all clerks open. A thread that is
+ * refused while the backend answers others tries again. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "auth/remote.h"
 #include "backend/client.h"
 #include "base/clock.h"
 #include "base/container.h"
+#include "base/sharing.h"
 #include "config/config.h"
 #include "directory/askers.h"
 #include "directory/fair.h"
 #include "query/query.h"
 #include "smtp/verdict.h"
 
-enum { THREADS = 16, WAITING_MAX = 256 };
+enum {
+    THREADS = 16,
+    WAITING_MAX = 256,
+    SERVES_MS =
+        5000, /* a backend that has answered so lately is not down: a wrong password takes long */
+    PAUSE_MS = 100, /* between two tries to get a connection to it */
+};
 
 /* One check of a password. */
 struct check {
@@ -29,6 +40,7 @@ struct check {
     struct auth_query query;
     struct fair_item item;
     uint32_t list; /* of the backends that may answer: see struct route */
+    bool tried;    /* all of these have been asked once */
     enum answer_result result;
     struct check *next; /* in `lost` */
     char text[];        /* of the query */
@@ -37,6 +49,7 @@ struct check {
 struct backend_auth {
     const struct config *config;
     const struct addresses *addresses;
+    struct sharing *sharing; /* when backends answered, with the other clerks; NULL: not known */
     struct askers *askers;
     backend_answered *answered;
     void *arg;
@@ -53,8 +66,7 @@ static enum answer_result ask(struct backend_client *t, struct span line)
     enum answer_result result = ANSWER_LATER;
     struct reply r;
 
-    if (backend_client_ready(t) == 0 && backend_client_say(t, line) == 0 &&
-        backend_client_reply(t, &r) == 0) {
+    if (backend_client_say(t, line) == 0 && backend_client_reply(t, &r) == 0) {
         bool us = reply_about(STAGE_LOGIN, SPEAKER_RELAY, &r) == REPLY_ABOUT_US;
         if (us)
             backend_client_log(t, STAGE_LOGIN, &r);
@@ -64,33 +76,76 @@ static enum answer_result ask(struct backend_client *t, struct span line)
     return result;
 }
 
-static enum answer_result ask_one(const struct backend_auth *b, size_t index, struct span line)
+static uint64_t id_of(const struct backend_auth *b, size_t index)
 {
+    return sharing_id(b->sharing, span_of(b->config->backend[index].name));
+}
+
+static void note_served(const struct backend_auth *b, size_t index)
+{
+    if (b->sharing)
+        sharing_answered(b->sharing, id_of(b, index), clock_mono_us());
+}
+
+/* Whether the backend serves others, so that its refusal is about the number of connections. */
+static bool serves(const struct backend_auth *b, size_t index)
+{
+    return b->sharing && clock_mono_us() < sharing_last_answer(b->sharing, id_of(b, index)) +
+                                               SERVES_MS * UINT64_C(1000);
+}
+
+/* *again: it may be asked again soon. When many threads connect in the same moment, none can have been
+ * answered yet: so a second try comes in any case. */
+static enum answer_result ask_one(const struct backend_auth *b, const struct check *c, size_t index,
+                                  struct span line, bool *again)
+{
+    enum answer_result result = ANSWER_LATER;
     struct backend_client client;
 
     backend_client_init(&client, b->config, index, b->addresses);
     backend_client_is_secret(&client);
-    enum answer_result result = ask(&client, line);
+    int error = backend_client_ready(&client);
+    if (error == 0) {
+        note_served(b, index);
+        result = ask(&client, line);
+    } else if (error != -ETIMEDOUT && (!c->tried || serves(b, index))) {
+        *again = true;
+    }
     backend_client_free(&client);
     return result;
 }
 
-/* The first backend that can be asked decides. */
+/* The first backend that can be asked decides. *again: none can now, but one soon. */
+static enum answer_result ask_all(const struct backend_auth *b, const struct check *c,
+                                  struct span line, bool *again)
+{
+    struct route backends = config_login_backends(b->config, c->query.user);
+    enum answer_result result = ANSWER_LATER;
+
+    *again = false;
+    for (size_t i = 0; i < backends.count && result == ANSWER_LATER; i++)
+        if (b->config->backend[backends.section[i]].kind == BACKEND_SMTP &&
+            clock_mono_ms() < c->query.until_ms)
+            result = ask_one(b, c, backends.section[i], line, again);
+    return result;
+}
+
 static bool run(void *arg, uint32_t asker, struct task *t)
 {
     const struct backend_auth *b = arg;
     struct check *c = (struct check *)t;
     char *response = auth_plain_response(c->query.user, c->query.password);
     struct buf line = {0};
-
-    struct route backends = config_login_backends(b->config, c->query.user);
+    bool again = response && buf_addf(&line, "AUTH PLAIN %s\r\n", response) == 0;
 
     c->result = ANSWER_LATER;
-    if (response && buf_addf(&line, "AUTH PLAIN %s\r\n", response) == 0)
-        for (size_t i = 0; i < backends.count && c->result == ANSWER_LATER; i++)
-            if (b->config->backend[backends.section[i]].kind == BACKEND_SMTP &&
-                clock_mono_ms() < c->query.until_ms)
-                c->result = ask_one(b, backends.section[i], buf_span(&line));
+    while (again) {
+        c->result = ask_all(b, c, buf_span(&line), &again);
+        again = again && c->result == ANSWER_LATER;
+        c->tried = true;
+        if (again)
+            nanosleep(&(struct timespec){.tv_nsec = PAUSE_MS * 1000000L}, NULL);
+    }
     if (response)
         explicit_bzero(response, strlen(response));
     if (line.at)
@@ -119,14 +174,18 @@ static bool is_askable(const struct config *config, uint32_t list)
 
 struct backend_auth *backend_auth_open(const struct config *config,
                                        const struct addresses *addresses, uint32_t slots,
-                                       backend_answered *answered, void *arg)
+                                       struct sharing *sharing, backend_answered *answered,
+                                       void *arg)
 {
     struct backend_auth *b = calloc(1, sizeof *b);
 
     if (!b)
         return NULL;
-    *b = (struct backend_auth){
-        .config = config, .addresses = addresses, .answered = answered, .arg = arg};
+    *b = (struct backend_auth){.config = config,
+                               .addresses = addresses,
+                               .sharing = sharing,
+                               .answered = answered,
+                               .arg = arg};
     uint32_t lists = routes_lists(config->routes, ROUTE_BACKEND);
     for (uint32_t i = 0; i < lists; i++)
         b->idle += is_askable(config, i);

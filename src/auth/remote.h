@@ -15,6 +15,7 @@ struct config_auth;
 struct dovecot_auth;
 struct backend_auth;
 struct addresses;
+struct sharing;
 
 /* The receiver of an answer: a worker's query. */
 struct auth_asker {
@@ -102,12 +103,13 @@ static inline struct auth_query auth_query_copy(const struct auth_query *q, char
 
 /* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616), in threads:
  * a backend that is slow, or hangs, delays no other query of the clerk. `slots` of workers share the
- * threads. `answered` is called from backend_auth_read(), once for each query that
+ * threads. `sharing` (or NULL) knows when backends answered any clerk. `answered` is called from backend_auth_read(), once for each query that
  * backend_auth_ask() has taken. */
 typedef void backend_answered(void *arg, struct auth_query *q, enum answer_result result);
 struct backend_auth *backend_auth_open(const struct config *config,
                                        const struct addresses *addresses, uint32_t slots,
-                                       backend_answered *answered, void *arg);
+                                       struct sharing *sharing, backend_answered *answered,
+                                       void *arg);
 void backend_auth_close(struct backend_auth *b);
 /* False: too many wait already, or no memory. Copies the query. */
 bool backend_auth_ask(struct backend_auth *b, const struct auth_query *q);

@@ -25,6 +25,7 @@
 #include "base/sandbox.h"
 #include "base/scheduling.h"
 #include "config/config.h"
+#include "directory/cache.h"
 #include "directory/directory.h"
 #include "query/notes.h"
 #include "query/query.h"
@@ -302,8 +303,13 @@ static int open_all(struct clerk *c, const struct auth_params *auth,
 
 int clerk_run(const struct clerk_params *params)
 {
-    struct auth_params auth = {params->config, params->addresses, params->pairs.slots,
-                               params->index,  params->decoys,    params->shapes};
+    struct auth_params auth = {.config = params->config,
+                               .addresses = params->addresses,
+                               .sharing = params->cache ? cache_sharing(params->cache) : NULL,
+                               .slots = params->pairs.slots,
+                               .clerk = params->index,
+                               .decoys = params->decoys,
+                               .shapes = params->shapes};
     struct clerk c = {.params = params, .nice = getpriority(PRIO_PROCESS, 0)};
     struct directory_params directory = {.config = params->config,
                                          .cache = params->cache,

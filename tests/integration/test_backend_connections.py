@@ -7,7 +7,7 @@ import time
 import pytest
 
 from lib.scripted import CLOSE, HANG, HELLO, Scripted
-from lib.smtp import deliver
+from lib.smtp import Client, deliver
 from lib.waiting import until
 
 BUSY = "421 4.7.0 too many connections"
@@ -105,6 +105,41 @@ def test_a_backend_with_a_limit_that_goes_is_soon_seen_to_be_down(mired, workers
     with Scripted(port=backend.port):
         m.log.wait("is up again")
         assert deliver(m.port, "a@b.test", TO).code == 250
+
+
+@pytest.mark.parametrize("refusal", [CLOSE, BUSY], ids=["close", "421"])
+@pytest.mark.parametrize("clerks", [1, 2])
+def test_logins_are_checked_over_few_connections(mired, clerks, refusal):
+    """One of them is a worker's, for mail."""
+
+    def answer(verb, argument, session):
+        if verb != "AUTH":
+            return None
+        time.sleep(0.1)
+        return "235 2.7.0 ok"
+
+    def login(m):
+        with Client(m.submission) as client:
+            client.ehlo()
+            return client.login(TO, "x").code
+
+    with Scripted(answer, most=3, refusal=refusal, hello=(*HELLO, "AUTH PLAIN")) as backend:
+        m = mired(backend=backend.block, workers=1, passwords=None, config=f'auth "backend" {{ }} clerks = {clerks}')
+        with concurrent.futures.ThreadPoolExecutor(16) as pool:
+            codes = list(pool.map(lambda _: login(m), range(32)))
+        assert codes == [235] * 32, codes
+
+
+def test_a_login_hears_soon_that_the_backend_is_gone(mired):
+    with Scripted(lambda verb, *_: "235 2.7.0 ok" if verb == "AUTH" else None, hello=(*HELLO, "AUTH PLAIN")) as backend:
+        m = mired(backend=backend.block, passwords=None, config='auth "backend" { }')
+        for gone in (False, True):
+            begun = time.monotonic()
+            with Client(m.submission) as client:
+                client.ehlo()
+                assert client.login(TO, "x").code == (454 if gone else 235)
+            assert time.monotonic() - begun < 10
+            backend.stop()
 
 
 @pytest.mark.parametrize("workers", [1, 2])

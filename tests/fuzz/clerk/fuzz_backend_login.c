@@ -49,7 +49,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         config = hostile_config("backend \"smtp://127.0.0.1:2526\" { tls = \"off\" }\n"
                                 "auth \"backend\" { }\n");
     if (!b)
-        b = backend_auth_open(config, NULL, 1, answered, NULL);
+        b = backend_auth_open(config, NULL, 1, NULL, answered, NULL);
     assert(b);
     hostile_begin(data + 1, size - 1);
     hostile_by_lines = !(data[0] & 4);
