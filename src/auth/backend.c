@@ -29,8 +29,8 @@
 enum {
     THREADS = 16,
     WAITING_MAX = 256,
-    SERVES_MS =
-        5000, /* a backend that has answered so lately is not down: a wrong password takes long */
+    /* A backend that has answered so lately is not down: a wrong password takes long. */
+    SERVES_MS = 5000,
     PAUSE_MS = 100, /* between two tries to get a connection to it */
 };
 
@@ -54,9 +54,10 @@ struct backend_auth {
     backend_answered *answered;
     void *arg;
     struct fair *fair;
-    uint32_t *running;  /* checks that threads run, by list */
-    uint32_t idle;      /* lists that can be asked, and run none */
-    struct check *lost; /* they have lost their places, or waited too long */
+    _Atomic unsigned *turn; /* of each backend: the index of the address that is tried */
+    uint32_t *running;      /* checks that threads run, by list */
+    uint32_t idle;          /* lists that can be asked, and run none */
+    struct check *lost;     /* they have lost their places, or waited too long */
 };
 
 /* ---- in a thread ---- */
@@ -104,7 +105,9 @@ static enum answer_result ask_one(const struct backend_auth *b, const struct che
 
     backend_client_init(&client, b->config, index, b->addresses);
     backend_client_is_secret(&client);
+    client.turn = b->turn[index];
     int error = backend_client_ready(&client);
+    b->turn[index] = client.turn;
     if (error == 0) {
         note_served(b, index);
         result = ask(&client, line);
@@ -190,11 +193,13 @@ struct backend_auth *backend_auth_open(const struct config *config,
     for (uint32_t i = 0; i < lists; i++)
         b->idle += is_askable(config, i);
     b->running = calloc(lists + 1, sizeof *b->running);
-    b->fair = b->running ? fair_open(THREADS, WAITING_MAX, slots ? slots : 1) : NULL;
+    b->turn = calloc(config->backend_count + 1, sizeof *b->turn);
+    b->fair = b->running && b->turn ? fair_open(THREADS, WAITING_MAX, slots ? slots : 1) : NULL;
     b->askers = b->fair ? askers_open(&(struct askers_params){THREADS, b, run, rest}) : NULL;
     if (!b->askers) {
         fair_close(b->fair);
         free(b->running);
+        free(b->turn);
         free(b);
         return NULL;
     }
@@ -226,6 +231,7 @@ void backend_auth_close(struct backend_auth *b)
     if (askers_close(b->askers)) { /* else a thread uses it until the process ends */
         fair_close(b->fair);
         free(b->running);
+        free(b->turn);
         free(b);
     }
 }

@@ -103,8 +103,8 @@ static inline struct auth_query auth_query_copy(const struct auth_query *q, char
 
 /* AUTH PLAIN to the first of the account's backends that can be asked (RFC 4954, 4616), in threads:
  * a backend that is slow, or hangs, delays no other query of the clerk. `slots` of workers share the
- * threads. `sharing` (or NULL) knows when backends answered any clerk. `answered` is called from backend_auth_read(), once for each query that
- * backend_auth_ask() has taken. */
+ * threads. `sharing` (or NULL) knows when backends answered any clerk. `answered` is called from
+ * backend_auth_read(), once for each query that backend_auth_ask() has taken. */
 typedef void backend_answered(void *arg, struct auth_query *q, enum answer_result result);
 struct backend_auth *backend_auth_open(const struct config *config,
                                        const struct addresses *addresses, uint32_t slots,

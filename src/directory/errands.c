@@ -34,16 +34,17 @@ static enum answer_result ask_line(const struct source *s, union line line, stru
 }
 
 /* There was no answer. If there is one to a query that the source has answered before, it is neither
- * crowded nor down, but cannot answer this query: some servers break the connection. */
-static enum answer_result ask_other(const struct source *s, union line line, const struct errand *e)
+ * crowded nor down, but has broken the connection because of this query, or had no room until now. */
+static enum answer_result ask_again(const struct source *s, union line line, struct errand *e)
 {
-    struct span good = buf_span(&e->good);
+    struct span good = buf_span(&e->good), form = {e->form, e->len};
     struct answer unused;
 
-    if (e->took_us > ERRAND_REFUSED_US || good.len == 0 ||
-        span_equal(good, (struct span){e->form, e->len}))
+    if (clock_mono_us() - e->begun_us > ERRAND_REFUSED_US || good.len == 0 ||
+        span_equal(good, form) || ask_line(s, line, good, &unused) == ANSWER_SILENCE)
         return ANSWER_SILENCE;
-    return ask_line(s, line, good, &unused) == ANSWER_SILENCE ? ANSWER_SILENCE : ANSWER_LATER;
+    enum answer_result r = ask_line(s, line, form, &e->answer);
+    return r == ANSWER_SILENCE ? ANSWER_LATER : r;
 }
 
 bool errand_run(void *arg, uint32_t asker, struct task *t)
@@ -55,9 +56,9 @@ bool errand_run(void *arg, uint32_t asker, struct task *t)
     e->begun_us = clock_mono_us();
     e->result =
         line.any ? ask_line(s, line, (struct span){e->form, e->len}, &e->answer) : ANSWER_SILENCE;
-    e->took_us = clock_mono_us() - e->begun_us;
     if (line.any && e->result == ANSWER_SILENCE)
-        e->result = ask_other(s, line, e);
+        e->result = ask_again(s, line, e);
+    e->took_us = clock_mono_us() - e->begun_us;
     /* a line that brought no answer is no line */
     if (line.any && (e->result == ANSWER_SILENCE || atomic_exchange(&s->give, false)))
         source_rest(s, asker);
