@@ -372,9 +372,12 @@ void pool_link_due(struct loop *loop, struct alarm *a)
 
     if (l->outbound.over)
         go_on(l);
-    else if (l->outbound.state == OUTBOUND_IDLE && !l->delivery)
+    else if (l->outbound.state == OUTBOUND_IDLE && !l->delivery) {
+        struct backend *b = l->backend;
+        pool_link_quit(l);
         pool_link_close(l);
-    else {
+        more_links(b);
+    } else {
         l->why = "no answer in time";
         l->silent = true;
         note_state(l);
@@ -448,6 +451,15 @@ void pool_close(struct backend *b)
     }
 }
 
+/* Idle links that take no message keep their places from links that do. They end from the loop,
+ * because a callback of such a link may have led here. */
+static void end_spent(struct backend *b)
+{
+    for (struct link *l = b->links; l; l = l->next)
+        if (l->outbound.state == OUTBOUND_IDLE && !l->delivery && pool_link_is_spent(l))
+            link_timer(l, 0);
+}
+
 bool pool_put(struct backend *b, struct delivery *d)
 {
     struct link *l = pool_is_single(b) ? NULL : pool_idle_link(b, d);
@@ -474,6 +486,7 @@ bool pool_put(struct backend *b, struct delivery *d)
     if (b->open == 0 && !limit_waits(b))
         return false;
     enqueue(b, d);
+    end_spent(b);
     limit_go_on(b);
     return true;
 }

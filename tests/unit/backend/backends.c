@@ -1,5 +1,6 @@
 #include "backends.h"
 
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,9 +11,23 @@
 
 #include <cmocka.h>
 
+#include "base/container.h"
+#include "base/sockaddr.h"
+
 static void changed(void *arg)
 {
     ((struct backends *)arg)->changes++;
+}
+
+static void remember(void *arg, const char *backend, uint64_t word)
+{
+}
+
+static void broke(struct delivery *d, bool started)
+{
+    struct backends *t = container_of(d->backend, struct backends, b);
+
+    t->broke++;
 }
 
 static void nothing(struct loop *loop, struct alarm *a)
@@ -21,7 +36,7 @@ static void nothing(struct loop *loop, struct alarm *a)
 
 int backends_setup(void **state)
 {
-    static char name[] = "smtp://backend.test:25";
+    static char name[] = "smtp://backend.test:25", hostname[] = "mx.test";
     struct backends *t = calloc(1, sizeof *t);
 
     assert_int_equal(loop_open(&t->loop), 0);
@@ -29,11 +44,15 @@ int backends_setup(void **state)
     t->one.name = name;
     t->config.backend = &t->one;
     t->config.backend_count = 1;
+    t->config.hostname = hostname;
+    t->listener = -1;
     t->pool.params = (struct pool_params){.config = &t->config,
                                           .loop = &t->loop,
                                           .slots = 2,
                                           .sharing = t->sharing,
                                           .changed = changed,
+                                          .remember = remember,
+                                          .broke = broke,
                                           .arg = t};
     t->b = (struct backend){.pool = &t->pool, .config = &t->one, .open_max = 8};
     t->b.queue_tail = &t->b.queue;
@@ -48,8 +67,13 @@ int backends_teardown(void **state)
 {
     struct backends *t = *state;
 
+    t->pool.closing = true;
+    if (t->listener >= 0)
+        close(t->listener);
     while (t->b.links)
         pool_link_close(t->b.links);
+    while (t->b.queue)
+        pool_drop(t->b.queue);
     loop_alarm_off(&t->loop, &t->b.retry);
     limit_close(&t->b);
     sharing_close(t->sharing);
@@ -92,4 +116,21 @@ struct link *backends_link(struct backends *t, bool idle)
     l->outbound.state = idle ? OUTBOUND_IDLE : OUTBOUND_FINAL;
     t->b.spoke_ms = t->loop.now;
     return l;
+}
+
+void backends_listen(struct backends *t)
+{
+    struct sockaddr_in any = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+
+    t->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(t->listener >= 0);
+    assert_int_equal(bind(t->listener, (struct sockaddr *)&any, sizeof any), 0);
+    assert_int_equal(listen(t->listener, 8), 0);
+    t->one.addr = addr_of_socket(t->listener);
+}
+
+struct delivery *backends_delivery(struct backends *t)
+{
+    t->delivery = (struct delivery){.alarm.due = nothing};
+    return &t->delivery;
 }

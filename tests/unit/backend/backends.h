@@ -13,7 +13,9 @@ struct backends {
     struct pool pool;
     struct backend b;
     struct sharing *sharing;
-    unsigned changes;
+    struct delivery delivery;
+    unsigned changes, broke; /* calls of these callbacks */
+    int listener;            /* backends_listen() */
 };
 
 /* cmocka's setup and teardown; two workers share the backend, which is up. */
@@ -25,5 +27,11 @@ struct link *backends_link(struct backends *t, bool idle);
 
 /* A link that has not been greeted yet. */
 struct link *backends_new_link(struct backends *t);
+
+/* From now on new links are accepted, but nothing is said to them. */
+void backends_listen(struct backends *t);
+
+/* A delivery that can wait in the queue; the same one each time. */
+struct delivery *backends_delivery(struct backends *t);
 
 #endif
