@@ -52,7 +52,9 @@ static bool serves_elsewhere(const struct backend *b)
 
     if (left_lately(b))
         return true;
-    return word && word != b->told_us && word / 1000 + FRESH_MS > now_of(b);
+    if (word == b->told_us || word < b->heard_us)
+        word = b->heard_us;
+    return word && word / 1000 + FRESH_MS > now_of(b);
 }
 
 /* When several workers connect at the same moment, nobody can have said yet that the backend serves
@@ -92,6 +94,17 @@ static void log_limit(struct backend *b, uint32_t links)
     b->limit_told_ms = now ? now : 1;
 }
 
+/* Until the next attempt of a worker that has waited for `ms`. Whoever waits longest tries most
+ * often, and each tries while the one that gave a link opens none. */
+static uint64_t ask_pause(uint64_t ms)
+{
+    _Static_assert(POOL_ASK_MAX_MS < POOL_GIVE_MS, "else a gift may be missed");
+
+    if (ms == 0)
+        return POOL_ASK_MS;
+    return POOL_ASK_MAX_MS - (POOL_ASK_MAX_MS - POOL_ASK_MS) * ms / POOL_DOUBT_MS;
+}
+
 bool limit_refused(struct backend *b, const struct link *l, bool silent)
 {
     uint64_t now = now_of(b);
@@ -121,8 +134,8 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
     if (now - b->doubted_ms >= POOL_GIVE_MS * 2)
         log_limit(b, 0);
     want(b, 0);
-    uint64_t pause = POOL_ASK_MS + (now - b->doubted_ms) / 4;
-    b->ask_ms = now + (pause < POOL_ASK_MAX_MS ? pause : POOL_ASK_MAX_MS);
+    b->turn++; /* they may use another address of its name */
+    b->ask_ms = now + ask_pause(now - b->doubted_ms);
     try_at(b, b->ask_ms);
     return true;
 }
@@ -133,12 +146,14 @@ void limit_hurry(struct backend *b)
     if (serving(b, NULL) || !serves_elsewhere(b))
         return;
     want(b, 0);
-    try_at(b, now_of(b) + POOL_ASK_MAX_MS);
+    try_at(b, now_of(b) + POOL_GIVE_MS - POOL_ASK_MS);
 }
 
 uint32_t limit_most(const struct backend *b)
 {
-    return now_of(b) < b->limited_ms && b->room < b->open_max ? b->room : b->open_max;
+    bool limited = b->give || now_of(b) < b->limited_ms;
+
+    return limited && b->room < b->open_max ? b->room : b->open_max;
 }
 
 bool limit_asks(const struct backend *b)
@@ -151,10 +166,15 @@ bool limit_waits(const struct backend *b)
     return b->doubted_ms || limit_most(b) == 0;
 }
 
-/* Tells the others that this worker has links. */
+/* Tells the others that this worker has links. Its word takes the place of another worker's, which
+ * it must not hide from this one. */
 static void tell(struct backend *b, struct sharing *s)
 {
-    b->told_us = now_of(b) * 1000;
+    uint64_t word = sharing_last_answer(s, b->share_id);
+
+    if (word != b->told_us)
+        b->heard_us = word;
+    b->told_us = now_of(b) * 1000 + (uint64_t)getpid() % 1000; /* no other worker's word is equal */
     sharing_answered(s, b->share_id, b->told_us);
 }
 
@@ -168,28 +188,47 @@ static struct link *idle_link(const struct backend *b)
 }
 
 /* Another worker gets one of `links` links: an idle one now, else the next that ends its delivery.
- * This worker opens none for a moment, and gives no more than one in that time, no matter which one asks. */
+ * This worker opens none until then and for a moment afterwards, and gives no more than one in that
+ * time, no matter which one asks. */
 static void give(struct backend *b, uint32_t links)
 {
     struct link *l = idle_link(b);
 
-    b->gave_ms = now_of(b);
+    b->give = true;
     b->room = links - 1;
-    b->limited_ms = b->gave_ms + POOL_GIVE_MS;
-    limit_go_on(b);
-    b->give = !l;
     if (l) {
         pool_link_quit(l);
         pool_link_close(l);
     }
 }
 
+/* The other worker has the whole of the pause to connect, however long the link was busy. */
+static void gave(struct backend *b)
+{
+    b->give = false;
+    b->gave_ms = now_of(b);
+    b->room = serving(b, NULL);
+    b->limited_ms = b->gave_ms + POOL_GIVE_MS;
+    limit_go_on(b);
+}
+
+static bool is_greeted(const struct link *l)
+{
+    switch (l->outbound.state) {
+    case OUTBOUND_GREETING:
+    case OUTBOUND_DEAD: return false;
+    case OUTBOUND_SHAKE: /* implicit TLS begins before the greeting */
+        return l->backend->config->tls != TLS_IMPLICIT;
+    default: return true;
+    }
+}
+
 /* Whether a new link was welcome, although it is not ready yet. */
-static bool is_greeted(const struct backend *b)
+static bool any_greeted(const struct backend *b)
 {
     const struct link *l = b->links;
 
-    while (l && (l->outbound.state <= OUTBOUND_GREETING || l->outbound.state == OUTBOUND_DEAD))
+    while (l && !is_greeted(l))
         l = l->next;
     return l;
 }
@@ -199,7 +238,7 @@ void limit_look(struct backend *b)
     struct sharing *s = sharing_of(b);
     uint64_t now = now_of(b);
 
-    if (!s || now < b->looked_ms + LOOK_MS || !is_greeted(b))
+    if (!s || now < b->looked_ms + LOOK_MS || !any_greeted(b))
         return;
     uint32_t links = serving(b, NULL);
     b->looked_ms = now;
@@ -225,9 +264,12 @@ void limit_go_on(struct backend *b)
         try_at(b, b->limited_ms);
 }
 
-void limit_left(struct backend *b)
+void limit_left(struct backend *b, bool works)
 {
-    b->left_ms = now_of(b);
+    if (b->give)
+        gave(b);
+    if (works)
+        b->left_ms = now_of(b);
 }
 
 void limit_open(struct backend *b)

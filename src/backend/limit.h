@@ -38,8 +38,9 @@ void limit_go_on(struct backend *b);
  * It closes idle links. */
 void limit_look(struct backend *b);
 
-/* This worker closes a link that works: the backend may count it for a moment. */
-void limit_left(struct backend *b);
+/* This worker has closed a link that served: another worker may have its place. If it still works,
+ * the backend may count it for a moment. */
+void limit_left(struct backend *b, bool works);
 
 /* When to open a link after health_down(): earlier than its own retry if others have links. */
 void limit_hurry(struct backend *b);

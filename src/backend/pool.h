@@ -30,13 +30,13 @@ enum {
     POOL_YOUNG_MS = 2000,  /* on a younger connection "no such user" is current */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 10000,
-    POOL_LIMITED_MS = 5000, /* after a refused link: no more of them than were served */
-    POOL_SERVES_MS = 30000, /* a backend that has said something so lately serves its links */
-    POOL_LEFT_MS = 1000,    /* a backend may count a connection that was closed */
-    POOL_SHARE_MS = 500,    /* between two looks whether another worker wants a link */
-    POOL_GIVE_MS = 1000,    /* no link is opened after one was given, and no other is given */
-    POOL_ASK_MS = 200,      /* first attempt to get a link that others were asked for */
-    POOL_ASK_MAX_MS = 1000,
+    POOL_LIMITED_MS = 5000,       /* after a refused link: no more of them than were served */
+    POOL_SERVES_MS = 30000,       /* a backend that has said something so lately serves its links */
+    POOL_LEFT_MS = 1000,          /* a backend may count a connection that was closed */
+    POOL_SHARE_MS = 500,          /* between two looks whether another worker wants a link */
+    POOL_GIVE_MS = 1000,          /* no link is opened after one was closed for another worker */
+    POOL_ASK_MS = 200,            /* first attempt to get a link that others were asked for */
+    POOL_ASK_MAX_MS = 600,        /* then less, down to POOL_ASK_MS */
     POOL_DOUBT_MS = 30000,        /* others say that the backend works: so long they are believed */
     POOL_LIMIT_TELL_MS = 3600000, /* between two log lines about a backend's limit */
     /* broken connections of one delivery before its data, as when a server restarts */
@@ -116,9 +116,10 @@ struct backend {
     uint64_t ask_ms;         /* while it is doubted: no link before then */
     uint64_t spoke_ms;       /* when a link that has served last read something */
     uint64_t left_ms;        /* when the worker last closed a link that worked */
-    uint64_t gave_ms;        /* when it last gave one to another worker */
+    uint64_t gave_ms;        /* when it last closed one for another worker */
     uint64_t looked_ms;      /* when it last looked whether another worker wants one */
     uint64_t told_us;        /* when it last told others that it has links */
+    uint64_t heard_us;       /* the last such word of another worker that its own has replaced */
     uint64_t share_id;       /* in params.sharing */
     uint64_t limit_told_ms;  /* when its limit was last logged; 0: never */
     uint64_t plain_until_ms; /* its TLS failed and is not required: clear text until then */

@@ -132,14 +132,11 @@ void pool_link_close(struct link *l)
     if (l->connecting)
         b->connecting--;
     b->open--;
-    if (l->outbound.served) {
-        b->give = false;
-        if (l->outbound.state != OUTBOUND_DEAD)
-            limit_left(b);
-    }
     *l->prev = l->next;
     if (l->next)
         l->next->prev = l->prev;
+    if (l->outbound.served)
+        limit_left(b, l->outbound.state != OUTBOUND_DEAD);
     loop_alarm_off(link_loop(l), &l->alarm);
     loop_forget(link_loop(l), &l->watch);
     SSL_free(l->ssl);

@@ -12,7 +12,8 @@
 /* What another worker does in the shared memory. */
 static void other_has_links(struct backends *t)
 {
-    sharing_answered(t->sharing, t->b.share_id, t->loop.now * 1000 + 1);
+    sharing_answered(t->sharing, t->b.share_id,
+                     t->loop.now * 1000 + (uint64_t)(getpid() + 1) % 1000);
 }
 
 static void other_wants(struct backends *t, uint32_t lines)
@@ -193,6 +194,84 @@ static void test_who_has_as_many_keeps_them(void **state)
     assert_int_equal(t->b.open, 1);
 }
 
+/* The backend accepts the connection of each worker before it refuses it: that says nothing. */
+static void test_the_own_word_does_not_hide_another_workers(void **state)
+{
+    struct backends *t = *state;
+    struct link *l = backends_new_link(t);
+
+    other_has_links(t);
+    l->outbound.state = OUTBOUND_HELLO;
+    limit_look(&t->b);
+    assert_int_equal(sharing_last_answer(t->sharing, t->b.share_id), t->b.told_us);
+    assert_true(limit_refused(&t->b, l, false));
+    t->loop.now += POOL_ASK_MS;
+    assert_true(limit_refused(&t->b, l, false));
+    t->loop.now += 4 * POOL_SHARE_MS; /* the other worker has said nothing more */
+    assert_false(limit_refused(&t->b, l, false));
+}
+
+static void test_a_handshake_before_the_greeting_is_no_answer(void **state)
+{
+    struct backends *t = *state;
+    struct link *l = backends_new_link(t);
+
+    l->outbound.state = OUTBOUND_SHAKE;
+    t->one.tls = TLS_IMPLICIT;
+    limit_look(&t->b);
+    assert_int_equal(sharing_last_answer(t->sharing, t->b.share_id), 0);
+    t->one.tls = TLS_STARTTLS;
+    limit_look(&t->b);
+    assert_int_not_equal(sharing_last_answer(t->sharing, t->b.share_id), 0);
+}
+
+/* Others may use an address that works. */
+static void test_while_others_are_served_each_address_is_tried(void **state)
+{
+    struct backends *t = *state;
+
+    for (unsigned i = 0; i < 3; i++, t->loop.now += POOL_ASK_MAX_MS) {
+        other_has_links(t);
+        assert_int_equal(t->b.turn, i);
+        assert_true(limit_refused(&t->b, NULL, false));
+    }
+}
+
+/* One that got a link only after a long message must find its place free. */
+static void test_the_place_of_a_given_link_stays_free_from_its_end_on(void **state)
+{
+    struct backends *t = *state;
+    struct link *l = backends_link(t, false);
+
+    other_wants(t, 0);
+    limit_look(&t->b);
+    t->loop.now += 10 * POOL_GIVE_MS;
+    assert_int_equal(limit_most(&t->b), 0); /* else it would open another one for the other's */
+    pool_link_close(l);
+    t->loop.now += POOL_GIVE_MS - 1;
+    assert_int_equal(limit_most(&t->b), 0);
+    t->loop.now++;
+    assert_int_equal(limit_most(&t->b), 8);
+}
+
+static void test_whoever_waits_longest_asks_most_often(void **state)
+{
+    struct backends *t = *state;
+    uint64_t begun = t->loop.now, last = POOL_GIVE_MS;
+
+    for (int i = 0; t->loop.now < begun + POOL_DOUBT_MS; i++, t->loop.now = t->b.ask_ms) {
+        other_has_links(t);
+        assert_true(limit_refused(&t->b, NULL, false));
+        uint64_t pause = t->b.ask_ms - t->loop.now;
+        assert_true(pause >= POOL_ASK_MS);
+        assert_true(pause < POOL_GIVE_MS);
+        assert_true(pause <= last);
+        if (i)
+            last = pause;
+    }
+    assert_true(last < POOL_ASK_MAX_MS / 2);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, backends_setup, backends_teardown)
 
 int main(void)
@@ -211,6 +290,11 @@ int main(void)
         TEST(test_no_link_is_closed_under_a_message),
         TEST(test_not_more_than_one_link_is_given_in_a_while),
         TEST(test_who_has_as_many_keeps_them),
+        TEST(test_the_own_word_does_not_hide_another_workers),
+        TEST(test_a_handshake_before_the_greeting_is_no_answer),
+        TEST(test_while_others_are_served_each_address_is_tried),
+        TEST(test_the_place_of_a_given_link_stays_free_from_its_end_on),
+        TEST(test_whoever_waits_longest_asks_most_often),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
