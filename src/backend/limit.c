@@ -110,6 +110,11 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
     uint64_t now = now_of(b);
     uint32_t links = serving(b, l);
 
+    b->apart = l && l->lasting;
+    if (!b->apart) { /* it is crowded */
+        b->gave = false;
+        b->deaf_ms = 0;
+    }
     /* A silent backend must have said something since this link was begun. */
     if (links && spoke_lately(b) && (!silent || b->spoke_ms >= l->opened_ms)) {
         b->room = links;
@@ -117,15 +122,15 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
         /* It may still count one that was just closed, so fewer than it accepts may be left. */
         if (left_lately(b))
             b->limited_ms = now + POOL_ASK_MS;
-        else
+        else if (!b->apart)
             log_limit(b, links);
-        if (b->queue)
+        if (b->queue && !b->apart)
             want(b, links);
         try_at(b, b->limited_ms);
         return true;
     }
     bool down = b->known && !b->up;
-    if (silent || down || links)
+    if (silent || down || links || b->apart)
         return false;
     if (!b->doubted_ms)
         b->doubted_ms = now;
@@ -140,10 +145,29 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
     return true;
 }
 
+bool limit_short(struct backend *b, const char *why)
+{
+    uint64_t now = now_of(b);
+    uint32_t links = serving(b, NULL);
+
+    b->apart = true;
+    if (!links || !spoke_lately(b))
+        return false;
+    if (!b->limit_told_ms || now >= b->limit_told_ms + POOL_LIMIT_TELL_MS) {
+        log_error("backend %s works, but this worker cannot open more than %u connections: %s",
+                  b->config->name, links, why);
+        b->limit_told_ms = now ? now : 1;
+    }
+    b->room = links;
+    b->limited_ms = now + POOL_LIMITED_MS;
+    try_at(b, b->limited_ms);
+    return true;
+}
+
 void limit_hurry(struct backend *b)
 {
     b->doubted_ms = 0;
-    if (serving(b, NULL) || !serves_elsewhere(b))
+    if (b->apart || serving(b, NULL) || !serves_elsewhere(b))
         return;
     want(b, 0);
     try_at(b, now_of(b) + POOL_GIVE_MS - POOL_ASK_MS);
@@ -206,10 +230,20 @@ static void give(struct backend *b, uint32_t links)
 static void gave(struct backend *b)
 {
     b->give = false;
+    b->gave = true;
     b->gave_ms = now_of(b);
     b->room = serving(b, NULL);
     b->limited_ms = b->gave_ms + POOL_GIVE_MS;
     limit_go_on(b);
+}
+
+void limit_ready(struct backend *b, const struct link *l)
+{
+    b->doubted_ms = 0;
+    if (b->gave && l->opened_ms > b->gave_ms) {
+        b->gave = false;
+        b->deaf_ms = now_of(b) + POOL_DEAF_MS;
+    }
 }
 
 static bool is_greeted(const struct link *l)
@@ -244,16 +278,44 @@ void limit_look(struct backend *b)
     b->looked_ms = now;
     if (links == 0 || spoke_lately(b) || idle_link(b))
         tell(b, s);
-    if (links && !b->give && now >= b->gave_ms + POOL_GIVE_MS &&
+    if (links && !b->give && now >= b->gave_ms + POOL_GIVE_MS && now >= b->deaf_ms &&
         sharing_must_give(s, b->share_id, (uint32_t)getpid(), links, now * 1000))
         give(b, links);
     if (b->links)
         loop_alarm(b->pool->params.loop, &b->share, now + POOL_SHARE_MS);
 }
 
+/* Whether a new link has long had no answer. */
+static bool is_kept_waiting(const struct backend *b)
+{
+    const struct link *l = b->links;
+
+    while (l && !(l->connecting && !is_greeted(l) && now_of(b) >= l->opened_ms + POOL_SILENT_MS))
+        l = l->next;
+    return l;
+}
+
+/* A server whose processes are all taken leaves a connection unanswered until one is free. */
+static void look_at_silence(struct backend *b)
+{
+    if (!sharing_of(b) || !b->connecting || serving(b, NULL))
+        return;
+    if (is_kept_waiting(b) && serves_elsewhere(b))
+        want(b, 0);
+    loop_alarm(b->pool->params.loop, &b->share, now_of(b) + POOL_SHARE_MS);
+}
+
 static void share_due(struct loop *loop, struct alarm *a)
 {
-    limit_look(container_of(a, struct backend, share));
+    struct backend *b = container_of(a, struct backend, share);
+
+    limit_look(b);
+    look_at_silence(b);
+}
+
+void limit_opened(struct backend *b)
+{
+    look_at_silence(b);
 }
 
 void limit_go_on(struct backend *b)

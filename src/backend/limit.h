@@ -22,6 +22,17 @@ void limit_open(struct backend *b);
  * `retry` alarm is set. */
 bool limit_refused(struct backend *b, const struct link *l, bool silent);
 
+/* No link could be opened because this machine or process lacks something, as `why` says. False: this
+ * worker has no link that serves. True: it has, and its `retry` alarm is set. */
+bool limit_short(struct backend *b, const char *why);
+
+/* A link has been opened. If nothing is heard on it while others have links, they are asked for one. */
+void limit_opened(struct backend *b);
+
+/* The link `l` is ready for the first time. If it is the first one since this worker gave one to
+ * another, the backend has room for both, so whoever asks does so without need. */
+void limit_ready(struct backend *b, const struct link *l);
+
 /* How many links the backend may have now: `open_max`, or what it lately accepted. */
 uint32_t limit_most(const struct backend *b);
 

@@ -28,6 +28,7 @@ struct link {
     bool connecting;
     bool silent;     /* the backend gave no answer in time */
     bool plain;      /* without TLS because that has failed lately */
+    bool lasting;    /* it was refused for a reason that stays, such as its certificate */
     bool tls_failed; /* the next link does without */
     bool used;       /* it has sent another message before the current one */
     bool reserved;   /* opened for the delivery that it has, and not yet begun: PROXY */

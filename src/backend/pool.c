@@ -121,6 +121,8 @@ static void link_broke(struct link *l)
 
     if (l->outbound.complaint.code)
         l->why = "it refuses mired";
+    if (l->outbound.complaint.code >= 500 && !l->reserved) /* PROXY: it may refuse one client */
+        l->lasting = true;
     if (d && d->unreadable) {
         l->why = "the spool cannot be read";
         log_error("cannot read a message from %s/spool; its client hears 451",
@@ -166,6 +168,8 @@ static void link_broke(struct link *l)
         pool_drop(waiting);
         b->pool->params.broke(waiting, false);
     }
+    if (b->queue) /* its alarm may have been set to a later time */
+        limit_go_on(b);
 }
 
 static void link_want(struct link *l)
@@ -306,7 +310,7 @@ static void go_on(struct link *l)
             l->connecting = false;
             l->ready_ms = link_loop(l)->now;
             b->connecting--;
-            b->doubted_ms = 0;
+            limit_ready(b, l);
             b->probe = false;
             b->spoke_ms = l->ready_ms;
             if (l->outbound.secure)

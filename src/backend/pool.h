@@ -30,11 +30,15 @@ enum {
     POOL_YOUNG_MS = 2000,  /* on a younger connection "no such user" is current */
     POOL_RETRY_MS = 1000,  /* first attempt after a backend went down; doubles */
     POOL_RETRY_MAX_MS = 10000,
-    POOL_LIMITED_MS = 5000,       /* after a refused link: no more of them than were served */
-    POOL_SERVES_MS = 30000,       /* a backend that has said something so lately serves its links */
-    POOL_LEFT_MS = 1000,          /* a backend may count a connection that was closed */
-    POOL_SHARE_MS = 500,          /* between two looks whether another worker wants a link */
-    POOL_GIVE_MS = 1000,          /* no link is opened after one was closed for another worker */
+    POOL_LIMITED_MS = 5000, /* after a refused link: no more of them than were served */
+    POOL_SERVES_MS = 30000, /* a backend that has said something so lately serves its links */
+    POOL_LEFT_MS = 1000,    /* a backend may count a connection that was closed */
+    POOL_SHARE_MS = 500,    /* between two looks whether another worker wants a link */
+    POOL_SILENT_MS = 1000,  /* without a greeting: others are asked for a link */
+    POOL_GIVE_MS = 1000,    /* no link is opened after one was closed for another worker */
+    /* No link is given after one that was accepted in the place of a given one. Shorter than
+     * POOL_DOUBT_MS, so that a worker with a need gets its link. */
+    POOL_DEAF_MS = 10000,
     POOL_ASK_MS = 200,            /* first attempt to get a link that others were asked for */
     POOL_ASK_MAX_MS = 600,        /* then less, down to POOL_ASK_MS */
     POOL_DOUBT_MS = 30000,        /* others say that the backend works: so long they are believed */
@@ -117,6 +121,7 @@ struct backend {
     uint64_t spoke_ms;       /* when a link that has served last read something */
     uint64_t left_ms;        /* when the worker last closed a link that worked */
     uint64_t gave_ms;        /* when it last closed one for another worker */
+    uint64_t deaf_ms;        /* until then it gives none */
     uint64_t looked_ms;      /* when it last looked whether another worker wants one */
     uint64_t told_us;        /* when it last told others that it has links */
     uint64_t heard_us;       /* the last such word of another worker that its own has replaced */
@@ -134,6 +139,9 @@ struct backend {
     bool learnt;            /* `ability` is known, from this process or an earlier one */
     bool probe;             /* `retry` opens a link even if nobody waits for one */
     bool give;              /* the next link that ends its delivery is for another worker */
+    bool tls_works;         /* its last handshake has succeeded */
+    bool gave;              /* it gave one, and has tried no other since */
+    bool apart;             /* why its last link failed has nothing to do with other links */
     bool told_missing;      /* the lack of XCLIENT or XFORWARD has been logged */
     bool no_chunks;         /* BDAT does not work there, although it offers CHUNKING */
     uint8_t chunk_failures; /* of BDAT since it last worked */

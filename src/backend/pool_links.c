@@ -62,12 +62,28 @@ static int add_proxy_header(struct link *l, const struct delivery *d, const stru
     return version ? proxy_write(&l->outbound.out, version, d ? &d->client : &own, to) : 0;
 }
 
+/* The error is this machine's or process', so it says nothing about the backend. */
+static bool is_own(int error)
+{
+    switch (-error) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case ENOBUFS:
+    case ENOSPC: /* epoll's watches */
+    case EADDRNOTAVAIL: /* all local ports are in use */ return true;
+    default: return false;
+    }
+}
+
 /* No link could be opened. */
 static int not_opened(struct backend *b, int error)
 {
-    if (limit_refused(b, NULL, false))
+    const char *why = strerrordesc_np(-error);
+
+    if (is_own(error) ? limit_short(b, why) : limit_refused(b, NULL, false))
         return POOL_NOT_NOW;
-    health_down(b, strerrordesc_np(-error));
+    health_down(b, why);
     return error;
 }
 
@@ -122,6 +138,7 @@ int pool_link_open(struct backend *b, struct delivery *d)
     b->open++;
     b->connecting++;
     link_timer(l, POOL_CONNECT_MS);
+    limit_opened(b);
     return 0;
 }
 

@@ -272,6 +272,102 @@ static void test_whoever_waits_longest_asks_most_often(void **state)
     assert_true(last < POOL_ASK_MAX_MS / 2);
 }
 
+/* A worker that was taken over wants links without end. */
+static void test_a_backend_that_takes_a_link_after_a_gift_is_not_crowded(void **state)
+{
+    struct backends *t = *state;
+
+    backends_link(t, true);
+    backends_link(t, true);
+    other_wants(t, 0);
+    limit_look(&t->b);
+    assert_int_equal(t->b.open, 1);
+    t->loop.now += POOL_GIVE_MS;
+    limit_ready(&t->b, backends_link(t, true));
+    for (uint64_t end = t->loop.now + POOL_DEAF_MS; t->loop.now < end; t->loop.now += 100) {
+        other_wants(t, 0);
+        limit_look(&t->b);
+        assert_int_equal(t->b.open, 2);
+    }
+    other_wants(t, 0);
+    limit_look(&t->b);
+    assert_int_equal(t->b.open, 1);
+}
+
+/* A real need is met long before that worker takes the backend for down. */
+static void test_a_refusal_shows_that_links_are_scarce(void **state)
+{
+    struct backends *t = *state;
+
+    _Static_assert(POOL_DEAF_MS < POOL_DOUBT_MS / 2, "");
+    backends_link(t, true);
+    backends_link(t, true);
+    other_wants(t, 0);
+    limit_look(&t->b);
+    t->loop.now += POOL_GIVE_MS;
+    limit_ready(&t->b, backends_link(t, true));
+    struct link *l = backends_new_link(t);
+    assert_true(limit_refused(&t->b, l, false));
+    pool_link_close(l);
+    other_wants(t, 0);
+    limit_look(&t->b);
+    assert_int_equal(t->b.open, 1);
+}
+
+/* Its certificate is wrong, say: that is no matter of how many links there are. */
+static void test_a_lasting_refusal_costs_others_no_link(void **state)
+{
+    struct backends *t = *state;
+    struct link *l = backends_new_link(t);
+
+    l->lasting = true;
+    other_has_links(t);
+    assert_false(limit_refused(&t->b, l, false));
+    limit_hurry(&t->b);
+    assert_false(other_must_give(t));
+    backends_link(t, false); /* what serves already goes on */
+    t->b.queue = backends_delivery(t);
+    assert_true(limit_refused(&t->b, l, false));
+    t->b.queue = NULL;
+    assert_false(other_must_give(t));
+}
+
+static void test_a_lack_of_its_own_costs_others_no_link(void **state)
+{
+    struct backends *t = *state;
+
+    other_has_links(t);
+    assert_false(limit_short(&t->b, "no reason"));
+    limit_hurry(&t->b);
+    assert_false(other_must_give(t));
+    backends_link(t, false);
+    assert_true(limit_short(&t->b, "no reason"));
+    assert_int_equal(limit_most(&t->b), 1);
+    assert_int_equal(t->b.retry.timer.at, t->loop.now + POOL_LIMITED_MS);
+    assert_false(other_must_give(t));
+}
+
+static void test_a_link_without_an_answer_asks_for_another_workers(void **state)
+{
+    struct backends *t = *state;
+    uint64_t begun = t->loop.now;
+
+    backends_new_link(t);
+    limit_opened(&t->b);
+    while (!other_must_give(t)) {
+        assert_true(t->loop.now <= begun + POOL_SILENT_MS);
+        t->loop.now = t->b.share.timer.at;
+        other_has_links(t);
+        t->b.share.due(&t->loop, &t->b.share);
+    }
+    assert_true(t->loop.now >= begun + POOL_SILENT_MS);
+    t->b.links->outbound.state = OUTBOUND_HELLO;
+    t->loop.now = t->b.share.timer.at;
+    other_has_links(t);
+    t->b.share.due(&t->loop, &t->b.share);
+    assert_false(other_must_give(t));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, backends_setup, backends_teardown)
 
 int main(void)
@@ -295,6 +391,11 @@ int main(void)
         TEST(test_while_others_are_served_each_address_is_tried),
         TEST(test_the_place_of_a_given_link_stays_free_from_its_end_on),
         TEST(test_whoever_waits_longest_asks_most_often),
+        TEST(test_a_backend_that_takes_a_link_after_a_gift_is_not_crowded),
+        TEST(test_a_refusal_shows_that_links_are_scarce),
+        TEST(test_a_lasting_refusal_costs_others_no_link),
+        TEST(test_a_lack_of_its_own_costs_others_no_link),
+        TEST(test_a_link_without_an_answer_asks_for_another_workers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <cmocka.h>
 
@@ -54,6 +55,84 @@ static void test_the_end_of_an_idle_link_lets_another_one_be_opened(void **state
     assert_int_equal(t->b.connecting, 1);
 }
 
+/* Another alarm was to learn whether the backend is down. */
+static void test_a_broken_link_does_not_make_those_that_wait_later(void **state)
+{
+    struct backends *t = *state;
+
+    struct link *l = backends_link(t, true);
+    l->outbound.state = OUTBOUND_RSET;
+    t->b.room = 0;
+    t->b.limited_ms = t->loop.now + 500;
+    assert_true(pool_put(&t->b, backends_delivery(t)));
+    pool_link_due(&t->loop, &l->alarm);
+    assert_int_equal(t->b.open, 0);
+    assert_ptr_equal(t->b.queue, &t->delivery);
+    assert_int_equal(t->b.retry.timer.at, t->b.limited_ms);
+}
+
+/* While another worker is served. */
+static void greeting(struct backends *t, const char *text)
+{
+    struct link *l = backends_new_link(t);
+
+    sharing_answered(t->sharing, t->b.share_id, t->loop.now * 1000 + 999);
+    outbound_start(&l->outbound, false, t->config.hostname, 0);
+    outbound_input(&l->outbound, span_of(text));
+    pool_link_ready(&t->loop, &l->watch, 0);
+    assert_int_equal(t->b.open, 0);
+}
+
+static void test_a_backend_that_refuses_for_good_is_down_at_once(void **state)
+{
+    struct backends *t = *state;
+    uint32_t wants = sharing_wants(t->sharing);
+
+    greeting(t, "554 5.7.1 not you\r\n");
+    assert_false(t->b.up);
+    assert_int_equal(sharing_wants(t->sharing), wants);
+}
+
+static void test_a_backend_that_refuses_for_now_is_not_down(void **state)
+{
+    struct backends *t = *state;
+    uint32_t wants = sharing_wants(t->sharing);
+
+    greeting(t, "421 4.3.2 too many\r\n");
+    assert_true(t->b.up);
+    assert_int_equal(sharing_wants(t->sharing), wants + 1);
+}
+
+static void test_without_a_descriptor_no_other_worker_is_asked(void **state)
+{
+    struct backends *t = *state;
+    uint32_t wants = sharing_wants(t->sharing);
+    struct rlimit usual, none;
+
+    backends_listen(t);
+    backends_link(t, false);
+    t->b.queue = backends_delivery(t);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &usual), 0);
+    none = usual;
+    none.rlim_cur = 0;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    int error = pool_link_open(&t->b, NULL);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &usual), 0);
+    t->b.queue = NULL;
+    assert_int_equal(error, POOL_NOT_NOW);
+    assert_true(t->b.up);
+    assert_int_equal(sharing_wants(t->sharing), wants);
+}
+
+static void test_a_new_link_is_looked_at_before_it_has_an_answer(void **state)
+{
+    struct backends *t = *state;
+
+    backends_listen(t);
+    assert_int_equal(pool_link_open(&t->b, NULL), 0);
+    assert_non_null(t->b.share.timer.prev);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, backends_setup, backends_teardown)
 
 int main(void)
@@ -61,6 +140,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_an_idle_link_that_takes_no_message_leaves_its_place),
         TEST(test_the_end_of_an_idle_link_lets_another_one_be_opened),
+        TEST(test_a_broken_link_does_not_make_those_that_wait_later),
+        TEST(test_a_backend_that_refuses_for_good_is_down_at_once),
+        TEST(test_a_backend_that_refuses_for_now_is_not_down),
+        TEST(test_without_a_descriptor_no_other_worker_is_asked),
+        TEST(test_a_new_link_is_looked_at_before_it_has_an_answer),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
