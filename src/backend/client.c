@@ -200,10 +200,17 @@ static int shake_hands(struct backend_client *t)
     begin_step(t);
     while ((done = tls_client_shake(t->ssl)) == 0 && !error)
         error = wait_for(t, POLLIN);
+    if (done == 0) /* its silence says nothing about its TLS */
+        return error;
     if (done != 1) {
+        bool restarts = t->tls_works && tls_client_ended();
+        t->tls_works = false;
+        if (restarts)
+            return -ECONNRESET;
         note_no_tls(t);
         return -EPROTO;
     }
+    t->tls_works = true;
     if (backend->tls == TLS_IMPLICIT) {
         begin_step(t); /* of the greeting */
         t->outbound.secure = true;
@@ -294,7 +301,10 @@ int backend_client_ready(struct backend_client *t)
     if (t->fd >= 0)
         return 0;
     t->clear = is_plain(t);
+    bool worked = t->tls_works;
     int error = begin(t);
+    if (error == -ECONNRESET && worked && !t->tls_works)
+        error = begin(t); /* it may have restarted */
     if (!error || t->clear || !is_plain(t))
         return error;
     t->clear = true; /* only its TLS did not work */

@@ -34,6 +34,7 @@ struct backend_client {
     SSL *ssl;                          /* NULL: clear text */
     bool secret;                       /* see backend_client_is_secret() */
     bool clear;                        /* this connection is in clear text because TLS failed */
+    bool tls_works;                    /* the last handshake has succeeded */
     uint64_t plain_until_ms;           /* its TLS failed and is not required: none until then */
     uint64_t until_ms;                 /* monotonic: the time for this step */
     struct outbound outbound; /* greeting, EHLO and STARTTLS; then its reader and extensions */

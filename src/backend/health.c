@@ -5,6 +5,8 @@
 #include "backend/tls.h"
 #include "base/log.h"
 
+enum { NEEDS_TLS = 530 }; /* RFC 3207 4 */
+
 /* `why` says why it is down; NULL: not known, or already logged. */
 static void set_up(struct backend *b, bool up, const char *why)
 {
@@ -59,6 +61,8 @@ void health_complain(struct backend *b, struct outbound *o)
 
     if (r.code == 0)
         return;
+    if (r.code == NEEDS_TLS && !o->secure && now + POOL_RETRY_MAX_MS < b->plain_until_ms)
+        b->plain_until_ms = now + POOL_RETRY_MAX_MS;
     if (!b->complained_ms || now - b->complained_ms >= POOL_COMPLAINT_MS) {
         log_warn("backend %s refuses mired, not the mail, at %s: %u %u.%u.%u %.*s", b->config->name,
                  reply_stage_text((enum reply_stage)o->complained_of), r.code, r.enhanced[0],
@@ -85,12 +89,17 @@ void health_no_chunks(struct backend *b, struct outbound *o)
         forget_complaint(o);
 }
 
-bool health_no_tls(struct backend *b, const char *why)
+bool health_no_tls(struct backend *b, const char *why, bool ended)
 {
+    bool worked = b->tls_works;
+
+    b->tls_works = false;
     if (b->config->tls != TLS_STARTTLS) {
         log_warn("backend %s: TLS: %s", b->config->name, why);
         return false;
     }
+    if (ended && worked) /* it may be restarting: the next handshake shows whether its TLS works */
+        return false;
     log_warn("backend %s: TLS: %s; sending in clear text, trying TLS again in %d minutes",
              b->config->name, why, BACKEND_PLAIN_MS / 60000);
     b->plain_until_ms = b->pool->params.loop->now + BACKEND_PLAIN_MS;
@@ -102,6 +111,7 @@ void health_tls(struct backend *b)
     if (b->plain_until_ms)
         log_warn("backend %s: TLS works again", b->config->name);
     b->plain_until_ms = 0;
+    b->tls_works = true;
 }
 
 bool health_is_plain(const struct backend *b)

@@ -26,9 +26,10 @@ void health_down(struct backend *b, const char *why);
  * the refusal as its complaint, which is logged and cleared; NULL: none. */
 void health_no_chunks(struct backend *b, struct outbound *o);
 
-/* TLS has failed, for `why`. True: links do without it for BACKEND_PLAIN_MS, because it is not required;
- * then it is tried again. */
-bool health_no_tls(struct backend *b, const char *why);
+/* TLS has failed, for `why`; `ended`: the connection has ended in the handshake. True: links do
+ * without it for BACKEND_PLAIN_MS, because it is not required; then it is tried again. False: the
+ * link is lost. */
+bool health_no_tls(struct backend *b, const char *why, bool ended);
 
 /* A link with TLS is ready. */
 void health_tls(struct backend *b);
@@ -36,7 +37,8 @@ void health_tls(struct backend *b);
 /* Whether links do without TLS because it has failed. */
 bool health_is_plain(const struct backend *b);
 
-/* Logs, at most once a minute, what this session's replies said about mired, and clears it. */
+/* Logs, at most once a minute, what this session's replies said about mired, and clears it. If they
+ * demand TLS, which has failed, it is soon tried again. */
 void health_complain(struct backend *b, struct outbound *o);
 
 #endif

@@ -262,8 +262,13 @@ bool link_shake(struct link *l)
     if (!l->ssl)
         l->ssl = tls_client_new(b->tls, &params, l->watch.fd);
     int done = l->ssl ? tls_client_shake(l->ssl) : -1;
-    if (done < 0) {
-        l->tls_failed = health_no_tls(b, l->ssl ? tls_client_error(l->ssl) : "no memory");
+    if (!l->ssl) {
+        l->why = "no memory";
+    } else if (done < 0) {
+        bool ended = tls_client_ended();
+        l->why = ended ? "it closed the connection" : "TLS has failed";
+        l->tls_failed = health_no_tls(b, tls_client_error(l->ssl), ended);
+        l->lasting = !ended && !l->tls_failed;
     } else if (done > 0 && b->config->tls == TLS_IMPLICIT) {
         l->outbound.secure = true;
         l->outbound.state = OUTBOUND_GREETING;

@@ -85,6 +85,14 @@ int tls_client_shake(SSL *ssl)
     return why == SSL_ERROR_WANT_READ || why == SSL_ERROR_WANT_WRITE ? 0 : -1;
 }
 
+bool tls_client_ended(void)
+{
+    unsigned long error = ERR_peek_last_error();
+
+    return error == 0 || (ERR_GET_LIB(error) == ERR_LIB_SSL &&
+                          ERR_GET_REASON(error) == SSL_R_UNEXPECTED_EOF_WHILE_READING);
+}
+
 const char *tls_client_error(const SSL *ssl)
 {
     long verdict = SSL_get_verify_result(ssl);
