@@ -257,12 +257,14 @@ static bool is_greeted(const struct link *l)
     }
 }
 
-/* Whether a new link was welcome, although it is not ready yet. */
-static bool any_greeted(const struct backend *b)
+/* Whether a new link was welcome, although it is not ready yet. After a refusal that is no sign: the
+ * backend may greet each connection and then refuse it, and workers would deceive each other. */
+static bool any_welcome(const struct backend *b)
 {
     const struct link *l = b->links;
+    bool refuses = b->doubted_ms || (b->known && !b->up);
 
-    while (l && !is_greeted(l))
+    while (l && !(l->outbound.served || (is_greeted(l) && !refuses)))
         l = l->next;
     return l;
 }
@@ -272,7 +274,7 @@ void limit_look(struct backend *b)
     struct sharing *s = sharing_of(b);
     uint64_t now = now_of(b);
 
-    if (!s || now < b->looked_ms + LOOK_MS || !any_greeted(b))
+    if (!s || now < b->looked_ms + LOOK_MS || !any_welcome(b))
         return;
     uint32_t links = serving(b, NULL);
     b->looked_ms = now;

@@ -123,6 +123,11 @@ static void link_broke(struct link *l)
         l->why = "it refuses mired";
     if (l->outbound.complaint.code >= 500 && !l->reserved) /* PROXY: it may refuse one client */
         l->lasting = true;
+    if (!l->why && l->outbound.tls == OUTBOUND_TLS_NEEDED && l->lived_in == OUTBOUND_HELLO &&
+        !l->outbound.secure) {
+        l->why = "it does not offer STARTTLS";
+        l->lasting = true;
+    }
     if (d && d->unreadable) {
         l->why = "the spool cannot be read";
         log_error("cannot read a message from %s/spool; its client hears 451",

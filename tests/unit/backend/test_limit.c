@@ -211,6 +211,25 @@ static void test_the_own_word_does_not_hide_another_workers(void **state)
     assert_false(limit_refused(&t->b, l, false));
 }
 
+/* Else two workers would make each other believe it for half a minute. */
+static void test_a_greeting_after_a_refusal_is_no_answer(void **state)
+{
+    struct backends *t = *state;
+    struct link *l = backends_new_link(t);
+
+    assert_true(limit_refused(&t->b, l, false));
+    l->outbound.state = OUTBOUND_HELLO;
+    limit_look(&t->b);
+    assert_int_equal(sharing_last_answer(t->sharing, t->b.share_id), 0);
+    t->b.doubted_ms = 0;
+    t->b.up = false;
+    limit_look(&t->b);
+    assert_int_equal(sharing_last_answer(t->sharing, t->b.share_id), 0);
+    backends_link(t, false);
+    limit_look(&t->b);
+    assert_int_not_equal(sharing_last_answer(t->sharing, t->b.share_id), 0);
+}
+
 static void test_a_handshake_before_the_greeting_is_no_answer(void **state)
 {
     struct backends *t = *state;
@@ -387,6 +406,7 @@ int main(void)
         TEST(test_not_more_than_one_link_is_given_in_a_while),
         TEST(test_who_has_as_many_keeps_them),
         TEST(test_the_own_word_does_not_hide_another_workers),
+        TEST(test_a_greeting_after_a_refusal_is_no_answer),
         TEST(test_a_handshake_before_the_greeting_is_no_answer),
         TEST(test_while_others_are_served_each_address_is_tried),
         TEST(test_the_place_of_a_given_link_stays_free_from_its_end_on),

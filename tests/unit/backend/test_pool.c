@@ -72,13 +72,17 @@ static void test_a_broken_link_does_not_make_those_that_wait_later(void **state)
 }
 
 /* While another worker is served. */
-static void greeting(struct backends *t, const char *text)
+static void hello(struct backends *t, enum outbound_tls tls, const char *greeting, const char *text)
 {
     struct link *l = backends_new_link(t);
 
     sharing_answered(t->sharing, t->b.share_id, t->loop.now * 1000 + 999);
     outbound_start(&l->outbound, false, t->config.hostname, 0);
-    outbound_input(&l->outbound, span_of(text));
+    l->outbound.tls = (uint8_t)tls;
+    outbound_input(&l->outbound, span_of(greeting));
+    l->lived_in = l->outbound.state;
+    if (text)
+        outbound_input(&l->outbound, span_of(text));
     pool_link_ready(&t->loop, &l->watch, 0);
     assert_int_equal(t->b.open, 0);
 }
@@ -88,7 +92,17 @@ static void test_a_backend_that_refuses_for_good_is_down_at_once(void **state)
     struct backends *t = *state;
     uint32_t wants = sharing_wants(t->sharing);
 
-    greeting(t, "554 5.7.1 not you\r\n");
+    hello(t, OUTBOUND_TLS_NONE, "554 5.7.1 not you\r\n", NULL);
+    assert_false(t->b.up);
+    assert_int_equal(sharing_wants(t->sharing), wants);
+}
+
+static void test_a_backend_that_lacks_the_tls_it_needs_is_down_at_once(void **state)
+{
+    struct backends *t = *state;
+    uint32_t wants = sharing_wants(t->sharing);
+
+    hello(t, OUTBOUND_TLS_NEEDED, "220 hello\r\n", "250 backend.test\r\n");
     assert_false(t->b.up);
     assert_int_equal(sharing_wants(t->sharing), wants);
 }
@@ -98,7 +112,7 @@ static void test_a_backend_that_refuses_for_now_is_not_down(void **state)
     struct backends *t = *state;
     uint32_t wants = sharing_wants(t->sharing);
 
-    greeting(t, "421 4.3.2 too many\r\n");
+    hello(t, OUTBOUND_TLS_NONE, "421 4.3.2 too many\r\n", NULL);
     assert_true(t->b.up);
     assert_int_equal(sharing_wants(t->sharing), wants + 1);
 }
@@ -142,6 +156,7 @@ int main(void)
         TEST(test_the_end_of_an_idle_link_lets_another_one_be_opened),
         TEST(test_a_broken_link_does_not_make_those_that_wait_later),
         TEST(test_a_backend_that_refuses_for_good_is_down_at_once),
+        TEST(test_a_backend_that_lacks_the_tls_it_needs_is_down_at_once),
         TEST(test_a_backend_that_refuses_for_now_is_not_down),
         TEST(test_without_a_descriptor_no_other_worker_is_asked),
         TEST(test_a_new_link_is_looked_at_before_it_has_an_answer),
