@@ -116,7 +116,8 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
         b->deaf_ms = 0;
     }
     /* A silent backend must have said something since this link was begun. */
-    if (links && spoke_lately(b) && (!silent || b->spoke_ms >= l->opened_ms)) {
+    bool mute = silent && l && b->spoke_ms < l->opened_ms;
+    if (links && spoke_lately(b) && !mute) {
         b->room = links;
         b->limited_ms = now + POOL_LIMITED_MS;
         /* It may still count one that was just closed, so fewer than it accepts may be left. */
