@@ -94,8 +94,8 @@ static void log_limit(struct backend *b, uint32_t links)
     b->limit_told_ms = now ? now : 1;
 }
 
-/* Until the next attempt of a worker that has waited for `ms`. Whoever waits longest tries most
- * often, and each tries while the one that gave a link opens none. */
+/* Until the next attempt of a worker that has waited for `ms`. The longer it has waited, the more
+ * often it tries, and each tries while the one that gave a link opens none. */
 static uint64_t ask_pause(uint64_t ms)
 {
     _Static_assert(POOL_ASK_MAX_MS < POOL_GIVE_MS, "else a gift may be missed");

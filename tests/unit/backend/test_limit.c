@@ -273,7 +273,7 @@ static void test_the_place_of_a_given_link_stays_free_from_its_end_on(void **sta
     assert_int_equal(limit_most(&t->b), 8);
 }
 
-static void test_whoever_waits_longest_asks_most_often(void **state)
+static void test_a_worker_asks_more_often_the_longer_it_waits(void **state)
 {
     struct backends *t = *state;
     uint64_t begun = t->loop.now, last = POOL_GIVE_MS;
@@ -410,7 +410,7 @@ int main(void)
         TEST(test_a_handshake_before_the_greeting_is_no_answer),
         TEST(test_while_others_are_served_each_address_is_tried),
         TEST(test_the_place_of_a_given_link_stays_free_from_its_end_on),
-        TEST(test_whoever_waits_longest_asks_most_often),
+        TEST(test_a_worker_asks_more_often_the_longer_it_waits),
         TEST(test_a_backend_that_takes_a_link_after_a_gift_is_not_crowded),
         TEST(test_a_refusal_shows_that_links_are_scarce),
         TEST(test_a_lasting_refusal_costs_others_no_link),
