@@ -30,7 +30,7 @@ bool limit_short(struct backend *b, const char *why);
 void limit_opened(struct backend *b);
 
 /* The link `l` is ready for the first time. If it is the first one since this worker gave one to
- * another, the backend has room for both, so whoever asks does so without need. */
+ * another, the backend has room for both, so no other worker is in need. */
 void limit_ready(struct backend *b, const struct link *l);
 
 /* How many links the backend may have now: `open_max`, or what it lately accepted. */
