@@ -96,6 +96,16 @@ static bool connect_to_server(struct socketmap_directory *s, bool *ends)
     return open;
 }
 
+/* Of "u17@example.test" 17, of "@example.test" 0. The text has no end of its own. */
+static int number_of(struct span key)
+{
+    int n = 0;
+
+    for (size_t i = 1; i < key.len && key.at[i] >= '0' && key.at[i] <= '9'; i++)
+        n = n * 10 + (key.at[i] - '0');
+    return n;
+}
+
 /* Knows the addresses with an odd number. */
 enum answer_result __wrap_socketmap_directory_ask(struct socketmap_directory *s, struct span key)
 {
@@ -107,13 +117,13 @@ enum answer_result __wrap_socketmap_directory_ask(struct socketmap_directory *s,
         return ANSWER_SILENCE;
     }
     nanosleep(&work, NULL); /* others come meanwhile */
-    if (server.breaks && key.at[0] != '@' && atoi(key.at + 1) == server.breaks) {
+    if (server.breaks && number_of(key) == server.breaks) {
         hang_up(s);
         return ANSWER_SILENCE;
     }
     if (ends)
         hang_up(s);
-    return key.at[0] != '@' && atoi(key.at + 1) % 2 ? ANSWER_YES : ANSWER_NO;
+    return number_of(key) % 2 ? ANSWER_YES : ANSWER_NO;
 }
 
 /* ---- the clerks ---- */
