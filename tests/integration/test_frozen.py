@@ -152,7 +152,7 @@ def test_holds_survive_a_stop_and_a_kill_of_everything(frozen, cable, end):
     clients = [ask(m.port, n) for n in range(50)]
     wait_frozen(cable, 4)
     if end == "kill":
-        processes.kill_all(processes.in_session(m.pid))
+        processes.kill_session(m.pid)
         m.daemon.process.wait()
     else:
         assert m.stop() == []

@@ -246,7 +246,7 @@ class Mired:
     def kill_all(self):
         """kill -9 of the master and all of its children at once."""
         self._punctual()
-        processes.kill_all([self.pid, *processes.in_session(self.pid)])
+        processes.kill_session(self.pid)
         self.daemon.process.wait()
         self.daemon.output.wait_end()
 

@@ -57,6 +57,14 @@ def kill_all(pids, number=signal.SIGKILL):
             pass
 
 
+def kill_session(session):
+    """Kills all processes of a session at once, and then those that one of them was just starting."""
+    kill_all([session, *in_session(session)])
+    while left := in_session(session):
+        kill_all(left)
+        time.sleep(0.005)
+
+
 def status(pid, field):
     """A field of /proc/PID/status, as text."""
     with open(f"/proc/{pid}/status") as f:
