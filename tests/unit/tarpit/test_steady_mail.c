@@ -27,7 +27,7 @@ struct keeping {
     struct tarpit_who who;
 };
 
-static int setup(void **state)
+static int open_keeping(void **state)
 {
     struct keeping *k = calloc(1, sizeof *k);
     struct addr a = addr("192.0.2.7");
@@ -68,6 +68,31 @@ static int teardown(void **state)
     unlink(k->path);
     free(k);
     return 0;
+}
+
+/* Days of sketches begin at another time in each ledger. Here T0 is amid all of them. */
+static bool is_midday(const struct keeping *k)
+{
+    struct addr a = addr("192.0.2.7");
+    uint64_t hash[] = {ledger_key_mailboxes(k->book, &a).hash, k->who.pair};
+
+    for (int i = 0; i < 2; i++) {
+        uint64_t since = (T0 + hash[i] % DAY) % DAY;
+        if (since < 2 * HOUR || since > 22 * HOUR)
+            return false;
+    }
+    return true;
+}
+
+static int setup(void **state)
+{
+    int error = open_keeping(state);
+
+    while (!error && !is_midday(*state)) {
+        teardown(state);
+        error = open_keeping(state);
+    }
+    return error;
 }
 
 /* The keeper does what there is; `lost`: it has read it and dies. */
@@ -125,7 +150,10 @@ static void test_the_next_message_for_a_mailbox_is_not_booked_again(void **state
     for (int s = 0; s < 59; s++)
         for (int i = 0; i < WORKERS; i++)
             assert_int_equal(deliver(k, i, 1, T0 + (uint64_t)s * SECOND), 0);
-    assert_true(deliver(k, 1, 2, T0 + 59 * SECOND) > 0); /* another mailbox earns its credit */
+    uint64_t other = 0; /* mailboxes earn their credit; two of them may share a bit of the sketch */
+    for (unsigned mailbox = 2; mailbox < 6; mailbox++)
+        other += deliver(k, 1, mailbox, T0 + 59 * SECOND);
+    assert_true(other > 0);
     keep(k, T0 + 59 * SECOND, false);
     struct ledger_key c = client(k);
     assert_true(entry(k, &c, T0 + 59 * SECOND).good > 1.9);
