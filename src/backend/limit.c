@@ -78,12 +78,21 @@ static void try_at(struct backend *b, uint64_t at)
         loop_alarm(b->pool->params.loop, &b->retry, at);
 }
 
-/* The administrator may raise the limit. An SMTP reply is logged by health_complain(). */
-static void log_limit(struct backend *b, uint32_t links)
+/* Whether the limit has not been logged for long; it is now. */
+static bool may_tell(struct backend *b)
 {
     uint64_t now = now_of(b);
 
     if (b->limit_told_ms && now < b->limit_told_ms + POOL_LIMIT_TELL_MS)
+        return false;
+    b->limit_told_ms = now ? now : 1;
+    return true;
+}
+
+/* The administrator may raise the limit. An SMTP reply is logged by health_complain(). */
+static void log_limit(struct backend *b, uint32_t links)
+{
+    if (!may_tell(b))
         return;
     if (links)
         log_warn("backend %s works, but refuses more than %u connections of this worker",
@@ -91,7 +100,14 @@ static void log_limit(struct backend *b, uint32_t links)
     else
         log_warn("backend %s serves other workers, but refuses all connections of this one",
                  b->config->name);
-    b->limit_told_ms = now ? now : 1;
+}
+
+/* No more links than these are tried for so long. */
+static void stay_at(struct backend *b, uint32_t links, uint64_t ms)
+{
+    b->room = links;
+    b->limited_ms = now_of(b) + ms;
+    try_at(b, b->limited_ms);
 }
 
 /* Until the next attempt of a worker that has waited for `ms`. The longer it has waited, the more
@@ -118,16 +134,13 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
     /* A silent backend must have said something since this link was begun. */
     bool mute = silent && l && b->spoke_ms < l->opened_ms;
     if (links && spoke_lately(b) && !mute) {
-        b->room = links;
-        b->limited_ms = now + POOL_LIMITED_MS;
         /* It may still count one that was just closed, so fewer than it accepts may be left. */
-        if (left_lately(b))
-            b->limited_ms = now + POOL_ASK_MS;
-        else if (!b->apart)
+        bool left = left_lately(b);
+        if (!left && !b->apart)
             log_limit(b, links);
         if (b->queue && !b->apart)
             want(b, links);
-        try_at(b, b->limited_ms);
+        stay_at(b, links, left ? POOL_ASK_MS : POOL_LIMITED_MS);
         return true;
     }
     bool down = b->known && !b->up;
@@ -148,20 +161,15 @@ bool limit_refused(struct backend *b, const struct link *l, bool silent)
 
 bool limit_short(struct backend *b, const char *why)
 {
-    uint64_t now = now_of(b);
     uint32_t links = serving(b, NULL);
 
     b->apart = true;
     if (!links || !spoke_lately(b))
         return false;
-    if (!b->limit_told_ms || now >= b->limit_told_ms + POOL_LIMIT_TELL_MS) {
+    if (may_tell(b))
         log_error("backend %s works, but this worker cannot open more than %u connections: %s",
                   b->config->name, links, why);
-        b->limit_told_ms = now ? now : 1;
-    }
-    b->room = links;
-    b->limited_ms = now + POOL_LIMITED_MS;
-    try_at(b, b->limited_ms);
+    stay_at(b, links, POOL_LIMITED_MS);
     return true;
 }
 

@@ -42,8 +42,9 @@ int tls_client_shake(SSL *ssl);
 /* Why the handshake failed, in words; a static string of ours or OpenSSL's. */
 const char *tls_client_error(const SSL *ssl);
 
-/* Whether this thread's last handshake failed because the connection ended, as when the server restarts: nothing
- * was wrong with its TLS. Call it like tls_client_error(), before any other call of OpenSSL. */
+/* Whether this thread's last handshake failed because the connection ended, as when the server
+ * restarts: nothing was wrong with its TLS. Call it like tls_client_error(), before any other call of
+ * OpenSSL. */
 bool tls_client_ended(void);
 
 #endif
