@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
-#include "base/dial.h"
 #include "config/config.h"
+#include "played_dovecot.h"
 #include "virtual_clock.h"
 
 enum { LOGINS = 150, HASH_MS = 4 };
@@ -30,18 +30,6 @@ char *__wrap_crypt_rn(const char *phrase, const char *setting, void *data, int s
     hashes++;
     mono_ms += HASH_MS;
     return data;
-}
-
-static int server = -1; /* our end of the connection */
-
-int __wrap_dial_at_once(const char *path);
-int __wrap_dial_at_once(const char *path)
-{
-    int pair[2];
-
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    server = pair[1];
-    return pair[0];
 }
 
 static char folder[64], path[80], conf[80];
@@ -100,8 +88,7 @@ static int tear_down(void **state)
 {
     auth_close(auth);
     config_free(config);
-    if (server >= 0)
-        close(server);
+    close_server();
     unlink(conf);
     unlink(path);
     return rmdir(folder);
@@ -160,8 +147,7 @@ static void test_a_dovecot_that_ends_leaves_all_its_logins_to_the_file(void **st
 {
     for (int i = 0; i < LOGINS; i++)
         ask(i, i % 2 ? "right" : "wrong");
-    close(server);
-    server = -1;
+    close_server();
     auth_read(auth);
     assert_int_equal(hashes, 0);
     while (auth_has_checks(auth))

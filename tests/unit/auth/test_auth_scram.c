@@ -17,8 +17,8 @@
 #include <unistd.h>
 
 #include "auth/auth.h"
-#include "base/dial.h"
 #include "config/config.h"
+#include "played_dovecot.h"
 #include "virtual_clock.h"
 
 enum { CLERK = 3, SLOTS = 2 };
@@ -27,21 +27,6 @@ enum { CLERK = 3, SLOTS = 2 };
 #define SECRET                                                                                     \
     "{SCRAM-SHA-256}4096,W22ZaJ0SNY7soEsUEjb6gQ==,WG5d8oPm3OtcPnkdi4Uo7BkeZkBFzpcXkuLmtbsT4qY=,"   \
     "wfPLwcE6nTWhTAmQ7tl2KeoiWGPlZqQxSrmfPwDl2dU="
-
-static int server = -1; /* our end of Dovecot's connection */
-static bool refuses;    /* Dovecot accepts no connection */
-
-int __wrap_dial_at_once(const char *path);
-int __wrap_dial_at_once(const char *path)
-{
-    int pair[2];
-
-    if (refuses)
-        return -ECONNREFUSED;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    server = pair[1];
-    return pair[0];
-}
 
 static char folder[64], path[80], conf[80];
 static struct config *config;
@@ -122,9 +107,7 @@ static int close_all(void **state)
 {
     auth_close(auth);
     config_free(config);
-    if (server >= 0)
-        close(server);
-    server = -1;
+    close_server();
     unlink(conf);
     unlink(path);
     return rmdir(folder);
@@ -332,8 +315,7 @@ static void test_a_dovecot_that_cannot_answer_refuses_nobody(void **state)
     assert_int_equal(last.result, ANSWER_LATER);
     assert_false(begin("alice@example.test", 0, &a));
     refuses = true;
-    close(server);
-    server = -1;
+    close_server();
     auth_read(auth);
     assert_int_equal(later, 2);
     assert_int_equal(last.result, ANSWER_LATER);

@@ -15,8 +15,8 @@
 
 #include "auth/remote.h"
 #include "base/base64.h"
-#include "base/dial.h"
 #include "config/config.h"
+#include "played_dovecot.h"
 #include "smtp/session.h"
 
 #define HELLO                                                                                      \
@@ -26,24 +26,6 @@
 enum { LOGINS = 1400, SLOTS = 4 };
 
 static const struct addr client = {.family = ADDR_IP4};
-static int server = -1; /* our end of the connection; -1: none */
-static int connections;
-static bool refuses;
-
-int __wrap_dial_at_once(const char *path);
-int __wrap_dial_at_once(const char *path)
-{
-    int pair[2];
-
-    if (refuses)
-        return -ECONNREFUSED;
-    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair), 0);
-    if (server >= 0)
-        close(server);
-    server = pair[1];
-    connections++;
-    return pair[0];
-}
 
 /* A login and its answer. The first request has number 1. */
 struct login {
@@ -91,8 +73,7 @@ static int teardown(void **state)
     struct state *s = *state;
 
     dovecot_auth_close(s->d);
-    if (server >= 0)
-        close(server);
+    close_server();
     free(s);
     return 0;
 }
@@ -365,8 +346,7 @@ static void test_a_login_ends_with_its_connection(void **state)
     connect_it(s);
     struct dovecot_login login = scram(s, 0);
     say(s, line("CONT\t1\t", SPAN(CHALLENGE)));
-    close(server);
-    server = -1;
+    close_server();
     dovecot_auth_read(s->d, s->now);
     s->now += 3000;
     connect_it(s);
