@@ -52,7 +52,7 @@ coverage: ## which lines the unit tests and the seeds of the fuzz targets run
 proof: ## Frama-C over the tarpit and the SMTP parsers: no undefined behaviour, no hold above the maximum
 	@scripts/proof
 
-valgrind: ## the fast integration tests under valgrind
+valgrind: ## the fast integration tests under valgrind, or with PART=1/10 a tenth of all
 	@scripts/valgrind
 
 sanitize: ## the whole integration suite under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -81,4 +81,4 @@ fresh: ## prove that a clean clone runs and passes on a fresh Debian 12, and bui
 	@SUITE=trixie scripts/fresh-root unit
 
 clean: ## remove what building and running made
-	rm -rf build build-asan build-o3 build-clang build-coverage build-fuzz build-tsan demo/run
+	rm -rf build build-asan build-o3 build-clang build-coverage build-fuzz build-tsan build-valgrind demo/run

@@ -26,7 +26,11 @@
 #include "query/notes.h"
 
 enum {
+#ifdef SLOW_CHECKER /* of scripts/valgrind: a process ends slowly, and looks for leaks when it does */
+    STOP_MS = 120000,
+#else
     STOP_MS = 2000,
+#endif
     START_PATIENCE_MS = 3000, /* the workers of a master that was killed leave within 2 s */
 };
 

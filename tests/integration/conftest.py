@@ -1,6 +1,7 @@
 """Fixtures: each hands out things that are stopped and checked when the test ends."""
 
 import os
+import zlib
 
 import pytest
 
@@ -17,12 +18,23 @@ def pytest_sessionstart(session):
         pytest.exit(f"{PROGRAM} is not there; run `make build`", returncode=3)
 
 
+def a_part(items, part):
+    """The tests of one of several parts, as "2/10": each test is in one of them, the same one each time."""
+    which, of = map(int, part.split("/"))
+    assert 1 <= which <= of, f"PART={part}"
+    return [item for item in items if zlib.crc32(item.nodeid.encode()) % of == which - 1]
+
+
 @pytest.hookimpl(trylast=True)  # behind what -m and -k take away
 def pytest_collection_modifyitems(items):
-    """Side by side, the tests marked `long` begin first: one that begins last is waited for by all other workers.
+    """With PART, a part of the tests.
+
+    Side by side, the tests marked `long` begin first: one that begins last is waited for by all other workers.
 
     pytest-xdist first gives each worker a quarter of its share, of tests that follow each other. So each of these
     chunks begins with as many of the long ones. All workers come to the same order."""
+    if part := os.environ.get("PART"):
+        items[:] = a_part(items, part)
     workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", 0))
     if workers < 2:
         return

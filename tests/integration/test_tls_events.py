@@ -9,7 +9,6 @@ import pytest
 from lib import netns
 from lib.certificates import Authority
 from lib.frozen import frozen_in, source
-from lib.mired import UNDER
 from lib.smtp import Client, deliver
 from lib.tls_wire import Records, Wire
 from lib.waiting import until
@@ -99,7 +98,7 @@ def check_all(m, talks, hold):
 
 def test_events_of_tls_amid_a_hold_neither_end_it_nor_disturb_anybody(mired, issued):
     m = mired(tarpit="time = 4s growth = 1 pace = false", config=tls_section(issued), workers=1)
-    (worker,) = m.processes("worker") if not UNDER else (0,)
+    (worker,) = m.processes("worker")
     talks = {}
     for n, (name, event) in enumerate((TRUE | BROKEN).items()):
         talks[name] = Talk(m, f"127.45.1.{n + 1}")

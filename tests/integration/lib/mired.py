@@ -13,8 +13,6 @@ import subprocess
 import tempfile
 import time
 
-import pytest
-
 from . import ports, processes
 from .daemon import Daemon
 from .late import LATE, LateKeeper
@@ -132,9 +130,8 @@ class Mired:
 
     def _wait_names(self):
         """Each process gives itself a name in its own time, and a test looks for it by that."""
-        if not UNDER:
-            named = lambda pid: processes.command(pid).startswith("mired: ") or not processes.alive(pid)  # noqa: E731
-            until(lambda: all(map(named, processes.children(self.pid))))
+        named = lambda pid: processes.command(pid).startswith("mired: ") or not processes.alive(pid)  # noqa: E731
+        until(lambda: all(map(named, processes.children(self.pid))))
 
     def wait_begun(self):
         """A child is SCHED_BATCH until it has begun (base/scheduling.h). Clients are served before there is a freezer.
@@ -163,10 +160,7 @@ class Mired:
 
     def processes(self, role):
         """Ids of the children whose name begins with `role`: "worker", "clerk", "store", "web"."""
-        found = self.processes_of(role)
-        if UNDER and not found:
-            pytest.skip("under a checker processes do not tell their role")
-        return found
+        return self.processes_of(role)
 
     def control(self, *arguments, timeout=PATIENCE):
         return subprocess.run(
@@ -223,7 +217,7 @@ class Mired:
             wrong.append(f"ended with status {status}")
         if left:
             wrong.append(f"left processes behind: {left}")
-        if not self.deaths_expected and not UNDER:  # under a checker they end too slowly and are killed
+        if not self.deaths_expected:
             wrong += [
                 f"a child died: {line}"
                 for line in self.log.text.splitlines()

@@ -75,11 +75,14 @@ def status(pid, field):
 
 
 def command(pid):
+    """Its command line, which processes of mired write anew. Under valgrind they can't, and have a name only."""
     try:
         with open(f"/proc/{pid}/cmdline", "rb") as f:
-            return f.read().replace(b"\0", b" ").decode().strip()
+            said = f.read().replace(b"\0", b" ").decode().strip()
     except OSError:
         return ""
+    name = (_stat(pid) or {"name": ""})["name"] if "valgrind" in said.partition(" ")[0] else ""
+    return name.replace("mired ", "mired: ", 1) if name.startswith("mired ") else said
 
 
 def private_bytes(pid):
