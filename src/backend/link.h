@@ -32,6 +32,8 @@ struct link {
     bool tls_failed; /* the next link does without */
     bool used;       /* it has sent another message before the current one */
     bool reserved;   /* opened for the delivery that it has, and not yet begun: PROXY */
+    bool moving;     /* pool.c is in the middle of it, perhaps in an owner's callback */
+    bool closed;     /* it was closed meanwhile, and is freed when pool.c is through */
 };
 
 static inline struct loop *link_loop(const struct link *l)

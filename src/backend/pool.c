@@ -273,8 +273,8 @@ static void note_chunks(struct link *l, const struct delivery *d)
         l->backend->chunk_failures = 0;
 }
 
-/* Moves a link on as far as possible; it may be freed afterwards. */
-static void go_on(struct link *l)
+/* Moves a link on as far as possible; it may be closed afterwards. */
+static void move(struct link *l)
 {
     struct backend *b = l->backend;
 
@@ -295,6 +295,10 @@ static void go_on(struct link *l)
             if (l->outbound.state == OUTBOUND_IDLE)
                 link_timer(l, POOL_IDLE_MS);
             b->pool->params.over(d);
+            if (l->closed) { /* the owner has begun its next delivery here, and given it up */
+                more_links(b);
+                return;
+            }
         }
         if (l->outbound.state == OUTBOUND_DEAD) {
             if (l->delivery && l->outbound.chunks_refused && !l->delivery->job.sent)
@@ -345,6 +349,16 @@ static void go_on(struct link *l)
     }
     limit_look(b); /* it may close the link */
     more_links(b);
+}
+
+/* Moves a link on; it may be freed afterwards. */
+static void go_on(struct link *l)
+{
+    l->moving = true;
+    move(l);
+    l->moving = false;
+    if (l->closed)
+        free(l);
 }
 
 /* Reads replies. A backend may need long for each recipient, so each reply to a command gives it time

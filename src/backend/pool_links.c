@@ -159,7 +159,9 @@ void pool_link_close(struct link *l)
     SSL_free(l->ssl);
     close(l->watch.fd);
     outbound_free(&l->outbound);
-    free(l);
+    l->closed = true;
+    if (!l->moving)
+        free(l);
 }
 
 void pool_close_idle(struct backend *b)

@@ -26,7 +26,7 @@ enum { POOL_NOT_NOW = 1 };
  * serves others, and another connection is tried later. */
 int pool_link_open(struct backend *b, struct delivery *d);
 
-/* Closes and frees the link. The caller has taken its delivery away. */
+/* Closes the link, and frees it unless it is `moving`. The caller has taken its delivery away. */
 void pool_link_close(struct link *l);
 
 /* Says QUIT, if that needs no TLS. */

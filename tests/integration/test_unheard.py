@@ -132,3 +132,29 @@ def test_a_message_whose_bdat_is_refused_after_a_reset_is_not_doubled(mired, mes
         m.booked()
         assert transaction(m.port, "a@sender.test", [ALICE], message, source)[0] == {ALICE: 250}
         assert backend.copies(ALICE) == 1
+
+
+@pytest.mark.fast
+def test_a_reset_with_a_second_message_behind_the_first_hurts_nobody(mired):
+    """The second message takes the first one's connection to the backend just before the worker finds that the client
+    has gone. The sanitizers of the build for `fast` tests found that the connection was used once more."""
+    go_on = threading.Event()
+
+    def slow(verb, argument, session):
+        if verb == ".":
+            go_on.wait(PATIENCE)
+
+    with Scripted(slow) as backend:
+        m = mired(backend=backend.block, tarpit="time = 0", workers=1)
+        source = ports.stranger()
+        one = b"MAIL FROM:<a@b.test>\r\nRCPT TO:<postmaster@example.test>\r\nBDAT %d LAST\r\n%s" % (len(NAMED), NAMED)
+        with Client(m.port, source=source) as client:
+            client.ehlo()
+            client.send(one + one.replace(b"<1@", b"<2@"))
+            until(lambda: "final dot" in delivering(m))
+            client.will_reset()
+        until(lambda: "ended" in delivering(m))
+        go_on.set()
+        m.log.wait(f"event=session client={source} ")
+        for n in range(3, 5):
+            assert transaction(m.port, "a@b.test", [ALICE], NAMED.replace(b"<1@", b"<%d@" % n))[1].code == 250

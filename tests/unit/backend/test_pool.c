@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "backend/health.h"
+#include "base/container.h"
 
 /* An alarm that is set; the test's clock goes to its time. */
 static void let_pass(struct backends *t, struct alarm *a)
@@ -147,6 +148,33 @@ static void test_a_new_link_is_looked_at_before_it_has_an_answer(void **state)
     assert_non_null(t->b.share.timer.prev);
 }
 
+/* Its client has sent a second message, which takes the link of the first one, and has gone. */
+static void next_is_given_up(struct delivery *d)
+{
+    struct backends *t = container_of(d->backend, struct backends, b);
+    struct link *l = t->b.links;
+
+    l->delivery = d;
+    d->link = l;
+    pool_drop(d);
+}
+
+/* AddressSanitizer finds it if the link is freed too early. */
+static void test_a_link_may_be_closed_by_the_end_of_its_delivery(void **state)
+{
+    struct backends *t = *state;
+    struct link *l = backends_link(t, true);
+
+    t->pool.params.over = next_is_given_up;
+    l->delivery = backends_delivery(t);
+    l->delivery->link = l;
+    l->delivery->backend = &t->b;
+    l->outbound.over = true;
+    pool_link_ready(&t->loop, &l->watch, 0);
+    assert_null(t->b.links);
+    assert_int_equal(t->b.open, 0);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, backends_setup, backends_teardown)
 
 int main(void)
@@ -160,6 +188,7 @@ int main(void)
         TEST(test_a_backend_that_refuses_for_now_is_not_down),
         TEST(test_without_a_descriptor_no_other_worker_is_asked),
         TEST(test_a_new_link_is_looked_at_before_it_has_an_answer),
+        TEST(test_a_link_may_be_closed_by_the_end_of_its_delivery),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
