@@ -7,6 +7,7 @@
  * written, so nothing grows without limit. */
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +17,10 @@
 
 #include "base/log.h"
 #include "control/control_part.h"
+
+#ifndef SO_PEERPIDFD /* newer than Debian 12's headers */
+#define SO_PEERPIDFD 77
+#endif
 
 enum {
     CONTROLS_MAX = 64,
@@ -37,24 +42,47 @@ static bool is_in_group(int fd, gid_t group)
     return false;
 }
 
-/* Whether it is a process of mired's: none of them gives commands, unless it was taken over. They
- * are this process's group (master/child.c). */
-static bool is_our_own(pid_t pid)
+/* Whether the process that connected still runs: then its id is not another's by now. An older
+ * kernel (before Linux 6.5) does not tell, and yes is assumed. */
+static bool runs(int fd)
 {
-    return getpgid(pid) == getpgrp();
+    int process;
+    socklen_t len = sizeof process;
+
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &process, &len) < 0)
+        return errno == ENOPROTOOPT;
+    struct pollfd ended = {.fd = process, .events = POLLIN};
+    bool is_running = poll(&ended, 1, 0) == 0;
+    close(process);
+    return is_running;
+}
+
+/* Whether it is not one of mired's own processes: none of them gives commands, unless it was taken
+ * over. They are this process's group (master/child.c). A process that has ended is in no group, so
+ * one that was taken over could write a command and end at once; what nobody waits for is not
+ * done. A client that this process's namespace of ids does not show has the id 0. */
+static bool is_outsider(int fd, pid_t pid)
+{
+    if (pid == 0)
+        return true;
+    pid_t group = getpgid(pid);
+    if (group == getpgrp()) {
+        log_error("process %ld of mired itself tried to give a command; it is refused", (long)pid);
+        return false;
+    }
+    if (group < 0 || !runs(fd)) {
+        log_warn("process %ld ended before its command was read; it is refused", (long)pid);
+        return false;
+    }
+    return true;
 }
 
 static bool may_ask(int fd, struct ucred *who)
 {
     socklen_t len = sizeof *who;
 
-    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &len) < 0)
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, who, &len) < 0 || !is_outsider(fd, who->pid))
         return false;
-    if (is_our_own(who->pid)) {
-        log_error("process %ld of mired itself tried to give a command; it is refused",
-                  (long)who->pid);
-        return false;
-    }
     return who->uid == 0 || who->uid == geteuid() || who->gid == getegid() ||
            is_in_group(fd, getegid());
 }

@@ -43,7 +43,7 @@ enum { ANSWER_MS = 5000 };
 
 static void give_command(const char *path)
 {
-    static const char command[] = "{\"command\":\"stop\"}\n";
+    static const char command[] = "{\"v\":1,\"command\":\"stop\"}\n";
     struct sockaddr_un to = {.sun_family = AF_UNIX};
     char answer[512] = "";
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -12,7 +12,7 @@ import pytest
 
 from lib import ports
 from lib.smtp import Client, Hung, deliver
-from lib.waiting import until
+from lib.waiting import PATIENCE, until
 
 
 @pytest.mark.fast
@@ -55,6 +55,32 @@ def test_a_broken_configuration_changes_nothing_and_is_reported(mired):
     assert done.returncode == 1
     assert "frobnicate" in done.stderr + done.stdout
     assert deliver(m.port, "a@b.test", "alice@example.test").code == 250
+
+
+@pytest.mark.fast
+def test_a_process_that_has_ended_gives_no_command(mired):
+    """A process of mired that was taken over could otherwise write a command and end before the web process asks which
+    group it belongs to. Here the connection outlives its maker, as one that was sent over a unix socket does."""
+    m = mired()
+    (web,) = m.processes("web")
+    os.kill(web, signal.SIGSTOP)
+    try:
+        with socket.socket(socket.AF_UNIX) as left:
+            left.settimeout(PATIENCE)
+            maker = os.fork()
+            if maker == 0:
+                left.connect(str(m.folder / "run" / "control"))
+                left.sendall(b'{"v":1,"command":"penalise","args":{"address":"192.0.2.9"}}\n')
+                os._exit(0)
+            assert os.waitpid(maker, 0)[1] == 0
+            os.kill(web, signal.SIGCONT)
+            with left.makefile() as answers:
+                answer = json.loads(answers.readline())
+    finally:
+        os.kill(web, signal.SIGCONT)
+    assert not answer["ok"], answer
+    m.log.wait(f"process {maker} ended before its command was read")
+    assert "192.0.2.9" not in m.control("clients", "--json").stdout
 
 
 def test_nobody_there_and_nonsense_have_their_exit_codes(mired):
