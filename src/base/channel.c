@@ -91,15 +91,21 @@ static void take_descriptors(struct msghdr *packet, struct note *n)
     }
 }
 
-int channel_read(int fd, struct note *n)
+void note_close(struct note *n)
+{
+    while (n->fds)
+        close(n->fd[--n->fds]);
+}
+
+/* rights: room for descriptors, or NULL; `broken`: which flags of recvmsg() mean a broken packet. */
+static int read_packet(int fd, struct note *n, union rights *rights, int broken)
 {
     struct head head;
     struct iovec part[2] = {{&head, sizeof head}, {n->text, NOTE_TEXT - 1}};
-    union rights rights;
     struct msghdr packet = {.msg_iov = part,
                             .msg_iovlen = 2,
-                            .msg_control = rights.room,
-                            .msg_controllen = sizeof rights.room};
+                            .msg_control = rights,
+                            .msg_controllen = rights ? sizeof *rights : 0};
     ssize_t got;
 
     do
@@ -110,11 +116,10 @@ int channel_read(int fd, struct note *n)
 
     n->fds = 0;
     take_descriptors(&packet, n);
-    if (got == 0 && n->fds == 0)
+    if (got == 0 && n->fds == 0 && !(packet.msg_flags & MSG_CTRUNC))
         return 0;
-    if ((size_t)got < sizeof head || packet.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) {
-        while (n->fds)
-            close(n->fd[--n->fds]);
+    if ((size_t)got < sizeof head || packet.msg_flags & broken) {
+        note_close(n);
         return -EBADMSG;
     }
     n->kind = head.kind;
@@ -123,4 +128,16 @@ int channel_read(int fd, struct note *n)
     n->len = (uint32_t)((size_t)got - sizeof head);
     n->text[n->len] = '\0';
     return 1;
+}
+
+int channel_read(int fd, struct note *n)
+{
+    union rights rights;
+
+    return read_packet(fd, n, &rights, MSG_TRUNC | MSG_CTRUNC);
+}
+
+int channel_read_text(int fd, struct note *n)
+{
+    return read_packet(fd, n, NULL, MSG_TRUNC);
 }

@@ -70,9 +70,8 @@ uint64_t log_ring_next(const struct log_ring *r)
     return atomic_load_explicit(&r->next, memory_order_acquire);
 }
 
-uint64_t log_ring_first(const struct log_ring *r)
+uint64_t log_ring_first(uint64_t next)
 {
-    uint64_t next = log_ring_next(r);
     return next > LOG_RING_LINES ? next - LOG_RING_LINES : 0;
 }
 

@@ -38,8 +38,9 @@ struct log_kept {
 /* The number that the next line gets. Numbers begin at 0. */
 uint64_t log_ring_next(const struct log_ring *r);
 
-/* The first number whose line may still be there. */
-uint64_t log_ring_first(const struct log_ring *r);
+/* The first number whose line may still be there, by what log_ring_next() has returned. A process
+ * that was taken over can change that number at any time, so ask for it once. */
+uint64_t log_ring_first(uint64_t next);
 
 /* Reads line `number`; false: it has been overwritten, or is not written yet. */
 bool log_ring_read(const struct log_ring *r, uint64_t number, struct log_kept *out);

@@ -159,7 +159,7 @@ static bool told_to_stop(int control)
     struct note n;
     int r;
 
-    while ((r = channel_read(control, &n)) == 1)
+    while ((r = channel_read_text(control, &n)) == 1)
         if (n.kind == NOTE_STOP)
             return true;
     return r != -EAGAIN;

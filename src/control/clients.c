@@ -317,7 +317,7 @@ static json_t *recent_json(const struct steering *s, const struct addr *who)
 
     if (!ring || !log_want(&wanted, span_of(addr_format(who, text))))
         return list;
-    for (uint64_t n = log_ring_next(ring), first = log_ring_first(ring);
+    for (uint64_t n = log_ring_next(ring), first = log_ring_first(n);
          n > first && json_array_size(list) < RECENT_MOST;)
         if (log_ring_read(ring, --n, &line) &&
             log_mentions((struct span){line.text, line.len}, &wanted))

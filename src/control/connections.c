@@ -14,8 +14,10 @@
 #include "control/control_part.h"
 #include "query/notes.h"
 #include "worker/conn_state.h"
+#include "worker/connections.h"
 
-enum { PATIENCE_MS = 1000, FIELDS = 7 };
+/* LINES_MOST: more than the workers of all generations send. */
+enum { PATIENCE_MS = 1000, FIELDS = 7, LINES_MOST = 20 * CONNECTIONS_LINES };
 
 struct overview {
     struct alarm alarm; /* first */
@@ -120,7 +122,7 @@ void connections_told(const struct steering *s, const struct note *n)
         return;
     snprintf(text, sizeof text, "%s", n->text);
     while ((line = strsep(&rest, "\n")))
-        if (*line)
+        if (*line && json_array_size(l->lines) < LINES_MOST)
             json_array_append_new(l->lines, line_of(line)); /* refuses NULL */
     if (n->arg < 0)
         return;

@@ -50,7 +50,7 @@ static bool find_sessions(struct reading *r)
     r->session = calloc(LOG_RING_LINES, sizeof *r->session);
     if (!r->session)
         return false;
-    for (uint64_t n = log_ring_first(r->ring); n < r->end && r->sessions < LOG_RING_LINES; n++) {
+    for (uint64_t n = log_ring_first(r->end); n < r->end && r->sessions < LOG_RING_LINES; n++) {
         if (!log_ring_read(r->ring, n, &r->line) || !log_mentions(text_of(r), &r->wanted))
             continue;
         struct span session = log_session(text_of(r));
@@ -125,7 +125,7 @@ void run_log(struct control *c, const json_t *args)
         return;
     }
     *r = (struct reading){.ring = ring, .all = !about || !*about, .end = log_ring_next(ring)};
-    r->at = log_ring_first(ring);
+    r->at = log_ring_first(r->end);
     if (!r->all && !log_want(&r->wanted, span_of(about))) {
         drop(r);
         control_fail(c, CONTROL_USAGE, "expected an address of a client, sender or recipient");

@@ -403,7 +403,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     struct note n;
     int r;
 
-    while ((r = channel_read(watch->fd, &n)) == 1) {
+    while ((r = channel_read_text(watch->fd, &n)) == 1) {
         loop_moved(loop);
         if (n.kind == NOTE_STOP)
             loop->stop = true;

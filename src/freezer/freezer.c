@@ -276,7 +276,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     int r;
 
     follow_clock(f);
-    while ((r = channel_read(watch->fd, &n)) == 1) {
+    while ((r = channel_read_text(watch->fd, &n)) == 1) {
         if (n.kind == NOTE_RELEASE)
             release(f, &n);
         if (n.kind == NOTE_COUNT && f->table) /* without the table the number is not known */

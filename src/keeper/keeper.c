@@ -184,7 +184,7 @@ static void read_notes(struct keeper *k, int set)
     struct note n;
     int r;
 
-    while ((r = channel_read(control, &n)) == 1) {
+    while ((r = channel_read_text(control, &n)) == 1) {
         if (n.kind == NOTE_STOP && !k->stop_ms)
             k->stop_ms = clock_mono_ms() + STOP_MS;
         else if (n.kind == NOTE_PING)

@@ -81,9 +81,10 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
     /* A child that sends notes without end gets a turn like the others. */
     for (int i = 0; i < NOTES_IN_TURN && (r = channel_read(watch->fd, &n)) == 1; i++) {
         pid_t pid = c->pid;
+        if (n.kind != NOTE_STORE) /* no other note has descriptors, and none may be passed on */
+            note_close(&n);
         note_from_child(master_of(loop), c, &n);
-        while (n.fds)
-            close(n.fd[--n.fds]);
+        note_close(&n);
         if (child_by_pid(master_of(loop), pid) != c || watch->fd < 0)
             return;
     }

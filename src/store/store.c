@@ -175,7 +175,7 @@ static void accept_guest(struct store *s, bool sent)
 static bool told_to_stop(int control)
 {
     struct note note;
-    int n = channel_read(control, &note);
+    int n = channel_read_text(control, &note);
     return n == 0 || (n < 0 && n != -EAGAIN && n != -EINTR) || (n > 0 && note.kind == NOTE_STOP);
 }
 

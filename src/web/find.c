@@ -126,8 +126,9 @@ static enum MHD_Result send_most(const struct http *h, struct MHD_Connection *c,
     const struct log_ring *ring = h->web->steering.params->log;
     json_t *seen = json_object();
     struct log_kept line;
+    uint64_t end = ring ? log_ring_next(ring) : 0;
 
-    for (uint64_t n = ring ? log_ring_first(ring) : 0; ring && n < log_ring_next(ring); n++)
+    for (uint64_t n = log_ring_first(end); n < end; n++)
         if (log_ring_read(ring, n, &line))
             count_line(seen, (struct span){line.text, line.len}, event, field);
     json_t *list = most_of(seen);

@@ -15,7 +15,10 @@
 #include "web/web.h"
 #include "web/web_part.h"
 
-enum { FINISH_MS = 1500 }; /* for answers in progress at the end; the master waits 2 s */
+enum {
+    FINISH_MS = 1500, /* for answers in progress at the end; the master waits 2 s */
+    NOTES_IN_TURN = 64,
+};
 
 /* ---- the end ---- */
 
@@ -47,16 +50,17 @@ static void channel_ready(struct loop *loop, struct watch *watch, uint32_t event
 {
     struct web *w = web_of(loop);
     struct note n;
-    int r;
+    int r = 1;
 
-    while ((r = channel_read(watch->fd, &n)) == 1) {
+    /* Requests and alarms have their turn, too, beside a worker that answers without end. */
+    for (int i = 0; i < NOTES_IN_TURN && (r = channel_read_text(watch->fd, &n)) == 1; i++) {
         switch (n.kind) {
         case NOTE_STOP: finish(w); break;
         case NOTE_PING: channel_tell(watch->fd, NOTE_PONG, 0, 0, NULL); break;
         default: steering_note(&w->steering, &n); break;
         }
     }
-    if (r != -EAGAIN && r != -EBADMSG) { /* the master is gone */
+    if (r != 1 && r != -EAGAIN && r != -EBADMSG) { /* the master is gone */
         loop_forget(loop, watch);
         loop->stop = true;
     }

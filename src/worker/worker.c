@@ -150,8 +150,10 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
     struct note n;
     int r;
 
-    while ((r = channel_read(watch->fd, &n)) == 1) {
+    while ((r = channel_read(watch->fd, &n)) == 1 || r == -EBADMSG) {
         loop_moved(loop);
+        if (r != 1)
+            continue;
         switch ((enum note_kind)n.kind) {
         case NOTE_SERVE: serve(w); break;
         case NOTE_DRAIN:
@@ -171,8 +173,7 @@ static void control_ready(struct loop *loop, struct watch *watch, uint32_t event
         case NOTE_LISTENER: listening_replace(w, &n); break;
         default: break;
         }
-        while (n.fds)
-            close(n.fd[--n.fds]);
+        note_close(&n);
     }
     if (r != -EAGAIN) { /* the master is gone */
         loop_forget(loop, watch);

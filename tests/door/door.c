@@ -10,7 +10,8 @@
  *   - sends the master notes without end, of a kind that is not a worker's (SIGRTMIN + 5)
  *   - queries directories as often as it can, in the best rank (SIGRTMIN + 6)
  *   - asks for passwords as often as it can (SIGRTMIN + 7)
- *   - sends connections for the store without end (SIGRTMIN + 8).
+ *   - sends connections for the store without end (SIGRTMIN + 8)
+ *   - sends notes with descriptors (SIGRTMIN + 9).
  * What the sandbox itself forbids is in tests/unit/master/test_sandbox.c. */
 #include <errno.h>
 #include <fcntl.h>
@@ -290,11 +291,27 @@ static void send_connections(int signal_number)
     connects = true;
 }
 
+/* Each note that web gets from a worker, with descriptors that nobody asked for. */
+static void send_descriptors(int signal_number)
+{
+    static const uint32_t kinds[] = {NOTE_BACKEND, NOTE_CONNECTIONS_TOLD, NOTE_PONG};
+    struct note n = {.len = 6, .text = "x down", .fds = NOTE_FDS};
+
+    for (int i = 0; i < NOTE_FDS; i++)
+        n.fd[i] = params->control;
+    for (int i = 0; i < 3000; i++) {
+        n.kind = kinds[i % 3];
+        while (channel_send(params->control, &n) == -EAGAIN)
+            poll(NULL, 0, 1);
+    }
+    log_info("door: 12000 descriptors are sent");
+}
+
 static void wait_for_signals(void)
 {
     static void (*const deeds[])(int signal_number) = {
-        shut_sockets, end_listening,     take_connections, close_channel,
-        send_notes,   flood_directories, flood_verifiers,  send_connections};
+        shut_sockets,      end_listening,   take_connections, close_channel,   send_notes,
+        flood_directories, flood_verifiers, send_connections, send_descriptors};
 
     for (size_t i = 0; i < sizeof deeds / sizeof *deeds; i++)
         sigaction(SIGRTMIN + 1 + (int)i,

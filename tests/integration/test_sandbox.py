@@ -438,6 +438,19 @@ def test_a_worker_that_sends_notes_without_end_stops_neither_the_master_nor_the_
     assert mired.log.text.count("unexpected from this process") <= 32
 
 
+def test_descriptors_that_a_worker_sends_with_its_notes_stay_nowhere(taken_over):
+    mired = taken_over
+    bad, good = mired.processes("worker")
+    others = [mired.pid, *mired.processes("web"), *mired.processes("freezer")]
+    before = {pid: len(os.listdir(f"/proc/{pid}/fd")) for pid in others}
+    os.kill(bad, signal.SIGRTMIN + 9)
+    mired.log.wait("door: 12000 descriptors are sent")
+    assert mired.control("status").returncode == 0  # the notes before it have been read
+    for pid, had in before.items():
+        assert len(os.listdir(f"/proc/{pid}/fd")) < had + 20, processes.command(pid)
+    assert deliver_by(mired, good).code == 250
+
+
 def test_a_worker_that_sends_connections_to_the_store_without_end_leaves_the_others_theirs(taken_over):
     """They all go through one pair of the master's. A store that has just started must get the others' connections, too."""
     mired = taken_over

@@ -123,6 +123,24 @@ static void test_text_is_cut_to_its_room_and_a_note_too_large_is_refused(void **
     assert_int_equal(strlen(n.text), NOTE_TEXT - 1);
 }
 
+static void test_who_takes_no_descriptors_gets_the_note_without_them(void **state)
+{
+    struct note sent = {.kind = KIND_SECOND, .arg = 7, .fds = NOTE_FDS}, got;
+    int before = dup(end[0]);
+
+    for (int i = 0; i < NOTE_FDS; i++)
+        sent.fd[i] = end[0];
+    assert_int_equal(channel_send(end[0], &sent), 0);
+    assert_int_equal(channel_read_text(end[1], &got), 1);
+    assert_int_equal(got.kind, KIND_SECOND);
+    assert_int_equal(got.arg, 7);
+    assert_int_equal(got.fds, 0);
+    close(before);
+    int now = dup(end[0]);
+    assert_int_equal(now, before); /* none was opened */
+    close(now);
+}
+
 static void test_a_malformed_packet_is_no_note(void **state)
 {
     static char big[NOTE_TEXT + 100];
@@ -145,6 +163,7 @@ int main(void)
         cmocka_unit_test(test_a_peer_that_left_notes_unread_has_ended_too),
         ON_A_PAIR(test_a_full_channel_refuses_instead_of_waiting),
         ON_A_PAIR(test_text_is_cut_to_its_room_and_a_note_too_large_is_refused),
+        ON_A_PAIR(test_who_takes_no_descriptors_gets_the_note_without_them),
         ON_A_PAIR(test_a_malformed_packet_is_no_note),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
