@@ -31,7 +31,7 @@ static enum fate fate_of(const struct outcome_part *part, uint32_t i)
 
     if (fate == FATE_HAS_IT || fate == FATE_DONE)
         return fate;
-    if (!j->sent && j->whole.code >= 400) /* a reply to MAIL or DATA is for all recipients */
+    if (!j->sent && j->whole.code >= 400) /* a refusal of MAIL is for all recipients */
         return j->whole.code < 500 ? FATE_LATER : FATE_REFUSED;
     bool answered = fate == FATE_LATER || fate == FATE_REFUSED;
     return part->unsettled && !answered ? FATE_LATER : fate;

@@ -225,7 +225,8 @@ bool outbound_translate(struct outbound *o, enum reply_stage stage, struct reply
     return false;
 }
 
-bool outbound_keep_whole(struct outbound *o, const struct reply *r)
+/* Keeps a reply about all recipients. False: there was no memory, and the connection is dead. */
+static bool keep_whole(struct outbound *o, const struct reply *r)
 {
     if (kept_set(&o->job->whole, r) == 0)
         return true;
@@ -275,7 +276,7 @@ static void on_mail(struct outbound *o, struct reply *r)
         outbound_die(o);
         return;
     }
-    if (r->code >= 300 && !outbound_keep_whole(o, r))
+    if (r->code >= 300 && !keep_whole(o, r))
         return;
     if (r->code >= 300 && !pipelining(o))
         outbound_over_and_reset(o);

@@ -60,8 +60,9 @@ struct job {
     bool by_data; /* not with BDAT: it has stuffing dots, or a try with BDAT has failed */
     struct job_recipient *recipient;
     uint32_t recipients;
-    struct kept_reply whole; /* the reply to MAIL, to DATA, or (SMTP) to the message */
-    bool sent;               /* all of it was sent: the backend may have the message */
+    struct kept_reply
+        whole;    /* the reply to MAIL if it is refused, or to the message (LMTP: the last) */
+    bool sent;    /* all of it was sent: the backend may have the message */
     bool lacking; /* the backend lacks an extension that this message needs; it was not offered */
 };
 

@@ -65,6 +65,34 @@ static bool is_about_bdat(const struct outbound *o, const struct reply *r)
 
 /* ---- DATA, and the message ---- */
 
+/* The next recipient whose RCPT was accepted. */
+static uint32_t next_taken(const struct job *j, uint32_t n)
+{
+    while (n < j->recipients && j->recipient[n].fate != FATE_TAKEN)
+        n++;
+    return n;
+}
+
+static enum fate fate_by(const struct reply *r)
+{
+    return r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
+}
+
+/* The reply is about the message for those whose RCPT was accepted. The others have had a reply of
+ * their own: a refusal is none of one whose RCPT was deferred. False: there was no memory. */
+static bool answer_taken(struct job *j, const struct reply *r)
+{
+    enum fate fate = fate_by(r);
+    bool kept = true;
+
+    for (uint32_t i = next_taken(j, 0); i < j->recipients; i = next_taken(j, i + 1)) {
+        j->recipient[i].fate = (uint8_t)fate;
+        if (fate != FATE_DONE)
+            kept = kept_set(&j->recipient[i].reply, r) == 0 && kept;
+    }
+    return kept;
+}
+
 void outbound_on_data(struct outbound *o, struct reply *r)
 {
     if (r->code == 354 && o->go) {
@@ -76,30 +104,22 @@ void outbound_on_data(struct outbound *o, struct reply *r)
         outbound_over_and_reset(o);
     } else if (r->code < 400) {
         outbound_refused(o, STAGE_DATA, r);
-    } else if (outbound_translate(o, STAGE_DATA, r)) {
+    } else if (outbound_translate(o, STAGE_DATA, r) || !answer_taken(o->job, r)) {
         outbound_die(o);
-    } else if (outbound_keep_whole(o, r)) {
+    } else {
         outbound_over_and_reset(o);
     }
 }
 
-/* A reply in the middle of the message, for example because it is too large. It is about the whole
- * message. The transfer can be stopped only by closing the connection. */
+/* A reply in the middle of the message, for example because it is too large. The transfer can be
+ * stopped only by closing the connection. */
 void outbound_on_body(struct outbound *o, struct reply *r)
 {
     bool refusal = r->code >= 400;
 
-    if (!outbound_translate(o, STAGE_MESSAGE, r) && refusal && outbound_keep_whole(o, r))
+    if (!outbound_translate(o, STAGE_MESSAGE, r) && refusal && answer_taken(o->job, r))
         outbound_over(o);
     outbound_die(o);
-}
-
-/* LMTP: the next recipient whose RCPT was accepted. */
-static uint32_t next_taken(const struct job *j, uint32_t n)
-{
-    while (n < j->recipients && j->recipient[n].fate != FATE_TAKEN)
-        n++;
-    return n;
 }
 
 void outbound_sent(struct outbound *o)
@@ -129,18 +149,14 @@ void outbound_on_final(struct outbound *o, struct reply *r)
         o->chunks_refused = true; /* others may have the message: the client tries again */
     }
     outbound_translate(o, STAGE_MESSAGE, r);
-    enum fate fate = r->code < 300 ? FATE_DONE : r->code < 500 ? FATE_LATER : FATE_REFUSED;
+    enum fate fate = fate_by(r);
 
     if (kept_set(&j->whole, r) < 0) {
         outbound_die(o);
         return;
     }
     if (!o->lmtp) {
-        for (uint32_t i = next_taken(j, 0); i < j->recipients; i = next_taken(j, i + 1)) {
-            j->recipient[i].fate = (uint8_t)fate;
-            if (fate != FATE_DONE)
-                kept_set(&j->recipient[i].reply, r);
-        }
+        answer_taken(j, r); /* without memory they hear 451 */
     } else {
         j->recipient[o->at].fate = (uint8_t)fate;
         if (fate != FATE_DONE)

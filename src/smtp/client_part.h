@@ -26,9 +26,6 @@ void outbound_over(struct outbound *o);
 /* Ends the job before its data; the connection can take another job. */
 void outbound_over_and_reset(struct outbound *o);
 
-/* Keeps a reply about the whole message. False: there was no memory, and the connection is dead. */
-bool outbound_keep_whole(struct outbound *o, const struct reply *r);
-
 /* Turns a reply to MAIL, RCPT, DATA or the message into the client's reply. If it is about our own
  * session with the backend, the client hears 451, it is no offence of the client (R24), and this
  * returns true. */

@@ -11,7 +11,7 @@ import pytest
 
 from lib import ports, processes, scrape
 from lib.dovecot import full_mailbox
-from lib.scripted import CLOSE, Scripted
+from lib.scripted import CLOSE, HELLO, Scripted
 from lib.smtp import Client, deliver, transaction
 from lib.waiting import PATIENCE, until
 
@@ -61,6 +61,24 @@ def test_each_recipient_hears_the_backends_own_word_and_nobody_has_it_twice(mire
         assert final == {ALICE: 250, BOB: 552, CAROL: 250}
         assert tries <= 3
         assert [backend.copies(to) for to in (ALICE, BOB, CAROL)] == [1, 0, 1]
+
+
+@pytest.mark.parametrize("stage, extensions", [("DATA", HELLO), ("DATA", ()), (".", HELLO)])
+def test_a_refusal_of_the_data_is_no_word_about_a_deferred_recipient(mired, stage, extensions):
+    """Only those whose RCPT was accepted are meant by it: the others would be bounced without a try."""
+    asked = []
+
+    def answer(verb, argument, session):
+        if verb == "RCPT" and BOB in argument:
+            asked.append(BOB)
+            return "450 4.2.0 greylisted" if len(asked) == 1 else None
+        return "554 5.7.1 not for alice" if verb == stage and session.recipients == [ALICE] else None
+
+    with Scripted(answer, hello=extensions) as backend:
+        m = mired(backend=backend.block)
+        assert send(m, [ALICE, BOB]) == {ALICE: 451, BOB: 451}
+        assert send_until_told(m, [ALICE, BOB])[0] == {ALICE: 554, BOB: 250}
+        assert [backend.copies(to) for to in (ALICE, BOB)] == [0, 1]
 
 
 def test_five_retries_to_all_of_them_leave_one_copy(mired):

@@ -618,10 +618,43 @@ static void test_a_refusal_amid_the_message_is_the_answer_to_it(void **state)
         hear(t, table[i].words);
         assert_int_equal(t->o.state, OUTBOUND_DEAD);
         assert_false(t->job.sent);
-        if (t->o.over != (table[i].code != 0) || t->job.whole.code != table[i].code)
+        if (t->o.over != (table[i].code != 0) || t->recipient[0].reply.code != table[i].code ||
+            t->recipient[1].reply.code != table[i].code || t->job.whole.code)
             fail_msg("%s", table[i].words);
         close_talk(&fresh);
     }
+}
+
+/* Alice was accepted and bob deferred: a refusal of the data is no word about bob. */
+static void test_a_refusal_of_the_data_is_for_those_whose_rcpt_was_accepted(void **state)
+{
+    static const char *const behind[] = {
+        "554 5.7.1 not for alice\r\n",       /* DATA */
+        "354 go\r\n552 5.3.4 too large\r\n", /* amid the message */
+        "!554 5.7.1 virus found\r\n",        /* after it */
+    };
+
+    for (size_t i = 0; i < sizeof behind / sizeof *behind; i++)
+        for (int lmtp = 0; lmtp < 2; lmtp++) {
+            void *fresh;
+            open_talk(&fresh);
+            struct backend_client *t = fresh;
+            const char *dot = strchr(behind[i], '!');
+            get_ready(t, lmtp, HELLO_ALL);
+            outbound_begin(&t->o, &t->job);
+            hear(t, "250 ok\r\n250 ok\r\n450 4.2.0 later\r\n");
+            if (dot) {
+                hear(t, "354 go\r\n");
+                outbound_sent(&t->o);
+            }
+            hear(t, dot ? dot + 1 : behind[i]);
+            assert_true(t->o.over);
+            fates(t, FATE_REFUSED, FATE_LATER);
+            assert_true(t->recipient[0].reply.code >= 552);
+            assert_int_equal(t->recipient[1].reply.code, 450);
+            assert_true(dot || t->job.whole.code == 0);
+            close_talk(&fresh);
+        }
 }
 
 /* field notes 7: the message has been taken, whatever else is said. */
@@ -766,6 +799,7 @@ int main(void)
         IN_TALK(test_a_backend_without_what_the_message_needs_is_not_sent_it),
         IN_TALK(test_what_is_offered_behind_xclient_counts),
         IN_TALK(test_a_refusal_amid_the_message_is_the_answer_to_it),
+        IN_TALK(test_a_refusal_of_the_data_is_for_those_whose_rcpt_was_accepted),
         IN_TALK(test_a_long_reply_to_the_message_counts),
         IN_TALK(test_a_connection_with_many_refusals_gets_no_other_message),
         IN_TALK(test_a_message_refused_for_its_content_counts_too),

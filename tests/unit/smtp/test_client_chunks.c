@@ -371,7 +371,8 @@ static void test_a_refusal_amid_the_chunk_ends_the_connection(void **state)
     hear(t, "552 5.3.4 too large\r\n");
     assert_true(t->o.over);
     assert_int_equal(t->o.state, OUTBOUND_DEAD);
-    assert_int_equal(t->job.whole.code, 552);
+    fates(t, FATE_REFUSED, FATE_REFUSED);
+    assert_int_equal(t->recipient[1].reply.code, 552);
     assert_false(t->job.sent);
 
     send_first_chunk(t, false);
