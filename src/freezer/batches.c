@@ -129,7 +129,7 @@ static size_t take_coming(struct freezer *f, uint16_t slot, struct tcp_job job[T
     for (uint32_t i = 0; i < f->in.count; i++) {
         const struct handoff_item *item = &f->in.item[i];
         if (item->kind == HANDOFF_CHANNEL) {
-            return_channels_add(&f->ways, item);
+            return_channels_add(&f->ways, slot, item);
             continue;
         }
         struct coming *c = &f->coming[n];

@@ -5,6 +5,10 @@
 
 #include "freezer/return_channels.h"
 
+/* Channels of workers' own. A slot has one of each worker that has frozen holds, also of those that
+ * only wait for them after reloads. A worker that was taken over must not take all descriptors. */
+enum { OWN_MOST = 4096, OWN_LEAST = 16 };
+
 int return_channels_open(struct return_channels *w, struct loop *loop, struct calls *calls,
                          const struct freezer_params *params)
 {
@@ -135,14 +139,32 @@ static void own_ready(struct loop *loop, struct watch *watch, uint32_t events)
         return_channel_flush(way);
 }
 
-void return_channels_add(struct return_channels *w, const struct handoff_item *item)
+/* Closes the slot's oldest channel if it has its share. New ones are at the head of the list. */
+static void make_room(struct return_channels *w, uint32_t slot)
+{
+    uint32_t share = OWN_MOST / w->params->slots, has = 0;
+    struct return_channel *oldest = NULL;
+
+    for (struct return_channel *way = w->own; way; way = way->next)
+        if (way->slot == slot) {
+            oldest = way;
+            has++;
+        }
+    if (has >= (share > OWN_LEAST ? share : OWN_LEAST))
+        forget(oldest);
+}
+
+void return_channels_add(struct return_channels *w, uint32_t slot, const struct handoff_item *item)
 {
     struct return_channel *old = item->way ? return_channels_find(w, 0, item->way) : NULL;
-    struct return_channel *way = item->way ? calloc(1, sizeof *way) : NULL;
+    bool is_free = item->way && (!old || old->slot == slot);
+    struct return_channel *way = is_free ? calloc(1, sizeof *way) : NULL;
 
-    if (old)
+    if (old && old->slot == slot)
         forget(old);
     if (way) {
+        make_room(w, slot);
+        way->slot = slot;
         way->watch = (struct watch){.fd = item->fd, .events = EPOLLIN, .ready = own_ready};
         way->of = w;
         way->name = item->way;

@@ -13,7 +13,7 @@ struct return_channel {
     struct return_channels *of;
     struct handoff out;          /* not sent yet; we own its descriptors */
     struct return_channel *next; /* in the list of workers' own channels */
-    uint32_t name;               /* of a worker's own channel */
+    uint32_t slot, name;         /* of a worker's own channel */
     uint32_t promised, octets;   /* reserved for holds that are being thawed: items, and sessions */
 };
 
@@ -32,9 +32,10 @@ int return_channels_open(struct return_channels *w, struct loop *loop, struct ca
 /* Closes workers' own channels. Items that have not been sent to a slot end with the process. */
 void return_channels_close(struct return_channels *w);
 
-/* Adds a worker's own channel, and takes over its descriptor; another one with that name is
- * closed. */
-void return_channels_add(struct return_channels *w, const struct handoff_item *item);
+/* Adds a worker's own channel, and takes over its descriptor. The slot's earlier channel with that
+ * name is closed, or its oldest one if it has more than its share; a name of another slot's is
+ * refused. */
+void return_channels_add(struct return_channels *w, uint32_t slot, const struct handoff_item *item);
 
 /* The channel to a slot (to another slot if no worker has it now), or the worker's own channel with
  * that name; NULL if there is none. */
