@@ -7,6 +7,7 @@
  * have the message as each part ends, because the process may die before the last part ends.
  *
  * smtp/client.c has the words on the wire, backend/pool.c the connections. */
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,16 @@ static void tell(struct handover *h, struct relay_result *result)
     h->done(h->arg, result);
 }
 
+/* False if the client has reset the connection, which the loop may not have reported yet. One that
+ * has only ended its side may still listen: Exim does. */
+static bool hears(const void *arg)
+{
+    const struct handover *h = arg;
+    struct pollfd reset = {.fd = h->socket}; /* errors and resets are reported unasked */
+
+    return !h->abandoned && poll(&reset, 1, 0) == 0;
+}
+
 static void finish(struct handover *h)
 {
     struct partial_delivery *partial = h->relay->params.partial;
@@ -97,7 +108,8 @@ static void finish(struct handover *h)
     for (uint32_t i = 0; part && i < h->parts; i++)
         part[i] = (struct outcome_part){&h->part[i].delivery.job, h->part[i].unsettled};
     if (part) {
-        result.reply = outcome_end(part, h->parts, partial, now, &result.accepted, &result.before);
+        result.reply = outcome_end(part, h->parts, partial, now, (struct outcome_client){hears, h},
+                                   &result.accepted, &result.before);
         if (h->abandoned || h->unheard)
             outcome_unheard(part, h->parts, partial, now);
         partial_settle(partial); /* the client may send it again at once, to another worker */
@@ -405,6 +417,7 @@ struct handover *relay_send(struct relay *r, struct relay_message *m,
     h->header = m->header;
     h->identity.find = identify;
     h->names = m->names;
+    h->socket = m->socket;
     h->begun_ms = r->params.loop->now;
     h->first = (uint32_t)(r->handed++ * UINT64_C(2654435761) >> 7) % h->parts;
     h->done = done;

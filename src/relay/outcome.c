@@ -149,15 +149,18 @@ static void split(const struct outcome_part *part, struct partial_delivery *s, i
 }
 
 /* If the same message gets a mixed answer again, its sender declares another SIZE each time, so
- * SIZE does not count from then on. */
+ * SIZE does not count from then on. A message without a Message-ID is known by its octets alone. If
+ * its client does not hear 451, it may never retry, and a record would lose its next one. */
 static void remember(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
-                     uint64_t now)
+                     uint64_t now, struct outcome_client client)
 {
     const struct job *first = part[0].job;
     bool again = partial_was_mixed(s, envelope_sender(first->envelope), hash_of(first), now);
+    bool notes = outcome_is_named(first) || !client.hears || client.hears(client.arg);
 
     for (size_t i = 0; i < parts; i++) {
-        note(part[i].job, s, now);
+        if (notes)
+            note(part[i].job, s, now);
         split(&part[i], s, first->declared, now);
         if (again)
             split(&part[i], s, PARTIAL_ANY_SIZE, now);
@@ -208,7 +211,8 @@ bool outcome_apart(const struct envelope *e, struct span recipient, uint32_t dec
 }
 
 struct reply outcome_end(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
-                         uint64_t now, uint32_t *accepted, uint32_t *before)
+                         uint64_t now, struct outcome_client client, uint32_t *accepted,
+                         uint32_t *before)
 {
     struct tally t = {0};
 
@@ -229,6 +233,6 @@ struct reply outcome_end(const struct outcome_part *part, size_t parts, struct p
         put_off(part, parts, s, now);
         return t.first_later;
     }
-    remember(part, parts, s, now);
+    remember(part, parts, s, now, client);
     return reply_make(REPLY_PARTIAL_LATER, (struct span){0});
 }

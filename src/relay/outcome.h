@@ -29,12 +29,22 @@ uint32_t outcome_begin(struct job *j, struct partial_delivery *s, uint64_t now);
  * may come before the others end. */
 void outcome_note(const struct job *j, struct partial_delivery *s, uint64_t now);
 
+/* The client that waits for the outcome. */
+struct outcome_client {
+    bool (*hears)(const void *arg); /* whether a reply may still reach it. Asked only when it
+                                       matters, which is seldom. NULL: it may */
+    const void *arg;
+};
+
 /* The end of all jobs: returns the client's reply (its arg lives in the jobs), and records the
  * deliveries unless all recipients have the message: then nothing is left of what outcome_note()
- * recorded, for the next message with the same octets may be another one. *accepted: recipients that
- * have the message now, earlier tries included; *before: those of earlier tries. */
+ * recorded, for the next message with the same octets may be another one. For that reason nothing is
+ * recorded either of a message without a Message-ID whose client cannot hear that it must retry.
+ * *accepted: recipients that have the message now, earlier tries included; *before: those of earlier
+ * tries. */
 struct reply outcome_end(const struct outcome_part *part, size_t parts, struct partial_delivery *s,
-                         uint64_t now, uint32_t *accepted, uint32_t *before);
+                         uint64_t now, struct outcome_client client, uint32_t *accepted,
+                         uint32_t *before);
 
 /* Whether the job's message has a Message-ID, by which a retry is recognised. */
 bool outcome_is_named(const struct job *j);

@@ -78,6 +78,8 @@ struct relay_message {
     uint64_t octets;           /* of the message as the client sent it: without stuffing dots, and
                                   without octets that mired has added to it in the spool */
     uint32_t declared;         /* by MAIL's SIZE, or 0 */
+    int socket;                /* the client's, open until `done` or relay_abandon(): at the end it
+                                  shows whether the client has reset the connection */
     bool utf8, eightbit;       /* asked for by the client: SMTPUTF8, BODY=8BITMIME */
     bool esmtp;                /* it said EHLO */
 };

@@ -43,6 +43,7 @@ struct handover {
     struct client_names names;
     struct buf user; /* authenticated as, or empty */
     uint64_t begun_ms;
+    int socket;     /* the client's */
     bool abandoned; /* nobody is told the outcome */
     bool unheard;   /* the client may not hear the outcome */
     void (*done)(void *arg, const struct relay_result *result);

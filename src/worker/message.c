@@ -294,6 +294,7 @@ bool message_end(struct worker *w, struct conn *c)
         .client = c->peer,
         .user = smtp_login(&c->smtp),
         .octets = c->smtp.size,
+        .socket = c->watch.fd,
         .esmtp = c->smtp.flags & SMTP_ESMTP,
         .utf8 = c->smtp.flags & SMTP_UTF8,
         .eightbit = c->smtp.flags & SMTP_8BIT,

@@ -110,6 +110,66 @@ def test_a_nameless_message_that_a_backend_may_have_is_not_cut_off(mired):
         m.log.wait(rf"event=message.*client={source}")
 
 
+def next_alarm(m, recipients):
+    """Of the codes only those matter that are for good: a queue sends to the others again, apart."""
+    left = recipients
+    for _ in range(4):
+        codes, _ = transaction(m.port, "a@sender.test", left, NAMELESS, ports.stranger())
+        left = [to for to in left if codes[to] != 250]
+        if not left:
+            return
+        m.booked()
+    raise AssertionError(codes)
+
+
+@pytest.mark.parametrize("end, copies", [("reset", 2), ("FIN and reset", 2), ("FIN", 1)])
+@pytest.mark.parametrize("routes", [1, 2])
+def test_a_mixed_answer_that_nobody_hears_costs_the_next_alarm_nothing(mired, routes, end, copies):
+    """Alice has the message when its client ends, and bob's backend then defers. Without a Message-ID the next alarm has
+    the same octets: only who may have heard 451 can be sending the first one again."""
+    go_on = threading.Event()
+
+    def hang(verb, argument, session):
+        if verb == ("." if routes == 1 else "RCPT") and "bob" in argument and not go_on.is_set():
+            go_on.wait(PATIENCE)
+            return "450 4.2.0 later"
+        return None
+
+    bob = "bob@other.test"
+    with Scripted(lmtp=True) as first, Scripted(hang, lmtp=True) as second:
+        block = 'backend "lmtp://127.0.0.1:%d" { domains = { %s } }\n'
+        both = '"example.test", "other.test"'
+        one, two = (block % (b.port, d) for b, d in [(first, '"example.test"'), (second, '"other.test"')])
+        m = mired(
+            backend=one + two if routes == 2 else block % (second.port, both),
+            domains=("example.test", "other.test"), recipients=(ALICE, bob), tarpit="time = 0", workers=1,
+        )  # fmt: skip
+        alice = first if routes == 2 else second
+        source = ports.stranger()
+        with Client(m.port, source=source) as client:
+            client.ehlo()
+            client.envelope("a@sender.test", [ALICE, bob])
+            client.must("DATA", 354)
+            client.send(NAMELESS + b".\r\n")
+            until(lambda: alice.copies(ALICE) == 1)
+            until(lambda: ("final dot" if routes == 1 else "rcpt") in delivering(m))
+            if "FIN" in end:
+                client.socket.shutdown(socket.SHUT_WR)
+                until(lambda: "ended" in delivering(m))
+            if "reset" in end:
+                client.will_reset()
+                client.close()
+                until(lambda: "ended" in delivering(m))
+            go_on.set()
+            if end == "FIN":
+                assert client.reply().code == 451
+        until(lambda: source not in delivering(m))
+        m.booked()
+        next_alarm(m, [ALICE, bob])
+        assert alice.copies(ALICE) == copies
+        assert second.copies(bob) == 1
+
+
 @pytest.mark.parametrize("message", [NAMED, NAMELESS], ids=["named", "nameless"])
 def test_a_message_whose_bdat_is_refused_after_a_reset_is_not_doubled(mired, message):
     """It goes again with DATA only if its client may still hear of it, or its retry is known for one."""

@@ -223,7 +223,8 @@ static inline void backend_take(struct house *h, struct kept_reply *reply)
         if (!o.over)
             part.unsettled = REPLY_BACKEND_DOWN;
     }
-    struct reply said = outcome_end(&part, 1, h->partial, h->now, &accepted, &before);
+    struct reply said =
+        outcome_end(&part, 1, h->partial, h->now, (struct outcome_client){0}, &accepted, &before);
     assert(kept_set(reply, &said) == 0);
     assert(said.code >= 200 && said.code < 600);
     for (i = 0; i < count && said.code < 300; i++)

@@ -22,6 +22,7 @@ struct backend_client {
     unsigned found; /* times that the identity was asked for */
     struct job_recipient recipient[2];
     uint32_t before; /* of the last end() */
+    bool deaf;       /* the client has reset the connection */
 };
 
 static void find(struct job_identity *identity)
@@ -84,9 +85,16 @@ static void whole(struct backend_client *t, unsigned code)
     kept_set(&t->job.whole, &r);
 }
 
+static bool hears(const void *arg)
+{
+    const struct backend_client *t = arg;
+    return !t->deaf;
+}
+
 static unsigned end(struct backend_client *t, uint64_t now, uint32_t *accepted)
 {
-    return outcome_end(&(struct outcome_part){&t->job, 0}, 1, t->partial, now, accepted, &t->before)
+    return outcome_end(&(struct outcome_part){&t->job, 0}, 1, t->partial, now,
+                       (struct outcome_client){hears, t}, accepted, &t->before)
         .code;
 }
 
@@ -239,6 +247,29 @@ static void test_who_has_it_is_remembered_when_the_client_did_not_hear_it(void *
     assert_int_equal(outcome_begin(&t->job, t->partial, T0), 0);
 }
 
+/* Without a Message-ID the next message with these octets may be another one, and it would count as
+ * the retry of one whose client never heard that it must retry. */
+static void test_a_mixed_answer_that_nobody_hears_marks_only_a_message_with_a_name(void **state)
+{
+    struct backend_client *t = *state;
+    uint32_t accepted;
+
+    for (int named = 0; named < 2; named++)
+        for (int deaf = 0; deaf < 2; deaf++) {
+            t->identity.hash++;
+            t->identity.named = named;
+            t->deaf = deaf;
+            answer(t, 0, FATE_DONE, 0, "");
+            answer(t, 1, FATE_LATER, 450, "later");
+            assert_int_equal(end(t, T0, &accepted), 451);
+            forget(t);
+            assert_int_equal(outcome_begin(&t->job, t->partial, T0 + SECOND),
+                             deaf && !named ? 2 : 1);
+            assert_true(apart(t, "a@b.test", 1234, T0 + SECOND));
+            forget(t);
+        }
+}
+
 /* The hash costs a look at every octet of the message. */
 static void test_a_message_is_hashed_only_where_something_is_recorded_of_its_sender(void **state)
 {
@@ -338,6 +369,7 @@ int main(void)
         IN_TALK(test_the_split_follows_the_last_answer),
         IN_TALK(test_a_sender_that_declares_another_size_each_time_is_split_too),
         IN_TALK(test_who_has_it_is_remembered_when_the_client_did_not_hear_it),
+        IN_TALK(test_a_mixed_answer_that_nobody_hears_marks_only_a_message_with_a_name),
         IN_TALK(test_a_message_is_hashed_only_where_something_is_recorded_of_its_sender),
         IN_TALK(test_who_got_it_does_not_get_it_twice),
         IN_TALK(test_when_all_have_it_nothing_is_sent_and_the_client_hears_250),

@@ -165,7 +165,8 @@ static void test_the_reply_is_true_of_every_recipient_and_retries_settle_each_on
                     copies[p][i] += m.recipient[p][i].fate == FATE_DONE;
                     assert_true(copies[p][i] <= 1);
                 }
-            struct reply r = outcome_end(m.part, m.parts, m.partial, T0, &accepted, &before);
+            struct reply r = outcome_end(m.part, m.parts, m.partial, T0, (struct outcome_client){0},
+                                         &accepted, &before);
             assert_int_equal(accepted, of[2]);
             assert_int_equal(before, had);
             assert_int_equal(r.code < 300, of[2] == all);
@@ -201,7 +202,10 @@ static void test_what_the_client_did_not_hear_is_remembered_of_a_message_with_a_
             m.recipient[0][i].fate = FATE_DONE;
         outcome_note(&m.job[0], m.partial, T0);
         struct outcome_part twice[2] = {m.part[0], m.part[0]};
-        assert_int_equal(outcome_end(twice, 2, m.partial, T0, &accepted, &accepted).code, 250);
+        assert_int_equal(
+            outcome_end(twice, 2, m.partial, T0, (struct outcome_client){0}, &accepted, &accepted)
+                .code,
+            250);
         outcome_unheard(twice, 2, m.partial, T0);
         assert_int_equal(
             partial_was_delivered(m.partial, SPAN("a@b.test"), SPAN("r0@d0.test"), HASH, named, T0),
