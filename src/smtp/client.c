@@ -45,10 +45,11 @@ static int add(struct outbound *o, struct span text)
     return buf_add_span(&o->out, text);
 }
 
-void outbound_say(struct outbound *o, const char *line)
+void outbound_say(struct outbound *o, const char *line, enum outbound_state next)
 {
-    if (add(o, span_of(line)) || add(o, SPAN("\r\n")))
-        outbound_die(o);
+    bool failed = add(o, span_of(line)) || add(o, SPAN("\r\n"));
+
+    o->state = failed ? OUTBOUND_DEAD : next;
 }
 
 static int add_path(struct outbound *o, struct span verb, struct span address)
@@ -237,8 +238,7 @@ static bool keep_whole(struct outbound *o, const struct reply *r)
 void outbound_over_and_reset(struct outbound *o)
 {
     outbound_over(o);
-    outbound_say(o, "RSET");
-    o->state = OUTBOUND_RSET;
+    outbound_say(o, "RSET", OUTBOUND_RSET);
 }
 
 /* The whole envelope has been answered: decides whether to send the data. */
@@ -250,8 +250,7 @@ static void on_envelope(struct outbound *o)
     } else if (o->go && o->chunked) {
         outbound_begin_chunks(o);
     } else if (o->go) {
-        outbound_say(o, "DATA");
-        o->state = OUTBOUND_DATA;
+        outbound_say(o, "DATA", OUTBOUND_DATA);
     } else {
         outbound_over_and_reset(o);
     }

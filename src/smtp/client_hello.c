@@ -10,9 +10,7 @@ static void say_hello(struct outbound *o, struct span name, enum outbound_state 
     int len = name.len < 255 ? (int)name.len : 255;
 
     snprintf(line, sizeof line, "%s %.*s", o->lmtp ? "LHLO" : "EHLO", len, name.at);
-    outbound_say(o, line);
-    if (o->state != OUTBOUND_DEAD)
-        o->state = (uint8_t)next;
+    outbound_say(o, line, next);
 }
 
 /* After a PROXY header the backend takes us for the client. */
@@ -93,8 +91,7 @@ static void known(struct outbound *o)
     bool wanted = o->tls != OUTBOUND_TLS_NONE && !o->secure;
 
     if (wanted && o->ability.caps & CAP_STARTTLS) {
-        outbound_say(o, "STARTTLS");
-        o->state = o->state == OUTBOUND_DEAD ? OUTBOUND_DEAD : OUTBOUND_STARTTLS;
+        outbound_say(o, "STARTTLS", OUTBOUND_STARTTLS);
     } else if (wanted && o->tls == OUTBOUND_TLS_NEEDED) {
         outbound_die(o);
     } else {
@@ -133,8 +130,7 @@ void outbound_on_hello(struct outbound *o, const struct reply *r)
         say_hello(o, own_hello(o), OUTBOUND_HELLO);
     } else if (r->code >= 500 && !o->lmtp && o->state == OUTBOUND_HELLO) {
         snprintf(line, sizeof line, "HELO %.255s", o->hostname);
-        outbound_say(o, line);
-        o->state = OUTBOUND_HELO;
+        outbound_say(o, line, OUTBOUND_HELO);
     } else {
         outbound_refused(o, STAGE_HELLO, r);
     }

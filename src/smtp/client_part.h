@@ -8,8 +8,9 @@
 /* The connection cannot be used any more. */
 void outbound_die(struct outbound *o);
 
-/* Sends a command line; without memory the connection dies. */
-void outbound_say(struct outbound *o, const char *line);
+/* Sends a command line, and waits for the reply in the state `next`; without memory the connection
+ * dies. */
+void outbound_say(struct outbound *o, const char *line, enum outbound_state next);
 
 /* Keeps a reply for the log. */
 void outbound_complain(struct outbound *o, enum reply_stage stage, const struct reply *r);
