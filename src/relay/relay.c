@@ -140,6 +140,16 @@ enum relay_fit relay_fit(const struct relay *r, const struct envelope *e, struct
     return h.down && is_of_another_route(r, e, &route) ? RELAY_APART : RELAY_FITS;
 }
 
+bool relay_only_stores(const struct relay *r, struct span address)
+{
+    struct route route = relay_route(r, address);
+    bool only = route.count > 0;
+
+    for (size_t i = 0; i < route.count; i++)
+        only = only && r->params.config->backend[route.section[i]].kind == BACKEND_STORE;
+    return only;
+}
+
 /* ---- for the worker ---- */
 
 static void count_lists(struct relay *r)

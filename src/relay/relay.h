@@ -111,6 +111,9 @@ enum relay_fit {
 enum relay_fit relay_fit(const struct relay *r, const struct envelope *e, struct span address,
                          uint32_t needs, uint64_t size);
 
+/* Whether only the built-in store serves the address, which keeps no mail of other domains. */
+bool relay_only_stores(const struct relay *r, struct span address);
+
 struct handover;
 
 /* Begins a hand-over; `done` is called once, later. Returns NULL without memory: everything is

@@ -126,9 +126,9 @@ static void judge_recipient(struct lmtp *l)
     struct span address = l->step.address;
     bool ours =
         fold(l, address, folded) && config_is_local(l->context->config, split(folded).domain);
-    /* For a worker 5.1.2 is always about the address. 5.7.1 would not be, because it may mean that
-     * a server does not trust mired (R24). */
-    struct reply other = reply_make(REPLY_NOT_HERE, address);
+    /* A worker sends only what its configuration has, so this domain is being added or removed: for a
+     * moment workers of one generation reach the store of another one. */
+    struct reply other = reply_make(REPLY_BACKEND_DOWN, (struct span){0});
     smtp_recipient_is(&l->session, ours ? RECIPIENT_TAKE : RECIPIENT_OTHER, address, &other);
 }
 

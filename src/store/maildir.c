@@ -100,6 +100,9 @@ static int make_mailbox(int root, const struct maildir_box *box)
 {
     static const char *const inner[] = {"tmp", "new", "cur"};
     char domain[FOLDER_NAME], path[sizeof box->path + 8];
+    uint64_t hash = mailbox_hash(box), known = hash;
+    /* before a folder is made: another thread that finds it flushes it, too */
+    atomic_compare_exchange_strong(&flushed[hash / 2 % FLUSHED], &known, 0);
     domain_of(box, domain);
     int error = make_folder(root, domain);
     if (!error)
@@ -108,8 +111,6 @@ static int make_mailbox(int root, const struct maildir_box *box)
         snprintf(path, sizeof path, "%s/%s", box->path, inner[i]);
         error = make_folder(root, path);
     }
-    uint64_t hash = mailbox_hash(box), known = hash;
-    atomic_compare_exchange_strong(&flushed[hash / 2 % FLUSHED], &known, 0);
     return error;
 }
 

@@ -162,7 +162,12 @@ static bool known_here(struct worker *w, struct conn *c, const struct tarpit_per
     } else if (!config_is_local(config, domain)) {
         bool may = (c->smtp.flags & SMTP_AUTHENTICATED) ||
                    networks_contain(config->relay.at, config->relay.count, &c->peer);
-        recipient_is(w, c, permit, may ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
+        struct reply not_here = reply_make(REPLY_NOT_HERE, address);
+        not_here.offence = OFFENCE_NONE;
+        if (may && w->relay && relay_only_stores(w->relay, address))
+            recipient_is(w, c, permit, RECIPIENT_OTHER, address, &not_here);
+        else
+            recipient_is(w, c, permit, may ? RECIPIENT_TAKE : RECIPIENT_RELAYING, address, NULL);
     } else if (is_postmaster(local)) {
         recipient_is(w, c, permit, RECIPIENT_TAKE, address, NULL);
     } else if (config_is_trap(config, folded)) {

@@ -10,6 +10,7 @@ from lib.dovecot import Dovecot
 from lib.mired import PEOPLE, PROGRAM
 from lib.receivers import Receiver
 from lib.recipes import PROBES, ask, block, configured, recipes_postfix, relays_nothing
+from lib.scripted import Scripted
 from lib.smtp import Client
 
 STOCK = """
@@ -122,13 +123,23 @@ OWN = "127.66.7.0/24"
 
 
 def test_own_machines_send_anywhere_that_the_backend_takes_and_others_do_not(mired):
-    m = mired(tarpit="time = 0", config=f'relay = {{ "{OWN}" }}')
-    for source, code in (("127.66.7.9", 250), ("127.66.8.9", 550)):
-        with Client(m.port, source=source) as client:
-            client.ehlo()
-            replies = client.envelope("printer@example.test", ["joe@elsewhere.test", "alice@example.test", "nobody@example.test"])
-            assert [r.code for r in replies] == [code, 250, 550], source
-    assert "relaying denied" in ask(m, "<joe@elsewhere.test>")
+    with Scripted(lambda *_: None) as backend:
+        m = mired(tarpit="time = 0", config=f'relay = {{ "{OWN}" }}', backend=backend.block)
+        for source, code in (("127.66.7.9", 250), ("127.66.8.9", 550)):
+            with Client(m.port, source=source) as client:
+                client.ehlo()
+                people = ["joe@elsewhere.test", "alice@example.test", "nobody@example.test"]
+                assert [r.code for r in client.envelope("printer@example.test", people)] == [code, 250, 550], source
+        assert "relaying denied" in ask(m, "<joe@elsewhere.test>")
+
+
+def test_own_machines_hear_at_once_that_the_built_in_store_sends_nothing_on(mired):
+    m = mired(tarpit="time = 1s", config=f'relay = {{ "{OWN}" }}')
+    with Client(m.port, source="127.66.7.9") as client:
+        client.ehlo()
+        for reply in client.envelope("printer@example.test", ["joe@elsewhere.test"]):
+            assert reply.code == 550 and "5.1.2" in reply, reply
+    assert m.held("127.66.7.9") == 0
 
 
 def test_a_printers_mail_goes_out_by_the_postfix_behind(mired, postfix):
@@ -216,18 +227,20 @@ BEHIND = [
 @pytest.mark.parametrize("family, address, code", BEHIND)
 def test_behind_a_balancer_it_is_the_clients_address_that_may_relay(mired, family, address, code):
     front = ports.free()
-    m = mired(
-        tarpit="time = 0",
-        config='relay = { "198.51.100.0/24", "2001:db8:5::/48", "127.66.9.0/24" }\n'
-        f'listen "127.0.0.1:{front}" {{ proxy_protocol = {{ "127.66.9.0/24" }} }}',
-    )
     server = "192.0.2.1" if family == "TCP4" else "2001:db8::1"
     header = f"PROXY {family} {address} {server} 4000 25\r\n"
-    with Client(front, source="127.66.9.1", greet=False) as client:
-        client.send(header)
-        assert client.reply().code == 220
-        client.ehlo()
-        assert client.envelope("printer@example.test", ["joe@elsewhere.test"])[0].code == code
+    with Scripted(lambda *_: None) as backend:
+        mired(
+            tarpit="time = 0",
+            config='relay = { "198.51.100.0/24", "2001:db8:5::/48", "127.66.9.0/24" }\n'
+            f'listen "127.0.0.1:{front}" {{ proxy_protocol = {{ "127.66.9.0/24" }} }}',
+            backend=backend.block,
+        )
+        with Client(front, source="127.66.9.1", greet=False) as client:
+            client.send(header)
+            assert client.reply().code == 220
+            client.ehlo()
+            assert client.envelope("printer@example.test", ["joe@elsewhere.test"])[0].code == code
 
 
 def test_a_header_of_somebody_else_gives_no_permission(mired):

@@ -174,11 +174,12 @@ static void test_a_bare_postmaster_is_the_first_domains(void **state)
     file_is(t, "example.test/postmaster/new", "Return-Path: <a@b.test>\nx\n");
 }
 
+/* Its worker may be of another generation, so no client may hear that its recipient is unknown. */
 static void test_a_foreign_domain_cannot_be_stored(void **state)
 {
     struct backend_client *t = *state;
     greet(t);
-    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@foreign.test>\r\n", 2, "550 5.1.2");
+    ask(t, "MAIL FROM:<a@b.test>\r\nRCPT TO:<alice@foreign.test>\r\n", 2, "451 4.3.0");
 }
 
 static void test_a_quoted_path_stays_inside(void **state)
