@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/channel.h"
+#include "base/shared.h"
 #include "config/config.h"
 #include "master/master.h"
 #include "query/query.h"
@@ -107,13 +108,20 @@ bool generation_is_shut(const struct generation *g)
 /* Until the clerks have checked, each verifier counts as able to do all mechanisms of its kind. */
 static int share_auth(struct generation *g)
 {
-    void *at =
-        mmap(NULL, sizeof *g->auth, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-
-    if (at == MAP_FAILED)
+    g->auth = shared_map("mired auth", sizeof *g->auth, &g->auth_fd);
+    if (!g->auth)
         return -errno;
-    g->auth = at;
     atomic_init(g->auth, g->config->auth_count ? SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN : 0);
+    return 0;
+}
+
+int generation_offers_read_only(const struct generation *g)
+{
+    int fd = shared_read_only(g->auth, sizeof *g->auth, g->auth_fd, 0);
+
+    if (fd < 0)
+        return fd;
+    close(fd);
     return 0;
 }
 
@@ -189,7 +197,9 @@ void generation_unshare(struct generation *g)
     free_pairs(g->ask, g->slots * QUERY_QUEUES);
     free_pairs(g->answer, g->slots);
     free_pairs(g->own, g->clerks * g->owns);
-    if (g->auth)
+    if (g->auth) {
+        close(g->auth_fd);
         munmap(g->auth, sizeof *g->auth);
+    }
     unshare_proposals(g);
 }

@@ -23,6 +23,10 @@ int generation_share(struct generation *g);
 /* Closes and unmaps it in this process. */
 void generation_unshare(struct generation *g);
 
+/* Lets this process, a worker, only read what the verifiers can check: a worker that was taken over could
+ * switch AUTH off for all. Returns 0 or -errno. */
+int generation_offers_read_only(const struct generation *g);
+
 /* The pair for a slot's queries of one queue, and the one for its second messages to one clerk. */
 int *generation_ask(const struct generation *g, uint32_t slot, enum query_queue queue);
 int *generation_own(const struct generation *g, uint32_t slot, uint32_t clerk);

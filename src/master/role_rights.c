@@ -19,6 +19,7 @@
 #include "config/config.h"
 #include "directory/cache.h"
 #include "fleet/orderbook.h"
+#include "master/generation_share.h"
 #include "master/master.h"
 #include "relay/partial_delivery.h"
 #include "tarpit/ledger.h"
@@ -155,6 +156,16 @@ static void forget_proposals(struct master *m, const struct child *c)
         munmap(m->runtime.turns, turns_size());
 }
 
+/* Clerks write what their verifiers can do, and the workers of the same generation read it. */
+static void forget_offers(struct master *m, const struct child *c)
+{
+    for (struct generation *g = m->generations; g; g = g->next)
+        if (g->auth && (g != c->generation || (c->role != ROLE_CLERK && c->role != ROLE_WORKER))) {
+            munmap(g->auth, sizeof *g->auth);
+            g->auth = NULL;
+        }
+}
+
 /* A worker can read these, and not write them. */
 static void only_read(struct master *m, const struct child *c)
 {
@@ -165,6 +176,8 @@ static void only_read(struct master *m, const struct child *c)
         error = partial_read_only(h->partial);
     if (!error)
         error = addresses_read_only(c->generation->addresses);
+    if (!error)
+        error = generation_offers_read_only(c->generation);
     if (!error && h->others)
         fd = shared_read_only(h->others, h->others_size, h->others_fd, 0);
     if (fd >= 0)
@@ -211,6 +224,7 @@ int role_give_up(struct master *m, const struct child *c, const int *keep, size_
     forget_answers(m, c);
     forget_memory(m, c);
     forget_proposals(m, c);
+    forget_offers(m, c);
     if (c->role == ROLE_WORKER)
         only_read(m, c);
     memcpy(all, keep, n * sizeof *all);

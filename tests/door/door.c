@@ -1,7 +1,7 @@
 /* Hostile code in a running mired: linked into a program of the tests only (mired-door). When its
  * sandbox is closed, a process whose name begins with $MIRED_DOOR
  *   - tries to give a command over the control socket $MIRED_DOOR_CONTROL, if that is set
- *   - tries to change the ledger and the memory of mixed answers, if it is a worker
+ *   - tries to change the ledger, the memory of mixed answers and what AUTH offers, if it is a worker
  * and logs what came of it. Later, on real-time signals of the test, a worker
  *   - shuts down its sockets to clerks and freezer (SIGRTMIN + 1)
  *   - ends the listening of its first listener, of which it has kept a copy (SIGRTMIN + 2)
@@ -96,21 +96,25 @@ int __wrap_partial_propose_to(struct partial_delivery *s,
 }
 
 /* Tries to make the mapping writable, and to write the file through any open descriptor. */
-static void write_file(const char *name, const struct mapfile *file)
+static void write_memory(const char *name, void *at, size_t size)
 {
     int fits = 0;
 
     for (int fd = 0; fd < 4096; fd++) {
         struct stat st;
-        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) ||
-            (size_t)st.st_size != file->body_size + (size_t)sysconf(_SC_PAGESIZE))
+        if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || (size_t)st.st_size != size)
             continue;
         bool can = (fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY;
         can = can || mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) != MAP_FAILED;
         fits += can;
     }
-    int error = mprotect(file->body, 4096, PROT_READ | PROT_WRITE) < 0 ? errno : 0;
+    int error = mprotect(at, 4096, PROT_READ | PROT_WRITE) < 0 ? errno : 0;
     log_info("door: %s: to write: %s, %d descriptors", name, strerrorname_np(error), fits);
+}
+
+static void write_file(const char *name, const struct mapfile *file)
+{
+    write_memory(name, file->body, file->body_size + (size_t)sysconf(_SC_PAGESIZE));
 }
 
 static void say(const struct ledger_key *k, struct proposal p)
@@ -322,6 +326,7 @@ static void attack(void)
 {
     write_file("ledger", &ledger->file);
     write_file("mixed answers", mixed);
+    write_memory("offers", (void *)params->auth, sizeof *params->auth);
     propose();
     log_info("door: proposed");
 }

@@ -252,6 +252,7 @@ def test_a_worker_that_was_taken_over_changes_little(monkeypatch):
         mired.log.wait("door: proposed")
         assert "door: ledger: to write: EACCES, 0 descriptors" in mired.log.text
         assert "door: mixed answers: to write: EACCES, 0 descriptors" in mired.log.text
+        assert "door: offers: to write: EACCES, 0 descriptors" in mired.log.text
         mired.log.wait("changes of the ledger that no worker makes")
         mired.log.wait("it has reached the limit for offences of clients that have delivered good mail")
         dump = {}
