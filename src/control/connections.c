@@ -162,7 +162,7 @@ void run_connections(struct control *c, const json_t *args)
     if (!read_filter(c, args, filter, sizeof filter))
         return;
     struct overview *l = calloc(1, sizeof *l);
-    uint64_t tag = ++s->last_tag;
+    uint64_t tag = steering_tag(s);
     if (!l || channel_tell(s->params->control, NOTE_CONNECTIONS, 0, tag, filter) < 0) {
         free(l);
         control_fail(c, CONTROL_REFUSED, "the workers cannot be asked now");

@@ -142,7 +142,7 @@ int recipient_open(struct steering *s)
 static void ask(struct control *c, enum query_kind kind, struct span text, struct waiting with)
 {
     const struct steering *s = c->steering;
-    uint64_t tag = ++c->steering->last_tag;
+    uint64_t tag = steering_tag(c->steering);
     struct query_head head = {.id = tag, .slot = s->params->answer_slot, .kind = (uint16_t)kind};
     struct waiting *wait = calloc(1, sizeof *wait);
     int error = wait ? query_send(s->params->ask, &head, text, (struct span){0}) : -ENOMEM;

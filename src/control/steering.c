@@ -5,14 +5,24 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "control/control_part.h"
 #include "directory/allowances.h"
 #include "query/notes.h"
 
+/* The master gives 32 bits of a tag back. */
+uint64_t steering_tag(struct steering *s)
+{
+    do
+        s->last_tag++;
+    while (s->last_tag == 0 || steering_asker(s, s->last_tag));
+    return s->last_tag;
+}
+
 void steering_ask_master(struct steering *s, struct control *c, uint32_t kind, int32_t arg,
                          const char *text)
 {
-    uint64_t tag = ++s->last_tag;
+    uint64_t tag = steering_tag(s);
     int error = channel_tell(s->params->control, kind, arg, tag, text);
 
     if (error)
@@ -118,6 +128,7 @@ int steering_open(struct steering *s, const struct steering_params *params,
                   void (*ended)(struct loop *loop))
 {
     s->params = params;
+    s->last_tag = (uint32_t)clock_mono_us();
     s->ended = ended;
     s->undo = undo_open();
     s->holders = (struct holders){.loop = &s->loop, .channel = params->control};

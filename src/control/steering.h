@@ -76,8 +76,8 @@ struct steering {
     struct watch answers; /* of clerks */
     struct watch listen;
     struct control *controls;
-    unsigned count; /* of them */
-    uint64_t last_tag;
+    unsigned count;                                     /* of them */
+    uint32_t last_tag;                                  /* steering_tag() */
     struct steering_backend backend[STEERING_BACKENDS]; /* those that were heard of */
     unsigned backends;
     struct steering_list list[STEERING_LISTS]; /* those that were heard of */
