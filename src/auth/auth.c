@@ -55,7 +55,8 @@ static bool open_all(struct auth *a)
 {
     const struct config *config = a->params.config;
 
-    if (!scram_logins_open(&a->logins, a->params.slots ? a->params.slots : 1))
+    if (!scram_logins_open(&a->logins, a->params.slots ? a->params.slots : 1,
+                           (uint32_t)clock_mono_us()))
         return false;
     for (size_t i = 0; i < config->auth_count; i++) {
         a->count++; /* also if it does not open */
@@ -278,7 +279,11 @@ static bool check_from(struct auth *a, struct auth_query *q, struct answer *answ
 
     if (route.count == 0)
         check_nowhere(a, q->user, q->password);
-    for (; q->at < route.count && answer->result != ANSWER_YES && !a->closing; q->at++) {
+    if (a->closing && q->at < route.count && answer->result != ANSWER_YES) {
+        answer->result = ANSWER_LATER; /* nobody is asked any more: a NO would be a guess */
+        return true;
+    }
+    for (; q->at < route.count && answer->result != ANSWER_YES; q->at++) {
         struct verifier *v = &a->verifier[route.section[q->at]];
         enum answer_result r = ANSWER_LATER;
         q->so_far = (enum answer_result)answer->result;

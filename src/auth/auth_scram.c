@@ -73,6 +73,7 @@ static enum answer_result begin_file(struct opening *o, struct file_auth *f)
 
     if (r == ANSWER_LATER)
         return r;
+    o->pending->settling = o->pending->settling || file_auth_is_settling(f);
     o->lines += file_auth_lines(f);
     if (r == ANSWER_NO && o->has_secret && !falls_to(a, o, file_auth_lines(f)))
         return r;
@@ -114,7 +115,11 @@ static bool begin_dovecot(struct opening *o, struct dovecot_auth *d);
  * later. */
 static bool begin_from(struct opening *o, enum answer_result *r)
 {
-    for (; o->at < o->route.count && *r == ANSWER_NO && !o->auth->closing; o->at++) {
+    if (o->auth->closing && o->at < o->route.count && *r == ANSWER_NO) {
+        *r = ANSWER_LATER; /* nobody is asked any more: a decoy would refuse a right password */
+        return true;
+    }
+    for (; o->at < o->route.count && *r == ANSWER_NO; o->at++) {
         struct verifier *v = &o->auth->verifier[o->route.section[o->at]];
         switch (v->kind) {
         case AUTH_FILE: *r = begin_file(o, v->at.file); break;
@@ -167,8 +172,24 @@ static void finish(struct opening *o, enum answer_result r, struct answer *answe
 }
 
 /* Dovecot sends a known user's challenge at once, and delays "no such user" (by half a second, or
- * its auth_failure_delay). A decoy looks like the challenges that it sent for others, and no
- * stranger gets either answer before that time has passed. */
+ * its auth_failure_delay). No stranger gets either answer before that time has passed, also not that
+ * for a name of a file before Dovecot. */
+static uint32_t unknown_wait(const struct scram_shapes *shapes)
+{
+    uint64_t most = atomic_load(&shapes->unknown_ms);
+
+    return most < UNKNOWN_MS ? UNKNOWN_MS : (uint32_t)most + UNKNOWN_JITTER_MS;
+}
+
+static bool has_dovecot(const struct opening *o)
+{
+    for (size_t i = 0; i < o->route.count; i++)
+        if (o->auth->verifier[o->route.section[i]].kind == AUTH_DOVECOT)
+            return true;
+    return false;
+}
+
+/* A decoy looks like the challenges that Dovecot sent for others. */
 static void note_answer(struct opening *o, enum answer_result r, struct span text)
 {
     const struct auth *a = o->auth;
@@ -182,7 +203,7 @@ static void note_answer(struct opening *o, enum answer_result r, struct span tex
         most = most < UNKNOWN_MAX_MS ? most : UNKNOWN_MAX_MS;
         atomic_store(&shapes->unknown_ms, most);
     }
-    o->wait_ms = most < UNKNOWN_MS ? UNKNOWN_MS : (uint32_t)most + UNKNOWN_JITTER_MS;
+    o->wait_ms = unknown_wait(shapes);
     if (r == ANSWER_NO && !o->has_secret)
         o->has_secret = scram_shapes_like(shapes, &a->params.decoys, o->user, &o->secret);
 }
@@ -253,6 +274,8 @@ static bool begin_any(struct opening *o, enum answer_result *r)
         return true;
     o->user = span_of(o->name);
     o->route = config_login_route(o->auth->params.config, o->user);
+    if (has_dovecot(o))
+        o->wait_ms = unknown_wait(o->auth->params.shapes);
     if (o->route.count == 0)
         look_like_a_file(o);
     return begin_from(o, r);
@@ -279,12 +302,20 @@ bool auth_scram_begin(struct auth *a, const struct auth_asker *asker, struct spa
 struct ending {
     struct auth *auth;
     struct auth_asker asker;
+    bool settling; /* of the login */
 };
+
+/* A file that is being rewritten may be about to have the client's name or password. */
+static enum answer_result refusal(bool settling)
+{
+    return settling ? ANSWER_LATER : ANSWER_NO;
+}
 
 static void dovecot_ended(void *arg, enum answer_result r, struct span text, struct span name)
 {
     struct ending *e = arg;
-    struct answer answer = {.id = e->asker.id, .result = (uint16_t)r};
+    struct answer answer = {.id = e->asker.id,
+                            .result = (uint16_t)(r == ANSWER_NO ? refusal(e->settling) : r)};
 
     answer_set_name(&answer, name);
     put_text(&answer, text);
@@ -302,7 +333,7 @@ static bool end_at_dovecot(struct auth *a, const struct auth_asker *asker,
 
     if (!e)
         return false;
-    *e = (struct ending){a, *asker};
+    *e = (struct ending){a, *asker, t->settling};
     if (dovecot_scram_end(t->at, &r, &t->dovecot, message, clock_mono_ms()))
         return true;
     free(e);
@@ -322,7 +353,8 @@ bool auth_scram_go_on(struct auth *a, const struct auth_asker *asker, uint64_t l
     if (t->at)
         now = !end_at_dovecot(a, asker, t, message);
     else
-        answer->result = scram_login_end(&t->login, message, &text) ? ANSWER_YES : ANSWER_NO;
+        answer->result =
+            scram_login_end(&t->login, message, &text) ? ANSWER_YES : refusal(t->settling);
     answer_set_name(answer, buf_span(&t->name));
     put_text(answer, buf_span(&text));
     buf_free(&text);

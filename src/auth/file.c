@@ -416,6 +416,11 @@ enum answer_result file_auth_check(struct file_auth *f, struct span user, struct
     return known && right ? ANSWER_YES : f->settling ? ANSWER_LATER : ANSWER_NO;
 }
 
+bool file_auth_is_settling(const struct file_auth *f)
+{
+    return f->settling;
+}
+
 size_t file_auth_lines(const struct file_auth *f)
 {
     return f->lines;

@@ -38,6 +38,10 @@ enum answer_result file_auth_check(struct file_auth *f, struct span user, struct
  * wrong.) */
 bool file_auth_has_scram(struct file_auth *f, uint64_t now_ms);
 
+/* Whether the file, at the last of the calls here, was being rewritten: the new version may have what
+ * this one refuses. */
+bool file_auth_is_settling(const struct file_auth *f);
+
 /* How many lines with a password the file has; locked accounts have none. */
 size_t file_auth_lines(const struct file_auth *f);
 size_t file_auth_kinds(const struct file_auth *f); /* of methods and costs */

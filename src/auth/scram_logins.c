@@ -10,9 +10,9 @@ static struct scram_pending *pending_of(struct place *place)
     return container_of(place, struct scram_pending, place);
 }
 
-bool scram_logins_open(struct scram_logins *t, uint32_t slots)
+bool scram_logins_open(struct scram_logins *t, uint32_t slots, uint32_t from)
 {
-    *t = (struct scram_logins){.places = places_open(SCRAM_LOGINS_MAX, slots)};
+    *t = (struct scram_logins){.last = from, .places = places_open(SCRAM_LOGINS_MAX, slots)};
     return t->places;
 }
 

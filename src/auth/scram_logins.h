@@ -18,6 +18,7 @@ struct scram_pending {
     struct place place;       /* its number is never 0 */
     struct scram_login login; /* if `at` is NULL */
     struct buf name;          /* if `at` is NULL: the verifier's name for the account, or empty */
+    bool settling;            /* a file is being rewritten: a wrong proof gets "later" */
     struct dovecot_auth *at;  /* borrowed; if not NULL, Dovecot handles the login */
     struct dovecot_login dovecot; /* if `at` is not NULL */
 };
@@ -27,8 +28,10 @@ struct scram_logins {
     struct places *places;
 };
 
-/* False without memory. `slots`: of workers. */
-bool scram_logins_open(struct scram_logins *t, uint32_t slots);
+/* False without memory. `slots`: of workers. `from`: logins have the numbers after it. Take the time in
+ * us: no clerk begins as many logins, so a second message for a clerk that has died never matches a
+ * login of the one that has its place. */
+bool scram_logins_open(struct scram_logins *t, uint32_t slots, uint32_t from);
 
 /* Gives the login, which the table then owns, a place and a number. False: it had no place and is
  * gone. */

@@ -162,6 +162,11 @@ static void test_what_waits_when_the_clerk_ends_is_answered(void **state)
     ask(0, "right");
     dovecot_refuses(1, 1);
     assert_true(auth_has_checks(auth));
+    auth_close(auth);
+    auth = NULL;
+    assert_int_equal(answers, 1);
+    assert_int_equal(result[0], ANSWER_LATER); /* nobody has checked it: a NO would be an offence */
+    assert_int_equal(hashes, 0);
 }
 
 int main(void)

@@ -51,7 +51,17 @@ static void write_file(const char *name, const char *text)
     fclose(f);
 }
 
-static void open_with(const char *sections, const char *passwords)
+static void open_auth(void)
+{
+    struct auth_params params = {
+        .config = config, .slots = SLOTS, .clerk = CLERK, .decoys = {5, 6}, .shapes = &shapes};
+
+    auth = auth_open(&params);
+    assert_non_null(auth);
+    auth_tell(auth, answered, NULL);
+}
+
+static void open_with(const char *before, const char *passwords, const char *after)
 {
     char text[1000];
     struct buf said = {0};
@@ -64,19 +74,15 @@ static void open_with(const char *sections, const char *passwords)
     snprintf(text, sizeof text,
              "hostname = \"mx.example.test\"\nlisten \"127.0.0.1:2525\" { }\n"
              "backend \"smtp://127.0.0.1:2526\" { }\ndomains = { \"example.test\" }\n"
-             "%sauth \"file\" { path = \"%s\" }\n",
-             sections, path);
+             "%sauth \"file\" { path = \"%s\" }\n%s",
+             before, path, after);
     write_file(conf, text);
     if (config_read(conf, &config, &said) != 0)
         fail_msg("%.*s", (int)said.len, said.at);
     buf_free(&said);
     refuses = false;
     memset(&shapes, 0, sizeof shapes);
-    struct auth_params params = {
-        .config = config, .slots = SLOTS, .clerk = CLERK, .decoys = {5, 6}, .shapes = &shapes};
-    auth = auth_open(&params);
-    assert_non_null(auth);
-    auth_tell(auth, answered, NULL);
+    open_auth();
     later = 0;
 }
 
@@ -85,7 +91,7 @@ static void open_with(const char *sections, const char *passwords)
 
 static int open_file(void **state)
 {
-    open_with("", ALICE);
+    open_with("", ALICE, "");
     return 0;
 }
 
@@ -95,11 +101,23 @@ static void say(const char *text)
     auth_read(auth);
 }
 
-static int open_dovecot(void **state)
+static void greet(void)
 {
-    open_with(DOVECOT, ALICE);
     (void)auth_look_after(auth);
     say("VERSION\t1\t2\nMECH\tSCRAM-SHA-256\nSPID\t7\nCUID\t3\nCOOKIE\tx\nDONE\n");
+}
+
+static int open_dovecot(void **state)
+{
+    open_with(DOVECOT, ALICE, "");
+    greet();
+    return 0;
+}
+
+static int open_file_and_dovecot(void **state)
+{
+    open_with("", ALICE, DOVECOT);
+    greet();
     return 0;
 }
 
@@ -265,10 +283,80 @@ static void test_a_first_message_that_is_none_gets_a_refusal_and_no_login(void *
     }
 }
 
-/* ---- with Dovecot before the file ---- */
+/* PLAIN gets a 454 then. A rewritten file is read when it has not changed for some seconds. */
+static void test_a_file_that_is_being_rewritten_refuses_nobody(void **state)
+{
+    struct answer a;
+
+    assert_int_equal(log_in("carol@example.test", "pencil", &a), ANSWER_NO);
+    write_file(path, ALICE "carol@example.test:" SECRET "\n");
+    mono_ms += 1100;
+    assert_int_equal(log_in("carol@example.test", "pencil", &a), ANSWER_LATER);
+    assert_int_equal(a.len, 0);
+    assert_int_equal(log_in("alice@example.test", "new", &a), ANSWER_LATER);
+    assert_int_equal(log_in("alice@example.test", "pencil", &a), ANSWER_YES);
+    mono_ms += 3100;
+    assert_int_equal(log_in("carol@example.test", "pencil", &a), ANSWER_YES);
+    assert_int_equal(log_in("alice@example.test", "new", &a), ANSWER_NO);
+}
+
+/* The clerk died between the two messages, and another client began a login at its successor. */
+static void test_a_message_for_a_clerk_that_died_ends_no_login_of_the_next(void **state)
+{
+    struct answer old, new, a;
+    char proof[700];
+
+    assert_true(begin("alice@example.test", 0, &old));
+    make_proof("alice@example.test", "pencil", &old, proof);
+    auth_close(auth);
+    mono_ms += 1000;
+    open_auth();
+    assert_true(begin("alice@example.test", 0, &new));
+    assert_true(go_on(proof, 0, old.login_id, &a));
+    assert_int_equal(a.result, ANSWER_LATER);
+    make_proof("alice@example.test", "pencil", &new, proof);
+    assert_true(go_on(proof, 0, new.login_id, &a));
+    assert_int_equal(a.result, ANSWER_YES);
+}
+
+/* ---- with Dovecot after the file ---- */
 
 #define CHALLENGE                                                                                  \
     "cj1hYmNkZWZERyxzPVcyMlphSjBTTlk3c29Fc1VFamI2Z1E9PSxpPTQwOTY=" /* r=abcdefDG,... */
+
+static void test_the_time_does_not_tell_which_names_the_file_has(void **state)
+{
+    struct answer a;
+
+    assert_true(begin("alice@example.test", 0, &a));
+    assert_int_equal(a.result, ANSWER_MORE);
+    assert_int_equal(a.wait_ms, 600); /* Dovecot's usual delay for others, and some */
+    assert_false(begin("nobody@example.test", 0, &a));
+    mono_ms += 2000;
+    say("FAIL\t1\n");
+    assert_int_equal(last.result, ANSWER_MORE);
+    assert_true(begin("alice@example.test", 0, &a));
+    assert_int_equal(a.wait_ms, last.wait_ms);
+    assert_int_equal(a.wait_ms, 2100);
+}
+
+static void test_dovecot_after_a_file_that_is_being_rewritten_refuses_nobody(void **state)
+{
+    struct answer a;
+
+    write_file(path, ALICE "bob@example.test:" SECRET "\n");
+    mono_ms += 1100;
+    assert_false(begin("bob@example.test", 0, &a));
+    say("CONT\t1\t" CHALLENGE "\n");
+    assert_int_equal(last.result, ANSWER_MORE);
+    assert_false(go_on("c=biws,r=abcdefDG,p=dHzbZapWIk4jUhN+Ute9ytag9zjfMHgsqmmiz7AndVQ=", 0,
+                       last.login_id, &a));
+    say("FAIL\t1\tuser=bob@example.test\n");
+    assert_int_equal(later, 2);
+    assert_int_equal(last.result, ANSWER_LATER);
+}
+
+/* ---- with Dovecot before the file ---- */
 
 static void test_dovecot_decides_for_the_names_that_it_knows(void **state)
 {
@@ -354,6 +442,11 @@ int main(void)
         WITH(open_file, test_an_unknown_names_challenge_is_like_a_known_ones_and_stays),
         WITH(open_file, test_only_the_slot_that_began_a_login_goes_on_with_it),
         WITH(open_file, test_a_first_message_that_is_none_gets_a_refusal_and_no_login),
+        WITH(open_file, test_a_file_that_is_being_rewritten_refuses_nobody),
+        WITH(open_file, test_a_message_for_a_clerk_that_died_ends_no_login_of_the_next),
+        WITH(open_file_and_dovecot, test_the_time_does_not_tell_which_names_the_file_has),
+        WITH(open_file_and_dovecot,
+             test_dovecot_after_a_file_that_is_being_rewritten_refuses_nobody),
         WITH(open_dovecot, test_dovecot_decides_for_the_names_that_it_knows),
         WITH(open_dovecot, test_a_name_that_dovecot_does_not_know_is_looked_up_in_the_file),
         WITH(open_dovecot, test_a_dovecot_that_cannot_answer_refuses_nobody),

@@ -16,7 +16,7 @@ static int setup(void **state)
     struct scram_logins *t = calloc(1, sizeof *t);
 
     *state = t;
-    return t && scram_logins_open(t, SLOTS) ? 0 : -1;
+    return t && scram_logins_open(t, SLOTS, 0) ? 0 : -1;
 }
 
 static int teardown(void **state)
