@@ -71,6 +71,15 @@ static const char *misfit(int fd, const char magic[8], uint32_t version, size_t 
     return NULL;
 }
 
+/* An empty file of ours: one that mapfile_prepare() has made, and nobody has begun. */
+static bool is_empty(int fd)
+{
+    struct stat st;
+
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_size == 0 &&
+           (st.st_uid == geteuid() || geteuid() == 0);
+}
+
 bool mapfile_is(const char *path, const char magic[8], uint32_t version)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
@@ -134,20 +143,58 @@ static int stretch(int fd, size_t size, bool sparse)
     return ftruncate(fd, (off_t)page_size()) < 0 ? errno : 0;
 }
 
+/* Gives an empty file its length and its head; returns 0 or an errno. */
+static int fill(int fd, const struct head *h, bool sparse)
+{
+    int error = stretch(fd, page_size() + h->body_size, sparse);
+    ssize_t n = error ? 0 : pwrite(fd, h, sizeof *h, 0);
+
+    return error || n == (ssize_t)sizeof *h ? error : n < 0 ? errno : EIO;
+}
+
 static int begin(const char *path, const struct head *h, bool sparse)
 {
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
     if (fd < 0)
         return -errno;
-    int error = stretch(fd, page_size() + h->body_size, sparse);
-    ssize_t n = error ? 0 : pwrite(fd, h, sizeof *h, 0);
-    if (!error && n != (ssize_t)sizeof *h)
-        error = n < 0 ? errno : EIO;
+    int error = fill(fd, h, sparse);
     if (error) {
         close(fd);
         unlink(path);
         return -error;
+    }
+    return fd;
+}
+
+static int begin_prepared(int fd, const char magic[8], uint32_t version, size_t body_size,
+                          struct head *h)
+{
+    int error = make_head(h, magic, version, body_size);
+
+    if (!error)
+        error = -fill(fd, h, true);
+    if (error && ftruncate(fd, 0) < 0)
+        return -errno;
+    return error;
+}
+
+/* Opens a file that mapfile_prepare() has left, and begins it if it is empty. Makes, renames and
+ * removes nothing. Returns its descriptor or -errno. */
+static int open_prepared(const char *path, const char magic[8], uint32_t version, size_t body_size,
+                         struct mapfile *m, struct head *h)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+
+    if (fd < 0)
+        return -errno;
+    m->fresh = is_empty(fd);
+    int error = m->fresh ? begin_prepared(fd, magic, version, body_size, h)
+                : misfit(fd, magic, version, body_size, true, h) ? -ESTALE
+                                                                 : 0;
+    if (error) {
+        close(fd);
+        return error;
     }
     return fd;
 }
@@ -311,6 +358,20 @@ static int map(struct mapfile *m, int fd, const struct head *h)
     return 0;
 }
 
+/* What becomes of a mapping of this file: the end of each way to open one. */
+static int finish(struct mapfile *m, const char *path, int fd, const struct head *h, bool sparse)
+{
+    int error = map(m, fd, h);
+
+    if (fd >= 0 && !error)
+        guard(m, fd, h, path);
+    if (sparse && !error)
+        m->fd = fd;
+    else if (fd >= 0)
+        close(fd);
+    return error;
+}
+
 static int open_or_begin(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                          size_t body_size, bool sparse)
 {
@@ -329,15 +390,7 @@ static int open_or_begin(struct mapfile *m, const char *path, const char magic[8
     } else if (fd < 0) {
         return fd;
     }
-
-    int error = map(m, fd, &h);
-    if (fd >= 0 && !error)
-        guard(m, fd, &h, path);
-    if (sparse && !error)
-        m->fd = fd;
-    else if (fd >= 0)
-        close(fd);
-    return error;
+    return finish(m, path, fd, &h, sparse);
 }
 
 int mapfile_read_only(const struct mapfile *m)
@@ -387,6 +440,37 @@ int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8]
                         size_t body_size)
 {
     return open_or_begin(m, path, magic, version, body_size, true);
+}
+
+int mapfile_prepare(const char *path, const char magic[8], uint32_t version, size_t body_size)
+{
+    int fd = open(path, O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool empty = fd >= 0 && is_empty(fd);
+    struct head h;
+
+    if (fd >= 0)
+        close(fd);
+    if (empty)
+        return 0;
+    fd = open_existing(path, magic, version, body_size, true, &h);
+    if (fd == -ENOENT)
+        fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    else if (fd < 0)
+        return fd;
+    if (fd < 0)
+        return -errno;
+    close(fd);
+    return 0;
+}
+
+int mapfile_open_prepared(struct mapfile *m, const char *path, const char magic[8],
+                          uint32_t version, size_t body_size)
+{
+    struct head h;
+
+    *m = (struct mapfile){.fd = -1};
+    int fd = open_prepared(path, magic, version, body_size, m, &h);
+    return fd < 0 ? fd : finish(m, path, fd, &h, true);
 }
 
 int mapfile_reserve(struct mapfile *m, size_t from, size_t octets)

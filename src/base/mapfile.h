@@ -44,6 +44,15 @@ int mapfile_open(struct mapfile *m, const char *path, const char magic[8], uint3
 int mapfile_open_sparse(struct mapfile *m, const char *path, const char magic[8], uint32_t version,
                         size_t body_size);
 
+/* For a process that gives up the right to make, rename and remove files before it opens its sparse
+ * file. mapfile_prepare() makes an empty file if there is none, and sets one aside that does not fit;
+ * the file must not be in use. mapfile_open_prepared() opens what it has left, and begins it if it is
+ * empty. Both return 0 or -errno; the latter -ESTALE, and changes nothing, if the file does not
+ * fit. */
+int mapfile_prepare(const char *path, const char magic[8], uint32_t version, size_t body_size);
+int mapfile_open_prepared(struct mapfile *m, const char *path, const char magic[8],
+                          uint32_t version, size_t body_size);
+
 /* Whether `path` is a file of this kind and version, with a header that is not damaged. */
 bool mapfile_is(const char *path, const char magic[8], uint32_t version);
 

@@ -1,21 +1,28 @@
 /* The freezer's sandbox; see confine.h. */
 #include "freezer/confine.h"
 
+#include <limits.h>
+#include <stdio.h>
+
 #include "base/sandbox.h"
 #include "config/config.h"
 
-/* The freezer restores sockets with the addresses and ports that clients had, and has its table in
- * the state folder. It reads nothing that a stranger sent. */
+/* The freezer restores sockets with the addresses and ports that clients had. It reads nothing that
+ * a stranger sent. Of the state folder, which has what other roles write, it can only open the file
+ * that is its table at this moment, and it can make, rename and remove nothing: freezer.c prepares
+ * the file before, and leaves the process if another file must take its place. */
 void freezer_confine(const struct config *config)
 {
     struct sandbox s;
+    char table[PATH_MAX];
 
     if (!config->sandbox)
         return;
     sandbox_begin(&s,
                   SANDBOX_CONNECT | SANDBOX_BIND | SANDBOX_NETLINK | SANDBOX_URING | SANDBOX_FILES |
-                      SANDBOX_FOLDERS | SANDBOX_OPTIONS,
+                      SANDBOX_OPTIONS,
                   true);
-    sandbox_path(&s, config->state, SANDBOX_WRITE);
+    snprintf(table, sizeof table, "%s/frozen", config->state);
+    sandbox_path(&s, table, SANDBOX_WRITE);
     sandbox_enter(&s);
 }

@@ -4,7 +4,8 @@
 
 struct config;
 
-/* Confines the process to making sockets, and to the state folder, unless `sandbox` is off. Call it once, after everything that the process keeps open has been
+/* Confines the process to making sockets, and to the file `state`/frozen that is there by now,
+ * unless `sandbox` is off. Call it once, after everything that the process keeps open has been
  * opened, and before it starts a thread. */
 void freezer_confine(const struct config *config);
 

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -59,6 +60,15 @@ static void set_due(struct freezer *f)
     loop_alarm(&f->loop, &f->due, f->loop.now + wait);
 }
 
+/* A process that is confined cannot make the file or set it aside: the master begins another freezer,
+ * which can. */
+static void leave_to_next(struct freezer *f, int error)
+{
+    log_error("cannot open %s/frozen: %s; another freezer begins", f->params->config->state,
+              error == -ESTALE ? "it is damaged or of another version" : strerror(-error));
+    f->loop.stop = true;
+}
+
 /* Checks all of the table and builds its lists. */
 static void open_again(struct freezer *f)
 {
@@ -66,10 +76,9 @@ static void open_again(struct freezer *f)
     char path[4096];
 
     snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
-    int r = table_open(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
+    int r = table_open_prepared(&whole, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
     if (r < 0) {
-        log_error("cannot check the frozen holds: %s", strerror(-r));
-        f->loop.stop = true; /* the master begins another freezer */
+        leave_to_next(f, r);
         return;
     }
     log_warn("%u of %u frozen holds are left", table_count(whole), table_count(f->table));
@@ -302,7 +311,9 @@ static int begin_serving(struct freezer *f)
     char path[4096];
 
     snprintf(path, sizeof path, "%s/frozen", params->config->state);
-    int r = table_open(&f->table, path, FREEZER_RECORDS, f->loop.wall, FREEZER_KEEP_MS);
+    int r = f->unprepared ? f->unprepared
+                          : table_open_prepared(&f->table, path, FREEZER_RECORDS, f->loop.wall,
+                                                FREEZER_KEEP_MS);
     if (r < 0)
         return r;
     params->shared->waiting--;
@@ -330,6 +341,16 @@ static int begin_serving(struct freezer *f)
     return 0;
 }
 
+/* The file could not be made before this process was confined, and now only another process can
+ * make it. */
+static bool has_room_for_file(const struct freezer *f)
+{
+    struct statvfs now;
+
+    return f->unprepared && statvfs(f->params->config->state, &now) == 0 &&
+           (now.f_bavail > f->room.f_bavail || now.f_favail > f->room.f_favail);
+}
+
 /* Opens the table when the earlier freezer, if there is one, has closed it. */
 static void begin(struct loop *loop, struct alarm *a)
 {
@@ -344,6 +365,9 @@ static void begin(struct loop *loop, struct alarm *a)
     if (r == -ENOSPC && !f->table) {
         freezer_say_full(f);
         loop_alarm(loop, a, loop->now + ROOM_MS);
+        loop->stop = has_room_for_file(f);
+    } else if (r < 0 && !f->table) {
+        leave_to_next(f, r);
     } else if (r < 0) {
         log_error("not freezing connections: %s", strerror(-r));
         loop->stop = true;
@@ -351,6 +375,21 @@ static void begin(struct loop *loop, struct alarm *a)
         log_info("freezing connections again: there is room");
         f->said_full = false;
     }
+}
+
+/* Does what this process cannot do when it is confined. Not while an earlier freezer has the table:
+ * this one takes over the file as it is then, and if the file does not fit, leaves it to the next. */
+static void prepare(struct freezer *f)
+{
+    char path[4096];
+
+    if (flock(f->lock, LOCK_EX | LOCK_NB) < 0)
+        return;
+    snprintf(path, sizeof path, "%s/frozen", f->params->config->state);
+    int r = table_prepare(path, FREEZER_RECORDS);
+    f->unprepared = r == -EDQUOT ? -ENOSPC : r;
+    if (r < 0 && statvfs(f->params->config->state, &f->room) < 0)
+        f->room = (struct statvfs){0};
 }
 
 static int open_all(struct freezer *f)
@@ -365,6 +404,7 @@ static int open_all(struct freezer *f)
     f->lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
     if (f->lock < 0)
         return -errno;
+    prepare(f);
     if ((r = rule_name(params->config->state, f->rule)) < 0)
         return r;
     f->calls = calls_open();

@@ -3,6 +3,8 @@
 #ifndef MIRED_FREEZER_FREEZER_PART_H
 #define MIRED_FREEZER_FREEZER_PART_H
 
+#include <sys/statvfs.h>
+
 #include "base/loop.h"
 #include "freezer/calls.h"
 #include "freezer/freezer.h"
@@ -37,6 +39,8 @@ struct freezer {
     struct watch control;
     struct alarm due, begin;
     int lock;             /* held by the freezer that has the table */
+    int unprepared;       /* why the table's file could not be made; 0: it could */
+    struct statvfs room;  /* of the disk then */
     char rule[RULE_NAME]; /* the name of its nftables table */
     uint32_t rule_number; /* of the rules when that was set, and nothing else; 0: not known */
     bool said_full;       /* logged that the disk has no room for it */

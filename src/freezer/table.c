@@ -114,17 +114,20 @@ static int recover(struct frozen_table *t, uint64_t now, uint64_t keep_ms)
     return 0;
 }
 
-int table_open(struct frozen_table **out, const char *path, uint32_t records, uint64_t now,
-               uint64_t keep_ms)
+static const char magic[8] = "MRDFROZN";
+
+static int open_it(struct frozen_table **out, const char *path, uint32_t records, uint64_t now,
+                   uint64_t keep_ms, bool prepared)
 {
+    const size_t size = (size_t)records * FROZEN_RECORD;
     struct frozen_table *t = calloc(1, sizeof *t);
     if (!t)
         return -ENOMEM;
     t->records = records;
     t->tick = now / TABLE_TICK_MS;
     t->nothing = UINT64_MAX;
-    int r =
-        mapfile_open_sparse(&t->file, path, "MRDFROZN", VERSION, (size_t)records * FROZEN_RECORD);
+    int r = prepared ? mapfile_open_prepared(&t->file, path, magic, VERSION, size)
+                     : mapfile_open_sparse(&t->file, path, magic, VERSION, size);
     if (r < 0) {
         free(t);
         return r;
@@ -145,6 +148,23 @@ int table_open(struct frozen_table **out, const char *path, uint32_t records, ui
     }
     *out = t;
     return 0;
+}
+
+int table_open(struct frozen_table **out, const char *path, uint32_t records, uint64_t now,
+               uint64_t keep_ms)
+{
+    return open_it(out, path, records, now, keep_ms, false);
+}
+
+int table_prepare(const char *path, uint32_t records)
+{
+    return mapfile_prepare(path, magic, VERSION, (size_t)records * FROZEN_RECORD);
+}
+
+int table_open_prepared(struct frozen_table **out, const char *path, uint32_t records, uint64_t now,
+                        uint64_t keep_ms)
+{
+    return open_it(out, path, records, now, keep_ms, true);
 }
 
 bool table_is_cut(const struct frozen_table *t)

@@ -48,6 +48,14 @@ int table_open(struct frozen_table **t, const char *path, uint32_t records, uint
                uint64_t keep_ms);
 void table_close(struct frozen_table *t);
 
+/* The same in two steps, because the freezer may not make, rename or remove files once it is
+ * confined. table_prepare() makes an empty file if there is none, and sets aside one that does not
+ * fit; nobody may have it open. table_open_prepared() opens what is there then. Both return 0 or
+ * -errno; the latter -ESTALE if the file does not fit. */
+int table_prepare(const char *path, uint32_t records);
+int table_open_prepared(struct frozen_table **t, const char *path, uint32_t records, uint64_t now,
+                        uint64_t keep_ms);
+
 /* Whether the file was truncated (mapfile.h), or a hold in it is damaged, so that its content is
  * not reliable. No hold is due then; close the table and open it again, which checks all of it. */
 bool table_is_cut(const struct frozen_table *t);

@@ -4,15 +4,18 @@ keep up, a disk without room. Nobody else notices, and what can still be answere
 import json
 import os
 import pathlib
+import re
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
 
-from lib import netns
-from lib.frozen import ask, told, wait_frozen
-from lib.waiting import until
+from lib import netns, processes
+from lib.frozen import ask, release, told, wait_frozen, waits_frozen
+from lib.mired import CONTROL
+from lib.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.skipif(bool(netns.unable()), reason=netns.unable() or "able")
 
@@ -90,10 +93,10 @@ def small_state(octets):
     return ["unshare", "-m", "sh", "-c", SMALL_STATE, "sh", str(octets)]
 
 
-def resize(mired, octets):
+def remount(mired, option):
     state = f"{mired.folder}/state"
     enter = ["nsenter", "-t", str(mired.pid), "-m"]
-    subprocess.run([*enter, "mount", "-o", f"remount,size={octets}", state], check=True)
+    subprocess.run([*enter, "mount", "-o", f"remount,{option}", state], check=True)
 
 
 def state_size(mired):
@@ -101,6 +104,68 @@ def state_size(mired):
     state = pathlib.Path(f"/proc/{mired.pid}/root{mired.folder}/state")
     files = [f for f in state.rglob("*") if f.is_file() and f.name != "frozen"]
     return sum(f.stat().st_blocks * 512 for f in files)
+
+
+def replace(text, **values):
+    for name, value in values.items():
+        text, changed = re.subn(rf"{name} = \S+", f"{name} = {value}", text, count=1)
+        assert changed
+    return text
+
+
+@pytest.mark.parametrize("damage", ["head", "removed", "replaced"])
+def test_a_table_that_the_next_freezer_cannot_open_in_its_sandbox_is_left_to_the_one_after(frozen, cable, damage):
+    """A confined freezer can open no file but the one that was there when it began, and can make, rename and remove none:
+    it ends, and another one, which is not confined yet, makes the file."""
+    m = frozen(time=240)
+    m.deaths_expected = True
+    table, copy = m.folder / "state" / "frozen", m.folder / "state" / "copy"
+    first = m.processes("freezer")
+    os.kill(first[0], signal.SIGSTOP)  # the next one waits until this one ends, which is when the table has changed
+    try:
+        m.file.write_text(replace(m.file.read_text(), log_level='"info"'))
+        reload = subprocess.Popen([CONTROL, "-s", m.folder / "run" / "control", "reload"], stdout=subprocess.DEVNULL)
+        until(lambda: len(m.processes("freezer")) == 2)
+        (second,) = set(m.processes("freezer")) - set(first)
+        until(lambda: "Seccomp:\t2" in pathlib.Path(f"/proc/{second}/status").read_text())
+        if damage == "head":
+            with open(table, "r+b") as file:
+                file.write(b"?")
+        elif damage == "removed":
+            table.unlink()
+        else:
+            copy.write_bytes(table.read_bytes())
+            copy.chmod(0o600)
+            shutil.chown(copy, table.owner(), table.group())
+            copy.replace(table)
+    finally:
+        processes.kill_all(first)
+    assert reload.wait(PATIENCE) == 0
+    m.log.wait("another freezer begins")
+    assert processes.wait_gone([second]) == []
+    client = waits_frozen(m, 7)
+    assert (m.folder / "state" / "frozen.set-aside").exists() == (damage == "head")
+    release(m, 7, client, 0)
+
+
+@pytest.mark.long
+def test_without_room_for_the_file_itself_holds_are_ordinary_until_there_is(frozen, cable):
+    m = frozen(time=6, tarpit="ledger_size = 1M", prefix=small_state(64 << 20))
+    m.deaths_expected = True
+    table = pathlib.Path(f"/proc/{m.pid}/root{m.folder}/state/frozen")
+    table.rename(table.with_name("kept"))
+    files = os.statvfs(table.parent)
+    remount(m, f"nr_inodes={files.f_files - files.f_ffree}")  # no more than there are
+    processes.kill_all(m.processes("freezer"))
+    m.log.wait("has no room")
+    told(ask(m.port))
+    assert held(m, "frozen") == 0
+    assert m.log.text.count("has no room") == 1
+    remount(m, "nr_inodes=1000")
+    until(lambda: m.log.text.count('"freezing connections') == 2)
+    client = waits_frozen(m, 1)
+    assert table.exists()
+    told(client)
 
 
 @pytest.mark.long
@@ -114,7 +179,7 @@ def test_without_room_on_the_disk_holds_are_ordinary_until_there_is(frozen, cabl
     assert held(m, "frozen") == 0
     m.log.wait("has no room")
     assert m.log.text.count("has no room") == 1
-    resize(m, plenty)
+    remount(m, f"size={plenty}")
     m.log.wait("freezing connections again")
     client = ask(m.port, 1)
     until(lambda: held(m, "frozen") == 1)

@@ -188,6 +188,62 @@ static void test_what_is_not_a_plain_file_is_set_aside(void **state)
     assert_set_aside_and_begun(&m);
 }
 
+static int open_prepared(struct mapfile *m)
+{
+    return mapfile_open_prepared(m, path, magic, 1, BODY);
+}
+
+static void test_a_prepared_file_is_begun_once_and_comes_back(void **state)
+{
+    struct mapfile m;
+    struct stat st;
+
+    assert_int_equal(open_prepared(&m), -ENOENT);
+    assert_false(exists(path));
+    for (int again = 0; again < 2; again++) {
+        assert_int_equal(mapfile_prepare(path, magic, 1, BODY), 0);
+        assert_int_equal(stat(path, &st), 0);
+        assert_int_equal(st.st_size, 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+    }
+    assert_int_equal(open_prepared(&m), 0);
+    assert_true(m.fresh);
+    struct sipkey key = m.key;
+    assert_int_equal(mapfile_reserve(&m, 0, BODY), 0);
+    strcpy(m.body, "kept");
+    mapfile_close(&m);
+    assert_int_equal(mapfile_prepare(path, magic, 1, BODY), 0);
+    assert_int_equal(open_prepared(&m), 0);
+    assert_false(m.fresh);
+    assert_memory_equal(&key, &m.key, sizeof key);
+    assert_string_equal(m.body, "kept");
+    mapfile_close(&m);
+    assert_int_equal(mapfile_open_sparse(&m, path, magic, 1, BODY), 0);
+    assert_string_equal(m.body, "kept");
+    mapfile_close(&m);
+    assert_false(exists(aside));
+}
+
+static void test_what_does_not_fit_is_set_aside_by_the_preparation_alone(void **state)
+{
+    struct mapfile m;
+    struct stat before, after;
+
+    leave_a_file();
+    assert_int_equal(stat(path, &before), 0);
+    assert_int_equal(mapfile_open_prepared(&m, path, magic, 2, BODY), -ESTALE);
+    assert_null(m.body);
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    assert_int_equal(before.st_size, after.st_size);
+    assert_false(exists(aside));
+    assert_int_equal(mapfile_prepare(path, magic, 2, BODY), 0);
+    assert_true(exists(aside));
+    assert_int_equal(mapfile_open_prepared(&m, path, magic, 2, BODY), 0);
+    assert_true(m.fresh);
+    mapfile_close(&m);
+}
+
 static void test_a_folder_that_is_missing_is_an_error(void **state)
 {
     struct mapfile m;
@@ -330,6 +386,8 @@ int main(void)
         IN_A_FOLDER(test_any_damaged_octet_of_the_header_is_noticed),
         IN_A_FOLDER(test_a_truncated_an_empty_and_a_grown_file_are_set_aside),
         IN_A_FOLDER(test_what_is_not_a_plain_file_is_set_aside),
+        IN_A_FOLDER(test_a_prepared_file_is_begun_once_and_comes_back),
+        IN_A_FOLDER(test_what_does_not_fit_is_set_aside_by_the_preparation_alone),
         IN_A_FOLDER(test_a_file_that_is_cut_short_while_it_is_mapped_is_mended),
         IN_A_FOLDER(test_a_cut_that_nobody_has_touched_is_found_by_looking),
         IN_A_FOLDER(test_without_its_file_a_process_goes_on_by_itself),

@@ -379,6 +379,33 @@ static void test_where_there_is_no_room_at_all_no_table_is_begun(void **state)
     table_close(t);
 }
 
+static void test_a_prepared_table_waits_for_room_without_a_new_file(void **state)
+{
+    struct frozen_table *t;
+    struct stat before, after;
+
+    if (!mount_tiny() || mount(NULL, folder, NULL, MS_REMOUNT, "size=40k") != 0) {
+        print_message("no right to mount a small file system here\n");
+        skip();
+    }
+    char filler[96];
+    snprintf(filler, sizeof filler, "%s/filler", folder);
+    int fd = open(filler, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(posix_fallocate(fd, 0, 40 << 10) == 0); /* not even a head has room */
+    close(fd);
+    assert_int_equal(table_prepare(path, 5000), 0);
+    assert_int_equal(stat(path, &before), 0);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(table_open_prepared(&t, path, 5000, NOW, KEEP), -ENOSPC);
+    assert_int_equal(mount(NULL, folder, NULL, MS_REMOUNT, "size=400k"), 0);
+    assert_int_equal(table_open_prepared(&t, path, 5000, NOW, KEEP), 0);
+    put(t, 1, NOW, SPAN("x"));
+    table_close(t);
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(before.st_ino, after.st_ino);
+    unlink(filler);
+}
+
 static void test_holds_survive_and_what_is_too_old_is_dropped(void **state)
 {
     struct frozen_table *t = open_at(NOW);
@@ -794,6 +821,8 @@ int main(void)
         cmocka_unit_test_teardown(test_a_full_table_says_so_and_goes_on_when_there_is_room,
                                   remove_file),
         cmocka_unit_test_teardown(test_a_full_disk_is_a_full_table_until_there_is_room,
+                                  unmount_tiny),
+        cmocka_unit_test_teardown(test_a_prepared_table_waits_for_room_without_a_new_file,
                                   unmount_tiny),
         cmocka_unit_test_teardown(test_where_there_is_no_room_at_all_no_table_is_begun,
                                   unmount_tiny),

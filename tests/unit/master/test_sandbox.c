@@ -225,6 +225,22 @@ static int write_ledger(void)
 {
     return open_and_close(at("state/ledger"), O_RDWR);
 }
+static int read_ledger(void)
+{
+    return open_and_close(at("state/ledger"), O_RDONLY);
+}
+static int make_state_file(void)
+{
+    return open_and_close(at("state/new"), O_WRONLY | O_CREAT);
+}
+static int replace_ledger(void)
+{
+    return result(rename(at("state/settled"), at("state/ledger")));
+}
+static int remove_frozen_holds(void)
+{
+    return result(unlink(at("state/frozen")));
+}
 static int write_mixed_answers(void)
 {
     return open_and_close(at("state/settled"), O_RDWR);
@@ -495,19 +511,23 @@ static const struct {
     {"leave the process group", "KKKKKKK", leave_group},
     {"read the machine's settings", "DADDAAK", read_machine},
     {"read the table of processes", "DDDDDDK", read_processes},
-    {"write the ledger's file", "DDDADDK", write_ledger},
-    {"write the memory of mixed answers", "DDDADDK", write_mixed_answers},
+    {"write the ledger's file", "DDDDDDK", write_ledger},
+    {"read the ledger's file", "DDDDDDK", read_ledger},
+    {"make a file beside the ledger", "DDDDDDK", make_state_file},
+    {"put another file in the ledger's place", "KDDKKKK", replace_ledger},
+    {"remove the frozen holds", "DDDDDDK", remove_frozen_holds},
+    {"write the memory of mixed answers", "DDDDDDK", write_mixed_answers},
     {"write the frozen holds", "DDDADDK", write_frozen_holds},
-    {"write the page's history", "DDDADDK", write_history},
-    {"write into a mailbox", "DDAADDK", write_mail},
+    {"write the page's history", "DDDDDDK", write_history},
+    {"write into a mailbox", "DDADDDK", write_mail},
     {"truncate the ledger by path", "KKKKKKK", cut_ledger},
-    {"remove the ledger", "DDDADDK", remove_ledger},
-    {"read a mailbox", "DDAADDK", read_mail},
+    {"remove the ledger", "DDDDDDK", remove_ledger},
+    {"read a mailbox", "DDADDDK", read_mail},
     {"read the passwords", "DADDDDK", read_passwords},
     {"write the passwords", "DDDDDDK", write_passwords},
-    {"write the copy of a list", "DADADDK", write_list_copy},
-    {"write to the spool", "ADDADDK", spool_file},
-    {"climb out of the spool", "DDDADDK", climb_out_of_spool},
+    {"write the copy of a list", "DADDDDK", write_list_copy},
+    {"write to the spool", "ADDDDDK", spool_file},
+    {"climb out of the spool", "DDDDDDK", climb_out_of_spool},
     {"make a symbolic link", "KKKKKKK", link_into_spool},
     {"look at a file of the machine", "DADAAAD", look_at_machine, "AAAAAAA"},
     {"look above its root directory", "DADAAAD", look_above_root, "AAAAAAA"},
@@ -617,6 +637,44 @@ static void test_without_a_sandbox_it_could(void **state)
     config->sandbox = true;
 }
 
+static int in_web(int (*deed)(void))
+{
+    int status;
+    pid_t pid = fork();
+
+    if (pid == 0) {
+        log_to(open("/dev/null", O_WRONLY | O_CLOEXEC));
+        web_confine(config);
+        _exit(-deed());
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+}
+
+static int read_allowances(void)
+{
+    return open_and_close(at("state/worker-lists/allowances"), O_RDONLY);
+}
+static int write_allowances(void)
+{
+    return open_and_close(at("state/worker-lists/allowances"), O_WRONLY);
+}
+static int make_allowances(void)
+{
+    return open_and_close(at("state/worker-lists/new"), O_WRONLY | O_CREAT);
+}
+
+/* Workers fall back on them: they are not the page's to write. */
+static void test_the_page_only_reads_the_copies_of_workers(void **state)
+{
+    config->allowance.file = strdup(at("etc/allowances"));
+    assert_int_equal(in_web(read_allowances), 0);
+    assert_int_equal(in_web(write_allowances), EACCES);
+    assert_int_equal(in_web(make_allowances), EACCES);
+    free(config->allowance.file);
+    config->allowance.file = NULL;
+}
+
 /* ---- the place ---- */
 
 static uint16_t listen_tcp(void)
@@ -658,6 +716,7 @@ static int set_up(void **state)
     make_file("state/settled");
     make_file("state/frozen");
     make_file("state/history");
+    make_file("state/worker-lists/allowances");
     make_file("state/mail/message");
     make_file("etc/passwd");
     listen_unix("run/control");
@@ -700,6 +759,7 @@ static int tear_down(void **state)
                                        "state/settled",
                                        "state/frozen",
                                        "state/history",
+                                       "state/worker-lists/allowances",
                                        "etc/passwd",
                                        "run/control",
                                        "etc",
@@ -769,6 +829,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_a_role_does_not_need_it_cannot_do),
         cmocka_unit_test(test_without_a_sandbox_it_could),
+        cmocka_unit_test(test_the_page_only_reads_the_copies_of_workers),
         cmocka_unit_test(test_a_kept_filter_is_as_tight),
     };
     const unsigned all = SANDBOX_SECCOMP | SANDBOX_LANDLOCK_FILES | SANDBOX_LANDLOCK_TCP;
