@@ -133,7 +133,7 @@ int steering_open(struct steering *s, const struct steering_params *params,
     s->undo = undo_open();
     s->holders = (struct holders){.loop = &s->loop, .channel = params->control};
     s->members = (struct members_asks){.loop = &s->loop, .channel = params->control};
-    s->allowances = allowances_open(params->config, params->confirmed);
+    s->allowances = allowances_open(params->config, LIST_READ_COPY, params->confirmed);
     if (!s->allowances)
         return -ENOMEM;
     s->allowances_alarm.due = look_at_allowances;

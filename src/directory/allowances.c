@@ -78,7 +78,7 @@ static bool build(struct allowances *a)
     return true;
 }
 
-struct allowances *allowances_open(const struct config *config, bool confirmed)
+struct allowances *allowances_open(const struct config *config, enum list_copy how, bool confirmed)
 {
     struct allowances *a = calloc(1, sizeof *a);
 
@@ -87,8 +87,8 @@ struct allowances *allowances_open(const struct config *config, bool confirmed)
     a->config = config;
     if (!config->allowance.file)
         return a;
-    a->file = list_file_open(&list_allowances, config->allowance.file, config->state, confirmed,
-                             clock_wall_ms());
+    a->file = list_file_open(&list_allowances, config->allowance.file, config->state, how,
+                             confirmed, clock_wall_ms());
     if (!a->file || !build(a)) {
         allowances_close(a);
         return NULL;

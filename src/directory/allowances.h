@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/bytes.h"
+#include "directory/list_file.h"
 #include "tarpit/allowance.h"
 
 enum { ALLOWANCE_NAME_MAX = 255, ALLOWANCES_LOOK_MS = 1000 };
@@ -19,8 +20,8 @@ enum { ALLOWANCE_NAME_MAX = 255, ALLOWANCES_LOOK_MS = 1000 };
 struct allowances;
 struct config;
 
-/* Reads the file, if there is one. `confirmed`: see list_file_open(). NULL without memory. */
-struct allowances *allowances_open(const struct config *config, bool confirmed);
+/* Reads the file, if there is one. `how` and `confirmed`: see list_file_open(). NULL without memory. */
+struct allowances *allowances_open(const struct config *config, enum list_copy how, bool confirmed);
 void allowances_close(struct allowances *a);
 
 /* Checks whether the file has changed; times are ms, monotonic and of the wall clock. Call it every

@@ -34,7 +34,8 @@ struct table {
 
 struct list_file {
     const struct list_kind *kind;
-    char *path, *copy; /* copy NULL: none is kept */
+    char *path, *copy; /* copy NULL: none is used */
+    bool keeps_copy;
     struct lines_mark mark;
     struct table table;
     struct sipkey key;
@@ -252,7 +253,7 @@ static void keep_copy(struct list_file *f)
     struct buf text = {0};
     char part[4200];
 
-    if (!f->copy)
+    if (!f->copy || !f->keeps_copy)
         return;
     snprintf(part, sizeof part, "%s.%ld", f->copy, (long)getpid());
     int error = buf_addf(&text, "# mired's copy of %s, which it falls back on\n", f->path);
@@ -343,7 +344,7 @@ static bool reread(struct list_file *f)
 }
 
 struct list_file *list_file_open(const struct list_kind *kind, const char *path, const char *state,
-                                 bool confirmed, uint64_t wall_ms)
+                                 enum list_copy how, bool confirmed, uint64_t wall_ms)
 {
     struct list_file *f = calloc(1, sizeof *f);
 
@@ -352,6 +353,7 @@ struct list_file *list_file_open(const struct list_kind *kind, const char *path,
     f->kind = kind;
     f->path = strdup(path);
     f->copy = copy_path(kind, state, path);
+    f->keeps_copy = how == LIST_KEEP_COPY;
     if (!f->path) {
         list_file_close(f);
         return NULL;

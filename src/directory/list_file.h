@@ -46,15 +46,19 @@ unsigned list_check_suspects(struct span text, const char *path, struct buf *sai
 
 struct list_file;
 
+/* What a process does with the copy of the accepted version in the state folder. Processes that only
+ * read it need no right to write there. */
+enum list_copy { LIST_READ_COPY, LIST_KEEP_COPY };
+
 /* Writes the path of the folder with the copies of this kind, of the state folder `state`. */
 void list_copies(const struct list_kind *kind, const char *state, char *path, size_t room);
 
-/* Reads the file. An accepted version is copied into its folder in `state` (NULL: no copy), so that
- * the next process has an earlier version to fall back on. `confirmed`: by a reload the
+/* Reads the file. With LIST_KEEP_COPY an accepted version is copied into its folder in `state` (NULL:
+ * there is no copy), so that the next process has an earlier version to fall back on. `confirmed`: by a reload the
  * administrator has confirmed that the file is right, even if it is much shorter than before. NULL
  * only without memory. */
 struct list_file *list_file_open(const struct list_kind *kind, const char *path, const char *state,
-                                 bool confirmed, uint64_t wall_ms);
+                                 enum list_copy how, bool confirmed, uint64_t wall_ms);
 void list_file_close(struct list_file *f);
 
 /* Checks whether the file has changed; times are ms, monotonic and of the wall clock. True if a new

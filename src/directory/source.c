@@ -137,8 +137,8 @@ bool source_open(struct source *s, const struct directory *d, const struct confi
     s->backends = *backends;
     s->room = d->most;
     if (source_is_file(s))
-        s->file =
-            list_file_open(&list_recipients, r->path, d->config->state, confirmed, clock_wall_ms());
+        s->file = list_file_open(&list_recipients, r->path, d->config->state, LIST_KEEP_COPY,
+                                 confirmed, clock_wall_ms());
     bool good = (source_is_file(s) ? s->file != NULL : lines_open(s, d)) &&
                 describe(&text, d->config, r, backends) == 0;
     if (good)

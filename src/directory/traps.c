@@ -27,8 +27,8 @@ struct traps *traps_open(const struct config *config, bool confirmed)
         const char *path = config_list_path(config->traps.at[i]);
         if (!path)
             continue;
-        struct list_file *list =
-            list_file_open(&list_traps, path, config->state, confirmed, clock_wall_ms());
+        struct list_file *list = list_file_open(&list_traps, path, config->state, LIST_KEEP_COPY,
+                                                confirmed, clock_wall_ms());
         room = list != NULL;
         if (room)
             t->file[t->files++] = list;

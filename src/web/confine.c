@@ -7,13 +7,14 @@
 #include "config/config.h"
 #include "directory/list_file.h"
 
-/* The file of allowances is reread, as workers do. */
+/* The file of allowances is reread, as workers do. They alone keep its copy, which this process
+ * reads when it starts. */
 static void allow_allowances(struct sandbox *s, const struct config *config)
 {
     char copies[PATH_MAX];
 
     list_copies(&list_allowances, config->state, copies, sizeof copies);
-    sandbox_path(s, copies, SANDBOX_WRITE);
+    sandbox_path(s, copies, SANDBOX_READ);
     sandbox_folder_of(s, config->allowance.file);
 }
 
@@ -21,14 +22,11 @@ static void allow_allowances(struct sandbox *s, const struct config *config)
  * commands must still be looked up. */
 void web_confine(const struct config *config)
 {
-    unsigned calls = SANDBOX_FILES | SANDBOX_UNIX | SANDBOX_LIBRARIES | SANDBOX_OPTIONS;
     struct sandbox s;
 
     if (!config->sandbox)
         return;
-    if (config->allowance.file)
-        calls |= SANDBOX_FOLDERS;
-    sandbox_begin(&s, calls, false);
+    sandbox_begin(&s, SANDBOX_FILES | SANDBOX_UNIX | SANDBOX_LIBRARIES | SANDBOX_OPTIONS, false);
     sandbox_settings(&s);
     if (config->allowance.file)
         allow_allowances(&s, config);

@@ -117,8 +117,8 @@ static bool files_open(struct suspects *s, bool confirmed)
         const char *path = config_list_path(list->at[i]);
         if (!path)
             continue;
-        s->file[s->files] =
-            list_file_open(&list_suspects, path, s->config->state, confirmed, clock_wall_ms());
+        s->file[s->files] = list_file_open(&list_suspects, path, s->config->state, LIST_KEEP_COPY,
+                                           confirmed, clock_wall_ms());
         if (!s->file[s->files])
             return false;
         s->files++;

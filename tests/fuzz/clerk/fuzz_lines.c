@@ -16,7 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check_kind(const struct list_kind *kind, const char *path, struct span text)
 {
-    struct list_file *f = list_file_open(kind, path, NULL, true, (uint64_t)1 << 60);
+    struct list_file *f = list_file_open(kind, path, NULL, LIST_READ_COPY, true, (uint64_t)1 << 60);
     struct span line;
     char folded[ADDRESS_MAX * 4], right[LIST_RIGHT];
     unsigned number = 0;

@@ -1,4 +1,5 @@
 /* R23: which allowance an account has, by the configuration and by a file that is reread. */
+#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -40,7 +41,7 @@ static struct allowances *opened(const char *text)
 {
     config = (struct config){.allowance = {.per_hour = 200, .per_day = 1000, .file = path}};
     write_text(text);
-    struct allowances *a = allowances_open(&config, true);
+    struct allowances *a = allowances_open(&config, LIST_KEEP_COPY, true);
     assert_non_null(a);
     return a;
 }
@@ -107,10 +108,49 @@ static void test_the_file_is_reread_and_a_wrong_one_keeps_the_earlier(void **sta
     allowances_close(a);
 }
 
+static unsigned copies(const char *folder)
+{
+    struct dirent **name;
+    int n = scandir(folder, &name, NULL, NULL), most = n;
+
+    assert_true(n >= 2);
+    while (n-- > 0)
+        free(name[n]);
+    free(name);
+    return (unsigned)most - 2;
+}
+
+/* The web process has no right to write there: what it does not try, it need not be forbidden. */
+static void test_who_only_reads_the_copy_falls_back_on_it_and_makes_none(void **state)
+{
+    char folder[] = "/tmp/mired-copies-XXXXXX", lists[64];
+
+    assert_non_null(mkdtemp(folder));
+    snprintf(lists, sizeof lists, "%s/worker-lists", folder);
+    assert_int_equal(mkdir(lists, 0700), 0);
+    config = (struct config){.state = folder, .allowance = {.file = path}};
+    write_text("alice 5 50\n");
+    for (enum list_copy how = LIST_READ_COPY; how <= LIST_KEEP_COPY; how++) {
+        struct allowances *a = allowances_open(&config, how, true);
+        assert_non_null(a);
+        assert_int_equal(copies(lists), how == LIST_KEEP_COPY);
+        allowances_close(a);
+    }
+    write_text("not an allowance at all\n");
+    struct allowances *a = allowances_open(&config, LIST_READ_COPY, true);
+    assert_true(allowances_keeps(a));
+    assert_allowed(a, "alice", 5, 50);
+    allowances_close(a);
+
+    char command[128];
+    snprintf(command, sizeof command, "rm -r %s", folder);
+    assert_int_equal(system(command), 0);
+}
+
 static void test_without_numbers_and_file_nobody_is_limited(void **state)
 {
     config = (struct config){0};
-    struct allowances *a = allowances_open(&config, true);
+    struct allowances *a = allowances_open(&config, LIST_KEEP_COPY, true);
 
     assert_false(allowances_are_on(a));
     assert_false(allowances_has_file(a));
@@ -142,7 +182,7 @@ static void test_spellings_that_a_backend_takes_are_one_name(void **state)
                                      .recipient_delimiter = plus,
                                      .auth = &backend,
                                      .auth_count = 1};
-            struct allowances *a = allowances_open(&config, true);
+            struct allowances *a = allowances_open(&config, LIST_KEEP_COPY, true);
             struct span name = allowances_name(a, span_of(cases[i].typed), room);
             if (!span_equal(name, span_of(domains == 1 ? cases[i].with_one : cases[i].with_two)))
                 fail_msg("%s: %.*s", cases[i].typed, (int)name.len, name.at);
@@ -186,6 +226,7 @@ int main(void)
         cmocka_unit_test(test_of_two_lines_for_an_account_the_last_counts),
         cmocka_unit_test(test_the_file_is_reread_and_a_wrong_one_keeps_the_earlier),
         cmocka_unit_test(test_a_name_with_a_control_character_is_no_allowance),
+        cmocka_unit_test(test_who_only_reads_the_copy_falls_back_on_it_and_makes_none),
         cmocka_unit_test(test_without_numbers_and_file_nobody_is_limited),
         cmocka_unit_test(test_spellings_that_a_backend_takes_are_one_name),
     };

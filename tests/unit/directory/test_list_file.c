@@ -54,7 +54,7 @@ static enum answer_result has(struct list_file *f, const char *entry)
 
 static struct list_file *open_traps(void)
 {
-    struct list_file *f = list_file_open(&list_traps, path, NULL, true, WALL);
+    struct list_file *f = list_file_open(&list_traps, path, NULL, LIST_READ_COPY, true, WALL);
 
     assert_non_null(f);
     return f;
