@@ -72,6 +72,7 @@ struct dovecot_auth {
     uint32_t owed; /* requests that were given up: an answer to one of them is no junk */
     int told;      /* the error that was logged last, and when */
     uint64_t told_ms;
+    uint64_t barred_ms, proxied_ms; /* when a warning said so last; 0: never */
     struct dovecot_lines lines;
     size_t out_len;
     char out[OUT_MAX];
@@ -285,6 +286,44 @@ static bool is_for_client(const struct waiting *w, enum answer_result result, st
     return result == ANSWER_YES && (w->kind == PASSWORD || scram_is_signature(text));
 }
 
+/* Whether it is time to say something again. */
+static bool is_due(uint64_t *said_ms, uint64_t now)
+{
+    if (*said_ms && now < *said_ms + TELL_MS)
+        return false;
+    *said_ms = now;
+    return true;
+}
+
+/* The result of a login to which Dovecot has said "OK". Its own submission service does the same with
+ * "nologin". With "proxy" a passdb often takes every password (nopassword), because the next server
+ * checks it. */
+static enum answer_result where_it_leads(struct dovecot_auth *d, const char *line, uint64_t now)
+{
+    struct span name = dovecot_line_name(line), why = dovecot_line_reason(line);
+
+    switch (dovecot_line_login_to(line)) {
+    case DOVECOT_HERE: break;
+    case DOVECOT_NOWHERE:
+        if (is_due(&d->barred_ms, now))
+            log_warn(
+                "auth dovecot: %s: \"%.*s\" may not log in (`nologin`)%s%.*s; its right password "
+                "is refused (535)",
+                d->config->path, (int)name.len, name.len ? name.at : "", why.len ? ": " : "",
+                (int)why.len, why.len ? why.at : "");
+        return ANSWER_NO;
+    case DOVECOT_ELSEWHERE:
+        if (is_due(&d->proxied_ms, now))
+            log_warn(
+                "auth dovecot: %s: Dovecot passes logins of \"%.*s\" on to another server "
+                "(`proxy`), and may leave the password to that server; they are deferred (454). "
+                "Ask that server, or use a passdb without `proxy` for mired",
+                d->config->path, (int)name.len, name.len ? name.at : "");
+        return ANSWER_LATER;
+    }
+    return ANSWER_YES;
+}
+
 /* Whether a line is the answer to a request, which gets it if it still waits. Dovecot says "OK" to a first
  * message, and "CONT" to anything else, only by mistake: nobody has proven anything. */
 static bool is_expected(struct dovecot_auth *d, const char *line, uint64_t now)
@@ -310,7 +349,9 @@ static bool is_expected(struct dovecot_auth *d, const char *line, uint64_t now)
             result = ANSWER_LATER;
         }
     }
-    if (w->kind == PASSWORD || result == ANSWER_LATER)
+    if (result == ANSWER_YES)
+        result = where_it_leads(d, line, now);
+    if (w->kind == PASSWORD || result == ANSWER_LATER || result == ANSWER_NO)
         buf_free(&text);
     answer(w, result, buf_span(&text), dovecot_line_name(line));
     buf_free(&text);

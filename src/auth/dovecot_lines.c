@@ -81,6 +81,17 @@ static struct span field_value(const char *line, const char *name)
     return (struct span){0};
 }
 
+/* Whether there is a field of that name, with a value or without. */
+static bool has_name(const char *line, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (const char *at = strchr(line, '\t'); at; at = strchr(at + 1, '\t'))
+        if (strncmp(at + 1, name, len) == 0 && strchr("\t=", at[1 + len]))
+            return true;
+    return false;
+}
+
 uint32_t dovecot_line_mechanism(const char *line)
 {
     static const struct {
@@ -112,6 +123,15 @@ bool dovecot_line_answer(const char *line, uint32_t *number, enum answer_result 
     return true;
 }
 
+/* "proxy" comes first, as for Dovecot's own login processes. One that is only asked about does not
+ * know whether "proxy_maybe" means itself. */
+enum dovecot_login_to dovecot_line_login_to(const char *line)
+{
+    if (has_name(line, "proxy") || has_name(line, "proxy_maybe"))
+        return DOVECOT_ELSEWHERE;
+    return has_name(line, "nologin") ? DOVECOT_NOWHERE : DOVECOT_HERE;
+}
+
 static int add_decoded(struct buf *to, struct span text)
 {
     size_t len = 0;
@@ -132,6 +152,11 @@ int dovecot_line_data(const char *line, bool more, struct buf *data)
     if (more)
         return add_decoded(data, span_of(second ? second + 1 : ""));
     return add_decoded(data, field_value(line, "resp="));
+}
+
+struct span dovecot_line_reason(const char *line)
+{
+    return field_value(line, "reason=");
 }
 
 struct span dovecot_line_name(const char *line)

@@ -41,9 +41,20 @@ uint32_t dovecot_line_mechanism(const char *line);
  * no answer. */
 bool dovecot_line_answer(const char *line, uint32_t *number, enum answer_result *result);
 
+/* What an "OK" says of a login whose password is right, or whose password Dovecot did not check. */
+enum dovecot_login_to {
+    DOVECOT_HERE,
+    DOVECOT_NOWHERE,  /* "nologin": the account may not log in */
+    DOVECOT_ELSEWHERE /* "proxy": another server logs it in, and may be the one that checks it */
+};
+enum dovecot_login_to dovecot_line_login_to(const char *line);
+
 /* Decodes the message for the client in "CONT ID DATA" (`more`) or "OK ID ... resp=DATA", and
  * appends it. 0, -EBADMSG or -ENOMEM. */
 int dovecot_line_data(const char *line, bool more, struct buf *data);
+
+/* Why, for people ("reason="), or empty. */
+struct span dovecot_line_reason(const char *line);
 
 /* Dovecot's own name for the account, in OK and in FAIL: the client's name after
  * auth_username_format, aliases and the rest of Dovecot's configuration. Empty: there is none. */

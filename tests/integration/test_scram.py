@@ -220,6 +220,26 @@ def test_dovecot_logs_in_by_every_mechanism_that_it_offers(mired, dovecot, tls):
     until(lambda: "scram-sha-256(alice@example.test,127.0.0.1): Password mismatch" in d.log)
 
 
+def test_whom_dovecot_does_not_let_in_here_is_not_let_in(mired, dovecot):
+    """Dovecot says OK for them, with a field: to a suspended account's password, and to any password before a proxy."""
+    d = dovecot(users={"gone@example.test": stored("pw"), "moved@example.test": stored("pw"), "any@example.test": "{PLAIN}"},
+                fields={"gone@example.test": "nologin=y reason=Unpaid", "moved@example.test": "proxy=y host=127.0.0.9",
+                        "any@example.test": "nopassword=y proxy=y host=127.0.0.9"})
+    m = mired(tarpit="time = 0", config=f'auth "dovecot" {{ path = "{d.auth}" }}', passwords=None)
+    for user, right, wrong in (("gone@example.test", 535, 535), ("moved@example.test", 454, 535), ("any@example.test", 454, 454)):
+        for password, code in (("pw", right), ("pws", wrong)):
+            with Client(m.submission) as client:
+                client.ehlo()
+                assert client.login(user, password).code == code, (user, password)
+    for user, code in (("gone@example.test", 535), ("moved@example.test", 454)):
+        with ready(m) as client:
+            assert Login(client, user, "pw").log_in().code == code
+    assert m.log.text.count("may not log in (`nologin`): Unpaid") == 1
+    assert m.log.text.count("passes logins of") == 1
+    with ready(m) as client:
+        assert client.login("bob@example.test", "builder").code == 235
+
+
 def test_dovecots_word_on_who_exists_is_kept_back(mired, dovecot):
     d = dovecot(users={USER: stored(PASSWORD)})
     m = mired(tarpit="time = 0", config=f'auth "dovecot" {{ path = "{d.auth}" }}', passwords=None)

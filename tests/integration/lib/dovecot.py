@@ -62,16 +62,16 @@ def listens(path):
 
 
 class Dovecot(Service):
-    """auth, lmtp: paths of its sockets. users: what is stored of passwords, by name."""
+    """auth, lmtp: paths of its sockets. users, fields: what is stored of passwords, and the passdb's extra fields, by name."""
 
-    def __init__(self, extra="", mechanisms="plain login", users=None):
+    def __init__(self, extra="", mechanisms="plain login", users=None, fields=None):
         super().__init__("Dovecot", PROGRAM, root=True)
         user = pwd.getpwnam("nobody")
         self.mail = self.folder / "mail"
         self.mail.mkdir()
         shutil.chown(self.mail, user.pw_uid, user.pw_gid)
         people = {**dict.fromkeys(PEOPLE, "{PLAIN}nobody knows this"), **{u: "{PLAIN}" + p for u, p in PASSWORDS.items()}}
-        (self.folder / "users").write_text("".join(f"{u}:{p}::::::\n" for u, p in {**people, **(users or {})}.items()))
+        (self.folder / "users").write_text("".join(f"{u}:{p}::::::{(fields or {}).get(u, '')}\n" for u, p in {**people, **(users or {})}.items()))
         self.file = self.folder / "dovecot.conf"
         self.file.write_text(CONF.format(folder=self.folder, uid=user.pw_uid, gid=user.pw_gid, mechanisms=mechanisms, extra=extra))
         self.auth, self.lmtp = self.folder / "run" / "auth-client", self.folder / "run" / "lmtp"
@@ -111,7 +111,4 @@ plugin {
 
 def full_mailbox(user):
     """A Dovecot in which this user's mailbox has room for nothing: a large message is refused with 5.2.2."""
-    d = Dovecot(QUOTA, users={user: "{PLAIN}x::::::userdb_quota_rule=*:storage=1K"})
-    users = d.folder / "users"
-    users.write_text(users.read_text().replace("storage=1K::::::", "storage=1K"))
-    return d
+    return Dovecot(QUOTA, users={user: "{PLAIN}x"}, fields={user: "userdb_quota_rule=*:storage=1K"})

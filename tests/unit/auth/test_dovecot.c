@@ -204,6 +204,65 @@ static void test_a_scram_login_goes_through(void **state)
     assert_int_equal(logins[0].answers, 1);
 }
 
+/* ---- "OK", but ---- */
+
+/* What Dovecot 2.3 says for passdb fields; the password is right, or nobody has checked it. */
+static const struct {
+    const char *fields;
+    enum answer_result result;
+} oks[] = {
+    {"", ANSWER_YES},
+    {"\tnodelay=y", ANSWER_YES},
+    {"\t\toriginal_user=alice@example.test", ANSWER_YES},
+    {"\thost=127.0.0.9", ANSWER_YES},
+    {"\tnologin", ANSWER_NO},
+    {"\tnologin\treason=Gone_away", ANSWER_NO},
+    {"\thost=127.0.0.9\tnologin", ANSWER_NO},
+    {"\tnologin=y", ANSWER_NO},
+    {"\tproxy\thost=127.0.0.9", ANSWER_LATER},
+    {"\tnologin\tproxy\thost=127.0.0.9", ANSWER_LATER},
+    {"\tproxy=y", ANSWER_LATER},
+    {"\tproxy_maybe=y\thost=127.0.0.1", ANSWER_LATER},
+    {"\tproxy_timeout=5\treason=nologin proxy", ANSWER_YES}, /* neither is a field */
+};
+enum { OKS = sizeof oks / sizeof *oks };
+
+static void test_an_ok_may_let_nobody_in(void **state)
+{
+    struct state *s = *state;
+    char text[200];
+
+    connect_it(s);
+    for (int i = 0; i < OKS; i++) {
+        assert_true(ask(s, i, 0));
+        snprintf(text, sizeof text, "OK\t%d\tuser=alice%s\n", i + 1, oks[i].fields);
+        say(s, text);
+        if (logins[i].result != (int)oks[i].result)
+            fail_msg("%s: %d", oks[i].fields, logins[i].result);
+        assert_string_equal(logins[i].name, "alice");
+    }
+}
+
+static void test_an_ok_to_a_proof_may_let_nobody_in(void **state)
+{
+    struct state *s = *state;
+    char before[200];
+
+    connect_it(s);
+    for (int i = 0; i < OKS; i++) {
+        struct dovecot_login login = scram(s, 2 * i);
+        snprintf(before, sizeof before, "CONT\t%d\t", i + 1);
+        say(s, line(before, SPAN(CHALLENGE)));
+        struct dovecot_request r = request(2 * i + 1, 0, 9000);
+        assert_true(dovecot_scram_end(s->d, &r, &login, SPAN("c=biws,r=x,p=eA=="), s->now));
+        snprintf(before, sizeof before, "OK\t%d\tuser=alice%s\tresp=", i + 1, oks[i].fields);
+        say(s, line(before, SPAN(SIGNATURE)));
+        if (logins[2 * i + 1].result != (int)oks[i].result)
+            fail_msg("%s: %d", oks[i].fields, logins[2 * i + 1].result);
+        assert_string_equal(logins[2 * i + 1].text, oks[i].result == ANSWER_YES ? SIGNATURE : "");
+    }
+}
+
 /* ---- lies ---- */
 
 static void test_first_messages_that_no_client_should_get(void **state)
@@ -619,6 +678,8 @@ int main(void)
         TEST(test_passwords_are_right_and_wrong_in_any_order),
         TEST(test_a_request_waits_for_the_greeting),
         TEST(test_a_scram_login_goes_through),
+        TEST(test_an_ok_may_let_nobody_in),
+        TEST(test_an_ok_to_a_proof_may_let_nobody_in),
         TEST(test_first_messages_that_no_client_should_get),
         TEST(test_a_giant_salt_and_what_is_no_base64),
         TEST(test_last_messages_without_a_signature_let_nobody_in),
