@@ -20,6 +20,13 @@ static json_t *args_none(int argc, char **argv)
     return words_take(argc, argv, no_options, "", "", 0, 0);
 }
 
+static json_t *args_reload(int argc, char **argv)
+{
+    static const struct word_option options[] = {
+        {"--accept-shorter", "accept_shorter", .flag = true}, {0}};
+    return words_take(argc, argv, options, "", "", 0, 0);
+}
+
 static json_t *args_stop(int argc, char **argv)
 {
     static const struct word_option options[] = {{"--drain", "drain", .flag = true}, {0}};
@@ -129,7 +136,7 @@ static const struct use {
     bool exact;  /* numbers of its JSON are for programs: not rounded */
 } uses[COMMAND_COUNT] = {
     [COMMAND_STATUS] = {args_none, show_status, 5000},
-    [COMMAND_RELOAD] = {args_none, show_text, 40000},
+    [COMMAND_RELOAD] = {args_reload, show_text, 40000},
     [COMMAND_UPGRADE] = {args_none, show_text, 60000},
     [COMMAND_STOP] = {args_stop, show_text, 5000},
     [COMMAND_CLIENTS] = {args_clients, show_clients, 10000},

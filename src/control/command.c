@@ -25,8 +25,10 @@ static void run_config(struct control *c, const json_t *args)
 
 static void run_reload(struct control *c, const json_t *args)
 {
-    control_log(c, "reload", NULL);
-    steering_ask_master(c->steering, c, NOTE_RELOAD, 0, NULL);
+    bool accepts = request_flag(args, "accept_shorter");
+
+    control_log(c, "reload", accepts ? "accept-shorter" : NULL);
+    steering_ask_master(c->steering, c, NOTE_RELOAD, accepts, NULL);
 }
 
 static void run_upgrade(struct control *c, const json_t *args)

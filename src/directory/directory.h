@@ -37,7 +37,7 @@ struct directory_params {
     struct cache *cache;               /* shared with the other clerks */
     const struct addresses *addresses; /* of backends with a name; NULL: none has a name */
     uint32_t slots;                    /* of workers, and the web process's */
-    bool confirmed; /* after a reload: files are right even if they are much shorter */
+    bool confirmed; /* by the administrator: files are right even if they are much shorter */
     directory_answered *answered;
     void *arg;
 };

@@ -316,11 +316,12 @@ static bool has_shrunk(const struct list_file *f, const struct table *fresh, str
         return false;
     if (f->loaded)
         snprintf(why->text, sizeof why->text,
-                 "%u %s after %u; if that is intended, `mirectl reload` accepts it", fresh->lines,
-                 f->kind->entries, f->table.lines);
+                 "%u %s after %u; if that is intended, `mirectl reload --accept-shorter` takes it",
+                 fresh->lines, f->kind->entries, f->table.lines);
     else
         snprintf(why->text, sizeof why->text,
-                 "it has no %s; if that is intended, `mirectl reload` accepts it", f->kind->entry);
+                 "it has no %s; if that is intended, `mirectl reload --accept-shorter` takes it",
+                 f->kind->entry);
     return true;
 }
 

@@ -54,8 +54,9 @@ enum list_copy { LIST_READ_COPY, LIST_KEEP_COPY };
 void list_copies(const struct list_kind *kind, const char *state, char *path, size_t room);
 
 /* Reads the file. With LIST_KEEP_COPY an accepted version is copied into its folder in `state` (NULL:
- * there is no copy), so that the next process has an earlier version to fall back on. `confirmed`: by a reload the
- * administrator has confirmed that the file is right, even if it is much shorter than before. NULL
+ * there is no copy), so that the next process has an earlier version to fall back on. `confirmed`:
+ * the administrator has said (`mirectl reload --accept-shorter`) that the file is right, even if it
+ * is much shorter than before. NULL
  * only without memory. */
 struct list_file *list_file_open(const struct list_kind *kind, const char *path, const char *state,
                                  enum list_copy how, bool confirmed, uint64_t wall_ms);

@@ -77,6 +77,7 @@ struct child {
 struct asker {
     pid_t pid;
     uint64_t tag;
+    bool accepts_shorter; /* files are right even if they are much shorter than before */
 };
 
 enum generation_state {

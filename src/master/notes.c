@@ -38,7 +38,7 @@ static void ready(struct master *m, struct child *c, const struct note *n)
 
 static void reload(struct master *m, struct child *c, const struct note *n)
 {
-    master_reload(m, (struct asker){c->pid, n->tag});
+    master_reload(m, (struct asker){c->pid, n->tag, n->arg == 1});
 }
 
 static void upgrade(struct master *m, struct child *c, const struct note *n)

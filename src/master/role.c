@@ -59,10 +59,11 @@ static uint32_t gather_listeners(const struct master *m, const struct child *c,
     return n;
 }
 
-/* By a reload, which says that files are right as they are. */
-static bool is_confirmed(const struct master *m, const struct generation *g)
+/* By a reload of which the administrator says that files are right as they are. Other reloads come
+ * from timers and hooks, while an export may just have failed. */
+static bool is_confirmed(const struct generation *g)
 {
-    return g->state == GENERATION_COMING && m->current && m->current->config;
+    return g->state == GENERATION_COMING && g->asker.accepts_shorter;
 }
 
 static int run_worker(struct master *m, const struct child *c)
@@ -77,7 +78,7 @@ static int run_worker(struct master *m, const struct child *c)
         return 1;
     struct worker_params params = {
         .config = g->config,
-        .confirmed = is_confirmed(m, g),
+        .confirmed = is_confirmed(g),
         .slot = c->index,
         .slots = g->config->workers,
         .listener = listener,
@@ -204,7 +205,7 @@ static int run_clerk(struct master *m, const struct child *c)
                                             .cache = m->runtime.answers,
                                             .addresses = g->addresses,
                                             .index = c->index,
-                                            .confirmed = is_confirmed(m, g),
+                                            .confirmed = is_confirmed(g),
                                             .control = c->channel.fd,
                                             .pairs = pairs,
                                             .decoys = m->runtime.decoys.key,
@@ -278,7 +279,7 @@ static int run_web(struct master *m, const struct child *c)
                                              .users = users,
                                              .user_count = USERS_KINDS,
                                              .started_ms = m->runtime.started_ms,
-                                             .confirmed = is_confirmed(m, g)});
+                                             .confirmed = is_confirmed(g)});
 }
 
 /* ---- fleet ---- */

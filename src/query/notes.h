@@ -12,7 +12,8 @@ enum note_kind {
     NOTE_READY = 1, /* child -> master: serving; arg: sandbox_compiled() */
     NOTE_DRAIN,     /* master -> worker: stop accepting, end with the last connection */
     NOTE_STOP,      /* master -> child: end within 2 s, telling clients 421 */
-    NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT */
+    NOTE_RELOAD,    /* web -> master: read the configuration again; answered by NOTE_RESULT; arg 1:
+                       files are right even if they are much shorter than before */
     NOTE_RESULT,    /* master -> web: arg 0 is success; text says what happened */
     NOTE_RELEASE, /* web -> master -> workers, freezers: text is an address or a network: answer its
                      holds now. The master sends it back to web: arg is how many it asked, text

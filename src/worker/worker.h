@@ -32,7 +32,7 @@ struct worker_listener {
 
 struct worker_params {
     const struct config *config;
-    bool confirmed; /* after a reload: files are right even if they are much shorter */
+    bool confirmed; /* by the administrator: files are right even if they are much shorter */
     uint32_t slot, slots;
     const struct worker_listener *listener;
     uint32_t listeners;

@@ -248,7 +248,7 @@ def table():
     shown = run("--help").stdout.split("commands:")[1].split("examples:")[0]
     for match in re.finditer(r"^  ([a-z]+)(.*)$", shown, re.M):
         usage = run(match[1], "--help").stdout.splitlines()[0]
-        yield match[1], set(re.findall(r"(?<![\w-])--?[a-z]+", usage.split(match[1], 1)[1]))
+        yield match[1], set(re.findall(r"(?<![\w-])--?[a-z-]+", usage.split(match[1], 1)[1]))
 
 
 def complete(*words, program="mirectl", file=COMPLETIONS / "mirectl.bash"):
@@ -281,7 +281,7 @@ def test_the_choices_that_are_completed_are_those_that_commands_take(mired):
     asked = 0
     for command in dict(table()):
         usage = run(command, "--help").stdout.splitlines()[0]
-        for option, choices in re.findall(r"(--[a-z]+) ([a-z]+(?:\|[a-z]+)+)", usage):
+        for option, choices in re.findall(r"(--[a-z-]+) ([a-z]+(?:\|[a-z]+)+)", usage):
             assert complete(command, option, "") == set(choices.split("|"))
             if command == "top":
                 continue
