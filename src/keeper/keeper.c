@@ -49,8 +49,14 @@ struct keeper {
 
 /* ---- proposals ---- */
 
+/* `ring` NULL: a keeper before this one has read it, and nobody knows how long ago. */
+static bool is_late(const void *ring)
+{
+    return !ring || proposals_are_given_up(ring);
+}
+
 static enum disposal_result carry_out(struct keeper *k, struct desk *desk, const struct proposal *p,
-                                      uint64_t now)
+                                      const struct proposals *ring, uint64_t now)
 {
     enum disposal_result r = dispose(&desk->disposal, k->params->ledger, &k->rules, p, now);
 
@@ -61,7 +67,7 @@ static enum disposal_result carry_out(struct keeper *k, struct desk *desk, const
                                                    .until = p->b,
                                                    .flags = (uint32_t)p->label,
                                                    .of_backend = p->kind == 1},
-                          now);
+                          is_late, ring, now);
     return r;
 }
 
@@ -124,7 +130,7 @@ static unsigned take_turn(struct keeper *k, uint32_t worker)
     unsigned n = 0;
 
     for (; n < IN_TURN && proposals_read(from, &p); n++) {
-        enum disposal_result r = carry_out(k, desk, &p, now);
+        enum disposal_result r = carry_out(k, desk, &p, from, now);
         if (r == DISPOSAL_DONE)
             continue;
         desk->refused[r]++;
@@ -154,7 +160,7 @@ static unsigned take_turns(struct keeper *k, bool *more)
 }
 
 /* What a keeper had read when it died. Records of messages are put and withdrawn once more, which
- * changes nothing if it had been done; a booking would count twice. */
+ * changes nothing if it had been done (but see is_late()); a booking would count twice. */
 static void take_over(struct keeper *k, uint32_t worker)
 {
     uint32_t at = 0;
@@ -162,7 +168,7 @@ static void take_over(struct keeper *k, uint32_t worker)
 
     while (proposals_read_again(k->params->proposals[worker], &at, &p))
         if (p.op == PROPOSE_ELSE)
-            carry_out(k, &k->desk[worker], &p, clock_wall_ms());
+            carry_out(k, &k->desk[worker], &p, NULL, clock_wall_ms());
     proposals_finish(k->params->proposals[worker]);
 }
 

@@ -172,16 +172,27 @@ static bool is_reserved(const struct partial_delivery *s, uint64_t key)
            key == s->common_name[0] || key == s->common_name[1];
 }
 
-void partial_carry_out(struct partial_delivery *s, const struct partial_change *what, uint64_t now)
+/* Whether it records that a recipient has a message without a Message-ID. */
+static bool is_of_nameless(const struct partial_change *what)
+{
+    return (what->flags & PARTIAL_WHAT) == 0 && !what->of_backend;
+}
+
+/* Asks `late` before, so that a late record is never seen, and after it, because the keeper may have
+ * stood still in between. */
+void partial_carry_out(struct partial_delivery *s, const struct partial_change *what,
+                       bool (*late)(const void *ring), const void *ring, uint64_t now)
 {
     uint64_t most = now + (what->of_backend ? BACKEND_MS : s->keep_ms);
     uint64_t until = what->until < most ? what->until : most;
+    bool must_be_early = late && is_of_nameless(what);
 
     if (is_reserved(s, what->key) || what->value == PARTIAL_GONE)
         return;
-    if (until > now)
+    bool put = until > now && !(must_be_early && late(ring));
+    if (put)
         partial_put(s, what->key, what->value, until, what->flags & PARTIAL_WHAT, now);
-    else
+    if (!put || (must_be_early && late(ring)))
         partial_drop(s, what->key);
 }
 

@@ -51,8 +51,14 @@ void partial_believe_if(struct partial_delivery *s, bool (*may)(void *arg, uint6
 void partial_settle(struct partial_delivery *s);
 
 /* The keeper makes a change that may say anything: it concerns entries of messages and backends
- * only, and no entry lasts longer than its kind does. */
-void partial_carry_out(struct partial_delivery *s, const struct partial_change *what, uint64_t now);
+ * only, and no entry lasts longer than its kind does.
+ *
+ * `late`, called with `ring`, says whether the process that proposes it may have gone on without it:
+ * the client may have heard 451 already, and its retry may have found nothing and have been taken. A
+ * record of a message without a Message-ID would then say of the next message with the same octets
+ * that it was delivered, and that message would be lost. So it is withdrawn instead. NULL: never. */
+void partial_carry_out(struct partial_delivery *s, const struct partial_change *what,
+                       bool (*late)(const void *ring), const void *ring, uint64_t now);
 
 /* Records that a recipient has the message: a retry skips it. `message` is its hash;
  * `named`: it has a Message-ID (spool_identify()). */

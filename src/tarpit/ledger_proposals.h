@@ -81,6 +81,9 @@ bool proposals_must_wake(struct proposals *p);
 /* Whether the keeper has carried out all of them. */
 bool proposals_are_done(const struct proposals *p);
 
+/* The worker waits no longer for what it has written, and goes on as if nothing of it were done. */
+void proposals_give_up(struct proposals *p);
+
 /* How many the keeper has yet to carry out. Of any process that has the mapping. */
 uint64_t proposals_waiting(const struct proposals *p);
 
@@ -104,6 +107,10 @@ bool proposals_are_attached(const struct proposals *p);
 
 /* Reads the next proposal. False if there is none. The proposal may contain anything. */
 bool proposals_read(struct proposals *p, struct proposal *out);
+
+/* Whether the worker has given up the one that was read last. A keeper that asks after it has carried
+ * it out, and hears no, knows that the worker has gone on later than that. */
+bool proposals_are_given_up(const struct proposals *p);
 
 /* Reads again those that a keeper had read when it died, from the oldest: it may not have carried out
  * the last. *at is 0 at first, and counts. proposals_finish() ends it. */

@@ -15,6 +15,7 @@ enum { RING = 1 << 14, BOOKINGS = RING - RING / 8, PAGE = 4096 };
 struct proposals {
     _Alignas(64) _Atomic uint64_t written; /* by the worker */
     _Atomic uint32_t attached;
+    _Atomic uint64_t given_up; /* by the worker: it does not wait for those before this one */
     _Alignas(64) _Atomic uint64_t done; /* by the keeper */
     _Atomic uint32_t asleep;            /* set by the keeper, cleared by the worker */
     _Alignas(64) struct proposal ring[RING];
@@ -59,6 +60,11 @@ bool proposals_are_done(const struct proposals *p)
     return atomic_load(&p->done) == atomic_load(&p->written);
 }
 
+void proposals_give_up(struct proposals *p)
+{
+    atomic_store(&p->given_up, atomic_load_explicit(&p->written, memory_order_relaxed));
+}
+
 uint64_t proposals_waiting(const struct proposals *p)
 {
     uint64_t done = atomic_load(&p->done); /* first: it never passes the other */
@@ -87,6 +93,13 @@ bool proposals_read(struct proposals *p, struct proposal *out)
         return false;
     memcpy(out, &p->ring[p->read++ % RING], sizeof *out);
     return true;
+}
+
+bool proposals_are_given_up(const struct proposals *p)
+{
+    /* The order matters: what was carried out must be visible before this is read. */
+    atomic_thread_fence(memory_order_seq_cst);
+    return atomic_load(&p->given_up) >= p->read;
 }
 
 bool proposals_read_again(const struct proposals *p, uint32_t *at, struct proposal *out)

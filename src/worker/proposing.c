@@ -81,7 +81,7 @@ static bool may_believe(void *arg, uint64_t key)
 
 /* A mixed answer is rare, and its sender may come back at once, to another worker. So this waits
  * until the keeper has done it: microseconds. If the keeper is away, no other answer waits for a
- * second. */
+ * second, and the keeper is told that a record of this message would come too late. */
 static void settle(void *arg)
 {
     struct worker *w = arg;
@@ -93,6 +93,8 @@ static void settle(void *arg)
             w->settle_from = begun + WAIT_MS + NO_WAIT_MS;
         sched_yield();
     }
+    if (!proposals_are_done(w->params->proposals))
+        proposals_give_up(w->params->proposals);
 }
 
 int proposing_open(struct worker *w)
@@ -101,6 +103,7 @@ int proposing_open(struct worker *w)
 
     if (!p->proposals)
         return 0;
+    proposals_give_up(p->proposals); /* what a worker that died here had written */
     int error = ledger_propose_to(p->ledger, p->proposals, p->turns);
     if (!error && partial_propose_to(p->partial, change, settle, w) < 0)
         log_warn("the memory of mixed answers cannot be protected from this process");

@@ -128,6 +128,31 @@ def test_a_keeper_that_hangs_loses_no_message_with_the_same_octets(mired, killed
         assert [backend.copies(to) for to in (ALICE, BOB)] == [9, 9]
 
 
+@pytest.mark.parametrize("killed", [False, True])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_record_that_comes_after_the_retry_loses_no_message_with_the_same_octets(mired, workers, killed):
+    """The keeper hangs while an alarm without a Message-ID gets a mixed answer, so its retry finds no record and is
+    delivered to both. The record must not come into force then."""
+    alarm = b"Subject: alarm\r\n\r\nthe pump has stopped\r\n"
+    with Scripted(refuses(BOB, reply="452 4.2.2 later"), lmtp=True) as backend:
+        m = mired(backend=backend.block, workers=workers)
+        m.deaths_expected = killed
+        (keeper,) = [p for p in processes.children(m.pid) if processes.command(p).startswith("mired: keeper")]
+        os.kill(keeper, signal.SIGSTOP)
+        try:
+            for network in NETWORKS[:2]:  # of the second the worker does not wait for the keeper
+                first, _ = transaction(m.port, "a@b.test", [ALICE, BOB], alarm, network)
+                assert first == {ALICE: 451, BOB: 451}
+            backend.answer = lambda *_: None
+            assert transaction(m.port, "a@b.test", [ALICE, BOB], alarm)[0] == {ALICE: 250, BOB: 250}
+        finally:
+            os.kill(keeper, signal.SIGKILL if killed else signal.SIGCONT)
+        m.booked()
+        before = backend.copies(ALICE)
+        assert send_until_told(m, [ALICE, BOB], alarm)[0] == {ALICE: 250, BOB: 250}
+        assert [backend.copies(to) for to in (ALICE, BOB)] == [before + 1, 2]
+
+
 def test_a_pool_that_adds_fields_and_declares_another_size_each_time_is_split_too(mired):
     """field notes 4"""
     with Scripted(refuses(BOB), lmtp=True) as backend:

@@ -120,6 +120,11 @@ static void poke(void *memory, size_t size, uint64_t where, uint64_t word)
     memcpy((char *)memory + where % (size / 8) * 8, &word, sizeof word);
 }
 
+static bool is_late(const void *ring)
+{
+    return proposals_are_given_up(ring);
+}
+
 static void keep(struct office *o, uint64_t now)
 {
     uint64_t round = turns_begin_round(o->turns);
@@ -135,7 +140,7 @@ static void keep(struct office *o, uint64_t now)
                                                        .until = p.b,
                                                        .flags = (uint32_t)p.label,
                                                        .of_backend = p.kind == 1},
-                              now);
+                              is_late, o->ring, now);
     }
     proposals_finish(o->ring);
     turns_end_round(o->turns, round);

@@ -21,10 +21,18 @@ static char path[64];
 static struct partial_delivery *kept, *of_worker;
 static unsigned changes, settled;
 
+/* From the question of this number on the worker has gone on; 0: it waits. */
+static unsigned late_from, asked;
+
+static bool late(const void *ring)
+{
+    return ++asked >= late_from && late_from;
+}
+
 static void change(void *arg, const struct partial_change *what)
 {
     changes++;
-    partial_carry_out(kept, what, T0);
+    partial_carry_out(kept, what, late, NULL, T0);
 }
 
 static void settle(void *arg)
@@ -38,7 +46,7 @@ static int set_up(void **state)
     int fd = mkstemp(path);
     close(fd);
     unlink(path);
-    changes = settled = 0;
+    changes = settled = late_from = 0;
     return partial_open(&kept, path, HOUR) || partial_open(&of_worker, path, HOUR) ||
            partial_propose_to(of_worker, change, settle, NULL);
 }
@@ -75,6 +83,28 @@ static void test_a_worker_remembers_by_proposals(void **state)
     assert_int_equal(settled, 1);
 }
 
+/* A client that has heard 451 may have sent it again, and have heard 250. */
+static void test_a_late_record_of_a_message_without_a_name_is_withdrawn(void **state)
+{
+    struct span sender = SPAN("a@b.test"), to = SPAN("alice@example.test");
+
+    for (int named = 0; named < 2; named++)
+        for (late_from = 0; late_from <= 2; late_from++) {
+            asked = 0;
+            partial_delivered(of_worker, sender, to, 7, named, T0);
+            assert_int_equal(partial_was_delivered(kept, sender, to, 7, named, T0),
+                             named || !late_from);
+            assert_true(partial_is_marked(kept, sender, to, T0));
+            assert_true(asked > 0 || named);
+        }
+    late_from = 1;
+    partial_put_in_group(of_worker, sender, to, 100, PARTIAL_LATER, T0);
+    partial_note_backend(of_worker, SPAN("smtp://mx"), 5, T0);
+    uint64_t word;
+    assert_int_equal(partial_group_of(kept, sender, to, 100, T0), PARTIAL_LATER);
+    assert_true(partial_backend(kept, SPAN("smtp://mx"), T0, &word));
+}
+
 /* Entries for good are the master's and the fleet process's: the key that names all others. */
 static void test_it_cannot_touch_the_keys(void **state)
 {
@@ -88,8 +118,9 @@ static void test_it_cannot_touch_the_keys(void **state)
         if (!key || kept->entry[i].until != UINT64_MAX)
             continue;
         reserved++;
-        partial_carry_out(kept, &(struct partial_change){.key = key}, T0);
-        partial_carry_out(kept, &(struct partial_change){.key = key, .until = UINT64_MAX}, T0);
+        partial_carry_out(kept, &(struct partial_change){.key = key}, NULL, NULL, T0);
+        partial_carry_out(kept, &(struct partial_change){.key = key, .until = UINT64_MAX}, NULL,
+                          NULL, T0);
         assert_int_equal(kept->entry[i].key, key);
         assert_true(kept->entry[i].until == UINT64_MAX);
     }
@@ -103,12 +134,14 @@ static void test_no_entry_lasts_longer_or_says_that_it_is_anothers(void **state)
     uint32_t flags;
 
     partial_carry_out(
-        kept, &(struct partial_change){.key = key, .until = UINT64_MAX, .flags = UINT32_MAX}, T0);
+        kept, &(struct partial_change){.key = key, .until = UINT64_MAX, .flags = UINT32_MAX}, NULL,
+        NULL, T0);
     assert_true(partial_get(kept, key, T0, &value, &flags));
     assert_int_equal(flags & (PARTIAL_OF_OTHERS | PARTIAL_TOLD | PARTIAL_ELSEWHERE), 0);
     assert_false(partial_get(kept, key, T0 + HOUR, &value, &flags));
     partial_carry_out(
-        kept, &(struct partial_change){.key = key + 1, .value = PARTIAL_GONE, .until = T0 + 1}, T0);
+        kept, &(struct partial_change){.key = key + 1, .value = PARTIAL_GONE, .until = T0 + 1},
+        NULL, NULL, T0);
     assert_false(partial_get(kept, key + 1, T0, &value, &flags));
 }
 
@@ -116,6 +149,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_worker_remembers_by_proposals, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_late_record_of_a_message_without_a_name_is_withdrawn,
+                                        set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_it_cannot_touch_the_keys, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_no_entry_lasts_longer_or_says_that_it_is_anothers,
                                         set_up, tear_down),

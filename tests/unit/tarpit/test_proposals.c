@@ -547,6 +547,31 @@ static void test_the_next_keeper_reads_again_what_the_last_had_read(void **state
     close_office(o);
 }
 
+/* It goes on without them; those that it writes later it waits for. */
+static void test_the_keeper_knows_what_the_worker_waits_for(void **state)
+{
+    struct office *o = open_office();
+    struct proposal p = {.op = PROPOSE_ELSE};
+
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 3; i++)
+            assert_true(proposals_write(o->ring[0], &p));
+        for (int i = 0; i < 2; i++) {
+            assert_true(proposals_read(o->ring[0], &p));
+            assert_false(proposals_are_given_up(o->ring[0]));
+        }
+        proposals_give_up(o->ring[0]);
+        assert_true(proposals_are_given_up(o->ring[0]));
+        assert_true(proposals_write(o->ring[0], &p));
+        assert_true(proposals_read(o->ring[0], &p));
+        assert_true(proposals_are_given_up(o->ring[0]));
+        assert_true(proposals_read(o->ring[0], &p));
+        assert_false(proposals_are_given_up(o->ring[0]));
+        proposals_finish(o->ring[0]);
+    }
+    close_office(o);
+}
+
 /* A worker with backends for two domains delivers 150 messages of 10 recipients a second: each
  * recipient is marked, recorded and forgotten. */
 static void test_messages_for_several_backends_are_no_attack(void **state)
@@ -1069,6 +1094,7 @@ int main(void)
         cmocka_unit_test(test_a_flood_loses_no_withdrawal_of_a_record),
         cmocka_unit_test(test_no_worker_believes_what_the_keeper_may_not_have_removed),
         cmocka_unit_test(test_the_next_keeper_reads_again_what_the_last_had_read),
+        cmocka_unit_test(test_the_keeper_knows_what_the_worker_waits_for),
         cmocka_unit_test(test_messages_for_several_backends_are_no_attack),
         cmocka_unit_test(test_it_cannot_write_the_ledger),
         cmocka_unit_test(test_it_exempts_nobody_and_forgives_nothing),
