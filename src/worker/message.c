@@ -168,9 +168,18 @@ void message_void(struct worker *w, struct conn *c)
     }
 }
 
+/* The relay has the message no longer: its octets are not its client's any more. */
+static void out_of_hand(struct worker *w, struct conn *c)
+{
+    if (c->work->in_hand)
+        room_count_octets(w, c, -(int64_t)c->work->in_hand);
+    c->work->in_hand = 0;
+}
+
 void message_forget(struct worker *w, struct conn *c)
 {
     message_void(w, c);
+    out_of_hand(w, c);
     if (c->work->handover) {
         bool dropped = relay_abandon(c->work->handover);
         sending_over(w, c, dropped ? c->work->allowed : 0);
@@ -224,6 +233,7 @@ static void done(void *arg, const struct relay_result *result)
     uint64_t us = clock_mono_us() - c->work->handed_us;
 
     c->work->handover = NULL;
+    out_of_hand(w, c);
     if (!result->duplicate_possible)
         sending_over(w, c,
                      envelope_recipients(&c->smtp.envelope) - result->accepted + result->before);
@@ -323,9 +333,9 @@ bool message_end(struct worker *w, struct conn *c)
         return true;
     }
     m.declared = k->declared;
-    room_count_octets(
-        w, c,
-        -(int64_t)spool_size(k->spool)); /* from now on the backend decides how long it takes */
+    /* They fill the spool until the backend has answered, however long that takes, so they count for
+     * their client: one with a slow backend must leave room for the others. */
+    k->in_hand = spool_size(k->spool);
     message_fit(c);
     m.spool = k->spool;
     forget_spool(c);
@@ -333,6 +343,7 @@ bool message_end(struct worker *w, struct conn *c)
     PROBE3(handover, c->watch.fd, c->smtp.size, envelope_recipients(&c->smtp.envelope));
     k->handover = relay_send(w->relay, &m, done, c);
     if (!k->handover) {
+        out_of_hand(w, c);
         sending_over(w, c, k->allowed);
         return tell_row(w, c, REPLY_BACKEND_DOWN);
     }

@@ -85,6 +85,7 @@ struct work {
     struct handover *handover;
     uint32_t declared;  /* SIZE of the current message */
     uint64_t handed_us; /* when the hand-over began */
+    uint64_t in_hand;   /* octets of the message that the relay has, which are still in the spool */
     char id[IDENT_MAX]; /* the message's id, from the making of its header on */
     uint32_t handed_recipients;
     uint32_t allowed; /* R23: recipients of the message in hand that were taken off an allowance */

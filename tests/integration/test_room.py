@@ -3,16 +3,19 @@
 import os
 import pathlib
 import re
+import select
 import signal
 import socket
 import ssl
 import tempfile
+import threading
 import time
 
 import pytest
 
 from lib import ports, scrape
 from lib.certificates import Authority
+from lib.scripted import Scripted
 from lib.smtp import Client, Hung
 from lib.waiting import PATIENCE, until
 
@@ -109,6 +112,44 @@ def test_unfinished_messages_of_one_client_do_not_take_the_spool(mired):
         assert ends.count(452) >= 3 and ends.count(250) >= 5, ends
     finally:
         close(stalled)
+
+
+def test_messages_in_hand_of_one_client_do_not_take_the_spool(mired):
+    """Whose backend is slow: their octets fill the spool until it answers."""
+    go_on = threading.Event()
+
+    def slow(verb, argument, session):
+        if verb == ".":
+            go_on.wait(PATIENCE)
+
+    with Scripted(slow) as backend:
+        m = mired(
+            backend=backend.block.replace("{ }", "{ connections = 20 }"), tarpit=QUIET, workers=1,
+            config="size_max = 300K\nspool_max = 3M",
+        )  # fmt: skip
+        in_hand = lambda: len(re.findall("delivering", m.control("connections", "--phase", "delivering").stdout))  # noqa: E731
+        one, clients = ports.stranger(), []
+
+        def hand_over(source, octets):
+            clients.append(c := unfinished(m.port, source, octets))
+            before = in_hand()
+            c.send(".\r\n")
+            until(lambda: in_hand() > before or select.select([c.socket], [], [], 0)[0])
+            return in_hand() > before
+
+        try:
+            of_one = sum(hand_over(one, 250_000) for _ in range(12))
+            assert 5 <= of_one <= 7  # half of the spool
+            assert all(hand_over(ports.stranger(), 180_000) for _ in range(4))
+            go_on.set()
+            codes = [c.reply().code for c in clients]
+            assert codes.count(250) == of_one + 4 and codes.count(452) == 12 - of_one, codes
+            go_on.clear()  # what it had is given back: it may have its eighth beside others
+            assert all(hand_over(ports.stranger(), 250_000) for _ in range(6))
+            assert hand_over(one, 250_000)
+        finally:
+            go_on.set()
+            close(clients)
 
 
 def test_a_worker_that_is_killed_leaves_nothing_in_the_count_of_the_spool(mired):
