@@ -14,6 +14,7 @@
 #include "config/describe.h"
 #include "master/check.h"
 #include "master/master.h"
+#include "master/privileges.h"
 #include "master/title.h"
 #include "worker/confine.h"
 
@@ -109,6 +110,10 @@ int main(int argc, char **argv)
     int status = read_options(argc, argv, &o);
     if (status >= 0)
         return status;
+    int error = privileges_seal();
+    if (error)
+        fprintf(stderr, "mired: warning: others may read this process: %s\n",
+                strerrordesc_np(-error));
     if (config_read(o.file, &config, &said) < 0) {
         show(&said);
         buf_free(&said);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/capabilities.h"
@@ -77,6 +78,30 @@ int privileges_drop(const struct identity *id, uint64_t keep)
         setresuid(id->uid, id->uid, id->uid) < 0)
         return -errno;
     return capabilities_set(keep);
+}
+
+/* Whether a user other than root has capabilities that only the program's file can have given: those
+ * of a service manager are ambient, and exec() keeps them. */
+static bool has_capabilities_of_file(void)
+{
+    uint64_t have = 0;
+
+    if (geteuid() == 0 || capabilities_permitted(&have) < 0)
+        return false;
+    for (unsigned long cap = 0; have >> cap; cap++)
+        if (have >> cap & 1 && prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, cap, 0, 0) != 1)
+            return true;
+    return false;
+}
+
+int privileges_seal(void)
+{
+    if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||
+        setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0}) < 0)
+        return -errno;
+    if (!has_capabilities_of_file() && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+        return -errno;
+    return 0;
 }
 
 /* ---- for a while ---- */

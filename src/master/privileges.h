@@ -23,6 +23,12 @@ int identity_find(struct identity *id, const char *user);
  * programs started from here gain none (no_new_privs). Returns 0 or -errno. */
 int privileges_drop(const struct identity *id, uint64_t keep);
 
+/* For the first process, before it reads a key: from here on nobody without root's rights can trace or
+ * read it, it leaves no core file, and programs that it starts gain no right. The last is left out if
+ * this process has capabilities of its file (setcap), which the program after an upgrade needs again.
+ * Children inherit all of it, and exec() the first part not. Returns 0 or -errno. */
+int privileges_seal(void);
+
 enum { BORROWED_GROUPS = 64 };
 
 /* Root's identity while it acts as the user. */
