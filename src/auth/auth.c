@@ -26,13 +26,16 @@ enum {
 
 static void backend_said(void *arg, struct auth_query *q, enum answer_result r);
 
-static bool verifier_open(struct auth *a, struct verifier *v, const struct config_auth *c)
+static bool verifier_open(struct auth *a, size_t i)
 {
     const struct auth_params *params = &a->params;
+    const struct config_auth *c = &params->config->auth[i];
+    struct verifier *v = &a->verifier[i];
+    _Atomic uint32_t *accepted = params->accepted ? &params->accepted[i] : NULL;
 
     v->kind = c->kind;
     switch (c->kind) {
-    case AUTH_FILE: v->at.file = file_auth_open(c->path, &params->decoys); break;
+    case AUTH_FILE: v->at.file = file_auth_open(c->path, &params->decoys, accepted); break;
     case AUTH_DOVECOT: v->at.dovecot = dovecot_auth_open(c, params->slots); break;
     case AUTH_BACKEND:
         v->at.backend = backend_auth_open(params->config, params->addresses, params->slots,
@@ -60,7 +63,7 @@ static bool open_all(struct auth *a)
         return false;
     for (size_t i = 0; i < config->auth_count; i++) {
         a->count++; /* also if it does not open */
-        if (!verifier_open(a, &a->verifier[i], &config->auth[i]))
+        if (!verifier_open(a, i))
             return false;
     }
     return true;

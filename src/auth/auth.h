@@ -25,6 +25,7 @@ struct auth_params {
     uint32_t clerk;                    /* the clerk's index, part of each login_id */
     struct sipkey decoys;              /* the key for made-up salts */
     struct scram_shapes *shapes;       /* the form of Dovecot's real salts */
+    _Atomic uint32_t *accepted; /* for each section, see file_auth_open(); NULL: not shared */
 };
 
 /* NULL, and errno, without memory. */

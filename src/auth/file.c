@@ -28,7 +28,8 @@ struct file_auth {
     struct sipkey decoys;
     struct kind *kind; /* in order of their texts */
     size_t kinds, lines;
-    uint32_t logins; /* lines, whatever their hashes are */
+    uint32_t logins;            /* lines, whatever their hashes are */
+    _Atomic uint32_t *accepted; /* see file_auth_open() */
     bool loaded;
     bool settling;  /* a newer version is settling, and may have more names */
     bool all_scram; /* and there is one */
@@ -215,13 +216,14 @@ enum { TOLD_MAX = 20 };
 unsigned file_auth_check_lines(struct span text, const char *path, struct buf *said)
 {
     struct span line;
-    unsigned number = 0, wrong = 0;
+    unsigned number = 0, lines = 0, wrong = 0;
 
     (void)list_begin(&text); /* a byte order mark is not part of the first name */
     while (list_next(&text, &number, &line)) {
         size_t colon = span_find(line, ':');
         struct span name = span_first(line, colon);
         const char *why = NULL;
+        lines++;
         if (colon == line.len) {
             why = "is not NAME:HASH";
             name = (struct span){0}; /* it may be a password */
@@ -235,6 +237,8 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
                      (int)(name.len < 80 ? name.len : 80), name.len ? name.at : "",
                      name.len ? "\" " : " ", why);
     }
+    if (lines == 0)
+        buf_addf(said, "%s: warning: it has no logins; its logins are deferred (454)\n", path);
     if (wrong > TOLD_MAX)
         buf_addf(said, "%s: %u more lines are invalid\n", path, wrong - TOLD_MAX);
     return wrong;
@@ -295,6 +299,23 @@ unsigned file_auth_check_form(struct span text, const char *path, struct buf *sa
     return wrong != NULL;
 }
 
+/* Why a version with so many logins is not taken, or NULL. A file that is emptied has lost what it had,
+ * and it may be read for the first time then, by a process that has just been started: its passwords
+ * must not be refused as wrong ones. */
+static const char *lost(const struct file_auth *f, uint32_t logins)
+{
+    uint32_t before = f->loaded ? f->logins : f->accepted ? atomic_load(f->accepted) : 0;
+
+    if (logins == 0 && before == 0)
+        return "it has no logins";
+    if (logins == 0)
+        return "it has no logins; if that is intended, `mirectl reload` defers them all (454)";
+    if (lines_may_shrink(before, logins))
+        return NULL;
+    return "fewer than half of its logins are left; if that is intended, `mirectl reload` accepts "
+           "it";
+}
+
 static void reread(struct file_auth *f)
 {
     struct buf text = {0};
@@ -306,11 +327,8 @@ static void reread(struct file_auth *f)
 
     if (r == -EAGAIN)
         return;
-    if (!wrong && f->loaded && !lines_may_shrink(f->logins, lines)) {
-        wrong = "fewer than half of its logins are left; if that is intended, `mirectl reload` "
-                "accepts it";
+    if (!wrong && (wrong = lost(f, lines)))
         number = 0;
-    }
     if (wrong) {
         refuse(f, number, wrong);
     } else {
@@ -320,6 +338,8 @@ static void reread(struct file_auth *f)
         text = (struct buf){0};
         f->logins = lines;
         f->loaded = true;
+        if (f->accepted)
+            atomic_store(f->accepted, lines);
         look_over(f);
     }
     forget(&text);
@@ -367,7 +387,8 @@ static bool matches(struct span hash, struct span password)
            scram_secret_is_of(&secret, password);
 }
 
-struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys)
+struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys,
+                                 _Atomic uint32_t *accepted)
 {
     struct file_auth *f = calloc(1, sizeof *f);
 
@@ -375,8 +396,10 @@ struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys)
         free(f);
         f = NULL;
     }
-    if (f)
+    if (f) {
         f->decoys = *decoys;
+        f->accepted = accepted;
+    }
     if (f && lines_look_now(&f->mark, f->path, clock_wall_ms()) == LINES_CHANGED)
         reread(f); /* read it now: if the file breaks later, there is an earlier version */
     return f;

@@ -4,6 +4,9 @@
 #ifndef MIRED_AUTH_FILE_H
 #define MIRED_AUTH_FILE_H
 
+#include <stdatomic.h>
+#include <stdint.h>
+
 #include "auth/scram.h"
 #include "base/bytes.h"
 #include "base/siphash.h"
@@ -16,8 +19,11 @@ struct file_auth;
 unsigned file_auth_check_form(struct span text, const char *path, struct buf *said);
 
 /* `decoys`: for a name that the file does not have, this key chooses a line of the file, and the
- * name is treated like that line. NULL without memory. */
-struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys);
+ * name is treated like that line. `accepted`: how many logins the version had that was taken last, by
+ * this process or one before it, so that the next one does not take what this one rejects; 0: none
+ * yet. NULL: not shared. NULL without memory. */
+struct file_auth *file_auth_open(const char *path, const struct sipkey *decoys,
+                                 _Atomic uint32_t *accepted);
 void file_auth_close(struct file_auth *f);
 
 /* Adds a message to *said for each invalid line of a password file's text, up to a few, with
@@ -27,7 +33,7 @@ unsigned file_auth_check_lines(struct span text, const char *path, struct buf *s
 /* Checks a password. It always computes one hash. For an unknown name the hash has the method and
  * cost of a line, always the same line for that name; over many unknown names the methods are as
  * frequent as in the file. So neither one duration nor many reveal which names are in the file.
- * now_ms is monotonic. LATER: the file could never be read. *name (NULL: not wanted) becomes the
+ * now_ms is monotonic. LATER: the file could never be read, or has never had a login. *name (NULL: not wanted) becomes the
  * name as the file has it, valid until the next call; it does not change if the file has no such
  * line. The case of names does not matter, but a line with the same case is preferred. */
 enum answer_result file_auth_check(struct file_auth *f, struct span user, struct span password,

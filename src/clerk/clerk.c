@@ -309,7 +309,8 @@ int clerk_run(const struct clerk_params *params)
                                .slots = params->pairs.slots,
                                .clerk = params->index,
                                .decoys = params->decoys,
-                               .shapes = params->shapes};
+                               .shapes = params->shapes,
+                               .accepted = params->accepted};
     struct clerk c = {.params = params, .nice = getpriority(PRIO_PROCESS, 0)};
     struct directory_params directory = {.config = params->config,
                                          .cache = params->cache,

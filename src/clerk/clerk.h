@@ -27,6 +27,7 @@ struct clerk_params {
     struct sipkey decoys;      /* the key of made-up salts; never changes */
     struct scram_shapes *shapes; /* the form of Dovecot's real salts */
     _Atomic uint32_t *auth;      /* enum smtp_auth: what the verifiers can do; workers read it */
+    _Atomic uint32_t *accepted;  /* for each verifier: see auth.h; clerks only */
     _Atomic uint32_t *logins;    /* for each slot: bookings that right passwords allow (keeper.h) */
 };
 

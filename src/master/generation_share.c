@@ -105,19 +105,32 @@ bool generation_is_shut(const struct generation *g)
 
 /* ---- memory ---- */
 
+/* Behind what the verifiers can do: for each verifier, how many logins its file had. */
+static size_t size_of_auth(const struct generation *g)
+{
+    return (1 + g->config->auth_count) * sizeof *g->auth;
+}
+
 /* Until the clerks have checked, each verifier counts as able to do all mechanisms of its kind. */
 static int share_auth(struct generation *g)
 {
-    g->auth = shared_map("mired auth", sizeof *g->auth, &g->auth_fd);
+    g->auth = shared_map("mired auth", size_of_auth(g), &g->auth_fd);
     if (!g->auth)
         return -errno;
     atomic_init(g->auth, g->config->auth_count ? SMTP_AUTH_PLAIN | SMTP_AUTH_LOGIN : 0);
     return 0;
 }
 
+void generation_forget_offers(struct generation *g)
+{
+    if (g->auth)
+        munmap(g->auth, size_of_auth(g));
+    g->auth = NULL;
+}
+
 int generation_offers_read_only(const struct generation *g)
 {
-    int fd = shared_read_only(g->auth, sizeof *g->auth, g->auth_fd, 0);
+    int fd = shared_read_only(g->auth, size_of_auth(g), g->auth_fd, 0);
 
     if (fd < 0)
         return fd;
@@ -199,7 +212,7 @@ void generation_unshare(struct generation *g)
     free_pairs(g->own, g->clerks * g->owns);
     if (g->auth) {
         close(g->auth_fd);
-        munmap(g->auth, sizeof *g->auth);
+        munmap(g->auth, size_of_auth(g));
     }
     unshare_proposals(g);
 }

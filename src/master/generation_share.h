@@ -23,6 +23,9 @@ int generation_share(struct generation *g);
 /* Closes and unmaps it in this process. */
 void generation_unshare(struct generation *g);
 
+/* Unmaps what the verifiers can check in this process, which does not need it. */
+void generation_forget_offers(struct generation *g);
+
 /* Lets this process, a worker, only read what the verifiers can check: a worker that was taken over could
  * switch AUTH off for all. Returns 0 or -errno. */
 int generation_offers_read_only(const struct generation *g);

@@ -101,9 +101,10 @@ struct generation {
     int (*own)[2];    /* `owns` for each clerk, which reads from [0] */
     uint32_t slots;   /* one a worker, and web's */
     uint32_t clerks, owns;
-    _Atomic uint32_t
-        *auth;   /* what clerks can check (enum smtp_auth); shared, workers only read it */
-    int auth_fd; /* of that memory */
+    /* What clerks can check (enum smtp_auth), and for each verifier how many logins its file had when
+     * they took it; shared, workers only read it. Then its descriptor. */
+    _Atomic uint32_t *auth;
+    int auth_fd;
     struct proposals **proposals; /* of each worker, to the keeper; shared */
     _Atomic uint32_t *logins; /* of each slot: what the clerks allow the keeper to book; shared */
     int *bell;                /* of each worker, to wake the keeper */

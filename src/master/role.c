@@ -211,6 +211,7 @@ static int run_clerk(struct master *m, const struct child *c)
                                             .decoys = m->runtime.decoys.key,
                                             .shapes = m->runtime.decoys.body,
                                             .auth = g->auth,
+                                            .accepted = g->auth + 1,
                                             .logins = g->logins});
 }
 

@@ -160,10 +160,8 @@ static void forget_proposals(struct master *m, const struct child *c)
 static void forget_offers(struct master *m, const struct child *c)
 {
     for (struct generation *g = m->generations; g; g = g->next)
-        if (g->auth && (g != c->generation || (c->role != ROLE_CLERK && c->role != ROLE_WORKER))) {
-            munmap(g->auth, sizeof *g->auth);
-            g->auth = NULL;
-        }
+        if (g != c->generation || (c->role != ROLE_CLERK && c->role != ROLE_WORKER))
+            generation_forget_offers(g);
 }
 
 /* A worker can read these, and not write them. */

@@ -326,7 +326,8 @@ static void attack(void)
 {
     write_file("ledger", &ledger->file);
     write_file("mixed answers", mixed);
-    write_memory("offers", (void *)params->auth, sizeof *params->auth);
+    write_memory("offers", (void *)params->auth,
+                 (1 + params->config->auth_count) * sizeof *params->auth);
     propose();
     log_info("door: proposed");
 }

@@ -1,13 +1,15 @@
 """Field notes 3, the same kind in auth "file": a file of passwords that is emptied or wrong locks nobody out."""
 
 import os
+import subprocess
 import time
 
 import pytest
 
-from lib.mired import PASSWORDS, password_file
+from lib import processes
+from lib.mired import PASSWORDS, PROGRAM, password_file
 from lib.smtp import Client
-from lib.waiting import until
+from lib.waiting import PATIENCE, until
 
 USER = "alice@example.test"
 
@@ -27,7 +29,7 @@ def write(m, octets):
 FOUR = {**PASSWORDS, "carol@example.test": "x", "dave@example.test": "y"}
 LINES = password_file(FOUR).encode()
 WRONG = {
-    "empty": (b"", "fewer than half of its logins are left"),
+    "empty": (b"", "it has no logins"),
     "less than half": (b"bob@example.test:x\n" + b"#\n", "fewer than half of its logins are left"),
     "no login": (LINES + b"half a li", ":5: the line is not a login"),
     "no name": (b":x\n" + LINES, ":1: the line is not a login"),
@@ -54,3 +56,39 @@ def test_a_wrong_version_is_not_taken(mired, how):
 def test_a_mark_of_utf8_is_no_part_of_the_first_name(mired):
     m = mired(tarpit="time = 0", stored=lambda p: "\ufeff" + password_file(p))
     assert login(m) == 235
+
+
+@pytest.mark.parametrize("how", ["empty", "less than half"])
+def test_clerks_that_are_restarted_refuse_no_right_password(mired, how):
+    """They have no earlier version: it died with those before them."""
+    octets, why = WRONG[how]
+    m = mired(passwords=FOUR, tarpit="time = 0")
+    m.deaths_expected = True
+    write(m, octets)
+    m.log.wait(r"level=warn.*keeping the previous version")
+    since = m.log.mark()
+    before = m.processes("clerk")
+    processes.kill_all(before)
+    said = m.log.wait(r"level=warn.*no earlier version, so logins are deferred \(454\)", since=since)
+    assert why in said
+    until(lambda: len(m.processes("clerk")) == len(before) and not set(m.processes("clerk")) & set(before))
+    assert login(m) == 454 and login(m, "wrong") == 454
+    write(m, LINES)
+    until(lambda: login(m) == 235, every=0.1)
+    assert login(m, "wrong") == 535
+
+
+def test_a_file_without_logins_defers_them_until_it_has_one(mired):
+    m = mired(passwords={}, tarpit="time = 0")
+    assert "it has no logins" in m.log.wait(r"no earlier version, so logins are deferred \(454\)")
+    assert login(m) == 454
+    checked = subprocess.run([PROGRAM, "-c", m.file, "-t"], capture_output=True, text=True, timeout=PATIENCE)
+    assert checked.returncode == 0 and f"{m.passwords}: warning: it has no logins" in checked.stdout + checked.stderr
+    write(m, LINES)
+    until(lambda: login(m) == 235, every=0.1)
+    since = m.log.mark()
+    write(m, b"")
+    assert "`mirectl reload` defers them all" in m.log.wait(r"keeping the previous version", since=since)
+    assert login(m) == 235
+    assert m.control("reload").returncode == 0  # the last account has left
+    assert login(m) == 454

@@ -25,7 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-    struct file_auth *f = file_auth_open(path, &(struct sipkey){1, 2});
+    struct file_auth *f = file_auth_open(path, &(struct sipkey){1, 2}, NULL);
     if (f) {
         struct scram_secret secret;
         file_auth_check(f, SPAN("alice"), SPAN("secret"), 5000, NULL);

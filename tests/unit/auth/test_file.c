@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -30,7 +31,7 @@ static FILE *begin(void)
 static struct file_auth *opened(FILE *f)
 {
     fclose(f);
-    struct file_auth *auth = file_auth_open(path, &key);
+    struct file_auth *auth = file_auth_open(path, &key, NULL);
     unlink(path);
     assert_non_null(auth);
     return auth;
@@ -101,6 +102,82 @@ static void test_a_decoy_is_the_same_each_time_and_stays_when_the_file_grows(voi
     file_auth_close(auth);
     file_auth_close(later);
     (void)state;
+}
+
+/* ---- what is lost ---- */
+
+static void write_lines(int lines)
+{
+    FILE *f = fopen(path, "w");
+
+    assert_non_null(f);
+    fputs("# name:hash\n", f);
+    for (int i = 0; i < lines; i++)
+        fprintf(f, "user%d:%s\n", i, scram_parts[0].hash);
+    fclose(f);
+    /* long ago: it has settled */
+    assert_int_equal(utimes(path, (struct timeval[]){{1000 + lines, 0}, {1000 + lines, 0}}), 0);
+}
+
+/* What a process that starts now says to a wrong password. */
+static enum answer_result started(_Atomic uint32_t *accepted)
+{
+    struct file_auth *auth = file_auth_open(path, &key, accepted);
+    enum answer_result r = file_auth_check(auth, SPAN("user0"), SPAN("wrong"), 1, NULL);
+
+    file_auth_close(auth);
+    return r;
+}
+
+static void test_a_file_without_logins_refuses_nobody_until_it_has_one(void **state)
+{
+    fclose(begin());
+    write_lines(0);
+    struct file_auth *auth = file_auth_open(path, &key, NULL);
+    struct scram_secret secret;
+    assert_int_equal(file_auth_check(auth, SPAN("user0"), SPAN("x"), 1, NULL), ANSWER_LATER);
+    assert_int_equal(file_auth_secret(auth, SPAN("user0"), 1, &secret, NULL), ANSWER_LATER);
+    assert_false(file_auth_has_scram(auth, 1));
+    write_lines(1);
+    assert_int_equal(file_auth_check(auth, SPAN("user0"), SPAN("x"), 5000, NULL), ANSWER_NO);
+    write_lines(0);
+    assert_int_equal(file_auth_check(auth, SPAN("user0"), SPAN("x"), 9000, NULL), ANSWER_NO);
+    file_auth_close(auth);
+    unlink(path);
+}
+
+static void test_a_process_that_is_restarted_takes_no_file_that_the_last_one_did_not(void **state)
+{
+    _Atomic uint32_t accepted = 0;
+
+    fclose(begin());
+    write_lines(4);
+    assert_int_equal(started(&accepted), ANSWER_NO);
+    assert_int_equal(accepted, 4);
+    write_lines(1);
+    assert_int_equal(started(&accepted), ANSWER_LATER);
+    assert_int_equal(started(&accepted), ANSWER_LATER);
+    write_lines(0);
+    assert_int_equal(started(&accepted), ANSWER_LATER);
+    assert_int_equal(accepted, 4);
+    write_lines(2);
+    assert_int_equal(started(&accepted), ANSWER_NO);
+    assert_int_equal(accepted, 2);
+    write_lines(1);
+    assert_int_equal(started(&accepted), ANSWER_NO);
+    unlink(path);
+}
+
+static void test_the_check_warns_of_a_file_without_logins(void **state)
+{
+    struct buf said = {0};
+
+    assert_int_equal(file_auth_check_lines(SPAN("# name:hash\n\n"), "passwd", &said), 0);
+    assert_non_null(memmem(said.at, said.len, "passwd: warning: it has no logins", 33));
+    buf_free(&said);
+    assert_int_equal(file_auth_check_lines(SPAN("alice:!\n"), "passwd", &said), 0);
+    assert_int_equal(said.len, 0);
+    buf_free(&said);
 }
 
 /* ---- what a check costs ---- */
@@ -269,6 +346,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_decoys_have_the_kinds_of_the_files_lines_in_its_proportions),
         cmocka_unit_test(test_a_decoy_is_the_same_each_time_and_stays_when_the_file_grows),
+        cmocka_unit_test(test_a_file_without_logins_refuses_nobody_until_it_has_one),
+        cmocka_unit_test(test_a_process_that_is_restarted_takes_no_file_that_the_last_one_did_not),
+        cmocka_unit_test(test_the_check_warns_of_a_file_without_logins),
         cmocka_unit_test(test_the_work_does_not_tell_who_is_in_a_file_of_mixed_hashes),
         cmocka_unit_test(test_locked_accounts_cost_what_unknown_names_cost),
         cmocka_unit_test(test_kinds_differ_by_method_and_cost_and_not_by_salt),
