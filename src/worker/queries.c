@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/container.h"
 #include "base/log.h"
 #include "config/config.h"
 #include "query/query.h"
@@ -29,7 +30,7 @@ struct place {
 /* A queue to the clerks, and the queries that wait because it is full. */
 struct queue {
     struct watch watch; /* first */
-    struct query *waiting, **tail;
+    struct ring waiting;
     bool watched; /* see wait_for_room() */
 };
 
@@ -92,20 +93,6 @@ static int send_query(struct queries *a, struct query *q)
                       &head, first, second);
 }
 
-/* Removes `q` from the waiting list, if it is in it. */
-static void unqueue(struct queries *a, struct query *q)
-{
-    struct queue *queue = &a->queue[q->queue];
-
-    for (struct query **p = &queue->waiting; *p; p = &(*p)->next_waiting)
-        if (*p == q) {
-            *p = q->next_waiting;
-            if (!*p)
-                queue->tail = p;
-            break;
-        }
-}
-
 static void give_place(struct queries *a, struct query *q)
 {
     uint32_t at = (uint32_t)q->id;
@@ -149,14 +136,14 @@ static void ask_ready(struct loop *loop, struct watch *watch, uint32_t events)
         wait_no_more(loop, queue);
         return;
     }
-    while (queue->waiting) {
-        struct query *q = queue->waiting;
+    while (!ring_is_empty(&queue->waiting)) {
+        struct query *q = container_of(queue->waiting.next, struct query, waiting);
         int r = send_query(a, q);
         if (r == -EAGAIN)
             return;
         loop_moved(loop);
         q->sent = true;
-        unqueue(a, q); /* after another error the time-out answers */
+        ring_remove(&q->waiting); /* after another error the time-out answers */
     }
     wait_no_more(loop, queue);
 }
@@ -195,7 +182,7 @@ int queries_open(struct worker *w)
         struct queue *queue = &a->queue[i];
         queue->watch =
             (struct watch){.fd = w->params->ask[i], .events = EPOLLOUT, .ready = ask_ready};
-        queue->tail = &queue->waiting;
+        ring_init(&queue->waiting);
     }
     int error = loop_watch(&w->loop, &a->answer);
     if (error)
@@ -233,15 +220,13 @@ bool queries_put(struct worker *w, struct query *q)
     q->queue = q->permit.stranger_to ? QUERY_STRANGERS : QUERY_FIRST;
     queue = &a->queue[q->queue];
 
-    int r = queue->waiting && !q->login_id ? -EAGAIN : send_query(a, q);
+    int r = !ring_is_empty(&queue->waiting) && !q->login_id ? -EAGAIN : send_query(a, q);
     if (r < 0 && q->login_id) {
         give_place(a, q);
         return false;
     }
     if (r == -EAGAIN) {
-        q->next_waiting = NULL;
-        *queue->tail = q;
-        queue->tail = &q->next_waiting;
+        ring_add(&queue->waiting, &q->waiting);
         wait_for_room(&w->loop, queue);
     } else {
         q->sent = true;
@@ -255,7 +240,7 @@ void queries_drop(struct worker *w, struct query *q)
 {
     auth_queue_leave(w->auth_queue, q);
     if (q->placed && !q->sent)
-        unqueue(w->queries, q);
+        ring_remove(&q->waiting);
     if (q->placed)
         give_place(w->queries, q);
     query_free(q);

@@ -22,13 +22,13 @@ struct query {
     uint64_t id;
     uint64_t login_id; /* QUERY_SCRAM: 0 for the first message, else the clerk's login */
     struct conn *conn;
-    struct query *next_waiting; /* in the list that waits while the queue to the clerks is full */
-    struct ring standing;       /* AUTH_QUEUE_STANDS */
-    uint16_t kind;              /* enum query_kind */
-    uint64_t strangers;         /* auth_queue.c: the line of a stranger to an account */
-    uint64_t asked_ms;          /* loop ms: when the client asked */
-    uint8_t queue;              /* enum query_queue */
-    uint8_t auth_queue, line;   /* auth_queue.c: enum auth_queue_place, and which line */
+    struct ring waiting;      /* placed and not sent: the queue to the clerks is full */
+    struct ring standing;     /* AUTH_QUEUE_STANDS */
+    uint16_t kind;            /* enum query_kind */
+    uint64_t strangers;       /* auth_queue.c: the line of a stranger to an account */
+    uint64_t asked_ms;        /* loop ms: when the client asked */
+    uint8_t queue;            /* enum query_queue */
+    uint8_t auth_queue, line; /* auth_queue.c: enum auth_queue_place, and which line */
     bool placed, sent;
     struct tarpit_permit permit;
     uint16_t kept_len; /* a text that stays here: the address as written, or the account */
