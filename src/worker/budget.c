@@ -107,6 +107,11 @@ void budget_count(struct budget *b, enum budget_kind kind, const struct addr *cl
     b->taken[kind] += (uint64_t)amount;
 }
 
+uint32_t budget_place(const struct budget *b, const struct addr *client)
+{
+    return places_of(b, client)->own;
+}
+
 uint64_t budget_of(const struct budget *b, enum budget_kind kind, const struct addr *client)
 {
     return b->client[kind][places_of(b, client)->own];

@@ -47,6 +47,10 @@ bool budget_allows(const struct budget *b, enum budget_kind kind, const struct a
 void budget_count(struct budget *b, enum budget_kind kind, const struct addr *client,
                   int64_t amount);
 
+/* Which counter the client's is, of BUDGET_PLACES: clients with the same one have the same
+ * budget_of(). */
+uint32_t budget_place(const struct budget *b, const struct addr *client);
+
 /* The amount of the client, and of all clients. */
 uint64_t budget_of(const struct budget *b, enum budget_kind kind, const struct addr *client);
 uint64_t budget_taken(const struct budget *b, enum budget_kind kind);

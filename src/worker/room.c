@@ -63,9 +63,12 @@ void room_count(struct worker *w, const struct conn *c, int by)
 }
 
 /* How long the client has sent nothing of use, if the connection waits for it. During a message the
- * connection's timer measures the pace. */
+ * connection's timer measures the pace. A handshake, and taking the last reply, have all of their
+ * time to be quick in: what comes of them octet by octet is of no use yet. */
 static uint64_t silent_ms(const struct worker *w, const struct conn *c)
 {
+    if (c->phase == CONN_SHAKING || c->phase == CONN_CLOSING)
+        return conn_waited(w, c);
     if (c->work && c->work->spool)
         return (uint32_t)w->loop.now - c->work->heard_ms;
     uint64_t left = c->alarm.timer.at > w->loop.now ? c->alarm.timer.at - w->loop.now : 0;
@@ -73,11 +76,18 @@ static uint64_t silent_ms(const struct worker *w, const struct conn *c)
     return left < w->config->timeout_ms ? w->config->timeout_ms - left : 0;
 }
 
+/* Whether the client is who the connection waits for. Held connections are the guard's; a clerk's
+ * answer and a backend's reply come by themselves; a PROXY header has no longer than IDLE_MS. */
+static bool waits_for_client(const struct conn *c)
+{
+    return c->phase == CONN_READING || c->phase == CONN_SHAKING || c->phase == CONN_CLOSING;
+}
+
 static bool may_make_room(const struct worker *w, const struct conn *c, enum budget_kind kind)
 {
     bool spools = c->work && c->work->spool;
 
-    return c->phase == CONN_READING && !room_is_free(c) && !(c->flags & CONN_RUNNING) &&
+    return waits_for_client(c) && !room_is_free(c) && !(c->flags & CONN_RUNNING) &&
            spools == (kind == BUDGET_SPOOL) && silent_ms(w, c) >= IDLE_MS;
 }
 
@@ -111,7 +121,10 @@ static bool evict(struct worker *w, enum budget_kind kind)
         return false;
     metric_add(METRIC_GUARD_EVICTIONS, 1);
     journal_step(c, "makes room", "silent for %.0f s", (double)silent_ms(w, c) / 1000);
-    conn_shut(w, c, REPLY_EVICTED);
+    if (c->phase == CONN_CLOSING) /* the last reply has been said */
+        conn_close(w, c, CLOSE_EVICTED);
+    else
+        conn_shut(w, c, REPLY_EVICTED);
     return true;
 }
 

@@ -31,8 +31,7 @@
 
 enum {
     HANDSHAKE_MS = 60000,
-    SHAKES_AT_ONCE = 64,   /* unfinished handshakes of one client in this worker */
-    SHAKES_LATER_MS = 200, /* how long further ones wait */
+    SHAKES_AT_ONCE = 64, /* unfinished handshakes of one client in this worker */
     WAIT_MOST_MS = POLICY_HOLD_MAX,
 };
 
@@ -101,8 +100,78 @@ static void book(struct worker *w, struct conn *c)
     (void)judge_offence(w, c, OFFENCE_TLS);
 }
 
+/* ---- the lines ---- */
+
+/* A client's further handshakes wait in line, with the whole ClientHello in their sockets, until one
+ * of those that it has begun ends: a line for each counter of such handshakes, so whoever is first
+ * in it is the next. A connection gets no more time by waiting: its timer goes on. */
+
+bool tls_open(struct worker *w)
+{
+    w->shake_line = calloc(BUDGET_PLACES, sizeof *w->shake_line);
+    return w->shake_line;
+}
+
+void tls_close(struct worker *w)
+{
+    free(w->shake_line);
+    free(w->tls);
+}
+
+static struct ring *line_of(const struct worker *w, const struct conn *c)
+{
+    return &w->shake_line[budget_place(w->budget, &c->peer)];
+}
+
+static bool stands_in_line(const struct conn *c)
+{
+    return c->phase == CONN_SHAKING && c->work && c->work->in_line.next;
+}
+
+static void enter_line(struct worker *w, struct conn *c)
+{
+    struct ring *line = line_of(w, c);
+
+    if (!conn_work(c)) {
+        conn_close(w, c, CLOSE_NO_MEMORY);
+        return;
+    }
+    if (!line->next) /* a page of lines takes memory when it is used */
+        ring_init(line);
+    ring_add(line, &c->work->in_line);
+    c->work->conn = c;
+    c->flags |= CONN_TLS_LATER;
+    io_want(w, c);
+}
+
+static void leave_line(struct conn *c)
+{
+    if (c->work && c->work->in_line.next)
+        ring_remove(&c->work->in_line);
+}
+
+/* A handshake of this client has ended, or one that would have begun. Its socket reports what is in
+ * it, and begins the first one's in a later turn. */
+static void move_line(struct worker *w, const struct conn *c)
+{
+    struct ring *line = line_of(w, c);
+
+    if (!line->next || ring_is_empty(line))
+        return;
+    struct conn *first = container_of(line->next, struct work, in_line)->conn;
+    leave_line(first);
+    first->flags &= ~(uint32_t)CONN_TLS_LATER;
+    io_want(w, first);
+}
+
+/* ---- handshakes ---- */
+
 void tls_due(struct worker *w, struct conn *c)
 {
+    if (stands_in_line(c)) {
+        conn_close(w, c, CLOSE_EVICTED);
+        return;
+    }
     if (!(c->flags & CONN_TLS_LATER)) {
         metric_add(METRIC_TLS_FAILED, 1);
         if (of(w, c))
@@ -134,6 +203,7 @@ static void count_no_more(struct worker *w, const struct conn *c, SSL *ssl)
         return;
     SSL_set_app_data(ssl, NULL);
     budget_count(w->budget, BUDGET_HANDSHAKES, &c->peer, -1);
+    move_line(w, c);
 }
 
 /* Whether an error is not about the client's octets but about what both sides support and accept:
@@ -295,8 +365,7 @@ static void begin(struct worker *w, struct conn *c, bool ended)
         else
             io_want(w, c);
     } else if (has_too_many(w, c)) {
-        c->flags |= CONN_TLS_LATER;
-        conn_phase(w, c, CONN_SHAKING, SHAKES_LATER_MS);
+        enter_line(w, c);
     } else if (!start(w, c)) {
         conn_close(w, c, CLOSE_NO_MEMORY);
     } else {
@@ -409,8 +478,11 @@ void tls_free(struct worker *w, struct conn *c)
 {
     SSL *ssl = of(w, c);
 
-    if (!ssl)
+    leave_line(c);
+    if (!ssl) {
+        move_line(w, c); /* it may have been told to begin */
         return;
+    }
     w->tls[c->watch.fd] = NULL;
     c->flags &= ~(uint32_t)CONN_TLS;
     count_no_more(w, c, ssl);

@@ -16,6 +16,10 @@
 struct conn;
 struct worker;
 
+/* False without memory. tls_close() frees no connection's TLS state. */
+bool tls_open(struct worker *w);
+void tls_close(struct worker *w);
+
 /* Schedules the handshake, which the loop begins: for a client in debt when its pace allows it
  * (shakes.h), and with `waits` when R3 allows it. False: it would have to wait too long, and the
  * connection is closed and freed. */
@@ -24,8 +28,9 @@ bool tls_begin(struct worker *w, struct conn *c, bool waits);
 /* The timer of CONN_SHAKING. May free the connection. */
 void tls_due(struct worker *w, struct conn *c);
 
-/* The descriptor of CONN_SHAKING is ready; `ended`: the client ended its side. May free the
- * connection. */
+/* The descriptor of CONN_SHAKING is ready; `ended`: the client ended its side. If the client has too
+ * many unfinished handshakes, this one waits in line for the end of one of them, and has no more
+ * time for that. May free the connection. */
 void tls_step(struct worker *w, struct conn *c, bool ended);
 
 /* Like recv() and send() on a non-blocking socket; errno is EAGAIN or ECONNRESET. Only with
@@ -56,6 +61,7 @@ void tls_left(struct worker *w, struct conn *c);
 /* Sends close_notify. */
 void tls_end(struct worker *w, struct conn *c);
 
+/* Frees the TLS state, if there is one, and the connection's place in line. */
 void tls_free(struct worker *w, struct conn *c);
 
 /* Writes TLS's binding data for SCRAM (RFC 9266, RFC 5929), `room` octets at most, and returns how

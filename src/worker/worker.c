@@ -39,6 +39,7 @@
 #include "worker/queries.h"
 #include "worker/room.h"
 #include "worker/sending.h"
+#include "worker/tls.h"
 #include "worker/tls_stash.h"
 #include "worker/worker.h"
 #include "worker/worker_part.h"
@@ -289,7 +290,7 @@ static bool open_rooms(struct worker *w)
     ring_init(&w->awake);
     w->tarpit = (struct tarpit){
         .rules = params->config->tarpit, .ledger = params->ledger, .retries = params->retries};
-    if (!guard_open(&w->guard) || !room_open(w) ||
+    if (!guard_open(&w->guard) || !room_open(w) || !tls_open(w) ||
         !suspects_open(&w->suspects, params->config, params->confirmed))
         return false;
     w->auth_queue = auth_queue_open(params->slots);
@@ -351,7 +352,7 @@ static void close_all(struct worker *w)
     loop_close(&w->loop);
     free(w->service);
     listening_close(w);
-    free(w->tls);
+    tls_close(w);
     proposing_close(w);
     suspects_close(&w->suspects);
     guard_close(&w->guard);

@@ -78,7 +78,8 @@ struct work {
     struct worker *worker; /* for the relay's callback */
     struct spool *spool;
     struct ring spooling; /* with a spool: in worker->spooling */
-    struct conn *conn;    /* likewise: the connection */
+    struct ring in_line;  /* waits to begin its handshake (tls.c); else not in a ring */
+    struct conn *conn;    /* with a spool, or in line: the connection */
     uint64_t window;      /* octets of the message since the timer was set; see io_keeps_pace() */
     uint32_t heard_ms;    /* when the last of them came: the low bits of loop->now */
     uint32_t begun_ms;    /* when the message began; likewise */
@@ -165,6 +166,7 @@ struct worker {
     SSL **tls;               /* by descriptor; NULL where there is none */
     size_t tls_places;
     struct shakes shakes;
+    struct ring *shake_line; /* BUDGET_PLACES: of handshakes that wait (tls.c); all 0 until used */
     struct listening *listening; /* as params->listener */
     struct watch control;
     struct alarm stop_alarm, accept_alarm, offer_alarm;

@@ -1,5 +1,6 @@
 """Nobody takes everything: one budget a client for connections, messages, envelopes, handshakes and time (field notes 26)."""
 
+import json
 import os
 import pathlib
 import re
@@ -248,6 +249,35 @@ def authority():
         yield Authority(pathlib.Path(path))
 
 
+@pytest.mark.parametrize("how", ["implicit", "starttls"])
+@pytest.mark.long
+def test_who_does_not_begin_its_handshake_makes_room(mired, authority, how):
+    """From very many networks: a client that says nothing costs a place for 10 s, before its handshake too."""
+    certificate, key = authority.issue("mx.example.test")
+    implicit = ports.free()
+    config = f"""connections_max = 40
+        tls {{ certificate = "{certificate}" key = "{key}" }}
+        listen "127.0.0.1:{implicit}" {{ tls = implicit }}"""
+    m = mired(tarpit='time = 0 reserve = "0%"', workers=1, config=config)
+    silent = []
+    for _ in range(40):
+        if how == "starttls":
+            silent.append(starttls(m.port, ports.stranger()))
+        else:
+            silent.append(Client(implicit, source=ports.stranger(), greet=False))
+    begun = time.monotonic()
+    try:
+        until(lambda: json.loads(m.control("--json", "status").stdout)["open"] == 40)
+        assert connect(m.port, ports.stranger()) is None
+        served = until(lambda: connect(m.port, ports.stranger()), every=0.5)
+        assert time.monotonic() - begun < 30  # it was a minute
+        served.ehlo()
+        assert served.message("a@b.test", ["alice@example.test"]).code == 250
+        served.close()
+    finally:
+        close(silent)
+
+
 @pytest.fixture
 def encrypted(mired, authority):
     certificate, key = authority.issue("mx.example.test")
@@ -336,5 +366,33 @@ def test_a_client_that_begins_many_handshakes_waits_and_others_do_not(encrypted,
         for c in begun[:50]:
             c.close()
         until(lambda: is_answered(begun[99]))
+    finally:
+        close(begun)
+
+
+def wake_ups(pid):
+    text = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", text, re.MULTILINE)[1])
+
+
+@pytest.mark.long
+def test_handshakes_that_wait_for_others_cost_nothing_and_end(encrypted, authority):
+    """Beyond 64 of one client: they wait in line without a timer of their own, and have no more time than the others."""
+    one = ports.stranger()
+    begun = []
+    for _ in range(150):
+        c = starttls(encrypted.port, one)
+        c.send(hello(authority)[3])
+        begun.append(c)
+    started = time.monotonic()
+    (worker,) = encrypted.processes("worker")
+    try:
+        before = wake_ups(worker)
+        time.sleep(4)  # what is measured is that nothing happens meanwhile
+        assert wake_ups(worker) - before < 200  # it was 5 a second for each of 86
+        is_open = lambda: json.loads(encrypted.control("--json", "status").stdout)["open"]  # noqa: E731
+        assert is_open() == 150
+        until(lambda: is_open() == 0, every=0.5)
+        assert 50 < time.monotonic() - started < 80  # those in line had no end
     finally:
         close(begun)

@@ -27,6 +27,7 @@
 #include "worker/queries.h"
 #include "worker/room.h"
 #include "worker/sending.h"
+#include "worker/tls.h"
 
 /* ---- the clock ---- */
 
@@ -146,7 +147,7 @@ static void open_parts(struct fake *f)
     assert_non_null(w->queries);
     assert_non_null(w->auth_queue);
     assert_non_null(w->accounts);
-    assert_true(guard_open(&w->guard) && room_open(w) && journal_open(w));
+    assert_true(guard_open(&w->guard) && room_open(w) && tls_open(w) && journal_open(w));
     assert_true(suspects_open(&w->suspects, &f->config, true));
     assert_true(sending_open(w));
 }
@@ -208,6 +209,7 @@ void fake_close(struct fake *f)
     suspects_close(&w->suspects);
     guard_close(&w->guard);
     room_close(w);
+    tls_close(w);
     loop_close(&w->loop);
     free(w->service);
     ledger_close(f->params.ledger);

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "fake.h"
+#include "worker/conn.h"
 #include "worker/guard.h"
 
 static struct fake f;
@@ -128,6 +129,31 @@ static void test_no_client_without_offence_is_closed_for_another(void **state)
         assert_true(fake_is_open(&f, &good[i]));
 }
 
+/* A handshake that does not come, and a last reply that is not taken, are silence too. */
+static void test_a_client_that_is_waited_for_in_any_phase_makes_room(void **state)
+{
+    static const enum conn_phase phases[] = {CONN_READING, CONN_SHAKING, CONN_CLOSING};
+
+    for (size_t i = 0; i < sizeof phases / sizeof phases[0]; i++) {
+        fake_close(&f);
+        fake_open(&f);
+        f.w->open_max = f.w->open_reserve_from = 1;
+        struct fake_client silent = fake_connect(&f, "192.0.2.1");
+        conn_phase(f.w, silent.c, phases[i], f.config.timeout_ms);
+        fake_pass(&f, 9999);
+        struct fake_client early = fake_connect(&f, "198.51.100.1");
+        assert_true(heard_421(&early));
+        assert_true(fake_is_open(&f, &silent));
+        fake_pass(&f, 1);
+        struct fake_client good = fake_connect(&f, "198.51.100.2");
+        if (!strstr(fake_heard(&good), "220 "))
+            fail_msg("%s: it makes no room", conn_phase_name(phases[i]));
+        assert_false(fake_is_open(&f, &silent));
+        assert_int_equal(f.w->open, 1);
+        assert_true(heard_421(&silent) == (phases[i] == CONN_READING));
+    }
+}
+
 /* Whatever the order in which they come: none without offence is closed while one with is held. */
 static void test_the_innocent_are_never_closed_before_the_guilty(void **state)
 {
@@ -217,6 +243,7 @@ int main(void)
         TEST(test_a_client_without_offence_gets_in_when_all_places_are_taken),
         TEST(test_the_reserve_is_not_for_clients_in_debt),
         TEST(test_no_client_without_offence_is_closed_for_another),
+        TEST(test_a_client_that_is_waited_for_in_any_phase_makes_room),
         TEST(test_the_innocent_are_never_closed_before_the_guilty),
         TEST(test_one_client_holds_so_many_and_no_more),
         TEST(test_counters_grow_with_what_is_held_and_lose_nothing),
